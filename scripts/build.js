@@ -1,0 +1,35 @@
+// Compiles src/ to dist/ and writes oclif's manifest, without which each start would read every command file.
+import { execFileSync } from 'node:child_process';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Plugin } from '@oclif/core';
+import { stampOf } from './stamp.js';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+process.chdir(root);
+
+function sourceOf(compiled) {
+  return join('src', compiled.slice('dist/'.length).replace(/\.(d\.ts|js)$/, '.ts'));
+}
+
+// A file whose source is gone would live on as a command or an import that works here only.
+function removeOrphans(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) removeOrphans(path);
+    else if (/\.(d\.ts|js)$/.test(entry.name) && !sources.has(sourceOf(path))) rmSync(path);
+  }
+}
+
+const sources = new Set(readdirSync('src', { recursive: true }).map((path) => join('src', String(path))));
+const stamp = stampOf(root);
+execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
+  stdio: ['ignore', 2, 2],
+});
+removeOrphans('dist');
+rmSync('oclif.manifest.json', { force: true });
+const plugin = new Plugin({ root, type: 'core', ignoreManifest: true, errorOnManifestCreate: true });
+await plugin.load();
+writeFileSync('oclif.manifest.json', `${JSON.stringify(plugin.manifest)}\n`);
+writeFileSync('dist/.stamp', stamp);

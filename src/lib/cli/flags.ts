@@ -1,0 +1,43 @@
+import { Flags } from '@oclif/core';
+
+/**
+ * The one vocabulary of flags: a flag of the same name means the same everywhere. Each has an environment twin,
+ * AIOT_<FLAG>. Commands pick from here: `static flags = { project: shared.project }`.
+ */
+export const shared = {
+  project: Flags.string({
+    char: 'p',
+    summary: 'Folder of the project (of its aiot.yaml).',
+    default: '.',
+    env: 'AIOT_PROJECT',
+    helpValue: 'DIR',
+  }),
+  context: Flags.string({
+    char: 'c',
+    summary: 'Platform to talk to, by its context.',
+    env: 'AIOT_CONTEXT',
+    helpValue: 'NAME',
+  }),
+  out: Flags.string({ char: 'o', summary: 'Where to write.', env: 'AIOT_OUT', helpValue: 'PATH' }),
+  yes: Flags.boolean({ char: 'y', summary: 'Answer every question with yes.', env: 'AIOT_YES' }),
+  'dry-run': Flags.boolean({ summary: 'Say what would be done, and do nothing.', env: 'AIOT_DRY_RUN' }),
+  wait: Flags.boolean({ summary: 'Wait until it is done.', env: 'AIOT_WAIT', default: true, allowNo: true }),
+  timeout: Flags.string({
+    summary: 'Give up after this time, such as 30s or 5m.',
+    env: 'AIOT_TIMEOUT',
+    helpValue: 'TIME',
+  }),
+  port: Flags.integer({ summary: 'Port to use; 0 = any free one.', env: 'AIOT_PORT', min: 0, max: 65_535 }),
+};
+
+/** Flags that every command has. `--json` is oclif's own. */
+export const common = {
+  quiet: Flags.boolean({
+    char: 'q',
+    summary: 'Print the result alone: no progress.',
+    env: 'AIOT_QUIET',
+    helpGroup: 'GLOBAL',
+  }),
+  debug: Flags.boolean({ summary: 'Print the stack of an error.', env: 'AIOT_DEBUG', helpGroup: 'GLOBAL' }),
+  'no-color': Flags.boolean({ summary: 'Print without colours.', env: 'NO_COLOR', helpGroup: 'GLOBAL' }),
+};

@@ -1,0 +1,52 @@
+import { stripVTControlCharacters } from 'node:util';
+import { bold, cyan, dim } from './style.js';
+
+function width(text: string): number {
+  return stripVTControlCharacters(text).length;
+}
+
+/** Columns aligned by their widest cell; numbers (given as numbers) to the right. An empty table says so. */
+export function table(head: string[], rows: (string | number | null)[][], empty = 'none'): string {
+  if (rows.length === 0) return dim(empty);
+  const cells = rows.map((row) => row.map((cell) => (cell === null ? dim('–') : String(cell))));
+  const widths = head.map((title, i) => Math.max(width(title), ...cells.map((row) => width(row[i] ?? ''))));
+  const right = head.map((_, i) => rows.every((row) => typeof row[i] === 'number' || row[i] === null));
+  const line = (row: string[]) =>
+    row
+      .map((cell, i) => {
+        const gap = ' '.repeat(Math.max(0, (widths[i] ?? 0) - width(cell)));
+        return right[i] ? gap + cell : cell + gap;
+      })
+      .join('  ')
+      .trimEnd();
+  return [bold(line(head)), ...cells.map(line)].join('\n');
+}
+
+/** `name  value` lines, names aligned. */
+export function facts(pairs: [string, string | number][]): string {
+  const longest = Math.max(...pairs.map(([key]) => key.length));
+  return pairs.map(([key, value]) => `${dim(key.padEnd(longest))}  ${value}`).join('\n');
+}
+
+/** The closing lines of every result: what to type next. */
+export function next(...commands: string[]): string {
+  return `\n${dim('Next:')} ${commands.map((command) => cyan(command)).join(dim('  ·  '))}`;
+}
+
+/** 1 536 → `1.5 KiB` */
+export function size(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`;
+  const units = ['KiB', 'MiB', 'GiB'];
+  let value = bytes / 1024;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value.toFixed(1)} ${units[unit]}`;
+}
+
+/** 0.9712 → `97.1 %` */
+export function percent(share: number, digits = 1): string {
+  return `${(share * 100).toFixed(digits)} %`;
+}

@@ -1,0 +1,51 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { AiotError } from './errors/index.js';
+import { readJson, writeJsonAtomic } from './files.js';
+import { configFolder } from './folders.js';
+import { namePattern } from './ids.js';
+
+/** One platform, as this user reaches it. */
+export const contextSchema = z.strictObject({
+  /** https URL of the API. */
+  url: z.url(),
+  /** mqtts URL of the broker. */
+  mqtt: z.url().optional(),
+  /** PEM file of the CA that signed the server's certificate. */
+  ca: z.string().optional(),
+  /** Operator token (secret). */
+  token: z.string().optional(),
+});
+export type PlatformContext = z.output<typeof contextSchema>;
+
+const fileSchema = z.strictObject({
+  current: z.string().optional(),
+  contexts: z.record(z.string().regex(namePattern), contextSchema),
+});
+export type Contexts = z.output<typeof fileSchema>;
+
+function contextsFile(folder: string): string {
+  return join(folder, 'contexts.json');
+}
+
+/** The user's contexts; none yet is an empty set. @throws AIOT_FILE_MALFORMED */
+export async function readContexts(folder = configFolder()): Promise<Contexts> {
+  const path = contextsFile(folder);
+  const value = await readJson(path).catch((error: unknown) => {
+    if (error instanceof AiotError && error.code === 'AIOT_FILE_NOT_FOUND') return { contexts: {} };
+    throw error;
+  });
+  const result = fileSchema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${issue?.path.join('.')}: ${issue?.message}`, {
+    next: `Mend or delete ${path}; aiot context add makes it again.`,
+  });
+}
+
+/** Mode 0600 in a folder of mode 0700: it holds tokens. */
+export async function writeContexts(contexts: Contexts, folder = configFolder()): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writeJsonAtomic(contextsFile(folder), contexts, 0o600);
+}

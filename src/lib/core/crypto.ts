@@ -1,0 +1,62 @@
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+} from 'node:crypto';
+
+/** SHA-256 as 64 hex digits. */
+export function sha256Hex(data: Uint8Array | string): string {
+  return createHash('sha256').update(data).digest('hex');
+}
+
+/** Content address: `sha256:` and 64 hex digits. */
+export function digestOf(data: Uint8Array | string): string {
+  return `sha256:${sha256Hex(data)}`;
+}
+
+export const digestPattern = /^sha256:[0-9a-f]{64}$/;
+
+/** ECDSA P-256 (secp256r1) key pair: private PKCS#8 PEM, public SPKI PEM. */
+export function generateKeyPair(): { privatePem: string; publicPem: string } {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return {
+    privatePem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    publicPem: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+  };
+}
+
+/** SPKI DER of a public key, as base64: the form in which keys stand in trust roots. */
+export function publicKeyOf(privatePem: string): string {
+  return createPublicKey(createPrivateKey(privatePem))
+    .export({ type: 'spki', format: 'der' })
+    .toString('base64');
+}
+
+/** Key id: SHA-256 over the SPKI DER, 64 hex digits. */
+export function keyIdOf(publicKeyBase64: string): string {
+  return sha256Hex(Buffer.from(publicKeyBase64, 'base64'));
+}
+
+/** ECDSA P-256 with SHA-256; the signature is DER (as mbedTLS and OpenSSL write it), base64. */
+export function signBytes(privatePem: string, bytes: Uint8Array): string {
+  return sign('sha256', bytes, createPrivateKey(privatePem)).toString('base64');
+}
+
+/** True only for a valid signature by an ECDSA P-256 key; malformed keys and signatures are false, not errors. */
+export function verifyBytes(publicKeyBase64: string, bytes: Uint8Array, signatureBase64: string): boolean {
+  try {
+    const key: KeyObject = createPublicKey({
+      key: Buffer.from(publicKeyBase64, 'base64'),
+      type: 'spki',
+      format: 'der',
+    });
+    if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') return false;
+    return verify('sha256', bytes, key, Buffer.from(signatureBase64, 'base64'));
+  } catch {
+    return false;
+  }
+}

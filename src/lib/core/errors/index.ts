@@ -1,0 +1,2 @@
+export { type CatalogueEntry, catalogue, type ErrorCode } from './catalogue.js';
+export { AiotError, type ErrorDetails, explainCode, systemCode } from './error.js';

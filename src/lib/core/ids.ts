@@ -1,0 +1,18 @@
+import { randomBytes } from 'node:crypto';
+
+const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
+
+/** Names people give to devices, models, datasets and contexts: they appear in topics, paths and URLs. */
+export const namePattern = /^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/i;
+
+/** `prefix_` and 26 characters: 10 of time (sorts by creation), 16 random (80 bits). */
+export function newId(prefix: string, now: number = Date.now()): string {
+  let time = '';
+  for (let rest = now, i = 0; i < 10; i++) {
+    time = alphabet[rest % 32] + time;
+    rest = Math.floor(rest / 32);
+  }
+  let random = '';
+  for (const byte of randomBytes(16)) random += alphabet[byte % 32];
+  return `${prefix}_${time}${random}`;
+}

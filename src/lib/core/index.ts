@@ -1,0 +1,22 @@
+/**
+ * What every room may use: errors, ids, clock, chance, atomic files, crypto, the user's contexts and the project file.
+ * Imports from no other room.
+ */
+export { type Clock, systemClock } from './clock.js';
+export {
+  type Contexts,
+  contextSchema,
+  type PlatformContext,
+  readContexts,
+  writeContexts,
+} from './contexts.js';
+export * from './crypto.js';
+export * from './errors/index.js';
+export { readBytes, readJson, syncFolder, writeFileAtomic, writeJsonAtomic } from './files.js';
+export { cacheFolder, configFolder, dataFolder } from './folders.js';
+export { namePattern, newId } from './ids.js';
+export { canonicalJson } from './json.js';
+export { loadProject, type Project, parseProject } from './project/load.js';
+export { featureSetNames, type ProjectConfig, projectSchema } from './project/schema.js';
+export { bytesOf } from './project/sizes.js';
+export { gaussian, type Random, seededRandom, shuffled } from './random.js';

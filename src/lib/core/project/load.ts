@@ -1,0 +1,148 @@
+import { join, resolve } from 'node:path';
+import { type Document, isMap, isPair, LineCounter, parseDocument } from 'yaml';
+import type { z } from 'zod';
+import { AiotError } from '../errors/index.js';
+import { readBytes } from '../files.js';
+import { type ProjectConfig, projectSchema } from './schema.js';
+
+export interface Project {
+  /** Absolute folder. */
+  dir: string;
+  /** Absolute path of aiot.yaml. */
+  file: string;
+  config: ProjectConfig;
+}
+
+/**
+ * Reads and checks DIR/aiot.yaml.
+ * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID (file:line:column, field, expected, got)
+ */
+export async function loadProject(dir: string): Promise<Project> {
+  const folder = resolve(dir);
+  const file = join(folder, 'aiot.yaml');
+  const bytes = await readBytes(file).catch((error: unknown) => {
+    if (error instanceof AiotError && error.code === 'AIOT_FILE_NOT_FOUND') {
+      throw new AiotError('AIOT_PROJECT_NOT_FOUND', `no aiot.yaml in ${folder}`, { cause: error });
+    }
+    throw error;
+  });
+  return { dir: folder, file, config: parseProject(bytes.toString('utf8'), file) };
+}
+
+/** @throws AIOT_PROJECT_INVALID; all problems are told, not the first alone. */
+export function parseProject(text: string, file: string): ProjectConfig {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const [syntax] = document.errors;
+  if (syntax) {
+    const { line, col } = lines.linePos(syntax.pos[0]);
+    const reason = syntax.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '');
+    throw new AiotError('AIOT_PROJECT_INVALID', `${file}:${line}:${col}: not YAML: ${reason}`);
+  }
+  const value: unknown = document.toJS();
+  const result = projectSchema.safeParse(value);
+  const problems = result.success
+    ? crossChecks(result.data)
+    : result.error.issues.flatMap((issue) => describe(issue, value));
+  if (result.success && problems.length === 0) return result.data;
+  const told = problems.map(({ path, message }) => {
+    const { line, col } = lines.linePos(offsetOf(document, path));
+    return `${file}:${line}:${col}: ${path.join('.') || 'the file'}: ${message}`;
+  });
+  throw new AiotError('AIOT_PROJECT_INVALID', told.join('\n'));
+}
+
+interface Problem {
+  path: PropertyKey[];
+  message: string;
+}
+
+function describe(issue: z.core.$ZodIssue, root: unknown): Problem[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'not a known field' }));
+  }
+  if (issue.code === 'invalid_union') {
+    const expected = issue.errors.flatMap((options) => options.map((option) => option.message)).join(', or ');
+    return [{ path: issue.path, message: `${expected}; got ${show(valueAt(root, issue.path))}` }];
+  }
+  const got = show(valueAt(root, issue.path));
+  return [
+    {
+      path: issue.path,
+      message: `${issue.message.replace(/, received .*$/, '').replace(/^Invalid input: /, '')}; got ${got}`,
+    },
+  ];
+}
+
+/** What one field alone cannot tell. */
+function crossChecks(config: ProjectConfig): Problem[] {
+  const problems: Problem[] = [];
+  const { rate, lowpass, resample = rate } = config.signal;
+  if (Object.keys(config.stream.fields).length === 0) {
+    problems.push({ path: ['stream', 'fields'], message: 'expected at least one field; got none' });
+  }
+  for (const [name, field] of Object.entries(config.stream.fields)) {
+    if (field.range && field.range[0] >= field.range[1]) {
+      const path = ['stream', 'fields', name, 'range'];
+      problems.push({ path, message: `expected [low, high] with low < high; got ${show(field.range)}` });
+    }
+  }
+  if (lowpass !== undefined && lowpass >= rate / 2) {
+    problems.push({
+      path: ['signal', 'lowpass'],
+      message: `expected below half the rate (${rate / 2} Hz); got ${lowpass}`,
+    });
+  }
+  if (resample > rate) {
+    problems.push({
+      path: ['signal', 'resample'],
+      message: `expected at most the rate (${rate} Hz); got ${resample}`,
+    });
+  }
+  const owner = new Map<string, string>();
+  for (const [name, labels] of Object.entries(config.model.labels)) {
+    for (const label of labels) {
+      const other = owner.get(label);
+      if (other !== undefined) {
+        problems.push({
+          path: ['model', 'labels', name],
+          message: `label "${label}" is already in class "${other}"`,
+        });
+      }
+      owner.set(label, name);
+    }
+  }
+  if (Object.keys(config.model.labels).length < 2) {
+    problems.push({ path: ['model', 'labels'], message: 'expected at least two classes' });
+  }
+  return problems;
+}
+
+function valueAt(root: unknown, path: PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) =>
+      value !== null && typeof value === 'object' ? (value as Record<PropertyKey, unknown>)[key] : undefined,
+    root,
+  );
+}
+
+function show(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+/** Where the deepest existing part of the path stands; a key is better than its value. */
+function offsetOf(document: Document, path: PropertyKey[]): number {
+  let node: unknown = document.contents;
+  let offset = 0;
+  for (const key of path) {
+    if (!isMap(node)) break;
+    const pair = node.items.find((item) => isPair(item) && String(item.key) === String(key));
+    if (!pair) break;
+    const range = (pair.key as { range?: [number, number, number] } | null)?.range;
+    if (range) offset = range[0];
+    node = pair.value;
+  }
+  return offset;
+}

@@ -1,0 +1,95 @@
+import { z } from 'zod';
+import { digestPattern, namePattern } from '../../core/index.js';
+
+/**
+ * Device protocol v1, as docs/protocol.md tells it. All payloads are JSON objects; unknown members are ignored, so that
+ * a newer device can talk to an older platform. Times are milliseconds since 1970.
+ */
+const name = z.string().regex(namePattern);
+const time = z.int().min(0);
+
+/**
+ * Telemetry: one sample, or a batch in columns. Besides these members a message carries the stream's fields:
+ * numbers, or arrays of equal length whose samples lie 1000/rate ms apart from `t` on.
+ */
+export const telemetrySchema = z.looseObject({
+  /** Rises by one a message in one stream of one device: gaps and repeats are seen by it. */
+  seq: z.int().min(0).optional(),
+  /** Time of the first sample; absent = when it arrives. */
+  t: z.number().optional(),
+  /** Samples a second, Hz; needed for a batch. */
+  rate: z.number().positive().optional(),
+  /** Groups samples into one continuous take. */
+  recording: name.optional(),
+});
+export type Telemetry = z.output<typeof telemetrySchema>;
+
+/** The int8 model's answer for one window. */
+export const inferenceSchema = z.looseObject({
+  seq: z.int().min(0),
+  t: time,
+  model: z.object({ name, version: z.int().min(1) }),
+  recording: name.optional(),
+  /** Number of the window since the pipeline was reset, from 0. */
+  window: z.int().min(0),
+  label: z.string(),
+  /** Label after the vote. */
+  voted: z.string(),
+  /** Dequantized outputs, in the order of the classes. */
+  scores: z.array(z.number()),
+  /** From the window's last sample to the answer, ms. */
+  latencyMs: z.number().min(0),
+});
+export type Inference = z.output<typeof inferenceSchema>;
+
+/** Retained, platform → device: what the device should run. An empty payload withdraws it. */
+export const desiredSchema = z.looseObject({
+  rollout: z.string(),
+  kind: z.literal('model'),
+  name,
+  version: z.int().min(1),
+  sequence: z.int().min(1),
+  /** Path of the signed manifest on the platform's API. */
+  manifest: z.string().startsWith('/'),
+});
+export type Desired = z.output<typeof desiredSchema>;
+
+export const updateStates = [
+  'IDLE',
+  'DOWNLOADING',
+  'VERIFYING',
+  'STAGED',
+  'TRIAL',
+  'COMMITTED',
+  'ROLLED_BACK',
+] as const;
+export type UpdateState = (typeof updateStates)[number];
+
+const running = z.object({
+  name,
+  version: z.int().min(1),
+  sequence: z.int().min(1),
+  digest: z.string().regex(digestPattern),
+});
+
+/** Retained, device → platform: what the device runs and where its update stands. */
+export const reportedSchema = z.looseObject({
+  t: time,
+  type: z.string(),
+  state: z.enum(updateStates),
+  /** The rollout that `state` speaks of. */
+  rollout: z.string().nullable(),
+  /** The active model, null before the first. */
+  model: running.nullable(),
+  /** Nothing with a sequence below it is ever accepted. */
+  floor: z.int().min(0),
+  download: z.object({ bytes: z.int().min(0), total: z.int().min(0) }).nullable(),
+  golden: z.object({ vectors: z.int().min(0), passed: z.int().min(0) }).nullable(),
+  /** Why it was rolled back or refused. */
+  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+});
+export type Reported = z.output<typeof reportedSchema>;
+
+/** Retained, and the device's last will with online false. */
+export const presenceSchema = z.looseObject({ online: z.boolean(), t: time });
+export type Presence = z.output<typeof presenceSchema>;

@@ -1,0 +1,101 @@
+/**
+ * A network as typed data: what a .tflite file says, without its layout. The reader makes it, the quantizer rewrites it,
+ * the writer emits it, the interpreters run it. Activations are NHWC; layouts of constants as in the TFLite schema
+ * (FULLY_CONNECTED [out, in], CONV_2D [out, kh, kw, in], DEPTHWISE_CONV_2D [1, kh, kw, in × multiplier]).
+ */
+export type TensorType = 'float32' | 'float16' | 'int8' | 'int16' | 'int32' | 'int64' | 'uint8' | 'bool';
+
+export type TensorData =
+  | Float32Array
+  | Uint16Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | BigInt64Array
+  | Uint8Array;
+
+/** real = scale · (q − zeroPoint). One entry, or one per index of `axis`. Scales are float32 values. */
+export interface Quantization {
+  scale: number[];
+  zeroPoint: number[];
+  axis: number;
+}
+
+export interface Tensor {
+  name: string;
+  /** All dimensions positive; [] is a scalar. */
+  shape: number[];
+  type: TensorType;
+  /** Present = constant. Row-major; float16 as raw 16-bit words, bool as 0/1 bytes. */
+  data?: TensorData;
+  quantization?: Quantization;
+}
+
+export type Activation = 'none' | 'relu' | 'relu_n1_to_1' | 'relu6';
+export type Padding = 'same' | 'valid';
+
+interface Pool {
+  padding: Padding;
+  strideH: number;
+  strideW: number;
+  filterH: number;
+  filterW: number;
+  activation: Activation;
+}
+
+/** Options of each operator; an operator without any has `{}`. */
+export interface OperatorOptions {
+  FULLY_CONNECTED: { activation: Activation; keepNumDims: boolean };
+  CONV_2D: {
+    padding: Padding;
+    strideH: number;
+    strideW: number;
+    dilationH: number;
+    dilationW: number;
+    activation: Activation;
+  };
+  DEPTHWISE_CONV_2D: {
+    padding: Padding;
+    strideH: number;
+    strideW: number;
+    dilationH: number;
+    dilationW: number;
+    depthMultiplier: number;
+    activation: Activation;
+  };
+  MAX_POOL_2D: Pool;
+  AVERAGE_POOL_2D: Pool;
+  MEAN: { keepDims: boolean };
+  RESHAPE: { newShape: number[] };
+  EXPAND_DIMS: Record<never, never>;
+  SQUEEZE: { squeezeDims: number[] };
+  SOFTMAX: { beta: number };
+  LOGISTIC: Record<never, never>;
+  TANH: Record<never, never>;
+  RELU: Record<never, never>;
+  RELU6: Record<never, never>;
+  QUANTIZE: Record<never, never>;
+  DEQUANTIZE: Record<never, never>;
+}
+
+export type OperatorName = keyof OperatorOptions;
+
+export type Operator = {
+  [Name in OperatorName]: {
+    op: Name;
+    /** Indices into `Graph.tensors`; −1 = an optional input left out. */
+    inputs: number[];
+    outputs: number[];
+    options: OperatorOptions[Name];
+  };
+}[OperatorName];
+
+export interface Graph {
+  name: string;
+  description: string;
+  tensors: Tensor[];
+  /** In execution order. */
+  operators: Operator[];
+  inputs: number[];
+  outputs: number[];
+}

@@ -1,0 +1,191 @@
+import { z } from 'zod';
+import { digestPattern, namePattern } from '../core/index.js';
+import { envelopeSchema, trustRootSchema } from '../formats/index.js';
+
+/**
+ * The bodies of the platform's API, /api/v1: the server checks and documents with these schemas, the client parses with
+ * them. Times are milliseconds since 1970. Errors are `{error: {code, message, next}}` with a fitting HTTP status.
+ */
+const name = z.string().regex(namePattern);
+const time = z.int();
+const digest = z.string().regex(digestPattern);
+
+export const errorBodySchema = z.object({
+  error: z.object({ code: z.string(), message: z.string(), next: z.string().optional() }),
+});
+
+/** GET /status */
+export const statusSchema = z.object({
+  version: z.string(),
+  started: time,
+  urls: z.object({ http: z.string(), mqtts: z.string(), mqtt: z.string().optional() }),
+  counts: z.object({
+    devices: z.int(),
+    online: z.int(),
+    models: z.int(),
+    datasets: z.int(),
+    rollouts: z.int(),
+  }),
+});
+export type Status = z.output<typeof statusSchema>;
+
+export const deviceStates = ['registered', 'provisioned', 'active', 'suspended', 'revoked'] as const;
+
+/** GET /devices → {devices}, GET /devices/{name} */
+export const deviceSchema = z.object({
+  name,
+  id: z.string(),
+  type: z.string(),
+  state: z.enum(deviceStates),
+  /** SHA-256 of the certificate's DER, 64 hex digits. */
+  fingerprint: z.string(),
+  expires: time,
+  created: time,
+  online: z.boolean(),
+  lastSeen: time.nullable(),
+  /** As last reported: the active model. */
+  model: z.object({ name, version: z.int(), sequence: z.int(), digest }).nullable(),
+  /** The update state of protocol v1, null before the first report. */
+  updateState: z.string().nullable(),
+});
+export type DeviceInfo = z.output<typeof deviceSchema>;
+
+/** POST /devices: the private key stays with the caller. */
+export const provisionRequestSchema = z.strictObject({ name, type: name, csr: z.string().max(8192) });
+export const provisionReplySchema = z.object({
+  device: deviceSchema,
+  /** PEM */
+  certificate: z.string(),
+  ca: z.string(),
+  urls: z.object({ http: z.string(), mqtts: z.string() }),
+  trust: trustRootSchema.nullable(),
+});
+export type ProvisionReply = z.output<typeof provisionReplySchema>;
+
+/** PUT /blobs/{digest} (raw bytes), GET /blobs/{digest} (Range, ETag) */
+export const blobSchema = z.object({ digest, bytes: z.int() });
+
+/** GET /models/{name}/next: what the operator is to put into the manifest that it signs. */
+export const nextVersionSchema = z.object({ version: z.int(), sequence: z.int() });
+
+/** POST /models/{name}/versions: the bundle's blob must be there; `info` is its bundle.json. */
+export const pushRequestSchema = z.strictObject({ envelope: envelopeSchema });
+
+const metricsSchema = z.object({
+  windows: z.int(),
+  accuracy: z.number(),
+  macroF1: z.number(),
+  confusion: z.array(z.array(z.int())),
+});
+
+/** GET /models → {models: [...]}, GET /models/{name} → {versions}, GET /models/{name}/versions/{version} */
+export const modelVersionSchema = z.object({
+  name,
+  version: z.int(),
+  sequence: z.int(),
+  /** The bundle's. */
+  digest,
+  bytes: z.int(),
+  pushed: time,
+  classes: z.array(z.string()),
+  arenaBytes: z.int(),
+  metrics: z.object({ float: metricsSchema, int8: metricsSchema, voted: metricsSchema }),
+  lineage: z.looseObject({
+    dataset: z.object({ name: z.string(), digest, recordings: z.int(), samples: z.int() }),
+  }),
+});
+export type ModelVersion = z.output<typeof modelVersionSchema>;
+
+/** POST /manifests: a manifest signed anew, with a higher sequence, for a version that is there: a rollback. */
+export const manifestRequestSchema = z.strictObject({ envelope: envelopeSchema });
+
+export const rolloutDeviceStates = [
+  'pending',
+  'offered',
+  'updating',
+  'committed',
+  'rolledBack',
+  'failed',
+] as const;
+
+/** POST /rollouts; GET /rollouts → {rollouts}; GET /rollouts/{id}; GET /rollouts/{id}/events = server-sent events of it */
+export const rolloutRequestSchema = z.strictObject({
+  model: z.strictObject({ name, version: z.int().min(1) }),
+  /** Of the manifest to send. */
+  sequence: z.int().min(1),
+  /** `all`, or terms such as `type=virtual and name=motor-1`. */
+  selector: z.string(),
+  /** A device that has not ended by then counts as failed, ms. */
+  deadlineMs: z.int().min(1000).max(86_400_000).default(600_000),
+});
+export const rolloutSchema = z.object({
+  id: z.string(),
+  model: z.object({ name, version: z.int() }),
+  sequence: z.int(),
+  selector: z.string(),
+  state: z.enum(['running', 'done', 'failed']),
+  created: time,
+  ended: time.nullable(),
+  devices: z.array(
+    z.object({
+      name,
+      state: z.enum(rolloutDeviceStates),
+      /** The update state last reported. */
+      step: z.string().nullable(),
+      error: z.object({ code: z.string(), message: z.string() }).nullable(),
+      updated: time,
+    }),
+  ),
+});
+export type Rollout = z.output<typeof rolloutSchema>;
+
+/** GET /datasets → {datasets}; one dataset a telemetry stream */
+export const datasetInfoSchema = z.object({
+  name,
+  recordings: z.int(),
+  samples: z.int(),
+  labels: z.record(z.string(), z.int()),
+});
+
+/** GET /datasets/{stream}; GET /datasets/{stream}/recordings/{device}/{recording} → CSV with a header of the fields */
+export const datasetSchema = z.object({
+  name,
+  fields: z.array(z.string()),
+  recordings: z.array(
+    z.object({
+      id: name,
+      device: name,
+      label: z.string().nullable(),
+      rateHz: z.number(),
+      samples: z.int(),
+      startedAt: time.nullable(),
+      /** Messages that came twice (dropped) and numbers missing from the sequence. */
+      duplicates: z.int(),
+      missing: z.int(),
+    }),
+  ),
+});
+export type DatasetListing = z.output<typeof datasetSchema>;
+
+/** POST /labels: what the operator says was recorded. The last word counts. */
+export const labelRequestSchema = z.strictObject({
+  stream: name,
+  device: name,
+  recording: name,
+  label: z.string(),
+});
+
+/** GET /models/{name}/versions/{version}/live: inferences counted against the labels of their recordings. */
+export const liveSchema = z.object({
+  /** Inferences whose recording has a label of a known class. */
+  windows: z.int(),
+  /** Inferences without a truth. */
+  unlabelled: z.int(),
+  accuracy: z.number(),
+  macroF1: z.number(),
+  voted: z.object({ accuracy: z.number(), macroF1: z.number() }),
+  confusion: z.array(z.array(z.int())),
+  latencyMs: z.object({ p50: z.number(), p99: z.number() }),
+  devices: z.record(z.string(), z.int()),
+});
+export type LiveFigures = z.output<typeof liveSchema>;

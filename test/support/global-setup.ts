@@ -1,0 +1,17 @@
+/** Runs once before the suite: nothing of the user's own may be read or written by a test. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export default async function setup(): Promise<() => Promise<void>> {
+  const home = await mkdtemp(join(tmpdir(), 'aiot-home-'));
+  for (const name of Object.keys(process.env)) {
+    if (name.startsWith('AIOT_') && name !== 'AIOT_REAL') delete process.env[name];
+  }
+  process.env.AIOT_CONFIG_DIR = join(home, 'config');
+  process.env.AIOT_DATA_DIR = join(home, 'data');
+  process.env.AIOT_CACHE_DIR = join(home, 'cache');
+  return async () => {
+    await rm(home, { recursive: true, force: true });
+  };
+}

@@ -1,0 +1,47 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe } from 'vitest';
+import { root } from './cli.js';
+
+/** Programs of third parties that tests talk to. `.ci/run` installs them; elsewhere a missing one is a printed skip. */
+const parts = {
+  chromium: () => onPath('chromium'),
+  cmake: () => onPath('cmake') && onPath('cc'),
+  /** PyPI ai-edge-litert in a virtual environment of the tests. */
+  litert: () => existsSync(python('litert')),
+  mosquitto: () => onPath('mosquitto') && onPath('mosquitto_pub'),
+  openssl: () => onPath('openssl'),
+  /** The recordings and golden files that are not in this repository. */
+  shared: () => existsSync(sharedFolder),
+  tar: () => onPath('tar'),
+  /** PyPI tflite-micro, in an environment of its own: it wants another numpy. */
+  tflm: () => existsSync(python('tflm')),
+} as const;
+export type RealPart = keyof typeof parts;
+
+/** Folder beside the checkout with recordings and third-party samples; may be absent. */
+export const sharedFolder = join(root, '..', 'shared');
+
+export function python(environment: 'litert' | 'tflm'): string {
+  return join(root, '.venv', environment, 'bin', 'python');
+}
+
+function onPath(program: string): boolean {
+  return spawnSync('sh', ['-c', `command -v ${program} || test -x /usr/sbin/${program}`]).status === 0;
+}
+
+/**
+ * `describe` when the part is there. A missing part is skipped and printed as skipped; with AIOT_REAL=required, as in
+ * CI, it fails the run.
+ */
+export function describeReal(part: RealPart, name: string, body: () => void): void {
+  if (parts[part]()) {
+    describe(name, body);
+    return;
+  }
+  if (process.env.AIOT_REAL === 'required' && part !== 'shared')
+    throw new Error(`real part missing: ${part}`);
+  process.stderr.write(`skipped, no ${part} here: ${name}\n`);
+  describe.skip(`${name} (no ${part} here)`, body);
+}
