@@ -20,6 +20,18 @@ export const catalogue = {
     about: 'Something in aiot itself went wrong.',
     next: 'Run the command again with --debug and report what it prints.',
   },
+  AIOT_FEATURE_UNFIT: {
+    exit: 2,
+    family: 'user',
+    about: 'The named feature set cannot be computed from these fields, this rate or this window.',
+    next: 'Change signal.features or signal.window in aiot.yaml; docs/project.md says what each set needs.',
+  },
+  AIOT_FEATURE_UNKNOWN: {
+    exit: 2,
+    family: 'user',
+    about: 'signal.features names a feature that no set has.',
+    next: 'Use raw, motion, spectral, har, or names out of those sets.',
+  },
   AIOT_FILE_MALFORMED: {
     exit: 2,
     family: 'user',
@@ -49,6 +61,12 @@ export const catalogue = {
     family: 'user',
     about: 'A signed manifest does not have the form it should have.',
     next: 'Push the model again with this version of aiot.',
+  },
+  AIOT_MESSAGE_MALFORMED: {
+    exit: 1,
+    family: 'outside',
+    about: 'A message of the device protocol does not have the form it should have.',
+    next: 'Compare the payload with docs/protocol.md.',
   },
   AIOT_PROJECT_INVALID: {
     exit: 2,

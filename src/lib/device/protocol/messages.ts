@@ -13,7 +13,10 @@ const time = z.int().min(0);
  * numbers, or arrays of equal length whose samples lie 1000/rate ms apart from `t` on.
  */
 export const telemetrySchema = z.looseObject({
-  /** Rises by one a message in one stream of one device: gaps and repeats are seen by it. */
+  /**
+   * Rises by one a message in one stream of one device: gaps and repeats are seen by it. After a reboot it goes on at a
+   * higher number, so a jump between two recordings is no gap.
+   */
   seq: z.int().min(0).optional(),
   /** Time of the first sample; absent = when it arrives. */
   t: z.number().optional(),
@@ -72,7 +75,11 @@ const running = z.object({
   digest: z.string().regex(digestPattern),
 });
 
-/** Retained, device → platform: what the device runs and where its update stands. */
+/**
+ * Retained, device → platform: what the device runs and where its update stands. An update has ended when
+ * `state` is COMMITTED (it runs the new version), ROLLED_BACK (tried, given up: `error` says why), or IDLE with
+ * `rollout` and `error` set (refused before the trial: nothing was changed).
+ */
 export const reportedSchema = z.looseObject({
   t: time,
   type: z.string(),

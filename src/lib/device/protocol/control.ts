@@ -1,0 +1,41 @@
+import { z } from 'zod';
+
+/** What the platform may ask of a device; any other name is answered with AIOT_COMMAND_UNKNOWN. */
+export const commandNames = ['ping', 'status', 'reboot'] as const;
+export type CommandName = (typeof commandNames)[number];
+
+const time = z.int().min(0);
+
+/** Platform → device, QoS 1, not retained. */
+export const commandSchema = z.looseObject({
+  /** Chosen by the asker; the reply repeats it. A device answers one id once. */
+  id: z.string().min(1).max(64),
+  command: z.string().min(1).max(64),
+  args: z.record(z.string(), z.unknown()).optional(),
+  /** After this time the device ignores the command. */
+  expires: time.optional(),
+});
+export type Command = z.output<typeof commandSchema>;
+
+/** Device → platform, QoS 1: the answer to one command. */
+export const replySchema = z.looseObject({
+  id: z.string(),
+  t: time,
+  ok: z.boolean(),
+  result: z.record(z.string(), z.unknown()).optional(),
+  error: z.object({ code: z.string(), message: z.string() }).optional(),
+});
+export type Reply = z.output<typeof replySchema>;
+
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** Device → platform, QoS 1: one line of a device's log. */
+export const logSchema = z.looseObject({
+  t: time,
+  level: z.enum(logLevels),
+  message: z.string(),
+  /** An error's code, where the line tells of one. */
+  code: z.string().optional(),
+});
+export type Log = z.output<typeof logSchema>;
