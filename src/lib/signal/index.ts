@@ -1,2 +1,9 @@
-/** Samples → windows → features: pure functions on typed arrays, one definition for training, Pi, simulator and chip. */
+/**
+ * Samples → windows → features: pure functions on typed arrays, one definition for training, Pi, simulator and chip.
+ * Plain loops in double precision throughout, so that the firmware's C computes the same.
+ */
+export { conditioned, windowCount, windowFeatures } from './batch.js';
+export { createPipeline, type Pipeline } from './pipeline.js';
+export { featureNames, inputShape, signalSpecOf } from './spec.js';
+export { type InputQuantization, quantizeInput, standardize } from './standardize.js';
 export type * from './types.js';

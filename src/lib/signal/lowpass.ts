@@ -1,0 +1,64 @@
+/** One second-order section, transposed direct form II, a0 = 1. */
+interface Section {
+  b0: number;
+  b1: number;
+  b2: number;
+  a1: number;
+  a2: number;
+}
+
+/** Quality factors of a 4th-order Butterworth filter's two pole pairs: 1 / (2 cos(π/8)) and 1 / (2 cos(3π/8)). */
+const qualities = [1 / (2 * Math.cos(Math.PI / 8)), 1 / (2 * Math.cos((3 * Math.PI) / 8))];
+
+/**
+ * Two sections of a 4th-order Butterworth low-pass by the bilinear transform, its corner (−3 dB) prewarped.
+ * Source: the analogue prototype 1 / (s² + s/Q + 1) with s = (1 − z⁻¹) / (K (1 + z⁻¹)), K = tan(π·corner/rate).
+ */
+export function butterworthSections(cornerHz: number, rateHz: number): Section[] {
+  const k = Math.tan((Math.PI * cornerHz) / rateHz);
+  return qualities.map((q) => {
+    const norm = 1 / (1 + k / q + k * k);
+    const b0 = k * k * norm;
+    return { b0, b1: 2 * b0, b2: b0, a1: 2 * (k * k - 1) * norm, a2: (1 - k / q + k * k) * norm };
+  });
+}
+
+export interface Lowpass {
+  /** One sample in, one out. The first sample after a reset sets the filter to its steady state: no ramp appears. */
+  step(x: number): number;
+  reset(): void;
+}
+
+/** Causal low-pass for one field. `cornerHz` null = none: samples pass unchanged. */
+export function createLowpass(cornerHz: number | null, rateHz: number): Lowpass {
+  if (cornerHz === null) return { step: (x) => x, reset: () => {} };
+  const sections = butterworthSections(cornerHz, rateHz);
+  const state = new Float64Array(2 * sections.length);
+  let started = false;
+  return {
+    step(x) {
+      if (!started) {
+        started = true;
+        // A constant input x has passed for ever: each section's output is x too (gain 1 at 0 Hz).
+        for (let s = 0; s < sections.length; s++) {
+          const { b1, b2, a1, a2 } = sections[s]!;
+          state[2 * s + 1] = (b2 - a2) * x;
+          state[2 * s] = (b1 - a1) * x + state[2 * s + 1]!;
+        }
+      }
+      let y = x;
+      for (let s = 0; s < sections.length; s++) {
+        const { b0, b1, b2, a1, a2 } = sections[s]!;
+        const input = y;
+        y = b0 * input + state[2 * s]!;
+        state[2 * s] = b1 * input - a1 * y + state[2 * s + 1]!;
+        state[2 * s + 1] = b2 * input - a2 * y;
+      }
+      return y;
+    },
+    reset() {
+      started = false;
+      state.fill(0);
+    },
+  };
+}
