@@ -20,6 +20,12 @@ export const catalogue = {
     about: 'Something in aiot itself went wrong.',
     next: 'Run the command again with --debug and report what it prints.',
   },
+  AIOT_BUNDLE_MALFORMED: {
+    exit: 2,
+    family: 'user',
+    about: 'A model bundle (.aiot) is damaged, incomplete or not of a version that this aiot knows.',
+    next: 'Make it again: aiot model push, or download it again.',
+  },
   AIOT_CONTEXT_EXISTS: {
     exit: 2,
     family: 'user',
@@ -86,6 +92,19 @@ export const catalogue = {
     about: 'A file could not be written: no permission, no space, or a path that is not a folder.',
     next: 'Free some space or choose another folder; nothing was half-written.',
   },
+  AIOT_GATE_FAILED: {
+    exit: 6,
+    family: 'user',
+    about: 'The model is below a limit of model.accept in aiot.yaml, so it may not go on.',
+    next: 'Record more or better labelled data and train again; change model.accept only on purpose.',
+  },
+  AIOT_GOLDEN_MISMATCH: {
+    exit: 6,
+    family: 'user',
+    about:
+      'A model does not reproduce its golden vectors exactly, so this runtime would predict something else than was evaluated.',
+    next: 'Make the bundle again with this version of aiot; report it when it happens again.',
+  },
   AIOT_IDENTITY_EXISTS: {
     exit: 2,
     family: 'user',
@@ -115,6 +134,26 @@ export const catalogue = {
     family: 'outside',
     about: 'A message of the device protocol does not have the form it should have.',
     next: 'Compare the payload with docs/protocol.md.',
+  },
+  AIOT_MODEL_NOT_BUILT: {
+    exit: 4,
+    family: 'user',
+    about: 'A step needs a file that an earlier step makes: train, then quantize, then evaluate, then push.',
+    next: 'aiot model train && aiot model quantize && aiot model evaluate',
+  },
+  AIOT_MODEL_STALE: {
+    exit: 6,
+    family: 'user',
+    about:
+      'The figures were measured on another model, dataset or aiot.yaml than the one in the build folder.',
+    next: 'aiot model train && aiot model quantize && aiot model evaluate',
+  },
+  AIOT_MODEL_UNFIT: {
+    exit: 2,
+    family: 'user',
+    about:
+      'The network that aiot.yaml asks for cannot be made, or is not of the kind that the command needs.',
+    next: 'Check model.kind, model.layers and signal.features in aiot.yaml; docs/project.md describes them.',
   },
   AIOT_NOT_ALLOWED: {
     exit: 5,
@@ -176,6 +215,12 @@ export const catalogue = {
     about: 'There is no aiot.yaml in the folder.',
     next: 'aiot init DIR --template har-imu',
   },
+  AIOT_QUANTIZE_UNFIT: {
+    exit: 2,
+    family: 'user',
+    about: 'The network holds something that cannot be quantized to int8: an operator, a type or a value.',
+    next: 'Give the float network that aiot model train wrote.',
+  },
   AIOT_REQUEST_INVALID: {
     exit: 2,
     family: 'user',
@@ -200,6 +245,12 @@ export const catalogue = {
     about: 'A manifest is not signed by enough of the keys that the trust root names for it.',
     next: 'Push with the signing key of this platform; aiot context list shows which platform is in use.',
   },
+  AIOT_TENSORFLOW_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about: 'Training came to no usable weights: the loss is not a number.',
+    next: 'Lower model.train.learningRate in aiot.yaml, or look for huge values with aiot data check.',
+  },
   AIOT_TIMEOUT: {
     exit: 124,
     family: 'outside',
@@ -211,6 +262,13 @@ export const catalogue = {
     family: 'user',
     about: 'The token is missing, wrong or expired.',
     next: 'aiot up --new-token makes a new one.',
+  },
+  AIOT_TRAINING_DATA_UNFIT: {
+    exit: 2,
+    family: 'user',
+    about:
+      'The recordings cannot be trained on: none, one class only, an unknown label, too few to split, or not a number.',
+    next: 'aiot data list, then aiot data check',
   },
   AIOT_TRUST_CONFLICT: {
     exit: 1,

@@ -1,0 +1,67 @@
+import type { Metrics } from '../bundle/types.js';
+
+export interface ClassFigures {
+  class: string;
+  /** Windows of this class. */
+  support: number;
+  precision: number;
+  recall: number;
+  f1: number;
+}
+
+/** Counts [truth][prediction]. */
+export function confusionOf(
+  truth: ArrayLike<number>,
+  predicted: ArrayLike<number>,
+  classes: number,
+): number[][] {
+  const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+  for (let i = 0; i < truth.length; i++) counts[truth[i]!]![predicted[i]!]! += 1;
+  return counts;
+}
+
+/** Precision, recall and F1 of each class; a ratio without cases is 0. */
+export function classFigures(confusion: number[][], names: string[]): ClassFigures[] {
+  return confusion.map((row, c) => {
+    const hits = row[c]!;
+    const support = row.reduce((a, b) => a + b, 0);
+    const claimed = confusion.reduce((sum, other) => sum + other[c]!, 0);
+    const precision = claimed === 0 ? 0 : hits / claimed;
+    const recall = support === 0 ? 0 : hits / support;
+    const f1 = precision + recall === 0 ? 0 : (2 * precision * recall) / (precision + recall);
+    return { class: names[c] ?? String(c), support, precision, recall, f1 };
+  });
+}
+
+/** Mean F1 over the classes that occur, as truth or as prediction. */
+export function macroF1Of(confusion: number[][]): number {
+  const occurring = classFigures(confusion, []).filter(
+    (figures, c) => figures.support > 0 || confusion.some((row) => row[c]! > 0),
+  );
+  return occurring.length === 0 ? 0 : occurring.reduce((sum, { f1 }) => sum + f1, 0) / occurring.length;
+}
+
+/** Figures of one set of predictions. */
+export function metricsOf(truth: ArrayLike<number>, predicted: ArrayLike<number>, classes: number): Metrics {
+  const confusion = confusionOf(truth, predicted, classes);
+  const right = confusion.reduce((sum, row, c) => sum + row[c]!, 0);
+  return {
+    windows: truth.length,
+    accuracy: truth.length === 0 ? 0 : right / truth.length,
+    macroF1: macroF1Of(confusion),
+    confusion,
+  };
+}
+
+/**
+ * 95 % interval of a share (Wilson, "Probable inference", JASA 22, 1927): right also near 0 and 1 and for few cases.
+ * Windows of one recording are alike, so the truth is wider: it tells the least uncertainty there is.
+ */
+export function wilsonInterval(share: number, cases: number): [number, number] {
+  if (cases === 0) return [0, 1];
+  const z = 1.959964;
+  const centre = (share + (z * z) / (2 * cases)) / (1 + (z * z) / cases);
+  const half =
+    (z * Math.sqrt((share * (1 - share)) / cases + (z * z) / (4 * cases * cases))) / (1 + (z * z) / cases);
+  return [Math.max(0, centre - half), Math.min(1, centre + half)];
+}

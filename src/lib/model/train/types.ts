@@ -1,0 +1,43 @@
+/** Windows ready for a network: features before standardization, each with its class. */
+export interface Examples {
+  /** [count × inputs], row-major. */
+  inputs: Float64Array;
+  /** Features of one window. */
+  inputSize: number;
+  /** Index of the class of each window. */
+  classes: Int32Array;
+  /** Id of the recording of each window. */
+  recordings: string[];
+}
+
+export interface NetworkSpec {
+  kind: 'mlp' | 'cnn1d';
+  /** mlp: [features]; cnn1d: [samples, fields]. */
+  inputShape: number[];
+  /** Units of the hidden layers, or filters of the convolutions. */
+  layers: number[];
+  classes: number;
+}
+
+/** Kernel in the layout of tfjs: dense [in, out], conv1d [taps, in, out]. */
+export interface LayerWeights {
+  kernel: { shape: number[]; data: Float32Array };
+  bias: Float32Array;
+}
+
+/** A trained network: convolutions or hidden layers in order, then the output layer, whose softmax is implied. */
+export interface TrainedNetwork {
+  spec: NetworkSpec;
+  layers: LayerWeights[];
+}
+
+/** One epoch as it ended; validation figures are null without validation windows. */
+export interface EpochFigures {
+  /** From 1. */
+  epoch: number;
+  epochs: number;
+  loss: number;
+  accuracy: number;
+  valLoss: number | null;
+  valAccuracy: number | null;
+}
