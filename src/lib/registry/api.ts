@@ -65,10 +65,16 @@ export type ProvisionReply = z.output<typeof provisionReplySchema>;
 /** PUT /blobs/{digest} (raw bytes), GET /blobs/{digest} (Range, ETag) */
 export const blobSchema = z.object({ digest, bytes: z.int() });
 
+/** POST /devices/{name}/state: a revoked device never comes back. */
+export const deviceActionSchema = z.strictObject({ action: z.enum(['suspend', 'resume', 'revoke']) });
+
+/** GET and PUT /trust. The first is anybody's with an operator's token; a later one must have a higher version. */
+export const trustSchema = trustRootSchema;
+
 /** GET /models/{name}/next: what the operator is to put into the manifest that it signs. */
 export const nextVersionSchema = z.object({ version: z.int(), sequence: z.int() });
 
-/** POST /models/{name}/versions: the bundle's blob must be there; `info` is its bundle.json. */
+/** POST /models/{name}/versions: the bundle's blob must be there; the card is made from its bundle.json. */
 export const pushRequestSchema = z.strictObject({ envelope: envelopeSchema });
 
 const metricsSchema = z.object({
@@ -82,6 +88,7 @@ const metricsSchema = z.object({
 export const modelVersionSchema = z.object({
   name,
   version: z.int(),
+  /** Of the newest manifest for this version: a rollback signs one anew, with a higher sequence. */
   sequence: z.int(),
   /** The bundle's. */
   digest,
@@ -95,6 +102,10 @@ export const modelVersionSchema = z.object({
   }),
 });
 export type ModelVersion = z.output<typeof modelVersionSchema>;
+
+/** One line of GET /models. */
+export const modelSummarySchema = z.object({ name, versions: z.int(), latest: modelVersionSchema });
+export type ModelSummary = z.output<typeof modelSummarySchema>;
 
 /** POST /manifests: a manifest signed anew, with a higher sequence, for a version that is there: a rollback. */
 export const manifestRequestSchema = z.strictObject({ envelope: envelopeSchema });
@@ -138,14 +149,16 @@ export const rolloutSchema = z.object({
   ),
 });
 export type Rollout = z.output<typeof rolloutSchema>;
+export type RolloutRequest = z.input<typeof rolloutRequestSchema>;
 
-/** GET /datasets → {datasets}; one dataset a telemetry stream */
+/** GET /datasets → {datasets}; one dataset a telemetry stream. `labels`: label → number of recordings. */
 export const datasetInfoSchema = z.object({
   name,
   recordings: z.int(),
   samples: z.int(),
   labels: z.record(z.string(), z.int()),
 });
+export type DatasetInfo = z.output<typeof datasetInfoSchema>;
 
 /** GET /datasets/{stream}; GET /datasets/{stream}/recordings/{device}/{recording} → CSV with a header of the fields */
 export const datasetSchema = z.object({
@@ -172,8 +185,9 @@ export const labelRequestSchema = z.strictObject({
   stream: name,
   device: name,
   recording: name,
-  label: z.string(),
+  label: z.string().max(256),
 });
+export type LabelRequest = z.output<typeof labelRequestSchema>;
 
 /** GET /models/{name}/versions/{version}/live: inferences counted against the labels of their recordings. */
 export const liveSchema = z.object({
@@ -189,3 +203,12 @@ export const liveSchema = z.object({
   devices: z.record(z.string(), z.int()),
 });
 export type LiveFigures = z.output<typeof liveSchema>;
+
+/** The answers that carry lists. */
+export const listSchemas = {
+  devices: z.object({ devices: z.array(deviceSchema) }),
+  models: z.object({ models: z.array(modelSummarySchema) }),
+  versions: z.object({ versions: z.array(modelVersionSchema) }),
+  rollouts: z.object({ rollouts: z.array(rolloutSchema) }),
+  datasets: z.object({ datasets: z.array(datasetInfoSchema) }),
+};

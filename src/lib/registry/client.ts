@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { type Envelope, envelopeSchema, type TrustRoot, trustRootSchema } from '../formats/index.js';
+import {
+  type DatasetInfo,
+  type DatasetListing,
+  type DeviceInfo,
+  datasetSchema,
+  deviceSchema,
+  type LabelRequest,
+  type LiveFigures,
+  labelRequestSchema,
+  listSchemas,
+  liveSchema,
+  type ModelSummary,
+  type ModelVersion,
+  modelVersionSchema,
+  nextVersionSchema,
+  type ProvisionReply,
+  provisionReplySchema,
+  type Status,
+  statusSchema,
+} from './api.js';
+import { blobCalls } from './blobs.js';
+import { rolloutCalls } from './rollouts.js';
+import { type ClientOptions, Transport } from './transport.js';
+
+const part = encodeURIComponent;
+
+/**
+ * Client of one platform. Nothing is sent before the first call. Every call throws AiotError: AIOT_PLATFORM_UNREACHABLE
+ * (retryable), AIOT_PLATFORM_UNTRUSTED, AIOT_TOKEN_INVALID, AIOT_NOT_ALLOWED, AIOT_NOT_FOUND, or what the server said.
+ */
+export function createClient(options: ClientOptions) {
+  const transport = new Transport(options);
+  return {
+    /** https origin of the platform. */
+    url: transport.url,
+    status: (): Promise<Status> => transport.json('GET', '/status', statusSchema),
+    trust: trustCalls(transport),
+    devices: deviceCalls(transport),
+    blobs: blobCalls(transport),
+    manifests: {
+      get: (sequence: number): Promise<Envelope> =>
+        transport.json('GET', `/manifests/${sequence}`, envelopeSchema),
+      /** A manifest signed anew, with the next sequence, for a version that is there. @throws AIOT_VERSION_CONFLICT */
+      post: (envelope: Envelope): Promise<ModelVersion> =>
+        transport.json('POST', '/manifests', modelVersionSchema, { envelope }),
+    },
+    models: modelCalls(transport),
+    rollouts: rolloutCalls(transport),
+    datasets: datasetCalls(transport),
+    labels: {
+      /** Says what was recorded; the last word counts. */
+      post: (label: LabelRequest): Promise<LabelRequest> =>
+        transport.json('POST', '/labels', labelRequestSchema, label),
+    },
+    close: () => transport.close(),
+  };
+}
+export type RegistryClient = ReturnType<typeof createClient>;
+
+function trustCalls(transport: Transport) {
+  return {
+    /** Null before the first `put`. */
+    get: async (): Promise<TrustRoot | null> =>
+      (await transport.json('GET', '/trust', z.object({ trust: trustRootSchema.nullable() }))).trust,
+    /** @throws AIOT_TRUST_CONFLICT when another one of this or a higher version is there */
+    put: (trust: TrustRoot): Promise<TrustRoot> => transport.json('PUT', '/trust', trustRootSchema, trust),
+  };
+}
+
+function deviceCalls(transport: Transport) {
+  return {
+    /** Registers a device and signs its certificate request (PEM). @throws AIOT_DEVICE_EXISTS, AIOT_CSR_INVALID */
+    provision: (name: string, type: string, csr: string): Promise<ProvisionReply> =>
+      transport.json('POST', '/devices', provisionReplySchema, { name, type, csr }),
+    list: async (): Promise<DeviceInfo[]> =>
+      (await transport.json('GET', '/devices', listSchemas.devices)).devices,
+    get: (name: string): Promise<DeviceInfo> => transport.json('GET', `/devices/${part(name)}`, deviceSchema),
+    act: (name: string, action: 'suspend' | 'resume' | 'revoke'): Promise<DeviceInfo> =>
+      transport.json('POST', `/devices/${part(name)}/state`, deviceSchema, { action }),
+  };
+}
+
+function modelCalls(transport: Transport) {
+  const path = (name: string, version?: number) =>
+    `/models/${part(name)}${version === undefined ? '' : `/versions/${version}`}`;
+  return {
+    /** What the operator is to put into the next manifest of this model. */
+    next: (name: string): Promise<{ version: number; sequence: number }> =>
+      transport.json('GET', `${path(name)}/next`, nextVersionSchema),
+    /** The bundle's blob must be there. @throws AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_NOT_FOUND (blob) */
+    push: (name: string, envelope: Envelope): Promise<ModelVersion> =>
+      transport.json('POST', `${path(name)}/versions`, modelVersionSchema, { envelope }),
+    list: async (): Promise<ModelSummary[]> =>
+      (await transport.json('GET', '/models', listSchemas.models)).models,
+    /** Newest first. */
+    versions: async (name: string): Promise<ModelVersion[]> =>
+      (await transport.json('GET', path(name), listSchemas.versions)).versions,
+    get: (name: string, version: number): Promise<ModelVersion> =>
+      transport.json('GET', path(name, version), modelVersionSchema),
+    live: (name: string, version: number): Promise<LiveFigures> =>
+      transport.json('GET', `${path(name, version)}/live`, liveSchema),
+  };
+}
+
+function datasetCalls(transport: Transport) {
+  return {
+    list: async (): Promise<DatasetInfo[]> =>
+      (await transport.json('GET', '/datasets', listSchemas.datasets)).datasets,
+    get: (stream: string): Promise<DatasetListing> =>
+      transport.json('GET', `/datasets/${part(stream)}`, datasetSchema),
+    /** One recording as CSV with a header of the fields. */
+    csv: async (stream: string, device: string, recording: string): Promise<string> => {
+      const path = `/datasets/${part(stream)}/recordings/${part(device)}/${part(recording)}`;
+      return (await transport.call('GET', path)).body.text();
+    },
+  };
+}

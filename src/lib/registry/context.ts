@@ -1,0 +1,30 @@
+import { AiotError, type PlatformContext, readBytes, readContexts } from '../core/index.js';
+import { createClient, type RegistryClient } from './client.js';
+
+export interface NamedContext extends PlatformContext {
+  name: string;
+}
+
+/** The context of this name, or the one in use. @throws AIOT_CONTEXT_NOT_FOUND */
+export async function contextFor(name?: string): Promise<NamedContext> {
+  const { current, contexts } = await readContexts();
+  const wanted = name ?? current;
+  const context = wanted === undefined ? undefined : contexts[wanted];
+  if (wanted !== undefined && context) return { name: wanted, ...context };
+  const known = Object.keys(contexts);
+  throw new AiotError(
+    'AIOT_CONTEXT_NOT_FOUND',
+    wanted === undefined ? 'no platform is in use' : `no context is named ${wanted}`,
+    { next: known.length > 0 ? `--context ${known.join(', or --context ')}` : 'aiot up' },
+  );
+}
+
+/** A client for that platform, with its CA and its token. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_FILE_NOT_FOUND (the CA) */
+export async function clientFor(name?: string): Promise<RegistryClient> {
+  const { url, ca, token } = await contextFor(name);
+  return createClient({
+    url,
+    ...(ca ? { ca: (await readBytes(ca)).toString('utf8') } : {}),
+    ...(token ? { token } : {}),
+  });
+}

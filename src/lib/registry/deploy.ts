@@ -1,0 +1,60 @@
+import { AiotError } from '../core/index.js';
+import { peekManifest, signManifest } from '../formats/index.js';
+import type { Rollout } from './api.js';
+import type { RegistryClient } from './client.js';
+
+export interface DeployOptions {
+  client: RegistryClient;
+  model: { name: string; version: number };
+  selector: string;
+  /** PKCS#8 PEM; used only when the manifest has to be signed anew. */
+  signingKey: () => Promise<string>;
+  /** ms since 1970, for the manifest signed anew. */
+  now: number;
+  /** A device that has not ended by then counts as failed, ms. */
+  deadlineMs?: number;
+  signal?: AbortSignal;
+  onProgress?: (rollout: Rollout) => void;
+}
+
+/**
+ * A rollout in one wave that is waited for. A version whose manifest is not the newest (a rollback, for instance) is
+ * signed anew with the next sequence first: a device takes no sequence below the one it has.
+ * @returns the rollout when each device has ended, well or not
+ * @throws AIOT_NOT_FOUND, AIOT_ROLLOUT_EMPTY, AIOT_SELECTOR_INVALID, AIOT_KEY_NOT_FOUND
+ */
+export async function deployModel(options: DeployOptions): Promise<Rollout> {
+  const { client, model, selector, deadlineMs, signal, onProgress } = options;
+  const sequence = await newestSequence(options);
+  let rollout = await client.rollouts.start({
+    model,
+    sequence,
+    selector,
+    ...(deadlineMs === undefined ? {} : { deadlineMs }),
+  });
+  onProgress?.(rollout);
+  for await (const next of client.rollouts.watch(rollout.id, signal ? { signal } : {})) {
+    rollout = next;
+    onProgress?.(rollout);
+  }
+  return rollout;
+}
+
+async function newestSequence({ client, model, signingKey, now }: DeployOptions): Promise<number> {
+  const card = await client.models.get(model.name, model.version);
+  const next = await client.models.next(model.name);
+  if (card.sequence + 1 === next.sequence) return card.sequence;
+  const manifest = peekManifest(await client.manifests.get(card.sequence));
+  const key = await signingKey();
+  const signed = signManifest({ ...manifest, sequence: next.sequence, issued: now }, key);
+  return (await client.manifests.post(signed)).sequence;
+}
+
+/** `har@3` → name and version. @throws AIOT_USAGE */
+export function parseModelReference(text: string): { name: string; version: number } {
+  const match = /^([^@\s]+)@([1-9]\d{0,8})$/.exec(text);
+  if (match?.[1]) return { name: match[1], version: Number(match[2]) };
+  throw new AiotError('AIOT_USAGE', `expected a model such as har@3, got ${text}`, {
+    next: 'aiot model list shows the names and versions.',
+  });
+}

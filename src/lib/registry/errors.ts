@@ -1,0 +1,49 @@
+import { AiotError, catalogue, type ErrorCode, systemCode } from '../core/index.js';
+import { errorBodySchema } from './api.js';
+
+const byStatus: Record<number, ErrorCode> = {
+  400: 'AIOT_REQUEST_INVALID',
+  401: 'AIOT_TOKEN_INVALID',
+  403: 'AIOT_NOT_ALLOWED',
+  404: 'AIOT_NOT_FOUND',
+  507: 'AIOT_DISK_FULL',
+};
+
+/** The server's `{error: {code, message, next}}` as the error it was; any other answer by its status. */
+export function errorOfAnswer(status: number, body: string, endpoint: string): AiotError {
+  const details = { endpoint, retryable: status >= 500 && status !== 507 };
+  const told = errorBodySchema.safeParse(jsonOrUndefined(body));
+  if (told.success && Object.hasOwn(catalogue, told.data.error.code)) {
+    const { code, message, next } = told.data.error;
+    return new AiotError(code as ErrorCode, message, { ...details, ...(next ? { next } : {}) });
+  }
+  const code = byStatus[status] ?? 'AIOT_PLATFORM_FAILED';
+  return new AiotError(code, `${endpoint} answered with status ${status}`, details);
+}
+
+const untrusted = /CERT|SELF_SIGNED|ISSUER|UNABLE_TO_VERIFY/;
+
+/** What undici throws before there is an answer. `endpoint` has no credentials in it. */
+export function errorOfTransport(error: unknown, endpoint: string): AiotError {
+  if (error instanceof AiotError) return error;
+  const code = systemCode(error) ?? 'unknown error';
+  if (untrusted.test(code) || code.startsWith('ERR_TLS')) {
+    return new AiotError('AIOT_PLATFORM_UNTRUSTED', `${endpoint} cannot be trusted (${code})`, {
+      cause: error,
+      endpoint,
+    });
+  }
+  return new AiotError('AIOT_PLATFORM_UNREACHABLE', `no answer from ${endpoint} (${code})`, {
+    cause: error,
+    endpoint,
+    retryable: true,
+  });
+}
+
+function jsonOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
