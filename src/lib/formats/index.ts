@@ -2,4 +2,4 @@
  * Bytes ↔ objects, pure: no file, no network, no clock. A damaged input is refused with the place and the reason.
  */
 export * from './manifest/manifest.js';
-export type * from './tflite/graph.js';
+export * from './tflite/index.js';

@@ -123,6 +123,12 @@ export const catalogue = {
     about: 'The signing key of this platform is not on this machine.',
     next: 'Run it where aiot up was run first: the key never leaves that user.',
   },
+  AIOT_LITERT_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about: "LiteRT, Google's interpreter for .tflite files, could not be loaded or did not take the model.",
+    next: 'Run aiot doctor; aiot model inspect FILE shows what the model uses.',
+  },
   AIOT_MANIFEST_MALFORMED: {
     exit: 2,
     family: 'user',
@@ -250,6 +256,25 @@ export const catalogue = {
     family: 'outside',
     about: 'Training came to no usable weights: the loss is not a number.',
     next: 'Lower model.train.learningRate in aiot.yaml, or look for huge values with aiot data check.',
+  },
+  AIOT_TFLITE_INPUT: {
+    exit: 2,
+    family: 'user',
+    about:
+      'The values given to a network do not fit its input: another length, another type, or not a number.',
+    next: 'Compare the values with the input that aiot model inspect FILE shows.',
+  },
+  AIOT_TFLITE_MALFORMED: {
+    exit: 2,
+    family: 'user',
+    about: 'A .tflite file is cut off, damaged or contradicts itself.',
+    next: 'Make the file again: aiot model train, then aiot model quantize.',
+  },
+  AIOT_TFLITE_UNSUPPORTED: {
+    exit: 2,
+    family: 'user',
+    about: 'A .tflite file uses an operator, a type or an option that aiot does not know.',
+    next: 'Use the layers that docs/models.md lists, a fixed batch of 1, and float32 or full int8.',
   },
   AIOT_TIMEOUT: {
     exit: 124,

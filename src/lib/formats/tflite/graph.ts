@@ -45,7 +45,14 @@ interface Pool {
 
 /** Options of each operator; an operator without any has `{}`. */
 export interface OperatorOptions {
-  FULLY_CONNECTED: { activation: Activation; keepNumDims: boolean };
+  FULLY_CONNECTED: {
+    activation: Activation;
+    keepNumDims: boolean;
+    /** Only in dynamic-range files: float activations are quantized with a zero point on the fly. */
+    asymmetricQuantizeInputs?: boolean;
+    /** Only in int16 files: int64 even where there is no bias. */
+    quantizedBiasType?: TensorType;
+  };
   CONV_2D: {
     padding: Padding;
     strideH: number;
@@ -53,6 +60,7 @@ export interface OperatorOptions {
     dilationH: number;
     dilationW: number;
     activation: Activation;
+    quantizedBiasType?: TensorType;
   };
   DEPTHWISE_CONV_2D: {
     padding: Padding;

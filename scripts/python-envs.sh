@@ -1,0 +1,26 @@
+#!/bin/sh
+# Makes the two Python environments that the real-part tests compare with: .venv/litert (Google's LiteRT) and
+# .venv/tflm (TFLite Micro). Two, because their wheels want different numpy versions. Run again, it does nothing.
+set -eu
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+
+# environment NAME REQUIREMENT… : a virtual environment with exactly these; its stamp is written only when all went well.
+environment() {
+  name=$1
+  shift
+  folder=.venv/$name
+  wanted="$("$python" --version) $*"
+  if [ -f "$folder/.stamp" ] && [ "$(cat "$folder/.stamp")" = "$wanted" ]; then
+    echo "$folder is ready"
+    return
+  fi
+  rm -rf "$folder"
+  "$python" -m venv "$folder"
+  "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: "$@"
+  echo "$wanted" >"$folder/.stamp"
+  echo "$folder is made"
+}
+
+environment litert ai-edge-litert==2.3.0
+environment tflm tflite-micro==0.dev20261023182759

@@ -1,0 +1,116 @@
+import type { Builder } from 'flatbuffers';
+import { malformed, unsupported } from './errors.js';
+import type { Table } from './read-table.js';
+import { activations, paddings } from './schema.js';
+import { tensorTypeCode, tensorTypeOf } from './tensor-types.js';
+
+/** One field of an operator's options table: where it lies, and how it reads and writes. */
+export interface OptionField {
+  slot: number;
+  /** Key in the operator's options; null = a field that must have its default. */
+  name: string | null;
+  read: (table: Table, where: string) => unknown;
+  /** Writes vectors and the like, which must come before the table. */
+  prepare?: (builder: Builder, value: unknown) => number;
+  write: (builder: Builder, value: unknown, prepared: number) => void;
+}
+
+function enumeration(slot: number, name: string, names: readonly string[]): OptionField {
+  return {
+    slot,
+    name,
+    read: (table, where) => {
+      const code = table.int8(slot, 0);
+      const value = names[code];
+      if (value === undefined) throw unsupported(where, `${name} ${code} (known: ${names.join(', ')})`);
+      return value;
+    },
+    write: (builder, value) => builder.addFieldInt8(slot, names.indexOf(value as string), 0),
+  };
+}
+
+export const padding = (slot: number) => enumeration(slot, 'padding', paddings);
+export const activation = (slot: number) => enumeration(slot, 'activation', activations);
+
+/** An i32 that must be at least 1: strides, dilations, filter sizes. */
+export function positive(slot: number, name: string, absent = 0): OptionField {
+  return {
+    slot,
+    name,
+    read: (table, where) => {
+      const value = table.int32(slot, absent);
+      if (value < 1) throw malformed(where, `expected ${name} of at least 1, got ${value}`);
+      return value;
+    },
+    write: (builder, value) => builder.addFieldInt32(slot, value as number, absent),
+  };
+}
+
+export function float(slot: number, name: string): OptionField {
+  return {
+    slot,
+    name,
+    read: (table) => table.float32(slot, 0),
+    write: (builder, value) => builder.addFieldFloat32(slot, value as number, 0),
+  };
+}
+
+export function flag(slot: number, name: string): OptionField {
+  return {
+    slot,
+    name,
+    read: (table) => table.uint8(slot, 0) !== 0,
+    write: (builder, value) => builder.addFieldInt8(slot, Number(value), 0),
+  };
+}
+
+/** A bool that only some files have: false is left out of the options. */
+export function optionalFlag(slot: number, name: string): OptionField {
+  return { ...flag(slot, name), read: (table) => (table.uint8(slot, 0) !== 0 ? true : undefined) };
+}
+
+export function integers(slot: number, name: string): OptionField {
+  return {
+    slot,
+    name,
+    read: (table) => table.int32s(slot),
+    prepare: (builder, value) => int32Vector(builder, value as number[]),
+    write: (builder, _value, prepared) => builder.addFieldOffset(slot, prepared, 0),
+  };
+}
+
+/** A tensor type that only some files have: the default, float32, is left out of the options. */
+export function optionalType(slot: number, name: string): OptionField {
+  return {
+    slot,
+    name,
+    read: (table, where) => {
+      const code = table.int8(slot, 0);
+      const type = tensorTypeOf(code);
+      if (type === undefined) throw unsupported(where, `${name} ${code}`);
+      return type === 'float32' ? undefined : type;
+    },
+    write: (builder, value) =>
+      builder.addFieldInt8(slot, value === undefined ? 0 : tensorTypeCode(value as never), 0),
+  };
+}
+
+/** A byte that has another meaning unless 0. */
+export function zero(slot: number, what: string): OptionField {
+  return {
+    slot,
+    name: null,
+    read: (table, where) => {
+      if (table.int8(slot, 0) !== 0) throw unsupported(where, `${what} ${table.int8(slot, 0)}`);
+      return undefined;
+    },
+    write: () => {},
+  };
+}
+
+/** A vector of i32. */
+export function int32Vector(builder: Builder, values: readonly number[]): number {
+  builder.startVector(4, values.length, 4);
+  for (let i = values.length - 1; i >= 0; i--) builder.addInt32(values[i]!);
+  return builder.endVector();
+}

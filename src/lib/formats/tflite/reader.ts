@@ -1,0 +1,93 @@
+import { checkGraph } from './check-graph.js';
+import { malformed, unsupported } from './errors.js';
+import type { Graph, Operator, OperatorName, Tensor } from './graph.js';
+import { operatorOf, operatorRows } from './operators.js';
+import { CheckedBuffer, type Table } from './read-table.js';
+import { bufferReader, readTensor } from './read-tensor.js';
+import { fileIdentifier, otherOperators, schemaVersion, slots } from './schema.js';
+
+/**
+ * Reads a .tflite file. Dimensions that the file leaves open (a batch of −1) are those of its stored shape, 1.
+ * Metadata, signatures and calibration ranges are left behind; constants are copied out of `bytes`.
+ * @throws AIOT_TFLITE_MALFORMED with the place and the reason, AIOT_TFLITE_UNSUPPORTED naming operator or tensor
+ */
+export function readTflite(bytes: Uint8Array): Graph {
+  const file = new CheckedBuffer(bytes);
+  file.need(0, 8, 'header');
+  const identifier = String.fromCharCode(...bytes.subarray(4, 8));
+  if (identifier !== fileIdentifier)
+    throw malformed(
+      'byte 4',
+      `expected a .tflite file (${fileIdentifier}), got ${JSON.stringify(identifier)}`,
+    );
+  const model = file.root('the model');
+  const version = model.uint32(slots.model.version, 0);
+  if (version !== schemaVersion) throw unsupported(`byte ${model.at}`, `schema version ${version}`);
+  const subgraphs = model.tables(slots.model.subgraphs, 'subgraph');
+  const [main] = subgraphs;
+  if (main === undefined) throw malformed(`byte ${model.at}`, 'the model has no subgraph');
+  if (subgraphs.length > 1)
+    throw unsupported(`byte ${model.at}`, `${subgraphs.length} subgraphs (control flow)`);
+  const codes = model.tables(slots.model.operatorCodes, 'operator code');
+  const buffers = bufferReader(model.tables(slots.model.buffers, 'buffer'));
+  const tensors = main
+    .tables(slots.subgraph.tensors, 'tensor')
+    .map((table, index) => readTensor(table, index, buffers));
+  const graph: Graph = {
+    name: main.text(slots.subgraph.name),
+    description: model.text(slots.model.description),
+    tensors,
+    operators: main
+      .tables(slots.subgraph.operators, 'operator')
+      .map((table, index) => readOperator(table, index, codes, tensors)),
+    inputs: main.int32s(slots.subgraph.inputs),
+    outputs: main.int32s(slots.subgraph.outputs),
+  };
+  checkGraph(graph);
+  return graph;
+}
+
+function readOperator(table: Table, index: number, codes: readonly Table[], tensors: Tensor[]): Operator {
+  const code = codes[table.uint32(slots.operator.code, 0)];
+  if (code === undefined)
+    throw malformed(`byte ${table.at}, operator ${index}`, 'its operator code is missing');
+  const op = operatorName(code, index);
+  const row = operatorRows[op];
+  const where = `byte ${table.at}, operator ${index} (${op})`;
+  const inputs = indices(table, slots.operator.inputs, tensors.length, -1, where);
+  const outputs = indices(table, slots.operator.outputs, tensors.length, 0, where);
+  if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || outputs.length !== 1)
+    throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
+  const optionsType = table.uint8(slots.operator.optionsType, 0);
+  if (optionsType !== 0 && optionsType !== row.optionsType)
+    throw malformed(where, `expected options of type ${row.optionsType}, got ${optionsType}`);
+  const options: Record<string, unknown> = {};
+  const stored = optionsType === 0 ? undefined : table.table(slots.operator.options, `options of ${where}`);
+  // Without its table an operator has every option's default. An empty table reads just so.
+  for (const field of row.fields) {
+    const value = field.read(stored ?? emptyTable, where);
+    if (field.name !== null && value !== undefined) options[field.name] = value;
+  }
+  return { op, inputs, outputs, options } as Operator;
+}
+
+/** Vtable of 4 bytes, then a table without fields. */
+const emptyTable = new CheckedBuffer(Uint8Array.of(8, 0, 0, 0, 4, 0, 4, 0, 4, 0, 0, 0)).root(
+  'absent options',
+);
+
+function operatorName(table: Table, index: number): OperatorName {
+  const code = Math.max(table.int8(slots.operatorCode.oldCode, 0), table.int32(slots.operatorCode.code, 0));
+  const op = operatorOf(code);
+  if (op !== undefined) return op;
+  const custom = table.text(slots.operatorCode.customCode);
+  const name = `${otherOperators[code] ?? `builtin ${code}`}${custom && ` ${custom}`}`;
+  throw unsupported(`operator ${index}`, `${name} is not supported`);
+}
+
+function indices(table: Table, slot: number, tensors: number, least: number, where: string): number[] {
+  const list = table.int32s(slot);
+  const wrong = list.find((index) => index < least || index >= tensors);
+  if (wrong !== undefined) throw malformed(where, `there is no tensor ${wrong} (${tensors} tensors)`);
+  return list;
+}
