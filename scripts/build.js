@@ -1,5 +1,5 @@
 // Compiles src/ to dist/ and writes oclif's manifest, without which each start would read every command file.
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,9 +24,13 @@ function removeOrphans(folder) {
 
 const sources = new Set(readdirSync('src', { recursive: true }).map((path) => join('src', String(path))));
 const stamp = stampOf(root);
-execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
+const tsc = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
   stdio: ['ignore', 2, 2],
 });
+if (tsc.status !== 0) {
+  process.stderr.write('The sources do not compile: nothing was built.\n');
+  process.exit(1);
+}
 removeOrphans('dist');
 rmSync('oclif.manifest.json', { force: true });
 const plugin = new Plugin({ root, type: 'core', ignoreManifest: true, errorOnManifestCreate: true });

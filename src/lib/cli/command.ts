@@ -1,8 +1,12 @@
-import { Command, Errors, type Interfaces } from '@oclif/core';
+import { stripVTControlCharacters } from 'node:util';
+import { Command, type Interfaces } from '@oclif/core';
 import type { ZodType } from 'zod';
 import { AiotError } from '../core/index.js';
+import { showError } from './errors.js';
 import { common } from './flags.js';
-import { bold, dim, red, useColor } from './render/style.js';
+import { createProgress, type Progress } from './progress.js';
+import { useColor } from './render/style.js';
+import { switchedOn } from './switches.js';
 
 type Parsed<T extends typeof Command> = Interfaces.InferredFlags<
   (typeof AiotCommand)['baseFlags'] & T['flags']
@@ -19,8 +23,10 @@ export abstract class AiotCommand extends Command {
   static result: ZodType;
 
   private readonly interrupted = new AbortController();
+  private outputClosed = false;
+  private running: Progress | undefined;
 
-  /** Aborted by Ctrl-C and SIGTERM: long work stops at it and cleans up. */
+  /** Aborted by Ctrl-C and SIGTERM, and when nobody reads stdout any more: long work stops at it and cleans up. */
   get signal(): AbortSignal {
     return this.interrupted.signal;
   }
@@ -29,34 +35,65 @@ export abstract class AiotCommand extends Command {
     command: T,
   ): Promise<{ flags: Parsed<T>; args: Interfaces.InferredArgs<T['args']> }> {
     const { flags, args } = await this.parse(command as unknown as typeof AiotCommand & T);
-    useColor(!flags['no-color'] && !this.jsonEnabled() && process.stdout.isTTY === true);
+    const { NO_COLOR, FORCE_COLOR } = process.env;
+    const wanted = process.stdout.isTTY === true || (FORCE_COLOR !== undefined && FORCE_COLOR !== '0');
+    useColor(wanted && !NO_COLOR && !flags['no-color'] && !this.jsonEnabled());
     return { flags: flags as Parsed<T>, args: args as Interfaces.InferredArgs<T['args']> };
+  }
+
+  override jsonEnabled(): boolean {
+    return switchedOn('json', this.argv);
+  }
+
+  /** True under --quiet: no progress is shown. */
+  protected get quiet(): boolean {
+    return switchedOn('quiet', this.argv);
   }
 
   /** The result for people, on stdout; nothing under --json. */
   protected print(text: string): void {
+    this.running?.end();
     if (!this.jsonEnabled()) process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
   }
 
-  /** Progress, on stderr; nothing under --quiet. */
+  /** A line of progress, on stderr; nothing under --quiet. */
   protected note(text: string): void {
-    if (!this.argv.includes('--quiet') && !this.argv.includes('-q')) process.stderr.write(`${text}\n`);
+    if (this.quiet) return;
+    this.running?.clear();
+    process.stderr.write(`${process.stderr.isTTY ? text : plain(text)}\n`);
+  }
+
+  /**
+   * Shows how far long work is: pass `this.progress().update` to lib's callback. A spinner or bar on a terminal, and not
+   * before 600 ms; plain lines elsewhere; nothing under --quiet. Ends by itself with the command.
+   */
+  protected progress(): Progress {
+    this.running ??= createProgress({ tty: process.stderr.isTTY === true, quiet: this.quiet });
+    return this.running;
   }
 
   /** One item of an endless output: a JSON line on stdout under --json, the given text otherwise. */
   protected item(value: unknown, text: () => string): void {
+    this.running?.clear();
     process.stdout.write(`${this.jsonEnabled() ? JSON.stringify(value) : text()}\n`);
   }
 
   protected override async _run<T>(): Promise<T> {
     const stop = () => this.interrupted.abort(new AiotError('AIOT_INTERRUPTED', 'stopped'));
+    const closed = (error: NodeJS.ErrnoException) => {
+      this.outputClosed ||= error.code === 'EPIPE';
+      stop();
+    };
     process.once('SIGINT', stop);
     process.once('SIGTERM', stop);
+    process.stdout.on('error', closed);
     try {
       return await super._run<T>();
     } finally {
+      this.running?.end();
       process.off('SIGINT', stop);
       process.off('SIGTERM', stop);
+      process.stdout.off('error', closed);
     }
   }
 
@@ -66,37 +103,13 @@ export abstract class AiotCommand extends Command {
   }
 
   override async catch(error: unknown): Promise<void> {
-    const shown = asAiotError(error);
-    if (this.jsonEnabled() || this.argv.includes('--json')) {
-      this.logJson({ error: shown.toJSON() });
-    } else {
-      process.stderr.write(renderError(shown));
-    }
-    if (this.argv.includes('--debug') || shown.family === 'bug')
-      process.stderr.write(`${dim(stackOf(error))}\n`);
-    process.exitCode = shown.exit;
+    this.running?.end();
+    // Without it oclif warns, in tests, of a command whose command line was refused.
+    this.parsed = true;
+    // `aiot … | head` has what it wanted: that is no failure.
+    if (this.outputClosed) return;
+    showError(error, { json: this.jsonEnabled(), debug: switchedOn('debug', this.argv) });
   }
 }
 
-/** oclif's own errors are usage errors; anything else unknown is a bug of ours. */
-export function asAiotError(error: unknown): AiotError {
-  if (error instanceof AiotError) return error;
-  if (error instanceof Errors.CLIError) {
-    const [message = ''] = error.message.split('\nSee more help');
-    return new AiotError('AIOT_USAGE', message.trim(), { cause: error });
-  }
-  if (error instanceof Error && error.name === 'AbortError' && error.cause instanceof AiotError)
-    return error.cause;
-  const message = error instanceof Error ? error.message : String(error);
-  return new AiotError('AIOT_BUG', message, { cause: error });
-}
-
-export function renderError(error: AiotError): string {
-  return `${red('✗')} ${bold(`${error.code}:`)} ${error.message}\n  ${dim('Try:')} ${error.next}\n`;
-}
-
-function stackOf(error: unknown): string {
-  const parts: string[] = [];
-  for (let e = error; e instanceof Error; e = e.cause) parts.push(e.stack ?? e.message);
-  return parts.join('\ncaused by: ');
-}
+const plain = stripVTControlCharacters;

@@ -1,4 +1,14 @@
 import { Flags } from '@oclif/core';
+import { parseDuration } from '../core/index.js';
+
+/**
+ * A span of time as a flag, such as `500ms`, `30s`, `5m`, `2h`; the command gets milliseconds. A bare number is refused:
+ * nobody can tell which unit was meant.
+ */
+export const duration = Flags.custom<number>({
+  parse: async (text) => parseDuration(text),
+  helpValue: 'TIME',
+});
 
 /**
  * The one vocabulary of flags: a flag of the same name means the same everywhere. Each has an environment twin,
@@ -22,16 +32,17 @@ export const shared = {
   yes: Flags.boolean({ char: 'y', summary: 'Answer every question with yes.', env: 'AIOT_YES' }),
   'dry-run': Flags.boolean({ summary: 'Say what would be done, and do nothing.', env: 'AIOT_DRY_RUN' }),
   wait: Flags.boolean({ summary: 'Wait until it is done.', env: 'AIOT_WAIT', default: true, allowNo: true }),
-  timeout: Flags.string({
-    summary: 'Give up after this time, such as 30s or 5m.',
-    env: 'AIOT_TIMEOUT',
-    helpValue: 'TIME',
-  }),
+  timeout: duration({ summary: 'Give up after this time, such as 30s or 5m.', env: 'AIOT_TIMEOUT' }),
   port: Flags.integer({ summary: 'Port to use; 0 = any free one.', env: 'AIOT_PORT', min: 0, max: 65_535 }),
 };
 
-/** Flags that every command has. `--json` is oclif's own. */
+/** Flags that every command has. */
 export const common = {
+  json: Flags.boolean({
+    summary: 'Print the result as one line of JSON, and nothing else.',
+    env: 'AIOT_JSON',
+    helpGroup: 'GLOBAL',
+  }),
   quiet: Flags.boolean({
     char: 'q',
     summary: 'Print the result alone: no progress.',
@@ -39,5 +50,9 @@ export const common = {
     helpGroup: 'GLOBAL',
   }),
   debug: Flags.boolean({ summary: 'Print the stack of an error.', env: 'AIOT_DEBUG', helpGroup: 'GLOBAL' }),
-  'no-color': Flags.boolean({ summary: 'Print without colours.', env: 'NO_COLOR', helpGroup: 'GLOBAL' }),
+  'no-color': Flags.boolean({
+    summary: 'Print without colours (NO_COLOR does it too).',
+    env: 'AIOT_NO_COLOR',
+    helpGroup: 'GLOBAL',
+  }),
 };

@@ -1,5 +1,7 @@
 /** What commands are made of: the base class, the shared flags, and rendering. Knows no rule of any domain. */
 export { AiotCommand } from './command.js';
-export { shared } from './flags.js';
+export { duration, shared } from './flags.js';
+export { createProgress, type Progress, type ProgressState } from './progress.js';
 export * from './render/style.js';
-export { facts, next, percent, size, table } from './render/text.js';
+export { bar, elapsed, facts, next, percent, size, table } from './render/text.js';
+export { runSteps, type Step, type StepOptions } from './steps.js';

@@ -1,10 +1,44 @@
-import { execute } from '@oclif/core';
+import { Config, Errors, type Interfaces, run } from '@oclif/core';
+import { nearest } from './nearest.js';
+import { switchedOn } from './switches.js';
 
-/** Runs one command line; errors are shown and turned into exit codes by the commands' base class. */
-export async function main(
-  args: string[],
-  dir: string,
-  options: { development?: boolean } = {},
-): Promise<void> {
-  await execute({ args, dir, ...options });
+/**
+ * Runs one command line. A command's errors are shown by its base class; what fails before there is a command (no such
+ * command, help for nothing) is shown here in the same form. What --help needs is loaded, and nothing more: the room
+ * core, with its schemas, only when something failed.
+ *
+ * @param program URL of a file of this package, or oclif's options where commands are not read from dist/
+ */
+export async function main(args: string[], program: Interfaces.LoadOptions): Promise<void> {
+  // `aiot … | head`: the reader has what it wanted. Commands stop at it too.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+  const argv = args[0] === 'help' ? [...args.slice(1), '--help'] : args;
+  let config: Config | undefined;
+  try {
+    config = await Config.load(program);
+    await run(argv, config);
+  } catch (error) {
+    if (error instanceof Errors.ExitError) process.exitCode = error.oclif.exit ?? 0;
+    else await fail(error, argv, config);
+  }
+}
+
+async function fail(error: unknown, argv: string[], config: Config | undefined): Promise<void> {
+  const [{ AiotError }, { showError }] = await Promise.all([
+    import('../core/index.js'),
+    import('./errors.js'),
+  ]);
+  const style = { json: switchedOn('json', argv), debug: switchedOn('debug', argv) };
+  if (!config || !(error instanceof Errors.CLIError)) return showError(error, style);
+  const words = argv.filter((word) => !word.startsWith('-'));
+  const ids = config.commandIDs.map((id) => id.replaceAll(':', ' '));
+  const topics = ids.map((id) => id.split(' ')[0] ?? id);
+  const close = nearest(words.slice(0, 2).join(' '), ids) ?? nearest(words[0] ?? '', topics);
+  const next = close ? `aiot ${close}` : 'aiot --help lists the commands.';
+  showError(
+    new AiotError('AIOT_USAGE', `no such command: ${words.join(' ')}`, { next, cause: error }),
+    style,
+  );
 }

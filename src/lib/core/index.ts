@@ -11,6 +11,7 @@ export {
   writeContexts,
 } from './contexts.js';
 export * from './crypto.js';
+export { parseDuration } from './duration.js';
 export * from './errors/index.js';
 export { readBytes, readJson, syncFolder, writeFileAtomic, writeJsonAtomic } from './files.js';
 export { cacheFolder, configFolder, dataFolder } from './folders.js';

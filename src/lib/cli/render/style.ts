@@ -1,21 +1,21 @@
-import { styleText } from 'node:util';
+import { Chalk } from 'chalk';
 
 /** Colours only where a person reads: set once per command from the terminal, --no-color and --json. */
-let colored = false;
+const chalk = new Chalk({ level: 0 });
 
 export function useColor(on: boolean): void {
-  colored = on;
+  chalk.level = on ? 1 : 0;
 }
 
-type Style = Parameters<typeof styleText>[0];
-
-function paint(style: Style) {
-  return (text: string) => (colored ? styleText(style, text) : text);
+export function colorInUse(): boolean {
+  return chalk.level > 0;
 }
 
-export const bold = paint('bold');
-export const dim = paint('dim');
-export const red = paint('red');
-export const green = paint('green');
-export const yellow = paint('yellow');
-export const cyan = paint('cyan');
+type Paint = (text: string) => string;
+
+export const bold: Paint = (text) => chalk.bold(text);
+export const dim: Paint = (text) => chalk.dim(text);
+export const red: Paint = (text) => chalk.red(text);
+export const green: Paint = (text) => chalk.green(text);
+export const yellow: Paint = (text) => chalk.yellow(text);
+export const cyan: Paint = (text) => chalk.cyan(text);

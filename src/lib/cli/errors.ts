@@ -1,0 +1,44 @@
+import { Errors } from '@oclif/core';
+import { AiotError } from '../core/index.js';
+import { bold, dim, red } from './render/style.js';
+
+/** oclif's own errors are usage errors; anything else unknown is a bug of ours. */
+export function asAiotError(error: unknown): AiotError {
+  if (error instanceof AiotError) return error;
+  if (error instanceof Errors.CLIError) {
+    const [message = ''] = error.message.split('\nSee more help');
+    return new AiotError('AIOT_USAGE', message.replace(/\s+/g, ' ').trim(), { cause: error });
+  }
+  if (error instanceof Error && error.name === 'AbortError' && error.cause instanceof AiotError)
+    return error.cause;
+  const message = error instanceof Error ? error.message : String(error);
+  return new AiotError('AIOT_BUG', message, { cause: error });
+}
+
+export interface ErrorStyle {
+  json: boolean;
+  /** Show the stack too; a bug's stack is always shown. */
+  debug: boolean;
+}
+
+/**
+ * Shows an error and sets the exit code: one line on stdout under --json, else a message on stderr.
+ * It never ends the process, so what is being written still gets out.
+ */
+export function showError(error: unknown, style: ErrorStyle): void {
+  const shown = asAiotError(error);
+  if (style.json) process.stdout.write(`${JSON.stringify({ error: shown.toJSON() })}\n`);
+  else process.stderr.write(renderError(shown));
+  if (style.debug || shown.family === 'bug') process.stderr.write(`${dim(stackOf(error))}\n`);
+  process.exitCode = shown.exit;
+}
+
+export function renderError(error: AiotError): string {
+  return `${red('✗')} ${bold(`${error.code}:`)} ${error.message}\n  ${dim('Try:')} ${error.next}\n`;
+}
+
+function stackOf(error: unknown): string {
+  const parts: string[] = [];
+  for (let e = error; e instanceof Error; e = e.cause) parts.push(e.stack ?? e.message);
+  return parts.join('\ncaused by: ');
+}

@@ -1,0 +1,51 @@
+import { type Command, Help, type Interfaces } from '@oclif/core';
+import { groups } from './journey.js';
+
+/**
+ * oclif's help with a front page of our own: it tells the journey from a first try to a running fleet, not the alphabet.
+ * Imports oclif alone, which is loaded by then: help must stay quick.
+ */
+export default class AiotHelp extends Help {
+  protected override async showRootHelp(): Promise<void> {
+    const { bin, pjson } = this.config;
+    const sections = groups(this.sortedCommands, this.config.topics).map(({ title, entries }) =>
+      this.section(
+        title.toUpperCase(),
+        this.renderList(entries, { indentation: 2, spacer: '\n', stripAnsi: this.opts.stripAnsi ?? false }),
+      ),
+    );
+    this.log(
+      [
+        pjson.description ?? '',
+        this.section('USAGE', `$ ${bin} COMMAND [--json] [--help]`),
+        ...sections,
+        `${bin} COMMAND --help tells more; ${bin} explain CODE tells what an error means.`,
+      ].join('\n\n'),
+    );
+  }
+
+  /** `aiot device --help` is about the whole topic, also where `aiot device` alone lists. */
+  override async showHelp(argv: string[]): Promise<void> {
+    const words = argv.filter((word) => !word.startsWith('-'));
+    const topic = words.length === 1 ? this.topicOf(words[0] ?? '') : undefined;
+    if (topic) await this.showTopicHelp(topic);
+    else await super.showHelp(argv);
+  }
+
+  /** A topic has commands below it; oclif takes every command for one. */
+  private topicOf(name: string): Interfaces.Topic | undefined {
+    const has = this.config.commandIDs.some((id) => id.startsWith(`${name}:`));
+    return has ? this.config.findTopic(name) : undefined;
+  }
+
+  protected override formatTopic(topic: Interfaces.Topic): string {
+    const lists = this.config.findCommand(topic.name);
+    const same = lists ? `\n\n${this.config.bin} ${topic.name} alone = ${topic.name} list` : '';
+    return `${super.formatTopic(topic).trimEnd()}${same}\n`;
+  }
+
+  /** The bare topic is another name of its list: it gets no line of its own. */
+  protected override get sortedCommands(): Command.Loadable[] {
+    return super.sortedCommands.filter(({ id, hiddenAliases }) => !hiddenAliases.includes(id));
+  }
+}

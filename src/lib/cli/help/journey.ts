@@ -1,0 +1,45 @@
+/** The front page's groups, in the order in which a newcomer meets them; topics and commands that exist are listed. */
+const journey: [title: string, topics: string[]][] = [
+  ['Start', ['demo', 'init', 'up', 'down', 'status', 'doctor']],
+  ['Devices', ['device', 'flash', 'monitor', 'firmware', 'ota']],
+  ['Models', ['data', 'model', 'pipeline']],
+  ['Streams', ['stream', 'loop']],
+  ['Operate', ['deploy', 'backup', 'user', 'token', 'events', 'config', 'context', 'explain']],
+];
+
+interface Listed {
+  id: string;
+  summary?: string | undefined;
+}
+interface Topic {
+  name: string;
+  description?: string | undefined;
+}
+export interface Group {
+  title: string;
+  /** Name and what it does; a topic's second line names its commands. */
+  entries: [string, string][];
+}
+
+/** Commands by group; what the journey does not name comes last, under `More`. */
+export function groups(commands: readonly Listed[], topics: readonly Topic[]): Group[] {
+  const first = [...new Set(commands.map(({ id }) => id.split(':')[0] ?? id))];
+  const named = new Set(journey.flatMap(([, names]) => names));
+  const all: typeof journey = [...journey, ['More', first.filter((name) => !named.has(name)).sort()]];
+  return all
+    .map(([title, names]) => ({
+      title,
+      entries: names.filter((name) => first.includes(name)).map((name) => entry(name, commands, topics)),
+    }))
+    .filter(({ entries }) => entries.length > 0);
+}
+
+function entry(name: string, commands: readonly Listed[], topics: readonly Topic[]): [string, string] {
+  const own = commands.find(({ id }) => id === name);
+  if (own) return [name, own.summary ?? ''];
+  const description = topics.find((topic) => topic.name === name)?.description ?? '';
+  const verbs = commands
+    .filter(({ id }) => id.startsWith(`${name}:`))
+    .map(({ id }) => id.slice(name.length + 1));
+  return [name, `${description}\n${verbs.join(' · ').replaceAll(':', ' ')}`];
+}

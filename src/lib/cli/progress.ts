@@ -1,0 +1,99 @@
+import { stripVTControlCharacters } from 'node:util';
+import { dim } from './render/style.js';
+import { bar } from './render/text.js';
+
+/** How far a piece of long work is. Without `total` nobody knows how much there is. */
+export interface ProgressState {
+  text: string;
+  done?: number;
+  total?: number;
+}
+
+export interface Progress {
+  /** Bound: may be passed on as a callback. */
+  update: (state: ProgressState | string) => void;
+  /** Takes the live line away so that something else can be written; the next update draws it again. */
+  clear(): void;
+  /** Takes the live line away and stops drawing. May be called again. */
+  end(): void;
+}
+
+export interface ProgressOptions {
+  tty: boolean;
+  quiet: boolean;
+  /** Where to draw; stderr unless told. */
+  write?: (text: string) => void;
+  /** Milliseconds; Date.now unless told. */
+  now?: () => number;
+}
+
+/** Work that is done sooner shows nothing: a flicker helps nobody. */
+const delayMs = 600;
+const frameMs = 80;
+const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+const eraseLine = '\r\u001b[2K';
+
+/** Spinner (total unknown) or bar on a terminal; lines elsewhere: one for each new text and each tenth of a total. */
+export function createProgress(options: ProgressOptions): Progress {
+  if (options.quiet) return { update: () => {}, clear: () => {}, end: () => {} };
+  const write = options.write ?? ((text: string) => void process.stderr.write(text));
+  return options.tty ? live(write, options.now ?? Date.now) : lines(write);
+}
+
+function live(write: (text: string) => void, now: () => number): Progress {
+  let state: ProgressState | undefined;
+  let shown = false;
+  let timer: NodeJS.Timeout | undefined;
+  const started = now();
+  const draw = () => {
+    if (!state || now() - started < delayMs) return;
+    const frame = frames[Math.floor(now() / frameMs) % frames.length] ?? '';
+    const line = `${frame} ${barOf(state)}${state.text}`;
+    write(`${eraseLine}${line.slice(0, (process.stderr.columns ?? 100) - 1)}`);
+    shown = true;
+  };
+  const clear = () => {
+    if (shown) write(eraseLine);
+    shown = false;
+  };
+  return {
+    update: (next) => {
+      state = stateOf(next);
+      timer ??= setInterval(draw, frameMs).unref();
+    },
+    clear,
+    end: () => {
+      clearInterval(timer);
+      timer = undefined;
+      state = undefined;
+      clear();
+    },
+  };
+}
+
+function barOf({ done, total }: ProgressState): string {
+  if (done === undefined || !total) return '';
+  const share = Math.min(1, done / total);
+  return `${bar(share, 24)} ${String(Math.round(share * 100)).padStart(3)} %  `;
+}
+
+function lines(write: (text: string) => void): Progress {
+  let last = '';
+  return {
+    update: (next) => {
+      const { text, done, total } = stateOf(next);
+      const tenth = done !== undefined && total ? ` (${Math.floor((done / total) * 10) * 10} %)` : '';
+      // With a total the texts of single items would be a flood.
+      const key = tenth || text;
+      if (key === last) return;
+      last = key;
+      write(`${dim('·')} ${stripVTControlCharacters(text)}${tenth}\n`);
+    },
+    clear: () => {},
+    end: () => {},
+  };
+}
+
+function stateOf(next: ProgressState | string): ProgressState {
+  return typeof next === 'string' ? { text: next } : next;
+}

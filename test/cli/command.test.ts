@@ -1,0 +1,102 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { AiotError, parseDuration } from '../../src/lib/core/index.js';
+import { root, runCli } from '../support/cli.js';
+
+/** The whole program from source, as a process of its own. */
+function aiot(args: string[], env: Record<string, string> = {}) {
+  return spawnSync(process.execPath, [join(root, 'bin', 'dev.js'), ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  });
+}
+
+describe('a command', () => {
+  afterEach(() => {
+    delete process.env.AIOT_JSON;
+  });
+
+  it('prints its result as one line under --json, and nothing else on stdout', async () => {
+    const { stdout, code } = await runCli(['explain', 'AIOT_BUG', '--json']);
+    expect(code).toBe(0);
+    expect(stdout.endsWith('}\n')).toBe(true);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+    expect(JSON.parse(stdout)).toMatchObject({ code: 'AIOT_BUG', exit: 1, family: 'bug' });
+  });
+
+  it('takes flags from their environment twins', async () => {
+    process.env.AIOT_JSON = '1';
+    const { json } = await runCli(['explain', 'AIOT_BUG']);
+    expect(json).toMatchObject({ code: 'AIOT_BUG' });
+  });
+
+  it.each([
+    ['an unknown code', ['explain', 'AIOT_NOTHING'], 'no error has the code AIOT_NOTHING'],
+    ['a missing argument', ['explain'], 'Missing 1 required arg: code Code, as an error shows it.'],
+    ['an unknown flag', ['explain', 'AIOT_BUG', '--nope'], 'Nonexistent flag: --nope'],
+    ['one argument too many', ['explain', 'AIOT_BUG', 'more'], 'Unexpected argument: more'],
+  ])('tells of %s as one JSON line under --json, exit 2', async (_what, argv, message) => {
+    const { stdout, stderr, json, code } = await runCli([...argv, '--json']);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+    expect(Object.keys((json as { error: object }).error)).toEqual(['code', 'message', 'next', 'exit']);
+    expect(json).toMatchObject({ error: { code: 'AIOT_USAGE', message, exit: 2 } });
+    expect(stderr).toBe('');
+    expect(code).toBe(2);
+  });
+
+  it('tells of an error in two lines on stderr otherwise', async () => {
+    const { stdout, stderr } = await runCli(['explain', 'AIOT_PROJECT']);
+    expect(stdout).toBe('');
+    expect(stderr).toBe(
+      '✗ AIOT_USAGE: no error has the code AIOT_PROJECT\n  Try: aiot explain AIOT_PROJECT_INVALID, or AIOT_PROJECT_NOT_FOUND\n',
+    );
+  });
+});
+
+describe('the program', () => {
+  it('names the nearest command for one that does not exist, in both forms', () => {
+    const people = aiot(['explian', 'AIOT_BUG']);
+    expect(people.stderr).toBe('✗ AIOT_USAGE: no such command: explian AIOT_BUG\n  Try: aiot explain\n');
+    expect(people.status).toBe(2);
+    const machine = aiot(['explian', '--json']);
+    expect(machine.stdout).toBe(
+      '{"error":{"code":"AIOT_USAGE","message":"no such command: explian","next":"aiot explain","exit":2}}\n',
+    );
+    expect(machine.stderr).toBe('');
+  });
+
+  it('takes `help COMMAND` and `-h` for `--help`', () => {
+    const asked = aiot(['explain', '--help']);
+    expect(asked.stdout).toContain('$ aiot explain CODE');
+    expect(aiot(['help', 'explain']).stdout).toBe(asked.stdout);
+    expect(aiot(['explain', '-h']).stdout).toBe(asked.stdout);
+  });
+
+  it('ends quietly when nobody reads its output any more', async () => {
+    const child = spawn(process.execPath, [join(root, 'bin', 'dev.js'), '--help']);
+    child.stdout.destroy();
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  });
+});
+
+describe('a time', () => {
+  it.each([
+    ['500ms', 500],
+    ['30s', 30_000],
+    ['1.5m', 90_000],
+    ['2h', 7_200_000],
+    ['7 d', 604_800_000],
+  ])('%s is %d ms', (text, ms) => {
+    expect(parseDuration(text)).toBe(ms);
+  });
+
+  it.each(['30', '', 'm', '-5s', '5 weeks', '1e3s'])('"%s" is refused', (text) => {
+    expect(() => parseDuration(text)).toThrow(AiotError);
+  });
+});
