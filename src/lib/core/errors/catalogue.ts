@@ -14,6 +14,19 @@ export interface CatalogueEntry {
 }
 
 export const catalogue = {
+  AIOT_BROKER_REFUSED: {
+    exit: 5,
+    family: 'outside',
+    about: 'The broker did not let this client in, or does not allow it to publish or subscribe there.',
+    next: 'Check the certificate, token or password, and that the topic is one this client may use.',
+  },
+  AIOT_BROKER_UNREACHABLE: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'The message broker did not answer, or its TLS certificate is not signed by the CA that is trusted here.',
+    next: "Check the URL and that the broker runs; aiot status shows the platform's own.",
+  },
   AIOT_BUG: {
     exit: 1,
     family: 'bug',
@@ -25,6 +38,18 @@ export const catalogue = {
     family: 'user',
     about: 'A model bundle (.aiot) is damaged, incomplete or not of a version that this aiot knows.',
     next: 'Make it again: aiot model push, or download it again.',
+  },
+  AIOT_COMMAND_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about: 'A device could not carry out a command that was sent to it.',
+    next: 'Read the message; aiot device show NAME tells the state of the device.',
+  },
+  AIOT_COMMAND_UNKNOWN: {
+    exit: 2,
+    family: 'user',
+    about: 'A device was sent a command that it does not know.',
+    next: 'docs/protocol.md lists the commands of protocol v1.',
   },
   AIOT_CONTEXT_EXISTS: {
     exit: 2,
@@ -49,6 +74,12 @@ export const catalogue = {
     family: 'user',
     about: 'A device of this name is registered already.',
     next: 'Choose another name; aiot device list shows those taken.',
+  },
+  AIOT_DEVICE_NO_MODEL: {
+    exit: 1,
+    family: 'user',
+    about: 'The device has no active model to predict with.',
+    next: 'Roll one out: aiot model deploy NAME@VERSION --to all',
   },
   AIOT_DIGEST_MISMATCH: {
     exit: 1,
@@ -227,6 +258,12 @@ export const catalogue = {
     about: 'The network holds something that cannot be quantized to int8: an operator, a type or a value.',
     next: 'Give the float network that aiot model train wrote.',
   },
+  AIOT_RECORDING_UNFIT: {
+    exit: 2,
+    family: 'user',
+    about: "A recording does not have the fields or the rate that the device's model takes.",
+    next: "Record with the fields and the rate of the project's aiot.yaml.",
+  },
   AIOT_REQUEST_INVALID: {
     exit: 2,
     family: 'user',
@@ -250,6 +287,18 @@ export const catalogue = {
     family: 'user',
     about: 'A manifest is not signed by enough of the keys that the trust root names for it.',
     next: 'Push with the signing key of this platform; aiot context list shows which platform is in use.',
+  },
+  AIOT_STREAM_SCHEME: {
+    exit: 2,
+    family: 'user',
+    about: 'A stream URL has a scheme that no adapter speaks, or one that cannot be used in this direction.',
+    next: 'Use one of the schemes named.',
+  },
+  AIOT_STREAM_URL: {
+    exit: 2,
+    family: 'user',
+    about: 'A stream URL does not have the form its scheme needs.',
+    next: 'Write it as mqtt://HOST:PORT/TOPIC, aiot:///TOPIC, file:///PATH or stdin:',
   },
   AIOT_TENSORFLOW_FAILED: {
     exit: 1,
@@ -300,6 +349,60 @@ export const catalogue = {
     family: 'user',
     about: 'The platform has a trust root already, or none yet.',
     next: 'Use the signing key that was registered first.',
+  },
+  AIOT_UPDATE_DEVICE_TYPE: {
+    exit: 5,
+    family: 'user',
+    about: 'A manifest is not meant for devices of this type.',
+    next: 'Push the model with the device type among its types.',
+  },
+  AIOT_UPDATE_DOWNLOAD: {
+    exit: 1,
+    family: 'outside',
+    about: 'A device could not download a manifest or a bundle.',
+    next: 'Check the platform and the network, then roll it out again.',
+  },
+  AIOT_UPDATE_EXPIRED: {
+    exit: 5,
+    family: 'user',
+    about: 'A manifest had expired when the device received it.',
+    next: 'Sign it anew by pushing or deploying again.',
+  },
+  AIOT_UPDATE_FLOOR: {
+    exit: 5,
+    family: 'user',
+    about: 'A manifest is below the floor that a device has committed to, so it is never accepted.',
+    next: 'Sign the version anew: it gets a sequence above the floor.',
+  },
+  AIOT_UPDATE_HEARTBEAT: {
+    exit: 1,
+    family: 'outside',
+    about: 'A device on trial could not reach the broker, and rolled back.',
+    next: 'Check the network of the device, then roll it out again.',
+  },
+  AIOT_UPDATE_MISMATCH: {
+    exit: 5,
+    family: 'user',
+    about: 'A manifest is not the one that the device was told to expect.',
+    next: 'Roll it out again; if it stays, the platform serves a wrong manifest.',
+  },
+  AIOT_UPDATE_SEQUENCE: {
+    exit: 5,
+    family: 'user',
+    about: 'A manifest is not newer than what a device has committed.',
+    next: 'Sign the version anew: it gets a higher sequence.',
+  },
+  AIOT_UPDATE_SIZE: {
+    exit: 5,
+    family: 'user',
+    about: 'A bundle is larger than a slot of the device, or has not the size its manifest says.',
+    next: 'Make the bundle smaller, or push it again.',
+  },
+  AIOT_UPDATE_TRIAL: {
+    exit: 1,
+    family: 'outside',
+    about: 'A device restarted again and again during the trial of a version, and rolled back.',
+    next: 'Look at the log of the device: the model may need more memory than it has.',
   },
   AIOT_USAGE: {
     exit: 2,
