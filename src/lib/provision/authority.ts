@@ -1,0 +1,97 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import { AiotError, generateKeyPair, newId, readBytes, writeFileAtomic } from '../core/index.js';
+import { deviceCertificate, type Issuer, selfSignedCa, serverCertificate } from './certificates.js';
+
+/** A certificate as the platform remembers it. */
+export interface IssuedCertificate {
+  /** PEM */
+  certificate: string;
+  /** SHA-256 of the DER, 64 hex digits. */
+  fingerprint: string;
+  /** ms since 1970 */
+  expires: number;
+}
+
+/** The platform's own certificate authority: it signs the server's certificate and those of the devices. */
+export interface Authority {
+  /** PEM, and the file it is in. */
+  certificate: string;
+  file: string;
+  /** Key and certificate for a server that is reached by these names; made anew when they change or it nears its end. */
+  server(hosts: string[]): Promise<{ key: string; certificate: string }>;
+  /** @throws AIOT_CSR_INVALID */
+  device(request: { csr: string; name: string; id: string }): Promise<IssuedCertificate>;
+}
+
+const renewBefore = 30 * 86_400_000;
+
+/** Opens the authority in this folder (ca.key 0600, ca.crt), or makes one. `now`: ms since 1970. */
+export async function openAuthority(folder: string, now: () => number): Promise<Authority> {
+  const file = join(folder, 'ca.crt');
+  const issuer = (await readIssuer(folder)) ?? (await makeIssuer(folder, now()));
+  return {
+    certificate: issuer.certificate,
+    file,
+    server: (hosts) => serverIdentity(folder, issuer, hosts, now()),
+    async device(request) {
+      const certificate = await deviceCertificate(issuer, request, now());
+      return { certificate, ...describeCertificate(certificate) };
+    },
+  };
+}
+
+/** Fingerprint (SHA-256 of the DER, 64 hex digits) and end (ms since 1970) of a PEM certificate. */
+export function describeCertificate(pem: string): { fingerprint: string; expires: number } {
+  const certificate = new X509Certificate(pem);
+  return {
+    fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+    expires: Date.parse(certificate.validTo),
+  };
+}
+
+async function readIssuer(folder: string): Promise<Issuer | null> {
+  const certificate = await textOrNull(join(folder, 'ca.crt'));
+  // The certificate is written last: a key alone has signed nothing yet, and is replaced.
+  if (certificate === null) return null;
+  return { certificate, key: (await readBytes(join(folder, 'ca.key'))).toString('utf8') };
+}
+
+async function makeIssuer(folder: string, now: number): Promise<Issuer> {
+  const key = generateKeyPair().privatePem;
+  const certificate = await selfSignedCa(key, `aiot ${newId('ca', now)}`, now);
+  await writeFileAtomic(join(folder, 'ca.key'), key, 0o600);
+  await writeFileAtomic(join(folder, 'ca.crt'), certificate);
+  return { certificate, key };
+}
+
+async function serverIdentity(folder: string, issuer: Issuer, hosts: string[], now: number) {
+  const certificate = await textOrNull(join(folder, 'server.crt'));
+  const key = await textOrNull(join(folder, 'server.key'));
+  if (certificate && key && stillGood(certificate, key, hosts, now)) return { certificate, key };
+  const fresh = generateKeyPair().privatePem;
+  const signed = await serverCertificate(issuer, fresh, hosts, now);
+  await writeFileAtomic(join(folder, 'server.key'), fresh, 0o600);
+  await writeFileAtomic(join(folder, 'server.crt'), signed);
+  return { key: fresh, certificate: signed };
+}
+
+function stillGood(pem: string, key: string, hosts: string[], now: number): boolean {
+  const certificate = new X509Certificate(pem);
+  return (
+    Date.parse(certificate.validTo) - now > renewBefore &&
+    Date.parse(certificate.validFrom) <= now &&
+    certificate.checkPrivateKey(createPrivateKey(key)) &&
+    hosts.every((host) => (isIP(host) ? certificate.checkIP(host) : certificate.checkHost(host)))
+  );
+}
+
+async function textOrNull(path: string): Promise<string | null> {
+  try {
+    return (await readBytes(path)).toString('utf8');
+  } catch (error) {
+    if (error instanceof AiotError && error.code === 'AIOT_FILE_NOT_FOUND') return null;
+    throw error;
+  }
+}

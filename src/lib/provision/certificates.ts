@@ -1,0 +1,130 @@
+import { randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
+import { AiotError } from '../core/index.js';
+import { ecdsa, importKeyPair, importSigningKey, loadX509 } from './x509.js';
+
+const day = 86_400_000;
+/** Clocks of devices run late: a certificate is valid from a little before it was made. */
+const skew = 5 * 60_000;
+
+export interface Issuer {
+  /** PEM */
+  certificate: string;
+  /** PKCS#8 PEM */
+  key: string;
+}
+
+/** A root of its own, valid for ten years. `key`: PKCS#8 PEM. */
+export async function selfSignedCa(key: string, name: string, now: number): Promise<string> {
+  const x509 = await loadX509();
+  const keys = await importKeyPair(key);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: [{ CN: [name] }, { O: ['aiot'] }],
+    serialNumber: serialNumber(),
+    notBefore: new Date(now - skew),
+    notAfter: new Date(now + 3652 * day),
+    keys,
+    signingAlgorithm: ecdsa,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  });
+  return `${certificate.toString('pem')}\n`;
+}
+
+/** One year; the names and addresses are its subject alternative names. */
+export async function serverCertificate(
+  issuer: Issuer,
+  key: string,
+  hosts: string[],
+  now: number,
+): Promise<string> {
+  const x509 = await loadX509();
+  const { publicKey } = await importKeyPair(key);
+  const names = hosts.map((value) => ({ type: isIP(value) ? ('ip' as const) : ('dns' as const), value }));
+  const certificate = await x509.X509CertificateGenerator.create({
+    subject: [{ CN: [hosts[0] ?? 'localhost'] }, { O: ['aiot'] }],
+    ...(await common(issuer, now, 366)),
+    publicKey,
+    extensions: [
+      ...(await leaf(issuer, publicKey, x509.ExtendedKeyUsage.serverAuth)),
+      new x509.SubjectAlternativeNameExtension(names),
+    ],
+  });
+  return `${certificate.toString('pem')}\n`;
+}
+
+/**
+ * Two years, for client authentication. CN = the device's name, serialNumber = its id; what else the request asks for is
+ * ignored. @throws AIOT_CSR_INVALID
+ */
+export async function deviceCertificate(
+  issuer: Issuer,
+  device: { csr: string; name: string; id: string },
+  now: number,
+): Promise<string> {
+  const x509 = await loadX509();
+  const publicKey = await keyOfRequest(device.csr);
+  const certificate = await x509.X509CertificateGenerator.create({
+    subject: [{ CN: [device.name] }, { O: ['aiot'] }, { '2.5.4.5': [device.id] }],
+    ...(await common(issuer, now, 730)),
+    publicKey,
+    extensions: await leaf(issuer, publicKey, x509.ExtendedKeyUsage.clientAuth),
+  });
+  return `${certificate.toString('pem')}\n`;
+}
+
+/** The key that a PKCS#10 request asks a certificate for, once the request is shown to be signed by it. */
+async function keyOfRequest(csr: string) {
+  const x509 = await loadX509();
+  let request: InstanceType<typeof x509.Pkcs10CertificateRequest>;
+  try {
+    request = new x509.Pkcs10CertificateRequest(csr);
+  } catch (error) {
+    throw new AiotError('AIOT_CSR_INVALID', 'expected a PKCS#10 request in PEM', { cause: error });
+  }
+  const algorithm = request.publicKey.algorithm as { name: string; namedCurve?: string };
+  if (algorithm.name !== 'ECDSA' || algorithm.namedCurve !== 'P-256') {
+    const got = [algorithm.name, algorithm.namedCurve].filter(Boolean).join(' ');
+    throw new AiotError('AIOT_CSR_INVALID', `expected a request for an ECDSA P-256 key, got ${got}`);
+  }
+  if (!(await request.verify().catch(() => false))) {
+    throw new AiotError('AIOT_CSR_INVALID', 'the request is not signed by the key that it is for');
+  }
+  return request.publicKey.export();
+}
+
+async function common(issuer: Issuer, now: number, days: number) {
+  const x509 = await loadX509();
+  return {
+    issuer: new x509.X509Certificate(issuer.certificate).subjectName.toJSON(),
+    serialNumber: serialNumber(),
+    notBefore: new Date(now - skew),
+    notAfter: new Date(now + days * day),
+    signingKey: await importSigningKey(issuer.key),
+    signingAlgorithm: ecdsa,
+  };
+}
+
+type PublicKey = Awaited<ReturnType<typeof keyOfRequest>>;
+
+async function leaf(issuer: Issuer, publicKey: PublicKey, usage: string) {
+  const x509 = await loadX509();
+  const ca = new x509.X509Certificate(issuer.certificate);
+  return [
+    new x509.BasicConstraintsExtension(false, undefined, true),
+    new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+    new x509.ExtendedKeyUsageExtension([usage]),
+    await x509.SubjectKeyIdentifierExtension.create(publicKey),
+    await x509.AuthorityKeyIdentifierExtension.create(await ca.publicKey.export()),
+  ];
+}
+
+/** 127 random bits: positive in DER, as RFC 5280, 4.1.2.2 wants it. */
+function serialNumber(): string {
+  const bytes = randomBytes(16);
+  bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
+  return bytes.toString('hex');
+}

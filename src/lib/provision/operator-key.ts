@@ -1,0 +1,53 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  AiotError,
+  configFolder,
+  generateKeyPair,
+  publicKeyOf,
+  readBytes,
+  writeFileAtomic,
+} from '../core/index.js';
+
+export interface OperatorKey {
+  file: string;
+  /** PKCS#8 PEM: signs releases; it never leaves this user's config folder. */
+  privatePem: string;
+  /** SPKI DER, base64: what stands in the trust root. */
+  publicKey: string;
+}
+
+function keyFile(context: string, folder: string): string {
+  return join(folder, 'keys', `${context}.pem`);
+}
+
+/** The operator's signing key for a platform. @throws AIOT_KEY_NOT_FOUND */
+export async function operatorKey(context: string, folder = configFolder()): Promise<OperatorKey> {
+  const file = keyFile(context, folder);
+  const privatePem = await readBytes(file).then(
+    (bytes) => bytes.toString('utf8'),
+    (error: unknown) => {
+      if (!(error instanceof AiotError) || error.code !== 'AIOT_FILE_NOT_FOUND') throw error;
+      throw new AiotError('AIOT_KEY_NOT_FOUND', `no signing key for the context ${context} at ${file}`, {
+        cause: error,
+      });
+    },
+  );
+  try {
+    return { file, privatePem, publicKey: publicKeyOf(privatePem) };
+  } catch (error) {
+    throw new AiotError('AIOT_FILE_MALFORMED', `${file} is not a private key in PEM`, { cause: error });
+  }
+}
+
+/** The same, made when there is none yet: mode 0600 in a folder of mode 0700. */
+export async function ensureOperatorKey(context: string, folder = configFolder()): Promise<OperatorKey> {
+  try {
+    return await operatorKey(context, folder);
+  } catch (error) {
+    if (!(error instanceof AiotError) || error.code !== 'AIOT_KEY_NOT_FOUND') throw error;
+  }
+  await mkdir(join(folder, 'keys'), { recursive: true, mode: 0o700 });
+  await writeFileAtomic(keyFile(context, folder), generateKeyPair().privatePem, 0o600);
+  return operatorKey(context, folder);
+}
