@@ -69,6 +69,74 @@ export const catalogue = {
     about: 'A certificate request is malformed, not for an ECDSA P-256 key, or not signed by its own key.',
     next: 'aiot device provision NAME --type virtual --out DIR',
   },
+  AIOT_CSV_COLUMNS: {
+    exit: 2,
+    family: 'user',
+    about:
+      'The header of a CSV file does not name the columns that are expected: the stream’s fields, no more and no fewer.',
+    next: 'Compare the first line of the file with stream.fields in aiot.yaml.',
+  },
+  AIOT_CSV_EMPTY: {
+    exit: 2,
+    family: 'user',
+    about: 'A CSV file has a header and no rows of numbers.',
+    next: 'Record it again, or remove the file.',
+  },
+  AIOT_CSV_MALFORMED: {
+    exit: 2,
+    family: 'user',
+    about:
+      'A CSV file has a row with a missing or further cell, or a cell that is not a finite decimal number.',
+    next: 'Mend or remove the line named.',
+  },
+  AIOT_DATA_CHANGED: {
+    exit: 2,
+    family: 'user',
+    about: 'The CSV files of a data folder are not those that its dataset.json lists.',
+    next: 'Restore the file, or remove dataset.json and import the recordings again.',
+  },
+  AIOT_DATA_COLUMNS: {
+    exit: 2,
+    family: 'user',
+    about: 'A dataset does not have the fields that the project’s stream declares.',
+    next: 'Compare dataset.json with stream.fields in aiot.yaml.',
+  },
+  AIOT_DATA_EMPTY: {
+    exit: 2,
+    family: 'user',
+    about: 'There are no recordings to work on.',
+    next: 'aiot data import FOLDER, or aiot data record --label LABEL',
+  },
+  AIOT_DATA_NO_DEVICE: {
+    exit: 2,
+    family: 'user',
+    about: 'model.split is "device", and a recording does not say which device made it.',
+    next: 'Import it with --device, or set model.split to recording.',
+  },
+  AIOT_DATA_NO_TIME: {
+    exit: 2,
+    family: 'user',
+    about: 'model.split is "time", and a recording does not say when it was made.',
+    next: 'Set model.split to recording.',
+  },
+  AIOT_DATA_ONE_CLASS: {
+    exit: 2,
+    family: 'user',
+    about: 'All recordings are of one class: there is nothing to tell apart.',
+    next: 'Record the other classes of model.labels too.',
+  },
+  AIOT_DATA_RATE: {
+    exit: 2,
+    family: 'user',
+    about: 'A recording was made at another rate than the project’s signal.rate.',
+    next: 'Record it at signal.rate, or set signal.rate to the rate of the recordings.',
+  },
+  AIOT_DATA_TOO_FEW: {
+    exit: 2,
+    family: 'user',
+    about: 'A class has too few independent recordings to be trained, chosen and tested on.',
+    next: 'Record at least three takes of each class; parts of one take are near copies of each other and count as one.',
+  },
   AIOT_DEVICE_EXISTS: {
     exit: 2,
     family: 'user',
@@ -153,6 +221,12 @@ export const catalogue = {
     family: 'user',
     about: 'The signing key of this platform is not on this machine.',
     next: 'Run it where aiot up was run first: the key never leaves that user.',
+  },
+  AIOT_LABEL_UNKNOWN: {
+    exit: 2,
+    family: 'user',
+    about: 'A recording has a label that is in no class of model.labels.',
+    next: 'Add the label to a class in aiot.yaml, or correct the recording’s label.',
   },
   AIOT_LITERT_FAILED: {
     exit: 1,
