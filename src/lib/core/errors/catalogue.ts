@@ -344,11 +344,29 @@ export const catalogue = {
     about: 'A request to the platform has a value that does not fit.',
     next: 'Use the same version of aiot on both sides; /openapi.json describes each body.',
   },
+  AIOT_ROLLOUT_DEADLINE: {
+    exit: 124,
+    family: 'outside',
+    about: 'A device had not finished its update by the deadline of the rollout.',
+    next: 'aiot device show NAME tells when it was last seen; deploy again when it is back.',
+  },
   AIOT_ROLLOUT_EMPTY: {
     exit: 4,
     family: 'user',
     about: 'No device that can run this model matches the selector.',
     next: 'aiot device list shows the devices and their types.',
+  },
+  AIOT_ROLLOUT_MISREPORTED: {
+    exit: 1,
+    family: 'outside',
+    about: 'A device says it committed another release than the one that it was offered.',
+    next: 'Look at its log, and deploy again.',
+  },
+  AIOT_ROLLOUT_SUPERSEDED: {
+    exit: 1,
+    family: 'user',
+    about: 'A newer rollout took the device over before this one had ended there.',
+    next: 'Nothing: the newer rollout counts.',
   },
   AIOT_SELECTOR_INVALID: {
     exit: 2,

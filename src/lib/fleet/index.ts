@@ -1,0 +1,28 @@
+/**
+ * The fleet's rules: states of devices and rollouts, selectors, live figures. Pure: state in, state and effects out;
+ * whoever runs them keeps the store and speaks to the devices.
+ */
+export { type DeviceEvent, type DeviceState, deviceStep, mayConnect } from './device.js';
+export {
+  type CountedInference,
+  countInference,
+  emptyCounts,
+  type LiveCounts,
+  type LiveResult,
+  liveFigures,
+} from './live.js';
+export {
+  hasEnded,
+  type RolloutDevice,
+  type RolloutDeviceState,
+  type RolloutEffect,
+  type RolloutEvent,
+  type RolloutPlan,
+  type RolloutState,
+  type RolloutStep,
+  rolloutStep,
+  startRollout,
+  type UpdateReport,
+} from './rollout.js';
+export { parseSelector, type Selectable } from './selector.js';
+export type { RolloutStore } from './store.js';

@@ -1,0 +1,133 @@
+/**
+ * Live figures: devices' inferences counted against what was recorded. Counts are kept by recording, not by truth, so
+ * that a label given or corrected later counts for what came before.
+ */
+export interface LiveCounts {
+  /** `device/recording` → how often each class was answered, by window and after the vote. */
+  takes: Record<string, { label: Record<string, number>; voted: Record<string, number> }>;
+  /** Windows a device. */
+  devices: Record<string, number>;
+  /** Bucket of the latency → windows; see `bucketOf`. */
+  latency: Record<number, number>;
+}
+
+export interface CountedInference {
+  device: string;
+  recording: string | null;
+  label: string;
+  voted: string;
+  latencyMs: number;
+}
+
+export interface LiveResult {
+  windows: number;
+  unlabelled: number;
+  accuracy: number;
+  macroF1: number;
+  voted: { accuracy: number; macroF1: number };
+  /** Rows = truth, columns = answer by window, in the order of the classes. */
+  confusion: number[][];
+  latencyMs: { p50: number; p99: number };
+  devices: Record<string, number>;
+}
+
+export function emptyCounts(): LiveCounts {
+  return { takes: {}, devices: {}, latency: {} };
+}
+
+export function countInference(counts: LiveCounts, inference: CountedInference): void {
+  const { device, recording, label, voted, latencyMs } = inference;
+  counts.takes[`${device}/${recording ?? ''}`] ??= { label: {}, voted: {} };
+  const take = counts.takes[`${device}/${recording ?? ''}`] as LiveCounts['takes'][string];
+  increment(take.label, label);
+  increment(take.voted, voted);
+  increment(counts.devices, device);
+  increment(counts.latency, bucketOf(latencyMs));
+}
+
+/** `truth` names the class that was recorded, or null when nobody said. */
+export function liveFigures(
+  counts: LiveCounts,
+  classes: string[],
+  truth: (device: string, recording: string) => string | null,
+): LiveResult {
+  const confusion = classes.map(() => classes.map(() => 0));
+  const voted = classes.map(() => classes.map(() => 0));
+  let unlabelled = 0;
+  let wrongClass = 0;
+  for (const [key, take] of Object.entries(counts.takes)) {
+    const slash = key.indexOf('/');
+    const row = classes.indexOf(truth(key.slice(0, slash), key.slice(slash + 1)) ?? '');
+    if (row < 0) unlabelled += sum(Object.values(take.label));
+    else {
+      wrongClass += fill(confusion[row], classes, take.label);
+      fill(voted[row], classes, take.voted);
+    }
+  }
+  const windows = sum(confusion.flat()) + wrongClass;
+  return {
+    windows,
+    unlabelled,
+    ...scores(confusion, windows),
+    voted: scores(voted, windows),
+    confusion,
+    latencyMs: { p50: quantile(counts.latency, 0.5), p99: quantile(counts.latency, 0.99) },
+    devices: { ...counts.devices },
+  };
+}
+
+/** Adds the answers to a row; returns how many named a class that the model does not have. */
+function fill(row: number[] | undefined, classes: string[], answers: Record<string, number>): number {
+  let unknown = 0;
+  for (const [label, n] of Object.entries(answers)) {
+    const column = classes.indexOf(label);
+    if (row === undefined || column < 0) unknown += n;
+    else row[column] = (row[column] ?? 0) + n;
+  }
+  return unknown;
+}
+
+/** Accuracy, and the unweighted mean of the F1 of the classes that occur (as truth or as answer); 0 without windows. */
+function scores(confusion: number[][], windows: number): { accuracy: number; macroF1: number } {
+  const f1: number[] = [];
+  let right = 0;
+  confusion.forEach((row, i) => {
+    const hits = row[i] ?? 0;
+    const truth = sum(row);
+    const answered = sum(confusion.map((other) => other[i] ?? 0));
+    right += hits;
+    if (truth + answered > 0) f1.push((2 * hits) / (truth + answered));
+  });
+  return {
+    accuracy: windows === 0 ? 0 : right / windows,
+    macroF1: f1.length === 0 ? 0 : sum(f1) / f1.length,
+  };
+}
+
+const growth = Math.log(1.02);
+
+/** Logarithmic buckets of 2 %, from a microsecond up: a histogram of bounded size, whatever comes. */
+function bucketOf(ms: number): number {
+  return Math.ceil(Math.log(Math.max(ms, 0.001)) / growth);
+}
+
+/** Smallest latency (ms, within 2 %) that at least this share of the windows kept to; 0 without windows. */
+function quantile(buckets: Record<number, number>, share: number): number {
+  const sorted = Object.entries(buckets)
+    .map(([bucket, n]) => [Number(bucket), n] as const)
+    .sort(([a], [b]) => a - b);
+  let left = share * sum(sorted.map(([, n]) => n));
+  for (const [bucket, n] of sorted) {
+    left -= n;
+    if (left <= 1e-9) return Number(Math.exp(bucket * growth).toPrecision(3));
+  }
+  return 0;
+}
+
+function increment(counts: Record<string, number>, key: string | number): void {
+  counts[key] = (counts[key] ?? 0) + 1;
+}
+
+function sum(values: number[]): number {
+  return values.reduce((a, b) => a + b, 0);
+}
