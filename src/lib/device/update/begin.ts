@@ -1,0 +1,74 @@
+import type { Desired } from '../protocol/messages.js';
+import { otherSlot } from './record.js';
+import type { UpdateMachine, UpdateStep } from './types.js';
+
+/** A new wish of the platform. A rollout that has ended here is only reported again, never begun again. */
+export function begin(state: UpdateMachine, desired: Desired): UpdateStep {
+  const { phase, record } = state;
+  if (phase === 'STAGED' || phase === 'TRIAL') {
+    const pending = desired.rollout === state.job?.rollout ? null : desired;
+    return { state: { ...state, pending }, effects: [] };
+  }
+  if (state.job?.rollout === desired.rollout) return { state, effects: [] };
+  if (!state.job && record.last?.rollout === desired.rollout) return { state, effects: [{ type: 'report' }] };
+
+  const abort: UpdateStep['effects'] = state.job ? [{ type: 'abort' }] : [];
+  const active = record.active === null ? null : record.slots[record.active];
+  if (
+    active?.sequence === desired.sequence &&
+    active.name === desired.name &&
+    active.version === desired.version
+  )
+    return alreadyThere(state, desired, abort);
+
+  const attempt = state.attempt + 1;
+  return {
+    state: {
+      ...state,
+      phase: 'DOWNLOADING',
+      attempt,
+      job: { rollout: desired.rollout, desired, manifest: null, slot: otherSlot(record.active) },
+      rollout: desired.rollout,
+      pending: null,
+      download: null,
+      golden: null,
+      error: null,
+    },
+    effects: [...abort, { type: 'report' }, { type: 'fetchManifest', attempt, path: desired.manifest }],
+  };
+}
+
+function alreadyThere(state: UpdateMachine, desired: Desired, abort: UpdateStep['effects']): UpdateStep {
+  const last = { rollout: desired.rollout, state: 'COMMITTED' as const, error: null };
+  const record = { ...state.record, last };
+  return {
+    state: {
+      ...state,
+      phase: 'COMMITTED',
+      attempt: state.attempt + 1,
+      record,
+      job: null,
+      rollout: desired.rollout,
+      download: null,
+      error: null,
+    },
+    effects: [...abort, { type: 'persist', record }, { type: 'report' }],
+  };
+}
+
+/** The wish is taken back: a download ends, a trial runs to its end. */
+export function withdraw(state: UpdateMachine): UpdateStep {
+  if (state.phase !== 'DOWNLOADING' && state.phase !== 'VERIFYING')
+    return { state: { ...state, pending: null }, effects: [] };
+  return {
+    state: {
+      ...state,
+      phase: 'IDLE',
+      attempt: state.attempt + 1,
+      job: null,
+      rollout: null,
+      download: null,
+    },
+    effects: [{ type: 'abort' }, { type: 'report' }],
+  };
+}

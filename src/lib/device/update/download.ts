@@ -1,0 +1,74 @@
+import { AiotError, type Clock } from '../../core/index.js';
+import type { DeviceStore } from '../sim/store.js';
+import type { BundleSource } from './ports.js';
+import type { SlotIndex } from './record.js';
+
+/** Attempts in a row that bring no byte before a download is given up; waits between them grow from 200 ms to 5 s. */
+const attempts = 6;
+
+export interface DownloadJob {
+  slot: SlotIndex;
+  digest: string;
+  /** As the manifest says. */
+  bytes: number;
+  /** The slot holds a part of this blob already. */
+  resume: boolean;
+  onErased(): void;
+  onProgress(bytes: number): void;
+}
+
+/**
+ * Streams a blob into a slot, going on where it broke off.
+ * @returns the number of bytes in the slot @throws AIOT_UPDATE_DOWNLOAD, AIOT_UPDATE_SIZE, PowerCut
+ */
+export async function downloadToSlot(
+  job: DownloadJob,
+  ports: { store: DeviceStore; source: BundleSource; clock: Clock },
+  signal: AbortSignal,
+): Promise<number> {
+  const { store, source, clock } = ports;
+  let at = 0;
+  if (job.resume) at = store.resumeSlot(job.slot, job.bytes);
+  else {
+    store.eraseSlot(job.slot, job.bytes);
+    job.onErased();
+  }
+  await retrying(clock, signal, async (progressed) => {
+    if (at >= job.bytes) return;
+    for await (const chunk of source.blob(job.digest, at, signal)) {
+      signal.throwIfAborted();
+      if (at + chunk.length > job.bytes) {
+        throw new AiotError('AIOT_UPDATE_SIZE', `expected ${job.bytes} bytes, got more`);
+      }
+      store.writeSlot(job.slot, at, chunk);
+      at += chunk.length;
+      progressed();
+      job.onProgress(at);
+    }
+    if (at < job.bytes) {
+      throw new AiotError('AIOT_UPDATE_DOWNLOAD', `expected ${job.bytes} bytes, got ${at}`, {
+        retryable: true,
+      });
+    }
+  });
+  return at;
+}
+
+/** Calls again after errors that are retryable; an attempt that made progress does not count. */
+export async function retrying<T>(
+  clock: Clock,
+  signal: AbortSignal,
+  call: (progressed: () => void) => Promise<T>,
+): Promise<T> {
+  for (let failed = 0; ; ) {
+    try {
+      return await call(() => {
+        failed = 0;
+      });
+    } catch (error) {
+      const again = error instanceof AiotError && error.retryable;
+      if (signal.aborted || !again || ++failed >= attempts) throw error;
+    }
+    await clock.sleep(Math.min(5000, 200 * 2 ** (failed - 1)), signal);
+  }
+}

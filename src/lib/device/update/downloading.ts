@@ -1,0 +1,91 @@
+import { refuse } from './ending.js';
+import { judgeManifest } from './judge.js';
+import { withSlot } from './record.js';
+import type { JobEvent, UpdateMachine, UpdateStep } from './types.js';
+
+/** Manifest, erased slot, bytes: until all of them are in the slot. */
+export function downloading(state: UpdateMachine, event: JobEvent): UpdateStep {
+  const { job, attempt } = state;
+  const artifact = job?.manifest?.artifacts[0];
+  if (event.type === 'manifest' && !artifact) return takeManifest(state, event);
+  if (!job || !artifact) return { state, effects: [] };
+  if (event.type === 'erased') {
+    const record = { ...state.record, download: { slot: job.slot, digest: artifact.digest } };
+    return { state: { ...state, record }, effects: [{ type: 'persist', record }] };
+  }
+  if (event.type === 'progress') {
+    const quarter = (bytes: number) => Math.floor((4 * bytes) / artifact.bytes);
+    const tell = quarter(event.bytes) > quarter(state.download?.bytes ?? 0);
+    const download = { bytes: Math.min(event.bytes, artifact.bytes), total: artifact.bytes };
+    return { state: { ...state, download }, effects: tell ? [{ type: 'report' }] : [] };
+  }
+  if (event.type !== 'downloaded') return { state, effects: [] };
+  if (event.bytes !== artifact.bytes) {
+    return refuse(state, {
+      code: 'AIOT_UPDATE_SIZE',
+      message: `expected ${artifact.bytes} bytes, got ${event.bytes}`,
+    });
+  }
+  const download = { bytes: event.bytes, total: artifact.bytes };
+  return {
+    state: { ...state, phase: 'VERIFYING', download },
+    effects: [{ type: 'report' }, { type: 'hashSlot', attempt, slot: job.slot, bytes: artifact.bytes }],
+  };
+}
+
+function takeManifest(state: UpdateMachine, event: Extract<JobEvent, { type: 'manifest' }>): UpdateStep {
+  const { job, attempt } = state;
+  if (!job?.desired) return { state, effects: [] };
+  const { manifest } = event;
+  const newestSigned = Math.max(state.record.newestSigned, manifest.issued);
+  const refusal = judgeManifest(manifest, job.desired, state.record, state.traits, event.now);
+  const artifact = manifest.artifacts[0];
+  if (refusal || !artifact) {
+    const seen = { ...state, record: { ...state.record, newestSigned } };
+    return refuse(seen, refusal ?? { code: 'AIOT_UPDATE_MISMATCH', message: 'expected an artifact' });
+  }
+  const { slot } = job;
+  const { digest, bytes } = artifact;
+  const begun = state.record.download;
+  const resume = begun?.slot === slot && begun.digest === digest;
+  // What the slot held is forgotten before the first of its sectors is erased.
+  const record = {
+    ...state.record,
+    newestSigned,
+    slots: withSlot(state.record.slots, slot, null),
+    download: resume ? begun : null,
+  };
+  return {
+    state: { ...state, record, job: { ...job, manifest }, download: { bytes: 0, total: bytes } },
+    effects: [
+      { type: 'persist', record },
+      { type: 'report' },
+      { type: 'fetchBundle', attempt, slot, digest, bytes, resume },
+    ],
+  };
+}
+
+/** The slot's digest was read back: only now is it written down that the slot holds this version. */
+export function verified(state: UpdateMachine, digest: string): UpdateStep {
+  const { job, attempt } = state;
+  const artifact = job?.manifest?.artifacts[0];
+  if (!job?.manifest || !artifact) return { state, effects: [] };
+  if (digest !== artifact.digest) {
+    return refuse(state, {
+      code: 'AIOT_DIGEST_MISMATCH',
+      message: `expected ${artifact.digest}, got ${digest}`,
+    });
+  }
+  const { name, version, sequence, floor } = job.manifest;
+  const content = { name, version, sequence, digest, bytes: artifact.bytes };
+  const record = {
+    ...state.record,
+    slots: withSlot(state.record.slots, job.slot, content),
+    download: null,
+    trial: { slot: job.slot, rollout: job.rollout, floor, tries: 0 },
+  };
+  return {
+    state: { ...state, phase: 'STAGED', record },
+    effects: [{ type: 'persist', record }, { type: 'report' }, { type: 'beginTrial', attempt }],
+  };
+}

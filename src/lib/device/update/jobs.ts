@@ -1,0 +1,78 @@
+import { AiotError, type ErrorCode } from '../../core/index.js';
+import { verifyManifest } from '../../formats/index.js';
+import { PowerCut } from '../sim/flash.js';
+import { downloadToSlot, retrying } from './download.js';
+import type { UpdatePorts } from './ports.js';
+import type { UpdateEffect, UpdateEvent } from './types.js';
+
+/** The effects that take time, and answer with an event of their attempt. */
+export type JobEffect = Extract<UpdateEffect, { attempt: number }>;
+
+/** Longest wait for the broker's acknowledgement during a trial, ms. */
+const heartbeatTimeoutMs = 60_000;
+
+/** The code that a failure of each job is reported with, when it has none of its own. */
+const failureCodes = {
+  fetchManifest: 'AIOT_UPDATE_DOWNLOAD',
+  fetchBundle: 'AIOT_UPDATE_DOWNLOAD',
+  hashSlot: 'AIOT_DIGEST_MISMATCH',
+  beginTrial: 'AIOT_UPDATE_TRIAL',
+  runGolden: 'AIOT_GOLDEN_MISMATCH',
+  sendHeartbeat: 'AIOT_UPDATE_HEARTBEAT',
+} as const satisfies Record<JobEffect['type'], ErrorCode>;
+
+/** Does one effect. Failures become an event; only a dead flash is thrown. @throws PowerCut */
+export async function runJob(
+  effect: JobEffect,
+  ports: UpdatePorts,
+  signal: AbortSignal,
+  feed: (event: UpdateEvent) => void,
+): Promise<void> {
+  const { attempt } = effect;
+  try {
+    feed(await answer(effect, ports, signal, feed));
+  } catch (error) {
+    if (error instanceof PowerCut) throw error;
+    if (signal.aborted) return;
+    const code = error instanceof AiotError ? error.code : failureCodes[effect.type];
+    const message = error instanceof Error ? error.message : String(error);
+    feed({ type: 'failed', attempt, code, message });
+  }
+}
+
+async function answer(
+  effect: JobEffect,
+  ports: UpdatePorts,
+  signal: AbortSignal,
+  feed: (event: UpdateEvent) => void,
+): Promise<UpdateEvent> {
+  const { attempt } = effect;
+  const { store, clock } = ports;
+  switch (effect.type) {
+    case 'fetchManifest': {
+      const { trust } = ports;
+      if (!trust) throw new AiotError('AIOT_SIGNATURE_INVALID', 'the device has no trust root');
+      const envelope = await retrying(clock, signal, () => ports.source.manifest(effect.path, signal));
+      return { type: 'manifest', attempt, manifest: verifyManifest(envelope, trust), now: clock.now() };
+    }
+    case 'fetchBundle': {
+      const { slot, digest, bytes, resume } = effect;
+      const onErased = () => feed({ type: 'erased', attempt });
+      const onProgress = (count: number) => feed({ type: 'progress', attempt, bytes: count });
+      const job = { slot, digest, bytes, resume, onErased, onProgress };
+      return { type: 'downloaded', attempt, bytes: await downloadToSlot(job, ports, signal) };
+    }
+    case 'hashSlot':
+      return { type: 'hashed', attempt, digest: store.hashSlot(effect.slot, effect.bytes) };
+    case 'beginTrial':
+      return { type: 'trial', attempt };
+    case 'runGolden': {
+      const bytes = store.readRecord().slots[effect.slot]?.bytes ?? 0;
+      const { vectors, passed } = await ports.runtime.checkGolden(store.readSlot(effect.slot, bytes));
+      return { type: 'golden', attempt, vectors, passed };
+    }
+    case 'sendHeartbeat':
+      await ports.heartbeat(AbortSignal.any([signal, AbortSignal.timeout(heartbeatTimeoutMs)]));
+      return { type: 'heartbeat', attempt };
+  }
+}

@@ -1,0 +1,77 @@
+import type { Manifest } from '../../formats/index.js';
+import type { Desired } from '../protocol/messages.js';
+import type { DeviceRecord, Refusal } from './record.js';
+import type { DeviceTraits } from './types.js';
+
+/**
+ * Whether a device may take a manifest whose signatures are valid. The order is that of docs/protocol.md; the first
+ * check that says no is the answer, null = may be taken.
+ *
+ * @param now ms since 1970, or null without a clock: then the newest signed time seen stands for it. A clock that is
+ *   behind that time is wrong, so the later of the two counts.
+ */
+export function judgeManifest(
+  manifest: Manifest,
+  desired: Desired,
+  record: DeviceRecord,
+  traits: DeviceTraits,
+  now: number | null,
+): Refusal | null {
+  const { sequence, name, version, deviceTypes, expires } = manifest;
+  if (
+    manifest.kind !== desired.kind ||
+    name !== desired.name ||
+    version !== desired.version ||
+    sequence !== desired.sequence
+  ) {
+    return {
+      code: 'AIOT_UPDATE_MISMATCH',
+      message: `expected ${desired.kind} ${desired.name}@${desired.version} (sequence ${desired.sequence}), got ${manifest.kind} ${name}@${version} (sequence ${sequence})`,
+    };
+  }
+  if (!deviceTypes.includes(traits.type)) {
+    return {
+      code: 'AIOT_UPDATE_DEVICE_TYPE',
+      message: `expected ${traits.type} among the device types, got ${deviceTypes.join(', ')}`,
+    };
+  }
+  if (sequence < record.floor) {
+    return {
+      code: 'AIOT_UPDATE_FLOOR',
+      message: `expected a sequence of at least ${record.floor}, got ${sequence}`,
+    };
+  }
+  if (sequence <= record.sequence) {
+    return {
+      code: 'AIOT_UPDATE_SEQUENCE',
+      message: `expected a sequence above ${record.sequence}, got ${sequence}`,
+    };
+  }
+  if (manifest.floor > sequence) {
+    return {
+      code: 'AIOT_UPDATE_FLOOR',
+      message: `expected a floor of at most its own sequence ${sequence}, got ${manifest.floor}`,
+    };
+  }
+  const time = Math.max(record.newestSigned, manifest.issued, now ?? 0);
+  if (expires !== null && expires <= time) {
+    return {
+      code: 'AIOT_UPDATE_EXPIRED',
+      message: `expected a manifest valid at ${new Date(time).toISOString()}, got one that ended ${new Date(expires).toISOString()}`,
+    };
+  }
+  const [artifact, ...others] = manifest.artifacts;
+  if (!artifact || others.length > 0) {
+    return {
+      code: 'AIOT_UPDATE_MISMATCH',
+      message: `expected one artifact, got ${manifest.artifacts.length}`,
+    };
+  }
+  if (artifact.bytes < 1 || artifact.bytes > traits.slotBytes) {
+    return {
+      code: 'AIOT_UPDATE_SIZE',
+      message: `expected 1 to ${traits.slotBytes} bytes, got ${artifact.bytes}`,
+    };
+  }
+  return null;
+}

@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { digestPattern } from '../../core/index.js';
+
+export type SlotIndex = 0 | 1;
+
+/** The other of the two slots; the first one when none is in use. */
+export function otherSlot(slot: SlotIndex | null): SlotIndex {
+  return slot === 0 ? 1 : 0;
+}
+
+/** What a slot holds, written only once its bytes were verified. */
+const contentSchema = z.object({
+  name: z.string(),
+  version: z.int(),
+  sequence: z.int(),
+  digest: z.string().regex(digestPattern),
+  bytes: z.int(),
+});
+export type SlotContent = z.output<typeof contentSchema>;
+
+const slotSchema = z.union([z.literal(0), z.literal(1)]);
+const refusalSchema = z.object({ code: z.string(), message: z.string() });
+export type Refusal = z.output<typeof refusalSchema>;
+
+/**
+ * All that survives a power cut, written as one record (see sim/store.ts). `floor`, `sequence` and `newestSigned` never
+ * fall.
+ */
+export const deviceRecordSchema = z.object({
+  /** Nothing with a sequence below it is accepted. */
+  floor: z.int(),
+  /** Of the last committed manifest. */
+  sequence: z.int(),
+  /** The newest `issued` of a manifest with a valid signature, ms since 1970: the clock that cannot be set back. */
+  newestSigned: z.int(),
+  active: slotSchema.nullable(),
+  slots: z.tuple([contentSchema.nullable(), contentSchema.nullable()]),
+  /** A slot that was erased for this blob and holds a part of it. */
+  download: z.object({ slot: slotSchema, digest: z.string() }).nullable(),
+  /** A verified slot that is not active yet, and how often its trial has begun. */
+  trial: z.object({ slot: slotSchema, rollout: z.string(), floor: z.int(), tries: z.int() }).nullable(),
+  /** How the last update ended: a rollout that has ended is not begun again. */
+  last: z
+    .object({
+      rollout: z.string(),
+      state: z.enum(['IDLE', 'COMMITTED', 'ROLLED_BACK']),
+      error: refusalSchema.nullable(),
+    })
+    .nullable(),
+});
+export type DeviceRecord = z.output<typeof deviceRecordSchema>;
+
+/** A device as it leaves the factory. */
+export const blankRecord: DeviceRecord = {
+  floor: 0,
+  sequence: 0,
+  newestSigned: 0,
+  active: null,
+  slots: [null, null],
+  download: null,
+  trial: null,
+  last: null,
+};
+
+export function withSlot(
+  slots: DeviceRecord['slots'],
+  slot: SlotIndex,
+  content: SlotContent | null,
+): DeviceRecord['slots'] {
+  return slot === 0 ? [content, slots[1]] : [slots[0], content];
+}

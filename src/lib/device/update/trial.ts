@@ -1,0 +1,47 @@
+import { commit, refuse } from './ending.js';
+import type { JobEvent, UpdateMachine, UpdateStep } from './types.js';
+
+/** A trial that power cuts ended this often is given up: the model may be what brings the device down. */
+export const maxTrials = 3;
+
+/** Counted before it runs, so that a device which dies of its trial knows when it boots again. */
+export function beginTrial(state: UpdateMachine): UpdateStep {
+  const { trial } = state.record;
+  if (!trial) return { state, effects: [] };
+  if (trial.tries >= maxTrials) {
+    return refuse(state, {
+      code: 'AIOT_UPDATE_TRIAL',
+      message: `expected the trial to end, got ${trial.tries} restarts during it`,
+    });
+  }
+  const record = { ...state.record, trial: { ...trial, tries: trial.tries + 1 } };
+  const { attempt } = state;
+  return {
+    state: { ...state, phase: 'TRIAL', record, golden: null },
+    effects: [
+      { type: 'persist', record },
+      { type: 'report' },
+      { type: 'runGolden', attempt, slot: trial.slot },
+    ],
+  };
+}
+
+/** Golden vectors first, then the heartbeat; both well = committed. */
+export function onTrial(state: UpdateMachine, event: JobEvent): UpdateStep {
+  if (event.type === 'golden') {
+    const golden = { vectors: event.vectors, passed: event.passed };
+    const known = { ...state, golden };
+    if (event.vectors < 1 || event.passed !== event.vectors) {
+      return refuse(known, {
+        code: 'AIOT_GOLDEN_MISMATCH',
+        message: `expected all golden vectors to match, got ${event.passed} of ${event.vectors}`,
+      });
+    }
+    return {
+      state: known,
+      effects: [{ type: 'report' }, { type: 'sendHeartbeat', attempt: state.attempt }],
+    };
+  }
+  if (event.type === 'heartbeat' && state.golden) return commit(state);
+  return { state, effects: [] };
+}

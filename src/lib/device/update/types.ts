@@ -1,0 +1,87 @@
+import type { ErrorCode } from '../../core/index.js';
+import type { Manifest } from '../../formats/index.js';
+import type { Desired, UpdateState } from '../protocol/messages.js';
+import type { DeviceRecord, Refusal, SlotIndex } from './record.js';
+
+/** What never changes while a device runs. */
+export interface DeviceTraits {
+  type: string;
+  /** Bytes that fit into one slot. */
+  slotBytes: number;
+}
+
+/** The one update that is under way. */
+export interface UpdateJob {
+  rollout: string;
+  /** What was asked for; null when the job was found in the flash after a reboot. */
+  desired: Desired | null;
+  /** Its signatures are valid and it fits this device. */
+  manifest: Manifest | null;
+  slot: SlotIndex;
+}
+
+/** The whole state of a device's update: plain data, replaced by each step. */
+export interface UpdateMachine {
+  traits: DeviceTraits;
+  phase: UpdateState;
+  /** As it stands in the flash once all effects so far are done. */
+  record: DeviceRecord;
+  /** Number of the job; events of an earlier one are ignored. */
+  attempt: number;
+  job: UpdateJob | null;
+  /** Came while a trial ran; its turn is after it. */
+  pending: Desired | null;
+  /** The rollout that the phase speaks of. */
+  rollout: string | null;
+  download: { bytes: number; total: number } | null;
+  golden: { vectors: number; passed: number } | null;
+  error: Refusal | null;
+}
+
+/** What happens to a device. Those with `attempt` are the answers to effects of that job. */
+export type UpdateEvent =
+  | { type: 'desired'; desired: Desired }
+  | { type: 'withdrawn' }
+  /** `manifest` has valid signatures. `now` in ms since 1970, or null without a clock. */
+  | { type: 'manifest'; attempt: number; manifest: Manifest; now: number | null }
+  /** The slot is all erased. */
+  | { type: 'erased'; attempt: number }
+  | { type: 'progress'; attempt: number; bytes: number }
+  | { type: 'downloaded'; attempt: number; bytes: number }
+  /** Digest of the slot's bytes, as read back. */
+  | { type: 'hashed'; attempt: number; digest: string }
+  | { type: 'trial'; attempt: number }
+  | { type: 'golden'; attempt: number; vectors: number; passed: number }
+  /** The broker has acknowledged a message sent during the trial. */
+  | { type: 'heartbeat'; attempt: number }
+  | { type: 'failed'; attempt: number; code: ErrorCode; message: string };
+
+export type JobEvent = Extract<UpdateEvent, { attempt: number }>;
+
+/** What the device has to do, in this order. `persist` is durable before the next one starts. */
+export type UpdateEffect =
+  | { type: 'persist'; record: DeviceRecord }
+  | { type: 'report' }
+  /** End what an earlier job still does. */
+  | { type: 'abort' }
+  | { type: 'fetchManifest'; attempt: number; path: string }
+  | {
+      type: 'fetchBundle';
+      attempt: number;
+      slot: SlotIndex;
+      digest: string;
+      bytes: number;
+      /** The slot holds a part of this very blob. */
+      resume: boolean;
+    }
+  | { type: 'hashSlot'; attempt: number; slot: SlotIndex; bytes: number }
+  | { type: 'beginTrial'; attempt: number }
+  | { type: 'runGolden'; attempt: number; slot: SlotIndex }
+  | { type: 'sendHeartbeat'; attempt: number }
+  /** Use this slot's model from now on. */
+  | { type: 'activate'; slot: SlotIndex };
+
+export interface UpdateStep {
+  state: UpdateMachine;
+  effects: UpdateEffect[];
+}
