@@ -191,6 +191,12 @@ export const catalogue = {
     about: 'A file could not be written: no permission, no space, or a path that is not a folder.',
     next: 'Free some space or choose another folder; nothing was half-written.',
   },
+  AIOT_FOLDER_NOT_EMPTY: {
+    exit: 2,
+    family: 'user',
+    about: 'A folder that is to be filled holds something already.',
+    next: 'Name a new or empty folder.',
+  },
   AIOT_GATE_FAILED: {
     exit: 6,
     family: 'user',
@@ -356,6 +362,12 @@ export const catalogue = {
     about: 'No device that can run this model matches the selector.',
     next: 'aiot device list shows the devices and their types.',
   },
+  AIOT_ROLLOUT_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about: 'A rollout ended and no device, or not every device, runs the new version.',
+    next: 'aiot device list shows each device and the error it reported.',
+  },
   AIOT_ROLLOUT_MISREPORTED: {
     exit: 1,
     family: 'outside',
@@ -391,12 +403,6 @@ export const catalogue = {
     family: 'user',
     about: 'A stream URL does not have the form its scheme needs.',
     next: 'Write it as mqtt://HOST:PORT/TOPIC, aiot:///TOPIC, file:///PATH or stdin:',
-  },
-  AIOT_TENSORFLOW_FAILED: {
-    exit: 1,
-    family: 'outside',
-    about: 'Training came to no usable weights: the loss is not a number.',
-    next: 'Lower model.train.learningRate in aiot.yaml, or look for huge values with aiot data check.',
   },
   AIOT_TFLITE_INPUT: {
     exit: 2,
@@ -435,6 +441,12 @@ export const catalogue = {
     about:
       'The recordings cannot be trained on: none, one class only, an unknown label, too few to split, or not a number.',
     next: 'aiot data list, then aiot data check',
+  },
+  AIOT_TRAINING_DIVERGED: {
+    exit: 1,
+    family: 'outside',
+    about: 'Training came to no usable weights: the loss is not a number.',
+    next: 'Lower model.train.learningRate in aiot.yaml, or look for huge values with aiot data check.',
   },
   AIOT_TRUST_CONFLICT: {
     exit: 1,

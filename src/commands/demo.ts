@@ -1,0 +1,69 @@
+import { Flags } from '@oclif/core';
+import { AiotCommand, runSteps } from '../lib/cli/index.js';
+import { demoSummary } from '../lib/cli/render/demo.js';
+import { createDemo, demoFolder, demoResultSchema } from '../lib/demo/index.js';
+
+export default class Demo extends AiotCommand {
+  static override summary = 'Take a model through its whole life on this machine, on real motion data.';
+  static override description =
+    'Sensor stream, dataset, training, int8, signed bundle, registry, update over the air, predictions on four virtual devices. Needs nothing else and ends all it starts.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --json',
+    '<%= config.bin %> <%= command.id %> --data ./recordings --out ./demo',
+  ];
+  static override flags = {
+    data: Flags.string({
+      summary: 'Folder of other recordings of the same layout: walking1.csv with a header x,y,z.',
+      env: 'AIOT_DATA',
+      helpValue: 'DIR',
+    }),
+    out: Flags.string({
+      char: 'o',
+      summary: 'Folder to keep everything in; a new one in the user’s data folder unless given.',
+      env: 'AIOT_OUT',
+      helpValue: 'DIR',
+    }),
+    'http-port': Flags.integer({
+      summary: 'Port of the API; 0 = any free one.',
+      env: 'AIOT_HTTP_PORT',
+      default: 0,
+      min: 0,
+      max: 65_535,
+    }),
+    'mqtt-port': Flags.integer({
+      summary: 'Port of the broker; 0 = any free one.',
+      env: 'AIOT_MQTT_PORT',
+      default: 0,
+      min: 0,
+      max: 65_535,
+    }),
+  };
+  static override result = demoResultSchema;
+
+  async run() {
+    const { flags } = await this.input(Demo);
+    const folder = await demoFolder(flags.out, Date.now());
+    const demo = createDemo({
+      folder,
+      recordings: flags.data,
+      httpPort: flags['http-port'],
+      mqttPort: flags['mqtt-port'],
+      devices: 4,
+      signal: this.signal,
+    });
+    try {
+      await runSteps('aiot demo: from a sensor stream to predictions on devices', demo.steps, {
+        json: this.jsonEnabled(),
+        quiet: flags.quiet,
+        tty: process.stderr.isTTY === true,
+        signal: this.signal,
+      });
+      const result = demo.result();
+      this.print(demoSummary(result));
+      return result;
+    } finally {
+      await demo.close();
+    }
+  }
+}

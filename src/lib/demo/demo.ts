@@ -1,0 +1,113 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AiotError, dataFolder } from '../core/index.js';
+import { writeReport } from '../model/index.js';
+import type { DemoResult } from './result.js';
+import { countIn, liveStep, rolloutSeconds, rolloutStep } from './steps/fleet.js';
+import { pushStep, quantizeStep, trainStep } from './steps/model.js';
+import { platformStep, provisionStep } from './steps/prepare.js';
+import { checkStep, recordStep } from './steps/record.js';
+import type { DemoOptions, DemoStep, DemoWork } from './work.js';
+
+export interface Demo {
+  steps: DemoStep[];
+  /** After the last step. */
+  result(): DemoResult;
+  /** Ends all that the steps started; safe at any time. */
+  close(): Promise<void>;
+}
+
+/** The main job, sensor stream to predictions on devices, as a list of steps over the rooms below. */
+export function createDemo(options: DemoOptions): Demo {
+  // Each step fills in its part before a later one reads it.
+  const work = { options, started: performance.now(), devices: [], closers: [] } as unknown as DemoWork;
+  const steps = [
+    platformStep(work),
+    provisionStep(work),
+    recordStep(work),
+    checkStep(work),
+    trainStep(work),
+    quantizeStep(work),
+    pushStep(work),
+    rolloutStep(work),
+    liveStep(work),
+    reportStep(work),
+  ];
+  return { steps, result: () => resultOf(work), close: () => closeAll(work) };
+}
+
+/** A new folder for a run, named by its time. @throws AIOT_FOLDER_NOT_EMPTY when a folder that was named holds something */
+export async function demoFolder(named: string | undefined, now: number): Promise<string> {
+  const stamp = new Date(now).toISOString().slice(0, 19).replaceAll(':', '-');
+  const folder = named ?? join(dataFolder(), 'demo', `${stamp}-${process.pid}`);
+  await mkdir(folder, { recursive: true });
+  if ((await readdir(folder)).length > 0) {
+    throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${folder} is not empty: a demo starts from nothing`);
+  }
+  return folder;
+}
+
+function reportFile(work: DemoWork): string {
+  return join(work.options.folder, 'report.html');
+}
+
+function reportStep(work: DemoWork): DemoStep {
+  return {
+    title: 'Write the report',
+    run: async () => {
+      const { project, live, findings } = work;
+      await writeReport({ file: reportFile(work), project, live, findings });
+      return reportFile(work);
+    },
+  };
+}
+
+function resultOf(work: DemoWork): DemoResult {
+  const { evaluated, pushed, rollout, live, dataset } = work;
+  return {
+    folder: work.options.folder,
+    report: reportFile(work),
+    platform: {
+      http: work.platform.urls.http,
+      mqtts: work.platform.urls.mqtts,
+      dir: join(work.options.folder, 'platform'),
+    },
+    dataset: {
+      recordings: dataset.recordings.length,
+      samples: dataset.recordings.reduce((sum, r) => sum + (r.columns[0]?.length ?? 0), 0),
+      digest: dataset.digest,
+      findings: work.findings.map(({ check, severity, message }) => ({ check, severity, message })),
+    },
+    model: {
+      name: pushed.name,
+      version: pushed.version,
+      digest: pushed.digest,
+      bytes: { float: work.trained.bytes, int8: work.quantized.bytes },
+      accuracy: { float: evaluated.float.accuracy, int8: evaluated.int8.accuracy },
+      macroF1: {
+        float: evaluated.float.macroF1,
+        int8: evaluated.int8.macroF1,
+        voted: evaluated.voted.macroF1,
+      },
+      arenaBytes: evaluated.arenaBytes,
+    },
+    rollout: {
+      devices: rollout.devices.length,
+      committed: countIn(rollout, 'committed'),
+      rolledBack: countIn(rollout, 'rolledBack'),
+      seconds: rolloutSeconds(rollout),
+    },
+    live: {
+      windows: live.windows,
+      accuracy: live.accuracy,
+      macroF1: live.macroF1,
+      latencyMs: live.latencyMs,
+    },
+    seconds: Math.round((performance.now() - work.started) / 100) / 10,
+  };
+}
+
+/** The last started is ended first. One that fails to end does not keep the others alive. */
+async function closeAll(work: DemoWork): Promise<void> {
+  for (const close of work.closers.splice(0).reverse()) await close().catch(() => {});
+}

@@ -1,0 +1,66 @@
+import { AiotError } from '../../core/index.js';
+import type { Rollout } from '../../registry/index.js';
+import { score, thousands } from '../text.js';
+import type { DemoStep, DemoWork } from '../work.js';
+import { replayAll } from './record.js';
+
+export function rolloutStep(work: DemoWork): DemoStep {
+  return {
+    title: 'Roll out over the air: download, verify, golden vectors, commit',
+    run: async (report, signal) => {
+      const { name, version, sequence } = work.pushed;
+      const { id } = await work.client.rollouts.start({
+        model: { name, version },
+        sequence,
+        selector: 'all',
+        deadlineMs: 60_000,
+      });
+      for await (const rollout of work.client.rollouts.watch(id, { signal })) {
+        work.rollout = rollout;
+        report(rollout.devices.map((device) => `${device.name} ${device.step ?? device.state}`).join(', '));
+      }
+      const committed = countIn(work.rollout, 'committed');
+      if (committed < work.devices.length) throw notCommitted(work.rollout);
+      return `${committed} of ${work.devices.length} committed in ${rolloutSeconds(work.rollout).toFixed(1)} s`;
+    },
+  };
+}
+
+function notCommitted(rollout: Rollout): AiotError {
+  const told = rollout.devices
+    .filter(({ state }) => state !== 'committed')
+    .map(({ name, state, error }) => `${name} ${state}${error ? ` (${error.code}: ${error.message})` : ''}`);
+  return new AiotError('AIOT_ROLLOUT_FAILED', `not every device committed: ${told.join(', ')}`);
+}
+
+export function countIn(rollout: Rollout, state: Rollout['devices'][number]['state']): number {
+  return rollout.devices.filter((device) => device.state === state).length;
+}
+
+export function rolloutSeconds(rollout: Rollout): number {
+  return ((rollout.ended ?? rollout.created) - rollout.created) / 1000;
+}
+
+export function liveStep(work: DemoWork): DemoStep {
+  return {
+    title: 'Predict on the devices, live, on held-out recordings',
+    run: async (report) => {
+      const heldOut = new Set(work.split.test);
+      const recordings = work.dataset.recordings.filter(({ id }) => heldOut.has(id));
+      await replayAll(work, recordings, { predict: true, rename: (id) => `${id}.live` }, (samples) => {
+        report(`${thousands(samples)} samples`);
+      });
+      const { name, version } = work.pushed;
+      work.live = await work.client.models.live(name, version);
+      const { windows, accuracy, macroF1, latencyMs } = work.live;
+      const gate = work.project.config.model.accept.macroF1;
+      if (windows === 0 || (gate !== undefined && macroF1 < gate)) {
+        throw new AiotError(
+          'AIOT_GATE_FAILED',
+          `live macro-F1: expected at least ${gate}, got ${score(macroF1)} over ${windows} windows`,
+        );
+      }
+      return `${windows} windows, accuracy ${score(accuracy)}, macro-F1 ${score(macroF1)}, p99 ${latencyMs.p99.toFixed(2)} ms`;
+    },
+  };
+}

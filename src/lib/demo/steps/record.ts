@@ -1,0 +1,74 @@
+import { join } from 'node:path';
+import { checkDataset, openDataset, pullDataset, type Recording, splitDataset } from '../../data/index.js';
+import { signalSpecOf } from '../../signal/index.js';
+import { shares, thousands } from '../text.js';
+import type { DemoStep, DemoWork } from '../work.js';
+
+/** Sends every recording through the device that it falls to; the operator says what each shows. */
+export async function replayAll(
+  work: DemoWork,
+  recordings: Recording[],
+  options: { predict: boolean; rename: (id: string) => string },
+  done: (samples: number) => void,
+): Promise<void> {
+  const stream = work.project.config.stream.topic;
+  let samples = 0;
+  await Promise.all(
+    shares(recordings, work.devices.length).map(async (share, i) => {
+      const device = work.devices[i];
+      if (!device) return;
+      for (const recording of share) {
+        const id = options.rename(recording.id);
+        if (recording.label !== null) {
+          await work.client.labels.post({
+            stream,
+            device: device.name,
+            recording: id,
+            label: recording.label,
+          });
+        }
+        await device.replay(recording, {
+          stream,
+          speed: 'max',
+          predict: options.predict,
+          recordingId: id,
+          signal: work.options.signal,
+        });
+        samples += recording.columns[0]?.length ?? 0;
+        done(samples);
+      }
+    }),
+  );
+}
+
+export function recordStep(work: DemoWork): DemoStep {
+  return {
+    title: 'Replay real recordings on the devices; the platform records them',
+    run: async (report) => {
+      const { recordings } = work.source;
+      await replayAll(work, recordings, { predict: false, rename: (id) => id }, (samples) => {
+        report(`${thousands(samples)} samples`);
+      });
+      const { project, client } = work;
+      await pullDataset({ client, stream: project.config.stream.topic, dir: join(project.dir, 'data') });
+      work.dataset = await openDataset(project);
+      const samples = work.dataset.recordings.reduce((sum, r) => sum + (r.columns[0]?.length ?? 0), 0);
+      return `${work.dataset.recordings.length} recordings, ${thousands(samples)} samples`;
+    },
+  };
+}
+
+export function checkStep(work: DemoWork): DemoStep {
+  return {
+    title: 'Check the data: gaps, repeats, artefacts, copies between the splits',
+    run: async () => {
+      const { config } = work.project;
+      work.split = splitDataset(work.dataset, config.model);
+      work.findings = checkDataset(work.dataset, signalSpecOf(config), work.split);
+      const counts = new Map<string, number>();
+      for (const { check } of work.findings) counts.set(check, (counts.get(check) ?? 0) + 1);
+      const found = [...counts].map(([check, count]) => `${count} ${check}`).join(', ');
+      return found || 'nothing found';
+    },
+  };
+}
