@@ -1,0 +1,106 @@
+import { elementCount, type OperatorOptions } from '../../../formats/index.js';
+import { endCell, firstCell, windowAxes } from '../geometry.js';
+import type { Node } from '../node.js';
+import { fillPatch } from '../patches.js';
+import { floatRange } from './float-range.js';
+
+/** Sums are kept in double precision and rounded once, so results are at least as exact as a float kernel's. */
+function dot(a: Float32Array, aStart: number, b: Float32Array, bStart: number, length: number): number {
+  let sum = 0;
+  for (let i = 0; i < length; i++) sum += a[aStart + i]! * b[bStart + i]!;
+  return sum;
+}
+
+/** FULLY_CONNECTED on float32: x [rows, in] · weights [out, in]ᵀ + bias → [rows, out]. */
+export function fullyConnected(node: Node<OperatorOptions['FULLY_CONNECTED']>): () => void {
+  const [x, weights, y] = [node.float32(0), node.float32(1), node.float32Output];
+  const [outputs, inputs] = node.shape(node.input(1), 2) as [number, number];
+  const rows = elementCount(node.input(0).tensor.shape) / inputs;
+  if (!Number.isInteger(rows)) throw node.malformed(`${x.length} inputs are no rows of ${inputs}`);
+  node.expectOutputSize(rows * outputs);
+  const bias = node.float32Bias(2, outputs);
+  const { low, high } = floatRange(node.options.activation);
+  return () => {
+    for (let row = 0; row < rows; row++) {
+      for (let out = 0; out < outputs; out++) {
+        const value = bias[out]! + dot(weights, out * inputs, x, row * inputs, inputs);
+        y[row * outputs + out] = value < low ? low : value > high ? high : value;
+      }
+    }
+  };
+}
+
+/** CONV_2D on float32: x NHWC, filter [out, kh, kw, in ÷ groups]. */
+export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void {
+  const [x, weights, y] = [node.float32(0), node.float32(1), node.float32Output];
+  const channels = node.shape(node.input(0), 4)[3]!;
+  const [outputs, filterH, filterW, taken] = node.shape(node.input(1), 4) as [number, number, number, number];
+  const groups = channels / taken;
+  if (!Number.isInteger(groups) || outputs % groups !== 0)
+    throw node.malformed(`${channels} channels and ${outputs} outputs do not divide by a filter of ${taken}`);
+  const { batches, rows, columns } = windowAxes(node, node.options, [filterH, filterW], outputs);
+  const bias = node.float32Bias(2, outputs);
+  const { low, high } = floatRange(node.options.activation);
+  const length = filterH * filterW * taken;
+  const patch = new Float32Array(length);
+  const perGroup = outputs / groups;
+  return () => {
+    let to = 0;
+    for (let batch = 0; batch < batches; batch++) {
+      const start = batch * rows.input * columns.input * channels;
+      for (let row = 0; row < rows.output; row++) {
+        for (let column = 0; column < columns.output; column++) {
+          for (let group = 0; group < groups; group++) {
+            fillPatch(patch, x, start, rows, columns, row, column, channels, group * taken, taken, 0);
+            for (let out = group * perGroup; out < (group + 1) * perGroup; out++) {
+              const value = bias[out]! + dot(weights, out * length, patch, 0, length);
+              y[to++] = value < low ? low : value > high ? high : value;
+            }
+          }
+        }
+      }
+    }
+  };
+}
+
+/** DEPTHWISE_CONV_2D on float32: filter [1, kh, kw, out]; output channel c reads input channel c ÷ (out ÷ in). */
+export function depthwise(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>): () => void {
+  const [x, weights, y] = [node.float32(0), node.float32(1), node.float32Output];
+  const channels = node.shape(node.input(0), 4)[3]!;
+  const [one, filterH, filterW, outputs] = node.shape(node.input(1), 4) as [number, number, number, number];
+  const multiplier = outputs / channels;
+  if (one !== 1 || !Number.isInteger(multiplier))
+    throw node.malformed(`a filter of [${one},${filterH},${filterW},${outputs}] for ${channels} channels`);
+  const { batches, rows, columns } = windowAxes(node, node.options, [filterH, filterW], outputs);
+  const bias = node.float32Bias(2, outputs);
+  const { low, high } = floatRange(node.options.activation);
+  const sums = new Float64Array(outputs);
+  return () => {
+    let to = 0;
+    for (let batch = 0; batch < batches; batch++) {
+      for (let row = 0; row < rows.output; row++) {
+        const rowEnd = endCell(rows, row);
+        for (let column = 0; column < columns.output; column++) {
+          const columnEnd = endCell(columns, column);
+          sums.set(bias);
+          for (let r = firstCell(rows, row); r < rowEnd; r++) {
+            const inputRow = row * rows.stride - rows.before + r * rows.dilation;
+            for (let c = firstCell(columns, column); c < columnEnd; c++) {
+              const inputColumn = column * columns.stride - columns.before + c * columns.dilation;
+              const from = ((batch * rows.input + inputRow) * columns.input + inputColumn) * channels;
+              const filter = (r * filterW + c) * outputs;
+              for (let channel = 0, out = 0; channel < channels; channel++) {
+                for (let m = 0; m < multiplier; m++, out++)
+                  sums[out]! += weights[filter + out]! * x[from + channel]!;
+              }
+            }
+          }
+          for (let out = 0; out < outputs; out++) {
+            const value = sums[out]!;
+            y[to++] = value < low ? low : value > high ? high : value;
+          }
+        }
+      }
+    }
+  };
+}

@@ -1,0 +1,59 @@
+import type { Padding } from '../../formats/index.js';
+import type { Node } from './node.js';
+
+/** One spatial axis of a convolution or pool. */
+export interface Axis {
+  input: number;
+  output: number;
+  filter: number;
+  stride: number;
+  dilation: number;
+  /** Cells of padding before the first. */
+  before: number;
+}
+
+interface Window {
+  padding: Padding;
+  strideH: number;
+  strideW: number;
+  dilationH?: number;
+  dilationW?: number;
+}
+
+/** SAME and VALID as TensorFlow defines them. A VALID window larger than its input gives an output below 1. */
+export function axisOf(
+  input: number,
+  filter: number,
+  stride: number,
+  dilation: number,
+  padding: Padding,
+): Axis {
+  const span = (filter - 1) * dilation + 1;
+  const output = padding === 'same' ? Math.ceil(input / stride) : Math.floor((input - span) / stride) + 1;
+  const total = padding === 'same' ? Math.max((output - 1) * stride + span - input, 0) : 0;
+  return { input, output, filter, stride, dilation, before: total >> 1 };
+}
+
+/** Axes of a window of filterH × filterW over input 0 (NHWC), whose output must have `channels` channels. */
+export function windowAxes(node: Node, window: Window, filter: [number, number], channels: number) {
+  const [batches, height, width] = node.shape(node.input(0), 4) as [number, number, number, number];
+  const { padding, strideH, strideW, dilationH = 1, dilationW = 1 } = window;
+  const rows = axisOf(height, filter[0], strideH, dilationH, padding);
+  const columns = axisOf(width, filter[1], strideW, dilationW, padding);
+  if (rows.output < 1 || columns.output < 1)
+    throw node.malformed(`a window of ${filter} does not fit into ${height},${width}`);
+  node.expectOutput(batches, rows.output, columns.output, channels);
+  return { batches, rows, columns };
+}
+
+/** First filter cell inside the image for output position `at`. */
+export function firstCell({ before, stride, dilation }: Axis, at: number): number {
+  const start = at * stride - before;
+  return start >= 0 ? 0 : Math.ceil(-start / dilation);
+}
+
+/** One past the last filter cell inside the image for output position `at`. */
+export function endCell({ input, filter, before, stride, dilation }: Axis, at: number): number {
+  const cells = Math.ceil((input - (at * stride - before)) / dilation);
+  return cells < filter ? cells : filter;
+}

@@ -1,0 +1,118 @@
+import { AiotError } from '../../core/index.js';
+import { checkGraph, elementCount, type Graph, type Operator, type Tensor } from '../../formats/index.js';
+import { kernelOf, sharesMemory } from './kernels.js';
+import { Node, type Operand } from './node.js';
+import type { Interpreter, InterpreterOptions, Values } from './types.js';
+
+interface Step {
+  output: number;
+  run: () => void;
+}
+
+/**
+ * Prepares a network for running: memory, multipliers and tables are made here, once. int8 operators compute with the
+ * integer arithmetic of TFLite Micro's reference kernels, bit for bit; float32 operators in plain floating point.
+ * @throws AIOT_TFLITE_MALFORMED when shapes, scales or types contradict each other,
+ *   AIOT_TFLITE_UNSUPPORTED for a use without a kernel (dynamic range, int16)
+ */
+export function createInterpreter(graph: Graph, options: InterpreterOptions = {}): Interpreter {
+  checkGraph(graph);
+  const [inputIndex, outputIndex] = [single(graph.inputs, 'input'), single(graph.outputs, 'output')];
+  const tensors: (Values | undefined)[] = graph.tensors.map(({ data }) =>
+    data instanceof Int8Array || data instanceof Float32Array || data instanceof Int32Array
+      ? data
+      : undefined,
+  );
+  const inputTensor = graph.tensors[inputIndex]!;
+  const outputTensor = graph.tensors[outputIndex]!;
+  const input = valuesFor(inputTensor, 'the input');
+  tensors[inputIndex] = input;
+  const steps: Step[] = [];
+  const constant = new Set<number>(graph.tensors.flatMap(({ data }, index) => (data ? [index] : [])));
+  for (const [index, operator] of graph.operators.entries()) {
+    const step = planStep(graph, operator, index, tensors, options);
+    if (operator.inputs.every((place) => place === -1 || constant.has(place))) {
+      // Made of constants alone, such as the float32 form of float16 weights: computed now, never again.
+      step.run();
+      constant.add(step.output);
+    } else steps.push(step);
+  }
+  const output = tensors[outputIndex]!;
+  if (output instanceof Int32Array) throw unsupported(`an output of ${outputTensor.type}`);
+  return {
+    graph,
+    inputTensor,
+    outputTensor,
+    tensors,
+    invoke: (values, onTensor) => {
+      checkInput(values, input, inputTensor);
+      input.set(values);
+      onTensor?.(inputIndex, input);
+      for (let i = 0; i < steps.length; i++) {
+        const step = steps[i]!;
+        step.run();
+        if (onTensor !== undefined) onTensor(step.output, tensors[step.output]!);
+      }
+      return output;
+    },
+  };
+}
+
+function planStep(
+  graph: Graph,
+  operator: Operator,
+  index: number,
+  tensors: (Values | undefined)[],
+  { ratioPrecision = 'double' }: InterpreterOptions,
+): Step {
+  const where = `operator ${index} (${operator.op})`;
+  const operand = (place: number): Operand | undefined =>
+    // float16 constants have no values of their own: their DEQUANTIZE reads the tensor's data.
+    place === -1 ? undefined : { tensor: graph.tensors[place]!, values: tensors[place] ?? noValues };
+  const outputIndex = operator.outputs[0]!;
+  const output = graph.tensors[outputIndex]!;
+  const inputs = operator.inputs.map(operand);
+  const shared = sharesMemory(operator.op);
+  tensors[outputIndex] = shared ? inputs[0]!.values : valuesFor(output, where);
+  const node = new Node(index, operator, inputs, operand(outputIndex)!, ratioPrecision);
+  const source = node.input(0).tensor;
+  if (shared) {
+    if (output.type !== source.type) throw node.malformed(`${source.type} becomes ${output.type}`);
+    node.expectOutputSize(elementCount(source.shape));
+    return { output: outputIndex, run: () => {} };
+  }
+  const kernel = kernelOf(operator.op, source.type, output.type);
+  if (kernel === undefined) throw node.unsupported(`from ${source.type} to ${output.type}`);
+  return { output: outputIndex, run: kernel(node) };
+}
+
+const noValues = new Int32Array(0);
+
+function valuesFor({ type, shape }: Tensor, where: string): Int8Array | Float32Array {
+  if (type === 'int8') return new Int8Array(elementCount(shape));
+  if (type === 'float32') return new Float32Array(elementCount(shape));
+  throw unsupported(`${where}: activations of ${type} (known: float32, int8)`);
+}
+
+function single(indices: readonly number[], what: string): number {
+  if (indices.length !== 1) throw unsupported(`a network with ${indices.length} ${what}s (one is)`);
+  return indices[0]!;
+}
+
+function unsupported(what: string): AiotError {
+  return new AiotError('AIOT_TFLITE_UNSUPPORTED', what);
+}
+
+function checkInput(values: Values, input: Values, { type, shape }: Tensor): void {
+  if (values.length !== input.length || Object.getPrototypeOf(values) !== Object.getPrototypeOf(input)) {
+    const got = `${values.length} in ${Object.prototype.toString.call(values).slice(8, -1)}`;
+    throw new AiotError(
+      'AIOT_TFLITE_INPUT',
+      `expected ${input.length} values of ${type} [${shape}], got ${got}`,
+    );
+  }
+  if (values instanceof Int8Array) return;
+  for (let i = 0; i < values.length; i++)
+    if (!Number.isFinite(values[i]!))
+      throw new AiotError('AIOT_TFLITE_INPUT', `value ${i} of the input is ${values[i]}, not a number`);
+}

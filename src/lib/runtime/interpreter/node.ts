@@ -1,0 +1,111 @@
+import { AiotError } from '../../core/index.js';
+import { elementCount, type Operator, type Tensor } from '../../formats/index.js';
+import type { InterpreterOptions, Values } from './types.js';
+
+export interface Operand {
+  tensor: Tensor;
+  values: Values;
+}
+
+/** One operator with its operands bound: what a kernel plans from. */
+export class Node<Options = unknown> {
+  readonly options: Options;
+
+  constructor(
+    readonly index: number,
+    readonly operator: Operator,
+    readonly inputs: readonly (Operand | undefined)[],
+    readonly output: Operand,
+    readonly ratioPrecision: NonNullable<InterpreterOptions['ratioPrecision']>,
+  ) {
+    this.options = operator.options as Options;
+  }
+
+  /** A contradiction in this operator. */
+  malformed(reason: string): AiotError {
+    return new AiotError('AIOT_TFLITE_MALFORMED', `operator ${this.index} (${this.operator.op}): ${reason}`);
+  }
+  /** A use of this operator that is right but not known here. */
+  unsupported(what: string): AiotError {
+    return new AiotError('AIOT_TFLITE_UNSUPPORTED', `operator ${this.index} (${this.operator.op}): ${what}`);
+  }
+
+  input(place: number): Operand {
+    const operand = this.inputs[place];
+    if (operand === undefined) throw this.malformed(`input ${place} is missing`);
+    return operand;
+  }
+  int8(place: number): Int8Array {
+    const { values } = this.input(place);
+    if (!(values instanceof Int8Array))
+      throw this.unsupported(`${this.input(place).tensor.type} input ${place}`);
+    return values;
+  }
+  float32(place: number): Float32Array {
+    const { values } = this.input(place);
+    if (!(values instanceof Float32Array))
+      throw this.unsupported(`${this.input(place).tensor.type} input ${place}`);
+    return values;
+  }
+  get int8Output(): Int8Array {
+    if (!(this.output.values instanceof Int8Array))
+      throw this.unsupported(`${this.output.tensor.type} output`);
+    return this.output.values;
+  }
+  get float32Output(): Float32Array {
+    if (!(this.output.values instanceof Float32Array))
+      throw this.unsupported(`${this.output.tensor.type} output`);
+    return this.output.values;
+  }
+
+  /** Constant int8 weights: kernels sum them up once. */
+  int8Weights(place: number): Int8Array {
+    if (this.input(place).tensor.data === undefined) throw this.unsupported('weights that are not constant');
+    return this.int8(place);
+  }
+  /** The int32 bias of `channels` values; zeros where it is left out. */
+  int32Bias(place: number, channels: number): Int32Array {
+    const bias = this.inputs[place];
+    if (bias === undefined) return new Int32Array(channels);
+    if (!(bias.tensor.data instanceof Int32Array)) throw this.unsupported(`${bias.tensor.type} bias`);
+    return this.#sized(bias.tensor.data, channels, 'bias');
+  }
+  float32Bias(place: number, channels: number): Float32Array {
+    if (this.inputs[place] === undefined) return new Float32Array(channels);
+    return this.#sized(this.float32(place), channels, 'bias');
+  }
+  /** Constant int32s: axes, dimensions. */
+  int32Constant(place: number): Int32Array {
+    const { data } = this.input(place).tensor;
+    if (!(data instanceof Int32Array))
+      throw this.unsupported(`input ${place} that is not a constant of int32`);
+    return data;
+  }
+
+  /** A shape of exactly `rank` dimensions. */
+  shape(operand: Operand, rank: number): number[] {
+    const { shape } = operand.tensor;
+    if (shape.length !== rank) throw this.malformed(`expected ${rank} dimensions, got [${shape}]`);
+    return shape;
+  }
+  /** Refuses an output of another shape. */
+  expectOutput(...shape: number[]): void {
+    const got = this.output.tensor.shape;
+    if (shape.length !== got.length || shape.some((size, axis) => size !== got[axis]))
+      throw this.malformed(`expected an output of [${shape}], got [${got}]`);
+  }
+  /** Refuses an output of another size, whatever its shape. */
+  expectOutputSize(size: number): void {
+    const got = elementCount(this.output.tensor.shape);
+    if (size !== got) throw this.malformed(`expected an output of ${size} elements, got ${got}`);
+  }
+
+  #sized<T extends Int32Array | Float32Array>(values: T, length: number, what: string): T {
+    if (values.length !== length)
+      throw this.malformed(`expected a ${what} of ${length} elements, got ${values.length}`);
+    return values;
+  }
+}
+
+/** Plans once, runs many times. */
+export type Kernel<Options = unknown> = (node: Node<Options>) => () => void;

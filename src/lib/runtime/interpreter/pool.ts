@@ -1,0 +1,47 @@
+import type { OperatorOptions } from '../../formats/index.js';
+import { endCell, firstCell, windowAxes } from './geometry.js';
+import type { Node } from './node.js';
+
+/** How a pool takes the cells of a window together. */
+export interface Pooling {
+  start: number;
+  add: (sum: number, value: number) => number;
+  /** From what was added up over `count` cells to the output. */
+  finish: (sum: number, count: number) => number;
+}
+
+/** MAX_POOL_2D and AVERAGE_POOL_2D over NHWC: only cells inside the image count. */
+export function poolKernel<T extends Int8Array | Float32Array>(
+  node: Node<OperatorOptions['MAX_POOL_2D']>,
+  x: T,
+  y: T,
+  { start, add, finish }: Pooling,
+): () => void {
+  const channels = node.shape(node.input(0), 4)[3]!;
+  const { filterH, filterW } = node.options;
+  const { batches, rows, columns } = windowAxes(node, node.options, [filterH, filterW], channels);
+  return () => {
+    let to = 0;
+    for (let batch = 0; batch < batches; batch++) {
+      for (let row = 0; row < rows.output; row++) {
+        const top = row * rows.stride - rows.before;
+        const [rowStart, rowEnd] = [firstCell(rows, row), endCell(rows, row)];
+        for (let column = 0; column < columns.output; column++) {
+          const left = column * columns.stride - columns.before;
+          const columnStart = firstCell(columns, column);
+          const columnEnd = endCell(columns, column);
+          const count = (rowEnd - rowStart) * (columnEnd - columnStart);
+          for (let channel = 0; channel < channels; channel++) {
+            let sum = start;
+            for (let r = rowStart; r < rowEnd; r++) {
+              const line = (batch * rows.input + top + r) * columns.input + left;
+              for (let c = columnStart; c < columnEnd; c++)
+                sum = add(sum, x[(line + c) * channels + channel]!);
+            }
+            y[to++] = finish(sum, count);
+          }
+        }
+      }
+    }
+  };
+}
