@@ -4,6 +4,16 @@
  */
 export { type Clock, systemClock } from './clock.js';
 export {
+  type AddOptions,
+  addContext,
+  checkContext,
+  listContexts,
+  removeContext,
+  type ShownContext,
+  shownContextSchema,
+  useContext,
+} from './context-edit.js';
+export {
   type Contexts,
   contextSchema,
   type PlatformContext,
@@ -21,3 +31,4 @@ export { loadProject, type Project, parseProject } from './project/load.js';
 export { featureSetNames, type ProjectConfig, projectSchema } from './project/schema.js';
 export { bytesOf } from './project/sizes.js';
 export { gaussian, type Random, seededRandom, shuffled } from './random.js';
+export { aiotVersion } from './version.js';

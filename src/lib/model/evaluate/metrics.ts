@@ -9,6 +9,19 @@ export interface ClassFigures {
   f1: number;
 }
 
+/** Index of the largest value of each row; the first of equals. */
+export function argMaxRows(values: ArrayLike<number>, columns: number): Int32Array<ArrayBuffer> {
+  const out = new Int32Array(values.length / columns);
+  for (let row = 0; row < out.length; row++) {
+    let best = 0;
+    for (let c = 1; c < columns; c++) {
+      if (values[row * columns + c]! > values[row * columns + best]!) best = c;
+    }
+    out[row] = best;
+  }
+  return out;
+}
+
 /** Counts [truth][prediction]. */
 export function confusionOf(
   truth: ArrayLike<number>,

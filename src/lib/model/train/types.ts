@@ -1,7 +1,11 @@
+import type { Split } from '../../data/index.js';
+import type { SignalSpec, Standardization } from '../../signal/index.js';
+import type { Lineage } from '../bundle/types.js';
+
 /** Windows ready for a network: features before standardization, each with its class. */
 export interface Examples {
   /** [count × inputs], row-major. */
-  inputs: Float64Array;
+  inputs: Float32Array;
   /** Features of one window. */
   inputSize: number;
   /** Index of the class of each window. */
@@ -31,13 +35,33 @@ export interface TrainedNetwork {
   layers: LayerWeights[];
 }
 
-/** One epoch as it ended; validation figures are null without validation windows. */
+/** One epoch as it ended. */
 export interface EpochFigures {
   /** From 1. */
   epoch: number;
   epochs: number;
   loss: number;
   accuracy: number;
-  valLoss: number | null;
-  valAccuracy: number | null;
+  valLoss: number;
+  valAccuracy: number;
+}
+
+/** build/training.json: how the float network beside it came about, and what every later step needs of it. */
+export interface TrainingFile {
+  spec: 'aiot-training/1';
+  model: string;
+  network: NetworkSpec;
+  classes: string[];
+  signal: SignalSpec;
+  standardization: Standardization;
+  split: Split;
+  /** Windows in each part. */
+  windows: { train: number; validation: number };
+  lineage: Lineage;
+  history: EpochFigures[];
+  /** From 1: the epoch whose weights were kept. */
+  bestEpoch: number;
+  seconds: number;
+  /** Digest of model.float.tflite. */
+  digest: string;
 }
