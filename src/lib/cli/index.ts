@@ -4,4 +4,5 @@ export { duration, shared } from './flags.js';
 export { createProgress, type Progress, type ProgressState } from './progress.js';
 export * from './render/style.js';
 export { bar, elapsed, facts, next, percent, size, table } from './render/text.js';
+export { readSecret } from './secret.js';
 export { runSteps, type Step, type StepOptions } from './steps.js';

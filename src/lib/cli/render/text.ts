@@ -10,7 +10,10 @@ export function table(head: string[], rows: (string | number | null)[][], empty 
   if (rows.length === 0) return dim(empty);
   const cells = rows.map((row) => row.map((cell) => (cell === null ? dim('–') : String(cell))));
   const widths = head.map((title, i) => Math.max(width(title), ...cells.map((row) => width(row[i] ?? ''))));
-  const right = head.map((_, i) => rows.every((row) => typeof row[i] === 'number' || row[i] === null));
+  const right = head.map((_, i) => {
+    const column = rows.map((row) => row[i]).filter((cell) => cell !== null);
+    return column.length > 0 && column.every((cell) => typeof cell === 'number');
+  });
   const line = (row: string[]) =>
     row
       .map((cell, i) => {

@@ -1,0 +1,28 @@
+import { z } from 'zod';
+import { AiotCommand, next, table } from '../../lib/cli/index.js';
+import { listContexts, shownContextSchema } from '../../lib/core/index.js';
+
+export default class ContextList extends AiotCommand {
+  static override summary = 'List the platforms that this machine knows.';
+  static override hiddenAliases = ['context'];
+  static override examples = ['<%= config.bin %> context list', '<%= config.bin %> context list --json'];
+  static override result = z.object({
+    current: z.string().nullable(),
+    contexts: z.array(shownContextSchema),
+  });
+
+  async run() {
+    await this.input(ContextList);
+    const contexts = await listContexts();
+    const current = contexts.find((context) => context.current)?.name ?? null;
+    const rows = contexts.map(({ name, url, mqtt, token, current: used }) => [
+      used ? `${name} *` : name,
+      url,
+      mqtt,
+      token ? 'yes' : 'no',
+    ]);
+    this.print(table(['Name', 'URL', 'MQTT', 'Token'], rows, 'No platform is known yet.'));
+    this.print(next(...(contexts.length === 0 ? ['aiot up'] : ['aiot context use NAME', 'aiot doctor'])));
+    return { current, contexts };
+  }
+}

@@ -1,0 +1,19 @@
+import { Args } from '@oclif/core';
+import { AiotCommand, bold, next } from '../../lib/cli/index.js';
+import { shownContextSchema, useContext } from '../../lib/core/index.js';
+
+export default class ContextUse extends AiotCommand {
+  static override summary = 'Choose the platform that commands talk to.';
+  static override examples = ['<%= config.bin %> <%= command.id %> lab'];
+  static override args = { name: Args.string({ required: true, description: 'Name of the context.' }) };
+  static override result = shownContextSchema;
+
+  async run() {
+    const { args } = await this.input(ContextUse);
+    const used = await useContext(args.name);
+    this.print(
+      `Commands talk to ${bold(used.name)} now: ${used.url}.${next('aiot status', 'aiot device list')}`,
+    );
+    return used;
+  }
+}

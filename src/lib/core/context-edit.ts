@@ -1,0 +1,146 @@
+import { X509Certificate } from 'node:crypto';
+import { z } from 'zod';
+import { type Contexts, type PlatformContext, readContexts, writeContexts } from './contexts.js';
+import { AiotError } from './errors/index.js';
+import { readBytes } from './files.js';
+import { namePattern } from './ids.js';
+
+/** A context as it may be shown: its token stays out. */
+export const shownContextSchema = z.object({
+  name: z.string(),
+  url: z.string(),
+  mqtt: z.string().nullable(),
+  /** Certificate file of the platform's CA; null = the system's CAs. */
+  ca: z.string().nullable(),
+  /** Whether there is a token. */
+  token: z.boolean(),
+  /** Whether commands use it unless told otherwise. */
+  current: z.boolean(),
+});
+export type ShownContext = z.output<typeof shownContextSchema>;
+
+export function showContext(name: string, context: PlatformContext, current: boolean): ShownContext {
+  const { url, mqtt = null, ca = null, token } = context;
+  return { name, url, mqtt, ca, token: token !== undefined, current };
+}
+
+/** Sorted by name. @throws AIOT_FILE_MALFORMED */
+export async function listContexts(folder?: string): Promise<ShownContext[]> {
+  const { current, contexts } = await readContexts(folder);
+  return Object.entries(contexts)
+    .sort(([a], [b]) => a.localeCompare(b, 'en'))
+    .map(([name, context]) => showContext(name, context, name === current));
+}
+
+export interface AddOptions {
+  /** Make it the one in use, though another is; the first is in any case. */
+  use?: boolean;
+  /** Overwrite one of the same name. */
+  replace?: boolean;
+  folder?: string;
+}
+
+/** @throws AIOT_USAGE (name), AIOT_CONTEXT_EXISTS, AIOT_FILE_NOT_WRITABLE */
+export async function addContext(
+  name: string,
+  context: PlatformContext,
+  options: AddOptions = {},
+): Promise<ShownContext> {
+  if (!namePattern.test(name)) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `expected a name of letters, digits, dot, dash or underscore, at most 64; got "${name}"`,
+    );
+  }
+  const { current, contexts } = await readContexts(options.folder);
+  if (contexts[name] && !options.replace) {
+    throw new AiotError(
+      'AIOT_CONTEXT_EXISTS',
+      `there is a context ${name} already, for ${contexts[name].url}`,
+      {
+        next: `aiot context add ${name} --replace …, or choose another name.`,
+      },
+    );
+  }
+  const used = options.use || current === undefined ? name : current;
+  await writeContexts({ current: used, contexts: { ...contexts, [name]: context } }, options.folder);
+  return showContext(name, context, used === name);
+}
+
+/** @throws AIOT_CONTEXT_NOT_FOUND */
+export async function useContext(name: string, folder?: string): Promise<ShownContext> {
+  const { contexts } = await readContexts(folder);
+  const context = known(contexts, name);
+  await writeContexts({ current: name, contexts }, folder);
+  return showContext(name, context, true);
+}
+
+/**
+ * Forgets a platform, its token with it. When it was the one in use, none is in use then: which other platform gets the
+ * next command is not to be guessed. Returns the one in use. @throws AIOT_CONTEXT_NOT_FOUND
+ */
+export async function removeContext(name: string, folder?: string): Promise<string | null> {
+  const { current, contexts } = await readContexts(folder);
+  known(contexts, name);
+  const { [name]: _removed, ...rest } = contexts;
+  const used = current === name ? undefined : current;
+  await writeContexts({ ...(used === undefined ? {} : { current: used }), contexts: rest }, folder);
+  return used ?? null;
+}
+
+function known(contexts: Contexts['contexts'], name: string): PlatformContext {
+  const context = contexts[name];
+  if (context) return context;
+  const names = Object.keys(contexts);
+  throw new AiotError('AIOT_CONTEXT_NOT_FOUND', `no context is named ${name}`, {
+    next:
+      names.length > 0
+        ? `aiot context list: there is ${names.join(', ')}.`
+        : 'aiot context add NAME --url URL',
+  });
+}
+
+/**
+ * A context as a person typed it, checked before anything is written: https and mqtts URLs without credentials, and a CA
+ * file that holds a certificate.
+ * @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
+ */
+export async function checkContext(typed: {
+  url: string;
+  mqtt?: string | undefined;
+  ca?: string | undefined;
+  token?: string | undefined;
+}): Promise<PlatformContext> {
+  const { url, mqtt, ca, token } = typed;
+  if (ca !== undefined) {
+    const pem = await readBytes(ca);
+    try {
+      new X509Certificate(pem);
+    } catch (error) {
+      throw new AiotError('AIOT_FILE_MALFORMED', `${ca}: expected a PEM certificate`, { cause: error });
+    }
+  }
+  return {
+    url: checkUrl(url, 'https:').origin,
+    ...(mqtt === undefined ? {} : { mqtt: checkUrl(mqtt, 'mqtts:').href }),
+    ...(ca === undefined ? {} : { ca }),
+    ...(token === undefined ? {} : { token }),
+  };
+}
+
+function checkUrl(text: string, protocol: 'https:' | 'mqtts:'): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== protocol || url.hostname === '') {
+    throw new AiotError('AIOT_USAGE', `expected a URL such as ${protocol}//host:port; got ${hideUser(text)}`);
+  }
+  if (url.username || url.password) {
+    throw new AiotError('AIOT_USAGE', `expected ${hideUser(text)} without a name and password in it`, {
+      next: 'Give the token with --token-file.',
+    });
+  }
+  return url;
+}
+
+function hideUser(text: string): string {
+  return text.replace(/\/\/[^/@]*@/, '//…@');
+}
