@@ -1,5 +1,9 @@
 /**
  * Runs networks on this machine: the bit-exact device interpreter, the real LiteRT, and the memory a device will need.
  */
+
+export { type ArenaPlan, arenaBytes, planArena } from './arena/arena.js';
+export { floatView } from './float-view.js';
 export { createInterpreter } from './interpreter/interpreter.js';
 export type { Interpreter, InterpreterOptions, OnTensor, Values } from './interpreter/types.js';
+export { type LiteRtModel, openLiteRt } from './litert/open.js';
