@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { AiotError, type Project, readBytes, readJson } from '../core/index.js';
 import { type Graph, readTflite } from '../formats/index.js';
 import type { EvaluationFile } from './evaluate/types.js';
+import type { QuantizationFile } from './quantize/quantize-project.js';
 import type { TrainingFile } from './train/types.js';
 
 /** What the steps leave in a project: train, quantize, evaluate, bundle. */
@@ -11,6 +12,7 @@ export function buildFiles(project: Project) {
     float: join(build, 'model.float.tflite'),
     training: join(build, 'training.json'),
     int8: join(build, 'model.int8.tflite'),
+    quantization: join(build, 'quantization.json'),
     evaluation: join(build, 'evaluation.json'),
     bundle: join(build, 'model.aiot'),
   };
@@ -34,6 +36,13 @@ export async function readTraining(project: Project): Promise<TrainingFile> {
 }
 
 /** @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_MALFORMED */
+export async function readQuantization(project: Project): Promise<QuantizationFile> {
+  const file = buildFiles(project).quantization;
+  const value = await made(readJson(file), file, 'quantize');
+  return checkSpec<QuantizationFile>(value, 'aiot-quantization/1', file, 'quantize');
+}
+
+/** @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_MALFORMED */
 export async function readEvaluation(project: Project): Promise<EvaluationFile> {
   const file = buildFiles(project).evaluation;
   const value = await made(readJson(file), file, 'evaluate');
@@ -51,7 +60,12 @@ async function made<T>(read: Promise<T>, file: string, step: string): Promise<T>
 }
 
 /** These files are this program's own: their version stands for their form. */
-function checkSpec<T extends { spec: string }>(value: unknown, spec: T['spec'], file: string, step: string): T {
+function checkSpec<T extends { spec: string }>(
+  value: unknown,
+  spec: T['spec'],
+  file: string,
+  step: string,
+): T {
   const got = value !== null && typeof value === 'object' && 'spec' in value ? value.spec : undefined;
   if (got === spec) return value as T;
   throw new AiotError('AIOT_FILE_MALFORMED', `${file}: spec: expected ${spec}, got ${JSON.stringify(got)}`, {

@@ -22,7 +22,10 @@ export function classIndex(config: ProjectConfig): Map<string, number> {
 export function checkTrainable(dataset: Dataset): void {
   if (!dataset.recordings.some(({ label }) => label !== null)) {
     const count = dataset.recordings.length;
-    throw new AiotError('AIOT_DATA_EMPTY', `dataset ${dataset.name}: ${count} recording(s), none with a label`);
+    throw new AiotError(
+      'AIOT_DATA_EMPTY',
+      `dataset ${dataset.name}: ${count} recording(s), none with a label`,
+    );
   }
   for (const recording of dataset.recordings) checkNumbers(recording);
 }

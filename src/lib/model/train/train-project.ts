@@ -89,6 +89,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     model: modelName(project),
     network,
     classes: classesOf(config),
+    labels: config.model.labels,
     signal: spec,
     standardization,
     split,
@@ -113,7 +114,11 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
   };
 }
 
-function checkParts(parts: Record<'train' | 'validation', Examples>, classes: string[], spec: SignalSpec): void {
+function checkParts(
+  parts: Record<'train' | 'validation', Examples>,
+  classes: string[],
+  spec: SignalSpec,
+): void {
   for (const [part, { classes: found }] of Object.entries(parts)) {
     const missing = classes.filter((_, c) => !found.includes(c));
     if (missing.length > 0 && (part === 'train' || found.length === 0)) {

@@ -52,6 +52,8 @@ export interface TrainingFile {
   model: string;
   network: NetworkSpec;
   classes: string[];
+  /** Class → recorded labels. */
+  labels: Record<string, string[]>;
   signal: SignalSpec;
   standardization: Standardization;
   split: Split;

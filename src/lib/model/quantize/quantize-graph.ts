@@ -1,0 +1,143 @@
+import type { Graph, Operator, Quantization, Tensor } from '../../formats/index.js';
+import { calibrate, unfit } from './calibrate.js';
+import { activationQuantization, fixedOutputs, type Range } from './numbers.js';
+import { quantizeLayer } from './weights.js';
+
+/** What kind of output an operator has: a scale of its own, a fixed one, or its input's. */
+const outputs: Record<Operator['op'], 'own' | 'fixed' | 'input' | 'none'> = {
+  FULLY_CONNECTED: 'own',
+  CONV_2D: 'own',
+  DEPTHWISE_CONV_2D: 'own',
+  MEAN: 'own',
+  RELU: 'own',
+  MAX_POOL_2D: 'input',
+  AVERAGE_POOL_2D: 'input',
+  RESHAPE: 'input',
+  EXPAND_DIMS: 'input',
+  SQUEEZE: 'input',
+  RELU6: 'input',
+  SOFTMAX: 'fixed',
+  LOGISTIC: 'fixed',
+  TANH: 'fixed',
+  QUANTIZE: 'none',
+  DEQUANTIZE: 'none',
+};
+
+/**
+ * Full int8 post-training quantization of a float32 network: per-channel symmetric int8 weights, int32 biases, int8
+ * activations with zero points from the ranges that the representative inputs give, int8 in and out. The given graph is
+ * left unchanged. Rules: those of TensorFlow 2.18's converter, less its calibration defect for elementwise operators.
+ * @throws AIOT_QUANTIZE_UNFIT, AIOT_TFLITE_UNSUPPORTED, AIOT_TFLITE_INPUT
+ */
+export function quantizeGraph(graph: Graph, representative: Iterable<Float32Array>): Graph {
+  for (const { op } of graph.operators) {
+    if (outputs[op] === undefined || outputs[op] === 'none') {
+      throw unfit(`expected a float network, got one with ${op}`);
+    }
+  }
+  const ranges = calibrate(graph, representative);
+  // Constants that stay (shapes, axes) keep their place; weights and biases are made anew for each operator.
+  const tensors: Tensor[] = graph.tensors.map((tensor) => ({ ...tensor }));
+  const state: State = { tensors, ranges };
+  for (const index of graph.inputs) setActivation(state, index, ownQuantization(state, index));
+  const operators = graph.operators.map((operator) => quantizeOperator(state, operator));
+  return withoutUnused({ ...graph, tensors, operators });
+}
+
+interface State {
+  tensors: Tensor[];
+  ranges: Map<number, Range>;
+}
+
+function quantizeOperator(state: State, operator: Operator): Operator {
+  const { op } = operator;
+  const input = activationOf(state, operator.inputs[0]!, op);
+  const [output = -1] = operator.outputs;
+  let quantization: Quantization;
+  if (op === 'SOFTMAX' || op === 'LOGISTIC' || op === 'TANH') {
+    quantization = fixedOutputs[op];
+    guardTable(op, input.scale[0]!);
+  } else {
+    quantization = outputs[op] === 'input' ? input : ownQuantization(state, output);
+  }
+  setActivation(state, output, quantization);
+  if (op === 'FULLY_CONNECTED' || op === 'CONV_2D' || op === 'DEPTHWISE_CONV_2D') {
+    return { ...operator, inputs: quantizeWeights(state, operator, input.scale[0]!) };
+  }
+  return { ...operator };
+}
+
+/** The exponential and sigmoid of the int8 kernels take input scales within bounds only. */
+function guardTable(op: string, scale: number): void {
+  const [least, most] = op === 'SOFTMAX' ? [2 ** -26, 2 ** 5] : [2 ** -40, 16];
+  if (scale <= least || scale >= most) {
+    throw unfit(`${op}: expected an input scale between ${least} and ${most}, got ${scale}`);
+  }
+}
+
+function quantizeWeights(state: State, { op, inputs }: Operator, inputScale: number): number[] {
+  const [x = -1, w = -1, b = -1] = inputs;
+  const weights = state.tensors[w];
+  const bias = state.tensors[b];
+  if (!weights || !(weights.data instanceof Float32Array))
+    throw unfit(`${op}: expected constant float32 weights`);
+  if (b !== -1 && !(bias?.data instanceof Float32Array))
+    throw unfit(`${op}: expected a constant float32 bias`);
+  const axis = op === 'DEPTHWISE_CONV_2D' ? 3 : 0;
+  const channels = weights.shape[axis]!;
+  const block = axis === 3 ? 1 : weights.data.length / channels;
+  const biases = bias?.data instanceof Float32Array ? bias.data : new Float32Array(channels);
+  const layer = quantizeLayer(weights.data, biases, channels, block, axis, inputScale);
+  const place = state.tensors.push(
+    { ...weights, type: 'int8', data: layer.weights, quantization: layer.weightQuantization },
+    {
+      name: bias?.name ?? `${weights.name}/bias`,
+      shape: [channels],
+      type: 'int32',
+      data: layer.bias,
+      quantization: layer.biasQuantization,
+    },
+  );
+  return [x, place - 2, place - 1];
+}
+
+function ownQuantization({ ranges, tensors }: State, index: number): Quantization {
+  const range = ranges.get(index);
+  if (!range) throw unfit(`no values were seen of tensor ${tensors[index]?.name}`);
+  return activationQuantization(range);
+}
+
+function activationOf({ tensors }: State, index: number, op: string): Quantization {
+  const tensor = tensors[index];
+  if (tensor?.type === 'int8' && tensor.quantization) return tensor.quantization;
+  throw unfit(`${op}: expected an activation as its input, got ${tensor?.name ?? 'nothing'}`);
+}
+
+function setActivation({ tensors }: State, index: number, quantization: Quantization): void {
+  const tensor = tensors[index];
+  if (tensor?.type !== 'float32') throw unfit(`expected float32 activations, got ${tensor?.type ?? 'none'}`);
+  tensors[index] = { ...tensor, type: 'int8', quantization };
+}
+
+/** Drops the float constants that nothing refers to any more. */
+function withoutUnused(graph: Graph): Graph {
+  const used = new Set([
+    ...graph.inputs,
+    ...graph.outputs,
+    ...graph.operators.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]),
+  ]);
+  const kept = graph.tensors.flatMap((_, i) => (used.has(i) ? [i] : []));
+  const place = new Map(kept.map((index, i) => [index, i]));
+  const moved = (indices: number[]) => indices.map((index) => place.get(index) ?? -1);
+  return {
+    ...graph,
+    tensors: kept.map((index) => graph.tensors[index]!),
+    operators: graph.operators.map((operator) => ({
+      ...operator,
+      inputs: moved(operator.inputs),
+      outputs: moved(operator.outputs),
+    })),
+    inputs: moved(graph.inputs),
+    outputs: moved(graph.outputs),
+  };
+}
