@@ -216,6 +216,12 @@ export const catalogue = {
     about: 'The folder holds the identity of a device already.',
     next: 'Choose another folder with --out; an identity is never overwritten.',
   },
+  AIOT_INIT_NOT_EMPTY: {
+    exit: 2,
+    family: 'user',
+    about: 'The folder for a new project has something in it already; nothing was written.',
+    next: 'Give the name of a new or an empty folder.',
+  },
   AIOT_INTERRUPTED: {
     exit: 130,
     family: 'user',
@@ -338,6 +344,12 @@ export const catalogue = {
     about: 'The network holds something that cannot be quantized to int8: an operator, a type or a value.',
     next: 'Give the float network that aiot model train wrote.',
   },
+  AIOT_RECORDING_EXISTS: {
+    exit: 2,
+    family: 'user',
+    about: 'There is a recording of this name already; nothing was written.',
+    next: 'Rename the file, or remove the recording that is there.',
+  },
   AIOT_RECORDING_UNFIT: {
     exit: 2,
     family: 'user',
@@ -403,6 +415,12 @@ export const catalogue = {
     family: 'user',
     about: 'A stream URL does not have the form its scheme needs.',
     next: 'Write it as mqtt://HOST:PORT/TOPIC, aiot:///TOPIC, file:///PATH or stdin:',
+  },
+  AIOT_TEMPLATE_NOT_FOUND: {
+    exit: 2,
+    family: 'user',
+    about: 'No template has this name.',
+    next: 'aiot init DIR --template har-imu',
   },
   AIOT_TFLITE_INPUT: {
     exit: 2,

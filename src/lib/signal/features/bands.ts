@@ -10,14 +10,21 @@ export interface BandPower {
 }
 
 /**
- * Power by frequency band of a signal of n samples, its mean removed and a Hann window laid over it (without one, a
- * strong slow component would leak into every band).
+ * Power by frequency band of a signal of n samples, its mean removed.
+ * @param taper `hann` keeps a strong component from leaking into every band, as lines of a machine would; `none` weighs
+ *   all of the window alike, which events such as steps ask for (measured on the HAR recordings, five folds: macro-F1
+ *   0.968 without, 0.965 with)
  * @param edgesHz ascending; band b holds edges[b] < f ≤ edges[b+1]. Bands above half the rate stay 0.
  */
-export function createBandPower(n: number, rateHz: number, edgesHz: readonly number[]): BandPower {
+export function createBandPower(
+  n: number,
+  rateHz: number,
+  edgesHz: readonly number[],
+  taper: 'hann' | 'none',
+): BandPower {
   const fourier = createFourier(n);
-  const taper = new Float64Array(n);
-  for (let i = 0; i < n; i++) taper[i] = 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / n);
+  const weight = new Float64Array(n).fill(1);
+  if (taper === 'hann') for (let i = 0; i < n; i++) weight[i] = 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / n);
   const work = new Float64Array(n);
   const bands = edgesHz.length - 1;
   const bandOf = new Int32Array(Math.floor(n / 2) + 1).fill(-1);
@@ -32,7 +39,7 @@ export function createBandPower(n: number, rateHz: number, edgesHz: readonly num
       result.peakHz = 0;
       result.shares.fill(0);
       if (moments.flat) return;
-      for (let i = 0; i < n; i++) work[i] = (signal[i]! - moments.mean) * taper[i]!;
+      for (let i = 0; i < n; i++) work[i] = (signal[i]! - moments.mean) * weight[i]!;
       fourier.transform(work);
       let total = 0;
       let strongest = 0;

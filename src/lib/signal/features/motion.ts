@@ -27,7 +27,7 @@ const measures = [
  * power in 0..12 Hz; log10 of the variance (floored at 1e-9); skewness; kurtosis (3 = normal).
  */
 export const motionSet: FeatureSetMaker = ({ windowSamples: n, resampleHz }) => {
-  const bands = createBandPower(n, resampleHz, motionBandsHz);
+  const bands = createBandPower(n, resampleHz, motionBandsHz, 'none');
   const moments = emptyMoments();
   const signals = parts.map(() => new Float64Array(n));
   return {

@@ -14,6 +14,7 @@ export const spectralSet: FeatureSetMaker = ({ fields, windowSamples: n, resampl
     n,
     resampleHz,
     octaves.map((part) => (part * resampleHz) / 2),
+    'hann',
   );
   const moments = emptyMoments();
   const measures = ['rms', 'deviation', 'p2p', 'kurtosis', 'peak_hz'];

@@ -1,0 +1,47 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, facts, next } from '../lib/cli/index.js';
+import { initProject, initResultSchema } from '../lib/project/index.js';
+
+export default class Init extends AiotCommand {
+  static override summary = 'Make a project from a template, with recordings to begin with.';
+  static override description =
+    'har-imu: resting, walking or on stairs, from real accelerometer recordings. motor-watch: normal or an anomaly, from a simulated motor.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> my-watch --template har-imu',
+    '<%= config.bin %> <%= command.id %> pump --template motor-watch --name pump-hall-2',
+  ];
+  static override args = {
+    dir: Args.string({ default: '.', description: 'Folder to make; it must be new or empty.' }),
+  };
+  static override flags = {
+    template: Flags.string({
+      char: 't',
+      summary: 'Template to copy: har-imu or motor-watch.',
+      default: 'har-imu',
+      env: 'AIOT_TEMPLATE',
+      helpValue: 'NAME',
+    }),
+    name: Flags.string({
+      summary: 'Name of the project; the folder’s own name when absent.',
+      env: 'AIOT_NAME',
+      helpValue: 'NAME',
+    }),
+  };
+  static override result = initResultSchema;
+
+  async run() {
+    const { args, flags } = await this.input(Init);
+    const made = await initProject({ dir: args.dir, template: flags.template, name: flags.name });
+    const labels = Object.entries(made.labels).map(([label, count]) => `${label} ${count}`);
+    this.print(
+      facts([
+        ['Project', `${made.name} (${made.template})`],
+        ['Folder', made.dir],
+        ['Files', made.files.join(', ')],
+        ['Recordings', `${made.recordings}, ${made.samples.toLocaleString('en')} samples: ${labels.join(', ')}`],
+      ]),
+    );
+    this.print(next(args.dir === '.' ? 'aiot model train' : `aiot model train --project ${args.dir}`));
+    return made;
+  }
+}

@@ -1,0 +1,64 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AiotError, readBytes, sha256Hex, writeFileAtomic } from '../../core/index.js';
+import { writeCsv } from '../../formats/index.js';
+import type { Recording } from '../types.js';
+import { type Listing, type ListingEntry, readListing, recordingFile, writeListing } from './listing.js';
+import { csvFilesIn, type Expected, readLoose } from './read.js';
+
+/** The CSV text of a recording and its line in dataset.json. */
+function rendered(recording: Recording, decimals?: number): { csv: string; entry: ListingEntry } {
+  const csv = writeCsv(recording.fields, recording.columns, decimals);
+  const { id, label, device, rateHz, startedAt, columns } = recording;
+  const samples = columns[0]?.length ?? 0;
+  return { csv, entry: { id, label, device, rateHz, startedAt, samples, sha256: sha256Hex(csv) } };
+}
+
+/**
+ * Adds recordings to a data folder: their CSV files first, then dataset.json, each whole or not at all, so that a crash
+ * in between leaves files that are not listed yet and nothing else.
+ * @param decimals digits after the point; absent = as many as the numbers have
+ * @throws AIOT_RECORDING_EXISTS (before anything is written), AIOT_FILE_NOT_WRITABLE
+ */
+export async function addRecordings(
+  folder: string,
+  listing: Listing,
+  recordings: Recording[],
+  decimals?: number,
+): Promise<Listing> {
+  const taken = new Set(listing.recordings.map(({ id }) => id));
+  for (const { id } of recordings) {
+    if (taken.has(id))
+      throw new AiotError('AIOT_RECORDING_EXISTS', `there is a recording ${id} in ${folder} already`);
+    taken.add(id);
+  }
+  const entries: ListingEntry[] = [];
+  for (const recording of recordings) {
+    const { csv, entry } = rendered(recording, decimals);
+    await writeFileAtomic(recordingFile(folder, entry.id), csv);
+    entries.push(entry);
+  }
+  const grown = { ...listing, recordings: [...listing.recordings, ...entries] };
+  await writeListing(folder, grown);
+  return grown;
+}
+
+/**
+ * The folder's dataset.json; where it has none, one that lists the CSV files of FOLDER/recordings as their names label
+ * them (not written yet).
+ */
+export async function listingOf(folder: string, expected: Expected): Promise<Listing> {
+  const present = await readListing(folder);
+  if (present) return present;
+  const listing: Listing = { spec: 'aiot-dataset/1', fields: expected.fields, recordings: [] };
+  const inner = join(folder, 'recordings');
+  const there = await stat(inner).catch(() => null);
+  if (!there?.isDirectory()) return listing;
+  for (const file of await csvFilesIn(inner)) {
+    const { id, label, device, rateHz, startedAt, columns } = await readLoose(file, expected);
+    const sha256 = sha256Hex(await readBytes(file));
+    const samples = columns[0]?.length ?? 0;
+    listing.recordings.push({ id, label, device, rateHz, startedAt, samples, sha256 });
+  }
+  return listing;
+}

@@ -1,0 +1,18 @@
+import { join } from 'node:path';
+import type { ProjectConfig } from '../core/index.js';
+import { motorStates, saveRecordings, simulateMotor } from '../data/index.js';
+
+/** Takes a state, and seconds a take: enough that each side of a split has motors that the others have not. */
+const takes = 8;
+const seconds = 20;
+
+/** What some templates make instead of carrying it: called with the new folder before the project is opened. */
+export const generators: Record<string, (dir: string, config: ProjectConfig) => Promise<void>> = {
+  'motor-watch': async (dir, config) => {
+    const rateHz = config.signal.rate;
+    const recordings = motorStates.flatMap((state) =>
+      Array.from({ length: takes }, (_, i) => simulateMotor({ state, seconds, rateHz, seed: i + 1 })),
+    );
+    await saveRecordings({ folder: join(dir, 'data'), config, recordings, decimals: 4 });
+  },
+};

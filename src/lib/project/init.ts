@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto';
+import { cp, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { AiotError, namePattern, parseProject, systemCode, writeFileAtomic } from '../core/index.js';
+import { listRecordings } from '../data/index.js';
+import { generators } from './generate.js';
+import { findTemplates } from './templates.js';
+
+export const initResultSchema = z.object({
+  name: z.string(),
+  template: z.string(),
+  /** Absolute folder. */
+  dir: z.string(),
+  /** Paths in it, recordings apart. */
+  files: z.array(z.string()),
+  recordings: z.int(),
+  samples: z.int(),
+  /** Recordings a label. */
+  labels: z.record(z.string(), z.int()),
+});
+export type InitResult = z.output<typeof initResultSchema>;
+
+/**
+ * Makes a project from a template, whole or not at all: it is put together beside DIR and moved there at the end.
+ * @param options.name of the project; absent = DIR's own name
+ * @throws AIOT_INIT_NOT_EMPTY, AIOT_TEMPLATE_NOT_FOUND, AIOT_USAGE (a name that does not fit), AIOT_FILE_NOT_WRITABLE
+ */
+export async function initProject(options: {
+  dir: string;
+  template: string;
+  name?: string;
+}): Promise<InitResult> {
+  const dir = resolve(options.dir);
+  const templates = await findTemplates();
+  const template = templates.find(({ name }) => name === options.template);
+  if (!template) {
+    const known = templates.map(({ name }) => name).join(', ');
+    throw new AiotError(
+      'AIOT_TEMPLATE_NOT_FOUND',
+      `expected a template (${known}), got "${options.template}"`,
+    );
+  }
+  const exists = await refuseOccupied(dir);
+  const name = projectName(options.name ?? basename(dir), options.name === undefined);
+  const staging = join(dirname(dir), `.${basename(dir)}.${randomBytes(4).toString('hex')}.tmp`);
+  try {
+    await mkdir(dirname(dir), { recursive: true });
+    await cp(template.dir, staging, { recursive: true });
+    const file = join(staging, 'aiot.yaml');
+    const text = (await readFile(file, 'utf8')).replace(/^name: .*$/m, `name: ${name}`);
+    await writeFileAtomic(file, text);
+    const config = parseProject(text, file);
+    await generators[template.name]?.(staging, config);
+    const entries = await listRecordings({ dir: staging, file, config });
+    const files = (await filesIn(staging)).filter((path) => !/^data[/\\]recordings[/\\]/.test(path));
+    if (exists) await moveInto(staging, dir);
+    else await rename(staging, dir);
+    return { name, template: template.name, dir, files, ...counted(entries) };
+  } catch (error) {
+    if (error instanceof AiotError) throw error;
+    throw new AiotError(
+      'AIOT_FILE_NOT_WRITABLE',
+      `cannot make ${dir} (${systemCode(error) ?? String(error)})`,
+      {
+        cause: error,
+        endpoint: dir,
+      },
+    );
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+}
+
+function counted(entries: { label: string | null; samples: number }[]) {
+  const labels: Record<string, number> = {};
+  for (const { label } of entries) if (label !== null) labels[label] = (labels[label] ?? 0) + 1;
+  return {
+    recordings: entries.length,
+    samples: entries.reduce((sum, { samples }) => sum + samples, 0),
+    labels,
+  };
+}
+
+/** True when the folder is there, and empty. */
+async function refuseOccupied(dir: string): Promise<boolean> {
+  const names = await readdir(dir).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return null;
+    if (systemCode(error) === 'ENOTDIR') return ['a file of that name'];
+    throw error;
+  });
+  if (names === null) return false;
+  if (names.length === 0) return true;
+  throw new AiotError('AIOT_INIT_NOT_EMPTY', `${dir} is not empty: it has ${names.slice(0, 3).join(', ')}`);
+}
+
+/** A folder may be called anything; a name given on purpose is taken as it is or refused. */
+function projectName(name: string, lenient: boolean): string {
+  const mended = lenient
+    ? name
+        .replace(/[^A-Za-z0-9._-]+/g, '-')
+        .replace(/^[^A-Za-z0-9]+|[^A-Za-z0-9]+$/g, '')
+        .slice(0, 64)
+    : name;
+  if (namePattern.test(mended)) return mended;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `expected a name of letters, digits, dot, dash or underscore, at most 64; got "${name}"`,
+    { next: 'Give one with --name' },
+  );
+}
+
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(folder.length + 1))
+    .sort();
+}
+
+/** An existing folder stays the one it is (it may be the shell's own); aiot.yaml comes last, and makes it a project. */
+async function moveInto(staging: string, dir: string): Promise<void> {
+  const names = await readdir(staging);
+  names.sort((a, b) => Number(a === 'aiot.yaml') - Number(b === 'aiot.yaml'));
+  for (const name of names) await rename(join(staging, name), join(dir, name));
+}
