@@ -5,7 +5,7 @@ import { slots } from './schema.js';
 import { elementBytes, elementCount, tensorTypeOf, typedData } from './tensor-types.js';
 
 /** Element counts beyond this are a damaged file, not a network for a device. */
-const largestTensor = 2 ** 27;
+const largestTensor = 2 ** 24;
 const largestRank = 8;
 
 /** The data of buffer `index` as elements of `tensor.type`, or undefined when the buffer has none. */

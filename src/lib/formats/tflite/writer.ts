@@ -1,6 +1,7 @@
 import { Builder } from 'flatbuffers';
 import { withConvolutionBias } from './bias.js';
 import { checkGraph } from './check-graph.js';
+import { checkQuantization } from './check-quantization.js';
 import type { Graph, Operator, Tensor, TensorData } from './graph.js';
 import { operatorRows, versionOf } from './operators.js';
 import { int32Vector } from './option-fields.js';
@@ -11,10 +12,11 @@ import { tensorTypeCode } from './tensor-types.js';
  * Writes a .tflite file: equal graphs give equal bytes. Constants are aligned to 16 bytes, as the schema asks and
  * vector kernels want; one signature `serving_default` names inputs and outputs by their tensors; a convolution without
  * bias gets zeros, because LiteRT refuses it without.
- * @throws AIOT_TFLITE_MALFORMED when the graph contradicts itself
+ * @throws AIOT_TFLITE_MALFORMED when the graph contradicts itself, or has scales that kernels would not honour
  */
 export function writeTflite(graph: Graph): Uint8Array {
   checkGraph(graph);
+  checkQuantization(graph);
   const full = withConvolutionBias(graph);
   const builder = new Builder(1024);
   const codes = operatorCodes(full);

@@ -1,5 +1,12 @@
 import { AiotError } from '../../core/index.js';
-import { checkGraph, elementCount, type Graph, type Operator, type Tensor } from '../../formats/index.js';
+import {
+  checkGraph,
+  checkQuantization,
+  elementCount,
+  type Graph,
+  type Operator,
+  type Tensor,
+} from '../../formats/index.js';
 import { kernelOf, sharesMemory } from './kernels.js';
 import { Node, type Operand } from './node.js';
 import type { Interpreter, InterpreterOptions, Values } from './types.js';
@@ -17,6 +24,7 @@ interface Step {
  */
 export function createInterpreter(graph: Graph, options: InterpreterOptions = {}): Interpreter {
   checkGraph(graph);
+  checkQuantization(graph);
   const [inputIndex, outputIndex] = [single(graph.inputs, 'input'), single(graph.outputs, 'output')];
   const tensors: (Values | undefined)[] = graph.tensors.map(({ data }) =>
     data instanceof Int8Array || data instanceof Float32Array || data instanceof Int32Array

@@ -38,13 +38,13 @@ export class Node<Options = unknown> {
   int8(place: number): Int8Array {
     const { values } = this.input(place);
     if (!(values instanceof Int8Array))
-      throw this.unsupported(`${this.input(place).tensor.type} input ${place}`);
+      throw this.unsupported(`input ${place} of type ${this.input(place).tensor.type}`);
     return values;
   }
   float32(place: number): Float32Array {
     const { values } = this.input(place);
     if (!(values instanceof Float32Array))
-      throw this.unsupported(`${this.input(place).tensor.type} input ${place}`);
+      throw this.unsupported(`input ${place} of type ${this.input(place).tensor.type}`);
     return values;
   }
   get int8Output(): Int8Array {
