@@ -12,6 +12,13 @@ type Parsed<T extends typeof Command> = Interfaces.InferredFlags<
   (typeof AiotCommand)['baseFlags'] & T['flags']
 >;
 
+interface Input<T extends typeof Command> {
+  flags: Parsed<T>;
+  args: Interfaces.InferredArgs<T['args']>;
+  /** Whether a flag stands on the command line itself, and not in the environment or as a default alone. */
+  given: (flag: string) => boolean;
+}
+
 /**
  * Base of all commands. `run` parses with `this.input()`, calls one function of lib, prints with `this.print` and returns
  * the value; `--json` prints that value as one line instead. What `run` throws becomes a message and an exit code here.
@@ -31,14 +38,16 @@ export abstract class AiotCommand extends Command {
     return this.interrupted.signal;
   }
 
-  protected async input<T extends typeof Command>(
-    command: T,
-  ): Promise<{ flags: Parsed<T>; args: Interfaces.InferredArgs<T['args']> }> {
-    const { flags, args } = await this.parse(command as unknown as typeof AiotCommand & T);
+  protected async input<T extends typeof Command>(command: T): Promise<Input<T>> {
+    const { flags, args, raw } = await this.parse(command as unknown as typeof AiotCommand & T);
     const { NO_COLOR, FORCE_COLOR } = process.env;
     const wanted = process.stdout.isTTY === true || (FORCE_COLOR !== undefined && FORCE_COLOR !== '0');
     useColor(wanted && !NO_COLOR && !flags['no-color'] && !this.jsonEnabled());
-    return { flags: flags as Parsed<T>, args: args as Interfaces.InferredArgs<T['args']> };
+    return {
+      flags: flags as Parsed<T>,
+      args: args as Interfaces.InferredArgs<T['args']>,
+      given: (name) => raw.some((token) => token.type === 'flag' && token.flag === name),
+    };
   }
 
   override jsonEnabled(): boolean {
@@ -76,6 +85,11 @@ export abstract class AiotCommand extends Command {
   protected item(value: unknown, text: () => string): void {
     this.running?.clear();
     process.stdout.write(`${this.jsonEnabled() ? JSON.stringify(value) : text()}\n`);
+  }
+
+  /** Exit code for a result that is there but is not good: 3 partly failed, 6 a check or gate said no. */
+  protected exitsWith(code: 3 | 6): void {
+    process.exitCode = code;
   }
 
   protected override async _run<T>(): Promise<T> {

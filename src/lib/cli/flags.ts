@@ -33,6 +33,13 @@ export const shared = {
   'dry-run': Flags.boolean({ summary: 'Say what would be done, and do nothing.', env: 'AIOT_DRY_RUN' }),
   wait: Flags.boolean({ summary: 'Wait until it is done.', env: 'AIOT_WAIT', default: true, allowNo: true }),
   timeout: duration({ summary: 'Give up after this time, such as 30s or 5m.', env: 'AIOT_TIMEOUT' }),
+  ca: Flags.string({
+    summary: "PEM file of the CA that signed the far side's certificate.",
+    env: 'AIOT_CA',
+    helpValue: 'FILE',
+  }),
+  cert: Flags.string({ summary: 'PEM file of the client certificate.', env: 'AIOT_CERT', helpValue: 'FILE' }),
+  key: Flags.string({ summary: 'PEM file of its private key.', env: 'AIOT_KEY', helpValue: 'FILE' }),
   port: Flags.integer({ summary: 'Port to use; 0 = any free one.', env: 'AIOT_PORT', min: 0, max: 65_535 }),
 };
 

@@ -5,4 +5,7 @@ export { createProgress, type Progress, type ProgressState } from './progress.js
 export * from './render/style.js';
 export { bar, elapsed, facts, next, percent, size, table } from './render/text.js';
 export { readSecret } from './secret.js';
+export { type ExplainInput, explainSettings } from './settings/explain.js';
+export { type Explained, explainedSchema } from './settings/types.js';
+export { flagVariables } from './settings/variables.js';
 export { runSteps, type Step, type StepOptions } from './steps.js';

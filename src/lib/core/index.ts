@@ -28,6 +28,7 @@ export { cacheFolder, configFolder, dataFolder } from './folders.js';
 export { namePattern, newId } from './ids.js';
 export { canonicalJson } from './json.js';
 export { loadProject, type Project, parseProject } from './project/load.js';
+export { type ProjectSetting, projectSettings } from './project/origins.js';
 export { featureSetNames, type ProjectConfig, projectSchema } from './project/schema.js';
 export { bytesOf } from './project/sizes.js';
 export { gaussian, type Random, seededRandom, shuffled } from './random.js';

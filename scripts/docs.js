@@ -1,0 +1,23 @@
+// Writes the documents that are made from the code: docs/cli, docs/schemas, docs/errors.md, the graph in ARCHITECTURE.md.
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { register } from 'tsx/esm/api';
+import { z } from 'zod';
+import { loadCommands } from './docs/commands.js';
+import { generateDocs } from './docs/generate.js';
+
+register();
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const { catalogue } = await import('../src/lib/core/index.ts');
+const commands = await loadCommands(root);
+const pages = generateDocs({ root, commands, catalogue, toJsonSchema: (schema) => z.toJSONSchema(schema) });
+
+for (const folder of ['docs/cli', 'docs/schemas']) {
+  mkdirSync(join(root, folder), { recursive: true });
+  for (const name of readdirSync(join(root, folder))) {
+    if (!pages.has(`${folder}/${name}`)) rmSync(join(root, folder, name));
+  }
+}
+for (const [path, text] of pages) writeFileSync(join(root, path), text);
+console.error(`${pages.size} documents written.`);

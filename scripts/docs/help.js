@@ -1,0 +1,30 @@
+// Prints the help of every command, as one JSON object: {"": front page, "device": topic, "device list": command …}.
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Config, Plugin } from '@oclif/core';
+import { register } from 'tsx/esm/api';
+
+register();
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const pjson = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+pjson.oclif.commands = './src/commands';
+
+async function helpFor(words) {
+  const plugin = new Plugin({ root, pjson, type: 'core', isRoot: true, ignoreManifest: true });
+  await plugin.load();
+  const config = await Config.load({ root, pjson, plugins: new Map([[plugin.name, plugin]]) });
+  const { default: Help } = await import('../../src/lib/cli/help/index.ts');
+  const help = new Help(config, { maxWidth: 100, stripAnsi: true });
+  const lines = [];
+  help.log = (...parts) => lines.push(...parts);
+  await help.showHelp(words);
+  return { text: `${lines.join('\n').trimEnd()}\n`, config };
+}
+
+const { text: front, config } = await helpFor([]);
+const pages = { '': front };
+const topics = config.commandIDs.filter((id) => id.includes(':')).map((id) => id.split(':')[0]);
+const names = [...new Set([...topics, ...config.commandIDs.map((id) => id.replaceAll(':', ' '))])].sort();
+// Help changes what it is given (ids, names of flags): a fresh start for each page.
+for (const name of names) pages[name] = (await helpFor(name.split(' '))).text;
+process.stdout.write(JSON.stringify(pages));

@@ -1,0 +1,122 @@
+import { exampleText, flagsOf } from './commands.js';
+
+const generated = '<!-- Made by npm run docs; do not edit. -->';
+
+/**
+ * docs/cli/: a page for each topic, and an index.
+ * @param {import('./commands.js').CommandFile[]} commands
+ * @param {Record<string, {description: string}>} topics
+ * @returns {Map<string, string>} path → text
+ */
+export function commandPages(commands, topics) {
+  const names = [...new Set(commands.map(({ id }) => id.split(' ')[0] ?? id))].sort();
+  const pages = new Map();
+  const index = [generated, '', '# Commands', ''];
+  for (const name of names) {
+    const own = commands.filter(({ id }) => id.split(' ')[0] === name);
+    const description = topics[name]?.description ?? own[0]?.command.summary ?? '';
+    index.push(`- [${name}](${name}.md): ${description}`);
+    const sections = own.map((entry) => section(entry));
+    pages.set(
+      `docs/cli/${name}.md`,
+      [generated, '', `# aiot ${name}`, '', description, '', ...sections].join('\n'),
+    );
+  }
+  index.push('', ...globalFlags(commands[0]?.command), '');
+  pages.set('docs/cli/README.md', index.join('\n'));
+  return pages;
+}
+
+function section({ id, command }) {
+  const args = Object.entries(command.args ?? {});
+  const own = flagsOf(command).filter(([, flag]) => flag.helpGroup !== 'GLOBAL');
+  const usage = [
+    'aiot',
+    id,
+    ...args.map(([name, arg]) => wrap(name.toUpperCase(), arg.required)),
+    '[flags]',
+  ].join(' ');
+  return [
+    `## aiot ${id}`,
+    '',
+    command.summary,
+    ...(command.description ? ['', command.description] : []),
+    ...((command.hiddenAliases ?? []).length > 0
+      ? ['', `\`aiot ${command.hiddenAliases[0]}\` alone does the same.`]
+      : []),
+    '',
+    '```sh',
+    usage,
+    '```',
+    '',
+    ...(args.length > 0 ? ['| argument | |', '| --- | --- |', ...args.map(argumentRow), ''] : []),
+    ...(own.length > 0
+      ? ['| flag | variable | default | |', '| --- | --- | --- | --- |', ...own.map(flagRow), '']
+      : []),
+    '```sh',
+    ...(command.examples ?? []).map((example) => exampleText(example, id)),
+    '```',
+    '',
+    `With \`--json\`: [schema](../schemas/${id.replaceAll(' ', '-')}.json).`,
+    '',
+  ].join('\n');
+}
+
+const wrap = (name, required) => (required ? name : `[${name}]`);
+const cell = (text) =>
+  String(text ?? '')
+    .replaceAll('|', '\\|')
+    .replaceAll('\n', ' ');
+
+function argumentRow([name, arg]) {
+  return `| \`${wrap(name.toUpperCase(), arg.required)}\` | ${cell(arg.description)} |`;
+}
+
+function flagRow([name, flag]) {
+  const short = flag.char ? `-${flag.char}, ` : '';
+  const value = flag.type === 'boolean' ? '' : ` ${flag.helpValue ?? name.toUpperCase()}`;
+  const shown = flag.allowNo ? `--[no-]${name}` : `--${name}`;
+  const fallback =
+    typeof flag.default === 'function' || flag.default === undefined ? '' : `\`${flag.default}\``;
+  const options = flag.options ? ` One of ${flag.options.join(', ')}.` : '';
+  const required = flag.required ? ' Required.' : '';
+  return `| \`${short}${shown}${value}\` | ${flag.env ?? ''} | ${fallback} | ${cell(flag.summary)}${options}${required} |`;
+}
+
+function globalFlags(command) {
+  const rows = flagsOf(command).filter(([, flag]) => flag.helpGroup === 'GLOBAL');
+  return [
+    'Every command has these flags:',
+    '',
+    '| flag | variable | default | |',
+    '| --- | --- | --- | --- |',
+    ...rows.map(flagRow),
+    '',
+    'Every flag has its environment variable. What wins: flag, environment, project file, context, default;',
+    '`aiot config explain` shows where a value came from.',
+    '',
+    'Exit codes: 0 ok · 1 failed · 2 usage · 3 partly failed · 4 not found · 5 not allowed · 6 a check or gate said no ·',
+    '124 timed out · 130 interrupted.',
+  ];
+}
+
+/**
+ * docs/errors.md from the catalogue.
+ * @param {Record<string, {exit: number, family: string, about: string, next: string}>} catalogue
+ */
+export function errorPage(catalogue) {
+  const families = { user: 'the input', outside: 'the outside world', bug: 'aiot itself' };
+  const entries = Object.entries(catalogue).map(([code, { exit, family, about, next }]) =>
+    [
+      `## ${code}`,
+      '',
+      about,
+      '',
+      `- Try: ${next}`,
+      `- Exit code ${exit}; the cause is ${families[family]}.`,
+      '',
+    ].join('\n'),
+  );
+  const intro = 'Every error has a code, a sentence and a next step. `aiot explain CODE` prints its entry.';
+  return [generated, '', '# Errors', '', intro, '', ...entries].join('\n');
+}

@@ -1,0 +1,77 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize, relative } from 'node:path';
+
+/**
+ * @typedef {object} Import
+ * @property {string} from importing file, relative to the root
+ * @property {string} to package name, `node:…`, or file relative to the root
+ * @property {boolean} own whether `to` is a file of this repository
+ * @property {'static' | 'type' | 'dynamic'} kind `type` imports are gone after compilation
+ */
+
+const statics = /^[ \t]*(?:import|export)\s+(type\s+)?(?:[\w*{}\s,$]*?\sfrom\s+)?['"]([^'"]+)['"]/gm;
+const dynamics = /\bimport\(\s*['"]([^'"]+)['"]\s*\)/g;
+
+/**
+ * All TypeScript files below a folder, relative to the root, sorted.
+ * @param {string} root
+ * @param {string} folder
+ * @returns {string[]}
+ */
+export function sourcesIn(root, folder) {
+  return readdirSync(join(root, folder), { recursive: true })
+    .map((path) => join(folder, String(path)))
+    .filter((path) => path.endsWith('.ts'))
+    .sort();
+}
+
+/**
+ * What a file imports.
+ * @param {string} root
+ * @param {string} file relative to the root
+ * @returns {Import[]}
+ */
+export function importsOf(root, file) {
+  const text = readFileSync(join(root, file), 'utf8');
+  const found = [...text.matchAll(statics)].map(([, type, to]) => entry(file, to, type ? 'type' : 'static'));
+  const later = [...text.matchAll(dynamics)].map(([, to]) => entry(file, to, 'dynamic'));
+  return [...found, ...later];
+}
+
+/** @returns {Import} */
+function entry(from, specifier, kind) {
+  if (!specifier.startsWith('.')) return { from, to: specifier, own: false, kind };
+  const path = normalize(join(dirname(from), specifier)).replace(/\.js$/, '.ts');
+  return { from, to: path, own: true, kind };
+}
+
+/**
+ * All packages that are loaded as soon as a file is, with the way from the file to each.
+ * @param {string} root
+ * @param {string} file
+ * @returns {Map<string, string[]>} package specifier → files on the way
+ */
+export function packagesLoadedBy(root, file) {
+  const packages = new Map();
+  const seen = new Set([file]);
+  const queue = [[file]];
+  for (let way = queue.shift(); way; way = queue.shift()) {
+    for (const { to, own, kind } of importsOf(root, way.at(-1) ?? file)) {
+      if (kind !== 'static') continue;
+      if (!own && !packages.has(to)) packages.set(to, way);
+      if (own && !seen.has(to)) {
+        seen.add(to);
+        queue.push([...way, to]);
+      }
+    }
+  }
+  return packages;
+}
+
+/**
+ * @param {string} path
+ * @param {string} folder
+ */
+export function isBelow(path, folder) {
+  return !relative(folder, path).startsWith('..');
+}

@@ -1,0 +1,106 @@
+import { join } from 'node:path';
+import {
+  AiotError,
+  cacheFolder,
+  configFolder,
+  dataFolder,
+  loadProject,
+  projectSettings,
+  readContexts,
+} from '../../core/index.js';
+import type { Explained, FlagVariable, Setting } from './types.js';
+
+export interface ExplainInput {
+  /** As given on the command line, undefined when not. */
+  flags: { project?: string | undefined; context?: string | undefined };
+  variables: FlagVariable[];
+  env: Record<string, string | undefined>;
+}
+
+/** Variables that are no flag's twin. */
+const folders = {
+  'config folder': { own: 'AIOT_CONFIG_DIR', xdg: 'XDG_CONFIG_HOME', folder: configFolder },
+  'data folder': { own: 'AIOT_DATA_DIR', xdg: 'XDG_DATA_HOME', folder: dataFolder },
+  'cache folder': { own: 'AIOT_CACHE_DIR', xdg: 'XDG_CACHE_HOME', folder: cacheFolder },
+} as const;
+const others = new Set(['AIOT_TOKEN', ...Object.values(folders).map(({ own }) => own)]);
+
+/** Each setting in force, what it is, and where it comes from. @throws AIOT_PROJECT_INVALID, AIOT_FILE_MALFORMED */
+export async function explainSettings(input: ExplainInput): Promise<Explained> {
+  const project = pick('project', input.flags.project, input.env, '.');
+  const settings = [
+    project,
+    ...(await contextSettings(input)),
+    ...folderSettings(input.env),
+    ...variableSettings(input),
+    ...(await fromProject(project.value ?? '.')),
+  ];
+  const known = new Set([...others, ...input.variables.map(({ variable }) => variable)]);
+  const unknown = Object.keys(input.env).filter((name) => name.startsWith('AIOT_') && !known.has(name));
+  return { settings, unknown: unknown.sort() };
+}
+
+function pick(
+  name: 'project' | 'context',
+  flag: string | undefined,
+  env: ExplainInput['env'],
+  fallback: string | null,
+): Setting {
+  const variable = `AIOT_${name.toUpperCase()}`;
+  if (flag !== undefined) return { name, value: flag, from: 'flag', where: `--${name}` };
+  const value = env[variable];
+  if (value) return { name, value, from: 'env', where: variable };
+  return { name, value: fallback, from: 'default', where: 'built in' };
+}
+
+async function contextSettings({ flags, env }: ExplainInput): Promise<Setting[]> {
+  const { current, contexts } = await readContexts(configFolder(env));
+  let chosen = pick('context', flags.context, env, null);
+  if (chosen.value === null && current !== undefined) {
+    chosen = { ...chosen, value: current, from: 'context', where: join(configFolder(env), 'contexts.json') };
+  }
+  const context = chosen.value === null ? undefined : contexts[chosen.value];
+  const where = `context ${chosen.value}`;
+  const parts = Object.entries(context ?? {}).map(
+    ([name, value]): Setting => ({ name, value: masked(name, value), from: 'context', where }),
+  );
+  return [chosen, ...parts];
+}
+
+function folderSettings(env: ExplainInput['env']): Setting[] {
+  return Object.entries(folders).map(([name, { own, xdg, folder }]) => {
+    const variable = env[own] ? own : env[xdg]?.startsWith('/') ? xdg : undefined;
+    const where = variable ?? 'built in';
+    return { name, value: folder(env), from: variable ? 'env' : 'default', where };
+  });
+}
+
+/** Flags of all commands whose variable is set here; `project` and `context` are told above. */
+function variableSettings({ variables, env }: ExplainInput): Setting[] {
+  return variables
+    .filter(({ flag, variable }) => env[variable] && flag !== 'project' && flag !== 'context')
+    .map(({ flag, variable }) => ({
+      name: `--${flag}`,
+      value: masked(variable, env[variable] ?? ''),
+      from: 'env',
+      where: variable,
+    }));
+}
+
+async function fromProject(dir: string): Promise<Setting[]> {
+  const project = await loadProject(dir).catch((error: unknown) => {
+    if (error instanceof AiotError && error.code === 'AIOT_PROJECT_NOT_FOUND') return undefined;
+    throw error;
+  });
+  if (!project) return [];
+  return (await projectSettings(project)).map(({ path, value, line }) => ({
+    name: path,
+    value: typeof value === 'string' ? value : JSON.stringify(value),
+    from: line === null ? 'default' : 'project',
+    where: line === null ? 'built in' : `${project.file}:${line}`,
+  }));
+}
+
+function masked(name: string, value: string): string {
+  return /token$|secret|password/i.test(name) ? '••••••••' : value;
+}

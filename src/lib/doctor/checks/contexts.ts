@@ -1,0 +1,73 @@
+import { AiotError, type PlatformContext, readBytes, readContexts } from '../../core/index.js';
+import { createClient } from '../../registry/index.js';
+import type { DoctorOptions } from '../examine.js';
+import { type Finding, fail, ok, warn } from '../finding.js';
+import { probe } from './probe.js';
+
+const day = 86_400_000;
+const clockToleranceMs = 60_000;
+
+type Options = Pick<DoctorOptions, 'timeoutMs' | 'now' | 'signal'>;
+
+/** Every platform this user knows: whether it answers, with which certificate, at what time, and takes the token. */
+export async function checkContexts(folder: string, options: Options): Promise<Finding[]> {
+  const { current, contexts } = await readContexts(folder);
+  const entries = Object.entries(contexts);
+  if (entries.length === 0) return [ok('contexts', 'none yet; aiot up makes the first')];
+  const findings = await Promise.all(
+    entries.map(([name, context]) => checkContext(`context ${name}`, context, name === current, options)),
+  );
+  const none = warn('contexts', 'no context is in use', 'aiot context use NAME');
+  return [...(current === undefined ? [none] : []), ...findings.flat()];
+}
+
+async function checkContext(
+  check: string,
+  context: PlatformContext,
+  current: boolean,
+  options: Options,
+): Promise<Finding[]> {
+  const { url } = context;
+  try {
+    const ca = context.ca ? (await readBytes(context.ca)).toString('utf8') : undefined;
+    const seen = await probe(url, ca, options.timeoutMs, options.signal);
+    const token = await checkToken(context, ca);
+    return [
+      ok(check, `${url} answers${token}${current ? ', and is in use' : ''}`),
+      certificate(check, seen.expires - options.now()),
+      ...clock(check, seen.time - options.now()),
+    ];
+  } catch (error) {
+    options.signal.throwIfAborted();
+    const { code, message, next } =
+      error instanceof AiotError ? error : { code: '', message: String(error), next: 'aiot status' };
+    // A platform that is down is no fault of this machine; one that answers with the wrong papers is.
+    return [(code === 'AIOT_PLATFORM_UNREACHABLE' ? warn : fail)(check, message, next)];
+  }
+}
+
+async function checkToken(context: PlatformContext, ca: string | undefined): Promise<string> {
+  if (context.token === undefined) return '';
+  const client = createClient({ url: context.url, token: context.token, ...(ca ? { ca } : {}) });
+  try {
+    await client.status();
+    return ' and takes the token';
+  } finally {
+    await client.close();
+  }
+}
+
+function certificate(check: string, leftMs: number): Finding {
+  const days = Math.floor(leftMs / day);
+  const detail = `its certificate is good for ${days} more days`;
+  return leftMs < 30 * day
+    ? warn(`${check} certificate`, detail, 'aiot down, then aiot up: it renews the certificate.')
+    : ok(`${check} certificate`, detail);
+}
+
+function clock(check: string, offMs: number): Finding[] {
+  if (Math.abs(offMs) <= clockToleranceMs) return [];
+  const seconds = Math.round(Math.abs(offMs) / 1000);
+  const detail = `its clock is ${seconds} s ${offMs > 0 ? 'ahead of' : 'behind'} this one`;
+  return [warn(`${check} clock`, detail, 'Synchronize both clocks: certificates and manifests have dates.')];
+}

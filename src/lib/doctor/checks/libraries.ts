@@ -1,0 +1,30 @@
+import { loadTensorFlow } from '../../model/index.js';
+import { liteRtModule } from '../../runtime/index.js';
+import { type Finding, fail, ok } from '../finding.js';
+
+const reinstall = 'Install the dependencies anew: npm ci in a clone, or npm install -g aiot.';
+
+/** Whether the two WebAssembly libraries load: TensorFlow.js trains, LiteRT runs what was trained. */
+export async function checkLibraries(): Promise<Finding[]> {
+  return [
+    await loads('tensorflow', 'TensorFlow.js on its wasm backend', async () => {
+      const { tf } = await loadTensorFlow();
+      return `TensorFlow.js ${tf.version_core}, backend ${tf.getBackend()}`;
+    }),
+    await loads('litert', 'LiteRT', async () => {
+      await liteRtModule();
+      return 'LiteRT loads';
+    }),
+  ];
+}
+
+async function loads(check: string, what: string, load: () => Promise<string>): Promise<Finding> {
+  const started = performance.now();
+  try {
+    const detail = await load();
+    return ok(check, `${detail}, in ${Math.round(performance.now() - started)} ms`);
+  } catch (error) {
+    const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    return fail(check, `${what} does not load: ${String(reason).split('\n')[0]}`, reinstall);
+  }
+}

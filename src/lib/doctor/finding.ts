@@ -1,0 +1,32 @@
+import { z } from 'zod';
+
+export const findingSchema = z.object({
+  check: z.string(),
+  /** `warn`: something will not work, but may not be needed; `fail`: the main job will not work. */
+  status: z.enum(['ok', 'warn', 'fail']),
+  detail: z.string(),
+  /** What to do; null when all is well. */
+  next: z.string().nullable(),
+});
+export type Finding = z.output<typeof findingSchema>;
+
+export const diagnosisSchema = z.object({
+  /** False when a check failed. */
+  healthy: z.boolean(),
+  checks: z.array(findingSchema),
+});
+export type Diagnosis = z.output<typeof diagnosisSchema>;
+
+export const ok = (check: string, detail: string): Finding => ({ check, status: 'ok', detail, next: null });
+export const warn = (check: string, detail: string, next: string): Finding => ({
+  check,
+  status: 'warn',
+  detail,
+  next,
+});
+export const fail = (check: string, detail: string, next: string): Finding => ({
+  check,
+  status: 'fail',
+  detail,
+  next,
+});

@@ -1,0 +1,101 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { loadCommands } from '../../scripts/docs/commands.js';
+import { generateDocs } from '../../scripts/docs/generate.js';
+import { importsOf, sourcesIn } from '../../scripts/imports.js';
+import { catalogue, type ErrorCode } from '../../src/lib/core/index.js';
+import { root } from '../support/cli.js';
+
+const text = (file: string) => (existsSync(join(root, file)) ? readFileSync(join(root, file), 'utf8') : '');
+const { dependencies } = JSON.parse(text('package.json')) as { dependencies: Record<string, string> };
+
+describe('the generated documents', () => {
+  it('are as `npm run docs` makes them', async () => {
+    const commands = await loadCommands(root);
+    const pages = generateDocs({
+      root,
+      commands,
+      catalogue,
+      toJsonSchema: (schema) => z.toJSONSchema(schema),
+    });
+    const stale = [...pages].filter(([path, page]) => text(path) !== page).map(([path]) => path);
+    const left = ['docs/cli', 'docs/schemas'].flatMap((folder) =>
+      (existsSync(join(root, folder)) ? readdirSync(join(root, folder)) : [])
+        .map((name) => `${folder}/${name}`)
+        .filter((path) => !pages.has(path)),
+    );
+    expect({ stale, left }, 'npm run docs brings them up to date').toEqual({ stale: [], left: [] });
+  });
+});
+
+describe('the error catalogue', () => {
+  const codes = Object.keys(catalogue) as ErrorCode[];
+
+  it('is sorted', () => {
+    expect(codes).toEqual([...codes].sort());
+  });
+
+  it('has no code that nothing throws', () => {
+    const sources = sourcesIn(root, 'src').filter((file) => !file.endsWith('catalogue.ts'));
+    const all = sources.map(text).join('\n');
+    expect(codes.filter((code) => !all.includes(`'${code}'`))).toEqual([]);
+  });
+
+  it('tells in sentences what each means and what to do', () => {
+    const bad = codes.filter(
+      (code) => !catalogue[code].about.endsWith('.') || catalogue[code].next.length < 5,
+    );
+    expect(bad).toEqual([]);
+  });
+});
+
+describe('the dependencies', () => {
+  const page = text('docs/dependencies.md');
+
+  it.each(Object.keys(dependencies))('%s has its line in docs/dependencies.md', (name) => {
+    expect(page).toMatch(new RegExp(`^\\| \`${name}\` \\|`, 'm'));
+  });
+
+  it('are each loaded by something in src', () => {
+    const used = sourcesIn(root, 'src').flatMap((file) => importsOf(root, file).filter(({ own }) => !own));
+    // Needed by another package, not by us.
+    const peers = ['@tensorflow/tfjs-backend-cpu'];
+    const unused = Object.keys(dependencies).filter(
+      (name) => !peers.includes(name) && !used.some(({ to }) => to === name || to.startsWith(`${name}/`)),
+    );
+    expect(unused).toEqual([]);
+  });
+
+  it('are all that src loads', () => {
+    const used = sourcesIn(root, 'src').flatMap((file) => importsOf(root, file).filter(({ own }) => !own));
+    const names = new Set(
+      used.map(({ to }) =>
+        to
+          .split('/')
+          .slice(0, to.startsWith('@') ? 2 : 1)
+          .join('/'),
+      ),
+    );
+    expect([...names].filter((name) => !name.startsWith('node:') && !(name in dependencies))).toEqual([]);
+  });
+});
+
+describe('the links', () => {
+  const pages = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...docs('docs')];
+
+  it.each(pages)('of %s lead to something', (page) => {
+    const links = [...text(page).matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)].map(([, to]) => to ?? '');
+    const dead = links
+      .filter((to) => !/^(https?|mailto):/.test(to))
+      .filter((to) => !existsSync(join(root, page, '..', to)));
+    expect(dead).toEqual([]);
+  });
+});
+
+function docs(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true })
+    .map((path) => `${folder}/${path}`)
+    .filter((path) => path.endsWith('.md'));
+}

@@ -1,0 +1,50 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { root } from '../support/cli.js';
+
+const packageJson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+
+describe('the package', () => {
+  it('holds the program, its manifest and the templates, and nothing of the workshop', () => {
+    const npm = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+      cwd: root,
+      encoding: 'utf8',
+    });
+    const [{ files }] = JSON.parse(npm.stdout) as [{ files: { path: string }[] }];
+    const paths = files.map(({ path }) => path);
+    expect(paths).toEqual(
+      expect.arrayContaining([
+        'LICENSE',
+        'README.md',
+        'bin/run.js',
+        'dist/lib/cli/main.js',
+        'oclif.manifest.json',
+        'package.json',
+      ]),
+    );
+    if (existsSync(join(root, 'templates', 'har-imu')))
+      expect(paths).toContain('templates/har-imu/aiot.yaml');
+    const allowed = /^(dist\/.*\.js|templates\/.*|bin\/run\.js|docs\/protocol\.md|[^/]*\.(json|md)|LICENSE)$/;
+    expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
+  });
+
+  it('is made for the Node and under the licence that the README names', () => {
+    expect(packageJson).toMatchObject({
+      name: 'aiot',
+      type: 'module',
+      license: 'Apache-2.0',
+      engines: { node: '>=20.19' },
+    });
+    expect(readFileSync(join(root, 'LICENSE'), 'utf8')).toContain('Apache License');
+  });
+
+  it('asks for no install script of a direct dependency, so that installing downloads packages and nothing else', () => {
+    const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+    const scripted = Object.keys(packageJson.dependencies).filter(
+      (name) => lock.packages[`node_modules/${name}`]?.hasInstallScript,
+    );
+    expect(scripted).toEqual([]);
+  });
+});
