@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { AiotError, digestOf, type Project } from '../core/index.js';
+import type { Dataset } from '../data/index.js';
+import { type Manifest, signManifest } from '../formats/index.js';
+import type { RegistryClient } from '../registry/index.js';
+import { bundleProject } from './bundle/bundle-project.js';
+import { requireAccepted } from './evaluate/evaluate-project.js';
+import { buildFiles, modelName, readEvaluation, readNetwork } from './files.js';
+
+export const pushResultSchema = z.object({
+  name: z.string(),
+  version: z.int(),
+  /** Of the bundle. */
+  digest: z.string(),
+  /** Of the signed manifest. */
+  sequence: z.int(),
+  bytes: z.int(),
+  file: z.string(),
+});
+export type PushResult = z.output<typeof pushResultSchema>;
+
+/** The calls of the registry's client that a push needs. */
+export type PushClient = {
+  blobs: Pick<RegistryClient['blobs'], 'put'>;
+  models: Pick<RegistryClient['models'], 'next' | 'push'>;
+};
+
+export interface PushOptions {
+  project: Project;
+  client: PushClient;
+  /** The operator's signing key, PKCS#8 PEM: it signs here and goes nowhere. */
+  privatePem: string;
+  /** Instead of the project's name for the model. */
+  name?: string;
+  /** Instead of the project's own recordings; the one that was trained on. */
+  dataset?: Dataset;
+}
+
+/** Another push may take a version between asking for it and signing it. */
+const attempts = 3;
+
+/**
+ * Bundles the accepted int8 network, uploads it, and pushes a manifest signed here.
+ * @throws AIOT_GATE_FAILED, AIOT_MODEL_STALE, AIOT_MODEL_NOT_BUILT, and what the platform says
+ */
+export async function pushModel(options: PushOptions): Promise<PushResult> {
+  const { project, client, privatePem } = options;
+  const name = options.name ?? modelName(project);
+  const int8 = await readNetwork(buildFiles(project).int8, 'quantize');
+  requireAccepted(await readEvaluation(project), digestOf(int8.bytes), project);
+  const { bytes, digest, file } = await bundleProject({ project, name, dataset: options.dataset });
+  await client.blobs.put(digest, bytes);
+  for (let attempt = 1; ; attempt++) {
+    const { version, sequence } = await client.models.next(name);
+    const manifest: Manifest = {
+      spec: 'aiot-manifest/1',
+      role: 'release',
+      kind: 'model',
+      name,
+      version,
+      sequence,
+      floor: 0,
+      issued: Date.now(),
+      expires: null,
+      deviceTypes: ['virtual', 'esp32', 'pi'],
+      artifacts: [{ name: 'model.aiot', digest, bytes: bytes.length }],
+    };
+    try {
+      await client.models.push(name, signManifest(manifest, privatePem));
+      return { name, version, digest, sequence, bytes: bytes.length, file };
+    } catch (error) {
+      const raced = error instanceof AiotError && error.code === 'AIOT_VERSION_CONFLICT';
+      if (!raced || attempt === attempts) throw error;
+    }
+  }
+}
