@@ -1,0 +1,16 @@
+/**
+ * Messages in and out: the ports Source and Sink, and an adapter for each scheme of a stream's URL.
+ * Keeps no state of devices, and knows nothing of what is in a payload.
+ */
+
+export { type CredentialFiles, credentialsFrom } from './credentials.js';
+export type { Delivery, Message, OutgoingMessage, Sink, Source } from './message.js';
+export { type BrokerOptions, connectBroker, disconnectBroker } from './mqtt/connect.js';
+export { brokerError } from './mqtt/errors.js';
+export { fromLine, type MessageLine, messageLineSchema, toLine } from './ndjson/line.js';
+export { openSink, openSource } from './open.js';
+export type { StreamOptions } from './options.js';
+export { payloadFrom } from './payload.js';
+export { printable, printablePayload } from './printable.js';
+export { type Published, type PublishOptions, publishedSchema, publishMessage } from './publish.js';
+export { type TailEnd, type TailOptions, tail } from './tail.js';

@@ -1,0 +1,39 @@
+import { AiotError, systemCode } from '../../core/index.js';
+
+/** CONNACK return codes of MQTT 3.1.1 (section 3.2.2.3) that say who asks is not let in. */
+const refusedCodes = new Set<unknown>([2, 4, 5]);
+
+/** Makes a coded error of what mqtt.js gives. `endpoint` without credentials. */
+export function brokerError(error: unknown, endpoint: string): AiotError {
+  if (error instanceof AiotError) return error;
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const name = systemCode(error);
+  const message = error instanceof Error ? error.message : String(error);
+  // A TLS alert is the far side's word: our certificate is missing, unknown, or was revoked.
+  if (refusedCodes.has(code) || (name?.startsWith('ERR_SSL_') && name.includes('ALERT'))) {
+    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} did not let us in: ${message}`, {
+      cause: error,
+      endpoint,
+    });
+  }
+  const untrusted = name !== undefined && untrustedCodes.has(name);
+  return new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: ${message || name || 'no answer'}`, {
+    cause: error,
+    endpoint,
+    retryable: !untrusted,
+    ...(untrusted ? { next: 'Name the CA that signed its certificate: --ca FILE' } : {}),
+  });
+}
+
+/** Verification failures of Node's TLS, as X509 error names (node:tls, "X509 certificate error codes"). */
+const untrustedCodes = new Set([
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_SIGNATURE_FAILURE',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);

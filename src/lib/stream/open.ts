@@ -1,0 +1,78 @@
+import { AiotError, readBytes } from '../core/index.js';
+import { contextFor } from '../registry/index.js';
+import type { Sink, Source } from './message.js';
+import type { StreamOptions } from './options.js';
+import { parseStreamUrl, type StreamUrl } from './url.js';
+
+interface Adapter {
+  source?: (url: StreamUrl, options: StreamOptions) => Promise<Source>;
+  sink?: (url: StreamUrl, options: StreamOptions) => Promise<Sink>;
+}
+
+const mqtt: Adapter = {
+  source: async (url, options) => (await import('./mqtt/source.js')).openMqttSource(url, options),
+  sink: async (url, options) => (await import('./mqtt/sink.js')).openMqttSink(url, options),
+};
+
+/** One entry a scheme: the only place that knows which adapters there are. */
+const adapters: Record<string, Adapter> = {
+  aiot: {
+    source: async (url, options) => mqtt.source!(...(await platformBroker(url, options))),
+    sink: async (url, options) => mqtt.sink!(...(await platformBroker(url, options))),
+  },
+  file: {
+    source: async (url) => (await import('./ndjson/source.js')).openFileSource(url),
+    sink: async (url) => (await import('./ndjson/sink.js')).openFileSink(url),
+  },
+  mqtt,
+  mqtts: mqtt,
+  stdin: {
+    source: async (url, options) => (await import('./ndjson/source.js')).openStdinSource(url, options),
+  },
+};
+
+/** @throws AIOT_STREAM_SCHEME, AIOT_STREAM_URL, and what the adapter throws when the far side is not there */
+export async function openSource(url: string, options: StreamOptions = {}): Promise<Source> {
+  const parts = parseStreamUrl(url);
+  return adapterFor(parts, 'source')(parts, options);
+}
+
+/** @throws AIOT_STREAM_SCHEME, AIOT_STREAM_URL, and what the adapter throws when the far side is not there */
+export async function openSink(url: string, options: StreamOptions = {}): Promise<Sink> {
+  const parts = parseStreamUrl(url);
+  return adapterFor(parts, 'sink')(parts, options);
+}
+
+function adapterFor<Side extends 'source' | 'sink'>(url: StreamUrl, side: Side): NonNullable<Adapter[Side]> {
+  const open = Object.hasOwn(adapters, url.scheme) ? adapters[url.scheme]?.[side] : undefined;
+  if (open) return open;
+  const known = Object.keys(adapters).filter((scheme) => adapters[scheme]?.[side]);
+  const use = side === 'source' ? 'read from' : 'written to';
+  throw new AiotError('AIOT_STREAM_SCHEME', `${url.scheme}: cannot be ${use}`, {
+    next: `Use one of ${known.map((scheme) => `${scheme}:`).join(', ')}`,
+  });
+}
+
+/** `aiot://[CONTEXT]/topic`: the broker of a platform, with its CA, and its token as the password. */
+async function platformBroker(url: StreamUrl, options: StreamOptions): Promise<[StreamUrl, StreamOptions]> {
+  const context = await contextFor(url.host === '' ? options.context : url.host);
+  if (!context.mqtt) {
+    throw new AiotError(
+      'AIOT_CONTEXT_NOT_FOUND',
+      `context ${context.name} does not say where its broker is`,
+      {
+        next: 'aiot context add NAME --url URL --mqtt URL',
+      },
+    );
+  }
+  const broker = parseStreamUrl(context.mqtt);
+  const ca = context.ca && !options.ca ? (await readBytes(context.ca)).toString('utf8') : options.ca;
+  return [
+    { ...broker, path: url.path },
+    {
+      ...options,
+      ...(ca ? { ca } : {}),
+      ...(context.token && !options.password ? { username: 'operator', password: context.token } : {}),
+    },
+  ];
+}

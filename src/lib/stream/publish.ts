@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import { openSink } from './open.js';
+import type { StreamOptions } from './options.js';
+import { parseStreamUrl } from './url.js';
+
+export interface PublishOptions extends Omit<StreamOptions, 'qos'> {
+  /** Where to, with the topic in it. */
+  url: string;
+  payload: Uint8Array;
+  /** Default 1. */
+  qos?: 0 | 1;
+  retain?: boolean;
+  signal?: AbortSignal;
+}
+
+export const publishedSchema = z.object({
+  /** Where it can be read, without credentials. */
+  url: z.string(),
+  topic: z.string(),
+  bytes: z.int(),
+  qos: z.int(),
+  retain: z.boolean(),
+  /** The far side has said that it has the message; at QoS 0 nobody says so. */
+  acknowledged: z.boolean(),
+});
+export type Published = z.output<typeof publishedSchema>;
+
+/** Publishes one message and waits for its acknowledgement. @throws what opening and writing throw */
+export async function publishMessage(options: PublishOptions): Promise<Published> {
+  const { url, payload, qos = 1, retain = false, signal } = options;
+  signal?.throwIfAborted();
+  const { scheme, endpoint, path } = parseStreamUrl(url);
+  // A file's path is no topic, but its lines have one.
+  const topic = scheme === 'file' ? 'aiot' : path;
+  const sink = await openSink(url, options);
+  try {
+    const written = sink.write({ topic, payload, qos, retain });
+    await (signal ? Promise.race([written, aborted(signal)]) : written);
+  } finally {
+    await sink.close();
+  }
+  return {
+    url: scheme === 'file' ? `file:${sink.endpoint}` : `${endpoint}/${topic}`,
+    topic,
+    bytes: payload.length,
+    qos,
+    retain,
+    acknowledged: qos > 0 || scheme === 'file',
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}

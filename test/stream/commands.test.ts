@@ -1,0 +1,125 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import StreamPub from '../../src/commands/stream/pub.js';
+import StreamTail from '../../src/commands/stream/tail.js';
+import { startBroker, type TestBroker } from '../support/broker.js';
+import { runCli } from '../support/cli.js';
+
+let broker: TestBroker;
+let url: string;
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-stream-'));
+  broker = await startBroker();
+  url = `mqtt://127.0.0.1:${broker.port}`;
+  for (const [topic, payload] of [
+    ['kept/json', '{"x":1}'],
+    ['kept/text', 'a\u001b[2Jb'],
+    ['kept/bytes', Buffer.from([255, 0, 7])],
+  ] as const) {
+    broker.aedes.publish(
+      { cmd: 'publish', topic, payload: Buffer.from(payload), qos: 1, retain: true, dup: false },
+      () => {},
+    );
+  }
+});
+afterAll(async () => {
+  await broker.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe('stream tail', () => {
+  it('prints exactly as many JSON lines as were asked for, and ends', async () => {
+    const { stdout, code } = await runCli(['stream', 'tail', `${url}/kept/#`, '--count', '3', '--json']);
+    const lines = stdout.trimEnd().split('\n');
+    expect(code).toBe(0);
+    expect(lines).toHaveLength(3);
+    const messages = lines.map((line) => StreamTail.result.parse(JSON.parse(line)));
+    expect(
+      Object.fromEntries(messages.map(({ topic, payload, encoding }) => [topic, [payload, encoding]])),
+    ).toEqual({
+      'kept/json': [{ x: 1 }, 'json'],
+      'kept/text': ['a\u001b[2Jb', 'utf8'],
+      'kept/bytes': ['/wAH', 'base64'],
+    });
+  });
+
+  it('shows people one harmless line a message', async () => {
+    const { stdout, stderr } = await runCli(['stream', 'tail', `${url}/kept/text`, '--count', '1']);
+    expect(stdout).toMatch(/^\d\d:\d\d:\d\d\.\d{3} {2}kept\/text {2}a\\x1b\[2Jb\n$/);
+    expect(stderr).toContain('1 message');
+  });
+
+  it.each([
+    ['raw', /^ÿ\\x00\\x07\n$/],
+    ['json', /^\{"topic":"kept\/bytes",.*"encoding":"base64".*\}\n$/],
+  ])('prints in the format %s', async (format, expected) => {
+    const { stdout } = await runCli(['stream', 'tail', `${url}/kept/bytes`, '-n', '1', '--format', format]);
+    expect(stdout).toMatch(expected);
+  });
+
+  it('ends well after --for, and with 124 when --timeout comes before --count', async () => {
+    expect((await runCli(['stream', 'tail', `${url}/kept/#`, '--for', '200ms'])).code).toBe(0);
+    const late = await runCli(['stream', 'tail', `${url}/kept/#`, '-n', '9', '--timeout', '200ms', '--json']);
+    expect(late.code).toBe(124);
+    expect(late.json).toMatchObject({ error: { code: 'AIOT_TIMEOUT' } });
+  });
+
+  it.each([
+    [['ftp://x'], 2, 'AIOT_STREAM_SCHEME'],
+    [['mqtt://127.0.0.1:1/t'], 1, 'AIOT_BROKER_UNREACHABLE'],
+    [['aiot:///t', '--context', 'none-such'], undefined, 'AIOT_CONTEXT_NOT_FOUND'],
+    [['mqtt://127.0.0.1:1/t', '--count', '0'], 2, 'AIOT_USAGE'],
+    [['mqtt://127.0.0.1:1/t', '--for', '3'], 2, 'AIOT_USAGE'],
+    [['mqtt://127.0.0.1:1/t', '--cert', 'x.crt'], 2, 'AIOT_USAGE'],
+    [['mqtt://127.0.0.1:1/t', '--ca', '/no/such.crt'], 4, 'AIOT_FILE_NOT_FOUND'],
+    [['file:/no/such.ndjson'], 4, 'AIOT_FILE_NOT_FOUND'],
+  ])('%j exits with %s and %s', async (args, exit, code) => {
+    const result = await runCli(['stream', 'tail', ...args, '--json']);
+    expect(result.json).toMatchObject({ error: { code } });
+    if (exit !== undefined) expect(result.code).toBe(exit);
+  });
+});
+
+describe('stream pub', () => {
+  it('says that the broker has the message', async () => {
+    const file = join(folder, 'reading.json');
+    await writeFile(file, '{"z":3}');
+    const { json, code } = await runCli(['stream', 'pub', `${url}/in`, '--file', file, '--retain', '--json']);
+    expect(code).toBe(0);
+    expect(StreamPub.result.parse(json)).toEqual({
+      url: `${url}/in`,
+      topic: 'in',
+      bytes: 7,
+      qos: 1,
+      retain: true,
+      acknowledged: true,
+    });
+    const { json: kept } = await runCli(['stream', 'tail', `${url}/in`, '-n', '1', '--json']);
+    expect(kept).toMatchObject({ payload: { z: 3 }, retain: true });
+  });
+
+  it('never repeats a password', async () => {
+    const secret = url.replace('://', '://ann:hush@');
+    const { stdout, stderr } = await runCli(['stream', 'pub', `${secret}/in`, 'x']);
+    expect(stdout).toContain('acknowledged');
+    expect(stdout + stderr).not.toContain('hush');
+  });
+
+  it.each([
+    [['mqtt://127.0.0.1:1/t', 'x'], 1, 'AIOT_BROKER_UNREACHABLE'],
+    [['URL/a/#', 'x'], 2, 'AIOT_STREAM_URL'],
+    [['URL', 'x'], 2, 'AIOT_STREAM_URL'],
+    [['stdin:', 'x'], 2, 'AIOT_STREAM_SCHEME'],
+    [['URL/t', 'x', '--file', 'y'], 2, 'AIOT_USAGE'],
+    [['URL/t', 'x', '--qos', '2'], 2, 'AIOT_USAGE'],
+    [['URL/t', '--file', '/no/such'], 4, 'AIOT_FILE_NOT_FOUND'],
+  ])('%j exits with %i and %s', async (args, exit, code) => {
+    const given = args.map((arg) => arg.replace('URL', url));
+    const result = await runCli(['stream', 'pub', ...given, '--json']);
+    expect(result.json).toMatchObject({ error: { code } });
+    expect(result.code).toBe(exit);
+  });
+});

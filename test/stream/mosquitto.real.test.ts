@@ -1,0 +1,69 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Message, openSink, openSource, tail } from '../../src/lib/stream/index.js';
+import { runCli } from '../support/cli.js';
+import { type Mosquitto, mosquittoPub, mosquittoSub, startMosquitto } from '../support/mosquitto.js';
+import { describeReal } from '../support/real.js';
+
+describeReal('mosquitto', 'streams with a real Mosquitto', () => {
+  let broker: Mosquitto;
+  beforeAll(async () => {
+    broker = await startMosquitto();
+  });
+  afterAll(() => broker.stop());
+
+  it('tail sees what mosquitto_pub sends', async () => {
+    const messages: Message[] = [];
+    const source = tail({ url: `mqtt://127.0.0.1:${broker.port}/real/+`, count: 3, timeoutMs: 10_000 }, (m) =>
+      messages.push(m),
+    );
+    await delay(300);
+    mosquittoPub(broker.port, 'real/a', '{"x":1.5}');
+    mosquittoPub(broker.port, 'real/b', Buffer.from([0, 255, 27]));
+    mosquittoPub(broker.port, 'real/c', 'plain', '-r');
+    await expect(source).resolves.toMatchObject({ messages: 3, ended: 'count' });
+    expect(
+      messages.map(({ topic, payload, qos }) => ({ topic, payload: Buffer.from(payload), qos })),
+    ).toEqual([
+      { topic: 'real/a', payload: Buffer.from('{"x":1.5}'), qos: 1 },
+      { topic: 'real/b', payload: Buffer.from([0, 255, 27]), qos: 1 },
+      { topic: 'real/c', payload: Buffer.from('plain'), qos: 1 },
+    ]);
+  });
+
+  it('the command prints the retained message and ends', async () => {
+    const { stdout, code } = await runCli([
+      ...['stream', 'tail', `mqtt://127.0.0.1:${broker.port}/real/c`, '--count', '1', '--json'],
+    ]);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ topic: 'real/c', payload: 'plain', retain: true });
+  });
+
+  it('pub reaches mosquitto_sub', async () => {
+    const received = mosquittoSub(broker.port, 'out/#', 2);
+    await delay(300);
+    const url = `mqtt://127.0.0.1:${broker.port}/out`;
+    const { json, code } = await runCli(['stream', 'pub', `${url}/a`, '{"y":2}', '--json']);
+    expect({ json, code }).toMatchObject({ json: { acknowledged: true, bytes: 7 }, code: 0 });
+    const sink = await openSink(url);
+    await sink.write({ topic: 'out/b', payload: Buffer.from('two') });
+    await sink.close();
+    expect(await received).toBe('out/a {"y":2}\nout/b two\n');
+  });
+
+  it('a source goes on after a restart of the broker, and a write waits for it', async () => {
+    const url = `mqtt://127.0.0.1:${broker.port}/again`;
+    const states: string[] = [];
+    const source = await openSource(url, { onState: (state) => states.push(state) });
+    const sink = await openSink(url);
+    await broker.restart();
+    while (!states.includes('connected')) await delay(20);
+    await delay(200);
+    await sink.write({ topic: '', payload: Buffer.from('after') });
+    const { value } = await source[Symbol.asyncIterator]().next();
+    expect(String(value?.message.payload)).toBe('after');
+    value?.ack();
+    await sink.close();
+    await source.close();
+  });
+});

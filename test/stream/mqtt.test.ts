@@ -1,0 +1,159 @@
+import { createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Message, openSink, openSource, type Source, tail } from '../../src/lib/stream/index.js';
+import { startBroker, type TestBroker } from '../support/broker.js';
+
+const closing: { close(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const open of closing.splice(0).reverse()) await open.close();
+});
+
+async function broker(options: Parameters<typeof startBroker>[0] = {}): Promise<TestBroker> {
+  const started = await startBroker(options);
+  closing.push(started);
+  return started;
+}
+
+async function take(source: Source, count: number): Promise<Message[]> {
+  const messages: Message[] = [];
+  for await (const { message, ack } of source) {
+    messages.push(message);
+    ack();
+    if (messages.length === count) break;
+  }
+  return messages;
+}
+
+describe('an MQTT stream', () => {
+  it('carries messages in order, with their QoS', async () => {
+    const { port } = await broker();
+    const source = await openSource(`mqtt://127.0.0.1:${port}/a/#`);
+    const sink = await openSink(`mqtt://127.0.0.1:${port}`);
+    closing.push(source, sink);
+    const taking = take(source, 200);
+    const payloads = Array.from({ length: 200 }, (_, i) => String(i));
+    await Promise.all(payloads.map((text) => sink.write({ topic: 'a/b', payload: Buffer.from(text) })));
+    const messages = await taking;
+    expect(messages.map(({ payload }) => String(payload))).toEqual(payloads);
+    expect(messages[0]).toMatchObject({ topic: 'a/b', qos: 1, source: `mqtt://127.0.0.1:${port}` });
+  });
+
+  it('keeps a message unacknowledged until its delivery is', async () => {
+    let acked = 0;
+    const { port, aedes } = await broker();
+    aedes.on('ack', () => acked++);
+    const source = await openSource(`mqtt://127.0.0.1:${port}/t`);
+    const sink = await openSink(`mqtt://127.0.0.1:${port}/t`);
+    closing.push(source, sink);
+    const iterator = source[Symbol.asyncIterator]();
+    await sink.write({ topic: 't', payload: Buffer.from('one') });
+    const { value } = await iterator.next();
+    await delay(50);
+    expect(acked).toBe(0);
+    value?.ack();
+    value?.ack();
+    await delay(50);
+    expect(acked).toBe(1);
+  });
+
+  it('drops and counts what a slow reader does not take, and goes on', async () => {
+    const { port } = await broker();
+    const source = await openSource(`mqtt://127.0.0.1:${port}/t`, { queue: 5 });
+    const sink = await openSink(`mqtt://127.0.0.1:${port}/t`);
+    closing.push(source, sink);
+    for (let i = 0; i < 40; i++) await sink.write({ topic: 't', payload: Buffer.from(String(i)) });
+    await delay(50);
+    expect(source.dropped).toBe(35);
+    const later = take(source, 6);
+    await sink.write({ topic: 't', payload: Buffer.from('later') });
+    // The queue was full when it came, or had room again: it is counted or taken, never lost silently.
+    const [first] = await Promise.race([later, delay(200).then(() => [])]);
+    expect(String(first?.payload ?? '0')).toBe('0');
+  });
+
+  it('survives a restart of its broker', async () => {
+    const first = await startBroker();
+    const { port } = first;
+    const states: string[] = [];
+    const source = await openSource(`mqtt://127.0.0.1:${port}/t`, { onState: (state) => states.push(state) });
+    closing.push(source);
+    await first.close();
+    await broker({ port });
+    while (!states.includes('connected')) await delay(20);
+    const sink = await openSink(`mqtt://127.0.0.1:${port}/t`);
+    closing.push(sink);
+    await delay(100);
+    const taking = take(source, 1);
+    await sink.write({ topic: 't', payload: Buffer.from('again') });
+    expect(String((await taking)[0]?.payload)).toBe('again');
+    expect(states).toEqual(['disconnected', 'connected']);
+  });
+
+  it('says within the time given that nobody is there', async () => {
+    const { port } = await startBroker().then(async (b) => {
+      await b.close();
+      return b;
+    });
+    const started = Date.now();
+    await expect(openSource(`mqtt://ann:secret@127.0.0.1:${port}/t`)).rejects.toMatchObject({
+      code: 'AIOT_BROKER_UNREACHABLE',
+      endpoint: `mqtt://127.0.0.1:${port}`,
+      retryable: true,
+      message: expect.not.stringContaining('secret'),
+    });
+    expect(Date.now() - started).toBeLessThan(2000);
+  });
+
+  it('gives up on a listener that says nothing', async () => {
+    const mute = createServer(() => {}).listen(0, '127.0.0.1');
+    await new Promise((resolve) => mute.once('listening', resolve));
+    const { port } = mute.address() as { port: number };
+    await expect(openSource(`mqtt://127.0.0.1:${port}/t`, { connectTimeoutMs: 200 })).rejects.toMatchObject({
+      code: 'AIOT_BROKER_UNREACHABLE',
+      message: expect.stringMatching(/200 ms|connack timeout/),
+    });
+    mute.close();
+  });
+
+  it('says that it was not let in, may not subscribe, or may not publish', async () => {
+    const { port } = await broker({
+      prepare: (aedes) => {
+        aedes.authenticate = (_client, username, _password, done) => {
+          if (username === 'ann') done(null, true);
+          else done(Object.assign(new Error('no'), { returnCode: 5 as never }), false);
+        };
+        aedes.authorizeSubscribe = (_client, subscription, done) =>
+          done(null, subscription.topic === 'x' ? null : subscription);
+        aedes.authorizePublish = (_client, packet, done) =>
+          done(packet.topic === 'x' ? new Error('no') : null);
+      },
+    });
+    const refused = { code: 'AIOT_BROKER_REFUSED' };
+    await expect(openSource(`mqtt://bob@127.0.0.1:${port}/t`)).rejects.toMatchObject(refused);
+    await expect(openSource(`mqtt://ann@127.0.0.1:${port}/x`)).rejects.toMatchObject(refused);
+    const sink = await openSink(`mqtt://127.0.0.1:${port}/x`, { username: 'ann' });
+    closing.push(sink);
+    await expect(sink.write({ topic: 'x', payload: Buffer.from('1') })).rejects.toMatchObject(refused);
+  });
+});
+
+describe('following a stream', () => {
+  it('ends after the time given, and says how many came', async () => {
+    const { port } = await broker();
+    const url = `mqtt://127.0.0.1:${port}/t`;
+    await expect(tail({ url, forMs: 100 }, () => {})).resolves.toEqual({
+      messages: 0,
+      dropped: 0,
+      ended: 'for',
+    });
+    await expect(tail({ url, count: 3, timeoutMs: 100 }, () => {})).rejects.toMatchObject({
+      code: 'AIOT_TIMEOUT',
+      exit: 124,
+    });
+    await expect(tail({ url, signal: AbortSignal.timeout(100) }, () => {})).rejects.toMatchObject({
+      code: 'AIOT_INTERRUPTED',
+      message: 'stopped after 0 messages',
+    });
+  });
+});

@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { openSink, openSource, printable, printablePayload } from '../../src/lib/stream/index.js';
+import { parseStreamUrl } from '../../src/lib/stream/url.js';
+
+describe('a stream URL', () => {
+  it.each([
+    ['mqtt://127.0.0.1:1883', 'mqtt://127.0.0.1:1883', ''],
+    ['mqtt://127.0.0.1:1883/', 'mqtt://127.0.0.1:1883', ''],
+    ['mqtt://host/a/b/#', 'mqtt://host', 'a/b/#'],
+    ['MQTTS://host:1/+/x', 'mqtts://host:1', '+/x'],
+    ['mqtt://user:p%40ss@host:1/t', 'mqtt://host:1', 't'],
+    ['mqtt://host//leading', 'mqtt://host', '/leading'],
+    ['mqtt://[::1]:1883/t', 'mqtt://[::1]:1883', 't'],
+    ['aiot:///a/#', 'aiot://', 'a/#'],
+    ['file:///tmp/x.ndjson', 'file://', 'tmp/x.ndjson'],
+    ['stdin:', 'stdin:', ''],
+  ])('%s has the endpoint %s and the path "%s"', (url, endpoint, path) => {
+    expect(parseStreamUrl(url)).toMatchObject({ endpoint, path });
+  });
+
+  it('keeps credentials apart, decoded', () => {
+    const { username, password } = parseStreamUrl('mqtts://ann:a%3Ab:c@host/t');
+    expect({ username, password }).toEqual({ username: 'ann', password: 'a:b:c' });
+  });
+
+  it.each([
+    ['ftp://host/x', 'AIOT_STREAM_SCHEME'],
+    ['constructor://host/x', 'AIOT_STREAM_SCHEME'],
+    ['no-scheme', 'AIOT_STREAM_URL'],
+    ['mqtt://secret:word@/t', 'AIOT_STREAM_URL'],
+    ['mqtt://ann:secret@ho st/t', 'AIOT_STREAM_URL'],
+    ['mqtt://ann:secret%zz@host/t', 'AIOT_STREAM_URL'],
+    ['file://host/x', 'AIOT_STREAM_URL'],
+  ])('%s is refused with %s, and no secret in the message', async (url, code) => {
+    const error = await openSource(url).catch((e: unknown) => e);
+    expect(error).toMatchObject({ code });
+    expect(String(error)).not.toMatch(/secret|word/);
+  });
+
+  it('names the schemes that can be used in this direction', async () => {
+    await expect(openSource('ftp://x')).rejects.toMatchObject({
+      next: 'Use one of aiot:, file:, mqtt:, mqtts:, stdin:',
+    });
+    await expect(openSink('stdin:')).rejects.toMatchObject({
+      next: 'Use one of aiot:, file:, mqtt:, mqtts:',
+    });
+  });
+});
+
+describe('text for a terminal', () => {
+  it.each([
+    ['plain {"x":1} äöü ✓', 'plain {"x":1} äöü ✓'],
+    ['\u001b[2J\u0007bell', '\\x1b[2J\\x07bell'],
+    ['a\nb\tc\r', 'a\\nb\\tc\\x0d'],
+    ['\u009b31m\u202egnp', '\\x9b31m\\u{202e}gnp'],
+  ])('%j is shown as %j', (text, shown) => {
+    expect(printable(text)).toBe(shown);
+  });
+
+  it('shows bytes that are not UTF-8 one by one', () => {
+    expect(printablePayload(Uint8Array.of(0xff, 0x00, 0x41, 0x9b))).toBe('ÿ\\x00A\\x9b');
+  });
+});

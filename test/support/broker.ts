@@ -1,0 +1,37 @@
+import { once } from 'node:events';
+import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
+import { Aedes } from 'aedes';
+
+export interface TestBroker {
+  port: number;
+  aedes: Aedes;
+  close(): Promise<void>;
+}
+
+/** An in-process MQTT broker on a free port of the loopback; over TLS when options are given. */
+export async function startBroker(
+  options: { port?: number; tls?: TlsOptions; prepare?: (aedes: Aedes) => void } = {},
+): Promise<TestBroker> {
+  const aedes = await Aedes.createBroker();
+  options.prepare?.(aedes);
+  const sockets = new Set<Socket>();
+  const onSocket = (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket)).on('error', () => {});
+    aedes.handle(socket);
+  };
+  const server: Server = options.tls ? createTlsServer(options.tls, onSocket) : createServer(onSocket);
+  server.listen(options.port ?? 0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address ? address.port : 0,
+    aedes,
+    async close() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await new Promise<void>((resolve) => aedes.close(() => resolve()));
+    },
+  };
+}

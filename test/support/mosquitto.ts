@@ -1,0 +1,100 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface Mosquitto {
+  port: number;
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** A real Mosquitto on a free port, with a configuration of its own in a folder of its own. */
+export async function startMosquitto(): Promise<Mosquitto> {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-mosquitto-'));
+  const port = await freePort();
+  const config = join(folder, 'mosquitto.conf');
+  await writeFile(config, `listener ${port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n`);
+  let broker: ChildProcess | undefined;
+  const start = async () => {
+    broker = spawn('mosquitto', ['-c', config], {
+      stdio: 'ignore',
+      // Debian puts daemons where a user's PATH does not look.
+      env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
+    });
+    await listening(port);
+  };
+  const end = async () => {
+    if (!broker || broker.exitCode !== null) return;
+    const exited = once(broker, 'exit');
+    broker.kill();
+    await exited;
+  };
+  await start();
+  return {
+    port,
+    async restart() {
+      await end();
+      await start();
+    },
+    async stop() {
+      await end();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Publishes with mosquitto_pub at QoS 1. */
+export function mosquittoPub(
+  port: number,
+  topic: string,
+  payload: Buffer | string,
+  ...flags: string[]
+): void {
+  const result = spawnSync(
+    'mosquitto_pub',
+    ['-h', '127.0.0.1', '-p', String(port), '-q', '1', '-t', topic, '-s', ...flags],
+    { input: payload },
+  );
+  if (result.status !== 0) throw new Error(`mosquitto_pub: ${result.stderr}`);
+}
+
+/** Waits with mosquitto_sub for `count` messages; resolves with its output, one `topic payload` a line. */
+export async function mosquittoSub(port: number, topic: string, count: number): Promise<string> {
+  const child = spawn('mosquitto_sub', [
+    ...['-h', '127.0.0.1', '-p', String(port), '-q', '1', '-t', topic],
+    ...['-v', '-C', String(count), '-W', '20'],
+  ]);
+  let output = '';
+  child.stdout.on('data', (chunk) => {
+    output += chunk;
+  });
+  await once(child, 'close');
+  return output;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address ? address.port : 0;
+}
+
+async function listening(port: number): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    const socket = connect(port, '127.0.0.1');
+    const open = await Promise.race([
+      once(socket, 'connect').then(() => true),
+      once(socket, 'error').then(() => false),
+    ]).catch(() => false);
+    socket.destroy();
+    if (open) return;
+    await delay(25);
+  }
+  throw new Error(`nothing listens on port ${port}`);
+}
