@@ -1,0 +1,92 @@
+import { expect, it } from 'vitest';
+import { type Random, seededRandom } from '../../src/lib/core/index.js';
+import { elementCount, type Graph, type OperatorName, readTflite } from '../../src/lib/formats/index.js';
+import { arenaBytes, createInterpreter, planArena } from '../../src/lib/runtime/index.js';
+import { cnn, mlp } from '../support/networks.js';
+import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { describeReal } from '../support/real.js';
+import { motorFile, runInPython } from '../support/tflite.js';
+
+interface Arena {
+  head: number;
+  tail: number;
+  smallest: number | null;
+}
+
+/** `runs` inputs one after another: chance bytes, or all 256 for a tensor of that size. */
+function chanceInput(graph: Graph, random: Random, runs: number): Int8Array {
+  const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
+  if (size === 256) return Int8Array.from({ length: 256 }, (_, index) => index - 128);
+  return Int8Array.from({ length: size * runs }, () => Math.floor(random() * 256) - 128);
+}
+
+function deviceOutput(graph: Graph, input: Int8Array): Int8Array {
+  const interpreter = createInterpreter(graph);
+  const size = elementCount(interpreter.inputTensor.shape);
+  const outputs: number[] = [];
+  for (let at = 0; at < input.length; at += size)
+    outputs.push(...interpreter.invoke(input.subarray(at, at + size)));
+  return Int8Array.from(outputs);
+}
+
+describeReal('tflm', 'the device interpreter against TFLite Micro', () => {
+  it.each(Object.keys(oneOpGraphs) as OperatorName[])('computes %s bit for bit', (op) => {
+    const random = seededRandom(11);
+    const graphs = Array.from({ length: 40 }, () => oneOpGraphs[op]!(random));
+    const jobs = graphs.map((graph) => ({ graph, input: chanceInput(graph, random, 20) }));
+    const answers = runInPython<Arena>('tflm', jobs);
+    jobs.forEach(({ graph, input }, index) => {
+      expect(deviceOutput(graph, input), `${op} ${index}`).toEqual(answers[index]!.output);
+    });
+  });
+
+  it('computes whole networks bit for bit, and every tensor within them', () => {
+    const random = seededRandom(5);
+    const networks = [mlp(random, [8, 24, 16, 5]), mlp(random, [36, 32, 16, 3]), cnn(random)];
+    // A network cut off after each operator shows that operator's output.
+    const graphs = networks.flatMap((graph) =>
+      graph.operators.map(({ outputs }, last) => ({
+        ...graph,
+        operators: graph.operators.slice(0, last + 1),
+        outputs,
+      })),
+    );
+    const jobs = graphs.map((graph) => ({ graph, input: chanceInput(graph, random, 100) }));
+    const answers = runInPython<Arena>('tflm', jobs);
+    jobs.forEach(({ graph, input }, index) => {
+      const where = `network ${index}, ${graph.operators.at(-1)!.op}`;
+      expect(deviceOutput(graph, input), where).toEqual(answers[index]!.output);
+    });
+  });
+
+  it('predicts the arena: its head exactly, the smallest that works within 10 %', () => {
+    const random = seededRandom(7);
+    for (const graph of [mlp(random, [8, 24, 16, 5]), mlp(random, [64, 64, 32, 4]), cnn(random)]) {
+      const input = chanceInput(graph, random, 1);
+      const { head, tail, smallest } = runInPython<Arena>('tflm', [{ graph, input, smallest: true }])[0]!
+        .report;
+      const plan = planArena(graph, 'tflm64');
+      expect(plan.head).toBe(head);
+      expect(Math.abs(plan.tail - tail) / tail).toBeLessThan(0.1);
+      expect(Math.abs(plan.smallest - smallest!) / smallest!).toBeLessThan(0.1);
+      // A 32-bit device's structures are smaller, and 10 % is added.
+      expect(arenaBytes(graph)).toBeGreaterThan(planArena(graph, 'device').smallest);
+    }
+  });
+});
+
+describeReal('shared', 'files of TensorFlow’s converter in the device interpreter', () => {
+  describeReal('tflm', 'against TFLite Micro', () => {
+    it.each(['int8', 'har_cnn_int8'])('computes %s bit for bit', (name) => {
+      const file = motorFile(`${name}.tflite`);
+      const graph = readTflite(file);
+      const input = chanceInput(graph, seededRandom(3), 200);
+      const [fromFile, rewritten] = runInPython<Arena>('tflm', [
+        { graph: file, input },
+        { graph, input },
+      ]);
+      expect(rewritten!.output).toEqual(fromFile!.output);
+      expect(deviceOutput(graph, input)).toEqual(fromFile!.output);
+    });
+  });
+});

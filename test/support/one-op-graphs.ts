@@ -1,0 +1,148 @@
+import type { Random } from '../../src/lib/core/index.js';
+import type { Activation, Graph, OperatorName, Padding } from '../../src/lib/formats/index.js';
+import { GraphBuilder } from './tflite.js';
+
+/** One int8 operator with chance shapes, scales and options, for each that reads and gives int8. */
+export const oneOpGraphs: { readonly [Name in OperatorName]?: (random: Random) => Graph } = {
+  FULLY_CONNECTED: (random) => {
+    const b = new GraphBuilder(random);
+    const [rows, inputs, outputs] = [b.integer(1, 3), b.integer(1, 70), b.integer(1, 20)];
+    const x = b.int8([rows, inputs]);
+    const w = b.weights([outputs, inputs], 0, b.pick(true, false));
+    const bias = b.pick(true, false) ? b.bias(x, w, outputs) : -1;
+    const y = b.int8([rows, outputs], b.scale(0.05, 2));
+    const activation = b.pick<Activation>('none', 'relu', 'relu6', 'relu_n1_to_1');
+    const options = { activation, keepNumDims: false };
+    return b.graph(x, b.op({ op: 'FULLY_CONNECTED', inputs: [x, w, bias], outputs: [y], options }));
+  },
+  CONV_2D: (random) => {
+    const b = new GraphBuilder(random);
+    const window = windowOf(b, true);
+    const [groups, taken, outputs] = [b.pick(1, 1, 2), b.integer(1, 5), b.integer(1, 4) * 2];
+    const x = b.int8([b.integer(1, 2), window.height, window.width, groups * taken]);
+    const w = b.weights([outputs, window.filterH, window.filterW, taken], 0, b.pick(true, false));
+    const y = b.int8([b.tensors[x]!.shape[0]!, window.outH, window.outW, outputs], b.scale(0.05, 1));
+    const inputs = [x, w, ...(b.pick(true, true, false) ? [b.bias(x, w, outputs)] : [])];
+    const { padding, strideH, strideW, dilationH, dilationW } = window;
+    const activation = b.pick<Activation>('none', 'relu', 'relu6', 'relu_n1_to_1');
+    const options = { padding, strideH, strideW, dilationH, dilationW, activation };
+    return b.graph(x, b.op({ op: 'CONV_2D', inputs, outputs: [y], options }));
+  },
+  DEPTHWISE_CONV_2D: (random) => {
+    const b = new GraphBuilder(random);
+    const window = windowOf(b, true);
+    const [channels, depthMultiplier] = [b.integer(1, 5), b.integer(1, 3)];
+    const outputs = channels * depthMultiplier;
+    const x = b.int8([1, window.height, window.width, channels]);
+    const w = b.weights([1, window.filterH, window.filterW, outputs], 3);
+    const y = b.int8([1, window.outH, window.outW, outputs], b.scale(0.05, 1));
+    const { padding, strideH, strideW, dilationH, dilationW } = window;
+    const activation = b.pick<Activation>('none', 'relu', 'relu6', 'relu_n1_to_1');
+    const options = { padding, strideH, strideW, dilationH, dilationW, depthMultiplier, activation };
+    return b.graph(
+      x,
+      b.op({ op: 'DEPTHWISE_CONV_2D', inputs: [x, w, b.bias(x, w, outputs)], outputs: [y], options }),
+    );
+  },
+  MAX_POOL_2D: (random) => poolGraph(new GraphBuilder(random), 'MAX_POOL_2D'),
+  AVERAGE_POOL_2D: (random) => poolGraph(new GraphBuilder(random), 'AVERAGE_POOL_2D'),
+  MEAN: (random) => {
+    const b = new GraphBuilder(random);
+    const shape = [1, b.integer(1, 6), b.integer(1, 6), b.integer(1, 6)];
+    const keepDims = b.pick(true, false);
+    const axes = b.pick([1], [1, 2], [-2], [1, 2, 3], [2]);
+    const reduced = new Set(axes.map((axis) => (axis < 0 ? axis + 4 : axis)));
+    const kept = shape.map((size, axis) => (reduced.has(axis) ? 1 : size));
+    const x = b.int8(shape);
+    const y = b.int8(keepDims ? kept : kept.filter((_, axis) => !reduced.has(axis)));
+    return b.graph(
+      x,
+      b.op({ op: 'MEAN', inputs: [x, b.int32s(...axes)], outputs: [y], options: { keepDims } }),
+    );
+  },
+  SOFTMAX: (random) => {
+    const b = new GraphBuilder(random);
+    const shape = [b.integer(1, 3), b.integer(1, 40)];
+    const x = b.int8(shape, b.scale(0.001, 1));
+    const y = b.int8(shape, 1 / 256, -128);
+    return b.graph(
+      x,
+      b.op({ op: 'SOFTMAX', inputs: [x], outputs: [y], options: { beta: b.pick(1, 1, 0.5) } }),
+    );
+  },
+  LOGISTIC: (random) => everyByte(new GraphBuilder(random), 'LOGISTIC', [1 / 256, -128]),
+  TANH: (random) => everyByte(new GraphBuilder(random), 'TANH', [1 / 128, 0]),
+  RELU: (random) => everyByte(new GraphBuilder(random), 'RELU'),
+  RELU6: (random) => everyByte(new GraphBuilder(random), 'RELU6', 'same'),
+  QUANTIZE: (random) => everyByte(new GraphBuilder(random), 'QUANTIZE'),
+  RESHAPE: (random) => {
+    const b = new GraphBuilder(random);
+    const x = b.int8([1, 4, 6]);
+    const { scale, zeroPoint } = b.tensors[x]!.quantization!;
+    const y = b.int8([2, 12], scale[0], zeroPoint[0]);
+    const inputs = [x, ...(b.pick(true, false) ? [b.int32s(2, 12)] : [])];
+    return b.graph(x, b.op({ op: 'RESHAPE', inputs, outputs: [y], options: { newShape: [2, 12] } }));
+  },
+  EXPAND_DIMS: (random) => {
+    const b = new GraphBuilder(random);
+    const x = b.int8([1, 4, 6]);
+    const { scale, zeroPoint } = b.tensors[x]!.quantization!;
+    const y = b.int8([1, 1, 4, 6], scale[0], zeroPoint[0]);
+    const axis = b.add({ type: 'int32', shape: [], data: Int32Array.of(-3) });
+    return b.graph(x, b.op({ op: 'EXPAND_DIMS', inputs: [x, axis], outputs: [y], options: {} }));
+  },
+  SQUEEZE: (random) => {
+    const b = new GraphBuilder(random);
+    const x = b.int8([1, 4, 1, 6]);
+    const { scale, zeroPoint } = b.tensors[x]!.quantization!;
+    const y = b.int8([1, 4, 6], scale[0], zeroPoint[0]);
+    return b.graph(x, b.op({ op: 'SQUEEZE', inputs: [x], outputs: [y], options: { squeezeDims: [2] } }));
+  },
+};
+
+/** An operator that works byte by byte, on a tensor that has all 256 of them when given −128 … 127. */
+function everyByte(
+  b: GraphBuilder,
+  op: 'LOGISTIC' | 'TANH' | 'RELU' | 'RELU6' | 'QUANTIZE',
+  output?: [scale: number, zeroPoint: number] | 'same',
+): Graph {
+  const x = b.int8([1, 256]);
+  const { scale, zeroPoint } = b.tensors[x]!.quantization!;
+  const y = b.int8([1, 256], ...(output === 'same' ? [scale[0]!, zeroPoint[0]!] : (output ?? [])));
+  return b.graph(x, b.op({ op, inputs: [x], outputs: [y], options: {} }));
+}
+
+function poolGraph(b: GraphBuilder, op: 'MAX_POOL_2D' | 'AVERAGE_POOL_2D'): Graph {
+  const { height, width, outH, outW, padding, strideH, strideW, filterH, filterW } = windowOf(b, false);
+  const channels = b.integer(1, 5);
+  const x = b.int8([1, height, width, channels]);
+  const { scale, zeroPoint } = b.tensors[x]!.quantization!;
+  const y = b.int8([1, outH, outW, channels], scale[0], zeroPoint[0]);
+  const options = {
+    padding,
+    strideH,
+    strideW,
+    filterH,
+    filterW,
+    activation: b.pick<Activation>('none', 'relu', 'relu6'),
+  };
+  return b.graph(x, b.op({ op, inputs: [x], outputs: [y], options }));
+}
+
+/** A window over an image, with the output size that TensorFlow's documentation gives for it. */
+function windowOf(b: GraphBuilder, dilated: boolean) {
+  const padding: Padding = b.pick('same', 'valid');
+  const [filterH, filterW, strideH, strideW] = [
+    b.integer(1, 4),
+    b.integer(1, 4),
+    b.integer(1, 3),
+    b.integer(1, 3),
+  ];
+  const [dilationH, dilationW] = dilated ? [b.pick(1, 1, 2), b.pick(1, 1, 2)] : [1, 1];
+  const [spanH, spanW] = [(filterH - 1) * dilationH + 1, (filterW - 1) * dilationW + 1];
+  const [height, width] = [spanH + b.integer(0, 5), spanW + b.integer(0, 5)];
+  const size = (input: number, span: number, stride: number) =>
+    Math.ceil((padding === 'same' ? input : input - span + 1) / stride);
+  const [outH, outW] = [size(height, spanH, strideH), size(width, spanW, strideW)];
+  return { padding, filterH, filterW, strideH, strideW, dilationH, dilationW, height, width, outH, outW };
+}

@@ -1,0 +1,81 @@
+"""Runs .tflite files in TFLite Micro. argv[1]: a JSON list of jobs {model, input, output, smallest}.
+
+`input` holds raw elements for any number of runs, `output` gets the raw elements of each. Prints a JSON list, one
+{head, tail, smallest} for each job: the arena as TFLite Micro reports it, and (when asked) the smallest that works.
+"""
+import json
+import os
+import re
+import sys
+import tempfile
+
+import numpy
+from tflite_micro.python.tflite_micro import runtime
+
+
+def captured(action):
+    """What the C++ side writes to stderr while `action` runs."""
+    with tempfile.TemporaryFile() as file:
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            action()
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+        file.seek(0)
+        return file.read().decode(errors="replace")
+
+
+def works(model, size):
+    """Whether the model can be prepared in an arena of this size. Tried in a child: some sizes end the process."""
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        try:
+            runtime.Interpreter.from_bytes(model, arena_size=size)
+            os._exit(0)
+        except Exception:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def smallest(model):
+    low, high = 0, 1 << 20
+    while high - low > 1:
+        middle = (low + high) // 2
+        if works(model, middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def run(job):
+    with open(job["model"], "rb") as file:
+        model = file.read()
+    interpreter = runtime.Interpreter.from_bytes(model)
+    details = interpreter.get_input_details(0)
+    values = numpy.fromfile(job["input"], dtype=details["dtype"]).reshape([-1, *details["shape"]])
+    with open(job["output"], "wb") as file:
+        for value in values:
+            interpreter.set_input(value, 0)
+            interpreter.invoke()
+            file.write(interpreter.get_output(0).tobytes())
+    report = captured(interpreter.print_allocations)
+
+    def figure(name):
+        found = re.search(rf"Arena allocation {name} (\d+)", report)
+        return int(found.group(1)) if found else None
+
+    return {
+        "head": figure("head"),
+        "tail": figure("tail"),
+        "smallest": smallest(model) if job.get("smallest") else None,
+    }
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1], encoding="utf-8") as file:
+        jobs = json.load(file)
+    print(json.dumps([run(job) for job in jobs]))
