@@ -124,8 +124,9 @@ function quantile(buckets: Record<number, number>, share: number): number {
   return 0;
 }
 
+/** A device may be named `constructor`: inherited members are no counts. */
 function increment(counts: Record<string, number>, key: string | number): void {
-  counts[key] = (counts[key] ?? 0) + 1;
+  counts[key] = (Object.hasOwn(counts, key) ? (counts[key] ?? 0) : 0) + 1;
 }
 
 function sum(values: number[]): number {

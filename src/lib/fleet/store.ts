@@ -1,8 +1,9 @@
-import type { RolloutState } from './rollout.js';
+import type { RolloutDevice, RolloutState } from './rollout.js';
 
-/** Where rollouts live. `save` resolves when the state is on disk: only then may its effects be carried out. */
+/** Where rollouts live. */
 export interface RolloutStore {
-  save(rollout: RolloutState): Promise<void>;
+  /** Resolves when the state is on disk: only then may its effects be carried out. `changed`: devices to write. */
+  save(rollout: RolloutState, changed: RolloutDevice[]): Promise<void>;
   get(id: string): Promise<RolloutState | null>;
   /** Newest first. */
   list(): Promise<RolloutState[]>;

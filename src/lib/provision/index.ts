@@ -11,5 +11,5 @@ export {
   provisionDevice,
   provisionedDeviceSchema,
 } from './device.js';
-export { ensureOperatorKey, type OperatorKey, operatorKey } from './operator-key.js';
+export { ensureOperatorKey, operatorKey } from './operator-key.js';
 export { certificateRequest } from './request.js';

@@ -9,20 +9,15 @@ import {
   writeFileAtomic,
 } from '../core/index.js';
 
-export interface OperatorKey {
-  file: string;
-  /** PKCS#8 PEM: signs releases; it never leaves this user's config folder. */
-  privatePem: string;
-  /** SPKI DER, base64: what stands in the trust root. */
-  publicKey: string;
-}
-
 function keyFile(context: string, folder: string): string {
   return join(folder, 'keys', `${context}.pem`);
 }
 
-/** The operator's signing key for a platform. @throws AIOT_KEY_NOT_FOUND */
-export async function operatorKey(context: string, folder = configFolder()): Promise<OperatorKey> {
+/**
+ * The operator's signing key for a platform, PKCS#8 PEM. It signs releases and never leaves this user's config folder:
+ * the platform and the devices get its public half in the trust root. @throws AIOT_KEY_NOT_FOUND, AIOT_FILE_MALFORMED
+ */
+export async function operatorKey(context: string, folder = configFolder()): Promise<string> {
   const file = keyFile(context, folder);
   const privatePem = await readBytes(file).then(
     (bytes) => bytes.toString('utf8'),
@@ -34,14 +29,15 @@ export async function operatorKey(context: string, folder = configFolder()): Pro
     },
   );
   try {
-    return { file, privatePem, publicKey: publicKeyOf(privatePem) };
+    publicKeyOf(privatePem);
+    return privatePem;
   } catch (error) {
     throw new AiotError('AIOT_FILE_MALFORMED', `${file} is not a private key in PEM`, { cause: error });
   }
 }
 
 /** The same, made when there is none yet: mode 0600 in a folder of mode 0700. */
-export async function ensureOperatorKey(context: string, folder = configFolder()): Promise<OperatorKey> {
+export async function ensureOperatorKey(context: string, folder = configFolder()): Promise<string> {
   try {
     return await operatorKey(context, folder);
   } catch (error) {

@@ -1,0 +1,17 @@
+import type { TLSSocket } from 'node:tls';
+import { sha256Hex } from '../../core/index.js';
+
+/** Who is at the other end of a connection. */
+export type Identity = { kind: 'operator' } | { kind: 'device'; name: string };
+
+/**
+ * What the TLS handshake says: the fingerprint (SHA-256 of the DER, hex) of a certificate by our CA, `refused` for one
+ * that is not by our CA or has ended, null for none.
+ */
+export function peerOf(socket: unknown): { fingerprint: string } | 'refused' | null {
+  const tls = socket as Partial<TLSSocket>;
+  if (typeof tls.getPeerCertificate !== 'function') return null;
+  const { raw } = tls.getPeerCertificate(false);
+  if (!raw) return null;
+  return tls.authorized === true ? { fingerprint: sha256Hex(raw) } : 'refused';
+}

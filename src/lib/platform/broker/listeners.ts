@@ -1,0 +1,52 @@
+import { createServer as createPlainServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import { closeServer, listenOn } from '../listen.js';
+import type { Broker } from './broker.js';
+
+export interface ListenerOptions {
+  host: string;
+  port: number;
+  tls: { key: string; cert: string; ca: string };
+  /** Without TLS, on loopback: the token would be readable on any other wire. */
+  plain?: { port: number };
+}
+
+export interface Listeners {
+  port: number;
+  plainPort?: number;
+  close(): Promise<void>;
+}
+
+/** Opens the broker's sockets. @throws AIOT_PORT_IN_USE */
+export async function startListeners(broker: Broker, options: ListenerOptions): Promise<Listeners> {
+  const sockets = new Set<Socket>();
+  const opened: Server[] = [];
+  const close = async () => {
+    for (const server of opened) await closeServer(server, sockets);
+  };
+  const open = (server: Server, host: string, port: number, flag: string) => {
+    server.on('connection', (socket) => {
+      sockets.add(socket);
+      socket.on('close', () => sockets.delete(socket));
+    });
+    opened.push(server);
+    return listenOn(server, host, port, flag);
+  };
+  try {
+    // A certificate that is not ours is refused by the broker with a reason, not by a bare TLS alert.
+    const tls = createTlsServer(
+      { ...options.tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
+      (socket) => broker.handle(socket),
+    );
+    tls.on('tlsClientError', (_error, socket) => socket.destroy());
+    const port = await open(tls, options.host, options.port, '--mqtt-port');
+    if (!options.plain) return { port, close };
+    const plain = createPlainServer((socket) => broker.handle(socket));
+    return { port, plainPort: await open(plain, '127.0.0.1', options.plain.port, '--plain-port'), close };
+  } catch (error) {
+    await Promise.all(
+      opened.filter((server) => server.listening).map((server) => closeServer(server, sockets)),
+    );
+    throw error;
+  }
+}

@@ -1,0 +1,34 @@
+import { AiotError, type ErrorCode, systemCode } from '../core/index.js';
+
+const statuses: Partial<Record<ErrorCode, number>> = {
+  AIOT_BUG: 500,
+  AIOT_DEVICE_EXISTS: 409,
+  AIOT_DIGEST_MISMATCH: 422,
+  AIOT_DISK_FULL: 507,
+  AIOT_FILE_NOT_WRITABLE: 500,
+  AIOT_NOT_ALLOWED: 403,
+  AIOT_NOT_FOUND: 404,
+  AIOT_PLATFORM_FAILED: 500,
+  AIOT_ROLLOUT_EMPTY: 404,
+  AIOT_SIGNATURE_INVALID: 403,
+  AIOT_TOKEN_INVALID: 401,
+  AIOT_TRUST_CONFLICT: 409,
+  AIOT_VERSION_CONFLICT: 409,
+};
+
+/** HTTP status of an error; what is not named here is the request's fault. */
+export function statusOf(error: AiotError): number {
+  return statuses[error.code] ?? 400;
+}
+
+/** A failure of the disk or the database as the error that a caller can act on; other errors unchanged. */
+export function storageError(error: unknown): unknown {
+  const code = systemCode(error);
+  if (code === 'ENOSPC' || code === 'EDQUOT' || code?.startsWith('SQLITE_FULL')) {
+    return new AiotError('AIOT_DISK_FULL', 'there is no space left for it', {
+      cause: error,
+      retryable: false,
+    });
+  }
+  return error;
+}

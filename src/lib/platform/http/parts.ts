@@ -1,0 +1,39 @@
+import type { Logger } from 'pino';
+import type { BlobStore } from '../blobs/store.js';
+import type { Broker } from '../broker/broker.js';
+import type { Catalogue } from '../journal/catalogue.js';
+import type { Datasets } from '../services/datasets.js';
+import type { Devices } from '../services/devices.js';
+import type { Labels } from '../services/labels.js';
+import type { Models } from '../services/models.js';
+import type { Rollouts } from '../services/rollouts.js';
+import type { Tokens } from '../services/tokens.js';
+import type { Trust } from '../services/trust.js';
+
+export interface PlatformUrls {
+  http: string;
+  mqtts: string;
+  mqtt?: string;
+}
+
+/** What the API's routes call. */
+export interface ApiParts {
+  blobs: BlobStore;
+  broker: Broker;
+  catalogue: Catalogue;
+  datasets: Datasets;
+  devices: Devices;
+  labels: Labels;
+  models: Models;
+  rollouts: Rollouts;
+  tokens: Tokens;
+  trust: Trust;
+  /** PEM of the CA. */
+  ca: string;
+  log: Logger;
+  /** ms since 1970 */
+  started: number;
+  /** Known once all listeners are up. */
+  urls: () => PlatformUrls;
+  version: string;
+}

@@ -1,0 +1,66 @@
+import { z } from 'zod';
+import {
+  deviceActionSchema,
+  deviceSchema,
+  listSchemas,
+  provisionReplySchema,
+  provisionRequestSchema,
+} from '../../../registry/index.js';
+import type { Routes } from '../app.js';
+
+const params = z.object({ name: z.string() });
+
+export const deviceRoutes: Routes = (parts) => async (app) => {
+  const { devices, rollouts, broker, trust, urls, ca } = parts;
+
+  app.get(
+    '/devices',
+    { schema: { summary: 'All devices', response: { 200: listSchemas.devices } } },
+    async () => ({
+      devices: devices.list(),
+    }),
+  );
+
+  app.get(
+    '/devices/:name',
+    { schema: { summary: 'One device', params, response: { 200: deviceSchema } } },
+    async ({ params }) => devices.info(params.name),
+  );
+
+  app.post(
+    '/devices',
+    {
+      schema: {
+        summary: 'Register a device and sign its certificate request',
+        body: provisionRequestSchema,
+        response: { 201: provisionReplySchema },
+      },
+    },
+    async ({ body: { name, type, csr } }, reply) => {
+      const { device, certificate } = await devices.provision(name, type, csr);
+      const { http, mqtts } = urls();
+      reply.status(201);
+      return { device, certificate, ca, urls: { http, mqtts }, trust: await trust.get() };
+    },
+  );
+
+  app.post(
+    '/devices/:name/state',
+    {
+      schema: {
+        summary: 'Suspend, resume or revoke a device',
+        params,
+        body: deviceActionSchema,
+        response: { 200: deviceSchema },
+      },
+    },
+    async ({ params: { name }, body: { action } }) => {
+      await devices.act(name, action);
+      if (action !== 'resume') {
+        broker.disconnect(name);
+        await rollouts.revoked(name);
+      }
+      return devices.info(name);
+    },
+  );
+};

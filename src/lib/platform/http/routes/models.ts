@@ -1,0 +1,102 @@
+import { z } from 'zod';
+import { envelopeSchema } from '../../../formats/index.js';
+import {
+  listSchemas,
+  liveSchema,
+  manifestRequestSchema,
+  modelVersionSchema,
+  nextVersionSchema,
+  pushRequestSchema,
+} from '../../../registry/index.js';
+import { liveOf } from '../../services/live.js';
+import type { Routes } from '../app.js';
+
+const number = z.coerce.number().int().min(1);
+const named = z.object({ name: z.string() });
+const versioned = z.object({ name: z.string(), version: number });
+
+export const modelRoutes: Routes = (parts) => async (app) => {
+  const { models } = parts;
+
+  app.get(
+    '/models',
+    { schema: { summary: 'All models', response: { 200: listSchemas.models } } },
+    async () => ({
+      models: await models.list(),
+    }),
+  );
+
+  app.get(
+    '/models/:name',
+    { schema: { summary: 'Versions, newest first', params: named, response: { 200: listSchemas.versions } } },
+    async ({ params }) => ({ versions: await models.versions(params.name) }),
+  );
+
+  app.get(
+    '/models/:name/next',
+    { schema: { summary: 'What to sign next', params: named, response: { 200: nextVersionSchema } } },
+    ({ params }) => models.next(params.name),
+  );
+
+  app.post(
+    '/models/:name/versions',
+    {
+      schema: {
+        summary: 'Push a signed version',
+        params: named,
+        body: pushRequestSchema,
+        response: { 201: modelVersionSchema },
+      },
+    },
+    async ({ params, body }, reply) => {
+      const card = await models.push(params.name, body.envelope);
+      return reply.status(201).send(card);
+    },
+  );
+
+  app.get(
+    '/models/:name/versions/:version',
+    { schema: { summary: 'One version', params: versioned, response: { 200: modelVersionSchema } } },
+    ({ params }) => models.get(params.name, params.version),
+  );
+
+  app.get(
+    '/models/:name/versions/:version/live',
+    {
+      schema: {
+        summary: 'Inferences counted against labels',
+        params: versioned,
+        response: { 200: liveSchema },
+      },
+    },
+    ({ params }) => liveOf(parts, params.name, params.version),
+  );
+
+  app.get(
+    '/manifests/:sequence',
+    {
+      config: { access: 'devices' },
+      schema: {
+        summary: 'A signed manifest',
+        params: z.object({ sequence: number }),
+        response: { 200: envelopeSchema },
+      },
+    },
+    ({ params }) => models.manifest(params.sequence),
+  );
+
+  app.post(
+    '/manifests',
+    {
+      schema: {
+        summary: 'Sign a version anew, with the next sequence',
+        body: manifestRequestSchema,
+        response: { 201: modelVersionSchema },
+      },
+    },
+    async ({ body }, reply) => {
+      const card = await models.resign(body.envelope);
+      return reply.status(201).send(card);
+    },
+  );
+};

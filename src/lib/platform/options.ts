@@ -1,0 +1,34 @@
+import type { Clock } from '../core/index.js';
+import type { PlatformUrls } from './http/parts.js';
+import type { Sync } from './sync.js';
+
+export interface PlatformOptions {
+  /** Folder of all that it keeps; made when missing. */
+  dataDir: string;
+  /** Address to bind; loopback unless told otherwise. */
+  host?: string;
+  /** 0 = any free one. */
+  httpPort: number;
+  mqttPort: number;
+  /** A listener for MQTT without TLS, on loopback only. */
+  plain?: { port: number };
+  /** Issues a further operator token. */
+  newToken?: boolean;
+  clock?: Clock;
+  /** Makes files durable; a port for tests. */
+  sync?: Sync;
+  /** Where its log goes; nowhere when absent. */
+  log?: (line: string) => void;
+}
+
+export interface Platform {
+  urls: PlatformUrls;
+  /** PEM file of the CA. */
+  ca: string;
+  /** The operator's token; only when one was made at this start. */
+  token?: string;
+  /** False once it is stopping. */
+  readonly ready: boolean;
+  /** Ends all listeners and connections, and writes what waits. */
+  stop(): Promise<void>;
+}

@@ -1,0 +1,54 @@
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { readJson, systemCode, writeJsonAtomic } from '../core/index.js';
+
+const runningSchema = z.object({
+  pid: z.int(),
+  /** What tells this process from a later one with the same pid, where the system says so. */
+  born: z.string().nullable(),
+  urls: z.object({ http: z.string(), mqtts: z.string(), mqtt: z.string().optional() }),
+  ca: z.string(),
+});
+export type RunningPlatform = z.output<typeof runningSchema>;
+
+function runningFile(dataDir: string): string {
+  return join(dataDir, 'platform.json');
+}
+
+/** Notes that this process runs the platform of this folder. */
+export async function noteRunning(
+  dataDir: string,
+  platform: Pick<RunningPlatform, 'urls' | 'ca'>,
+): Promise<void> {
+  const { pid } = process;
+  await writeJsonAtomic(runningFile(dataDir), { pid, born: await birthOf(pid), ...platform });
+}
+
+export async function forgetRunning(dataDir: string): Promise<void> {
+  await rm(runningFile(dataDir), { force: true });
+}
+
+/** The process that runs the platform of this folder, or null: a note left behind by a killed one does not count. */
+export async function runningPlatform(dataDir: string): Promise<RunningPlatform | null> {
+  const note = runningSchema.safeParse(await readJson(runningFile(dataDir)).catch(() => null));
+  if (!note.success || !isAlive(note.data.pid)) return null;
+  const { pid, born } = note.data;
+  return born === (await birthOf(pid)) ? note.data : null;
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return systemCode(error) === 'EPERM';
+  }
+}
+
+/** Boot-relative start time of a process (Linux: proc(5), /proc/PID/stat, field 22); null where there is no /proc. */
+async function birthOf(pid: number): Promise<string | null> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
+  // The second field is the program's name in parentheses and may have spaces: counting starts behind it.
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+}

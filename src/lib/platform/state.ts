@@ -1,0 +1,51 @@
+import { join, resolve } from 'node:path';
+import type { Logger } from 'pino';
+import { openAuthority } from '../provision/index.js';
+import { openBlobs } from './blobs/store.js';
+import { Catalogue } from './journal/catalogue.js';
+import { Journal } from './journal/journal.js';
+import { Devices } from './services/devices.js';
+import { labelsIn } from './services/labels.js';
+import { Models } from './services/models.js';
+import { tokensIn } from './services/tokens.js';
+import { trustIn } from './services/trust.js';
+import { openStore } from './store/database.js';
+import type { Sync } from './sync.js';
+
+/** Called in reverse order at the end. */
+export type Closers = (() => unknown)[];
+
+export interface StateOptions {
+  dataDir: string;
+  /** ms since 1970 */
+  now: () => number;
+  log: Logger;
+  sync?: Sync | undefined;
+}
+
+/** Opens all that a data folder holds: state.db, pki/, blobs/ and journal/. */
+export async function openState({ dataDir, now, log, sync }: StateOptions, closers: Closers) {
+  const root = resolve(dataDir);
+  const store = await openStore(join(root, 'state.db'));
+  closers.push(() => store.destroy());
+  const authority = await openAuthority(join(root, 'pki'), now);
+  const blobs = await openBlobs(join(root, 'blobs'), sync);
+  const folder = join(root, 'journal');
+  const catalogue = await Catalogue.open(folder);
+  const journal = await Journal.open({ folder, index: catalogue, from: catalogue.position, sync });
+  closers.push(() => journal.close());
+  if (journal.damaged > 0) log.error({ lines: journal.damaged }, 'damaged lines in the journal passed over');
+  const trust = trustIn(store);
+  return {
+    store,
+    authority,
+    blobs,
+    catalogue,
+    journal,
+    trust,
+    tokens: tokensIn(store, now),
+    labels: labelsIn(store, now),
+    devices: await Devices.open(store, authority, now),
+    models: new Models(store, blobs, trust, now),
+  };
+}

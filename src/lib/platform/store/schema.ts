@@ -1,0 +1,86 @@
+/** The tables of the platform's state. Times are milliseconds since 1970; JSON columns say so. */
+export interface Schema {
+  meta: { key: string; value: string };
+  tokens: { digest: string; role: string; created: number; expires: number };
+  devices: {
+    name: string;
+    id: string;
+    type: string;
+    state: string;
+    fingerprint: string;
+    expires: number;
+    created: number;
+    lastSeen: number | null;
+    /** JSON of the message last reported, and of the one last desired. */
+    reported: string | null;
+    desired: string | null;
+  };
+  models: {
+    name: string;
+    version: number;
+    sequence: number;
+    digest: string;
+    bytes: number;
+    pushed: number;
+    /** JSON of bundle.json. */
+    info: string;
+  };
+  manifests: { sequence: number; name: string; version: number /** JSON */; envelope: string };
+  rollouts: {
+    id: string;
+    name: string;
+    version: number;
+    sequence: number;
+    selector: string;
+    state: string;
+    created: number;
+    deadline: number;
+    ended: number | null;
+  };
+  rolloutDevices: {
+    rollout: string;
+    device: string;
+    state: string;
+    step: string | null;
+    /** JSON */
+    error: string | null;
+    updated: number;
+  };
+  labels: { stream: string; device: string; recording: string; label: string; given: number };
+}
+
+/** Run in order, each once and whole; `user_version` counts them. Never change one that was released: add another. */
+export const migrations: string[] = [
+  `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+  CREATE TABLE tokens (
+    digest TEXT PRIMARY KEY, role TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE devices (
+    name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, state TEXT NOT NULL,
+    fingerprint TEXT NOT NULL UNIQUE, expires INTEGER NOT NULL, created INTEGER NOT NULL,
+    lastSeen INTEGER, reported TEXT, desired TEXT
+  ) STRICT;
+  CREATE TABLE models (
+    name TEXT NOT NULL, version INTEGER NOT NULL, sequence INTEGER NOT NULL, digest TEXT NOT NULL,
+    bytes INTEGER NOT NULL, pushed INTEGER NOT NULL, info TEXT NOT NULL, PRIMARY KEY (name, version)
+  ) STRICT;
+  CREATE TABLE manifests (
+    sequence INTEGER PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, envelope TEXT NOT NULL,
+    FOREIGN KEY (name, version) REFERENCES models (name, version) DEFERRABLE INITIALLY DEFERRED
+  ) STRICT;
+  CREATE TABLE rollouts (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, sequence INTEGER NOT NULL,
+    selector TEXT NOT NULL, state TEXT NOT NULL, created INTEGER NOT NULL, deadline INTEGER NOT NULL,
+    ended INTEGER
+  ) STRICT;
+  CREATE TABLE rolloutDevices (
+    rollout TEXT NOT NULL REFERENCES rollouts (id), device TEXT NOT NULL, state TEXT NOT NULL, step TEXT,
+    error TEXT, updated INTEGER NOT NULL, PRIMARY KEY (rollout, device)
+  ) STRICT;
+  CREATE TABLE labels (
+    stream TEXT NOT NULL, device TEXT NOT NULL, recording TEXT NOT NULL, label TEXT NOT NULL,
+    given INTEGER NOT NULL, PRIMARY KEY (stream, device, recording)
+  ) STRICT;
+  `,
+];

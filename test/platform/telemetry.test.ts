@@ -1,0 +1,86 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { MqttClient } from 'mqtt';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { connectDevice } from '../support/mqtt.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+describe('telemetry', () => {
+  let own: TestPlatform;
+  let device: MqttClient;
+
+  beforeAll(async () => {
+    own = await testPlatform();
+    const out = join(own.folder, 'motor-1');
+    await provisionDevice({ client: own.client, name: 'motor-1', type: 'virtual', out });
+    device = await connectDevice(own.platform.urls.mqtts, out);
+  });
+  afterAll(async () => {
+    await device.endAsync(true);
+    await own.stop();
+  });
+
+  const publish = (payload: object, stream = 'imu') =>
+    device.publishAsync(`aiot/v1/motor-1/telemetry/${stream}`, JSON.stringify(payload), { qos: 1 });
+
+  it('becomes a dataset that is there when the publish is acknowledged', async () => {
+    await publish({ seq: 0, t: 1000, rate: 100, recording: 'walking1', x: [0.1, 0.2], y: [1, 2] });
+    await publish({ seq: 1, t: 1020, rate: 100, recording: 'walking1', x: [0.3], y: [3] });
+    expect(await own.client.datasets.get('imu')).toEqual({
+      name: 'imu',
+      fields: ['x', 'y'],
+      recordings: [
+        {
+          id: 'walking1',
+          device: 'motor-1',
+          label: null,
+          rateHz: 100,
+          samples: 3,
+          startedAt: 1000,
+          duplicates: 0,
+          missing: 0,
+        },
+      ],
+    });
+    expect(await own.client.datasets.csv('imu', 'motor-1', 'walking1')).toBe('x,y\n0.1,1\n0.2,2\n0.3,3\n');
+  });
+
+  it('counts repeats and gaps, and keeps the order of the sequence', async () => {
+    for (const seq of [5, 9, 6, 5]) await publish({ seq, t: seq, rate: 10, recording: 'r2', v: seq }, 'gaps');
+    await own.client.labels.post({ stream: 'gaps', device: 'motor-1', recording: 'r2', label: 'resting' });
+    const expected = { samples: 3, duplicates: 1, missing: 2, label: 'resting' };
+    expect((await own.client.datasets.get('gaps')).recordings[0]).toMatchObject(expected);
+    expect(await own.client.datasets.csv('gaps', 'motor-1', 'r2')).toBe('v\n5\n6\n9\n');
+    expect(await own.client.datasets.list()).toContainEqual({
+      name: 'gaps',
+      recordings: 1,
+      samples: 3,
+      labels: { resting: 1 },
+    });
+  });
+
+  it.each([
+    ['columns of different lengths', { seq: 1, rate: 10, recording: 'bad', x: [1, 2], y: [1] }],
+    ['no field at all', { seq: 2, recording: 'bad' }],
+    ['a recording that is no name', { seq: 3, recording: '../up', x: 1 }],
+  ])('drops a message with %s, and counts it', async (_, payload) => {
+    await publish(payload, 'bad');
+    const datasets = await own.client.datasets.list();
+    expect(datasets.map(({ name }) => name)).not.toContain('bad');
+  });
+
+  it('is all there after a restart, without its checkpoint and with a torn last line', async () => {
+    const before = await own.client.datasets.get('gaps');
+    await own.platform.stop();
+    const journal = join(own.folder, 'data', 'journal');
+    const { rm, appendFile } = await import('node:fs/promises');
+    await rm(join(journal, 'index.json'));
+    const segment = join(journal, '00000001.ndjson');
+    const whole = await readFile(segment, 'utf8');
+    await appendFile(segment, '{"at":1,"device":"motor-1","channel":"tele');
+    await own.restart();
+    expect(await own.client.datasets.get('gaps')).toEqual(before);
+    expect(await readFile(segment, 'utf8')).toBe(whole);
+  });
+});

@@ -1,0 +1,18 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+
+/** Connects without retries: a refusal is an error at once. */
+export async function connect(url: string, options: IClientOptions): Promise<MqttClient> {
+  return mqtt.connectAsync(url, { reconnectPeriod: 0, connectTimeout: 5000, ...options }, false);
+}
+
+/** With the identity in a folder that provisionDevice wrote. */
+export function connectDevice(
+  url: string,
+  identity: string,
+  options: IClientOptions = {},
+): Promise<MqttClient> {
+  const file = (name: string) => readFileSync(join(identity, name));
+  return connect(url, { cert: file('device.crt'), key: file('device.key'), ca: file('ca.crt'), ...options });
+}

@@ -1,0 +1,54 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { generateKeyPair, publicKeyOf, readBytes } from '../../src/lib/core/index.js';
+import { trustRootOf } from '../../src/lib/formats/index.js';
+import { type Platform, type PlatformOptions, startPlatform } from '../../src/lib/platform/index.js';
+import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
+
+export interface TestPlatform {
+  folder: string;
+  platform: Platform;
+  client: RegistryClient;
+  /** PEM of the CA. */
+  ca: string;
+  token: string;
+  /** The operator's private key, PEM; its public half is the trust root. */
+  key: string;
+  /** Stops the platform and starts it again on the same folder. */
+  restart(options?: Partial<PlatformOptions>): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** A platform on free ports in a folder of its own, with a trust root. */
+export async function testPlatform(options: Partial<PlatformOptions> = {}): Promise<TestPlatform> {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-platform-'));
+  const start = (more: Partial<PlatformOptions> = {}) =>
+    startPlatform({ dataDir: join(folder, 'data'), httpPort: 0, mqttPort: 0, ...options, ...more });
+  const platform = await start();
+  const ca = (await readBytes(platform.ca)).toString('utf8');
+  const token = platform.token ?? '';
+  const client = createClient({ url: platform.urls.http, ca, token });
+  const key = generateKeyPair().privatePem;
+  await client.trust.put(trustRootOf(publicKeyOf(key)));
+  const own: TestPlatform = {
+    folder,
+    platform,
+    client,
+    ca,
+    token,
+    key,
+    async restart(more) {
+      await own.client.close();
+      await own.platform.stop();
+      own.platform = await start(more);
+      own.client = createClient({ url: own.platform.urls.http, ca, token });
+    },
+    async stop() {
+      await own.client.close();
+      await own.platform.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  return own;
+}
