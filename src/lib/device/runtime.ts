@@ -1,35 +1,38 @@
-/**
- * What a device needs of a model, as a port: the real one opens bundles with the model room, tests put their own in.
- */
-export interface Prediction {
-  /** Number of the window since the reset, from 0. */
-  window: number;
-  label: string;
-  /** Label after the vote. */
-  voted: string;
-  /** Dequantized outputs, in the order of the classes. */
-  scores: ArrayLike<number>;
-}
+import type { Predictor } from '../model/index.js';
 
-export interface Predictor {
-  /** One sample, one value a field; the answer when it completes a window. */
-  push(sample: ArrayLike<number>): Prediction | null;
-  /** The next sample is the first of a new recording. */
-  reset(): void;
-}
-
+/** A bundle that is in use. */
 export interface LoadedModel {
   /** Fields of one sample, in order. */
   fields: string[];
   /** Hz, as samples arrive. */
   rateHz: number;
   classes: string[];
-  createPredictor(): Promise<Predictor>;
+  createPredictor(): Predictor;
 }
 
+/** What a device does with bundles, as a port: tests put their own in. */
 export interface ModelRuntime {
   /** @throws AIOT_BUNDLE_MALFORMED */
   load(bundle: Uint8Array): Promise<LoadedModel>;
   /** Runs the bundle's golden vectors. @throws AIOT_BUNDLE_MALFORMED */
   checkGolden(bundle: Uint8Array): Promise<{ vectors: number; passed: number }>;
 }
+
+/** The model room's int8 interpreter: bit-exact, as on a chip. */
+export const interpreterRuntime: ModelRuntime = {
+  async load(bytes) {
+    const { createPredictor, unpackBundle } = await import('../model/index.js');
+    const bundle = unpackBundle(bytes);
+    const { signal, classes } = bundle.info;
+    return {
+      fields: signal.fields,
+      rateHz: signal.rateHz,
+      classes,
+      createPredictor: () => createPredictor(bundle),
+    };
+  },
+  async checkGolden(bytes) {
+    const { checkGolden, unpackBundle } = await import('../model/index.js');
+    return checkGolden(unpackBundle(bytes));
+  },
+};

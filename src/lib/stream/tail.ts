@@ -34,7 +34,7 @@ export async function tail(options: TailOptions, onMessage: (message: Message) =
   let ended: 'count' | 'for' | 'source' | 'timeout' | 'interrupted' = 'source';
   let closing: Promise<void> | undefined;
   const end = (why: typeof ended) => {
-    if (closing) return;
+    if (closing !== undefined) return;
     ended = why;
     closing = source.close();
   };
@@ -47,7 +47,7 @@ export async function tail(options: TailOptions, onMessage: (message: Message) =
   if (signal?.aborted) interrupt();
   try {
     for await (const { message, ack } of source) {
-      if (closing) break;
+      if (closing !== undefined) break;
       messages++;
       onMessage(message);
       ack();

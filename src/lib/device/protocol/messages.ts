@@ -14,8 +14,8 @@ const time = z.int().min(0);
  */
 export const telemetrySchema = z.looseObject({
   /**
-   * Rises by one a message in one stream of one device: gaps and repeats are seen by it. After a reboot it goes on at a
-   * higher number, so a jump between two recordings is no gap.
+   * Rises by one a message, from 0: in one recording of one stream, or where no recording is named, in the stream since
+   * the device's start. Gaps and repeats are seen by it, and a recording that is sent again has the same numbers.
    */
   seq: z.int().min(0).optional(),
   /** Time of the first sample; absent = when it arrives. */
@@ -29,7 +29,9 @@ export type Telemetry = z.output<typeof telemetrySchema>;
 
 /** The int8 model's answer for one window. */
 export const inferenceSchema = z.looseObject({
+  /** Rises by one a message since the device's start. */
   seq: z.int().min(0),
+  /** When it was answered. */
   t: time,
   model: z.object({ name, version: z.int().min(1) }),
   recording: name.optional(),

@@ -1,0 +1,102 @@
+import { AiotError, systemCode } from '../../core/index.js';
+import type { DeviceIdentity } from '../identity/identity.js';
+import type { BundleSource } from '../update/ports.js';
+
+/** Largest manifest envelope that is read, bytes. */
+const manifestBytes = 64 * 1024;
+/** Longest silence of the platform, ms. */
+const silenceMs = 20_000;
+
+/** Manifests and bundles over HTTPS with the device's certificate. Nothing is sent before `manifest` or `blob` is called. */
+export function createHttpSource(identity: DeviceIdentity): BundleSource & { close(): Promise<void> } {
+  const origin = identity.urls.http;
+  let agent: Promise<import('undici').Agent> | undefined;
+  const connect = async () => {
+    const { Agent } = await import('undici');
+    return new Agent({
+      connect: { ca: identity.ca, cert: identity.certificate, key: identity.key },
+      headersTimeout: silenceMs,
+      bodyTimeout: silenceMs,
+    });
+  };
+
+  const get = async (path: string, headers: Record<string, string>, signal: AbortSignal) => {
+    const { request } = await import('undici');
+    agent ??= connect();
+    const reply = await request(new URL(path, origin), { dispatcher: await agent, headers, signal });
+    if (reply.statusCode === 200 || reply.statusCode === 206) return reply;
+    await reply.body.dump().catch(() => {});
+    throw new AiotError('AIOT_UPDATE_DOWNLOAD', `${origin}${path}: expected status 200, got ${reply.statusCode}`, {
+      endpoint: origin,
+      retryable: reply.statusCode >= 500 || reply.statusCode === 429,
+    });
+  };
+
+  return {
+    async manifest(path, signal) {
+      return coded(origin, path, signal, async () => {
+        const { body } = await get(path, { accept: 'application/json' }, signal);
+        const chunks: Buffer[] = [];
+        let size = 0;
+        for await (const chunk of body) {
+          size += chunk.length;
+          if (size > manifestBytes)
+            throw new AiotError('AIOT_MANIFEST_MALFORMED', `expected at most ${manifestBytes} bytes of manifest`);
+          chunks.push(chunk);
+        }
+        return parse(Buffer.concat(chunks));
+      });
+    },
+    async *blob(digest, from, signal) {
+      const path = `/api/v1/blobs/${digest}`;
+      const headers: Record<string, string> = from > 0 ? { range: `bytes=${from}-` } : {};
+      try {
+        const { statusCode, headers: got, body } = await get(path, headers, signal);
+        let skip = statusCode === 206 ? checkRange(got['content-range'], from) : from;
+        for await (const chunk of body as AsyncIterable<Buffer>) {
+          if (skip < chunk.length) yield chunk.subarray(skip);
+          skip = Math.max(0, skip - chunk.length);
+        }
+      } catch (error) {
+        throw codedError(error, origin, path, signal);
+      }
+    },
+    async close() {
+      await (await agent)?.destroy();
+    },
+  };
+}
+
+/** How many of the bytes that come are before `from`. A server may start earlier than asked, never later. */
+function checkRange(header: string | string[] | undefined, from: number): number {
+  const start = Number(/^bytes (\d+)-/.exec(String(header))?.[1] ?? Number.NaN);
+  if (start <= from) return from - start;
+  throw new AiotError('AIOT_UPDATE_DOWNLOAD', `expected bytes from ${from} on, got "${header}"`);
+}
+
+function parse(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw new AiotError('AIOT_MANIFEST_MALFORMED', 'the manifest envelope is not JSON', { cause: error });
+  }
+}
+
+async function coded<T>(origin: string, path: string, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw codedError(error, origin, path, signal);
+  }
+}
+
+/** A broken line may be whole again later: retryable. */
+function codedError(error: unknown, origin: string, path: string, signal: AbortSignal): unknown {
+  if (error instanceof AiotError || signal.aborted) return error;
+  const reason = systemCode(error) ?? (error instanceof Error ? error.message : String(error));
+  return new AiotError('AIOT_UPDATE_DOWNLOAD', `${origin}${path}: ${reason}`, {
+    cause: error,
+    endpoint: origin,
+    retryable: true,
+  });
+}

@@ -1,0 +1,132 @@
+import { AiotError, type Clock } from '../../core/index.js';
+import type { Prediction } from '../../model/index.js';
+import type { Inference, Reported, Telemetry } from '../protocol/messages.js';
+import type { LoadedModel } from '../runtime.js';
+import { createInFlight } from './window.js';
+import type { Sensor } from './sensor.js';
+
+export interface FeedOptions {
+  stream: string;
+  /** Unique name of the take. */
+  recordingId: string;
+  /** 1 = as it was recorded, 2 = twice as fast; `max` = as fast as the broker takes it. */
+  speed: number | 'max';
+  /** Publish the samples. */
+  telemetry: boolean;
+  /** Publish the model's answers. */
+  predict: boolean;
+  /** Time of the first sample, ms since 1970. */
+  startedAt: number;
+  signal?: AbortSignal;
+}
+
+export interface FeedResult {
+  samples: number;
+  /** Telemetry messages. */
+  messages: number;
+  inferences: number;
+  seconds: number;
+}
+
+export interface FeedPorts {
+  clock: Clock;
+  /** The model in use, and what it is called. */
+  model: { loaded: LoadedModel; name: NonNullable<Reported['model']> } | null;
+  publishTelemetry(stream: string, message: Telemetry): Promise<void>;
+  publishInference(message: Omit<Inference, 'seq'>): Promise<void>;
+}
+
+/** Publishes that may wait for their PUBACK at a time. */
+const inFlightLimit = 16;
+
+/**
+ * Sends a sensor's samples: telemetry in columns of about a second each, and the model's answer for each window. Resolves
+ * when the sensor has ended and the broker has acknowledged everything.
+ * @throws AIOT_DEVICE_NO_MODEL, AIOT_RECORDING_UNFIT before anything is sent; the signal's reason; errors of the broker
+ */
+export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPorts): Promise<FeedResult> {
+  const { clock } = ports;
+  const { speed, signal, recordingId } = options;
+  const answer = options.predict ? createAnswerer(sensor, ports) : null;
+  const batchSamples = Math.max(1, Math.round(sensor.rateHz));
+  const inFlight = createInFlight(inFlightLimit);
+  const result: FeedResult = { samples: 0, messages: 0, inferences: 0, seconds: 0 };
+  const started = clock.now();
+  let columns: number[][] = sensor.fields.map(() => []);
+
+  const send = async () => {
+    const count = columns[0]?.length ?? 0;
+    if (count === 0) return;
+    const message: Telemetry = {
+      seq: result.messages++,
+      t: options.startedAt + ((result.samples - count) * 1000) / sensor.rateHz,
+      rate: sensor.rateHz,
+      recording: recordingId,
+    };
+    sensor.fields.forEach((field, f) => {
+      message[field] = columns[f];
+    });
+    columns = sensor.fields.map(() => []);
+    await inFlight.add(() => ports.publishTelemetry(options.stream, message));
+  };
+
+  for (const sample of sensor.samples()) {
+    signal?.throwIfAborted();
+    if (speed !== 'max') {
+      const due = started + (result.samples * 1000) / (sensor.rateHz * speed);
+      // Timers are no finer than this; the next samples catch up.
+      if (due - clock.now() > 10) await clock.sleep(due - clock.now(), signal);
+    }
+    const prediction = answer?.(sample);
+    result.samples++;
+    if (options.telemetry) {
+      columns.forEach((column, f) => {
+        column.push(sample[f] as number);
+      });
+      if (result.samples % batchSamples === 0) await send();
+    }
+    if (prediction && ports.model) {
+      const { name, version } = ports.model.name;
+      const inference = inferenceOf(prediction, { name, version }, recordingId, clock.now());
+      result.inferences++;
+      await inFlight.add(() => ports.publishInference(inference));
+    }
+  }
+  await send();
+  await inFlight.drained();
+  return { ...result, seconds: (clock.now() - started) / 1000 };
+}
+
+function inferenceOf(
+  { window, label, voted, scores, latencyMs }: Prediction,
+  model: { name: string; version: number },
+  recording: string,
+  t: number,
+): Omit<Inference, 'seq'> {
+  return { t, model, recording, window, label, voted, scores, latencyMs };
+}
+
+/** Takes samples in the sensor's order of fields, and gives the predictor those it wants in its own. */
+function createAnswerer(sensor: Sensor, { model }: FeedPorts): (sample: ArrayLike<number>) => Prediction | null {
+  if (!model) throw new AiotError('AIOT_DEVICE_NO_MODEL', 'the device has no active model to predict with');
+  const { fields, rateHz } = model.loaded;
+  if (rateHz !== sensor.rateHz) {
+    throw new AiotError('AIOT_RECORDING_UNFIT', `expected ${rateHz} Hz as the model takes, got ${sensor.rateHz}`);
+  }
+  const places = fields.map((field) => sensor.fields.indexOf(field));
+  const missing = fields.filter((_, f) => (places[f] as number) < 0);
+  if (missing.length > 0) {
+    throw new AiotError(
+      'AIOT_RECORDING_UNFIT',
+      `expected the fields ${fields.join(', ')} as the model takes, got ${sensor.fields.join(', ')}`,
+    );
+  }
+  const predictor = model.loaded.createPredictor();
+  const values = new Float64Array(fields.length);
+  return (sample) => {
+    places.forEach((place, f) => {
+      values[f] = sample[place] as number;
+    });
+    return predictor.push(values);
+  };
+}

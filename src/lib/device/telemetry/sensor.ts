@@ -1,0 +1,45 @@
+import { AiotError, namePattern } from '../../core/index.js';
+import type { Recording } from '../../data/index.js';
+
+/** Where a device's samples come from. */
+export interface Sensor {
+  /** Fields of one sample, in order. */
+  fields: string[];
+  rateHz: number;
+  /** From the first sample on, each time it is called; endless for a live sensor. */
+  samples(): Iterable<ArrayLike<number>>;
+}
+
+const reserved = new Set(['seq', 't', 'rate', 'recording']);
+
+/** Fields, rate and names that a telemetry message can carry. @throws AIOT_RECORDING_UNFIT */
+export function checkSensor({ fields, rateHz }: Sensor, recordingId: string, stream: string): void {
+  const unfit = (message: string) => new AiotError('AIOT_RECORDING_UNFIT', `${recordingId}: ${message}`);
+  if (!namePattern.test(recordingId)) throw unfit('expected an id of letters, digits, dot, dash or underscore');
+  if (!namePattern.test(stream)) throw unfit(`"${stream}" is no name of a stream`);
+  if (!(rateHz > 0)) throw unfit(`expected a rate above 0 Hz, got ${rateHz}`);
+  if (fields.length === 0) throw unfit('expected at least one field, got none');
+  const taken = fields.find((field) => reserved.has(field));
+  if (taken) throw unfit(`a field cannot be named ${taken}: that is a member of telemetry messages`);
+}
+
+/** A recording as a sensor, checked as a whole before a single sample is sent. @throws AIOT_RECORDING_UNFIT */
+export function recordingSensor(recording: Recording): Sensor {
+  const { id, fields, rateHz, columns } = recording;
+  const count = columns[0]?.length ?? 0;
+  const unfit = (message: string) => new AiotError('AIOT_RECORDING_UNFIT', `${id}: ${message}`);
+  if (count === 0) throw unfit('expected at least one sample, got none');
+  fields.forEach((field, f) => {
+    const column = columns[f] ?? [];
+    if (column.length !== count) throw unfit(`${field}: expected ${count} samples, got ${column.length}`);
+    const bad = column.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) throw unfit(`${field}: sample ${bad + 1}: expected a finite number, got ${column[bad]}`);
+  });
+  return {
+    fields,
+    rateHz,
+    *samples() {
+      for (let i = 0; i < count; i++) yield columns.map((column) => column[i] as number);
+    },
+  };
+}

@@ -1,0 +1,31 @@
+/** Bounds how many publishes are unacknowledged at a time; the next one waits. */
+export interface InFlight {
+  /** Starts `send` when there is room, and resolves then, not when it is acknowledged. Rejects once any send has failed. */
+  add(send: () => Promise<void>): Promise<void>;
+  /** Resolves when all are acknowledged. */
+  drained(): Promise<void>;
+}
+
+export function createInFlight(limit: number): InFlight {
+  const running = new Set<Promise<void>>();
+  let failure: { error: unknown } | undefined;
+  const check = () => {
+    if (failure) throw failure.error;
+  };
+  return {
+    async add(send) {
+      while (running.size >= limit) await Promise.race(running);
+      check();
+      const sent: Promise<void> = send()
+        .catch((error: unknown) => {
+          failure ??= { error };
+        })
+        .finally(() => running.delete(sent));
+      running.add(sent);
+    },
+    async drained() {
+      await Promise.all(running);
+      check();
+    },
+  };
+}
