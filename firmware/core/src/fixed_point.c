@@ -1,0 +1,30 @@
+#include "aiot/fixed_point.h"
+
+/* C11 leaves right shifts of negative numbers to the compiler (6.5.7): floor division is spelled out. */
+static int64_t floor_shift_right(int64_t x, int exponent) {
+  return x >= 0 ? x >> exponent : -((-x - 1) >> exponent) - 1;
+}
+
+int32_t aiot_doubling_high_multiply(int32_t a, int32_t b) {
+  if (a == INT32_MIN && b == INT32_MIN) return INT32_MAX;
+  const int64_t product = (int64_t)a * (int64_t)b;
+  return (int32_t)floor_shift_right(product + ((int64_t)1 << 30), 31);
+}
+
+int32_t aiot_rounding_shift_right(int32_t x, int exponent) {
+  if (exponent == 0) return x;
+  /* Ties away from zero: a negative tie rounds down, so the half is one less there. In 64 bits nothing overflows. */
+  const int64_t half = ((int64_t)1 << (exponent - 1)) - (x < 0 ? 1 : 0);
+  return (int32_t)floor_shift_right((int64_t)x + half, exponent);
+}
+
+int32_t aiot_saturating_shift_left(int32_t x, int exponent) {
+  const int64_t shifted = (int64_t)x * ((int64_t)1 << exponent);
+  if (shifted > INT32_MAX) return INT32_MAX;
+  return shifted < INT32_MIN ? INT32_MIN : (int32_t)shifted;
+}
+
+int32_t aiot_multiply_by_quantized(int32_t x, int32_t multiplier, int shift) {
+  if (shift <= 0) return aiot_rounding_shift_right(aiot_doubling_high_multiply(x, multiplier), -shift);
+  return aiot_doubling_high_multiply((int32_t)((int64_t)x * ((int64_t)1 << shift)), multiplier);
+}

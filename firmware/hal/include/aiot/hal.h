@@ -1,0 +1,10 @@
+/* What the core's callers need from a board. hal/host implements it for tests, hal/esp32 will for the chip. */
+#ifndef AIOT_HAL_H
+#define AIOT_HAL_H
+
+#include <stdint.h>
+
+/* Milliseconds since start; never goes back. */
+uint64_t aiot_hal_uptime_ms(void);
+
+#endif
