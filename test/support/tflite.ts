@@ -50,11 +50,8 @@ export class GraphBuilder {
   }
   /** An int8 activation with chance scale and zero point, or those given. */
   int8(shape: number[], scale = this.scale(), zeroPoint = this.integer(-128, 127)): number {
-    return this.add({
-      type: 'int8',
-      shape,
-      quantization: { scale: [scale], zeroPoint: [zeroPoint], axis: 0 },
-    });
+    const quantization = { scale: [Math.fround(scale)], zeroPoint: [zeroPoint], axis: 0 };
+    return this.add({ type: 'int8', shape, quantization });
   }
   /** Weights with a scale for each index of `axis`, or one for all. */
   weights(shape: number[], axis: number, perChannel = true): number {

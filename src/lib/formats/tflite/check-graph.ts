@@ -45,6 +45,9 @@ function checkTensor({ name, shape, type, data, quantization }: Tensor, index: n
   const { scale, zeroPoint, axis } = quantization;
   if (scale.length === 0 || scale.length !== zeroPoint.length)
     throw malformed(where, `${scale.length} scales but ${zeroPoint.length} zero points`);
+  // A file holds single precision: a longer number would mean another network once written.
+  const long = scale.find((value) => Math.fround(value) !== value);
+  if (long !== undefined) throw malformed(where, `expected a float32 scale (Math.fround), got ${long}`);
   if (scale.length > 1 && shape[axis] !== scale.length)
     throw malformed(where, `${scale.length} scales for dimension ${axis} of [${shape}]`);
 }

@@ -1,0 +1,290 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { AiotError, seededRandom } from '../../src/lib/core/index.js';
+import { type Graph, readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { cnn, mlp } from '../support/networks.js';
+import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { describeReal } from '../support/real.js';
+import { GraphBuilder, motorFile } from '../support/tflite.js';
+
+const bytesOf = (graph: Graph) => Buffer.from(writeTflite(graph));
+
+/** What reading or writing throws: its code and message. */
+function refusal(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof AiotError) return `${error.code}: ${error.message}`;
+    throw error;
+  }
+  return 'nothing was refused';
+}
+
+describe('a .tflite file written and read', () => {
+  it.each(Object.entries(oneOpGraphs))('keeps a network of %s as it is', (_op, make) => {
+    const random = seededRandom(1);
+    for (let i = 0; i < 20; i++) {
+      const graph = make(random);
+      // A convolution without bias comes back with one of zeros.
+      const back = readTflite(writeTflite(graph));
+      expect(back.tensors.slice(0, graph.tensors.length)).toEqual(graph.tensors);
+      expect(back.operators[0]!.options).toEqual(graph.operators[0]!.options);
+      expect(readTflite(writeTflite(back))).toEqual(back);
+    }
+  });
+
+  it('gives equal bytes for equal graphs, whatever was written before', () => {
+    const [first, second] = [cnn(seededRandom(4)), cnn(seededRandom(4))];
+    expect(bytesOf(first).equals(bytesOf(second))).toBe(true);
+    expect(bytesOf(readTflite(bytesOf(first))).equals(bytesOf(first))).toBe(true);
+  });
+
+  it('aligns the data of every constant to 16 bytes', () => {
+    const graph = cnn(seededRandom(2));
+    const file = bytesOf(graph);
+    expect(file.length % 16).toBe(0);
+    for (const { data } of graph.tensors) {
+      if (data === undefined || data.byteLength < 32) continue;
+      expect(file.indexOf(Buffer.from(data.buffer)) % 16).toBe(0);
+    }
+  });
+
+  it('names the oldest TensorFlow that runs it', () => {
+    expect(bytesOf(mlp(seededRandom(1), [4, 4])).includes('1.14.0\0\0')).toBe(true);
+    expect(bytesOf(mlp(seededRandom(1), [4, 4])).includes('min_runtime_version')).toBe(true);
+  });
+
+  it('stores constants that share an array once', () => {
+    const graph = mlp(seededRandom(1), [64, 64, 64]);
+    const copy = structuredClone(graph);
+    const [first, second] = copy.tensors.filter(({ data }) => data?.length === 64 * 64);
+    second!.data = first!.data!;
+    expect(bytesOf(graph).length - bytesOf(copy).length).toBeGreaterThan(4000);
+    expect(readTflite(bytesOf(copy))).toEqual(copy);
+  });
+
+  it('gives a convolution without bias one of zeros', () => {
+    const b = new GraphBuilder(seededRandom(1));
+    const [x, w] = [b.int8([1, 1, 4, 2]), b.weights([3, 1, 2, 2], 0)];
+    const y = b.int8([1, 1, 3, 3]);
+    const options = {
+      padding: 'valid',
+      strideH: 1,
+      strideW: 1,
+      dilationH: 1,
+      dilationW: 1,
+      activation: 'none',
+    } as const;
+    b.op({ op: 'CONV_2D', inputs: [x, w], outputs: [y], options });
+    const back = readTflite(writeTflite(b.graph(x, y)));
+    expect(back.operators[0]!.inputs).toEqual([0, 1, 3]);
+    expect(back.tensors[3]).toMatchObject({ type: 'int32', shape: [3], data: new Int32Array(3) });
+    const scale = b.tensors[w]!.quantization!.scale[1]! * b.tensors[x]!.quantization!.scale[0]!;
+    expect(back.tensors[3]!.quantization!.scale[1]).toBe(Math.fround(scale));
+  });
+
+  it('is a copy: changing the bytes afterwards changes nothing', () => {
+    const file = bytesOf(mlp(seededRandom(1), [4, 4]));
+    const graph = readTflite(file);
+    const before = structuredClone(graph);
+    file.fill(0);
+    expect(graph).toEqual(before);
+  });
+});
+
+describe('a damaged or foreign file', () => {
+  const good = bytesOf(mlp(seededRandom(1), [4, 6, 3]));
+  const changed = (change: (file: Buffer) => void) => {
+    const file = Buffer.from(good);
+    change(file);
+    return file;
+  };
+
+  it.each<[string, Uint8Array, string]>([
+    [
+      'empty',
+      new Uint8Array(),
+      'AIOT_TFLITE_MALFORMED: byte 0: header of 8 bytes reaches past the end of the file (0 bytes)',
+    ],
+    [
+      'something else',
+      Buffer.from('PK\x03\x04 a zip'),
+      'AIOT_TFLITE_MALFORMED: byte 4: expected a .tflite file (TFL3), got " a z"',
+    ],
+    ['cut in half', good.subarray(0, good.length / 2), 'AIOT_TFLITE_MALFORMED: byte'],
+    [
+      'with a root beyond its end',
+      changed((file) => file.writeUInt32LE(0x7fffffff, 0)),
+      'AIOT_TFLITE_MALFORMED: byte 2147483647: the model of 4 bytes reaches past',
+    ],
+    [
+      'with a root that is itself',
+      changed((file) => file.writeUInt32LE(0, 0)),
+      'AIOT_TFLITE_MALFORMED: byte 0: offset of the model is 0',
+    ],
+  ])('%s is refused with the place and the reason', (_name, file, expected) => {
+    expect(refusal(() => readTflite(file))).toContain(expected);
+  });
+
+  it('with an operator that is not known is refused by its name and place', () => {
+    // LOGISTIC's code (14) becomes LEAKY_RELU's (98): both fields of the operator code.
+    const file = bytesOf(oneOpGraphs.LOGISTIC!(seededRandom(1)));
+    const wide = file.indexOf(Buffer.from([14, 0, 0, 0, 2, 0, 0, 0]));
+    expect(wide).toBeGreaterThan(0);
+    file[wide] = 98;
+    expect(refusal(() => readTflite(file))).toBe(
+      'AIOT_TFLITE_UNSUPPORTED: operator 0: LEAKY_RELU is not supported',
+    );
+  });
+
+  it('never does anything but that, wherever it is cut or changed', () => {
+    const files = [good, bytesOf(cnn(seededRandom(1))), bytesOf(oneOpGraphs.MEAN!(seededRandom(2)))];
+    const damage = fc.record({
+      file: fc.constantFrom(...files),
+      cut: fc.option(fc.double({ min: 0, max: 1, noNaN: true }), { freq: 4 }),
+      flips: fc.array(
+        fc.tuple(fc.double({ min: 0, max: 0.999, noNaN: true }), fc.integer({ min: 1, max: 255 })),
+        {
+          maxLength: 4,
+        },
+      ),
+    });
+    const property = fc.property(damage, ({ file, cut, flips }) => {
+      const bytes = Buffer.from(cut === null ? file : file.subarray(0, Math.floor(file.length * cut)));
+      // Most of a file is data, where a flip does nothing: half of them go to the tables at its start.
+      flips.forEach(([where, mask], index) => {
+        const at = Math.floor((index % 2 ? 0.3 : 1) * where * bytes.length);
+        if (bytes.length > 0) bytes[at]! ^= mask;
+      });
+      expect(refusal(() => createInterpreter(readTflite(bytes)))).toMatch(/^AIOT_TFLITE_|^nothing/);
+    });
+    fc.assert(property, { numRuns: 3000, seed: 42 });
+  });
+});
+
+describe('a graph that contradicts itself', () => {
+  const graphWith = (change: (graph: Graph) => void) => {
+    const graph = structuredClone(mlp(seededRandom(1), [4, 6, 3]));
+    change(graph);
+    return graph;
+  };
+
+  it.each<[string, (graph: Graph) => void, string]>([
+    [
+      'data that does not fill its shape',
+      (g) => g.tensors[1]!.shape.push(2),
+      'tensor 1 (t1): expected 48 elements, got 24',
+    ],
+    [
+      'data of another type',
+      (g) => {
+        g.tensors[1]!.type = 'int16';
+      },
+      'tensor 1 (t1): its data is not an array of int16',
+    ],
+    [
+      'an input that nothing makes',
+      (g) => {
+        g.operators[0]!.inputs[0] = 5;
+      },
+      'operator 0 (FULLY_CONNECTED): its input, tensor 5, is not made before it',
+    ],
+    [
+      'an output that nothing makes',
+      (g) => {
+        g.outputs[0] = 99;
+      },
+      'outputs: tensor 99 is made by no operator',
+    ],
+    [
+      'operators in the wrong order',
+      (g) => {
+        g.operators.reverse();
+      },
+      'is not made before it',
+    ],
+    [
+      'scales that do not fit',
+      (g) => {
+        g.tensors[1]!.quantization!.scale.pop();
+        g.tensors[1]!.quantization!.zeroPoint.pop();
+      },
+      '5 scales for dimension 0 of [6,4]',
+    ],
+    [
+      'a softmax of another scale',
+      (g) => {
+        g.tensors.at(-1)!.quantization!.scale[0] = 1 / 128;
+      },
+      'operator 2 (SOFTMAX): expected an output of scale 0.00390625, zero point -128',
+    ],
+    [
+      'weights with a zero point',
+      (g) => {
+        g.tensors[1]!.quantization!.zeroPoint[2] = 1;
+      },
+      'expected symmetric int8 weights',
+    ],
+    [
+      'a float bias',
+      (g) => {
+        Object.assign(g.tensors[3]!, { type: 'float32', data: new Float32Array(6) });
+        Object.assign(g.tensors[2]!, {});
+      },
+      'a bias of float32',
+    ],
+    [
+      'a zero point out of range',
+      (g) => {
+        g.tensors[0]!.quantization!.zeroPoint[0] = 200;
+      },
+      'the zero point 200 of t0 does not fit int8',
+    ],
+  ])('is not written: %s', (_name, change, reason) => {
+    expect(refusal(() => writeTflite(graphWith(change)))).toContain(reason);
+  });
+});
+
+describeReal('shared', 'files of TensorFlow’s converter', () => {
+  const cases: [string, Record<string, number>][] = [
+    ['f32', { FULLY_CONNECTED: 4, LOGISTIC: 1 }],
+    ['dyn', { FULLY_CONNECTED: 4, LOGISTIC: 1 }],
+    ['f16', { DEQUANTIZE: 8, FULLY_CONNECTED: 4, LOGISTIC: 1 }],
+    ['int8', { FULLY_CONNECTED: 4, LOGISTIC: 1 }],
+    ['i16x8', { FULLY_CONNECTED: 4, LOGISTIC: 1 }],
+    [
+      'har_cnn_f32',
+      { EXPAND_DIMS: 5, CONV_2D: 3, RESHAPE: 5, MAX_POOL_2D: 2, MEAN: 1, FULLY_CONNECTED: 1, SOFTMAX: 1 },
+    ],
+    [
+      'har_cnn_int8',
+      { EXPAND_DIMS: 5, CONV_2D: 3, RESHAPE: 5, MAX_POOL_2D: 2, MEAN: 1, FULLY_CONNECTED: 1, SOFTMAX: 1 },
+    ],
+  ];
+  it.each(cases)('%s is read whole, and written again comes out byte for byte', (name, operators) => {
+    const graph = readTflite(motorFile(`${name}.tflite`));
+    const counts: Record<string, number> = {};
+    for (const { op } of graph.operators) counts[op] = (counts[op] ?? 0) + 1;
+    expect(counts).toEqual(operators);
+    const written = bytesOf(graph);
+    const back = readTflite(written);
+    expect(back).toEqual(graph);
+    expect(bytesOf(back).equals(written)).toBe(true);
+  });
+
+  it('reads scales, shapes and options as the converter’s dump has them', () => {
+    const { tensors, operators, inputs, outputs } = readTflite(motorFile('int8.tflite'));
+    expect([inputs, outputs]).toEqual([[0], [13]]);
+    expect(operators[0]).toEqual({
+      op: 'FULLY_CONNECTED',
+      inputs: [0, 8, 7],
+      outputs: [9],
+      options: { activation: 'relu', keepNumDims: false },
+    });
+    expect(tensors[8]).toMatchObject({ type: 'int8', shape: [60, 4] });
+    expect(tensors[8]!.quantization!.scale).toHaveLength(60);
+    expect(tensors[7]).toMatchObject({ type: 'int32', shape: [60] });
+    expect(tensors[13]!.quantization).toEqual({ scale: [1 / 256], zeroPoint: [-128], axis: 0 });
+  });
+});
