@@ -1,4 +1,4 @@
-import { evaluateProject, pushModel, quantizeProject, trainProject } from '../../model/index.js';
+import { evaluateProject, gateError, pushModel, quantizeProject, trainProject } from '../../model/index.js';
 import { score } from '../text.js';
 import type { DemoStep, DemoWork } from '../work.js';
 
@@ -25,8 +25,10 @@ export function quantizeStep(work: DemoWork): DemoStep {
     run: async (report, signal) => {
       work.quantized = await quantizeProject({ project: work.project, dataset: work.dataset, signal });
       report('quantized');
-      // Throws AIOT_GATE_FAILED below the template's gates: nothing is pushed then.
       work.evaluated = await evaluateProject({ project: work.project, dataset: work.dataset, signal });
+      // Below the project's gates nothing is pushed.
+      const refused = gateError(work.evaluated.gates);
+      if (refused) throw refused;
       const { float, int8, voted } = work.evaluated;
       return `macro-F1 float ${score(float.macroF1)}, int8 ${score(int8.macroF1)}, voted ${score(voted.macroF1)}`;
     },
