@@ -1,0 +1,183 @@
+import { describe, expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/index.js';
+import { type Graph, readTflite } from '../../src/lib/formats/index.js';
+import { arenaBytes, createInterpreter, floatView, planArena } from '../../src/lib/runtime/index.js';
+import { cnn, mlp } from '../support/networks.js';
+import { describeReal } from '../support/real.js';
+import { GraphBuilder, motorFile, motorRows } from '../support/tflite.js';
+
+describeReal('shared', 'networks of TensorFlow’s converter', () => {
+  it.each([
+    ['f32', 1e-6],
+    // float16 weights against LiteRT's answers of the float32 network.
+    ['f16', 1e-3],
+  ])('%s gives LiteRT’s probabilities', (name, tolerance) => {
+    const interpreter = createInterpreter(readTflite(motorFile(`${name}.tflite`)));
+    for (const { x, y } of motorRows('f32.litert.pred.csv'))
+      expect(Math.abs(interpreter.invoke(x)[0]! - y)).toBeLessThan(tolerance);
+  });
+
+  it('int8 stays within six steps of LiteRT, which rounds in floating point, and mostly at none', () => {
+    const interpreter = createInterpreter(readTflite(motorFile('int8.tflite')));
+    const { scale, zeroPoint } = interpreter.inputTensor.quantization!;
+    const rows = motorRows('int8.litert.pred.csv');
+    const steps = rows.map(({ x, y }) => {
+      const q = Int8Array.from(x, (value) =>
+        Math.min(127, Math.max(-128, Math.round(value / scale[0]!) + zeroPoint[0]!)),
+      );
+      return Math.abs(interpreter.invoke(q)[0]! + 128 - y * 256);
+    });
+    expect(Math.max(...steps)).toBeLessThanOrEqual(6);
+    expect(steps.filter((step) => step === 0).length / rows.length).toBeGreaterThan(0.98);
+  });
+
+  it.each([
+    ['dyn', 'operator 1 (FULLY_CONNECTED): input 1 of type int8'],
+    ['i16x8', 'the input: activations of int16 (known: float32, int8)'],
+  ])('%s is refused by name', (name, reason) => {
+    const graph = readTflite(motorFile(`${name}.tflite`));
+    expect(() => createInterpreter(graph)).toThrow(
+      expect.objectContaining({ code: 'AIOT_TFLITE_UNSUPPORTED', message: reason }),
+    );
+  });
+});
+
+describe('an interpreter', () => {
+  it('hands over the input and every operator’s output, in order', () => {
+    const graph = cnn(seededRandom(1));
+    const interpreter = createInterpreter(graph);
+    const seen: number[] = [];
+    const output = interpreter.invoke(new Int8Array(192), (index, values) => {
+      seen.push(index);
+      expect(values).toBe(interpreter.tensors[index]);
+    });
+    expect(seen).toEqual([...graph.inputs, ...graph.operators.map(({ outputs }) => outputs[0])]);
+    expect(output).toBe(interpreter.tensors[graph.outputs[0]!]);
+  });
+
+  it('gives the same answer again after other inputs', () => {
+    const interpreter = createInterpreter(cnn(seededRandom(1)));
+    const input = Int8Array.from({ length: 192 }, (_, i) => ((i * 31) % 256) - 128);
+    const first = interpreter.invoke(input).slice();
+    interpreter.invoke(new Int8Array(192).fill(100));
+    expect(interpreter.invoke(input)).toEqual(first);
+  });
+
+  it('allocates nothing while it runs', () => {
+    const interpreter = createInterpreter(mlp(seededRandom(1), [16, 16, 4]));
+    const input = new Int8Array(16).fill(3);
+    const run = () => {
+      for (let i = 0; i < 50_000; i++) interpreter.invoke(input);
+    };
+    run();
+    const before = process.memoryUsage();
+    run();
+    const after = process.memoryUsage();
+    expect(after.arrayBuffers - before.arrayBuffers).toBeLessThan(1e6);
+    // An array an inference would be 5 MB; the rest is the test runner's own.
+    expect(after.heapUsed - before.heapUsed).toBeLessThan(4e6);
+  });
+
+  it.each<[string, Int8Array | Float32Array, string]>([
+    ['a short input', new Int8Array(3), 'expected 4 values of int8 [1,4], got 3 in Int8Array'],
+    ['floats for bytes', new Float32Array(4), 'expected 4 values of int8 [1,4], got 4 in Float32Array'],
+  ])('refuses %s', (_name, input, reason) => {
+    const interpreter = createInterpreter(mlp(seededRandom(1), [4, 2]));
+    expect(() => interpreter.invoke(input)).toThrow(
+      expect.objectContaining({ code: 'AIOT_TFLITE_INPUT', message: reason }),
+    );
+  });
+
+  it('refuses what is not a number', () => {
+    const interpreter = createInterpreter(floatView(mlp(seededRandom(1), [4, 2])));
+    expect(() => interpreter.invoke(Float32Array.of(1, 2, Number.NaN, 4))).toThrow(
+      expect.objectContaining({
+        code: 'AIOT_TFLITE_INPUT',
+        message: 'value 2 of the input is NaN, not a number',
+      }),
+    );
+  });
+
+  it.each<[string, (graph: Graph) => void, string]>([
+    [
+      'an output of another shape',
+      (g) => {
+        g.tensors[2]!.shape = [1, 7];
+      },
+      'operator 0 (FULLY_CONNECTED): expected an output of 6 elements, got 7',
+    ],
+    [
+      'a bias of another length',
+      (g) => {
+        Object.assign(g.tensors[3]!, { shape: [5], data: new Int32Array(5), quantization: undefined });
+      },
+      'expected a bias of 6 elements, got 5',
+    ],
+    [
+      'weights that do not fit the input',
+      (g) => {
+        g.tensors[0]!.shape = [1, 5];
+      },
+      '5 inputs are no rows of 4',
+    ],
+    [
+      'a second input',
+      (g) => {
+        g.inputs.push(0);
+      },
+      'a network with 2 inputs (one is)',
+    ],
+  ])('refuses %s', (_name, change, reason) => {
+    const graph = structuredClone(mlp(seededRandom(1), [4, 6, 3]));
+    // Tensors of the first layer: input 0, weights 1, output 2, bias 3.
+    change(graph);
+    expect(() => createInterpreter(graph)).toThrow(
+      expect.objectContaining({ message: expect.stringContaining(reason) }),
+    );
+  });
+
+  it('refuses a softmax that would end a device’s process', () => {
+    const b = new GraphBuilder(seededRandom(1));
+    const [x, y] = [b.int8([1, 512]), b.int8([1, 512], 1 / 256, -128)];
+    b.op({ op: 'SOFTMAX', inputs: [x], outputs: [y], options: { beta: 1 } });
+    expect(() => createInterpreter(b.graph(x, y))).toThrow('a softmax over 512 classes (at most 511)');
+  });
+});
+
+describe('the float view of an int8 network', () => {
+  it('quantizes what goes in and gives real values out', () => {
+    const graph = mlp(seededRandom(1), [4, 6, 3]);
+    const [inner, view] = [createInterpreter(graph), createInterpreter(floatView(graph))];
+    const { scale, zeroPoint } = inner.inputTensor.quantization!;
+    const q = Int8Array.of(-100, 3, 55, 127);
+    const probabilities = view.invoke(Float32Array.from(q, (value) => (value - zeroPoint[0]!) * scale[0]!));
+    expect([...probabilities]).toEqual([...inner.invoke(q)].map((value) => (value + 128) / 256));
+  });
+
+  it('leaves a float network as it is', () => {
+    const graph = floatView(mlp(seededRandom(1), [4, 6, 3]));
+    expect(floatView(graph)).toEqual(graph);
+  });
+});
+
+describe('the predicted arena', () => {
+  it('is TFLite Micro’s report for an MLP of 8, 24, 16 and 5 neurons', () => {
+    // Reported by its 64-bit runtime: head 48, tail 1,856; an arena of 2,326 works.
+    const graph = mlp(seededRandom(1), [8, 24, 16, 5]);
+    const last = graph.operators.pop()!;
+    graph.tensors.pop();
+    const plan = planArena({ ...graph, outputs: [last.inputs[0]!] }, 'tflm64');
+    expect(plan.head).toBe(48);
+    expect(Math.abs(plan.tail - 1856)).toBeLessThan(1856 * 0.02);
+    expect(Math.abs(plan.smallest - 2326)).toBeLessThan(2326 * 0.05);
+  });
+
+  it('is for a 32-bit device, a multiple of 16, with a tenth to spare', () => {
+    const graph = cnn(seededRandom(1));
+    const { head, tail, smallest } = planArena(graph);
+    expect(smallest).toBeGreaterThanOrEqual(head + tail);
+    expect(tail).toBeLessThan(planArena(graph, 'tflm64').tail);
+    expect(arenaBytes(graph) % 16).toBe(0);
+    expect(arenaBytes(graph)).toBeGreaterThanOrEqual(smallest * 1.1);
+  });
+});

@@ -1,0 +1,83 @@
+import { expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/index.js';
+import { elementCount, type OperatorName, readTflite } from '../../src/lib/formats/index.js';
+import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { cnn, mlp } from '../support/networks.js';
+import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { describeReal } from '../support/real.js';
+import { motorFile, runInPython } from '../support/tflite.js';
+
+interface Signatures {
+  signatures: Record<string, { inputs: string[]; outputs: string[] }>;
+}
+
+describeReal('litert', 'files written here in Google’s native LiteRT', () => {
+  // Steps by which its reference kernels may differ: they round FC and the tables in floating point.
+  const steps = (op: OperatorName) =>
+    op === 'FULLY_CONNECTED' || op === 'LOGISTIC' || op === 'TANH' ? 1 : 0;
+
+  it.each(Object.keys(oneOpGraphs) as OperatorName[])('%s loads and gives what the device gives', (op) => {
+    const random = seededRandom(21);
+    const jobs = Array.from({ length: 25 }, () => {
+      const graph = oneOpGraphs[op]!(random);
+      const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
+      const input = Int8Array.from(
+        { length: size },
+        (_, i) => (size === 256 ? i : Math.floor(random() * 256)) - 128,
+      );
+      return { graph, input, reference: true };
+    });
+    runInPython<Signatures>('litert', jobs).forEach(({ output }, index) => {
+      const want = createInterpreter(jobs[index]!.graph).invoke(jobs[index]!.input);
+      const worst = Math.max(...output.map((value, i) => Math.abs(value - want[i]!)));
+      expect(worst, `${op} ${index}`).toBeLessThanOrEqual(steps(op));
+    });
+  });
+
+  it('whole networks load with their signature', () => {
+    const random = seededRandom(1);
+    const jobs = [mlp(random, [8, 24, 5]), cnn(random)].map((graph) => {
+      const size = elementCount(graph.tensors[0]!.shape);
+      return { graph, input: Int8Array.from({ length: size * 50 }, () => Math.floor(random() * 256) - 128) };
+    });
+    runInPython<Signatures>('litert', jobs).forEach(({ output, report }, index) => {
+      const { graph, input } = jobs[index]!;
+      expect(report.signatures).toEqual({
+        serving_default: { inputs: ['t0'], outputs: [graph.tensors[graph.outputs[0]!]!.name] },
+      });
+      const interpreter = createInterpreter(graph);
+      const size = input.length / 50;
+      const device = Array.from({ length: 50 }, (_, run) => [
+        ...interpreter.invoke(input.subarray(run * size, (run + 1) * size)),
+      ]).flat();
+      const same = output.filter((value, i) => Math.abs(value - device[i]!) <= 1).length;
+      expect(same / output.length).toBeGreaterThan(0.95);
+    });
+  });
+});
+
+describeReal('shared', 'third-party files written again', () => {
+  describeReal('litert', 'in native LiteRT', () => {
+    it.each(['f32', 'dyn', 'f16', 'int8', 'i16x8', 'har_cnn_f32', 'har_cnn_int8'])(
+      '%s gives the same bytes as before',
+      (name) => {
+        const file = motorFile(`${name}.tflite`);
+        const graph = readTflite(file);
+        const { shape, type } = graph.tensors[graph.inputs[0]!]!;
+        const random = seededRandom(9);
+        const count = elementCount(shape) * 50;
+        const floats = Float32Array.from({ length: count }, () => random() * 6 - 3);
+        const bytes = Int8Array.from(
+          { length: count * (type === 'int16' ? 2 : 1) },
+          () => random() * 256 - 128,
+        );
+        const input = type === 'float32' ? floats : bytes;
+        const [before, after] = runInPython<Signatures>('litert', [
+          { graph: file, input },
+          { graph, input },
+        ]);
+        expect(after!.output).toEqual(before!.output);
+      },
+    );
+  });
+});

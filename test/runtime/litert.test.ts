@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/index.js';
+import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { createInterpreter, floatView, openLiteRt } from '../../src/lib/runtime/index.js';
+import { cnn, mlp } from '../support/networks.js';
+import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { describeReal } from '../support/real.js';
+import { motorFile, motorRows } from '../support/tflite.js';
+
+describeReal('shared', 'LiteRT on files of TensorFlow’s converter', () => {
+  it.each([
+    ['f32', 'f32.litert.pred.csv', 1e-6],
+    ['int8', 'int8.litert.pred.csv', 0],
+    ['i16x8', 'i16x8.litert.pred.csv', 2e-4],
+    // Against the float network's answers: what the rounded weights cost.
+    ['f16', 'f32.litert.pred.csv', 1e-3],
+    ['dyn', 'f32.litert.pred.csv', 0.02],
+  ])('%s gives the probabilities of the native library', async (name, predictions, tolerance) => {
+    const model = await openLiteRt(motorFile(`${name}.tflite`));
+    for (const { x, y } of motorRows(predictions))
+      expect(Math.abs(model.predict(x)[0]! - y)).toBeLessThanOrEqual(tolerance);
+    model.close();
+  });
+
+  it('runs a convolutional network as the float interpreter does', async () => {
+    const file = motorFile('har_cnn_f32.tflite');
+    const [model, interpreter] = [await openLiteRt(file), createInterpreter(readTflite(file))];
+    const random = seededRandom(1);
+    for (let run = 0; run < 10; run++) {
+      const input = Float32Array.from({ length: 1500 }, () => random() * 20 - 10);
+      const [got, want] = [model.predict(input), interpreter.invoke(input)];
+      got.forEach((value, index) => {
+        expect(value).toBeCloseTo(want[index]!, 5);
+      });
+    }
+    model.close();
+  });
+});
+
+describe('LiteRT', () => {
+  it('loads every operator that is written here', async () => {
+    const random = seededRandom(8);
+    for (const make of Object.values(oneOpGraphs)) {
+      const graph = make(random);
+      const model = await openLiteRt(writeTflite(graph));
+      expect(model.predict(new Float32Array(model.inputs))).toHaveLength(model.outputs);
+      model.close();
+    }
+  });
+
+  it('stays within a step or two of the device interpreter', async () => {
+    const random = seededRandom(3);
+    for (const graph of [mlp(random, [16, 24, 5]), cnn(random)]) {
+      const view = createInterpreter(floatView(graph));
+      const model = await openLiteRt(writeTflite(graph));
+      for (let run = 0; run < 50; run++) {
+        const input = Float32Array.from({ length: model.inputs }, () => random() * 12 - 6);
+        const want = view.invoke(input);
+        model.predict(input).forEach((value, index) => {
+          expect(Math.abs(value - want[index]!)).toBeLessThanOrEqual(8 / 256);
+        });
+      }
+      model.close();
+    }
+  });
+
+  it('serves several networks at once, and leaves nothing global behind', async () => {
+    const before = Object.getOwnPropertyNames(globalThis);
+    const files = [mlp(seededRandom(1), [4, 3]), mlp(seededRandom(2), [5, 2])].map((graph) =>
+      writeTflite(graph),
+    );
+    const [first, second] = await Promise.all(files.map((file) => openLiteRt(file)));
+    const answer = first!.predict(new Float32Array(4));
+    second!.predict(new Float32Array(5));
+    second!.close();
+    expect(first!.predict(new Float32Array(4))).toEqual(answer);
+    first!.close();
+    expect(Object.getOwnPropertyNames(globalThis)).toEqual(before);
+  });
+
+  it('gives memory back: ten thousand runs do not grow the process', async () => {
+    const model = await openLiteRt(writeTflite(mlp(seededRandom(1), [64, 64, 4])));
+    const input = new Float32Array(64);
+    for (let run = 0; run < 1000; run++) model.predict(input);
+    const before = process.memoryUsage().rss;
+    for (let run = 0; run < 10_000; run++) model.predict(input);
+    expect(process.memoryUsage().rss - before).toBeLessThan(30e6);
+    model.close();
+  });
+
+  it('refuses what does not fit, and a network that is closed', async () => {
+    const model = await openLiteRt(writeTflite(mlp(seededRandom(1), [4, 3])));
+    expect(() => model.predict(new Float32Array(3))).toThrow(
+      expect.objectContaining({ code: 'AIOT_TFLITE_INPUT', message: 'expected 4 values, got 3' }),
+    );
+    model.close();
+    model.close();
+    expect(() => model.predict(new Float32Array(4))).toThrow(
+      expect.objectContaining({ code: 'AIOT_LITERT_FAILED', message: 'the network is closed' }),
+    );
+    await expect(openLiteRt(Buffer.from('not a network'))).rejects.toMatchObject({
+      code: 'AIOT_TFLITE_MALFORMED',
+    });
+  });
+});
