@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { loadCommands } from '../../scripts/docs/commands.js';
 import { generateDocs } from '../../scripts/docs/generate.js';
 import { importsOf, sourcesIn } from '../../scripts/imports.js';
-import { catalogue, type ErrorCode } from '../../src/lib/core/index.js';
+import { catalogue, type ErrorCode, projectSchema } from '../../src/lib/core/index.js';
 import { root } from '../support/cli.js';
 
 const text = (file: string) => (existsSync(join(root, file)) ? readFileSync(join(root, file), 'utf8') : '');
@@ -79,6 +79,25 @@ describe('the dependencies', () => {
       ),
     );
     expect([...names].filter((name) => !name.startsWith('node:') && !(name in dependencies))).toEqual([]);
+  });
+});
+
+describe('docs/project.md', () => {
+  /** Paths of the schema's leaves; a record's keys are `*`. */
+  function paths(schema: z.core.JSONSchema.BaseSchema, at: string): string[] {
+    const inner = Object.entries(schema.properties ?? {});
+    const values = schema.additionalProperties;
+    if (inner.length > 0)
+      return inner.flatMap(([key, value]) => paths(value as typeof schema, at ? `${at}.${key}` : key));
+    if (typeof values === 'object' && 'properties' in values)
+      return [at, ...paths(values as typeof schema, `${at}.*`)];
+    return [at];
+  }
+
+  it('describes each field of aiot.yaml, and no other', () => {
+    const fields = paths(z.toJSONSchema(projectSchema, { io: 'input' }), '');
+    const told = [...text('docs/project.md').matchAll(/^\| `([^`]+)` \|/gm)].map(([, name]) => name);
+    expect(told.sort()).toEqual(fields.sort());
   });
 });
 
