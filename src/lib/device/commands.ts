@@ -19,7 +19,9 @@ const remembered = 256;
  * Answers commands: null for one that has expired or was answered before.
  * @throws AIOT_MESSAGE_MALFORMED where there is no id to answer to
  */
-export function createCommander(options: CommandOptions): (payload: Uint8Array) => Promise<[Command, Reply] | null> {
+export function createCommander(
+  options: CommandOptions,
+): (payload: Uint8Array) => Promise<[Command, Reply] | null> {
   const { topic, handlers, now } = options;
   const answered = new Set<string>();
   return async (payload) => {

@@ -14,7 +14,13 @@ export const deviceEventSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('command'), ...at, command: z.string(), ok: z.boolean() }),
   z.object({ event: z.literal('inference'), ...at, inference: inferenceSchema }),
   /** A message that it could not make sense of, or a flash that is worn. */
-  z.object({ event: z.literal('log'), ...at, level: z.string(), message: z.string(), code: z.string().optional() }),
+  z.object({
+    event: z.literal('log'),
+    ...at,
+    level: z.string(),
+    message: z.string(),
+    code: z.string().optional(),
+  }),
   /** A take was sent and acknowledged. */
   z.object({
     event: z.literal('sent'),
@@ -32,4 +38,8 @@ export const deviceEventSchema = z.discriminatedUnion('event', [
 export type DeviceEvent = z.output<typeof deviceEventSchema>;
 
 /** An event without what every event has. */
-export type DeviceNews = DeviceEvent extends infer E ? (E extends DeviceEvent ? Omit<E, 'device' | 't'> : never) : never;
+export type DeviceNews = DeviceEvent extends infer E
+  ? E extends DeviceEvent
+    ? Omit<E, 'device' | 't'>
+    : never
+  : never;

@@ -2,7 +2,22 @@
  * The device's side: protocol v1, the update state machine, and the virtual device over a simulated flash.
  * Keeps no fleet; what the platform thinks of a device is the fleet room's matter.
  */
+export { type DeviceEvent, deviceEventSchema } from './events.js';
+export { type DeviceIdentity, readIdentity } from './identity/identity.js';
 export * from './protocol/codec.js';
 export * from './protocol/control.js';
 export * from './protocol/messages.js';
 export * from './protocol/topics.js';
+export { interpreterRuntime, type LoadedModel, type ModelRuntime } from './runtime.js';
+export { createFlash, type Flash, type FlashOptions, PowerCut } from './sim/flash.js';
+export { createDeviceStore, type DeviceStore, flashBytesFor } from './sim/store.js';
+export type { FeedResult } from './telemetry/feed.js';
+export { recordingSensor, type Sensor } from './telemetry/sensor.js';
+export type { BundleSource } from './update/ports.js';
+export { createVirtualDevice } from './virtual/device.js';
+export {
+  defaultSlotBytes,
+  type ReplayOptions,
+  type VirtualDevice,
+  type VirtualDeviceOptions,
+} from './virtual/types.js';

@@ -26,10 +26,14 @@ export function createHttpSource(identity: DeviceIdentity): BundleSource & { clo
     const reply = await request(new URL(path, origin), { dispatcher: await agent, headers, signal });
     if (reply.statusCode === 200 || reply.statusCode === 206) return reply;
     await reply.body.dump().catch(() => {});
-    throw new AiotError('AIOT_UPDATE_DOWNLOAD', `${origin}${path}: expected status 200, got ${reply.statusCode}`, {
-      endpoint: origin,
-      retryable: reply.statusCode >= 500 || reply.statusCode === 429,
-    });
+    throw new AiotError(
+      'AIOT_UPDATE_DOWNLOAD',
+      `${origin}${path}: expected status 200, got ${reply.statusCode}`,
+      {
+        endpoint: origin,
+        retryable: reply.statusCode >= 500 || reply.statusCode === 429,
+      },
+    );
   };
 
   return {
@@ -41,7 +45,10 @@ export function createHttpSource(identity: DeviceIdentity): BundleSource & { clo
         for await (const chunk of body) {
           size += chunk.length;
           if (size > manifestBytes)
-            throw new AiotError('AIOT_MANIFEST_MALFORMED', `expected at most ${manifestBytes} bytes of manifest`);
+            throw new AiotError(
+              'AIOT_MANIFEST_MALFORMED',
+              `expected at most ${manifestBytes} bytes of manifest`,
+            );
           chunks.push(chunk);
         }
         return parse(Buffer.concat(chunks));
@@ -82,7 +89,12 @@ function parse(bytes: Buffer): unknown {
   }
 }
 
-async function coded<T>(origin: string, path: string, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+async function coded<T>(
+  origin: string,
+  path: string,
+  signal: AbortSignal,
+  run: () => Promise<T>,
+): Promise<T> {
   try {
     return await run();
   } catch (error) {

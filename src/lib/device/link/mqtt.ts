@@ -8,7 +8,11 @@ import { type DeviceChannel, topicOf } from '../protocol/topics.js';
 export interface DeviceLink {
   readonly online: boolean;
   /** At QoS 1: resolves at the PUBACK. While the line is down messages wait, and are sent when it is back. */
-  publish(channel: DeviceChannel, message: object, options?: { stream?: string; retain?: boolean }): Promise<void>;
+  publish(
+    channel: DeviceChannel,
+    message: object,
+    options?: { stream?: string; retain?: boolean },
+  ): Promise<void>;
   /** Says goodbye with presence offline, once all that was published is acknowledged. */
   close(): Promise<void>;
   /** As a power cut: without a word, so that the broker sends the last will. */
@@ -77,7 +81,10 @@ export async function openLink(options: LinkOptions): Promise<DeviceLink> {
       client.off('close', options.onOffline);
       if (client.connected) {
         const offline = publish('presence', { online: false, t: now() }, { retain: true });
-        await Promise.race([offline.catch(() => {}), new Promise((resolve) => setTimeout(resolve, 2000).unref())]);
+        await Promise.race([
+          offline.catch(() => {}),
+          new Promise((resolve) => setTimeout(resolve, 2000).unref()),
+        ]);
       }
       await disconnectBroker(client);
     },

@@ -17,6 +17,8 @@ export interface FeedOptions {
   predict: boolean;
   /** Time of the first sample, ms since 1970. */
   startedAt: number;
+  /** The sensor has no end of its own: an abort is the end of the take, and not an error. */
+  endless?: boolean;
   signal?: AbortSignal;
 }
 
@@ -49,7 +51,7 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
   const { speed, signal, recordingId } = options;
   const answer = options.predict ? createAnswerer(sensor, ports) : null;
   const batchSamples = Math.max(1, Math.round(sensor.rateHz));
-  const inFlight = createInFlight(inFlightLimit);
+  const inFlight = createInFlight(inFlightLimit, options.endless ? undefined : signal);
   const result: FeedResult = { samples: 0, messages: 0, inferences: 0, seconds: 0 };
   const started = clock.now();
   let columns: number[][] = sensor.fields.map(() => []);
@@ -71,12 +73,13 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
   };
 
   for (const sample of sensor.samples()) {
-    signal?.throwIfAborted();
     if (speed !== 'max') {
       const due = started + (result.samples * 1000) / (sensor.rateHz * speed);
       // Timers are no finer than this; the next samples catch up.
-      if (due - clock.now() > 10) await clock.sleep(due - clock.now(), signal);
+      if (due - clock.now() > 10) await clock.sleep(due - clock.now(), signal).catch(() => {});
     }
+    if (signal?.aborted && options.endless) break;
+    signal?.throwIfAborted();
     const prediction = answer?.(sample);
     result.samples++;
     if (options.telemetry) {
@@ -107,11 +110,17 @@ function inferenceOf(
 }
 
 /** Takes samples in the sensor's order of fields, and gives the predictor those it wants in its own. */
-function createAnswerer(sensor: Sensor, { model }: FeedPorts): (sample: ArrayLike<number>) => Prediction | null {
+function createAnswerer(
+  sensor: Sensor,
+  { model }: FeedPorts,
+): (sample: ArrayLike<number>) => Prediction | null {
   if (!model) throw new AiotError('AIOT_DEVICE_NO_MODEL', 'the device has no active model to predict with');
   const { fields, rateHz } = model.loaded;
   if (rateHz !== sensor.rateHz) {
-    throw new AiotError('AIOT_RECORDING_UNFIT', `expected ${rateHz} Hz as the model takes, got ${sensor.rateHz}`);
+    throw new AiotError(
+      'AIOT_RECORDING_UNFIT',
+      `expected ${rateHz} Hz as the model takes, got ${sensor.rateHz}`,
+    );
   }
   const places = fields.map((field) => sensor.fields.indexOf(field));
   const missing = fields.filter((_, f) => (places[f] as number) < 0);

@@ -15,7 +15,8 @@ const reserved = new Set(['seq', 't', 'rate', 'recording']);
 /** Fields, rate and names that a telemetry message can carry. @throws AIOT_RECORDING_UNFIT */
 export function checkSensor({ fields, rateHz }: Sensor, recordingId: string, stream: string): void {
   const unfit = (message: string) => new AiotError('AIOT_RECORDING_UNFIT', `${recordingId}: ${message}`);
-  if (!namePattern.test(recordingId)) throw unfit('expected an id of letters, digits, dot, dash or underscore');
+  if (!namePattern.test(recordingId))
+    throw unfit('expected an id of letters, digits, dot, dash or underscore');
   if (!namePattern.test(stream)) throw unfit(`"${stream}" is no name of a stream`);
   if (!(rateHz > 0)) throw unfit(`expected a rate above 0 Hz, got ${rateHz}`);
   if (fields.length === 0) throw unfit('expected at least one field, got none');

@@ -6,15 +6,20 @@ export interface InFlight {
   drained(): Promise<void>;
 }
 
-export function createInFlight(limit: number): InFlight {
+/** Waiting ends with the signal's reason when it is aborted. */
+export function createInFlight(limit: number, signal?: AbortSignal): InFlight {
   const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+  aborted.catch(() => {});
   const check = () => {
     if (failure) throw failure.error;
   };
   return {
     async add(send) {
-      while (running.size >= limit) await Promise.race(running);
+      while (running.size >= limit) await Promise.race([...running, aborted]);
       check();
       const sent: Promise<void> = send()
         .catch((error: unknown) => {
@@ -24,7 +29,7 @@ export function createInFlight(limit: number): InFlight {
       running.add(sent);
     },
     async drained() {
-      await Promise.all(running);
+      await Promise.race([Promise.all(running), aborted]);
       check();
     },
   };

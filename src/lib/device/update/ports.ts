@@ -3,6 +3,7 @@ import type { TrustRoot } from '../../formats/index.js';
 import type { Reported } from '../protocol/messages.js';
 import type { ModelRuntime } from '../runtime.js';
 import type { DeviceStore } from '../sim/store.js';
+import type { SlotContent } from './record.js';
 import type { DeviceTraits } from './types.js';
 
 /** Manifests and bundles, from wherever. Errors are AiotErrors; `retryable` ones are tried again. */
@@ -26,7 +27,7 @@ export interface UpdatePorts {
   /** Resolves once the broker has acknowledged a message. */
   heartbeat(signal: AbortSignal): Promise<void>;
   /** Use this bundle from now on. */
-  activate(bundle: Uint8Array): Promise<void>;
+  activate(bundle: Uint8Array, content: SlotContent): Promise<void>;
   /** The flash failed (or its power was cut): the device is dead until it boots again. */
   onDead(error: unknown): void;
 }

@@ -54,7 +54,7 @@ export async function startUpdater(ports: UpdatePorts): Promise<Updater> {
         return;
       case 'activate': {
         const content = state.record.slots[effect.slot];
-        if (content) await ports.activate(store.readSlot(effect.slot, content.bytes));
+        if (content) await ports.activate(store.readSlot(effect.slot, content.bytes), content);
         return;
       }
       default:

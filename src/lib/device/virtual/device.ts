@@ -1,0 +1,153 @@
+import { AiotError, systemClock } from '../../core/index.js';
+import type { DeviceEvent } from '../events.js';
+import { readIdentity } from '../identity/identity.js';
+import { createHttpSource } from '../link/http.js';
+import { openLink } from '../link/mqtt.js';
+import type { Inference } from '../protocol/messages.js';
+import { interpreterRuntime } from '../runtime.js';
+import { createFlash } from '../sim/flash.js';
+import { createDeviceStore, flashBytesFor } from '../sim/store.js';
+import { feed } from '../telemetry/feed.js';
+import { checkSensor, recordingSensor, type Sensor } from '../telemetry/sensor.js';
+import { reportOf } from '../update/report.js';
+import { boot, codeOf, type Hardware } from './firmware.js';
+import { createInbox } from './inbox.js';
+import { createRadio } from './radio.js';
+import {
+  defaultSlotBytes,
+  type ReplayOptions,
+  type VirtualDevice,
+  type VirtualDeviceOptions,
+} from './types.js';
+
+/** Boots a device from its flash. It is not online yet. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (the identity) */
+export async function createVirtualDevice(options: VirtualDeviceOptions): Promise<VirtualDevice> {
+  const identity = options.identity ?? (await readIdentity(options.identityDir ?? '.'));
+  const { name } = identity;
+  const clock = options.clock ?? systemClock;
+  const now = () => clock.now();
+  const flash = options.flash ?? createFlash({ bytes: flashBytesFor(defaultSlotBytes) });
+  const http = createHttpSource(identity);
+  const radio = createRadio();
+  let dead: { error: unknown } | null = null;
+
+  const hardware: Hardware = {
+    identity,
+    clock,
+    store: createDeviceStore(flash),
+    source: options.source ?? http,
+    runtime: options.runtime ?? interpreterRuntime,
+    radio,
+    emit: (news) => options.onEvent?.({ device: name, t: now(), ...news } as DeviceEvent),
+    log(level, message, error) {
+      hardware.emit({ event: 'log', level, message, ...codeOf(error) });
+      radio.tell('log', { t: now(), level, message, ...codeOf(error) });
+    },
+    onDead(error) {
+      dead = { error };
+      hardware.emit({ event: 'died', message: error instanceof Error ? error.message : String(error) });
+      radio.link?.cut();
+      radio.fail(error);
+    },
+  };
+  const { emit } = hardware;
+  const powerOn = async () => {
+    const running = await boot(hardware);
+    emit({ event: 'booted', model: running.model?.name ?? null });
+    return running;
+  };
+  let firmware = await powerOn();
+  const onMessage = createInbox(
+    hardware,
+    () => firmware,
+    () => device.reboot(),
+  );
+  const disconnect = async () => {
+    const { link } = radio;
+    if (!link) return;
+    radio.detach();
+    await link.close();
+    emit({ event: 'offline' });
+  };
+
+  const run = async (
+    sensor: Sensor,
+    take: ReplayOptions,
+    id: string,
+    startedAt: number,
+    endless: boolean,
+  ) => {
+    checkSensor(sensor, id, take.stream);
+    if (dead) throw dead.error;
+    const { stream, speed = 1, predict = false, telemetry = !predict, signal } = take;
+    const result = await feed(
+      sensor,
+      { stream, recordingId: id, speed, telemetry, predict, startedAt, endless, signal },
+      {
+        clock,
+        model: firmware.model,
+        publishTelemetry: (to, message) => radio.publish('telemetry', message, { stream: to }),
+        async publishInference(message) {
+          const inference = { seq: firmware.nextInference(), ...message } as Inference;
+          emit({ event: 'inference', inference });
+          await radio.publish('inference', inference);
+        },
+      },
+    );
+    emit({ event: 'sent', recording: id, ...result });
+    return result;
+  };
+
+  const device: VirtualDevice = {
+    name,
+    id: identity.id,
+    get online() {
+      return radio.link?.online ?? false;
+    },
+    get reported() {
+      return reportOf(firmware.updater.state, now());
+    },
+    async connect({ signal } = {}) {
+      if (dead) throw dead.error;
+      if (radio.link) return;
+      const link = await openLink({
+        identity,
+        now,
+        signal,
+        onOnline() {
+          emit({ event: 'online' });
+          if (radio.link) firmware.updater.report();
+        },
+        onOffline: () => emit({ event: 'offline' }),
+        onMessage,
+      });
+      radio.attach(link);
+      firmware.updater.report();
+    },
+    async replay(recording, take) {
+      const id = take.recordingId ?? recording.id;
+      return run(recordingSensor(recording), take, id, recording.startedAt ?? now(), false);
+    },
+    async sense(take) {
+      const { sensor } = options;
+      if (!sensor) throw new AiotError('AIOT_USAGE', `${name} has no sensor`);
+      return run(sensor, take, take.recordingId ?? `live-${now().toString(36)}`, now(), true);
+    },
+    settled: () => firmware.updater.settled(),
+    async reboot() {
+      const wasOnline = radio.link !== null;
+      await disconnect();
+      await firmware.updater.stop();
+      firmware = await powerOn();
+      if (wasOnline) await device.connect();
+    },
+    async stop() {
+      await firmware.updater.stop();
+      await disconnect();
+      await http.close();
+      if (!options.flash) flash.close();
+      emit({ event: 'stopped' });
+    },
+  };
+  return device;
+}

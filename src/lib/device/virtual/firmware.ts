@@ -1,0 +1,86 @@
+import { AiotError, type Clock } from '../../core/index.js';
+import type { DeviceNews } from '../events.js';
+import type { DeviceIdentity } from '../identity/identity.js';
+import type { Reported } from '../protocol/messages.js';
+import type { LogLevel } from '../protocol/control.js';
+import type { LoadedModel, ModelRuntime } from '../runtime.js';
+import type { DeviceStore } from '../sim/store.js';
+import type { BundleSource } from '../update/ports.js';
+import { reportOf } from '../update/report.js';
+import { startUpdater, type Updater } from '../update/updater.js';
+import { rejection } from './deferred.js';
+import type { Radio } from './radio.js';
+
+/** What stays the same over reboots. */
+export interface Hardware {
+  identity: DeviceIdentity;
+  clock: Clock;
+  store: DeviceStore;
+  source: BundleSource;
+  runtime: ModelRuntime;
+  radio: Radio;
+  emit(news: DeviceNews): void;
+  log(level: LogLevel, message: string, error?: unknown): void;
+  onDead(error: unknown): void;
+}
+
+export interface ActiveModel {
+  loaded: LoadedModel;
+  name: NonNullable<Reported['model']>;
+}
+
+/** What runs from power-on to the next reboot. */
+export interface Firmware {
+  readonly updater: Updater;
+  /** null before the first commit, and when the active bundle cannot be used. */
+  readonly model: ActiveModel | null;
+  /** Number for the next inference message. */
+  nextInference(): number;
+}
+
+/** Reads the flash and starts the updater; a device without a usable model boots as well. */
+export async function boot(hardware: Hardware): Promise<Firmware> {
+  const { identity, clock, store, source, runtime, radio, emit, log } = hardware;
+  const now = () => clock.now();
+  let model: ActiveModel | null = null;
+  let inferences = 0;
+  const updater: Updater = await startUpdater({
+    store,
+    traits: { type: identity.type },
+    clock,
+    trust: identity.trust,
+    source,
+    runtime,
+    report(reported) {
+      emit({ event: 'reported', reported });
+      radio.tell('reported', reported, { retain: true });
+    },
+    async heartbeat(signal) {
+      const report = async () => reportOf(updater.state, now());
+      const sent = report().then((reported) => radio.publish('reported', reported, { retain: true }));
+      await Promise.race([sent, rejection(signal)]);
+    },
+    async activate(bundle, { name, version, sequence, digest }) {
+      try {
+        model = { loaded: await runtime.load(bundle), name: { name, version, sequence, digest } };
+      } catch (error) {
+        model = null;
+        const reason = error instanceof Error ? error.message : String(error);
+        log('error', `the active model cannot be used: ${reason}`, error);
+      }
+    },
+    onDead: hardware.onDead,
+  });
+  return {
+    updater,
+    get model() {
+      return model;
+    },
+    nextInference: () => inferences++,
+  };
+}
+
+/** The code of an error, where it has one. */
+export function codeOf(error: unknown): { code?: string } {
+  return error instanceof AiotError ? { code: error.code } : {};
+}
