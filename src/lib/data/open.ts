@@ -55,7 +55,7 @@ export function datasetOf(
 }
 
 /** CSV files lie in the folder itself or in its `recordings`. */
-async function looseFolder(at: string): Promise<string> {
+export async function looseFolder(at: string): Promise<string> {
   const inner = join(at, 'recordings');
   return (await stat(inner).catch(() => null))?.isDirectory() ? inner : at;
 }

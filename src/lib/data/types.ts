@@ -10,6 +10,8 @@ export interface Recording {
   rateHz: number;
   /** Milliseconds since 1970 of the first sample, or null when not known. */
   startedAt: number | null;
+  /** Messages known to be lost from it, by the numbers they bore; absent = nobody counted. */
+  missing?: number;
   fields: string[];
   /** One column a field, all of the same length (samples). */
   columns: Float64Array[];

@@ -350,6 +350,12 @@ export const catalogue = {
     about: 'There is a recording of this name already; nothing was written.',
     next: 'Rename the file, or remove the recording that is there.',
   },
+  AIOT_RECORDING_NOT_FOUND: {
+    exit: 4,
+    family: 'user',
+    about: 'The dataset has no recording of this name.',
+    next: 'aiot data list',
+  },
   AIOT_RECORDING_UNFIT: {
     exit: 2,
     family: 'user',

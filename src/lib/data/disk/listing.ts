@@ -10,6 +10,8 @@ const recordingEntry = z.strictObject({
   rateHz: z.number().positive(),
   /** Milliseconds since 1970 of the first sample. */
   startedAt: z.number().nullable(),
+  /** Messages known to be lost from it. */
+  missing: z.int().min(0).optional(),
   samples: z.int().min(1),
   /** Of the CSV file's bytes, 64 hex digits. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),

@@ -63,7 +63,7 @@ export async function readListed(folder: string, listing: Listing, expected: Exp
   }
   await refuseUnlisted(folder, listing);
   const recordings: Recording[] = [];
-  for (const { id, label, device, rateHz, startedAt, samples, sha256 } of listing.recordings) {
+  for (const { id, label, device, rateHz, startedAt, missing, samples, sha256 } of listing.recordings) {
     if (rateHz !== expected.rateHz) {
       throw new AiotError(
         'AIOT_DATA_RATE',
@@ -87,7 +87,7 @@ export async function readListed(folder: string, listing: Listing, expected: Exp
       throw new AiotError('AIOT_DATA_CHANGED', `${file}: expected ${samples} rows, got ${data[0]!.length}`);
     }
     const columns = fields.map((field) => data[listing.fields.indexOf(field)]!);
-    recordings.push({ id, label, device, rateHz, startedAt, fields, columns });
+    recordings.push({ id, label, device, rateHz, startedAt, missing, fields, columns });
   }
   return recordings;
 }

@@ -9,9 +9,9 @@ import { csvFilesIn, type Expected, readLoose } from './read.js';
 /** The CSV text of a recording and its line in dataset.json. */
 function rendered(recording: Recording, decimals?: number): { csv: string; entry: ListingEntry } {
   const csv = writeCsv(recording.fields, recording.columns, decimals);
-  const { id, label, device, rateHz, startedAt, columns } = recording;
+  const { id, label, device, rateHz, startedAt, missing, columns } = recording;
   const samples = columns[0]?.length ?? 0;
-  return { csv, entry: { id, label, device, rateHz, startedAt, samples, sha256: sha256Hex(csv) } };
+  return { csv, entry: { id, label, device, rateHz, startedAt, missing, samples, sha256: sha256Hex(csv) } };
 }
 
 /**

@@ -1,6 +1,6 @@
 import { AiotError, type ProjectConfig, type Random, seededRandom, shuffled } from '../../core/index.js';
+import { copiesIn } from '../copies/index.js';
 import type { Dataset, Recording, Split } from '../types.js';
-import { exactCopies } from './copies.js';
 import { classesOf, groupsOf } from './groups.js';
 
 type Part = 'train' | 'validation' | 'test';
@@ -27,7 +27,7 @@ export function splitDataset(
       `expected recordings of at least two classes, got ${names[0] ?? 'none'}`,
     );
   }
-  const pairs = exactCopies(dataset).filter(({ a, b }) => classes.has(a) && classes.has(b));
+  const pairs = copiesIn(dataset).filter(({ a, b }) => classes.has(a) && classes.has(b));
   const random = seededRandom(model.train.seed);
   const { split: by } = model;
   const parts =

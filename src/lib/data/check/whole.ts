@@ -1,0 +1,102 @@
+import { type SignalSpec, windowCount } from '../../signal/index.js';
+import { copiesIn } from '../copies/index.js';
+import type { Dataset, Finding, Recording, Split } from '../types.js';
+import { listIds, percentOf } from './text.js';
+
+/** Recordings without a label, and such as are too short for one window. */
+export function checkRecordings(dataset: Dataset, spec: SignalSpec): Finding[] {
+  const findings: Finding[] = [];
+  const unlabelled = dataset.recordings.filter(({ label }) => label === null).map(({ id }) => id);
+  if (unlabelled.length > 0) {
+    findings.push({
+      check: 'label',
+      severity: 'warning',
+      recordings: unlabelled,
+      message: `${unlabelled.length} recordings have no label: ${listIds(unlabelled)}.`,
+      advice: 'They are left out. Say what they show: aiot data import FILE --label LABEL.',
+    });
+  }
+  const short = dataset.recordings
+    .filter(({ columns }) => windowCount(spec, columns[0]?.length ?? 0) === 0)
+    .map(({ id }) => id);
+  if (short.length > 0) {
+    const seconds = spec.windowSamples / spec.resampleHz;
+    findings.push({
+      check: 'short',
+      severity: short.length === dataset.recordings.length ? 'error' : 'warning',
+      recordings: short,
+      message: `${short.length} recordings are shorter than one window (${seconds} s): ${listIds(short)}.`,
+      advice: 'They give no example. Record longer takes, or shorten signal.window.',
+    });
+  }
+  return findings;
+}
+
+/** Messages that got lost, and stretches in which nothing at all changes although the sensor is a lively one. */
+export function checkGaps(dataset: Dataset): Finding[] {
+  const findings: Finding[] = [];
+  for (const recording of dataset.recordings) {
+    const { id, missing = 0 } = recording;
+    if (missing > 0) {
+      findings.push({
+        check: 'gap',
+        severity: 'warning',
+        recordings: [id],
+        message: `${id}: ${missing} messages are missing from it.`,
+        advice: 'Windows across the gap join what does not belong together. Record again if it matters.',
+      });
+    }
+    const still = longestStandstill(recording);
+    if (still && still.rows / recording.rateHz >= 0.25) {
+      findings.push({
+        check: 'gap',
+        severity: 'warning',
+        recordings: [id],
+        message: `${id}: ${still.rows} equal rows (${(still.rows / recording.rateHz).toFixed(2)} s) from row ${still.from + 1} on: the sensor or the recorder stood still.`,
+        advice: 'Cut the recording there, or record it again.',
+      });
+    }
+  }
+  return findings;
+}
+
+/** null where repeats are the rule (a slow or coarse sensor): then a long run means nothing. */
+function longestStandstill({ columns }: Recording): { from: number; rows: number } | null {
+  const n = columns[0]?.length ?? 0;
+  let best = { from: 0, rows: 1 };
+  let from = 0;
+  let inLongRuns = 0;
+  for (let i = 1; i <= n; i++) {
+    if (i < n && columns.every((column) => column[i] === column[i - 1])) continue;
+    const rows = i - from;
+    if (rows > best.rows) best = { from, rows };
+    if (rows >= 10) inLongRuns += rows;
+    from = i;
+  }
+  return best.rows < 10 || inLongRuns > n / 2 ? null : best;
+}
+
+/** Copies, told apart by whether they fall on two sides of the split. */
+export function checkCopies(dataset: Dataset, split?: Split): Finding[] {
+  const sideOf = new Map<string, string>();
+  for (const side of ['train', 'validation', 'test'] as const) {
+    for (const id of split?.[side] ?? []) sideOf.set(id, side);
+  }
+  return copiesIn(dataset).map(({ a, b, kind, share }) => {
+    const sides = [sideOf.get(a), sideOf.get(b)];
+    const apart = sides[0] !== undefined && sides[1] !== undefined && sides[0] !== sides[1];
+    const how =
+      kind === 'exact'
+        ? `${percentOf(share)} of the samples of one are in the other`
+        : `correlation ${share.toFixed(3)}`;
+    return {
+      check: 'copy',
+      severity: apart ? 'error' : 'warning',
+      recordings: [a, b],
+      message: `${a} and ${b} are copies (${how})${apart ? `, one in ${sides[0]} and one in ${sides[1]}: the figures would be a fiction` : ''}.`,
+      advice: apart
+        ? 'Split anew: aiot keeps copies on one side.'
+        : 'They count as one recording in the split. Remove one of them.',
+    } satisfies Finding;
+  });
+}

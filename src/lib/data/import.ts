@@ -1,0 +1,108 @@
+import { stat } from 'node:fs/promises';
+import { AiotError, namePattern, type Project, readBytes, sha256Hex } from '../core/index.js';
+import { writeCsv } from '../formats/index.js';
+import { readListing } from './disk/listing.js';
+import { csvFilesIn, type Expected, idOfFile, readListed, readLoose } from './disk/read.js';
+import { addRecordings, listingOf } from './disk/write.js';
+import { dataFolderOf, expectedOf, looseFolder } from './open.js';
+import { type RecordingLine, recordingLine } from './summary.js';
+import type { Recording } from './types.js';
+
+export interface ImportOptions {
+  project: Project;
+  /** A CSV file, a folder of them, or a data folder with its dataset.json. */
+  from: string;
+  /** What all of them show; absent = what dataset.json or the file names say. */
+  label?: string;
+  /** Which device made them. */
+  device?: string;
+  /** Hz; must be the project's signal.rate. */
+  rateHz?: number;
+  /** Checks everything and writes nothing. */
+  dryRun?: boolean;
+}
+
+export interface ImportResult {
+  /** Absolute folder. */
+  folder: string;
+  imported: RecordingLine[];
+  /** Ids of recordings that are there already, with the same content. */
+  skipped: string[];
+  dryRun: boolean;
+}
+
+/**
+ * Copies recordings into a project's data folder; everything is read and checked before anything is written.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_DATA_EMPTY, AIOT_DATA_RATE, AIOT_LABEL_UNKNOWN, AIOT_RECORDING_EXISTS (another recording
+ *   of that name), AIOT_CSV_*, AIOT_USAGE (a file name that is no recording's name)
+ */
+export async function importRecordings(options: ImportOptions): Promise<ImportResult> {
+  const { project, from, dryRun = false } = options;
+  const expected = expectedOf(project.config);
+  if (options.rateHz !== undefined && options.rateHz !== expected.rateHz) {
+    throw new AiotError(
+      'AIOT_DATA_RATE',
+      `expected recordings at ${expected.rateHz} samples a second (signal.rate), got ${options.rateHz}`,
+    );
+  }
+  if (options.label !== undefined) refuseLabel(options.label, expected);
+  const found = await readFrom(from, expected);
+  if (found.length === 0) throw new AiotError('AIOT_DATA_EMPTY', `no CSV files in ${from}`);
+  const folder = dataFolderOf(project);
+  const listing = await listingOf(folder, expected);
+  const there = new Map(listing.recordings.map(({ id, sha256 }) => [id, sha256]));
+  const fresh: Recording[] = [];
+  const skipped: string[] = [];
+  for (const { recording, sha256 } of found) {
+    const named = {
+      ...recording,
+      label: options.label ?? recording.label,
+      device: options.device ?? recording.device,
+    };
+    if (named.label !== null) refuseLabel(named.label, expected, named.id);
+    const before = there.get(named.id);
+    if (before === undefined) fresh.push(named);
+    else if (before === sha256 || before === sha256Hex(writeCsv(named.fields, named.columns))) {
+      skipped.push(named.id);
+    } else {
+      throw new AiotError('AIOT_RECORDING_EXISTS', `${folder} has another recording ${named.id} already`);
+    }
+  }
+  if (!dryRun && fresh.length > 0) await addRecordings(folder, listing, fresh);
+  return { folder, imported: fresh.map(recordingLine), skipped, dryRun };
+}
+
+/** @throws AIOT_LABEL_UNKNOWN */
+export function refuseLabel(label: string, { labels }: Expected, id?: string): void {
+  if (labels.includes(label)) return;
+  throw new AiotError(
+    'AIOT_LABEL_UNKNOWN',
+    `${id === undefined ? '' : `recording ${id}: `}expected a label of model.labels (${labels.join(', ')}), got "${label}"`,
+  );
+}
+
+async function readFrom(
+  from: string,
+  expected: Expected,
+): Promise<{ recording: Recording; sha256: string | null }[]> {
+  const found = await stat(from).catch(() => null);
+  if (!found) throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file or folder: ${from}`);
+  const listing = found.isDirectory() ? await readListing(from) : null;
+  if (listing) {
+    const recordings = await readListed(from, listing, expected);
+    return recordings.map((recording) => ({ recording, sha256: null }));
+  }
+  const files = found.isDirectory() ? await csvFilesIn(await looseFolder(from)) : [from];
+  const out: { recording: Recording; sha256: string }[] = [];
+  for (const file of files) {
+    if (!namePattern.test(idOfFile(file))) {
+      throw new AiotError(
+        'AIOT_USAGE',
+        `${file}: expected a file name of letters, digits, dot, dash or underscore`,
+        { next: 'Rename the file.' },
+      );
+    }
+    out.push({ recording: await readLoose(file, expected), sha256: sha256Hex(await readBytes(file)) });
+  }
+  return out;
+}

@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { AiotError, type Project, type ProjectConfig } from '../core/index.js';
+import { signalSpecOf } from '../signal/index.js';
+import { checkDataset } from './check/check.js';
+import type { Ranges } from './check/values.js';
+import { openDataset } from './open.js';
+import { splitDataset } from './split/split.js';
+import { type DatasetSummary, datasetSummary, type RecordingDetail, recordingDetail } from './summary.js';
+import type { Finding, Split } from './types.js';
+
+export const findingSchema = z.object({
+  check: z.enum(['gap', 'repeat', 'artefact', 'copy', 'range', 'label', 'short', 'not-a-number']),
+  severity: z.enum(['error', 'warning', 'info']),
+  recordings: z.array(z.string()),
+  message: z.string(),
+  advice: z.string(),
+});
+
+export const checkReportSchema = z.object({
+  digest: z.string(),
+  recordings: z.int(),
+  samples: z.int(),
+  /** Recordings on each side; null when the dataset cannot be split. */
+  split: z
+    .object({ by: z.string(), seed: z.int(), train: z.int(), validation: z.int(), test: z.int() })
+    .nullable(),
+  findings: z.array(findingSchema),
+  /** No finding is an error. */
+  ok: z.boolean(),
+});
+export type CheckReport = z.output<typeof checkReportSchema>;
+
+/** Plausible values of each field that the project declares. */
+export function rangesOf({ stream }: ProjectConfig): Ranges {
+  const ranges: Ranges = {};
+  for (const [name, { range }] of Object.entries(stream.fields)) if (range) ranges[name] = range;
+  return ranges;
+}
+
+/** Opens, splits and checks a project's recordings. That they cannot be split is a finding too. */
+export async function checkProject(project: Project, folder?: string): Promise<CheckReport> {
+  const { config } = project;
+  const dataset = await openDataset(project, folder);
+  const unfit: Finding[] = [];
+  let split: Split | undefined;
+  try {
+    split = splitDataset(dataset, config.model);
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    const { message, next } = error;
+    unfit.push({ check: 'label', severity: 'error', recordings: [], message, advice: next });
+  }
+  const findings = [...unfit, ...checkDataset(dataset, signalSpecOf(config), split, rangesOf(config))];
+  const { samples, recordings, digest } = datasetSummary(dataset);
+  return {
+    digest,
+    recordings: recordings.length,
+    samples,
+    split: split
+      ? {
+          by: split.by,
+          seed: split.seed,
+          train: split.train.length,
+          validation: split.validation.length,
+          test: split.test.length,
+        }
+      : null,
+    findings,
+    ok: findings.every(({ severity }) => severity !== 'error'),
+  };
+}
+
+/** What a project's recordings hold. */
+export async function summarizeProject(project: Project, folder?: string): Promise<DatasetSummary> {
+  return datasetSummary(await openDataset(project, folder));
+}
+
+/** One recording in figures. @throws AIOT_RECORDING_NOT_FOUND */
+export async function showRecording(project: Project, id: string, folder?: string): Promise<RecordingDetail> {
+  const dataset = await openDataset(project, folder);
+  const recording = dataset.recordings.find((candidate) => candidate.id === id);
+  if (recording) return recordingDetail(recording, signalSpecOf(project.config));
+  const some = dataset.recordings.slice(0, 4).map((candidate) => candidate.id);
+  throw new AiotError('AIOT_RECORDING_NOT_FOUND', `no recording ${id}; there are ${some.join(', ')} …`);
+}

@@ -1,0 +1,108 @@
+import { AiotError, type Project } from '../../core/index.js';
+import { openSource, type Source, type StreamOptions } from '../../stream/index.js';
+import { addRecordings, listingOf } from '../disk/write.js';
+import { refuseLabel } from '../import.js';
+import { dataFolderOf, expectedOf } from '../open.js';
+import { type RecordingLine, recordingLine } from '../summary.js';
+import { createTake, type Take } from './take.js';
+import { samplesOf } from './telemetry.js';
+
+export interface RecordOptions {
+  project: Project;
+  /** Of the stream; absent = the project's stream on the platform in use. */
+  url?: string;
+  /** How to open it: credentials, context. */
+  stream?: StreamOptions;
+  /** What is being recorded; absent = not labelled. */
+  label?: string;
+  /** Ends after this time, ms. */
+  forMs?: number;
+  /** Ends after so many samples of one device. */
+  count?: number;
+  /** Ends it, and what came until then is kept. */
+  signal?: AbortSignal;
+  onProgress?: (samples: number, devices: number) => void;
+}
+
+export interface RecordResult {
+  /** Absolute folder. */
+  folder: string;
+  /** One recording a device that was heard. */
+  recordings: RecordingLine[];
+  /** Messages that held no samples of this project's fields, and that had come before. */
+  ignored: number;
+  duplicates: number;
+}
+
+/**
+ * Records a live stream into the project's data folder, one recording a device, until the time or the count is reached, the
+ * stream ends, or `signal` is aborted.
+ * @throws AIOT_LABEL_UNKNOWN (before anything is opened), AIOT_DATA_EMPTY (nothing came), AIOT_DATA_RATE, and what opening
+ *   the stream throws
+ */
+export async function recordStream(options: RecordOptions): Promise<RecordResult> {
+  const { project, label = null } = options;
+  const { config } = project;
+  const expected = expectedOf(config);
+  if (label !== null) refuseLabel(label, expected);
+  const folder = dataFolderOf(project);
+  const listing = await listingOf(folder, expected);
+  const url = options.url ?? `aiot:///aiot/v1/+/telemetry/${config.stream.topic}`;
+  const source = await openSource(url, options.stream);
+  const heard = await listen(source, options, expected.fields);
+  const taken = new Set(listing.recordings.map(({ id }) => id));
+  const recordings = heard.takes
+    .filter(({ samples }) => samples > 0)
+    .map((take) => take.finish(freeId(label ?? 'unlabelled', taken), label, expected.rateHz));
+  if (recordings.length === 0) {
+    throw new AiotError('AIOT_DATA_EMPTY', `no samples came from ${source.endpoint}${heard.reason}`);
+  }
+  await addRecordings(folder, listing, recordings);
+  const { ignored, duplicates } = heard;
+  return { folder, recordings: recordings.map(recordingLine), ignored, duplicates };
+}
+
+/** The next free number after the label: walking1, walking2, … */
+function freeId(stem: string, taken: Set<string>): string {
+  let number = 1;
+  while (taken.has(`${stem}${number}`)) number++;
+  taken.add(`${stem}${number}`);
+  return `${stem}${number}`;
+}
+
+async function listen(source: Source, options: RecordOptions, fields: string[]) {
+  const { project, count = Number.POSITIVE_INFINITY, forMs, signal, onProgress } = options;
+  const takes = new Map<string | null, Take>();
+  let ignored = 0;
+  let duplicates = 0;
+  let reason = '';
+  let closing: Promise<void> | undefined;
+  const stop = () => {
+    closing ??= source.close();
+  };
+  const timer = forMs === undefined ? undefined : setTimeout(stop, forMs);
+  signal?.addEventListener('abort', stop);
+  if (signal?.aborted) stop();
+  try {
+    for await (const { message, ack } of source) {
+      if (closing) break;
+      const samples = samplesOf(message, project.config);
+      ack();
+      if (typeof samples === 'string') {
+        ignored++;
+        reason ||= `: ${samples}`;
+        continue;
+      }
+      const take = takes.get(samples.device) ?? createTake(samples.device, fields);
+      takes.set(samples.device, take);
+      if (!take.add(samples, count)) duplicates++;
+      onProgress?.(take.samples, takes.size);
+      if (take.samples >= count) stop();
+    }
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
+    await (closing ?? source.close());
+  }
+  return { takes: [...takes.values()], ignored, duplicates, reason };
+}
