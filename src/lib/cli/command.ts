@@ -87,8 +87,8 @@ export abstract class AiotCommand extends Command {
     process.stdout.write(`${this.jsonEnabled() ? JSON.stringify(value) : text()}\n`);
   }
 
-  /** Exit code for a result that is there but is not good: 3 partly failed, 6 a check or gate said no. */
-  protected exitsWith(code: 3 | 6): void {
+  /** Exit code for a result that is there but is not good: 1 failed, 3 partly failed, 6 a check or gate said no. */
+  protected exitsWith(code: 1 | 3 | 6): void {
     process.exitCode = code;
   }
 

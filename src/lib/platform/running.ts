@@ -32,23 +32,29 @@ export async function forgetRunning(dataDir: string): Promise<void> {
 /** The process that runs the platform of this folder, or null: a note left behind by a killed one does not count. */
 export async function runningPlatform(dataDir: string): Promise<RunningPlatform | null> {
   const note = runningSchema.safeParse(await readJson(runningFile(dataDir)).catch(() => null));
-  if (!note.success || !isAlive(note.data.pid)) return null;
+  if (!note.success || !(await isAlive(note.data.pid))) return null;
   const { pid, born } = note.data;
   return born === (await birthOf(pid)) ? note.data : null;
 }
 
-export function isAlive(pid: number): boolean {
+/** Whether there is such a process. One that has ended and was not yet waited for (a zombie) is gone for our purpose. */
+export async function isAlive(pid: number): Promise<boolean> {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
     return systemCode(error) === 'EPERM';
   }
+  return (await statOf(pid))?.[0] !== 'Z';
 }
 
-/** Boot-relative start time of a process (Linux: proc(5), /proc/PID/stat, field 22); null where there is no /proc. */
+/** Boot-relative start time of a process; null where there is no /proc. */
 async function birthOf(pid: number): Promise<string | null> {
+  return (await statOf(pid))?.[19] ?? null;
+}
+
+/** The fields of /proc/PID/stat from the third on (Linux, proc(5)): state, …, start time as the 22nd. */
+async function statOf(pid: number): Promise<string[] | null> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
   // The second field is the program's name in parentheses and may have spaces: counting starts behind it.
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? null;
 }

@@ -94,6 +94,6 @@ async function open(options: PlatformOptions, closers: Closers) {
   if (listeners.plainPort !== undefined) urls.mqtt = `mqtt://127.0.0.1:${listeners.plainPort}`;
   await noteRunning(dataDir, { urls, ca: authority.file });
   closers.push(() => forgetRunning(dataDir));
-  log.info({ urls }, 'ready');
+  log.debug({ urls }, 'ready');
   return { urls, ca: authority.file, token };
 }

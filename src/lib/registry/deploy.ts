@@ -50,6 +50,25 @@ async function newestSequence({ client, model, signingKey, now }: DeployOptions)
   return (await client.manifests.post(signed)).sequence;
 }
 
+/** Tells of each device's step once: for `onProgress`. */
+export function deployNews(tell: (line: string) => void): (rollout: Rollout) => void {
+  const told = new Map<string, string>();
+  return ({ devices }) => {
+    for (const { name, state, step, error } of devices) {
+      const line = `${name}: ${state}${step ? `, ${step}` : ''}${error ? ` (${error.code}: ${error.message})` : ''}`;
+      if (told.get(name) !== line) tell(line);
+      told.set(name, line);
+    }
+  };
+}
+
+/** Exit code of a rollout that has ended: 0 all took it, 3 some did, 1 none did. */
+export function deployExit({ devices }: Rollout): 0 | 1 | 3 {
+  const committed = devices.filter(({ state }) => state === 'committed').length;
+  if (committed === devices.length) return 0;
+  return committed === 0 ? 1 : 3;
+}
+
 /** `har@3` → name and version. @throws AIOT_USAGE */
 export function parseModelReference(text: string): { name: string; version: number } {
   const match = /^([^@\s]+)@([1-9]\d{0,8})$/.exec(text);

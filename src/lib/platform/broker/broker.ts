@@ -46,6 +46,8 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
   const { Aedes } = await import('aedes');
   const { devices, tokens, log } = parts;
   const figures: BrokerFigures = { received: 0, malformed: 0, refused: 0, clients: 0 };
+  /** At the end all connections go; that is no news about the devices. */
+  let closing = false;
   const refuse = (what: string, client: BrokerClient, topic?: string) => {
     figures.refused++;
     log.warn({ client: client.id, topic }, what);
@@ -116,7 +118,7 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
 
   const track = (event: 'connected' | 'disconnected') => (client: BrokerClient) => {
     figures.clients += event === 'connected' ? 1 : -1;
-    if (client.identity?.kind !== 'device') return;
+    if (client.identity?.kind !== 'device' || closing) return;
     devices[event](client.identity.name).catch((err: unknown) => log.error({ err }, 'presence not saved'));
   };
   aedes.on('client', track('connected'));
@@ -142,6 +144,9 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
         if (client.identity?.kind === 'device' && client.identity.name === device) client.conn.destroy();
       }
     },
-    close: () => new Promise((resolve) => aedes.close(() => resolve())),
+    close() {
+      closing = true;
+      return new Promise((resolve) => aedes.close(() => resolve()));
+    },
   };
 }

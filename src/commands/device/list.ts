@@ -1,0 +1,32 @@
+import { AiotCommand, next, shared, table } from '../../lib/cli/index.js';
+import { clientFor, listSchemas } from '../../lib/registry/index.js';
+
+export default class DeviceList extends AiotCommand {
+  static override summary = 'List the devices of the platform.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --json',
+  ];
+  static override flags = { context: shared.context };
+  static override result = listSchemas.devices.shape.devices;
+
+  async run() {
+    const { flags } = await this.input(DeviceList);
+    const client = await clientFor(flags.context);
+    const devices = await client.devices.list().finally(() => client.close());
+    const rows = devices.map(({ name, type, state, online, model, updateState }) => [
+      name,
+      type,
+      state,
+      online ? 'online' : 'offline',
+      model ? `${model.name}@${model.version}` : null,
+      updateState,
+    ]);
+    this.print(table(['name', 'type', 'state', 'presence', 'model', 'update'], rows, 'No devices yet.'));
+    const [first] = devices;
+    this.print(
+      next(first ? `aiot device show ${first.name}` : 'aiot device provision NAME --type virtual --out DIR'),
+    );
+    return devices;
+  }
+}

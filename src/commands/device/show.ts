@@ -1,0 +1,36 @@
+import { Args } from '@oclif/core';
+import { AiotCommand, bold, facts, next, shared } from '../../lib/cli/index.js';
+import { clientFor, deviceSchema } from '../../lib/registry/index.js';
+
+export default class DeviceShow extends AiotCommand {
+  static override summary = 'Show one device: its state, certificate and model.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> motor-1',
+    '<%= config.bin %> <%= command.id %> motor-1 --json',
+  ];
+  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+  static override flags = { context: shared.context };
+  static override result = deviceSchema;
+
+  async run() {
+    const { args, flags } = await this.input(DeviceShow);
+    const client = await clientFor(flags.context);
+    const device = await client.devices.get(args.name).finally(() => client.close());
+    const { model, lastSeen } = device;
+    this.print(bold(device.name));
+    this.print(
+      facts([
+        ['id', device.id],
+        ['type', device.type],
+        ['state', `${device.state}, ${device.online ? 'online' : 'offline'}`],
+        ['last seen', lastSeen === null ? 'never' : new Date(lastSeen).toISOString()],
+        ['model', model ? `${model.name}@${model.version} (${model.digest})` : 'none'],
+        ['update', device.updateState ?? 'nothing reported'],
+        ['certificate', device.fingerprint],
+        ['valid until', new Date(device.expires).toISOString().slice(0, 10)],
+      ]),
+    );
+    this.print(next('aiot device list', 'aiot model list'));
+    return device;
+  }
+}

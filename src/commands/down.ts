@@ -1,0 +1,28 @@
+import { Flags } from '@oclif/core';
+import { AiotCommand, next, shared } from '../lib/cli/index.js';
+import { down, downResultSchema } from '../lib/platform/index.js';
+
+export default class Down extends AiotCommand {
+  static override summary = 'Stop the platform that runs on this machine.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --data ./platform --json',
+  ];
+  static override flags = {
+    data: Flags.string({
+      summary: "Folder of the platform; the user's data folder when absent.",
+      env: 'AIOT_DATA',
+      helpValue: 'DIR',
+    }),
+    timeout: shared.timeout,
+  };
+  static override result = downResultSchema;
+
+  async run() {
+    const { flags } = await this.input(Down);
+    const result = await down({ data: flags.data, timeoutMs: flags.timeout ?? 20_000, signal: this.signal });
+    this.print(`Stopped the platform on ${result.data} (pid ${result.pid}).`);
+    this.print(next('aiot up'));
+    return result;
+  }
+}

@@ -1,0 +1,63 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, bold, next, shared, table } from '../../lib/cli/index.js';
+import { operatorKey } from '../../lib/provision/index.js';
+import {
+  clientFor,
+  contextFor,
+  deployExit,
+  deployModel,
+  deployNews,
+  parseModelReference,
+  rolloutSchema,
+} from '../../lib/registry/index.js';
+
+export default class ModelDeploy extends AiotCommand {
+  static override summary = 'Roll a version out to devices, in one wave, and wait for it.';
+  static override description =
+    'A version that is not the newest is signed anew with your key first: that is how to roll back. Exits with 3 when some devices did not take it, with 1 when none did.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> har@3 --to all',
+    "<%= config.bin %> <%= command.id %> har@2 --to 'type=virtual and name!=motor-1' --timeout 5m",
+  ];
+  static override args = { model: Args.string({ required: true, description: 'NAME@VERSION' }) };
+  static override flags = {
+    to: Flags.string({
+      summary: 'Devices: all, or terms such as type=virtual and name=motor-1.',
+      required: true,
+      env: 'AIOT_TO',
+      helpValue: 'SELECTOR',
+    }),
+    timeout: shared.timeout,
+    context: shared.context,
+  };
+  static override result = rolloutSchema;
+
+  async run() {
+    const { args, flags } = await this.input(ModelDeploy);
+    const model = parseModelReference(args.model);
+    const { name } = await contextFor(flags.context);
+    const client = await clientFor(name);
+    const news = deployNews((line) => this.note(line));
+    const rollout = await deployModel({
+      client,
+      model,
+      selector: flags.to,
+      deadlineMs: flags.timeout,
+      signingKey: () => operatorKey(name),
+      now: Date.now(),
+      signal: this.signal,
+      onProgress: news,
+    }).finally(() => client.close());
+    const rows = rollout.devices.map(({ name, state, step, error }) => [
+      name,
+      state,
+      step,
+      error?.code ?? null,
+    ]);
+    this.print(`${bold(rollout.id)}\n${table(['device', 'state', 'step', 'error'], rows)}`);
+    this.print(next('aiot device list', `aiot model show ${args.model}`));
+    const code = deployExit(rollout);
+    if (code !== 0) this.exitsWith(code);
+    return rollout;
+  }
+}

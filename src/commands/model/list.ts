@@ -1,0 +1,33 @@
+import { AiotCommand, next, percent, shared, size, table } from '../../lib/cli/index.js';
+import { clientFor, listSchemas } from '../../lib/registry/index.js';
+
+export default class ModelList extends AiotCommand {
+  static override summary = 'List the models of the platform.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --json',
+  ];
+  static override flags = { context: shared.context };
+  static override result = listSchemas.models.shape.models;
+
+  async run() {
+    const { flags } = await this.input(ModelList);
+    const client = await clientFor(flags.context);
+    const models = await client.models.list().finally(() => client.close());
+    const rows = models.map(({ name, versions, latest }) => [
+      name,
+      versions,
+      latest.version,
+      percent(latest.metrics.int8.macroF1),
+      size(latest.bytes),
+      new Date(latest.pushed).toISOString().slice(0, 16).replace('T', ' '),
+    ]);
+    const head = ['name', 'versions', 'latest', 'macro-F1 int8', 'size', 'pushed'];
+    this.print(table(head, rows, 'No models yet.'));
+    const [first] = models;
+    this.print(
+      next(first ? `aiot model deploy ${first.name}@${first.latest.version} --to all` : 'aiot model push'),
+    );
+    return models;
+  }
+}

@@ -1,0 +1,66 @@
+import { once } from 'node:events';
+import { Flags } from '@oclif/core';
+import { AiotCommand, bold, dim, facts, next, shared } from '../lib/cli/index.js';
+import { type UpResult, up, upDetached, upResultSchema } from '../lib/platform/index.js';
+
+const port = (summary: string, env: string, value: number) =>
+  Flags.integer({ summary, env, default: value, min: 0, max: 65_535 });
+
+export default class Up extends AiotCommand {
+  static override summary = 'Start a platform: HTTPS API, MQTT broker, database and blobs in one process.';
+  static override description =
+    'The first start makes a CA, an operator token and your signing key, and a context that knows them. It runs until Ctrl-C, or with --detach until aiot down.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --detach',
+    '<%= config.bin %> <%= command.id %> --data ./platform --http-port 0 --mqtt-port 0 --json',
+  ];
+  static override flags = {
+    data: Flags.string({
+      summary: "Folder of the platform; the user's data folder when absent.",
+      env: 'AIOT_DATA',
+      helpValue: 'DIR',
+    }),
+    host: Flags.string({
+      summary: 'Address to listen on; 0.0.0.0 for all of this machine.',
+      default: '127.0.0.1',
+      env: 'AIOT_HOST',
+    }),
+    'http-port': port('Port of the API; 0 = any free one.', 'AIOT_HTTP_PORT', 8443),
+    'mqtt-port': port('Port of the broker; 0 = any free one.', 'AIOT_MQTT_PORT', 8883),
+    plain: Flags.boolean({ summary: 'Listen for MQTT without TLS too, on loopback.', env: 'AIOT_PLAIN' }),
+    'plain-port': port('Port of the listener without TLS; 0 = any free one.', 'AIOT_PLAIN_PORT', 1883),
+    detach: Flags.boolean({ char: 'd', summary: 'Run on in the background.', env: 'AIOT_DETACH' }),
+    'new-token': Flags.boolean({ summary: 'Make a further operator token.', env: 'AIOT_NEW_TOKEN' }),
+    context: shared.context,
+  };
+  static override result = upResultSchema;
+
+  async run(): Promise<UpResult | undefined> {
+    const { flags } = await this.input(Up);
+    const { data, host, context, plain, 'http-port': httpPort, 'mqtt-port': mqttPort } = flags;
+    const plainPort = plain ? flags['plain-port'] : undefined;
+    const options = { data, host, httpPort, mqttPort, plainPort, newToken: flags['new-token'], context };
+    if (flags.detach) {
+      const result = await upDetached(options, this.signal);
+      this.print(`${shown(result)}\n${next('aiot status', 'aiot down')}`);
+      return result;
+    }
+    const { result, stop } = await up(options, (line) => this.note(line.trimEnd()));
+    this.item(result, () => `${shown(result)}\n\n${dim('Ctrl-C ends it.')}`);
+    if (!this.signal.aborted) await once(this.signal, 'abort');
+    await stop();
+    return undefined;
+  }
+}
+
+function shown({ pid, urls, ca, token, context }: UpResult): string {
+  const lines: [string, string | number][] = [
+    ['API', urls.http],
+    ['MQTT', [urls.mqtts, urls.mqtt].filter(Boolean).join(', ')],
+    ['CA', ca],
+    ['pid', pid],
+  ];
+  if (context !== undefined) lines.push(['context', context]);
+  if (token !== undefined) lines.push(['token', `${token}  ${dim('(shown once; the context keeps it)')}`]);
+  return `${bold('The platform is up.')}\n${facts(lines)}`;
+}

@@ -1,0 +1,63 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { AiotError, addContext, publicKeyOf, readBytes, readContexts } from '../../core/index.js';
+import { trustRootOf } from '../../formats/index.js';
+import { ensureOperatorKey } from '../../provision/index.js';
+import { createClient } from '../../registry/index.js';
+import type { Platform } from '../options.js';
+
+/**
+ * Name under which this user knows (or is to know) the platform of a folder: the context that has its CA, or the wanted
+ * name, or the first free one of local, local-2, …
+ * @throws AIOT_CONTEXT_EXISTS when the wanted name stands for another platform
+ */
+export async function contextNameFor(dataDir: string, wanted?: string): Promise<string> {
+  const { contexts } = await readContexts();
+  const ca = join(dataDir, 'pki', 'ca.crt');
+  const own = Object.entries(contexts).find(([, context]) => context.ca === ca)?.[0];
+  if (own !== undefined && (wanted === undefined || wanted === own)) return own;
+  const free = (name: string) => {
+    const there = Object.hasOwn(contexts, name) ? contexts[name] : undefined;
+    // A platform whose CA file is gone was deleted: its name may be taken again.
+    return !there || there.ca === ca || (there.ca !== undefined && !existsSync(there.ca));
+  };
+  if (wanted === undefined) {
+    for (let i = 1; ; i++) {
+      const name = i === 1 ? 'local' : `local-${i}`;
+      if (free(name)) return name;
+    }
+  }
+  if (free(wanted)) return wanted;
+  throw new AiotError('AIOT_CONTEXT_EXISTS', `the context ${wanted} is for ${contexts[wanted]?.url}`);
+}
+
+/**
+ * Makes the running platform known to this user. With a new token: the signing key (made when missing) becomes the trust
+ * root unless there is one, and the context is made current. Without: the context's URLs are brought up to date.
+ * @returns the context's name, or undefined when the user has none for it and there is no token to make one with
+ */
+export async function rememberPlatform(platform: Platform, name: string): Promise<string | undefined> {
+  const { current, contexts } = await readContexts();
+  const { urls, ca, token } = platform;
+  const before = contexts[name]?.ca === ca ? contexts[name] : undefined;
+  const known = token ?? before?.token;
+  if (known === undefined) return undefined;
+  const key = await ensureOperatorKey(name);
+  if (token !== undefined) await trustKey(platform, token, key);
+  await addContext(
+    name,
+    { url: urls.http, mqtt: urls.mqtts, ca, token: known },
+    { replace: true, use: before === undefined || current === undefined },
+  );
+  return name;
+}
+
+async function trustKey(platform: Platform, token: string, key: string): Promise<void> {
+  const ca = (await readBytes(platform.ca)).toString('utf8');
+  const client = createClient({ url: platform.urls.http, ca, token });
+  try {
+    if ((await client.trust.get()) === null) await client.trust.put(trustRootOf(publicKeyOf(key)));
+  } finally {
+    await client.close();
+  }
+}

@@ -1,0 +1,78 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { AiotError, catalogue, type ErrorCode } from '../../core/index.js';
+import { errorBodySchema } from '../../registry/index.js';
+import { platformFolder, type UpOptions, type UpResult, upResultSchema } from './options.js';
+
+/**
+ * Starts `aiot up` as a process of its own that outlives this one, and resolves when it is ready: with what it prints as
+ * JSON. Its log is platform.log in its folder. @throws what kept it from starting, or AIOT_PLATFORM_FAILED
+ */
+export async function upDetached(options: UpOptions, signal?: AbortSignal): Promise<UpResult> {
+  const folder = platformFolder(options.data);
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch(() => {});
+  const path = join(folder, 'platform.log');
+  const log = await open(path, 'a', 0o600).catch((cause: unknown) => {
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${path}`, { cause });
+  });
+  const child = spawn(process.execPath, [entry(), ...argumentsOf(folder, options)], {
+    detached: true,
+    stdio: ['ignore', 'pipe', log.fd],
+    env: { ...process.env, AIOT_DETACH: 'false', AIOT_QUIET: 'false' },
+  });
+  const stop = () => child.kill('SIGTERM');
+  signal?.addEventListener('abort', stop);
+  try {
+    return resultOf(await firstLine(child), path);
+  } finally {
+    signal?.removeEventListener('abort', stop);
+    signal?.throwIfAborted();
+    await log.close();
+    child.stdout?.destroy();
+    child.unref();
+  }
+}
+
+/** The program as it runs now: the build, or the sources by way of the development entry. */
+function entry(): string {
+  const sources = import.meta.url.endsWith('.ts');
+  return fileURLToPath(new URL(`../../../../bin/${sources ? 'dev' : 'run'}.js`, import.meta.url));
+}
+
+function argumentsOf(folder: string, options: UpOptions): string[] {
+  const { host, httpPort, mqttPort, plainPort, newToken, context } = options;
+  return [
+    ...['up', '--json', '--data', folder, '--host', host],
+    ...['--http-port', String(httpPort), '--mqtt-port', String(mqttPort)],
+    ...(plainPort === undefined ? [] : ['--plain', '--plain-port', String(plainPort)]),
+    ...(newToken ? ['--new-token'] : []),
+    ...(context === undefined ? [] : ['--context', context]),
+  ];
+}
+
+/** What the child says first; empty when it ends without a word. */
+async function firstLine(child: ChildProcess): Promise<string> {
+  const started = new Promise<never>((_, reject) => child.once('error', reject));
+  const line = (async () => {
+    for await (const text of createInterface({ input: child.stdout as NodeJS.ReadableStream })) return text;
+    return '';
+  })();
+  return Promise.race([line, started]);
+}
+
+function resultOf(line: string, log: string): UpResult {
+  const value: unknown = line.startsWith('{') ? JSON.parse(line) : undefined;
+  const result = upResultSchema.safeParse(value);
+  if (result.success) return result.data;
+  const told = errorBodySchema.safeParse(value);
+  if (told.success && Object.hasOwn(catalogue, told.data.error.code)) {
+    const { code, message, next } = told.data.error;
+    throw new AiotError(code as ErrorCode, message, next ? { next } : {});
+  }
+  throw new AiotError('AIOT_PLATFORM_FAILED', 'the platform ended before it was ready', {
+    next: `Look into ${log}.`,
+  });
+}

@@ -1,0 +1,34 @@
+import type { Platform } from '../options.js';
+import { startPlatform } from '../start.js';
+import { contextNameFor, rememberPlatform } from './context.js';
+import { platformFolder, type UpOptions, type UpResult } from './options.js';
+
+export interface UpPlatform {
+  result: UpResult;
+  stop(): Promise<void>;
+}
+
+/** Starts a platform in this process and makes it known to the user. @throws as startPlatform, AIOT_CONTEXT_EXISTS */
+export async function up(options: UpOptions, log?: (line: string) => void): Promise<UpPlatform> {
+  const dataDir = platformFolder(options.data);
+  const name = await contextNameFor(dataDir, options.context);
+  const { host, httpPort, mqttPort, plainPort, newToken } = options;
+  const platform: Platform = await startPlatform({
+    ...{ dataDir, host, httpPort, mqttPort, newToken },
+    ...(plainPort === undefined ? {} : { plain: { port: plainPort } }),
+    ...(log ? { log } : {}),
+  });
+  try {
+    const context = await rememberPlatform(platform, name);
+    const { urls, ca, token } = platform;
+    const result = {
+      ...{ pid: process.pid, urls, ca },
+      ...(token === undefined ? {} : { token }),
+      ...(context === undefined ? {} : { context }),
+    };
+    return { result, stop: () => platform.stop() };
+  } catch (error) {
+    await platform.stop();
+    throw error;
+  }
+}

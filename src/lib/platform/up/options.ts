@@ -1,0 +1,40 @@
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { dataFolder } from '../../core/index.js';
+
+/** What `aiot up` is told. */
+export interface UpOptions {
+  /** Folder of the platform; the user's data folder when absent. */
+  data?: string | undefined;
+  host: string;
+  httpPort: number;
+  mqttPort: number;
+  /** Port of the listener without TLS; absent = none. */
+  plainPort?: number | undefined;
+  newToken: boolean;
+  /** Name of the context for it; `local`, or the next free name, when absent. */
+  context?: string | undefined;
+}
+
+export const upResultSchema = z.object({
+  pid: z.int(),
+  urls: z.object({
+    /** The API, over TLS. */
+    http: z.string(),
+    mqtts: z.string(),
+    /** Only with a plain listener. */
+    mqtt: z.string().optional(),
+  }),
+  /** PEM file of the CA. */
+  ca: z.string(),
+  /** Operator token; only when it was made now. */
+  token: z.string().optional(),
+  /** The context that knows this platform; absent when the user has none for it. */
+  context: z.string().optional(),
+});
+export type UpResult = z.output<typeof upResultSchema>;
+
+/** Absolute path of a platform's folder. */
+export function platformFolder(data: string | undefined): string {
+  return data === undefined ? join(dataFolder(), 'platform') : resolve(data);
+}
