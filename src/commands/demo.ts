@@ -1,6 +1,5 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, runSteps } from '../lib/cli/index.js';
-import { demoSummary } from '../lib/cli/render/demo.js';
+import { AiotCommand, demoSummary, runSteps } from '../lib/cli/index.js';
 import { createDemo, demoFolder, demoResultSchema } from '../lib/demo/index.js';
 
 export default class Demo extends AiotCommand {

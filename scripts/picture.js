@@ -1,0 +1,43 @@
+// Draws a terminal picture of what a command really prints: node scripts/picture.js OUT.svg [ARGUMENTS of aiot…]
+// The README's: npm run picture. Runs dist/, so build first.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { terminalSvg } from './picture/svg.js';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const [out = 'docs/demo.svg', ...given] = process.argv.slice(2);
+const args = given.length > 0 ? given : ['demo'];
+const home = mkdtempSync(join(tmpdir(), 'aiot-picture-'));
+
+/** Both streams in the order in which they were written: progress is on stderr, the result on stdout. */
+function record() {
+  return new Promise((resolve, reject) => {
+    const env = { ...process.env, HOME: home, FORCE_COLOR: '1', NO_COLOR: '', COLUMNS: '100' };
+    for (const name of Object.keys(env)) if (/^(XDG_|AIOT_)/.test(name)) delete env[name];
+    const child = spawn(process.execPath, [join(root, 'bin', 'run.js'), ...args], { env, cwd: home });
+    let text = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (chunk) => {
+        text += chunk;
+      });
+    }
+    child.on('error', reject);
+    child.on('close', (code) => (code === 0 ? resolve(text) : reject(new Error(`exit ${code}\n${text}`))));
+  });
+}
+
+try {
+  const text = await record();
+  const lines = text
+    .replaceAll(home, '~')
+    .trimEnd()
+    .split('\n')
+    // On a terminal the line of a running step becomes the line of the finished one.
+    .filter((line) => !/^ {2}(\u001b\[\d+m)*…/.test(line));
+  writeFileSync(join(root, out), terminalSvg(`aiot ${args.join(' ')}`, lines));
+} finally {
+  rmSync(home, { recursive: true, force: true });
+}

@@ -1,0 +1,77 @@
+const cell = { width: 8.4, height: 19 };
+const margin = 16;
+const bar = 34;
+const widest = 112;
+const colors = { 31: '#f7768e', 32: '#9ece6a', 33: '#e0af68', 34: '#7aa2f7', 35: '#bb9af7', 36: '#7dcfff' };
+
+/**
+ * A terminal window as SVG: text with SGR codes (bold, dim, six colours) in, one <text> a line out.
+ * @param {string} title
+ * @param {string[]} lines
+ */
+export function terminalSvg(title, lines) {
+  const rows = lines.flatMap((line) => wrap(spans(line)));
+  const columns = Math.max(60, ...rows.map((row) => row.reduce((sum, { text }) => sum + text.length, 0)));
+  const width = Math.ceil(columns * cell.width + 2 * margin);
+  const height = Math.ceil(rows.length * cell.height + 2 * margin + bar);
+  const texts = rows.map((row, i) => {
+    const y = bar + margin + (i + 0.75) * cell.height;
+    return `<text x="${margin}" y="${y.toFixed(1)}" xml:space="preserve">${row.map(tspan).join('')}</text>`;
+  });
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="Output of ${escape(title)}">
+<style>text{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#c0caf5;white-space:pre}.b{font-weight:700}.d{fill:#737aa2}</style>
+<rect width="${width}" height="${height}" rx="8" fill="#1a1b26"/>
+<circle cx="20" cy="18" r="6" fill="#f7768e"/><circle cx="40" cy="18" r="6" fill="#e0af68"/><circle cx="60" cy="18" r="6" fill="#9ece6a"/>
+<text x="${width / 2}" y="23" text-anchor="middle" class="d">${escape(title)}</text>
+${texts.join('\n')}
+</svg>
+`;
+}
+
+/** A line's pieces of one style each. */
+function spans(line) {
+  const found = [];
+  let style = { bold: false, dim: false, color: '' };
+  for (const [, codes, text] of line.matchAll(/(?:\u001b\[([\d;]*)m)?([^\u001b]*)/g)) {
+    if (codes !== undefined) for (const code of codes.split(';')) style = apply(style, Number(code));
+    if (text) found.push({ text, ...style });
+  }
+  return found;
+}
+
+function apply(style, code) {
+  if (code === 0) return { bold: false, dim: false, color: '' };
+  if (code === 1) return { ...style, bold: true };
+  if (code === 2) return { ...style, dim: true };
+  if (code === 22) return { ...style, bold: false, dim: false };
+  if (code === 39) return { ...style, color: '' };
+  return { ...style, color: colors[code] ?? style.color };
+}
+
+/** Long lines go on below, as on a terminal. */
+function wrap(row) {
+  const rows = [[]];
+  let used = 0;
+  for (const span of row) {
+    let rest = span.text;
+    while (used + rest.length > widest) {
+      rows.at(-1)?.push({ ...span, text: rest.slice(0, widest - used) });
+      rest = rest.slice(widest - used);
+      rows.push([]);
+      used = 0;
+    }
+    rows.at(-1)?.push({ ...span, text: rest });
+    used += rest.length;
+  }
+  return rows;
+}
+
+function tspan({ text, bold, dim, color }) {
+  const classes = [bold && 'b', dim && 'd'].filter(Boolean).join(' ');
+  const attributes = `${classes ? ` class="${classes}"` : ''}${color ? ` style="fill:${color}"` : ''}`;
+  return attributes ? `<tspan${attributes}>${escape(text)}</tspan>` : escape(text);
+}
+
+function escape(text) {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+}
