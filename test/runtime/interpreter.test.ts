@@ -93,7 +93,7 @@ describe('an interpreter', () => {
     expect(() => interpreter.invoke(Float32Array.of(1, 2, Number.NaN, 4))).toThrow(
       expect.objectContaining({
         code: 'AIOT_TFLITE_INPUT',
-        message: 'value 2 of the input is NaN, not a number',
+        message: 'value 2 of the input is NaN, expected a finite number',
       }),
     );
   });
@@ -141,6 +141,23 @@ describe('an interpreter', () => {
     const [x, y] = [b.int8([1, 512]), b.int8([1, 512], 1 / 256, -128)];
     b.op({ op: 'SOFTMAX', inputs: [x], outputs: [y], options: { beta: 1 } });
     expect(() => createInterpreter(b.graph(x, y))).toThrow('a softmax over 512 classes (at most 511)');
+  });
+});
+
+describe('the precision in which scales are divided', () => {
+  it('moves results by one step at most', () => {
+    const graph = mlp(seededRandom(1), [16, 24, 5]);
+    const [double, single] = [
+      createInterpreter(graph),
+      createInterpreter(graph, { ratioPrecision: 'single' }),
+    ];
+    const random = seededRandom(2);
+    for (let run = 0; run < 200; run++) {
+      const input = Int8Array.from({ length: 16 }, () => Math.floor(random() * 256) - 128);
+      const want = double.invoke(input);
+      for (const [index, value] of single.invoke(input).entries())
+        expect(Math.abs(value - want[index]!)).toBeLessThanOrEqual(1);
+    }
   });
 });
 

@@ -445,7 +445,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'A .tflite file uses an operator, a type or an option that aiot does not know.',
-    next: 'Use the layers that docs/models.md lists, a fixed batch of 1, and float32 or full int8.',
+    next: 'Use dense, convolution and pooling layers, a fixed batch of 1, and float32 or full int8.',
   },
   AIOT_TIMEOUT: {
     exit: 124,

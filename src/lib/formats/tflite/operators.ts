@@ -1,58 +1,16 @@
-import type { Operator, OperatorName, OperatorOptions, Tensor } from './graph.js';
+import type { Operator, OperatorName, Tensor } from './graph.js';
+import { quantizedSince, type Row, type SharedRow, type Use, weighted } from './operator-row.js';
 import {
   activation,
   flag,
   float,
   integers,
-  type OptionField,
   optionalFlag,
   optionalType,
   padding,
   positive,
   zero,
 } from './option-fields.js';
-
-/** What a version depends on. */
-interface Use<Name extends OperatorName> {
-  options: OperatorOptions[Name];
-  /** Types of the inputs (undefined where one is left out) and of the first output. */
-  inputs: (Tensor | undefined)[];
-  output: Tensor;
-}
-
-interface Row<Name extends OperatorName> {
-  /** Number in the schema's BuiltinOperator. */
-  code: number;
-  /** Number in the schema's union BuiltinOptions; 0 = no options table. */
-  optionsType: number;
-  fields: OptionField[];
-  /** How many inputs the operator may have, and how many outputs it has. */
-  inputs: [least: number, most: number];
-  /** Oldest kernel version that understands the use. */
-  version: (use: Use<Name>) => number;
-  /** Version → the first TensorFlow release that has it. */
-  since: Readonly<Record<number, string>>;
-}
-
-/** A row of several operators: its version depends on no option. */
-type SharedRow = Omit<Row<OperatorName>, 'version'> & { version: (use: { output: Tensor }) => number };
-
-/** Version 1 for float, `int8` for int8 (and int16: the converter of TensorFlow 2.18 writes the same numbers). */
-const quantizedSince =
-  (int8: number) =>
-  ({ output }: { output: Tensor }) =>
-    output.type === 'int8' || output.type === 'int16' ? int8 : 1;
-
-/** int8 constants under float activations (dynamic range): `perTensor` or `perChannel` kernels; otherwise `other`. */
-function weighted(
-  { inputs, output }: Use<OperatorName>,
-  [perTensor, perChannel]: [number, number],
-  other: number,
-): number {
-  const weights = inputs[1];
-  if (output.type !== 'float32' || weights?.type !== 'int8') return other;
-  return (weights.quantization?.scale.length ?? 0) > 1 ? perChannel : perTensor;
-}
 
 const pool = (code: number): SharedRow => ({
   code,

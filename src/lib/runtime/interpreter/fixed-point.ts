@@ -38,6 +38,8 @@ export function quantizeMultiplier(r: number): QuantizedMultiplier {
  * The product does not fit a double, so a is split into halves; every part stays below 2^48.
  */
 export function doublingHighMultiply(a: number, b: number): number {
+  // Below 2^22 the product is exact in a double: the usual case of an accumulator.
+  if (a < 4194304 && a > -4194304) return Math.floor((a * b + 1073741824) / 2147483648);
   const low = Math.floor(((a & 0xffff) * b + 1073741824) / 65536);
   const high = Math.floor(((a >> 16) * b + low) / 32768);
   return high > 2147483647 ? 2147483647 : high;

@@ -122,5 +122,8 @@ function checkInput(values: Values, input: Values, { type, shape }: Tensor): voi
   if (values instanceof Int8Array) return;
   for (let i = 0; i < values.length; i++)
     if (!Number.isFinite(values[i]!))
-      throw new AiotError('AIOT_TFLITE_INPUT', `value ${i} of the input is ${values[i]}, not a number`);
+      throw new AiotError(
+        'AIOT_TFLITE_INPUT',
+        `value ${i} of the input is ${values[i]}, expected a finite number`,
+      );
 }

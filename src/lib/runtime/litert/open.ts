@@ -69,6 +69,12 @@ export async function openLiteRt(bytes: Uint8Array): Promise<LiteRtModel> {
         if (undo.length === 0) throw new AiotError('AIOT_LITERT_FAILED', 'the network is closed');
         if (input.length !== inputs)
           throw new AiotError('AIOT_TFLITE_INPUT', `expected ${inputs} values, got ${input.length}`);
+        const wrong = input.findIndex((value) => !Number.isFinite(value));
+        if (wrong >= 0)
+          throw new AiotError(
+            'AIOT_TFLITE_INPUT',
+            `value ${wrong} of the input is ${input[wrong]}, expected a finite number`,
+          );
         const at = buffer.lock(wasm.LiteRtTensorBufferLockMode.WRITE);
         // The heap may have moved since the last run: its view is taken anew each time.
         wasm.HEAPU8.set(new Uint8Array(input.buffer, input.byteOffset, input.byteLength), at);

@@ -3,13 +3,7 @@ import { endCell, firstCell, windowAxes } from '../geometry.js';
 import type { Node } from '../node.js';
 import { fillPatch } from '../patches.js';
 import { floatRange } from './float-range.js';
-
-/** Sums are kept in double precision and rounded once, so results are at least as exact as a float kernel's. */
-function dot(a: Float32Array, aStart: number, b: Float32Array, bStart: number, length: number): number {
-  let sum = 0;
-  for (let i = 0; i < length; i++) sum += a[aStart + i]! * b[bStart + i]!;
-  return sum;
-}
+import { rowSums } from './row-sums.js';
 
 /** FULLY_CONNECTED on float32: x [rows, in] · weights [out, in]ᵀ + bias → [rows, out]. */
 export function fullyConnected(node: Node<OperatorOptions['FULLY_CONNECTED']>): () => void {
@@ -20,10 +14,12 @@ export function fullyConnected(node: Node<OperatorOptions['FULLY_CONNECTED']>): 
   node.expectOutputSize(rows * outputs);
   const bias = node.float32Bias(2, outputs);
   const { low, high } = floatRange(node.options.activation);
+  const sums = new Float64Array(outputs);
   return () => {
     for (let row = 0; row < rows; row++) {
+      rowSums(weights, 0, outputs, x, row * inputs, inputs, sums);
       for (let out = 0; out < outputs; out++) {
-        const value = bias[out]! + dot(weights, out * inputs, x, row * inputs, inputs);
+        const value = bias[out]! + sums[out]!;
         y[row * outputs + out] = value < low ? low : value > high ? high : value;
       }
     }
@@ -44,6 +40,7 @@ export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void 
   const length = filterH * filterW * taken;
   const patch = new Float32Array(length);
   const perGroup = outputs / groups;
+  const sums = new Float64Array(perGroup);
   return () => {
     let to = 0;
     for (let batch = 0; batch < batches; batch++) {
@@ -52,8 +49,9 @@ export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void 
         for (let column = 0; column < columns.output; column++) {
           for (let group = 0; group < groups; group++) {
             fillPatch(patch, x, start, rows, columns, row, column, channels, group * taken, taken, 0);
-            for (let out = group * perGroup; out < (group + 1) * perGroup; out++) {
-              const value = bias[out]! + dot(weights, out * length, patch, 0, length);
+            rowSums(weights, group * perGroup, perGroup, patch, 0, length, sums);
+            for (let i = 0; i < perGroup; i++) {
+              const value = bias[group * perGroup + i]! + sums[i]!;
               y[to++] = value < low ? low : value > high ? high : value;
             }
           }

@@ -4,8 +4,8 @@ import { windowAxes } from '../geometry.js';
 import type { Node } from '../node.js';
 import { fillPatch } from '../patches.js';
 import { activationRange, channelMultipliers, scaleOf } from '../quantized.js';
-import { dot } from './dot.js';
 import { foldedBias } from './folded-bias.js';
+import { rowSums } from './row-sums.js';
 
 /** CONV_2D on int8: x NHWC, filter [out, kh, kw, in ÷ groups], output channel c in group c ÷ (out ÷ groups). */
 export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void {
@@ -24,6 +24,7 @@ export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void 
   const length = filterH * filterW * taken;
   const patch = new Int8Array(length);
   const perGroup = outputs / groups;
+  const sums = new Int32Array(perGroup);
   return () => {
     let to = 0;
     for (let batch = 0; batch < batches; batch++) {
@@ -33,8 +34,9 @@ export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void 
           for (let group = 0; group < groups; group++) {
             // Padding filled with the zero point contributes nothing, as in the reference kernel.
             fillPatch(patch, x, start, rows, columns, row, column, channels, group * taken, taken, inputZero);
-            for (let out = group * perGroup; out < (group + 1) * perGroup; out++) {
-              const sum = (bias[out]! + dot(weights, out * length, patch, 0, length)) | 0;
+            rowSums(weights, group * perGroup, perGroup, patch, 0, length, sums);
+            for (let i = 0, out = group * perGroup; i < perGroup; i++, out++) {
+              const sum = (bias[out]! + sums[i]!) | 0;
               const value = multiplyByQuantized(sum, multipliers[out]!, shifts[out]!) + zeroPoint;
               y[to++] = value < low ? low : value > high ? high : value;
             }

@@ -2,8 +2,8 @@ import { elementCount, type OperatorOptions } from '../../../formats/index.js';
 import { multiplyByQuantized } from '../fixed-point.js';
 import type { Node } from '../node.js';
 import { activationRange, channelMultipliers, scaleOf } from '../quantized.js';
-import { dot } from './dot.js';
 import { foldedBias } from './folded-bias.js';
+import { rowSums } from './row-sums.js';
 
 /** FULLY_CONNECTED on int8: x [rows, in] · weights [out, in]ᵀ + bias → [rows, out]. */
 export function fullyConnected(node: Node<OperatorOptions['FULLY_CONNECTED']>): () => void {
@@ -16,10 +16,12 @@ export function fullyConnected(node: Node<OperatorOptions['FULLY_CONNECTED']>): 
   const { zeroPoint } = scaleOf(node, node.output);
   const { low, high } = activationRange(node, node.options.activation);
   const bias = foldedBias(node.int32Bias(2, outputs), weights, scaleOf(node, node.input(0)).zeroPoint);
+  const sums = new Int32Array(outputs);
   return () => {
     for (let row = 0; row < rows; row++) {
+      rowSums(weights, 0, outputs, x, row * inputs, inputs, sums);
       for (let out = 0; out < outputs; out++) {
-        const sum = (bias[out]! + dot(weights, out * inputs, x, row * inputs, inputs)) | 0;
+        const sum = (bias[out]! + sums[out]!) | 0;
         const value = multiplyByQuantized(sum, multipliers[out]!, shifts[out]!) + zeroPoint;
         y[row * outputs + out] = value < low ? low : value > high ? high : value;
       }

@@ -1,0 +1,126 @@
+import type { Builder } from 'flatbuffers';
+import type { Graph, Operator, Tensor, TensorData } from './graph.js';
+import { operatorRows } from './operators.js';
+import { int32Vector } from './option-fields.js';
+import { largestOldCode, slotCounts, slots } from './schema.js';
+import { tensorTypeCode } from './tensor-types.js';
+
+/** A vector of offsets to tables. */
+export function tableVector(builder: Builder, tables: readonly number[]): number {
+  builder.startVector(4, tables.length, 4);
+  for (let i = tables.length - 1; i >= 0; i--) builder.addOffset(tables[i]!);
+  return builder.endVector();
+}
+
+/** A buffer, its data aligned to 16 bytes; without data the schema’s empty one. */
+export function bufferTable(builder: Builder, data: TensorData | undefined): number {
+  let vector = 0;
+  if (data !== undefined) {
+    builder.prep(16, data.byteLength);
+    vector = builder.createByteVector(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  builder.startObject(slotCounts.buffer);
+  builder.addFieldOffset(slots.buffer.data, vector, 0);
+  return builder.endObject();
+}
+
+/** An entry that points a name at a buffer. */
+export function metadataTable(builder: Builder, key: string, buffer: number): number {
+  const name = builder.createString(key);
+  builder.startObject(slotCounts.metadata);
+  builder.addFieldOffset(slots.metadata.name, name, 0);
+  builder.addFieldInt32(slots.metadata.buffer, buffer, 0);
+  return builder.endObject();
+}
+
+/** The signature `serving_default`: inputs and outputs by the names of their tensors. */
+export function signatureTable(builder: Builder, graph: Graph): number {
+  const maps = (indices: readonly number[]) =>
+    tableVector(
+      builder,
+      indices.map((index) => {
+        const name = builder.createString(graph.tensors[index]!.name);
+        builder.startObject(slotCounts.tensorMap);
+        builder.addFieldOffset(slots.tensorMap.name, name, 0);
+        builder.addFieldInt32(slots.tensorMap.tensor, index, 0);
+        return builder.endObject();
+      }),
+    );
+  const inputs = maps(graph.inputs);
+  const outputs = maps(graph.outputs);
+  const key = builder.createString('serving_default');
+  builder.startObject(slotCounts.signature);
+  builder.addFieldOffset(slots.signature.inputs, inputs, 0);
+  builder.addFieldOffset(slots.signature.outputs, outputs, 0);
+  builder.addFieldOffset(slots.signature.key, key, 0);
+  return builder.endObject();
+}
+
+/** An operator code in both its fields: readers before TensorFlow 2.4 know the one-byte field only. */
+export function codeTable(builder: Builder, code: number, version: number): number {
+  builder.startObject(slotCounts.operatorCode);
+  builder.addFieldInt8(slots.operatorCode.oldCode, Math.min(code, largestOldCode), 0);
+  builder.addFieldInt32(slots.operatorCode.version, version, 1);
+  builder.addFieldInt32(slots.operatorCode.code, code, 0);
+  return builder.endObject();
+}
+
+/** A tensor; `buffers` numbers the constants. */
+export function tensorTable(builder: Builder, tensor: Tensor, buffers: Map<TensorData, number>): number {
+  const shape = int32Vector(builder, tensor.shape);
+  const name = builder.createString(tensor.name);
+  const quantization = tensor.quantization ? quantizationTable(builder, tensor.quantization) : 0;
+  builder.startObject(slotCounts.tensor);
+  builder.addFieldOffset(slots.tensor.shape, shape, 0);
+  builder.addFieldInt8(slots.tensor.type, tensorTypeCode(tensor.type), 0);
+  builder.addFieldInt32(slots.tensor.buffer, tensor.data ? buffers.get(tensor.data)! : 0, 0);
+  builder.addFieldOffset(slots.tensor.name, name, 0);
+  builder.addFieldOffset(slots.tensor.quantization, quantization, 0);
+  return builder.endObject();
+}
+
+function quantizationTable(
+  builder: Builder,
+  { scale, zeroPoint, axis }: NonNullable<Tensor['quantization']>,
+) {
+  builder.startVector(4, scale.length, 4);
+  for (let i = scale.length - 1; i >= 0; i--) builder.addFloat32(scale[i]!);
+  const scales = builder.endVector();
+  builder.startVector(8, zeroPoint.length, 8);
+  for (let i = zeroPoint.length - 1; i >= 0; i--) builder.addInt64(BigInt(zeroPoint[i]!));
+  const zeroPoints = builder.endVector();
+  builder.startObject(slotCounts.quantization);
+  builder.addFieldOffset(slots.quantization.scale, scales, 0);
+  builder.addFieldOffset(slots.quantization.zeroPoint, zeroPoints, 0);
+  builder.addFieldInt32(slots.quantization.axis, axis, 0);
+  return builder.endObject();
+}
+
+/** An operator whose code is entry `code` of the operator codes. */
+export function operatorTable(builder: Builder, operator: Operator, code: number): number {
+  const row = operatorRows[operator.op];
+  const padded = [...operator.inputs, ...new Array(3).fill(-1)];
+  // A fully connected layer without bias is written with three inputs, the last −1, as the converter does.
+  const inputs = int32Vector(
+    builder,
+    operator.op === 'FULLY_CONNECTED' ? padded.slice(0, 3) : operator.inputs,
+  );
+  const outputs = int32Vector(builder, operator.outputs);
+  let options = 0;
+  if (row.optionsType !== 0) {
+    const values = operator.options as Record<string, unknown>;
+    const value = (name: string | null) => (name === null ? undefined : values[name]);
+    const prepared = row.fields.map((field) => field.prepare?.(builder, value(field.name)) ?? 0);
+    builder.startObject(row.fields.length);
+    for (const [index, field] of row.fields.entries())
+      field.write(builder, value(field.name), prepared[index]!);
+    options = builder.endObject();
+  }
+  builder.startObject(slotCounts.operator);
+  builder.addFieldInt32(slots.operator.code, code, 0);
+  builder.addFieldOffset(slots.operator.inputs, inputs, 0);
+  builder.addFieldOffset(slots.operator.outputs, outputs, 0);
+  builder.addFieldInt8(slots.operator.optionsType, row.optionsType, 0);
+  builder.addFieldOffset(slots.operator.options, options, 0);
+  return builder.endObject();
+}
