@@ -22,6 +22,11 @@ export const shared = {
     env: 'AIOT_PROJECT',
     helpValue: 'DIR',
   }),
+  data: Flags.string({
+    summary: 'Folder of recordings to use instead of the project’s own data.',
+    env: 'AIOT_DATA',
+    helpValue: 'DIR',
+  }),
   context: Flags.string({
     char: 'c',
     summary: 'Platform to talk to, by its context.',

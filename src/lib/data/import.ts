@@ -1,11 +1,12 @@
 import { stat } from 'node:fs/promises';
+import { z } from 'zod';
 import { AiotError, namePattern, type Project, readBytes, sha256Hex } from '../core/index.js';
 import { writeCsv } from '../formats/index.js';
 import { readListing } from './disk/listing.js';
 import { csvFilesIn, type Expected, idOfFile, readListed, readLoose } from './disk/read.js';
 import { addRecordings, listingOf } from './disk/write.js';
 import { dataFolderOf, expectedOf, looseFolder } from './open.js';
-import { type RecordingLine, recordingLine } from './summary.js';
+import { recordingLine, recordingLineSchema } from './summary.js';
 import type { Recording } from './types.js';
 
 export interface ImportOptions {
@@ -22,14 +23,15 @@ export interface ImportOptions {
   dryRun?: boolean;
 }
 
-export interface ImportResult {
+export const importResultSchema = z.object({
   /** Absolute folder. */
-  folder: string;
-  imported: RecordingLine[];
+  folder: z.string(),
+  imported: z.array(recordingLineSchema),
   /** Ids of recordings that are there already, with the same content. */
-  skipped: string[];
-  dryRun: boolean;
-}
+  skipped: z.array(z.string()),
+  dryRun: z.boolean(),
+});
+export type ImportResult = z.output<typeof importResultSchema>;
 
 /**
  * Copies recordings into a project's data folder; everything is read and checked before anything is written.

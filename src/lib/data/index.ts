@@ -2,7 +2,7 @@
 export { checkDataset } from './check/check.js';
 export type { Ranges } from './check/values.js';
 export { type CopyPair, copiesIn } from './copies/index.js';
-export { type ImportOptions, type ImportResult, importRecordings } from './import.js';
+export { type ImportOptions, type ImportResult, importRecordings, importResultSchema } from './import.js';
 export {
   type CheckReport,
   checkProject,
@@ -19,7 +19,7 @@ export { dataFolderOf, datasetOf, openDataset } from './open.js';
 export { type PullOptions, type PullResult, pullDataset } from './pull.js';
 export { listRecordings, saveRecordings } from './save.js';
 export { splitDataset } from './split/split.js';
-export { type RecordOptions, type RecordResult, recordStream } from './stream/record.js';
+export { type RecordOptions, type RecordResult, recordResultSchema, recordStream } from './stream/record.js';
 export {
   type DatasetSummary,
   datasetSummary,

@@ -61,7 +61,7 @@ function refuseUnknownLabels(
 /** How many of n go where: the test part first, then validation, one each as soon as there are three. */
 function counts(n: number): { validation: number; test: number } {
   if (n < 3) return { validation: 0, test: n === 2 ? 1 : 0 };
-  return { validation: Math.max(1, Math.round(n * 0.15)), test: Math.max(1, Math.round(n * 0.25)) };
+  return { validation: Math.max(1, Math.floor(n * 0.15)), test: Math.max(1, Math.round(n * 0.25)) };
 }
 
 function assign(groups: string[][], parts: Map<string, Part>): void {

@@ -1,9 +1,10 @@
+import { z } from 'zod';
 import { AiotError, type Project } from '../../core/index.js';
 import { openSource, type Source, type StreamOptions } from '../../stream/index.js';
 import { addRecordings, listingOf } from '../disk/write.js';
 import { refuseLabel } from '../import.js';
 import { dataFolderOf, expectedOf } from '../open.js';
-import { type RecordingLine, recordingLine } from '../summary.js';
+import { recordingLine, recordingLineSchema } from '../summary.js';
 import { createTake, type Take } from './take.js';
 import { samplesOf } from './telemetry.js';
 
@@ -21,18 +22,20 @@ export interface RecordOptions {
   count?: number;
   /** Ends it, and what came until then is kept. */
   signal?: AbortSignal;
+  onOpen?: (endpoint: string) => void;
   onProgress?: (samples: number, devices: number) => void;
 }
 
-export interface RecordResult {
+export const recordResultSchema = z.object({
   /** Absolute folder. */
-  folder: string;
-  /** One recording a device that was heard. */
-  recordings: RecordingLine[];
-  /** Messages that held no samples of this project's fields, and that had come before. */
-  ignored: number;
-  duplicates: number;
-}
+  folder: z.string(),
+  /** One a device that was heard. */
+  recordings: z.array(recordingLineSchema),
+  /** Messages that held no samples of this project's fields, and messages that had come before. */
+  ignored: z.int(),
+  duplicates: z.int(),
+});
+export type RecordResult = z.output<typeof recordResultSchema>;
 
 /**
  * Records a live stream into the project's data folder, one recording a device, until the time or the count is reached, the
@@ -49,6 +52,7 @@ export async function recordStream(options: RecordOptions): Promise<RecordResult
   const listing = await listingOf(folder, expected);
   const url = options.url ?? `aiot:///aiot/v1/+/telemetry/${config.stream.topic}`;
   const source = await openSource(url, options.stream);
+  options.onOpen?.(source.endpoint);
   const heard = await listen(source, options, expected.fields);
   const taken = new Set(listing.recordings.map(({ id }) => id));
   const recordings = heard.takes
@@ -76,16 +80,18 @@ async function listen(source: Source, options: RecordOptions, fields: string[]) 
   let ignored = 0;
   let duplicates = 0;
   let reason = '';
-  let closing: Promise<void> | undefined;
+  let stopped = false;
+  let closing = Promise.resolve();
   const stop = () => {
-    closing ??= source.close();
+    if (!stopped) closing = source.close();
+    stopped = true;
   };
   const timer = forMs === undefined ? undefined : setTimeout(stop, forMs);
   signal?.addEventListener('abort', stop);
   if (signal?.aborted) stop();
   try {
     for await (const { message, ack } of source) {
-      if (closing) break;
+      if (stopped) break;
       const samples = samplesOf(message, project.config);
       ack();
       if (typeof samples === 'string') {
@@ -102,7 +108,8 @@ async function listen(source: Source, options: RecordOptions, fields: string[]) 
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener('abort', stop);
-    await (closing ?? source.close());
+    stop();
+    await closing;
   }
   return { takes: [...takes.values()], ignored, duplicates, reason };
 }

@@ -1,0 +1,40 @@
+import { AiotCommand, facts, next, shared, table } from '../../lib/cli/index.js';
+import { loadProject } from '../../lib/core/index.js';
+import { summarizeProject, summarySchema } from '../../lib/data/index.js';
+
+export default class DataList extends AiotCommand {
+  static override summary = 'List the recordings of a project.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --json',
+  ];
+  static override flags = { project: shared.project, data: shared.data };
+  static override result = summarySchema;
+
+  async run() {
+    const { flags } = await this.input(DataList);
+    const summary = await summarizeProject(await loadProject(flags.project), flags.data);
+    const rows = summary.recordings.map(({ id, label, device, samples, seconds }) => [
+      id,
+      label,
+      device,
+      samples,
+      `${seconds.toFixed(1)} s`,
+    ]);
+    this.print(table(['recording', 'label', 'device', 'samples', 'length'], rows));
+    const labels = Object.entries(summary.labels).map(
+      ([label, { recordings, seconds }]) =>
+        `${label || 'unlabelled'} ${recordings} (${Math.round(seconds)} s)`,
+    );
+    this.print('');
+    this.print(
+      facts([
+        ['Labels', labels.join(', ')],
+        ['Fields', `${summary.fields.join(', ')} at ${summary.rateHz} Hz`],
+        ['Digest', summary.digest],
+      ]),
+    );
+    this.print(next('aiot data check', 'aiot model train'));
+    return summary;
+  }
+}

@@ -1,0 +1,54 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, duration, next, shared, table } from '../../lib/cli/index.js';
+import { loadProject } from '../../lib/core/index.js';
+import { recordResultSchema, recordStream } from '../../lib/data/index.js';
+import { credentialsFrom } from '../../lib/stream/index.js';
+
+export default class DataRecord extends AiotCommand {
+  static override summary = 'Record a live stream into the project: one recording a device.';
+  static override description =
+    'Ends after --for or --count, or by Ctrl-C; what came until then is kept. Without a URL it listens to the project’s stream on the platform in use.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --label walking --for 60s',
+    "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1/aiot/v1/+/telemetry/motion' --label walking --count 6000",
+  ];
+  static override args = {
+    url: Args.string({ description: 'Where the messages are, as in aiot stream tail.' }),
+  };
+  static override flags = {
+    project: shared.project,
+    label: Flags.string({ char: 'l', summary: 'What is being recorded.', env: 'AIOT_LABEL' }),
+    for: duration({ summary: 'End after this time, such as 30s.', env: 'AIOT_FOR' }),
+    count: Flags.integer({ char: 'n', min: 1, summary: 'End after so many samples.', env: 'AIOT_COUNT' }),
+    context: shared.context,
+    ca: shared.ca,
+    cert: shared.cert,
+    key: shared.key,
+  };
+  static override result = recordResultSchema;
+
+  async run() {
+    const { args, flags } = await this.input(DataRecord);
+    const result = await recordStream({
+      project: await loadProject(flags.project),
+      url: args.url,
+      stream: { ...(await credentialsFrom(flags)), context: flags.context },
+      label: flags.label,
+      forMs: flags.for,
+      count: flags.count,
+      signal: this.signal,
+      onOpen: (endpoint) => this.note(`recording from ${endpoint}, Ctrl-C ends it`),
+    });
+    const rows = result.recordings.map(({ id, label, device, samples, seconds }) => [
+      id,
+      label,
+      device,
+      samples,
+      `${seconds.toFixed(1)} s`,
+    ]);
+    this.print(table(['recording', 'label', 'device', 'samples', 'length'], rows));
+    if (result.ignored > 0) this.print(`${result.ignored} messages were not of this stream`);
+    this.print(next('aiot data list', 'aiot data check'));
+    return result;
+  }
+}
