@@ -1,0 +1,35 @@
+// Sums up: node scripts/ci/total.js VITEST.json STEPS_PASSED STEPS_FAILED. The last line is `N passed, N failed`.
+import { readFileSync } from 'node:fs';
+
+const [file, passed = '0', failed = '0'] = process.argv.slice(2);
+
+/** A file that did not load has no tests to fail: it counts as one failure itself. */
+function count(path) {
+  const { testResults } = JSON.parse(readFileSync(path, 'utf8'));
+  const tests = testResults.flatMap(({ assertionResults }) => assertionResults);
+  const broken = testResults.filter(
+    ({ status, assertionResults }) =>
+      status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),
+  );
+  const by = (...states) => tests.filter(({ status }) => states.includes(status)).length;
+  return {
+    passed: by('passed'),
+    failed: by('failed') + broken.length,
+    skipped: by('pending', 'skipped', 'todo'),
+  };
+}
+
+function counted() {
+  try {
+    return count(file);
+  } catch (error) {
+    console.error(`no test results: ${error}`);
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+}
+
+const tests = counted();
+const total = { passed: tests.passed + Number(passed), failed: tests.failed + Number(failed) };
+const skipped = tests.skipped > 0 ? `, ${tests.skipped} skipped` : '';
+console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
+process.exitCode = total.failed > 0 || tests.passed === 0 ? 1 : 0;
