@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 import { terminalSvg } from './picture/svg.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -36,7 +37,7 @@ try {
     .trimEnd()
     .split('\n')
     // On a terminal the line of a running step becomes the line of the finished one.
-    .filter((line) => !/^ {2}(\u001b\[\d+m)*…/.test(line));
+    .filter((line) => !stripVTControlCharacters(line).startsWith('  …'));
   writeFileSync(join(root, out), terminalSvg(`aiot ${args.join(' ')}`, lines));
 } finally {
   rmSync(home, { recursive: true, force: true });

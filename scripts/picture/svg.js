@@ -18,25 +18,27 @@ export function terminalSvg(title, lines) {
     const y = bar + margin + (i + 0.75) * cell.height;
     return `<text x="${margin}" y="${y.toFixed(1)}" xml:space="preserve">${row.map(tspan).join('')}</text>`;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="Output of ${escape(title)}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="Output of ${escapeXml(title)}">
 <style>text{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#c0caf5;white-space:pre}.b{font-weight:700}.d{fill:#737aa2}</style>
 <rect width="${width}" height="${height}" rx="8" fill="#1a1b26"/>
 <circle cx="20" cy="18" r="6" fill="#f7768e"/><circle cx="40" cy="18" r="6" fill="#e0af68"/><circle cx="60" cy="18" r="6" fill="#9ece6a"/>
-<text x="${width / 2}" y="23" text-anchor="middle" class="d">${escape(title)}</text>
+<text x="${width / 2}" y="23" text-anchor="middle" class="d">${escapeXml(title)}</text>
 ${texts.join('\n')}
 </svg>
 `;
 }
 
-/** A line's pieces of one style each. */
+/** A line's pieces of one style each: what follows an escape begins with its codes and an `m`. */
 function spans(line) {
-  const found = [];
   let style = { bold: false, dim: false, color: '' };
-  for (const [, codes, text] of line.matchAll(/(?:\u001b\[([\d;]*)m)?([^\u001b]*)/g)) {
-    if (codes !== undefined) for (const code of codes.split(';')) style = apply(style, Number(code));
-    if (text) found.push({ text, ...style });
+  const [first = '', ...rest] = line.split('\u001b[');
+  const found = [{ text: first, ...style }];
+  for (const part of rest) {
+    const end = part.indexOf('m');
+    for (const code of part.slice(0, end).split(';')) style = apply(style, Number(code));
+    found.push({ text: part.slice(end + 1), ...style });
   }
-  return found;
+  return found.filter(({ text }) => text !== '');
 }
 
 function apply(style, code) {
@@ -69,9 +71,13 @@ function wrap(row) {
 function tspan({ text, bold, dim, color }) {
   const classes = [bold && 'b', dim && 'd'].filter(Boolean).join(' ');
   const attributes = `${classes ? ` class="${classes}"` : ''}${color ? ` style="fill:${color}"` : ''}`;
-  return attributes ? `<tspan${attributes}>${escape(text)}</tspan>` : escape(text);
+  return attributes ? `<tspan${attributes}>${escapeXml(text)}</tspan>` : escapeXml(text);
 }
 
-function escape(text) {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+function escapeXml(text) {
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;');
 }
