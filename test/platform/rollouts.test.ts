@@ -1,0 +1,247 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf, systemClock } from '../../src/lib/core/index.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { deployModel, type ModelVersion, type Rollout } from '../../src/lib/registry/index.js';
+import { pushTiny, tinyBundle } from '../support/bundle.js';
+import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+let own: TestPlatform;
+let first: ModelVersion;
+let second: ModelVersion;
+let later = 0;
+const clock = { ...systemClock, now: () => Date.now() + later };
+const devices: FakeDevice[] = [];
+const [a, b] = [() => devices[0] as FakeDevice, () => devices[1] as FakeDevice];
+const identity = (name: string) => join(own.folder, name);
+
+async function connectBoth() {
+  for (const device of devices.splice(0)) await device.client.endAsync(true);
+  for (const name of ['dev-a', 'dev-b']) {
+    devices.push(await fakeDevice(own.platform.urls.mqtts, identity(name), name));
+  }
+}
+
+const running = ({ name, version, sequence, digest }: ModelVersion) => ({ name, version, sequence, digest });
+const start = (selector = 'all', model = first) =>
+  own.client.rollouts.start({
+    model: { name: 'tiny', version: model.version },
+    sequence: model.sequence,
+    selector,
+  });
+
+beforeAll(async () => {
+  own = await testPlatform({ clock });
+  for (const name of ['dev-a', 'dev-b']) {
+    await provisionDevice({ client: own.client, name, type: 'virtual', out: identity(name) });
+  }
+  await provisionDevice({ client: own.client, name: 'chip', type: 'esp32', out: identity('chip') });
+  first = await pushTiny(own.client, own.key);
+  second = await pushTiny(own.client, own.key, { seed: 1 });
+  await connectBoth();
+});
+afterAll(async () => {
+  for (const device of devices) await device.client.endAsync(true);
+  await own.stop();
+});
+
+describe('a rollout', () => {
+  it('is offered to the devices that can take it, followed to its end, and seen as it goes', async () => {
+    const { id, devices: offered } = await start();
+    expect(offered.map(({ name, state }) => [name, state])).toEqual([
+      ['dev-a', 'offered'],
+      ['dev-b', 'offered'],
+    ]);
+    const seen: Rollout[] = [];
+    const watched = (async () => {
+      for await (const rollout of own.client.rollouts.watch(id)) seen.push(rollout);
+    })();
+    expect(await a().heard(1)).toEqual({
+      rollout: id,
+      kind: 'model',
+      name: 'tiny',
+      version: 1,
+      sequence: 1,
+      manifest: '/api/v1/manifests/1',
+    });
+    await b().heard(1);
+    for (const state of ['DOWNLOADING', 'VERIFYING', 'STAGED', 'TRIAL'] as const) await a().report(state);
+    await a().report('COMMITTED', { model: running(first) });
+    await b().report('COMMITTED', { model: running(first) });
+    await watched;
+    expect(seen.at(-1)).toMatchObject({
+      id,
+      state: 'done',
+      devices: [{ state: 'committed' }, { state: 'committed' }],
+    });
+    expect(new Set(seen.map(({ devices }) => devices[0]?.state))).toEqual(
+      new Set(['offered', 'updating', 'committed']),
+    );
+    expect(await own.client.devices.get('dev-a')).toMatchObject({
+      online: true,
+      state: 'active',
+      model: { version: 1, digest: first.digest },
+      updateState: 'COMMITTED',
+    });
+  });
+
+  it('ends as failed when a device rolls back, and takes the offer back from that device', async () => {
+    const { id } = await start('all', second);
+    await a().heard(2);
+    await b().heard(2);
+    const error = { code: 'AIOT_GOLDEN_FAILED', message: 'vector 0' };
+    await a().report('ROLLED_BACK', { model: running(first), error });
+    expect(await a().heard(3)).toBeNull();
+    await b().report('COMMITTED', { model: running(second) });
+    expect(await own.client.rollouts.get(id)).toMatchObject({
+      state: 'failed',
+      devices: [
+        { name: 'dev-a', state: 'rolledBack', error },
+        { name: 'dev-b', state: 'committed', error: null },
+      ],
+    });
+    expect(b().desired).toHaveLength(2);
+  });
+
+  it('goes on after a restart of the platform, and is there for a device that comes later', async () => {
+    const { id } = await start('name=dev-a', second);
+    await own.restart();
+    await connectBoth();
+    expect(await a().heard(1)).toMatchObject({ rollout: id, sequence: 2 });
+    await a().report('COMMITTED', { model: running(second) });
+    expect(await own.client.rollouts.get(id)).toMatchObject({ state: 'done' });
+  });
+
+  it('is superseded by a newer one for the same device', async () => {
+    const before = await start('name=dev-b', second);
+    const after = await start('name=dev-b', second);
+    expect(await own.client.rollouts.get(before.id)).toMatchObject({
+      state: 'failed',
+      devices: [{ state: 'failed', error: { code: 'AIOT_ROLLOUT_SUPERSEDED' } }],
+    });
+    await b().report('COMMITTED', { rollout: after.id, model: running(second) });
+    expect(await own.client.rollouts.get(after.id)).toMatchObject({ state: 'done' });
+  });
+
+  it('fails for a device that has not ended by the deadline', async () => {
+    const { id } = await start('name=dev-a', second);
+    later += 601_000;
+    const states: Rollout[] = [];
+    for await (const rollout of own.client.rollouts.watch(id)) states.push(rollout);
+    expect(states.at(-1)?.devices[0]).toMatchObject({
+      state: 'failed',
+      error: { code: 'AIOT_ROLLOUT_DEADLINE' },
+    });
+  });
+
+  it.each([
+    ['an unknown version', { version: 9 }, 'AIOT_REQUEST_INVALID'],
+    ['an unknown sequence', { sequence: 99 }, 'AIOT_NOT_FOUND'],
+    ['a selector that matches nothing', { selector: 'name=nobody' }, 'AIOT_ROLLOUT_EMPTY'],
+    ['devices of another type', { selector: 'type=esp32' }, 'AIOT_ROLLOUT_EMPTY'],
+    ['a malformed selector', { selector: 'nonsense' }, 'AIOT_SELECTOR_INVALID'],
+  ])('is refused for %s', async (_, { version = 1, sequence = 1, selector = 'all' }, code) => {
+    const request = { model: { name: 'tiny', version }, sequence, selector };
+    await expect(own.client.rollouts.start(request)).rejects.toMatchObject({ code });
+  });
+
+  it('signs an older version anew with the next sequence, to go back to it', async () => {
+    const heard = a().desired.length;
+    const deployed = deployModel({
+      client: own.client,
+      model: { name: 'tiny', version: 1 },
+      selector: 'name=dev-a',
+      signingKey: async () => own.key,
+      now: Date.now(),
+    });
+    const desired = await a().heard(heard + 1);
+    expect(desired).toMatchObject({ version: 1, sequence: 3 });
+    await a().report('COMMITTED', { model: { ...running(first), sequence: 3 } });
+    expect(await deployed).toMatchObject({ state: 'done', sequence: 3 });
+    expect((await own.client.models.get('tiny', 1)).sequence).toBe(3);
+  });
+});
+
+describe('a model', () => {
+  it('has a card made from its bundle', async () => {
+    expect(await own.client.models.get('tiny', 2)).toMatchObject({
+      version: 2,
+      digest: digestOf(tinyBundle('tiny', 1)),
+      classes: ['resting', 'walking'],
+      lineage: { dataset: { name: 'imu', recordings: 4 } },
+    });
+    expect(await own.client.models.list()).toMatchObject([
+      { name: 'tiny', versions: 2, latest: { version: 2 } },
+    ]);
+    expect((await own.client.models.versions('tiny')).map(({ version }) => version)).toEqual([2, 1]);
+  });
+
+  it.each([
+    ['a version that is not the next', { version: 7 }, 'AIOT_VERSION_CONFLICT'],
+    ['a sequence that is not the next', { sequence: 1 }, 'AIOT_VERSION_CONFLICT'],
+    ['another name', { name: 'other' }, 'AIOT_REQUEST_INVALID'],
+    ['firmware', { kind: 'firmware' as const }, 'AIOT_REQUEST_INVALID'],
+    [
+      'a blob that is not there',
+      { artifacts: [{ name: 'm', digest: digestOf('x'), bytes: 1 }] },
+      'AIOT_NOT_FOUND',
+    ],
+    [
+      'a size that is not the blob’s',
+      { artifacts: [{ name: 'm', digest: digestOf(tinyBundle()), bytes: 1 }] },
+      'AIOT_DIGEST_MISMATCH',
+    ],
+  ])('is refused with %s', async (_, change, code) => {
+    const pushed = pushTiny(own.client, own.key, { change: (manifest) => ({ ...manifest, ...change }) });
+    await expect(pushed).rejects.toMatchObject({ code });
+    expect((await own.client.models.versions('tiny')).length).toBe(2);
+  });
+
+  it('is refused when somebody else signed it', async () => {
+    const { generateKeyPair } = await import('../../src/lib/core/index.js');
+    await expect(pushTiny(own.client, generateKeyPair().privatePem)).rejects.toMatchObject({
+      code: 'AIOT_SIGNATURE_INVALID',
+      exit: 5,
+    });
+  });
+
+  it('is refused when its bundle is none', async () => {
+    const bytes = Buffer.from('not a bundle');
+    await own.client.blobs.put(digestOf(bytes), bytes);
+    const artifacts = [{ name: 'm', digest: digestOf(bytes), bytes: bytes.length }];
+    await expect(
+      pushTiny(own.client, own.key, { change: (manifest) => ({ ...manifest, artifacts }) }),
+    ).rejects.toMatchObject({ code: 'AIOT_BUNDLE_MALFORMED' });
+  });
+});
+
+describe('live figures', () => {
+  it('count inferences against labels, whenever the labels come', async () => {
+    const say = (seq: number, recording: string, label: string) =>
+      a().client.publishAsync(
+        'aiot/v1/dev-a/inference',
+        JSON.stringify({
+          ...{ seq, t: 1000 + seq, model: { name: 'tiny', version: 1 }, recording, window: seq },
+          ...{ label, voted: label, scores: [1, 0], latencyMs: 2 },
+        }),
+        { qos: 1 },
+      );
+    for (const seq of [0, 1, 1, 2]) await say(seq, 'r1', seq === 2 ? 'walking' : 'resting');
+    expect(await own.client.models.live('tiny', 1)).toMatchObject({ windows: 0, unlabelled: 3 });
+    await own.client.labels.post({ stream: 'imu', device: 'dev-a', recording: 'r1', label: 'walking' });
+    await own.client.labels.post({ stream: 'imu', device: 'dev-a', recording: 'r1', label: 'sit' });
+    const figures = {
+      windows: 3,
+      unlabelled: 0,
+      confusion: [
+        [2, 1],
+        [0, 0],
+      ],
+      devices: { 'dev-a': 3 },
+    };
+    expect(await own.client.models.live('tiny', 1)).toMatchObject(figures);
+    await own.restart();
+    expect(await own.client.models.live('tiny', 1)).toMatchObject(figures);
+  });
+});
