@@ -21,7 +21,8 @@ let config: Promise<Config> | undefined;
 function commandFile(argv: string[]): { file: string; words: number } {
   for (const words of [3, 2, 1]) {
     const path = join(root, 'src', 'commands', ...argv.slice(0, words));
-    for (const file of [`${path}.ts`, join(path, 'index.ts')]) {
+    // A bare topic is its list.
+    for (const file of [`${path}.ts`, join(path, 'index.ts'), join(path, 'list.ts')]) {
       if (argv.length >= words && existsSync(file)) return { file, words };
     }
   }

@@ -3,6 +3,7 @@ import { clientFor, listSchemas } from '../../lib/registry/index.js';
 
 export default class DeviceList extends AiotCommand {
   static override summary = 'List the devices of the platform.';
+  static override hiddenAliases = ['device'];
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',

@@ -3,6 +3,7 @@ import { clientFor, listSchemas } from '../../lib/registry/index.js';
 
 export default class ModelList extends AiotCommand {
   static override summary = 'List the models of the platform.';
+  static override hiddenAliases = ['model'];
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',
