@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the two Python environments that the real-part tests compare with: .venv/litert (Google's LiteRT) and
-# .venv/tflm (TFLite Micro). Two, because their wheels want different numpy versions. Run again, it does nothing.
+# .venv/tflm (TFLite Micro). Two, because their wheels have wanted different numpy versions; numpy itself only carries
+# arrays, so pip chooses it for the Python at hand. Run again, it does nothing.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
