@@ -4,6 +4,7 @@ import { summarizeProject, summarySchema } from '../../lib/data/index.js';
 
 export default class DataList extends AiotCommand {
   static override summary = 'List the recordings of a project.';
+  static override hiddenAliases = ['data'];
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',
