@@ -2,8 +2,8 @@ import { AiotError, type Clock } from '../../core/index.js';
 import type { Prediction } from '../../model/index.js';
 import type { Inference, Reported, Telemetry } from '../protocol/messages.js';
 import type { LoadedModel } from '../runtime.js';
-import { createInFlight } from './window.js';
 import type { Sensor } from './sensor.js';
+import { createInFlight } from './window.js';
 
 export interface FeedOptions {
   stream: string;

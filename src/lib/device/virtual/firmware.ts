@@ -1,8 +1,8 @@
 import { AiotError, type Clock } from '../../core/index.js';
 import type { DeviceNews } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
-import type { Reported } from '../protocol/messages.js';
 import type { LogLevel } from '../protocol/control.js';
+import type { Reported } from '../protocol/messages.js';
 import type { LoadedModel, ModelRuntime } from '../runtime.js';
 import type { DeviceStore } from '../sim/store.js';
 import type { BundleSource } from '../update/ports.js';

@@ -1,5 +1,5 @@
-import type { DeviceChannel } from '../protocol/topics.js';
 import type { DeviceLink } from '../link/mqtt.js';
+import type { DeviceChannel } from '../protocol/topics.js';
 import { deferred } from './deferred.js';
 
 type Publish = DeviceLink['publish'];

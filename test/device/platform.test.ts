@@ -1,0 +1,213 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/lib/core/index.js';
+import type { Recording } from '../../src/lib/data/index.js';
+import {
+  createVirtualDevice,
+  type DeviceEvent,
+  deviceEventSchema,
+  replySchema,
+  type VirtualDevice,
+} from '../../src/lib/device/index.js';
+import { type Manifest, signManifest } from '../../src/lib/formats/index.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { openSink, openSource } from '../../src/lib/stream/index.js';
+import { motionBundle, motionSamples } from '../support/motion-bundle.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+function recording(id: string, samples = 4000): Recording {
+  const rows = motionSamples(samples, 3);
+  return {
+    id,
+    label: 'walking',
+    device: null,
+    rateHz: 100,
+    startedAt: 1_700_000_000_000,
+    fields: ['x', 'y', 'z'],
+    columns: [0, 1, 2].map((f) => Float64Array.from(rows, (row) => row[f] as number)),
+  };
+}
+
+describe('a virtual device at a platform', () => {
+  let own: TestPlatform;
+  let device: VirtualDevice;
+  const events: DeviceEvent[] = [];
+  const lastReport = () => events.flatMap((e) => (e.event === 'reported' ? [e.reported] : [])).at(-1);
+
+  beforeAll(async () => {
+    own = await testPlatform();
+    const out = join(own.folder, 'wearable-1');
+    await mkdir(out, { recursive: true });
+    await provisionDevice({ client: own.client, name: 'wearable-1', type: 'virtual', out });
+    device = await createVirtualDevice({ identityDir: out, onEvent: (event) => events.push(event) });
+    await device.connect();
+  });
+  afterAll(async () => {
+    await device.stop();
+    await own.stop();
+  });
+
+  /** Pushes a bundle and rolls it out to all; resolves with the device's part of the ended rollout. */
+  async function rollOut(bundle: Uint8Array, changes: Partial<Manifest> = {}) {
+    const { client, key } = own;
+    await client.blobs.put(digestOf(bundle), bundle);
+    const { version, sequence } = await client.models.next('motion');
+    const manifest: Manifest = {
+      spec: 'aiot-manifest/1',
+      role: 'release',
+      kind: 'model',
+      name: 'motion',
+      version,
+      sequence,
+      floor: 0,
+      issued: Date.now(),
+      expires: null,
+      deviceTypes: ['virtual'],
+      artifacts: [{ name: 'model.aiot', digest: digestOf(bundle), bytes: bundle.length }],
+      ...changes,
+    };
+    await client.models.push('motion', signManifest(manifest, key));
+    const rollout = await client.rollouts.start({
+      model: { name: 'motion', version },
+      sequence,
+      selector: 'all',
+      deadlineMs: 20_000,
+    });
+    let ended = rollout;
+    for await (const state of client.rollouts.watch(rollout.id)) ended = state;
+    return { sequence, version, device: ended.devices[0] };
+  }
+
+  const operator = (topic: string) => ({
+    url: `${own.platform.urls.mqtts}/${topic}`,
+    options: { ca: own.ca, username: 'operator', password: own.token },
+  });
+
+  it('is seen online', async () => {
+    expect(await own.client.devices.get('wearable-1')).toMatchObject({ online: true, state: 'active' });
+  });
+
+  it('sends 40 s of samples at once; all of them are stored, as they were', async () => {
+    const take = recording('walking1');
+    const result = await device.replay(take, { stream: 'imu', speed: 'max' });
+    expect(result).toMatchObject({ samples: 4000, messages: 40, inferences: 0 });
+    const { recordings } = await own.client.datasets.get('imu');
+    expect(recordings).toMatchObject([
+      { id: 'walking1', device: 'wearable-1', samples: 4000, rateHz: 100, duplicates: 0, missing: 0 },
+    ]);
+    const csv = await own.client.datasets.csv('imu', 'wearable-1', 'walking1');
+    const rows = csv.trimEnd().split('\n').slice(1);
+    expect(rows.map((row) => row.split(',').map(Number))).toEqual(
+      Array.from({ length: 4000 }, (_, i) => take.columns.map((column) => column[i])),
+    );
+  });
+
+  it('can send a recording again without doubling it', async () => {
+    await device.replay(recording('walking1'), { stream: 'imu', speed: 'max' });
+    const { recordings } = await own.client.datasets.get('imu');
+    expect(recordings).toMatchObject([{ samples: 4000, duplicates: 40 }]);
+  });
+
+  it('cannot predict before it has a model', async () => {
+    await expect(
+      device.replay(recording('walking1'), { stream: 'imu', speed: 'max', predict: true }),
+    ).rejects.toMatchObject({ code: 'AIOT_DEVICE_NO_MODEL' });
+  });
+
+  it('takes a model over the air, and says so', async () => {
+    const bundle = motionBundle(1);
+    const { device: part, sequence } = await rollOut(bundle);
+    expect(part).toMatchObject({ name: 'wearable-1', state: 'committed', step: 'COMMITTED', error: null });
+    expect(lastReport()).toMatchObject({
+      model: { name: 'motion', version: 1, sequence, digest: digestOf(bundle) },
+      golden: { vectors: 3, passed: 3 },
+    });
+  });
+
+  it('predicts with it, and the platform counts each answer', async () => {
+    const result = await device.replay(recording('live1'), { stream: 'imu', speed: 'max', predict: true });
+    // 4000 samples, windows of 50 every 25.
+    expect(result).toMatchObject({ samples: 4000, messages: 0, inferences: 159 });
+    const live = await own.client.models.live('motion', 1);
+    expect(live.unlabelled).toBe(159);
+    expect(live.latencyMs.p50).toBeGreaterThan(0);
+    const inferences = events.flatMap((e) => (e.event === 'inference' ? [e.inference] : []));
+    expect(inferences.map(({ window }) => window)).toEqual(Array.from({ length: 159 }, (_, i) => i));
+  });
+
+  it('rolls a model back whose golden vectors are wrong, and predicts on with the one before', async () => {
+    const { device: part } = await rollOut(motionBundle(2, 'wrong'));
+    expect(part).toMatchObject({ state: 'rolledBack', error: { code: 'AIOT_GOLDEN_MISMATCH' } });
+    expect(device.reported.model).toMatchObject({ version: 1, digest: digestOf(motionBundle(1)) });
+    const result = await device.replay(recording('live2', 500), {
+      stream: 'imu',
+      speed: 'max',
+      predict: true,
+    });
+    expect(result.inferences).toBe(19);
+  });
+
+  it('answers commands, and those that it does not know', async () => {
+    const { url, options } = operator('aiot/v1/wearable-1/reply');
+    const replies = await openSource(url, options);
+    const sink = await openSink(operator('').url, options);
+    const iterator = replies[Symbol.asyncIterator]();
+    const ask = async (message: object) => {
+      const payload = Buffer.from(JSON.stringify(message));
+      await sink.write({ topic: 'aiot/v1/wearable-1/command', payload });
+      const { value } = await iterator.next();
+      value?.ack();
+      return replySchema.parse(JSON.parse(String(value?.message.payload)));
+    };
+    expect(await ask({ id: '1', command: 'ping' })).toMatchObject({ id: '1', ok: true });
+    expect(await ask({ id: '2', command: 'status' })).toMatchObject({
+      ok: true,
+      result: { state: 'ROLLED_BACK', model: { version: 1 } },
+    });
+    expect(await ask({ id: '3', command: 'dance' })).toMatchObject({
+      ok: false,
+      error: { code: 'AIOT_COMMAND_UNKNOWN' },
+    });
+    // One that has expired and one asked twice are not answered: the next reply is to the one after them.
+    const silent = [
+      { id: '4', command: 'ping', expires: 1 },
+      { id: '1', command: 'ping' },
+      { command: 'ping' },
+    ];
+    for (const message of silent) {
+      const payload = Buffer.from(JSON.stringify(message));
+      await sink.write({ topic: 'aiot/v1/wearable-1/command', payload });
+    }
+    expect(await ask({ id: '5', command: 'reboot' })).toMatchObject({ id: '5', ok: true });
+    await expect.poll(() => events.filter(({ event }) => event === 'booted').length).toBe(2);
+    await expect.poll(() => device.online).toBe(true);
+    expect(device.reported).toMatchObject({ model: { version: 1 } });
+    await sink.close();
+    await replies.close();
+  });
+
+  it('comes back by itself after a restart of the platform', async () => {
+    const { http, mqtts } = own.platform.urls;
+    await own.restart({ httpPort: Number(new URL(http).port), mqttPort: Number(new URL(mqtts).port) });
+    await expect.poll(() => device.online, { timeout: 10_000 }).toBe(true);
+    await device.replay(recording('after', 300), { stream: 'imu', speed: 'max' });
+    const { recordings } = await own.client.datasets.get('imu');
+    expect(recordings.find(({ id }) => id === 'after')).toMatchObject({ samples: 300 });
+  });
+
+  it('says goodbye when it is stopped', async () => {
+    const { url, options } = operator('aiot/v1/wearable-1/presence');
+    await device.stop();
+    const presence = await openSource(url, options);
+    const { value } = await presence[Symbol.asyncIterator]().next();
+    expect(JSON.parse(String(value?.message.payload))).toMatchObject({ online: false });
+    await presence.close();
+    await expect.poll(async () => (await own.client.devices.get('wearable-1')).online).toBe(false);
+  });
+
+  it('tells of itself in events of the schema', () => {
+    for (const event of events) expect(() => deviceEventSchema.parse(event)).not.toThrow();
+    expect(new Set(events.map(({ event }) => event))).toContain('sent');
+  });
+});

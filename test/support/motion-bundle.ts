@@ -1,0 +1,60 @@
+import { seededRandom } from '../../src/lib/core/index.js';
+import { writeTflite } from '../../src/lib/formats/index.js';
+import { goldenVector } from '../../src/lib/model/bundle/golden.js';
+import { type BundleInfo, packBundle } from '../../src/lib/model/index.js';
+import { mlp } from './networks.js';
+
+const fields = ['x', 'y', 'z'];
+const classes = ['resting', 'walking', 'stairs'];
+
+/** Samples of a seeded walk, as [sample][field]. */
+export function motionSamples(count: number, seed = 1): number[][] {
+  const random = seededRandom(seed);
+  return Array.from({ length: count }, (_, i) =>
+    fields.map((_, f) => Math.sin(i / (5 + f)) + 0.2 * (random() - 0.5)),
+  );
+}
+
+/** A bundle of three axes: 100 Hz, windows of 50 samples every 25, raw; untrained weights by the seed. */
+export function motionBundle(seed = 1, golden: 'right' | 'wrong' = 'right'): Uint8Array {
+  const graph = mlp(seededRandom(seed), [150, 8, 3]);
+  const end = (index: number | undefined) => {
+    const { quantization, shape = [] } = graph.tensors[index ?? -1] ?? {};
+    return { scale: quantization?.scale[0] ?? 1, zeroPoint: quantization?.zeroPoint[0] ?? 0, shape };
+  };
+  const metrics = { windows: 1, accuracy: 1, macroF1: 1, confusion: classes.map(() => classes.map(() => 0)) };
+  const info: BundleInfo = {
+    spec: 'aiot-bundle/1',
+    name: 'motion',
+    signal: {
+      fields,
+      rateHz: 100,
+      lowpassHz: null,
+      resampleHz: 100,
+      windowSamples: 50,
+      strideSamples: 25,
+      features: 'raw',
+    },
+    standardization: { mean: Array(150).fill(0), deviation: Array(150).fill(1) },
+    classes,
+    labels: { resting: ['resting'], walking: ['walking'], stairs: ['stairs'] },
+    vote: 'majority:3',
+    arenaBytes: 4096,
+    input: end(graph.inputs[0]),
+    output: end(graph.outputs[0]),
+    metrics: { float: metrics, int8: metrics, voted: metrics },
+    lineage: {
+      dataset: { name: 'imu', digest: `sha256:${'0'.repeat(64)}`, recordings: 1, samples: 50 },
+      split: { by: 'recording', seed: 1, train: ['a'], validation: [], test: ['b'] },
+      configDigest: `sha256:${'0'.repeat(64)}`,
+      aiot: '0.0.0',
+      created: 0,
+    },
+  };
+  const vectors = [1, 2, 3].map((take) => goldenVector(graph, info, `take${take}`, motionSamples(50, take)));
+  if (golden === 'wrong') {
+    const output = vectors[0]!.output;
+    output[0] = output[0] === 127 ? 126 : output[0]! + 1;
+  }
+  return packBundle({ info, model: writeTflite(graph), golden: vectors });
+}

@@ -1,0 +1,112 @@
+import { type Clock, digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/index.js';
+import type { BundleSource, Desired, ModelRuntime, Reported } from '../../src/lib/device/index.js';
+import { createDeviceStore, type Flash } from '../../src/lib/device/index.js';
+import { startUpdater, type Updater } from '../../src/lib/device/update/updater.js';
+import { type Envelope, type Manifest, signManifest, trustRootOf } from '../../src/lib/formats/index.js';
+
+export const operator = generateKeyPair().privatePem;
+export const trust = trustRootOf(publicKeyOf(operator));
+
+/** Time that passes at once. */
+export const quickClock: Clock = { now: () => Date.now(), sleep: async () => {} };
+
+export interface Release {
+  envelope: Envelope;
+  bytes: Uint8Array;
+  desired: Desired;
+}
+
+/** A signed release of these bytes. */
+export function release(
+  bytes: Uint8Array,
+  sequence: number,
+  changes: Partial<Manifest> = {},
+  key = operator,
+): Release {
+  const manifest: Manifest = {
+    spec: 'aiot-manifest/1',
+    role: 'release',
+    kind: 'model',
+    name: 'motion',
+    version: sequence,
+    sequence,
+    floor: 0,
+    issued: 1_700_000_000_000,
+    expires: null,
+    deviceTypes: ['virtual'],
+    artifacts: [{ name: 'model.aiot', digest: digestOf(bytes), bytes: bytes.length }],
+    ...changes,
+  };
+  return {
+    envelope: signManifest(manifest, key),
+    bytes,
+    desired: {
+      rollout: `rollout_${sequence}`,
+      kind: 'model',
+      name: manifest.name,
+      version: manifest.version,
+      sequence: manifest.sequence,
+      manifest: `/api/v1/manifests/${sequence}`,
+    },
+  };
+}
+
+/** Serves releases from memory, in chunks of odd sizes. */
+export function memorySource(releases: Release[], chunkBytes = 777): BundleSource {
+  return {
+    async manifest(path) {
+      return releases.find(({ desired }) => desired.manifest === path)?.envelope;
+    },
+    async *blob(digest, from) {
+      const found = releases.find(({ bytes }) => digestOf(bytes) === digest)?.bytes ?? new Uint8Array();
+      for (let at = from; at < found.length; at += chunkBytes) yield found.subarray(at, at + chunkBytes);
+    },
+  };
+}
+
+/** Takes any bytes for a model: three golden vectors, all of them good. */
+export const anyRuntime: ModelRuntime = {
+  load: async () => ({
+    fields: ['x'],
+    rateHz: 100,
+    classes: ['a', 'b'],
+    createPredictor: () => ({ push: () => null, reset: () => {} }),
+  }),
+  checkGolden: async () => ({ vectors: 3, passed: 3 }),
+};
+
+export interface TestUpdater {
+  updater: Updater;
+  reports: Reported[];
+  /** Bytes of the model in use. */
+  active(): Uint8Array | null;
+  /** What killed the flash, if anything did. */
+  died(): unknown;
+}
+
+/** An updater on this flash, with ports that answer at once. */
+export async function testUpdater(
+  flash: Flash,
+  options: { source: BundleSource; runtime?: ModelRuntime; trust?: typeof trust | null; clock?: Clock },
+): Promise<TestUpdater> {
+  const reports: Reported[] = [];
+  let active: Uint8Array | null = null;
+  let died: unknown;
+  const updater = await startUpdater({
+    store: createDeviceStore(flash),
+    traits: { type: 'virtual' },
+    clock: options.clock ?? quickClock,
+    trust: options.trust === undefined ? trust : options.trust,
+    source: options.source,
+    runtime: options.runtime ?? anyRuntime,
+    report: (reported) => reports.push(reported),
+    heartbeat: async () => {},
+    activate: async (bundle) => {
+      active = bundle;
+    },
+    onDead: (error) => {
+      died = error;
+    },
+  });
+  return { updater, reports, active: () => active, died: () => died };
+}
