@@ -17,7 +17,7 @@ export function platformStep(work: DemoWork): DemoStep {
     run: async (_report) => {
       const { folder, recordings, httpPort, mqttPort } = work.options;
       const dir = join(folder, 'project');
-      await initProject({ dir, template: 'har-imu' });
+      await initProject({ dir, template: 'har-imu', name: 'har-imu' });
       work.project = await loadProject(dir);
       const replayed = join(folder, 'recordings');
       await rename(join(dir, 'data'), replayed);

@@ -72,31 +72,35 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
     await inFlight.add(() => ports.publishTelemetry(options.stream, message));
   };
 
-  for (const sample of sensor.samples()) {
-    if (speed !== 'max') {
-      const due = started + (result.samples * 1000) / (sensor.rateHz * speed);
-      // Timers are no finer than this; the next samples catch up.
-      if (due - clock.now() > 10) await clock.sleep(due - clock.now(), signal).catch(() => {});
+  try {
+    for (const sample of sensor.samples()) {
+      if (speed !== 'max') {
+        const due = started + (result.samples * 1000) / (sensor.rateHz * speed);
+        // Timers are no finer than this; the next samples catch up.
+        if (due - clock.now() > 10) await clock.sleep(due - clock.now(), signal).catch(() => {});
+      }
+      if (signal?.aborted && options.endless) break;
+      signal?.throwIfAborted();
+      const prediction = answer?.(sample);
+      result.samples++;
+      if (options.telemetry) {
+        columns.forEach((column, f) => {
+          column.push(sample[f] as number);
+        });
+        if (result.samples % batchSamples === 0) await send();
+      }
+      if (prediction && ports.model) {
+        const { name, version } = ports.model.name;
+        const inference = inferenceOf(prediction, { name, version }, recordingId, clock.now());
+        result.inferences++;
+        await inFlight.add(() => ports.publishInference(inference));
+      }
     }
-    if (signal?.aborted && options.endless) break;
-    signal?.throwIfAborted();
-    const prediction = answer?.(sample);
-    result.samples++;
-    if (options.telemetry) {
-      columns.forEach((column, f) => {
-        column.push(sample[f] as number);
-      });
-      if (result.samples % batchSamples === 0) await send();
-    }
-    if (prediction && ports.model) {
-      const { name, version } = ports.model.name;
-      const inference = inferenceOf(prediction, { name, version }, recordingId, clock.now());
-      result.inferences++;
-      await inFlight.add(() => ports.publishInference(inference));
-    }
+    await send();
+    await inFlight.drained();
+  } finally {
+    inFlight.end();
   }
-  await send();
-  await inFlight.drained();
   return { ...result, seconds: (clock.now() - started) / 1000 };
 }
 

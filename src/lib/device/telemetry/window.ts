@@ -4,15 +4,19 @@ export interface InFlight {
   add(send: () => Promise<void>): Promise<void>;
   /** Resolves when all are acknowledged. */
   drained(): Promise<void>;
+  /** Lets go of the signal, which may outlive many of these. */
+  end(): void;
 }
 
 /** Waiting ends with the signal's reason when it is aborted. */
 export function createInFlight(limit: number, signal?: AbortSignal): InFlight {
   const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
+  let stop = () => {};
   const aborted = new Promise<never>((_, reject) => {
-    signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+    stop = () => reject(signal?.reason);
   });
+  signal?.addEventListener('abort', stop, { once: true });
   aborted.catch(() => {});
   const check = () => {
     if (failure) throw failure.error;
@@ -32,5 +36,6 @@ export function createInFlight(limit: number, signal?: AbortSignal): InFlight {
       await Promise.race([Promise.all(running), aborted]);
       check();
     },
+    end: () => signal?.removeEventListener('abort', stop),
   };
 }
