@@ -1,0 +1,172 @@
+import { spawn } from 'node:child_process';
+import { readdir, readFile, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterEach, describe, expect, it } from 'vitest';
+import { digestOf, readBytes, readContexts } from '../../src/lib/core/index.js';
+import type { Sync } from '../../src/lib/platform/index.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { clientFor, createClient } from '../../src/lib/registry/index.js';
+import { root, runCli } from '../support/cli.js';
+import { connectDevice } from '../support/mqtt.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+let own: TestPlatform | undefined;
+afterEach(async () => {
+  await own?.stop();
+  own = undefined;
+});
+
+async function deviceOn({ client, folder, platform }: TestPlatform) {
+  const out = join(folder, 'dev');
+  await provisionDevice({ client, name: 'dev', type: 'virtual', out });
+  return connectDevice(platform.urls.mqtts, out);
+}
+
+const message = (seq: number) => JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
+
+describe('an acknowledgement', () => {
+  it('waits for the sync of the disk', async () => {
+    let release = () => {};
+    let blocked = false;
+    const sync: Sync = async (file) => {
+      if (blocked) await new Promise<void>((resolve) => (release = resolve));
+      await file.datasync();
+    };
+    own = await testPlatform({ sync });
+    const device = await deviceOn(own);
+    blocked = true;
+    let acknowledged = false;
+    const published = device
+      .publishAsync('aiot/v1/dev/telemetry/s', message(1), { qos: 1 })
+      .then(() => (acknowledged = true));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(acknowledged).toBe(false);
+    expect(await own.client.datasets.list()).toEqual([]);
+    blocked = false;
+    release();
+    await published;
+    expect(await own.client.datasets.list()).toMatchObject([{ samples: 1 }]);
+    await device.endAsync(true);
+  });
+
+  it('does not come when the sync fails, nothing of the message stays, and later ones are stored', async () => {
+    let failing = false;
+    const sync: Sync = async (file) => {
+      if (failing) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+      await file.datasync();
+    };
+    own = await testPlatform({ sync });
+    const device = await deviceOn(own);
+    await device.publishAsync('aiot/v1/dev/telemetry/s', message(1), { qos: 1 });
+    failing = true;
+    const outcome = await Promise.race([
+      device.publishAsync('aiot/v1/dev/telemetry/s', message(2), { qos: 1 }).then(() => 'acknowledged'),
+      new Promise((resolve) => device.once('close', () => resolve('closed'))),
+    ]);
+    expect(outcome).toBe('closed');
+    expect(await readFile(join(own.folder, 'data', 'journal', '00000001.ndjson'), 'utf8')).not.toContain(
+      '"seq":2',
+    );
+    failing = false;
+    const again = await connectDevice(own.platform.urls.mqtts, join(own.folder, 'dev'));
+    await again.publishAsync('aiot/v1/dev/telemetry/s', message(3), { qos: 1 });
+    await own.restart();
+    expect(await own.client.datasets.csv('s', 'dev', 'r')).toBe('x\n1\n3\n');
+    await Promise.all([device.endAsync(true), again.endAsync(true)]);
+  });
+
+  it('of a blob does not come when the disk is full: 507, and nothing kept', async () => {
+    let failing = false;
+    const sync: Sync = async (file) => {
+      if (failing) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+      await file.datasync();
+    };
+    own = await testPlatform({ sync });
+    failing = true;
+    const bytes = Buffer.from('a blob');
+    await expect(own.client.blobs.put(digestOf(bytes), bytes)).rejects.toMatchObject({
+      code: 'AIOT_DISK_FULL',
+    });
+    expect(await readdir(join(own.folder, 'data', 'blobs', 'incoming'))).toEqual([]);
+    await expect(own.client.blobs.get(digestOf(bytes))).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+  });
+});
+
+describe('the journal', () => {
+  it('is cut at a torn last line, wherever the power went', async () => {
+    own = await testPlatform();
+    const device = await deviceOn(own);
+    for (const seq of [1, 2, 3]) {
+      await device.publishAsync('aiot/v1/dev/telemetry/s', message(seq), { qos: 1 });
+    }
+    await device.endAsync(true);
+    await own.platform.stop();
+    const journal = join(own.folder, 'data', 'journal');
+    const segment = join(journal, '00000001.ndjson');
+    const whole = await readFile(segment);
+    const { rm, writeFile } = await import('node:fs/promises');
+    for (const cut of [whole.length - 1, whole.length - 20]) {
+      await writeFile(segment, whole);
+      await truncate(segment, cut);
+      await rm(join(journal, 'index.json'), { force: true });
+      await own.restart();
+      expect(await own.client.datasets.csv('s', 'dev', 'r')).toBe('x\n1\n2\n');
+      await own.platform.stop();
+    }
+  });
+});
+
+describe('kill -9 of a detached platform', () => {
+  it('loses nothing that was acknowledged', async () => {
+    const { mkdtemp, rm } = await import('node:fs/promises');
+    const { tmpdir } = await import('node:os');
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-kill-'));
+    const data = join(folder, 'platform');
+    const out = join(folder, 'dev');
+    const args = [
+      'up',
+      '--data',
+      data,
+      '--http-port',
+      '0',
+      '--mqtt-port',
+      '0',
+      '--context',
+      'kill',
+      '--detach',
+      '--json',
+    ];
+    const first = (await runCli(args)).json as { pid: number; urls: { mqtts: string } };
+    const client = await clientFor('kill');
+    await provisionDevice({ client, name: 'dev', type: 'virtual', out });
+    await client.close();
+    // The publisher is a process of its own, so that the platform is killed while messages are on their way.
+    const publisher = spawn(
+      process.execPath,
+      [join(root, 'test/support/publisher.mjs'), first.urls.mqtts, out],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    const acknowledged: number[] = [];
+    for await (const line of createInterface({ input: publisher.stdout })) {
+      acknowledged.push(Number(line));
+      if (acknowledged.length === 500) process.kill(first.pid, 'SIGKILL');
+    }
+    expect(acknowledged.length).toBeGreaterThanOrEqual(500);
+
+    const second = (await runCli(args)).json as { pid: number; token?: string };
+    expect(second.token).toBeUndefined();
+    const { contexts } = await readContexts();
+    const { url = '', ca = '', token = '' } = contexts.kill ?? {};
+    const again = createClient({ url, ca: (await readBytes(ca)).toString('utf8'), token });
+    const csv = await again.datasets.csv('s', 'dev', 'r');
+    await again.close();
+    const stored = new Set(csv.split('\n').slice(1).map(Number));
+    expect(acknowledged.filter((seq) => !stored.has(seq))).toEqual([]);
+    const down = await runCli(['down', '--data', data, '--json']);
+    expect(down).toMatchObject({ code: 0, json: { pid: second.pid } });
+    await rm(folder, { recursive: true, force: true });
+  });
+});
