@@ -1,11 +1,13 @@
 import { AiotError } from '../../core/index.js';
 import type { SignalSpec } from '../types.js';
+import { harSet, harWindow } from './har/har.js';
 import { motionSet } from './motion.js';
 import { rawSet } from './raw.js';
 import type { FeatureSet, FeatureSetMaker } from './set.js';
 import { spectralSet } from './spectral.js';
 
 const makers: Record<string, FeatureSetMaker> = {
+  har: harSet,
   motion: motionSet,
   spectral: spectralSet,
 };
@@ -29,9 +31,13 @@ function makeSet(name: string, spec: SignalSpec): FeatureSet {
   return maker(spec);
 }
 
-function misfit(name: string, spec: SignalSpec): string | null {
-  if (name === 'motion' && spec.fields.length !== 3) {
-    return `expects the three axes of an accelerometer, got ${spec.fields.length} field(s): ${spec.fields.join(', ')}`;
+function misfit(name: string, { fields, windowSamples }: SignalSpec): string | null {
+  if (name === 'spectral') return null;
+  if (fields.length !== 3) {
+    return `expects the three axes of an accelerometer, got ${fields.length} field(s): ${fields.join(', ')}`;
+  }
+  if (name === 'har' && (windowSamples < harWindow.least || windowSamples > harWindow.most)) {
+    return `expects a window of ${harWindow.least} to ${harWindow.most} samples (its wavelets have six levels), got ${windowSamples}`;
   }
   return null;
 }
