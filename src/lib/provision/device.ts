@@ -64,8 +64,7 @@ export async function provisionDevice(options: ProvisionOptions): Promise<Provis
   if ((await client.trust.get()) === null) {
     throw new AiotError('AIOT_TRUST_CONFLICT', 'the platform has no trust root yet', { next: 'aiot up' });
   }
-  const made = existsSync(out) ? null : out;
-  const stage = await stageFolder(out);
+  const { stage, made } = await stageFolder(out);
   try {
     const key = generateKeyPair().privatePem;
     await writeFileAtomic(join(stage, 'device.key'), key, 0o600);
@@ -82,17 +81,18 @@ export async function provisionDevice(options: ProvisionOptions): Promise<Provis
       files: identityFiles.map((file) => join(out, file)),
     };
   } catch (error) {
-    if (made) await rm(made, { recursive: true, force: true });
+    if (made !== undefined) await rm(made, { recursive: true, force: true });
     throw error;
   } finally {
     await rm(stage, { recursive: true, force: true });
   }
 }
 
-async function stageFolder(out: string): Promise<string> {
+/** `made`: the topmost folder that had to be made. */
+async function stageFolder(out: string): Promise<{ stage: string; made: string | undefined }> {
   try {
-    await mkdir(out, { recursive: true });
-    return await mkdtemp(join(out, '.identity-'));
+    const made = await mkdir(out, { recursive: true });
+    return { made, stage: await mkdtemp(join(out, '.identity-')) };
   } catch (error) {
     const reason = systemCode(error) ?? 'unknown error';
     throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write into ${out} (${reason})`, { cause: error });

@@ -1,0 +1,211 @@
+import { readdir } from 'node:fs/promises';
+import { request as httpsRequest } from 'node:https';
+import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf, generateKeyPair, publicKeyOf, readBytes } from '../../src/lib/core/index.js';
+import { trustRootOf } from '../../src/lib/formats/index.js';
+import { certificateRequest, provisionDevice } from '../../src/lib/provision/index.js';
+import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+let own: TestPlatform;
+let device: RegistryClient;
+const identity = () => join(own.folder, 'dev');
+
+beforeAll(async () => {
+  own = await testPlatform();
+  await provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out: identity() });
+  const pem = async (file: string) => (await readBytes(join(identity(), file))).toString('utf8');
+  const [cert, key] = [await pem('device.crt'), await pem('device.key')];
+  device = createClient({ url: own.platform.urls.http, ca: own.ca, cert, key });
+});
+afterAll(async () => {
+  await device.close();
+  await own.stop();
+});
+
+interface Answer {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  body: Buffer;
+}
+
+/** A request without the client: the server's own answer. */
+function ask(
+  path: string,
+  options: { method?: string; headers?: Record<string, string>; body?: string } = {},
+) {
+  return new Promise<Answer>((resolve, reject) => {
+    const { method = 'GET', headers = {}, body } = options;
+    const authorization = `Bearer ${own.token}`;
+    const call = httpsRequest(
+      new URL(path, own.platform.urls.http),
+      { method, ca: own.ca, headers: { authorization, ...headers } },
+      (answer) => {
+        const chunks: Buffer[] = [];
+        answer.on('data', (chunk) => chunks.push(chunk));
+        answer.on('end', () =>
+          resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: Buffer.concat(chunks) }),
+        );
+      },
+    );
+    call.on('error', reject);
+    call.end(body);
+  });
+}
+const json = ({ body }: Answer) => JSON.parse(body.toString('utf8'));
+
+describe('the API', () => {
+  it('describes itself, with schemas that are schemas', async () => {
+    const answer = await ask('/openapi.json', { headers: { authorization: '' } });
+    const document = json(answer);
+    expect(document.openapi).toBe('3.1.0');
+    const operations = Object.entries<Record<string, Record<string, unknown>>>(document.paths).flatMap(
+      ([path, item]) =>
+        Object.entries(item).map(([method, operation]) => ({
+          name: `${method.toUpperCase()} ${path}`,
+          operation,
+        })),
+    );
+    expect(operations.map(({ name }) => name).sort()).toMatchSnapshot();
+    const ajv = new Ajv2020({ strict: false, formats: { base64: true, byte: true, uri: true } });
+    for (const { name, operation } of operations) {
+      expect(operation.summary, name).toBeTypeOf('string');
+      const text = JSON.stringify(operation);
+      expect(text, name).not.toContain('"$ref"');
+      for (const [, value] of schemasIn(operation)) expect(() => ajv.compile(value), name).not.toThrow();
+    }
+  });
+
+  it('says that it is well, to everybody', async () => {
+    expect(json(await ask('/healthz', { headers: { authorization: '' } }))).toEqual({ status: 'ok' });
+  });
+
+  it('tells its figures to Prometheus', async () => {
+    const { body, headers } = await ask('/metrics');
+    expect(headers['content-type']).toContain('text/plain');
+    const lines = body.toString('utf8').trim().split('\n');
+    for (const line of lines) expect(line).toMatch(/^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+ \d+(\.\d+)?)$/);
+    expect(lines).toContain('aiot_devices 1');
+  });
+
+  it('says what it is', async () => {
+    expect(await own.client.status()).toMatchObject({
+      urls: own.platform.urls,
+      counts: { devices: 1, online: 0, models: 0, datasets: 0, rollouts: 0 },
+    });
+  });
+
+  it.each([
+    ['no token', '/api/v1/status', { authorization: '' }, 401, 'AIOT_TOKEN_INVALID'],
+    ['a wrong token', '/api/v1/status', { authorization: 'Bearer wrong' }, 401, 'AIOT_TOKEN_INVALID'],
+    ['no token on a path that is not there', '/api/v1/nothing', { authorization: '' }, 404, 'AIOT_NOT_FOUND'],
+    ['an unknown device', '/api/v1/devices/nobody', {}, 404, 'AIOT_NOT_FOUND'],
+    ['an unknown model', '/api/v1/models/none/versions/1', {}, 404, 'AIOT_NOT_FOUND'],
+    ['a version that is none', '/api/v1/models/none/versions/x', {}, 400, 'AIOT_REQUEST_INVALID'],
+    ['an unknown dataset', '/api/v1/datasets/constructor', {}, 404, 'AIOT_NOT_FOUND'],
+    ['an unknown rollout’s events', '/api/v1/rollouts/ro_x/events', {}, 404, 'AIOT_NOT_FOUND'],
+    ['a malformed digest', '/api/v1/blobs/sha256:xyz', {}, 400, 'AIOT_REQUEST_INVALID'],
+    ['a path that climbs', '/api/v1/blobs/..%2F..%2Fstate.db', {}, 400, 'AIOT_REQUEST_INVALID'],
+  ])('refuses %s', async (_, path, headers: Record<string, string>, status, code) => {
+    const answer = await ask(path, { headers });
+    expect([answer.status, json(answer).error.code]).toEqual([status, code]);
+  });
+
+  it.each([
+    ['not JSON', '{'],
+    ['no member', '{}'],
+    ['a name with a slash', '{"name":"a/b","type":"virtual","csr":"x"}'],
+    ['a member too many', '{"name":"a","type":"virtual","csr":"x","admin":true}'],
+    ['an empty body', ''],
+  ])('refuses a body with %s, and registers nothing', async (_, body) => {
+    const headers = { 'content-type': 'application/json' };
+    const answer = await ask('/api/v1/devices', { method: 'POST', headers, body });
+    expect([answer.status, json(answer).error.code]).toEqual([400, 'AIOT_REQUEST_INVALID']);
+    expect(await own.client.devices.list()).toHaveLength(1);
+  });
+});
+
+function* schemasIn(value: unknown): Generator<[string, object]> {
+  if (value === null || typeof value !== 'object') return;
+  for (const [key, child] of Object.entries(value)) {
+    if (key === 'schema') yield [key, child as object];
+    else yield* schemasIn(child);
+  }
+}
+
+describe('a device’s certificate', () => {
+  it('reads the trust root and blobs', async () => {
+    expect(await device.trust.get()).toEqual(trustRootOf(publicKeyOf(own.key)));
+    await expect(device.blobs.get(digestOf('none'))).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+  });
+
+  it.each<[string, (client: RegistryClient) => Promise<unknown>]>([
+    ['the status', (client) => client.status()],
+    ['devices', (client) => client.devices.list()],
+    ['an upload', (client) => client.blobs.put(digestOf('x'), Buffer.from('x'))],
+    [
+      'a new trust root',
+      (client) => client.trust.put(trustRootOf(publicKeyOf(generateKeyPair().privatePem))),
+    ],
+    ['labels', (client) => client.labels.post({ stream: 's', device: 'dev', recording: 'r', label: 'x' })],
+  ])('is not enough for %s', async (_, call) => {
+    await expect(call(device)).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED', exit: 5 });
+  });
+});
+
+describe('provisioning', () => {
+  const csr = () => certificateRequest(generateKeyPair().privatePem, 'x');
+
+  it('refuses a name that is taken, also when two ask at once', async () => {
+    await expect(own.client.devices.provision('dev', 'virtual', await csr())).rejects.toMatchObject({
+      code: 'AIOT_DEVICE_EXISTS',
+    });
+    const asked = [await csr(), await csr()].map((request) =>
+      own.client.devices.provision('twin', 'virtual', request),
+    );
+    const results = await Promise.allSettled(asked);
+    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+  });
+
+  it('refuses what is no request, and registers nothing', async () => {
+    await expect(own.client.devices.provision('forged', 'virtual', 'nonsense')).rejects.toMatchObject({
+      code: 'AIOT_CSR_INVALID',
+    });
+    await expect(own.client.devices.get('forged')).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+  });
+
+  it('refuses a folder that holds an identity, before the platform is asked', async () => {
+    const again = provisionDevice({ client: own.client, name: 'other', type: 'virtual', out: identity() });
+    await expect(again).rejects.toMatchObject({ code: 'AIOT_IDENTITY_EXISTS' });
+    await expect(own.client.devices.get('other')).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+  });
+
+  it('leaves no folder behind when the platform refuses', async () => {
+    const out = join(own.folder, 'refused', 'deep');
+    await expect(
+      provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out }),
+    ).rejects.toMatchObject({ code: 'AIOT_DEVICE_EXISTS' });
+    expect((await readdir(own.folder)).includes('refused')).toBe(false);
+  });
+
+  it('gives the name of a revoked device to a new one', async () => {
+    await own.client.devices.provision('lost', 'virtual', await csr());
+    await own.client.devices.act('lost', 'revoke');
+    await expect(own.client.devices.act('lost', 'resume')).rejects.toMatchObject({
+      code: 'AIOT_REQUEST_INVALID',
+    });
+    expect((await own.client.devices.provision('lost', 'virtual', await csr())).device.state).toBe(
+      'provisioned',
+    );
+  });
+});
+
+describe('the trust root', () => {
+  it('is not replaced by another of the same version', async () => {
+    const other = trustRootOf(publicKeyOf(generateKeyPair().privatePem));
+    await expect(own.client.trust.put(other)).rejects.toMatchObject({ code: 'AIOT_TRUST_CONFLICT' });
+    expect(await own.client.trust.put(trustRootOf(publicKeyOf(own.key)))).toBeTruthy();
+  });
+});
