@@ -9,17 +9,17 @@ import { stampOf } from './stamp.js';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
 
-function sourceOf(compiled) {
-  return join('src', compiled.slice('dist/'.length).replace(/\.(d\.ts|js)$/, '.ts'));
-}
-
 // A file whose source is gone would live on as a command or an import that works here only.
 function removeOrphans(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) removeOrphans(path);
-    else if (/\.(d\.ts|js)$/.test(entry.name) && !sources.has(sourceOf(path))) rmSync(path);
+    else if (!entry.name.startsWith('.') && !sources.has(sourceOf(path))) rmSync(path);
   }
+}
+
+function sourceOf(compiled) {
+  return join('src', compiled.slice('dist/'.length).replace(/\.js$/, '.ts'));
 }
 
 const sources = new Set(readdirSync('src', { recursive: true }).map((path) => join('src', String(path))));

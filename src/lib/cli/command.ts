@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { stripVTControlCharacters } from 'node:util';
 import { Command, type Interfaces } from '@oclif/core';
 import type { ZodType } from 'zod';
@@ -29,7 +30,7 @@ export abstract class AiotCommand extends Command {
   /** Schema of the returned value, for the documentation and the tests. */
   static result: ZodType;
 
-  private readonly interrupted = new AbortController();
+  private readonly interrupted = stopper();
   private outputClosed = false;
   private running: Progress | undefined;
 
@@ -124,6 +125,13 @@ export abstract class AiotCommand extends Command {
     if (this.outputClosed) return;
     showError(error, { json: this.jsonEnabled(), debug: switchedOn('debug', this.argv) });
   }
+}
+
+/** Many parts of long work may listen to the one signal: Node's warning of a leak past ten would be wrong. */
+function stopper(): AbortController {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  return controller;
 }
 
 const plain = stripVTControlCharacters;
