@@ -14,6 +14,8 @@ export { createDeviceStore, type DeviceStore, flashBytesFor } from './sim/store.
 export type { FeedResult } from './telemetry/feed.js';
 export { recordingSensor, type Sensor } from './telemetry/sensor.js';
 export type { BundleSource } from './update/ports.js';
+export { describeEvent } from './simulate/describe.js';
+export { type SimulateOptions, simulateDevice } from './simulate/simulate.js';
 export { createVirtualDevice } from './virtual/device.js';
 export {
   defaultSlotBytes,

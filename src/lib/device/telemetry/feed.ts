@@ -1,7 +1,6 @@
-import { AiotError, type Clock } from '../../core/index.js';
-import type { Prediction } from '../../model/index.js';
-import type { Inference, Reported, Telemetry } from '../protocol/messages.js';
-import type { LoadedModel } from '../runtime.js';
+import type { Clock } from '../../core/index.js';
+import type { Inference, Telemetry } from '../protocol/messages.js';
+import { type ActiveModel, createAnswerer, inferenceOf } from './answer.js';
 import type { Sensor } from './sensor.js';
 import { createInFlight } from './window.js';
 
@@ -32,8 +31,8 @@ export interface FeedResult {
 
 export interface FeedPorts {
   clock: Clock;
-  /** The model in use, and what it is called. */
-  model: { loaded: LoadedModel; name: NonNullable<Reported['model']> } | null;
+  /** The model in use at this moment: an update may replace it in the middle of a take. */
+  model(): ActiveModel | null;
   publishTelemetry(stream: string, message: Telemetry): Promise<void>;
   publishInference(message: Omit<Inference, 'seq'>): Promise<void>;
 }
@@ -49,7 +48,9 @@ const inFlightLimit = 16;
 export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPorts): Promise<FeedResult> {
   const { clock } = ports;
   const { speed, signal, recordingId } = options;
-  const answer = options.predict ? createAnswerer(sensor, ports) : null;
+  const answer = options.predict
+    ? createAnswerer(sensor, () => ports.model(), options.endless ?? false)
+    : null;
   const batchSamples = Math.max(1, Math.round(sensor.rateHz));
   const inFlight = createInFlight(inFlightLimit, options.endless ? undefined : signal);
   const result: FeedResult = { samples: 0, messages: 0, inferences: 0, seconds: 0 };
@@ -81,7 +82,7 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
       }
       if (signal?.aborted && options.endless) break;
       signal?.throwIfAborted();
-      const prediction = answer?.(sample);
+      const answered = answer?.(sample);
       result.samples++;
       if (options.telemetry) {
         columns.forEach((column, f) => {
@@ -89,10 +90,9 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
         });
         if (result.samples % batchSamples === 0) await send();
       }
-      if (prediction && ports.model) {
-        const { name, version } = ports.model.name;
-        const inference = inferenceOf(prediction, { name, version }, recordingId, clock.now());
-        result.inferences++;
+      if (answered) {
+      const inference = inferenceOf(answered, recordingId, clock.now());
+      result.inferences++;
         await inFlight.add(() => ports.publishInference(inference));
       }
     }
@@ -102,44 +102,4 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
     inFlight.end();
   }
   return { ...result, seconds: (clock.now() - started) / 1000 };
-}
-
-function inferenceOf(
-  { window, label, voted, scores, latencyMs }: Prediction,
-  model: { name: string; version: number },
-  recording: string,
-  t: number,
-): Omit<Inference, 'seq'> {
-  return { t, model, recording, window, label, voted, scores, latencyMs };
-}
-
-/** Takes samples in the sensor's order of fields, and gives the predictor those it wants in its own. */
-function createAnswerer(
-  sensor: Sensor,
-  { model }: FeedPorts,
-): (sample: ArrayLike<number>) => Prediction | null {
-  if (!model) throw new AiotError('AIOT_DEVICE_NO_MODEL', 'the device has no active model to predict with');
-  const { fields, rateHz } = model.loaded;
-  if (rateHz !== sensor.rateHz) {
-    throw new AiotError(
-      'AIOT_RECORDING_UNFIT',
-      `expected ${rateHz} Hz as the model takes, got ${sensor.rateHz}`,
-    );
-  }
-  const places = fields.map((field) => sensor.fields.indexOf(field));
-  const missing = fields.filter((_, f) => (places[f] as number) < 0);
-  if (missing.length > 0) {
-    throw new AiotError(
-      'AIOT_RECORDING_UNFIT',
-      `expected the fields ${fields.join(', ')} as the model takes, got ${sensor.fields.join(', ')}`,
-    );
-  }
-  const predictor = model.loaded.createPredictor();
-  const values = new Float64Array(fields.length);
-  return (sample) => {
-    places.forEach((place, f) => {
-      values[f] = sample[place] as number;
-    });
-    return predictor.push(values);
-  };
 }

@@ -85,7 +85,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
       { stream, recordingId: id, speed, telemetry, predict, startedAt, endless, signal },
       {
         clock,
-        model: firmware.model,
+        model: () => firmware.model,
         publishTelemetry: (to, message) => radio.publish('telemetry', message, { stream: to }),
         async publishInference(message) {
           const inference = { seq: firmware.nextInference(), ...message } as Inference;

@@ -2,9 +2,9 @@ import { AiotError, type Clock } from '../../core/index.js';
 import type { DeviceNews } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { LogLevel } from '../protocol/control.js';
-import type { Reported } from '../protocol/messages.js';
-import type { LoadedModel, ModelRuntime } from '../runtime.js';
+import type { ModelRuntime } from '../runtime.js';
 import type { DeviceStore } from '../sim/store.js';
+import type { ActiveModel } from '../telemetry/answer.js';
 import type { BundleSource } from '../update/ports.js';
 import { reportOf } from '../update/report.js';
 import { startUpdater, type Updater } from '../update/updater.js';
@@ -22,11 +22,6 @@ export interface Hardware {
   emit(news: DeviceNews): void;
   log(level: LogLevel, message: string, error?: unknown): void;
   onDead(error: unknown): void;
-}
-
-export interface ActiveModel {
-  loaded: LoadedModel;
-  name: NonNullable<Reported['model']>;
 }
 
 /** What runs from power-on to the next reboot. */

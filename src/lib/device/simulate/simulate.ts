@@ -1,0 +1,96 @@
+import { join } from 'node:path';
+import { AiotError } from '../../core/index.js';
+import type { MotorState, Recording } from '../../data/index.js';
+import type { DeviceEvent } from '../events.js';
+import { readIdentity } from '../identity/identity.js';
+import { createFlash } from '../sim/flash.js';
+import { flashBytesFor } from '../sim/store.js';
+import type { Sensor } from '../telemetry/sensor.js';
+import { createVirtualDevice } from '../virtual/device.js';
+import { defaultSlotBytes, type VirtualDevice } from '../virtual/types.js';
+import { motorSensor, readRecording } from './sensors.js';
+
+export interface SimulateOptions {
+  /** Folder of `aiot device provision`; the device's flash is kept in it too. */
+  identityDir: string;
+  /** A CSV file to replay, or a motor to watch; neither = only be there for updates and commands. */
+  recording?: string;
+  motor?: MotorState;
+  /** Samples a second; default 100 for a recording, 200 for a motor: as in the templates. */
+  rateHz?: number;
+  /** Default: as in the templates, `motion` for a recording and `shaded-pole-motor-sensor_data` for a motor. */
+  stream?: string;
+  speed: number | 'max';
+  predict: boolean;
+  /** Begin the recording again when it ends, as a new take. */
+  loop: boolean;
+  /** End after this time, ms. */
+  forMs?: number;
+  seed: number;
+  signal?: AbortSignal;
+  onEvent: (event: DeviceEvent) => void;
+}
+
+/**
+ * Runs a virtual device until its recording ends, the time is over, or the signal is aborted; it says goodbye in any case.
+ * @throws AIOT_INTERRUPTED when a recording was cut short by the signal; bad input before the device goes online
+ */
+export async function simulateDevice(options: SimulateOptions): Promise<void> {
+  const { identityDir, forMs, signal, onEvent } = options;
+  const identity = await readIdentity(identityDir);
+  const recording = options.recording
+    ? await readRecording(options.recording, options.rateHz ?? 100)
+    : undefined;
+  const sensor = options.motor
+    ? motorSensor({ state: options.motor, rateHz: options.rateHz ?? 200, seed: options.seed })
+    : undefined;
+  const flash = createFlash({ bytes: flashBytesFor(defaultSlotBytes), file: join(identityDir, 'flash.bin') });
+  try {
+    const device = await createVirtualDevice({ identity, flash, sensor, onEvent });
+    const ends = [...(signal ? [signal] : []), ...(forMs === undefined ? [] : [AbortSignal.timeout(forMs)])];
+    try {
+      await device.connect({ signal });
+      await act(device, options, { recording, sensor }, AbortSignal.any(ends));
+    } finally {
+      await device.stop();
+    }
+  } finally {
+    flash.close();
+  }
+}
+
+async function act(
+  device: VirtualDevice,
+  options: SimulateOptions,
+  { recording, sensor }: { recording: Recording | undefined; sensor: Sensor | undefined },
+  end: AbortSignal,
+): Promise<void> {
+  const { speed, predict, loop } = options;
+  if (sensor) {
+    const stream = options.stream ?? 'shaded-pole-motor-sensor_data';
+    await device.sense({ stream, speed, predict, signal: end });
+    return;
+  }
+  if (!recording) return aborted(end);
+  const stream = options.stream ?? 'motion';
+  const started = Date.now().toString(36);
+  for (let take = 1; !end.aborted; take++) {
+    const recordingId = loop ? `${recording.id}-${started}-${take}` : recording.id;
+    try {
+      await device.replay(recording, { stream, speed, predict, recordingId, signal: end });
+    } catch (error) {
+      if (!end.aborted) throw error;
+    }
+    if (!loop) break;
+  }
+  if (!loop && options.signal?.aborted) {
+    throw new AiotError('AIOT_INTERRUPTED', `${recording.id} was cut short`);
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
