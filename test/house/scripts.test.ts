@@ -1,0 +1,123 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { packagesLoadedBy } from '../../scripts/imports.js';
+import { terminalSvg } from '../../scripts/picture/svg.js';
+import { brokenRules, drawRooms } from '../../scripts/rooms.js';
+import { root } from '../support/cli.js';
+
+let folder = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'aiot-house-'));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A repository of these files. */
+function repository(files: Record<string, string>): string {
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    writeFileSync(join(folder, path), text);
+  }
+  return folder;
+}
+
+describe('the check of the rooms', () => {
+  it.each([
+    [
+      'upwards',
+      "import { a } from '../model/index.js';",
+      'core may not import from model, which is above it',
+    ],
+    ['upwards for a type', "import type { A } from '../model/index.js';", 'which is above it'],
+    ['upwards, later', "const a = await import('../model/index.js');", 'which is above it'],
+    ['upwards by an export over lines', "export {\n  a,\n  type B,\n} from '../model/index.js';", 'above it'],
+  ])('finds an import %s', (_what, line, problem) => {
+    const made = repository({ 'src/lib/core/index.ts': line, 'src/lib/model/index.ts': '' });
+    expect(brokenRules(made)).toEqual([expect.stringContaining(problem)]);
+  });
+
+  it('finds an import past an index, one of nothing, and a folder that is no room', () => {
+    const made = repository({
+      'src/lib/core/ids.ts': '',
+      'src/lib/model/index.ts': "import { a } from '../core/ids.js';\nimport { b } from '../data/index.js';",
+      'src/lib/attic/index.ts': '',
+    });
+    expect(brokenRules(made)).toEqual([
+      'src/lib/attic: not a room that scripts/rooms.js knows',
+      "src/lib/model/index.ts: imports src/lib/core/ids.ts, past that room's index.ts",
+      'src/lib/model/index.ts: imports src/lib/data/index.ts, which does not exist',
+    ]);
+  });
+
+  it('draws an arrow for each import that does not follow from others', () => {
+    const made = repository({
+      'src/commands/train.ts': "import { a } from '../lib/model/index.js';\nimport '../lib/core/index.js';",
+      'src/lib/model/index.ts': "import { a } from '../core/index.js';",
+      'src/lib/core/index.ts': '',
+    });
+    expect(drawRooms(made)).toBe('```mermaid\nflowchart TD\n  commands --> model\n  model --> core\n```');
+  });
+});
+
+describe('what a file loads', () => {
+  it('is what it imports statically, through its own files too; types and later imports are not', () => {
+    const made = repository({
+      'src/a.ts': "import './b.js';\nimport type { T } from 'typed';\nawait import('later');",
+      'src/b.ts': "export { x } from './c.js';",
+      'src/c.ts': "import {\n  x,\n} from 'heavy/part';",
+    });
+    expect([...packagesLoadedBy(made, 'src/a.ts')]).toEqual([
+      ['heavy/part', ['src/a.ts', 'src/b.ts', 'src/c.ts']],
+    ]);
+  });
+});
+
+describe('the total of CI', () => {
+  function total(results: unknown, ...steps: string[]) {
+    const file = join(folder, 'vitest.json');
+    writeFileSync(file, JSON.stringify(results));
+    const args = [join(root, 'scripts', 'ci', 'total.js'), file, ...steps];
+    const { stdout, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    return { line: stdout.trimEnd().split('\n').at(-1), status };
+  }
+  const tests = (...states: string[]) => states.map((status) => ({ status }));
+
+  it('adds tests and steps', () => {
+    const results = { testResults: [{ status: 'passed', assertionResults: tests('passed', 'passed') }] };
+    expect(total(results, '5', '0')).toEqual({ line: '7 passed, 0 failed', status: 0 });
+  });
+
+  it('counts a file that did not load as a failure, and tells of skipped tests', () => {
+    const results = {
+      testResults: [
+        { status: 'failed', assertionResults: [] },
+        { status: 'failed', assertionResults: tests('failed', 'passed', 'skipped') },
+      ],
+    };
+    expect(total(results, '1', '1')).toEqual({ line: '2 passed, 3 failed, 1 skipped', status: 1 });
+  });
+
+  it('fails when no test has run', () => {
+    expect(total({ testResults: [] }, '9', '0').status).toBe(1);
+    expect(total('nonsense', '9', '0').status).toBe(1);
+  });
+});
+
+describe('the terminal picture', () => {
+  it('keeps text, bold, dim and colours, and escapes what XML would take for its own', () => {
+    const svg = terminalSvg('aiot x', [
+      '\u001b[1mbold\u001b[22m & <plain>',
+      '\u001b[2m\u001b[32mgreen\u001b[39m\u001b[22m',
+    ]);
+    expect(svg).toContain('<tspan class="b">bold</tspan> &amp; &lt;plain&gt;</text>');
+    expect(svg).toContain('<tspan class="d" style="fill:#9ece6a">green</tspan></text>');
+  });
+
+  it('wraps what is wider than the window', () => {
+    expect(terminalSvg('x', ['w'.repeat(250)]).match(/<text x="16"/g)).toHaveLength(3);
+  });
+});
