@@ -34,6 +34,11 @@ export const shared = {
     helpValue: 'NAME',
   }),
   out: Flags.string({ char: 'o', summary: 'Where to write.', env: 'AIOT_OUT', helpValue: 'PATH' }),
+  report: Flags.string({
+    summary: 'Write an HTML report here.',
+    env: 'AIOT_REPORT',
+    helpValue: 'FILE',
+  }),
   yes: Flags.boolean({ char: 'y', summary: 'Answer every question with yes.', env: 'AIOT_YES' }),
   'dry-run': Flags.boolean({ summary: 'Say what would be done, and do nothing.', env: 'AIOT_DRY_RUN' }),
   wait: Flags.boolean({ summary: 'Wait until it is done.', env: 'AIOT_WAIT', default: true, allowNo: true }),

@@ -3,6 +3,8 @@ export { AiotCommand } from './command.js';
 export { duration, shared } from './flags.js';
 export { createProgress, type Progress, type ProgressState } from './progress.js';
 export { demoSummary } from './render/demo.js';
+export { evaluationText } from './render/evaluation.js';
+export { inspectionText } from './render/inspection.js';
 export * from './render/style.js';
 export { bar, elapsed, facts, next, percent, size, table } from './render/text.js';
 export { readSecret } from './secret.js';

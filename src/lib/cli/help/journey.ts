@@ -26,20 +26,24 @@ export function groups(commands: readonly Listed[], topics: readonly Topic[]): G
   const first = [...new Set(commands.map(({ id }) => id.split(':')[0] ?? id))];
   const named = new Set(journey.flatMap(([, names]) => names));
   const all: typeof journey = [...journey, ['More', first.filter((name) => !named.has(name)).sort()]];
+  // One width for all groups, so that their columns stand below each other.
+  const widest = Math.max(...first.map((name) => name.length));
   return all
     .map(([title, names]) => ({
       title,
-      entries: names.filter((name) => first.includes(name)).map((name) => entry(name, commands, topics)),
+      entries: names
+        .filter((name) => first.includes(name))
+        .map((name) => [name.padEnd(widest), about(name, commands, topics)]),
     }))
     .filter(({ entries }) => entries.length > 0);
 }
 
-function entry(name: string, commands: readonly Listed[], topics: readonly Topic[]): [string, string] {
+function about(name: string, commands: readonly Listed[], topics: readonly Topic[]): string {
   const own = commands.find(({ id }) => id === name);
-  if (own) return [name, own.summary ?? ''];
+  if (own) return own.summary ?? '';
   const description = topics.find((topic) => topic.name === name)?.description ?? '';
   const verbs = commands
     .filter(({ id }) => id.startsWith(`${name}:`))
     .map(({ id }) => id.slice(name.length + 1));
-  return [name, `${description}\n${verbs.join(' · ').replaceAll(':', ' ')}`];
+  return `${description}\n${verbs.join(' · ').replaceAll(':', ' ')}`;
 }
