@@ -33,7 +33,7 @@ export function groups(commands: readonly Listed[], topics: readonly Topic[]): G
       title,
       entries: names
         .filter((name) => first.includes(name))
-        .map((name) => [name.padEnd(widest), about(name, commands, topics)]),
+        .map((name): [string, string] => [name.padEnd(widest), about(name, commands, topics)]),
     }))
     .filter(({ entries }) => entries.length > 0);
 }
