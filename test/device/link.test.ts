@@ -1,0 +1,252 @@
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf, generateKeyPair } from '../../src/lib/core/index.js';
+import {
+  createFlash,
+  createVirtualDevice,
+  type DeviceIdentity,
+  flashBytesFor,
+  PowerCut,
+} from '../../src/lib/device/index.js';
+import { createHttpSource } from '../../src/lib/device/link/http.js';
+import { createInFlight } from '../../src/lib/device/telemetry/window.js';
+import { certificateRequest, openAuthority } from '../../src/lib/provision/index.js';
+import { startBroker, type TestBroker } from '../support/broker.js';
+import { anyRuntime, memorySource, release, trust } from '../support/update.js';
+
+let folder: string;
+let identity: DeviceIdentity;
+let tls: { key: string; cert: string; ca: string; requestCert: true; rejectUnauthorized: true };
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-link-'));
+  const authority = await openAuthority(folder, Date.now);
+  const server = await authority.server(['127.0.0.1']);
+  const key = generateKeyPair().privatePem;
+  const csr = await certificateRequest(key, 'dev-1');
+  const { certificate } = await authority.device({ csr, name: 'dev-1', id: 'dev_1' });
+  const ca = authority.certificate;
+  tls = { key: server.key, cert: server.certificate, ca, requestCert: true, rejectUnauthorized: true };
+  const urls = { http: '', mqtts: '' };
+  identity = { name: 'dev-1', id: 'dev_1', type: 'virtual', urls, key, certificate, ca, trust };
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function serve(handle: (request: IncomingMessage, response: ServerResponse) => void) {
+  const server = createServer(tls, handle);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  closing.push(
+    () => server.closeAllConnections(),
+    () => server.close(),
+  );
+  const { port } = server.address() as { port: number };
+  const source = createHttpSource({
+    ...identity,
+    urls: { ...identity.urls, http: `https://127.0.0.1:${port}` },
+  });
+  closing.push(() => source.close());
+  return source;
+}
+
+const { signal } = new AbortController();
+const content = Buffer.from(Array.from({ length: 5000 }, (_, i) => i & 0xff));
+
+async function collect(parts: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of parts) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+describe('downloads over HTTPS', () => {
+  it('show the device by its certificate, and ask for the rest of a blob only', async () => {
+    const asked: unknown[] = [];
+    const source = await serve((request, response) => {
+      const { CN } = (request.socket as TLSSocket).getPeerCertificate().subject;
+      asked.push([CN, request.url, request.headers.range]);
+      const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
+      response.writeHead(
+        from > 0 ? 206 : 200,
+        from > 0 ? { 'content-range': `bytes ${from}-4999/5000` } : {},
+      );
+      response.end(content.subarray(from));
+    });
+    expect(await collect(source.blob('sha256:ab', 0, signal))).toEqual(content);
+    expect(await collect(source.blob('sha256:ab', 4000, signal))).toEqual(content.subarray(4000));
+    expect(asked).toEqual([
+      ['dev-1', '/api/v1/blobs/sha256:ab', undefined],
+      ['dev-1', '/api/v1/blobs/sha256:ab', 'bytes=4000-'],
+    ]);
+  });
+
+  it('take the right bytes from a server that knows no ranges, or starts earlier', async () => {
+    const whole = await serve((_, response) => response.end(content));
+    expect(await collect(whole.blob('x', 1234, signal))).toEqual(content.subarray(1234));
+    const earlier = await serve((_, response) => {
+      response.writeHead(206, { 'content-range': 'bytes 1000-4999/5000' }).end(content.subarray(1000));
+    });
+    expect(await collect(earlier.blob('x', 1234, signal))).toEqual(content.subarray(1234));
+  });
+
+  it.each([
+    ['a server error', 503, {}, true],
+    ['a refusal', 403, {}, false],
+    ['bytes from elsewhere', 206, { 'content-range': 'bytes 3000-4999/5000' }, false],
+  ])('say whether %s is worth another try', async (_, status, headers, retryable) => {
+    const source = await serve((_request, response) => response.writeHead(status, headers).end(content));
+    await expect(collect(source.blob('x', 2000, signal))).rejects.toMatchObject({
+      code: 'AIOT_UPDATE_DOWNLOAD',
+      retryable,
+    });
+  });
+
+  it('that break off are worth another try', async () => {
+    const source = await serve((_, response) => {
+      response.writeHead(200, { 'content-length': '5000' });
+      response.write(content.subarray(0, 1000), () => response.destroy());
+    });
+    await expect(collect(source.blob('x', 0, signal))).rejects.toMatchObject({ retryable: true });
+  });
+
+  it.each([
+    ['is not JSON', 'hello'],
+    ['does not end', '['.repeat(70_000)],
+  ])('of a manifest that %s are refused', async (_, body) => {
+    const source = await serve((_request, response) => response.end(body));
+    await expect(source.manifest('/m', signal)).rejects.toMatchObject({ code: 'AIOT_MANIFEST_MALFORMED' });
+  });
+
+  it('from a server of another authority are refused', async () => {
+    const other = await mkdtemp(join(tmpdir(), 'aiot-other-'));
+    closing.push(() => rm(other, { recursive: true }));
+    const { certificate: ca } = await openAuthority(other, Date.now);
+    const server = createServer(tls, (_, response) => response.end('{}')).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    closing.push(() => server.close());
+    const { port } = server.address() as { port: number };
+    const urls = { http: `https://127.0.0.1:${port}`, mqtts: '' };
+    const source = createHttpSource({ ...identity, ca, urls });
+    closing.push(() => source.close());
+    await expect(source.manifest('/m', signal)).rejects.toMatchObject({ code: 'AIOT_UPDATE_DOWNLOAD' });
+  });
+});
+
+describe('a device at a broker', () => {
+  async function broker(): Promise<{ started: TestBroker; own: DeviceIdentity; seen: [string, string][] }> {
+    const seen: [string, string][] = [];
+    const started = await startBroker({ tls });
+    closing.push(() => started.close());
+    started.aedes.on('publish', ({ topic, payload }) => {
+      if (topic.startsWith('aiot/')) seen.push([topic.replace('aiot/v1/dev-1/', ''), String(payload)]);
+    });
+    const urls = { http: 'https://127.0.0.1:1', mqtts: `mqtts://127.0.0.1:${started.port}` };
+    return { started, own: { ...identity, urls }, seen };
+  }
+
+  it('is told offline by its last will when its power goes in an update, and boots again from its flash', async () => {
+    const { started, own, seen } = await broker();
+    const wanted = release(
+      Uint8Array.from({ length: 6000 }, (_, i) => i & 0xff),
+      1,
+    );
+    const flash = createFlash({ bytes: flashBytesFor(16_384) });
+    const options = { identity: own, flash, runtime: anyRuntime, source: memorySource([wanted]) };
+    const device = await createVirtualDevice(options);
+    await device.connect();
+    flash.cutAfter(12_000);
+    started.aedes.publish(
+      {
+        cmd: 'publish',
+        topic: 'aiot/v1/dev-1/desired',
+        payload: Buffer.from(JSON.stringify(wanted.desired)),
+        qos: 1,
+        retain: true,
+        dup: false,
+      },
+      () => {},
+    );
+    await expect
+      .poll(() => seen.filter(([topic]) => topic === 'presence').map(([, p]) => JSON.parse(p).online))
+      .toEqual([true, false]);
+    expect(device.online).toBe(false);
+    await expect(device.connect()).rejects.toThrow(PowerCut);
+    await device.stop();
+
+    flash.powerOn();
+    const booted = await createVirtualDevice(options);
+    await booted.connect();
+    await expect.poll(() => booted.reported.state).toBe('COMMITTED');
+    expect(booted.reported.model).toMatchObject({ digest: digestOf(wanted.bytes) });
+    await booted.stop();
+  });
+
+  it('goes on after payloads that make no sense, and says so in its log', async () => {
+    const { started, own, seen } = await broker();
+    const device = await createVirtualDevice({ identity: own, runtime: anyRuntime });
+    await device.connect();
+    for (const [channel, payload] of [
+      ['desired', 'hello'],
+      ['desired', '{"rollout":1}'],
+      ['command', '[]'],
+    ] as const) {
+      started.aedes.publish(
+        {
+          cmd: 'publish',
+          topic: `aiot/v1/dev-1/${channel}`,
+          payload: Buffer.from(payload),
+          qos: 1,
+          retain: false,
+          dup: false,
+        },
+        () => {},
+      );
+    }
+    await expect.poll(() => seen.filter(([topic]) => topic === 'log').length).toBe(3);
+    expect(device.online).toBe(true);
+    await device.stop();
+  });
+});
+
+describe('messages in flight', () => {
+  it('are never more than the limit, and all are waited for', async () => {
+    const inFlight = createInFlight(4);
+    let running = 0;
+    let most = 0;
+    let done = 0;
+    for (let i = 0; i < 40; i++) {
+      await inFlight.add(async () => {
+        most = Math.max(most, ++running);
+        await new Promise((resolve) => setTimeout(resolve, i % 3));
+        running--;
+        done++;
+      });
+    }
+    await inFlight.drained();
+    expect({ most, done }).toEqual({ most: 4, done: 40 });
+  });
+
+  it('that fail are not forgotten', async () => {
+    const inFlight = createInFlight(4);
+    await inFlight.add(async () => Promise.reject(new Error('lost')));
+    await expect(inFlight.drained()).rejects.toThrow('lost');
+  });
+
+  it('can be given up', async () => {
+    const stop = new AbortController();
+    const inFlight = createInFlight(1, stop.signal);
+    await inFlight.add(() => new Promise(() => {}));
+    const waiting = inFlight.add(async () => {});
+    stop.abort(new Error('enough'));
+    await expect(waiting).rejects.toThrow('enough');
+  });
+});
