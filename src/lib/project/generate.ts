@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import type { ProjectConfig } from '../core/index.js';
 import { motorStates, saveRecordings, simulateMotor } from '../data/index.js';
 
-/** Takes a state, and seconds a take: enough that each side of a split has motors that the others have not. */
-const takes = 8;
-const seconds = 20;
+/** Takes of each state, and seconds of each take: enough that each side of a split has motors that the others have not. */
+const takes = 10;
+const seconds = 16;
 
 /** What some templates make instead of carrying it: called with the new folder before the project is opened. */
 export const generators: Record<string, (dir: string, config: ProjectConfig) => Promise<void>> = {

@@ -18,7 +18,7 @@ function drawUnit(state: MotorState, random: Random) {
   return {
     load: between(0.2, 0.9),
     /** mm/s at 1×, the speed of a healthy motor. */
-    imbalance: faulty('imbalance', [2, 4.5], [0.3, 0.8]),
+    imbalance: faulty('imbalance', [2.6, 5], [0.3, 0.8]),
     /** mm/s of a ball's hit. */
     pit: faulty('bearing', [1.5, 4], [0, 0.05]),
     /** A more, and mm/s more noise: a worn bearing rubs. */
