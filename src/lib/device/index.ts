@@ -11,11 +11,11 @@ export * from './protocol/topics.js';
 export { interpreterRuntime, type LoadedModel, type ModelRuntime } from './runtime.js';
 export { createFlash, type Flash, type FlashOptions, PowerCut } from './sim/flash.js';
 export { createDeviceStore, type DeviceStore, flashBytesFor } from './sim/store.js';
+export { describeEvent } from './simulate/describe.js';
+export { type SimulateOptions, simulateDevice } from './simulate/simulate.js';
 export type { FeedResult } from './telemetry/feed.js';
 export { recordingSensor, type Sensor } from './telemetry/sensor.js';
 export type { BundleSource } from './update/ports.js';
-export { describeEvent } from './simulate/describe.js';
-export { type SimulateOptions, simulateDevice } from './simulate/simulate.js';
 export { createVirtualDevice } from './virtual/device.js';
 export {
   defaultSlotBytes,

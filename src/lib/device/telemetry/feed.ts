@@ -91,8 +91,8 @@ export async function feed(sensor: Sensor, options: FeedOptions, ports: FeedPort
         if (result.samples % batchSamples === 0) await send();
       }
       if (answered) {
-      const inference = inferenceOf(answered, recordingId, clock.now());
-      result.inferences++;
+        const inference = inferenceOf(answered, recordingId, clock.now());
+        result.inferences++;
         await inFlight.add(() => ports.publishInference(inference));
       }
     }
