@@ -108,7 +108,7 @@ describe('a device', () => {
 
   it('that is revoked is cut off, and refused from then on', async () => {
     const device = await connectDevice(url(), identity('gone'));
-    const closed = new Promise((resolve) => device.once('close', resolve));
+    const closed = new Promise<void>((resolve) => device.once('close', () => resolve()));
     await own.client.devices.act('gone', 'revoke');
     await closed;
     await expect(connectDevice(url(), identity('gone'))).rejects.toThrow(/Not authorized/);

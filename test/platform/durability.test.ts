@@ -122,6 +122,7 @@ describe('kill -9 of a detached platform', () => {
     const { mkdtemp, rm } = await import('node:fs/promises');
     const { tmpdir } = await import('node:os');
     const folder = await mkdtemp(join(tmpdir(), 'aiot-kill-'));
+    process.env.AIOT_CONFIG_DIR = join(folder, 'config');
     const data = join(folder, 'platform');
     const out = join(folder, 'dev');
     const args = [

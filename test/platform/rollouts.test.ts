@@ -135,7 +135,7 @@ describe('a rollout', () => {
     });
   });
 
-  it.each([
+  it.each<[string, { version?: number; sequence?: number; selector?: string }, string]>([
     ['an unknown version', { version: 9 }, 'AIOT_REQUEST_INVALID'],
     ['an unknown sequence', { sequence: 99 }, 'AIOT_NOT_FOUND'],
     ['a selector that matches nothing', { selector: 'name=nobody' }, 'AIOT_ROLLOUT_EMPTY'],

@@ -8,6 +8,7 @@ import { root } from './cli.js';
 const parts = {
   chromium: () => onPath('chromium'),
   cmake: () => onPath('cmake') && onPath('cc'),
+  curl: () => onPath('curl'),
   /** PyPI ai-edge-litert in a virtual environment of the tests. */
   litert: () => existsSync(python('litert')),
   mosquitto: () => onPath('mosquitto') && onPath('mosquitto_pub'),

@@ -1,0 +1,276 @@
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ZodType } from 'zod';
+import { configFolder, readContexts } from '../../src/lib/core/index.js';
+import { downResultSchema, type UpResult, up, upResultSchema } from '../../src/lib/platform/index.js';
+import { operatorKey, provisionedDeviceSchema } from '../../src/lib/provision/index.js';
+import {
+  clientFor,
+  deviceSchema,
+  listSchemas,
+  modelVersionSchema,
+  type Rollout,
+  rolloutSchema,
+  statusSchema,
+} from '../../src/lib/registry/index.js';
+import { pushTiny } from '../support/bundle.js';
+import { runCli } from '../support/cli.js';
+import { fakeDevice } from '../support/fake-device.js';
+
+let folder: string;
+let result: UpResult;
+const data = () => join(folder, 'platform');
+const upArgs = (...more: string[]) => [
+  'up',
+  '--data',
+  data(),
+  '--http-port',
+  '0',
+  '--mqtt-port',
+  '0',
+  '--detach',
+  '--json',
+  ...more,
+];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-up-'));
+  // Contexts of its own: other test files write theirs at the same time.
+  process.env.AIOT_CONFIG_DIR = join(folder, 'config');
+  const started = await runCli(upArgs());
+  expect(started.code, started.stdout).toBe(0);
+  result = upResultSchema.parse(started.json);
+});
+afterAll(async () => {
+  await runCli(['down', '--data', data()]);
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** The result checked against its schema; the exit code is 0. */
+async function ok<T>(schema: ZodType<T>, argv: string[]): Promise<T> {
+  const { code, json, stdout, stderr } = await runCli([...argv, '--json']);
+  expect(code, stdout + stderr).toBe(0);
+  expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+  return schema.parse(json);
+}
+
+async function refused(argv: string[], code: string, exit: number): Promise<void> {
+  const answer = await runCli([...argv, '--json']);
+  expect([(answer.json as { error: { code: string } }).error.code, answer.code]).toEqual([code, exit]);
+}
+
+describe('aiot up', () => {
+  it('says where everything is, and the token the first time', async () => {
+    expect(result.urls.http).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/);
+    expect(result.urls.mqtts).toMatch(/^mqtts:\/\/127\.0\.0\.1:\d+$/);
+    expect(result.urls.mqtt).toBeUndefined();
+    expect(await readFile(result.ca, 'utf8')).toContain('BEGIN CERTIFICATE');
+    expect(result.token).toMatch(/^aiot_/);
+  });
+
+  it('makes a context that is in use, and a signing key of the user alone', async () => {
+    const { current, contexts } = await readContexts();
+    expect(result.context).toBe(current);
+    expect(contexts[current ?? '']).toMatchObject({ url: result.urls.http, token: result.token });
+    const key = join(configFolder(), 'keys', `${current}.pem`);
+    expect((await stat(key)).mode & 0o777).toBe(0o600);
+    const client = await clientFor();
+    expect((await client.trust.get())?.version).toBe(1);
+    await client.close();
+  });
+
+  it('is refused on a folder where a platform runs', async () => {
+    const again = await runCli(upArgs());
+    expect(again.code).toBe(1);
+    expect((again.json as { error: object }).error).toMatchObject({
+      code: 'AIOT_PLATFORM_RUNNING',
+      message: expect.stringContaining(String(result.pid)),
+    });
+  });
+
+  it('names a port that is in use, and the way out; nothing is left running', async () => {
+    const server = createServer();
+    const port = await new Promise<number>((resolve) => {
+      server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
+    });
+    const other = join(folder, 'other');
+    for (const flag of ['--http-port', '--mqtt-port']) {
+      const rest = flag === '--http-port' ? '--mqtt-port' : '--http-port';
+      const args = ['up', '--data', other, flag, String(port), rest, '0', '--detach', '--json'];
+      const { json, code } = await runCli(args);
+      expect(code).toBe(1);
+      expect(json).toMatchObject({
+        error: {
+          code: 'AIOT_PORT_IN_USE',
+          message: expect.stringContaining(String(port)),
+          next: expect.stringContaining(`${flag} 0`),
+        },
+      });
+      await refused(['down', '--data', other], 'AIOT_PLATFORM_NOT_RUNNING', 4);
+    }
+    server.close();
+  });
+
+  it('never takes the context of another platform', async () => {
+    const elsewhere = join(folder, 'elsewhere');
+    const args = [
+      'up',
+      '--data',
+      elsewhere,
+      '--http-port',
+      '0',
+      '--mqtt-port',
+      '0',
+      '--context',
+      result.context ?? '',
+    ];
+    await refused(args, 'AIOT_CONTEXT_EXISTS', 2);
+    const own = await up({ data: elsewhere, host: '127.0.0.1', httpPort: 0, mqttPort: 0, newToken: false });
+    expect(own.result.context).toBe(`${result.context}-2`);
+    await own.stop();
+  });
+
+  it('refuses a data folder that is a file', async () => {
+    const file = join(folder, 'file');
+    await writeFile(file, '');
+    const args = ['up', '--data', file, '--http-port', '0', '--mqtt-port', '0'];
+    await refused(args, 'AIOT_FILE_NOT_WRITABLE', 1);
+    await refused([...args, '--detach'], 'AIOT_FILE_NOT_WRITABLE', 1);
+  });
+
+  it('refuses a data folder whose database is damaged', async () => {
+    const damaged = join(folder, 'damaged');
+    const { mkdir } = await import('node:fs/promises');
+    await mkdir(damaged);
+    await writeFile(
+      join(damaged, 'state.db'),
+      'this is no database, but it is long enough to be looked at '.repeat(40),
+    );
+    await refused(
+      ['up', '--data', damaged, '--http-port', '0', '--mqtt-port', '0'],
+      'AIOT_FILE_MALFORMED',
+      2,
+    );
+  });
+});
+
+describe('aiot down', () => {
+  it('exits with 4 where no platform runs', () =>
+    refused(['down', '--data', join(folder, 'none')], 'AIOT_PLATFORM_NOT_RUNNING', 4));
+
+  it('ends it; the next up is at the same place, knows no new token, and brings the context up to date', async () => {
+    expect(await ok(downResultSchema, ['down', '--data', data()])).toEqual({ pid: result.pid, data: data() });
+    await refused(['status'], 'AIOT_PLATFORM_UNREACHABLE', 1);
+    const next = await ok(upResultSchema, upArgs().slice(0, -1));
+    expect(next.token).toBeUndefined();
+    expect(next.context).toBe(result.context);
+    const { contexts } = await readContexts();
+    expect(contexts[result.context ?? '']).toMatchObject({ url: next.urls.http, token: result.token });
+    await ok(statusSchema, ['status', '--context', result.context ?? '']);
+    result = next;
+  });
+
+  it('finds the pid of a platform that was killed to be stale', async () => {
+    process.kill(result.pid, 'SIGKILL');
+    await expect.poll(async () => (await runCli(['down', '--data', data()])).code).toBe(4);
+    result = await ok(
+      upResultSchema,
+      upArgs('--new-token').filter((arg) => arg !== '--json'),
+    );
+    expect(result.token).toMatch(/^aiot_/);
+  });
+});
+
+describe('aiot status', () => {
+  it('shows the platform in use', async () => {
+    const status = await ok(statusSchema, ['status', '--context', result.context ?? '']);
+    expect(status.urls.http).toBe(result.urls.http);
+  });
+
+  it('names the way out where there is no such context', () =>
+    refused(['status', '--context', 'nowhere'], 'AIOT_CONTEXT_NOT_FOUND', 4));
+});
+
+describe('devices', () => {
+  const context = () => ['--context', result.context ?? ''];
+
+  it('are provisioned, listed and shown', async () => {
+    const out = join(folder, 'dev-1');
+    const made = await ok(provisionedDeviceSchema, [
+      ...['device', 'provision', 'dev-1', '--type', 'virtual', '--out', out],
+      ...context(),
+    ]);
+    expect(made.files.map((file) => file.slice(out.length + 1))).toEqual([
+      ...['device.key', 'device.crt', 'ca.crt', 'trust.json', 'device.json'],
+    ]);
+    expect((await stat(join(out, 'device.key'))).mode & 0o777).toBe(0o600);
+    const list = await ok(listSchemas.devices.shape.devices, ['device', 'list', ...context()]);
+    expect(list).toMatchObject([{ name: 'dev-1', id: made.id, fingerprint: made.certificate.fingerprint }]);
+    expect(await ok(deviceSchema, ['device', 'show', 'dev-1', ...context()])).toEqual(list[0]);
+    expect((await runCli(['device', 'list', ...context()])).stdout).toContain('dev-1');
+  });
+
+  it.each([
+    [['device', 'provision', 'dev-1', '--out', 'again'], 'AIOT_DEVICE_EXISTS', 2],
+    [['device', 'provision', 'a/b', '--out', 'again'], 'AIOT_USAGE', 2],
+    [['device', 'provision', 'dev-9'], 'AIOT_USAGE', 2],
+    [['device', 'show', 'nobody'], 'AIOT_NOT_FOUND', 4],
+    [['device', 'list', '--context', 'nowhere'], 'AIOT_CONTEXT_NOT_FOUND', 4],
+  ])('%j is refused', async (argv, code, exit) => {
+    const own = argv.includes('--context') ? [] : context();
+    const placed = argv.map((arg) => (arg === 'again' ? join(folder, 'again') : arg));
+    await refused([...placed, ...own], code, exit);
+    await expect(stat(join(folder, 'again'))).rejects.toThrow();
+  });
+});
+
+describe('models', () => {
+  const context = () => ['--context', result.context ?? ''];
+
+  it('are listed, shown and deployed; going back signs anew', async () => {
+    const client = await clientFor(result.context);
+    const key = await operatorKey(result.context ?? '');
+    const first = await pushTiny(client, key);
+    await pushTiny(client, key, { seed: 1 });
+    await client.close();
+    const models = await ok(listSchemas.models.shape.models, ['model', 'list', ...context()]);
+    expect(models).toMatchObject([{ name: 'tiny', versions: 2, latest: { version: 2 } }]);
+    expect(await ok(modelVersionSchema, ['model', 'show', 'tiny@1', ...context()])).toEqual(first);
+
+    const device = await fakeDevice(result.urls.mqtts, join(folder, 'dev-1'), 'dev-1');
+    const deploy = (version: number) =>
+      runCli(['model', 'deploy', `tiny@${version}`, '--to', 'all', '--json', ...context()]);
+    const back = deploy(1);
+    expect(await device.heard(1)).toMatchObject({ version: 1, sequence: 3 });
+    await device.report('COMMITTED', {
+      model: { name: 'tiny', version: 1, sequence: 3, digest: first.digest },
+    });
+    const done = await back;
+    expect(done.code).toBe(0);
+    expect(rolloutSchema.parse(done.json)).toMatchObject({ state: 'done', sequence: 3 });
+    expect(done.stderr).toContain('dev-1: committed');
+
+    const failing = deploy(2);
+    await device.heard(2);
+    await device.report('ROLLED_BACK', { error: { code: 'AIOT_GOLDEN_FAILED', message: 'no' } });
+    const failed = await failing;
+    expect(failed.code).toBe(1);
+    expect((failed.json as Rollout).devices[0]).toMatchObject({ state: 'rolledBack' });
+    await device.client.endAsync(true);
+  });
+
+  it.each([
+    [['model', 'show', 'tiny@9'], 'AIOT_NOT_FOUND', 4],
+    [['model', 'show', 'tiny'], 'AIOT_USAGE', 2],
+    [['model', 'deploy', 'tiny@1', '--to', 'name=nobody'], 'AIOT_ROLLOUT_EMPTY', 4],
+    [['model', 'deploy', 'tiny@1', '--to', 'colour=red'], 'AIOT_SELECTOR_INVALID', 2],
+    [['model', 'deploy', 'tiny@1'], 'AIOT_USAGE', 2],
+    [['model', 'deploy', 'tiny@1', '--to', 'all', '--timeout', '5'], 'AIOT_USAGE', 2],
+    [['model', 'list', '--context', 'nowhere'], 'AIOT_CONTEXT_NOT_FOUND', 4],
+  ])('%j is refused', (argv, code, exit) =>
+    refused(argv.includes('--context') ? argv : [...argv, ...context()], code, exit),
+  );
+});

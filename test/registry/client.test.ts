@@ -1,0 +1,109 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, describe, expect, it } from 'vitest';
+import { openAuthority } from '../../src/lib/provision/index.js';
+import { errorOfAnswer } from '../../src/lib/registry/errors.js';
+import { eventData } from '../../src/lib/registry/events.js';
+import { clientFor, createClient, parseModelReference } from '../../src/lib/registry/index.js';
+import { testPlatform } from '../support/platform.js';
+
+describe('the client', () => {
+  const folders: string[] = [];
+  afterAll(async () => {
+    for (const folder of folders) await rm(folder, { recursive: true, force: true });
+  });
+
+  it('says that a platform is not there, with its address, and that it may be later', async () => {
+    const server = createServer();
+    const port = await new Promise<number>((resolve) => {
+      server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
+    });
+    await new Promise((resolve) => server.close(resolve));
+    const client = createClient({ url: `https://127.0.0.1:${port}` });
+    await expect(client.status()).rejects.toMatchObject({
+      code: 'AIOT_PLATFORM_UNREACHABLE',
+      endpoint: `https://127.0.0.1:${port}`,
+      retryable: true,
+      exit: 1,
+    });
+    await client.close();
+  });
+
+  it('trusts only the CA it was given, and says so otherwise', async () => {
+    const own = await testPlatform();
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-foreign-'));
+    folders.push(folder);
+    const foreign = await openAuthority(folder, Date.now);
+    for (const ca of [foreign.certificate, undefined]) {
+      const client = createClient({ url: own.platform.urls.http, token: own.token, ...(ca ? { ca } : {}) });
+      await expect(client.status()).rejects.toMatchObject({ code: 'AIOT_PLATFORM_UNTRUSTED', exit: 5 });
+      await client.close();
+    }
+    await own.stop();
+  });
+
+  it('never sends a token without TLS', () => {
+    expect(() => createClient({ url: 'http://127.0.0.1:1', token: 'secret' })).toThrow(/https/);
+  });
+
+  it('tells that a platform went away in the middle of a rollout', async () => {
+    const own = await testPlatform();
+    const url = own.platform.urls.http;
+    await own.platform.stop();
+    await expect(own.client.rollouts.watch('ro_1', { retries: 0 }).next()).rejects.toMatchObject({
+      code: 'AIOT_PLATFORM_UNREACHABLE',
+      endpoint: url,
+    });
+    await own.stop();
+  });
+
+  it('names the way out when there is no context', async () => {
+    await expect(clientFor('nowhere')).rejects.toMatchObject({ code: 'AIOT_CONTEXT_NOT_FOUND', exit: 4 });
+  });
+});
+
+describe('an answer that is an error', () => {
+  it.each([
+    [401, '', 'AIOT_TOKEN_INVALID'],
+    [403, 'no', 'AIOT_NOT_ALLOWED'],
+    [404, '<html>', 'AIOT_NOT_FOUND'],
+    [502, '', 'AIOT_PLATFORM_FAILED'],
+    [409, '{"error":{"code":"AIOT_DEVICE_EXISTS","message":"m"}}', 'AIOT_DEVICE_EXISTS'],
+    [500, '{"error":{"code":"constructor","message":"m"}}', 'AIOT_PLATFORM_FAILED'],
+  ])('%i %s is %s', (status, body, code) => {
+    expect(errorOfAnswer(status, body, 'https://x')).toMatchObject({ code, retryable: status >= 500 });
+  });
+});
+
+describe('server-sent events', () => {
+  it('are read the same however the bytes are cut', async () => {
+    const text =
+      ': hello\n\ndata: {"a":"ü"}\n\ndata: one\r\ndata: two\r\n\r\nevent: x\ndata:three\n\ndata: unfinished';
+    const bytes = Buffer.from(text);
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat(bytes.length), { maxLength: 12 }), async (cuts) => {
+        const ends = [...cuts.sort((a, b) => a - b), bytes.length];
+        async function* chunks() {
+          let start = 0;
+          for (const end of ends) {
+            yield bytes.subarray(start, end);
+            start = end;
+          }
+        }
+        const read: string[] = [];
+        for await (const data of eventData(chunks())) read.push(data);
+        expect(read).toEqual(['{"a":"ü"}', 'one\ntwo', 'three']);
+      }),
+    );
+  });
+});
+
+describe('NAME@VERSION', () => {
+  it('is read', () => expect(parseModelReference('har-1.x@12')).toEqual({ name: 'har-1.x', version: 12 }));
+  it.each(['har', 'har@', 'har@0', 'har@1.2', '@1', 'har@-1'])('refuses %s', (text) => {
+    expect(() => parseModelReference(text)).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
+  });
+});
