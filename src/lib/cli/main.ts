@@ -1,4 +1,4 @@
-import { Config, Errors, type Interfaces, run } from '@oclif/core';
+import { Config, Errors, type Interfaces, run, settings } from '@oclif/core';
 import { nearest } from './nearest.js';
 import { switchedOn } from './switches.js';
 
@@ -15,6 +15,8 @@ export async function main(args: string[], program: Interfaces.LoadOptions): Pro
     if (error.code !== 'EPIPE') throw error;
   });
   const argv = args[0] === 'help' ? [...args.slice(1), '--help'] : args;
+  // With NODE_ENV=development or test oclif would look for sources and load TypeScript: commands are where they are.
+  settings.enableAutoTranspile = false;
   let config: Config | undefined;
   try {
     config = await Config.load(program);
