@@ -1,7 +1,7 @@
 const cell = { width: 8.4, height: 19 };
 const margin = 16;
 const bar = 34;
-const widest = 112;
+const widest = 120;
 const colors = { 31: '#f7768e', 32: '#9ece6a', 33: '#e0af68', 34: '#7aa2f7', 35: '#bb9af7', 36: '#7dcfff' };
 
 /**
@@ -19,7 +19,7 @@ export function terminalSvg(title, lines) {
     return `<text x="${margin}" y="${y.toFixed(1)}" xml:space="preserve">${row.map(tspan).join('')}</text>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="Output of ${escapeXml(title)}">
-<style>text{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#c0caf5;white-space:pre}.b{font-weight:700}.d{fill:#737aa2}</style>
+<style>text{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#c0caf5;white-space:pre}.b{font-weight:700}.d{fill:#828bb8}</style>
 <rect width="${width}" height="${height}" rx="8" fill="#1a1b26"/>
 <circle cx="20" cy="18" r="6" fill="#f7768e"/><circle cx="40" cy="18" r="6" fill="#e0af68"/><circle cx="60" cy="18" r="6" fill="#9ece6a"/>
 <text x="${width / 2}" y="23" text-anchor="middle" class="d">${escapeXml(title)}</text>
@@ -57,8 +57,11 @@ function wrap(row) {
   for (const span of row) {
     let rest = span.text;
     while (used + rest.length > widest) {
-      rows.at(-1)?.push({ ...span, text: rest.slice(0, widest - used) });
-      rest = rest.slice(widest - used);
+      // Between two words where there are two.
+      const space = rest.lastIndexOf(' ', widest - used);
+      const end = space > 0 || used > 0 ? Math.max(0, space) : widest;
+      rows.at(-1)?.push({ ...span, text: rest.slice(0, end) });
+      rest = rest.slice(end).trimStart();
       rows.push([]);
       used = 0;
     }

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { ListrDefaultRendererLogLevels } from 'listr2';
-import { bold, dim, green, red } from './render/style.js';
+import { bold, cyan, dim, green, red } from './render/style.js';
 import { elapsed } from './render/text.js';
 
 /** One thing to do out of a list of things to do in turn. */
@@ -109,5 +109,5 @@ async function runLive(title: string, steps: readonly Step[], signal: AbortSigna
 }
 
 function beside(figures: string): string {
-  return figures ? `  ${dim(stripVTControlCharacters(figures))}` : '';
+  return figures ? `  ${cyan(stripVTControlCharacters(figures))}` : '';
 }

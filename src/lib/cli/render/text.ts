@@ -31,9 +31,12 @@ export function facts(pairs: [string, string | number][]): string {
   return pairs.map(([key, value]) => `${dim(key.padEnd(longest))}  ${value}`).join('\n');
 }
 
-/** The closing lines of every result: what to type next. */
+/** The closing lines of every result: what to type next, on one line where that is short. */
 export function next(...commands: string[]): string {
-  return `\n${dim('Next:')} ${commands.map((command) => cyan(command)).join(dim('  ·  '))}`;
+  const shown = commands.map((command) => cyan(command));
+  const short = commands.join('  ·  ').length <= 80;
+  const rest = short ? shown.join(dim('  ·  ')) : shown.join('\n      ');
+  return `\n${dim('Next:')} ${rest}`;
 }
 
 /** 1 536 → `1.5 KiB` */
