@@ -19,6 +19,7 @@ export { gateError, gateText } from './evaluate/gates.js';
 export { type ClassFigures, classFigures, confusionOf, macroF1Of, metricsOf } from './evaluate/metrics.js';
 export type { Gate } from './evaluate/types.js';
 export { buildFiles, modelName } from './files.js';
+export { type Inspection, inspectionSchema, inspectModel } from './inspect/inspect.js';
 export { type PushClient, type PushOptions, type PushResult, pushModel, pushResultSchema } from './push.js';
 export { quantizeGraph } from './quantize/quantize-graph.js';
 export {
@@ -27,6 +28,8 @@ export {
   quantizeProject,
   quantizeResultSchema,
 } from './quantize/quantize-project.js';
+export type { ReportLive, ReportOptions } from './report/types.js';
+export { writeReport } from './report/write-report.js';
 export { loadTensorFlow } from './train/tensorflow.js';
 export {
   type TrainOptions,

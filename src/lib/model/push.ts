@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { AiotError, digestOf, type Project } from '../core/index.js';
-import type { Dataset } from '../data/index.js';
 import { type Manifest, signManifest } from '../formats/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import { bundleProject } from './bundle/bundle-project.js';
+import type { DataSource } from './dataset.js';
 import { requireAccepted } from './evaluate/evaluate-project.js';
 import { buildFiles, modelName, readEvaluation, readNetwork } from './files.js';
 
@@ -25,15 +25,13 @@ export type PushClient = {
   models: Pick<RegistryClient['models'], 'next' | 'push'>;
 };
 
-export interface PushOptions {
+export interface PushOptions extends DataSource {
   project: Project;
   client: PushClient;
   /** The operator's signing key, PKCS#8 PEM: it signs here and goes nowhere. */
   privatePem: string;
   /** Instead of the project's name for the model. */
   name?: string;
-  /** Instead of the project's own recordings; the one that was trained on. */
-  dataset?: Dataset;
 }
 
 /** Another push may take a version between asking for it and signing it. */
@@ -48,7 +46,7 @@ export async function pushModel(options: PushOptions): Promise<PushResult> {
   const name = options.name ?? modelName(project);
   const int8 = await readNetwork(buildFiles(project).int8, 'quantize');
   requireAccepted(await readEvaluation(project), digestOf(int8.bytes), project);
-  const { bytes, digest, file } = await bundleProject({ project, name, dataset: options.dataset });
+  const { bytes, digest, file } = await bundleProject({ ...options, name });
   await client.blobs.put(digest, bytes);
   for (let attempt = 1; ; attempt++) {
     const { version, sequence } = await client.models.next(name);

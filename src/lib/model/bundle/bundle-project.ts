@@ -1,7 +1,8 @@
 import { AiotError, digestOf, type Project, writeFileAtomic } from '../../core/index.js';
-import { type Dataset, openDataset } from '../../data/index.js';
+import type { Dataset } from '../../data/index.js';
 import type { Graph } from '../../formats/index.js';
 import { buildFiles, modelName, readEvaluation, readNetwork, readTraining } from '../files.js';
+import { type DataSource, datasetOfSource } from '../dataset.js';
 import { stale } from '../fresh.js';
 import { unfit } from '../train/examples.js';
 import type { TrainingFile } from '../train/types.js';
@@ -10,10 +11,8 @@ import { checkGolden, goldenVector } from './golden.js';
 import { packBundle, unpackBundle } from './pack.js';
 import type { Bundle, BundleInfo, GoldenVector } from './types.js';
 
-export interface BundleOptions {
+export interface BundleOptions extends DataSource {
   project: Project;
-  /** Instead of the project's own recordings; the one that was trained on. */
-  dataset?: Dataset;
   /** Instead of the project's name for the model. */
   name?: string;
 }
@@ -34,7 +33,7 @@ export async function bundleProject(
   if (evaluation.digest !== digestOf(model)) {
     throw stale('the int8 network has changed since it was evaluated', 'aiot model evaluate');
   }
-  const dataset = options.dataset ?? (await openDataset(project));
+  const dataset = await datasetOfSource(project, options);
   if (dataset.digest !== training.lineage.dataset.digest) {
     throw stale('the recordings have changed since training');
   }

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { digestOf, type Project, writeJsonAtomic } from '../../core/index.js';
-import { type Dataset, openDataset } from '../../data/index.js';
 import { arenaBytes } from '../../runtime/index.js';
 import { voteAll } from '../bundle/vote.js';
+import { type DataSource, datasetOfSource } from '../dataset.js';
 import { buildFiles, readNetwork, readQuantization, readTraining } from '../files.js';
 import { requireSameData, stale } from '../fresh.js';
 import { examplesOf, unfit } from '../train/examples.js';
@@ -51,14 +51,15 @@ export const evaluateResultSchema = z.object({
     }),
   ),
   passed: z.boolean(),
+  /** What the figures cannot show. */
   warnings: z.array(z.string()),
+  /** The refusal, when a gate says no. */
+  error: z.object({ code: z.string(), message: z.string(), next: z.string(), exit: z.int() }).nullable(),
 });
 export type EvaluateResult = z.output<typeof evaluateResultSchema>;
 
-export interface EvaluateOptions {
+export interface EvaluateOptions extends DataSource {
   project: Project;
-  /** Instead of the project's own recordings; the one that was trained on. */
-  dataset?: Dataset;
   signal?: AbortSignal;
 }
 
@@ -67,11 +68,8 @@ export interface EvaluateOptions {
  * build/evaluation.json. It returns also when a gate says no: `gateError(result.gates)` is the refusal.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_TRAINING_DATA_UNFIT (no test window)
  */
-export async function evaluateProject({
-  project,
-  dataset: given,
-  signal,
-}: EvaluateOptions): Promise<EvaluateResult> {
+export async function evaluateProject(options: EvaluateOptions): Promise<EvaluateResult> {
+  const { project, signal } = options;
   const training = await readTraining(project);
   const files = buildFiles(project);
   const float = await readNetwork(files.float, 'train');
@@ -81,7 +79,7 @@ export async function evaluateProject({
   if (quantization.floatDigest !== training.digest || quantization.digest !== digest) {
     throw stale('the int8 network was made from another training', 'aiot model quantize');
   }
-  const dataset = given ?? (await openDataset(project));
+  const dataset = await datasetOfSource(project, options);
   requireSameData(project, training, dataset, digestOf(float.bytes));
   const { classes, standardization } = training;
   const test = examplesOf(dataset, training.split.test, training.signal, project.config);
@@ -116,6 +114,7 @@ export async function evaluateProject({
     gates,
     passed: gates.every(({ passed }) => passed),
     warnings: warningsOf(classes, int8Metrics.confusion, recordingsPerClass(test)),
+    error: gateError(gates)?.toJSON() ?? null,
   };
   const file: EvaluationFile = { spec: 'aiot-evaluation/1', vote: project.config.model.vote, ...result };
   await writeJsonAtomic(files.evaluation, file);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { digestOf, type Project, writeFileAtomic, writeJsonAtomic } from '../../core/index.js';
-import { type Dataset, openDataset } from '../../data/index.js';
 import { writeTflite } from '../../formats/index.js';
+import { type DataSource, datasetOfSource } from '../dataset.js';
 import { buildFiles, readNetwork, readTraining } from '../files.js';
 import { requireSameData } from '../fresh.js';
 import { examplesOf } from '../train/examples.js';
@@ -29,10 +29,8 @@ export interface QuantizationFile {
   digest: string;
 }
 
-export interface QuantizeOptions {
+export interface QuantizeOptions extends DataSource {
   project: Project;
-  /** Instead of the project's own recordings; the one that was trained on. */
-  dataset?: Dataset;
   signal?: AbortSignal;
 }
 
@@ -40,14 +38,11 @@ export interface QuantizeOptions {
  * build/model.float.tflite → build/model.int8.tflite, calibrated on the training windows.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_QUANTIZE_UNFIT
  */
-export async function quantizeProject({
-  project,
-  dataset: given,
-  signal,
-}: QuantizeOptions): Promise<QuantizeResult> {
+export async function quantizeProject(options: QuantizeOptions): Promise<QuantizeResult> {
+  const { project, signal } = options;
   const training = await readTraining(project);
   const { bytes: floatBytes, graph } = await readNetwork(buildFiles(project).float, 'train');
-  const dataset = given ?? (await openDataset(project));
+  const dataset = await datasetOfSource(project, options);
   requireSameData(project, training, dataset, digestOf(floatBytes));
   const examples = examplesOf(dataset, training.split.train, training.signal, project.config);
   signal?.throwIfAborted();

@@ -7,10 +7,11 @@ import {
   writeFileAtomic,
   writeJsonAtomic,
 } from '../../core/index.js';
-import { type Dataset, openDataset, type Split, splitDataset } from '../../data/index.js';
+import { type Dataset, type Split, splitDataset } from '../../data/index.js';
 import { writeTflite } from '../../formats/index.js';
 import { inputShape, type SignalSpec, signalSpecOf } from '../../signal/index.js';
 import type { Lineage } from '../bundle/types.js';
+import { type DataSource, datasetOfSource } from '../dataset.js';
 import { buildFiles, modelName } from '../files.js';
 import { lowerNetwork } from '../lower/lower.js';
 import { checkTrainable, classesOf, examplesOf, unfit } from './examples.js';
@@ -39,10 +40,8 @@ export const trainResultSchema = z.object({
 });
 export type TrainResult = z.output<typeof trainResultSchema>;
 
-export interface TrainOptions {
+export interface TrainOptions extends DataSource {
   project: Project;
-  /** Instead of the project's own recordings. */
-  dataset?: Dataset;
   onEpoch?: (figures: EpochFigures) => void;
   signal?: AbortSignal;
 }
@@ -55,7 +54,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
   const { project, onEpoch, signal } = options;
   const { config } = project;
   const started = performance.now();
-  const dataset = options.dataset ?? (await openDataset(project));
+  const dataset = await datasetOfSource(project, options);
   checkTrainable(dataset);
   const split = splitDataset(dataset, config.model);
   const spec = signalSpecOf(config);
@@ -76,7 +75,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     train: { inputs: standardizeAll(train, standardization), classes: train.classes },
     validation: { inputs: standardizeAll(validation, standardization), classes: validation.classes },
     // Samples next to each other say the same thing: noise averages out over a window, and blurs features more.
-    noise: raw ? 0.1 : 0.4,
+    noise: raw ? 0.1 : 0.5,
     onEpoch,
     signal,
   });

@@ -1,0 +1,24 @@
+import { Args } from '@oclif/core';
+import { AiotCommand, bold, inspectionText, next } from '../../lib/cli/index.js';
+import { inspectionSchema, inspectModel } from '../../lib/model/index.js';
+
+export default class ModelInspect extends AiotCommand {
+  static override summary = 'Show what a .tflite or .aiot file holds and what running it costs.';
+  static override description =
+    'Tensors, operators, types, sizes, scales, multiply-adds and the arena that TFLite Micro needs. A bundle is checked, and its golden vectors are run.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> build/model.int8.tflite',
+    '<%= config.bin %> <%= command.id %> build/model.aiot --json',
+  ];
+  static override args = { file: Args.string({ required: true, description: 'A .tflite or .aiot file.' }) };
+  static override result = inspectionSchema;
+
+  async run() {
+    const { args } = await this.input(ModelInspect);
+    const result = await inspectModel(args.file);
+    this.print(`${bold(result.file)}\n${inspectionText(result)}`);
+    if (result.bundle === null) this.print(next('aiot model evaluate'));
+    else this.print(next('aiot model push', 'aiot model list'));
+    return result;
+  }
+}
