@@ -76,6 +76,10 @@ export class Rollouts {
     });
   }
 
+  count(): Promise<number> {
+    return this.parts.store.count();
+  }
+
   async list(): Promise<Rollout[]> {
     return (await this.parts.store.list()).map(rolloutOf);
   }

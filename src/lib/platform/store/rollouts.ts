@@ -36,6 +36,13 @@ export function rolloutStoreIn(store: Store): RolloutStore {
       const rows = await store.selectFrom('rollouts').selectAll().where('id', '=', id).execute();
       return (await withDevices(rows))[0] ?? null;
     },
+    async count() {
+      const { count } = await store
+        .selectFrom('rollouts')
+        .select(({ fn }) => fn.countAll<number>().as('count'))
+        .executeTakeFirstOrThrow();
+      return count;
+    },
     async list() {
       return withDevices(
         await store

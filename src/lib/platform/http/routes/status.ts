@@ -18,7 +18,7 @@ export const statusRoutes: Routes = (parts) => async (app) => {
           online: all.filter(({ online }) => online).length,
           models: (await models.list()).length,
           datasets: (await datasets.list()).length,
-          rollouts: (await rollouts.list()).length,
+          rollouts: await rollouts.count(),
         },
       };
     },

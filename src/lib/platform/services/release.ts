@@ -1,0 +1,38 @@
+import { AiotError } from '../../core/index.js';
+import { type Envelope, type Manifest, type TrustRoot, verifyManifest } from '../../formats/index.js';
+import type { BundleInfo } from '../../model/index.js';
+import type { BlobStore } from '../blobs/store.js';
+
+/**
+ * The manifest of a model, its signatures checked against the trust root.
+ * @throws AIOT_TRUST_CONFLICT, AIOT_SIGNATURE_INVALID, AIOT_MANIFEST_MALFORMED, AIOT_REQUEST_INVALID
+ */
+export function checkedManifest(envelope: Envelope, trust: TrustRoot | null): Manifest {
+  if (!trust) throw new AiotError('AIOT_TRUST_CONFLICT', 'the platform has no trust root yet');
+  const manifest = verifyManifest(envelope, trust);
+  if (manifest.kind === 'model') return manifest;
+  throw new AiotError('AIOT_REQUEST_INVALID', `expected a manifest of a model, got ${manifest.kind}`);
+}
+
+/**
+ * The bundle that a manifest vouches for, which is its first artifact. Every artifact's blob must be there, and be of the
+ * size that was signed; a blob's bytes are those of its digest, for it was taken under it.
+ * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED, AIOT_REQUEST_INVALID
+ */
+export async function bundleOf(
+  { name, artifacts }: Manifest,
+  blobs: BlobStore,
+): Promise<{ info: BundleInfo; digest: string; bytes: number }> {
+  for (const { digest, bytes } of artifacts) {
+    const size = await blobs.size(digest);
+    if (size === null) throw new AiotError('AIOT_NOT_FOUND', `the blob ${digest} was not uploaded`);
+    if (size !== bytes) {
+      throw new AiotError('AIOT_DIGEST_MISMATCH', `${digest} has ${size} bytes, the manifest says ${bytes}`);
+    }
+  }
+  const { unpackBundle } = await import('../../model/index.js');
+  const { digest, bytes } = artifacts[0] as Manifest['artifacts'][number];
+  const { info } = unpackBundle(await blobs.bytes(digest));
+  if (info.name === name) return { info, digest, bytes };
+  throw new AiotError('AIOT_REQUEST_INVALID', `the bundle is ${info.name}, the manifest ${name}`);
+}
