@@ -1,8 +1,8 @@
 import { AiotError, digestOf, type Project, writeFileAtomic } from '../../core/index.js';
 import type { Dataset } from '../../data/index.js';
 import type { Graph } from '../../formats/index.js';
-import { buildFiles, modelName, readEvaluation, readNetwork, readTraining } from '../files.js';
 import { type DataSource, datasetOfSource } from '../dataset.js';
+import { buildFiles, modelName, readEvaluation, readNetwork, readTraining } from '../files.js';
 import { stale } from '../fresh.js';
 import { unfit } from '../train/examples.js';
 import type { TrainingFile } from '../train/types.js';

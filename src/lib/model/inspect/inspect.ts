@@ -47,7 +47,9 @@ export const inspectionSchema = z.object({
     ),
   }),
   /** Of a .aiot file. */
-  bundle: z.object({ info: bundleInfoSchema, golden: z.object({ vectors: z.int(), passed: z.int() }) }).nullable(),
+  bundle: z
+    .object({ info: bundleInfoSchema, golden: z.object({ vectors: z.int(), passed: z.int() }) })
+    .nullable(),
 });
 export type Inspection = z.output<typeof inspectionSchema>;
 

@@ -3,8 +3,8 @@ import { calibrate, unfit } from './calibrate.js';
 import { activationQuantization, fixedOutputs, type Range } from './numbers.js';
 import { quantizeLayer } from './weights.js';
 
-/** What kind of output an operator has: a scale of its own, a fixed one, or its input's. */
-const outputs: Record<Operator['op'], 'own' | 'fixed' | 'input' | 'none'> = {
+/** What kind of output an operator has: a scale of its own, a fixed one, or its input's. Others are refused. */
+const outputs: Partial<Record<Operator['op'], 'own' | 'fixed' | 'input'>> = {
   FULLY_CONNECTED: 'own',
   CONV_2D: 'own',
   DEPTHWISE_CONV_2D: 'own',
@@ -19,8 +19,6 @@ const outputs: Record<Operator['op'], 'own' | 'fixed' | 'input' | 'none'> = {
   SOFTMAX: 'fixed',
   LOGISTIC: 'fixed',
   TANH: 'fixed',
-  QUANTIZE: 'none',
-  DEQUANTIZE: 'none',
 };
 
 /**
@@ -31,8 +29,8 @@ const outputs: Record<Operator['op'], 'own' | 'fixed' | 'input' | 'none'> = {
  */
 export function quantizeGraph(graph: Graph, representative: Iterable<Float32Array>): Graph {
   for (const { op } of graph.operators) {
-    if (outputs[op] === undefined || outputs[op] === 'none') {
-      throw unfit(`expected a float network, got one with ${op}`);
+    if (outputs[op] === undefined) {
+      throw unfit(`expected operators of ${Object.keys(outputs).join(', ')}; got ${op}`);
     }
   }
   const ranges = calibrate(graph, representative);

@@ -1,6 +1,40 @@
 import { writeFileAtomic } from '../../core/index.js';
+import { gatherReport, type ReportData } from './gather.js';
+import { Html, html } from './html.js';
+import { confusions, curves, findings, gates, lineage, perClass, tiles } from './sections.js';
+import { style } from './style.js';
 import type { ReportOptions } from './types.js';
 
-export async function writeReport({ file }: ReportOptions): Promise<void> {
-  await writeFileAtomic(file, '<!doctype html>');
+/**
+ * Writes what is known of a project's model as one HTML file that loads nothing from elsewhere: figures, gates, training
+ * curves, confusion, classes, findings, lineage. What has not been measured yet is left out.
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_NOT_WRITABLE
+ */
+export async function writeReport(options: ReportOptions): Promise<void> {
+  await writeFileAtomic(options.file, reportPage(await gatherReport(options)));
+}
+
+export function reportPage(data: ReportData): string {
+  const { training, evaluation } = data;
+  const title = `${training.model}: ${training.classes.join(', ')}`;
+  const made = new Date(training.lineage.created).toISOString().slice(0, 16).replace('T', ' ');
+  const held = evaluation
+    ? ` Figures are of ${training.split.test.length} recordings that it was never trained on.`
+    : ' It has not been evaluated on held-out recordings yet.';
+  const page = html`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${title}</title><style>${new Html(style)}</style></head><body><main>
+<h1>${title}</h1>
+<p class="lead">Trained on ${training.lineage.dataset.recordings} recordings, ${made} UTC.${held}</p>
+${tiles(data)}
+${gates(data)}
+${curves(data)}
+${confusions(data)}
+${perClass(data)}
+${findings(data)}
+${lineage(data)}
+<footer>Made by aiot ${training.lineage.aiot}.</footer>
+</main></body></html>
+`;
+  return page.text;
 }

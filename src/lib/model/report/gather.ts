@@ -1,0 +1,39 @@
+import { stat } from 'node:fs/promises';
+import { AiotError } from '../../core/index.js';
+import type { EvaluationFile } from '../evaluate/types.js';
+import { buildFiles, readEvaluation, readQuantization, readTraining } from '../files.js';
+import type { TrainingFile } from '../train/types.js';
+import type { ReportOptions } from './types.js';
+
+/** All that a report can tell; what has not been done yet, or belongs to an older training, is left out. */
+export interface ReportData extends Omit<ReportOptions, 'file' | 'project'> {
+  training: TrainingFile;
+  evaluation: EvaluationFile | null;
+  bytes: { float: number; int8: number | null };
+}
+
+/** @throws AIOT_MODEL_NOT_BUILT when nothing has been trained */
+export async function gatherReport({ project, live, findings }: ReportOptions): Promise<ReportData> {
+  const training = await readTraining(project);
+  const files = buildFiles(project);
+  const quantization = await orNull(readQuantization(project));
+  const fresh = quantization?.floatDigest === training.digest ? quantization : null;
+  const evaluation = fresh ? await orNull(readEvaluation(project)) : null;
+  return {
+    training,
+    evaluation: evaluation?.digest === fresh?.digest ? evaluation : null,
+    bytes: {
+      float: (await stat(files.float)).size,
+      int8: fresh ? (await stat(files.int8)).size : null,
+    },
+    live,
+    findings,
+  };
+}
+
+async function orNull<T>(read: Promise<T>): Promise<T | null> {
+  return await read.catch((error: unknown) => {
+    if (error instanceof AiotError && error.code === 'AIOT_MODEL_NOT_BUILT') return null;
+    throw error;
+  });
+}

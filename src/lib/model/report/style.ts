@@ -1,0 +1,56 @@
+/** The report's style sheet: light and dark by the reader's setting, readable on paper and on a phone. */
+export const style = `
+:root{color-scheme:light dark;--ground:#fbfaf8;--card:#fff;--ink:#1c1e21;--soft:#666a70;--rule:#e3e1dc;--blue:#2b6cb0;
+--orange:#c2601c;--good:#2f7d4f;--bad:#b3372f;--warn:#9a6b00;--strong:#fff}
+@media(prefers-color-scheme:dark){:root{--ground:#15171a;--card:#1c1f23;--ink:#e6e4df;--soft:#9a9da3;--rule:#30343a;
+--blue:#7db2ea;--orange:#e89a5e;--good:#79c797;--bad:#ef8b82;--warn:#e0b454;--strong:#0f1113}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;
+font-variant-numeric:tabular-nums}
+main{max-width:980px;margin:0 auto;padding:44px 24px 64px}
+h1{font-size:28px;line-height:1.2;letter-spacing:-.01em;margin:0 0 6px;font-weight:650}
+h2{font-size:13px;text-transform:uppercase;letter-spacing:.08em;color:var(--soft);font-weight:600;margin:44px 0 14px;
+padding-top:18px;border-top:1px solid var(--rule)}
+p{margin:0 0 10px;max-width:68ch}.lead{color:var(--soft)}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:12px;margin-top:26px}
+.tile{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:14px 16px}
+.tile b{display:block;font-size:24px;line-height:1.25;font-weight:600;letter-spacing:-.01em}
+.tile span{display:block;color:var(--soft);font-size:13px}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:18px 28px}
+figure{margin:0;min-width:0}
+figcaption{font-weight:600;margin-bottom:8px;display:flex;flex-wrap:wrap;gap:2px 14px;align-items:baseline}
+.note,.keys{font-weight:400;color:var(--soft);font-size:13px}.keys{display:flex;flex-wrap:wrap;gap:2px 14px}
+.key::before{content:"";display:inline-block;width:14px;height:0;border-top:2.5px solid;vertical-align:middle;margin-right:6px}
+.key.series-1::before{border-color:var(--blue)}.key.series-2::before{border-color:var(--orange)}
+.key.mark::before{border-color:var(--soft);border-top-style:dashed;border-top-width:1.5px}
+svg{display:block;width:100%;height:auto;overflow:visible}
+.grid{stroke:var(--rule);stroke-width:1}.tick{fill:var(--soft);font-size:12px}
+.line{fill:none;stroke-width:2;stroke-linejoin:round}.line.series-1{stroke:var(--blue)}.line.series-2{stroke:var(--orange)}
+line.mark{stroke:var(--soft);stroke-dasharray:3 4}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;width:100%;font-size:14px}
+th{font-weight:600;text-align:left;color:var(--soft);font-size:13px}
+th,td{padding:7px 12px 7px 0;border-bottom:1px solid var(--rule);vertical-align:top}
+.number{text-align:right}
+.confusion table{width:auto;border-spacing:3px;border-collapse:separate;margin-left:-3px}
+.confusion th,.confusion td{border:0;padding:6px 10px;text-align:center;vertical-align:middle}
+.confusion th[scope=row]{text-align:left;padding-left:0}
+.confusion td.corner{color:var(--soft);font-size:12px;text-align:left;padding-left:0;white-space:nowrap}
+.confusion small{display:block;font-size:11px;opacity:.75}
+td.hit,td.miss{min-width:68px;border-radius:5px}
+td.hit{background:color-mix(in srgb,var(--blue) var(--share),var(--card))}
+td.miss{background:color-mix(in srgb,var(--bad) var(--share),var(--card))}td.strong{color:var(--strong)}
+ul.plain{list-style:none;margin:0;padding:0}
+ul.plain li{padding:8px 0;border-bottom:1px solid var(--rule);display:flex;gap:12px;align-items:baseline}
+.badge{flex:none;min-width:58px;font-size:12px;font-weight:600}
+.good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}.soft{color:var(--soft)}
+.advice{display:block;color:var(--soft);font-size:14px}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:6px 22px;margin:0}
+dt{color:var(--soft)}dd{margin:0;min-width:0;overflow-wrap:anywhere}
+code{font:12.5px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
+footer{margin-top:48px;color:var(--soft);font-size:13px}
+@media(max-width:520px){main{padding:28px 16px 48px}h1{font-size:23px}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:10px}
+td.hit,td.miss{min-width:52px}.confusion th,.confusion td{padding:6px}}
+@media print{:root{--ground:#fff}main{max-width:none;padding:0}body{font-size:12px}h2{break-after:avoid}
+figure,.tile,tr{break-inside:avoid}td.hit,td.miss{print-color-adjust:exact}}
+`;
