@@ -1,0 +1,162 @@
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Project } from '../../src/lib/core/index.js';
+import { importRecordings, openDataset, saveRecordings } from '../../src/lib/data/index.js';
+import { makeProject, recording, writeCsvFiles } from './support.js';
+
+let project: Project;
+let clean: () => Promise<void>;
+let data: string;
+
+beforeEach(async () => {
+  ({ project, clean } = await makeProject());
+  data = join(project.dir, 'data');
+});
+afterEach(() => clean());
+
+const save = (ids: string[]) =>
+  saveRecordings({ folder: data, config: project.config, recordings: ids.map((id) => recording(id)) });
+
+describe('opening a dataset', () => {
+  it('takes a folder of CSV files, labelled by their names', async () => {
+    await writeCsvFiles(data, {
+      'walking12.csv': 'x,y\n1,2\n',
+      'lying.csv': 'y,x\n4,3\n',
+      '7.csv': 'x,y\n5,6\n',
+    });
+    const { recordings, name, rateHz } = await openDataset(project);
+    expect({ name, rateHz }).toEqual({ name: 'watch', rateHz: 50 });
+    expect(recordings.map(({ id, label, columns }) => [id, label, ...columns.map((c) => c[0])])).toEqual([
+      ['7', null, 5, 6],
+      ['lying', 'lying', 3, 4],
+      ['walking12', 'walking', 1, 2],
+    ]);
+  });
+
+  it('gives back what was saved, and equal data an equal digest', async () => {
+    await save(['walking1', 'lying1']);
+    const first = await openDataset(project);
+    expect(first.recordings.map(({ id }) => id)).toEqual(['lying1', 'walking1']);
+    expect(first.recordings[1]).toEqual(recording('walking1'));
+    await rm(join(data, 'dataset.json'));
+    expect((await openDataset(project)).digest).toBe(first.digest);
+  });
+
+  it('changes its digest with a sample, a label, or an id', async () => {
+    await save(['walking1', 'lying1']);
+    const { digest } = await openDataset(project);
+    const file = join(data, 'recordings', 'walking1.csv');
+    const text = await readFile(file, 'utf8');
+    await rm(join(data, 'dataset.json'));
+    await writeFile(file, text.replace(/\n[^\n]+\n$/, '\n1,1\n'));
+    expect((await openDataset(project)).digest).not.toBe(digest);
+    await writeFile(join(data, 'recordings', 'sitting1.csv'), text);
+    await rm(file);
+    expect((await openDataset(project)).digest).not.toBe(digest);
+  });
+
+  it.each([
+    ['no folder', async () => {}, 'AIOT_DATA_EMPTY'],
+    ['an empty folder', () => writeCsvFiles(data, {}), 'AIOT_DATA_EMPTY'],
+    ['a missing column', () => writeCsvFiles(data, { 'walking1.csv': 'x\n1\n' }), 'AIOT_CSV_COLUMNS'],
+    ['NaN', () => writeCsvFiles(data, { 'walking1.csv': 'x,y\n1,NaN\n' }), 'AIOT_CSV_MALFORMED'],
+    ['no rows', () => writeCsvFiles(data, { 'walking1.csv': 'x,y\n' }), 'AIOT_CSV_EMPTY'],
+    ['a listing that is no JSON', () => writeCsvFiles(data, { 'dataset.json': '{' }), 'AIOT_FILE_MALFORMED'],
+    ['a listing of another form', () => writeCsvFiles(data, { 'dataset.json': '{}' }), 'AIOT_FILE_MALFORMED'],
+  ])('refuses %s', async (_, make, code) => {
+    await make();
+    await expect(openDataset(project)).rejects.toMatchObject({ code });
+  });
+
+  it('refuses files that are not those listed', async () => {
+    await save(['walking1', 'lying1']);
+    const file = join(data, 'recordings', 'walking1.csv');
+    const before = await readFile(file);
+    await writeFile(file, 'x,y\n1,2\n');
+    await expect(openDataset(project)).rejects.toMatchObject({ code: 'AIOT_DATA_CHANGED' });
+    await rm(file);
+    await expect(openDataset(project)).rejects.toMatchObject({ code: 'AIOT_DATA_CHANGED' });
+    await writeFile(file, before);
+    await writeFile(join(data, 'recordings', 'walking2.csv'), before);
+    await expect(openDataset(project)).rejects.toMatchObject({
+      code: 'AIOT_DATA_CHANGED',
+      message: expect.stringContaining('walking2.csv is not in dataset.json'),
+    });
+  });
+
+  it('refuses another rate than the project has', async () => {
+    await saveRecordings({
+      folder: data,
+      config: project.config,
+      recordings: [recording('lying1', { rateHz: 52 })],
+    });
+    await expect(openDataset(project)).rejects.toMatchObject({
+      code: 'AIOT_DATA_RATE',
+      message: 'recording lying1: expected 50 samples a second (signal.rate), got 52',
+    });
+  });
+
+  it('refuses a folder that is not there', async () => {
+    await expect(openDataset(project, join(project.dir, 'nowhere'))).rejects.toMatchObject({
+      code: 'AIOT_FILE_NOT_FOUND',
+    });
+  });
+});
+
+describe('importing', () => {
+  const csv = 'x,y\n1,2\n3,4\n';
+
+  it('copies a folder, and skips what is there already', async () => {
+    const from = join(project.dir, 'in');
+    await writeCsvFiles(from, { 'walking1.csv': csv, 'lying3.csv': csv });
+    const first = await importRecordings({ project, from });
+    expect(first.imported.map(({ id, label }) => [id, label])).toEqual([
+      ['lying3', 'lying'],
+      ['walking1', 'walking'],
+    ]);
+    const again = await importRecordings({ project, from, device: 'waist-1' });
+    expect(again).toMatchObject({ imported: [], skipped: ['lying3', 'walking1'] });
+    expect((await openDataset(project)).recordings.length).toBe(2);
+  });
+
+  it('adopts files that lie in data/recordings without a listing', async () => {
+    await writeCsvFiles(join(data, 'recordings'), { 'lying1.csv': csv });
+    const from = join(project.dir, 'take.csv');
+    await writeFile(from, csv);
+    await importRecordings({ project, from, label: 'walking' });
+    expect((await openDataset(project)).recordings.map(({ id, label }) => [id, label])).toEqual([
+      ['lying1', 'lying'],
+      ['take', 'walking'],
+    ]);
+  });
+
+  it('writes nothing in a dry run', async () => {
+    const from = join(project.dir, 'walking1.csv');
+    await writeFile(from, csv);
+    expect(await importRecordings({ project, from, dryRun: true })).toMatchObject({ dryRun: true });
+    expect(await readdir(project.dir)).toEqual(['aiot.yaml', 'walking1.csv']);
+  });
+
+  it.each([
+    ['another rate', { rateHz: 100 }, 'AIOT_DATA_RATE'],
+    ['a label in no class', { label: 'running' }, 'AIOT_LABEL_UNKNOWN'],
+    ['another recording of the same name', {}, 'AIOT_RECORDING_EXISTS'],
+  ])('refuses %s, and changes nothing', async (_, options, code) => {
+    await save(['walking1']);
+    const { digest } = await openDataset(project);
+    const from = join(project.dir, 'in');
+    await writeCsvFiles(from, { 'lying1.csv': csv, 'walking1.csv': csv });
+    await expect(importRecordings({ project, from, ...options })).rejects.toMatchObject({ code });
+    expect((await openDataset(project)).digest).toBe(digest);
+  });
+
+  it.each([
+    ['a missing folder', 'nowhere', 'AIOT_FILE_NOT_FOUND'],
+    ['a folder without CSV files', '.', 'AIOT_DATA_EMPTY'],
+  ])('refuses %s', async (_, from, code) => {
+    await expect(importRecordings({ project, from: join(project.dir, from) })).rejects.toMatchObject({
+      code,
+    });
+  });
+});

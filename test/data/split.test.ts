@@ -1,0 +1,123 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseProject } from '../../src/lib/core/index.js';
+import { copiesIn, splitDataset } from '../../src/lib/data/index.js';
+import { dataset, recording, several, yaml } from './support.js';
+
+const { model } = parseProject(yaml, 'aiot.yaml');
+const withSplit = (split: typeof model.split, seed = 7) => ({
+  ...model,
+  split,
+  train: { ...model.train, seed },
+});
+const labels = ['sitting', 'lying', 'walking'];
+
+describe('the split', () => {
+  it('puts every labelled recording on one side, each label on each side, the same for the same seed', () => {
+    const data = dataset([...several(labels, 7), recording('extra', { label: null })]);
+    fc.assert(
+      fc.property(fc.nat(), (seed) => {
+        const split = splitDataset(data, withSplit('recording', seed));
+        const all = [...split.train, ...split.validation, ...split.test];
+        expect([...all].sort()).toEqual(data.recordings.map(({ id }) => id).filter((id) => id !== 'extra'));
+        for (const side of [split.train, split.validation, split.test]) {
+          expect(new Set(side.map((id) => id.replace(/\d+/, '')))).toEqual(new Set(labels));
+        }
+        expect(splitDataset(data, withSplit('recording', seed))).toEqual(split);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('gives about 60, 15 and 25 of a hundred', () => {
+    const split = splitDataset(dataset(several(['sitting', 'walking'], 20)), model);
+    expect([split.train, split.validation, split.test].map((side) => side.length)).toEqual([24, 6, 10]);
+  });
+
+  it('keeps copies together, shifted, rounded or joined by a third', () => {
+    const originals = several(['sitting', 'walking'], 5);
+    const [first] = originals;
+    const cut = first!.columns.map((column) => column.slice(137, 937));
+    const rounded = first!.columns.map((column) => column.map((value) => Math.round(value * 500) / 500));
+    const data = dataset([
+      ...originals,
+      recording('sitting91', { columns: cut }),
+      recording('sitting92', { columns: rounded }),
+    ]);
+    const pairs = copiesIn(data);
+    expect(pairs.map(({ a, b }) => `${a} ${b}`).sort()).toEqual([
+      'sitting1 sitting91',
+      'sitting1 sitting92',
+      'sitting91 sitting92',
+    ]);
+    for (let seed = 0; seed < 30; seed++) {
+      const split = splitDataset(data, withSplit('recording', seed));
+      const sides = [split.train, split.validation, split.test].filter((side) =>
+        side.some((id) => ['sitting1', 'sitting91', 'sitting92'].includes(id)),
+      );
+      expect(sides.length).toBe(1);
+    }
+  });
+
+  it('by device has no device on two sides', () => {
+    const recordings = several(labels, 8).map((r) => ({
+      ...r,
+      device: `d${Number(r.id.replace(/\D+/, '')) % 5}`,
+    }));
+    const split = splitDataset(dataset(recordings), withSplit('device'));
+    const devices = [split.train, split.validation, split.test].map(
+      (side) => new Set(side.map((id) => recordings.find((r) => r.id === id)!.device)),
+    );
+    const count = devices.reduce((sum, set) => sum + set.size, 0);
+    expect(count).toBe(5);
+  });
+
+  it('by time keeps the newest for the figures', () => {
+    const recordings = several(['sitting', 'walking'], 8).map((r) => ({
+      ...r,
+      startedAt: Number(r.id.replace(/\D+/, '')),
+    }));
+    const { test, train } = splitDataset(dataset(recordings), withSplit('time'));
+    expect(test).toEqual(['sitting7', 'sitting8', 'walking7', 'walking8']);
+    expect(train).toContain('sitting1');
+  });
+
+  it.each([
+    ['one class only', several(['sitting', 'lying'], 4), 'recording', 'AIOT_DATA_ONE_CLASS'],
+    ['nothing labelled', [recording('a1', { label: null })], 'recording', 'AIOT_DATA_ONE_CLASS'],
+    [
+      'a label in no class',
+      [...several(labels, 3), recording('running1')],
+      'recording',
+      'AIOT_LABEL_UNKNOWN',
+    ],
+    [
+      'two recordings of a class',
+      [...several(['sitting'], 4), ...several(['walking'], 2)],
+      'recording',
+      'AIOT_DATA_TOO_FEW',
+    ],
+    ['recordings without a device', several(labels, 3), 'device', 'AIOT_DATA_NO_DEVICE'],
+    [
+      'two devices',
+      several(labels, 4).map((r, i) => ({ ...r, device: `d${i % 2}` })),
+      'device',
+      'AIOT_DATA_TOO_FEW',
+    ],
+    ['recordings without a time', several(labels, 3), 'time', 'AIOT_DATA_NO_TIME'],
+  ] as const)('refuses %s', (_, recordings, by, code) => {
+    expect(() => splitDataset(dataset([...recordings]), withSplit(by))).toThrow(
+      expect.objectContaining({ code }),
+    );
+  });
+
+  it('counts copies as one recording', () => {
+    const walks = [1, 2, 3].map((i) => recording(`walking${i}`, { columns: recording('walking1').columns }));
+    expect(() => splitDataset(dataset([...several(['sitting'], 3), ...walks]), model)).toThrow(
+      expect.objectContaining({
+        code: 'AIOT_DATA_TOO_FEW',
+        message: expect.stringContaining('got 1 independent'),
+      }),
+    );
+  });
+});
