@@ -1,0 +1,127 @@
+import { spawn } from 'node:child_process';
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type DemoResult, demoResultSchema } from '../../src/lib/demo/index.js';
+import { root, runCli } from '../support/cli.js';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-demo-'));
+});
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+const sample = join(root, 'templates', 'har-imu', 'data', 'recordings');
+
+describe('aiot demo', () => {
+  it('takes a model through its whole life, and says so in one line', async () => {
+    const out = join(folder, 'whole');
+    const { json, stdout, code } = await runCli(['demo', '--json', '--out', out]);
+    expect(code).toBe(0);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+    const result: DemoResult = demoResultSchema.parse(json);
+    expect(result.rollout).toMatchObject({ devices: 4, committed: 4, rolledBack: 0 });
+    // What the issue's first users were promised: figures on recordings never trained on.
+    expect(result.model.macroF1.int8).toBeGreaterThanOrEqual(0.95);
+    expect(result.model.macroF1.voted).toBeGreaterThanOrEqual(0.97);
+    expect(Math.abs(result.model.macroF1.float - result.model.macroF1.int8)).toBeLessThanOrEqual(0.01);
+    expect(result.dataset.findings.map(({ check }) => check)).toContain('artefact');
+    expect(await readFile(result.report, 'utf8')).toContain('<svg');
+  });
+
+  it('predicts on the devices exactly as the evaluation did: no skew', async () => {
+    const out = join(folder, 'whole');
+    const evaluation = JSON.parse(await readFile(join(out, 'project', 'build', 'evaluation.json'), 'utf8'));
+    const { json } = await runCli(['demo', '--json', '--out', join(folder, 'again')]);
+    const again = demoResultSchema.parse(json);
+    expect(again.live.windows).toBe(evaluation.int8.windows);
+    expect(again.live.accuracy).toBe(evaluation.int8.accuracy);
+    expect(again.live.macroF1).toBeCloseTo(evaluation.int8.macroF1, 12);
+  });
+
+  it('keeps the signing key in the operator’s folder: neither platform nor devices have a private one of it', async () => {
+    const out = join(folder, 'whole');
+    const key = (await readFile(join(out, 'operator', 'keys', 'demo.pem'), 'utf8')).split('\n')[1] ?? '';
+    for (const place of ['platform', 'devices']) {
+      const files = await readdir(join(out, place), { recursive: true, withFileTypes: true });
+      for (const file of files.filter((entry) => entry.isFile())) {
+        const text = await readFile(join(file.parentPath, file.name), 'latin1');
+        expect(text.includes(key), `${place}/${file.name}`).toBe(false);
+      }
+    }
+  });
+
+  it('stops at the gate when the labels are shuffled, and pushes nothing', async () => {
+    const data = join(folder, 'shuffled');
+    const names = (await readdir(sample)).filter((name) => name.endsWith('.csv')).sort();
+    // Each file gets another's name: half the list further on, so that hardly a label is right.
+    const half = Math.floor(names.length / 2);
+    for (const [i, name] of names.entries()) {
+      await cp(join(sample, name), join(data, names[(i + half) % names.length] ?? name));
+    }
+    const out = join(folder, 'gate');
+    const { json, code, stderr } = await runCli(['demo', '--json', '--data', data, '--out', out]);
+    expect(code, stderr).toBe(6);
+    expect(json).toMatchObject({ error: { code: 'AIOT_GATE_FAILED' } });
+    expect(await readdir(join(out, 'project', 'build'))).not.toContain('model.aiot');
+  });
+
+  it('names a port in use and the way out', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const address = server.address();
+    const port = typeof address === 'object' && address ? address.port : 0;
+    const { json, code } = await runCli([
+      'demo',
+      '--json',
+      '--out',
+      join(folder, 'port'),
+      '--http-port',
+      `${port}`,
+    ]);
+    server.close();
+    expect(code).toBe(1);
+    expect(json).toMatchObject({
+      error: { code: 'AIOT_PORT_IN_USE', message: expect.stringContaining(`${port}`) },
+    });
+    expect((json as { error: { next: string } }).error.next).toContain('--http-port 0');
+  });
+
+  it.each([
+    ['a missing folder', ['--data', '/nowhere/at/all'], 4, 'AIOT_FILE_NOT_FOUND'],
+    ['a folder without recordings', ['--data', 'EMPTY'], 2, 'AIOT_DATA_EMPTY'],
+    ['a folder that holds something', ['--out', 'FULL'], 2, 'AIOT_FOLDER_NOT_EMPTY'],
+  ])('refuses %s before anything is started', async (_what, given, code, expected) => {
+    const empty = await mkdtemp(join(folder, 'empty-'));
+    const args = given.map((arg) => (arg === 'EMPTY' ? empty : arg === 'FULL' ? folder : arg));
+    const target = given.includes('--out') ? [] : ['--out', await mkdtemp(join(folder, 'out-'))];
+    const result = await runCli(['demo', '--json', ...args, ...target]);
+    expect(result.json).toMatchObject({ error: { code: expected } });
+    expect(result.code).toBe(code);
+  });
+
+  it.each(['2/', '5/', '9/'])('ends all it started on Ctrl-C in step %s', async (step) => {
+    const out = await mkdtemp(join(folder, 'stop-'));
+    const child = spawn(process.execPath, [join(root, 'bin', 'run.js'), 'demo', '--json', '--out', out]);
+    let told = '';
+    let stdout = '';
+    let stopped = false;
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString('utf8');
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      told += chunk.toString('utf8');
+      if (stopped || !told.includes(`… ${step}`)) return;
+      stopped = child.kill('SIGINT');
+    });
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    expect(code, told).toBe(130);
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'AIOT_INTERRUPTED' } });
+    // A platform notes there that it runs, and takes the note away when it has stopped as it should.
+    expect(await readdir(join(out, 'platform'))).not.toContain('platform.json');
+  });
+});
