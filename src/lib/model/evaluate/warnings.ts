@@ -3,7 +3,10 @@ const confusedShare = 0.25;
 /** Fewer windows than this make every figure uncertain by several points. */
 const fewWindows = 30;
 
-/** What the figures cannot show or should not be trusted for, in sentences. */
+/**
+ * What the figures cannot show or should not be trusted for, in sentences.
+ * @param recordings test recordings of each class, by its index
+ */
 export function warningsOf(
   classes: string[],
   confusion: number[][],
@@ -24,10 +27,10 @@ export function warningsOf(
     }
   }
   classes.forEach((name, c) => {
-    if (support[c]! < fewWindows) warnings.push(`${name}: only ${support[c]} windows to measure on`);
-    else if ((recordings.get(c) ?? 0) < 2) {
-      warnings.push(`${name}: measured on one recording only; another person or day may differ`);
-    }
+    const few = support[c]! < fewWindows;
+    const alone = (recordings.get(c) ?? 0) < 2;
+    const of = alone ? ' of one recording: another person or day may differ' : '';
+    if (few || alone) warnings.push(`${name}: measured on ${few ? 'only ' : ''}${support[c]} windows${of}`);
   });
   return warnings;
 }

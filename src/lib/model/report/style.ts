@@ -12,9 +12,9 @@ h1{font-size:28px;line-height:1.2;letter-spacing:-.01em;margin:0 0 6px;font-weig
 h2{font-size:13px;text-transform:uppercase;letter-spacing:.08em;color:var(--soft);font-weight:600;margin:44px 0 14px;
 padding-top:18px;border-top:1px solid var(--rule)}
 p{margin:0 0 10px;max-width:68ch}.lead{color:var(--soft)}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:12px;margin-top:26px}
-.tile{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:14px 16px}
-.tile b{display:block;font-size:24px;line-height:1.25;font-weight:600;letter-spacing:-.01em}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(118px,1fr));gap:12px;margin-top:26px}
+.tile{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:13px 14px}
+.tile b{display:block;font-size:22px;line-height:1.25;font-weight:600;letter-spacing:-.01em}
 .tile span{display:block;color:var(--soft);font-size:13px}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:18px 28px}
 figure{margin:0;min-width:0}

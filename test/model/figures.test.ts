@@ -1,0 +1,127 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createVote, voteAll } from '../../src/lib/model/bundle/vote.js';
+import { gateError, gatesOf } from '../../src/lib/model/evaluate/gates.js';
+import {
+  argMaxRows,
+  classFigures,
+  macroF1Of,
+  metricsOf,
+  wilsonInterval,
+} from '../../src/lib/model/evaluate/metrics.js';
+import { warningsOf } from '../../src/lib/model/evaluate/warnings.js';
+
+describe('figures', () => {
+  // Reference: scikit-learn's example of a macro F1 (truth 0 1 2 0 1 2, prediction 0 2 1 0 0 1): 0.2667.
+  it('are those of scikit-learn', () => {
+    const { macroF1, accuracy, confusion } = metricsOf([0, 1, 2, 0, 1, 2], [0, 2, 1, 0, 0, 1], 3);
+    expect(macroF1).toBeCloseTo(0.26667, 4);
+    expect(accuracy).toBeCloseTo(1 / 3, 10);
+    expect(confusion).toEqual([
+      [2, 0, 0],
+      [1, 0, 1],
+      [0, 2, 0],
+    ]);
+  });
+
+  it('are 0 and not NaN for classes without windows or claims', () => {
+    const [a, b] = classFigures(
+      [
+        [0, 0],
+        [3, 0],
+      ],
+      ['a', 'b'],
+    );
+    expect(a).toEqual({ class: 'a', support: 0, precision: 0, recall: 0, f1: 0 });
+    expect(b).toEqual({ class: 'b', support: 3, precision: 0, recall: 0, f1: 0 });
+    expect(macroF1Of([])).toBe(0);
+  });
+
+  it('take the first of equal outputs', () => {
+    expect([...argMaxRows([1, 3, 3, 5, 5, 5], 3)]).toEqual([1, 0]);
+  });
+
+  // Wilson's interval for 9 of 10, as in Brown, Cai and DasGupta (2001): 0.596 to 0.982.
+  it.each([
+    [0.9, 10, 0.5958, 0.9821],
+    [1, 20, 0.8389, 1],
+    [0, 0, 0, 1],
+  ])('share %f of %i lies between %f and %f', (share, cases, low, high) => {
+    const [a, b] = wilsonInterval(share, cases);
+    expect(a).toBeCloseTo(low, 3);
+    expect(b).toBeCloseTo(high, 3);
+  });
+});
+
+describe('the vote', () => {
+  it.each([
+    ['none', [0, 1, 0, 2], [0, 1, 0, 2]],
+    ['majority:3', [0, 0, 1, 1, 2, 0], [0, 0, 0, 1, 1, 0]],
+    ['majority:4', [0, 1, 0, 1, 1, 2, 2], [0, 1, 0, 1, 1, 1, 2]],
+    ['majority:1', [2, 1, 0], [2, 1, 0]],
+  ])('%s makes %j of it: %j', (vote, given, voted) => {
+    const voter = createVote(vote);
+    expect(given.map((index) => voter.push(index))).toEqual(voted);
+  });
+
+  it('begins anew with each recording', () => {
+    expect([...voteAll([0, 0, 0, 1, 1], ['a', 'a', 'a', 'b', 'b'], 'majority:3')]).toEqual([0, 0, 0, 1, 1]);
+  });
+
+  it('always names a class of the last N windows', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(4), { minLength: 1 }), fc.integer({ min: 1, max: 9 }), (given, n) => {
+        const voter = createVote(`majority:${n}`);
+        return given.every((index, i) =>
+          given.slice(Math.max(0, i - n + 1), i + 1).includes(voter.push(index)),
+        );
+      }),
+    );
+  });
+
+  it('refuses another name', () => {
+    expect(() => createVote('best')).toThrow('expected "none" or "majority:N", got "best"');
+  });
+});
+
+describe('gates', () => {
+  const figures = { floatMacroF1: 0.97, int8MacroF1: 0.96, arenaBytes: 4096 };
+
+  it('let a model through that keeps every limit', () => {
+    const gates = gatesOf({ macroF1: 0.95, drop: 0.0101, arena: '4KiB' }, figures);
+    expect(gates.map(({ passed }) => passed)).toEqual([true, true, true]);
+    expect(gateError(gates)).toBeNull();
+  });
+
+  it('name every limit that is not kept, with both figures', () => {
+    const error = gateError(gatesOf({ macroF1: 0.98, drop: 0.005, arena: 4000 }, figures));
+    expect(error?.code).toBe('AIOT_GATE_FAILED');
+    expect(error?.exit).toBe(6);
+    expect(error?.message).toBe(
+      'macro-F1 (int8, by window): expected at least 0.98, got 0.9600; drop from float to int8: expected at most 0.005 of macro-F1, got 0.0100; arena: expected at most 4000 bytes, got 4096',
+    );
+  });
+
+  it('are none where no limit is set', () => {
+    expect(gatesOf({}, figures)).toEqual([]);
+  });
+});
+
+describe('warnings', () => {
+  it('tell of classes that the data does not tell apart, and of little data', () => {
+    const confusion = [
+      [60, 0, 0],
+      [0, 20, 20],
+      [0, 15, 5],
+    ];
+    const recordings = new Map([
+      [0, 3],
+      [1, 2],
+      [2, 1],
+    ]);
+    expect(warningsOf(['resting', 'up', 'down'], confusion, recordings)).toEqual([
+      'up and down are taken for each other in 58 % of their windows: these recordings hardly tell them apart',
+      'down: measured on only 20 windows of one recording: another person or day may differ',
+    ]);
+  });
+});
