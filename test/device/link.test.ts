@@ -12,6 +12,7 @@ import {
   createVirtualDevice,
   type DeviceIdentity,
   flashBytesFor,
+  type ModelRuntime,
   PowerCut,
 } from '../../src/lib/device/index.js';
 import { createHttpSource } from '../../src/lib/device/link/http.js';
@@ -188,6 +189,69 @@ describe('a device at a broker', () => {
     await expect.poll(() => booted.reported.state).toBe('COMMITTED');
     expect(booted.reported.model).toMatchObject({ digest: digestOf(wanted.bytes) });
     await booted.stop();
+  });
+
+  it('predicts from its sensor as soon as it has a model, and with the next one as soon as it has that', async () => {
+    const { started, own, seen } = await broker();
+    const [first, second] = [release(Buffer.from('first'), 1), release(Buffer.from('second'), 2)];
+    const runtime: ModelRuntime = {
+      ...anyRuntime,
+      load: async (bundle) => ({
+        fields: ['b'],
+        rateHz: 100,
+        classes: ['low', 'high'],
+        createPredictor() {
+          let window = 0;
+          const label = Buffer.from(bundle).toString();
+          const scores = [1];
+          return {
+            push: (sample) =>
+              sample[0] === 1
+                ? { window: window++, index: 0, label, voted: label, scores, latencyMs: 0.1 }
+                : null,
+            reset: () => {},
+          };
+        },
+      }),
+    };
+    const sensor = {
+      fields: ['a', 'b'],
+      rateHz: 100,
+      *samples() {
+        for (let i = 0; ; i++) yield [0.5, i % 3];
+      },
+    };
+    const device = await createVirtualDevice({
+      identity: own,
+      runtime,
+      sensor,
+      source: memorySource([first, second]),
+    });
+    await device.connect();
+    const end = new AbortController();
+    const sensing = device.sense({
+      stream: 's',
+      predict: true,
+      telemetry: true,
+      speed: 20,
+      signal: end.signal,
+    });
+    const labels = () =>
+      seen.filter(([topic]) => topic === 'inference').map(([, payload]) => JSON.parse(payload).label);
+    for (const [label, { desired }] of [
+      ['first', first],
+      ['second', second],
+    ] as const) {
+      const payload = Buffer.from(JSON.stringify(desired));
+      const topic = 'aiot/v1/dev-1/desired';
+      started.aedes.publish({ cmd: 'publish', topic, payload, qos: 1, retain: true, dup: false }, () => {});
+      await expect.poll(() => labels().at(-1), { timeout: 5000 }).toBe(label);
+    }
+    end.abort();
+    const { samples, messages, inferences } = await sensing;
+    expect(inferences).toBe(labels().length);
+    expect(messages).toBe(Math.ceil(samples / 100));
+    await device.stop();
   });
 
   it('goes on after payloads that make no sense, and says so in its log', async () => {

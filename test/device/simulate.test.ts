@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -109,6 +110,17 @@ describe('device simulate', () => {
     expect(result.json).toMatchObject({ error: { code } });
     expect(result.code).toBe(exit);
     expect(existsSync(join(own.folder, 'none'))).toBe(false);
+  });
+
+  it('runs a device once at a time, and takes over from one that has died', async () => {
+    const lock = join(dir, 'device.pid');
+    await writeFile(lock, `${process.ppid}\n`);
+    const busy = await runCli(['device', 'simulate', dir, '--for', '50ms', '--json']);
+    expect(busy).toMatchObject({ json: { error: { code: 'AIOT_DEVICE_BUSY' } }, code: 1 });
+    const { pid } = spawnSync('true');
+    await writeFile(lock, `${pid}\n`);
+    expect((await runCli(['device', 'simulate', dir, '--for', '50ms', '--json'])).code).toBe(0);
+    expect(existsSync(lock)).toBe(false);
   });
 
   it('says that the broker is away', async () => {

@@ -62,18 +62,18 @@ export function mosquittoPub(
   if (result.status !== 0) throw new Error(`mosquitto_pub: ${result.stderr}`);
 }
 
-/** Waits with mosquitto_sub for `count` messages; resolves with its output, one `topic payload` a line. */
+/** What mosquitto_sub prints of `count` messages, one `topic payload` a line. It doesn't say when it has subscribed: retain them. */
 export async function mosquittoSub(port: number, topic: string, count: number): Promise<string> {
   const child = spawn('mosquitto_sub', [
     ...['-h', '127.0.0.1', '-p', String(port), '-q', '1', '-t', topic],
     ...['-v', '-C', String(count), '-W', '20'],
   ]);
-  let output = '';
+  let printed = '';
   child.stdout.on('data', (chunk) => {
-    output += chunk;
+    printed += chunk;
   });
   await once(child, 'close');
-  return output;
+  return printed;
 }
 
 async function freePort(): Promise<number> {

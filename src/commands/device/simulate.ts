@@ -1,21 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand, dim, duration } from '../../lib/cli/index.js';
-import { AiotError } from '../../lib/core/index.js';
 import { motorStates } from '../../lib/data/index.js';
-import { describeEvent, deviceEventSchema, simulateDevice } from '../../lib/device/index.js';
-
-/** A flag of a factor above 0, or `max`. */
-const speed = Flags.custom<number | 'max'>({
-  parse: async (text) => {
-    if (text === 'max') return text;
-    const factor = Number(text);
-    if (factor > 0 && factor <= 1000) return factor;
-    throw new AiotError(
-      'AIOT_USAGE',
-      `--speed: expected max, or a factor above 0 such as 1 or 10; got "${text}"`,
-    );
-  },
-});
+import { describeEvent, deviceEventSchema, parseSpeed, simulateDevice } from '../../lib/device/index.js';
 
 export default class DeviceSimulate extends AiotCommand {
   static override summary = 'Run a virtual device: it sends samples, takes updates, and predicts.';
@@ -52,7 +38,7 @@ export default class DeviceSimulate extends AiotCommand {
       env: 'AIOT_STREAM',
       helpValue: 'NAME',
     }),
-    speed: speed({
+    speed: Flags.custom<number | 'max'>({ parse: async (text) => parseSpeed(text) })({
       summary: '1 = as it was recorded, max = as fast as the broker takes it.',
       default: 1,
       env: 'AIOT_SPEED',
@@ -74,18 +60,12 @@ export default class DeviceSimulate extends AiotCommand {
 
   async run() {
     const { args, flags } = await this.input(DeviceSimulate);
-    const { recording, motor, rate, stream, predict, loop, for: forMs, seed } = flags;
+    const { rate: rateHz, for: forMs, ...how } = flags;
     await simulateDevice({
+      ...how,
       identityDir: args.dir,
-      recording,
-      motor,
-      rateHz: rate,
-      stream,
-      speed: flags.speed,
-      predict,
-      loop,
+      rateHz,
       forMs,
-      seed,
       signal: this.signal,
       onEvent: (event) =>
         this.item(

@@ -54,10 +54,15 @@ export default class StreamTail extends AiotCommand {
         forMs,
         timeoutMs,
         signal: this.signal,
+        onOpen: (endpoint) => this.note(dim(`following ${endpoint}`)),
         onState: (state) => state === 'disconnected' && this.note('connection lost, trying again'),
       },
       (message) => this.item(toLine(message), () => print[flags.format](message)),
     );
-    this.note(dim(`${end.messages} messages${end.dropped > 0 ? `, ${end.dropped} dropped` : ''}`));
+    this.note(
+      dim(
+        `${end.messages} message${end.messages === 1 ? '' : 's'}${end.dropped > 0 ? `, ${end.dropped} dropped` : ''}`,
+      ),
+    );
   }
 }

@@ -12,6 +12,7 @@ export { interpreterRuntime, type LoadedModel, type ModelRuntime } from './runti
 export { createFlash, type Flash, type FlashOptions, PowerCut } from './sim/flash.js';
 export { createDeviceStore, type DeviceStore, flashBytesFor } from './sim/store.js';
 export { describeEvent } from './simulate/describe.js';
+export { parseSpeed } from './simulate/sensors.js';
 export { type SimulateOptions, simulateDevice } from './simulate/simulate.js';
 export type { FeedResult } from './telemetry/feed.js';
 export { recordingSensor, type Sensor } from './telemetry/sensor.js';

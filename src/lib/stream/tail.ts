@@ -11,6 +11,8 @@ export interface TailOptions extends StreamOptions {
   forMs?: number;
   /** Fails after this time, ms, when `count` was not reached. */
   timeoutMs?: number;
+  /** From now on no message is missed. */
+  onOpen?: (endpoint: string) => void;
   signal?: AbortSignal;
 }
 
@@ -30,6 +32,7 @@ export async function tail(options: TailOptions, onMessage: (message: Message) =
   const { count = Number.POSITIVE_INFINITY, forMs, timeoutMs, signal } = options;
   signal?.throwIfAborted();
   const source = await openSource(options.url, options);
+  options.onOpen?.(source.endpoint);
   let messages = 0;
   let ended: 'count' | 'for' | 'source' | 'timeout' | 'interrupted' = 'source';
   let closing: Promise<void> | undefined;

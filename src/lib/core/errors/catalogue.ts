@@ -137,6 +137,12 @@ export const catalogue = {
     about: 'A class has too few independent recordings to be trained, chosen and tested on.',
     next: 'Record at least three takes of each class; parts of one take are near copies of each other and count as one.',
   },
+  AIOT_DEVICE_BUSY: {
+    exit: 1,
+    family: 'user',
+    about: 'The virtual device of this folder is running already: two would write into one flash.',
+    next: 'End the other one, or provision another device.',
+  },
   AIOT_DEVICE_EXISTS: {
     exit: 2,
     family: 'user',

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { readBytes, seededRandom } from '../../core/index.js';
+import { AiotError, readBytes, seededRandom } from '../../core/index.js';
 import { type MotorState, motorFields, motorSamples, type Recording } from '../../data/index.js';
 import { parseCsv } from '../../formats/index.js';
 import type { Sensor } from '../telemetry/sensor.js';
@@ -26,4 +26,12 @@ export async function readRecording(file: string, rateHz: number): Promise<Recor
     fields: columns,
     columns: data,
   };
+}
+
+/** `max`, or a factor above 0 and at most 1000. @throws AIOT_USAGE */
+export function parseSpeed(text: string): number | 'max' {
+  if (text === 'max') return text;
+  const factor = Number(text);
+  if (factor > 0 && factor <= 1000) return factor;
+  throw new AiotError('AIOT_USAGE', `expected a speed of max, or a factor such as 1 or 10; got "${text}"`);
 }

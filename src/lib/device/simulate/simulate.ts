@@ -8,6 +8,7 @@ import { flashBytesFor } from '../sim/store.js';
 import type { Sensor } from '../telemetry/sensor.js';
 import { createVirtualDevice } from '../virtual/device.js';
 import { defaultSlotBytes, type VirtualDevice } from '../virtual/types.js';
+import { lockDevice } from './lock.js';
 import { motorSensor, readRecording } from './sensors.js';
 
 export interface SimulateOptions {
@@ -24,7 +25,7 @@ export interface SimulateOptions {
   predict: boolean;
   /** Begin the recording again when it ends, as a new take. */
   loop: boolean;
-  /** End after this time, ms. */
+  /** End after this time online, ms. */
   forMs?: number;
   seed: number;
   signal?: AbortSignal;
@@ -33,7 +34,7 @@ export interface SimulateOptions {
 
 /**
  * Runs a virtual device until its recording ends, the time is over, or the signal is aborted; it says goodbye in any case.
- * @throws AIOT_INTERRUPTED when a recording was cut short by the signal; bad input before the device goes online
+ * @throws AIOT_DEVICE_BUSY, AIOT_INTERRUPTED when a recording was cut short by the signal; bad input before the device goes online
  */
 export async function simulateDevice(options: SimulateOptions): Promise<void> {
   const { identityDir, forMs, signal, onEvent } = options;
@@ -44,18 +45,25 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
   const sensor = options.motor
     ? motorSensor({ state: options.motor, rateHz: options.rateHz ?? 200, seed: options.seed })
     : undefined;
-  const flash = createFlash({ bytes: flashBytesFor(defaultSlotBytes), file: join(identityDir, 'flash.bin') });
+  const unlock = await lockDevice(identityDir);
   try {
-    const device = await createVirtualDevice({ identity, flash, sensor, onEvent });
-    const ends = [...(signal ? [signal] : []), ...(forMs === undefined ? [] : [AbortSignal.timeout(forMs)])];
+    const file = join(identityDir, 'flash.bin');
+    const flash = createFlash({ bytes: flashBytesFor(defaultSlotBytes), file });
     try {
-      await device.connect({ signal });
-      await act(device, options, { recording, sensor }, AbortSignal.any(ends));
+      const device = await createVirtualDevice({ identity, flash, sensor, onEvent });
+      try {
+        await device.connect({ signal });
+        const time = forMs === undefined ? [] : [AbortSignal.timeout(forMs)];
+        const ends = [...(signal ? [signal] : []), ...time];
+        await act(device, options, { recording, sensor }, AbortSignal.any(ends));
+      } finally {
+        await device.stop();
+      }
     } finally {
-      await device.stop();
+      flash.close();
     }
   } finally {
-    flash.close();
+    await unlock();
   }
 }
 

@@ -1,5 +1,6 @@
 import { AiotError, type ErrorCode } from '../../core/index.js';
 import { verifyManifest } from '../../formats/index.js';
+import type { Reported } from '../protocol/messages.js';
 import { PowerCut } from '../sim/flash.js';
 import { downloadToSlot, retrying } from './download.js';
 import type { UpdatePorts } from './ports.js';
@@ -7,6 +8,11 @@ import type { UpdateEffect, UpdateEvent } from './types.js';
 
 /** The effects that take time, and answer with an event of their attempt. */
 export type JobEffect = Extract<UpdateEffect, { attempt: number }>;
+
+/** What jobs work with: the device's ports, and its state as a report. */
+export interface JobPorts extends UpdatePorts {
+  reported(): Reported;
+}
 
 /** Longest wait for the broker's acknowledgement during a trial, ms. */
 const heartbeatTimeoutMs = 60_000;
@@ -24,7 +30,7 @@ const failureCodes = {
 /** Does one effect. Failures become an event; only a dead flash is thrown. @throws PowerCut */
 export async function runJob(
   effect: JobEffect,
-  ports: UpdatePorts,
+  ports: JobPorts,
   signal: AbortSignal,
   feed: (event: UpdateEvent) => void,
 ): Promise<void> {
@@ -42,7 +48,7 @@ export async function runJob(
 
 async function answer(
   effect: JobEffect,
-  ports: UpdatePorts,
+  ports: JobPorts,
   signal: AbortSignal,
   feed: (event: UpdateEvent) => void,
 ): Promise<UpdateEvent> {
@@ -72,7 +78,10 @@ async function answer(
       return { type: 'golden', attempt, vectors, passed };
     }
     case 'sendHeartbeat':
-      await ports.heartbeat(AbortSignal.any([signal, AbortSignal.timeout(heartbeatTimeoutMs)]));
+      await ports.heartbeat(
+        ports.reported(),
+        AbortSignal.any([signal, AbortSignal.timeout(heartbeatTimeoutMs)]),
+      );
       return { type: 'heartbeat', attempt };
   }
 }

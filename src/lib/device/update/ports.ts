@@ -24,8 +24,8 @@ export interface UpdatePorts {
   source: BundleSource;
   runtime: ModelRuntime;
   report(reported: Reported): void;
-  /** Resolves once the broker has acknowledged a message. */
-  heartbeat(signal: AbortSignal): Promise<void>;
+  /** Resolves once the broker has acknowledged this report. */
+  heartbeat(reported: Reported, signal: AbortSignal): Promise<void>;
   /** Use this bundle from now on. */
   activate(bundle: Uint8Array, content: SlotContent): Promise<void>;
   /** The flash failed (or its power was cut): the device is dead until it boots again. */

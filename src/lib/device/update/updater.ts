@@ -33,6 +33,9 @@ export async function startUpdater(ports: UpdatePorts): Promise<Updater> {
   /** Tail of the chain that handles one event after the other. */
   let tail: Promise<void> = Promise.resolve();
 
+  const reported = () => reportOf(state, ports.clock.now());
+  const jobPorts = { ...ports, reported };
+
   const die = (error: unknown) => {
     if (dead) return;
     dead = true;
@@ -46,7 +49,7 @@ export async function startUpdater(ports: UpdatePorts): Promise<Updater> {
         store.writeRecord(effect.record);
         return;
       case 'report':
-        ports.report(reportOf(state, ports.clock.now()));
+        ports.report(reported());
         return;
       case 'abort':
         controller.abort();
@@ -60,7 +63,7 @@ export async function startUpdater(ports: UpdatePorts): Promise<Updater> {
       default:
         // A job answers with events, so it runs beside the queue that takes them.
         controller = new AbortController();
-        job = runJob(effect, ports, controller.signal, feed).catch(die);
+        job = runJob(effect, jobPorts, controller.signal, feed).catch(die);
     }
   };
 
@@ -84,7 +87,7 @@ export async function startUpdater(ports: UpdatePorts): Promise<Updater> {
       return state;
     },
     desire: (desired) => feed(desired ? { type: 'desired', desired } : { type: 'withdrawn' }),
-    report: () => ports.report(reportOf(state, ports.clock.now())),
+    report: () => ports.report(reported()),
     async settled() {
       for (let before: Promise<void> | undefined; before !== tail || (state.job && !dead); ) {
         before = tail;

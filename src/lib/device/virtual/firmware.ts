@@ -6,7 +6,6 @@ import type { ModelRuntime } from '../runtime.js';
 import type { DeviceStore } from '../sim/store.js';
 import type { ActiveModel } from '../telemetry/answer.js';
 import type { BundleSource } from '../update/ports.js';
-import { reportOf } from '../update/report.js';
 import { startUpdater, type Updater } from '../update/updater.js';
 import { rejection } from './deferred.js';
 import type { Radio } from './radio.js';
@@ -36,10 +35,9 @@ export interface Firmware {
 /** Reads the flash and starts the updater; a device without a usable model boots as well. */
 export async function boot(hardware: Hardware): Promise<Firmware> {
   const { identity, clock, store, source, runtime, radio, emit, log } = hardware;
-  const now = () => clock.now();
   let model: ActiveModel | null = null;
   let inferences = 0;
-  const updater: Updater = await startUpdater({
+  const updater = await startUpdater({
     store,
     traits: { type: identity.type },
     clock,
@@ -50,10 +48,8 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
       emit({ event: 'reported', reported });
       radio.tell('reported', reported, { retain: true });
     },
-    async heartbeat(signal) {
-      const report = async () => reportOf(updater.state, now());
-      const sent = report().then((reported) => radio.publish('reported', reported, { retain: true }));
-      await Promise.race([sent, rejection(signal)]);
+    async heartbeat(reported, signal) {
+      await Promise.race([radio.publish('reported', reported, { retain: true }), rejection(signal)]);
     },
     async activate(bundle, { name, version, sequence, digest }) {
       try {

@@ -1,7 +1,7 @@
 import { AiotError, systemCode } from '../../core/index.js';
 
-/** CONNACK return codes of MQTT 3.1.1 (section 3.2.2.3) that say who asks is not let in. */
-const refusedCodes = new Set<unknown>([2, 4, 5]);
+/** Return codes of MQTT 3.1.1 that say no: of a CONNACK (section 3.2.2.3), and 128 of a SUBACK (3.9.3). */
+const refusedCodes = new Set<unknown>([2, 4, 5, 128]);
 
 /** Makes a coded error of what mqtt.js gives. `endpoint` without credentials. */
 export function brokerError(error: unknown, endpoint: string): AiotError {

@@ -29,7 +29,8 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
     connection++;
     options.onState?.('connected');
   });
-  client.on('close', () => options.onState?.('disconnected'));
+  const lost = () => options.onState?.('disconnected');
+  client.on('close', lost);
 
   const puback = (packet: IPublishPacket, received: number) => {
     if (packet.qos !== 1 || packet.messageId === undefined) return;
@@ -79,6 +80,7 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
     [Symbol.asyncIterator]: () => queue[Symbol.asyncIterator](),
     async close() {
       queue.end();
+      client.off('close', lost);
       await disconnectBroker(client);
     },
   };
