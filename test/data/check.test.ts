@@ -62,7 +62,9 @@ describe('checking a dataset', () => {
     [
       'gap',
       'warning',
-      change('walking2', (columns) => columns.forEach((c) => c.fill(0.1, 300, 340))),
+      change('walking2', (columns) => {
+        for (const column of columns) column.fill(0.1, 300, 340);
+      }),
       '40 equal rows (0.80 s) from row 301 on',
     ],
     [

@@ -37,8 +37,9 @@ function drawUnit(state: MotorState, random: Random) {
  *
  * - healthy: current follows a slowly wandering load; vibration is a small line at 1× (turns a second) and noise.
  * - imbalance: the force of an offset mass grows with the square of the speed and shakes at exactly 1×.
- * - bearing: each ball that passes a pit of the outer race makes the housing ring: bursts at the outer race frequency, a
- *   higher kurtosis, and friction (a little current).
+ * - bearing: each ball that passes a pit of the outer race makes the housing ring: power at the outer race frequency and at
+ *   the ringing's, where a healthy motor has hardly any, and friction (a little current). At some hundred samples a second
+ *   the hits run into each other: kurtosis, which shows single impacts, asks for a sensor of some kHz.
  * - blocked: slip 1, so locked-rotor current and no turning (no 1×), and heat by I²R with the winding's time constant
  *   towards about 80 degC above ambient.
  *

@@ -1,0 +1,116 @@
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import DataCheck from '../../src/commands/data/check.js';
+import DataImport from '../../src/commands/data/import.js';
+import DataList from '../../src/commands/data/list.js';
+import DataRecord from '../../src/commands/data/record.js';
+import DataShow from '../../src/commands/data/show.js';
+import { initProject } from '../../src/lib/project/index.js';
+import { toLine } from '../../src/lib/stream/index.js';
+import { runCli } from '../support/cli.js';
+
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'aiot-data-cli-'));
+  await initProject({ dir, template: 'har-imu', name: 'wrist' });
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+const run = (...argv: string[]) => runCli(['data', ...argv, '--project', dir]);
+const json = async (schema: { parse: (value: unknown) => unknown }, ...argv: string[]) => {
+  const result = await run(...argv, '--json');
+  expect(result.code, result.stdout).toBe(0);
+  expect(result.stdout.trim().split('\n').length).toBe(1);
+  return schema.parse(result.json);
+};
+
+describe('aiot data', () => {
+  it('lists', async () => {
+    const summary = await json(DataList.result, 'list');
+    expect(summary).toMatchObject({
+      name: 'wrist',
+      samples: 127_500,
+      labels: { walking: { recordings: 5 } },
+    });
+    const { stdout } = await run('list');
+    expect(stdout).toContain('walking 5 (375 s)');
+    expect(stdout).toContain('aiot data check');
+  });
+
+  it('shows one recording', async () => {
+    const shown = await json(DataShow.result, 'show', 'lying2');
+    expect(shown).toMatchObject({ id: 'lying2', label: 'lying', samples: 4000, windows: 15 });
+    expect((await run('show', 'lying2')).stdout).toContain('Repeated rows  46.');
+  });
+
+  it('checks, and says plainly what is wrong with the recordings', async () => {
+    const report = await json(DataCheck.result, 'check');
+    expect(report).toMatchObject({ ok: true, split: { train: 21, validation: 5, test: 9 } });
+    const { stdout } = await run('check');
+    expect(stdout).toContain(
+      'Repeated rows alone give the label away: lying, sitting, walking have them (46.',
+    );
+    expect(stdout).toContain('takes them away: 0.0 % of the rows repeat after it');
+  });
+
+  it('ends a check with exit code 6 when the figures would be a fiction', async () => {
+    const other = await mkdtemp(join(tmpdir(), 'aiot-data-copy-'));
+    try {
+      await copyFile(join(dir, 'data', 'recordings', 'walking1.csv'), join(other, 'walking1.csv'));
+      const { code, json: report } = await run('check', '--data', other, '--json');
+      expect(code).toBe(6);
+      expect(DataCheck.result.parse(report)).toMatchObject({
+        ok: false,
+        split: null,
+        findings: [{ severity: 'error', message: expect.stringContaining('at least two classes') }, {}],
+      });
+    } finally {
+      await rm(other, { recursive: true, force: true });
+    }
+  });
+
+  it('imports', async () => {
+    const file = join(dir, 'extra.csv');
+    await writeFile(file, 'x,y,z\n0,0,1\n0,0,1.1\n');
+    expect(await json(DataImport.result, 'import', file, '--label', 'lying', '--dry-run')).toMatchObject({
+      imported: [{ id: 'extra', label: 'lying', samples: 2 }],
+      dryRun: true,
+    });
+    const { stdout } = await run('import', file, '--label', 'lying', '--dry-run');
+    expect(stdout).toContain('Nothing was written');
+  });
+
+  it('records', async () => {
+    const payload = Buffer.from(JSON.stringify({ x: [0, 1], y: [0, 1], z: [1, 2] }));
+    const file = join(dir, 'messages.ndjson');
+    const topic = 'aiot/v1/w1/telemetry/motion';
+    await writeFile(file, `${JSON.stringify(toLine({ topic, payload, time: 5, source: 'test' }))}\n`);
+    const url = pathToFileURL(file).href;
+    expect(await json(DataRecord.result, 'record', url, '--label', 'walking', '--count', '2')).toMatchObject({
+      recordings: [{ id: 'walking6', device: 'w1', samples: 2 }],
+    });
+  });
+
+  it.each([
+    ['list', ['list', '--data', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
+    ['show', ['show', 'nobody'], 4, 'AIOT_RECORDING_NOT_FOUND'],
+    ['check', ['check', '--data', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
+    ['import', ['import', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
+    ['import --rate', ['import', '.', '--rate', 'fast'], 2, 'AIOT_USAGE'],
+    ['record', ['record', '--label', 'running'], 2, 'AIOT_LABEL_UNKNOWN'],
+    ['record without a time', ['record', '--for', '10'], 2, 'AIOT_USAGE'],
+  ])('%s refuses bad input', async (_, argv, code, error) => {
+    const result = await run(...argv, '--json');
+    expect(result.code).toBe(code);
+    expect(result.json).toMatchObject({ error: { code: error } });
+  });
+
+  it('wants a project', async () => {
+    const { code, stderr } = await runCli(['data', 'list', '--project', tmpdir()]);
+    expect(code).toBe(4);
+    expect(stderr).toContain('AIOT_PROJECT_NOT_FOUND');
+  });
+});

@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/index.js';
+import { motorSamples, motorStates, simulateMotor } from '../../src/lib/data/index.js';
+import { endRise, motor, outerRaceHz, runningCurrent, shaftHz } from '../../src/lib/data/motor/physics.js';
+import { createFourier } from '../../src/lib/signal/features/fourier.js';
+
+const rateHz = 200;
+const take = (state: (typeof motorStates)[number], seed: number, seconds = 20) =>
+  simulateMotor({ state, seconds, rateHz, seed });
+const mean = (column: Float64Array) => column.reduce((sum, v) => sum + v, 0) / column.length;
+/** Power between two frequencies, and Hz of the strongest line there. */
+const band = (column: Float64Array, lowHz: number, highHz: number) => {
+  const fourier = createFourier(column.length);
+  fourier.transform(column);
+  let power = 0;
+  let best = { hz: 0, power: 0 };
+  for (let k = 1; k < column.length / 2; k++) {
+    const hz = (k * rateHz) / column.length;
+    if (hz < lowHz || hz > highHz) continue;
+    const own = (fourier.re[k]! ** 2 + fourier.im[k]! ** 2) / column.length ** 2;
+    power += own;
+    if (own > best.power) best = { hz, power: own };
+  }
+  return { power, hz: best.hz };
+};
+
+describe('the physics', () => {
+  it('turns slower the heavier the load, below the field of 25 turns a second', () => {
+    expect([shaftHz(0), shaftHz(1)]).toEqual([23, 21]);
+  });
+
+  it('puts the outer race at 2.57 passes a turn for a 608 bearing', () => {
+    expect(outerRaceHz(1)).toBeCloseTo(2.574, 3);
+  });
+
+  it('heats a blocked rotor far above a turning one', () => {
+    expect(endRise(runningCurrent(0.5))).toBeLessThan(25);
+    expect(endRise(motor.current.blocked)).toBeGreaterThan(75);
+  });
+});
+
+describe('the simulated motor', () => {
+  it('is the same for the same seed, another for another', () => {
+    expect(take('bearing', 3)).toEqual(take('bearing', 3));
+    expect(take('bearing', 3).columns[2]).not.toEqual(take('bearing', 4).columns[2]);
+    expect(take('healthy', 3).columns[2]).not.toEqual(take('imbalance', 3).columns[2]);
+  });
+
+  it.each([1, 2, 3, 4, 5, 6])('shows each fault by what causes it (motor %i)', (seed) => {
+    const [healthy, bearing, blocked, imbalance] = motorStates.map((state) => take(state, seed).columns);
+    expect(mean(healthy![0]!)).toBeLessThan(0.85);
+    expect(mean(blocked![0]!)).toBeCloseTo(motor.current.blocked, 2);
+    // Locked-rotor heat rises all the time; a warm motor stays where it is.
+    expect(blocked![1]!.at(-1)! - blocked![1]![0]!).toBeGreaterThan(0.1);
+    // The outer race lies at 54 to 59 Hz, the ringing around 80 Hz: nothing of a healthy motor's does.
+    expect(band(bearing![2]!, 50, 95).power).toBeGreaterThan(5 * band(healthy![2]!, 50, 95).power);
+    expect(band(bearing![2]!, 50, 65).power).toBeGreaterThan(band(bearing![2]!, 30, 45).power);
+    const line = band(imbalance![2]!, 1, 95);
+    expect(line.hz).toBeGreaterThan(shaftHz(1) - 0.2);
+    expect(line.hz).toBeLessThan(shaftHz(0) + 0.2);
+    expect(line.power).toBeGreaterThan(4 * band(healthy![2]!, 1, 95).power);
+    expect(band(blocked![2]!, 20, 24).power).toBeLessThan(0.1 * band(healthy![2]!, 20, 24).power);
+    for (const columns of [healthy, bearing, blocked, imbalance]) {
+      for (const column of columns!) expect(column.every(Number.isFinite)).toBe(true);
+    }
+  });
+
+  it('is a live sensor too: the same samples, one at a time', () => {
+    const random = seededRandom(1 * motorStates.length + motorStates.indexOf('healthy'));
+    const live = motorSamples({ state: 'healthy', rateHz, random });
+    const { columns } = take('healthy', 1, 1);
+    for (let i = 0; i < rateHz; i++) expect(live.next().value).toEqual(columns.map((column) => column[i]));
+  });
+});

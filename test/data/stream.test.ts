@@ -1,0 +1,138 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Project } from '../../src/lib/core/index.js';
+import { openDataset, pullDataset, recordStream } from '../../src/lib/data/index.js';
+import { toLine } from '../../src/lib/stream/index.js';
+import { makeProject } from './support.js';
+
+let project: Project;
+let clean: () => Promise<void>;
+let messages: string;
+
+beforeEach(async () => {
+  ({ project, clean } = await makeProject());
+  messages = join(project.dir, 'messages.ndjson');
+});
+afterEach(() => clean());
+
+const topic = (device: string) => `aiot/v1/${device}/telemetry/motion`;
+async function play(list: [string, unknown][]): Promise<string> {
+  const lines = list.map(([name, payload], i) =>
+    JSON.stringify(
+      toLine({ topic: name, payload: Buffer.from(JSON.stringify(payload)), time: 1000 + i, source: 'test' }),
+    ),
+  );
+  await writeFile(messages, `${lines.join('\n')}\n`);
+  return pathToFileURL(messages).href;
+}
+
+describe('recording a stream', () => {
+  it('writes one recording a device, drops what came twice, and counts what is missing', async () => {
+    const url = await play([
+      [topic('a'), { seq: 0, t: 5000, x: [1, 2], y: [3, 4] }],
+      [topic('b'), { x: 9, y: 9 }],
+      [topic('a'), { seq: 0, t: 5000, x: [1, 2], y: [3, 4] }],
+      [topic('a'), { seq: 3, t: 5040, rate: 50, x: [5, 6], y: [7, 8] }],
+      ['other/topic', { temperature: 20 }],
+    ]);
+    const result = await recordStream({ project, url, label: 'walking' });
+    expect(result).toMatchObject({ ignored: 1, duplicates: 1 });
+    const { recordings } = await openDataset(project);
+    expect(recordings).toMatchObject([
+      { id: 'walking1', label: 'walking', device: 'a', startedAt: 5000, missing: 2 },
+      { id: 'walking2', label: 'walking', device: 'b' },
+    ]);
+    expect(recordings[0]!.columns.map((column) => [...column])).toEqual([
+      [1, 2, 5, 6],
+      [3, 4, 7, 8],
+    ]);
+  });
+
+  it('ends at the count, and goes on with the next number', async () => {
+    const url = await play([1, 2, 3, 4].map((x) => [topic('a'), { x: [x, x], y: [x, x] }]));
+    await recordStream({ project, url, label: 'lying', count: 3 });
+    const second = await recordStream({ project, url, label: 'lying', count: 5 });
+    expect(second.recordings).toMatchObject([{ id: 'lying2', samples: 5 }]);
+    const { recordings } = await openDataset(project);
+    expect(recordings.map(({ columns }) => columns[0]!.length)).toEqual([3, 5]);
+  });
+
+  it.each([
+    ['a label in no class', { label: 'running' }, [[topic('a'), { x: 1, y: 1 }]], 'AIOT_LABEL_UNKNOWN'],
+    ['another rate', {}, [[topic('a'), { rate: 100, x: [1], y: [1] }]], 'AIOT_DATA_RATE'],
+    ['nothing of this stream', {}, [[topic('a'), { x: 1 }]], 'AIOT_DATA_EMPTY'],
+    ['fields of unequal length', {}, [[topic('a'), { x: [1, 2], y: [1] }]], 'AIOT_DATA_EMPTY'],
+    ['texts for numbers', {}, [[topic('a'), { x: '1', y: '2' }]], 'AIOT_DATA_EMPTY'],
+  ] as [string, object, [string, unknown][], string][])(
+    'refuses %s, and writes nothing',
+    async (_, options, list, code) => {
+      const url = await play(list);
+      await expect(recordStream({ project, url, ...options })).rejects.toMatchObject({ code });
+      await expect(openDataset(project)).rejects.toMatchObject({ code: 'AIOT_DATA_EMPTY' });
+    },
+  );
+
+  it('refuses a device whose own clock says another rate', async () => {
+    const list = Array.from({ length: 200 }, (_, i): [string, unknown] => [
+      topic('a'),
+      { t: i * 40, x: i, y: i },
+    ]);
+    await expect(recordStream({ project, url: await play(list) })).rejects.toMatchObject({
+      code: 'AIOT_DATA_RATE',
+      message: 'a: expected 50 samples a second (signal.rate), got about 25.0',
+    });
+  });
+});
+
+describe('pulling a dataset', () => {
+  const listed = (id: string, device: string, label: string | null) => ({
+    id,
+    device,
+    label,
+    rateHz: 50,
+    samples: 2,
+    startedAt: 7,
+    duplicates: 0,
+    missing: 1,
+  });
+  const client = (recordings: ReturnType<typeof listed>[]) => ({
+    datasets: {
+      list: async () => [],
+      get: async (name: string) => ({ name, fields: ['x', 'y'], recordings }),
+      csv: async (_: string, device: string, id: string) => `x,y\n1,${device.length}\n2,${id.length}\n`,
+    },
+  });
+
+  it('writes what recording would write; the device parts recordings of one name', async () => {
+    const dir = join(project.dir, 'data');
+    const found = [
+      listed('walking1', 'a', 'walking'),
+      listed('take', 'a', 'lying'),
+      listed('take', 'bb', null),
+    ];
+    const result = await pullDataset({ client: client(found), stream: 'motion', dir });
+    expect(result).toEqual({ recordings: 3, samples: 6 });
+    expect((await openDataset(project)).recordings).toMatchObject([
+      { id: 'a.take', label: 'lying', device: 'a', missing: 1 },
+      { id: 'bb.take', label: null, device: 'bb' },
+      { id: 'walking1', label: 'walking', device: 'a', startedAt: 7 },
+    ]);
+  });
+
+  it('replaces what it pulled before, and keeps the rest', async () => {
+    const dir = join(project.dir, 'data');
+    await pullDataset({
+      client: client([listed('t1', 'a', null), listed('t2', 'a', null)]),
+      stream: 'motion',
+      dir,
+    });
+    await pullDataset({ client: client([listed('t2', 'a', 'walking')]), stream: 'motion', dir });
+    expect((await openDataset(project)).recordings.map(({ id, label }) => [id, label])).toEqual([
+      ['t1', null],
+      ['t2', 'walking'],
+    ]);
+    expect(JSON.parse(await readFile(join(dir, 'dataset.json'), 'utf8')).spec).toBe('aiot-dataset/1');
+  });
+});

@@ -1,0 +1,102 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadProject, parseProject } from '../../src/lib/core/index.js';
+import { checkProject, openDataset } from '../../src/lib/data/index.js';
+import { findTemplates, initProject, initResultSchema, packageRoot } from '../../src/lib/project/index.js';
+import { signalSpecOf } from '../../src/lib/signal/index.js';
+import { root, runCli } from '../support/cli.js';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-init-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe('templates', () => {
+  it('are found from the sources, from dist, and from an installed package', async () => {
+    expect((await findTemplates()).map(({ name }) => name)).toEqual(['har-imu', 'motor-watch']);
+    expect(packageRoot(join(root, 'dist', 'lib', 'project', 'templates.js'))).toBe(root);
+    const installed = join(folder, 'node_modules', 'aiot');
+    await mkdir(join(installed, 'dist', 'lib'), { recursive: true });
+    await writeFile(join(installed, 'package.json'), '{"name":"aiot"}');
+    await writeFile(join(folder, 'package.json'), '{"name":"other"}');
+    expect(packageRoot(join(installed, 'dist', 'lib', 'x.js'))).toBe(installed);
+  });
+
+  it('fit the schema, also the one with four classes', async () => {
+    for (const { dir } of await findTemplates()) {
+      for (const name of (await readdir(dir)).filter((file) => file.endsWith('.yaml'))) {
+        signalSpecOf(parseProject(await readFile(join(dir, name), 'utf8'), name));
+      }
+    }
+  });
+
+  it('carry at most 3,000,000 bytes of recordings', async () => {
+    const recordings = join(root, 'templates', 'har-imu', 'data', 'recordings');
+    let bytes = 0;
+    for (const file of await readdir(recordings)) bytes += (await readFile(join(recordings, file))).length;
+    expect(bytes).toBeLessThan(3_000_000);
+  });
+});
+
+describe('aiot init', () => {
+  it.each([
+    ['har-imu', { downstairs: 10, lying: 5, sitting: 5, upstairs: 10, walking: 5 }],
+    ['motor-watch', { bearing: 10, blocked: 10, healthy: 10, imbalance: 10 }],
+  ])('makes a project of %s whose recordings can be split and checked at once', async (template, labels) => {
+    const dir = join(folder, template);
+    const { json, code, stdout } = await runCli(['init', dir, '--template', template, '--json']);
+    expect(code).toBe(0);
+    expect(stdout.trim().split('\n').length).toBe(1);
+    expect(initResultSchema.parse(json)).toMatchObject({ name: template, template, dir, labels });
+    const report = await checkProject(await loadProject(dir));
+    expect(report.ok).toBe(true);
+    expect(report.split).not.toBeNull();
+  });
+
+  it('gives the same recordings every time', async () => {
+    const digests: string[] = [];
+    for (const name of ['one', 'two']) {
+      const { dir } = await initProject({ dir: join(folder, name), template: 'motor-watch' });
+      digests.push((await openDataset(await loadProject(dir))).digest);
+    }
+    expect(digests[0]).toBe(digests[1]);
+  });
+
+  it('names the project, and says what comes next', async () => {
+    const dir = join(folder, 'My first watch!');
+    const { stdout, code } = await runCli(['init', dir, '--name', 'wrist']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('wrist (har-imu)');
+    expect(stdout).toContain('aiot model train --project');
+    expect((await loadProject(dir)).config.name).toBe('wrist');
+    await rm(dir, { recursive: true });
+    expect(await initProject({ dir, template: 'har-imu' })).toMatchObject({ name: 'My-first-watch' });
+  });
+
+  it('fills an empty folder that is there', async () => {
+    const dir = join(folder, 'empty');
+    await mkdir(dir);
+    await initProject({ dir, template: 'har-imu' });
+    expect((await readdir(dir)).sort()).toEqual(['README.md', 'aiot.four-classes.yaml', 'aiot.yaml', 'data']);
+  });
+
+  it.each([
+    ['a folder with something in it', ['busy'], 'AIOT_INIT_NOT_EMPTY'],
+    ['a file', ['busy/file'], 'AIOT_INIT_NOT_EMPTY'],
+    ['an unknown template', ['new', '--template', 'nope'], 'AIOT_TEMPLATE_NOT_FOUND'],
+    ['a name that does not fit', ['new', '--name', 'a b'], 'AIOT_USAGE'],
+  ])('refuses %s, and writes nothing', async (_, [dir = '', ...rest], code) => {
+    await mkdir(join(folder, 'busy'), { recursive: true });
+    await writeFile(join(folder, 'busy', 'file'), 'mine');
+    const before = (await readdir(folder, { recursive: true })).sort();
+    const result = await runCli(['init', join(folder, dir), ...rest, '--json']);
+    expect(result.code).toBe(2);
+    expect(result.json).toMatchObject({ error: { code } });
+    expect((await readdir(folder, { recursive: true })).sort()).toEqual(before);
+    expect(existsSync(join(folder, 'new'))).toBe(false);
+  });
+});
