@@ -1,7 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ZodType } from 'zod';
 import { configFolder, readContexts } from '../../src/lib/core/index.js';
@@ -17,7 +20,7 @@ import {
   statusSchema,
 } from '../../src/lib/registry/index.js';
 import { pushTiny } from '../support/bundle.js';
-import { runCli } from '../support/cli.js';
+import { root, runCli } from '../support/cli.js';
 import { fakeDevice } from '../support/fake-device.js';
 
 let folder: string;
@@ -154,6 +157,24 @@ describe('aiot up', () => {
       'AIOT_FILE_MALFORMED',
       2,
     );
+  });
+});
+
+describe('aiot up in the foreground', () => {
+  it('runs until it is interrupted, ends at once, and leaves nothing', async () => {
+    const own = join(folder, 'foreground');
+    const args = ['up', '--data', own, '--http-port', '0', '--mqtt-port', '0', '--json'];
+    const child = spawn(process.execPath, [join(root, 'bin', 'dev.js'), ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ended = once(child, 'exit');
+    const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+    const { pid, urls } = upResultSchema.parse(JSON.parse(line));
+    expect(pid).toBe(child.pid);
+    await expect(fetch(`${urls.http}/healthz`)).rejects.toThrow();
+    child.kill('SIGINT');
+    expect(await ended).toEqual([0, null]);
+    await refused(['down', '--data', own], 'AIOT_PLATFORM_NOT_RUNNING', 4);
   });
 });
 
