@@ -35,15 +35,18 @@ model:
   accept: { macroF1: 0.9, drop: 0.02, arena: 64KiB }
 `;
 
-/** Two-axis motion whose classes differ in frequency: calm (noise alone), slow (1 Hz), fast (6 Hz). */
+/** Two-axis motion: calm (noise alone), slow (1 Hz, leaning one way), fast (6 Hz, leaning the other way). */
 export function toyCsv(label: string, take: number, samples = 300): string {
   const random = seededRandom(take * 31 + label.length);
   const frequency = { calm: 0, slow: 1, fast: 6 }[label] ?? 0;
+  const lean = { calm: 0, slow: 3, fast: -3 }[label] ?? 0;
   const phase = random() * 6;
   const rows = Array.from({ length: samples }, (_, i) => {
     const angle = phase + (2 * Math.PI * frequency * i) / 50;
     const size = frequency === 0 ? 0 : 1;
-    return `${(size * Math.sin(angle) + 0.1 * gaussian(random)).toFixed(5)},${(size * Math.cos(angle) + 0.1 * gaussian(random)).toFixed(5)}`;
+    return [size * Math.sin(angle) + lean, size * Math.cos(angle)]
+      .map((value) => (value + 0.1 * gaussian(random)).toFixed(5))
+      .join(',');
   });
   return `x,y\n${rows.join('\n')}\n`;
 }

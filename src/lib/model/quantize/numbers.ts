@@ -8,7 +8,8 @@ export interface Range {
 
 /** As C's round(): halves away from zero. */
 export function roundAway(x: number): number {
-  const whole = Math.trunc(x);
+  // Adding 0 turns −0 into 0, which is what an integer can hold.
+  const whole = Math.trunc(x) + 0;
   if (Math.abs(x - whole) < 0.5) return whole;
   return x < 0 ? whole - 1 : whole + 1;
 }
@@ -19,13 +20,13 @@ export function clamp(x: number, low: number, high: number): number {
 
 /**
  * Scale and zero point of an int8 activation, as TensorFlow 2.18's converter computes them: the range is widened to hold
- * 0 (so that padding and a ReLU's zero are exact), the scale formed in single precision. A tensor that is always 0 gets
- * the range ∓10⁻⁶.
+ * 0 (so that padding and a ReLU's zero are exact), the scale formed in single precision. A tensor that is always 0,
+ * or as good as, gets the range ∓10⁻⁶.
  */
 export function activationQuantization({ low, high }: Range): Quantization {
   let lo = Math.min(Math.fround(low), 0);
   let hi = Math.max(Math.fround(high), 0);
-  if (lo === 0 && hi === 0) [lo, hi] = [-1e-6, 1e-6];
+  if (hi - lo < 2e-6) [lo, hi] = [-1e-6, 1e-6];
   const scale = Math.fround(Math.fround(hi - lo) / 255);
   const zeroPoint = clamp(roundAway(-128 - lo / scale), -128, 127);
   return { scale: [scale], zeroPoint: [zeroPoint], axis: 0 };

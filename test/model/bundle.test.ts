@@ -1,0 +1,169 @@
+import { spawnSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Project } from '../../src/lib/core/index.js';
+import { openDataset } from '../../src/lib/data/index.js';
+import {
+  type Bundle,
+  bundleProject,
+  checkGolden,
+  createPredictor,
+  type EvaluateResult,
+  evaluateProject,
+  packBundle,
+  quantizeProject,
+  trainProject,
+  unpackBundle,
+} from '../../src/lib/model/index.js';
+import { describeReal } from '../support/real.js';
+import { temporaryFolder, toyProject } from './support.js';
+
+let project: Project;
+let bytes: Uint8Array;
+let bundle: Bundle;
+let evaluated: EvaluateResult;
+beforeAll(async () => {
+  project = await toyProject();
+  await trainProject({ project });
+  await quantizeProject({ project });
+  evaluated = await evaluateProject({ project });
+  ({ bytes, bundle } = await bundleProject({ project }));
+});
+
+describe('a bundle', () => {
+  it('comes out as it went in, and equal contents give equal bytes', () => {
+    const again = unpackBundle(bytes);
+    expect(again).toEqual(bundle);
+    expect(packBundle(again)).toEqual(bytes);
+    // As part of a larger buffer, as network code hands them on.
+    const pool = Buffer.concat([Buffer.alloc(7), bytes, Buffer.alloc(9)]);
+    expect(unpackBundle(pool.subarray(7, 7 + bytes.length))).toEqual(bundle);
+  });
+
+  it('has three golden vectors a class, from recordings never trained on, that it reproduces exactly', () => {
+    const { train } = bundle.info.lineage.split;
+    expect(bundle.golden).toHaveLength(9);
+    for (const { recording } of bundle.golden) expect(train).not.toContain(recording);
+    expect(checkGolden(bundle)).toEqual({ vectors: 9, passed: 9, failures: [] });
+  });
+
+  it('tells which vector a changed answer, input or sample breaks', () => {
+    const change = (edit: (vector: Bundle['golden'][number]) => void) => {
+      const copy = structuredClone(bundle);
+      edit(copy.golden[4]!);
+      return checkGolden(copy).failures.map(({ vector, reason }) => `${vector}: ${reason}`);
+    };
+    const { output, input } = bundle.golden[4]!;
+    expect(
+      change((v) => {
+        v.output[1] = output[1]! ^ 1;
+      }),
+    ).toEqual([`4: output 1: expected ${output[1]! ^ 1}, got ${output[1]}`]);
+    expect(
+      change((v) => {
+        v.input[0] = input[0]! ^ 1;
+      }),
+    ).toEqual([`4: input 0: expected ${input[0]! ^ 1}, got ${input[0]}`]);
+    expect(
+      change((v) => {
+        v.samples.pop();
+      }),
+    ).toEqual(['4: its samples do not fill exactly one window']);
+    expect(
+      change((v) => {
+        v.samples.push([0, 0]);
+      }),
+    ).toEqual(['4: its samples do not fill exactly one window']);
+  });
+
+  it.each([
+    ['nothing', () => new Uint8Array(0)],
+    ['a text', () => new TextEncoder().encode('not a bundle'.repeat(200))],
+    ['one cut in the middle', () => bytes.slice(0, bytes.length / 2)],
+    [
+      'one with a byte of its network changed',
+      () => bytes.map((b, i) => (i === bytes.indexOf(0x54) + 60 ? b ^ 4 : b)),
+    ],
+  ])('%s is refused', (_name, make) => {
+    expect(() => unpackBundle(make())).toThrowError(
+      expect.objectContaining({ code: 'AIOT_BUNDLE_MALFORMED' }),
+    );
+  });
+
+  it.each([
+    ['another spec', (b: Bundle) => Object.assign(b.info, { spec: 'aiot-bundle/9' }), 'bundle.json: spec'],
+    ['a class too many', (b: Bundle) => b.info.classes.push('jump'), 'one int8 output of 4 values'],
+    ['too few means', (b: Bundle) => b.info.standardization.mean.pop(), 'expected 100 means'],
+    [
+      'another input scale',
+      (b: Bundle) => Object.assign(b.info.input, { scale: 1 }),
+      'not those of model.tflite',
+    ],
+    ['a vector of another shape', (b: Bundle) => b.golden[0]!.output.pop(), 'vector 0 is not of the network'],
+    [
+      'a network that is none',
+      (b: Bundle) => Object.assign(b, { model: Uint8Array.of(1, 2, 3) }),
+      'model.tflite',
+    ],
+  ])('with %s is refused', (_name, edit, message) => {
+    const copy = structuredClone(bundle);
+    edit(copy);
+    expect(() => unpackBundle(packBundle(copy))).toThrow(message);
+  });
+});
+
+describeReal('tar', 'a bundle and the real tar', () => {
+  it('lists and unpacks, and sha256sum agrees with its sums', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'model.aiot'), bytes);
+    const tar = (args: string[]) => spawnSync('tar', args, { cwd: folder, encoding: 'utf8' });
+    const list = tar(['-tvf', 'model.aiot']);
+    expect(list.stderr).toBe('');
+    expect(
+      list.stdout
+        .trim()
+        .split('\n')
+        .map((line) => line.split(/\s+/).at(-1)),
+    ).toEqual(['bundle.json', 'model.tflite', 'golden.json', 'SHA256SUMS']);
+    expect(tar(['-xf', 'model.aiot']).status).toBe(0);
+    const sums = spawnSync('sha256sum', ['-c', 'SHA256SUMS'], { cwd: folder, encoding: 'utf8' });
+    expect(sums.status).toBe(0);
+  });
+});
+
+describe('the predictor', () => {
+  it('answers for each window as the evaluation did, voted within a recording', async () => {
+    const dataset = await openDataset(project);
+    const { test } = bundle.info.lineage.split;
+    const predictor = createPredictor(bundle);
+    const count = { right: 0, voted: 0, windows: 0 };
+    for (const { id, columns, label } of dataset.recordings.filter((r) => test.includes(r.id))) {
+      predictor.reset();
+      let window = 0;
+      for (let i = 0; i < columns[0]!.length; i++) {
+        const answer = predictor.push(columns.map((column) => column[i]!));
+        if (!answer) continue;
+        expect(answer.window, id).toBe(window++);
+        expect(answer.scores.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 1);
+        expect(answer.label).toBe(bundle.info.classes[answer.index]);
+        expect(answer.latencyMs).toBeGreaterThanOrEqual(0);
+        count.windows++;
+        if (answer.label === label) count.right++;
+        if (answer.voted === label) count.voted++;
+      }
+    }
+    expect(count.windows).toBe(evaluated.int8.windows);
+    expect(count.right / count.windows).toBeCloseTo(evaluated.int8.accuracy, 10);
+    expect(count.voted / count.windows).toBeCloseTo(evaluated.voted.accuracy, 10);
+  });
+
+  it('begins anew after a reset', () => {
+    const predictor = createPredictor(bundle);
+    const run = () => bundle.golden[0]!.samples.map((sample) => predictor.push(sample)).at(-1);
+    const first = run();
+    predictor.push([1, 2]);
+    predictor.reset();
+    expect(run()).toEqual({ ...first, latencyMs: expect.any(Number) });
+  });
+});

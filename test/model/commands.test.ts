@@ -1,0 +1,115 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { ZodType } from 'zod';
+import type { Project } from '../../src/lib/core/index.js';
+import {
+  bundleProject,
+  evaluateResultSchema,
+  inspectionSchema,
+  quantizeResultSchema,
+  trainResultSchema,
+} from '../../src/lib/model/index.js';
+import { runCli } from '../support/cli.js';
+import { temporaryFolder, toyProject } from './support.js';
+
+let project: Project;
+beforeAll(async () => {
+  project = await toyProject();
+});
+
+async function json(argv: string[], schema: ZodType, code = 0) {
+  const result = await runCli([...argv, '--json']);
+  expect(result.stdout.trimEnd().split('\n')).toHaveLength(1);
+  expect(schema.parse(result.json)).toEqual(result.json);
+  expect(result.code).toBe(code);
+  return result;
+}
+
+describe('aiot model', () => {
+  it('trains, quantizes, evaluates and inspects, one after another', async () => {
+    const at = ['--project', project.dir];
+    const trained = await json(['model', 'train', ...at], trainResultSchema);
+    expect(trained.json).toMatchObject({
+      model: 'toy',
+      file: join(project.dir, 'build', 'model.float.tflite'),
+    });
+    await json(['model', 'quantize', ...at], quantizeResultSchema);
+    await json(['model', 'evaluate', ...at], evaluateResultSchema);
+    const { json: inspected } = await json(
+      ['model', 'inspect', join(project.dir, 'build/model.int8.tflite')],
+      inspectionSchema,
+    );
+    expect(inspected).toMatchObject({
+      kind: 'tflite',
+      bundle: null,
+      network: { parameters: 100 * 8 + 8 + 8 * 3 + 3, multiplyAdds: 100 * 8 + 8 * 3 },
+    });
+    const { file } = await bundleProject({ project });
+    const { json: bundle } = await json(['model', 'inspect', file], inspectionSchema);
+    expect(bundle).toMatchObject({ kind: 'aiot', bundle: { golden: { vectors: 9, passed: 9 } } });
+  });
+
+  it('prints figures for people, and what to type next', async () => {
+    const at = ['--project', project.dir];
+    const report = join(project.dir, 'report.html');
+    const train = await runCli(['model', 'train', ...at, '--report', report]);
+    expect(train.stdout).toMatch(/^Model +toy, [\d.]+ KiB float\n/);
+    expect(train.stdout).toContain('Next: aiot model quantize');
+    expect(train.stderr).toMatch(/^· epoch 1 .*\n(· epoch .*\n)+$/);
+    expect((await runCli(['model', 'quantize', ...at])).stdout).toContain('Next: aiot model evaluate');
+    const evaluate = await runCli(['model', 'evaluate', ...at, '--report', report]);
+    expect(evaluate.stdout).toContain('int8 (device)');
+    expect(evaluate.stdout).toContain('Gate macroF1');
+    expect(evaluate.stderr).toBe('');
+    expect(await readFile(report, 'utf8')).toContain('<h2>Gates</h2>');
+    const inspect = await runCli(['model', 'inspect', join(project.dir, 'build/model.int8.tflite')]);
+    expect(inspect.stdout).toContain('FULLY_CONNECTED');
+  });
+
+  it('exits with 6 below a gate, after the figures', async () => {
+    const text = await readFile(project.file, 'utf8');
+    await writeFile(project.file, text.replace('64KiB', '64B'));
+    const people = await runCli(['model', 'evaluate', '--project', project.dir]);
+    expect(people.code).toBe(6);
+    expect(people.stdout).toContain('int8 (device)');
+    expect(people.stderr).toContain('AIOT_GATE_FAILED: arena: expected at most 64 bytes');
+    const { json: value } = await json(
+      ['model', 'evaluate', '--project', project.dir],
+      evaluateResultSchema,
+      6,
+    );
+    expect(value).toMatchObject({ passed: false, error: { code: 'AIOT_GATE_FAILED' } });
+    await writeFile(project.file, text);
+  });
+
+  it.each([
+    ['train', [], 'AIOT_PROJECT_NOT_FOUND', 4],
+    ['quantize', [], 'AIOT_PROJECT_NOT_FOUND', 4],
+    ['evaluate', [], 'AIOT_PROJECT_NOT_FOUND', 4],
+    ['push', [], 'AIOT_PROJECT_NOT_FOUND', 4],
+    ['train', ['--epochs', '3'], 'AIOT_USAGE', 2],
+  ])('%s %j outside a project is refused', async (command, more, code, exit) => {
+    const result = await runCli(['model', command, '--project', await temporaryFolder(), ...more, '--json']);
+    expect(result.json).toMatchObject({ error: { code } });
+    expect(result.code).toBe(exit);
+  });
+
+  it('push without a platform says how to get one', async () => {
+    const result = await runCli(['model', 'push', '--project', project.dir, '--json']);
+    expect(result.json).toMatchObject({ error: { code: 'AIOT_CONTEXT_NOT_FOUND', next: 'aiot up' } });
+    expect(result.code).toBe(4);
+  });
+
+  it.each([
+    ['that is not there', null, 'AIOT_FILE_NOT_FOUND', 4],
+    ['that is neither', 'hello', 'AIOT_BUNDLE_MALFORMED', 2],
+    ['with the mark alone', '\0\0\0\0TFL3', 'AIOT_TFLITE_MALFORMED', 2],
+  ])('inspect of a file %s is refused', async (_name, content, code, exit) => {
+    const file = join(await temporaryFolder(), 'model.bin');
+    if (content !== null) await writeFile(file, content);
+    const result = await runCli(['model', 'inspect', file, '--json']);
+    expect(result.json).toMatchObject({ error: { code } });
+    expect(result.code).toBe(exit);
+  });
+});

@@ -1,0 +1,203 @@
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { generateKeyPair, loadProject, publicKeyOf } from '../../src/lib/core/index.js';
+import { openDataset } from '../../src/lib/data/index.js';
+import { type Envelope, trustRootOf, verifyManifest } from '../../src/lib/formats/index.js';
+import {
+  buildFiles,
+  evaluateProject,
+  type PushClient,
+  pushModel,
+  quantizeProject,
+  trainProject,
+  unpackBundle,
+} from '../../src/lib/model/index.js';
+import { toyCsv, toyProject } from './support.js';
+
+const { privatePem } = generateKeyPair();
+
+/** A registry in memory; the first `conflicts` pushes lose a race. */
+function registry(conflicts = 0) {
+  const blobs = new Map<string, Uint8Array>();
+  const pushed: Envelope[] = [];
+  let version = 0;
+  const client = {
+    blobs: {
+      put: async (digest: string, bytes: Uint8Array) => {
+        blobs.set(digest, bytes);
+        return { digest, bytes: bytes.length };
+      },
+    },
+    models: {
+      next: async () => ({ version: version + 1, sequence: version + 41 }),
+      push: async (_name: string, envelope: Envelope) => {
+        version++;
+        if (version <= conflicts) {
+          const { AiotError } = await import('../../src/lib/core/index.js');
+          throw new AiotError('AIOT_VERSION_CONFLICT', 'taken');
+        }
+        pushed.push(envelope);
+        return {};
+      },
+    },
+  };
+  return { client: client as unknown as PushClient, blobs, pushed };
+}
+
+describe('train, quantize, evaluate, push', () => {
+  it('go one after another, each on what the one before left', async () => {
+    const project = await toyProject();
+    const trained = await trainProject({ project });
+    expect(trained).toMatchObject({ model: 'toy', epochs: 12, windows: { train: 99, validation: 33 } });
+    const quantized = await quantizeProject({ project });
+    expect(quantized.bytes).toBeLessThan(quantized.floatBytes);
+    const evaluated = await evaluateProject({ project });
+    expect(evaluated.passed).toBe(true);
+    expect(evaluated.int8.macroF1).toBeGreaterThan(0.95);
+    expect(evaluated.agreement).toBeGreaterThan(0.95);
+    const { client, blobs, pushed } = registry(1);
+    const result = await pushModel({ project, client, privatePem });
+    expect(result).toMatchObject({ name: 'toy', version: 2, sequence: 42 });
+    const manifest = verifyManifest(pushed[0], trustRootOf(publicKeyOf(privatePem)));
+    expect(manifest).toMatchObject({ kind: 'model', version: 2, sequence: 42, floor: 0, expires: null });
+    expect(manifest.artifacts).toEqual([{ name: 'model.aiot', digest: result.digest, bytes: result.bytes }]);
+    const bundle = unpackBundle(blobs.get(result.digest)!);
+    expect(bundle.info.metrics.int8).toEqual(evaluated.int8);
+    expect(bundle.info.lineage.dataset.digest).toBe((await openDataset(project)).digest);
+  });
+
+  it('give the same network for the same recordings, settings and seed', async () => {
+    const network = async (seed: number) => {
+      const project = await toyProject((text) =>
+        text.replace('seed: 3', `seed: ${seed}`).replace('epochs: 12', 'epochs: 2'),
+      );
+      return await readFile((await trainProject({ project })).file);
+    };
+    const [first, second, other] = [await network(3), await network(3), await network(4)];
+    expect(first.equals(second)).toBe(true);
+    expect(first.equals(other)).toBe(false);
+  });
+
+  it('train a convolutional network on raw windows', async () => {
+    const project = await toyProject((text) =>
+      text.replace('kind: mlp', 'kind: cnn1d').replace('[8]', '[6, 8]').replace('epochs: 12', 'epochs: 20'),
+    );
+    await trainProject({ project });
+    await quantizeProject({ project });
+    expect((await evaluateProject({ project })).int8.macroF1).toBeGreaterThan(0.9);
+  });
+});
+
+describe('a step is refused', () => {
+  it('before the one that it builds on', async () => {
+    const project = await toyProject();
+    const missing = (next: string) =>
+      expect.objectContaining({ code: 'AIOT_MODEL_NOT_BUILT', exit: 4, next });
+    await expect(quantizeProject({ project })).rejects.toEqual(missing('aiot model train'));
+    await trainProject({ project });
+    await expect(evaluateProject({ project })).rejects.toEqual(missing('aiot model quantize'));
+    await quantizeProject({ project });
+    const push = pushModel({ project, client: registry().client, privatePem });
+    await expect(push).rejects.toEqual(missing('aiot model evaluate'));
+  });
+
+  it('when the recordings, labels, signal part or networks have changed since', async () => {
+    const project = await toyProject();
+    const stale = expect.objectContaining({ code: 'AIOT_MODEL_STALE', exit: 6 });
+    await trainProject({ project });
+    await quantizeProject({ project });
+    const edited = async (from: string, to: string) => {
+      const text = await readFile(project.file, 'utf8');
+      await writeFile(project.file, text.replace(from, to));
+      const changed = await loadProject(project.dir);
+      await writeFile(project.file, text);
+      return changed;
+    };
+    await expect(evaluateProject({ project: await edited('window: 50', 'window: 40') })).rejects.toEqual(
+      stale,
+    );
+    await expect(
+      evaluateProject({ project: await edited('calm: [calm]', 'calm: [calm, still]') }),
+    ).rejects.toEqual(stale);
+    await evaluateProject({ project });
+    await trainProject({ project: await edited('seed: 3', 'seed: 4') });
+    await expect(evaluateProject({ project })).rejects.toEqual(stale);
+    await quantizeProject({ project });
+    const { client, blobs } = registry();
+    await expect(pushModel({ project, client, privatePem })).rejects.toEqual(stale);
+    expect(blobs.size).toBe(0);
+    await writeFile(join(project.dir, 'data', 'fast9.csv'), toyCsv('fast', 9));
+    await expect(quantizeProject({ project })).rejects.toEqual(stale);
+  });
+
+  it('below a gate: nothing is pushed, and a limit lowered afterwards counts', async () => {
+    const strict = await toyProject((text) => text.replace('arena: 64KiB', 'arena: 100B'));
+    await trainProject({ project: strict });
+    await quantizeProject({ project: strict });
+    const { passed, error } = await evaluateProject({ project: strict });
+    expect(passed).toBe(false);
+    expect(error).toMatchObject({ code: 'AIOT_GATE_FAILED', exit: 6 });
+    const { client, blobs } = registry();
+    await expect(pushModel({ project: strict, client, privatePem })).rejects.toMatchObject({
+      code: 'AIOT_GATE_FAILED',
+    });
+    expect(blobs.size).toBe(0);
+    await writeFile(strict.file, (await readFile(strict.file, 'utf8')).replace('100B', '64KiB'));
+    const project = await loadProject(strict.dir);
+    await expect(pushModel({ project, client, privatePem })).resolves.toMatchObject({ version: 1 });
+  });
+
+  const takes = (labels: string[], count: number) =>
+    Object.fromEntries(
+      labels.flatMap((label) =>
+        Array.from({ length: count }, (_, i) => [`${label}${i}.csv`, toyCsv(label, i)]),
+      ),
+    );
+  it.each([
+    ['no recordings', {}, 'AIOT_DATA_EMPTY'],
+    ['one class', takes(['calm'], 4), 'AIOT_DATA_ONE_CLASS'],
+    [
+      'a label of no class',
+      { ...takes(['calm', 'slow', 'fast'], 3), 'jump1.csv': toyCsv('fast', 8) },
+      'AIOT_LABEL_UNKNOWN',
+    ],
+    ['too few recordings', takes(['calm', 'slow', 'fast'], 2), 'AIOT_DATA_TOO_FEW'],
+    [
+      'not a number',
+      { ...takes(['calm', 'slow', 'fast'], 3), 'calm7.csv': 'x,y\n1,2\nNaN,3\n' },
+      'AIOT_CSV_MALFORMED',
+    ],
+    [
+      'only takes shorter than a window',
+      Object.fromEntries(
+        Object.keys(takes(['calm', 'slow', 'fast'], 3)).map((name, i) => [name, toyCsv('slow', i, 30)]),
+      ),
+      'AIOT_TRAINING_DATA_UNFIT',
+    ],
+  ])('to train on %s, and nothing is written', async (_name, files, code) => {
+    const project = await toyProject(undefined, files as Record<string, string>);
+    await expect(trainProject({ project })).rejects.toMatchObject({ code });
+    expect(await readdir(project.dir)).not.toContain('build');
+  });
+
+  it('a number that is none in a dataset in memory, naming the place', async () => {
+    const project = await toyProject();
+    const dataset = await openDataset(project);
+    dataset.recordings[3]!.columns[1]![7] = Number.NaN;
+    await expect(trainProject({ project, dataset })).rejects.toMatchObject({
+      code: 'AIOT_TRAINING_DATA_UNFIT',
+      message: `recording ${dataset.recordings[3]!.id}, field y, sample 8: expected a number, got NaN`,
+    });
+  });
+
+  it('a damaged network file', async () => {
+    const project = await toyProject();
+    await trainProject({ project });
+    await writeFile(buildFiles(project).float, 'TFL?');
+    await expect(quantizeProject({ project })).rejects.toMatchObject({ code: 'AIOT_TFLITE_MALFORMED' });
+    await writeFile(buildFiles(project).training, '{}');
+    await expect(quantizeProject({ project })).rejects.toMatchObject({ code: 'AIOT_FILE_MALFORMED' });
+    await rm(buildFiles(project).training);
+  });
+});

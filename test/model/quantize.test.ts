@@ -1,0 +1,211 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { gaussian, seededRandom } from '../../src/lib/core/index.js';
+import { type Graph, type Operator, readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { lowerNetwork } from '../../src/lib/model/lower/lower.js';
+import { activationQuantization } from '../../src/lib/model/quantize/numbers.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { quantizeLayer } from '../../src/lib/model/quantize/weights.js';
+import type { LayerWeights, TrainedNetwork } from '../../src/lib/model/train/types.js';
+import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
+import { describeReal, sharedFolder } from '../support/real.js';
+
+function randomLayer(shape: number[], random: () => number): LayerWeights {
+  const size = shape.reduce((a, b) => a * b, 1);
+  const outputs = shape.at(-1)!;
+  return {
+    kernel: {
+      shape,
+      data: Float32Array.from({ length: size }, () => gaussian(random) / Math.sqrt(size / outputs)),
+    },
+    bias: Float32Array.from({ length: outputs }, () => gaussian(random) * 0.1),
+  };
+}
+
+function randomNetwork(kind: 'mlp' | 'cnn1d', seed: number): TrainedNetwork {
+  const random = seededRandom(seed);
+  const shapes =
+    kind === 'mlp'
+      ? [
+          [6, 12],
+          [12, 8],
+          [8, 3],
+        ]
+      : [
+          [5, 2, 6],
+          [5, 6, 8],
+          [8, 3],
+        ];
+  const inputShape = kind === 'mlp' ? [6] : [20, 2];
+  const layers = kind === 'mlp' ? [12, 8] : [6, 8];
+  return {
+    spec: { kind, inputShape, layers, classes: 3 },
+    layers: shapes.map((s) => randomLayer(s, random)),
+  };
+}
+
+function inputsOf(size: number, count: number, seed: number): Float32Array[] {
+  const random = seededRandom(seed);
+  return Array.from({ length: count }, () => Float32Array.from({ length: size }, () => gaussian(random)));
+}
+
+describe('quantization to int8', () => {
+  it.each(['mlp', 'cnn1d'] as const)(
+    '%s stays close to its float network, in both runtimes',
+    async (kind) => {
+      const float = lowerNetwork(randomNetwork(kind, 3), 'test');
+      const size = kind === 'mlp' ? 6 : 40;
+      const int8 = quantizeGraph(float, inputsOf(size, 200, 1));
+      const reference = createInterpreter(float);
+      const device = createInterpreter(int8);
+      const litert = await openLiteRt(writeTflite(int8));
+      const { scale = [], zeroPoint = [] } = device.inputTensor.quantization ?? {};
+      for (const input of inputsOf(size, 100, 2)) {
+        const expected = Float32Array.from(reference.invoke(input));
+        const q = Int8Array.from(input, (x) =>
+          Math.max(-128, Math.min(127, Math.round(x / scale[0]!) + zeroPoint[0]!)),
+        );
+        const got = device.invoke(q);
+        const other = litert.predict(input);
+        expected.forEach((value, i) => {
+          expect(Math.abs((got[i]! + 128) / 256 - value)).toBeLessThan(0.06);
+          expect(Math.abs(other[i]! - value)).toBeLessThan(0.06);
+        });
+      }
+      litert.close();
+    },
+  );
+
+  it('has int8 ends, int32 biases, fixed softmax scales, and moves pooled values with their scale', () => {
+    const graph = quantizeGraph(lowerNetwork(randomNetwork('cnn1d', 4), 'test'), inputsOf(40, 50, 1));
+    const tensor = (i: number | undefined) => graph.tensors[i ?? -1]!;
+    expect(tensor(graph.inputs[0]).type).toBe('int8');
+    expect(tensor(graph.outputs[0])).toMatchObject({
+      type: 'int8',
+      quantization: { scale: [1 / 256], zeroPoint: [-128] },
+    });
+    expect(graph.tensors.some(({ type }) => type === 'float32')).toBe(false);
+    for (const { op, inputs, outputs } of graph.operators) {
+      if (op === 'MAX_POOL_2D')
+        expect(tensor(outputs[0]).quantization).toEqual(tensor(inputs[0]).quantization);
+      if (op !== 'CONV_2D') continue;
+      expect(tensor(inputs[1]).quantization?.scale).toHaveLength(tensor(inputs[1]).shape[0]!);
+      expect(tensor(inputs[2]).type).toBe('int32');
+    }
+  });
+
+  it('leaves the float graph as it was', () => {
+    const float = lowerNetwork(randomNetwork('mlp', 3), 'test');
+    const before = structuredClone(float);
+    quantizeGraph(float, inputsOf(6, 5, 1));
+    expect(float).toEqual(before);
+  });
+
+  it('holds every value of a calibrated range within half a step, and 0 exactly', () => {
+    const value = fc.float({
+      noNaN: true,
+      noDefaultInfinity: true,
+      min: Math.fround(-1e6),
+      max: Math.fround(1e6),
+    });
+    fc.assert(
+      fc.property(value, value, fc.double({ min: 0, max: 1, noNaN: true }), (a, b, share) => {
+        const [low, high] = [Math.min(a, b), Math.max(a, b)];
+        const { scale, zeroPoint } = activationQuantization({ low, high });
+        const [s, z] = [scale[0]!, zeroPoint[0]!];
+        expect(s).toBeGreaterThan(0);
+        expect(Number.isInteger(z) && z >= -128 && z <= 127).toBe(true);
+        const x = low + (high - low) * share;
+        const q = Math.max(-128, Math.min(127, Math.round(x / s) + z));
+        expect(Math.abs(s * (q - z) - x)).toBeLessThanOrEqual(s * 1.001);
+      }),
+    );
+  });
+
+  it('guards dead channels and biases that would overflow', () => {
+    const { weightQuantization, bias, weights } = quantizeLayer(
+      Float32Array.of(0, 0, 1e-12, 1e-12),
+      Float32Array.of(1, 4),
+      2,
+      2,
+      0,
+      0.01,
+    );
+    expect([...weights.subarray(0, 2)]).toEqual([0, 0]);
+    expect(weightQuantization.scale[0]).toBeGreaterThan(0);
+    expect(bias[1]).toBe(2 ** 30);
+  });
+
+  it('gives an activation that is always 0 a scale', () => {
+    expect(activationQuantization({ low: 0, high: 0 })).toEqual({
+      scale: [Math.fround(Math.fround(2e-6) / 255)],
+      zeroPoint: [0],
+      axis: 0,
+    });
+  });
+
+  const refused: [string, (graph: Graph) => Graph, Float32Array[], string][] = [
+    ['without inputs', (g) => g, [], 'expected representative inputs, got none'],
+    [
+      'of a network that is int8 already',
+      (g) => quantizeGraph(g, inputsOf(6, 5, 1)),
+      inputsOf(6, 5, 1),
+      'int8',
+    ],
+    [
+      'of an operator it has no rule for',
+      (g) => ({
+        ...g,
+        operators: [{ op: 'DEQUANTIZE', inputs: [0], outputs: [1], options: {} } as Operator],
+      }),
+      inputsOf(6, 5, 1),
+      'got DEQUANTIZE',
+    ],
+  ];
+  it.each(refused)('is refused %s', (_name, edit, inputs, message) => {
+    const graph = edit(lowerNetwork(randomNetwork('mlp', 3), 'test'));
+    expect(() => quantizeGraph(graph, inputs)).toThrow(message);
+  });
+});
+
+describeReal('shared', "quantization against TensorFlow's converter", () => {
+  const folder = join(sharedFolder, 'data', 'motor-mlp');
+  const layers = (graph: Graph, place: number) =>
+    graph.operators
+      .filter(({ op }) => op === 'FULLY_CONNECTED')
+      .map(({ inputs }) => graph.tensors[inputs[place]!]!);
+
+  it('gives the same weights, biases and zero points, and scales to the last place, from the same 200 rows', () => {
+    const { mean, std } = JSON.parse(readFileSync(join(folder, 'weights.json'), 'utf8')) as Record<
+      string,
+      number[]
+    >;
+    const rows = readFileSync(join(folder, 'train.csv'), 'utf8')
+      .trim()
+      .split('\n')
+      .slice(1, 201)
+      .map((line) =>
+        Float32Array.from(line.split(',').slice(0, 4), (v, i) => (Number(v) - mean![i]!) / std![i]!),
+      );
+    const theirs = readTflite(readFileSync(join(folder, 'int8.tflite')));
+    const ours = quantizeGraph(readTflite(readFileSync(join(folder, 'f32.tflite'))), rows);
+    for (const place of [1, 2]) {
+      const [mine, other] = [layers(ours, place), layers(theirs, place)];
+      expect(mine.map(({ data }) => [...(data as Int8Array)])).toEqual(
+        other.map(({ data }) => [...(data as Int8Array)]),
+      );
+    }
+    const activations = (graph: Graph) =>
+      [graph.inputs[0]!, ...graph.operators.map(({ outputs }) => outputs[0]!)].map(
+        (i) => graph.tensors[i]!.quantization!,
+      );
+    for (const [i, { scale, zeroPoint }] of activations(ours).entries()) {
+      const other = activations(theirs)[i]!;
+      expect(zeroPoint).toEqual(other.zeroPoint);
+      // Float kernels sum in other orders: one or two units in the last place.
+      expect(Math.abs(scale[0]! / other.scale[0]! - 1)).toBeLessThan(2.5e-7);
+    }
+  });
+});
