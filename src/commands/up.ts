@@ -60,7 +60,7 @@ function shown({ pid, urls, ca, token, context }: UpResult): string {
     ['CA', ca],
     ['pid', pid],
   ];
-  if (context !== undefined) lines.push(['context', context]);
+  lines.push(['context', context ?? 'none knows it: aiot up --new-token makes one']);
   if (token !== undefined) lines.push(['token', `${token}  ${dim('(shown once; the context keeps it)')}`]);
   return `${bold('The platform is up.')}\n${facts(lines)}`;
 }

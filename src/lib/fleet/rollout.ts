@@ -98,6 +98,9 @@ export function rolloutStep(state: RolloutState, event: RolloutEvent): RolloutSt
     const change = changeOf(state, device, event);
     if (change === null) return device;
     const next = { ...device, ...change, updated: event.at };
+    // Progress within a step, reported again and again, is no news here.
+    if (next.state === device.state && next.step === device.step && next.error === device.error)
+      return device;
     // A device that did not take the model must not try again by itself after its next reboot.
     if (hasEnded(next) && next.state !== 'committed' && event.type !== 'superseded') {
       effects.push({ type: 'withdraw', device: device.name });

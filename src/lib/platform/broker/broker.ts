@@ -119,6 +119,8 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
   const track = (event: 'connected' | 'disconnected') => (client: BrokerClient) => {
     figures.clients += event === 'connected' ? 1 : -1;
     if (client.identity?.kind !== 'device' || closing) return;
+    // Revoked while it was connecting: `disconnect` did not see it yet.
+    if (event === 'connected' && !devices.mayConnect(client.identity.name)) client.conn.destroy();
     devices[event](client.identity.name).catch((err: unknown) => log.error({ err }, 'presence not saved'));
   };
   aedes.on('client', track('connected'));

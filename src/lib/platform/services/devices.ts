@@ -104,11 +104,17 @@ export class Devices {
     return device && mayConnect(device.state) && device.expires > this.now() ? device : null;
   }
 
+  mayConnect(name: string): boolean {
+    const device = this.byName.get(name);
+    return device !== undefined && mayConnect(device.state);
+  }
+
   /** @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID for what cannot happen in the device's state */
   async act(name: string, event: DeviceEvent): Promise<DeviceInfo> {
-    const device = this.record(name);
-    const state = deviceStep(device.state, event);
-    if (state !== device.state) await this.update(device, { state });
+    await this.inTurn(async () => {
+      const device = this.record(name);
+      await this.update(device, { state: deviceStep(device.state, event) });
+    });
     return this.info(name);
   }
 
@@ -128,10 +134,13 @@ export class Devices {
     await this.update(device, { reported, lastSeen: this.now() });
   }
 
-  private async seen(name: string): Promise<void> {
-    const device = this.record(name);
-    const state = mayConnect(device.state) ? deviceStep(device.state, 'seen') : device.state;
-    await this.update(device, { state, lastSeen: this.now() });
+  /** In turn with `act`: a device that is seen while it is revoked stays revoked. */
+  private seen(name: string): Promise<void> {
+    return this.inTurn(async () => {
+      const device = this.record(name);
+      const state = mayConnect(device.state) ? deviceStep(device.state, 'seen') : device.state;
+      await this.update(device, { state, lastSeen: this.now() });
+    });
   }
 
   private async update(device: DeviceRecord, change: Partial<DeviceRecord>): Promise<void> {
