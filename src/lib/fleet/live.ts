@@ -1,3 +1,5 @@
+import { macroF1Of } from '../model/index.js';
+
 /**
  * Live figures: devices' inferences counted against what was recorded. Counts are kept by recording, not by truth, so
  * that a label given or corrected later counts for what came before.
@@ -87,21 +89,10 @@ function fill(row: number[] | undefined, classes: string[], answers: Record<stri
   return unknown;
 }
 
-/** Accuracy, and the unweighted mean of the F1 of the classes that occur (as truth or as answer); 0 without windows. */
+/** Answers that name no class of the model count as wrong: `windows` holds them, the confusion cannot. */
 function scores(confusion: number[][], windows: number): { accuracy: number; macroF1: number } {
-  const f1: number[] = [];
-  let right = 0;
-  confusion.forEach((row, i) => {
-    const hits = row[i] ?? 0;
-    const truth = sum(row);
-    const answered = sum(confusion.map((other) => other[i] ?? 0));
-    right += hits;
-    if (truth + answered > 0) f1.push((2 * hits) / (truth + answered));
-  });
-  return {
-    accuracy: windows === 0 ? 0 : right / windows,
-    macroF1: f1.length === 0 ? 0 : sum(f1) / f1.length,
-  };
+  const right = sum(confusion.map((row, i) => row[i] ?? 0));
+  return { accuracy: windows === 0 ? 0 : right / windows, macroF1: macroF1Of(confusion) };
 }
 
 const growth = Math.log(1.02);
