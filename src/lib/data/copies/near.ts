@@ -2,9 +2,9 @@ import type { Dataset } from '../types.js';
 import { createFft } from './fft.js';
 import { outlinesOf } from './outline.js';
 
-/** Two recordings must overlap by this share of the shorter one, and by this long, to be compared. */
+/** Two outlines must overlap by this share of the shorter one, and by so many samples, to be compared: a few fit by chance. */
 const overlapShare = 0.6;
-const overlapSeconds = 10;
+const overlapSamples = 100;
 
 /** A coarse fit that is worth a closer look: a true copy may lie between two coarse samples. */
 const worthALook = 0.75;
@@ -25,7 +25,7 @@ export function nearCopies(dataset: Dataset, least = 0.95): { a: string; b: stri
   for (let i = 0; i < coarse.length; i++) {
     for (let j = i + 1; j < coarse.length; j++) {
       const shorter = Math.min(coarse[i]!.length, coarse[j]!.length);
-      const overlap = Math.max(Math.ceil(shorter * overlapShare), overlapSeconds * rateHz);
+      const overlap = Math.max(Math.ceil(shorter * overlapShare), overlapSamples);
       if (shorter < overlap) continue;
       const best = highest(spectra.correlate(i, j), energies[i]!, energies[j]!, overlap);
       if (best.fit < worthALook) continue;
