@@ -66,8 +66,8 @@ describe('a .tflite file written and read', () => {
 
   it('gives a convolution without bias one of zeros', () => {
     const b = new GraphBuilder(seededRandom(1));
-    const [x, w] = [b.int8([1, 1, 4, 2]), b.weights([3, 1, 2, 2], 0)];
-    const y = b.int8([1, 1, 3, 3]);
+    const [x, w] = [b.activation([1, 1, 4, 2]), b.weights([3, 1, 2, 2], 0)];
+    const y = b.activation([1, 1, 3, 3]);
     const options = {
       padding: 'valid',
       strideH: 1,
@@ -127,14 +127,14 @@ describe('a damaged or foreign file', () => {
     expect(refusal(() => readTflite(file))).toContain(expected);
   });
 
-  it('with an operator that is not known is refused by its name and place', () => {
-    // LOGISTIC's code (14) becomes LEAKY_RELU's (98): both fields of the operator code.
+  it('with an operator that is not known is refused by its name and place, and says what could replace it', () => {
+    // LOGISTIC's code (14) becomes ELU's (111): both fields of the operator code.
     const file = bytesOf(oneOpGraphs.LOGISTIC!(seededRandom(1)));
     const wide = file.indexOf(Buffer.from([14, 0, 0, 0, 2, 0, 0, 0]));
     expect(wide).toBeGreaterThan(0);
-    file[wide] = 98;
+    file[wide] = 111;
     expect(refusal(() => readTflite(file))).toBe(
-      'AIOT_TFLITE_UNSUPPORTED: operator 0: LEAKY_RELU is not supported',
+      'AIOT_TFLITE_UNSUPPORTED: operator 0: ELU is not supported: use RELU or LEAKY_RELU',
     );
   });
 

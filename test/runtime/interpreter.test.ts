@@ -33,7 +33,7 @@ describeReal('shared', 'networks of TensorFlow’s converter', () => {
 
   it.each([
     ['dyn', 'operator 1 (FULLY_CONNECTED): input 1 of type int8'],
-    ['i16x8', 'the input: activations of int16 (known: float32, int8)'],
+    ['i16x8', 'operator 0 (FULLY_CONNECTED): from int16 to int16'],
   ])('%s is refused by name', (name, reason) => {
     const graph = readTflite(motorFile(`${name}.tflite`));
     expect(() => createInterpreter(graph)).toThrow(
@@ -138,7 +138,7 @@ describe('an interpreter', () => {
 
   it('refuses a softmax that would end a device’s process', () => {
     const b = new GraphBuilder(seededRandom(1));
-    const [x, y] = [b.int8([1, 512]), b.int8([1, 512], 1 / 256, -128)];
+    const [x, y] = [b.activation([1, 512]), b.activation([1, 512], 1 / 256, -128)];
     b.op({ op: 'SOFTMAX', inputs: [x], outputs: [y], options: { beta: 1 } });
     expect(() => createInterpreter(b.graph(x, y))).toThrow('a softmax over 512 classes (at most 511)');
   });

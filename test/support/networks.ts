@@ -5,7 +5,7 @@ import { GraphBuilder } from './tflite.js';
 /** An int8 MLP: `sizes` neurons, ReLU between, softmax at the end. */
 export function mlp(random: Random, sizes: number[]): Graph {
   const b = new GraphBuilder(random);
-  const input = b.int8([1, sizes[0]!], 0.05, -3);
+  const input = b.activation([1, sizes[0]!], 0.05, -3);
   let x = input;
   sizes.slice(1).forEach((outputs, layer) => {
     const last = layer === sizes.length - 2;
@@ -17,12 +17,12 @@ export function mlp(random: Random, sizes: number[]): Graph {
 /** An int8 1-D CNN: convolution, max pool, depthwise and pointwise convolution, mean over time, dense, softmax. */
 export function cnn(random: Random): Graph {
   const b = new GraphBuilder(random);
-  const input = b.int8([1, 64, 3], 0.05, 4);
+  const input = b.activation([1, 64, 3], 0.05, 4);
   const axis = b.add({ type: 'int32', shape: [], data: Int32Array.of(1) });
-  const image = b.int8([1, 1, 64, 3], 0.05, 4);
+  const image = b.activation([1, 1, 64, 3], 0.05, 4);
   b.op({ op: 'EXPAND_DIMS', inputs: [input, axis], outputs: [image], options: {} });
   const first = convolution(b, image, [1, 1, 30, 8], 5, 2, 'valid');
-  const pooled = b.int8([1, 1, 15, 8], b.tensors[first]!.quantization!.scale[0], -128);
+  const pooled = b.activation([1, 1, 15, 8], b.tensors[first]!.quantization!.scale[0], -128);
   const pool = {
     strideH: 1,
     strideW: 2,
@@ -33,7 +33,7 @@ export function cnn(random: Random): Graph {
   } as const;
   b.op({ op: 'MAX_POOL_2D', inputs: [first], outputs: [pooled], options: pool });
   const w = b.weights([1, 1, 3, 8], 3);
-  const deep = b.int8([1, 1, 15, 8], 0.3, -128);
+  const deep = b.activation([1, 1, 15, 8], 0.3, -128);
   b.op({
     op: 'DEPTHWISE_CONV_2D',
     inputs: [pooled, w, b.bias(pooled, w, 8)],
@@ -41,9 +41,9 @@ export function cnn(random: Random): Graph {
     options: { ...plain, padding: 'same', strideW: 1, depthMultiplier: 1, activation: 'relu' },
   });
   const second = convolution(b, deep, [1, 1, 15, 12], 1, 1, 'same');
-  const mean = b.int8([1, 1, 12], 0.1, -128);
+  const mean = b.activation([1, 1, 12], 0.1, -128);
   b.op({ op: 'MEAN', inputs: [second, b.int32s(2)], outputs: [mean], options: { keepDims: false } });
-  const flat = b.int8([1, 12], 0.1, -128);
+  const flat = b.activation([1, 12], 0.1, -128);
   b.op({ op: 'RESHAPE', inputs: [mean, b.int32s(1, 12)], outputs: [flat], options: { newShape: [1, 12] } });
   return b.graph(input, softmax(b, dense(b, flat, 4, 'none')));
 }
@@ -52,7 +52,7 @@ const plain = { strideH: 1, dilationH: 1, dilationW: 1 } as const;
 
 function dense(b: GraphBuilder, x: number, outputs: number, activation: Activation): number {
   const w = b.weights([outputs, b.tensors[x]!.shape[1]!], 0);
-  const y = b.int8([1, outputs], 0.4, activation === 'relu' ? -128 : 11);
+  const y = b.activation([1, outputs], 0.4, activation === 'relu' ? -128 : 11);
   const inputs = [x, w, b.bias(x, w, outputs)];
   return b.op({ op: 'FULLY_CONNECTED', inputs, outputs: [y], options: { activation, keepNumDims: false } });
 }
@@ -71,12 +71,12 @@ function convolution(
   return b.op({
     op: 'CONV_2D',
     inputs: [x, w, b.bias(x, w, outputs)],
-    outputs: [b.int8(shape, 0.3, -128)],
+    outputs: [b.activation(shape, 0.3, -128)],
     options,
   });
 }
 
 function softmax(b: GraphBuilder, x: number): number {
-  const y = b.int8(b.tensors[x]!.shape, 1 / 256, -128);
+  const y = b.activation(b.tensors[x]!.shape, 1 / 256, -128);
   return b.op({ op: 'SOFTMAX', inputs: [x], outputs: [y], options: { beta: 1 } });
 }

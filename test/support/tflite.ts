@@ -33,7 +33,10 @@ export class GraphBuilder {
   readonly tensors: Tensor[] = [];
   readonly operators: Operator[] = [];
 
-  constructor(readonly random: Random) {}
+  constructor(
+    readonly random: Random,
+    readonly type: 'int8' | 'int16' = 'int8',
+  ) {}
 
   add(tensor: Omit<Tensor, 'name'>): number {
     this.tensors.push({ name: `t${this.tensors.length}`, ...tensor });
@@ -48,10 +51,39 @@ export class GraphBuilder {
   scale(low = 0.002, high = 0.2): number {
     return Math.fround(low * (high / low) ** this.random());
   }
-  /** An int8 activation with chance scale and zero point, or those given. */
-  int8(shape: number[], scale = this.scale(), zeroPoint = this.integer(-128, 127)): number {
-    const quantization = { scale: [Math.fround(scale)], zeroPoint: [zeroPoint], axis: 0 };
-    return this.add({ type: 'int8', shape, quantization });
+  /** An activation of the network's type with chance scale and zero point, or those given (int16: scale ÷ 128, 0). */
+  activation(shape: number[], scale = this.scale(), zeroPoint = this.integer(-128, 127)): number {
+    const wide = this.type === 'int16';
+    const quantization = {
+      scale: [Math.fround(wide ? scale / 128 : scale)],
+      zeroPoint: [wide ? 0 : zeroPoint],
+      axis: 0,
+    };
+    return this.add({ type: this.type, shape, quantization });
+  }
+  /** An activation with another one's scale and zero point. */
+  like(other: number, shape: number[]): number {
+    return this.add({ type: this.type, shape, quantization: this.tensors[other]!.quantization! });
+  }
+  /** The output of LOGISTIC, SOFTMAX or TANH, whose scales are given. */
+  fixed(op: 'LOGISTIC' | 'SOFTMAX' | 'TANH', shape: number[]): number {
+    const int8: [number, number] = op === 'TANH' ? [1 / 128, 0] : [1 / 256, -128];
+    const [scale, zeroPoint] = this.type === 'int16' ? [2 ** -15, 0] : int8;
+    return this.add({
+      type: this.type,
+      shape,
+      quantization: { scale: [scale], zeroPoint: [zeroPoint], axis: 0 },
+    });
+  }
+  /** A constant in the place of an activation. */
+  constant(shape: number[], scale?: number): number {
+    const index = this.activation(shape, scale);
+    const length = elementCount(shape);
+    this.tensors[index]!.data =
+      this.type === 'int16'
+        ? Int16Array.from({ length }, () => this.integer(-32768, 32767))
+        : Int8Array.from({ length }, () => this.integer(-128, 127));
+    return index;
   }
   /** Weights with a scale for each index of `axis`, or one for all. */
   weights(shape: number[], axis: number, perChannel = true): number {
@@ -68,12 +100,19 @@ export class GraphBuilder {
   bias(input: number, weights: number, channels: number): number {
     const inputScale = this.tensors[input]!.quantization!.scale[0]!;
     const scale = this.tensors[weights]!.quantization!.scale.map((value) => Math.fround(value * inputScale));
-    const data = Int32Array.from({ length: channels }, () => this.integer(-20000, 20000));
     const quantization = { scale, zeroPoint: scale.map(() => 0), axis: 0 };
+    if (this.type === 'int16') {
+      const data = BigInt64Array.from({ length: channels }, () => BigInt(this.integer(-5000000, 5000000)));
+      return this.add({ type: 'int64', shape: [channels], data, quantization });
+    }
+    const data = Int32Array.from({ length: channels }, () => this.integer(-20000, 20000));
     return this.add({ type: 'int32', shape: [channels], data, quantization });
   }
   int32s(...values: number[]): number {
     return this.add({ type: 'int32', shape: [values.length], data: Int32Array.from(values) });
+  }
+  int32(value: number): number {
+    return this.add({ type: 'int32', shape: [], data: Int32Array.of(value) });
   }
   /** Adds an operator; gives its output back. */
   op(operator: Operator): number {
@@ -97,7 +136,11 @@ interface Ran<Report> {
  */
 export function runInPython<Report>(
   environment: 'litert' | 'tflm',
-  jobs: { graph: Graph | Uint8Array; input: Int8Array | Float32Array; [option: string]: unknown }[],
+  jobs: {
+    graph: Graph | Uint8Array;
+    input: Int8Array | Int16Array | Float32Array;
+    [option: string]: unknown;
+  }[],
 ): Ran<Report>[] {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-tflite-'));
   try {

@@ -1,6 +1,7 @@
 import { malformed } from './errors.js';
 import type { Graph, Tensor } from './graph.js';
 import { operatorRows } from './operators.js';
+import type { ReadRow } from './shape-operators.js';
 import { elementCount, isDataOf } from './tensor-types.js';
 
 /**
@@ -14,20 +15,22 @@ export function checkGraph(graph: Graph): void {
   const ready = (index: number) => known.has(index) || graph.tensors[index]?.data !== undefined;
   for (const index of graph.inputs)
     if (graph.tensors[index] === undefined) throw malformed('inputs', `there is no tensor ${index}`);
-  graph.operators.forEach(({ op, inputs, outputs }, position) => {
+  graph.operators.forEach(({ op, inputs, outputs, options }, position) => {
     const where = `operator ${position} (${op})`;
-    const row = operatorRows[op];
-    if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || outputs.length !== 1)
+    const row: ReadRow = operatorRows[op];
+    const made = row.outputs?.(options as never) ?? 1;
+    if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || outputs.length !== made)
       throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
     inputs.forEach((index, place) => {
       // Only what comes after the least number of inputs may be left out.
       if (index === -1 && place >= row.inputs[0]) return;
       if (!ready(index)) throw malformed(where, `its input, tensor ${index}, is not made before it`);
     });
-    const output = outputs[0]!;
-    if (graph.tensors[output] === undefined) throw malformed(where, `there is no tensor ${output}`);
-    if (ready(output)) throw malformed(where, `its output, tensor ${output}, is already made`);
-    known.add(output);
+    for (const output of outputs) {
+      if (graph.tensors[output] === undefined) throw malformed(where, `there is no tensor ${output}`);
+      if (ready(output)) throw malformed(where, `its output, tensor ${output}, is already made`);
+      known.add(output);
+    }
   });
   for (const index of graph.outputs)
     if (!ready(index)) throw malformed('outputs', `tensor ${index} is made by no operator`);

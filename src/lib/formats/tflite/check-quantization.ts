@@ -1,5 +1,6 @@
+import { activationPlaces } from './activations.js';
 import { malformed } from './errors.js';
-import type { Graph, OperatorName, Quantization, Tensor } from './graph.js';
+import type { Graph, Operator, OperatorName, Quantization, Tensor } from './graph.js';
 
 /** Operators that leave integers as they are: input and output must mean the same by them. */
 const sameScale: readonly OperatorName[] = [
@@ -9,6 +10,13 @@ const sameScale: readonly OperatorName[] = [
   'EXPAND_DIMS',
   'SQUEEZE',
   'RELU6',
+  'CONCATENATION',
+  'PAD',
+  'PADV2',
+  'REDUCE_MAX',
+  'SPLIT',
+  'STRIDED_SLICE',
+  'TRANSPOSE',
 ];
 
 /** Output parameters that kernels take for granted, by operator and type. */
@@ -29,14 +37,19 @@ const weighted: readonly OperatorName[] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHW
  * @throws AIOT_TFLITE_MALFORMED
  */
 export function checkQuantization({ tensors, operators }: Graph): void {
-  operators.forEach(({ op, inputs, outputs }, index) => {
+  operators.forEach((operator, index) => {
+    const { op, inputs, outputs } = operator;
     const where = `operator ${index} (${op})`;
-    const [input, weights, bias] = inputs.map((place) => tensors[place]);
-    const output = tensors[outputs[0]!]!;
-    for (const tensor of [input, output]) if (tensor !== undefined) checkActivation(tensor, where);
-    if (!isQuantized(output)) return;
-    if (sameScale.includes(op) && !equal(input?.quantization, output.quantization))
-      throw malformed(where, 'expected input and output to have the same scale and zero point');
+    const taken = activationPlaces(operator).map((place) => tensors[inputs[place]!]!);
+    const made = outputs.map((place) => tensors[place]!);
+    for (const tensor of [...taken, ...made]) checkActivation(tensor, where);
+    const [output] = made;
+    if (output === undefined || !isQuantized(output)) return;
+    if (sameScale.includes(op))
+      for (const tensor of [...taken, ...made])
+        if (!equal(tensor.quantization, output.quantization))
+          throw malformed(where, 'expected inputs and outputs to have the same scale and zero point');
+    checkOptions(operator, output, where);
     const fixed = fixedOutputs[`${op} ${output.type}`];
     if (
       fixed &&
@@ -44,11 +57,22 @@ export function checkQuantization({ tensors, operators }: Graph): void {
     )
       throw malformed(where, `expected an output of scale ${fixed[0]}, zero point ${fixed[1]}`);
     if (!weighted.includes(op)) return;
+    const [, weights, bias] = inputs.map((place) => tensors[place]);
     if (weights?.type !== 'int8' || weights.quantization?.zeroPoint.some((zero) => zero !== 0) !== false)
       throw malformed(where, 'expected symmetric int8 weights (all zero points 0)');
     if (bias !== undefined && bias.type !== 'int32' && !(bias.type === 'int64' && output.type === 'int16'))
       throw malformed(where, `a bias of ${bias.type}`);
   });
+}
+
+/** Options that TFLite Micro refuses, or leaves unread, on integers. */
+function checkOptions({ op, inputs, options }: Operator, output: Tensor, where: string): void {
+  if (op === 'CONCATENATION' && inputs.length > 10)
+    throw malformed(where, `expected at most 10 inputs, got ${inputs.length}`);
+  if (op === 'CONCATENATION' && options.activation !== 'none')
+    throw malformed(where, `a fused activation (${options.activation})`);
+  if ((op === 'ADD' || op === 'SUB') && output.type === 'int16' && options.potScaleInt16 !== false)
+    throw malformed(where, 'expected potScaleInt16 to be false');
 }
 
 function isQuantized({ type }: Tensor): boolean {

@@ -43,6 +43,12 @@ interface Pool {
   activation: Activation;
 }
 
+interface Sum {
+  activation: Activation;
+  /** int16 only: scales need not be powers of two. Such files have false here; the schema's default is true. */
+  potScaleInt16?: false;
+}
+
 /** Options of each operator; an operator without any has `{}`. */
 export interface OperatorOptions {
   FULLY_CONNECTED: {
@@ -74,6 +80,23 @@ export interface OperatorOptions {
   MAX_POOL_2D: Pool;
   AVERAGE_POOL_2D: Pool;
   MEAN: { keepDims: boolean };
+  REDUCE_MAX: { keepDims: boolean };
+  ADD: Sum;
+  SUB: Sum;
+  MUL: { activation: Activation };
+  /** Inputs: the parts in order. */
+  CONCATENATION: { axis: number; activation: Activation };
+  /** Inputs: x, int32 paddings [rank, 2]. */
+  PAD: Record<never, never>;
+  /** Inputs: x, int32 paddings [rank, 2], the value to fill with (a scalar of x's type and scale). */
+  PADV2: Record<never, never>;
+  /** Inputs: x, int32 permutation. */
+  TRANSPOSE: Record<never, never>;
+  /** Inputs: the axis (an int32 scalar), x. As many outputs as splits. */
+  SPLIT: { numSplits: number };
+  /** Inputs: x, int32 begin, end, strides. Bit k of a mask speaks of axis k. */
+  STRIDED_SLICE: { beginMask: number; endMask: number; shrinkAxisMask: number };
+  LEAKY_RELU: { alpha: number };
   RESHAPE: { newShape: number[] };
   EXPAND_DIMS: Record<never, never>;
   SQUEEZE: { squeezeDims: number[] };

@@ -17,6 +17,8 @@ export interface Row<Name extends OperatorName> {
   fields: OptionField[];
   /** How many inputs the operator may have, and how many outputs it has. */
   inputs: [least: number, most: number];
+  /** How many outputs, where it is not one. */
+  outputs?: (options: OperatorOptions[Name]) => number;
   /** Oldest kernel version that understands the use. */
   version: (use: Use<Name>) => number;
   /** Version → the first TensorFlow release that has it. */
@@ -24,7 +26,9 @@ export interface Row<Name extends OperatorName> {
 }
 
 /** A row of several operators: its version depends on no option. */
-export type SharedRow = Omit<Row<OperatorName>, 'version'> & { version: (use: { output: Tensor }) => number };
+export type SharedRow = Omit<Row<OperatorName>, 'version' | 'outputs'> & {
+  version: (use: Pick<Use<OperatorName>, 'inputs' | 'output'>) => number;
+};
 
 /** Version 1 for float, `int8` for int8 (and int16: the converter of TensorFlow 2.18 writes the same numbers). */
 export const quantizedSince =

@@ -1,10 +1,11 @@
 import type { Operator, OperatorName, Tensor } from './graph.js';
 import { quantizedSince, type Row, type SharedRow, type Use, weighted } from './operator-row.js';
+import { arithmeticRows } from './operators-arithmetic.js';
+import { movingRows } from './operators-moving.js';
 import {
   activation,
   flag,
   float,
-  integers,
   optionalFlag,
   optionalType,
   padding,
@@ -98,40 +99,10 @@ export const operatorRows: { readonly [Name in OperatorName]: Row<Name> } = {
     },
     since: { 1: '1.5.0', 2: '1.12.0', 3: '1.14.0', 4: '2.2.0', 6: '2.3.0' },
   },
+  ...arithmeticRows,
+  ...movingRows,
   MAX_POOL_2D: pool(17),
   AVERAGE_POOL_2D: pool(1),
-  MEAN: {
-    code: 40,
-    optionsType: 27,
-    fields: [flag(0, 'keepDims')],
-    inputs: [2, 2],
-    version: quantizedSince(2),
-    since: { 1: '1.6.0', 2: '1.14.0' },
-  },
-  RESHAPE: {
-    code: 22,
-    optionsType: 17,
-    fields: [integers(0, 'newShape')],
-    inputs: [1, 2],
-    version: () => 1,
-    since: { 1: '1.5.0' },
-  },
-  EXPAND_DIMS: {
-    code: 70,
-    optionsType: 52,
-    fields: [],
-    inputs: [2, 2],
-    version: () => 1,
-    since: { 1: '1.10.0' },
-  },
-  SQUEEZE: {
-    code: 43,
-    optionsType: 30,
-    fields: [integers(0, 'squeezeDims')],
-    inputs: [1, 1],
-    version: () => 1,
-    since: { 1: '1.6.0' },
-  },
   SOFTMAX: {
     code: 25,
     optionsType: 9,

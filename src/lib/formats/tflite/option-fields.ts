@@ -69,6 +69,26 @@ export function optionalFlag(slot: number, name: string): OptionField {
   return { ...flag(slot, name), read: (table) => (table.uint8(slot, 0) !== 0 ? true : undefined) };
 }
 
+/** A bool that is true unless a file says false: true is left out of the options. */
+export function unlessFalse(slot: number, name: string): OptionField {
+  return {
+    slot,
+    name,
+    read: (table) => (table.uint8(slot, 1) !== 0 ? undefined : false),
+    write: (builder, value) => builder.addFieldInt8(slot, value === false ? 0 : 1, 1),
+  };
+}
+
+/** An i32 of any value: axes, masks. */
+export function integer(slot: number, name: string): OptionField {
+  return {
+    slot,
+    name,
+    read: (table) => table.int32(slot, 0),
+    write: (builder, value) => builder.addFieldInt32(slot, value as number, 0),
+  };
+}
+
 export function integers(slot: number, name: string): OptionField {
   return {
     slot,
@@ -95,13 +115,14 @@ export function optionalType(slot: number, name: string): OptionField {
   };
 }
 
-/** A byte that has another meaning unless 0. */
-export function zero(slot: number, what: string): OptionField {
+/** A byte, or an i32, that has another meaning unless 0. */
+export function zero(slot: number, what: string, bytes: 1 | 4 = 1): OptionField {
   return {
     slot,
     name: null,
     read: (table, where) => {
-      if (table.int8(slot, 0) !== 0) throw unsupported(where, `${what} ${table.int8(slot, 0)}`);
+      const value = bytes === 1 ? table.int8(slot, 0) : table.int32(slot, 0);
+      if (value !== 0) throw unsupported(where, `${what} ${value}`);
       return undefined;
     },
     write: () => {},

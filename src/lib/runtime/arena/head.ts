@@ -40,10 +40,12 @@ export function plannedPieces(graph: Graph): number {
 
 /** Sizes of the scratch buffers an operator asks for (reference kernels). */
 export function scratchBytes({ op, inputs, outputs }: Operator, tensors: readonly Tensor[]): number[] {
-  if (op !== 'MEAN') return [];
+  if (op !== 'MEAN' && op !== 'REDUCE_MAX') return [];
   const [input, axes, output] = [tensors[inputs[0]!]!, tensors[inputs[1]!]!, tensors[outputs[0]!]!];
   const indices = [4 * input.shape.length, 4 * elementCount(axes.shape)];
-  return output.type === 'float32' ? indices : [4 * elementCount(output.shape), ...indices];
+  return op === 'REDUCE_MAX' || output.type === 'float32'
+    ? indices
+    : [4 * elementCount(output.shape), ...indices];
 }
 
 /** Tensors in their order, then scratch buffers in the order of their operators. Operator k runs at time k + 1. */

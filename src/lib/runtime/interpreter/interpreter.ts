@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/index.js';
 import {
+  activationPlaces,
   checkGraph,
   checkQuantization,
   elementCount,
@@ -9,10 +10,10 @@ import {
 } from '../../formats/index.js';
 import { kernelOf, sharesMemory } from './kernels.js';
 import { Node, type Operand } from './node.js';
-import type { Interpreter, InterpreterOptions, Values } from './types.js';
+import type { Activations, Interpreter, InterpreterOptions, Values } from './types.js';
 
 interface Step {
-  output: number;
+  outputs: readonly number[];
   run: () => void;
 }
 
@@ -20,14 +21,17 @@ interface Step {
  * Prepares a network for running: memory, multipliers and tables are made here, once. int8 operators compute with the
  * integer arithmetic of TFLite Micro's reference kernels, bit for bit; float32 operators in plain floating point.
  * @throws AIOT_TFLITE_MALFORMED when shapes, scales or types contradict each other,
- *   AIOT_TFLITE_UNSUPPORTED for a use without a kernel (dynamic range, int16)
+ *   AIOT_TFLITE_UNSUPPORTED for a use without a kernel (dynamic range)
  */
 export function createInterpreter(graph: Graph, options: InterpreterOptions = {}): Interpreter {
   checkGraph(graph);
   checkQuantization(graph);
   const [inputIndex, outputIndex] = [single(graph.inputs, 'input'), single(graph.outputs, 'output')];
   const tensors: (Values | undefined)[] = graph.tensors.map(({ data }) =>
-    data instanceof Int8Array || data instanceof Float32Array || data instanceof Int32Array
+    data instanceof Int8Array ||
+    data instanceof Int16Array ||
+    data instanceof Float32Array ||
+    data instanceof Int32Array
       ? data
       : undefined,
   );
@@ -42,7 +46,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
     if (operator.inputs.every((place) => place === -1 || constant.has(place))) {
       // Made of constants alone, such as the float32 form of float16 weights: computed now, never again.
       step.run();
-      constant.add(step.output);
+      for (const output of step.outputs) constant.add(output);
     } else steps.push(step);
   }
   const output = tensors[outputIndex]!;
@@ -59,7 +63,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
       for (let i = 0; i < steps.length; i++) {
         const step = steps[i]!;
         step.run();
-        if (onTensor !== undefined) onTensor(step.output, tensors[step.output]!);
+        if (onTensor !== undefined) for (const output of step.outputs) onTensor(output, tensors[output]!);
       }
       return output;
     },
@@ -77,29 +81,31 @@ function planStep(
   const operand = (place: number): Operand | undefined =>
     // float16 constants have no values of their own: their DEQUANTIZE reads the tensor's data.
     place === -1 ? undefined : { tensor: graph.tensors[place]!, values: tensors[place] ?? noValues };
-  const outputIndex = operator.outputs[0]!;
-  const output = graph.tensors[outputIndex]!;
   const inputs = operator.inputs.map(operand);
   const shared = sharesMemory(operator.op);
-  tensors[outputIndex] = shared ? inputs[0]!.values : valuesFor(output, where);
-  const node = new Node(index, operator, inputs, operand(outputIndex)!, ratioPrecision);
-  const source = node.input(0).tensor;
+  for (const output of operator.outputs)
+    tensors[output] = shared ? inputs[0]!.values : valuesFor(graph.tensors[output]!, where);
+  const outputs = operator.outputs.map((output) => operand(output)!);
+  const node = new Node(index, operator, inputs, outputs, ratioPrecision);
+  const source = node.input(activationPlaces(operator)[0]!).tensor;
+  const { tensor } = node.output;
   if (shared) {
-    if (output.type !== source.type) throw node.malformed(`${source.type} becomes ${output.type}`);
+    if (tensor.type !== source.type) throw node.malformed(`${source.type} becomes ${tensor.type}`);
     node.expectOutputSize(elementCount(source.shape));
-    return { output: outputIndex, run: () => {} };
+    return { outputs: operator.outputs, run: () => {} };
   }
-  const kernel = kernelOf(operator.op, source.type, output.type);
-  if (kernel === undefined) throw node.unsupported(`from ${source.type} to ${output.type}`);
-  return { output: outputIndex, run: kernel(node) };
+  const kernel = kernelOf(operator.op, source.type, tensor.type);
+  if (kernel === undefined) throw node.unsupported(`from ${source.type} to ${tensor.type}`);
+  return { outputs: operator.outputs, run: kernel(node) };
 }
 
 const noValues = new Int32Array(0);
 
-function valuesFor({ type, shape }: Tensor, where: string): Int8Array | Float32Array {
+function valuesFor({ type, shape }: Tensor, where: string): Activations {
+  if (type === 'int16') return new Int16Array(elementCount(shape));
   if (type === 'int8') return new Int8Array(elementCount(shape));
   if (type === 'float32') return new Float32Array(elementCount(shape));
-  throw unsupported(`${where}: activations of ${type} (known: float32, int8)`);
+  throw unsupported(`${where}: activations of ${type} (known: float32, int16, int8)`);
 }
 
 function single(indices: readonly number[], what: string): number {
@@ -119,7 +125,7 @@ function checkInput(values: Values, input: Values, { type, shape }: Tensor): voi
       `expected ${input.length} values of ${type} [${shape}], got ${got}`,
     );
   }
-  if (values instanceof Int8Array) return;
+  if (!(values instanceof Float32Array)) return;
   for (let i = 0; i < values.length; i++)
     if (!Number.isFinite(values[i]!))
       throw new AiotError(

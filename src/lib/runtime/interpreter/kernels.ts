@@ -1,41 +1,77 @@
 import type { OperatorName, OperatorOptions } from '../../formats/index.js';
 import * as float from './float/layers.js';
 import * as floats from './float/others.js';
-import { dequantize, quantize } from './int8/convert.js';
+import { binary, leakyRelu as floatLeakyRelu } from './float/sums.js';
 import { convolution } from './int8/convolution.js';
 import { depthwise } from './int8/depthwise.js';
 import { fullyConnected } from './int8/fully-connected.js';
-import { logistic, relu, relu6, requantize, tanh } from './int8/lookup.js';
-import { mean } from './int8/mean.js';
-import { averagePool, maxPool } from './int8/pools.js';
+import { logistic, tanh } from './int8/lookup.js';
 import { softmax } from './int8/softmax.js';
-import type { Kernel } from './node.js';
+import { dequantize, quantize } from './integer/convert.js';
+import { mean } from './integer/mean.js';
+import { averagePool, maxPool } from './integer/pools.js';
+import { leakyRelu, relu, relu6, requantize } from './integer/rescale.js';
+import { product, sum } from './integer/sums.js';
+import * as moves from './moves.js';
+import type { Kernel, Node } from './node.js';
+import { scaleOf } from './quantized.js';
 
-/** Kernels by the types of first input and output. */
+const integer = <K>(kernel: K) => ({ 'int8 int8': kernel, 'int16 int16': kernel });
+/** Elements are moved: the same for all types. */
+const moving = <K>(kernel: K) => ({ ...integer(kernel), 'float32 float32': kernel });
+
+/** Kernels by the types of the first activation and of the output. */
 const kernels: {
   readonly [Name in OperatorName]: Readonly<Record<string, Kernel<OperatorOptions[Name]>>>;
 } = {
   FULLY_CONNECTED: { 'int8 int8': fullyConnected, 'float32 float32': float.fullyConnected },
   CONV_2D: { 'int8 int8': convolution, 'float32 float32': float.convolution },
   DEPTHWISE_CONV_2D: { 'int8 int8': depthwise, 'float32 float32': float.depthwise },
-  MAX_POOL_2D: { 'int8 int8': maxPool, 'float32 float32': floats.maxPool },
-  AVERAGE_POOL_2D: { 'int8 int8': averagePool, 'float32 float32': floats.averagePool },
-  MEAN: { 'int8 int8': mean, 'float32 float32': floats.mean },
+  MAX_POOL_2D: { ...integer(maxPool), 'float32 float32': floats.maxPool },
+  AVERAGE_POOL_2D: { ...integer(averagePool), 'float32 float32': floats.averagePool },
+  MEAN: { ...integer(mean), 'float32 float32': floats.mean },
+  // TFLite Micro has none for int16.
+  REDUCE_MAX: { 'int8 int8': moves.reduceMax, 'float32 float32': moves.reduceMax },
+  ADD: { ...integer(sum(1)), 'float32 float32': binary((a, b) => a + b) },
+  SUB: { ...integer(sum(-1)), 'float32 float32': binary((a, b) => a - b) },
+  MUL: { ...integer(product), 'float32 float32': binary((a, b) => a * b) },
+  CONCATENATION: moving(moves.concatenation),
+  PAD: { ...integer(moves.pad(zeroOf)), 'float32 float32': moves.pad(() => 0) },
+  PADV2: moving(moves.pad(moves.padValue)),
+  TRANSPOSE: moving(moves.transpose),
+  SPLIT: moving(moves.split),
+  STRIDED_SLICE: moving(moves.stridedSlice),
   SOFTMAX: { 'int8 int8': softmax, 'float32 float32': floats.softmax },
   LOGISTIC: { 'int8 int8': logistic, 'float32 float32': floats.elementwise((x) => 1 / (1 + Math.exp(-x))) },
   TANH: { 'int8 int8': tanh, 'float32 float32': floats.elementwise(Math.tanh) },
-  RELU: { 'int8 int8': relu, 'float32 float32': floats.elementwise((x) => (x < 0 ? 0 : x)) },
+  RELU: { ...integer(relu), 'float32 float32': floats.elementwise((x) => (x < 0 ? 0 : x)) },
   RELU6: {
-    'int8 int8': relu6,
+    ...integer(relu6),
     'float32 float32': floats.elementwise((x) => (x < 0 ? 0 : x > 6 ? 6 : x)),
   },
-  QUANTIZE: { 'int8 int8': requantize, 'float32 int8': quantize },
-  DEQUANTIZE: { 'int8 float32': dequantize, 'float16 float32': floats.fromFloat16 },
+  LEAKY_RELU: { ...integer(leakyRelu), 'float32 float32': floatLeakyRelu },
+  QUANTIZE: {
+    ...integer(requantize),
+    'int8 int16': requantize,
+    'int16 int8': requantize,
+    'float32 int8': quantize,
+    'float32 int16': quantize,
+  },
+  DEQUANTIZE: {
+    'int8 float32': dequantize,
+    'int16 float32': dequantize,
+    'float16 float32': floats.fromFloat16,
+  },
   // These change the shape alone; their output shares the input's memory.
   RESHAPE: {},
   EXPAND_DIMS: {},
   SQUEEZE: {},
 };
+
+/** The integer that stands for a real 0. */
+function zeroOf(node: Node): number {
+  return scaleOf(node, node.output).zeroPoint;
+}
 
 /** Whether the operator leaves its input's elements as and where they are. */
 export function sharesMemory(op: OperatorName): boolean {

@@ -15,7 +15,7 @@ export class Node<Options = unknown> {
     readonly index: number,
     readonly operator: Operator,
     readonly inputs: readonly (Operand | undefined)[],
-    readonly output: Operand,
+    readonly outputs: readonly Operand[],
     readonly ratioPrecision: NonNullable<InterpreterOptions['ratioPrecision']>,
   ) {
     this.options = operator.options as Options;
@@ -35,6 +35,12 @@ export class Node<Options = unknown> {
     if (operand === undefined) throw this.malformed(`input ${place} is missing`);
     return operand;
   }
+  /** The first output: all operators but SPLIT have one. */
+  get output(): Operand {
+    const [first] = this.outputs;
+    if (first === undefined) throw this.malformed('it has no output');
+    return first;
+  }
   int8(place: number): Int8Array {
     const { values } = this.input(place);
     if (!(values instanceof Int8Array))
@@ -51,6 +57,24 @@ export class Node<Options = unknown> {
     if (!(this.output.values instanceof Int8Array))
       throw this.unsupported(`${this.output.tensor.type} output`);
     return this.output.values;
+  }
+  int16(place: number): Int16Array {
+    const { values } = this.input(place);
+    if (!(values instanceof Int16Array))
+      throw this.unsupported(`input ${place} of type ${this.input(place).tensor.type}`);
+    return values;
+  }
+  get int16Output(): Int16Array {
+    if (!(this.output.values instanceof Int16Array))
+      throw this.unsupported(`${this.output.tensor.type} output`);
+    return this.output.values;
+  }
+  /** int8 or int16, where a kernel does both. */
+  integers(place: number): Int8Array | Int16Array {
+    return this.input(place).values instanceof Int16Array ? this.int16(place) : this.int8(place);
+  }
+  get integerOutput(): Int8Array | Int16Array {
+    return this.output.values instanceof Int16Array ? this.int16Output : this.int8Output;
   }
   get float32Output(): Float32Array {
     if (!(this.output.values instanceof Float32Array))
@@ -82,6 +106,12 @@ export class Node<Options = unknown> {
     return data;
   }
 
+  /** An axis of `shape` counted from the front; negative ones count from the back. */
+  axis(axis: number, shape: readonly number[]): number {
+    const positive = axis < 0 ? axis + shape.length : axis;
+    if (positive < 0 || positive >= shape.length) throw this.malformed(`axis ${axis} of [${shape}]`);
+    return positive;
+  }
   /** A shape of exactly `rank` dimensions. */
   shape(operand: Operand, rank: number): number[] {
     const { shape } = operand.tensor;

@@ -1,6 +1,7 @@
 import type { OperatorOptions } from '../../formats/index.js';
 import { endCell, firstCell, windowAxes } from './geometry.js';
 import type { Node } from './node.js';
+import type { Activations } from './types.js';
 
 /** How a pool takes the cells of a window together. */
 export interface Pooling {
@@ -11,7 +12,7 @@ export interface Pooling {
 }
 
 /** MAX_POOL_2D and AVERAGE_POOL_2D over NHWC: only cells inside the image count. */
-export function poolKernel<T extends Int8Array | Float32Array>(
+export function poolKernel<T extends Activations>(
   node: Node<OperatorOptions['MAX_POOL_2D']>,
   x: T,
   y: T,

@@ -12,17 +12,24 @@ export function scaleOf(node: Node, { tensor }: Operand): { scale: number; zeroP
   return { scale: scale[0]!, zeroPoint: zeroPoint[0]! };
 }
 
+/** What the output's type can hold. */
+export function typeRange({ output }: Node): { low: number; high: number } {
+  return output.values instanceof Int16Array ? { low: -32768, high: 32767 } : { low: -128, high: 127 };
+}
+
 /** Range of a fused activation, as quantized values of the output. */
 export function activationRange(node: Node, activation: Activation): { low: number; high: number } {
   const { scale, zeroPoint } = scaleOf(node, node.output);
+  const least = typeRange(node).low;
+  const most = typeRange(node).high;
   const quantized = (real: number) => zeroPoint + roundAway(Math.fround(real / scale));
   const [low, high] = {
-    none: [-128, 127],
-    relu: [quantized(0), 127],
+    none: [least, most],
+    relu: [quantized(0), most],
     relu6: [quantized(0), quantized(6)],
     relu_n1_to_1: [quantized(-1), quantized(1)],
   }[activation] as [number, number];
-  return { low: Math.max(-128, low), high: Math.min(127, high) };
+  return { low: Math.max(least, low), high: Math.min(most, high) };
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Graph, Tensor } from '../../formats/index.js';
 
 /** Values of one tensor while a network runs. */
-export type Values = Int8Array | Float32Array | Int32Array;
+export type Values = Int8Array | Int16Array | Float32Array | Int32Array;
 
 /**
  * Called with the input, then with each operator's output as soon as it is there. `values` is the interpreter's own
@@ -17,8 +17,11 @@ export interface InterpreterOptions {
   ratioPrecision?: 'double' | 'single';
 }
 
+/** What goes into a network and comes out of it. */
+export type Activations = Int8Array | Int16Array | Float32Array;
+
 /** A network ready to run: one input, one output. */
-export interface Interpreter<Data extends Int8Array | Float32Array = Int8Array | Float32Array> {
+export interface Interpreter<Data extends Activations = Activations> {
   readonly graph: Graph;
   readonly inputTensor: Tensor;
   readonly outputTensor: Tensor;

@@ -3,20 +3,21 @@ import type { Node } from '../node.js';
 import { poolKernel } from '../pool.js';
 import { activationRange } from '../quantized.js';
 
-/** MAX_POOL_2D on int8. */
+/** MAX_POOL_2D on int8 and int16. */
 export function maxPool(node: Node<OperatorOptions['MAX_POOL_2D']>): () => void {
   const { low, high } = activationRange(node, node.options.activation);
-  return poolKernel(node, node.int8(0), node.int8Output, {
-    start: -128,
+  return poolKernel(node, node.integers(0), node.integerOutput, {
+    // Nothing below the activation's range matters.
+    start: low,
     add: (sum, value) => (value > sum ? value : sum),
-    finish: (sum) => (sum < low ? low : sum > high ? high : sum),
+    finish: (sum) => (sum > high ? high : sum),
   });
 }
 
-/** AVERAGE_POOL_2D on int8: raw values, the quotient rounded half away from zero. */
+/** AVERAGE_POOL_2D on int8 and int16: raw values, the quotient rounded half away from zero. */
 export function averagePool(node: Node<OperatorOptions['AVERAGE_POOL_2D']>): () => void {
   const { low, high } = activationRange(node, node.options.activation);
-  return poolKernel(node, node.int8(0), node.int8Output, {
+  return poolKernel(node, node.integers(0), node.integerOutput, {
     start: 0,
     add: (sum, value) => sum + value,
     finish: (sum, count) => {

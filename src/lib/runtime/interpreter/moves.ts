@@ -1,0 +1,131 @@
+import { type OperatorOptions, sliceAxes } from '../../formats/index.js';
+import type { Node } from './node.js';
+import { reductionPlan } from './reduction.js';
+import type { Values } from './types.js';
+import { stridesOf, walk } from './walk.js';
+
+/** y[i] = x[source[i]]. */
+function gather(x: Values, y: Values, source: Int32Array): () => void {
+  return () => {
+    for (let i = 0; i < source.length; i++) y[i] = x[source[i]!]!;
+  };
+}
+
+/** TRANSPOSE: axis k of the output is axis permutation[k] of the input. */
+export function transpose(node: Node): () => void {
+  const { shape } = node.input(0).tensor;
+  const permutation = [...node.int32Constant(1)];
+  if ([...permutation].sort((a, b) => a - b).join() !== shape.map((_, axis) => axis).join())
+    throw node.malformed(`[${permutation}] is no permutation of ${shape.length} axes`);
+  const output = permutation.map((axis) => shape[axis]!);
+  node.expectOutput(...output);
+  const strides = stridesOf(shape);
+  const source = walk(
+    output,
+    permutation.map((axis) => strides[axis]!),
+  );
+  return gather(node.input(0).values, node.output.values, source);
+}
+
+/** STRIDED_SLICE with constant bounds. */
+export function stridedSlice(node: Node<OperatorOptions['STRIDED_SLICE']>): () => void {
+  const { shape } = node.input(0).tensor;
+  const bounds = [node.int32Constant(1), node.int32Constant(2), node.int32Constant(3)] as const;
+  const axes = sliceAxes(shape, bounds, node.options);
+  if (axes === undefined) throw node.malformed(`begin [${bounds[0]}], strides [${bounds[2]}] of [${shape}]`);
+  node.expectOutput(...axes.filter(({ shrunk }) => !shrunk).map(({ count }) => count));
+  const strides = stridesOf(shape);
+  const source = walk(
+    axes.map(({ count }) => count),
+    axes.map(({ step }, axis) => step * strides[axis]!),
+    axes.reduce((start, { first }, axis) => start + first * strides[axis]!, 0),
+  );
+  return gather(node.input(0).values, node.output.values, source);
+}
+
+/** PAD and PADV2: `fill` around the input; what it is for PAD depends on the type. */
+export function pad(fill: (node: Node) => number): (node: Node) => () => void {
+  return (node) => {
+    const { shape } = node.input(0).tensor;
+    const paddings = node.int32Constant(1);
+    if (paddings.length !== 2 * shape.length || paddings.some((size) => size < 0))
+      throw node.malformed(`paddings [${paddings}] of [${shape}]`);
+    const output = shape.map((size, axis) => size + paddings[2 * axis]! + paddings[2 * axis + 1]!);
+    node.expectOutput(...output);
+    const strides = stridesOf(output);
+    const start = strides.reduce((sum, stride, axis) => sum + stride * paddings[2 * axis]!, 0);
+    const target = walk(shape, strides, start);
+    const [x, y] = [node.input(0).values, node.output.values];
+    y.fill(fill(node));
+    // What lies around stays filled: nothing else writes into an output.
+    return () => {
+      for (let i = 0; i < target.length; i++) y[target[i]!] = x[i]!;
+    };
+  };
+}
+
+/** The value that a PADV2 fills with. */
+export function padValue(node: Node): number {
+  const { tensor, values } = node.input(2);
+  if (tensor.data === undefined || values.length !== 1)
+    throw node.unsupported('a value to pad with that is not a constant scalar');
+  return values[0]!;
+}
+
+/** CONCATENATION along an axis. */
+export function concatenation(node: Node<OperatorOptions['CONCATENATION']>): () => void {
+  if (node.options.activation !== 'none') throw node.unsupported(`a fused ${node.options.activation}`);
+  const { shape } = node.input(0).tensor;
+  const axis = node.axis(node.options.axis, shape);
+  const parts = node.inputs.map((_, place) => node.input(place));
+  const fits = (other: number[]) =>
+    other.length === shape.length && other.every((size, k) => k === axis || size === shape[k]);
+  for (const { tensor } of parts)
+    if (!fits(tensor.shape)) throw node.malformed(`[${shape}] and [${tensor.shape}] along axis ${axis}`);
+  const along = parts.reduce((sum, { tensor }) => sum + tensor.shape[axis]!, 0);
+  node.expectOutput(...shape.map((size, k) => (k === axis ? along : size)));
+  const strides = stridesOf(node.output.tensor.shape);
+  let start = 0;
+  const targets = parts.map(({ tensor }) => {
+    const target = walk(tensor.shape, strides, start);
+    start += tensor.shape[axis]! * strides[axis]!;
+    return target;
+  });
+  const y = node.output.values;
+  return () => {
+    for (let part = 0; part < parts.length; part++) {
+      const [x, target] = [parts[part]!.values, targets[part]!];
+      for (let i = 0; i < target.length; i++) y[target[i]!] = x[i]!;
+    }
+  };
+}
+
+/** SPLIT into equal parts. */
+export function split(node: Node<OperatorOptions['SPLIT']>): () => void {
+  const { tensor, values } = node.input(1);
+  const axis = node.axis(node.int32Constant(0)[0] ?? 0, tensor.shape);
+  const size = tensor.shape[axis]! / node.options.numSplits;
+  if (!Number.isInteger(size))
+    throw node.malformed(`[${tensor.shape}] does not split into ${node.options.numSplits}`);
+  const shape = tensor.shape.map((whole, k) => (k === axis ? size : whole));
+  const strides = stridesOf(tensor.shape);
+  const copies = node.outputs.map((output, part) => {
+    if (output.tensor.shape.join() !== shape.join())
+      throw node.malformed(`expected outputs of [${shape}], got [${output.tensor.shape}]`);
+    return gather(values, output.values, walk(shape, strides, part * size * strides[axis]!));
+  });
+  return () => {
+    for (let part = 0; part < copies.length; part++) copies[part]!();
+  };
+}
+
+/** REDUCE_MAX over constant axes. */
+export function reduceMax(node: Node<OperatorOptions['REDUCE_MAX']>): () => void {
+  const { target } = reductionPlan(node);
+  const [x, y] = [node.input(0).values, node.output.values];
+  const least = x instanceof Float32Array ? Number.NEGATIVE_INFINITY : -128;
+  return () => {
+    y.fill(least);
+    for (let i = 0; i < x.length; i++) if (x[i]! > y[target[i]!]!) y[target[i]!] = x[i]!;
+  };
+}

@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest';
+import { importTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { sliceAxes } from '../../src/lib/formats/tflite/strided-slice.js';
+import { openBatchFile } from '../support/open-batch.js';
+import { describeReal } from '../support/real.js';
+import { motorFile, runInPython } from '../support/tflite.js';
+
+describe('a file with an open batch', () => {
+  it('is read with the batch fixed, its shape arithmetic folded, and says so', () => {
+    const { graph, notes } = importTflite(openBatchFile());
+    expect(notes).toEqual(['3 operators that only computed shapes became constants']);
+    expect(graph.operators.map(({ op }) => op)).toEqual(['RESHAPE', 'RELU']);
+    expect(graph.tensors[graph.operators[0]!.inputs[1]!]!.data).toEqual(Int32Array.of(1, 24));
+    expect(graph.tensors).toHaveLength(4);
+  });
+
+  describeReal('shared', 'of TensorFlow’s converter', () => {
+    it('names the input and what became of it', () => {
+      expect(importTflite(motorFile('f32.tflite')).notes).toEqual([
+        'input serving_default_input_layer:0 has the open shape [-1,4]: its batch is fixed to 1',
+      ]);
+    });
+  });
+
+  describeReal('litert', 'in LiteRT', () => {
+    it('gives the same bytes as it was and as it is written again', () => {
+      const file = openBatchFile();
+      const input = Float32Array.from({ length: 24 }, (_, i) => Math.sin(i));
+      const jobs = [file, writeTflite(importTflite(file).graph)].map((graph) => ({ graph, input }));
+      const [before, after] = runInPython('litert', jobs);
+      expect(after!.output).toEqual(before!.output);
+      expect(before!.output).toHaveLength(96);
+    });
+  });
+});
+
+describe('a slice', () => {
+  const masks = { beginMask: 0, endMask: 0, shrinkAxisMask: 0 };
+  // As Python slices range(10).
+  it.each<[string, number[], object, number[]]>([
+    ['[2:7:2]', [2, 7, 2], {}, [2, 4, 6]],
+    ['[-3:]', [-3, 0, 1], { endMask: 1 }, [7, 8, 9]],
+    ['[:-8]', [0, -8, 1], { beginMask: 1 }, [0, 1]],
+    ['[::-4]', [0, 0, -4], { beginMask: 1, endMask: 1 }, [9, 5, 1]],
+    ['[5:1:-2]', [5, 1, -2], {}, [5, 3]],
+    ['[4:99]', [4, 99, 1], {}, [4, 5, 6, 7, 8, 9]],
+    ['[7:3]', [7, 3, 1], {}, []],
+    ['[-2]', [-2, 0, 1], { shrinkAxisMask: 1 }, [8]],
+  ])('%s is Python’s', (_name, [begin, end, step], change, expected) => {
+    const [axis] = sliceAxes([10], [[begin!], [end!], [step!]], { ...masks, ...change })!;
+    expect(Array.from({ length: axis!.count }, (_, i) => axis!.first + i * axis!.step)).toEqual(expected);
+  });
+
+  it('of no stride, or of an element that is not there, is none', () => {
+    expect(sliceAxes([3], [[0], [1], [0]], masks)).toBeUndefined();
+    expect(sliceAxes([3], [[3], [4], [1]], { ...masks, shrinkAxisMask: 1 })).toBeUndefined();
+  });
+});

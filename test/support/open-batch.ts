@@ -1,0 +1,47 @@
+import { seededRandom } from '../../src/lib/core/index.js';
+import { type Operator, writeTflite } from '../../src/lib/formats/index.js';
+import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
+import { shapeRows } from '../../src/lib/formats/tflite/shape-operators.js';
+import { GraphBuilder } from './tflite.js';
+
+/**
+ * A file as the converter writes it for an open batch: x [1, 4, 6] → SHAPE → STRIDED_SLICE → PACK → the shape of a
+ * RESHAPE to [1, 24], then RELU.
+ */
+export function openBatchFile(): Uint8Array {
+  const b = new GraphBuilder(seededRandom(1));
+  const x = b.add({ type: 'float32', shape: [1, 4, 6] });
+  const shape = b.add({ type: 'int32', shape: [3] });
+  b.op(standIn('LOGISTIC', [x], shape, { outType: 'int32' }));
+  const batch = b.add({ type: 'int32', shape: [] });
+  b.op({
+    op: 'STRIDED_SLICE',
+    inputs: [shape, b.int32s(0), b.int32s(1), b.int32s(1)],
+    outputs: [batch],
+    options: { beginMask: 0, endMask: 0, shrinkAxisMask: 1 },
+  });
+  const target = b.add({ type: 'int32', shape: [2] });
+  b.op(standIn('TANH', [batch, b.int32(24)], target, { valuesCount: 2, axis: 0 }));
+  const flat = b.add({ type: 'float32', shape: [1, 24] });
+  b.op({ op: 'RESHAPE', inputs: [x, target], outputs: [flat], options: { newShape: [] } });
+  const y = b.add({ type: 'float32', shape: [1, 24] });
+  b.op({ op: 'RELU', inputs: [flat], outputs: [y], options: {} });
+  return withRows(() => writeTflite(b.graph(x, y)));
+}
+
+function standIn(op: 'LOGISTIC' | 'TANH', inputs: number[], output: number, options: object): Operator {
+  return { op, inputs, outputs: [output], options };
+}
+
+/** The writer knows no SHAPE and no PACK: while it writes, LOGISTIC and TANH stand for them. */
+function withRows<T>(action: () => T): T {
+  const kept = { LOGISTIC: { ...operatorRows.LOGISTIC }, TANH: { ...operatorRows.TANH } };
+  Object.assign(operatorRows.LOGISTIC, shapeRows.SHAPE);
+  Object.assign(operatorRows.TANH, shapeRows.PACK);
+  try {
+    return action();
+  } finally {
+    Object.assign(operatorRows.LOGISTIC, kept.LOGISTIC);
+    Object.assign(operatorRows.TANH, kept.TANH);
+  }
+}
