@@ -38,7 +38,10 @@ export default class Init extends AiotCommand {
         ['Project', `${made.name} (${made.template})`],
         ['Folder', made.dir],
         ['Files', made.files.join(', ')],
-        ['Recordings', `${made.recordings}, ${made.samples.toLocaleString('en')} samples: ${labels.join(', ')}`],
+        [
+          'Recordings',
+          `${made.recordings}, ${made.samples.toLocaleString('en')} samples: ${labels.join(', ')}`,
+        ],
       ]),
     );
     this.print(next(args.dir === '.' ? 'aiot model train' : `aiot model train --project ${args.dir}`));

@@ -75,9 +75,15 @@ describe('writing CSV', () => {
   it('writes what reads back to the same numbers', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(fc.double({ noNaN: true, noDefaultInfinity: true }), fc.double({ noNaN: true, noDefaultInfinity: true })), {
-          minLength: 1,
-        }),
+        fc.array(
+          fc.tuple(
+            fc.double({ noNaN: true, noDefaultInfinity: true }),
+            fc.double({ noNaN: true, noDefaultInfinity: true }),
+          ),
+          {
+            minLength: 1,
+          },
+        ),
         (samples) => {
           // Minus zero reads as zero: CSV is for measurements.
           const data = [0, 1].map((c) => Float64Array.from(samples, (sample) => sample[c]! + 0));

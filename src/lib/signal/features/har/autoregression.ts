@@ -18,7 +18,8 @@ export function createYuleWalker(): (signal: Float64Array, mean: number, out: Fl
     }
     const width = order + 1;
     for (let row = 0; row < order; row++) {
-      for (let column = 0; column < order; column++) matrix[row * width + column] = r[Math.abs(row - column)]!;
+      for (let column = 0; column < order; column++)
+        matrix[row * width + column] = r[Math.abs(row - column)]!;
       matrix[row * width + order] = r[row + 1]!;
     }
     solve(matrix, out);
