@@ -38,7 +38,7 @@ export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
   const sensorHz = dataset.rateHz * (1 - mean);
   const removed = after < 0.01 && spec.lowpassHz !== null && spec.lowpassHz <= sensorHz / 4;
   const advice = removed
-    ? `The pipeline (${pipelineText(spec)}) takes them away: ${percentOf(after)} of the rows repeat after it.`
+    ? `The pipeline (${pipelineText(spec)}) takes the repeats away (${percentOf(after)} of the rows repeat after it); what else differs between the two recorders may stay.`
     : `The pipeline (${pipelineText(spec)}) leaves their trace: set signal.lowpass to ${Math.floor(sensorHz / 4)} Hz or less (the sensor gives about ${Math.round(sensorHz)} rows a second) and signal.resample to ${Math.floor(dataset.rateHz / 2)}.`;
   const findings: Finding[] = [
     {
