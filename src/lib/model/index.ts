@@ -9,14 +9,10 @@ export { packBundle, unpackBundle } from './bundle/pack.js';
 export { createPredictor, type Prediction, type Predictor } from './bundle/predictor.js';
 export type * from './bundle/types.js';
 export { createVote, type Vote, voteAll } from './bundle/vote.js';
-export {
-  type EvaluateOptions,
-  type EvaluateResult,
-  evaluateProject,
-  evaluateResultSchema,
-} from './evaluate/evaluate-project.js';
+export { type EvaluateOptions, evaluateProject } from './evaluate/evaluate-project.js';
 export { gateError, gateText } from './evaluate/gates.js';
 export { type ClassFigures, classFigures, confusionOf, macroF1Of, metricsOf } from './evaluate/metrics.js';
+export { type EvaluateResult, evaluateResultSchema } from './evaluate/result.js';
 export type { Gate } from './evaluate/types.js';
 export { buildFiles, modelName } from './files.js';
 export { type Inspection, inspectionSchema, inspectModel } from './inspect/inspect.js';

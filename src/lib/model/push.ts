@@ -4,7 +4,7 @@ import { type Manifest, signManifest } from '../formats/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import { bundleProject } from './bundle/bundle-project.js';
 import type { DataSource } from './dataset.js';
-import { requireAccepted } from './evaluate/evaluate-project.js';
+import { requireAccepted } from './evaluate/accepted.js';
 import { buildFiles, modelName, readEvaluation, readNetwork } from './files.js';
 
 export const pushResultSchema = z.object({

@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { digestOf, type Project, writeJsonAtomic } from '../../core/index.js';
 import { arenaBytes } from '../../runtime/index.js';
 import { voteAll } from '../bundle/vote.js';
@@ -11,52 +10,9 @@ import type { Examples } from '../train/types.js';
 import { gateError, gatesOf } from './gates.js';
 import { classFigures, metricsOf, wilsonInterval } from './metrics.js';
 import { predictInt8, predictLiteRt } from './predict.js';
+import type { EvaluateResult } from './result.js';
 import type { EvaluationFile } from './types.js';
 import { warningsOf } from './warnings.js';
-
-const metricsSchema = z.object({
-  windows: z.int(),
-  accuracy: z.number(),
-  macroF1: z.number(),
-  confusion: z.array(z.array(z.int())),
-});
-
-export const evaluateResultSchema = z.object({
-  model: z.string(),
-  digest: z.string(),
-  datasetDigest: z.string(),
-  classes: z.array(z.string()),
-  float: metricsSchema,
-  int8: metricsSchema,
-  litert: metricsSchema,
-  voted: metricsSchema,
-  perClass: z.array(
-    z.object({
-      class: z.string(),
-      support: z.int(),
-      precision: z.number(),
-      recall: z.number(),
-      f1: z.number(),
-    }),
-  ),
-  interval: z.tuple([z.number(), z.number()]),
-  agreement: z.number(),
-  arenaBytes: z.int(),
-  gates: z.array(
-    z.object({
-      name: z.enum(['macroF1', 'drop', 'arena']),
-      limit: z.number(),
-      got: z.number(),
-      passed: z.boolean(),
-    }),
-  ),
-  passed: z.boolean(),
-  /** What the figures cannot show. */
-  warnings: z.array(z.string()),
-  /** The refusal, when a gate says no. */
-  error: z.object({ code: z.string(), message: z.string(), next: z.string(), exit: z.int() }).nullable(),
-});
-export type EvaluateResult = z.output<typeof evaluateResultSchema>;
 
 export interface EvaluateOptions extends DataSource {
   project: Project;
@@ -128,24 +84,4 @@ function recordingsPerClass({ classes, recordings }: Examples): Map<number, numb
     seen.set(c, (seen.get(c) ?? new Set()).add(id));
   });
   return new Map([...seen].map(([c, ids]) => [c, ids.size]));
-}
-
-/**
- * The evaluation of the int8 network that lies in build/, with its gates let through under today's aiot.yaml.
- * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_GATE_FAILED
- */
-export function requireAccepted(evaluation: EvaluationFile, int8Digest: string, project: Project): void {
-  const next = 'aiot model evaluate';
-  if (evaluation.digest !== int8Digest)
-    throw stale('the int8 network has changed since it was evaluated', next);
-  if (evaluation.vote !== project.config.model.vote) {
-    throw stale('model.vote in aiot.yaml has changed since the evaluation', next);
-  }
-  const gates = gatesOf(project.config.model.accept, {
-    floatMacroF1: evaluation.float.macroF1,
-    int8MacroF1: evaluation.int8.macroF1,
-    arenaBytes: evaluation.arenaBytes,
-  });
-  const error = gateError(gates);
-  if (error) throw error;
 }

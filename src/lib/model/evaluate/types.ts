@@ -1,4 +1,4 @@
-import type { EvaluateResult } from './evaluate-project.js';
+import type { EvaluateResult } from './result.js';
 
 /** One limit of model.accept, and whether the int8 network keeps it. */
 export interface Gate {
