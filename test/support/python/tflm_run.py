@@ -1,6 +1,7 @@
-"""Runs .tflite files in TFLite Micro. argv[1]: a JSON list of jobs {model, input, output, smallest}.
+"""Runs .tflite files in TFLite Micro. argv[1]: a JSON list of jobs {model, input, output, outputs, smallest}.
 
-`input` holds raw elements for any number of runs, `output` gets the raw elements of each. Prints a JSON list, one
+`input` holds raw elements for any number of runs, `output` gets the raw elements of each: of the first output, or of the
+first `outputs` ones, one after another. Prints a JSON list, one
 {head, tail, smallest} for each job: the arena as TFLite Micro reports it, and (when asked) the smallest that works.
 """
 import json
@@ -61,7 +62,8 @@ def run(job):
         for value in values:
             interpreter.set_input(value, 0)
             interpreter.invoke()
-            file.write(interpreter.get_output(0).tobytes())
+            for index in range(job.get("outputs", 1)):
+                file.write(interpreter.get_output(index).tobytes())
     report = captured(interpreter.print_allocations)
 
     def figure(name):

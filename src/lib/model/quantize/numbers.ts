@@ -32,6 +32,31 @@ export function activationQuantization({ low, high }: Range): Quantization {
   return { scale: [scale], zeroPoint: [zeroPoint], axis: 0 };
 }
 
+/** Values as int8 of this scale and zero point. */
+export function quantizeValues(values: Float32Array, { scale, zeroPoint }: Quantization): Int8Array {
+  return Int8Array.from(values, (value) =>
+    clamp(roundAway(Math.fround(value / scale[0]!)) + zeroPoint[0]!, -128, 127),
+  );
+}
+
+export function rangeOf(values: Float32Array): Range {
+  const range = { low: Number.POSITIVE_INFINITY, high: Number.NEGATIVE_INFINITY };
+  for (const value of values) {
+    range.low = Math.min(range.low, value);
+    range.high = Math.max(range.high, value);
+  }
+  return range;
+}
+
+/** The same, or with a scale of `least` when it is smaller; the lower end stays covered. */
+export function withLeastScale(quantization: Quantization, least: number): Quantization {
+  const [scale = 0, zeroPoint = 0] = [quantization.scale[0], quantization.zeroPoint[0]];
+  if (scale >= least) return quantization;
+  const wider = Math.fround(least);
+  const low = (-128 - zeroPoint) * scale;
+  return { scale: [wider], zeroPoint: [clamp(roundAway(-128 - low / wider), -128, 127)], axis: 0 };
+}
+
 /** Outputs whose scale the int8 kernels fix. */
 export const fixedOutputs = {
   SOFTMAX: { scale: [1 / 256], zeroPoint: [-128], axis: 0 },

@@ -1,6 +1,21 @@
-import type { Graph, Operator, Quantization, Tensor } from '../../formats/index.js';
+import {
+  activationPlaces,
+  type Graph,
+  type Operator,
+  type Quantization,
+  type Tensor,
+  withoutUnused,
+} from '../../formats/index.js';
 import { calibrate, unfit } from './calibrate.js';
-import { activationQuantization, fixedOutputs, type Range } from './numbers.js';
+import { uniteRanges } from './join.js';
+import {
+  activationQuantization,
+  fixedOutputs,
+  quantizeValues,
+  type Range,
+  rangeOf,
+  withLeastScale,
+} from './numbers.js';
 import { quantizeLayer } from './weights.js';
 
 /** What kind of output an operator has: a scale of its own, a fixed one, or its input's. Others are refused. */
@@ -10,12 +25,23 @@ const outputs: Partial<Record<Operator['op'], 'own' | 'fixed' | 'input'>> = {
   DEPTHWISE_CONV_2D: 'own',
   MEAN: 'own',
   RELU: 'own',
+  LEAKY_RELU: 'own',
+  ADD: 'own',
+  SUB: 'own',
+  MUL: 'own',
+  CONCATENATION: 'own',
   MAX_POOL_2D: 'input',
   AVERAGE_POOL_2D: 'input',
   RESHAPE: 'input',
   EXPAND_DIMS: 'input',
   SQUEEZE: 'input',
   RELU6: 'input',
+  PAD: 'input',
+  PADV2: 'input',
+  REDUCE_MAX: 'input',
+  SPLIT: 'input',
+  STRIDED_SLICE: 'input',
+  TRANSPOSE: 'input',
   SOFTMAX: 'fixed',
   LOGISTIC: 'fixed',
   TANH: 'fixed',
@@ -33,12 +59,13 @@ export function quantizeGraph(graph: Graph, representative: Iterable<Float32Arra
       throw unfit(`expected operators of ${Object.keys(outputs).join(', ')}; got ${op}`);
     }
   }
-  const ranges = calibrate(graph, representative);
+  const seen = calibrate(graph, representative);
+  const ranges = uniteRanges(graph, seen, ({ op }) => outputs[op] === 'own');
   // Constants that stay (shapes, axes) keep their place; weights and biases are made anew for each operator.
   const tensors: Tensor[] = graph.tensors.map((tensor) => ({ ...tensor }));
   const state: State = { tensors, ranges };
   for (const index of graph.inputs) setActivation(state, index, ownQuantization(state, index));
-  const operators = graph.operators.map((operator) => quantizeOperator(state, operator));
+  const operators = graph.operators.flatMap((operator) => quantizeOperator(state, operator));
   return withoutUnused({ ...graph, tensors, operators });
 }
 
@@ -47,22 +74,60 @@ interface State {
   ranges: Map<number, Range>;
 }
 
-function quantizeOperator(state: State, operator: Operator): Operator {
-  const { op } = operator;
-  const input = activationOf(state, operator.inputs[0]!, op);
-  const [output = -1] = operator.outputs;
+/** The operator on int8, after QUANTIZE operators where a concatenation takes inputs of other scales. */
+function quantizeOperator(state: State, operator: Operator): Operator[] {
+  const { op, outputs: made } = operator;
+  if (op === 'CONCATENATION') return quantizeConcatenation(state, operator);
+  const places = activationPlaces(operator);
+  const inputs = operator.inputs.map((index, place) =>
+    places.includes(place) && outputs[op] === 'own' ? withConstant(state, index) : index,
+  );
+  const input = activationOf(state, inputs[places[0]!]!, op);
   let quantization: Quantization;
   if (op === 'SOFTMAX' || op === 'LOGISTIC' || op === 'TANH') {
     quantization = fixedOutputs[op];
     guardTable(op, input.scale[0]!);
   } else {
-    quantization = outputs[op] === 'input' ? input : ownQuantization(state, output);
+    quantization = outputs[op] === 'input' ? input : ownQuantization(state, made[0]!);
   }
-  setActivation(state, output, quantization);
+  if (op === 'ADD' || op === 'SUB') {
+    // The kernel's last multiplier, twice the larger scale / (2^20 · output scale), must stay below 1.
+    const largest = Math.max(input.scale[0]!, activationOf(state, inputs[1]!, op).scale[0]!);
+    quantization = withLeastScale(quantization, largest * 2 ** -18);
+  }
+  if (op === 'PADV2') inputs[2] = withConstant(state, inputs[2]!, input);
+  for (const index of made) setActivation(state, index, quantization);
   if (op === 'FULLY_CONNECTED' || op === 'CONV_2D' || op === 'DEPTHWISE_CONV_2D') {
-    return { ...operator, inputs: quantizeWeights(state, operator, input.scale[0]!) };
+    return [{ ...operator, inputs: quantizeWeights(state, operator, input.scale[0]!) }];
   }
-  return { ...operator };
+  return [{ ...operator, inputs }];
+}
+
+function quantizeConcatenation(state: State, operator: Operator): Operator[] {
+  const [output = -1] = operator.outputs;
+  const quantization = ownQuantization(state, output);
+  setActivation(state, output, quantization);
+  const before: Operator[] = [];
+  const inputs = operator.inputs.map((index) => {
+    const given = withConstant(state, index, quantization);
+    const own = activationOf(state, given, operator.op);
+    if (own.scale[0] === quantization.scale[0] && own.zeroPoint[0] === quantization.zeroPoint[0])
+      return given;
+    const { name, shape } = state.tensors[given]!;
+    const joined = state.tensors.push({ name: `${name}/joined`, shape, type: 'int8', quantization }) - 1;
+    before.push({ op: 'QUANTIZE', inputs: [given], outputs: [joined], options: {} });
+    return joined;
+  });
+  return [...before, { ...operator, inputs }];
+}
+
+/** The index itself, or that of an int8 form of a float constant: in its own scale, or the one given. */
+function withConstant({ tensors }: State, index: number, given?: Quantization): number {
+  const tensor = tensors[index];
+  if (!(tensor?.data instanceof Float32Array)) return index;
+  const quantization = given ?? activationQuantization(rangeOf(tensor.data));
+  const data = quantizeValues(tensor.data, quantization);
+  return tensors.push({ ...tensor, type: 'int8', data, quantization }) - 1;
 }
 
 /** The exponential and sigmoid of the int8 kernels take input scales within bounds only. */
@@ -115,27 +180,4 @@ function setActivation({ tensors }: State, index: number, quantization: Quantiza
   const tensor = tensors[index];
   if (tensor?.type !== 'float32') throw unfit(`expected float32 activations, got ${tensor?.type ?? 'none'}`);
   tensors[index] = { ...tensor, type: 'int8', quantization };
-}
-
-/** Drops the float constants that nothing refers to any more. */
-function withoutUnused(graph: Graph): Graph {
-  const used = new Set([
-    ...graph.inputs,
-    ...graph.outputs,
-    ...graph.operators.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]),
-  ]);
-  const kept = graph.tensors.flatMap((_, i) => (used.has(i) ? [i] : []));
-  const place = new Map(kept.map((index, i) => [index, i]));
-  const moved = (indices: number[]) => indices.map((index) => place.get(index) ?? -1);
-  return {
-    ...graph,
-    tensors: kept.map((index) => graph.tensors[index]!),
-    operators: graph.operators.map((operator) => ({
-      ...operator,
-      inputs: moved(operator.inputs),
-      outputs: moved(operator.outputs),
-    })),
-    inputs: moved(graph.inputs),
-    outputs: moved(graph.outputs),
-  };
 }

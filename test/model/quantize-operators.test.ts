@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import { gaussian, seededRandom } from '../../src/lib/core/index.js';
+import { elementCount, type Graph, readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { createInterpreter, floatView } from '../../src/lib/runtime/index.js';
+import { architectures } from '../support/architectures.js';
+import { FloatNetwork } from '../support/float-network.js';
+
+function samples(graph: Graph, count: number, seed = 1): Float32Array[] {
+  const random = seededRandom(seed);
+  const length = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
+  return Array.from({ length: count }, () => Float32Array.from({ length }, () => gaussian(random)));
+}
+
+/** Signal to noise of the int8 network's outputs against the float one's, in decibels. */
+function signalToNoise(float: Graph, int8: Graph): number {
+  const [a, b] = [createInterpreter(float), createInterpreter(floatView(int8))];
+  let [signal, noise] = [0, 0];
+  for (const input of samples(float, 100)) {
+    const got = b.invoke(input);
+    a.invoke(input).forEach((value, i) => {
+      signal += value ** 2;
+      noise += (value - got[i]!) ** 2;
+    });
+  }
+  return 10 * Math.log10(signal / noise);
+}
+
+describe('quantization of every operator', () => {
+  it.each(Object.entries(architectures))('keeps %s close to its float network', (_kind, make) => {
+    for (let seed = 0; seed < 6; seed++) {
+      const float = make(seededRandom(seed));
+      const int8 = quantizeGraph(float, samples(float, 100));
+      expect(signalToNoise(float, readTflite(writeTflite(int8)))).toBeGreaterThan(18);
+    }
+  });
+});
+
+describe('a concatenation', () => {
+  const n = new FloatNetwork(seededRandom(4));
+  const x = n.float([1, 1, 8, 2]);
+  const pooled = n.pool(x, 'MAX_POOL_2D', { filter: [1, 2] });
+  const wide = n.convolution(x, 2, { filter: [1, 3] });
+  const bounded = n.unary(wide, 'TANH');
+  const alone = n.convolution(x, 2, { filter: [1, 3] });
+  const constant = n.values([1, 1, 8, 1], 1);
+  const float = n.graph(x, n.concatenation([pooled, bounded, alone, constant], 3));
+  const int8 = quantizeGraph(float, samples(float, 50));
+  const scaleOf = (index: number) => int8.tensors[index]!.quantization!.scale[0]!;
+
+  it('gives all its inputs its own scale', () => {
+    const joined = int8.operators.at(-1)!;
+    expect(joined.op).toBe('CONCATENATION');
+    for (const index of joined.inputs) expect(scaleOf(index)).toBe(scaleOf(int8.outputs[0]!));
+  });
+
+  it('does so by QUANTIZE where a scale is given or shared, and by the range where it is free', () => {
+    const operators = int8.operators.map(({ op }) => op);
+    expect(operators.filter((op) => op === 'QUANTIZE')).toHaveLength(2);
+    const free = int8.operators.filter(({ op }) => op === 'CONV_2D').at(-1)!;
+    expect(int8.operators.at(-1)!.inputs).toContain(free.outputs[0]);
+  });
+
+  it('never clips the network’s input', () => {
+    const highest = Math.max(...samples(float, 50).map((values) => Math.max(...values)));
+    const { scale, zeroPoint } = int8.tensors[int8.inputs[0]!]!.quantization!;
+    // The zero point is rounded: half a step may be missing.
+    expect((127.5 - zeroPoint[0]!) * scale[0]!).toBeGreaterThanOrEqual(highest);
+  });
+});
+
+it('a difference that is always 0 gets a scale that kernels can compute with', () => {
+  const n = new FloatNetwork(seededRandom(2));
+  const x = n.float([1, 6]);
+  const float = n.graph(x, n.binary('SUB', x, x));
+  const int8 = quantizeGraph(float, samples(float, 20));
+  expect([...createInterpreter(floatView(int8)).invoke(samples(float, 1)[0]!)]).toEqual(new Array(6).fill(0));
+});

@@ -1,0 +1,45 @@
+import type { Random } from '../../src/lib/core/index.js';
+import { elementBytes, elementCount, type Graph, writeTflite } from '../../src/lib/formats/index.js';
+import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { runInPython } from './tflite.js';
+
+type Integers = Int8Array | Int16Array;
+
+/** `runs` chance inputs one after another: half of them over all integers, half near the middle, as real values are. */
+export function chanceInputs(graph: Graph, random: Random, runs: number): Integers {
+  const { shape, type } = graph.tensors[graph.inputs[0]!]!;
+  const [size, half] = [elementCount(shape), type === 'int16' ? 32768 : 128];
+  const value = (_: unknown, at: number) => {
+    const wide = Math.floor(at / size) % 2 === 0;
+    return Math.floor(((wide ? random() : (random() + random() + random()) / 3) * 2 - 1) * half);
+  };
+  return type === 'int16'
+    ? Int16Array.from({ length: size * runs }, value)
+    : Int8Array.from({ length: size * runs }, value);
+}
+
+/** What TFLite Micro gives for every operator's outputs, run after run: the raw bytes. */
+export function tensorsInTflm(jobs: { graph: Graph; input: Integers }[]): Buffer[] {
+  const exposed = jobs.map(({ graph, input }) => {
+    const outputs = graph.operators.flatMap((operator) => operator.outputs);
+    return { graph: writeTflite({ ...graph, outputs }), input, outputs: outputs.length };
+  });
+  return runInPython('tflm', exposed).map(({ output }) => Buffer.from(output.buffer));
+}
+
+/** The same from the device interpreter. */
+export function tensorsOnDevice({ graph, input }: { graph: Graph; input: Integers }): Buffer {
+  const interpreter = createInterpreter(graph);
+  const size = elementCount(interpreter.inputTensor.shape);
+  const made = graph.operators.flatMap((operator) => operator.outputs.map((index) => graph.tensors[index]!));
+  const bytes = made.reduce((sum, { type, shape }) => sum + elementBytes(type) * elementCount(shape), 0);
+  const all = Buffer.alloc((bytes * input.length) / size);
+  let at = 0;
+  for (let start = 0; start < input.length; start += size)
+    interpreter.invoke(input.subarray(start, start + size), (index, values) => {
+      if (index === graph.inputs[0]) return;
+      all.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), at);
+      at += values.byteLength;
+    });
+  return all;
+}

@@ -1,0 +1,153 @@
+import { gaussian } from '../../src/lib/core/index.js';
+import { type Activation, elementCount, type Operator, type Padding } from '../../src/lib/formats/index.js';
+import { GraphBuilder } from './tflite.js';
+
+/** What a window of a convolution or pool looks like. */
+export interface Window {
+  filter: [h: number, w: number];
+  stride?: [h: number, w: number];
+  dilation?: [h: number, w: number];
+  padding?: Padding;
+}
+
+/** Puts a float32 network together, layer by layer: each method gives the index of its output. */
+export class FloatNetwork extends GraphBuilder {
+  shape(x: number): number[] {
+    return this.tensors[x]!.shape;
+  }
+  float(shape: number[]): number {
+    return this.add({ type: 'float32', shape });
+  }
+  /** A constant of Gaussian values. */
+  values(shape: number[], deviation: number): number {
+    const data = Float32Array.from({ length: elementCount(shape) }, () => gaussian(this.random) * deviation);
+    return this.add({ type: 'float32', shape, data });
+  }
+
+  dense(x: number, outputs: number, activation: Activation = 'none', keepNumDims = false): number {
+    const inputs = keepNumDims ? this.shape(x).at(-1)! : elementCount(this.shape(x).slice(1));
+    const weights = this.values([outputs, inputs], 1 / Math.sqrt(inputs));
+    const bias = this.pick(-1, this.values([outputs], 0.2));
+    const y = this.float(keepNumDims ? [...this.shape(x).slice(0, -1), outputs] : [1, outputs]);
+    const options = { activation, keepNumDims };
+    return this.op({ op: 'FULLY_CONNECTED', inputs: [x, weights, bias], outputs: [y], options });
+  }
+
+  convolution(x: number, outputs: number, window: Window, activation: Activation = 'none'): number {
+    const channels = this.shape(x)[3]!;
+    const [h, w] = window.filter;
+    const weights = this.values([outputs, h, w, channels], 1 / Math.sqrt(h * w * channels));
+    const { padding, sizes, ...strides } = geometry(this.shape(x), window);
+    const inputs = [x, weights, this.values([outputs], 0.2)];
+    const y = this.float([1, ...sizes, outputs]);
+    return this.op({ op: 'CONV_2D', inputs, outputs: [y], options: { padding, ...strides, activation } });
+  }
+
+  depthwise(x: number, multiplier: number, window: Window, activation: Activation = 'none'): number {
+    const outputs = this.shape(x)[3]! * multiplier;
+    const [h, w] = window.filter;
+    const weights = this.values([1, h, w, outputs], 1 / Math.sqrt(h * w));
+    const { padding, sizes, ...strides } = geometry(this.shape(x), window);
+    const inputs = [x, weights, this.values([outputs], 0.2)];
+    const y = this.float([1, ...sizes, outputs]);
+    const options = { padding, ...strides, depthMultiplier: multiplier, activation };
+    return this.op({ op: 'DEPTHWISE_CONV_2D', inputs, outputs: [y], options });
+  }
+
+  pool(x: number, op: 'MAX_POOL_2D' | 'AVERAGE_POOL_2D', window: Window): number {
+    const { padding, sizes, strideH, strideW } = geometry(this.shape(x), window);
+    const [filterH, filterW] = window.filter;
+    const y = this.float([1, ...sizes, this.shape(x)[3]!]);
+    const options = { padding, strideH, strideW, filterH, filterW, activation: 'none' } as const;
+    return this.op({ op, inputs: [x], outputs: [y], options });
+  }
+
+  /** MEAN or REDUCE_MAX over height and width. */
+  overImage(x: number, op: 'MEAN' | 'REDUCE_MAX' = 'MEAN'): number {
+    const y = this.float([1, this.shape(x)[3]!]);
+    return this.op({ op, inputs: [x, this.int32s(1, 2)], outputs: [y], options: { keepDims: false } });
+  }
+
+  reshape(x: number, shape: number[]): number {
+    const y = this.float(shape);
+    return this.op({
+      op: 'RESHAPE',
+      inputs: [x, this.int32s(...shape)],
+      outputs: [y],
+      options: { newShape: shape },
+    });
+  }
+
+  /** a and b of the same shape, or b a constant that is broadcast. */
+  binary(op: 'ADD' | 'SUB' | 'MUL', a: number, b: number, activation: Activation = 'none'): number {
+    const y = this.float(this.shape(a));
+    return this.op({ op, inputs: [a, b], outputs: [y], options: { activation } });
+  }
+
+  unary(x: number, op: 'RELU' | 'RELU6' | 'LOGISTIC' | 'TANH'): number {
+    return this.op({ op, inputs: [x], outputs: [this.float(this.shape(x))], options: {} });
+  }
+  leakyRelu(x: number, alpha: number): number {
+    const outputs = [this.float(this.shape(x))];
+    return this.op({ op: 'LEAKY_RELU', inputs: [x], outputs, options: { alpha: Math.fround(alpha) } });
+  }
+  softmax(x: number): number {
+    const outputs = [this.float(this.shape(x))];
+    return this.op({ op: 'SOFTMAX', inputs: [x], outputs, options: { beta: 1 } });
+  }
+
+  concatenation(parts: number[], axis: number): number {
+    const first = this.shape(parts[0]!);
+    const along = parts.reduce((sum, part) => sum + this.shape(part)[axis]!, 0);
+    const y = this.float(first.map((size, k) => (k === axis ? along : size)));
+    const options = { axis, activation: 'none' } as const;
+    return this.op({ op: 'CONCATENATION', inputs: parts, outputs: [y], options });
+  }
+
+  split(x: number, numSplits: number, axis: number): number[] {
+    const shape = this.shape(x).map((size, k) => (k === axis ? size / numSplits : size));
+    const outputs = Array.from({ length: numSplits }, () => this.float(shape));
+    this.op({ op: 'SPLIT', inputs: [this.int32(axis), x], outputs, options: { numSplits } });
+    return outputs;
+  }
+
+  /** x[…, from:to:step, …] along one axis. */
+  slice(x: number, axis: number, from: number, to: number, step = 1): number {
+    const shape = this.shape(x);
+    const vector = (other: number, value: number) =>
+      this.int32s(...shape.map((_, k) => (k === axis ? value : other)));
+    const y = this.float(shape.map((size, k) => (k === axis ? Math.ceil((to - from) / step) : size)));
+    const mask = (1 << shape.length) - 1 - (1 << axis);
+    const options = { beginMask: mask, endMask: mask, shrinkAxisMask: 0 };
+    const inputs = [x, vector(0, from), vector(0, to), vector(1, step)];
+    return this.op({ op: 'STRIDED_SLICE', inputs, outputs: [y], options });
+  }
+
+  transpose(x: number, permutation: number[]): number {
+    const y = this.float(permutation.map((axis) => this.shape(x)[axis]!));
+    const inputs = [x, this.int32s(...permutation)];
+    return this.op({ op: 'TRANSPOSE', inputs, outputs: [y], options: {} } as Operator);
+  }
+
+  /** `before` and `after` along one axis. */
+  pad(x: number, axis: number, before: number, after: number): number {
+    const shape = this.shape(x);
+    const data = Int32Array.from(shape.flatMap((_, k) => (k === axis ? [before, after] : [0, 0])));
+    const list = this.add({ type: 'int32', shape: [shape.length, 2], data });
+    const y = this.float(shape.map((size, k) => (k === axis ? size + before + after : size)));
+    return this.op({ op: 'PAD', inputs: [x, list], outputs: [y], options: {} });
+  }
+}
+
+/** SAME and VALID as TensorFlow's documentation gives their sizes. */
+function geometry(shape: number[], { filter, stride, dilation, padding = 'same' }: Window) {
+  const [strideH, strideW] = stride ?? [1, 1];
+  const [dilationH, dilationW] = dilation ?? [1, 1];
+  const size = (input: number, taps: number, dilated: number, step: number) =>
+    Math.ceil((padding === 'same' ? input : input - (taps - 1) * dilated) / step);
+  const sizes = [
+    size(shape[1]!, filter[0], dilationH, strideH),
+    size(shape[2]!, filter[1], dilationW, strideW),
+  ];
+  return { padding, strideH, strideW, dilationH, dilationW, sizes };
+}
