@@ -6,17 +6,7 @@ import { checkFolder } from './checks/folders.js';
 import { checkLibraries } from './checks/libraries.js';
 import { checkNode } from './checks/node.js';
 import { checkPort } from './checks/ports.js';
-import { type Diagnosis, type Finding, fail } from './finding.js';
-
-export interface DoctorOptions {
-  env: Record<string, string | undefined>;
-  /** Ports that `aiot up` takes unless told. */
-  ports: { http: number; mqtts: number };
-  /** How long a platform may take to answer, ms. */
-  timeoutMs: number;
-  now: () => number;
-  signal: AbortSignal;
-}
+import { type Diagnosis, type DoctorOptions, type Finding, fail } from './finding.js';
 
 /** All checks; they do not depend on each other, and one that breaks is a finding like any other. */
 export async function examine(options: DoctorOptions): Promise<Diagnosis> {

@@ -30,3 +30,13 @@ export const fail = (check: string, detail: string, next: string): Finding => ({
   detail,
   next,
 });
+
+export interface DoctorOptions {
+  env: Record<string, string | undefined>;
+  /** Ports that `aiot up` takes unless told. */
+  ports: { http: number; mqtts: number };
+  /** How long a platform may take to answer, ms. */
+  timeoutMs: number;
+  now: () => number;
+  signal: AbortSignal;
+}

@@ -2,8 +2,14 @@ import { join } from 'node:path';
 import { AiotError, type Project, readBytes, readJson } from '../core/index.js';
 import { type Graph, readTflite } from '../formats/index.js';
 import type { EvaluationFile } from './evaluate/types.js';
-import type { QuantizationFile } from './quantize/quantize-project.js';
 import type { TrainingFile } from './train/types.js';
+
+/** build/quantization.json: which float network became which int8 network. */
+export interface QuantizationFile {
+  spec: 'aiot-quantization/1';
+  floatDigest: string;
+  digest: string;
+}
 
 /** What the steps leave in a project: train, quantize, evaluate, bundle. */
 export function buildFiles(project: Project) {

@@ -1,7 +1,6 @@
 import { AiotError, type PlatformContext, readBytes, readContexts } from '../../core/index.js';
 import { createClient } from '../../registry/index.js';
-import type { DoctorOptions } from '../examine.js';
-import { type Finding, fail, ok, warn } from '../finding.js';
+import { type DoctorOptions, type Finding, fail, ok, warn } from '../finding.js';
 import { probe } from './probe.js';
 
 const day = 86_400_000;

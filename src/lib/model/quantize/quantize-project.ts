@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { digestOf, type Project, writeFileAtomic, writeJsonAtomic } from '../../core/index.js';
 import { writeTflite } from '../../formats/index.js';
 import { type DataSource, datasetOfSource } from '../dataset.js';
-import { buildFiles, readNetwork, readTraining } from '../files.js';
+import { buildFiles, type QuantizationFile, readNetwork, readTraining } from '../files.js';
 import { requireSameData } from '../fresh.js';
 import { examplesOf } from '../train/examples.js';
 import { standardizeAll } from '../train/standardize.js';
@@ -21,13 +21,6 @@ export const quantizeResultSchema = z.object({
   input: z.object({ scale: z.number(), zeroPoint: z.int() }),
 });
 export type QuantizeResult = z.output<typeof quantizeResultSchema>;
-
-/** build/quantization.json: which float network became which int8 network. */
-export interface QuantizationFile {
-  spec: 'aiot-quantization/1';
-  floatDigest: string;
-  digest: string;
-}
 
 export interface QuantizeOptions extends DataSource {
   project: Project;

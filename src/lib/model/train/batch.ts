@@ -1,7 +1,6 @@
 import type { Scalar, Tensor, Tensor2D } from '@tensorflow/tfjs-core';
 import { gaussian, type Random } from '../../core/index.js';
-import type { Core } from './tensorflow.js';
-import type { NetworkSpec } from './types.js';
+import type { Core, NetworkSpec } from './types.js';
 
 /** Standardized windows [count × inputs] and their classes. */
 export interface Part {

@@ -1,5 +1,5 @@
 import type { Conv2DBackpropFilterAttrs, KernelConfig, Tensor4D } from '@tensorflow/tfjs-core';
-import type { Core } from './tensorflow.js';
+import type { Core } from './types.js';
 
 /**
  * The gradient of a 2-D convolution with respect to its filter, which tfjs 4.22's wasm backend lacks (so that nothing with

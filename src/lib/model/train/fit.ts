@@ -5,8 +5,8 @@ import { AiotError, type Random, seededRandom, shuffled } from '../../core/index
 import { argMaxRows } from '../evaluate/metrics.js';
 import { classWeights, crossEntropy, inputBatch, type Part, targetBatch } from './batch.js';
 import { buildNetwork, copyWeights } from './network.js';
-import { type Core, loadTensorFlow } from './tensorflow.js';
-import type { EpochFigures, LayerWeights, NetworkSpec, TrainedNetwork } from './types.js';
+import { loadTensorFlow } from './tensorflow.js';
+import type { Core, EpochFigures, LayerWeights, NetworkSpec, TrainedNetwork } from './types.js';
 
 export interface FitOptions {
   spec: NetworkSpec;

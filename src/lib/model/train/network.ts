@@ -1,7 +1,6 @@
 import type { LayersModel, Sequential } from '@tensorflow/tfjs-layers';
 import { AiotError } from '../../core/index.js';
-import type { TensorFlow } from './tensorflow.js';
-import type { LayerWeights, NetworkSpec } from './types.js';
+import type { LayerWeights, NetworkSpec, TensorFlow } from './types.js';
 
 /** Taps of every convolution. */
 export const convolutionTaps = 5;

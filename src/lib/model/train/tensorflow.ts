@@ -1,14 +1,7 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { registerConvolutionGradient } from './convolution-gradient.js';
-
-export type Core = typeof import('@tensorflow/tfjs-core');
-export type Layers = typeof import('@tensorflow/tfjs-layers');
-
-export interface TensorFlow {
-  tf: Core;
-  layers: Layers;
-}
+import type { TensorFlow } from './types.js';
 
 let loading: Promise<TensorFlow> | undefined;
 

@@ -67,3 +67,11 @@ export interface TrainingFile {
   /** Digest of model.float.tflite. */
   digest: string;
 }
+
+export type Core = typeof import('@tensorflow/tfjs-core');
+export type Layers = typeof import('@tensorflow/tfjs-layers');
+
+export interface TensorFlow {
+  tf: Core;
+  layers: Layers;
+}

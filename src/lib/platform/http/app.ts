@@ -1,5 +1,4 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
-import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { guard } from './auth.js';
 import { answerErrors } from './errors.js';
 import type { ApiParts } from './parts.js';
@@ -10,9 +9,6 @@ import { healthRoutes } from './routes/health.js';
 import { modelRoutes } from './routes/models.js';
 import { rolloutRoutes } from './routes/rollouts.js';
 import { statusRoutes } from './routes/status.js';
-
-/** A plugin with the routes of one noun, below /api/v1. */
-export type Routes = (parts: ApiParts) => FastifyPluginAsyncZod;
 
 /** Certificates for the listener: clients may show one, and what they show is looked at by the guard. */
 export interface TlsOptions {

@@ -1,3 +1,4 @@
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
 import type { BlobStore } from '../blobs/store.js';
 import type { Broker } from '../broker/broker.js';
@@ -37,3 +38,6 @@ export interface ApiParts {
   urls: () => PlatformUrls;
   version: string;
 }
+
+/** A plugin with the routes of one noun, below /api/v1. */
+export type Routes = (parts: ApiParts) => FastifyPluginAsyncZod;

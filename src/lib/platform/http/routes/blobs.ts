@@ -3,7 +3,7 @@ import { AiotError } from '../../../core/index.js';
 import { blobSchema } from '../../../registry/index.js';
 import { parseRange } from '../../blobs/range.js';
 import { largestBlob } from '../../blobs/store.js';
-import type { Routes } from '../app.js';
+import type { Routes } from '../parts.js';
 
 const params = z.object({ digest: z.string() });
 

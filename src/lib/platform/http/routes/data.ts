@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { datasetSchema, labelRequestSchema, listSchemas } from '../../../registry/index.js';
-import type { Routes } from '../app.js';
+import type { Routes } from '../parts.js';
 
 const stream = z.object({ stream: z.string() });
 const recording = z.object({ stream: z.string(), device: z.string(), recording: z.string() });

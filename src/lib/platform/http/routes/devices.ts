@@ -6,7 +6,7 @@ import {
   provisionReplySchema,
   provisionRequestSchema,
 } from '../../../registry/index.js';
-import type { Routes } from '../app.js';
+import type { Routes } from '../parts.js';
 
 const params = z.object({ name: z.string() });
 

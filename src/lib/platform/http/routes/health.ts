@@ -1,4 +1,4 @@
-import type { Routes } from '../app.js';
+import type { Routes } from '../parts.js';
 
 /** /healthz, /metrics (Prometheus's text format 0.0.4) and /openapi.json: outside /api/v1. */
 export const healthRoutes: Routes = (parts) => async (app) => {

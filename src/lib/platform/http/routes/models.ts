@@ -9,7 +9,7 @@ import {
   pushRequestSchema,
 } from '../../../registry/index.js';
 import { liveOf } from '../../services/live.js';
-import type { Routes } from '../app.js';
+import type { Routes } from '../parts.js';
 
 const number = z.coerce.number().int().min(1);
 const named = z.object({ name: z.string() });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { listSchemas, type Rollout, rolloutRequestSchema, rolloutSchema } from '../../../registry/index.js';
-import type { Routes } from '../app.js';
+import type { Routes } from '../parts.js';
 
 const params = z.object({ id: z.string() });
 /** A comment now and then keeps the connection from looking dead, ms. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { statusSchema, trustSchema } from '../../../registry/index.js';
-import type { Routes } from '../app.js';
+import type { Routes } from '../parts.js';
 
 export const statusRoutes: Routes = (parts) => async (app) => {
   app.get(
