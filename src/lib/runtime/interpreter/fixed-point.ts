@@ -67,6 +67,20 @@ export function multiplyByQuantized(x: number, multiplier: number, shift: number
     : roundingShiftRight(doublingHighMultiply(x, multiplier), -shift);
 }
 
+/**
+ * MultiplyByQuantizedMultiplier for 64-bit x (|x| < 2^47), as int16 layers use it: 15 bits of the multiplier, rounded
+ * half up.
+ */
+export function multiply64(x: number, multiplier: number, shift: number): number {
+  const reduced = multiplier < 0x7fff0000 ? (multiplier + 32768) >> 16 : 0x7fff;
+  const total = 15 - shift;
+  // Below 2^38 the product is exact in a double: the usual case.
+  if (x < 274877906944 && x > -274877906944)
+    return Math.floor((x * reduced + 2 ** (total - 1)) / 2 ** total) | 0;
+  const rounded = BigInt(x) * BigInt(reduced) + (1n << BigInt(total - 1));
+  return Number(BigInt.asIntN(32, rounded >> BigInt(total)));
+}
+
 /** Nearest integer, ties away from zero (C's round). */
 export function roundAway(x: number): number {
   return x < 0 ? -Math.round(-x) : Math.round(x);

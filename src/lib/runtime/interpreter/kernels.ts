@@ -7,6 +7,9 @@ import { depthwise } from './int8/depthwise.js';
 import { fullyConnected } from './int8/fully-connected.js';
 import { logistic, tanh } from './int8/lookup.js';
 import { softmax } from './int8/softmax.js';
+import * as int16 from './int16/layers.js';
+import { logistic as logistic16, tanh as tanh16 } from './int16/sigmoid.js';
+import { softmax as softmax16 } from './int16/softmax.js';
 import { dequantize, quantize } from './integer/convert.js';
 import { mean } from './integer/mean.js';
 import { averagePool, maxPool } from './integer/pools.js';
@@ -24,9 +27,21 @@ const moving = <K>(kernel: K) => ({ ...integer(kernel), 'float32 float32': kerne
 const kernels: {
   readonly [Name in OperatorName]: Readonly<Record<string, Kernel<OperatorOptions[Name]>>>;
 } = {
-  FULLY_CONNECTED: { 'int8 int8': fullyConnected, 'float32 float32': float.fullyConnected },
-  CONV_2D: { 'int8 int8': convolution, 'float32 float32': float.convolution },
-  DEPTHWISE_CONV_2D: { 'int8 int8': depthwise, 'float32 float32': float.depthwise },
+  FULLY_CONNECTED: {
+    'int8 int8': fullyConnected,
+    'int16 int16': int16.fullyConnected,
+    'float32 float32': float.fullyConnected,
+  },
+  CONV_2D: {
+    'int8 int8': convolution,
+    'int16 int16': int16.convolution,
+    'float32 float32': float.convolution,
+  },
+  DEPTHWISE_CONV_2D: {
+    'int8 int8': depthwise,
+    'int16 int16': int16.depthwise,
+    'float32 float32': float.depthwise,
+  },
   MAX_POOL_2D: { ...integer(maxPool), 'float32 float32': floats.maxPool },
   AVERAGE_POOL_2D: { ...integer(averagePool), 'float32 float32': floats.averagePool },
   MEAN: { ...integer(mean), 'float32 float32': floats.mean },
@@ -41,9 +56,13 @@ const kernels: {
   TRANSPOSE: moving(moves.transpose),
   SPLIT: moving(moves.split),
   STRIDED_SLICE: moving(moves.stridedSlice),
-  SOFTMAX: { 'int8 int8': softmax, 'float32 float32': floats.softmax },
-  LOGISTIC: { 'int8 int8': logistic, 'float32 float32': floats.elementwise((x) => 1 / (1 + Math.exp(-x))) },
-  TANH: { 'int8 int8': tanh, 'float32 float32': floats.elementwise(Math.tanh) },
+  SOFTMAX: { 'int8 int8': softmax, 'int16 int16': softmax16, 'float32 float32': floats.softmax },
+  LOGISTIC: {
+    'int8 int8': logistic,
+    'int16 int16': logistic16,
+    'float32 float32': floats.elementwise((x) => 1 / (1 + Math.exp(-x))),
+  },
+  TANH: { 'int8 int8': tanh, 'int16 int16': tanh16, 'float32 float32': floats.elementwise(Math.tanh) },
   RELU: { ...integer(relu), 'float32 float32': floats.elementwise((x) => (x < 0 ? 0 : x)) },
   RELU6: {
     ...integer(relu6),

@@ -1,11 +1,12 @@
 import type { Axis } from './geometry.js';
+import type { Activations } from './types.js';
 
 /**
  * Copies the input cells under one window into `patch` ([filter rows][filter columns][channels]); cells outside the
  * image become `outside`. `x` is NHWC with `width` columns of `channels`; the patch takes its `taken` channels from
  * `firstChannel` on. A patch makes a convolution one dot product per output channel.
  */
-export function fillPatch<T extends Int8Array | Float32Array>(
+export function fillPatch<T extends Activations>(
   patch: T,
   x: T,
   batchStart: number,
