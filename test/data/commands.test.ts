@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
-const run = (...argv: string[]) => runCli(['data', ...argv, '--project', dir]);
+const run = (...argv: string[]) => runCli([...argv, '--project', dir]);
 const json = async (schema: { parse: (value: unknown) => unknown }, ...argv: string[]) => {
   const result = await run(...argv, '--json');
   expect(result.code, result.stdout).toBe(0);
@@ -29,27 +29,27 @@ const json = async (schema: { parse: (value: unknown) => unknown }, ...argv: str
 
 describe('aiot data', () => {
   it('lists', async () => {
-    const summary = await json(DataList.result, 'list');
+    const summary = await json(DataList.result, 'data', 'list');
     expect(summary).toMatchObject({
       name: 'wrist',
       samples: 127_500,
       labels: { walking: { recordings: 5 } },
     });
-    const { stdout } = await run('list');
+    const { stdout } = await run('data', 'list');
     expect(stdout).toContain('walking 5 (375 s)');
     expect(stdout).toContain('aiot data check');
   });
 
   it('shows one recording', async () => {
-    const shown = await json(DataShow.result, 'show', 'lying2');
+    const shown = await json(DataShow.result, 'data', 'show', 'lying2');
     expect(shown).toMatchObject({ id: 'lying2', label: 'lying', samples: 4000, windows: 15 });
-    expect((await run('show', 'lying2')).stdout).toContain('Repeated rows  46.');
+    expect((await run('data', 'show', 'lying2')).stdout).toContain('Repeated rows  46.');
   });
 
   it('checks, and says plainly what is wrong with the recordings', async () => {
-    const report = await json(DataCheck.result, 'check');
+    const report = await json(DataCheck.result, 'data', 'check');
     expect(report).toMatchObject({ ok: true, split: { train: 21, validation: 5, test: 9 } });
-    const { stdout } = await run('check');
+    const { stdout } = await run('data', 'check');
     expect(stdout).toContain(
       'Repeated rows alone give the label away: lying, sitting, walking have them (46.',
     );
@@ -60,7 +60,7 @@ describe('aiot data', () => {
     const other = await mkdtemp(join(tmpdir(), 'aiot-data-copy-'));
     try {
       await copyFile(join(dir, 'data', 'recordings', 'walking1.csv'), join(other, 'walking1.csv'));
-      const { code, json: report } = await run('check', '--data', other, '--json');
+      const { code, json: report } = await run('data', 'check', '--data', other, '--json');
       expect(code).toBe(6);
       expect(DataCheck.result.parse(report)).toMatchObject({
         ok: false,
@@ -75,11 +75,13 @@ describe('aiot data', () => {
   it('imports', async () => {
     const file = join(dir, 'extra.csv');
     await writeFile(file, 'x,y,z\n0,0,1\n0,0,1.1\n');
-    expect(await json(DataImport.result, 'import', file, '--label', 'lying', '--dry-run')).toMatchObject({
+    expect(
+      await json(DataImport.result, 'data', 'import', file, '--label', 'lying', '--dry-run'),
+    ).toMatchObject({
       imported: [{ id: 'extra', label: 'lying', samples: 2 }],
       dryRun: true,
     });
-    const { stdout } = await run('import', file, '--label', 'lying', '--dry-run');
+    const { stdout } = await run('data', 'import', file, '--label', 'lying', '--dry-run');
     expect(stdout).toContain('Nothing was written');
   });
 
@@ -89,19 +91,21 @@ describe('aiot data', () => {
     const topic = 'aiot/v1/w1/telemetry/motion';
     await writeFile(file, `${JSON.stringify(toLine({ topic, payload, time: 5, source: 'test' }))}\n`);
     const url = pathToFileURL(file).href;
-    expect(await json(DataRecord.result, 'record', url, '--label', 'walking', '--count', '2')).toMatchObject({
+    expect(
+      await json(DataRecord.result, 'data', 'record', url, '--label', 'walking', '--count', '2'),
+    ).toMatchObject({
       recordings: [{ id: 'walking6', device: 'w1', samples: 2 }],
     });
   });
 
   it.each([
-    ['list', ['list', '--data', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
-    ['show', ['show', 'nobody'], 4, 'AIOT_RECORDING_NOT_FOUND'],
-    ['check', ['check', '--data', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
-    ['import', ['import', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
-    ['import --rate', ['import', '.', '--rate', 'fast'], 2, 'AIOT_USAGE'],
-    ['record', ['record', '--label', 'running'], 2, 'AIOT_LABEL_UNKNOWN'],
-    ['record without a time', ['record', '--for', '10'], 2, 'AIOT_USAGE'],
+    ['list', ['data', 'list', '--data', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
+    ['show', ['data', 'show', 'nobody'], 4, 'AIOT_RECORDING_NOT_FOUND'],
+    ['check', ['data', 'check', '--data', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
+    ['import', ['data', 'import', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
+    ['import --rate', ['data', 'import', '.', '--rate', 'fast'], 2, 'AIOT_USAGE'],
+    ['record', ['data', 'record', '--label', 'running'], 2, 'AIOT_LABEL_UNKNOWN'],
+    ['record without a time', ['data', 'record', '--for', '10'], 2, 'AIOT_USAGE'],
   ])('%s refuses bad input', async (_, argv, code, error) => {
     const result = await run(...argv, '--json');
     expect(result.code).toBe(code);

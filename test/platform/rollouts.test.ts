@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { digestOf, systemClock } from '../../src/lib/core/index.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
 import { deployModel, type ModelVersion, type Rollout } from '../../src/lib/registry/index.js';
@@ -66,6 +66,7 @@ describe('a rollout', () => {
       manifest: '/api/v1/manifests/1',
     });
     await b().heard(1);
+    await vi.waitFor(() => expect(seen).not.toEqual([]), 10_000);
     for (const state of ['DOWNLOADING', 'VERIFYING', 'STAGED', 'TRIAL'] as const) await a().report(state);
     await a().report('COMMITTED', { model: running(first) });
     await b().report('COMMITTED', { model: running(first) });
