@@ -1,10 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { AiotError } from './errors/index.js';
+import { AiotError, nullOn } from './errors/index.js';
 import { readJson, writeJsonAtomic } from './files.js';
 import { configFolder } from './folders.js';
 import { namePattern } from './ids.js';
+import { issueText } from './issues.js';
 
 /** One platform, as this user reaches it. */
 export const contextSchema = z.strictObject({
@@ -32,14 +33,10 @@ function contextsFile(folder: string): string {
 /** The user's contexts; none yet is an empty set. @throws AIOT_FILE_MALFORMED */
 export async function readContexts(folder = configFolder()): Promise<Contexts> {
   const path = contextsFile(folder);
-  const value = await readJson(path).catch((error: unknown) => {
-    if (error instanceof AiotError && error.code === 'AIOT_FILE_NOT_FOUND') return { contexts: {} };
-    throw error;
-  });
+  const value = (await nullOn('AIOT_FILE_NOT_FOUND', readJson(path))) ?? { contexts: {} };
   const result = fileSchema.safeParse(value);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${issue?.path.join('.')}: ${issue?.message}`, {
+  throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${issueText(result.error, 'the whole')}`, {
     next: `Mend or delete ${path}; aiot context add makes it again.`,
   });
 }

@@ -26,6 +26,7 @@ export * from './errors/index.js';
 export { readBytes, readJson, syncFolder, writeFileAtomic, writeJsonAtomic } from './files.js';
 export { cacheFolder, configFolder, dataFolder } from './folders.js';
 export { namePattern, newId } from './ids.js';
+export { issueText } from './issues.js';
 export { canonicalJson } from './json.js';
 export { loadProject, type Project, parseProject } from './project/load.js';
 export { type ProjectSetting, projectSettings } from './project/origins.js';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { AiotError, type Project, readBytes, readJson } from '../core/index.js';
+import { AiotError, hasCode, type Project, readBytes, readJson } from '../core/index.js';
 import { type Graph, readTflite } from '../formats/index.js';
 import type { EvaluationFile } from './evaluate/types.js';
 import type { TrainingFile } from './train/types.js';
@@ -57,7 +57,7 @@ export async function readEvaluation(project: Project): Promise<EvaluationFile> 
 
 async function made<T>(read: Promise<T>, file: string, step: string): Promise<T> {
   return await read.catch((error: unknown) => {
-    if (!(error instanceof AiotError) || error.code !== 'AIOT_FILE_NOT_FOUND') throw error;
+    if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
     throw new AiotError('AIOT_MODEL_NOT_BUILT', `no ${file} yet`, {
       cause: error,
       next: `aiot model ${step}`,

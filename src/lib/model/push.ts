@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AiotError, digestOf, type Project } from '../core/index.js';
+import { digestOf, hasCode, type Project } from '../core/index.js';
 import { type Manifest, signManifest } from '../formats/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import { bundleProject } from './bundle/bundle-project.js';
@@ -67,7 +67,7 @@ export async function pushModel(options: PushOptions): Promise<PushResult> {
       await client.models.push(name, signManifest(manifest, privatePem));
       return { name, version, digest, sequence, bytes: bytes.length, file };
     } catch (error) {
-      const raced = error instanceof AiotError && error.code === 'AIOT_VERSION_CONFLICT';
+      const raced = hasCode(error, 'AIOT_VERSION_CONFLICT');
       if (!raced || attempt === attempts) throw error;
     }
   }

@@ -1,7 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
-import { AiotError, generateKeyPair, newId, readBytes, writeFileAtomic } from '../core/index.js';
+import { generateKeyPair, newId, nullOn, readBytes, writeFileAtomic } from '../core/index.js';
 import { deviceCertificate, type Issuer, selfSignedCa, serverCertificate } from './certificates.js';
 
 /** A certificate as the platform remembers it. */
@@ -88,10 +88,6 @@ function stillGood(pem: string, key: string, hosts: string[], now: number): bool
 }
 
 async function textOrNull(path: string): Promise<string | null> {
-  try {
-    return (await readBytes(path)).toString('utf8');
-  } catch (error) {
-    if (error instanceof AiotError && error.code === 'AIOT_FILE_NOT_FOUND') return null;
-    throw error;
-  }
+  const bytes = await nullOn('AIOT_FILE_NOT_FOUND', readBytes(path));
+  return bytes?.toString('utf8') ?? null;
 }

@@ -4,6 +4,8 @@ import {
   AiotError,
   configFolder,
   generateKeyPair,
+  hasCode,
+  nullOn,
   publicKeyOf,
   readBytes,
   writeFileAtomic,
@@ -22,7 +24,7 @@ export async function operatorKey(context: string, folder = configFolder()): Pro
   const privatePem = await readBytes(file).then(
     (bytes) => bytes.toString('utf8'),
     (error: unknown) => {
-      if (!(error instanceof AiotError) || error.code !== 'AIOT_FILE_NOT_FOUND') throw error;
+      if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
       throw new AiotError('AIOT_KEY_NOT_FOUND', `no signing key for the context ${context} at ${file}`, {
         cause: error,
       });
@@ -38,11 +40,8 @@ export async function operatorKey(context: string, folder = configFolder()): Pro
 
 /** The same, made when there is none yet: mode 0600 in a folder of mode 0700. */
 export async function ensureOperatorKey(context: string, folder = configFolder()): Promise<string> {
-  try {
-    return await operatorKey(context, folder);
-  } catch (error) {
-    if (!(error instanceof AiotError) || error.code !== 'AIOT_KEY_NOT_FOUND') throw error;
-  }
+  const there = await nullOn('AIOT_KEY_NOT_FOUND', operatorKey(context, folder));
+  if (there !== null) return there;
   await mkdir(join(folder, 'keys'), { recursive: true, mode: 0o700 });
   await writeFileAtomic(keyFile(context, folder), generateKeyPair().privatePem, 0o600);
   return operatorKey(context, folder);

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Agent, Dispatcher } from 'undici';
 import type { ZodType } from 'zod';
-import { AiotError } from '../core/index.js';
+import { AiotError, issueText } from '../core/index.js';
 import { errorOfAnswer, errorOfTransport } from './errors.js';
 
 export interface ClientOptions {
@@ -80,10 +80,9 @@ export class Transport {
     });
     const parsed = schema.safeParse(value);
     if (parsed.success) return parsed.data;
-    const issue = parsed.error.issues[0];
     throw new AiotError(
       'AIOT_PLATFORM_FAILED',
-      `${method} ${path}: the answer's ${issue?.path.join('.') || 'body'} does not fit: ${issue?.message}`,
+      `${method} ${path}: the answer does not fit: ${issueText(parsed.error, 'body')}`,
       { endpoint: this.url, next: 'Use the same version of aiot here and on the platform.' },
     );
   }

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import {
-  AiotError,
   cacheFolder,
   configFolder,
   dataFolder,
   loadProject,
+  nullOn,
   projectSettings,
   readContexts,
 } from '../../core/index.js';
@@ -88,10 +88,7 @@ function variableSettings({ variables, env }: ExplainInput): Setting[] {
 }
 
 async function fromProject(dir: string): Promise<Setting[]> {
-  const project = await loadProject(dir).catch((error: unknown) => {
-    if (error instanceof AiotError && error.code === 'AIOT_PROJECT_NOT_FOUND') return undefined;
-    throw error;
-  });
+  const project = await nullOn('AIOT_PROJECT_NOT_FOUND', loadProject(dir));
   if (!project) return [];
   return (await projectSettings(project)).map(({ path, value, line }) => ({
     name: path,

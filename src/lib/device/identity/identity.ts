@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { AiotError, readBytes, readJson } from '../../core/index.js';
+import type { ZodType } from 'zod';
+import { AiotError, hasCode, issueText, readBytes, readJson } from '../../core/index.js';
 import { type TrustRoot, trustRootSchema } from '../../formats/index.js';
 import { type Identity, identitySchema } from '../../provision/index.js';
 
@@ -19,17 +20,13 @@ export interface DeviceIdentity extends Identity {
 export async function readIdentity(folder: string): Promise<DeviceIdentity> {
   const path = (name: string) => join(folder, name);
   const text = async (name: string) => (await readBytes(path(name))).toString('utf8');
-  const parse = async <T>(name: string, schema: { safeParse(value: unknown): Parsed<T> }): Promise<T> => {
+  const parse = async <T>(name: string, schema: ZodType<T>): Promise<T> => {
     const result = schema.safeParse(await readJson(path(name)));
     if (result.success) return result.data;
-    const issue = result.error.issues[0];
-    throw new AiotError(
-      'AIOT_FILE_MALFORMED',
-      `${path(name)}: ${issue?.path.join('.') || 'file'}: ${issue?.message}`,
-    );
+    throw new AiotError('AIOT_FILE_MALFORMED', `${path(name)}: ${issueText(result.error, 'file')}`);
   };
   const identity = await parse('device.json', identitySchema).catch((error: unknown) => {
-    if (!(error instanceof AiotError) || error.code !== 'AIOT_FILE_NOT_FOUND') throw error;
+    if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
     throw new AiotError('AIOT_FILE_NOT_FOUND', `${folder} holds no identity of a device (device.json)`, {
       cause: error,
       next: `aiot device provision NAME --type virtual --out ${folder}`,
@@ -43,7 +40,3 @@ export async function readIdentity(folder: string): Promise<DeviceIdentity> {
     trust: await parse('trust.json', trustRootSchema.nullable()),
   };
 }
-
-type Parsed<T> =
-  | { success: true; data: T }
-  | { success: false; error: { issues: { path: PropertyKey[]; message: string }[] } };

@@ -1,5 +1,5 @@
 import type { ZodType, z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import { AiotError, issueText } from '../../core/index.js';
 
 /** A payload of protocol v1: UTF-8 JSON. */
 export function encodeMessage(value: object): Buffer {
@@ -23,7 +23,5 @@ export function decodeMessage<Schema extends ZodType>(
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const member = issue?.path.join('.') || 'payload';
-  throw new AiotError('AIOT_MESSAGE_MALFORMED', `${topic}: ${member}: ${issue?.message}`);
+  throw new AiotError('AIOT_MESSAGE_MALFORMED', `${topic}: ${issueText(result.error, 'payload')}`);
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import {
   AiotError,
   digestPattern,
+  issueText,
   keyIdOf,
   namePattern,
   publicKeyOf,
@@ -127,9 +128,5 @@ function parsePayload(payload: Buffer): Manifest {
 }
 
 function malformed(error: z.ZodError): AiotError {
-  const issue = error.issues[0];
-  return new AiotError(
-    'AIOT_MANIFEST_MALFORMED',
-    `manifest: ${issue?.path.join('.') || 'envelope'}: ${issue?.message}`,
-  );
+  return new AiotError('AIOT_MANIFEST_MALFORMED', `manifest: ${issueText(error, 'envelope')}`);
 }

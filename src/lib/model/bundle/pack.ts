@@ -1,6 +1,6 @@
 import { createTar, parseTar } from 'nanotar';
 import type { z } from 'zod';
-import { AiotError, canonicalJson, sha256Hex } from '../../core/index.js';
+import { AiotError, canonicalJson, issueText, sha256Hex } from '../../core/index.js';
 import { checkBundle } from './check.js';
 import { bundleInfoSchema, goldenSchema } from './info-schema.js';
 import type { Bundle } from './types.js';
@@ -80,8 +80,7 @@ function parseMember<T>(files: Map<string, Uint8Array>, name: string, schema: z.
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw malformed(`${name}: ${issue?.path.join('.') || 'the whole'}: ${issue?.message}`);
+  throw malformed(`${name}: ${issueText(result.error, 'the whole')}`);
 }
 
 function malformed(message: string, cause?: unknown): AiotError {

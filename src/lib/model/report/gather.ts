@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { AiotError } from '../../core/index.js';
+import { nullOn } from '../../core/index.js';
 import type { EvaluationFile } from '../evaluate/types.js';
 import { buildFiles, readEvaluation, readQuantization, readTraining } from '../files.js';
 import type { TrainingFile } from '../train/types.js';
@@ -16,9 +16,9 @@ export interface ReportData extends Omit<ReportOptions, 'file' | 'project'> {
 export async function gatherReport({ project, live, findings }: ReportOptions): Promise<ReportData> {
   const training = await readTraining(project);
   const files = buildFiles(project);
-  const quantization = await orNull(readQuantization(project));
+  const quantization = await nullOn('AIOT_MODEL_NOT_BUILT', readQuantization(project));
   const fresh = quantization?.floatDigest === training.digest ? quantization : null;
-  const evaluation = fresh ? await orNull(readEvaluation(project)) : null;
+  const evaluation = fresh ? await nullOn('AIOT_MODEL_NOT_BUILT', readEvaluation(project)) : null;
   return {
     training,
     evaluation: evaluation?.digest === fresh?.digest ? evaluation : null,
@@ -29,11 +29,4 @@ export async function gatherReport({ project, live, findings }: ReportOptions): 
     live,
     findings,
   };
-}
-
-async function orNull<T>(read: Promise<T>): Promise<T | null> {
-  return await read.catch((error: unknown) => {
-    if (error instanceof AiotError && error.code === 'AIOT_MODEL_NOT_BUILT') return null;
-    throw error;
-  });
 }

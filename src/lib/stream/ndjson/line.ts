@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import { AiotError, issueText } from '../../core/index.js';
 import type { Message } from '../message.js';
 
 /** A message as one line of JSON: what `stream tail --json` prints and what NDJSON files hold. */
@@ -54,10 +54,7 @@ export function fromLine(line: string, where: string, number: number): Message {
     throw refuse('expected one JSON object a line', error);
   }
   const parsed = inputSchema.safeParse(value);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw refuse(`${issue?.path.join('.') || 'line'}: ${issue?.message}`);
-  }
+  if (!parsed.success) throw refuse(issueText(parsed.error, 'line'));
   const { topic, time, payload, encoding, qos, retain } = parsed.data;
   const text = typeof payload === 'string' && encoding !== 'json' ? payload : JSON.stringify(payload ?? null);
   return {
