@@ -1,4 +1,4 @@
-import { AiotCommand, facts, next, shared } from '../lib/cli/index.js';
+import { AiotCommand, facts, moment, next, shared } from '../lib/cli/index.js';
 import { clientFor, statusSchema } from '../lib/registry/index.js';
 
 export default class Status extends AiotCommand {
@@ -20,14 +20,14 @@ export default class Status extends AiotCommand {
         ['API', urls.http],
         ['MQTT', [urls.mqtts, urls.mqtt].filter(Boolean).join(', ')],
         ['version', version],
-        ['since', new Date(started).toISOString()],
+        ['since', moment(started)],
         ['devices', `${counts.devices}, ${counts.online} online`],
         ['datasets', counts.datasets],
         ['models', counts.models],
         ['rollouts', counts.rollouts],
       ]),
     );
-    this.print(next('aiot device list', 'aiot data list', 'aiot model list'));
+    this.print(next('aiot device list', 'aiot model list'));
     return status;
   }
 }

@@ -1,4 +1,4 @@
-import { AiotCommand, bold, dim, green, next, red, shared, yellow } from '../../lib/cli/index.js';
+import { AiotCommand, bold, dim, green, next, red, shared, thousands, yellow } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { checkProject, checkReportSchema } from '../../lib/data/index.js';
 
@@ -19,7 +19,7 @@ export default class DataCheck extends AiotCommand {
     const { flags } = await this.input(DataCheck);
     const report = await checkProject(await loadProject(flags.project), flags.data);
     const { split } = report;
-    this.print(`${report.recordings} recordings, ${report.samples.toLocaleString('en')} samples`);
+    this.print(`${report.recordings} recordings, ${thousands(report.samples)} samples`);
     if (split) {
       this.print(
         `Split by ${split.by}, seed ${split.seed}: ${split.train} to train on, ${split.validation} to choose by, ${split.test} to test on`,
@@ -30,7 +30,7 @@ export default class DataCheck extends AiotCommand {
     }
     if (report.findings.length === 0) this.print(green('Nothing found.'));
     this.print(next(report.ok ? 'aiot model train' : 'aiot data list'));
-    if (!report.ok) process.exitCode = 6;
+    if (!report.ok) this.exitsWith(6);
     return report;
   }
 }

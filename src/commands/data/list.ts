@@ -1,4 +1,4 @@
-import { AiotCommand, facts, next, shared, table } from '../../lib/cli/index.js';
+import { AiotCommand, facts, next, recordingsTable, shared } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { summarizeProject, summarySchema } from '../../lib/data/index.js';
 
@@ -15,14 +15,7 @@ export default class DataList extends AiotCommand {
   async run() {
     const { flags } = await this.input(DataList);
     const summary = await summarizeProject(await loadProject(flags.project), flags.data);
-    const rows = summary.recordings.map(({ id, label, device, samples, seconds }) => [
-      id,
-      label,
-      device,
-      samples,
-      `${seconds.toFixed(1)} s`,
-    ]);
-    this.print(table(['recording', 'label', 'device', 'samples', 'length'], rows));
+    this.print(recordingsTable(summary.recordings));
     const labels = Object.entries(summary.labels).map(
       ([label, { recordings, seconds }]) =>
         `${label || 'unlabelled'} ${recordings} (${Math.round(seconds)} s)`,

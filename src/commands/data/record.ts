@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, duration, next, shared, table } from '../../lib/cli/index.js';
+import { AiotCommand, duration, next, recordingsTable, shared } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { recordResultSchema, recordStream } from '../../lib/data/index.js';
 import { credentialsFrom } from '../../lib/stream/index.js';
@@ -39,14 +39,7 @@ export default class DataRecord extends AiotCommand {
       signal: this.signal,
       onOpen: (endpoint) => this.note(`recording from ${endpoint}, Ctrl-C ends it`),
     });
-    const rows = result.recordings.map(({ id, label, device, samples, seconds }) => [
-      id,
-      label,
-      device,
-      samples,
-      `${seconds.toFixed(1)} s`,
-    ]);
-    this.print(table(['recording', 'label', 'device', 'samples', 'length'], rows));
+    this.print(recordingsTable(result.recordings));
     if (result.ignored > 0) this.print(`${result.ignored} messages were not of this stream`);
     this.print(next('aiot data list', 'aiot data check'));
     return result;

@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, facts, next, percent, shared, table } from '../../lib/cli/index.js';
+import { AiotCommand, facts, moment, next, percent, shared, table } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { recordingDetailSchema, showRecording } from '../../lib/data/index.js';
 
@@ -18,7 +18,7 @@ export default class DataShow extends AiotCommand {
         ['Recording', shown.id],
         ['Label', shown.label ?? 'none'],
         ['Device', shown.device ?? 'not known'],
-        ['Started', shown.startedAt === null ? 'not known' : new Date(shown.startedAt).toISOString()],
+        ['Started', shown.startedAt === null ? 'not known' : moment(shown.startedAt)],
         ['Samples', `${shown.samples} at ${shown.rateHz} Hz, ${shown.seconds.toFixed(1)} s`],
         ['Windows', shown.windows],
         ['Repeated rows', percent(shown.repeats)],

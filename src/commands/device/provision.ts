@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, facts, next, shared } from '../../lib/cli/index.js';
+import { AiotCommand, bold, day, facts, next, shared } from '../../lib/cli/index.js';
 import { provisionDevice, provisionedDeviceSchema } from '../../lib/provision/index.js';
 import { clientFor } from '../../lib/registry/index.js';
 
@@ -40,7 +40,7 @@ export default class DeviceProvision extends AiotCommand {
     const details: [string, string][] = [
       ['id', device.id],
       ['certificate', fingerprint],
-      ['valid until', new Date(expires).toISOString().slice(0, 10)],
+      ['valid until', day(expires)],
       ['identity', out],
     ];
     this.print(`${bold(device.name)} is registered.\n${facts(details)}`);

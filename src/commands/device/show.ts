@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, bold, facts, next, shared } from '../../lib/cli/index.js';
+import { AiotCommand, bold, day, facts, moment, next, shared } from '../../lib/cli/index.js';
 import { clientFor, deviceSchema } from '../../lib/registry/index.js';
 
 export default class DeviceShow extends AiotCommand {
@@ -23,11 +23,11 @@ export default class DeviceShow extends AiotCommand {
         ['id', device.id],
         ['type', device.type],
         ['state', `${device.state}, ${device.online ? 'online' : 'offline'}`],
-        ['last seen', lastSeen === null ? 'never' : new Date(lastSeen).toISOString()],
+        ['last seen', lastSeen === null ? 'never' : moment(lastSeen)],
         ['model', model ? `${model.name}@${model.version} (${model.digest})` : 'none'],
         ['update', device.updateState ?? 'nothing reported'],
         ['certificate', device.fingerprint],
-        ['valid until', new Date(device.expires).toISOString().slice(0, 10)],
+        ['valid until', day(device.expires)],
       ]),
     );
     this.print(next('aiot device list', 'aiot model list'));

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, dim, duration } from '../../lib/cli/index.js';
+import { AiotCommand, dim, duration, timeOfDay } from '../../lib/cli/index.js';
 import { motorStates } from '../../lib/data/index.js';
 import { describeEvent, deviceEventSchema, parseSpeed, simulateDevice } from '../../lib/device/index.js';
 
@@ -67,11 +67,7 @@ export default class DeviceSimulate extends AiotCommand {
       rateHz,
       forMs,
       signal: this.signal,
-      onEvent: (event) =>
-        this.item(
-          event,
-          () => `${dim(new Date(event.t).toISOString().slice(11, 23))}  ${describeEvent(event)}`,
-        ),
+      onEvent: (event) => this.item(event, () => `${dim(timeOfDay(event.t))}  ${describeEvent(event)}`),
     });
   }
 }

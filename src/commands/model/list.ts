@@ -1,4 +1,4 @@
-import { AiotCommand, next, percent, shared, size, table } from '../../lib/cli/index.js';
+import { AiotCommand, minute, next, percent, shared, size, table } from '../../lib/cli/index.js';
 import { clientFor, listSchemas } from '../../lib/registry/index.js';
 
 export default class ModelList extends AiotCommand {
@@ -21,7 +21,7 @@ export default class ModelList extends AiotCommand {
       latest.version,
       percent(latest.metrics.int8.macroF1),
       size(latest.bytes),
-      new Date(latest.pushed).toISOString().slice(0, 16).replace('T', ' '),
+      minute(latest.pushed),
     ]);
     const head = ['name', 'versions', 'latest', 'macro-F1 int8', 'size', 'pushed'];
     this.print(table(head, rows, 'No models yet.'));

@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, bold, facts, next, percent, shared, size } from '../../lib/cli/index.js';
+import { AiotCommand, bold, facts, moment, next, percent, shared, size } from '../../lib/cli/index.js';
 import { clientFor, modelVersionSchema, parseModelReference } from '../../lib/registry/index.js';
 
 export default class ModelShow extends AiotCommand {
@@ -32,7 +32,7 @@ export default class ModelShow extends AiotCommand {
           `float ${percent(float.macroF1)}, int8 ${percent(int8.macroF1)}, voted ${percent(voted.macroF1)}`,
         ],
         ['dataset', `${dataset.name}: ${dataset.recordings} recordings, ${dataset.digest}`],
-        ['pushed', new Date(card.pushed).toISOString()],
+        ['pushed', moment(card.pushed)],
       ]),
     );
     this.print(next(`aiot model deploy ${name}@${version} --to all`));

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, dim, duration, shared } from '../../lib/cli/index.js';
+import { AiotCommand, dim, duration, shared, timeOfDay } from '../../lib/cli/index.js';
 import {
   credentialsFrom,
   type Message,
@@ -40,7 +40,7 @@ export default class StreamTail extends AiotCommand {
     const { args, flags } = await this.input(StreamTail);
     const print: Record<typeof flags.format, (message: Message) => string> = {
       pretty: ({ topic, time, payload }) =>
-        `${dim(new Date(time).toISOString().slice(11, 23))}  ${printable(topic)}  ${printablePayload(payload)}`,
+        `${dim(timeOfDay(time))}  ${printable(topic)}  ${printablePayload(payload)}`,
       json: (message) => JSON.stringify(toLine(message)),
       raw: ({ payload }) => printablePayload(payload),
     };

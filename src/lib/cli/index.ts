@@ -1,12 +1,15 @@
 /** What commands are made of: the base class, the shared flags, and rendering. Knows no rule of any domain. */
+export { percent, size, thousands } from '../core/index.js';
 export { AiotCommand } from './command.js';
 export { duration, shared } from './flags.js';
 export { createProgress, type Progress, type ProgressState } from './progress.js';
 export { demoSummary } from './render/demo.js';
 export { evaluationText } from './render/evaluation.js';
 export { inspectionText } from './render/inspection.js';
+export { recordingsTable } from './render/recordings.js';
 export * from './render/style.js';
-export { bar, elapsed, facts, next, percent, size, table } from './render/text.js';
+export { elapsed, facts, next, table } from './render/text.js';
+export * from './render/time.js';
 export { readSecret } from './secret.js';
 export { type ExplainInput, explainSettings } from './settings/explain.js';
 export { type Explained, explainedSchema } from './settings/types.js';

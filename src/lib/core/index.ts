@@ -2,6 +2,7 @@
  * What every room may use: errors, ids, clock, chance, atomic files, crypto, the user's contexts and the project file.
  * Imports from no other room.
  */
+export { whenAborted } from './abort.js';
 export { type Clock, systemClock } from './clock.js';
 export {
   type AddOptions,
@@ -23,6 +24,7 @@ export {
 export * from './crypto.js';
 export { parseDuration } from './duration.js';
 export * from './errors/index.js';
+export { percent, size, thousands } from './figures.js';
 export { readBytes, readJson, syncFolder, writeFileAtomic, writeJsonAtomic } from './files.js';
 export { cacheFolder, configFolder, dataFolder } from './folders.js';
 export { namePattern, newId } from './ids.js';
@@ -33,4 +35,5 @@ export { type ProjectSetting, projectSettings } from './project/origins.js';
 export { featureSetNames, type ProjectConfig, projectSchema } from './project/schema.js';
 export { bytesOf } from './project/sizes.js';
 export { gaussian, type Random, seededRandom, shuffled } from './random.js';
+export { isUntrusted } from './tls.js';
 export { aiotVersion } from './version.js';

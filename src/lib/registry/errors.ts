@@ -1,4 +1,4 @@
-import { AiotError, catalogue, type ErrorCode, systemCode } from '../core/index.js';
+import { AiotError, catalogue, type ErrorCode, isUntrusted, systemCode } from '../core/index.js';
 import { errorBodySchema } from './api.js';
 
 const byStatus: Record<number, ErrorCode> = {
@@ -21,13 +21,11 @@ export function errorOfAnswer(status: number, body: string, endpoint: string): A
   return new AiotError(code, `${endpoint} answered with status ${status}`, details);
 }
 
-const untrusted = /CERT|SELF_SIGNED|ISSUER|UNABLE_TO_VERIFY/;
-
 /** What undici throws before there is an answer. `endpoint` has no credentials in it. */
 export function errorOfTransport(error: unknown, endpoint: string): AiotError {
   if (error instanceof AiotError) return error;
   const code = systemCode(error) ?? 'unknown error';
-  if (untrusted.test(code) || code.startsWith('ERR_TLS')) {
+  if (isUntrusted(code)) {
     return new AiotError('AIOT_PLATFORM_UNTRUSTED', `${endpoint} cannot be trusted (${code})`, {
       cause: error,
       endpoint,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { whenAborted } from '../core/index.js';
 import { openSink } from './open.js';
 import type { StreamOptions } from './options.js';
 import { parseStreamUrl } from './url.js';
@@ -35,7 +36,7 @@ export async function publishMessage(options: PublishOptions): Promise<Published
   const sink = await openSink(url, options);
   try {
     const written = sink.write({ topic, payload, qos, retain });
-    await (signal ? Promise.race([written, aborted(signal)]) : written);
+    await (signal ? Promise.race([written, whenAborted(signal)]) : written);
   } finally {
     await sink.close();
   }
@@ -47,10 +48,4 @@ export async function publishMessage(options: PublishOptions): Promise<Published
     retain,
     acknowledged: qos > 0 || scheme === 'file',
   };
-}
-
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
 }

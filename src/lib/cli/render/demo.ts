@@ -1,6 +1,7 @@
+import { percent, size, thousands } from '../../core/index.js';
 import type { DemoResult } from '../../demo/index.js';
 import { bold, dim, yellow } from './style.js';
-import { elapsed, facts, next, percent, size, table } from './text.js';
+import { elapsed, facts, next, table } from './text.js';
 
 /** The demo's closing table, what the data check found, where everything is, and what to type next. */
 export function demoSummary(result: DemoResult): string {
@@ -18,7 +19,7 @@ export function demoSummary(result: DemoResult): string {
     .filter(({ severity }) => severity !== 'info')
     .map(({ message }) => `${yellow('!')} ${message}`);
   const figures = facts([
-    ['dataset', `${dataset.recordings} recordings, ${dataset.samples.toLocaleString('en-US')} samples`],
+    ['dataset', `${dataset.recordings} recordings, ${thousands(dataset.samples)} samples`],
     ['model', `${model.name}@${model.version}, arena ${size(model.arenaBytes)}`],
     ['rollout', `${rollout.committed} of ${rollout.devices} committed in ${rollout.seconds.toFixed(1)} s`],
     ['latency', `p50 ${live.latencyMs.p50.toFixed(2)} ms, p99 ${live.latencyMs.p99.toFixed(2)} ms a window`],

@@ -1,6 +1,7 @@
+import { percent, size } from '../../core/index.js';
 import type { EvaluateResult } from '../../model/index.js';
 import { green, red } from './style.js';
-import { facts, percent, size, table } from './text.js';
+import { facts, table } from './text.js';
 
 /** Figures, classes, confusion and gates of an evaluation. */
 export function evaluationText(result: EvaluateResult): string {

@@ -1,6 +1,7 @@
+import { percent, size } from '../../core/index.js';
 import type { Inspection } from '../../model/index.js';
 import { bold } from './style.js';
-import { facts, percent, size, table } from './text.js';
+import { facts, table } from './text.js';
 
 type Network = Inspection['network'];
 

@@ -39,24 +39,6 @@ export function next(...commands: string[]): string {
   return `\n${dim('Next:')} ${rest}`;
 }
 
-/** 1 536 → `1.5 KiB` */
-export function size(bytes: number): string {
-  if (bytes < 1024) return `${bytes} B`;
-  const units = ['KiB', 'MiB', 'GiB'];
-  let value = bytes / 1024;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return `${value.toFixed(1)} ${units[unit]}`;
-}
-
-/** 0.9712 → `97.1 %` */
-export function percent(share: number, digits = 1): string {
-  return `${(share * 100).toFixed(digits)} %`;
-}
-
 /** 0.5 → `████░░░░` of the given number of characters. */
 export function bar(share: number, cells: number): string {
   const full = Math.round(Math.min(1, Math.max(0, share)) * cells);

@@ -1,6 +1,7 @@
+import { percent } from '../../core/index.js';
 import { conditioned, type SignalSpec } from '../../signal/index.js';
 import type { Dataset, Finding, Recording } from '../types.js';
-import { listIds, percentOf } from './text.js';
+import { listIds } from './text.js';
 
 /** Longest run of equal rows that a recorder which polls too fast makes; a sensor that has stopped makes longer ones. */
 const longestHold = 4;
@@ -38,14 +39,14 @@ export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
   const sensorHz = dataset.rateHz * (1 - mean);
   const removed = after < 0.01 && spec.lowpassHz !== null && spec.lowpassHz <= sensorHz / 4;
   const advice = removed
-    ? `The pipeline (${pipelineText(spec)}) takes the repeats away (${percentOf(after)} of the rows repeat after it); what else differs between the two recorders may stay.`
+    ? `The pipeline (${pipelineText(spec)}) takes the repeats away (${percent(after)} of the rows repeat after it); what else differs between the two recorders may stay.`
     : `The pipeline (${pipelineText(spec)}) leaves their trace: set signal.lowpass to ${Math.floor(sensorHz / 4)} Hz or less (the sensor gives about ${Math.round(sensorHz)} rows a second) and signal.resample to ${Math.floor(dataset.rateHz / 2)}.`;
   const findings: Finding[] = [
     {
       check: 'repeat',
       severity: removed ? 'info' : 'warning',
       recordings: many.map(({ id }) => id),
-      message: `${many.length} of ${dataset.recordings.length} recordings repeat the row before in ${percentOf(mean)} of their rows: the recorder asked more often than the sensor measured.`,
+      message: `${many.length} of ${dataset.recordings.length} recordings repeat the row before in ${percent(mean)} of their rows: the recorder asked more often than the sensor measured.`,
       advice,
     },
   ];
@@ -55,7 +56,7 @@ export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
       check: 'artefact',
       severity: removed ? 'warning' : 'error',
       recordings: tell.recordings,
-      message: `Repeated rows alone give the label away: ${listIds(tell.high)} have them (${percentOf(tell.highShare)} of the rows), ${listIds(tell.low)} do not (${percentOf(tell.lowShare)}); ${tell.right} of ${tell.of} recordings are told by it. The two were recorded in different ways.`,
+      message: `Repeated rows alone give the label away: ${listIds(tell.high)} have them (${percent(tell.highShare)} of the rows), ${listIds(tell.low)} do not (${percent(tell.lowShare)}); ${tell.right} of ${tell.of} recordings are told by it. The two were recorded in different ways.`,
       advice,
     });
   }

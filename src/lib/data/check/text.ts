@@ -1,8 +1,3 @@
-/** 0.4637 → `46.4 %` */
-export function percentOf(share: number): string {
-  return `${(share * 100).toFixed(1)} %`;
-}
-
 /** The first few names, and how many more there are. */
 export function listIds(ids: string[], most = 6): string {
   if (ids.length <= most) return ids.join(', ');

@@ -1,5 +1,6 @@
+import { percent } from '../../core/index.js';
 import type { Dataset, Finding } from '../types.js';
-import { listIds, percentOf } from './text.js';
+import { listIds } from './text.js';
 
 /** Plausible values of a field, inclusive. */
 export type Ranges = Record<string, [number, number]>;
@@ -41,7 +42,7 @@ function outside(id: string, field: string, column: Float64Array, [low, high]: [
       check: 'range',
       severity: 'warning',
       recordings: [id],
-      message: `${id}: ${count} samples of ${field} (${percentOf(count / column.length)}) lie outside ${low}…${high}, the farthest at ${worst}.`,
+      message: `${id}: ${count} samples of ${field} (${percent(count / column.length)}) lie outside ${low}…${high}, the farthest at ${worst}.`,
       advice: `Check the sensor and its unit, or widen stream.fields.${field}.range.`,
     },
   ];

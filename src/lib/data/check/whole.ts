@@ -1,7 +1,8 @@
+import { percent } from '../../core/index.js';
 import { type SignalSpec, windowCount } from '../../signal/index.js';
 import { copiesIn } from '../copies/index.js';
 import type { Dataset, Finding, Recording, Split } from '../types.js';
-import { listIds, percentOf } from './text.js';
+import { listIds } from './text.js';
 
 /** Recordings without a label, and such as are too short for one window. */
 export function checkRecordings(dataset: Dataset, spec: SignalSpec): Finding[] {
@@ -87,7 +88,7 @@ export function checkCopies(dataset: Dataset, split?: Split): Finding[] {
     const apart = sides[0] !== undefined && sides[1] !== undefined && sides[0] !== sides[1];
     const how =
       kind === 'exact'
-        ? `${percentOf(share)} of the samples of one are in the other`
+        ? `${percent(share)} of the samples of one are in the other`
         : `correlation ${share.toFixed(3)}`;
     return {
       check: 'copy',

@@ -1,6 +1,6 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, thousands } from '../../core/index.js';
 import type { Rollout } from '../../registry/index.js';
-import { score, thousands } from '../text.js';
+import { score } from '../text.js';
 import type { DemoStep, DemoWork } from '../work.js';
 import { replayAll } from './record.js';
 

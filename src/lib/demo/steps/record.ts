@@ -1,7 +1,7 @@
 import { join } from 'node:path';
+import { thousands } from '../../core/index.js';
 import { checkDataset, openDataset, pullDataset, type Recording, splitDataset } from '../../data/index.js';
 import { signalSpecOf } from '../../signal/index.js';
-import { shares, thousands } from '../text.js';
 import type { DemoStep, DemoWork } from '../work.js';
 
 /** Sends every recording through the device that it falls to; the operator says what each shows. */
@@ -39,6 +39,11 @@ export async function replayAll(
       }
     }),
   );
+}
+
+/** Deals the items out to `count` hands in turn, so that each hand gets some of every kind of a sorted list. */
+function shares<T>(items: readonly T[], count: number): T[][] {
+  return Array.from({ length: count }, (_, hand) => items.filter((_item, i) => i % count === hand));
 }
 
 export function recordStep(work: DemoWork): DemoStep {

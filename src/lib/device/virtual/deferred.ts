@@ -14,11 +14,3 @@ export function deferred<T>(): Deferred<T> {
   promise.catch(() => {});
   return { promise, ...(settle as Omit<Deferred<T>, 'promise'>) };
 }
-
-/** Rejects with the signal's reason once it is aborted; never resolves. */
-export function rejection(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
-}

@@ -1,4 +1,4 @@
-import { AiotError, type Clock } from '../../core/index.js';
+import { AiotError, type Clock, whenAborted } from '../../core/index.js';
 import type { DeviceNews } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { LogLevel } from '../protocol/control.js';
@@ -7,7 +7,6 @@ import type { DeviceStore } from '../sim/store.js';
 import type { ActiveModel } from '../telemetry/answer.js';
 import type { BundleSource } from '../update/ports.js';
 import { startUpdater, type Updater } from '../update/updater.js';
-import { rejection } from './deferred.js';
 import type { Radio } from './radio.js';
 
 /** What stays the same over reboots. */
@@ -49,7 +48,7 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
       radio.tell('reported', reported, { retain: true });
     },
     async heartbeat(reported, signal) {
-      await Promise.race([radio.publish('reported', reported, { retain: true }), rejection(signal)]);
+      await Promise.race([radio.publish('reported', reported, { retain: true }), whenAborted(signal)]);
     },
     async activate(bundle, { name, version, sequence, digest }) {
       try {

@@ -1,6 +1,6 @@
 import { request } from 'node:https';
 import type { TLSSocket } from 'node:tls';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, isUntrusted, systemCode } from '../../core/index.js';
 
 export interface Probe {
   /** End of the server's certificate, ms since 1970. */
@@ -32,13 +32,10 @@ export function probe(
   });
 }
 
-/** OpenSSL's verification errors, and Node's ERR_TLS_*, speak of the certificate; the rest of the way to it. */
-const untrusted = /^ERR_TLS_|CERT|SELF_SIGNED|ISSUER|UNABLE_TO_VERIFY/;
-
 function told(error: Error, url: string, timeoutMs: number): AiotError {
   const code = systemCode(error) ?? error.name;
   const details = { cause: error, endpoint: url };
-  if (untrusted.test(code))
+  if (isUntrusted(code))
     return new AiotError('AIOT_PLATFORM_UNTRUSTED', `${url} cannot be trusted (${code})`, details);
   const reason = code === 'ABORT_ERR' ? `nothing within ${timeoutMs} ms` : code;
   return new AiotError('AIOT_PLATFORM_UNREACHABLE', `no answer from ${url} (${reason})`, details);

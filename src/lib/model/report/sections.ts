@@ -1,15 +1,13 @@
+import { percent, size, thousands } from '../../core/index.js';
 import { gateText } from '../evaluate/gates.js';
 import { confusionTable } from './confusion.js';
 import type { ReportData } from './gather.js';
 import { type Html, html, htmlTable } from './html.js';
 import { lineChart } from './line-chart.js';
 
-const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
 const score = (value: number) => value.toFixed(3);
-const bytes = (count: number) => (count < 1024 ? `${count} B` : `${(count / 1024).toFixed(1)} KiB`);
-const thousands = (count: number) => count.toLocaleString('en-US');
 
-export function tiles({ evaluation, live, bytes: size, training }: ReportData): Html {
+export function tiles({ evaluation, live, bytes, training }: ReportData): Html {
   const list: [string, string][] = [];
   if (evaluation) {
     list.push(['macro-F1, int8 by window', score(evaluation.int8.macroF1)]);
@@ -24,8 +22,8 @@ export function tiles({ evaluation, live, bytes: size, training }: ReportData): 
     list.push(['macro-F1, live on devices', score(live.macroF1)]);
     list.push(['latency p99 on a device', `${live.latencyMs.p99.toFixed(2)} ms`]);
   }
-  list.push(size.int8 === null ? ['float network', bytes(size.float)] : ['int8 network', bytes(size.int8)]);
-  if (evaluation) list.push(['memory on a chip (arena)', bytes(evaluation.arenaBytes)]);
+  list.push(bytes.int8 === null ? ['float network', size(bytes.float)] : ['int8 network', size(bytes.int8)]);
+  if (evaluation) list.push(['memory on a chip (arena)', size(evaluation.arenaBytes)]);
   return html`<div class="tiles">${list.map(([name, value]) => html`<div class="tile"><b>${value}</b><span>${name}</span></div>`)}</div>`;
 }
 

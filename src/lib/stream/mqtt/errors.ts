@@ -1,4 +1,4 @@
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, isUntrusted, systemCode } from '../../core/index.js';
 
 /** Return codes of MQTT 3.1.1 that say no: of a CONNACK (section 3.2.2.3), and 128 of a SUBACK (3.9.3). */
 const refusedCodes = new Set<unknown>([2, 4, 5, 128]);
@@ -16,7 +16,7 @@ export function brokerError(error: unknown, endpoint: string): AiotError {
       endpoint,
     });
   }
-  const untrusted = name !== undefined && untrustedCodes.has(name);
+  const untrusted = name !== undefined && isUntrusted(name);
   return new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: ${message || name || 'no answer'}`, {
     cause: error,
     endpoint,
@@ -24,16 +24,3 @@ export function brokerError(error: unknown, endpoint: string): AiotError {
     ...(untrusted ? { next: 'Name the CA that signed its certificate: --ca FILE' } : {}),
   });
 }
-
-/** Verification failures of Node's TLS, as X509 error names (node:tls, "X509 certificate error codes"). */
-const untrustedCodes = new Set([
-  'CERT_HAS_EXPIRED',
-  'CERT_NOT_YET_VALID',
-  'CERT_SIGNATURE_FAILURE',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-]);

@@ -1,0 +1,22 @@
+/** 521639 → `521,639` */
+export function thousands(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+/** 0.9712 → `97.1 %` */
+export function percent(share: number, digits = 1): string {
+  return `${(share * 100).toFixed(digits)} %`;
+}
+
+/** 1536 → `1.5 KiB` */
+export function size(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`;
+  const units = ['KiB', 'MiB', 'GiB'];
+  let value = bytes / 1024;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value.toFixed(1)} ${units[unit]}`;
+}
