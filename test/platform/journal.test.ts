@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { appendFile, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -93,6 +93,60 @@ describe('the journal', () => {
       ['r', 1, 2],
       ['day-1970-01-01', 2, 2],
     ]);
+    await second.journal.close();
+  });
+
+  it('refuses a payload that cannot be written, and it alone', async () => {
+    const { index, journal } = await open();
+    const nested = JSON.parse(`${'['.repeat(50_000)}${']'.repeat(50_000)}`);
+    const batch = [
+      journal.append(telemetry('a', { seq: 0, recording: 'r', x: 1 })),
+      journal.append(telemetry('b', { seq: 0, recording: 'r', x: 1, nested })),
+      journal.append(telemetry('a', { seq: 1, recording: 'r', x: 2 })),
+    ];
+    const settled = await Promise.allSettled(batch);
+    expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    await expect(batch[1]).rejects.toMatchObject({ code: 'AIOT_MESSAGE_MALFORMED' });
+    expect(await text(journal, index, 'a/r')).toBe('x\n1\n2\n');
+    await journal.close();
+  });
+
+  it.each([
+    ['is cut short', async () => truncate(join(folder, '00000001.ndjson'), 100)],
+    ['is gone', async () => rm(join(folder, '00000001.ndjson'))],
+  ])('takes what is sent again when a segment %s behind the checkpoint', async (_, damage) => {
+    const first = await open();
+    const entries = Array.from({ length: 9 }, (_, seq) => telemetry('a', { seq, recording: 'r', x: seq }));
+    for (const entry of entries) await first.journal.append(entry);
+    await first.journal.close();
+    await damage();
+    const second = await open();
+    for (const entry of entries) await second.journal.append(entry);
+    const all = `x\n${entries.map((_, seq) => `${seq}\n`).join('')}`;
+    expect(await text(second.journal, second.index, 'a/r')).toBe(all);
+    // It can be read without the index as well: nothing was written behind a hole.
+    await rm(join(folder, 'index.json'), { force: true });
+    const third = await open();
+    expect(third.journal.damaged).toBe(0);
+    expect(await text(third.journal, third.index, 'a/r')).toBe(all);
+    await third.journal.close();
+    await second.journal.close();
+  });
+
+  it.each([
+    ['half a checkpoint', () => '{"position":{"segment":1,"offset":0}}'],
+    ['members of other kinds', () => '{"position":7,"streams":null}'],
+    ['one digit changed', (whole: string) => whole.replace('"samples":1', '"samples":7')],
+  ])('is read anew with %s', async (_, spoil) => {
+    const first = await open();
+    await first.journal.append(telemetry('a', { seq: 0, recording: 'r', x: 1 }));
+    await first.journal.close();
+    const file = join(folder, 'index.json');
+    const whole = await readFile(file, 'utf8');
+    expect(spoil(whole)).not.toBe(whole);
+    await writeFile(file, spoil(whole));
+    const second = await open();
+    expect(second.index.streams()).toEqual(first.index.streams());
     await second.journal.close();
   });
 

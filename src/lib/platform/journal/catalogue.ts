@@ -1,7 +1,6 @@
-import { join } from 'node:path';
-import { readJson, writeFileAtomic } from '../../core/index.js';
 import { inferenceSchema } from '../../device/index.js';
 import { countInference, emptyCounts, type LiveCounts } from '../../fleet/index.js';
+import { readCheckpoint, writeCheckpoint } from './checkpoint.js';
 import type { Entry, Place } from './entry.js';
 import type { JournalIndex } from './journal.js';
 import type { Position } from './segments.js';
@@ -32,16 +31,14 @@ const remembered = 1024;
  */
 export class Catalogue implements JournalIndex {
   private constructor(
-    private readonly file: string,
+    private readonly folder: string,
     private readonly contents: Contents,
   ) {}
 
-  /** A checkpoint that is missing or damaged means reading the whole journal. */
+  /** A checkpoint that is missing, damaged or ahead of the journal means reading the whole journal. */
   static async open(folder: string): Promise<Catalogue> {
-    const file = join(folder, 'index.json');
-    const saved = (await readJson(file).catch(() => null)) as Contents | null;
     const empty = { position: { segment: 1, offset: 0 }, streams: {}, live: {}, recent: {} };
-    return new Catalogue(file, saved?.position ? saved : empty);
+    return new Catalogue(folder, (await readCheckpoint<Contents>(folder)) ?? empty);
   }
 
   get position(): Position {
@@ -86,7 +83,7 @@ export class Catalogue implements JournalIndex {
 
   async checkpoint(position: Position): Promise<void> {
     this.contents.position = position;
-    await writeFileAtomic(this.file, JSON.stringify(this.contents));
+    await writeCheckpoint(this.folder, this.contents);
   }
 
   private addTelemetry(entry: Entry, place: Place): void {

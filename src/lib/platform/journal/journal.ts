@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { AiotError, syncFolder } from '../../core/index.js';
+import { AiotError, syncFolder, systemCode } from '../../core/index.js';
 import { storageError } from '../errors.js';
 import { dataSync, type Sync } from '../sync.js';
 import type { Entry, Place } from './entry.js';
@@ -25,10 +25,15 @@ export interface JournalOptions {
   segmentBytes?: number;
 }
 
-interface Waiting {
-  entry: Entry;
+interface Waiting extends Line {
   resolve: () => void;
   reject: (error: unknown) => void;
+}
+
+/** An entry and the bytes that it is on disk, newline and all. */
+interface Line {
+  entry: Entry;
+  bytes: Buffer;
 }
 
 /**
@@ -56,13 +61,13 @@ export class Journal {
     return journal;
   }
 
-  /** Resolves when the entry is on disk. @throws AIOT_DISK_FULL, or what the disk said */
-  append(entry: Entry): Promise<void> {
-    if (this.closed) {
-      return Promise.reject(new AiotError('AIOT_PLATFORM_UNREACHABLE', 'the platform is stopping'));
-    }
+  /** Resolves when the entry is on disk. @throws AIOT_MESSAGE_MALFORMED, AIOT_DISK_FULL, or what the disk said */
+  async append(entry: Entry): Promise<void> {
+    if (this.closed) throw new AiotError('AIOT_PLATFORM_UNREACHABLE', 'the platform is stopping');
+    // Before it waits with others: what cannot be written down must not fail their batch.
+    const line = lineOf(entry);
     return new Promise((resolve, reject) => {
-      this.waiting.push({ entry, resolve, reject });
+      this.waiting.push({ ...line, resolve, reject });
       this.flushing ??= this.flush();
     });
   }
@@ -87,7 +92,7 @@ export class Journal {
       const batch = this.waiting;
       this.waiting = [];
       try {
-        const written = await this.commit(this.withoutRepeats(batch.map(({ entry }) => entry)));
+        const written = await this.commit(this.withoutRepeats(batch));
         for (const { entry, place } of written) this.options.index.apply(entry, place);
         for (const { resolve } of batch) resolve();
       } catch (error) {
@@ -99,34 +104,33 @@ export class Journal {
   }
 
   /** Repeats keep what identifies them, so that they are counted after a restart too, and lose their data. */
-  private withoutRepeats(entries: Entry[]): Entry[] {
+  private withoutRepeats(lines: Line[]): Line[] {
     const { index } = this.options;
     const fresh = new Set<string>();
-    return entries.map((entry) => {
+    return lines.map((line) => {
+      const { entry } = line;
       const key = index.key(entry);
-      if (key === null) return entry;
+      if (key === null) return line;
       if (!fresh.has(key) && !index.has(entry)) {
         fresh.add(key);
-        return entry;
+        return line;
       }
       const { seq, t, recording } = entry.payload;
-      return { ...entry, payload: { seq, t, recording }, repeat: true };
+      return lineOf({ ...entry, payload: { seq, t, recording }, repeat: true });
     });
   }
 
-  private async commit(entries: Entry[]): Promise<{ entry: Entry; place: Place }[]> {
+  private async commit(lines: Line[]): Promise<{ entry: Entry; place: Place }[]> {
     const file = await this.segment();
-    const lines = entries.map((entry) => Buffer.from(`${JSON.stringify(entry)}\n`));
-    const block = Buffer.concat(lines);
+    const block = Buffer.concat(lines.map(({ bytes }) => bytes));
     for (let done = 0; done < block.length; ) {
       const { bytesWritten } = await file.write(block, done, block.length - done, this.end.offset + done);
       done += bytesWritten;
     }
     await (this.options.sync ?? dataSync)(file);
-    return entries.map((entry, i) => {
-      const bytes = lines[i]?.length ?? 0;
-      const place = { ...this.end, length: bytes - 1 };
-      this.end = { segment: this.end.segment, offset: this.end.offset + bytes };
+    return lines.map(({ entry, bytes }) => {
+      const place = { ...this.end, length: bytes.length - 1 };
+      this.end = { segment: this.end.segment, offset: this.end.offset + bytes.length };
       return { entry, place };
     });
   }
@@ -142,7 +146,11 @@ export class Journal {
     }
     if (!this.file) {
       const path = segmentFile(folder, this.end.segment);
-      this.file = await open(path, 'r+').catch(() => open(path, 'w+'));
+      this.file = await open(path, 'r+').catch((error: unknown) => {
+        // Only what is not there is made: a segment that cannot be opened just now must not be emptied.
+        if (systemCode(error) !== 'ENOENT') throw error;
+        return open(path, 'wx+');
+      });
       await syncFolder(folder);
     }
     return this.file;
@@ -156,5 +164,20 @@ export class Journal {
       await this.file?.close().catch(() => {});
       this.file = undefined;
     }
+  }
+}
+
+/** @throws AIOT_MESSAGE_MALFORMED for a payload that is nested deeper than JSON.stringify can go */
+function lineOf(entry: Entry): Line {
+  try {
+    return { entry, bytes: Buffer.from(`${JSON.stringify(entry)}\n`) };
+  } catch (error) {
+    throw new AiotError(
+      'AIOT_MESSAGE_MALFORMED',
+      `${entry.device}: ${entry.channel}: it is nested too deep`,
+      {
+        cause: error,
+      },
+    );
   }
 }

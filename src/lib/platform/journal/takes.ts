@@ -1,3 +1,4 @@
+import { telemetryMembers } from '../../device/index.js';
 import type { Entry, Place } from './entry.js';
 
 /** What is known of one recording of one device in one stream. Kept as JSON in the checkpoint. */
@@ -34,10 +35,9 @@ const fieldName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /** The fields of a message: numbers, and arrays of numbers; members of other kinds are kept, and are no data. */
 export function fieldsOf(payload: Record<string, unknown>): [string, number[]][] {
-  const own = new Set(['seq', 't', 'rate', 'recording']);
   const fields: [string, number[]][] = [];
   for (const [name, value] of Object.entries(payload)) {
-    if (own.has(name) || !fieldName.test(name)) continue;
+    if (telemetryMembers.has(name) || !fieldName.test(name)) continue;
     if (typeof value === 'number') fields.push([name, [value]]);
     else if (Array.isArray(value) && value.every((v) => typeof v === 'number')) fields.push([name, value]);
   }
