@@ -1,5 +1,5 @@
 import { AiotCommand, facts, moment, next, shared } from '../lib/cli/index.js';
-import { clientFor, statusSchema } from '../lib/registry/index.js';
+import { statusSchema, withClient } from '../lib/registry/index.js';
 
 export default class Status extends AiotCommand {
   static override summary = 'Show the state of the platform in use.';
@@ -12,8 +12,7 @@ export default class Status extends AiotCommand {
 
   async run() {
     const { flags } = await this.input(Status);
-    const client = await clientFor(flags.context);
-    const status = await client.status().finally(() => client.close());
+    const status = await withClient(flags.context, (client) => client.status());
     const { urls, counts, started, version } = status;
     this.print(
       facts([

@@ -1,5 +1,5 @@
 import { AiotCommand, next, shared, table } from '../../lib/cli/index.js';
-import { clientFor, listSchemas } from '../../lib/registry/index.js';
+import { listSchemas, withClient } from '../../lib/registry/index.js';
 
 export default class DeviceList extends AiotCommand {
   static override summary = 'List the devices of the platform.';
@@ -13,8 +13,7 @@ export default class DeviceList extends AiotCommand {
 
   async run() {
     const { flags } = await this.input(DeviceList);
-    const client = await clientFor(flags.context);
-    const devices = await client.devices.list().finally(() => client.close());
+    const devices = await withClient(flags.context, (client) => client.devices.list());
     const rows = devices.map(({ name, type, state, online, model, updateState }) => [
       name,
       type,

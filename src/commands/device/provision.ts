@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand, bold, day, facts, next, shared } from '../../lib/cli/index.js';
 import { provisionDevice, provisionedDeviceSchema } from '../../lib/provision/index.js';
-import { clientFor } from '../../lib/registry/index.js';
+import { withClient } from '../../lib/registry/index.js';
 
 export default class DeviceProvision extends AiotCommand {
   static override summary = 'Register a device and write its identity: key, certificate, CA, trust root.';
@@ -31,10 +31,9 @@ export default class DeviceProvision extends AiotCommand {
 
   async run() {
     const { args, flags } = await this.input(DeviceProvision);
-    const client = await clientFor(flags.context);
     const { type, out } = flags;
-    const device = await provisionDevice({ client, name: args.name, type, out }).finally(() =>
-      client.close(),
+    const device = await withClient(flags.context, (client) =>
+      provisionDevice({ client, name: args.name, type, out }),
     );
     const { fingerprint, expires } = device.certificate;
     const details: [string, string][] = [

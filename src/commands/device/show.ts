@@ -1,6 +1,6 @@
 import { Args } from '@oclif/core';
 import { AiotCommand, bold, day, facts, moment, next, shared } from '../../lib/cli/index.js';
-import { clientFor, deviceSchema } from '../../lib/registry/index.js';
+import { deviceSchema, withClient } from '../../lib/registry/index.js';
 
 export default class DeviceShow extends AiotCommand {
   static override summary = 'Show one device: its state, certificate and model.';
@@ -14,8 +14,7 @@ export default class DeviceShow extends AiotCommand {
 
   async run() {
     const { args, flags } = await this.input(DeviceShow);
-    const client = await clientFor(flags.context);
-    const device = await client.devices.get(args.name).finally(() => client.close());
+    const device = await withClient(flags.context, (client) => client.devices.get(args.name));
     const { model, lastSeen } = device;
     this.print(bold(device.name));
     this.print(

@@ -2,13 +2,13 @@ import { Args, Flags } from '@oclif/core';
 import { AiotCommand, bold, next, shared, table } from '../../lib/cli/index.js';
 import { operatorKey } from '../../lib/provision/index.js';
 import {
-  clientFor,
   contextFor,
   deployExit,
   deployModel,
   deployNews,
   parseModelReference,
   rolloutSchema,
+  withClient,
 } from '../../lib/registry/index.js';
 
 export default class ModelDeploy extends AiotCommand {
@@ -36,18 +36,18 @@ export default class ModelDeploy extends AiotCommand {
     const { args, flags } = await this.input(ModelDeploy);
     const model = parseModelReference(args.model);
     const { name } = await contextFor(flags.context);
-    const client = await clientFor(name);
-    const news = deployNews((line) => this.note(line));
-    const rollout = await deployModel({
-      client,
-      model,
-      selector: flags.to,
-      deadlineMs: flags.timeout,
-      signingKey: () => operatorKey(name),
-      now: Date.now(),
-      signal: this.signal,
-      onProgress: news,
-    }).finally(() => client.close());
+    const rollout = await withClient(name, (client) =>
+      deployModel({
+        client,
+        model,
+        selector: flags.to,
+        deadlineMs: flags.timeout,
+        signingKey: () => operatorKey(name),
+        now: Date.now(),
+        signal: this.signal,
+        onProgress: deployNews((line) => this.note(line)),
+      }),
+    );
     const rows = rollout.devices.map(({ name, state, step, error }) => [
       name,
       state,

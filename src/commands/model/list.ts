@@ -1,5 +1,5 @@
 import { AiotCommand, minute, next, percent, shared, size, table } from '../../lib/cli/index.js';
-import { clientFor, listSchemas } from '../../lib/registry/index.js';
+import { listSchemas, withClient } from '../../lib/registry/index.js';
 
 export default class ModelList extends AiotCommand {
   static override summary = 'List the models of the platform.';
@@ -13,8 +13,7 @@ export default class ModelList extends AiotCommand {
 
   async run() {
     const { flags } = await this.input(ModelList);
-    const client = await clientFor(flags.context);
-    const models = await client.models.list().finally(() => client.close());
+    const models = await withClient(flags.context, (client) => client.models.list());
     const rows = models.map(({ name, versions, latest }) => [
       name,
       versions,

@@ -3,7 +3,7 @@ import { AiotCommand, facts, next, shared, size } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { pushModel, pushResultSchema } from '../../lib/model/index.js';
 import { operatorKey } from '../../lib/provision/index.js';
-import { clientFor, contextFor } from '../../lib/registry/index.js';
+import { contextFor, withClient } from '../../lib/registry/index.js';
 
 export default class ModelPush extends AiotCommand {
   static override summary = 'Bundle the evaluated model, sign it, and push it as a new version.';
@@ -30,9 +30,10 @@ export default class ModelPush extends AiotCommand {
     const project = await loadProject(flags.project);
     const context = await contextFor(flags.context);
     const privatePem = await operatorKey(context.name);
-    const client = await clientFor(context.name);
     const { data, name } = flags;
-    const result = await pushModel({ project, client, privatePem, data, name }).finally(() => client.close());
+    const result = await withClient(context.name, (client) =>
+      pushModel({ project, client, privatePem, data, name }),
+    );
     this.print(
       facts([
         ['Pushed', `${result.name}@${result.version} to ${context.url}`],

@@ -1,6 +1,6 @@
 import { Args } from '@oclif/core';
 import { AiotCommand, bold, facts, moment, next, percent, shared, size } from '../../lib/cli/index.js';
-import { clientFor, modelVersionSchema, parseModelReference } from '../../lib/registry/index.js';
+import { modelVersionSchema, parseModelReference, withClient } from '../../lib/registry/index.js';
 
 export default class ModelShow extends AiotCommand {
   static override summary = 'Show one version of a model: figures and lineage.';
@@ -15,8 +15,7 @@ export default class ModelShow extends AiotCommand {
   async run() {
     const { args, flags } = await this.input(ModelShow);
     const { name, version } = parseModelReference(args.model);
-    const client = await clientFor(flags.context);
-    const card = await client.models.get(name, version).finally(() => client.close());
+    const card = await withClient(flags.context, ({ models }) => models.get(name, version));
     const { float, int8, voted } = card.metrics;
     const { dataset } = card.lineage;
     this.print(bold(`${name}@${version}`));

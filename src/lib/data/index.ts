@@ -2,6 +2,7 @@
 export { checkDataset } from './check/check.js';
 export type { Ranges } from './check/values.js';
 export { type CopyPair, copiesIn } from './copies/index.js';
+export { sampleCount } from './count.js';
 export { type ImportOptions, type ImportResult, importRecordings, importResultSchema } from './import.js';
 export {
   type CheckReport,

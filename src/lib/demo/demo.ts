@@ -1,6 +1,7 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AiotError, dataFolder } from '../core/index.js';
+import { sampleCount } from '../data/index.js';
 import { writeReport } from '../model/index.js';
 import type { DemoResult } from './result.js';
 import { countIn, liveStep, rolloutSeconds, rolloutStep } from './steps/fleet.js';
@@ -74,7 +75,7 @@ function resultOf(work: DemoWork): DemoResult {
     },
     dataset: {
       recordings: dataset.recordings.length,
-      samples: dataset.recordings.reduce((sum, r) => sum + (r.columns[0]?.length ?? 0), 0),
+      samples: sampleCount(dataset.recordings),
       digest: dataset.digest,
       findings: work.findings.map(({ check, severity, message }) => ({ check, severity, message })),
     },

@@ -1,7 +1,8 @@
 import { AiotError } from '../core/index.js';
+import type { DeviceInfo } from '../registry/index.js';
 
 /** registered → provisioned (has a certificate) → active (was seen) ⇄ suspended; any of them → revoked, for good. */
-export type DeviceState = 'registered' | 'provisioned' | 'active' | 'suspended' | 'revoked';
+export type DeviceState = DeviceInfo['state'];
 
 export type DeviceEvent = 'certified' | 'seen' | 'suspend' | 'resume' | 'revoke';
 

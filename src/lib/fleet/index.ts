@@ -8,13 +8,11 @@ export {
   countInference,
   emptyCounts,
   type LiveCounts,
-  type LiveResult,
   liveFigures,
 } from './live.js';
 export {
   hasEnded,
   type RolloutDevice,
-  type RolloutDeviceState,
   type RolloutEffect,
   type RolloutEvent,
   type RolloutPlan,

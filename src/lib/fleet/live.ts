@@ -1,4 +1,5 @@
 import { macroF1Of } from '../model/index.js';
+import type { LiveFigures } from '../registry/index.js';
 
 /**
  * Live figures: devices' inferences counted against what was recorded. Counts are kept by recording, not by truth, so
@@ -21,18 +22,6 @@ export interface CountedInference {
   latencyMs: number;
 }
 
-export interface LiveResult {
-  windows: number;
-  unlabelled: number;
-  accuracy: number;
-  macroF1: number;
-  voted: { accuracy: number; macroF1: number };
-  /** Rows = truth, columns = answer by window, in the order of the classes. */
-  confusion: number[][];
-  latencyMs: { p50: number; p99: number };
-  devices: Record<string, number>;
-}
-
 export function emptyCounts(): LiveCounts {
   return { takes: {}, devices: {}, latency: {} };
 }
@@ -52,7 +41,7 @@ export function liveFigures(
   counts: LiveCounts,
   classes: string[],
   truth: (device: string, recording: string) => string | null,
-): LiveResult {
+): LiveFigures {
   const confusion = classes.map(() => classes.map(() => 0));
   const voted = classes.map(() => classes.map(() => 0));
   let unlabelled = 0;

@@ -1,28 +1,10 @@
-/** One device's part of a rollout; the last three are its ends. */
-export type RolloutDeviceState = 'pending' | 'offered' | 'updating' | 'committed' | 'rolledBack' | 'failed';
+import type { Rollout } from '../registry/index.js';
 
-export interface RolloutDevice {
-  name: string;
-  state: RolloutDeviceState;
-  /** The update state last reported. */
-  step: string | null;
-  error: { code: string; message: string } | null;
-  /** ms since 1970 */
-  updated: number;
-}
+export type RolloutDevice = Rollout['devices'][number];
 
-export interface RolloutState {
-  id: string;
-  model: { name: string; version: number };
-  sequence: number;
-  selector: string;
-  /** `done`: every device committed. `failed`: all have ended, and at least one did not. */
-  state: 'running' | 'done' | 'failed';
-  created: number;
+export interface RolloutState extends Rollout {
   /** A device that has not ended by then has failed, ms since 1970. */
   deadline: number;
-  ended: number | null;
-  devices: RolloutDevice[];
 }
 
 /** What a device says about its update, as far as a rollout looks at it. */

@@ -77,10 +77,12 @@ export const nextVersionSchema = z.object({ version: z.int(), sequence: z.int() 
 /** POST /models/{name}/versions: the bundle's blob must be there; the card is made from its bundle.json. */
 export const pushRequestSchema = z.strictObject({ envelope: envelopeSchema });
 
-const metricsSchema = z.object({
+/** Figures of one network on recordings never trained on. */
+export const metricsSchema = z.object({
   windows: z.int(),
   accuracy: z.number(),
   macroF1: z.number(),
+  /** Rows = truth, columns = prediction, in the order of the classes. */
   confusion: z.array(z.array(z.int())),
 });
 
@@ -110,6 +112,7 @@ export type ModelSummary = z.output<typeof modelSummarySchema>;
 /** POST /manifests: a manifest signed anew, with a higher sequence, for a version that is there: a rollback. */
 export const manifestRequestSchema = z.strictObject({ envelope: envelopeSchema });
 
+/** The last three are a device's ends. */
 export const rolloutDeviceStates = [
   'pending',
   'offered',
@@ -134,6 +137,7 @@ export const rolloutSchema = z.object({
   model: z.object({ name, version: z.int() }),
   sequence: z.int(),
   selector: z.string(),
+  /** `done`: every device committed. `failed`: all have ended, and at least one did not. */
   state: z.enum(['running', 'done', 'failed']),
   created: time,
   ended: time.nullable(),
@@ -198,6 +202,7 @@ export const liveSchema = z.object({
   accuracy: z.number(),
   macroF1: z.number(),
   voted: z.object({ accuracy: z.number(), macroF1: z.number() }),
+  /** Rows = truth, columns = answer by window, in the order of the classes. */
   confusion: z.array(z.array(z.int())),
   latencyMs: z.object({ p50: z.number(), p99: z.number() }),
   devices: z.record(z.string(), z.int()),

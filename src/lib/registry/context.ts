@@ -19,6 +19,19 @@ export async function contextFor(name?: string): Promise<NamedContext> {
   );
 }
 
+/** Calls a platform and lets go of it. @throws as `clientFor`, and what the calls throw */
+export async function withClient<T>(
+  name: string | undefined,
+  call: (client: RegistryClient) => Promise<T>,
+): Promise<T> {
+  const client = await clientFor(name);
+  try {
+    return await call(client);
+  } finally {
+    await client.close();
+  }
+}
+
 /** A client for that platform, with its CA and its token. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_FILE_NOT_FOUND (the CA) */
 export async function clientFor(name?: string): Promise<RegistryClient> {
   const { url, ca, token } = await contextFor(name);

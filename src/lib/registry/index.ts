@@ -2,7 +2,7 @@
 export * from './api.js';
 export type { BlobDownload } from './blobs.js';
 export { createClient, type RegistryClient } from './client.js';
-export { clientFor, contextFor, type NamedContext } from './context.js';
+export { clientFor, contextFor, type NamedContext, withClient } from './context.js';
 export { type DeployOptions, deployExit, deployModel, deployNews, parseModelReference } from './deploy.js';
 export type { WatchOptions } from './rollouts.js';
 export type { ClientOptions } from './transport.js';

@@ -1,6 +1,14 @@
 import { join } from 'node:path';
 import { thousands } from '../../core/index.js';
-import { checkDataset, openDataset, pullDataset, type Recording, splitDataset } from '../../data/index.js';
+import {
+  checkDataset,
+  openDataset,
+  pullDataset,
+  type Recording,
+  rangesOf,
+  sampleCount,
+  splitDataset,
+} from '../../data/index.js';
 import { signalSpecOf } from '../../signal/index.js';
 import type { DemoStep, DemoWork } from '../work.js';
 
@@ -34,7 +42,7 @@ export async function replayAll(
           recordingId: id,
           signal: work.options.signal,
         });
-        samples += recording.columns[0]?.length ?? 0;
+        samples += sampleCount([recording]);
         done(samples);
       }
     }),
@@ -57,8 +65,8 @@ export function recordStep(work: DemoWork): DemoStep {
       const { project, client } = work;
       await pullDataset({ client, stream: project.config.stream.topic, dir: join(project.dir, 'data') });
       work.dataset = await openDataset(project);
-      const samples = work.dataset.recordings.reduce((sum, r) => sum + (r.columns[0]?.length ?? 0), 0);
-      return `${work.dataset.recordings.length} recordings, ${thousands(samples)} samples`;
+      const pulled = work.dataset.recordings;
+      return `${pulled.length} recordings, ${thousands(sampleCount(pulled))} samples`;
     },
   };
 }
@@ -69,7 +77,7 @@ export function checkStep(work: DemoWork): DemoStep {
     run: async () => {
       const { config } = work.project;
       work.split = splitDataset(work.dataset, config.model);
-      work.findings = checkDataset(work.dataset, signalSpecOf(config), work.split);
+      work.findings = checkDataset(work.dataset, signalSpecOf(config), work.split, rangesOf(config));
       const counts = new Map<string, number>();
       for (const { check } of work.findings) counts.set(check, (counts.get(check) ?? 0) + 1);
       const found = [...counts].map(([check, count]) => `${count} ${check}`).join(', ');

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** What the platform may ask of a device; any other name is answered with AIOT_COMMAND_UNKNOWN. */
-export const commandNames = ['ping', 'status', 'reboot'] as const;
+const commandNames = ['ping', 'status', 'reboot'] as const;
 export type CommandName = (typeof commandNames)[number];
 
 const time = z.int().min(0);
@@ -27,7 +27,7 @@ export const replySchema = z.looseObject({
 });
 export type Reply = z.output<typeof replySchema>;
 
-export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
+const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
 /** Device → platform, QoS 1: one line of a device's log. */
@@ -38,4 +38,3 @@ export const logSchema = z.looseObject({
   /** An error's code, where the line tells of one. */
   code: z.string().optional(),
 });
-export type Log = z.output<typeof logSchema>;

@@ -27,6 +27,9 @@ export const telemetrySchema = z.looseObject({
 });
 export type Telemetry = z.output<typeof telemetrySchema>;
 
+/** Members of a telemetry message that are no fields, so that no field may be named like one. */
+export const telemetryMembers: ReadonlySet<string> = new Set(Object.keys(telemetrySchema.shape));
+
 /** The int8 model's answer for one window. */
 export const inferenceSchema = z.looseObject({
   /** Rises by one a message since the device's start. */
@@ -101,4 +104,3 @@ export type Reported = z.output<typeof reportedSchema>;
 
 /** Retained, and the device's last will with online false. */
 export const presenceSchema = z.looseObject({ online: z.boolean(), t: time });
-export type Presence = z.output<typeof presenceSchema>;

@@ -1,5 +1,6 @@
 import { AiotError, namePattern } from '../../core/index.js';
 import type { Recording } from '../../data/index.js';
+import { telemetryMembers } from '../protocol/messages.js';
 
 /** Where a device's samples come from. */
 export interface Sensor {
@@ -10,8 +11,6 @@ export interface Sensor {
   samples(): Iterable<ArrayLike<number>>;
 }
 
-const reserved = new Set(['seq', 't', 'rate', 'recording']);
-
 /** Fields, rate and names that a telemetry message can carry. @throws AIOT_RECORDING_UNFIT */
 export function checkSensor({ fields, rateHz }: Sensor, recordingId: string, stream: string): void {
   const unfit = (message: string) => new AiotError('AIOT_RECORDING_UNFIT', `${recordingId}: ${message}`);
@@ -20,7 +19,7 @@ export function checkSensor({ fields, rateHz }: Sensor, recordingId: string, str
   if (!namePattern.test(stream)) throw unfit(`"${stream}" is no name of a stream`);
   if (!(rateHz > 0)) throw unfit(`expected a rate above 0 Hz, got ${rateHz}`);
   if (fields.length === 0) throw unfit('expected at least one field, got none');
-  const taken = fields.find((field) => reserved.has(field));
+  const taken = fields.find((field) => telemetryMembers.has(field));
   if (taken) throw unfit(`a field cannot be named ${taken}: that is a member of telemetry messages`);
 }
 

@@ -1,13 +1,9 @@
 import { z } from 'zod';
+import { featureSetNames } from '../../core/index.js';
+import { metricsSchema } from '../../registry/index.js';
 import type { BundleInfo, GoldenVector } from './types.js';
 
 const numbers = z.array(z.number());
-const metrics = z.object({
-  windows: z.int(),
-  accuracy: z.number(),
-  macroF1: z.number(),
-  confusion: z.array(z.array(z.int())),
-});
 const end = z.object({ scale: z.number().positive(), zeroPoint: z.int(), shape: z.array(z.int()) });
 
 /** bundle.json. Members that a newer aiot adds are dropped, so that an older device can take a newer bundle. */
@@ -21,7 +17,7 @@ export const bundleInfoSchema = z.object({
     resampleHz: z.number().positive(),
     windowSamples: z.int().min(1),
     strideSamples: z.int().min(1),
-    features: z.union([z.enum(['raw', 'motion', 'har', 'spectral']), z.array(z.string())]),
+    features: z.union([z.enum(featureSetNames), z.array(z.string())]),
   }),
   standardization: z.object({ mean: numbers, deviation: numbers }),
   classes: z.array(z.string()).min(2),
@@ -30,7 +26,7 @@ export const bundleInfoSchema = z.object({
   arenaBytes: z.int(),
   input: end,
   output: end,
-  metrics: z.object({ float: metrics, int8: metrics, voted: metrics }),
+  metrics: z.object({ float: metricsSchema, int8: metricsSchema, voted: metricsSchema }),
   lineage: z.object({
     dataset: z.object({ name: z.string(), digest: z.string(), recordings: z.int(), samples: z.int() }),
     split: z.object({

@@ -1,6 +1,7 @@
 import { readTflite } from '../../formats/index.js';
 import { createInterpreter } from '../../runtime/index.js';
 import { createPipeline, quantizeInput } from '../../signal/index.js';
+import { argMaxRows } from '../evaluate/metrics.js';
 import type { Bundle } from './types.js';
 import { createVote } from './vote.js';
 
@@ -42,8 +43,7 @@ export function createPredictor({ info, model }: Bundle): Predictor {
       const features = pipeline.push(sample);
       if (features === null) return null;
       const output = interpreter.invoke(quantizeInput(features, info.standardization, info.input, input));
-      let index = 0;
-      for (let c = 1; c < output.length; c++) if (output[c]! > output[index]!) index = c;
+      const index = argMaxRows(output, output.length)[0]!;
       return {
         window: window++,
         index,

@@ -1,11 +1,5 @@
 import { z } from 'zod';
-
-const metricsSchema = z.object({
-  windows: z.int(),
-  accuracy: z.number(),
-  macroF1: z.number(),
-  confusion: z.array(z.array(z.int())),
-});
+import { metricsSchema } from '../../registry/index.js';
 
 export const evaluateResultSchema = z.object({
   model: z.string(),

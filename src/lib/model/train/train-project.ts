@@ -7,7 +7,7 @@ import {
   writeFileAtomic,
   writeJsonAtomic,
 } from '../../core/index.js';
-import { type Dataset, type Split, splitDataset } from '../../data/index.js';
+import { type Dataset, type Split, sampleCount, splitDataset } from '../../data/index.js';
 import { writeTflite } from '../../formats/index.js';
 import { inputShape, type SignalSpec, signalSpecOf } from '../../signal/index.js';
 import type { Lineage } from '../bundle/types.js';
@@ -134,7 +134,7 @@ function lineageOf(project: Project, dataset: Dataset, split: Split): Lineage {
       name: dataset.name,
       digest: dataset.digest,
       recordings: dataset.recordings.length,
-      samples: dataset.recordings.reduce((sum, { columns }) => sum + (columns[0]?.length ?? 0), 0),
+      samples: sampleCount(dataset.recordings),
     },
     split,
     configDigest: digestOf(canonicalJson(project.config)),

@@ -20,7 +20,7 @@ export function datasetsOf(catalogue: Catalogue, journal: Journal, labels: Label
     const found = catalogue.stream(stream);
     if (found) return found;
     throw new AiotError('AIOT_NOT_FOUND', `nothing was recorded in the stream ${stream}`, {
-      next: 'aiot data list',
+      next: "aiot stream tail 'aiot:///aiot/v1/+/telemetry/#' shows what arrives.",
     });
   };
   return {
@@ -59,7 +59,7 @@ export function datasetsOf(catalogue: Catalogue, journal: Journal, labels: Label
       const take = Object.hasOwn(takes, `${device}/${recording}`) && takes[`${device}/${recording}`];
       if (take) return csvOf(journal, [...fields], take);
       throw new AiotError('AIOT_NOT_FOUND', `${device} has no recording ${recording} in ${stream}`, {
-        next: `aiot data show ${stream}`,
+        next: `GET /api/v1/datasets/${stream} lists those that are there.`,
       });
     },
   };
