@@ -111,6 +111,16 @@ describe('downloads over HTTPS', () => {
     });
   });
 
+  it('are never asked of anybody but the platform', async () => {
+    const source = await serve((_, response) => response.end('{}'));
+    for (const path of ['//127.0.0.1:1/api/v1/manifests/1', '/\\127.0.0.1:1/x']) {
+      await expect(source.manifest(path, AbortSignal.timeout(5000))).rejects.toMatchObject({
+        code: 'AIOT_UPDATE_DOWNLOAD',
+        retryable: false,
+      });
+    }
+  });
+
   it('that break off are worth another try', async () => {
     const source = await serve((_, response) => {
       response.writeHead(200, { 'content-length': '5000' });

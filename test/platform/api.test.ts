@@ -208,4 +208,19 @@ describe('the trust root', () => {
     await expect(own.client.trust.put(other)).rejects.toMatchObject({ code: 'AIOT_TRUST_CONFLICT' });
     expect(await own.client.trust.put(trustRootOf(publicKeyOf(own.key)))).toBeTruthy();
   });
+
+  it('is refused when no signature could ever satisfy it', async () => {
+    const mine = trustRootOf(publicKeyOf(own.key));
+    const unusable = [
+      { ...mine, keys: {} },
+      { ...mine, roles: { release: { ...mine.roles.release, threshold: 2 } } },
+      { ...mine, roles: { release: { keyids: ['x'], threshold: 1 } } },
+    ];
+    for (const trust of unusable) {
+      await expect(own.client.trust.put({ ...trust, version: 9 })).rejects.toMatchObject({
+        code: 'AIOT_REQUEST_INVALID',
+      });
+    }
+    expect(await own.client.trust.get()).toEqual(mine);
+  });
 });

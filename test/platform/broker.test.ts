@@ -1,6 +1,8 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
+import tls from 'node:tls';
 import mqtt, { type IClientOptions } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generateKeyPair, systemClock } from '../../src/lib/core/index.js';
@@ -50,6 +52,7 @@ describe('a device', () => {
     ["another's telemetry", 'aiot/v1/dev-b/telemetry/imu', 'closed'],
     ['a topic of its own making', 'sensors/1', 'closed'],
     ['a deeper topic', 'aiot/v1/dev-a/telemetry/imu/x', 'closed'],
+    ['a topic with an empty last level', 'aiot/v1/dev-a/reported/', 'closed'],
     ['the broker’s own', '$SYS/x', 'closed'],
   ])('publishing %s is answered as it should be', async (_, topic, expected) => {
     expect(await outcome(topic)).toBe(expected);
@@ -80,6 +83,27 @@ describe('a device', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect([first.connected, second.connected]).toEqual([true, true]);
     await Promise.all([first.endAsync(true), second.endAsync(true)]);
+  });
+
+  it('is answered, and others are, when it sends what is nested without an end', async () => {
+    const [a, b] = await Promise.all(['dev-a', 'dev-b'].map((name) => connectDevice(url(), identity(name))));
+    const nested = `{"seq":1,"recording":"deep","x":1,"y":${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
+    await Promise.all([
+      a?.publishAsync('aiot/v1/dev-a/telemetry/deep', nested, { qos: 1 }),
+      b?.publishAsync('aiot/v1/dev-b/telemetry/deep', '{"seq":1,"recording":"deep","x":1}', { qos: 1 }),
+    ]);
+    const { recordings } = await own.client.datasets.get('deep');
+    expect(recordings.map(({ device }) => device)).toEqual(['dev-b']);
+    await Promise.all([a?.endAsync(true), b?.endAsync(true)]);
+  });
+
+  it('is cut off by the length that a packet announces, before its bytes have come', async () => {
+    const device = await connectDevice(url(), identity('dev-a'));
+    const closed = once(device, 'close');
+    // PUBLISH at QoS 1 with a remaining length of 256 MiB (MQTT 3.1.1, 2.2.3).
+    device.stream.write(Buffer.from([0x32, 0xff, 0xff, 0xff, 0x7f, 0, 1]));
+    await closed;
+    device.end(true);
   });
 
   it('is online while it is connected', async () => {
@@ -120,6 +144,14 @@ describe('a connection is refused', () => {
 
   it('without certificate and token', async () => {
     await expect(refusal({})).rejects.toThrow(/Bad username or password/);
+  });
+
+  it('with a CONNECT that is longer than any there is', async () => {
+    const { port } = new URL(url());
+    const socket = tls.connect({ port: Number(port), host: '127.0.0.1', ca: own.ca });
+    await once(socket, 'secureConnect');
+    socket.write(Buffer.from([0x10, 0xff, 0xff, 0x03, 0]));
+    await once(socket, 'close');
   });
 
   it('with a wrong token', async () => {

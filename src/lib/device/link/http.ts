@@ -21,9 +21,14 @@ export function createHttpSource(identity: DeviceIdentity): BundleSource & { clo
   };
 
   const get = async (path: string, headers: Record<string, string>, signal: AbortSignal) => {
+    const url = new URL(path, origin);
+    // `//elsewhere/x` is a path to the eye only: a device speaks to its own platform and to nobody else.
+    if (url.origin !== new URL(origin).origin) {
+      throw new AiotError('AIOT_UPDATE_DOWNLOAD', `expected a path on ${origin}, got ${path}`);
+    }
     const { request } = await import('undici');
     agent ??= connect();
-    const reply = await request(new URL(path, origin), { dispatcher: await agent, headers, signal });
+    const reply = await request(url, { dispatcher: await agent, headers, signal });
     if (reply.statusCode === 200 || reply.statusCode === 206) return reply;
     await reply.body.dump().catch(() => {});
     throw new AiotError(

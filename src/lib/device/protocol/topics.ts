@@ -30,6 +30,6 @@ export function parseTopic(topic: string): TopicParts | null {
   const [a, b, device, channel, stream, ...rest] = topic.split('/');
   if (`${a}/${b}` !== root || !device || !channel || rest.length > 0) return null;
   if (!Object.hasOwn(deviceChannels, channel)) return null;
-  if ((channel === 'telemetry') !== Boolean(stream)) return null;
+  if (stream === '' || (channel === 'telemetry') !== (stream !== undefined)) return null;
   return { device, channel: channel as DeviceChannel, ...(stream ? { stream } : {}) };
 }

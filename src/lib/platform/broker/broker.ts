@@ -6,6 +6,7 @@ import type { Devices } from '../services/devices.js';
 import type { Tokens } from '../services/tokens.js';
 import { mayPublish, maySubscribe } from './acl.js';
 import { type Identity, peerOf } from './identity.js';
+import { limitPackets } from './limit.js';
 
 export interface BrokerParts {
   devices: Devices;
@@ -95,6 +96,8 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
       done(null, null);
     },
     maxClientsIdLength: 256,
+    // Messages wait for the slowest subscriber: one that takes nothing for so long goes, ms.
+    drainTimeout: 3000,
   });
 
   const store = async (client: BrokerClient, packet: PublishPacket) => {
@@ -133,7 +136,10 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
   const clients = () =>
     Object.values((aedes as unknown as { clients: Record<string, BrokerClient> }).clients);
   return {
-    handle: (socket) => void aedes.handle(socket as Parameters<typeof aedes.handle>[0]),
+    handle(socket) {
+      const client = aedes.handle(socket as Parameters<typeof aedes.handle>[0]) as BrokerClient;
+      limitPackets(client, () => (client.identity ? largestPayload + 64 * 1024 : 16 * 1024));
+    },
     figures,
     publish: ({ topic, payload, retain = false }) =>
       new Promise((resolve, reject) => {

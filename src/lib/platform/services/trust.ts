@@ -1,11 +1,11 @@
-import { AiotError, canonicalJson } from '../../core/index.js';
+import { AiotError, canonicalJson, keyIdOf } from '../../core/index.js';
 import { type TrustRoot, trustRootSchema } from '../../formats/index.js';
 import type { Store } from '../store/database.js';
 
 /** The trust root: which keys may sign releases. Public keys only. */
 export interface Trust {
   get(): Promise<TrustRoot | null>;
-  /** The first one is taken; a later one must have a higher version. @throws AIOT_TRUST_CONFLICT */
+  /** The first one is taken; a later one must have a higher version. @throws AIOT_TRUST_CONFLICT, AIOT_REQUEST_INVALID */
   put(trust: TrustRoot): Promise<TrustRoot>;
 }
 
@@ -17,6 +17,7 @@ export function trustIn(store: Store): Trust {
   return {
     get,
     async put(trust) {
+      checkUsable(trust);
       const value = canonicalJson(trust);
       const before = await get();
       if (before && canonicalJson(before) === value) return trust;
@@ -34,4 +35,23 @@ export function trustIn(store: Store): Trust {
       return trust;
     },
   };
+}
+
+/** One that no signature could ever satisfy would lock everybody out, its version the way back. */
+function checkUsable({ keys, roles }: TrustRoot): void {
+  const { keyids, threshold } = roles.release;
+  const usable = new Set(keyids.filter((id) => isKey(id, keys[id]?.publicKey)));
+  if (usable.size >= threshold) return;
+  throw new AiotError(
+    'AIOT_REQUEST_INVALID',
+    `expected a trust root with at least ${threshold} release key(s), got ${usable.size}`,
+  );
+}
+
+function isKey(id: string, publicKey: string | undefined): boolean {
+  try {
+    return publicKey !== undefined && keyIdOf(publicKey) === id;
+  } catch {
+    return false;
+  }
 }

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { AiotError } from '../../../core/index.js';
 import { blobSchema } from '../../../registry/index.js';
@@ -20,7 +21,11 @@ export const blobRoutes: Routes =
         schema: { summary: 'Upload a blob', params, response: { 201: blobSchema } },
       },
       async (request, reply) => {
-        const stored = await blobs.put(request.params.digest, request.body as AsyncIterable<Uint8Array>);
+        const { body } = request;
+        if (!(body instanceof Readable)) {
+          throw new AiotError('AIOT_REQUEST_INVALID', 'expected a body of type application/octet-stream');
+        }
+        const stored = await blobs.put(request.params.digest, body);
         return reply.status(201).send(stored);
       },
     );
