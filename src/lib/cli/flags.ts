@@ -33,15 +33,12 @@ export const shared = {
     env: 'AIOT_CONTEXT',
     helpValue: 'NAME',
   }),
-  out: Flags.string({ char: 'o', summary: 'Where to write.', env: 'AIOT_OUT', helpValue: 'PATH' }),
   report: Flags.string({
     summary: 'Write an HTML report here.',
     env: 'AIOT_REPORT',
     helpValue: 'FILE',
   }),
-  yes: Flags.boolean({ char: 'y', summary: 'Answer every question with yes.', env: 'AIOT_YES' }),
   'dry-run': Flags.boolean({ summary: 'Say what would be done, and do nothing.', env: 'AIOT_DRY_RUN' }),
-  wait: Flags.boolean({ summary: 'Wait until it is done.', env: 'AIOT_WAIT', default: true, allowNo: true }),
   timeout: duration({ summary: 'Give up after this time, such as 30s or 5m.', env: 'AIOT_TIMEOUT' }),
   ca: Flags.string({
     summary: "PEM file of the CA that signed the far side's certificate.",
@@ -50,7 +47,6 @@ export const shared = {
   }),
   cert: Flags.string({ summary: 'PEM file of the client certificate.', env: 'AIOT_CERT', helpValue: 'FILE' }),
   key: Flags.string({ summary: 'PEM file of its private key.', env: 'AIOT_KEY', helpValue: 'FILE' }),
-  port: Flags.integer({ summary: 'Port to use; 0 = any free one.', env: 'AIOT_PORT', min: 0, max: 65_535 }),
 };
 
 /** Flags that every command has. */

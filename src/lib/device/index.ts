@@ -3,24 +3,18 @@
  * Keeps no fleet; what the platform thinks of a device is the fleet room's matter.
  */
 export { type DeviceEvent, deviceEventSchema } from './events.js';
-export { type DeviceIdentity, readIdentity } from './identity/identity.js';
+export type { DeviceIdentity } from './identity/identity.js';
 export * from './protocol/codec.js';
 export * from './protocol/control.js';
 export * from './protocol/messages.js';
 export * from './protocol/topics.js';
-export { interpreterRuntime, type LoadedModel, type ModelRuntime } from './runtime.js';
-export { createFlash, type Flash, type FlashOptions, PowerCut } from './sim/flash.js';
-export { createDeviceStore, type DeviceStore, flashBytesFor } from './sim/store.js';
+export type { ModelRuntime } from './runtime.js';
+export { createFlash, type Flash, PowerCut } from './sim/flash.js';
+export { createDeviceStore, flashBytesFor } from './sim/store.js';
 export { describeEvent } from './simulate/describe.js';
 export { parseSpeed } from './simulate/sensors.js';
-export { type SimulateOptions, simulateDevice } from './simulate/simulate.js';
-export type { FeedResult } from './telemetry/feed.js';
-export { recordingSensor, type Sensor } from './telemetry/sensor.js';
+export { simulateDevice } from './simulate/simulate.js';
+export type { Sensor } from './telemetry/sensor.js';
 export type { BundleSource } from './update/ports.js';
 export { createVirtualDevice } from './virtual/device.js';
-export {
-  defaultSlotBytes,
-  type ReplayOptions,
-  type VirtualDevice,
-  type VirtualDeviceOptions,
-} from './virtual/types.js';
+export type { VirtualDevice } from './virtual/types.js';

@@ -1,3 +1,3 @@
 /** Looks whether this machine has what aiot needs, and says what to do where it has not. Changes nothing. */
 export { examine } from './examine.js';
-export { type Diagnosis, diagnosisSchema, type Finding } from './finding.js';
+export { diagnosisSchema, type Finding } from './finding.js';

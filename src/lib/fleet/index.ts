@@ -4,7 +4,6 @@
  */
 export { type DeviceEvent, type DeviceState, deviceStep, mayConnect } from './device.js';
 export {
-  type CountedInference,
   countInference,
   emptyCounts,
   type LiveCounts,
@@ -15,12 +14,10 @@ export {
   type RolloutDevice,
   type RolloutEffect,
   type RolloutEvent,
-  type RolloutPlan,
   type RolloutState,
   type RolloutStep,
   rolloutStep,
   startRollout,
-  type UpdateReport,
 } from './rollout.js';
-export { parseSelector, type Selectable } from './selector.js';
+export { parseSelector } from './selector.js';
 export type { RolloutStore } from './store.js';

@@ -1,3 +1,3 @@
 /** Whole projects: the templates that come with aiot, and making a folder of one. */
-export { type InitResult, initProject, initResultSchema } from './init.js';
+export { initProject, initResultSchema } from './init.js';
 export { findTemplates, packageRoot, type Template } from './templates.js';

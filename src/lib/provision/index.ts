@@ -2,12 +2,10 @@
  * Identities: the platform's certificate authority, devices' keys and certificates, and the operator's signing key.
  * Private keys are made where they stay; only requests and certificates travel.
  */
-export { type Authority, describeCertificate, type IssuedCertificate, openAuthority } from './authority.js';
+export { type Authority, openAuthority } from './authority.js';
 export {
   type Identity,
   identitySchema,
-  type ProvisionedDevice,
-  type ProvisionOptions,
   provisionDevice,
   provisionedDeviceSchema,
 } from './device.js';

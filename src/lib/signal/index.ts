@@ -3,7 +3,7 @@
  * Plain loops in double precision throughout, so that the firmware's C computes the same.
  */
 export { conditioned, windowCount, windowFeatures } from './batch.js';
-export { createPipeline, type Pipeline } from './pipeline.js';
+export { createPipeline } from './pipeline.js';
 export { featureNames, inputShape, signalSpecOf } from './spec.js';
-export { type InputQuantization, quantizeInput, standardize } from './standardize.js';
+export { quantizeInput, standardize } from './standardize.js';
 export type * from './types.js';

@@ -3,14 +3,14 @@
  * Keeps no state of devices, and knows nothing of what is in a payload.
  */
 
-export { type CredentialFiles, credentialsFrom } from './credentials.js';
+export { credentialsFrom } from './credentials.js';
 export type { Delivery, Message, OutgoingMessage, Sink, Source } from './message.js';
-export { type BrokerOptions, connectBroker, disconnectBroker } from './mqtt/connect.js';
+export { connectBroker, disconnectBroker } from './mqtt/connect.js';
 export { brokerError } from './mqtt/errors.js';
-export { fromLine, type MessageLine, messageLineSchema, toLine } from './ndjson/line.js';
+export { fromLine, messageLineSchema, toLine } from './ndjson/line.js';
 export { openSink, openSource } from './open.js';
 export type { StreamOptions } from './options.js';
 export { payloadFrom } from './payload.js';
 export { printable, printablePayload } from './printable.js';
-export { type Published, type PublishOptions, publishedSchema, publishMessage } from './publish.js';
-export { type TailEnd, type TailOptions, tail } from './tail.js';
+export { publishedSchema, publishMessage } from './publish.js';
+export { tail } from './tail.js';

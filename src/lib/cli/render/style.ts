@@ -7,10 +7,6 @@ export function useColor(on: boolean): void {
   chalk.level = on ? 1 : 0;
 }
 
-export function colorInUse(): boolean {
-  return chalk.level > 0;
-}
-
 type Paint = (text: string) => string;
 
 export const bold: Paint = (text) => chalk.bold(text);
