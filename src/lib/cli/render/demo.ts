@@ -26,7 +26,7 @@ export function demoSummary(result: DemoResult): string {
     ['kept in', result.folder],
     ['report', result.report],
   ]);
-  const done = `${bold('Done')} in ${elapsed(result.seconds * 1000)}${dim(': every device runs the model and answered right.')}`;
+  const done = `${bold('Done')} in ${elapsed(result.seconds * 1000)}${dim(': every device runs the model, and their answers passed its gate.')}`;
   return [
     '',
     scores,
