@@ -2,12 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, type OperatorName, readTflite } from '../../src/lib/formats/index.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
-import { chanceInputs, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
+import { chanceInputs, long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
 import { GraphBuilder, motorFile } from '../support/tflite.js';
 
-const long = process.env.AIOT_LONG === '1';
 const [files, runs] = long ? [100, 2000] : [30, 20];
 const without: string[] = ['REDUCE_MAX'];
 const operators = (Object.keys(oneOpGraphs) as OperatorName[]).filter((op) => !without.includes(op));
@@ -25,10 +24,14 @@ function expectEqual(graphs: Graph[]): void {
 
 describeReal('tflm', 'int16 activations against TFLite Micro', () => {
   describe.each(operators)('%s', (op) => {
-    it('is the same bit for bit', () => {
-      const random = seededRandom(31);
-      expectEqual(Array.from({ length: files }, () => oneOpGraphs[op]!(random, 'int16')));
-    }, 120_000);
+    it(
+      'is the same bit for bit',
+      () => {
+        const random = seededRandom(31);
+        expectEqual(Array.from({ length: files }, () => oneOpGraphs[op]!(random, 'int16')));
+      },
+      long ? 600_000 : 60_000,
+    );
   });
 
   it.each(['LOGISTIC', 'TANH'] as const)('computes %s of scales that are powers of two', (op) => {
@@ -42,33 +45,41 @@ describeReal('tflm', 'int16 activations against TFLite Micro', () => {
     );
   });
 
-  it('takes int32 biases with 32-bit sums', () => {
-    const random = seededRandom(8);
-    expectEqual(
-      Array.from({ length: files }, () => {
-        const graph = oneOpGraphs.FULLY_CONNECTED!(random, 'int16');
-        for (const tensor of graph.tensors)
-          if (tensor.data instanceof BigInt64Array)
-            Object.assign(tensor, { type: 'int32', data: Int32Array.from(tensor.data, Number) });
-        return graph;
-      }),
-    );
-  }, 120_000);
+  it(
+    'takes int32 biases with 32-bit sums',
+    () => {
+      const random = seededRandom(8);
+      expectEqual(
+        Array.from({ length: files }, () => {
+          const graph = oneOpGraphs.FULLY_CONNECTED!(random, 'int16');
+          for (const tensor of graph.tensors)
+            if (tensor.data instanceof BigInt64Array)
+              Object.assign(tensor, { type: 'int32', data: Int32Array.from(tensor.data, Number) });
+          return graph;
+        }),
+      );
+    },
+    long ? 600_000 : 60_000,
+  );
 
-  it('changes between int8 and int16', () => {
-    const random = seededRandom(9);
-    expectEqual(
-      Array.from({ length: files }, () => {
-        const [b, wide] = [new GraphBuilder(random), new GraphBuilder(random, 'int16')];
-        const x = b.activation([1, 64]);
-        const middle = wide.activation([1, 64]);
-        const between = b.add(wide.tensors[middle]!);
-        b.op({ op: 'QUANTIZE', inputs: [x], outputs: [between], options: {} });
-        const y = b.activation([1, 64]);
-        return b.graph(x, b.op({ op: 'QUANTIZE', inputs: [between], outputs: [y], options: {} }));
-      }),
-    );
-  }, 120_000);
+  it(
+    'changes between int8 and int16',
+    () => {
+      const random = seededRandom(9);
+      expectEqual(
+        Array.from({ length: files }, () => {
+          const [b, wide] = [new GraphBuilder(random), new GraphBuilder(random, 'int16')];
+          const x = b.activation([1, 64]);
+          const middle = wide.activation([1, 64]);
+          const between = b.add(wide.tensors[middle]!);
+          b.op({ op: 'QUANTIZE', inputs: [x], outputs: [between], options: {} });
+          const y = b.activation([1, 64]);
+          return b.graph(x, b.op({ op: 'QUANTIZE', inputs: [between], outputs: [y], options: {} }));
+        }),
+      );
+    },
+    long ? 600_000 : 60_000,
+  );
 });
 
 describeReal('shared', 'an int16x8 file of TensorFlow’s converter', () => {

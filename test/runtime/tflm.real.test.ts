@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { type Random, seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, type Graph, type OperatorName, readTflite } from '../../src/lib/formats/index.js';
 import { arenaBytes, createInterpreter, planArena } from '../../src/lib/runtime/index.js';
+import { long } from '../support/every-tensor.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
@@ -23,22 +24,31 @@ function chanceInput(graph: Graph, random: Random, runs: number): Int8Array {
 function deviceOutput(graph: Graph, input: Int8Array): Int8Array {
   const interpreter = createInterpreter(graph);
   const size = elementCount(interpreter.inputTensor.shape);
-  const outputs: number[] = [];
-  for (let at = 0; at < input.length; at += size)
-    outputs.push(...interpreter.invoke(input.subarray(at, at + size)));
-  return Int8Array.from(outputs);
+  const outputs = new Int8Array((input.length / size) * elementCount(interpreter.outputTensor.shape));
+  for (let at = 0, to = 0; at < input.length; at += size) {
+    const output = interpreter.invoke(input.subarray(at, at + size));
+    outputs.set(output, to);
+    to += output.length;
+  }
+  return outputs;
 }
 
 describeReal('tflm', 'the device interpreter against TFLite Micro', () => {
-  it.each(Object.keys(oneOpGraphs) as OperatorName[])('computes %s bit for bit', (op) => {
-    const random = seededRandom(11);
-    const graphs = Array.from({ length: 40 }, () => oneOpGraphs[op]!(random));
-    const jobs = graphs.map((graph) => ({ graph, input: chanceInput(graph, random, 20) }));
-    const answers = runInPython<Arena>('tflm', jobs);
-    jobs.forEach(({ graph, input }, index) => {
-      expect(deviceOutput(graph, input), `${op} ${index}`).toEqual(answers[index]!.output);
-    });
-  });
+  const [files, runs] = long ? [100, 2000] : [40, 20];
+  it.each(Object.keys(oneOpGraphs) as OperatorName[])(
+    'computes %s bit for bit',
+    (op) => {
+      const random = seededRandom(11);
+      const graphs = Array.from({ length: files }, () => oneOpGraphs[op]!(random));
+      const jobs = graphs.map((graph) => ({ graph, input: chanceInput(graph, random, runs) }));
+      const answers = runInPython<Arena>('tflm', jobs);
+      jobs.forEach(({ graph, input }, index) => {
+        const [got, want] = [deviceOutput(graph, input), answers[index]!.output];
+        expect(Buffer.from(got.buffer).equals(Buffer.from(want.buffer)), `${op} ${index}`).toBe(true);
+      });
+    },
+    long ? 600_000 : 30_000,
+  );
 
   it('computes whole networks bit for bit, and every tensor within them', () => {
     const random = seededRandom(5);

@@ -1,5 +1,12 @@
-import type { Random } from '../../src/lib/core/index.js';
-import type { Activation, Graph } from '../../src/lib/formats/index.js';
+import { gaussian, type Random, seededRandom } from '../../src/lib/core/index.js';
+import {
+  type Activation,
+  elementCount,
+  type Graph,
+  readTflite,
+  writeTflite,
+} from '../../src/lib/formats/index.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
 import { FloatNetwork, type Window } from './float-network.js';
 
 /** Small float32 networks with chance sizes and weights, by kind. */
@@ -99,6 +106,17 @@ export const architectures = {
     return n.dense(activated(n, n.overImage(image, n.pick('MEAN', 'REDUCE_MAX'))), n.integer(2, 5));
   }),
 } satisfies Record<string, (random: Random) => Graph>;
+
+/** One of them with weights of this seed, quantized to int8 on Gaussian inputs, as its file says it. */
+export function quantized(kind: keyof typeof architectures, seed: number): Graph {
+  const random = seededRandom(seed);
+  const float = architectures[kind](random);
+  const size = elementCount(float.tensors[0]!.shape);
+  const representative = Array.from({ length: 40 }, () =>
+    Float32Array.from({ length: size }, () => gaussian(random)),
+  );
+  return readTflite(writeTflite(quantizeGraph(float, representative)));
+}
 
 class Network extends FloatNetwork {
   flat(x: number): number {

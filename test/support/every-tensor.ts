@@ -3,6 +3,12 @@ import { elementBytes, elementCount, type Graph, writeTflite } from '../../src/l
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { runInPython } from './tflite.js';
 
+/**
+ * With AIOT_LONG=1 the comparisons are as long as the claim asks for (2,000 inputs a network, minutes); otherwise they
+ * are a sample of it.
+ */
+export const long = process.env.AIOT_LONG === '1';
+
 type Integers = Int8Array | Int16Array;
 
 /** `runs` chance inputs one after another: half of them over all integers, half near the middle, as real values are. */

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 export default async function setup(): Promise<() => Promise<void>> {
   const home = await mkdtemp(join(tmpdir(), 'aiot-home-'));
   for (const name of Object.keys(process.env)) {
-    if (name.startsWith('AIOT_') && name !== 'AIOT_REAL') delete process.env[name];
+    if (name.startsWith('AIOT_') && name !== 'AIOT_REAL' && name !== 'AIOT_LONG') delete process.env[name];
   }
   process.env.AIOT_CONFIG_DIR = join(home, 'config');
   process.env.AIOT_DATA_DIR = join(home, 'data');

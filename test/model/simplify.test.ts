@@ -1,0 +1,158 @@
+import { describe, expect, it } from 'vitest';
+import { gaussian, seededRandom } from '../../src/lib/core/index.js';
+import { elementCount, type Graph, readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { simplifyGraph } from '../../src/lib/model/lower/simplify.js';
+import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
+import { architectures } from '../support/architectures.js';
+import { FloatNetwork } from '../support/float-network.js';
+import { describeReal } from '../support/real.js';
+import { motorFile } from '../support/tflite.js';
+
+function samples(graph: Graph, count: number): Float32Array[] {
+  const random = seededRandom(9);
+  const length = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
+  return Array.from({ length: count }, () => Float32Array.from({ length }, () => gaussian(random)));
+}
+
+/** Greatest difference of the outputs, relative to the greatest output where that is above 1. */
+function difference(before: Float32Array[], after: Float32Array[]): number {
+  let [worst, largest] = [0, 1];
+  before.forEach((values, run) => {
+    values.forEach((value, i) => {
+      worst = Math.max(worst, Math.abs(value - after[run]![i]!));
+      largest = Math.max(largest, Math.abs(value));
+    });
+  });
+  return worst / largest;
+}
+
+function onDevice(graph: Graph): Float32Array[] {
+  const interpreter = createInterpreter(graph);
+  return samples(graph, 30).map((input) => interpreter.invoke(input).slice() as Float32Array);
+}
+
+async function inLiteRt(graph: Graph): Promise<Float32Array[]> {
+  const model = await openLiteRt(writeTflite(graph));
+  try {
+    return samples(graph, 30).map((input) => model.predict(input));
+  } finally {
+    model.close();
+  }
+}
+
+const names = ({ operators }: Graph) => operators.map(({ op }) => op);
+
+/** A Keras Conv1D block: convolution between changes of shape, then what `after` puts on [1, time, channels]. */
+function block(n: FloatNetwork, x: number, channels: number, after: (y: number) => number): number {
+  const [, time, fields] = n.shape(x) as [number, number, number];
+  const image = n.reshape(x, [1, 1, time, fields]);
+  return after(n.reshape(n.convolution(image, channels, { filter: [1, 3] }), [1, time, channels]));
+}
+
+function batchNorm(n: FloatNetwork, x: number): number {
+  const channels = n.shape(x).at(-1)!;
+  return n.binary('ADD', n.binary('MUL', x, n.values([channels], 1)), n.values([channels], 1));
+}
+
+describe('a simplified network', () => {
+  it.each(Object.entries(architectures))(
+    'of kind %s gives the same outputs within 1e-5',
+    async (_kind, make) => {
+      for (let seed = 0; seed < 4; seed++) {
+        const graph = make(seededRandom(seed));
+        const simple = simplifyGraph(graph);
+        expect(names(simple).length).toBeLessThanOrEqual(names(graph).length);
+        expect(difference(onDevice(graph), onDevice(simple))).toBeLessThan(1e-5);
+        expect(difference(await inLiteRt(graph), await inLiteRt(simple))).toBeLessThan(1e-5);
+        expect(simplifyGraph(simple)).toEqual(simple);
+      }
+    },
+  );
+
+  it('of Keras’ Conv1D, BatchNormalization and ReLU is convolutions and a dense layer', async () => {
+    const n = new FloatNetwork(seededRandom(3));
+    const x = n.float([1, 12, 3]);
+    const first = block(n, x, 6, (y) => n.unary(batchNorm(n, y), 'RELU'));
+    const second = block(n, first, 4, (y) => n.unary(batchNorm(n, y), 'RELU6'));
+    const graph = n.graph(x, n.softmax(n.dense(n.reshape(second, [1, 48]), 3)));
+    const simple = simplifyGraph(graph);
+    expect(names(simple)).toEqual(['RESHAPE', 'CONV_2D', 'CONV_2D', 'FULLY_CONNECTED', 'SOFTMAX']);
+    expect(simple.operators[2]!.options).toMatchObject({ activation: 'relu6' });
+    expect(difference(onDevice(graph), onDevice(simple))).toBeLessThan(1e-5);
+    expect(difference(await inLiteRt(graph), await inLiteRt(simple))).toBeLessThan(1e-5);
+  });
+
+  it('of a residual block adds before the shape changes', async () => {
+    const n = new FloatNetwork(seededRandom(5));
+    const x = n.float([1, 10, 4]);
+    const first = block(n, x, 4, (y) => n.unary(y, 'RELU'));
+    const inner = block(n, first, 4, (y) => batchNorm(n, y));
+    const graph = n.graph(x, n.unary(n.binary('ADD', first, inner), 'RELU'));
+    const simple = simplifyGraph(graph);
+    expect(names(simple)).toEqual(['RESHAPE', 'CONV_2D', 'CONV_2D', 'ADD', 'RESHAPE']);
+    expect(difference(await inLiteRt(graph), await inLiteRt(simple))).toBeLessThan(1e-5);
+  });
+
+  it.each<[string, (n: FloatNetwork, x: number) => number]>([
+    ['a constant minus a layer', (n, x) => n.binary('SUB', n.dense(x, 5), n.values([1, 5], 1))],
+    [
+      'a layer minus a constant',
+      (n, x) => {
+        const [layer, constant] = [n.dense(x, 5), n.values([5], 1)];
+        const y = n.float([1, 5]);
+        return n.op({ op: 'SUB', inputs: [constant, layer], outputs: [y], options: { activation: 'relu' } });
+      },
+    ],
+    ['a factor for all channels', (n, x) => n.binary('MUL', n.dense(x, 5), n.values([], 1), 'relu6')],
+  ])('takes in %s', (_name, make) => {
+    const n = new FloatNetwork(seededRandom(6));
+    const x = n.float([1, 7]);
+    const graph = n.graph(x, make(n, x));
+    expect(names(simplifyGraph(graph))).toEqual(['FULLY_CONNECTED']);
+    expect(difference(onDevice(graph), onDevice(simplifyGraph(graph)))).toBeLessThan(1e-5);
+  });
+
+  it.each<[string, (n: FloatNetwork, x: number) => number]>([
+    [
+      'a standardization in front',
+      (n, x) => n.dense(n.binary('MUL', n.binary('SUB', x, n.values([6], 1)), n.values([6], 1)), 3),
+    ],
+    [
+      'what two operators read',
+      (n, x) => {
+        const y = n.dense(x, 6);
+        return n.binary('ADD', n.unary(y, 'RELU'), y);
+      },
+    ],
+    ['a batch norm after an activation', (n, x) => batchNorm(n, n.dense(x, 4, 'relu'))],
+  ])('leaves %s as it is', (_name, make) => {
+    const n = new FloatNetwork(seededRandom(7));
+    const x = n.float([1, 6]);
+    const graph = n.graph(x, make(n, x));
+    expect(names(simplifyGraph(graph))).toEqual(names(graph));
+  });
+
+  it('leaves the given graph unchanged, and its output’s name', () => {
+    const n = new FloatNetwork(seededRandom(3));
+    const x = n.float([1, 12, 3]);
+    const graph = n.graph(
+      x,
+      block(n, x, 6, (y) => n.reshape(y, [1, 1, 12, 6])),
+    );
+    const before = structuredClone(graph);
+    const simple = simplifyGraph(graph);
+    expect(graph).toEqual(before);
+    expect(simple.tensors[simple.outputs[0]!]!.name).toBe(graph.tensors[graph.outputs[0]!]!.name);
+    expect(simple.tensors[simple.outputs[0]!]!.shape).toEqual([1, 1, 12, 6]);
+  });
+
+  describeReal('shared', 'of TensorFlow’s converter', () => {
+    it('has only the convolutions, pools and layers of Keras’ 1-D CNN', async () => {
+      const graph = readTflite(motorFile('har_cnn_f32.tflite'));
+      const simple = simplifyGraph(graph);
+      expect(names(graph)).toHaveLength(18);
+      expect(names(simple).filter((op) => op === 'RESHAPE' || op === 'EXPAND_DIMS').length).toBeLessThan(3);
+      expect(difference(await inLiteRt(graph), await inLiteRt(simple))).toBeLessThan(1e-5);
+    });
+  });
+});
