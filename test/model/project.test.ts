@@ -61,10 +61,18 @@ describe('train, quantize, evaluate, push', () => {
     expect(result).toMatchObject({ name: 'toy', version: 2, sequence: 42 });
     const manifest = verifyManifest(pushed[0], trustRootOf(publicKeyOf(privatePem)));
     expect(manifest).toMatchObject({ kind: 'model', version: 2, sequence: 42, floor: 0, expires: null });
+    expect(manifest.deviceTypes).toEqual(['virtual', 'esp32', 'pi']);
     expect(manifest.artifacts).toEqual([{ name: 'model.aiot', digest: result.digest, bytes: result.bytes }]);
     const bundle = unpackBundle(blobs.get(result.digest)!);
     expect(bundle.info.metrics.int8).toEqual(evaluated.int8);
     expect(bundle.info.lineage.dataset.digest).toBe((await openDataset(project)).digest);
+    const other = registry();
+    await pushModel({ project, client: other.client, privatePem, deviceTypes: ['rp2040'] });
+    const released = verifyManifest(other.pushed[0], trustRootOf(publicKeyOf(privatePem)));
+    expect(released.deviceTypes).toEqual(['rp2040']);
+    await expect(
+      pushModel({ project, client: registry().client, privatePem, deviceTypes: ['rp2040', ''] }),
+    ).rejects.toMatchObject({ code: 'AIOT_USAGE' });
   });
 
   it('give the same network for the same recordings, settings and seed', async () => {

@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core';
 import { AiotCommand, facts, next, shared, size } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
-import { pushModel, pushResultSchema } from '../../lib/model/index.js';
+import { defaultDeviceTypes, pushModel, pushResultSchema } from '../../lib/model/index.js';
 import { operatorKey } from '../../lib/provision/index.js';
 import { contextFor, withClient } from '../../lib/registry/index.js';
 
@@ -21,6 +21,12 @@ export default class ModelPush extends AiotCommand {
       env: 'AIOT_NAME',
       helpValue: 'NAME',
     }),
+    types: Flags.string({
+      summary: 'Types of device that it is released for, with commas.',
+      env: 'AIOT_TYPES',
+      helpValue: 'TYPE,…',
+      default: defaultDeviceTypes.join(','),
+    }),
     context: shared.context,
   };
   static override result = pushResultSchema;
@@ -31,8 +37,9 @@ export default class ModelPush extends AiotCommand {
     const context = await contextFor(flags.context);
     const privatePem = await operatorKey(context.name);
     const { data, name } = flags;
+    const deviceTypes = flags.types.split(',').map((type) => type.trim());
     const result = await withClient(context.name, (client) =>
-      pushModel({ project, client, privatePem, data, name }),
+      pushModel({ project, client, privatePem, data, name, deviceTypes }),
     );
     this.print(
       facts([

@@ -14,7 +14,7 @@ export { type EvaluateResult, evaluateResultSchema } from './evaluate/result.js'
 export type { Gate } from './evaluate/types.js';
 export { buildFiles } from './files.js';
 export { type Inspection, inspectionSchema, inspectModel } from './inspect/inspect.js';
-export { type PushClient, type PushResult, pushModel, pushResultSchema } from './push.js';
+export { defaultDeviceTypes, type PushClient, type PushResult, pushModel, pushResultSchema } from './push.js';
 export {
   type QuantizeResult,
   quantizeProject,

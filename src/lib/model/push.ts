@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { digestOf, hasCode, type Project } from '../core/index.js';
+import { AiotError, digestOf, hasCode, namePattern, type Project } from '../core/index.js';
 import { type Manifest, signManifest } from '../formats/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import { bundleProject } from './bundle/bundle-project.js';
@@ -32,17 +32,29 @@ export interface PushOptions extends DataSource {
   privatePem: string;
   /** Instead of the project's name for the model. */
   name?: string;
+  /** Types of device that it is released for; a device of another type refuses it. */
+  deviceTypes?: string[];
 }
+
+/** Those that aiot itself knows how to run a model on. */
+export const defaultDeviceTypes = ['virtual', 'esp32', 'pi'];
 
 /** Another push may take a version between asking for it and signing it. */
 const attempts = 3;
 
 /**
  * Bundles the accepted int8 network, uploads it, and pushes a manifest signed here.
- * @throws AIOT_GATE_FAILED, AIOT_MODEL_STALE, AIOT_MODEL_NOT_BUILT, and what the platform says
+ * @throws AIOT_USAGE (types of device), AIOT_GATE_FAILED, AIOT_MODEL_STALE, AIOT_MODEL_NOT_BUILT, and what the platform says
  */
 export async function pushModel(options: PushOptions): Promise<PushResult> {
-  const { project, client, privatePem } = options;
+  const { project, client, privatePem, deviceTypes = defaultDeviceTypes } = options;
+  const wrong = deviceTypes.find((type) => !namePattern.test(type));
+  if (wrong !== undefined || deviceTypes.length === 0) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `expected types of device such as virtual or esp32, got "${wrong ?? ''}"`,
+    );
+  }
   const name = options.name ?? modelName(project);
   const int8 = await readNetwork(buildFiles(project).int8, 'quantize');
   requireAccepted(await readEvaluation(project), digestOf(int8.bytes), project);
@@ -60,7 +72,7 @@ export async function pushModel(options: PushOptions): Promise<PushResult> {
       floor: 0,
       issued: Date.now(),
       expires: null,
-      deviceTypes: ['virtual', 'esp32', 'pi'],
+      deviceTypes,
       artifacts: [{ name: 'model.aiot', digest, bytes: bytes.length }],
     };
     try {
