@@ -16,6 +16,12 @@ model:
   labels: { rest: [sitting, lying], walk: [walking] }
 `;
 
+/** Nine of nine of nine …: a few lines that stand for 3.5 thousand million values. */
+const bomb = ['a: &a [0,0,0,0,0,0,0,0,0]', ...'bcdefghij'].reduce((text, name) => {
+  const before = `*${String.fromCharCode(name.charCodeAt(0) - 1)}`;
+  return `${text}\n${name}: &${name} [${Array(9).fill(before)}]`;
+});
+
 describe('aiot.yaml', () => {
   it('gets its defaults', () => {
     const config = parseProject(good, 'aiot.yaml');
@@ -43,6 +49,22 @@ describe('aiot.yaml', () => {
     ],
     ['range: [-8, 8]', 'range: [8, -8]', 'expected [low, high] with low < high; got [8,-8]'],
     ['name: watch', 'name: watch\nname: again', 'aiot.yaml:2:1: not YAML: Map keys must be unique'],
+    ['rate: 100', 'rate: .nan', 'aiot.yaml:7:3: signal.rate: expected number; got NaN'],
+    ['window: 250', 'window: 1e12', 'aiot.yaml:9:3: signal.window: '],
+    [
+      'stride: 125',
+      'stride: 125\n  features: 5',
+      '"raw"|"motion"|"har"|"spectral", or expected array; got 5',
+    ],
+    ['walk: [walking]', '"": [walking]', 'model.labels.: as a name: expected 1 to 64 characters'],
+    ['walk: [walking]', '"a\\nb": [walking]', 'none of them a control character'],
+    ['walk: [walking]', 'walk: [""]', 'model.labels.walk.0: expected 1 to 64 characters'],
+    ['x: {', '"x y": {', 'as a name: expected letters, digits and underscores, no digit first'],
+    ['x: {', '__proto__: {', 'aiot.yaml:5:5: __proto__: not a name that can be used'],
+    ['name: watch', 'name: *who', 'aiot.yaml:1:7: *who: no anchor &who stands before it'],
+    ['name: watch', 'name: &a [*a]', 'aiot.yaml:1:11: *a: stands within its own anchor'],
+    ['name: watch', bomb, 'aiot.yaml:2:8: its aliases (*) stand for more values than a project can have'],
+    [good, `${good}---\n${good}`, 'aiot.yaml:14:1: not YAML: expected one document, got a further "---"'],
   ])('with %s made %s names file, line, field, expected and got', (from, to, message) => {
     expect(() => parseProject(good.replace(from, to), 'aiot.yaml')).toThrow(message);
   });

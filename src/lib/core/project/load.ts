@@ -1,5 +1,14 @@
 import { join, resolve } from 'node:path';
-import { type Document, isMap, isPair, LineCounter, parseDocument } from 'yaml';
+import {
+  type Document,
+  isMap,
+  isPair,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  visit,
+  type YAMLParseError,
+} from 'yaml';
 import type { z } from 'zod';
 import { AiotError } from '../errors/index.js';
 import { readBytes } from '../files.js';
@@ -36,10 +45,12 @@ export function parseProject(text: string, file: string): ProjectConfig {
   const [syntax] = document.errors;
   if (syntax) {
     const { line, col } = lines.linePos(syntax.pos[0]);
-    const reason = syntax.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '');
-    throw new AiotError('AIOT_PROJECT_INVALID', `${file}:${line}:${col}: not YAML: ${reason}`);
+    throw new AiotError('AIOT_PROJECT_INVALID', `${file}:${line}:${col}: not YAML: ${reasonOf(syntax)}`);
   }
-  const value: unknown = document.toJS();
+  const value = plain(document, (offset, reason) => {
+    const { line, col } = lines.linePos(offset);
+    return new AiotError('AIOT_PROJECT_INVALID', `${file}:${line}:${col}: ${reason}`);
+  });
   const result = projectSchema.safeParse(value);
   const problems = result.success
     ? crossChecks(result.data)
@@ -52,6 +63,38 @@ export function parseProject(text: string, file: string): ProjectConfig {
   throw new AiotError('AIOT_PROJECT_INVALID', told.join('\n'));
 }
 
+function reasonOf({ code, message }: YAMLParseError): string {
+  if (code === 'MULTIPLE_DOCS') return 'expected one document, got a further "---"';
+  return message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? message;
+}
+
+/**
+ * The document as plain values. What a parser accepts and no project needs is refused with its place: an alias without its
+ * anchor, aliases within themselves or by the million, and `__proto__` as a name, which objects do not keep.
+ */
+function plain(document: Document, refuse: (offset: number, reason: string) => AiotError): unknown {
+  let aliasAt: number | undefined;
+  visit(document, {
+    Pair(_, { key }) {
+      if (isScalar(key) && key.value === '__proto__')
+        throw refuse(key.range?.[0] ?? 0, '__proto__: not a name that can be used');
+    },
+    Alias(_, alias, path) {
+      const offset = alias.range?.[0] ?? 0;
+      aliasAt ??= offset;
+      const target = alias.resolve(document);
+      if (!target) throw refuse(offset, `*${alias.source}: no anchor &${alias.source} stands before it`);
+      if (path.includes(target)) throw refuse(offset, `*${alias.source}: stands within its own anchor`);
+    },
+  });
+  try {
+    return document.toJS();
+  } catch (error) {
+    if (aliasAt === undefined) throw error;
+    throw refuse(aliasAt, 'its aliases (*) stand for more values than a project can have');
+  }
+}
+
 interface Problem {
   path: PropertyKey[];
   message: string;
@@ -62,16 +105,19 @@ function describe(issue: z.core.$ZodIssue, root: unknown): Problem[] {
     return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'not a known field' }));
   }
   if (issue.code === 'invalid_union') {
-    const expected = issue.errors.flatMap((options) => options.map((option) => option.message)).join(', or ');
+    const expected = issue.errors.flatMap((options) => options.map(expectation)).join(', or ');
     return [{ path: issue.path, message: `${expected}; got ${show(valueAt(root, issue.path))}` }];
   }
+  if (issue.code === 'invalid_key') {
+    return [{ path: issue.path, message: `as a name: ${issue.issues.map(expectation).join(', ')}` }];
+  }
   const got = show(valueAt(root, issue.path));
-  return [
-    {
-      path: issue.path,
-      message: `${issue.message.replace(/, received .*$/, '').replace(/^Invalid input: /, '')}; got ${got}`,
-    },
-  ];
+  return [{ path: issue.path, message: `${expectation(issue)}; got ${got}` }];
+}
+
+/** Zod's sentence without what it got, which is told in our own words. */
+function expectation({ message }: { message: string }): string {
+  return message.replace(/, received .*$/, '').replace(/^Invalid input: /, '');
 }
 
 /** What one field alone cannot tell. */
@@ -128,7 +174,8 @@ function valueAt(root: unknown, path: PropertyKey[]): unknown {
 
 function show(value: unknown): string {
   if (value === undefined) return 'nothing';
-  const text = JSON.stringify(value) ?? String(value);
+  // JSON has no word for what .nan and .inf are.
+  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 

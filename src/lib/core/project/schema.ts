@@ -3,6 +3,12 @@ import { namePattern } from '../ids.js';
 
 const name = z.string().regex(namePattern, 'letters, digits, dot, dash or underscore, at most 64');
 const positive = z.number().positive();
+/** Samples: more than a day at 10 Hz, and little enough to be allocated. */
+const windowLength = z.int().min(1).max(1_000_000);
+/** What people call a class or what they recorded; it is printed, and is a name in files. */
+const word = z
+  .string()
+  .regex(/^[^\p{Cc}]{1,64}$/u, 'expected 1 to 64 characters, none of them a control character');
 
 const field = z.strictObject({
   type: z.enum(['float', 'int']).default('float'),
@@ -17,7 +23,10 @@ const stream = z.strictObject({
   format: z.literal('json').default('json'),
   /** The field that names the device, or `topic` when the topic does. */
   device: z.string().default('topic'),
-  fields: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), field),
+  fields: z.record(
+    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected letters, digits and underscores, no digit first'),
+    field,
+  ),
 });
 
 /** Named feature sets; see the signal room. */
@@ -31,14 +40,14 @@ const signal = z.strictObject({
   /** Samples a second after resampling, Hz; absent = as `rate`. */
   resample: positive.optional(),
   /** Samples (after resampling) in one window. */
-  window: z.int().min(1),
+  window: windowLength,
   /** Samples between the starts of two windows. */
-  stride: z.int().min(1),
+  stride: windowLength,
   features: z.union([z.enum(featureSetNames), z.array(z.string()).min(1)]).default('raw'),
 });
 
 /** Class → the recorded labels that count as it. */
-const labels = z.record(z.string(), z.array(z.string()).min(1));
+const labels = z.record(word, z.array(word).min(1));
 
 const train = z.strictObject({
   epochs: z.int().min(1).max(10_000).default(50),
