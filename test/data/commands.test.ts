@@ -104,6 +104,9 @@ describe('aiot data', () => {
     ['check', ['data', 'check', '--data', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
     ['import', ['data', 'import', '/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
     ['import --rate', ['data', 'import', '.', '--rate', 'fast'], 2, 'AIOT_USAGE'],
+    ['import --rate', ['data', 'import', '.', '--rate', '1e999'], 2, 'AIOT_USAGE'],
+    ['import --device', ['data', 'import', '.', '--device', 'a b'], 2, 'AIOT_USAGE'],
+    ['import of what never ends', ['data', 'import', '/dev/zero'], 1, 'AIOT_FILE_NOT_READABLE'],
     ['record', ['data', 'record', '--label', 'running'], 2, 'AIOT_LABEL_UNKNOWN'],
     ['record without a time', ['data', 'record', '--for', '10'], 2, 'AIOT_USAGE'],
   ])('%s refuses bad input', async (_, argv, code, error) => {

@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Project } from '../../src/lib/core/index.js';
@@ -63,6 +63,7 @@ describe('opening a dataset', () => {
     ['NaN', () => writeCsvFiles(data, { 'walking1.csv': 'x,y\n1,NaN\n' }), 'AIOT_CSV_MALFORMED'],
     ['no rows', () => writeCsvFiles(data, { 'walking1.csv': 'x,y\n' }), 'AIOT_CSV_EMPTY'],
     ['a listing that is no JSON', () => writeCsvFiles(data, { 'dataset.json': '{' }), 'AIOT_FILE_MALFORMED'],
+    ['an empty listing', () => writeCsvFiles(data, { 'dataset.json': 'null' }), 'AIOT_FILE_MALFORMED'],
     ['a listing of another form', () => writeCsvFiles(data, { 'dataset.json': '{}' }), 'AIOT_FILE_MALFORMED'],
   ])('refuses %s', async (_, make, code) => {
     await make();
@@ -118,6 +119,17 @@ describe('importing', () => {
     const again = await importRecordings({ project, from, device: 'waist-1' });
     expect(again).toMatchObject({ imported: [], skipped: ['lying3', 'walking1'] });
     expect((await openDataset(project)).recordings.length).toBe(2);
+  });
+
+  it('keeps none of them when one cannot be written', async () => {
+    await save(['walking1']);
+    await mkdir(join(data, 'recordings', 'walking9.csv', 'in-the-way'), { recursive: true });
+    const from = join(project.dir, 'in');
+    await writeCsvFiles(from, { 'walking8.csv': csv, 'walking9.csv': csv });
+    await expect(importRecordings({ project, from })).rejects.toMatchObject({
+      code: 'AIOT_FILE_NOT_WRITABLE',
+    });
+    expect(await readdir(join(data, 'recordings'))).toEqual(['walking1.csv', 'walking9.csv']);
   });
 
   it('adopts files that lie in data/recordings without a listing', async () => {

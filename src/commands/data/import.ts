@@ -6,7 +6,7 @@ import { importRecordings, importResultSchema } from '../../lib/data/index.js';
 const hertz = Flags.custom<number>({
   helpValue: 'HZ',
   parse: async (text) => {
-    if (Number(text) > 0) return Number(text);
+    if (Number(text) > 0 && Number.isFinite(Number(text))) return Number(text);
     throw new AiotError('AIOT_USAGE', `--rate: expected a number of Hz above 0, got "${text}"`);
   },
 });

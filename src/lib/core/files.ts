@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AiotError, systemCode } from './errors/index.js';
 
@@ -34,6 +34,19 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string, m
   }
 }
 
+/** Makes a folder and those above it where they are missing. @throws AIOT_FILE_NOT_WRITABLE */
+export async function makeFolder(path: string, mode?: number): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode });
+  } catch (error) {
+    const reason = systemCode(error) ?? 'unknown error';
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot make the folder ${path} (${reason})`, {
+      cause: error,
+      endpoint: path,
+    });
+  }
+}
+
 /** A rename is durable only when its folder is synced too. Folders cannot be opened on Windows: skipped there. */
 export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
@@ -49,25 +62,36 @@ export async function writeJsonAtomic(path: string, value: unknown, mode = 0o644
   await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`, mode);
 }
 
-/** @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (a folder, or no permission to read) */
+/** What is in the way when a file cannot be read, in words; the system's code for what is rarer. */
+const obstacles: Record<string, string> = {
+  EACCES: 'no permission to read it',
+  EISDIR: 'it is a folder',
+  ELOOP: 'its links lead round in a circle',
+};
+/** A path on which there can be no file. */
+const nowhere = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
+
+/** @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE (a folder, a device such as /dev/zero, or no permission to read) */
 export async function readBytes(path: string): Promise<Buffer> {
   try {
+    const found = await stat(path);
+    // Some of these never end.
+    if (found.isCharacterDevice() || found.isBlockDevice()) {
+      throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is a device and not a file`);
+    }
     return await readFile(path);
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') {
+    if (error instanceof AiotError) throw error;
+    const code = systemCode(error) ?? 'unknown error';
+    if (nowhere.has(code)) {
       throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file: ${path}`, { cause: error });
     }
-    throw new AiotError(
-      'AIOT_FILE_MALFORMED',
-      `cannot read ${path} (${systemCode(error) ?? 'unknown error'})`,
-      {
-        cause: error,
-      },
-    );
+    const reason = (Object.hasOwn(obstacles, code) && obstacles[code]) || code;
+    throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: ${reason}`, { cause: error });
   }
 }
 
-/** @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED with the parser's place */
+/** @throws as `readBytes`; AIOT_FILE_MALFORMED with the parser's place */
 export async function readJson(path: string): Promise<unknown> {
   const bytes = await readBytes(path);
   try {

@@ -48,6 +48,12 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
     );
   }
   if (options.label !== undefined) refuseLabel(options.label, expected);
+  if (options.device !== undefined && !namePattern.test(options.device)) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--device: expected a name of at most 64 letters, digits, dots, dashes and underscores, got "${options.device}"`,
+    );
+  }
   const found = await readFrom(from, expected);
   if (found.length === 0) throw new AiotError('AIOT_DATA_EMPTY', `no CSV files in ${from}`);
   const folder = dataFolderOf(project);
@@ -100,9 +106,14 @@ async function readFrom(
     if (!namePattern.test(idOfFile(file))) {
       throw new AiotError(
         'AIOT_USAGE',
-        `${file}: expected a file name of letters, digits, dot, dash or underscore`,
+        `${file}: expected a file name of at most 64 letters, digits, dots, dashes and underscores, a letter or digit first and last`,
         { next: 'Rename the file.' },
       );
+    }
+    // A pipe or /dev/zero may never end, and would be read twice.
+    const kind = await stat(file).catch(() => null);
+    if (kind && !kind.isFile()) {
+      throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${file}: expected a CSV file`);
     }
     out.push({ recording: await readLoose(file, expected), sha256: sha256Hex(await readBytes(file)) });
   }

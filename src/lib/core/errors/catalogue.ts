@@ -191,6 +191,12 @@ export const catalogue = {
     about: 'A file or folder that was named does not exist.',
     next: 'Check the path.',
   },
+  AIOT_FILE_NOT_READABLE: {
+    exit: 1,
+    family: 'outside',
+    about: 'A file could not be read: no permission, a folder in its place, or something that is no file.',
+    next: 'Check what is at that path, and who may read it.',
+  },
   AIOT_FILE_NOT_WRITABLE: {
     exit: 1,
     family: 'outside',

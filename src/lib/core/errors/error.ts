@@ -48,7 +48,7 @@ export function explainCode(code: string): CatalogueEntry & { code: ErrorCode } 
   const found = names.find((name) => name === wanted || name === `AIOT_${wanted}`);
   if (found) return { code: found, ...catalogue[found] };
   const part = wanted.replace(/^AIOT_/, '').split('_')[0] ?? '';
-  const near = names.filter((name) => name.includes(part)).slice(0, 5);
+  const near = part === '' ? [] : names.filter((name) => name.includes(part)).slice(0, 5);
   throw new AiotError('AIOT_USAGE', `no error has the code ${code}`, {
     next: near.length > 0 ? `aiot explain ${near.join(', or ')}` : 'aiot explain AIOT_USAGE',
   });

@@ -38,14 +38,17 @@ export function recordingFile(folder: string, id: string): string {
 export async function readListing(folder: string): Promise<Listing | null> {
   const file = listingFile(folder);
   const value = await readJson(file).catch((error: unknown) => {
-    if (error instanceof AiotError && error.code === 'AIOT_FILE_NOT_FOUND') return null;
+    if (error instanceof AiotError && error.code === 'AIOT_FILE_NOT_FOUND') return undefined;
     throw error;
   });
-  if (value === null) return null;
+  if (value === undefined) return null;
   const listing = listingSchema.safeParse(value);
   if (listing.success) return listing.data;
   const [issue] = listing.error.issues;
-  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issue?.path.join('.')}: ${issue?.message}`);
+  throw new AiotError(
+    'AIOT_FILE_MALFORMED',
+    `${file}: ${issue?.path.join('.') || 'the file'}: ${issue?.message}`,
+  );
 }
 
 export async function writeListing(folder: string, listing: Listing): Promise<void> {

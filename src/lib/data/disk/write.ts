@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AiotError, readBytes, sha256Hex, writeFileAtomic } from '../../core/index.js';
 import { writeCsv } from '../../formats/index.js';
@@ -15,8 +15,8 @@ function rendered(recording: Recording, decimals?: number): { csv: string; entry
 }
 
 /**
- * Adds recordings to a data folder: their CSV files first, then dataset.json, each whole or not at all, so that a crash
- * in between leaves files that are not listed yet and nothing else.
+ * Adds recordings to a data folder: their CSV files first, then dataset.json, each whole or not at all. When one cannot be
+ * written, those before it are removed again; a crash in between leaves files that are not listed yet and nothing else.
  * @param decimals digits after the point; absent = as many as the numbers have
  * @throws AIOT_RECORDING_EXISTS (before anything is written), AIOT_FILE_NOT_WRITABLE
  */
@@ -33,14 +33,20 @@ export async function addRecordings(
     taken.add(id);
   }
   const entries: ListingEntry[] = [];
-  for (const recording of recordings) {
-    const { csv, entry } = rendered(recording, decimals);
-    await writeFileAtomic(recordingFile(folder, entry.id), csv);
-    entries.push(entry);
+  try {
+    for (const recording of recordings) {
+      const { csv, entry } = rendered(recording, decimals);
+      await writeFileAtomic(recordingFile(folder, entry.id), csv);
+      entries.push(entry);
+    }
+    const grown = { ...listing, recordings: [...listing.recordings, ...entries] };
+    await writeListing(folder, grown);
+    return grown;
+  } catch (error) {
+    const written = entries.map(({ id }) => recordingFile(folder, id));
+    await Promise.all(written.map((file) => rm(file, { force: true }).catch(() => {})));
+    throw error;
   }
-  const grown = { ...listing, recordings: [...listing.recordings, ...entries] };
-  await writeListing(folder, grown);
-  return grown;
 }
 
 /**

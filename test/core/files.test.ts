@@ -1,0 +1,40 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readBytes, readJson } from '../../src/lib/core/index.js';
+
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'aiot-files-'));
+  await mkdir(join(dir, 'folder'));
+  await writeFile(join(dir, 'file'), '{"a":');
+  await symlink('loop', join(dir, 'loop'));
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+describe('reading a file', () => {
+  it.each([
+    ['nothing there', 'missing', 'AIOT_FILE_NOT_FOUND', 'no such file'],
+    ['a path through a file', 'file/inner', 'AIOT_FILE_NOT_FOUND', 'no such file'],
+    ['a path longer than any', 'x'.repeat(5000), 'AIOT_FILE_NOT_FOUND', 'no such file'],
+    ['a folder', 'folder', 'AIOT_FILE_NOT_READABLE', 'it is a folder'],
+    ['a link to itself', 'loop', 'AIOT_FILE_NOT_READABLE', 'its links lead round in a circle'],
+  ])('%s: says so', async (_, name, code, message) => {
+    await expect(readBytes(join(dir, name))).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(message),
+    });
+  });
+
+  it.runIf(process.platform !== 'win32')('a device that never ends is not begun', async () => {
+    await expect(readBytes('/dev/zero')).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_READABLE' });
+  });
+
+  it('tells where JSON breaks off', async () => {
+    await expect(readJson(join(dir, 'file'))).rejects.toMatchObject({
+      code: 'AIOT_FILE_MALFORMED',
+      message: expect.stringContaining('file is not JSON'),
+    });
+  });
+});
