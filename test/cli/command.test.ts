@@ -35,6 +35,11 @@ describe('a command', () => {
     ['an unknown code', ['explain', 'AIOT_NOTHING'], 'no error has the code AIOT_NOTHING'],
     ['a missing argument', ['explain'], 'Missing 1 required arg: code Code, as an error shows it.'],
     ['an unknown flag', ['explain', 'AIOT_BUG', '--nope'], 'Nonexistent flag: --nope'],
+    [
+      'a flag’s value that does not fit, without the parser’s own lines',
+      ['doctor', '--timeout', 'soon'],
+      '--timeout: expected a time such as 500ms, 30s, 5m, 2h or 7d; got "soon"',
+    ],
     ['one argument too many', ['explain', 'AIOT_BUG', 'more'], 'Unexpected argument: more'],
   ])('tells of %s as one JSON line under --json, exit 2', async (_what, argv, message) => {
     const { stdout, stderr, json, code } = await runCli([...argv, '--json']);
@@ -64,6 +69,12 @@ describe('the program', () => {
       '{"error":{"code":"AIOT_USAGE","message":"no such command: explian","next":"aiot explain","exit":2}}\n',
     );
     expect(machine.stderr).toBe('');
+  });
+
+  it('tells of arguments that a command without any does not take', () => {
+    const { stderr, status } = aiot(['model', 'list', 'har', 'more']);
+    expect(stderr).toBe('✗ AIOT_USAGE: Unexpected arguments: har, more\n  Try: aiot model list --help\n');
+    expect(status).toBe(2);
   });
 
   it('takes `help COMMAND` and `-h` for `--help`', () => {

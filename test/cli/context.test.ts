@@ -86,6 +86,8 @@ describe('aiot context', () => {
   it.each([
     [['use', 'nowhere'], 'AIOT_CONTEXT_NOT_FOUND', 'no context is named nowhere'],
     [['remove', 'nowhere'], 'AIOT_CONTEXT_NOT_FOUND', 'no context is named nowhere'],
+    [['use', 'constructor'], 'AIOT_CONTEXT_NOT_FOUND', 'no context is named constructor'],
+    [['remove', '__proto__'], 'AIOT_CONTEXT_NOT_FOUND', 'no context is named __proto__'],
     [['add', 'a/b', '--url', url], 'AIOT_USAGE', 'got "a/b"'],
     [['add', 'lab', '--url', 'http://lab.example'], 'AIOT_USAGE', 'expected a URL such as https://host:port'],
     [['add', 'lab', '--url', 'lab'], 'AIOT_USAGE', 'got lab'],

@@ -37,6 +37,17 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
   const words = argv.filter((word) => !word.startsWith('-'));
   const ids = config.commandIDs.map((id) => id.replaceAll(':', ' '));
   const topics = ids.map((id) => id.split(' ')[0] ?? id);
+  const command = ids.find(
+    (id) => words.join(' ').startsWith(`${id} `) && !config.topics.some(({ name }) => name === id),
+  );
+  if (command) {
+    const more = words.slice(command.split(' ').length);
+    const message = `Unexpected argument${more.length > 1 ? 's' : ''}: ${more.join(', ')}`;
+    return showError(
+      new AiotError('AIOT_USAGE', message, { next: `aiot ${command} --help`, cause: error }),
+      style,
+    );
+  }
   const close = nearest(words.slice(0, 2).join(' '), ids) ?? nearest(words[0] ?? '', topics);
   const next = close ? `aiot ${close}` : 'aiot --help lists the commands.';
   showError(

@@ -53,14 +53,11 @@ export async function addContext(
     );
   }
   const { current, contexts } = await readContexts(options.folder);
-  if (contexts[name] && !options.replace) {
-    throw new AiotError(
-      'AIOT_CONTEXT_EXISTS',
-      `there is a context ${name} already, for ${contexts[name].url}`,
-      {
-        next: `aiot context add ${name} --replace …, or choose another name.`,
-      },
-    );
+  const before = Object.hasOwn(contexts, name) ? contexts[name] : undefined;
+  if (before && !options.replace) {
+    throw new AiotError('AIOT_CONTEXT_EXISTS', `there is a context ${name} already, for ${before.url}`, {
+      next: `aiot context add ${name} --replace …, or choose another name.`,
+    });
   }
   const used = options.use || current === undefined ? name : current;
   await writeContexts({ current: used, contexts: { ...contexts, [name]: context } }, options.folder);
@@ -89,7 +86,7 @@ export async function removeContext(name: string, folder?: string): Promise<stri
 }
 
 function known(contexts: Contexts['contexts'], name: string): PlatformContext {
-  const context = contexts[name];
+  const context = Object.hasOwn(contexts, name) ? contexts[name] : undefined;
   if (context) return context;
   const names = Object.keys(contexts);
   throw new AiotError('AIOT_CONTEXT_NOT_FOUND', `no context is named ${name}`, {

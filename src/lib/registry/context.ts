@@ -9,13 +9,13 @@ export interface NamedContext extends PlatformContext {
 export async function contextFor(name?: string): Promise<NamedContext> {
   const { current, contexts } = await readContexts();
   const wanted = name ?? current;
-  const context = wanted === undefined ? undefined : contexts[wanted];
+  const context = wanted !== undefined && Object.hasOwn(contexts, wanted) ? contexts[wanted] : undefined;
   if (wanted !== undefined && context) return { name: wanted, ...context };
   const known = Object.keys(contexts);
   throw new AiotError(
     'AIOT_CONTEXT_NOT_FOUND',
     wanted === undefined ? 'no platform is in use' : `no context is named ${wanted}`,
-    { next: known.length > 0 ? `--context ${known.join(', or --context ')}` : 'aiot up' },
+    { next: known.length > 0 ? `aiot context use NAME, or --context NAME: ${known.join(', ')}` : 'aiot up' },
   );
 }
 

@@ -59,7 +59,8 @@ async function contextSettings({ flags, env }: ExplainInput): Promise<Setting[]>
   if (chosen.value === null && current !== undefined) {
     chosen = { ...chosen, value: current, from: 'context', where: join(configFolder(env), 'contexts.json') };
   }
-  const context = chosen.value === null ? undefined : contexts[chosen.value];
+  const context =
+    chosen.value !== null && Object.hasOwn(contexts, chosen.value) ? contexts[chosen.value] : undefined;
   const where = `context ${chosen.value}`;
   const parts = Object.entries(context ?? {}).map(
     ([name, value]): Setting => ({ name, value: masked(name, value), from: 'context', where }),
