@@ -202,6 +202,21 @@ describe('provisioning', () => {
   });
 });
 
+it('a refusal amid an upload leaves the client a connection that works', async () => {
+  const upload = own.client.blobs.put('sha256:none', Buffer.alloc(8 * 1024 ** 2));
+  await expect(upload).rejects.toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
+  const small = Buffer.from('small');
+  await own.client.blobs.put(digestOf(small), small);
+}, 10_000);
+
+it.each<[string, { headers?: Record<string, string>; body?: string }]>([
+  ['nothing', {}],
+  ['JSON', { headers: { 'content-type': 'application/json' }, body: '{}' }],
+])('an upload of %s is refused', async (_, options) => {
+  const answer = await ask(`/api/v1/blobs/${digestOf('x')}`, { method: 'PUT', ...options });
+  expect([answer.status, json(answer).error.code]).toEqual([400, 'AIOT_REQUEST_INVALID']);
+});
+
 describe('the trust root', () => {
   it('is not replaced by another of the same version', async () => {
     const other = trustRootOf(publicKeyOf(generateKeyPair().privatePem));

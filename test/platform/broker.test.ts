@@ -99,7 +99,7 @@ describe('a device', () => {
 
   it('is cut off by the length that a packet announces, before its bytes have come', async () => {
     const device = await connectDevice(url(), identity('dev-a'));
-    const closed = once(device, 'close');
+    const closed = new Promise<void>((resolve) => device.once('close', () => resolve()));
     // PUBLISH at QoS 1 with a remaining length of 256 MiB (MQTT 3.1.1, 2.2.3).
     device.stream.write(Buffer.from([0x32, 0xff, 0xff, 0xff, 0x7f, 0, 1]));
     await closed;

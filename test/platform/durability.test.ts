@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
-import { readdir, readFile, truncate } from 'node:fs/promises';
+import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it } from 'vitest';
 import { digestOf, readBytes, readContexts } from '../../src/lib/core/index.js';
-import type { Sync } from '../../src/lib/platform/index.js';
+import { type Sync, startPlatform } from '../../src/lib/platform/index.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
 import { clientFor, createClient } from '../../src/lib/registry/index.js';
 import { root, runCli } from '../support/cli.js';
@@ -171,3 +171,36 @@ describe('kill -9 of a detached platform', () => {
     await rm(folder, { recursive: true, force: true });
   });
 });
+
+describe('a data folder', () => {
+  const data = (...parts: string[]) => join(own?.folder ?? '', 'data', ...parts);
+
+  it.each<[string, () => Promise<unknown>, string]>([
+    ['its database', () => rm(data('state.db')), 'AIOT_FILE_NOT_FOUND'],
+    ['its certificate authority', () => rm(data('pki'), { recursive: true }), 'AIOT_FILE_NOT_FOUND'],
+    ["its authority's key", () => rm(data('pki', 'ca.key')), 'AIOT_FILE_NOT_FOUND'],
+    [
+      'the pages of its database',
+      () => replaceDatabase(data(), Buffer.alloc(20_000, 'x')),
+      'AIOT_FILE_MALFORMED',
+    ],
+    ['what its database held', () => replaceDatabase(data(), Buffer.alloc(0)), 'AIOT_FILE_NOT_FOUND'],
+  ])('that has lost %s is refused, and left as it is', async (_, lose, code) => {
+    own = await testPlatform();
+    await own.platform.stop();
+    await lose();
+    const before = await readdir(data(), { recursive: true });
+    await expect(startPlatform({ dataDir: data(), httpPort: 0, mqttPort: 0 })).rejects.toMatchObject({
+      code,
+    });
+    expect((await readdir(data(), { recursive: true })).filter(kept)).toEqual(before.filter(kept));
+  });
+});
+
+/** What is no work file of SQLite. */
+const kept = (name: string) => !/^lock|-wal$|-shm$/.test(name);
+
+async function replaceDatabase(folder: string, bytes: Buffer): Promise<void> {
+  for (const suffix of ['', '-wal', '-shm']) await rm(join(folder, `state.db${suffix}`), { force: true });
+  await writeFile(join(folder, 'state.db'), bytes);
+}

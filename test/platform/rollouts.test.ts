@@ -46,6 +46,25 @@ afterAll(async () => {
   await own.stop();
 });
 
+it('what a revoked device was to run is not told to the next one of its name', async () => {
+  const old = join(own.folder, 'heir-1');
+  await provisionDevice({ client: own.client, name: 'heir', type: 'virtual', out: old });
+  await start('name=heir');
+  const before = await fakeDevice(own.platform.urls.mqtts, old, 'heir');
+  await before.heard(1);
+  await before.report('COMMITTED', { model: running(first) });
+  await before.client.endAsync(true);
+  await own.client.devices.act('heir', 'revoke');
+  const out = join(own.folder, 'heir-2');
+  await provisionDevice({ client: own.client, name: 'heir', type: 'virtual', out });
+  const after = await fakeDevice(own.platform.urls.mqtts, out, 'heir');
+  // The retained message comes right after the subscription: what is desired now is the first to be heard.
+  const { id } = await start('name=heir', second);
+  expect(await after.heard(1)).toMatchObject({ rollout: id });
+  await after.client.endAsync(true);
+  await own.client.devices.act('heir', 'revoke');
+});
+
 describe('a rollout', () => {
   it('is offered to the devices that can take it, followed to its end, and seen as it goes', async () => {
     const { id, devices: offered } = await start();

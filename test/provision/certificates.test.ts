@@ -1,5 +1,5 @@
-import { X509Certificate } from 'node:crypto';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -25,6 +25,55 @@ describe('the authority', () => {
     const root = new X509Certificate(first.certificate);
     expect(root.ca).toBe(true);
     expect(Date.parse(root.validTo) - now).toBeGreaterThan(9.9 * year);
+  });
+
+  it('is not replaced by another while what it has signed is out there', async () => {
+    const first = await open();
+    await first.server(['localhost']);
+    const [crt, key] = ['ca.crt', 'ca.key'].map((name) => join(folder, name)) as [string, string];
+    const [certificate, secret] = [await readFile(crt), await readFile(key)];
+    for (const spoil of [
+      () => rm(crt),
+      () => rm(key),
+      () => writeFile(crt, 'x'),
+      () => writeFile(key, 'x'),
+      () => writeFile(key, generateKeyPair().privatePem),
+    ]) {
+      await spoil();
+      await expect(open()).rejects.toMatchObject({
+        code: expect.stringMatching(/^AIOT_FILE_(NOT_FOUND|MALFORMED)$/),
+      });
+      await writeFile(crt, certificate);
+      await writeFile(key, secret);
+    }
+    expect((await open()).certificate).toBe(first.certificate);
+    await rm(folder, { recursive: true });
+    await expect(openAuthority(folder, () => now, true)).rejects.toMatchObject({
+      code: 'AIOT_FILE_NOT_FOUND',
+    });
+  });
+
+  it.each([
+    ['a key that is none', 'server.key', () => 'x'],
+    ['a certificate that is none', 'server.crt', () => 'x'],
+    ['a key of another', 'server.key', () => generateKeyPair().privatePem],
+  ])('makes the server another certificate in place of %s', async (_, file, content) => {
+    const authority = await open();
+    await authority.server(['localhost']);
+    await writeFile(join(folder, file), content());
+    const { certificate, key } = await authority.server(['localhost']);
+    expect(new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))).toBe(true);
+  });
+
+  it('does not hand out a server certificate that another authority has signed', async () => {
+    const before = await (await open()).server(['localhost']);
+    for (const file of ['ca.crt', 'ca.key', 'server.crt']) await rm(join(folder, file));
+    const authority = await open();
+    await writeFile(join(folder, 'server.crt'), before.certificate);
+    const { certificate } = await authority.server(['localhost']);
+    expect(
+      new X509Certificate(certificate).verify(new X509Certificate(authority.certificate).publicKey),
+    ).toBe(true);
   });
 
   it('signs a server certificate for each name it is reached by', async () => {

@@ -32,3 +32,16 @@ export function storageError(error: unknown): unknown {
   }
   return error;
 }
+
+/** The same while the platform is opening its folder, where a damaged database is the folder's fault. */
+export function openingError(error: unknown, folder: string): unknown {
+  const told = storageError(error);
+  const code = systemCode(told);
+  if (told instanceof AiotError || !code?.startsWith('SQLITE_')) return told;
+  const damaged = code.startsWith('SQLITE_CORRUPT') || code.startsWith('SQLITE_NOTADB');
+  return new AiotError(
+    damaged ? 'AIOT_FILE_MALFORMED' : 'AIOT_FILE_NOT_WRITABLE',
+    `the database in ${folder} cannot be ${damaged ? 'read' : 'used'} (${code})`,
+    { cause: error, endpoint: folder },
+  );
+}

@@ -2,6 +2,7 @@ import { aiotVersion, systemClock } from '../core/index.js';
 import { startBroker } from './broker/broker.js';
 import { ingest } from './broker/ingest.js';
 import { startListeners } from './broker/listeners.js';
+import { openingError } from './errors.js';
 import { certifiedHosts, reachableHost } from './hosts.js';
 import { createApp } from './http/app.js';
 import { listenHttp } from './http/listen.js';
@@ -19,7 +20,7 @@ import { rolloutStoreIn } from './store/rollouts.js';
 /**
  * Starts the platform: locks its folder, opens what is there, and listens. The one code under `aiot up` and the demo.
  * Where it fails, all that it had opened is closed again.
- * @throws AIOT_PLATFORM_RUNNING, AIOT_PORT_IN_USE, AIOT_FILE_NOT_WRITABLE, AIOT_FILE_MALFORMED
+ * @throws AIOT_PLATFORM_RUNNING, AIOT_PORT_IN_USE, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   const closers: Closers = [];
@@ -43,7 +44,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     };
   } catch (error) {
     await close();
-    throw error;
+    throw openingError(error, options.dataDir);
   }
 }
 
@@ -78,7 +79,7 @@ async function open(options: PlatformOptions, closers: Closers) {
   const tls = { key, cert, ca: authority.certificate };
   const urls: PlatformUrls = { http: '', mqtts: '' };
   const datasets = datasetsOf(state.catalogue, journal, state.labels);
-  const own = { broker, datasets, rollouts, log, ca: authority.certificate };
+  const own = { broker, datasets, desired, rollouts, log, ca: authority.certificate };
   const app = await createApp(
     { ...state, ...own, started: now(), urls: () => urls, version: aiotVersion() },
     tls,

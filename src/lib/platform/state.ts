@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
+import { AiotError } from '../core/index.js';
 import { openAuthority } from '../provision/index.js';
 import { openBlobs } from './blobs/store.js';
 import { Catalogue } from './journal/catalogue.js';
@@ -26,9 +28,24 @@ export interface StateOptions {
 /** Opens all that a data folder holds: state.db, pki/, blobs/ and journal/. */
 export async function openState({ dataDir, now, log, sync }: StateOptions, closers: Closers) {
   const root = resolve(dataDir);
-  const store = await openStore(join(root, 'state.db'));
+  const database = join(root, 'state.db');
+  const lost = () => {
+    throw new AiotError(
+      'AIOT_FILE_NOT_FOUND',
+      `${database} is gone: all devices, models and tokens were in it`,
+      {
+        next: 'Put it back from a backup, or start a new platform with --data.',
+      },
+    );
+  };
+  // It is made before the authority, and has a token before the server has its certificate: a new one would know nobody.
+  if (existsSync(join(root, 'pki', 'ca.crt')) && !existsSync(database)) lost();
+  const store = await openStore(database);
   closers.push(() => store.destroy());
-  const authority = await openAuthority(join(root, 'pki'), now);
+  const tokens = tokensIn(store, now);
+  const inUse = await tokens.any();
+  if (!inUse && existsSync(join(root, 'pki', 'server.crt'))) lost();
+  const authority = await openAuthority(join(root, 'pki'), now, inUse);
   const blobs = await openBlobs(join(root, 'blobs'), sync);
   const folder = join(root, 'journal');
   const catalogue = await Catalogue.open(folder);
@@ -43,7 +60,7 @@ export async function openState({ dataDir, now, log, sync }: StateOptions, close
     catalogue,
     journal,
     trust,
-    tokens: tokensIn(store, now),
+    tokens,
     labels: labelsIn(store, now),
     devices: await Devices.open(store, authority, now),
     models: new Models(store, blobs, trust, now),

@@ -1,7 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
-import { generateKeyPair, newId, nullOn, readBytes, writeFileAtomic } from '../core/index.js';
+import { AiotError, generateKeyPair, newId, nullOn, readBytes, writeFileAtomic } from '../core/index.js';
 import { deviceCertificate, type Issuer, selfSignedCa, serverCertificate } from './certificates.js';
 
 /** A certificate as the platform remembers it. */
@@ -27,10 +27,14 @@ export interface Authority {
 
 const renewBefore = 30 * 86_400_000;
 
-/** Opens the authority in this folder (ca.key 0600, ca.crt), or makes one. `now`: ms since 1970. */
-export async function openAuthority(folder: string, now: () => number): Promise<Authority> {
+/**
+ * Opens the authority in this folder (ca.key 0600, ca.crt), or makes one. `now`: ms since 1970. `inUse`: there must be
+ * one, for it has signed certificates that are out there; a new one in its place would lock their owners out.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (also for a key that is not the certificate's)
+ */
+export async function openAuthority(folder: string, now: () => number, inUse = false): Promise<Authority> {
   const file = join(folder, 'ca.crt');
-  const issuer = (await readIssuer(folder)) ?? (await makeIssuer(folder, now()));
+  const issuer = (await readIssuer(folder, inUse)) ?? (await makeIssuer(folder, now()));
   return {
     certificate: issuer.certificate,
     file,
@@ -51,11 +55,30 @@ export function describeCertificate(pem: string): { fingerprint: string; expires
   };
 }
 
-async function readIssuer(folder: string): Promise<Issuer | null> {
-  const certificate = await textOrNull(join(folder, 'ca.crt'));
-  // The certificate is written last: a key alone has signed nothing yet, and is replaced.
-  if (certificate === null) return null;
-  return { certificate, key: (await readBytes(join(folder, 'ca.key'))).toString('utf8') };
+async function readIssuer(folder: string, inUse: boolean): Promise<Issuer | null> {
+  const [crt, keyFile] = [join(folder, 'ca.crt'), join(folder, 'ca.key')];
+  const certificate = await textOrNull(crt);
+  if (certificate === null) {
+    // The certificate is written last: a key alone has signed nothing yet, and is replaced.
+    if (!inUse && (await textOrNull(join(folder, 'server.crt'))) === null) return null;
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `${crt} is gone, and devices trust nothing else`, {
+      next: restore,
+    });
+  }
+  const key = (await readBytes(keyFile)).toString('utf8');
+  if (belongs(certificate, key)) return { certificate, key };
+  throw new AiotError('AIOT_FILE_MALFORMED', `${keyFile} is not the key of ${crt}`, { next: restore });
+}
+
+const restore = 'Put back what a backup has of the folder, or start a new platform with --data.';
+
+/** Whether these are a certificate and its key; false for what is neither. */
+function belongs(certificate: string, key: string): boolean {
+  try {
+    return new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
+  } catch {
+    return false;
+  }
 }
 
 async function makeIssuer(folder: string, now: number): Promise<Issuer> {
@@ -69,7 +92,8 @@ async function makeIssuer(folder: string, now: number): Promise<Issuer> {
 async function serverIdentity(folder: string, issuer: Issuer, hosts: string[], now: number) {
   const certificate = await textOrNull(join(folder, 'server.crt'));
   const key = await textOrNull(join(folder, 'server.key'));
-  if (certificate && key && stillGood(certificate, key, hosts, now)) return { certificate, key };
+  if (certificate && key && belongs(certificate, key) && stillGood(certificate, issuer, hosts, now))
+    return { certificate, key };
   const fresh = generateKeyPair().privatePem;
   const signed = await serverCertificate(issuer, fresh, hosts, now);
   await writeFileAtomic(join(folder, 'server.key'), fresh, 0o600);
@@ -77,12 +101,12 @@ async function serverIdentity(folder: string, issuer: Issuer, hosts: string[], n
   return { key: fresh, certificate: signed };
 }
 
-function stillGood(pem: string, key: string, hosts: string[], now: number): boolean {
+function stillGood(pem: string, issuer: Issuer, hosts: string[], now: number): boolean {
   const certificate = new X509Certificate(pem);
   return (
     Date.parse(certificate.validTo) - now > renewBefore &&
     Date.parse(certificate.validFrom) <= now &&
-    certificate.checkPrivateKey(createPrivateKey(key)) &&
+    certificate.verify(new X509Certificate(issuer.certificate).publicKey) &&
     hosts.every((host) => (isIP(host) ? certificate.checkIP(host) : certificate.checkHost(host)))
   );
 }

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { AiotError } from '../../core/index.js';
+import { AiotError, systemCode } from '../../core/index.js';
 import { statusOf, storageError } from '../errors.js';
 
 /** Every error is answered as `{error: {code, message, next}}` with a fitting status. */
@@ -9,6 +9,8 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
     const told = asAiotError(storageError(error));
     const status = statusOf(told);
     if (status >= 500) log.error({ err: error, url: request.url }, told.message);
+    // What is left of the body will not be read, so nothing that comes after it on this connection could be either.
+    if (!request.raw.complete) reply.header('connection', 'close');
     const { code, message, next } = told;
     return reply.status(status).send({ error: { code, message, next } });
   });
@@ -20,6 +22,9 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
 
 function asAiotError(error: unknown): AiotError {
   if (error instanceof AiotError) return error;
+  if (systemCode(error) === 'ECONNRESET') {
+    return new AiotError('AIOT_REQUEST_INVALID', 'the request broke off', { cause: error });
+  }
   const { validation, validationContext, statusCode, message } = error as FastifyError;
   if (validation) {
     const [issue] = validation;

@@ -4,6 +4,7 @@ import type { BlobStore } from '../blobs/store.js';
 import type { Broker } from '../broker/broker.js';
 import type { Catalogue } from '../journal/catalogue.js';
 import type { Datasets } from '../services/datasets.js';
+import type { DesiredStates } from '../services/desired.js';
 import type { Devices } from '../services/devices.js';
 import type { Labels } from '../services/labels.js';
 import type { Models } from '../services/models.js';
@@ -23,6 +24,7 @@ export interface ApiParts {
   broker: Broker;
   catalogue: Catalogue;
   datasets: Datasets;
+  desired: DesiredStates;
   devices: Devices;
   labels: Labels;
   models: Models;

@@ -39,6 +39,13 @@ export class DesiredStates {
     await this.publish(topicOf(device, 'desired'), Buffer.alloc(0));
   }
 
+  /** Nothing of a device that had this name before is told to the new one, or of it. */
+  async forget(device: string): Promise<void> {
+    for (const channel of ['desired', 'reported', 'presence'] as const) {
+      await this.publish(topicOf(device, channel), Buffer.alloc(0));
+    }
+  }
+
   private async write(devices: string[], desired: string | null): Promise<void> {
     await this.store.transaction().execute(async (store) => {
       for (const device of devices) {

@@ -18,6 +18,14 @@ export interface DeviceRecord {
   reported: Reported | null;
 }
 
+export interface Provisioned {
+  device: DeviceInfo;
+  /** PEM */
+  certificate: string;
+  /** Whether a revoked device had the name before. */
+  replaced: boolean;
+}
+
 /**
  * The registered devices. Kept in memory beside the database, for every connection and message asks: what is read
  * comes from memory, what is written is on disk before the call resolves.
@@ -49,11 +57,11 @@ export class Devices {
   }
 
   /** Signs the request and registers the device; the name of a revoked one is free. @throws AIOT_DEVICE_EXISTS, AIOT_CSR_INVALID */
-  provision(name: string, type: string, csr: string): Promise<{ device: DeviceInfo; certificate: string }> {
+  provision(name: string, type: string, csr: string): Promise<Provisioned> {
     return this.inTurn(() => this.register(name, type, csr));
   }
 
-  private async register(name: string, type: string, csr: string) {
+  private async register(name: string, type: string, csr: string): Promise<Provisioned> {
     const before = this.byName.get(name);
     if (before && before.state !== 'revoked') {
       throw new AiotError('AIOT_DEVICE_EXISTS', `the device ${name} is registered already`);
@@ -72,7 +80,7 @@ export class Devices {
     });
     if (before) this.byFingerprint.delete(before.fingerprint);
     this.remember({ ...row, reported: null });
-    return { device: this.info(name), certificate };
+    return { device: this.info(name), certificate, replaced: before !== undefined };
   }
 
   list(): DeviceInfo[] {

@@ -16,7 +16,19 @@ export async function openStore(path: string): Promise<Store> {
     const database = new Database(path);
     database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;');
     migrate(database, path);
-    return new Kysely<Schema>({ dialect: new SqliteDialect({ database }) });
+    const dialect = new SqliteDialect({ database });
+    const createDriver = dialect.createDriver.bind(dialect);
+    dialect.createDriver = () => {
+      const driver = createDriver();
+      const rollback = driver.rollbackTransaction.bind(driver);
+      // SQLite has rolled back by itself when the disk is full (lang_transaction, 3.1); a second time would be an error,
+      // and hide the first one.
+      driver.rollbackTransaction = async (connection) => {
+        if (database.inTransaction) await rollback(connection);
+      };
+      return driver;
+    };
+    return new Kysely<Schema>({ dialect });
   } catch (error) {
     if (error instanceof AiotError) throw error;
     const reason = systemCode(error) ?? 'unknown error';

@@ -11,7 +11,7 @@ import type { Routes } from '../parts.js';
 const params = z.object({ name: z.string() });
 
 export const deviceRoutes: Routes = (parts) => async (app) => {
-  const { devices, rollouts, broker, trust, urls, ca } = parts;
+  const { desired, devices, rollouts, broker, trust, urls, ca } = parts;
 
   app.get(
     '/devices',
@@ -37,7 +37,8 @@ export const deviceRoutes: Routes = (parts) => async (app) => {
       },
     },
     async ({ body: { name, type, csr } }, reply) => {
-      const { device, certificate } = await devices.provision(name, type, csr);
+      const { device, certificate, replaced } = await devices.provision(name, type, csr);
+      if (replaced) await desired.forget(name);
       const { http, mqtts } = urls();
       reply.status(201);
       return { device, certificate, ca, urls: { http, mqtts }, trust: await trust.get() };
