@@ -14,9 +14,9 @@ import {
   clientFor,
   deviceSchema,
   listSchemas,
-  modelVersionSchema,
   type Rollout,
   rolloutSchema,
+  shownModelSchema,
   statusSchema,
 } from '../../src/lib/registry/index.js';
 import { pushTiny } from '../support/bundle.js';
@@ -259,7 +259,10 @@ describe('models', () => {
     await client.close();
     const models = await ok(listSchemas.models.shape.models, ['model', 'list', ...context()]);
     expect(models).toMatchObject([{ name: 'tiny', versions: 2, latest: { version: 2 } }]);
-    expect(await ok(modelVersionSchema, ['model', 'show', 'tiny@1', ...context()])).toEqual(first);
+    expect(await ok(shownModelSchema, ['model', 'show', 'tiny@1', ...context()])).toMatchObject({
+      ...first,
+      live: { windows: 0, unlabelled: 0 },
+    });
 
     const device = await fakeDevice(result.urls.mqtts, join(folder, 'dev-1'), 'dev-1');
     const deploy = (version: number) =>

@@ -1,21 +1,22 @@
 import { Args } from '@oclif/core';
 import { AiotCommand, bold, facts, moment, next, percent, shared, size } from '../../lib/cli/index.js';
-import { modelVersionSchema, parseModelReference, withClient } from '../../lib/registry/index.js';
+import { parseModelReference, showModel, shownModelSchema, withClient } from '../../lib/registry/index.js';
 
 export default class ModelShow extends AiotCommand {
-  static override summary = 'Show one version of a model: figures and lineage.';
+  static override summary = 'Show one version of a model: figures, lineage, and how it does on devices.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> har@3',
     '<%= config.bin %> <%= command.id %> har@3 --json',
   ];
   static override args = { model: Args.string({ required: true, description: 'NAME@VERSION' }) };
   static override flags = { context: shared.context };
-  static override result = modelVersionSchema;
+  static override result = shownModelSchema;
 
   async run() {
     const { args, flags } = await this.input(ModelShow);
-    const { name, version } = parseModelReference(args.model);
-    const card = await withClient(flags.context, ({ models }) => models.get(name, version));
+    const model = parseModelReference(args.model);
+    const card = await withClient(flags.context, (client) => showModel(client, model));
+    const { name, version, live } = card;
     const { float, int8, voted } = card.metrics;
     const { dataset } = card.lineage;
     this.print(bold(`${name}@${version}`));
@@ -31,6 +32,12 @@ export default class ModelShow extends AiotCommand {
           `float ${percent(float.macroF1)}, int8 ${percent(int8.macroF1)}, voted ${percent(voted.macroF1)}`,
         ],
         ['dataset', `${dataset.name}: ${dataset.recordings} recordings, ${dataset.digest}`],
+        [
+          'live',
+          live.windows === 0
+            ? `no labelled window yet, ${live.unlabelled} without a label`
+            : `macro-F1 ${percent(live.macroF1)} over ${live.windows} windows, p99 ${live.latencyMs.p99} ms`,
+        ],
         ['pushed', moment(card.pushed)],
       ]),
     );

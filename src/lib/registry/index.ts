@@ -3,3 +3,4 @@ export * from './api.js';
 export { createClient, type RegistryClient } from './client.js';
 export { clientFor, contextFor, withClient } from './context.js';
 export { deployExit, deployModel, deployNews, parseModelReference } from './deploy.js';
+export { showModel, shownModelSchema } from './show.js';
