@@ -5,6 +5,7 @@ import { type Graph, readTflite, writeTflite } from '../../src/lib/formats/index
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { openBatchFile } from '../support/open-batch.js';
 import { describeReal } from '../support/real.js';
 import { GraphBuilder, motorFile } from '../support/tflite.js';
 
@@ -139,7 +140,17 @@ describe('a damaged or foreign file', () => {
   });
 
   it('never does anything but that, wherever it is cut or changed', () => {
-    const files = [good, bytesOf(cnn(seededRandom(1))), bytesOf(oneOpGraphs.MEAN!(seededRandom(2)))];
+    const operators = [
+      'MEAN',
+      'STRIDED_SLICE',
+      'SPLIT',
+      'CONCATENATION',
+      'PADV2',
+      'TRANSPOSE',
+      'ADD',
+    ] as const;
+    const single = operators.map((op) => bytesOf(oneOpGraphs[op]!(seededRandom(2))));
+    const files = [good, bytesOf(cnn(seededRandom(1))), Buffer.from(openBatchFile()), ...single];
     const damage = fc.record({
       file: fc.constantFrom(...files),
       cut: fc.option(fc.double({ min: 0, max: 1, noNaN: true }), { freq: 4 }),
@@ -159,7 +170,7 @@ describe('a damaged or foreign file', () => {
       });
       expect(refusal(() => createInterpreter(readTflite(bytes)))).toMatch(/^AIOT_TFLITE_|^nothing/);
     });
-    fc.assert(property, { numRuns: 3000, seed: 42 });
+    fc.assert(property, { numRuns: 4000, seed: 42 });
   });
 });
 
@@ -243,6 +254,53 @@ describe('a graph that contradicts itself', () => {
     ],
   ])('is not written: %s', (_name, change, reason) => {
     expect(refusal(() => writeTflite(graphWith(change)))).toContain(reason);
+  });
+});
+
+describe('operators whose inputs have one scale', () => {
+  const concatenation = (change: (graph: Graph) => void) => {
+    const b = new GraphBuilder(seededRandom(1));
+    const x = b.activation([1, 4], 0.1, 3);
+    const parts = Array.from({ length: 3 }, () => b.like(x, [1, 4]));
+    for (const part of parts) b.tensors[part]!.data = new Int8Array(4);
+    const inputs = [x, ...parts];
+    const options = { axis: 1, activation: 'none' } as const;
+    b.op({ op: 'CONCATENATION', inputs, outputs: [b.like(x, [1, 16])], options });
+    const graph = structuredClone(b.graph(x, 4));
+    change(graph);
+    return graph;
+  };
+
+  it.each<[string, (graph: Graph) => void, string]>([
+    [
+      'an input of another scale',
+      (g) => {
+        g.tensors[2]!.quantization = { scale: [0.5], zeroPoint: [3], axis: 0 };
+      },
+      'operator 0 (CONCATENATION): expected inputs and outputs to have the same scale and zero point',
+    ],
+    [
+      'an input left out',
+      (g) => {
+        g.operators[0]!.inputs[2] = -1;
+      },
+      'operator 0 (CONCATENATION): its input, tensor -1, is not made before it',
+    ],
+    [
+      'more inputs than TFLite Micro takes',
+      (g) => g.operators[0]!.inputs.push(...new Array(8).fill(1)),
+      'expected at most 10 inputs, got 12',
+    ],
+    [
+      'a fused activation',
+      (g) => {
+        g.operators[0]!.options = { axis: 1, activation: 'relu' };
+      },
+      'a fused activation (relu)',
+    ],
+  ])('are not written with %s', (_name, change, reason) => {
+    expect(refusal(() => writeTflite(concatenation(() => {})))).toBe('nothing was refused');
+    expect(refusal(() => writeTflite(concatenation(change)))).toContain(reason);
   });
 });
 

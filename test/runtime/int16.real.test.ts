@@ -1,9 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, type OperatorName, readTflite } from '../../src/lib/formats/index.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { chanceInputs, long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { inOneProcess } from '../support/one-process.js';
 import { describeReal } from '../support/real.js';
 import { GraphBuilder, motorFile } from '../support/tflite.js';
 
@@ -11,28 +12,40 @@ const [files, runs] = long ? [100, 2000] : [30, 20];
 const without: string[] = ['REDUCE_MAX'];
 const operators = (Object.keys(oneOpGraphs) as OperatorName[]).filter((op) => !without.includes(op));
 
+const jobsOf = (graphs: Graph[]) =>
+  graphs.map((graph, seed) => ({ graph, input: chanceInputs(graph, seededRandom(seed), runs) }));
+
+function expectSame(job: ReturnType<typeof jobsOf>[number], want: Buffer): void {
+  const got = tensorsOnDevice(job);
+  const [a, b] = [new Int16Array(got.buffer), new Int16Array(want.buffer)];
+  const wrong = a.findIndex((value, i) => value !== b[i]);
+  const where = `${job.graph.operators[0]!.op}: ${wrong} of ${a.length}, ${a[wrong]} for ${b[wrong]}`;
+  expect(got.equals(want), where).toBe(true);
+}
+
 function expectEqual(graphs: Graph[]): void {
-  const jobs = graphs.map((graph, seed) => ({ graph, input: chanceInputs(graph, seededRandom(seed), runs) }));
+  const jobs = jobsOf(graphs);
   tensorsInTflm(jobs).forEach((want, index) => {
-    const got = tensorsOnDevice(jobs[index]!);
-    const [a, b] = [new Int16Array(got.buffer), new Int16Array(want.buffer)];
-    const wrong = a.findIndex((value, i) => value !== b[i]);
-    const where = `${graphs[index]!.operators[0]!.op} ${index}: ${wrong} of ${a.length}, ${a[wrong]} for ${b[wrong]}`;
-    expect(got.equals(want), where).toBe(true);
+    expectSame(jobs[index]!, want);
   });
 }
 
 describeReal('tflm', 'int16 activations against TFLite Micro', () => {
-  describe.each(operators)('%s', (op) => {
-    it(
-      'is the same bit for bit',
-      () => {
-        const random = seededRandom(31);
-        expectEqual(Array.from({ length: files }, () => oneOpGraphs[op]!(random, 'int16')));
-      },
-      long ? 600_000 : 60_000,
-    );
-  });
+  const answersTo = inOneProcess(
+    operators,
+    (op) => {
+      const random = seededRandom(31);
+      return jobsOf(Array.from({ length: files }, () => oneOpGraphs[op]!(random, 'int16')));
+    },
+    tensorsInTflm,
+  );
+  it.each(operators)(
+    '%s is the same bit for bit',
+    (op) => {
+      for (const { job, answer } of answersTo(op)) expectSame(job, answer);
+    },
+    long ? 600_000 : 60_000,
+  );
 
   it.each(['LOGISTIC', 'TANH'] as const)('computes %s of scales that are powers of two', (op) => {
     const random = seededRandom(6);

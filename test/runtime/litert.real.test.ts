@@ -5,6 +5,7 @@ import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { chanceInputs } from '../support/every-tensor.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { inOneProcess } from '../support/one-process.js';
 import { describeReal } from '../support/real.js';
 import { motorFile, runInPython } from '../support/tflite.js';
 
@@ -17,37 +18,44 @@ describeReal('litert', 'files written here in Google’s native LiteRT', () => {
   const steps = (op: OperatorName) =>
     op === 'FULLY_CONNECTED' || op === 'LOGISTIC' || op === 'TANH' ? 1 : 0;
 
-  it.each(Object.keys(oneOpGraphs) as OperatorName[])('%s loads and gives what the device gives', (op) => {
-    const random = seededRandom(21);
-    const jobs = Array.from({ length: 25 }, () => {
-      const graph = oneOpGraphs[op]!(random);
-      const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
-      const input = Int8Array.from(
-        { length: size },
-        (_, i) => (size === 256 ? i : Math.floor(random() * 256)) - 128,
-      );
-      return { graph, input, reference: true };
-    });
-    runInPython<Signatures>('litert', jobs).forEach(({ output }, index) => {
-      const want = createInterpreter(jobs[index]!.graph).invoke(jobs[index]!.input);
-      const worst = Math.max(...output.map((value, i) => Math.abs(value - want[i]!)));
+  const operators = Object.keys(oneOpGraphs) as OperatorName[];
+  const answersTo = inOneProcess(
+    operators,
+    (op) => {
+      const random = seededRandom(21);
+      return Array.from({ length: 25 }, () => {
+        const graph = oneOpGraphs[op]!(random);
+        return { graph, input: chanceInputs(graph, random, 1), reference: true };
+      });
+    },
+    (jobs) => runInPython<Signatures>('litert', jobs),
+  );
+  it.each(operators)('%s loads and gives what the device gives', (op) => {
+    answersTo(op).forEach(({ job, answer }, index) => {
+      const want = createInterpreter(job.graph).invoke(job.input);
+      const worst = Math.max(...answer.output.map((value, i) => Math.abs(value - want[i]!)));
       expect(worst, `${op} ${index}`).toBeLessThanOrEqual(steps(op));
     });
   });
 
   // TFLite's table of differences: floating point in FC, single-precision ratios, another exponential.
   const wideSteps = ['FULLY_CONNECTED', 'LEAKY_RELU', 'RELU', 'SOFTMAX', 'MUL'];
-  const wide = (Object.keys(oneOpGraphs) as OperatorName[]).filter((op) => op !== 'REDUCE_MAX');
-
+  const wide = operators.filter((op) => op !== 'REDUCE_MAX');
+  const wideAnswersTo = inOneProcess(
+    wide,
+    (op) => {
+      const random = seededRandom(22);
+      return Array.from({ length: 12 }, () => {
+        const graph = oneOpGraphs[op]!(random, 'int16');
+        return { graph, input: chanceInputs(graph, random, 1), reference: true };
+      });
+    },
+    (jobs) => runInPython<Signatures>('litert', jobs),
+  );
   it.each(wide)('%s on int16 loads and gives what the device gives', (op) => {
-    const random = seededRandom(22);
-    const jobs = Array.from({ length: 12 }, () => {
-      const graph = oneOpGraphs[op]!(random, 'int16');
-      return { graph, input: chanceInputs(graph, random, 1), reference: true };
-    });
-    runInPython<Signatures>('litert', jobs).forEach(({ output }, index) => {
-      const want = createInterpreter(jobs[index]!.graph).invoke(jobs[index]!.input);
-      const got = new Int16Array(output.buffer);
+    wideAnswersTo(op).forEach(({ job, answer }, index) => {
+      const want = createInterpreter(job.graph).invoke(job.input);
+      const got = new Int16Array(answer.output.buffer);
       expect(got.length).toBe(want.length);
       const worst = Math.max(...got.map((value, i) => Math.abs(value - want[i]!)));
       expect(worst, `${op} ${index}`).toBeLessThanOrEqual(wideSteps.includes(op) ? 1 : 0);

@@ -5,6 +5,7 @@ import { arenaBytes, createInterpreter, planArena } from '../../src/lib/runtime/
 import { long } from '../support/every-tensor.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { inOneProcess } from '../support/one-process.js';
 import { describeReal } from '../support/real.js';
 import { motorFile, runInPython } from '../support/tflite.js';
 
@@ -35,19 +36,25 @@ function deviceOutput(graph: Graph, input: Int8Array): Int8Array {
 
 describeReal('tflm', 'the device interpreter against TFLite Micro', () => {
   const [files, runs] = long ? [100, 2000] : [40, 20];
-  it.each(Object.keys(oneOpGraphs) as OperatorName[])(
-    'computes %s bit for bit',
+  const operators = Object.keys(oneOpGraphs) as OperatorName[];
+  const answersTo = inOneProcess(
+    operators,
     (op) => {
       const random = seededRandom(11);
       const graphs = Array.from({ length: files }, () => oneOpGraphs[op]!(random));
-      const jobs = graphs.map((graph) => ({ graph, input: chanceInput(graph, random, runs) }));
-      const answers = runInPython<Arena>('tflm', jobs);
-      jobs.forEach(({ graph, input }, index) => {
-        const [got, want] = [deviceOutput(graph, input), answers[index]!.output];
-        expect(Buffer.from(got.buffer).equals(Buffer.from(want.buffer)), `${op} ${index}`).toBe(true);
+      return graphs.map((graph) => ({ graph, input: chanceInput(graph, random, runs) }));
+    },
+    (jobs) => runInPython<Arena>('tflm', jobs),
+  );
+  it.each(operators)(
+    'computes %s bit for bit',
+    (op) => {
+      answersTo(op).forEach(({ job, answer }, index) => {
+        const got = Buffer.from(deviceOutput(job.graph, job.input).buffer);
+        expect(got.equals(Buffer.from(answer.output.buffer)), `${op} ${index}`).toBe(true);
       });
     },
-    long ? 600_000 : 30_000,
+    long ? 600_000 : 60_000,
   );
 
   it('computes whole networks bit for bit, and every tensor within them', () => {

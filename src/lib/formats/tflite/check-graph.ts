@@ -22,8 +22,8 @@ export function checkGraph(graph: Graph): void {
     if (inputs.length < row.inputs[0] || inputs.length > row.inputs[1] || outputs.length !== made)
       throw malformed(where, `${inputs.length} inputs and ${outputs.length} outputs`);
     inputs.forEach((index, place) => {
-      // Only what comes after the least number of inputs may be left out.
-      if (index === -1 && place >= row.inputs[0]) return;
+      // Only what comes after the least number of inputs may be left out, and no part of a list.
+      if (index === -1 && place >= row.inputs[0] && op !== 'CONCATENATION') return;
       if (!ready(index)) throw malformed(where, `its input, tensor ${index}, is not made before it`);
     });
     for (const output of outputs) {
