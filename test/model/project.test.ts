@@ -13,6 +13,7 @@ import {
   trainProject,
   unpackBundle,
 } from '../../src/lib/model/index.js';
+import { readEvaluation, readQuantization, readTraining } from '../../src/lib/model/files.js';
 import { toyCsv, toyProject } from './support.js';
 
 const { privatePem } = generateKeyPair();
@@ -207,5 +208,30 @@ describe('a step is refused', () => {
     await writeFile(buildFiles(project).training, '{}');
     await expect(quantizeProject({ project })).rejects.toMatchObject({ code: 'AIOT_FILE_MALFORMED' });
     await rm(buildFiles(project).training);
+  });
+
+  it('what a step left, with a member taken out by hand', async () => {
+    const project = await toyProject();
+    await trainProject({ project });
+    await quantizeProject({ project });
+    await evaluateProject({ project });
+    const { training, quantization, evaluation } = buildFiles(project);
+    for (const [file, members, step] of [
+      [training, ['classes', 'standardization', 'split', 'lineage', 'network', 'digest'], 'train'],
+      [quantization, ['digest'], 'quantize'],
+      [evaluation, ['float', 'int8', 'voted', 'arenaBytes', 'digest'], 'evaluate'],
+    ] as const) {
+      const whole = JSON.parse(await readFile(file, 'utf8'));
+      const read = { train: readTraining, quantize: readQuantization, evaluate: readEvaluation }[step];
+      await expect(read(project)).resolves.toEqual(whole);
+      for (const member of members) {
+        await writeFile(file, JSON.stringify({ ...whole, [member]: undefined }));
+        await expect(read(project)).rejects.toMatchObject({
+          code: 'AIOT_FILE_MALFORMED',
+          message: expect.stringContaining(`${file}: ${member}: `),
+          next: `aiot model ${step}`,
+        });
+      }
+    }
   });
 });

@@ -1,15 +1,12 @@
 import { join } from 'node:path';
-import { AiotError, hasCode, type Project, readBytes, readJson } from '../core/index.js';
+import type { ZodType, z } from 'zod';
+import { AiotError, hasCode, issueText, type Project, readBytes, readJson } from '../core/index.js';
 import { type Graph, readTflite } from '../formats/index.js';
 import type { EvaluationFile } from './evaluate/types.js';
+import { evaluationFileSchema, quantizationFileSchema, trainingFileSchema } from './files-schema.js';
 import type { TrainingFile } from './train/types.js';
 
-/** build/quantization.json: which float network became which int8 network. */
-export interface QuantizationFile {
-  spec: 'aiot-quantization/1';
-  floatDigest: string;
-  digest: string;
-}
+export type QuantizationFile = z.output<typeof quantizationFileSchema>;
 
 /** What the steps leave in a project: train, quantize, evaluate, bundle. */
 export function buildFiles(project: Project) {
@@ -29,52 +26,52 @@ export function modelName({ config }: Project): string {
   return config.model.name ?? config.name;
 }
 
-/** @throws AIOT_MODEL_NOT_BUILT, AIOT_TFLITE_MALFORMED */
+/** @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_NOT_READABLE, AIOT_TFLITE_MALFORMED naming the file */
 export async function readNetwork(file: string, step: string): Promise<{ bytes: Buffer; graph: Graph }> {
   const bytes = await made(readBytes(file), file, step);
-  return { bytes, graph: readTflite(bytes) };
+  try {
+    return { bytes, graph: readTflite(bytes) };
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    throw new AiotError(error.code, `${file}: ${error.message}`, {
+      cause: error,
+      next: `aiot model ${step}`,
+    });
+  }
 }
 
 /** @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_MALFORMED */
-export async function readTraining(project: Project): Promise<TrainingFile> {
-  const file = buildFiles(project).training;
-  return checkSpec<TrainingFile>(await made(readJson(file), file, 'train'), 'aiot-training/1', file, 'train');
+export function readTraining(project: Project): Promise<TrainingFile> {
+  return readChecked(buildFiles(project).training, trainingFileSchema, 'train');
 }
 
 /** @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_MALFORMED */
-export async function readQuantization(project: Project): Promise<QuantizationFile> {
-  const file = buildFiles(project).quantization;
-  const value = await made(readJson(file), file, 'quantize');
-  return checkSpec<QuantizationFile>(value, 'aiot-quantization/1', file, 'quantize');
+export function readQuantization(project: Project): Promise<QuantizationFile> {
+  return readChecked(buildFiles(project).quantization, quantizationFileSchema, 'quantize');
 }
 
 /** @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_MALFORMED */
-export async function readEvaluation(project: Project): Promise<EvaluationFile> {
-  const file = buildFiles(project).evaluation;
-  const value = await made(readJson(file), file, 'evaluate');
-  return checkSpec<EvaluationFile>(value, 'aiot-evaluation/1', file, 'evaluate');
+export function readEvaluation(project: Project): Promise<EvaluationFile> {
+  return readChecked(buildFiles(project).evaluation, evaluationFileSchema, 'evaluate');
+}
+
+async function readChecked<T>(file: string, schema: ZodType<T>, step: string): Promise<T> {
+  const read = schema.safeParse(await made(readJson(file), file, step));
+  if (read.success) return read.data;
+  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(read.error, 'the whole')}`, {
+    next: `aiot model ${step}`,
+  });
 }
 
 async function made<T>(read: Promise<T>, file: string, step: string): Promise<T> {
   return await read.catch((error: unknown) => {
+    if (hasCode(error, 'AIOT_FILE_MALFORMED')) {
+      throw new AiotError('AIOT_FILE_MALFORMED', error.message, { cause: error, next: `aiot model ${step}` });
+    }
     if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
     throw new AiotError('AIOT_MODEL_NOT_BUILT', `no ${file} yet`, {
       cause: error,
       next: `aiot model ${step}`,
     });
-  });
-}
-
-/** These files are this program's own: their version stands for their form. */
-function checkSpec<T extends { spec: string }>(
-  value: unknown,
-  spec: T['spec'],
-  file: string,
-  step: string,
-): T {
-  const got = value !== null && typeof value === 'object' && 'spec' in value ? value.spec : undefined;
-  if (got === spec) return value as T;
-  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: spec: expected ${spec}, got ${JSON.stringify(got)}`, {
-    next: `aiot model ${step}`,
   });
 }
