@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
 import { createInterpreter, floatView, openLiteRt } from '../../src/lib/runtime/index.js';
+import { architectures } from '../support/architectures.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
@@ -38,6 +39,26 @@ describeReal('shared', 'LiteRT on files of TensorFlow’s converter', () => {
 });
 
 describe('LiteRT', () => {
+  it.each(Object.entries(architectures))(
+    'runs float networks of kind %s as the interpreter does',
+    async (_, make) => {
+      for (let seed = 20; seed < 24; seed++) {
+        const graph = make(seededRandom(seed));
+        const [model, interpreter] = [await openLiteRt(writeTflite(graph)), createInterpreter(graph)];
+        const random = seededRandom(seed);
+        for (let run = 0; run < 20; run++) {
+          const input = Float32Array.from({ length: model.inputs }, () => random() * 6 - 3);
+          const [got, want] = [model.predict(input), interpreter.invoke(input)];
+          const largest = Math.max(1, ...want.map(Math.abs));
+          got.forEach((value, index) => {
+            expect(Math.abs(value - want[index]!) / largest).toBeLessThan(1e-5);
+          });
+        }
+        model.close();
+      }
+    },
+  );
+
   it('loads every operator that is written here', async () => {
     const random = seededRandom(8);
     for (const make of Object.values(oneOpGraphs)) {
