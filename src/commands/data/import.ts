@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, next, shared, table } from '../../lib/cli/index.js';
+import { AiotCommand, next, recordingsTable, shared } from '../../lib/cli/index.js';
 import { AiotError, loadProject } from '../../lib/core/index.js';
 import { importRecordings, importResultSchema } from '../../lib/data/index.js';
 
@@ -40,13 +40,7 @@ export default class DataImport extends AiotCommand {
       rateHz: flags.rate,
       dryRun: flags['dry-run'],
     });
-    const rows = result.imported.map(({ id, label, samples, seconds }) => [
-      id,
-      label,
-      samples,
-      `${seconds.toFixed(1)} s`,
-    ]);
-    this.print(table(['recording', 'label', 'samples', 'length'], rows, 'nothing new'));
+    this.print(recordingsTable(result.imported, 'nothing new'));
     if (result.skipped.length > 0) this.print(`${result.skipped.length} were there already`);
     if (result.dryRun) this.print('Nothing was written: --dry-run');
     this.print(next('aiot data check', 'aiot model train'));

@@ -1,5 +1,5 @@
 import { text } from 'node:stream/consumers';
-import { AiotError, readBytes } from '../core/index.js';
+import { AiotError, readText } from '../core/index.js';
 
 /**
  * A secret from a file, from stdin (`-`) or from the environment, never from the command line: that one is in the
@@ -17,7 +17,7 @@ export async function readSecret(
     const value = process.env[variable];
     return value ? oneLine(value, variable) : undefined;
   }
-  if (file !== '-') return oneLine((await readBytes(file)).toString('utf8'), file);
+  if (file !== '-') return oneLine(await readText(file), file);
   if (stdin.isTTY) {
     throw new AiotError('AIOT_USAGE', 'expected the secret on stdin; got a terminal', {
       next: `Pipe it in, name a file, or set ${variable}.`,

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { AiotError, nullOn } from './errors/index.js';
+import { AiotError, unless } from './errors/index.js';
 import { readJson, writeJsonAtomic } from './files.js';
 import { configFolder } from './folders.js';
 import { namePattern } from './ids.js';
@@ -33,7 +33,7 @@ function contextsFile(folder: string): string {
 /** The user's contexts; none yet is an empty set. @throws AIOT_FILE_MALFORMED */
 export async function readContexts(folder = configFolder()): Promise<Contexts> {
   const path = contextsFile(folder);
-  const value = (await nullOn('AIOT_FILE_NOT_FOUND', readJson(path))) ?? { contexts: {} };
+  const value = (await unless('AIOT_FILE_NOT_FOUND', readJson(path))) ?? { contexts: {} };
   const result = fileSchema.safeParse(value);
   if (result.success) return result.data;
   throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${issueText(result.error, 'the whole')}`, {

@@ -91,6 +91,11 @@ export async function readBytes(path: string): Promise<Buffer> {
   }
 }
 
+/** UTF-8. @throws as `readBytes` */
+export async function readText(path: string): Promise<string> {
+  return (await readBytes(path)).toString('utf8');
+}
+
 /** @throws as `readBytes`; AIOT_FILE_MALFORMED with the parser's place */
 export async function readJson(path: string): Promise<unknown> {
   const bytes = await readBytes(path);

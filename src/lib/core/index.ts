@@ -25,7 +25,15 @@ export * from './crypto.js';
 export { parseDuration } from './duration.js';
 export * from './errors/index.js';
 export { percent, size, thousands } from './figures.js';
-export { makeFolder, readBytes, readJson, syncFolder, writeFileAtomic, writeJsonAtomic } from './files.js';
+export {
+  makeFolder,
+  readBytes,
+  readJson,
+  readText,
+  syncFolder,
+  writeFileAtomic,
+  writeJsonAtomic,
+} from './files.js';
 export { cacheFolder, configFolder, dataFolder } from './folders.js';
 export { namePattern, newId } from './ids.js';
 export { issueText } from './issues.js';

@@ -1,7 +1,15 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
-import { AiotError, generateKeyPair, newId, nullOn, readBytes, writeFileAtomic } from '../core/index.js';
+import {
+  AiotError,
+  generateKeyPair,
+  newId,
+  readBytes,
+  readText,
+  unless,
+  writeFileAtomic,
+} from '../core/index.js';
 import { deviceCertificate, type Issuer, selfSignedCa, serverCertificate } from './certificates.js';
 
 /** A certificate as the platform remembers it. */
@@ -65,7 +73,7 @@ async function readIssuer(folder: string, inUse: boolean): Promise<Issuer | null
       next: restore,
     });
   }
-  const key = (await readBytes(keyFile)).toString('utf8');
+  const key = await readText(keyFile);
   if (belongs(certificate, key)) return { certificate, key };
   throw new AiotError('AIOT_FILE_MALFORMED', `${keyFile} is not the key of ${crt}`, { next: restore });
 }
@@ -112,6 +120,6 @@ function stillGood(pem: string, issuer: Issuer, hosts: string[], now: number): b
 }
 
 async function textOrNull(path: string): Promise<string | null> {
-  const bytes = await nullOn('AIOT_FILE_NOT_FOUND', readBytes(path));
+  const bytes = await unless('AIOT_FILE_NOT_FOUND', readBytes(path));
   return bytes?.toString('utf8') ?? null;
 }

@@ -5,9 +5,9 @@ import {
   configFolder,
   generateKeyPair,
   hasCode,
-  nullOn,
   publicKeyOf,
   readBytes,
+  unless,
   writeFileAtomic,
 } from '../core/index.js';
 
@@ -40,8 +40,8 @@ export async function operatorKey(context: string, folder = configFolder()): Pro
 
 /** The same, made when there is none yet: mode 0600 in a folder of mode 0700. */
 export async function ensureOperatorKey(context: string, folder = configFolder()): Promise<string> {
-  const there = await nullOn('AIOT_KEY_NOT_FOUND', operatorKey(context, folder));
-  if (there !== null) return there;
+  const there = await unless('AIOT_KEY_NOT_FOUND', operatorKey(context, folder));
+  if (there !== undefined) return there;
   await mkdir(join(folder, 'keys'), { recursive: true, mode: 0o700 });
   await writeFileAtomic(keyFile(context, folder), generateKeyPair().privatePem, 0o600);
   return operatorKey(context, folder);

@@ -1,4 +1,4 @@
-import { AiotError, type PlatformContext, readBytes, readContexts } from '../core/index.js';
+import { AiotError, type PlatformContext, readContexts, readText } from '../core/index.js';
 import { createClient, type RegistryClient } from './client.js';
 
 export interface NamedContext extends PlatformContext {
@@ -37,7 +37,7 @@ export async function clientFor(name?: string): Promise<RegistryClient> {
   const { url, ca, token } = await contextFor(name);
   return createClient({
     url,
-    ...(ca ? { ca: (await readBytes(ca)).toString('utf8') } : {}),
+    ...(ca ? { ca: await readText(ca) } : {}),
     ...(token ? { token } : {}),
   });
 }

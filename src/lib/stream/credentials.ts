@@ -1,4 +1,4 @@
-import { AiotError, readBytes } from '../core/index.js';
+import { AiotError, readText } from '../core/index.js';
 import type { StreamOptions } from './options.js';
 
 export interface CredentialFiles {
@@ -18,7 +18,7 @@ export async function credentialsFrom(
   for (const name of ['ca', 'cert', 'key'] as const) {
     const path = files[name];
     if (path === undefined) continue;
-    const text = (await readBytes(path)).toString('utf8');
+    const text = await readText(path);
     if (!text.includes('-----BEGIN ')) {
       throw new AiotError('AIOT_FILE_MALFORMED', `${path}: expected a PEM file`);
     }

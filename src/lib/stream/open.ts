@@ -1,4 +1,4 @@
-import { AiotError, readBytes } from '../core/index.js';
+import { AiotError, readText } from '../core/index.js';
 import { contextFor } from '../registry/index.js';
 import type { Sink, Source } from './message.js';
 import type { StreamOptions } from './options.js';
@@ -66,7 +66,7 @@ async function platformBroker(url: StreamUrl, options: StreamOptions): Promise<[
     );
   }
   const broker = parseStreamUrl(context.mqtt);
-  const ca = context.ca && !options.ca ? (await readBytes(context.ca)).toString('utf8') : options.ca;
+  const ca = context.ca && !options.ca ? await readText(context.ca) : options.ca;
   return [
     { ...broker, path: url.path },
     {

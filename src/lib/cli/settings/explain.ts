@@ -4,9 +4,9 @@ import {
   configFolder,
   dataFolder,
   loadProject,
-  nullOn,
   projectSettings,
   readContexts,
+  unless,
 } from '../../core/index.js';
 import type { Explained, FlagVariable, Setting } from './types.js';
 
@@ -89,7 +89,7 @@ function variableSettings({ variables, env }: ExplainInput): Setting[] {
 }
 
 async function fromProject(dir: string): Promise<Setting[]> {
-  const project = await nullOn('AIOT_PROJECT_NOT_FOUND', loadProject(dir));
+  const project = await unless('AIOT_PROJECT_NOT_FOUND', loadProject(dir));
   if (!project) return [];
   return (await projectSettings(project)).map(({ path, value, line }) => ({
     name: path,

@@ -1,5 +1,5 @@
 import { isNode, LineCounter, parseDocument } from 'yaml';
-import { readBytes } from '../files.js';
+import { readText } from '../files.js';
 import type { Project } from './load.js';
 
 export interface ProjectSetting {
@@ -11,10 +11,10 @@ export interface ProjectSetting {
   line: number | null;
 }
 
-/** Each value of a project with the place where it is written. @throws as `readBytes` */
+/** Each value of a project with the place where it is written. @throws as `readText` */
 export async function projectSettings(project: Project): Promise<ProjectSetting[]> {
   const lines = new LineCounter();
-  const text = (await readBytes(project.file)).toString('utf8');
+  const text = await readText(project.file);
   const document = parseDocument(text, { lineCounter: lines });
   return leaves(project.config, []).map(({ path, value }) => {
     const node = document.getIn(path, true);

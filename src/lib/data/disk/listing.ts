@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import { AiotError, namePattern, readJson, writeJsonAtomic } from '../../core/index.js';
+import { AiotError, issueText, namePattern, readJson, unless, writeJsonAtomic } from '../../core/index.js';
 
 const recordingEntry = z.strictObject({
   id: z.string().regex(namePattern),
@@ -37,18 +37,11 @@ export function recordingFile(folder: string, id: string): string {
 /** null when the folder has none. @throws AIOT_FILE_MALFORMED */
 export async function readListing(folder: string): Promise<Listing | null> {
   const file = listingFile(folder);
-  const value = await readJson(file).catch((error: unknown) => {
-    if (error instanceof AiotError && error.code === 'AIOT_FILE_NOT_FOUND') return undefined;
-    throw error;
-  });
+  const value = await unless('AIOT_FILE_NOT_FOUND', readJson(file));
   if (value === undefined) return null;
   const listing = listingSchema.safeParse(value);
   if (listing.success) return listing.data;
-  const [issue] = listing.error.issues;
-  throw new AiotError(
-    'AIOT_FILE_MALFORMED',
-    `${file}: ${issue?.path.join('.') || 'the file'}: ${issue?.message}`,
-  );
+  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(listing.error, 'the file')}`);
 }
 
 export async function writeListing(folder: string, listing: Listing): Promise<void> {

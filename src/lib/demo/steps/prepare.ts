@@ -1,6 +1,6 @@
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadProject, publicKeyOf, readBytes } from '../../core/index.js';
+import { loadProject, publicKeyOf, readText } from '../../core/index.js';
 import { openDataset } from '../../data/index.js';
 import { createVirtualDevice } from '../../device/index.js';
 import { trustRootOf } from '../../formats/index.js';
@@ -31,7 +31,7 @@ export function platformStep(work: DemoWork): DemoStep {
         mqttPort,
       });
       work.closers.push(() => work.platform.stop());
-      const ca = (await readBytes(work.platform.ca)).toString('utf8');
+      const ca = await readText(work.platform.ca);
       work.client = createClient({ url: work.platform.urls.http, ca, token: work.platform.token });
       work.closers.push(() => work.client.close());
       work.operatorKey = await ensureOperatorKey('demo', join(folder, 'operator'));

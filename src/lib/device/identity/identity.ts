@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { ZodType } from 'zod';
-import { AiotError, hasCode, issueText, readBytes, readJson } from '../../core/index.js';
+import { AiotError, hasCode, issueText, readJson, readText } from '../../core/index.js';
 import { type TrustRoot, trustRootSchema } from '../../formats/index.js';
 import { type Identity, identitySchema } from '../../provision/index.js';
 
@@ -19,7 +19,7 @@ export interface DeviceIdentity extends Identity {
  */
 export async function readIdentity(folder: string): Promise<DeviceIdentity> {
   const path = (name: string) => join(folder, name);
-  const text = async (name: string) => (await readBytes(path(name))).toString('utf8');
+  const text = async (name: string) => await readText(path(name));
   const parse = async <T>(name: string, schema: ZodType<T>): Promise<T> => {
     const result = schema.safeParse(await readJson(path(name)));
     if (result.success) return result.data;

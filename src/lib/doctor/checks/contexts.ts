@@ -1,4 +1,4 @@
-import { AiotError, type PlatformContext, readBytes, readContexts } from '../../core/index.js';
+import { AiotError, type PlatformContext, readContexts, readText } from '../../core/index.js';
 import { createClient } from '../../registry/index.js';
 import { type DoctorOptions, type Finding, fail, ok, warn } from '../finding.js';
 import { probe } from './probe.js';
@@ -28,7 +28,7 @@ async function checkContext(
 ): Promise<Finding[]> {
   const { url } = context;
   try {
-    const ca = context.ca ? (await readBytes(context.ca)).toString('utf8') : undefined;
+    const ca = context.ca ? await readText(context.ca) : undefined;
     const seen = await probe(url, ca, options.timeoutMs, options.signal);
     const token = await checkToken(context, ca);
     return [

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { nullOn } from '../../core/index.js';
+import { unless } from '../../core/index.js';
 import type { EvaluationFile } from '../evaluate/types.js';
 import { buildFiles, readEvaluation, readQuantization, readTraining } from '../files.js';
 import type { TrainingFile } from '../train/types.js';
@@ -16,12 +16,12 @@ export interface ReportData extends Omit<ReportOptions, 'file' | 'project'> {
 export async function gatherReport({ project, live, findings }: ReportOptions): Promise<ReportData> {
   const training = await readTraining(project);
   const files = buildFiles(project);
-  const quantization = await nullOn('AIOT_MODEL_NOT_BUILT', readQuantization(project));
+  const quantization = await unless('AIOT_MODEL_NOT_BUILT', readQuantization(project));
   const fresh = quantization?.floatDigest === training.digest ? quantization : null;
-  const evaluation = fresh ? await nullOn('AIOT_MODEL_NOT_BUILT', readEvaluation(project)) : null;
+  const evaluation = fresh ? await unless('AIOT_MODEL_NOT_BUILT', readEvaluation(project)) : undefined;
   return {
     training,
-    evaluation: evaluation?.digest === fresh?.digest ? evaluation : null,
+    evaluation: evaluation && evaluation.digest === fresh?.digest ? evaluation : null,
     bytes: {
       float: (await stat(files.float)).size,
       int8: fresh ? (await stat(files.int8)).size : null,

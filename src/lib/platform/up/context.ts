@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { AiotError, addContext, publicKeyOf, readBytes, readContexts } from '../../core/index.js';
+import { AiotError, addContext, publicKeyOf, readContexts, readText } from '../../core/index.js';
 import { trustRootOf } from '../../formats/index.js';
 import { ensureOperatorKey } from '../../provision/index.js';
 import { createClient } from '../../registry/index.js';
@@ -53,7 +53,7 @@ export async function rememberPlatform(platform: Platform, name: string): Promis
 }
 
 async function trustKey(platform: Platform, token: string, key: string): Promise<void> {
-  const ca = (await readBytes(platform.ca)).toString('utf8');
+  const ca = await readText(platform.ca);
   const client = createClient({ url: platform.urls.http, ca, token });
   try {
     if ((await client.trust.get()) === null) await client.trust.put(trustRootOf(publicKeyOf(key)));
