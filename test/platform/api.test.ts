@@ -1,4 +1,5 @@
-import { readdir } from 'node:fs/promises';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
 import { request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -188,6 +189,48 @@ describe('provisioning', () => {
       provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out }),
     ).rejects.toMatchObject({ code: 'AIOT_DEVICE_EXISTS' });
     expect((await readdir(own.folder)).includes('refused')).toBe(false);
+  });
+
+  it('gives a folder to one of those that ask for it at once, and takes the others back', async () => {
+    const out = join(own.folder, 'contested');
+    const names = ['first', 'second', 'third'];
+    const asked = names.map((name) => provisionDevice({ client: own.client, name, type: 'virtual', out }));
+    const results = await Promise.allSettled(asked);
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    const winner = names[results.findIndex(({ status }) => status === 'fulfilled')] as string;
+    const subject = new X509Certificate(await readFile(join(out, 'device.crt')));
+    expect(subject.subject).toContain(`CN=${winner}`);
+    expect(subject.checkPrivateKey(createPrivateKey(await readFile(join(out, 'device.key'))))).toBe(true);
+    expect(JSON.parse(await readFile(join(out, 'device.json'), 'utf8')).name).toBe(winner);
+    for (const name of names.filter((name) => name !== winner)) {
+      const { state } = await own.client.devices.get(name).catch(() => ({ state: 'revoked' }));
+      expect(state).toBe('revoked');
+    }
+  });
+
+  it('leaves what another has written when it takes its own folders back', async () => {
+    const ids = join(own.folder, 'ids');
+    const failing = provisionDevice({
+      client: {
+        trust: own.client.trust,
+        devices: {
+          ...own.client.devices,
+          async provision() {
+            await provisionDevice({
+              client: own.client,
+              name: 'kept',
+              type: 'virtual',
+              out: join(ids, 'kept'),
+            });
+            throw new Error('refused');
+          },
+        },
+      },
+      ...{ name: 'given-up', type: 'virtual', out: join(ids, 'given-up') },
+    });
+    await expect(failing).rejects.toThrow('refused');
+    expect(await readdir(ids)).toEqual(['kept']);
+    expect(await readdir(join(ids, 'kept'))).toContain('device.key');
   });
 
   it('gives the name of a revoked device to a new one', async () => {

@@ -1,9 +1,12 @@
 import { X509Certificate } from 'node:crypto';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { type Contexts, type PlatformContext, readContexts, writeContexts } from './contexts.js';
 import { AiotError } from './errors/index.js';
 import { readBytes } from './files.js';
+import { configFolder } from './folders.js';
 import { namePattern } from './ids.js';
+import { withLock } from './lock.js';
 
 /** A context as it may be shown: its token stays out. */
 export const shownContextSchema = z.object({
@@ -52,6 +55,10 @@ export async function addContext(
       `expected a name of letters, digits, dot, dash or underscore, at most 64; got "${name}"`,
     );
   }
+  return editing(options.folder, async () => add(name, context, options));
+}
+
+async function add(name: string, context: PlatformContext, options: AddOptions): Promise<ShownContext> {
   const { current, contexts } = await readContexts(options.folder);
   const before = Object.hasOwn(contexts, name) ? contexts[name] : undefined;
   if (before && !options.replace) {
@@ -66,10 +73,12 @@ export async function addContext(
 
 /** @throws AIOT_CONTEXT_NOT_FOUND */
 export async function useContext(name: string, folder?: string): Promise<ShownContext> {
-  const { contexts } = await readContexts(folder);
-  const context = known(contexts, name);
-  await writeContexts({ current: name, contexts }, folder);
-  return showContext(name, context, true);
+  return editing(folder, async () => {
+    const { contexts } = await readContexts(folder);
+    const context = known(contexts, name);
+    await writeContexts({ current: name, contexts }, folder);
+    return showContext(name, context, true);
+  });
 }
 
 /**
@@ -77,12 +86,19 @@ export async function useContext(name: string, folder?: string): Promise<ShownCo
  * next command is not to be guessed. Returns the one in use. @throws AIOT_CONTEXT_NOT_FOUND
  */
 export async function removeContext(name: string, folder?: string): Promise<string | null> {
-  const { current, contexts } = await readContexts(folder);
-  known(contexts, name);
-  const { [name]: _removed, ...rest } = contexts;
-  const used = current === name ? undefined : current;
-  await writeContexts({ ...(used === undefined ? {} : { current: used }), contexts: rest }, folder);
-  return used ?? null;
+  return editing(folder, async () => {
+    const { current, contexts } = await readContexts(folder);
+    known(contexts, name);
+    const { [name]: _removed, ...rest } = contexts;
+    const used = current === name ? undefined : current;
+    await writeContexts({ ...(used === undefined ? {} : { current: used }), contexts: rest }, folder);
+    return used ?? null;
+  });
+}
+
+/** One at a time: what two read at once, the second to write would undo for the first, tokens with it. */
+function editing<T>(folder: string | undefined, edit: () => Promise<T>): Promise<T> {
+  return withLock(join(folder ?? configFolder(), 'contexts.lock'), 10_000, edit);
 }
 
 function known(contexts: Contexts['contexts'], name: string): PlatformContext {

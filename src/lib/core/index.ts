@@ -38,6 +38,7 @@ export { cacheFolder, configFolder, dataFolder } from './folders.js';
 export { namePattern, newId } from './ids.js';
 export { issueText } from './issues.js';
 export { canonicalJson } from './json.js';
+export { takeLock, withLock } from './lock.js';
 export { loadProject, type Project, parseProject } from './project/load.js';
 export { type ProjectSetting, projectSettings } from './project/origins.js';
 export { featureSetNames, type ProjectConfig, projectSchema } from './project/schema.js';

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { link, mkdir, mkdtemp, rename, rm, rmdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import {
   AiotError,
@@ -65,6 +65,7 @@ export async function provisionDevice(options: ProvisionOptions): Promise<Provis
     throw new AiotError('AIOT_TRUST_CONFLICT', 'the platform has no trust root yet', { next: 'aiot up' });
   }
   const { stage, made } = await stageFolder(out);
+  let whole = false;
   try {
     const key = generateKeyPair().privatePem;
     await writeFileAtomic(join(stage, 'device.key'), key, 0o600);
@@ -73,6 +74,7 @@ export async function provisionDevice(options: ProvisionOptions): Promise<Provis
       await client.devices.act(name, 'revoke').catch(() => {});
       throw error;
     });
+    whole = true;
     const { id, fingerprint, expires } = reply.device;
     return {
       name,
@@ -80,11 +82,19 @@ export async function provisionDevice(options: ProvisionOptions): Promise<Provis
       certificate: { fingerprint, expires },
       files: identityFiles.map((file) => join(out, file)),
     };
-  } catch (error) {
-    if (made !== undefined) await rm(made, { recursive: true, force: true });
-    throw error;
   } finally {
     await rm(stage, { recursive: true, force: true });
+    if (!whole && made !== undefined) await removeEmpty(out, made);
+  }
+}
+
+/** Folders that were made in vain, up to the topmost. Another identity may have been written into one meanwhile. */
+async function removeEmpty(folder: string, topmost: string): Promise<void> {
+  try {
+    for (let path = resolve(folder); path.startsWith(resolve(topmost)); path = dirname(path))
+      await rmdir(path);
+  } catch {
+    // Not empty: it is somebody's now.
   }
 }
 
@@ -109,12 +119,23 @@ async function keep(stage: string, out: string, reply: ProvisionReply): Promise<
   const moved: string[] = [];
   try {
     for (const file of identityFiles) {
-      await rename(join(stage, file), join(out, file));
+      await moveNew(join(stage, file), join(out, file));
       moved.push(file);
     }
     await syncFolder(out);
   } catch (error) {
     for (const file of moved) await rm(join(out, file), { force: true });
     throw error;
+  }
+}
+
+/** Moves without replacing: of two that provision into one folder at once, one gets it. @throws AIOT_IDENTITY_EXISTS */
+async function moveNew(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') throw new AiotError('AIOT_IDENTITY_EXISTS', `${to} is there already`);
+    // FAT, as on SD cards, has no links.
+    await rename(from, to);
   }
 }

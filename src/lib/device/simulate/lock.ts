@@ -1,44 +1,30 @@
-import { open, readFile, rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, systemCode, takeLock } from '../../core/index.js';
 
 /**
- * Takes a device's folder for this process; the lock of one that has died is taken over. Returns what gives it back.
+ * Takes a device's folder for this process, and notes in device.pid which one that is. Returns what gives it back.
  * @throws AIOT_DEVICE_BUSY, AIOT_FILE_NOT_WRITABLE
  */
 export async function lockDevice(folder: string): Promise<() => Promise<void>> {
-  const path = join(folder, 'device.pid');
-  for (let tries = 0; ; tries++) {
-    try {
-      const file = await open(path, 'wx');
-      await file.writeFile(`${process.pid}\n`);
-      await file.close();
-      return () => rm(path, { force: true });
-    } catch (error) {
-      const reason = systemCode(error);
-      if (reason !== 'EEXIST' || tries > 2) {
-        throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${path} (${reason ?? 'unknown error'})`, {
-          cause: error,
-        });
-      }
-    }
-    const owner = Number(await readFile(path, 'utf8').catch(() => ''));
-    if (owner > 0 && alive(owner)) {
-      throw new AiotError('AIOT_DEVICE_BUSY', `the device in ${folder} is run by process ${owner}`);
-    }
-    // An empty one may be a lock that is just being written.
-    if (owner === 0 && tries === 0) await delay(50);
-    else await rm(path, { force: true });
+  const note = join(folder, 'device.pid');
+  const release = await takeLock(join(folder, 'device.lock'));
+  if (!release) {
+    const owner = (await readFile(note, 'utf8').catch(() => '')).trim();
+    throw new AiotError(
+      'AIOT_DEVICE_BUSY',
+      `the device in ${folder} is run by ${owner ? `process ${owner}` : 'another process'}`,
+    );
   }
-}
-
-function alive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    await writeFile(note, `${process.pid}\n`);
   } catch (error) {
-    // It is there, but somebody else's.
-    return systemCode(error) === 'EPERM';
+    release();
+    const reason = systemCode(error) ?? 'unknown error';
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${note} (${reason})`, { cause: error });
   }
+  return async () => {
+    await rm(note, { force: true });
+    release();
+  };
 }

@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { configFolder, withLock } from '../../core/index.js';
 import type { Platform } from '../options.js';
 import { startPlatform } from '../start.js';
 import { contextNameFor, rememberPlatform } from './context.js';
@@ -10,6 +12,12 @@ export interface UpPlatform {
 
 /** Starts a platform in this process and makes it known to the user. @throws as startPlatform, AIOT_CONTEXT_EXISTS */
 export async function up(options: UpOptions, log?: (line: string) => void): Promise<UpPlatform> {
+  // From the choice of a name to the context that has it: two that start at once would choose the same, and the signing
+  // key of one would be written over.
+  return withLock(join(configFolder(), 'up.lock'), 60_000, () => upAlone(options, log));
+}
+
+async function upAlone(options: UpOptions, log?: (line: string) => void): Promise<UpPlatform> {
   const dataDir = platformFolder(options.data);
   const name = await contextNameFor(dataDir, options.context);
   const { host, httpPort, mqttPort, plainPort, newToken } = options;

@@ -1,0 +1,50 @@
+import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { AiotError, systemCode } from './errors/index.js';
+import { makeFolder } from './files.js';
+
+/**
+ * Takes a lock for this process and returns what gives it back, or null when another one still has it after `waitMs`. It
+ * is the operating system's lock on a file (SQLite's exclusive transaction), so it ends with the process, however that
+ * ends: no stale locks, and none that two take over from a third. @throws AIOT_FILE_NOT_WRITABLE
+ */
+export async function takeLock(path: string, waitMs = 0): Promise<(() => void) | null> {
+  const { default: Database } = await import('libsql');
+  await makeFolder(dirname(path), 0o700);
+  for (const deadline = Date.now() + waitMs; ; await delay(25)) {
+    let lock: InstanceType<typeof Database> | undefined;
+    try {
+      lock = new Database(path, { timeout: 0 });
+      lock.exec('BEGIN EXCLUSIVE');
+      const taken = lock;
+      return () => taken.close();
+    } catch (error) {
+      lock?.close();
+      if (!systemCode(error)?.startsWith('SQLITE_BUSY')) {
+        // A folder of somebody else, a full disk, or a folder where the file should be.
+        throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot take the lock ${path}`, {
+          cause: error,
+          endpoint: path,
+        });
+      }
+      if (Date.now() >= deadline) return null;
+    }
+  }
+}
+
+/** Runs a task that nobody else who asks for this lock runs meanwhile. @throws AIOT_TIMEOUT, AIOT_FILE_NOT_WRITABLE */
+export async function withLock<T>(path: string, waitMs: number, task: () => Promise<T>): Promise<T> {
+  const release = await takeLock(path, waitMs);
+  if (!release) {
+    throw new AiotError('AIOT_TIMEOUT', `another aiot did not give ${path} back within ${waitMs} ms`, {
+      endpoint: path,
+      retryable: true,
+      next: 'Wait for it to end, and try again.',
+    });
+  }
+  try {
+    return await task();
+  } finally {
+    release();
+  }
+}
