@@ -9,6 +9,7 @@ import {
 import {
   doublingHighMultiply,
   frexp,
+  multiply64,
   multiplyByQuantized,
   quantizeMultiplier,
   roundingShiftRight,
@@ -26,6 +27,22 @@ describe('integer primitives', () => {
       fc.property(int32(), int32(), (a, b) => {
         const exact = (BigInt(a) * BigInt(b) + (1n << 30n)) >> 31n;
         expect(doublingHighMultiply(a, b)).toBe(Number(exact > 2147483647n ? 2147483647n : exact));
+      }),
+      { numRuns: 20_000 },
+    );
+  });
+
+  it('multiply 64-bit sums by 15 bits of the multiplier exactly, small and large', () => {
+    const sum = fc.oneof(
+      fc.integer({ min: -(2 ** 38) - 9, max: 2 ** 38 + 9 }),
+      fc.integer({ min: -(2 ** 46), max: 2 ** 46 }),
+    );
+    const multiplier = fc.integer({ min: 2 ** 30, max: 2 ** 31 - 1 });
+    fc.assert(
+      fc.property(sum, multiplier, fc.integer({ min: -31, max: 8 }), (x, m, shift) => {
+        const reduced = m < 0x7fff0000 ? BigInt((m + 32768) >> 16) : 0x7fffn;
+        const exact = (BigInt(x) * reduced + (1n << BigInt(14 - shift))) >> BigInt(15 - shift);
+        expect(multiply64(x, m, shift)).toBe(Number(BigInt.asIntN(32, exact)));
       }),
       { numRuns: 20_000 },
     );
