@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readBytes, readJson } from '../../src/lib/core/index.js';
+import { makeFolder, readBytes, readJson, writeFileAtomic } from '../../src/lib/core/index.js';
 
 let dir: string;
 beforeAll(async () => {
@@ -12,6 +12,30 @@ beforeAll(async () => {
   await symlink('loop', join(dir, 'loop'));
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
+
+describe('making a folder', () => {
+  it('makes those above it too, and returns the topmost it had to make', async () => {
+    expect(await makeFolder(join(dir, 'a', 'b', 'c'))).toBe(join(dir, 'a'));
+    expect(await makeFolder(join(dir, 'a', 'b', 'd'))).toBe(join(dir, 'a', 'b', 'd'));
+    expect(await makeFolder(join(dir, 'a'))).toBeUndefined();
+  });
+
+  it.each([
+    ['where a file is', 'file', 'EEXIST'],
+    ['below a file', 'file/inner', 'ENOTDIR'],
+  ])('%s: is refused', async (_, name, reason) => {
+    await expect(makeFolder(join(dir, name))).rejects.toMatchObject({
+      code: 'AIOT_FILE_NOT_WRITABLE',
+      message: expect.stringContaining(reason),
+    });
+  });
+
+  it.runIf(process.platform === 'linux')('where none can ever be, it does not try for ever', async () => {
+    const code = 'AIOT_FILE_NOT_WRITABLE';
+    await expect(makeFolder('/proc/aiot/inner')).rejects.toMatchObject({ code });
+    await expect(writeFileAtomic('/proc/aiot/file', '')).rejects.toMatchObject({ code });
+  });
+});
 
 describe('reading a file', () => {
   it.each([

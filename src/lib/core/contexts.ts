@@ -1,8 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AiotError, unless } from './errors/index.js';
-import { readJson, writeJsonAtomic } from './files.js';
+import { makeFolder, readJson, writeJsonAtomic } from './files.js';
 import { configFolder } from './folders.js';
 import { namePattern } from './ids.js';
 import { issueText } from './issues.js';
@@ -43,6 +42,6 @@ export async function readContexts(folder = configFolder()): Promise<Contexts> {
 
 /** Mode 0600 in a folder of mode 0700: it holds tokens. */
 export async function writeContexts(contexts: Contexts, folder = configFolder()): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder, 0o700);
   await writeJsonAtomic(contextsFile(folder), contexts, 0o600);
 }

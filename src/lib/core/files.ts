@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { AiotError, systemCode } from './errors/index.js';
 
 /**
@@ -11,7 +11,7 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string, m
   const folder = dirname(path);
   const temporary = join(folder, `.${randomBytes(6).toString('hex')}.tmp`);
   try {
-    await mkdir(folder, { recursive: true });
+    await makeMissing(resolve(folder));
     const file = await open(temporary, 'wx', mode);
     try {
       await file.writeFile(data);
@@ -34,16 +34,45 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string, m
   }
 }
 
-/** Makes a folder and those above it where they are missing. @throws AIOT_FILE_NOT_WRITABLE */
-export async function makeFolder(path: string, mode?: number): Promise<void> {
+/**
+ * Makes a folder and those above it where they are missing; returns the topmost that had to be made.
+ * @throws AIOT_FILE_NOT_WRITABLE
+ */
+export async function makeFolder(path: string, mode?: number): Promise<string | undefined> {
   try {
-    await mkdir(path, { recursive: true, mode });
+    return await makeMissing(resolve(path), mode);
   } catch (error) {
     const reason = systemCode(error) ?? 'unknown error';
     throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot make the folder ${path} (${reason})`, {
       cause: error,
       endpoint: path,
     });
+  }
+}
+
+/**
+ * Not mkdir's own `recursive`: on Linux, Node 20 to 24 try for ever where a folder's parent is there and the folder still
+ * cannot be made, as in /proc.
+ */
+async function makeMissing(path: string, mode?: number): Promise<string | undefined> {
+  try {
+    return await makeOne(path, mode);
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT' || dirname(path) === path) throw error;
+  }
+  const above = await makeMissing(dirname(path), mode);
+  const made = await makeOne(path, mode);
+  return above ?? made;
+}
+
+/** undefined when it is there already. */
+async function makeOne(path: string, mode?: number): Promise<string | undefined> {
+  try {
+    await mkdir(path, { mode });
+    return path;
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST' && (await stat(path)).isDirectory()) return undefined;
+    throw error;
   }
 }
 

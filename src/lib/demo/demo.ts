@@ -1,6 +1,6 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, dataFolder } from '../core/index.js';
+import { AiotError, dataFolder, makeFolder } from '../core/index.js';
 import { sampleCount } from '../data/index.js';
 import { writeReport } from '../model/index.js';
 import type { DemoResult } from './result.js';
@@ -41,7 +41,7 @@ export function createDemo(options: DemoOptions): Demo {
 export async function demoFolder(named: string | undefined, now: number): Promise<string> {
   const stamp = new Date(now).toISOString().slice(0, 19).replaceAll(':', '-');
   const folder = named ?? join(dataFolder(), 'demo', `${stamp}-${process.pid}`);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   if ((await readdir(folder)).length > 0) {
     throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${folder} is not empty: a demo starts from nothing`);
   }

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { AiotError, catalogue, type ErrorCode } from '../../core/index.js';
+import { AiotError, catalogue, type ErrorCode, makeFolder } from '../../core/index.js';
 import { errorBodySchema } from '../../registry/index.js';
 import { platformFolder, type UpOptions, type UpResult, upResultSchema } from './options.js';
 
@@ -13,7 +13,7 @@ import { platformFolder, type UpOptions, type UpResult, upResultSchema } from '.
  */
 export async function upDetached(options: UpOptions, signal?: AbortSignal): Promise<UpResult> {
   const folder = platformFolder(options.data);
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch(() => {});
+  await makeFolder(folder, 0o700);
   const path = join(folder, 'platform.log');
   const log = await open(path, 'a', 0o600).catch((cause: unknown) => {
     throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${path}`, { cause });
