@@ -85,8 +85,8 @@ describe('aiot init', () => {
   });
 
   it.each([
-    ['a folder with something in it', ['busy'], 'AIOT_INIT_NOT_EMPTY'],
-    ['a file', ['busy/file'], 'AIOT_INIT_NOT_EMPTY'],
+    ['a folder with something in it', ['busy'], 'AIOT_FOLDER_NOT_EMPTY'],
+    ['a file', ['busy/file'], 'AIOT_FOLDER_NOT_EMPTY'],
     ['an unknown template', ['new', '--template', 'nope'], 'AIOT_TEMPLATE_NOT_FOUND'],
     ['a name that does not fit', ['new', '--name', 'a b'], 'AIOT_USAGE'],
   ])('refuses %s, and writes nothing', async (_, [dir = '', ...rest], code) => {

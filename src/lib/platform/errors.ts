@@ -13,6 +13,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   AIOT_SIGNATURE_INVALID: 403,
   AIOT_TOKEN_INVALID: 401,
   AIOT_TRUST_CONFLICT: 409,
+  AIOT_TRUST_MISSING: 409,
   AIOT_VERSION_CONFLICT: 409,
 };
 

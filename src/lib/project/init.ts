@@ -24,7 +24,7 @@ export type InitResult = z.output<typeof initResultSchema>;
 /**
  * Makes a project from a template, whole or not at all: it is put together beside DIR and moved there at the end.
  * @param options.name of the project; absent = DIR's own name
- * @throws AIOT_INIT_NOT_EMPTY, AIOT_TEMPLATE_NOT_FOUND, AIOT_USAGE (a name that does not fit), AIOT_FILE_NOT_WRITABLE
+ * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_TEMPLATE_NOT_FOUND, AIOT_USAGE (a name that does not fit), AIOT_FILE_NOT_WRITABLE
  */
 export async function initProject(options: {
   dir: string;
@@ -91,7 +91,7 @@ async function refuseOccupied(dir: string): Promise<boolean> {
   });
   if (names === null) return false;
   if (names.length === 0) return true;
-  throw new AiotError('AIOT_INIT_NOT_EMPTY', `${dir} is not empty: it has ${names.slice(0, 3).join(', ')}`);
+  throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${dir} is not empty: it has ${names.slice(0, 3).join(', ')}`);
 }
 
 /** A folder may be called anything; a name given on purpose is taken as it is or refused. */

@@ -50,7 +50,7 @@ export interface ProvisionOptions {
 /**
  * Registers a device and writes its identity into `out`: key (0600, made here, never sent), certificate, CA, trust root
  * and device.json. Where it fails, `out` is as it was and the registration is taken back.
- * @throws AIOT_IDENTITY_EXISTS, AIOT_DEVICE_EXISTS, AIOT_TRUST_CONFLICT, AIOT_FILE_NOT_WRITABLE
+ * @throws AIOT_IDENTITY_EXISTS, AIOT_DEVICE_EXISTS, AIOT_TRUST_MISSING, AIOT_FILE_NOT_WRITABLE
  */
 export async function provisionDevice(options: ProvisionOptions): Promise<ProvisionedDevice> {
   const { client, name, type, out } = options;
@@ -62,7 +62,7 @@ export async function provisionDevice(options: ProvisionOptions): Promise<Provis
   const taken = identityFiles.find((file) => existsSync(join(out, file)));
   if (taken) throw new AiotError('AIOT_IDENTITY_EXISTS', `${join(out, taken)} is there already`);
   if ((await client.trust.get()) === null) {
-    throw new AiotError('AIOT_TRUST_CONFLICT', 'the platform has no trust root yet', { next: 'aiot up' });
+    throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
   }
   const { stage, made } = await stageFolder(out);
   let whole = false;

@@ -206,7 +206,7 @@ export const catalogue = {
   AIOT_FOLDER_NOT_EMPTY: {
     exit: 2,
     family: 'user',
-    about: 'A folder that is to be filled holds something already.',
+    about: 'A folder that is to be filled has something in it already; nothing was written.',
     next: 'Name a new or empty folder.',
   },
   AIOT_GATE_FAILED: {
@@ -227,12 +227,6 @@ export const catalogue = {
     family: 'user',
     about: 'The folder holds the identity of a device already.',
     next: 'Choose another folder with --out; an identity is never overwritten.',
-  },
-  AIOT_INIT_NOT_EMPTY: {
-    exit: 2,
-    family: 'user',
-    about: 'The folder for a new project has something in it already; nothing was written.',
-    next: 'Give the name of a new or an empty folder.',
   },
   AIOT_INTERRUPTED: {
     exit: 130,
@@ -487,8 +481,14 @@ export const catalogue = {
   AIOT_TRUST_CONFLICT: {
     exit: 1,
     family: 'user',
-    about: 'The platform has a trust root already, or none yet.',
+    about: 'The platform has a trust root of this or a higher version already.',
     next: 'Use the signing key that was registered first.',
+  },
+  AIOT_TRUST_MISSING: {
+    exit: 4,
+    family: 'user',
+    about: 'The platform has no trust root yet, so nobody can sign for its devices.',
+    next: 'aiot up --new-token, on the machine and as the user that is to sign.',
   },
   AIOT_UPDATE_DEVICE_TYPE: {
     exit: 5,

@@ -5,10 +5,10 @@ import type { BlobStore } from '../blobs/store.js';
 
 /**
  * The manifest of a model, its signatures checked against the trust root.
- * @throws AIOT_TRUST_CONFLICT, AIOT_SIGNATURE_INVALID, AIOT_MANIFEST_MALFORMED, AIOT_REQUEST_INVALID
+ * @throws AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_MANIFEST_MALFORMED, AIOT_REQUEST_INVALID
  */
 export function checkedManifest(envelope: Envelope, trust: TrustRoot | null): Manifest {
-  if (!trust) throw new AiotError('AIOT_TRUST_CONFLICT', 'the platform has no trust root yet');
+  if (!trust) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
   const manifest = verifyManifest(envelope, trust);
   if (manifest.kind === 'model') return manifest;
   throw new AiotError('AIOT_REQUEST_INVALID', `expected a manifest of a model, got ${manifest.kind}`);
