@@ -27,8 +27,6 @@ export interface Platform {
   ca: string;
   /** The operator's token; only when one was made at this start. */
   token?: string;
-  /** False once it is stopping. */
-  readonly ready: boolean;
   /** Ends all listeners and connections, and writes what waits. */
   stop(): Promise<void>;
 }

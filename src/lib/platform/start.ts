@@ -34,9 +34,6 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       urls,
       ca,
       ...(token === undefined ? {} : { token }),
-      get ready() {
-        return stopped === undefined;
-      },
       stop: () => {
         stopped ??= close();
         return stopped;
