@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 90_000,
+    hookTimeout: 120_000,
     // Two workers: the suite starts brokers and trains networks, and the smallest machine has two cores.
     poolOptions: { forks: { maxForks: 2 } },
     pool: 'forks',

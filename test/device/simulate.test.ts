@@ -97,7 +97,7 @@ describe('device simulate', () => {
     [['DIR', '--recording', 'BAD'], 2, 'AIOT_CSV_MALFORMED'],
     [['DIR', '--recording', 'CSV', '--motor', 'healthy'], 2, 'AIOT_USAGE'],
     [['DIR', '--recording', 'CSV', '--stream', 'a/b'], 2, 'AIOT_RECORDING_UNFIT'],
-    [['DIR', '--recording', 'CSV', '--predict'], 1, 'AIOT_DEVICE_NO_MODEL'],
+    [['DIR', '--recording', 'CSV', '--predict', '--for', '1s'], 1, 'AIOT_DEVICE_NO_MODEL'],
     [['DIR', '--motor', 'rusty'], 2, 'AIOT_USAGE'],
     [['DIR', '--speed', '0'], 2, 'AIOT_USAGE'],
     [['DIR', '--for', '5'], 2, 'AIOT_USAGE'],

@@ -46,6 +46,8 @@ export default class ModelDeploy extends AiotCommand {
         now: Date.now(),
         signal: this.signal,
         onProgress: deployNews((line) => this.note(line)),
+        onOffline: (names) =>
+          this.note(`not online, waiting until --timeout (10m unless given): ${names.join(', ')}`),
       }),
     );
     const rows = rollout.devices.map(({ name, state, step, error }) => [

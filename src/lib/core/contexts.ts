@@ -12,6 +12,8 @@ export const contextSchema = z.strictObject({
   url: z.url(),
   /** mqtts URL of the broker. */
   mqtt: z.url().optional(),
+  /** mqtt URL of its plain listener, where `aiot up --plain` has one. */
+  plain: z.url().optional(),
   /** PEM file of the CA that signed the server's certificate. */
   ca: z.string().optional(),
   /** Operator token (secret). */

@@ -15,6 +15,8 @@ export interface DeployOptions {
   deadlineMs?: number;
   signal?: AbortSignal;
   onProgress?: (rollout: Rollout) => void;
+  /** Devices of the rollout that are not online when it starts: it waits for them until the deadline. */
+  onOffline?: (names: string[]) => void;
 }
 
 /**
@@ -33,6 +35,13 @@ export async function deployModel(options: DeployOptions): Promise<Rollout> {
     ...(deadlineMs === undefined ? {} : { deadlineMs }),
   });
   onProgress?.(rollout);
+  if (options.onOffline) {
+    const online = new Set(
+      (await client.devices.list()).flatMap(({ name, online }) => (online ? [name] : [])),
+    );
+    const missing = rollout.devices.map(({ name }) => name).filter((name) => !online.has(name));
+    if (missing.length > 0) options.onOffline(missing);
+  }
   for await (const next of client.rollouts.watch(rollout.id, signal ? { signal } : {})) {
     rollout = next;
     onProgress?.(rollout);

@@ -1,4 +1,4 @@
-import { AiotError, readText } from '../core/index.js';
+import { AiotError, type PlatformContext, readContexts, readText } from '../core/index.js';
 import { contextFor } from '../registry/index.js';
 import type { Sink, Source } from './message.js';
 import type { StreamOptions } from './options.js';
@@ -10,8 +10,10 @@ interface Adapter {
 }
 
 const mqtt: Adapter = {
-  source: async (url, options) => (await import('./mqtt/source.js')).openMqttSource(url, options),
-  sink: async (url, options) => (await import('./mqtt/sink.js')).openMqttSink(url, options),
+  source: async (url, options) =>
+    (await import('./mqtt/source.js')).openMqttSource(url, await knownBroker(url, options)),
+  sink: async (url, options) =>
+    (await import('./mqtt/sink.js')).openMqttSink(url, await knownBroker(url, options)),
 };
 
 /** One entry a scheme: the only place that knows which adapters there are. */
@@ -65,14 +67,25 @@ async function platformBroker(url: StreamUrl, options: StreamOptions): Promise<[
       },
     );
   }
-  const broker = parseStreamUrl(context.mqtt);
+  return [{ ...parseStreamUrl(context.mqtt), path: url.path }, await credentialsOf(context, options)];
+}
+
+/** A broker's own URL without credentials: those of the context that has this broker, if one does. */
+async function knownBroker(url: StreamUrl, options: StreamOptions): Promise<StreamOptions> {
+  if (url.username !== undefined || options.password !== undefined || options.cert !== undefined)
+    return options;
+  const { contexts } = await readContexts();
+  const own = Object.values(contexts).find(({ mqtt, plain }) =>
+    [mqtt, plain].some((known) => known !== undefined && parseStreamUrl(known).endpoint === url.endpoint),
+  );
+  return own ? credentialsOf(own, options) : options;
+}
+
+async function credentialsOf(context: PlatformContext, options: StreamOptions): Promise<StreamOptions> {
   const ca = context.ca && !options.ca ? await readText(context.ca) : options.ca;
-  return [
-    { ...broker, path: url.path },
-    {
-      ...options,
-      ...(ca ? { ca } : {}),
-      ...(context.token && !options.password ? { username: 'operator', password: context.token } : {}),
-    },
-  ];
+  return {
+    ...options,
+    ...(ca ? { ca } : {}),
+    ...(context.token && !options.password ? { username: 'operator', password: context.token } : {}),
+  };
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { AiotError } from '../../core/index.js';
+import { AiotError, systemClock } from '../../core/index.js';
 import type { MotorState, Recording } from '../../data/index.js';
 import type { DeviceEvent } from '../events.js';
 import { readIdentity } from '../identity/identity.js';
@@ -74,6 +74,8 @@ async function act(
   end: AbortSignal,
 ): Promise<void> {
   const { speed, predict, loop } = options;
+  if (predict && (sensor || recording)) await firstModel(device, options, end);
+  if (end.aborted) return;
   if (sensor) {
     const stream = options.stream ?? 'shaded-pole-motor-sensor_data';
     await device.sense({ stream, speed, predict, signal: end });
@@ -94,6 +96,17 @@ async function act(
   if (!loop && options.signal?.aborted) {
     throw new AiotError('AIOT_INTERRUPTED', `${recording.id} was cut short`);
   }
+}
+
+/** A device without a model waits for its first one to be rolled out. @throws AIOT_DEVICE_NO_MODEL when the time is over */
+async function firstModel(device: VirtualDevice, options: SimulateOptions, end: AbortSignal): Promise<void> {
+  const hasModel = () => (device.reported?.model ?? null) !== null;
+  if (hasModel()) return;
+  const message = 'no model yet: waiting for one to be rolled out';
+  options.onEvent({ device: device.name, t: Date.now(), event: 'log', level: 'info', message });
+  while (!hasModel() && !end.aborted) await systemClock.sleep(100, end).catch(() => {});
+  if (hasModel() || options.signal?.aborted) return;
+  throw new AiotError('AIOT_DEVICE_NO_MODEL', 'the device has no active model to predict with');
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -46,7 +46,7 @@ export async function rememberPlatform(platform: Platform, name: string): Promis
   if (token !== undefined) await trustKey(platform, token, key);
   await addContext(
     name,
-    { url: urls.http, mqtt: urls.mqtts, ca, token: known },
+    { url: urls.http, mqtt: urls.mqtts, ...(urls.mqtt ? { plain: urls.mqtt } : {}), ca, token: known },
     { replace: true, use: before === undefined || current === undefined },
   );
   return name;
