@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Project } from '../../src/lib/core/index.js';
+import { AiotError, type Project } from '../../src/lib/core/index.js';
 import { importRecordings, openDataset, saveRecordings } from '../../src/lib/data/index.js';
 import { makeProject, recording, writeCsvFiles } from './support.js';
 
@@ -130,6 +130,27 @@ describe('importing', () => {
       code: 'AIOT_FILE_NOT_WRITABLE',
     });
     expect(await readdir(join(data, 'recordings'))).toEqual(['walking1.csv', 'walking9.csv']);
+  });
+
+  it('keeps what two write at once', async () => {
+    await save(['walking1']);
+    await writeCsvFiles(join(project.dir, 'in'), { 'walking8.csv': csv, 'lying8.csv': csv });
+    await writeCsvFiles(join(project.dir, 'more'), { 'walking8.csv': csv, 'lying9.csv': csv });
+    const from = ['in', 'more'].map((name) => join(project.dir, name));
+    await Promise.all(from.map((folder) => importRecordings({ project, from: folder })));
+    const { recordings } = await openDataset(project);
+    expect(recordings.map(({ id }) => id).sort()).toEqual(['lying8', 'lying9', 'walking1', 'walking8']);
+  });
+
+  it('keeps nothing when it is interrupted', async () => {
+    await save(['walking1']);
+    const from = join(project.dir, 'in');
+    await writeCsvFiles(from, { 'walking8.csv': csv });
+    const signal = AbortSignal.abort(new AiotError('AIOT_INTERRUPTED', 'stopped'));
+    await expect(importRecordings({ project, from, signal })).rejects.toMatchObject({
+      code: 'AIOT_INTERRUPTED',
+    });
+    expect((await openDataset(project)).recordings.length).toBe(1);
   });
 
   it('adopts files that lie in data/recordings without a listing', async () => {

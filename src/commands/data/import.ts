@@ -39,6 +39,7 @@ export default class DataImport extends AiotCommand {
       device: flags.device,
       rateHz: flags.rate,
       dryRun: flags['dry-run'],
+      signal: this.signal,
     });
     this.print(recordingsTable(result.imported, 'nothing new'));
     if (result.skipped.length > 0) this.print(`${result.skipped.length} were there already`);

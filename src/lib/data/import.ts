@@ -2,9 +2,9 @@ import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { AiotError, namePattern, type Project, readBytes, sha256Hex } from '../core/index.js';
 import { writeCsv } from '../formats/index.js';
-import { readListing } from './disk/listing.js';
+import { type Listing, readListing } from './disk/listing.js';
 import { csvFilesIn, type Expected, idOfFile, readListed, readLoose } from './disk/read.js';
-import { addRecordings, listingOf } from './disk/write.js';
+import { addRecordings, changeData, listingOf } from './disk/write.js';
 import { dataFolderOf, expectedOf, looseFolder } from './open.js';
 import { recordingLine, recordingLineSchema } from './summary.js';
 import type { Recording } from './types.js';
@@ -21,6 +21,8 @@ export interface ImportOptions {
   rateHz?: number;
   /** Checks everything and writes nothing. */
   dryRun?: boolean;
+  /** Ends it with nothing written. */
+  signal?: AbortSignal;
 }
 
 export const importResultSchema = z.object({
@@ -39,7 +41,7 @@ export type ImportResult = z.output<typeof importResultSchema>;
  *   of that name), AIOT_CSV_*, AIOT_USAGE (a file name that is no recording's name)
  */
 export async function importRecordings(options: ImportOptions): Promise<ImportResult> {
-  const { project, from, dryRun = false } = options;
+  const { project, from, dryRun = false, signal } = options;
   const expected = expectedOf(project.config);
   if (options.rateHz !== undefined && options.rateHz !== expected.rateHz) {
     throw new AiotError(
@@ -54,10 +56,28 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
       `--device: expected a name of at most 64 letters, digits, dots, dashes and underscores, got "${options.device}"`,
     );
   }
-  const found = await readFrom(from, expected);
+  const found = await readFrom(from, expected, signal);
   if (found.length === 0) throw new AiotError('AIOT_DATA_EMPTY', `no CSV files in ${from}`);
   const folder = dataFolderOf(project);
-  const listing = await listingOf(folder, expected);
+  const sorted = (listing: Listing) => sortOut(found, listing, folder, options, expected);
+  let { fresh, skipped } = sorted(await listingOf(folder, expected));
+  if (!dryRun && fresh.length > 0) {
+    await changeData(folder, expected, async (listing) => {
+      ({ fresh, skipped } = sorted(listing));
+      await addRecordings(folder, listing, fresh, undefined, signal);
+    });
+  }
+  return { folder, imported: fresh.map(recordingLine), skipped, dryRun };
+}
+
+/** Which of the recordings found are new, under the label and device given; and the ids of those that are there already. */
+function sortOut(
+  found: Found[],
+  listing: Listing,
+  folder: string,
+  options: ImportOptions,
+  expected: Expected,
+): { fresh: Recording[]; skipped: string[] } {
   const there = new Map(listing.recordings.map(({ id, sha256 }) => [id, sha256]));
   const fresh: Recording[] = [];
   const skipped: string[] = [];
@@ -76,8 +96,7 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
       throw new AiotError('AIOT_RECORDING_EXISTS', `${folder} has another recording ${named.id} already`);
     }
   }
-  if (!dryRun && fresh.length > 0) await addRecordings(folder, listing, fresh);
-  return { folder, imported: fresh.map(recordingLine), skipped, dryRun };
+  return { fresh, skipped };
 }
 
 /** @throws AIOT_LABEL_UNKNOWN */
@@ -89,10 +108,13 @@ export function refuseLabel(label: string, { labels }: Expected, id?: string): v
   );
 }
 
-async function readFrom(
-  from: string,
-  expected: Expected,
-): Promise<{ recording: Recording; sha256: string | null }[]> {
+interface Found {
+  recording: Recording;
+  /** Of the file's bytes; null when a listing has checked it. */
+  sha256: string | null;
+}
+
+async function readFrom(from: string, expected: Expected, signal?: AbortSignal): Promise<Found[]> {
   const found = await stat(from).catch(() => null);
   if (!found) throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file or folder: ${from}`);
   const listing = found.isDirectory() ? await readListing(from) : null;
@@ -101,8 +123,9 @@ async function readFrom(
     return recordings.map((recording) => ({ recording, sha256: null }));
   }
   const files = found.isDirectory() ? await csvFilesIn(await looseFolder(from)) : [from];
-  const out: { recording: Recording; sha256: string }[] = [];
+  const out: Found[] = [];
   for (const file of files) {
+    signal?.throwIfAborted();
     if (!namePattern.test(idOfFile(file))) {
       throw new AiotError(
         'AIOT_USAGE',

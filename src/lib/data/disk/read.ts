@@ -98,6 +98,6 @@ async function refuseUnlisted(folder: string, listing: Listing): Promise<void> {
   const stray = (await csvFilesIn(join(folder, 'recordings'))).find((file) => !listed.has(idOfFile(file)));
   if (stray === undefined) return;
   throw new AiotError('AIOT_DATA_CHANGED', `${stray} is not in dataset.json`, {
-    next: `aiot data import ${stray}`,
+    next: `aiot data import ${join(folder, 'recordings')}`,
   });
 }

@@ -1,6 +1,6 @@
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, readBytes, sha256Hex, writeFileAtomic } from '../../core/index.js';
+import { AiotError, makeFolder, readBytes, sha256Hex, withLock, writeFileAtomic } from '../../core/index.js';
 import { writeCsv } from '../../formats/index.js';
 import type { Recording } from '../types.js';
 import { type Listing, type ListingEntry, readListing, recordingFile, writeListing } from './listing.js';
@@ -15,9 +15,23 @@ function rendered(recording: Recording, decimals?: number): { csv: string; entry
 }
 
 /**
+ * Changes a data folder while no other aiot does: the listing handed on is the one on disk now.
+ * @throws AIOT_TIMEOUT when another has it for half a minute, AIOT_FILE_NOT_WRITABLE
+ */
+export async function changeData<T>(
+  folder: string,
+  expected: Expected,
+  change: (listing: Listing) => Promise<T>,
+): Promise<T> {
+  await makeFolder(folder);
+  return withLock(join(folder, '.lock'), 30_000, async () => change(await listingOf(folder, expected)));
+}
+
+/**
  * Adds recordings to a data folder: their CSV files first, then dataset.json, each whole or not at all. When one cannot be
  * written, those before it are removed again; a crash in between leaves files that are not listed yet and nothing else.
  * @param decimals digits after the point; absent = as many as the numbers have
+ * @param signal ends it between two recordings, with none kept
  * @throws AIOT_RECORDING_EXISTS (before anything is written), AIOT_FILE_NOT_WRITABLE
  */
 export async function addRecordings(
@@ -25,6 +39,7 @@ export async function addRecordings(
   listing: Listing,
   recordings: Recording[],
   decimals?: number,
+  signal?: AbortSignal,
 ): Promise<Listing> {
   const taken = new Set(listing.recordings.map(({ id }) => id));
   for (const { id } of recordings) {
@@ -35,6 +50,7 @@ export async function addRecordings(
   const entries: ListingEntry[] = [];
   try {
     for (const recording of recordings) {
+      signal?.throwIfAborted();
       const { csv, entry } = rendered(recording, decimals);
       await writeFileAtomic(recordingFile(folder, entry.id), csv);
       entries.push(entry);

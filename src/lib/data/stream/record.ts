@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { AiotError, type Project } from '../../core/index.js';
 import { openSource, type Source, type StreamOptions } from '../../stream/index.js';
-import { addRecordings, listingOf } from '../disk/write.js';
+import { addRecordings, changeData, listingOf } from '../disk/write.js';
 import { refuseLabel } from '../import.js';
 import { dataFolderOf, expectedOf } from '../open.js';
 import { recordingLine, recordingLineSchema } from '../summary.js';
@@ -49,19 +49,24 @@ export async function recordStream(options: RecordOptions): Promise<RecordResult
   const expected = expectedOf(config);
   if (label !== null) refuseLabel(label, expected);
   const folder = dataFolderOf(project);
-  const listing = await listingOf(folder, expected);
+  await listingOf(folder, expected);
   const url = options.url ?? `aiot:///aiot/v1/+/telemetry/${config.stream.topic}`;
   const source = await openSource(url, options.stream);
   options.onOpen?.(source.endpoint);
   const heard = await listen(source, options, expected.fields);
-  const taken = new Set(listing.recordings.map(({ id }) => id));
-  const recordings = heard.takes
-    .filter(({ samples }) => samples > 0)
-    .map((take) => take.finish(freeId(label ?? 'unlabelled', taken), label, expected.rateHz));
-  if (recordings.length === 0) {
+  const takes = heard.takes.filter(({ samples }) => samples > 0);
+  if (takes.length === 0) {
     throw new AiotError('AIOT_DATA_EMPTY', `no samples came from ${source.endpoint}${heard.reason}`);
   }
-  await addRecordings(folder, listing, recordings);
+  // The listing of now: others may have recorded or imported meanwhile.
+  const recordings = await changeData(folder, expected, async (listing) => {
+    const taken = new Set(listing.recordings.map(({ id }) => id));
+    const finished = takes.map((take) =>
+      take.finish(freeId(label ?? 'unlabelled', taken), label, expected.rateHz),
+    );
+    await addRecordings(folder, listing, finished);
+    return finished;
+  });
   const { ignored, duplicates } = heard;
   return { folder, recordings: recordings.map(recordingLine), ignored, duplicates };
 }
