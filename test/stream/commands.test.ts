@@ -110,6 +110,8 @@ describe('stream pub', () => {
 
   it.each([
     [['mqtt://127.0.0.1:1/t', 'x'], 1, 'AIOT_BROKER_UNREACHABLE'],
+    [['mqtt://127.0.0.1:99999/t', 'x'], 2, 'AIOT_STREAM_URL'],
+    [['URL/t', 'x', '--ca', 'package.json'], 2, 'AIOT_FILE_MALFORMED'],
     [['URL/a/#', 'x'], 2, 'AIOT_STREAM_URL'],
     [['URL', 'x'], 2, 'AIOT_STREAM_URL'],
     [['stdin:', 'x'], 2, 'AIOT_STREAM_SCHEME'],

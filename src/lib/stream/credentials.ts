@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { AiotError, readText } from '../core/index.js';
 import type { StreamOptions } from './options.js';
 
@@ -19,8 +20,12 @@ export async function credentialsFrom(
     const path = files[name];
     if (path === undefined) continue;
     const text = await readText(path);
-    if (!text.includes('-----BEGIN ')) {
-      throw new AiotError('AIOT_FILE_MALFORMED', `${path}: expected a PEM file`);
+    try {
+      if (name === 'key') createPrivateKey(text);
+      else new X509Certificate(text);
+    } catch (error) {
+      const what = name === 'key' ? 'an unencrypted private key' : 'a certificate';
+      throw new AiotError('AIOT_FILE_MALFORMED', `${path}: expected ${what} in PEM`, { cause: error });
     }
     read[name] = text;
   }

@@ -13,13 +13,14 @@ export interface BrokerOptions
 /** The broker's address without credentials and topic, which is what mqtt.js may see and errors may name. */
 function addressOf(url: StreamUrl): string {
   const wanted = url.scheme === 'mqtts' ? 8883 : 1883;
-  if (!/^(\[[0-9a-f:.]+\]|[^\s:/]+)(:\d{1,5})?$/i.test(url.host)) {
+  const [, , port] = /^(\[[0-9a-f:.]+\]|[^\s:/]+)(?::(\d{1,5}))?$/i.exec(url.host) ?? [url.host, '', '0'];
+  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) {
     throw new AiotError(
       'AIOT_STREAM_URL',
-      `${url.endpoint}: expected HOST or HOST:PORT after ${url.scheme}://`,
+      `${url.endpoint}: expected HOST or HOST:PORT after ${url.scheme}://, with a port of 1 to 65535`,
     );
   }
-  return /:\d+$/.test(url.host) ? url.endpoint : `${url.endpoint}:${wanted}`;
+  return port === undefined ? `${url.endpoint}:${wanted}` : url.endpoint;
 }
 
 /**
