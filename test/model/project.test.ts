@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { generateKeyPair, loadProject, publicKeyOf } from '../../src/lib/core/index.js';
 import { openDataset } from '../../src/lib/data/index.js';
 import { type Envelope, trustRootOf, verifyManifest } from '../../src/lib/formats/index.js';
+import { readEvaluation, readQuantization, readTraining } from '../../src/lib/model/files.js';
 import {
   buildFiles,
   evaluateProject,
@@ -13,7 +14,6 @@ import {
   trainProject,
   unpackBundle,
 } from '../../src/lib/model/index.js';
-import { readEvaluation, readQuantization, readTraining } from '../../src/lib/model/files.js';
 import { toyCsv, toyProject } from './support.js';
 
 const { privatePem } = generateKeyPair();
@@ -132,8 +132,10 @@ describe('a step is refused', () => {
     await evaluateProject({ project });
     await trainProject({ project: await edited('seed: 3', 'seed: 4') });
     await expect(evaluateProject({ project })).rejects.toEqual(stale);
-    await quantizeProject({ project });
     const { client, blobs } = registry();
+    // The old int8 network would get the lineage of the new training.
+    await expect(pushModel({ project, client, privatePem })).rejects.toEqual(stale);
+    await quantizeProject({ project });
     await expect(pushModel({ project, client, privatePem })).rejects.toEqual(stale);
     expect(blobs.size).toBe(0);
     await writeFile(join(project.dir, 'data', 'fast9.csv'), toyCsv('fast', 9));

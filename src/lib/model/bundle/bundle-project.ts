@@ -1,8 +1,9 @@
 import { AiotError, digestOf, type Project, writeFileAtomic } from '../../core/index.js';
 import type { Dataset } from '../../data/index.js';
 import type { Graph } from '../../formats/index.js';
-import { type DataSource, datasetOfSource } from '../dataset.js';
-import { buildFiles, modelName, readEvaluation, readNetwork, readTraining } from '../files.js';
+import { readBuilt } from '../built.js';
+import type { DataSource } from '../dataset.js';
+import { buildFiles, modelName, readEvaluation } from '../files.js';
 import { stale } from '../fresh.js';
 import { unfit } from '../train/examples.js';
 import type { TrainingFile } from '../train/types.js';
@@ -26,16 +27,12 @@ export async function bundleProject(
   options: BundleOptions,
 ): Promise<{ file: string; bytes: Uint8Array; digest: string; bundle: Bundle }> {
   const { project } = options;
-  const training = await readTraining(project);
-  const files = buildFiles(project);
-  const { bytes: model, graph } = await readNetwork(files.int8, 'quantize');
+  const built = await readBuilt(project, options);
+  const { training, dataset } = built;
+  const { bytes: model, graph } = built.int8;
   const evaluation = await readEvaluation(project);
-  if (evaluation.digest !== digestOf(model)) {
-    throw stale('the int8 network has changed since it was evaluated', 'aiot model evaluate');
-  }
-  const dataset = await datasetOfSource(project, options);
-  if (dataset.digest !== training.lineage.dataset.digest) {
-    throw stale('the recordings have changed since training');
+  if (evaluation.digest !== built.int8.digest || evaluation.datasetDigest !== dataset.digest) {
+    throw stale('the int8 network or its data has changed since it was evaluated', 'aiot model evaluate');
   }
   const { float, int8, voted, arenaBytes, vote } = evaluation;
   const { signal, standardization, classes, labels, lineage } = training;
@@ -60,8 +57,9 @@ export async function bundleProject(
     const { recording, reason } = failures[0];
     throw new AiotError('AIOT_GOLDEN_MISMATCH', `golden vector of ${recording}: ${reason}`);
   }
-  await writeFileAtomic(files.bundle, bytes);
-  return { file: files.bundle, bytes, digest: digestOf(bytes), bundle };
+  const file = buildFiles(project).bundle;
+  await writeFileAtomic(file, bytes);
+  return { file, bytes, digest: digestOf(bytes), bundle };
 }
 
 function endOf(graph: Graph, indices: number[]): BundleInfo['input'] {

@@ -1,9 +1,9 @@
-import { digestOf, type Project, writeJsonAtomic } from '../../core/index.js';
+import { type Project, writeJsonAtomic } from '../../core/index.js';
 import { arenaBytes } from '../../runtime/index.js';
+import { readBuilt } from '../built.js';
 import { voteAll } from '../bundle/vote.js';
-import { type DataSource, datasetOfSource } from '../dataset.js';
-import { buildFiles, readNetwork, readQuantization, readTraining } from '../files.js';
-import { requireSameData, stale } from '../fresh.js';
+import type { DataSource } from '../dataset.js';
+import { buildFiles } from '../files.js';
 import { examplesOf, unfit } from '../train/examples.js';
 import { standardizeAll } from '../train/standardize.js';
 import type { Examples } from '../train/types.js';
@@ -26,17 +26,8 @@ export interface EvaluateOptions extends DataSource {
  */
 export async function evaluateProject(options: EvaluateOptions): Promise<EvaluateResult> {
   const { project, signal } = options;
-  const training = await readTraining(project);
-  const files = buildFiles(project);
-  const float = await readNetwork(files.float, 'train');
-  const int8 = await readNetwork(files.int8, 'quantize');
-  const quantization = await readQuantization(project);
-  const digest = digestOf(int8.bytes);
-  if (quantization.floatDigest !== training.digest || quantization.digest !== digest) {
-    throw stale('the int8 network was made from another training', 'aiot model quantize');
-  }
-  const dataset = await datasetOfSource(project, options);
-  requireSameData(project, training, dataset, digestOf(float.bytes));
+  const { training, float, int8, dataset } = await readBuilt(project, options);
+  const { digest } = int8;
   const { classes, standardization } = training;
   const test = examplesOf(dataset, training.split.test, training.signal, project.config);
   if (test.classes.length === 0) throw unfit('the test recordings are all shorter than one window');
@@ -73,7 +64,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     error: gateError(gates)?.toJSON() ?? null,
   };
   const file: EvaluationFile = { spec: 'aiot-evaluation/1', vote: project.config.model.vote, ...result };
-  await writeJsonAtomic(files.evaluation, file);
+  await writeJsonAtomic(buildFiles(project).evaluation, file);
   return result;
 }
 
