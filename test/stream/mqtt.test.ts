@@ -134,7 +134,10 @@ describe('an MQTT stream', () => {
     });
     const refused = { code: 'AIOT_BROKER_REFUSED' };
     await expect(openSource(`mqtt://bob@127.0.0.1:${port}/t`)).rejects.toMatchObject(refused);
-    await expect(openSource(`mqtt://ann@127.0.0.1:${port}/x`)).rejects.toMatchObject(refused);
+    await expect(openSource(`mqtt://127.0.0.1:${port}/x`, { username: 'ann' })).rejects.toMatchObject({
+      ...refused,
+      message: `mqtt://127.0.0.1:${port} does not let us subscribe to x`,
+    });
     const sink = await openSink(`mqtt://127.0.0.1:${port}/x`, { username: 'ann' });
     closing.push(sink);
     await expect(sink.write({ topic: 'x', payload: Buffer.from('1') })).rejects.toMatchObject(refused);

@@ -6,7 +6,7 @@ const refusedCodes = new Set<unknown>([2, 4, 5, 128]);
 /** Makes a coded error of what mqtt.js gives. `endpoint` without credentials. */
 export function brokerError(error: unknown, endpoint: string): AiotError {
   if (error instanceof AiotError) return error;
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = subscriptionRefused(error) ? 128 : error instanceof Error && 'code' in error && error.code;
   const name = systemCode(error);
   const message = error instanceof Error ? error.message : String(error);
   // A TLS alert is the far side's word: our certificate is missing, unknown, or was revoked.
@@ -23,4 +23,11 @@ export function brokerError(error: unknown, endpoint: string): AiotError {
     retryable: !untrusted,
     ...(untrusted ? { next: 'Name the CA that signed its certificate: --ca FILE' } : {}),
   });
+}
+
+/** Whether a SUBACK said no. mqtt.js gives an error of it with the packet, and its code in nothing but that. */
+export function subscriptionRefused(error: unknown): boolean {
+  const packet = error instanceof Error && 'packet' in error ? error.packet : undefined;
+  const granted = (packet as { granted?: unknown } | undefined)?.granted;
+  return Array.isArray(granted) && granted.includes(128);
 }

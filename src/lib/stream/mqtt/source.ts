@@ -5,7 +5,7 @@ import type { StreamOptions } from '../options.js';
 import { createQueue } from '../queue.js';
 import type { StreamUrl } from '../url.js';
 import { connectBroker, disconnectBroker } from './connect.js';
-import { brokerError } from './errors.js';
+import { brokerError, subscriptionRefused } from './errors.js';
 
 /** Members of mqtt.js that are not in its types; a test holds them to what is used here. */
 interface Internals {
@@ -91,8 +91,7 @@ async function subscribe(client: MqttClient, filter: string, qos: 0 | 1, endpoin
     const granted = await client.subscribeAsync(filter, { qos });
     if (granted.every(({ qos }) => qos < 128)) return;
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code !== 128) throw brokerError(error, endpoint);
+    if (!subscriptionRefused(error)) throw brokerError(error, endpoint);
   }
   throw new AiotError('AIOT_BROKER_REFUSED', `${endpoint} does not let us subscribe to ${filter}`, {
     endpoint,
