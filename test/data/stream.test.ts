@@ -74,15 +74,60 @@ describe('recording a stream', () => {
     },
   );
 
-  it('refuses a device whose own clock says another rate', async () => {
-    const list = Array.from({ length: 200 }, (_, i): [string, unknown] => [
-      topic('a'),
-      { t: i * 40, x: i, y: i },
+  it('sets aside what a device recorded at another rate, by its own clock, and keeps the others', async () => {
+    const list = Array.from({ length: 200 }, (_, i): [string, unknown][] => [
+      [topic('a'), { t: i * 40, x: i, y: i }],
+      [topic('b'), { t: i * 20, x: i, y: i }],
     ]);
-    await expect(recordStream({ project, url: await play(list) })).rejects.toMatchObject({
+    const aside = join(project.dir, 'data', 'refused', 'walking2.csv');
+    const url = await play(list.flat());
+    await expect(recordStream({ project, url, label: 'walking' })).rejects.toMatchObject({
       code: 'AIOT_DATA_RATE',
-      message: 'a: expected 50 samples a second (signal.rate), got about 25.0',
+      message: `a: expected 50 samples a second (signal.rate), got about 25.0; set aside in ${aside}; kept: walking1`,
     });
+    expect((await readFile(aside, 'utf8')).split('\n', 2)).toEqual(['x,y', '0,0']);
+    const { recordings } = await openDataset(project);
+    expect(recordings).toMatchObject([{ id: 'walking1', device: 'b' }]);
+    // A second one overwrites nothing.
+    await expect(recordStream({ project, url, label: 'walking' })).rejects.toMatchObject({
+      message: expect.stringContaining('walking4.csv; kept: walking3'),
+    });
+  });
+
+  it.each([
+    // A message's time is its first sample's: the last message's own time is not between the first and the last.
+    ['3 s in batches of a second', [0, 1000, 2000], 50],
+    ['4 s in batches of a second', [0, 1000, 2000, 3000], 50],
+    ['many batches', Array.from({ length: 30 }, (_, i) => i * 500), 25],
+    ['stamps that are off by half a batch', [500, 1000, 2000, 3000, 4000], 50],
+    ['two messages, which tell nothing', [0, 9000], 200],
+  ])('does not take the right rate for a wrong one: %s', async (_, times, batch) => {
+    const values = Array.from({ length: batch }, (_, i) => i);
+    const list = times.map((t, seq): [string, unknown] => [topic('a'), { seq, t, x: values, y: values }]);
+    const { recordings } = await recordStream({ project, url: await play(list), label: 'walking' });
+    expect(recordings).toMatchObject([{ samples: times.length * batch }]);
+  });
+
+  it('does not take messages that got lost for another rate', async () => {
+    const values = Array.from({ length: 50 }, (_, i) => i);
+    const list = [0, 1, 2, 3, 4, 20, 21].map((seq): [string, unknown] => [
+      topic('a'),
+      { seq, t: seq * 1000, x: values, y: values },
+    ]);
+    const { recordings } = await recordStream({ project, url: await play(list), label: 'walking' });
+    expect(recordings).toMatchObject([{ samples: 350 }]);
+  });
+
+  it('keeps what came until the stream failed', async () => {
+    const url = await play([
+      [topic('a'), { x: [1, 2], y: [1, 2] }],
+      [topic('b'), { rate: 10, x: [1], y: [1] }],
+    ]);
+    await expect(recordStream({ project, url, label: 'lying' })).rejects.toMatchObject({
+      code: 'AIOT_DATA_RATE',
+      message: 'aiot/v1/b/telemetry/motion: expected 50 samples a second (signal.rate), got 10; kept: lying1',
+    });
+    expect((await openDataset(project)).recordings).toMatchObject([{ id: 'lying1', device: 'a' }]);
   });
 });
 

@@ -1,3 +1,5 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { AiotError, type Project } from '../../core/index.js';
 import { openSource, type Source, type StreamOptions } from '../../stream/index.js';
@@ -5,6 +7,7 @@ import { addRecordings, changeData, listingOf } from '../disk/write.js';
 import { refuseLabel } from '../import.js';
 import { dataFolderOf, expectedOf } from '../open.js';
 import { recordingLine, recordingLineSchema } from '../summary.js';
+import { keeping, otherRates, setAside } from './aside.js';
 import { createTake, type Take } from './take.js';
 import { samplesOf } from './telemetry.js';
 
@@ -31,17 +34,18 @@ export const recordResultSchema = z.object({
   folder: z.string(),
   /** One a device that was heard. */
   recordings: z.array(recordingLineSchema),
-  /** Messages that held no samples of this project's fields, and messages that had come before. */
+  /** Messages that held no samples of this project's fields. */
   ignored: z.int(),
+  /** Messages that came a second time, as at-least-once delivery brings some; their samples count once. */
   duplicates: z.int(),
 });
 export type RecordResult = z.output<typeof recordResultSchema>;
 
 /**
  * Records a live stream into the project's data folder, one recording a device, until the time or the count is reached, the
- * stream ends, or `signal` is aborted.
- * @throws AIOT_LABEL_UNKNOWN (before anything is opened), AIOT_DATA_EMPTY (nothing came), AIOT_DATA_RATE, and what opening
- *   the stream throws
+ * stream ends, or `signal` is aborted. What came is kept whatever ends it; takes of another rate are set aside in DATA/refused.
+ * @throws AIOT_LABEL_UNKNOWN (before anything is opened), AIOT_DATA_EMPTY (nothing came), AIOT_DATA_RATE, and what the
+ *   stream throws
  */
 export async function recordStream(options: RecordOptions): Promise<RecordResult> {
   const { project, label = null } = options;
@@ -56,17 +60,29 @@ export async function recordStream(options: RecordOptions): Promise<RecordResult
   const heard = await listen(source, options, expected.fields);
   const takes = heard.takes.filter(({ samples }) => samples > 0);
   if (takes.length === 0) {
-    throw new AiotError('AIOT_DATA_EMPTY', `no samples came from ${source.endpoint}${heard.reason}`);
-  }
-  // The listing of now: others may have recorded or imported meanwhile.
-  const recordings = await changeData(folder, expected, async (listing) => {
-    const taken = new Set(listing.recordings.map(({ id }) => id));
-    const finished = takes.map((take) =>
-      take.finish(freeId(label ?? 'unlabelled', taken), label, expected.rateHz),
+    throw (
+      heard.failure ??
+      new AiotError('AIOT_DATA_EMPTY', `no samples came from ${source.endpoint}${heard.reason}`)
     );
-    await addRecordings(folder, listing, finished);
-    return finished;
+  }
+  const { rateHz } = expected;
+  const refused = takes.filter((take) => take.otherRate(rateHz) !== null);
+  const good = takes.filter((take) => !refused.includes(take));
+  const aside = join(folder, 'refused');
+  // The listing of now: others may have recorded or imported meanwhile.
+  const { recordings, set } = await changeData(folder, expected, async (listing) => {
+    const there = refused.length > 0 ? await readdir(aside).catch(() => []) : [];
+    const taken = new Set([
+      ...listing.recordings.map(({ id }) => id),
+      ...there.map((name) => name.replace(/\.csv$/, '')),
+    ]);
+    const finish = (take: Take) => take.finish(freeId(label ?? 'unlabelled', taken), label, rateHz);
+    const finished = good.map(finish);
+    if (finished.length > 0) await addRecordings(folder, listing, finished);
+    return { recordings: finished, set: await setAside(aside, refused.map(finish)) };
   });
+  if (refused.length > 0) throw otherRates(refused, rateHz, recordings, set);
+  if (heard.failure) throw keeping(heard.failure, recordings);
   const { ignored, duplicates } = heard;
   return { folder, recordings: recordings.map(recordingLine), ignored, duplicates };
 }
@@ -85,6 +101,7 @@ async function listen(source: Source, options: RecordOptions, fields: string[]) 
   let ignored = 0;
   let duplicates = 0;
   let reason = '';
+  let failure: unknown;
   let stopped = false;
   let closing = Promise.resolve();
   const stop = () => {
@@ -110,11 +127,13 @@ async function listen(source: Source, options: RecordOptions, fields: string[]) 
       onProgress?.(take.samples, takes.size);
       if (take.samples >= count) stop();
     }
+  } catch (error) {
+    failure = error;
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener('abort', stop);
     stop();
     await closing;
   }
-  return { takes: [...takes.values()], ignored, duplicates, reason };
+  return { takes: [...takes.values()], ignored, duplicates, reason, failure };
 }
