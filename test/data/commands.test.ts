@@ -115,6 +115,14 @@ describe('aiot data', () => {
     expect(result.json).toMatchObject({ error: { code: error } });
   });
 
+  it.each([
+    ['lyng2', 'no recording lyng2', 'aiot data show lying2'],
+    ['nobody', 'no recording nobody; there are ', 'aiot data list'],
+  ])('names the recording nearest to %s, where one is near', async (name, message, next) => {
+    const { json } = await run('data', 'show', name, '--json');
+    expect(json).toMatchObject({ error: { message: expect.stringContaining(message), next } });
+  });
+
   it('wants a project', async () => {
     const { code, stderr } = await runCli(['data', 'list', '--project', tmpdir()]);
     expect(code).toBe(4);

@@ -1,5 +1,4 @@
 import { Config, Errors, type Interfaces, run, settings } from '@oclif/core';
-import { nearest } from './nearest.js';
 import { switchedOn } from './switches.js';
 
 /**
@@ -28,7 +27,7 @@ export async function main(args: string[], program: Interfaces.LoadOptions): Pro
 }
 
 async function fail(error: unknown, argv: string[], config: Config | undefined): Promise<void> {
-  const [{ AiotError }, { showError }] = await Promise.all([
+  const [{ AiotError, nearest }, { showError }] = await Promise.all([
     import('../core/index.js'),
     import('./errors.js'),
   ]);

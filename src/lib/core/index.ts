@@ -39,6 +39,7 @@ export { namePattern, newId } from './ids.js';
 export { issueText } from './issues.js';
 export { canonicalJson } from './json.js';
 export { takeLock, withLock } from './lock.js';
+export { nearest } from './nearest.js';
 export { loadProject, type Project, parseProject } from './project/load.js';
 export { type ProjectSetting, projectSettings } from './project/origins.js';
 export { featureSetNames, type ProjectConfig, projectSchema } from './project/schema.js';

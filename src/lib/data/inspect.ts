@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AiotError, type Project, type ProjectConfig } from '../core/index.js';
+import { AiotError, nearest, type Project, type ProjectConfig } from '../core/index.js';
 import { signalSpecOf } from '../signal/index.js';
 import { checkDataset } from './check/check.js';
 import type { Ranges } from './check/values.js';
@@ -80,6 +80,12 @@ export async function showRecording(project: Project, id: string, folder?: strin
   const dataset = await openDataset(project, folder);
   const recording = dataset.recordings.find((candidate) => candidate.id === id);
   if (recording) return recordingDetail(recording, signalSpecOf(project.config));
-  const some = dataset.recordings.slice(0, 4).map((candidate) => candidate.id);
-  throw new AiotError('AIOT_RECORDING_NOT_FOUND', `no recording ${id}; there are ${some.join(', ')} …`);
+  const ids = dataset.recordings.map((candidate) => candidate.id);
+  const close = nearest(id, ids);
+  const some = `${ids.slice(0, 4).join(', ')}${ids.length > 4 ? ' …' : ''}`;
+  throw new AiotError(
+    'AIOT_RECORDING_NOT_FOUND',
+    close === undefined ? `no recording ${id}; there are ${some}` : `no recording ${id}`,
+    close === undefined ? {} : { next: `aiot data show ${close}` },
+  );
 }

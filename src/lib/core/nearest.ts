@@ -1,7 +1,11 @@
-/** The candidate that needs the fewest edits to become `word`, when that is few enough to be a slip. */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
+/** The candidate that needs the fewest edits to become `word`, when that is few enough to be a slip, and `most` at most. */
+export function nearest(
+  word: string,
+  candidates: readonly string[],
+  most = Number.POSITIVE_INFINITY,
+): string | undefined {
   let best: string | undefined;
-  let fewest = Math.max(1, Math.floor(word.length / 3)) + 1;
+  let fewest = Math.min(most, Math.max(1, Math.floor(word.length / 3))) + 1;
   for (const candidate of candidates) {
     const edits = distance(word, candidate);
     if (edits < fewest) [best, fewest] = [candidate, edits];
