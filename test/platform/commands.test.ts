@@ -115,6 +115,11 @@ describe('aiot up', () => {
       await refused(['down', '--data', other], 'AIOT_PLATFORM_NOT_RUNNING', 4);
     }
     server.close();
+    // A start that failed has not used up the one showing of the token.
+    const free = ['--http-port', '0', '--mqtt-port', '0', '--context', 'after-all'];
+    const args = ['up', '--data', other, ...free, '--detach', '--json'];
+    expect((await runCli(args)).json).toMatchObject({ token: expect.stringMatching(/^aiot_/) });
+    expect((await runCli(['down', '--data', other])).code).toBe(0);
   });
 
   it('never takes the context of another platform', async () => {

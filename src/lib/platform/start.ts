@@ -52,7 +52,6 @@ async function open(options: PlatformOptions, closers: Closers) {
   closers.push(await lockFolder(dataDir));
   const state = await openState({ dataDir, now, log, sync: options.sync }, closers);
   const { authority, devices, journal, models, store, tokens } = state;
-  const token = options.newToken || !(await tokens.any()) ? await tokens.issue() : undefined;
 
   const desired = new DesiredStates(store, (topic, payload) =>
     broker.publish({ topic, payload, retain: true }),
@@ -92,6 +91,8 @@ async function open(options: PlatformOptions, closers: Closers) {
   if (listeners.plainPort !== undefined) urls.mqtt = `mqtt://127.0.0.1:${listeners.plainPort}`;
   await noteRunning(dataDir, { urls, ca: authority.file });
   closers.push(() => forgetRunning(dataDir));
+  // Last of all that can fail: a token that nobody was told of could not be used, and would keep one from being made.
+  const token = options.newToken || !(await tokens.any()) ? await tokens.issue() : undefined;
   log.debug({ urls }, 'ready');
   return { urls, ca: authority.file, token };
 }

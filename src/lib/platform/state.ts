@@ -11,7 +11,7 @@ import { labelsIn } from './services/labels.js';
 import { Models } from './services/models.js';
 import { tokensIn } from './services/tokens.js';
 import { trustIn } from './services/trust.js';
-import { openStore } from './store/database.js';
+import { openStore, type Store } from './store/database.js';
 import type { Sync } from './sync.js';
 
 /** Called in reverse order at the end. */
@@ -38,14 +38,20 @@ export async function openState({ dataDir, now, log, sync }: StateOptions, close
       },
     );
   };
-  // It is made before the authority, and has a token before the server has its certificate: a new one would know nobody.
+  // It is made before the authority, and notes that it is in use before the server has its certificate: a new one would
+  // know nobody.
   if (existsSync(join(root, 'pki', 'ca.crt')) && !existsSync(database)) lost();
   const store = await openStore(database);
   closers.push(() => store.destroy());
   const tokens = tokensIn(store, now);
-  const inUse = await tokens.any();
+  const inUse = await isInUse(store);
   if (!inUse && existsSync(join(root, 'pki', 'server.crt'))) lost();
   const authority = await openAuthority(join(root, 'pki'), now, inUse);
+  if (!inUse)
+    await store
+      .insertInto('meta')
+      .values({ key: 'created', value: String(now()) })
+      .execute();
   const blobs = await openBlobs(join(root, 'blobs'), sync);
   const folder = join(root, 'journal');
   const catalogue = await Catalogue.open(folder);
@@ -65,4 +71,9 @@ export async function openState({ dataDir, now, log, sync }: StateOptions, close
     devices: await Devices.open(store, authority, now),
     models: new Models(store, blobs, trust, now),
   };
+}
+
+async function isInUse(store: Store): Promise<boolean> {
+  const row = await store.selectFrom('meta').select('value').where('key', '=', 'created').executeTakeFirst();
+  return row !== undefined;
 }
