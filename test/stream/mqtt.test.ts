@@ -134,6 +134,11 @@ describe('an MQTT stream', () => {
     });
     const refused = { code: 'AIOT_BROKER_REFUSED' };
     await expect(openSource(`mqtt://bob@127.0.0.1:${port}/t`)).rejects.toMatchObject(refused);
+    // The user in the URL is let in: what is refused is the topic.
+    await expect(openSource(`mqtt://ann@127.0.0.1:${port}/x`)).rejects.toMatchObject({
+      ...refused,
+      message: expect.stringContaining('subscribe'),
+    });
     await expect(openSource(`mqtt://127.0.0.1:${port}/x`, { username: 'ann' })).rejects.toMatchObject({
       ...refused,
       message: `mqtt://127.0.0.1:${port} does not let us subscribe to x`,

@@ -38,9 +38,9 @@ export async function connectBroker(
   signal?.throwIfAborted();
   const { connect } = await import('mqtt');
   const client = connect(address, {
-    ...(parts.username === undefined ? {} : { username: parts.username }),
-    ...(parts.password === undefined ? {} : { password: parts.password }),
     ...given,
+    username: given.username ?? parts.username,
+    password: given.password ?? parts.password,
     protocolVersion: 4,
     clean: true,
     rejectUnauthorized: true,
