@@ -13,6 +13,8 @@ const parts = {
   litert: () => existsSync(python('litert')),
   mosquitto: () => onPath('mosquitto') && onPath('mosquitto_pub'),
   openssl: () => onPath('openssl'),
+  /** The system's Python, for what needs a terminal of its own. */
+  python3: () => onPath('python3'),
   /** The recordings and golden files that are not in this repository. */
   shared: () => existsSync(sharedFolder),
   tar: () => onPath('tar'),

@@ -99,15 +99,22 @@ export abstract class AiotCommand extends Command {
       this.outputClosed ||= error.code === 'EPIPE';
       stop();
     };
-    process.once('SIGINT', stop);
-    process.once('SIGTERM', stop);
+    // Not `once`: the cursor's guard below listr2 (signal-exit) ends the process at a signal that nobody else listens to.
+    const signalled = (signal: NodeJS.Signals) => {
+      if (!this.interrupted.signal.aborted) return stop();
+      // The second time: whoever asks again wants it to end now.
+      process.off(signal, signalled);
+      process.kill(process.pid, signal);
+    };
+    process.on('SIGINT', signalled);
+    process.on('SIGTERM', signalled);
     process.stdout.on('error', closed);
     try {
       return await super._run<T>();
     } finally {
       this.running?.end();
-      process.off('SIGINT', stop);
-      process.off('SIGTERM', stop);
+      process.off('SIGINT', signalled);
+      process.off('SIGTERM', signalled);
       process.stdout.off('error', closed);
     }
   }

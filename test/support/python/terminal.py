@@ -1,0 +1,38 @@
+"""Runs a command on a terminal of its own and presses Ctrl-C there. argv: a text to wait for on its screen, the command.
+
+Prints JSON: `code` (null when a signal ended it), `signal` (null when it ended by itself) and `screen`, all it wrote.
+"""
+import fcntl
+import json
+import os
+import pty
+import struct
+import sys
+import termios
+
+
+def main(awaited, command):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp(command[0], command)
+    # A terminal of no size would have no room for any text.
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    screen, pressed = b"", False
+    while True:
+        try:
+            written = os.read(terminal, 65536)
+        except OSError:  # Linux: EIO once nobody has the other end open.
+            break
+        if not written:
+            break
+        screen += written
+        if not pressed and awaited.encode() in screen:
+            os.write(terminal, b"\x03")
+            pressed = True
+    _, status = os.waitpid(pid, 0)
+    ended = os.WIFSIGNALED(status)
+    code, signal = (None, os.WTERMSIG(status)) if ended else (os.WEXITSTATUS(status), None)
+    print(json.dumps({"code": code, "signal": signal, "screen": screen.decode(errors="replace")}))
+
+
+main(sys.argv[1], sys.argv[2:])
