@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { digestOf, systemClock } from '../../src/lib/core/index.js';
+import { AiotError, digestOf, systemClock } from '../../src/lib/core/index.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
 import { deployModel, type ModelVersion, type Rollout } from '../../src/lib/registry/index.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';
@@ -180,6 +180,35 @@ describe('a rollout', () => {
     await a().report('COMMITTED', { model: { ...running(first), sequence: 3 } });
     expect(await deployed).toMatchObject({ state: 'done', sequence: 3 });
     expect((await own.client.models.get('tiny', 1)).sequence).toBe(3);
+  });
+
+  it('goes on when who waits for it is interrupted, and says so', async () => {
+    const heard = a().desired.length;
+    const stop = new AbortController();
+    let started = '';
+    const deployed = deployModel({
+      client: own.client,
+      model: { name: 'tiny', version: 1 },
+      selector: 'name=dev-a',
+      signingKey: async () => own.key,
+      now: Date.now(),
+      signal: stop.signal,
+      onStarted: (id) => {
+        started = id;
+      },
+    });
+    const caught = deployed.catch((error: unknown) => error);
+    await a().heard(heard + 1);
+    stop.abort(new AiotError('AIOT_INTERRUPTED', 'stopped'));
+    expect(await caught).toMatchObject({
+      code: 'AIOT_INTERRUPTED',
+      exit: 130,
+      message: `the rollout ${started} goes on at the platform`,
+      next: 'aiot device list',
+    });
+    expect((await own.client.rollouts.get(started)).state).toBe('running');
+    await a().report('COMMITTED', { model: { ...running(first), sequence: 3 } });
+    await expect.poll(async () => (await own.client.rollouts.get(started)).state).toBe('done');
   });
 });
 

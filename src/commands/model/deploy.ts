@@ -45,6 +45,7 @@ export default class ModelDeploy extends AiotCommand {
         signingKey: () => operatorKey(name),
         now: Date.now(),
         signal: this.signal,
+        onStarted: (id) => this.note(`rollout ${id} is under way`),
         onProgress: deployNews((line) => this.note(line)),
         onOffline: (names) =>
           this.note(`not online, waiting until --timeout (10m unless given): ${names.join(', ')}`),

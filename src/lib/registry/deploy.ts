@@ -14,6 +14,8 @@ export interface DeployOptions {
   /** A device that has not ended by then counts as failed, ms. */
   deadlineMs?: number;
   signal?: AbortSignal;
+  /** The rollout is under way: from now on it goes on at the platform, whatever becomes of who waits for it. */
+  onStarted?: (id: string) => void;
   onProgress?: (rollout: Rollout) => void;
   /** Devices of the rollout that are not online when it starts: it waits for them until the deadline. */
   onOffline?: (names: string[]) => void;
@@ -23,24 +25,40 @@ export interface DeployOptions {
  * A rollout in one wave that is waited for. A version whose manifest is not the newest (a rollback, for instance) is
  * signed anew with the next sequence first: a device takes no sequence below the one it has.
  * @returns the rollout when each device has ended, well or not
- * @throws AIOT_NOT_FOUND, AIOT_ROLLOUT_EMPTY, AIOT_SELECTOR_INVALID, AIOT_KEY_NOT_FOUND
+ * @throws AIOT_NOT_FOUND, AIOT_ROLLOUT_EMPTY, AIOT_SELECTOR_INVALID, AIOT_KEY_NOT_FOUND, AIOT_INTERRUPTED
  */
 export async function deployModel(options: DeployOptions): Promise<Rollout> {
   const { client, model, selector, deadlineMs, signal, onProgress } = options;
   const sequence = await newestSequence(options);
-  let rollout = await client.rollouts.start({
+  signal?.throwIfAborted();
+  const rollout = await client.rollouts.start({
     model,
     sequence,
     selector,
     ...(deadlineMs === undefined ? {} : { deadlineMs }),
   });
+  options.onStarted?.(rollout.id);
   onProgress?.(rollout);
-  if (options.onOffline) {
+  try {
+    return await follow(rollout, options);
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+    throw new AiotError('AIOT_INTERRUPTED', `the rollout ${rollout.id} goes on at the platform`, {
+      next: 'aiot device list',
+      cause: error,
+    });
+  }
+}
+
+async function follow(started: Rollout, options: DeployOptions): Promise<Rollout> {
+  const { client, signal, onProgress, onOffline } = options;
+  let rollout = started;
+  if (onOffline) {
     const online = new Set(
       (await client.devices.list()).flatMap(({ name, online }) => (online ? [name] : [])),
     );
     const missing = rollout.devices.map(({ name }) => name).filter((name) => !online.has(name));
-    if (missing.length > 0) options.onOffline(missing);
+    if (missing.length > 0) onOffline(missing);
   }
   for await (const next of client.rollouts.watch(rollout.id, signal ? { signal } : {})) {
     rollout = next;
