@@ -42,25 +42,38 @@ export default class Up extends AiotCommand {
     const options = { data, host, httpPort, mqttPort, plainPort, newToken: flags['new-token'], context };
     if (flags.detach) {
       const result = await upDetached(options, this.signal);
-      this.print(`${shown(result)}\n${next('aiot status', 'aiot down')}`);
+      const after = result.context === undefined ? [unknown(data, true)] : ['aiot status', on('down', data)];
+      this.print(`${shown(result)}\n${next(...after)}`);
       return result;
     }
     const { result, stop } = await up(options, (line) => this.note(line.trimEnd()));
-    this.item(result, () => `${shown(result)}\n\n${dim('Ctrl-C ends it.')}`);
+    const after = result.context === undefined ? next(unknown(data)) : '';
+    this.item(result, () => `${shown(result)}\n\n${dim('Ctrl-C ends it.')}${after}`);
     if (!this.signal.aborted) await once(this.signal, 'abort');
     await stop();
     return undefined;
   }
 }
 
-function shown({ pid, urls, ca, token, context }: UpResult): string {
+/** A command about the platform of the same folder. */
+function on(command: string, data: string | undefined): string {
+  return `aiot ${command}${data === undefined ? '' : ` --data ${data}`}`;
+}
+
+/** How to get a context for a platform that no context knows: tokens are made at its start alone. */
+function unknown(data: string | undefined, detach = false): string {
+  return `${on('down', data)} && ${on('up', data)} --new-token${detach ? ' --detach' : ''}`;
+}
+
+function shown({ pid, urls, ca, token, context, replaced }: UpResult): string {
   const lines: [string, string | number][] = [
     ['API', urls.http],
     ['MQTT', [urls.mqtts, urls.mqtt].filter(Boolean).join(', ')],
     ['CA', ca],
     ['pid', pid],
   ];
-  lines.push(['context', context ?? 'none knows it: aiot up --new-token makes one']);
+  lines.push(['context', context ?? 'none knows it']);
   if (token !== undefined) lines.push(['token', `${token}  ${dim('(shown once; the context keeps it)')}`]);
-  return `${bold('The platform is up.')}\n${facts(lines)}`;
+  const switched = replaced === undefined ? '' : `\ncontext ${context} is now in use (was ${replaced})`;
+  return `${bold('The platform is up.')}\n${facts(lines)}${switched}`;
 }

@@ -37,7 +37,7 @@ export function demoSummary(result: DemoResult): string {
     done,
     next(
       `aiot model inspect ${result.folder}/project/build/model.aiot`,
-      `aiot up --data ${result.folder}/platform`,
+      `aiot up --data ${result.folder}/platform --new-token`,
       'aiot init my-project --template motor-watch',
     ),
   ].join('\n');

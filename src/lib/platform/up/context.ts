@@ -33,23 +33,28 @@ export async function contextNameFor(dataDir: string, wanted?: string): Promise<
 
 /**
  * Makes the running platform known to this user. With a new token: the signing key (made when missing) becomes the trust
- * root unless there is one, and the context is made current. Without: the context's URLs are brought up to date.
- * @returns the context's name, or undefined when the user has none for it and there is no token to make one with
+ * root unless there is one. Without: the context's URLs are brought up to date. In both cases it is the one in use from
+ * now on: who starts a platform means that one with the commands that follow.
+ * @returns the context's name, and the one that was in use instead of it until now; nothing when the user has none for it
+ * and there is no token to make one with
  */
-export async function rememberPlatform(platform: Platform, name: string): Promise<string | undefined> {
+export async function rememberPlatform(
+  platform: Platform,
+  name: string,
+): Promise<{ context?: string; replaced?: string }> {
   const { current, contexts } = await readContexts();
   const { urls, ca, token } = platform;
   const before = contexts[name]?.ca === ca ? contexts[name] : undefined;
   const known = token ?? before?.token;
-  if (known === undefined) return undefined;
+  if (known === undefined) return {};
   const key = await ensureOperatorKey(name);
   if (token !== undefined) await trustKey(platform, token, key);
   await addContext(
     name,
     { url: urls.http, mqtt: urls.mqtts, ...(urls.mqtt ? { plain: urls.mqtt } : {}), ca, token: known },
-    { replace: true, use: before === undefined || current === undefined },
+    { replace: true, use: true },
   );
-  return name;
+  return { context: name, ...(current === undefined || current === name ? {} : { replaced: current }) };
 }
 
 async function trustKey(platform: Platform, token: string, key: string): Promise<void> {

@@ -27,12 +27,12 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
     ...(log ? { log } : {}),
   });
   try {
-    const context = await rememberPlatform(platform, name);
+    const known = await rememberPlatform(platform, name);
     const { urls, ca, token } = platform;
     const result = {
       ...{ pid: process.pid, urls, ca },
       ...(token === undefined ? {} : { token }),
-      ...(context === undefined ? {} : { context }),
+      ...known,
     };
     return { result, stop: () => platform.stop() };
   } catch (error) {

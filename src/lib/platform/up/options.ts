@@ -31,6 +31,8 @@ export const upResultSchema = z.object({
   token: z.string().optional(),
   /** The context that knows this platform; absent when the user has none for it. */
   context: z.string().optional(),
+  /** The context that was in use until now, when it was another. */
+  replaced: z.string().optional(),
 });
 export type UpResult = z.output<typeof upResultSchema>;
 

@@ -1,0 +1,78 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { generateKeyPair, publicKeyOf, readContexts, readText } from '../../src/lib/core/index.js';
+import { trustRootOf } from '../../src/lib/formats/index.js';
+import { startPlatform, type UpResult, up } from '../../src/lib/platform/index.js';
+import { createClient } from '../../src/lib/registry/index.js';
+import { runCli } from '../support/cli.js';
+
+let folder: string;
+let before: string | undefined;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-contexts-'));
+  before = process.env.AIOT_CONFIG_DIR;
+  process.env.AIOT_CONFIG_DIR = join(folder, 'config');
+});
+afterAll(async () => {
+  if (before === undefined) delete process.env.AIOT_CONFIG_DIR;
+  else process.env.AIOT_CONFIG_DIR = before;
+  await rm(folder, { recursive: true, force: true });
+});
+
+const ports = ['--http-port', '0', '--mqtt-port', '0'];
+
+/** Starts the platform of that folder, and ends it again. */
+async function started(name: string): Promise<UpResult> {
+  const options = { data: join(folder, name), host: '127.0.0.1', httpPort: 0, mqttPort: 0, newToken: false };
+  const { result, stop } = await up(options);
+  await stop();
+  return result;
+}
+
+describe('the context in use', () => {
+  it('is that of the platform that was started last, and up says what it was before', async () => {
+    expect((await started('one')).replaced).toBeUndefined();
+    expect(await started('two')).toMatchObject({ context: 'local-2', replaced: 'local' });
+    expect((await readContexts()).current).toBe('local-2');
+    expect(await started('one')).toMatchObject({ context: 'local', replaced: 'local-2' });
+    expect((await readContexts()).current).toBe('local');
+    expect((await started('one')).replaced).toBeUndefined();
+  });
+});
+
+describe('a platform that no context knows', () => {
+  const data = () => join(folder, 'demo', 'platform');
+
+  /** As the demo leaves it: a token that nobody kept, and the demo's own signing key as the trust root. */
+  async function leave(): Promise<void> {
+    const platform = await startPlatform({ dataDir: data(), httpPort: 0, mqttPort: 0 });
+    const ca = await readText(platform.ca);
+    const client = createClient({ url: platform.urls.http, ca, token: platform.token });
+    await client.trust.put(trustRootOf(publicKeyOf(generateKeyPair().privatePem)));
+    await client.close();
+    await platform.stop();
+  }
+
+  it('comes up with the way to a context that knows it, which then does', async () => {
+    await leave();
+    const { stdout, code } = await runCli(['up', '--detach', '--data', data(), ...ports]);
+    try {
+      expect(code).toBe(0);
+      expect(stdout).toContain(`aiot down --data ${data()} && aiot up --data ${data()} --new-token --detach`);
+      expect(stdout).not.toContain('aiot status');
+    } finally {
+      await runCli(['down', '--data', data()]);
+    }
+    const known = await runCli(['up', '--detach', '--data', data(), ...ports, '--new-token']);
+    try {
+      expect(known.stdout, known.stderr).toContain('is now in use');
+      expect(known.stdout).toContain(`aiot down --data ${data()}`);
+      expect((await runCli(['device', 'list', '--json'])).code).toBe(0);
+      expect((await runCli(['model', 'list', '--json'])).code).toBe(0);
+    } finally {
+      await runCli(['down', '--data', data()]);
+    }
+  });
+});
