@@ -145,6 +145,18 @@ describe('the check of contexts', () => {
     ]);
   });
 
+  it('only warns where that is not the one in use', async () => {
+    const [lab, { url }] = [await platform('lab'), await platform('old')];
+    const findings = await check(
+      { lab, old: { url, ca: join(folder, 'gone.pem') }, other: { url, ca: lab.ca } },
+      'lab',
+    );
+    expect(findings.filter(({ status }) => status === 'fail')).toEqual([]);
+    expect(findings.filter(({ status }) => status === 'warn').map((finding) => finding.check)).toEqual([
+      ...['context old', 'context other'],
+    ]);
+  });
+
   it('warns of one that is down, and of one that accepts and never answers, within its time', async () => {
     const silent = await listening(createTcp((socket) => void socket.resume().on('error', () => {})));
     const gone = createTcp();

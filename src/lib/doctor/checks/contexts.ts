@@ -40,8 +40,10 @@ async function checkContext(
     options.signal.throwIfAborted();
     const { code, message, next } =
       error instanceof AiotError ? error : { code: '', message: String(error), next: 'aiot status' };
-    // A platform that is down is no fault of this machine; one that answers with the wrong papers is.
-    return [(code === 'AIOT_PLATFORM_UNREACHABLE' ? warn : fail)(check, message, next)];
+    // A platform that is down is no fault of this machine; one that answers with the wrong papers is. One that is not in
+    // use keeps nobody from the main job.
+    const status = current && code !== 'AIOT_PLATFORM_UNREACHABLE' ? fail : warn;
+    return [status(check, message, next)];
   }
 }
 
