@@ -19,6 +19,7 @@ export async function main(args: string[], program: Interfaces.LoadOptions): Pro
   let config: Config | undefined;
   try {
     config = await Config.load(program);
+    if (switchedOn('json', argv) && isTopic(argv, config)) throw new Errors.CLIError('no command');
     await run(argv, config);
   } catch (error) {
     if (error instanceof Errors.ExitError) process.exitCode = error.oclif.exit ?? 0;
@@ -26,8 +27,15 @@ export async function main(args: string[], program: Interfaces.LoadOptions): Pro
   }
 }
 
+/** Whether only a topic is named, such as `stream`: oclif prints its help, which is no JSON. */
+function isTopic(argv: string[], config: Config): boolean {
+  if (argv.includes('--help') || argv.includes('-h')) return false;
+  const id = argv.filter((word) => !word.startsWith('-')).join(':');
+  return config.findTopic(id) !== undefined && config.findCommand(id) === undefined;
+}
+
 async function fail(error: unknown, argv: string[], config: Config | undefined): Promise<void> {
-  const [{ AiotError, nearest }, { showError }] = await Promise.all([
+  const [{ AiotError }, { showError }] = await Promise.all([
     import('../core/index.js'),
     import('./errors.js'),
   ]);
@@ -35,7 +43,6 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
   if (!config || !(error instanceof Errors.CLIError)) return showError(error, style);
   const words = argv.filter((word) => !word.startsWith('-'));
   const ids = config.commandIDs.map((id) => id.replaceAll(':', ' '));
-  const topics = ids.map((id) => id.split(' ')[0] ?? id);
   const command = ids.find(
     (id) => words.join(' ').startsWith(`${id} `) && !config.topics.some(({ name }) => name === id),
   );
@@ -47,10 +54,24 @@ async function fail(error: unknown, argv: string[], config: Config | undefined):
       style,
     );
   }
-  const close = nearest(words.slice(0, 2).join(' '), ids) ?? nearest(words[0] ?? '', topics);
-  const next = close ? `aiot ${close}` : 'aiot --help lists the commands.';
-  showError(
-    new AiotError('AIOT_USAGE', `no such command: ${words.join(' ')}`, { next, cause: error }),
-    style,
-  );
+  const whole = config.topics.some(({ name }) => name === words.join(':'));
+  const message =
+    words.length === 0
+      ? 'expected a command'
+      : whole
+        ? `expected a command of ${words.join(' ')}`
+        : `no such command: ${words.join(' ')}`;
+  showError(new AiotError('AIOT_USAGE', message, { next: await advice(words, ids), cause: error }), style);
+}
+
+/** The command that was meant where that is clear, and help elsewhere: a guess could change something. */
+async function advice(words: string[], ids: string[]): Promise<string> {
+  const { nearest } = await import('../core/index.js');
+  const close = nearest(words.slice(0, 2).join(' '), ids, 2);
+  if (close) return `aiot ${close}`;
+  const topics = ids.flatMap((id) => (id.includes(' ') ? [id.split(' ')[0] ?? id] : []));
+  const topic = nearest(words[0] ?? '', topics, 2);
+  if (topic) return `aiot ${topic} --help`;
+  const alone = nearest(words[0] ?? '', ids, 2);
+  return alone ? `aiot ${alone}` : 'aiot --help lists the commands.';
 }
