@@ -1,5 +1,5 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, next, shared } from '../lib/cli/index.js';
+import { AiotCommand, again, next, shared } from '../lib/cli/index.js';
 import { down, downResultSchema } from '../lib/platform/index.js';
 
 export default class Down extends AiotCommand {
@@ -19,10 +19,12 @@ export default class Down extends AiotCommand {
   static override result = downResultSchema;
 
   async run() {
-    const { flags } = await this.input(Down);
+    const input = await this.input(Down);
+    const { flags } = input;
+    const at = again(input, 'data');
     const result = await down({ data: flags.data, timeoutMs: flags.timeout ?? 20_000, signal: this.signal });
     this.print(`Stopped the platform on ${result.data} (pid ${result.pid}).`);
-    this.print(next('aiot up'));
+    this.print(next(`aiot up${at}`));
     return result;
   }
 }

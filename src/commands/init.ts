@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, facts, next, thousands } from '../lib/cli/index.js';
+import { AiotCommand, facts, next, shellWord, thousands } from '../lib/cli/index.js';
 import { initProject, initResultSchema } from '../lib/project/index.js';
 
 export default class Init extends AiotCommand {
@@ -41,7 +41,9 @@ export default class Init extends AiotCommand {
         ['Recordings', `${made.recordings}, ${thousands(made.samples)} samples: ${labels.join(', ')}`],
       ]),
     );
-    this.print(next(args.dir === '.' ? 'aiot model train' : `aiot model train --project ${args.dir}`));
+    this.print(
+      next(args.dir === '.' ? 'aiot model train' : `aiot model train --project ${shellWord(args.dir)}`),
+    );
     return made;
   }
 }

@@ -1,4 +1,4 @@
-import { AiotCommand, facts, moment, next, shared } from '../lib/cli/index.js';
+import { AiotCommand, again, facts, moment, next, shared } from '../lib/cli/index.js';
 import { statusSchema, withClient } from '../lib/registry/index.js';
 
 export default class Status extends AiotCommand {
@@ -11,7 +11,9 @@ export default class Status extends AiotCommand {
   static override result = statusSchema;
 
   async run() {
-    const { flags } = await this.input(Status);
+    const input = await this.input(Status);
+    const { flags } = input;
+    const at = again(input, 'context');
     const status = await withClient(flags.context, (client) => client.status());
     const { urls, counts, started, version } = status;
     this.print(
@@ -26,7 +28,7 @@ export default class Status extends AiotCommand {
         ['rollouts', counts.rollouts],
       ]),
     );
-    this.print(next('aiot device list', 'aiot model list'));
+    this.print(next(`aiot device list${at}`, `aiot model list${at}`));
     return status;
   }
 }

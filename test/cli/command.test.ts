@@ -33,12 +33,39 @@ describe('a command', () => {
 
   it.each([
     ['an unknown code', ['explain', 'AIOT_NOTHING'], 'no error has the code AIOT_NOTHING'],
-    ['a missing argument', ['explain'], 'Missing 1 required arg: code Code, as an error shows it.'],
-    ['an unknown flag', ['explain', 'AIOT_BUG', '--nope'], 'Nonexistent flag: --nope'],
+    ['a missing argument', ['explain'], 'expected CODE: Code, as an error shows it'],
+    ['an unknown flag', ['explain', 'AIOT_BUG', '--nope'], 'no such flag: --nope'],
     [
       'a flag’s value that does not fit, without the parser’s own lines',
       ['doctor', '--timeout', 'soon'],
       '--timeout: expected a time such as 500ms, 30s, 5m, 2h or 7d; got "soon"',
+    ],
+    ['a required flag', ['model', 'deploy', 'har@1'], 'expected --to'],
+    ['a flag that needs another', ['device', 'simulate', 'x', '--loop'], '--loop needs --recording'],
+    [
+      'flags that exclude each other',
+      ['device', 'simulate', 'x', '--motor', 'healthy', '--recording', 'a.csv'],
+      '--motor does not go with --recording',
+    ],
+    [
+      'a value that is not among those that there are',
+      ['device', 'simulate', 'x', '--motor', 'wild'],
+      '--motor: expected one of healthy, bearing, blocked, imbalance; got "wild"',
+    ],
+    [
+      'a flag without its value',
+      ['device', 'simulate', 'x', '--motor'],
+      '--motor: expected one of healthy, bearing, blocked, imbalance',
+    ],
+    [
+      'a whole number that is none',
+      ['data', 'record', '--count', 'many'],
+      '--count: expected a whole number, got "many"',
+    ],
+    [
+      'a whole number that is too small',
+      ['data', 'record', '--count', '0'],
+      '--count: expected at least 1, got "0"',
     ],
     ['one argument too many', ['explain', 'AIOT_BUG', 'more'], 'Unexpected argument: more'],
   ])('tells of %s as one JSON line under --json, exit 2', async (_what, argv, message) => {
@@ -48,6 +75,11 @@ describe('a command', () => {
     expect(json).toMatchObject({ error: { code: 'AIOT_USAGE', message, exit: 2 } });
     expect(stderr).toBe('');
     expect(code).toBe(2);
+  });
+
+  it('names the flag nearest to one that does not exist', async () => {
+    const { stderr } = await runCli(['data', 'list', '--projct', 'x']);
+    expect(stderr).toBe('✗ AIOT_USAGE: no such flag: --projct\n  Try: --project, if that was meant.\n');
   });
 
   it('tells of an error in two lines on stderr otherwise', async () => {

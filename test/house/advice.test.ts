@@ -59,8 +59,14 @@ describe('what people are told to type exists', () => {
   it('in what commands name as the next step', () => {
     const lines = sourcesIn(root, 'src')
       .map((file) => readFileSync(join(root, file), 'utf8'))
-      .flatMap((text) => [...text.matchAll(/\bnext\(([^;]*)\);/g)].map(([, inside]) => inside ?? ''))
-      .flatMap((inside) => [...inside.matchAll(/['`](aiot [^'`]+)['`]/g)].map(([, line]) => line ?? ''));
+      .flatMap((text) => {
+        const inside = [...text.matchAll(/\bnext\(([^;]*)\);/g)].map(([, between]) => between).join('\n');
+        const lines = [...inside.matchAll(/['`](aiot [^'`]+)['`]/g)].map(([, line]) => line ?? '');
+        // What it repeats of its own command line must fit the next one too.
+        const [, names = ''] = /\bagain\(input, ([^)]*)\)/.exec(text) ?? [];
+        const repeated = [...names.matchAll(/'([a-z-]+)'/g)].map(([, name]) => ` --${name} X`).join('');
+        return lines.map((line) => line.replace(/\$\{at\}/, repeated));
+      });
     expect(lines.length).toBeGreaterThan(10);
     expect(found(lines)).toEqual([]);
   });

@@ -71,7 +71,7 @@ describe('aiot init', () => {
     const { stdout, code } = await runCli(['init', dir, '--name', 'wrist']);
     expect(code).toBe(0);
     expect(stdout).toContain('wrist (har-imu)');
-    expect(stdout).toContain('aiot model train --project');
+    expect(stdout).toContain(`aiot model train --project '${dir}'`);
     expect((await loadProject(dir)).config.name).toBe('wrist');
     await rm(dir, { recursive: true });
     expect(await initProject({ dir, template: 'har-imu' })).toMatchObject({ name: 'My-first-watch' });

@@ -1,4 +1,15 @@
-import { AiotCommand, bold, dim, green, next, red, shared, thousands, yellow } from '../../lib/cli/index.js';
+import {
+  AiotCommand,
+  again,
+  bold,
+  dim,
+  green,
+  next,
+  red,
+  shared,
+  thousands,
+  yellow,
+} from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { checkProject, checkReportSchema } from '../../lib/data/index.js';
 
@@ -16,7 +27,9 @@ export default class DataCheck extends AiotCommand {
   static override result = checkReportSchema;
 
   async run() {
-    const { flags } = await this.input(DataCheck);
+    const input = await this.input(DataCheck);
+    const { flags } = input;
+    const at = again(input, 'project', 'data');
     const report = await checkProject(await loadProject(flags.project), flags.data);
     const { split } = report;
     this.print(`${report.recordings} recordings, ${thousands(report.samples)} samples`);
@@ -29,7 +42,7 @@ export default class DataCheck extends AiotCommand {
       this.print(`\n${marks[severity]()} ${bold(check)}  ${message}\n  ${dim(advice)}`);
     }
     if (report.findings.length === 0) this.print(green('Nothing found.'));
-    this.print(next(report.ok ? 'aiot model train' : 'aiot data list'));
+    this.print(next(report.ok ? `aiot model train${at}` : `aiot data list${at}`));
     if (!report.ok) this.exitsWith(6);
     return report;
   }

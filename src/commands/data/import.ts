@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, next, recordingsTable, shared } from '../../lib/cli/index.js';
+import { AiotCommand, again, next, recordingsTable, shared } from '../../lib/cli/index.js';
 import { AiotError, loadProject } from '../../lib/core/index.js';
 import { importRecordings, importResultSchema } from '../../lib/data/index.js';
 
@@ -30,7 +30,9 @@ export default class DataImport extends AiotCommand {
   static override result = importResultSchema;
 
   async run() {
-    const { args, flags } = await this.input(DataImport);
+    const input = await this.input(DataImport);
+    const { args, flags } = input;
+    const at = again(input, 'project');
     const project = await loadProject(flags.project);
     const result = await importRecordings({
       project,
@@ -44,7 +46,7 @@ export default class DataImport extends AiotCommand {
     this.print(recordingsTable(result.imported, 'nothing new'));
     if (result.skipped.length > 0) this.print(`${result.skipped.length} were there already`);
     if (result.dryRun) this.print('Nothing was written: --dry-run');
-    this.print(next('aiot data check', 'aiot model train'));
+    this.print(next(`aiot data check${at}`, `aiot model train${at}`));
     return result;
   }
 }

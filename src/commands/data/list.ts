@@ -1,4 +1,4 @@
-import { AiotCommand, facts, next, recordingsTable, shared } from '../../lib/cli/index.js';
+import { AiotCommand, again, facts, next, recordingsTable, shared } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { summarizeProject, summarySchema } from '../../lib/data/index.js';
 
@@ -13,7 +13,9 @@ export default class DataList extends AiotCommand {
   static override result = summarySchema;
 
   async run() {
-    const { flags } = await this.input(DataList);
+    const input = await this.input(DataList);
+    const { flags } = input;
+    const at = again(input, 'project', 'data');
     const summary = await summarizeProject(await loadProject(flags.project), flags.data);
     this.print(recordingsTable(summary.recordings));
     const labels = Object.entries(summary.labels).map(
@@ -28,7 +30,7 @@ export default class DataList extends AiotCommand {
         ['Digest', summary.digest],
       ]),
     );
-    this.print(next('aiot data check', 'aiot model train'));
+    this.print(next(`aiot data check${at}`, `aiot model train${at}`));
     return summary;
   }
 }

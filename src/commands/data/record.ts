@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, duration, next, recordingsTable, shared } from '../../lib/cli/index.js';
+import { AiotCommand, again, duration, next, recordingsTable, shared } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { recordResultSchema, recordStream } from '../../lib/data/index.js';
 import { credentialsFrom } from '../../lib/stream/index.js';
@@ -28,7 +28,9 @@ export default class DataRecord extends AiotCommand {
   static override result = recordResultSchema;
 
   async run() {
-    const { args, flags } = await this.input(DataRecord);
+    const input = await this.input(DataRecord);
+    const { args, flags } = input;
+    const at = again(input, 'project');
     const result = await recordStream({
       project: await loadProject(flags.project),
       url: args.url,
@@ -40,8 +42,13 @@ export default class DataRecord extends AiotCommand {
       onOpen: (endpoint) => this.note(`recording from ${endpoint}, Ctrl-C ends it`),
     });
     this.print(recordingsTable(result.recordings));
-    if (result.ignored > 0) this.print(`${result.ignored} messages were not of this stream`);
-    this.print(next('aiot data list', 'aiot data check'));
+    for (const [count, what] of [
+      [result.ignored, 'not of this stream'],
+      [result.duplicates, 'there already: their samples count once'],
+    ] as const) {
+      if (count > 0) this.print(`${count} message${count === 1 ? ' was' : 's were'} ${what}`);
+    }
+    this.print(next(`aiot data list${at}`, `aiot data check${at}`));
     return result;
   }
 }

@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, facts, moment, next, percent, shared, table } from '../../lib/cli/index.js';
+import { AiotCommand, again, facts, moment, next, percent, shared, table } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { recordingDetailSchema, showRecording } from '../../lib/data/index.js';
 
@@ -11,7 +11,9 @@ export default class DataShow extends AiotCommand {
   static override result = recordingDetailSchema;
 
   async run() {
-    const { args, flags } = await this.input(DataShow);
+    const input = await this.input(DataShow);
+    const { args, flags } = input;
+    const at = again(input, 'project', 'data');
     const shown = await showRecording(await loadProject(flags.project), args.recording, flags.data);
     this.print(
       facts([
@@ -30,7 +32,7 @@ export default class DataShow extends AiotCommand {
       ...[min, max, mean, deviation].map(figure),
     ]);
     this.print(`\n${table(['field', 'min', 'max', 'mean', 'deviation'], rows)}`);
-    this.print(next('aiot data check'));
+    this.print(next(`aiot data check${at}`));
     return shown;
   }
 }

@@ -1,4 +1,4 @@
-import { AiotCommand, next, shared, table } from '../../lib/cli/index.js';
+import { AiotCommand, again, next, shared, table } from '../../lib/cli/index.js';
 import { listSchemas, withClient } from '../../lib/registry/index.js';
 
 export default class DeviceList extends AiotCommand {
@@ -12,7 +12,9 @@ export default class DeviceList extends AiotCommand {
   static override result = listSchemas.devices.shape.devices;
 
   async run() {
-    const { flags } = await this.input(DeviceList);
+    const input = await this.input(DeviceList);
+    const { flags } = input;
+    const at = again(input, 'context');
     const devices = await withClient(flags.context, (client) => client.devices.list());
     const rows = devices.map(({ name, type, state, online, model, updateState }) => [
       name,
@@ -25,7 +27,11 @@ export default class DeviceList extends AiotCommand {
     this.print(table(['name', 'type', 'state', 'presence', 'model', 'update'], rows, 'No devices yet.'));
     const [first] = devices;
     this.print(
-      next(first ? `aiot device show ${first.name}` : 'aiot device provision NAME --type virtual --out DIR'),
+      next(
+        first
+          ? `aiot device show ${first.name}${at}`
+          : `aiot device provision NAME --type virtual --out DIR${at}`,
+      ),
     );
     return devices;
   }

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, day, facts, next, shared } from '../../lib/cli/index.js';
+import { AiotCommand, again, bold, day, facts, next, shared, shellWord } from '../../lib/cli/index.js';
 import { provisionDevice, provisionedDeviceSchema } from '../../lib/provision/index.js';
 import { withClient } from '../../lib/registry/index.js';
 
@@ -30,7 +30,9 @@ export default class DeviceProvision extends AiotCommand {
   static override result = provisionedDeviceSchema;
 
   async run() {
-    const { args, flags } = await this.input(DeviceProvision);
+    const input = await this.input(DeviceProvision);
+    const { args, flags } = input;
+    const at = again(input, 'context');
     const { type, out } = flags;
     const device = await withClient(flags.context, (client) =>
       provisionDevice({ client, name: args.name, type, out }),
@@ -43,7 +45,7 @@ export default class DeviceProvision extends AiotCommand {
       ['identity', out],
     ];
     this.print(`${bold(device.name)} is registered.\n${facts(details)}`);
-    this.print(next(type === 'virtual' ? `aiot device simulate ${out}` : 'aiot device list'));
+    this.print(next(type === 'virtual' ? `aiot device simulate ${shellWord(out)}` : `aiot device list${at}`));
     return device;
   }
 }

@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, bold, day, facts, moment, next, shared } from '../../lib/cli/index.js';
+import { AiotCommand, again, bold, day, facts, moment, next, shared } from '../../lib/cli/index.js';
 import { deviceSchema, withClient } from '../../lib/registry/index.js';
 
 export default class DeviceShow extends AiotCommand {
@@ -13,7 +13,9 @@ export default class DeviceShow extends AiotCommand {
   static override result = deviceSchema;
 
   async run() {
-    const { args, flags } = await this.input(DeviceShow);
+    const input = await this.input(DeviceShow);
+    const { args, flags } = input;
+    const at = again(input, 'context');
     const device = await withClient(flags.context, (client) => client.devices.get(args.name));
     const { model, lastSeen } = device;
     this.print(bold(device.name));
@@ -29,7 +31,7 @@ export default class DeviceShow extends AiotCommand {
         ['valid until', day(device.expires)],
       ]),
     );
-    this.print(next('aiot device list', 'aiot model list'));
+    this.print(next(`aiot device list${at}`, `aiot model list${at}`));
     return device;
   }
 }

@@ -51,7 +51,8 @@ export default class DeviceSimulate extends AiotCommand {
     loop: Flags.boolean({
       summary: 'Begin the recording again when it ends.',
       env: 'AIOT_LOOP',
-      dependsOn: ['recording'],
+      // Not dependsOn: the usage line would then show --recording as if it needed --loop.
+      relationships: [{ type: 'all', flags: ['recording'] }],
     }),
     for: duration({ summary: 'End after this time, such as 30s.', env: 'AIOT_FOR' }),
     seed: Flags.integer({ summary: "Of the motor's chance.", min: 0, default: 7, env: 'AIOT_SEED' }),

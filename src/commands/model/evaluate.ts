@@ -1,4 +1,15 @@
-import { AiotCommand, bold, dim, evaluationText, next, shared, yellow } from '../../lib/cli/index.js';
+import { join } from 'node:path';
+import {
+  AiotCommand,
+  again,
+  bold,
+  dim,
+  evaluationText,
+  next,
+  shared,
+  shellWord,
+  yellow,
+} from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { evaluateProject, evaluateResultSchema, gateError, writeReport } from '../../lib/model/index.js';
 
@@ -15,7 +26,9 @@ export default class ModelEvaluate extends AiotCommand {
   static override result = evaluateResultSchema;
 
   async run() {
-    const { flags } = await this.input(ModelEvaluate);
+    const input = await this.input(ModelEvaluate);
+    const { flags } = input;
+    const at = again(input, 'project', 'data');
     const project = await loadProject(flags.project);
     const result = await evaluateProject({ project, data: flags.data, signal: this.signal });
     if (flags.report) await writeReport({ file: flags.report, project });
@@ -26,7 +39,8 @@ export default class ModelEvaluate extends AiotCommand {
     // For people the refusal comes as an error after the figures; in JSON it stands in the result.
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) this.exitsWith(6);
-    this.print(next('aiot model push', 'aiot model inspect build/model.int8.tflite'));
+    const file = shellWord(join(flags.project, 'build', 'model.int8.tflite'));
+    this.print(next(`aiot model push${at}`, `aiot model inspect ${file}`));
     return result;
   }
 }

@@ -1,4 +1,4 @@
-import { AiotCommand, minute, next, percent, shared, size, table } from '../../lib/cli/index.js';
+import { AiotCommand, again, minute, next, shared, size, table } from '../../lib/cli/index.js';
 import { listSchemas, withClient } from '../../lib/registry/index.js';
 
 export default class ModelList extends AiotCommand {
@@ -12,13 +12,15 @@ export default class ModelList extends AiotCommand {
   static override result = listSchemas.models.shape.models;
 
   async run() {
-    const { flags } = await this.input(ModelList);
+    const input = await this.input(ModelList);
+    const { flags } = input;
+    const at = again(input, 'context');
     const models = await withClient(flags.context, (client) => client.models.list());
     const rows = models.map(({ name, versions, latest }) => [
       name,
       versions,
       latest.version,
-      percent(latest.metrics.int8.macroF1),
+      latest.metrics.int8.macroF1.toFixed(3),
       size(latest.bytes),
       minute(latest.pushed),
     ]);
@@ -26,7 +28,11 @@ export default class ModelList extends AiotCommand {
     this.print(table(head, rows, 'No models yet.'));
     const [first] = models;
     this.print(
-      next(first ? `aiot model deploy ${first.name}@${first.latest.version} --to all` : 'aiot model push'),
+      next(
+        first
+          ? `aiot model deploy ${first.name}@${first.latest.version} --to all${at}`
+          : `aiot model push${at}`,
+      ),
     );
     return models;
   }

@@ -1,5 +1,5 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, facts, next, shared, size } from '../../lib/cli/index.js';
+import { AiotCommand, again, facts, next, shared, size } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { defaultDeviceTypes, pushModel, pushResultSchema } from '../../lib/model/index.js';
 import { operatorKey } from '../../lib/provision/index.js';
@@ -32,7 +32,9 @@ export default class ModelPush extends AiotCommand {
   static override result = pushResultSchema;
 
   async run() {
-    const { flags } = await this.input(ModelPush);
+    const input = await this.input(ModelPush);
+    const { flags } = input;
+    const at = again(input, 'context');
     const project = await loadProject(flags.project);
     const context = await contextFor(flags.context);
     const privatePem = await operatorKey(context.name);
@@ -48,7 +50,9 @@ export default class ModelPush extends AiotCommand {
         ['Signed', `manifest ${result.sequence}`],
       ]),
     );
-    this.print(next(`aiot model deploy ${result.name}@${result.version} --to all`, 'aiot model list'));
+    this.print(
+      next(`aiot model deploy ${result.name}@${result.version} --to all${at}`, `aiot model list${at}`),
+    );
     return result;
   }
 }

@@ -1,4 +1,5 @@
-import { AiotCommand, facts, next, shared, size } from '../../lib/cli/index.js';
+import { basename, join } from 'node:path';
+import { AiotCommand, again, facts, next, shared, shellWord, size } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { quantizeProject, quantizeResultSchema } from '../../lib/model/index.js';
 
@@ -11,19 +12,22 @@ export default class ModelQuantize extends AiotCommand {
   static override result = quantizeResultSchema;
 
   async run() {
-    const { flags } = await this.input(ModelQuantize);
+    const input = await this.input(ModelQuantize);
+    const { flags } = input;
+    const at = again(input, 'project', 'data');
     const project = await loadProject(flags.project);
     const result = await quantizeProject({ project, data: flags.data, signal: this.signal });
     const { scale, zeroPoint } = result.input;
+    const shown = join(flags.project, 'build', basename(result.file));
     this.print(
       facts([
         ['Model', `${result.model}, ${size(result.floatBytes)} float → ${size(result.bytes)} int8`],
         ['Ranges', `from ${result.windows} training windows`],
         ['Input', `scale ${scale.toPrecision(5)}, zero point ${zeroPoint}`],
-        ['File', result.file],
+        ['File', shown],
       ]),
     );
-    this.print(next('aiot model evaluate', `aiot model inspect ${result.file}`));
+    this.print(next(`aiot model evaluate${at}`, `aiot model inspect ${shellWord(shown)}`));
     return result;
   }
 }

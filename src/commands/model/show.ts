@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, bold, facts, moment, next, percent, shared, size } from '../../lib/cli/index.js';
+import { AiotCommand, again, bold, facts, moment, next, shared, size } from '../../lib/cli/index.js';
 import { parseModelReference, showModel, shownModelSchema, withClient } from '../../lib/registry/index.js';
 
 export default class ModelShow extends AiotCommand {
@@ -13,7 +13,9 @@ export default class ModelShow extends AiotCommand {
   static override result = shownModelSchema;
 
   async run() {
-    const { args, flags } = await this.input(ModelShow);
+    const input = await this.input(ModelShow);
+    const { args, flags } = input;
+    const at = again(input, 'context');
     const model = parseModelReference(args.model);
     const card = await withClient(flags.context, (client) => showModel(client, model));
     const { name, version, live } = card;
@@ -27,21 +29,21 @@ export default class ModelShow extends AiotCommand {
         ['size', size(card.bytes)],
         ['arena', size(card.arenaBytes)],
         ['classes', card.classes.join(', ')],
-        [
-          'macro-F1',
-          `float ${percent(float.macroF1)}, int8 ${percent(int8.macroF1)}, voted ${percent(voted.macroF1)}`,
-        ],
+        ['macro-F1', `float ${score(float)}, int8 ${score(int8)}, voted ${score(voted)}`],
         ['dataset', `${dataset.name}: ${dataset.recordings} recordings, ${dataset.digest}`],
         [
           'live',
           live.windows === 0
             ? `no labelled window yet, ${live.unlabelled} without a label`
-            : `macro-F1 ${percent(live.macroF1)} over ${live.windows} windows, p99 ${live.latencyMs.p99} ms`,
+            : `macro-F1 ${score(live)} over ${live.windows} windows, p99 ${live.latencyMs.p99} ms`,
         ],
         ['pushed', moment(card.pushed)],
       ]),
     );
-    this.print(next(`aiot model deploy ${name}@${version} --to all`));
+    this.print(next(`aiot model deploy ${name}@${version} --to all${at}`));
     return card;
   }
 }
+
+/** Macro-F1 is no share of anything: it is written as a number. */
+const score = ({ macroF1 }: { macroF1: number }) => macroF1.toFixed(3);

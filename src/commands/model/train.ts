@@ -1,4 +1,5 @@
-import { AiotCommand, facts, next, percent, shared, size } from '../../lib/cli/index.js';
+import { basename, join } from 'node:path';
+import { AiotCommand, again, facts, next, percent, shared, size } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { trainProject, trainResultSchema, writeReport } from '../../lib/model/index.js';
 
@@ -14,7 +15,9 @@ export default class ModelTrain extends AiotCommand {
   static override result = trainResultSchema;
 
   async run() {
-    const { flags } = await this.input(ModelTrain);
+    const input = await this.input(ModelTrain);
+    const { flags } = input;
+    const at = again(input, 'project', 'data');
     const project = await loadProject(flags.project);
     const { update } = this.progress();
     const result = await trainProject({
@@ -36,11 +39,11 @@ export default class ModelTrain extends AiotCommand {
         ['Windows', `${result.windows.train} to train, ${result.windows.validation} to choose the epoch by`],
         ['Epochs', `${result.epochs} in ${result.seconds.toFixed(1)} s; kept number ${bestEpoch}`],
         ['Accuracy', `${percent(accuracy)} training, ${percent(valAccuracy)} validation`],
-        ['File', result.file],
+        ['File', join(flags.project, 'build', basename(result.file))],
         ...(flags.report ? [['Report', flags.report] as [string, string]] : []),
       ]),
     );
-    this.print(next('aiot model quantize'));
+    this.print(next(`aiot model quantize${at}`));
     return result;
   }
 }

@@ -1,6 +1,7 @@
 import { Errors } from '@oclif/core';
 import { AiotError } from '../core/index.js';
 import { bold, dim, red } from './render/style.js';
+import { flagSentence, usageError } from './usage.js';
 
 /** oclif's own errors are usage errors; anything else unknown is a bug of ours. */
 export function asAiotError(error: unknown): AiotError {
@@ -8,22 +9,11 @@ export function asAiotError(error: unknown): AiotError {
     const message = flagSentence(error.message);
     return message === error.message ? error : new AiotError(error.code, message, error);
   }
-  if (error instanceof Errors.CLIError) {
-    const [message = ''] = flagSentence(error.message).split('\nSee more help');
-    return new AiotError('AIOT_USAGE', message.replace(/\s+/g, ' ').trim(), { cause: error });
-  }
+  if (error instanceof Errors.CLIError) return usageError(error);
   if (error instanceof Error && error.name === 'AbortError' && error.cause instanceof AiotError)
     return error.cause;
   const message = error instanceof Error ? error.message : String(error);
   return new AiotError('AIOT_BUG', message, { cause: error });
-}
-
-/** oclif puts what a flag's parser throws between two lines of its own; of those the flag's name is of use. */
-function flagSentence(message: string): string {
-  const [, flag, reason] =
-    /^Parsing (--\S+) \n\t([\s\S]*?)(?:\nSee more help with --help)?$/.exec(message) ?? [];
-  if (flag === undefined || reason === undefined) return message;
-  return reason.startsWith(flag) ? reason : `${flag}: ${reason}`;
 }
 
 export interface ErrorStyle {

@@ -39,8 +39,8 @@ export default class AiotHelp extends Help {
   }
 
   protected override formatTopic(topic: Interfaces.Topic): string {
-    const lists = this.config.findCommand(topic.name);
-    const same = lists ? `\n\n${this.config.bin} ${topic.name} alone = ${topic.name} list` : '';
+    const alone = this.config.commands.find(({ hiddenAliases }) => hiddenAliases.includes(topic.name));
+    const same = alone ? `\n\n${this.config.bin} ${topic.name} alone = ${alone.id.replaceAll(':', ' ')}` : '';
     return `${super.formatTopic(topic).trimEnd()}${same}\n`;
   }
 
