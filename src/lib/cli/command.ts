@@ -9,6 +9,9 @@ import { createProgress, type Progress } from './progress.js';
 import { useColor } from './render/style.js';
 import { switchedOn } from './switches.js';
 
+/** Signals that come this soon after the first are that one again, ms. */
+const repeatMs = 500;
+
 type Parsed<T extends typeof Command> = Interfaces.InferredFlags<
   (typeof AiotCommand)['baseFlags'] & T['flags']
 >;
@@ -100,9 +103,12 @@ export abstract class AiotCommand extends Command {
       stop();
     };
     // Not `once`: the cursor's guard below listr2 (signal-exit) ends the process at a signal that nobody else listens to.
+    let first = 0;
     const signalled = (signal: NodeJS.Signals) => {
-      if (!this.interrupted.signal.aborted) return stop();
-      // The second time: whoever asks again wants it to end now.
+      first ||= performance.now();
+      // npx passes on what the terminal has sent here already: one Ctrl-C comes twice.
+      if (performance.now() - first < repeatMs) return stop();
+      // Whoever asks again wants it to end now.
       process.off(signal, signalled);
       process.kill(process.pid, signal);
     };
