@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, facts, next, shellWord, thousands } from '../lib/cli/index.js';
+import { AiotCommand, facts, next, plural, shellWord } from '../lib/cli/index.js';
 import { initProject, initResultSchema } from '../lib/project/index.js';
 
 export default class Init extends AiotCommand {
@@ -38,7 +38,7 @@ export default class Init extends AiotCommand {
         ['Project', `${made.name} (${made.template})`],
         ['Folder', made.dir],
         ['Files', made.files.join(', ')],
-        ['Recordings', `${made.recordings}, ${thousands(made.samples)} samples: ${labels.join(', ')}`],
+        ['Recordings', `${made.recordings}, ${plural(made.samples, 'sample')}: ${labels.join(', ')}`],
       ]),
     );
     this.print(

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Flags } from '@oclif/core';
-import { AiotCommand, bold, dim, facts, next, shared } from '../lib/cli/index.js';
+import { AiotCommand, again, bold, dim, facts, next, shared } from '../lib/cli/index.js';
 import { type UpResult, up, upDetached, upResultSchema } from '../lib/platform/index.js';
 
 const port = (summary: string, env: string, value: number) =>
@@ -36,18 +36,20 @@ export default class Up extends AiotCommand {
   static override result = upResultSchema;
 
   async run(): Promise<UpResult | undefined> {
-    const { flags } = await this.input(Up);
+    const input = await this.input(Up);
+    const { flags } = input;
+    const at = again(input, 'data');
     const { data, host, context, plain, 'http-port': httpPort, 'mqtt-port': mqttPort } = flags;
     const plainPort = plain ? flags['plain-port'] : undefined;
     const options = { data, host, httpPort, mqttPort, plainPort, newToken: flags['new-token'], context };
     if (flags.detach) {
       const result = await upDetached(options, this.signal);
-      const after = result.context === undefined ? [unknown(data, true)] : ['aiot status', on('down', data)];
+      const after = result.context === undefined ? [unknown(at, true)] : ['aiot status', `aiot down${at}`];
       this.print(`${shown(result)}\n${next(...after)}`);
       return result;
     }
     const { result, stop } = await up(options, (line) => this.note(line.trimEnd()));
-    const after = result.context === undefined ? next(unknown(data)) : '';
+    const after = result.context === undefined ? next(unknown(at)) : '';
     this.item(result, () => `${shown(result)}\n\n${dim('Ctrl-C ends it.')}${after}`);
     if (!this.signal.aborted) await once(this.signal, 'abort');
     await stop();
@@ -55,14 +57,9 @@ export default class Up extends AiotCommand {
   }
 }
 
-/** A command about the platform of the same folder. */
-function on(command: string, data: string | undefined): string {
-  return `aiot ${command}${data === undefined ? '' : ` --data ${data}`}`;
-}
-
 /** How to get a context for a platform that no context knows: tokens are made at its start alone. */
-function unknown(data: string | undefined, detach = false): string {
-  return `${on('down', data)} && ${on('up', data)} --new-token${detach ? ' --detach' : ''}`;
+function unknown(at: string, detach = false): string {
+  return `aiot down${at} && aiot up${at} --new-token${detach ? ' --detach' : ''}`;
 }
 
 function shown({ pid, urls, ca, token, context, replaced }: UpResult): string {

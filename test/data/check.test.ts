@@ -50,7 +50,7 @@ describe('checking a dataset', () => {
       'label',
       'warning',
       [...clean, recording('extra', { label: null })],
-      '1 recordings have no label: extra',
+      '1 recording without a label: extra',
     ],
     [
       'short',
@@ -58,7 +58,7 @@ describe('checking a dataset', () => {
       [...clean, recording('walking9', { columns: [noise(1, 40), noise(2, 40)] })],
       'shorter than one window (1 s): walking9',
     ],
-    ['gap', 'warning', [...clean, recording('walking9', { missing: 4 })], 'walking9: 4 messages are missing'],
+    ['gap', 'warning', [...clean, recording('walking9', { missing: 4 })], 'walking9: 4 messages missing'],
     [
       'gap',
       'warning',

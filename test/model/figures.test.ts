@@ -102,6 +102,15 @@ describe('gates', () => {
     );
   });
 
+  it.each([
+    [{ macroF1: 0.98 }, /^Record more or better labelled data\. Then train again; change model\.accept/],
+    [{ drop: 0.005 }, /^Record training data that covers what devices will meet.*\. Then train again/],
+    [{ arena: 4000 }, /^Use fewer or smaller model\.layers, or a shorter signal\.window\. Then train again/],
+    [{ macroF1: 0.98, arena: 4000 }, /^Record more .*\. Use fewer .*\. Then train again/],
+  ])('advise what helps against the limit %j', (accept, advice) => {
+    expect(gateError(gatesOf(accept, figures))?.next).toMatch(advice);
+  });
+
   it('are none where no limit is set', () => {
     expect(gatesOf({}, figures)).toEqual([]);
   });

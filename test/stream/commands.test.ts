@@ -52,6 +52,11 @@ describe('stream tail', () => {
     expect(stderr).toContain('1 message');
   });
 
+  it('does not tell of messages beyond --count as dropped', async () => {
+    const { stderr } = await runCli(['stream', 'tail', `${url}/kept/#`, '--count', '1']);
+    expect(stderr).toMatch(/\n1 message\n$/);
+  });
+
   it.each([
     ['raw', /^ÿ\\x00\\x07\n$/],
     ['json', /^\{"topic":"kept\/bytes",.*"encoding":"base64".*\}\n$/],

@@ -5,9 +5,9 @@ import {
   dim,
   green,
   next,
+  plural,
   red,
   shared,
-  thousands,
   yellow,
 } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
@@ -32,7 +32,7 @@ export default class DataCheck extends AiotCommand {
     const at = again(input, 'project', 'data');
     const report = await checkProject(await loadProject(flags.project), flags.data);
     const { split } = report;
-    this.print(`${report.recordings} recordings, ${thousands(report.samples)} samples`);
+    this.print(`${plural(report.recordings, 'recording')}, ${plural(report.samples, 'sample')}`);
     if (split) {
       this.print(
         `Split by ${split.by}, seed ${split.seed}: ${split.train} to train on, ${split.validation} to choose by, ${split.test} to test on`,

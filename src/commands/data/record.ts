@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, duration, next, recordingsTable, shared } from '../../lib/cli/index.js';
+import { AiotCommand, again, duration, next, plural, recordingsTable, shared } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { recordResultSchema, recordStream } from '../../lib/data/index.js';
 import { credentialsFrom } from '../../lib/stream/index.js';
@@ -46,7 +46,7 @@ export default class DataRecord extends AiotCommand {
       [result.ignored, 'not of this stream'],
       [result.duplicates, 'there already: their samples count once'],
     ] as const) {
-      if (count > 0) this.print(`${count} message${count === 1 ? ' was' : 's were'} ${what}`);
+      if (count > 0) this.print(`${plural(count, 'message')} ${what}`);
     }
     this.print(next(`aiot data list${at}`, `aiot data check${at}`));
     return result;

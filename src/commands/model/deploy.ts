@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, next, shared, table } from '../../lib/cli/index.js';
+import { AiotCommand, again, bold, next, shared, table } from '../../lib/cli/index.js';
 import { operatorKey } from '../../lib/provision/index.js';
 import {
   contextFor,
@@ -33,7 +33,9 @@ export default class ModelDeploy extends AiotCommand {
   static override result = rolloutSchema;
 
   async run() {
-    const { args, flags } = await this.input(ModelDeploy);
+    const input = await this.input(ModelDeploy);
+    const { args, flags } = input;
+    const at = again(input, 'context');
     const model = parseModelReference(args.model);
     const { name } = await contextFor(flags.context);
     const rollout = await withClient(name, (client) =>
@@ -58,7 +60,7 @@ export default class ModelDeploy extends AiotCommand {
       error?.code ?? null,
     ]);
     this.print(`${bold(rollout.id)}\n${table(['device', 'state', 'step', 'error'], rows)}`);
-    this.print(next('aiot device list', `aiot model show ${args.model}`));
+    this.print(next(`aiot device list${at}`, `aiot model show ${args.model}${at}`));
     const code = deployExit(rollout);
     if (code !== 0) this.exitsWith(code);
     return rollout;

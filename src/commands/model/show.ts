@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, bold, facts, moment, next, shared, size } from '../../lib/cli/index.js';
+import { AiotCommand, again, bold, facts, moment, next, plural, shared, size } from '../../lib/cli/index.js';
 import { parseModelReference, showModel, shownModelSchema, withClient } from '../../lib/registry/index.js';
 
 export default class ModelShow extends AiotCommand {
@@ -30,12 +30,12 @@ export default class ModelShow extends AiotCommand {
         ['arena', size(card.arenaBytes)],
         ['classes', card.classes.join(', ')],
         ['macro-F1', `float ${score(float)}, int8 ${score(int8)}, voted ${score(voted)}`],
-        ['dataset', `${dataset.name}: ${dataset.recordings} recordings, ${dataset.digest}`],
+        ['dataset', `${dataset.name}: ${plural(dataset.recordings, 'recording')}, ${dataset.digest}`],
         [
           'live',
           live.windows === 0
             ? `no labelled window yet, ${live.unlabelled} without a label`
-            : `macro-F1 ${score(live)} over ${live.windows} windows, p99 ${live.latencyMs.p99} ms`,
+            : `macro-F1 ${score(live)} over ${plural(live.windows, 'window')}, p99 ${live.latencyMs.p99} ms`,
         ],
         ['pushed', moment(card.pushed)],
       ]),

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, next, shared, size } from '../../lib/cli/index.js';
+import { AiotCommand, next, shared, shellWord, size } from '../../lib/cli/index.js';
 import { credentialsFrom, payloadFrom, publishedSchema, publishMessage } from '../../lib/stream/index.js';
 
 export default class StreamPub extends AiotCommand {
@@ -44,7 +44,7 @@ export default class StreamPub extends AiotCommand {
     });
     const told = published.acknowledged ? 'acknowledged' : 'sent, without an acknowledgement (QoS 0)';
     this.print(`${size(published.bytes)} to ${published.url}: ${told}`);
-    this.print(next(`aiot stream tail ${published.url}`));
+    this.print(next(`aiot stream tail ${shellWord(published.url)}`));
     return published;
   }
 }

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, dim, duration, shared, timeOfDay } from '../../lib/cli/index.js';
+import { AiotCommand, dim, duration, plural, shared, timeOfDay } from '../../lib/cli/index.js';
 import {
   credentialsFrom,
   type Message,
@@ -59,10 +59,6 @@ export default class StreamTail extends AiotCommand {
       },
       (message) => this.item(toLine(message), () => print[flags.format](message)),
     );
-    this.note(
-      dim(
-        `${end.messages} message${end.messages === 1 ? '' : 's'}${end.dropped > 0 ? `, ${end.dropped} dropped` : ''}`,
-      ),
-    );
+    this.note(dim(`${plural(end.messages, 'message')}${end.dropped > 0 ? `, ${end.dropped} dropped` : ''}`));
   }
 }

@@ -1,5 +1,5 @@
 /** What commands are made of: the base class, the shared flags, and rendering. Knows no rule of any domain. */
-export { percent, size, thousands } from '../core/index.js';
+export { percent, plural, size, thousands } from '../core/index.js';
 export { again, shellWord } from './again.js';
 export { AiotCommand } from './command.js';
 export { duration, shared } from './flags.js';

@@ -3,6 +3,11 @@ export function thousands(value: number): string {
   return value.toLocaleString('en-US');
 }
 
+/** 1, 'recording' → `1 recording`; 1200 → `1,200 recordings` */
+export function plural(count: number, noun: string): string {
+  return `${thousands(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 /** 0.9712 → `97.1 %` */
 export function percent(share: number, digits = 1): string {
   return `${(share * 100).toFixed(digits)} %`;

@@ -77,7 +77,12 @@ function resultOf(work: DemoWork): DemoResult {
       recordings: dataset.recordings.length,
       samples: sampleCount(dataset.recordings),
       digest: dataset.digest,
-      findings: work.findings.map(({ check, severity, message }) => ({ check, severity, message })),
+      findings: work.findings.map(({ check, severity, message, advice }) => ({
+        check,
+        severity,
+        message,
+        advice,
+      })),
     },
     model: {
       name: pushed.name,

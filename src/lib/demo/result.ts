@@ -14,7 +14,9 @@ export const demoResultSchema = z.object({
     samples: z.int(),
     digest: z.string(),
     /** What the check of the data found, by kind. */
-    findings: z.array(z.object({ check: z.string(), severity: z.string(), message: z.string() })),
+    findings: z.array(
+      z.object({ check: z.string(), severity: z.string(), message: z.string(), advice: z.string() }),
+    ),
   }),
   model: z.object({
     name: z.string(),

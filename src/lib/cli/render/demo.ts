@@ -1,5 +1,6 @@
 import { percent, size, thousands } from '../../core/index.js';
 import type { DemoResult } from '../../demo/index.js';
+import { shellWord } from '../again.js';
 import { bold, dim, yellow } from './style.js';
 import { elapsed, facts, next, table } from './text.js';
 
@@ -17,7 +18,7 @@ export function demoSummary(result: DemoResult): string {
   );
   const found = dataset.findings
     .filter(({ severity }) => severity !== 'info')
-    .map(({ message }) => `${yellow('!')} ${message}`);
+    .map(({ message, advice }) => `${yellow('!')} ${message}\n  ${dim(advice)}`);
   const figures = facts([
     ['dataset', `${dataset.recordings} recordings, ${thousands(dataset.samples)} samples`],
     ['model', `${model.name}@${model.version}, arena ${size(model.arenaBytes)}`],
@@ -36,8 +37,8 @@ export function demoSummary(result: DemoResult): string {
     '',
     done,
     next(
-      `aiot model inspect ${result.folder}/project/build/model.aiot`,
-      `aiot up --data ${result.folder}/platform --new-token`,
+      `aiot model inspect ${shellWord(`${result.folder}/project/build/model.aiot`)}`,
+      `aiot up --data ${shellWord(`${result.folder}/platform`)} --new-token`,
       'aiot init my-project --template motor-watch',
     ),
   ].join('\n');

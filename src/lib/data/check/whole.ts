@@ -1,4 +1,4 @@
-import { percent } from '../../core/index.js';
+import { percent, plural } from '../../core/index.js';
 import { type SignalSpec, windowCount } from '../../signal/index.js';
 import { copiesIn } from '../copies/index.js';
 import type { Dataset, Finding, Recording, Split } from '../types.js';
@@ -13,7 +13,7 @@ export function checkRecordings(dataset: Dataset, spec: SignalSpec): Finding[] {
       check: 'label',
       severity: 'warning',
       recordings: unlabelled,
-      message: `${unlabelled.length} recordings have no label: ${listIds(unlabelled)}.`,
+      message: `${plural(unlabelled.length, 'recording')} without a label: ${listIds(unlabelled)}.`,
       advice: 'They are left out. Say what they show: aiot data import FILE --label LABEL.',
     });
   }
@@ -26,7 +26,7 @@ export function checkRecordings(dataset: Dataset, spec: SignalSpec): Finding[] {
       check: 'short',
       severity: short.length === dataset.recordings.length ? 'error' : 'warning',
       recordings: short,
-      message: `${short.length} recordings are shorter than one window (${seconds} s): ${listIds(short)}.`,
+      message: `${plural(short.length, 'recording')} shorter than one window (${seconds} s): ${listIds(short)}.`,
       advice: 'They give no example. Record longer takes, or shorten signal.window.',
     });
   }
@@ -43,7 +43,7 @@ export function checkGaps(dataset: Dataset): Finding[] {
         check: 'gap',
         severity: 'warning',
         recordings: [id],
-        message: `${id}: ${missing} messages are missing from it.`,
+        message: `${id}: ${plural(missing, 'message')} missing from it.`,
         advice: 'Windows across the gap join what does not belong together. Record again if it matters.',
       });
     }

@@ -33,8 +33,19 @@ export function gateText({ name, limit, got }: Gate): string {
 /** Null when all gates let the model through; otherwise all that do not, in one error. */
 export function gateError(gates: Gate[]): AiotError | null {
   const failed = gates.filter(({ passed }) => !passed);
-  return failed.length === 0 ? null : new AiotError('AIOT_GATE_FAILED', failed.map(gateText).join('; '));
+  if (failed.length === 0) return null;
+  const advice = failed.map(({ name }) => remedies[name]).join(' ');
+  return new AiotError('AIOT_GATE_FAILED', failed.map(gateText).join('; '), {
+    next: `${advice} Then train again; change model.accept only on purpose.`,
+  });
 }
+
+/** What helps against each refusal. */
+const remedies: Record<Gate['name'], string> = {
+  macroF1: 'Record more or better labelled data.',
+  drop: 'Record training data that covers what devices will meet: the ranges of int8 are taken from it.',
+  arena: 'Use fewer or smaller model.layers, or a shorter signal.window.',
+};
 
 function round(value: number): string {
   return value.toFixed(4);

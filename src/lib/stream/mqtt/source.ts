@@ -23,6 +23,7 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
   const { endpoint } = url;
   const queue = createQueue<Delivery>(options.queue ?? 10_000);
   let dropped = 0;
+  let closed = false;
   /** Message ids mean something within one connection only. */
   let connection = 0;
   client.on('connect', () => {
@@ -62,7 +63,8 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
     if (packet.qos === 1) done(new Error('acknowledged later'));
     else done();
     if (taken) return;
-    dropped++;
+    // What comes after the end was not lost for want of room.
+    if (!closed) dropped++;
     ack();
   };
 
@@ -79,6 +81,7 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
     },
     [Symbol.asyncIterator]: () => queue[Symbol.asyncIterator](),
     async close() {
+      closed = true;
       queue.end();
       client.off('close', lost);
       await disconnectBroker(client);
