@@ -23,6 +23,7 @@ function registry(conflicts = 0) {
   const blobs = new Map<string, Uint8Array>();
   const pushed: Envelope[] = [];
   let version = 0;
+  const versions: { version: number; digest: string | undefined }[] = [];
   const client = {
     blobs: {
       put: async (digest: string, bytes: Uint8Array) => {
@@ -39,7 +40,14 @@ function registry(conflicts = 0) {
           throw new AiotError('AIOT_VERSION_CONFLICT', 'taken');
         }
         pushed.push(envelope);
+        const { artifacts } = verifyManifest(envelope, trustRootOf(publicKeyOf(privatePem)));
+        versions.unshift({ version, digest: artifacts[0]?.digest });
         return {};
+      },
+      versions: async (name: string) => {
+        if (versions.length > 0) return versions;
+        const { AiotError } = await import('../../src/lib/core/index.js');
+        throw new AiotError('AIOT_NOT_FOUND', `no model ${name}`);
       },
     },
   };
@@ -59,7 +67,8 @@ describe('train, quantize, evaluate, push', () => {
     expect(evaluated.agreement).toBeGreaterThan(0.95);
     const { client, blobs, pushed } = registry(1);
     const result = await pushModel({ project, client, privatePem });
-    expect(result).toMatchObject({ name: 'toy', version: 2, sequence: 42 });
+    expect(result).toMatchObject({ name: 'toy', version: 2, sequence: 42, sameAs: null });
+    expect(await pushModel({ project, client, privatePem })).toMatchObject({ version: 3, sameAs: 2 });
     const manifest = verifyManifest(pushed[0], trustRootOf(publicKeyOf(privatePem)));
     expect(manifest).toMatchObject({ kind: 'model', version: 2, sequence: 42, floor: 0, expires: null });
     expect(manifest.deviceTypes).toEqual(['virtual', 'esp32', 'pi']);

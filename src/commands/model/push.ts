@@ -43,10 +43,11 @@ export default class ModelPush extends AiotCommand {
     const result = await withClient(context.name, (client) =>
       pushModel({ project, client, privatePem, data, name, deviceTypes }),
     );
+    const same = result.sameAs === null ? '' : ` (same contents as ${result.name}@${result.sameAs})`;
     this.print(
       facts([
         ['Pushed', `${result.name}@${result.version} to ${context.url}`],
-        ['Bundle', `${size(result.bytes)}, ${result.digest}`],
+        ['Bundle', `${size(result.bytes)}, ${result.digest}${same}`],
         ['Signed', `manifest ${result.sequence}`],
       ]),
     );

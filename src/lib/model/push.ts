@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AiotError, digestOf, hasCode, namePattern, type Project } from '../core/index.js';
+import { AiotError, digestOf, hasCode, namePattern, type Project, unless } from '../core/index.js';
 import { type Manifest, signManifest } from '../formats/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import { bundleProject } from './bundle/bundle-project.js';
@@ -16,13 +16,15 @@ export const pushResultSchema = z.object({
   sequence: z.int(),
   bytes: z.int(),
   file: z.string(),
+  /** The newest version before it that has the same contents. */
+  sameAs: z.int().nullable(),
 });
 export type PushResult = z.output<typeof pushResultSchema>;
 
 /** The calls of the registry's client that a push needs. */
 export type PushClient = {
   blobs: Pick<RegistryClient['blobs'], 'put'>;
-  models: Pick<RegistryClient['models'], 'next' | 'push'>;
+  models: Pick<RegistryClient['models'], 'next' | 'push' | 'versions'>;
 };
 
 export interface PushOptions extends DataSource {
@@ -60,6 +62,8 @@ export async function pushModel(options: PushOptions): Promise<PushResult> {
   requireAccepted(await readEvaluation(project), digestOf(int8.bytes), project);
   const { bytes, digest, file } = await bundleProject({ ...options, name });
   await client.blobs.put(digest, bytes);
+  const before = (await unless('AIOT_NOT_FOUND', client.models.versions(name))) ?? [];
+  const sameAs = before.find((pushed) => pushed.digest === digest)?.version ?? null;
   for (let attempt = 1; ; attempt++) {
     const { version, sequence } = await client.models.next(name);
     const manifest: Manifest = {
@@ -77,7 +81,7 @@ export async function pushModel(options: PushOptions): Promise<PushResult> {
     };
     try {
       await client.models.push(name, signManifest(manifest, privatePem));
-      return { name, version, digest, sequence, bytes: bytes.length, file };
+      return { name, version, digest, sequence, bytes: bytes.length, file, sameAs };
     } catch (error) {
       const raced = hasCode(error, 'AIOT_VERSION_CONFLICT');
       if (!raced || attempt === attempts) throw error;
