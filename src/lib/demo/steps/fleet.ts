@@ -43,7 +43,7 @@ export function rolloutSeconds(rollout: Rollout): number {
 
 export function liveStep(work: DemoWork): DemoStep {
   return {
-    title: 'Predict on the devices, live, on held-out recordings',
+    title: 'Predict live on the devices, held-out recordings',
     run: async (report) => {
       const heldOut = new Set(work.split.test);
       const recordings = work.dataset.recordings.filter(({ id }) => heldOut.has(id));

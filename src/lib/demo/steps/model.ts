@@ -21,7 +21,7 @@ export function trainStep(work: DemoWork): DemoStep {
 
 export function quantizeStep(work: DemoWork): DemoStep {
   return {
-    title: 'Quantize to int8 and evaluate on recordings never trained on',
+    title: 'Quantize to int8, evaluate on held-out recordings',
     run: async (report, signal) => {
       work.quantized = await quantizeProject({ project: work.project, dataset: work.dataset, signal });
       report('quantized');

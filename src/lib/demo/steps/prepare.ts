@@ -13,7 +13,7 @@ import type { DemoStep, DemoWork } from '../work.js';
 /** The template's project, its recordings set aside: the project's own data is to come over the wire. */
 export function platformStep(work: DemoWork): DemoStep {
   return {
-    title: 'Start a platform: MQTT broker, HTTPS API, database, blobs, CA',
+    title: 'Start a platform: broker, API, database, blobs, CA',
     run: async (_report) => {
       const { folder, recordings, httpPort, mqttPort } = work.options;
       const dir = join(folder, 'project');
