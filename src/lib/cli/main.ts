@@ -13,6 +13,8 @@ export async function main(args: string[], program: Interfaces.LoadOptions): Pro
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
   });
+  // Progress and logs that cannot be written (a detached platform's log on a full disk) are lost; what was asked for goes on.
+  process.stderr.on('error', () => {});
   const argv = args[0] === 'help' ? [...args.slice(1), '--help'] : args;
   // With NODE_ENV=development or test oclif would look for sources and load TypeScript: commands are where they are.
   settings.enableAutoTranspile = false;
