@@ -25,7 +25,7 @@ const bomb = ['a: &a [0,0,0,0,0,0,0,0,0]', ...'bcdefghij'].reduce((text, name) =
 describe('aiot.yaml', () => {
   it('gets its defaults', () => {
     const config = parseProject(good, 'aiot.yaml');
-    expect(config.model.train).toEqual({ epochs: 50, batch: 32, seed: 7, learningRate: 0.001 });
+    expect(config.model.train).toMatchObject({ epochs: 50, batch: 32, seed: 7, learningRate: 0.001 });
     expect(config.signal.features).toBe('raw');
   });
 
@@ -33,7 +33,7 @@ describe('aiot.yaml', () => {
     [
       'kind: mlp',
       'kind: lstm',
-      'aiot.yaml:12:3: model.kind: Invalid option: expected one of "mlp"|"cnn1d"; got "lstm"',
+      'aiot.yaml:12:3: model.kind: Invalid option: expected one of "mlp"|"cnn1d"|"ds-cnn"|"autoencoder"|"layers"; got "lstm"',
     ],
     ['rate: 100', 'rate: fast', 'aiot.yaml:7:3: signal.rate: expected number; got "fast"'],
     ['window: 250', 'windw: 250', 'aiot.yaml:9:3: signal.windw: not a known field'],

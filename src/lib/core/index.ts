@@ -42,7 +42,13 @@ export { takeLock, withLock } from './lock.js';
 export { nearest } from './nearest.js';
 export { loadProject, type Project, parseProject } from './project/load.js';
 export { type ProjectSetting, projectSettings } from './project/origins.js';
-export { featureSetNames, type ProjectConfig, projectSchema } from './project/schema.js';
+export {
+  featureSetNames,
+  type LayerConfig,
+  type ProjectConfig,
+  projectSchema,
+  quantizeModes,
+} from './project/schema.js';
 export { bytesOf } from './project/sizes.js';
 export { gaussian, type Random, seededRandom, shuffled } from './random.js';
 export { isUntrusted } from './tls.js';

@@ -25,4 +25,5 @@ export {
   recordingDetailSchema,
   summarySchema,
 } from './summary.js';
+export { openTable, type Table } from './table.js';
 export type * from './types.js';

@@ -29,7 +29,7 @@ export interface Dataset {
 
 /** Ids of recordings. `validation` is for stopping and choosing, `test` for the figures; both are never trained on. */
 export interface Split {
-  by: 'recording' | 'device' | 'time';
+  by: 'recording' | 'device' | 'time' | 'window';
   seed: number;
   train: string[];
   validation: string[];

@@ -1,7 +1,7 @@
 /**
  * Bytes ↔ objects, pure: no file, no network, no clock. A damaged input is refused with the place and the reason.
  */
-export { parseCsv } from './csv/parse.js';
+export { type LabelledTable, type NumericTable, parseCsv, parseLabelledCsv } from './csv/parse.js';
 export { writeCsv } from './csv/write.js';
 export * from './manifest/manifest.js';
 export * from './tflite/index.js';

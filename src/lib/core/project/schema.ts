@@ -49,12 +49,87 @@ const signal = z.strictObject({
 /** Class → the recorded labels that count as it. */
 const labels = z.record(word, z.array(word).min(1));
 
+const size = z.int().min(1).max(4096);
+/** One number, or [over time (height), across (width)]. */
+const pair = z.union([size, z.tuple([size, size])]);
+const activation = z.enum(['none', 'relu', 'relu6', 'leaky-relu', 'tanh', 'sigmoid']);
+const padding = z.enum(['same', 'valid']);
+
+/** One layer of `model.layers`, when they are given one by one. The output layer follows from `model.output`. */
+const layer = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('dense'), units: size, activation: activation.default('relu') }),
+  z.strictObject({
+    type: z.enum(['conv', 'separable']),
+    filters: size,
+    kernel: pair.default(3),
+    stride: pair.default(1),
+    padding: padding.default('same'),
+    activation: activation.default('relu'),
+  }),
+  z.strictObject({
+    type: z.literal('depthwise'),
+    kernel: pair.default(3),
+    stride: pair.default(1),
+    padding: padding.default('same'),
+    activation: activation.default('relu'),
+  }),
+  z.strictObject({
+    type: z.enum(['max-pool', 'average-pool']),
+    size: pair.default(2),
+    stride: pair.optional(),
+  }),
+  z.strictObject({ type: z.literal('global-average') }),
+  z.strictObject({ type: z.literal('flatten') }),
+  z.strictObject({ type: z.literal('batch-norm') }),
+  z.strictObject({ type: z.literal('dropout'), rate: z.number().min(0).lt(1).default(0.2) }),
+]);
+export type LayerConfig = z.output<typeof layer>;
+
+/** Changes made to raw training windows, anew each epoch; each is a size, 0 = off. */
+const augment = z.strictObject({
+  /** Degrees: turned about a random axis by up to this much; fields in threes (x, y, z). */
+  rotation: z.number().min(0).max(180).default(0),
+  /** Share by which time is stretched and squeezed within a window. */
+  timeWarp: z.number().min(0).max(0.5).default(0),
+  /** Deviation of Gaussian noise, in deviations of the input. */
+  noise: z.number().min(0).max(10).optional(),
+  /** Share by which the whole window is made larger or smaller. */
+  gain: z.number().min(0).max(0.9).default(0),
+});
+
 const train = z.strictObject({
   epochs: z.int().min(1).max(10_000).default(50),
   batch: z.int().min(1).max(65_536).default(32),
   seed: z.int().min(0).default(7),
   learningRate: positive.default(0.001),
+  /** Epochs without a better validation loss after which training ends; absent = all epochs are run. */
+  patience: z.int().min(1).optional(),
+  /** Whether rare classes count as much as frequent ones. */
+  classWeights: z.enum(['balanced', 'none']).default('balanced'),
+  augment: augment.prefault({}),
+  /** A program that trains instead: it takes rows and leaves a float .tflite; see docs/project.md. */
+  command: z.array(z.string().min(1)).min(1).optional(),
 });
+
+/** How the float network becomes a smaller one: a mode, or the mode with its choices. */
+export const quantizeModes = ['float32', 'float16', 'dynamic', 'int8', 'int16x8'] as const;
+const quantizeMode = z.enum(quantizeModes);
+const quantize = z
+  .union([
+    quantizeMode.transform((mode) => ({ mode })),
+    z.strictObject({
+      mode: quantizeMode.default('int8'),
+      /** Type of the network's input and output. */
+      io: z.enum(['int8', 'float32']).optional(),
+      calibration: z.enum(['auto', 'min-max', 'percentile', 'mse']).optional(),
+      biasCorrection: z.boolean().optional(),
+      equalize: z.boolean().optional(),
+      finetune: z.int().min(1).max(1000).optional(),
+      /** Points (hundredths) of accuracy that may be lost. */
+      maxLoss: z.number().min(0).max(100).optional(),
+    }),
+  ])
+  .prefault('int8');
 
 const accept = z.strictObject({
   /** Smallest macro-F1 of the int8 model on recordings never trained on, by window. */
@@ -69,13 +144,15 @@ const accept = z.strictObject({
 
 const model = z.strictObject({
   name: name.optional(),
-  kind: z.enum(['mlp', 'cnn1d']),
-  /** Units of the hidden layers (mlp), or filters of the convolutions (cnn1d). */
-  layers: z.array(z.int().min(1).max(4096)).min(1).max(16).optional(),
+  kind: z.enum(['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'layers']),
+  /** Units of the hidden layers (mlp, autoencoder), filters of the convolutions (cnn1d, ds-cnn), or layers one by one. */
+  layers: z.union([z.array(size).min(1).max(16), z.array(layer).min(1).max(64)]).optional(),
+  /** What it answers; an autoencoder always answers with its reconstruction error. */
+  output: z.enum(['classes', 'probability', 'value']).default('classes'),
   labels,
-  split: z.enum(['recording', 'device', 'time']).default('recording'),
+  split: z.enum(['recording', 'device', 'time', 'window']).default('recording'),
   train: train.prefault({}),
-  quantize: z.literal('int8').default('int8'),
+  quantize,
   vote: z
     .union([z.literal('none'), z.string().regex(/^majority:[1-9]\d?$/, '"none" or "majority:N"')])
     .default('none'),

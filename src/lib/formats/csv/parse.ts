@@ -7,6 +7,12 @@ export interface NumericTable {
   data: Float64Array[];
 }
 
+/** A table with one column of text. */
+export interface LabelledTable extends NumericTable {
+  /** The text column, without its name in `columns`; null when the file has no such column. */
+  text: string[] | null;
+}
+
 const newline = 10;
 const carriageReturn = 13;
 const comma = 44;
@@ -21,16 +27,41 @@ const comma = 44;
 export function parseCsv(bytes: Uint8Array, file: string, wanted?: readonly string[]): NumericTable {
   // Numbers are ASCII: one byte a character finds them; names with other letters are decoded apart.
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+  const { columns, bodyStart } = readHeader(text);
+  checkHeader(columns, file, wanted);
+  const data = readRows(text, bodyStart, columns, file);
+  if (data[0]!.length === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows below the header`);
+  if (!wanted) return { columns, data };
+  return { columns: [...wanted], data: wanted.map((name) => data[columns.indexOf(name)]!) };
+}
+
+/**
+ * As `parseCsv`, with one column taken as text as it stands (a label): numbers there are not looked at as numbers.
+ * @param textColumn its name; a file without it gives `text: null`
+ * @throws as `parseCsv`
+ */
+export function parseLabelledCsv(bytes: Uint8Array, file: string, textColumn: string): LabelledTable {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+  const { columns, bodyStart } = readHeader(text);
+  checkHeader(columns, file);
+  const at = columns.indexOf(textColumn);
+  const words: string[] = [];
+  const data = readRows(text, bodyStart, columns, file, at < 0 ? undefined : { column: at, words });
+  if (data[0]!.length === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows below the header`);
+  if (at < 0) return { columns, data, text: null };
+  return {
+    columns: columns.filter((_, i) => i !== at),
+    data: data.filter((_, i) => i !== at),
+    text: words,
+  };
+}
+
+function readHeader(text: string): { columns: string[]; bodyStart: number } {
   const start = text.startsWith('\u00ef\u00bb\u00bf') ? 3 : 0;
   let end = text.indexOf('\n', start);
   if (end < 0) end = text.length;
   const header = text.slice(start, end).replace(/\r$/, '');
-  const columns = Buffer.from(header, 'latin1').toString('utf8').split(',');
-  checkHeader(columns, file, wanted);
-  const data = readRows(text, end + 1, columns, file);
-  if (data[0]!.length === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows below the header`);
-  if (!wanted) return { columns, data };
-  return { columns: [...wanted], data: wanted.map((name) => data[columns.indexOf(name)]!) };
+  return { columns: Buffer.from(header, 'latin1').toString('utf8').split(','), bodyStart: end + 1 };
 }
 
 function checkHeader(columns: string[], file: string, wanted?: readonly string[]): void {
@@ -44,7 +75,13 @@ function checkHeader(columns: string[], file: string, wanted?: readonly string[]
   throw new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected ${expected}, got ${showCell(got)}`);
 }
 
-function readRows(text: string, from: number, columns: string[], file: string): Float64Array[] {
+function readRows(
+  text: string,
+  from: number,
+  columns: string[],
+  file: string,
+  words?: { column: number; words: string[] },
+): Float64Array[] {
   const width = columns.length;
   // A row takes two characters a cell at least.
   const room = Math.floor((text.length - from + 1) / (2 * width)) + 1;
@@ -58,7 +95,8 @@ function readRows(text: string, from: number, columns: string[], file: string): 
     if (i === text.length && cellStart === i && cell === 0) break;
     const cellEnd = c === newline && text.charCodeAt(i - 1) === carriageReturn ? i - 1 : i;
     const cut = text.slice(cellStart, cellEnd);
-    const value = numberOf(cut);
+    const isWord = words?.column === cell && cut !== '';
+    const value = isWord ? words.words.push(Buffer.from(cut, 'latin1').toString('utf8')) : numberOf(cut);
     if (cell >= width || !Number.isFinite(value)) throw badCell(text, cellStart, cut, columns[cell], file);
     data[cell]![row] = value;
     cell++;

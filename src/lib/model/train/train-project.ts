@@ -64,9 +64,9 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
   const raw = spec.features === 'raw';
   const standardization = fitStandardization(train, raw ? spec.fields.length : undefined);
   const network: NetworkSpec = {
-    kind: config.model.kind,
+    kind: config.model.kind as 'mlp' | 'cnn1d',
     inputShape: config.model.kind === 'mlp' ? [train.inputSize] : inputShape(spec),
-    layers: [...(config.model.layers ?? defaultLayers[config.model.kind])],
+    layers: [...((config.model.layers as number[]) ?? defaultLayers[config.model.kind as 'mlp' | 'cnn1d'])],
     classes: classesOf(config).length,
   };
   const fitted = await fitNetwork({
