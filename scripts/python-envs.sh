@@ -1,7 +1,8 @@
 #!/bin/sh
-# Makes the two Python environments that the real-part tests compare with: .venv/litert (Google's LiteRT) and
-# .venv/tflm (TFLite Micro). Two, because their wheels have wanted different numpy versions; numpy itself only carries
-# arrays, so pip chooses it for the Python at hand. Run again, it does nothing.
+# Makes the three Python environments that the real-part tests and benches compare with: .venv/litert (Google's LiteRT),
+# .venv/tflm (TFLite Micro) and .venv/tensorflow (TensorFlow with Keras and its own converter; 1.3 GB). Three, because their
+# wheels want different numpy versions; numpy itself only carries arrays, so pip chooses it for the Python at hand. Run
+# again, it does nothing.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -25,3 +26,4 @@ environment() {
 
 environment litert ai-edge-litert==2.3.0
 environment tflm tflite-micro==0.dev20261023182759
+environment tensorflow tensorflow-cpu==2.18.1 keras==3.15.1

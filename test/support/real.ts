@@ -18,6 +18,8 @@ const parts = {
   /** The recordings and golden files that are not in this repository. */
   shared: () => existsSync(sharedFolder),
   tar: () => onPath('tar'),
+  /** PyPI tensorflow-cpu and keras: the peer that trains, and the converter of files. */
+  tensorflow: () => existsSync(python('tensorflow')),
   /** PyPI tflite-micro, in an environment of its own: it wants another numpy. */
   tflm: () => existsSync(python('tflm')),
 } as const;
@@ -26,7 +28,7 @@ export type RealPart = keyof typeof parts;
 /** Folder beside the checkout with recordings and third-party samples; may be absent. */
 export const sharedFolder = join(root, '..', 'shared');
 
-export function python(environment: 'litert' | 'tflm'): string {
+export function python(environment: 'litert' | 'tensorflow' | 'tflm'): string {
   return join(root, '.venv', environment, 'bin', 'python');
 }
 
