@@ -251,6 +251,22 @@ describe('devices', () => {
     await refused([...placed, ...own], code, exit);
     await expect(stat(join(folder, 'again'))).rejects.toThrow();
   });
+
+  it('are revoked for good, which frees the name', async () => {
+    const provision = (out: string) =>
+      ok(provisionedDeviceSchema, [
+        ...['device', 'provision', 'dev-2', '--out', join(folder, out)],
+        ...context(),
+      ]);
+    const { id } = await provision('dev-2');
+    expect(await ok(deviceSchema, ['device', 'revoke', 'dev-2', ...context()])).toMatchObject({
+      name: 'dev-2',
+      state: 'revoked',
+    });
+    expect((await provision('dev-2-again')).id).not.toBe(id);
+    await refused(['device', 'revoke', 'nobody', ...context()], 'AIOT_NOT_FOUND', 4);
+    await ok(deviceSchema, ['device', 'revoke', 'dev-2', ...context()]);
+  });
 });
 
 describe('models', () => {
