@@ -1,5 +1,11 @@
 import type { Metrics } from '../bundle/types.js';
 
+export { aucOf, macroAuc } from './auc.js';
+export { calibrationOf, sharesOf } from './calibration.js';
+export { bootstrapInterval, quantile } from './intervals.js';
+export { type PairedDifference, pairedDifference } from './paired.js';
+export { type ValueFigures, valueFigures } from './values.js';
+
 export interface ClassFigures {
   class: string;
   /** Windows of this class. */
@@ -22,14 +28,15 @@ export function argMaxRows(values: ArrayLike<number>, columns: number): Int32Arr
   return out;
 }
 
-/** Counts [truth][prediction]. */
+/** Counts [truth][prediction]; with `weights`, each row counts as often as its weight says. */
 export function confusionOf(
   truth: ArrayLike<number>,
   predicted: ArrayLike<number>,
   classes: number,
+  weights?: ArrayLike<number>,
 ): number[][] {
   const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
-  for (let i = 0; i < truth.length; i++) counts[truth[i]!]![predicted[i]!]! += 1;
+  for (let i = 0; i < truth.length; i++) counts[truth[i]!]![predicted[i]!]! += weights ? weights[i]! : 1;
   return counts;
 }
 

@@ -1,0 +1,79 @@
+import { macroAuc } from './auc.js';
+import { type CalibrationBin, calibrationOf, sharesOf } from './calibration.js';
+import { bootstrapInterval } from './intervals.js';
+import { type ClassFigures, classFigures, confusionOf, macroF1Of, wilsonInterval } from './metrics.js';
+
+export type Interval = [low: number, high: number];
+
+/** All that is said of a classifier's answers to rows whose class is known. */
+export interface Figures {
+  n: number;
+  accuracy: number;
+  macroF1: number;
+  /** Each class against the rest, averaged; null where only one class has rows. */
+  auc: number | null;
+  /** 95 %: of the accuracy, as if rows were independent (Wilson). */
+  interval: Interval;
+  /** 95 %, by drawing whole groups again; null with fewer than two groups. */
+  intervals: { accuracy: Interval | null; macroF1: Interval | null; auc: Interval | null };
+  /** Expected calibration error of the class named, 0..1. */
+  calibrationError: number | null;
+  calibration: CalibrationBin[];
+  perClass: ClassFigures[];
+  /** Rows = truth, columns = prediction. */
+  confusion: number[][];
+}
+
+export interface Judged {
+  /** Index of the class of each row. */
+  truth: ArrayLike<number>;
+  /** Index of the class that was named. */
+  predicted: ArrayLike<number>;
+  /** [rows × classes], row-major: the larger, the more likely. Shares or logits. */
+  scores: ArrayLike<number>;
+  classes: readonly string[];
+  /** What the rows were drawn in, such as recordings; absent = each by itself. */
+  groups?: readonly string[];
+  seed?: number;
+}
+
+/** Figures of a classifier, one probability included (its scores are then [1 − p, p]). */
+export function figuresOf({ truth, predicted, scores, classes, groups, seed }: Judged): Figures {
+  const n = truth.length;
+  const count = classes.length;
+  const confusion = confusionOf(truth, predicted, count);
+  const right = (row: number) => truth[row] === predicted[row];
+  const hits = confusion.reduce((sum, row, c) => sum + row[c]!, 0);
+  const accuracy = n === 0 ? 0 : hits / n;
+  const auc = macroAuc(truth, scores, count);
+  const shares = sharesOf(scores, count);
+  const confidence = Float64Array.from({ length: n }, (_, row) => shares[row * count + predicted[row]!]!);
+  const calibration = calibrationOf(confidence, right);
+  const interval = (statistic: (weights: Float64Array) => number | null) =>
+    bootstrapInterval(n, groups, statistic, seed);
+  return {
+    n,
+    accuracy,
+    macroF1: macroF1Of(confusion),
+    auc: auc(),
+    interval: wilsonInterval(accuracy, n),
+    intervals: {
+      accuracy: interval((weights) => weightedAccuracy(weights, right)),
+      macroF1: interval((weights) => macroF1Of(confusionOf(truth, predicted, count, weights))),
+      auc: interval(auc),
+    },
+    calibrationError: calibration.error,
+    calibration: calibration.bins,
+    perClass: classFigures(confusion, [...classes]),
+    confusion,
+  };
+}
+
+function weightedAccuracy(weights: Float64Array, right: (row: number) => boolean): number | null {
+  let [all, hits] = [0, 0];
+  for (let row = 0; row < weights.length; row++) {
+    all += weights[row]!;
+    if (right(row)) hits += weights[row]!;
+  }
+  return all === 0 ? null : hits / all;
+}

@@ -1,0 +1,165 @@
+import { describe, expect, it } from 'vitest';
+import { figuresOf } from '../../src/lib/model/evaluate/figures.js';
+import {
+  argMaxRows,
+  aucOf,
+  bootstrapInterval,
+  calibrationOf,
+  pairedDifference,
+  sharesOf,
+  valueFigures,
+} from '../../src/lib/model/evaluate/metrics.js';
+
+/** Park and Miller's generator: the Python that made the reference figures has the same, from the same seed. */
+function parkMiller(state = 7): () => number {
+  return () => {
+    state = (state * 16807) % 2147483647;
+    return state / 2147483647;
+  };
+}
+
+function rows(random: () => number, count: number, classes: number) {
+  const truth: number[] = [];
+  const scores: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const own = Math.floor(random() * classes);
+    truth.push(own);
+    const row = Array.from({ length: classes }, (_, c) => random() + (c === own ? 0.35 : 0));
+    const sum = row.reduce((a, b) => a + b);
+    scores.push(...row.map((value) => value / sum));
+  }
+  return { truth, scores };
+}
+
+describe('figures of a classifier', () => {
+  // scikit-learn 1.x: accuracy_score, f1_score(average="macro"), roc_auc_score(multi_class="ovr", average="macro"; for two
+  // classes of the second score); calibration error by its definition in numpy.
+  it('are those of scikit-learn, with three, five and two classes', () => {
+    const random = parkMiller();
+    const wanted = [
+      [200, 3, [0.71, 0.7048650316974806, 0.8678035237128164, 0.20053850278183083]],
+      [120, 5, [0.6166666666666667, 0.6204076629052644, 0.8515120106154788, 0.26694602276281826]],
+      [150, 2, [0.7466666666666667, 0.7466216216216216, 0.8359277151547683, 0.08450252248691749]],
+    ] as const;
+    for (const [count, classes, [accuracy, macroF1, auc, error]] of wanted) {
+      const { truth, scores } = rows(random, count, classes);
+      const names = Array.from({ length: classes }, (_, c) => `class ${c}`);
+      const got = figuresOf({ truth, scores, predicted: argMaxRows(scores, classes), classes: names });
+      expect(got.n).toBe(count);
+      expect(got.accuracy).toBeCloseTo(accuracy, 12);
+      expect(got.macroF1).toBeCloseTo(macroF1, 12);
+      expect(got.auc).toBeCloseTo(auc, 12);
+      expect(got.calibrationError).toBeCloseTo(error, 12);
+      const { accuracy: a, macroF1: f, auc: u } = got.intervals;
+      for (const [value, interval] of [
+        [accuracy, a],
+        [macroF1, f],
+        [auc, u],
+      ] as const) {
+        expect(interval![0]).toBeLessThan(value);
+        expect(interval![1]).toBeGreaterThan(value);
+      }
+    }
+    const [truth, score] = [[] as number[], [] as number[]];
+    for (let i = 0; i < 100; i++) {
+      truth.push(random() > 0.5 ? 1 : 0);
+      score.push(Math.floor(random() * 5) + truth[i]!);
+    }
+    expect(aucOf(score, (row) => truth[row] === 1)).toBeCloseTo(0.7726, 12);
+    const values = Array.from({ length: 50 }, () => random() * 10);
+    const predicted = values.map((value) => value + random() - 0.4);
+    const errors = valueFigures(values, predicted);
+    expect(errors.mae).toBeCloseTo(0.24441322350334993, 12);
+    expect(errors.rmse).toBeCloseTo(0.2901013826705822, 12);
+    expect(errors.r2).toBeCloseTo(0.9860253964687524, 12);
+  });
+
+  it('have no AUC where one class alone occurs, and no interval of one group', () => {
+    const got = figuresOf({
+      truth: [1, 1],
+      predicted: [1, 0],
+      scores: [0.2, 0.8, 0.7, 0.3],
+      classes: ['a', 'b'],
+      groups: ['r', 'r'],
+    });
+    expect(got).toMatchObject({ auc: null, accuracy: 0.5 });
+    expect(got.intervals).toEqual({ accuracy: null, macroF1: null, auc: null });
+  });
+
+  it('have wider intervals over recordings whose windows are alike than over windows', () => {
+    const truth = Array.from({ length: 200 }, (_, i) => i % 2);
+    // Whole recordings of ten are right or wrong.
+    const predicted = truth.map((c, i) => (Math.floor(i / 10) % 4 === 0 ? 1 - c : c));
+    const scores = predicted.flatMap((c) => [1 - c, c]);
+    const groups = truth.map((_, i) => `r${Math.floor(i / 10)}`);
+    const judged = { truth, predicted, scores, classes: ['a', 'b'] };
+    const width = ([low, high]: [number, number]) => high - low;
+    const byRow = figuresOf(judged).intervals.accuracy!;
+    expect(width(figuresOf({ ...judged, groups }).intervals.accuracy!)).toBeGreaterThan(2 * width(byRow));
+    expect(figuresOf(judged).intervals.accuracy).toEqual(byRow);
+  });
+});
+
+describe('calibration', () => {
+  it('is 0 where confidence is the share of right answers, and their distance elsewhere', () => {
+    const confidence = [0.5, 0.5, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9];
+    expect(calibrationOf(confidence, (row) => row !== 0 && row !== 2).error).toBeCloseTo(0, 12);
+    expect(calibrationOf([1, 1, 1, 1], (row) => row < 2).error).toBeCloseTo(0.5, 12);
+    expect(calibrationOf([], () => true).error).toBeNull();
+  });
+
+  it('takes logits by their softmax, and shares as they are', () => {
+    expect([...sharesOf([0.25, 0.75], 2)]).toEqual([0.25, 0.75]);
+    const [a, b] = sharesOf([1000, 1000 + Math.log(3)], 2);
+    expect(a).toBeCloseTo(0.25, 12);
+    expect(b).toBeCloseTo(0.75, 12);
+  });
+});
+
+describe('two models on the same rows', () => {
+  // scipy.stats.binomtest(5, 20) and (10, 12).
+  it.each([
+    [5, 15, 0.04138946533203125],
+    [10, 2, 0.03857421875],
+    [0, 0, 1],
+  ])('of which %i and %i rows are right in one alone differ with p = %f', (a, b, p) => {
+    const kind = (row: number) => (row < a ? 'a' : row < a + b ? 'b' : 'both');
+    const got = pairedDifference(
+      100,
+      (row) => kind(row) !== 'b',
+      (row) => kind(row) !== 'a',
+    );
+    expect(got.p).toBeCloseTo(p, 12);
+    expect(got).toMatchObject({ onlyARight: a, onlyBRight: b, bothRight: 100 - a - b, bothWrong: 0 });
+    expect(got.difference).toBeCloseTo((b - a) / 100, 12);
+    expect(got.interval[0]).toBeLessThan(got.difference + 1e-9);
+    expect(got.interval[1]).toBeGreaterThan(got.difference - 1e-9);
+  });
+
+  it('have the interval of Agresti and Min', () => {
+    // Their adjusted formula by hand: cells 53, 8 of 120 and 16, 43; n* = 122, (16.5 − 8.5) / 122 ± …
+    const cells = [...'a'.repeat(53), ...'A'.repeat(8), ...'B'.repeat(16), ...'n'.repeat(43)];
+    const got = pairedDifference(
+      120,
+      (row) => 'aA'.includes(cells[row]!),
+      (row) => 'aB'.includes(cells[row]!),
+    );
+    const middle = 8 / 122;
+    const half = (1.959964 / 122) * Math.sqrt(16.5 + 8.5 - 64 / 122);
+    expect(got.interval[0]).toBeCloseTo(middle - half, 12);
+    expect(got.interval[1]).toBeCloseTo(middle + half, 12);
+  });
+});
+
+describe('drawing again', () => {
+  it('is seeded, and covers the mean of known spread', () => {
+    const values = Array.from({ length: 400 }, (_, i) => i % 2);
+    const mean = (weights: Float64Array) =>
+      values.reduce((sum, value, i) => sum + value * weights[i]!, 0) / weights.reduce((a, b) => a + b);
+    const [low, high] = bootstrapInterval(400, undefined, mean)!;
+    expect(bootstrapInterval(400, undefined, mean)).toEqual([low, high]);
+    // 0.5 ± 1.96 · 0.5 / √400
+    expect(low).toBeCloseTo(0.451, 1.5);
+    expect(high).toBeCloseTo(0.549, 1.5);
+  });
+});
