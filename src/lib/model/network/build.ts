@@ -1,0 +1,228 @@
+import { AiotError, type LayerConfig } from '../../core/index.js';
+import type { Activation } from '../../formats/index.js';
+import type { Trainable } from '../train/engine/types.js';
+import { TrainableBuilder, type WindowShape } from './graph-builder.js';
+import { InitialWeights } from './initial.js';
+import { type NetworkSpec, outputSize } from './types.js';
+
+/** Slope of `leaky-relu` below 0. */
+const leak = 0.1;
+
+/**
+ * An untrained network as a trainable graph. Its weights depend on `seed` alone. The input is [1, features], or an image: windows
+ * [samples, fields] are [1, 1, samples, fields], so that convolutions over time are CONV_2D of height 1 and no RESHAPE copies
+ * the input. A batch norm right after a layer works on that layer's sums, before its activation, so that it folds into the layer.
+ * Dense layers flatten what comes before them.
+ * @throws AIOT_MODEL_UNFIT naming the layer that does not fit what comes before it
+ */
+export function buildTrainable(spec: NetworkSpec, seed: number): Trainable {
+  const builder = new TrainableBuilder();
+  const maker = new LayerMaker(builder, new InitialWeights(seed), spec.inputShape.length === 2);
+  const input = builder.activation('input', graphInput(spec));
+  let x = input;
+  spec.layers.forEach((layer, i) => {
+    const normed = spec.layers[i + 1]?.type === 'batch-norm' && isLinear(layer);
+    const norms = layer.type === 'batch-norm' && i > 0 && isLinear(spec.layers[i - 1]!);
+    const after = norms ? activationOf(spec.layers[i - 1]!) : undefined;
+    x = maker.add(x, layer, `layer ${i + 1} (${layer.type})`, { delayed: normed, after });
+  });
+  const units = outputSize(spec);
+  const name = { classes: 'logits', probability: 'logit', value: 'values', reconstruction: 'reconstruction' };
+  const output = maker.dense(x, units, name[spec.output.kind], 'none');
+  const { parameters, batchNorms, dropouts } = builder;
+  const ending =
+    spec.output.kind === 'classes' ? 'SOFTMAX' : spec.output.kind === 'probability' ? 'LOGISTIC' : 'none';
+  return { graph: builder.graph(input, output), parameters, batchNorms, dropouts, ending };
+}
+
+/** Shape of the network's input, batch 1 included. */
+export function graphInput({ inputShape, layers }: NetworkSpec): number[] {
+  const first = layers.find(({ type }) => type !== 'batch-norm' && type !== 'dropout')?.type ?? 'dense';
+  const flat = inputShape.length === 1 || first === 'dense' || first === 'flatten';
+  if (flat) return [1, inputShape.reduce((a, b) => a * b, 1)];
+  return inputShape.length === 2 ? [1, 1, ...inputShape] : [1, ...inputShape];
+}
+
+type NamedActivation = Extract<LayerConfig, { activation: unknown }>['activation'];
+
+function isLinear(layer: LayerConfig): layer is Extract<LayerConfig, { activation: unknown }> {
+  return 'activation' in layer;
+}
+
+function activationOf(layer: LayerConfig): NamedActivation {
+  return isLinear(layer) ? layer.activation : 'none';
+}
+
+interface Neighbours {
+  /** A batch norm follows, and takes over the activation. */
+  delayed: boolean;
+  /** Of a batch norm: the activation it took over. */
+  after: NamedActivation | undefined;
+}
+
+class LayerMaker {
+  private readonly counts = new Map<string, number>();
+
+  constructor(
+    private readonly builder: TrainableBuilder,
+    private readonly weights: InitialWeights,
+    /** Images are windows over time, of height 1. */
+    private readonly overTime: boolean,
+  ) {}
+
+  add(x: number, layer: LayerConfig, place: string, { delayed, after }: Neighbours): number {
+    const { builder } = this;
+    const activation = delayed ? 'none' : activationOf(layer);
+    switch (layer.type) {
+      case 'dense':
+        return this.dense(x, layer.units, this.name('dense'), activation);
+      case 'conv':
+        return this.convolution(
+          this.image(x, place),
+          layer.filters,
+          this.window(layer, place),
+          place,
+          activation,
+        );
+      case 'depthwise':
+        return this.depthwise(this.image(x, place), this.window(layer, place), place, activation);
+      case 'separable': {
+        const window = this.window(layer, place);
+        const y = this.depthwise(this.image(x, place), window, place, layer.activation);
+        return this.convolution(y, layer.filters, pointwise, place, activation);
+      }
+      case 'max-pool':
+      case 'average-pool': {
+        const stride = layer.stride ?? layer.size;
+        const window = this.window({ kernel: layer.size, stride, padding: 'valid' }, place);
+        const op = layer.type === 'max-pool' ? 'MAX_POOL_2D' : 'AVERAGE_POOL_2D';
+        const size = this.sizeAfter(this.image(x, place), window, place);
+        return builder.pool(op, x, window, size, this.name('pool'));
+      }
+      case 'global-average':
+        return builder.mean(this.image(x, place));
+      case 'flatten':
+        return builder.shape(x).length === 2 ? x : builder.flatten(x, this.name('flatten'));
+      case 'batch-norm': {
+        const { fused, own } = split(after ?? 'none');
+        const name = this.name('norm');
+        return this.unary(builder.batchNorm(x, name, fused), own, name);
+      }
+      case 'dropout':
+        if (layer.rate > 0) builder.dropouts.push({ tensor: x, rate: layer.rate });
+        return x;
+    }
+  }
+
+  dense(x: number, units: number, name: string, activation: NamedActivation): number {
+    const { fused, own } = split(activation);
+    const inputs = this.builder.size(x);
+    const y = this.builder.dense(x, units, name, fused, this.weights.next(units * inputs, inputs));
+    return this.unary(y, own, name);
+  }
+
+  private convolution(
+    x: number,
+    filters: number,
+    window: WindowShape,
+    place: string,
+    activation: NamedActivation,
+  ): number {
+    const { fused, own } = split(activation);
+    const name = this.name('conv');
+    const fanIn = window.filter[0] * window.filter[1] * this.builder.shape(x)[3]!;
+    const weights = this.weights.next(filters * fanIn, fanIn);
+    const size = this.sizeAfter(x, window, place);
+    return this.unary(this.builder.convolution(x, filters, window, size, name, fused, weights), own, name);
+  }
+
+  private depthwise(x: number, window: WindowShape, place: string, activation: NamedActivation): number {
+    const { fused, own } = split(activation);
+    const name = this.name('depthwise');
+    const taps = window.filter[0] * window.filter[1];
+    const weights = this.weights.next(taps * this.builder.shape(x)[3]!, taps);
+    const size = this.sizeAfter(x, window, place);
+    return this.unary(this.builder.depthwise(x, window, size, name, fused, weights), own, name);
+  }
+
+  private unary(x: number, op: 'LEAKY_RELU' | 'TANH' | 'LOGISTIC' | undefined, name: string): number {
+    if (op === undefined) return x;
+    const options = op === 'LEAKY_RELU' ? { alpha: Math.fround(leak) } : {};
+    return this.builder.operator(
+      op,
+      [x],
+      `${name}/${op.toLowerCase()}`,
+      this.builder.shape(x),
+      options as never,
+    );
+  }
+
+  private image(x: number, place: string): number {
+    const shape = this.builder.shape(x);
+    if (shape.length === 4) return x;
+    throw unfit(
+      `${place}: expected raw windows or an image before it, got ${shape.at(-1)} separate numbers`,
+      'Set signal.features: raw, or use dense layers, in aiot.yaml.',
+    );
+  }
+
+  private window(
+    { kernel, stride, padding }: { kernel: Pair; stride: Pair; padding: 'same' | 'valid' },
+    place: string,
+  ): WindowShape {
+    return { filter: this.pair(kernel, place), stride: this.pair(stride, place), padding };
+  }
+
+  private pair(value: Pair, place: string): [number, number] {
+    const given = typeof value === 'number' ? undefined : value;
+    if (!this.overTime) return given ? [given[0], given[1]] : [value as number, value as number];
+    if (given && given[1] !== 1)
+      throw unfit(
+        `${place}: expected [${given[0]}, 1] or ${given[0]} over [samples, fields], got [${given}]`,
+      );
+    return [1, given ? given[0] : (value as number)];
+  }
+
+  private sizeAfter(x: number, { filter, stride, padding }: WindowShape, place: string): [number, number] {
+    const shape = this.builder.shape(x);
+    const [height, width] = [0, 1].map((k) => {
+      const cells = padding === 'same' ? shape[k + 1]! : shape[k + 1]! - filter[k]! + 1;
+      return Math.ceil(cells / stride[k]!);
+    }) as [number, number];
+    if (height >= 1 && width >= 1) return [height, width];
+    const [had, want] = this.overTime
+      ? [`${shape[2]} sample(s)`, `${filter[1]}`]
+      : [`${shape[1]} × ${shape[2]}`, filter.join(' × ')];
+    throw unfit(`${place}: a window of ${want} does not fit into ${had}`);
+  }
+
+  private name(kind: string): string {
+    const count = (this.counts.get(kind) ?? 0) + 1;
+    this.counts.set(kind, count);
+    return `${kind}_${count}`;
+  }
+}
+
+type Pair = number | [number, number];
+
+const pointwise: WindowShape = { filter: [1, 1], stride: [1, 1], padding: 'same' };
+
+/** What a kernel does itself at its end, and what needs an operator of its own. */
+function split(activation: NamedActivation): { fused: Activation; own?: 'LEAKY_RELU' | 'TANH' | 'LOGISTIC' } {
+  switch (activation) {
+    case 'none':
+    case 'relu':
+    case 'relu6':
+      return { fused: activation };
+    case 'leaky-relu':
+      return { fused: 'none', own: 'LEAKY_RELU' };
+    case 'tanh':
+      return { fused: 'none', own: 'TANH' };
+    case 'sigmoid':
+      return { fused: 'none', own: 'LOGISTIC' };
+  }
+}
+
+function unfit(message: string, next?: string): AiotError {
+  return new AiotError('AIOT_MODEL_UNFIT', message, next === undefined ? {} : { next });
+}
