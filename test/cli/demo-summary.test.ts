@@ -11,9 +11,9 @@ const result: DemoResult = {
     samples: 127_500,
     digest: 'sha256:0',
     findings: [
-      { check: 'repeat', severity: 'info', message: 'Rows repeat.', advice: 'Nothing to do.' },
+      { kind: 'repeats', severity: 'info', message: 'Rows repeat.', advice: 'Nothing to do.' },
       {
-        check: 'artefact',
+        kind: 'shortcut',
         severity: 'warning',
         message: 'Repeats tell the label.',
         advice: 'The pipeline ends it.',

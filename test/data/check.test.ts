@@ -45,7 +45,7 @@ describe('checking a dataset', () => {
       change('walking2', ([x]) => x!.fill(9, 5, 8)),
       '3 samples of x (0.3 %) lie outside -8…8, the farthest at 9',
     ],
-    ['range', 'warning', clean.map(clipped), 'y stops at 0.5, its highest value'],
+    ['saturation', 'warning', clean.map(clipped), 'y stops at 0.5, its highest value'],
     [
       'label',
       'warning',
@@ -68,13 +68,13 @@ describe('checking a dataset', () => {
       '40 equal rows (0.80 s) from row 301 on',
     ],
     [
-      'copy',
+      'leak',
       'warning',
       [...clean, recording('walking9', { columns: recording('walking1').columns })],
       'walking1 and walking9 are copies (100.0 %',
     ],
   ] as const)('finds %s (%s)', (kind, severity, recordings, message) => {
-    const found = check([...recordings]).filter((finding) => finding.check === kind);
+    const found = check([...recordings]).filter((finding) => finding.kind === kind);
     expect(found).toEqual([expect.objectContaining({ severity, message: expect.stringContaining(message) })]);
   });
 
@@ -88,7 +88,7 @@ describe('checking a dataset', () => {
       test: ['walking9'],
     };
     expect(checkDataset(data, spec, split)[0]).toMatchObject({
-      check: 'copy',
+      kind: 'leak',
       severity: 'error',
       message: expect.stringContaining('one in train and one in test'),
     });
@@ -96,15 +96,15 @@ describe('checking a dataset', () => {
 
   it('tells repeats from an artefact, and whether the pipeline takes them away', () => {
     const all = clean.map(held);
-    expect(check(all).map((f) => [f.check, f.severity])).toEqual([['repeat', 'warning']]);
+    expect(check(all).map((f) => [f.kind, f.severity])).toEqual([['repeats', 'warning']]);
     const half = clean.map((r) => (r.label === 'walking' ? held(r) : r));
-    expect(check(half, { lowpassHz: 5 }).map((f) => [f.check, f.severity])).toEqual([
-      ['artefact', 'warning'],
-      ['repeat', 'info'],
+    expect(check(half, { lowpassHz: 5 }).map((f) => [f.kind, f.severity])).toEqual([
+      ['shortcut', 'warning'],
+      ['repeats', 'info'],
     ]);
     const [artefact] = check(half, { lowpassHz: null, resampleHz: 50 });
     expect(artefact).toMatchObject({
-      check: 'artefact',
+      kind: 'shortcut',
       severity: 'error',
       message: expect.stringContaining(
         'walking have them (50.1 % of the rows), sitting do not (0.0 %); 8 of 8 recordings',
@@ -119,7 +119,7 @@ describe('checking a dataset', () => {
       columns: r.columns.map((c) => c.map((v) => Math.round(v / 50))),
     });
     const found = check(clean.map((r) => (r.label === 'sitting' ? coarse(r) : r)));
-    expect(found.filter((f) => f.check === 'artefact' || f.check === 'gap')).toEqual([]);
+    expect(found.filter((f) => f.kind === 'shortcut' || f.kind === 'gap')).toEqual([]);
   });
 });
 
@@ -131,7 +131,7 @@ const template = parseProject(
 function told(data: Dataset): string[] {
   const split = splitDataset(data, template.model);
   return checkDataset(data, signalSpecOf(template), split).map(
-    (f) => `${f.severity} ${f.check} ${f.recordings.length}`,
+    (f) => `${f.severity} ${f.kind} ${f.files.length}`,
   );
 }
 
@@ -144,7 +144,7 @@ describeReal('shared', 'the HAR recordings', () => {
     const data = await open();
     expect(performance.now() - started).toBeLessThan(4000);
     expect(data.recordings.reduce((sum, r) => sum + r.columns[0]!.length, 0)).toBe(521_639);
-    expect(told(data)).toEqual(['warning artefact 15', 'info repeat 15']);
+    expect(told(data)).toEqual(['warning shortcut 15', 'info repeats 15']);
     expect(copiesIn(data)).toEqual([]);
   });
 
@@ -173,6 +173,6 @@ describeReal('shared', 'the HAR recordings', () => {
         expect(Math.max(...column.map((v, i) => Math.abs(v - expected[i]!)))).toBeLessThan(0.500001e-4);
       });
     }
-    expect(told(sample)).toEqual(['warning artefact 15', 'info repeat 15']);
+    expect(told(sample)).toEqual(['warning shortcut 15', 'info repeats 15']);
   });
 });

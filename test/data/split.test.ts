@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseProject } from '../../src/lib/core/index.js';
-import { copiesIn, splitDataset } from '../../src/lib/data/index.js';
+import { checkSplit, copiesIn, leakError, splitDataset, windowParts } from '../../src/lib/data/index.js';
 import { dataset, recording, several, yaml } from './support.js';
 
 const { model } = parseProject(yaml, 'aiot.yaml');
@@ -109,6 +109,36 @@ describe('the split', () => {
     expect(() => splitDataset(dataset([...recordings]), withSplit(by))).toThrow(
       expect.objectContaining({ code }),
     );
+  });
+
+  it('by window has every recording on all sides, each of its windows on one, and is a leak', () => {
+    const data = dataset(several(['sitting', 'walking'], 3));
+    const split = splitDataset(data, withSplit('window', 5));
+    expect(split.train).toEqual(data.recordings.map(({ id }) => id));
+    expect([split.validation, split.test]).toEqual([split.train, split.train]);
+    const parts = windowParts(split, 'walking1', 40);
+    const count = (part: string) => parts.filter((own) => own === part).length;
+    expect([count('train'), count('validation'), count('test')]).toEqual([24, 6, 10]);
+    expect(windowParts(split, 'walking1', 40)).toEqual(parts);
+    expect(windowParts(split, 'walking2', 40)).not.toEqual(parts);
+    expect(leakError(checkSplit(data, split))).toMatchObject({
+      code: 'AIOT_DATA_LEAK',
+      exit: 6,
+      message: expect.stringContaining('by window'),
+    });
+  });
+
+  it('that has a recording, or a copy of one, on two sides is a leak; one that keeps copies together is none', () => {
+    const copy = recording('walking9', { columns: recording('walking1').columns });
+    const data = dataset([...several(['sitting', 'walking'], 3), copy]);
+    const own = splitDataset(data, model);
+    expect(checkSplit(data, own)).toEqual([]);
+    expect(leakError(checkSplit(data, own))).toBeNull();
+    const apart = { ...own, train: ['walking1', 'sitting1'], validation: [], test: ['walking9', 'sitting1'] };
+    expect(checkSplit(data, apart).map(({ kind, files }) => [kind, files])).toEqual([
+      ['leak', ['sitting1']],
+      ['leak', ['walking1', 'walking9']],
+    ]);
   });
 
   it('counts copies as one recording', () => {

@@ -29,7 +29,7 @@ describe('aiot demo', () => {
     expect(result.model.macroF1.int8).toBeGreaterThanOrEqual(0.95);
     expect(result.model.macroF1.voted).toBeGreaterThanOrEqual(0.97);
     expect(Math.abs(result.model.macroF1.float - result.model.macroF1.int8)).toBeLessThanOrEqual(0.01);
-    expect(result.dataset.findings.map(({ check }) => check)).toContain('artefact');
+    expect(result.dataset.findings.map(({ kind }) => kind)).toContain('shortcut');
     expect(await readFile(result.report, 'utf8')).toContain('<svg');
   });
 

@@ -19,9 +19,10 @@ beforeAll(async () => {
 });
 
 const finding = {
-  check: 'repeat' as const,
+  kind: 'repeats' as const,
   severity: 'warning' as const,
-  recordings: ['calm1'],
+  files: ['calm1'],
+  evidence: { share: 0.5 },
   message: 'rows <repeat> & "give" a class away',
   advice: 'low-pass first',
 };

@@ -38,8 +38,8 @@ export default class DataCheck extends AiotCommand {
         `Split by ${split.by}, seed ${split.seed}: ${split.train} to train on, ${split.validation} to choose by, ${split.test} to test on`,
       );
     }
-    for (const { severity, check, message, advice } of report.findings) {
-      this.print(`\n${marks[severity]()} ${bold(check)}  ${message}\n  ${dim(advice)}`);
+    for (const { severity, kind, message, advice } of report.findings) {
+      this.print(`\n${marks[severity]()} ${bold(kind)}  ${message}\n  ${dim(advice)}`);
     }
     if (report.findings.length === 0) this.print(green('Nothing found.'));
     this.print(next(report.ok ? `aiot model train${at}` : `aiot data list${at}`));

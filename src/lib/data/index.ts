@@ -1,5 +1,6 @@
 /** Datasets: record, import, open, label, split, check. A recording is one take by one device, and stays whole. */
 export { checkDataset } from './check/check.js';
+export { checkSplit, leakError } from './check/split.js';
 export type { Ranges } from './check/values.js';
 export { copiesIn } from './copies/index.js';
 export { sampleCount } from './count.js';
@@ -19,6 +20,7 @@ export { datasetOf, openDataset } from './open.js';
 export { pullDataset } from './pull.js';
 export { listRecordings, saveRecordings } from './save.js';
 export { splitDataset } from './split/split.js';
+export { type Part, windowParts } from './split/windows.js';
 export { recordResultSchema, recordStream } from './stream/record.js';
 export {
   type RecordingLine,

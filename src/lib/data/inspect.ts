@@ -6,12 +6,23 @@ import type { Ranges } from './check/values.js';
 import { openDataset } from './open.js';
 import { splitDataset } from './split/split.js';
 import { type DatasetSummary, datasetSummary, type RecordingDetail, recordingDetail } from './summary.js';
-import type { Finding, Split } from './types.js';
+import { type Finding, findingKinds, type Split } from './types.js';
+
+const single = z.union([z.number(), z.string()]);
+const figure = z.union([
+  z.number(),
+  z.string(),
+  z.boolean(),
+  z.null(),
+  z.array(single),
+  z.record(z.string(), z.union([z.number(), z.string(), z.null()])),
+]);
 
 export const findingSchema = z.object({
-  check: z.enum(['gap', 'repeat', 'artefact', 'copy', 'range', 'label', 'short', 'not-a-number']),
+  kind: z.enum(findingKinds),
   severity: z.enum(['error', 'warning', 'info']),
-  recordings: z.array(z.string()),
+  files: z.array(z.string()),
+  evidence: z.record(z.string(), figure),
   message: z.string(),
   advice: z.string(),
 });
@@ -48,7 +59,14 @@ export async function checkProject(project: Project, folder?: string): Promise<C
   } catch (error) {
     if (!(error instanceof AiotError)) throw error;
     const { message, next } = error;
-    unfit.push({ check: 'label', severity: 'error', recordings: [], message, advice: next });
+    unfit.push({
+      kind: 'label',
+      severity: 'error',
+      files: [],
+      evidence: { code: error.code },
+      message,
+      advice: next,
+    });
   }
   const findings = [...unfit, ...checkDataset(dataset, signalSpecOf(config), split, rangesOf(config))];
   const { samples, recordings, digest } = datasetSummary(dataset);

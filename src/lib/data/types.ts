@@ -27,20 +27,55 @@ export interface Dataset {
   digest: string;
 }
 
-/** Ids of recordings. `validation` is for stopping and choosing, `test` for the figures; both are never trained on. */
+/**
+ * Ids of recordings. `validation` is for stopping and choosing, `test` for the figures; both are never trained on. By
+ * `window` every recording stands on all three sides, and `windowParts` tells which of its windows are where.
+ */
 export interface Split {
-  by: 'recording' | 'device' | 'time' | 'window';
+  by: 'recording' | 'device' | 'time' | 'window' | 'row' | 'group';
   seed: number;
   train: string[];
   validation: string[];
   test: string[];
 }
 
-/** What `data check` found. `error` stops training, `warning` is told. */
+export const findingKinds = [
+  /** The same signal twice: on two sides of a split, or (a warning then) in one dataset. */
+  'leak',
+  /** Rows that repeat the row before: the recorder asked more often than the sensor measured. */
+  'repeats',
+  /** Classes whose sensors measured at different rates. */
+  'rate',
+  /** Labels that can be told without the signal: by device, day, length or the way of recording. */
+  'shortcut',
+  'imbalance',
+  /** A field that does not move while others do. */
+  'stuck',
+  /** Axes exchanged or turned round against the other recordings. */
+  'swapped',
+  'saturation',
+  /** Samples or messages that are missing, or a recorder that stood still. */
+  'gap',
+  /** Values outside what the project calls plausible. */
+  'range',
+  'short',
+  'not-a-number',
+  'label',
+] as const;
+
+/** A figure of a finding: data, not text. */
+export type Evidence = Record<
+  string,
+  number | string | boolean | null | (number | string)[] | Record<string, number | string | null>
+>;
+
+/** What `data check` found. An `error` makes figures a fiction, a `warning` is told, `info` is a remark. */
 export interface Finding {
-  check: 'gap' | 'repeat' | 'artefact' | 'copy' | 'range' | 'label' | 'short' | 'not-a-number';
+  kind: (typeof findingKinds)[number];
   severity: 'error' | 'warning' | 'info';
-  recordings: string[];
+  /** Ids of the recordings; where no project names them, the files' paths within the folder. */
+  files: string[];
+  evidence: Evidence;
   /** One sentence with figures. */
   message: string;
   /** What was done or can be done about it. */

@@ -77,8 +77,8 @@ function resultOf(work: DemoWork): DemoResult {
       recordings: dataset.recordings.length,
       samples: sampleCount(dataset.recordings),
       digest: dataset.digest,
-      findings: work.findings.map(({ check, severity, message, advice }) => ({
-        check,
+      findings: work.findings.map(({ kind, severity, message, advice }) => ({
+        kind,
         severity,
         message,
         advice,

@@ -15,7 +15,7 @@ export const demoResultSchema = z.object({
     digest: z.string(),
     /** What the check of the data found, by kind. */
     findings: z.array(
-      z.object({ check: z.string(), severity: z.string(), message: z.string(), advice: z.string() }),
+      z.object({ kind: z.string(), severity: z.string(), message: z.string(), advice: z.string() }),
     ),
   }),
   model: z.object({

@@ -107,6 +107,12 @@ export const catalogue = {
     about: 'There are no recordings to work on.',
     next: 'aiot data import FOLDER, or aiot data record --label LABEL',
   },
+  AIOT_DATA_LEAK: {
+    exit: 6,
+    family: 'user',
+    about: 'Data that is tested on is, or nearly is, in what is trained on: the figures would be a fiction.',
+    next: 'aiot data check',
+  },
   AIOT_DATA_NO_DEVICE: {
     exit: 2,
     family: 'user',

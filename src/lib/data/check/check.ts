@@ -1,8 +1,10 @@
 import type { SignalSpec } from '../../signal/index.js';
 import type { Dataset, Finding, Split } from '../types.js';
+import { checkCopies } from './copies.js';
 import { checkRepeats } from './repeats.js';
+import { checkSplit } from './split.js';
 import { checkClipping, checkValues, type Ranges } from './values.js';
-import { checkCopies, checkGaps, checkRecordings } from './whole.js';
+import { checkGaps, checkRecordings } from './whole.js';
 
 const order = { error: 0, warning: 1, info: 2 } as const;
 
@@ -24,6 +26,7 @@ export function checkDataset(
     ...checkGaps(dataset),
     ...checkRepeats(dataset, spec),
     ...checkCopies(dataset, split),
+    ...(split?.by === 'window' ? checkSplit(dataset, split, spec) : []),
   ];
   return findings.sort((a, b) => order[a.severity] - order[b.severity]);
 }

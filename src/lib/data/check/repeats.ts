@@ -43,9 +43,10 @@ export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
     : `The pipeline (${pipelineText(spec)}) leaves their trace: set signal.lowpass to ${Math.floor(sensorHz / 4)} Hz or less (the sensor gives about ${Math.round(sensorHz)} rows a second) and signal.resample to ${Math.floor(dataset.rateHz / 2)}.`;
   const findings: Finding[] = [
     {
-      check: 'repeat',
+      kind: 'repeats',
       severity: removed ? 'info' : 'warning',
-      recordings: many.map(({ id }) => id),
+      files: many.map(({ id }) => id),
+      evidence: { share: mean, after, sensorHz },
       message: `${many.length} of ${dataset.recordings.length} recordings repeat the row before in ${percent(mean)} of their rows: the recorder asked more often than the sensor measured.`,
       advice,
     },
@@ -53,9 +54,17 @@ export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
   const tell = givesAway(dataset, shares);
   if (tell) {
     findings.push({
-      check: 'artefact',
+      kind: 'shortcut',
       severity: removed ? 'warning' : 'error',
-      recordings: tell.recordings,
+      files: tell.recordings,
+      evidence: {
+        by: 'repeats',
+        accuracy: tell.right / tell.of,
+        high: tell.high,
+        highShare: tell.highShare,
+        low: tell.low,
+        lowShare: tell.lowShare,
+      },
       message: `Repeated rows alone give the label away: ${listIds(tell.high)} have them (${percent(tell.highShare)} of the rows), ${listIds(tell.low)} do not (${percent(tell.lowShare)}); ${tell.right} of ${tell.of} recordings are told by it. The two were recorded in different ways.`,
       advice,
     });

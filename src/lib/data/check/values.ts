@@ -14,9 +14,14 @@ export function checkValues(dataset: Dataset, ranges: Ranges): Finding[] {
       const bad = column.findIndex((value) => !Number.isFinite(value));
       if (bad >= 0) {
         findings.push({
-          check: 'not-a-number',
+          kind: 'not-a-number',
           severity: 'error',
-          recordings: [id],
+          files: [id],
+          evidence: {
+            field,
+            sample: bad + 1,
+            samples: column.filter((value) => !Number.isFinite(value)).length,
+          },
           message: `${id}: sample ${bad + 1} of ${field} is ${column[bad]}, not a number.`,
           advice: 'Cut the recording before it, or record it again.',
         });
@@ -39,9 +44,10 @@ function outside(id: string, field: string, column: Float64Array, [low, high]: [
   if (count === 0) return [];
   return [
     {
-      check: 'range',
+      kind: 'range',
       severity: 'warning',
-      recordings: [id],
+      files: [id],
+      evidence: { field, samples: count, share: count / column.length, low, high, worst },
       message: `${id}: ${count} samples of ${field} (${percent(count / column.length)}) lie outside ${low}…${high}, the farthest at ${worst}.`,
       advice: `Check the sensor and its unit, or widen stream.fields.${field}.range.`,
     },
@@ -74,9 +80,10 @@ export function checkClipping(dataset: Dataset): Finding[] {
         .filter(({ columns: all }) => all[f]!.some((value) => sign * value === top))
         .map(({ id }) => id);
       findings.push({
-        check: 'range',
+        kind: 'saturation',
         severity: 'warning',
-        recordings,
+        files: recordings,
+        evidence: { field, end, value: sign * top, samples: atEnd, near: nearEnd },
         message: `${field} stops at ${sign * top}, its ${end} value, in ${atEnd} samples of ${listIds(recordings)}: clipped.`,
         advice: 'Set the sensor to a wider range, and record again what it cut off.',
       });

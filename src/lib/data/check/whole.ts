@@ -1,7 +1,6 @@
-import { percent, plural } from '../../core/index.js';
+import { plural } from '../../core/index.js';
 import { type SignalSpec, windowCount } from '../../signal/index.js';
-import { copiesIn } from '../copies/index.js';
-import type { Dataset, Finding, Recording, Split } from '../types.js';
+import type { Dataset, Finding, Recording } from '../types.js';
 import { listIds } from './text.js';
 
 /** Recordings without a label, and such as are too short for one window. */
@@ -10,9 +9,10 @@ export function checkRecordings(dataset: Dataset, spec: SignalSpec): Finding[] {
   const unlabelled = dataset.recordings.filter(({ label }) => label === null).map(({ id }) => id);
   if (unlabelled.length > 0) {
     findings.push({
-      check: 'label',
+      kind: 'label',
       severity: 'warning',
-      recordings: unlabelled,
+      files: unlabelled,
+      evidence: { unlabelled: unlabelled.length },
       message: `${plural(unlabelled.length, 'recording')} without a label: ${listIds(unlabelled)}.`,
       advice: 'They are left out. Say what they show: aiot data import FILE --label LABEL.',
     });
@@ -23,9 +23,10 @@ export function checkRecordings(dataset: Dataset, spec: SignalSpec): Finding[] {
   if (short.length > 0) {
     const seconds = spec.windowSamples / spec.resampleHz;
     findings.push({
-      check: 'short',
+      kind: 'short',
       severity: short.length === dataset.recordings.length ? 'error' : 'warning',
-      recordings: short,
+      files: short,
+      evidence: { windowSeconds: seconds },
       message: `${plural(short.length, 'recording')} shorter than one window (${seconds} s): ${listIds(short)}.`,
       advice: 'They give no example. Record longer takes, or shorten signal.window.',
     });
@@ -40,9 +41,10 @@ export function checkGaps(dataset: Dataset): Finding[] {
     const { id, missing = 0 } = recording;
     if (missing > 0) {
       findings.push({
-        check: 'gap',
+        kind: 'gap',
         severity: 'warning',
-        recordings: [id],
+        files: [id],
+        evidence: { missing },
         message: `${id}: ${plural(missing, 'message')} missing from it.`,
         advice: 'Windows across the gap join what does not belong together. Record again if it matters.',
       });
@@ -50,9 +52,10 @@ export function checkGaps(dataset: Dataset): Finding[] {
     const still = longestStandstill(recording);
     if (still && still.rows / recording.rateHz >= 0.25) {
       findings.push({
-        check: 'gap',
+        kind: 'gap',
         severity: 'warning',
-        recordings: [id],
+        files: [id],
+        evidence: { rows: still.rows, from: still.from + 1, seconds: still.rows / recording.rateHz },
         message: `${id}: ${still.rows} equal rows (${(still.rows / recording.rateHz).toFixed(2)} s) from row ${still.from + 1} on: the sensor or the recorder stood still.`,
         advice: 'Cut the recording there, or record it again.',
       });
@@ -75,29 +78,4 @@ function longestStandstill({ columns }: Recording): { from: number; rows: number
     from = i;
   }
   return best.rows < 10 || inLongRuns > n / 2 ? null : best;
-}
-
-/** Copies, told apart by whether they fall on two sides of the split. */
-export function checkCopies(dataset: Dataset, split?: Split): Finding[] {
-  const sideOf = new Map<string, string>();
-  for (const side of ['train', 'validation', 'test'] as const) {
-    for (const id of split?.[side] ?? []) sideOf.set(id, side);
-  }
-  return copiesIn(dataset).map(({ a, b, kind, share }) => {
-    const sides = [sideOf.get(a), sideOf.get(b)];
-    const apart = sides[0] !== undefined && sides[1] !== undefined && sides[0] !== sides[1];
-    const how =
-      kind === 'exact'
-        ? `${percent(share)} of the samples of one are in the other`
-        : `correlation ${share.toFixed(3)}`;
-    return {
-      check: 'copy',
-      severity: apart ? 'error' : 'warning',
-      recordings: [a, b],
-      message: `${a} and ${b} are copies (${how})${apart ? `, one in ${sides[0]} and one in ${sides[1]}: the figures would be a fiction` : ''}.`,
-      advice: apart
-        ? 'Split anew: aiot keeps copies on one side.'
-        : 'They count as one recording in the split. Remove one of them.',
-    } satisfies Finding;
-  });
 }

@@ -2,13 +2,13 @@ import { AiotError, type ProjectConfig, type Random, seededRandom, shuffled } fr
 import { copiesIn } from '../copies/index.js';
 import type { Dataset, Recording, Split } from '../types.js';
 import { classesOf, groupsOf } from './groups.js';
-
-type Part = 'train' | 'validation' | 'test';
+import { type Part, partSizes } from './windows.js';
 
 /**
  * Divides the labelled recordings into about 60 % for training, 15 % for choosing and 25 % for the figures. Recordings
  * stay whole, and copies of each other stay together. By recording: drawn by chance from each class and each recorded
- * label. By device: no device is on two sides. By time: the newest are for the figures, in each class.
+ * label. By device: no device is on two sides. By time: the newest are for the figures, in each class. By window, only to see how much
+ * it flatters: each recording stands on all sides, `windowParts` divides its windows.
  * @throws AIOT_LABEL_UNKNOWN (a label in no class), AIOT_DATA_ONE_CLASS, AIOT_DATA_TOO_FEW (a class with fewer than three
  *   independent recordings), AIOT_DATA_NO_DEVICE, AIOT_DATA_NO_TIME
  */
@@ -26,6 +26,10 @@ export function splitDataset(
       'AIOT_DATA_ONE_CLASS',
       `expected recordings of at least two classes, got ${names[0] ?? 'none'}`,
     );
+  }
+  if (model.split === 'window') {
+    const all = labelled.sort();
+    return { by: 'window', seed: model.train.seed, train: all, validation: all, test: all };
   }
   const pairs = copiesIn(dataset).filter(({ a, b }) => classes.has(a) && classes.has(b));
   const random = seededRandom(model.train.seed);
@@ -58,14 +62,8 @@ function refuseUnknownLabels(
   );
 }
 
-/** How many of n go where: the test part first, then validation, one each as soon as there are three. */
-function counts(n: number): { validation: number; test: number } {
-  if (n < 3) return { validation: 0, test: n === 2 ? 1 : 0 };
-  return { validation: Math.max(1, Math.floor(n * 0.15)), test: Math.max(1, Math.round(n * 0.25)) };
-}
-
 function assign(groups: string[][], parts: Map<string, Part>): void {
-  const { validation, test } = counts(groups.length);
+  const { validation, test } = partSizes(groups.length);
   groups.forEach((group, i) => {
     const fromEnd = groups.length - 1 - i;
     const part = fromEnd < test ? 'test' : fromEnd < test + validation ? 'validation' : 'train';

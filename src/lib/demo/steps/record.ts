@@ -79,8 +79,8 @@ export function checkStep(work: DemoWork): DemoStep {
       work.split = splitDataset(work.dataset, config.model);
       work.findings = checkDataset(work.dataset, signalSpecOf(config), work.split, rangesOf(config));
       const counts = new Map<string, number>();
-      for (const { check } of work.findings) counts.set(check, (counts.get(check) ?? 0) + 1);
-      const found = [...counts].map(([check, count]) => `${count} ${check}`).join(', ');
+      for (const { kind } of work.findings) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+      const found = [...counts].map(([kind, count]) => `${count} ${kind}`).join(', ');
       return found || 'nothing found';
     },
   };
