@@ -29,6 +29,43 @@ describe('aiot.yaml', () => {
     expect(config.signal.features).toBe('raw');
   });
 
+  it('needs neither stream nor signal nor classes where rows of a table are trained on', () => {
+    const config = parseProject('name: rows', 'aiot.yaml');
+    expect(config).toMatchObject({ model: { kind: 'mlp', labels: {} }, stream: { fields: {} } });
+  });
+
+  it('takes numbers as recorded labels', () => {
+    const text = 'name: rows\nmodel: { labels: { normal: [0], anomaly: [1, bearing] } }';
+    expect(parseProject(text, 'aiot.yaml').model.labels).toEqual({
+      normal: ['0'],
+      anomaly: ['1', 'bearing'],
+    });
+  });
+
+  it.each([
+    ['{ output: value }', 'value'],
+    ['{ kind: autoencoder }', 'classes'],
+    ['{ kind: autoencoder, labels: { normal: [healthy] } }', 'classes'],
+  ])('takes %s without two classes', (model, output) => {
+    expect(parseProject(`name: rows\nmodel: ${model}`, 'aiot.yaml').model.output).toBe(output);
+  });
+
+  it.each([
+    ['labels: { a: [a] }', 'aiot.yaml:2:10: model.labels: expected at least two classes'],
+    ['labels: { a: [a], b: [b], c: [c] }, output: probability', 'expected two classes for one probability'],
+    ['kind: layers', 'model.layers: expected layers one by one'],
+    ['layers: [{ type: dense, units: 3 }]', 'expected numbers for model.kind mlp'],
+  ])('refuses a model with %s', (model, message) => {
+    expect(() => parseProject(`name: rows\nmodel: { ${model} }`, 'aiot.yaml')).toThrow(message);
+  });
+
+  it('refuses to turn windows that are no raw ones', () => {
+    const text = good.replace('kind: mlp', 'kind: mlp\n  train: { augment: { rotation: 20 } }');
+    expect(parseProject(text, 'aiot.yaml').model.train.augment.rotation).toBe(20);
+    const motion = text.replace('stride: 125', 'stride: 125\n  features: motion');
+    expect(() => parseProject(motion, 'aiot.yaml')).toThrow('expected signal.features: raw');
+  });
+
   it.each([
     [
       'kind: mlp',

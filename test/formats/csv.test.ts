@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseCsv, writeCsv } from '../../src/lib/formats/index.js';
+import { parseCsv, parseLabelledCsv, writeCsv } from '../../src/lib/formats/index.js';
 
 const parse = (text: string, wanted?: string[]) => parseCsv(Buffer.from(text), 'a.csv', wanted);
 const rows = ({ columns, data }: ReturnType<typeof parse>) => [columns, ...data.map((column) => [...column])];
@@ -68,6 +68,25 @@ describe('reading CSV', () => {
     parseCsv(bytes, 'big.csv');
     // A generous limit: the suite shares its cores.
     expect(performance.now() - started).toBeLessThan(500);
+  });
+});
+
+describe('a CSV file with columns of text', () => {
+  const text = Buffer.from('x,label,device,y\n1,0,pump é,2\n3,walking,b,4\n');
+
+  it('gives words and numbers apart, each in the order of the file', () => {
+    const { columns, data, texts } = parseLabelledCsv(text, 't.csv', ['label', 'group', 'device']);
+    expect(columns).toEqual(['x', 'y']);
+    expect(data.map((column) => [...column])).toEqual([
+      [1, 3],
+      [2, 4],
+    ]);
+    expect(texts).toEqual({ label: ['0', 'walking'], device: ['pump é', 'b'] });
+  });
+
+  it('refuses an empty word', () => {
+    const empty = Buffer.from('x,label\n1,\n');
+    expect(() => parseLabelledCsv(empty, 't.csv', ['label'])).toThrow('t.csv:2:3: expected');
   });
 });
 

@@ -40,11 +40,12 @@ export { issueText } from './issues.js';
 export { canonicalJson } from './json.js';
 export { takeLock, withLock } from './lock.js';
 export { nearest } from './nearest.js';
-export { loadProject, type Project, parseProject } from './project/load.js';
+export { defaultProject, loadProject, type Project, parseProject } from './project/load.js';
 export { type ProjectSetting, projectSettings } from './project/origins.js';
 export {
   featureSetNames,
   type LayerConfig,
+  layerSchema,
   type ProjectConfig,
   projectSchema,
   quantizeModes,

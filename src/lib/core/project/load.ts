@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import {
   type Document,
   isMap,
@@ -12,7 +12,10 @@ import {
 import type { z } from 'zod';
 import { AiotError } from '../errors/index.js';
 import { readBytes } from '../files.js';
+import { namePattern } from '../ids.js';
+import { crossChecks, type Problem } from './cross-checks.js';
 import { type ProjectConfig, projectSchema } from './schema.js';
+import { show } from './show.js';
 
 export interface Project {
   /** Absolute folder. */
@@ -38,6 +41,18 @@ export async function loadProject(dir: string): Promise<Project> {
   return { dir: folder, file, config: parseProject(bytes.toString('utf8'), file) };
 }
 
+/**
+ * The project of a folder without aiot.yaml: every default, and the folder's name. Its `file` does not exist.
+ */
+export function defaultProject(dir: string): Project {
+  const folder = resolve(dir);
+  const name = basename(folder)
+    .replaceAll(/[^A-Za-z0-9._-]/g, '-')
+    .slice(0, 64);
+  const config = projectSchema.parse({ name: namePattern.test(name) ? name : 'model' });
+  return { dir: folder, file: join(folder, 'aiot.yaml'), config };
+}
+
 /** @throws AIOT_PROJECT_INVALID; all problems are told, not the first alone. */
 export function parseProject(text: string, file: string): ProjectConfig {
   const lines = new LineCounter();
@@ -53,7 +68,7 @@ export function parseProject(text: string, file: string): ProjectConfig {
   });
   const result = projectSchema.safeParse(value);
   const problems = result.success
-    ? crossChecks(result.data)
+    ? crossChecks(result.data, value)
     : result.error.issues.flatMap((issue) => describe(issue, value));
   if (result.success && problems.length === 0) return result.data;
   const told = problems.map(({ path, message }) => {
@@ -95,11 +110,6 @@ function plain(document: Document, refuse: (offset: number, reason: string) => A
   }
 }
 
-interface Problem {
-  path: PropertyKey[];
-  message: string;
-}
-
 function describe(issue: z.core.$ZodIssue, root: unknown): Problem[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'not a known field' }));
@@ -120,63 +130,12 @@ function expectation({ message }: { message: string }): string {
   return message.replace(/, received .*$/, '').replace(/^Invalid input: /, '');
 }
 
-/** What one field alone cannot tell. */
-function crossChecks(config: ProjectConfig): Problem[] {
-  const problems: Problem[] = [];
-  const { rate, lowpass, resample = rate } = config.signal;
-  if (Object.keys(config.stream.fields).length === 0) {
-    problems.push({ path: ['stream', 'fields'], message: 'expected at least one field; got none' });
-  }
-  for (const [name, field] of Object.entries(config.stream.fields)) {
-    if (field.range && field.range[0] >= field.range[1]) {
-      const path = ['stream', 'fields', name, 'range'];
-      problems.push({ path, message: `expected [low, high] with low < high; got ${show(field.range)}` });
-    }
-  }
-  if (lowpass !== undefined && lowpass >= rate / 2) {
-    problems.push({
-      path: ['signal', 'lowpass'],
-      message: `expected below half the rate (${rate / 2} Hz); got ${lowpass}`,
-    });
-  }
-  if (resample > rate) {
-    problems.push({
-      path: ['signal', 'resample'],
-      message: `expected at most the rate (${rate} Hz); got ${resample}`,
-    });
-  }
-  const owner = new Map<string, string>();
-  for (const [name, labels] of Object.entries(config.model.labels)) {
-    for (const label of labels) {
-      const other = owner.get(label);
-      if (other !== undefined) {
-        problems.push({
-          path: ['model', 'labels', name],
-          message: `label "${label}" is already in class "${other}"`,
-        });
-      }
-      owner.set(label, name);
-    }
-  }
-  if (Object.keys(config.model.labels).length < 2) {
-    problems.push({ path: ['model', 'labels'], message: 'expected at least two classes' });
-  }
-  return problems;
-}
-
 function valueAt(root: unknown, path: PropertyKey[]): unknown {
   return path.reduce<unknown>(
     (value, key) =>
       value !== null && typeof value === 'object' ? (value as Record<PropertyKey, unknown>)[key] : undefined,
     root,
   );
-}
-
-function show(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  // JSON has no word for what .nan and .inf are.
-  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
 /** Where the deepest existing part of the path stands; a key is better than its value. */

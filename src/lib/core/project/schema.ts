@@ -9,6 +9,8 @@ const windowLength = z.int().min(1).max(1_000_000);
 const word = z
   .string()
   .regex(/^[^\p{Cc}]{1,64}$/u, 'expected 1 to 64 characters, none of them a control character');
+/** A recorded label. Tables often have numbers there, which YAML reads as numbers. */
+const label = z.union([word, z.number().transform(String)]);
 
 const field = z.strictObject({
   type: z.enum(['float', 'int']).default('float'),
@@ -47,7 +49,7 @@ const signal = z.strictObject({
 });
 
 /** Class → the recorded labels that count as it. */
-const labels = z.record(word, z.array(word).min(1));
+const labels = z.record(word, z.array(label).min(1));
 
 const size = z.int().min(1).max(4096);
 /** One number, or [over time (height), across (width)]. */
@@ -56,7 +58,7 @@ const activation = z.enum(['none', 'relu', 'relu6', 'leaky-relu', 'tanh', 'sigmo
 const padding = z.enum(['same', 'valid']);
 
 /** One layer of `model.layers`, when they are given one by one. The output layer follows from `model.output`. */
-const layer = z.discriminatedUnion('type', [
+export const layerSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('dense'), units: size, activation: activation.default('relu') }),
   z.strictObject({
     type: z.enum(['conv', 'separable']),
@@ -83,7 +85,7 @@ const layer = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('batch-norm') }),
   z.strictObject({ type: z.literal('dropout'), rate: z.number().min(0).lt(1).default(0.2) }),
 ]);
-export type LayerConfig = z.output<typeof layer>;
+export type LayerConfig = z.output<typeof layerSchema>;
 
 /** Changes made to raw training windows, anew each epoch; each is a size, 0 = off. */
 const augment = z.strictObject({
@@ -107,6 +109,8 @@ const train = z.strictObject({
   /** Whether rare classes count as much as frequent ones. */
   classWeights: z.enum(['balanced', 'none']).default('balanced'),
   augment: augment.prefault({}),
+  /** Autoencoder: share of the training examples whose error still counts as normal. */
+  quantile: z.number().min(0.5).max(1).default(0.99),
   /** A program that trains instead: it takes rows and leaves a float .tflite; see docs/project.md. */
   command: z.array(z.string().min(1)).min(1).optional(),
 });
@@ -134,22 +138,27 @@ const quantize = z
 const accept = z.strictObject({
   /** Smallest macro-F1 of the int8 model on recordings never trained on, by window. */
   macroF1: z.number().min(0).max(1).optional(),
+  /** Smallest share of right answers of the int8 model, by window. */
+  accuracy: z.number().min(0).max(1).optional(),
   /** Largest loss of macro-F1 from float to int8, 0..1. */
   drop: z.number().min(0).max(1).optional(),
   /** Largest arena: a number of bytes, or `32KiB`. */
   arena: z
     .union([z.int().positive(), z.string().regex(/^\d+ ?(B|KiB|MiB)$/, 'a size such as 32KiB')])
     .optional(),
+  /** Most multiply-adds of one inference. */
+  macs: z.int().positive().optional(),
 });
 
 const model = z.strictObject({
   name: name.optional(),
-  kind: z.enum(['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'layers']),
+  kind: z.enum(['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'layers']).default('mlp'),
   /** Units of the hidden layers (mlp, autoencoder), filters of the convolutions (cnn1d, ds-cnn), or layers one by one. */
-  layers: z.union([z.array(size).min(1).max(16), z.array(layer).min(1).max(64)]).optional(),
+  layers: z.union([z.array(size).min(1).max(16), z.array(layerSchema).min(1).max(64)]).optional(),
   /** What it answers; an autoencoder always answers with its reconstruction error. */
   output: z.enum(['classes', 'probability', 'value']).default('classes'),
-  labels,
+  /** Empty where no classes are wanted (value, autoencoder), or where a table's own labels are the classes. */
+  labels: labels.default({}),
   split: z.enum(['recording', 'device', 'time', 'window']).default('recording'),
   train: train.prefault({}),
   quantize,
@@ -159,7 +168,13 @@ const model = z.strictObject({
   accept: accept.prefault({}),
 });
 
-export const projectSchema = z.strictObject({ name, stream, signal, model });
+/** A project of tables of rows alone needs no stream and no signal: a row is one sample and one window. */
+export const projectSchema = z.strictObject({
+  name,
+  stream: stream.default({ topic: 'rows', format: 'json', device: 'topic', fields: {} }),
+  signal: signal.default({ rate: 1, window: 1, stride: 1, features: 'raw' }),
+  model: model.prefault({}),
+});
 
 /** aiot.yaml, checked and with defaults filled in. */
 export type ProjectConfig = z.output<typeof projectSchema>;

@@ -7,10 +7,10 @@ export interface NumericTable {
   data: Float64Array[];
 }
 
-/** A table with one column of text. */
+/** A table with columns of text. */
 export interface LabelledTable extends NumericTable {
-  /** The text column, without its name in `columns`; null when the file has no such column. */
-  text: string[] | null;
+  /** The columns that were taken as text, by name, where the file has them; their names are not in `columns`. */
+  texts: Record<string, string[]>;
 }
 
 const newline = 10;
@@ -36,23 +36,27 @@ export function parseCsv(bytes: Uint8Array, file: string, wanted?: readonly stri
 }
 
 /**
- * As `parseCsv`, with one column taken as text as it stands (a label): numbers there are not looked at as numbers.
- * @param textColumn its name; a file without it gives `text: null`
+ * As `parseCsv`, with some columns taken as text as it stands (a label, a group): numbers there are not looked at as numbers.
+ * @param textColumns their names; the file need not have them
  * @throws as `parseCsv`
  */
-export function parseLabelledCsv(bytes: Uint8Array, file: string, textColumn: string): LabelledTable {
+export function parseLabelledCsv(
+  bytes: Uint8Array,
+  file: string,
+  textColumns: readonly string[],
+): LabelledTable {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
   const { columns, bodyStart } = readHeader(text);
   checkHeader(columns, file);
-  const at = columns.indexOf(textColumn);
-  const words: string[] = [];
-  const data = readRows(text, bodyStart, columns, file, at < 0 ? undefined : { column: at, words });
+  const isText = columns.map((name) => textColumns.includes(name));
+  const words = isText.map((is) => (is ? ([] as string[]) : null));
+  const data = readRows(text, bodyStart, columns, file, words);
   if (data[0]!.length === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows below the header`);
-  if (at < 0) return { columns, data, text: null };
+  const texts = Object.fromEntries(columns.flatMap((name, c) => (words[c] ? [[name, words[c]]] : [])));
   return {
-    columns: columns.filter((_, i) => i !== at),
-    data: data.filter((_, i) => i !== at),
-    text: words,
+    columns: columns.filter((_, c) => !isText[c]),
+    data: data.filter((_, c) => !isText[c]),
+    texts,
   };
 }
 
@@ -80,7 +84,7 @@ function readRows(
   from: number,
   columns: string[],
   file: string,
-  words?: { column: number; words: string[] },
+  words: (string[] | null)[] = [],
 ): Float64Array[] {
   const width = columns.length;
   // A row takes two characters a cell at least.
@@ -95,8 +99,8 @@ function readRows(
     if (i === text.length && cellStart === i && cell === 0) break;
     const cellEnd = c === newline && text.charCodeAt(i - 1) === carriageReturn ? i - 1 : i;
     const cut = text.slice(cellStart, cellEnd);
-    const isWord = words?.column === cell && cut !== '';
-    const value = isWord ? words.words.push(Buffer.from(cut, 'latin1').toString('utf8')) : numberOf(cut);
+    const own = cut === '' ? null : words[cell];
+    const value = own ? own.push(Buffer.from(cut, 'latin1').toString('utf8')) : numberOf(cut);
     if (cell >= width || !Number.isFinite(value)) throw badCell(text, cellStart, cut, columns[cell], file);
     data[cell]![row] = value;
     cell++;
