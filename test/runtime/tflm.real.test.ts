@@ -1,19 +1,13 @@
 import { expect, it } from 'vitest';
 import { type Random, seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, type Graph, type OperatorName, readTflite } from '../../src/lib/formats/index.js';
-import { arenaBytes, createInterpreter, planArena } from '../../src/lib/runtime/index.js';
+import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { long } from '../support/every-tensor.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { inOneProcess } from '../support/one-process.js';
 import { describeReal } from '../support/real.js';
 import { motorFile, runInPython } from '../support/tflite.js';
-
-interface Arena {
-  head: number;
-  tail: number;
-  smallest: number | null;
-}
 
 /** `runs` inputs one after another: chance bytes, or all 256 for a tensor of that size. */
 function chanceInput(graph: Graph, random: Random, runs: number): Int8Array {
@@ -44,7 +38,7 @@ describeReal('tflm', 'the device interpreter against TFLite Micro', () => {
       const graphs = Array.from({ length: files }, () => oneOpGraphs[op]!(random));
       return graphs.map((graph) => ({ graph, input: chanceInput(graph, random, runs) }));
     },
-    (jobs) => runInPython<Arena>('tflm', jobs),
+    (jobs) => runInPython('tflm', jobs),
   );
   it.each(operators)(
     'computes %s bit for bit',
@@ -69,26 +63,11 @@ describeReal('tflm', 'the device interpreter against TFLite Micro', () => {
       })),
     );
     const jobs = graphs.map((graph) => ({ graph, input: chanceInput(graph, random, 100) }));
-    const answers = runInPython<Arena>('tflm', jobs);
+    const answers = runInPython('tflm', jobs);
     jobs.forEach(({ graph, input }, index) => {
       const where = `network ${index}, ${graph.operators.at(-1)!.op}`;
       expect(deviceOutput(graph, input), where).toEqual(answers[index]!.output);
     });
-  });
-
-  it('predicts the arena: its head exactly, the smallest that works within 10 %', () => {
-    const random = seededRandom(7);
-    for (const graph of [mlp(random, [8, 24, 16, 5]), mlp(random, [64, 64, 32, 4]), cnn(random)]) {
-      const input = chanceInput(graph, random, 1);
-      const { head, tail, smallest } = runInPython<Arena>('tflm', [{ graph, input, smallest: true }])[0]!
-        .report;
-      const plan = planArena(graph, 'tflm64');
-      expect(plan.head).toBe(head);
-      expect(Math.abs(plan.tail - tail) / tail).toBeLessThan(0.1);
-      expect(Math.abs(plan.smallest - smallest!) / smallest!).toBeLessThan(0.1);
-      // A 32-bit device's structures are smaller, and 10 % is added.
-      expect(arenaBytes(graph)).toBeGreaterThan(planArena(graph, 'device').smallest);
-    }
   });
 });
 
@@ -98,7 +77,7 @@ describeReal('shared', 'files of TensorFlow’s converter in the device interpre
       const file = motorFile(`${name}.tflite`);
       const graph = readTflite(file);
       const input = chanceInput(graph, seededRandom(3), 200);
-      const [fromFile, rewritten] = runInPython<Arena>('tflm', [
+      const [fromFile, rewritten] = runInPython('tflm', [
         { graph: file, input },
         { graph, input },
       ]);

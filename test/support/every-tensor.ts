@@ -9,23 +9,28 @@ import { runInPython } from './tflite.js';
  */
 export const long = process.env.AIOT_LONG === '1';
 
-type Integers = Int8Array | Int16Array;
+/** What goes into a network. */
+type Inputs = Int8Array | Int16Array | Float32Array;
 
-/** `runs` chance inputs one after another: half of them over all integers, half near the middle, as real values are. */
-export function chanceInputs(graph: Graph, random: Random, runs: number): Integers {
+/**
+ * `runs` chance inputs one after another: half of them over all integers, half near the middle, as real values are;
+ * float32 ones within ±3.
+ */
+export function chanceInputs(graph: Graph, random: Random, runs: number): Inputs {
   const { shape, type } = graph.tensors[graph.inputs[0]!]!;
   const [size, half] = [elementCount(shape), type === 'int16' ? 32768 : 128];
   const value = (_: unknown, at: number) => {
     const wide = Math.floor(at / size) % 2 === 0;
     return Math.floor(((wide ? random() : (random() + random() + random()) / 3) * 2 - 1) * half);
   };
+  if (type === 'float32') return Float32Array.from({ length: size * runs }, () => random() * 6 - 3);
   return type === 'int16'
     ? Int16Array.from({ length: size * runs }, value)
     : Int8Array.from({ length: size * runs }, value);
 }
 
 /** What TFLite Micro gives for every operator's outputs, run after run: the raw bytes. */
-export function tensorsInTflm(jobs: { graph: Graph; input: Integers }[]): Buffer[] {
+export function tensorsInTflm(jobs: { graph: Graph; input: Inputs }[]): Buffer[] {
   const exposed = jobs.map(({ graph, input }) => {
     const outputs = graph.operators.flatMap((operator) => operator.outputs);
     return { graph: writeTflite({ ...graph, outputs }), input, outputs: outputs.length };
@@ -34,7 +39,7 @@ export function tensorsInTflm(jobs: { graph: Graph; input: Integers }[]): Buffer
 }
 
 /** The same from the device interpreter. */
-export function tensorsOnDevice({ graph, input }: { graph: Graph; input: Integers }): Buffer {
+export function tensorsOnDevice({ graph, input }: { graph: Graph; input: Inputs }): Buffer {
   const interpreter = createInterpreter(graph);
   const size = elementCount(interpreter.inputTensor.shape);
   const made = graph.operators.flatMap((operator) => operator.outputs.map((index) => graph.tensors[index]!));

@@ -3,6 +3,7 @@
  */
 
 export { type ArenaPlan, arenaBytes, planArena } from './arena/arena.js';
+export type { ArenaPiece } from './arena/head.js';
 export { floatView } from './float-view.js';
 export { createInterpreter } from './interpreter/interpreter.js';
 export type { Interpreter, InterpreterOptions, OnTensor, Values } from './interpreter/types.js';
