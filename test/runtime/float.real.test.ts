@@ -1,0 +1,120 @@
+import { expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/index.js';
+import { elementBytes, elementCount, type Graph, type OperatorName } from '../../src/lib/formats/index.js';
+import { architectures, quantized } from '../support/architectures.js';
+import { chanceInputs, long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
+import { asFloat, withFloatLayer } from '../support/float-twin.js';
+import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { describeReal } from '../support/real.js';
+
+const [perKind, runs] = long ? [5, 2000] : [4, 100];
+const kinds = Object.keys(architectures) as (keyof typeof architectures)[];
+const limit = long ? 600_000 : 60_000;
+
+/** Where a tensor's values lie in what `tensorsOnDevice` gives, run after run. */
+function* tensorsOf(graph: Graph, bytes: Buffer) {
+  for (let at = 0; at < bytes.length; )
+    for (const index of graph.operators.flatMap(({ outputs }) => outputs)) {
+      const { type, shape } = graph.tensors[index]!;
+      const length = elementCount(shape) * elementBytes(type);
+      yield { index, type, slice: new Uint8Array(bytes.subarray(at, at + length)) };
+      at += length;
+    }
+}
+
+/**
+ * Largest difference of any float tensor, as a share of that tensor's largest value (of 1 where it is smaller), and how many
+ * int8 values differ, and by how much.
+ */
+function compare(graph: Graph, got: Buffer, want: Buffer) {
+  expect(got.length).toBe(want.length);
+  const seen = { share: 0, values: 0, unequal: 0, worst: 0 };
+  const others = tensorsOf(graph, want);
+  for (const { type, slice } of tensorsOf(graph, got)) {
+    const other = others.next().value!.slice;
+    if (type === 'float32') {
+      const [a, b] = [new Float32Array(slice.buffer), new Float32Array(other.buffer)];
+      const largest = b.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
+      a.forEach((value, i) => {
+        seen.share = Math.max(seen.share, Math.abs(value - b[i]!) / largest);
+      });
+    } else {
+      const [a, b] = [new Int8Array(slice.buffer), new Int8Array(other.buffer)];
+      a.forEach((value, i) => {
+        if (value === b[i]) return;
+        seen.unequal += 1;
+        seen.worst = Math.max(seen.worst, Math.abs(value - b[i]!));
+      });
+      seen.values += a.length;
+    }
+  }
+  return seen;
+}
+
+function compareAll(graphs: Graph[], count: number) {
+  const jobs = graphs.map((graph, seed) => ({
+    graph,
+    input: chanceInputs(graph, seededRandom(seed), count),
+  }));
+  return tensorsInTflm(jobs).map((want, index) =>
+    compare(graphs[index]!, tensorsOnDevice(jobs[index]!), want),
+  );
+}
+
+describeReal('tflm', 'float32 in the device interpreter against TFLite Micro', () => {
+  it.each(kinds)(
+    'small %s networks give the same in every tensor but for the order of sums',
+    (kind) => {
+      const graphs = Array.from({ length: perKind }, (_, seed) =>
+        architectures[kind](seededRandom(200 + seed)),
+      );
+      for (const { share } of compareAll(graphs, runs)) expect(share, kind).toBeLessThan(1e-5);
+    },
+    limit,
+  );
+
+  it(
+    'every operator gives the same but for rounding',
+    () => {
+      const operators = (Object.keys(oneOpGraphs) as OperatorName[]).filter((op) => op !== 'QUANTIZE');
+      const graphs = operators.flatMap((op) => {
+        const random = seededRandom(13);
+        const made = Array.from({ length: long ? 100 : 12 }, () => oneOpGraphs[op]!(random));
+        const wholly = made.filter((graph) => graph.operators.every((other) => other.op !== 'QUANTIZE'));
+        expect(wholly.length, op).toBeGreaterThan(0);
+        return wholly.map(asFloat);
+      });
+      compareAll(graphs, long ? 500 : 20).forEach(({ share }, index) => {
+        expect(share, `${index}, ${graphs[index]!.operators[0]!.op}`).toBeLessThan(1e-5);
+      });
+    },
+    limit,
+  );
+});
+
+describeReal('tflm', 'networks of int8 with a layer of float32 in them', () => {
+  it(
+    'give the same integers but where a float lies on the edge between two',
+    () => {
+      const layers = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
+      const graphs = kinds.flatMap((kind) =>
+        Array.from({ length: perKind }, (_, seed) => {
+          const graph = quantized(kind, 300 + seed);
+          const places = graph.operators.flatMap(({ op }, at) => (layers.includes(op) ? [at] : []));
+          return withFloatLayer(graph, places[seed % places.length]!);
+        }),
+      );
+      const all = { values: 0, unequal: 0 };
+      compareAll(graphs, runs).forEach(({ share, values, unequal, worst }, index) => {
+        expect(share, `${index}`).toBeLessThan(1e-5);
+        // One step at the edge; layers after it may turn it into more, a table of a steep function into several.
+        expect(worst, `${index}`).toBeLessThanOrEqual(4);
+        all.values += values;
+        all.unequal += unequal;
+      });
+      expect(all.unequal / all.values).toBeLessThan(1e-4);
+      if (long) process.stderr.write(`mixed: ${all.unequal} of ${all.values} int8 values differ\n`);
+    },
+    limit,
+  );
+});
