@@ -68,4 +68,20 @@ describe('the Fourier transform', () => {
       expect(Math.hypot(fourier.re[k]! - re, fourier.im[k]! - im)).toBeLessThan(1e-9);
     }
   });
+
+  it.each([1, 2, 3, 10, 30, 167, 500, 501])('of two signals of %i samples at once is that of each', (n) => {
+    const a = Float64Array.from({ length: n }, (_, i) => Math.sin(i * i));
+    const b = Float64Array.from({ length: n }, (_, i) => Math.cos(3 * i) + i / n);
+    const fourier = createFourier(n);
+    const bins = Math.floor(n / 2) + 1;
+    const parts = [new Float64Array(2 * bins), new Float64Array(2 * bins)];
+    fourier.transformPair(a, b, parts[0]!, parts[1]!);
+    [a, b].forEach((signal, s) => {
+      fourier.transform(signal);
+      for (let k = 0; k < bins; k++) {
+        expect(Math.abs(parts[s]![k]! - fourier.re[k]!)).toBeLessThan(1e-9);
+        expect(Math.abs(parts[s]![bins + k]! - fourier.im[k]!)).toBeLessThan(1e-9);
+      }
+    });
+  });
 });

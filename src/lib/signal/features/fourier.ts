@@ -1,11 +1,4 @@
-/** Prime factors of n, smallest first. */
-function factorsOf(n: number): number[] {
-  const factors: number[] = [];
-  for (let p = 2, rest = n; rest > 1; p++) {
-    for (; rest % p === 0; rest /= p) factors.push(p);
-  }
-  return factors.length > 0 ? factors : [1];
-}
+import { createStages } from './fourier-stages.js';
 
 export interface Fourier {
   /** Bins 0..n−1 of the last transform. */
@@ -13,60 +6,41 @@ export interface Fourier {
   im: Float64Array;
   /** X[k] = Σ x[t]·exp(−2πi·kt/n), no scaling. `input` has n samples and is left unchanged. */
   transform(input: Float64Array): void;
+  /**
+   * Two real signals in one transform: `first` and `second` get the real parts, then the imaginary parts of bins 0..n/2
+   * (2 · (⌊n/2⌋ + 1) values each).
+   */
+  transformPair(a: Float64Array, b: Float64Array, first: Float64Array, second: Float64Array): void;
 }
 
 /**
- * Discrete Fourier transform of real signals of any length, decimation in time over the length's prime factors
- * (Cooley and Tukey 1965): plain loops and two tables, so that C computes the same. A large prime factor p costs n·p.
+ * Discrete Fourier transform of real signals of any length: mixed radix in Stockham's order (Cooley and Tukey 1965;
+ * Stockham 1966), tables made once, nothing allocated by a transform. A large prime factor p costs n·p/4.
  */
 export function createFourier(n: number): Fourier {
-  const factors = factorsOf(n);
-  const cos = new Float64Array(n);
-  const sin = new Float64Array(n);
-  for (let i = 0; i < n; i++) {
-    cos[i] = Math.cos((2 * Math.PI * i) / n);
-    sin[i] = -Math.sin((2 * Math.PI * i) / n);
-  }
-  const largest = Math.max(...factors);
-  const partRe = new Float64Array(largest);
-  const partIm = new Float64Array(largest);
+  const run = createStages(n);
   const re = new Float64Array(n);
   const im = new Float64Array(n);
-
-  /** Transform of input[from], input[from + step], … (n/step of them) into re, im at `to`. */
-  function stage(input: Float64Array, from: number, step: number, to: number, depth: number): void {
-    const p = factors[depth]!;
-    const m = n / step / p;
-    for (let q = 0; q < p; q++) {
-      if (m === 1) {
-        re[to + q] = input[from + q * step]!;
-        im[to + q] = 0;
-      } else {
-        stage(input, from + q * step, step * p, to + q * m, depth + 1);
+  const bins = Math.floor(n / 2) + 1;
+  return {
+    re,
+    im,
+    transform(input) {
+      re.set(input);
+      im.fill(0);
+      run(re, im);
+    },
+    transformPair(a, b, first, second) {
+      re.set(a);
+      im.set(b);
+      run(re, im);
+      for (let k = 0; k < bins; k++) {
+        const m = k === 0 ? 0 : n - k;
+        first[k] = (re[k]! + re[m]!) / 2;
+        first[bins + k] = (im[k]! - im[m]!) / 2;
+        second[k] = (im[k]! + im[m]!) / 2;
+        second[bins + k] = (re[m]! - re[k]!) / 2;
       }
-    }
-    for (let u = 0; u < m; u++) {
-      for (let q = 0; q < p; q++) {
-        partRe[q] = re[to + u + q * m]!;
-        partIm[q] = im[to + u + q * m]!;
-      }
-      for (let k = u; k < p * m; k += m) {
-        let sumRe = partRe[0]!;
-        let sumIm = partIm[0]!;
-        const turn = k * step;
-        let angle = 0;
-        for (let q = 1; q < p; q++) {
-          angle += turn;
-          if (angle >= n) angle -= n;
-          const c = cos[angle]!;
-          const s = sin[angle]!;
-          sumRe += partRe[q]! * c - partIm[q]! * s;
-          sumIm += partRe[q]! * s + partIm[q]! * c;
-        }
-        re[to + k] = sumRe;
-        im[to + k] = sumIm;
-      }
-    }
-  }
-  return { re, im, transform: (input) => stage(input, 0, 1, 0, 0) };
+    },
+  };
 }

@@ -16,7 +16,12 @@ export function momentsOf(signal: Float64Array, out: Moments): void {
   const n = signal.length;
   let sum = 0;
   for (let i = 0; i < n; i++) sum += signal[i]!;
-  const mean = sum / n;
+  centralMoments(signal, sum / n, out);
+}
+
+/** As `momentsOf`, the mean being known. */
+export function centralMoments(signal: Float64Array, mean: number, out: Moments): void {
+  const n = signal.length;
   let m2 = 0;
   let m3 = 0;
   let m4 = 0;

@@ -2,18 +2,19 @@ export const autoregressionOrder = 4;
 const order = autoregressionOrder;
 
 /**
- * Coefficients of an autoregressive model by the Yule-Walker equations, the mean taken out, each lag's sum divided by the
- * number of its terms (statsmodels calls that `adjusted`). 0 for a constant signal.
+ * Coefficients of an autoregressive model by the Yule-Walker equations, each lag's sum divided by the number of its terms
+ * (statsmodels calls that `adjusted`). 0 for a constant signal.
+ * @param centred the signal without its mean
  * @param out the coefficients from lag 1 on
  */
-export function createYuleWalker(): (signal: Float64Array, mean: number, out: Float64Array) => void {
+export function createYuleWalker(): (centred: Float64Array, out: Float64Array) => void {
   const r = new Float64Array(order + 1);
   const matrix = new Float64Array(order * (order + 1));
-  return (signal, mean, out) => {
-    const n = signal.length;
+  return (centred, out) => {
+    const n = centred.length;
     for (let lag = 0; lag <= order; lag++) {
       let sum = 0;
-      for (let i = lag; i < n; i++) sum += (signal[i]! - mean) * (signal[i - lag]! - mean);
+      for (let i = lag; i < n; i++) sum += centred[i]! * centred[i - lag]!;
       r[lag] = sum / (n - lag);
     }
     const width = order + 1;
@@ -59,34 +60,45 @@ function solve(matrix: Float64Array, out: Float64Array): void {
  * The same by Burg's method (Burg 1975): each reflection coefficient makes the forward and backward errors least, and Levinson's
  * recursion turns them into coefficients. 0 for a constant signal.
  */
-export function createBurg(n: number): (signal: Float64Array, mean: number, out: Float64Array) => void {
+export function createBurg(n: number): (centred: Float64Array, out: Float64Array) => void {
   const forward = new Float64Array(n);
   const backward = new Float64Array(n);
   const before = new Float64Array(order);
-  return (signal, mean, out) => {
-    for (let i = 0; i < n; i++) {
-      forward[i] = signal[i]! - mean;
-      backward[i] = forward[i]!;
-    }
+  return (centred, out) => {
+    forward.set(centred);
+    backward.set(centred);
     out.fill(0);
+    let top = 0;
+    let bottom = 0;
+    for (let i = 1; i < n; i++) {
+      top += centred[i]! * centred[i - 1]!;
+      bottom += centred[i]! * centred[i]! + centred[i - 1]! * centred[i - 1]!;
+    }
     for (let m = 1; m <= order; m++) {
-      let top = 0;
-      let bottom = 0;
-      for (let i = m; i < n; i++) {
-        top += forward[i]! * backward[i - 1]!;
-        bottom += forward[i]! * forward[i]! + backward[i - 1]! * backward[i - 1]!;
-      }
       if (bottom <= 0) return;
       const reflection = (2 * top) / bottom;
-      for (let i = n - 1; i >= m; i--) {
-        const f = forward[i]!;
-        const b = backward[i - 1]!;
-        forward[i] = f - reflection * b;
-        backward[i] = b - reflection * f;
-      }
       before.set(out);
       for (let j = 0; j < m - 1; j++) out[j] = before[j]! - reflection * before[m - 2 - j]!;
       out[m - 1] = reflection;
+      if (m === order) return;
+      top = 0;
+      bottom = 0;
+      // The errors of this order, and in the same pass the sums of the next, which pairs each with the one before it.
+      let b = backward[m - 1]!;
+      let kept = 0;
+      for (let i = m; i < n; i++) {
+        const f = forward[i]!;
+        const error = f - reflection * b;
+        const back = b - reflection * f;
+        b = backward[i]!;
+        forward[i] = error;
+        backward[i] = back;
+        if (i > m) {
+          top += error * kept;
+          bottom += error * error + kept * kept;
+        }
+        kept = back;
+      }
     }
   };
 }

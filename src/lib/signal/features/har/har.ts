@@ -1,24 +1,10 @@
-import { emptyMoments, momentsOf } from '../moments.js';
+import { createFourier } from '../fourier.js';
+import { centralMoments, emptyMoments, momentsOf } from '../moments.js';
 import type { FeatureSetMaker } from '../set.js';
 import { autoregressionOrder, createBurg, createYuleWalker } from './autoregression.js';
-import {
-  createAmplitudeSpectrum,
-  createSpectralEntropy,
-  frequencyAtShare,
-  meanFrequency,
-  medianBin,
-  strongestPeaks,
-} from './spectrum.js';
-import {
-  absoluteSum,
-  correlation,
-  dot,
-  medianDeviation,
-  peakToPeak,
-  signChanges,
-  waveformLength,
-  wilsonAmplitude,
-} from './time.js';
+import { strongestPeaks } from './peaks.js';
+import { amplitudes, medianBin, spectrumFigures } from './spectrum.js';
+import { axisSums, correlation, dot, emptySums, medianDeviation } from './time.js';
 import { createWavelet, waveletLevels } from './wavelet.js';
 
 /** The wavelet part has seven bands: six levels, which these window lengths allow. */
@@ -58,85 +44,117 @@ const names = [
  * (one wavelet coefficient a band) bears the axes in reverse. The original drops windows without three spectral peaks;
  * here the missing ones are 0. Three fields; windows of 448 to 895 samples.
  */
-export const harSet: FeatureSetMaker = ({ windowSamples: n, resampleHz }) => {
-  const spectrum = createAmplitudeSpectrum(n);
-  const entropy = createSpectralEntropy(n);
+export const harSet: FeatureSetMaker = ({ windowSamples, resampleHz }) => {
+  const { compute } = createHar(windowSamples, resampleHz);
+  return { names, compute: (window, out) => void compute(window, out) };
+};
+
+/**
+ * The same for any window of at least 7 samples: bands that it is too short for are NaN.
+ * `compute` tells whether the original keeps such a window.
+ */
+export function createHar(n: number, rateHz: number) {
+  const fourier = createFourier(n);
   const yuleWalker = createYuleWalker();
   const burg = createBurg(n);
-  const wavelet = createWavelet(n, Math.min(levels, waveletLevels(n)));
+  const depth = Math.min(levels, waveletLevels(n));
+  const wavelet = createWavelet(n, depth);
   const moments = emptyMoments();
-  const work = new Float64Array(n);
+  const sums = emptySums();
+  const spectrum = { meanHz: 0, threeQuartersHz: 0, oneQuarterHz: 0, entropy: 0 };
+  const centred = axes.map(() => new Float64Array(n));
+  const parts = axes.map(() => new Float64Array(2 * (Math.floor(n / 2) + 1)));
+  const unused = new Float64Array(parts[0]!.length);
+  const nothing = new Float64Array(n);
+  const amplitude = new Float64Array(n);
+  const work = new Float64Array(n + 1);
+  const deviations = work.subarray(0, n);
   const peaks = new Int32Array(3);
   const coefficients = new Float64Array(autoregressionOrder);
-  const means = [0, 0, 0];
-  const binHz = resampleHz / n;
-  const place = new Map(names.map((name, i) => [name, i]));
-  const at = (name: string) => place.get(name)!;
-  const slots = axes.map((axis) => slotsOf((name) => at(`acc_${axis}_${name}`)));
-  // Stored under z is what was computed from x.
-  const waveletAt = ['z', 'y', 'x'].map((axis) => at(`acc_${axis}_enwacto_1`));
-  const area = at('acc_mpf');
+  const means = new Float64Array(3);
+  const squares = new Float64Array(3);
+  const binHz = rateHz / n;
+  // The original makes its frequencies by steps of rate/n and gives up where rounding leaves it one too many.
+  const keepsLength = Math.ceil(rateHz / binHz) === n;
+
+  function timePart(signal: Float64Array, a: number, out: Float64Array): void {
+    const slot = slots[a]!;
+    axisSums(signal, centred[a]!, sums);
+    centralMoments(signal, sums.mean, moments);
+    means[a] = sums.mean;
+    squares[a] = moments.variance * n;
+    // What rounding leaves of a constant has no shape.
+    if (sums.low === sums.high) centred[a]!.fill(0);
+    out[area]! += sums.absolute / n;
+    out[slot.wilson_amp] = sums.wilson;
+    out[slot.slope_change] = sums.signChanges;
+    out[slot.zerocr] = sums.signChanges;
+    out[slot.rms] = Math.sqrt(sums.mean * sums.mean + moments.variance);
+    out[slot.stdev] = (moments.variance * n) / (n - 1);
+    out[slot.mean] = sums.mean;
+    out[slot.mad] = medianDeviation(signal, deviations);
+    out[slot.wf] = sums.waveform;
+    out[slot.mav] = sums.absolute;
+    out[slot.p2p] = sums.high - sums.low;
+    out[slot.kurtosis_t] = moments.kurtosis;
+    out[slot.skewness_t] = moments.skewness;
+    yuleWalker(centred[a]!, coefficients);
+    out.set(coefficients, slot.autoregyw_1);
+    burg(centred[a]!, coefficients);
+    out.set(coefficients, slot.autoregburg_1);
+    wavelet(signal, out, waveletAt[a]!);
+    for (let band = depth + 1; band <= levels; band++) out[waveletAt[a]! + band] = Number.NaN;
+  }
+
+  function spectralPart(a: number, out: Float64Array): void {
+    const slot = slots[a]!;
+    amplitudes(parts[a]!, means[a]!, amplitude);
+    spectrumFigures(amplitude, binHz, spectrum);
+    out[slot.mpf] = spectrum.meanHz;
+    out[slot.three_quarters] = spectrum.threeQuartersHz;
+    out[slot.one_quarter] = spectrum.oneQuarterHz;
+    out[slot.iqr] = spectrum.threeQuartersHz - spectrum.oneQuarterHz;
+    out[slot.median_frequency] = medianBin(amplitude, work);
+    out[slot.entropy] = spectrum.entropy;
+    momentsOf(amplitude, moments);
+    out[slot.kurtosis_f] = moments.kurtosis;
+    out[slot.skewness_f] = moments.skewness;
+  }
+
   return {
     names,
-    compute(window, out) {
+    /** @returns whether the original keeps this window, where it is shorter than the others */
+    compute(window: Float64Array[], out: Float64Array): boolean {
       out[area] = 0;
-      for (let a = 0; a < 3; a++) {
-        const signal = window[a]!;
-        const slot = slots[a]!;
-        momentsOf(signal, moments);
-        means[a] = moments.mean;
-        const sum = absoluteSum(signal);
-        out[area]! += sum / n;
-        out[slot.wilson_amp] = wilsonAmplitude(signal);
-        out[slot.slope_change] = signChanges(signal);
-        out[slot.zerocr] = out[slot.slope_change]!;
-        out[slot.rms] = Math.sqrt(moments.mean * moments.mean + moments.variance);
-        out[slot.stdev] = (moments.variance * n) / (n - 1);
-        out[slot.mean] = moments.mean;
-        out[slot.mad] = medianDeviation(signal, work);
-        out[slot.wf] = waveformLength(signal);
-        out[slot.mav] = sum;
-        out[slot.p2p] = peakToPeak(signal);
-        out[slot.entropy] = entropy(signal, moments.mean);
-        out[slot.kurtosis_t] = moments.kurtosis;
-        out[slot.skewness_t] = moments.skewness;
-        yuleWalker(signal, moments.mean, coefficients);
-        out.set(coefficients, slot.autoregyw_1);
-        burg(signal, moments.mean, coefficients);
-        out.set(coefficients, slot.autoregburg_1);
-
-        spectrum.compute(signal);
-        const { amplitude } = spectrum;
-        out[slot.mpf] = meanFrequency(amplitude, binHz);
-        out[slot.three_quarters] = frequencyAtShare(amplitude, binHz, 0.75);
-        out[slot.one_quarter] = frequencyAtShare(amplitude, binHz, 0.25);
-        out[slot.iqr] = out[slot.three_quarters]! - out[slot.one_quarter]!;
-        out[slot.median_frequency] = medianBin(amplitude);
-        momentsOf(amplitude, moments);
-        out[slot.kurtosis_f] = moments.kurtosis;
-        out[slot.skewness_f] = moments.skewness;
-
-        wavelet.compute(signal);
-        const { bands } = wavelet;
-        for (let b = 0; b < bands.length; b++) {
-          out[waveletAt[a]! + b] = Math.abs(bands[b]![bands[b]!.length - 7]!) / bands[0]!.length;
-        }
-      }
+      for (let a = 0; a < 3; a++) timePart(window[a]!, a, out);
+      const [cx, cy, cz] = centred as [Float64Array, Float64Array, Float64Array];
+      fourier.transformPair(cx, cy, parts[0]!, parts[1]!);
+      fourier.transformPair(cz, nothing, parts[2]!, unused);
+      for (let a = 0; a < 3; a++) spectralPart(a, out);
       const [x, y, z] = window as [Float64Array, Float64Array, Float64Array];
-      const pairs = [x, y, x, z, y, z];
-      for (let p = 0; p < 3; p++) {
-        out[slots[p]!.crossco] = dot(pairs[2 * p]!, pairs[2 * p + 1]!);
-      }
-      out[slots[0]!.corecoef] = correlation(x, y, means[0]!, means[1]!);
-      out[slots[1]!.corecoef] = correlation(x, z, means[0]!, means[2]!);
-      out[slots[2]!.corecoef] = correlation(y, z, means[1]!, means[2]!);
-      for (let i = 0; i < n; i++) work[i] = x[i]! + y[i]! + z[i]!;
-      spectrum.compute(work);
-      strongestPeaks(spectrum.amplitude, peaks);
+      out[slots[0]!.crossco] = dot(x, y);
+      out[slots[1]!.crossco] = dot(x, z);
+      out[slots[2]!.crossco] = dot(y, z);
+      out[slots[0]!.corecoef] = correlation(cx, cy, squares[0]!, squares[1]!);
+      out[slots[1]!.corecoef] = correlation(cx, cz, squares[0]!, squares[2]!);
+      out[slots[2]!.corecoef] = correlation(cy, cz, squares[1]!, squares[2]!);
+      // The spectrum of the sum is the sum of the spectra.
+      const [px, py, pz] = parts as [Float64Array, Float64Array, Float64Array];
+      for (let i = 0; i < px.length; i++) px[i] = px[i]! + py[i]! + pz[i]!;
+      amplitudes(px, means[0]! + means[1]! + means[2]!, amplitude);
+      const asHigh = strongestPeaks(amplitude, peaks);
       for (let p = 0; p < 3; p++) out[slots[p]!.top3] = peaks[p]!;
+      return keepsLength && asHigh === 3;
     },
   };
-};
+}
+
+const place = new Map(names.map((name, i) => [name, i]));
+const at = (name: string) => place.get(name)!;
+const slots = axes.map((axis) => slotsOf((name) => at(`acc_${axis}_${name}`)));
+// Stored under z is what was computed from x.
+const waveletAt = ['z', 'y', 'x'].map((axis) => at(`acc_${axis}_enwacto_1`));
+const area = at('acc_mpf');
 
 /** Places of one axis's features in the output. */
 function slotsOf(at: (name: string) => number) {

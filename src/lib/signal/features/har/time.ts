@@ -1,28 +1,66 @@
-/** Σ sign(|step| − 0.05): the original's "Wilson amplitude", which counts small steps as −1. */
-export function wilsonAmplitude(signal: Float64Array): number {
-  let sum = 0;
-  for (let i = 1; i < signal.length; i++) sum += Math.sign(Math.abs(signal[i]! - signal[i - 1]!) - 0.05);
-  return sum;
+import { median } from './median.js';
+
+/** What one pass over an axis gives. */
+export interface AxisSums {
+  mean: number;
+  absolute: number;
+  low: number;
+  high: number;
+  /** Σ |step| */
+  waveform: number;
+  /** Σ sign(|step| − 0.05): the original's "Wilson amplitude", which counts small steps as −1. */
+  wilson: number;
+  /** Steps at which the sign changes; 0 is a sign of its own. */
+  signChanges: number;
 }
 
-/** Steps at which the sign changes; 0 is a sign of its own. */
-export function signChanges(signal: Float64Array): number {
-  let count = 0;
-  for (let i = 1; i < signal.length; i++) if (Math.sign(signal[i]!) !== Math.sign(signal[i - 1]!)) count++;
-  return count;
+export function emptySums(): AxisSums {
+  return {
+    mean: 0,
+    absolute: 0,
+    low: 0,
+    high: 0,
+    waveform: 0,
+    wilson: 0,
+    signChanges: 0,
+  };
 }
 
-/** Σ |step| */
-export function waveformLength(signal: Float64Array): number {
-  let sum = 0;
-  for (let i = 1; i < signal.length; i++) sum += Math.abs(signal[i]! - signal[i - 1]!);
-  return sum;
-}
-
-export function absoluteSum(signal: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < signal.length; i++) sum += Math.abs(signal[i]!);
-  return sum;
+/** @param centred gets the signal without its mean */
+export function axisSums(signal: Float64Array, centred: Float64Array, out: AxisSums): void {
+  const n = signal.length;
+  let before = signal[0]!;
+  let sum = before;
+  let absolute = Math.abs(before);
+  let low = before;
+  let high = before;
+  let waveform = 0;
+  let wilson = 0;
+  let signChanges = 0;
+  for (let i = 1; i < n; i++) {
+    const x = signal[i]!;
+    sum += x;
+    absolute += x < 0 ? -x : x;
+    if (x < low) low = x;
+    if (x > high) high = x;
+    const step = Math.abs(x - before);
+    waveform += step;
+    if (step > 0.05) wilson++;
+    else if (step < 0.05) wilson--;
+    if (x > 0 !== before > 0 || x < 0 !== before < 0) signChanges++;
+    before = x;
+  }
+  const mean = sum / n;
+  for (let i = 0; i < n; i++) {
+    centred[i] = signal[i]! - mean;
+  }
+  out.mean = mean;
+  out.absolute = absolute;
+  out.low = low;
+  out.high = high;
+  out.waveform = waveform;
+  out.wilson = wilson;
+  out.signChanges = signChanges;
 }
 
 export function dot(a: Float64Array, b: Float64Array): number {
@@ -31,38 +69,15 @@ export function dot(a: Float64Array, b: Float64Array): number {
   return sum;
 }
 
-export function peakToPeak(signal: Float64Array): number {
-  let low = signal[0]!;
-  let high = low;
-  for (let i = 1; i < signal.length; i++) {
-    if (signal[i]! < low) low = signal[i]!;
-    if (signal[i]! > high) high = signal[i]!;
-  }
-  return high - low;
-}
-
-/** Pearson's correlation; 0 when one of the two is constant. */
-export function correlation(a: Float64Array, b: Float64Array, meanA: number, meanB: number): number {
-  let ab = 0;
-  let aa = 0;
-  let bb = 0;
-  for (let i = 0; i < a.length; i++) {
-    ab += (a[i]! - meanA) * (b[i]! - meanB);
-    aa += (a[i]! - meanA) * (a[i]! - meanA);
-    bb += (b[i]! - meanB) * (b[i]! - meanB);
-  }
-  return aa > 0 && bb > 0 ? ab / Math.sqrt(aa * bb) : 0;
+/** Pearson's correlation of two signals without their means; 0 when one of the two is constant. */
+export function correlation(a: Float64Array, b: Float64Array, squaresA: number, squaresB: number): number {
+  return squaresA > 0 && squaresB > 0 ? dot(a, b) / Math.sqrt(squaresA * squaresB) : 0;
 }
 
 /** Median of |x − median|. @param work of the signal's length, overwritten */
 export function medianDeviation(signal: Float64Array, work: Float64Array): number {
   work.set(signal);
-  const middle = medianOfSorted(work.sort());
+  const middle = median(work);
   for (let i = 0; i < signal.length; i++) work[i] = Math.abs(signal[i]! - middle);
-  return medianOfSorted(work.sort());
-}
-
-function medianOfSorted(sorted: Float64Array): number {
-  const n = sorted.length;
-  return n % 2 === 1 ? sorted[(n - 1) / 2]! : (sorted[n / 2 - 1]! + sorted[n / 2]!) / 2;
+  return median(work);
 }

@@ -2,59 +2,77 @@
  * Analysis low-pass of the Symlet with four vanishing moments (Daubechies, Ten Lectures on Wavelets, table 6.3), in the
  * order of PyWavelets' `sym4`. The high-pass is its mirror with alternating signs.
  */
-const low = [
-  -0.07576571478927333, -0.02963552764599851, 0.49761866763201545, 0.8037387518059161, 0.29785779560527736,
-  -0.09921954357684722, -0.012603967262037833, 0.0322231006040427,
-];
+const low = Float64Array.of(
+  -0.07576571478927333,
+  -0.02963552764599851,
+  0.49761866763201545,
+  0.8037387518059161,
+  0.29785779560527736,
+  -0.09921954357684722,
+  -0.012603967262037833,
+  0.0322231006040427,
+);
 const high = low.map((_, i) => (i % 2 === 0 ? -1 : 1) * low[low.length - 1 - i]!);
 
 /** Levels that a signal of n samples allows: floor(log2(n / (taps − 1))). */
 export function waveletLevels(n: number): number {
-  return Math.floor(Math.log2(n / (low.length - 1)));
+  return Math.max(0, Math.floor(Math.log2(n / (low.length - 1))));
 }
 
-export interface WaveletBands {
-  /** Approximation of the last level, then the details from the last level to the first. */
-  bands: Float64Array[];
-  compute(signal: Float64Array): void;
-}
+/** Place of the one coefficient of each band that is looked at, counted from the band's end. */
+const fromEnd = 7;
 
-/** Discrete wavelet decomposition, the signal continued by its mirror image at both ends (half-sample symmetric). */
-export function createWavelet(n: number, levels: number): WaveletBands {
+/**
+ * Discrete wavelet decomposition, the signal continued by its mirror image at both ends (half-sample symmetric): one
+ * coefficient a band, the seventh from its end.
+ * @param levels 0 = the signal itself is the only band
+ * @returns writes levels + 1 values: of the approximation of the last level, then of the details from the last level to the
+ *   first, each |coefficient| / length of the approximation
+ */
+export function createWavelet(
+  n: number,
+  levels: number,
+): (signal: Float64Array, out: Float64Array, at: number) => void {
   const approximations: Float64Array[] = [];
-  const details: Float64Array[] = [];
   for (let level = 0, length = n; level < levels; level++) {
     length = Math.floor((length + low.length - 1) / 2);
     approximations.push(new Float64Array(length));
-    details.push(new Float64Array(length));
   }
-  return {
-    bands: [approximations[levels - 1]!, ...[...details].reverse()],
-    compute(signal) {
-      let from = signal;
-      for (let level = 0; level < levels; level++) {
-        const approximation = approximations[level]!;
-        const detail = details[level]!;
-        for (let k = 0; k < approximation.length; k++) {
-          let a = 0;
-          let d = 0;
-          for (let tap = 0; tap < low.length; tap++) {
-            const x = mirrored(from, 2 * k + 1 - tap);
-            a += low[tap]! * x;
-            d += high[tap]! * x;
-          }
-          approximation[k] = a;
-          detail[k] = d;
-        }
-        from = approximation;
-      }
-    },
+  return (signal, out, at) => {
+    const last = approximations[levels - 1]?.length ?? n;
+    let from = signal;
+    for (let level = 0; level < levels; level++) {
+      const to = approximations[level]!;
+      convolve(from, to);
+      out[at + levels - level] = Math.abs(coefficient(from, to.length - fromEnd, high)) / last;
+      from = to;
+    }
+    out[at] = Math.abs(from[from.length - fromEnd]!) / last;
   };
 }
 
-function mirrored(signal: Float64Array, index: number): number {
-  const n = signal.length;
-  let i = index;
-  while (i < 0 || i >= n) i = i < 0 ? -1 - i : 2 * n - 1 - i;
-  return signal[i]!;
+/** The low-passed half of a signal. */
+function convolve(from: Float64Array, to: Float64Array): void {
+  const taps = low.length;
+  for (let k = 0; k < to.length; k++) {
+    const newest = 2 * k + 1;
+    if (newest < taps - 1 || newest >= from.length) {
+      to[k] = coefficient(from, k, low);
+      continue;
+    }
+    let sum = 0;
+    for (let tap = 0; tap < taps; tap++) sum += low[tap]! * from[newest - tap]!;
+    to[k] = sum;
+  }
+}
+
+function coefficient(from: Float64Array, k: number, filter: Float64Array): number {
+  const n = from.length;
+  let sum = 0;
+  for (let tap = 0; tap < filter.length; tap++) {
+    let i = 2 * k + 1 - tap;
+    while (i < 0 || i >= n) i = i < 0 ? -1 - i : 2 * n - 1 - i;
+    sum += filter[tap]! * from[i]!;
+  }
+  return sum;
 }

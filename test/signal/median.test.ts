@@ -1,0 +1,15 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { median } from '../../src/lib/signal/features/har/median.js';
+
+it('selects the median that sorting gives', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: -5, max: 5 }), { minLength: 1, maxLength: 60 }), (values) => {
+      const sorted = Float64Array.from(values).sort();
+      const k = sorted.length >> 1;
+      const expected = sorted.length % 2 === 1 ? sorted[k]! : (sorted[k - 1]! + sorted[k]!) / 2;
+      expect(median(Float64Array.from(values))).toBe(expected);
+    }),
+    { numRuns: 500 },
+  );
+});
