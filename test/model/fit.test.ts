@@ -6,7 +6,7 @@ import type { Part } from '../../src/lib/model/train/batch.js';
 import { type FitOptions, fitNetwork } from '../../src/lib/model/train/fit.js';
 import { buildNetwork, copyWeights } from '../../src/lib/model/train/network.js';
 import { loadTensorFlow } from '../../src/lib/model/train/tensorflow.js';
-import type { NetworkSpec } from '../../src/lib/model/train/types.js';
+import type { LayerNetwork } from '../../src/lib/model/train/types.js';
 import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
 
 /** Classes lie around corners of a cube; the last class is rare. */
@@ -20,10 +20,10 @@ function blobs(size: number, count: number, seed: number): Part {
   return { inputs, classes };
 }
 
-const mlp: NetworkSpec = { kind: 'mlp', inputShape: [6], layers: [8], classes: 3 };
-const cnn: NetworkSpec = { kind: 'cnn1d', inputShape: [12, 2], layers: [4, 6], classes: 3 };
+const mlp: LayerNetwork = { kind: 'mlp', inputShape: [6], layers: [8], classes: 3 };
+const cnn: LayerNetwork = { kind: 'cnn1d', inputShape: [12, 2], layers: [4, 6], classes: 3 };
 
-function options(spec: NetworkSpec, changes: Partial<FitOptions> = {}): FitOptions {
+function options(spec: LayerNetwork, changes: Partial<FitOptions> = {}): FitOptions {
   const size = spec.inputShape.reduce((a, b) => a * b, 1);
   return {
     spec,
@@ -95,7 +95,7 @@ describe('lowering', () => {
     ['a dense network', mlp],
     ['a convolutional network', cnn],
     ['a convolution over an odd number of samples', { ...cnn, inputShape: [7, 3], layers: [4, 5, 3] }],
-  ] as [string, NetworkSpec][])(
+  ] as [string, LayerNetwork][])(
     '%s computes in both runtimes what TensorFlow computes',
     async (_name, spec) => {
       const tensorflow = await loadTensorFlow();

@@ -1,7 +1,6 @@
 import { basename, join } from 'node:path';
 import { AiotCommand, again, facts, next, percent, shared, size } from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { trainProject, trainResultSchema, writeReport } from '../../lib/model/index.js';
+import { openModelProject, trainProject, trainResultSchema, writeReport } from '../../lib/model/index.js';
 
 export default class ModelTrain extends AiotCommand {
   static override summary = "Train the project's network on its recordings.";
@@ -18,7 +17,7 @@ export default class ModelTrain extends AiotCommand {
     const input = await this.input(ModelTrain);
     const { flags } = input;
     const at = again(input, 'project', 'data');
-    const project = await loadProject(flags.project);
+    const project = await openModelProject(flags.project, flags.data);
     const { update } = this.progress();
     const result = await trainProject({
       project,
@@ -26,7 +25,7 @@ export default class ModelTrain extends AiotCommand {
       signal: this.signal,
       onEpoch: ({ epoch, epochs, loss, valAccuracy }) =>
         update({
-          text: `epoch ${epoch}  loss ${loss.toFixed(3)}  validation ${percent(valAccuracy)}`,
+          text: `epoch ${epoch}  loss ${loss.toFixed(3)}  validation ${percent(valAccuracy ?? 0)}`,
           done: epoch,
           total: epochs,
         }),
@@ -38,7 +37,7 @@ export default class ModelTrain extends AiotCommand {
         ['Model', `${result.model}, ${size(result.bytes)} float`],
         ['Windows', `${result.windows.train} to train, ${result.windows.validation} to choose the epoch by`],
         ['Epochs', `${result.epochs} in ${result.seconds.toFixed(1)} s; kept number ${bestEpoch}`],
-        ['Accuracy', `${percent(accuracy)} training, ${percent(valAccuracy)} validation`],
+        ['Accuracy', `${percent(accuracy ?? 0)} training, ${percent(valAccuracy ?? 0)} validation`],
         ['File', join(flags.project, 'build', basename(result.file))],
         ...(flags.report ? [['Report', flags.report] as [string, string]] : []),
       ]),

@@ -20,7 +20,7 @@ export { datasetOf, openDataset } from './open.js';
 export { pullDataset } from './pull.js';
 export { listRecordings, saveRecordings } from './save.js';
 export { splitDataset } from './split/split.js';
-export { type Part, windowParts } from './split/windows.js';
+export { type Part, partSizes, windowParts } from './split/windows.js';
 export { recordResultSchema, recordStream } from './stream/record.js';
 export {
   type RecordingLine,

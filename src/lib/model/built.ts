@@ -1,17 +1,42 @@
 import { digestOf, type Project } from '../core/index.js';
-import type { Dataset } from '../data/index.js';
+import type { Dataset, Part } from '../data/index.js';
 import type { Graph } from '../formats/index.js';
-import { type DataSource, datasetOfSource } from './dataset.js';
+import type { DataSource } from './dataset.js';
 import { buildFiles, readNetwork, readQuantization, readTraining } from './files.js';
 import { requireSameData, stale } from './fresh.js';
-import type { TrainingFile } from './train/types.js';
+import { openMaterial, type Rows } from './material.js';
+import { divisionOf, examplesOfPart } from './train/parts.js';
+import type { Examples, TrainingFile } from './train/types.js';
 
-/** A float network and the int8 one that was made from it, with what they were trained on. */
-export interface Built {
+/** A float network with what it was trained on. */
+export interface Trained {
   training: TrainingFile;
   float: { bytes: Uint8Array; graph: Graph };
-  int8: { bytes: Uint8Array; graph: Graph; digest: string };
+  /** Of a table: its digest and columns, without recordings. */
   dataset: Dataset;
+  /** The table whose rows were trained on, null for recordings. */
+  rows: Rows | null;
+  /** Exactly the examples that training had in this part, computed anew on each call; inputs before standardization. */
+  examples(part: Part): Examples;
+}
+
+/** A float network and the quantized one that was made from it, with what they were trained on. */
+export interface Built extends Trained {
+  int8: { bytes: Uint8Array; graph: Graph; digest: string };
+}
+
+/**
+ * What train left in build/, with the data it was trained on, as one whole.
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE
+ */
+export async function readTrained(project: Project, source: DataSource): Promise<Trained> {
+  const training = await readTraining(project);
+  const float = await readNetwork(buildFiles(project).float, 'train');
+  const material = await openMaterial(project, source, training);
+  requireSameData(project, training, material, digestOf(float.bytes));
+  const division = divisionOf(training);
+  const { dataset, rows } = material;
+  return { training, float, dataset, rows, examples: (part) => examplesOfPart(material, division, part) };
 }
 
 /**
@@ -20,16 +45,12 @@ export interface Built {
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE
  */
 export async function readBuilt(project: Project, source: DataSource): Promise<Built> {
-  const training = await readTraining(project);
-  const files = buildFiles(project);
-  const float = await readNetwork(files.float, 'train');
-  const int8 = await readNetwork(files.int8, 'quantize');
+  const trained = await readTrained(project, source);
+  const int8 = await readNetwork(buildFiles(project).int8, 'quantize');
   const quantization = await readQuantization(project);
   const digest = digestOf(int8.bytes);
-  if (quantization.floatDigest !== training.digest || quantization.digest !== digest) {
+  if (quantization.floatDigest !== trained.training.digest || quantization.digest !== digest) {
     throw stale('the int8 network was made from another training', 'aiot model quantize');
   }
-  const dataset = await datasetOfSource(project, source);
-  requireSameData(project, training, dataset, digestOf(float.bytes));
-  return { training, float, int8: { ...int8, digest }, dataset };
+  return { ...trained, int8: { ...int8, digest } };
 }

@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { layerSchema } from '../core/index.js';
 import { bundleInfoSchema } from './bundle/info-schema.js';
 import { evaluateResultSchema } from './evaluate/result.js';
 import type { EvaluationFile } from './evaluate/types.js';
+import { networkKinds } from './network/types.js';
 import type { TrainingFile } from './train/types.js';
 
 const { signal, standardization, lineage } = bundleInfoSchema.shape;
@@ -12,22 +14,40 @@ const figure = z
   .nullable()
   .transform((value) => value ?? Number.NaN);
 
+const output = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('classes'), count: z.int() }),
+  z.object({ kind: z.literal('probability') }),
+  z.object({ kind: z.literal('value'), count: z.int() }),
+  z.object({ kind: z.literal('reconstruction') }),
+]);
+
 /** build/training.json. These files are this program's own, but people and other versions edit what lies in a project. */
 export const trainingFileSchema = z.object({
-  spec: z.literal('aiot-training/1'),
+  spec: z.literal('aiot-training/2'),
   model: z.string(),
   network: z.object({
-    kind: z.enum(['mlp', 'cnn1d']),
+    kind: z.enum(networkKinds),
     inputShape: z.array(z.int()),
-    layers: z.array(z.int()),
-    classes: z.int(),
+    layers: z.array(layerSchema),
+    output,
   }),
-  classes: z.array(z.string()).min(2),
-  labels: z.record(z.string(), z.array(z.string())),
+  classes: ids,
+  labels: z.record(z.string(), ids),
+  threshold: z.number().nullable(),
   signal,
   standardization,
+  source: z.discriminatedUnion('kind', [
+    z.object({ kind: z.literal('recordings') }),
+    z.object({
+      kind: z.literal('table'),
+      file: z.string(),
+      label: z.string(),
+      columns: ids,
+      parts: z.string().regex(/^[tve-]*$/, 'expected one of t, v, e and - a row'),
+    }),
+  ]),
   split: z.object({
-    by: z.enum(['recording', 'device', 'time']),
+    by: z.enum(['recording', 'device', 'time', 'window', 'row', 'group']),
     seed: z.int(),
     train: ids,
     validation: ids,
@@ -40,13 +60,17 @@ export const trainingFileSchema = z.object({
       epoch: z.int(),
       epochs: z.int(),
       loss: figure,
-      accuracy: figure,
       valLoss: figure,
-      valAccuracy: figure,
+      accuracy: z.number().nullable(),
+      valAccuracy: z.number().nullable(),
     }),
   ),
   bestEpoch: z.int(),
+  interrupted: z.boolean(),
   seconds: z.number(),
+  backend: z.string(),
+  leaks: ids,
+  notes: ids,
   digest: z.string(),
 }) satisfies z.ZodType<TrainingFile>;
 

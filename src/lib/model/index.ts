@@ -7,13 +7,18 @@ export { checkGolden } from './bundle/golden.js';
 export { packBundle, unpackBundle } from './bundle/pack.js';
 export { createPredictor, type Prediction, type Predictor } from './bundle/predictor.js';
 export type * from './bundle/types.js';
+export { evaluateFile } from './evaluate/evaluate-file.js';
+export { type Evaluation, evaluateModel, evaluationSchema } from './evaluate/evaluate-model.js';
 export { evaluateProject } from './evaluate/evaluate-project.js';
-export { gateError } from './evaluate/gates.js';
+export { type FileEvaluation, fileEvaluationSchema } from './evaluate/file-result.js';
+export { gateError, gateRows } from './evaluate/gates.js';
 export { macroF1Of } from './evaluate/metrics.js';
+export { outputKinds } from './evaluate/output-kind.js';
 export { type EvaluateResult, evaluateResultSchema } from './evaluate/result.js';
 export type { Gate } from './evaluate/types.js';
 export { buildFiles } from './files.js';
 export { type Inspection, inspectionSchema, inspectModel } from './inspect/inspect.js';
+export { openModelProject } from './material.js';
 export { defaultDeviceTypes, type PushClient, type PushResult, pushModel, pushResultSchema } from './push.js';
 export {
   type QuantizeResult,
@@ -21,9 +26,6 @@ export {
   quantizeResultSchema,
 } from './quantize/quantize-project.js';
 export { writeReport } from './report/write-report.js';
+export { type TrainResult, trainResultSchema } from './train/result.js';
 export { loadTensorFlow } from './train/tensorflow.js';
-export {
-  type TrainResult,
-  trainProject,
-  trainResultSchema,
-} from './train/train-project.js';
+export { trainProject } from './train/train-project.js';

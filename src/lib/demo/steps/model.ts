@@ -11,7 +11,9 @@ export function trainStep(work: DemoWork): DemoStep {
         dataset: work.dataset,
         signal,
         onEpoch: ({ epoch, epochs, loss, valAccuracy }) => {
-          report(`epoch ${epoch}/${epochs}  loss ${score(loss)}  validation accuracy ${score(valAccuracy)}`);
+          report(
+            `epoch ${epoch}/${epochs}  loss ${score(loss)}  validation accuracy ${score(valAccuracy ?? 0)}`,
+          );
         },
       });
       return `${work.trained.epochs} epochs in ${work.trained.seconds.toFixed(1)} s`;

@@ -16,7 +16,7 @@ export function tiles({ evaluation, live, bytes, training }: ReportData): Html {
     list.push(['macro-F1, float', score(evaluation.float.macroF1)]);
   } else {
     const best = training.history[training.bestEpoch - 1];
-    if (best) list.push(['validation accuracy', percent(best.valAccuracy)]);
+    if (best && best.valAccuracy !== null) list.push(['validation accuracy', percent(best.valAccuracy)]);
   }
   if (live) {
     list.push(['macro-F1, live on devices', score(live.macroF1)]);
@@ -40,7 +40,8 @@ export function gates({ evaluation }: ReportData): Html | null {
 
 export function curves({ training: { history, bestEpoch } }: ReportData): Html {
   const mark = { x: bestEpoch, text: `kept: epoch ${bestEpoch}` };
-  const of = (key: 'loss' | 'accuracy' | 'valLoss' | 'valAccuracy') => history.map((epoch) => epoch[key]);
+  const of = (key: 'loss' | 'accuracy' | 'valLoss' | 'valAccuracy') =>
+    history.flatMap((epoch) => epoch[key] ?? []);
   const lowest = Math.min(...of('accuracy'), ...of('valAccuracy'));
   const loss = lineChart({
     title: 'Loss',
@@ -51,6 +52,7 @@ export function curves({ training: { history, bestEpoch } }: ReportData): Html {
     format: (value) => String(Number(value.toPrecision(3))),
     mark,
   });
+  if (of('accuracy').length === 0) return html`<h2>Training</h2><div class="pair">${loss}</div>`;
   const accuracy = lineChart({
     title: 'Accuracy',
     series: [
@@ -116,6 +118,10 @@ export function findings({ findings: list, evaluation }: ReportData): Html | nul
   return html`${found.length > 0 ? html`<h2>What the data check found</h2><ul class="plain">${found}</ul>` : null}${limits.length > 0 ? html`<h2>What this data cannot tell</h2><ul class="plain">${limits}</ul>` : null}`;
 }
 
+function answerOf(output: ReportData['training']['network']['output']): string {
+  return output.kind === 'classes' ? `${output.count} classes` : `a ${output.kind}`;
+}
+
 export function lineage({ training }: ReportData): Html {
   const { split, lineage: from, signal, network, windows } = training;
   const features = Array.isArray(signal.features) ? `${signal.features.length} features` : signal.features;
@@ -137,7 +143,7 @@ export function lineage({ training }: ReportData): Html {
     ],
     [
       'Network',
-      `${network.kind} ${network.layers.join('-')}, ${network.classes} classes; ${training.history.length} epochs in ${training.seconds.toFixed(1)} s`,
+      `${network.kind} of ${network.layers.length} layers, answers with ${answerOf(network.output)}; ${training.history.length} epochs in ${training.seconds.toFixed(1)} s`,
     ],
     ['Settings', html`<code>${from.configDigest}</code>`],
   ];

@@ -1,6 +1,6 @@
 import type { Scalar, Tensor, Tensor2D } from '@tensorflow/tfjs-core';
 import { gaussian, type Random } from '../../core/index.js';
-import type { Core, NetworkSpec } from './types.js';
+import type { Core, LayerNetwork } from './types.js';
 
 /** Standardized windows [count × inputs] and their classes. */
 export interface Part {
@@ -11,7 +11,7 @@ export interface Part {
 /** Inputs of the rows named, as the network takes them. `noise` = deviation of Gaussian noise added to each, 0 = none. */
 export function inputBatch(
   tf: Core,
-  spec: NetworkSpec,
+  spec: LayerNetwork,
   inputs: Float32Array,
   rows: number[],
   noise = 0,

@@ -1,36 +1,76 @@
 import { AiotError, type ProjectConfig } from '../../core/index.js';
 import type { Dataset, Recording } from '../../data/index.js';
-import { featureNames, type SignalSpec, windowFeatures } from '../../signal/index.js';
+import { featureNames, type SignalSpec, windowCount, windowFeatures } from '../../signal/index.js';
+import { classesFor, classIndex } from './classes.js';
 import type { Examples } from './types.js';
 
-/** Names of the classes, in the order of the network's outputs: as aiot.yaml lists them. */
-export function classesOf(config: ProjectConfig): string[] {
-  return Object.keys(config.model.labels);
-}
-
-/** Recorded label → index of its class. */
-export function classIndex(config: ProjectConfig): Map<string, number> {
-  return new Map(
-    Object.values(config.model.labels).flatMap((labels, c) => labels.map((label) => [label, c] as const)),
-  );
+/** What one recorded label stands for. */
+export interface Truth {
+  class: number;
+  value: number;
 }
 
 /**
- * Refuses what `splitDataset` does not look at, before anything is computed.
- * @throws AIOT_DATA_EMPTY, AIOT_TRAINING_DATA_UNFIT (a value that is not a number)
+ * Windows of the recordings named, in the order of the dataset; recordings shorter than one window give none. Written at
+ * once where they stay: windows of long recordings are what takes memory.
  */
-export function checkTrainable(dataset: Dataset): void {
-  if (!dataset.recordings.some(({ label }) => label !== null)) {
-    const count = dataset.recordings.length;
-    throw new AiotError(
-      'AIOT_DATA_EMPTY',
-      `dataset ${dataset.name}: ${count} recording(s), none with a label`,
-    );
+export function windowsOf(
+  dataset: Dataset,
+  ids: Iterable<string>,
+  signal: SignalSpec,
+  truthOf: (recording: Recording) => Truth,
+): Examples & { values: Float32Array } {
+  const wanted = new Set(ids);
+  const chosen = dataset.recordings.filter(({ id }) => wanted.has(id));
+  const inputSize = featureNames(signal).length;
+  const count = chosen.reduce((sum, { columns }) => sum + windowCount(signal, columns[0]?.length ?? 0), 0);
+  const inputs = new Float32Array(count * inputSize);
+  const classes = new Int32Array(count);
+  const values = new Float32Array(count);
+  const recordings: string[] = [];
+  for (const recording of chosen) {
+    const truth = truthOf(recording);
+    for (const row of windowFeatures(signal, columnsFor(recording, signal))) {
+      checkFeatures(row, recording.id, signal);
+      const at = recordings.push(recording.id) - 1;
+      inputs.set(row, at * inputSize);
+      classes[at] = truth.class;
+      values[at] = truth.value;
+    }
   }
-  for (const recording of dataset.recordings) checkNumbers(recording);
+  return { inputs, inputSize, classes, values, recordings };
 }
 
-function checkNumbers({ id, columns, fields }: Recording): void {
+/** Windows of the recordings named, with the classes of aiot.yaml. */
+export function examplesOf(
+  dataset: Dataset,
+  ids: Iterable<string>,
+  signal: SignalSpec,
+  config: ProjectConfig,
+): Examples {
+  const index = classIndex(classesFor('classes', config.model.labels));
+  const truthOf = ({ label }: Recording) => ({ class: index.get(label ?? '') ?? -1, value: 0 });
+  return { ...windowsOf(dataset, ids, signal, truthOf), values: null };
+}
+
+/** The examples at these places, in this order. */
+export function pick(examples: Examples, rows: readonly number[]): Examples {
+  const { inputSize } = examples;
+  const inputs = new Float32Array(rows.length * inputSize);
+  rows.forEach((row, i) => {
+    inputs.set(examples.inputs.subarray(row * inputSize, (row + 1) * inputSize), i * inputSize);
+  });
+  return {
+    inputs,
+    inputSize,
+    classes: Int32Array.from(rows, (row) => examples.classes[row]!),
+    values: examples.values && Float32Array.from(rows, (row) => examples.values![row]!),
+    recordings: rows.map((row) => examples.recordings[row]!),
+  };
+}
+
+/** @throws AIOT_TRAINING_DATA_UNFIT for a sample that is not a number */
+export function checkNumbers({ id, columns, fields }: Recording): void {
   columns.forEach((column, f) => {
     const at = column.findIndex((value) => !Number.isFinite(value));
     if (at >= 0)
@@ -38,35 +78,6 @@ function checkNumbers({ id, columns, fields }: Recording): void {
         `recording ${id}, field ${fields[f]}, sample ${at + 1}: expected a number, got ${column[at]}`,
       );
   });
-}
-
-/** Windows of the recordings named, in the order of the dataset; recordings shorter than one window give none. */
-export function examplesOf(
-  dataset: Dataset,
-  ids: Iterable<string>,
-  signal: SignalSpec,
-  config: ProjectConfig,
-): Examples {
-  const wanted = new Set(ids);
-  const index = classIndex(config);
-  const inputSize = featureNames(signal).length;
-  const rows: Float32Array[] = [];
-  const classes: number[] = [];
-  const recordings: string[] = [];
-  for (const recording of dataset.recordings) {
-    if (!wanted.has(recording.id)) continue;
-    for (const row of windowFeatures(signal, columnsFor(recording, signal))) {
-      checkFeatures(row, recording.id, signal);
-      rows.push(row);
-      classes.push(index.get(recording.label ?? '') ?? -1);
-      recordings.push(recording.id);
-    }
-  }
-  const inputs = new Float32Array(rows.length * inputSize);
-  rows.forEach((row, i) => {
-    inputs.set(row, i * inputSize);
-  });
-  return { inputs, inputSize, classes: Int32Array.from(classes), recordings };
 }
 
 /** The recording's columns in the order of the signal's fields. @throws AIOT_TRAINING_DATA_UNFIT */
@@ -89,6 +100,6 @@ function checkFeatures(row: Float32Array, id: string, signal: SignalSpec): void 
   if (at >= 0) throw unfit(`recording ${id}: feature ${featureNames(signal)[at]} came out as ${row[at]}`);
 }
 
-export function unfit(message: string): AiotError {
-  return new AiotError('AIOT_TRAINING_DATA_UNFIT', message);
+export function unfit(message: string, next?: string): AiotError {
+  return new AiotError('AIOT_TRAINING_DATA_UNFIT', message, next === undefined ? {} : { next });
 }

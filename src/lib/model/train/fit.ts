@@ -6,10 +6,10 @@ import { argMaxRows } from '../evaluate/metrics.js';
 import { classWeights, crossEntropy, inputBatch, type Part, targetBatch } from './batch.js';
 import { buildNetwork, copyWeights } from './network.js';
 import { loadTensorFlow } from './tensorflow.js';
-import type { Core, EpochFigures, LayerWeights, NetworkSpec, TrainedNetwork } from './types.js';
+import type { Core, EpochFigures, LayerNetwork, LayerWeights, TrainedNetwork } from './types.js';
 
 export interface FitOptions {
-  spec: NetworkSpec;
+  spec: LayerNetwork;
   train: Part;
   /** Decides which epoch's weights are kept; at least one window. */
   validation: Part;
@@ -115,7 +115,7 @@ function trainEpoch(
   return { loss: loss / count, accuracy: right / count };
 }
 
-function assess(tf: Core, model: Sequential, spec: NetworkSpec, part: Part, weights: Float32Array) {
+function assess(tf: Core, model: Sequential, spec: LayerNetwork, part: Part, weights: Float32Array) {
   const rows = Array.from(part.classes, (_, i) => i);
   return tf.tidy(() => {
     const logits = model.apply(inputBatch(tf, spec, part.inputs, rows)) as Tensor2D;

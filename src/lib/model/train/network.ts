@@ -1,6 +1,6 @@
 import type { LayersModel, Sequential } from '@tensorflow/tfjs-layers';
 import { AiotError } from '../../core/index.js';
-import type { LayerWeights, NetworkSpec, TensorFlow } from './types.js';
+import type { LayerNetwork, LayerWeights, TensorFlow } from './types.js';
 
 /** Taps of every convolution. */
 export const convolutionTaps = 5;
@@ -8,7 +8,7 @@ export const convolutionTaps = 5;
 export const defaultLayers = { mlp: [32, 16], cnn1d: [16, 32] } as const;
 
 /** For each convolution whether it halves the time after it: pooling ends when fewer than two samples are left. */
-export function poolingPlan(spec: NetworkSpec): boolean[] {
+export function poolingPlan(spec: LayerNetwork): boolean[] {
   let samples = spec.inputShape[0] ?? 0;
   return spec.layers.map(() => {
     const pools = samples >= 2;
@@ -21,7 +21,7 @@ export function poolingPlan(spec: NetworkSpec): boolean[] {
  * An untrained network with logits (no softmax: the loss is computed from logits, which is exact where a softmax has
  * underflowed). Input [batch, …spec.inputShape], output [batch, classes]. Initial weights depend on `seed` alone.
  */
-export function buildNetwork({ layers }: TensorFlow, spec: NetworkSpec, seed: number): Sequential {
+export function buildNetwork({ layers }: TensorFlow, spec: LayerNetwork, seed: number): Sequential {
   if (spec.kind === 'cnn1d' && spec.inputShape.length !== 2) {
     throw new AiotError(
       'AIOT_MODEL_UNFIT',

@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import {
   aiotVersion,
   canonicalJson,
@@ -7,138 +6,181 @@ import {
   writeFileAtomic,
   writeJsonAtomic,
 } from '../../core/index.js';
-import { type Dataset, type Split, sampleCount, splitDataset } from '../../data/index.js';
+import { checkSplit, leakError, type Split, sampleCount } from '../../data/index.js';
 import { writeTflite } from '../../formats/index.js';
-import { inputShape, type SignalSpec, signalSpecOf } from '../../signal/index.js';
 import type { Lineage } from '../bundle/types.js';
-import { type DataSource, datasetOfSource } from '../dataset.js';
+import type { DataSource } from '../dataset.js';
 import { buildFiles, modelName } from '../files.js';
 import { lowerNetwork } from '../lower/lower.js';
-import { checkTrainable, classesOf, examplesOf, unfit } from './examples.js';
+import { type Material, openMaterial } from '../material.js';
+import type { NetworkKind } from '../network/types.js';
+import { unfit } from './examples.js';
 import { fitNetwork } from './fit.js';
-import { defaultLayers } from './network.js';
+import { type Division, examplesOfPart } from './parts.js';
+import { type Plan, planTraining } from './plan.js';
+import type { TrainResult } from './result.js';
+import { examplesOfRows } from './rows/examples.js';
+import { splitRows } from './rows/split.js';
+import { splitRecordings } from './split.js';
 import { fitStandardization, standardizeAll } from './standardize.js';
-import type { EpochFigures, Examples, NetworkSpec, TrainingFile } from './types.js';
-
-export const trainResultSchema = z.object({
-  /** Name of the model. */
-  model: z.string(),
-  /** Of the epoch whose weights were kept. */
-  metrics: z.object({
-    bestEpoch: z.int(),
-    loss: z.number(),
-    accuracy: z.number(),
-    valLoss: z.number(),
-    valAccuracy: z.number(),
-  }),
-  epochs: z.int(),
-  seconds: z.number(),
-  /** The float network, a .tflite file. */
-  file: z.string(),
-  bytes: z.int(),
-  windows: z.object({ train: z.int(), validation: z.int() }),
-});
-export type TrainResult = z.output<typeof trainResultSchema>;
+import type { EpochFigures, Examples, TrainingFile } from './types.js';
 
 export interface TrainOptions extends DataSource {
   project: Project;
+  /** Column of a table with labels or values; `label` unless told. */
+  label?: string;
+  /** Kind that was asked for on the spot: no other takes its place where it does not fit. */
+  kind?: NetworkKind;
+  /** Train although the split leaks; the result says so. */
+  force?: boolean;
   onEpoch?: (figures: EpochFigures) => void;
   signal?: AbortSignal;
 }
 
 /**
- * Trains the project's network and writes build/model.float.tflite and build/training.json; both or, on any error, none.
+ * Trains the project's network on recordings or on the rows of a table, and writes build/model.float.tflite and
+ * build/training.json; both or, on any error, none.
  * @throws AIOT_DATA_*, AIOT_LABEL_UNKNOWN, AIOT_TRAINING_DATA_UNFIT, AIOT_MODEL_UNFIT, AIOT_TRAINING_DIVERGED
  */
 export async function trainProject(options: TrainOptions): Promise<TrainResult> {
   const { project, onEpoch, signal } = options;
   const { config } = project;
   const started = performance.now();
-  const dataset = await datasetOfSource(project, options);
-  checkTrainable(dataset);
-  const split = splitDataset(dataset, config.model);
-  const spec = signalSpecOf(config);
-  const train = examplesOf(dataset, split.train, spec, config);
-  const validation = examplesOf(dataset, split.validation, spec, config);
-  checkParts({ train, validation }, classesOf(config), spec);
-  const raw = spec.features === 'raw';
-  const standardization = fitStandardization(train, raw ? spec.fields.length : undefined);
-  const network: NetworkSpec = {
-    kind: config.model.kind as 'mlp' | 'cnn1d',
-    inputShape: config.model.kind === 'mlp' ? [train.inputSize] : inputShape(spec),
-    layers: [...((config.model.layers as number[]) ?? defaultLayers[config.model.kind as 'mlp' | 'cnn1d'])],
-    classes: classesOf(config).length,
-  };
+  const material = await openMaterial(project, options);
+  const plan = planTraining(project, material, options.kind);
+  const division = divide(project, material, plan);
+  const leaks = leaksOf(material, division, options.force);
+  const train = examplesOfPart(material, division, 'train');
+  const validation = examplesOfPart(material, division, 'validation');
+  checkParts({ train, validation }, plan);
+  const { network } = plan;
+  const standardization = fitStandardization(train, plan.windows ? plan.signal.fields.length : undefined);
   const fitted = await fitNetwork({
     ...config.model.train,
-    spec: network,
+    spec: {
+      kind: network.kind as 'mlp' | 'cnn1d',
+      inputShape: network.inputShape,
+      layers: (config.model.layers as number[]) ?? [32, 16],
+      classes: plan.classes.names.length,
+    },
     train: { inputs: standardizeAll(train, standardization), classes: train.classes },
     validation: { inputs: standardizeAll(validation, standardization), classes: validation.classes },
     // Samples next to each other say the same thing: noise averages out over a window, and blurs features more.
-    noise: raw ? 0.1 : 0.5,
+    noise: material.rows ? 0 : plan.windows ? 0.1 : 0.5,
     onEpoch,
     signal,
   });
   const bytes = writeTflite(lowerNetwork(fitted.network, modelName(project)));
-  const file = buildFiles(project).float;
-  const seconds = Math.round(performance.now() - started) / 1000;
-  const windows = { train: train.classes.length, validation: validation.classes.length };
   const training: TrainingFile = {
-    spec: 'aiot-training/1',
+    spec: 'aiot-training/2',
     model: modelName(project),
     network,
-    classes: classesOf(config),
-    labels: config.model.labels,
-    signal: spec,
+    classes: plan.classes.names,
+    labels: plan.classes.labels,
+    threshold: null,
+    signal: plan.signal,
     standardization,
-    split,
-    windows,
-    lineage: lineageOf(project, dataset, split),
+    source: sourceOf(material, division),
+    split: division.split,
+    windows: { train: train.classes.length, validation: validation.classes.length },
+    lineage: lineageOf(project, material, division.split),
     history: fitted.history,
     bestEpoch: fitted.bestEpoch,
-    seconds,
+    interrupted: false,
+    seconds: Math.round(performance.now() - started) / 1000,
+    backend: 'tfjs-wasm',
+    leaks,
+    notes: plan.notes,
     digest: digestOf(bytes),
   };
-  await writeFileAtomic(file, bytes);
+  await writeFileAtomic(buildFiles(project).float, bytes);
   await writeJsonAtomic(buildFiles(project).training, training);
-  const { epoch: bestEpoch, loss, accuracy, valLoss, valAccuracy } = fitted.history[fitted.bestEpoch - 1]!;
-  return {
-    model: training.model,
-    metrics: { bestEpoch, loss, accuracy, valLoss, valAccuracy },
-    epochs: fitted.history.length,
-    seconds,
-    file,
-    bytes: bytes.length,
-    windows,
-  };
+  return resultOf(project, training, bytes.length);
+}
+
+/** Which examples are in which part. @throws AIOT_DATA_*, AIOT_LABEL_UNKNOWN */
+export function divide({ config }: Project, material: Material, plan: Plan): Division {
+  const { network, classes, signal } = plan;
+  const base = { network, classes, signal };
+  const { kind } = network.output;
+  const { rows, dataset } = material;
+  if (!rows) return { ...base, split: splitRecordings(dataset, config.model, kind, classes), parts: null };
+  const all = examplesOfRows(rows, classes, kind === 'value');
+  const { split, train } = config.model;
+  const wanted = { names: classes.names, output: kind, wanted: split, seed: train.seed };
+  return { ...base, ...splitRows(rows.table, { ...wanted, classes: all.classes }) };
+}
+
+/** Sentences about the leaks of a split that is used all the same. @throws AIOT_DATA_LEAK unless told to go on */
+export function leaksOf({ dataset, rows }: Material, { split, signal }: Division, force?: boolean): string[] {
+  if (rows) return [];
+  const findings = checkSplit(dataset, split, signal);
+  const error = leakError(findings);
+  if (error && !force) throw error;
+  return findings
+    .filter(({ kind, severity }) => kind === 'leak' && severity === 'error')
+    .map(({ message }) => message);
 }
 
 function checkParts(
   parts: Record<'train' | 'validation', Examples>,
-  classes: string[],
-  spec: SignalSpec,
+  { network, classes, signal, windows }: Plan,
 ): void {
+  const needed = network.output.kind === 'value' ? [] : classes.names;
   for (const [part, { classes: found }] of Object.entries(parts)) {
-    const missing = classes.filter((_, c) => !found.includes(c));
-    if (missing.length > 0 && (part === 'train' || found.length === 0)) {
+    const missing = needed.filter((_, c) => !found.includes(c));
+    const normalOnly = network.output.kind === 'reconstruction';
+    if (found.length === 0 || (missing.length > 0 && part === 'train' && !normalOnly)) {
+      const of = missing.length > 0 && !normalOnly ? ` of class ${missing.join(', ')}` : '';
+      const short = windows || signal.windowSamples > 1;
       throw unfit(
-        `the ${part} part has no window of class ${missing.join(', ')}: its recordings are shorter than one window (${spec.windowSamples} samples at ${spec.resampleHz} Hz), or there are none`,
+        short
+          ? `the ${part} part has no window${of}: its recordings are shorter than one window (${signal.windowSamples} samples at ${signal.resampleHz} Hz), or there are none`
+          : `the ${part} part has no row${of}`,
       );
     }
   }
 }
 
-function lineageOf(project: Project, dataset: Dataset, split: Split): Lineage {
+function sourceOf({ rows }: Material, { parts }: Division): TrainingFile['source'] {
+  if (!rows) return { kind: 'recordings' };
+  const { table, file, label } = rows;
+  return { kind: 'table', file, label, columns: table.columns, parts: parts ?? '' };
+}
+
+function lineageOf(project: Project, { dataset, rows }: Material, split: Split): Lineage {
   return {
     dataset: {
       name: dataset.name,
       digest: dataset.digest,
-      recordings: dataset.recordings.length,
-      samples: sampleCount(dataset.recordings),
+      recordings: rows ? new Set(rows.table.groups ?? []).size : dataset.recordings.length,
+      samples: rows ? rows.table.rows : sampleCount(dataset.recordings),
     },
     split,
     configDigest: digestOf(canonicalJson(project.config)),
     aiot: aiotVersion(),
     created: Date.now(),
+  };
+}
+
+export function resultOf(project: Project, training: TrainingFile, bytes: number): TrainResult {
+  const best = training.history[training.bestEpoch - 1]!;
+  const { loss, accuracy, valLoss, valAccuracy } = best;
+  return {
+    model: training.model,
+    output: training.network.output.kind,
+    classes: training.classes,
+    metrics: { bestEpoch: training.bestEpoch, loss, accuracy, valLoss, valAccuracy },
+    epochs: training.history.length,
+    seconds: training.seconds,
+    backend: training.backend,
+    file: buildFiles(project).float,
+    bytes,
+    digest: training.digest,
+    windows: training.windows,
+    split: training.split.by,
+    threshold: training.threshold,
+    leaks: training.leaks,
+    notes: training.notes,
   };
 }

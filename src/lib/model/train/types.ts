@@ -1,20 +1,101 @@
 import type { Split } from '../../data/index.js';
 import type { SignalSpec, Standardization } from '../../signal/index.js';
 import type { Lineage } from '../bundle/types.js';
+import type { NetworkSpec } from '../network/types.js';
 
-/** Windows ready for a network: features before standardization, each with its class. */
+/** Examples ready for a network: inputs before standardization, each with what it should be answered with. */
 export interface Examples {
   /** [count × inputs], row-major. */
   inputs: Float32Array;
-  /** Features of one window. */
+  /** Numbers in one example's input. */
   inputSize: number;
-  /** Index of the class of each window. */
+  /**
+   * Index of the class of each example, as the network numbers them. A reconstruction has two: 0 = normal, 1 = anomaly;
+   * what nobody labelled counts as normal. All 0 where values are asked for.
+   */
   classes: Int32Array;
-  /** Id of the recording of each window. */
+  /** The true value of each example where the network answers with values, null otherwise. */
+  values: Float32Array | null;
+  /**
+   * What each example belongs to, and what figures are to be counted by: the recording's id; of a table the row's group, or
+   * `row N` (from 1, as the file has them) where it has none.
+   */
   recordings: string[];
 }
 
-export interface NetworkSpec {
+/** What the classes of a model are. */
+export interface Classes {
+  /** In the order of the network's outputs; none where it answers with values. */
+  names: string[];
+  /** Class → recorded labels. */
+  labels: Record<string, string[]>;
+}
+
+/** One epoch as it ended. */
+export interface EpochFigures {
+  /** From 1. */
+  epoch: number;
+  epochs: number;
+  loss: number;
+  valLoss: number;
+  /** Share of right answers; null where the network answers with values or a reconstruction. */
+  accuracy: number | null;
+  valAccuracy: number | null;
+}
+
+/** What was trained on. */
+export type TrainingSource =
+  | { kind: 'recordings' }
+  | {
+      kind: 'table';
+      /** Absolute path. */
+      file: string;
+      /** Name of the column with labels or values. */
+      label: string;
+      columns: string[];
+      /** One letter a row, in the file's order: t = trained on, v = validation, e = evaluated on, - = none of them. */
+      parts: string;
+    };
+
+/** build/training.json: how the float network beside it came about, and what every later step needs of it. */
+export interface TrainingFile {
+  spec: 'aiot-training/2';
+  model: string;
+  /** Its layers one by one; `output` says what it answers with. */
+  network: NetworkSpec;
+  classes: string[];
+  /** Class → recorded labels. */
+  labels: Record<string, string[]>;
+  /**
+   * Where an answer becomes the second class: a probability from it on (0.5); the mean squared distance of a reconstruction
+   * from the standardized input above it. null for classes and values.
+   */
+  threshold: number | null;
+  signal: SignalSpec;
+  standardization: Standardization;
+  source: TrainingSource;
+  split: Split;
+  /** Examples in each part. */
+  windows: { train: number; validation: number };
+  lineage: Lineage;
+  history: EpochFigures[];
+  /** From 1: the epoch whose weights were kept; 0 where an own program trained. */
+  bestEpoch: number;
+  /** Stopped by Ctrl-C before its last epoch. */
+  interrupted: boolean;
+  seconds: number;
+  /** Which engine trained. */
+  backend: string;
+  /** Leaks of the split that it was trained in spite of, in sentences: figures flatter. */
+  leaks: string[];
+  /** What else whoever reads the figures should know, in sentences. */
+  notes: string[];
+  /** Digest of model.float.tflite. */
+  digest: string;
+}
+
+/** A network of one kind of layers, as TensorFlow.js trains it. */
+export interface LayerNetwork {
   kind: 'mlp' | 'cnn1d';
   /** mlp: [features]; cnn1d: [samples, fields]. */
   inputShape: number[];
@@ -31,41 +112,8 @@ export interface LayerWeights {
 
 /** A trained network: convolutions or hidden layers in order, then the output layer, whose softmax is implied. */
 export interface TrainedNetwork {
-  spec: NetworkSpec;
+  spec: LayerNetwork;
   layers: LayerWeights[];
-}
-
-/** One epoch as it ended. */
-export interface EpochFigures {
-  /** From 1. */
-  epoch: number;
-  epochs: number;
-  loss: number;
-  accuracy: number;
-  valLoss: number;
-  valAccuracy: number;
-}
-
-/** build/training.json: how the float network beside it came about, and what every later step needs of it. */
-export interface TrainingFile {
-  spec: 'aiot-training/1';
-  model: string;
-  network: NetworkSpec;
-  classes: string[];
-  /** Class → recorded labels. */
-  labels: Record<string, string[]>;
-  signal: SignalSpec;
-  standardization: Standardization;
-  split: Split;
-  /** Windows in each part. */
-  windows: { train: number; validation: number };
-  lineage: Lineage;
-  history: EpochFigures[];
-  /** From 1: the epoch whose weights were kept. */
-  bestEpoch: number;
-  seconds: number;
-  /** Digest of model.float.tflite. */
-  digest: string;
 }
 
 export type Core = typeof import('@tensorflow/tfjs-core');

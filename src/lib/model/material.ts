@@ -1,0 +1,88 @@
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { AiotError, defaultProject, hasCode, loadProject, type Project } from '../core/index.js';
+import { type Dataset, openTable, type Table } from '../data/index.js';
+import { type DataSource, datasetOfSource } from './dataset.js';
+import { readTraining } from './files.js';
+import type { TrainingFile } from './train/types.js';
+
+/** Rows of a file, each of them one example. */
+export interface Rows {
+  table: Table;
+  /** Absolute path. */
+  file: string;
+  /** Name of the column with labels or values. */
+  label: string;
+}
+
+/** What a model is made of: recordings, or the rows of a table. */
+export interface Material {
+  /** Of a table: its digest and columns, without recordings. */
+  dataset: Dataset;
+  rows: Rows | null;
+}
+
+/**
+ * The project in DIR. Where rows of a table are worked on (`data` is a file, or the folder holds a training of one), a folder
+ * without aiot.yaml is one too, with every default.
+ * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID
+ */
+export async function openModelProject(dir: string, data?: string): Promise<Project> {
+  try {
+    return await loadProject(dir);
+  } catch (error) {
+    if (!hasCode(error, 'AIOT_PROJECT_NOT_FOUND')) throw error;
+    const project = defaultProject(dir);
+    if (data !== undefined && (await isFile(data))) return project;
+    const before = await readTraining(project).catch(() => null);
+    if (before?.source.kind === 'table') return project;
+    throw error;
+  }
+}
+
+/**
+ * Opens what a step works on: `data` when it is given (a file is a table, a folder holds recordings), otherwise what
+ * `training` was made of, otherwise the project's own recordings.
+ * @param label name of a table's column with labels or values
+ * @throws AIOT_PROJECT_INVALID (recordings, and no stream that says what they are), and what opening throws
+ */
+export async function openMaterial(
+  project: Project,
+  source: DataSource & { label?: string },
+  training?: TrainingFile,
+): Promise<Material> {
+  const before = training?.source.kind === 'table' ? training.source : null;
+  const data = source.data ?? (source.dataset ? undefined : before?.file);
+  if (data !== undefined && (await isFile(data))) {
+    return materialOfRows(resolve(data), source.label ?? before?.label ?? 'label');
+  }
+  if (Object.keys(project.config.stream.fields).length === 0 && !source.dataset) {
+    if (source.data === undefined && before) {
+      throw new AiotError('AIOT_FILE_NOT_FOUND', `no ${before.file} any more, which was trained on`, {
+        next: 'Say where it is now: --data FILE.csv',
+      });
+    }
+    throw new AiotError(
+      'AIOT_PROJECT_INVALID',
+      `${project.file}: stream.fields: names no field of recordings`,
+      {
+        next: 'Describe stream and signal in aiot.yaml (docs/project.md), or give a table of rows: --data FILE.csv',
+      },
+    );
+  }
+  return { dataset: await datasetOfSource(project, source), rows: null };
+}
+
+async function materialOfRows(file: string, label: string): Promise<Material> {
+  const table = await openTable(file, label);
+  const name = file.replace(/^.*[/\\]/, '').replace(/\.[^.]*$/, '');
+  const { columns, digest } = table;
+  return {
+    dataset: { name, fields: columns, rateHz: 1, recordings: [], digest },
+    rows: { table, file, label },
+  };
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null))?.isFile() ?? false;
+}

@@ -1,0 +1,87 @@
+import { type Part, type Recording, type Split, windowParts } from '../../data/index.js';
+import type { SignalSpec } from '../../signal/index.js';
+import type { Material } from '../material.js';
+import type { NetworkSpec } from '../network/types.js';
+import { classIndex } from './classes.js';
+import { checkNumbers, pick, unfit, windowsOf } from './examples.js';
+import { examplesOfRows, pickRows } from './rows/examples.js';
+import { partLetters } from './rows/split.js';
+import type { Classes, Examples, TrainingFile } from './types.js';
+
+/** What says which examples are in which part. */
+export interface Division {
+  network: Pick<NetworkSpec, 'output'>;
+  classes: Classes;
+  signal: SignalSpec;
+  split: Split;
+  /** One letter a row of a table, or null for recordings. */
+  parts: string | null;
+}
+
+export function divisionOf({ network, classes, labels, signal, split, source }: TrainingFile): Division {
+  const parts = source.kind === 'table' ? source.parts : null;
+  return { network, classes: { names: classes, labels }, signal, split, parts };
+}
+
+/**
+ * The examples of one part, inputs before standardization: windows of recordings in the order of the dataset, or rows of a table in the
+ * file's order. Training leaves out what is labelled as an anomaly where a network is to know what is normal.
+ * @throws AIOT_TRAINING_DATA_UNFIT
+ */
+export function examplesOfPart(material: Material, division: Division, part: Part): Examples {
+  const { network, classes, split, parts } = division;
+  const { kind } = network.output;
+  if (material.rows) {
+    const all = examplesOfRows(material.rows, classes, kind === 'value');
+    return pickRows(all, parts ?? '', partLetters[part]);
+  }
+  const all = examplesOfRecordings(material, division, split[part]);
+  if (split.by !== 'window') return all;
+  const places = placesByWindow(all.recordings, split, part);
+  const normal = kind === 'reconstruction' && part !== 'test';
+  return pick(all, normal ? places.filter((row) => all.classes[row] === 0) : places);
+}
+
+/** All windows of these recordings. @throws AIOT_TRAINING_DATA_UNFIT */
+export function examplesOfRecordings(
+  { dataset }: Material,
+  { network, classes, signal }: Pick<Division, 'network' | 'classes' | 'signal'>,
+  ids: Iterable<string>,
+): Examples {
+  const { kind } = network.output;
+  const index = classIndex(classes);
+  const wanted = new Set(ids);
+  for (const recording of dataset.recordings) if (wanted.has(recording.id)) checkNumbers(recording);
+  const truthOf = (recording: Recording) => ({
+    class: kind === 'value' ? 0 : (index.get(recording.label ?? '') ?? (kind === 'reconstruction' ? 0 : -1)),
+    value: kind === 'value' ? numberOf(recording) : 0,
+  });
+  const all = windowsOf(dataset, wanted, signal, truthOf);
+  return kind === 'value' ? all : { ...all, values: null };
+}
+
+function numberOf({ id, label }: Recording): number {
+  const value = label === null || label.trim() === '' ? Number.NaN : Number(label);
+  if (Number.isFinite(value)) return value;
+  throw unfit(
+    `recording ${id}: expected a number as its label, to learn values (model.output: value), got ${label === null ? 'none' : `"${label}"`}`,
+  );
+}
+
+/** Places of the windows that a split by window puts into this part. An anomaly of a recording evaluated on alone stays there. */
+function placesByWindow(recordings: string[], split: Split, part: Part): number[] {
+  const trained = new Set(split.train);
+  const places: number[] = [];
+  let start = 0;
+  while (start < recordings.length) {
+    const id = recordings[start]!;
+    let end = start;
+    while (recordings[end] === id) end++;
+    const parts = trained.has(id) ? windowParts(split, id, end - start) : null;
+    for (let row = start; row < end; row++) {
+      if ((parts?.[row - start] ?? 'test') === part) places.push(row);
+    }
+    start = end;
+  }
+  return places;
+}

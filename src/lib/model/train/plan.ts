@@ -1,0 +1,126 @@
+import { AiotError, type Project, type ProjectConfig } from '../../core/index.js';
+import { inputShape, type SignalSpec, signalSpecOf } from '../../signal/index.js';
+import type { Material } from '../material.js';
+import { layersOf } from '../network/layers-of.js';
+import type { NetworkKind, NetworkOutput, NetworkSpec } from '../network/types.js';
+import { classesFor } from './classes.js';
+import { unfit } from './examples.js';
+import { labelsOfRows } from './rows/classes.js';
+import { signalOfRows } from './rows/signal.js';
+import type { Classes } from './types.js';
+
+/** What is to be trained, settled before anything is computed. */
+export interface Plan {
+  network: NetworkSpec;
+  classes: Classes;
+  signal: SignalSpec;
+  /** Whether the inputs are windows over time, whose fields share their statistics. */
+  windows: boolean;
+  /** What was chosen for want of being told, in sentences. */
+  notes: string[];
+}
+
+/**
+ * Network, classes and signal part for this project and what it is trained on.
+ * @param chosen kind that was asked for on the spot: it is not replaced by another where it does not fit
+ * @throws AIOT_MODEL_UNFIT, AIOT_TRAINING_DATA_UNFIT, AIOT_PROJECT_INVALID, AIOT_FEATURE_*
+ */
+export function planTraining(project: Project, { rows }: Material, chosen?: NetworkKind): Plan {
+  const { model } = project.config;
+  const notes: string[] = [];
+  const found = rows
+    ? signalOfRows(project, rows.table.columns)
+    : { signal: signalSpecOf(project.config), own: true };
+  const { signal, own } = found;
+  if (rows && own) notes.push('the columns are the features of this project’s signal, by name');
+  const output = outputKindOf(model);
+  const labels = rows ? labelsForRows(rows, output, model, notes) : model.labels;
+  const classes = classesFor(output, labels);
+  requireClasses(project, output, classes);
+  const raw = signal.features === 'raw' && own;
+  const { kind, layers } = fitting(model, raw, chosen, notes);
+  const shape = inputShape(signal);
+  const flat = kind === 'mlp' || kind === 'autoencoder' || !raw;
+  const size = flat ? [shape.reduce((a, b) => a * b, 1)] : shape;
+  const network: NetworkSpec = {
+    kind,
+    inputShape: size,
+    layers: layersOf(kind, layers, size),
+    output: outputOf(output, classes.names.length),
+  };
+  return { network, classes, signal, windows: raw, notes };
+}
+
+/** An autoencoder always answers with its reconstruction. */
+export function outputKindOf({
+  kind,
+  output,
+}: Pick<ProjectConfig['model'], 'kind' | 'output'>): NetworkOutput['kind'] {
+  return kind === 'autoencoder' ? 'reconstruction' : output;
+}
+
+function outputOf(kind: NetworkOutput['kind'], classes: number): NetworkOutput {
+  if (kind === 'classes') return { kind, count: classes };
+  return kind === 'value' ? { kind, count: 1 } : { kind };
+}
+
+function labelsForRows(
+  { table, file, label }: NonNullable<Material['rows']>,
+  output: NetworkOutput['kind'],
+  model: ProjectConfig['model'],
+  notes: string[],
+): Record<string, string[]> {
+  if (table.labels === null) {
+    if (output === 'reconstruction') {
+      notes.push('no labels: every row counts as normal');
+      return {};
+    }
+    throw unfit(
+      `${file}: no column "${label}" to learn from; there are ${table.columns.slice(0, 8).join(', ')}`,
+      'Name the column of labels (--label NAME), or learn what is normal without any: --kind autoencoder',
+    );
+  }
+  if (output === 'value') return {};
+  const { labels, note } = labelsOfRows(table.labels, model.labels);
+  if (note) notes.push(note);
+  return labels;
+}
+
+function requireClasses(project: Project, output: NetworkOutput['kind'], { names }: Classes): void {
+  if (output === 'classes' && names.length < 2) {
+    throw new AiotError(
+      names.length === 1 ? 'AIOT_DATA_ONE_CLASS' : 'AIOT_PROJECT_INVALID',
+      names.length === 1
+        ? `expected at least two classes, got ${names[0]} alone`
+        : `${project.file}: model.labels: expected at least two classes; got none`,
+    );
+  }
+  if (output === 'probability' && names.length !== 2) {
+    throw unfit(
+      `expected two classes for one probability, got ${names.length}: ${names.slice(0, 6).join(', ')}`,
+      'Choose model.output: classes, or put the labels into two classes in model.labels.',
+    );
+  }
+}
+
+/** Convolutions go over time; where the inputs are separate numbers, dense layers of the default sizes stand in. */
+function fitting(
+  model: ProjectConfig['model'],
+  raw: boolean,
+  chosen: NetworkKind | undefined,
+  notes: string[],
+) {
+  const { kind, layers } = model;
+  if (raw || (kind !== 'cnn1d' && kind !== 'ds-cnn')) return { kind, layers };
+  if (chosen === kind) {
+    throw new AiotError(
+      'AIOT_MODEL_UNFIT',
+      `a ${kind} goes over raw windows, and here each input is a number by itself`,
+      {
+        next: 'Set signal.features: raw in aiot.yaml, or choose --kind mlp.',
+      },
+    );
+  }
+  notes.push(`model.kind ${kind} goes over raw windows, and rows have none: a mlp instead`);
+  return { kind: 'mlp' as const, layers: undefined };
+}
