@@ -98,12 +98,12 @@ describe('gates', () => {
     expect(error?.code).toBe('AIOT_GATE_FAILED');
     expect(error?.exit).toBe(6);
     expect(error?.message).toBe(
-      'macro-F1 (int8, by window): expected at least 0.98, got 0.9600; drop from float to int8: expected at most 0.005 of macro-F1, got 0.0100; arena: expected at most 4000 bytes, got 4096',
+      'macro-F1: expected at least 0.98, got 0.9600; drop of macro-F1 from float to quantized: expected at most 0.005, got 0.0100; arena: expected at most 4000 bytes, got 4096',
     );
   });
 
   it.each([
-    [{ macroF1: 0.98 }, /^Record more or better labelled data\. Then train again; change model\.accept/],
+    [{ macroF1: 0.98 }, /^Record more or better labelled data\. Then train again; change a limit/],
     [{ drop: 0.005 }, /^Record training data that covers what devices will meet.*\. Then train again/],
     [{ arena: 4000 }, /^Use fewer or smaller model\.layers, or a shorter signal\.window\. Then train again/],
     [{ macroF1: 0.98, arena: 4000 }, /^Record more .*\. Use fewer .*\. Then train again/],

@@ -1,46 +1,87 @@
-import { join } from 'node:path';
+import { Args, Flags } from '@oclif/core';
 import {
   AiotCommand,
   again,
-  bold,
-  dim,
   evaluationText,
+  fileEvaluationText,
   next,
   shared,
   shellWord,
-  yellow,
 } from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { evaluateProject, evaluateResultSchema, gateError, writeReport } from '../../lib/model/index.js';
+import { evaluateModel, evaluationSchema, gateError, outputKinds } from '../../lib/model/index.js';
 
 export default class ModelEvaluate extends AiotCommand {
-  static override summary = 'Measure the model on recordings that it was never trained on.';
+  static override summary = 'Measure a model on what it was never trained on.';
   static override description =
-    'Float and int8, by window and after the vote; int8 with the interpreter that devices use, and with LiteRT beside it. Below a limit of model.accept it exits with 6, after the figures.';
+    'Without FILE, the project’s network: float and quantized, by window and after the vote, on LiteRT and on the interpreter that computes as devices do. With FILE, any .tflite or .aiot file over the rows of --data: one column per input as the network takes it (of a bundle: before standardization) and the label. Several outputs are classes, one is a probability or a value. --outputs writes output_0, output_1, … as real values. Below a limit of --gate or of model.accept it exits with 6, after the figures.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
-    '<%= config.bin %> <%= command.id %> --json',
-    '<%= config.bin %> <%= command.id %> --report report.html',
+    '<%= config.bin %> <%= command.id %> --report report.html --gate macroF1=0.95 --gate auc=0.9',
+    '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --label label --runtime device --json',
+    '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --classes normal,anomaly --outputs outputs.csv',
   ];
-  static override flags = { project: shared.project, data: shared.data, report: shared.report };
-  static override result = evaluateResultSchema;
+  static override args = {
+    file: Args.string({ description: 'A .tflite or .aiot file; without it the project’s own network.' }),
+  };
+  static override flags = {
+    project: shared.project,
+    data: Flags.string({
+      summary: 'CSV file of rows, or folder of recordings, instead of the project’s own data.',
+      env: 'AIOT_DATA',
+      helpValue: 'PATH',
+    }),
+    label: Flags.string({ summary: 'Column of the labels (label).', env: 'AIOT_LABEL', helpValue: 'NAME' }),
+    runtime: Flags.option({ options: ['litert', 'device'] as const })({
+      summary: 'Google’s LiteRT, or bit for bit what TFLite Micro computes on a device.',
+      env: 'AIOT_RUNTIME',
+    }),
+    output: Flags.option({ options: outputKinds })({
+      summary: 'What the outputs of FILE mean, where the file does not tell.',
+      env: 'AIOT_OUTPUT',
+    }),
+    classes: Flags.string({
+      summary: 'Classes in the order of the outputs of FILE.',
+      env: 'AIOT_CLASSES',
+      helpValue: 'A,B,…',
+    }),
+    threshold: Flags.string({
+      summary: 'From which probability (0.5) or reconstruction error on FILE says the second class.',
+      env: 'AIOT_THRESHOLD',
+      helpValue: 'X',
+    }),
+    gate: Flags.string({
+      summary: 'Limit besides model.accept, such as macroF1=0.95; may be repeated.',
+      env: 'AIOT_GATE',
+      helpValue: 'FIGURE=LIMIT',
+      multiple: true,
+      delimiter: ',',
+    }),
+    outputs: Flags.string({
+      summary: 'Write each row’s outputs here, as CSV.',
+      env: 'AIOT_OUTPUTS',
+      helpValue: 'FILE',
+    }),
+    integers: Flags.boolean({
+      summary: 'Write quantized outputs as integers too.',
+      env: 'AIOT_INTEGERS',
+      dependsOn: ['outputs'],
+    }),
+    report: shared.report,
+  };
+  static override result = evaluationSchema;
 
   async run() {
     const input = await this.input(ModelEvaluate);
-    const { flags } = input;
-    const at = again(input, 'project', 'data');
-    const project = await loadProject(flags.project);
-    const result = await evaluateProject({ project, data: flags.data, signal: this.signal });
-    if (flags.report) await writeReport({ file: flags.report, project });
-    this.print(`${bold(result.model)}\n${evaluationText(result)}`);
-    for (const warning of result.warnings) this.print(`${yellow('!')} ${warning}`);
-    if (flags.report) this.print(dim(`Report: ${flags.report}`));
+    const { args, flags } = input;
+    const result = await evaluateModel({ ...flags, file: args.file, gates: flags.gate, signal: this.signal });
+    this.print('file' in result ? fileEvaluationText(result) : evaluationText(result));
     const refusal = gateError(result.gates);
     // For people the refusal comes as an error after the figures; in JSON it stands in the result.
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) this.exitsWith(6);
-    const file = shellWord(join(flags.project, 'build', 'model.int8.tflite'));
-    this.print(next(`aiot model push${at}`, `aiot model inspect ${file}`));
+    const at = again(input, 'project', 'data');
+    if ('file' in result) this.print(next(`aiot model inspect ${shellWord(result.file)}`));
+    else this.print(next(`aiot model push${at}`, `aiot model explain${at}`));
     return result;
   }
 }

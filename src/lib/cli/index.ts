@@ -6,6 +6,7 @@ export { duration, shared } from './flags.js';
 export { createProgress, type Progress } from './progress.js';
 export { demoSummary } from './render/demo.js';
 export { evaluationText } from './render/evaluation.js';
+export { fileEvaluationText } from './render/file-evaluation.js';
 export { inspectionText } from './render/inspection.js';
 export { recordingsTable } from './render/recordings.js';
 export * from './render/style.js';

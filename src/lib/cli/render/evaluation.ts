@@ -1,6 +1,6 @@
 import { percent, size } from '../../core/index.js';
 import type { EvaluateResult } from '../../model/index.js';
-import { green, red } from './style.js';
+import { gateFacts } from './gates.js';
 import { facts, table } from './text.js';
 
 /** Figures, classes, confusion and gates of an evaluation. */
@@ -31,14 +31,6 @@ export function evaluationText(result: EvaluateResult): string {
     ]),
   );
   const [low, high] = result.interval;
-  const gates = result.gates.map(({ name, limit, got, passed }): [string, string] => {
-    const shown = name === 'arena' ? [size(got), size(limit)] : [got.toFixed(4), String(limit)];
-    const mark = passed ? green('✓') : red('✗');
-    return [
-      `Gate ${name}`,
-      `${mark} ${shown[0]}, ${name === 'macroF1' ? 'at least' : 'at most'} ${shown[1]}`,
-    ];
-  });
   const rest = facts([
     ['95 % interval', `${percent(low)} to ${percent(high)} (int8 accuracy, by window)`],
     [
@@ -46,7 +38,7 @@ export function evaluationText(result: EvaluateResult): string {
       `${percent(result.agreement)} of windows: device interpreter and LiteRT name the same class`,
     ],
     ['Arena', size(result.arenaBytes)],
-    ...gates,
+    ...gateFacts(result.gates),
   ]);
   return `${scores}\n\n${classes}\n\n${rest}`;
 }

@@ -246,6 +246,12 @@ export const catalogue = {
     about: 'The signing key of this platform is not on this machine.',
     next: 'Run it where aiot up was run first: the key never leaves that user.',
   },
+  AIOT_LABELS_UNFIT: {
+    exit: 2,
+    family: 'user',
+    about: 'The labels of a table do not fit the network: other classes than it has outputs, or no numbers.',
+    next: 'Name the classes in the order of the outputs: --classes a,b,c',
+  },
   AIOT_LABEL_UNKNOWN: {
     exit: 2,
     family: 'user',

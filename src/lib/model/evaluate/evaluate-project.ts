@@ -4,18 +4,22 @@ import { readBuilt } from '../built.js';
 import { voteAll } from '../bundle/vote.js';
 import type { DataSource } from '../dataset.js';
 import { buildFiles } from '../files.js';
-import { examplesOf, unfit } from '../train/examples.js';
+import { unfit } from '../train/examples.js';
 import { standardizeAll } from '../train/standardize.js';
 import type { Examples } from '../train/types.js';
-import { gateError, gatesOf } from './gates.js';
+import { gateError, gatesFrom, type Limit, limitsOf } from './gates.js';
 import { classFigures, metricsOf, wilsonInterval } from './metrics.js';
-import { predictInt8, predictLiteRt } from './predict.js';
+import { predictInt8, predictLiteRt, type Runtime } from './predict.js';
 import type { EvaluateResult } from './result.js';
 import type { EvaluationFile } from './types.js';
 import { warningsOf } from './warnings.js';
 
 export interface EvaluateOptions extends DataSource {
   project: Project;
+  /** Whose figures of the quantized network come first: `device` unless told. */
+  runtime?: Runtime;
+  /** Limits besides those of model.accept. */
+  limits?: readonly Limit[];
   signal?: AbortSignal;
 }
 
@@ -26,10 +30,10 @@ export interface EvaluateOptions extends DataSource {
  */
 export async function evaluateProject(options: EvaluateOptions): Promise<EvaluateResult> {
   const { project, signal } = options;
-  const { training, float, int8, dataset } = await readBuilt(project, options);
+  const { training, float, int8, dataset, examples } = await readBuilt(project, options);
   const { digest } = int8;
   const { classes, standardization } = training;
-  const test = examplesOf(dataset, training.split.test, training.signal, project.config);
+  const test = examples('test');
   if (test.classes.length === 0) throw unfit('the test recordings are all shorter than one window');
   const inputs = standardizeAll(test, standardization);
   const measure = (predicted: ArrayLike<number>) => metricsOf(test.classes, predicted, classes.length);
@@ -40,10 +44,12 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   signal?.throwIfAborted();
   const int8Metrics = measure(onDevice);
   const arena = arenaBytes(int8.graph);
-  const gates = gatesOf(project.config.model.accept, {
-    floatMacroF1: floatMetrics.macroF1,
-    int8MacroF1: int8Metrics.macroF1,
-    arenaBytes: arena,
+  const gates = gatesFrom([...limitsOf(project.config.model.accept), ...(options.limits ?? [])], {
+    macroF1: int8Metrics.macroF1,
+    accuracy: int8Metrics.accuracy,
+    drop: floatMetrics.macroF1 - int8Metrics.macroF1,
+    arena,
+    bytes: int8.bytes.length,
   });
   const result: EvaluateResult = {
     model: training.model,

@@ -1,52 +1,112 @@
-import { AiotError, bytesOf, type ProjectConfig } from '../../core/index.js';
+import { AiotError, bytesOf, nearest, type ProjectConfig } from '../../core/index.js';
 import type { Gate } from './types.js';
 
-/** The limits of model.accept against the figures; a limit that is not set is no gate. */
+/** Figures that may be limited, whether more is better, and what helps against the refusal. */
+export const gateRows = {
+  accuracy: { atLeast: true, remedy: 'Record more or better labelled data.' },
+  macroF1: { atLeast: true, remedy: 'Record more or better labelled data.' },
+  auc: { atLeast: true, remedy: 'Record more or better labelled data.' },
+  r2: { atLeast: true, remedy: 'Record more data, over the whole range of the value.' },
+  mae: { atLeast: false, remedy: 'Record more data, over the whole range of the value.' },
+  rmse: { atLeast: false, remedy: 'Record more data, over the whole range of the value.' },
+  calibrationError: { atLeast: false, remedy: 'Train for fewer epochs: late ones make a network too sure.' },
+  drop: {
+    atLeast: false,
+    remedy:
+      'Record training data that covers what devices will meet: the ranges of integers are taken from it.',
+  },
+  arena: { atLeast: false, remedy: 'Use fewer or smaller model.layers, or a shorter signal.window.' },
+  bytes: { atLeast: false, remedy: 'Use fewer or smaller model.layers, or quantize to int8.' },
+} as const satisfies Record<string, { atLeast: boolean; remedy: string }>;
+
+export type GateName = keyof typeof gateRows;
+export const gateNames = Object.keys(gateRows) as [GateName, ...GateName[]];
+
+export interface Limit {
+  name: GateName;
+  limit: number;
+}
+
+const inBytes = (name: GateName) => name === 'arena' || name === 'bytes';
+
+/** `macroF1=0.95`, `arena=32KiB` → limits. @throws AIOT_USAGE */
+export function parseLimits(texts: readonly string[]): Limit[] {
+  return texts.map((text) => {
+    const [, name = '', value = ''] = /^([^=<>]*)=(.*)$/.exec(text) ?? [];
+    if (!isGateName(name)) {
+      const near = nearest(name, gateNames);
+      throw new AiotError('AIOT_USAGE', `--gate: expected FIGURE=LIMIT such as macroF1=0.95, got "${text}"`, {
+        next: near ? `--gate ${near}=${value || '…'}` : `Figures: ${gateNames.join(', ')}`,
+      });
+    }
+    const sized =
+      inBytes(name) && /^\d+ ?(B|KiB|MiB)$/.test(value) ? bytesOf(value) : Number(value || 'none');
+    if (Number.isFinite(sized)) return { name, limit: sized };
+    const wanted = inBytes(name) ? 'bytes, or a size such as 32KiB' : 'a number';
+    throw new AiotError('AIOT_USAGE', `--gate ${name}: expected ${wanted}, got "${value}"`);
+  });
+}
+
+/** The limits of model.accept; one that is not set is none. */
+export function limitsOf(accept: ProjectConfig['model']['accept']): Limit[] {
+  const limits: Limit[] = [];
+  if (accept.macroF1 !== undefined) limits.push({ name: 'macroF1', limit: accept.macroF1 });
+  if (accept.drop !== undefined) limits.push({ name: 'drop', limit: accept.drop });
+  if (accept.arena !== undefined) limits.push({ name: 'arena', limit: bytesOf(accept.arena) });
+  return limits;
+}
+
+/** Limits against figures; a figure that was not measured does not keep its limit. */
+export function gatesFrom(
+  limits: readonly Limit[],
+  figures: Partial<Record<GateName, number | null>>,
+): Gate[] {
+  return limits.map(({ name, limit }) => {
+    const got = figures[name] ?? null;
+    const passed = got !== null && (gateRows[name].atLeast ? got >= limit : got <= limit);
+    return { name, limit, got, passed };
+  });
+}
+
+/** The limits of model.accept against the figures of an int8 network. */
 export function gatesOf(
   accept: ProjectConfig['model']['accept'],
   figures: { floatMacroF1: number; int8MacroF1: number; arenaBytes: number },
 ): Gate[] {
-  const gates: Gate[] = [];
-  const drop = figures.floatMacroF1 - figures.int8MacroF1;
-  if (accept.macroF1 !== undefined) {
-    const got = figures.int8MacroF1;
-    gates.push({ name: 'macroF1', limit: accept.macroF1, got, passed: got >= accept.macroF1 });
-  }
-  if (accept.drop !== undefined) {
-    gates.push({ name: 'drop', limit: accept.drop, got: drop, passed: drop <= accept.drop });
-  }
-  if (accept.arena !== undefined) {
-    const limit = bytesOf(accept.arena);
-    gates.push({ name: 'arena', limit, got: figures.arenaBytes, passed: figures.arenaBytes <= limit });
-  }
-  return gates;
-}
-
-/** One sentence a gate, with its figures. */
-export function gateText({ name, limit, got }: Gate): string {
-  if (name === 'arena') return `arena: expected at most ${limit} bytes, got ${got}`;
-  if (name === 'drop')
-    return `drop from float to int8: expected at most ${limit} of macro-F1, got ${round(got)}`;
-  return `macro-F1 (int8, by window): expected at least ${limit}, got ${round(got)}`;
-}
-
-/** Null when all gates let the model through; otherwise all that do not, in one error. */
-export function gateError(gates: Gate[]): AiotError | null {
-  const failed = gates.filter(({ passed }) => !passed);
-  if (failed.length === 0) return null;
-  const advice = failed.map(({ name }) => remedies[name]).join(' ');
-  return new AiotError('AIOT_GATE_FAILED', failed.map(gateText).join('; '), {
-    next: `${advice} Then train again; change model.accept only on purpose.`,
+  const { floatMacroF1, int8MacroF1, arenaBytes } = figures;
+  return gatesFrom(limitsOf(accept), {
+    macroF1: int8MacroF1,
+    drop: floatMacroF1 - int8MacroF1,
+    arena: arenaBytes,
   });
 }
 
-/** What helps against each refusal. */
-const remedies: Record<Gate['name'], string> = {
-  macroF1: 'Record more or better labelled data.',
-  drop: 'Record training data that covers what devices will meet: the ranges of int8 are taken from it.',
-  arena: 'Use fewer or smaller model.layers, or a shorter signal.window.',
+const titles: Partial<Record<GateName, string>> = {
+  macroF1: 'macro-F1',
+  auc: 'AUC',
+  r2: 'R²',
+  calibrationError: 'calibration error',
+  drop: 'drop of macro-F1 from float to quantized',
 };
 
-function round(value: number): string {
-  return value.toFixed(4);
+/** One sentence a gate, with its figures. */
+export function gateText({ name, limit, got }: Gate): string {
+  const unit = inBytes(name) ? ' bytes' : '';
+  const shown = got === null ? 'none measured' : inBytes(name) ? String(got) : got.toFixed(4);
+  const most = gateRows[name].atLeast ? 'at least' : 'at most';
+  return `${titles[name] ?? name}: expected ${most} ${limit}${unit}, got ${shown}`;
+}
+
+/** Null when all gates let the model through; otherwise all that do not, in one error. */
+export function gateError(gates: readonly Gate[]): AiotError | null {
+  const failed = gates.filter(({ passed }) => !passed);
+  if (failed.length === 0) return null;
+  const advice = [...new Set(failed.map(({ name }) => gateRows[name].remedy))].join(' ');
+  return new AiotError('AIOT_GATE_FAILED', failed.map(gateText).join('; '), {
+    next: `${advice} Then train again; change a limit only on purpose.`,
+  });
+}
+
+function isGateName(name: string): name is GateName {
+  return Object.hasOwn(gateRows, name);
 }

@@ -1,8 +1,76 @@
-import type { Graph } from '../../formats/index.js';
-import { createInterpreter, openLiteRt } from '../../runtime/index.js';
+import { AiotError } from '../../core/index.js';
+import { elementCount, type Graph, readTflite, type Tensor } from '../../formats/index.js';
+import { createInterpreter, floatView, openLiteRt } from '../../runtime/index.js';
 import { quantizeInput, type Standardization } from '../../signal/index.js';
+import { dynamicOperator } from '../inspect/precision.js';
 import type { Examples } from '../train/types.js';
 import { argMaxRows } from './metrics.js';
+
+/** Google's LiteRT on this machine, or the interpreter that computes as TFLite Micro does on a device. */
+export type Runtime = 'litert' | 'device';
+
+/** A network of any type of input and output, ready for rows of real values. */
+export interface RunningNetwork {
+  /** Values of one row, in and out. */
+  inputs: number;
+  outputs: number;
+  /** The tensor that the outputs are read from, with its scale where it is quantized. */
+  outputTensor: Tensor;
+  /** Real values in, real values out: quantized on the way as the file says. A new array each time. */
+  run(row: Float32Array): Float32Array;
+  /** Gives its memory back. */
+  close(): void;
+}
+
+/**
+ * Opens a .tflite file in one of the two runtimes.
+ * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range on a device; several inputs), AIOT_LITERT_FAILED
+ */
+export async function openNetwork(bytes: Uint8Array, runtime: Runtime): Promise<RunningNetwork> {
+  const graph = readTflite(bytes);
+  const input = single(graph, graph.inputs, 'input');
+  const outputTensor = single(graph, graph.outputs, 'output');
+  const common = {
+    inputs: elementCount(input.shape),
+    outputs: elementCount(outputTensor.shape),
+    outputTensor,
+  };
+  if (runtime === 'device') {
+    refuseDynamic(graph);
+    const interpreter = createInterpreter(floatView(graph));
+    return { ...common, run: (row) => (interpreter.invoke(row) as Float32Array).slice(), close: () => {} };
+  }
+  const model = await openLiteRt(bytes);
+  return { ...common, run: (row) => model.predict(row), close: () => model.close() };
+}
+
+/**
+ * Outputs of all rows, [rows × outputs], row-major, as real values.
+ * @param inputs [rows × network.inputs]: what the network takes, row-major
+ * @throws AIOT_TFLITE_INPUT (an input that is not finite), AIOT_MODEL_UNFIT (an output that is not), and what `signal` was
+ *   aborted with
+ */
+export function predictRows(
+  network: RunningNetwork,
+  inputs: Float32Array,
+  signal?: AbortSignal,
+): Float32Array {
+  const rows = inputs.length / network.inputs;
+  const out = new Float32Array(rows * network.outputs);
+  for (let row = 0; row < rows; row++) {
+    if (row % 64 === 0) signal?.throwIfAborted();
+    const answer = network.run(rowOf(inputs, network.inputs, row));
+    const wrong = answer.findIndex((value) => !Number.isFinite(value));
+    if (wrong >= 0)
+      throw new AiotError(
+        'AIOT_MODEL_UNFIT',
+        `row ${row + 1}: output ${wrong} of the network is ${answer[wrong]}, expected a finite number`,
+        { next: 'Check that the rows are scaled as those that the network was trained on.' },
+      );
+    out.set(answer, row * network.outputs);
+  }
+  return out;
+}
 
 /** Classes that the int8 network gives on a device: the bit-exact interpreter, from features to the largest output. */
 export function predictInt8(graph: Graph, examples: Examples, standardization: Standardization): Int32Array {
@@ -19,15 +87,37 @@ export function predictInt8(graph: Graph, examples: Examples, standardization: S
 
 /** Classes that LiteRT gives for a float or int8 file. `inputs`: standardized windows, row-major. */
 export async function predictLiteRt(bytes: Uint8Array, inputs: Float32Array): Promise<Int32Array> {
-  const model = await openLiteRt(bytes);
+  const network = await openNetwork(bytes, 'litert');
   try {
-    return Int32Array.from(
-      { length: inputs.length / model.inputs },
-      (_, i) => argMaxRows(model.predict(rowOf(inputs, model.inputs, i)), model.outputs)[0]!,
-    );
+    return argMaxRows(predictRows(network, inputs), network.outputs);
   } finally {
-    model.close();
+    network.close();
   }
+}
+
+function refuseDynamic(graph: Graph): void {
+  const dynamic = dynamicOperator(graph);
+  if (dynamic === undefined) return;
+  throw new AiotError(
+    'AIOT_TFLITE_UNSUPPORTED',
+    `operator ${dynamic.index} (${dynamic.operator.op}) has int8 weights under float32 activations (dynamic range): devices have no kernel for that, TFLite Micro refuses it`,
+    {
+      next: 'Measure it with --runtime litert, or make it anew: aiot model quantize FLOAT.tflite --mode int8',
+    },
+  );
+}
+
+function single(graph: Graph, indices: readonly number[], what: string): Tensor {
+  const [first = -1] = indices;
+  const tensor = graph.tensors[first];
+  if (tensor && indices.length === 1) return tensor;
+  throw new AiotError(
+    'AIOT_TFLITE_UNSUPPORTED',
+    `a network with ${indices.length} ${what} tensors (one is)`,
+    {
+      next: `Export it with one ${what}: join several with CONCATENATION.`,
+    },
+  );
 }
 
 function rowOf(values: Float32Array, size: number, row: number): Float32Array {

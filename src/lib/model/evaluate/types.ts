@@ -1,14 +1,16 @@
+import type { GateName } from './gates.js';
 import type { EvaluateResult } from './result.js';
 
-/** One limit of model.accept, and whether the int8 network keeps it. */
+/** One limit, of model.accept or of --gate, and whether the network keeps it. */
 export interface Gate {
-  name: 'macroF1' | 'drop' | 'arena';
+  name: GateName;
   limit: number;
-  got: number;
+  /** Null where it could not be measured. */
+  got: number | null;
   passed: boolean;
 }
 
-/** build/evaluation.json: the figures of one int8 network on recordings that it was never trained on. */
+/** build/evaluation.json: the figures of one quantized network on what it was never trained on. */
 export interface EvaluationFile extends EvaluateResult {
   spec: 'aiot-evaluation/1';
   /** The vote that `voted` was counted with. */

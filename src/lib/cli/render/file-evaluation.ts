@@ -1,0 +1,72 @@
+import { percent, size, thousands } from '../../core/index.js';
+import type { FileEvaluation } from '../../model/index.js';
+import { gateFacts } from './gates.js';
+import { bold, yellow } from './style.js';
+import { facts, table } from './text.js';
+
+/** Figures of one file over the rows of a table. */
+export function fileEvaluationText(result: FileEvaluation): string {
+  const where = { litert: 'LiteRT', device: 'the device interpreter' }[result.runtime];
+  const lead: [string, string][] = [
+    ['Network', `${result.precision}, ${size(result.bytes)}, answers with ${kinds[result.output]}`],
+    ['Rows', `${thousands(result.n)} of ${result.data}, on ${where}`],
+    ...figureLines(result),
+    ...gateFacts(result.gates),
+    ...(result.outputs === null ? [] : [['Outputs', result.outputs] as [string, string]]),
+  ];
+  const parts = [`${bold(result.file)}\n${facts(lead)}`];
+  if (result.perClass.length > 0) parts.push(classTable(result));
+  if (result.worst.length > 0) parts.push(worstTable(result));
+  if (result.warnings.length > 0)
+    parts.push(result.warnings.map((text) => `${yellow('!')} ${text}`).join('\n'));
+  return parts.join('\n\n');
+}
+
+const kinds = {
+  classes: 'classes',
+  probability: 'one probability',
+  value: 'a value',
+  reconstruction: 'a reconstruction',
+} as const;
+
+function figureLines(result: FileEvaluation): [string, string][] {
+  const { accuracy, macroF1, auc, interval, intervals, calibrationError, mae, rmse, r2 } = result;
+  const between = (of: [number, number] | null, show: (value: number) => string) =>
+    of === null ? '' : `, 95 % interval ${show(of[0])} to ${show(of[1])}`;
+  const share = (value: number) => percent(value);
+  const score = (value: number) => value.toFixed(4);
+  const lines: [string, string][] = [];
+  if (accuracy !== null) lines.push(['Accuracy', percent(accuracy, 2) + between(interval, share)]);
+  if (macroF1 !== null) lines.push(['Macro-F1', score(macroF1) + between(intervals.macroF1, score)]);
+  if (auc !== null) lines.push(['AUC', score(auc) + between(intervals.auc, score)]);
+  if (calibrationError !== null)
+    lines.push(['Calibration', `${score(calibrationError)} expected error of the confidence`]);
+  if (mae !== null && rmse !== null) {
+    const short = (value: number) => value.toPrecision(4);
+    lines.push(['Mean error', short(mae) + between(interval, short)], ['RMSE', short(rmse)]);
+  }
+  if (r2 !== null) lines.push(['R²', score(r2)]);
+  return lines;
+}
+
+function classTable({ perClass, classes, confusion }: FileEvaluation): string {
+  return table(
+    ['class', 'rows', 'precision', 'recall', 'F1', ...classes.map((name) => `→ ${name}`)],
+    perClass.map(({ class: name, support, precision, recall, f1 }, c) => [
+      name,
+      support,
+      precision.toFixed(3),
+      recall.toFixed(3),
+      f1.toFixed(3),
+      ...(confusion[c] ?? []),
+    ]),
+  );
+}
+
+function worstTable({ worst, output }: FileEvaluation): string {
+  const score = output === 'value' ? 'error' : 'score of the truth';
+  return table(
+    ['worst row', 'truth', 'answer', score],
+    worst.slice(0, 5).map((row) => [row.row, row.truth, row.predicted, row.score.toPrecision(3)]),
+  );
+}

@@ -1,0 +1,17 @@
+import { size } from '../../core/index.js';
+import { type Gate, gateRows } from '../../model/index.js';
+import { green, red } from './style.js';
+
+/** One line a gate: whether it is kept, what was measured, what the limit is. */
+export function gateFacts(gates: readonly Gate[]): [string, string][] {
+  return gates.map(({ name, limit, got, passed }) => {
+    const inBytes = name === 'arena' || name === 'bytes';
+    const show = (value: number) => (inBytes ? size(value) : value.toFixed(4));
+    const most = gateRows[name].atLeast ? 'at least' : 'at most';
+    const mark = passed ? green('✓') : red('✗');
+    return [
+      `Gate ${name}`,
+      `${mark} ${got === null ? 'not measured' : show(got)}, ${most} ${inBytes ? size(limit) : limit}`,
+    ];
+  });
+}

@@ -1,0 +1,149 @@
+import { AiotError } from '../../core/index.js';
+import { openTable } from '../../data/index.js';
+import { elementCount, type Graph, readTflite } from '../../formats/index.js';
+import { arenaOf } from '../inspect/arena-of.js';
+import { type ModelFile, readModelFile } from '../inspect/model-file.js';
+import { precisionOf } from '../inspect/precision.js';
+import type { FileEvaluation } from './file-result.js';
+import { gateError, gatesFrom, type Limit } from './gates.js';
+import { judge, unjudged, type Verdict } from './judge.js';
+import { type OutputKind, outputKindOf } from './output-kind.js';
+import { writeOutputs } from './outputs-file.js';
+import { openNetwork, predictRows, type Runtime } from './predict.js';
+import { rowsFor } from './rows.js';
+
+export interface EvaluateFileOptions {
+  /** A .tflite or .aiot file. */
+  file: string;
+  /** A CSV file: one column per input, and the label. */
+  data: string;
+  /** Name of the label column. Without it `label`, and a table need not have one when outputs are written. */
+  label?: string;
+  runtime: Runtime;
+  /** What the outputs mean, where the file does not tell. */
+  output?: OutputKind;
+  /** Names of the classes in the order of the outputs. */
+  classes?: readonly string[];
+  threshold?: number;
+  /** CSV file to write each row's outputs to. */
+  outputs?: string;
+  /** Integers of a quantized output beside its real values there. */
+  integers?: boolean;
+  limits?: readonly Limit[];
+  signal?: AbortSignal;
+}
+
+/**
+ * Runs a model over the rows of a table and compares with their labels. It returns also when a gate says no:
+ * `gateError(result.gates)` is the refusal.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_TFLITE_*, AIOT_BUNDLE_MALFORMED, AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT,
+ *   AIOT_MODEL_UNFIT, AIOT_FILE_NOT_WRITABLE
+ */
+export async function evaluateFile(options: EvaluateFileOptions): Promise<FileEvaluation> {
+  const { file, data, runtime } = options;
+  const model = await readModelFile(file);
+  const graph = readTflite(model.network);
+  const table = await openTable(data, options.label);
+  if (table.labels === null) refuseNoLabels(options, table.columns);
+  const network = await openNetwork(model.network, runtime);
+  let inputs: Float32Array;
+  let outputs: Float32Array;
+  try {
+    inputs = rowsFor(table, data, network.inputs, model.bundle);
+    outputs = predictRows(network, inputs, options.signal);
+  } finally {
+    network.close();
+  }
+  const kind = kindOf(graph, options, table.labels, network);
+  const names = options.classes ?? model.bundle?.info.classes ?? null;
+  const verdict =
+    table.labels === null
+      ? unjudged(table.rows)
+      : judge({
+          kind,
+          outputs,
+          width: network.outputs,
+          inputs,
+          labels: table.labels,
+          names,
+          threshold: options.threshold ?? null,
+          groups: table.groups ?? undefined,
+        });
+  const result = resultOf(options, model, graph, table.digest, kind, verdict);
+  if (options.outputs !== undefined)
+    await writeOutputs(
+      options.outputs,
+      outputs,
+      network.outputs,
+      network.outputTensor,
+      options.integers === true,
+    );
+  return result;
+}
+
+function resultOf(
+  options: EvaluateFileOptions,
+  model: ModelFile,
+  graph: Graph,
+  dataDigest: string,
+  output: OutputKind,
+  verdict: Verdict,
+): FileEvaluation {
+  const { notes, truth: _truth, predicted: _predicted, ...figures } = verdict;
+  const arenaBytes = arenaOf(graph);
+  const gates = gatesFrom(options.limits ?? [], {
+    ...figures,
+    arena: arenaBytes,
+    bytes: model.network.length,
+  });
+  const precision = precisionOf(graph);
+  const float16 =
+    precision === 'float16' && options.runtime === 'device'
+      ? ['float16 weights were widened to float32 to run here: TFLite Micro itself refuses float16']
+      : [];
+  return {
+    file: options.file,
+    kind: model.kind,
+    bytes: model.bytes,
+    digest: model.digest,
+    precision,
+    data: options.data,
+    dataDigest,
+    runtime: options.runtime,
+    output,
+    ...figures,
+    outputs: options.outputs ?? null,
+    arenaBytes,
+    gates,
+    passed: gates.every(({ passed }) => passed),
+    warnings: [...notes, ...float16],
+    error: gateError(gates)?.toJSON() ?? null,
+  };
+}
+
+function kindOf(
+  graph: Graph,
+  { output }: EvaluateFileOptions,
+  labels: readonly string[] | null,
+  { inputs, outputs }: { inputs: number; outputs: number },
+): OutputKind {
+  const kind = output ?? outputKindOf(graph, labels);
+  const single = kind === 'probability' || kind === 'value';
+  const wanted = single ? 1 : kind === 'reconstruction' ? inputs : Math.max(2, outputs);
+  if (wanted === outputs) return kind;
+  const shape = elementCount(graph.tensors[graph.outputs[0]!]!.shape);
+  throw new AiotError(
+    'AIOT_MODEL_UNFIT',
+    `--output ${kind}: expected a network of ${wanted} output${wanted === 1 ? '' : 's'}, got ${shape}`,
+    { next: 'Leave --output out, or give the kind that the network was trained for.' },
+  );
+}
+
+function refuseNoLabels({ data, label, outputs }: EvaluateFileOptions, columns: readonly string[]): void {
+  if (outputs !== undefined && label === undefined) return;
+  throw new AiotError(
+    'AIOT_DATA_COLUMNS',
+    `${data}: expected a column "${label ?? 'label'}" with the label of each row, got ${columns.slice(0, 8).join(', ')}`,
+    { next: 'Name it with --label NAME; without labels, --outputs FILE.csv writes the outputs alone.' },
+  );
+}

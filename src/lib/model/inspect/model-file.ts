@@ -1,0 +1,28 @@
+import { digestOf, readBytes } from '../../core/index.js';
+import { unpackBundle } from '../bundle/pack.js';
+import type { Bundle } from '../bundle/types.js';
+
+/** A model on disk: a network by itself, or a bundle with one. */
+export interface ModelFile {
+  file: string;
+  kind: 'tflite' | 'aiot';
+  /** Of the whole file. */
+  bytes: number;
+  digest: string;
+  /** The .tflite file: itself, or the one in the bundle. */
+  network: Uint8Array;
+  bundle: Bundle | null;
+}
+
+/**
+ * Reads a .tflite or .aiot file; which of them it is, its contents say: a TFLite file has its mark at byte 4.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_BUNDLE_MALFORMED
+ */
+export async function readModelFile(file: string): Promise<ModelFile> {
+  const bytes = await readBytes(file);
+  const common = { file, bytes: bytes.length, digest: digestOf(bytes) };
+  if (bytes.subarray(4, 8).toString('latin1') === 'TFL3' || file.endsWith('.tflite'))
+    return { ...common, kind: 'tflite', network: bytes, bundle: null };
+  const bundle = unpackBundle(bytes);
+  return { ...common, kind: 'aiot', network: bundle.model, bundle };
+}
