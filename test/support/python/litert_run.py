@@ -1,12 +1,14 @@
-"""Runs .tflite files in Google's LiteRT. argv[1]: a JSON list of jobs {model, input, output, reference}.
+"""Runs .tflite files in Google's LiteRT. argv[1]: a JSON list of jobs {model, input, output, reference, real}.
 
 `input` holds raw elements for any number of runs, `output` gets the raw elements of each. `reference` picks the
-reference kernels instead of the default (XNNPACK) ones. Prints a JSON list, one {signatures} for each job.
+reference kernels instead of the default (XNNPACK) ones. `real`: input and output are float32 whatever the network takes and
+gives. Prints a JSON list, one {signatures} for each job.
 """
 import json
 import sys
 
 import numpy
+from real_values import from_real, to_real
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 
@@ -15,12 +17,16 @@ def run(job):
     interpreter = Interpreter(model_path=job["model"], experimental_op_resolver_type=kernels)
     interpreter.allocate_tensors()
     given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    values = numpy.fromfile(job["input"], dtype=given["dtype"]).reshape([-1, *given["shape"]])
+    real = job.get("real")
+    values = numpy.fromfile(job["input"], dtype="float32" if real else given["dtype"]).reshape([-1, *given["shape"]])
+    if real:
+        values = from_real(values, given["dtype"], given["quantization_parameters"])
     with open(job["output"], "wb") as file:
         for value in values:
             interpreter.set_tensor(given["index"], value)
             interpreter.invoke()
-            file.write(interpreter.get_tensor(made["index"]).tobytes())
+            output = interpreter.get_tensor(made["index"])
+            file.write((to_real(output, made["quantization_parameters"]) if real else output).tobytes())
     return {"signatures": interpreter.get_signature_list()}
 
 

@@ -1,8 +1,9 @@
-"""Runs .tflite files in TFLite Micro. argv[1]: a JSON list of jobs {model, input, output, outputs, smallest}.
+"""Runs .tflite files in TFLite Micro. argv[1]: a JSON list of jobs {model, input, output, outputs, real, smallest}.
 
 `input` holds raw elements for any number of runs, `output` gets the raw elements of each: of the first output, or of the
-first `outputs` ones, one after another. Prints a JSON list, one
-{head, tail, smallest} for each job: the arena as TFLite Micro reports it, and (when asked) the smallest that works.
+first `outputs` ones, one after another. `real`: input and output are float32 whatever the network takes and gives.
+Prints a JSON list, one {head, tail, smallest} for each job: the arena as TFLite Micro reports it, and (when asked) the
+smallest that works; or {refused}, what it said of a network that it does not take.
 """
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import tempfile
 
 import numpy
+from real_values import from_real, to_real
 from tflite_micro.python.tflite_micro import runtime
 
 
@@ -56,15 +58,26 @@ def smallest(model, reported):
 def run(job):
     with open(job["model"], "rb") as file:
         model = file.read()
-    interpreter = runtime.Interpreter.from_bytes(model)
+    try:
+        interpreter = runtime.Interpreter.from_bytes(model)
+    except Exception as error:
+        open(job["output"], "wb").close()
+        return {"refused": str(error)}
     details = interpreter.get_input_details(0)
-    values = numpy.fromfile(job["input"], dtype=details["dtype"]).reshape([-1, *details["shape"]])
+    real = job.get("real")
+    values = numpy.fromfile(job["input"], dtype="float32" if real else details["dtype"])
+    values = values.reshape([-1, *details["shape"]])
+    if real:
+        values = from_real(values, details["dtype"], details["quantization_parameters"])
     with open(job["output"], "wb") as file:
         for value in values:
             interpreter.set_input(value, 0)
             interpreter.invoke()
             for index in range(job.get("outputs", 1)):
-                file.write(interpreter.get_output(index).tobytes())
+                output = interpreter.get_output(index)
+                if real:
+                    output = to_real(output, interpreter.get_output_details(index)["quantization_parameters"])
+                file.write(output.tobytes())
     report = captured(interpreter.print_allocations)
 
     def figure(name):

@@ -1,0 +1,91 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { quantizeModes } from '../../src/lib/core/index.js';
+import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { root } from '../support/cli.js';
+import { motionData, motorData, type PeerData } from '../support/peer-data.js';
+import { describeReal, python } from '../support/real.js';
+import { runInPython } from '../support/tflite.js';
+
+/** Rows that both quantizers take their ranges from. */
+const calibration = 300;
+
+describeReal('tensorflow', 'what TensorFlow’s own converter makes of the same weights and rows', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-tensorflow-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const motion = motionData();
+  const networks: Record<string, { kind: string; data: PeerData; epochs: number }> = {
+    'motor-mlp': { kind: 'mlp', data: motorData(), epochs: 8 },
+    'har-cnn1d': { kind: 'cnn1d', data: motion, epochs: 6 },
+    'har-ds-cnn': { kind: 'ds-cnn', data: motion, epochs: 6 },
+  };
+  const theirs = (name: string, mode: string) => readFileSync(join(folder, name, `${name}.${mode}.tflite`));
+
+  beforeAll(() => {
+    const jobs = Object.entries(networks).map(([name, { kind, data, epochs }]) => {
+      const own = join(folder, name);
+      mkdirSync(own);
+      writeFileSync(join(own, 'train.x'), new Uint8Array(data.train.x.buffer));
+      writeFileSync(join(own, 'train.y'), new Uint8Array(data.train.y.buffer));
+      const { shape, classes } = data;
+      return { name, kind, folder: own, shape, classes, epochs, calibration };
+    });
+    writeFileSync(join(folder, 'jobs.json'), JSON.stringify(jobs));
+    const script = join(root, 'test', 'support', 'python', 'tensorflow_files.py');
+    execFileSync(python('tensorflow'), [script, join(folder, 'jobs.json')], { stdio: 'pipe' });
+  });
+
+  it.each(Object.keys(networks).flatMap((name) => quantizeModes.map((mode) => [name, mode] as const)))(
+    '%s in %s: ours is no less accurate beyond the interval, and no larger by more than 2 %%',
+    (name, mode) => {
+      const { data } = networks[name]!;
+      const size = data.train.x.length / data.train.y.length;
+      const rows = Array.from({ length: calibration }, (_, i) =>
+        data.train.x.subarray(i * size, (i + 1) * size),
+      );
+      const ours = writeTflite(quantizeGraph(readTflite(theirs(name, 'float32')), rows, { mode }).graph);
+      const peer = theirs(name, mode);
+      const runtime = mode === 'dynamic' || mode === 'float16' ? 'litert' : 'tflm';
+      const ran = runInPython<{ refused?: string }>(
+        runtime,
+        [ours, peer].map((graph) => ({ graph, input: data.test.x, real: true })),
+      );
+      const right = ran.map(({ output, report }) => {
+        expect(report.refused).toBeUndefined();
+        return correct(new Float32Array(output.slice().buffer), data);
+      });
+      const { mean, interval } = difference(right[0]!, right[1]!);
+      const share = (hits: boolean[]) => hits.filter(Boolean).length / hits.length;
+      process.stderr.write(
+        `${name} ${mode}: ${ours.length} of ${peer.length} bytes, accuracy ${share(right[0]!).toFixed(4)} of ${share(right[1]!).toFixed(4)}\n`,
+      );
+      expect(share(right[1]!)).toBeGreaterThan(0.8);
+      expect(mean + interval).toBeGreaterThanOrEqual(0);
+      // However many rows agree, more than two points are never within noise.
+      expect(mean).toBeGreaterThan(-0.02);
+      expect(ours.length).toBeLessThanOrEqual(peer.length * 1.02);
+    },
+  );
+});
+
+/** Whether each test row was answered right. */
+function correct(outputs: Float32Array, { classes, test }: PeerData): boolean[] {
+  expect(outputs.length).toBe(test.y.length * classes);
+  return Array.from(test.y, (y, row) => {
+    if (classes === 1) return (outputs[row]! > 0.5 ? 1 : 0) === y;
+    const answer = outputs.subarray(row * classes, (row + 1) * classes);
+    return answer.indexOf(Math.max(...answer)) === y;
+  });
+}
+
+/** Mean of the paired differences of hits, and half its 95 % interval. */
+function difference(a: boolean[], b: boolean[]) {
+  const differences = a.map((hit, i) => Number(hit) - Number(b[i]));
+  const mean = differences.reduce((sum, value) => sum + value, 0) / a.length;
+  const variance = differences.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (a.length - 1);
+  return { mean, interval: 1.96 * Math.sqrt(variance / a.length) };
+}
