@@ -118,3 +118,34 @@ describe('writing CSV', () => {
     expect(() => writeCsv(['a'], [[1, Number.NaN]])).toThrow('row 2, column a: NaN');
   });
 });
+
+describe('numbers in CSV', () => {
+  const text = fc.oneof(
+    fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
+    fc.float({ noNaN: true, noDefaultInfinity: true }).map(String),
+    fc.double({ min: -16, max: 16, noNaN: true }).map((value) => value.toPrecision(17)),
+    fc
+      .tuple(fc.bigInt({ min: -(10n ** 24n), max: 10n ** 24n }), fc.nat(26))
+      .map(([whole, after]) => `${whole}.${'7'.repeat(after)}`),
+    fc.tuple(fc.integer(), fc.integer({ min: -30, max: 30 })).map(([m, e]) => `${m}e${e}`),
+  );
+
+  it('come out as Number() reads them, whatever their length', () => {
+    fc.assert(
+      fc.property(fc.array(text, { minLength: 1, maxLength: 20 }), (cells) => {
+        const got = parse(`x\n${cells.join('\n')}\n`).data[0]!;
+        cells.forEach((cell, i) => {
+          expect(got[i], cell).toBe(Number(cell));
+        });
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('come out right where a double lies exactly between two others', () => {
+    // 2⁵³ + 1, and its neighbours in the last digit.
+    for (const cell of ['9007199254740993', '9007199254740993.0000001', '9007199254740992.9999999']) {
+      expect(parse(`x\n${cell}\n`).data[0]![0]).toBe(Number(cell));
+    }
+  });
+});

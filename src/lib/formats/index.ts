@@ -1,7 +1,16 @@
 /**
  * Bytes ↔ objects, pure: no file, no network, no clock. A damaged input is refused with the place and the reason.
  */
-export { type LabelledTable, type NumericTable, parseCsv, parseLabelledCsv } from './csv/parse.js';
+export { firstName, type Member, readArchive, writeArchive } from './archive/archive.js';
+export {
+  type BadCell,
+  csvColumns,
+  type LabelledTable,
+  type NumericTable,
+  parseCsv,
+  parseLabelledCsv,
+} from './csv/parse.js';
 export { writeCsv } from './csv/write.js';
 export * from './manifest/manifest.js';
+export * from './manifest/model-part.js';
 export * from './tflite/index.js';

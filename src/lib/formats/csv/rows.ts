@@ -1,0 +1,112 @@
+import { AiotError } from '../../core/index.js';
+import { createNumberReader } from './number.js';
+import { positionOf, showCell } from './place.js';
+
+const newline = 10;
+const carriageReturn = 13;
+const comma = 44;
+
+/** A cell that should be a number and is none; line and column from 1. */
+export interface BadCell {
+  line: number;
+  col: number;
+  column: string;
+  cell: string;
+}
+
+export interface RowsOptions {
+  /** For each column the list that takes its cells as text, or null for numbers. */
+  words: (string[] | null)[];
+  /** Takes cells that are no finite number, which count as NaN; absent = they are refused. */
+  onBad?: (bad: BadCell) => void;
+}
+
+/**
+ * The rows below a header, one array a column; text columns are left empty there and fill their lists.
+ * @param from offset of the first row
+ * @throws AIOT_CSV_MALFORMED (file:line:column, expected, got)
+ */
+export function readRows(
+  bytes: Uint8Array,
+  from: number,
+  columns: string[],
+  file: string,
+  { words, onBad }: RowsOptions,
+): Float64Array[] {
+  const width = columns.length;
+  const end = bytes.length;
+  const room = linesFrom(bytes, from);
+  const data = columns.map((_, c) => new Float64Array(words[c] ? 0 : room));
+  const { read } = createNumberReader(bytes);
+  let row = 0;
+  let at = from;
+  while (at < end) {
+    for (let cell = 0; ; cell++) {
+      let to = at;
+      while (to < end && bytes[to] !== comma && bytes[to] !== newline) to++;
+      const last = to >= end || bytes[to] === newline;
+      const stop = last && to > at && bytes[to - 1] === carriageReturn ? to - 1 : to;
+      const texts = words[cell];
+      if (cell >= width) throw badCell(bytes, at, stop, undefined, file);
+      if (texts && stop > at) texts.push(utf8(bytes, at, stop));
+      else {
+        const value = read(at, stop);
+        if (texts || !Number.isFinite(value)) {
+          const cutShort = last && cell !== width - 1;
+          if (!onBad || texts || cutShort) throw badCell(bytes, at, stop, columns[cell], file);
+          onBad({ ...place(bytes, at), column: columns[cell]!, cell: utf8(bytes, at, stop) });
+          data[cell]![row] = Number.NaN;
+        } else data[cell]![row] = value;
+      }
+      at = to + 1;
+      if (!last) continue;
+      if (cell !== width - 1) throw badRow(bytes, to, width, cell + 1, file);
+      break;
+    }
+    row++;
+  }
+  // As long as was counted, but for nothing: then the arrays need no copy.
+  return data.map((column, c) => (words[c] || row === room ? column : column.slice(0, row)));
+}
+
+/** Lines from an offset on, the last one with or without its end. */
+function linesFrom(bytes: Uint8Array, from: number): number {
+  let lines = 0;
+  let at = from;
+  while (at < bytes.length) {
+    const next = bytes.indexOf(newline, at);
+    lines++;
+    if (next < 0) break;
+    at = next + 1;
+  }
+  return lines;
+}
+
+function utf8(bytes: Uint8Array, from: number, to: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('utf8');
+}
+
+function place(bytes: Uint8Array, at: number): { line: number; col: number } {
+  return positionOf(Buffer.from(bytes.buffer, bytes.byteOffset, at).toString('latin1'), at);
+}
+
+function badCell(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  column: string | undefined,
+  file: string,
+): AiotError {
+  const { line, col } = place(bytes, from);
+  const expected = column === undefined ? 'no further column' : `a finite number for "${column}"`;
+  const got = to === from ? 'nothing' : showCell(utf8(bytes, from, to));
+  return new AiotError('AIOT_CSV_MALFORMED', `${file}:${line}:${col}: expected ${expected}, got ${got}`);
+}
+
+function badRow(bytes: Uint8Array, at: number, width: number, cells: number, file: string): AiotError {
+  const { line, col } = place(bytes, at);
+  return new AiotError(
+    'AIOT_CSV_MALFORMED',
+    `${file}:${line}:${col}: expected ${width} columns, got ${cells}`,
+  );
+}
