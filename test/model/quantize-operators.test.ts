@@ -30,7 +30,7 @@ describe('quantization of every operator', () => {
   it.each(Object.entries(architectures))('keeps %s close to its float network', (_kind, make) => {
     for (let seed = 0; seed < 6; seed++) {
       const float = make(seededRandom(seed));
-      const int8 = quantizeGraph(float, samples(float, 100));
+      const int8 = quantizeGraph(float, samples(float, 100), { mode: 'int8', calibration: 'min-max' }).graph;
       expect(signalToNoise(float, readTflite(writeTflite(int8)))).toBeGreaterThan(18);
     }
   });
@@ -45,7 +45,7 @@ describe('a concatenation', () => {
   const alone = n.convolution(x, 2, { filter: [1, 3] });
   const constant = n.values([1, 1, 8, 1], 1);
   const float = n.graph(x, n.concatenation([pooled, bounded, alone, constant], 3));
-  const int8 = quantizeGraph(float, samples(float, 50));
+  const int8 = quantizeGraph(float, samples(float, 50), { mode: 'int8', calibration: 'min-max' }).graph;
   const scaleOf = (index: number) => int8.tensors[index]!.quantization!.scale[0]!;
 
   it('gives all its inputs its own scale', () => {
@@ -73,6 +73,6 @@ it('a difference that is always 0 gets a scale that kernels can compute with', (
   const n = new FloatNetwork(seededRandom(2));
   const x = n.float([1, 6]);
   const float = n.graph(x, n.binary('SUB', x, x));
-  const int8 = quantizeGraph(float, samples(float, 20));
+  const int8 = quantizeGraph(float, samples(float, 20), { mode: 'int8', calibration: 'min-max' }).graph;
   expect([...createInterpreter(floatView(int8)).invoke(samples(float, 1)[0]!)]).toEqual(new Array(6).fill(0));
 });

@@ -4,46 +4,27 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, type Operator, readTflite, writeTflite } from '../../src/lib/formats/index.js';
-import { lowerNetwork } from '../../src/lib/model/lower/lower.js';
 import { activationQuantization } from '../../src/lib/model/quantize/numbers.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
 import { quantizeLayer } from '../../src/lib/model/quantize/weights.js';
-import type { LayerWeights, TrainedNetwork } from '../../src/lib/model/train/types.js';
 import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
+import { FloatNetwork } from '../support/float-network.js';
 import { describeReal, sharedFolder } from '../support/real.js';
 
-function randomLayer(shape: number[], random: () => number): LayerWeights {
-  const size = shape.reduce((a, b) => a * b, 1);
-  const outputs = shape.at(-1)!;
-  return {
-    kernel: {
-      shape,
-      data: Float32Array.from({ length: size }, () => gaussian(random) / Math.sqrt(size / outputs)),
-    },
-    bias: Float32Array.from({ length: outputs }, () => gaussian(random) * 0.1),
-  };
-}
-
-function randomNetwork(kind: 'mlp' | 'cnn1d', seed: number): TrainedNetwork {
-  const random = seededRandom(seed);
-  const shapes =
-    kind === 'mlp'
-      ? [
-          [6, 12],
-          [12, 8],
-          [8, 3],
-        ]
-      : [
-          [5, 2, 6],
-          [5, 6, 8],
-          [8, 3],
-        ];
-  const inputShape = kind === 'mlp' ? [6] : [20, 2];
-  const layers = kind === 'mlp' ? [12, 8] : [6, 8];
-  return {
-    spec: { kind, inputShape, layers, classes: 3 },
-    layers: shapes.map((s) => randomLayer(s, random)),
-  };
+/** 6 values through two dense layers, or 20 samples of 2 fields through two convolutions, to three classes. */
+function randomNetwork(kind: 'mlp' | 'cnn1d', seed: number): Graph {
+  const n = new FloatNetwork(seededRandom(seed));
+  const x = n.float(kind === 'mlp' ? [1, 6] : [1, 1, 20, 2]);
+  let y = x;
+  if (kind === 'mlp') y = n.dense(n.dense(x, 12, 'relu'), 8, 'relu');
+  else {
+    y = n.pool(n.convolution(x, 6, { filter: [1, 5] }, 'relu'), 'MAX_POOL_2D', {
+      filter: [1, 2],
+      stride: [1, 2],
+    });
+    y = n.overImage(n.convolution(y, 8, { filter: [1, 5] }, 'relu'));
+  }
+  return n.graph(x, n.softmax(n.dense(y, 3)));
 }
 
 function inputsOf(size: number, count: number, seed: number): Float32Array[] {
@@ -55,9 +36,9 @@ describe('quantization to int8', () => {
   it.each(['mlp', 'cnn1d'] as const)(
     '%s stays close to its float network, in both runtimes',
     async (kind) => {
-      const float = lowerNetwork(randomNetwork(kind, 3), 'test');
+      const float = randomNetwork(kind, 3);
       const size = kind === 'mlp' ? 6 : 40;
-      const int8 = quantizeGraph(float, inputsOf(size, 200, 1));
+      const { graph: int8 } = quantizeGraph(float, inputsOf(size, 200, 1));
       const reference = createInterpreter(float);
       const device = createInterpreter(int8);
       const litert = await openLiteRt(writeTflite(int8));
@@ -79,7 +60,7 @@ describe('quantization to int8', () => {
   );
 
   it('has int8 ends, int32 biases, fixed softmax scales, and moves pooled values with their scale', () => {
-    const graph = quantizeGraph(lowerNetwork(randomNetwork('cnn1d', 4), 'test'), inputsOf(40, 50, 1));
+    const { graph } = quantizeGraph(randomNetwork('cnn1d', 4), inputsOf(40, 50, 1));
     const tensor = (i: number | undefined) => graph.tensors[i ?? -1]!;
     expect(tensor(graph.inputs[0]).type).toBe('int8');
     expect(tensor(graph.outputs[0])).toMatchObject({
@@ -97,7 +78,7 @@ describe('quantization to int8', () => {
   });
 
   it('leaves the float graph as it was', () => {
-    const float = lowerNetwork(randomNetwork('mlp', 3), 'test');
+    const float = randomNetwork('mlp', 3);
     const before = structuredClone(float);
     quantizeGraph(float, inputsOf(6, 5, 1));
     expect(float).toEqual(before);
@@ -150,7 +131,7 @@ describe('quantization to int8', () => {
     ['without inputs', (g) => g, [], 'expected representative inputs, got none'],
     [
       'of a network that is int8 already',
-      (g) => quantizeGraph(g, inputsOf(6, 5, 1)),
+      (g) => quantizeGraph(g, inputsOf(6, 5, 1)).graph,
       inputsOf(6, 5, 1),
       'int8',
     ],
@@ -161,11 +142,11 @@ describe('quantization to int8', () => {
         operators: [{ op: 'DEQUANTIZE', inputs: [0], outputs: [1], options: {} } as Operator],
       }),
       inputsOf(6, 5, 1),
-      'got DEQUANTIZE',
+      'quantized already (DEQUANTIZE',
     ],
   ];
   it.each(refused)('is refused %s', (_name, edit, inputs, message) => {
-    const graph = edit(lowerNetwork(randomNetwork('mlp', 3), 'test'));
+    const graph = edit(randomNetwork('mlp', 3));
     expect(() => quantizeGraph(graph, inputs)).toThrow(message);
   });
 });
@@ -190,7 +171,10 @@ describeReal('shared', "quantization against TensorFlow's converter", () => {
         Float32Array.from(line.split(',').slice(0, 4), (v, i) => (Number(v) - mean![i]!) / std![i]!),
       );
     const theirs = readTflite(readFileSync(join(folder, 'int8.tflite')));
-    const ours = quantizeGraph(readTflite(readFileSync(join(folder, 'f32.tflite'))), rows);
+    const { graph: ours } = quantizeGraph(readTflite(readFileSync(join(folder, 'f32.tflite'))), rows, {
+      mode: 'int8',
+      calibration: 'min-max',
+    });
     for (const place of [1, 2]) {
       const [mine, other] = [layers(ours, place), layers(theirs, place)];
       expect(mine.map(({ data }) => [...(data as Int8Array)])).toEqual(

@@ -115,7 +115,8 @@ export function quantized(kind: keyof typeof architectures, seed: number): Graph
   const representative = Array.from({ length: 40 }, () =>
     Float32Array.from({ length: size }, () => gaussian(random)),
   );
-  return readTflite(writeTflite(quantizeGraph(float, representative)));
+  const { graph } = quantizeGraph(float, representative, { mode: 'int8', calibration: 'min-max' });
+  return readTflite(writeTflite(graph));
 }
 
 class Network extends FloatNetwork {

@@ -1,33 +1,100 @@
-import { basename, join } from 'node:path';
-import { AiotCommand, again, facts, next, shared, shellWord, size } from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { quantizeProject, quantizeResultSchema } from '../../lib/model/index.js';
+import { Args, Flags } from '@oclif/core';
+import {
+  AiotCommand,
+  again,
+  decimal,
+  next,
+  quantizationText,
+  shared,
+  shellWord,
+} from '../../lib/cli/index.js';
+import { quantizeModes } from '../../lib/core/index.js';
+import { calibrations, emits, quantizeModel, quantizeResultSchema } from '../../lib/model/index.js';
 
 export default class ModelQuantize extends AiotCommand {
-  static override summary = 'Quantize the trained network to full int8.';
+  static override summary = 'Quantize a float network: int8, int16x8, dynamic range or float16.';
   static override description =
-    'Weights become int8 per channel, biases int32, activations int8 with ranges taken from the training windows. Writes build/model.int8.tflite.';
-  static override examples = ['<%= config.bin %> <%= command.id %>'];
-  static override flags = { project: shared.project, data: shared.data };
+    'Without FILE, the project’s network with model.quantize of aiot.yaml, calibrated on its training part. With FILE, any float .tflite file over the rows of --data (one column per input, as the network takes them), without a project. Weights get a scale per output channel, activations a range from the rows. What is left of the float network’s accuracy and signal is measured and told.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --mode int8 --out int8.tflite --json',
+    '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --label label --max-loss 0.5',
+    '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --emit tflm',
+  ];
+  static override args = {
+    file: Args.string({ description: 'A float .tflite file; without it the project’s own network.' }),
+  };
+  static override flags = {
+    project: shared.project,
+    data: Flags.string({
+      summary: 'CSV file of rows, or folder of recordings, instead of the project’s own data.',
+      env: 'AIOT_DATA',
+      helpValue: 'PATH',
+    }),
+    mode: Flags.option({ options: quantizeModes })({
+      summary: 'Numbers to keep the network in (int8).',
+      env: 'AIOT_MODE',
+    }),
+    io: Flags.option({ options: ['int8', 'float32'] as const })({
+      summary: 'Type of its input and output; int8 stands for int16 in int16x8.',
+      env: 'AIOT_IO',
+    }),
+    calibration: Flags.option({ options: calibrations })({
+      summary: 'How ranges are chosen (auto: for each tensor, by the output).',
+      env: 'AIOT_CALIBRATION',
+    }),
+    'bias-correction': Flags.boolean({
+      summary: 'Take the mean error of rounded weights out of the biases.',
+      env: 'AIOT_BIAS_CORRECTION',
+      allowNo: true,
+    }),
+    equalize: Flags.boolean({
+      summary: 'Balance channels between layers first.',
+      env: 'AIOT_EQUALIZE',
+      allowNo: true,
+    }),
+    label: Flags.string({ summary: 'Column of the labels (label).', env: 'AIOT_LABEL', helpValue: 'NAME' }),
+    'max-loss': decimal({
+      summary: 'Points of accuracy that may be lost, such as 0.5; tries more until it is kept.',
+      env: 'AIOT_MAX_LOSS',
+      helpValue: 'POINTS',
+    }),
+    finetune: Flags.integer({
+      summary: 'Epochs of training with the rounding in it.',
+      env: 'AIOT_FINETUNE',
+      min: 1,
+      max: 1000,
+      helpValue: 'EPOCHS',
+    }),
+    emit: Flags.option({ options: emits })({
+      summary: 'Write C++ source for TFLite Micro beside the file.',
+      env: 'AIOT_EMIT',
+    }),
+    out: Flags.string({
+      char: 'o',
+      summary: 'The file to write.',
+      env: 'AIOT_OUT',
+      helpValue: 'FILE',
+    }),
+  };
   static override result = quantizeResultSchema;
 
   async run() {
     const input = await this.input(ModelQuantize);
-    const { flags } = input;
+    const { args, flags } = input;
+    const result = await quantizeModel({
+      ...flags,
+      file: args.file,
+      biasCorrection: flags['bias-correction'],
+      maxLoss: flags['max-loss'],
+      signal: this.signal,
+      onStep: this.progress().update,
+    });
+    this.print(quantizationText(result));
     const at = again(input, 'project', 'data');
-    const project = await loadProject(flags.project);
-    const result = await quantizeProject({ project, data: flags.data, signal: this.signal });
-    const { scale, zeroPoint } = result.input;
-    const shown = join(flags.project, 'build', basename(result.file));
-    this.print(
-      facts([
-        ['Model', `${result.model}, ${size(result.floatBytes)} float → ${size(result.bytes)} int8`],
-        ['Ranges', `from ${result.windows} training windows`],
-        ['Input', `scale ${scale.toPrecision(5)}, zero point ${zeroPoint}`],
-        ['File', shown],
-      ]),
-    );
-    this.print(next(`aiot model evaluate${at}`, `aiot model inspect ${shellWord(shown)}`));
+    const file = shellWord(result.file);
+    if (args.file === undefined) this.print(next(`aiot model evaluate${at}`, `aiot model inspect ${file}`));
+    else this.print(next(`aiot model inspect ${file}`, `aiot model evaluate ${file} --data ROWS.csv`));
     return result;
   }
 }

@@ -2,12 +2,15 @@
 export { percent, plural, size, thousands } from '../core/index.js';
 export { again, shellWord } from './again.js';
 export { AiotCommand } from './command.js';
+export { decimal } from './decimal.js';
 export { duration, shared } from './flags.js';
 export { createProgress, type Progress } from './progress.js';
+export { answerText, datasetText, figuresText, figureText } from './render/card.js';
 export { demoSummary } from './render/demo.js';
 export { evaluationText } from './render/evaluation.js';
 export { fileEvaluationText } from './render/file-evaluation.js';
 export { inspectionText } from './render/inspection.js';
+export { quantizationText } from './render/quantization.js';
 export { recordingsTable } from './render/recordings.js';
 export * from './render/style.js';
 export { facts, next, table } from './render/text.js';

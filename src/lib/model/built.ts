@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { digestOf, type Project } from '../core/index.js';
 import type { Dataset, Part } from '../data/index.js';
 import type { Graph } from '../formats/index.js';
@@ -46,11 +47,11 @@ export async function readTrained(project: Project, source: DataSource): Promise
  */
 export async function readBuilt(project: Project, source: DataSource): Promise<Built> {
   const trained = await readTrained(project, source);
-  const int8 = await readNetwork(buildFiles(project).int8, 'quantize');
   const quantization = await readQuantization(project);
+  const int8 = await readNetwork(join(buildFiles(project).folder, quantization.file), 'quantize');
   const digest = digestOf(int8.bytes);
   if (quantization.floatDigest !== trained.training.digest || quantization.digest !== digest) {
-    throw stale('the int8 network was made from another training', 'aiot model quantize');
+    throw stale('the quantized network was made from another training', 'aiot model quantize');
   }
   return { ...trained, int8: { ...int8, digest } };
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { layerSchema } from '../core/index.js';
+import { layerSchema, quantizeModes } from '../core/index.js';
 import { bundleInfoSchema } from './bundle/info-schema.js';
 import { evaluateResultSchema } from './evaluate/result.js';
 import type { EvaluationFile } from './evaluate/types.js';
@@ -74,11 +74,17 @@ export const trainingFileSchema = z.object({
   digest: z.string(),
 }) satisfies z.ZodType<TrainingFile>;
 
-/** build/quantization.json: which float network became which int8 network. */
+/** build/quantization.json: which float network became which quantized network. */
 export const quantizationFileSchema = z.object({
   spec: z.literal('aiot-quantization/1'),
   floatDigest: z.string(),
   digest: z.string(),
+  mode: z.enum(quantizeModes).default('int8'),
+  /** Name of the file in build/. */
+  file: z
+    .string()
+    .regex(/^[\w.-]+$/, 'a name without a folder')
+    .default('model.int8.tflite'),
 });
 
 /** build/evaluation.json */

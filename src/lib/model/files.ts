@@ -12,8 +12,12 @@ export type QuantizationFile = z.output<typeof quantizationFileSchema>;
 export function buildFiles(project: Project) {
   const build = join(project.dir, 'build');
   return {
+    folder: build,
     float: join(build, 'model.float.tflite'),
     training: join(build, 'training.json'),
+    checkpoint: join(build, 'checkpoint.json'),
+    folds: join(build, 'folds.json'),
+    search: join(build, 'search.json'),
     int8: join(build, 'model.int8.tflite'),
     quantization: join(build, 'quantization.json'),
     evaluation: join(build, 'evaluation.json'),

@@ -4,7 +4,9 @@
  */
 export { bundleProject } from './bundle/bundle-project.js';
 export { checkGolden } from './bundle/golden.js';
-export { packBundle, unpackBundle } from './bundle/pack.js';
+export { filesOf, interfaceOf, interfaces, modelPartOf } from './bundle/describe.js';
+export { isSigned, packBundle, unpackAny, unpackBundle } from './bundle/pack.js';
+export { packSigned, requireSameModel, type Verified, verifySigned } from './bundle/signed.js';
 export { createPredictor, type Prediction, type Predictor } from './bundle/predictor.js';
 export type * from './bundle/types.js';
 export { evaluateFile } from './evaluate/evaluate-file.js';
@@ -17,14 +19,24 @@ export { outputKinds } from './evaluate/output-kind.js';
 export { type EvaluateResult, evaluateResultSchema } from './evaluate/result.js';
 export type { Gate } from './evaluate/types.js';
 export { buildFiles } from './files.js';
-export { type Inspection, inspectionSchema, inspectModel } from './inspect/inspect.js';
+export { inspectModel } from './inspect/inspect.js';
+export { type Inspection, inspectionSchema } from './inspect/result.js';
 export { openModelProject } from './material.js';
-export { defaultDeviceTypes, type PushClient, type PushResult, pushModel, pushResultSchema } from './push.js';
 export {
-  type QuantizeResult,
-  quantizeProject,
-  quantizeResultSchema,
-} from './quantize/quantize-project.js';
+  defaultDeviceTypes,
+  type PushClient,
+  type PushResult,
+  pushFile,
+  pushModel,
+  pushResultSchema,
+} from './push.js';
+export { isModelFile } from './push-file.js';
+export { emits } from './emit/emit.js';
+export { quantizeModel } from './quantize/quantize-model.js';
+export { quantizeProject } from './quantize/quantize-project.js';
+export { type QuantizeResult, quantizeResultSchema } from './quantize/result.js';
+export { calibrations } from './quantize/types.js';
+export { manifestOf, release } from './release.js';
 export { writeReport } from './report/write-report.js';
 export { type TrainResult, trainResultSchema } from './train/result.js';
 export { loadTensorFlow } from './train/tensorflow.js';

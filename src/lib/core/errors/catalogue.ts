@@ -14,6 +14,13 @@ export interface CatalogueEntry {
 }
 
 export const catalogue = {
+  AIOT_BACKEND_MISSING: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'Training was asked to run on TensorFlow for Node (--backend node), which is not installed here or does not load: it is an optional package with native code.',
+    next: 'npm install @tensorflow/tfjs-node (Node 20 or 22), or leave --backend out: the built-in engine needs nothing.',
+  },
   AIOT_BROKER_REFUSED: {
     exit: 5,
     family: 'outside',
@@ -38,6 +45,12 @@ export const catalogue = {
     family: 'user',
     about: 'A model bundle (.aiot) is damaged, incomplete or not of a version that this aiot knows.',
     next: 'Make it again: aiot model push, or download it again.',
+  },
+  AIOT_BUNDLE_TAMPERED: {
+    exit: 6,
+    family: 'user',
+    about: 'A file in a signed bundle is not what was signed: it was changed, or damaged, afterwards.',
+    next: 'Do not use it. Get it again: aiot model pull NAME@VERSION --out DIR',
   },
   AIOT_COMMAND_FAILED: {
     exit: 1,
@@ -185,6 +198,12 @@ export const catalogue = {
     about: 'signal.features names a feature that no set has.',
     next: 'Use raw, motion, spectral, har, or names out of those sets.',
   },
+  AIOT_FILE_IS_INPUT: {
+    exit: 2,
+    family: 'user',
+    about: 'A file to be written is one that the command reads: it would be lost.',
+    next: 'Choose another name with --out.',
+  },
   AIOT_FILE_MALFORMED: {
     exit: 2,
     family: 'user',
@@ -276,6 +295,12 @@ export const catalogue = {
     about: 'A message of the device protocol does not have the form it should have.',
     next: 'Compare the payload with docs/protocol.md.',
   },
+  AIOT_MODEL_IN_USE: {
+    exit: 6,
+    family: 'user',
+    about: 'The version is in production, or a device runs it or is to run it, so it cannot be removed.',
+    next: 'Roll another version out first, or demote it: aiot model promote NAME@VERSION --to dev',
+  },
   AIOT_MODEL_NOT_BUILT: {
     exit: 4,
     family: 'user',
@@ -355,6 +380,13 @@ export const catalogue = {
     family: 'user',
     about: 'There is no aiot.yaml in the folder.',
     next: 'aiot init DIR --template har-imu',
+  },
+  AIOT_QUANTIZE_LOSS: {
+    exit: 6,
+    family: 'user',
+    about:
+      'No quantization that was tried keeps the accuracy of the float network within --max-loss. Nothing was written.',
+    next: 'Allow more with --max-loss, give more rows, or train longer: a network that is sure of itself loses less.',
   },
   AIOT_QUANTIZE_UNFIT: {
     exit: 2,
@@ -477,6 +509,12 @@ export const catalogue = {
     about: 'The token is missing, wrong or expired.',
     next: 'aiot up --new-token makes a new one.',
   },
+  AIOT_TRAINING_COMMAND: {
+    exit: 1,
+    family: 'outside',
+    about: 'The program that model.train.command names could not be started, or failed.',
+    next: 'Run it by hand; docs/project.md tells what it is given and what it has to leave.',
+  },
   AIOT_TRAINING_DATA_UNFIT: {
     exit: 2,
     family: 'user',
@@ -531,6 +569,12 @@ export const catalogue = {
     family: 'outside',
     about: 'A device on trial could not reach the broker, and rolled back.',
     next: 'Check the network of the device, then roll it out again.',
+  },
+  AIOT_UPDATE_INTERFACE: {
+    exit: 5,
+    family: 'user',
+    about: 'The firmware of a device cannot run a network of this type, or with such an answer.',
+    next: 'Quantize to int8, or roll it out to devices with newer firmware.',
   },
   AIOT_UPDATE_MISMATCH: {
     exit: 5,

@@ -27,7 +27,7 @@ export function writeTflite(graph: Graph): Uint8Array {
   checkQuantization(graph);
   const full = withConvolutionBias(graph);
   const builder = new Builder(1024);
-  const codes = operatorCodes(full);
+  const codes = operatorVersions(full);
   const buffers = bufferIndices(full);
   const runtimeBuffer = buffers.size + 1;
   // Children come before parents, so data lies at the file's end and the model's table at its start.
@@ -56,8 +56,8 @@ export function writeTflite(graph: Graph): Uint8Array {
   return builder.asUint8Array().slice();
 }
 
-/** Operators in use in order of first use, each with the highest version any use needs. */
-function operatorCodes(graph: Graph): Map<Operator['op'], number> {
+/** Operators in use in order of first use, each with the version its file names: the highest that any use needs. */
+export function operatorVersions(graph: Graph): Map<Operator['op'], number> {
   const codes = new Map<Operator['op'], number>();
   for (const operator of graph.operators) {
     const version = versionOf(operator, graph.tensors);

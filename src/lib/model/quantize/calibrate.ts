@@ -3,31 +3,87 @@ import type { Graph } from '../../formats/index.js';
 import { createInterpreter } from '../../runtime/index.js';
 import type { Range } from './numbers.js';
 
+/** What the representative rows make of one activation. */
+export interface Seen extends Range {
+  /** Values of it, evenly picked over all rows: at most `sampleRoom`. */
+  samples: Float32Array;
+  /** Mean of each value of one row, and the largest magnitude: the tensor's elements. */
+  mean: Float64Array;
+  largest: Float64Array;
+}
+
+const sampleRoom = 8192;
+
 /**
- * Runs a float network over the representative inputs and notes the range of every activation.
+ * Runs a float network over the representative rows and notes what every activation takes.
  * @returns by tensor index
- * @throws AIOT_QUANTIZE_UNFIT without inputs, or when a value overflows; AIOT_TFLITE_INPUT for an input that does not fit
+ * @throws AIOT_QUANTIZE_UNFIT without rows, or when a value overflows; AIOT_TFLITE_INPUT for a row that does not fit
  */
-export function calibrate(graph: Graph, representative: Iterable<Float32Array>): Map<number, Range> {
+export function calibrate(graph: Graph, rows: readonly Float32Array[]): Map<number, Seen> {
+  if (rows.length === 0) throw unfit('expected representative inputs, got none');
   const interpreter = createInterpreter(graph);
-  const ranges = new Map<number, Range>();
-  for (const input of representative) {
-    interpreter.invoke(input, (index, values) => {
-      let range = ranges.get(index);
-      if (!range) {
-        range = { low: Number.POSITIVE_INFINITY, high: Number.NEGATIVE_INFINITY };
-        ranges.set(index, range);
-      }
-      for (let i = 0; i < values.length; i++) {
-        const value = values[i]!;
-        if (value < range.low) range.low = value;
-        if (value > range.high) range.high = value;
-        if (!Number.isFinite(value)) throw unfit(`tensor ${graph.tensors[index]?.name} became ${value}`);
-      }
+  const notes: (Note | undefined)[] = [];
+  for (const row of rows)
+    interpreter.invoke(row, (index, values) => {
+      notes[index] ??= newNote(values.length, rows.length);
+      const note = notes[index]!;
+      take(note, values as Float32Array);
+      if (!Number.isFinite(note.low) || !Number.isFinite(note.high) || Number.isNaN(note.sum))
+        throw unfit(
+          `tensor ${graph.tensors[index]?.name} became ${values.find((value) => !Number.isFinite(value))}`,
+        );
     });
+  const seen = new Map<number, Seen>();
+  notes.forEach((note, index) => {
+    if (note === undefined) return;
+    const { low, high, samples, filled, mean, largest } = note;
+    for (let i = 0; i < mean.length; i++) mean[i]! /= rows.length;
+    seen.set(index, { low, high, samples: samples.subarray(0, filled), mean, largest });
+  });
+  return seen;
+}
+
+interface Note extends Seen {
+  filled: number;
+  /** Each `step`-th value is kept; `next` counts down to it. */
+  step: number;
+  next: number;
+  sum: number;
+}
+
+function newNote(size: number, rows: number): Note {
+  // Coprime to the size as a rule, so that the picks wander over all elements.
+  const step = Math.max(1, Math.ceil((size * rows) / sampleRoom)) | 1;
+  return {
+    low: Number.POSITIVE_INFINITY,
+    high: Number.NEGATIVE_INFINITY,
+    samples: new Float32Array(Math.ceil((size * rows) / step)),
+    mean: new Float64Array(size),
+    largest: new Float64Array(size),
+    filled: 0,
+    step,
+    next: 1,
+    sum: 0,
+  };
+}
+
+function take(note: Note, values: Float32Array): void {
+  const { mean, largest, samples, step } = note;
+  let { low, high, next, filled, sum } = note;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (value < low) low = value;
+    if (value > high) high = value;
+    mean[i]! += value;
+    sum += value;
+    const size = value < 0 ? -value : value;
+    if (size > largest[i]!) largest[i] = size;
+    if (--next === 0) {
+      samples[filled++] = value;
+      next = step;
+    }
   }
-  if (ranges.size === 0) throw unfit('expected representative inputs, got none');
-  return ranges;
+  Object.assign(note, { low, high, next, filled, sum });
 }
 
 export function unfit(message: string): AiotError {

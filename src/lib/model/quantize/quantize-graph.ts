@@ -1,183 +1,136 @@
-import {
-  activationPlaces,
-  type Graph,
-  type Operator,
-  type Quantization,
-  type Tensor,
-  withoutUnused,
-} from '../../formats/index.js';
+import type { Graph } from '../../formats/index.js';
+import { biasCorrected } from './bias-correction.js';
 import { calibrate, unfit } from './calibrate.js';
-import { uniteRanges } from './join.js';
-import {
-  activationQuantization,
-  fixedOutputs,
-  quantizeValues,
-  type Range,
-  rangeOf,
-  withLeastScale,
-} from './numbers.js';
-import { quantizeLayer } from './weights.js';
+import { equalized } from './equalize.js';
+import { isDynamic, toDynamic, toFloat16 } from './float-modes.js';
+import { toIntegers } from './integers.js';
+import { affordable, measureNoise } from './noise.js';
+import { prepareGraph } from './prepare.js';
+import { chooseRanges } from './ranges.js';
+import { reportOf } from './report.js';
+import type { Kind, Quantized, QuantizeSettings, RangeMethod } from './types.js';
 
-/** What kind of output an operator has: a scale of its own, a fixed one, or its input's. Others are refused. */
-const outputs: Partial<Record<Operator['op'], 'own' | 'fixed' | 'input'>> = {
-  FULLY_CONNECTED: 'own',
-  CONV_2D: 'own',
-  DEPTHWISE_CONV_2D: 'own',
-  MEAN: 'own',
-  RELU: 'own',
-  LEAKY_RELU: 'own',
-  ADD: 'own',
-  SUB: 'own',
-  MUL: 'own',
-  CONCATENATION: 'own',
-  MAX_POOL_2D: 'input',
-  AVERAGE_POOL_2D: 'input',
-  RESHAPE: 'input',
-  EXPAND_DIMS: 'input',
-  SQUEEZE: 'input',
-  RELU6: 'input',
-  PAD: 'input',
-  PADV2: 'input',
-  REDUCE_MAX: 'input',
-  SPLIT: 'input',
-  STRIDED_SLICE: 'input',
-  TRANSPOSE: 'input',
-  SOFTMAX: 'fixed',
-  LOGISTIC: 'fixed',
-  TANH: 'fixed',
-};
+/** Multiply-adds that measuring the noise may take. */
+const noiseBudget = 3e8;
+/** More rows would not change its second figure. */
+const mostNoiseRows = 500;
 
 /**
- * Full int8 post-training quantization of a float32 network: per-channel symmetric int8 weights, int32 biases, int8
- * activations with zero points from the ranges that the representative inputs give, int8 in and out. The given graph is
- * left unchanged. Rules: those of TensorFlow 2.18's converter, less its calibration defect for elementwise operators.
+ * Quantizes a float32 network. int8 and int16x8: ranges of the activations from the representative rows, weights per
+ * output channel. dynamic and float16: weights alone. float32: the network as it is to be written. The given graph is left
+ * unchanged; folding comes first (see `prepareGraph`).
+ * @param rows representative inputs, each as long as the network's input; none will do for the float modes, which then
+ *   are not measured
  * @throws AIOT_QUANTIZE_UNFIT, AIOT_TFLITE_UNSUPPORTED, AIOT_TFLITE_INPUT
  */
-export function quantizeGraph(graph: Graph, representative: Iterable<Float32Array>): Graph {
-  for (const { op } of graph.operators) {
-    if (outputs[op] === undefined) {
-      throw unfit(`expected operators of ${Object.keys(outputs).join(', ')}; got ${op}`);
-    }
+export function quantizeGraph(
+  graph: Graph,
+  rows: readonly Float32Array[],
+  settings: QuantizeSettings = { mode: 'int8' },
+): Quantized {
+  const { twins: _, ...quantized } = quantizePrepared(prepareGraph(graph), rows, settings);
+  return quantized;
+}
+
+/** What further is known of a network to be quantized. */
+export interface Further {
+  /** The network to measure noise against, of the same tensors: the one before fine-tuning. */
+  reference?: Graph;
+  /** False: no noise is measured, because trials measure their own. */
+  measured?: boolean;
+}
+
+/**
+ * The same for a graph that `prepareGraph` gave: fallbacks begin here again.
+ * @returns also which tensor stands for each of the float network
+ */
+export function quantizePrepared(
+  prepared: Graph,
+  rows: readonly Float32Array[],
+  settings: QuantizeSettings,
+  further: Further = {},
+): Quantized & { twins: ReadonlyMap<number, number> } {
+  const integers = settings.mode === 'int8' || settings.mode === 'int16x8';
+  if (!integers && settings.io === 'int8')
+    throw unfit(`--io int8 goes with the modes int8 and int16x8, not ${settings.mode}`);
+  const notes: string[] = [];
+  const { graph, twins, methods } = integers
+    ? integerForm(prepared, rows, settings, notes)
+    : floatForm(prepared, settings, notes);
+  const { reference = prepared, measured = true } = further;
+  const noise = measured && rows.length > 0 ? noiseOf(reference, graph, twins, rows) : undefined;
+  const io = graph.tensors[graph.inputs[0]!]!.type as Kind;
+  const report = reportOf(prepared, graph, twins, methods, noise);
+  return { graph, twins, report: { mode: settings.mode, io, ...report, notes } };
+}
+
+interface Form {
+  graph: Graph;
+  twins: ReadonlyMap<number, number>;
+  methods: ReadonlyMap<number, RangeMethod>;
+}
+
+function floatForm(prepared: Graph, { mode, kinds }: QuantizeSettings, notes: string[]): Form {
+  // Tensors keep their places.
+  const twins = new Map(prepared.tensors.map((_, index) => [index, index]));
+  const methods = new Map<number, RangeMethod>();
+  if (mode === 'float16') {
+    const { graph, kept } = toFloat16(prepared);
+    for (const name of kept) notes.push(`${name} stays float32: it has a value beyond ±65504`);
+    return { graph, twins, methods };
   }
-  const seen = calibrate(graph, representative);
-  const ranges = uniteRanges(graph, seen, ({ op }) => outputs[op] === 'own');
-  // Constants that stay (shapes, axes) keep their place; weights and biases are made anew for each operator.
-  const tensors: Tensor[] = graph.tensors.map((tensor) => ({ ...tensor }));
-  const state: State = { tensors, ranges };
-  for (const index of graph.inputs) setActivation(state, index, ownQuantization(state, index));
-  const operators = graph.operators.flatMap((operator) => quantizeOperator(state, operator));
-  return withoutUnused({ ...graph, tensors, operators });
-}
-
-interface State {
-  tensors: Tensor[];
-  ranges: Map<number, Range>;
-}
-
-/** The operator on int8, after QUANTIZE operators where a concatenation takes inputs of other scales. */
-function quantizeOperator(state: State, operator: Operator): Operator[] {
-  const { op, outputs: made } = operator;
-  if (op === 'CONCATENATION') return quantizeConcatenation(state, operator);
-  const places = activationPlaces(operator);
-  const inputs = operator.inputs.map((index, place) =>
-    places.includes(place) && outputs[op] === 'own' ? withConstant(state, index) : index,
+  if (mode === 'float32') return { graph: prepared, twins, methods };
+  const graph = toDynamic(
+    prepared,
+    (operator, at) => isDynamic(prepared, operator) && kinds?.get(at) !== 'float32',
   );
-  const input = activationOf(state, inputs[places[0]!]!, op);
-  let quantization: Quantization;
-  if (op === 'SOFTMAX' || op === 'LOGISTIC' || op === 'TANH') {
-    quantization = fixedOutputs[op];
-    guardTable(op, input.scale[0]!);
-  } else {
-    quantization = outputs[op] === 'input' ? input : ownQuantization(state, made[0]!);
-  }
-  if (op === 'ADD' || op === 'SUB') {
-    // The kernel's last multiplier, twice the larger scale / (2^20 · output scale), must stay below 1.
-    const largest = Math.max(input.scale[0]!, activationOf(state, inputs[1]!, op).scale[0]!);
-    quantization = withLeastScale(quantization, largest * 2 ** -18);
-  }
-  if (op === 'PADV2') inputs[2] = withConstant(state, inputs[2]!, input);
-  for (const index of made) setActivation(state, index, quantization);
-  if (op === 'FULLY_CONNECTED' || op === 'CONV_2D' || op === 'DEPTHWISE_CONV_2D') {
-    return [{ ...operator, inputs: quantizeWeights(state, operator, input.scale[0]!) }];
-  }
-  return [{ ...operator, inputs }];
+  if (graph.operators.every((operator, at) => operator === prepared.operators[at]))
+    notes.push('no layer has the 1,024 weights from which dynamic range saves anything: all stay float32');
+  return { graph, twins, methods };
 }
 
-function quantizeConcatenation(state: State, operator: Operator): Operator[] {
-  const [output = -1] = operator.outputs;
-  const quantization = ownQuantization(state, output);
-  setActivation(state, output, quantization);
-  const before: Operator[] = [];
-  const inputs = operator.inputs.map((index) => {
-    const given = withConstant(state, index, quantization);
-    const own = activationOf(state, given, operator.op);
-    if (own.scale[0] === quantization.scale[0] && own.zeroPoint[0] === quantization.zeroPoint[0])
-      return given;
-    const { name, shape } = state.tensors[given]!;
-    const joined = state.tensors.push({ name: `${name}/joined`, shape, type: 'int8', quantization }) - 1;
-    before.push({ op: 'QUANTIZE', inputs: [given], outputs: [joined], options: {} });
-    return joined;
+function integerForm(
+  prepared: Graph,
+  rows: readonly Float32Array[],
+  { mode, io, calibration = 'auto', biasCorrection, equalize, kinds: apart }: QuantizeSettings,
+  notes: string[],
+): Form {
+  let float = prepared;
+  let seen = calibrate(float, rows);
+  if (equalize) {
+    const { graph, pairs } = equalized(float, seen);
+    float = graph;
+    if (pairs > 0) seen = calibrate(float, rows);
+    notes.push(`${pairs} pairs of layers equalized`);
+  }
+  const integer: Kind = mode === 'int8' ? 'int8' : 'int16';
+  const kinds = kindsOf(float, integer, apart, notes);
+  const ranges = chooseRanges(float, seen, calibration, kinds, rows);
+  const corrected = biasCorrection ? biasCorrected(float, seen, kinds) : float;
+  const plan = { kinds, io: io === 'float32' ? 'float32' : integer } as const;
+  const { graph, twins } = toIntegers(corrected, ranges, plan);
+  return { graph, twins, methods: new Map([...ranges].map(([index, { method }]) => [index, method])) };
+}
+
+function kindsOf(
+  { operators }: Graph,
+  integer: Kind,
+  apart: ReadonlyMap<number, Kind> | undefined,
+  notes: string[],
+): Kind[] {
+  return operators.map(({ op }, at) => {
+    const kind = apart?.get(at) ?? integer;
+    if (kind !== 'int16' || op !== 'REDUCE_MAX') return kind;
+    notes.push(`operator ${at} (${op}) stays float32: TFLite Micro has no int16 kernel of it`);
+    return 'float32';
   });
-  return [...before, { ...operator, inputs }];
 }
 
-/** The index itself, or that of an int8 form of a float constant: in its own scale, or the one given. */
-function withConstant({ tensors }: State, index: number, given?: Quantization): number {
-  const tensor = tensors[index];
-  if (!(tensor?.data instanceof Float32Array)) return index;
-  const quantization = given ?? activationQuantization(rangeOf(tensor.data));
-  const data = quantizeValues(tensor.data, quantization);
-  return tensors.push({ ...tensor, type: 'int8', data, quantization }) - 1;
-}
-
-/** The exponential and sigmoid of the int8 kernels take input scales within bounds only. */
-function guardTable(op: string, scale: number): void {
-  const [least, most] = op === 'SOFTMAX' ? [2 ** -26, 2 ** 5] : [2 ** -40, 16];
-  if (scale <= least || scale >= most) {
-    throw unfit(`${op}: expected an input scale between ${least} and ${most}, got ${scale}`);
-  }
-}
-
-function quantizeWeights(state: State, { op, inputs }: Operator, inputScale: number): number[] {
-  const [x = -1, w = -1, b = -1] = inputs;
-  const weights = state.tensors[w];
-  const bias = state.tensors[b];
-  if (!weights || !(weights.data instanceof Float32Array))
-    throw unfit(`${op}: expected constant float32 weights`);
-  if (b !== -1 && !(bias?.data instanceof Float32Array))
-    throw unfit(`${op}: expected a constant float32 bias`);
-  const axis = op === 'DEPTHWISE_CONV_2D' ? 3 : 0;
-  const channels = weights.shape[axis]!;
-  const block = axis === 3 ? 1 : weights.data.length / channels;
-  const biases = bias?.data instanceof Float32Array ? bias.data : new Float32Array(channels);
-  const layer = quantizeLayer(weights.data, biases, channels, block, axis, inputScale);
-  const place = state.tensors.push(
-    { ...weights, type: 'int8', data: layer.weights, quantization: layer.weightQuantization },
-    {
-      name: bias?.name ?? `${weights.name}/bias`,
-      shape: [channels],
-      type: 'int32',
-      data: layer.bias,
-      quantization: layer.biasQuantization,
-    },
-  );
-  return [x, place - 2, place - 1];
-}
-
-function ownQuantization({ ranges, tensors }: State, index: number): Quantization {
-  const range = ranges.get(index);
-  if (!range) throw unfit(`no values were seen of tensor ${tensors[index]?.name}`);
-  return activationQuantization(range);
-}
-
-function activationOf({ tensors }: State, index: number, op: string): Quantization {
-  const tensor = tensors[index];
-  if (tensor?.type === 'int8' && tensor.quantization) return tensor.quantization;
-  throw unfit(`${op}: expected an activation as its input, got ${tensor?.name ?? 'nothing'}`);
-}
-
-function setActivation({ tensors }: State, index: number, quantization: Quantization): void {
-  const tensor = tensors[index];
-  if (tensor?.type !== 'float32') throw unfit(`expected float32 activations, got ${tensor?.type ?? 'none'}`);
-  tensors[index] = { ...tensor, type: 'int8', quantization };
+function noiseOf(
+  float: Graph,
+  made: Graph,
+  twins: ReadonlyMap<number, number>,
+  rows: readonly Float32Array[],
+) {
+  return measureNoise(float, made, twins, affordable(float, rows, noiseBudget, 16, mostNoiseRows));
 }

@@ -1,63 +1,104 @@
-import { z } from 'zod';
-import { digestOf, type Project, writeFileAtomic, writeJsonAtomic } from '../../core/index.js';
-import { writeTflite } from '../../formats/index.js';
-import { type DataSource, datasetOfSource } from '../dataset.js';
-import { buildFiles, type QuantizationFile, readNetwork, readTraining } from '../files.js';
-import { requireSameData } from '../fresh.js';
-import { examplesOf } from '../train/examples.js';
+import { basename, join } from 'node:path';
+import { type Project, writeJsonAtomic } from '../../core/index.js';
+import { readTrained, type Trained } from '../built.js';
+import type { DataSource } from '../dataset.js';
+import { type Emit, emitted } from '../emit/emit.js';
+import { buildFiles, type QuantizationFile } from '../files.js';
 import { standardizeAll } from '../train/standardize.js';
-import { quantizeGraph } from './quantize-graph.js';
+import type { Evaluation } from './evaluation.js';
+import { type Answer, evaluationOf, noAnswer } from './judge-rows.js';
+import { outcomeOf } from './outcome.js';
+import { refuseInputs, writeTogether } from './outputs.js';
+import { prepareGraph } from './prepare.js';
+import type { QuantizeResult } from './result.js';
+import { affordableRows, rowsOf } from './rows.js';
+import { type SearchOptions, searchQuantization } from './search.js';
 
-export const quantizeResultSchema = z.object({
-  model: z.string(),
-  /** The int8 network, a .tflite file. */
-  file: z.string(),
-  bytes: z.int(),
-  /** Of the float network. */
-  floatBytes: z.int(),
-  digest: z.string(),
-  /** Windows that the ranges were taken from. */
-  windows: z.int(),
-  input: z.object({ scale: z.number(), zeroPoint: z.int() }),
-});
-export type QuantizeResult = z.output<typeof quantizeResultSchema>;
-
-export interface QuantizeOptions extends DataSource {
+export interface QuantizeOptions extends DataSource, Partial<SearchOptions> {
   project: Project;
-  signal?: AbortSignal;
+  /** Another file than build/model.MODE.tflite; the steps after this one then do not find it. */
+  out?: string | undefined;
+  emit?: Emit | undefined;
 }
 
 /**
- * build/model.float.tflite → build/model.int8.tflite, calibrated on the training windows.
- * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_QUANTIZE_UNFIT
+ * build/model.float.tflite → build/model.MODE.tflite by model.quantize of aiot.yaml, which options override; calibrated on
+ * the training part, its loss measured on the validation part. build/quantization.json says which file it is.
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_QUANTIZE_UNFIT, AIOT_QUANTIZE_LOSS, AIOT_FILE_NOT_WRITABLE
  */
 export async function quantizeProject(options: QuantizeOptions): Promise<QuantizeResult> {
-  const { project, signal } = options;
-  const training = await readTraining(project);
-  const { bytes: floatBytes, graph } = await readNetwork(buildFiles(project).float, 'train');
-  const dataset = await datasetOfSource(project, options);
-  requireSameData(project, training, dataset, digestOf(floatBytes));
-  const examples = examplesOf(dataset, training.split.train, training.signal, project.config);
-  signal?.throwIfAborted();
-  const inputs = standardizeAll(examples, training.standardization);
-  const rows = Array.from({ length: examples.classes.length }, (_, i) =>
-    inputs.subarray(i * examples.inputSize, (i + 1) * examples.inputSize),
+  const { project, emit } = options;
+  const settings = settingsOf(options);
+  const trained = await readTrained(project, options);
+  const { training, float } = trained;
+  const build = join(project.dir, 'build', `model.${settings.mode}.tflite`);
+  const file = options.out ?? build;
+  await refuseInputs([file], [buildFiles(project).float]);
+  const prepared = prepareGraph(float.graph);
+  const train = trained.examples('train');
+  const { rows, note } = affordableRows(
+    prepared,
+    rowsOf(standardizeAll(train, training.standardization), train.inputSize),
   );
-  const quantized = quantizeGraph(graph, rows);
-  const bytes = writeTflite(quantized);
-  const file = buildFiles(project).int8;
-  const { scale = [], zeroPoint = [] } = quantized.tensors[quantized.inputs[0]!]?.quantization ?? {};
-  const digest = digestOf(bytes);
-  const record: QuantizationFile = { spec: 'aiot-quantization/1', floatDigest: training.digest, digest };
-  await writeFileAtomic(file, bytes);
-  await writeJsonAtomic(buildFiles(project).quantization, record);
+  const evaluation = settings.maxLoss === null ? null : validationOf(trained);
+  const { quantized, steps, loss } = await searchQuantization(prepared, rows, evaluation, settings);
+  const graph = { ...quantized.graph, description: float.graph.description };
+  const { contents, ...outcome } = outcomeOf({ ...quantized, graph }, { steps, loss });
+  const about = { out: file, graph, contents, name: training.model, classes: training.classes };
+  const sources = emit === undefined ? new Map<string, string>() : emitted(emit, about);
+  options.signal?.throwIfAborted();
+  await writeTogether(new Map<string, string | Uint8Array>([...sources, [file, contents]]));
+  if (file === build) {
+    const record: QuantizationFile = {
+      spec: 'aiot-quantization/1',
+      floatDigest: training.digest,
+      digest: outcome.digest,
+      mode: settings.mode,
+      file: basename(file),
+    };
+    await writeJsonAtomic(buildFiles(project).quantization, record);
+  }
   return {
     model: training.model,
+    ...outcome,
     file,
-    bytes: bytes.length,
-    floatBytes: floatBytes.length,
-    digest,
+    floatBytes: float.bytes.length,
     windows: rows.length,
-    input: { scale: scale[0]!, zeroPoint: zeroPoint[0]! },
+    emitted: [...sources.keys()],
+    notes: [...(note === null ? [] : [note]), ...outcome.notes],
   };
+}
+
+type Wanted = Pick<SearchOptions, 'mode' | 'io' | 'calibration' | 'biasCorrection' | 'equalize'> & {
+  finetune?: number | undefined;
+  maxLoss?: number | undefined;
+};
+
+/** What aiot.yaml says, where the options say nothing. */
+function settingsOf({ project, ...options }: QuantizeOptions): SearchOptions {
+  const quantize: Wanted = project.config.model.quantize;
+  const mode = options.mode ?? quantize.mode;
+  // An io of aiot.yaml is for the mode there: another mode on the command line has its own.
+  const io = options.io ?? (mode === quantize.mode ? quantize.io : undefined);
+  return {
+    mode,
+    io,
+    calibration: options.calibration ?? quantize.calibration,
+    biasCorrection: options.biasCorrection ?? quantize.biasCorrection,
+    equalize: options.equalize ?? quantize.equalize,
+    finetune: options.finetune ?? quantize.finetune ?? 0,
+    maxLoss: options.maxLoss ?? quantize.maxLoss ?? null,
+    onStep: options.onStep,
+    signal: options.signal,
+  };
+}
+
+/** The validation part, each example with its class. */
+function validationOf({ training, examples }: Trained): Evaluation {
+  const { kind } = training.network.output;
+  if (kind === 'value' || (kind === 'reconstruction' && training.threshold === null)) throw noAnswer(kind);
+  const part = examples('validation');
+  const rows = rowsOf(standardizeAll(part, training.standardization), part.inputSize);
+  const answer: Answer = kind === 'classes' ? { kind } : { kind, threshold: training.threshold ?? 0.5 };
+  return evaluationOf(rows, part.classes, answer, part.recordings);
 }

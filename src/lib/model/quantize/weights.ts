@@ -29,19 +29,13 @@ export function quantizeLayer(
   axis: number,
   inputScale: number,
 ): QuantizedLayer {
-  const largest = new Float64Array(channels);
-  const channelOf = (i: number) => Math.floor(i / block) % channels;
-  for (let i = 0; i < weights.length; i++) {
-    largest[channelOf(i)] = Math.max(largest[channelOf(i)]!, Math.abs(weights[i]!));
-  }
-  const scale = Array.from(largest, (most, c) => {
-    const plain = Math.fround((most || deadChannel) / 127);
+  const scale = channelScales(weights, channels, block).map((plain, c) => {
     const b = Math.abs(bias[c]!);
     return b / (inputScale * plain) > biasLimit ? Math.fround(b / (inputScale * biasLimit)) : plain;
   });
   const biasScale = scale.map((s) => Math.fround(inputScale * s));
   return {
-    weights: Int8Array.from(weights, (w, i) => clamp(roundAway(w / scale[channelOf(i)]!), -127, 127)),
+    weights: quantizeWeights(weights, scale, block),
     weightQuantization: { scale, zeroPoint: scale.map(() => 0), axis },
     bias: Int32Array.from(bias, (b, c) => {
       const q = roundAway(Math.fround(b * Math.fround(1 / biasScale[c]!)));
@@ -49,4 +43,32 @@ export function quantizeLayer(
     }),
     biasQuantization: { scale: biasScale, zeroPoint: scale.map(() => 0), axis: 0 },
   };
+}
+
+/** s_w = max|w| / 127 of each output channel, in single precision; layout as in `quantizeLayer`. */
+export function channelScales(weights: Float32Array, channels: number, block: number): number[] {
+  const largest = new Float64Array(channels);
+  for (let start = 0, c = 0; start < weights.length; start += block, c = c + 1 === channels ? 0 : c + 1) {
+    let most = largest[c]!;
+    for (let i = start; i < start + block; i++) {
+      const size = Math.abs(weights[i]!);
+      if (size > most) most = size;
+    }
+    largest[c] = most;
+  }
+  return Array.from(largest, (most) => Math.fround((most || deadChannel) / 127));
+}
+
+/** q = round(w / s_w[c]), in [−127, 127]. */
+export function quantizeWeights(
+  weights: Float32Array,
+  scale: readonly number[],
+  block: number,
+): Int8Array<ArrayBuffer> {
+  const out = new Int8Array(weights.length);
+  for (let start = 0, c = 0; start < weights.length; start += block, c = c + 1 === scale.length ? 0 : c + 1) {
+    const s = scale[c]!;
+    for (let i = start; i < start + block; i++) out[i] = clamp(roundAway(weights[i]! / s), -127, 127);
+  }
+  return out;
 }

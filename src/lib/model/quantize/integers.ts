@@ -1,0 +1,161 @@
+import { activationPlaces, type Graph, type Operator, type Quantization } from '../../formats/index.js';
+import { unfit } from './calibrate.js';
+import { uniteRanges } from './join.js';
+import { type Range, withLeastScale } from './numbers.js';
+import { channelAxis, fixedOutput, isWeighted, outputRules, type Weighted } from './rules.js';
+import { Twins } from './twins.js';
+import type { Kind } from './types.js';
+import { quantizeLayer } from './weights.js';
+
+export interface IntegerPlan {
+  /** Kind of each operator of the float graph. */
+  kinds: readonly Kind[];
+  /** Kind of the network's input and output. */
+  io: Kind;
+}
+
+export interface IntegerGraph {
+  graph: Graph;
+  /** Tensor of the float graph → the one that stands for it. */
+  twins: Map<number, number>;
+}
+
+/**
+ * A float32 network on integers: per-channel symmetric int8 weights; activations of int8 with zero points and int32
+ * biases, or of int16 and int64 biases; operators of other kinds stand between QUANTIZE and DEQUANTIZE. Rules: those of
+ * TensorFlow 2.18's converter, less its calibration defect for elementwise operators. The given graph is left unchanged.
+ * @param ranges by tensor
+ * @throws AIOT_QUANTIZE_UNFIT
+ */
+export function toIntegers(
+  graph: Graph,
+  ranges: ReadonlyMap<number, Range>,
+  plan: IntegerPlan,
+): IntegerGraph {
+  const united = uniteRanges(graph, ranges, ({ op }) => outputRules[op] === 'own');
+  const twins = new Twins(graph, united);
+  const inputs = graph.inputs.map((index) => twins.make(index, plan.io));
+  graph.operators.forEach((operator, at) => {
+    addOperator(twins, operator, plan.kinds[at]!);
+  });
+  const outputs = graph.outputs.map((index) => outputOf(twins, index, plan.io));
+  const { tensors, operators } = twins;
+  return { graph: { ...graph, tensors, operators, inputs, outputs }, twins: new Map(twins.native()) };
+}
+
+/** The output in the kind wanted, under the name that it has in the float network. */
+function outputOf(twins: Twins, index: number, io: Kind): number {
+  const maker = twins.graph.operators.find(({ outputs }) => outputs.includes(index));
+  const place = twins.of(index, io, maker && fixedOutput(maker.op, io));
+  const { name } = twins.graph.tensors[index]!;
+  for (const tensor of twins.tensors) if (tensor.name === name) tensor.name = `${name}/${tensor.type}`;
+  twins.tensors[place]!.name = name;
+  return place;
+}
+
+function addOperator(twins: Twins, operator: Operator, kind: Kind): void {
+  if (kind === 'float32') addFloat(twins, operator);
+  else if (operator.op === 'CONCATENATION') addConcatenation(twins, operator, kind);
+  else addInteger(twins, operator, kind);
+}
+
+function addFloat(twins: Twins, operator: Operator): void {
+  const places = activationPlaces(operator);
+  const inputs = operator.inputs.map((index, place) =>
+    places.includes(place) ? twins.of(index, 'float32') : twins.constant(index),
+  );
+  const outputs = operator.outputs.map((index) => twins.make(index, 'float32'));
+  twins.operators.push({ ...operator, inputs, outputs });
+}
+
+function addInteger(twins: Twins, operator: Operator, kind: Kind): void {
+  const { op } = operator;
+  const places = activationPlaces(operator);
+  const first = twins.of(operator.inputs[places[0]!]!, kind);
+  const input = twins.quantizationOf(first, op);
+  const inputs = operator.inputs.map((index, place) => {
+    if (place === places[0]) return first;
+    if (!places.includes(place)) return isWeighted(operator) ? -1 : twins.constant(index);
+    return twins.of(index, kind, outputRules[op] === 'input' ? input : undefined);
+  });
+  const quantization = outputQuantization(twins, operator, kind, inputs);
+  const outputs = operator.outputs.map((index) => twins.make(index, kind, quantization));
+  if (isWeighted(operator)) inputs.splice(1, 2, ...addWeights(twins, operator, input.scale[0]!, kind));
+  twins.operators.push({ ...operator, inputs, outputs, options: optionsFor(operator, kind) } as Operator);
+}
+
+function outputQuantization(twins: Twins, operator: Operator, kind: Kind, inputs: number[]): Quantization {
+  const { op } = operator;
+  const scales = activationPlaces(operator).map((place) => twins.quantizationOf(inputs[place]!, op));
+  const fixed = fixedOutput(op, kind);
+  if (fixed) {
+    guardTable(op, scales[0]!.scale[0]!, kind);
+    return fixed;
+  }
+  if (outputRules[op] === 'input') return scales[0]!;
+  const own = twins.own(operator.outputs[0]!, kind);
+  if (op !== 'ADD' && op !== 'SUB') return own;
+  // The kernel's last multiplier, twice the larger scale / (2^L · output scale), must stay below 1: L is 20, int16: 15.
+  const largest = Math.max(...scales.map(({ scale }) => scale[0]!));
+  return withLeastScale(own, largest * 2 ** (kind === 'int16' ? -13 : -18));
+}
+
+function optionsFor({ op, options }: Operator, kind: Kind): Operator['options'] {
+  if (kind !== 'int16') return options;
+  if (op === 'ADD' || op === 'SUB') return { ...options, potScaleInt16: false };
+  // As the converter writes it: 64 bits also where there is no bias.
+  return op === 'FULLY_CONNECTED' ? { ...options, quantizedBiasType: 'int64' } : options;
+}
+
+function addConcatenation(twins: Twins, operator: Operator, kind: Kind): void {
+  const [output = -1] = operator.outputs;
+  const quantization = twins.own(output, kind);
+  const inputs = operator.inputs.map((index) => {
+    const given = twins.of(index, kind, quantization);
+    const own = twins.quantizationOf(given, operator.op);
+    if (own.scale[0] === quantization.scale[0] && own.zeroPoint[0] === quantization.zeroPoint[0])
+      return given;
+    const { name, shape } = twins.tensors[given]!;
+    const joined = twins.add({ name: `${name}/joined`, shape, type: kind, quantization });
+    twins.operators.push({ op: 'QUANTIZE', inputs: [given], outputs: [joined], options: {} });
+    return joined;
+  });
+  const outputs = [twins.make(output, kind, quantization)];
+  twins.operators.push({ ...operator, inputs, outputs } as Operator);
+}
+
+/** The exponential and sigmoid of the integer kernels take input scales within bounds only. */
+function guardTable(op: string, scale: number, kind: Kind): void {
+  // int16: above 5 the product with the table's multiplier leaves 32 bits.
+  const [least, most] = kind === 'int16' ? [0, 5] : op === 'SOFTMAX' ? [2 ** -26, 2 ** 5] : [2 ** -40, 16];
+  if (scale <= least || scale >= most) {
+    throw unfit(`${op}: expected an input scale between ${least} and ${most}, got ${scale}`);
+  }
+}
+
+/** Weights and bias as integers; a fully connected layer without bias stays without. */
+function addWeights(twins: Twins, operator: Weighted, inputScale: number, kind: Kind): [number, number] {
+  const { op, inputs } = operator;
+  const [, w = -1, b = -1] = inputs;
+  const [weights, bias] = [twins.graph.tensors[w], twins.graph.tensors[b]];
+  if (!(weights?.data instanceof Float32Array)) throw unfit(`${op}: expected constant float32 weights`);
+  if (b !== -1 && !(bias?.data instanceof Float32Array))
+    throw unfit(`${op}: expected a constant float32 bias`);
+  const axis = channelAxis(op);
+  const channels = weights.shape[axis]!;
+  const block = axis === 3 ? 1 : weights.data.length / channels;
+  const biases = bias?.data instanceof Float32Array ? bias.data : new Float32Array(channels);
+  const layer = quantizeLayer(weights.data, biases, channels, block, axis, inputScale);
+  const place = twins.add({
+    ...weights,
+    type: 'int8',
+    data: layer.weights,
+    quantization: layer.weightQuantization,
+  });
+  if (op === 'FULLY_CONNECTED' && b === -1) return [place, -1];
+  const shape = [channels];
+  const wide = { type: 'int64', data: BigInt64Array.from(layer.bias, BigInt) } as const;
+  const typed = kind === 'int16' ? wide : ({ type: 'int32', data: layer.bias } as const);
+  const name = bias?.name ?? `${weights.name}/bias`;
+  return [place, twins.add({ name, shape, ...typed, quantization: layer.biasQuantization })];
+}

@@ -1,0 +1,103 @@
+import { basename } from 'node:path';
+import { AiotError, readBytes } from '../../core/index.js';
+import { openTable, type Table } from '../../data/index.js';
+import { elementCount, type Graph, importTflite } from '../../formats/index.js';
+import { type Emit, emitted } from '../emit/emit.js';
+import { rowsFor } from '../evaluate/rows.js';
+import type { Evaluation } from './evaluation.js';
+import { evaluationOfTable } from './judge-rows.js';
+import { outcomeOf } from './outcome.js';
+import { refuseInputs, writeTogether } from './outputs.js';
+import { prepareGraph } from './prepare.js';
+import type { QuantizeResult } from './result.js';
+import { affordableRows, rowsOf } from './rows.js';
+import { type SearchOptions, searchQuantization } from './search.js';
+
+export interface QuantizeFileOptions extends SearchOptions {
+  /** A .tflite file of float32 (or float16 weights). */
+  file: string;
+  /** A CSV file of rows that the network could get: one column per input, and labels where they are wanted. */
+  data?: string | undefined;
+  /** Name of the label column. Given, the loss is measured; `label` where it is wanted and not named. */
+  label?: string | undefined;
+  /** The file to write; by default FILE.MODE.tflite beside the input. */
+  out?: string | undefined;
+  emit?: Emit | undefined;
+}
+
+/**
+ * Quantizes any float .tflite file, without a project.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_TFLITE_*, AIOT_CSV_*, AIOT_DATA_COLUMNS, AIOT_LABELS_UNFIT,
+ *   AIOT_QUANTIZE_UNFIT, AIOT_QUANTIZE_LOSS, AIOT_USAGE (integers or a limit without rows), AIOT_FILE_NOT_WRITABLE
+ */
+export async function quantizeFile(options: QuantizeFileOptions): Promise<QuantizeResult> {
+  const { file, data, mode, emit } = options;
+  const stem = file.replace(/\.tflite$/, '');
+  const out = options.out ?? `${stem}.${mode}.tflite`;
+  const bytes = await readBytes(file);
+  await refuseInputs([out], [file, data]);
+  const { graph, notes } = importTflite(bytes);
+  const prepared = prepareGraph(graph);
+  const { rows, evaluation, told } = await materialOf(prepared, options);
+  const { quantized, steps, loss } = await searchQuantization(prepared, rows, evaluation, options);
+  const { contents, ...outcome } = outcomeOf(quantized, { steps, loss });
+  const sources =
+    emit === undefined
+      ? new Map()
+      : emitted(emit, { out, graph: quantized.graph, contents, name: basename(stem), classes: [] });
+  await refuseInputs([...sources.keys()], [file, data]);
+  options.signal?.throwIfAborted();
+  await writeTogether(new Map([...sources, [out, contents]]));
+  return {
+    model: basename(stem),
+    ...outcome,
+    file: out,
+    floatBytes: bytes.length,
+    windows: rows.length,
+    emitted: [...sources.keys()],
+    notes: [...notes, ...told, ...outcome.notes],
+  };
+}
+
+interface FileMaterial {
+  rows: Float32Array[];
+  evaluation: Evaluation | null;
+  told: string[];
+}
+
+async function materialOf(graph: Graph, options: QuantizeFileOptions): Promise<FileMaterial> {
+  const { data, label, mode, maxLoss, finetune } = options;
+  const wanted = label !== undefined || maxLoss !== null;
+  if (data === undefined) {
+    const what =
+      mode === 'int8' || mode === 'int16x8' ? `--mode ${mode}` : maxLoss !== null ? '--max-loss' : null;
+    const needy = what ?? (finetune > 0 ? '--finetune' : null);
+    if (needy === null) return { rows: [], evaluation: null, told: [] };
+    throw new AiotError('AIOT_USAGE', `${needy} needs rows that the network could get`, {
+      next: 'Give a CSV file with one column per input: --data rows.csv',
+    });
+  }
+  const table = await openTable(data, label);
+  const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
+  const all = rowsOf(rowsFor(table, data, size, null), size);
+  const { rows, note } = affordableRows(graph, all);
+  const told = note === null ? [] : [note];
+  if (!wanted) return { rows, evaluation: null, told };
+  const { labels, groups } = labelled(table, data, label);
+  const judged = evaluationOfTable(graph, all, labels, groups);
+  if (judged.note !== null) told.push(judged.note);
+  return { rows, evaluation: judged.evaluation, told };
+}
+
+function labelled(
+  table: Table,
+  file: string,
+  label = 'label',
+): { labels: string[]; groups: string[] | null } {
+  if (table.labels !== null) return { labels: table.labels, groups: table.groups };
+  throw new AiotError(
+    'AIOT_DATA_COLUMNS',
+    `${file}: expected a column "${label}" with the label of each row, got ${table.columns.slice(0, 8).join(', ')}`,
+    { next: 'Name it with --label NAME; --max-loss cannot be measured without labels.' },
+  );
+}

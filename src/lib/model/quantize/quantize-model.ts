@@ -1,0 +1,34 @@
+import { AiotError, loadProject } from '../../core/index.js';
+import type { Emit } from '../emit/emit.js';
+import { quantizeFile } from './quantize-file.js';
+import { quantizeProject } from './quantize-project.js';
+import type { QuantizeResult } from './result.js';
+import type { SearchOptions } from './search.js';
+
+export interface QuantizeModelOptions extends Omit<Partial<SearchOptions>, 'maxLoss'> {
+  /** A float .tflite file; without it the project's own network. */
+  file?: string | undefined;
+  project: string;
+  data?: string | undefined;
+  label?: string | undefined;
+  out?: string | undefined;
+  emit?: Emit | undefined;
+  maxLoss?: number | undefined;
+}
+
+/**
+ * `aiot model quantize`: a file by itself, or the network of a project.
+ * @throws what quantizeFile and quantizeProject throw
+ */
+export async function quantizeModel(options: QuantizeModelOptions): Promise<QuantizeResult> {
+  const { file, project, maxLoss = null, finetune = 0, mode = 'int8' } = options;
+  if (file !== undefined) return await quantizeFile({ ...options, file, mode, maxLoss, finetune });
+  if (options.label !== undefined)
+    throw new AiotError('AIOT_USAGE', '--label goes with FILE: a project knows its labels');
+  const { maxLoss: limit, ...rest } = options;
+  return await quantizeProject({
+    ...rest,
+    project: await loadProject(project),
+    ...(limit !== undefined && { maxLoss: limit }),
+  } as Parameters<typeof quantizeProject>[0]);
+}

@@ -1,0 +1,87 @@
+import type { Graph } from '../../formats/index.js';
+import type { Seen } from './calibrate.js';
+import { expectedNoise, rangeBy } from './choose-range.js';
+import { toIntegers } from './integers.js';
+import { affordable, measureNoise, type Noise } from './noise.js';
+import type { Range } from './numbers.js';
+import { outputRules } from './rules.js';
+import type { Calibration, Kind, RangeMethod } from './types.js';
+
+export interface Chosen extends Range {
+  method: RangeMethod;
+}
+
+/** Multiply-adds that `auto` may spend on trying ranges: some tenths of a second. */
+const budget = 3e8;
+/** … on so many rows at most. */
+const mostRows = 200;
+/** A narrower range is tried where it promises less than this share of the seen range's noise … */
+const promising = 0.8;
+/** … and kept where the network's output gains so many decibels. */
+const worthwhile = 0.1;
+
+/**
+ * The range of each activation, by one method for all, or `auto`: the seen range, except where a narrower one makes the
+ * quantized network's output follow the float one better on the representative rows. (Least error of a tensor alone
+ * is no guide: a rare large value often carries the decision.)
+ */
+export function chooseRanges(
+  graph: Graph,
+  seen: ReadonlyMap<number, Seen>,
+  calibration: Calibration,
+  kinds: readonly Kind[],
+  rows: readonly Float32Array[],
+): Map<number, Chosen> {
+  const by = (method: RangeMethod) =>
+    new Map([...seen].map(([index, values]) => [index, { ...rangeBy(method, values), method }] as const));
+  if (calibration !== 'auto') return by(calibration);
+  const chosen = by('min-max');
+  const candidates = candidatesOf(graph, seen, kinds);
+  if (candidates.length === 0) return chosen;
+  const watched = decisive(graph);
+  const some = affordable(graph, rows, budget / (candidates.length + 1), 16, mostRows);
+  const score = () => {
+    const { graph: quantized, twins } = toIntegers(graph, chosen, { kinds, io: 'float32' });
+    const pair = new Map([[watched, twins.get(watched)!]]);
+    return (measureNoise(graph, quantized, pair, some) as Noise).get(watched)!;
+  };
+  let best = score();
+  for (const { index, range } of candidates) {
+    const before = chosen.get(index)!;
+    chosen.set(index, range);
+    const now = score();
+    if (now > best + worthwhile) best = now;
+    else chosen.set(index, before);
+  }
+  return chosen;
+}
+
+/** Narrower ranges that promise less noise, the most promising first. */
+function candidatesOf(graph: Graph, seen: ReadonlyMap<number, Seen>, kinds: readonly Kind[]) {
+  const made = graph.operators.flatMap(({ op, outputs }, at) =>
+    outputRules[op] === 'own' && kinds[at] === 'int8' ? outputs : [],
+  );
+  const own = kinds.includes('int8') ? [...graph.inputs, ...made] : [];
+  return own
+    .flatMap((index) => {
+      const values = seen.get(index);
+      if (values === undefined) return [];
+      const sorted = Float32Array.from(values.samples).sort();
+      const whole = expectedNoise(sorted, rangeBy('min-max', values));
+      return (['mse', 'percentile'] as const)
+        .map((method) => {
+          const range = { ...rangeBy(method, values), method };
+          return { index, range, share: whole === 0 ? 1 : expectedNoise(sorted, range) / whole };
+        })
+        .filter(({ share }) => share < promising)
+        .sort((a, b) => a.share - b.share)
+        .slice(0, 1);
+    })
+    .sort((a, b) => a.share - b.share);
+}
+
+/** The tensor that decides: what goes into a closing SOFTMAX or LOGISTIC, else the output. */
+export function decisive({ operators, outputs }: Graph): number {
+  const last = operators.find((operator) => operator.outputs.includes(outputs[0]!));
+  return last?.op === 'SOFTMAX' || last?.op === 'LOGISTIC' ? last.inputs[0]! : outputs[0]!;
+}

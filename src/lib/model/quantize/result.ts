@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import { quantizeModes } from '../../core/index.js';
+
+const kind = z.enum(['int8', 'int16', 'float32']);
+/** Scale and zero point of the network's input or output; null where it is float32. */
+const ends = z.object({ scale: z.number(), zeroPoint: z.int() }).nullable();
+
+export const layerSchema = z.object({
+  /** The operator that makes the tensor, `input` for the network's input. */
+  op: z.string(),
+  tensor: z.string(),
+  type: kind,
+  /** How its range was chosen; null where it has none of its own. */
+  calibration: z.enum(['min-max', 'percentile', 'mse']).nullable(),
+  scale: z.number().nullable(),
+  zeroPoint: z.int().nullable(),
+  /** Signal to quantization noise against the float network, decibels, at most 150; null when not measured. */
+  sqnrDb: z.number().nullable(),
+});
+
+/** What quantization costs, on labelled rows, as shares of the rows. */
+export const lossSchema = z.object({
+  rows: z.int(),
+  float: z.number(),
+  quantized: z.number(),
+  /** float − quantized, in points (hundredths); its 95 % interval for paired rows, and how that was formed. */
+  points: z.number(),
+  interval: z.tuple([z.number(), z.number()]),
+  method: z.string(),
+  /** The limit of --max-loss, and whether the loss is within it; null without a limit. */
+  limit: z.number().nullable(),
+  passed: z.boolean().nullable(),
+});
+export type Loss = z.output<typeof lossSchema>;
+
+export const stepSchema = z.object({
+  /** What was tried. */
+  did: z.string(),
+  points: z.number(),
+  interval: z.tuple([z.number(), z.number()]),
+  sqnrDb: z.number().nullable(),
+});
+export type FallbackStep = z.output<typeof stepSchema>;
+
+export const quantizeResultSchema = z.object({
+  model: z.string(),
+  mode: z.enum(quantizeModes),
+  /** Type of the network's input and output. */
+  io: kind,
+  /** The quantized network, a .tflite file. */
+  file: z.string(),
+  bytes: z.int(),
+  /** Of the float network's file. */
+  floatBytes: z.int(),
+  digest: z.string(),
+  /** Operators of the file in their order. */
+  ops: z.array(z.object({ op: z.string(), version: z.int() })),
+  /** Representative rows that the ranges were taken from. */
+  windows: z.int(),
+  /** Of the output against the float network, decibels, at most 150; null when there were no rows. */
+  sqnrDb: z.number().nullable(),
+  input: ends,
+  output: ends,
+  /** Every activation with its type, range and noise, in the order of the float network. */
+  layers: z.array(layerSchema),
+  /** What was tried to keep --max-loss, in order; the last one is what was written. */
+  steps: z.array(stepSchema),
+  loss: lossSchema.nullable(),
+  /** Bytes that TFLite Micro needs besides the file; null for what it does not run. */
+  arenaBytes: z.int().nullable(),
+  /** Further files written, by --emit. */
+  emitted: z.array(z.string()),
+  notes: z.array(z.string()),
+});
+export type QuantizeResult = z.output<typeof quantizeResultSchema>;

@@ -1,0 +1,26 @@
+import type { Graph } from '../../formats/index.js';
+import { affordable } from './noise.js';
+
+/** Multiply-adds that the representative rows may cost: a few seconds. */
+const budget = 3e9;
+const fewest = 100;
+
+/** A row-major table as its rows. */
+export function rowsOf(inputs: Float32Array, size: number): Float32Array[] {
+  return Array.from({ length: inputs.length / size }, (_, row) =>
+    inputs.subarray(row * size, (row + 1) * size),
+  );
+}
+
+/** The rows themselves, or so many of them, evenly picked, that a large network is calibrated in seconds. */
+export function affordableRows(
+  graph: Graph,
+  rows: readonly Float32Array[],
+): { rows: Float32Array[]; note: string | null } {
+  const taken = affordable(graph, rows, budget, fewest, Number.POSITIVE_INFINITY);
+  const note =
+    taken.length < rows.length
+      ? `ranges are from ${taken.length} of the ${rows.length} rows, evenly picked`
+      : null;
+  return { rows: taken, note };
+}
