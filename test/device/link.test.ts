@@ -217,7 +217,7 @@ describe('a device at a broker', () => {
           return {
             push: (sample) =>
               sample[0] === 1
-                ? { window: window++, index: 0, label, voted: label, scores, latencyMs: 0.1 }
+                ? { window: window++, index: 0, label, voted: label, scores, value: null, latencyMs: 0.1 }
                 : null,
             reset: () => {},
           };

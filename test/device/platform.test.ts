@@ -10,7 +10,8 @@ import {
   replySchema,
   type VirtualDevice,
 } from '../../src/lib/device/index.js';
-import { type Manifest, signManifest } from '../../src/lib/formats/index.js';
+import { signManifest, type UnsignedManifest } from '../../src/lib/formats/index.js';
+import { manifestOf } from '../../src/lib/model/index.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
 import { openSink, openSource } from '../../src/lib/stream/index.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';
@@ -49,24 +50,12 @@ describe('a virtual device at a platform', () => {
   });
 
   /** Pushes a bundle and rolls it out to all; resolves with the device's part of the ended rollout. */
-  async function rollOut(bundle: Uint8Array, changes: Partial<Manifest> = {}) {
+  async function rollOut(bundle: Uint8Array, changes: Partial<UnsignedManifest> = {}) {
     const { client, key } = own;
     await client.blobs.put(digestOf(bundle), bundle);
     const { version, sequence } = await client.models.next('motion');
-    const manifest: Manifest = {
-      spec: 'aiot-manifest/1',
-      role: 'release',
-      kind: 'model',
-      name: 'motion',
-      version,
-      sequence,
-      floor: 0,
-      issued: Date.now(),
-      expires: null,
-      deviceTypes: ['virtual'],
-      artifacts: [{ name: 'model.aiot', digest: digestOf(bundle), bytes: bundle.length }],
-      ...changes,
-    };
+    const signed = { name: 'motion', version, sequence, issued: Date.now(), expires: null };
+    const manifest = { ...manifestOf(bundle, { ...signed, deviceTypes: ['virtual'] }), ...changes };
     await client.models.push('motion', signManifest(manifest, key));
     const rollout = await client.rollouts.start({
       model: { name: 'motion', version },

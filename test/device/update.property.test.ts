@@ -5,9 +5,10 @@ import { bootUpdate } from '../../src/lib/device/update/boot.js';
 import { blankRecord, type DeviceRecord, type SlotIndex } from '../../src/lib/device/update/record.js';
 import { updateStep } from '../../src/lib/device/update/step.js';
 import type { UpdateEffect, UpdateEvent, UpdateMachine } from '../../src/lib/device/update/types.js';
+import { ownFirmware } from '../../src/lib/device/virtual/firmware.js';
 import type { Manifest } from '../../src/lib/formats/index.js';
 
-const traits = { type: 'virtual', slotBytes: 1000 };
+const traits = { type: 'virtual', slotBytes: 1000, ...ownFirmware };
 const digest = (n: number) => `sha256:${n.toString(16).padStart(64, '0')}`;
 const startMs = 1_700_000_000_000;
 
@@ -212,6 +213,7 @@ function play(world: World, action: typeof actions extends fc.Arbitrary<infer A>
         action.good,
         {
           spec: 'aiot-manifest/1',
+          interface: 1,
           role: 'release',
           kind: 'model',
           name: 'motion',

@@ -1,6 +1,6 @@
 import { digestOf } from '../../src/lib/core/index.js';
-import { type Manifest, signManifest, writeTflite } from '../../src/lib/formats/index.js';
-import { type Bundle, packBundle } from '../../src/lib/model/index.js';
+import { signManifest, type UnsignedManifest, writeTflite } from '../../src/lib/formats/index.js';
+import { type Bundle, manifestOf, packBundle, release } from '../../src/lib/model/index.js';
 import type { ModelVersion, RegistryClient } from '../../src/lib/registry/index.js';
 
 const figures = {
@@ -16,7 +16,7 @@ const figures = {
 /** The smallest model there can be: two inputs, handed through. `seed` makes another one of the same shape. */
 export function tinyBundle(name = 'tiny', seed = 0): Uint8Array {
   const scale = Math.fround(0.1);
-  const ends = { scale, zeroPoint: 0, shape: [1, 2] };
+  const ends = { type: 'int8' as const, scale, zeroPoint: 0, shape: [1, 2] };
   const one = Math.fround(1 / 127);
   const quantization = { scale: [scale], zeroPoint: [0], axis: 0 };
   const model = writeTflite({
@@ -51,9 +51,11 @@ export function tinyBundle(name = 'tiny', seed = 0): Uint8Array {
     inputs: [0],
     outputs: [3],
   });
+  const answer = { label: 'walking', value: null };
   const bundle: Bundle = {
     info: {
-      spec: 'aiot-bundle/1',
+      spec: 'aiot-bundle/2',
+      kind: 'model',
       name,
       signal: {
         fields: ['x', 'y'],
@@ -67,11 +69,15 @@ export function tinyBundle(name = 'tiny', seed = 0): Uint8Array {
       standardization: { mean: [0, 0], deviation: [1, 1] },
       classes: ['resting', 'walking'],
       labels: { resting: ['sit', 'stand'], walking: ['walking'] },
+      answer: { kind: 'classes' },
+      quantization: { mode: 'int8' },
       vote: 'none',
       arenaBytes: 64,
       input: ends,
       output: ends,
       metrics: { float: figures, int8: figures, voted: figures },
+      gates: [{ name: 'macroF1', limit: 0.9, got: 1, passed: true }],
+      evaluation: digestOf(`evaluation ${seed}`),
       lineage: {
         dataset: { name: 'imu', digest: digestOf(`data ${seed}`), recordings: 4, samples: 400 },
         split: { by: 'recording', seed: 7, train: ['a'], validation: ['b'], test: ['c'] },
@@ -81,32 +87,56 @@ export function tinyBundle(name = 'tiny', seed = 0): Uint8Array {
       },
     },
     model,
-    golden: [{ recording: 'c', samples: [[1, 2]], features: [1, 2], input: [10, 20], output: [10, 20] }],
+    golden: [
+      { recording: 'c', samples: [[1, 2]], features: [1, 2], input: [10, 20], output: [10, 20], answer },
+    ],
+    lineage: tinyLineage(digestOf(model), seed),
   };
   return packBundle(bundle);
+}
+
+function tinyLineage(network: string, seed: number): Bundle['lineage'] {
+  const take = (id: string, part: 'train' | 'validation' | 'test', device: string | null) => ({
+    ...{ id, label: 'sit', device, part, samples: 100, startedAt: null },
+  });
+  return {
+    spec: 'aiot-lineage/1',
+    network: { digest: network, mode: 'int8' },
+    float: { digest: digestOf('float') },
+    training: {
+      kind: 'mlp',
+      configDigest: digestOf('config'),
+      seed: 7,
+      epochs: 3,
+      bestEpoch: 2,
+      backend: 'cpu',
+      tools: { aiot: '0.1.0' },
+      created: 1,
+    },
+    evaluation: { digest: digestOf(`evaluation ${seed}`), vote: 'none' },
+    dataset: { name: 'imu', digest: digestOf(`data ${seed}`), source: 'recordings', samples: 400 },
+    recordings: [take('a', 'train', 'wrist-1'), take('b', 'validation', 'wrist-1'), take('c', 'test', null)],
+  };
 }
 
 /** Uploads a bundle and pushes it as the next version, signed; `change` bends the manifest before. */
 export async function pushTiny(
   client: RegistryClient,
   key: string,
-  options: { name?: string; seed?: number; change?: (manifest: Manifest) => Manifest } = {},
+  options: {
+    name?: string;
+    seed?: number;
+    bundle?: Uint8Array;
+    change?: (manifest: UnsignedManifest) => UnsignedManifest;
+  } = {},
 ): Promise<ModelVersion> {
-  const { name = 'tiny', seed = 0, change = (manifest) => manifest } = options;
-  const bytes = tinyBundle(name, seed);
-  const digest = digestOf(bytes);
-  await client.blobs.put(digest, bytes);
-  const manifest: Manifest = {
-    spec: 'aiot-manifest/1',
-    role: 'release',
-    kind: 'model',
-    name,
-    ...(await client.models.next(name)),
-    floor: 0,
-    issued: Date.now(),
-    expires: null,
-    deviceTypes: ['virtual'],
-    artifacts: [{ name: 'model.aiot', digest, bytes: bytes.length }],
-  };
+  const { name = 'tiny', seed = 0, bundle = tinyBundle(name, seed), change } = options;
+  const signed = { name, issued: Date.now(), expires: null, deviceTypes: ['virtual'] };
+  if (!change) {
+    const { version } = await release(client, bundle, signed, key);
+    return client.models.get(name, version);
+  }
+  await client.blobs.put(digestOf(bundle), bundle);
+  const manifest = manifestOf(bundle, { ...signed, ...(await client.models.next(name)) });
   return client.models.push(name, signManifest(change(manifest), key));
 }

@@ -1,6 +1,7 @@
-import { seededRandom } from '../../src/lib/core/index.js';
+import { digestOf, seededRandom } from '../../src/lib/core/index.js';
 import { writeTflite } from '../../src/lib/formats/index.js';
 import { goldenVector } from '../../src/lib/model/bundle/golden.js';
+import { unknownProvenance } from '../../src/lib/model/bundle/provenance-schema.js';
 import { type BundleInfo, packBundle } from '../../src/lib/model/index.js';
 import { mlp } from './networks.js';
 
@@ -20,11 +21,17 @@ export function motionBundle(seed = 1, golden: 'right' | 'wrong' = 'right'): Uin
   const graph = mlp(seededRandom(seed), [150, 8, 3]);
   const end = (index: number | undefined) => {
     const { quantization, shape = [] } = graph.tensors[index ?? -1] ?? {};
-    return { scale: quantization?.scale[0] ?? 1, zeroPoint: quantization?.zeroPoint[0] ?? 0, shape };
+    return {
+      type: 'int8' as const,
+      scale: quantization?.scale[0] ?? 1,
+      zeroPoint: quantization?.zeroPoint[0] ?? 0,
+      shape,
+    };
   };
   const metrics = { windows: 1, accuracy: 1, macroF1: 1, confusion: classes.map(() => classes.map(() => 0)) };
   const info: BundleInfo = {
-    spec: 'aiot-bundle/1',
+    spec: 'aiot-bundle/2',
+    kind: 'model',
     name: 'motion',
     signal: {
       fields,
@@ -38,11 +45,15 @@ export function motionBundle(seed = 1, golden: 'right' | 'wrong' = 'right'): Uin
     standardization: { mean: Array(150).fill(0), deviation: Array(150).fill(1) },
     classes,
     labels: { resting: ['resting'], walking: ['walking'], stairs: ['stairs'] },
+    answer: { kind: 'classes' },
+    quantization: { mode: 'int8' },
     vote: 'majority:3',
     arenaBytes: 4096,
     input: end(graph.inputs[0]),
     output: end(graph.outputs[0]),
     metrics: { float: metrics, int8: metrics, voted: metrics },
+    gates: [],
+    evaluation: digestOf('evaluation'),
     lineage: {
       dataset: { name: 'imu', digest: `sha256:${'0'.repeat(64)}`, recordings: 1, samples: 50 },
       split: { by: 'recording', seed: 1, train: ['a'], validation: [], test: ['b'] },
@@ -51,10 +62,14 @@ export function motionBundle(seed = 1, golden: 'right' | 'wrong' = 'right'): Uin
       created: 0,
     },
   };
-  const vectors = [1, 2, 3].map((take) => goldenVector(graph, info, `take${take}`, motionSamples(50, take)));
+  const vectors = [1, 2, 3].map((take) =>
+    goldenVector(graph, info, { recording: `take${take}`, samples: motionSamples(50, take) }),
+  );
   if (golden === 'wrong') {
     const output = vectors[0]!.output;
     output[0] = output[0] === 127 ? 126 : output[0]! + 1;
   }
-  return packBundle({ info, model: writeTflite(graph), golden: vectors });
+  const model = writeTflite(graph);
+  const lineage = unknownProvenance(digestOf(model), 'int8');
+  return packBundle({ info, model, golden: vectors, lineage });
 }

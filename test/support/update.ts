@@ -2,6 +2,7 @@ import { type Clock, digestOf, generateKeyPair, publicKeyOf } from '../../src/li
 import type { BundleSource, Desired, ModelRuntime, Reported } from '../../src/lib/device/index.js';
 import { createDeviceStore, type Flash } from '../../src/lib/device/index.js';
 import { startUpdater, type Updater } from '../../src/lib/device/update/updater.js';
+import { type FirmwareTraits, ownFirmware } from '../../src/lib/device/virtual/firmware.js';
 import { type Envelope, type Manifest, signManifest, trustRootOf } from '../../src/lib/formats/index.js';
 
 export const operator = generateKeyPair().privatePem;
@@ -34,6 +35,7 @@ export function release(
     issued: 1_700_000_000_000,
     expires: null,
     deviceTypes: ['virtual'],
+    interface: 1,
     artifacts: [{ name: 'model.aiot', digest: digestOf(bytes), bytes: bytes.length }],
     ...changes,
   };
@@ -87,14 +89,20 @@ export interface TestUpdater {
 /** An updater on this flash, with ports that answer at once. */
 export async function testUpdater(
   flash: Flash,
-  options: { source: BundleSource; runtime?: ModelRuntime; trust?: typeof trust | null; clock?: Clock },
+  options: {
+    source: BundleSource;
+    runtime?: ModelRuntime;
+    trust?: typeof trust | null;
+    clock?: Clock;
+    firmware?: FirmwareTraits;
+  },
 ): Promise<TestUpdater> {
   const reports: Reported[] = [];
   let active: Uint8Array | null = null;
   let died: unknown;
   const updater = await startUpdater({
     store: createDeviceStore(flash),
-    traits: { type: 'virtual' },
+    traits: { type: 'virtual', ...(options.firmware ?? ownFirmware) },
     clock: options.clock ?? quickClock,
     trust: options.trust === undefined ? trust : options.trust,
     source: options.source,

@@ -1,4 +1,4 @@
-import { AiotCommand, again, minute, next, shared, size, table } from '../../lib/cli/index.js';
+import { AiotCommand, again, figureText, minute, next, shared, size, table } from '../../lib/cli/index.js';
 import { listSchemas, withClient } from '../../lib/registry/index.js';
 
 export default class ModelList extends AiotCommand {
@@ -20,11 +20,12 @@ export default class ModelList extends AiotCommand {
       name,
       versions,
       latest.version,
-      latest.metrics.int8.macroF1.toFixed(3),
+      latest.stage,
+      figureText(latest),
       size(latest.bytes),
       minute(latest.pushed),
     ]);
-    const head = ['name', 'versions', 'latest', 'macro-F1 int8', 'size', 'pushed'];
+    const head = ['name', 'versions', 'latest', 'stage', 'figure', 'size', 'pushed'];
     this.print(table(head, rows, 'No models yet.'));
     const [first] = models;
     this.print(

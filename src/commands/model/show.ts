@@ -1,5 +1,18 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, bold, facts, moment, next, plural, shared, size } from '../../lib/cli/index.js';
+import {
+  AiotCommand,
+  again,
+  answerText,
+  bold,
+  datasetText,
+  facts,
+  figuresText,
+  moment,
+  next,
+  plural,
+  shared,
+  size,
+} from '../../lib/cli/index.js';
 import { parseModelReference, showModel, shownModelSchema, withClient } from '../../lib/registry/index.js';
 
 export default class ModelShow extends AiotCommand {
@@ -19,23 +32,22 @@ export default class ModelShow extends AiotCommand {
     const model = parseModelReference(args.model);
     const card = await withClient(flags.context, (client) => showModel(client, model));
     const { name, version, live } = card;
-    const { float, int8, voted } = card.metrics;
-    const { dataset } = card.lineage;
     this.print(bold(`${name}@${version}`));
     this.print(
       facts([
         ['digest', card.digest],
         ['sequence', card.sequence],
         ['size', size(card.bytes)],
-        ['arena', size(card.arenaBytes)],
-        ['classes', card.classes.join(', ')],
-        ['macro-F1', `float ${score(float)}, int8 ${score(int8)}, voted ${score(voted)}`],
-        ['dataset', `${dataset.name}: ${plural(dataset.recordings, 'recording')}, ${dataset.digest}`],
+        ['stage', card.stage],
+        ['arena', card.arenaBytes === null ? 'unknown' : size(card.arenaBytes)],
+        ['answer', answerText(card)],
+        ['held-out', figuresText(card)],
+        ['dataset', datasetText(card)],
         [
           'live',
           live.windows === 0
             ? `no labelled window yet, ${live.unlabelled} without a label`
-            : `macro-F1 ${score(live)} over ${plural(live.windows, 'window')}, p99 ${live.latencyMs.p99} ms`,
+            : `macro-F1 ${live.macroF1.toFixed(3)} over ${plural(live.windows, 'window')}, p99 ${live.latencyMs.p99} ms`,
         ],
         ['pushed', moment(card.pushed)],
       ]),
@@ -44,6 +56,3 @@ export default class ModelShow extends AiotCommand {
     return card;
   }
 }
-
-/** Macro-F1 is no share of anything: it is written as a number. */
-const score = ({ macroF1 }: { macroF1: number }) => macroF1.toFixed(3);

@@ -1,11 +1,12 @@
 import type { Predictor } from '../model/index.js';
+import type { SignalSpec } from '../signal/index.js';
 
 /** A bundle that is in use. */
 export interface LoadedModel {
   /** Fields of one sample, in order. */
   fields: string[];
-  /** Hz, as samples arrive. */
-  rateHz: number;
+  /** Hz, as samples arrive; null = each sample is answered by itself, at whatever rate. */
+  rateHz: number | null;
   classes: string[];
   createPredictor(): Predictor;
 }
@@ -18,7 +19,12 @@ export interface ModelRuntime {
   checkGolden(bundle: Uint8Array): Promise<{ vectors: number; passed: number }>;
 }
 
-/** The model room's int8 interpreter: bit-exact, as on a chip. */
+/** A window of one sample as it came: what a model of a table's rows takes. */
+function isTimeless({ windowSamples, lowpassHz, resampleHz, rateHz }: SignalSpec): boolean {
+  return windowSamples === 1 && lowpassHz === null && resampleHz === rateHz;
+}
+
+/** The model room's interpreter: bit-exact, as on a chip. */
 export const interpreterRuntime: ModelRuntime = {
   async load(bytes) {
     const { createPredictor, unpackBundle } = await import('../model/index.js');
@@ -26,7 +32,7 @@ export const interpreterRuntime: ModelRuntime = {
     const { signal, classes } = bundle.info;
     return {
       fields: signal.fields,
-      rateHz: signal.rateHz,
+      rateHz: isTimeless(signal) ? null : signal.rateHz,
       classes,
       createPredictor: () => createPredictor(bundle),
     };

@@ -10,7 +10,7 @@ export {
   parseCsv,
   parseLabelledCsv,
 } from './csv/parse.js';
-export { writeCsv } from './csv/write.js';
+export { writeCsv, writeTable } from './csv/write.js';
 export * from './manifest/manifest.js';
 export * from './manifest/model-part.js';
 export * from './tflite/index.js';

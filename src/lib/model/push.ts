@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { AiotError, digestOf, hasCode, namePattern, type Project, unless } from '../core/index.js';
-import { type Manifest, signManifest } from '../formats/index.js';
+import { AiotError, digestOf, namePattern, type Project, unless } from '../core/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import { bundleProject } from './bundle/bundle-project.js';
 import type { DataSource } from './dataset.js';
 import { requireAccepted } from './evaluate/accepted.js';
 import { buildFiles, modelName, readEvaluation, readNetwork } from './files.js';
+import { bundleOfFile } from './push-file.js';
+import { type ReleaseClient, release } from './release.js';
 
 export const pushResultSchema = z.object({
   name: z.string(),
@@ -15,76 +16,103 @@ export const pushResultSchema = z.object({
   /** Of the signed manifest. */
   sequence: z.int(),
   bytes: z.int(),
+  /** What was pushed. */
   file: z.string(),
-  /** The newest version before it that has the same contents. */
+  /** `network`: a .tflite file alone, which devices cannot run. */
+  kind: z.enum(['model', 'network']),
+  /** The newest version before it that has the same contents, and so the same blob. */
   sameAs: z.int().nullable(),
 });
 export type PushResult = z.output<typeof pushResultSchema>;
 
 /** The calls of the registry's client that a push needs. */
-export type PushClient = {
-  blobs: Pick<RegistryClient['blobs'], 'put'>;
-  models: Pick<RegistryClient['models'], 'next' | 'push' | 'versions'>;
-};
+export type PushClient = ReleaseClient & { models: Pick<RegistryClient['models'], 'versions'> };
 
-export interface PushOptions extends DataSource {
-  project: Project;
+interface Common {
   client: PushClient;
   /** The operator's signing key, PKCS#8 PEM: it signs here and goes nowhere. */
   privatePem: string;
-  /** Instead of the project's name for the model. */
-  name?: string;
   /** Types of device that it is released for; a device of another type refuses it. */
   deviceTypes?: string[];
+  /** Devices refuse it after this time, ms from now; absent = it stays valid. */
+  validMs?: number | undefined;
+}
+
+export interface PushOptions extends DataSource, Common {
+  project: Project;
+  /** Instead of the project's name for the model. */
+  name?: string | undefined;
+}
+
+export interface PushFileOptions extends Common {
+  /** A .aiot bundle, signed or not, or a .tflite network. */
+  path: string;
+  /** Instead of the bundle's own name, or the file's. */
+  name?: string | undefined;
 }
 
 /** Those that aiot itself knows how to run a model on. */
 export const defaultDeviceTypes = ['virtual', 'esp32', 'pi'];
 
-/** Another push may take a version between asking for it and signing it. */
-const attempts = 3;
-
 /**
- * Bundles the accepted int8 network, uploads it, and pushes a manifest signed here.
+ * Bundles the accepted network, uploads it, and pushes a manifest signed here.
  * @throws AIOT_USAGE (types of device), AIOT_GATE_FAILED, AIOT_MODEL_STALE, AIOT_MODEL_NOT_BUILT, and what the platform says
  */
 export async function pushModel(options: PushOptions): Promise<PushResult> {
-  const { project, client, privatePem, deviceTypes = defaultDeviceTypes } = options;
-  const wrong = deviceTypes.find((type) => !namePattern.test(type));
-  if (wrong !== undefined || deviceTypes.length === 0) {
-    throw new AiotError(
-      'AIOT_USAGE',
-      `expected types of device such as virtual or esp32, got "${wrong ?? ''}"`,
-    );
-  }
-  const name = options.name ?? modelName(project);
-  const int8 = await readNetwork(buildFiles(project).int8, 'quantize');
-  requireAccepted(await readEvaluation(project), digestOf(int8.bytes), project);
-  const { bytes, digest, file } = await bundleProject({ ...options, name });
-  await client.blobs.put(digest, bytes);
+  const { project } = options;
+  checkTypes(options.deviceTypes);
+  const name = checkedName(options.name ?? modelName(project));
+  const { int8 } = buildFiles(project);
+  const { bytes: network } = await readNetwork(int8, 'quantize');
+  requireAccepted(await readEvaluation(project), digestOf(network), project);
+  const { bytes, file } = await bundleProject({ ...options, name });
+  return pushContent(options, { name, content: bytes, file, kind: 'model' });
+}
+
+/**
+ * Pushes a bundle as it is, or a network alone. Who signed a bundle before does not matter: it is signed here.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_BUNDLE_MALFORMED, AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED, and as `pushModel`
+ */
+export async function pushFile(options: PushFileOptions): Promise<PushResult> {
+  checkTypes(options.deviceTypes);
+  const { name, content, kind } = await bundleOfFile(options.path, options.name);
+  return pushContent(options, { name: checkedName(name), content, file: options.path, kind });
+}
+
+interface Content {
+  name: string;
+  content: Uint8Array;
+  file: string;
+  kind: PushResult['kind'];
+}
+
+async function pushContent(options: Common, { name, content, file, kind }: Content): Promise<PushResult> {
+  const { client, privatePem, deviceTypes = defaultDeviceTypes, validMs } = options;
+  const digest = digestOf(content);
   const before = (await unless('AIOT_NOT_FOUND', client.models.versions(name))) ?? [];
   const sameAs = before.find((pushed) => pushed.digest === digest)?.version ?? null;
-  for (let attempt = 1; ; attempt++) {
-    const { version, sequence } = await client.models.next(name);
-    const manifest: Manifest = {
-      spec: 'aiot-manifest/1',
-      role: 'release',
-      kind: 'model',
-      name,
-      version,
-      sequence,
-      floor: 0,
-      issued: Date.now(),
-      expires: null,
-      deviceTypes,
-      artifacts: [{ name: 'model.aiot', digest, bytes: bytes.length }],
-    };
-    try {
-      await client.models.push(name, signManifest(manifest, privatePem));
-      return { name, version, digest, sequence, bytes: bytes.length, file, sameAs };
-    } catch (error) {
-      const raced = hasCode(error, 'AIOT_VERSION_CONFLICT');
-      if (!raced || attempt === attempts) throw error;
-    }
-  }
+  const issued = Date.now();
+  const expires = validMs === undefined ? null : issued + validMs;
+  const pushed = await release(client, content, { name, issued, expires, deviceTypes }, privatePem);
+  return { name, ...pushed, digest, bytes: content.length, file, kind, sameAs };
+}
+
+function checkTypes(deviceTypes: string[] = defaultDeviceTypes): void {
+  const wrong = deviceTypes.find((type) => !namePattern.test(type));
+  if (wrong === undefined && deviceTypes.length > 0) return;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `expected types of device such as virtual or esp32, got "${wrong ?? ''}"`,
+  );
+}
+
+function checkedName(name: string): string {
+  if (namePattern.test(name)) return name;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `expected a name of letters, digits, dot, dash or underscore, got "${name}"`,
+    {
+      next: 'Give it one: --name NAME',
+    },
+  );
 }

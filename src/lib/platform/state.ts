@@ -6,9 +6,12 @@ import { openAuthority } from '../provision/index.js';
 import { openBlobs } from './blobs/store.js';
 import { Catalogue } from './journal/catalogue.js';
 import { Journal } from './journal/journal.js';
+import { auditIn } from './services/audit.js';
 import { Devices } from './services/devices.js';
 import { labelsIn } from './services/labels.js';
 import { Models } from './services/models.js';
+import { Removal } from './services/removal.js';
+import { Stages } from './services/stages.js';
 import { tokensIn } from './services/tokens.js';
 import { trustIn } from './services/trust.js';
 import { openStore, type Store } from './store/database.js';
@@ -59,6 +62,10 @@ export async function openState({ dataDir, now, log, sync }: StateOptions, close
   closers.push(() => journal.close());
   if (journal.damaged > 0) log.error({ lines: journal.damaged }, 'damaged lines in the journal passed over');
   const trust = trustIn(store);
+  const audit = auditIn(store, now);
+  const models = new Models(store, blobs, trust, now, audit);
+  const removal = new Removal({ store, blobs, models, audit, now });
+  await removal.sweep();
   return {
     store,
     authority,
@@ -69,7 +76,10 @@ export async function openState({ dataDir, now, log, sync }: StateOptions, close
     tokens,
     labels: labelsIn(store, now),
     devices: await Devices.open(store, authority, now),
-    models: new Models(store, blobs, trust, now),
+    audit,
+    models,
+    removal,
+    stages: new Stages({ store, models, audit }),
   };
 }
 

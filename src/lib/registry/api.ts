@@ -71,6 +71,44 @@ export const deviceActionSchema = z.strictObject({ action: z.enum(['suspend', 'r
 /** GET and PUT /trust. The first is anybody's with an operator's token; a later one must have a higher version. */
 export const trustSchema = trustRootSchema;
 
+/** A version begins as dev; one of a name is in production. */
+export const stages = ['dev', 'staging', 'production'] as const;
+export type Stage = (typeof stages)[number];
+
+/** POST /models/{name}/versions/{version}/stage. `reason` stands in for a gate that says no. */
+export const stageRequestSchema = z.strictObject({
+  to: z.enum(stages),
+  reason: z.string().trim().min(1).max(500).optional(),
+});
+export type StageRequest = z.output<typeof stageRequestSchema>;
+
+/** DELETE /models/{name}/versions/{version}. `blobRemoved`: no other version has the same content. */
+export const removedModelSchema = z.object({
+  name,
+  version: z.int(),
+  digest,
+  blobRemoved: z.boolean(),
+});
+export type RemovedModel = z.output<typeof removedModelSchema>;
+
+/** GET /audit → {entries}, newest first: who did what, and when. */
+export const auditEntrySchema = z.object({
+  id: z.int(),
+  at: time,
+  /** `operator` and the first digits of the token's digest. */
+  who: z.string(),
+  action: z.string(),
+  /** `har@3`, or the name of a device. */
+  subject: z.string(),
+  detail: z.record(z.string(), z.unknown()),
+});
+export type AuditEntry = z.output<typeof auditEntrySchema>;
+export const auditQuerySchema = z.object({
+  /** `har@3`, or a name: then all of its versions. */
+  subject: z.string().max(100).optional(),
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+});
+
 /** GET /models/{name}/next: what the operator is to put into the manifest that it signs. */
 export const nextVersionSchema = z.object({ version: z.int(), sequence: z.int() });
 
@@ -86,6 +124,23 @@ export const metricsSchema = z.object({
   confusion: z.array(z.array(z.int())),
 });
 
+/** Figures of whatever kind of answer; those of a classifier are as above. */
+export const figuresSchema = z.looseObject({
+  windows: z.int(),
+  accuracy: z.number().optional(),
+  macroF1: z.number().optional(),
+  confusion: z.array(z.array(z.int())).optional(),
+});
+
+/** One limit of model.accept, and whether the quantized network keeps it. */
+export const gateSchema = z.object({
+  name: z.string(),
+  limit: z.number(),
+  /** null = not measured, and so not kept. */
+  got: z.number().nullable(),
+  passed: z.boolean(),
+});
+
 /** GET /models → {models: [...]}, GET /models/{name} → {versions}, GET /models/{name}/versions/{version} */
 export const modelVersionSchema = z.object({
   name,
@@ -96,12 +151,26 @@ export const modelVersionSchema = z.object({
   digest,
   bytes: z.int(),
   pushed: time,
+  stage: z.enum(stages),
+  /** `network`: a .tflite file alone, which devices cannot run. */
+  kind: z.enum(['model', 'network']),
+  /** What it answers with; null = not known. */
+  answer: z.looseObject({ kind: z.string() }).nullable(),
+  /** How its numbers are kept. */
+  mode: z.string(),
   classes: z.array(z.string()),
-  arenaBytes: z.int(),
-  metrics: z.object({ float: metricsSchema, int8: metricsSchema, voted: metricsSchema }),
-  lineage: z.looseObject({
-    dataset: z.object({ name: z.string(), digest, recordings: z.int(), samples: z.int() }),
-  }),
+  arenaBytes: z.int().nullable(),
+  /** `int8` is the quantized network, whatever its mode; null = never evaluated. */
+  metrics: z
+    .object({ float: figuresSchema, int8: figuresSchema, voted: figuresSchema.nullable() })
+    .nullable(),
+  /** The limits that it was let through when it was pushed. */
+  gates: z.array(gateSchema),
+  lineage: z
+    .looseObject({
+      dataset: z.object({ name: z.string(), digest, recordings: z.int(), samples: z.int() }),
+    })
+    .nullable(),
 });
 export type ModelVersion = z.output<typeof modelVersionSchema>;
 
@@ -216,4 +285,5 @@ export const listSchemas = {
   versions: z.object({ versions: z.array(modelVersionSchema) }),
   rollouts: z.object({ rollouts: z.array(rolloutSchema) }),
   datasets: z.object({ datasets: z.array(datasetInfoSchema) }),
+  audit: z.object({ entries: z.array(auditEntrySchema) }),
 };

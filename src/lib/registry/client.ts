@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Envelope, envelopeSchema, type TrustRoot, trustRootSchema } from '../formats/index.js';
 import {
+  type AuditEntry,
   type DatasetInfo,
   type DatasetListing,
   type DeviceInfo,
@@ -17,6 +18,9 @@ import {
   nextVersionSchema,
   type ProvisionReply,
   provisionReplySchema,
+  type RemovedModel,
+  removedModelSchema,
+  type StageRequest,
   type Status,
   statusSchema,
 } from './api.js';
@@ -49,6 +53,13 @@ export function createClient(options: ClientOptions) {
     models: modelCalls(transport),
     rollouts: rolloutCalls(transport),
     datasets: datasetCalls(transport),
+    audit: {
+      /** Newest first. @param subject `har@3`, or a name: then all of its versions */
+      list: async (subject?: string): Promise<AuditEntry[]> => {
+        const query = subject === undefined ? '' : `?subject=${part(subject)}`;
+        return (await transport.json('GET', `/audit${query}`, listSchemas.audit)).entries;
+      },
+    },
     labels: {
       /** Says what was recorded; the last word counts. */
       post: (label: LabelRequest): Promise<LabelRequest> =>
@@ -99,6 +110,12 @@ function modelCalls(transport: Transport) {
       (await transport.json('GET', path(name), listSchemas.versions)).versions,
     get: (name: string, version: number): Promise<ModelVersion> =>
       transport.json('GET', path(name, version), modelVersionSchema),
+    /** Up or down. @throws AIOT_GATE_FAILED without a reason, AIOT_NOT_FOUND */
+    promote: (name: string, version: number, request: StageRequest): Promise<ModelVersion> =>
+      transport.json('POST', `${path(name, version)}/stage`, modelVersionSchema, request),
+    /** @throws AIOT_MODEL_IN_USE, AIOT_NOT_FOUND */
+    remove: (name: string, version: number): Promise<RemovedModel> =>
+      transport.json('DELETE', path(name, version), removedModelSchema),
     live: (name: string, version: number): Promise<LiveFigures> =>
       transport.json('GET', `${path(name, version)}/live`, liveSchema),
   };

@@ -6,6 +6,6 @@ export { type ArenaPlan, arenaBytes, planArena } from './arena/arena.js';
 export type { ArenaPiece } from './arena/head.js';
 export { floatView } from './float-view.js';
 export { createInterpreter } from './interpreter/interpreter.js';
-export type { Interpreter, InterpreterOptions, OnTensor, Values } from './interpreter/types.js';
+export type { Activations, Interpreter, InterpreterOptions, OnTensor, Values } from './interpreter/types.js';
 export { liteRtModule } from './litert/module.js';
 export { type LiteRtModel, openLiteRt } from './litert/open.js';

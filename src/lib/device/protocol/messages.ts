@@ -30,7 +30,7 @@ export type Telemetry = z.output<typeof telemetrySchema>;
 /** Members of a telemetry message that are no fields, so that no field may be named like one. */
 export const telemetryMembers: ReadonlySet<string> = new Set(Object.keys(telemetrySchema.shape));
 
-/** The int8 model's answer for one window. */
+/** The model's answer for one window. */
 export const inferenceSchema = z.looseObject({
   /** Rises by one a message since the device's start. */
   seq: z.int().min(0),
@@ -40,11 +40,14 @@ export const inferenceSchema = z.looseObject({
   recording: name.optional(),
   /** Number of the window since the pipeline was reset, from 0. */
   window: z.int().min(0),
-  label: z.string(),
+  /** null where the model answers with values. */
+  label: z.string().nullable(),
   /** Label after the vote. */
-  voted: z.string(),
-  /** Dequantized outputs, in the order of the classes. */
+  voted: z.string().nullable(),
+  /** Dequantized outputs, in the order of the classes; the values; or the reconstruction error. */
   scores: z.array(z.number()),
+  /** The probability of the second class, the first value, or the reconstruction error; null for classes. */
+  value: z.number().nullable().optional(),
   /** From the window's last sample to the answer, ms. */
   latencyMs: z.number().min(0),
 });

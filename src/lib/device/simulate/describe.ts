@@ -24,7 +24,11 @@ export function describeEvent(event: DeviceEvent): string {
     case 'command':
       return `command ${event.command}: ${event.ok ? 'done' : 'refused'}`;
     case 'inference': {
-      const { window, label, voted, scores, latencyMs } = event.inference;
+      const { window, label, voted, scores, value, latencyMs } = event.inference;
+      if (label === null || value !== null) {
+        const said = label === null ? '' : `${label}, voted ${voted}, `;
+        return `window ${window}: ${said}${scores.map(short).join(' ')}, ${latencyMs.toFixed(2)} ms`;
+      }
       const best = Math.max(...scores);
       return `window ${window}: ${label} (${(best * 100).toFixed(0)} %), voted ${voted}, ${latencyMs.toFixed(2)} ms`;
     }
@@ -40,3 +44,5 @@ export function describeEvent(event: DeviceEvent): string {
       return 'stopped';
   }
 }
+
+const short = (value: number) => String(Number(value.toPrecision(4)));

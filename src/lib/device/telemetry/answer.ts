@@ -20,9 +20,9 @@ export function inferenceOf(
   recording: string,
   t: number,
 ): Omit<Inference, 'seq'> {
-  const { window, label, voted, scores, latencyMs } = prediction;
+  const { window, label, voted, scores, value, latencyMs } = prediction;
   const { name, version } = model.name;
-  return { t, model: { name, version }, recording, window, label, voted, scores, latencyMs };
+  return { t, model: { name, version }, recording, window, label, voted, scores, value, latencyMs };
 }
 
 /**
@@ -55,7 +55,7 @@ function createPusher(
   { loaded }: ActiveModel,
 ): (sample: ArrayLike<number>) => Prediction | null {
   const { fields, rateHz } = loaded;
-  if (rateHz !== sensor.rateHz) {
+  if (rateHz !== null && rateHz !== sensor.rateHz) {
     throw new AiotError(
       'AIOT_RECORDING_UNFIT',
       `expected ${rateHz} Hz as the model takes, got ${sensor.rateHz}`,

@@ -35,6 +35,8 @@ export function judgeManifest(
       message: `expected ${traits.type} among the device types, got ${deviceTypes.join(', ')}`,
     };
   }
+  const unable = inability(manifest, traits);
+  if (unable !== null) return { code: 'AIOT_UPDATE_INTERFACE', message: unable };
   if (sequence < record.floor) {
     return {
       code: 'AIOT_UPDATE_FLOOR',
@@ -74,4 +76,15 @@ export function judgeManifest(
     };
   }
   return null;
+}
+
+/** Why this device's firmware cannot run it, or null. What it would run is not known before the trial. */
+function inability({ interface: needed, model }: Manifest, traits: DeviceTraits): string | null {
+  if (model?.kind === 'network') return 'expected a model with a signal part, got a network alone';
+  if (needed > traits.interface) {
+    return `expected a model for firmware of interface ${traits.interface} at most, got one for ${needed}`;
+  }
+  const mode = model?.quantization.mode;
+  if (mode === undefined || traits.modes.includes(mode)) return null;
+  return `expected a network of ${traits.modes.join(', ')}, got ${mode}`;
 }

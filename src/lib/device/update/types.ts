@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../core/index.js';
-import type { Manifest } from '../../formats/index.js';
+import type { Manifest, NetworkMode } from '../../formats/index.js';
 import type { Desired, UpdateState } from '../protocol/messages.js';
 import type { DeviceRecord, Refusal, SlotIndex } from './record.js';
 
@@ -8,6 +8,10 @@ export interface DeviceTraits {
   type: string;
   /** Bytes that fit into one slot. */
   slotBytes: number;
+  /** What its firmware can run; a manifest names the least that it needs. */
+  interface: number;
+  /** Types of network that its firmware can run. */
+  modes: readonly NetworkMode[];
 }
 
 /** The one update that is under way. */

@@ -10,7 +10,7 @@ import { createDeviceStore, flashBytesFor } from '../sim/store.js';
 import { feed } from '../telemetry/feed.js';
 import { checkSensor, recordingSensor, type Sensor } from '../telemetry/sensor.js';
 import { reportOf } from '../update/report.js';
-import { boot, codeOf, type Hardware } from './firmware.js';
+import { boot, codeOf, type Hardware, ownFirmware } from './firmware.js';
 import { createInbox } from './inbox.js';
 import { createRadio } from './radio.js';
 import {
@@ -37,6 +37,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     store: createDeviceStore(flash),
     source: options.source ?? http,
     runtime: options.runtime ?? interpreterRuntime,
+    firmware: options.firmware ?? ownFirmware,
     radio,
     emit: (news) => options.onEvent?.({ device: name, t: now(), ...news } as DeviceEvent),
     log(level, message, error) {

@@ -6,6 +6,7 @@ import type { ModelRuntime } from '../runtime.js';
 import type { DeviceStore } from '../sim/store.js';
 import type { ActiveModel } from '../telemetry/answer.js';
 import type { BundleSource } from '../update/ports.js';
+import type { DeviceTraits } from '../update/types.js';
 import { startUpdater, type Updater } from '../update/updater.js';
 import type { Radio } from './radio.js';
 
@@ -20,7 +21,17 @@ export interface Hardware {
   emit(news: DeviceNews): void;
   log(level: LogLevel, message: string, error?: unknown): void;
   onDead(error: unknown): void;
+  /** What its firmware can run. */
+  firmware: FirmwareTraits;
 }
+
+export type FirmwareTraits = Pick<DeviceTraits, 'interface' | 'modes'>;
+
+/** The interpreter runs all but dynamic range, as TFLite Micro does. */
+export const ownFirmware: FirmwareTraits = {
+  interface: 2,
+  modes: ['int8', 'int16x8', 'float32', 'float16', 'mixed'],
+};
 
 /** What runs from power-on to the next reboot. */
 export interface Firmware {
@@ -38,7 +49,7 @@ export async function boot(hardware: Hardware): Promise<Firmware> {
   let inferences = 0;
   const updater = await startUpdater({
     store,
-    traits: { type: identity.type },
+    traits: { type: identity.type, ...hardware.firmware },
     clock,
     trust: identity.trust,
     source,

@@ -8,6 +8,7 @@ import type { Flash } from '../sim/flash.js';
 import type { FeedResult } from '../telemetry/feed.js';
 import type { Sensor } from '../telemetry/sensor.js';
 import type { BundleSource } from '../update/ports.js';
+import type { FirmwareTraits } from './firmware.js';
 
 /** Bytes of one model slot, where no flash is given. */
 export const defaultSlotBytes = 1024 ** 2;
@@ -24,6 +25,8 @@ export interface VirtualDeviceOptions {
   onEvent?: (event: DeviceEvent) => void;
   /** Default: the int8 interpreter of the model room. */
   runtime?: ModelRuntime;
+  /** What its firmware can run; default: all that the interpreter does. */
+  firmware?: FirmwareTraits;
   /** Default: HTTPS with the device's certificate. */
   source?: BundleSource;
 }

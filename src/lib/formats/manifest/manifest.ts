@@ -9,6 +9,7 @@ import {
   signBytes,
   verifyBytes,
 } from '../../core/index.js';
+import { bundleFileSchema, modelPartSchema } from './model-part.js';
 
 /** One file that a manifest vouches for. */
 const artifactSchema = z.strictObject({
@@ -33,7 +34,15 @@ export const manifestSchema = z.strictObject({
   expires: z.int().nullable(),
   deviceTypes: z.array(z.string()).min(1),
   artifacts: z.array(artifactSchema).min(1),
+  /** Least interface that a device's firmware must have; see docs/protocol.md. */
+  interface: z.int().min(1).default(1),
+  /** Of a model: what it is. */
+  model: modelPartSchema.optional(),
+  /** The files in the artifact, each by itself, so that a changed byte can be told by its file. */
+  files: z.array(bundleFileSchema).optional(),
 });
+/** As it is given to be signed. */
+export type UnsignedManifest = z.input<typeof manifestSchema>;
 export type Manifest = z.output<typeof manifestSchema>;
 
 /** The payload's exact bytes (base64) and signatures over them: nobody has to agree on a canonical JSON. */
@@ -69,7 +78,7 @@ export function trustRootOf(publicKey: string): TrustRoot {
 }
 
 /** Signs with one private key (PKCS#8 PEM). */
-export function signManifest(manifest: Manifest, privatePem: string): Envelope {
+export function signManifest(manifest: UnsignedManifest, privatePem: string): Envelope {
   const payload = Buffer.from(JSON.stringify(manifestSchema.parse(manifest)));
   const keyid = keyIdOf(publicKeyOf(privatePem));
   return {

@@ -1,45 +1,65 @@
 import type { Recording } from '../../data/index.js';
 import { createPipeline, type SignalSpec, type Standardization } from '../../signal/index.js';
 import { columnsFor } from '../train/examples.js';
-import { oneWindow } from './golden.js';
+import { oneWindow, type Take } from './golden.js';
+import type { End } from './types.js';
 
 /** Vectors a class. */
 export const vectorsPerClass = 3;
 /** Offsets tried in each recording. */
 const offsetsPerRecording = 4;
+/** Rows of a table looked at for vectors that lie clear. */
+const rowsTried = 64;
 /** Distance of an input from the next rounding step, in steps, below which single precision may round elsewhere. */
 const tieMargin = 1e-4;
 
 interface Ready {
   signal: SignalSpec;
   standardization: Standardization;
-  input: { scale: number; zeroPoint: number };
+  input: End;
 }
 
 /**
  * Takes of one window out of held-out recordings of one class: from different recordings first, and such that no input
  * lies on a rounding step, so that a chip computing in single precision must come to the same bytes.
  */
-export function chooseGolden(
-  recordings: Recording[],
-  parts: Ready,
-): { recording: string; samples: number[][] }[] {
+export function chooseGolden(recordings: Recording[], parts: Ready, wanted = vectorsPerClass): Take[] {
   const count = samplesOfOneWindow(parts.signal);
-  const clear: { recording: string; samples: number[][] }[] = [];
-  const others: typeof clear = [];
-  for (let turn = 0; turn < offsetsPerRecording && clear.length < vectorsPerClass; turn++) {
+  const clear: Take[] = [];
+  const others: Take[] = [];
+  for (let turn = 0; turn < offsetsPerRecording && clear.length < wanted; turn++) {
     for (const recording of recordings) {
-      if (clear.length === vectorsPerClass) break;
+      if (clear.length === wanted) break;
       const room = (recording.columns[0]?.length ?? 0) - count;
       if (room < 0) continue;
       const offset = Math.floor((room * turn) / offsetsPerRecording);
       if (turn > 0 && offset === Math.floor((room * (turn - 1)) / offsetsPerRecording)) continue;
       const samples = slice(recording, parts.signal, offset, count);
-      const vector = { recording: recording.id, samples };
-      (farFromTies(samples, parts) ? clear : others).push(vector);
+      const take = { recording: recording.id, samples };
+      (isClear(oneWindow(parts.signal, samples), parts) ? clear : others).push(take);
     }
   }
-  return [...clear, ...others].slice(0, vectorsPerClass);
+  return [...clear, ...others].slice(0, wanted);
+}
+
+/**
+ * The same out of rows of a table, which are inputs as they stand.
+ * @param sampled whether a row is one sample of the signal; otherwise it is its features, and nobody has the samples
+ */
+export function chooseGoldenRows(
+  rows: { name: string; inputs: Float32Array }[],
+  parts: Ready,
+  sampled: boolean,
+  wanted = vectorsPerClass,
+): Take[] {
+  const clear: Take[] = [];
+  const others: Take[] = [];
+  for (const { name, inputs } of rows.slice(0, rowsTried)) {
+    if (clear.length === wanted) break;
+    const take = { recording: name, samples: sampled ? [Array.from(inputs)] : [], features: inputs };
+    (isClear(inputs, parts) ? clear : others).push(take);
+  }
+  return [...clear, ...others].slice(0, wanted);
 }
 
 /** Samples at `rateHz` that fill the first window after a reset. */
@@ -59,12 +79,14 @@ function slice(recording: Recording, signal: SignalSpec, offset: number, count: 
   );
 }
 
-function farFromTies(samples: number[][], { signal, standardization, input }: Ready): boolean {
-  const features = oneWindow(signal, samples);
+/** Far from each rounding step. A float input has none. */
+function isClear(features: ArrayLike<number> | null, { standardization, input }: Ready): boolean {
   if (!features) return false;
+  if (input.type === 'float32') return true;
   const { mean, deviation } = standardization;
-  return features.every((feature, i) => {
-    const steps = (feature - mean[i]!) / deviation[i]! / input.scale;
-    return Math.abs(steps - Math.floor(steps) - 0.5) > tieMargin;
-  });
+  for (let i = 0; i < features.length; i++) {
+    const steps = (features[i]! - mean[i]!) / deviation[i]! / input.scale;
+    if (Math.abs(steps - Math.floor(steps) - 0.5) <= tieMargin) return false;
+  }
+  return true;
 }

@@ -1,7 +1,9 @@
 import { type Graph, readTflite } from '../../formats/index.js';
-import { createInterpreter } from '../../runtime/index.js';
-import { createPipeline, quantizeInput, type SignalSpec } from '../../signal/index.js';
-import type { Bundle, BundleInfo, GoldenVector } from './types.js';
+import { createInterpreter, type Interpreter } from '../../runtime/index.js';
+import { createPipeline, type SignalSpec } from '../../signal/index.js';
+import { answerOf } from './answers.js';
+import { encodeInput, valuesOf } from './ends.js';
+import type { Bundle, BundleInfo, End, GoldenVector } from './types.js';
 
 export interface GoldenCheck {
   vectors: number;
@@ -9,7 +11,13 @@ export interface GoldenCheck {
   failures: { vector: number; recording: string; reason: string }[];
 }
 
-type Parts = Pick<BundleInfo, 'signal' | 'standardization' | 'input'>;
+type Parts = Pick<BundleInfo, 'answer' | 'classes' | 'input' | 'output' | 'signal' | 'standardization'>;
+
+/**
+ * Part of a number's size by which a float32 answer may differ between machines, whose sums run in another order. Integers
+ * are exact, wherever they are computed.
+ */
+const floatTolerance = 1e-4;
 
 /** Features of the one window that the samples fill from a reset pipeline; null when they fill none or end elsewhere. */
 export function oneWindow(signal: SignalSpec, samples: ArrayLike<number>[]): Float32Array | null {
@@ -21,49 +29,81 @@ export function oneWindow(signal: SignalSpec, samples: ArrayLike<number>[]): Flo
   return null;
 }
 
-/** Computes features, int8 input and int8 output for the samples of one window. */
-export function goldenVector(
-  graph: Graph,
-  { signal, standardization, input: quantization }: Parts,
-  recording: string,
-  samples: number[][],
-): GoldenVector {
-  const features = oneWindow(signal, samples);
+/** One window to make a golden vector of: its samples, or without any its features. */
+export interface Take {
+  recording: string;
+  samples: number[][];
+  features?: ArrayLike<number>;
+}
+
+/** Computes features, input, output and answer for one window. */
+export function goldenVector(graph: Graph, parts: Parts, take: Take): GoldenVector {
+  const { recording, samples } = take;
+  const features = take.features ?? oneWindow(parts.signal, samples);
   if (!features) throw new Error(`the samples of ${recording} do not fill one window`);
-  const input = quantizeInput(features, standardization, quantization);
+  const input = encodeInput(
+    features,
+    parts.standardization,
+    parts.input,
+    valuesOf(parts.input, features.length),
+  );
   const output = createInterpreter(graph).invoke(input);
+  const { index, value } = answerOf(parts, output, features);
+  const label = index === null ? null : (parts.classes[index] ?? null);
   return {
     recording,
     samples,
     features: Array.from(features),
     input: Array.from(input),
     output: Array.from(output),
+    answer: { label, value },
   };
 }
 
 /**
- * Runs every golden vector from its samples to the int8 answers, as a device does in its trial: inputs and outputs must be
- * exactly equal. A bundle without vectors passes none and has not been tested: callers ask for `passed > 0`.
+ * Runs every golden vector from its samples to the answer, as a device does in its trial: integer inputs and outputs must be
+ * exactly equal, and the answer must be the same. A bundle without vectors passes none and has not been tested: callers ask
+ * for `passed > 0`.
  */
 export function checkGolden({ info, model, golden }: Bundle): GoldenCheck {
   const interpreter = createInterpreter(readTflite(model));
-  const failures: GoldenCheck['failures'] = [];
-  golden.forEach(({ recording, samples, input, output }, vector) => {
-    const features = oneWindow(info.signal, samples);
-    const fail = (reason: string) => failures.push({ vector, recording, reason });
-    if (!features) {
-      fail('its samples do not fill exactly one window');
-      return;
-    }
-    const quantized = quantizeInput(features, info.standardization, info.input);
-    const wrongInput = quantized.findIndex((q, i) => q !== input[i]);
-    if (wrongInput >= 0) {
-      fail(`input ${wrongInput}: expected ${input[wrongInput]}, got ${quantized[wrongInput]}`);
-      return;
-    }
-    const answer = interpreter.invoke(quantized);
-    const wrong = answer.findIndex((q, i) => q !== output[i]);
-    if (wrong >= 0) fail(`output ${wrong}: expected ${output[wrong]}, got ${answer[wrong]}`);
+  const failures = golden.flatMap((own, vector) => {
+    const reason = failureOf(own, info, interpreter);
+    return reason === null ? [] : [{ vector, recording: own.recording, reason }];
   });
   return { vectors: golden.length, passed: golden.length - failures.length, failures };
+}
+
+function failureOf(vector: GoldenVector, info: BundleInfo, interpreter: Interpreter): string | null {
+  const features = vector.samples.length === 0 ? vector.features : oneWindow(info.signal, vector.samples);
+  if (!features) return 'its samples do not fill exactly one window';
+  const room = valuesOf(info.input, features.length);
+  const input = encodeInput(features, info.standardization, info.input, room);
+  const wrong = difference('input', input, vector.input, info.input);
+  if (wrong) return wrong;
+  const output = interpreter.invoke(input);
+  const answered = difference('output', output, vector.output, info.output);
+  if (answered) return answered;
+  const { index, value } = answerOf(info, output, features);
+  const label = index === null ? null : (info.classes[index] ?? null);
+  const { answer } = vector;
+  if (label !== answer.label) return `answer: expected ${answer.label}, got ${label}`;
+  return isNear(value ?? 0, answer.value ?? 0) ? null : `answer: expected ${answer.value}, got ${value}`;
+}
+
+function difference(
+  what: string,
+  got: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  { type }: End,
+): string | null {
+  for (let i = 0; i < got.length; i++) {
+    const same = type === 'float32' ? isNear(got[i]!, expected[i]!) : got[i] === expected[i];
+    if (!same) return `${what} ${i}: expected ${expected[i]}, got ${got[i]}`;
+  }
+  return null;
+}
+
+function isNear(a: number, b: number): boolean {
+  return Math.abs(a - b) <= floatTolerance * Math.max(1, Math.abs(b));
 }

@@ -1,14 +1,29 @@
 import { z } from 'zod';
-import { featureSetNames } from '../../core/index.js';
-import { metricsSchema } from '../../registry/index.js';
-import type { BundleInfo, GoldenVector } from './types.js';
+import { digestPattern, featureSetNames } from '../../core/index.js';
+import { networkModes } from '../../formats/index.js';
+import { figuresSchema, gateSchema } from '../../registry/index.js';
+import type { BundleInfo, GoldenVector, NetworkInfo } from './types.js';
 
 const numbers = z.array(z.number());
-const end = z.object({ scale: z.number().positive(), zeroPoint: z.int(), shape: z.array(z.int()) });
+const end = z.object({
+  type: z.enum(['int8', 'int16', 'float32']),
+  scale: z.number().positive(),
+  zeroPoint: z.int(),
+  shape: z.array(z.int()),
+});
+const quantization = z.object({ mode: z.enum(networkModes) });
+
+export const answerSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('classes') }),
+  z.object({ kind: z.literal('probability'), threshold: z.number() }),
+  z.object({ kind: z.literal('value'), names: z.array(z.string()).min(1) }),
+  z.object({ kind: z.literal('reconstruction'), threshold: z.number().min(0) }),
+]);
 
 /** bundle.json. Members that a newer aiot adds are dropped, so that an older device can take a newer bundle. */
 export const bundleInfoSchema = z.object({
-  spec: z.literal('aiot-bundle/1'),
+  spec: z.literal('aiot-bundle/2'),
+  kind: z.literal('model'),
   name: z.string(),
   signal: z.object({
     fields: z.array(z.string()).min(1),
@@ -20,13 +35,17 @@ export const bundleInfoSchema = z.object({
     features: z.union([z.enum(featureSetNames), z.array(z.string())]),
   }),
   standardization: z.object({ mean: numbers, deviation: numbers }),
-  classes: z.array(z.string()).min(2),
+  classes: z.array(z.string()),
   labels: z.record(z.string(), z.array(z.string())),
+  answer: answerSchema,
+  quantization,
   vote: z.string().regex(/^(none|majority:[1-9]\d?)$/, 'expected "none" or "majority:N"'),
   arenaBytes: z.int(),
   input: end,
   output: end,
-  metrics: z.object({ float: metricsSchema, int8: metricsSchema, voted: metricsSchema }),
+  metrics: z.object({ float: figuresSchema, int8: figuresSchema, voted: figuresSchema.nullable() }),
+  gates: z.array(gateSchema),
+  evaluation: z.string().regex(digestPattern),
   lineage: z.object({
     dataset: z.object({ name: z.string(), digest: z.string(), recordings: z.int(), samples: z.int() }),
     split: z.object({
@@ -42,15 +61,26 @@ export const bundleInfoSchema = z.object({
   }),
 }) satisfies z.ZodType<BundleInfo>;
 
-const int8 = z.array(z.int().min(-128).max(127));
+/** bundle.json of a network alone. */
+const networkInfoSchema = z.object({
+  spec: z.literal('aiot-bundle/2'),
+  kind: z.literal('network'),
+  name: z.string(),
+  quantization,
+  input: end,
+  output: end,
+}) satisfies z.ZodType<NetworkInfo>;
+
+export const anyInfoSchema = z.discriminatedUnion('kind', [bundleInfoSchema, networkInfoSchema]);
 
 /** golden.json */
 export const goldenSchema = z.array(
   z.object({
     recording: z.string(),
-    samples: z.array(numbers).min(1),
+    samples: z.array(numbers),
     features: numbers,
-    input: int8,
-    output: int8,
+    input: numbers,
+    output: numbers,
+    answer: z.object({ label: z.string().nullable(), value: z.number().nullable() }),
   }),
 ) satisfies z.ZodType<GoldenVector[]>;

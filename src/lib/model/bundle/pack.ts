@@ -1,74 +1,94 @@
-import { createTar, parseTar } from 'nanotar';
 import type { z } from 'zod';
 import { AiotError, canonicalJson, issueText, sha256Hex } from '../../core/index.js';
+import { firstName, type Member, readArchive, writeArchive } from '../../formats/index.js';
 import { checkBundle } from './check.js';
-import { bundleInfoSchema, goldenSchema } from './info-schema.js';
-import type { Bundle } from './types.js';
+import { anyInfoSchema, goldenSchema } from './info-schema.js';
+import { provenanceSchema } from './provenance-schema.js';
+import type { Bundle, NetworkBundle } from './types.js';
 
-const members = ['bundle.json', 'model.tflite', 'golden.json'] as const;
+/** What a bundle is made of, in this order. */
+export const contentNames = ['bundle.json', 'model.tflite', 'golden.json', 'lineage.json'] as const;
+/** What a signed bundle begins with: the manifest's exact bytes, and the signatures over them. */
+export const signingNames = ['manifest.json', 'signatures.json'] as const;
 /** As sha256sum writes it, so that `sha256sum -c` checks an unpacked bundle. */
-const sums = 'SHA256SUMS';
+export const sumsName = 'SHA256SUMS';
 
-/** The .aiot file: ustar, without times, owners or chance, so that equal contents give equal bytes. */
-export function packBundle({ info, model, golden }: Bundle): Uint8Array {
-  const text = new TextEncoder();
-  const files = [
-    { name: members[0], data: text.encode(`${canonicalJson(info)}\n`) },
-    { name: members[1], data: Uint8Array.from(model) },
-    { name: members[2], data: text.encode(`${canonicalJson(golden)}\n`) },
+/** A bundle's content, as devices load it: no times, owners or chance, so that equal contents give equal bytes. */
+export function packBundle(bundle: Bundle | NetworkBundle): Uint8Array<ArrayBuffer> {
+  return packMembers(membersOf(bundle));
+}
+
+/** The members of a bundle without their sums. */
+export function membersOf({ info, model, golden, lineage }: Bundle | NetworkBundle): Member[] {
+  return [
+    { name: 'bundle.json', data: jsonBytes(info) },
+    { name: 'model.tflite', data: Uint8Array.from(model) },
+    { name: 'golden.json', data: jsonBytes(golden) },
+    { name: 'lineage.json', data: jsonBytes(lineage) },
   ];
-  const lines = files.map(({ name, data }) => `${sha256Hex(data)}  ${name}\n`).join('');
-  const tar = createTar([...files, { name: sums, data: text.encode(lines) }], {
-    attrs: { mode: '644', uid: 0, gid: 0, mtime: 0 },
-  });
-  // nanotar 0.3 leaves out the closing two blocks of zeros where the members fill the last record.
-  if (tar.subarray(-1024).every((byte) => byte === 0)) return tar;
-  const closed = new Uint8Array(tar.length + 10_240);
-  closed.set(tar);
-  return closed;
+}
+
+/** The archive of these members, their sums behind them. */
+export function packMembers(members: readonly Member[]): Uint8Array<ArrayBuffer> {
+  return writeArchive([...members, { name: sumsName, data: sumsOf(members) }]);
+}
+
+export function sumsOf(members: readonly Member[]): Uint8Array {
+  return textBytes(members.map(({ name, data }) => `${sha256Hex(data)}  ${name}\n`).join(''));
 }
 
 /**
- * Reads and checks a .aiot file: archive, sums, form, and that network, standardization and classes fit each other.
- * @throws AIOT_BUNDLE_MALFORMED
+ * Reads and checks the content of a bundle, signed or not (who signed it is not looked at): each byte of the archive, sums, form, and that network, standardization and
+ * classes fit each other.
+ * @throws AIOT_BUNDLE_MALFORMED naming the file within; AIOT_MODEL_UNFIT for a network alone
  */
 export function unpackBundle(bytes: Uint8Array): Bundle {
-  const files = readMembers(bytes);
-  const bundle: Bundle = {
-    info: parseMember(files, 'bundle.json', bundleInfoSchema),
-    model: files.get('model.tflite')!,
-    golden: parseMember(files, 'golden.json', goldenSchema),
-  };
-  checkBundle(bundle);
-  return bundle;
+  const bundle = unpackAny(bytes);
+  if (bundle.info.kind === 'model') return bundle as Bundle;
+  throw new AiotError(
+    'AIOT_MODEL_UNFIT',
+    `${bundle.info.name} is a network alone: nobody said what goes into it, so no device can run it`,
+    { next: 'Push a project instead of a .tflite file: aiot model push' },
+  );
 }
 
-function readMembers(bytes: Uint8Array): Map<string, Uint8Array> {
-  const files = new Map<string, Uint8Array>();
-  try {
-    // A copy: nanotar reads the whole underlying buffer, which of a Buffer may be a shared pool.
-    for (const { name, data, type } of parseTar(Uint8Array.from(bytes))) {
-      if (type === 'file' && data) files.set(name, data);
-    }
-  } catch (error) {
-    throw malformed('the archive is damaged', error);
-  }
-  const list = files.get(sums);
-  const missing = [...members, sums].find((name) => !files.has(name));
-  if (missing || !list) throw malformed(`expected a tar archive with ${missing ?? sums} in it`);
-  const expected = new Map(
-    new TextDecoder()
-      .decode(list)
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => [line.slice(66), line.slice(0, 64)]),
-  );
-  for (const name of members) {
-    if (sha256Hex(files.get(name)!) !== expected.get(name)) {
-      throw malformed(`${name}: its contents are not those that ${sums} names`);
-    }
-  }
-  return files;
+/** The same, which also takes a network alone. @throws AIOT_BUNDLE_MALFORMED */
+export function unpackAny(bytes: Uint8Array, what?: string): Bundle | NetworkBundle {
+  const signing = isSigned(bytes) ? signingNames : [];
+  const members = readArchive(bytes, [...signing, ...contentNames, sumsName], what);
+  requireSums(members);
+  return bundleOfMembers(members);
+}
+
+/** Whether a .aiot file has signatures in it; one from a build folder has none. */
+export function isSigned(bytes: Uint8Array): boolean {
+  return firstName(bytes) === signingNames[0];
+}
+
+/** @throws AIOT_BUNDLE_MALFORMED naming the file whose sum is another */
+function requireSums(members: readonly Member[]): void {
+  const own = members.slice(0, -1);
+  const listed = new TextDecoder().decode(members.at(-1)?.data).split('\n');
+  const wrong = new TextDecoder()
+    .decode(sumsOf(own))
+    .split('\n')
+    .findIndex((line, i) => line !== listed[i]);
+  if (wrong < 0 && listed.length === own.length + 1) return;
+  throw malformed(`${own[wrong]?.name ?? sumsName}: its contents are not those that ${sumsName} names`);
+}
+
+/** @throws AIOT_BUNDLE_MALFORMED */
+export function bundleOfMembers(members: readonly Member[]): Bundle | NetworkBundle {
+  const files = new Map(members.map(({ name, data }) => [name, data]));
+  const info = parseMember(files, 'bundle.json', anyInfoSchema);
+  const parts = {
+    model: files.get('model.tflite')!,
+    golden: parseMember(files, 'golden.json', goldenSchema),
+    lineage: parseMember(files, 'lineage.json', provenanceSchema),
+  };
+  const bundle = { info, ...parts } as Bundle | NetworkBundle;
+  checkBundle(bundle);
+  return bundle;
 }
 
 function parseMember<T>(files: Map<string, Uint8Array>, name: string, schema: z.ZodType<T>): T {
@@ -81,6 +101,15 @@ function parseMember<T>(files: Map<string, Uint8Array>, name: string, schema: z.
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   throw malformed(`${name}: ${issueText(result.error, 'the whole')}`);
+}
+
+/** JSON with sorted keys: equal values, equal bytes. */
+export function jsonBytes(value: unknown): Uint8Array {
+  return textBytes(`${canonicalJson(value)}\n`);
+}
+
+function textBytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
 }
 
 function malformed(message: string, cause?: unknown): AiotError {

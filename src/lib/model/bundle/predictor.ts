@@ -1,7 +1,8 @@
 import { readTflite } from '../../formats/index.js';
 import { createInterpreter } from '../../runtime/index.js';
-import { createPipeline, quantizeInput } from '../../signal/index.js';
-import { argMaxRows } from '../evaluate/metrics.js';
+import { createPipeline } from '../../signal/index.js';
+import { answerOf } from './answers.js';
+import { encodeInput, valuesOf } from './ends.js';
 import type { Bundle } from './types.js';
 import { createVote } from './vote.js';
 
@@ -9,13 +10,18 @@ import { createVote } from './vote.js';
 export interface Prediction {
   /** Number of the window since the last reset, from 0. */
   window: number;
-  /** Index of the class. */
-  index: number;
-  label: string;
+  /** Index of the class; null where the model answers with values. */
+  index: number | null;
+  label: string | null;
   /** The label after the vote over the last windows. */
-  voted: string;
-  /** Dequantized outputs in the order of the classes; they sum to about 1. */
+  voted: string | null;
+  /**
+   * Dequantized outputs in the order of the classes (they sum to about 1), of a probability [1 − p, p]; the values; or the
+   * reconstruction error.
+   */
   scores: number[];
+  /** The probability, the first value, or the reconstruction error; null for classes. */
+  value: number | null;
   /** From the sample that completed the window to this answer, ms. */
   latencyMs: number;
 }
@@ -28,28 +34,30 @@ export interface Predictor {
 }
 
 /**
- * A bundle ready to run as on a device: pipeline, quantization and the bit-exact int8 interpreter.
+ * A bundle ready to run as on a device: pipeline, quantization and the bit-exact interpreter.
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED
  */
 export function createPredictor({ info, model }: Bundle): Predictor {
   const interpreter = createInterpreter(readTflite(model));
   const pipeline = createPipeline(info.signal);
   const vote = createVote(info.vote);
-  const input = new Int8Array(info.standardization.mean.length);
+  const input = valuesOf(info.input, info.standardization.mean.length);
+  const labelOf = (index: number | null) => (index === null ? null : (info.classes[index] ?? null));
   let window = 0;
   return {
     push(sample) {
       const started = performance.now();
       const features = pipeline.push(sample);
       if (features === null) return null;
-      const output = interpreter.invoke(quantizeInput(features, info.standardization, info.input, input));
-      const index = argMaxRows(output, output.length)[0]!;
+      const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
+      const { index, scores, value } = answerOf(info, output, features);
       return {
         window: window++,
         index,
-        label: info.classes[index]!,
-        voted: info.classes[vote.push(index)]!,
-        scores: Array.from(output, (q) => info.output.scale * (q - info.output.zeroPoint)),
+        label: labelOf(index),
+        voted: labelOf(index === null ? null : vote.push(index)),
+        scores,
+        value,
         latencyMs: performance.now() - started,
       };
     },

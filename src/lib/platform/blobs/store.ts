@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -20,6 +20,8 @@ export interface BlobStore {
   stream(digest: string, range?: { first: number; last: number }): Readable;
   /** @throws AIOT_NOT_FOUND */
   bytes(digest: string): Promise<Buffer>;
+  /** What is not there is gone already. Who reads it now reads it to its end. */
+  remove(digest: string): Promise<void>;
 }
 
 /** Opens the folder; what an interrupted upload has left there goes. */
@@ -55,6 +57,11 @@ export async function openBlobs(folder: string, sync: Sync = dataSync): Promise<
       const found = await readFile(pathOf(folder, digest)).catch(absent);
       if (found) return found;
       throw new AiotError('AIOT_NOT_FOUND', `there is no blob ${digest}`);
+    },
+    async remove(digest) {
+      const path = pathOf(folder, digest);
+      await rm(path, { force: true });
+      if (existsSync(dirname(path))) await syncFolder(dirname(path));
     },
   };
 }

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { guard } from './auth.js';
 import { answerErrors } from './errors.js';
 import type { ApiParts } from './parts.js';
+import { auditRoutes } from './routes/audit.js';
 import { blobRoutes } from './routes/blobs.js';
 import { dataRoutes } from './routes/data.js';
 import { deviceRoutes } from './routes/devices.js';
@@ -50,7 +51,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
     transform: jsonSchemaTransform,
   });
   await app.register(healthRoutes(parts));
-  const nouns = [statusRoutes, deviceRoutes, blobRoutes, modelRoutes, rolloutRoutes, dataRoutes];
+  const nouns = [statusRoutes, deviceRoutes, blobRoutes, modelRoutes, rolloutRoutes, dataRoutes, auditRoutes];
   for (const routes of nouns) await app.register(routes(parts), { prefix: '/api/v1' });
   return app;
 }

@@ -8,6 +8,10 @@ declare module 'fastify' {
     /** Who may call the route; operators only when absent. */
     access?: 'everybody' | 'devices';
   }
+  interface FastifyRequest {
+    /** Who asks, for the audit. */
+    who: string;
+  }
 }
 
 /**
@@ -15,6 +19,7 @@ declare module 'fastify' {
  * otherwise; a request is turned away before its body is read.
  */
 export function guard(app: FastifyInstance, parts: Pick<ApiParts, 'tokens' | 'devices'>): void {
+  app.decorateRequest('who', 'nobody');
   app.addHook('onRequest', async (request) => {
     const { access } = request.routeOptions.config;
     if (access === 'everybody' || request.is404) return;
@@ -22,6 +27,7 @@ export function guard(app: FastifyInstance, parts: Pick<ApiParts, 'tokens' | 'de
     if (who === null) {
       throw new AiotError('AIOT_TOKEN_INVALID', 'expected a valid token, or the certificate of a device');
     }
+    request.who = who.kind === 'device' ? `device ${who.name}` : parts.tokens.name(tokenOf(request));
     if (who.kind === 'device' && access !== 'devices') {
       throw new AiotError(
         'AIOT_NOT_ALLOWED',
@@ -35,9 +41,13 @@ async function identify(
   request: FastifyRequest,
   { tokens, devices }: Pick<ApiParts, 'tokens' | 'devices'>,
 ): Promise<Identity | null> {
-  const [, token] = /^Bearer ([\x21-\x7e]+)$/i.exec(request.headers.authorization ?? '') ?? [];
-  if (token !== undefined) return (await tokens.valid(token)) ? { kind: 'operator' } : null;
+  const token = tokenOf(request);
+  if (token !== '') return (await tokens.valid(token)) ? { kind: 'operator' } : null;
   const peer = peerOf(request.raw.socket);
   const device = peer && peer !== 'refused' ? devices.authenticated(peer.fingerprint) : null;
   return device ? { kind: 'device', name: device.name } : null;
+}
+
+function tokenOf(request: FastifyRequest): string {
+  return /^Bearer ([\x21-\x7e]+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
 }

@@ -3,12 +3,15 @@ import type { Logger } from 'pino';
 import type { BlobStore } from '../blobs/store.js';
 import type { Broker } from '../broker/broker.js';
 import type { Catalogue } from '../journal/catalogue.js';
+import type { Audit } from '../services/audit.js';
 import type { Datasets } from '../services/datasets.js';
 import type { DesiredStates } from '../services/desired.js';
 import type { Devices } from '../services/devices.js';
 import type { Labels } from '../services/labels.js';
 import type { Models } from '../services/models.js';
+import type { Removal } from '../services/removal.js';
 import type { Rollouts } from '../services/rollouts.js';
+import type { Stages } from '../services/stages.js';
 import type { Tokens } from '../services/tokens.js';
 import type { Trust } from '../services/trust.js';
 
@@ -20,6 +23,7 @@ export interface PlatformUrls {
 
 /** What the API's routes call. */
 export interface ApiParts {
+  audit: Audit;
   blobs: BlobStore;
   broker: Broker;
   catalogue: Catalogue;
@@ -28,7 +32,9 @@ export interface ApiParts {
   devices: Devices;
   labels: Labels;
   models: Models;
+  removal: Removal;
   rollouts: Rollouts;
+  stages: Stages;
   tokens: Tokens;
   trust: Trust;
   /** PEM of the CA. */

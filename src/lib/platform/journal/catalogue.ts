@@ -108,8 +108,8 @@ export class Catalogue implements JournalIndex {
     countInference(this.contents.live[key] as LiveCounts, {
       device: entry.device,
       recording,
-      label,
-      voted,
+      label: label ?? '',
+      voted: voted ?? '',
       latencyMs,
     });
   }

@@ -10,7 +10,8 @@ export async function liveOf(
   name: string,
   version: number,
 ): Promise<LiveFigures> {
-  const { classes, labels } = await parts.models.info(name, version);
+  const info = await parts.models.info(name, version);
+  const { classes, labels } = info.kind === 'model' ? info : { classes: [], labels: {} };
   const given = await parts.labels.all();
   const classOf = new Map(Object.entries(labels).flatMap(([to, from]) => from.map((label) => [label, to])));
   return liveFigures(parts.catalogue.live(name, version), classes, (device, recording) => {

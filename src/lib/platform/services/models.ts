@@ -5,19 +5,22 @@ import type { BlobStore } from '../blobs/store.js';
 import { serially } from '../serially.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
+import type { Act, Audit } from './audit.js';
 import { ModelCards } from './cards.js';
 import { bundleOf, checkedManifest } from './release.js';
 import type { Trust } from './trust.js';
 
 /** The registry of models: takes versions and the manifests that vouch for them. */
 export class Models extends ModelCards {
-  private readonly inTurn = serially();
+  /** For whatever reads and then changes versions. */
+  readonly inTurn = serially();
 
   constructor(
     store: Store,
     private readonly blobs: BlobStore,
     private readonly trust: Trust,
     private readonly now: () => number,
+    private readonly audit: Audit,
   ) {
     super(store);
   }
@@ -41,16 +44,16 @@ export class Models extends ModelCards {
    * again answers as the first time did.
    * @throws AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_NOT_FOUND (blob), AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED
    */
-  push(name: string, envelope: Envelope): Promise<ModelVersion> {
-    return this.inTurn(() => this.add(name, envelope));
+  push(name: string, envelope: Envelope, who: string): Promise<ModelVersion> {
+    return this.inTurn(() => this.add(name, envelope, who));
   }
 
   /** Takes a manifest signed anew for a version that is there. @throws AIOT_VERSION_CONFLICT, AIOT_DIGEST_MISMATCH */
-  resign(envelope: Envelope): Promise<ModelVersion> {
-    return this.inTurn(() => this.addManifest(envelope));
+  resign(envelope: Envelope, who: string): Promise<ModelVersion> {
+    return this.inTurn(() => this.addManifest(envelope, who));
   }
 
-  private async add(name: string, envelope: Envelope): Promise<ModelVersion> {
+  private async add(name: string, envelope: Envelope, who: string): Promise<ModelVersion> {
     const manifest = await checkedManifest(envelope, await this.trust.get());
     if (manifest.name !== name) {
       throw new AiotError('AIOT_REQUEST_INVALID', `expected a manifest for ${name}, got ${manifest.name}`);
@@ -73,11 +76,12 @@ export class Models extends ModelCards {
         })
         .execute();
       await store.insertInto('manifests').values(manifestRow(manifest, envelope)).execute();
+      await this.audit.note(actOf('model.push', manifest, envelope, who), store);
     });
     return this.get(name, manifest.version);
   }
 
-  private async addManifest(envelope: Envelope): Promise<ModelVersion> {
+  private async addManifest(envelope: Envelope, who: string): Promise<ModelVersion> {
     const manifest = await checkedManifest(envelope, await this.trust.get());
     const { name, version, sequence } = manifest;
     const card = await this.get(name, version);
@@ -93,14 +97,23 @@ export class Models extends ModelCards {
         .where('name', '=', name)
         .where('version', '=', version)
         .execute();
+      await this.audit.note(actOf('model.sign', manifest, envelope, who), store);
     });
     return this.get(name, version);
   }
 
-  /** @throws AIOT_NOT_FOUND */
+  /** Not that of a version that was removed. @throws AIOT_NOT_FOUND */
   async manifest(sequence: number): Promise<Envelope> {
-    const envelope = await this.envelope(sequence);
-    if (envelope) return envelope;
+    const row = await this.store
+      .selectFrom('manifests')
+      .innerJoin('models', (join) =>
+        join.onRef('models.name', '=', 'manifests.name').onRef('models.version', '=', 'manifests.version'),
+      )
+      .select('envelope')
+      .where('manifests.sequence', '=', sequence)
+      .where('removed', 'is', null)
+      .executeTakeFirst();
+    if (row) return JSON.parse(row.envelope) as Envelope;
     throw new AiotError('AIOT_NOT_FOUND', `there is no manifest with sequence ${sequence}`);
   }
 
@@ -132,4 +145,15 @@ export class Models extends ModelCards {
 function manifestRow(manifest: Manifest, envelope: Envelope): Schema['manifests'] {
   const { sequence, name, version } = manifest;
   return { sequence, name, version, envelope: JSON.stringify(envelope) };
+}
+
+function actOf(action: string, manifest: Manifest, envelope: Envelope, who: string): Act {
+  const { name, version, sequence, artifacts } = manifest;
+  const keys = envelope.signatures.map(({ keyid }) => keyid);
+  return {
+    who,
+    action,
+    subject: `${name}@${version}`,
+    detail: { sequence, digest: artifacts[0]?.digest, keys },
+  };
 }

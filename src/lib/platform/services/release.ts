@@ -1,6 +1,6 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, canonicalJson } from '../../core/index.js';
 import { type Envelope, type Manifest, type TrustRoot, verifyManifest } from '../../formats/index.js';
-import type { BundleInfo } from '../../model/index.js';
+import type { BundleInfo, NetworkInfo } from '../../model/index.js';
 import type { BlobStore } from '../blobs/store.js';
 
 /**
@@ -17,12 +17,13 @@ export function checkedManifest(envelope: Envelope, trust: TrustRoot | null): Ma
 /**
  * The bundle that a manifest vouches for, which is its first artifact. Every artifact's blob must be there, and be of the
  * size that was signed; a blob's bytes are those of its digest, for it was taken under it.
- * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED, AIOT_REQUEST_INVALID
+ * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED, AIOT_REQUEST_INVALID
  */
 export async function bundleOf(
-  { name, artifacts }: Manifest,
+  manifest: Manifest,
   blobs: BlobStore,
-): Promise<{ info: BundleInfo; digest: string; bytes: number }> {
+): Promise<{ info: BundleInfo | NetworkInfo; digest: string; bytes: number }> {
+  const { artifacts } = manifest;
   for (const { digest, bytes } of artifacts) {
     const size = await blobs.size(digest);
     if (size === null) throw new AiotError('AIOT_NOT_FOUND', `the blob ${digest} was not uploaded`);
@@ -30,9 +31,15 @@ export async function bundleOf(
       throw new AiotError('AIOT_DIGEST_MISMATCH', `${digest} has ${size} bytes, the manifest says ${bytes}`);
     }
   }
-  const { unpackBundle } = await import('../../model/index.js');
+  const { filesOf, requireSameModel, unpackAny } = await import('../../model/index.js');
   const { digest, bytes } = artifacts[0] as Manifest['artifacts'][number];
-  const { info } = unpackBundle(await blobs.bytes(digest));
-  if (info.name === name) return { info, digest, bytes };
-  throw new AiotError('AIOT_REQUEST_INVALID', `the bundle is ${info.name}, the manifest ${name}`);
+  const bundle = unpackAny(await blobs.bytes(digest));
+  requireSameModel(manifest, bundle, 'the bundle');
+  if (canonicalJson(manifest.files ?? null) !== canonicalJson(filesOf(bundle))) {
+    throw new AiotError(
+      'AIOT_REQUEST_INVALID',
+      'the files that the manifest names are not those of the bundle',
+    );
+  }
+  return { info: bundle.info, digest, bytes };
 }

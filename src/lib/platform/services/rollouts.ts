@@ -52,7 +52,15 @@ export class Rollouts {
   async start(value: unknown): Promise<Rollout> {
     const { model, sequence, selector, deadlineMs } = rolloutRequestSchema.parse(value);
     const matches = parseSelector(selector);
-    const { name, version, deviceTypes } = await this.parts.models.verified(sequence);
+    const manifest = await this.parts.models.verified(sequence);
+    const { name, version, deviceTypes } = manifest;
+    if (manifest.model?.kind === 'network') {
+      throw new AiotError(
+        'AIOT_MODEL_UNFIT',
+        `${name}@${version} is a network alone: nobody said what goes into it, so no device can run it`,
+        { next: 'Push a project instead of a .tflite file: aiot model push' },
+      );
+    }
     if (name !== model.name || version !== model.version) {
       throw new AiotError(
         'AIOT_REQUEST_INVALID',

@@ -10,6 +10,8 @@ export interface Tokens {
   issue(): Promise<string>;
   /** Whether this token is one of ours and not expired. */
   valid(token: string): Promise<boolean>;
+  /** What a token is called where somebody is told who did what: it does not give the token away. */
+  name(token: string): string;
   any(): Promise<boolean>;
 }
 
@@ -31,6 +33,7 @@ export function tokensIn(store: Store, now: () => number): Tokens {
         .executeTakeFirst();
       return found !== undefined && found.expires > now();
     },
+    name: (token) => `operator ${sha256Hex(token).slice(0, 12)}`,
     async any() {
       return (await store.selectFrom('tokens').select('digest').executeTakeFirst()) !== undefined;
     },

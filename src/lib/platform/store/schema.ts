@@ -1,3 +1,5 @@
+import type { Generated } from 'kysely';
+
 /** The tables of the platform's state. Times are milliseconds since 1970; JSON columns say so. */
 export interface Schema {
   meta: { key: string; value: string };
@@ -24,6 +26,9 @@ export interface Schema {
     pushed: number;
     /** JSON of bundle.json. */
     info: string;
+    stage: Generated<string>;
+    /** When it was removed: its number is never given again. */
+    removed: Generated<number | null>;
   };
   manifests: { sequence: number; name: string; version: number /** JSON */; envelope: string };
   rollouts: {
@@ -46,6 +51,17 @@ export interface Schema {
     error: string | null;
     updated: number;
   };
+  audit: {
+    id: Generated<number>;
+    at: number;
+    who: string;
+    action: string;
+    subject: string;
+    /** JSON */
+    detail: string;
+  };
+  /** Blobs that nobody refers to any more: a removal that was cut short is ended at the next start. */
+  doomedBlobs: { digest: string };
   labels: { stream: string; device: string; recording: string; label: string; given: number };
 }
 
@@ -82,5 +98,17 @@ export const migrations: string[] = [
     stream TEXT NOT NULL, device TEXT NOT NULL, recording TEXT NOT NULL, label TEXT NOT NULL,
     given INTEGER NOT NULL, PRIMARY KEY (stream, device, recording)
   ) STRICT;
+  `,
+  `
+  ALTER TABLE models ADD COLUMN stage TEXT NOT NULL DEFAULT 'dev';
+  ALTER TABLE models ADD COLUMN removed INTEGER;
+  -- Bundles of an older form cannot be read any more; their numbers stay taken.
+  UPDATE models SET removed = pushed WHERE info NOT LIKE '%"aiot-bundle/2"%';
+  CREATE TABLE audit (
+    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL,
+    detail TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX auditBySubject ON audit (subject, id);
+  CREATE TABLE doomedBlobs (digest TEXT PRIMARY KEY) STRICT;
   `,
 ];

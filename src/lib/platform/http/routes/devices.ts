@@ -11,7 +11,7 @@ import type { Routes } from '../parts.js';
 const params = z.object({ name: z.string() });
 
 export const deviceRoutes: Routes = (parts) => async (app) => {
-  const { desired, devices, rollouts, broker, trust, urls, ca } = parts;
+  const { audit, desired, devices, rollouts, broker, trust, urls, ca } = parts;
 
   app.get(
     '/devices',
@@ -55,8 +55,9 @@ export const deviceRoutes: Routes = (parts) => async (app) => {
         response: { 200: deviceSchema },
       },
     },
-    async ({ params: { name }, body: { action } }) => {
+    async ({ params: { name }, body: { action }, who }) => {
       await devices.act(name, action);
+      await audit.note({ who, action: `device.${action}`, subject: name });
       if (action !== 'resume') {
         broker.disconnect(name);
         await rollouts.revoked(name);

@@ -7,6 +7,8 @@ import {
   modelVersionSchema,
   nextVersionSchema,
   pushRequestSchema,
+  removedModelSchema,
+  stageRequestSchema,
 } from '../../../registry/index.js';
 import { liveOf } from '../../services/live.js';
 import type { Routes } from '../parts.js';
@@ -16,7 +18,7 @@ const named = z.object({ name: z.string() });
 const versioned = z.object({ name: z.string(), version: number });
 
 export const modelRoutes: Routes = (parts) => async (app) => {
-  const { models } = parts;
+  const { models, removal, stages } = parts;
 
   app.get(
     '/models',
@@ -48,8 +50,8 @@ export const modelRoutes: Routes = (parts) => async (app) => {
         response: { 201: modelVersionSchema },
       },
     },
-    async ({ params, body }, reply) => {
-      const card = await models.push(params.name, body.envelope);
+    async ({ params, body, who }, reply) => {
+      const card = await models.push(params.name, body.envelope, who);
       return reply.status(201).send(card);
     },
   );
@@ -70,6 +72,31 @@ export const modelRoutes: Routes = (parts) => async (app) => {
       },
     },
     ({ params }) => liveOf(parts, params.name, params.version),
+  );
+
+  app.post(
+    '/models/:name/versions/:version/stage',
+    {
+      schema: {
+        summary: 'Promote or demote a version',
+        params: versioned,
+        body: stageRequestSchema,
+        response: { 200: modelVersionSchema },
+      },
+    },
+    ({ params, body, who }) => stages.move(params.name, params.version, body, who),
+  );
+
+  app.delete(
+    '/models/:name/versions/:version',
+    {
+      schema: {
+        summary: 'Remove a version that nobody uses',
+        params: versioned,
+        response: { 200: removedModelSchema },
+      },
+    },
+    ({ params, who }) => removal.remove(params.name, params.version, who),
   );
 
   app.get(
@@ -94,8 +121,8 @@ export const modelRoutes: Routes = (parts) => async (app) => {
         response: { 201: modelVersionSchema },
       },
     },
-    async ({ body }, reply) => {
-      const card = await models.resign(body.envelope);
+    async ({ body, who }, reply) => {
+      const card = await models.resign(body.envelope, who);
       return reply.status(201).send(card);
     },
   );

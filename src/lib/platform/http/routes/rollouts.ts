@@ -7,7 +7,7 @@ const params = z.object({ id: z.string() });
 const heartbeat = 15_000;
 
 export const rolloutRoutes: Routes =
-  ({ rollouts }) =>
+  ({ rollouts, audit }) =>
   async (app) => {
     app.get(
       '/rollouts',
@@ -28,8 +28,11 @@ export const rolloutRoutes: Routes =
       {
         schema: { summary: 'Start a rollout', body: rolloutRequestSchema, response: { 201: rolloutSchema } },
       },
-      async ({ body }, reply) => {
+      async ({ body, who }, reply) => {
         const rollout = await rollouts.start(body);
+        const { name, version } = rollout.model;
+        const detail = { rollout: rollout.id, selector: rollout.selector, devices: rollout.devices.length };
+        await audit.note({ who, action: 'model.deploy', subject: `${name}@${version}`, detail });
         return reply.status(201).send(rollout);
       },
     );

@@ -1,0 +1,75 @@
+import { AiotError } from '../../core/index.js';
+import type { Graph, NetworkMode } from '../../formats/index.js';
+import type { Activations } from '../../runtime/index.js';
+import { quantizeInput, type Standardization, standardize } from '../../signal/index.js';
+import { precisionOf } from '../inspect/precision.js';
+import type { End } from './types.js';
+
+/** The one input or output of a graph. @throws AIOT_MODEL_UNFIT for another number of them, or another type */
+export function endOf(graph: Graph, side: 'inputs' | 'outputs'): End {
+  const [index, ...others] = graph[side];
+  const tensor = graph.tensors[index ?? -1];
+  const what = side.slice(0, -1);
+  if (!tensor || others.length > 0) {
+    throw unfit(`expected a network with one ${what}, got ${graph[side].length}`);
+  }
+  const { type, shape, quantization } = tensor;
+  if (type === 'float32') return { type, scale: 1, zeroPoint: 0, shape };
+  const [scale] = quantization?.scale ?? [];
+  if ((type !== 'int8' && type !== 'int16') || scale === undefined) {
+    throw unfit(`expected an ${what} of float32, or of int8 or int16 with a scale, got ${type}`);
+  }
+  return { type, scale, zeroPoint: quantization?.zeroPoint[0] ?? 0, shape };
+}
+
+/** How a network's numbers are kept, by what is in it; one without weights is of the type of its input. */
+export function modeOf(graph: Graph): NetworkMode {
+  const precision = precisionOf(graph);
+  if (precision !== 'none') return precision;
+  const type = graph.tensors[graph.inputs[0] ?? -1]?.type;
+  return type === 'int8' ? 'int8' : type === 'int16' ? 'int16x8' : 'float32';
+}
+
+/** Room for the values of an end. */
+export function valuesOf({ type }: Pick<End, 'type'>, count: number): Activations {
+  if (type === 'int8') return new Int8Array(count);
+  return type === 'int16' ? new Int16Array(count) : new Float32Array(count);
+}
+
+/** Features before standardization → the network's input, in its own type. Returns `out`. */
+export function encodeInput<T extends Activations>(
+  features: ArrayLike<number>,
+  standardization: Standardization,
+  end: End,
+  out: T,
+): T {
+  if (out instanceof Int8Array) quantizeInput(features, standardization, end, out);
+  else if (out instanceof Int16Array) quantizeInput16(features, standardization, end, out);
+  else standardize(features, standardization, out as Float32Array);
+  return out;
+}
+
+/** As `quantizeInput`, for int16 activations, whose range is −32768 to 32767. */
+function quantizeInput16(
+  features: ArrayLike<number>,
+  { mean, deviation }: Standardization,
+  { scale, zeroPoint }: End,
+  out: Int16Array,
+): void {
+  for (let i = 0; i < out.length; i++) {
+    const x = (features[i]! - mean[i]!) / deviation[i]! / scale;
+    // Halves away from zero, as quantizeInput does; the sum of a number just below one half and 0.5 may round up to 1.
+    const whole = Math.trunc(x);
+    const rounded = Math.abs(x - whole) < 0.5 ? whole : whole + Math.sign(x);
+    out[i] = Math.min(32_767, Math.max(-32_768, rounded + zeroPoint));
+  }
+}
+
+/** What the numbers of an end stand for. */
+export function decode(values: ArrayLike<number>, { scale, zeroPoint }: End): number[] {
+  return Array.from(values, (q) => scale * (q - zeroPoint));
+}
+
+function unfit(message: string): AiotError {
+  return new AiotError('AIOT_MODEL_UNFIT', message);
+}

@@ -1,0 +1,153 @@
+import { AiotError, canonicalJson, digestOf, issueText, sha256Hex } from '../../core/index.js';
+import {
+  type Envelope,
+  envelopeSchema,
+  type Manifest,
+  type Member,
+  peekManifest,
+  readArchive,
+  type TrustRoot,
+  verifyManifest,
+  writeArchive,
+} from '../../formats/index.js';
+import { modelPartOf } from './describe.js';
+import {
+  bundleOfMembers,
+  contentNames,
+  jsonBytes,
+  packMembers,
+  signingNames,
+  sumsName,
+  sumsOf,
+} from './pack.js';
+import type { Bundle, NetworkBundle } from './types.js';
+
+const [manifestName, signaturesName] = signingNames;
+export const signedNames = [...signingNames, ...contentNames, sumsName] as const;
+
+/** A signed bundle whose every byte was checked. */
+export interface Verified {
+  manifest: Manifest;
+  envelope: Envelope;
+  /** Ids of the keys that signed it. */
+  keyids: string[];
+  bundle: Bundle | NetworkBundle;
+  /** As devices download it. */
+  content: Uint8Array;
+  members: Member[];
+}
+
+/** The members of a signed bundle, from the content and the envelope that vouches for it. */
+export function signedMembers(content: Uint8Array, envelope: Envelope): Member[] {
+  const own = readArchive(content, [...contentNames, sumsName]).slice(0, -1);
+  const members = [
+    { name: manifestName, data: new Uint8Array(Buffer.from(envelope.payload, 'base64')) },
+    { name: signaturesName, data: jsonBytes(envelope.signatures) },
+    ...own,
+  ];
+  return [...members, { name: sumsName, data: sumsOf(members) }];
+}
+
+/** The one file that holds content, manifest and signatures: it can be verified without a platform. */
+export function packSigned(content: Uint8Array, envelope: Envelope): Uint8Array {
+  return writeArchive(signedMembers(content, envelope));
+}
+
+/**
+ * Checks every byte of a signed bundle: archive, signatures, each file against what is signed, and the bundle's form.
+ * @param what the file's name, for errors
+ * @throws AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED (both name the file within), AIOT_SIGNATURE_INVALID
+ */
+export function verifySigned(bytes: Uint8Array, trust: TrustRoot, what: string): Verified {
+  return verifyMembers(readArchive(bytes, signedNames, what), trust, what);
+}
+
+/** The same for the files of an unpacked bundle, in the order of `signedNames`. */
+export function verifyMembers(members: readonly Member[], trust: TrustRoot, what: string): Verified {
+  const of = (name: string) => members.find((member) => member.name === name)!.data;
+  const envelope = {
+    payload: Buffer.from(of(manifestName)).toString('base64'),
+    ...signaturesIn(of(signaturesName), what),
+  };
+  const manifest = trusted(envelope, trust, members, what);
+  for (const { name, sha256, bytes } of manifest.files ?? []) {
+    const data = members.find((member) => member.name === name)?.data;
+    if (data?.length === bytes && sha256Hex(data) === sha256) continue;
+    throw tampered(`${what}: ${name} is not what was signed`);
+  }
+  const sums = sumsOf(members.filter(({ name }) => name !== sumsName));
+  if (!Buffer.from(sums).equals(of(sumsName))) throw tampered(`${what}: ${sumsName} is not what it was`);
+  const own = members.filter(({ name }) => (contentNames as readonly string[]).includes(name));
+  const content = packMembers(own);
+  const [artifact] = manifest.artifacts;
+  if (digestOf(content) !== artifact?.digest || content.length !== artifact.bytes) {
+    throw tampered(`${what}: its files are not the bundle that was signed`);
+  }
+  const bundle = bundleOfMembers(own);
+  requireSameModel(manifest, bundle, what);
+  const keyids = envelope.signatures.map(({ keyid }) => keyid);
+  return { manifest, envelope, keyids, bundle, content, members: [...members] };
+}
+
+/** What is signed beside the files must be what the files say. @throws AIOT_BUNDLE_TAMPERED */
+export function requireSameModel(manifest: Manifest, bundle: Bundle | NetworkBundle, what: string): void {
+  if (bundle.info.name !== manifest.name) {
+    throw tampered(`${what}: bundle.json is of ${bundle.info.name}, the manifest of ${manifest.name}`);
+  }
+  const told = manifest.model ?? null;
+  if (canonicalJson(told) === canonicalJson(modelPartOf(bundle))) return;
+  throw tampered(`${what}: manifest.json tells of another model than bundle.json and lineage.json`);
+}
+
+function signaturesIn(data: Uint8Array, what: string): Pick<Envelope, 'signatures'> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(data));
+  } catch (error) {
+    throw tampered(`${what}: ${signaturesName} is not JSON`, error);
+  }
+  const read = envelopeSchema.shape.signatures.safeParse(value);
+  if (!read.success) throw tampered(`${what}: ${signaturesName}: ${issueText(read.error, 'the whole')}`);
+  // Base64 and JSON can say one thing in many ways; of these bytes there is one.
+  const plain = read.data.map(({ keyid, sig }) => ({
+    keyid,
+    sig: Buffer.from(sig, 'base64').toString('base64'),
+  }));
+  if (!Buffer.from(jsonBytes(plain)).equals(data))
+    throw tampered(`${what}: ${signaturesName} is not what it was`);
+  return { signatures: read.data };
+}
+
+/** When the signatures do not hold, the sums bear witness to which of the two files was changed. */
+function trusted(envelope: Envelope, trust: TrustRoot, members: readonly Member[], what: string): Manifest {
+  try {
+    return verifyManifest(envelope, trust);
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    const sums = new TextDecoder().decode(members.at(-1)?.data);
+    const [changed] = [manifestName, signaturesName].filter((name) => {
+      const data = members.find((member) => member.name === name)!.data;
+      return !sums.includes(`${sha256Hex(data)}  ${name}\n`);
+    });
+    if (changed) throw tampered(`${what}: ${changed} is not what was signed (${error.message})`, error);
+    const keys = envelope.signatures.map(({ keyid }) => keyid.slice(0, 12)).join(', ');
+    const named = `${what}: ${error.message}; ${manifestName} is signed with ${keys}, which the trust root does not hold`;
+    throw new AiotError(
+      error.code,
+      error.code === 'AIOT_SIGNATURE_INVALID' ? named : `${what}: ${error.message}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** What an envelope says, without checking who signed it: for showing, never for deciding. */
+export function peekSigned(members: readonly Member[]): Manifest {
+  const payload = Buffer.from(members[0]?.data ?? new Uint8Array()).toString('base64');
+  return peekManifest({ payload, signatures: [] });
+}
+
+function tampered(message: string, cause?: unknown): AiotError {
+  return new AiotError('AIOT_BUNDLE_TAMPERED', message, { cause });
+}
