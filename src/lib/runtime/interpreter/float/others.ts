@@ -8,8 +8,8 @@ import { floatRange } from './float-range.js';
 export function maxPool(node: Node<OperatorOptions['MAX_POOL_2D']>): () => void {
   const { low, high } = floatRange(node.options.activation);
   return poolKernel(node, node.float32(0), node.float32Output, {
+    take: 'largest',
     start: Number.NEGATIVE_INFINITY,
-    add: (sum, value) => (value > sum ? value : sum),
     finish: (sum) => (sum < low ? low : sum > high ? high : sum),
   });
 }
@@ -18,8 +18,8 @@ export function maxPool(node: Node<OperatorOptions['MAX_POOL_2D']>): () => void 
 export function averagePool(node: Node<OperatorOptions['AVERAGE_POOL_2D']>): () => void {
   const { low, high } = floatRange(node.options.activation);
   return poolKernel(node, node.float32(0), node.float32Output, {
+    take: 'sum',
     start: 0,
-    add: (sum, value) => sum + value,
     finish: (sum, count) => Math.min(Math.max(sum / count, low), high),
   });
 }

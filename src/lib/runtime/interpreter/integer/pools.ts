@@ -7,9 +7,9 @@ import { activationRange } from '../quantized.js';
 export function maxPool(node: Node<OperatorOptions['MAX_POOL_2D']>): () => void {
   const { low, high } = activationRange(node, node.options.activation);
   return poolKernel(node, node.integers(0), node.integerOutput, {
+    take: 'largest',
     // Nothing below the activation's range matters.
     start: low,
-    add: (sum, value) => (value > sum ? value : sum),
     finish: (sum) => (sum > high ? high : sum),
   });
 }
@@ -18,8 +18,8 @@ export function maxPool(node: Node<OperatorOptions['MAX_POOL_2D']>): () => void 
 export function averagePool(node: Node<OperatorOptions['AVERAGE_POOL_2D']>): () => void {
   const { low, high } = activationRange(node, node.options.activation);
   return poolKernel(node, node.integers(0), node.integerOutput, {
+    take: 'sum',
     start: 0,
-    add: (sum, value) => sum + value,
     finish: (sum, count) => {
       const half = count >> 1;
       const value = Math.trunc((sum > 0 ? sum + half : sum - half) / count);
