@@ -28,7 +28,7 @@ export function buildTrainable(spec: NetworkSpec, seed: number): Trainable {
   });
   const units = outputSize(spec);
   const name = { classes: 'logits', probability: 'logit', value: 'values', reconstruction: 'reconstruction' };
-  const output = maker.dense(x, units, name[spec.output.kind], 'none');
+  const output = maker.dense(x, units, name[spec.output.kind], { activation: 'none', bias: true });
   const { parameters, batchNorms, dropouts } = builder;
   const ending =
     spec.output.kind === 'classes' ? 'SOFTMAX' : spec.output.kind === 'probability' ? 'LOGISTIC' : 'none';
@@ -60,6 +60,12 @@ interface Neighbours {
   after: NamedActivation | undefined;
 }
 
+/** How a layer ends. A layer whose sums are normalized has neither an activation nor a bias of its own. */
+interface End {
+  activation: NamedActivation;
+  bias: boolean;
+}
+
 class LayerMaker {
   private readonly counts = new Map<string, number>();
 
@@ -72,24 +78,21 @@ class LayerMaker {
 
   add(x: number, layer: LayerConfig, place: string, { delayed, after }: Neighbours): number {
     const { builder } = this;
-    const activation = delayed ? 'none' : activationOf(layer);
+    const end: End = delayed
+      ? { activation: 'none', bias: false }
+      : { activation: activationOf(layer), bias: true };
     switch (layer.type) {
       case 'dense':
-        return this.dense(x, layer.units, this.name('dense'), activation);
+        return this.dense(x, layer.units, this.name('dense'), end);
       case 'conv':
-        return this.convolution(
-          this.image(x, place),
-          layer.filters,
-          this.window(layer, place),
-          place,
-          activation,
-        );
+        return this.convolution(this.image(x, place), layer.filters, this.window(layer, place), place, end);
       case 'depthwise':
-        return this.depthwise(this.image(x, place), this.window(layer, place), place, activation);
+        return this.depthwise(this.image(x, place), this.window(layer, place), place, end);
       case 'separable': {
         const window = this.window(layer, place);
-        const y = this.depthwise(this.image(x, place), window, place, layer.activation);
-        return this.convolution(y, layer.filters, pointwise, place, activation);
+        const inner = { activation: layer.activation, bias: true };
+        const y = this.depthwise(this.image(x, place), window, place, inner);
+        return this.convolution(y, layer.filters, pointwise, place, end);
       }
       case 'max-pool':
       case 'average-pool': {
@@ -114,10 +117,10 @@ class LayerMaker {
     }
   }
 
-  dense(x: number, units: number, name: string, activation: NamedActivation): number {
+  dense(x: number, units: number, name: string, { activation, bias }: End): number {
     const { fused, own } = split(activation);
     const inputs = this.builder.size(x);
-    const y = this.builder.dense(x, units, name, fused, this.weights.next(units * inputs, inputs));
+    const y = this.builder.dense(x, units, name, fused, this.weights.next(units * inputs, inputs), bias);
     return this.unary(y, own, name);
   }
 
@@ -126,23 +129,27 @@ class LayerMaker {
     filters: number,
     window: WindowShape,
     place: string,
-    activation: NamedActivation,
+    { activation, bias }: End,
   ): number {
     const { fused, own } = split(activation);
     const name = this.name('conv');
     const fanIn = window.filter[0] * window.filter[1] * this.builder.shape(x)[3]!;
     const weights = this.weights.next(filters * fanIn, fanIn);
     const size = this.sizeAfter(x, window, place);
-    return this.unary(this.builder.convolution(x, filters, window, size, name, fused, weights), own, name);
+    return this.unary(
+      this.builder.convolution(x, filters, window, size, name, fused, weights, bias),
+      own,
+      name,
+    );
   }
 
-  private depthwise(x: number, window: WindowShape, place: string, activation: NamedActivation): number {
+  private depthwise(x: number, window: WindowShape, place: string, { activation, bias }: End): number {
     const { fused, own } = split(activation);
     const name = this.name('depthwise');
     const taps = window.filter[0] * window.filter[1];
     const weights = this.weights.next(taps * this.builder.shape(x)[3]!, taps);
     const size = this.sizeAfter(x, window, place);
-    return this.unary(this.builder.depthwise(x, window, size, name, fused, weights), own, name);
+    return this.unary(this.builder.depthwise(x, window, size, name, fused, weights, bias), own, name);
   }
 
   private unary(x: number, op: 'LEAKY_RELU' | 'TANH' | 'LOGISTIC' | undefined, name: string): number {

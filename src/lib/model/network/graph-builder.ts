@@ -61,10 +61,17 @@ export class TrainableBuilder {
     return y;
   }
 
-  /** A layer's weights with biases of 0 and the given initial weights. */
-  dense(x: number, units: number, name: string, activation: Activation, weights: Float32Array): number {
+  /** A layer with the given initial weights and biases of 0, or without bias. */
+  dense(
+    x: number,
+    units: number,
+    name: string,
+    activation: Activation,
+    weights: Float32Array,
+    bias: boolean,
+  ): number {
     const w = this.parameter(`${name}/weights`, [units, this.size(x)], weights);
-    const b = this.parameter(`${name}/bias`, [units], new Float32Array(units));
+    const b = this.bias(name, units, bias);
     return this.operator('FULLY_CONNECTED', [x, w, b], name, [1, units], { activation, keepNumDims: false });
   }
 
@@ -76,9 +83,10 @@ export class TrainableBuilder {
     name: string,
     activation: Activation,
     weights: Float32Array,
+    bias: boolean,
   ): number {
     const w = this.parameter(`${name}/weights`, [filters, ...filter, this.shape(x)[3]!], weights);
-    const b = this.parameter(`${name}/bias`, [filters], new Float32Array(filters));
+    const b = this.bias(name, filters, bias);
     const options = { ...windowOptions(stride, padding), activation };
     return this.operator('CONV_2D', [x, w, b], name, [1, height, width, filters], options);
   }
@@ -90,12 +98,17 @@ export class TrainableBuilder {
     name: string,
     activation: Activation,
     weights: Float32Array,
+    bias: boolean,
   ): number {
     const channels = this.shape(x)[3]!;
     const w = this.parameter(`${name}/weights`, [1, ...filter, channels], weights);
-    const b = this.parameter(`${name}/bias`, [channels], new Float32Array(channels));
+    const b = this.bias(name, channels, bias);
     const options = { ...windowOptions(stride, padding), depthMultiplier: 1, activation };
     return this.operator('DEPTHWISE_CONV_2D', [x, w, b], name, [1, height, width, channels], options);
+  }
+
+  private bias(name: string, channels: number, wanted: boolean): number {
+    return wanted ? this.parameter(`${name}/bias`, [channels], new Float32Array(channels)) : -1;
   }
 
   pool(

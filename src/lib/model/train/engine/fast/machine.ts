@@ -52,7 +52,12 @@ export function buildMachine(
       const first = trainable.parameters.length + norm * 2;
       const { parameters } = plan;
       nodes.push(batchNorm(plan, batchNorms[norm]!, parameters.slot(first), parameters.slot(first + 1)));
-    } else nodes.push(...nodeOf(plan, operator));
+    } else {
+      const made = nodeOf(plan, operator);
+      // Nothing before it is trained: a standardization, say.
+      const idle = !operator.outputs.some((index) => plan.slot(index).gradient);
+      nodes.push(...(idle ? made.map(({ forward }) => ({ forward })) : made));
+    }
     for (const output of operator.outputs) after(output);
   });
   const output = plan.slot(graph.outputs[0]!);

@@ -66,7 +66,8 @@ class TfjsEngine implements Engine {
         outputs = Float32Array.from(z.dataSync());
         return tf.div(tf.sum(tf.mul(rowLoss(tf, this.options.loss, z, t), w)), rows) as Scalar;
       }, variables);
-      this.adam(variables.map((variable) => grads[variable.name]!));
+      // What the loss does not depend on has no gradient here.
+      this.adam(variables.map((variable) => grads[variable.name] ?? tf.zerosLike(variable)));
       return { loss: value.dataSync()[0]!, outputs };
     });
   }

@@ -19,15 +19,17 @@ export function fakeActivation(
   value: Tensor,
   { scale, zeroPoint, least, most }: FakeRange,
 ): Tensor {
-  const straight = tf.customGrad((x) => {
-    const q = tf.clipByValue(tf.add(rounded(tf, tf.div(x as Tensor, scale)), zeroPoint), least, most);
-    const inside = tf.logicalAnd(
-      tf.greaterEqual(x as Tensor, (least - zeroPoint) * scale),
-      tf.lessEqual(x as Tensor, (most - zeroPoint) * scale),
-    );
+  const [low, high] = [(least - zeroPoint) * scale, (most - zeroPoint) * scale];
+  const straight = tf.customGrad((given, save) => {
+    const x = given as Tensor;
+    (save as (tensors: Tensor[]) => void)([x]);
+    const q = tf.clipByValue(tf.add(rounded(tf, tf.div(x, scale)), zeroPoint), least, most);
     return {
       value: tf.mul(tf.sub(q, zeroPoint), scale),
-      gradFunc: (dy) => tf.mul(dy as Tensor, tf.cast(inside, 'float32')),
+      gradFunc: (dy, [saved]) => {
+        const inside = tf.logicalAnd(tf.greaterEqual(saved!, low), tf.lessEqual(saved!, high));
+        return tf.mul(dy as Tensor, tf.cast(inside, 'float32'));
+      },
     };
   });
   return straight(value);

@@ -102,7 +102,7 @@ export function pool(scene: Scene, operator: Op<'MAX_POOL_2D'> | Op<'AVERAGE_POO
 /** [rows, images, height, width, channels] → [rows · images, height, width, channels] */
 function merged({ tf, rows }: Scene, x: Tensor, shape: number[]): Tensor4D {
   const images: number[] = [rows * shape[0]!, ...shape.slice(1)];
-  return tf.reshape(x, images) as Tensor4D;
+  return tf.reshape<Rank>(x, images) as Tensor4D;
 }
 
 export function sum(

@@ -34,6 +34,8 @@ export function loadTfjs(backend: Exclude<Backend, 'auto'>): Promise<TensorFlow>
 
 async function load(backend: 'wasm' | 'cpu'): Promise<TensorFlow> {
   const tf = await import('@tensorflow/tfjs-core');
+  // The build of tfjs-core for Node holds no gradients; that of tfjs-layers registers them for all.
+  await import('@tensorflow/tfjs-layers');
   await import('@tensorflow/tfjs-backend-cpu');
   quiet(tf);
   if (backend === 'wasm') await loadWasm(tf);

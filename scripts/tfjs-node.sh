@@ -1,0 +1,44 @@
+#!/bin/sh
+# Makes .venv/tfjs-node: npm's @tensorflow/tfjs-node, built from its sources against the shared libraries of the TensorFlow in
+# .venv/tensorflow (scripts/python-envs.sh makes that). Its own install script would download the same libraries from elsewhere.
+# Needs a C++ compiler, make, Python and Node's headers; works on Node 20 and 22 (tfjs-node 4.22 calls what Node 23 removed).
+# Run again, it does nothing. TFJS_NODE_SECONDS bounds the whole (default 600).
+set -eu
+cd "$(dirname "$0")/.."
+folder=.venv/tfjs-node
+version=4.22.0
+wanted="tfjs-node $version, Node $(node --version)"
+if [ -f "$folder/.stamp" ] && [ "$(cat "$folder/.stamp")" = "$wanted" ]; then
+  echo "$folder is ready"
+  exit 0
+fi
+if [ "${1:-}" != bounded ]; then
+  exec timeout "${TFJS_NODE_SECONDS:-600}" sh "$0" bounded
+fi
+
+tensorflow=$(.venv/tensorflow/bin/python -c 'import importlib.util as u; print(u.find_spec("tensorflow").submodule_search_locations[0])')
+rm -rf "$folder"
+mkdir -p "$folder"
+echo '{ "private": true }' >"$folder/package.json"
+npm install --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel error "@tensorflow/tfjs-node@$version"
+
+package=$folder/node_modules/@tensorflow/tfjs-node
+mkdir -p "$package/deps/lib"
+ln -s "$tensorflow/include" "$package/deps/include"
+# The wheel's library of C and C++ functions holds all that tfjs-node wants of libtensorflow.
+for name in libtensorflow.so libtensorflow.so.2 libtensorflow_cc.so.2; do
+  ln -s "$tensorflow/libtensorflow_cc.so.2" "$package/deps/lib/$name"
+done
+for name in libtensorflow_framework.so libtensorflow_framework.so.2; do
+  ln -s "$tensorflow/libtensorflow_framework.so.2" "$package/deps/lib/$name"
+done
+# Node's headers lie beside it where a distribution or nodejs.org's archive put it; else node-gyp downloads them.
+headers=$(node -p 'require("path").resolve(process.execPath, "../..")')
+if [ -f "$headers/include/node/node_api.h" ]; then
+  export npm_config_nodedir="$headers"
+fi
+(cd "$package" && npm_config_loglevel=error PYTHON="${PYTHON:-python3}" \
+  ../../.bin/node-pre-gyp install --build-from-source)
+(cd "$folder" && node -e 'const tf = require("@tensorflow/tfjs-node"); if (tf.getBackend() !== "tensorflow") throw new Error(tf.getBackend())')
+echo "$wanted" >"$folder/.stamp"
+echo "$folder is made"
