@@ -43,7 +43,8 @@ describe('aiot model', () => {
     expect(inspected).toMatchObject({
       kind: 'tflite',
       bundle: null,
-      network: { parameters: 100 * 8 + 8 + 8 * 3 + 3, multiplyAdds: 100 * 8 + 8 * 3 },
+      parameters: 100 * 8 + 8 + 8 * 3 + 3,
+      macs: 100 * 8 + 8 * 3,
     });
     const { file } = await bundleProject({ project });
     const { json: bundle } = await json(['model', 'inspect', file], inspectionSchema);

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { Args, Flags } from '@oclif/core';
 import {
   AiotCommand,
@@ -81,7 +82,10 @@ export default class ModelEvaluate extends AiotCommand {
     if (refusal) this.exitsWith(6);
     const at = again(input, 'project', 'data');
     if ('file' in result) this.print(next(`aiot model inspect ${shellWord(result.file)}`));
-    else this.print(next(`aiot model push${at}`, `aiot model explain${at}`));
+    else {
+      const file = shellWord(join(flags.project, 'build', 'model.int8.tflite'));
+      this.print(next(`aiot model push${at}`, `aiot model explain${at}`, `aiot model inspect ${file}`));
+    }
     return result;
   }
 }

@@ -1,11 +1,11 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, bold, inspectionText, next } from '../../lib/cli/index.js';
+import { AiotCommand, bold, inspectionText, next, shellWord } from '../../lib/cli/index.js';
 import { inspectionSchema, inspectModel } from '../../lib/model/index.js';
 
 export default class ModelInspect extends AiotCommand {
   static override summary = 'Show what a .tflite or .aiot file holds and what running it costs.';
   static override description =
-    'Tensors, operators, types, sizes, scales, multiply-adds and the arena that TFLite Micro needs. A bundle is checked, and its golden vectors are run.';
+    'Operators with their versions, tensors with their bytes and scales, multiply-adds, and the arena that TFLite Micro needs, drawn as its planner lays it out. Any file: operators that aiot cannot run are listed too. A damaged file is refused with the byte offset; a bundle is checked, and its golden vectors are run.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/model.int8.tflite',
     '<%= config.bin %> <%= command.id %> build/model.aiot --json',
@@ -17,7 +17,7 @@ export default class ModelInspect extends AiotCommand {
     const { args } = await this.input(ModelInspect);
     const result = await inspectModel(args.file);
     this.print(`${bold(result.file)}\n${inspectionText(result)}`);
-    if (result.bundle === null) this.print(next('aiot model evaluate'));
+    if (result.bundle === null) this.print(next(`aiot model fit ${shellWord(args.file)}`));
     else this.print(next('aiot model push', 'aiot model list'));
     return result;
   }

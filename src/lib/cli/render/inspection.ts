@@ -1,38 +1,59 @@
-import { percent, size } from '../../core/index.js';
+import { percent, size, thousands } from '../../core/index.js';
 import type { Inspection } from '../../model/index.js';
-import { bold } from './style.js';
+import { arenaChart } from './arena.js';
+import { bold, yellow } from './style.js';
 import { facts, table } from './text.js';
 
-type Network = Inspection['network'];
-
-/** What a model file holds: the whole, its operators, its tensors. */
+/** What a model file holds: the whole, its operators, where they work, its tensors. */
 export function inspectionText(result: Inspection): string {
-  const { network, bundle } = result;
+  const { bundle, arena } = result;
   const whole: [string, string | number][] = [
-    ['Size', `${size(result.bytes)}${bundle ? `, the network ${size(network.bytes)} of it` : ''}`],
-    ['Parameters', network.parameters],
-    ['Multiply-adds', network.multiplyAdds],
-    ['Arena', network.arenaBytes === null ? 'not for TFLite Micro' : size(network.arenaBytes)],
+    ['Size', `${size(result.bytes)}${bundle ? `, the network ${size(result.networkBytes)} of it` : ''}`],
+    ['Numbers', result.precision ?? 'of a kind not known here'],
+    ['Input', result.inputs.map(endText).join('; ')],
+    ['Output', result.outputs.map(endText).join('; ')],
+    ['Parameters', thousands(result.parameters)],
+    ['Multiply-adds', result.macs === null ? 'not known' : thousands(result.macs)],
+    ['Arena', result.arenaBytes === null ? 'none: see below' : size(result.arenaBytes)],
+    ...(result.signatures.length > 0
+      ? [['Signatures', result.signatures.join(', ')] as [string, string]]
+      : []),
     ['Digest', result.digest],
+    ...(bundle ? bundleFacts(bundle) : []),
   ];
-  if (bundle) {
-    const { info, golden } = bundle;
-    const { int8, voted } = info.metrics;
-    whole.push(
-      ['Model', `${info.name}: ${info.classes.join(', ')}`],
-      ['Signal', signalText(info.signal)],
-      [
-        'Held-out',
-        `macro-F1 ${int8.macroF1.toFixed(4)} int8, ${voted.macroF1.toFixed(4)} with vote ${info.vote}`,
-      ],
-      ['Accuracy', percent(int8.accuracy)],
-      ['Golden', `${golden.passed} of ${golden.vectors} vectors reproduced exactly`],
-      ['Dataset', `${info.lineage.dataset.recordings} recordings, ${info.lineage.dataset.digest}`],
-    );
-  }
-  return [facts(whole), bold('Operators'), operators(network), bold('Tensors'), tensors(network)].join(
-    '\n\n',
-  );
+  const parts = [facts(whole)];
+  if (result.notes.length > 0) parts.push(result.notes.map((note) => `${yellow('!')} ${note}`).join('\n'));
+  parts.push(bold('Operators'), operators(result));
+  if (arena !== null && arena.pieces.length > 0)
+    parts.push(bold('Arena, as the greedy planner lays it out'), arenaChart(result));
+  parts.push(bold('Tensors'), tensors(result));
+  return parts.join('\n\n');
+}
+
+function endText({ type, shape, quantization }: Inspection['inputs'][number]): string {
+  const { scale: [scale] = [], zeroPoint: [zero] = [] } = quantization ?? {};
+  const quantized = scale === undefined ? '' : `, scale ${scale.toPrecision(5)}, zero point ${zero}`;
+  return `${type} [${shape.join('×')}]${quantized}`;
+}
+
+function bundleFacts({ info, golden }: NonNullable<Inspection['bundle']>): [string, string][] {
+  const { int8, voted } = info.metrics;
+  const score = (value: unknown) => (typeof value === 'number' ? value.toFixed(4) : '–');
+  return [
+    ['Model', `${info.name}${info.classes.length > 0 ? `: ${info.classes.join(', ')}` : ''}`],
+    ['Signal', signalText(info.signal)],
+    ...(int8.macroF1 === undefined
+      ? []
+      : [
+          [
+            'Held-out',
+            `macro-F1 ${score(int8.macroF1)} quantized, ${score(voted?.macroF1)} with vote ${info.vote}`,
+          ] as [string, string],
+          ['Accuracy', percent(int8.accuracy ?? 0)] as [string, string],
+        ]),
+    ['Golden', `${golden.passed} of ${golden.vectors} vectors reproduced exactly`],
+    ['Dataset', `${info.lineage.dataset.recordings} recordings, ${info.lineage.dataset.digest}`],
+  ];
 }
 
 function signalText(signal: NonNullable<Inspection['bundle']>['info']['signal']): string {
@@ -41,30 +62,31 @@ function signalText(signal: NonNullable<Inspection['bundle']>['info']['signal'])
   return `${signal.fields.join(', ')} at ${signal.rateHz} Hz${lowpass}, ${signal.windowSamples} samples at ${signal.resampleHz} Hz every ${signal.strideSamples}, ${features}`;
 }
 
-function operators({ operators: list, tensors }: Network): string {
+function operators({ operators: list, tensors }: Inspection): string {
   const named = (indices: number[]) =>
     indices.map((i) => (i < 0 ? '–' : `[${tensors[i]?.shape.join('×')}]`)).join(' ');
   return table(
-    ['#', 'operator', 'inputs', 'output', 'activation', 'multiply-adds'],
-    list.map(({ index, op, inputs, outputs, options, multiplyAdds }) => [
+    ['#', 'operator', 'version', 'inputs', 'output', 'activation', 'multiply-adds'],
+    list.map(({ index, op, version, known, inputs, outputs, options, macs }) => [
       index,
-      op,
+      known ? op : `${op} ${yellow('(not known here)')}`,
+      version,
       named(inputs),
       named(outputs),
       typeof options.activation === 'string' ? options.activation : '',
-      multiplyAdds,
+      macs,
     ]),
   );
 }
 
-function tensors({ tensors: list }: Network): string {
+function tensors({ tensors: list }: Inspection): string {
   return table(
     ['#', 'tensor', 'type', 'shape', 'bytes', 'kind', 'scale', 'zero'],
     list.map(({ index, name, type, shape, bytes, constant, quantization }) => {
       const scales = quantization?.scale ?? [];
       return [
         index,
-        name,
+        name.length > 48 ? `…${name.slice(-47)}` : name,
         type,
         shape.join('×') || 'scalar',
         bytes,

@@ -56,6 +56,7 @@ export class Table {
   ) {
     file.need(at, 4, what);
     this.#vtable = at - file.data.readInt32(at);
+    if (this.#vtable < 0) throw malformed(`byte ${at}`, `the vtable of ${what} lies before the file`);
     file.need(this.#vtable, 4, `vtable of ${what}`);
     this.#vtableBytes = file.data.readUint16(this.#vtable);
     this.#inlineBytes = file.data.readUint16(this.#vtable + 2);

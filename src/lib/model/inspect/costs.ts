@@ -1,23 +1,77 @@
 import { elementCount, type Graph, type Operator } from '../../formats/index.js';
 
-/** Multiply-adds of one run of an operator; 0 where there are none to speak of. */
+/** Operators whose multiply-adds depend on more than shapes, or on what they call. */
+const unknown: readonly string[] = [
+  'BIDIRECTIONAL_SEQUENCE_LSTM',
+  'BIDIRECTIONAL_SEQUENCE_RNN',
+  'CALL',
+  'CONV_3D',
+  'CONV_3D_TRANSPOSE',
+  'CUSTOM',
+  'DELEGATE',
+  'IF',
+  'LSTM',
+  'RNN',
+  'SVDF',
+  'UNIDIRECTIONAL_SEQUENCE_LSTM',
+  'UNIDIRECTIONAL_SEQUENCE_RNN',
+  'WHILE',
+];
+
+/**
+ * Multiply-adds of one run of an operator, from its shapes; 0 where there are none to speak of, null where shapes do not
+ * tell. Layouts of weights as in the TFLite schema.
+ * @param inputs shapes of its inputs; undefined where one is left out
+ */
+export function macsOf(
+  op: string,
+  inputs: readonly (readonly number[] | undefined)[],
+  output: readonly number[] | undefined,
+): number | null {
+  const made = elementCount(output ?? [0]);
+  const [first = 0, height = 1, width = 1, channels = 1] = inputs[1] ?? [];
+  switch (op) {
+    case 'FULLY_CONNECTED':
+      return made * height;
+    case 'CONV_2D':
+      return made * height * width * channels;
+    case 'DEPTHWISE_CONV_2D':
+      return made * first * height * width;
+    case 'TRANSPOSE_CONV':
+      return elementCount(inputs[2] ?? [0]) * first * height * width;
+    case 'BATCH_MATMUL':
+      return made * (inputs[0]?.at(-1) ?? 0);
+    default:
+      return unknown.includes(op.split(' ')[0]!) || op.startsWith('BUILTIN_') || op.startsWith('STABLEHLO')
+        ? null
+        : 0;
+  }
+}
+
+/** Multiply-adds of one run of an operator of a graph; 0 where there are none to speak of. */
 export function multiplyAdds(graph: Graph, { op, inputs, outputs }: Operator): number {
-  const outputsCount = elementCount(graph.tensors[outputs[0] ?? -1]?.shape ?? [0]);
-  const [first = 0, height = 1, width = 1, channels = 1] = graph.tensors[inputs[1] ?? -1]?.shape ?? [];
-  if (op === 'FULLY_CONNECTED') return outputsCount * height;
-  if (op === 'CONV_2D') return outputsCount * height * width * channels;
-  return op === 'DEPTHWISE_CONV_2D' ? outputsCount * first * height * width : 0;
+  const shapes = inputs.map((index) => graph.tensors[index]?.shape);
+  return macsOf(op, shapes, graph.tensors[outputs[0] ?? -1]?.shape) ?? 0;
 }
 
 /** Trained values: constants of operators that have weights, each counted once. */
-export function parameterCount(graph: Graph): number {
+export function parameterCount(
+  operators: readonly { op: string; inputs: readonly number[] }[],
+  tensors: readonly { shape: readonly number[]; constant: boolean }[],
+): number {
   const weights = new Set(
-    graph.operators
-      .filter(({ op }) => op === 'FULLY_CONNECTED' || op === 'CONV_2D' || op === 'DEPTHWISE_CONV_2D')
-      .flatMap(({ inputs }) => inputs.slice(1)),
+    operators.filter(({ op }) => weighted.includes(op)).flatMap(({ inputs }) => inputs.slice(1)),
   );
-  return graph.tensors.reduce(
-    (sum, { data, shape }, i) => (data && weights.has(i) ? sum + elementCount(shape) : sum),
+  return tensors.reduce(
+    (sum, { constant, shape }, i) => (constant && weights.has(i) ? sum + elementCount(shape) : sum),
     0,
   );
 }
+
+const weighted: readonly string[] = [
+  'FULLY_CONNECTED',
+  'CONV_2D',
+  'DEPTHWISE_CONV_2D',
+  'TRANSPOSE_CONV',
+  'CONV_3D',
+];

@@ -1,0 +1,155 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { AiotError, seededRandom } from '../../src/lib/core/index.js';
+import { outlineTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { builtinName } from '../../src/lib/formats/tflite/operator-names.js';
+import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
+import { type Inspection, inspectionSchema } from '../../src/lib/model/index.js';
+import { inspectNetwork } from '../../src/lib/model/inspect/network.js';
+import { planArena } from '../../src/lib/runtime/index.js';
+import { runCli } from '../support/cli.js';
+import { cnn, mlp } from '../support/networks.js';
+import { describeReal } from '../support/real.js';
+import { motorFolder } from '../support/tflite.js';
+import { linearFile } from './linear.js';
+import { temporaryFolder } from './support.js';
+
+async function inspect(file: string) {
+  const result = await runCli(['model', 'inspect', file, '--json']);
+  return { ...result, value: result.json as Inspection };
+}
+
+/** The file with its LOGISTIC made an ELU: a sound file whose operator has no row here. */
+function withElu(): Uint8Array {
+  const bytes = linearFile([[1, 2]], [0], 'LOGISTIC');
+  for (let at = 8; at < bytes.length; at++) {
+    if (bytes[at] !== 14) continue;
+    const patched = bytes.slice();
+    patched[at] = 111;
+    try {
+      if (outlineTflite(patched).operators[1]?.op === 'ELU') return patched;
+    } catch {
+      // Not the operator's code, but something that keeps the file together.
+    }
+  }
+  throw new Error('no operator code found');
+}
+
+describe('aiot model inspect', () => {
+  it('tells tensors, operators with versions, bytes, multiply-adds and the arena of any network', async () => {
+    const graph = cnn(seededRandom(2));
+    const file = join(await temporaryFolder(), 'cnn.tflite');
+    const bytes = writeTflite(graph);
+    await writeFile(file, bytes);
+    const { value, code } = await inspect(file);
+    expect(code).toBe(0);
+    expect(inspectionSchema.parse(value)).toEqual(value);
+    expect(value).toMatchObject({ kind: 'tflite', bytes: bytes.length, precision: 'int8', bundle: null });
+    expect(value.operators.map(({ op, version }) => `${op} ${version}`)).toEqual([
+      'EXPAND_DIMS 1',
+      'CONV_2D 3',
+      'MAX_POOL_2D 2',
+      'DEPTHWISE_CONV_2D 3',
+      'CONV_2D 3',
+      'MEAN 2',
+      'RESHAPE 1',
+      'FULLY_CONNECTED 4',
+      'SOFTMAX 2',
+    ]);
+    // 30 places × 8 filters × 5 taps × 3 channels; 15 × 8 × 3; 15 × 12 × 8; 12 × 4
+    expect(value.macs).toBe(30 * 8 * 5 * 3 + 15 * 8 * 3 + 15 * 12 * 8 + 12 * 4);
+    expect(value.inputs).toMatchObject([{ type: 'int8', shape: [1, 64, 3] }]);
+    expect(value.outputs).toMatchObject([{ quantization: { scale: [1 / 256], zeroPoint: [-128] } }]);
+    const plan = planArena(graph);
+    expect(value.arena).toMatchObject({ head: plan.head, tail: plan.tail });
+    const ends = value.arena!.pieces.map(({ offset, bytes: size }) => offset + size);
+    expect(Math.max(...ends)).toBe(plan.head);
+    for (const tensor of value.tensors.filter(({ constant }) => constant))
+      expect(tensor.bytes).toBe(graph.tensors[tensor.index]!.data!.byteLength);
+  });
+
+  it('draws when each piece of the arena is in use, and where it lies', async () => {
+    const file = join(await temporaryFolder(), 'mlp.tflite');
+    await writeFile(file, writeTflite(mlp(seededRandom(1), [8, 24, 3])));
+    const { stdout } = await runCli(['model', 'inspect', file]);
+    expect(stdout.match(/^ +\d+ +\d+ {2}[·█]+/gm)).toEqual([
+      '     0      32  ·██·',
+      '     0      16  ···█',
+      '    32      16  ██··',
+      '    32      16  ··██',
+    ]);
+    expect(stdout).toContain('columns: the inputs, then operators 0 to 2');
+  });
+
+  it('lists operators that are not known here, and says what is not known because of them', async () => {
+    const file = join(await temporaryFolder(), 'elu.tflite');
+    await writeFile(file, withElu());
+    const { value, code } = await inspect(file);
+    expect(code).toBe(0);
+    expect(value.operators).toMatchObject([
+      { op: 'FULLY_CONNECTED', known: true, macs: 2 },
+      { op: 'ELU', known: false, macs: 0 },
+    ]);
+    expect(value).toMatchObject({ arenaBytes: null, arena: null, macs: 2 });
+    expect(value.notes[0]).toMatch(/its arena is not known: operator 1: ELU is not supported: use RELU/);
+    expect((await runCli(['model', 'inspect', file])).stdout).toContain('ELU (not known here)');
+  });
+
+  it('has every operator that is known here under its name in the schema', () => {
+    for (const [op, { code }] of Object.entries(operatorRows)) expect(builtinName(code)).toBe(op);
+    expect(builtinName(250)).toBe('BUILTIN_250');
+  });
+
+  it.each([
+    ['cut off', (bytes: Uint8Array) => bytes.slice(0, bytes.length - 200)],
+    ['with an offset beyond its end', (bytes: Uint8Array) => Uint8Array.from(bytes).fill(255, 0, 4)],
+    ['with the mark alone', () => new TextEncoder().encode('\0\0\0\0TFL3')],
+  ])('refuses a file %s with the byte offset', async (_name, damage) => {
+    const file = join(await temporaryFolder(), 'bad.tflite');
+    await writeFile(file, damage(writeTflite(mlp(seededRandom(1), [8, 24, 3]))));
+    const { json, code } = await inspect(file);
+    expect(json).toMatchObject({ error: { code: 'AIOT_TFLITE_MALFORMED' } });
+    expect((json as { error: { message: string } }).error.message).toMatch(/byte \d+/);
+    expect(code).toBe(2);
+  });
+
+  it('refuses or describes any damaged file, and always names the byte', () => {
+    const whole = writeTflite(cnn(seededRandom(5)));
+    const damage = fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { minLength: 1, maxLength: 6 });
+    fc.assert(
+      fc.property(damage, fc.option(fc.nat(whole.length)), (changes, end) => {
+        const bytes = whole.slice(0, end ?? whole.length);
+        for (const [at, value] of changes) if (at < bytes.length) bytes[at] = value;
+        try {
+          inspectNetwork(bytes);
+        } catch (error) {
+          expect(error).toBeInstanceOf(AiotError);
+          expect((error as AiotError).code).toBe('AIOT_TFLITE_MALFORMED');
+          expect((error as AiotError).message).toMatch(/byte \d+/);
+        }
+      }),
+      { numRuns: process.env.AIOT_LONG ? 50_000 : 1500 },
+    );
+  });
+});
+
+describeReal('shared', 'aiot model inspect of files of TensorFlow’s converter', () => {
+  // Versions and sizes: facts (ml.md), dump.txt beside the files.
+  it.each([
+    ['f32', 12_260, 'float32', ['FULLY_CONNECTED 1', 'LOGISTIC 1'], 2350],
+    ['int8', 8048, 'int8', ['FULLY_CONNECTED 4', 'LOGISTIC 2'], 2350],
+    ['i16x8', 9456, 'int16x8', ['FULLY_CONNECTED 4', 'LOGISTIC 2'], 2350],
+    ['f16', 8368, 'float16', ['DEQUANTIZE 3', 'FULLY_CONNECTED 1', 'LOGISTIC 1'], 2350],
+    ['dyn', 7240, 'dynamic', ['FULLY_CONNECTED 12', 'LOGISTIC 1'], 2350],
+  ])('%s has %i bytes of %s', async (name, bytes, precision, versions, macs) => {
+    const { value } = await inspect(join(motorFolder, `${name}.tflite`));
+    expect(value).toMatchObject({ bytes, precision, macs, signatures: ['serving_default'] });
+    const ops = new Set(value.operators.map(({ op, version }) => `${op} ${version}`));
+    expect([...ops]).toEqual(versions);
+    const refused = name === 'dyn' || name === 'f16';
+    expect(value.arenaBytes === null).toBe(refused);
+    expect(value.notes.some((note) => note.startsWith('TFLite Micro refuses it'))).toBe(refused);
+  });
+});
