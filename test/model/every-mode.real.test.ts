@@ -4,6 +4,7 @@ import { elementCount, type Graph, writeTflite } from '../../src/lib/formats/ind
 import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { architectures } from '../support/architectures.js';
+import { engineKinds } from '../support/engine-kinds.js';
 import { FloatNetwork } from '../support/float-network.js';
 import { describeReal } from '../support/real.js';
 import { runInPython } from '../support/tflite.js';
@@ -19,7 +20,7 @@ function wide(random: Random): Graph {
   return n.graph(0, n.softmax(n.dense(n.dense(x, 32, 'relu'), 4)));
 }
 
-const makers = { ...architectures, wide };
+const makers = { ...architectures, ...engineKinds, wide };
 const kinds = Object.keys(makers) as (keyof typeof makers)[];
 
 /** Float networks with rows to calibrate on, and others to run. */

@@ -1,14 +1,18 @@
 import { expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { elementBytes, elementCount, type Graph, type OperatorName } from '../../src/lib/formats/index.js';
-import { architectures, quantized } from '../support/architectures.js';
+import { architectures, quantizedOf } from '../support/architectures.js';
+import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
 import { asFloat, withFloatLayer } from '../support/float-twin.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
 
+/** By hand, and as aiot.yaml gives them. */
+const makers = { ...architectures, ...engineKinds };
+
 const [perKind, runs] = long ? [5, 2000] : [4, 100];
-const kinds = Object.keys(architectures) as (keyof typeof architectures)[];
+const kinds = Object.keys(makers) as (keyof typeof makers)[];
 const limit = long ? 600_000 : 60_000;
 
 /** Where a tensor's values lie in what `tensorsOnDevice` gives, run after run. */
@@ -65,9 +69,7 @@ describeReal('tflm', 'float32 in the device interpreter against TFLite Micro', (
   it.each(kinds)(
     'small %s networks give the same in every tensor but for the order of sums',
     (kind) => {
-      const graphs = Array.from({ length: perKind }, (_, seed) =>
-        architectures[kind](seededRandom(200 + seed)),
-      );
+      const graphs = Array.from({ length: perKind }, (_, seed) => makers[kind](seededRandom(200 + seed)));
       for (const { share } of compareAll(graphs, runs)) expect(share, kind).toBeLessThan(1e-5);
     },
     limit,
@@ -99,7 +101,7 @@ describeReal('tflm', 'networks of int8 with a layer of float32 in them', () => {
       const layers = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHWISE_CONV_2D'];
       const graphs = kinds.flatMap((kind) =>
         Array.from({ length: perKind }, (_, seed) => {
-          const graph = quantized(kind, 300 + seed);
+          const graph = quantizedOf(makers[kind], 300 + seed);
           const places = graph.operators.flatMap(({ op }, at) => (layers.includes(op) ? [at] : []));
           return withFloatLayer(graph, places[seed % places.length]!);
         }),

@@ -109,8 +109,13 @@ export const architectures = {
 
 /** One of them with weights of this seed, quantized to int8 on Gaussian inputs, as its file says it. */
 export function quantized(kind: keyof typeof architectures, seed: number): Graph {
+  return quantizedOf(architectures[kind], seed);
+}
+
+/** The same for any maker of float networks. */
+export function quantizedOf(make: (random: Random) => Graph, seed: number): Graph {
   const random = seededRandom(seed);
-  const float = architectures[kind](random);
+  const float = make(random);
   const size = elementCount(float.tensors[0]!.shape);
   const representative = Array.from({ length: 40 }, () =>
     Float32Array.from({ length: size }, () => gaussian(random)),

@@ -1,9 +1,9 @@
-"""Runs .tflite files in TFLite Micro. argv[1]: a JSON list of jobs {model, input, output, outputs, real, smallest}.
+"""Runs .tflite files in TFLite Micro. argv[1]: a JSON list of jobs {model, input, output, outputs, real, smallest, arenas}.
 
 `input` holds raw elements for any number of runs, `output` gets the raw elements of each: of the first output, or of the
 first `outputs` ones, one after another. `real`: input and output are float32 whatever the network takes and gives.
-Prints a JSON list, one {head, tail, smallest} for each job: the arena as TFLite Micro reports it, and (when asked) the
-smallest that works; or {refused}, what it said of a network that it does not take.
+Prints a JSON list, one {head, tail, smallest, works} for each job: the arena as TFLite Micro reports it, (when asked) the
+smallest that works, and whether it works in each of `arenas`; or {refused}, what it said of a network that it does not take.
 """
 import json
 import os
@@ -89,6 +89,7 @@ def run(job):
         "head": head,
         "tail": tail,
         "smallest": smallest(model, head + tail) if job.get("smallest") else None,
+        "works": [works(model, size) for size in job.get("arenas", [])],
     }
 
 
