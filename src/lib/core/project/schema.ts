@@ -104,6 +104,10 @@ const train = z.strictObject({
   batch: z.int().min(1).max(65_536).default(32),
   seed: z.int().min(0).default(7),
   learningRate: positive.default(0.001),
+  /** Networks trained from different beginnings that become one, whose answer is the mean of theirs; dense layers alone. */
+  members: z.int().min(1).max(16).default(1),
+  /** Samples between the starts of two training windows; absent = signal.stride. Closer ones show more of each recording. */
+  stride: windowLength.optional(),
   /** Epochs without a better validation loss after which training ends; absent = all epochs are run. */
   patience: z.int().min(1).optional(),
   /** Whether rare classes count as much as frequent ones. */

@@ -42,6 +42,15 @@ export function examplesOfPart(material: Material, division: Division, part: Par
   return pick(all, normal ? places.filter((row) => all.classes[row] === 0) : places);
 }
 
+/**
+ * The division as training may see it: windows of recordings closer together (model.train.stride) than devices answer them. Of a
+ * table there are no others, and by window none that would not stand on two sides.
+ */
+export function withStride({ rows }: Material, division: Division, stride: number | undefined): Division {
+  if (stride === undefined || rows || division.split.by === 'window') return division;
+  return { ...division, signal: { ...division.signal, strideSamples: stride } };
+}
+
 /** All windows of these recordings. @throws AIOT_TRAINING_DATA_UNFIT */
 export function examplesOfRecordings(
   { dataset }: Material,
