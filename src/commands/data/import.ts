@@ -1,15 +1,7 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, next, recordingsTable, shared } from '../../lib/cli/index.js';
-import { AiotError, loadProject } from '../../lib/core/index.js';
+import { AiotCommand, again, hertz, next, recordingsTable, shared } from '../../lib/cli/index.js';
+import { loadProject } from '../../lib/core/index.js';
 import { importRecordings, importResultSchema } from '../../lib/data/index.js';
-
-const hertz = Flags.custom<number>({
-  helpValue: 'HZ',
-  parse: async (text) => {
-    if (Number(text) > 0 && Number.isFinite(Number(text))) return Number(text);
-    throw new AiotError('AIOT_USAGE', `--rate: expected a number of Hz above 0, got "${text}"`);
-  },
-});
 
 export default class DataImport extends AiotCommand {
   static override summary = 'Import recordings: a CSV file, or a folder of them.';

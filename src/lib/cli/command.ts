@@ -19,6 +19,8 @@ type Parsed<T extends typeof Command> = Interfaces.InferredFlags<
 interface Input<T extends typeof Command> {
   flags: Parsed<T>;
   args: Interfaces.InferredArgs<T['args']>;
+  /** All words that are no flags: of a command that takes any number of them (`static strict = false`). */
+  words: string[];
   /** Whether a flag stands on the command line itself, and not in the environment or as a default alone. */
   given: (flag: string) => boolean;
 }
@@ -43,13 +45,14 @@ export abstract class AiotCommand extends Command {
   }
 
   protected async input<T extends typeof Command>(command: T): Promise<Input<T>> {
-    const { flags, args, raw } = await this.parse(command as unknown as typeof AiotCommand & T);
+    const { flags, args, argv, raw } = await this.parse(command as unknown as typeof AiotCommand & T);
     const { NO_COLOR, FORCE_COLOR } = process.env;
     const wanted = process.stdout.isTTY === true || (FORCE_COLOR !== undefined && FORCE_COLOR !== '0');
     useColor(wanted && !NO_COLOR && !flags['no-color'] && !this.jsonEnabled());
     return {
       flags: flags as Parsed<T>,
       args: args as Interfaces.InferredArgs<T['args']>,
+      words: argv as string[],
       given: (name) => raw.some((token) => token.type === 'flag' && token.flag === name),
     };
   }
@@ -74,6 +77,11 @@ export abstract class AiotCommand extends Command {
     if (this.quiet) return;
     this.running?.clear();
     process.stderr.write(`${process.stderr.isTTY ? text : plain(text)}\n`);
+  }
+
+  /** One step of long work as a JSON line on stderr, under --json and where it is not quiet: for programs that watch. */
+  protected event(value: object): void {
+    if (this.jsonEnabled() && !this.quiet) process.stderr.write(`${JSON.stringify(value)}\n`);
   }
 
   /**

@@ -4,6 +4,7 @@ export { checkSplit, leakError } from './check/split.js';
 export type { Ranges } from './check/values.js';
 export { copiesIn } from './copies/index.js';
 export { sampleCount } from './count.js';
+export { type FeaturesResult, featuresResultSchema, makeFeatures } from './features/make.js';
 export { importRecordings, importResultSchema } from './import.js';
 export {
   checkProject,
@@ -13,6 +14,7 @@ export {
   showRecording,
   summarizeProject,
 } from './inspect.js';
+export type { LabelFrom } from './loose/open.js';
 export { type MotorState, motorFields, motorStates } from './motor/physics.js';
 export { motorSamples } from './motor/samples.js';
 export { simulateMotor } from './motor/simulate.js';

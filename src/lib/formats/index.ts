@@ -10,6 +10,7 @@ export {
   parseCsv,
   parseLabelledCsv,
 } from './csv/parse.js';
+export { parseTable, type Table } from './csv/table.js';
 export { writeCsv, writeTable } from './csv/write.js';
 export * from './manifest/manifest.js';
 export * from './manifest/model-part.js';

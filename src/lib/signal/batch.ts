@@ -1,3 +1,4 @@
+import { createHar } from './features/har/har.js';
 import { featureSetOf } from './features/select.js';
 import { createLowpass } from './lowpass.js';
 import { createResampler, resampledCount } from './resample.js';
@@ -47,4 +48,40 @@ export function windowFeatures(spec: SignalSpec, columns: Float64Array[]): Float
     windows.push(Float32Array.from(wide));
   }
   return windows;
+}
+
+export interface FeatureRows {
+  names: string[];
+  /** One a window, in double precision. */
+  rows: Float64Array[];
+  /** First sample (after resampling) of each window. */
+  starts: number[];
+}
+
+/**
+ * As `windowFeatures`, in double precision and with the place of each window.
+ * @param unfilled whether a last window that the recording does not fill counts too, as in the original of the `har` set:
+ *   bands that it is too short for are NaN there, and the original's reasons to drop one hold
+ */
+export function featureRows(spec: SignalSpec, columns: Float64Array[], unfilled = false): FeatureRows {
+  const set = featureSetOf(spec);
+  const ready = conditioned(spec, columns);
+  const length = ready[0]?.length ?? 0;
+  const result: FeatureRows = { names: set.names, rows: [], starts: [] };
+  const part = (from: number, to: number) => ready.map((column) => column.subarray(from, to));
+  let start = 0;
+  for (; start + spec.windowSamples <= length; start += spec.strideSamples) {
+    const row = new Float64Array(set.names.length);
+    set.compute(part(start, start + spec.windowSamples), row);
+    result.rows.push(row);
+    result.starts.push(start);
+  }
+  // Its autoregression and its bands need seven samples.
+  if (!unfilled || spec.features !== 'har' || length - start < 7) return result;
+  const row = new Float64Array(set.names.length);
+  if (createHar(length - start, spec.resampleHz).compute(part(start, length), row)) {
+    result.rows.push(row);
+    result.starts.push(start);
+  }
+  return result;
 }

@@ -48,7 +48,7 @@ export function readRows(
       const stop = last && to > at && bytes[to - 1] === carriageReturn ? to - 1 : to;
       const texts = words[cell];
       if (cell >= width) throw badCell(bytes, at, stop, undefined, file);
-      if (texts && stop > at) texts.push(utf8(bytes, at, stop));
+      if (texts && stop > at) pushWord(texts, utf8(bytes, at, stop));
       else {
         const value = read(at, stop);
         if (texts || !Number.isFinite(value)) {
@@ -67,6 +67,12 @@ export function readRows(
   }
   // As long as was counted, but for nothing: then the arrays need no copy.
   return data.map((column, c) => (words[c] || row === room ? column : column.slice(0, row)));
+}
+
+/** Labels come in long runs: one string stands for all of a run. */
+function pushWord(texts: string[], word: string): void {
+  const before = texts.at(-1);
+  texts.push(word === before ? before : word);
 }
 
 /** Lines from an offset on, the last one with or without its end. */

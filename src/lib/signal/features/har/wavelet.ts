@@ -19,12 +19,9 @@ export function waveletLevels(n: number): number {
   return Math.max(0, Math.floor(Math.log2(n / (low.length - 1))));
 }
 
-/** Place of the one coefficient of each band that is looked at, counted from the band's end. */
-const fromEnd = 7;
-
 /**
  * Discrete wavelet decomposition, the signal continued by its mirror image at both ends (half-sample symmetric): one
- * coefficient a band, the seventh from its end.
+ * coefficient a band, as far from its end as there are bands.
  * @param levels 0 = the signal itself is the only band
  * @returns writes levels + 1 values: of the approximation of the last level, then of the details from the last level to the
  *   first, each |coefficient| / length of the approximation
@@ -39,6 +36,7 @@ export function createWavelet(
     approximations.push(new Float64Array(length));
   }
   return (signal, out, at) => {
+    const fromEnd = levels + 1;
     const last = approximations[levels - 1]?.length ?? n;
     let from = signal;
     for (let level = 0; level < levels; level++) {

@@ -1,0 +1,78 @@
+import { Args, Flags } from '@oclif/core';
+import {
+  AiotCommand,
+  again,
+  hertz,
+  labelFrom,
+  next,
+  plural,
+  rankingText,
+  shared,
+} from '../../lib/cli/index.js';
+import { loadProject } from '../../lib/core/index.js';
+import { featuresResultSchema, makeFeatures } from '../../lib/data/index.js';
+
+export default class DataFeatures extends AiotCommand {
+  static override summary = 'Write the features of recordings as a table, one row a window; or rank them.';
+  static override description =
+    'Without recordings, those of the project. The table is CSV, on stdout without --out; where labels are known it has the columns recording and label behind the features, and aiot model train --data takes it. --rank needs labels; it keeps recordings whole.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> walking1.csv --set har --rate 100 --window 501 --stride 500 --trim 100 --out features.csv',
+    '<%= config.bin %> <%= command.id %> recordings --rate 100 --window 500 --lowpass 12 --resample 50 --rank',
+    '<%= config.bin %> <%= command.id %> --project motor-watch --out features.csv',
+  ];
+  static override strict = false;
+  static override args = { recordings: Args.string({ description: 'CSV files, or folders of them.' }) };
+  static override flags = {
+    project: shared.project,
+    data: shared.data,
+    set: Flags.string({
+      summary: 'raw, motion, spectral, har, or names out of those sets: NAME,NAME,…',
+      env: 'AIOT_SET',
+      helpValue: 'SET',
+    }),
+    rate: hertz({ summary: 'Samples a second in the recordings.', env: 'AIOT_RATE' }),
+    lowpass: hertz({ summary: 'Corner of a low-pass filter.', env: 'AIOT_LOWPASS' }),
+    resample: hertz({ summary: 'Samples a second after it.', env: 'AIOT_RESAMPLE' }),
+    window: Flags.integer({ min: 1, summary: 'Samples in one window.', env: 'AIOT_WINDOW' }),
+    stride: Flags.integer({ min: 1, summary: 'Samples from one window to the next.', env: 'AIOT_STRIDE' }),
+    trim: Flags.integer({ min: 0, summary: 'Samples to leave out at both ends.', env: 'AIOT_TRIM' }),
+    tail: Flags.option({ options: ['keep', 'drop'] as const })({
+      summary: 'The last window, where the recording does not fill it (keep: set har alone).',
+      env: 'AIOT_TAIL',
+    }),
+    'label-from': labelFrom(),
+    rank: Flags.boolean({ summary: 'Rank the features by what they tell of the label.', env: 'AIOT_RANK' }),
+    out: Flags.string({ char: 'o', summary: 'CSV file to write.', env: 'AIOT_OUT', helpValue: 'FILE' }),
+  };
+  static override result = featuresResultSchema;
+
+  async run() {
+    const input = await this.input(DataFeatures);
+    const { flags, words, given } = input;
+    const named = words.length === 0 || given('project');
+    const { result, text } = await makeFeatures({
+      ...flags,
+      paths: words,
+      project: named ? await loadProject(flags.project) : undefined,
+      rateHz: flags.rate,
+      lowpassHz: flags.lowpass,
+      resampleHz: flags.resample,
+      labelFrom: flags['label-from'],
+    });
+    if (text !== null) this.print(text);
+    if (result.ranking) this.print(rankingText(result));
+    if (flags.out === undefined) return result;
+    this.print(
+      `${plural(result.rows, 'row')} of ${plural(result.columns.length, 'feature')} in ${flags.out}`,
+    );
+    if (result.incomplete > 0) {
+      this.print(
+        `${plural(result.incomplete, 'row')} with empty cells, of windows that are not full: --tail drop`,
+      );
+    }
+    const at = again(input, 'project');
+    if (result.labelFrom !== 'none') this.print(next(`aiot model train --data ${flags.out}${at}`));
+    return result;
+  }
+}

@@ -1,0 +1,68 @@
+import { conditioned } from '../../signal/index.js';
+import type { Dataset, Recording } from '../types.js';
+
+/** Samples a second of what is searched, and the highest frequency in it; slower recordings are searched as they are. */
+export const searchHz = 20;
+const lowpassHz = 8;
+/** Seconds of the moving mean that is taken away: levels and slow drift are alike in many recordings. */
+const meanSeconds = 1;
+
+export interface Bands {
+  /** Recordings × fields, at `rateHz`, each field scaled by its size in the whole dataset. */
+  signals: Float64Array[][];
+  rateHz: number;
+}
+
+/** What moves in each recording between half a hertz and eight, at a given rate. */
+export function bandsOf(dataset: Dataset, recordings: Recording[], resampleHz: number): Bands {
+  const rateHz = Math.min(dataset.rateHz, resampleHz);
+  const corner = Math.min(lowpassHz, 0.4 * rateHz);
+  const signals = recordings.map(({ fields, columns }) => {
+    const slow = conditioned(
+      {
+        fields,
+        rateHz: dataset.rateHz,
+        lowpassHz: dataset.rateHz > 2.2 * corner && rateHz >= searchHz ? corner : null,
+        resampleHz: rateHz,
+        windowSamples: 1,
+        strideSamples: 1,
+        features: 'raw',
+      },
+      columns,
+    );
+    const half = Math.max(5, Math.round((meanSeconds * rateHz) / 2));
+    return slow.map((column) => withoutMean(column, half));
+  });
+  return { signals, rateHz };
+}
+
+function withoutMean(column: Float64Array, half: number): Float64Array {
+  const n = column.length;
+  const sums = new Float64Array(n + 1);
+  for (let i = 0; i < n; i++) sums[i + 1] = sums[i]! + column[i]!;
+  const out = new Float64Array(n);
+  for (let i = 0; i < n; i++) {
+    const from = Math.max(0, i - half);
+    const to = Math.min(n, i + half + 1);
+    out[i] = column[i]! - (sums[to]! - sums[from]!) / (to - from);
+  }
+  return out;
+}
+
+/** Scales every field to the size 1 in the whole of the recordings; a field that never moves stays 0. */
+export function scaleFields(signals: Float64Array[][]): void {
+  const fields = signals[0]?.length ?? 0;
+  for (let f = 0; f < fields; f++) {
+    let squares = 0;
+    let count = 0;
+    for (const columns of signals) {
+      for (const x of columns[f]!) squares += x * x;
+      count += columns[f]!.length;
+    }
+    const size = Math.sqrt(squares / Math.max(1, count));
+    for (const columns of signals) {
+      const column = columns[f]!;
+      for (let i = 0; i < column.length; i++) column[i] = size > 0 ? column[i]! / size : 0;
+    }
+  }
+}

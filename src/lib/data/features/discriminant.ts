@@ -1,0 +1,94 @@
+/** A linear classifier: the class with the highest weight · x + bias. */
+export interface Discriminant {
+  classOf(row: ArrayLike<number>): number;
+}
+
+/**
+ * Linear discriminant analysis (Fisher 1936; Hastie et al., The Elements of Statistical Learning, 4.3), all classes taken
+ * as equally frequent, the common covariance drawn towards its diagonal, so that many features and few rows do not break it.
+ * A probe, not a product: it answers how well something can be told, in milliseconds.
+ * @param rows standardized features @param classes 0..count−1, one a row
+ * @param shrinkage 0 = the covariance as it is, 1 = its diagonal alone
+ */
+export function trainDiscriminant(
+  rows: Float64Array[],
+  classes: ArrayLike<number>,
+  count: number,
+  shrinkage = 0.05,
+): Discriminant {
+  const size = rows[0]?.length ?? 0;
+  const means = Array.from({ length: count }, () => new Float64Array(size));
+  const counts = new Float64Array(count);
+  rows.forEach((row, r) => {
+    const mean = means[classes[r]!]!;
+    counts[classes[r]!]!++;
+    for (let i = 0; i < size; i++) mean[i]! += row[i]!;
+  });
+  means.forEach((mean, c) => {
+    for (let i = 0; i < size; i++) mean[i]! /= Math.max(1, counts[c]!);
+  });
+  const covariance = new Float64Array(size * size);
+  const centred = new Float64Array(size);
+  rows.forEach((row, r) => {
+    const mean = means[classes[r]!]!;
+    for (let i = 0; i < size; i++) centred[i] = row[i]! - mean[i]!;
+    for (let i = 0; i < size; i++) {
+      const a = centred[i]!;
+      for (let j = 0; j <= i; j++) covariance[i * size + j]! += a * centred[j]!;
+    }
+  });
+  const degrees = Math.max(1, rows.length - count);
+  for (let i = 0; i < size; i++) {
+    for (let j = 0; j < i; j++) covariance[i * size + j]! *= (1 - shrinkage) / degrees;
+    // A feature that never moves within a class still needs a size.
+    covariance[i * size + i] = covariance[i * size + i]! / degrees + 1e-6;
+  }
+  cholesky(covariance, size);
+  const present = [...counts.keys()].filter((c) => counts[c]! > 0);
+  const weights = present.map((c) => solved(covariance, means[c]!, size));
+  const biases = present.map((c, p) => {
+    let sum = 0;
+    for (let i = 0; i < size; i++) sum += weights[p]![i]! * means[c]![i]!;
+    return -sum / 2;
+  });
+  return {
+    classOf(row) {
+      let best = Number.NEGATIVE_INFINITY;
+      let found = present[0] ?? 0;
+      for (let p = 0; p < present.length; p++) {
+        let sum = biases[p]!;
+        const weight = weights[p]!;
+        for (let i = 0; i < size; i++) sum += weight[i]! * row[i]!;
+        if (sum <= best) continue;
+        best = sum;
+        found = present[p]!;
+      }
+      return found;
+    },
+  };
+}
+
+/** The lower triangle L with L·Lᵀ = the symmetric matrix whose lower triangle is given, in place. */
+function cholesky(a: Float64Array, size: number): void {
+  for (let i = 0; i < size; i++) {
+    for (let j = 0; j <= i; j++) {
+      let sum = a[i * size + j]!;
+      for (let k = 0; k < j; k++) sum -= a[i * size + k]! * a[j * size + k]!;
+      if (i === j) a[i * size + i] = Math.sqrt(Math.max(sum, 1e-12));
+      else a[i * size + j] = sum / a[j * size + j]!;
+    }
+  }
+}
+
+function solved(lower: Float64Array, right: Float64Array, size: number): Float64Array {
+  const x = Float64Array.from(right);
+  for (let i = 0; i < size; i++) {
+    for (let k = 0; k < i; k++) x[i]! -= lower[i * size + k]! * x[k]!;
+    x[i]! /= lower[i * size + i]!;
+  }
+  for (let i = size - 1; i >= 0; i--) {
+    for (let k = i + 1; k < size; k++) x[i]! -= lower[k * size + i]! * x[k]!;
+    x[i]! /= lower[i * size + i]!;
+  }
+  return x;
+}

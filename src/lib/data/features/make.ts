@@ -1,0 +1,221 @@
+import { z } from 'zod';
+import { AiotError, type Project, writeFileAtomic } from '../../core/index.js';
+import { featureNames, type SignalSpec, signalSpecOf } from '../../signal/index.js';
+import { type LabelFrom, openLoose } from '../loose/open.js';
+import { openDataset } from '../open.js';
+import type { Dataset, Recording } from '../types.js';
+import { type Ranking, rankFeatures } from './rank.js';
+import { completeRows, type FeatureTable, featureTable, tableText } from './table.js';
+
+export interface FeaturesOptions {
+  /** CSV files and folders; none = the project's recordings. */
+  paths: string[];
+  /** Its signal part gives what the options below do not say. */
+  project?: Project;
+  /** A folder of recordings instead of the project's own. */
+  data?: string;
+  /** `raw`, `motion`, `spectral`, `har`, or names out of those sets. */
+  set?: string;
+  /** Hz */
+  rateHz?: number;
+  lowpassHz?: number;
+  /** Hz */
+  resampleHz?: number;
+  /** Samples. */
+  window?: number;
+  stride?: number;
+  /** Samples left out at both ends of each recording. */
+  trim?: number;
+  /** The last window of a recording that does not fill it; kept by default for the set `har` outside of projects. */
+  tail?: 'keep' | 'drop';
+  /** Default: what tells it (a label column, folders, names) for several recordings, none for one. */
+  labelFrom?: LabelFrom;
+  rank?: boolean;
+  /** CSV file to write. */
+  out?: string;
+}
+
+const rankedSchema = z.object({
+  name: z.string(),
+  information: z.number(),
+  f: z.number(),
+  importance: z.number(),
+});
+
+export const featuresResultSchema = z.object({
+  /** Name of the set, or how many features were picked. */
+  set: z.string(),
+  columns: z.array(z.string()),
+  rows: z.int(),
+  /** Rows with an empty cell: of windows too short for a feature. */
+  incomplete: z.int(),
+  recordings: z.int(),
+  rateHz: z.number(),
+  window: z.int(),
+  stride: z.int(),
+  labelFrom: z.string(),
+  /** Rows of each label. */
+  labels: z.record(z.string(), z.int()),
+  /** The file written; null = none. */
+  file: z.string().nullable(),
+  /**
+   * Features by how much they tell of the label. information: mutual information in bits, by windows; f: one-way ANOVA over
+   * the means of whole recordings; importance: accuracy lost by a linear probe on held-out recordings, the values exchanged.
+   */
+  ranking: z
+    .object({
+      accuracy: z.number(),
+      folds: z.int(),
+      labels: z.array(z.string()),
+      features: z.array(rankedSchema),
+    })
+    .nullable(),
+});
+export type FeaturesResult = z.output<typeof featuresResultSchema>;
+
+/**
+ * The features of recordings as a table: one row a window.
+ * @returns the result, and the table's text where no file was to be written and no ranking was asked for
+ * @throws AIOT_USAGE (no window, no rate), AIOT_FEATURE_*, AIOT_DATA_*, AIOT_CSV_*, AIOT_FILE_*
+ */
+export async function makeFeatures(
+  options: FeaturesOptions,
+): Promise<{ result: FeaturesResult; text: string | null }> {
+  const { dataset, recordings, labelFrom } = await recordingsOf(options);
+  const spec = specOf(options, dataset);
+  const unfilled = unfilledOf(options, spec);
+  const table = featureTable(spec, recordings, { trim: options.trim ?? 0, unfilled });
+  const complete = completeRows(table);
+  const ranking = options.rank ? rankFeatures(complete) : null;
+  const labelled = labelFrom !== 'none';
+  const wanted = options.out !== undefined || ranking === null;
+  const text = wanted ? tableText(table, labelled) : null;
+  if (options.out !== undefined) await writeFileAtomic(options.out, text!);
+  return {
+    result: resultOf(options, { spec, dataset, table, complete, labelFrom, ranking }),
+    text: options.out === undefined ? text : null,
+  };
+}
+
+function resultOf(
+  { out }: FeaturesOptions,
+  made: {
+    spec: SignalSpec;
+    dataset: Dataset;
+    table: FeatureTable;
+    complete: FeatureTable;
+    labelFrom: string;
+    ranking: Ranking | null;
+  },
+): FeaturesResult {
+  const { spec, dataset, table, complete, labelFrom, ranking } = made;
+  const labels: Record<string, number> = {};
+  if (labelFrom !== 'none') {
+    for (const label of table.labels)
+      labels[label ?? 'unlabelled'] = (labels[label ?? 'unlabelled'] ?? 0) + 1;
+  }
+  return {
+    set: Array.isArray(spec.features) ? `${spec.features.length} picked` : spec.features,
+    columns: table.names,
+    rows: table.rows.length,
+    incomplete: table.rows.length - complete.rows.length,
+    recordings: dataset.recordings.length,
+    rateHz: spec.resampleHz,
+    window: spec.windowSamples,
+    stride: spec.strideSamples,
+    labelFrom,
+    labels,
+    file: out ?? null,
+    ranking,
+  };
+}
+
+async function recordingsOf(
+  options: FeaturesOptions,
+): Promise<{ dataset: Dataset; recordings: Recording[]; labelFrom: string }> {
+  const { project, paths, data, rateHz } = options;
+  if (paths.length === 0) {
+    if (!project) throw new AiotError('AIOT_USAGE', 'expected recordings, or a project');
+    const dataset = await openDataset(project, data);
+    const from = options.labelFrom === 'none' ? 'none' : 'project';
+    return { dataset, recordings: dataset.recordings, labelFrom: from };
+  }
+  const labels = Object.values(project?.config.model.labels ?? {}).flat();
+  const told = rateHz ?? project?.config.signal.rate;
+  const { dataset, inOrder, labelFrom, rateFrom } = await openLoose({
+    paths,
+    rateHz: told,
+    labelFrom: options.labelFrom,
+    labels,
+  });
+  if (rateFrom === 'assumed') {
+    throw new AiotError(
+      'AIOT_USAGE',
+      '--rate: expected how many samples a second the recordings have, got nothing',
+      {
+        next: 'aiot data features RECORDING --rate 100 …',
+      },
+    );
+  }
+  const one = dataset.recordings.length === 1 && options.labelFrom === undefined;
+  return { dataset, recordings: inOrder, labelFrom: one ? 'none' : labelFrom };
+}
+
+function specOf(options: FeaturesOptions, dataset: Dataset): SignalSpec {
+  const { project, set, window, stride } = options;
+  const own = project ? signalSpecOf(project.config) : null;
+  const windowSamples = window ?? own?.windowSamples;
+  if (windowSamples === undefined) {
+    throw new AiotError('AIOT_USAGE', '--window: expected the samples of one window, got nothing', {
+      next: 'aiot data features RECORDING --window 500 …',
+    });
+  }
+  const { rateHz } = dataset;
+  const resampleHz = options.resampleHz ?? own?.resampleHz ?? rateHz;
+  const lowpassHz = options.lowpassHz ?? own?.lowpassHz ?? null;
+  if (resampleHz > rateHz) throw unfit('--resample', `at most the rate, ${rateHz} Hz`, resampleHz);
+  if (lowpassHz !== null && lowpassHz >= rateHz / 2) {
+    throw unfit('--lowpass', `below half the rate, ${rateHz / 2} Hz`, lowpassHz);
+  }
+  const spec: SignalSpec = {
+    fields: own?.fields.every((field) => dataset.fields.includes(field)) ? own.fields : dataset.fields,
+    rateHz,
+    lowpassHz,
+    resampleHz,
+    windowSamples,
+    strideSamples: stride ?? (window === undefined ? own?.strideSamples : undefined) ?? windowSamples,
+    features: set === undefined ? (own?.features ?? 'motion') : featuresOf(set),
+  };
+  featureNames(spec);
+  return spec;
+}
+
+function unfit(flag: string, expected: string, got: number): AiotError {
+  return new AiotError('AIOT_USAGE', `${flag}: expected ${expected}; got ${got}`);
+}
+
+const sets = ['raw', 'motion', 'spectral', 'har'] as const;
+
+function featuresOf(set: string): SignalSpec['features'] {
+  const named = sets.find((name) => name === set);
+  if (named) return named;
+  const names = set.split(',').map((name) => name.trim());
+  if (names.length === 1 && !/[_[]/.test(set)) {
+    throw new AiotError(
+      'AIOT_FEATURE_UNKNOWN',
+      `--set: expected ${sets.join(', ')}, or names of features; got "${set}"`,
+    );
+  }
+  return names;
+}
+
+function unfilledOf({ tail, project, paths }: FeaturesOptions, { features }: SignalSpec): boolean {
+  if (tail === 'keep' && features !== 'har') {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--tail keep: only the set har has features for a window that is not filled; got ${Array.isArray(features) ? 'a list' : features}`,
+    );
+  }
+  if (tail !== undefined) return tail === 'keep';
+  return features === 'har' && !project && paths.length > 0;
+}

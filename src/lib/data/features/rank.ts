@@ -1,0 +1,182 @@
+import { AiotError, seededRandom, shuffled } from '../../core/index.js';
+import { trainDiscriminant } from './discriminant.js';
+import { groupFolds } from './folds.js';
+import type { FeatureTable } from './table.js';
+
+export interface RankedFeature {
+  name: string;
+  /** Mutual information of the feature, cut into ten equally filled bins, and the label: bits. */
+  information: number;
+  /** One-way ANOVA over the means of whole recordings: variance between the labels over variance within them. */
+  f: number;
+  /** Accuracy on recordings held out that is lost when the feature's values are exchanged among the windows. */
+  importance: number;
+}
+
+export interface Ranking {
+  /** Most information first. */
+  features: RankedFeature[];
+  /** Accuracy of the probe (linear discriminant analysis) on recordings it was not trained on, 0..1. */
+  accuracy: number;
+  folds: number;
+  labels: string[];
+}
+
+const bins = 10;
+
+/**
+ * How much each feature tells of the label, by three measures; a recording is in one fold only, so that the probe cannot know
+ * it again. The same for the same seed.
+ * @throws AIOT_DATA_ONE_CLASS, AIOT_DATA_TOO_FEW (a label with one recording)
+ */
+export function rankFeatures(table: FeatureTable, seed = 7): Ranking {
+  const labels = [...new Set(table.labels)].filter((label) => label !== null).sort();
+  if (labels.length < 2) {
+    throw new AiotError(
+      'AIOT_DATA_ONE_CLASS',
+      `expected windows of at least two labels to rank features by, got ${labels.join(', ') || 'none'}`,
+      { next: 'Name several recordings, and say where their labels are: --label-from name.' },
+    );
+  }
+  const keep = table.labels.flatMap((label, i) => (label === null ? [] : [i]));
+  const classes = keep.map((i) => labels.indexOf(table.labels[i]!));
+  const groups = keep.map((i) => table.recordings[i]!);
+  const folds = foldCount(groups, classes, labels);
+  const rows = standardized(keep.map((i) => table.rows[i]!));
+  const { accuracy, losses } = permutationImportance(
+    rows,
+    classes,
+    labels.length,
+    groupFolds(groups, classes, folds, seed),
+    folds,
+    seed,
+  );
+  const features = table.names.map((name, f) => {
+    const values = Float64Array.from(rows, (row) => row[f]!);
+    return {
+      name,
+      information: mutualInformation(values, classes, labels.length),
+      f: anovaOfMeans(values, groups, classes, labels.length),
+      importance: losses[f]!,
+    };
+  });
+  features.sort((a, b) => b.information - a.information || b.f - a.f || (a.name < b.name ? -1 : 1));
+  return { features, accuracy, folds, labels };
+}
+
+/** At most five, and no more than the rarest label has recordings. */
+function foldCount(groups: string[], classes: number[], labels: string[]): number {
+  const counts = labels.map((_, c) => new Set(groups.filter((_group, i) => classes[i] === c)).size);
+  const least = Math.min(...counts);
+  if (least >= 2) return Math.min(5, least);
+  throw new AiotError(
+    'AIOT_DATA_TOO_FEW',
+    `label ${labels[counts.indexOf(least)]}: expected at least 2 recordings, to rank on others than trained on, got ${least}`,
+  );
+}
+
+function standardized(rows: Float64Array[]): Float64Array[] {
+  const size = rows[0]!.length;
+  const out = rows.map((row) => Float64Array.from(row));
+  for (let f = 0; f < size; f++) {
+    let sum = 0;
+    for (const row of out) sum += row[f]!;
+    const mean = sum / out.length;
+    let squares = 0;
+    for (const row of out) squares += (row[f]! - mean) ** 2;
+    const deviation = Math.sqrt(squares / out.length);
+    for (const row of out) row[f] = deviation > 1e-12 ? (row[f]! - mean) / deviation : 0;
+  }
+  return out;
+}
+
+function permutationImportance(
+  rows: Float64Array[],
+  classes: number[],
+  count: number,
+  foldOf: Int32Array,
+  folds: number,
+  seed: number,
+): { accuracy: number; losses: Float64Array } {
+  const random = seededRandom(seed + 1);
+  const size = rows[0]!.length;
+  const lost = new Float64Array(size);
+  let right = 0;
+  for (let fold = 0; fold < folds; fold++) {
+    const train = [...foldOf.keys()].filter((i) => foldOf[i] !== fold);
+    const test = [...foldOf.keys()].filter((i) => foldOf[i] === fold);
+    const probe = trainDiscriminant(
+      train.map((i) => rows[i]!),
+      train.map((i) => classes[i]!),
+      count,
+    );
+    const correct = test.filter((i) => probe.classOf(rows[i]!) === classes[i]).length;
+    right += correct;
+    const work = new Float64Array(size);
+    for (let f = 0; f < size; f++) {
+      const order = shuffled(test, random);
+      let still = 0;
+      test.forEach((i, t) => {
+        work.set(rows[i]!);
+        work[f] = rows[order[t]!]![f]!;
+        if (probe.classOf(work) === classes[i]) still++;
+      });
+      lost[f]! += correct - still;
+    }
+  }
+  return { accuracy: right / rows.length, losses: lost.map((count) => count / rows.length) };
+}
+
+/** Σ p(b, c) · log2(p(b, c) / (p(b) · p(c))); equal values share a bin. */
+export function mutualInformation(values: Float64Array, classes: ArrayLike<number>, count: number): number {
+  const n = values.length;
+  const sorted = Float64Array.from(values).sort();
+  const edges = Array.from({ length: bins - 1 }, (_, b) => sorted[Math.floor(((b + 1) * n) / bins)]!);
+  const joint = new Float64Array(bins * count);
+  for (let i = 0; i < n; i++) {
+    let bin = 0;
+    while (bin < bins - 1 && values[i]! >= edges[bin]!) bin++;
+    joint[bin * count + classes[i]!]!++;
+  }
+  let bits = 0;
+  for (let b = 0; b < bins; b++) {
+    const ofBin = joint.subarray(b * count, (b + 1) * count).reduce((sum, x) => sum + x, 0);
+    for (let c = 0; c < count; c++) {
+      const both = joint[b * count + c]!;
+      if (both === 0) continue;
+      let ofClass = 0;
+      for (let other = 0; other < bins; other++) ofClass += joint[other * count + c]!;
+      bits += (both / n) * Math.log2((both * n) / (ofBin * ofClass));
+    }
+  }
+  return Math.max(0, bits);
+}
+
+/** Windows of one recording are no independent samples; their mean is one. 0 where nothing varies. */
+export function anovaOfMeans(
+  values: Float64Array,
+  groups: string[],
+  classes: ArrayLike<number>,
+  count: number,
+): number {
+  const sums = new Map<string, { sum: number; n: number; class: number }>();
+  for (let i = 0; i < values.length; i++) {
+    const own = sums.get(groups[i]!) ?? { sum: 0, n: 0, class: classes[i]! };
+    own.sum += values[i]!;
+    own.n++;
+    sums.set(groups[i]!, own);
+  }
+  const means = [...sums.values()].map(({ sum, n, class: c }) => ({ mean: sum / n, class: c }));
+  const whole = means.reduce((sum, { mean }) => sum + mean, 0) / means.length;
+  let between = 0;
+  let within = 0;
+  for (let c = 0; c < count; c++) {
+    const own = means.filter((mean) => mean.class === c);
+    const middle = own.reduce((sum, { mean }) => sum + mean, 0) / Math.max(1, own.length);
+    between += own.length * (middle - whole) ** 2;
+    for (const { mean } of own) within += (mean - middle) ** 2;
+  }
+  if (between <= 0) return 0;
+  const degrees = means.length - count;
+  return degrees > 0 && within > 0 ? between / (count - 1) / (within / degrees) : Number.MAX_VALUE;
+}

@@ -1,0 +1,69 @@
+import { AiotError } from '../../core/index.js';
+import { writeTable } from '../../formats/index.js';
+import { featureRows, type SignalSpec } from '../../signal/index.js';
+import type { Recording } from '../types.js';
+
+/** Features by window, with what each window is of. */
+export interface FeatureTable {
+  names: string[];
+  rows: Float64Array[];
+  /** Id of the recording of each row. */
+  recordings: string[];
+  /** Label of each row; null where none is known. */
+  labels: (string | null)[];
+}
+
+export interface TableOptions {
+  /** Samples left out at both ends of each recording. */
+  trim: number;
+  /** Whether the last window of a recording counts though it is not filled (the set `har` alone can do that). */
+  unfilled: boolean;
+}
+
+/** @throws AIOT_DATA_EMPTY (no recording is as long as one window) */
+export function featureTable(
+  spec: SignalSpec,
+  recordings: Recording[],
+  { trim, unfilled }: TableOptions,
+): FeatureTable {
+  const table: FeatureTable = { names: [], rows: [], recordings: [], labels: [] };
+  for (const { id, label, fields, columns } of recordings) {
+    const end = Math.max(trim, (columns[0]?.length ?? 0) - trim);
+    const cut = spec.fields.map((field) => columns[fields.indexOf(field)]!.subarray(trim, end));
+    const { names, rows } = featureRows(spec, cut, unfilled);
+    table.names = names;
+    for (const row of rows) {
+      table.rows.push(row);
+      table.recordings.push(id);
+      table.labels.push(label);
+    }
+  }
+  if (table.rows.length === 0) {
+    const longest = Math.max(...recordings.map(({ columns }) => columns[0]?.length ?? 0));
+    throw new AiotError(
+      'AIOT_DATA_EMPTY',
+      `no window: expected recordings of at least ${spec.windowSamples} samples at ${spec.resampleHz} Hz${trim > 0 ? ` after ${trim} are cut from each end` : ''}, got ${longest} at most`,
+      { next: 'Give a shorter --window.' },
+    );
+  }
+  return table;
+}
+
+/** @param labelled writes the columns `recording` and `label` behind the features */
+export function tableText(table: FeatureTable, labelled: boolean): string {
+  if (!labelled) return writeTable(table.names, table.rows);
+  const label = table.labels.map((name) => name ?? 'unlabelled');
+  return writeTable(table.names, table.rows, { recording: table.recordings, label });
+}
+
+/** The rows without an empty cell. */
+export function completeRows(table: FeatureTable): FeatureTable {
+  const keep = table.rows.map((row) => !row.some(Number.isNaN));
+  const kept = <T>(list: T[]) => list.filter((_, i) => keep[i]);
+  return {
+    names: table.names,
+    rows: kept(table.rows),
+    recordings: kept(table.recordings),
+    labels: kept(table.labels),
+  };
+}

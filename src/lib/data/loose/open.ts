@@ -1,0 +1,137 @@
+import { basename } from 'node:path';
+import { AiotError } from '../../core/index.js';
+import { labelOfName } from '../label.js';
+import { datasetOf } from '../open.js';
+import type { Part } from '../split/windows.js';
+import type { Dataset, Recording } from '../types.js';
+import { type FoundFile, findFiles } from './find.js';
+import { type LooseFile, readLooseFile } from './read.js';
+
+/** Where labels come from: `auto` = a label column if there is one, else the folders if there are several, else the names. */
+export type LabelFrom = 'auto' | 'name' | 'folder' | 'column' | 'none' | `column:${string}`;
+
+export interface LooseOptions {
+  /** Files and folders. */
+  paths: string[];
+  /** Hz; absent = as the time column tells, and 100 without one. */
+  rateHz?: number;
+  labelFrom?: LabelFrom;
+  /** Recorded labels, for telling a label from a file's name. */
+  labels?: string[];
+  /** Counts cells that are no numbers instead of refusing them. */
+  lenient?: boolean;
+}
+
+/** Recordings that belong to no project, and what their files tell besides. */
+export interface Loose {
+  dataset: Dataset;
+  /** Its recordings in the order in which the files were given. */
+  inOrder: Recording[];
+  /** What was found in each recording's file, by the recording's id. */
+  info: Map<string, Omit<LooseFile, 'columns' | 'labels'> & { part: Part | null }>;
+  /** How the rate is known. */
+  rateFrom: 'told' | 'time' | 'assumed';
+  labelFrom: 'name' | 'folder' | 'column' | 'none';
+  /** The folder's own split, when it has the folders train and test. */
+  hasParts: boolean;
+}
+
+/** What a recording is taken for where nothing tells its rate. */
+export const assumedHz = 100;
+
+/**
+ * Opens CSV files that belong to no project, one after another. A recording's id is its path below the folder given.
+ * @throws AIOT_DATA_EMPTY, AIOT_CSV_COLUMNS (other fields than the first file), AIOT_FILE_NOT_FOUND, AIOT_CSV_*
+ */
+export async function openLoose(options: LooseOptions): Promise<Loose> {
+  const { paths, labelFrom = 'auto', labels = [], lenient } = options;
+  const { base, files } = await findFiles(paths);
+  const labelColumn = labelFrom.startsWith('column:') ? labelFrom.slice('column:'.length) : undefined;
+  const read: { found: FoundFile; file: LooseFile }[] = [];
+  for (const found of files) {
+    read.push({ found, file: await readLooseFile(found.path, { labelColumn, lenient }) });
+    refuseOtherFields(read[0]!, read.at(-1)!);
+  }
+  const from =
+    labelFrom === 'auto' ? guessed(read) : labelColumn ? 'column' : (labelFrom as Loose['labelFrom']);
+  if (from === 'column') refuseUnlabelled(read);
+  const told = options.rateHz;
+  const byTime = read.flatMap(({ file }) => file.rateHz ?? []).sort((a, b) => a - b);
+  const rateHz = told ?? byTime[byTime.length >> 1] ?? assumedHz;
+  const { fields } = read[0]!.file;
+  const recordings: Recording[] = [];
+  const info: Loose['info'] = new Map();
+  for (const { found, file } of read) {
+    const { columns: _, labels: _labels, ...rest } = file;
+    for (const recording of recordingsOf(found, file, from, labels)) {
+      recordings.push({ ...recording, rateHz, fields });
+      info.set(recording.id, { ...rest, part: found.part });
+    }
+  }
+  return {
+    dataset: datasetOf(basename(base), { fields, rateHz }, recordings),
+    inOrder: recordings,
+    info,
+    rateFrom: told !== undefined ? 'told' : byTime.length > 0 ? 'time' : 'assumed',
+    labelFrom: from,
+    hasParts: files.some(({ part }) => part !== null),
+  };
+}
+
+function guessed(read: { found: FoundFile; file: LooseFile }[]): Loose['labelFrom'] {
+  if (read.every(({ file }) => file.labels !== null)) return 'column';
+  const folders = new Set(read.map(({ found }) => found.folder));
+  return folders.size > 1 ? 'folder' : 'name';
+}
+
+function refuseUnlabelled(read: { found: FoundFile; file: LooseFile }[]): void {
+  const without = read.find(({ file }) => file.labels === null);
+  if (!without) return;
+  const got = without.file.fields.join(', ');
+  throw new AiotError(
+    'AIOT_CSV_COLUMNS',
+    `${without.found.path}:1:1: expected a column "label", got ${got}`,
+    {
+      next: 'Name the column that holds the labels: --label-from column:NAME.',
+    },
+  );
+}
+
+function refuseOtherFields(
+  first: { found: FoundFile; file: LooseFile },
+  other: { found: FoundFile; file: LooseFile },
+): void {
+  const wanted = first.file.fields;
+  const got = other.file.fields;
+  if (got.length !== wanted.length || wanted.some((name) => !got.includes(name))) {
+    throw new AiotError(
+      'AIOT_CSV_COLUMNS',
+      `${other.found.path}:1:1: expected the columns ${wanted.join(',')} as in ${first.found.path}, got ${got.join(',')}`,
+      { next: 'Check files of one kind at a time.' },
+    );
+  }
+  other.file.columns = wanted.map((name) => other.file.columns[got.indexOf(name)]!);
+}
+
+/** One recording a file; where its label column changes, one for each stretch of a label. */
+function recordingsOf(
+  found: FoundFile,
+  file: LooseFile,
+  from: Loose['labelFrom'],
+  known: string[],
+): Omit<Recording, 'rateHz' | 'fields'>[] {
+  const { id, folder } = found;
+  const { device, startedAt, columns } = file;
+  const whole = { id, device, startedAt, columns };
+  if (from === 'none') return [{ ...whole, label: null }];
+  if (from === 'name') return [{ ...whole, label: labelOfName(basename(id), known) }];
+  if (from === 'folder') return [{ ...whole, label: folder === '' ? null : folder }];
+  const labels = file.labels!;
+  const starts = labels.flatMap((label, i) => (i === 0 || label !== labels[i - 1] ? [i] : []));
+  if (starts.length === 1) return [{ ...whole, label: labels[0]! }];
+  return starts.map((start, i) => {
+    const end = starts[i + 1] ?? labels.length;
+    const own = columns.map((column) => column.slice(start, end));
+    return { ...whole, id: `${id}[${start + 1}-${end}]`, label: labels[start]!, columns: own };
+  });
+}

@@ -1,0 +1,185 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import DataFeatures from '../../src/commands/data/features.js';
+import { openTable } from '../../src/lib/data/index.js';
+import { runCli } from '../support/cli.js';
+import { describeReal, sharedFolder } from '../support/real.js';
+
+let dir: string;
+const file = (name: string) => join(dir, name);
+const recordings = () => file('recordings');
+/** A person who walks at another pace each time, or lies: gravity along another axis, and less of everything. */
+const wave = (i: number, k: number, walking: boolean) =>
+  walking
+    ? [Math.sin(i / (6 + k)), 0.2 * Math.cos(i / 3), 1 + 0.3 * Math.sin((2 * i) / (6 + k))]
+    : [1, 0.01 * Math.sin(i * k), 0.02 * Math.cos(i / 9)];
+const csv = (k: number, walking: boolean, rows = 1700) =>
+  `x,y,z\n${Array.from({ length: rows }, (_, i) => wave(i, k, walking).join(',')).join('\n')}\n`;
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'aiot-features-'));
+  await mkdir(recordings());
+  for (const k of [1, 2, 3]) {
+    await writeFile(file(`recordings/walking${k}.csv`), csv(k, true));
+    await writeFile(file(`recordings/lying${k}.csv`), csv(k, false));
+  }
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+const cut = ['--rate', '100', '--window', '500', '--stride', '500'];
+const features = (...argv: string[]) => runCli(['data', 'features', ...argv]);
+
+describe('aiot data features', () => {
+  it('writes one recording’s features and nothing else, the last window too where the set has it', async () => {
+    const out = file('out.csv');
+    const { json, code, stdout } = await features(
+      file('recordings/walking1.csv'),
+      '--set',
+      'har',
+      ...cut,
+      '--out',
+      out,
+      '--json',
+    );
+    expect(code, stdout).toBe(0);
+    expect(DataFeatures.result.parse(json)).toMatchObject({
+      rows: 4,
+      incomplete: 1,
+      labelFrom: 'none',
+      set: 'har',
+    });
+    const [head, ...rows] = (await readFile(out, 'utf8')).trimEnd().split('\n');
+    expect(head!.split(',').length).toBe(115);
+    expect(rows.map((row) => row.split(',').filter((cell) => cell === '').length)).toEqual([0, 0, 0, 6]);
+    const dropped = await features(
+      file('recordings/walking1.csv'),
+      '--set',
+      'har',
+      ...cut,
+      '--tail',
+      'drop',
+      '--json',
+    );
+    expect(dropped.json).toMatchObject({ rows: 3, incomplete: 0 });
+  });
+
+  it('prints the table on stdout, with labels and recordings of several', async () => {
+    const { stdout } = await features(
+      file('recordings/walking1.csv'),
+      file('recordings/lying2.csv'),
+      '--set',
+      'x_rms,along_step',
+      ...cut,
+    );
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines[0]).toBe('x_rms,along_step,recording,label');
+    expect(lines.slice(1).map((line) => line.split(',').slice(2).join())).toEqual([
+      ...Array.from({ length: 3 }, () => 'walking1,walking'),
+      ...Array.from({ length: 3 }, () => 'lying2,lying'),
+    ]);
+  });
+
+  it('makes a table that opens as rows for training', async () => {
+    const out = file('table.csv');
+    await features(recordings(), '--set', 'motion', ...cut, '--out', out);
+    const table = await openTable(out);
+    expect(table).toMatchObject({ rows: 18, columns: expect.arrayContaining(['along_step']) });
+    expect(new Set(table.labels)).toEqual(new Set(['walking', 'lying']));
+    expect(new Set(table.groups).size).toBe(6);
+  });
+
+  it('ranks features by what they tell on recordings that were held out', async () => {
+    const { json, stdout } = await features(recordings(), '--set', 'motion', ...cut, '--rank', '--json');
+    expect(stdout.trim().split('\n').length).toBe(1);
+    const { ranking } = DataFeatures.result.parse(json) as {
+      ranking: { accuracy: number; features: { name: string; information: number; f: number }[] };
+    };
+    expect(ranking.accuracy).toBe(1);
+    expect(ranking.features.length).toBe(36);
+    expect(ranking.features[0]!.information).toBeCloseTo(1, 1);
+    const text = (await features(recordings(), '--set', 'motion', ...cut, '--rank')).stdout;
+    expect(text).toContain('A linear probe tells lying, walking in 100.0 %');
+    expect(text).toContain('and 6 more');
+  });
+
+  it.each([
+    ['no window', ['walking1.csv', '--rate', '100'], 2, 'AIOT_USAGE', '--window'],
+    ['no rate', ['walking1.csv', '--window', '500'], 2, 'AIOT_USAGE', '--rate'],
+    ['a rate of nothing', ['walking1.csv', '--rate', '0'], 2, 'AIOT_USAGE', 'above 0'],
+    ['no such file', ['running.csv', ...cut], 4, 'AIOT_FILE_NOT_FOUND', 'running.csv'],
+    ['no such set', ['walking1.csv', '--set', 'best', ...cut], 2, 'AIOT_FEATURE_UNKNOWN', '"best"'],
+    ['no such feature', ['walking1.csv', '--set', 'x_best', ...cut], 2, 'AIOT_FEATURE_UNKNOWN', '"x_best"'],
+    [
+      'a low-pass above half the rate',
+      ['walking1.csv', '--lowpass', '60', ...cut],
+      2,
+      'AIOT_USAGE',
+      'below half',
+    ],
+    ['a tail of raw', ['walking1.csv', '--set', 'raw', '--tail', 'keep', ...cut], 2, 'AIOT_USAGE', 'har'],
+    [
+      'too short a recording',
+      ['walking1.csv', '--rate', '100', '--window', '5000'],
+      2,
+      'AIOT_DATA_EMPTY',
+      '1700',
+    ],
+    ['one label to rank by', ['walking1.csv', '--rank', ...cut], 2, 'AIOT_DATA_ONE_CLASS', 'two labels'],
+    ['labels from anywhere', ['walking1.csv', '--label-from', 'sky', ...cut], 2, 'AIOT_USAGE', '"sky"'],
+    [
+      'no label column',
+      ['walking1.csv', '--label-from', 'column:mood', ...cut],
+      2,
+      'AIOT_CSV_COLUMNS',
+      '"mood"',
+    ],
+  ])('refuses %s', async (_, [name, ...rest], exit, code, message) => {
+    const { json, code: got } = await features(join(recordings(), name!), ...rest, '--json');
+    expect(got).toBe(exit);
+    expect(json).toMatchObject({ error: { code, message: expect.stringContaining(message) } });
+  });
+});
+
+describeReal('shared', 'the merged table of the original', () => {
+  const har = join(sharedFolder, 'data', 'har');
+  const rowsOf = async (path: string) =>
+    (await readFile(path, 'utf8'))
+      .trim()
+      .split('\n')
+      .slice(1)
+      .map((line) => line.split(','));
+
+  const keyOf = (row: string[]) => [0, 1, 30, 34, 60].map((i) => Number(row[i]).toPrecision(8)).join();
+
+  it('has its rows file by file in their order; of three files some were taken out by hand', async () => {
+    const merged = await rowsOf(join(har, 'features', 'merged_features.csv'));
+    const out = file('all.csv');
+    const cut = ['--rate', '100', '--window', '501', '--stride', '500', '--trim', '100'];
+    await features(join(har, 'recordings'), '--set', 'har', ...cut, '--out', out);
+    const own = (await rowsOf(out)).filter((row) => !row.includes(''));
+    expect([own.length, merged.length]).toEqual([995, 927]);
+    const places = new Map(own.map((row, i) => [keyOf(row), i]));
+    let worst = 0;
+    const found = merged.map((row) => {
+      const at = places.get(keyOf(row))!;
+      const mine = own[at]!;
+      for (let i = 0; i < 115; i++) {
+        const expected = Number(row[i]);
+        worst = Math.max(worst, Math.abs(Number(mine[i]) - expected) / Math.max(1e-6, Math.abs(expected)));
+      }
+      expect(row[115]).toBe(['lying', 'sitting'].includes(mine[116]!) ? 'resting' : mine[116]);
+      return { at, recording: mine[115]! };
+    });
+    expect(worst).toBeLessThan(1e-9);
+    // Each file is one stretch, and its windows come in order.
+    const files = found.filter(({ recording }, i) => recording !== found[i - 1]?.recording);
+    expect([files.length, new Set(files.map(({ recording }) => recording)).size]).toEqual([53, 53]);
+    expect(
+      found.every(({ at, recording }, i) => recording !== found[i - 1]?.recording || at > found[i - 1]!.at),
+    ).toBe(true);
+    const missing = new Set(own.filter((_, i) => !found.some(({ at }) => at === i)).map((row) => row[115]));
+    expect([...missing]).toEqual(['lying5', 'sitting2', 'sitting3']);
+  });
+});
