@@ -7,7 +7,13 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { openAuthority } from '../../src/lib/provision/index.js';
 import { errorOfAnswer } from '../../src/lib/registry/errors.js';
 import { eventData } from '../../src/lib/registry/events.js';
-import { clientFor, createClient, parseModelReference } from '../../src/lib/registry/index.js';
+import {
+  clientFor,
+  createClient,
+  type ModelVersion,
+  parseModelReference,
+  resolveModel,
+} from '../../src/lib/registry/index.js';
 import { testPlatform } from '../support/platform.js';
 
 describe('the client', () => {
@@ -101,9 +107,45 @@ describe('server-sent events', () => {
   });
 });
 
-describe('NAME@VERSION', () => {
-  it('is read', () => expect(parseModelReference('har-1.x@12')).toEqual({ name: 'har-1.x', version: 12 }));
-  it.each(['har', 'har@', 'har@0', 'har@1.2', '@1', 'har@-1'])('refuses %s', (text) => {
-    expect(() => parseModelReference(text)).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
+describe('a model', () => {
+  it.each([
+    ['har-1.x@12', 12],
+    ['har-1.x', null],
+    ['har-1.x@latest', 'latest'],
+    ['har-1.x@production', 'production'],
+  ])('is read from %s', (text, which) => {
+    expect(parseModelReference(text)).toEqual({ name: 'har-1.x', which });
+  });
+  it.each(['', 'har@', 'har@0', 'har@1.2', '@1', 'har@-1', 'har@newest', 'har@1@2', 'a b@1'])(
+    'is not read from "%s"',
+    (text) => {
+      expect(() => parseModelReference(text)).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
+    },
+  );
+
+  const card = (version: number, stage: string) => ({ name: 'har', version, stage }) as ModelVersion;
+  const client = (...versions: ModelVersion[]) => ({ models: { versions: async () => versions } });
+  const several = client(card(3, 'dev'), card(2, 'staging'), card(1, 'production'));
+  it.each([
+    ['har@2', undefined, 2],
+    ['har@latest', undefined, 3],
+    ['har@production', undefined, 1],
+    ['har', 'staging', 2],
+    ['har@staging', 'staging', 2],
+  ] as const)('%s, --stage %s, is the version meant', async (text, stage, version) => {
+    expect(await resolveModel(several, text, stage)).toEqual({ name: 'har', version });
+  });
+  it('by its name alone is one where there is one version', async () => {
+    expect(await resolveModel(client(card(7, 'dev')), 'har')).toEqual({ name: 'har', version: 7 });
+    await expect(resolveModel(several, 'har')).rejects.toMatchObject({
+      code: 'AIOT_USAGE',
+      message: 'har has 3 versions: har@3 (dev), har@2 (staging), har@1 (production)',
+    });
+  });
+  it('in a stage where none is, or two things at once, is refused', async () => {
+    await expect(resolveModel(client(card(1, 'dev')), 'har@production')).rejects.toMatchObject({
+      code: 'AIOT_NOT_FOUND',
+    });
+    await expect(resolveModel(several, 'har@2', 'production')).rejects.toMatchObject({ code: 'AIOT_USAGE' });
   });
 });

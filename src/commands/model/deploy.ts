@@ -6,8 +6,9 @@ import {
   deployExit,
   deployModel,
   deployNews,
-  parseModelReference,
+  resolveModel,
   rolloutSchema,
+  stages,
   withClient,
 } from '../../lib/registry/index.js';
 
@@ -18,14 +19,24 @@ export default class ModelDeploy extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> har@3 --to all',
     "<%= config.bin %> <%= command.id %> har@2 --to 'type=virtual and name!=motor-1' --timeout 5m",
+    '<%= config.bin %> <%= command.id %> har --stage production --to all',
   ];
-  static override args = { model: Args.string({ required: true, description: 'NAME@VERSION' }) };
+  static override args = {
+    model: Args.string({
+      required: true,
+      description: 'NAME@VERSION, NAME@latest, NAME@production, or NAME.',
+    }),
+  };
   static override flags = {
     to: Flags.string({
       summary: 'Devices: all, or terms such as type=virtual and name=motor-1.',
       required: true,
       env: 'AIOT_TO',
       helpValue: 'SELECTOR',
+    }),
+    stage: Flags.option({ options: stages })({
+      summary: 'The version of NAME that is in this stage.',
+      env: 'AIOT_STAGE',
     }),
     timeout: shared.timeout,
     context: shared.context,
@@ -36,12 +47,11 @@ export default class ModelDeploy extends AiotCommand {
     const input = await this.input(ModelDeploy);
     const { args, flags } = input;
     const at = again(input, 'context');
-    const model = parseModelReference(args.model);
     const { name } = await contextFor(flags.context);
-    const rollout = await withClient(name, (client) =>
+    const rollout = await withClient(name, async (client) =>
       deployModel({
         client,
-        model,
+        model: await resolveModel(client, args.model, flags.stage),
         selector: flags.to,
         deadlineMs: flags.timeout,
         signingKey: () => operatorKey(name),
@@ -60,7 +70,9 @@ export default class ModelDeploy extends AiotCommand {
       error?.code ?? null,
     ]);
     this.print(`${bold(rollout.id)}\n${table(['device', 'state', 'step', 'error'], rows)}`);
-    this.print(next(`aiot device list${at}`, `aiot model show ${args.model}${at}`));
+    this.print(
+      next(`aiot device list${at}`, `aiot model show ${rollout.model.name}@${rollout.model.version}${at}`),
+    );
     const code = deployExit(rollout);
     if (code !== 0) this.exitsWith(code);
     return rollout;

@@ -1,23 +1,36 @@
-import { Flags } from '@oclif/core';
-import { AiotCommand, again, facts, next, shared, size } from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { defaultDeviceTypes, pushModel, pushResultSchema } from '../../lib/model/index.js';
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, again, duration, facts, next, shared, size } from '../../lib/cli/index.js';
+import {
+  defaultDeviceTypes,
+  isModelFile,
+  openModelProject,
+  pushFile,
+  pushModel,
+  pushResultSchema,
+} from '../../lib/model/index.js';
 import { operatorKey } from '../../lib/provision/index.js';
 import { contextFor, withClient } from '../../lib/registry/index.js';
 
 export default class ModelPush extends AiotCommand {
   static override summary = 'Bundle the evaluated model, sign it, and push it as a new version.';
   static override description =
-    'Refused when the model is below a limit of model.accept, or was not evaluated as it is now. The signing key stays on this machine.';
+    'Refused when the model is below a limit of model.accept, was not evaluated as it is now, or when its figures are not those of the network. The signing key stays on this machine. A .aiot FILE is pushed as it is; a .tflite FILE is stored and can be verified, but no device runs it.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
-    '<%= config.bin %> <%= command.id %> --project motor-watch --json',
+    '<%= config.bin %> <%= command.id %> har --project motor-watch --json',
+    '<%= config.bin %> <%= command.id %> build/model.aiot --expires 720h',
+    '<%= config.bin %> <%= command.id %> network.tflite --name doorbell',
   ];
+  static override args = {
+    model: Args.string({
+      description: "The model's name [default: the project's], or a .aiot or .tflite file.",
+    }),
+  };
   static override flags = {
     project: shared.project,
     data: shared.data,
     name: Flags.string({
-      summary: "Name in the registry, instead of the project's.",
+      summary: "Name in the registry, instead of the project's or the bundle's.",
       env: 'AIOT_NAME',
       helpValue: 'NAME',
     }),
@@ -27,23 +40,28 @@ export default class ModelPush extends AiotCommand {
       helpValue: 'TYPE,…',
       default: defaultDeviceTypes.join(','),
     }),
+    expires: duration({ summary: 'Devices refuse it after this time, such as 720h.', env: 'AIOT_EXPIRES' }),
     context: shared.context,
   };
   static override result = pushResultSchema;
 
   async run() {
     const input = await this.input(ModelPush);
-    const { flags } = input;
+    const { args, flags } = input;
     const at = again(input, 'context');
-    const project = await loadProject(flags.project);
+    const path = args.model !== undefined && isModelFile(args.model) ? args.model : null;
+    const name = flags.name ?? (path === null ? args.model : undefined);
+    const project = path === null ? await openModelProject(flags.project, flags.data) : null;
     const context = await contextFor(flags.context);
     const privatePem = await operatorKey(context.name);
-    const { data, name } = flags;
     const deviceTypes = flags.types.split(',').map((type) => type.trim());
-    const result = await withClient(context.name, (client) =>
-      pushModel({ project, client, privatePem, data, name, deviceTypes }),
-    );
-    const same = result.sameAs === null ? '' : ` (same contents as ${result.name}@${result.sameAs})`;
+    const result = await withClient(context.name, (client) => {
+      const how = { client, privatePem, deviceTypes, name, validMs: flags.expires };
+      if (path !== null) return pushFile({ ...how, path });
+      return pushModel({ ...how, project: project!, data: flags.data });
+    });
+    const same =
+      result.sameAs === null ? '' : `, the same as ${result.name}@${result.sameAs} and stored once`;
     this.print(
       facts([
         ['Pushed', `${result.name}@${result.version} to ${context.url}`],
@@ -51,9 +69,9 @@ export default class ModelPush extends AiotCommand {
         ['Signed', `manifest ${result.sequence}`],
       ]),
     );
-    this.print(
-      next(`aiot model deploy ${result.name}@${result.version} --to all${at}`, `aiot model list${at}`),
-    );
+    const pushed = `${result.name}@${result.version}`;
+    const run = result.kind === 'model' ? [`aiot model deploy ${pushed} --to all${at}`] : [];
+    this.print(next(...run, `aiot model why ${pushed}${at}`));
     return result;
   }
 }

@@ -7,13 +7,14 @@ import {
   datasetText,
   facts,
   figuresText,
+  historyTable,
   moment,
   next,
   plural,
   shared,
   size,
 } from '../../lib/cli/index.js';
-import { parseModelReference, showModel, shownModelSchema, withClient } from '../../lib/registry/index.js';
+import { resolveModel, showModel, shownModelSchema, withClient } from '../../lib/registry/index.js';
 
 export default class ModelShow extends AiotCommand {
   static override summary = 'Show one version of a model: figures, lineage, and how it does on devices.';
@@ -21,7 +22,12 @@ export default class ModelShow extends AiotCommand {
     '<%= config.bin %> <%= command.id %> har@3',
     '<%= config.bin %> <%= command.id %> har@3 --json',
   ];
-  static override args = { model: Args.string({ required: true, description: 'NAME@VERSION' }) };
+  static override args = {
+    model: Args.string({
+      required: true,
+      description: 'NAME@VERSION, NAME@latest, NAME@production, or NAME.',
+    }),
+  };
   static override flags = { context: shared.context };
   static override result = shownModelSchema;
 
@@ -29,8 +35,9 @@ export default class ModelShow extends AiotCommand {
     const input = await this.input(ModelShow);
     const { args, flags } = input;
     const at = again(input, 'context');
-    const model = parseModelReference(args.model);
-    const card = await withClient(flags.context, (client) => showModel(client, model));
+    const card = await withClient(flags.context, async (client) =>
+      showModel(client, await resolveModel(client, args.model)),
+    );
     const { name, version, live } = card;
     this.print(bold(`${name}@${version}`));
     this.print(
@@ -52,7 +59,10 @@ export default class ModelShow extends AiotCommand {
         ['pushed', moment(card.pushed)],
       ]),
     );
-    this.print(next(`aiot model deploy ${name}@${version} --to all${at}`));
+    this.print(`\n${historyTable(card.history)}`);
+    this.print(
+      next(`aiot model deploy ${name}@${version} --to all${at}`, `aiot model why ${name}@${version}${at}`),
+    );
     return card;
   }
 }

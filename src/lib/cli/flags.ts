@@ -45,6 +45,11 @@ export const shared = {
     env: 'AIOT_CA',
     helpValue: 'FILE',
   }),
+  trust: Flags.string({
+    summary: "File of a trust root (a device's trust.json), instead of asking the platform whom it trusts.",
+    env: 'AIOT_TRUST',
+    helpValue: 'FILE',
+  }),
   cert: Flags.string({ summary: 'PEM file of the client certificate.', env: 'AIOT_CERT', helpValue: 'FILE' }),
   key: Flags.string({ summary: 'PEM file of its private key.', env: 'AIOT_KEY', helpValue: 'FILE' }),
 };

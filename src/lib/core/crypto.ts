@@ -36,6 +36,11 @@ export function publicKeyOf(privatePem: string): string {
     .toString('base64');
 }
 
+/** The same of a public key (SPKI) or a private key (PKCS#8), PEM. Throws what node:crypto throws for anything else. */
+export function publicKeyIn(pem: string): string {
+  return createPublicKey(pem).export({ type: 'spki', format: 'der' }).toString('base64');
+}
+
 /** Key id: SHA-256 over the SPKI DER, 64 hex digits. */
 export function keyIdOf(publicKeyBase64: string): string {
   return sha256Hex(Buffer.from(publicKeyBase64, 'base64'));

@@ -3,11 +3,11 @@
  * `createPredictor`; TensorFlow is loaded by training alone, LiteRT by evaluation alone.
  */
 export { bundleProject } from './bundle/bundle-project.js';
-export { checkGolden } from './bundle/golden.js';
 export { filesOf, interfaceOf, interfaces, modelPartOf } from './bundle/describe.js';
+export { checkGolden } from './bundle/golden.js';
 export { isSigned, packBundle, unpackAny, unpackBundle } from './bundle/pack.js';
-export { packSigned, requireSameModel, type Verified, verifySigned } from './bundle/signed.js';
 export { createPredictor, type Prediction, type Predictor } from './bundle/predictor.js';
+export { packSigned, requireSameModel, type Verified, verifySigned } from './bundle/signed.js';
 export type * from './bundle/types.js';
 export { evaluateFile } from './evaluate/evaluate-file.js';
 export { type Evaluation, evaluateModel, evaluationSchema } from './evaluate/evaluate-model.js';
@@ -18,10 +18,14 @@ export { macroF1Of } from './evaluate/metrics.js';
 export { outputKinds } from './evaluate/output-kind.js';
 export { type EvaluateResult, evaluateResultSchema } from './evaluate/result.js';
 export type { Gate } from './evaluate/types.js';
+export { fetchModel } from './fetch.js';
 export { buildFiles } from './files.js';
+export { fitModel, refusalOf } from './fit/fit-model.js';
+export { type ChipFit, type Fit, fitSchema } from './fit/result.js';
 export { inspectModel } from './inspect/inspect.js';
 export { type Inspection, inspectionSchema } from './inspect/result.js';
 export { openModelProject } from './material.js';
+export { type PullResult, pullModel, pullResultSchema } from './pull.js';
 export {
   defaultDeviceTypes,
   type PushClient,
@@ -31,13 +35,17 @@ export {
   pushResultSchema,
 } from './push.js';
 export { isModelFile } from './push-file.js';
-export { emits } from './emit/emit.js';
-export { quantizeModel } from './quantize/quantize-model.js';
+export * from './quantize/index.js';
 export { quantizeProject } from './quantize/quantize-project.js';
-export { type QuantizeResult, quantizeResultSchema } from './quantize/result.js';
-export { calibrations } from './quantize/types.js';
 export { manifestOf, release } from './release.js';
 export { writeReport } from './report/write-report.js';
+export { type FoldsFile, foldsFileSchema } from './train/folds/types.js';
 export { type TrainResult, trainResultSchema } from './train/result.js';
+export { type SearchFile, searchFileSchema } from './train/search/result.js';
 export { loadTensorFlow } from './train/tensorflow.js';
+export { type TrainRequest, trainedSchema, trainModel } from './train/train-model.js';
 export { trainProject } from './train/train-project.js';
+export type { EpochFigures } from './train/types.js';
+export { readTrust } from './trust.js';
+export { isModelPath, type VerifyResult, verifyFile, verifyModel, verifyResultSchema } from './verify.js';
+export { type Why, whyModel, whySchema } from './why.js';

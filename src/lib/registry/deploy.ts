@@ -69,11 +69,21 @@ async function follow(started: Rollout, options: DeployOptions): Promise<Rollout
 
 async function newestSequence({ client, model, signingKey, now }: DeployOptions): Promise<number> {
   const card = await client.models.get(model.name, model.version);
+  if (card.kind === 'network') {
+    throw new AiotError(
+      'AIOT_MODEL_UNFIT',
+      `${model.name}@${model.version} is a network alone: nobody said what goes into it, so no device can run it`,
+      { next: 'Push a project instead of a .tflite file: aiot model push' },
+    );
+  }
   const next = await client.models.next(model.name);
-  if (card.sequence + 1 === next.sequence) return card.sequence;
   const manifest = peekManifest(await client.manifests.get(card.sequence));
+  const expired = manifest.expires !== null && manifest.expires <= now;
+  if (card.sequence + 1 === next.sequence && !expired) return card.sequence;
   const key = await signingKey();
-  const signed = signManifest({ ...manifest, sequence: next.sequence, issued: now }, key);
+  // Signed anew it is valid as long again as it was at first.
+  const expires = manifest.expires === null ? null : now + (manifest.expires - manifest.issued);
+  const signed = signManifest({ ...manifest, sequence: next.sequence, issued: now, expires }, key);
   return (await client.manifests.post(signed)).sequence;
 }
 
@@ -94,13 +104,4 @@ export function deployExit({ devices }: Rollout): 0 | 1 | 3 {
   const committed = devices.filter(({ state }) => state === 'committed').length;
   if (committed === devices.length) return 0;
   return committed === 0 ? 1 : 3;
-}
-
-/** `har@3` → name and version. @throws AIOT_USAGE */
-export function parseModelReference(text: string): { name: string; version: number } {
-  const match = /^([^@\s]+)@([1-9]\d{0,8})$/.exec(text);
-  if (match?.[1]) return { name: match[1], version: Number(match[2]) };
-  throw new AiotError('AIOT_USAGE', `expected a model such as har@3, got ${text}`, {
-    next: 'aiot model list shows the names and versions.',
-  });
 }

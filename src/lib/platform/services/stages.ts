@@ -34,6 +34,8 @@ export class Stages {
       }
       const refusal = steps > 0 ? await this.refusal(card, to) : null;
       if (refusal && reason === undefined) throw refusal;
+      // Read before the transaction: there is one connection, and a query beside it would wait for it for ever.
+      const before = to === 'production' ? await this.inProduction(name) : [];
       await store.transaction().execute(async (transaction) => {
         const put = (of: number, stage: Stage) =>
           transaction
@@ -42,7 +44,6 @@ export class Stages {
             .where('name', '=', name)
             .where('version', '=', of)
             .execute();
-        const before = to === 'production' ? await this.inProduction(name) : [];
         for (const other of before) {
           await put(other, 'staging');
           const detail = { from: 'production', to: 'staging', replacedBy: version };

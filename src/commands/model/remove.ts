@@ -1,0 +1,28 @@
+import { Args } from '@oclif/core';
+import { AiotCommand, again, bold, next, shared } from '../../lib/cli/index.js';
+import { parseVersion, removedModelSchema, withClient } from '../../lib/registry/index.js';
+
+export default class ModelRemove extends AiotCommand {
+  static override summary = 'Remove a version that nobody uses; its number is never given again.';
+  static override description =
+    'Refused while it is in production, or while a device runs it or is to run it. What was stored of it goes when no other version has the same content.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> har@3',
+    '<%= config.bin %> <%= command.id %> har@3 --json',
+  ];
+  static override args = { model: Args.string({ required: true, description: 'NAME@VERSION' }) };
+  static override flags = { context: shared.context };
+  static override result = removedModelSchema;
+
+  async run() {
+    const input = await this.input(ModelRemove);
+    const { args, flags } = input;
+    // A number, so that nothing else is removed than what was meant when somebody pushes in between.
+    const { name, version } = parseVersion(args.model);
+    const removed = await withClient(flags.context, (client) => client.models.remove(name, version));
+    const kept = removed.blobRemoved ? '' : ' Its content stays: another version has the same.';
+    this.print(`${bold(`${name}@${version}`)} is removed.${kept}`);
+    this.print(next(`aiot model list${again(input, 'context')}`));
+    return removed;
+  }
+}

@@ -1,0 +1,48 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, again, bold, facts, next, shared, verifiedFacts } from '../../lib/cli/index.js';
+import { isModelPath, readTrust, verifyModel, verifyResultSchema } from '../../lib/model/index.js';
+import { withClient } from '../../lib/registry/index.js';
+
+export default class ModelVerify extends AiotCommand {
+  static override summary = 'Check the signature and every byte of a bundle, and run its golden vectors.';
+  static override description =
+    'With --trust or --key a file is verified without asking anybody. A byte that was changed is told with the file it is in.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> har@3',
+    '<%= config.bin %> <%= command.id %> har-3/har-3.aiot --trust trust.json',
+    '<%= config.bin %> <%= command.id %> har-3.aiot --key operator.pub.pem --json',
+  ];
+  static override args = {
+    model: Args.string({
+      required: true,
+      description: 'A .aiot file, a folder of a pulled one, or NAME@VERSION.',
+    }),
+  };
+  static override flags = {
+    trust: shared.trust,
+    key: Flags.string({
+      summary: 'PEM file of the public key that must have signed it.',
+      env: 'AIOT_KEY',
+      helpValue: 'FILE',
+      exclusive: ['trust'],
+    }),
+    context: shared.context,
+  };
+  static override result = verifyResultSchema;
+
+  async run() {
+    const input = await this.input(ModelVerify);
+    const { args, flags } = input;
+    const trust = await readTrust(flags);
+    const path = await isModelPath(args.model);
+    const options = { what: args.model, path, trust, now: Date.now() };
+    const result =
+      path && trust
+        ? await verifyModel({ ...options, client: null })
+        : await withClient(flags.context, (client) => verifyModel({ ...options, client }));
+    this.print(`${bold(result.what)} is ${result.name}@${result.version} as it was signed.`);
+    this.print(facts(verifiedFacts(result)));
+    this.print(next(`aiot model why ${result.name}@${result.version}${again(input, 'context')}`));
+    return result;
+  }
+}

@@ -1,0 +1,94 @@
+import { mkdir, mkdtemp, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { AiotError, makeFolder, readBytes, syncFolder, systemCode, writeFileAtomic } from '../core/index.js';
+import type { Member, TrustRoot } from '../formats/index.js';
+import { type FetchClient, fetchModel } from './fetch.js';
+
+export const pullResultSchema = z.object({
+  name: z.string(),
+  version: z.int(),
+  /** Of the bundle's content. */
+  digest: z.string(),
+  /** Folder. */
+  out: z.string(),
+  files: z.array(z.string()),
+  /** The folder held the very same files already. */
+  unchanged: z.boolean(),
+});
+export type PullResult = z.output<typeof pullResultSchema>;
+
+export interface PullOptions {
+  client: FetchClient;
+  model: { name: string; version: number };
+  out: string;
+  /** Whose signatures count; null = whom the platform trusts. */
+  trust?: TrustRoot | null;
+}
+
+/**
+ * Gets a version, verifies every byte of it, and puts the signed bundle and its files into a folder: all of them or none.
+ * @throws what `fetchModel` throws, AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE
+ */
+export async function pullModel({ client, model, out, trust = null }: PullOptions): Promise<PullResult> {
+  const fetched = await fetchModel(client, model, trust);
+  const { name, version, digest } = fetched.card;
+  const whole = { name: `${name}-${version}.aiot`, data: fetched.bytes };
+  const files = [whole, ...fetched.members];
+  const unchanged = await isThere(out, files);
+  if (!unchanged) await fillFolder(resolve(out), files);
+  return { name, version, digest, out, files: files.map((file) => file.name), unchanged };
+}
+
+/** Whether the folder holds these files and no others; an empty one holds none. @throws AIOT_FOLDER_NOT_EMPTY */
+async function isThere(out: string, files: Member[]): Promise<boolean> {
+  const found = await readdir(out).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `${out} is not a folder (${systemCode(error)})`, {
+      cause: error,
+    });
+  });
+  if (found.length === 0) return false;
+  const strangers = found.filter((name) => !files.some((file) => file.name === name));
+  const other = strangers[0] ?? (await firstOther(out, files));
+  if (other === undefined) return true;
+  throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${out} holds ${other}, which is not of this version`);
+}
+
+async function firstOther(out: string, files: Member[]): Promise<string | undefined> {
+  for (const { name, data } of files) {
+    const there = await readBytes(join(out, name)).catch(() => null);
+    if (!there || !Buffer.from(data).equals(there)) return name;
+  }
+  return undefined;
+}
+
+/** Beside the folder first, then in its place at once: whoever looks sees all files or none. */
+async function fillFolder(out: string, files: Member[]): Promise<void> {
+  const above = dirname(out);
+  await makeFolder(above);
+  let beside: string | undefined;
+  try {
+    beside = await mkdtemp(join(above, `.${basename(out)}-`));
+    const folder = join(beside, 'files');
+    await mkdir(folder);
+    for (const { name, data } of files) await writeFileAtomic(join(folder, name), data);
+    await syncFolder(folder);
+    await rmdir(out).catch((error: unknown) => {
+      if (systemCode(error) !== 'ENOENT') throw error;
+    });
+    await rename(folder, out);
+    await syncFolder(above);
+  } catch (error) {
+    if (error instanceof AiotError) throw error;
+    throw new AiotError(
+      'AIOT_FILE_NOT_WRITABLE',
+      `cannot write ${out} (${systemCode(error) ?? 'unknown error'})`,
+      {
+        cause: error,
+      },
+    );
+  } finally {
+    if (beside !== undefined) await rm(beside, { recursive: true, force: true }).catch(() => {});
+  }
+}

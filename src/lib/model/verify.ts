@@ -1,0 +1,135 @@
+import { readdir, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { z } from 'zod';
+import { AiotError, readBytes, sha256Hex } from '../core/index.js';
+import { networkModes, type TrustRoot } from '../formats/index.js';
+import { type RegistryClient, resolveModel } from '../registry/index.js';
+import { checkGolden } from './bundle/golden.js';
+import { isSigned } from './bundle/pack.js';
+import { signedNames, type Verified, verifyMembers, verifySigned } from './bundle/signed.js';
+import type { Bundle } from './bundle/types.js';
+import { type FetchClient, fetchModel } from './fetch.js';
+import { isModelFile } from './push-file.js';
+
+export const verifyResultSchema = z.object({
+  /** What was verified: a file, a folder, or NAME@VERSION. */
+  what: z.string(),
+  name: z.string(),
+  version: z.int(),
+  sequence: z.int(),
+  kind: z.enum(['model', 'network']),
+  mode: z.enum(networkModes),
+  /** Of the content, as devices download it. */
+  digest: z.string(),
+  bytes: z.int(),
+  /** Ids of the keys that signed it. */
+  keys: z.array(z.string()),
+  /** ms since 1970 */
+  issued: z.int(),
+  expires: z.int().nullable(),
+  /** Devices refuse it now. */
+  expired: z.boolean(),
+  files: z.array(z.object({ name: z.string(), bytes: z.int(), sha256: z.string() })),
+  /** Null of a network alone, which has none. */
+  golden: z.object({ vectors: z.int(), passed: z.int() }).nullable(),
+});
+export type VerifyResult = z.output<typeof verifyResultSchema>;
+
+/** Whether what was typed is on disk rather than in the registry. */
+export async function isModelPath(text: string): Promise<boolean> {
+  return isModelFile(text) || (await stat(text).catch(() => null)) !== null;
+}
+
+export interface VerifyOptions {
+  what: string;
+  /** `what` is a file or a folder, and no version. */
+  path: boolean;
+  /** Whose signatures count; null = whom the platform trusts. */
+  trust: TrustRoot | null;
+  /** null = nobody is asked: a path and its trust root are enough. */
+  client: (FetchClient & { models: Pick<RegistryClient['models'], 'versions'> }) | null;
+  /** ms since 1970 */
+  now: number;
+}
+
+/** Verifies a version or a file. @throws as `verifyFile` and `fetchModel`; AIOT_TRUST_MISSING */
+export async function verifyModel({ what, path, trust, client, now }: VerifyOptions): Promise<VerifyResult> {
+  const root = trust ?? (await client?.trust.get());
+  if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'nobody says whose signature counts');
+  if (path || !client) return verifyFile(what, root, now);
+  const fetched = await fetchModel(client, await resolveModel(client, what), root);
+  return verifyResult(`${fetched.card.name}@${fetched.card.version}`, fetched, now);
+}
+
+/**
+ * Verifies a signed .aiot file, or the folder of a pulled one, without asking anybody: signatures, every byte of every file,
+ * and the golden vectors.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_TAMPERED, AIOT_BUNDLE_MALFORMED, AIOT_GOLDEN_MISMATCH
+ */
+export async function verifyFile(path: string, trust: TrustRoot, now: number): Promise<VerifyResult> {
+  const folder = (await stat(path).catch(() => null))?.isDirectory() ?? false;
+  if (folder) return verifyResult(path, await verifyFolder(path, trust), now);
+  const bytes = await readBytes(path);
+  if (bytes.subarray(0, 11).toString('latin1') === 'bundle.json' && !isSigned(bytes)) {
+    throw new AiotError(
+      'AIOT_SIGNATURE_INVALID',
+      `${path}: nobody has signed it: there is no manifest.json in it`,
+      {
+        next: 'aiot model push FILE signs it; aiot model pull gets it signed.',
+      },
+    );
+  }
+  return verifyResult(path, verifySigned(bytes, trust, path), now);
+}
+
+async function verifyFolder(path: string, trust: TrustRoot): Promise<Verified> {
+  const members = [];
+  for (const name of signedNames) members.push({ name, data: await readBytes(join(path, name)) });
+  const verified = verifyMembers(members, trust, path);
+  for (const file of await readdir(path)) {
+    if (!file.endsWith('.aiot')) continue;
+    const { manifest } = verifySigned(await readBytes(join(path, file)), trust, join(path, file));
+    if (manifest.sequence === verified.manifest.sequence) continue;
+    throw new AiotError(
+      'AIOT_BUNDLE_TAMPERED',
+      `${join(path, file)} is another version than the files beside it`,
+    );
+  }
+  return verified;
+}
+
+/** What is told of a verified bundle. @throws AIOT_GOLDEN_MISMATCH */
+export function verifyResult(what: string, verified: Verified, now: number): VerifyResult {
+  const { manifest, keyids, bundle, content, members } = verified;
+  const { name, version, sequence, issued, expires, artifacts } = manifest;
+  return {
+    what,
+    name,
+    version,
+    sequence,
+    kind: bundle.info.kind,
+    mode: bundle.info.quantization.mode,
+    digest: artifacts[0]?.digest ?? '',
+    bytes: content.length,
+    keys: keyids,
+    issued,
+    expires,
+    expired: expires !== null && expires <= now,
+    files: members.map((file) => ({
+      name: file.name,
+      bytes: file.data.length,
+      sha256: sha256Hex(file.data),
+    })),
+    golden: bundle.info.kind === 'model' ? goldenResult(bundle as Bundle, basename(what)) : null,
+  };
+}
+
+function goldenResult(bundle: Bundle, what: string): { vectors: number; passed: number } {
+  const { vectors, passed, failures } = checkGolden(bundle);
+  const [first] = failures;
+  if (!first) return { vectors, passed };
+  throw new AiotError(
+    'AIOT_GOLDEN_MISMATCH',
+    `${what}: golden vector of ${first.recording}: ${first.reason}`,
+  );
+}

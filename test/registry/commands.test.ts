@@ -1,0 +1,292 @@
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ZodType } from 'zod';
+import { digestOf, writeContexts } from '../../src/lib/core/index.js';
+import {
+  pullResultSchema,
+  pushResultSchema,
+  unpackAny,
+  verifyResultSchema,
+  whySchema,
+} from '../../src/lib/model/index.js';
+import {
+  listSchemas,
+  modelVersionSchema,
+  removedModelSchema,
+  shownModelSchema,
+} from '../../src/lib/registry/index.js';
+import { tinyBundle } from '../support/bundle.js';
+import { runCli } from '../support/cli.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+let own: TestPlatform;
+let bundle: string;
+let network: string;
+const before = process.env.AIOT_CONFIG_DIR;
+
+beforeAll(async () => {
+  own = await testPlatform();
+  const config = join(own.folder, 'config');
+  process.env.AIOT_CONFIG_DIR = config;
+  await mkdir(join(config, 'keys'), { recursive: true });
+  await writeFile(join(config, 'keys', 'here.pem'), own.key);
+  const { url } = own.client;
+  await writeContexts({
+    current: 'here',
+    contexts: { here: { url, ca: own.platform.ca, token: own.token } },
+  });
+  bundle = join(own.folder, 'tiny.aiot');
+  network = join(own.folder, 'bare.tflite');
+  await writeFile(bundle, tinyBundle());
+  await writeFile(network, unpackAny(tinyBundle()).model);
+});
+afterAll(async () => {
+  if (before === undefined) delete process.env.AIOT_CONFIG_DIR;
+  else process.env.AIOT_CONFIG_DIR = before;
+  await own.stop();
+});
+
+async function ok<T>(schema: ZodType<T>, argv: string[]): Promise<T> {
+  const { code, json, stdout, stderr } = await runCli([...argv, '--json']);
+  expect(code, stdout + stderr).toBe(0);
+  return schema.parse(json);
+}
+
+async function refused(argv: string[], code: string, exit: number): Promise<string> {
+  const answer = await runCli([...argv, '--json']);
+  const { error } = answer.json as { error: { code: string; message: string } };
+  expect([error.code, answer.code], error.message).toEqual([code, exit]);
+  return error.message;
+}
+
+const blobs = async () => {
+  const files = await readdir(join(own.folder, 'data', 'blobs', 'sha256'), { recursive: true });
+  return files.filter((name) => /[0-9a-f]{64}$/.test(name));
+};
+
+describe('aiot model push FILE', () => {
+  it('pushes a bundle as it is, signed anew', async () => {
+    const pushed = await ok(pushResultSchema, ['model', 'push', bundle]);
+    expect(pushed).toMatchObject({ name: 'tiny', version: 1, digest: digestOf(tinyBundle()), sameAs: null });
+  });
+
+  it('stores equal contents once, under each of their versions', async () => {
+    const pushed = await ok(pushResultSchema, ['model', 'push', bundle]);
+    expect(pushed).toMatchObject({ version: 2, digest: digestOf(tinyBundle()), sameAs: 1 });
+    expect(await blobs()).toHaveLength(1);
+    const { stdout } = await runCli(['model', 'push', bundle]);
+    expect(stdout).toContain('the same as tiny@2 and stored once');
+  });
+
+  it('takes another name, which makes other contents', async () => {
+    const pushed = await ok(pushResultSchema, ['model', 'push', bundle, '--name', 'other']);
+    expect(pushed).toMatchObject({ name: 'other', version: 1, sameAs: null });
+    expect(await blobs()).toHaveLength(2);
+  });
+
+  it('stores a network alone, which can be verified and is not deployed', async () => {
+    const pushed = await ok(pushResultSchema, ['model', 'push', network]);
+    expect(pushed).toMatchObject({ name: 'bare', version: 1, kind: 'network' });
+    expect(await ok(verifyResultSchema, ['model', 'verify', 'bare@1'])).toMatchObject({
+      kind: 'network',
+      mode: 'int8',
+      golden: null,
+    });
+    expect(await refused(['model', 'deploy', 'bare@1', '--to', 'all'], 'AIOT_MODEL_UNFIT', 2)).toBe(
+      'bare@1 is a network alone: nobody said what goes into it, so no device can run it',
+    );
+    const { version, sequence } = { version: 1, sequence: pushed.sequence };
+    await expect(
+      own.client.rollouts.start({ model: { name: 'bare', version }, sequence, selector: 'all' }),
+    ).rejects.toMatchObject({ code: 'AIOT_MODEL_UNFIT' });
+    const { unknown } = await ok(whySchema, ['model', 'why', 'bare@1']);
+    expect(unknown).toEqual([
+      'the float network',
+      'the training',
+      'the evaluation',
+      'the dataset',
+      'the recordings',
+    ]);
+    expect((await runCli(['model', 'why', 'bare@1'])).stdout).toContain('training  unknown');
+    expect((await runCli(['model', 'show', 'bare'])).stdout).toContain('not evaluated');
+  });
+
+  it.each([
+    ['nowhere.aiot', 'AIOT_FILE_NOT_FOUND', 4],
+    ['nowhere.tflite', 'AIOT_FILE_NOT_FOUND', 4],
+    ['text.aiot', 'AIOT_BUNDLE_MALFORMED', 2],
+    ['text.tflite', 'AIOT_TFLITE_MALFORMED', 2],
+    ['a b.tflite', 'AIOT_USAGE', 2],
+  ])('refuses %s, and stores nothing', async (name, code, exit) => {
+    const stored = await blobs();
+    const file = join(own.folder, name);
+    if (name.startsWith('text')) await writeFile(file, 'no model at all'.repeat(100));
+    if (name.startsWith('a b')) await writeFile(file, await readFile(network));
+    await refused(['model', 'push', file], code, exit);
+    expect(await blobs()).toEqual(stored);
+  });
+});
+
+describe('aiot model pull', () => {
+  it('fills a folder with the signed bundle and its files, once', async () => {
+    const out = join(own.folder, 'tiny-2');
+    const pulled = await ok(pullResultSchema, ['model', 'pull', 'tiny@2', '--out', out]);
+    expect(pulled).toMatchObject({
+      name: 'tiny',
+      version: 2,
+      digest: digestOf(tinyBundle()),
+      unchanged: false,
+    });
+    expect((await readdir(out)).sort()).toEqual([...pulled.files].sort());
+    expect(await readFile(join(out, 'model.tflite'))).toEqual(Buffer.from(unpackAny(tinyBundle()).model));
+    expect(await ok(pullResultSchema, ['model', 'pull', 'tiny@2', '--out', out])).toMatchObject({
+      unchanged: true,
+    });
+    await refused(['model', 'pull', 'tiny@1', '--out', out], 'AIOT_FOLDER_NOT_EMPTY', 2);
+    expect(await ok(verifyResultSchema, ['model', 'verify', join(out, 'tiny-2.aiot')])).toMatchObject({
+      version: 2,
+    });
+    expect(await ok(verifyResultSchema, ['model', 'verify', out])).toMatchObject({ version: 2 });
+    expect((await readdir(own.folder)).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it.each([
+    [['tiny@99', '--out', 'x'], 'AIOT_NOT_FOUND', 4],
+    [['nobody', '--out', 'x'], 'AIOT_NOT_FOUND', 4],
+    [['tiny', '--out', 'x'], 'AIOT_USAGE', 2],
+    [['tiny@1'], 'AIOT_USAGE', 2],
+    [['tiny@1', '--out', '.'], 'AIOT_FOLDER_NOT_EMPTY', 2],
+    [['tiny@1', '--out', 'bare.tflite'], 'AIOT_FILE_NOT_WRITABLE', 1],
+  ])('refuses %j and writes nothing', async (argv, code, exit) => {
+    const places = argv.map((arg, i) => (argv[i - 1] === '--out' ? join(own.folder, arg) : arg));
+    await refused(['model', 'pull', ...places], code, exit);
+    await expect(stat(join(own.folder, 'x'))).rejects.toThrow();
+  });
+
+  it('refuses what was changed where it is stored, and names the file', async () => {
+    const hex = digestOf(tinyBundle()).slice('sha256:'.length);
+    const path = join(own.folder, 'data', 'blobs', 'sha256', hex.slice(0, 2), hex);
+    const good = await readFile(path);
+    for (const [text, name] of [
+      ['"arenaBytes"', 'bundle.json'],
+      ['"recording":"c"', 'golden.json'],
+      ['wrist-1', 'lineage.json'],
+      ['  bundle.json', 'SHA256SUMS'],
+    ] as const) {
+      const bad = Buffer.from(good);
+      bad[bad.lastIndexOf(text)] = bad[bad.lastIndexOf(text)]! ^ 1;
+      await writeFile(path, bad);
+      const message = await refused(
+        ['model', 'pull', 'tiny@1', '--out', join(own.folder, 'x')],
+        'AIOT_BUNDLE_TAMPERED',
+        6,
+      );
+      expect(message).toContain(`tiny@1: ${name}`);
+    }
+    await writeFile(path, good);
+  });
+});
+
+describe('aiot model verify', () => {
+  it('needs nobody with the key, and refuses another one', async () => {
+    const out = join(own.folder, 'offline');
+    await ok(pullResultSchema, ['model', 'pull', 'tiny@1', '--out', out]);
+    const file = join(out, 'tiny-1.aiot');
+    const key = join(own.folder, 'operator.pem');
+    await writeFile(key, own.key);
+    const trust = join(own.folder, 'trust.json');
+    await writeFile(trust, JSON.stringify(await own.client.trust.get()));
+    const config = process.env.AIOT_CONFIG_DIR;
+    process.env.AIOT_CONFIG_DIR = join(own.folder, 'nobody');
+    try {
+      await ok(verifyResultSchema, ['model', 'verify', file, '--key', key]);
+      await ok(verifyResultSchema, ['model', 'verify', file, '--trust', trust]);
+      await refused(['model', 'verify', file], 'AIOT_CONTEXT_NOT_FOUND', 4);
+    } finally {
+      process.env.AIOT_CONFIG_DIR = config;
+    }
+    await refused(['model', 'verify', file, '--key', file], 'AIOT_FILE_MALFORMED', 2);
+    await refused(['model', 'verify', file, '--trust', key], 'AIOT_FILE_MALFORMED', 2);
+    await refused(['model', 'verify', bundle, '--key', key], 'AIOT_SIGNATURE_INVALID', 5);
+    await refused(['model', 'verify', join(own.folder, 'nowhere.aiot')], 'AIOT_FILE_NOT_FOUND', 4);
+    const { generateKeyPair } = await import('../../src/lib/core/index.js');
+    await writeFile(key, generateKeyPair().publicPem);
+    await refused(['model', 'verify', file, '--key', key], 'AIOT_SIGNATURE_INVALID', 5);
+  });
+});
+
+describe('aiot model why', () => {
+  it('goes back to the devices that made the recordings, and invents none', async () => {
+    const why = await ok(whySchema, ['model', 'why', 'tiny@1']);
+    expect(why.devices).toEqual([
+      { name: 'wrist-1', recordings: ['a', 'b'], state: null },
+      { name: null, recordings: ['c'], state: null },
+    ]);
+    expect(why.unknown).toEqual(['the device of 1 of 3 recordings']);
+    expect(why.dataset).toMatchObject({ name: 'imu', digest: digestOf('data 0') });
+    const { stdout } = await runCli(['model', 'why', 'tiny@1']);
+    expect(stdout).toContain('2 recordings by wrist-1: a, b');
+    expect(stdout).toContain('1 recording by an unknown device: c');
+    await refused(['model', 'why', 'tiny@99'], 'AIOT_NOT_FOUND', 4);
+  });
+});
+
+describe('aiot model promote and remove', () => {
+  const stagesOf = async () =>
+    (await own.client.models.versions('tiny')).map(({ version, stage }) => `${version} ${stage}`);
+
+  it('goes up one stage at a time, through its gates, and writes down who and why', async () => {
+    const promote = (model: string, ...flags: string[]) =>
+      ok(modelVersionSchema, ['model', 'promote', model, ...flags]);
+    await refused(['model', 'promote', 'tiny@1', '--to', 'production'], 'AIOT_REQUEST_INVALID', 2);
+    expect(await promote('tiny@1', '--to', 'staging')).toMatchObject({ stage: 'staging' });
+    await refused(['model', 'promote', 'tiny@1', '--to', 'production'], 'AIOT_GATE_FAILED', 6);
+    await promote('tiny@staging', '--to', 'production', '--reason', 'seen on the bench');
+    await refused(['model', 'promote', 'bare@1', '--to', 'staging'], 'AIOT_GATE_FAILED', 6);
+    await promote('tiny@2', '--to', 'staging');
+    await promote('tiny@2', '--to', 'production', '--reason', 'better');
+    expect(await stagesOf()).toEqual(['3 dev', '2 production', '1 staging']);
+    const { history } = await ok(shownModelSchema, ['model', 'show', 'tiny@1']);
+    expect(history.map(({ action, detail }) => [action, detail.to, detail.reason])).toEqual([
+      ['model.demote', 'staging', undefined],
+      ['model.promote', 'production', 'seen on the bench'],
+      ['model.promote', 'staging', undefined],
+      ['model.push', undefined, undefined],
+    ]);
+    for (const { who, at } of history) {
+      expect(who).toMatch(/^operator [0-9a-f]{12}$/);
+      expect(Math.abs(Date.now() - at)).toBeLessThan(60_000);
+    }
+    expect((await own.client.audit.list('tiny')).length).toBeGreaterThan(history.length);
+    expect((await runCli(['model', 'show', 'tiny@1'])).stdout).toContain('seen on the bench');
+    await promote('tiny@production', '--to', 'dev');
+    expect(await stagesOf()).toEqual(['3 dev', '2 dev', '1 staging']);
+    await promote('tiny@1', '--to', 'production', '--reason', 'back again');
+  });
+
+  it('removes what nobody uses; the content goes with its last version', async () => {
+    const digest = digestOf(tinyBundle());
+    expect(await refused(['model', 'remove', 'tiny@1'], 'AIOT_MODEL_IN_USE', 6)).toContain(
+      'it is in production',
+    );
+    const remove = (model: string) => ok(removedModelSchema, ['model', 'remove', model]);
+    expect(await remove('tiny@3')).toEqual({ name: 'tiny', version: 3, digest, blobRemoved: false });
+    expect(await remove('tiny@2')).toMatchObject({ blobRemoved: false });
+    await ok(modelVersionSchema, ['model', 'promote', 'tiny@1', '--to', 'dev']);
+    const { sequence } = await own.client.models.get('tiny', 1);
+    expect(await remove('tiny@1')).toMatchObject({ blobRemoved: true });
+    await expect(own.client.blobs.get(digest)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    await expect(own.client.manifests.get(sequence)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    await refused(['model', 'remove', 'tiny@1'], 'AIOT_NOT_FOUND', 4);
+    await refused(['model', 'remove', 'tiny'], 'AIOT_USAGE', 2);
+    await refused(['model', 'show', 'tiny@1'], 'AIOT_NOT_FOUND', 4);
+    const list = await ok(listSchemas.models.shape.models, ['model', 'list']);
+    expect(list.map(({ name }) => name)).toEqual(['bare', 'other']);
+    // Neither its numbers nor its sequences are ever given again.
+    const again = await ok(pushResultSchema, ['model', 'push', bundle]);
+    expect(again).toMatchObject({ version: 4, sameAs: null });
+    expect(again.sequence).toBeGreaterThan(sequence);
+    expect(await ok(verifyResultSchema, ['model', 'verify', 'tiny'])).toMatchObject({ version: 4 });
+  });
+});

@@ -1,0 +1,192 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AiotError, generateKeyPair, publicKeyOf } from '../../src/lib/core/index.js';
+import { signManifest, type TrustRoot, trustRootOf } from '../../src/lib/formats/index.js';
+import { manifestOf, packSigned, verifyFile, verifySigned } from '../../src/lib/model/index.js';
+import { tinyBundle } from '../support/bundle.js';
+
+const { privatePem } = generateKeyPair();
+const trust = trustRootOf(publicKeyOf(privatePem));
+const options = {
+  name: 'tiny',
+  version: 3,
+  sequence: 5,
+  issued: 1_700_000_000_000,
+  expires: null,
+  deviceTypes: ['virtual'],
+};
+const content = tinyBundle();
+const signed = packSigned(content, signManifest(manifestOf(content, options), privatePem));
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-signed-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function refusal(bytes: Uint8Array, root: TrustRoot = trust): AiotError {
+  try {
+    verifySigned(bytes, root, 'tiny.aiot');
+  } catch (error) {
+    if (error instanceof AiotError) return error;
+    throw error;
+  }
+  throw new Error('it was taken');
+}
+
+/** Offsets of each member's header in the archive, in order. */
+function members(): { name: string; at: number; size: number }[] {
+  const found = [];
+  for (let at = 0; signed[at] !== 0; ) {
+    const name = Buffer.from(signed.subarray(at, at + 100))
+      .toString('latin1')
+      .replace(/\0.*/s, '');
+    const size = Number.parseInt(Buffer.from(signed.subarray(at + 124, at + 135)).toString('latin1'), 8);
+    found.push({ name, at, size });
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+  return found;
+}
+
+describe('a signed bundle', () => {
+  it('is verified with the key alone, and tells what was signed', () => {
+    const { manifest, bundle, keyids } = verifySigned(signed, trust, 'tiny.aiot');
+    expect(keyids).toEqual(Object.keys(trust.keys));
+    expect(bundle.info.name).toBe('tiny');
+    expect(manifest).toMatchObject({
+      name: 'tiny',
+      version: 3,
+      interface: 1,
+      expires: null,
+      model: {
+        kind: 'model',
+        signal: { fields: ['x', 'y'] },
+        labels: { walking: ['walking'] },
+        answer: { kind: 'classes', classes: ['resting', 'walking'], vote: 'none' },
+        quantization: { mode: 'int8', input: 'int8', output: 'int8' },
+        metrics: { int8: { macroF1: 1 } },
+        dataset: { name: 'imu' },
+        tools: { aiot: '0.1.0' },
+      },
+    });
+    expect(manifest.files?.map(({ name }) => name)).toEqual([
+      'bundle.json',
+      'model.tflite',
+      'golden.json',
+      'lineage.json',
+    ]);
+  });
+
+  it('is refused with any one of its bytes changed, and the file of that byte is named', () => {
+    const named = members();
+    const wrong: string[] = [];
+    for (let at = 0; at < signed.length; at++) {
+      const bytes = signed.slice();
+      bytes[at] = bytes[at]! ^ (1 << (at % 8));
+      const { code, message } = refusal(bytes);
+      const member = named.findLast((one) => one.at <= at);
+      const end = member ? member.at + 512 + Math.ceil(member.size / 512) * 512 : 0;
+      const expected = at < end ? member!.name : 'last file';
+      const told = message.replace('tiny.aiot', '');
+      if (!told.includes(expected)) wrong.push(`${at} (${expected}): ${code}: ${told}`);
+      if (!/^AIOT_(BUNDLE|SIGNATURE)_/.test(code) || !message.includes('tiny.aiot'))
+        wrong.push(`${at}: ${code}`);
+    }
+    expect(wrong).toEqual([]);
+  }, 60_000);
+
+  it.each([
+    ['nothing', () => new Uint8Array()],
+    ['a byte behind its end', () => new Uint8Array([...signed, 0])],
+    [
+      'a record behind its end',
+      () => new Uint8Array(signed.length + 10_240).fill(0).map((_, i) => signed[i] ?? 0),
+    ],
+    ['its last record gone', () => signed.slice(0, signed.length - 10_240)],
+    ['its end cut off', () => signed.slice(0, signed.length - 1)],
+    ['two members the other way round', () => swapped()],
+  ])('is refused with %s', (_, make) => {
+    const { code, message } = refusal(make());
+    expect(code).toMatch(/^AIOT_BUNDLE_(MALFORMED|TAMPERED)$/);
+    expect(message).toContain('tiny.aiot: ');
+  });
+
+  it('is refused when somebody else signed it, and tells whose key it was', () => {
+    const stranger = generateKeyPair().privatePem;
+    const forged = packSigned(content, signManifest(manifestOf(content, options), stranger));
+    const { code, message } = refusal(forged);
+    expect(code).toBe('AIOT_SIGNATURE_INVALID');
+    expect(message).toContain(Object.keys(trustRootOf(publicKeyOf(stranger)).keys)[0]!.slice(0, 12));
+  });
+
+  it('is refused when other contents were put under a good signature', () => {
+    const other = tinyBundle('tiny', 1);
+    const swappedIn = packSigned(other, signManifest(manifestOf(content, options), privatePem));
+    expect(refusal(swappedIn)).toMatchObject({
+      code: 'AIOT_BUNDLE_TAMPERED',
+      message: expect.stringMatching(/bundle\.json is not what was signed/),
+    });
+  });
+
+  it('is refused when its manifest tells of another model than its files', () => {
+    const manifest = manifestOf(content, options);
+    manifest.model!.labels = { walking: ['running'] };
+    expect(refusal(packSigned(content, signManifest(manifest, privatePem)))).toMatchObject({
+      code: 'AIOT_BUNDLE_TAMPERED',
+      message: expect.stringMatching(/manifest\.json tells of another model/),
+    });
+  });
+});
+
+function swapped(): Uint8Array {
+  const [, , third, fourth, fifth] = members();
+  const part = (from: number, to: number) => signed.subarray(from, to);
+  return Buffer.concat([
+    part(0, third!.at),
+    part(fourth!.at, fifth!.at),
+    part(third!.at, fourth!.at),
+    part(fifth!.at, signed.length),
+  ]);
+}
+
+describe('a bundle on disk', () => {
+  it('is verified as a file and as a folder of its files', async () => {
+    const file = join(folder, 'tiny.aiot');
+    await writeFile(file, signed);
+    const verified = await verifyFile(file, trust, 0);
+    expect(verified).toMatchObject({
+      name: 'tiny',
+      version: 3,
+      expired: false,
+      golden: { vectors: 1, passed: 1 },
+    });
+    const unpacked = join(folder, 'unpacked');
+    await mkdir(unpacked);
+    for (const { name, data } of verifySigned(signed, trust, file).members)
+      await writeFile(join(unpacked, name), data);
+    expect(await verifyFile(unpacked, trust, 0)).toMatchObject({ digest: verified.digest });
+    const changed = join(unpacked, 'golden.json');
+    const text = await readFile(changed, 'utf8');
+    await writeFile(changed, text.replace('10', '11'));
+    await expect(verifyFile(unpacked, trust, 0)).rejects.toMatchObject({
+      code: 'AIOT_BUNDLE_TAMPERED',
+      message: `${unpacked}: golden.json is not what was signed`,
+    });
+    expect(await readdir(unpacked)).toHaveLength(7);
+  });
+
+  it('that nobody has signed says so', async () => {
+    const file = join(folder, 'plain.aiot');
+    await writeFile(file, content);
+    await expect(verifyFile(file, trust, 0)).rejects.toMatchObject({ code: 'AIOT_SIGNATURE_INVALID' });
+  });
+
+  it('says when it has expired', async () => {
+    const file = join(folder, 'old.aiot');
+    const manifest = manifestOf(content, { ...options, expires: 1_800_000_000_000 });
+    await writeFile(file, packSigned(content, signManifest(manifest, privatePem)));
+    expect((await verifyFile(file, trust, 1_800_000_000_001)).expired).toBe(true);
+  });
+});
