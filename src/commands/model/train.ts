@@ -1,47 +1,54 @@
-import { basename, join } from 'node:path';
-import { AiotCommand, again, facts, next, percent, shared, size } from '../../lib/cli/index.js';
-import { openModelProject, trainProject, trainResultSchema, writeReport } from '../../lib/model/index.js';
+import {
+  AiotCommand,
+  again,
+  next,
+  searchText,
+  trainingFlags,
+  trainingText,
+  watchEpochs,
+} from '../../lib/cli/index.js';
+import { trainedSchema, trainModel } from '../../lib/model/index.js';
 
 export default class ModelTrain extends AiotCommand {
-  static override summary = "Train the project's network on its recordings.";
+  static override summary = 'Train a network on recordings, or on the rows of a table.';
   static override description =
-    'Recordings are divided into training, validation and test parts as model.split says; the epoch that does best on the validation part is kept. Writes build/model.float.tflite and build/training.json.';
+    'Without --data, the project’s recordings: divided into training, validation and test parts as model.split says, and the epoch that does best on the validation part is kept. With a CSV file, its rows are the network’s inputs as they stand, one column each, beside the label; such a project needs no aiot.yaml. A split that leaks is refused with exit code 6. Ctrl-C keeps the best epoch so far; --resume goes on to the same result. Under --json each epoch is a line on stderr. Writes build/model.float.tflite and build/training.json.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --project motor-watch --report report.html',
+    '<%= config.bin %> <%= command.id %> --data rows.csv --epochs 50 --batch 32 --seed 7 --json',
+    '<%= config.bin %> <%= command.id %> --data rows.csv --label temperature --output value',
+    '<%= config.bin %> <%= command.id %> --leave-one-out recording',
+    '<%= config.bin %> <%= command.id %> --search 30',
   ];
-  static override flags = { project: shared.project, data: shared.data, report: shared.report };
-  static override result = trainResultSchema;
+  static override flags = trainingFlags;
+  static override result = trainedSchema;
 
   async run() {
     const input = await this.input(ModelTrain);
     const { flags } = input;
-    const at = again(input, 'project', 'data');
-    const project = await openModelProject(flags.project, flags.data);
-    const { update } = this.progress();
-    const result = await trainProject({
-      project,
-      data: flags.data,
+    const event = (value: object) => this.event(value);
+    const update = this.jsonEnabled() ? () => {} : this.progress().update;
+    const onStep = (text: string) => {
+      event({ event: 'step', text });
+      update(text);
+    };
+    const { 'leave-one-out': leaveOneOut } = flags;
+    const result = await trainModel({
+      ...flags,
+      leaveOneOut,
+      onEpoch: watchEpochs({ event, update }),
+      onStep,
       signal: this.signal,
-      onEpoch: ({ epoch, epochs, loss, valAccuracy }) =>
-        update({
-          text: `epoch ${epoch}  loss ${loss.toFixed(3)}  validation ${percent(valAccuracy ?? 0)}`,
-          done: epoch,
-          total: epochs,
-        }),
     });
-    if (flags.report) await writeReport({ file: flags.report, project });
-    const { bestEpoch, valAccuracy, accuracy } = result.metrics;
-    this.print(
-      facts([
-        ['Model', `${result.model}, ${size(result.bytes)} float`],
-        ['Windows', `${result.windows.train} to train, ${result.windows.validation} to choose the epoch by`],
-        ['Epochs', `${result.epochs} in ${result.seconds.toFixed(1)} s; kept number ${bestEpoch}`],
-        ['Accuracy', `${percent(accuracy ?? 0)} training, ${percent(valAccuracy ?? 0)} validation`],
-        ['File', join(flags.project, 'build', basename(result.file))],
-        ...(flags.report ? [['Report', flags.report] as [string, string]] : []),
-      ]),
-    );
+    const at = again(input, 'project', 'data');
+    if ('candidates' in result) {
+      this.print(searchText(result));
+      if (result.best === null) this.exitsWith(6);
+      this.print(next(`aiot model train${at}`));
+      return result;
+    }
+    this.print(trainingText(result));
     this.print(next(`aiot model quantize${at}`));
     return result;
   }

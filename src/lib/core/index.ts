@@ -42,6 +42,7 @@ export { takeLock, withLock } from './lock.js';
 export { nearest } from './nearest.js';
 export { defaultProject, loadProject, type Project, parseProject } from './project/load.js';
 export { type ProjectSetting, projectSettings } from './project/origins.js';
+export { type Overrides, overrideProject } from './project/override.js';
 export {
   featureSetNames,
   type LayerConfig,

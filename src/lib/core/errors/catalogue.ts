@@ -277,6 +277,13 @@ export const catalogue = {
     about: 'A recording has a label that is in no class of model.labels.',
     next: 'Add the label to a class in aiot.yaml, or correct the recording’s label.',
   },
+  AIOT_LAYER_UNSUPPORTED: {
+    exit: 2,
+    family: 'user',
+    about:
+      'A network from elsewhere has a layer, or uses one in a way, that has no counterpart among the operators of microcontrollers here.',
+    next: 'Replace the layer as the message says, train again and import again; docs/import.md lists what is read.',
+  },
   AIOT_LITERT_FAILED: {
     exit: 1,
     family: 'outside',

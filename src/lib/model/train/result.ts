@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { type FoldsFile, foldsFileSchema } from './folds/types.js';
+import type { TrainingFile } from './types.js';
 
 export const trainResultSchema = z.object({
   /** Name of the model. */
@@ -13,6 +15,8 @@ export const trainResultSchema = z.object({
     accuracy: z.number().nullable(),
     valLoss: z.number(),
     valAccuracy: z.number().nullable(),
+    /** Root of the mean squared error on the validation part, in the unit of the values. */
+    valRmse: z.number().nullable(),
   }),
   epochs: z.int(),
   seconds: z.number(),
@@ -30,5 +34,37 @@ export const trainResultSchema = z.object({
   leaks: z.array(z.string()),
   /** What was chosen for want of being told. */
   notes: z.array(z.string()),
+  /** Where folds were asked for. */
+  folds: foldsFileSchema.nullable(),
 });
 export type TrainResult = z.output<typeof trainResultSchema>;
+
+/** @param valRmse null where no values are answered */
+export function resultOf(
+  file: string,
+  training: TrainingFile,
+  bytes: number,
+  valRmse: number | null,
+  folds: FoldsFile | null,
+): TrainResult {
+  const { bestEpoch, history } = training;
+  const { loss, accuracy, valLoss, valAccuracy } = history[bestEpoch - 1]!;
+  return {
+    model: training.model,
+    output: training.network.output.kind,
+    classes: training.classes,
+    metrics: { bestEpoch, loss, accuracy, valLoss, valAccuracy, valRmse },
+    epochs: history.length,
+    seconds: training.seconds,
+    backend: training.backend,
+    file,
+    bytes,
+    digest: training.digest,
+    windows: training.windows,
+    split: training.split.by,
+    threshold: training.threshold,
+    leaks: training.leaks,
+    notes: training.notes,
+    folds,
+  };
+}

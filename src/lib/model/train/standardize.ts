@@ -1,4 +1,5 @@
 import { type Standardization, standardize } from '../../signal/index.js';
+import type { Plan } from './plan.js';
 import type { Examples } from './types.js';
 
 /** Below this share of a feature's magnitude its spread is rounding noise of single precision. */
@@ -36,4 +37,26 @@ export function standardizeAll({ inputs, inputSize }: Examples, by: Standardizat
     standardize(inputs.subarray(start, end), by, out.subarray(start, end));
   }
   return out;
+}
+
+/** As `standardizeAll`, in the examples' own memory: for whoever does not need them as they were. */
+export function standardizeInPlace({ inputs, inputSize }: Examples, by: Standardization): Float32Array {
+  for (let start = 0; start < inputs.length; start += inputSize) {
+    const row = inputs.subarray(start, start + inputSize);
+    standardize(row, by, row);
+  }
+  return inputs;
+}
+
+/**
+ * The standardization for a training part. Rows of a table that are standardized already, as a network's inputs, are taken as
+ * they stand: every column's mean is within 0.25 of 0 and its deviation between 0.5 and 2.
+ */
+export function standardizationFor(train: Examples, { windows, rows, signal }: Plan): Standardization {
+  const fitted = fitStandardization(train, windows ? signal.fields.length : undefined);
+  if (!rows) return fitted;
+  const ready =
+    fitted.mean.every((mean) => Math.abs(mean) <= 0.25) &&
+    fitted.deviation.every((deviation) => deviation >= 0.5 && deviation <= 2);
+  return ready ? { mean: fitted.mean.map(() => 0), deviation: fitted.mean.map(() => 1) } : fitted;
 }

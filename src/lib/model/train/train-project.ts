@@ -1,29 +1,28 @@
 import {
-  aiotVersion,
+  AiotError,
   canonicalJson,
   digestOf,
+  hasCode,
   type Project,
   writeFileAtomic,
   writeJsonAtomic,
 } from '../../core/index.js';
-import { checkSplit, leakError, type Split, sampleCount } from '../../data/index.js';
 import { writeTflite } from '../../formats/index.js';
-import type { Lineage } from '../bundle/types.js';
 import type { DataSource } from '../dataset.js';
 import { buildFiles, modelName } from '../files.js';
-import { lowerNetwork } from '../lower/lower.js';
 import { type Material, openMaterial } from '../material.js';
 import type { NetworkKind } from '../network/types.js';
-import { unfit } from './examples.js';
-import { fitNetwork } from './fit.js';
-import { type Division, examplesOfPart } from './parts.js';
-import { type Plan, planTraining } from './plan.js';
-import type { TrainResult } from './result.js';
-import { examplesOfRows } from './rows/examples.js';
-import { splitRows } from './rows/split.js';
-import { splitRecordings } from './split.js';
-import { fitStandardization, standardizeAll } from './standardize.js';
-import type { EpochFigures, Examples, TrainingFile } from './types.js';
+import { divide, leaksOf } from './divide.js';
+import type { Backend } from './engine/types.js';
+import { type Checkpoint, readCheckpoint, writeCheckpoint } from './fit/checkpoint.js';
+import { foldsOf } from './folds/folds.js';
+import type { FoldsAsked } from './folds/types.js';
+import { lineageOf, sourceOf } from './lineage.js';
+import { type Division, examplesOfPart, withStride } from './parts.js';
+import { planTraining } from './plan.js';
+import { resultOf, type TrainResult } from './result.js';
+import { trainerOf } from './trainer.js';
+import type { EpochFigures, TrainingFile } from './types.js';
 
 export interface TrainOptions extends DataSource {
   project: Project;
@@ -31,156 +30,115 @@ export interface TrainOptions extends DataSource {
   label?: string;
   /** Kind that was asked for on the spot: no other takes its place where it does not fit. */
   kind?: NetworkKind;
+  /** `auto` unless told. */
+  backend?: Backend;
   /** Train although the split leaks; the result says so. */
   force?: boolean;
+  /** Go on with a training that was stopped. */
+  resume?: boolean;
+  /** Measure by folds or groups left out before the network itself is trained. */
+  folds?: FoldsAsked;
   onEpoch?: (figures: EpochFigures) => void;
+  /** What is being done besides epochs, in a few words. */
+  onStep?: (text: string) => void;
   signal?: AbortSignal;
 }
 
 /**
  * Trains the project's network on recordings or on the rows of a table, and writes build/model.float.tflite and
- * build/training.json; both or, on any error, none.
- * @throws AIOT_DATA_*, AIOT_LABEL_UNKNOWN, AIOT_TRAINING_DATA_UNFIT, AIOT_MODEL_UNFIT, AIOT_TRAINING_DIVERGED
+ * build/training.json; both or, on any error, none. What a stopped training kept by then is written too, before it throws.
+ * @throws AIOT_DATA_* (AIOT_DATA_LEAK: exit 6), AIOT_LABEL_UNKNOWN, AIOT_TRAINING_DATA_UNFIT, AIOT_MODEL_UNFIT,
+ *   AIOT_TRAINING_DIVERGED, AIOT_BACKEND_MISSING, AIOT_MODEL_STALE (resume), AIOT_INTERRUPTED
  */
 export async function trainProject(options: TrainOptions): Promise<TrainResult> {
-  const { project, onEpoch, signal } = options;
-  const { config } = project;
+  const { project, backend = 'auto', signal } = options;
+  const { train } = project.config.model;
   const started = performance.now();
   const material = await openMaterial(project, options);
   const plan = planTraining(project, material, options.kind);
   const division = divide(project, material, plan);
   const leaks = leaksOf(material, division, options.force);
-  const train = examplesOfPart(material, division, 'train');
-  const validation = examplesOfPart(material, division, 'validation');
-  checkParts({ train, validation }, plan);
-  const { network } = plan;
-  const standardization = fitStandardization(train, plan.windows ? plan.signal.fields.length : undefined);
-  const fitted = await fitNetwork({
-    ...config.model.train,
-    spec: {
-      kind: network.kind as 'mlp' | 'cnn1d',
-      inputShape: network.inputShape,
-      layers: (config.model.layers as number[]) ?? [32, 16],
-      classes: plan.classes.names.length,
-    },
-    train: { inputs: standardizeAll(train, standardization), classes: train.classes },
-    validation: { inputs: standardizeAll(validation, standardization), classes: validation.classes },
-    // Samples next to each other say the same thing: noise averages out over a window, and blurs features more.
-    noise: material.rows ? 0 : plan.windows ? 0.1 : 0.5,
-    onEpoch,
+  const run = runDigest(project, material, division, backend);
+  const checkpoint = buildFiles(project).checkpoint;
+  const from = options.resume ? await resumed(checkpoint, run) : undefined;
+  const folds = options.folds
+    ? await foldsOf(options.folds, { ...options, backend, material, plan, division })
+    : null;
+  const examples = {
+    train: examplesOfPart(material, withStride(material, division, train.stride), 'train'),
+    validation: examplesOfPart(material, division, 'validation'),
+  };
+  const windows = { train: examples.train.classes.length, validation: examples.validation.classes.length };
+  const learned = await trainerOf(train)(examples, {
+    plan,
+    train,
+    backend,
+    description: modelName(project),
+    folder: project.dir,
+    from,
+    onCheckpoint: (state) => writeCheckpoint(checkpoint, run, state),
+    onEpoch: options.onEpoch,
+    onStep: options.onStep,
     signal,
   });
-  const bytes = writeTflite(lowerNetwork(fitted.network, modelName(project)));
+  learned.dispose();
+  const bytes = writeTflite(learned.graph);
   const training: TrainingFile = {
     spec: 'aiot-training/2',
     model: modelName(project),
-    network,
+    network: plan.network,
     classes: plan.classes.names,
     labels: plan.classes.labels,
-    threshold: null,
+    threshold: learned.threshold,
     signal: plan.signal,
-    standardization,
+    standardization: learned.standardization,
     source: sourceOf(material, division),
     split: division.split,
-    windows: { train: train.classes.length, validation: validation.classes.length },
+    windows,
     lineage: lineageOf(project, material, division.split),
-    history: fitted.history,
-    bestEpoch: fitted.bestEpoch,
-    interrupted: false,
+    history: learned.history,
+    bestEpoch: learned.bestEpoch,
+    interrupted: learned.interrupted,
     seconds: Math.round(performance.now() - started) / 1000,
-    backend: 'tfjs-wasm',
+    backend: learned.backend,
     leaks,
     notes: plan.notes,
     digest: digestOf(bytes),
   };
   await writeFileAtomic(buildFiles(project).float, bytes);
   await writeJsonAtomic(buildFiles(project).training, training);
-  return resultOf(project, training, bytes.length);
+  if (learned.interrupted) throw stopped(training);
+  return resultOf(buildFiles(project).float, training, bytes.length, learned.valRmse, folds);
 }
 
-/** Which examples are in which part. @throws AIOT_DATA_*, AIOT_LABEL_UNKNOWN */
-export function divide({ config }: Project, material: Material, plan: Plan): Division {
-  const { network, classes, signal } = plan;
-  const base = { network, classes, signal };
-  const { kind } = network.output;
-  const { rows, dataset } = material;
-  if (!rows) return { ...base, split: splitRecordings(dataset, config.model, kind, classes), parts: null };
-  const all = examplesOfRows(rows, classes, kind === 'value');
-  const { split, train } = config.model;
-  const wanted = { names: classes.names, output: kind, wanted: split, seed: train.seed };
-  return { ...base, ...splitRows(rows.table, { ...wanted, classes: all.classes }) };
+/** All that decides how a training goes on; how many epochs it has may change. */
+function runDigest(
+  { config }: Project,
+  { dataset }: Material,
+  { network, signal, split, parts }: Division,
+  backend: Backend,
+): string {
+  const { epochs: _, patience: __, ...train } = config.model.train;
+  return digestOf(canonicalJson({ network, signal, split, parts, data: dataset.digest, train, backend }));
 }
 
-/** Sentences about the leaks of a split that is used all the same. @throws AIOT_DATA_LEAK unless told to go on */
-export function leaksOf({ dataset, rows }: Material, { split, signal }: Division, force?: boolean): string[] {
-  if (rows) return [];
-  const findings = checkSplit(dataset, split, signal);
-  const error = leakError(findings);
-  if (error && !force) throw error;
-  return findings
-    .filter(({ kind, severity }) => kind === 'leak' && severity === 'error')
-    .map(({ message }) => message);
-}
-
-function checkParts(
-  parts: Record<'train' | 'validation', Examples>,
-  { network, classes, signal, windows }: Plan,
-): void {
-  const needed = network.output.kind === 'value' ? [] : classes.names;
-  for (const [part, { classes: found }] of Object.entries(parts)) {
-    const missing = needed.filter((_, c) => !found.includes(c));
-    const normalOnly = network.output.kind === 'reconstruction';
-    if (found.length === 0 || (missing.length > 0 && part === 'train' && !normalOnly)) {
-      const of = missing.length > 0 && !normalOnly ? ` of class ${missing.join(', ')}` : '';
-      const short = windows || signal.windowSamples > 1;
-      throw unfit(
-        short
-          ? `the ${part} part has no window${of}: its recordings are shorter than one window (${signal.windowSamples} samples at ${signal.resampleHz} Hz), or there are none`
-          : `the ${part} part has no row${of}`,
-      );
-    }
+async function resumed(file: string, run: string): Promise<Checkpoint> {
+  try {
+    return await readCheckpoint(file, run);
+  } catch (error) {
+    if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
+    throw new AiotError('AIOT_MODEL_NOT_BUILT', `no ${file} to go on from`, {
+      cause: error,
+      next: 'Train from the beginning: aiot model train',
+    });
   }
 }
 
-function sourceOf({ rows }: Material, { parts }: Division): TrainingFile['source'] {
-  if (!rows) return { kind: 'recordings' };
-  const { table, file, label } = rows;
-  return { kind: 'table', file, label, columns: table.columns, parts: parts ?? '' };
-}
-
-function lineageOf(project: Project, { dataset, rows }: Material, split: Split): Lineage {
-  return {
-    dataset: {
-      name: dataset.name,
-      digest: dataset.digest,
-      recordings: rows ? new Set(rows.table.groups ?? []).size : dataset.recordings.length,
-      samples: rows ? rows.table.rows : sampleCount(dataset.recordings),
-    },
-    split,
-    configDigest: digestOf(canonicalJson(project.config)),
-    aiot: aiotVersion(),
-    created: Date.now(),
-  };
-}
-
-export function resultOf(project: Project, training: TrainingFile, bytes: number): TrainResult {
-  const best = training.history[training.bestEpoch - 1]!;
-  const { loss, accuracy, valLoss, valAccuracy } = best;
-  return {
-    model: training.model,
-    output: training.network.output.kind,
-    classes: training.classes,
-    metrics: { bestEpoch: training.bestEpoch, loss, accuracy, valLoss, valAccuracy },
-    epochs: training.history.length,
-    seconds: training.seconds,
-    backend: training.backend,
-    file: buildFiles(project).float,
-    bytes,
-    digest: training.digest,
-    windows: training.windows,
-    split: training.split.by,
-    threshold: training.threshold,
-    leaks: training.leaks,
-    notes: training.notes,
-  };
+function stopped({ history, bestEpoch }: TrainingFile): AiotError {
+  const { epochs, valLoss } = history[bestEpoch - 1]!;
+  return new AiotError(
+    'AIOT_INTERRUPTED',
+    `stopped after epoch ${history.length} of ${epochs}; kept epoch ${bestEpoch} (validation loss ${valLoss.toPrecision(3)}), the best so far, in build/model.float.tflite`,
+    { next: 'Go on with aiot model train --resume, or use what was kept: aiot model quantize' },
+  );
 }

@@ -1,0 +1,118 @@
+import { relative } from 'node:path';
+import { percent, plural, size } from '../../core/index.js';
+import type { EpochFigures, FoldsFile, SearchFile, TrainResult } from '../../model/index.js';
+import { green, red, yellow } from './style.js';
+import { elapsed, facts, table } from './text.js';
+
+const score = (value: number) => value.toFixed(4);
+
+/** `epoch 12  loss 0.231  validation 93.1 %  8 s left` */
+export function epochText(
+  { epoch, epochs, loss, valLoss, valAccuracy }: EpochFigures,
+  leftMs: number | null,
+): string {
+  const validation = valAccuracy === null ? `loss ${valLoss.toFixed(3)}` : percent(valAccuracy);
+  const left = leftMs === null || epoch === epochs ? '' : `  ${elapsed(leftMs)} left`;
+  return `epoch ${epoch}  loss ${loss.toFixed(3)}  validation ${validation}${left}`;
+}
+
+/** What was trained, on what, and how well; leaks first. */
+export function trainingText(result: TrainResult): string {
+  const { metrics, windows, split, backend } = result;
+  const examples = split === 'row' || split === 'group' ? 'Rows' : 'Windows';
+  const leaks = result.leaks.map((text) => `${red('✗')} Leaking split, figures flatter: ${text}\n`).join('');
+  const pairs: [string, string][] = [
+    ['Model', `${result.model}, ${size(result.bytes)} float, answers with ${answerText(result)}`],
+    [examples, `${windows.train} to train, ${windows.validation} to choose the epoch by; split by ${split}`],
+    [
+      'Epochs',
+      `${result.epochs} in ${result.seconds.toFixed(1)} s on ${backend}; kept number ${metrics.bestEpoch}`,
+    ],
+    ...figurePairs(result),
+    ['File', relative('.', result.file) || result.file],
+  ];
+  const folds = result.folds ? `\n\n${foldsText(result.folds)}` : '';
+  const notes = result.notes.map((note) => `\n${yellow('!')} ${note}`).join('');
+  return `${leaks}${facts(pairs)}${notes}${folds}`;
+}
+
+function answerText({ output, classes }: TrainResult): string {
+  if (output === 'classes') return classes.length > 6 ? `${classes.length} classes` : classes.join(', ');
+  if (output === 'probability') return `the probability of ${classes[1]}`;
+  return output === 'value' ? 'a value' : `how far an input is from ${classes[0]}`;
+}
+
+function figurePairs({ metrics, threshold, output }: TrainResult): [string, string][] {
+  const { accuracy, valAccuracy, loss, valLoss, valRmse } = metrics;
+  if (accuracy !== null && valAccuracy !== null) {
+    return [['Accuracy', `${percent(accuracy)} training, ${percent(valAccuracy)} validation`]];
+  }
+  const pairs: [string, string][] = [
+    ['Loss', `${loss.toPrecision(3)} training, ${valLoss.toPrecision(3)} validation`],
+  ];
+  if (valRmse !== null) pairs.push(['Error', `${valRmse.toPrecision(4)} (root mean square, validation)`]);
+  if (output === 'reconstruction' && threshold !== null)
+    pairs.push(['Threshold', `an error above ${threshold.toPrecision(4)} is an anomaly`]);
+  return pairs;
+}
+
+function foldsText({ folds, mean, pooled, by, method }: FoldsFile): string {
+  const shown = folds.length <= 12 ? folds : [];
+  const figures = (['accuracy', 'macroF1', 'rmse'] as const).filter((name) => pooled[name] !== null);
+  const rows = shown.map((fold, f) => [
+    f + 1,
+    fold.groups.length === 1
+      ? fold.groups[0]!
+      : fold.groups.length > 1
+        ? plural(fold.groups.length, by)
+        : null,
+    fold.examples,
+    ...figures.map((name) => (fold[name] === null ? null : score(fold[name]!))),
+  ]);
+  const each = rows.length > 0 ? `${table(['fold', by, 'examples', ...figures], rows)}\n\n` : '';
+  const range = (interval: [number, number] | null) =>
+    interval ? `, 95 % interval ${score(interval[0])} to ${score(interval[1])}` : '';
+  const lines = figures.flatMap((name): [string, string][] => {
+    const [over, all] = [mean[name], pooled[name]!];
+    return [
+      ...(over ? [[`${name}, mean`, `${score(over.mean)}${range(over.interval)}`] as [string, string]] : []),
+      [`${name}, pooled`, `${score(all.value)}${range(all.interval)}`],
+    ];
+  });
+  return `${each}${plural(folds.length, 'fold')} by ${by}, float\n${facts(lines)}\n${facts([['Intervals', method]])}`;
+}
+
+/** Candidates of a search: the Pareto front of score against arena and latency, and what is proposed. */
+export function searchText(result: SearchFile): string {
+  const { candidates, best, score: name } = result;
+  const cost = candidates.some(({ latencyUs }) => latencyUs !== null) ? 'latency, µs' : 'multiply-adds';
+  const order = [...candidates.keys()].filter((i) => candidates[i]!.pareto || i === 0 || i === best);
+  order.sort((a, b) => (candidates[a]!.arenaBytes ?? 0) - (candidates[b]!.arenaBytes ?? 0));
+  const rows = order.map((i) => {
+    const { kind, layers, features, window, ...own } = candidates[i]!;
+    const set = Array.isArray(features) ? `${features.length} features` : features;
+    const marks = [
+      ...(i === best ? [green('best')] : []),
+      ...(i === 0 ? ['aiot.yaml'] : []),
+      ...(own.refused.length ? [red('refused')] : []),
+    ];
+    return [
+      `${kind} ${layers.join('-')}`,
+      set,
+      window,
+      own.score === null ? null : score(own.score),
+      own.interval ? `${score(own.interval[0])} to ${score(own.interval[1])}` : null,
+      own.arenaBytes === null ? null : size(own.arenaBytes),
+      own.latencyUs ?? own.macs,
+      marks.join(', ') || null,
+    ];
+  });
+  const head = ['network', 'features', 'window', name, '95 % interval', 'arena', cost, ''];
+  const refused = candidates.filter((each) => each.refused.length > 0).length;
+  const tried = `${plural(candidates.length, 'candidate')} by ${result.folds} inner folds (never the test part) in ${result.seconds.toFixed(1)} s; ${refused} refused; shown: none is beaten in all of ${name}, arena and ${cost}`;
+  const proposal =
+    best === null
+      ? `${red('✗')} No candidate keeps the limits of model.accept: ${candidates[0]!.refused.join('; ')}`
+      : `In aiot.yaml:\n\n${result.yaml.map((line) => `  ${line}`).join('\n')}`;
+  return `${table(head, rows)}\n${tried}\n\n${proposal}`;
+}

@@ -1,0 +1,34 @@
+import type { Project } from '../../core/index.js';
+import { checkSplit, leakError } from '../../data/index.js';
+import type { Material } from '../material.js';
+import type { Division } from './parts.js';
+import type { Plan } from './plan.js';
+import { examplesOfRows } from './rows/examples.js';
+import { splitRows } from './rows/split.js';
+import { splitRecordings } from './split.js';
+
+/** Which examples are in which part. @throws AIOT_DATA_*, AIOT_LABEL_UNKNOWN */
+export function divide({ config }: Project, { rows, dataset }: Material, plan: Plan): Division {
+  const { network, classes, signal } = plan;
+  const base = { network, classes, signal };
+  const { kind } = network.output;
+  if (!rows) return { ...base, split: splitRecordings(dataset, config.model, kind, classes), parts: null };
+  const all = examplesOfRows(rows, classes, kind === 'value');
+  const { split, train } = config.model;
+  const wanted = { names: classes.names, output: kind, wanted: split, seed: train.seed };
+  return { ...base, ...splitRows(rows.table, { ...wanted, classes: all.classes }) };
+}
+
+/**
+ * Leaks of a split that is used all the same, in sentences. Of a table none are looked for: equal rows stay together.
+ * @throws AIOT_DATA_LEAK unless told to go on
+ */
+export function leaksOf({ dataset, rows }: Material, { split, signal }: Division, force = false): string[] {
+  if (rows) return [];
+  const findings = checkSplit(dataset, split, signal);
+  const error = leakError(findings);
+  if (error && !force) throw error;
+  return findings
+    .filter(({ kind, severity }) => kind === 'leak' && severity === 'error')
+    .map(({ message }) => message);
+}

@@ -1,0 +1,94 @@
+import { z } from 'zod';
+import { AiotError, issueText, readJson, writeFileAtomic } from '../../../core/index.js';
+import type { EngineState } from '../engine/types.js';
+import type { EpochFigures } from '../types.js';
+
+/** A training between two epochs. */
+export interface Checkpoint {
+  /** The epochs that were run, in order. */
+  history: EpochFigures[];
+  /** As it was after the last of them. */
+  last: EngineState;
+  /** The epoch (from 1) with the lowest validation loss, and its weights. */
+  best: { epoch: number; loss: number; state: EngineState };
+}
+
+const floats = z.base64().transform((text) => {
+  const bytes = Uint8Array.from(Buffer.from(text, 'base64'));
+  return new Float32Array(bytes.buffer, 0, Math.floor(bytes.length / 4));
+});
+const state = z.object({
+  steps: z.int(),
+  values: floats,
+  first: floats,
+  second: floats,
+  statistics: floats,
+});
+const checkpointSchema = z.object({
+  spec: z.literal('aiot-checkpoint/1'),
+  /** Digest of all that decides how the training goes on. */
+  run: z.string(),
+  history: z.array(
+    z.object({
+      epoch: z.int(),
+      epochs: z.int(),
+      loss: z.number(),
+      valLoss: z.number(),
+      accuracy: z.number().nullable(),
+      valAccuracy: z.number().nullable(),
+    }),
+  ),
+  last: state,
+  best: z.object({ epoch: z.int(), loss: z.number(), state }),
+});
+
+/** Writes build/checkpoint.json, whole or not at all. */
+export async function writeCheckpoint(
+  file: string,
+  run: string,
+  { history, last, best }: Checkpoint,
+): Promise<void> {
+  const value = {
+    spec: 'aiot-checkpoint/1',
+    run,
+    history,
+    last: encoded(last),
+    best: { ...best, state: encoded(best.state) },
+  };
+  await writeFileAtomic(file, `${JSON.stringify(value)}\n`);
+}
+
+/**
+ * @param run digest of what is to be trained now
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_MODEL_STALE when it is of another training
+ */
+export async function readCheckpoint(file: string, run: string): Promise<Checkpoint> {
+  const read = checkpointSchema.safeParse(await readJson(file));
+  if (!read.success) {
+    throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(read.error, 'the whole')}`, {
+      next: 'aiot model train',
+    });
+  }
+  const { history, last, best } = read.data;
+  if (read.data.run !== run) {
+    throw new AiotError(
+      'AIOT_MODEL_STALE',
+      'the data, the settings or the backend are not those of the training that was stopped, so it cannot go on',
+      { next: 'Train from the beginning: aiot model train' },
+    );
+  }
+  return { history, last, best };
+}
+
+function encoded({ steps, ...arrays }: EngineState) {
+  const text = ({ buffer, byteOffset, byteLength }: Float32Array) =>
+    Buffer.from(buffer, byteOffset, byteLength).toString('base64');
+  const { values, first, second, statistics } = arrays;
+  return {
+    steps,
+    values: text(values),
+    first: text(first),
+    second: text(second),
+    statistics: text(statistics),
+  };
+}

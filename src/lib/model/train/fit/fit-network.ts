@@ -1,0 +1,194 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { AiotError, seededRandom, shuffled } from '../../../core/index.js';
+import type { Graph } from '../../../formats/index.js';
+import { buildTrainable } from '../../network/build.js';
+import { type NetworkSpec, outputSize } from '../../network/types.js';
+import { membersEngine } from '../engine/members.js';
+import { openEngine } from '../engine/open-engine.js';
+import type { Backend, Engine } from '../engine/types.js';
+import type { EpochFigures } from '../types.js';
+import type { Augment } from './augment.js';
+import type { Checkpoint } from './checkpoint.js';
+import { assess, classOf } from './loss.js';
+import { balancedWeights, fillBatch, hasClasses, lossOf, type Part } from './part.js';
+
+export interface FitOptions {
+  spec: NetworkSpec;
+  train: Part;
+  /** Decides which epoch's weights are kept; at least one example. */
+  validation: Part;
+  epochs: number;
+  batch: number;
+  learningRate: number;
+  seed: number;
+  /** Networks of different first weights that learn side by side and become one; absent = 1. */
+  members?: number;
+  /** Epochs without a better validation loss after which training ends; absent = all epochs are run. */
+  patience?: number;
+  classWeights: 'balanced' | 'none';
+  augment: Augment | null;
+  backend: Backend;
+  /** Goes on from here instead of from the beginning. */
+  from?: Checkpoint;
+  /** Called now and then between epochs with what a later run can go on from, and at the end. */
+  onCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
+  onEpoch?: (figures: EpochFigures) => void;
+  signal?: AbortSignal;
+}
+
+export interface Fitted {
+  /** The trained graph of the best epoch, not yet folded: its output are logits, values or a reconstruction. */
+  trained: Graph;
+  history: EpochFigures[];
+  /** From 1: the epoch whose weights these are. */
+  bestEpoch: number;
+  /** `signal` stopped it before its last epoch. */
+  interrupted: boolean;
+  backend: string;
+  /** Outputs [rows × outputs] of the best epoch for standardized inputs. */
+  forward(inputs: Float32Array, rows: number): Float32Array;
+  dispose(): void;
+}
+
+/** A checkpoint is written to disk: not after each of many short epochs. */
+const checkpointEveryMs = 2000;
+/** Ctrl-C, timers and the display have their turn this often. */
+const turnEveryMs = 50;
+
+/**
+ * Adam on the loss of the network's output; the epoch with the lowest validation loss wins (its macro-F1 is a few
+ * steps on a small validation part, and chose epochs by chance: measured). Equal data, options and seed give equal weights,
+ * also when a training was stopped and goes on: first weights, order, augmentation and dropout are seeded, the latter by epoch
+ * or step.
+ * @throws AIOT_TRAINING_DIVERGED; what `signal` was aborted with, when it was before the first epoch ended
+ */
+export async function fitNetwork(options: FitOptions): Promise<Fitted> {
+  const { spec, train, validation, epochs, signal, from, patience = Number.POSITIVE_INFINITY } = options;
+  const engine = await openMembers(options);
+  try {
+    const history = [...(from?.history ?? [])];
+    let best = from?.best;
+    let last = from?.last;
+    if (last) engine.load(last);
+    const weighted = options.classWeights === 'balanced' && hasClasses(spec.output.kind);
+    const weightsOf = (part: Part) => (weighted ? rowWeights(train, part, spec) : null);
+    const weights = { train: weightsOf(train), validation: weightsOf(validation) };
+    let written = performance.now();
+    while (history.length < epochs && history.length - (best?.epoch ?? history.length) < patience) {
+      if (signal?.aborted) break;
+      const epoch = history.length + 1;
+      const trained = await trainEpoch(engine, options, weights.train, epoch);
+      if (trained === null) break;
+      const outputs = engine.forward(validation.inputs, validation.classes.length);
+      const { loss: valLoss, accuracy: valAccuracy } = assess(outputs, spec, validation, weights.validation);
+      requireFinite(trained.loss, valLoss, epoch, epochs);
+      const figures = { epoch, epochs, ...trained, valLoss, valAccuracy };
+      history.push(figures);
+      last = engine.save();
+      if (!best || valLoss < best.loss) best = { epoch, loss: valLoss, state: last };
+      options.onEpoch?.(figures);
+      if (options.onCheckpoint && performance.now() - written > checkpointEveryMs) {
+        await options.onCheckpoint({ history, last, best });
+        written = performance.now();
+      }
+    }
+    if (!best || !last) throw signal?.reason ?? new Error('no epoch was run');
+    await options.onCheckpoint?.({ history, last, best });
+    engine.load(best.state);
+    return {
+      trained: engine.graph(),
+      history,
+      bestEpoch: best.epoch,
+      interrupted: signal?.aborted === true,
+      backend: engine.name,
+      forward: (inputs, rows) => engine.forward(inputs, rows),
+      dispose: () => engine.dispose(),
+    };
+  } catch (error) {
+    engine.dispose();
+    throw error;
+  }
+}
+
+/** A member's first weights and dropout have seeds of their own; the first has those of a network by itself. */
+async function openMembers({ spec, seed, members = 1, backend, learningRate }: FitOptions): Promise<Engine> {
+  const engines: Engine[] = [];
+  for (let member = 0; member < members; member++) {
+    const own = seed + member * 100_003;
+    const trainable = buildTrainable(spec, own);
+    engines.push(
+      await openEngine(trainable, { backend, learningRate, loss: lossOf(spec.output.kind), seed: own }),
+    );
+  }
+  return membersEngine(engines);
+}
+
+/** null when `signal` stopped it on the way. */
+async function trainEpoch(
+  engine: Engine,
+  { spec, train, batch, augment, seed, signal }: FitOptions,
+  weights: Float32Array | null,
+  epoch: number,
+): Promise<{ loss: number; accuracy: number | null } | null> {
+  const count = train.classes.length;
+  // A stream of chance of its own for each epoch, so that a training that was stopped goes on as if it had not been.
+  const random = seededRandom(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(epoch, 0x85ebca6b));
+  const order = shuffled(
+    Array.from({ length: count }, (_, i) => i),
+    random,
+  );
+  const width = outputSize(spec);
+  const most = Math.min(batch, count);
+  const inputs = new Float32Array(most * train.inputSize);
+  const targets = new Float32Array(most * width);
+  const factors = weights && new Float32Array(most);
+  const classes = hasClasses(spec.output.kind);
+  let loss = 0;
+  let right = 0;
+  let turn = performance.now();
+  for (let start = 0; start < count; start += batch) {
+    const rows = order.slice(start, start + batch);
+    fillBatch(train, spec, rows, { inputs, targets });
+    augment?.(inputs, rows.length, random);
+    if (factors) for (let i = 0; i < rows.length; i++) factors[i] = weights[rows[i]!]!;
+    const step = engine.step(
+      inputs.subarray(0, rows.length * train.inputSize),
+      targets.subarray(0, rows.length * width),
+      factors && factors.subarray(0, rows.length),
+      rows.length,
+    );
+    loss += step.loss * rows.length;
+    if (classes) {
+      for (let i = 0; i < rows.length; i++) {
+        if (classOf(step.outputs.subarray(i * width, (i + 1) * width), spec) === train.classes[rows[i]!])
+          right++;
+      }
+    }
+    if (performance.now() - turn > turnEveryMs) {
+      await nextTurn();
+      if (signal?.aborted) return null;
+      turn = performance.now();
+    }
+  }
+  await nextTurn();
+  if (signal?.aborted) return null;
+  return { loss: loss / count, accuracy: classes ? right / count : null };
+}
+
+/** Weights of the training part's classes, row by row of a part. */
+function rowWeights(train: Part, part: Part, { output }: NetworkSpec): Float32Array {
+  const count = output.kind === 'classes' ? output.count : 2;
+  const own = balancedWeights(train.classes, count);
+  if (part === train) return own;
+  const byClass = new Float32Array(count);
+  train.classes.forEach((c, row) => {
+    byClass[c] = own[row]!;
+  });
+  return Float32Array.from(part.classes, (c) => byClass[c]!);
+}
+
+function requireFinite(loss: number, valLoss: number, epoch: number, epochs: number): void {
+  const bad = [loss, valLoss].find((value) => !Number.isFinite(value));
+  if (bad !== undefined)
+    throw new AiotError('AIOT_TRAINING_DIVERGED', `the loss became ${bad} in epoch ${epoch} of ${epochs}`);
+}

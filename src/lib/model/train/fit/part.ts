@@ -1,0 +1,52 @@
+import type { NetworkOutput, NetworkSpec } from '../../network/types.js';
+import { outputSize } from '../../network/types.js';
+import type { Loss } from '../engine/types.js';
+
+/** Standardized examples and what they should be answered with. */
+export interface Part {
+  /** [count × inputs], row-major. */
+  inputs: Float32Array;
+  inputSize: number;
+  classes: Int32Array;
+  /** Standardized; null where the network does not answer with values. */
+  values: Float32Array | null;
+}
+
+/** Which loss an answer is learned by: values and reconstructions by their squared error. */
+export function lossOf(output: NetworkOutput['kind']): Loss {
+  return output === 'classes' || output === 'probability' ? output : 'value';
+}
+
+/** Whether there are classes to be right about. */
+export function hasClasses(output: NetworkOutput['kind']): boolean {
+  return output === 'classes' || output === 'probability';
+}
+
+/** The rows named, and their targets [rows × outputs], written into buffers that are long enough. */
+export function fillBatch(
+  { inputs, inputSize, classes, values }: Part,
+  spec: NetworkSpec,
+  rows: ArrayLike<number>,
+  into: { inputs: Float32Array; targets: Float32Array },
+): void {
+  const outputs = outputSize(spec);
+  const { kind } = spec.output;
+  if (kind === 'classes') into.targets.fill(0, 0, rows.length * outputs);
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i]!;
+    const input = inputs.subarray(row * inputSize, (row + 1) * inputSize);
+    into.inputs.set(input, i * inputSize);
+    if (kind === 'classes') into.targets[i * outputs + classes[row]!] = 1;
+    else if (kind === 'probability') into.targets[i] = classes[row]!;
+    else if (kind === 'value') into.targets[i] = values![row]!;
+    else into.targets.set(input, i * outputs);
+  }
+}
+
+/** total / (classes · count): every class weighs the same in the loss, however many examples it has. */
+export function balancedWeights(classes: Int32Array, count: number): Float32Array {
+  const seen = new Float64Array(count);
+  for (const c of classes) seen[c]! += 1;
+  const weights = Float32Array.from(seen, (n) => (n === 0 ? 0 : classes.length / (count * n)));
+  return Float32Array.from(classes, (c) => weights[c]!);
+}

@@ -1,0 +1,142 @@
+import { writeJsonAtomic } from '../../../core/index.js';
+import { confusionOf } from '../../evaluate/metrics.js';
+import { buildFiles, modelName } from '../../files.js';
+import type { Material } from '../../material.js';
+import type { Answers } from '../answers.js';
+import { pick } from '../examples.js';
+import type { Division } from '../parts.js';
+import { examplesOfRecordings, withStride } from '../parts.js';
+import type { Plan } from '../plan.js';
+import { examplesOfRows } from '../rows/examples.js';
+import type { TrainOptions } from '../train-project.js';
+import { trainerOf } from '../trainer.js';
+import type { Examples } from '../types.js';
+import { foldFigures, pooledFigures } from './figures.js';
+import { tInterval } from './t-interval.js';
+import type { FoldsAsked, FoldsFile } from './types.js';
+import { chosen, dealt, type Unit, unitsIn } from './units.js';
+
+export interface FoldsOptions extends Omit<TrainOptions, 'folds'> {
+  material: Material;
+  plan: Plan;
+  division: Division;
+}
+
+/**
+ * Leaves each part out once: trains on the others (a fifth of which chooses the epoch), and tests on it. Writes build/folds.json.
+ * @throws what training throws; what `signal` was aborted with, and then nothing is written
+ */
+export async function foldsOf(asked: FoldsAsked, options: FoldsOptions): Promise<FoldsFile> {
+  const { project, material, plan, division } = options;
+  const all = everything(material, division);
+  const closer = withStride(material, division, project.config.model.train.stride);
+  const learned = closer === division ? all : everything(material, closer);
+  const each = 'leaveOneOut' in asked;
+  const { split } = project.config.model;
+  const by = each ? asked.leaveOneOut : split === 'time' ? 'recording' : split;
+  const folds = dealt(unitsIn(all, material, by, each), asked, project.config.model.train.seed);
+  const answers = emptyAnswers(all, plan);
+  const found: FoldsFile['folds'] = [];
+  for (const [f, own] of folds.entries()) {
+    options.signal?.throwIfAborted();
+    options.onStep?.(`fold ${f + 1} of ${folds.length}`);
+    const rest = folds.flatMap((units, i) => (i === f ? [] : units));
+    const tested = rowsOf(own);
+    const { bestEpoch, said } = await tryFold({ all, learned }, rest, tested, options);
+    tested.forEach((row, i) => {
+      if (said.classes.length > 0) answers.classes[row] = said.classes[i]!;
+      if (said.values.length > 0) answers.values[row] = said.values[i]!;
+    });
+    const figures = foldFigures(pick(all, tested), said, plan.classes.names.length);
+    const groups =
+      material.rows && !material.rows.table.groups ? [] : [...new Set(own.flatMap((unit) => unit.groups))];
+    found.push({ groups, examples: tested.length, bestEpoch, ...figures });
+  }
+  const file = reportOf(all, answers, found, options, by);
+  await writeJsonAtomic(buildFiles(project).folds, file);
+  return file;
+}
+
+/** All examples that have a part in the split: those without a label have none. */
+export function everything(material: Material, division: Division): Examples {
+  if (material.rows)
+    return examplesOfRows(material.rows, division.classes, division.network.output.kind === 'value');
+  const { train, validation, test } = division.split;
+  return examplesOfRecordings(material, division, [...train, ...validation, ...test]);
+}
+
+export function rowsOf(units: Unit[]): number[] {
+  return units.flatMap(({ rows }) => rows).sort((a, b) => a - b);
+}
+
+/** @param examples all there are, and those that are learned from, which may lie closer together */
+async function tryFold(
+  { all, learned: closer }: { all: Examples; learned: Examples },
+  rest: Unit[],
+  tested: number[],
+  options: FoldsOptions,
+) {
+  const { project, plan, backend = 'auto', signal } = options;
+  const { train } = project.config.model;
+  const sides = chosen(rest, train.seed);
+  const trained = rowsOf(sides.train);
+  const parts = {
+    train: closer === all ? pick(all, trained) : ofRecordings(closer, all, trained),
+    validation: pick(all, rowsOf(sides.validation)),
+  };
+  const learned = await trainerOf(train)(parts, {
+    plan,
+    train,
+    backend,
+    description: modelName(project),
+    folder: project.dir,
+    signal,
+  });
+  try {
+    if (learned.interrupted) throw signal?.reason;
+    return { bestEpoch: learned.bestEpoch, said: learned.answers(pick(all, tested)) };
+  } finally {
+    learned.dispose();
+  }
+}
+
+/** Of the closer windows those of the recordings that these rows are of. */
+function ofRecordings(closer: Examples, all: Examples, rows: number[]): Examples {
+  const wanted = new Set(rows.map((row) => all.recordings[row]!));
+  return pick(
+    closer,
+    closer.recordings.flatMap((id, row) => (wanted.has(id) ? [row] : [])),
+  );
+}
+
+function emptyAnswers({ classes }: Examples, { network }: Plan): Answers {
+  const valued = network.output.kind !== 'classes';
+  return { classes: new Int32Array(classes.length), values: new Float64Array(valued ? classes.length : 0) };
+}
+
+function reportOf(
+  all: Examples,
+  answers: Answers,
+  folds: FoldsFile['folds'],
+  { project, material, plan }: FoldsOptions,
+  by: string,
+): FoldsFile {
+  const { names } = plan.classes;
+  const over = (key: 'accuracy' | 'macroF1' | 'rmse') =>
+    tInterval(
+      folds.flatMap((fold) => fold[key] ?? []),
+      key === 'rmse' ? undefined : 1,
+    );
+  return {
+    spec: 'aiot-folds/1',
+    model: modelName(project),
+    by: material.rows ? (material.rows.table.groups ? 'group' : 'row') : by,
+    folds,
+    mean: { accuracy: over('accuracy'), macroF1: over('macroF1'), rmse: over('rmse') },
+    pooled: pooledFigures(all, answers, names.length),
+    method: `mean: Student's t over ${folds.length} folds; pooled: bootstrap over what examples belong to (1000 draws at most), 95 %`,
+    classes: names,
+    confusion: all.values ? null : confusionOf(all.classes, answers.classes, names.length),
+    datasetDigest: material.dataset.digest,
+  };
+}

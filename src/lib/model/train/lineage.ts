@@ -1,0 +1,28 @@
+import { aiotVersion, canonicalJson, digestOf, type Project } from '../../core/index.js';
+import { type Split, sampleCount } from '../../data/index.js';
+import type { Lineage } from '../bundle/types.js';
+import type { Material } from '../material.js';
+import type { Division } from './parts.js';
+import type { TrainingSource } from './types.js';
+
+export function sourceOf({ rows }: Material, { parts }: Pick<Division, 'parts'>): TrainingSource {
+  if (!rows) return { kind: 'recordings' };
+  const { table, file, label } = rows;
+  return { kind: 'table', file, label, columns: table.columns, parts: parts ?? '' };
+}
+
+/** Where a model comes from. A table's groups count as its recordings, and its rows as samples. */
+export function lineageOf(project: Project, { dataset, rows }: Material, split: Split): Lineage {
+  return {
+    dataset: {
+      name: dataset.name,
+      digest: dataset.digest,
+      recordings: rows ? new Set(rows.table.groups ?? []).size : dataset.recordings.length,
+      samples: rows ? rows.table.rows : sampleCount(dataset.recordings),
+    },
+    split,
+    configDigest: digestOf(canonicalJson(project.config)),
+    aiot: aiotVersion(),
+    created: Date.now(),
+  };
+}

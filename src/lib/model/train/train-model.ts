@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { AiotError, type LayerConfig, overrideProject, type Project } from '../../core/index.js';
+import { openModelProject } from '../material.js';
+import type { NetworkKind } from '../network/types.js';
+import { writeReport } from '../report/write-report.js';
+import type { Backend } from './engine/types.js';
+import { type TrainResult, trainResultSchema } from './result.js';
+import { type SearchFile, searchFileSchema } from './search/result.js';
+import { searchProject } from './search/search.js';
+import { trainProject } from './train-project.js';
+import type { EpochFigures } from './types.js';
+
+/** Of `model train`: a training, or with --search the candidates. */
+export const trainedSchema = z.union([trainResultSchema, searchFileSchema]);
+
+/** What `model train` was asked. */
+export interface TrainRequest {
+  /** Folder. */
+  project: string;
+  data?: string;
+  label?: string;
+  epochs?: number;
+  batch?: number;
+  seed?: number;
+  kind?: NetworkKind;
+  /** Numbers with commas between. */
+  layers?: string;
+  output?: 'classes' | 'probability' | 'value';
+  split?: 'recording' | 'device' | 'time' | 'window';
+  backend?: Backend;
+  folds?: number;
+  leaveOneOut?: 'recording' | 'device';
+  search?: number;
+  resume?: boolean;
+  force?: boolean;
+  report?: string;
+  onEpoch?: (figures: EpochFigures) => void;
+  onStep?: (text: string) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * Trains, or searches for what to train, as it was asked on the command line: what is given there stands above aiot.yaml.
+ * @throws AIOT_USAGE, and what `trainProject` and `searchProject` throw
+ */
+export async function trainModel(request: TrainRequest): Promise<TrainResult | SearchFile> {
+  const { data, label, kind, backend, force, resume, folds, leaveOneOut, search, report } = request;
+  const { onEpoch, onStep, signal } = request;
+  const project = asked(await openModelProject(request.project, data), request);
+  const common = { project, data, label, kind, backend, force, onStep, signal };
+  if (search !== undefined) return await searchProject({ ...common, count: search });
+  const measured = folds !== undefined ? { folds } : leaveOneOut && { leaveOneOut };
+  const result = await trainProject({ ...common, resume, folds: measured, onEpoch });
+  if (report !== undefined) await writeReport({ file: report, project });
+  return result;
+}
+
+function asked(
+  project: Project,
+  { epochs, batch, seed, kind, layers, output, split }: TrainRequest,
+): Project {
+  const sizes = layers === undefined ? undefined : sizesOf(layers);
+  return overrideProject(project, {
+    model: { kind, layers: sizes as number[] | LayerConfig[] | undefined, output, split },
+    train: { epochs, batch, seed },
+  });
+}
+
+function sizesOf(text: string): number[] {
+  const sizes = text.split(/[,-]/).map((part) => Number(part || 'none'));
+  if (sizes.every((size) => Number.isInteger(size) && size > 0)) return sizes;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `--layers: expected numbers with commas between, such as 32,16, got "${text}"`,
+  );
+}

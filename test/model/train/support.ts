@@ -1,0 +1,45 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gaussian, seededRandom } from '../../../src/lib/core/index.js';
+import { temporaryFolder } from '../support.js';
+
+export interface RowsOptions {
+  rows?: number;
+  seed?: number;
+  /** How far apart the classes are, in deviations. */
+  apart?: number;
+  /** Column of groups, eight of them. */
+  groups?: boolean;
+  /** Name of a row's label. */
+  label?: (c: number, value: number) => string;
+  header?: string;
+}
+
+/** A CSV text of rows of different units: current around 2, pressure around 400; class 1 is higher in both. */
+export function rowsCsv({
+  rows = 240,
+  seed = 3,
+  apart = 3,
+  groups,
+  label = String,
+  header,
+}: RowsOptions = {}): string {
+  const random = seededRandom(seed);
+  const lines = Array.from({ length: rows }, (_, i) => {
+    const c = i % 3 === 0 ? 1 : 0;
+    const [a, b] = [gaussian(random) + c * apart, gaussian(random) + c * apart];
+    const cells = [(2 + 0.3 * a).toFixed(4), (400 + 50 * b).toFixed(2), label(c, 3 * a - b)];
+    return [...cells, ...(groups ? [`pump${i % 8}`] : [])].join(',');
+  });
+  return [header ?? `current,pressure,label${groups ? ',group' : ''}`, ...lines, ''].join('\n');
+}
+
+/** A folder with rows.csv and, when given, an aiot.yaml. */
+export async function rowsFolder(csv: string, yaml?: string): Promise<{ dir: string; file: string }> {
+  const dir = await temporaryFolder();
+  await mkdir(join(dir, 'watch'));
+  const file = join(dir, 'rows.csv');
+  await writeFile(file, csv);
+  if (yaml !== undefined) await writeFile(join(dir, 'watch', 'aiot.yaml'), yaml);
+  return { dir: join(dir, 'watch'), file };
+}
