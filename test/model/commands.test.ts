@@ -55,7 +55,7 @@ describe('aiot model', () => {
     const at = ['--project', project.dir];
     const report = join(project.dir, 'report.html');
     const train = await runCli(['model', 'train', ...at, '--report', report]);
-    expect(train.stdout).toMatch(/^Model +toy, [\d.]+ KiB float\n/);
+    expect(train.stdout).toMatch(/^Model +toy, [\d.]+ KiB float, answers with calm, slow, fast\n/);
     expect(train.stdout).toContain(`Next: aiot model quantize --project ${project.dir}`);
     expect(train.stderr).toMatch(/^· epoch 1 .*\n(· epoch .*\n)+$/);
     const { stdout } = await runCli(['model', 'quantize', ...at]);
@@ -94,7 +94,7 @@ describe('aiot model', () => {
     ['quantize', [], 'AIOT_PROJECT_NOT_FOUND', 4],
     ['evaluate', [], 'AIOT_PROJECT_NOT_FOUND', 4],
     ['push', [], 'AIOT_PROJECT_NOT_FOUND', 4],
-    ['train', ['--epochs', '3'], 'AIOT_USAGE', 2],
+    ['train', ['--epochs', 'three'], 'AIOT_USAGE', 2],
   ])('%s %j outside a project is refused', async (command, more, code, exit) => {
     const result = await runCli(['model', command, '--project', await temporaryFolder(), ...more, '--json']);
     expect(result.json).toMatchObject({ error: { code } });

@@ -74,7 +74,7 @@ describe('train, quantize, evaluate, push', () => {
     expect(manifest.deviceTypes).toEqual(['virtual', 'esp32', 'pi']);
     expect(manifest.artifacts).toEqual([{ name: 'model.aiot', digest: result.digest, bytes: result.bytes }]);
     const bundle = unpackBundle(blobs.get(result.digest)!);
-    expect(bundle.info.metrics.int8).toEqual(evaluated.int8);
+    expect(bundle.info.metrics.int8).toMatchObject(evaluated.int8);
     expect(bundle.info.lineage.dataset.digest).toBe((await openDataset(project)).digest);
     const other = registry();
     await pushModel({ project, client: other.client, privatePem, deviceTypes: ['rp2040'] });
@@ -88,7 +88,7 @@ describe('train, quantize, evaluate, push', () => {
   it('give the same network for the same recordings, settings and seed', async () => {
     const network = async (seed: number) => {
       const project = await toyProject((text) =>
-        text.replace('seed: 3', `seed: ${seed}`).replace('epochs: 12', 'epochs: 2'),
+        text.replace('seed: 8', `seed: ${seed}`).replace('epochs: 12', 'epochs: 2'),
       );
       return await readFile((await trainProject({ project })).file);
     };
@@ -139,7 +139,7 @@ describe('a step is refused', () => {
       evaluateProject({ project: await edited('calm: [calm]', 'calm: [calm, still]') }),
     ).rejects.toEqual(stale);
     await evaluateProject({ project });
-    await trainProject({ project: await edited('seed: 3', 'seed: 4') });
+    await trainProject({ project: await edited('seed: 8', 'seed: 4') });
     await expect(evaluateProject({ project })).rejects.toEqual(stale);
     const { client, blobs } = registry();
     // The old int8 network would get the lineage of the new training.

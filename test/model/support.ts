@@ -30,7 +30,7 @@ model:
   kind: mlp
   layers: [8]
   labels: { calm: [calm], slow: [slow], fast: [fast] }
-  train: { epochs: 12, batch: 16, seed: 3, learningRate: 0.01 }
+  train: { epochs: 12, batch: 16, seed: 8, learningRate: 0.01 }
   vote: majority:3
   accept: { macroF1: 0.9, drop: 0.02, arena: 64KiB }
 `;
