@@ -9,7 +9,7 @@ import {
   shellWord,
 } from '../../lib/cli/index.js';
 import { quantizeModes } from '../../lib/core/index.js';
-import { calibrations, emits, quantizeModel, quantizeResultSchema } from '../../lib/model/index.js';
+import { calibrations, emits, quantizeModel, quantizeResultSchema } from '../../lib/model/quantize/index.js';
 
 export default class ModelQuantize extends AiotCommand {
   static override summary = 'Quantize a float network: int8, int16x8, dynamic range or float16.';

@@ -15,3 +15,4 @@ export { writeCsv, writeTable } from './csv/write.js';
 export * from './manifest/manifest.js';
 export * from './manifest/model-part.js';
 export * from './tflite/index.js';
+export { readZip } from './zip/read-zip.js';

@@ -1,6 +1,6 @@
 /**
  * Recordings → a trained network → int8 → figures on recordings never trained on → a signed bundle. Devices and the loop use
- * `createPredictor`; TensorFlow is loaded by training alone, LiteRT by evaluation alone.
+ * `createPredictor`; TensorFlow.js is loaded by training on its backends alone, LiteRT by evaluation alone.
  */
 export { bundleProject } from './bundle/bundle-project.js';
 export { filesOf, interfaceOf, interfaces, modelPartOf } from './bundle/describe.js';
@@ -39,10 +39,10 @@ export * from './quantize/index.js';
 export { quantizeProject } from './quantize/quantize-project.js';
 export { manifestOf, release } from './release.js';
 export { writeReport } from './report/write-report.js';
+export { loadTfjs } from './train/engine/tfjs/load.js';
 export { type FoldsFile, foldsFileSchema } from './train/folds/types.js';
 export { type TrainResult, trainResultSchema } from './train/result.js';
 export { type SearchFile, searchFileSchema } from './train/search/result.js';
-export { loadTensorFlow } from './train/tensorflow.js';
 export { type TrainRequest, trainedSchema, trainModel } from './train/train-model.js';
 export { trainProject } from './train/train-project.js';
 export type { EpochFigures } from './train/types.js';

@@ -1,7 +1,7 @@
-import { AiotError } from '../../core/index.js';
 import type { Table } from '../../data/index.js';
 import { standardize } from '../../signal/index.js';
 import type { Bundle } from '../bundle/types.js';
+import { requireColumns } from './columns.js';
 
 /**
  * The rows of a table as a network takes them: as they stand for a network by itself; standardized for a bundle, whose rows
@@ -9,15 +9,7 @@ import type { Bundle } from '../bundle/types.js';
  * @throws AIOT_DATA_COLUMNS when the table has not one column per input
  */
 export function rowsFor(table: Table, file: string, inputs: number, bundle: Bundle | null): Float32Array {
-  if (table.columns.length !== inputs) {
-    const listed = table.columns.slice(0, 6).join(', ') + (table.columns.length > 6 ? ', …' : '');
-    const text = table.labels === null ? '; none of them is the label column' : ' beside the label';
-    throw new AiotError(
-      'AIOT_DATA_COLUMNS',
-      `${file}: expected ${inputs} columns, one per input of the network, got ${table.columns.length} (${listed})${text}`,
-      { next: 'Give one column per input, in their order; --label NAME says which one is the label.' },
-    );
-  }
+  requireColumns(table, file, inputs);
   if (bundle === null) return table.inputs;
   const out = new Float32Array(table.inputs.length);
   for (let start = 0; start < out.length; start += inputs) {

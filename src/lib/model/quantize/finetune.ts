@@ -1,4 +1,11 @@
+import { seededRandom, shuffled } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
+import { trainableOf } from '../network/trainable-of.js';
+import { openEngine } from '../train/engine/open-engine.js';
+import type { Engine, EngineState, FakeRange } from '../train/engine/types.js';
+import { quantizePrepared } from './quantize-graph.js';
+import { decisive } from './ranges.js';
+import { createRunner } from './run.js';
 import type { QuantizeSettings } from './types.js';
 
 export interface FinetuneOptions {
@@ -7,11 +14,160 @@ export interface FinetuneOptions {
   onStep?: ((text: string) => void) | undefined;
 }
 
+const batch = 32;
+/** Steps of Adam, ever smaller: near the end the rounding of single weights is what is left to gain. */
+const learningRates = [1e-4, 3e-5, 1e-5];
+/** Share of the rows that only tell which epoch was best. */
+const heldOut = 0.2;
+const seed = 7;
+
+/**
+ * Quantization-aware fine-tuning: trains on with weights and activations rounded as the quantized network will have them.
+ * The float network is the teacher (Ba and Caruana, "Do Deep Nets Really Need to be Deep?", 2014): what it gives before a
+ * closing SOFTMAX or LOGISTIC is the target, so no labels are needed. The best epoch is kept by rows that are not trained on; a network that
+ * none of them improves is given back unchanged.
+ * @throws AIOT_MODEL_UNFIT for a network that cannot be trained, and what `signal` was aborted with
+ */
 export async function finetuned(
-  _graph: Graph,
-  _rows: readonly Float32Array[],
-  _settings: QuantizeSettings,
-  _options: FinetuneOptions,
+  graph: Graph,
+  rows: readonly Float32Array[],
+  settings: QuantizeSettings,
+  { epochs, signal, onStep }: FinetuneOptions,
 ): Promise<Graph> {
-  throw new Error('not yet');
+  const trainable = trainableOf(graph);
+  const places = placesIn(graph, trainable.graph.tensors.length);
+  const order = shuffled(rows, seededRandom(seed));
+  const cut = Math.max(1, Math.round(order.length * heldOut));
+  const [check, train] = [order.slice(0, cut), order.slice(cut)];
+  const fakeQuant = { weights: true, activations: fakeRanges(graph, rows, settings, places) };
+  const lesson = lessonOf(graph, train, check);
+  let best: EngineState | null = null;
+  let result = graph;
+  let least = Number.POSITIVE_INFINITY;
+  let done = 0;
+  for (const [stage, learningRate] of learningRates.entries()) {
+    const engine = await openEngine(trainable, {
+      backend: 'auto',
+      loss: 'value',
+      learningRate,
+      seed,
+      fakeQuant,
+    });
+    try {
+      if (best !== null) engine.load(best);
+      // A stage begins where the best epoch so far ended.
+      if (stage === 0) least = distanceOf(engine, lesson);
+      const last = Math.round((epochs * (stage + 1)) / learningRates.length);
+      while (done < last) {
+        done++;
+        await oneEpoch(engine, lesson, done, signal);
+        const now = distanceOf(engine, lesson);
+        onStep?.(`fine-tuning, epoch ${done} of ${epochs}`);
+        if (now >= least) continue;
+        [least, best] = [now, engine.save()];
+        result = withConstants(graph, engine.graph(), places);
+      }
+    } finally {
+      engine.dispose();
+    }
+  }
+  return result;
+}
+
+interface Lesson {
+  train: Float32Array[];
+  targets: Float32Array[];
+  check: Float32Array;
+  /** What the check's rows should give. */
+  wanted: Float32Array;
+  checks: number;
+}
+
+function lessonOf(graph: Graph, train: Float32Array[], check: Float32Array[]): Lesson {
+  return {
+    train,
+    targets: beforeEnding(graph, train),
+    check: joined(check),
+    wanted: joined(beforeEnding(graph, check)),
+    checks: check.length,
+  };
+}
+
+async function oneEpoch(
+  engine: Engine,
+  { train, targets }: Lesson,
+  epoch: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const order = shuffled([...train.keys()], seededRandom(seed + epoch));
+  for (let at = 0; at < order.length; at += batch) {
+    const some = order.slice(at, at + batch);
+    const of = (values: Float32Array[]) => joined(some.map((row) => values[row]!));
+    engine.step(of(train), of(targets), null, some.length);
+    if (at % (64 * batch) !== 0) continue;
+    // Signals and progress get their turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    signal?.throwIfAborted();
+  }
+}
+
+function distanceOf(engine: Engine, { check, wanted, checks }: Lesson): number {
+  return squaredDistance(engine.forward(check, checks), wanted);
+}
+
+/** Tensor of the graph → the same in the trainable one, which has no tensor for a closing SOFTMAX or LOGISTIC. */
+function placesIn(graph: Graph, count: number): Map<number, number> {
+  const gone = graph.tensors.length === count ? -1 : graph.outputs[0]!;
+  const kept = graph.tensors.map((_, index) => index).filter((index) => index !== gone);
+  return new Map(kept.map((index, place) => [index, place]));
+}
+
+/** Integers of each activation as the quantized network of now has them. */
+function fakeRanges(
+  graph: Graph,
+  rows: readonly Float32Array[],
+  settings: QuantizeSettings,
+  places: ReadonlyMap<number, number>,
+): Map<number, FakeRange> {
+  const { graph: quantized, twins } = quantizePrepared(graph, rows, settings, { measured: false });
+  const ranges = new Map<number, FakeRange>();
+  for (const [index, twin] of twins) {
+    const { type, quantization } = quantized.tensors[twin]!;
+    const place = places.get(index);
+    if (place === undefined || quantization === undefined || graph.tensors[index]!.data) continue;
+    const [least, most] = type === 'int16' ? [-32768, 32767] : [-128, 127];
+    ranges.set(place, { scale: quantization.scale[0]!, zeroPoint: quantization.zeroPoint[0]!, least, most });
+  }
+  return ranges;
+}
+
+function withConstants(graph: Graph, trained: Graph, places: ReadonlyMap<number, number>): Graph {
+  const tensors = graph.tensors.map((tensor, index) => {
+    const data = trained.tensors[places.get(index) ?? -1]?.data;
+    return tensor.data instanceof Float32Array && data instanceof Float32Array ? { ...tensor, data } : tensor;
+  });
+  return { ...graph, tensors };
+}
+
+/** What the network gives before a closing SOFTMAX or LOGISTIC, row by row. */
+function beforeEnding(graph: Graph, rows: readonly Float32Array[]): Float32Array[] {
+  const watched = decisive(graph);
+  const operators = graph.operators.filter(({ inputs }) => !inputs.includes(watched));
+  const runner = createRunner({ ...graph, operators, outputs: [watched] });
+  return rows.map((row) => runner.run(row).slice());
+}
+
+function joined(rows: readonly Float32Array[]): Float32Array {
+  const size = rows[0]?.length ?? 0;
+  const all = new Float32Array(rows.length * size);
+  rows.forEach((row, at) => {
+    all.set(row, at * size);
+  });
+  return all;
+}
+
+function squaredDistance(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i]! - b[i]!) ** 2;
+  return sum;
 }

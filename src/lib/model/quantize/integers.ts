@@ -89,7 +89,7 @@ function outputQuantization(twins: Twins, operator: Operator, kind: Kind, inputs
   const scales = activationPlaces(operator).map((place) => twins.quantizationOf(inputs[place]!, op));
   const fixed = fixedOutput(op, kind);
   if (fixed) {
-    guardTable(op, scales[0]!.scale[0]!, kind);
+    guardTable(op, scales[0]!.scale[0]!, kind === 'int16' ? 'int16' : 'int8');
     return fixed;
   }
   if (outputRules[op] === 'input') return scales[0]!;
@@ -124,13 +124,17 @@ function addConcatenation(twins: Twins, operator: Operator, kind: Kind): void {
   twins.operators.push({ ...operator, inputs, outputs } as Operator);
 }
 
-/** The exponential and sigmoid of the integer kernels take input scales within bounds only. */
-function guardTable(op: string, scale: number, kind: Kind): void {
-  // int16: above 5 the product with the table's multiplier leaves 32 bits.
-  const [least, most] = kind === 'int16' ? [0, 5] : op === 'SOFTMAX' ? [2 ** -26, 2 ** 5] : [2 ** -40, 16];
-  if (scale <= least || scale >= most) {
+/** Input scales that the integer kernels of the exponential and the sigmoid can compute with: above, and below. */
+const tableScales = {
+  // Products with the table's multiplier must stay within 32 bits.
+  int16: { SOFTMAX: [0, 5], other: [0, 32768 / 12288] },
+  int8: { SOFTMAX: [2 ** -26, 2 ** 5], other: [2 ** -40, 16] },
+} as const;
+
+function guardTable(op: string, scale: number, kind: 'int8' | 'int16'): void {
+  const [least, most] = tableScales[kind][op === 'SOFTMAX' ? 'SOFTMAX' : 'other'];
+  if (scale <= least || scale >= most)
     throw unfit(`${op}: expected an input scale between ${least} and ${most}, got ${scale}`);
-  }
 }
 
 /** Weights and bias as integers; a fully connected layer without bias stays without. */

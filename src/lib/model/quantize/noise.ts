@@ -45,6 +45,36 @@ export function measureNoise(
   return new Map(pairs.map(({ index, signal, noise }) => [index, decibels(signal, noise)]));
 }
 
+/** Keeps what the float network makes of one tensor, to measure many quantized networks against it. */
+export function measureAgainst(
+  float: Graph,
+  index: number,
+  rows: readonly Float32Array[],
+): (quantized: Graph, twins: ReadonlyMap<number, number>) => number {
+  const reference = createRunner(float);
+  const wanted = rows.map((row) => {
+    reference.run(row);
+    return Float32Array.from(reference.tensors[index]!);
+  });
+  return (quantized, twins) => {
+    const other = createRunner(quantized);
+    const place = twins.get(index)!;
+    const values = other.tensors[place]!;
+    const { scale: [scale = 1] = [], zeroPoint: [zero = 0] = [] } =
+      quantized.tensors[place]!.quantization ?? {};
+    let [signal, noise] = [0, 0];
+    rows.forEach((row, at) => {
+      other.run(row);
+      const want = wanted[at]!;
+      for (let i = 0; i < want.length; i++) {
+        signal += want[i]! ** 2;
+        noise += (want[i]! - (values[i]! - zero) * scale) ** 2;
+      }
+    });
+    return decibels(signal, noise);
+  };
+}
+
 /** 10·log10(signal / noise), capped. */
 export function decibels(signal: number, noise: number): number {
   if (noise === 0) return mostDb;

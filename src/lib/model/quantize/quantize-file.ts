@@ -1,9 +1,8 @@
 import { basename } from 'node:path';
 import { AiotError, readBytes } from '../../core/index.js';
-import { openTable, type Table } from '../../data/index.js';
-import { elementCount, type Graph, importTflite } from '../../formats/index.js';
+import { elementCount, type Graph, importTflite, parseTable, type Table } from '../../formats/index.js';
 import { type Emit, emitted } from '../emit/emit.js';
-import { rowsFor } from '../evaluate/rows.js';
+import { requireColumns } from '../evaluate/columns.js';
 import type { Evaluation } from './evaluation.js';
 import { evaluationOfTable } from './judge-rows.js';
 import { outcomeOf } from './outcome.js';
@@ -77,9 +76,10 @@ async function materialOf(graph: Graph, options: QuantizeFileOptions): Promise<F
       next: 'Give a CSV file with one column per input: --data rows.csv',
     });
   }
-  const table = await openTable(data, label);
+  const table = parseTable(await readBytes(data), data, label);
   const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
-  const all = rowsOf(rowsFor(table, data, size, null), size);
+  requireColumns(table, data, size);
+  const all = rowsOf(table.inputs, size);
   const { rows, note } = affordableRows(graph, all);
   const told = note === null ? [] : [note];
   if (!wanted) return { rows, evaluation: null, told };

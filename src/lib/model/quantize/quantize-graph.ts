@@ -11,9 +11,9 @@ import { reportOf } from './report.js';
 import type { Kind, Quantized, QuantizeSettings, RangeMethod } from './types.js';
 
 /** Multiply-adds that measuring the noise may take. */
-const noiseBudget = 3e8;
+const noiseBudget = 5e7;
 /** More rows would not change its second figure. */
-const mostNoiseRows = 500;
+const mostNoiseRows = 256;
 
 /**
  * Quantizes a float32 network. int8 and int16x8: ranges of the activations from the representative rows, weights per

@@ -1,7 +1,7 @@
 import { AiotError, loadProject } from '../../core/index.js';
 import type { Emit } from '../emit/emit.js';
 import { quantizeFile } from './quantize-file.js';
-import { quantizeProject } from './quantize-project.js';
+import type { QuantizeOptions } from './quantize-project.js';
 import type { QuantizeResult } from './result.js';
 import type { SearchOptions } from './search.js';
 
@@ -25,10 +25,8 @@ export async function quantizeModel(options: QuantizeModelOptions): Promise<Quan
   if (file !== undefined) return await quantizeFile({ ...options, file, mode, maxLoss, finetune });
   if (options.label !== undefined)
     throw new AiotError('AIOT_USAGE', '--label goes with FILE: a project knows its labels');
-  const { maxLoss: limit, ...rest } = options;
-  return await quantizeProject({
-    ...rest,
-    project: await loadProject(project),
-    ...(limit !== undefined && { maxLoss: limit }),
-  } as Parameters<typeof quantizeProject>[0]);
+  // A project brings recordings and their signal part with it: a file by itself starts without them.
+  const { quantizeProject } = await import('./quantize-project.js');
+  const { file: _file, label: _label, ...rest } = options;
+  return await quantizeProject({ ...rest, project: await loadProject(project) } as QuantizeOptions);
 }

@@ -2,7 +2,7 @@ import type { Graph } from '../../formats/index.js';
 import type { Seen } from './calibrate.js';
 import { expectedNoise, rangeBy } from './choose-range.js';
 import { toIntegers } from './integers.js';
-import { affordable, measureNoise, type Noise } from './noise.js';
+import { affordable, measureAgainst } from './noise.js';
 import type { Range } from './numbers.js';
 import { outputRules } from './rules.js';
 import type { Calibration, Kind, RangeMethod } from './types.js';
@@ -12,9 +12,9 @@ export interface Chosen extends Range {
 }
 
 /** Multiply-adds that `auto` may spend on trying ranges: some tenths of a second. */
-const budget = 3e8;
+const budget = 1e8;
 /** … on so many rows at most. */
-const mostRows = 200;
+const mostRows = 100;
 /** A narrower range is tried where it promises less than this share of the seen range's noise … */
 const promising = 0.8;
 /** … and kept where the network's output gains so many decibels. */
@@ -38,12 +38,11 @@ export function chooseRanges(
   const chosen = by('min-max');
   const candidates = candidatesOf(graph, seen, kinds);
   if (candidates.length === 0) return chosen;
-  const watched = decisive(graph);
   const some = affordable(graph, rows, budget / (candidates.length + 1), 16, mostRows);
+  const measure = measureAgainst(graph, decisive(graph), some);
   const score = () => {
     const { graph: quantized, twins } = toIntegers(graph, chosen, { kinds, io: 'float32' });
-    const pair = new Map([[watched, twins.get(watched)!]]);
-    return (measureNoise(graph, quantized, pair, some) as Noise).get(watched)!;
+    return measure(quantized, twins);
   };
   let best = score();
   for (const { index, range } of candidates) {

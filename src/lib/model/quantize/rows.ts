@@ -1,8 +1,8 @@
 import type { Graph } from '../../formats/index.js';
 import { affordable } from './noise.js';
 
-/** Multiply-adds that the representative rows may cost: a few seconds. */
-const budget = 3e9;
+/** Multiply-adds that the representative rows may cost: some tenths of a second. */
+const budget = 3e8;
 const fewest = 100;
 
 /** A row-major table as its rows. */

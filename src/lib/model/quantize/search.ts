@@ -1,7 +1,6 @@
 import { AiotError } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
 import { type Evaluation, hits, lossOf } from './evaluation.js';
-import { finetuned } from './finetune.js';
 import { quantizePrepared } from './quantize-graph.js';
 import type { FallbackStep, Loss } from './result.js';
 import { worstParts } from './sensitivity.js';
@@ -49,8 +48,10 @@ export async function searchQuantization(
 ): Promise<Found> {
   const { maxLoss, finetune, onStep, signal } = options;
   const settings: QuantizeSettings = options;
-  const tuned = async (graph: Graph, by: QuantizeSettings, epochs: number) =>
-    await finetuned(graph, rows, by, { epochs, signal, onStep });
+  const tuned = async (graph: Graph, by: QuantizeSettings, epochs: number) => {
+    const { finetuned } = await import('./finetune.js');
+    return await finetuned(graph, rows, by, { epochs, signal, onStep });
+  };
   if (evaluation === null) {
     const graph = finetune > 0 ? await tuned(prepared, settings, finetune) : prepared;
     return {

@@ -1,5 +1,5 @@
 import type { Graph } from '../../formats/index.js';
-import { affordable, measureNoise } from './noise.js';
+import { affordable, measureAgainst } from './noise.js';
 import { quantizePrepared } from './quantize-graph.js';
 import { decisive } from './ranges.js';
 import type { Kind, QuantizeSettings } from './types.js';
@@ -30,13 +30,13 @@ export function worstParts(
   kind: Kind,
 ): Part[] {
   const some = affordable(graph, rows, budget / (graph.operators.length + 1), 16, mostRows);
-  const watched = decisive(graph);
+  const measure = measureAgainst(graph, decisive(graph), some);
   const score = (operators: readonly number[]) => {
     const kinds = new Map([...(settings.kinds ?? []), ...operators.map((at) => [at, kind] as const)]);
     // Ranges do not depend on the kinds: min-max spares a search in each trial.
     const trial = { ...settings, calibration: 'min-max', kinds } as const;
     const { graph: quantized, twins } = quantizePrepared(graph, some, trial, { measured: false });
-    return measureNoise(graph, quantized, new Map([[watched, twins.get(watched)!]]), some).get(watched)!;
+    return measure(quantized, twins);
   };
   const before = score([]);
   const parts = graph.operators.map(({ op, outputs }, at): Part => {

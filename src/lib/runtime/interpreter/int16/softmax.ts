@@ -23,8 +23,16 @@ function lookupTable(f: (x: number) => number, first: number, last: number): Int
   return table;
 }
 
-const exponentials = lookupTable(Math.exp, -10, 0);
-const inverses = lookupTable((x) => 1 / (1 + x), 0, 1);
+let tables: { exponentials: Int16Array; inverses: Int16Array } | undefined;
+
+/** Made when the first network wants them: most processes run none of int16. */
+function lookupTables() {
+  tables ??= {
+    exponentials: lookupTable(Math.exp, -10, 0),
+    inverses: lookupTable((x) => 1 / (1 + x), 0, 1),
+  };
+  return tables;
+}
 
 function look(table: Int16Array, q: number): number {
   const index = 256 + (q >> 7);
@@ -35,6 +43,7 @@ function look(table: Int16Array, q: number): number {
 /** SOFTMAX over the last axis on int16, output always 2^−15. */
 export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
   const [x, y] = [node.int16(0), node.int16Output];
+  const { exponentials, inverses } = lookupTables();
   node.expectOutputSize(x.length);
   const classes = node.input(0).tensor.shape.at(-1) ?? 1;
   const { scale } = scaleOf(node, node.input(0));
