@@ -1,12 +1,10 @@
-import { createRequire } from 'node:module';
 import { describe, expect, it, vi } from 'vitest';
-import { loadTensorFlow } from '../../src/lib/model/train/tensorflow.js';
+import { loadTfjs } from '../../src/lib/model/train/engine/tfjs/load.js';
 
 /** TensorFlow's own cpu backend is the reference. Its hint about tfjs-node is not ours to show. */
 async function gradients(x: number[], filter: number[], stride: number, pad: 'same' | 'valid') {
-  const { tf } = await loadTensorFlow();
+  const { tf } = await loadTfjs('wasm');
   vi.spyOn(console, 'warn').mockImplementation(() => {});
-  createRequire(import.meta.url)('@tensorflow/tfjs-backend-cpu');
   const size = (shape: number[]) => shape.reduce((a, b) => a * b, 1);
   const values = (shape: number[], seed: number) =>
     Float32Array.from({ length: size(shape) }, (_, i) => Math.sin(seed + i * 1.7));
@@ -39,5 +37,13 @@ describe('the gradient of a convolution on the wasm backend', () => {
     for (const [i, value] of cpu.entries()) {
       expect(Math.abs(wasm[i]! - value) / largest).toBeLessThan(1e-5);
     }
+  });
+});
+
+describe('loading TensorFlow.js', () => {
+  it('adds no process-wide handler of errors', async () => {
+    await loadTfjs('wasm');
+    const own = process.rawListeners('uncaughtException').filter((f) => String(f).includes('ExitStatus'));
+    expect(own).toEqual([]);
   });
 });

@@ -22,6 +22,12 @@ export { fetchModel } from './fetch.js';
 export { buildFiles } from './files.js';
 export { fitModel, refusalOf } from './fit/fit-model.js';
 export { type ChipFit, type Fit, fitSchema } from './fit/result.js';
+export {
+  type ImportOptions,
+  type ImportResult,
+  importModel,
+  importResultSchema,
+} from './import/import-model.js';
 export { inspectModel } from './inspect/inspect.js';
 export { type Inspection, inspectionSchema } from './inspect/result.js';
 export { openModelProject } from './material.js';

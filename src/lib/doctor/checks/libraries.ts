@@ -1,14 +1,14 @@
-import { loadTensorFlow } from '../../model/index.js';
+import { loadTfjs } from '../../model/index.js';
 import { liteRtModule } from '../../runtime/index.js';
 import { type Finding, fail, ok } from '../finding.js';
 
 const reinstall = 'Install the dependencies anew: npm ci in a clone, or npm install -g aiot.';
 
-/** Whether the two WebAssembly libraries load: TensorFlow.js trains, LiteRT runs what was trained. */
+/** Whether the two WebAssembly libraries load: TensorFlow.js trains with --backend wasm or cpu, LiteRT runs what was trained. */
 export async function checkLibraries(): Promise<Finding[]> {
   return [
     await loads('tensorflow', 'TensorFlow.js on its wasm backend', async () => {
-      const { tf } = await loadTensorFlow();
+      const { tf } = await loadTfjs('wasm');
       return `TensorFlow.js ${tf.version_core}, backend ${tf.getBackend()}`;
     }),
     await loads('litert', 'LiteRT', async () => {

@@ -93,33 +93,3 @@ export interface TrainingFile {
   /** Digest of model.float.tflite. */
   digest: string;
 }
-
-/** A network of one kind of layers, as TensorFlow.js trains it. */
-export interface LayerNetwork {
-  kind: 'mlp' | 'cnn1d';
-  /** mlp: [features]; cnn1d: [samples, fields]. */
-  inputShape: number[];
-  /** Units of the hidden layers, or filters of the convolutions. */
-  layers: number[];
-  classes: number;
-}
-
-/** Kernel in the layout of tfjs: dense [in, out], conv1d [taps, in, out]. */
-export interface LayerWeights {
-  kernel: { shape: number[]; data: Float32Array };
-  bias: Float32Array;
-}
-
-/** A trained network: convolutions or hidden layers in order, then the output layer, whose softmax is implied. */
-export interface TrainedNetwork {
-  spec: LayerNetwork;
-  layers: LayerWeights[];
-}
-
-export type Core = typeof import('@tensorflow/tfjs-core');
-export type Layers = typeof import('@tensorflow/tfjs-layers');
-
-export interface TensorFlow {
-  tf: Core;
-  layers: Layers;
-}
