@@ -1,0 +1,54 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, fitText, next, shellWord } from '../../lib/cli/index.js';
+import { fitModel, fitSchema, refusalOf } from '../../lib/model/index.js';
+
+export default class ModelFit extends AiotCommand {
+  static override summary = 'Predict flash, memory and latency on a microcontroller.';
+  static override description =
+    'From a table of kernel costs whose sources are named: cycles a multiply-add by operator, type and core, with the range in which the truth is expected. Without --chip, all chips beside each other. --measured takes what devices reported (JSON or CSV: docs/fit.md) and shows the error of the prediction. When the chip named is too small or too slow it exits with 6.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> build/model.int8.tflite',
+    '<%= config.bin %> <%= command.id %> build/model.int8.tflite --chip esp32s3 --latency 20',
+    '<%= config.bin %> <%= command.id %> build/model.aiot --chip rp2040 --measured reports.json --json',
+  ];
+  static override args = { file: Args.string({ required: true, description: 'A .tflite or .aiot file.' }) };
+  static override flags = {
+    chip: Flags.string({ summary: 'The chip, such as esp32s3.', env: 'AIOT_CHIP', helpValue: 'NAME' }),
+    flash: Flags.string({
+      summary: 'Flash that may be used, such as 1MiB, instead of the chip’s.',
+      env: 'AIOT_FLASH',
+      helpValue: 'SIZE',
+    }),
+    ram: Flags.string({
+      summary: 'RAM that may be used, such as 64KiB, instead of the chip’s.',
+      env: 'AIOT_RAM',
+      helpValue: 'SIZE',
+    }),
+    latency: Flags.string({
+      summary: 'The longest an inference may take, ms.',
+      env: 'AIOT_LATENCY',
+      helpValue: 'MS',
+    }),
+    measured: Flags.string({
+      summary: 'Figures that devices reported.',
+      env: 'AIOT_MEASURED',
+      helpValue: 'FILE',
+    }),
+  };
+  static override result = fitSchema;
+
+  async run() {
+    const { args, flags } = await this.input(ModelFit);
+    const result = await fitModel({
+      ...flags,
+      file: args.file,
+    });
+    this.print(fitText(result));
+    const [only] = result.chips;
+    const refusal = flags.chip !== undefined && only ? refusalOf(only) : null;
+    if (refusal && !this.jsonEnabled()) throw refusal;
+    if (refusal) this.exitsWith(6);
+    this.print(next(`aiot model inspect ${shellWord(args.file)}`));
+    return result;
+  }
+}

@@ -1,0 +1,172 @@
+import { AiotError, bytesOf, nearest, size } from '../../core/index.js';
+import { type Graph, readTflite } from '../../formats/index.js';
+import { arenaBytes } from '../../runtime/index.js';
+import { multiplyAdds } from '../inspect/costs.js';
+import { readModelFile } from '../inspect/model-file.js';
+import { precisionOf } from '../inspect/precision.js';
+import { refusalOfMicro } from '../inspect/refusal.js';
+import { type ChipName, chipNames, chips } from './chips.js';
+import { layerCycles } from './cycles.js';
+import { compareMeasured, readMeasured } from './measured.js';
+import type { ChipFit, Fit } from './result.js';
+import { sources } from './sources.js';
+
+export interface FitOptions {
+  /** A .tflite or .aiot file. */
+  file: string;
+  /** Absent = all chips. */
+  chip?: string;
+  /** What may be used, such as 64KiB, instead of the chip's own. */
+  flash?: string;
+  ram?: string;
+  /** The longest an inference may take, ms. */
+  latency?: string;
+  /** JSON or CSV file of what devices measured. */
+  measured?: string;
+}
+
+/** TFLite Micro's interpreter, and each kind of kernel: an allowance, no measurement. */
+const runtimeBytes = { interpreter: 40 * 1024, kernel: 6 * 1024 };
+
+/**
+ * Predicts flash, RAM and latency of a network on microcontrollers. It returns also when the chip named is too small:
+ * `error` is the refusal.
+ * @throws AIOT_USAGE (no such chip), AIOT_TFLITE_UNSUPPORTED (what TFLite Micro refuses), AIOT_TFLITE_MALFORMED,
+ *   AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (measured figures)
+ */
+export async function fitModel(options: FitOptions): Promise<Fit> {
+  const wanted = options.chip === undefined ? chipNames : [chipNamed(options.chip)];
+  if (options.measured !== undefined && options.chip === undefined)
+    throw new AiotError('AIOT_USAGE', '--measured: of which chip are these figures?', {
+      next: `Name it: --chip ${chipNames[0]}`,
+    });
+  const budgets = budgetsOf(options);
+  const model = await readModelFile(options.file);
+  const graph = readTflite(model.network);
+  const refusal = refusalOfMicro(graph);
+  if (refusal !== null)
+    throw new AiotError('AIOT_TFLITE_UNSUPPORTED', refusal, {
+      next: 'Make it anew for chips: aiot model quantize FLOAT.tflite --mode int8',
+    });
+  const fits = wanted.map((name) => fitChip(name, graph, model.network.length, budgets));
+  const [only] = fits;
+  const measured =
+    options.measured === undefined || only === undefined
+      ? null
+      : compareMeasured(options.measured, await readMeasured(options.measured), only, arenaBytes(graph));
+  const error = options.chip === undefined || only === undefined ? null : refusalOf(only);
+  return {
+    file: options.file,
+    precision: precisionOf(graph),
+    bytes: model.network.length,
+    arenaBytes: arenaBytes(graph),
+    macs: graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0),
+    chips: fits,
+    measured,
+    fits: fits.some((fit) => fit.fits),
+    notes: notesOf(graph, fits),
+    error: error?.toJSON() ?? null,
+  };
+}
+
+/** Null when it fits; otherwise all that does not, in one error. */
+export function refusalOf({ title, flash, ram, latency }: ChipFit): AiotError | null {
+  const reasons = [
+    flash.fits ? null : `flash: needs ${size(flash.need)}, there are ${size(flash.have)}`,
+    ram.fits ? null : `RAM: needs ${size(ram.need)}, there are ${size(ram.have)}`,
+    latency.fits ? null : `latency: ${latency.ms.toFixed(1)} ms predicted, at most ${latency.most} ms asked`,
+  ].filter((reason) => reason !== null);
+  if (reasons.length === 0) return null;
+  return new AiotError('AIOT_GATE_FAILED', `it does not fit ${title}: ${reasons.join('; ')}`, {
+    next: 'Use fewer or smaller model.layers, a shorter signal.window or int8; or a larger chip: aiot model fit FILE lists them.',
+  });
+}
+
+function chipNamed(text: string): ChipName {
+  const name = text.toLowerCase().replaceAll(/[-_ ]/g, '');
+  const found = chipNames.find((chip) => chip === name);
+  if (found) return found;
+  const near = nearest(name, chipNames);
+  throw new AiotError('AIOT_USAGE', `--chip: expected one of ${chipNames.join(', ')}, got "${text}"`, {
+    next: near ? `--chip ${near}` : 'aiot model fit FILE compares all of them.',
+  });
+}
+
+function fitChip(name: ChipName, graph: Graph, bytes: number, budgets: Budgets): ChipFit {
+  const chip = chips[name];
+  const layers = layerCycles(graph, chip.core).map(({ costs, ...layer }) => ({
+    layer: { ...layer, ms: layer.cycles / (chip.clockMHz * 1000) },
+    costs,
+  }));
+  const cycles = layers.reduce((sum, { layer }) => sum + layer.cycles, 0);
+  const ms = (share: 0 | 1) =>
+    layers.reduce((sum, { layer, costs }) => sum + layer.ms * costs.spread[share], 0);
+  const kinds = new Set(graph.operators.map(({ op }) => op)).size;
+  const flash = within(
+    bytes + runtimeBytes.interpreter + kinds * runtimeBytes.kernel,
+    budgets.flash ?? chip.flash,
+  );
+  const ram = within(arenaBytes(graph), budgets.ram ?? chip.ram - chip.reservedRam);
+  const total = cycles / (chip.clockMHz * 1000);
+  const most = budgets.latency ?? null;
+  const latency = {
+    ms: total,
+    range: [ms(0), ms(1)] as [number, number],
+    cycles,
+    most,
+    fits: most === null || total <= most,
+  };
+  const slowest = layers.reduce((a, b) => (b.layer.cycles > a.layer.cycles ? b : a), layers[0]!);
+  const named = new Set(layers.flatMap(({ costs }) => costs.sources));
+  return {
+    chip: name,
+    title: chip.title,
+    core: chip.coreTitle,
+    clockMHz: chip.clockMHz,
+    flash,
+    ram,
+    latency,
+    fits: flash.fits && ram.fits && latency.fits,
+    basis: name === 'esp32c6' ? 'transferred' : slowest.costs.basis,
+    layers: layers.map(({ layer }) => layer),
+    sources: [...named, chip.source].map((source) => sources[source]),
+  };
+}
+
+interface Budgets {
+  flash?: number;
+  ram?: number;
+  latency?: number;
+}
+
+function budgetsOf({ flash, ram, latency }: FitOptions): Budgets {
+  return {
+    flash: amount('flash', flash, 'a size such as 64KiB'),
+    ram: amount('ram', ram, 'a size such as 64KiB'),
+    latency: amount('latency', latency, 'milliseconds such as 20'),
+  };
+}
+
+function amount(flag: string, text: string | undefined, wanted: string): number | undefined {
+  if (text === undefined) return undefined;
+  const sized =
+    flag !== 'latency' && /^\d+ ?(B|KiB|MiB)$/.test(text) ? bytesOf(text) : Number(text || 'none');
+  if (sized > 0 && Number.isFinite(sized)) return sized;
+  throw new AiotError('AIOT_USAGE', `--${flag}: expected ${wanted}, got "${text}"`);
+}
+
+function within(need: number, have: number) {
+  return { need, have, fits: need <= have };
+}
+
+function notesOf(graph: Graph, fits: readonly ChipFit[]): string[] {
+  const notes = [
+    `flash counts the network, ${size(runtimeBytes.interpreter)} for TFLite Micro and ${size(runtimeBytes.kernel)} for each kind of operator (an allowance); RAM counts the arena, out of what system, stacks and radio leave (an allowance)`,
+    'vector libraries (ESP-NN, CMSIS-NN) ask for scratch memory beyond the arena',
+  ];
+  if (fits.some(({ layers }) => layers.some(({ kernels }) => kernels === 'reference')))
+    notes.push(
+      `${precisionOf(graph)}: no vector library is counted on for it, so latency is that of TFLite Micro’s reference kernels`,
+    );
+  return notes;
+}

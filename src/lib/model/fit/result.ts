@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import { refusalSchema } from '../evaluate/schemas.js';
+
+const resource = z.object({
+  /** Bytes needed, bytes there are, and whether the one goes into the other. */
+  need: z.int(),
+  have: z.int(),
+  fits: z.boolean(),
+});
+
+export const chipFitSchema = z.object({
+  chip: z.string(),
+  title: z.string(),
+  core: z.string(),
+  clockMHz: z.number(),
+  flash: resource,
+  ram: resource,
+  latency: z.object({
+    ms: z.number(),
+    /** Where the truth is expected, ms. */
+    range: z.tuple([z.number(), z.number()]),
+    cycles: z.int(),
+    /** The limit asked for, ms. */
+    most: z.number().nullable(),
+    fits: z.boolean(),
+  }),
+  fits: z.boolean(),
+  basis: z.enum(['measured', 'fitted', 'transferred']),
+  layers: z.array(
+    z.object({
+      index: z.int(),
+      op: z.string(),
+      macs: z.int(),
+      cycles: z.int(),
+      ms: z.number(),
+      kernels: z.enum(['library', 'reference']),
+    }),
+  ),
+  sources: z.array(z.object({ title: z.string(), url: z.string() })),
+});
+export type ChipFit = z.output<typeof chipFitSchema>;
+
+const compared = z.object({
+  what: z.string(),
+  predicted: z.number(),
+  measured: z.number(),
+  /** Predicted divided by measured, minus 1. */
+  error: z.number(),
+});
+
+export const fitSchema = z.object({
+  file: z.string(),
+  precision: z.string(),
+  bytes: z.int(),
+  arenaBytes: z.int(),
+  macs: z.int(),
+  /** One where a chip was named, all of them otherwise. */
+  chips: z.array(chipFitSchema),
+  measured: z.object({ file: z.string(), reports: z.int(), figures: z.array(compared) }).nullable(),
+  fits: z.boolean(),
+  notes: z.array(z.string()),
+  /** The refusal, when the chip named is too small or too slow. */
+  error: refusalSchema.nullable(),
+});
+export type Fit = z.output<typeof fitSchema>;

@@ -1,0 +1,219 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/index.js';
+import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
+import { chips } from '../../src/lib/model/fit/chips.js';
+import { layerCycles } from '../../src/lib/model/fit/cycles.js';
+import { type Fit, fitSchema } from '../../src/lib/model/index.js';
+import { arenaBytes } from '../../src/lib/runtime/index.js';
+import { runCli } from '../support/cli.js';
+import { cnn, mlp } from '../support/networks.js';
+import { describeReal } from '../support/real.js';
+import { GraphBuilder, motorFolder } from '../support/tflite.js';
+import { temporaryFolder } from './support.js';
+
+async function fitted(graph: Graph, ...flags: string[]) {
+  const file = join(await temporaryFolder(), 'model.tflite');
+  await writeFile(file, writeTflite(graph));
+  const result = await runCli(['model', 'fit', file, ...flags, '--json']);
+  return { ...result, value: result.json as Fit, file };
+}
+
+const small = () => mlp(seededRandom(3), [8, 24, 3]);
+
+/** Shape and operators of the person detector that vendors measure: MobileNet v1 of width 0.25 on 96×96 grey pixels. */
+function personDetector(): Graph {
+  const b = new GraphBuilder(seededRandom(1));
+  const input = b.activation([1, 96, 96, 1], 0.05, 0);
+  let x = convolve(b, input, [1, 48, 48, 8], 3, 2);
+  const steps: [stride: number, outputs: number][] = [
+    [1, 16],
+    [2, 32],
+    [1, 32],
+    [2, 64],
+    [1, 64],
+    [2, 128],
+    [1, 128],
+    [1, 128],
+    [1, 128],
+    [1, 128],
+    [1, 128],
+    [2, 256],
+    [1, 256],
+  ];
+  for (const [stride, outputs] of steps) {
+    const [, h = 1, , channels = 1] = b.tensors[x]!.shape;
+    const size = h / stride;
+    const deep = b.activation([1, size, size, channels], 0.05, 0);
+    const w = b.weights([1, 3, 3, channels], 3);
+    const options = {
+      padding: 'same',
+      strideH: stride,
+      strideW: stride,
+      dilationH: 1,
+      dilationW: 1,
+      depthMultiplier: 1,
+      activation: 'relu',
+    } as const;
+    b.op({ op: 'DEPTHWISE_CONV_2D', inputs: [x, w, b.bias(x, w, channels)], outputs: [deep], options });
+    x = convolve(b, deep, [1, size, size, outputs], 1, 1);
+  }
+  return b.graph(input, x);
+}
+
+function convolve(b: GraphBuilder, x: number, shape: number[], taps: number, stride: number): number {
+  const channels = b.tensors[x]!.shape[3]!;
+  const w = b.weights([shape[3]!, taps, taps, channels], 0);
+  const y = b.activation(shape, 0.05, 0);
+  const options = {
+    padding: 'same',
+    strideH: stride,
+    strideW: stride,
+    dilationH: 1,
+    dilationW: 1,
+    activation: 'relu',
+  } as const;
+  return b.op({ op: 'CONV_2D', inputs: [x, w, b.bias(x, w, shape[3]!)], outputs: [y], options });
+}
+
+describe('the table of kernel costs', () => {
+  // Espressif's figures of invoke() with ESP-NN: README of esp-tflite-micro.
+  it.each([
+    ['esp32s3', 54, 0.1],
+    ['esp32', 380, 0.02],
+    ['esp32c3', 426, 0.02],
+  ] as const)(
+    'puts the person detector on the %s at about the %i ms that were measured',
+    (name, ms, within) => {
+      const chip = chips[name];
+      const cycles = layerCycles(personDetector(), chip.core).reduce((sum, layer) => sum + layer.cycles, 0);
+      expect(Math.abs(cycles / (chip.clockMHz * 1000) / ms - 1)).toBeLessThan(within);
+    },
+  );
+
+  it('puts MLPerf’s autoencoder on the Cortex-M4 at about its 9.67 ms', () => {
+    const sizes = [640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640];
+    const graph = mlp(seededRandom(1), sizes);
+    const cycles = layerCycles(graph, 'm4').reduce((sum, layer) => sum + layer.cycles, 0);
+    // Its own network has no softmax at the end.
+    expect(Math.abs(cycles / 120_000 / (1000 / 103.46) - 1)).toBeLessThan(0.2);
+  });
+
+  it('counts longer with reference kernels than with a library’s, on every core', () => {
+    for (const { core } of Object.values(chips)) {
+      const int8 = layerCycles(cnn(seededRandom(1)), core);
+      expect(int8.every(({ kernels }) => kernels === 'library')).toBe(true);
+    }
+  });
+});
+
+describe('aiot model fit', () => {
+  it('compares all chips when none is named', async () => {
+    const graph = small();
+    const { value, code } = await fitted(graph);
+    expect(code).toBe(0);
+    expect(fitSchema.parse(value)).toEqual(value);
+    expect(value.chips.map(({ chip }) => chip)).toEqual(Object.keys(chips));
+    expect(value).toMatchObject({
+      arenaBytes: arenaBytes(graph),
+      macs: 8 * 24 + 24 * 3,
+      fits: true,
+      error: null,
+    });
+    for (const { latency, layers, sources } of value.chips) {
+      expect(latency.range[0]).toBeLessThan(latency.ms);
+      expect(latency.range[1]).toBeGreaterThan(latency.ms);
+      expect(layers.reduce((sum, layer) => sum + layer.cycles, 0)).toBe(latency.cycles);
+      expect(sources.length).toBeGreaterThanOrEqual(2);
+    }
+  });
+
+  it('tells the layers of one chip, and where the figures are from', async () => {
+    const { value, file } = await fitted(small(), '--chip', 'ESP32-S3');
+    expect(value.chips).toHaveLength(1);
+    expect(value.chips[0]).toMatchObject({ chip: 'esp32s3', basis: 'measured', fits: true });
+    expect(value.chips[0]!.layers.map(({ op }) => op)).toEqual([
+      'FULLY_CONNECTED',
+      'FULLY_CONNECTED',
+      'SOFTMAX',
+    ]);
+    const { stdout } = await runCli(['model', 'fit', file, '--chip', 'esp32s3']);
+    expect(stdout).toContain('https://github.com/espressif/esp-nn');
+    expect(stdout).toMatch(/Latency +✓ \d+ µs; expected within/);
+  });
+
+  it('exits with 6, and names what does not fit', async () => {
+    const { value, code, file } = await fitted(
+      small(),
+      '--chip',
+      'rp2040',
+      '--ram',
+      '1KiB',
+      '--latency',
+      '0.001',
+    );
+    expect(code).toBe(6);
+    expect(value).toMatchObject({ fits: false, error: { code: 'AIOT_GATE_FAILED', exit: 6 } });
+    expect(value.chips[0]).toMatchObject({
+      flash: { fits: true },
+      ram: { fits: false },
+      latency: { fits: false },
+    });
+    const people = await runCli(['model', 'fit', file, '--chip', 'rp2040', '--ram', '1KiB']);
+    expect(people.code).toBe(6);
+    expect(people.stdout).toMatch(/RAM +✗/);
+    expect(people.stderr).toContain('it does not fit RP2040: RAM: needs');
+  });
+
+  it.each([
+    [
+      'json',
+      '[{"latencyMs": 0.2, "arenaBytes": 2000, "layers": [{"index": 1, "ms": 0.05}]}, {"latencyMs": 0.4}]',
+    ],
+    ['csv', 'latency_ms,arena_bytes,layer_1_ms\n0.2,2000,0.05\n0.4,2000,0.05\n'],
+  ])('shows predicted beside measured of %s', async (kind, text) => {
+    const dir = await temporaryFolder();
+    const measured = join(dir, `reports.${kind}`);
+    await writeFile(measured, text);
+    const { value, file } = await fitted(small(), '--chip', 'esp32', '--measured', measured);
+    expect(value.measured?.reports).toBe(2);
+    const [latency, arena, layer] = value.measured!.figures;
+    expect(latency).toMatchObject({ what: 'latency, ms', predicted: value.chips[0]!.latency.ms });
+    expect(latency!.measured).toBeCloseTo(0.3, 12);
+    expect(latency!.error).toBeCloseTo(latency!.predicted / 0.3 - 1, 12);
+    expect(arena).toMatchObject({ what: 'arena, bytes', measured: 2000 });
+    expect(layer).toMatchObject({ what: '1 FULLY_CONNECTED, ms', measured: 0.05 });
+    const { stdout } = await runCli(['model', 'fit', file, '--chip', 'esp32', '--measured', measured]);
+    expect(stdout).toMatch(/figure +predicted +measured +error/);
+  });
+
+  it.each([
+    ['a chip that is none', ['--chip', 'esp33'], null, 'AIOT_USAGE', 2],
+    ['a size that is none', ['--chip', 'esp32', '--ram', 'much'], null, 'AIOT_USAGE', 2],
+    ['measured figures of no chip', [], '{"latencyMs": 1}', 'AIOT_USAGE', 2],
+    ['measured figures without any', ['--chip', 'esp32'], '{}', 'AIOT_FILE_MALFORMED', 2],
+    ['a latency below 0', ['--chip', 'esp32'], '{"latencyMs": -1}', 'AIOT_FILE_MALFORMED', 2],
+    ['a column that is not known', ['--chip', 'esp32'], 'speed\n1\n', 'AIOT_FILE_MALFORMED', 2],
+    ['a layer that is not there', ['--chip', 'esp32'], 'layer_9_ms\n1\n', 'AIOT_FILE_MALFORMED', 2],
+  ])('refuses %s', async (_name, flags, reports, code, exit) => {
+    const measured = join(await temporaryFolder(), 'reports.txt');
+    if (reports !== null) await writeFile(measured, reports);
+    const more = reports === null ? [] : ['--measured', measured];
+    const { json, code: got } = await fitted(small(), ...flags, ...more);
+    expect(json).toMatchObject({ error: { code } });
+    expect(got).toBe(exit);
+  });
+});
+
+describeReal('shared', 'aiot model fit of what TFLite Micro refuses', () => {
+  it.each([
+    ['dyn', /TFLite Micro refuses it: operator 1 \(FULLY_CONNECTED\) has int8 weights/],
+    ['f16', /TFLite Micro refuses it: operator 0 \(DEQUANTIZE\) widens float16 weights/],
+  ])('%s is refused with the reason', async (name, reason) => {
+    const result = await runCli(['model', 'fit', join(motorFolder, `${name}.tflite`), '--json']);
+    expect(result.json).toMatchObject({ error: { code: 'AIOT_TFLITE_UNSUPPORTED' } });
+    expect((result.json as { error: { message: string } }).error.message).toMatch(reason);
+    expect(result.code).toBe(2);
+  });
+});
