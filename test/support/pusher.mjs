@@ -1,0 +1,36 @@
+// Pushes, promotes, pulls and removes versions until it is killed or the platform is, and prints each act when it is
+// acknowledged. Usage: node pusher.mjs CONTEXT FOLDER FIRST, with a .aiot template at FOLDER/tiny.aiot
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { register } from 'tsx/esm/api';
+
+register();
+const { packBundle, pullModel, release, unpackAny } = await import('../../src/lib/model/index.ts');
+const { clientFor } = await import('../../src/lib/registry/index.ts');
+const { operatorKey } = await import('../../src/lib/provision/index.ts');
+
+const [context, folder, first] = process.argv.slice(2);
+const client = await clientFor(context);
+const key = await operatorKey(context);
+const bundle = unpackAny(readFileSync(join(folder, 'tiny.aiot')));
+const tell = (act) => process.stdout.write(`${JSON.stringify(act)}\n`);
+const signed = { name: 'tiny', expires: null, deviceTypes: ['virtual'] };
+tell({ act: 'ready' });
+for (let seed = Number(first); ; seed += 1) {
+  bundle.info.arenaBytes = seed;
+  const content = packBundle(bundle);
+  const { version } = await release(client, content, { ...signed, issued: Date.now() }, key);
+  tell({ act: 'push', version });
+  const model = { name: 'tiny', version };
+  if (seed % 3 === 0) {
+    await client.models.remove('tiny', version);
+    tell({ act: 'remove', version });
+    continue;
+  }
+  await client.models.promote('tiny', version, { to: 'staging' });
+  tell({ act: 'staging', version });
+  await client.models.promote('tiny', version, { to: 'production', reason: 'a test' });
+  tell({ act: 'production', version });
+  await pullModel({ client, model, out: join(folder, 'pulled', String(version)) });
+  tell({ act: 'pull', version });
+}
