@@ -17,6 +17,7 @@ import type { Backend } from './engine/types.js';
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './fit/checkpoint.js';
 import { foldsOf } from './folds/folds.js';
 import type { FoldsAsked } from './folds/types.js';
+import type { learn } from './learn.js';
 import { lineageOf, sourceOf } from './lineage.js';
 import { type Division, examplesOfPart, withStride } from './parts.js';
 import { planTraining } from './plan.js';
@@ -38,6 +39,8 @@ export interface TrainOptions extends DataSource {
   resume?: boolean;
   /** Measure by folds or groups left out before the network itself is trained. */
   folds?: FoldsAsked;
+  /** Who gives the network, instead of our engines or model.train.command. */
+  trainer?: typeof learn;
   onEpoch?: (figures: EpochFigures) => void;
   /** What is being done besides epochs, in a few words. */
   onStep?: (text: string) => void;
@@ -69,7 +72,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     validation: examplesOfPart(material, division, 'validation'),
   };
   const windows = { train: examples.train.classes.length, validation: examples.validation.classes.length };
-  const learned = await trainerOf(train)(examples, {
+  const learned = await (options.trainer ?? trainerOf(train))(examples, {
     plan,
     train,
     backend,

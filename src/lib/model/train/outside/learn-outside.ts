@@ -43,14 +43,26 @@ export async function learnOutside(
   } finally {
     await rm(work, { recursive: true, force: true });
   }
-  return await measured(graph, standardization, { train, validation }, options);
+  return await measured(
+    graph,
+    standardization,
+    { train, validation },
+    options,
+    `command ${config.command![0]}`,
+  );
 }
 
-async function measured(
+/**
+ * A network that others trained, with what training tells of our own: losses, accuracies, threshold.
+ * @param parts standardized
+ * @param backend who trained it
+ */
+export async function measured(
   graph: Graph,
   standardization: Standardization,
   parts: { train: Part; validation: Part },
-  { plan: { network }, train: { command, quantile } }: LearnOptions,
+  { plan: { network }, train: { quantile } }: Pick<LearnOptions, 'plan' | 'train'>,
+  backend: string,
 ): Promise<Learned> {
   const litert = await openLiteRt(writeTflite(graph));
   const forward = (inputs: Float32Array) => {
@@ -84,7 +96,7 @@ async function measured(
     history: [figures],
     bestEpoch: 1,
     interrupted: false,
-    backend: `command ${command![0]}`,
+    backend,
     valRmse: kind === 'value' ? Math.sqrt(validation.loss) : null,
     answers: (asked) => {
       const inputs = standardizeInPlace(asked, standardization);
@@ -94,7 +106,7 @@ async function measured(
   };
 }
 
-function partOf(examples: Examples, standardization: Standardization): Part {
+export function partOf(examples: Examples, standardization: Standardization): Part {
   const { inputSize, classes, values } = examples;
   return { inputs: standardizeInPlace(examples, standardization), inputSize, classes, values };
 }

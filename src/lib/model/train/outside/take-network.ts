@@ -15,6 +15,16 @@ export function networkFrom(
   description: string,
 ): Graph {
   const graph = readTflite(bytes);
+  checkEnds(graph, `the network that ${program} left`, network);
+  return simplifyGraph({ ...graph, description });
+}
+
+/**
+ * One float32 input and output of the sizes that a project's network has.
+ * @param what for messages
+ * @throws AIOT_MODEL_UNFIT
+ */
+export function checkEnds(graph: Graph, whose: string, network: NetworkSpec): void {
   const expected = [network.inputShape.reduce((a, b) => a * b, 1), outputSize(network)];
   for (const [i, [what, indices]] of (
     [
@@ -28,9 +38,8 @@ export function networkFrom(
     const got = tensor ? `${tensor.type} [${tensor.shape.join(', ')}]` : 'none';
     throw new AiotError(
       'AIOT_MODEL_UNFIT',
-      `the network that ${program} left: expected one float32 ${what} of ${expected[i]} numbers, got ${indices.length === 1 ? got : `${indices.length} of them`}`,
+      `${whose}: expected one float32 ${what} of ${expected[i]} numbers, got ${indices.length === 1 ? got : `${indices.length} of them`}`,
       { next: 'task.json in its folder says what is asked for; docs/project.md describes it.' },
     );
   }
-  return simplifyGraph({ ...graph, description });
 }

@@ -1,0 +1,95 @@
+import { basename, extname, join } from 'node:path';
+import { z } from 'zod';
+import { type Project, writeFileAtomic } from '../../core/index.js';
+import { writeTflite } from '../../formats/index.js';
+import { simplifyGraph } from '../lower/simplify.js';
+import { openNetwork } from './sources/open.js';
+import { importFormats } from './types.js';
+
+const end = z.object({ name: z.string(), shape: z.array(z.int()) });
+
+export const importResultSchema = z.object({
+  /** Name of the model. */
+  name: z.string(),
+  format: z.enum(importFormats),
+  /** The program that wrote it, as far as the file says. */
+  writer: z.string(),
+  /** Layers it had; of a .tflite file its operators. */
+  layers: z.int(),
+  /** Operators now, in order. */
+  ops: z.array(z.string()),
+  input: end,
+  output: end,
+  parameters: z.int(),
+  bytes: z.int(),
+  /** The float32 .tflite file. */
+  file: z.string(),
+  /** Of the network on the project's validation part; null without a project. */
+  validation: z.object({ examples: z.int(), loss: z.number(), accuracy: z.number().nullable() }).nullable(),
+  /** What was changed on the way, in sentences. */
+  notes: z.array(z.string()),
+});
+export type ImportResult = z.output<typeof importResultSchema>;
+
+export interface ImportOptions {
+  /** A file, or the folder of a TensorFlow.js model or SavedModel. */
+  from: string;
+  name?: string;
+  /** Where the .tflite file goes; without it NAME.tflite in the working folder, or the project's build folder. */
+  out?: string;
+  /** The project that the network is for: it becomes the one that all later steps work on. */
+  project?: Project;
+  data?: string;
+  label?: string;
+  /** Whether the network wants the project's inputs as they are, or standardized by the training part. */
+  inputs?: 'raw' | 'standardized';
+  force?: boolean;
+  signal?: AbortSignal;
+}
+
+/**
+ * Reads a network that was trained elsewhere and writes it as a simplified float32 .tflite file.
+ * @throws AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_FILE_*, AIOT_BACKEND_MISSING; with a project what `trainProject` throws
+ */
+export async function importModel(options: ImportOptions): Promise<ImportResult> {
+  const { from, project } = options;
+  const imported = await openNetwork(from);
+  const name =
+    options.name ?? (project ? (project.config.model.name ?? project.config.name) : nameFrom(from));
+  const graph = simplifyGraph({ ...imported.graph, description: name });
+  const [input, output] = [graph.inputs[0]!, graph.outputs[0]!].map((index) => graph.tensors[index]!);
+  const bytes = writeTflite(graph);
+  let validation: ImportResult['validation'] = null;
+  let file = options.out ?? `${name}.tflite`;
+  if (project) {
+    const { adoptNetwork } = await import('./adopt.js');
+    const adopted = await adoptNetwork(graph, project, options);
+    validation = adopted.validation;
+    if (options.out === undefined) file = adopted.file;
+  }
+  if (!project || options.out !== undefined) await writeFileAtomic(file, bytes);
+  return {
+    name,
+    format: imported.format,
+    writer: imported.writer,
+    layers: imported.layers,
+    ops: graph.operators.map(({ op }) => op),
+    input: { name: input!.name, shape: input!.shape },
+    output: { name: output!.name, shape: output!.shape },
+    parameters: graph.tensors.reduce(
+      (sum, { data }) => sum + (data instanceof Float32Array ? data.length : 0),
+      0,
+    ),
+    bytes: bytes.length,
+    file,
+    validation,
+    notes: imported.notes,
+  };
+}
+
+/** `nets/model.keras` → `model`; `nets/gesture/model.json` and `nets/gesture/` → `gesture`. */
+function nameFrom(path: string): string {
+  const own = basename(path, extname(path));
+  if (basename(path) !== 'model.json') return own;
+  return basename(join(path, '..')) || 'model';
+}

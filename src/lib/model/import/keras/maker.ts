@@ -1,0 +1,135 @@
+import type { Activation, Operator } from '../../../formats/index.js';
+import { TrainableBuilder } from '../../network/graph-builder.js';
+import { unsupported } from '../errors.js';
+import type { Weight } from './types.js';
+
+type Options<Op extends Operator['op']> = Extract<Operator, { op: Op }>['options'];
+
+/** What Keras' functions after a layer are in a graph. */
+const instead: Readonly<Record<string, string>> = {
+  elu: 'use relu or leaky_relu',
+  gelu: 'use relu or silu',
+  selu: 'use relu and batch normalization',
+  softplus: 'use relu',
+  softsign: 'use tanh',
+  hard_sigmoid: 'use sigmoid',
+  exponential: 'compute it after the network',
+};
+
+/** Puts a graph together from layers: tensors are activations of batch 1, functions give the index of what they make. */
+export class GraphMaker extends TrainableBuilder {
+  private names = 0;
+
+  op<Op extends Operator['op']>(
+    op: Op,
+    inputs: number[],
+    shape: number[],
+    options: Options<Op>,
+    name?: string,
+  ): number {
+    return this.operator(op, inputs, name ?? `${op.toLowerCase()}_${++this.names}`, shape, options as never);
+  }
+
+  floats(data: Float32Array, shape: number[], name = `constant_${++this.names}`): number {
+    return this.constant(name, shape, data);
+  }
+
+  integers(values: readonly number[], shape = [values.length]): number {
+    return this.constant(`list_${++this.names}`, shape, Int32Array.from(values));
+  }
+
+  reshape(x: number, shape: number[]): number {
+    if (shape.join() === this.shape(x).join()) return x;
+    return this.op('RESHAPE', [x, this.integers(shape)], shape, { newShape: shape });
+  }
+
+  /** [1, time, channels] → [1, 1, time, channels]; images stay what they are. */
+  image(x: number, where: string): number {
+    const shape = this.shape(x);
+    if (shape.length === 4) return x;
+    if (shape.length === 3) return this.reshape(x, [1, 1, shape[1]!, shape[2]!]);
+    throw unsupported(where, `expected [time, channels] or an image, got [${shape.slice(1)}]`);
+  }
+
+  /** The image as its layer's users expect it: of as many dimensions as before. */
+  back(y: number, rank: number): number {
+    const [, , width = 1, channels = 1] = this.shape(y);
+    return rank === 3 ? this.reshape(y, [1, width, channels]) : y;
+  }
+
+  binary(op: 'ADD' | 'SUB' | 'MUL', a: number, b: number): number {
+    const [left, right] = [this.shape(a), this.shape(b)];
+    const shape = left.length >= right.length ? left : right;
+    const other = shape === left ? right : left;
+    const wide = shape.map((size, k) => Math.max(size, other[k - shape.length + other.length] ?? 1));
+    return this.op(op, [a, b], wide, { activation: 'none' as Activation } as Options<typeof op>);
+  }
+
+  /** x · factor + offset per channel, in the order a batch norm is folded in. */
+  line(x: number, factor: Float32Array, offset: Float32Array): number {
+    const scaled = this.binary('MUL', x, this.floats(factor, [factor.length]));
+    return this.binary('ADD', scaled, this.floats(offset, [offset.length]));
+  }
+
+  /** One of Keras' activation functions. @param given a name, or an object with one */
+  activate(x: number, given: unknown, where: string): number {
+    const object = given as { class_name?: unknown; config?: unknown } | undefined;
+    const name =
+      typeof given === 'string'
+        ? given
+        : typeof object?.config === 'string'
+          ? object.config
+          : object?.class_name;
+    const unary = (op: 'RELU' | 'RELU6' | 'TANH' | 'LOGISTIC') => this.op(op, [x], this.shape(x), {});
+    switch (name) {
+      case undefined:
+      case 'linear':
+        return x;
+      case 'relu':
+      case 'ReLU':
+        return unary('RELU');
+      case 'relu6':
+        return unary('RELU6');
+      case 'tanh':
+        return unary('TANH');
+      case 'sigmoid':
+        return unary('LOGISTIC');
+      case 'leaky_relu':
+        return this.leaky(x, 0.2);
+      case 'silu':
+      case 'swish':
+        return this.binary('MUL', x, unary('LOGISTIC'));
+      case 'softmax':
+        return this.op('SOFTMAX', [x], this.shape(x), { beta: 1 });
+      default:
+        throw unsupported(
+          where,
+          `the activation ${JSON.stringify(name)} is not supported`,
+          instead[String(name)],
+        );
+    }
+  }
+
+  leaky(x: number, alpha: number): number {
+    return this.op('LEAKY_RELU', [x], this.shape(x), { alpha: Math.fround(alpha) });
+  }
+
+  /** A layer on the last axis. Keras has its weights as [in, out]. */
+  dense1(x: number, kernel: Weight, bias: Weight | undefined, name: string): number {
+    const [inputs, units] = kernel.shape as [number, number];
+    const shape = this.shape(x);
+    const w = this.floats(transposed(kernel.data, inputs, units), [units, inputs], `${name}/weights`);
+    const b = bias ? this.floats(bias.data, [units], `${name}/bias`) : -1;
+    const options = { activation: 'none' as const, keepNumDims: shape.length > 2 };
+    return this.op('FULLY_CONNECTED', [x, w, b], [...shape.slice(0, -1), units], options, name);
+  }
+}
+
+/** [rows, columns] → [columns, rows] */
+export function transposed(data: Float32Array, rows: number, columns: number): Float32Array {
+  const out = new Float32Array(data.length);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) out[c * rows + r] = data[r * columns + c]!;
+  }
+  return out;
+}

@@ -1,0 +1,136 @@
+import type { Graph } from '../../../formats/index.js';
+import { malformed, unsupported } from '../errors.js';
+import { LayerSettings } from './config.js';
+import { callsOf, endsOf, nameOf, type Source } from './connections.js';
+import { layerMakers, replacements } from './layers.js';
+import { GraphMaker } from './maker.js';
+import type { KerasModel, LayerJson, WeightSource } from './types.js';
+
+/**
+ * A Keras model, sequential or functional, also with models inside it, as a float32 graph of batch 1.
+ * @throws AIOT_LAYER_UNSUPPORTED naming the layer by its index, AIOT_FILE_MALFORMED
+ */
+export function kerasToGraph({ model, weights }: KerasModel): Graph & { layers: number } {
+  const walk = new ModelWalk(new GraphMaker(), weights);
+  const outputs = walk.model(model, [], undefined);
+  const [output] = outputs;
+  if (output === undefined || outputs.length !== 1 || walk.inputs.length !== 1)
+    throw unsupported(
+      'the model',
+      `it has ${walk.inputs.length} inputs and ${outputs.length} outputs`,
+      'one of each is supported',
+    );
+  return { ...walk.maker.graph(walk.inputs[0]!, output), layers: walk.layers };
+}
+
+class ModelWalk {
+  /** Of the whole network. */
+  readonly inputs: number[] = [];
+  layers = 0;
+
+  constructor(
+    readonly maker: GraphMaker,
+    private readonly weights: WeightSource,
+  ) {}
+
+  /** @param given what an inner model is called with @returns its outputs */
+  model(model: LayerJson, path: string[], given: number[] | undefined): number[] {
+    const { layers } = model.config;
+    // TensorFlow.js 1 wrote the layers of a sequential model as its whole configuration.
+    const list = (Array.isArray(model.config) ? model.config : layers) as LayerJson[] | undefined;
+    if (!Array.isArray(list)) throw malformed(`${model.class_name}: it lists no layers`);
+    if (model.class_name === 'Sequential') return [this.sequence(model, list, path, given)];
+    if (model.class_name === 'Functional' || model.class_name === 'Model')
+      return this.network(model, list, path, given);
+    throw unsupported('the model', `its class is ${model.class_name}`, 'use Sequential or Functional');
+  }
+
+  private sequence(
+    model: LayerJson,
+    layers: LayerJson[],
+    path: string[],
+    given: number[] | undefined,
+  ): number {
+    let x = given?.[0];
+    layers.forEach((layer, index) => {
+      if (layer.class_name === 'InputLayer') {
+        x ??= this.input(shapeOf(layer), nameOf(layer));
+        return;
+      }
+      x ??= this.input(shapeOf(layer) ?? model.config.build_input_shape, 'input');
+      x = this.call(layer, index, [x], path);
+    });
+    if (x === undefined) throw malformed('the model has no layers');
+    return x;
+  }
+
+  private network(
+    model: LayerJson,
+    layers: LayerJson[],
+    path: string[],
+    given: number[] | undefined,
+  ): number[] {
+    const index = new Map(layers.map((layer, place) => [nameOf(layer), place]));
+    const begins = endsOf(model.config.input_layers).map(({ layer }) => layer);
+    const made = new Map<string, number>();
+    const running = new Set<string>();
+    const result = ({ layer: name, call }: Source): number => {
+      const key = `${name} ${call}`;
+      const known = made.get(key);
+      if (known !== undefined) return known;
+      const place = index.get(name);
+      const layer = place === undefined ? undefined : layers[place];
+      if (layer === undefined || place === undefined || running.has(key))
+        throw malformed(
+          `the model connects ${name}, which ${layer ? 'depends on itself' : 'it does not list'}`,
+        );
+      running.add(key);
+      const y =
+        layer.class_name === 'InputLayer'
+          ? (given?.[begins.indexOf(name)] ?? this.input(shapeOf(layer), name))
+          : this.call(layer, place, (callsOf(layer)[call] ?? []).map(result), path);
+      made.set(key, y);
+      return y;
+    };
+    return endsOf(model.config.output_layers).map(result);
+  }
+
+  private call(layer: LayerJson, index: number, inputs: number[], path: string[]): number {
+    const name = nameOf(layer);
+    const kind = layer.class_name;
+    const where = `layer ${index} (${[...path, name].join('/')}, ${kind})`;
+    if (inputs.length === 0) throw malformed(`${where}: it is called with nothing`);
+    if (kind === 'Sequential' || kind === 'Functional' || kind === 'Model')
+      return this.model(layer, [...path, name], inputs)[0]!;
+    const make = layerMakers[kind];
+    if (make === undefined) throw unsupported(where, `${kind} is not supported`, replacements[kind]);
+    this.layers += 1;
+    return make({
+      maker: this.maker,
+      inputs,
+      name,
+      settings: new LayerSettings(layer.config, where),
+      weights: (...roles) => this.weights.of([...path, name], roles),
+    });
+  }
+
+  /** @param shape with the batch in front, as Keras has it */
+  private input(shape: unknown, name: string): number {
+    if (!Array.isArray(shape)) throw malformed(`${name}: the model does not say the shape of its input`);
+    const sizes = shape.slice(1);
+    if (!sizes.every((size) => Number.isInteger(size) && size > 0))
+      throw unsupported(
+        `the input ${name}`,
+        `its shape is [${shape.map(String)}]`,
+        'save the model with fixed sizes',
+      );
+    const x = this.maker.activation(name, [1, ...sizes]);
+    this.inputs.push(x);
+    return x;
+  }
+}
+
+/** Shape of the batch that a layer declares: Keras 3, Keras 2 and TensorFlow.js. */
+function shapeOf({ config }: LayerJson): unknown {
+  return config.batch_shape ?? config.batch_input_shape;
+}

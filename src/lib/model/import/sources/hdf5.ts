@@ -1,0 +1,64 @@
+import type { Dataset, File, Group } from 'jsfive';
+import { AiotError } from '../../../core/index.js';
+import { malformed } from '../errors.js';
+import type { Weight } from '../keras/types.js';
+
+export type { Group } from 'jsfive';
+
+/** An HDF5 file, opened in memory. @throws AIOT_FILE_MALFORMED */
+export async function openHdf5(bytes: Uint8Array): Promise<File> {
+  const hdf5 = await import('jsfive');
+  return guarded('it cannot be read as HDF5', () => {
+    // A copy: Buffers of small files share one block of memory.
+    return new hdf5.File(new Uint8Array(bytes).buffer, 'model');
+  });
+}
+
+/** A group or dataset by its name, or undefined. */
+export function childOf(group: Group, name: string): Group | Dataset | undefined {
+  return group.keys.includes(name) ? group.get(name) : undefined;
+}
+
+export function isGroup(node: Group | Dataset | undefined): node is Group {
+  // A dataset has a method of this name.
+  return Array.isArray((node as { keys?: unknown } | undefined)?.keys);
+}
+
+/** All datasets below a group, with the names that lead to them. */
+export function* datasetsIn(
+  group: Group,
+  path: string[] = [],
+): Generator<{ path: string[]; dataset: Dataset }> {
+  for (const name of group.keys) {
+    const node = group.get(name);
+    if (isGroup(node)) yield* datasetsIn(node, [...path, name]);
+    else yield { path: [...path, name], dataset: node };
+  }
+}
+
+/** @throws AIOT_FILE_MALFORMED */
+export function weightOf(dataset: Dataset, name: string): Weight {
+  return guarded(`the weights ${name} cannot be read`, () => {
+    const { shape, value } = dataset;
+    const data = Float32Array.from(value as ArrayLike<number>);
+    if (data.length !== shape.reduce((a, b) => a * b, 1))
+      throw new Error(`${data.length} numbers for [${shape}]`);
+    return { shape: [...shape], data };
+  });
+}
+
+/** The text of an attribute, as h5py and Keras write it. */
+export function textAttribute(group: Group, name: string): string | undefined {
+  const value = group.attrs[name];
+  const [text] = [value].flat();
+  return typeof text === 'string' ? text : undefined;
+}
+
+function guarded<T>(what: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    if (cause instanceof AiotError) throw cause;
+    throw malformed(`${what}: ${(cause as Error).message}`, cause);
+  }
+}

@@ -1,0 +1,19 @@
+import { malformed } from '../errors.js';
+
+/** An object of JSON. @throws AIOT_FILE_MALFORMED */
+export function parseJson(text: Uint8Array | string | undefined, name: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(typeof text === 'string' ? text : new TextDecoder().decode(text));
+  } catch (cause) {
+    throw malformed(`${name} is no JSON: ${(cause as Error).message}`, cause);
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
+  throw malformed(`${name}: expected an object, got ${Array.isArray(value) ? 'a list' : typeof value}`);
+}
+
+/** The model inside what Keras and TensorFlow.js wrap it in. */
+export function isModel(value: unknown): value is { class_name: string; config: Record<string, unknown> } {
+  return typeof value === 'object' && value !== null && 'class_name' in value && 'config' in value;
+}
