@@ -129,4 +129,9 @@ export interface Graph {
   operators: Operator[];
   inputs: number[];
   outputs: number[];
+  /**
+   * Names that callers know inputs and outputs by, in their order (the file's signature); without it they are known by their
+   * tensors' names.
+   */
+  signature?: { inputs: string[]; outputs: string[] };
 }

@@ -4,6 +4,7 @@ import { foldShapes } from './fold-shapes.js';
 import type { Graph, Operator, OperatorName, Tensor } from './graph.js';
 import { operatorOf, operatorRows } from './operators.js';
 import { otherOperator } from './other-operators.js';
+import { readAnnotations } from './read-annotations.js';
 import { CheckedBuffer, type Table } from './read-table.js';
 import { bufferReader, readTensor } from './read-tensor.js';
 import { fileIdentifier, schemaVersion, slots } from './schema.js';
@@ -23,11 +24,15 @@ export function readTflite(bytes: Uint8Array): Graph {
 
 /**
  * Reads a .tflite file. Dimensions that the file leaves open (a batch of −1) are those of its stored shape, 1, and the
- * operators that compute with them become constants; `notes` says so, one sentence each. Metadata, signatures and
- * calibration ranges are left behind; constants are copied out of `bytes`.
+ * operators that compute with them become constants; `notes` says so, one sentence each. Calibration ranges are left
+ * behind; constants are copied out of `bytes`. `metadata`: the file's TFLite metadata (a FlatBuffer of its own), or null.
  * @throws AIOT_TFLITE_MALFORMED with the place and the reason, AIOT_TFLITE_UNSUPPORTED naming operator or tensor
  */
-export function importTflite(bytes: Uint8Array): { graph: Graph; notes: string[] } {
+export function importTflite(bytes: Uint8Array): {
+  graph: Graph;
+  notes: string[];
+  metadata: Uint8Array | null;
+} {
   const file = new CheckedBuffer(bytes);
   file.need(0, 8, 'header');
   const identifier = String.fromCharCode(...bytes.subarray(4, 8));
@@ -54,18 +59,20 @@ export function importTflite(bytes: Uint8Array): { graph: Graph; notes: string[]
       .tables(slots.subgraph.operators, 'operator')
       .map((table, index) => readOperator(table, index, codes, stored)),
   );
+  const ends = { inputs: main.int32s(slots.subgraph.inputs), outputs: main.int32s(slots.subgraph.outputs) };
+  const { signature, metadata } = readAnnotations(model, stored, ends);
   const graph: Graph = {
     name: main.text(slots.subgraph.name),
     description: model.text(slots.model.description),
     tensors,
     operators,
-    inputs: main.int32s(slots.subgraph.inputs),
-    outputs: main.int32s(slots.subgraph.outputs),
+    ...ends,
+    ...(signature && { signature }),
   };
   checkGraph(graph);
   const notes = graph.inputs.flatMap((index) => openDimensions(tensorTables[index]!, tensors[index]!));
   if (count > 0) notes.push(`${count} operators that only computed shapes became constants`);
-  return { graph: count > 0 ? withoutUnused(graph) : graph, notes };
+  return { graph: count > 0 ? withoutUnused(graph) : graph, notes, metadata };
 }
 
 /** A sentence when the file leaves dimensions of an input open. */

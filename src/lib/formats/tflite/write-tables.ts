@@ -33,21 +33,22 @@ export function metadataTable(builder: Builder, key: string, buffer: number): nu
   return builder.endObject();
 }
 
-/** The signature `serving_default`: inputs and outputs by the names of their tensors. */
+/** The signature `serving_default`: inputs and outputs by the names that callers know, else by those of their tensors. */
 export function signatureTable(builder: Builder, graph: Graph): number {
-  const maps = (indices: readonly number[]) =>
+  const maps = (indices: readonly number[], names: readonly string[] = []) =>
     tableVector(
       builder,
-      indices.map((index) => {
-        const name = builder.createString(graph.tensors[index]!.name);
+      indices.map((index, at) => {
+        const own = graph.tensors[index]!.name;
+        const name = builder.createString(names.length === indices.length ? names[at]! : own);
         builder.startObject(slotCounts.tensorMap);
         builder.addFieldOffset(slots.tensorMap.name, name, 0);
         builder.addFieldInt32(slots.tensorMap.tensor, index, 0);
         return builder.endObject();
       }),
     );
-  const inputs = maps(graph.inputs);
-  const outputs = maps(graph.outputs);
+  const inputs = maps(graph.inputs, graph.signature?.inputs);
+  const outputs = maps(graph.outputs, graph.signature?.outputs);
   const key = builder.createString('serving_default');
   builder.startObject(slotCounts.signature);
   builder.addFieldOffset(slots.signature.inputs, inputs, 0);

@@ -3,6 +3,7 @@ import { withConvolutionBias } from './bias.js';
 import { checkGraph } from './check-graph.js';
 import { checkQuantization } from './check-quantization.js';
 import type { Graph, Operator, TensorData } from './graph.js';
+import { metadataName } from './metadata.js';
 import { operatorRows, versionOf } from './operators.js';
 import { int32Vector } from './option-fields.js';
 import { fileIdentifier, schemaVersion, slotCounts, slots } from './schema.js';
@@ -16,13 +17,18 @@ import {
   tensorTable,
 } from './write-tables.js';
 
+export interface WriteOptions {
+  /** The bytes of its TFLITE_METADATA entry (`writeMetadata`). */
+  metadata?: Uint8Array | undefined;
+}
+
 /**
  * Writes a .tflite file: equal graphs give equal bytes. Constants are aligned to 16 bytes, as the schema asks and
- * vector kernels want; one signature `serving_default` names inputs and outputs by their tensors; a convolution without
- * bias gets zeros, because LiteRT refuses it without.
+ * vector kernels want; one signature `serving_default` names inputs and outputs; a convolution without bias gets zeros,
+ * because LiteRT refuses it without.
  * @throws AIOT_TFLITE_MALFORMED when the graph contradicts itself, or has scales that kernels would not honour
  */
-export function writeTflite(graph: Graph): Uint8Array {
+export function writeTflite(graph: Graph, { metadata }: WriteOptions = {}): Uint8Array {
   checkGraph(graph);
   checkQuantization(graph);
   const full = withConvolutionBias(graph);
@@ -35,8 +41,12 @@ export function writeTflite(graph: Graph): Uint8Array {
     bufferTable(builder, undefined),
     ...[...buffers.keys()].map((data) => bufferTable(builder, data)),
     bufferTable(builder, runtimeVersion(full, codes)),
+    ...(metadata ? [bufferTable(builder, metadata)] : []),
   ]);
-  const metadata = tableVector(builder, [metadataTable(builder, 'min_runtime_version', runtimeBuffer)]);
+  const entries = tableVector(builder, [
+    metadataTable(builder, 'min_runtime_version', runtimeBuffer),
+    ...(metadata ? [metadataTable(builder, metadataName, runtimeBuffer + 1)] : []),
+  ]);
   const signatures = tableVector(builder, [signatureTable(builder, full)]);
   const subgraphs = tableVector(builder, [subgraphTable(builder, full, codes, buffers)]);
   const codeTables = tableVector(
@@ -50,7 +60,7 @@ export function writeTflite(graph: Graph): Uint8Array {
   builder.addFieldOffset(slots.model.subgraphs, subgraphs, 0);
   builder.addFieldOffset(slots.model.description, description, 0);
   builder.addFieldOffset(slots.model.buffers, bufferTables, 0);
-  builder.addFieldOffset(slots.model.metadata, metadata, 0);
+  builder.addFieldOffset(slots.model.metadata, entries, 0);
   builder.addFieldOffset(slots.model.signatures, signatures, 0);
   builder.finish(builder.endObject(), fileIdentifier);
   return builder.asUint8Array().slice();

@@ -10,12 +10,16 @@ export type Outcome = Omit<QuantizeResult, 'model' | 'file' | 'floatBytes' | 'wi
   contents: Uint8Array;
 };
 
-/** @throws AIOT_TFLITE_MALFORMED */
+/**
+ * @param metadata bytes of the file's TFLITE_METADATA entry
+ * @throws AIOT_TFLITE_MALFORMED
+ */
 export function outcomeOf(
   { graph, report }: Quantized,
   { steps, loss }: Pick<QuantizeResult, 'steps' | 'loss'>,
+  metadata: Uint8Array | null,
 ): Outcome {
-  const contents = writeTflite(graph);
+  const contents = writeTflite(graph, { metadata: metadata ?? undefined });
   const versions = operatorVersions(graph);
   const end = (index: number | undefined) => endOf(graph.tensors[index ?? -1]?.quantization);
   return {

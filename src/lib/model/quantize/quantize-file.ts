@@ -35,11 +35,11 @@ export async function quantizeFile(options: QuantizeFileOptions): Promise<Quanti
   const out = options.out ?? `${stem}.${mode}.tflite`;
   const bytes = await readBytes(file);
   await refuseInputs([out], [file, data]);
-  const { graph, notes } = importTflite(bytes);
+  const { graph, notes, metadata } = importTflite(bytes);
   const prepared = prepareGraph(graph);
   const { rows, evaluation, told } = await materialOf(prepared, options);
   const { quantized, steps, loss } = await searchQuantization(prepared, rows, evaluation, options);
-  const { contents, ...outcome } = outcomeOf(quantized, { steps, loss });
+  const { contents, ...outcome } = outcomeOf(quantized, { steps, loss }, metadata);
   const sources =
     emit === undefined
       ? new Map()

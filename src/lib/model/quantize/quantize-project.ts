@@ -1,10 +1,12 @@
 import { basename, join } from 'node:path';
 import { type Project, writeJsonAtomic } from '../../core/index.js';
+import { writeMetadata } from '../../formats/index.js';
 import { readTrained, type Trained } from '../built.js';
 import type { DataSource } from '../dataset.js';
 import { type Emit, emitted } from '../emit/emit.js';
 import { buildFiles, type QuantizationFile } from '../files.js';
 import { standardizeAll } from '../train/standardize.js';
+import type { TrainingFile } from '../train/types.js';
 import type { Evaluation } from './evaluation.js';
 import { type Answer, evaluationOf, noAnswer } from './judge-rows.js';
 import { outcomeOf } from './outcome.js';
@@ -43,7 +45,7 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
   const evaluation = settings.maxLoss === null ? null : validationOf(trained);
   const { quantized, steps, loss } = await searchQuantization(prepared, rows, evaluation, settings);
   const graph = { ...quantized.graph, description: float.graph.description };
-  const { contents, ...outcome } = outcomeOf({ ...quantized, graph }, { steps, loss });
+  const { contents, ...outcome } = outcomeOf({ ...quantized, graph }, { steps, loss }, metadataOf(training));
   const about = { out: file, graph, contents, name: training.model, classes: training.classes };
   const sources = emit === undefined ? new Map<string, string>() : emitted(emit, about);
   options.signal?.throwIfAborted();
@@ -101,4 +103,24 @@ function validationOf({ training, examples }: Trained): Evaluation {
   const rows = rowsOf(standardizeAll(part, training.standardization), part.inputSize);
   const answer: Answer = kind === 'classes' ? { kind } : { kind, threshold: training.threshold ?? 0.5 };
   return evaluationOf(rows, part.classes, answer, part.recordings);
+}
+
+/** What a reader of TFLite metadata is told: the normalization of real values, and the classes. */
+function metadataOf({ model, classes, standardization, network }: TrainingFile): Uint8Array {
+  const { mean, deviation } = standardization;
+  const channels = period(mean, deviation);
+  return writeMetadata({
+    name: model,
+    description: `Made by aiot. Input: (x - mean) / std, then its own scale and zero point.`,
+    normalization: { mean: mean.slice(0, channels), std: deviation.slice(0, channels) },
+    output: classes.length === 0 ? network.output.kind : `${network.output.kind}: ${classes.join(', ')}`,
+  });
+}
+
+/** After how many inputs the normalization repeats: samples of a field share theirs, and the schema has one per channel. */
+function period(mean: readonly number[], deviation: readonly number[]): number {
+  const repeats = (length: number) =>
+    mean.length % length === 0 &&
+    mean.every((value, i) => value === mean[i % length] && deviation[i] === deviation[i % length]);
+  return mean.findIndex((_, i) => repeats(i + 1)) + 1 || mean.length;
 }

@@ -1,0 +1,84 @@
+import { Builder } from 'flatbuffers';
+import { tableVector } from './write-tables.js';
+
+/** Name of the entry that readers of TFLite metadata look for, and the mark of its FlatBuffer. */
+export const metadataName = 'TFLITE_METADATA';
+const identifier = 'M001';
+
+/** What a reader of TFLite metadata can be told of a model with one input and one output. */
+export interface ModelMetadata {
+  name: string;
+  description: string;
+  /** What becomes of a real value before it is the network's input: (x − mean) / std, for each channel. */
+  normalization?: { mean: readonly number[]; std: readonly number[] };
+  /** In words. */
+  input?: string;
+  output?: string;
+}
+
+/** Slots of the public schema (tflite-support, metadata_schema.fbs): table → field. */
+const slots = {
+  model: { name: 0, description: 1, subgraphs: 3, minimum: 7, count: 8 },
+  subgraph: { inputs: 2, outputs: 3, count: 10 },
+  tensor: { name: 0, description: 1, units: 4, count: 7 },
+  unit: { type: 0, options: 1, count: 2 },
+  normalization: { mean: 0, std: 1, count: 2 },
+} as const;
+/** Number of NormalizationOptions in the schema's union ProcessUnitOptions. */
+const normalizationOptions = 1;
+
+/** The bytes of a TFLITE_METADATA entry, as tflite-support and Android's ML binding read them. */
+export function writeMetadata(metadata: ModelMetadata): Uint8Array {
+  const builder = new Builder(1024);
+  const tensor = (name: string, description: string | undefined, units: number[]) => {
+    const process = units.length === 0 ? 0 : tableVector(builder, units);
+    return table(builder, slots.tensor.count, [
+      [slots.tensor.name, builder.createString(name)],
+      [slots.tensor.description, description === undefined ? 0 : builder.createString(description)],
+      [slots.tensor.units, process],
+    ]);
+  };
+  const { normalization } = metadata;
+  const units = normalization === undefined ? [] : [normalizationUnit(builder, normalization)];
+  const inputs = tableVector(builder, [tensor('input', metadata.input, units)]);
+  const outputs = tableVector(builder, [tensor('output', metadata.output, [])]);
+  const subgraph = table(builder, slots.subgraph.count, [
+    [slots.subgraph.inputs, inputs],
+    [slots.subgraph.outputs, outputs],
+  ]);
+  const subgraphs = tableVector(builder, [subgraph]);
+  const root = table(builder, slots.model.count, [
+    [slots.model.name, builder.createString(metadata.name)],
+    [slots.model.description, builder.createString(metadata.description)],
+    [slots.model.subgraphs, subgraphs],
+    [slots.model.minimum, builder.createString('1.0.0')],
+  ]);
+  builder.finish(root, identifier);
+  return builder.asUint8Array().slice();
+}
+
+function normalizationUnit(
+  builder: Builder,
+  { mean, std }: NonNullable<ModelMetadata['normalization']>,
+): number {
+  const options = table(builder, slots.normalization.count, [
+    [slots.normalization.mean, floats(builder, mean)],
+    [slots.normalization.std, floats(builder, std)],
+  ]);
+  builder.startObject(slots.unit.count);
+  builder.addFieldInt8(slots.unit.type, normalizationOptions, 0);
+  builder.addFieldOffset(slots.unit.options, options, 0);
+  return builder.endObject();
+}
+
+function floats(builder: Builder, values: readonly number[]): number {
+  builder.startVector(4, values.length, 4);
+  for (let i = values.length - 1; i >= 0; i--) builder.addFloat32(values[i]!);
+  return builder.endVector();
+}
+
+function table(builder: Builder, count: number, fields: [slot: number, offset: number][]): number {
+  builder.startObject(count);
+  for (const [slot, offset] of fields) builder.addFieldOffset(slot, offset, 0);
+  return builder.endObject();
+}
