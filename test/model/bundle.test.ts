@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Project } from '../../src/lib/core/index.js';
@@ -39,6 +39,39 @@ describe('a bundle', () => {
     // As part of a larger buffer, as network code hands them on.
     const pool = Buffer.concat([Buffer.alloc(7), bytes, Buffer.alloc(9)]);
     expect(unpackBundle(pool.subarray(7, 7 + bytes.length))).toEqual(bundle);
+  });
+
+  it('tells where it comes from, as far as somebody wrote it down', async () => {
+    const { lineage, info } = bundle;
+    const dataset = await openDataset(project);
+    expect(lineage.network.digest).toBe(evaluated.digest);
+    expect(lineage.dataset).toMatchObject({ digest: dataset.digest, source: 'recordings' });
+    expect(lineage.recordings?.map(({ id }) => id)).toEqual(dataset.recordings.map(({ id }) => id));
+    expect(
+      lineage.recordings
+        ?.filter(({ part }) => part === 'train')
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual([...info.lineage.split.train].sort());
+    expect(lineage.training).toMatchObject({
+      configDigest: info.lineage.configDigest,
+      tools: { aiot: info.lineage.aiot },
+    });
+    expect(info.gates).toEqual(evaluated.gates);
+  });
+
+  it('is not made with figures that are not those of its network', async () => {
+    const { buildFiles } = await import('../../src/lib/model/index.js');
+    const file = buildFiles(project).evaluation;
+    const evaluation = await readFile(file, 'utf8');
+    const flattered = JSON.parse(evaluation) as EvaluateResult;
+    const { confusion } = flattered.int8;
+    confusion[0]![0]! += 1;
+    confusion[0]![1]! -= 1;
+    await writeFile(file, JSON.stringify(flattered));
+    await expect(bundleProject({ project })).rejects.toMatchObject({ code: 'AIOT_MODEL_STALE' });
+    await writeFile(file, evaluation);
+    await bundleProject({ project });
   });
 
   it('has three golden vectors a class, from recordings never trained on, that it reproduces exactly', () => {
@@ -125,7 +158,7 @@ describeReal('tar', 'a bundle and the real tar', () => {
         .trim()
         .split('\n')
         .map((line) => line.split(/\s+/).at(-1)),
-    ).toEqual(['bundle.json', 'model.tflite', 'golden.json', 'SHA256SUMS']);
+    ).toEqual(['bundle.json', 'model.tflite', 'golden.json', 'lineage.json', 'SHA256SUMS']);
     expect(tar(['-xf', 'model.aiot']).status).toBe(0);
     const sums = spawnSync('sha256sum', ['-c', 'SHA256SUMS'], { cwd: folder, encoding: 'utf8' });
     expect(sums.status).toBe(0);
