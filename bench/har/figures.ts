@@ -1,0 +1,58 @@
+import { voteAll } from '../../src/lib/model/bundle/vote.js';
+import {
+  bootstrapInterval,
+  type ClassFigures,
+  classFigures,
+  confusionOf,
+  macroF1Of,
+} from '../../src/lib/model/evaluate/metrics.js';
+import type { Material } from './material.js';
+
+/** Figures over windows that are each predicted once, by a network that knows nothing of their recording. */
+export interface Score {
+  windows: number;
+  recordings: number;
+  accuracy: number;
+  macroF1: number;
+  /** 95 %, recordings drawn anew. */
+  interval: [number, number] | null;
+  perClass: ClassFigures[];
+  confusion: number[][];
+}
+
+export interface Scores {
+  window: Score;
+  voted: Score;
+}
+
+/** @param predicted classes of the windows at `places`, in the order of time within a recording */
+export function scoresOf(
+  material: Material,
+  places: number[],
+  predicted: ArrayLike<number>,
+  vote: string,
+): Scores {
+  const truth = places.map((place) => material.truth[place]!);
+  const groups = places.map((place) => material.recordings[place]!);
+  return {
+    window: score(truth, predicted, groups, material.classes),
+    voted: score(truth, voteAll(predicted, groups, vote), groups, material.classes),
+  };
+}
+
+function score(truth: number[], predicted: ArrayLike<number>, groups: string[], classes: string[]): Score {
+  const count = classes.length;
+  const confusion = confusionOf(truth, predicted, count);
+  const right = truth.filter((c, i) => c === predicted[i]).length;
+  return {
+    windows: truth.length,
+    recordings: new Set(groups).size,
+    accuracy: right / truth.length,
+    macroF1: macroF1Of(confusion),
+    interval: bootstrapInterval(truth.length, groups, (weights) =>
+      macroF1Of(confusionOf(truth, predicted, count, weights)),
+    ),
+    perClass: classFigures(confusion, classes),
+    confusion,
+  };
+}

@@ -1,0 +1,115 @@
+import type { Project } from '../../src/lib/core/index.js';
+import { copiesIn, type Dataset, openDataset, type Recording } from '../../src/lib/data/index.js';
+import { type SignalSpec, signalSpecOf, windowFeatures } from '../../src/lib/signal/index.js';
+
+/** A window starts every so many samples; training may see them denser than devices answer. */
+export const denseStride = 25;
+
+/** All recordings as windows, each with what is needed to take any of them out again. */
+export interface Material {
+  dataset: Dataset;
+  signal: SignalSpec;
+  /** Names of the classes. */
+  classes: string[];
+  /** Recordings that are copies of each other count as one; here: sets of ids. */
+  units: { ids: string[]; label: string }[];
+  /** [windows × features], a window every `denseStride` samples. */
+  inputs: Float32Array;
+  inputSize: number;
+  /** Of each window: its recording, its class, the sample that it starts with. */
+  recordings: string[];
+  truth: Int32Array;
+  starts: Int32Array;
+}
+
+/** Computes the features of every window of some recordings, also of those between two answers; classes as the project has them. */
+export function materialOf(project: Project, dataset: Dataset): Material {
+  const signal = signalSpecOf(project.config);
+  if (signal.strideSamples % denseStride !== 0)
+    throw new Error(`expected a stride that is a multiple of ${denseStride}, got ${signal.strideSamples}`);
+  const rows: Float32Array[] = [];
+  const recordings: string[] = [];
+  const starts: number[] = [];
+  for (const { id, columns } of dataset.recordings) {
+    windowFeatures({ ...signal, strideSamples: denseStride }, columns).forEach((row, i) => {
+      rows.push(row);
+      recordings.push(id);
+      starts.push(i * denseStride);
+    });
+  }
+  const inputSize = rows[0]?.length ?? 0;
+  const inputs = new Float32Array(rows.length * inputSize);
+  rows.forEach((row, i) => {
+    inputs.set(row, i * inputSize);
+  });
+  const windows = { inputs, inputSize, recordings, starts: Int32Array.from(starts) };
+  const { labels } = project.config.model;
+  return { dataset, signal, units: unitsOf(dataset), ...windows, ...classesOf(dataset, recordings, labels) };
+}
+
+/** The same windows in other classes. @param labels class → recorded labels */
+export function relabelled(material: Material, labels: Record<string, string[]>): Material {
+  return { ...material, ...classesOf(material.dataset, material.recordings, labels) };
+}
+
+function classesOf(dataset: Dataset, recordings: string[], labels: Record<string, string[]>) {
+  const classes = Object.keys(labels);
+  const labelOf = new Map(dataset.recordings.map(({ id, label }) => [id, label ?? '']));
+  const classOf = (id: string) => classes.findIndex((name) => labels[name]?.includes(labelOf.get(id) ?? ''));
+  return { classes, truth: Int32Array.from(recordings, classOf) };
+}
+
+export function openRecordings(project: Project, folder: string): Promise<Dataset> {
+  return openDataset(project, folder);
+}
+
+/** Rate of the sensor behind the recorder that repeated rows, Hz: it was read 100 times a second. */
+const heldHz = 52;
+
+/**
+ * The same recordings as if the stairs' sensor had been slower than its recorder too: values of `heldHz` repeated up to the rate of
+ * the rows. What tells stairs by the absence of repeats is fooled by it; what tells them by motion is not.
+ */
+export function withHeldStairs(dataset: Dataset): Dataset {
+  const held = (recording: Recording): Recording => {
+    if (!recording.label?.endsWith('stairs')) return recording;
+    const ratio = heldHz / recording.rateHz;
+    const source = (i: number) => Math.ceil(Math.floor(i * ratio) / ratio - 1e-9);
+    return {
+      ...recording,
+      columns: recording.columns.map((column) => column.map((_, i) => column[source(i)]!)),
+    };
+  };
+  return { ...dataset, recordings: dataset.recordings.map(held) };
+}
+
+function unitsOf(dataset: Dataset): Material['units'] {
+  const units = dataset.recordings.map(({ id, label }) => ({ ids: [id], label: label ?? '' }));
+  for (const { a, b } of copiesIn(dataset)) {
+    const one = units.find(({ ids }) => ids.includes(a));
+    const other = units.find(({ ids }) => ids.includes(b));
+    if (!one || !other || one === other) continue;
+    one.ids.push(...other.ids);
+    units.splice(units.indexOf(other), 1);
+  }
+  return units;
+}
+
+/** Places of the windows of these recordings that start every `stride` samples. */
+export function placesOf(material: Material, ids: Iterable<string>, stride: number): number[] {
+  const wanted = new Set(ids);
+  const places: number[] = [];
+  material.recordings.forEach((id, i) => {
+    if (wanted.has(id) && material.starts[i]! % stride === 0) places.push(i);
+  });
+  return places;
+}
+
+/** The features of these windows, row after row. */
+export function rowsOf({ inputs, inputSize }: Material, places: readonly number[]): Float32Array {
+  const out = new Float32Array(places.length * inputSize);
+  places.forEach((place, i) => {
+    out.set(inputs.subarray(place * inputSize, (place + 1) * inputSize), i * inputSize);
+  });
+  return out;
+}

@@ -1,0 +1,112 @@
+import { type Score, scoresOf } from './figures.js';
+import { type Fold, foldsOf } from './folds.js';
+import { type Material, placesOf } from './material.js';
+import { predict, trainInt8 } from './network.js';
+import { members, type Recipe, recipes } from './recipes.js';
+
+/** What was measured of one recipe inside the training recordings of one outer fold. */
+export interface InnerFigure {
+  recipe: string;
+  /** Mean of the macro-F1 by window and after the vote. */
+  figure: number;
+}
+
+/** One fold left out: what was chosen without it, and what the network that came of it answered. */
+export interface OuterFold {
+  left: string[];
+  inner: InnerFigure[];
+  chosen: Recipe;
+  places: number[];
+  predicted: Int32Array;
+  /** What it answered to the same windows of `control`; empty without one. */
+  control: Int32Array;
+  bytes: number;
+}
+
+export interface NestedOptions {
+  vote: string;
+  /** Recipes to choose from; one = nothing is chosen. */
+  recipes?: Recipe[];
+  innerFolds?: number;
+  members?: number;
+  seed?: number;
+  /** The same windows of changed recordings, to ask about as well; nothing is trained or chosen on them. */
+  control?: Material;
+  onFold?: (fold: OuterFold, at: number) => void;
+}
+
+/**
+ * Nested cross-validation. For each outer fold a recipe is chosen by cross-validation over the other recordings alone, then trained
+ * on all of those, and asked about the windows left out, once.
+ */
+export async function nested(
+  material: Material,
+  outer: Fold[],
+  options: NestedOptions,
+): Promise<OuterFold[]> {
+  const { recipes: offered = recipes, seed = 1 } = options;
+  const all = material.units.flatMap(({ ids }) => ids);
+  const folds: OuterFold[] = [];
+  for (const [at, left] of outer.entries()) {
+    const rest = new Set(all.filter((id) => !left.includes(id)));
+    const own = seed * 1000 + at;
+    const inner = offered.length > 1 ? await compare(material, rest, offered, options, own) : [];
+    const chosen = best(offered, inner);
+    const network = await trainInt8(material, chosen, {
+      places: placesOf(material, rest, chosen.stride),
+      members: options.members ?? members,
+      seed: own,
+    });
+    const places = placesOf(material, left, material.signal.strideSamples);
+    const predicted = predict(material, network, places);
+    const control = options.control ? predict(options.control, network, places) : new Int32Array(0);
+    const fold = { left, inner, chosen, places, predicted, control, bytes: network.bytes };
+    folds.push(fold);
+    options.onFold?.(fold, at);
+  }
+  return folds;
+}
+
+/** Each recipe's figure by cross-validation over these recordings: the same folds and seeds for all. */
+async function compare(
+  material: Material,
+  within: Set<string>,
+  offered: Recipe[],
+  { vote, innerFolds = 4 }: NestedOptions,
+  seed: number,
+): Promise<InnerFigure[]> {
+  const folds = foldsOf(material.units, innerFolds, seed, within);
+  const figures: InnerFigure[] = [];
+  for (const recipe of offered) {
+    const places: number[] = [];
+    const predicted: number[] = [];
+    for (const [at, left] of folds.entries()) {
+      const rest = [...within].filter((id) => !left.includes(id));
+      const network = await trainInt8(material, recipe, {
+        places: placesOf(material, rest, recipe.stride),
+        // One is enough to choose between recipes; several only steady what was chosen.
+        members: 1,
+        seed: seed * 10 + at,
+      });
+      const asked = placesOf(material, left, material.signal.strideSamples);
+      places.push(...asked);
+      predicted.push(...predict(material, network, asked));
+    }
+    const { window, voted } = scoresOf(material, places, predicted, vote);
+    figures.push({ recipe: recipe.name, figure: meanOf([window, voted]) });
+  }
+  return figures;
+}
+
+function meanOf(scores: Score[]): number {
+  return scores.reduce((sum, { macroF1 }) => sum + macroF1, 0) / scores.length;
+}
+
+/** The first of the best, so that an equal figure stays with the simpler recipe. */
+function best(offered: Recipe[], inner: InnerFigure[]): Recipe {
+  let at = 0;
+  inner.forEach(({ figure }, i) => {
+    if (figure > inner[at]!.figure) at = i;
+  });
+  return offered[at]!;
+}

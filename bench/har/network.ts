@@ -1,0 +1,92 @@
+import type { Graph } from '../../src/lib/formats/index.js';
+import { writeTflite } from '../../src/lib/formats/index.js';
+import { predictInt8 } from '../../src/lib/model/evaluate/predict.js';
+import { finishGraph } from '../../src/lib/model/lower/finish.js';
+import { layersOf } from '../../src/lib/model/network/layers-of.js';
+import type { NetworkSpec } from '../../src/lib/model/network/types.js';
+import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { augmenter } from '../../src/lib/model/train/fit/augment.js';
+import { fitNetwork } from '../../src/lib/model/train/fit/fit-network.js';
+import { fitStandardization, standardizeAll } from '../../src/lib/model/train/standardize.js';
+import type { Standardization } from '../../src/lib/signal/index.js';
+import { type Material, rowsOf } from './material.js';
+import type { Recipe } from './recipes.js';
+
+/** An int8 network as a device has it, with the standardization before it. */
+export interface DeviceNetwork {
+  graph: Graph;
+  standardization: Standardization;
+  bytes: number;
+}
+
+export interface TrainingPlaces {
+  /** Windows that are trained on. */
+  places: number[];
+  members: number;
+  seed: number;
+}
+
+/**
+ * Trains by a recipe on these windows alone: standardization, weights and int8 ranges all come from them. No window is held back to
+ * choose an epoch: how many there are is the recipe's.
+ */
+export async function trainInt8(
+  material: Material,
+  recipe: Recipe,
+  { places, members, seed }: TrainingPlaces,
+): Promise<DeviceNetwork> {
+  const { inputSize } = material;
+  const count = material.classes.length;
+  const examples = {
+    inputs: rowsOf(material, places),
+    inputSize,
+    classes: Int32Array.from(places, (place) => material.truth[place]!),
+    values: null,
+    recordings: places.map((place) => material.recordings[place]!),
+  };
+  const standardization = fitStandardization(examples);
+  const inputs = standardizeAll(examples, standardization);
+  const part = { inputs, inputSize, classes: examples.classes, values: null };
+  const spec: NetworkSpec = {
+    kind: 'mlp',
+    inputShape: [inputSize],
+    layers: layersOf('mlp', recipe.layers, [inputSize]),
+    output: { kind: 'classes', count },
+  };
+  const noise = { rotation: 0, timeWarp: 0, gain: 0, noise: recipe.noise };
+  const fitted = await fitNetwork({
+    spec,
+    train: part,
+    // Of the epochs, the one that knows these very windows best: as good as always the last.
+    validation: part,
+    epochs: recipe.epochs,
+    batch: 32,
+    learningRate: 0.001,
+    seed,
+    members,
+    classWeights: 'balanced',
+    augment: augmenter(noise, inputSize, standardization, null),
+    backend: 'auto',
+  });
+  const float = finishGraph(fitted.trained, { ending: 'SOFTMAX' }, 'har');
+  fitted.dispose();
+  const rows = examples.recordings.map((_, i) => inputs.subarray(i * inputSize, (i + 1) * inputSize));
+  const { graph } = quantizeGraph(float, rows);
+  return { graph, standardization, bytes: writeTflite(graph).length };
+}
+
+/** Classes that a device answers for the windows at these places. */
+export function predict(
+  material: Material,
+  { graph, standardization }: DeviceNetwork,
+  places: number[],
+): Int32Array {
+  const examples = {
+    inputs: rowsOf(material, places),
+    inputSize: material.inputSize,
+    classes: Int32Array.from(places, (place) => material.truth[place]!),
+    values: null,
+    recordings: places.map((place) => material.recordings[place]!),
+  };
+  return predictInt8(graph, examples, standardization);
+}

@@ -1,0 +1,79 @@
+/**
+ * How well the motion recordings' activities are told apart, measured honestly: `npm run bench:har`, about half an hour.
+ * `-- --only=five,one,four,window` runs some of its parts, `-- --data=FOLDER` other recordings, `-- --out=FILE` keeps all as JSON.
+ */
+import { writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { leaveOneOut } from './folds.js';
+import type { Material } from './material.js';
+import type { OuterFold } from './nested.js';
+import { recipes } from './recipes.js';
+import { fiveFolds, measure, measureByWindow, openStudy, type Part } from './study.js';
+import { classTable, foldTable, table } from './table.js';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const argument = (name: string) =>
+  process.argv.find((text) => text.startsWith(`--${name}=`))?.slice(name.length + 3);
+const only = argument('only')?.split(',');
+const wants = (what: string) => !only || only.includes(what);
+const started = performance.now();
+const note = (text: string) => {
+  process.stderr.write(`${Math.round((performance.now() - started) / 1000)} s  ${text}\n`);
+};
+
+const study = await openStudy(
+  join(root, 'templates', 'har-imu'),
+  argument('data') ?? join(root, '..', 'shared', 'data', 'har', 'recordings'),
+);
+const { three, four, held, vote } = study;
+note(`${three.dataset.recordings.length} recordings, ${three.truth.length} windows every 0.5 s`);
+
+const parts: Part[] = [];
+const tables: string[] = [];
+const nestedFolds: Record<string, unknown> = {};
+
+async function run(name: string, material: Material, outer: string[][], control?: Material): Promise<void> {
+  const onFold = ({ chosen, left, inner }: OuterFold, at: number) => {
+    const best = Math.max(...inner.map(({ figure }) => figure));
+    note(
+      `${name}: ${at + 1}/${outer.length} without ${left.slice(0, 3).join(', ')}${left.length > 3 ? ' …' : ''}: ${chosen.name} (${best.toFixed(4)} inside)`,
+    );
+  };
+  const measured = await measure(name, material, outer, { vote, onFold, ...(control && { control }) });
+  parts.push(measured.part, ...(measured.control ? [measured.control] : []));
+  tables.push(`${name}\n\n${classTable(measured.part)}\n\n${foldTable(measured.folds)}`);
+  nestedFolds[name] = measured.folds.map(({ left, inner, chosen }) => ({ left, inner, chosen: chosen.name }));
+}
+
+if (wants('five')) await run('by recording, five folds', three, fiveFolds(three), held);
+if (wants('four')) await run('by recording, five folds, four classes', four, fiveFolds(four));
+if (wants('window')) {
+  const recipe = recipes.find(({ name }) => name === 'dense')!;
+  for (const [classes, material] of [
+    ['three', three],
+    ['four', four],
+  ] as const) {
+    const same = { vote, recipes: [recipe] };
+    const apart = await measure(
+      `${classes} classes, one recipe, by recording`,
+      material,
+      fiveFolds(material),
+      same,
+    );
+    parts.push(apart.part);
+    parts.push(
+      await measureByWindow(`${classes} classes, the same recipe, by window`, material, recipe, vote),
+    );
+    note(`${classes} classes by window`);
+  }
+}
+
+if (wants('one')) await run('by recording, leave one out', three, leaveOneOut(three.units));
+
+const findings = study.windowFindings.filter(({ severity }) => severity === 'error');
+process.stdout.write(`${table(parts)}\n\n${tables.join('\n\n')}\n\n`);
+for (const { kind, message } of findings)
+  process.stdout.write(`data check of a split by window: error ${kind}: ${message}\n`);
+const out = argument('out');
+if (out) await writeFile(out, `${JSON.stringify({ parts, folds: nestedFolds, findings }, null, 2)}\n`);

@@ -1,0 +1,48 @@
+import type { Score } from './figures.js';
+import type { OuterFold } from './nested.js';
+import type { Part } from './study.js';
+
+/** Rows of a Markdown table. */
+export function table(parts: Part[]): string {
+  const lines = [
+    '| split | windows | macro-F1 by window | macro-F1 after the vote | int8 bytes |',
+    '| --- | --: | --- | --- | --: |',
+  ];
+  for (const { name, scores, bytes } of parts) {
+    lines.push(
+      `| ${name} | ${scores.window.windows} | ${figure(scores.window)} | ${figure(scores.voted)} | ${bytes ?? '–'} |`,
+    );
+  }
+  return lines.join('\n');
+}
+
+/** Per class: F1 by window and after the vote. */
+export function classTable({ scores: { window, voted } }: Part): string {
+  const lines = [
+    '| class | windows | precision | recall | F1 | F1 after the vote |',
+    '| --- | --: | --: | --: | --: | --: |',
+  ];
+  window.perClass.forEach((own, c) => {
+    lines.push(
+      `| ${own.class} | ${own.support} | ${own.precision.toFixed(3)} | ${own.recall.toFixed(3)} | ${own.f1.toFixed(3)} | ${voted.perClass[c]!.f1.toFixed(3)} |`,
+    );
+  });
+  return lines.join('\n');
+}
+
+function figure({ macroF1, interval }: Score): string {
+  const range = interval ? ` (${interval[0].toFixed(3)} to ${interval[1].toFixed(3)})` : '';
+  return `${macroF1.toFixed(4)}${range}`;
+}
+
+/** What the inner folds said of each recipe: its mean figure over the outer folds, and how often it was chosen. */
+export function foldTable(folds: OuterFold[]): string {
+  const lines = ['| recipe | inside, mean | chosen |', '| --- | --: | --: |'];
+  for (const { recipe } of folds[0]?.inner ?? []) {
+    const figures = folds.map(({ inner }) => inner.find((own) => own.recipe === recipe)!.figure);
+    const mean = figures.reduce((a, b) => a + b, 0) / figures.length;
+    const chosen = folds.filter((fold) => fold.chosen.name === recipe).length;
+    lines.push(`| ${recipe} | ${mean.toFixed(4)} | ${chosen} of ${folds.length} |`);
+  }
+  return lines.join('\n');
+}

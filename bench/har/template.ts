@@ -1,0 +1,73 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadProject } from '../../src/lib/core/index.js';
+import { openDataset } from '../../src/lib/data/index.js';
+import { evaluateProject, quantizeProject, trainProject } from '../../src/lib/model/index.js';
+
+/** What one draw of the split gives, as `aiot model train`, `quantize` and `evaluate` do it. */
+export interface Draw {
+  seed: number;
+  float: number;
+  int8: number;
+  voted: number;
+  bytes: number;
+  arenaBytes: number;
+  passed: boolean;
+  seconds: number;
+}
+
+/**
+ * The template's project, trained by other seeds: they divide the recordings and start the weights.
+ * @param template folder of the template @param file its aiot.yaml, or a variant of it
+ * @param folder recordings, instead of the template's own
+ */
+export async function drawTemplate(
+  template: string,
+  {
+    file = 'aiot.yaml',
+    folder = join(template, 'data'),
+    seeds,
+  }: { file?: string; folder?: string; seeds: number[] },
+  onDraw: (draw: Draw) => void = () => {},
+): Promise<Draw[]> {
+  const text = await readFile(join(template, file), 'utf8');
+  const dir = await mkdtemp(join(tmpdir(), 'aiot-har-'));
+  try {
+    const draws: Draw[] = [];
+    let dataset: Awaited<ReturnType<typeof openDataset>> | undefined;
+    for (const seed of seeds) {
+      await writeFile(join(dir, 'aiot.yaml'), text.replace(/seed: \d+/, `seed: ${seed}`));
+      const project = await loadProject(dir);
+      dataset ??= await openDataset(project, folder);
+      const { seconds } = await trainProject({ project, dataset });
+      const { bytes } = await quantizeProject({ project, dataset });
+      const { float, int8, voted, arenaBytes, passed } = await evaluateProject({ project, dataset });
+      const draw = {
+        seed,
+        float: float.macroF1,
+        int8: int8.macroF1,
+        voted: voted.macroF1,
+        bytes,
+        arenaBytes,
+        passed,
+        seconds,
+      };
+      onDraw(draw);
+      draws.push(draw);
+    }
+    return draws;
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+/** One row: least, greatest and mean. */
+export function drawsRow(name: string, draws: Draw[]): string {
+  const of = (values: number[]) => {
+    const mean = values.reduce((a, b) => a + b, 0) / values.length;
+    return `${Math.min(...values).toFixed(3)} to ${Math.max(...values).toFixed(3)}, mean ${mean.toFixed(4)}`;
+  };
+  const passed = draws.filter((draw) => draw.passed).length;
+  return `| ${name} | ${draws.length} | ${of(draws.map(({ int8 }) => int8))} | ${of(draws.map(({ voted }) => voted))} | ${passed} of ${draws.length} |`;
+}
