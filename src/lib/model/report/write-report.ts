@@ -1,4 +1,4 @@
-import { writeFileAtomic } from '../../core/index.js';
+import { thousands, writeFileAtomic } from '../../core/index.js';
 import { gatherReport, type ReportData } from './gather.js';
 import { Html, html } from './html.js';
 import { confusions, curves, findings, gates, lineage, perClass, tiles } from './sections.js';
@@ -16,16 +16,24 @@ export async function writeReport(options: ReportOptions): Promise<void> {
 
 export function reportPage(data: ReportData): string {
   const { training, evaluation } = data;
-  const title = `${training.model}: ${training.classes.join(', ')}`;
+  const title = [training.model, ...(training.classes.length > 0 ? [training.classes.join(', ')] : [])].join(
+    ': ',
+  );
   const made = new Date(training.lineage.created).toISOString().slice(0, 16).replace('T', ' ');
+  const { dataset } = training.lineage;
+  const table = training.source.kind === 'table';
+  const on = table ? `${thousands(dataset.samples)} rows` : `${dataset.recordings} recordings`;
+  const what = table ? 'rows' : `${training.split.test.length} recordings`;
   const held = evaluation
-    ? ` Figures are of ${training.split.test.length} recordings that it was never trained on.`
-    : ' It has not been evaluated on held-out recordings yet.';
+    ? ` Figures are of ${what} that it was never trained on.`
+    : ` It has not been evaluated on held-out ${table ? 'rows' : 'recordings'} yet.`;
+  // The first thing to know: what follows flatters.
+  const leaks = training.leaks.map((text) => html`<p class="bad"><b>Leaking split:</b> ${text}</p>`);
   const page = html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${title}</title><style>${new Html(style)}</style></head><body><main>
-<h1>${title}</h1>
-<p class="lead">Trained on ${training.lineage.dataset.recordings} recordings, ${made} UTC.${held}</p>
+${leaks}<h1>${title}</h1>
+<p class="lead">Trained on ${on}, ${made} UTC.${held}</p>
 ${tiles(data)}
 ${gates(data)}
 ${curves(data)}
