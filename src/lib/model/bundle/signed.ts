@@ -38,8 +38,8 @@ export interface Verified {
 }
 
 /** The members of a signed bundle, from the content and the envelope that vouches for it. */
-export function signedMembers(content: Uint8Array, envelope: Envelope): Member[] {
-  const own = readArchive(content, [...contentNames, sumsName]).slice(0, -1);
+export function signedMembers(content: Uint8Array, envelope: Envelope, what?: string): Member[] {
+  const own = readArchive(content, [...contentNames, sumsName], what).slice(0, -1);
   const members = [
     { name: manifestName, data: new Uint8Array(Buffer.from(envelope.payload, 'base64')) },
     { name: signaturesName, data: jsonBytes(envelope.signatures) },
@@ -49,8 +49,8 @@ export function signedMembers(content: Uint8Array, envelope: Envelope): Member[]
 }
 
 /** The one file that holds content, manifest and signatures: it can be verified without a platform. */
-export function packSigned(content: Uint8Array, envelope: Envelope): Uint8Array {
-  return writeArchive(signedMembers(content, envelope));
+export function packSigned(content: Uint8Array, envelope: Envelope, what?: string): Uint8Array {
+  return writeArchive(signedMembers(content, envelope, what));
 }
 
 /**
