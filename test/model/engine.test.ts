@@ -1,131 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { gaussian, type LayerConfig, type Random, seededRandom } from '../../src/lib/core/index.js';
-import { elementCount } from '../../src/lib/formats/index.js';
+import { seededRandom } from '../../src/lib/core/index.js';
 import { buildTrainable } from '../../src/lib/model/network/build.js';
-import { layersOf } from '../../src/lib/model/network/layers-of.js';
 import { trainableOf } from '../../src/lib/model/network/trainable-of.js';
-import type { NetworkSpec } from '../../src/lib/model/network/types.js';
-import { openEngine } from '../../src/lib/model/train/engine/open-engine.js';
-import type {
-  Backend,
-  EngineOptions,
-  EngineState,
-  FakeRange,
-  Loss,
-  Trainable,
-} from '../../src/lib/model/train/engine/types.js';
+import type { FakeRange } from '../../src/lib/model/train/engine/types.js';
 import { architectures } from '../support/architectures.js';
-
-const losses: Loss[] = ['classes', 'probability', 'value'];
-
-interface Batch {
-  inputs: Float32Array;
-  targets: Float32Array;
-  weights: Float32Array;
-  rows: number;
-}
-
-function batchFor({ graph }: Trainable, loss: Loss, rows: number, random: Random): Batch {
-  const count = (index: number) => elementCount(graph.tensors[index]!.shape);
-  const [size, outputs] = [count(graph.inputs[0]!), count(graph.outputs[0]!)];
-  const targets = new Float32Array(rows * outputs);
-  for (let row = 0; row < rows; row++) {
-    if (loss === 'classes') targets[row * outputs + Math.floor(random() * outputs)] = 1;
-    else
-      for (let i = 0; i < outputs; i++)
-        targets[row * outputs + i] = loss === 'value' ? gaussian(random) : Math.round(random());
-  }
-  return {
-    inputs: Float32Array.from({ length: rows * size }, () => gaussian(random)),
-    targets,
-    weights: Float32Array.from({ length: rows }, () => 0.5 + random()),
-    rows,
-  };
-}
-
-/** Losses of some steps, the gradients of the first (Adam's first moment is a tenth of them), and where it ended. */
-async function trained(
-  trainable: Trainable,
-  backend: Backend,
-  batches: Batch[],
-  options: Partial<EngineOptions> & { loss: Loss },
-): Promise<{ losses: number[]; first: EngineState; end: EngineState; outputs: Float32Array }> {
-  const engine = await openEngine(trainable, { backend, learningRate: 0.01, seed: 3, ...options });
-  let first: EngineState | undefined;
-  const told = batches.map(({ inputs, targets, weights, rows }) => {
-    const { loss } = engine.step(inputs, targets, weights, rows);
-    first ??= engine.save();
-    return loss;
-  });
-  const outputs = engine.forward(batches[0]!.inputs, batches[0]!.rows);
-  const end = engine.save();
-  engine.dispose();
-  return { losses: told, first: first!, end, outputs };
-}
-
-/** Greatest difference, relative to the greatest value. */
-function apart(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let [worst, largest] = [0, 1e-3];
-  for (let i = 0; i < a.length; i++) {
-    worst = Math.max(worst, Math.abs(a[i]! - b[i]!));
-    largest = Math.max(largest, Math.abs(b[i]!));
-  }
-  return a.length === b.length ? worst / largest : Number.POSITIVE_INFINITY;
-}
-
-async function compare(
-  trainable: Trainable,
-  loss: Loss,
-  seed: number,
-  backend: Backend = 'cpu',
-  options: Partial<EngineOptions> = {},
-  sizes = [5, 5, 3],
-) {
-  const random = seededRandom(seed);
-  const batches = sizes.map((rows) => batchFor(trainable, loss, rows, random));
-  const [ours, theirs] = [
-    await trained(trainable, 'auto', batches, { loss, ...options }),
-    await trained(trainable, backend, batches, { loss, ...options }),
-  ];
-  expect(apart(ours.losses, theirs.losses)).toBeLessThan(1e-5);
-  expect(apart(ours.first.first, theirs.first.first)).toBeLessThan(1e-5);
-  expect(apart(ours.end.first, theirs.end.first)).toBeLessThan(1e-4);
-  expect(apart(ours.first.statistics, theirs.first.statistics)).toBeLessThan(1e-5);
-  return { ours, theirs };
-}
-
-const shapes: Record<string, [NetworkSpec['inputShape'], LayerConfig[]]> = {
-  mlp: [[7], layersOf('mlp', [9, 5], [7])],
-  cnn1d: [[19, 3], layersOf('cnn1d', [4, 6], [19, 3])],
-  'ds-cnn over time': [[20, 3], layersOf('ds-cnn', [6, 5, 7], [20, 3])],
-  'ds-cnn over an image': [[9, 7, 2], layersOf('ds-cnn', [5, 6], [9, 7, 2])],
-  autoencoder: [[8], layersOf('autoencoder', [6, 3], [8])],
-  'layers of every type': [
-    [10, 9, 2],
-    [
-      { type: 'batch-norm' },
-      {
-        type: 'conv',
-        filters: 5,
-        kernel: [3, 2],
-        stride: [2, 1],
-        padding: 'valid',
-        activation: 'leaky-relu',
-      },
-      { type: 'batch-norm' },
-      { type: 'dropout', rate: 0.3 },
-      { type: 'separable', filters: 6, kernel: 3, stride: 1, padding: 'same', activation: 'relu6' },
-      { type: 'max-pool', size: [2, 2] },
-      { type: 'depthwise', kernel: 2, stride: 1, padding: 'same', activation: 'tanh' },
-      { type: 'average-pool', size: 2, stride: 1 },
-      { type: 'flatten' },
-      { type: 'dropout', rate: 0.5 },
-      { type: 'dense', units: 6, activation: 'sigmoid' },
-      { type: 'batch-norm' },
-      { type: 'dense', units: 5, activation: 'relu6' },
-    ],
-  ],
-};
+import { compareEngines, losses, shapes } from '../support/engines.js';
 
 describe('the fast engine, against TensorFlow.js', () => {
   it.each(Object.keys(architectures) as (keyof typeof architectures)[])(
@@ -133,7 +12,7 @@ describe('the fast engine, against TensorFlow.js', () => {
     async (kind) => {
       for (let seed = 0; seed < 6; seed++) {
         const trainable = trainableOf(architectures[kind](seededRandom(seed)));
-        await compare(trainable, losses[seed % 3]!, seed);
+        await compareEngines(trainable, losses[seed % 3]!, seed);
       }
     },
   );
@@ -144,7 +23,7 @@ describe('the fast engine, against TensorFlow.js', () => {
       for (const [seed, loss] of losses.entries()) {
         const output = { kind: 'value', count: 3 } as const;
         const trainable = buildTrainable({ kind: 'layers', inputShape, layers, output }, seed);
-        await compare(trainable, loss, seed);
+        await compareEngines(trainable, loss, seed);
       }
     },
   );
@@ -153,7 +32,12 @@ describe('the fast engine, against TensorFlow.js', () => {
     'has the same on %s on the wasm backend',
     async (_name, [inputShape, layers]) => {
       const output = { kind: 'classes', count: 3 } as const;
-      await compare(buildTrainable({ kind: 'layers', inputShape, layers, output }, 1), 'classes', 1, 'wasm');
+      await compareEngines(
+        buildTrainable({ kind: 'layers', inputShape, layers, output }, 1),
+        'classes',
+        1,
+        'wasm',
+      );
     },
   );
 
@@ -172,7 +56,7 @@ describe('the fast engine, against TensorFlow.js', () => {
       [...trainable.graph.inputs, ...outputs].map((index) => [index, range(index)]),
     );
     const fakeQuant = { weights: true, activations };
-    const { ours } = await compare(trainable, 'classes', 4, 'cpu', { fakeQuant }, [8]);
+    const { ours } = await compareEngines(trainable, 'classes', 4, 'cpu', { fakeQuant }, [8]);
     const { scale } = range(trainable.graph.outputs[0]!);
     for (const value of ours.outputs)
       expect(Math.abs(value / scale - Math.round(value / scale))).toBeLessThan(1e-3);

@@ -20,6 +20,8 @@ const parts = {
   tar: () => onPath('tar'),
   /** PyPI tensorflow-cpu and keras: the peer that trains, and the converter of files. */
   tensorflow: () => existsSync(python('tensorflow')),
+  /** npm's tfjs-node, built here (scripts/tfjs-node.sh). */
+  'tfjs-node': () => existsSync(join(tfjsNode, '.stamp')),
   /** PyPI tflite-micro, in an environment of its own: it wants another numpy. */
   tflm: () => existsSync(python('tflm')),
 } as const;
@@ -27,6 +29,9 @@ export type RealPart = keyof typeof parts;
 
 /** Folder beside the checkout with recordings and third-party samples; may be absent. */
 export const sharedFolder = join(root, '..', 'shared');
+
+/** The folder that scripts/tfjs-node.sh installs tfjs-node into. */
+export const tfjsNode = join(root, '.venv', 'tfjs-node');
 
 export function python(environment: 'litert' | 'tensorflow' | 'tflm'): string {
   return join(root, '.venv', environment, 'bin', 'python');

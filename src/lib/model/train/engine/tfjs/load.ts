@@ -68,6 +68,8 @@ const nodePackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as c
 
 /** tfjs-node, or its GPU sister, from beside aiot, from NODE_PATH, or from the folder one is in. */
 async function loadNode(): Promise<TensorFlow> {
+  // TensorFlow's library prints what it found of the processor, past our own streams; errors it may print.
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   const places = [import.meta.url, pathToFileURL(join(process.cwd(), 'package.json')).href];
   const failures: string[] = [];
   for (const name of nodePackages) {

@@ -1,0 +1,75 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { writeTflite } from '../../src/lib/formats/index.js';
+import { openNetwork } from '../../src/lib/model/import/sources/open.js';
+import { simplifyGraph } from '../../src/lib/model/lower/simplify.js';
+import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
+import { root, runCli } from '../support/cli.js';
+import { describeReal, python } from '../support/real.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'aiot-keras-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Answers {
+  inputs: number[][];
+  outputs: number[][];
+}
+
+describeReal('tensorflow', 'importing what Keras wrote', () => {
+  beforeAll(() => {
+    const script = join(root, 'test/support/python/keras_models.py');
+    const run = spawnSync(python('tensorflow'), [script, folder], { encoding: 'utf8' });
+    if (run.status !== 0) throw new Error(run.stderr);
+  }, 120_000);
+
+  const names = ['mlp', 'conv1d', 'conv2d', 'steps', 'branches', 'nested', 'shared', 'normalized'];
+  it.each(names.flatMap((name) => [`${name}.keras`, `${name}.h5`]))(
+    '%s answers as Keras does, to 1e-5',
+    async (file) => {
+      const { inputs, outputs } = JSON.parse(
+        readFileSync(join(folder, file.replace(/\.\w+$/, '.json')), 'utf8'),
+      ) as Answers;
+      const { graph, writer } = await openNetwork(join(folder, file));
+      expect(writer).toMatch(/^Keras 3/);
+      const simple = simplifyGraph(graph);
+      expect(simple.operators.length).toBeLessThanOrEqual(graph.operators.length);
+      const interpreter = createInterpreter(simple);
+      const litert = await openLiteRt(writeTflite(simple));
+      inputs.forEach((input, row) => {
+        const x = Float32Array.from(input);
+        for (const got of [interpreter.invoke(x), litert.predict(x)]) {
+          outputs[row]!.forEach((value, i) => {
+            expect(Math.abs(got[i]! - value)).toBeLessThan(1e-5 * Math.max(1, Math.abs(value)));
+          });
+        }
+      });
+      litert.close();
+    },
+  );
+
+  it.each([
+    ['recurrent.keras', /layer 1 \(lstm, LSTM\): LSTM is not supported; use Conv1D/],
+    ['gelu.keras', /layer 1 \(conv1d\w*, Conv1D\): the activation "gelu" is not supported; use relu or silu/],
+    ['open.keras', /its shape is \[null,null,2\]/],
+  ])('%s is refused, naming the layer and what could replace it', async (file, message) => {
+    await expect(openNetwork(join(folder, file))).rejects.toMatchObject({
+      code: 'AIOT_LAYER_UNSUPPORTED',
+      message: expect.stringMatching(message),
+    });
+  });
+
+  it('an imported file is one that inspect and quantize take', async () => {
+    const [out, int8, rows] = ['mlp.tflite', 'mlp.int8.tflite', 'rows.csv'].map((name) => join(folder, name));
+    const imported = await runCli(['model', 'import', join(folder, 'mlp.keras'), '--out', out!, '--json']);
+    expect(imported).toMatchObject({ code: 0, json: { format: 'keras', layers: 6, file: out } });
+    const { inputs } = JSON.parse(readFileSync(join(folder, 'mlp.json'), 'utf8')) as Answers;
+    const { writeFileSync } = await import('node:fs');
+    writeFileSync(rows!, ['a,b,c,d,e,f,g', ...inputs.map((row) => row.join(','))].join('\n'));
+    const quantized = await runCli(['model', 'quantize', out!, '--data', rows!, '--out', int8!, '--json']);
+    expect(quantized).toMatchObject({ code: 0, json: { mode: 'int8' } });
+    expect(await runCli(['model', 'inspect', int8!, '--json'])).toMatchObject({ code: 0 });
+  });
+});

@@ -1,0 +1,263 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { deflateRawSync } from 'node:zlib';
+import type { Sequential, Tensor } from '@tensorflow/tfjs-layers';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/index.js';
+import { readTflite, readZip, writeTflite } from '../../src/lib/formats/index.js';
+import { openNetwork } from '../../src/lib/model/import/sources/open.js';
+import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { architectures } from '../support/architectures.js';
+import { runCli } from '../support/cli.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'aiot-import-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+type Tf = typeof import('@tensorflow/tfjs-core');
+type Layers = typeof import('@tensorflow/tfjs-layers');
+let [tf, layers]: [Tf, Layers] = [undefined as never, undefined as never];
+beforeAll(async () => {
+  const { loadTfjs } = await import('../../src/lib/model/train/engine/tfjs/load.js');
+  ({ tf } = await loadTfjs('cpu'));
+  layers = await import('@tensorflow/tfjs-layers');
+});
+
+/** As TensorFlow.js' own saving to a folder lays it out: two shards, so that weights lie across their border. */
+async function save(model: Sequential, name: string): Promise<string> {
+  const at = join(folder, name);
+  mkdirSync(at, { recursive: true });
+  await model.save(
+    tf.io.withSaveHandler(async ({ modelTopology, weightSpecs, weightData }) => {
+      const bytes = Buffer.from(weightData as ArrayBuffer);
+      const cut = Math.floor(bytes.length / 2) - 1;
+      writeFileSync(join(at, 'a.bin'), bytes.subarray(0, cut));
+      writeFileSync(join(at, 'b.bin'), bytes.subarray(cut));
+      const weightsManifest = [{ paths: ['a.bin', 'b.bin'], weights: weightSpecs }];
+      const json = {
+        format: 'layers-model',
+        generatedBy: 'TensorFlow.js tfjs-layers',
+        modelTopology,
+        weightsManifest,
+      };
+      writeFileSync(join(at, 'model.json'), JSON.stringify(json));
+      return { modelArtifactsInfo: { dateSaved: new Date(0), modelTopologyType: 'JSON' } };
+    }),
+  );
+  return at;
+}
+
+function gestures(): Sequential {
+  const { layers: l } = layers;
+  return layers.sequential({
+    layers: [
+      l.conv1d({ filters: 4, kernelSize: 3, padding: 'same', inputShape: [16, 3] }),
+      l.batchNormalization(),
+      l.reLU(),
+      l.maxPooling1d({ poolSize: 2 }),
+      l.dropout({ rate: 0.2 }),
+      l.flatten(),
+      l.dense({ units: 6, activation: 'tanh' }),
+      l.dense({ units: 3, activation: 'softmax' }),
+    ],
+  });
+}
+
+describe('importing a layers model of TensorFlow.js', () => {
+  it('gives the outputs that TensorFlow.js gives', async () => {
+    const model = gestures();
+    const at = await save(model, 'gestures');
+    for (const path of [at, join(at, 'model.json')]) {
+      const { graph, format, writer } = await openNetwork(path);
+      expect([format, writer]).toEqual(['tfjs', 'TensorFlow.js tfjs-layers']);
+      const x = tf.randomNormal([1, 16, 3], 0, 1, 'float32', 4);
+      const expected = (model.predict(x) as Tensor).dataSync();
+      const got = createInterpreter(graph).invoke(x.dataSync() as Float32Array);
+      expected.forEach((value, i) => {
+        expect(got[i]).toBeCloseTo(value, 5);
+      });
+    }
+  });
+
+  it('makes weights float again that its converter has quantized', async () => {
+    const at = await save(
+      layers.sequential({ layers: [layers.layers.dense({ units: 2, inputShape: [2] })] }),
+      'small',
+    );
+    const json = JSON.parse(readFileSync(join(at, 'model.json'), 'utf8'));
+    json.weightsManifest = [
+      {
+        paths: ['a.bin'],
+        weights: json.weightsManifest[0].weights.map((entry: object, i: number) => ({
+          ...entry,
+          quantization: i === 0 ? { dtype: 'uint8', scale: 0.5, min: -1 } : { dtype: 'float16' },
+        })),
+      },
+    ];
+    writeFileSync(join(at, 'model.json'), JSON.stringify(json));
+    // 0, 2, 4, 8 as uint8, then 1 and −2 as binary16.
+    writeFileSync(join(at, 'a.bin'), Uint8Array.of(0, 2, 4, 8, 0x00, 0x3c, 0x00, 0xc0));
+    const { graph } = await openNetwork(at);
+    // Keras' kernel [in, out] is −1, 0; 1, 3.
+    expect([...createInterpreter(graph).invoke(Float32Array.of(1, 10))]).toEqual([-1 + 10 + 1, 30 - 2]);
+  });
+
+  it.each<
+    [
+      string,
+      (json: { modelTopology: { config: { layers: { class_name: string }[] } } }) => unknown,
+      string,
+      RegExp,
+    ]
+  >([
+    [
+      'a layer of another kind',
+      (json) => (json.modelTopology.config.layers[2]!.class_name = 'ELU'),
+      'AIOT_LAYER_UNSUPPORTED',
+      /layer 2 \(\S+, ELU\): ELU is not supported; use ReLU or LeakyReLU/,
+    ],
+    [
+      'a graph model',
+      (json) => Object.assign(json, { format: 'graph-model' }),
+      'AIOT_LAYER_UNSUPPORTED',
+      /graph model/,
+    ],
+    [
+      'no model',
+      (json) => Object.assign(json, { modelTopology: {} }),
+      'AIOT_FILE_MALFORMED',
+      /holds no layers model/,
+    ],
+    [
+      'weights that are missing',
+      (json) => Object.assign(json, { weightsManifest: [] }),
+      'AIOT_FILE_MALFORMED',
+      /no weights \S+\/kernel/,
+    ],
+  ])('refuses %s', async (name, change, code, message) => {
+    const at = await save(gestures(), name.replaceAll(' ', '-'));
+    const json = JSON.parse(readFileSync(join(at, 'model.json'), 'utf8'));
+    change(json);
+    writeFileSync(join(at, 'model.json'), JSON.stringify(json));
+    await expect(openNetwork(at)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+
+  it('refuses shards that end too early, naming the weight', async () => {
+    const at = await save(gestures(), 'short');
+    writeFileSync(join(at, 'b.bin'), '');
+    await expect(openNetwork(at)).rejects.toThrow(/bytes too early/);
+  });
+});
+
+describe('aiot model import', () => {
+  it('writes a simplified .tflite file', async () => {
+    const at = await save(gestures(), 'whole');
+    const out = join(folder, 'whole.tflite');
+    const { code, json } = await runCli(['model', 'import', at, '--name', 'wave', '--out', out, '--json']);
+    expect(code).toBe(0);
+    expect(json).toMatchObject({
+      name: 'wave',
+      format: 'tfjs',
+      layers: 8,
+      input: { shape: [1, 16, 3] },
+      validation: null,
+      file: out,
+    });
+    const graph = readTflite(readFileSync(out));
+    expect(graph.operators.map(({ op }) => op)).toEqual((json as { ops: string[] }).ops);
+    expect(graph.operators.map(({ op }) => op)).not.toContain('ADD');
+  });
+
+  it('takes a float .tflite file, and refuses a quantized one', async () => {
+    const float = join(folder, 'float.tflite');
+    writeFileSync(float, writeTflite(architectures.mlp(seededRandom(1))));
+    const out = join(folder, 'again.tflite');
+    expect(await runCli(['model', 'import', float, '--out', out])).toMatchObject({ code: 0 });
+    const { quantized } = await import('../support/architectures.js');
+    writeFileSync(float, writeTflite(quantized('mlp', 1)));
+    const refused = await runCli(['model', 'import', float, '--out', out]);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain('AIOT_LAYER_UNSUPPORTED');
+    expect(refused.stderr).toContain('import the float32 one');
+  });
+
+  it.each([
+    ['a file that is not there', 'missing.keras', 'AIOT_FILE_NOT_FOUND'],
+    ['a file of something else', 'text.keras', 'AIOT_FILE_MALFORMED'],
+    ['an archive without a model', 'empty.keras', 'AIOT_FILE_MALFORMED'],
+    ['HDF5 that is cut off', 'cut.h5', 'AIOT_FILE_MALFORMED'],
+    ['an empty folder', 'nothing', 'AIOT_FILE_MALFORMED'],
+  ])('refuses %s before anything is written', async (_what, name, code) => {
+    writeFileSync(join(folder, 'text.keras'), 'hello');
+    writeFileSync(join(folder, 'empty.keras'), zip({ 'metadata.json': '{}' }));
+    writeFileSync(
+      join(folder, 'cut.h5'),
+      Uint8Array.of(0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0),
+    );
+    mkdirSync(join(folder, 'nothing'), { recursive: true });
+    const out = join(folder, 'never.tflite');
+    const refused = await runCli(['model', 'import', join(folder, name), '--out', out]);
+    expect(refused.stderr).toContain(code);
+    expect(refused.code).not.toBe(0);
+    expect(existsSync(out)).toBe(false);
+  });
+});
+
+describe('a zip archive', () => {
+  it('is read, stored or deflated', () => {
+    const files = readZip(zip({ 'a.txt': 'alpha', 'dir/b.txt': 'beta '.repeat(50) }));
+    expect([...files].map(([name, data]) => [name, Buffer.from(data).toString()])).toEqual([
+      ['a.txt', 'alpha'],
+      ['dir/b.txt', 'beta '.repeat(50)],
+    ]);
+  });
+
+  it('is refused with the byte where it is damaged', () => {
+    const whole = zip({ 'a.txt': 'alpha', 'b.txt': 'beta '.repeat(50) });
+    expect(() => readZip(whole.subarray(0, 40))).toThrow(/byte 40 of the archive: it has no end record/);
+    for (let at = 0; at < whole.length; at++) {
+      const damaged = Uint8Array.from(whole);
+      damaged[at]! ^= 0xff;
+      try {
+        readZip(damaged);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'AIOT_FILE_MALFORMED' });
+      }
+    }
+  });
+});
+
+/** Every second file deflated. */
+function zip(files: Record<string, string>): Uint8Array {
+  const parts: Buffer[] = [];
+  const directory: Buffer[] = [];
+  let at = 0;
+  Object.entries(files).forEach(([name, text], index) => {
+    const method = index % 2 === 1 ? 8 : 0;
+    const raw = Buffer.from(text);
+    const data = method === 8 ? deflateRawSync(raw) : raw;
+    const local = Buffer.alloc(30);
+    local.writeUInt32LE(0x04034b50, 0);
+    local.writeUInt16LE(method, 8);
+    local.writeUInt32LE(data.length, 18);
+    local.writeUInt32LE(raw.length, 22);
+    local.writeUInt16LE(name.length, 26);
+    const entry = Buffer.alloc(46);
+    entry.writeUInt32LE(0x02014b50, 0);
+    entry.writeUInt16LE(method, 10);
+    entry.writeUInt32LE(data.length, 20);
+    entry.writeUInt32LE(raw.length, 24);
+    entry.writeUInt16LE(name.length, 28);
+    entry.writeUInt32LE(at, 42);
+    directory.push(entry, Buffer.from(name));
+    parts.push(local, Buffer.from(name), data);
+    at += local.length + name.length + data.length;
+  });
+  const list = Buffer.concat(directory);
+  const end = Buffer.alloc(22);
+  end.writeUInt32LE(0x06054b50, 0);
+  end.writeUInt16LE(Object.keys(files).length, 10);
+  end.writeUInt32LE(list.length, 12);
+  end.writeUInt32LE(at, 16);
+  return Uint8Array.from(Buffer.concat([...parts, list, end]));
+}

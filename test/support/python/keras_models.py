@@ -1,0 +1,122 @@
+"""Writes Keras models in both file formats, with inputs and what Keras answers.
+
+keras_models.py FOLDER: NAME.keras, NAME.h5, NAME.json ({inputs: [[…]], outputs: [[…]]}, flat rows) for each model below;
+SavedModels as folders NAME.saved for those that are also exported.
+"""
+import json
+import os
+import sys
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras
+import numpy as np
+from keras import layers as L
+
+folder = sys.argv[1]
+keras.utils.set_random_seed(5)
+
+
+def sequential(shape, *layers):
+    return keras.Sequential([keras.Input(shape), *layers])
+
+
+def branches():
+    x = keras.Input((9, 8, 2))
+    a = L.Conv2D(4, (3, 2), strides=2, padding="same", activation="relu")(x)
+    b = L.DepthwiseConv2D(3, padding="same", depth_multiplier=1)(a)
+    c = L.Concatenate()([L.Add()([a, b]), L.Multiply()([a, b]), L.Subtract()([a, b])])
+    d = L.Average()([c, L.Activation("tanh")(c)])
+    e = L.Cropping2D(((1, 0), (0, 1)))(L.ZeroPadding2D(((0, 1), (2, 1)))(d))
+    return keras.Model(x, L.Dense(1, activation="sigmoid")(L.Flatten()(e)))
+
+
+def nested():
+    inner = sequential((12, 3), L.Conv1D(4, 3, name="same_name"), L.BatchNormalization(), L.ReLU())
+    x = keras.Input((12, 3))
+    y = L.Conv1D(5, 2, name="conv_after")(inner(x))
+    return keras.Model(x, L.Dense(2)(L.GlobalMaxPooling1D()(y)))
+
+
+def shared():
+    x = keras.Input((6,))
+    twice = L.Dense(6, activation="silu")
+    return keras.Model(x, L.Dense(3)(twice(twice(x))))
+
+
+def normalized():
+    norm = L.Normalization()
+    norm.adapt(np.random.normal(3, 2, (50, 5)).astype("float32"))
+    return sequential((5,), norm, L.Rescaling(0.5, 0.1), L.Dense(4, activation="leaky_relu"), L.Dense(2))
+
+
+models = {
+    "mlp": sequential((7,), L.Dense(9, activation="relu"), L.Dropout(0.3), L.Dense(5, use_bias=False), L.LeakyReLU(negative_slope=0.1), L.Dense(3), L.Softmax()),
+    "conv1d": sequential(
+        (20, 3),
+        L.Conv1D(6, 5, padding="same", use_bias=False),
+        L.BatchNormalization(),
+        L.ReLU(6.0),
+        L.MaxPooling1D(2),
+        L.Conv1D(5, 3, padding="causal", dilation_rate=2, activation="relu"),
+        L.SeparableConv1D(4, 3, activation="relu"),
+        L.AveragePooling1D(2, padding="same"),
+        L.SpatialDropout1D(0.1),
+        L.DepthwiseConv1D(2, depth_multiplier=2),
+        L.GlobalAveragePooling1D(),
+        L.Dense(4, activation="softmax"),
+    ),
+    "conv2d": sequential(
+        (11, 10, 2),
+        L.Conv2D(4, 3, activation="relu"),
+        L.BatchNormalization(scale=False),
+        L.MaxPooling2D((2, 2)),
+        L.SeparableConv2D(6, 3, padding="same", depth_multiplier=2, activation="tanh"),
+        L.BatchNormalization(center=False),
+        L.AveragePooling2D(2),
+        L.Conv2D(3, 2, dilation_rate=1, padding="same"),
+        L.GlobalAveragePooling2D(keepdims=True),
+        L.Flatten(),
+        L.Dense(2),
+    ),
+    "steps": sequential(
+        (8, 4),
+        L.Dense(5, activation="relu"),
+        L.ZeroPadding1D((1, 2)),
+        L.Cropping1D((1, 1)),
+        L.Permute((2, 1)),
+        L.Reshape((9, -1)),
+        L.GaussianNoise(0.1),
+        L.Flatten(),
+        L.Dense(3),
+    ),
+    "branches": branches(),
+    "nested": nested(),
+    "shared": shared(),
+    "normalized": normalized(),
+}
+
+for name, model in models.items():
+    random = np.random.default_rng(len(name))
+    # Moving statistics and biases of their own: zeros and ones would hide mistakes.
+    for layer in model._flatten_layers():
+        if isinstance(layer, (keras.Model, L.Normalization)):
+            continue
+        for variable in layer.weights:
+            if variable.path.endswith("variance"):
+                variable.assign(random.uniform(0.5, 2, variable.shape))
+            elif len(variable.shape) == 1 and variable.dtype == "float32":
+                variable.assign(random.normal(0.3, 0.5, variable.shape))
+    x = random.normal(0, 1, (20, *model.input_shape[1:])).astype("float32")
+    y = model.predict(x, verbose=0)
+    with open(f"{folder}/{name}.json", "w") as file:
+        json.dump({"inputs": x.reshape(20, -1).tolist(), "outputs": y.reshape(20, -1).tolist()}, file)
+    model.save(f"{folder}/{name}.keras")
+    model.save(f"{folder}/{name}.h5")
+    if "--saved" in sys.argv:
+        model.export(f"{folder}/{name}.saved", verbose=False)
+
+# What the reader refuses.
+sequential((6, 2), L.LSTM(3), L.Dense(2)).save(f"{folder}/recurrent.keras")
+sequential((6, 2), L.Conv1D(3, 2, activation="gelu"), L.Flatten(), L.Dense(2)).save(f"{folder}/gelu.keras")
+sequential((None, 2), L.GlobalAveragePooling1D(), L.Dense(2)).save(f"{folder}/open.keras")
+print(keras.__version__)
