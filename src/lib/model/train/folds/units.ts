@@ -35,7 +35,7 @@ export function unitsIn(
         },
       );
     }
-    const found = groups === null ? unitsOf(rowKeys(rows.table)) : unitsOf(groups);
+    const found = unitsOf(groups === null ? rowKeys(all.inputs, all.inputSize) : all.recordings);
     return found.map((own) => unit([...new Set(own.map((row) => all.recordings[row]!))], own, all));
   }
   const keyOf = new Map(

@@ -16,7 +16,8 @@ export async function writeTask(
   { plan, config, train, validation }: { plan: Plan; config: TrainConfig; train: Part; validation: Part },
 ): Promise<string> {
   const { network, classes, signal } = plan;
-  const names = featureNames(signal);
+  // A row of a table is a window of one sample: its columns have names of their own.
+  const names = plan.rows && signal.windowSamples === 1 ? signal.fields : featureNames(signal);
   await writeFileAtomic(join(folder, 'train.csv'), csvOf(train, names, network.output.kind));
   await writeFileAtomic(join(folder, 'validation.csv'), csvOf(validation, names, network.output.kind));
   const { epochs, batch, seed, learningRate } = config;

@@ -40,7 +40,7 @@ export function splitRows(
   },
 ): RowSplit {
   const grouped = table.groups !== null && wanted !== 'window' && wanted !== 'time';
-  const units = grouped ? unitsOf(table.groups!) : unitsOf(rowKeys(table));
+  const units = grouped ? unitsOf(table.groups!) : unitsOf(rowKeys(table.inputs, table.columns.length));
   const random = seededRandom(seed);
   const letters = new Array<string>(table.rows).fill(partLetters.none);
   const give = (unit: number[], part: Part) => {
@@ -86,11 +86,13 @@ export function unitsOf(keys: readonly string[]): number[][] {
   return [...units.values()];
 }
 
-/** Equal rows have equal keys. */
-export function rowKeys({ inputs, rows, columns }: Pick<Table, 'inputs' | 'rows' | 'columns'>): string[] {
-  const bytes = Buffer.from(inputs.buffer, inputs.byteOffset, inputs.byteLength);
-  const size = 4 * columns.length;
-  return Array.from({ length: rows }, (_, row) => bytes.toString('latin1', row * size, (row + 1) * size));
+/** Equal rows have equal keys. @param width numbers in a row */
+export function rowKeys({ buffer, byteOffset, byteLength }: Float32Array, width: number): string[] {
+  const bytes = Buffer.from(buffer, byteOffset, byteLength);
+  const size = 4 * width;
+  return Array.from({ length: byteLength / size }, (_, row) =>
+    bytes.toString('latin1', row * size, (row + 1) * size),
+  );
 }
 
 /** The class that most rows of a unit have. */

@@ -1,0 +1,92 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { loadProject } from '../../../src/lib/core/index.js';
+import { readTraining } from '../../../src/lib/model/files.js';
+import { buildFiles, quantizeProject, trainProject } from '../../../src/lib/model/index.js';
+import { runCli } from '../../support/cli.js';
+import { toyProject } from '../support.js';
+
+describe('a training that is stopped', () => {
+  it('keeps the best epoch so far for the next steps, and goes on to the same network', async () => {
+    const project = await toyProject();
+    const whole = await trainProject({ project });
+    const wholeBytes = await readFile(whole.file);
+    const stop = new AbortController();
+    const run = trainProject({
+      project,
+      signal: stop.signal,
+      onEpoch: ({ epoch }) => epoch === 5 && stop.abort(new Error('Ctrl-C')),
+    });
+    await expect(run).rejects.toMatchObject({
+      code: 'AIOT_INTERRUPTED',
+      exit: 130,
+      message: expect.stringMatching(
+        /^stopped after epoch 5 of 12; kept epoch \d \(validation loss 0\.\d+\)/,
+      ),
+      next: expect.stringContaining('--resume'),
+    });
+    const kept = await readTraining(project);
+    expect(kept).toMatchObject({ interrupted: true, history: { length: 5 } });
+    expect((await quantizeProject({ project })).bytes).toBeGreaterThan(0);
+    const gone = await trainProject({ project, resume: true });
+    expect(gone).toMatchObject({ epochs: 12, digest: whole.digest, metrics: whole.metrics });
+    expect((await readFile(gone.file)).equals(wholeBytes)).toBe(true);
+    expect((await readTraining(project)).interrupted).toBe(false);
+  });
+
+  it('can be given more epochs afterwards', async () => {
+    const project = await toyProject();
+    await trainProject({ project });
+    const { json } = await runCli([
+      'model',
+      'train',
+      '-p',
+      project.dir,
+      '--resume',
+      '--epochs',
+      '20',
+      '--json',
+      '-q',
+    ]);
+    const fresh = await runCli(['model', 'train', '-p', project.dir, '--epochs', '20', '--json', '-q']);
+    expect(json).toMatchObject({ epochs: 20, digest: (fresh.json as { digest: string }).digest });
+  });
+
+  it.each([
+    ['other settings', (text: string) => text.replace('batch: 16', 'batch: 8')],
+    ['another network', (text: string) => text.replace('[8]', '[9]')],
+    ['another signal part', (text: string) => text.replace('stride: 25', 'stride: 20')],
+  ])('does not go on with %s', async (_name, edit) => {
+    const project = await toyProject((text) => text.replace('epochs: 12', 'epochs: 2'));
+    await trainProject({ project });
+    const before = await readFile(buildFiles(project).float);
+    await writeFile(project.file, edit(await readFile(project.file, 'utf8')));
+    const run = trainProject({ project: await loadProject(project.dir), resume: true });
+    await expect(run).rejects.toMatchObject({ code: 'AIOT_MODEL_STALE' });
+    expect((await readFile(buildFiles(project).float)).equals(before)).toBe(true);
+  });
+
+  it('does not go on where there is nothing, or nothing that can be read', async () => {
+    const project = await toyProject();
+    const { json, code } = await runCli(['model', 'train', '-p', project.dir, '--resume', '--json']);
+    expect(json).toMatchObject({ error: { code: 'AIOT_MODEL_NOT_BUILT' } });
+    expect(code).toBe(4);
+    await trainProject({ project: { ...project, config: { ...project.config } } });
+    const file = join(project.dir, 'build/checkpoint.json');
+    const text = await readFile(file, 'utf8');
+    for (const damaged of [text.slice(0, -100), text.replace('"values":"', '"values":"?')]) {
+      await writeFile(file, damaged);
+      await expect(trainProject({ project, resume: true })).rejects.toMatchObject({
+        code: 'AIOT_FILE_MALFORMED',
+      });
+    }
+  });
+
+  it('before its first epoch leaves what was there', async () => {
+    const project = await toyProject();
+    const run = trainProject({ project, signal: AbortSignal.abort(new Error('Ctrl-C')) });
+    await expect(run).rejects.toThrow('Ctrl-C');
+    await expect(readFile(buildFiles(project).float)).rejects.toThrow('ENOENT');
+  });
+});
