@@ -5,8 +5,10 @@ import { openEngine } from '../train/engine/open-engine.js';
 import type { Engine, EngineState, FakeRange } from '../train/engine/types.js';
 import { quantizePrepared } from './quantize-graph.js';
 import { decisive } from './ranges.js';
+import { channelAxis, isWeighted } from './rules.js';
 import { createRunner } from './run.js';
 import type { QuantizeSettings } from './types.js';
+import { channelScales } from './weights.js';
 
 export interface FinetuneOptions {
   epochs: number;
@@ -15,8 +17,11 @@ export interface FinetuneOptions {
 }
 
 const batch = 32;
-/** Steps of Adam, ever smaller: near the end the rounding of single weights is what is left to gain. */
-const learningRates = [1e-4, 3e-5, 1e-5];
+/**
+ * Steps of Adam as shares of a weight's integer step, ever smaller: so a weight reaches its neighbour in some tens of steps,
+ * whatever the network's size of weights.
+ */
+const stepShares = [0.03, 0.01, 0.003];
 /** Share of the rows that only tell which epoch was best. */
 const heldOut = 0.2;
 const seed = 7;
@@ -45,7 +50,9 @@ export async function finetuned(
   let result = graph;
   let least = Number.POSITIVE_INFINITY;
   let done = 0;
-  for (const [stage, learningRate] of learningRates.entries()) {
+  const weightStep = meanWeightStep(graph);
+  for (const [stage, share] of stepShares.entries()) {
+    const learningRate = weightStep * share;
     const engine = await openEngine(trainable, {
       backend: 'auto',
       loss: 'value',
@@ -57,7 +64,7 @@ export async function finetuned(
       if (best !== null) engine.load(best);
       // A stage begins where the best epoch so far ended.
       if (stage === 0) least = distanceOf(engine, lesson);
-      const last = Math.round((epochs * (stage + 1)) / learningRates.length);
+      const last = Math.round((epochs * (stage + 1)) / stepShares.length);
       while (done < last) {
         done++;
         await oneEpoch(engine, lesson, done, signal);
@@ -113,6 +120,17 @@ async function oneEpoch(
 
 function distanceOf(engine: Engine, { check, wanted, checks }: Lesson): number {
   return squaredDistance(engine.forward(check, checks), wanted);
+}
+
+/** Mean over all layers' channels of the scale that their weights get. */
+function meanWeightStep({ operators, tensors }: Graph): number {
+  const scales = operators.filter(isWeighted).flatMap(({ op, inputs }) => {
+    const { data, shape } = tensors[inputs[1]!]!;
+    if (!(data instanceof Float32Array)) return [];
+    const axis = channelAxis(op);
+    return channelScales(data, shape[axis]!, axis === 3 ? 1 : data.length / shape[axis]!);
+  });
+  return scales.reduce((sum, scale) => sum + scale, 0) / Math.max(1, scales.length);
 }
 
 /** Tensor of the graph → the same in the trainable one, which has no tensor for a closing SOFTMAX or LOGISTIC. */

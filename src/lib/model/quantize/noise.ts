@@ -17,7 +17,7 @@ export function measureNoise(
   quantized: Graph,
   twins: ReadonlyMap<number, number>,
   rows: readonly Float32Array[],
-): Noise {
+): Map<number, number> {
   const [reference, other] = [createRunner(float), createRunner(quantized)];
   const pairs = [...twins].flatMap(([index, place]) => {
     const [a, b] = [reference.tensors[index], other.tensors[place]];

@@ -54,11 +54,17 @@ export function quantizePrepared(
   if (!integers && settings.io === 'int8')
     throw unfit(`--io int8 goes with the modes int8 and int16x8, not ${settings.mode}`);
   const notes: string[] = [];
-  const { graph, twins, methods } = integers
+  const { graph, twins, methods, base } = integers
     ? integerForm(prepared, rows, settings, notes)
     : floatForm(prepared, settings, notes);
   const { reference = prepared, measured = true } = further;
-  const noise = measured && rows.length > 0 ? noiseOf(reference, graph, twins, rows) : undefined;
+  const noise = measured && rows.length > 0 ? noiseOf(base ?? reference, graph, twins, rows) : undefined;
+  if (noise !== undefined && base !== undefined) {
+    // Inner tensors are compared with what they are after equalization, the output with what it was.
+    const [output = -1] = prepared.outputs;
+    const ends = new Map([[output, twins.get(output)!]]);
+    noise.set(output, noiseOf(reference, graph, ends, rows).get(output)!);
+  }
   const io = graph.tensors[graph.inputs[0]!]!.type as Kind;
   const report = reportOf(prepared, graph, twins, methods, noise);
   return { graph, twins, report: { mode: settings.mode, io, ...report, notes } };
@@ -68,6 +74,8 @@ interface Form {
   graph: Graph;
   twins: ReadonlyMap<number, number>;
   methods: ReadonlyMap<number, RangeMethod>;
+  /** The float network that it was made of, where that is another than the one given: equalized. */
+  base?: Graph;
 }
 
 function floatForm(prepared: Graph, { mode, kinds }: QuantizeSettings, notes: string[]): Form {
@@ -109,7 +117,8 @@ function integerForm(
   const corrected = biasCorrection ? biasCorrected(float, seen, kinds) : float;
   const plan = { kinds, io: io === 'float32' ? 'float32' : integer } as const;
   const { graph, twins } = toIntegers(corrected, ranges, plan);
-  return { graph, twins, methods: new Map([...ranges].map(([index, { method }]) => [index, method])) };
+  const methods = new Map([...ranges].map(([index, { method }]) => [index, method]));
+  return { graph, twins, methods, ...(float !== prepared && { base: float }) };
 }
 
 function kindsOf(

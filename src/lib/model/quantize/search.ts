@@ -149,7 +149,7 @@ function tooMuch({ did, loss, quantized }: Tried, count: number, limit: number):
   const [low, high] = loss.interval;
   return new AiotError(
     'AIOT_QUANTIZE_LOSS',
-    `expected to lose at most ${limit} points; ${count} ways were tried, the closest (${did}) loses ${loss.points} ` +
+    `expected to lose at most ${limit} points; ${count} ways were tried, the closest (${did}) loses ${loss.points} points ` +
       `(95 % interval ${low} to ${high}, ${loss.rows} rows, ${quantized.report.sqnrDb} dB)`,
   );
 }

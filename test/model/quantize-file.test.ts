@@ -1,0 +1,238 @@
+import { existsSync, readFileSync, symlinkSync } from 'node:fs';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { gaussian, quantizeModes, seededRandom } from '../../src/lib/core/index.js';
+import {
+  type Graph,
+  importTflite,
+  readTflite,
+  writeMetadata,
+  writeTflite,
+} from '../../src/lib/formats/index.js';
+import { type QuantizeResult, quantizeResultSchema } from '../../src/lib/model/index.js';
+import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { runCli } from '../support/cli.js';
+import { FloatNetwork } from '../support/float-network.js';
+import { temporaryFolder } from './support.js';
+
+/** 6 values to three classes, with enough weights for dynamic range. */
+function network(): Graph {
+  const n = new FloatNetwork(seededRandom(5));
+  const x = n.float([1, 6]);
+  const y = n.dense(n.dense(n.dense(x, 40, 'relu'), 32, 'relu'), 3);
+  return { ...n.graph(x, n.softmax(y)), signature: { inputs: ['sensors'], outputs: ['scores'] } };
+}
+
+/** Rows with the label that the float network itself gives. */
+function rowsCsv(graph: Graph, count: number, seed: number): string {
+  const random = seededRandom(seed);
+  const interpreter = createInterpreter(graph);
+  const lines = Array.from({ length: count }, () => {
+    const row = Float32Array.from({ length: 6 }, () => Math.fround(Number(gaussian(random).toFixed(4))));
+    const scores = [...interpreter.invoke(row)];
+    return `${[...row].map((value) => value.toFixed(4)).join(',')},${scores.indexOf(Math.max(...scores))}`;
+  });
+  return `a,b,c,d,e,f,label\n${lines.join('\n')}\n`;
+}
+
+let folder: string;
+let float: string;
+let data: string;
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  [float, data] = [join(folder, 'float.tflite'), join(folder, 'rows.csv')];
+  const metadata = writeMetadata({ name: 'toy', description: 'with metadata' });
+  await writeFile(float, writeTflite(network(), { metadata }));
+  await writeFile(data, rowsCsv(network(), 400, 1));
+});
+
+async function quantize(...flags: string[]) {
+  const out = join(folder, 'out.tflite');
+  const ran = await runCli(['model', 'quantize', float, '--out', out, '--json', ...flags]);
+  return { ...ran, out, result: ran.json as QuantizeResult };
+}
+
+describe('aiot model quantize FILE', () => {
+  it.each(quantizeModes)('makes a file of %s, measured and described', async (mode) => {
+    const { code, result, out } = await quantize('--data', data, '--mode', mode);
+    expect(code).toBe(0);
+    expect(quantizeResultSchema.parse(result)).toEqual(result);
+    const bytes = readFileSync(out);
+    expect(result).toMatchObject({
+      mode,
+      file: out,
+      bytes: bytes.length,
+      floatBytes: readFileSync(float).length,
+    });
+    expect(result.bytes).toBeLessThanOrEqual(result.floatBytes);
+    expect(result.sqnrDb).toBeGreaterThan(
+      { float32: 149, float16: 55, dynamic: 30, int8: 25, int16x8: 45 }[mode],
+    );
+    const graph = readTflite(bytes);
+    expect(result.ops.map(({ op }) => op)).toEqual(graph.operators.map(({ op }) => op));
+    const versions = { float32: 1, float16: 1, dynamic: 12, int8: 4, int16x8: 4 };
+    expect(result.ops.find(({ op }) => op === 'FULLY_CONNECTED')?.version).toBe(versions[mode]);
+    // TFLite Micro runs neither float16 nor dynamic range.
+    expect(result.arenaBytes === null).toBe(mode === 'float16' || mode === 'dynamic');
+    expect(result.layers[0]).toMatchObject({ op: 'input', type: result.io });
+    expect(result.layers.at(-1)).toMatchObject({ op: 'SOFTMAX', sqnrDb: result.sqnrDb });
+  });
+
+  it('gives integers float ends when asked, and int16 ones in int16x8', async () => {
+    const ends = async (...flags: string[]) => {
+      const { result, out } = await quantize('--data', data, ...flags);
+      const { tensors, inputs, outputs } = readTflite(readFileSync(out));
+      return [result.io, tensors[inputs[0]!]!.type, tensors[outputs[0]!]!.type];
+    };
+    expect(await ends('--mode', 'int8', '--io', 'float32')).toEqual(['float32', 'float32', 'float32']);
+    expect(await ends('--mode', 'int16x8')).toEqual(['int16', 'int16', 'int16']);
+    expect(await ends('--mode', 'int16x8', '--io', 'float32')).toEqual(['float32', 'float32', 'float32']);
+  });
+
+  it('keeps the names that callers know inputs and outputs by, and the file’s metadata', async () => {
+    const { out } = await quantize('--data', data);
+    const { graph, metadata } = importTflite(readFileSync(out));
+    expect(graph.signature).toEqual({ inputs: ['sensors'], outputs: ['scores'] });
+    expect(Buffer.from(metadata!).toString('latin1')).toContain('with metadata');
+  });
+
+  it('needs no rows where nothing is calibrated, and then measures nothing', async () => {
+    const { code, result } = await quantize('--mode', 'float16');
+    expect(code).toBe(0);
+    expect(result).toMatchObject({ sqnrDb: null, windows: 0, loss: null });
+  });
+
+  it('reads a file of float16 weights, and takes its DEQUANTIZE operators for the constants they are', async () => {
+    const { out } = await quantize('--mode', 'float16');
+    await writeFile(join(folder, 'half.tflite'), readFileSync(out));
+    const to = join(folder, 'from-half.tflite');
+    const argv = ['model', 'quantize', join(folder, 'half.tflite'), '--data', data, '--out', to, '--json'];
+    const { code, json } = await runCli(argv);
+    expect(code).toBe(0);
+    expect((json as QuantizeResult).ops.map(({ op }) => op)).not.toContain('DEQUANTIZE');
+    expect((json as QuantizeResult).sqnrDb).toBeGreaterThan(25);
+  });
+
+  it('measures what is lost on labelled rows, with an interval', async () => {
+    const { result } = await quantize('--data', data, '--label', 'label', '--max-loss', '3');
+    expect(result.loss).toMatchObject({ rows: 400, float: 1, limit: 3, passed: true });
+    const [low, high] = result.loss!.interval;
+    expect(low).toBeLessThanOrEqual(result.loss!.points);
+    expect(high).toBeGreaterThanOrEqual(result.loss!.points);
+    expect(result.loss!.points).toBeCloseTo(100 * (result.loss!.float - result.loss!.quantized), 3);
+    expect(result.steps.at(-1)).toMatchObject({ points: result.loss!.points });
+  });
+
+  it('tells people the tensors, the size, the operators and the loss', async () => {
+    const out = join(folder, 'people.tflite');
+    const { stdout, code } = await runCli([
+      'model',
+      'quantize',
+      float,
+      '--data',
+      data,
+      '--label',
+      'label',
+      '--out',
+      out,
+    ]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^operator +tensor +type +range by +scale +zero +SQNR dB\ninput /);
+    expect(stdout).toMatch(/\nModel +float: [\d.]+ KiB float → [\d.]+ KiB int8 \(\d+ %\)\n/);
+    expect(stdout).toContain('3 × FULLY_CONNECTED v4, SOFTMAX v2');
+    expect(stdout).toMatch(/\nLoss +-?[\d.]+ points \(95 % interval -?[\d.]+ to -?[\d.]+\)\n/);
+    expect(stdout).toContain(`aiot model inspect ${out}`);
+  });
+});
+
+describe('what cannot be', () => {
+  const cases: [string, () => Promise<string[]> | string[], string, number][] = [
+    ['rows with another number of columns', () => table('a,b,label\n1,2,0\n'), 'AIOT_DATA_COLUMNS', 2],
+    ['a cell that is no number', () => table('a,b,c,d,e,f\n1,2,3,4,5,NaN\n'), 'AIOT_CSV_MALFORMED', 2],
+    ['no rows', () => table('a,b,c,d,e,f\n'), 'AIOT_CSV_EMPTY', 2],
+    ['int8 without rows', () => ['--mode', 'int8'], 'AIOT_USAGE', 2],
+    ['a limit without rows', () => ['--mode', 'float16', '--max-loss', '1'], 'AIOT_USAGE', 2],
+    [
+      'a limit without labels',
+      async () => [...(await table('a,b,c,d,e,f\n1,2,3,4,5,6\n')), '--max-loss', '1'],
+      'AIOT_DATA_COLUMNS',
+      2,
+    ],
+    [
+      'labels that fit no class',
+      async () => [...(await table('a,b,c,d,e,f,label\n1,2,3,4,5,6,9\n')), '--max-loss', '1'],
+      'AIOT_LABELS_UNFIT',
+      2,
+    ],
+    [
+      'integer ends of a float mode',
+      () => ['--data', data, '--mode', 'float16', '--io', 'int8'],
+      'AIOT_QUANTIZE_UNFIT',
+      2,
+    ],
+    [
+      'C++ for TFLite Micro of what it does not run',
+      () => ['--data', data, '--mode', 'dynamic', '--emit', 'tflm'],
+      'AIOT_QUANTIZE_UNFIT',
+      2,
+    ],
+    ['another kind of source', () => ['--data', data, '--emit', 'rust'], 'AIOT_USAGE', 2],
+    ['another mode', () => ['--data', data, '--mode', 'int4'], 'AIOT_USAGE', 2],
+    ['a limit that is no number', () => ['--data', data, '--max-loss', 'half'], 'AIOT_USAGE', 2],
+    ['a file that is not there', () => ['--data', join(folder, 'none.csv')], 'AIOT_FILE_NOT_FOUND', 4],
+  ];
+  async function table(text: string): Promise<string[]> {
+    const file = join(folder, 'wrong.csv');
+    await writeFile(file, text);
+    return ['--data', file];
+  }
+
+  it.each(cases)('is refused, and nothing is written: %s', async (_name, flags, code, exit) => {
+    const out = join(folder, 'never.tflite');
+    const before = await readdir(folder);
+    const given = await flags();
+    const ran = await runCli(['model', 'quantize', float, '--out', out, '--json', ...given]);
+    expect((ran.json as { error: object }).error).toMatchObject({ code, next: expect.any(String) });
+    expect(ran.code).toBe(exit);
+    expect(existsSync(out)).toBe(false);
+    expect((await readdir(folder)).filter((name) => name !== 'wrong.csv')).toEqual(
+      before.filter((name) => name !== 'wrong.csv'),
+    );
+  });
+
+  it.each(['float.tflite', 'rows.csv', 'link.tflite'])('is refused over %s, which is read', async (name) => {
+    if (!existsSync(join(folder, 'link.tflite'))) symlinkSync(float, join(folder, 'link.tflite'));
+    const before = readFileSync(join(folder, name));
+    const argv = ['model', 'quantize', float, '--data', data, '--out', join(folder, name), '--json'];
+    const { json, code } = await runCli(argv);
+    expect(code).toBe(2);
+    expect(json).toMatchObject({ error: { code: 'AIOT_FILE_IS_INPUT' } });
+    expect(readFileSync(join(folder, name)).equals(before)).toBe(true);
+  });
+
+  it('is refused of a network that is quantized already, and of one that gives a value under a limit', async () => {
+    const { out } = await quantize('--data', data);
+    const twice = await runCli([
+      'model',
+      'quantize',
+      out,
+      '--data',
+      data,
+      '--out',
+      join(folder, 'x.tflite'),
+      '--json',
+    ]);
+    expect(twice.json).toMatchObject({
+      error: { code: 'AIOT_QUANTIZE_UNFIT', message: expect.stringContaining('quantized already') },
+    });
+    const n = new FloatNetwork(seededRandom(1));
+    const x = n.float([1, 6]);
+    const value = join(folder, 'value.tflite');
+    await writeFile(value, writeTflite(n.graph(x, n.dense(x, 1))));
+    const argv = ['model', 'quantize', value, '--data', data, '--out', join(folder, 'x.tflite'), '--json'];
+    expect((await runCli([...argv, '--max-loss', '1'])).json).toMatchObject({
+      error: { code: 'AIOT_QUANTIZE_UNFIT', message: expect.stringContaining('gives a value') },
+    });
+  });
+});
