@@ -144,11 +144,20 @@ const accept = z.strictObject({
   macroF1: z.number().min(0).max(1).optional(),
   /** Smallest share of right answers of the int8 model, by window. */
   accuracy: z.number().min(0).max(1).optional(),
+  /** Smallest area under the ROC curve. */
+  auc: z.number().min(0).max(1).optional(),
+  /** Largest root of the mean squared error of values, and largest mean of their absolute errors, in their own unit. */
+  rmse: positive.optional(),
+  mae: positive.optional(),
   /** Largest loss of macro-F1 from float to int8, 0..1. */
   drop: z.number().min(0).max(1).optional(),
   /** Largest arena: a number of bytes, or `32KiB`. */
   arena: z
     .union([z.int().positive(), z.string().regex(/^\d+ ?(B|KiB|MiB)$/, 'a size such as 32KiB')])
+    .optional(),
+  /** Largest .tflite file: bytes, or `60KiB`. */
+  bytes: z
+    .union([z.int().positive(), z.string().regex(/^\d+ ?(B|KiB|MiB)$/, 'a size such as 60KiB')])
     .optional(),
   /** Most multiply-adds of one inference. */
   macs: z.int().positive().optional(),
