@@ -33,11 +33,12 @@ describe('a search', () => {
       stride: 25,
     });
     expect(steps[0]).toBe('candidate 1 of 6: mlp 8, raw, window 50');
-    for (const { score, arenaBytes, macs, refused } of found.candidates) {
+    for (const { score, arenaBytes, macs, latencyUs, refused } of found.candidates) {
       if (score === null) expect(refused).toHaveLength(1);
       else {
         expect(arenaBytes).toBeGreaterThan(0);
         expect(macs).toBeGreaterThan(0);
+        expect(latencyUs).toBeGreaterThan(0);
         expect(arenaBytes! > 6 * 1024).toBe(refused.some((text) => text.startsWith('arena')));
       }
     }
@@ -85,7 +86,7 @@ describe('a search', () => {
     const { dir, file } = await rowsFolder(rowsCsv());
     const at = ['model', 'train', '-p', dir, '--data', file, '--search', '3', '--epochs', '5'];
     const shown = await runCli(at);
-    expect(shown.stdout).toMatch(/network +features +window +macroF1 +95 % interval +arena +multiply-adds/);
+    expect(shown.stdout).toMatch(/network +features +window +macroF1 +95 % interval +arena +esp32s3, µs/);
     expect(shown.stdout).toContain('In aiot.yaml:');
     expect(shown.code).toBe(0);
     const strict = await rowsFolder(rowsCsv(), 'name: pumps\nmodel: { accept: { macs: 1 } }\n');

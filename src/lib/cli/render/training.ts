@@ -85,7 +85,7 @@ function foldsText({ folds, mean, pooled, by, method }: FoldsFile): string {
 /** Candidates of a search: the Pareto front of score against arena and latency, and what is proposed. */
 export function searchText(result: SearchFile): string {
   const { candidates, best, score: name } = result;
-  const cost = candidates.some(({ latencyUs }) => latencyUs !== null) ? 'latency, µs' : 'multiply-adds';
+  const cost = `${result.chip}, µs`;
   const order = [...candidates.keys()].filter((i) => candidates[i]!.pareto || i === 0 || i === best);
   order.sort((a, b) => (candidates[a]!.arenaBytes ?? 0) - (candidates[b]!.arenaBytes ?? 0));
   const rows = order.map((i) => {
@@ -103,13 +103,13 @@ export function searchText(result: SearchFile): string {
       own.score === null ? null : score(own.score),
       own.interval ? `${score(own.interval[0])} to ${score(own.interval[1])}` : null,
       own.arenaBytes === null ? null : size(own.arenaBytes),
-      own.latencyUs ?? own.macs,
+      own.latencyUs,
       marks.join(', ') || null,
     ];
   });
   const head = ['network', 'features', 'window', name, '95 % interval', 'arena', cost, ''];
   const refused = candidates.filter((each) => each.refused.length > 0).length;
-  const tried = `${plural(candidates.length, 'candidate')} by ${result.folds} inner folds (never the test part) in ${result.seconds.toFixed(1)} s; ${refused} refused; shown: none is beaten in all of ${name}, arena and ${cost}`;
+  const tried = `${plural(candidates.length, 'candidate')} by ${result.folds} inner folds (never the test part) in ${result.seconds.toFixed(1)} s; ${refused} refused; shown: none is beaten in all of ${name}, arena and latency`;
   const proposal =
     best === null
       ? `${red('✗')} No candidate keeps the limits of model.accept: ${candidates[0]!.refused.join('; ')}`

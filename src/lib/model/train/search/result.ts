@@ -18,7 +18,7 @@ export const candidateSchema = z.object({
   arenaBytes: z.int().nullable(),
   bytes: z.int().nullable(),
   macs: z.int().nullable(),
-  /** On the chip of the search, predicted; null where nothing is known of it. */
+  /** Predicted for the chip of the search. */
   latencyUs: nullable,
   /** Limits of model.accept that it breaks, or why it could not be trained, in sentences. */
   refused: z.array(z.string()),
@@ -34,6 +34,8 @@ export const searchFileSchema = z.object({
   /** Higher is better, but for rmse. */
   score: z.enum(['macroF1', 'rmse']),
   folds: z.int(),
+  /** That latency is predicted for. */
+  chip: z.string(),
   seed: z.int(),
   /** The first is what aiot.yaml has now. */
   candidates: z.array(candidateSchema),

@@ -8,7 +8,7 @@ import type { TrainOptions } from '../train-project.js';
 import { bestOf, paretoFront } from './pareto.js';
 import type { Candidate, SearchFile } from './result.js';
 import { type Choice, drawn, spaceOf } from './space.js';
-import { innerFolds, tryCandidate } from './try-candidate.js';
+import { innerFolds, searchChip, tryCandidate } from './try-candidate.js';
 
 export interface SearchOptions extends Omit<TrainOptions, 'folds' | 'resume' | 'onEpoch'> {
   /** Candidates to try, aiot.yaml's own among them. */
@@ -64,6 +64,7 @@ export async function searchProject(options: SearchOptions): Promise<SearchFile>
     model: modelName(project),
     score: lowIsGood ? 'rmse' : 'macroF1',
     folds: innerFolds,
+    chip: searchChip,
     seed: model.train.seed,
     candidates,
     best,

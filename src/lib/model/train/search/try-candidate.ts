@@ -1,9 +1,12 @@
 import { AiotError, bytesOf, overrideProject, type Project } from '../../../core/index.js';
 import { type Graph, writeTflite } from '../../../formats/index.js';
 import { arenaBytes } from '../../../runtime/index.js';
+import { chips } from '../../fit/chips.js';
+import { layerCycles } from '../../fit/cycles.js';
 import { multiplyAdds } from '../../inspect/costs.js';
 import type { Material } from '../../material.js';
-import { quantizeGraph } from '../../quantize/quantize-graph.js';
+import { prepareGraph } from '../../quantize/prepare.js';
+import { quantizePrepared } from '../../quantize/quantize-graph.js';
 import type { Backend } from '../engine/types.js';
 import { pick } from '../examples.js';
 import { foldFigures } from '../folds/figures.js';
@@ -20,6 +23,8 @@ import { type Choice, overridesOf } from './space.js';
 
 /** Inner folds that a candidate is measured by. */
 export const innerFolds = 3;
+/** The chip that latency is predicted for; others are faster or slower by about the same share for every network. */
+export const searchChip = 'esp32s3';
 /** Examples that the ranges of int8 are taken from: sizes do not depend on them. */
 const calibrationRows = 50;
 
@@ -135,9 +140,17 @@ function costsOf(graph: Graph, inputs: Float32Array) {
   const rows = Array.from({ length: inputs.length / width }, (_, i) =>
     inputs.subarray(i * width, (i + 1) * width),
   );
-  const int8 = quantizeGraph(graph, rows, { mode: 'int8', calibration: 'min-max' }).graph;
+  const settings = { mode: 'int8', calibration: 'min-max' } as const;
+  const int8 = quantizePrepared(prepareGraph(graph), rows, settings, { measured: false }).graph;
+  const { core, clockMHz } = chips[searchChip];
+  const cycles = layerCycles(int8, core).reduce((sum, layer) => sum + layer.cycles, 0);
   const macs = graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0);
-  return { arenaBytes: arenaBytes(int8), bytes: writeTflite(int8).length, macs, latencyUs: null };
+  return {
+    arenaBytes: arenaBytes(int8),
+    bytes: writeTflite(int8).length,
+    macs,
+    latencyUs: Math.round(cycles / clockMHz),
+  };
 }
 
 function refusals(
