@@ -200,19 +200,19 @@ describe('aiot model verify', () => {
     const config = process.env.AIOT_CONFIG_DIR;
     process.env.AIOT_CONFIG_DIR = join(own.folder, 'nobody');
     try {
-      await ok(verifyResultSchema, ['model', 'verify', file, '--key', key]);
+      await ok(verifyResultSchema, ['model', 'verify', file, '--public-key', key]);
       await ok(verifyResultSchema, ['model', 'verify', file, '--trust', trust]);
       await refused(['model', 'verify', file], 'AIOT_CONTEXT_NOT_FOUND', 4);
     } finally {
       process.env.AIOT_CONFIG_DIR = config;
     }
-    await refused(['model', 'verify', file, '--key', file], 'AIOT_FILE_MALFORMED', 2);
+    await refused(['model', 'verify', file, '--public-key', file], 'AIOT_FILE_MALFORMED', 2);
     await refused(['model', 'verify', file, '--trust', key], 'AIOT_FILE_MALFORMED', 2);
-    await refused(['model', 'verify', bundle, '--key', key], 'AIOT_SIGNATURE_INVALID', 5);
+    await refused(['model', 'verify', bundle, '--public-key', key], 'AIOT_SIGNATURE_INVALID', 5);
     await refused(['model', 'verify', join(own.folder, 'nowhere.aiot')], 'AIOT_FILE_NOT_FOUND', 4);
     const { generateKeyPair } = await import('../../src/lib/core/index.js');
     await writeFile(key, generateKeyPair().publicPem);
-    await refused(['model', 'verify', file, '--key', key], 'AIOT_SIGNATURE_INVALID', 5);
+    await refused(['model', 'verify', file, '--public-key', key], 'AIOT_SIGNATURE_INVALID', 5);
   });
 });
 

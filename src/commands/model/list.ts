@@ -16,16 +16,17 @@ export default class ModelList extends AiotCommand {
     const { flags } = input;
     const at = again(input, 'context');
     const models = await withClient(flags.context, (client) => client.models.list());
-    const rows = models.map(({ name, versions, latest }) => [
+    const rows = models.map(({ name, versions, latest, production }) => [
       name,
       versions,
       latest.version,
       latest.stage,
+      production,
       figureText(latest),
       size(latest.bytes),
       minute(latest.pushed),
     ]);
-    const head = ['name', 'versions', 'latest', 'stage', 'figure', 'size', 'pushed'];
+    const head = ['name', 'versions', 'latest', 'stage', 'production', 'figure', 'size', 'pushed'];
     this.print(table(head, rows, 'No models yet.'));
     const [first] = models;
     this.print(

@@ -6,11 +6,11 @@ import { withClient } from '../../lib/registry/index.js';
 export default class ModelVerify extends AiotCommand {
   static override summary = 'Check the signature and every byte of a bundle, and run its golden vectors.';
   static override description =
-    'With --trust or --key a file is verified without asking anybody. A byte that was changed is told with the file it is in.';
+    'With --trust or --public-key a file is verified without asking anybody. A byte that was changed is told with the file it is in.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> har@3',
     '<%= config.bin %> <%= command.id %> har-3/har-3.aiot --trust trust.json',
-    '<%= config.bin %> <%= command.id %> har-3.aiot --key operator.pub.pem --json',
+    '<%= config.bin %> <%= command.id %> har-3.aiot --public-key operator.pub.pem --json',
   ];
   static override args = {
     model: Args.string({
@@ -20,9 +20,9 @@ export default class ModelVerify extends AiotCommand {
   };
   static override flags = {
     trust: shared.trust,
-    key: Flags.string({
+    'public-key': Flags.string({
       summary: 'PEM file of the public key that must have signed it.',
-      env: 'AIOT_KEY',
+      env: 'AIOT_PUBLIC_KEY',
       helpValue: 'FILE',
       exclusive: ['trust'],
     }),
@@ -33,7 +33,7 @@ export default class ModelVerify extends AiotCommand {
   async run() {
     const input = await this.input(ModelVerify);
     const { args, flags } = input;
-    const trust = await readTrust(flags);
+    const trust = await readTrust({ trust: flags.trust, key: flags['public-key'] });
     const path = await isModelPath(args.model);
     const options = { what: args.model, path, trust, now: Date.now() };
     const result =

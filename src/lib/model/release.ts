@@ -1,5 +1,5 @@
-import { digestOf, hasCode } from '../core/index.js';
-import { signManifest, type UnsignedManifest } from '../formats/index.js';
+import { AiotError, digestOf, hasCode } from '../core/index.js';
+import { type Envelope, signManifest, type UnsignedManifest } from '../formats/index.js';
 import type { RegistryClient } from '../registry/index.js';
 import { filesOf, interfaceOf, modelPartOf } from './bundle/describe.js';
 import { unpackAny } from './bundle/pack.js';
@@ -37,10 +37,13 @@ export type ReleaseClient = {
   models: Pick<RegistryClient['models'], 'next' | 'push'>;
 };
 
+/** Devices read no larger envelope (docs/protocol.md), bytes. */
+const largestEnvelope = 64 * 1024;
+
 /** Another push may take a version between asking for it and signing it. */
 const attempts = 3;
 
-/** Uploads a bundle's content and pushes a manifest of it, signed here, as the next version. */
+/** Uploads a bundle's content and pushes a manifest of it, signed here, as the next version. @throws AIOT_MODEL_UNFIT (too much to tell), AIOT_VERSION_CONFLICT, and what the platform says */
 export async function release(
   client: ReleaseClient,
   content: Uint8Array,
@@ -53,7 +56,9 @@ export async function release(
   for (let attempt = 1; ; attempt++) {
     const next = await client.models.next(name);
     try {
-      await client.models.push(name, signManifest(manifestOf(content, { ...options, ...next }), privatePem));
+      const envelope = signManifest(manifestOf(content, { ...options, ...next }), privatePem);
+      requireSmall(envelope);
+      await client.models.push(name, envelope);
       return next;
     } catch (error) {
       if (attempt === attempts) throw error;
@@ -62,4 +67,16 @@ export async function release(
       else if (!hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
     }
   }
+}
+
+function requireSmall(envelope: Envelope): void {
+  const { length } = JSON.stringify(envelope);
+  if (length <= largestEnvelope) return;
+  throw new AiotError(
+    'AIOT_MODEL_UNFIT',
+    `the manifest has ${length} bytes: devices read at most ${largestEnvelope}`,
+    {
+      next: 'Name fewer features or labels in aiot.yaml.',
+    },
+  );
 }

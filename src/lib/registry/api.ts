@@ -175,7 +175,13 @@ export const modelVersionSchema = z.object({
 export type ModelVersion = z.output<typeof modelVersionSchema>;
 
 /** One line of GET /models. */
-export const modelSummarySchema = z.object({ name, versions: z.int(), latest: modelVersionSchema });
+export const modelSummarySchema = z.object({
+  name,
+  versions: z.int(),
+  latest: modelVersionSchema,
+  /** The version in production. */
+  production: z.int().nullable(),
+});
 export type ModelSummary = z.output<typeof modelSummarySchema>;
 
 /** POST /manifests: a manifest signed anew, with a higher sequence, for a version that is there: a rollback. */

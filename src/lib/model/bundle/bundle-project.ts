@@ -68,6 +68,14 @@ interface Named {
 function infoOf({ training, int8 }: Built, evaluation: EvaluationFile, named: Named): BundleInfo {
   const { float, int8: quantized, voted, arenaBytes, vote, gates, interval } = evaluation;
   const answering = answeringOf(training, vote);
+  if (arenaBytes === null)
+    throw new AiotError(
+      'AIOT_MODEL_UNFIT',
+      'TFLite Micro, and so a device, refuses float16 and dynamic range',
+      {
+        next: 'aiot model quantize --mode int8 && aiot model evaluate',
+      },
+    );
   return {
     spec: 'aiot-bundle/2',
     kind: 'model',

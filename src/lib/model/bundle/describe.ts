@@ -1,7 +1,7 @@
 import { sha256Hex } from '../../core/index.js';
 import type { BundleFile, ModelPart } from '../../formats/index.js';
 import { membersOf } from './pack.js';
-import type { Bundle, BundleInfo, NetworkBundle } from './types.js';
+import type { Bundle, BundleInfo, Figures, NetworkBundle } from './types.js';
 
 /** Firmware that runs int8 networks which answer with classes has interface 1; of any type and answer, 2. */
 export const interfaces = { int8Classes: 1, anyAnswer: 2 } as const;
@@ -45,7 +45,11 @@ export function modelPartOf({ info, lineage }: Bundle | NetworkBundle): ModelPar
     labels,
     answer: { ...answer, ...voteOf(info) },
     quantization,
-    metrics: { ...metrics },
+    metrics: {
+      float: brief(metrics.float),
+      int8: brief(metrics.int8),
+      voted: metrics.voted && brief(metrics.voted),
+    },
     gates: gates.map((gate) => ({ ...gate })),
     evaluation,
     ...made,
@@ -54,4 +58,21 @@ export function modelPartOf({ info, lineage }: Bundle | NetworkBundle): ModelPar
 
 function voteOf({ classes, vote }: BundleInfo) {
   return { classes, vote };
+}
+
+/** A manifest is to stay small, for a device reads all of it: single figures, intervals, and the confusion of few classes. */
+const mostClasses = 16;
+
+function brief(figures: Figures): Record<string, unknown> {
+  const { confusion, ...others } = figures;
+  const kept = Object.entries(others).filter(([, value]) => isBrief(value));
+  const few = confusion && confusion.length <= mostClasses ? { confusion } : {};
+  return { ...Object.fromEntries(kept), ...few };
+}
+
+/** A number, an interval, or some of them by name. */
+function isBrief(value: unknown): boolean {
+  if (value === null || typeof value === 'number') return true;
+  if (Array.isArray(value)) return value.length === 2 && value.every((x) => typeof x === 'number');
+  return typeof value === 'object' && Object.values(value).every(isBrief);
 }

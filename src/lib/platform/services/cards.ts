@@ -17,6 +17,7 @@ export class ModelCards {
       name,
       versions: versions.length,
       latest: cardOf(versions.at(-1) as Row),
+      production: versions.find(({ stage }) => stage === 'production')?.version ?? null,
     }));
   }
 

@@ -2,8 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { AiotError, catalogue, type ErrorCode, makeFolder } from '../../core/index.js';
+import { AiotError, catalogue, type ErrorCode, makeFolder, packageRoot } from '../../core/index.js';
 import { errorBodySchema } from '../../registry/index.js';
 import { platformFolder, type UpOptions, type UpResult, upResultSchema } from './options.js';
 
@@ -39,7 +38,7 @@ export async function upDetached(options: UpOptions, signal?: AbortSignal): Prom
 /** The program as it runs now: the build, or the sources by way of the development entry. */
 function entry(): string {
   const sources = import.meta.url.endsWith('.ts');
-  return fileURLToPath(new URL(`../../../../bin/${sources ? 'dev' : 'run'}.js`, import.meta.url));
+  return join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js');
 }
 
 function argumentsOf(folder: string, options: UpOptions): string[] {

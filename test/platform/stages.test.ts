@@ -1,0 +1,133 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/lib/core/index.js';
+import { openStore } from '../../src/lib/platform/store/database.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import type { ModelVersion } from '../../src/lib/registry/index.js';
+import { pushTiny, tinyBundle } from '../support/bundle.js';
+import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+let own: TestPlatform;
+let device: FakeDevice;
+
+beforeAll(async () => {
+  own = await testPlatform();
+  const out = join(own.folder, 'dev');
+  await provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out });
+  device = await fakeDevice(own.platform.urls.mqtts, out, 'dev');
+});
+afterAll(async () => {
+  await device.client.endAsync(true);
+  await own.stop();
+});
+
+/** Rolls a version out to the one device and lets it end so. */
+async function rollOut(
+  { name, version, sequence, digest }: ModelVersion,
+  state: 'COMMITTED' | 'ROLLED_BACK',
+) {
+  const before = device.desired.length;
+  const { id } = await own.client.rollouts.start({ model: { name, version }, sequence, selector: 'all' });
+  await device.heard(before + 1);
+  const error = state === 'COMMITTED' ? null : { code: 'AIOT_GOLDEN_MISMATCH', message: 'no' };
+  await device.report(state, {
+    error,
+    model: state === 'COMMITTED' ? { name, version, sequence, digest } : null,
+  });
+  await expect.poll(async () => (await own.client.rollouts.get(id)).state).not.toBe('running');
+}
+
+describe('production', () => {
+  it('wants a rollout that every device took, and no reason then', async () => {
+    const card = await pushTiny(own.client, own.key);
+    await own.client.models.promote('tiny', 1, { to: 'staging' });
+    const promote = () => own.client.models.promote('tiny', 1, { to: 'production' });
+    await expect(promote()).rejects.toMatchObject({ code: 'AIOT_GATE_FAILED', exit: 6 });
+    await rollOut(card, 'ROLLED_BACK');
+    await expect(promote()).rejects.toMatchObject({ code: 'AIOT_GATE_FAILED' });
+    await rollOut(card, 'COMMITTED');
+    expect(await promote()).toMatchObject({ stage: 'production' });
+    expect(await own.client.models.list()).toMatchObject([{ name: 'tiny', production: 1 }]);
+    const [promoted] = await own.client.audit.list('tiny@1');
+    expect(promoted).toMatchObject({ action: 'model.promote', detail: { gate: 'passed', to: 'production' } });
+  });
+
+  it('is refused to what was below a limit when it was evaluated, unless somebody says why', async () => {
+    const { packBundle, unpackBundle } = await import('../../src/lib/model/index.js');
+    const bundle = unpackBundle(tinyBundle('tiny', 5));
+    bundle.info.gates = [{ name: 'macroF1', limit: 0.9, got: 0.5, passed: false }];
+    const { version } = await pushTiny(own.client, own.key, { bundle: packBundle(bundle) });
+    await expect(own.client.models.promote('tiny', version, { to: 'staging' })).rejects.toMatchObject({
+      message: `tiny@${version}: macroF1 0.5 (limit 0.9)`,
+    });
+    const reason = 'the limit is for another room';
+    await own.client.models.promote('tiny', version, { to: 'staging', reason });
+    const [entry] = await own.client.audit.list(`tiny@${version}`);
+    expect(entry?.detail).toMatchObject({ reason, gate: `tiny@${version}: macroF1 0.5 (limit 0.9)` });
+  });
+});
+
+describe('a version', () => {
+  it('stays while a device runs it or is to run it, and can go afterwards', async () => {
+    const second = await pushTiny(own.client, own.key, { name: 'other' });
+    await rollOut(second, 'COMMITTED');
+    await expect(own.client.models.remove('other', 1)).rejects.toMatchObject({
+      code: 'AIOT_MODEL_IN_USE',
+      message: 'other@1 cannot be removed: dev runs it',
+    });
+    const third = await pushTiny(own.client, own.key, { name: 'other', seed: 1 });
+    const before = device.desired.length;
+    const model = { name: 'other', version: third.version };
+    await own.client.rollouts.start({ model, sequence: third.sequence, selector: 'all' });
+    await device.heard(before + 1);
+    await expect(own.client.models.remove('other', 2)).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /^other@2 cannot be removed: dev is to run it, the rollout ro_\w+ is under way$/,
+      ),
+    });
+    await own.restart();
+    await expect(own.client.models.remove('other', 2)).rejects.toMatchObject({ code: 'AIOT_MODEL_IN_USE' });
+    await own.client.devices.act('dev', 'revoke');
+    expect(await own.client.models.remove('other', 1)).toMatchObject({ blobRemoved: true });
+    expect(await own.client.models.remove('other', 2)).toMatchObject({ blobRemoved: true });
+    await expect(own.client.models.versions('other')).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    expect(await own.client.models.next('other')).toMatchObject({ version: 3 });
+  });
+
+  it('whose removal was cut short loses its blob at the next start, unless another has it', async () => {
+    const kept = await pushTiny(own.client, own.key, { name: 'kept', seed: 7 });
+    const lost = digestOf(tinyBundle('lost', 8));
+    await own.client.blobs.put(lost, tinyBundle('lost', 8));
+    await own.platform.stop();
+    const store = await openStore(join(own.folder, 'data', 'state.db'));
+    for (const digest of [kept.digest, lost])
+      await store.insertInto('doomedBlobs').values({ digest }).execute();
+    await store.destroy();
+    await own.restart();
+    await expect(own.client.blobs.get(lost)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    expect((await (await own.client.blobs.get(kept.digest)).bytes()).length).toBe(kept.bytes);
+  });
+
+  it('of an older form is gone after an update of the platform, and its numbers stay taken', async () => {
+    const { sequence } = await pushTiny(own.client, own.key, { name: 'old' });
+    await own.platform.stop();
+    const path = join(own.folder, 'data', 'state.db');
+    const { default: Database } = await import('libsql');
+    const database = new Database(path);
+    // As the first release left it.
+    database.exec(`
+      UPDATE models SET info = replace(info, 'aiot-bundle/2', 'aiot-bundle/1') WHERE name = 'old';
+      ALTER TABLE models DROP COLUMN stage; ALTER TABLE models DROP COLUMN removed;
+      DROP TABLE audit; DROP TABLE doomedBlobs; PRAGMA user_version = 1;
+    `);
+    database.close();
+    await own.restart();
+    await expect(own.client.models.get('old', 1)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    await expect(own.client.manifests.get(sequence)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    const next = await own.client.models.next('old');
+    expect(next.version).toBe(2);
+    expect(next.sequence).toBeGreaterThan(sequence);
+    expect(await pushTiny(own.client, own.key, { name: 'old' })).toMatchObject({ version: 2, stage: 'dev' });
+  });
+});
