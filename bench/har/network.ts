@@ -1,6 +1,6 @@
 import type { Graph } from '../../src/lib/formats/index.js';
 import { writeTflite } from '../../src/lib/formats/index.js';
-import { predictInt8 } from '../../src/lib/model/evaluate/predict.js';
+import { argMaxRows } from '../../src/lib/model/evaluate/metrics.js';
 import { finishGraph } from '../../src/lib/model/lower/finish.js';
 import { layersOf } from '../../src/lib/model/network/layers-of.js';
 import type { NetworkSpec } from '../../src/lib/model/network/types.js';
@@ -8,7 +8,8 @@ import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
 import { augmenter } from '../../src/lib/model/train/fit/augment.js';
 import { fitNetwork } from '../../src/lib/model/train/fit/fit-network.js';
 import { fitStandardization, standardizeAll } from '../../src/lib/model/train/standardize.js';
-import type { Standardization } from '../../src/lib/signal/index.js';
+import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { quantizeInput, type Standardization } from '../../src/lib/signal/index.js';
 import { type Material, rowsOf } from './material.js';
 import type { Recipe } from './recipes.js';
 
@@ -75,18 +76,19 @@ export async function trainInt8(
   return { graph, standardization, bytes: writeTflite(graph).length };
 }
 
-/** Classes that a device answers for the windows at these places. */
+/** Classes that a device answers for the windows at these places: the bit-exact interpreter, from features to the largest output. */
 export function predict(
   material: Material,
   { graph, standardization }: DeviceNetwork,
-  places: number[],
+  places: readonly number[],
 ): Int32Array {
-  const examples = {
-    inputs: rowsOf(material, places),
-    inputSize: material.inputSize,
-    classes: Int32Array.from(places, (place) => material.truth[place]!),
-    values: null,
-    recordings: places.map((place) => material.recordings[place]!),
-  };
-  return predictInt8(graph, examples, standardization);
+  const { inputs, inputSize } = material;
+  const interpreter = createInterpreter(graph);
+  const { scale = [], zeroPoint = [] } = interpreter.inputTensor.quantization ?? {};
+  const quantization = { scale: scale[0]!, zeroPoint: zeroPoint[0]! };
+  return Int32Array.from(places, (place) => {
+    const features = inputs.subarray(place * inputSize, (place + 1) * inputSize);
+    const output = interpreter.invoke(quantizeInput(features, standardization, quantization));
+    return argMaxRows(output, output.length)[0]!;
+  });
 }

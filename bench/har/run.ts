@@ -1,10 +1,11 @@
 /**
  * How well the motion recordings' activities are told apart, measured honestly: `npm run bench:har`, about half an hour.
- * `-- --only=five,one,four,window` runs some of its parts, `-- --data=FOLDER` other recordings, `-- --out=FILE` keeps all as JSON.
+ * `-- --only=five,four,window,one,features` runs some of its parts, `-- --data=FOLDER` other recordings, `-- --out=FILE` keeps all as JSON.
  */
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { compareFeatures } from './features.js';
 import { leaveOneOut } from './folds.js';
 import type { Material } from './material.js';
 import type { OuterFold } from './nested.js';
@@ -71,9 +72,17 @@ if (wants('window')) {
 
 if (wants('one')) await run('by recording, leave one out', three, leaveOneOut(three.units));
 
+const compared: Part[] = [];
+if (wants('features')) {
+  const onPart = ({ name }: Part) => note(name);
+  compared.push(...(await compareFeatures(study.project, three.dataset, vote, onPart)));
+}
+
 const findings = study.windowFindings.filter(({ severity }) => severity === 'error');
 process.stdout.write(`${table(parts)}\n\n${tables.join('\n\n')}\n\n`);
+if (compared.length > 0) process.stdout.write(`other features, one recipe\n\n${table(compared)}\n\n`);
 for (const { kind, message } of findings)
   process.stdout.write(`data check of a split by window: error ${kind}: ${message}\n`);
 const out = argument('out');
-if (out) await writeFile(out, `${JSON.stringify({ parts, folds: nestedFolds, findings }, null, 2)}\n`);
+if (out)
+  await writeFile(out, `${JSON.stringify({ parts, compared, folds: nestedFolds, findings }, null, 2)}\n`);

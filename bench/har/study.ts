@@ -1,4 +1,4 @@
-import { loadProject } from '../../src/lib/core/index.js';
+import { loadProject, type Project } from '../../src/lib/core/index.js';
 import { checkDataset, splitDataset } from '../../src/lib/data/index.js';
 import { type Scores, scoresOf } from './figures.js';
 import { type Fold, foldsOf } from './folds.js';
@@ -28,6 +28,7 @@ export interface Part {
 }
 
 export interface Materials {
+  project: Project;
   three: Material;
   four: Material;
   /** Three classes, the stairs held. */
@@ -44,6 +45,7 @@ export async function openStudy(template: string, folder: string): Promise<Mater
   const three = materialOf(project, dataset);
   const split = splitDataset(dataset, { ...project.config.model, split: 'window' });
   return {
+    project,
     three,
     four: relabelled(three, fourClasses),
     held: materialOf(project, withHeldStairs(dataset)),

@@ -1,0 +1,53 @@
+import type { Project, ProjectConfig } from '../../src/lib/core/index.js';
+import type { Dataset } from '../../src/lib/data/index.js';
+import { featureNames, signalSpecOf } from '../../src/lib/signal/index.js';
+import { materialOf, withHeldStairs } from './material.js';
+import { type Recipe, recipes } from './recipes.js';
+import { fiveFolds, measure, type Part } from './study.js';
+
+type Signal = ProjectConfig['signal'];
+
+/** `har` has wavelets of six levels, and needs windows of 5 s at 100 Hz. */
+const harSignal = { resample: 100, window: 500, stride: 250, features: 'har' } satisfies Partial<Signal>;
+
+/** What other features would give, each with the least of what is in question left out of it. */
+function variants(signal: Signal, project: Project): Record<string, Signal> {
+  const spectral = { ...signal, features: 'spectral' as const };
+  const names = featureNames(signalSpecOf({ ...project.config, signal: spectral }));
+  const without = (pattern: RegExp) => ({ ...signal, features: names.filter((name) => !pattern.test(name)) });
+  return {
+    'motion: 36, of any orientation, up to 12 Hz': signal,
+    'spectral: 30, axis by axis, up to 25 Hz': spectral,
+    'spectral without the octave above 12.5 Hz': without(/share_octave5$/),
+    'spectral without that octave and where gravity points': without(/share_octave5$|_rms$/),
+    'har: 115, axis by axis, up to 50 Hz': { ...signal, ...harSignal },
+  };
+}
+
+/**
+ * One recipe on other features, split by recording: what they add, and whether it is motion. Nothing is chosen by it.
+ */
+export async function compareFeatures(
+  project: Project,
+  dataset: Dataset,
+  vote: string,
+  onPart: (part: Part) => void,
+): Promise<Part[]> {
+  const parts: Part[] = [];
+  for (const [name, signal] of Object.entries(variants(project.config.signal, project))) {
+    const own = { ...project, config: { ...project.config, signal } };
+    const factor =
+      (signal.resample ?? signal.rate) / (project.config.signal.resample ?? project.config.signal.rate);
+    const recipe: Recipe = { ...recipes.find((one) => one.name === 'dense')! };
+    recipe.stride *= factor;
+    const material = materialOf(own, dataset);
+    const asked = { vote, recipes: [recipe], members: 1, control: materialOf(own, withHeldStairs(dataset)) };
+    const { part, control } = await measure(name, material, fiveFolds(material), asked);
+    for (const one of [part, control]) {
+      if (!one) continue;
+      parts.push(one);
+      onPart(one);
+    }
+  }
+  return parts;
+}
