@@ -1,28 +1,26 @@
-// Compiles src/ to dist/ and writes oclif's manifest, without which each start would read every command file.
+// Compiles src/ to dist/ and writes oclif's manifest, without which each start would read every command file. What the
+// compiler makes stays in dist/.tsc; dist/ itself has one file for each command and each room, and the code they share in pieces:
+// some hundred modules, each found, read and compiled on its own, were most of what a short command took.
 import { spawnSync } from 'node:child_process';
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Plugin } from '@oclif/core';
+import { build } from 'esbuild';
 import { stampOf } from './stamp.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
 
-// A file whose source is gone would live on as a command or an import that works here only.
-function removeOrphans(folder) {
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory()) removeOrphans(path);
-    else if (!entry.name.startsWith('.') && !sources.has(sourceOf(path))) rmSync(path);
-  }
+/** Every command, every room, and what bin/run.js and oclif load by path. */
+function entries() {
+  const sources = readdirSync('src', { recursive: true }).map(String);
+  const wanted = /^(commands\/.*|lib\/[^/]+\/index|lib\/cli\/main|lib\/cli\/help\/index)\.ts$/;
+  return sources
+    .filter((path) => wanted.test(path))
+    .map((path) => join('dist/.tsc', path.replace(/ts$/, 'js')));
 }
 
-function sourceOf(compiled) {
-  return join('src', compiled.slice('dist/'.length).replace(/\.js$/, '.ts'));
-}
-
-const sources = new Set(readdirSync('src', { recursive: true }).map((path) => join('src', String(path))));
 const stamp = stampOf(root);
 const tsc = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
   stdio: ['ignore', 2, 2],
@@ -31,7 +29,27 @@ if (tsc.status !== 0) {
   process.stderr.write('The sources do not compile: nothing was built.\n');
   process.exit(1);
 }
-removeOrphans('dist');
+rmSync('dist/.new', { recursive: true, force: true });
+await build({
+  entryPoints: entries(),
+  outdir: 'dist/.new',
+  outbase: 'dist/.tsc',
+  // As deep as the rooms, so that what is found relative to a module is found from here too.
+  chunkNames: 'lib/shared/[name]-[hash]',
+  bundle: true,
+  splitting: true,
+  packages: 'external',
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  keepNames: true,
+  logLevel: 'warning',
+});
+for (const part of ['commands', 'lib']) {
+  rmSync(join('dist', part), { recursive: true, force: true });
+  renameSync(join('dist/.new', part), join('dist', part));
+}
+rmSync('dist/.new', { recursive: true });
 rmSync('oclif.manifest.json', { force: true });
 const plugin = new Plugin({ root, type: 'core', ignoreManifest: true, errorOnManifestCreate: true });
 await plugin.load();

@@ -3,9 +3,9 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadProject, parseProject } from '../../src/lib/core/index.js';
+import { loadProject, packageRoot, parseProject } from '../../src/lib/core/index.js';
 import { checkProject, openDataset } from '../../src/lib/data/index.js';
-import { findTemplates, initProject, initResultSchema, packageRoot } from '../../src/lib/project/index.js';
+import { findTemplates, initProject, initResultSchema } from '../../src/lib/project/index.js';
 import { signalSpecOf } from '../../src/lib/signal/index.js';
 import { root, runCli } from '../support/cli.js';
 

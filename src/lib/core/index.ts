@@ -54,4 +54,4 @@ export {
 export { bytesOf } from './project/sizes.js';
 export { gaussian, type Random, seededRandom, shuffled } from './random.js';
 export { isUntrusted } from './tls.js';
-export { aiotVersion } from './version.js';
+export { aiotVersion, packageRoot } from './version.js';

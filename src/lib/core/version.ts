@@ -1,11 +1,21 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AiotError } from './errors/index.js';
 
 let known: string | undefined;
 
 /** Version of this program, from its package.json; read once. */
 export function aiotVersion(): string {
-  known ??= String(
-    JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')).version,
-  );
+  known ??= String(JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')).version);
   return known;
+}
+
+/** The package's own folder: the nearest one above with aiot's package.json, from src, from dist and when installed. */
+export function packageRoot(from: string = fileURLToPath(import.meta.url)): string {
+  for (let folder = dirname(from); ; folder = dirname(folder)) {
+    const file = join(folder, 'package.json');
+    if (existsSync(file) && JSON.parse(readFileSync(file, 'utf8')).name === 'aiot') return folder;
+    if (dirname(folder) === folder) throw new AiotError('AIOT_BUG', `no package aiot above ${from}`);
+  }
 }
