@@ -9,6 +9,7 @@ const parts = {
   chromium: () => onPath('chromium'),
   cmake: () => onPath('cmake') && onPath('cc'),
   curl: () => onPath('curl'),
+  cxx: () => onPath('g++'),
   /** PyPI ai-edge-litert in a virtual environment of the tests. */
   litert: () => existsSync(python('litert')),
   mosquitto: () => onPath('mosquitto') && onPath('mosquitto_pub'),

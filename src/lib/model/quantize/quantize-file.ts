@@ -3,14 +3,14 @@ import { AiotError, readBytes } from '../../core/index.js';
 import { elementCount, type Graph, importTflite, parseTable, type Table } from '../../formats/index.js';
 import { type Emit, emitted } from '../emit/emit.js';
 import { requireColumns } from '../evaluate/columns.js';
-import type { Evaluation } from './evaluation.js';
 import { evaluationOfTable } from './judge-rows.js';
+import { lessonOf } from './lesson.js';
 import { outcomeOf } from './outcome.js';
 import { refuseInputs, writeTogether } from './outputs.js';
 import { prepareGraph } from './prepare.js';
 import type { QuantizeResult } from './result.js';
 import { affordableRows, rowsOf } from './rows.js';
-import { type SearchOptions, searchQuantization } from './search.js';
+import { type Material, type SearchOptions, searchQuantization } from './search.js';
 
 export interface QuantizeFileOptions extends SearchOptions {
   /** A .tflite file of float32 (or float16 weights). */
@@ -37,8 +37,8 @@ export async function quantizeFile(options: QuantizeFileOptions): Promise<Quanti
   await refuseInputs([out], [file, data]);
   const { graph, notes, metadata } = importTflite(bytes);
   const prepared = prepareGraph(graph);
-  const { rows, evaluation, told } = await materialOf(prepared, options);
-  const { quantized, steps, loss } = await searchQuantization(prepared, rows, evaluation, options);
+  const { told, ...material } = await materialOf(prepared, options);
+  const { quantized, steps, loss } = await searchQuantization(prepared, material, options);
   const { contents, ...outcome } = outcomeOf(quantized, { steps, loss }, metadata);
   const sources =
     emit === undefined
@@ -52,17 +52,13 @@ export async function quantizeFile(options: QuantizeFileOptions): Promise<Quanti
     ...outcome,
     file: out,
     floatBytes: bytes.length,
-    windows: rows.length,
+    windows: material.rows.length,
     emitted: [...sources.keys()],
     notes: [...notes, ...told, ...outcome.notes],
   };
 }
 
-interface FileMaterial {
-  rows: Float32Array[];
-  evaluation: Evaluation | null;
-  told: string[];
-}
+type FileMaterial = Material & { told: string[] };
 
 async function materialOf(graph: Graph, options: QuantizeFileOptions): Promise<FileMaterial> {
   const { data, label, mode, maxLoss, finetune } = options;
@@ -71,7 +67,8 @@ async function materialOf(graph: Graph, options: QuantizeFileOptions): Promise<F
     const what =
       mode === 'int8' || mode === 'int16x8' ? `--mode ${mode}` : maxLoss !== null ? '--max-loss' : null;
     const needy = what ?? (finetune > 0 ? '--finetune' : null);
-    if (needy === null) return { rows: [], evaluation: null, told: [] };
+    const none = { rows: [], evaluation: null };
+    if (needy === null) return { ...none, lesson: none, told: [] };
     throw new AiotError('AIOT_USAGE', `${needy} needs rows that the network could get`, {
       next: 'Give a CSV file with one column per input: --data rows.csv',
     });
@@ -82,11 +79,11 @@ async function materialOf(graph: Graph, options: QuantizeFileOptions): Promise<F
   const all = rowsOf(table.inputs, size);
   const { rows, note } = affordableRows(graph, all);
   const told = note === null ? [] : [note];
-  if (!wanted) return { rows, evaluation: null, told };
+  if (!wanted) return { rows, evaluation: null, lesson: { rows, evaluation: null }, told };
   const { labels, groups } = labelled(table, data, label);
-  const judged = evaluationOfTable(graph, all, labels, groups);
-  if (judged.note !== null) told.push(judged.note);
-  return { rows, evaluation: judged.evaluation, told };
+  const { evaluation, note: mapped } = evaluationOfTable(graph, all, labels, groups);
+  if (mapped !== null) told.push(mapped);
+  return { rows, evaluation, lesson: lessonOf(graph, evaluation), told };
 }
 
 function labelled(

@@ -43,7 +43,8 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
     rowsOf(standardizeAll(train, training.standardization), train.inputSize),
   );
   const evaluation = settings.maxLoss === null ? null : validationOf(trained);
-  const { quantized, steps, loss } = await searchQuantization(prepared, rows, evaluation, settings);
+  const material = { rows, evaluation, lesson: { rows, evaluation } };
+  const { quantized, steps, loss } = await searchQuantization(prepared, material, settings);
   const graph = { ...quantized.graph, description: float.graph.description };
   const { contents, ...outcome } = outcomeOf({ ...quantized, graph }, { steps, loss }, metadataOf(training));
   const about = { out: file, graph, contents, name: training.model, classes: training.classes };

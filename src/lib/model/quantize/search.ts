@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
+import { unfit } from './calibrate.js';
 import { type Evaluation, hits, lossOf } from './evaluation.js';
 import { quantizePrepared } from './quantize-graph.js';
 import type { FallbackStep, Loss } from './result.js';
@@ -27,6 +28,16 @@ const lastResort = 10;
 /** So many of the worst parts leave the mode's integers, one try after another. */
 const widths = [1, 2, 3, 5, 8];
 
+/** What a network is quantized with. */
+export interface Material {
+  /** Representative inputs. */
+  rows: readonly Float32Array[];
+  /** Labelled rows that the loss is measured on; null = it is not measured. */
+  evaluation: Evaluation | null;
+  /** What fine-tuning sees, and labelled rows that it does not see. */
+  lesson: { rows: readonly Float32Array[]; evaluation: Evaluation | null };
+}
+
 interface Tried {
   did: string;
   settings: QuantizeSettings;
@@ -37,61 +48,100 @@ interface Tried {
 /**
  * Quantizes, and with a limit tries further until the loss is within it: other calibrations with and without bias correction
  * and equalization; int16 for the parts that cost most, then float32; fine-tuning. The first that keeps the limit is taken.
- * @param rows representative inputs; also what is fine-tuned on
  * @throws AIOT_QUANTIZE_LOSS with what came closest, AIOT_QUANTIZE_UNFIT and what `signal` was aborted with
  */
 export async function searchQuantization(
   prepared: Graph,
-  rows: readonly Float32Array[],
-  evaluation: Evaluation | null,
+  material: Material,
   options: SearchOptions,
 ): Promise<Found> {
-  const { maxLoss, finetune, onStep, signal } = options;
+  const { finetune, maxLoss } = options;
   const settings: QuantizeSettings = options;
-  const tuned = async (graph: Graph, by: QuantizeSettings, epochs: number) => {
-    const { finetuned } = await import('./finetune.js');
-    return await finetuned(graph, rows, by, { epochs, signal, onStep });
-  };
+  if (finetune > 0 && !roundsWeights(settings))
+    throw unfit(`--finetune goes with the modes int8, int16x8 and dynamic, not ${settings.mode}`);
+  const search = new Search(prepared, material, options);
+  const { evaluation, lesson, rows } = material;
   if (evaluation === null) {
-    const graph = finetune > 0 ? await tuned(prepared, settings, finetune) : prepared;
-    return {
-      quantized: quantizePrepared(graph, rows, settings, { reference: prepared }),
-      steps: [],
-      loss: null,
-    };
+    const graph = finetune > 0 ? await search.tuned(settings, finetune) : prepared;
+    const quantized = quantizePrepared(graph, rows, settings, { reference: prepared });
+    return { quantized, steps: [], loss: null };
   }
-  const float = hits(prepared, evaluation);
-  const tried: Tried[] = [];
-  const attempt = (did: string, by: QuantizeSettings, graph: Graph = prepared): boolean => {
+  const afterwards = lesson.evaluation ?? evaluation;
+  if (finetune > 0) {
+    const graph = await search.tuned(settings, finetune);
+    if (search.attempt(`fine-tuned for ${finetune} epochs`, settings, afterwards, graph))
+      return search.found();
+  } else if (search.attempt('as asked', settings, evaluation)) return search.found();
+  for (const [did, by] of otherCalibrations(settings))
+    if (search.attempt(did, by, evaluation)) return search.found();
+  const best = search.closest().settings;
+  for (const [did, by] of apart(prepared, rows, best))
+    if (search.attempt(did, by, evaluation)) return search.found();
+  if (finetune === 0 && roundsWeights(settings)) {
+    const graph = await search.tuned(best, lastResort);
+    if (search.attempt(`fine-tuned for ${lastResort} epochs`, best, afterwards, graph)) return search.found();
+  }
+  throw search.refusal(maxLoss!);
+}
+
+/** What was tried so far, and trying. */
+class Search {
+  readonly #tried: Tried[] = [];
+  readonly #float = new Map<Evaluation, boolean[]>();
+
+  constructor(
+    readonly prepared: Graph,
+    readonly material: Material,
+    readonly options: SearchOptions,
+  ) {}
+
+  async tuned(by: QuantizeSettings, epochs: number): Promise<Graph> {
+    const { signal, onStep } = this.options;
+    const { finetuned } = await import('./finetune.js');
+    return await finetuned(this.prepared, this.material.lesson.rows, by, { epochs, signal, onStep });
+  }
+
+  /** Whether this way keeps the limit; without a limit every way does. */
+  attempt(did: string, settings: QuantizeSettings, on: Evaluation, graph: Graph = this.prepared): boolean {
+    const { maxLoss, onStep, signal } = this.options;
     signal?.throwIfAborted();
     onStep?.(did);
-    const quantized = quantizePrepared(graph, rows, by, { reference: prepared });
-    const loss = lossOf(float, hits(quantized.graph, evaluation), evaluation.groups, maxLoss);
-    tried.push({ did, settings: by, quantized, loss });
+    const quantized = quantizePrepared(graph, this.material.rows, settings, { reference: this.prepared });
+    const float = this.#float.get(on) ?? hits(this.prepared, on);
+    this.#float.set(on, float);
+    const loss = lossOf(float, hits(quantized.graph, on), on.groups, maxLoss);
+    this.#tried.push({ did, settings, quantized, loss });
     return loss.passed !== false;
-  };
-  const done = (): Found => ({
-    quantized: tried.at(-1)!.quantized,
-    loss: tried.at(-1)!.loss,
-    steps: tried.map(({ did, quantized, loss }) => ({
-      did,
-      points: loss.points,
-      interval: loss.interval,
-      sqnrDb: quantized.report.sqnrDb,
-    })),
-  });
-  const asked = finetune > 0 ? await tuned(prepared, settings, finetune) : prepared;
-  if (attempt(finetune > 0 ? `fine-tuned for ${finetune} epochs` : 'as asked', settings, asked))
-    return done();
-  for (const [did, by] of otherCalibrations(settings)) if (attempt(did, by)) return done();
-  const best = closest(tried).settings;
-  for (const [did, by] of apart(prepared, rows, best)) if (attempt(did, by)) return done();
-  if (isInteger(settings)) {
-    onStep?.(`fine-tuning for ${lastResort} epochs`);
-    const graph = await tuned(prepared, best, lastResort);
-    if (attempt(`fine-tuned for ${lastResort} epochs`, best, graph)) return done();
   }
-  throw tooMuch(closest(tried), tried.length, maxLoss!);
+
+  found(): Found {
+    const { quantized, loss } = this.#tried.at(-1)!;
+    const steps = this.#tried.map(({ did, quantized: { report }, loss: { points, interval } }) => ({
+      did,
+      points,
+      interval,
+      sqnrDb: report.sqnrDb,
+    }));
+    return { quantized, loss, steps };
+  }
+
+  closest(): Tried {
+    return this.#tried.reduce((best, other) => (other.loss.points < best.loss.points ? other : best));
+  }
+
+  refusal(limit: number): AiotError {
+    const { did, loss, quantized } = this.closest();
+    const [low, high] = loss.interval;
+    return new AiotError(
+      'AIOT_QUANTIZE_LOSS',
+      `expected to lose at most ${limit} points; ${this.#tried.length} ways were tried, the closest (${did}) loses ${loss.points} points ` +
+        `(95 % interval ${low} to ${high}, ${loss.rows} rows, ${quantized.report.sqnrDb} dB)`,
+    );
+  }
+}
+
+function roundsWeights({ mode }: QuantizeSettings): boolean {
+  return isInteger({ mode }) || mode === 'dynamic';
 }
 
 function isInteger({ mode }: QuantizeSettings): boolean {
@@ -139,17 +189,4 @@ function* apart(
       ];
     }
   }
-}
-
-function closest(tried: readonly Tried[]): Tried {
-  return tried.reduce((best, other) => (other.loss.points < best.loss.points ? other : best));
-}
-
-function tooMuch({ did, loss, quantized }: Tried, count: number, limit: number): AiotError {
-  const [low, high] = loss.interval;
-  return new AiotError(
-    'AIOT_QUANTIZE_LOSS',
-    `expected to lose at most ${limit} points; ${count} ways were tried, the closest (${did}) loses ${loss.points} points ` +
-      `(95 % interval ${low} to ${high}, ${loss.rows} rows, ${quantized.report.sqnrDb} dB)`,
-  );
 }
