@@ -28,6 +28,8 @@ export interface NestedOptions {
   /** Recipes to choose from; one = nothing is chosen. */
   recipes?: Recipe[];
   innerFolds?: number;
+  /** The recipe for these recordings, chosen elsewhere without them, instead of choosing here. */
+  given?: (left: string[]) => Recipe;
   members?: number;
   seed?: number;
   /** The same windows of changed recordings, to ask about as well; nothing is trained or chosen on them. */
@@ -50,8 +52,9 @@ export async function nested(
   for (const [at, left] of outer.entries()) {
     const rest = new Set(all.filter((id) => !left.includes(id)));
     const own = seed * 1000 + at;
-    const inner = offered.length > 1 ? await compare(material, rest, offered, options, own) : [];
-    const chosen = best(offered, inner);
+    const given = options.given?.(left);
+    const inner = given || offered.length < 2 ? [] : await compare(material, rest, offered, options, own);
+    const chosen = given ?? best(offered, inner);
     const network = await trainInt8(material, chosen, {
       places: placesOf(material, rest, chosen.stride),
       members: options.members ?? members,
@@ -96,6 +99,15 @@ async function compare(
     figures.push({ recipe: recipe.name, figure: meanOf([window, voted]) });
   }
   return figures;
+}
+
+/** Recipes by recording, as chosen in folds that were left out: whoever leaves out one of them alone may take its fold's choice. */
+export function choicesOf(folds: OuterFold[]): (left: string[]) => Recipe {
+  return (left) => {
+    const fold = folds.find((own) => left.every((id) => own.left.includes(id)));
+    if (!fold) throw new Error(`no fold leaves out all of ${left.join(', ')}`);
+    return fold.chosen;
+  };
 }
 
 function meanOf(scores: Score[]): number {

@@ -1,6 +1,6 @@
 /**
- * How well the motion recordings' activities are told apart, measured honestly: `npm run bench:har`, about half an hour.
- * `-- --only=five,four,window,one,features` runs some of its parts, `-- --data=FOLDER` other recordings, `-- --out=FILE` keeps all as JSON.
+ * How well the motion recordings' activities are told apart, measured honestly: `npm run bench:har`, minutes of computing.
+ * `-- --only=five,one,four,window,features` runs some of its parts, `-- --data=FOLDER` other recordings, `-- --out=FILE` keeps all as JSON.
  */
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { compareFeatures } from './features.js';
 import { leaveOneOut } from './folds.js';
 import type { Material } from './material.js';
-import type { OuterFold } from './nested.js';
+import { choicesOf, type NestedOptions, type OuterFold } from './nested.js';
 import { recipes } from './recipes.js';
 import { fiveFolds, measure, measureByWindow, openStudy, type Part } from './study.js';
 import { classTable, foldTable, table } from './table.js';
@@ -34,20 +34,30 @@ const parts: Part[] = [];
 const tables: string[] = [];
 const nestedFolds: Record<string, unknown> = {};
 
-async function run(name: string, material: Material, outer: string[][], control?: Material): Promise<void> {
-  const onFold = ({ chosen, left, inner }: OuterFold, at: number) => {
-    const best = Math.max(...inner.map(({ figure }) => figure));
-    note(
-      `${name}: ${at + 1}/${outer.length} without ${left.slice(0, 3).join(', ')}${left.length > 3 ? ' …' : ''}: ${chosen.name} (${best.toFixed(4)} inside)`,
-    );
+/** One nested study, as rows and tables. @returns its folds */
+async function run(
+  name: string,
+  material: Material,
+  outer: string[][],
+  more: Pick<NestedOptions, 'control' | 'given'> = {},
+): Promise<OuterFold[]> {
+  const onFold = ({ chosen, left }: OuterFold, at: number) => {
+    const without = `${left.slice(0, 3).join(', ')}${left.length > 3 ? ' …' : ''}`;
+    note(`${name}: ${at + 1}/${outer.length}, without ${without}: ${chosen.name}`);
   };
-  const measured = await measure(name, material, outer, { vote, onFold, ...(control && { control }) });
-  parts.push(measured.part, ...(measured.control ? [measured.control] : []));
-  tables.push(`${name}\n\n${classTable(measured.part)}\n\n${foldTable(measured.folds)}`);
-  nestedFolds[name] = measured.folds.map(({ left, inner, chosen }) => ({ left, inner, chosen: chosen.name }));
+  const { part, control, folds } = await measure(name, material, outer, { vote, onFold, ...more });
+  parts.push(part, ...(control ? [control] : []));
+  tables.push(`${name}\n\n${classTable(part)}${more.given ? '' : `\n\n${foldTable(folds)}`}`);
+  nestedFolds[name] = folds.map(({ left, inner, chosen }) => ({ left, inner, chosen: chosen.name }));
+  return folds;
 }
 
-if (wants('five')) await run('by recording, five folds', three, fiveFolds(three), held);
+if (wants('five') || wants('one')) {
+  const folds = await run('by recording, five folds', three, fiveFolds(three), { control: held });
+  // The recipe for a recording is the one that was chosen without its whole fold.
+  const given = choicesOf(folds);
+  if (wants('one')) await run('by recording, leave one out', three, leaveOneOut(three.units), { given });
+}
 if (wants('four')) await run('by recording, five folds, four classes', four, fiveFolds(four));
 if (wants('window')) {
   const recipe = recipes.find(({ name }) => name === 'dense')!;
@@ -69,8 +79,6 @@ if (wants('window')) {
     note(`${classes} classes by window`);
   }
 }
-
-if (wants('one')) await run('by recording, leave one out', three, leaveOneOut(three.units));
 
 const compared: Part[] = [];
 if (wants('features')) {

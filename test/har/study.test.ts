@@ -8,7 +8,7 @@ import {
   placesOf,
   withHeldStairs,
 } from '../../bench/har/material.js';
-import { nested } from '../../bench/har/nested.js';
+import { choicesOf, nested } from '../../bench/har/nested.js';
 import { type Recipe, recipes } from '../../bench/har/recipes.js';
 import { fiveFolds, type Materials, measure, measureByWindow, openStudy } from '../../bench/har/study.js';
 import { classTable, table } from '../../bench/har/table.js';
@@ -82,6 +82,21 @@ describe('nested cross-validation', () => {
     });
     const places = folds.flatMap((fold) => fold.places).sort((a, b) => a - b);
     expect(places).toEqual(placesOf(material, material.recordings, 125));
+  });
+
+  it('takes a choice made without a whole fold for each recording of it, and for no other', async () => {
+    const [left = []] = foldsOf(material.units, 5, 1);
+    const folds = await nested(material, [left], { vote: 'none', recipes: quick.slice(1), members: 1 });
+    const given = choicesOf(folds);
+    expect(given(left.slice(0, 1))).toBe(quick[1]);
+    expect(() => given(['somewhere else'])).toThrow('no fold leaves out all of somewhere else');
+    const [one] = await nested(material, [left.slice(0, 1)], {
+      vote: 'none',
+      recipes: quick,
+      members: 1,
+      given,
+    });
+    expect(one).toMatchObject({ chosen: quick[1], inner: [] });
   });
 
   it('repeats rows of the stairs alone to hold them', () => {

@@ -3,7 +3,12 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadProject } from '../../src/lib/core/index.js';
 import { openDataset } from '../../src/lib/data/index.js';
-import { evaluateProject, quantizeProject, trainProject } from '../../src/lib/model/index.js';
+import {
+  classifierFigures,
+  evaluateProject,
+  quantizeProject,
+  trainProject,
+} from '../../src/lib/model/index.js';
 import { root } from '../support/cli.js';
 import { describeReal, sharedFolder } from '../support/real.js';
 import { temporaryFolder } from './support.js';
@@ -20,7 +25,7 @@ async function figures(folder: string, seeds: number[]) {
     dataset ??= await openDataset(project, folder);
     const { seconds } = await trainProject({ project, dataset });
     await quantizeProject({ project, dataset });
-    const { float, int8, voted } = await evaluateProject({ project, dataset });
+    const { float, int8, voted } = classifierFigures(await evaluateProject({ project, dataset }));
     results.push({ seed, seconds, float: float.macroF1, int8: int8.macroF1, voted: voted.macroF1 });
   }
   return results;
@@ -29,27 +34,27 @@ async function figures(folder: string, seeds: number[]) {
 const mean = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
 describe('the motion template, on its own recordings', () => {
-  it('reaches 0.95 by window and 0.97 voted with its own seed, and int8 loses at most half a point', async () => {
+  it('reaches 0.97 by window and 0.99 voted with its own seed, and int8 loses at most half a point', async () => {
     const [own] = await figures(join(root, 'templates', 'har-imu', 'data'), [7]);
-    expect(own!.int8).toBeGreaterThanOrEqual(0.95);
-    expect(own!.voted).toBeGreaterThanOrEqual(0.97);
+    expect(own!.int8).toBeGreaterThanOrEqual(0.97);
+    expect(own!.voted).toBeGreaterThanOrEqual(0.99);
     expect(own!.float - own!.int8).toBeLessThanOrEqual(0.005);
     expect(own!.seconds).toBeLessThan(30);
   });
 
   it('does about as well whatever the seed', async () => {
     const results = await figures(join(root, 'templates', 'har-imu', 'data'), [1, 2, 3]);
-    expect(mean(results.map(({ int8 }) => int8))).toBeGreaterThanOrEqual(0.95);
+    expect(mean(results.map(({ int8 }) => int8))).toBeGreaterThanOrEqual(0.98);
     expect(Math.max(...results.map(({ float, int8 }) => float - int8))).toBeLessThanOrEqual(0.01);
   }, 60_000);
 });
 
 describeReal('shared', 'all 53 recordings', () => {
   // Which of the five walks is held out decides much: two of them contain standing still that is labelled walking.
-  it('reach 0.95 by window and 0.97 voted in the mean of splits', async () => {
+  it('reach 0.96 by window and 0.98 voted in the mean of splits', async () => {
     const results = await figures(join(sharedFolder, 'data', 'har', 'recordings'), [1, 2]);
-    expect(mean(results.map(({ int8 }) => int8))).toBeGreaterThanOrEqual(0.95);
-    expect(mean(results.map(({ voted }) => voted))).toBeGreaterThanOrEqual(0.97);
+    expect(mean(results.map(({ int8 }) => int8))).toBeGreaterThanOrEqual(0.96);
+    expect(mean(results.map(({ voted }) => voted))).toBeGreaterThanOrEqual(0.98);
     for (const { float, int8 } of results) expect(float - int8).toBeLessThanOrEqual(0.01);
   }, 120_000);
 });
