@@ -5,7 +5,7 @@ export { checkQuantization } from './check-quantization.js';
 export { withFloatConstants } from './float-constants.js';
 export { float16Values, float16Words, largestFloat16 } from './float16.js';
 export type * from './graph.js';
-export { type ModelMetadata, writeMetadata } from './metadata.js';
+export { type ModelMetadata, readMetadata, writeMetadata } from './metadata.js';
 export { type Outline, type OutlinedOperator, type OutlinedTensor, outlineTflite } from './outline.js';
 export { importTflite, readTflite } from './reader.js';
 export { type SliceAxis, sliceAxes } from './strided-slice.js';

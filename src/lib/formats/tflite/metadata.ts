@@ -1,4 +1,5 @@
 import { Builder } from 'flatbuffers';
+import { CheckedBuffer } from './read-table.js';
 import { tableVector } from './write-tables.js';
 
 /** Name of the entry that readers of TFLite metadata look for, and the mark of its FlatBuffer. */
@@ -55,6 +56,34 @@ export function writeMetadata(metadata: ModelMetadata): Uint8Array {
   ]);
   builder.finish(root, identifier);
   return builder.asUint8Array().slice();
+}
+
+/**
+ * What `writeMetadata` wrote, and of other makers' metadata as much of it; null for what is no TFLite metadata.
+ * @throws AIOT_TFLITE_MALFORMED where the bytes lead out of themselves
+ */
+export function readMetadata(bytes: Uint8Array): ModelMetadata | null {
+  if (bytes.length < 8 || Buffer.from(bytes.subarray(4, 8)).toString('latin1') !== identifier) return null;
+  const root = new CheckedBuffer(bytes).root('the metadata');
+  const [subgraph] = root.tables(slots.model.subgraphs, 'metadata of a subgraph');
+  const [input] = subgraph?.tables(slots.subgraph.inputs, 'metadata of an input') ?? [];
+  const [output] = subgraph?.tables(slots.subgraph.outputs, 'metadata of an output') ?? [];
+  const unit = input
+    ?.tables(slots.tensor.units, 'process unit')
+    .find((table) => table.uint8(slots.unit.type, 0) === normalizationOptions);
+  const options = unit?.table(slots.unit.options, 'normalization');
+  return {
+    name: root.text(slots.model.name),
+    description: root.text(slots.model.description),
+    ...(options && {
+      normalization: {
+        mean: options.float32s(slots.normalization.mean),
+        std: options.float32s(slots.normalization.std),
+      },
+    }),
+    ...(input && { input: input.text(slots.tensor.description) }),
+    ...(output && { output: output.text(slots.tensor.description) }),
+  };
 }
 
 function normalizationUnit(

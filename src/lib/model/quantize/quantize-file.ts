@@ -3,6 +3,7 @@ import { AiotError, readBytes } from '../../core/index.js';
 import { elementCount, type Graph, importTflite, parseTable, type Table } from '../../formats/index.js';
 import { type Emit, emitted } from '../emit/emit.js';
 import { requireColumns } from '../evaluate/columns.js';
+import { rowsTaken } from '../file-metadata.js';
 import { evaluationOfTable } from './judge-rows.js';
 import { lessonOf } from './lesson.js';
 import { outcomeOf } from './outcome.js';
@@ -37,7 +38,7 @@ export async function quantizeFile(options: QuantizeFileOptions): Promise<Quanti
   await refuseInputs([out], [file, data]);
   const { graph, notes, metadata } = importTflite(bytes);
   const prepared = prepareGraph(graph);
-  const { told, ...material } = await materialOf(prepared, options);
+  const { told, ...material } = await materialOf(prepared, metadata, options);
   const { quantized, steps, loss } = await searchQuantization(prepared, material, options);
   const { contents, ...outcome } = outcomeOf(quantized, { steps, loss }, metadata);
   const sources =
@@ -60,7 +61,11 @@ export async function quantizeFile(options: QuantizeFileOptions): Promise<Quanti
 
 type FileMaterial = Material & { told: string[] };
 
-async function materialOf(graph: Graph, options: QuantizeFileOptions): Promise<FileMaterial> {
+async function materialOf(
+  graph: Graph,
+  metadata: Uint8Array | null,
+  options: QuantizeFileOptions,
+): Promise<FileMaterial> {
   const { data, label, mode, maxLoss, finetune } = options;
   const wanted = label !== undefined || maxLoss !== null;
   if (data === undefined) {
@@ -76,7 +81,7 @@ async function materialOf(graph: Graph, options: QuantizeFileOptions): Promise<F
   const table = parseTable(await readBytes(data), data, label);
   const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
   requireColumns(table, data, size);
-  const all = rowsOf(table.inputs, size);
+  const all = rowsOf(rowsTaken(table.inputs, size, metadata), size);
   const { rows, note } = affordableRows(graph, all);
   const told = note === null ? [] : [note];
   if (!wanted) return { rows, evaluation: null, lesson: { rows, evaluation: null }, told };

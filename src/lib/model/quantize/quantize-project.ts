@@ -1,12 +1,11 @@
 import { basename, join } from 'node:path';
 import { type Project, writeJsonAtomic } from '../../core/index.js';
-import { writeMetadata } from '../../formats/index.js';
 import { readTrained, type Trained } from '../built.js';
 import type { DataSource } from '../dataset.js';
 import { type Emit, emitted } from '../emit/emit.js';
+import { metadataOf } from '../file-metadata.js';
 import { buildFiles, type QuantizationFile } from '../files.js';
 import { standardizeAll } from '../train/standardize.js';
-import type { TrainingFile } from '../train/types.js';
 import type { Evaluation } from './evaluation.js';
 import { type Answer, evaluationOf, noAnswer } from './judge-rows.js';
 import { outcomeOf } from './outcome.js';
@@ -18,6 +17,8 @@ import { type SearchOptions, searchQuantization } from './search.js';
 
 export interface QuantizeOptions extends DataSource, Partial<SearchOptions> {
   project: Project;
+  /** Name of the label column, where a table was trained on. */
+  label?: string | undefined;
   /** Another file than build/model.MODE.tflite; the steps after this one then do not find it. */
   out?: string | undefined;
   emit?: Emit | undefined;
@@ -104,24 +105,4 @@ function validationOf({ training, examples }: Trained): Evaluation {
   const rows = rowsOf(standardizeAll(part, training.standardization), part.inputSize);
   const answer: Answer = kind === 'classes' ? { kind } : { kind, threshold: training.threshold ?? 0.5 };
   return evaluationOf(rows, part.classes, answer, part.recordings);
-}
-
-/** What a reader of TFLite metadata is told: the normalization of real values, and the classes. */
-function metadataOf({ model, classes, standardization, network }: TrainingFile): Uint8Array {
-  const { mean, deviation } = standardization;
-  const channels = period(mean, deviation);
-  return writeMetadata({
-    name: model,
-    description: `Made by aiot. Input: (x - mean) / std, then its own scale and zero point.`,
-    normalization: { mean: mean.slice(0, channels), std: deviation.slice(0, channels) },
-    output: classes.length === 0 ? network.output.kind : `${network.output.kind}: ${classes.join(', ')}`,
-  });
-}
-
-/** After how many inputs the normalization repeats: samples of a field share theirs, and the schema has one per channel. */
-function period(mean: readonly number[], deviation: readonly number[]): number {
-  const repeats = (length: number) =>
-    mean.length % length === 0 &&
-    mean.every((value, i) => value === mean[i % length] && deviation[i] === deviation[i % length]);
-  return mean.findIndex((_, i) => repeats(i + 1)) + 1 || mean.length;
 }

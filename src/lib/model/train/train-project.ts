@@ -9,6 +9,7 @@ import {
 } from '../../core/index.js';
 import { writeTflite } from '../../formats/index.js';
 import type { DataSource } from '../dataset.js';
+import { metadataOf } from '../file-metadata.js';
 import { buildFiles, modelName } from '../files.js';
 import { type Material, openMaterial } from '../material.js';
 import type { NetworkKind } from '../network/types.js';
@@ -85,7 +86,14 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     signal,
   });
   learned.dispose();
-  const bytes = writeTflite(learned.graph);
+  const { standardization } = learned;
+  const told = {
+    model: modelName(project),
+    classes: plan.classes.names,
+    standardization,
+    network: plan.network,
+  };
+  const bytes = writeTflite(learned.graph, { metadata: metadataOf(told) });
   const training: TrainingFile = {
     spec: 'aiot-training/2',
     model: modelName(project),

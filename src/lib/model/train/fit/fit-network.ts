@@ -154,7 +154,7 @@ async function trainEpoch(
     const step = engine.step(
       inputs.subarray(0, rows.length * train.inputSize),
       targets.subarray(0, rows.length * width),
-      factors && factors.subarray(0, rows.length),
+      factors?.subarray(0, rows.length) ?? null,
       rows.length,
     );
     loss += step.loss * rows.length;

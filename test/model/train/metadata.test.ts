@@ -1,0 +1,74 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readMetadata, writeMetadata } from '../../../src/lib/formats/index.js';
+import { metadataOf, rowsTaken, standardizationIn } from '../../../src/lib/model/file-metadata.js';
+import { runCli } from '../../support/cli.js';
+import { rowsCsv, rowsFolder } from './support.js';
+
+const network = {
+  kind: 'mlp' as const,
+  inputShape: [4],
+  layers: [],
+  output: { kind: 'probability' as const },
+};
+
+describe('the metadata of a network', () => {
+  it('says how its inputs are standardized, once where fields take turns', () => {
+    const standardization = { mean: [1, 2, 1, 2], deviation: [3, 4, 3, 4] };
+    const bytes = metadataOf({ model: 'm', classes: ['a', 'b'], standardization, network });
+    expect(readMetadata(bytes)).toMatchObject({
+      name: 'm',
+      normalization: { mean: [1, 2], std: [3, 4] },
+      output: 'probability: a, b',
+    });
+    expect(standardizationIn(bytes, 4)).toEqual(standardization);
+    expect([...rowsTaken(Float32Array.of(4, 6, 1, 2, 1, 2, 7, 10), 4, bytes)]).toEqual([
+      1, 1, 0, 0, 0, 0, 2, 2,
+    ]);
+  });
+
+  it.each([
+    ['none', null],
+    [
+      'another maker’s',
+      writeMetadata({
+        name: 'x',
+        description: 'An image model',
+        normalization: { mean: [127.5], std: [127.5] },
+      }),
+    ],
+    ['what is no metadata', Uint8Array.of(1, 2, 3)],
+    [
+      'one that changes nothing',
+      metadataOf({ model: 'm', classes: [], standardization: { mean: [0, 0], deviation: [1, 1] }, network }),
+    ],
+    [
+      'one of other inputs',
+      metadataOf({
+        model: 'm',
+        classes: [],
+        standardization: { mean: [1, 2, 3], deviation: [1, 1, 2] },
+        network,
+      }),
+    ],
+  ])('leaves rows as they are with %s', (_name, metadata) => {
+    const rows = Float32Array.of(1, 2, 3, 4);
+    expect(rowsTaken(rows, 4, metadata)).toBe(rows);
+  });
+
+  it('lets the files of a training on rows be quantized and measured on such rows as they stand', async () => {
+    const { dir, file } = await rowsFolder(rowsCsv({ rows: 400 }));
+    await runCli(['model', 'train', '-p', dir, '--data', file, '--epochs', '20', '--json', '-q']);
+    const fresh = join(dir, 'fresh.csv');
+    await writeFile(fresh, rowsCsv({ rows: 300, seed: 8 }));
+    const out = join(dir, 'out.tflite');
+    const float = join(dir, 'build/model.float.tflite');
+    await runCli(['model', 'quantize', float, '--data', file, '--out', out, '--json', '-q']);
+    await runCli(['model', 'quantize', '-p', dir, '--data', file, '--json', '-q']);
+    for (const network of [float, out, join(dir, 'build/model.int8.tflite')]) {
+      const { json } = await runCli(['model', 'evaluate', network, '--data', fresh, '--json', '-q']);
+      expect((json as { accuracy: number }).accuracy).toBeGreaterThan(0.95);
+    }
+  });
+});
