@@ -1,7 +1,7 @@
 """Writes Keras models in both file formats, with inputs and what Keras answers.
 
-keras_models.py FOLDER: NAME.keras, NAME.h5, NAME.json ({inputs: [[…]], outputs: [[…]]}, flat rows) for each model below;
-SavedModels as folders NAME.saved for those that are also exported.
+keras_models.py FOLDER: NAME.keras, NAME.h5, NAME.json ({inputs: [[…]], outputs: [[…]]}, flat rows) for each model below.
+keras_models.py FOLDER NAME…: NAME.json and the SavedModel NAME.saved, for these alone (exporting one takes seconds).
 """
 import json
 import os
@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import layers as L
 
-folder = sys.argv[1]
+folder, exported = sys.argv[1], sys.argv[2:]
 keras.utils.set_random_seed(5)
 
 
@@ -96,6 +96,8 @@ models = {
 }
 
 for name, model in models.items():
+    if exported and name not in exported:
+        continue
     random = np.random.default_rng(len(name))
     # Moving statistics and biases of their own: zeros and ones would hide mistakes.
     for layer in model._flatten_layers():
@@ -110,10 +112,11 @@ for name, model in models.items():
     y = model.predict(x, verbose=0)
     with open(f"{folder}/{name}.json", "w") as file:
         json.dump({"inputs": x.reshape(20, -1).tolist(), "outputs": y.reshape(20, -1).tolist()}, file)
+    if exported:
+        model.export(f"{folder}/{name}.saved", verbose=False)
+        continue
     model.save(f"{folder}/{name}.keras")
     model.save(f"{folder}/{name}.h5")
-    if "--saved" in sys.argv:
-        model.export(f"{folder}/{name}.saved", verbose=False)
 
 # What the reader refuses.
 sequential((6, 2), L.LSTM(3), L.Dense(2)).save(f"{folder}/recurrent.keras")

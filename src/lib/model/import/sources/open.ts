@@ -17,7 +17,7 @@ export async function openNetwork(path: string): Promise<Imported> {
   if (await isFolder(path)) {
     if (await exists(join(path, 'model.json'))) return await fromTfjs(join(path, 'model.json'));
     if (await exists(join(path, 'saved_model.pb'))) {
-      const { readSavedModel } = await import('./saved-model.js');
+      const { readSavedModel } = await import('./saved-model/read.js');
       return await readSavedModel(path);
     }
     throw unknown(path, 'expected model.json or saved_model.pb in it');
