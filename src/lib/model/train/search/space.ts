@@ -57,5 +57,7 @@ export function drawn(project: Project, space: Space, random: Random): Choice {
 }
 
 export function overridesOf({ kind, layers, signal }: Choice): Overrides {
-  return { model: { kind, layers }, ...(signal && { signal }) };
+  // Several members join where all layers are dense.
+  const alone = kind === 'mlp' ? {} : { train: { members: 1 } };
+  return { model: { kind, layers }, ...alone, ...(signal && { signal }) };
 }
