@@ -31,7 +31,12 @@ export default class ModelEvaluate extends AiotCommand {
       env: 'AIOT_DATA',
       helpValue: 'PATH',
     }),
-    label: Flags.string({ summary: 'Column of the labels (label).', env: 'AIOT_LABEL', helpValue: 'NAME' }),
+    label: Flags.string({
+      char: 'l',
+      summary: 'Column of the labels (label).',
+      env: 'AIOT_LABEL',
+      helpValue: 'NAME',
+    }),
     runtime: Flags.option({ options: ['litert', 'device'] as const })({
       summary: 'Google’s LiteRT, or bit for bit what TFLite Micro computes on a device.',
       env: 'AIOT_RUNTIME',

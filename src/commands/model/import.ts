@@ -28,7 +28,12 @@ export default class ModelImport extends AiotCommand {
     }),
     out: Flags.string({ summary: 'The .tflite file to write.', env: 'AIOT_OUT', helpValue: 'FILE' }),
     data: shared.data,
-    label: Flags.string({ summary: 'Column of the labels (label).', env: 'AIOT_LABEL', helpValue: 'NAME' }),
+    label: Flags.string({
+      char: 'l',
+      summary: 'Column of the labels (label).',
+      env: 'AIOT_LABEL',
+      helpValue: 'NAME',
+    }),
     inputs: Flags.option({ options: ['raw', 'standardized'] as const })({
       summary: 'What it was trained on: the project’s inputs as they are (raw), or standardized.',
       env: 'AIOT_INPUTS',

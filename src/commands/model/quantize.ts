@@ -53,7 +53,12 @@ export default class ModelQuantize extends AiotCommand {
       env: 'AIOT_EQUALIZE',
       allowNo: true,
     }),
-    label: Flags.string({ summary: 'Column of the labels (label).', env: 'AIOT_LABEL', helpValue: 'NAME' }),
+    label: Flags.string({
+      char: 'l',
+      summary: 'Column of the labels (label).',
+      env: 'AIOT_LABEL',
+      helpValue: 'NAME',
+    }),
     'max-loss': decimal({
       summary: 'Points of accuracy that may be lost, such as 0.5; tries more until it is kept.',
       env: 'AIOT_MAX_LOSS',
