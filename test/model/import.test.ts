@@ -168,6 +168,50 @@ describe('aiot model import', () => {
     expect(graph.operators.map(({ op }) => op)).not.toContain('ADD');
   });
 
+  it('makes a network the project’s own, for all later steps', async () => {
+    const project = join(folder, 'project');
+    mkdirSync(project);
+    const rows = join(folder, 'rows.csv');
+    // The first number decides: what the network below has learned.
+    const lines = Array.from(
+      { length: 90 },
+      (_, i) => `${(i % 9) - 4},${(i * 7) % 5},${i % 9 > 4 ? 'high' : 'low'}`,
+    );
+    writeFileSync(rows, ['a,b,label', ...lines].join('\n'));
+    const dense = layers.layers.dense({ units: 2, inputShape: [2], activation: 'softmax' });
+    const model = layers.sequential({ layers: [dense] });
+    // Classes in alphabetic order: high, low.
+    dense.setWeights([tf.tensor2d([8, -8, 0, 0], [2, 2]), tf.tensor1d([-4, 4])]);
+    const at = await save(model, 'knows');
+    const { code, json } = await runCli([
+      'model',
+      'import',
+      at,
+      '--project',
+      project,
+      '--data',
+      rows,
+      '--json',
+    ]);
+    expect(code).toBe(0);
+    expect(json).toMatchObject({
+      file: join(project, 'build', 'model.float.tflite'),
+      validation: { accuracy: 1 },
+    });
+    const later = ['--project', project, '--data', rows, '--json'];
+    expect(await runCli(['model', 'quantize', ...later])).toMatchObject({ code: 0, json: { mode: 'int8' } });
+    const int8 = join(project, 'build', 'model.int8.tflite');
+    const evaluated = await runCli(['model', 'evaluate', int8, '--data', rows, '--label', 'label', '--json']);
+    expect(evaluated).toMatchObject({ code: 0, json: { accuracy: 1, n: 90 } });
+
+    const other = await save(gestures(), 'other');
+    const refused = await runCli(['model', 'import', other, '--project', project, '--data', rows]);
+    expect(refused.stderr).toMatch(
+      /AIOT_MODEL_UNFIT: .*expected one float32 input of 2 numbers, got float32 \[1, 16, 3\]/s,
+    );
+    expect(refused.code).toBe(2);
+  });
+
   it('takes a float .tflite file, and refuses a quantized one', async () => {
     const float = join(folder, 'float.tflite');
     writeFileSync(float, writeTflite(architectures.mlp(seededRandom(1))));

@@ -10,7 +10,7 @@ const evaluationRows = 64;
 
 /**
  * The project's own engine: forward, backward and Adam as WebAssembly SIMD kernels made by `wasm/`, and plain loops over the same memory
- * where those suffice (docs/decisions/008). One thread; every sum has a fixed order.
+ * where those suffice (docs/decisions/009). One thread; every sum has a fixed order.
  * @throws AIOT_MODEL_UNFIT, AIOT_TFLITE_MALFORMED
  */
 export function openFastEngine(given: Trainable, options: EngineOptions): Engine {
