@@ -66,8 +66,8 @@ describe('a bundle', () => {
     const evaluation = await readFile(file, 'utf8');
     const flattered = JSON.parse(evaluation) as EvaluateResult;
     const { confusion } = flattered.int8;
-    confusion[0]![0]! += 1;
-    confusion[0]![1]! -= 1;
+    confusion![0]![0]! += 1;
+    confusion![0]![1]! -= 1;
     await writeFile(file, JSON.stringify(flattered));
     await expect(bundleProject({ project })).rejects.toMatchObject({ code: 'AIOT_MODEL_STALE' });
     await writeFile(file, evaluation);
@@ -187,8 +187,8 @@ describe('the predictor', () => {
       }
     }
     expect(count.windows).toBe(evaluated.int8.windows);
-    expect(count.right / count.windows).toBeCloseTo(evaluated.int8.accuracy, 10);
-    expect(count.voted / count.windows).toBeCloseTo(evaluated.voted.accuracy, 10);
+    expect(count.right / count.windows).toBeCloseTo(evaluated.int8.accuracy!, 10);
+    expect(count.voted / count.windows).toBeCloseTo(evaluated.voted!.accuracy!, 10);
   });
 
   it('begins anew after a reset', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createVote, voteAll } from '../../src/lib/model/bundle/vote.js';
-import { gateError, gatesOf } from '../../src/lib/model/evaluate/gates.js';
+import { gateError, gatesFrom, limitsOf } from '../../src/lib/model/evaluate/gates.js';
 import {
   argMaxRows,
   classFigures,
@@ -85,7 +85,9 @@ describe('the vote', () => {
 });
 
 describe('gates', () => {
-  const figures = { floatMacroF1: 0.97, int8MacroF1: 0.96, arenaBytes: 4096 };
+  const figures = { macroF1: 0.96, drop: 0.01, arena: 4096 };
+  const gatesOf = (accept: Parameters<typeof limitsOf>[0], of: typeof figures) =>
+    gatesFrom(limitsOf(accept), of);
 
   it('let a model through that keeps every limit', () => {
     const gates = gatesOf({ macroF1: 0.95, drop: 0.0101, arena: '4KiB' }, figures);

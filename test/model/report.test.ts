@@ -4,7 +4,13 @@ import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Project } from '../../src/lib/core/index.js';
-import { evaluateProject, quantizeProject, trainProject, writeReport } from '../../src/lib/model/index.js';
+import {
+  classifierFigures,
+  evaluateProject,
+  quantizeProject,
+  trainProject,
+  writeReport,
+} from '../../src/lib/model/index.js';
 import { html, htmlTable } from '../../src/lib/model/report/html.js';
 import { lineChart } from '../../src/lib/model/report/line-chart.js';
 import { describeReal } from '../support/real.js';
@@ -41,7 +47,7 @@ describe('the report', () => {
     expect(before).toContain('It has not been evaluated on held-out recordings yet.');
     expect(before).not.toContain('Confusion');
     await quantizeProject({ project });
-    const { int8 } = await evaluateProject({ project });
+    const { int8 } = classifierFigures(await evaluateProject({ project }));
     const live = { ...int8, latencyMs: { p50: 0.4, p99: 1.25 } };
     await writeReport({ file, project, live, findings: [finding] });
     const after = await readFile(file, 'utf8');

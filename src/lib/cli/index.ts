@@ -27,3 +27,4 @@ export { flagVariables } from './settings/variables.js';
 export { runSteps, type Step } from './steps.js';
 export { trainingFlags } from './training-flags.js';
 export { watchEpochs } from './watch-epochs.js';
+export { explanationText } from './render/explanation.js';

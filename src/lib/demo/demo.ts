@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AiotError, dataFolder, makeFolder } from '../core/index.js';
 import { sampleCount } from '../data/index.js';
-import { writeReport } from '../model/index.js';
+import { classifierFigures, writeReport } from '../model/index.js';
 import type { DemoResult } from './result.js';
 import { countIn, liveStep, rolloutSeconds, rolloutStep } from './steps/fleet.js';
 import { pushStep, quantizeStep, trainStep } from './steps/model.js';
@@ -64,7 +64,8 @@ function reportStep(work: DemoWork): DemoStep {
 }
 
 function resultOf(work: DemoWork): DemoResult {
-  const { evaluated, pushed, rollout, live, dataset } = work;
+  const { pushed, rollout, live, dataset } = work;
+  const figures = classifierFigures(work.evaluated);
   return {
     folder: work.options.folder,
     report: reportFile(work),
@@ -89,13 +90,13 @@ function resultOf(work: DemoWork): DemoResult {
       version: pushed.version,
       digest: pushed.digest,
       bytes: { float: work.trained.bytes, int8: work.quantized.bytes },
-      accuracy: { float: evaluated.float.accuracy, int8: evaluated.int8.accuracy },
+      accuracy: { float: figures.float.accuracy, int8: figures.int8.accuracy },
       macroF1: {
-        float: evaluated.float.macroF1,
-        int8: evaluated.int8.macroF1,
-        voted: evaluated.voted.macroF1,
+        float: figures.float.macroF1,
+        int8: figures.int8.macroF1,
+        voted: figures.voted.macroF1,
       },
-      arenaBytes: evaluated.arenaBytes,
+      arenaBytes: figures.arenaBytes,
     },
     rollout: {
       devices: rollout.devices.length,

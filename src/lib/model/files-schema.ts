@@ -89,6 +89,6 @@ export const quantizationFileSchema = z.object({
 
 /** build/evaluation.json */
 export const evaluationFileSchema = evaluateResultSchema.extend({
-  spec: z.literal('aiot-evaluation/1'),
+  spec: z.literal('aiot-evaluation/2'),
   vote: z.string(),
 }) satisfies z.ZodType<EvaluationFile>;

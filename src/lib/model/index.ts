@@ -55,3 +55,6 @@ export type { EpochFigures } from './train/types.js';
 export { readTrust } from './trust.js';
 export { isModelPath, type VerifyResult, verifyFile, verifyModel, verifyResultSchema } from './verify.js';
 export { type Why, whyModel, whySchema } from './why.js';
+export { type ClassifierFigures, classifierFigures } from './evaluate/classifier.js';
+export { explainRequest } from './explain/explain-request.js';
+export { type Explanation, explanationSchema } from './explain/result.js';

@@ -1,44 +1,103 @@
-import { percent, size } from '../../core/index.js';
+import { percent, size, thousands } from '../../core/index.js';
 import type { EvaluateResult } from '../../model/index.js';
 import { gateFacts } from './gates.js';
+import { bold, yellow } from './style.js';
 import { facts, table } from './text.js';
 
-/** Figures, classes, confusion and gates of an evaluation. */
+/** Figures, classes, confusion, worst windows and gates of a project's evaluation. */
 export function evaluationText(result: EvaluateResult): string {
-  const row = (name: string, { accuracy, macroF1 }: EvaluateResult['int8']) => [
+  const parts = [`${bold(result.model)}\n${scoreTable(result)}`];
+  if (result.perClass.length > 0) parts.push(classTable(result));
+  parts.push(facts([...certainty(result), ...gateFacts(result.gates)]));
+  if (result.worst.length > 0) parts.push(worstTable(result));
+  if (result.warnings.length > 0)
+    parts.push(result.warnings.map((text) => `${yellow('!')} ${text}`).join('\n'));
+  return parts.join('\n\n');
+}
+
+function scoreTable({ n, float, int8, litert, voted, precision, output }: EvaluateResult): string {
+  const isValue = output === 'value';
+  const columns = isValue
+    ? (['mae', 'rmse', 'r2'] as const)
+    : (['accuracy', 'macroF1', 'auc', 'calibrationError'] as const);
+  const titles = {
+    accuracy: 'accuracy',
+    macroF1: 'macro-F1',
+    auc: 'AUC',
+    calibrationError: 'calibration error',
+    mae: 'mean abs. error',
+    rmse: 'RMSE',
+    r2: 'R²',
+  };
+  const row = (name: string, figures: EvaluateResult['int8']) => [
     name,
-    percent(accuracy),
-    macroF1.toFixed(4),
+    ...columns.map((column) => {
+      const value = figures[column];
+      if (value === null || value === undefined) return null;
+      if (column === 'accuracy') return percent(value);
+      return column === 'mae' || column === 'rmse' ? value.toPrecision(4) : value.toFixed(4);
+    }),
   ];
-  const scores = table(
-    [`${result.int8.windows} held-out windows`, 'accuracy', 'macro-F1'],
-    [
-      row('float (LiteRT)', result.float),
-      row('int8 (device)', result.int8),
-      row('int8 (LiteRT)', result.litert),
-      row('int8, voted', result.voted),
-    ],
-  );
-  const classes = table(
-    ['class', 'windows', 'precision', 'recall', 'F1', ...result.classes.map((name) => `→ ${name}`)],
-    result.perClass.map(({ class: name, support, precision, recall, f1 }, c) => [
+  const rows = [
+    row('float (LiteRT)', float),
+    row(`${precision} (device)`, int8),
+    row(`${precision} (LiteRT)`, litert),
+    ...(voted ? [row(`${precision}, voted`, voted)] : []),
+  ];
+  return table([`${thousands(n)} held-out examples`, ...columns.map((column) => titles[column])], rows);
+}
+
+function classTable({ perClass, classes, confusion }: EvaluateResult): string {
+  return table(
+    ['class', 'examples', 'precision', 'recall', 'F1', ...classes.map((name) => `→ ${name}`)],
+    perClass.map(({ class: name, support, precision, recall, f1 }, c) => [
       name,
       support,
       precision.toFixed(3),
       recall.toFixed(3),
       f1.toFixed(3),
-      ...(result.int8.confusion[c] ?? []),
+      ...(confusion[c] ?? []),
     ]),
   );
-  const [low, high] = result.interval;
-  const rest = facts([
-    ['95 % interval', `${percent(low)} to ${percent(high)} (int8 accuracy, by window)`],
-    [
+}
+
+function certainty(result: EvaluateResult): [string, string][] {
+  const { interval, intervals, output, agreement, arenaBytes, bytes } = result;
+  const lines: [string, string][] = [];
+  const between = (of: [number, number], show: (value: number) => string) =>
+    `${show(of[0])} to ${show(of[1])}`;
+  if (interval && output === 'value')
+    lines.push([
+      '95 % interval',
+      `${between(interval, (value) => value.toPrecision(4))} (mean absolute error)`,
+    ]);
+  else if (interval)
+    lines.push(['95 % interval', `${between(interval, (value) => percent(value))} (accuracy, by example)`]);
+  const { macroF1 } = intervals;
+  if (macroF1)
+    lines.push(['By recording', `macro-F1 ${between(macroF1, (value) => value.toFixed(3))} (drawn again)`]);
+  if (agreement !== null)
+    lines.push([
       'Agreement',
-      `${percent(result.agreement)} of windows: device interpreter and LiteRT name the same class`,
-    ],
-    ['Arena', size(result.arenaBytes)],
-    ...gateFacts(result.gates),
-  ]);
-  return `${scores}\n\n${classes}\n\n${rest}`;
+      `${percent(agreement)} of examples: device interpreter and LiteRT name the same class`,
+    ]);
+  lines.push(['Size', size(bytes)]);
+  if (arenaBytes !== null) lines.push(['Arena', size(arenaBytes)]);
+  return lines;
+}
+
+function worstTable({ worst, output }: EvaluateResult): string {
+  const place = (window: number | null) => (window === null ? null : window);
+  return table(
+    ['worst', 'window', 'truth', 'answer', output === 'value' ? 'error' : 'score of the truth'],
+    worst
+      .slice(0, 5)
+      .map(({ recording, window, truth, predicted, score }) => [
+        recording,
+        place(window),
+        truth,
+        predicted,
+        score.toPrecision(3),
+      ]),
+  );
 }

@@ -1,4 +1,11 @@
-import { evaluateProject, gateError, pushModel, quantizeProject, trainProject } from '../../model/index.js';
+import {
+  classifierFigures,
+  evaluateProject,
+  gateError,
+  pushModel,
+  quantizeProject,
+  trainProject,
+} from '../../model/index.js';
 import { score } from '../text.js';
 import type { DemoStep, DemoWork } from '../work.js';
 
@@ -31,7 +38,7 @@ export function quantizeStep(work: DemoWork): DemoStep {
       // Below the project's gates nothing is pushed.
       const refused = gateError(work.evaluated.gates);
       if (refused) throw refused;
-      const { float, int8, voted } = work.evaluated;
+      const { float, int8, voted } = classifierFigures(work.evaluated);
       return `macro-F1 float ${score(float.macroF1)}, int8 ${score(int8.macroF1)}, voted ${score(voted.macroF1)}`;
     },
   };

@@ -1,12 +1,13 @@
 import { AiotError } from '../../core/index.js';
 import { openTable } from '../../data/index.js';
-import { elementCount, type Graph, readTflite } from '../../formats/index.js';
+import { type Graph, importTflite } from '../../formats/index.js';
 import { arenaOf } from '../inspect/arena-of.js';
 import { type ModelFile, readModelFile } from '../inspect/model-file.js';
 import { precisionOf } from '../inspect/precision.js';
 import type { FileEvaluation } from './file-result.js';
 import { gateError, gatesFrom, type Limit } from './gates.js';
-import { judge, unjudged, type Verdict } from './judge.js';
+import type { Verdict } from './judge.js';
+import { judgeTable } from './judge-table.js';
 import { type OutputKind, outputKindOf } from './output-kind.js';
 import { writeOutputs } from './outputs-file.js';
 import { openNetwork, predictRows, type Runtime } from './predict.js';
@@ -42,34 +43,32 @@ export interface EvaluateFileOptions {
 export async function evaluateFile(options: EvaluateFileOptions): Promise<FileEvaluation> {
   const { file, data, runtime } = options;
   const model = await readModelFile(file);
-  const graph = readTflite(model.network);
+  const { graph, metadata } = importTflite(model.network);
   const table = await openTable(data, options.label);
   if (table.labels === null) refuseNoLabels(options, table.columns);
   const network = await openNetwork(model.network, runtime);
   let inputs: Float32Array;
   let outputs: Float32Array;
   try {
-    inputs = rowsFor(table, data, network.inputs, model.bundle);
+    inputs = rowsFor(table, data, network.inputs, model.bundle, metadata);
     outputs = predictRows(network, inputs, options.signal);
   } finally {
     network.close();
   }
-  const kind = kindOf(graph, options, table.labels, network);
-  const names = options.classes ?? model.bundle?.info.classes ?? null;
-  const verdict =
-    table.labels === null
-      ? unjudged(table.rows)
-      : judge({
-          kind,
-          outputs,
-          width: network.outputs,
-          inputs,
-          labels: table.labels,
-          names,
-          threshold: options.threshold ?? null,
-          groups: table.groups ?? undefined,
-        });
-  const result = resultOf(options, model, graph, table.digest, kind, verdict);
+  const answer = model.bundle?.info.answer;
+  const kind = options.output ?? answer?.kind ?? outputKindOf(graph, table.labels);
+  requireWidth(kind, network);
+  const { verdict, notes } = judgeTable({
+    kind,
+    outputs,
+    width: network.outputs,
+    inputs,
+    labels: table.labels,
+    names: options.classes ?? model.bundle?.info.classes ?? null,
+    threshold: options.threshold ?? (answer && 'threshold' in answer ? answer.threshold : null),
+    groups: table.groups ?? undefined,
+  });
+  const result = resultOf(options, model, graph, table.digest, { kind, verdict, notes });
   if (options.outputs !== undefined)
     await writeOutputs(
       options.outputs,
@@ -86,10 +85,9 @@ function resultOf(
   model: ModelFile,
   graph: Graph,
   dataDigest: string,
-  output: OutputKind,
-  verdict: Verdict,
+  { kind, verdict, notes }: { kind: OutputKind; verdict: Verdict; notes: string[] },
 ): FileEvaluation {
-  const { notes, truth: _truth, predicted: _predicted, ...figures } = verdict;
+  const { predicted: _, ...figures } = verdict;
   const arenaBytes = arenaOf(graph);
   const gates = gatesFrom(options.limits ?? [], {
     ...figures,
@@ -110,7 +108,7 @@ function resultOf(
     data: options.data,
     dataDigest,
     runtime: options.runtime,
-    output,
+    output: kind,
     ...figures,
     outputs: options.outputs ?? null,
     arenaBytes,
@@ -121,20 +119,14 @@ function resultOf(
   };
 }
 
-function kindOf(
-  graph: Graph,
-  { output }: EvaluateFileOptions,
-  labels: readonly string[] | null,
-  { inputs, outputs }: { inputs: number; outputs: number },
-): OutputKind {
-  const kind = output ?? outputKindOf(graph, labels);
-  const single = kind === 'probability' || kind === 'value';
-  const wanted = single ? 1 : kind === 'reconstruction' ? inputs : Math.max(2, outputs);
-  if (wanted === outputs) return kind;
-  const shape = elementCount(graph.tensors[graph.outputs[0]!]!.shape);
+function requireWidth(kind: OutputKind, { inputs, outputs }: { inputs: number; outputs: number }): void {
+  const wanted = { classes: Math.max(2, outputs), probability: 1, value: 1, reconstruction: inputs }[
+    kind
+  ];
+  if (wanted === outputs) return;
   throw new AiotError(
     'AIOT_MODEL_UNFIT',
-    `--output ${kind}: expected a network of ${wanted} output${wanted === 1 ? '' : 's'}, got ${shape}`,
+    `an output of ${kind}: expected a network with ${wanted} of them, got ${outputs}`,
     { next: 'Leave --output out, or give the kind that the network was trained for.' },
   );
 }

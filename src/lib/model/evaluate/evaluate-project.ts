@@ -1,22 +1,28 @@
 import { type Project, writeJsonAtomic } from '../../core/index.js';
-import { arenaBytes } from '../../runtime/index.js';
-import { readBuilt } from '../built.js';
+import { type Built, readBuilt } from '../built.js';
 import { voteAll } from '../bundle/vote.js';
 import type { DataSource } from '../dataset.js';
 import { buildFiles } from '../files.js';
+import { arenaOf } from '../inspect/arena-of.js';
+import { multiplyAdds } from '../inspect/costs.js';
+import { dynamicOperator, precisionOf } from '../inspect/precision.js';
 import { unfit } from '../train/examples.js';
-import { standardizeAll } from '../train/standardize.js';
 import type { Examples } from '../train/types.js';
+import { gateFigures } from './accepted.js';
 import { gateError, gatesFrom, type Limit, limitsOf } from './gates.js';
-import { classFigures, metricsOf, wilsonInterval } from './metrics.js';
-import { predictInt8, predictLiteRt, type Runtime } from './predict.js';
+import { judge, type Verdict } from './judge.js';
+import { metricsOf } from './metrics.js';
+import type { Runtime } from './predict.js';
 import type { EvaluateResult } from './result.js';
+import { runBuilt } from './run-built.js';
+import type { NetworkFigures } from './schemas.js';
 import type { EvaluationFile } from './types.js';
 import { warningsOf } from './warnings.js';
+import { worstWindows } from './worst-windows.js';
 
 export interface EvaluateOptions extends DataSource {
   project: Project;
-  /** Whose figures of the quantized network come first: `device` unless told. */
+  /** Whose figures of the quantized network stand first: `device` unless told, or where it does not run there. */
   runtime?: Runtime;
   /** Limits besides those of model.accept. */
   limits?: readonly Limit[];
@@ -24,57 +30,105 @@ export interface EvaluateOptions extends DataSource {
 }
 
 /**
- * Measures the float and the int8 network on the test recordings, which were never trained on, and writes
+ * Measures the float and the quantized network on the test part, which was never trained on, and writes
  * build/evaluation.json. It returns also when a gate says no: `gateError(result.gates)` is the refusal.
- * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_TRAINING_DATA_UNFIT (no test window)
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_MODEL_STALE, AIOT_TRAINING_DATA_UNFIT (no test window), AIOT_TFLITE_UNSUPPORTED
  */
 export async function evaluateProject(options: EvaluateOptions): Promise<EvaluateResult> {
-  const { project, signal } = options;
-  const { training, float, int8, dataset, examples } = await readBuilt(project, options);
-  const { digest } = int8;
-  const { classes, standardization } = training;
-  const test = examples('test');
-  if (test.classes.length === 0) throw unfit('the test recordings are all shorter than one window');
-  const inputs = standardizeAll(test, standardization);
-  const measure = (predicted: ArrayLike<number>) => metricsOf(test.classes, predicted, classes.length);
-  const floatMetrics = measure(await predictLiteRt(float.bytes, inputs));
-  signal?.throwIfAborted();
-  const onDevice = predictInt8(int8.graph, test, standardization);
-  const inLiteRt = await predictLiteRt(int8.bytes, inputs);
-  signal?.throwIfAborted();
-  const int8Metrics = measure(onDevice);
-  const arena = arenaBytes(int8.graph);
-  const gates = gatesFrom([...limitsOf(project.config.model.accept), ...(options.limits ?? [])], {
-    macroF1: int8Metrics.macroF1,
-    accuracy: int8Metrics.accuracy,
-    drop: floatMetrics.macroF1 - int8Metrics.macroF1,
-    arena,
+  const { project, signal, limits = [] } = options;
+  const { vote, accept } = project.config.model;
+  const built = await readBuilt(project, options);
+  const { training, int8, dataset } = built;
+  const test = built.examples('test');
+  if (test.classes.length === 0)
+    throw unfit('the test part is empty: its recordings are shorter than one window');
+  const runs = dynamicOperator(int8.graph) === undefined;
+  const runtime = options.runtime ?? (runs ? 'device' : 'litert');
+  const outputs = await runBuilt(built, test, runs || runtime === 'device', signal);
+  const verdictOf = (of: Float32Array, resample: boolean) =>
+    judge({ ...rowsOf(built, test), outputs: of, width: outputs.width, inputs: outputs.inputs, resample });
+  const onDevice = outputs.device ?? outputs.litert;
+  const first = verdictOf(runtime === 'device' ? onDevice : outputs.litert, true);
+  const [float, device, litert] = [outputs.float, onDevice, outputs.litert].map((of) => verdictOf(of, false));
+  const { predicted, worst, ...figures } = first;
+  const measured = {
+    float: networkFigures(float!),
+    int8: networkFigures(device!),
+    arenaBytes: arenaOf(int8.graph),
     bytes: int8.bytes.length,
-  });
+    macs: int8.graph.operators.reduce((sum, operator) => sum + multiplyAdds(int8.graph, operator), 0),
+  };
+  const gates = gatesFrom([...limitsOf(accept), ...limits], gateFigures(measured));
   const result: EvaluateResult = {
     model: training.model,
-    digest,
+    digest: int8.digest,
     datasetDigest: dataset.digest,
-    classes,
-    float: floatMetrics,
-    int8: int8Metrics,
-    litert: measure(inLiteRt),
-    voted: measure(voteAll(onDevice, test.recordings, project.config.model.vote)),
-    perClass: classFigures(int8Metrics.confusion, classes),
-    interval: wilsonInterval(int8Metrics.accuracy, int8Metrics.windows),
-    agreement: onDevice.filter((c, i) => c === inLiteRt[i]).length / onDevice.length,
-    arenaBytes: arena,
+    precision: precisionOf(int8.graph),
+    output: training.network.output.kind,
+    runtime,
+    ...figures,
+    ...measured,
+    litert: networkFigures(litert!),
+    voted: predicted && votedFigures(test, device!.predicted ?? predicted, vote, figures.classes.length),
+    agreement: agreementOf(device!.predicted, litert!.predicted),
+    worst: worstWindows(worst, test, built),
     gates,
     passed: gates.every(({ passed }) => passed),
-    warnings: warningsOf(classes, int8Metrics.confusion, recordingsPerClass(test)),
+    warnings: sentences(built, test, figures, runs),
     error: gateError(gates)?.toJSON() ?? null,
   };
-  const file: EvaluationFile = { spec: 'aiot-evaluation/1', vote: project.config.model.vote, ...result };
+  const file: EvaluationFile = { spec: 'aiot-evaluation/2', vote, ...result };
   await writeJsonAtomic(buildFiles(project).evaluation, file);
   return result;
 }
 
-function recordingsPerClass({ classes, recordings }: Examples): Map<number, number> {
+/** What is true of the rows, in the terms of `judge`. */
+function rowsOf({ training }: Built, { classes, values, recordings }: Examples) {
+  return {
+    kind: training.network.output.kind,
+    truth: classes,
+    values: values ?? undefined,
+    classes: training.classes,
+    threshold: training.threshold,
+    groups: recordings,
+  };
+}
+
+/** The figures of one network, without those that its kind of output does not have. */
+function networkFigures(verdict: Verdict): NetworkFigures {
+  const { n, accuracy, macroF1, confusion, auc, calibrationError, mae, rmse, r2 } = verdict;
+  if (accuracy === null || macroF1 === null)
+    return mae === null || rmse === null ? { windows: n, auc } : { windows: n, mae, rmse, r2 };
+  return { windows: n, accuracy, macroF1, confusion, auc, calibrationError };
+}
+
+function votedFigures(test: Examples, predicted: Int32Array, vote: string, classes: number): NetworkFigures {
+  return metricsOf(test.classes, voteAll(predicted, test.recordings, vote), classes);
+}
+
+function agreementOf(a: Int32Array | null, b: Int32Array | null): number | null {
+  return a && b ? a.filter((c, i) => c === b[i]).length / a.length : null;
+}
+
+/** Leaks first: they make every figure a fiction. */
+function sentences(
+  { training }: Built,
+  test: Examples,
+  { classes, confusion }: Pick<Verdict, 'classes' | 'confusion'>,
+  runs: boolean,
+): string[] {
+  const unit = training.source.kind === 'table' ? 'rows' : 'windows';
+  const dynamic = runs
+    ? []
+    : ['dynamic range: devices cannot run it, so its figures are those on LiteRT alone'];
+  return [
+    ...training.leaks.map((leak) => `the split leaks: ${leak}`),
+    ...dynamic,
+    ...warningsOf(classes, confusion, groupsPerClass(test), unit),
+  ];
+}
+
+function groupsPerClass({ classes, recordings }: Examples): Map<number, number> {
   const seen = new Map<number, Set<string>>();
   recordings.forEach((id, i) => {
     const c = classes[i]!;

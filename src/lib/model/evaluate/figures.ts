@@ -34,11 +34,14 @@ export interface Judged {
   classes: readonly string[];
   /** What the rows were drawn in, such as recordings; absent = each by itself. */
   groups?: readonly string[];
+  /** False where nobody asks how certain the figures are: drawing again is what takes time. */
+  resample?: boolean;
   seed?: number;
 }
 
 /** Figures of a classifier, one probability included (its scores are then [1 − p, p]). */
-export function figuresOf({ truth, predicted, scores, classes, groups, seed }: Judged): Figures {
+export function figuresOf(judged: Judged): Figures {
+  const { truth, predicted, scores, classes, groups, seed, resample = true } = judged;
   const n = truth.length;
   const count = classes.length;
   const confusion = confusionOf(truth, predicted, count);
@@ -50,7 +53,7 @@ export function figuresOf({ truth, predicted, scores, classes, groups, seed }: J
   const confidence = Float64Array.from({ length: n }, (_, row) => shares[row * count + predicted[row]!]!);
   const calibration = calibrationOf(confidence, right);
   const interval = (statistic: (weights: Float64Array) => number | null) =>
-    bootstrapInterval(n, groups, statistic, seed);
+    resample ? bootstrapInterval(n, groups, statistic, seed) : null;
   return {
     n,
     accuracy,

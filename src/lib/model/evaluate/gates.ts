@@ -16,6 +16,7 @@ export const gateRows = {
       'Record training data that covers what devices will meet: the ranges of integers are taken from it.',
   },
   arena: { atLeast: false, remedy: 'Use fewer or smaller model.layers, or a shorter signal.window.' },
+  macs: { atLeast: false, remedy: 'Use fewer or smaller model.layers, or a shorter signal.window.' },
   bytes: { atLeast: false, remedy: 'Use fewer or smaller model.layers, or quantize to int8.' },
 } as const satisfies Record<string, { atLeast: boolean; remedy: string }>;
 
@@ -28,6 +29,7 @@ export interface Limit {
 }
 
 const inBytes = (name: GateName) => name === 'arena' || name === 'bytes';
+const isCount = (name: GateName) => inBytes(name) || name === 'macs';
 
 /** `macroF1=0.95`, `arena=32KiB` → limits. @throws AIOT_USAGE */
 export function parseLimits(texts: readonly string[]): Limit[] {
@@ -49,11 +51,10 @@ export function parseLimits(texts: readonly string[]): Limit[] {
 
 /** The limits of model.accept; one that is not set is none. */
 export function limitsOf(accept: ProjectConfig['model']['accept']): Limit[] {
-  const limits: Limit[] = [];
-  if (accept.macroF1 !== undefined) limits.push({ name: 'macroF1', limit: accept.macroF1 });
-  if (accept.drop !== undefined) limits.push({ name: 'drop', limit: accept.drop });
-  if (accept.arena !== undefined) limits.push({ name: 'arena', limit: bytesOf(accept.arena) });
-  return limits;
+  return (Object.keys(accept) as (keyof typeof accept)[]).flatMap((name) => {
+    const limit = accept[name];
+    return limit === undefined ? [] : [{ name, limit: bytesOf(limit) }];
+  });
 }
 
 /** Limits against figures; a figure that was not measured does not keep its limit. */
@@ -68,19 +69,6 @@ export function gatesFrom(
   });
 }
 
-/** The limits of model.accept against the figures of an int8 network. */
-export function gatesOf(
-  accept: ProjectConfig['model']['accept'],
-  figures: { floatMacroF1: number; int8MacroF1: number; arenaBytes: number },
-): Gate[] {
-  const { floatMacroF1, int8MacroF1, arenaBytes } = figures;
-  return gatesFrom(limitsOf(accept), {
-    macroF1: int8MacroF1,
-    drop: floatMacroF1 - int8MacroF1,
-    arena: arenaBytes,
-  });
-}
-
 const titles: Partial<Record<GateName, string>> = {
   macroF1: 'macro-F1',
   auc: 'AUC',
@@ -92,7 +80,7 @@ const titles: Partial<Record<GateName, string>> = {
 /** One sentence a gate, with its figures. */
 export function gateText({ name, limit, got }: Gate): string {
   const unit = inBytes(name) ? ' bytes' : '';
-  const shown = got === null ? 'none measured' : inBytes(name) ? String(got) : got.toFixed(4);
+  const shown = got === null ? 'none measured' : isCount(name) ? String(got) : got.toFixed(4);
   const most = gateRows[name].atLeast ? 'at least' : 'at most';
   return `${titles[name] ?? name}: expected ${most} ${limit}${unit}, got ${shown}`;
 }

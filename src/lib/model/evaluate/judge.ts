@@ -1,31 +1,37 @@
 import { aucOf } from './auc.js';
 import { type Figures, figuresOf } from './figures.js';
 import { bootstrapInterval } from './intervals.js';
-import { mapLabels, valuesOfLabels } from './labels.js';
 import { argMaxRows } from './metrics.js';
 import type { OutputKind } from './output-kind.js';
 import { valueFigures } from './values.js';
 
-/** Rows with what the network made of them. */
+/** Rows with what is true of them, and what a network made of them. */
 export interface Answers {
   kind: OutputKind;
-  /** [rows × outputs], row-major. */
+  /** [rows × width], row-major. */
   outputs: Float32Array;
   width: number;
   /** [rows × inputs]: what a reconstruction is compared with. */
   inputs: Float32Array;
-  labels: readonly string[];
-  /** Names of the classes, when somebody said them. */
-  names: readonly string[] | null;
-  /** From which probability or reconstruction error on a row is of the second class; null = 0.5, or not known. */
+  /** Index of the class of each row; not looked at where values are asked for. */
+  truth: Int32Array;
+  /** [rows × width]: the true values, where values are asked for. */
+  values?: ArrayLike<number>;
+  /** Names in the order of the network's classes; two of a probability and a reconstruction, none of values. */
+  classes: readonly string[];
+  /** From which probability (0.5), and above which reconstruction error, a row is of the second class; null = not known. */
   threshold: number | null;
   groups?: readonly string[];
+  /** False where nobody asks how certain the figures are. */
+  resample?: boolean;
 }
 
 export interface Worst {
+  /** From 1. */
   row: number;
   truth: string;
   predicted: string;
+  /** Score of the true class, or the error of a value. */
   score: number;
 }
 
@@ -40,93 +46,77 @@ export interface Verdict extends Omit<Figures, 'accuracy' | 'macroF1' | 'interva
   classes: string[];
   threshold: number | null;
   worst: Worst[];
-  notes: string[];
-  /** Index of the true and of the named class of each row; null where there are none. */
-  truth: Int32Array | null;
+  /** Index of the class named for each row; null where none is. */
   predicted: Int32Array | null;
 }
 
 const mostWorst = 10;
 
-/** @throws AIOT_LABELS_UNFIT */
 export function judge(answers: Answers): Verdict {
-  if (answers.kind === 'value') return judgeValue(answers);
-  if (answers.kind === 'reconstruction') return judgeReconstruction(answers);
-  const { kind, outputs, width, labels, names, groups } = answers;
-  const threshold = kind === 'probability' ? (answers.threshold ?? 0.5) : null;
-  const count = kind === 'probability' ? 2 : width;
-  const { classes, truth, note } = mapLabels(labels, count, names);
-  const scores = kind === 'probability' ? twoSided(outputs) : outputs;
-  const predicted =
-    threshold === null ? argMaxRows(outputs, width) : Int32Array.from(outputs, (p) => Number(p >= threshold));
-  const figures = figuresOf({ truth, predicted, scores, classes, groups });
-  const backwards =
-    kind === 'probability' && note !== null && figures.auc !== null && figures.auc < 0.5
-      ? [
-          `the probability is smaller for ${classes[1]} than for ${classes[0]}: are they the other way round? --classes ${classes[1]},${classes[0]}`,
-        ]
-      : [];
-  return {
-    ...nothing,
-    ...figures,
-    classes,
-    threshold,
-    truth,
-    predicted,
-    worst: worstRows(truth, predicted, scores, classes),
-    notes: note === null ? [] : [note, ...backwards],
-  };
+  switch (answers.kind) {
+    case 'value':
+      return judgeValues(answers);
+    case 'reconstruction':
+      return judgeReconstruction(answers);
+    default:
+      return judgeClasses(answers);
+  }
 }
 
-function judgeValue({ outputs, labels, groups }: Answers): Verdict {
-  const truth = valuesOfLabels(labels);
-  const figures = valueFigures(truth, outputs);
-  const errors = Array.from(truth, (value, row) => ({ row, error: outputs[row]! - value }));
-  errors.sort((a, b) => Math.abs(b.error) - Math.abs(a.error));
-  return {
-    ...nothing,
-    ...figures,
-    interval: bootstrapInterval(truth.length, groups, (weights) => valueFigures(truth, outputs, weights).mae),
-    worst: errors.slice(0, mostWorst).map(({ row, error }) => ({
-      row: row + 1,
-      truth: labels[row]!,
-      predicted: outputs[row]!.toPrecision(6),
-      score: error,
-    })),
-  };
+function judgeClasses({ kind, outputs, width, truth, threshold, ...rest }: Answers): Verdict {
+  if (kind === 'classes') return named(truth, argMaxRows(outputs, width), outputs, null, rest);
+  const from = threshold ?? 0.5;
+  return named(
+    truth,
+    Int32Array.from(outputs, (p) => Number(p >= from)),
+    twoSided(outputs),
+    from,
+    rest,
+  );
 }
 
 /** Each row's mean squared error is its score: the larger, the more of the second class, the anomaly. */
-function judgeReconstruction({ outputs, inputs, width, labels, names, threshold, groups }: Answers): Verdict {
+function judgeReconstruction({ outputs, inputs, width, truth, threshold, ...rest }: Answers): Verdict {
   const errors = reconstructionErrors(inputs, outputs, width);
-  const { classes, truth, note } = mapLabels(labels, 2, names);
-  const notes = note === null ? [] : [note];
   if (threshold === null) {
     const auc = aucOf(errors, (row) => truth[row] === 1);
-    return {
-      ...nothing,
-      n: labels.length,
-      auc,
-      classes,
-      truth,
-      notes: [...notes, 'no accuracy without --threshold'],
-    };
+    return { ...nothing, n: truth.length, auc, classes: [...rest.classes] };
   }
-  const predicted = Int32Array.from(errors, (error) => Number(error >= threshold));
+  const predicted = Int32Array.from(errors, (error) => Number(error > threshold));
   // An error is no probability: only its order and its side of the threshold say something.
   const scores = twoSided(errors.map((error) => error / (error + threshold || 1)));
-  const figures = figuresOf({ truth, predicted, scores, classes, groups });
+  return { ...named(truth, predicted, scores, threshold, rest), calibrationError: null, calibration: [] };
+}
+
+function named(
+  truth: Int32Array,
+  predicted: Int32Array,
+  scores: ArrayLike<number>,
+  threshold: number | null,
+  { classes, groups, resample }: Pick<Answers, 'classes' | 'groups' | 'resample'>,
+): Verdict {
+  const figures = figuresOf({ truth, predicted, scores, classes, groups, resample });
+  const worst = worstRows(truth, predicted, scores, classes);
+  return { ...nothing, ...figures, classes: [...classes], threshold, predicted, worst };
+}
+
+function judgeValues({ outputs, width, values = [], groups, resample = true }: Answers): Verdict {
+  const rows = outputs.length / width;
+  const errors = Array.from(outputs, (value, i) => ({ i, error: value - values[i]! }));
+  errors.sort((a, b) => Math.abs(b.error) - Math.abs(a.error));
+  const mae = (weights: Float64Array) =>
+    valueFigures(values, outputs, width === 1 ? weights : repeated(weights, width)).mae;
   return {
     ...nothing,
-    ...figures,
-    calibrationError: null,
-    calibration: [],
-    classes,
-    threshold,
-    truth,
-    predicted,
-    worst: worstRows(truth, predicted, scores, classes),
-    notes,
+    ...valueFigures(values, outputs),
+    n: rows,
+    interval: resample ? bootstrapInterval(rows, groups, mae) : null,
+    worst: errors.slice(0, mostWorst).map(({ i, error }) => ({
+      row: Math.floor(i / width) + 1,
+      truth: String(Number(values[i]!.toPrecision(6))),
+      predicted: String(Number(outputs[i]!.toPrecision(6))),
+      score: error,
+    })),
   };
 }
 
@@ -165,8 +155,6 @@ const nothing: Verdict = {
   classes: [],
   threshold: null,
   worst: [],
-  notes: [],
-  truth: null,
   predicted: null,
 };
 
@@ -178,6 +166,10 @@ function twoSided(probabilities: ArrayLike<number>): Float64Array {
     scores[2 * row + 1] = probabilities[row]!;
   }
   return scores;
+}
+
+function repeated(weights: Float64Array, width: number): Float64Array {
+  return Float64Array.from({ length: weights.length * width }, (_, i) => weights[Math.floor(i / width)]!);
 }
 
 /** Wrong rows whose true class got the smallest score. */

@@ -2,7 +2,7 @@ import { AiotError } from '../../core/index.js';
 import { elementCount, type Graph, readTflite, type Tensor } from '../../formats/index.js';
 import { createInterpreter, floatView, openLiteRt } from '../../runtime/index.js';
 import { quantizeInput, type Standardization } from '../../signal/index.js';
-import { dynamicOperator } from '../inspect/precision.js';
+import { refuseDynamic } from '../inspect/refusal.js';
 import type { Examples } from '../train/types.js';
 import { argMaxRows } from './metrics.js';
 
@@ -72,7 +72,7 @@ export function predictRows(
   return out;
 }
 
-/** Classes that the int8 network gives on a device: the bit-exact interpreter, from features to the largest output. */
+/** Classes that an int8 network gives on a device: the bit-exact interpreter, from features to the largest output. */
 export function predictInt8(graph: Graph, examples: Examples, standardization: Standardization): Int32Array {
   const interpreter = createInterpreter(graph);
   const { scale = [], zeroPoint = [] } = interpreter.inputTensor.quantization ?? {};
@@ -83,28 +83,6 @@ export function predictInt8(graph: Graph, examples: Examples, standardization: S
     const output = interpreter.invoke(quantizeInput(features, standardization, quantization, input));
     return argMaxRows(output, output.length)[0]!;
   });
-}
-
-/** Classes that LiteRT gives for a float or int8 file. `inputs`: standardized windows, row-major. */
-export async function predictLiteRt(bytes: Uint8Array, inputs: Float32Array): Promise<Int32Array> {
-  const network = await openNetwork(bytes, 'litert');
-  try {
-    return argMaxRows(predictRows(network, inputs), network.outputs);
-  } finally {
-    network.close();
-  }
-}
-
-function refuseDynamic(graph: Graph): void {
-  const dynamic = dynamicOperator(graph);
-  if (dynamic === undefined) return;
-  throw new AiotError(
-    'AIOT_TFLITE_UNSUPPORTED',
-    `operator ${dynamic.index} (${dynamic.operator.op}) has int8 weights under float32 activations (dynamic range): devices have no kernel for that, TFLite Micro refuses it`,
-    {
-      next: 'Measure it with --runtime litert, or make it anew: aiot model quantize FLOAT.tflite --mode int8',
-    },
-  );
 }
 
 function single(graph: Graph, indices: readonly number[], what: string): Tensor {

@@ -4,6 +4,12 @@ import { gateNames } from './gates.js';
 /** Parts that all evaluations' results share. */
 export const intervalSchema = z.tuple([z.number(), z.number()]);
 
+export const intervalsSchema = z.object({
+  accuracy: intervalSchema.nullable(),
+  macroF1: intervalSchema.nullable(),
+  auc: intervalSchema.nullable(),
+});
+
 export const perClassSchema = z.object({
   class: z.string(),
   support: z.int(),
@@ -33,3 +39,46 @@ export const refusalSchema = z.object({
   next: z.string(),
   exit: z.int(),
 });
+
+const figure = z.number().nullable();
+
+/** What a table and a project's held-out part are both told of: what its kind of output does not have is null. */
+export const verdictShape = {
+  n: z.int(),
+  accuracy: figure,
+  macroF1: figure,
+  /** One class against the rest, averaged; of one probability its own. */
+  auc: figure,
+  /** 95 %: of the accuracy as if rows were independent (Wilson), or of a value's mean absolute error. */
+  interval: intervalSchema.nullable(),
+  /** 95 %, by drawing whole groups of rows (recordings) again. */
+  intervals: intervalsSchema,
+  calibrationError: figure,
+  calibration: z.array(calibrationSchema),
+  mae: figure,
+  rmse: figure,
+  r2: figure,
+  /** Names in the order of the outputs; none of a value. */
+  classes: z.array(z.string()),
+  /** From which probability, or above which reconstruction error, the answer is the second class. */
+  threshold: figure,
+  perClass: z.array(perClassSchema),
+  /** Rows = truth, columns = prediction. */
+  confusion: z.array(z.array(z.int())),
+};
+
+/** One network's figures on the same rows; those that its kind of output does not have are left out. */
+export const networkFiguresSchema = z.object({
+  windows: z.int(),
+  accuracy: z.number().optional(),
+  macroF1: z.number().optional(),
+  confusion: z.array(z.array(z.int())).optional(),
+  auc: figure.optional(),
+  calibrationError: figure.optional(),
+  mae: z.number().optional(),
+  rmse: z.number().optional(),
+  r2: figure.optional(),
+});
+export type NetworkFigures = z.output<typeof networkFiguresSchema>;
+
+export const outputKindSchema = z.enum(['classes', 'probability', 'value', 'reconstruction']);

@@ -12,7 +12,7 @@ export interface Gate {
 
 /** build/evaluation.json: the figures of one quantized network on what it was never trained on. */
 export interface EvaluationFile extends EvaluateResult {
-  spec: 'aiot-evaluation/1';
+  spec: 'aiot-evaluation/2';
   /** The vote that `voted` was counted with. */
   vote: string;
 }

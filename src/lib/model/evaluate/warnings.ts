@@ -5,12 +5,14 @@ const fewWindows = 30;
 
 /**
  * What the figures cannot show or should not be trusted for, in sentences.
- * @param recordings test recordings of each class, by its index
+ * @param recordings test recordings (or groups of rows) of each class, by its index
+ * @param unit what is counted: windows or rows
  */
 export function warningsOf(
   classes: string[],
   confusion: number[][],
   recordings: Map<number, number>,
+  unit = 'windows',
 ): string[] {
   const warnings: string[] = [];
   const support = confusion.map((row) => row.reduce((a, b) => a + b, 0));
@@ -21,7 +23,7 @@ export function warningsOf(
       if (total > 0 && mixed / total >= confusedShare) {
         const share = Math.round((100 * mixed) / total);
         warnings.push(
-          `${classes[a]} and ${classes[b]} are taken for each other in ${share} % of their windows: these recordings hardly tell them apart`,
+          `${classes[a]} and ${classes[b]} are taken for each other in ${share} % of their ${unit}: these recordings hardly tell them apart`,
         );
       }
     }
@@ -30,7 +32,7 @@ export function warningsOf(
     const few = support[c]! < fewWindows;
     const alone = (recordings.get(c) ?? 0) < 2;
     const of = alone ? ' of one recording: another person or day may differ' : '';
-    if (few || alone) warnings.push(`${name}: measured on ${few ? 'only ' : ''}${support[c]} windows${of}`);
+    if (few || alone) warnings.push(`${name}: measured on ${few ? 'only ' : ''}${support[c]} ${unit}${of}`);
   });
   return warnings;
 }

@@ -1,3 +1,4 @@
+import { AiotError } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
 import { dynamicOperator, float16Operator } from './precision.js';
 
@@ -13,4 +14,17 @@ export function refusalOfMicro(graph: Graph): string | null {
   if (half)
     return `TFLite Micro refuses it: operator ${half.index} (DEQUANTIZE) widens float16 weights, and it has no kernel for float16`;
   return null;
+}
+
+/** @throws AIOT_TFLITE_UNSUPPORTED for dynamic range, which devices have no kernels for */
+export function refuseDynamic(graph: Graph): void {
+  const dynamic = dynamicOperator(graph);
+  if (dynamic === undefined) return;
+  throw new AiotError(
+    'AIOT_TFLITE_UNSUPPORTED',
+    `operator ${dynamic.index} (${dynamic.operator.op}) has int8 weights under float32 activations (dynamic range): devices have no kernel for that, TFLite Micro refuses it`,
+    {
+      next: 'Measure it with --runtime litert, or make it anew: aiot model quantize FLOAT.tflite --mode int8',
+    },
+  );
 }

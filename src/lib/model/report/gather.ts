@@ -1,6 +1,8 @@
 import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { unless } from '../../core/index.js';
 import type { EvaluationFile } from '../evaluate/types.js';
+import { type Explanation, readExplanation } from '../explain/saved.js';
 import { buildFiles, readEvaluation, readQuantization, readTraining } from '../files.js';
 import type { TrainingFile } from '../train/types.js';
 import type { ReportOptions } from './types.js';
@@ -9,6 +11,7 @@ import type { ReportOptions } from './types.js';
 export interface ReportData extends Omit<ReportOptions, 'file' | 'project'> {
   training: TrainingFile;
   evaluation: EvaluationFile | null;
+  explanation: Explanation | null;
   bytes: { float: number; int8: number | null };
 }
 
@@ -19,12 +22,14 @@ export async function gatherReport({ project, live, findings }: ReportOptions): 
   const quantization = await unless('AIOT_MODEL_NOT_BUILT', readQuantization(project));
   const fresh = quantization?.floatDigest === training.digest ? quantization : null;
   const evaluation = fresh ? await unless('AIOT_MODEL_NOT_BUILT', readEvaluation(project)) : undefined;
+  const explanation = await readExplanation(project);
   return {
     training,
     evaluation: evaluation && evaluation.digest === fresh?.digest ? evaluation : null,
+    explanation: explanation && explanation.digest === fresh?.digest ? explanation : null,
     bytes: {
       float: (await stat(files.float)).size,
-      int8: fresh ? (await stat(files.int8)).size : null,
+      int8: fresh ? (await stat(join(files.folder, fresh.file))).size : null,
     },
     live,
     findings,

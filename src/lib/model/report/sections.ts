@@ -1,31 +1,8 @@
-import { percent, size, thousands } from '../../core/index.js';
+import { thousands } from '../../core/index.js';
 import { gateText } from '../evaluate/gates.js';
-import { confusionTable } from './confusion.js';
 import type { ReportData } from './gather.js';
-import { type Html, html, htmlTable } from './html.js';
+import { type Html, html } from './html.js';
 import { lineChart } from './line-chart.js';
-
-const score = (value: number) => value.toFixed(3);
-
-export function tiles({ evaluation, live, bytes, training }: ReportData): Html {
-  const list: [string, string][] = [];
-  if (evaluation) {
-    list.push(['macro-F1, int8 by window', score(evaluation.int8.macroF1)]);
-    if (evaluation.vote !== 'none')
-      list.push([`macro-F1 after ${evaluation.vote}`, score(evaluation.voted.macroF1)]);
-    list.push(['macro-F1, float', score(evaluation.float.macroF1)]);
-  } else {
-    const best = training.history[training.bestEpoch - 1];
-    if (best && best.valAccuracy !== null) list.push(['validation accuracy', percent(best.valAccuracy)]);
-  }
-  if (live) {
-    list.push(['macro-F1, live on devices', score(live.macroF1)]);
-    list.push(['latency p99 on a device', `${live.latencyMs.p99.toFixed(2)} ms`]);
-  }
-  list.push(bytes.int8 === null ? ['float network', size(bytes.float)] : ['int8 network', size(bytes.int8)]);
-  if (evaluation) list.push(['memory on a chip (arena)', size(evaluation.arenaBytes)]);
-  return html`<div class="tiles">${list.map(([name, value]) => html`<div class="tile"><b>${value}</b><span>${name}</span></div>`)}</div>`;
-}
 
 export function gates({ evaluation }: ReportData): Html | null {
   if (!evaluation || evaluation.gates.length === 0) return null;
@@ -64,45 +41,6 @@ export function curves({ training: { history, bestEpoch } }: ReportData): Html {
     mark,
   });
   return html`<h2>Training</h2><div class="pair">${loss}${accuracy}</div>`;
-}
-
-export function confusions({ evaluation, live, training: { classes } }: ReportData): Html | null {
-  if (!evaluation) return null;
-  const windows = (count: number) => `${thousands(count)} windows`;
-  const tables = [
-    confusionTable(
-      'Float',
-      `${windows(evaluation.float.windows)}, LiteRT`,
-      classes,
-      evaluation.float.confusion,
-    ),
-    confusionTable(
-      'int8',
-      `${windows(evaluation.int8.windows)}, as on a device`,
-      classes,
-      evaluation.int8.confusion,
-    ),
-  ];
-  if (evaluation.vote !== 'none') {
-    const note = windows(evaluation.voted.windows);
-    tables.push(confusionTable(`int8 after ${evaluation.vote}`, note, classes, evaluation.voted.confusion));
-  }
-  if (live) tables.push(confusionTable('Live on devices', windows(live.windows), classes, live.confusion));
-  return html`<h2>Confusion, on recordings never trained on</h2><div class="pair">${tables}</div>`;
-}
-
-export function perClass({ evaluation }: ReportData): Html | null {
-  if (!evaluation) return null;
-  const rows = evaluation.perClass.map(({ class: name, support, precision, recall, f1 }) => [
-    name,
-    thousands(support),
-    score(precision),
-    score(recall),
-    score(f1),
-  ]);
-  const [low, high] = evaluation.interval;
-  return html`<h2>By class, int8</h2>${htmlTable(['Class', 'Windows', 'Precision', 'Recall', 'F1'], rows)}
-<p class="lead" style="margin-top:12px">Accuracy ${percent(evaluation.int8.accuracy)}, 95 % interval ${percent(low)} to ${percent(high)} (Wilson, by window; windows of one recording are alike, so the truth is wider). The device interpreter and LiteRT name the same class in ${percent(evaluation.agreement)} of windows.</p>`;
 }
 
 export function findings({ findings: list, evaluation }: ReportData): Html | null {

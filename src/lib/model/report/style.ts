@@ -27,6 +27,11 @@ svg{display:block;width:100%;height:auto;overflow:visible}
 .grid{stroke:var(--rule);stroke-width:1}.tick{fill:var(--soft);font-size:12px}
 .line{fill:none;stroke-width:2;stroke-linejoin:round}.line.series-1{stroke:var(--blue)}.line.series-2{stroke:var(--orange)}
 line.mark{stroke:var(--soft);stroke-dasharray:3 4}
+.line.series-3{stroke:var(--good)}.line.series-4{stroke:var(--bad)}.line.series-5{stroke:var(--warn)}.line.series-6{stroke:var(--soft)}
+.key.series-3::before{border-color:var(--good)}.key.series-4::before{border-color:var(--bad)}
+.key.series-5::before{border-color:var(--warn)}.key.series-6::before{border-color:var(--soft)}
+.bar{fill:var(--blue)}.bar.negative{fill:var(--orange)}.whisker{stroke:var(--ink);stroke-width:1}
+.name{fill:var(--ink);font-size:12px}.heat{fill:var(--blue)}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14px}
 th{font-weight:600;text-align:left;color:var(--soft);font-size:13px}

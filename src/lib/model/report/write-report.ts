@@ -1,13 +1,16 @@
 import { thousands, writeFileAtomic } from '../../core/index.js';
+import { explanation } from './explanation.js';
+import { calibration, confusions, perClass, tiles } from './figures.js';
 import { gatherReport, type ReportData } from './gather.js';
 import { Html, html } from './html.js';
-import { confusions, curves, findings, gates, lineage, perClass, tiles } from './sections.js';
+import { curves, findings, gates, lineage } from './sections.js';
 import { style } from './style.js';
 import type { ReportOptions } from './types.js';
+import { worst } from './worst.js';
 
 /**
  * Writes what is known of a project's model as one HTML file that loads nothing from elsewhere: figures, gates, training
- * curves, confusion, classes, findings, lineage. What has not been measured yet is left out.
+ * curves, confusion, classes, calibration, the worst windows, what it looks at, findings, lineage. What has not been measured yet is left out.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_NOT_WRITABLE
  */
 export async function writeReport(options: ReportOptions): Promise<void> {
@@ -39,6 +42,9 @@ ${gates(data)}
 ${curves(data)}
 ${confusions(data)}
 ${perClass(data)}
+${calibration(data)}
+${worst(data)}
+${explanation(data)}
 ${findings(data)}
 ${lineage(data)}
 <footer>Made by aiot ${training.lineage.aiot}.</footer>

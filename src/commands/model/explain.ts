@@ -1,0 +1,58 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, again, explanationText, next, shared } from '../../lib/cli/index.js';
+import { explainRequest, explanationSchema, outputKinds } from '../../lib/model/index.js';
+
+export default class ModelExplain extends AiotCommand {
+  static override summary = 'Show what a model looks at: which features, and where in the window.';
+  static override description =
+    'Permutation importance: how much worse the model gets when one feature (a field over the whole window, or one input) is dealt out anew among the examples. Saliency: what each class loses when a stretch of the window, or a feature, is replaced by its mean. Of the project’s quantized network on its test part, whose report then shows it too; or of FILE on the rows of --data. Seeded: the same every time.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --label label --json',
+  ];
+  static override args = {
+    file: Args.string({ description: 'A .tflite or .aiot file; without it the project’s own network.' }),
+  };
+  static override flags = {
+    project: shared.project,
+    data: Flags.string({
+      summary: 'CSV file of rows, or folder of recordings, instead of the project’s own data.',
+      env: 'AIOT_DATA',
+      helpValue: 'PATH',
+    }),
+    label: Flags.string({
+      char: 'l',
+      summary: 'Column of the labels (label).',
+      env: 'AIOT_LABEL',
+      helpValue: 'NAME',
+    }),
+    output: Flags.option({ options: outputKinds })({
+      summary: 'What the outputs of FILE mean, where the file does not tell.',
+      env: 'AIOT_OUTPUT',
+    }),
+    classes: Flags.string({
+      summary: 'Classes in the order of the outputs of FILE.',
+      env: 'AIOT_CLASSES',
+      helpValue: 'A,B,…',
+    }),
+    seed: Flags.integer({ summary: 'Of the permutations.', env: 'AIOT_SEED', default: 7, min: 0 }),
+    repeats: Flags.integer({
+      summary: 'Permutations of each feature.',
+      env: 'AIOT_REPEATS',
+      default: 5,
+      min: 1,
+      max: 100,
+    }),
+  };
+  static override result = explanationSchema;
+
+  async run() {
+    const input = await this.input(ModelExplain);
+    const { args, flags } = input;
+    const result = await explainRequest({ ...flags, file: args.file, signal: this.signal });
+    this.print(explanationText(result));
+    if (args.file === undefined)
+      this.print(next(`aiot model evaluate${again(input, 'project', 'data')} --report report.html`));
+    return result;
+  }
+}

@@ -1,0 +1,28 @@
+import { AiotError } from '../../core/index.js';
+import type { OutputKind } from '../evaluate/output-kind.js';
+import { explainFile, explainProject } from './explain-model.js';
+import type { Explanation } from './result.js';
+
+/** What `model explain` was asked, as text. */
+export interface ExplainRequest {
+  file?: string;
+  project: string;
+  data?: string;
+  label?: string;
+  output?: OutputKind;
+  classes?: string;
+  seed?: number;
+  repeats?: number;
+  signal?: AbortSignal;
+}
+
+/** Explains a file on a table, or the project's network. @throws AIOT_USAGE, and what explainFile and explainProject throw */
+export async function explainRequest(request: ExplainRequest): Promise<Explanation> {
+  const { file, project, data, label, classes, ...rest } = request;
+  if (file === undefined) return await explainProject(project, { data }, rest);
+  if (data === undefined)
+    throw new AiotError('AIOT_USAGE', `which rows is ${file} to be explained on?`, {
+      next: `aiot model explain ${file} --data rows.csv`,
+    });
+  return await explainFile({ ...rest, file, data, label, classes: classes?.split(',') });
+}

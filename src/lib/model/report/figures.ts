@@ -1,0 +1,132 @@
+import { percent, size, thousands } from '../../core/index.js';
+import { calibrationChart } from './calibration-chart.js';
+import { confusionTable } from './confusion.js';
+import type { ReportData } from './gather.js';
+import { type Html, html, htmlTable } from './html.js';
+
+const score = (value: number) => value.toFixed(3);
+
+export function tiles({ evaluation, live, bytes, training }: ReportData): Html {
+  const list: [string, string][] = [];
+  if (evaluation) list.push(...evaluationTiles(evaluation));
+  else {
+    const best = training.history[training.bestEpoch - 1];
+    if (best && best.valAccuracy !== null) list.push(['validation accuracy', percent(best.valAccuracy)]);
+  }
+  if (live) {
+    list.push(['macro-F1, live on devices', score(live.macroF1)]);
+    list.push(['latency p99 on a device', `${live.latencyMs.p99.toFixed(2)} ms`]);
+  }
+  const network = evaluation ? evaluation.precision : 'int8';
+  list.push(
+    bytes.int8 === null ? ['float network', size(bytes.float)] : [`${network} network`, size(bytes.int8)],
+  );
+  if (evaluation && evaluation.arenaBytes !== null)
+    list.push(['memory on a chip (arena)', size(evaluation.arenaBytes)]);
+  return html`<div class="tiles">${list.map(([name, value]) => html`<div class="tile"><b>${value}</b><span>${name}</span></div>`)}</div>`;
+}
+
+function evaluationTiles(evaluation: NonNullable<ReportData['evaluation']>): [string, string][] {
+  const { int8, voted, float, vote, precision, auc, calibrationError } = evaluation;
+  const list: [string, string][] = [];
+  const add = (name: string, value: number | null | undefined) => {
+    if (value !== null && value !== undefined) list.push([name, score(value)]);
+  };
+  add(`macro-F1, ${precision} by window`, int8.macroF1);
+  if (vote !== 'none') add(`macro-F1 after ${vote}`, voted?.macroF1);
+  add('macro-F1, float', float.macroF1);
+  add('AUC', auc);
+  add('calibration error', calibrationError);
+  add('mean absolute error', int8.mae);
+  add('R²', int8.r2);
+  return list;
+}
+
+export function confusions({ evaluation, live, training }: ReportData): Html | null {
+  if (!evaluation) return null;
+  const { classes, source } = training;
+  const unit = source.kind === 'table' ? 'rows' : 'windows';
+  const { float, int8, voted, vote, precision } = evaluation;
+  const tables: Html[] = [];
+  const add = (title: string, where: string, counts: number[][] | undefined) => {
+    if (counts === undefined) return;
+    const count = counts.flat().reduce((a, b) => a + b, 0);
+    tables.push(confusionTable(title, `${thousands(count)} ${unit}${where}`, classes, counts));
+  };
+  add('Float', ', LiteRT', float.confusion);
+  add(precision, ', as on a device', int8.confusion);
+  if (vote !== 'none') add(`${precision} after ${vote}`, '', voted?.confusion);
+  if (live) add('Live on devices', '', live.confusion);
+  if (tables.length === 0) return null;
+  const on = source.kind === 'table' ? 'rows' : 'recordings';
+  return html`<h2>Confusion, on ${on} never trained on</h2><div class="pair">${tables}</div>`;
+}
+
+export function perClass({ evaluation }: ReportData): Html | null {
+  if (!evaluation) return null;
+  const { perClass: classes, precision, mae } = evaluation;
+  if (mae !== null) return valueTable(evaluation);
+  if (classes.length === 0) return null;
+  const rows = classes.map(({ class: name, support, precision: p, recall, f1 }) => [
+    name,
+    thousands(support),
+    score(p),
+    score(recall),
+    score(f1),
+  ]);
+  return html`<h2>By class, ${precision}</h2>${htmlTable(['Class', 'Windows', 'Precision', 'Recall', 'F1'], rows)}
+<p class="lead" style="margin-top:12px">${certainty(evaluation)}</p>`;
+}
+
+function valueTable({
+  float,
+  int8,
+  litert,
+  interval,
+  precision,
+}: NonNullable<ReportData['evaluation']>): Html {
+  const row = (name: string, { mae = 0, rmse = 0, r2 }: typeof float) => [
+    name,
+    mae.toPrecision(4),
+    rmse.toPrecision(4),
+    r2 === null || r2 === undefined ? '–' : score(r2),
+  ];
+  const rows = [
+    row('float, LiteRT', float),
+    row(`${precision}, device`, int8),
+    row(`${precision}, LiteRT`, litert),
+  ];
+  const range = interval
+    ? `95 % interval ${interval[0].toPrecision(4)} to ${interval[1].toPrecision(4)}.`
+    : '';
+  return html`<h2>Errors</h2>${htmlTable(['Network', 'Mean absolute error', 'RMSE', 'R²'], rows)}
+<p class="lead" style="margin-top:12px">${range}</p>`;
+}
+
+/** How sure the figures are, in sentences. */
+function certainty({
+  accuracy,
+  interval,
+  intervals,
+  agreement,
+}: NonNullable<ReportData['evaluation']>): string {
+  const between = ([low, high]: [number, number]) => `${percent(low)} to ${percent(high)}`;
+  const parts: string[] = [];
+  if (accuracy !== null && interval)
+    parts.push(
+      `Accuracy ${percent(accuracy)}, 95 % interval ${between(interval)} (Wilson, as if windows were independent).`,
+    );
+  if (intervals.accuracy && intervals.macroF1)
+    parts.push(
+      `Drawing whole recordings again: accuracy ${between(intervals.accuracy)}, macro-F1 ${score(intervals.macroF1[0])} to ${score(intervals.macroF1[1])}.`,
+    );
+  if (agreement !== null)
+    parts.push(`The device interpreter and LiteRT name the same class in ${percent(agreement)} of windows.`);
+  return parts.join(' ');
+}
+
+export function calibration({ evaluation }: ReportData): Html | null {
+  if (!evaluation || evaluation.calibrationError === null) return null;
+  const filled = evaluation.calibration.filter(({ rows }) => rows > 0);
+  return html`<h2>Calibration</h2><div class="pair">${calibrationChart(evaluation.calibration)}<p>How often the network is right when it is so sure of its answer. On the dashed line it is right as often as it says. Expected calibration error ${score(evaluation.calibrationError)}, over ${filled.length} of ${evaluation.calibration.length} bins with answers in them.</p></div>`;
+}
