@@ -179,7 +179,7 @@ describe('the predictor', () => {
         if (!answer) continue;
         expect(answer.window, id).toBe(window++);
         expect(answer.scores.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 1);
-        expect(answer.label).toBe(bundle.info.classes[answer.index]);
+        expect(answer.label).toBe(bundle.info.classes[answer.index ?? -1]);
         expect(answer.latencyMs).toBeGreaterThanOrEqual(0);
         count.windows++;
         if (answer.label === label) count.right++;

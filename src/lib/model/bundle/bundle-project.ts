@@ -2,6 +2,8 @@ import { AiotError, digestOf, type Project, readBytes, writeFileAtomic } from '.
 import type { NetworkMode } from '../../formats/index.js';
 import { type Built, readBuilt } from '../built.js';
 import type { DataSource } from '../dataset.js';
+import { gateFigures } from '../evaluate/accepted.js';
+import { gatesFrom } from '../evaluate/gates.js';
 import type { EvaluationFile } from '../evaluate/types.js';
 import { buildFiles, modelName, readEvaluation } from '../files.js';
 import { stale } from '../fresh.js';
@@ -66,34 +68,35 @@ interface Named {
 }
 
 function infoOf({ training, int8 }: Built, evaluation: EvaluationFile, named: Named): BundleInfo {
-  const { float, int8: quantized, voted, arenaBytes, vote, gates, interval } = evaluation;
-  const answering = answeringOf(training, vote);
-  if (arenaBytes === null)
-    throw new AiotError(
-      'AIOT_MODEL_UNFIT',
-      'TFLite Micro, and so a device, refuses float16 and dynamic range',
-      {
-        next: 'aiot model quantize --mode int8 && aiot model evaluate',
-      },
-    );
+  const { float, int8: quantized, voted, vote, interval, intervals } = evaluation;
+  // Counted anew from the figures, which are checked: what the file says of its gates is not looked at.
+  const gates = gatesFrom(evaluation.gates, gateFigures(evaluation));
   return {
     spec: 'aiot-bundle/2',
     kind: 'model',
     name: named.name,
     signal: training.signal,
     standardization: training.standardization,
-    ...answering,
+    ...answeringOf(training, vote),
     quantization: { mode: named.mode },
-    arenaBytes,
+    arenaBytes: runnable(evaluation),
     input: endOf(int8.graph, 'inputs'),
     output: endOf(int8.graph, 'outputs'),
-    metrics: {
-      float,
-      int8: { ...quantized, interval },
-      voted: answering.answer.kind === 'value' ? null : voted,
-    },
+    metrics: { float, int8: { ...quantized, interval, intervals }, voted },
     gates,
     evaluation: named.evaluationDigest,
     lineage: training.lineage,
   };
+}
+
+/** Bytes that it needs on a device. @throws AIOT_MODEL_UNFIT */
+function runnable({ arenaBytes }: EvaluationFile): number {
+  if (arenaBytes !== null) return arenaBytes;
+  throw new AiotError(
+    'AIOT_MODEL_UNFIT',
+    'TFLite Micro, and so a device, refuses float16 and dynamic range',
+    {
+      next: 'aiot model quantize --mode int8 && aiot model evaluate',
+    },
+  );
 }

@@ -1,14 +1,19 @@
+import type { Graph } from '../../formats/index.js';
 import { createInterpreter } from '../../runtime/index.js';
 import type { Built } from '../built.js';
-import { confusionOf } from '../evaluate/metrics.js';
+import { confusionOf, macroF1Of } from '../evaluate/metrics.js';
 import { stale } from '../fresh.js';
+import { arenaOf } from '../inspect/arena-of.js';
 import { multiplyAdds } from '../inspect/costs.js';
+import type { Examples } from '../train/types.js';
 import { answerOf } from './answers.js';
 import { encodeInput, valuesOf } from './ends.js';
-import type { BundleInfo } from './types.js';
+import type { BundleInfo, Figures } from './types.js';
 
 /** Multiply-adds spent on it: about a second of the interpreter. */
 const budget = 2e8;
+/** Part of a figure by which two ways of adding may differ. */
+const tolerance = 1e-4;
 
 /**
  * Counts the figures of the quantized network again, on the data they were measured on: a file that says what passes the
@@ -16,30 +21,83 @@ const budget = 2e8;
  * @throws AIOT_MODEL_STALE when they are not the figures of this network
  */
 export function requireFigures(built: Built, info: BundleInfo): void {
-  const told = info.metrics.int8.confusion;
-  if (info.classes.length === 0 || !told) return;
-  const { inputs, inputSize, classes, recordings } = built.examples('test');
-  const { graph } = built.int8;
+  const { float, int8, voted } = info.metrics;
+  for (const figures of [float, int8, voted]) if (figures) requireSum(figures);
+  const arena = arenaOf(built.int8.graph);
+  if (arena !== info.arenaBytes) throw wrong(`arena: expected ${arena} bytes, got ${info.arenaBytes}`);
+  const test = built.examples('test');
+  const windows = test.recordings.length;
+  if (windows !== int8.windows) throw wrong(`expected ${windows} windows, got ${int8.windows}`);
+  const counted = countAgain(test, built.int8.graph, info);
+  if (int8.confusion) requireConfusion(counted, int8.confusion);
+  if (counted.meanError === null || counted.rows < windows || typeof int8.mae !== 'number') return;
+  if (isNear(counted.meanError, int8.mae)) return;
+  throw wrong(`mean error: expected ${counted.meanError}, got ${int8.mae}`);
+}
+
+interface Counted {
+  /** How many rows were looked at. */
+  rows: number;
+  confusion: number[][] | null;
+  /** Mean absolute error, where the network answers with values. */
+  meanError: number | null;
+}
+
+function countAgain(test: Examples, graph: Graph, info: BundleInfo): Counted {
+  const { inputs, inputSize, classes, values, recordings } = test;
   const each = graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0);
   const step = Math.max(1, Math.ceil((each * recordings.length) / budget));
   const interpreter = createInterpreter(graph);
   const input = valuesOf(info.input, inputSize);
   const truth: number[] = [];
   const answered: number[] = [];
+  let error = 0;
   for (let row = 0; row < recordings.length; row += step) {
     const features = inputs.subarray(row * inputSize, (row + 1) * inputSize);
     const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
+    const { index, value } = answerOf(info, output, features);
     truth.push(classes[row]!);
-    answered.push(answerOf(info, output, features).index ?? 0);
+    answered.push(index ?? 0);
+    if (values && value !== null) error += Math.abs(value - values[row]!);
   }
-  const counted = confusionOf(truth, answered, info.classes.length);
-  const fits = counted.every((row, t) =>
-    row.every((count, p) => (step === 1 ? count === told[t]?.[p] : count <= (told[t]?.[p] ?? 0))),
+  const rows = truth.length;
+  if (info.classes.length === 0) return { rows, confusion: null, meanError: rows === 0 ? 0 : error / rows };
+  return { rows, confusion: confusionOf(truth, answered, info.classes.length), meanError: null };
+}
+
+function requireConfusion({ confusion, rows }: Counted, told: number[][]): void {
+  const whole = sum(told) === rows;
+  const fits = confusion?.every((row, t) =>
+    row.every((count, p) => (whole ? count === told[t]?.[p] : count <= (told[t]?.[p] ?? 0))),
   );
-  const windows = told.flat().reduce((a, b) => a + b, 0);
-  if (fits && windows === recordings.length) return;
-  throw stale(
-    `the figures in evaluation.json are not those of the network: expected ${JSON.stringify(counted)} over ${truth.length} windows, got ${JSON.stringify(told)}`,
+  if (fits) return;
+  throw wrong(`over ${rows} windows: expected ${JSON.stringify(confusion)}, got ${JSON.stringify(told)}`);
+}
+
+/** Accuracy and macro-F1 are those of the confusion beside them. */
+function requireSum({ confusion, accuracy, macroF1, windows }: Figures): void {
+  if (!confusion) return;
+  const right = confusion.reduce((all, row, c) => all + (row[c] ?? 0), 0);
+  const told = { windows, accuracy: (accuracy ?? 0) * windows, macroF1: macroF1 ?? 0 };
+  const counted = { windows: sum(confusion), accuracy: right, macroF1: macroF1Of(confusion) };
+  for (const name of ['windows', 'accuracy', 'macroF1'] as const) {
+    if (!isNear(told[name], counted[name])) {
+      throw wrong(`${name}: expected what the confusion says (${counted[name]}), got ${told[name]}`);
+    }
+  }
+}
+
+function sum(rows: number[][]): number {
+  return rows.flat().reduce((a, b) => a + b, 0);
+}
+
+function isNear(a: number, b: number): boolean {
+  return Math.abs(a - b) <= tolerance * Math.max(1e-6, Math.abs(a), Math.abs(b));
+}
+
+function wrong(message: string) {
+  return stale(
+    `the figures in evaluation.json are not those of the network: ${message}`,
     'aiot model evaluate',
   );
 }
