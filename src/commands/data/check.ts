@@ -1,48 +1,54 @@
+import { Args, Flags } from '@oclif/core';
 import {
   AiotCommand,
   again,
-  bold,
-  dim,
-  green,
+  checkText,
+  hertz,
+  labelFrom,
   next,
-  plural,
-  red,
   shared,
-  yellow,
+  shellWord,
 } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
-import { checkProject, checkReportSchema } from '../../lib/data/index.js';
-
-const marks = { error: () => red('✗'), warning: () => yellow('!'), info: () => dim('i') };
+import { checkPath, checkProject, checkReportSchema } from '../../lib/data/index.js';
 
 export default class DataCheck extends AiotCommand {
   static override summary =
     'Look for what makes figures a fiction: copies, artefacts, gaps, values out of range.';
-  static override description = 'Ends with exit code 6 when something found would make training meaningless.';
+  static override description =
+    'Without a path, the project’s recordings. A folder of CSV recordings needs no project; with folders train, validation and test in it, that split is judged. A CSV file is a table of rows. Ends with exit code 6 when something found would make figures meaningless.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
-    '<%= config.bin %> <%= command.id %> --data ../other-recordings --json',
+    '<%= config.bin %> <%= command.id %> recordings --rate 100 --json',
+    '<%= config.bin %> <%= command.id %> rows.csv',
   ];
-  static override flags = { project: shared.project, data: shared.data };
+  static override args = {
+    path: Args.string({ description: 'Folder of recordings, or a CSV file of rows.' }),
+  };
+  static override flags = {
+    project: shared.project,
+    data: shared.data,
+    rate: hertz({ summary: 'Samples a second in recordings of no project.', env: 'AIOT_RATE' }),
+    'label-from': labelFrom(),
+    window: Flags.integer({ min: 1, summary: 'Samples in one window.', env: 'AIOT_WINDOW' }),
+    all: Flags.boolean({ summary: 'Name all files of each finding.', env: 'AIOT_ALL' }),
+  };
   static override result = checkReportSchema;
 
   async run() {
     const input = await this.input(DataCheck);
-    const { flags } = input;
+    const { flags, args, given } = input;
+    const { path } = args;
+    const report =
+      path === undefined || given('project')
+        ? await checkProject(await loadProject(flags.project), flags.data ?? path)
+        : await checkPath({ path, rateHz: flags.rate, labelFrom: flags['label-from'], window: flags.window });
+    this.print(checkText(report, { all: flags.all }));
     const at = again(input, 'project', 'data');
-    const report = await checkProject(await loadProject(flags.project), flags.data);
-    const { split } = report;
-    this.print(`${plural(report.recordings, 'recording')}, ${plural(report.samples, 'sample')}`);
-    if (split) {
-      this.print(
-        `Split by ${split.by}, seed ${split.seed}: ${split.train} to train on, ${split.validation} to choose by, ${split.test} to test on`,
-      );
-    }
-    for (const { severity, kind, message, advice } of report.findings) {
-      this.print(`\n${marks[severity]()} ${bold(kind)}  ${message}\n  ${dim(advice)}`);
-    }
-    if (report.findings.length === 0) this.print(green('Nothing found.'));
-    this.print(next(report.ok ? `aiot model train${at}` : `aiot data list${at}`));
+    if (report.of === 'project')
+      this.print(next(report.ok ? `aiot model train${at}` : `aiot data list${at}`));
+    if (report.of === 'table' && report.ok && !report.split)
+      this.print(next(`aiot model train --data ${shellWord(path!)}`));
     if (!report.ok) this.exitsWith(6);
     return report;
   }

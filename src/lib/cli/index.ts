@@ -7,6 +7,7 @@ export { duration, shared } from './flags.js';
 export { createProgress, type Progress } from './progress.js';
 export { hertz, labelFrom } from './recording-flags.js';
 export { answerText, datasetText, figuresText, figureText } from './render/card.js';
+export { checkText } from './render/check.js';
 export { demoSummary } from './render/demo.js';
 export { evaluationText } from './render/evaluation.js';
 export { fileEvaluationText } from './render/file-evaluation.js';

@@ -1,19 +1,14 @@
 /** Datasets: record, import, open, label, split, check. A recording is one take by one device, and stays whole. */
 export { checkDataset } from './check/check.js';
+export { checkPath } from './check/path.js';
+export { type CheckReport, checkReportSchema, findingSchema } from './check/report.js';
 export { checkSplit, leakError } from './check/split.js';
 export type { Ranges } from './check/values.js';
 export { copiesIn } from './copies/index.js';
 export { sampleCount } from './count.js';
 export { type FeaturesResult, featuresResultSchema, makeFeatures } from './features/make.js';
 export { importRecordings, importResultSchema } from './import.js';
-export {
-  checkProject,
-  checkReportSchema,
-  findingSchema,
-  rangesOf,
-  showRecording,
-  summarizeProject,
-} from './inspect.js';
+export { checkProject, rangesOf, showRecording, summarizeProject } from './inspect.js';
 export type { LabelFrom } from './loose/open.js';
 export { type MotorState, motorFields, motorStates } from './motor/physics.js';
 export { motorSamples } from './motor/samples.js';

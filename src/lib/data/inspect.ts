@@ -1,45 +1,12 @@
-import { z } from 'zod';
 import { AiotError, nearest, type Project, type ProjectConfig } from '../core/index.js';
 import { signalSpecOf } from '../signal/index.js';
 import { checkDataset } from './check/check.js';
+import type { CheckReport } from './check/report.js';
 import type { Ranges } from './check/values.js';
 import { openDataset } from './open.js';
 import { splitDataset } from './split/split.js';
 import { type DatasetSummary, datasetSummary, type RecordingDetail, recordingDetail } from './summary.js';
-import { type Finding, findingKinds, type Split } from './types.js';
-
-const single = z.union([z.number(), z.string()]);
-const figure = z.union([
-  z.number(),
-  z.string(),
-  z.boolean(),
-  z.null(),
-  z.array(single),
-  z.record(z.string(), z.union([z.number(), z.string(), z.null()])),
-]);
-
-export const findingSchema = z.object({
-  kind: z.enum(findingKinds),
-  severity: z.enum(['error', 'warning', 'info']),
-  files: z.array(z.string()),
-  evidence: z.record(z.string(), figure),
-  message: z.string(),
-  advice: z.string(),
-});
-
-export const checkReportSchema = z.object({
-  digest: z.string(),
-  recordings: z.int(),
-  samples: z.int(),
-  /** Recordings on each side; null when the dataset cannot be split. */
-  split: z
-    .object({ by: z.string(), seed: z.int(), train: z.int(), validation: z.int(), test: z.int() })
-    .nullable(),
-  findings: z.array(findingSchema),
-  /** No finding is an error. */
-  ok: z.boolean(),
-});
-export type CheckReport = z.output<typeof checkReportSchema>;
+import type { Finding, Split } from './types.js';
 
 /** Plausible values of each field that the project declares. */
 export function rangesOf({ stream }: ProjectConfig): Ranges {
@@ -68,12 +35,22 @@ export async function checkProject(project: Project, folder?: string): Promise<C
       advice: next,
     });
   }
-  const findings = [...unfit, ...checkDataset(dataset, signalSpecOf(config), split, rangesOf(config))];
+  const findings = [
+    ...unfit,
+    ...checkDataset(dataset, signalSpecOf(config), split, {
+      ranges: rangesOf(config),
+      labels: config.model.labels,
+    }),
+  ];
   const { samples, recordings, digest } = datasetSummary(dataset);
   return {
+    of: 'project',
     digest,
     recordings: recordings.length,
     samples,
+    rateHz: dataset.rateHz,
+    rateFrom: 'told',
+    labelFrom: null,
     split: split
       ? {
           by: split.by,

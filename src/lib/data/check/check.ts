@@ -1,32 +1,56 @@
 import type { SignalSpec } from '../../signal/index.js';
 import type { Dataset, Finding, Split } from '../types.js';
+import { checkStuck } from './axes.js';
+import { checkClipping } from './clipping.js';
 import { checkCopies } from './copies.js';
 import { checkRepeats } from './repeats.js';
+import { checkShortcuts } from './shortcuts.js';
 import { checkSplit } from './split.js';
-import { checkClipping, checkValues, type Ranges } from './values.js';
-import { checkGaps, checkRecordings } from './whole.js';
+import { checkSwapped } from './swapped.js';
+import { checkValues, type Ranges, withNumbersAlone } from './values.js';
+import { checkBalance, checkGaps, checkRecordings } from './whole.js';
 
 const order = { error: 0, warning: 1, info: 2 } as const;
+
+export interface CheckContext {
+  /** Plausible values by field (stream.fields.*.range). */
+  ranges?: Ranges;
+  /** Class → recorded labels; absent = each label is a class. */
+  labels?: Record<string, string[]>;
+  /** Recordings of no project: somebody else splits them and makes inputs of them, in ways not known here. */
+  loose?: boolean;
+}
 
 /**
  * What is wrong with a dataset, worst first; nothing found = an empty list.
  * @param split when given, copies on two sides of it are errors
- * @param ranges plausible values by field (stream.fields.*.range)
  */
 export function checkDataset(
   dataset: Dataset,
   spec: SignalSpec,
   split?: Split,
-  ranges: Ranges = {},
+  { ranges = {}, labels, loose = false }: CheckContext = {},
 ): Finding[] {
+  const whole = withNumbersAlone(dataset);
+  const classOf =
+    labels && new Map(Object.entries(labels).flatMap(([name, list]) => list.map((label) => [label, name])));
   const findings = [
     ...checkValues(dataset, ranges),
-    ...checkClipping(dataset),
-    ...checkRecordings(dataset, spec),
-    ...checkGaps(dataset),
-    ...checkRepeats(dataset, spec),
-    ...checkCopies(dataset, split),
-    ...(split?.by === 'window' ? checkSplit(dataset, split, spec) : []),
+    ...checkClipping(whole),
+    ...checkRecordings(whole, spec),
+    ...checkBalance(whole, classOf),
+    ...checkGaps(whole),
+    ...checkStuck(whole),
+    ...checkSwapped(whole),
+    ...checkRepeats(whole, spec),
+    ...checkShortcuts(whole, spec, !loose),
+    ...checkCopies(whole, { split, unguarded: loose && !split }),
+    ...(split?.by === 'window' ? checkSplit(whole, split, spec) : []),
   ];
-  return findings.sort((a, b) => order[a.severity] - order[b.severity]);
+  return sortFindings(findings);
+}
+
+/** Worst first; of one severity, in the order found. */
+export function sortFindings(findings: Finding[]): Finding[] {
+  return [...findings].sort((a, b) => order[a.severity] - order[b.severity]);
 }

@@ -1,29 +1,126 @@
 import { percent } from '../../core/index.js';
-import { copiesIn } from '../copies/index.js';
-import type { Dataset, Finding, Split } from '../types.js';
+import { type CopyPair, copiesIn } from '../copies/index.js';
+import type { Dataset, Evidence, Finding, Split } from '../types.js';
+import { listIds } from './text.js';
 
-/** Copies, told apart by whether they fall on two sides of the split. */
-export function checkCopies(dataset: Dataset, split?: Split): Finding[] {
+export interface CopiesOptions {
+  split?: Split;
+  /** Somebody else splits these recordings, who does not know of the copies. */
+  unguarded?: boolean;
+}
+
+interface Judged extends CopyPair {
+  sides: [string, string] | null;
+  labels: [string, string] | null;
+}
+
+/** Copies, told apart by whether they fall on two sides of the split; and one signal under two labels. */
+export function checkCopies(dataset: Dataset, { split, unguarded = false }: CopiesOptions): Finding[] {
   const sideOf = new Map<string, string>();
   for (const side of ['train', 'validation', 'test'] as const) {
     for (const id of split?.[side] ?? []) sideOf.set(id, side);
   }
-  return copiesIn(dataset).map(({ a, b, kind, share }) => {
-    const sides = [sideOf.get(a), sideOf.get(b)];
-    const apart = sides[0] !== undefined && sides[1] !== undefined && sides[0] !== sides[1];
-    const how =
-      kind === 'exact'
-        ? `${percent(share)} of the samples of one are in the other`
-        : `correlation ${share.toFixed(3)}`;
+  const labelOf = new Map(dataset.recordings.map(({ id, label }) => [id, label]));
+  const judged = copiesIn(dataset).map((pair): Judged => {
+    const [a, b] = [sideOf.get(pair.a), sideOf.get(pair.b)];
+    const [x, y] = [labelOf.get(pair.a) ?? null, labelOf.get(pair.b) ?? null];
     return {
-      kind: 'leak',
-      severity: apart ? 'error' : 'warning',
-      files: [a, b],
-      evidence: { method: kind, share, apart },
-      message: `${a} and ${b} are copies (${how})${apart ? `, one in ${sides[0]} and one in ${sides[1]}: the figures would be a fiction` : ''}.`,
-      advice: apart
-        ? 'Split anew: aiot keeps copies on one side.'
-        : 'They count as one recording in the split. Remove one of them.',
-    } satisfies Finding;
+      ...pair,
+      sides: split?.by !== 'window' && a && b && a !== b ? [a, b] : null,
+      labels: x !== null && y !== null && x !== y ? [x, y] : null,
+    };
   });
+  const apart = judged.filter(({ sides }) => sides !== null);
+  const together = judged.filter(({ sides }) => sides === null);
+  return [
+    ...leaks(apart, (pair) => ({
+      severity: 'error',
+      where: `, one in ${pair.sides![0]} and one in ${pair.sides![1]}: the figures would be a fiction`,
+      many: 'on two sides of the split: the figures would be a fiction',
+      advice: 'Split anew by recording: aiot keeps copies on one side.',
+    })),
+    ...leaks(together, () =>
+      unguarded
+        ? {
+            severity: 'error',
+            where: ': who splits by file trains on what is tested',
+            many: 'of each other: who splits by file trains on what is tested',
+            advice: 'Remove one of them, or keep both on one side of every split, as aiot model train does.',
+          }
+        : {
+            severity: 'warning',
+            where: '',
+            many: 'of each other',
+            advice: 'They count as one recording in the split. Remove one of them.',
+          },
+    ),
+    ...mislabelled(judged.filter(({ labels }) => labels !== null)),
+  ];
+}
+
+interface Words {
+  severity: Finding['severity'];
+  where: string;
+  many: string;
+  advice: string;
+}
+
+/** Up to five copies are told one by one, more of them in one sentence. */
+function leaks(pairs: Judged[], words: (pair: Judged) => Words): Finding[] {
+  if (pairs.length <= 5) {
+    return pairs.map((pair) => {
+      const { severity, where, advice } = words(pair);
+      const message = `${pair.a} and ${pair.b} are copies (${howOf(pair)})${where}.`;
+      return { kind: 'leak', severity, files: [pair.a, pair.b], evidence: evidenceOf(pair), message, advice };
+    });
+  }
+  const { severity, many, advice } = words(pairs[0]!);
+  const files = [...new Set(pairs.flatMap(({ a, b }) => [a, b]))].sort();
+  const shown = pairs.slice(0, 3).map((pair) => `${pair.a} and ${pair.b} (${howOf(pair)})`);
+  return [
+    {
+      kind: 'leak',
+      severity,
+      files,
+      evidence: {
+        pairs: pairs.length,
+        apart: pairs[0]!.sides !== null,
+        copies: pairs.map(({ a, b }) => `${a} = ${b}`),
+        share: pairs.reduce((sum, { share }) => sum + share, 0) / pairs.length,
+      },
+      message: `${pairs.length} pairs of ${files.length} recordings are copies ${many}: ${listIds(shown, 3)} and ${pairs.length - 3} more.`,
+      advice,
+    },
+  ];
+}
+
+function howOf({ kind, share, seconds = 0, fromA = 0, fromB = 0, factor = 1 }: CopyPair): string {
+  if (kind === 'exact') return `${percent(share)} of the samples of one are in the other`;
+  if (kind === 'stretched') return `correlation ${share.toFixed(3)} at ${factor.toFixed(3)} times the length`;
+  if (kind === 'near') return `correlation ${share.toFixed(3)}`;
+  return `${seconds.toFixed(1)} s from second ${fromA.toFixed(1)} of one and ${fromB.toFixed(1)} of the other, correlation ${share.toFixed(3)}`;
+}
+
+function evidenceOf({ kind, share, seconds, fromA, fromB, factor, sides }: Judged): Evidence {
+  const evidence: Evidence = { method: kind, share, apart: sides !== null };
+  for (const [name, value] of Object.entries({ seconds, fromA, fromB, factor })) {
+    if (value !== undefined) evidence[name] = value;
+  }
+  if (sides) evidence.sides = sides;
+  return evidence;
+}
+
+function mislabelled(pairs: Judged[]): Finding[] {
+  if (pairs.length === 0) return [];
+  const shown = pairs.map(({ a, b, labels }) => `${a} (${labels![0]}) and ${b} (${labels![1]})`);
+  return [
+    {
+      kind: 'label',
+      severity: 'error',
+      files: [...new Set(pairs.flatMap(({ a, b }) => [a, b]))].sort(),
+      evidence: { pairs: pairs.length, copies: pairs.map(({ a, b }) => `${a} = ${b}`) },
+      message: `The same signal stands under two labels: ${listIds(shown, 4)}.`,
+      advice: 'Find out which label is right, and remove the other recording.',
+    },
+  ];
 }

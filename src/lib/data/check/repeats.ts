@@ -1,5 +1,5 @@
 import { percent } from '../../core/index.js';
-import { conditioned, type SignalSpec } from '../../signal/index.js';
+import type { SignalSpec } from '../../signal/index.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 import { listIds } from './text.js';
 
@@ -23,101 +23,92 @@ export function repeatShare(columns: Float64Array[]): number {
 }
 
 /**
- * Exact repeats of rows, and whether how often they come tells one label from another. A recorder that holds each value until
- * the next comes adds images of the signal around the sensor's own rate: a fourth-order low-pass (24 dB an octave) with its
- * corner an octave below half that rate takes them out. Measured on the HAR stairs recordings, held artificially at 54 of 100
- * rows (46 % repeats), motion features, recordings held out: a network tells held from not held in 99 % of the windows
- * without low-pass and resampling, in 60 % with 12 Hz and 50 Hz (50 % = chance; what is left is the hold's slight damping near
- * 12 Hz: the mean of a feature moves by at most 0.17 of its deviation, against 4.8 without).
+ * Exact repeats of rows. A recorder that holds each value until the next comes adds images of the signal around the sensor's
+ * own rate: a fourth-order low-pass (24 dB an octave) with its corner an octave below half that rate takes them out. Measured
+ * on the HAR stairs recordings, held artificially at 54 of 100 rows (46 % repeats), motion features, recordings held out: a
+ * network tells held from not held in 99 % of the windows without low-pass and resampling, in 60 % with 12 Hz and 50 Hz (50 %
+ * = chance; what is left is the hold's slight damping near 12 Hz: the mean of a feature moves by at most 0.17 of its
+ * deviation, against 4.8 without). Whether they give labels away is asked by `checkShortcuts`.
  */
 export function checkRepeats(dataset: Dataset, spec: SignalSpec): Finding[] {
   const shares = new Map(dataset.recordings.map((recording) => [recording, repeatShare(recording.columns)]));
   const many = dataset.recordings.filter((recording) => shares.get(recording)! > 0.02);
   if (many.length === 0) return [];
-  const mean = many.reduce((sum, recording) => sum + shares.get(recording)!, 0) / many.length;
-  const after = meanAfterPipeline(many, spec);
-  const sensorHz = dataset.rateHz * (1 - mean);
-  const removed = after < 0.01 && spec.lowpassHz !== null && spec.lowpassHz <= sensorHz / 4;
-  const advice = removed
-    ? `The pipeline (${pipelineText(spec)}) takes the repeats away (${percent(after)} of the rows repeat after it); what else differs between the two recorders may stay.`
-    : `The pipeline (${pipelineText(spec)}) leaves their trace: set signal.lowpass to ${Math.floor(sensorHz / 4)} Hz or less (the sensor gives about ${Math.round(sensorHz)} rows a second) and signal.resample to ${Math.floor(dataset.rateHz / 2)}.`;
-  const findings: Finding[] = [
+  const known = dataset.recordings.map((recording) => ({ repeats: shares.get(recording)! }));
+  const mean = meanRepeats(known);
+  const removed = removesRepeats(known, spec);
+  return [
     {
       kind: 'repeats',
       severity: removed ? 'info' : 'warning',
       files: many.map(({ id }) => id),
-      evidence: { share: mean, after, sensorHz },
+      evidence: { share: mean, effectiveHz: dataset.rateHz * (1 - mean), removed },
       message: `${many.length} of ${dataset.recordings.length} recordings repeat the row before in ${percent(mean)} of their rows: the recorder asked more often than the sensor measured.`,
-      advice,
+      advice: removalAdvice(known, spec),
+    },
+    ...rateFinding(dataset, shares, spec, removed),
+  ];
+}
+
+/** Labels whose sensors measured at different rates, by the rows that are new. */
+function rateFinding(
+  dataset: Dataset,
+  shares: Map<Recording, number>,
+  { rateHz }: SignalSpec,
+  removed: boolean,
+): Finding[] {
+  const byLabel = new Map<string, number[]>();
+  for (const recording of dataset.recordings) {
+    if (recording.label === null) continue;
+    const hz = rateHz * (1 - shares.get(recording)!);
+    byLabel.set(recording.label, [...(byLabel.get(recording.label) ?? []), hz]);
+  }
+  const rates = [...byLabel].map(([label, list]) => [label, medianOf(list)] as const);
+  const slowest = Math.min(...rates.map(([, hz]) => hz));
+  const fastest = Math.max(...rates.map(([, hz]) => hz));
+  if (rates.length < 2 || slowest > 0.9 * fastest) return [];
+  const slow = rates.filter(([, hz]) => hz < (slowest + fastest) / 2).map(([label]) => label);
+  const fast = rates.map(([label]) => label).filter((label) => !slow.includes(label));
+  return [
+    {
+      kind: 'rate',
+      severity: removed ? 'info' : 'warning',
+      files: dataset.recordings
+        .filter(({ label }) => label !== null && slow.includes(label))
+        .map(({ id }) => id),
+      evidence: { effectiveHz: Object.fromEntries(rates), nominalHz: rateHz },
+      message: `The sensor measured ${listIds(slow)} at about ${Math.round(slowest)} Hz and ${listIds(fast)} at about ${Math.round(fastest)} Hz: repeated rows fill up the rest.`,
+      advice: removed
+        ? 'The low-pass and the resampling bring both to one rate.'
+        : 'Bring all to the lower rate: set signal.lowpass and signal.resample.',
     },
   ];
-  const tell = givesAway(dataset, shares);
-  if (tell) {
-    findings.push({
-      kind: 'shortcut',
-      severity: removed ? 'warning' : 'error',
-      files: tell.recordings,
-      evidence: {
-        by: 'repeats',
-        accuracy: tell.right / tell.of,
-        high: tell.high,
-        highShare: tell.highShare,
-        low: tell.low,
-        lowShare: tell.lowShare,
-      },
-      message: `Repeated rows alone give the label away: ${listIds(tell.high)} have them (${percent(tell.highShare)} of the rows), ${listIds(tell.low)} do not (${percent(tell.lowShare)}); ${tell.right} of ${tell.of} recordings are told by it. The two were recorded in different ways.`,
-      advice,
-    });
+}
+
+function medianOf(values: number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
+}
+
+/** Mean share of repeats of the recordings that have some. */
+function meanRepeats(known: { repeats: number }[]): number {
+  const some = known.filter(({ repeats }) => repeats > 0.02);
+  return some.reduce((sum, { repeats }) => sum + repeats, 0) / Math.max(1, some.length);
+}
+
+/** Whether a signal part takes repeats out: a low-pass an octave below half the sensor's own rate. */
+export function removesRepeats(known: { repeats: number }[], spec: SignalSpec): boolean {
+  const { lowpassHz, rateHz } = spec;
+  const sensorHz = rateHz * (1 - meanRepeats(known));
+  return lowpassHz !== null && lowpassHz <= sensorHz / 4;
+}
+
+export function removalAdvice(known: { repeats: number }[], spec: SignalSpec): string {
+  const { lowpassHz, rateHz, resampleHz } = spec;
+  const pipeline = `${lowpassHz === null ? 'no low-pass' : `low-pass at ${lowpassHz} Hz`}, ${resampleHz} Hz`;
+  if (removesRepeats(known, spec)) {
+    return `The pipeline (${pipeline}) takes the repeats away; what else differs between the two recorders may stay.`;
   }
-  return findings;
-}
-
-function pipelineText({ lowpassHz, resampleHz }: SignalSpec): string {
-  return `${lowpassHz === null ? 'no low-pass' : `low-pass at ${lowpassHz} Hz`}, ${resampleHz} Hz`;
-}
-
-function meanAfterPipeline(recordings: Recording[], spec: SignalSpec): number {
-  let sum = 0;
-  for (const { columns } of recordings) sum += repeatShare(conditioned(spec, columns));
-  return sum / recordings.length;
-}
-
-/** The threshold on the share of repeats that parts the labels best; null when it tells less than nine recordings of ten. */
-function givesAway(dataset: Dataset, shares: Map<Recording, number>) {
-  const labelled = dataset.recordings.filter(({ label }) => label !== null);
-  const values = [...new Set(labelled.map((recording) => shares.get(recording)!))].sort((a, b) => a - b);
-  // The widest gap between two shares is where two ways of recording part.
-  let gap = 0;
-  let threshold = 0;
-  for (let i = 1; i < values.length; i++) {
-    const wide = values[i]! - values[i - 1]!;
-    if (wide > gap) {
-      gap = wide;
-      threshold = (values[i]! + values[i - 1]!) / 2;
-    }
-  }
-  if (gap < 0.05) return null;
-  const labels = [...new Set(labelled.map(({ label }) => label!))].sort();
-  const sideOf = (label: string) => {
-    const own = labelled.filter((recording) => recording.label === label);
-    return own.filter((recording) => shares.get(recording)! > threshold).length * 2 > own.length;
-  };
-  const high = labels.filter(sideOf);
-  const low = labels.filter((label) => !high.includes(label));
-  if (high.length === 0 || low.length === 0) return null;
-  const right = labelled.filter((r) => shares.get(r)! > threshold === high.includes(r.label!)).length;
-  if (right < 0.9 * labelled.length) return null;
-  const meanOf = (names: string[]) => {
-    const own = labelled.filter(({ label }) => names.includes(label!));
-    return own.reduce((sum, recording) => sum + shares.get(recording)!, 0) / own.length;
-  };
-  return {
-    high,
-    low,
-    highShare: meanOf(high),
-    lowShare: meanOf(low),
-    right,
-    of: labelled.length,
-    recordings: labelled.filter(({ label }) => high.includes(label!)).map(({ id }) => id),
-  };
+  const sensorHz = rateHz * (1 - meanRepeats(known));
+  const now = lowpassHz === null ? 'No low-pass takes out' : `The pipeline (${pipeline}) leaves`;
+  return `${now} their trace: set signal.lowpass to ${Math.floor(sensorHz / 4)} Hz or less (the sensor gives about ${Math.round(sensorHz)} rows a second) and signal.resample to ${Math.floor(rateHz / 2)}.`;
 }

@@ -11,7 +11,7 @@ import { listIds } from './text.js';
  */
 export function checkSplit(dataset: Dataset, split: Split, spec?: SignalSpec): Finding[] {
   if (split.by === 'window') return [windowLeak(split, spec)];
-  return [...sharedRecordings(split), ...checkCopies(dataset, split)].filter(
+  return [...sharedRecordings(split), ...checkCopies(dataset, { split })].filter(
     ({ severity }) => severity === 'error',
   );
 }

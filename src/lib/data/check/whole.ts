@@ -1,7 +1,10 @@
-import { plural } from '../../core/index.js';
+import { percent, plural, thousands } from '../../core/index.js';
 import { type SignalSpec, windowCount } from '../../signal/index.js';
 import type { Dataset, Finding, Recording } from '../types.js';
 import { listIds } from './text.js';
+
+/** Classes that have so many times fewer samples than the largest are told of. */
+const imbalanceRatio = 4;
 
 /** Recordings without a label, and such as are too short for one window. */
 export function checkRecordings(dataset: Dataset, spec: SignalSpec): Finding[] {
@@ -34,32 +37,84 @@ export function checkRecordings(dataset: Dataset, spec: SignalSpec): Finding[] {
   return findings;
 }
 
+/**
+ * Classes of which there is much less than of others.
+ * @param classOf a label's class; absent = each label is one
+ */
+export function checkBalance(dataset: Dataset, classOf?: Map<string, string>): Finding[] {
+  const samples = new Map<string, number>();
+  for (const { label, columns } of dataset.recordings) {
+    if (label === null) continue;
+    const name = classOf?.get(label) ?? label;
+    samples.set(name, (samples.get(name) ?? 0) + (columns[0]?.length ?? 0));
+  }
+  return imbalance(samples, 'samples', (names) =>
+    dataset.recordings
+      .filter(({ label }) => label !== null && names.includes(classOf?.get(label) ?? label))
+      .map(({ id }) => id),
+  );
+}
+
+/** @param counts of each class @param filesOf the files of some classes */
+export function imbalance(
+  counts: Map<string, number>,
+  unit: 'samples' | 'rows',
+  filesOf: (names: string[]) => string[],
+): Finding[] {
+  const most = Math.max(...counts.values());
+  const rare = [...counts].filter(([, count]) => count * imbalanceRatio <= most).map(([name]) => name);
+  if (counts.size < 2 || rare.length === 0) return [];
+  const [largest] = [...counts].find(([, count]) => count === most)!;
+  const least = Math.min(...counts.values());
+  const shown = rare.map((name) => `${name} (${thousands(counts.get(name)!)})`);
+  return [
+    {
+      kind: 'imbalance',
+      severity: 'warning',
+      files: filesOf(rare),
+      evidence: { counts: Object.fromEntries(counts), ratio: most / least },
+      message: `There is much less of ${listIds(shown)} than of ${largest} (${thousands(most)} ${unit}): always saying ${largest} would be right in ${percent(most / [...counts.values()].reduce((sum, count) => sum + count, 0))}.`,
+      advice:
+        'Record more of it, and look at macro-F1, not at accuracy; model.train.classWeights makes classes count alike.',
+    },
+  ];
+}
+
 /** Messages that got lost, and stretches in which nothing at all changes although the sensor is a lively one. */
 export function checkGaps(dataset: Dataset): Finding[] {
+  const lost = dataset.recordings.filter(({ missing = 0 }) => missing > 0);
+  const still = dataset.recordings.flatMap((recording) => {
+    const found = longestStandstill(recording);
+    return found && found.rows / recording.rateHz >= 0.25
+      ? [{ id: recording.id, ...found, seconds: found.rows / recording.rateHz }]
+      : [];
+  });
   const findings: Finding[] = [];
-  for (const recording of dataset.recordings) {
-    const { id, missing = 0 } = recording;
-    if (missing > 0) {
-      findings.push({
-        kind: 'gap',
-        severity: 'warning',
-        files: [id],
-        evidence: { missing },
-        message: `${id}: ${plural(missing, 'message')} missing from it.`,
-        advice: 'Windows across the gap join what does not belong together. Record again if it matters.',
-      });
-    }
-    const still = longestStandstill(recording);
-    if (still && still.rows / recording.rateHz >= 0.25) {
-      findings.push({
-        kind: 'gap',
-        severity: 'warning',
-        files: [id],
-        evidence: { rows: still.rows, from: still.from + 1, seconds: still.rows / recording.rateHz },
-        message: `${id}: ${still.rows} equal rows (${(still.rows / recording.rateHz).toFixed(2)} s) from row ${still.from + 1} on: the sensor or the recorder stood still.`,
-        advice: 'Cut the recording there, or record it again.',
-      });
-    }
+  if (lost.length > 0) {
+    const missing = lost.reduce((sum, recording) => sum + recording.missing!, 0);
+    const ids = lost.map(({ id }) => id);
+    findings.push({
+      kind: 'gap',
+      severity: 'warning',
+      files: ids,
+      evidence: { missing },
+      message: `${listIds(ids)}: ${plural(missing, 'message')} missing from ${ids.length === 1 ? 'it' : 'them'}.`,
+      advice: 'Windows across the gap join what does not belong together. Record again if it matters.',
+    });
+  }
+  if (still.length > 0) {
+    const longest = still.reduce((a, b) => (b.seconds > a.seconds ? b : a));
+    const ids = still.map(({ id }) => id);
+    const others =
+      ids.length > 1 ? ` So it is, shorter, in ${listIds(ids.filter((id) => id !== longest.id))}.` : '';
+    findings.push({
+      kind: 'gap',
+      severity: 'warning',
+      files: ids,
+      evidence: { rows: longest.rows, from: longest.from + 1, seconds: longest.seconds },
+      message: `${longest.id}: ${longest.rows} equal rows (${longest.seconds.toFixed(2)} s) from row ${longest.from + 1} on: the sensor or the recorder stood still.${others}`,
+      advice: 'Cut the recording there, or record it again.',
+    });
   }
   return findings;
 }

@@ -49,20 +49,30 @@ function withoutMean(column: Float64Array, half: number): Float64Array {
   return out;
 }
 
-/** Scales every field to the size 1 in the whole of the recordings; a field that never moves stays 0. */
-export function scaleFields(signals: Float64Array[][]): void {
-  const fields = signals[0]?.length ?? 0;
-  for (let f = 0; f < fields; f++) {
-    let squares = 0;
-    let count = 0;
-    for (const columns of signals) {
-      for (const x of columns[f]!) squares += x * x;
-      count += columns[f]!.length;
-    }
-    const size = Math.sqrt(squares / Math.max(1, count));
-    for (const columns of signals) {
-      const column = columns[f]!;
-      for (let i = 0; i < column.length; i++) column[i] = size > 0 ? column[i]! / size : 0;
-    }
+/**
+ * Scales every field to the size 1 in the whole of the recordings; a field that never moves stays 0.
+ * @returns what each field was divided by
+ */
+export function scaleFields(signals: Float64Array[][]): number[] {
+  const sizes = (signals[0] ?? []).map((_, f) => sizeOf(signals, f));
+  for (const columns of signals) scaleBy(columns, sizes);
+  return sizes;
+}
+
+/** Divides each field by its size, in place. */
+export function scaleBy(columns: Float64Array[], sizes: number[]): void {
+  columns.forEach((column, f) => {
+    const size = sizes[f]!;
+    for (let i = 0; i < column.length; i++) column[i] = size > 0 ? column[i]! / size : 0;
+  });
+}
+
+function sizeOf(signals: Float64Array[][], f: number): number {
+  let squares = 0;
+  let count = 0;
+  for (const columns of signals) {
+    for (const x of columns[f]!) squares += x * x;
+    count += columns[f]!.length;
   }
+  return Math.sqrt(squares / Math.max(1, count));
 }

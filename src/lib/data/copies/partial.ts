@@ -7,9 +7,9 @@ import { createSigner, indexSignatures } from './signatures.js';
 const windowSamples = 50;
 const strideSamples = 25;
 /** Correlation at the search rate that is worth a closer look. */
-const worthALook = 0.7;
+const worthALook = 0.8;
 /** Places looked at closely for one window: a machine that repeats itself has hundreds. */
-const mostPlaces = 40;
+const mostPlaces = 10;
 
 export interface PartialCopy extends Match {
   /** Recordings, by their place in the dataset; a is the first. */
@@ -26,11 +26,11 @@ export interface PartialCopy extends Match {
 export function partialCopies(dataset: Dataset, apart: (a: number, b: number) => boolean): PartialCopy[] {
   const { recordings } = dataset;
   const bands = bandsOf(dataset, recordings, searchHz);
-  scaleFields(bands.signals);
+  const sizes = scaleFields(bands.signals);
   const sign = createSigner(dataset.fields.length, windowSamples);
   const signatures = bands.signals.map(sign);
   const index = indexSignatures(signatures);
-  const matcher = createMatcher(dataset, bands);
+  const matcher = createMatcher(dataset, bands, sizes);
   const best = new Map<string, PartialCopy>();
   for (let a = 0; a < recordings.length; a++) {
     for (let at = 0; at < signatures[a]!.length; at += strideSamples) {

@@ -77,7 +77,10 @@ export function checkStep(work: DemoWork): DemoStep {
     run: async () => {
       const { config } = work.project;
       work.split = splitDataset(work.dataset, config.model);
-      work.findings = checkDataset(work.dataset, signalSpecOf(config), work.split, rangesOf(config));
+      work.findings = checkDataset(work.dataset, signalSpecOf(config), work.split, {
+        ranges: rangesOf(config),
+        labels: config.model.labels,
+      });
       const counts = new Map<string, number>();
       for (const { kind } of work.findings) counts.set(kind, (counts.get(kind) ?? 0) + 1);
       const found = [...counts].map(([kind, count]) => `${count} ${kind}`).join(', ');

@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { findingKinds } from '../types.js';
+
+const single = z.union([z.number(), z.string()]);
+const figure = z.union([
+  z.number(),
+  z.string(),
+  z.boolean(),
+  z.null(),
+  z.array(single),
+  z.record(z.string(), z.union([z.number(), z.string(), z.null()])),
+]);
+
+export const findingSchema = z.object({
+  kind: z.enum(findingKinds),
+  severity: z.enum(['error', 'warning', 'info']),
+  /** Recordings by id in a project, files by their path elsewhere. */
+  files: z.array(z.string()),
+  /** The figures that the message tells, as data. */
+  evidence: z.record(z.string(), figure),
+  message: z.string(),
+  advice: z.string(),
+});
+
+export const checkReportSchema = z.object({
+  /** What was checked: recordings of a project, recordings of none, or tables of rows. */
+  of: z.enum(['project', 'recordings', 'table']),
+  digest: z.string(),
+  /** Recordings, or files of rows. */
+  recordings: z.int(),
+  /** Samples, or rows. */
+  samples: z.int(),
+  /** Hz; null for rows. How it is known: the project or a flag told it, a time column, or it was assumed. */
+  rateHz: z.number().nullable(),
+  rateFrom: z.enum(['told', 'time', 'assumed']).nullable(),
+  /** Where the labels were taken from; null = from the project. */
+  labelFrom: z.enum(['name', 'folder', 'column', 'none']).nullable(),
+  /** Recordings (rows) on each side; null where there is no split. */
+  split: z
+    .object({
+      by: z.string(),
+      seed: z.int().nullable(),
+      train: z.int(),
+      validation: z.int(),
+      test: z.int(),
+    })
+    .nullable(),
+  findings: z.array(findingSchema),
+  /** No finding is an error. */
+  ok: z.boolean(),
+});
+export type CheckReport = z.output<typeof checkReportSchema>;

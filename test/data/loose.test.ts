@@ -1,0 +1,376 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import DataCheck from '../../src/commands/data/check.js';
+import { checkText } from '../../src/lib/cli/index.js';
+import type { CheckReport } from '../../src/lib/data/index.js';
+import { runCli } from '../support/cli.js';
+import { describeReal, sharedFolder } from '../support/real.js';
+import {
+  csvOf,
+  noisy,
+  people,
+  type Rows,
+  resampled,
+  rest,
+  scaled,
+  walk,
+  writeFiles,
+} from './motion-files.js';
+
+let base: string;
+let count = 0;
+beforeAll(async () => {
+  base = await mkdtemp(join(tmpdir(), 'aiot-loose-'));
+});
+afterAll(() => rm(base, { recursive: true, force: true }));
+
+async function check(files: Record<string, Rows | string>, ...argv: string[]) {
+  const dir = join(base, String(++count));
+  await writeFiles(dir, files);
+  const { json, code, stdout } = await runCli(['data', 'check', dir, '--json', ...argv]);
+  expect(stdout.trim().split('\n').length).toBe(1);
+  const report = DataCheck.result.parse(json) as CheckReport;
+  return { dir, code, report, found: report.findings.map(({ kind, severity }) => `${severity} ${kind}`) };
+}
+const clean = people(4);
+/** The clean files, some of them changed. */
+const changed = (names: string[], change: (rows: Rows) => Rows): Record<string, Rows> => ({
+  ...clean,
+  ...Object.fromEntries(names.map((name) => [name, change(clean[name]!)])),
+});
+const walking = ['walking1.csv', 'walking2.csv', 'walking3.csv', 'walking4.csv'];
+
+describe('aiot data check of a folder that is no project', () => {
+  it('finds nothing in walks of one person and rests near zero', async () => {
+    const { found, report, code } = await check(clean);
+    expect(found).toEqual([]);
+    expect(code).toBe(0);
+    expect(report).toMatchObject({ of: 'recordings', recordings: 8, rateFrom: 'assumed', labelFrom: 'name' });
+  });
+
+  const walk2 = clean['walking2.csv']!;
+  it.each([
+    ['as it is', walk2],
+    ['with noise', noisy(walk2, 0.3)],
+    ['shifted and cut', walk2.slice(713, 3300)],
+    ['with a gain and an offset', noisy(scaled(walk2, 1.6, 0.2), 0.05)],
+    ['resampled to half the rate', resampled(walk2, 0.5)],
+    ['resampled to 1.3 times the rate', noisy(resampled(walk2, 1.3), 0.05)],
+    [
+      'a stretch of 8 s in another walk, with noise',
+      [...walk(77, 15), ...noisy(walk2.slice(1003, 1803), 0.1), ...walk(78, 15)],
+    ],
+    ['a rest, with a gain', scaled(clean['sitting3.csv']!.slice(200), 1.5)],
+  ])('finds a copied recording: %s', async (_, rows) => {
+    const name =
+      rows.length > 0 && Math.abs(rows[0]![1]!) < 0.05 && _.startsWith('a rest')
+        ? 'sitting9.csv'
+        : 'walking9.csv';
+    const { report, code } = await check({ ...clean, [name]: rows });
+    const leaks = report.findings.filter(({ kind }) => kind === 'leak');
+    expect(leaks, JSON.stringify(leaks)).toEqual([
+      expect.objectContaining({
+        severity: 'error',
+        files: [_.startsWith('a rest') ? 'sitting3.csv' : 'walking2.csv', name],
+      }),
+    ]);
+    expect(leaks[0]!.evidence.share).toBeGreaterThan(0.9);
+    expect(code).toBe(6);
+  });
+
+  it('says that one signal under two labels is an error', async () => {
+    const { found } = await check({ ...clean, 'running1.csv': noisy(walk2, 0.05) });
+    expect(found).toContain('error label');
+  });
+
+  it.each([
+    ['repeats', 'warning', changed(Object.keys(clean), (rows) => rows.map((_, i) => rows[i - (i % 2)]!)), {}],
+    [
+      'rate',
+      'warning',
+      changed(walking, (rows) => rows.map((_, i) => rows[i - (i % 2)]!)),
+      { nominalHz: 100 },
+    ],
+    [
+      'shortcut',
+      'error',
+      changed(walking, (rows) => rows.map((_, i) => rows[i - (i % 2)]!)),
+      { by: 'repeats', accuracy: 1 },
+    ],
+    [
+      'shortcut',
+      'error',
+      changed(walking, (rows) => resampled(resampled(rows, 0.5), 2)),
+      { by: 'interpolation' },
+    ],
+    [
+      'shortcut',
+      'error',
+      changed(walking, (rows) => rows.map((row) => row.map((v) => Math.round(v * 200) / 200))),
+      { by: 'resolution' },
+    ],
+    ['shortcut', 'warning', changed(walking, (rows) => rows.slice(0, 2000)), { by: 'length' }],
+    [
+      'imbalance',
+      'warning',
+      { ...people(2), ...Object.fromEntries([5, 6, 7, 8, 9, 10].map((k) => [`walking${k}.csv`, walk(k)])) },
+      { ratio: 4 },
+    ],
+    [
+      'stuck',
+      'warning',
+      changed(['walking2.csv'], (rows) => rows.map(([x, , z]) => [x!, 0.25, z!])),
+      { field: 'y', value: 0.25 },
+    ],
+    [
+      'stuck',
+      'warning',
+      changed(['walking2.csv'], (rows) =>
+        rows.map((row, i) => (i > 900 && i < 1500 ? [row[0]!, row[1]!, 0.1] : row)),
+      ),
+      { field: 'z', rows: 599 },
+    ],
+    ['swapped', 'warning', changed(['walking3.csv'], (rows) => rows.map(([x, y, z]) => [y!, x!, z!])), {}],
+    ['swapped', 'warning', changed(['walking3.csv'], (rows) => rows.map(([x, y, z]) => [-x!, y!, z!])), {}],
+    [
+      'saturation',
+      'warning',
+      changed(['walking2.csv'], (rows) => rows.map((row) => row.map((v) => Math.min(1.15, v)))),
+      { field: 'x', value: 1.15 },
+    ],
+    [
+      'gap',
+      'warning',
+      changed(['walking2.csv'], (rows) => rows.map((row, i) => (i > 900 && i < 950 ? rows[900]! : row))),
+      { rows: 50, from: 901 },
+    ],
+    ['short', 'warning', { ...clean, 'walking9.csv': walk(9, 1) }, {}],
+    [
+      'not-a-number',
+      'error',
+      { ...clean, 'walking9.csv': csvOf(walk(9)).replace(/\n[^\n]*\n/, '\nNaN,0,0\n') },
+      { line: 2, column: 1, field: 'x' },
+    ],
+    ['label', 'warning', { ...clean, '7.csv': walk(9) }, { unlabelled: 1 }],
+  ] as [string, string, Record<string, Rows | string>, object][])(
+    'finds %s (%s)',
+    async (kind, severity, files, evidence) => {
+      const { report, code } = await check(files);
+      const own = report.findings.filter((finding) => finding.kind === kind && finding.severity === severity);
+      expect(own.length, JSON.stringify(report.findings)).toBeGreaterThan(0);
+      expect(
+        own.some((finding) =>
+          Object.entries(evidence).every(([key, value]) => finding.evidence[key] === value),
+        ),
+        JSON.stringify(own),
+      ).toBe(true);
+      expect(code).toBe(report.ok ? 0 : 6);
+      for (const { files: named } of own) for (const name of named) expect(name).toMatch(/\.csv$/);
+    },
+  );
+
+  it('finds a label that follows the device, and not one that does not', async () => {
+    const on = (rows: Rows, device: string) =>
+      csvOf(rows)
+        .replace('x,y,z', 'x,y,z,device')
+        .replace(/(\d)\n/g, `$1,${device}\n`);
+    const deviceOf = (apart: boolean) =>
+      Object.fromEntries(
+        Object.entries(clean).map(([name, rows], i) => [
+          name,
+          on(rows, apart ? name.slice(0, 4) : `d${Math.floor(i / 2) % 2}`),
+        ]),
+      );
+    const apart = await check(deviceOf(true));
+    expect(apart.report.findings).toContainEqual(
+      expect.objectContaining({
+        kind: 'shortcut',
+        severity: 'error',
+        evidence: expect.objectContaining({ by: 'device', accuracy: 1 }),
+      }),
+    );
+    expect((await check(deviceOf(false))).found).toEqual([]);
+  });
+
+  it('reads the rate and the gaps out of a time column', async () => {
+    const timed = (rows: Rows, hz: number, jump = -1) =>
+      csvOf(
+        rows.map((row, i) => [i / hz + (jump >= 0 && i > jump ? 2 : 0), ...row]),
+        'time,x,y,z',
+      );
+    const files = Object.fromEntries(Object.entries(clean).map(([name, rows]) => [name, timed(rows, 50)]));
+    const plain = await check(files);
+    expect(plain.report).toMatchObject({ rateHz: 50, rateFrom: 'time', findings: [] });
+    const gap = await check({ ...files, 'walking2.csv': timed(walk2, 50, 700) });
+    expect(gap.report.findings).toMatchObject([
+      { kind: 'gap', files: ['walking2.csv'], evidence: { gaps: 1, row: 701 } },
+    ]);
+    const faster = Object.fromEntries(walking.map((name) => [name, timed(clean[name]!, 100)]));
+    const rates = await check({ ...files, ...faster });
+    expect(rates.report.findings).toContainEqual(
+      expect.objectContaining({
+        kind: 'rate',
+        severity: 'error',
+        evidence: expect.objectContaining({ slowestHz: 50, fastestHz: 100 }),
+      }),
+    );
+  });
+
+  it('takes labels from folders and from a column, also where it changes within a file', async () => {
+    const folders = await check({
+      'walk/a.csv': walk(1),
+      'walk/b.csv': walk(2),
+      'sit/a.csv': rest(1),
+      'sit/b.csv': rest(2),
+    });
+    expect(folders.report).toMatchObject({ labelFrom: 'folder', recordings: 4 });
+    const column = csvOf(walk(1))
+      .replace('x,y,z', 'x,y,z,activity')
+      .replace(/(\d)\n/g, '$1,walk\n')
+      .replace(/walk\n$/, 'sit\n');
+    const { report } = await check({ 'a.csv': column });
+    expect(report).toMatchObject({ labelFrom: 'column', recordings: 2 });
+    const { code, json } = await runCli([
+      'data',
+      'check',
+      join(base, String(count)),
+      '--label-from',
+      'column:mood',
+      '--json',
+    ]);
+    expect(code).toBe(2);
+    expect(json).toMatchObject({ error: { code: 'AIOT_CSV_COLUMNS' } });
+  });
+});
+
+describe('aiot data check of a split in folders', () => {
+  const split = { ...people(4, 'train/'), ...people(2, 'test/', 11) };
+
+  it('finds nothing where takes are whole', async () => {
+    const { found, report } = await check(split);
+    expect(found).toEqual([]);
+    expect(report.split).toEqual({ by: 'folder', seed: null, train: 8, validation: 0, test: 4 });
+  });
+
+  it('finds a copy between two sides', async () => {
+    const { report, code } = await check({
+      ...split,
+      'test/walking19.csv': noisy(split['train/walking2.csv']!.slice(311), 0.2),
+    });
+    expect(report.findings).toMatchObject([
+      {
+        kind: 'leak',
+        severity: 'error',
+        files: ['test/walking19.csv', 'train/walking2.csv'],
+        evidence: { apart: true },
+      },
+    ]);
+    expect(code).toBe(6);
+  });
+
+  it.each([
+    ['that overlap', 200, 100, 'error'],
+    ['with a row in common', 201, 200, 'error'],
+    ['side by side', 200, 200, 'warning'],
+  ])('finds that windows %s were dealt out by chance', async (_, length, hop, severity) => {
+    const files: Record<string, Rows> = {};
+    for (const [name, rows] of Object.entries(people(3))) {
+      for (let i = 0; i * hop + length <= rows.length; i++) {
+        const part = (i * 7 + name.length) % 4 === 0 ? 'test' : 'train';
+        files[`${part}/${name.replace('.csv', '')}_${i}.csv`] = rows.slice(i * hop, i * hop + length);
+      }
+    }
+    const { report, code } = await check(files);
+    const leaks = report.findings.filter(({ kind }) => kind === 'leak');
+    expect(leaks.map((leak) => leak.severity)).toContain(severity);
+    expect(code).toBe(severity === 'error' ? 6 : 0);
+  });
+});
+
+describe('aiot data check of rows', () => {
+  const table = (rows: number, seed: number) =>
+    walk(seed, rows / 100).map(
+      ([x, y, z], i) =>
+        `${x!.toFixed(6)},${y!.toFixed(6)},${z!.toFixed(6)},7,${i % 2},${i % 2 ? 'on' : 'off'}`,
+    );
+  const text = (rows: string[]) => `a,b,c,fixed,state,label\n${rows.join('\n')}\n`;
+
+  it('finds constant columns, the label as a column, repeated rows and rare labels', async () => {
+    const file = join(base, 'rows.csv');
+    const rows = table(300, 1);
+    await writeFile(
+      file,
+      text([...rows, ...rows.slice(0, 20), rows[3]!.replace('on', 'off'), `1,2,3,7,5,rare`]),
+    );
+    const { json, code } = await runCli(['data', 'check', file, '--json']);
+    const { findings } = DataCheck.result.parse(json) as CheckReport;
+    expect(code).toBe(0);
+    expect(findings.map(({ kind, severity }) => `${severity} ${kind}`).sort()).toEqual([
+      'warning imbalance',
+      'warning label',
+      'warning repeats',
+      'warning stuck',
+    ]);
+    await writeFile(file, text(rows));
+    const whole = await runCli(['data', 'check', file]);
+    expect(whole.code).toBe(6);
+    expect(whole.stdout).toContain('state is the label in other words');
+  });
+
+  it('finds rows on two sides of train.csv and test.csv', async () => {
+    const dir = join(base, 'tables');
+    const rows = table(300, 1);
+    await writeFiles(dir, { 'train.csv': text(rows), 'test.csv': text([...table(100, 2), rows[5]!]) });
+    const { json, code } = await runCli(['data', 'check', dir, '--json']);
+    expect(code).toBe(6);
+    expect(json).toMatchObject({
+      of: 'table',
+      split: { train: 300, test: 101 },
+      findings: expect.arrayContaining([
+        expect.objectContaining({ kind: 'leak', files: ['test.csv', 'train.csv'] }),
+      ]),
+    });
+  });
+
+  it.each([
+    ['nowhere', ['/nowhere'], 4, 'AIOT_FILE_NOT_FOUND'],
+    ['a device', ['/dev/zero'], 1, 'AIOT_FILE_NOT_READABLE'],
+    ['a rate of nothing', ['.', '--rate', '-1'], 2, 'AIOT_USAGE'],
+  ])('refuses %s', async (_, argv, exit, code) => {
+    const result = await runCli(['data', 'check', ...argv, '--json']);
+    expect(result.code).toBe(exit);
+    expect(result.json).toMatchObject({ error: { code } });
+  });
+
+  it('refuses a folder without recordings', async () => {
+    const dir = await mkdtemp(join(base, 'empty-'));
+    const { code, json } = await runCli(['data', 'check', dir, '--json']);
+    expect(code).toBe(2);
+    expect(json).toMatchObject({ error: { code: 'AIOT_DATA_EMPTY' } });
+  });
+});
+
+describeReal('shared', 'the HAR recordings as a folder', () => {
+  it('show repeats, rates and shortcuts, and no copies; files are told in a line', async () => {
+    const folder = join(sharedFolder, 'data', 'har', 'recordings');
+    const { json, code } = await runCli(['data', 'check', folder, '--label-from', 'name', '--json']);
+    expect(code).toBe(6);
+    const { findings } = DataCheck.result.parse(json) as CheckReport;
+    expect(
+      findings.map(
+        ({ kind, severity, files, evidence }) => `${severity} ${kind} ${evidence.by ?? ''} ${files.length}`,
+      ),
+    ).toEqual([
+      'error shortcut repeats 15',
+      'error shortcut resolution 15',
+      'warning repeats  15',
+      'warning rate  15',
+      'warning shortcut length 15',
+    ]);
+    const text = checkText(DataCheck.result.parse(json) as CheckReport);
+    expect(text).toContain('lying1–5.csv, sitting1–5.csv, walking1–5.csv');
+    expect(text.split('\n').length).toBeLessThan(30);
+  });
+});
