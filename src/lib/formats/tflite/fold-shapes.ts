@@ -1,5 +1,6 @@
 import { malformed } from './errors.js';
 import type { Operator, Tensor } from './graph.js';
+import { inferredShape } from './infer-shape.js';
 import { otherOperator } from './other-operators.js';
 import { type ShapeOperator, shapeRows } from './shape-operators.js';
 import { sliceAxes } from './strided-slice.js';
@@ -14,12 +15,15 @@ export interface Folded {
 
 /**
  * Computes the shape arithmetic of a file now: a file with an open batch has chains such as SHAPE → STRIDED_SLICE → PACK
- * in front of its RESHAPEs, all of int32, whose results are constants once the batch is 1.
+ * in front of its RESHAPEs, all of int32, whose results are constants once the batch is 1. Shapes that follow from them are
+ * put right on the way.
+ * @param isOpen whether the file leaves dimensions of a tensor open
  * @throws AIOT_TFLITE_UNSUPPORTED for a shape operator that works on activations
  */
 export function foldShapes(
   tensors: readonly Tensor[],
   operators: readonly (Operator | ShapeOperator)[],
+  isOpen: (index: number) => boolean = () => false,
 ): Folded {
   const known = [...tensors];
   const left: Operator[] = [];
@@ -34,9 +38,20 @@ export function foldShapes(
         );
       known[operator.outputs[0]!] = { ...output, data: Int32Array.from(values) };
     } else if (isShapeOperator(operator)) throw otherOperator(index, shapeRows[operator.op].code, '');
-    else left.push(operator);
+    else {
+      left.push(operator);
+      setShape(known, operator, isOpen);
+    }
   });
   return { tensors: known, operators: left, count: operators.length - left.length };
+}
+
+function setShape(tensors: Tensor[], operator: Operator, isOpen: (index: number) => boolean): void {
+  const [index = -1] = operator.outputs;
+  const output = tensors[index];
+  if (output === undefined || !isOpen(index)) return;
+  const shape = inferredShape(operator, tensors);
+  if (shape?.every((size) => Number.isInteger(size) && size > 0)) tensors[index] = { ...output, shape };
 }
 
 function isShapeOperator(operator: Operator | ShapeOperator): operator is ShapeOperator {

@@ -48,17 +48,21 @@ const others: Readonly<Record<number, Other>> = {
   102: { name: 'SPLIT_V', instead: 'use STRIDED_SLICE once for each part' },
   111: { name: 'ELU', instead: 'use RELU or LEAKY_RELU' },
   117: { name: 'HARD_SWISH', instead: 'use RELU6, or x · LOGISTIC(x)' },
-  119: { name: 'WHILE', instead: recurrent },
+  119: { name: 'WHILE (a loop, as LSTM and GRU become)', instead: recurrent },
   123: { name: 'SELECT_V2', instead: 'use RELU or MUL by a mask' },
   126: { name: 'BATCH_MATMUL', instead: 'use FULLY_CONNECTED with constant weights' },
   130: { name: 'BROADCAST_TO', instead: 'use ADD and MUL, which broadcast by themselves' },
-  142: { name: 'VAR_HANDLE', instead: recurrent },
+  142: { name: 'VAR_HANDLE (a variable, as LSTM and GRU keep)', instead: recurrent },
   150: { name: 'GELU', instead: 'use RELU or LEAKY_RELU' },
 };
 
 /** The refusal of an operator that is not known here: its index, its name, what could replace it. */
 export function otherOperator(index: number, code: number, custom: string) {
-  const { name, instead } = others[code] ?? { name: `builtin ${code}` };
+  const known = others[code] ?? { name: `builtin ${code}` };
+  // What TensorFlow's converter makes of a recurrent layer that it cannot write as one operator.
+  const { name, instead } = custom.startsWith('FlexTensorList')
+    ? { name: 'CUSTOM (a part of an LSTM or GRU)', instead: recurrent }
+    : known;
   const title = custom === '' ? name : `${name} ${custom}`;
   return unsupported(`operator ${index}`, `${title} is not supported${instead ? `: ${instead}` : ''}`);
 }

@@ -47,17 +47,21 @@ export function importTflite(bytes: Uint8Array): {
   const subgraphs = model.tables(slots.model.subgraphs, 'subgraph');
   const [main] = subgraphs;
   if (main === undefined) throw malformed(`byte ${model.at}`, 'the model has no subgraph');
+  const codes = model.tables(slots.model.operatorCodes, 'operator code');
+  const operatorTables = main.tables(slots.subgraph.operators, 'operator');
+  // Names what cannot be used before anything that comes with it: variables of an LSTM, the subgraphs of a loop.
+  operatorTables.forEach((table, index) => {
+    operatorName(codeOf(table, index, codes), index);
+  });
   if (subgraphs.length > 1)
     throw unsupported(`byte ${model.at}`, `${subgraphs.length} subgraphs (control flow)`);
-  const codes = model.tables(slots.model.operatorCodes, 'operator code');
   const buffers = bufferReader(model.tables(slots.model.buffers, 'buffer'));
   const tensorTables = main.tables(slots.subgraph.tensors, 'tensor');
   const stored = tensorTables.map((table, index) => readTensor(table, index, buffers));
   const { tensors, operators, count } = foldShapes(
     stored,
-    main
-      .tables(slots.subgraph.operators, 'operator')
-      .map((table, index) => readOperator(table, index, codes, stored)),
+    operatorTables.map((table, index) => readOperator(table, index, codes, stored)),
+    (index) => tensorTables[index]?.int32s(slots.tensor.signature).includes(-1) ?? false,
   );
   const ends = { inputs: main.int32s(slots.subgraph.inputs), outputs: main.int32s(slots.subgraph.outputs) };
   const { signature, metadata } = readAnnotations(model, stored, ends);
@@ -90,10 +94,7 @@ function readOperator(
   codes: readonly Table[],
   tensors: readonly Tensor[],
 ): Operator | ShapeOperator {
-  const code = codes[table.uint32(slots.operator.code, 0)];
-  if (code === undefined)
-    throw malformed(`byte ${table.at}, operator ${index}`, 'its operator code is missing');
-  const op = operatorName(code, index);
+  const op = operatorName(codeOf(table, index, codes), index);
   const row: ReadRow = { ...operatorRows, ...shapeRows }[op];
   const where = `byte ${table.at}, operator ${index} (${op})`;
   const inputs = indices(table, slots.operator.inputs, tensors.length, -1, where);
@@ -111,6 +112,13 @@ function readOperator(
     if (field.name !== null && value !== undefined) options[field.name] = value;
   }
   return { op, inputs, outputs, options } as Operator | ShapeOperator;
+}
+
+function codeOf(table: Table, index: number, codes: readonly Table[]): Table {
+  const code = codes[table.uint32(slots.operator.code, 0)];
+  if (code === undefined)
+    throw malformed(`byte ${table.at}, operator ${index}`, 'its operator code is missing');
+  return code;
 }
 
 /** Vtable of 4 bytes, then a table without fields. */

@@ -37,8 +37,12 @@ export function lossOf(
   );
   const share = (of: readonly boolean[]) => of.filter(Boolean).length / Math.max(1, rows);
   const points = round(-100 * paired.difference);
+  // Where the networks never differ, drawing groups again tells nothing of how often they might.
+  const differ = paired.onlyARight + paired.onlyBRight > 0;
   const clustered =
-    groups &&
+    groups !== null &&
+    differ &&
+    new Set(groups).size < rows &&
     bootstrapInterval(rows, groups, (weights) => {
       let [lost, whole] = [0, 0];
       for (let row = 0; row < rows; row++) {
@@ -48,7 +52,7 @@ export function lossOf(
       }
       return whole === 0 ? 0 : lost / whole;
     });
-  const [low, high] = clustered ?? [-paired.interval[1], -paired.interval[0]];
+  const [low, high] = clustered || [-paired.interval[1], -paired.interval[0]];
   return {
     rows,
     float: share(float),

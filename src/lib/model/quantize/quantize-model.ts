@@ -1,4 +1,3 @@
-import { AiotError, loadProject } from '../../core/index.js';
 import type { Emit } from '../emit/emit.js';
 import { quantizeFile } from './quantize-file.js';
 import type { QuantizeOptions } from './quantize-project.js';
@@ -23,10 +22,12 @@ export interface QuantizeModelOptions extends Omit<Partial<SearchOptions>, 'maxL
 export async function quantizeModel(options: QuantizeModelOptions): Promise<QuantizeResult> {
   const { file, project, maxLoss = null, finetune = 0, mode = 'int8' } = options;
   if (file !== undefined) return await quantizeFile({ ...options, file, mode, maxLoss, finetune });
-  if (options.label !== undefined)
-    throw new AiotError('AIOT_USAGE', '--label goes with FILE: a project knows its labels');
   // A project brings recordings and their signal part with it: a file by itself starts without them.
-  const { quantizeProject } = await import('./quantize-project.js');
-  const { file: _file, label: _label, ...rest } = options;
-  return await quantizeProject({ ...rest, project: await loadProject(project) } as QuantizeOptions);
+  const [{ quantizeProject }, { openModelProject }] = await Promise.all([
+    import('./quantize-project.js'),
+    import('../material.js'),
+  ]);
+  const { file: _file, ...rest } = options;
+  const opened = await openModelProject(project, options.data);
+  return await quantizeProject({ ...rest, project: opened } as QuantizeOptions);
 }
