@@ -29,7 +29,7 @@ function deviceOutput(graph: Graph, input: Int8Array): Int8Array {
 }
 
 describeReal('tflm', 'the device interpreter against TFLite Micro', () => {
-  const [files, runs] = long ? [100, 2000] : [40, 20];
+  const [files, runs] = long ? [100, 2000] : [40, 200];
   const operators = Object.keys(oneOpGraphs) as OperatorName[];
   const answersTo = inOneProcess(
     operators,

@@ -2,10 +2,9 @@
  * Runs networks on this machine: the bit-exact device interpreter, the real LiteRT, and the memory a device will need.
  */
 
-export { type ArenaPlan, arenaBytes, planArena } from './arena/arena.js';
-export type { ArenaPiece } from './arena/head.js';
+export { arenaBytes, planArena } from './arena/arena.js';
 export { floatView } from './float-view.js';
 export { createInterpreter } from './interpreter/interpreter.js';
-export type { Activations, Interpreter, InterpreterOptions, OnTensor, Values } from './interpreter/types.js';
+export type { Activations, Interpreter, OnTensor, Values } from './interpreter/types.js';
 export { liteRtModule } from './litert/module.js';
-export { type LiteRtModel, openLiteRt } from './litert/open.js';
+export { openLiteRt } from './litert/open.js';
