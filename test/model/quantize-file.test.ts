@@ -124,6 +124,22 @@ describe('aiot model quantize FILE', () => {
     expect(result.steps.at(-1)).toMatchObject({ points: result.loss!.points });
   });
 
+  it('writes C++ for TFLite Micro beside the file', async () => {
+    const { result, out } = await quantize('--data', data, '--emit', 'tflm');
+    const stem = out.replace(/\.tflite$/, '');
+    expect(result.emitted).toEqual([`${stem}.h`, `${stem}.cc`]);
+    expect(readFileSync(`${stem}.h`, 'utf8')).toContain('namespace out {');
+    expect(readFileSync(`${stem}.cc`, 'utf8')).toContain('#include "out.h"');
+  });
+
+  it('fine-tunes on rows that the loss is not measured on', async () => {
+    const { result } = await quantize('--data', data, '--label', 'label', '--finetune', '3');
+    expect(result.steps).toMatchObject([{ did: 'fine-tuned for 3 epochs' }]);
+    expect(result.loss?.rows).toBe(120);
+    const refused = await quantize('--data', data, '--mode', 'float16', '--finetune', '3');
+    expect(refused.json).toMatchObject({ error: { code: 'AIOT_QUANTIZE_UNFIT' } });
+  });
+
   it('tells people the tensors, the size, the operators and the loss', async () => {
     const out = join(folder, 'people.tflite');
     const { stdout, code } = await runCli([

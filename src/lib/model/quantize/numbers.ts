@@ -18,10 +18,10 @@ export function clamp(x: number, low: number, high: number): number {
   return x < low ? low : x > high ? high : x;
 }
 
-/** The range as single precision, widened to hold 0; ∓10⁻⁶ for a tensor that is always 0, or as good as. */
+/** The range as single precision, widened to hold 0, and ∓10⁻⁶ for a tensor that is always 0, or as good as. */
 function widened({ low, high }: Range): Range {
   const [lo, hi] = [Math.min(Math.fround(low), 0), Math.max(Math.fround(high), 0)];
-  return hi - lo < 2e-6 ? { low: -1e-6, high: 1e-6 } : { low: lo, high: hi };
+  return hi - lo < 2e-6 ? { low: Math.min(lo, -1e-6), high: Math.max(hi, 1e-6) } : { low: lo, high: hi };
 }
 
 /**
