@@ -44,7 +44,7 @@ class FastEngine implements Engine {
     const { machine, steps } = this;
     const { kernels, parameters, output } = machine;
     machine.clear();
-    machine.input.value.data.set(inputs);
+    machine.input.value.data.set(inputs.subarray(0, rows * this.inputSize));
     const run = { rows, training: true, steps };
     machine.forward(run);
     const outputs = output.value.data.slice(0, rows * output.size);
