@@ -1,5 +1,5 @@
 /** Factors of n: fours first, then primes, smallest first. */
-function factorsOf(n: number): number[] {
+export function factorsOf(n: number): number[] {
   const factors: number[] = [];
   let rest = n;
   for (; rest % 4 === 0; rest /= 4) factors.push(4);

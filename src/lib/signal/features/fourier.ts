@@ -1,4 +1,8 @@
-import { createStages } from './fourier-stages.js';
+import { createChirp } from './chirp.js';
+import { createStages, factorsOf } from './fourier-stages.js';
+
+/** A prime factor above this costs more than two transforms of more than twice the length. */
+const largestFactor = 60;
 
 export interface Fourier {
   /** Bins 0..n−1 of the last transform. */
@@ -15,10 +19,11 @@ export interface Fourier {
 
 /**
  * Discrete Fourier transform of real signals of any length: mixed radix in Stockham's order (Cooley and Tukey 1965;
- * Stockham 1966), tables made once, nothing allocated by a transform. A large prime factor p costs n·p/4.
+ * Stockham 1966), tables made once, nothing allocated by a transform; lengths with a large prime factor as a
+ * convolution with a chirp (Bluestein 1970).
  */
 export function createFourier(n: number): Fourier {
-  const run = createStages(n);
+  const run = Math.max(1, ...factorsOf(n)) > largestFactor ? createChirp(n) : createStages(n);
   const re = new Float64Array(n);
   const im = new Float64Array(n);
   const bins = Math.floor(n / 2) + 1;
