@@ -4,7 +4,7 @@ import type { RegistryClient } from '../registry/index.js';
 import { bundleProject } from './bundle/bundle-project.js';
 import type { DataSource } from './dataset.js';
 import { requireAccepted } from './evaluate/accepted.js';
-import { buildFiles, modelName, readEvaluation, readNetwork } from './files.js';
+import { modelName, readEvaluation, readQuantization } from './files.js';
 import { bundleOfFile } from './push-file.js';
 import { type ReleaseClient, release } from './release.js';
 
@@ -62,9 +62,9 @@ export async function pushModel(options: PushOptions): Promise<PushResult> {
   const { project } = options;
   checkTypes(options.deviceTypes);
   const name = checkedName(options.name ?? modelName(project));
-  const { int8 } = buildFiles(project);
-  const { bytes: network } = await readNetwork(int8, 'quantize');
-  requireAccepted(await readEvaluation(project), digestOf(network), project);
+  // Whether the file is still the one of this digest is seen when it is bundled.
+  const { digest } = await readQuantization(project);
+  requireAccepted(await readEvaluation(project), digest, project);
   const { bytes, file } = await bundleProject({ ...options, name });
   return pushContent(options, { name, content: bytes, file, kind: 'model' });
 }
