@@ -28,7 +28,7 @@ export default class ModelList extends AiotCommand {
     ]);
     const head = ['name', 'versions', 'latest', 'stage', 'production', 'figure', 'size', 'pushed'];
     this.print(table(head, rows, 'No models yet.'));
-    const [first] = models;
+    const first = models.find(({ latest }) => latest.kind === 'model');
     this.print(
       next(
         first

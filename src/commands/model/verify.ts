@@ -40,9 +40,10 @@ export default class ModelVerify extends AiotCommand {
       path && trust
         ? await verifyModel({ ...options, client: null })
         : await withClient(flags.context, (client) => verifyModel({ ...options, client }));
-    this.print(`${bold(result.what)} is ${result.name}@${result.version} as it was signed.`);
+    const id = `${result.name}@${result.version}`;
+    this.print(`${bold(result.what)} is ${result.what === id ? '' : `${id} `}as it was signed.`);
     this.print(facts(verifiedFacts(result)));
-    this.print(next(`aiot model why ${result.name}@${result.version}${again(input, 'context')}`));
+    this.print(next(`aiot model why ${id}${again(input, 'context')}`));
     return result;
   }
 }

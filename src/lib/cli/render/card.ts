@@ -29,11 +29,12 @@ export function figuresText({ metrics, mode }: ModelVersion): string {
 /** What it answers with. */
 export function answerText({ answer, classes, mode }: ModelVersion): string {
   if (!answer) return `nobody said what (a ${mode} network alone)`;
-  const threshold =
-    typeof answer.threshold === 'number' ? ` from ${Number(answer.threshold.toPrecision(4))} on` : '';
-  const names = Array.isArray(answer.names) ? answer.names.join(', ') : '';
-  if (answer.kind === 'value') return `values: ${names}`;
-  return `${answer.kind}: ${classes.join(', ')}${threshold && `; ${classes[1]}${threshold}`}`;
+  if (answer.kind === 'value') return `values: ${Array.isArray(answer.names) ? answer.names.join(', ') : ''}`;
+  const { threshold } = answer;
+  const names = `${answer.kind}: ${classes.join(', ')}`;
+  if (typeof threshold !== 'number') return names;
+  const where = answer.kind === 'reconstruction' ? 'above an error of' : 'from a probability of';
+  return `${names}; ${classes[1]} ${where} ${Number(threshold.toPrecision(4))}`;
 }
 
 export function datasetText({ lineage }: ModelVersion): string {
