@@ -128,7 +128,7 @@ function bestElsewhere(
   apart: number,
 ): number {
   // Some seconds of it are enough, and leave room to move them.
-  const part = Math.min(length, 40 * apart);
+  const part = Math.min(length, 40 * apart, Math.floor(y[0]!.length / 2));
   let best = 0;
   for (let at = 0; at + part <= y[0]!.length; at += 3) {
     if (Math.abs(at - to) >= apart) best = Math.max(best, fitOf(x, from, y, at, part));
