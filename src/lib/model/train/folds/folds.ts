@@ -81,7 +81,7 @@ async function tryFold(
   const sides = chosen(rest, train.seed);
   const trained = rowsOf(sides.train);
   const parts = {
-    train: closer === all ? pick(all, trained) : ofRecordings(closer, all, trained),
+    train: learnedRows({ all, learned: closer }, trained),
     validation: pick(all, rowsOf(sides.validation)),
   };
   const learned = await trainerOf(train)(parts, {
@@ -100,12 +100,16 @@ async function tryFold(
   }
 }
 
-/** Of the closer windows those of the recordings that these rows are of. */
-function ofRecordings(closer: Examples, all: Examples, rows: number[]): Examples {
+/** What is learned from where these rows are trained on: they themselves, or the closer windows of their recordings. */
+export function learnedRows(
+  { all, learned }: { all: Examples; learned: Examples },
+  rows: number[],
+): Examples {
+  if (learned === all) return pick(all, rows);
   const wanted = new Set(rows.map((row) => all.recordings[row]!));
   return pick(
-    closer,
-    closer.recordings.flatMap((id, row) => (wanted.has(id) ? [row] : [])),
+    learned,
+    learned.recordings.flatMap((id, row) => (wanted.has(id) ? [row] : [])),
   );
 }
 

@@ -10,11 +10,11 @@ import { quantizePrepared } from '../../quantize/quantize-graph.js';
 import type { Backend } from '../engine/types.js';
 import { pick } from '../examples.js';
 import { foldFigures } from '../folds/figures.js';
-import { rowsOf } from '../folds/folds.js';
+import { learnedRows, rowsOf } from '../folds/folds.js';
 import { tInterval } from '../folds/t-interval.js';
 import { chosen, dealt, type Unit, unitsIn } from '../folds/units.js';
 import { learn } from '../learn.js';
-import { type Division, examplesOfPart } from '../parts.js';
+import { type Division, examplesOfPart, withStride } from '../parts.js';
 import { type Plan, planTraining } from '../plan.js';
 import { standardizeInPlace } from '../standardize.js';
 import type { Examples } from '../types.js';
@@ -66,11 +66,14 @@ export async function tryCandidate(choice: Choice, options: TryOptions): Promise
   }
 }
 
-async function measured(choice: Choice, { project: own, material, division, backend, signal }: TryOptions) {
-  const project = overrideProject(own, overridesOf(choice));
+async function measured(choice: Choice, { project: given, material, division, backend, signal }: TryOptions) {
+  const project = overrideProject(given, overridesOf(choice));
   const { model } = project.config;
   const plan = planTraining(project, material, choice.kind);
-  const all = seen(material, { ...division, signal: plan.signal });
+  const own = { ...division, signal: plan.signal };
+  const all = bothParts(material, own);
+  const closer = withStride(material, own, model.train.stride);
+  const learnedFrom = closer === own ? all : bothParts(material, closer);
   const by = model.split === 'device' || model.split === 'window' ? model.split : 'recording';
   const folds = dealt(unitsIn(all, material, by, false), { folds: innerFolds }, model.train.seed);
   const found: { score: number | null; accuracy: number | null }[] = [];
@@ -78,7 +81,7 @@ async function measured(choice: Choice, { project: own, material, division, back
   for (const [f, tested] of folds.entries()) {
     signal?.throwIfAborted();
     const rest = folds.flatMap((units, i) => (i === f ? [] : units));
-    const { figures, graph, inputs } = await tryFold(all, rest, rowsOf(tested), {
+    const { figures, graph, inputs } = await tryFold({ all, learned: learnedFrom }, rest, rowsOf(tested), {
       project,
       plan,
       backend,
@@ -98,7 +101,7 @@ async function measured(choice: Choice, { project: own, material, division, back
 }
 
 /** Examples of the training and validation parts together. */
-function seen(material: Material, division: Division): Examples {
+function bothParts(material: Material, division: Division): Examples {
   const parts = (['train', 'validation'] as const).map((part) => examplesOfPart(material, division, part));
   const [a, b] = parts as [Examples, Examples];
   const inputs = new Float32Array(a.inputs.length + b.inputs.length);
@@ -114,14 +117,17 @@ function seen(material: Material, division: Division): Examples {
 }
 
 async function tryFold(
-  all: Examples,
+  { all, learned: closer }: { all: Examples; learned: Examples },
   rest: Unit[],
   tested: number[],
   { project, plan, backend, signal }: Pick<TryOptions, 'project' | 'backend' | 'signal'> & { plan: Plan },
 ) {
   const { train } = project.config.model;
   const sides = chosen(rest, train.seed);
-  const parts = { train: pick(all, rowsOf(sides.train)), validation: pick(all, rowsOf(sides.validation)) };
+  const parts = {
+    train: learnedRows({ all, learned: closer }, rowsOf(sides.train)),
+    validation: pick(all, rowsOf(sides.validation)),
+  };
   const learned = await learn(parts, { plan, train, backend, description: '', folder: project.dir, signal });
   try {
     if (learned.interrupted) throw signal?.reason;
