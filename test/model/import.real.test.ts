@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/index.js';
 import { writeTflite } from '../../src/lib/formats/index.js';
 import { openNetwork } from '../../src/lib/model/import/sources/open.js';
 import { simplifyGraph } from '../../src/lib/model/lower/simplify.js';
@@ -61,12 +62,37 @@ describeReal('tensorflow', 'importing what Keras wrote', () => {
     });
   });
 
+  it.each(['conv1d.h5', 'conv1d.keras'])(
+    '%s damaged anywhere is refused, or read all the same',
+    async (file) => {
+      const whole = readFileSync(join(folder, file));
+      const random = seededRandom(1);
+      let refused = 0;
+      for (let n = 0; n < 60; n++) {
+        const damaged = Buffer.from(whole);
+        const at = Math.floor(random() * damaged.length);
+        if (n % 3 === 0) damaged.fill(0, at);
+        else damaged[at]! ^= 1 + Math.floor(random() * 255);
+        const path = join(folder, 'damaged');
+        writeFileSync(path, n % 3 === 1 ? damaged.subarray(0, at) : damaged);
+        try {
+          await openNetwork(path);
+        } catch (error) {
+          refused += 1;
+          expect(error).toMatchObject({
+            code: expect.stringMatching(/^AIOT_(FILE_MALFORMED|LAYER_UNSUPPORTED)$/),
+          });
+        }
+      }
+      expect(refused).toBeGreaterThan(20);
+    },
+  );
+
   it('an imported file is one that inspect and quantize take', async () => {
     const [out, int8, rows] = ['mlp.tflite', 'mlp.int8.tflite', 'rows.csv'].map((name) => join(folder, name));
     const imported = await runCli(['model', 'import', join(folder, 'mlp.keras'), '--out', out!, '--json']);
     expect(imported).toMatchObject({ code: 0, json: { format: 'keras', layers: 6, file: out } });
     const { inputs } = JSON.parse(readFileSync(join(folder, 'mlp.json'), 'utf8')) as Answers;
-    const { writeFileSync } = await import('node:fs');
     writeFileSync(rows!, ['a,b,c,d,e,f,g', ...inputs.map((row) => row.join(','))].join('\n'));
     const quantized = await runCli(['model', 'quantize', out!, '--data', rows!, '--out', int8!, '--json']);
     expect(quantized).toMatchObject({ code: 0, json: { mode: 'int8' } });

@@ -14,7 +14,7 @@ export const importResultSchema = z.object({
   format: z.enum(importFormats),
   /** The program that wrote it, as far as the file says. */
   writer: z.string(),
-  /** Layers it had; of a .tflite file its operators. */
+  /** Layers it had; of a .tflite file or a SavedModel its operators. */
   layers: z.int(),
   /** Operators now, in order. */
   ops: z.array(z.string()),

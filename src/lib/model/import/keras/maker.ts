@@ -1,6 +1,6 @@
-import type { Activation, Operator } from '../../../formats/index.js';
+import { type Activation, elementCount, type Operator } from '../../../formats/index.js';
 import { TrainableBuilder } from '../../network/graph-builder.js';
-import { unsupported } from '../errors.js';
+import { malformed, unsupported } from '../errors.js';
 import type { Weight } from './types.js';
 
 type Options<Op extends Operator['op']> = Extract<Operator, { op: Op }>['options'];
@@ -31,6 +31,9 @@ export class GraphMaker extends TrainableBuilder {
   }
 
   floats(data: Float32Array, shape: number[], name = `constant_${++this.names}`): number {
+    const expected = elementCount(shape);
+    if (data.length !== expected)
+      throw malformed(`${name}: expected ${expected} numbers for [${shape}], got ${data.length}`);
     return this.constant(name, shape, data);
   }
 

@@ -16,12 +16,23 @@ export async function openHdf5(bytes: Uint8Array): Promise<File> {
 
 /** A group or dataset by its name, or undefined. */
 export function childOf(group: Group, name: string): Group | Dataset | undefined {
-  return group.keys.includes(name) ? group.get(name) : undefined;
+  return keysOf(group).includes(name) ? nodeOf(group, name) : undefined;
+}
+
+/** The names in a group. */
+export function keysOf(group: Group): string[] {
+  return guarded('its groups cannot be read', () => group.keys);
+}
+
+export function nodeOf(group: Group, name: string): Group | Dataset {
+  return guarded(`${name} in it cannot be read`, () => group.get(name));
 }
 
 export function isGroup(node: Group | Dataset | undefined): node is Group {
   // A dataset has a method of this name.
-  return Array.isArray((node as { keys?: unknown } | undefined)?.keys);
+  return (
+    node !== undefined && Array.isArray(guarded('its groups cannot be read', () => (node as Group).keys))
+  );
 }
 
 /** All datasets below a group, with the names that lead to them. */
@@ -29,8 +40,8 @@ export function* datasetsIn(
   group: Group,
   path: string[] = [],
 ): Generator<{ path: string[]; dataset: Dataset }> {
-  for (const name of group.keys) {
-    const node = group.get(name);
+  for (const name of keysOf(group)) {
+    const node = nodeOf(group, name);
     if (isGroup(node)) yield* datasetsIn(node, [...path, name]);
     else yield { path: [...path, name], dataset: node };
   }
@@ -49,7 +60,7 @@ export function weightOf(dataset: Dataset, name: string): Weight {
 
 /** The text of an attribute, as h5py and Keras write it. */
 export function textAttribute(group: Group, name: string): string | undefined {
-  const value = group.attrs[name];
+  const value = guarded(`its attribute ${name} cannot be read`, () => group.attrs[name]);
   const [text] = [value].flat();
   return typeof text === 'string' ? text : undefined;
 }

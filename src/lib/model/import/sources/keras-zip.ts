@@ -1,7 +1,17 @@
 import { readZip } from '../../../formats/index.js';
 import { malformed } from '../errors.js';
 import type { KerasModel, Weight, WeightSource } from '../keras/types.js';
-import { childOf, datasetsIn, type Group, isGroup, openHdf5, textAttribute, weightOf } from './hdf5.js';
+import {
+  childOf,
+  datasetsIn,
+  type Group,
+  isGroup,
+  keysOf,
+  nodeOf,
+  openHdf5,
+  textAttribute,
+  weightOf,
+} from './hdf5.js';
 import { isModel, parseJson } from './json.js';
 
 /**
@@ -41,8 +51,8 @@ function byPlace(root: Group): WeightSource {
 function layerGroup(group: Group, name: string, path: readonly string[]): Group {
   const layers = childOf(group, 'layers') ?? childOf(group, '_layer_checkpoint_dependencies');
   if (isGroup(layers)) {
-    for (const key of layers.keys) {
-      const layer = layers.get(key);
+    for (const key of keysOf(layers)) {
+      const layer = nodeOf(layers, key);
       if (!isGroup(layer)) continue;
       const vars = childOf(layer, 'vars');
       if (isGroup(vars) && textAttribute(vars, 'name') === name) return layer;

@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, readBytes } from '../../../core/index.js';
+import { AiotError, hasCode, readBytes } from '../../../core/index.js';
 import { importTflite } from '../../../formats/index.js';
-import { unsupported } from '../errors.js';
+import { malformed, unsupported } from '../errors.js';
 import { kerasToGraph } from '../keras/to-graph.js';
 import type { KerasModel } from '../keras/types.js';
 import type { Imported } from '../types.js';
@@ -14,13 +14,22 @@ const hdf5Signature = [0x89, 0x48, 0x44, 0x46];
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_BACKEND_MISSING
  */
 export async function openNetwork(path: string): Promise<Imported> {
+  try {
+    return await open(path);
+  } catch (error) {
+    if (!hasCode(error, 'AIOT_FILE_MALFORMED')) throw error;
+    throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${error.message}`, { cause: error });
+  }
+}
+
+async function open(path: string): Promise<Imported> {
   if (await isFolder(path)) {
     if (await exists(join(path, 'model.json'))) return await fromTfjs(join(path, 'model.json'));
     if (await exists(join(path, 'saved_model.pb'))) {
       const { readSavedModel } = await import('./saved-model/read.js');
       return await readSavedModel(path);
     }
-    throw unknown(path, 'expected model.json or saved_model.pb in it');
+    throw unknown('expected model.json or saved_model.pb in it');
   }
   const bytes = await readBytes(path);
   const begins = (signature: number[], at = 0) => signature.every((byte, i) => bytes[at + i] === byte);
@@ -34,7 +43,7 @@ export async function openNetwork(path: string): Promise<Imported> {
   }
   if (bytes.subarray(4, 8).toString('latin1') === 'TFL3') return fromTflite(bytes);
   if (bytes.subarray(0, 64).toString('utf8').trimStart().startsWith('{')) return await fromTfjs(path);
-  throw unknown(path, 'expected .keras, .h5, .tflite, or a model.json');
+  throw unknown('expected .keras, .h5, .tflite, or a model.json');
 }
 
 async function fromTfjs(file: string): Promise<Imported> {
@@ -83,6 +92,6 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-function unknown(path: string, what: string): AiotError {
-  return new AiotError('AIOT_FILE_MALFORMED', `${path} is no network that can be read: ${what}`);
+function unknown(what: string): AiotError {
+  return malformed(`no network that can be read: ${what}`);
 }
