@@ -37,7 +37,7 @@ export function checkDataset(
   const findings = [
     ...checkValues(dataset, ranges),
     ...checkClipping(whole),
-    ...checkRecordings(whole, spec),
+    ...checkRecordings(whole, spec, loose),
     ...checkBalance(whole, classOf),
     ...checkGaps(whole),
     ...checkStuck(whole),

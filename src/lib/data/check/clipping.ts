@@ -7,6 +7,8 @@ type End = 'highest' | 'lowest';
 /** Equal values side by side that make a plateau: longer than a recorder that repeats rows makes them. */
 const plateauRows = 5;
 const leastSamples = 20;
+/** Findings told one by one. */
+const mostFields = 6;
 
 /**
  * Fields that pile up at one end: a sensor driven past its full scale. The end value must come more often than everything
@@ -48,7 +50,20 @@ export function checkClipping(dataset: Dataset): Finding[] {
       }
     }
   });
-  return findings;
+  return findings.length > mostFields ? [joined(findings)] : findings;
+}
+
+/** Many fields of that kind are no sensors that clip, but figures that have a bound: they are told in one sentence. */
+function joined(findings: Finding[]): Finding {
+  const fields = [...new Set(findings.map(({ evidence }) => String(evidence.field)))];
+  return {
+    kind: 'saturation',
+    severity: 'info',
+    files: [...new Set(findings.flatMap(({ files }) => files))].sort(),
+    evidence: { fields, values: findings.map(({ evidence }) => Number(evidence.value)) },
+    message: `${fields.length} fields often stand at one end of their range: ${listIds(fields)}.`,
+    advice: 'If they are measured, set the sensors to a wider range.',
+  };
 }
 
 interface Pile {

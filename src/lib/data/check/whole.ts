@@ -6,8 +6,11 @@ import { listIds } from './text.js';
 /** Classes that have so many times fewer samples than the largest are told of. */
 const imbalanceRatio = 4;
 
-/** Recordings without a label, and such as are too short for one window. */
-export function checkRecordings(dataset: Dataset, spec: SignalSpec): Finding[] {
+/**
+ * Recordings without a label, and such as are too short for one window.
+ * @param loose the window is no project's, but what was told or taken for one
+ */
+export function checkRecordings(dataset: Dataset, spec: SignalSpec, loose = false): Finding[] {
   const findings: Finding[] = [];
   const unlabelled = dataset.recordings.filter(({ label }) => label === null).map(({ id }) => id);
   if (unlabelled.length > 0) {
@@ -29,9 +32,13 @@ export function checkRecordings(dataset: Dataset, spec: SignalSpec): Finding[] {
       kind: 'short',
       severity: short.length === dataset.recordings.length ? 'error' : 'warning',
       files: short,
-      evidence: { windowSeconds: seconds },
-      message: `${plural(short.length, 'recording')} shorter than one window (${seconds} s): ${listIds(short)}.`,
-      advice: 'They give no example. Record longer takes, or shorten signal.window.',
+      evidence: { windowSamples: spec.windowSamples, windowSeconds: seconds },
+      message: loose
+        ? `${plural(short.length, 'recording')} of less than ${plural(spec.windowSamples, 'sample')}: ${listIds(short)}.`
+        : `${plural(short.length, 'recording')} shorter than one window (${seconds} s): ${listIds(short)}.`,
+      advice: loose
+        ? 'They give no example. Record longer takes, or say how long a window is: --window.'
+        : 'They give no example. Record longer takes, or shorten signal.window.',
     });
   }
   return findings;

@@ -104,7 +104,7 @@ function badCell(
   file: string,
 ): AiotError {
   const { line, col } = place(bytes, from);
-  const expected = column === undefined ? 'no further column' : `a finite number for "${column}"`;
+  const expected = column === undefined ? 'no further column' : `a finite number for ${showCell(column)}`;
   const got = to === from ? 'nothing' : showCell(utf8(bytes, from, to));
   return new AiotError('AIOT_CSV_MALFORMED', `${file}:${line}:${col}: expected ${expected}, got ${got}`);
 }
