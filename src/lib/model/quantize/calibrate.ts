@@ -5,14 +5,14 @@ import type { Range } from './numbers.js';
 
 /** What the representative rows make of one activation. */
 export interface Seen extends Range {
-  /** Values of it, evenly picked over all rows: at most `sampleRoom`. */
+  /** Values of it, evenly picked over all rows, ascending: at most `sampleRoom`. */
   samples: Float32Array;
   /** Mean of each value of one row, and the largest magnitude: the tensor's elements. */
   mean: Float64Array;
   largest: Float64Array;
 }
 
-const sampleRoom = 8192;
+const sampleRoom = 4096;
 
 /**
  * Runs a float network over the representative rows and notes what every activation takes.
@@ -38,7 +38,7 @@ export function calibrate(graph: Graph, rows: readonly Float32Array[]): Map<numb
     if (note === undefined) return;
     const { low, high, samples, filled, mean, largest } = note;
     for (let i = 0; i < mean.length; i++) mean[i]! /= rows.length;
-    seen.set(index, { low, high, samples: samples.subarray(0, filled), mean, largest });
+    seen.set(index, { low, high, samples: samples.subarray(0, filled).sort(), mean, largest });
   });
   return seen;
 }

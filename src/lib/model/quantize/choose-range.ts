@@ -18,7 +18,7 @@ const steps = 255;
 export function rangeBy(method: RangeMethod, seen: Seen): Range {
   const whole = { low: Math.min(seen.low, 0), high: Math.max(seen.high, 0) };
   if (method === 'min-max') return whole;
-  const sorted = Float32Array.from(seen.samples).sort();
+  const sorted = seen.samples;
   if (method === 'percentile') {
     const cut = Math.floor(sorted.length * tail);
     // Fewer values than 1 / tail have no outermost 0.1 %.

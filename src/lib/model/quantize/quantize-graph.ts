@@ -13,7 +13,7 @@ import type { Kind, Quantized, QuantizeSettings, RangeMethod } from './types.js'
 /** Multiply-adds that measuring the noise may take. */
 const noiseBudget = 5e7;
 /** More rows would not change its second figure. */
-const mostNoiseRows = 256;
+const mostNoiseRows = 200;
 
 /**
  * Quantizes a float32 network. int8 and int16x8: ranges of the activations from the representative rows, weights per

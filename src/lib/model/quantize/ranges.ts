@@ -14,7 +14,7 @@ export interface Chosen extends Range {
 /** Multiply-adds that `auto` may spend on trying ranges: some tenths of a second. */
 const budget = 1e8;
 /** … on so many rows at most. */
-const mostRows = 100;
+const mostRows = 64;
 /** A narrower range is tried where it promises less than this share of the seen range's noise … */
 const promising = 0.8;
 /** … and kept where the network's output gains so many decibels. */
@@ -65,7 +65,7 @@ function candidatesOf(graph: Graph, seen: ReadonlyMap<number, Seen>, kinds: read
     .flatMap((index) => {
       const values = seen.get(index);
       if (values === undefined) return [];
-      const sorted = Float32Array.from(values.samples).sort();
+      const sorted = values.samples;
       const whole = expectedNoise(sorted, rangeBy('min-max', values));
       return (['mse', 'percentile'] as const)
         .map((method) => {
