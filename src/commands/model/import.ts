@@ -22,11 +22,17 @@ export default class ModelImport extends AiotCommand {
   static override flags = {
     name: Flags.string({ summary: 'Name of the model.', env: 'AIOT_NAME', helpValue: 'NAME' }),
     project: Flags.string({
+      char: 'p',
       summary: 'Folder of the project that the network is for.',
       env: 'AIOT_PROJECT',
       helpValue: 'DIR',
     }),
-    out: Flags.string({ summary: 'The .tflite file to write.', env: 'AIOT_OUT', helpValue: 'FILE' }),
+    out: Flags.string({
+      char: 'o',
+      summary: 'The .tflite file to write.',
+      env: 'AIOT_OUT',
+      helpValue: 'FILE',
+    }),
     data: shared.data,
     label: Flags.string({
       char: 'l',
