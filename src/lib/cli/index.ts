@@ -29,3 +29,4 @@ export { runSteps, type Step } from './steps.js';
 export { trainingFlags } from './training-flags.js';
 export { watchEpochs } from './watch-epochs.js';
 export { explanationText } from './render/explanation.js';
+export { comparisonText } from './render/comparison.js';

@@ -58,3 +58,5 @@ export { type Why, whyModel, whySchema } from './why.js';
 export { type ClassifierFigures, classifierFigures } from './evaluate/classifier.js';
 export { explainRequest } from './explain/explain-request.js';
 export { type Explanation, explanationSchema } from './explain/result.js';
+export { compareModels } from './compare/compare-models.js';
+export { type Comparison, comparisonSchema } from './compare/result.js';

@@ -120,9 +120,7 @@ function resultOf(
 }
 
 function requireWidth(kind: OutputKind, { inputs, outputs }: { inputs: number; outputs: number }): void {
-  const wanted = { classes: Math.max(2, outputs), probability: 1, value: 1, reconstruction: inputs }[
-    kind
-  ];
+  const wanted = { classes: Math.max(2, outputs), probability: 1, value: 1, reconstruction: inputs }[kind];
   if (wanted === outputs) return;
   throw new AiotError(
     'AIOT_MODEL_UNFIT',

@@ -9,6 +9,7 @@ import { dynamicOperator, precisionOf } from '../inspect/precision.js';
 import { unfit } from '../train/examples.js';
 import type { Examples } from '../train/types.js';
 import { gateFigures } from './accepted.js';
+import { networkFigures } from './figures-of-network.js';
 import { gateError, gatesFrom, type Limit, limitsOf } from './gates.js';
 import { judge, type Verdict } from './judge.js';
 import { metricsOf } from './metrics.js';
@@ -92,14 +93,6 @@ function rowsOf({ training }: Built, { classes, values, recordings }: Examples) 
     threshold: training.threshold,
     groups: recordings,
   };
-}
-
-/** The figures of one network, without those that its kind of output does not have. */
-function networkFigures(verdict: Verdict): NetworkFigures {
-  const { n, accuracy, macroF1, confusion, auc, calibrationError, mae, rmse, r2 } = verdict;
-  if (accuracy === null || macroF1 === null)
-    return mae === null || rmse === null ? { windows: n, auc } : { windows: n, mae, rmse, r2 };
-  return { windows: n, accuracy, macroF1, confusion, auc, calibrationError };
 }
 
 function votedFigures(test: Examples, predicted: Int32Array, vote: string, classes: number): NetworkFigures {

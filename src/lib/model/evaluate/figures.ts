@@ -14,7 +14,7 @@ export interface Figures {
   auc: number | null;
   /** 95 %: of the accuracy, as if rows were independent (Wilson). */
   interval: Interval;
-  /** 95 %, by drawing whole groups again; null with fewer than two groups. */
+  /** 95 %, by drawing whole groups again, within their classes; null with fewer than two groups. */
   intervals: { accuracy: Interval | null; macroF1: Interval | null; auc: Interval | null };
   /** Expected calibration error of the class named, 0..1. */
   calibrationError: number | null;
@@ -53,7 +53,7 @@ export function figuresOf(judged: Judged): Figures {
   const confidence = Float64Array.from({ length: n }, (_, row) => shares[row * count + predicted[row]!]!);
   const calibration = calibrationOf(confidence, right);
   const interval = (statistic: (weights: Float64Array) => number | null) =>
-    resample ? bootstrapInterval(n, groups, statistic, seed) : null;
+    resample ? bootstrapInterval(n, groups, statistic, { seed, strata: groups && truth }) : null;
   return {
     n,
     accuracy,

@@ -7,6 +7,8 @@ const mostWork = 5e7;
  * 95 % interval of any statistic by drawing whole groups again, with replacement (Efron's percentile bootstrap; by clusters
  * as in Davison and Hinkley, 1997, section 3.8): rows of one recording are alike, so recordings are what was sampled.
  * @param groups group of each row, such as its recording; undefined = each row by itself
+ * @param strata class of each row: groups are then drawn within the class of their first row, so that none is missing from a
+ *   draw (a class with one group varies by nothing, and says nothing of how certain it is)
  * @param statistic of rows that count as often as their weight says; null draws are left out
  * @returns null where there is nothing to draw from (fewer than two groups)
  */
@@ -14,11 +16,12 @@ export function bootstrapInterval(
   rows: number,
   groups: readonly string[] | undefined,
   statistic: (weights: Float64Array) => number | null,
-  seed = 7,
+  { seed = 7, strata }: { seed?: number; strata?: ArrayLike<number> } = {},
 ): [number, number] | null {
   const numbers = groupNumbers(rows, groups);
   const count = numbers.count;
   if (count < 2) return null;
+  const strataMembers = membersOf(numbers, strata);
   const random = seededRandom(seed);
   const draws = Math.round(Math.min(1000, Math.max(100, mostWork / rows)));
   const times = new Float64Array(count);
@@ -26,7 +29,8 @@ export function bootstrapInterval(
   const found: number[] = [];
   for (let draw = 0; draw < draws; draw++) {
     times.fill(0);
-    for (let i = 0; i < count; i++) times[Math.floor(random() * count)]! += 1;
+    for (const members of strataMembers)
+      for (let i = 0; i < members.length; i++) times[members[Math.floor(random() * members.length)]!]! += 1;
     for (let row = 0; row < rows; row++) weights[row] = times[numbers.of[row]!]!;
     const value = statistic(weights);
     if (value !== null && Number.isFinite(value)) found.push(value);
@@ -34,6 +38,21 @@ export function bootstrapInterval(
   if (found.length < draws / 2) return null;
   found.sort((a, b) => a - b);
   return [quantile(found, 0.025), quantile(found, 0.975)];
+}
+
+/** Groups of each stratum; all of them in one without strata. */
+function membersOf({ count, of }: ReturnType<typeof groupNumbers>, strata?: ArrayLike<number>): number[][] {
+  if (strata === undefined) return [Array.from({ length: count }, (_, group) => group)];
+  const seen = new Set<number>();
+  const members = new Map<number, number[]>();
+  of.forEach((group, row) => {
+    if (seen.has(group)) return;
+    seen.add(group);
+    const own = members.get(strata[row]!);
+    if (own) own.push(group);
+    else members.set(strata[row]!, [group]);
+  });
+  return [...members.values()];
 }
 
 function groupNumbers(rows: number, groups: readonly string[] | undefined) {

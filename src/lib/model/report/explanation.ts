@@ -44,5 +44,5 @@ function saliency({ saliency: { over, fields, parts, classes } }: Explanation): 
     return html`<figcaption>${name}<span class="note">${n} examples</span></figcaption><svg viewBox="0 0 440 ${foot + 8}" role="img" aria-label="Saliency of ${name}">${rows}${ends}</svg>`;
   });
   const what = over === 'time' ? 'a stretch of the window' : 'a feature';
-  return html`<figure>${blocks}<p class="lead">What the class loses of its share when ${what} is replaced by its mean; the strongest of each class is darkest.</p></figure>`;
+  return html`<figure>${blocks}<p class="lead">What the class loses of its share when ${what} is replaced by its mean; the strongest of each class is darkest, and orange where it gains.</p></figure>`;
 }

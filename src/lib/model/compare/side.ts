@@ -1,0 +1,48 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Graph, importTflite } from '../../formats/index.js';
+import { buildFiles, readQuantization } from '../files.js';
+import { arenaOf } from '../inspect/arena-of.js';
+import { multiplyAdds, parameterCount } from '../inspect/costs.js';
+import { type ModelFile, readModelFile } from '../inspect/model-file.js';
+import { precisionOf } from '../inspect/precision.js';
+import { openModelProject } from '../material.js';
+import type { Side } from './result.js';
+
+/** One of two models, opened. */
+export interface Opened {
+  model: ModelFile;
+  graph: Graph;
+  metadata: Uint8Array | null;
+  /** Folder of the project whose build it is. */
+  project: string | null;
+}
+
+/** A .tflite or .aiot file, or the quantized network in a project's build. @throws AIOT_FILE_NOT_FOUND, AIOT_MODEL_NOT_BUILT, … */
+export async function openSide(path: string): Promise<Opened> {
+  const isFolder = (await stat(path).catch(() => null))?.isDirectory() ?? false;
+  const model = await readModelFile(isFolder ? await networkOf(path) : path);
+  return { model, ...importTflite(model.network), project: isFolder ? path : null };
+}
+
+async function networkOf(dir: string): Promise<string> {
+  const project = await openModelProject(dir);
+  return join(buildFiles(project).folder, (await readQuantization(project)).file);
+}
+
+/** What its file says of it. */
+export function sideOf({ model, graph }: Opened): Omit<Side, 'figures'> {
+  const operators: Record<string, number> = {};
+  for (const { op } of graph.operators) operators[op] = (operators[op] ?? 0) + 1;
+  const tensors = graph.tensors.map(({ shape, data }) => ({ shape, constant: data !== undefined }));
+  return {
+    file: model.file,
+    digest: model.digest,
+    precision: precisionOf(graph),
+    bytes: model.network.length,
+    arenaBytes: arenaOf(graph),
+    macs: graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0),
+    parameters: parameterCount(graph.operators, tensors),
+    operators,
+  };
+}
