@@ -50,7 +50,8 @@ export function checkDataset(
   return sortFindings(findings);
 }
 
-/** Worst first; of one severity, in the order found. */
+/** Worst first; of one severity leaks first, the rest in the order found. */
 export function sortFindings(findings: Finding[]): Finding[] {
-  return [...findings].sort((a, b) => order[a.severity] - order[b.severity]);
+  const rank = ({ severity, kind }: Finding) => 2 * order[severity] + (kind === 'leak' ? 0 : 1);
+  return [...findings].sort((a, b) => rank(a) - rank(b));
 }
