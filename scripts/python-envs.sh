@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the three Python environments that the real-part tests and benches compare with: .venv/litert (Google's LiteRT),
-# .venv/tflm (TFLite Micro) and .venv/tensorflow (TensorFlow with Keras and its own converter; 1.3 GB). Three, because their
+# .venv/tflm (TFLite Micro) and .venv/tensorflow (TensorFlow with Keras and its own converter; 1.4 GB). Three, because their
 # wheels want different numpy versions; numpy itself only carries arrays, so pip chooses it for the Python at hand. Run
 # again, it does nothing.
 set -eu
