@@ -237,7 +237,8 @@ export const catalogue = {
   AIOT_GATE_FAILED: {
     exit: 6,
     family: 'user',
-    about: 'The model is below a limit of model.accept in aiot.yaml, so it may not go on.',
+    about:
+      'The model is below a limit of model.accept in aiot.yaml, or has not been through what its next stage wants, so it may not go on.',
     next: 'Record more or better labelled data and train again; change model.accept only on purpose.',
   },
   AIOT_GOLDEN_MISMATCH: {

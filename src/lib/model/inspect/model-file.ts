@@ -1,5 +1,5 @@
 import { digestOf, readBytes } from '../../core/index.js';
-import { unpackBundle } from '../bundle/pack.js';
+import { unpackAny } from '../bundle/pack.js';
 import type { Bundle } from '../bundle/types.js';
 
 /** A model on disk: a network by itself, or a bundle with one. */
@@ -11,6 +11,7 @@ export interface ModelFile {
   digest: string;
   /** The .tflite file: itself, or the one in the bundle. */
   network: Uint8Array;
+  /** Null also of a bundle that holds a network alone. */
   bundle: Bundle | null;
 }
 
@@ -23,6 +24,7 @@ export async function readModelFile(file: string): Promise<ModelFile> {
   const common = { file, bytes: bytes.length, digest: digestOf(bytes) };
   if (bytes.subarray(4, 8).toString('latin1') === 'TFL3' || file.endsWith('.tflite'))
     return { ...common, kind: 'tflite', network: bytes, bundle: null };
-  const bundle = unpackBundle(bytes);
-  return { ...common, kind: 'aiot', network: bundle.model, bundle };
+  const bundle = unpackAny(bytes, file);
+  const whole = bundle.info.kind === 'model' ? (bundle as Bundle) : null;
+  return { ...common, kind: 'aiot', network: bundle.model, bundle: whole };
 }

@@ -49,7 +49,12 @@ export class Rollouts {
   }
 
   /** @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_SELECTOR_INVALID, AIOT_ROLLOUT_EMPTY */
-  async start(value: unknown): Promise<Rollout> {
+  start(value: unknown): Promise<Rollout> {
+    // In turn with removals: what is rolled out is still there.
+    return this.parts.models.inTurn(() => this.begin(value));
+  }
+
+  private async begin(value: unknown): Promise<Rollout> {
     const { model, sequence, selector, deadlineMs } = rolloutRequestSchema.parse(value);
     const matches = parseSelector(selector);
     const manifest = await this.parts.models.verified(sequence);
