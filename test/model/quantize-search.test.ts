@@ -40,6 +40,7 @@ describe('the range of an activation', () => {
     samples: values,
     mean: new Float64Array(1),
     largest: new Float64Array(1),
+    extremes: [0, 0] as [number, number],
   };
 
   it('is all that was seen by min-max, and without rare values by percentile', () => {

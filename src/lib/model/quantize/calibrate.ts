@@ -10,6 +10,8 @@ export interface Seen extends Range {
   /** Mean of each value of one row, and the largest magnitude: the tensor's elements. */
   mean: Float64Array;
   largest: Float64Array;
+  /** Rows that its smallest and its largest value came from. */
+  extremes: [low: number, high: number];
 }
 
 const sampleRoom = 4096;
@@ -23,22 +25,26 @@ export function calibrate(graph: Graph, rows: readonly Float32Array[]): Map<numb
   if (rows.length === 0) throw unfit('expected representative inputs, got none');
   const interpreter = createInterpreter(graph);
   const notes: (Note | undefined)[] = [];
-  for (const row of rows)
+  rows.forEach((row, at) => {
     interpreter.invoke(row, (index, values) => {
       notes[index] ??= newNote(values.length, rows.length);
       const note = notes[index]!;
+      const { low, high } = note;
       take(note, values as Float32Array);
+      if (note.low < low) note.extremes[0] = at;
+      if (note.high > high) note.extremes[1] = at;
       if (!Number.isFinite(note.low) || !Number.isFinite(note.high) || Number.isNaN(note.sum))
         throw unfit(
           `tensor ${graph.tensors[index]?.name} became ${values.find((value) => !Number.isFinite(value))}`,
         );
     });
+  });
   const seen = new Map<number, Seen>();
   notes.forEach((note, index) => {
     if (note === undefined) return;
-    const { low, high, samples, filled, mean, largest } = note;
+    const { low, high, samples, filled, mean, largest, extremes } = note;
     for (let i = 0; i < mean.length; i++) mean[i]! /= rows.length;
-    seen.set(index, { low, high, samples: samples.subarray(0, filled).sort(), mean, largest });
+    seen.set(index, { low, high, samples: samples.subarray(0, filled).sort(), mean, largest, extremes });
   });
   return seen;
 }
@@ -60,6 +66,7 @@ function newNote(size: number, rows: number): Note {
     samples: new Float32Array(Math.ceil((size * rows) / step)),
     mean: new Float64Array(size),
     largest: new Float64Array(size),
+    extremes: [0, 0],
     filled: 0,
     step,
     next: 1,

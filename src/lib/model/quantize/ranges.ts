@@ -38,7 +38,11 @@ export function chooseRanges(
   const chosen = by('min-max');
   const candidates = candidatesOf(graph, seen, kinds);
   if (candidates.length === 0) return chosen;
-  const some = affordable(graph, rows, budget / (candidates.length + 1), 16, mostRows);
+  // Rows of extreme values are among them: what is clipped there has to be seen.
+  const extreme = candidates.flatMap(({ index }) => seen.get(index)!.extremes.map((row) => rows[row]!));
+  const some = [
+    ...new Set([...affordable(graph, rows, budget / (candidates.length + 1), 16, mostRows), ...extreme]),
+  ];
   const measure = measureAgainst(graph, decisive(graph), some);
   const score = () => {
     const { graph: quantized, twins } = toIntegers(graph, chosen, { kinds, io: 'float32' });
