@@ -50,6 +50,13 @@ describe('aiot data check of a folder that is no project', () => {
     expect(report).toMatchObject({ of: 'recordings', recordings: 8, rateFrom: 'assumed', labelFrom: 'name' });
   });
 
+  it('takes no two of twelve walks of one person at one pace for copies', async () => {
+    const files = Object.fromEntries(
+      Array.from({ length: 12 }, (_, k) => [`walking${k}.csv`, walk(k + 300)]),
+    );
+    expect((await check(files)).found).toEqual([]);
+  });
+
   const walk2 = clean['walking2.csv']!;
   it.each([
     ['as it is', walk2],

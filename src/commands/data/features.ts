@@ -43,7 +43,7 @@ export default class DataFeatures extends AiotCommand {
     }),
     'label-from': labelFrom(),
     rank: Flags.boolean({ summary: 'Rank the features by what they tell of the label.', env: 'AIOT_RANK' }),
-    out: Flags.string({ summary: 'CSV file to write.', env: 'AIOT_OUT', helpValue: 'FILE' }),
+    out: Flags.string({ char: 'o', summary: 'CSV file to write.', env: 'AIOT_OUT', helpValue: 'FILE' }),
   };
   static override result = featuresResultSchema;
 
