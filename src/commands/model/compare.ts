@@ -16,7 +16,12 @@ export default class ModelCompare extends AiotCommand {
   };
   static override flags = {
     data: Flags.string({ summary: 'CSV file of rows to run both on.', env: 'AIOT_DATA', helpValue: 'FILE' }),
-    label: Flags.string({ summary: 'Column of the labels (label).', env: 'AIOT_LABEL', helpValue: 'NAME' }),
+    label: Flags.string({
+      char: 'l',
+      summary: 'Column of the labels (label).',
+      env: 'AIOT_LABEL',
+      helpValue: 'NAME',
+    }),
     runtime: Flags.option({ options: ['litert', 'device'] as const })({
       summary: 'Google’s LiteRT, or bit for bit what TFLite Micro computes on a device.',
       env: 'AIOT_RUNTIME',
