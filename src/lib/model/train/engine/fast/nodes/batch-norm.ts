@@ -7,7 +7,8 @@ type Add = Extract<Operator, { op: 'ADD' }>;
 
 /**
  * The MUL and ADD of a batch norm as one: in training y = γ(x − μ)/√(σ² + ε) + β with mean and variance of the batch, which also
- * move `note.mean` and `note.variance`; else with those. (Ioffe and Szegedy, 2015, arXiv:1502.03167, section 3.)
+ * move `note.mean` and `note.variance`; else with those. (Ioffe and Szegedy, 2015, arXiv:1502.03167, section 3.) Numbers per
+ * channel are computed here, whatever goes over the batch by kernels.
  */
 export function batchNorm(plan: Planner, note: BatchNorm, gamma: Slot, beta: Slot): TrainNode {
   const multiply = plan.graph.operators[note.multiply]!;
@@ -17,59 +18,56 @@ export function batchNorm(plan: Planner, note: BatchNorm, gamma: Slot, beta: Slo
   plan.bind(add.outputs[0]!, y);
   const channels = gamma.size;
   const { low, high, fused } = limitsOf(add.options.activation);
-  const [mean, inverse] = [new Float64Array(channels), new Float64Array(channels)];
+  const vector = () => plan.arena.floats(channels);
+  const [mean, variance, factor, sum, product, away, shift] = Array.from({ length: 7 }, vector) as Seven;
+  /** 1/√(σ² + ε) of the last pass. */
+  const inverse = new Float64Array(channels);
   return {
     forward: ({ kernels, rows, training }) => {
-      const count = rows * x.size;
-      const [from, to] = [x.value.data, y.value.data];
+      const [count, cells] = [rows * x.size, (rows * x.size) / channels];
       if (training) {
-        const variance = moments(from, count, mean);
+        mean.data.fill(0);
+        variance.data.fill(0);
+        kernels.addRows(x.value.at, mean.at, cells, channels);
+        for (let c = 0; c < channels; c++) mean.data[c]! /= cells;
+        kernels.addSquares(x.value.at, mean.at, variance.at, cells, channels);
         for (let c = 0; c < channels; c++) {
-          inverse[c] = 1 / Math.sqrt(variance[c]! + note.epsilon);
-          note.mean[c] = note.momentum * note.mean[c]! + (1 - note.momentum) * mean[c]!;
-          note.variance[c] = note.momentum * note.variance[c]! + (1 - note.momentum) * variance[c]!;
+          variance.data[c]! /= cells;
+          note.mean[c] = note.momentum * note.mean[c]! + (1 - note.momentum) * mean.data[c]!;
+          note.variance[c] = note.momentum * note.variance[c]! + (1 - note.momentum) * variance.data[c]!;
         }
       } else {
-        mean.set(note.mean);
-        for (let c = 0; c < channels; c++) inverse[c] = 1 / Math.sqrt(note.variance[c]! + note.epsilon);
+        mean.data.set(note.mean);
+        variance.data.set(note.variance);
       }
-      const [g, b] = [gamma.value.data, beta.value.data];
-      for (let i = 0, c = 0; i < count; i++, c = c + 1 === channels ? 0 : c + 1)
-        to[i] = g[c]! * (from[i]! - mean[c]!) * inverse[c]! + b[c]!;
+      for (let c = 0; c < channels; c++) {
+        inverse[c] = 1 / Math.sqrt(variance.data[c]! + note.epsilon);
+        factor.data[c] = gamma.value.data[c]! * inverse[c]!;
+      }
+      kernels.normalize(x.value.at, y.value.at, mean.at, factor.at, beta.value.at, cells, channels);
       if (fused) kernels.clamp(y.value.at, count, low, high);
     },
     backward: ({ kernels, rows }) => {
-      const count = rows * x.size;
-      const [from, dy] = [x.value.data, y.gradient!.data];
-      if (fused) kernels.mask(y.gradient!.at, y.value.at, count, low, high);
-      const [sum, product] = [new Float64Array(channels), new Float64Array(channels)];
-      for (let i = 0, c = 0; i < count; i++, c = c + 1 === channels ? 0 : c + 1) {
-        sum[c]! += dy[i]!;
-        product[c]! += dy[i]! * (from[i]! - mean[c]!) * inverse[c]!;
-      }
+      const [count, cells] = [rows * x.size, (rows * x.size) / channels];
+      const dy = y.gradient!.at;
+      if (fused) kernels.mask(dy, y.value.at, count, low, high);
+      sum.data.fill(0);
+      product.data.fill(0);
+      kernels.addRows(dy, sum.at, cells, channels);
+      kernels.addProducts(x.value.at, dy, mean.at, product.at, cells, channels);
       for (let c = 0; c < channels; c++) {
-        beta.gradient!.data[c]! += sum[c]!;
-        gamma.gradient!.data[c]! += product[c]!;
+        beta.gradient!.data[c]! += sum.data[c]!;
+        gamma.gradient!.data[c]! += product.data[c]! * inverse[c]!;
+        // dx = γ/σ · (dy − Σdy/n − (x − μ)/σ² · Σ dy(x − μ)/n)
+        away.data[c] = (-factor.data[c]! * product.data[c]! * inverse[c]! ** 2) / cells;
+        shift.data[c] = (-factor.data[c]! * sum.data[c]!) / cells;
       }
       if (!x.gradient) return;
-      const [dx, g, n] = [x.gradient.data, gamma.value.data, count / channels];
-      for (let i = 0, c = 0; i < count; i++, c = c + 1 === channels ? 0 : c + 1) {
-        const normal = (from[i]! - mean[c]!) * inverse[c]!;
-        dx[i]! += g[c]! * inverse[c]! * (dy[i]! - (sum[c]! + normal * product[c]!) / n);
-      }
+      const vectors = [mean.at, factor.at, away.at, shift.at] as const;
+      kernels.addNormGradient(x.value.at, dy, x.gradient.at, ...vectors, cells, channels);
     },
   };
 }
 
-/** Mean per channel into `mean`; returns the population variances. */
-function moments(x: Float32Array, count: number, mean: Float64Array): Float64Array {
-  const channels = mean.length;
-  const n = count / channels;
-  mean.fill(0);
-  for (let i = 0, c = 0; i < count; i++, c = c + 1 === channels ? 0 : c + 1) mean[c]! += x[i]!;
-  for (let c = 0; c < channels; c++) mean[c]! /= n;
-  const variance = new Float64Array(channels);
-  for (let i = 0, c = 0; i < count; i++, c = c + 1 === channels ? 0 : c + 1)
-    variance[c]! += (x[i]! - mean[c]!) ** 2;
-  return variance.map((value) => value / n);
-}
+type Seven = [Floats, Floats, Floats, Floats, Floats, Floats, Floats];
+type Floats = ReturnType<Planner['arena']['floats']>;

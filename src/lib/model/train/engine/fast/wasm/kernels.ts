@@ -1,5 +1,6 @@
 import { moduleOf } from './assembler.js';
 import { gemm, transpose } from './matrix.js';
+import { addNormGradient, addProducts, addSquares, normalize } from './norms.js';
 import { adam, addRows, clampAll, fillRows, mask } from './vector.js';
 import { type Memory, webAssembly } from './web-assembly.js';
 import {
@@ -19,7 +20,7 @@ type Windows = Kernel<
   ]
 >;
 
-/** What the functions of matrix.ts, vector.ts and windows.ts emit; addresses and matrix strides in bytes. */
+/** What the functions of matrix.ts, vector.ts, norms.ts and windows.ts emit; addresses and matrix strides in bytes. */
 export interface Kernels {
   gemm: Kernel<
     [
@@ -33,6 +34,10 @@ export interface Kernels {
   addRows: Kernel<['from', 'to', 'rows', 'columns']>;
   fillRows: Kernel<['from', 'to', 'rows', 'columns']>;
   adam: Kernel<['w', 'm', 'v', 'g', 'count', 'rate', 'beta1', 'beta2', 'epsilon', 'c1', 'c2']>;
+  addSquares: Kernel<['x', 'mean', 'sums', 'rows', 'columns']>;
+  normalize: Kernel<['x', 'y', 'mean', 'factor', 'offset', 'rows', 'columns']>;
+  addProducts: Kernel<['x', 'dy', 'mean', 'sums', 'rows', 'columns']>;
+  addNormGradient: Kernel<['x', 'dy', 'dx', 'mean', 'a', 'b', 'c', 'rows', 'columns']>;
   windowsToColumns: Windows;
   columnsToWindows: Windows;
   depthwise: Windows;
@@ -47,6 +52,7 @@ export function kernelsOver(memory: Memory): Kernels {
   compiled ??= new webAssembly.Module(
     moduleOf([
       ...[gemm(), transpose(), clampAll(), mask(), addRows(), fillRows(), adam()],
+      ...[addSquares(), normalize(), addProducts(), addNormGradient()],
       ...[windowsToColumns(), columnsToWindows(), depthwise(), depthwiseImages(), depthwiseFilter()],
     ]),
   );
