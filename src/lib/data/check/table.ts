@@ -1,18 +1,14 @@
 import { basename } from 'node:path';
-import { AiotError, digestOf, percent, plural, thousands } from '../../core/index.js';
+import { AiotError, digestOf } from '../../core/index.js';
 import type { Part } from '../split/windows.js';
-import { openTable, type Table } from '../table.js';
+import { openTable } from '../table.js';
 import type { Finding } from '../types.js';
 import { sortFindings } from './check.js';
 import type { CheckReport } from './report.js';
+import { constantColumns, labelColumns } from './table-columns.js';
+import { type Opened, repeatedRows } from './table-rows.js';
 import { listIds } from './text.js';
 import { imbalance } from './whole.js';
-
-interface Opened {
-  name: string;
-  part: Part | null;
-  table: Table;
-}
 
 /**
  * Checks tables of rows: rows that stand twice (in two parts of a split, or under two labels), columns that tell nothing or
@@ -72,140 +68,6 @@ function refuseOtherColumns(first: Opened, other: Opened): void {
     'AIOT_CSV_COLUMNS',
     `${other.name}:1:1: expected the columns ${wanted} as in ${first.name}, got ${got}`,
   );
-}
-
-interface Place {
-  table: Opened;
-  row: number;
-}
-
-/** Rows with the same inputs, by the bytes of their numbers. */
-function sameRows(tables: Opened[]): Place[][] {
-  const groups = new Map<string, Place[]>();
-  for (const table of tables) {
-    const { inputs, rows, columns } = table.table;
-    const width = columns.length * Float32Array.BYTES_PER_ELEMENT;
-    const bytes = Buffer.from(inputs.buffer, inputs.byteOffset, inputs.byteLength);
-    for (let row = 0; row < rows; row++) {
-      const key = bytes.toString('latin1', row * width, (row + 1) * width);
-      const own = groups.get(key);
-      if (own) own.push({ table, row });
-      else groups.set(key, [{ table, row }]);
-    }
-  }
-  return [...groups.values()].filter((places) => places.length > 1);
-}
-
-function repeatedRows(tables: Opened[]): Finding[] {
-  const groups = sameRows(tables);
-  const labelOf = ({ table, row }: Place) => table.table.labels?.[row] ?? null;
-  const differs = (places: Place[], of: (place: Place) => string | null) =>
-    new Set(places.map(of).filter((value) => value !== null)).size > 1;
-  const apart = groups.filter((places) => differs(places, ({ table }) => table.part));
-  const contrary = groups.filter((places) => differs(places, labelOf));
-  const findings: Finding[] = [];
-  const rows = tables.reduce((sum, { table }) => sum + table.rows, 0);
-  const common = (places: Place[][]) => ({
-    files: [...new Set(places.flatMap((own) => own.map(({ table }) => table.name)))].sort(),
-    evidence: {
-      rows: places.length,
-      share: places.reduce((sum, own) => sum + own.length, 0) / rows,
-      lines: places.slice(0, 10).map((own) => own.map(lineOf).join(' = ')),
-    },
-  });
-  if (apart.length > 0) {
-    findings.push({
-      kind: 'leak',
-      severity: 'error',
-      ...common(apart),
-      message: `${plural(apart.length, 'row')} of the split ${apart.length === 1 ? 'stands' : 'stand'} on two sides, such as ${apart[0]!.map(lineOf).slice(0, 2).join(' and ')}: the figures would be a fiction.`,
-      advice: 'Remove them from one side.',
-    });
-  }
-  if (contrary.length > 0) {
-    findings.push({
-      kind: 'label',
-      severity: contrary.length > 0.01 * rows ? 'error' : 'warning',
-      ...common(contrary),
-      message: `${plural(contrary.length, 'row')} ${contrary.length === 1 ? 'stands' : 'stand'} under two labels, such as ${contrary[0]!
-        .slice(0, 2)
-        .map((place) => `${lineOf(place)} (${labelOf(place)})`)
-        .join(' and ')}.`,
-      advice: 'Find out which label is right.',
-    });
-  }
-  const rest = groups.filter((places) => !apart.includes(places) && !contrary.includes(places));
-  const surplus = rest.reduce((sum, places) => sum + places.length - 1, 0);
-  if (surplus > 0) {
-    findings.push({
-      kind: 'repeats',
-      severity: surplus > 0.05 * rows ? 'warning' : 'info',
-      ...common(rest),
-      message: `${plural(surplus, 'row')} of ${thousands(rows)} (${percent(surplus / rows)}) repeat another one, such as ${rest[0]!.slice(0, 2).map(lineOf).join(' and ')}.`,
-      advice:
-        'A split by row puts them on two sides: remove them, or name a column group that keeps them together.',
-    });
-  }
-  return findings;
-}
-
-/** The header is line 1. */
-function lineOf({ table, row }: Place): string {
-  return `${table.name}:${row + 2}`;
-}
-
-function constantColumns(tables: Opened[]): Finding[] {
-  const { columns } = tables[0]!.table;
-  const stuck = columns.filter((_, c) => {
-    const first = tables[0]!.table.inputs[c]!;
-    return tables.every(({ table: { inputs, rows } }) => {
-      for (let row = 0; row < rows; row++) if (inputs[row * columns.length + c] !== first) return false;
-      return true;
-    });
-  });
-  if (stuck.length === 0 || tables.every(({ table }) => table.rows < 2)) return [];
-  return [
-    {
-      kind: 'stuck',
-      severity: 'warning',
-      files: tables.map(({ name }) => name),
-      evidence: { columns: stuck },
-      message: `${plural(stuck.length, 'column')} with one value in all rows: ${listIds(stuck)}.`,
-      advice: 'They tell nothing: leave them out, or look whether the sensor was connected.',
-    },
-  ];
-}
-
-/** Columns that have one value for each label, and another one for each other: the label in other words. */
-function labelColumns(tables: Opened[]): Finding[] {
-  const labels = tables.flatMap(({ table }) => table.labels ?? []);
-  const names = new Set(labels);
-  const rows = tables.reduce((sum, { table }) => sum + table.rows, 0);
-  if (labels.length !== rows || names.size < 2 || rows < 10 * names.size) return [];
-  const { columns } = tables[0]!.table;
-  const same = columns.filter((_, c) => {
-    const valueBy = new Map<string, number>();
-    for (const { table } of tables) {
-      for (let row = 0; row < table.rows; row++) {
-        const value = table.inputs[row * columns.length + c]!;
-        const before = valueBy.get(table.labels![row]!);
-        if (before === undefined) valueBy.set(table.labels![row]!, value);
-        else if (before !== value) return false;
-      }
-    }
-    return new Set(valueBy.values()).size === names.size;
-  });
-  if (same.length === 0) return [];
-  return [
-    {
-      kind: 'shortcut',
-      severity: 'error',
-      files: tables.map(({ name }) => name),
-      evidence: { by: 'column', columns: same, accuracy: 1, labels: names.size },
-      message: `${listIds(same)} ${same.length === 1 ? 'is' : 'are'} the label in other words: one value for each of ${names.size} labels, in all ${thousands(rows)} rows.`,
-      advice: 'Leave the column out: at run time nobody knows it.',
-    },
-  ];
 }
 
 function unlabelled(tables: Opened[], label: string): Finding[] {
