@@ -1,4 +1,11 @@
-import { AiotError, seededRandom, writeJsonAtomic } from '../../../core/index.js';
+import {
+  AiotError,
+  overrideProject,
+  type Project,
+  seededRandom,
+  writeJsonAtomic,
+} from '../../../core/index.js';
+import { signalSpecOf } from '../../../signal/index.js';
 import { buildFiles, modelName } from '../../files.js';
 import { openMaterial } from '../../material.js';
 import { defaultLayers } from '../../network/layers-of.js';
@@ -7,7 +14,7 @@ import { planTraining } from '../plan.js';
 import type { TrainOptions } from '../train-project.js';
 import { bestOf, paretoFront } from './pareto.js';
 import type { Candidate, SearchFile } from './result.js';
-import { type Choice, drawn, spaceOf } from './space.js';
+import { type Choice, drawn, overridesOf, spaceOf } from './space.js';
 import { innerFolds, searchChip, tryCandidate } from './try-candidate.js';
 
 export interface SearchOptions extends Omit<TrainOptions, 'folds' | 'resume' | 'onEpoch'> {
@@ -95,11 +102,22 @@ function choicesOf({ project, count, kind }: SearchOptions, rows: boolean, own: 
   for (let misses = 0; choices.length < count && misses < patience; ) {
     const choice = drawn(project, space, random);
     const key = JSON.stringify(choice);
-    if (known.has(key)) misses++;
+    if (known.has(key) || !fits(project, choice)) misses++;
     else choices.push(choice);
     known.add(key);
   }
   return choices;
+}
+
+/** Whether the features can be had of such windows. */
+function fits(project: Project, choice: Choice): boolean {
+  try {
+    if (choice.signal) signalSpecOf(overrideProject(project, overridesOf(choice)).config);
+    return true;
+  } catch (error) {
+    if (error instanceof AiotError) return false;
+    throw error;
+  }
 }
 
 function shown({ kind, layers, signal }: Choice): string {
