@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { quantizeModes } from '../../src/lib/core/index.js';
 import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
@@ -25,7 +26,7 @@ describeReal('tensorflow', 'what TensorFlow’s own converter makes of the same 
   };
   const theirs = (name: string, mode: string) => readFileSync(join(folder, name, `${name}.${mode}.tflite`));
 
-  beforeAll(() => {
+  beforeAll(async () => {
     const jobs = Object.entries(networks).map(([name, { kind, data, epochs }]) => {
       const own = join(folder, name);
       mkdirSync(own);
@@ -36,8 +37,10 @@ describeReal('tensorflow', 'what TensorFlow’s own converter makes of the same 
     });
     writeFileSync(join(folder, 'jobs.json'), JSON.stringify(jobs));
     const script = join(root, 'test', 'support', 'python', 'tensorflow_files.py');
-    execFileSync(python('tensorflow'), [script, join(folder, 'jobs.json')], { stdio: 'pipe' });
-  });
+    await promisify(execFile)(python('tensorflow'), [script, join(folder, 'jobs.json')], {
+      maxBuffer: 1 << 26,
+    });
+  }, 600_000);
 
   it.each(Object.keys(networks).flatMap((name) => quantizeModes.map((mode) => [name, mode] as const)))(
     '%s in %s: ours is no less accurate beyond the interval, and no larger by more than 2 %%',
