@@ -36,8 +36,8 @@ export async function quantizeFile(options: QuantizeFileOptions): Promise<Quanti
   const out = options.out ?? `${stem}.${mode}.tflite`;
   const bytes = await readBytes(file);
   await refuseInputs([out], [file, data]);
-  const { graph, notes, metadata } = importTflite(bytes);
-  const prepared = prepareGraph(graph);
+  const { graph, notes, metadata } = named(file, () => importTflite(bytes));
+  const prepared = named(file, () => prepareGraph(graph));
   const { told, ...material } = await materialOf(prepared, metadata, options);
   const { quantized, steps, loss } = await searchQuantization(prepared, material, options);
   const { contents, ...outcome } = outcomeOf(quantized, { steps, loss }, metadata);
@@ -57,6 +57,20 @@ export async function quantizeFile(options: QuantizeFileOptions): Promise<Quanti
     emitted: [...sources.keys()],
     notes: [...notes, ...told, ...outcome.notes],
   };
+}
+
+/** What a file is refused for, with its name in front. */
+function named<T>(file: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    const damaged = error.code === 'AIOT_TFLITE_MALFORMED';
+    throw new AiotError(error.code, `${file}: ${error.message}`, {
+      cause: error,
+      next: damaged ? 'Give the float .tflite file as its converter wrote it.' : error.next,
+    });
+  }
 }
 
 type FileMaterial = Material & { told: string[] };
