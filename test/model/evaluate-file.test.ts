@@ -112,6 +112,13 @@ describe('aiot model evaluate FILE', () => {
     expect(value.warnings[1]).toContain('--classes normal,anomaly');
   });
 
+  it('asks for the scale of the rows when all get the same answer', async () => {
+    const { value } = await evaluate(linearFile([[2]], [0], 'LOGISTIC'), 'x,label\n900,0\n800,0\n950,1\n');
+    expect(value.warnings).toEqual([
+      expect.stringContaining('every row got the same answer, 1: are the rows scaled'),
+    ]);
+  });
+
   it('writes raw outputs as real values, and integers beside them when asked', async () => {
     const graph = mlp(seededRandom(4), [2, 4, 3]);
     const csv = 'a,b\n0.5,-1\n0,0\n2,2\n';

@@ -28,6 +28,11 @@ export function judgeTable(answers: TableAnswers): { verdict: Verdict; truth: In
     notes.push(
       `the probability is smaller for ${classes[1]} than for ${classes[0]}: are they the other way round? --classes ${classes[1]},${classes[0]}`,
     );
+  const [first] = verdict.predicted ?? [];
+  if (new Set(truth).size > 1 && verdict.predicted?.every((c) => c === first))
+    notes.push(
+      `every row got the same answer, ${classes[first!]}: are the rows scaled as those that the network was trained on?`,
+    );
   if (kind === 'reconstruction' && threshold === null) notes.push('no accuracy without --threshold');
   return { verdict, truth, notes };
 }

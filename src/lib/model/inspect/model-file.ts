@@ -12,6 +12,7 @@ export interface ModelFile {
   /** The .tflite file: itself, or the one in the bundle. */
   network: Uint8Array;
   /** Null also of a bundle that holds a network alone. */
+  /** Null for a network by itself, and a bundle of one. */
   bundle: Bundle | null;
 }
 
