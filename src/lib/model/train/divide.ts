@@ -1,4 +1,4 @@
-import type { Project } from '../../core/index.js';
+import { AiotError, type Project } from '../../core/index.js';
 import { checkSplit, leakError } from '../../data/index.js';
 import type { Material } from '../material.js';
 import type { Division } from './parts.js';
@@ -27,7 +27,12 @@ export function leaksOf({ dataset, rows }: Material, { split, signal }: Division
   if (rows) return [];
   const findings = checkSplit(dataset, split, signal);
   const error = leakError(findings);
-  if (error && !force) throw error;
+  if (error && !force) {
+    throw new AiotError(error.code, error.message, {
+      cause: error,
+      next: 'Split by recording, device or time (model.split), or train all the same with --force: the report says so first.',
+    });
+  }
   return findings
     .filter(({ kind, severity }) => kind === 'leak' && severity === 'error')
     .map(({ message }) => message);
