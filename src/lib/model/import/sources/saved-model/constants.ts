@@ -63,10 +63,7 @@ export function fold(op: string, inputs: readonly Constant[]): Constant | undefi
         Int32Array.from(b!.data, (place) => a.data[place]!),
       );
     case 'Prod':
-      return constant(
-        [],
-        Int32Array.of(a.data.reduce((product: number, value: number) => product * value, 1)),
-      );
+      return constant([], Int32Array.of([...a.data].reduce((product, value) => product * value, 1)));
     default:
       return undefined;
   }
