@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { AiotError, loadProject } from '../../core/index.js';
+import { AiotError } from '../../core/index.js';
+import { openModelProject } from '../material.js';
 import { writeReport } from '../report/write-report.js';
 import { evaluateFile } from './evaluate-file.js';
 import { evaluateProject } from './evaluate-project.js';
@@ -81,7 +82,7 @@ async function ofProject(
       `--${misplaced} goes with a file, and none is given`,
       `aiot model evaluate FILE.tflite --data rows.csv --${misplaced} …`,
     );
-  const project = await loadProject(request.project);
+  const project = await openModelProject(request.project, request.data);
   const { data, runtime, signal } = request;
   const result = await evaluateProject({ project, data, runtime, limits, signal });
   if (request.report) await writeReport({ file: request.report, project });
