@@ -88,7 +88,7 @@ export default class ModelEvaluate extends AiotCommand {
     const at = again(input, 'project', 'data');
     if ('file' in result) this.print(next(`aiot model inspect ${shellWord(result.file)}`));
     else {
-      const file = shellWord(join(flags.project, 'build', 'model.int8.tflite'));
+      const file = shellWord(join(flags.project, 'build', result.network));
       this.print(next(`aiot model push${at}`, `aiot model explain${at}`, `aiot model inspect ${file}`));
     }
     return result;

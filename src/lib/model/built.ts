@@ -23,7 +23,8 @@ export interface Trained {
 
 /** A float network and the quantized one that was made from it, with what they were trained on. */
 export interface Built extends Trained {
-  int8: { bytes: Uint8Array; graph: Graph; digest: string };
+  /** `file`: its name in build/, which has the mode in it. */
+  int8: { file: string; bytes: Uint8Array; graph: Graph; digest: string };
 }
 
 /**
@@ -53,5 +54,5 @@ export async function readBuilt(project: Project, source: DataSource): Promise<B
   if (quantization.floatDigest !== trained.training.digest || quantization.digest !== digest) {
     throw stale('the quantized network was made from another training', 'aiot model quantize');
   }
-  return { ...trained, int8: { ...int8, digest } };
+  return { ...trained, int8: { ...int8, file: quantization.file, digest } };
 }

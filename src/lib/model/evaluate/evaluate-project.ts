@@ -62,6 +62,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   const gates = gatesFrom([...limitsOf(accept), ...limits], gateFigures(measured));
   const result: EvaluateResult = {
     model: training.model,
+    network: int8.file,
     digest: int8.digest,
     datasetDigest: dataset.digest,
     precision: precisionOf(int8.graph),

@@ -29,6 +29,8 @@ export type WorstWindow = z.output<typeof worstWindowSchema>;
 /** What `model evaluate` measures of a project's networks on what they were never trained on. */
 export const evaluateResultSchema = z.object({
   model: z.string(),
+  /** The quantized network's file in build/. */
+  network: z.string(),
   /** Of the quantized network, and of what it was measured on. */
   digest: z.string(),
   datasetDigest: z.string(),
