@@ -53,5 +53,6 @@ export {
 } from './project/schema.js';
 export { bytesOf } from './project/sizes.js';
 export { gaussian, type Random, seededRandom, shuffled } from './random.js';
+export { roundHalfAway } from './round.js';
 export { isUntrusted } from './tls.js';
 export { aiotVersion, packageRoot } from './version.js';

@@ -1,3 +1,4 @@
+import { roundHalfAway } from '../core/index.js';
 import type { Standardization } from './types.js';
 
 /** Scale and zero point of an int8 tensor: real = scale · (q − zeroPoint). */
@@ -32,11 +33,4 @@ export function quantizeInput(
     out[i] = q < -128 ? -128 : q > 127 ? 127 : q;
   }
   return out;
-}
-
-/** As C's round(): not floor(x + 0.5), which is off for the number just below one half. */
-function roundHalfAway(x: number): number {
-  const whole = Math.trunc(x);
-  if (Math.abs(x - whole) < 0.5) return whole;
-  return x < 0 ? whole - 1 : whole + 1;
 }

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, roundHalfAway } from '../../core/index.js';
 import type { Graph, NetworkMode } from '../../formats/index.js';
 import type { Activations } from '../../runtime/index.js';
 import { quantizeInput, type Standardization, standardize } from '../../signal/index.js';
@@ -58,10 +58,7 @@ function quantizeInput16(
 ): void {
   for (let i = 0; i < out.length; i++) {
     const x = (features[i]! - mean[i]!) / deviation[i]! / scale;
-    // Halves away from zero, as quantizeInput does; the sum of a number just below one half and 0.5 may round up to 1.
-    const whole = Math.trunc(x);
-    const rounded = Math.abs(x - whole) < 0.5 ? whole : whole + Math.sign(x);
-    out[i] = Math.min(32_767, Math.max(-32_768, rounded + zeroPoint));
+    out[i] = Math.min(32_767, Math.max(-32_768, roundHalfAway(x) + zeroPoint));
   }
 }
 

@@ -1,17 +1,10 @@
+import { roundHalfAway } from '../../core/index.js';
 import type { Quantization } from '../../formats/index.js';
 
 /** Smallest and largest value seen. */
 export interface Range {
   low: number;
   high: number;
-}
-
-/** As C's round(): halves away from zero. */
-export function roundAway(x: number): number {
-  // Adding 0 turns −0 into 0, which is what an integer can hold.
-  const whole = Math.trunc(x) + 0;
-  if (Math.abs(x - whole) < 0.5) return whole;
-  return x < 0 ? whole - 1 : whole + 1;
 }
 
 export function clamp(x: number, low: number, high: number): number {
@@ -31,7 +24,7 @@ function widened({ low, high }: Range): Range {
 export function activationQuantization(range: Range): Quantization {
   const { low, high } = widened(range);
   const scale = Math.fround(Math.fround(high - low) / 255);
-  const zeroPoint = clamp(roundAway(-128 - low / scale), -128, 127);
+  const zeroPoint = clamp(roundHalfAway(-128 - low / scale), -128, 127);
   return { scale: [scale], zeroPoint: [zeroPoint], axis: 0 };
 }
 
@@ -53,7 +46,7 @@ export function quantizeWide(values: Float32Array, quantization: Quantization): 
 
 function rounding({ scale, zeroPoint }: Quantization, least: number, most: number) {
   const [s, z] = [scale[0]!, zeroPoint[0]!];
-  return (value: number) => clamp(roundAway(Math.fround(value / s)) + z, least, most);
+  return (value: number) => clamp(roundHalfAway(Math.fround(value / s)) + z, least, most);
 }
 
 export function rangeOf(values: Float32Array): Range {
@@ -72,5 +65,5 @@ export function withLeastScale(quantization: Quantization, least: number): Quant
   const wider = Math.fround(least);
   if (zeroPoint === 0) return { scale: [wider], zeroPoint: [0], axis: 0 };
   const low = (-128 - zeroPoint) * scale;
-  return { scale: [wider], zeroPoint: [clamp(roundAway(-128 - low / wider), -128, 127)], axis: 0 };
+  return { scale: [wider], zeroPoint: [clamp(roundHalfAway(-128 - low / wider), -128, 127)], axis: 0 };
 }

@@ -1,5 +1,6 @@
+import { roundHalfAway } from '../../core/index.js';
 import type { Quantization } from '../../formats/index.js';
-import { clamp, roundAway } from './numbers.js';
+import { clamp } from './numbers.js';
 
 export interface QuantizedLayer {
   weights: Int8Array;
@@ -38,7 +39,7 @@ export function quantizeLayer(
     weights: quantizeWeights(weights, scale, block),
     weightQuantization: { scale, zeroPoint: scale.map(() => 0), axis },
     bias: Int32Array.from(bias, (b, c) => {
-      const q = roundAway(Math.fround(b * Math.fround(1 / biasScale[c]!)));
+      const q = roundHalfAway(Math.fround(b * Math.fround(1 / biasScale[c]!)));
       return clamp(q, -biasLimit, biasLimit);
     }),
     biasQuantization: { scale: biasScale, zeroPoint: scale.map(() => 0), axis: 0 },
@@ -68,7 +69,7 @@ export function quantizeWeights(
   const out = new Int8Array(weights.length);
   for (let start = 0, c = 0; start < weights.length; start += block, c = c + 1 === scale.length ? 0 : c + 1) {
     const s = scale[c]!;
-    for (let i = start; i < start + block; i++) out[i] = clamp(roundAway(weights[i]! / s), -127, 127);
+    for (let i = start; i < start + block; i++) out[i] = clamp(roundHalfAway(weights[i]! / s), -127, 127);
   }
   return out;
 }

@@ -80,8 +80,3 @@ export function multiply64(x: number, multiplier: number, shift: number): number
   const rounded = BigInt(x) * BigInt(reduced) + (1n << BigInt(total - 1));
   return Number(BigInt.asIntN(32, rounded >> BigInt(total)));
 }
-
-/** Nearest integer, ties away from zero (C's round). */
-export function roundAway(x: number): number {
-  return x < 0 ? -Math.round(-x) : Math.round(x);
-}

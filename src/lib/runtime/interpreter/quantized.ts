@@ -1,5 +1,6 @@
+import { roundHalfAway } from '../../core/index.js';
 import type { Activation } from '../../formats/index.js';
-import { quantizeMultiplier, roundAway } from './fixed-point.js';
+import { quantizeMultiplier } from './fixed-point.js';
 import type { Node, Operand } from './node.js';
 
 /** Scale and zero point of a tensor with one scale. */
@@ -22,7 +23,7 @@ export function activationRange(node: Node, activation: Activation): { low: numb
   const { scale, zeroPoint } = scaleOf(node, node.output);
   const least = typeRange(node).low;
   const most = typeRange(node).high;
-  const quantized = (real: number) => zeroPoint + roundAway(Math.fround(real / scale));
+  const quantized = (real: number) => zeroPoint + roundHalfAway(Math.fround(real / scale));
   const [low, high] = {
     none: [least, most],
     relu: [quantized(0), most],

@@ -1,5 +1,6 @@
+import { roundHalfAway } from '../../../core/index.js';
 import type { OperatorOptions } from '../../../formats/index.js';
-import { multiplyByQuantized, quantizeMultiplier, roundAway } from '../fixed-point.js';
+import { multiplyByQuantized, quantizeMultiplier } from '../fixed-point.js';
 import type { Node } from '../node.js';
 import { scaleOf } from '../quantized.js';
 
@@ -10,14 +11,14 @@ function lookupTable(f: (x: number) => number, first: number, last: number): Int
   const single = Math.fround;
   const at = (x: number) => single(f(single(x)));
   const step = single((last - first) / 512);
-  const scaled = (value: number) => roundAway(single(value * 32768));
+  const scaled = (value: number) => roundHalfAway(single(value * 32768));
   const table = new Int16Array(513);
   for (let i = 0; i < 512; i++) {
     const x = single(first + single(i * step));
     const [here, middle] = [scaled(at(x)), scaled(at(single(x + single(step / 2))))];
     const next = single(at(single(first + single((i + 1) * step))) * 32768);
-    const line = roundAway(single(single(next + here) / 2));
-    table[i] = clamp16(here - roundAway(single((line - middle) / 2)));
+    const line = roundHalfAway(single(single(next + here) / 2));
+    table[i] = clamp16(here - roundHalfAway(single((line - middle) / 2)));
   }
   table[512] = clamp16(scaled(at(last)));
   return table;

@@ -1,4 +1,4 @@
-import { roundAway } from '../fixed-point.js';
+import { roundHalfAway } from '../../../core/index.js';
 import type { Node } from '../node.js';
 import { scaleOf, typeRange } from '../quantized.js';
 
@@ -10,7 +10,7 @@ export function quantize(node: Node): () => void {
   const { low, high } = typeRange(node);
   return () => {
     for (let i = 0; i < x.length; i++) {
-      const value = roundAway(Math.fround(x[i]! / scale)) + zeroPoint;
+      const value = roundHalfAway(Math.fround(x[i]! / scale)) + zeroPoint;
       y[i] = value < low ? low : value > high ? high : value;
     }
   };

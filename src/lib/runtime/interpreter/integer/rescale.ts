@@ -1,5 +1,6 @@
+import { roundHalfAway } from '../../../core/index.js';
 import type { OperatorOptions } from '../../../formats/index.js';
-import { multiplyByQuantized, roundAway } from '../fixed-point.js';
+import { multiplyByQuantized } from '../fixed-point.js';
 import type { Node } from '../node.js';
 import { ratio, scaleOf, typeRange } from '../quantized.js';
 
@@ -41,7 +42,7 @@ export function relu(node: Node): () => void {
 /** RELU6: a clamp in the input's parameters, which the output shares. */
 export function relu6(node: Node): () => void {
   const { scale, zeroPoint } = scaleOf(node, node.input(0));
-  const six = zeroPoint + roundAway(Math.fround(6 / scale));
+  const six = zeroPoint + roundHalfAway(Math.fround(6 / scale));
   return perElement(node, (q) => Math.min(Math.max(q, zeroPoint), six));
 }
 

@@ -1,5 +1,5 @@
 import type { Tensor } from '@tensorflow/tfjs-core';
-import { roundAway } from '../fast/nodes/fake.js';
+import { roundHalfAway } from '../../../../core/index.js';
 import type { FakeRange } from '../types.js';
 import type { Core } from './load.js';
 
@@ -37,5 +37,5 @@ export function fakeActivation(
 
 /** TensorFlow's own rounding takes halves to even. */
 function rounded(tf: Core, x: Tensor): Tensor {
-  return tf.tensor(Float32Array.from(x.dataSync(), roundAway), x.shape);
+  return tf.tensor(Float32Array.from(x.dataSync(), roundHalfAway), x.shape);
 }

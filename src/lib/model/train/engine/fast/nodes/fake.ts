@@ -1,3 +1,4 @@
+import { roundHalfAway } from '../../../../../core/index.js';
 import type { FakeRange } from '../../types.js';
 import type { Slot, TrainNode } from '../node.js';
 import type { Planner } from '../planner.js';
@@ -20,7 +21,7 @@ export function fakeWeights(plan: Planner, weights: Slot, shape: readonly number
       }
       for (let i = 0; i < from.length; i++) {
         const scale = Math.fround(largest[Math.floor(i / block) % channels]! / 127);
-        to[i] = scale === 0 ? 0 : roundAway(from[i]! / scale) * scale;
+        to[i] = scale === 0 ? 0 : roundHalfAway(from[i]! / scale) * scale;
       }
     },
   });
@@ -41,7 +42,7 @@ export function fakeActivation(
     forward: ({ rows }) => {
       const [from, to] = [x.value.data, y.value.data];
       for (let i = 0; i < rows * x.size; i++) {
-        const q = roundAway(from[i]! / scale) + zeroPoint;
+        const q = roundHalfAway(from[i]! / scale) + zeroPoint;
         to[i] = ((q < least ? least : q > most ? most : q) - zeroPoint) * scale;
       }
     },
@@ -51,9 +52,4 @@ export function fakeActivation(
       for (let i = 0; i < rows * x.size; i++) if (from[i]! >= low && from[i]! <= high) dx[i]! += dy[i]!;
     },
   };
-}
-
-/** Halves away from zero, as the quantizer and the kernels round. */
-export function roundAway(x: number): number {
-  return x < 0 ? -Math.floor(0.5 - x) : Math.floor(x + 0.5);
 }
