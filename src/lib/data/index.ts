@@ -1,9 +1,8 @@
 /** Datasets: record, import, open, label, split, check. A recording is one take by one device, and stays whole. */
 export { checkDataset } from './check/check.js';
 export { checkPath } from './check/path.js';
-export { type CheckReport, checkReportSchema, findingSchema } from './check/report.js';
+export { type CheckReport, checkReportSchema } from './check/report.js';
 export { checkSplit, leakError } from './check/split.js';
-export type { Ranges } from './check/values.js';
 export { copiesIn } from './copies/index.js';
 export { sampleCount } from './count.js';
 export { type FeaturesResult, featuresResultSchema, makeFeatures } from './features/make.js';

@@ -5,8 +5,6 @@ export { firstName, type Member, readArchive, writeArchive } from './archive/arc
 export {
   type BadCell,
   csvColumns,
-  type LabelledTable,
-  type NumericTable,
   parseCsv,
   parseLabelledCsv,
 } from './csv/parse.js';

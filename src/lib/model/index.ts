@@ -3,20 +3,19 @@
  * `createPredictor`; TensorFlow.js is loaded by training on its backends alone, LiteRT by evaluation alone.
  */
 export { bundleProject } from './bundle/bundle-project.js';
-export { filesOf, interfaceOf, interfaces, modelPartOf } from './bundle/describe.js';
+export { filesOf } from './bundle/describe.js';
 export { checkGolden } from './bundle/golden.js';
-export { isSigned, packBundle, unpackAny, unpackBundle } from './bundle/pack.js';
+export { packBundle, unpackAny, unpackBundle } from './bundle/pack.js';
 export { createPredictor, type Prediction, type Predictor } from './bundle/predictor.js';
 export { packSigned, requireSameModel, type Verified, verifySigned } from './bundle/signed.js';
 export type * from './bundle/types.js';
 export { compareModels } from './compare/compare-models.js';
 export { type Comparison, comparisonSchema } from './compare/result.js';
-export { type ClassifierFigures, classifierFigures } from './evaluate/classifier.js';
-export { evaluateFile } from './evaluate/evaluate-file.js';
-export { type Evaluation, evaluateModel, evaluationSchema } from './evaluate/evaluate-model.js';
+export { classifierFigures } from './evaluate/classifier.js';
+export { evaluateModel, evaluationSchema } from './evaluate/evaluate-model.js';
 export { evaluateProject } from './evaluate/evaluate-project.js';
 export { type FileEvaluation, fileEvaluationSchema } from './evaluate/file-result.js';
-export { gateError, gateRows } from './evaluate/gates.js';
+export { gateError } from './evaluate/gates.js';
 export { macroF1Of } from './evaluate/metrics.js';
 export { outputKinds } from './evaluate/output-kind.js';
 export { type EvaluateResult, evaluateResultSchema } from './evaluate/result.js';
@@ -29,14 +28,13 @@ export { fitModel, refusalOf } from './fit/fit-model.js';
 export { type ChipFit, type Fit, fitSchema } from './fit/result.js';
 export {
   type ImportOptions,
-  type ImportResult,
   importModel,
   importResultSchema,
 } from './import/import-model.js';
 export { inspectModel } from './inspect/inspect.js';
 export { type Inspection, inspectionSchema } from './inspect/result.js';
 export { openModelProject } from './material.js';
-export { type PullResult, pullModel, pullResultSchema } from './pull.js';
+export { pullModel, pullResultSchema } from './pull.js';
 export {
   defaultDeviceTypes,
   type PushClient,
@@ -51,10 +49,10 @@ export { quantizeProject } from './quantize/quantize-project.js';
 export { manifestOf, release } from './release.js';
 export { writeReport } from './report/write-report.js';
 export { loadTfjs } from './train/engine/tfjs/load.js';
-export { type FoldsFile, foldsFileSchema } from './train/folds/types.js';
+export type { FoldsFile } from './train/folds/types.js';
 export { type TrainResult, trainResultSchema } from './train/result.js';
 export { type SearchFile, searchFileSchema } from './train/search/result.js';
-export { type TrainRequest, trainedSchema, trainModel } from './train/train-model.js';
+export { trainedSchema, trainModel } from './train/train-model.js';
 export { trainProject } from './train/train-project.js';
 export type { EpochFigures } from './train/types.js';
 export { readTrust } from './trust.js';

@@ -3,5 +3,5 @@ export * from './api.js';
 export { createClient, type RegistryClient } from './client.js';
 export { clientFor, contextFor, withClient } from './context.js';
 export { deployExit, deployModel, deployNews } from './deploy.js';
-export { type ModelId, parseModelReference, parseVersion, promoteModel, resolveModel } from './reference.js';
+export { parseModelReference, parseVersion, promoteModel, resolveModel } from './reference.js';
 export { showModel, shownModelSchema } from './show.js';

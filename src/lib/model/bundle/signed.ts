@@ -4,7 +4,6 @@ import {
   envelopeSchema,
   type Manifest,
   type Member,
-  peekManifest,
   readArchive,
   type TrustRoot,
   verifyManifest,
@@ -140,12 +139,6 @@ function trusted(envelope: Envelope, trust: TrustRoot, members: readonly Member[
       },
     );
   }
-}
-
-/** What an envelope says, without checking who signed it: for showing, never for deciding. */
-export function peekSigned(members: readonly Member[]): Manifest {
-  const payload = Buffer.from(members[0]?.data ?? new Uint8Array()).toString('base64');
-  return peekManifest({ payload, signatures: [] });
 }
 
 function tampered(message: string, cause?: unknown): AiotError {

@@ -1,10 +1,7 @@
 import { AiotError } from '../../core/index.js';
 import { elementCount, type Graph, readTflite, type Tensor } from '../../formats/index.js';
 import { createInterpreter, floatView, openLiteRt } from '../../runtime/index.js';
-import { quantizeInput, type Standardization } from '../../signal/index.js';
 import { refuseDynamic } from '../inspect/refusal.js';
-import type { Examples } from '../train/types.js';
-import { argMaxRows } from './metrics.js';
 
 /** Google's LiteRT on this machine, or the interpreter that computes as TFLite Micro does on a device. */
 export type Runtime = 'litert' | 'device';
@@ -70,19 +67,6 @@ export function predictRows(
     out.set(answer, row * network.outputs);
   }
   return out;
-}
-
-/** Classes that an int8 network gives on a device: the bit-exact interpreter, from features to the largest output. */
-export function predictInt8(graph: Graph, examples: Examples, standardization: Standardization): Int32Array {
-  const interpreter = createInterpreter(graph);
-  const { scale = [], zeroPoint = [] } = interpreter.inputTensor.quantization ?? {};
-  const quantization = { scale: scale[0]!, zeroPoint: zeroPoint[0]! };
-  const input = new Int8Array(examples.inputSize);
-  return Int32Array.from(examples.classes, (_, i) => {
-    const features = rowOf(examples.inputs, examples.inputSize, i);
-    const output = interpreter.invoke(quantizeInput(features, standardization, quantization, input));
-    return argMaxRows(output, output.length)[0]!;
-  });
 }
 
 function single(graph: Graph, indices: readonly number[], what: string): Tensor {

@@ -1,7 +1,6 @@
-import { AiotError, type ProjectConfig } from '../../core/index.js';
+import { AiotError } from '../../core/index.js';
 import type { Dataset, Recording } from '../../data/index.js';
 import { featureNames, type SignalSpec, windowCount, windowFeatures } from '../../signal/index.js';
-import { classesFor, classIndex } from './classes.js';
 import type { Examples } from './types.js';
 
 /** What one recorded label stands for. */
@@ -39,18 +38,6 @@ export function windowsOf(
     }
   }
   return { inputs, inputSize, classes, values, recordings };
-}
-
-/** Windows of the recordings named, with the classes of aiot.yaml. */
-export function examplesOf(
-  dataset: Dataset,
-  ids: Iterable<string>,
-  signal: SignalSpec,
-  config: ProjectConfig,
-): Examples {
-  const index = classIndex(classesFor('classes', config.model.labels));
-  const truthOf = ({ label }: Recording) => ({ class: index.get(label ?? '') ?? -1, value: 0 });
-  return { ...windowsOf(dataset, ids, signal, truthOf), values: null };
 }
 
 /** The examples at these places, in this order. */
