@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, comparisonText, next, shellWord } from '../../lib/cli/index.js';
+import { AiotCommand, comparisonText, modelFlags, next, shellWord } from '../../lib/cli/index.js';
 import { compareModels, comparisonSchema, outputKinds } from '../../lib/model/index.js';
 
 export default class ModelCompare extends AiotCommand {
@@ -16,16 +16,8 @@ export default class ModelCompare extends AiotCommand {
   };
   static override flags = {
     data: Flags.string({ summary: 'CSV file of rows to run both on.', env: 'AIOT_DATA', helpValue: 'FILE' }),
-    label: Flags.string({
-      char: 'l',
-      summary: 'Column of the labels (label).',
-      env: 'AIOT_LABEL',
-      helpValue: 'NAME',
-    }),
-    runtime: Flags.option({ options: ['litert', 'device'] as const })({
-      summary: 'Google’s LiteRT, or bit for bit what TFLite Micro computes on a device.',
-      env: 'AIOT_RUNTIME',
-    }),
+    label: modelFlags.label,
+    runtime: modelFlags.runtime,
     output: Flags.option({ options: outputKinds })({
       summary: 'What the outputs mean, where the files do not tell.',
       env: 'AIOT_OUTPUT',

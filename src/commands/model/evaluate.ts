@@ -5,6 +5,7 @@ import {
   again,
   evaluationText,
   fileEvaluationText,
+  modelFlags,
   next,
   shared,
   shellWord,
@@ -26,30 +27,14 @@ export default class ModelEvaluate extends AiotCommand {
   };
   static override flags = {
     project: shared.project,
-    data: Flags.string({
-      summary: 'CSV file of rows, or folder of recordings, instead of the project’s own data.',
-      env: 'AIOT_DATA',
-      helpValue: 'PATH',
-    }),
-    label: Flags.string({
-      char: 'l',
-      summary: 'Column of the labels (label).',
-      env: 'AIOT_LABEL',
-      helpValue: 'NAME',
-    }),
-    runtime: Flags.option({ options: ['litert', 'device'] as const })({
-      summary: 'Google’s LiteRT, or bit for bit what TFLite Micro computes on a device.',
-      env: 'AIOT_RUNTIME',
-    }),
+    data: modelFlags.data,
+    label: modelFlags.label,
+    runtime: modelFlags.runtime,
     output: Flags.option({ options: outputKinds })({
       summary: 'What the outputs of FILE mean, where the file does not tell.',
       env: 'AIOT_OUTPUT',
     }),
-    classes: Flags.string({
-      summary: 'Classes in the order of the outputs of FILE.',
-      env: 'AIOT_CLASSES',
-      helpValue: 'A,B,…',
-    }),
+    classes: modelFlags.classes,
     threshold: Flags.string({
       summary: 'From which probability (0.5) or reconstruction error on FILE says the second class.',
       env: 'AIOT_THRESHOLD',

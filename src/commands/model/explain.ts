@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, explanationText, next, shared } from '../../lib/cli/index.js';
+import { AiotCommand, again, explanationText, modelFlags, next, shared } from '../../lib/cli/index.js';
 import { explainRequest, explanationSchema, outputKinds } from '../../lib/model/index.js';
 
 export default class ModelExplain extends AiotCommand {
@@ -15,26 +15,13 @@ export default class ModelExplain extends AiotCommand {
   };
   static override flags = {
     project: shared.project,
-    data: Flags.string({
-      summary: 'CSV file of rows, or folder of recordings, instead of the project’s own data.',
-      env: 'AIOT_DATA',
-      helpValue: 'PATH',
-    }),
-    label: Flags.string({
-      char: 'l',
-      summary: 'Column of the labels (label).',
-      env: 'AIOT_LABEL',
-      helpValue: 'NAME',
-    }),
+    data: modelFlags.data,
+    label: modelFlags.label,
     output: Flags.option({ options: outputKinds })({
       summary: 'What the outputs of FILE mean, where the file does not tell.',
       env: 'AIOT_OUTPUT',
     }),
-    classes: Flags.string({
-      summary: 'Classes in the order of the outputs of FILE.',
-      env: 'AIOT_CLASSES',
-      helpValue: 'A,B,…',
-    }),
+    classes: modelFlags.classes,
     seed: Flags.integer({ summary: 'Of the permutations.', env: 'AIOT_SEED', default: 7, min: 0 }),
     repeats: Flags.integer({
       summary: 'Permutations of each feature.',

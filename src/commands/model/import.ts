@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, facts, next, percent, shared, shellWord, size } from '../../lib/cli/index.js';
+import { AiotCommand, facts, modelFlags, next, percent, shellWord, size } from '../../lib/cli/index.js';
 import {
   type ImportOptions,
   importModel,
@@ -33,13 +33,8 @@ export default class ModelImport extends AiotCommand {
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),
-    data: shared.data,
-    label: Flags.string({
-      char: 'l',
-      summary: 'Column of the labels (label).',
-      env: 'AIOT_LABEL',
-      helpValue: 'NAME',
-    }),
+    data: modelFlags.data,
+    label: modelFlags.label,
     inputs: Flags.option({ options: ['raw', 'standardized'] as const })({
       summary: 'What it was trained on: the project’s inputs as they are (raw), or standardized.',
       env: 'AIOT_INPUTS',

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, duration, facts, next, shared, size } from '../../lib/cli/index.js';
+import { AiotCommand, again, duration, facts, modelFlags, next, shared, size } from '../../lib/cli/index.js';
 import {
   defaultDeviceTypes,
   isModelFile,
@@ -28,7 +28,7 @@ export default class ModelPush extends AiotCommand {
   };
   static override flags = {
     project: shared.project,
-    data: shared.data,
+    data: modelFlags.data,
     name: Flags.string({
       summary: "Name in the registry, instead of the project's or the bundle's.",
       env: 'AIOT_NAME',

@@ -3,6 +3,7 @@ import {
   AiotCommand,
   again,
   decimal,
+  modelFlags,
   next,
   quantizationText,
   shared,
@@ -26,11 +27,7 @@ export default class ModelQuantize extends AiotCommand {
   };
   static override flags = {
     project: shared.project,
-    data: Flags.string({
-      summary: 'CSV file of rows, or folder of recordings, instead of the project’s own data.',
-      env: 'AIOT_DATA',
-      helpValue: 'PATH',
-    }),
+    data: modelFlags.data,
     mode: Flags.option({ options: quantizeModes })({
       summary: 'Numbers to keep the network in (int8).',
       env: 'AIOT_MODE',
@@ -53,12 +50,7 @@ export default class ModelQuantize extends AiotCommand {
       env: 'AIOT_EQUALIZE',
       allowNo: true,
     }),
-    label: Flags.string({
-      char: 'l',
-      summary: 'Column of the labels (label).',
-      env: 'AIOT_LABEL',
-      helpValue: 'NAME',
-    }),
+    label: modelFlags.label,
     'max-loss': decimal({
       summary: 'Points of accuracy that may be lost, such as 0.5; tries more until it is kept.',
       env: 'AIOT_MAX_LOSS',

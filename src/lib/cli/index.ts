@@ -1,9 +1,10 @@
 /** What commands are made of: the base class, the shared flags, and rendering. Knows no rule of any domain. */
-export { percent, plural, size, thousands } from '../core/index.js';
+export { percent, plural, size } from '../core/index.js';
 export { again, shellWord } from './again.js';
 export { AiotCommand } from './command.js';
 export { decimal } from './decimal.js';
 export { duration, shared } from './flags.js';
+export { modelFlags } from './model-flags.js';
 export { createProgress, type Progress } from './progress.js';
 export { hertz, labelFrom } from './recording-flags.js';
 export { answerText, datasetText, figuresText, figureText } from './render/card.js';

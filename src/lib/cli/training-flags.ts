@@ -1,20 +1,12 @@
 import { Flags } from '@oclif/core';
 import { shared } from './flags.js';
+import { modelFlags } from './model-flags.js';
 
 /** What `model train` can be told beside aiot.yaml. */
 export const trainingFlags = {
   project: shared.project,
-  data: Flags.string({
-    summary: 'CSV file of rows, or folder of recordings, instead of the project’s own data.',
-    env: 'AIOT_DATA',
-    helpValue: 'PATH',
-  }),
-  label: Flags.string({
-    char: 'l',
-    summary: 'Column of the labels (label).',
-    env: 'AIOT_LABEL',
-    helpValue: 'NAME',
-  }),
+  data: modelFlags.data,
+  label: modelFlags.label,
   epochs: Flags.integer({
     summary: 'Passes over the training part.',
     env: 'AIOT_EPOCHS',
