@@ -2,6 +2,7 @@ import { AiotError, nearest, type Project, type ProjectConfig } from '../core/in
 import { signalSpecOf } from '../signal/index.js';
 import { checkDataset } from './check/check.js';
 import type { CheckReport } from './check/report.js';
+import { splitCounts } from './check/split-counts.js';
 import type { Ranges } from './check/values.js';
 import { openDataset } from './open.js';
 import { splitDataset } from './split/split.js';
@@ -51,15 +52,7 @@ export async function checkProject(project: Project, folder?: string): Promise<C
     rateHz: dataset.rateHz,
     rateFrom: 'told',
     labelFrom: null,
-    split: split
-      ? {
-          by: split.by,
-          seed: split.seed,
-          train: split.train.length,
-          validation: split.validation.length,
-          test: split.test.length,
-        }
-      : null,
+    split: split ? splitCounts(split) : null,
     findings,
     ok: findings.every(({ severity }) => severity !== 'error'),
   };

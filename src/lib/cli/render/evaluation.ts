@@ -1,5 +1,6 @@
 import { percent, size, thousands } from '../../core/index.js';
 import type { EvaluateResult } from '../../model/index.js';
+import { classTable } from './class-table.js';
 import { gateFacts } from './gates.js';
 import { bold, yellow } from './style.js';
 import { facts, table } from './text.js';
@@ -7,7 +8,7 @@ import { facts, table } from './text.js';
 /** Figures, classes, confusion, worst windows and gates of a project's evaluation. */
 export function evaluationText(result: EvaluateResult): string {
   const parts = [`${bold(result.model)}\n${scoreTable(result)}`];
-  if (result.perClass.length > 0) parts.push(classTable(result));
+  if (result.perClass.length > 0) parts.push(classTable(result, 'examples'));
   parts.push(facts([...certainty(result), ...gateFacts(result.gates)]));
   if (result.worst.length > 0) parts.push(worstTable(result));
   if (result.warnings.length > 0)
@@ -45,20 +46,6 @@ function scoreTable({ n, float, int8, litert, voted, precision, output }: Evalua
     ...(voted ? [row(`${precision}, voted`, voted)] : []),
   ];
   return table([`${thousands(n)} held-out examples`, ...columns.map((column) => titles[column])], rows);
-}
-
-function classTable({ perClass, classes, confusion }: EvaluateResult): string {
-  return table(
-    ['class', 'examples', 'precision', 'recall', 'F1', ...classes.map((name) => `→ ${name}`)],
-    perClass.map(({ class: name, support, precision, recall, f1 }, c) => [
-      name,
-      support,
-      precision.toFixed(3),
-      recall.toFixed(3),
-      f1.toFixed(3),
-      ...(confusion[c] ?? []),
-    ]),
-  );
 }
 
 function certainty(result: EvaluateResult): [string, string][] {

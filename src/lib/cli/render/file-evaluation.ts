@@ -1,5 +1,6 @@
 import { percent, size, thousands } from '../../core/index.js';
 import type { FileEvaluation } from '../../model/index.js';
+import { classTable } from './class-table.js';
 import { gateFacts } from './gates.js';
 import { bold, yellow } from './style.js';
 import { facts, table } from './text.js';
@@ -15,7 +16,7 @@ export function fileEvaluationText(result: FileEvaluation): string {
     ...(result.outputs === null ? [] : [['Outputs', result.outputs] as [string, string]]),
   ];
   const parts = [`${bold(result.file)}\n${facts(lead)}`];
-  if (result.perClass.length > 0) parts.push(classTable(result));
+  if (result.perClass.length > 0) parts.push(classTable(result, 'rows'));
   if (result.worst.length > 0) parts.push(worstTable(result));
   if (result.warnings.length > 0)
     parts.push(result.warnings.map((text) => `${yellow('!')} ${text}`).join('\n'));
@@ -47,20 +48,6 @@ function figureLines(result: FileEvaluation): [string, string][] {
   }
   if (r2 !== null) lines.push(['R²', score(r2)]);
   return lines;
-}
-
-function classTable({ perClass, classes, confusion }: FileEvaluation): string {
-  return table(
-    ['class', 'rows', 'precision', 'recall', 'F1', ...classes.map((name) => `→ ${name}`)],
-    perClass.map(({ class: name, support, precision, recall, f1 }, c) => [
-      name,
-      support,
-      precision.toFixed(3),
-      recall.toFixed(3),
-      f1.toFixed(3),
-      ...(confusion[c] ?? []),
-    ]),
-  );
 }
 
 function worstTable({ worst, output }: FileEvaluation): string {

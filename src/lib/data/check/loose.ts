@@ -6,6 +6,7 @@ import type { Dataset, Finding, Split } from '../types.js';
 import { checkDataset, sortFindings } from './check.js';
 import { checkNeighbours } from './neighbours.js';
 import type { CheckReport } from './report.js';
+import { splitCounts } from './split-counts.js';
 import { listIds } from './text.js';
 
 export interface LooseCheckOptions {
@@ -48,15 +49,7 @@ export async function checkLoose(options: LooseCheckOptions): Promise<CheckRepor
     rateHz: dataset.rateHz,
     rateFrom: loose.rateFrom,
     labelFrom: loose.labelFrom,
-    split: split
-      ? {
-          by: 'folder',
-          seed: null,
-          train: split.train.length,
-          validation: split.validation.length,
-          test: split.test.length,
-        }
-      : null,
+    split: split ? splitCounts(split, 'folder') : null,
     findings,
     ok: findings.every(({ severity }) => severity !== 'error'),
   };

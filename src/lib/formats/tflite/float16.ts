@@ -6,7 +6,8 @@ export function float16Values(words: Uint16Array): Float32Array<ArrayBuffer> {
   return Float32Array.from(words, float16Value);
 }
 
-function float16Value(bits: number): number {
+/** One of them. */
+export function float16Value(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
   const fraction = bits & 1023;

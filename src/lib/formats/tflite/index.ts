@@ -3,7 +3,7 @@ export { activationPlaces } from './activations.js';
 export { checkGraph } from './check-graph.js';
 export { checkQuantization } from './check-quantization.js';
 export { withFloatConstants } from './float-constants.js';
-export { float16Values, float16Words, largestFloat16 } from './float16.js';
+export { float16Value, float16Values, float16Words, largestFloat16 } from './float16.js';
 export type * from './graph.js';
 export { type ModelMetadata, readMetadata, writeMetadata } from './metadata.js';
 export { type Outline, type OutlinedOperator, type OutlinedTensor, outlineTflite } from './outline.js';

@@ -1,4 +1,4 @@
-import type { OperatorOptions } from '../../../formats/index.js';
+import { float16Value, type OperatorOptions } from '../../../formats/index.js';
 import type { Node } from '../node.js';
 import { poolKernel } from '../pool.js';
 import { reductionPlan } from '../reduction.js';
@@ -77,13 +77,4 @@ export function fromFloat16(node: Node): () => void {
   return () => {
     for (let i = 0; i < data.length; i++) y[i] = float16Value(data[i]!);
   };
-}
-
-/** IEEE 754 binary16. */
-function float16Value(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
