@@ -1,6 +1,6 @@
 /**
  * How well the motion recordings' activities are told apart, measured honestly: `npm run bench:har`, minutes of computing.
- * `-- --only=five,one,four,window,features` runs some of its parts, `-- --data=FOLDER` other recordings, `-- --out=FILE` keeps all as JSON.
+ * `-- --only=five,one,four,window,features,template` runs some of its parts (the template's draws only when named), `-- --data=FOLDER` other recordings, `-- --out=FILE` keeps all as JSON.
  */
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -12,6 +12,7 @@ import { choicesOf, type NestedOptions, type OuterFold } from './nested.js';
 import { recipes } from './recipes.js';
 import { fiveFolds, measure, measureByWindow, openStudy, type Part } from './study.js';
 import { classTable, foldTable, table } from './table.js';
+import { type Draw, drawsHead, drawsRow, drawTemplate } from './template.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const argument = (name: string) =>
@@ -23,10 +24,9 @@ const note = (text: string) => {
   process.stderr.write(`${Math.round((performance.now() - started) / 1000)} s  ${text}\n`);
 };
 
-const study = await openStudy(
-  join(root, 'templates', 'har-imu'),
-  argument('data') ?? join(root, '..', 'shared', 'data', 'har', 'recordings'),
-);
+const template = join(root, 'templates', 'har-imu');
+const recordings = argument('data') ?? join(root, '..', 'shared', 'data', 'har', 'recordings');
+const study = await openStudy(template, recordings);
 const { three, four, held, vote } = study;
 note(`${three.dataset.recordings.length} recordings, ${three.truth.length} windows every 0.5 s`);
 
@@ -86,9 +86,22 @@ if (wants('features')) {
   compared.push(...(await compareFeatures(study.project, three.dataset, vote, onPart)));
 }
 
+const draws: string[] = [];
+if (only?.includes('template')) {
+  const seeds = Array.from({ length: 10 }, (_, i) => i + 1);
+  for (const [name, folder] of [
+    ['its own recordings', undefined],
+    ['the recordings studied', recordings],
+  ] as const) {
+    const onDraw = ({ seed, int8 }: Draw) => note(`template, ${name}, seed ${seed}: ${int8.toFixed(3)}`);
+    draws.push(drawsRow(name, await drawTemplate(template, { folder, seeds }, onDraw)));
+  }
+}
+
 const findings = study.windowFindings.filter(({ severity }) => severity === 'error');
 process.stdout.write(`${table(parts)}\n\n${tables.join('\n\n')}\n\n`);
 if (compared.length > 0) process.stdout.write(`other features, one recipe\n\n${table(compared)}\n\n`);
+if (draws.length > 0) process.stdout.write(`${[drawsHead, ...draws].join('\n')}\n\n`);
 for (const { kind, message } of findings)
   process.stdout.write(`data check of a split by window: error ${kind}: ${message}\n`);
 const out = argument('out');

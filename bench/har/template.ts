@@ -64,6 +64,9 @@ function figure(value: number | undefined): number {
   return value;
 }
 
+export const drawsHead =
+  '| recordings | draws | by window | after the vote | within the limits |\n| --- | --: | --- | --- | --: |';
+
 /** One row: least, greatest and mean. */
 export function drawsRow(name: string, draws: Draw[]): string {
   const of = (values: number[]) => {
