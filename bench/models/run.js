@@ -3,7 +3,8 @@
 //   npm run bench:models [-- --short] [-- --only CASE,CASE]
 //
 // Whole processes from start to exit, in turn; medians of several rounds and of the ratios of each pair. The exit code is 1 when a
-// limit is broken, 2 when the peer is missing.
+// limit is broken, 2 when the peer is missing. The short form has three rounds, on machines that do other things too: there a figure
+// breaks its limit from half as much again.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +14,7 @@ import { hasPeer, machine } from './measure.js';
 
 const { values } = parseArgs({ options: { short: { type: 'boolean' }, only: { type: 'string' } } });
 const rounds = values.short ? 3 : 7;
+const allowance = values.short ? 1.5 : 1;
 const wanted = values.only?.split(',') ?? Object.keys(cases);
 const unknown = wanted.filter((name) => !(name in cases));
 if (unknown.length > 0) {
@@ -36,12 +38,13 @@ try {
     const own = join(folder, name);
     mkdirSync(own);
     const { what, ours, theirs, value, limit, unit } = await run(own, rounds);
-    const kept = value <= limit;
+    const kept = value <= limit * allowance;
     if (!kept) broken += 1;
+    const word = value <= limit ? 'kept  ' : kept ? 'MISSED' : 'BROKEN';
     const figure = unit === '×' ? `×${value.toFixed(3)}` : `${value.toFixed(0)}${unit}`;
     const most = unit === '×' ? `×${limit.toFixed(3)}` : `${limit}${unit}`;
     console.log(
-      `${kept ? 'kept  ' : 'BROKEN'} ${what}: aiot ${ours}, peer ${theirs}; ${figure}, at most ${most}`,
+      `${word} ${what}: aiot ${ours}, peer ${theirs}; ${figure}, at most ${most}`,
     );
   }
 } finally {
