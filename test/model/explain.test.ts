@@ -116,6 +116,15 @@ describe('aiot model explain', () => {
     expect(result.code).toBe(exit);
   });
 
+  it.each([
+    ['--classes', 'a,b'],
+    ['--output', 'value'],
+  ])('refuses %s without a file, which it would speak of', async (flag, value) => {
+    const result = await runCli(['model', 'explain', flag, value, '--json']);
+    expect(result.json).toMatchObject({ error: { code: 'AIOT_USAGE' } });
+    expect(result.code).toBe(2);
+  });
+
   it('refuses a project that nothing was built in', async () => {
     const project = await toyProject();
     const result = await runCli(['model', 'explain', '--project', project.dir, '--json']);

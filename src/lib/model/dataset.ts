@@ -7,6 +7,8 @@ export interface DataSource {
   dataset?: Dataset;
   /** Folder to open instead of the project's `data`. */
   data?: string;
+  /** Column of a table with labels or values; `label` unless told. */
+  label?: string | undefined;
 }
 
 export async function datasetOfSource(project: Project, { dataset, data }: DataSource): Promise<Dataset> {

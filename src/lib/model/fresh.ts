@@ -36,7 +36,10 @@ export function requireSameData(
   }
   const { labels, signal } = wanted(project, training, material);
   if (canonicalJson(labels) !== canonicalJson(training.labels)) {
-    throw stale('model.labels in aiot.yaml has changed since training');
+    const column =
+      rows &&
+      `the labels that were trained on are not those of column ${rows.label} of ${rows.file}, or of model.labels`;
+    throw stale(column ?? 'model.labels in aiot.yaml has changed since training');
   }
   if (canonicalJson(signal) !== canonicalJson(training.signal)) {
     throw stale('the signal part of aiot.yaml has changed since training');

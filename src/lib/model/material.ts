@@ -48,7 +48,7 @@ export async function openModelProject(dir: string, data?: string): Promise<Proj
  */
 export async function openMaterial(
   project: Project,
-  source: DataSource & { label?: string },
+  source: DataSource,
   training?: TrainingFile,
 ): Promise<Material> {
   const before = training?.source.kind === 'table' ? training.source : null;

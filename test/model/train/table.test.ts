@@ -57,8 +57,12 @@ describe('training on the rows of a table', () => {
     expect(training.source).toMatchObject({ kind: 'table', file, label: 'label' });
   });
 
-  it('stops later steps when the table has changed or is gone', async () => {
+  it('stops later steps when the table has changed or is gone, or is read by another column of labels', async () => {
     const { project, file } = await trained(rowsCsv());
+    await expect(readTrained(project, { data: file, label: 'state' })).rejects.toMatchObject({
+      code: 'AIOT_MODEL_STALE',
+      message: expect.stringContaining('column state'),
+    });
     await writeFile(file, rowsCsv({ seed: 9 }));
     await expect(readTrained(project, { data: file })).rejects.toMatchObject({ code: 'AIOT_MODEL_STALE' });
     await rm(file);

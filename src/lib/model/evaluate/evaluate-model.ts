@@ -31,8 +31,8 @@ export interface EvaluationRequest {
   signal?: AbortSignal;
 }
 
-/** Options that speak of a file's rows alone. */
-const ofFiles = ['label', 'output', 'classes', 'threshold', 'outputs'] as const;
+/** Options that speak of a file alone. */
+const ofFiles = ['output', 'classes', 'threshold', 'outputs'] as const;
 
 /**
  * Measures a file over a table, or the project's network on its held-out part.
@@ -77,14 +77,14 @@ async function ofProject(
   limits: ReturnType<typeof parseLimits>,
 ): Promise<Evaluation> {
   const misplaced = ofFiles.find((name) => request[name] !== undefined);
-  if (misplaced !== undefined && misplaced !== 'label')
+  if (misplaced !== undefined)
     throw usage(
       `--${misplaced} goes with a file, and none is given`,
       `aiot model evaluate FILE.tflite --data rows.csv --${misplaced} …`,
     );
   const project = await openModelProject(request.project, request.data);
-  const { data, runtime, signal } = request;
-  const result = await evaluateProject({ project, data, runtime, limits, signal });
+  const { data, label, runtime, signal } = request;
+  const result = await evaluateProject({ project, data, label, runtime, limits, signal });
   if (request.report) await writeReport({ file: request.report, project });
   return result;
 }

@@ -19,7 +19,15 @@ export interface ExplainRequest {
 /** Explains a file on a table, or the project's network. @throws AIOT_USAGE, and what explainFile and explainProject throw */
 export async function explainRequest(request: ExplainRequest): Promise<Explanation> {
   const { file, project, data, label, classes, ...rest } = request;
-  if (file === undefined) return await explainProject(project, { data }, rest);
+  if (file === undefined) {
+    const { output, ...options } = rest;
+    const misplaced = output !== undefined ? 'output' : classes !== undefined ? 'classes' : null;
+    if (misplaced !== null)
+      throw new AiotError('AIOT_USAGE', `--${misplaced} goes with a file, and none is given`, {
+        next: `aiot model explain FILE.tflite --data rows.csv --${misplaced} …`,
+      });
+    return await explainProject(project, { data, label }, options);
+  }
   if (data === undefined)
     throw new AiotError('AIOT_USAGE', `which rows is ${file} to be explained on?`, {
       next: `aiot model explain ${file} --data rows.csv`,

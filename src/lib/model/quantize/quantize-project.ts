@@ -17,8 +17,6 @@ import { type SearchOptions, searchQuantization } from './search.js';
 
 export interface QuantizeOptions extends DataSource, Partial<SearchOptions> {
   project: Project;
-  /** Name of the label column, where a table was trained on. */
-  label?: string | undefined;
   /** Another file than build/model.MODE.tflite; the steps after this one then do not find it. */
   out?: string | undefined;
   emit?: Emit | undefined;

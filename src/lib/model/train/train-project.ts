@@ -28,8 +28,6 @@ import type { EpochFigures, TrainingFile } from './types.js';
 
 export interface TrainOptions extends DataSource {
   project: Project;
-  /** Column of a table with labels or values; `label` unless told. */
-  label?: string;
   /** Kind that was asked for on the spot: no other takes its place where it does not fit. */
   kind?: NetworkKind;
   /** `auto` unless told. */
