@@ -1,4 +1,4 @@
-import { percent, size, thousands } from '../../core/index.js';
+import { percent, plural, size, thousands } from '../../core/index.js';
 import type { Comparison } from '../../model/index.js';
 import { bold, dim } from './style.js';
 import { facts, table } from './text.js';
@@ -17,11 +17,11 @@ export function comparisonText(result: Comparison): string {
       ],
       [
         'Right alone',
-        `A in ${paired.onlyARight} rows, B in ${paired.onlyBRight} (McNemar, exact: p = ${paired.p.toPrecision(2)})`,
+        `A in ${plural(paired.onlyARight, 'row')}, B in ${paired.onlyBRight} (McNemar, exact: p = ${paired.p.toPrecision(2)})`,
       ],
     );
   if (disagreement)
-    lines.push(['Disagreement', `${thousands(disagreement.rows)} rows, ${percent(disagreement.share, 2)}`]);
+    lines.push(['Disagreement', `${plural(disagreement.rows, 'row')}, ${percent(disagreement.share, 2)}`]);
   if (largestDifference !== null)
     lines.push(['Outputs', `differ by ${largestDifference.toPrecision(3)} at most`]);
   if (lines.length > 0) parts.push(facts(lines));
