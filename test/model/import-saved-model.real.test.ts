@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { openNetwork } from '../../src/lib/model/import/sources/open.js';
+import { readSource } from '../../src/lib/model/import/sources/open.js';
 import { simplifyGraph } from '../../src/lib/model/lower/simplify.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { root } from '../support/cli.js';
@@ -33,7 +33,7 @@ describeReal('tfjs-node', 'importing a SavedModel', () => {
       inputs: number[][];
       outputs: number[][];
     };
-    const { graph, format } = await openNetwork(join(folder, `${name}.saved`));
+    const { graph, format } = await readSource(join(folder, `${name}.saved`));
     expect(format).toBe('saved-model');
     const interpreter = createInterpreter(simplifyGraph(graph));
     inputs.forEach((input, row) => {
@@ -49,6 +49,6 @@ describeReal('tfjs-node', 'importing a SavedModel', () => {
     cpSync(join(folder, 'branches.saved'), cut, { recursive: true });
     const whole = readFileSync(join(cut, 'saved_model.pb'));
     writeFileSync(join(cut, 'saved_model.pb'), whole.subarray(0, whole.length - 1000));
-    await expect(openNetwork(cut)).rejects.toMatchObject({ code: 'AIOT_FILE_MALFORMED' });
+    await expect(readSource(cut)).rejects.toMatchObject({ code: 'AIOT_FILE_MALFORMED' });
   });
 });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { writeTflite } from '../../src/lib/formats/index.js';
-import { openNetwork } from '../../src/lib/model/import/sources/open.js';
+import { readSource } from '../../src/lib/model/import/sources/open.js';
 import { simplifyGraph } from '../../src/lib/model/lower/simplify.js';
 import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
 import { root, runCli } from '../support/cli.js';
@@ -33,7 +33,7 @@ describeReal('tensorflow', 'importing what Keras wrote', () => {
       const { inputs, outputs } = JSON.parse(
         readFileSync(join(folder, file.replace(/\.\w+$/, '.json')), 'utf8'),
       ) as Answers;
-      const { graph, writer } = await openNetwork(join(folder, file));
+      const { graph, writer } = await readSource(join(folder, file));
       expect(writer).toMatch(/^Keras 3/);
       const simple = simplifyGraph(graph);
       expect(simple.operators.length).toBeLessThanOrEqual(graph.operators.length);
@@ -56,7 +56,7 @@ describeReal('tensorflow', 'importing what Keras wrote', () => {
     ['gelu.keras', /layer 1 \(conv1d\w*, Conv1D\): the activation "gelu" is not supported; use relu or silu/],
     ['open.keras', /its shape is \[null,null,2\]/],
   ])('%s is refused, naming the layer and what could replace it', async (file, message) => {
-    await expect(openNetwork(join(folder, file))).rejects.toMatchObject({
+    await expect(readSource(join(folder, file))).rejects.toMatchObject({
       code: 'AIOT_LAYER_UNSUPPORTED',
       message: expect.stringMatching(message),
     });
@@ -76,7 +76,7 @@ describeReal('tensorflow', 'importing what Keras wrote', () => {
         const path = join(folder, 'damaged');
         writeFileSync(path, n % 3 === 1 ? damaged.subarray(0, at) : damaged);
         try {
-          await openNetwork(path);
+          await readSource(path);
         } catch (error) {
           refused += 1;
           expect(error).toMatchObject({

@@ -7,7 +7,7 @@ import type { Sequential } from '@tensorflow/tfjs-layers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { readTflite, readZip, writeTflite } from '../../src/lib/formats/index.js';
-import { openNetwork } from '../../src/lib/model/import/sources/open.js';
+import { readSource } from '../../src/lib/model/import/sources/open.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { architectures } from '../support/architectures.js';
 import { runCli } from '../support/cli.js';
@@ -69,7 +69,7 @@ describe('importing a layers model of TensorFlow.js', () => {
     const model = gestures();
     const at = await save(model, 'gestures');
     for (const path of [at, join(at, 'model.json')]) {
-      const { graph, format, writer } = await openNetwork(path);
+      const { graph, format, writer } = await readSource(path);
       expect([format, writer]).toEqual(['tfjs', 'TensorFlow.js tfjs-layers']);
       const x = tf.randomNormal([1, 16, 3], 0, 1, 'float32', 4);
       const expected = (model.predict(x) as Tensor).dataSync();
@@ -98,7 +98,7 @@ describe('importing a layers model of TensorFlow.js', () => {
     writeFileSync(join(at, 'model.json'), JSON.stringify(json));
     // 0, 2, 4, 8 as uint8, then 1 and −2 as binary16.
     writeFileSync(join(at, 'a.bin'), Uint8Array.of(0, 2, 4, 8, 0x00, 0x3c, 0x00, 0xc0));
-    const { graph } = await openNetwork(at);
+    const { graph } = await readSource(at);
     // Keras' kernel [in, out] is −1, 0; 1, 3.
     expect([...createInterpreter(graph).invoke(Float32Array.of(1, 10))]).toEqual([-1 + 10 + 1, 30 - 2]);
   });
@@ -140,13 +140,13 @@ describe('importing a layers model of TensorFlow.js', () => {
     const json = JSON.parse(readFileSync(join(at, 'model.json'), 'utf8'));
     change(json);
     writeFileSync(join(at, 'model.json'), JSON.stringify(json));
-    await expect(openNetwork(at)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+    await expect(readSource(at)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
   it('refuses shards that end too early, naming the weight', async () => {
     const at = await save(gestures(), 'short');
     writeFileSync(join(at, 'b.bin'), '');
-    await expect(openNetwork(at)).rejects.toThrow(/bytes too early/);
+    await expect(readSource(at)).rejects.toThrow(/bytes too early/);
   });
 });
 

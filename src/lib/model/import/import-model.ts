@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type Project, writeFileAtomic } from '../../core/index.js';
 import { writeTflite } from '../../formats/index.js';
 import { simplifyGraph } from '../lower/simplify.js';
-import { openNetwork } from './sources/open.js';
+import { readSource } from './sources/open.js';
 import { importFormats } from './types.js';
 
 const end = z.object({ name: z.string(), shape: z.array(z.int()) });
@@ -53,7 +53,7 @@ export interface ImportOptions {
  */
 export async function importModel(options: ImportOptions): Promise<ImportResult> {
   const { from, project } = options;
-  const imported = await openNetwork(from);
+  const imported = await readSource(from);
   const name =
     options.name ?? (project ? (project.config.model.name ?? project.config.name) : nameFrom(from));
   const graph = simplifyGraph({ ...imported.graph, description: name });

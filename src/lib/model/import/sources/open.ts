@@ -13,7 +13,7 @@ const hdf5Signature = [0x89, 0x48, 0x44, 0x46];
  * Reads a network of any of the known formats, told by its first bytes and not by its name.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_BACKEND_MISSING
  */
-export async function openNetwork(path: string): Promise<Imported> {
+export async function readSource(path: string): Promise<Imported> {
   try {
     return await open(path);
   } catch (error) {
