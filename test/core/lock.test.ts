@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -18,6 +18,12 @@ it('a lock is had by one at a time, and waited for', async () => {
   const waiting = withLock(path, 5000, async () => 2);
   release?.();
   expect(await waiting).toBe(2);
+});
+
+it.skipIf(process.platform === 'win32')('a lock’s file is its owner’s alone', async () => {
+  const path = join(folder, 'deep', 'lock');
+  await takeLock(path);
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
 });
 
 it('a lock is given back when its task fails', async () => {

@@ -1,3 +1,4 @@
+import { chmod } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AiotError, systemCode } from './errors/index.js';
@@ -6,7 +7,7 @@ import { makeFolder } from './files.js';
 /**
  * Takes a lock for this process and returns what gives it back, or null when another one still has it after `waitMs`. It
  * is the operating system's lock on a file (SQLite's exclusive transaction), so it ends with the process, however that
- * ends: no stale locks, and none that two take over from a third. @throws AIOT_FILE_NOT_WRITABLE
+ * ends: no stale locks, and none that two take over from a third. It lies beside keys and is the owner's alone (0600). @throws AIOT_FILE_NOT_WRITABLE
  */
 export async function takeLock(path: string, waitMs = 0): Promise<(() => void) | null> {
   const { default: Database } = await import('libsql');
@@ -17,6 +18,8 @@ export async function takeLock(path: string, waitMs = 0): Promise<(() => void) |
       lock = new Database(path, { timeout: 0 });
       lock.exec('BEGIN EXCLUSIVE');
       const taken = lock;
+      // SQLite makes 0644 of it. A second open file would end the lock when it is closed, so by its path.
+      await chmod(path, 0o600);
       return () => taken.close();
     } catch (error) {
       lock?.close();
