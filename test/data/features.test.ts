@@ -65,6 +65,16 @@ describe('aiot data features', () => {
     expect(dropped.json).toMatchObject({ rows: 3, incomplete: 0 });
   });
 
+  it('proposes what works next: rows without empty cells first', async () => {
+    const out = file('next.csv');
+    const args = [file('recordings'), '--set', 'har', ...cut, '--out', out];
+    const { stdout } = await features(...args);
+    const proposed = `aiot data features ${args.slice(0, -2).join(' ')} --tail drop --out ${out}`;
+    expect(stdout.trimEnd().split('\n').at(-1)).toContain(proposed);
+    const dropped = await features(...args, '--tail', 'drop');
+    expect(dropped.stdout).toContain(`Next: aiot model train --data ${out}`);
+  });
+
   it('prints the table on stdout, with labels and recordings of several', async () => {
     const { stdout } = await features(
       file('recordings/walking1.csv'),

@@ -8,6 +8,7 @@ import {
   plural,
   rankingText,
   shared,
+  shellWord,
 } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { featuresResultSchema, makeFeatures } from '../../lib/data/index.js';
@@ -71,8 +72,19 @@ export default class DataFeatures extends AiotCommand {
         `${plural(result.incomplete, 'row')} with empty cells, of windows that are not full: --tail drop`,
       );
     }
-    const at = again(input, 'project');
-    if (result.labelFrom !== 'none') this.print(next(`aiot model train --data ${flags.out}${at}`));
+    if (result.labelFrom === 'none') return result;
+    const out = shellWord(flags.out);
+    if (result.incomplete === 0) {
+      this.print(next(`aiot model train --data ${out}${again(input, 'project')}`));
+      return result;
+    }
+    // A reader of rows refuses an empty cell.
+    const files = words.map((word) => ` ${shellWord(word)}`).join('');
+    const same = again(
+      input,
+      ...['project', 'data', 'set', 'rate', 'lowpass', 'resample', 'window', 'stride', 'trim', 'label-from'],
+    );
+    this.print(next(`aiot data features${files}${same} --tail drop --out ${out}`));
     return result;
   }
 }
