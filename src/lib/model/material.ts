@@ -25,7 +25,7 @@ export interface Material {
 /**
  * The project in DIR. Where rows of a table are worked on (`data` is a file, or the folder holds a training of one), a folder
  * without aiot.yaml is one too, with every default.
- * @throws AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID
+ * @throws AIOT_FILE_NOT_FOUND (`data`), AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID
  */
 export async function openModelProject(dir: string, data?: string): Promise<Project> {
   try {
@@ -33,6 +33,9 @@ export async function openModelProject(dir: string, data?: string): Promise<Proj
   } catch (error) {
     if (!hasCode(error, 'AIOT_PROJECT_NOT_FOUND')) throw error;
     const project = defaultProject(dir);
+    if (data !== undefined && !(await isThere(data))) {
+      throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file: ${data}`, { cause: error });
+    }
     if (data !== undefined && (await isFile(data))) return project;
     const before = await readTraining(project).catch(() => null);
     if (before?.source.kind === 'table') return project;
@@ -85,4 +88,8 @@ async function materialOfRows(file: string, label: string): Promise<Material> {
 
 async function isFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => null))?.isFile() ?? false;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null)) !== null;
 }

@@ -298,4 +298,38 @@ describe('aiot model train on a table', () => {
       error: { code: 'AIOT_PROJECT_INVALID', next: expect.stringContaining('--data FILE.csv') },
     });
   });
+
+  it('says that the table is not there, before it looks for a project', async () => {
+    const { dir } = await rowsFolder('');
+    const { json, code } = await runCli(['model', 'train', '-p', dir, '--data', `${dir}/no.csv`, '--json']);
+    expect(json).toMatchObject({
+      error: { code: 'AIOT_FILE_NOT_FOUND', message: expect.stringContaining('no.csv') },
+    });
+    expect(code).toBe(4);
+  });
+
+  it.each(['recording', 'device'])('refuses --split %s of rows that name none', async (split) => {
+    const { dir, file } = await rowsFolder(rowsCsv());
+    const train = ['model', 'train', '-p', dir, '--data', file, '--split', split, '--json'];
+    const { json } = await runCli(train);
+    expect(json).toMatchObject({
+      error: { code: 'AIOT_USAGE', message: expect.stringContaining('no column that says what belongs') },
+    });
+    const grouped = await rowsFolder(rowsCsv({ groups: true }));
+    const args = ['model', 'train', '-p', grouped.dir, '--data', grouped.file, '--split', split];
+    expect((await runCli([...args, '--epochs', '1', '--json'])).json).toMatchObject({ split: 'group' });
+  });
+
+  it('names the inputs, and a column of labels that became one', async () => {
+    const header = 'current,label,temperature';
+    const { dir, file } = await rowsFolder(rowsCsv({ header }));
+    const args = ['-p', dir, '--data', file, '--label', 'temperature', '--output', 'value', '--epochs', '1'];
+    const { json } = await runCli(['model', 'train', ...args, '--json']);
+    expect(trainedSchema.parse(json)).toMatchObject({
+      inputs: ['current', 'label'],
+      notes: [expect.stringContaining('the column label is an input here')],
+    });
+    const { stdout } = await runCli(['model', 'train', ...args]);
+    expect(stdout).toMatch(/Inputs\s+current, label\n/);
+  });
 });

@@ -23,6 +23,7 @@ export function trainingText(result: TrainResult): string {
   const leaks = result.leaks.map((text) => `${red('✗')} Leaking split, figures flatter: ${text}\n`).join('');
   const pairs: [string, string][] = [
     ['Model', `${result.model}, ${size(result.bytes)} float, answers with ${answerText(result)}`],
+    ...inputPairs(result),
     [examples, `${windows.train} to train, ${windows.validation} to choose the epoch by; split by ${split}`],
     [
       'Epochs',
@@ -40,6 +41,13 @@ function answerText({ output, classes }: TrainResult): string {
   if (output === 'classes') return classes.length > 6 ? `${classes.length} classes` : classes.join(', ');
   if (output === 'probability') return `the probability of ${classes[1]}`;
   return output === 'value' ? 'a value' : `how far an input is from ${classes[0]}`;
+}
+
+/** The columns that a table was read as: whoever forgot one of them sees it here. */
+function inputPairs({ inputs }: TrainResult): [string, string][] {
+  if (inputs === null) return [];
+  const shown = inputs.slice(0, 8).join(', ');
+  return [['Inputs', inputs.length > 8 ? `${inputs.length}: ${shown}, …` : shown]];
 }
 
 function figurePairs({ metrics, threshold, output }: TrainResult): [string, string][] {

@@ -1,18 +1,27 @@
 import { AiotError, type Project } from '../../core/index.js';
-import { checkSplit, leakError } from '../../data/index.js';
+import { checkSplit, leakError, type Split } from '../../data/index.js';
 import type { Material } from '../material.js';
 import type { Division } from './parts.js';
 import type { Plan } from './plan.js';
 import { examplesOfRows } from './rows/examples.js';
+import { requireGroups } from './rows/groups.js';
 import { splitRows } from './rows/split.js';
 import { splitRecordings } from './split.js';
 
-/** Which examples are in which part. @throws AIOT_DATA_*, AIOT_LABEL_UNKNOWN */
-export function divide({ config }: Project, { rows, dataset }: Material, plan: Plan): Division {
+/**
+ * Which examples are in which part.
+ * @param asked split that was asked for on the spot: rows that do not tell what it needs are not divided by chance instead
+ * @throws AIOT_DATA_*, AIOT_LABEL_UNKNOWN, AIOT_USAGE
+ */
+export function divide({ config }: Project, material: Material, plan: Plan, asked?: Split['by']): Division {
+  const { rows, dataset } = material;
   const { network, classes, signal } = plan;
   const base = { network, classes, signal };
   const { kind } = network.output;
   if (!rows) return { ...base, split: splitRecordings(dataset, config.model, kind, classes), parts: null };
+  if (asked === 'recording' || asked === 'device') {
+    requireGroups(material, 'Add such a column, or divide by chance: leave out --split');
+  }
   const all = examplesOfRows(rows, classes, kind === 'value');
   const { split, train } = config.model;
   const wanted = { names: classes.names, output: kind, wanted: split, seed: train.seed };

@@ -40,6 +40,11 @@ export function planTraining(project: Project, { rows }: Material, chosen?: Netw
     ? signalOfRows(project, rows.table.columns)
     : { signal: signalSpecOf(project.config), own: true };
   const { signal, own } = found;
+  if (rows && rows.label !== 'label' && rows.table.columns.includes('label')) {
+    notes.push(
+      `the column label is an input here, for ${rows.label} is what is learned: take it out of the file if it tells the answer`,
+    );
+  }
   if (rows && own) notes.push('the columns are the features of this project’s signal, by name');
   const output = outputKindOf(model);
   const labels = rows ? labelsForRows(rows, output, model, notes) : model.labels;

@@ -8,6 +8,8 @@ export const trainResultSchema = z.object({
   /** What the network answers with. */
   output: z.enum(['classes', 'probability', 'value', 'reconstruction']),
   classes: z.array(z.string()),
+  /** Columns of the table that are the network's inputs, in their order; null where it was trained on recordings. */
+  inputs: z.array(z.string()).nullable(),
   /** Of the epoch whose weights were kept; an accuracy is null where there are no classes to be right about. */
   metrics: z.object({
     bestEpoch: z.int(),
@@ -53,6 +55,7 @@ export function resultOf(
     model: training.model,
     output: training.network.output.kind,
     classes: training.classes,
+    inputs: training.source.kind === 'table' ? training.source.columns : null,
     metrics: { bestEpoch, loss, accuracy, valLoss, valAccuracy, valRmse },
     epochs: history.length,
     seconds: training.seconds,

@@ -44,10 +44,10 @@ export interface TrainRequest {
  * @throws AIOT_USAGE, and what `trainProject` and `searchProject` throw
  */
 export async function trainModel(request: TrainRequest): Promise<TrainResult | SearchFile> {
-  const { data, label, kind, backend, force, resume, folds, leaveOneOut, search, report } = request;
+  const { data, label, kind, split, backend, force, resume, folds, leaveOneOut, search, report } = request;
   const { onEpoch, onStep, signal } = request;
   const project = asked(await openModelProject(request.project, data), request);
-  const common = { project, data, label, kind, backend, force, onStep, signal };
+  const common = { project, data, label, kind, split, backend, force, onStep, signal };
   if (search !== undefined) return await searchProject({ ...common, count: search });
   const measured = folds !== undefined ? { folds } : leaveOneOut && { leaveOneOut };
   const result = await trainProject({ ...common, resume, folds: measured, onEpoch });

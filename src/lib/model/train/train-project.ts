@@ -30,6 +30,8 @@ export interface TrainOptions extends DataSource {
   project: Project;
   /** Kind that was asked for on the spot: no other takes its place where it does not fit. */
   kind?: NetworkKind;
+  /** Split that was asked for on the spot: it is not replaced either. */
+  split?: 'recording' | 'device' | 'time' | 'window';
   /** `auto` unless told. */
   backend?: Backend;
   /** Train although the split leaks; the result says so. */
@@ -58,7 +60,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
   const started = performance.now();
   const material = await openMaterial(project, options);
   const plan = planTraining(project, material, options.kind);
-  const division = divide(project, material, plan);
+  const division = divide(project, material, plan, options.split);
   const leaks = leaksOf(material, division, options.force);
   const run = runDigest(project, material, division, backend);
   const checkpoint = buildFiles(project).checkpoint;

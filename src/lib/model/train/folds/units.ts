@@ -1,5 +1,6 @@
 import { AiotError, seededRandom, shuffled } from '../../../core/index.js';
 import type { Material } from '../../material.js';
+import { requireGroups } from '../rows/groups.js';
 import { rowKeys, unitsOf } from '../rows/split.js';
 import { joinCopies } from '../split.js';
 import type { Examples } from '../types.js';
@@ -19,22 +20,15 @@ export interface Unit {
  */
 export function unitsIn(
   all: Examples,
-  { dataset, rows }: Material,
+  material: Material,
   by: 'recording' | 'device' | 'window',
   each: boolean,
 ): Unit[] {
+  const { dataset, rows } = material;
   if (by === 'window') return all.recordings.map((group, row) => unit([group], [row], all));
   if (rows) {
     const { groups } = rows.table;
-    if (each && groups === null) {
-      throw new AiotError(
-        'AIOT_USAGE',
-        `${rows.file} has no column that says what belongs together (group, recording or device)`,
-        {
-          next: 'Add such a column, or measure by folds: --folds 5',
-        },
-      );
-    }
+    if (each) requireGroups(material, 'Add such a column, or measure by folds: --folds 5');
     const found = unitsOf(groups === null ? rowKeys(all.inputs, all.inputSize) : all.recordings);
     return found.map((own) => unit([...new Set(own.map((row) => all.recordings[row]!))], own, all));
   }

@@ -44,7 +44,7 @@ export async function searchProject(options: SearchOptions): Promise<SearchFile>
       `--search chooses among mlp, cnn1d and ds-cnn by how often they are right, not ${what}`,
     );
   }
-  const division = divide(project, material, plan);
+  const division = divide(project, material, plan, options.split);
   leaksOf(material, division, options.force);
   const file = buildFiles(project).search;
   const choices = choicesOf(options, material.rows !== null, plan.network.kind);
