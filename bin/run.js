@@ -6,6 +6,16 @@ if (rest.length === 0 && (first === '--version' || first === '-v')) {
   const { name, version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
   process.stdout.write(`${name}/${version} ${process.platform}-${process.arch} node-${process.version}\n`);
 } else {
-  const { main } = await import('../dist/lib/cli/main.js');
+  const { existsSync } = await import('node:fs');
+  const program = new URL('../dist/lib/cli/main.js', import.meta.url);
+  if (!existsSync(program)) {
+    // A fresh clone, also one on the PATH by `npm link`: it is made ready as npm's scripts do it. The package has its build.
+    const { spawnSync } = await import('node:child_process');
+    const { fileURLToPath } = await import('node:url');
+    const ready = fileURLToPath(new URL('../scripts/ready.js', import.meta.url));
+    const { status } = spawnSync(process.execPath, [ready], { stdio: ['ignore', 2, 2] });
+    if (status !== 0) process.exit(1);
+  }
+  const { main } = await import(program.href);
   await main(process.argv.slice(2), import.meta.url);
 }

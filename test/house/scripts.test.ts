@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -60,6 +60,34 @@ describe('the check of the rooms', () => {
       'src/lib/core/index.ts': '',
     });
     expect(drawRooms(made)).toBe('```mermaid\nflowchart TD\n  commands --> model\n  model --> core\n```');
+  });
+});
+
+describe('bin/run.js of a clone that was never built', () => {
+  it.each([
+    ['makes it ready first, once, and stays in the folder it was called in', 0, /^Building\nBuilt\.\n$/],
+    ['says no more than what made it fail', 1, /^Building\n$/],
+  ])('%s', (_what, status, said) => {
+    const made = repository({
+      'package.json': '{"type":"module"}',
+      'elsewhere/here': '',
+      'scripts/ready.js': `import { mkdirSync, writeFileSync } from 'node:fs';
+        console.log('Building');
+        process.chdir(new URL('..', import.meta.url).pathname);
+        if (${status}) process.exit(1);
+        mkdirSync('dist/lib/cli', { recursive: true });
+        writeFileSync('dist/lib/cli/main.js', 'export const main = (argv) => console.log(...argv, process.cwd());');
+        console.log('Built.');`,
+      'bin/here': '',
+    });
+    copyFileSync(join(root, 'bin/run.js'), join(made, 'bin/run.js'));
+    const cwd = join(realpathSync(made), 'elsewhere');
+    const run = () => spawnSync(process.execPath, ['../bin/run.js', 'doctor'], { cwd, encoding: 'utf8' });
+    const first = run();
+    expect(first.stderr).toMatch(said);
+    expect(first.status).toBe(status);
+    expect(first.stdout).toBe(status === 0 ? `doctor ${cwd}\n` : '');
+    if (status === 0) expect(run()).toMatchObject({ stderr: '', stdout: `doctor ${cwd}\n` });
   });
 });
 
