@@ -135,6 +135,81 @@ describe('importing a layers model of TensorFlow.js', () => {
       'AIOT_FILE_MALFORMED',
       /no weights \S+\/kernel/,
     ],
+    [
+      'a layer named like a property of every object',
+      (json) => (json.modelTopology.config.layers[2]!.class_name = 'constructor'),
+      'AIOT_LAYER_UNSUPPORTED',
+      /constructor is not supported$/,
+    ],
+    [
+      'an activation named like one',
+      (json) =>
+        Object.assign((json.modelTopology.config.layers[6] as { config?: object }).config!, {
+          activation: 'constructor',
+        }),
+      'AIOT_LAYER_UNSUPPORTED',
+      /the activation "constructor" is not supported$/,
+    ],
+    [
+      'layers that are none',
+      (json) => Object.assign(json.modelTopology.config, { layers: [null, 5] }),
+      'AIOT_FILE_MALFORMED',
+      /layer 0 of the model: expected an object with class_name and config, got null/,
+    ],
+    [
+      'a layer whose name is a number',
+      (json) => Object.assign(json.modelTopology.config.layers[2]!, { name: 5 }),
+      'AIOT_FILE_MALFORMED',
+      /layer 2 of the model: expected a text as name, got 5/,
+    ],
+    [
+      'a manifest that is a text',
+      (json) => Object.assign(json, { weightsManifest: 'a.bin' }),
+      'AIOT_FILE_MALFORMED',
+      /model\.json: weightsManifest/,
+    ],
+    [
+      'a manifest of nothing',
+      (json) => Object.assign(json, { weightsManifest: [null] }),
+      'AIOT_FILE_MALFORMED',
+      /weightsManifest\.?\[?0/,
+    ],
+    [
+      'paths that are a text',
+      (json) => Object.assign(json, { weightsManifest: [{ paths: 'a.bin', weights: [] }] }),
+      'AIOT_FILE_MALFORMED',
+      /paths/,
+    ],
+    [
+      'a shape that is null',
+      (json) =>
+        Object.assign(json, {
+          weightsManifest: [{ paths: [], weights: [{ name: 'w', shape: null, dtype: 'float32' }] }],
+        }),
+      'AIOT_FILE_MALFORMED',
+      /shape/,
+    ],
+    [
+      'numbers of a kind named like a property',
+      (json) =>
+        Object.assign(json, {
+          weightsManifest: [{ paths: [], weights: [{ name: 'w', shape: [9], dtype: 'constructor' }] }],
+        }),
+      'AIOT_FILE_MALFORMED',
+      /w: weights of constructor/,
+    ],
+    [
+      'a shard above its folder',
+      (json) => Object.assign(json, { weightsManifest: [{ paths: ['b/../../a.bin'], weights: [] }] }),
+      'AIOT_FILE_MALFORMED',
+      /\.\.\/a\.bin, which is outside the model's folder/,
+    ],
+    [
+      'a shard anywhere',
+      (json) => Object.assign(json, { weightsManifest: [{ paths: ['/etc/passwd'], weights: [] }] }),
+      'AIOT_FILE_MALFORMED',
+      /\/etc\/passwd, which is outside the model's folder/,
+    ],
   ])('refuses %s', async (name, change, code, message) => {
     const at = await save(gestures(), name.replaceAll(' ', '-'));
     const json = JSON.parse(readFileSync(join(at, 'model.json'), 'utf8'));

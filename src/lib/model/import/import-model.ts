@@ -1,7 +1,9 @@
-import { basename, extname, join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
 import { z } from 'zod';
-import { type Project, writeFileAtomic } from '../../core/index.js';
+import { AiotError, namePattern, type Project, refuseInputs, writeFileAtomic } from '../../core/index.js';
 import { writeTflite } from '../../formats/index.js';
+import { buildFiles } from '../files.js';
 import { simplifyGraph } from '../lower/simplify.js';
 import { readSource } from './sources/open.js';
 import { importFormats } from './types.js';
@@ -49,18 +51,20 @@ export interface ImportOptions {
 
 /**
  * Reads a network that was trained elsewhere and writes it as a simplified float32 .tflite file.
- * @throws AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_FILE_*, AIOT_BACKEND_MISSING; with a project what `trainProject` throws
+ * @throws AIOT_USAGE (a name that is none), AIOT_FILE_IS_INPUT, AIOT_LAYER_UNSUPPORTED, AIOT_TFLITE_*, AIOT_FILE_*, AIOT_BACKEND_MISSING; with a project what `trainProject` throws
  */
 export async function importModel(options: ImportOptions): Promise<ImportResult> {
   const { from, project } = options;
-  const imported = await readSource(from);
   const name =
     options.name ?? (project ? (project.config.model.name ?? project.config.name) : nameFrom(from));
+  if (options.name !== undefined) requireName(options.name);
+  let file = options.out ?? (project ? buildFiles(project).float : `${name}.tflite`);
+  await refuseInputs([file], [...(await filesOf(from)), options.data]);
+  const imported = await readSource(from);
   const graph = simplifyGraph({ ...imported.graph, description: name });
   const [input, output] = [graph.inputs[0]!, graph.outputs[0]!].map((index) => graph.tensors[index]!);
   const bytes = writeTflite(graph);
   let validation: ImportResult['validation'] = null;
-  let file = options.out ?? `${name}.tflite`;
   if (project) {
     const { adoptNetwork } = await import('./adopt.js');
     const adopted = await adoptNetwork(graph, project, options);
@@ -85,6 +89,28 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
     validation,
     notes: imported.notes,
   };
+}
+
+/** It becomes a file's name. @throws AIOT_USAGE */
+function requireName(name: string): void {
+  if (namePattern.test(name)) return;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `--name: expected letters, digits, dots, dashes and underscores, got ${JSON.stringify(name)}`,
+    { next: 'Say where the file goes with --out FILE.tflite.' },
+  );
+}
+
+/** All files that a network may be read from: those of its folder, or a model.json with the shards beside it. */
+async function filesOf(from: string): Promise<string[]> {
+  const inside = async (folder: string) => {
+    const names = await readdir(folder, { recursive: true }).catch(() => []);
+    return names.map((name) => join(folder, name));
+  };
+  if (extname(from) !== '.json') return [from, ...(await inside(from))];
+  const beside = await readdir(dirname(from)).catch(() => []);
+  const shards = beside.filter((name) => extname(name) === '.bin');
+  return [from, ...shards.map((name) => join(dirname(from), name))];
 }
 
 /** `nets/model.keras` → `model`; `nets/gesture/model.json` and `nets/gesture/` → `gesture`. */

@@ -108,7 +108,7 @@ export class GraphMaker extends TrainableBuilder {
         throw unsupported(
           where,
           `the activation ${JSON.stringify(name)} is not supported`,
-          instead[String(name)],
+          Object.hasOwn(instead, String(name)) ? instead[String(name)] : undefined,
         );
     }
   }

@@ -1,5 +1,6 @@
 import type { Graph } from '../../../formats/index.js';
 import { malformed, unsupported } from '../errors.js';
+import { isModel } from '../sources/json.js';
 import { LayerSettings } from './config.js';
 import { callsOf, endsOf, nameOf, type Source } from './connections.js';
 import { layerMakers, replacements } from './layers.js';
@@ -39,6 +40,7 @@ class ModelWalk {
     // TensorFlow.js 1 wrote the layers of a sequential model as its whole configuration.
     const list = (Array.isArray(model.config) ? model.config : layers) as LayerJson[] | undefined;
     if (!Array.isArray(list)) throw malformed(`${model.class_name}: it lists no layers`);
+    list.forEach(requireLayer);
     if (model.class_name === 'Sequential') return [this.sequence(model, list, path, given)];
     if (model.class_name === 'Functional' || model.class_name === 'Model')
       return this.network(model, list, path, given);
@@ -102,8 +104,11 @@ class ModelWalk {
     if (inputs.length === 0) throw malformed(`${where}: it is called with nothing`);
     if (kind === 'Sequential' || kind === 'Functional' || kind === 'Model')
       return this.model(layer, [...path, name], inputs)[0]!;
-    const make = layerMakers[kind];
-    if (make === undefined) throw unsupported(where, `${kind} is not supported`, replacements[kind]);
+    const make = Object.hasOwn(layerMakers, kind) ? layerMakers[kind] : undefined;
+    if (make === undefined) {
+      const instead = Object.hasOwn(replacements, kind) ? replacements[kind] : undefined;
+      throw unsupported(where, `${kind} is not supported`, instead);
+    }
     this.layers += 1;
     return make({
       maker: this.maker,
@@ -133,4 +138,16 @@ class ModelWalk {
 /** Shape of the batch that a layer declares: Keras 3, Keras 2 and TensorFlow.js. */
 function shapeOf({ config }: LayerJson): unknown {
   return config.batch_shape ?? config.batch_input_shape;
+}
+
+/** A layer says what it is, with its settings and its name. @throws AIOT_FILE_MALFORMED naming the field */
+function requireLayer(layer: unknown, index: number): void {
+  const where = `layer ${index} of the model`;
+  if (!isModel(layer))
+    throw malformed(`${where}: expected an object with class_name and config, got ${JSON.stringify(layer)}`);
+  const { name, config } = layer as LayerJson;
+  for (const given of [name, config.name]) {
+    if (given === undefined || given === null || typeof given === 'string') continue;
+    throw malformed(`${where}: expected a text as name, got ${JSON.stringify(given)}`);
+  }
 }

@@ -70,6 +70,8 @@ function guarded<T>(what: string, work: () => T): T {
     return work();
   } catch (cause) {
     if (cause instanceof AiotError) throw cause;
-    throw malformed(`${what}: ${(cause as Error).message}`, cause);
+    // Some of what the library throws has no message.
+    const why = cause instanceof Error && cause.message ? cause.message : 'it is damaged or cut off';
+    throw malformed(`${what}: ${why}`, cause);
   }
 }

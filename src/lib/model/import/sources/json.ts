@@ -10,10 +10,13 @@ export function parseJson(text: Uint8Array | string | undefined, name: string): 
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value))
     return value as Record<string, unknown>;
-  throw malformed(`${name}: expected an object, got ${Array.isArray(value) ? 'a list' : typeof value}`);
+  const got = value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`;
+  throw malformed(`${name}: expected an object, got ${got}`);
 }
 
 /** The model inside what Keras and TensorFlow.js wrap it in. */
 export function isModel(value: unknown): value is { class_name: string; config: Record<string, unknown> } {
-  return typeof value === 'object' && value !== null && 'class_name' in value && 'config' in value;
+  if (typeof value !== 'object' || value === null) return false;
+  const { class_name: kind, config } = value as { class_name?: unknown; config?: unknown };
+  return typeof kind === 'string' && typeof config === 'object' && config !== null;
 }

@@ -1,16 +1,22 @@
-import { dirname, join } from 'node:path';
-import { readBytes } from '../../../core/index.js';
+import { dirname, isAbsolute, join, normalize } from 'node:path';
+import { z } from 'zod';
+import { issueText, readBytes } from '../../../core/index.js';
 import { malformed, unsupported } from '../errors.js';
 import { type NamedWeight, namedWeights } from '../keras/named-weights.js';
 import type { KerasModel, Weight } from '../keras/types.js';
 import { isModel, parseJson } from './json.js';
 
-interface Entry {
-  name: string;
-  shape: number[];
-  dtype: string;
-  quantization?: { dtype: 'uint8' | 'uint16' | 'float16'; scale: number; min: number };
-}
+const entrySchema = z.object({
+  name: z.string(),
+  shape: z.array(z.int().min(0)),
+  dtype: z.string(),
+  quantization: z
+    .object({ dtype: z.string(), scale: z.number().optional(), min: z.number().optional() })
+    .optional(),
+});
+type Entry = z.output<typeof entrySchema>;
+
+const groupSchema = z.object({ paths: z.array(z.string()), weights: z.array(entrySchema) });
 
 /** Bytes of one number as it lies in a shard. */
 const widths: Readonly<Record<string, number>> = {
@@ -39,15 +45,15 @@ export async function readTfjs(file: string): Promise<KerasModel> {
   const model = topology?.model_config ?? topology;
   if (!isModel(model)) throw malformed('model.json holds no layers model');
   const weights: NamedWeight[] = [];
-  for (const group of (json.weightsManifest ?? []) as { paths: string[]; weights: Entry[] }[]) {
-    const parts = await Promise.all(group.paths.map((path) => readBytes(join(dirname(file), path))));
+  for (const group of groupsIn(json)) {
+    const parts = await Promise.all(group.paths.map((path) => readBytes(shardOf(file, path))));
     const bytes = Buffer.concat(parts);
     let at = 0;
     for (const entry of group.weights) {
-      const width = widths[entry.quantization?.dtype ?? entry.dtype];
-      const length = entry.shape.reduce((a, b) => a * b, 1) * (width ?? 0);
+      const stored = entry.quantization?.dtype ?? entry.dtype;
+      if (!Object.hasOwn(widths, stored)) throw malformed(`${entry.name}: weights of ${stored}`);
+      const length = entry.shape.reduce((a, b) => a * b, 1) * widths[stored]!;
       const own = bytes.subarray(at, at + length);
-      if (width === undefined) throw malformed(`${entry.name}: weights of ${entry.dtype}`);
       if (own.length !== length)
         throw malformed(`${entry.name}: its shards end ${length - own.length} bytes too early`);
       weights.push({ segments: entry.name.split('/'), weight: () => decoded(entry, own) });
@@ -58,11 +64,26 @@ export async function readTfjs(file: string): Promise<KerasModel> {
   return { model, weights: namedWeights(weights), writer };
 }
 
+function groupsIn({ weightsManifest }: Record<string, unknown>): z.output<typeof groupSchema>[] {
+  const read = z.object({ weightsManifest: z.array(groupSchema) }).safeParse({
+    weightsManifest: weightsManifest ?? [],
+  });
+  if (read.success) return read.data.weightsManifest;
+  throw malformed(`model.json: ${issueText(read.error, 'the whole')}`);
+}
+
+/** A shard lies beside model.json or below it: a file from elsewhere must not choose what is read of this machine. */
+function shardOf(file: string, path: string): string {
+  const plain = normalize(path);
+  if (!isAbsolute(plain) && !plain.split(/[\\/]/).includes('..')) return join(dirname(file), plain);
+  throw malformed(`weightsManifest names the file ${path}, which is outside the model's folder`);
+}
+
 function decoded({ shape, dtype, quantization }: Entry, bytes: Uint8Array): Weight {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const stored = quantization?.dtype ?? dtype;
   const width = widths[stored]!;
-  const { scale, min } = { scale: 1, min: 0, ...quantization };
+  const { scale = 1, min = 0 } = quantization ?? {};
   const data = Float32Array.from({ length: bytes.length / width }, (_, i) => {
     switch (stored) {
       case 'float32':
