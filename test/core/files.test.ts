@@ -1,8 +1,16 @@
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { lstat, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { makeFolder, readBytes, readJson, writeFileAtomic } from '../../src/lib/core/index.js';
+import {
+  makeFolder,
+  readBytes,
+  readJson,
+  refuseInputs,
+  writeFileAtomic,
+  writeTogether,
+} from '../../src/lib/core/index.js';
 
 let dir: string;
 beforeAll(async () => {
@@ -60,5 +68,64 @@ describe('reading a file', () => {
       code: 'AIOT_FILE_MALFORMED',
       message: expect.stringContaining('file is not JSON'),
     });
+  });
+});
+
+describe('writing a file', () => {
+  it('writes to what a link leads to, there or not, and leaves the link', async () => {
+    await writeFile(join(dir, 'old'), 'old');
+    await symlink('old', join(dir, 'to-old'));
+    await symlink('new', join(dir, 'to-new'));
+    for (const [link, target] of [
+      ['to-old', 'old'],
+      ['to-new', 'new'],
+    ] as const) {
+      await writeFileAtomic(join(dir, link), 'now');
+      expect((await lstat(join(dir, link))).isSymbolicLink()).toBe(true);
+      expect(await readFile(join(dir, target), 'utf8')).toBe('now');
+    }
+    await writeTogether(
+      new Map([
+        [join(dir, 'to-old'), 'a'],
+        [join(dir, 'third'), 'b'],
+      ]),
+    );
+    expect((await lstat(join(dir, 'to-old'))).isSymbolicLink()).toBe(true);
+    expect(await readFile(join(dir, 'old'), 'utf8')).toBe('a');
+  });
+
+  it.runIf(process.platform !== 'win32')('replaces nothing that is not a file', async () => {
+    const pipe = join(dir, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    await symlink('pipe', join(dir, 'to-pipe'));
+    const cases = [
+      [pipe, 'it is a device or a pipe'],
+      [join(dir, 'to-pipe'), 'it is a device or a pipe'],
+      [join(dir, 'folder'), 'it is a folder'],
+      [join(dir, 'loop'), 'links'],
+    ] as const;
+    for (const [path, why] of cases) {
+      const refused = { code: 'AIOT_FILE_NOT_WRITABLE', message: expect.stringContaining(why) };
+      await expect(writeFileAtomic(path, 'x')).rejects.toMatchObject(refused);
+      const two = new Map([
+        [join(dir, 'first'), 'x'],
+        [path, 'x'],
+      ]);
+      await expect(writeTogether(two)).rejects.toMatchObject(refused);
+    }
+    expect((await lstat(pipe)).isFIFO()).toBe(true);
+    await expect(writeFileAtomic('', 'x')).rejects.toMatchObject({ code: 'AIOT_USAGE' });
+  });
+});
+
+describe('outputs beside inputs', () => {
+  it('refuses a file that is read, through links and in a folder of recordings', async () => {
+    const rows = join(dir, 'rows.csv');
+    await writeFile(rows, 'a\n1\n');
+    await symlink('rows.csv', join(dir, 'link.csv'));
+    const code = 'AIOT_FILE_IS_INPUT';
+    await expect(refuseInputs([join(dir, 'link.csv')], [rows])).rejects.toMatchObject({ code });
+    await expect(refuseInputs([rows], [dir])).rejects.toMatchObject({ code });
+    await expect(refuseInputs([join(dir, 'fresh.csv'), undefined], [dir, rows])).resolves.toBeUndefined();
   });
 });

@@ -75,6 +75,18 @@ describe('aiot data features', () => {
     expect(dropped.stdout).toContain(`Next: aiot model train --data ${out}`);
   });
 
+  it.each([
+    ['the recording itself', 'recordings/walking1.csv'],
+    ['the folder it is in', 'recordings'],
+  ])('is never written over what it reads: %s', async (_, read) => {
+    const out = file('recordings/walking1.csv');
+    const before = await readFile(out, 'utf8');
+    const { json, code } = await features(file(read), '--set', 'raw', ...cut, '--out', out, '--json');
+    expect(code).toBe(2);
+    expect(json).toMatchObject({ error: { code: 'AIOT_FILE_IS_INPUT' } });
+    expect(await readFile(out, 'utf8')).toBe(before);
+  });
+
   it('prints the table on stdout, with labels and recordings of several', async () => {
     const { stdout } = await features(
       file('recordings/walking1.csv'),

@@ -244,6 +244,25 @@ describe('aiot model import', () => {
     expect(graph.operators.map(({ op }) => op)).not.toContain('ADD');
   });
 
+  it('writes over nothing that it reads, and takes no path as a name', async () => {
+    const at = await save(gestures(), 'kept');
+    const before = readFileSync(join(at, 'a.bin'));
+    const own = join(at, 'own.tflite');
+    expect((await runCli(['model', 'import', at, '--out', own])).code).toBe(0);
+    const cases = [
+      [[at, '--out', join(at, 'model.json')], 'AIOT_FILE_IS_INPUT'],
+      [[at, '--out', join(at, 'a.bin')], 'AIOT_FILE_IS_INPUT'],
+      [[join(at, 'model.json'), '--out', join(at, 'a.bin')], 'AIOT_FILE_IS_INPUT'],
+      [[own, '--out', own], 'AIOT_FILE_IS_INPUT'],
+      [[at, '--name', '../../evil'], 'AIOT_USAGE'],
+    ] as const;
+    for (const [argv, code] of cases) {
+      const ran = await runCli(['model', 'import', ...argv, '--json']);
+      expect(ran.json, argv.join(' ')).toMatchObject({ error: { code } });
+    }
+    expect(readFileSync(join(at, 'a.bin')).equals(before)).toBe(true);
+  });
+
   it('makes a network the project’s own, for all later steps', async () => {
     const project = join(folder, 'project');
     mkdirSync(project);
@@ -325,7 +344,8 @@ describe('aiot model import', () => {
 
 describe('a zip archive', () => {
   it('is read, stored or deflated', () => {
-    const files = readZip(zip({ 'a.txt': 'alpha', 'dir/b.txt': 'beta '.repeat(50) }));
+    const archive = zip({ 'a.txt': 'alpha', 'dir/b.txt': 'beta '.repeat(50), 'c.txt': 'gamma' });
+    const files = readZip(archive, ['a.txt', 'dir/b.txt', 'd.txt']);
     expect([...files].map(([name, data]) => [name, Buffer.from(data).toString()])).toEqual([
       ['a.txt', 'alpha'],
       ['dir/b.txt', 'beta '.repeat(50)],
@@ -333,17 +353,35 @@ describe('a zip archive', () => {
   });
 
   it('is refused with the byte where it is damaged', () => {
+    const all = ['a.txt', 'b.txt'];
     const whole = zip({ 'a.txt': 'alpha', 'b.txt': 'beta '.repeat(50) });
-    expect(() => readZip(whole.subarray(0, 40))).toThrow(/byte 40 of the archive: it has no end record/);
+    expect(() => readZip(whole.subarray(0, 40), all)).toThrow(/byte 40 of the archive: it has no end record/);
     for (let at = 0; at < whole.length; at++) {
       const damaged = Uint8Array.from(whole);
       damaged[at]! ^= 0xff;
       try {
-        readZip(damaged);
+        readZip(damaged, all);
       } catch (error) {
         expect(error).toMatchObject({ code: 'AIOT_FILE_MALFORMED' });
       }
     }
+  });
+});
+
+describe('a zip archive that unpacks to more than it is', () => {
+  it('is refused when its entries share bytes, whichever are asked for', () => {
+    const whole = zip({ 'a.txt': 'alpha', 'b.txt': 'beta '.repeat(50) });
+    const second = Buffer.from(whole).lastIndexOf(Buffer.from([0x50, 0x4b, 1, 2]));
+    Buffer.from(whole.buffer).writeUInt32LE(0, second + 42);
+    expect(() => readZip(whole, [])).toThrow(/byte 0 of the archive: b\.txt begins within a\.txt/);
+  });
+
+  it('is refused by what it claims, before it is unpacked', () => {
+    const whole = zip({ 'a.txt': 'alpha', 'b.txt': 'beta '.repeat(50) });
+    const second = Buffer.from(whole).lastIndexOf(Buffer.from([0x50, 0x4b, 1, 2]));
+    Buffer.from(whole.buffer).writeUInt32LE(0xffff_fff0, second + 24);
+    expect(() => readZip(whole, ['b.txt'])).toThrow(/b\.txt claims 4294967280 bytes/);
+    expect([...readZip(whole, ['a.txt']).keys()]).toEqual(['a.txt']);
   });
 });
 

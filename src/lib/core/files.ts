@@ -2,13 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { AiotError, systemCode } from './errors/index.js';
+import { targetOf } from './target.js';
 
 /**
  * Writes the whole file or nothing: temp file in the same folder, fsync, rename, fsync of the folder.
- * Makes missing folders. @throws AIOT_FILE_NOT_WRITABLE
+ * Makes missing folders; what a link leads to is written, and nothing but a file is replaced.
+ * @throws AIOT_FILE_NOT_WRITABLE, AIOT_USAGE (an empty name)
  */
 export async function writeFileAtomic(path: string, data: Uint8Array | string, mode = 0o644): Promise<void> {
-  const folder = dirname(path);
+  const target = await targetOf(path);
+  const folder = dirname(target);
   const temporary = join(folder, `.${randomBytes(6).toString('hex')}.tmp`);
   try {
     await makeMissing(resolve(folder));
@@ -19,7 +22,7 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string, m
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
+    await rename(temporary, target);
     await syncFolder(folder);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AiotError, type Project, writeFileAtomic } from '../../core/index.js';
+import { AiotError, type Project, refuseInputs, writeFileAtomic } from '../../core/index.js';
 import type { SignalSpec } from '../../signal/index.js';
 import { type LabelFrom, openLoose } from '../loose/open.js';
 import { openDataset } from '../open.js';
@@ -83,6 +83,7 @@ export async function makeFeatures(
   options: FeaturesOptions,
 ): Promise<{ result: FeaturesResult; text: string | null }> {
   const { dataset, recordings, labelFrom } = await recordingsOf(options);
+  await refuseInputs([options.out], [...options.paths, options.data]);
   const spec = specOf(options, dataset);
   const unfilled = unfilledOf(options, spec);
   const table = featureTable(spec, recordings, { trim: options.trim ?? 0, unfilled });

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import { AiotError, refuseInputs } from '../../core/index.js';
 import { openModelProject } from '../material.js';
 import { writeReport } from '../report/write-report.js';
 import { evaluateFile } from './evaluate-file.js';
@@ -36,7 +36,7 @@ const ofFiles = ['output', 'classes', 'threshold', 'outputs'] as const;
 
 /**
  * Measures a file over a table, or the project's network on its held-out part.
- * @throws AIOT_USAGE where the options contradict each other, and what evaluateFile and evaluateProject throw
+ * @throws AIOT_USAGE where the options contradict each other, AIOT_FILE_IS_INPUT, and what evaluateFile and evaluateProject throw
  */
 export async function evaluateModel(request: EvaluationRequest): Promise<Evaluation> {
   const limits = parseLimits(request.gates ?? []);
@@ -61,6 +61,7 @@ async function ofFile(
   const from = threshold === undefined ? undefined : Number(threshold || 'none');
   if (from !== undefined && !Number.isFinite(from))
     throw usage(`--threshold: expected a number, got "${threshold}"`);
+  await refuseInputs([rest.outputs], [file, data]);
   return await evaluateFile({
     ...rest,
     file,

@@ -1,4 +1,4 @@
-import { thousands, writeFileAtomic } from '../../core/index.js';
+import { refuseInputs, thousands, writeFileAtomic } from '../../core/index.js';
 import { explanation } from './explanation.js';
 import { calibration, confusions, perClass, tiles } from './figures.js';
 import { gatherReport, type ReportData } from './gather.js';
@@ -11,9 +11,10 @@ import { worst } from './worst.js';
 /**
  * Writes what is known of a project's model as one HTML file that loads nothing from elsewhere: figures, gates, training
  * curves, confusion, classes, calibration, the worst windows, what it looks at, findings, lineage. What has not been measured yet is left out.
- * @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_NOT_WRITABLE
+ * @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE
  */
 export async function writeReport(options: ReportOptions): Promise<void> {
+  await refuseInputs([options.file], [options.project.file]);
   await writeFileAtomic(options.file, reportPage(await gatherReport(options)));
 }
 
