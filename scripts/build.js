@@ -2,7 +2,7 @@
 // compiler makes stays in dist/.tsc; dist/ itself has one file for each command and each room, and the code they share in pieces:
 // some hundred modules, each found, read and compiled on its own, were most of what a short command took.
 import { spawnSync } from 'node:child_process';
-import { readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Plugin } from '@oclif/core';
@@ -30,6 +30,9 @@ if (tsc.status !== 0) {
   process.exit(1);
 }
 rmSync('dist/.new', { recursive: true, force: true });
+// Zod is joined as well: each start needs it, and it comes in 94 files. The other packages gained nothing by it, or lost.
+const { dependencies, peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
+const packages = Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => name !== 'zod');
 await build({
   entryPoints: entries(),
   outdir: 'dist/.new',
@@ -38,7 +41,7 @@ await build({
   chunkNames: 'lib/shared/[name]-[hash]',
   bundle: true,
   splitting: true,
-  packages: 'external',
+  external: packages,
   format: 'esm',
   platform: 'node',
   target: 'node20',
