@@ -3,20 +3,52 @@ import { AiotError } from '../../core/index.js';
 
 const [endSignature, entrySignature, localSignature] = [0x06054b50, 0x02014b50, 0x04034b50];
 const [endBytes, entryBytes, localBytes] = [22, 46, 30];
-/** More than any model that fits a microcontroller, and little enough to be held in memory. */
-const largestEntry = 1 << 30;
+/** Of all that is unpacked: more than any model that fits a microcontroller, and little enough to be held in memory. */
+const largestTotal = 1 << 29;
+
+/** A file in the archive, as the directory tells of it. */
+interface Entry {
+  name: string;
+  /** Of its entry in the directory, bytes from the start. */
+  at: number;
+  method: number;
+  size: number;
+  encrypted: boolean;
+  /** Where its own header begins. */
+  begin: number;
+  /** Its packed bytes. */
+  from: number;
+  to: number;
+}
 
 /**
- * The files of a zip archive by name, stored or deflated (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Zip64, encryption and other
- * methods are refused.
+ * Files of a zip archive by name, stored or deflated (PKWARE's APPNOTE 6.3, sections 4.3 to 4.4). Only those asked for are
+ * unpacked. Zip64, encryption and other methods are refused, and so are entries that share bytes: with them a small archive
+ * unpacks to any size.
+ * @param wanted names; those that are not in the archive are left out
  * @throws AIOT_FILE_MALFORMED with the offset
  */
-export function readZip(bytes: Uint8Array): Map<string, Uint8Array> {
+export function readZip(bytes: Uint8Array, wanted: readonly string[]): Map<string, Uint8Array> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const entries = entriesOf(bytes, view);
+  requireApart(entries);
+  const files = new Map<string, Uint8Array>();
+  let total = 0;
+  for (const entry of entries) {
+    if (!wanted.includes(entry.name)) continue;
+    if (files.has(entry.name)) throw malformed(entry.at, `${entry.name} is in it twice`);
+    total += entry.size;
+    if (total > largestTotal) throw malformed(entry.at, `${entry.name} claims ${entry.size} bytes`);
+    files.set(entry.name, contentOf(bytes, entry));
+  }
+  return files;
+}
+
+function entriesOf(bytes: Uint8Array, view: DataView): Entry[] {
   const end = findEnd(view);
   const count = view.getUint16(end + 10, true);
   let at = view.getUint32(end + 16, true);
-  const files = new Map<string, Uint8Array>();
+  const entries: Entry[] = [];
   for (let n = 0; n < count; n++) {
     if (at + entryBytes > bytes.length || view.getUint32(at, true) !== entrySignature)
       throw malformed(at, 'expected an entry of the directory');
@@ -26,10 +58,36 @@ export function readZip(bytes: Uint8Array): Map<string, Uint8Array> {
       number,
     ];
     const name = new TextDecoder().decode(bytes.subarray(at + entryBytes, at + entryBytes + nameLength));
-    if (!name.endsWith('/')) files.set(name, contentOf(bytes, view, at, name));
+    entries.push(entryAt(view, at, name));
     at += entryBytes + nameLength + extra + comment;
   }
-  return files;
+  return entries;
+}
+
+function entryAt(view: DataView, at: number, name: string): Entry {
+  const begin = view.getUint32(at + 42, true);
+  if (begin + localBytes > view.byteLength || view.getUint32(begin, true) !== localSignature)
+    throw malformed(begin, `expected the beginning of ${name}`);
+  const from = begin + localBytes + view.getUint16(begin + 26, true) + view.getUint16(begin + 28, true);
+  const to = from + view.getUint32(at + 20, true);
+  if (to > view.byteLength) throw malformed(from, `${name} is cut off`);
+  return {
+    name,
+    at,
+    encrypted: (view.getUint16(at + 8, true) & 1) !== 0,
+    method: view.getUint16(at + 10, true),
+    size: view.getUint32(at + 24, true),
+    ...{ begin, from, to },
+  };
+}
+
+function requireApart(entries: readonly Entry[]): void {
+  const inOrder = [...entries].sort((a, b) => a.begin - b.begin);
+  inOrder.forEach((entry, k) => {
+    const next = inOrder[k + 1];
+    if (next && next.begin < entry.to)
+      throw malformed(next.begin, `${next.name} begins within ${entry.name}`);
+  });
 }
 
 /** The end record lies at the end, before a comment of up to 64 KB. */
@@ -41,21 +99,11 @@ function findEnd(view: DataView): number {
   throw malformed(view.byteLength, 'it has no end record, so it is no zip archive, or it is cut off');
 }
 
-function contentOf(bytes: Uint8Array, view: DataView, entry: number, name: string): Uint8Array {
-  const flags = view.getUint16(entry + 8, true);
-  const method = view.getUint16(entry + 10, true);
-  const packed = view.getUint32(entry + 20, true);
-  const size = view.getUint32(entry + 24, true);
-  const local = view.getUint32(entry + 42, true);
-  if (flags & 1) throw malformed(entry, `${name} is encrypted`);
-  if (size > largestEntry) throw malformed(entry, `${name} claims ${size} bytes`);
-  if (local + localBytes > bytes.length || view.getUint32(local, true) !== localSignature)
-    throw malformed(local, `expected the beginning of ${name}`);
-  const from = local + localBytes + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
-  const data = bytes.subarray(from, from + packed);
-  if (data.length !== packed) throw malformed(from, `${name} is cut off`);
+function contentOf(bytes: Uint8Array, { name, at, encrypted, method, size, from, to }: Entry): Uint8Array {
+  if (encrypted) throw malformed(at, `${name} is encrypted`);
+  const data = bytes.subarray(from, to);
   if (method === 0) return data;
-  if (method !== 8) throw malformed(entry, `${name} is packed with method ${method}; known: 0 and 8`);
+  if (method !== 8) throw malformed(at, `${name} is packed with method ${method}; known: 0 and 8`);
   try {
     const content = inflateRawSync(data, { maxOutputLength: size });
     if (content.length === size) return content;

@@ -20,7 +20,7 @@ import { isModel, parseJson } from './json.js';
  * @throws AIOT_FILE_MALFORMED
  */
 export async function readKerasZip(bytes: Uint8Array): Promise<KerasModel> {
-  const files = readZip(bytes);
+  const files = readZip(bytes, ['config.json', 'metadata.json', 'model.weights.h5']);
   const [config, weights] = [files.get('config.json'), files.get('model.weights.h5')];
   if (!config || !weights) throw malformed('expected config.json and model.weights.h5 in the archive');
   const model = parseJson(config, 'config.json');
