@@ -145,7 +145,13 @@ describeReal('shared', 'aiot model inspect of files of TensorFlow’s converter'
     ['dyn', 7240, 'dynamic', ['FULLY_CONNECTED 12', 'LOGISTIC 1'], 2350],
   ])('%s has %i bytes of %s', async (name, bytes, precision, versions, macs) => {
     const { value } = await inspect(join(motorFolder, `${name}.tflite`));
-    expect(value).toMatchObject({ bytes, precision, macs, signatures: ['serving_default'] });
+    expect(value).toMatchObject({
+      bytes,
+      precision,
+      macs,
+      parameters: 2451,
+      signatures: ['serving_default'],
+    });
     const ops = new Set(value.operators.map(({ op, version }) => `${op} ${version}`));
     expect([...ops]).toEqual(versions);
     const refused = name === 'dyn' || name === 'f16';

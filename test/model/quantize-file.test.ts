@@ -124,6 +124,36 @@ describe('aiot model quantize FILE', () => {
     expect(result.steps.at(-1)).toMatchObject({ points: result.loss!.points });
   });
 
+  it('measures on the rows of --evaluate, and otherwise says that ranges are from the same ones', async () => {
+    const same = await quantize('--data', data, '--label', 'label');
+    expect(same.result.loss).toMatchObject({ rows: 400, calibrated: true });
+    const other = join(folder, 'other.csv');
+    await writeFile(other, rowsCsv(network(), 60, 2));
+    const apart = await quantize('--data', data, '--evaluate', other, '--max-loss', '5');
+    expect(apart.result).toMatchObject({ windows: 400, loss: { rows: 60, calibrated: false, float: 1 } });
+  });
+
+  it('measures by classes in the order that --classes names, and refuses a limit in an order that hardly fits', async () => {
+    const names = ['zebra', 'yak', 'ant'];
+    const lines = rowsCsv(network(), 200, 3).trim().split('\n');
+    const named = lines.map((line, i) => (i === 0 ? line : line.replace(/\d$/, (c) => names[Number(c)]!)));
+    const file = join(folder, 'named.csv');
+    await writeFile(file, `${named.join('\n')}\n`);
+    const limit = ['--data', file, '--max-loss', '3'];
+    const right = await quantize(...limit, '--classes', names.join(','));
+    expect(right.result.loss).toMatchObject({ float: 1, passed: true });
+    const sorted = await quantize(...limit);
+    expect(sorted.code).toBe(2);
+    expect(sorted.json).toMatchObject({
+      error: { code: 'AIOT_LABELS_UNFIT', next: expect.stringContaining(`--classes ${names.join(',')}`) },
+    });
+    const told = await quantize('--data', file, '--label', 'label');
+    expect(told.code).toBe(0);
+    expect(told.result.notes).toContainEqual(expect.stringContaining(`--classes ${names.join(',')}?`));
+    const project = await runCli(['model', 'quantize', '--classes', 'a,b', '--json']);
+    expect(project.json).toMatchObject({ error: { code: 'AIOT_USAGE' } });
+  });
+
   it('writes C++ for TFLite Micro beside the file', async () => {
     const { result, out } = await quantize('--data', data, '--emit', 'tflm');
     const stem = out.replace(/\.tflite$/, '');
@@ -158,7 +188,8 @@ describe('aiot model quantize FILE', () => {
     expect(stdout).toMatch(/\nModel +float: [\d.]+ KiB float → [\d.]+ KiB int8 \(\d+ %\)\n/);
     expect(stdout).toContain('3 × FULLY_CONNECTED v4, SOFTMAX v2');
     expect(stdout).toMatch(/\nLoss +-?[\d.]+ points \(95 % interval -?[\d.]+ to -?[\d.]+\)\n/);
-    expect(stdout).toContain(`aiot model inspect ${out}`);
+    expect(stdout).toContain(`aiot model evaluate ${out} --data ${data} --label label`);
+    expect(stdout).toContain(`aiot model fit ${out}`);
   });
 });
 

@@ -15,7 +15,7 @@ import { evaluateModel, evaluationSchema, gateError, outputKinds } from '../../l
 export default class ModelEvaluate extends AiotCommand {
   static override summary = 'Measure a model on what it was never trained on.';
   static override description =
-    'Without FILE, the project’s network: float and quantized, by window and after the vote, on LiteRT and on the interpreter that computes as devices do. With FILE, any .tflite or .aiot file over the rows of --data: one column per input as the network takes it (of a bundle: before standardization) and the label. Several outputs are classes, one is a probability or a value. --outputs writes output_0, output_1, … as real values. Below a limit of --gate or of model.accept it exits with 6, after the figures.';
+    'Without FILE, the project’s network: float and quantized, by window and after the vote, on LiteRT and on the interpreter that computes as devices do. With FILE, any .tflite or .aiot file over the rows of --data: one column per input as the network takes it and the label. A bundle and a .tflite file of aiot carry their mean and deviation, and standardize the rows themselves. Several outputs are classes, one is a probability or a value. --outputs writes output_0, output_1, … as real values. Below a limit of --gate or of model.accept it exits with 6, after the figures.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --report report.html --gate macroF1=0.95 --gate auc=0.9',

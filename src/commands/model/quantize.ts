@@ -15,11 +15,11 @@ import { calibrations, emits, quantizeModel, quantizeResultSchema } from '../../
 export default class ModelQuantize extends AiotCommand {
   static override summary = 'Quantize a float network: int8, int16x8, dynamic range or float16.';
   static override description =
-    'Without FILE, the project’s network with model.quantize of aiot.yaml, calibrated on its training part. With FILE, any float .tflite file over the rows of --data (one column per input, as the network takes them), without a project. Weights get a scale per output channel, activations a range from the rows. What is left of the float network’s accuracy and signal is measured and told.';
+    'Without FILE, the project’s network with model.quantize of aiot.yaml, calibrated on its training part. With FILE, any float .tflite file over the rows of --data (one column per input), without a project; a file that carries its mean and deviation, as those of aiot do, standardizes them itself. Weights get a scale per output channel, activations a range from the rows. What is left of the float network’s accuracy and signal is measured and told.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --mode int8 --out int8.tflite --json',
-    '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --label label --max-loss 0.5',
+    '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --max-loss 0.5 --evaluate test.csv --classes normal,anomaly',
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --emit tflm',
   ];
   static override args = {
@@ -51,6 +51,12 @@ export default class ModelQuantize extends AiotCommand {
       allowNo: true,
     }),
     label: modelFlags.label,
+    classes: modelFlags.classes,
+    evaluate: Flags.string({
+      summary: 'CSV file of labelled rows to measure the loss on, instead of those of --data.',
+      env: 'AIOT_EVALUATE',
+      helpValue: 'FILE',
+    }),
     'max-loss': decimal({
       summary: 'Points of accuracy that may be lost, such as 0.5; tries more until it is kept.',
       env: 'AIOT_MAX_LOSS',
@@ -91,7 +97,13 @@ export default class ModelQuantize extends AiotCommand {
     const at = again(input, 'project', 'data');
     const file = shellWord(result.file);
     if (args.file === undefined) this.print(next(`aiot model evaluate${at}`, `aiot model inspect ${file}`));
-    else this.print(next(`aiot model inspect ${file}`, `aiot model evaluate ${file} --data ROWS.csv`));
+    else {
+      const rows = flags.evaluate ?? flags.data;
+      const same = again(input, 'label', 'classes');
+      const measure =
+        rows === undefined ? [] : [`aiot model evaluate ${file} --data ${shellWord(rows)}${same}`];
+      this.print(next(...measure, `aiot model fit ${file}`));
+    }
     return result;
   }
 }

@@ -30,13 +30,24 @@ function period(mean: readonly number[], deviation: readonly number[]): number {
   return mean.findIndex((_, i) => repeats(i + 1)) + 1 || mean.length;
 }
 
+/** Whether it changes anything. */
+export function isStandardizing({
+  mean,
+  deviation,
+}: {
+  mean: readonly number[];
+  deviation: readonly number[];
+}): boolean {
+  return mean.some((value) => value !== 0) || deviation.some((value) => value !== 1);
+}
+
 /** The standardization that a file of ours says its inputs need; null where there is none to do, and for other makers' files. */
 export function standardizationIn(metadata: Uint8Array | null, inputs: number): Standardization | null {
   const read = metadata && readMetadata(metadata);
   if (!read?.normalization || !read.description.startsWith(mark)) return null;
   const { mean, std } = read.normalization;
   if (mean.length === 0 || mean.length !== std.length || inputs % mean.length !== 0) return null;
-  if (mean.every((value) => value === 0) && std.every((value) => value === 1)) return null;
+  if (!isStandardizing({ mean, deviation: std })) return null;
   const all = (values: readonly number[]) =>
     Array.from({ length: inputs }, (_, i) => values[i % values.length]!);
   return { mean: all(mean), deviation: all(std) };
@@ -45,11 +56,39 @@ export function standardizationIn(metadata: Uint8Array | null, inputs: number): 
 /**
  * Rows of a table as the network of a file takes them: a file of ours that says how its inputs are standardized gets them so,
  * because it was trained on such rows as they stand; any other gets them as they are.
- * @returns a copy, or `inputs` itself
+ * @returns a copy, or `inputs` itself; whether they were standardized; and a warning where they seem to have been before
  */
-export function rowsTaken(inputs: Float32Array, size: number, metadata: Uint8Array | null): Float32Array {
+export function rowsTaken(inputs: Float32Array, size: number, metadata: Uint8Array | null): RowsTaken {
   const by = standardizationIn(metadata, size);
-  if (by === null) return inputs;
+  if (by === null) return { inputs, standardized: false, warnings: [] };
   // Not the signal room's function: whoever quantizes a file need not load all features.
-  return inputs.map((value, i) => (value - by.mean[i % size]!) / by.deviation[i % size]!);
+  const taken = inputs.map((value, i) => (value - by.mean[i % size]!) / by.deviation[i % size]!);
+  const twice = isStandard(inputs, size) && !isStandard(taken, size);
+  const warning =
+    'the rows seem standardized already (mean 0, deviation 1), and this file standardizes them itself: give them as they were measured';
+  return { inputs: taken, standardized: true, warnings: twice ? [warning] : [] };
+}
+
+export interface RowsTaken {
+  inputs: Float32Array;
+  standardized: boolean;
+  warnings: string[];
+}
+
+/** Whether nearly every column has about the mean 0 and the deviation 1; of a few rows nobody can tell. */
+function isStandard(inputs: Float32Array, size: number): boolean {
+  const rows = inputs.length / size;
+  if (rows < 10) return false;
+  let standard = 0;
+  for (let column = 0; column < size; column++) {
+    let [sum, squares] = [0, 0];
+    for (let i = column; i < inputs.length; i += size) {
+      sum += inputs[i]!;
+      squares += inputs[i]! ** 2;
+    }
+    const mean = sum / rows;
+    const deviation = Math.sqrt(Math.max(0, squares / rows - mean ** 2));
+    if (Math.abs(mean) < 0.5 && deviation > 0.5 && deviation < 1.5) standard++;
+  }
+  return standard >= 0.9 * size;
 }

@@ -23,7 +23,7 @@ describe('the metadata of a network', () => {
       output: 'probability: a, b',
     });
     expect(standardizationIn(bytes, 4)).toEqual(standardization);
-    expect([...rowsTaken(Float32Array.of(4, 6, 1, 2, 1, 2, 7, 10), 4, bytes)]).toEqual([
+    expect([...rowsTaken(Float32Array.of(4, 6, 1, 2, 1, 2, 7, 10), 4, bytes).inputs]).toEqual([
       1, 1, 0, 0, 0, 0, 2, 2,
     ]);
   });
@@ -54,7 +54,21 @@ describe('the metadata of a network', () => {
     ],
   ])('leaves rows as they are with %s', (_name, metadata) => {
     const rows = Float32Array.of(1, 2, 3, 4);
-    expect(rowsTaken(rows, 4, metadata)).toBe(rows);
+    const taken = rowsTaken(rows, 4, metadata);
+    expect(taken.inputs).toBe(rows);
+    expect(taken).toMatchObject({ standardized: false, warnings: [] });
+  });
+
+  it.each([
+    ['as measured', 50, 10, 0],
+    ['standardized before', 0, 1, 1],
+  ])('warns of rows only where they seem standardized before: %s', (_name, mean, deviation, warnings) => {
+    const standardization = { mean: [50], deviation: [10] };
+    const metadata = metadataOf({ model: 'm', classes: [], standardization, network });
+    const rows = Float32Array.from({ length: 40 }, (_, i) => mean + (i % 2 === 0 ? deviation : -deviation));
+    const taken = rowsTaken(rows, 1, metadata);
+    expect(taken.standardized).toBe(true);
+    expect(taken.warnings).toHaveLength(warnings);
   });
 
   it('lets the files of a training on rows be quantized and measured on such rows as they stand', async () => {

@@ -10,7 +10,10 @@ export function fileEvaluationText(result: FileEvaluation): string {
   const where = { litert: 'LiteRT', device: 'the device interpreter' }[result.runtime];
   const lead: [string, string][] = [
     ['Network', `${result.precision}, ${size(result.bytes)}, answers with ${kinds[result.output]}`],
-    ['Rows', `${thousands(result.n)} of ${result.data}, on ${where}`],
+    [
+      'Rows',
+      `${thousands(result.n)} of ${result.data}, on ${where}${result.standardized ? ', standardized with the mean and deviation in the file' : ''}`,
+    ],
     ...figureLines(result),
     ...gateFacts(result.gates),
     ...(result.outputs === null ? [] : [['Outputs', result.outputs] as [string, string]]),

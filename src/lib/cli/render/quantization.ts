@@ -27,6 +27,8 @@ export function quantizationText(result: QuantizeResult): string {
     ['Operators', operatorsOf(result)],
   ];
   if (result.windows > 0) told.push(['Ranges', `from ${result.windows} rows`]);
+  if (result.standardized && result.windows > 0)
+    told.push(['Rows', 'standardized with the mean and deviation in the file']);
   if (result.sqnrDb !== null)
     told.push(['Output', `${result.sqnrDb.toFixed(1)} dB signal to quantization noise`]);
   if (input !== null)
@@ -44,7 +46,10 @@ function lossFacts({ loss }: QuantizeResult): [string, string][] {
   const doubt = loss.limit !== null && high > loss.limit ? '; the interval reaches beyond the limit' : '';
   const share = (value: number) => `${(100 * value).toFixed(2)} %`;
   return [
-    ['Accuracy', `${share(loss.float)} float, ${share(loss.quantized)} quantized on ${loss.rows} rows`],
+    [
+      'Accuracy',
+      `${share(loss.float)} float, ${share(loss.quantized)} quantized on ${loss.rows} rows${loss.calibrated ? ', the same that ranges are from: --evaluate takes others' : ''}`,
+    ],
     ['Loss', `${loss.points} points (95 % interval ${low} to ${high}${limit})${doubt}`],
   ];
 }

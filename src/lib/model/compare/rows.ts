@@ -44,19 +44,26 @@ export async function rowsOfTable(
   const [first, second] = sides.map(({ model, metadata }, i) =>
     rowsFor(table, data, widths[i]!, model.bundle, metadata),
   );
-  const base = { data, kind, inputs: [first!, second!] as [Float32Array, Float32Array] };
+  const base = { data, kind, inputs: [first!.inputs, second!.inputs] as [Float32Array, Float32Array] };
+  const warnings = [...new Set([...first!.warnings, ...second!.warnings])];
   const threshold = info && 'threshold' in info.answer ? info.answer.threshold : null;
   const rest = { ...base, threshold, groups: table.groups ?? undefined };
   if (kind === 'value') {
     const values = table.labels && valuesOfLabels(table.labels);
-    return { ...rest, truth: null, values, classes: [], notes: [] };
+    return { ...rest, truth: null, values, classes: [], notes: warnings };
   }
   const count = kind === 'classes' ? outputs : 2;
   const numbered = Array.from({ length: count }, (_, c) => names?.[c] ?? String(c));
   if (table.labels === null)
-    return { ...rest, truth: null, values: null, classes: numbered, notes: ['the rows have no labels'] };
+    return {
+      ...rest,
+      truth: null,
+      values: null,
+      classes: numbered,
+      notes: [...warnings, 'the rows have no labels'],
+    };
   const { truth, classes, note } = mapLabels(table.labels, count, names);
-  return { ...rest, truth, values: null, classes, notes: note === null ? [] : [note] };
+  return { ...rest, truth, values: null, classes, notes: note === null ? warnings : [...warnings, note] };
 }
 
 /** The test part of a project, standardized as each model's own project says, or this one's. @throws AIOT_MODEL_STALE, … */

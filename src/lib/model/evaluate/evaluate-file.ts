@@ -1,6 +1,7 @@
 import { AiotError } from '../../core/index.js';
 import { openTable } from '../../data/index.js';
 import { type Graph, importTflite } from '../../formats/index.js';
+import type { RowsTaken } from '../file-metadata.js';
 import { arenaOf } from '../inspect/arena-of.js';
 import { type ModelFile, readModelFile } from '../inspect/model-file.js';
 import { precisionOf } from '../inspect/precision.js';
@@ -47,11 +48,11 @@ export async function evaluateFile(options: EvaluateFileOptions): Promise<FileEv
   const table = await openTable(data, options.label);
   if (table.labels === null) refuseNoLabels(options, table.columns);
   const network = await openNetwork(model.network, runtime);
-  let inputs: Float32Array;
+  let taken: RowsTaken;
   let outputs: Float32Array;
   try {
-    inputs = rowsFor(table, data, network.inputs, model.bundle, metadata);
-    outputs = predictRows(network, inputs, options.signal);
+    taken = rowsFor(table, data, network.inputs, model.bundle, metadata);
+    outputs = predictRows(network, taken.inputs, options.signal);
   } finally {
     network.close();
   }
@@ -62,13 +63,13 @@ export async function evaluateFile(options: EvaluateFileOptions): Promise<FileEv
     kind,
     outputs,
     width: network.outputs,
-    inputs,
+    inputs: taken.inputs,
     labels: table.labels,
     names: options.classes ?? model.bundle?.info.classes ?? null,
     threshold: options.threshold ?? (answer && 'threshold' in answer ? answer.threshold : null),
     groups: table.groups ?? undefined,
   });
-  const result = resultOf(options, model, graph, table.digest, { kind, verdict, notes });
+  const result = resultOf(options, model, graph, table.digest, { kind, verdict, notes, taken });
   if (options.outputs !== undefined)
     await writeOutputs(
       options.outputs,
@@ -80,12 +81,19 @@ export async function evaluateFile(options: EvaluateFileOptions): Promise<FileEv
   return result;
 }
 
+interface Measured {
+  kind: OutputKind;
+  verdict: Verdict;
+  notes: string[];
+  taken: RowsTaken;
+}
+
 function resultOf(
   options: EvaluateFileOptions,
   model: ModelFile,
   graph: Graph,
   dataDigest: string,
-  { kind, verdict, notes }: { kind: OutputKind; verdict: Verdict; notes: string[] },
+  { kind, verdict, notes, taken }: Measured,
 ): FileEvaluation {
   const { predicted: _, ...figures } = verdict;
   const arenaBytes = arenaOf(graph);
@@ -94,19 +102,15 @@ function resultOf(
     arena: arenaBytes,
     bytes: model.network.length,
   });
-  const precision = precisionOf(graph);
-  const float16 =
-    precision === 'float16' && options.runtime === 'device'
-      ? ['float16 weights were widened to float32 to run here: TFLite Micro itself refuses float16']
-      : [];
   return {
     file: options.file,
     kind: model.kind,
     bytes: model.bytes,
     digest: model.digest,
-    precision,
+    precision: precisionOf(graph),
     data: options.data,
     dataDigest,
+    standardized: taken.standardized,
     runtime: options.runtime,
     output: kind,
     ...figures,
@@ -114,7 +118,7 @@ function resultOf(
     arenaBytes,
     gates,
     passed: gates.every(({ passed }) => passed),
-    warnings: [...notes, ...float16],
+    warnings: [...taken.warnings, ...notes],
     error: gateError(gates)?.toJSON() ?? null,
   };
 }

@@ -5,7 +5,8 @@ import type { DataSource } from '../dataset.js';
 import { buildFiles } from '../files.js';
 import { arenaOf } from '../inspect/arena-of.js';
 import { multiplyAdds } from '../inspect/costs.js';
-import { dynamicOperator, precisionOf } from '../inspect/precision.js';
+import { precisionOf } from '../inspect/precision.js';
+import { refusalOfMicro } from '../inspect/refusal.js';
 import { unfit } from '../train/examples.js';
 import type { Examples } from '../train/types.js';
 import { gateFigures } from './accepted.js';
@@ -43,7 +44,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   const test = built.examples('test');
   if (test.classes.length === 0)
     throw unfit('the test part is empty: its recordings are shorter than one window');
-  const runs = dynamicOperator(int8.graph) === undefined;
+  const runs = refusalOfMicro(int8.graph) === null;
   const runtime = options.runtime ?? (runs ? 'device' : 'litert');
   const outputs = await runBuilt(built, test, runs || runtime === 'device', signal);
   const verdictOf = (of: Float32Array, resample: boolean) =>
@@ -76,7 +77,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     worst: worstWindows(worst, test, built),
     gates,
     passed: gates.every(({ passed }) => passed),
-    warnings: sentences(built, test, figures, runs),
+    warnings: sentences(built, test, figures),
     error: gateError(gates)?.toJSON() ?? null,
   };
   const file: EvaluationFile = { spec: 'aiot-evaluation/2', vote, ...result };
@@ -106,18 +107,18 @@ function agreementOf(a: Int32Array | null, b: Int32Array | null): number | null 
 
 /** Leaks first: they make every figure a fiction. */
 function sentences(
-  { training }: Built,
+  { training, int8 }: Built,
   test: Examples,
   { classes, confusion }: Pick<Verdict, 'classes' | 'confusion'>,
-  runs: boolean,
 ): string[] {
   const unit = training.source.kind === 'table' ? 'rows' : 'windows';
-  const dynamic = runs
-    ? []
-    : ['dynamic range: devices cannot run it, so its figures are those on LiteRT alone'];
+  const alone =
+    refusalOfMicro(int8.graph) === null
+      ? []
+      : [`${precisionOf(int8.graph)}: devices cannot run it, so its figures are those on LiteRT alone`];
   return [
     ...training.leaks.map((leak) => `the split leaks: ${leak}`),
-    ...dynamic,
+    ...alone,
     ...warningsOf(classes, confusion, groupsPerClass(test), unit),
   ];
 }

@@ -10,6 +10,8 @@ export const fileEvaluationSchema = z.object({
   precision: z.enum(['float32', 'float16', 'dynamic', 'int8', 'int16x8', 'mixed', 'none']),
   data: z.string(),
   dataDigest: z.string(),
+  /** Whether rows were standardized with the mean and deviation that the file itself carries. */
+  standardized: z.boolean(),
   runtime: z.enum(['litert', 'device']),
   /** What the outputs were taken for. */
   output: outputKindSchema,

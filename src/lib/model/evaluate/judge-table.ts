@@ -1,3 +1,4 @@
+import { orderWarning, otherOrder } from './class-order.js';
 import { type Answers, judge, unjudged, type Verdict } from './judge.js';
 import { mapLabels, valuesOfLabels } from './labels.js';
 
@@ -28,6 +29,8 @@ export function judgeTable(answers: TableAnswers): { verdict: Verdict; truth: In
     notes.push(
       `the probability is smaller for ${classes[1]} than for ${classes[0]}: are they the other way round? --classes ${classes[1]},${classes[0]}`,
     );
+  const other = kind === 'classes' ? otherOrder(classes, verdict.confusion) : null;
+  if (other !== null) notes.push(orderWarning(other));
   const [first] = verdict.predicted ?? [];
   if (new Set(truth).size > 1 && verdict.predicted?.every((c) => c === first))
     notes.push(

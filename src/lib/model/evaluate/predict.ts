@@ -1,7 +1,7 @@
 import { AiotError } from '../../core/index.js';
 import { elementCount, type Graph, readTflite, type Tensor } from '../../formats/index.js';
 import { createInterpreter, floatView, openLiteRt } from '../../runtime/index.js';
-import { refuseDynamic } from '../inspect/refusal.js';
+import { refuseOffDevice } from '../inspect/refusal.js';
 
 /** Google's LiteRT on this machine, or the interpreter that computes as TFLite Micro does on a device. */
 export type Runtime = 'litert' | 'device';
@@ -21,7 +21,7 @@ export interface RunningNetwork {
 
 /**
  * Opens a .tflite file in one of the two runtimes.
- * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range on a device; several inputs), AIOT_LITERT_FAILED
+ * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED (dynamic range or float16 on a device; several inputs), AIOT_LITERT_FAILED
  */
 export async function openNetwork(bytes: Uint8Array, runtime: Runtime): Promise<RunningNetwork> {
   const graph = readTflite(bytes);
@@ -33,7 +33,7 @@ export async function openNetwork(bytes: Uint8Array, runtime: Runtime): Promise<
     outputTensor,
   };
   if (runtime === 'device') {
-    refuseDynamic(graph);
+    refuseOffDevice(graph);
     const interpreter = createInterpreter(floatView(graph));
     return { ...common, run: (row) => (interpreter.invoke(row) as Float32Array).slice(), close: () => {} };
   }

@@ -1,7 +1,7 @@
 import type { Table } from '../../data/index.js';
 import { standardize } from '../../signal/index.js';
 import type { Bundle } from '../bundle/types.js';
-import { rowsTaken } from '../file-metadata.js';
+import { type RowsTaken, rowsTaken } from '../file-metadata.js';
 import { requireColumns } from './columns.js';
 
 /**
@@ -15,7 +15,7 @@ export function rowsFor(
   inputs: number,
   bundle: Bundle | null,
   metadata: Uint8Array | null = null,
-): Float32Array {
+): RowsTaken {
   requireColumns(table, file, inputs);
   if (bundle === null) return rowsTaken(table.inputs, inputs, metadata);
   const out = new Float32Array(table.inputs.length);
@@ -23,5 +23,5 @@ export function rowsFor(
     const end = start + inputs;
     standardize(table.inputs.subarray(start, end), bundle.info.standardization, out.subarray(start, end));
   }
-  return out;
+  return { inputs: out, standardized: true, warnings: [] };
 }

@@ -2,7 +2,7 @@ import type { Graph } from '../../formats/index.js';
 import { createInterpreter } from '../../runtime/index.js';
 import type { Built } from '../built.js';
 import { decode, encodeInput, endOf, valuesOf } from '../bundle/ends.js';
-import { refuseDynamic } from '../inspect/refusal.js';
+import { refuseOffDevice } from '../inspect/refusal.js';
 import { standardizeAll } from '../train/standardize.js';
 import type { Examples } from '../train/types.js';
 import { openNetwork, predictRows } from './predict.js';
@@ -49,7 +49,7 @@ function asDevice(
   standardization: Built['training']['standardization'],
   signal?: AbortSignal,
 ): Float32Array {
-  refuseDynamic(graph);
+  refuseOffDevice(graph);
   const [input, output] = [endOf(graph, 'inputs'), endOf(graph, 'outputs')];
   const interpreter = createInterpreter(graph);
   const values = valuesOf(input, inputSize);

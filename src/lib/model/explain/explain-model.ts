@@ -90,7 +90,7 @@ export async function explainFile(options: ExplainFileOptions): Promise<Explanat
   const kind = options.output ?? answer?.kind ?? outputKindOf(graph, table.labels);
   const network = await openNetwork(model.network, 'litert');
   try {
-    const inputs = rowsFor(table, data, network.inputs, model.bundle, metadata);
+    const { inputs } = rowsFor(table, data, network.inputs, model.bundle, metadata);
     const names = options.classes ?? model.bundle?.info.classes ?? null;
     const isValue = kind === 'value';
     const labelled = isValue

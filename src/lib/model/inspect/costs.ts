@@ -54,13 +54,24 @@ export function multiplyAdds(graph: Graph, { op, inputs, outputs }: Operator): n
   return macsOf(op, shapes, graph.tensors[outputs[0] ?? -1]?.shape) ?? 0;
 }
 
-/** Trained values: constants of operators that have weights, each counted once. */
+/**
+ * Trained values: constants of operators that have weights, each counted once; also those that a DEQUANTIZE widens on the way
+ * (float16).
+ */
 export function parameterCount(
-  operators: readonly { op: string; inputs: readonly number[] }[],
+  operators: readonly { op: string; inputs: readonly number[]; outputs: readonly number[] }[],
   tensors: readonly { shape: readonly number[]; constant: boolean }[],
 ): number {
+  const widened = new Map(
+    operators.flatMap(({ op, inputs, outputs }) =>
+      op === 'DEQUANTIZE' ? [[outputs[0]!, inputs[0]!] as const] : [],
+    ),
+  );
   const weights = new Set(
-    operators.filter(({ op }) => weighted.includes(op)).flatMap(({ inputs }) => inputs.slice(1)),
+    operators
+      .filter(({ op }) => weighted.includes(op))
+      .flatMap(({ inputs }) => inputs.slice(1))
+      .map((index) => widened.get(index) ?? index),
   );
   return tensors.reduce(
     (sum, { constant, shape }, i) => (constant && weights.has(i) ? sum + elementCount(shape) : sum),

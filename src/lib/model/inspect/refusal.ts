@@ -16,15 +16,11 @@ export function refusalOfMicro(graph: Graph): string | null {
   return null;
 }
 
-/** @throws AIOT_TFLITE_UNSUPPORTED for dynamic range, which devices have no kernels for */
-export function refuseDynamic(graph: Graph): void {
-  const dynamic = dynamicOperator(graph);
-  if (dynamic === undefined) return;
-  throw new AiotError(
-    'AIOT_TFLITE_UNSUPPORTED',
-    `operator ${dynamic.index} (${dynamic.operator.op}) has int8 weights under float32 activations (dynamic range): devices have no kernel for that, TFLite Micro refuses it`,
-    {
-      next: 'Measure it with --runtime litert, or make it anew: aiot model quantize FLOAT.tflite --mode int8',
-    },
-  );
+/** @throws AIOT_TFLITE_UNSUPPORTED for dynamic range and float16, which devices have no kernels for */
+export function refuseOffDevice(graph: Graph): void {
+  const refusal = refusalOfMicro(graph);
+  if (refusal === null) return;
+  throw new AiotError('AIOT_TFLITE_UNSUPPORTED', `devices cannot run this network: ${refusal}`, {
+    next: 'Measure it with --runtime litert, or make it anew: aiot model quantize FLOAT.tflite --mode int8',
+  });
 }

@@ -10,6 +10,8 @@ export interface Evaluation {
   right(row: number, output: Float32Array): boolean;
   /** What each row belongs to (a recording); null when rows stand for themselves. */
   groups: readonly string[] | null;
+  /** Whether ranges were taken from these rows too: what they say of the loss is then on its good side. */
+  calibrated?: boolean;
 }
 
 /** Which rows a network gets right. */
@@ -28,7 +30,7 @@ export function lossOf(
   quantized: readonly boolean[],
   groups: Evaluation['groups'],
   limit: number | null,
-): Loss {
+): Omit<Loss, 'calibrated'> {
   const rows = float.length;
   const paired = pairedDifference(
     rows,

@@ -13,7 +13,7 @@ const seed = 7;
  * together. Of fewer than two groups or ten rows nothing is put aside.
  */
 export function lessonOf(graph: Graph, evaluation: Evaluation): Material['lesson'] {
-  const { rows, groups, right } = evaluation;
+  const { rows, groups, right, calibrated } = evaluation;
   const names = groups ?? rows.map((_, row) => String(row));
   const order = shuffled([...new Set(names)], seededRandom(seed));
   const unseen = new Set(order.slice(0, Math.max(1, Math.round(order.length * unseenShare))));
@@ -31,6 +31,7 @@ export function lessonOf(graph: Graph, evaluation: Evaluation): Material['lesson
       rows: aside.map((row) => rows[row]!),
       groups: groups && aside.map((row) => groups[row]!),
       right: (at, output) => right(aside[at]!, output),
+      calibrated,
     },
   };
 }

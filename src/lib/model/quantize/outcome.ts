@@ -5,7 +5,10 @@ import type { QuantizeResult } from './result.js';
 import type { Quantized } from './types.js';
 
 /** A quantized network as the file that will be written, and what is told of it. */
-export type Outcome = Omit<QuantizeResult, 'model' | 'file' | 'floatBytes' | 'windows' | 'emitted'> & {
+export type Outcome = Omit<
+  QuantizeResult,
+  'model' | 'file' | 'floatBytes' | 'windows' | 'standardized' | 'emitted'
+> & {
   /** The .tflite file. */
   contents: Uint8Array;
 };

@@ -20,6 +20,10 @@ export interface QuantizeFileOptions extends SearchOptions {
   data?: string | undefined;
   /** Name of the label column. Given, the loss is measured; `label` where it is wanted and not named. */
   label?: string | undefined;
+  /** Names of the classes in the order of the outputs; without them labels are numbered in sorted order. */
+  classes?: readonly string[] | undefined;
+  /** A CSV file of labelled rows that the loss is measured on; without it those of `data`. */
+  evaluate?: string | undefined;
   /** The file to write; by default FILE.MODE.tflite beside the input. */
   out?: string | undefined;
   emit?: Emit | undefined;
@@ -31,21 +35,27 @@ export interface QuantizeFileOptions extends SearchOptions {
  *   AIOT_QUANTIZE_UNFIT, AIOT_QUANTIZE_LOSS, AIOT_USAGE (integers or a limit without rows), AIOT_FILE_NOT_WRITABLE
  */
 export async function quantizeFile(options: QuantizeFileOptions): Promise<QuantizeResult> {
-  const { file, data, mode, emit } = options;
+  const { file, data, evaluate, mode, emit } = options;
   const stem = file.replace(/\.tflite$/, '');
   const out = options.out ?? `${stem}.${mode}.tflite`;
   const bytes = await readBytes(file);
-  await refuseInputs([out], [file, data]);
+  await refuseInputs([out], [file, data, evaluate]);
   const { graph, notes, metadata } = named(file, () => importTflite(bytes));
   const prepared = named(file, () => prepareGraph(graph));
-  const { told, ...material } = await materialOf(prepared, metadata, options);
+  const { told, standardized, ...material } = await materialOf(prepared, metadata, options);
   const { quantized, steps, loss } = await searchQuantization(prepared, material, options);
   const { contents, ...outcome } = outcomeOf(quantized, { steps, loss }, metadata);
   const sources =
     emit === undefined
       ? new Map()
-      : emitted(emit, { out, graph: quantized.graph, contents, name: basename(stem), classes: [] });
-  await refuseInputs([...sources.keys()], [file, data]);
+      : emitted(emit, {
+          out,
+          graph: quantized.graph,
+          contents,
+          name: basename(stem),
+          classes: options.classes ?? [],
+        });
+  await refuseInputs([...sources.keys()], [file, data, evaluate]);
   options.signal?.throwIfAborted();
   await writeTogether(new Map([...sources, [out, contents]]));
   return {
@@ -54,6 +64,7 @@ export async function quantizeFile(options: QuantizeFileOptions): Promise<Quanti
     file: out,
     floatBytes: bytes.length,
     windows: material.rows.length,
+    standardized,
     emitted: [...sources.keys()],
     notes: [...notes, ...told, ...outcome.notes],
   };
@@ -73,36 +84,58 @@ function named<T>(file: string, read: () => T): T {
   }
 }
 
-type FileMaterial = Material & { told: string[] };
+type FileMaterial = Material & { told: string[]; standardized: boolean };
 
 async function materialOf(
   graph: Graph,
   metadata: Uint8Array | null,
   options: QuantizeFileOptions,
 ): Promise<FileMaterial> {
-  const { data, label, mode, maxLoss, finetune } = options;
-  const wanted = label !== undefined || maxLoss !== null;
-  if (data === undefined) {
-    const what =
-      mode === 'int8' || mode === 'int16x8' ? `--mode ${mode}` : maxLoss !== null ? '--max-loss' : null;
-    const needy = what ?? (finetune > 0 ? '--finetune' : null);
-    const none = { rows: [], evaluation: null };
-    if (needy === null) return { ...none, lesson: none, told: [] };
-    throw new AiotError('AIOT_USAGE', `${needy} needs rows that the network could get`, {
-      next: 'Give a CSV file with one column per input: --data rows.csv',
-    });
-  }
-  const table = parseTable(await readBytes(data), data, label);
+  const { data, label, evaluate, maxLoss } = options;
+  if (data === undefined) return withoutRows(options);
+  const table = await tableOf(data, label, graph, metadata);
+  const { rows, note } = affordableRows(graph, table.rows);
+  const told = [...(note === null ? [] : [note]), ...table.warnings];
+  const { standardized } = table;
+  if (label === undefined && maxLoss === null && evaluate === undefined)
+    return { rows, evaluation: null, lesson: { rows, evaluation: null }, told, standardized };
+  const judged = evaluate === undefined ? table : await tableOf(evaluate, label, graph, metadata);
+  const { labels, groups } = labelled(judged.table, evaluate ?? data, label);
+  const names = options.classes ?? null;
+  const { evaluation: bare, notes } = evaluationOfTable(graph, {
+    rows: judged.rows,
+    labels,
+    groups,
+    names,
+    limited: maxLoss !== null,
+  });
+  told.push(...notes, ...(judged === table ? [] : judged.warnings));
+  const evaluation = { ...bare, calibrated: evaluate === undefined };
+  // Rows of another file are unseen as they are: fine-tuning then need put none aside.
+  const lesson = evaluate === undefined ? lessonOf(graph, evaluation) : { rows, evaluation };
+  return { rows, evaluation, lesson, told, standardized };
+}
+
+/** @throws AIOT_USAGE where what was asked for needs rows */
+function withoutRows({ mode, maxLoss, finetune, evaluate }: QuantizeFileOptions): FileMaterial {
+  const integers = mode === 'int8' || mode === 'int16x8';
+  const measured = maxLoss !== null ? '--max-loss' : evaluate !== undefined ? '--evaluate' : null;
+  const needy = (integers ? `--mode ${mode}` : measured) ?? (finetune > 0 ? '--finetune' : null);
+  if (needy === null) return { rows: [], evaluation: null, lesson: none, told: [], standardized: false };
+  throw new AiotError('AIOT_USAGE', `${needy} needs rows that the network could get`, {
+    next: 'Give a CSV file with one column per input: --data rows.csv',
+  });
+}
+
+const none: Material['lesson'] = { rows: [], evaluation: null };
+
+/** A table's rows as the network takes them. */
+async function tableOf(file: string, label: string | undefined, graph: Graph, metadata: Uint8Array | null) {
+  const table = parseTable(await readBytes(file), file, label);
   const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
-  requireColumns(table, data, size);
-  const all = rowsOf(rowsTaken(table.inputs, size, metadata), size);
-  const { rows, note } = affordableRows(graph, all);
-  const told = note === null ? [] : [note];
-  if (!wanted) return { rows, evaluation: null, lesson: { rows, evaluation: null }, told };
-  const { labels, groups } = labelled(table, data, label);
-  const { evaluation, note: mapped } = evaluationOfTable(graph, all, labels, groups);
-  if (mapped !== null) told.push(mapped);
-  return { rows, evaluation, lesson: lessonOf(graph, evaluation), told };
+  requireColumns(table, file, size);
+  const { inputs, standardized, warnings } = rowsTaken(table.inputs, size, metadata);
+  return { table, rows: rowsOf(inputs, size), standardized, warnings };
 }
 
 function labelled(

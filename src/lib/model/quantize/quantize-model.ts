@@ -1,3 +1,4 @@
+import { AiotError } from '../../core/index.js';
 import type { Emit } from '../emit/emit.js';
 import { quantizeFile } from './quantize-file.js';
 import type { QuantizeOptions } from './quantize-project.js';
@@ -10,6 +11,10 @@ export interface QuantizeModelOptions extends Omit<Partial<SearchOptions>, 'maxL
   project: string;
   data?: string | undefined;
   label?: string | undefined;
+  /** Names of the classes in the order of the outputs of `file`, between commas. */
+  classes?: string | undefined;
+  /** Labelled rows that the loss of `file` is measured on, instead of those of `data`. */
+  evaluate?: string | undefined;
   out?: string | undefined;
   emit?: Emit | undefined;
   maxLoss?: number | undefined;
@@ -17,17 +22,23 @@ export interface QuantizeModelOptions extends Omit<Partial<SearchOptions>, 'maxL
 
 /**
  * `aiot model quantize`: a file by itself, or the network of a project.
- * @throws what quantizeFile and quantizeProject throw
+ * @throws AIOT_USAGE for what goes with a file alone; what quantizeFile and quantizeProject throw
  */
 export async function quantizeModel(options: QuantizeModelOptions): Promise<QuantizeResult> {
   const { file, project, maxLoss = null, finetune = 0, mode = 'int8' } = options;
-  if (file !== undefined) return await quantizeFile({ ...options, file, mode, maxLoss, finetune });
+  const classes = options.classes?.split(',');
+  if (file !== undefined) return await quantizeFile({ ...options, file, mode, maxLoss, finetune, classes });
+  for (const name of ['classes', 'evaluate'] as const)
+    if (options[name] !== undefined)
+      throw new AiotError('AIOT_USAGE', `--${name} goes with a file, and none is given`, {
+        next: `A project has its own classes and validation part; of a file: aiot model quantize FILE.tflite --data rows.csv --${name} …`,
+      });
   // A project brings recordings and their signal part with it: a file by itself starts without them.
   const [{ quantizeProject }, { openModelProject }] = await Promise.all([
     import('./quantize-project.js'),
     import('../material.js'),
   ]);
-  const { file: _file, ...rest } = options;
+  const { file: _file, classes: _classes, evaluate: _evaluate, ...rest } = options;
   const opened = await openModelProject(project, options.data);
   return await quantizeProject({ ...rest, project: opened } as QuantizeOptions);
 }

@@ -3,7 +3,7 @@ import { type Project, writeJsonAtomic } from '../../core/index.js';
 import { readTrained, type Trained } from '../built.js';
 import type { DataSource } from '../dataset.js';
 import { type Emit, emitted } from '../emit/emit.js';
-import { metadataOf } from '../file-metadata.js';
+import { isStandardizing, metadataOf } from '../file-metadata.js';
 import { buildFiles, type QuantizationFile } from '../files.js';
 import { standardizeAll } from '../train/standardize.js';
 import type { Evaluation } from './evaluation.js';
@@ -66,6 +66,7 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
     file,
     floatBytes: float.bytes.length,
     windows: rows.length,
+    standardized: isStandardizing(training.standardization),
     emitted: [...sources.keys()],
     notes: [...(note === null ? [] : [note]), ...outcome.notes],
   };

@@ -21,6 +21,8 @@ export const layerSchema = z.object({
 /** What quantization costs, on labelled rows, as shares of the rows. */
 export const lossSchema = z.object({
   rows: z.int(),
+  /** Whether ranges were taken from the same rows (--evaluate gives others): the loss elsewhere may be larger. */
+  calibrated: z.boolean(),
   float: z.number(),
   quantized: z.number(),
   /** float − quantized, in points (hundredths); its 95 % interval for paired rows, and how that was formed. */
@@ -57,6 +59,8 @@ export const quantizeResultSchema = z.object({
   ops: z.array(z.object({ op: z.string(), version: z.int() })),
   /** Representative rows that the ranges were taken from. */
   windows: z.int(),
+  /** Whether rows were standardized with the mean and deviation that the file itself carries. */
+  standardized: z.boolean(),
   /** Of the output against the float network, decibels, at most 150; null when there were no rows. */
   sqnrDb: z.number().nullable(),
   input: ends,

@@ -109,7 +109,8 @@ class Search {
     const quantized = quantizePrepared(graph, this.material.rows, settings, { reference: this.prepared });
     const float = this.#float.get(on) ?? hits(this.prepared, on);
     this.#float.set(on, float);
-    const loss = lossOf(float, hits(quantized.graph, on), on.groups, maxLoss);
+    const lost = lossOf(float, hits(quantized.graph, on), on.groups, maxLoss);
+    const loss = { ...lost, calibrated: on.calibrated === true };
     this.#tried.push({ did, settings, quantized, loss });
     return loss.passed !== false;
   }
