@@ -24,6 +24,11 @@ beforeAll(async () => {
   layers = await import('@tensorflow/tfjs-layers');
 });
 
+interface TopologyJson {
+  modelTopology: { config: { layers: { class_name: string; config: object }[] } };
+}
+const settingsOf = (json: TopologyJson, layer: number) => json.modelTopology.config.layers[layer]!.config;
+
 /** As TensorFlow.js' own saving to a folder lays it out: two shards, so that weights lie across their border. */
 async function save(model: Sequential, name: string): Promise<string> {
   const at = join(folder, name);
@@ -103,14 +108,7 @@ describe('importing a layers model of TensorFlow.js', () => {
     expect([...createInterpreter(graph).invoke(Float32Array.of(1, 10))]).toEqual([-1 + 10 + 1, 30 - 2]);
   });
 
-  it.each<
-    [
-      string,
-      (json: { modelTopology: { config: { layers: { class_name: string }[] } } }) => unknown,
-      string,
-      RegExp,
-    ]
-  >([
+  it.each<[string, (json: TopologyJson) => unknown, string, RegExp]>([
     [
       'a layer of another kind',
       (json) => (json.modelTopology.config.layers[2]!.class_name = 'ELU'),
@@ -143,12 +141,27 @@ describe('importing a layers model of TensorFlow.js', () => {
     ],
     [
       'an activation named like one',
-      (json) =>
-        Object.assign((json.modelTopology.config.layers[6] as { config?: object }).config!, {
-          activation: 'constructor',
-        }),
+      (json) => Object.assign(settingsOf(json, 6), { activation: 'constructor' }),
       'AIOT_LAYER_UNSUPPORTED',
       /the activation "constructor" is not supported$/,
+    ],
+    [
+      'units other than its weights have',
+      (json) => Object.assign(settingsOf(json, 6), { units: 7 }),
+      'AIOT_FILE_MALFORMED',
+      /layer 6 \(\S+, Dense\): units is 7, and its weights are \[32, 6\]/,
+    ],
+    [
+      'filters other than its weights have',
+      (json) => Object.assign(settingsOf(json, 0), { filters: 5 }),
+      'AIOT_FILE_MALFORMED',
+      /layer 0 \(\S+, Conv1D\): filters is 5, and its weights are \[3, 3, 4\]/,
+    ],
+    [
+      'a window other than its weights have',
+      (json) => Object.assign(settingsOf(json, 0), { kernel_size: [9] }),
+      'AIOT_FILE_MALFORMED',
+      /layer 0 \(\S+, Conv1D\): a window of 1 × 9 over 3 channels, and its weights are \[3, 3, 4\]/,
     ],
     [
       'layers that are none',
@@ -318,6 +331,27 @@ describe('aiot model import', () => {
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain('AIOT_LAYER_UNSUPPORTED');
     expect(refused.stderr).toContain('import the float32 one');
+  });
+
+  it('refuses a network whose weights are no numbers, naming them, and a name that leads elsewhere', async () => {
+    const graph = architectures.mlp(seededRandom(1));
+    const float = join(folder, 'broken.tflite');
+    writeFileSync(float, writeTflite(graph));
+    const named = await runCli(['model', 'import', float, '--name', '../../evil']);
+    expect(named).toMatchObject({ code: 2, stderr: expect.stringContaining('got "../../evil"') });
+    const weights = graph.tensors.find(({ data }) => data instanceof Float32Array)!;
+    (weights.data as Float32Array)[1] = Number.NaN;
+    writeFileSync(float, writeTflite(graph));
+    const out = join(folder, 'never.tflite');
+    for (const argv of [
+      ['import', float],
+      ['quantize', float, '--mode', 'float16'],
+    ]) {
+      const refused = await runCli(['model', ...argv, '--out', out]);
+      expect(refused.stderr).toContain(`${weights.name} holds NaN (number 2 of `);
+      expect(refused.code).toBe(2);
+    }
+    expect(existsSync(out)).toBe(false);
   });
 
   it.each([

@@ -4,7 +4,9 @@ import { z } from 'zod';
 import { AiotError, namePattern, type Project, refuseInputs, writeFileAtomic } from '../../core/index.js';
 import { writeTflite } from '../../formats/index.js';
 import { buildFiles } from '../files.js';
+import { brokenConstant } from '../lower/finite.js';
 import { simplifyGraph } from '../lower/simplify.js';
+import { malformed } from './errors.js';
 import { readSource } from './sources/open.js';
 import { importFormats } from './types.js';
 
@@ -43,6 +45,8 @@ export interface ImportOptions {
   project?: Project;
   data?: string;
   label?: string;
+  /** Names of the project's classes in the order of the network's outputs; without it they are in the project's order. */
+  classes?: readonly string[];
   /** Whether the network wants the project's inputs as they are, or standardized by the training part. */
   inputs?: 'raw' | 'standardized';
   force?: boolean;
@@ -61,14 +65,18 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
   let file = options.out ?? (project ? buildFiles(project).float : `${name}.tflite`);
   await refuseInputs([file], [...(await filesOf(from)), options.data]);
   const imported = await readSource(from);
+  const broken = brokenConstant(imported.graph);
+  if (broken !== undefined) throw malformed(`${from}: ${broken}, so it answers nothing`);
   const graph = simplifyGraph({ ...imported.graph, description: name });
   const [input, output] = [graph.inputs[0]!, graph.outputs[0]!].map((index) => graph.tensors[index]!);
   const bytes = writeTflite(graph);
   let validation: ImportResult['validation'] = null;
+  const notes = [...imported.notes];
   if (project) {
     const { adoptNetwork } = await import('./adopt.js');
     const adopted = await adoptNetwork(graph, project, options);
     validation = adopted.validation;
+    notes.push(...adopted.notes);
     if (options.out === undefined) file = adopted.file;
   }
   if (!project || options.out !== undefined) await writeFileAtomic(file, bytes);
@@ -87,7 +95,7 @@ export async function importModel(options: ImportOptions): Promise<ImportResult>
     bytes: bytes.length,
     file,
     validation,
-    notes: imported.notes,
+    notes,
   };
 }
 

@@ -1,4 +1,5 @@
 import { type Graph, type Operator, withFloatConstants } from '../../formats/index.js';
+import { brokenConstant } from '../lower/finite.js';
 import { simplifyGraph } from '../lower/simplify.js';
 import { unfit } from './calibrate.js';
 import { outputRules } from './rules.js';
@@ -6,7 +7,8 @@ import { outputRules } from './rules.js';
 /**
  * The float32 network as quantization wants it: float16 constants as float32, batch norms and activations folded, one
  * input and one output. The given graph is left unchanged.
- * @throws AIOT_QUANTIZE_UNFIT for a network that is quantized already, has more ends, or an operator without a rule
+ * @throws AIOT_QUANTIZE_UNFIT for a network that is quantized already, has more ends, an operator without a rule, or weights
+ *   that are no numbers
  */
 export function prepareGraph(graph: Graph): Graph {
   const float = withFloatConstants(graph);
@@ -24,6 +26,8 @@ export function prepareGraph(graph: Graph): Graph {
     const { name, type } = float.tensors[indices[0]!]!;
     if (type !== 'float32') throw unfit(`expected an ${what} of float32, got ${type} (${name})`);
   }
+  const broken = brokenConstant(float);
+  if (broken !== undefined) throw unfit(`the network's ${broken}: train it again`);
   const simple = simplifyGraph(float);
   for (const [index, { op }] of simple.operators.entries())
     if (outputRules[op] === undefined)

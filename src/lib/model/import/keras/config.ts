@@ -34,6 +34,20 @@ export class LayerSettings {
     );
   }
 
+  /**
+   * A setting must be what the trained array has along `axis` (from the end where negative), of `rank` axes.
+   * @throws AIOT_FILE_MALFORMED when file and weights contradict each other
+   */
+  sameAs(name: string, { shape }: { shape: readonly number[] }, axis: number, rank: number): void {
+    if (shape.length !== rank)
+      throw malformed(`${this.where}: expected weights of ${rank} axes, got [${shape.join(', ')}]`);
+    const value = this.raw(name);
+    if (value === undefined || value === shape.at(axis)) return;
+    throw malformed(
+      `${this.where}: ${name} is ${JSON.stringify(value)}, and its weights are [${shape.join(', ')}]`,
+    );
+  }
+
   /** [from, to] of a layer's window along time, or of both axes of an image. */
   padding(): 'same' | 'valid' | 'causal' {
     const value = this.raw('padding') ?? 'valid';

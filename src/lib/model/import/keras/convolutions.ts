@@ -20,6 +20,8 @@ export const convolution: LayerMaker = (call) => {
   const [kernel, b] = call.weights('kernel', ...(bias ? ['bias'] : []));
   const { x, rank } = start(call);
   const windows = windowsOf(call, x, rank);
+  settings.sameAs('filters', kernel!, -1, rank);
+  requireKernel(call, kernel!, windows, maker.shape(x)[3]!);
   const channels = kernel!.shape.at(-1)!;
   const inside = kernel!.data.length / channels;
   const weights = transposed(kernel!.data, inside, channels);
@@ -47,6 +49,7 @@ export const separable: LayerMaker = (call) => {
   const { x, rank } = start(call);
   const middle = channelwise(call, x, windowsOf(call, x, rank), deep!, undefined);
   const [, height = 1, width = 1, inside = 1] = maker.shape(middle);
+  settings.sameAs('filters', point!, -1, rank);
   const channels = point!.shape.at(-1)!;
   const weights = transposed(point!.data, inside, channels);
   const windows: Windows = {
@@ -121,6 +124,20 @@ function windowsOf({ settings, maker }: LayerCall, x: number, rank: number, size
   return { filter, stride, dilation, padding, size: sizes };
 }
 
+/** A kernel is [… window, in, out]. @throws AIOT_FILE_MALFORMED when settings and weights contradict each other */
+function requireKernel(
+  { settings }: LayerCall,
+  { shape }: Weight,
+  { filter }: Windows,
+  channels: number,
+): void {
+  const window = shape.length === 3 ? [1, shape[0]] : shape.slice(0, 2);
+  if (window.join() === filter.join() && shape.at(-2) === channels) return;
+  throw malformed(
+    `${settings.where}: a window of ${filter.join(' × ')} over ${channels} channels, and its weights are [${shape.join(', ')}]`,
+  );
+}
+
 function channelwise(
   call: LayerCall,
   x: number,
@@ -129,6 +146,8 @@ function channelwise(
   bias: Weight | undefined,
 ): number {
   const { maker, name } = call;
+  call.settings.sameAs('depth_multiplier', kernel, -1, maker.shape(call.inputs[0]!).length);
+  requireKernel(call, kernel, windows, maker.shape(x)[3]!);
   const channels = kernel.shape.at(-1)! * kernel.shape.at(-2)!;
   const w = maker.floats(kernel.data, [1, ...windows.filter, channels], `${name}/weights`);
   return linear(call, 'DEPTHWISE_CONV_2D', x, windows, w, bias, channels);

@@ -8,6 +8,7 @@ export const dense: LayerMaker = ({ maker, inputs, settings, name, weights }) =>
   const bias = settings.flag('use_bias', true);
   const [kernel, b] = weights('kernel', ...(bias ? ['bias'] : []));
   const width = maker.shape(inputs[0]!).at(-1);
+  settings.sameAs('units', kernel!, 1, 2);
   if (kernel!.shape[0] !== width)
     throw malformed(`${settings.where}: its kernel takes ${kernel!.shape[0]} numbers, and gets ${width}`);
   return maker.activate(
@@ -27,6 +28,11 @@ export const batchNormalization: LayerMaker = ({ maker, inputs, settings, weight
     'moving_mean',
     'moving_variance',
   );
+  const channels = maker.shape(inputs[0]!).at(-1)!;
+  for (const { data } of given) {
+    if (data.length === channels) continue;
+    throw malformed(`${settings.where}: it has ${data.length} numbers for ${channels} channels`);
+  }
   const [mean, variance] = given.slice(-2).map(({ data }) => data) as [Float32Array, Float32Array];
   const epsilon = settings.number('epsilon', 1e-3);
   const factor = variance.map((value, c) => (scale ? given[0]!.data[c]! : 1) / Math.sqrt(value + epsilon));
