@@ -1,5 +1,10 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { forProject } from '../../src/lib/cli/again.js';
 import { again, shellWord } from '../../src/lib/cli/index.js';
+import { temporaryFolder } from '../model/support.js';
+import { runCli } from '../support/cli.js';
 
 describe('what the next lines repeat of the command line', () => {
   const flags = { project: 'my watch', data: 'takes', context: 'home' };
@@ -25,5 +30,42 @@ describe('what the next lines repeat of the command line', () => {
     ["it's $5", "'it'\\''s $5'"],
   ])('quotes %s as a shell needs it', (text, word) => {
     expect(shellWord(text)).toBe(word);
+  });
+});
+
+describe('what an error proposes', () => {
+  it.each([
+    ['aiot model train', ['--project', 'watch'], 'aiot model train --project watch'],
+    ['aiot model train', ['-p', 'my watch'], 'aiot model train --project "my watch"'],
+    ['aiot model evaluate', ['--project=watch'], 'aiot model evaluate --project watch'],
+    [
+      'aiot model quantize --mode int8 && aiot model evaluate',
+      ['-p', 'w'],
+      'aiot model quantize --project w --mode int8 && aiot model evaluate --project w',
+    ],
+    [
+      'Train from the beginning: aiot model train',
+      ['-p', 'w'],
+      'Train from the beginning: aiot model train --project w',
+    ],
+    ['aiot model train --project w', ['-p', 'w'], 'aiot model train --project w'],
+    [
+      'aiot model evaluate a.tflite --data rows.csv',
+      ['-p', 'w'],
+      'aiot model evaluate a.tflite --data rows.csv',
+    ],
+    ['aiot model train', ['--json'], 'aiot model train'],
+    ['aiot model train', ['--project'], 'aiot model train'],
+  ])('“%s” is for the project of %j', (proposed, argv, expected) => {
+    expect(forProject(proposed, argv)).toBe(expected);
+  });
+
+  it('names the project in what a command prints', async () => {
+    const dir = await temporaryFolder();
+    await writeFile(join(dir, 'aiot.yaml'), 'name: pumps\n');
+    const { json } = await runCli(['model', 'evaluate', '--project', dir, '--json']);
+    expect(json).toMatchObject({
+      error: { code: 'AIOT_MODEL_NOT_BUILT', next: `aiot model train --project ${dir}` },
+    });
   });
 });

@@ -15,6 +15,19 @@ export function again({ flags, given }: Typed, ...names: string[]): string {
     .join('');
 }
 
+/** Steps of a project as an error proposes them, by themselves: those with a file or a project of their own are left alone. */
+const projectStep =
+  /\baiot model (?:train|quantize|evaluate|push)(?=$| &&| --(?!project\b)|[,.;](?:\s|$))/g;
+
+/** What an error proposes, for the project that the command line named: libraries do not know how it was called. */
+export function forProject(proposed: string, argv: readonly string[]): string {
+  const at = argv.findIndex((word) => /^(-p|--project)(=|$)/.test(word));
+  if (at < 0) return proposed;
+  const own = argv[at]!.includes('=') ? argv[at]!.replace(/^[^=]*=/, '') : argv[at + 1];
+  if (own === undefined) return proposed;
+  return proposed.replace(projectStep, (step) => `${step} --project ${shellWord(own)}`);
+}
+
 /** A word as a shell takes it: quoted when it holds more than what a plain path does. */
 export function shellWord(text: string): string {
   if (/^[\w@%+=:,./\\-]+$/.test(text)) return text;

@@ -144,7 +144,8 @@ export abstract class AiotCommand extends Command {
     this.parsed = true;
     // `aiot … | head` has what it wanted: that is no failure.
     if (this.outputClosed) return;
-    showError(error, { json: this.jsonEnabled(), debug: switchedOn('debug', this.argv) });
+    const style = { json: this.jsonEnabled(), debug: switchedOn('debug', this.argv) };
+    showError(error, { ...style, argv: 'project' in (this.ctor.flags ?? {}) ? this.argv : [] });
   }
 }
 

@@ -1,5 +1,6 @@
 import { Errors } from '@oclif/core';
 import { AiotError } from '../core/index.js';
+import { forProject } from './again.js';
 import { bold, dim, red } from './render/style.js';
 import { flagSentence, usageError } from './usage.js';
 
@@ -20,6 +21,8 @@ export interface ErrorStyle {
   json: boolean;
   /** Show the stack too; a bug's stack is always shown. */
   debug: boolean;
+  /** Words of the command line, where it can name a project: what is proposed names it too. */
+  argv?: readonly string[];
 }
 
 /**
@@ -27,7 +30,9 @@ export interface ErrorStyle {
  * It never ends the process, so what is being written still gets out.
  */
 export function showError(error: unknown, style: ErrorStyle): void {
-  const shown = asAiotError(error);
+  const known = asAiotError(error);
+  const next = forProject(known.next, style.argv ?? []);
+  const shown = next === known.next ? known : new AiotError(known.code, known.message, { ...known, next });
   if (style.json) process.stdout.write(`${JSON.stringify({ error: shown.toJSON() })}\n`);
   else process.stderr.write(renderError(shown));
   if (style.debug || shown.family === 'bug') process.stderr.write(`${dim(stackOf(error))}\n`);
