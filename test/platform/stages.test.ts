@@ -75,6 +75,7 @@ describe('a version', () => {
     await expect(own.client.models.remove('other', 1)).rejects.toMatchObject({
       code: 'AIOT_MODEL_IN_USE',
       message: 'other@1 cannot be removed: dev runs it',
+      next: expect.stringMatching(/^Give the devices.*aiot model deploy other@VERSION/),
     });
     const third = await pushTiny(own.client, own.key, { name: 'other', seed: 1 });
     const before = device.desired.length;

@@ -111,8 +111,9 @@ export const catalogue = {
   AIOT_DATA_COLUMNS: {
     exit: 2,
     family: 'user',
-    about: 'A dataset does not have the fields that the project’s stream declares.',
-    next: 'Compare dataset.json with stream.fields in aiot.yaml.',
+    about:
+      'Recordings do not have the fields that the project’s stream declares, or a table of rows not the columns that are needed: one per input of the network, and the label where figures are wanted.',
+    next: 'Compare dataset.json with stream.fields in aiot.yaml, or the table’s header with the network’s inputs; --label NAME names its column of labels.',
   },
   AIOT_DATA_EMPTY: {
     exit: 2,
@@ -307,7 +308,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about: 'The version is in production, or a device runs it or is to run it, so it cannot be removed.',
-    next: 'Roll another version out first, or demote it: aiot model promote NAME@VERSION --to dev',
+    next: 'Give the devices another version (aiot model deploy); out of production: aiot model promote NAME@VERSION --to dev',
   },
   AIOT_MODEL_NOT_BUILT: {
     exit: 4,

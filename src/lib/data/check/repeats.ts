@@ -109,6 +109,9 @@ export function removalAdvice(known: { repeats: number }[], spec: SignalSpec): s
     return `The pipeline (${pipeline}) takes the repeats away; what else differs between the two recorders may stay.`;
   }
   const sensorHz = rateHz * (1 - meanRepeats(known));
-  const now = lowpassHz === null ? 'No low-pass takes out' : `The pipeline (${pipeline}) leaves`;
-  return `${now} their trace: set signal.lowpass to ${Math.floor(sensorHz / 4)} Hz or less (the sensor gives about ${Math.round(sensorHz)} rows a second) and signal.resample to ${Math.floor(rateHz / 2)}.`;
+  const now =
+    lowpassHz === null
+      ? 'No low-pass is set yet that takes their trace out'
+      : `The pipeline (${pipeline}) leaves their trace`;
+  return `${now}: set signal.lowpass to ${Math.floor(sensorHz / 4)} Hz or less (the sensor gives about ${Math.round(sensorHz)} rows a second) and signal.resample to ${Math.floor(rateHz / 2)}.`;
 }

@@ -29,7 +29,15 @@ export class Removal {
       const card = await models.get(name, version);
       const users = await this.users(card);
       if (users.length > 0) {
-        throw new AiotError('AIOT_MODEL_IN_USE', `${name}@${version} cannot be removed: ${users.join(', ')}`);
+        const subject = `${name}@${version}`;
+        // To demote it helps where the stage alone holds it.
+        const next =
+          users.length > 1 || card.stage !== 'production'
+            ? `Give the devices that have it another version, or revoke them: aiot model deploy ${name}@VERSION --to all`
+            : `aiot model promote ${subject} --to dev`;
+        throw new AiotError('AIOT_MODEL_IN_USE', `${subject} cannot be removed: ${users.join(', ')}`, {
+          next,
+        });
       }
       const { digest } = card;
       await store.transaction().execute(async (transaction) => {

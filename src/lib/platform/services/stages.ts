@@ -25,7 +25,7 @@ export class Stages {
       const card = await models.get(name, version);
       const subject = `${name}@${version}`;
       const steps = stages.indexOf(to) - stages.indexOf(card.stage);
-      if (steps === 0) throw invalid(`${subject} is in ${to} already`);
+      if (steps === 0) throw invalid(`${subject} is in ${to} already`, `aiot model show ${subject}`);
       if (steps > 1) {
         throw invalid(
           `${subject} is in ${card.stage}: it goes to staging first`,
@@ -96,7 +96,12 @@ export class Stages {
 function evaluation({ name, version, kind, gates }: ModelVersion): { message: string; next: string } | null {
   const next = 'Set limits in model.accept, evaluate and push again, or say why not: --reason TEXT';
   const subject = `${name}@${version}`;
-  if (kind === 'network') return { message: `${subject}: a network alone was never evaluated`, next };
+  if (kind === 'network') {
+    return {
+      message: `${subject}: a network alone was never evaluated`,
+      next: 'Evaluate and push the project it belongs to (aiot model push --project DIR), or say why not: --reason TEXT',
+    };
+  }
   if (gates.length === 0)
     return { message: `${subject}: expected an evaluation with limits, got none`, next };
   const failed = gates
