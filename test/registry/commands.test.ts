@@ -210,6 +210,16 @@ describe('aiot model verify', () => {
     await refused(['model', 'verify', file, '--trust', key], 'AIOT_FILE_MALFORMED', 2);
     await refused(['model', 'verify', bundle, '--public-key', key], 'AIOT_SIGNATURE_INVALID', 5);
     await refused(['model', 'verify', join(own.folder, 'nowhere.aiot')], 'AIOT_FILE_NOT_FOUND', 4);
+    const table = join(own.folder, 'rows.csv');
+    await writeFile(table, 'a,b,label\n1,2,x\n');
+    for (const [verb, wanted] of [
+      ['verify', 'a signed .aiot file'],
+      ['inspect', 'a .aiot or .tflite file'],
+      ['push', 'a .aiot or .tflite file'],
+    ]) {
+      const argv = ['model', verb!, table, ...(verb === 'verify' ? ['--public-key', key] : [])];
+      expect(await refused(argv, 'AIOT_BUNDLE_MALFORMED', 2)).toContain(`expected ${wanted}, got something`);
+    }
     const { generateKeyPair } = await import('../../src/lib/core/index.js');
     await writeFile(key, generateKeyPair().publicPem);
     await refused(['model', 'verify', file, '--public-key', key], 'AIOT_SIGNATURE_INVALID', 5);

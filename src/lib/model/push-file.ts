@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { AiotError, readBytes } from '../core/index.js';
 import { networkBundle } from './bundle/network-bundle.js';
-import { packBundle, unpackAny } from './bundle/pack.js';
+import { packBundle, requireBundle, unpackAny } from './bundle/pack.js';
 
 /** Whether what was typed is a file to push rather than a name: by how it ends, or because it is a path. */
 export function isModelFile(text: string): boolean {
@@ -23,6 +23,7 @@ export async function bundleOfFile(
     const own = name ?? basename(path).replace(/\.[^.]*$/, '');
     return { name: own, content: networkBundle(own, bytes, path), kind: 'network' };
   }
+  requireBundle(bytes, path);
   try {
     const bundle = unpackAny(bytes, path);
     bundle.info.name = name ?? bundle.info.name;

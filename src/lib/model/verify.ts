@@ -5,7 +5,7 @@ import { AiotError, readBytes, sha256Hex } from '../core/index.js';
 import { networkModes, type TrustRoot } from '../formats/index.js';
 import { type RegistryClient, resolveModel } from '../registry/index.js';
 import { checkGolden } from './bundle/golden.js';
-import { isSigned } from './bundle/pack.js';
+import { isSigned, requireBundle } from './bundle/pack.js';
 import { signedNames, type Verified, verifyMembers, verifySigned } from './bundle/signed.js';
 import type { Bundle } from './bundle/types.js';
 import { type FetchClient, fetchModel } from './fetch.js';
@@ -70,6 +70,7 @@ export async function verifyFile(path: string, trust: TrustRoot, now: number): P
   const folder = (await stat(path).catch(() => null))?.isDirectory() ?? false;
   if (folder) return verifyResult(path, await verifyFolder(path, trust), now);
   const bytes = await readBytes(path);
+  requireBundle(bytes, path, 'a signed .aiot file');
   if (bytes.subarray(0, 11).toString('latin1') === 'bundle.json' && !isSigned(bytes)) {
     throw new AiotError(
       'AIOT_SIGNATURE_INVALID',

@@ -60,6 +60,24 @@ export function unpackAny(bytes: Uint8Array, what?: string): Bundle | NetworkBun
   return bundleOfMembers(members);
 }
 
+/**
+ * Tells what is no bundle at all from a damaged one.
+ * @param wanted what would have been taken
+ * @throws AIOT_BUNDLE_MALFORMED
+ */
+export function requireBundle(bytes: Uint8Array, what: string, wanted = 'a .aiot or .tflite file'): void {
+  const name = firstName(bytes);
+  if (name === signingNames[0] || name === contentNames[0] || latin1(bytes, 257, 262) === 'ustar') return;
+  const got = latin1(bytes, 4, 8) === 'TFL3' ? 'a .tflite network' : 'something else';
+  throw new AiotError('AIOT_BUNDLE_MALFORMED', `${what}: expected ${wanted}, got ${got}`, {
+    next: 'aiot model quantize writes .tflite files, aiot model pull gets a signed .aiot file.',
+  });
+}
+
+function latin1(bytes: Uint8Array, from: number, to: number): string {
+  return Buffer.from(bytes.subarray(from, to)).toString('latin1');
+}
+
 /** Whether a .aiot file has signatures in it; one from a build folder has none. */
 export function isSigned(bytes: Uint8Array): boolean {
   return firstName(bytes) === signingNames[0];

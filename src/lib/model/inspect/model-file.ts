@@ -1,5 +1,5 @@
 import { digestOf, readBytes } from '../../core/index.js';
-import { unpackAny } from '../bundle/pack.js';
+import { requireBundle, unpackAny } from '../bundle/pack.js';
 import type { Bundle } from '../bundle/types.js';
 
 /** A model on disk: a network by itself, or a bundle with one. */
@@ -11,7 +11,6 @@ export interface ModelFile {
   digest: string;
   /** The .tflite file: itself, or the one in the bundle. */
   network: Uint8Array;
-  /** Null also of a bundle that holds a network alone. */
   /** Null for a network by itself, and a bundle of one. */
   bundle: Bundle | null;
 }
@@ -25,6 +24,7 @@ export async function readModelFile(file: string): Promise<ModelFile> {
   const common = { file, bytes: bytes.length, digest: digestOf(bytes) };
   if (bytes.subarray(4, 8).toString('latin1') === 'TFL3' || file.endsWith('.tflite'))
     return { ...common, kind: 'tflite', network: bytes, bundle: null };
+  requireBundle(bytes, file);
   const bundle = unpackAny(bytes, file);
   const whole = bundle.info.kind === 'model' ? (bundle as Bundle) : null;
   return { ...common, kind: 'aiot', network: bundle.model, bundle: whole };
