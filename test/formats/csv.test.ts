@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseCsv, parseLabelledCsv, writeCsv } from '../../src/lib/formats/index.js';
+import { parseCsv, parseLabelledCsv, parseTable, writeCsv } from '../../src/lib/formats/index.js';
 
 const parse = (text: string, wanted?: string[]) => parseCsv(Buffer.from(text), 'a.csv', wanted);
 const rows = ({ columns, data }: ReturnType<typeof parse>) => [columns, ...data.map((column) => [...column])];
@@ -38,9 +38,13 @@ describe('reading CSV', () => {
     ['x,y\n1,2\n\n', 'AIOT_CSV_MALFORMED', 'a.csv:3:1: expected a finite number for "x", got nothing'],
     ['x,y\n', 'AIOT_CSV_EMPTY', 'a.csv: no rows below the header'],
     ['x,y', 'AIOT_CSV_EMPTY', 'a.csv: no rows below the header'],
-    ['', 'AIOT_CSV_COLUMNS', 'a.csv:1:1: expected a header row with a name for each column, got ""'],
-    ['1,2\n3,4\n', 'AIOT_CSV_COLUMNS', 'got "1,2"'],
-    ['x,x\n1,2\n', 'AIOT_CSV_COLUMNS', 'got "x,x"'],
+    [
+      '',
+      'AIOT_CSV_COLUMNS',
+      'a.csv:1:1: expected a header row with a name for each column, got an empty line',
+    ],
+    ['1,2\n3,4\n', 'AIOT_CSV_COLUMNS', 'got "1" in column 1'],
+    ['x,x\n1,2\n', 'AIOT_CSV_COLUMNS', 'expected each name once, got "x" in columns 1 and 2'],
   ])('refuses %j', (text, code, message) => {
     expect(() => parse(text)).toThrow(
       expect.objectContaining({ code, message: expect.stringContaining(message) }),
@@ -87,6 +91,43 @@ describe('a CSV file with columns of text', () => {
   it('refuses an empty word', () => {
     const empty = Buffer.from('x,label\n1,\n');
     expect(() => parseLabelledCsv(empty, 't.csv', ['label'])).toThrow('t.csv:2:3: expected');
+  });
+});
+
+describe('what is no table of text', () => {
+  const bytes = (text: string) => Buffer.from(text, 'latin1');
+  it.each([
+    [
+      'a label in Latin-1',
+      'x,label\n1,gr\xfcn\n2,gr\xe4n\n',
+      't.csv:2:3: expected text in UTF-8, got "grün"',
+    ],
+    ['a header in Latin-1', 'x,m\xe4\n1,2\n', 't.csv:1:3: expected text in UTF-8'],
+    ['a picture', '\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR', 't.csv:1:1: expected a CSV file, got a binary one'],
+    ['UTF-16', '\xff\xfex\x00,\x00', 'got a binary one (it begins with the bytes ff fe 78 00)'],
+  ])('is refused: %s', (_, text, message) => {
+    const refused = { code: 'AIOT_CSV_MALFORMED', message: expect.stringContaining(message) };
+    expect(() => parseTable(bytes(text), 't.csv')).toThrow(expect.objectContaining(refused));
+  });
+
+  it('keeps labels of other letters apart', () => {
+    expect(parseTable(Buffer.from('x,label\n1,grün\n2,grän\n'), 't.csv').labels).toEqual(['grün', 'grän']);
+  });
+
+  it('is refused at the number that float32 cannot hold', () => {
+    const text = Buffer.from('label,x,y\na,1,2\nb,3,-1e300\n');
+    expect(() => parseTable(text, 't.csv')).toThrow('t.csv:3:5: expected a number of at most 3.4e38 for "y"');
+    expect(parseTable(Buffer.from('x,label\n3.4e38,a\n'), 't.csv').rows).toBe(1);
+  });
+
+  it('takes wide headers in no time, and says where there are too many', () => {
+    const wide = (count: number) => Array.from({ length: count }, (_, i) => `c${i}`).join(',');
+    const started = performance.now();
+    const row = new Array(60_000).fill('1').join(',');
+    expect(parse(`${wide(60_000)}\n${row}\n`).columns).toHaveLength(60_000);
+    expect(() => parse(`${wide(300_000)}\n`)).toThrow('expected at most 65536 columns, got 300000');
+    // Comparing each with each would take a minute.
+    expect(performance.now() - started).toBeLessThan(5000);
   });
 });
 

@@ -39,7 +39,7 @@ const epochSeconds = 1e8;
 /** @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS (no field, or not the label column named), AIOT_CSV_EMPTY, AIOT_CSV_MALFORMED */
 export async function readLooseFile(file: string, options: ReadOptions = {}): Promise<LooseFile> {
   const bytes = await readBytes(file);
-  const names = csvColumns(bytes);
+  const names = csvColumns(bytes, file);
   const { labelColumn, lenient } = options;
   if (labelColumn !== undefined && !names.includes(labelColumn)) {
     const got = names.join(', ');
@@ -55,7 +55,8 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
     if (bad.first.length < 5) bad.first.push(cell);
   };
   const { columns, data, texts, rows } = parseLabelledCsv(bytes, file, asText, lenient ? onBad : undefined);
-  const fields = columns.filter((name) => roles.fields.includes(name));
+  const wanted = new Set(roles.fields);
+  const fields = columns.filter((name) => wanted.has(name));
   if (fields.length === 0) {
     throw new AiotError(
       'AIOT_CSV_COLUMNS',
@@ -67,7 +68,7 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
   const start = times?.[0] ?? 0;
   return {
     fields,
-    columns: fields.map((name) => data[columns.indexOf(name)]!),
+    columns: data.filter((_, c) => wanted.has(columns[c]!)),
     rows,
     labels: roles.label === null ? null : texts[roles.label]!,
     device: roles.device === null ? null : texts[roles.device]![0]!,

@@ -1,5 +1,5 @@
 import { AiotError } from '../../core/index.js';
-import { showCell } from './place.js';
+import { checkHeader, readHeader } from './header.js';
 import { type BadCell, readRows } from './rows.js';
 
 export type { BadCell } from './rows.js';
@@ -22,10 +22,10 @@ export interface LabelledTable extends NumericTable {
  * accepted; quotes, spaces, empty cells, NaN and infinities are not.
  * @param file name for messages
  * @param wanted the columns that the file must have, no more and no fewer; given back in this order
- * @throws AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY (no row of numbers), AIOT_CSV_MALFORMED (file:line:column, expected, got)
+ * @throws AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY (no row of numbers), AIOT_CSV_MALFORMED (file:line:column, expected, got; also of what is not UTF-8)
  */
 export function parseCsv(bytes: Uint8Array, file: string, wanted?: readonly string[]): NumericTable {
-  const { columns, bodyStart } = readHeader(bytes);
+  const { columns, bodyStart } = readHeader(bytes, file);
   checkHeader(columns, file, wanted);
   const data = readRows(bytes, bodyStart, columns, file, { words: columns.map(() => null) });
   if (data[0]!.length === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows below the header`);
@@ -45,7 +45,7 @@ export function parseLabelledCsv(
   textColumns: readonly string[],
   onBad?: (bad: BadCell) => void,
 ): LabelledTable {
-  const { columns, bodyStart } = readHeader(bytes);
+  const { columns, bodyStart } = readHeader(bytes, file);
   checkHeader(columns, file);
   const isText = columns.map((name) => textColumns.includes(name));
   const words = isText.map((is) => (is ? ([] as string[]) : null));
@@ -61,26 +61,7 @@ export function parseLabelledCsv(
   };
 }
 
-/** Names of the columns of a CSV file. */
-export function csvColumns(bytes: Uint8Array): string[] {
-  return readHeader(bytes).columns;
-}
-
-function readHeader(bytes: Uint8Array): { columns: string[]; bodyStart: number } {
-  const start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
-  const found = bytes.indexOf(10, start);
-  const end = found < 0 ? bytes.length : found;
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
-  return { columns: text.replace(/\r$/, '').split(','), bodyStart: end + 1 };
-}
-
-function checkHeader(columns: string[], file: string, wanted?: readonly string[]): void {
-  const expected = wanted ? `the columns ${wanted.join(',')}` : 'a header row with a name for each column';
-  const twice = columns.find((name, i) => columns.indexOf(name) !== i);
-  const nameless = columns.some((name) => name === '' || /^[-+.\d]/.test(name));
-  const unfit =
-    wanted && (columns.length !== wanted.length || wanted.some((name) => !columns.includes(name)));
-  if (twice === undefined && !nameless && !unfit) return;
-  const got = columns.join(',');
-  throw new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected ${expected}, got ${showCell(got)}`);
+/** Names of the columns of a CSV file. @throws AIOT_CSV_COLUMNS, AIOT_CSV_MALFORMED (not UTF-8) */
+export function csvColumns(bytes: Uint8Array, file: string): string[] {
+  return readHeader(bytes, file).columns;
 }

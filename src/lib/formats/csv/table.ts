@@ -1,5 +1,6 @@
 import { AiotError, digestOf } from '../../core/index.js';
-import { parseLabelledCsv } from './parse.js';
+import { csvColumns, parseLabelledCsv } from './parse.js';
+import { showCell } from './place.js';
 
 /** Rows that are inputs of a network as they stand: a CSV file with one column per input and, if wanted, a label. */
 export interface Table {
@@ -40,7 +41,26 @@ export function parseTable(bytes: Uint8Array, file: string, label = 'label'): Ta
   }
   const inputs = new Float32Array(rows * columns.length);
   data.forEach((column, c) => {
-    for (let row = 0; row < rows; row++) inputs[row * columns.length + c] = column[row]!;
+    for (let row = 0; row < rows; row++) {
+      const value = Math.fround(column[row]!);
+      if (!Number.isFinite(value)) throw beyondFloat32(bytes, file, row, columns[c]!);
+      inputs[row * columns.length + c] = value;
+    }
   });
   return { columns, inputs, rows, labels, groups, digest: digestOf(bytes) };
+}
+
+/** A number that a network cannot get, with its place. @param row from 0, below the header */
+function beyondFloat32(bytes: Uint8Array, file: string, row: number, column: string): AiotError {
+  const col = csvColumns(bytes, file).indexOf(column);
+  let start = 0;
+  for (let line = 0; line <= row; line++) start = bytes.indexOf(10, start) + 1;
+  const end = bytes.indexOf(10, start);
+  const line = Buffer.from(bytes.subarray(start, end < 0 ? bytes.length : end)).toString('latin1');
+  const cells = line.split(',');
+  const at = cells.slice(0, col).join(',').length + (col > 0 ? 2 : 1);
+  return new AiotError(
+    'AIOT_CSV_MALFORMED',
+    `${file}:${row + 2}:${at}: expected a number of at most 3.4e38 for ${showCell(column)} (float32), got ${showCell(cells[col]!.trim())}`,
+  );
 }
