@@ -35,6 +35,13 @@ describe('training on the rows of a table', () => {
     expect(training.standardization.mean[1]! / training.standardization.mean[0]!).toBeGreaterThan(100);
   });
 
+  it('writes no report over the rows', async () => {
+    const { dir, file } = await rowsFolder(rowsCsv());
+    const report = trainModel({ project: dir, data: file, ...base, report: file });
+    await expect(report).rejects.toMatchObject({ code: 'AIOT_FILE_IS_INPUT' });
+    expect(await readFile(file, 'utf8')).toBe(rowsCsv());
+  });
+
   it('finds exactly the same rows again, each once, in the parts', async () => {
     const { project, file, training } = await trained(rowsCsv({ rows: 120 }));
     const { examples } = await readTrained(project, { data: file });

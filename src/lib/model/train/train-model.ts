@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import { AiotError, type LayerConfig, overrideProject, type Project } from '../../core/index.js';
+import {
+  AiotError,
+  type LayerConfig,
+  overrideProject,
+  type Project,
+  refuseInputs,
+} from '../../core/index.js';
 import { openModelProject } from '../material.js';
 import type { NetworkKind } from '../network/types.js';
 import { writeReport } from '../report/write-report.js';
@@ -41,12 +47,13 @@ export interface TrainRequest {
 
 /**
  * Trains, or searches for what to train, as it was asked on the command line: what is given there stands above aiot.yaml.
- * @throws AIOT_USAGE, and what `trainProject` and `searchProject` throw
+ * @throws AIOT_USAGE, AIOT_FILE_IS_INPUT, and what `trainProject` and `searchProject` throw
  */
 export async function trainModel(request: TrainRequest): Promise<TrainResult | SearchFile> {
   const { data, label, kind, split, backend, force, resume, folds, leaveOneOut, search, report } = request;
   const { onEpoch, onStep, signal } = request;
   const project = asked(await openModelProject(request.project, data), request);
+  await refuseInputs([report], [data, project.file]);
   const common = { project, data, label, kind, split, backend, force, onStep, signal };
   if (search !== undefined) return await searchProject({ ...common, count: search });
   const measured = folds !== undefined ? { folds } : leaveOneOut && { leaveOneOut };
