@@ -25,3 +25,8 @@ export function size(bytes: number): string {
   }
   return `${value.toFixed(1)} ${units[unit]}`;
 }
+
+/** `0.5`, `-3` → the number; NaN for words, and for what JavaScript would also take: '', `0x10`, `1e3`, `Infinity`. */
+export function decimalOf(text: string): number {
+  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+}

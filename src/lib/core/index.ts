@@ -24,7 +24,7 @@ export {
 export * from './crypto.js';
 export { parseDuration } from './duration.js';
 export * from './errors/index.js';
-export { percent, plural, size, thousands } from './figures.js';
+export { decimalOf, percent, plural, size, thousands } from './figures.js';
 export {
   makeFolder,
   readBytes,

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { AiotError, refuseInputs } from '../../core/index.js';
+import { AiotError, decimalOf, refuseInputs } from '../../core/index.js';
 import { openModelProject } from '../material.js';
 import { writeReport } from '../report/write-report.js';
 import { evaluateFile } from './evaluate-file.js';
@@ -58,7 +58,7 @@ async function ofFile(
       `aiot data features makes one, or measure the project: aiot model evaluate --data ${data}`,
     );
   if (report !== undefined) throw usage('--report tells of a project, not of a file', 'Leave --report out.');
-  const from = threshold === undefined ? undefined : Number(threshold || 'none');
+  const from = threshold === undefined ? undefined : decimalOf(threshold);
   if (from !== undefined && !Number.isFinite(from))
     throw usage(`--threshold: expected a number, got "${threshold}"`);
   await refuseInputs([rest.outputs], [file, data]);

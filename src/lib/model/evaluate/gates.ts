@@ -1,4 +1,4 @@
-import { AiotError, bytesOf, nearest, type ProjectConfig } from '../../core/index.js';
+import { AiotError, bytesOf, decimalOf, nearest, type ProjectConfig } from '../../core/index.js';
 import type { Gate } from './types.js';
 
 /** Figures that may be limited, whether more is better, and what helps against the refusal. */
@@ -42,7 +42,7 @@ export function parseLimits(texts: readonly string[]): Limit[] {
       });
     }
     const sized =
-      inBytes(name) && /^\d+ ?(B|KiB|MiB)$/.test(value) ? bytesOf(value) : Number(value || 'none');
+      inBytes(name) && /^\d+ ?(B|KiB|MiB)$/.test(value) ? bytesOf(value) : decimalOf(value);
     if (Number.isFinite(sized)) return { name, limit: sized };
     const wanted = inBytes(name) ? 'bytes, or a size such as 32KiB' : 'a number';
     throw new AiotError('AIOT_USAGE', `--gate ${name}: expected ${wanted}, got "${value}"`);

@@ -1,4 +1,4 @@
-import { AiotError, bytesOf, nearest, size } from '../../core/index.js';
+import { AiotError, bytesOf, decimalOf, nearest, size } from '../../core/index.js';
 import { type Graph, readTflite } from '../../formats/index.js';
 import { arenaBytes } from '../../runtime/index.js';
 import { multiplyAdds } from '../inspect/costs.js';
@@ -150,7 +150,7 @@ function budgetsOf({ flash, ram, latency }: FitOptions): Budgets {
 function amount(flag: string, text: string | undefined, wanted: string): number | undefined {
   if (text === undefined) return undefined;
   const sized =
-    flag !== 'latency' && /^\d+ ?(B|KiB|MiB)$/.test(text) ? bytesOf(text) : Number(text || 'none');
+    flag !== 'latency' && /^\d+ ?(B|KiB|MiB)$/.test(text) ? bytesOf(text) : decimalOf(text);
   if (sized > 0 && Number.isFinite(sized)) return sized;
   throw new AiotError('AIOT_USAGE', `--${flag}: expected ${wanted}, got "${text}"`);
 }
