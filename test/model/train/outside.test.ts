@@ -120,12 +120,17 @@ describe('a program that trains', () => {
       'AIOT_TRAINING_COMMAND',
       /ended with code 3; its last lines:\n {2}no GPU/,
     ],
-    ['leaves nothing', '', 'AIOT_FILE_NOT_FOUND', /no such file: .*model\.tflite/],
+    [
+      'leaves nothing',
+      '',
+      'AIOT_TRAINING_COMMAND',
+      /program \S+ \S+train\.mjs ended well and left no model\.tflite in the folder it was given/,
+    ],
     [
       'leaves no network',
       `import { writeFileSync } from 'node:fs'; writeFileSync(process.argv[2] + '/model.tflite', 'hello');`,
       'AIOT_TFLITE_MALFORMED',
-      /./,
+      /the network that \S+ \S+train\.mjs left: /,
     ],
     [
       'leaves a network of other inputs',
@@ -146,6 +151,29 @@ describe('a program that trains', () => {
     });
     await expect(readFile(join(project.dir, 'build/model.float.tflite'))).rejects.toThrow('ENOENT');
   });
+
+  it('is waited for no longer than it runs, when what it started keeps its output open', async () => {
+    const pid = join(await temporaryFolder(), 'pid');
+    const project = await withProgram(`import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+const code = 'setTimeout(() => {}, 60_000)';
+const child = spawn(process.execPath, ['-e', code], { stdio: 'inherit', detached: true });
+child.unref();
+writeFileSync(${JSON.stringify(pid)}, String(child.pid));
+console.error('no GPU');
+process.exitCode = 3;
+`);
+    const begun = performance.now();
+    try {
+      await expect(trainProject({ project })).rejects.toMatchObject({
+        code: 'AIOT_TRAINING_COMMAND',
+        message: expect.stringMatching(/ended with code 3; its last lines:\n {2}no GPU/),
+      });
+      expect(performance.now() - begun).toBeLessThan(30_000);
+    } finally {
+      process.kill(Number(await readFile(pid, 'utf8')));
+    }
+  }, 60_000);
 
   it('that is not there is told', async () => {
     const project = await toyProject((text) =>

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { readBytes } from '../../../core/index.js';
+import { basename, join } from 'node:path';
+import { AiotError, hasCode, readBytes } from '../../../core/index.js';
 import { type Graph, writeTflite } from '../../../formats/index.js';
 import { openLiteRt } from '../../../runtime/index.js';
 import type { Standardization } from '../../../signal/index.js';
@@ -39,7 +39,8 @@ export async function learnOutside(
     const model = await writeTask(work, { plan, config, train, validation });
     signal?.throwIfAborted();
     await runCommand([...config.command!, work], { folder, onLine: options.onStep, signal });
-    graph = networkFrom(await readBytes(model), config.command!.join(' '), network, options.description);
+    const program = config.command!.join(' ');
+    graph = networkFrom(await leftBy(program, model), program, network, options.description);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
@@ -50,6 +51,17 @@ export async function learnOutside(
     options,
     `command ${config.command![0]}`,
   );
+}
+
+/** The file that a program had to leave. @throws AIOT_TRAINING_COMMAND when it is not there */
+async function leftBy(program: string, file: string): Promise<Uint8Array> {
+  try {
+    return await readBytes(file);
+  } catch (error) {
+    if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
+    const what = `the training program ${program} ended well and left no ${basename(file)} in the folder it was given`;
+    throw new AiotError('AIOT_TRAINING_COMMAND', what, { cause: error });
+  }
 }
 
 /**

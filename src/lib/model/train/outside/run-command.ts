@@ -4,6 +4,8 @@ import { AiotError, systemCode } from '../../../core/index.js';
 
 /** How long a program may take to end after it was asked to, ms. */
 const graceMs = 5000;
+/** How long its output is waited for after it has ended: what it has started may keep the output open for ever, ms. */
+const outputMs = 2000;
 /** Lines of its output that are told when it fails. */
 const lastLines = 6;
 
@@ -52,8 +54,19 @@ function ended(child: ChildProcess, program: string): Promise<{ code: number | n
     child.on('error', (error) => {
       reject(failed(program, `could not be started (${systemCode(error) ?? error.message})`, [], error));
     });
+    let timer: NodeJS.Timeout | undefined;
+    child.on('exit', (code, by) => {
+      timer = setTimeout(() => {
+        child.stdout?.destroy();
+        child.stderr?.destroy();
+        resolve({ code, by });
+      }, outputMs);
+    });
     // `close` comes after the last of its output.
-    child.on('close', (code, by) => resolve({ code, by }));
+    child.on('close', (code, by) => {
+      clearTimeout(timer);
+      resolve({ code, by });
+    });
   });
 }
 

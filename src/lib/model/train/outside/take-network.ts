@@ -14,9 +14,22 @@ export function networkFrom(
   network: NetworkSpec,
   description: string,
 ): Graph {
-  const graph = readTflite(bytes);
-  checkEnds(graph, `the network that ${program} left`, network);
+  const whose = `the network that ${program} left`;
+  const graph = readLeft(bytes, whose);
+  checkEnds(graph, whose, network);
   return simplifyGraph({ ...graph, description });
+}
+
+function readLeft(bytes: Uint8Array, whose: string): Graph {
+  try {
+    return readTflite(bytes);
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    throw new AiotError(error.code, `${whose}: ${error.message}`, {
+      cause: error,
+      next: 'It has to leave a float32 .tflite file; docs/project.md describes it.',
+    });
+  }
 }
 
 /**
