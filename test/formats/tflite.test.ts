@@ -106,7 +106,7 @@ describe('a damaged or foreign file', () => {
     [
       'empty',
       new Uint8Array(),
-      'AIOT_TFLITE_MALFORMED: byte 0: header of 8 bytes reaches past the end of the file (0 bytes)',
+      'AIOT_TFLITE_MALFORMED: byte 0: the file ends too early: it has 0 bytes, and header would go on to byte 8; was it cut off?',
     ],
     [
       'something else',
@@ -117,7 +117,7 @@ describe('a damaged or foreign file', () => {
     [
       'with a root beyond its end',
       changed((file) => file.writeUInt32LE(0x7fffffff, 0)),
-      'AIOT_TFLITE_MALFORMED: byte 2147483647: the model of 4 bytes reaches past',
+      'AIOT_TFLITE_MALFORMED: byte 2147483647: the file ends too early: it has',
     ],
     [
       'with a root that is itself',

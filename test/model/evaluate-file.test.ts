@@ -164,7 +164,7 @@ describe('aiot model evaluate FILE', () => {
     const { stdout } = await runCli(argv);
     expect(stdout).toMatch(/Accuracy +66\.67 %, 95 % interval/);
     expect(stdout).toMatch(/class +rows +precision/);
-    expect(stdout).toContain('Next: aiot model inspect');
+    expect(stdout).toContain('Next: aiot model fit');
   });
 
   it('exits with 6 below a gate, after the figures', async () => {

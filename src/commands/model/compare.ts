@@ -35,7 +35,8 @@ export default class ModelCompare extends AiotCommand {
     const classes = flags.classes?.split(',');
     const result = await compareModels({ ...args, ...flags, classes, signal: this.signal });
     this.print(comparisonText(result));
-    this.print(next(`aiot model inspect ${shellWord(result.b.file)}`));
+    const b = shellWord(result.b.file);
+    this.print(next(`aiot model fit ${b}`, `aiot model push ${b}`));
     return result;
   }
 }

@@ -71,7 +71,7 @@ export default class ModelEvaluate extends AiotCommand {
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) this.exitsWith(6);
     const at = again(input, 'project', 'data');
-    if ('file' in result) this.print(next(`aiot model inspect ${shellWord(result.file)}`));
+    if ('file' in result) this.print(next(`aiot model fit ${shellWord(result.file)}`));
     else {
       const file = shellWord(join(flags.project, 'build', result.network));
       this.print(next(`aiot model push${at}`, `aiot model explain${at}`, `aiot model inspect ${file}`));

@@ -48,7 +48,7 @@ export default class ModelFit extends AiotCommand {
     const refusal = flags.chip !== undefined && only ? refusalOf(only) : null;
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) this.exitsWith(6);
-    this.print(next(`aiot model inspect ${shellWord(args.file)}`));
+    this.print(next(`aiot model push ${shellWord(args.file)}`));
     return result;
   }
 }

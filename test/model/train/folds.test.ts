@@ -76,7 +76,7 @@ describe('measuring by folds', () => {
       '--epochs',
       '5',
     ]);
-    expect(stdout).toMatch(/fold +row +examples +accuracy +macroF1\n +1 +– +80 /);
+    expect(stdout).toMatch(/fold +examples +accuracy +macroF1\n +1 +80 /);
     expect(stdout).toMatch(/accuracy, mean +0\.\d{4}, 95 % interval 0\.\d{4} to [01]\.\d{4}/);
     expect(stdout).toContain("Student's t over 3 folds");
   });

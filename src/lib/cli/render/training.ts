@@ -67,17 +67,16 @@ function figurePairs({ metrics, threshold, output }: TrainResult): [string, stri
 function foldsText({ folds, mean, pooled, by, method }: FoldsFile): string {
   const shown = folds.length <= 12 ? folds : [];
   const figures = (['accuracy', 'macroF1', 'rmse'] as const).filter((name) => pooled[name] !== null);
+  // Rows without groups have no names to tell.
+  const named = shown.some(({ groups }) => groups.length > 0);
   const rows = shown.map((fold, f) => [
     f + 1,
-    fold.groups.length === 1
-      ? fold.groups[0]!
-      : fold.groups.length > 1
-        ? plural(fold.groups.length, by)
-        : null,
+    ...(named ? [fold.groups.length === 1 ? fold.groups[0]! : plural(fold.groups.length, by)] : []),
     fold.examples,
     ...figures.map((name) => (fold[name] === null ? null : score(fold[name]!))),
   ]);
-  const each = rows.length > 0 ? `${table(['fold', by, 'examples', ...figures], rows)}\n\n` : '';
+  const each =
+    rows.length > 0 ? `${table(['fold', ...(named ? [by] : []), 'examples', ...figures], rows)}\n\n` : '';
   const range = (interval: [number, number] | null) =>
     interval ? `, 95 % interval ${score(interval[0])} to ${score(interval[1])}` : '';
   const lines = figures.flatMap((name): [string, string][] => {

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { AiotError, digestOf } from '../../core/index.js';
+import { AiotError, digestOf, plural } from '../../core/index.js';
 import type { Part } from '../split/windows.js';
 import { openTable } from '../table.js';
 import type { Finding } from '../types.js';
@@ -22,6 +22,7 @@ export async function checkTables(
 ): Promise<CheckReport> {
   const tables: Opened[] = [];
   for (const { file, part } of files) {
+    await requireFile(file);
     const opened = { name: basename(file), part, table: await openTable(file, label) };
     refuseOtherColumns(tables[0] ?? opened, opened);
     tables.push(opened);
@@ -61,12 +62,17 @@ export async function checkTables(
 }
 
 function refuseOtherColumns(first: Opened, other: Opened): void {
-  const wanted = first.table.columns.join(',');
-  const got = other.table.columns.join(',');
-  if (wanted === got) return;
+  const wanted = first.table.columns;
+  const got = other.table.columns;
+  // Feature sets have a hundred columns: the first that is another says what the matter is.
+  const at = Math.max(wanted.length, got.length);
+  const place = Array.from({ length: at }, (_, i) => i).find((i) => wanted[i] !== got[i]);
+  if (place === undefined) return;
+  const [w, g] = [wanted[place] ?? 'no further one', got[place] ?? 'no further one'];
   throw new AiotError(
     'AIOT_CSV_COLUMNS',
-    `${other.name}:1:1: expected the columns ${wanted} as in ${first.name}, got ${got}`,
+    `${other.name}:1:1: expected the ${plural(wanted.length, 'column')} of ${first.name}, got ${got.length}: as column ${place + 1} expected ${w}, got ${g}`,
+    { next: 'Check recordings, and tables of rows, each by themselves.' },
   );
 }
 

@@ -23,7 +23,7 @@ export class CheckedBuffer {
       const end = this.bytes.length;
       throw malformed(
         `byte ${at}`,
-        `${what} of ${size} bytes reaches past the end of the file (${end} bytes)`,
+        `the file ends too early: it has ${end} bytes, and ${what} would go on to byte ${at + size}; was it cut off?`,
       );
     }
   }
