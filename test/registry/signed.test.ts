@@ -167,6 +167,17 @@ describe('a bundle on disk', () => {
     for (const { name, data } of verifySigned(signed, trust, file).members)
       await writeFile(join(unpacked, name), data);
     expect(await verifyFile(unpacked, trust, 0)).toMatchObject({ digest: verified.digest });
+    expect(verified.unsigned).toEqual([]);
+    await writeFile(join(unpacked, 'extra.bin'), 'more');
+    expect((await verifyFile(unpacked, trust, 0)).unsigned).toEqual(['extra.bin']);
+    await rm(join(unpacked, 'extra.bin'));
+    const model = await readFile(join(unpacked, 'model.tflite'));
+    await rm(join(unpacked, 'model.tflite'));
+    await expect(verifyFile(unpacked, trust, 0)).rejects.toMatchObject({
+      code: 'AIOT_BUNDLE_TAMPERED',
+      message: `${unpacked}: model.tflite is missing from what was signed`,
+    });
+    await writeFile(join(unpacked, 'model.tflite'), model);
     const changed = join(unpacked, 'golden.json');
     const text = await readFile(changed, 'utf8');
     await writeFile(changed, text.replace('10', '11'));
@@ -181,6 +192,21 @@ describe('a bundle on disk', () => {
     const file = join(folder, 'plain.aiot');
     await writeFile(file, content);
     await expect(verifyFile(file, trust, 0)).rejects.toMatchObject({ code: 'AIOT_SIGNATURE_INVALID' });
+  });
+
+  it('that nobody has signed and that is damaged is told as damaged', async () => {
+    const file = join(folder, 'damaged.aiot');
+    for (const at of [600, content.length - 1]) {
+      const damaged = Uint8Array.from(content);
+      damaged[at]! ^= 1;
+      await writeFile(file, damaged);
+      await expect(verifyFile(file, trust, 0)).rejects.toMatchObject({
+        code: 'AIOT_BUNDLE_MALFORMED',
+        message: expect.stringContaining(`${file}: `),
+      });
+    }
+    await writeFile(file, content.subarray(0, 2000));
+    await expect(verifyFile(file, trust, 0)).rejects.toMatchObject({ code: 'AIOT_BUNDLE_MALFORMED' });
   });
 
   it('says when it has expired', async () => {

@@ -1,11 +1,11 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
-import { AiotError, readBytes, sha256Hex } from '../core/index.js';
+import { AiotError, hasCode, readBytes, sha256Hex } from '../core/index.js';
 import { networkModes, type TrustRoot } from '../formats/index.js';
 import { type RegistryClient, resolveModel } from '../registry/index.js';
 import { checkGolden } from './bundle/golden.js';
-import { isSigned, requireBundle } from './bundle/pack.js';
+import { isSigned, requireBundle, unpackAny } from './bundle/pack.js';
 import { signedNames, type Verified, verifyMembers, verifySigned } from './bundle/signed.js';
 import type { Bundle } from './bundle/types.js';
 import { type FetchClient, fetchModel } from './fetch.js';
@@ -30,6 +30,8 @@ export const verifyResultSchema = z.object({
   /** Devices refuse it now. */
   expired: z.boolean(),
   files: z.array(z.object({ name: z.string(), bytes: z.int(), sha256: z.string() })),
+  /** Files beside those of a folder, which nobody has signed and no device gets. */
+  unsigned: z.array(z.string()),
   /** Null of a network alone, which has none. */
   golden: z.object({ vectors: z.int(), passed: z.int() }).nullable(),
 });
@@ -68,10 +70,14 @@ export async function verifyModel({ what, path, trust, client, now }: VerifyOpti
  */
 export async function verifyFile(path: string, trust: TrustRoot, now: number): Promise<VerifyResult> {
   const folder = (await stat(path).catch(() => null))?.isDirectory() ?? false;
-  if (folder) return verifyResult(path, await verifyFolder(path, trust), now);
+  if (folder) {
+    const { verified, unsigned } = await verifyFolder(path, trust);
+    return { ...verifyResult(path, verified, now), unsigned };
+  }
   const bytes = await readBytes(path);
   requireBundle(bytes, path, 'a signed .aiot file');
   if (bytes.subarray(0, 11).toString('latin1') === 'bundle.json' && !isSigned(bytes)) {
+    requireWhole(bytes, path);
     throw new AiotError(
       'AIOT_SIGNATURE_INVALID',
       `${path}: nobody has signed it: there is no manifest.json in it`,
@@ -83,12 +89,37 @@ export async function verifyFile(path: string, trust: TrustRoot, now: number): P
   return verifyResult(path, verifySigned(bytes, trust, path), now);
 }
 
-async function verifyFolder(path: string, trust: TrustRoot): Promise<Verified> {
+/** A damaged bundle is told as one: to sign it would be the wrong advice. @throws AIOT_BUNDLE_MALFORMED */
+function requireWhole(bytes: Uint8Array, path: string): void {
+  try {
+    unpackAny(bytes, path);
+  } catch (error) {
+    if (!hasCode(error, 'AIOT_BUNDLE_MALFORMED') || error.message.startsWith(path)) throw error;
+    throw new AiotError('AIOT_BUNDLE_MALFORMED', `${path}: ${error.message}`, { cause: error });
+  }
+}
+
+async function verifyFolder(
+  path: string,
+  trust: TrustRoot,
+): Promise<{ verified: Verified; unsigned: string[] }> {
+  const files = (await readdir(path)).sort();
   const members = [];
-  for (const name of signedNames) members.push({ name, data: await readBytes(join(path, name)) });
+  for (const name of signedNames) {
+    // Without a manifest it is no folder of a bundle, which reading it tells.
+    if (!files.includes(name) && files.includes(signedNames[0])) {
+      throw new AiotError('AIOT_BUNDLE_TAMPERED', `${path}: ${name} is missing from what was signed`);
+    }
+    members.push({ name, data: await readBytes(join(path, name)) });
+  }
   const verified = verifyMembers(members, trust, path);
-  for (const file of await readdir(path)) {
-    if (!file.endsWith('.aiot')) continue;
+  const unsigned = [];
+  for (const file of files) {
+    if ((signedNames as readonly string[]).includes(file)) continue;
+    if (!file.endsWith('.aiot')) {
+      unsigned.push(file);
+      continue;
+    }
     const { manifest } = verifySigned(await readBytes(join(path, file)), trust, join(path, file));
     if (manifest.sequence === verified.manifest.sequence) continue;
     throw new AiotError(
@@ -96,7 +127,7 @@ async function verifyFolder(path: string, trust: TrustRoot): Promise<Verified> {
       `${join(path, file)} is another version than the files beside it`,
     );
   }
-  return verified;
+  return { verified, unsigned };
 }
 
 /** What is told of a verified bundle. @throws AIOT_GOLDEN_MISMATCH */
@@ -121,6 +152,7 @@ export function verifyResult(what: string, verified: Verified, now: number): Ver
       bytes: file.data.length,
       sha256: sha256Hex(file.data),
     })),
+    unsigned: [],
     golden: bundle.info.kind === 'model' ? goldenResult(bundle as Bundle, basename(what)) : null,
   };
 }

@@ -72,6 +72,9 @@ export function verifiedFacts(result: VerifyResult): [string, string][] {
       `${moment(result.issued)} by ${result.keys.map((key) => key.slice(0, 12)).join(', ')}, ${until}`,
     ],
     ['files', result.files.map(({ name, bytes }) => `${name} ${dim(size(bytes))}`).join(', ')],
+    ...(result.unsigned.length === 0
+      ? []
+      : [['not signed', `${result.unsigned.join(', ')}: beside it, and no part of it`] as [string, string]]),
     ['golden', golden ? `${golden.passed} of ${golden.vectors} vectors` : 'none: a network alone'],
   ];
 }
