@@ -85,6 +85,20 @@ describe('aiot model push FILE', () => {
     expect(await blobs()).toHaveLength(2);
   });
 
+  it('names a network alone after the project in whose build folder it lies, else after the file', async () => {
+    const build = join(own.folder, 'build');
+    await mkdir(build, { recursive: true });
+    const file = join(build, 'model.int8.tflite');
+    await writeFile(file, await readFile(network));
+    const training = join(build, 'training.json');
+    await writeFile(training, JSON.stringify({ spec: 'aiot-training/2', model: 'pump-watch' }));
+    expect(await ok(pushResultSchema, ['model', 'push', file])).toMatchObject({ name: 'pump-watch' });
+    await writeFile(training, 'something else');
+    expect(await ok(pushResultSchema, ['model', 'push', file])).toMatchObject({ name: 'model.int8' });
+    for (const model of ['pump-watch@1', 'model.int8@1'])
+      await ok(removedModelSchema, ['model', 'remove', model]);
+  });
+
   it('stores a network alone, which can be verified and is not deployed', async () => {
     const pushed = await ok(pushResultSchema, ['model', 'push', network]);
     expect(pushed).toMatchObject({ name: 'bare', version: 1, kind: 'network' });
