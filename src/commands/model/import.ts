@@ -14,7 +14,7 @@ export default class ModelImport extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> gestures.keras',
     '<%= config.bin %> <%= command.id %> web/model.json --name gestures --out gestures.tflite',
-    '<%= config.bin %> <%= command.id %> trained.h5 --project motor-watch --inputs standardized',
+    '<%= config.bin %> <%= command.id %> trained.h5 --project motor-watch --inputs standardized --classes idle,on,fault',
   ];
   static override args = {
     from: Args.string({ required: true, description: 'A file, or the folder of a model.' }),
@@ -35,6 +35,12 @@ export default class ModelImport extends AiotCommand {
     }),
     data: modelFlags.data,
     label: modelFlags.label,
+    classes: Flags.string({
+      summary: 'The project’s classes in the order of the network’s outputs.',
+      env: 'AIOT_CLASSES',
+      helpValue: 'A,B,…',
+      dependsOn: ['project'],
+    }),
     inputs: Flags.option({ options: ['raw', 'standardized'] as const })({
       summary: 'What it was trained on: the project’s inputs as they are (raw), or standardized.',
       env: 'AIOT_INPUTS',
@@ -52,7 +58,13 @@ export default class ModelImport extends AiotCommand {
     const { args, flags } = await this.input(ModelImport);
     const { project: folder, ...rest } = flags;
     const project = folder === undefined ? undefined : await openModelProject(folder, flags.data);
-    const options: ImportOptions = { ...rest, from: args.from, project, signal: this.signal };
+    const options: ImportOptions = {
+      ...rest,
+      classes: flags.classes?.split(','),
+      from: args.from,
+      project,
+      signal: this.signal,
+    };
     const result = await importModel(options);
     const { validation, input, output } = result;
     this.print(

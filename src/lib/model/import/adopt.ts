@@ -1,7 +1,7 @@
 import type { Project } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
 import { type OtherOrder, orderWarning, otherOrder } from '../evaluate/class-order.js';
-import { confusionMatrix } from '../evaluate/metrics.js';
+import { confusionOf } from '../evaluate/metrics.js';
 import type { learn } from '../train/learn.js';
 import { measured, partOf } from '../train/outside/learn-outside.js';
 import { checkEnds } from '../train/outside/take-network.js';
@@ -43,7 +43,7 @@ export async function adoptNetwork(
     examplesMeasured = validation.classes.length;
     const learned = await measured(own, standardization, parts, options, 'import');
     if (kind === 'classes' || kind === 'probability') {
-      const confusion = confusionMatrix(asked.classes, learned.answers(asked).classes, known.names.length);
+      const confusion = confusionOf(asked.classes, learned.answers(asked).classes, known.names.length);
       const other = otherOrder(known.names, confusion);
       if (other !== null) notes.push(orderWarning(asOutputs(other, known.names, named)));
     }
