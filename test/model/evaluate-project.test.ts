@@ -95,7 +95,7 @@ describe('aiot model evaluate of a project', () => {
     expect(value.auc).toBeGreaterThan(0.97);
     expect(value.worst.every(({ samples, window }) => samples === null && window === null)).toBe(true);
     const report = join(dir, 'report.html');
-    const { code } = await runCli([
+    const { code, stdout } = await runCli([
       'model',
       'evaluate',
       '--project',
@@ -106,6 +106,9 @@ describe('aiot model evaluate of a project', () => {
       report,
     ]);
     expect(code).toBe(0);
+    // Rows that stand for themselves are no recordings, have no windows, and nothing is voted on.
+    expect(value.voted).toBeNull();
+    expect(stdout).not.toMatch(/voted|By recording|window|–/);
     expect(await readFile(report, 'utf8')).toContain('Calibration');
   });
 

@@ -30,9 +30,11 @@ function scoreTable({ n, float, int8, litert, voted, precision, output }: Evalua
     rmse: 'RMSE',
     r2: 'R²',
   };
+  const all = [float, int8, litert];
+  const told = columns.filter((column) => all.some((figures) => typeof figures[column] === 'number'));
   const row = (name: string, figures: EvaluateResult['int8']) => [
     name,
-    ...columns.map((column) => {
+    ...told.map((column) => {
       const value = figures[column];
       if (value === null || value === undefined) return null;
       if (column === 'accuracy') return percent(value);
@@ -45,7 +47,7 @@ function scoreTable({ n, float, int8, litert, voted, precision, output }: Evalua
     row(`${precision} (LiteRT)`, litert),
     ...(voted ? [row(`${precision}, voted`, voted)] : []),
   ];
-  return table([`${thousands(n)} held-out examples`, ...columns.map((column) => titles[column])], rows);
+  return table([`${thousands(n)} held-out examples`, ...told.map((column) => titles[column])], rows);
 }
 
 function certainty(result: EvaluateResult): [string, string][] {
@@ -61,7 +63,8 @@ function certainty(result: EvaluateResult): [string, string][] {
   else if (interval)
     lines.push(['95 % interval', `${between(interval, (value) => percent(value))} (accuracy, by example)`]);
   const { macroF1 } = intervals;
-  if (macroF1)
+  // Where nothing is voted on, rows belong to no recording.
+  if (macroF1 && result.voted)
     lines.push(['By recording', `macro-F1 ${between(macroF1, (value) => value.toFixed(3))} (drawn again)`]);
   if (agreement !== null)
     lines.push([
@@ -74,14 +77,15 @@ function certainty(result: EvaluateResult): [string, string][] {
 }
 
 function worstTable({ worst, output }: EvaluateResult): string {
-  const place = (window: number | null) => (window === null ? null : window);
+  const isPlaced = worst.some(({ window }) => window !== null);
+  const score = output === 'value' ? 'error' : 'score of the truth';
   return table(
-    ['worst', 'window', 'truth', 'answer', output === 'value' ? 'error' : 'score of the truth'],
+    ['worst', ...(isPlaced ? ['window'] : []), 'truth', 'answer', score],
     worst
       .slice(0, 5)
       .map(({ recording, window, truth, predicted, score }) => [
         recording,
-        place(window),
+        ...(isPlaced ? [window] : []),
         truth,
         predicted,
         score.toPrecision(3),

@@ -72,7 +72,10 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     ...figures,
     ...measured,
     litert: networkFigures(litert!),
-    voted: predicted && votedFigures(test, device!.predicted ?? predicted, vote, figures.classes.length),
+    voted:
+      predicted && isVoted(test)
+        ? votedFigures(test, device!.predicted ?? predicted, vote, figures.classes.length)
+        : null,
     agreement: agreementOf(device!.predicted, litert!.predicted),
     worst: worstWindows(worst, test, built),
     gates,
@@ -99,6 +102,11 @@ function rowsOf({ training }: Built, { classes, values, recordings }: Examples) 
 
 function votedFigures(test: Examples, predicted: Int32Array, vote: string, classes: number): NetworkFigures {
   return metricsOf(test.classes, voteAll(predicted, test.recordings, vote), classes);
+}
+
+/** Rows that stand for themselves, each its own recording, are not voted on. */
+function isVoted({ recordings }: Examples): boolean {
+  return new Set(recordings).size < recordings.length;
 }
 
 function agreementOf(a: Int32Array | null, b: Int32Array | null): number | null {
