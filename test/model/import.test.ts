@@ -352,6 +352,20 @@ describe('aiot model import', () => {
       expect(refused.code).toBe(2);
     }
     expect(existsSync(out)).toBe(false);
+    // One that was made elsewhere can still be given to evaluate.
+    const rows = join(folder, 'one-row.csv');
+    const size = graph.tensors[graph.inputs[0]!]!.shape.reduce((a, b) => a * b, 1);
+    const names = Array.from({ length: size }, (_, i) => `x${i}`);
+    writeFileSync(
+      rows,
+      `${names.join()},label\n${names.map(() => 1).join()},0\n${names.map(() => 2).join()},1\n`,
+    );
+    // RELU may hide a single one; these it does not.
+    for (const { data } of graph.tensors) if (data instanceof Float32Array) data.fill(Number.NaN);
+    writeFileSync(float, writeTflite(graph));
+    const judged = await runCli(['model', 'evaluate', float, '--data', rows]);
+    expect(judged.stderr).toMatch(/the network gives NaN \(row 1: output 0\): its .* holds NaN/s);
+    expect(judged.stderr).toContain('Train it again');
   });
 
   it.each([
@@ -359,7 +373,9 @@ describe('aiot model import', () => {
     ['a file of something else', 'text.keras', 'AIOT_FILE_MALFORMED'],
     ['an archive without a model', 'empty.keras', 'AIOT_FILE_MALFORMED'],
     ['HDF5 that is cut off', 'cut.h5', 'AIOT_FILE_MALFORMED'],
+    ['HDF5 of which only the beginning is right', 'junk.h5', 'AIOT_FILE_MALFORMED'],
     ['an empty folder', 'nothing', 'AIOT_FILE_MALFORMED'],
+    ['a model.json of nothing', 'null', 'AIOT_FILE_MALFORMED'],
   ])('refuses %s before anything is written', async (_what, name, code) => {
     writeFileSync(join(folder, 'text.keras'), 'hello');
     writeFileSync(join(folder, 'empty.keras'), zip({ 'metadata.json': '{}' }));
@@ -367,10 +383,16 @@ describe('aiot model import', () => {
       join(folder, 'cut.h5'),
       Uint8Array.of(0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0),
     );
+    const junk = Buffer.alloc(4096, 0xa5);
+    Buffer.of(0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a).copy(junk);
+    writeFileSync(join(folder, 'junk.h5'), junk);
     mkdirSync(join(folder, 'nothing'), { recursive: true });
+    mkdirSync(join(folder, 'null'), { recursive: true });
+    writeFileSync(join(folder, 'null', 'model.json'), 'null');
     const out = join(folder, 'never.tflite');
     const refused = await runCli(['model', 'import', join(folder, name), '--out', out]);
     expect(refused.stderr).toContain(code);
+    expect(refused.stderr).not.toMatch(/undefined|got (an )?object/);
     expect(refused.code).not.toBe(0);
     expect(existsSync(out)).toBe(false);
   });

@@ -1,7 +1,14 @@
 import { AiotError } from '../../core/index.js';
-import { elementCount, type Graph, readTflite, type Tensor } from '../../formats/index.js';
+import {
+  elementCount,
+  type Graph,
+  readTflite,
+  type Tensor,
+  withFloatConstants,
+} from '../../formats/index.js';
 import { createInterpreter, floatView, openLiteRt } from '../../runtime/index.js';
 import { refuseOffDevice } from '../inspect/refusal.js';
+import { brokenConstant } from '../lower/finite.js';
 
 /** Google's LiteRT on this machine, or the interpreter that computes as TFLite Micro does on a device. */
 export type Runtime = 'litert' | 'device';
@@ -13,6 +20,8 @@ export interface RunningNetwork {
   outputs: number;
   /** The tensor that the outputs are read from, with its scale where it is quantized. */
   outputTensor: Tensor;
+  /** As the file has it: to tell why it does not answer. */
+  graph: Graph;
   /** Real values in, real values out: quantized on the way as the file says. A new array each time. */
   run(row: Float32Array): Float32Array;
   /** Gives its memory back. */
@@ -31,6 +40,7 @@ export async function openNetwork(bytes: Uint8Array, runtime: Runtime): Promise<
     inputs: elementCount(input.shape),
     outputs: elementCount(outputTensor.shape),
     outputTensor,
+    graph,
   };
   if (runtime === 'device') {
     refuseOffDevice(graph);
@@ -58,15 +68,22 @@ export function predictRows(
     if (row % 64 === 0) signal?.throwIfAborted();
     const answer = network.run(rowOf(inputs, network.inputs, row));
     const wrong = answer.findIndex((value) => !Number.isFinite(value));
-    if (wrong >= 0)
-      throw new AiotError(
-        'AIOT_MODEL_UNFIT',
-        `row ${row + 1}: output ${wrong} of the network is ${answer[wrong]}, expected a finite number`,
-        { next: 'Check that the rows are scaled as those that the network was trained on.' },
-      );
+    if (wrong >= 0) throw noNumber(network, `row ${row + 1}: output ${wrong}`, answer[wrong]!);
     out.set(answer, row * network.outputs);
   }
   return out;
+}
+
+/** Whether it is the network or the row: a network with broken weights answers no row. */
+function noNumber({ graph }: RunningNetwork, where: string, got: number): AiotError {
+  const broken = brokenConstant(withFloatConstants(graph));
+  if (broken !== undefined) {
+    const what = `the network gives ${got} (${where}): its ${broken}`;
+    return new AiotError('AIOT_MODEL_UNFIT', what, { next: 'Train it again; no data can mend it.' });
+  }
+  const what = `${where} of the network is ${got}, expected a finite number`;
+  const next = 'Check that the rows are scaled as those that the network was trained on.';
+  return new AiotError('AIOT_MODEL_UNFIT', what, { next });
 }
 
 function single(graph: Graph, indices: readonly number[], what: string): Tensor {
