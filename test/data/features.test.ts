@@ -87,6 +87,21 @@ describe('aiot data features', () => {
     expect(await readFile(out, 'utf8')).toBe(before);
   });
 
+  it('is refused where samples are too large for a feature, naming both', async () => {
+    const rows = Array.from({ length: 60 }, (_, i) => (i === 55 ? '1e308,-1e308,1e308' : '1,2,3'));
+    await writeFile(file('large.csv'), `x,y,z\n${rows.join('\n')}\n`);
+    const argv = ['--set', 'motion', '--rate', '50', '--window', '20', '--stride', '20'];
+    const { json } = await features(file('large.csv'), ...argv, '--out', file('never.csv'), '--json');
+    expect(json).toMatchObject({
+      error: {
+        code: 'AIOT_CSV_MALFORMED',
+        message: expect.stringMatching(
+          /^recording large, the window of 20 samples from sample 41 on: the feature \S+ is infinite/,
+        ),
+      },
+    });
+  });
+
   it('prints the table on stdout, with labels and recordings of several', async () => {
     const { stdout } = await features(
       file('recordings/walking1.csv'),

@@ -1,4 +1,5 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -35,6 +36,29 @@ async function check(files: Record<string, Rows | string>, ...argv: string[]) {
   return { dir, code, report, found: report.findings.map(({ kind, severity }) => `${severity} ${kind}`) };
 }
 const clean = people(4);
+
+describe.runIf(process.platform !== 'win32')('a folder with what is no file', () => {
+  it('is refused at the pipe or the broken link', async () => {
+    const dir = join(base, 'special');
+    await writeFiles(dir, people(2));
+    const file = join(dir, 'other.csv');
+    const refused = async (path: string) => (await runCli(['data', 'check', path, '--json'])).json;
+    execFileSync('mkfifo', [file]);
+    expect(await refused(dir)).toMatchObject({
+      error: { code: 'AIOT_FILE_NOT_READABLE', message: expect.stringContaining('other.csv: it is a pipe') },
+    });
+    await rm(file);
+    await symlink('nowhere.csv', file);
+    for (const path of [dir, file]) {
+      expect(await refused(path)).toMatchObject({
+        error: {
+          code: 'AIOT_FILE_NOT_FOUND',
+          message: expect.stringContaining('other.csv is a broken link: there is no nowhere.csv'),
+        },
+      });
+    }
+  });
+});
 /** The clean files, some of them changed. */
 const changed = (names: string[], change: (rows: Rows) => Rows): Record<string, Rows> => ({
   ...clean,

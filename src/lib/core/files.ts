@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, readlink, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { AiotError, systemCode } from './errors/index.js';
 import { targetOf } from './target.js';
@@ -34,6 +34,23 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string, m
         endpoint: path,
       },
     );
+  }
+}
+
+/**
+ * Refuses early what `writeFileAtomic` would refuse after long work; makes missing folders and leaves what is there.
+ * @throws AIOT_FILE_NOT_WRITABLE
+ */
+export async function requireWritable(path: string): Promise<void> {
+  const target = await targetOf(path);
+  const trial = join(dirname(target), `.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    await writeFileAtomic(trial, '');
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    throw new AiotError(error.code, error.message.replace(trial, path), { cause: error, endpoint: path });
+  } finally {
+    await rm(trial, { force: true }).catch(() => {});
   }
 }
 
@@ -121,6 +138,22 @@ export async function readBytes(path: string): Promise<Buffer> {
     const reason = (Object.hasOwn(obstacles, code) && obstacles[code]) || code;
     throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: ${reason}`, { cause: error });
   }
+}
+
+/**
+ * Refuses what cannot be read to its end, such as a pipe that nobody writes into, and a link that leads nowhere.
+ * @throws AIOT_FILE_NOT_READABLE, AIOT_FILE_NOT_FOUND
+ */
+export async function requireFile(path: string): Promise<void> {
+  const found = await stat(path).catch(() => null);
+  if (found?.isFile()) return;
+  if (found === null) {
+    const to = await readlink(path).catch(() => null);
+    const what = to === null ? `no such file: ${path}` : `${path} is a broken link: there is no ${to}`;
+    throw new AiotError('AIOT_FILE_NOT_FOUND', what);
+  }
+  const what = found.isDirectory() ? 'a folder' : found.isFIFO() ? 'a pipe' : 'a device or a socket';
+  throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is ${what} and not a file`);
 }
 
 /** UTF-8. @throws as `readBytes` */

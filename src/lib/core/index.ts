@@ -30,6 +30,8 @@ export {
   readBytes,
   readJson,
   readText,
+  requireFile,
+  requireWritable,
   syncFolder,
   writeFileAtomic,
   writeJsonAtomic,

@@ -7,6 +7,13 @@ import { buildFiles, quantizeProject, trainProject } from '../../../src/lib/mode
 import { runCli } from '../../support/cli.js';
 import { toyProject } from '../support.js';
 
+interface Kept {
+  history: unknown[];
+  best: { epoch: number; loss: number };
+  last: { values: string };
+}
+const nan = Buffer.from(new Float32Array([Number.NaN]).buffer).toString('base64');
+
 describe('a training that is stopped', () => {
   it('keeps the best epoch so far for the next steps, and goes on to the same network', async () => {
     const project = await toyProject();
@@ -81,6 +88,34 @@ describe('a training that is stopped', () => {
         code: 'AIOT_FILE_MALFORMED',
       });
     }
+  });
+
+  it.each([
+    ['a gap', (read: Kept) => read.history.splice(1, 1), 'expected epoch 2 in its history, got 3'],
+    ['a best epoch that was never run', (read: Kept) => (read.best.epoch = 99), 'its best epoch is 99'],
+    ['another best loss', (read: Kept) => (read.best.loss /= 2), 'its best loss is'],
+    ['a weight that is NaN', (read: Kept) => (read.last.values = nan), 'numbers that are not finite'],
+  ])('does not go on from a checkpoint with %s', async (_name, damage, message) => {
+    const project = await toyProject((text) => text.replace('epochs: 12', 'epochs: 3'));
+    await trainProject({ project });
+    const file = join(project.dir, 'build/checkpoint.json');
+    const read = JSON.parse(await readFile(file, 'utf8')) as Kept;
+    damage(read);
+    await writeFile(file, JSON.stringify(read));
+    await expect(trainProject({ project, resume: true })).rejects.toMatchObject({
+      code: 'AIOT_FILE_MALFORMED',
+      message: expect.stringContaining(message),
+      next: expect.stringContaining('aiot model train'),
+    });
+  });
+
+  it('is refused before its first epoch where nothing can be written', async () => {
+    const project = await toyProject();
+    await writeFile(join(project.dir, 'build'), 'a file where the folder goes');
+    const epochs: number[] = [];
+    const run = trainProject({ project, onEpoch: ({ epoch }) => epochs.push(epoch) });
+    await expect(run).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_WRITABLE' });
+    expect(epochs).toEqual([]);
   });
 
   it('before its first epoch leaves what was there', async () => {

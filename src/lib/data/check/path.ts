@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AiotError, loadProject } from '../../core/index.js';
 import { readListing } from '../disk/listing.js';
@@ -26,7 +26,12 @@ export interface PathCheckOptions {
  */
 export async function checkPath({ path, ...options }: PathCheckOptions): Promise<CheckReport> {
   const kind = await stat(path).catch(() => null);
-  if (!kind) throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file or folder: ${path}`);
+  if (!kind) {
+    const to = await readlink(path).catch(() => null);
+    const what =
+      to === null ? `no such file or folder: ${path}` : `${path} is a broken link: there is no ${to}`;
+    throw new AiotError('AIOT_FILE_NOT_FOUND', what);
+  }
   const label = options.labelFrom?.startsWith('column:')
     ? options.labelFrom.slice('column:'.length)
     : 'label';

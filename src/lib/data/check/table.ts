@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { AiotError, digestOf, plural } from '../../core/index.js';
+import { AiotError, digestOf, plural, requireFile } from '../../core/index.js';
 import type { Part } from '../split/windows.js';
 import { openTable } from '../table.js';
 import type { Finding } from '../types.js';

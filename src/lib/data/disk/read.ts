@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { AiotError, readBytes, sha256Hex, systemCode } from '../../core/index.js';
+import { AiotError, readBytes, requireFile, sha256Hex, systemCode } from '../../core/index.js';
 import { parseCsv } from '../../formats/index.js';
 import { labelOfName } from '../label.js';
 import type { Recording } from '../types.js';
@@ -15,17 +15,19 @@ export interface Expected {
   labels: string[];
 }
 
-/** Paths of a folder's CSV files, sorted. @throws AIOT_FILE_NOT_FOUND */
+/** Paths of a folder's CSV files, sorted. @throws AIOT_FILE_NOT_FOUND (also of a broken link), AIOT_FILE_NOT_READABLE (a pipe) */
 export async function csvFilesIn(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch((error: unknown) => {
     throw new AiotError('AIOT_FILE_NOT_FOUND', `cannot read the folder ${folder} (${systemCode(error)})`, {
       cause: error,
     });
   });
-  return names
+  const files = names
     .filter((name) => name.toLowerCase().endsWith('.csv') && !name.startsWith('.'))
     .sort()
     .map((name) => join(folder, name));
+  for (const file of files) await requireFile(file);
+  return files;
 }
 
 export function idOfFile(file: string): string {

@@ -20,7 +20,7 @@ export interface TableOptions {
   unfilled: boolean;
 }
 
-/** @throws AIOT_DATA_EMPTY (no recording is as long as one window) */
+/** @throws AIOT_DATA_EMPTY (no recording is as long as one window), AIOT_CSV_MALFORMED (samples too large for a feature) */
 export function featureTable(
   spec: SignalSpec,
   recordings: Recording[],
@@ -32,7 +32,9 @@ export function featureTable(
     const cut = spec.fields.map((field) => columns[fields.indexOf(field)]!.subarray(trim, end));
     const { names, rows } = featureRows(spec, cut, unfilled);
     table.names = names;
-    for (const row of rows) {
+    for (const [window, row] of rows.entries()) {
+      const beyond = row.findIndex((value) => Math.abs(value) === Number.POSITIVE_INFINITY);
+      if (beyond >= 0) throw tooLarge(id, names[beyond]!, trim + window * spec.strideSamples, spec);
       table.rows.push(row);
       table.recordings.push(id);
       table.labels.push(label);
@@ -47,6 +49,16 @@ export function featureTable(
     );
   }
   return table;
+}
+
+/** @param from first sample of the window, from 0, before any resampling */
+function tooLarge(recording: string, feature: string, from: number, spec: SignalSpec): AiotError {
+  const place = spec.rateHz === spec.resampleHz ? ` from sample ${from + 1} on` : '';
+  return new AiotError(
+    'AIOT_CSV_MALFORMED',
+    `recording ${recording}, the window of ${spec.windowSamples} samples${place}: the feature ${feature} is infinite, for its samples are too large`,
+    { next: 'Mend or remove these samples; no sensor gives such numbers.' },
+  );
 }
 
 /** @param labelled writes the columns `recording` and `label` behind the features */

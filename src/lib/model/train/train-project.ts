@@ -4,6 +4,7 @@ import {
   digestOf,
   hasCode,
   type Project,
+  requireWritable,
   writeFileAtomic,
   writeJsonAtomic,
 } from '../../core/index.js';
@@ -65,6 +66,8 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
   const run = runDigest(project, material, division, backend);
   const checkpoint = buildFiles(project).checkpoint;
   const from = options.resume ? await resumed(checkpoint, run) : undefined;
+  signal?.throwIfAborted();
+  await requireWritable(buildFiles(project).float);
   const folds = options.folds
     ? await foldsOf(options.folds, { ...options, backend, material, plan, division })
     : null;

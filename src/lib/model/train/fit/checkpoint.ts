@@ -77,7 +77,33 @@ export async function readCheckpoint(file: string, run: string): Promise<Checkpo
       { next: 'Train from the beginning: aiot model train' },
     );
   }
+  const wrong = inconsistent(read.data);
+  if (wrong !== null) {
+    throw new AiotError('AIOT_FILE_MALFORMED', `${file} is damaged: ${wrong}`, {
+      next: 'Train from the beginning: aiot model train',
+    });
+  }
   return { history, last, best };
+}
+
+/** What of a checkpoint cannot have been written by a training; null where it holds together. */
+function inconsistent({ history, last, best }: Checkpoint): string | null {
+  if (history.length === 0) return 'it has no epoch';
+  const gap = history.findIndex(({ epoch }, i) => epoch !== i + 1);
+  if (gap >= 0) return `expected epoch ${gap + 1} in its history, got ${history[gap]!.epoch}`;
+  const told = history[best.epoch - 1];
+  if (!told) return `its best epoch is ${best.epoch}, and there are ${history.length}`;
+  if (told.valLoss !== best.loss)
+    return `its best loss is ${best.loss}, and epoch ${best.epoch} had ${told.valLoss}`;
+  for (const [name, { values, first, second, statistics }] of [
+    ['last', last],
+    ['best', best.state],
+  ] as const) {
+    const finite = [values, first, second, statistics].every((array) => array.every(Number.isFinite));
+    if (!finite) return `the network of its ${name} epoch has numbers that are not finite`;
+    if (values.length !== last.values.length) return 'its two networks are not of one size';
+  }
+  return null;
 }
 
 function encoded({ steps, ...arrays }: EngineState) {

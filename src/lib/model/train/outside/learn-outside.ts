@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { AiotError, hasCode, readBytes } from '../../../core/index.js';
+import { AiotError, hasCode, readBytes, requireFile } from '../../../core/index.js';
 import { type Graph, writeTflite } from '../../../formats/index.js';
 import { openLiteRt } from '../../../runtime/index.js';
 import type { Standardization } from '../../../signal/index.js';
@@ -56,6 +56,8 @@ export async function learnOutside(
 /** The file that a program had to leave. @throws AIOT_TRAINING_COMMAND when it is not there */
 async function leftBy(program: string, file: string): Promise<Uint8Array> {
   try {
+    // A pipe would be waited for.
+    await requireFile(file);
     return await readBytes(file);
   } catch (error) {
     if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;
