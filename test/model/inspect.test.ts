@@ -81,6 +81,9 @@ describe('aiot model inspect', () => {
       '    32      16  ··██',
     ]);
     expect(stdout).toContain('columns: the inputs, then operators 0 to 2');
+    const [, whole, parts] = /^arena (.*) = (.*) of margin/m.exec(stdout)!;
+    const bytes = (text: string) => Number(/^[\d\s,.]+/.exec(text)![0].replace(/\D/g, ''));
+    expect(parts!.split(' + ').reduce((sum, part) => sum + bytes(part), 0)).toBe(bytes(whole!));
   });
 
   it('lists operators that are not known here, and says what is not known because of them', async () => {

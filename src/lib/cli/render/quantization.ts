@@ -33,7 +33,12 @@ export function quantizationText(result: QuantizeResult): string {
     told.push(['Output', `${result.sqnrDb.toFixed(1)} dB signal to quantization noise`]);
   if (input !== null)
     told.push(['Input', `${result.io}, scale ${input.scale.toPrecision(5)}, zero point ${input.zeroPoint}`]);
-  if (result.arenaBytes !== null) told.push(['Arena', size(result.arenaBytes)]);
+  if (result.arenaBytes !== null) {
+    told.push([
+      'Arena',
+      `${size(result.arenaBytes)}, the smallest in which TFLite Micro works (64-bit), and 3 %`,
+    ]);
+  }
   told.push(...lossFacts(result), ['File', [result.file, ...emitted].join(', ')]);
   const parts = [lines, stepsTable(result), facts(told), notes.map((note) => dim(`• ${note}`)).join('\n')];
   return parts.filter((part) => part !== '').join('\n\n');
