@@ -21,9 +21,9 @@ const binary: Readonly<Record<string, (a: number, b: number) => number>> = {
 export function fold(op: string, inputs: readonly Constant[]): Constant | undefined {
   const [a, b] = inputs;
   if (a === undefined) return undefined;
-  const one = unary[op];
+  const one = Object.hasOwn(unary, op) ? unary[op] : undefined;
   if (one) return constant(a.shape, (a.data as Float32Array).map(one));
-  const two = binary[op];
+  const two = Object.hasOwn(binary, op) ? binary[op] : undefined;
   if (two && b) {
     const shape = joint(a.shape, b.shape);
     const [left, right] = [broadcastPlaces(a.shape, shape), broadcastPlaces(b.shape, shape)];

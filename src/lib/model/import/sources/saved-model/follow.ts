@@ -117,8 +117,11 @@ class SignatureWalk {
       return sliced(node, inputs as Constant[], where);
     const known = inputs.every(({ kind }) => kind === 'constant') && fold(node.op, inputs as Constant[]);
     if (known) return known;
-    const make = operations[node.op];
-    if (!make) throw unsupported(where, `${node.op} is not supported`, insteadOf[node.op]);
+    const make = Object.hasOwn(operations, node.op) ? operations[node.op] : undefined;
+    if (!make) {
+      const instead = Object.hasOwn(insteadOf, node.op) ? insteadOf[node.op] : undefined;
+      throw unsupported(where, `${node.op} is not supported`, instead);
+    }
     this.count += 1;
     const constants = new Map<number, number>();
     const index = make({
