@@ -57,7 +57,11 @@ export default class ModelEvaluate extends AiotCommand {
       env: 'AIOT_INTEGERS',
       dependsOn: ['outputs'],
     }),
-    report: shared.report,
+    report: Flags.string({
+      summary: 'Write an HTML report of the project here; of FILE, --json tells the same figures.',
+      env: 'AIOT_REPORT',
+      helpValue: 'FILE',
+    }),
   };
   static override result = evaluationSchema;
 
