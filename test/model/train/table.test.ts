@@ -35,6 +35,18 @@ describe('training on the rows of a table', () => {
     expect(training.standardization.mean[1]! / training.standardization.mean[0]!).toBeGreaterThan(100);
   });
 
+  it.each(['classes', 'probability'] as const)(
+    'speaks of rows where all are of one class (%s)',
+    async (output) => {
+      const refused = trained('x,y,label\n1,2,a\n2,3,a\n', undefined, { output });
+      await expect(refused).rejects.toMatchObject({
+        code: 'AIOT_DATA_ONE_CLASS',
+        message: expect.stringContaining('in the column "label", got a alone (2 rows)'),
+        next: expect.stringMatching(/^Add rows/),
+      });
+    },
+  );
+
   it('writes no report over the rows', async () => {
     const { dir, file } = await rowsFolder(rowsCsv());
     const report = trainModel({ project: dir, data: file, ...base, report: file });

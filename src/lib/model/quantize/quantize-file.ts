@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { AiotError, readBytes } from '../../core/index.js';
+import { AiotError, readBytes, refuseInputs, writeTogether } from '../../core/index.js';
 import { elementCount, type Graph, importTflite, parseTable, type Table } from '../../formats/index.js';
 import { type Emit, emitted } from '../emit/emit.js';
 import { requireColumns } from '../evaluate/columns.js';
@@ -7,7 +7,6 @@ import { rowsTaken } from '../file-metadata.js';
 import { evaluationOfTable } from './judge-rows.js';
 import { lessonOf } from './lesson.js';
 import { outcomeOf } from './outcome.js';
-import { refuseInputs, writeTogether } from './outputs.js';
 import { prepareGraph } from './prepare.js';
 import type { QuantizeResult } from './result.js';
 import { affordableRows, rowsOf } from './rows.js';

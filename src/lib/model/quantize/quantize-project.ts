@@ -1,5 +1,5 @@
 import { basename, join } from 'node:path';
-import { type Project, writeJsonAtomic } from '../../core/index.js';
+import { type Project, refuseInputs, writeJsonAtomic, writeTogether } from '../../core/index.js';
 import { readTrained, type Trained } from '../built.js';
 import type { DataSource } from '../dataset.js';
 import { type Emit, emitted } from '../emit/emit.js';
@@ -9,7 +9,6 @@ import { standardizeAll } from '../train/standardize.js';
 import type { Evaluation } from './evaluation.js';
 import { type Answer, evaluationOf, noAnswer } from './judge-rows.js';
 import { outcomeOf } from './outcome.js';
-import { refuseInputs, writeTogether } from './outputs.js';
 import { prepareGraph } from './prepare.js';
 import type { QuantizeResult } from './result.js';
 import { affordableRows, rowsOf } from './rows.js';

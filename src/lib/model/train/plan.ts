@@ -1,4 +1,4 @@
-import { AiotError, type Project, type ProjectConfig } from '../../core/index.js';
+import { AiotError, type Project, type ProjectConfig, plural } from '../../core/index.js';
 import { inputShape, type SignalSpec, signalSpecOf } from '../../signal/index.js';
 import type { Material } from '../material.js';
 import { layersOf } from '../network/layers-of.js';
@@ -49,7 +49,7 @@ export function planTraining(project: Project, { rows }: Material, chosen?: Netw
   const output = outputKindOf(model);
   const labels = rows ? labelsForRows(rows, output, model, notes) : model.labels;
   const classes = classesFor(output, labels);
-  requireClasses(project, output, classes);
+  requireClasses(project, output, classes, rows);
   const raw = signal.features === 'raw' && own;
   if (raw && model.train.augment.rotation > 0 && signal.fields.length < 3) {
     throw new AiotError(
@@ -107,7 +107,22 @@ function labelsForRows(
   return labels;
 }
 
-function requireClasses(project: Project, output: NetworkOutput['kind'], { names }: Classes): void {
+function requireClasses(
+  project: Project,
+  output: NetworkOutput['kind'],
+  { names }: Classes,
+  rows: Material['rows'],
+): void {
+  if (rows && names.length === 1 && (output === 'classes' || output === 'probability')) {
+    const { file, label, table } = rows;
+    throw new AiotError(
+      'AIOT_DATA_ONE_CLASS',
+      `${file}: expected at least two classes in the column "${label}", got ${names[0]} alone (${plural(table.rows, 'row')})`,
+      {
+        next: 'Add rows of another class, or learn what is normal without any: --kind autoencoder',
+      },
+    );
+  }
   if (output === 'classes' && names.length < 2) {
     throw new AiotError(
       names.length === 1 ? 'AIOT_DATA_ONE_CLASS' : 'AIOT_PROJECT_INVALID',

@@ -108,5 +108,6 @@ function tooFew(name: string | undefined, count: number, grouped: boolean): Aiot
   return new AiotError(
     'AIOT_DATA_TOO_FEW',
     `${of}expected at least 3 to train, choose and test on, got ${what}; equal rows count as one`,
+    { next: `Add ${grouped ? 'groups' : 'rows'}${name === undefined ? '' : ' of this class'} to the table.` },
   );
 }

@@ -1,1 +1,0 @@
-export { refuseInputs, writeTogether } from '../../core/index.js';
