@@ -152,6 +152,13 @@ describe('aiot model evaluate FILE', () => {
     }
   });
 
+  it('writes no outputs over the rows', async () => {
+    const csv = 'x,y,z,label\n1,0,0,0\n0,1,0,1\n';
+    const { json, dir } = await evaluate(threeClasses, csv, '--outputs', 'DIR/rows.csv');
+    expect(json).toMatchObject({ error: { code: 'AIOT_FILE_IS_INPUT' } });
+    expect(await readFile(join(dir, 'rows.csv'), 'utf8')).toBe(csv);
+  });
+
   it('takes integers of int16 networks and keeps groups together for intervals', async () => {
     const labels = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? '1,0,0,0' : '0,1,0,1'));
     const csv = `x,y,z,label,recording\n${labels.map((row, i) => `${row},r${i % 4}`).join('\n')}\n`;
