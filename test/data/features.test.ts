@@ -69,7 +69,8 @@ describe('aiot data features', () => {
     const out = file('next.csv');
     const args = [file('recordings'), '--set', 'har', ...cut, '--out', out];
     const { stdout } = await features(...args);
-    const proposed = `aiot data features ${args.slice(0, -2).join(' ')} --tail drop --out ${out}`;
+    const same = args.slice(1, -2).join(' ');
+    const proposed = `aiot data features --tail drop --out ${out} ${same} ${args[0]}`;
     expect(stdout.trimEnd().split('\n').at(-1)).toContain(proposed);
     const dropped = await features(...args, '--tail', 'drop');
     expect(dropped.stdout).toContain(`Next: aiot model train --data ${out}`);

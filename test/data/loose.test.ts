@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -404,4 +404,17 @@ describeReal('shared', 'the HAR recordings as a folder', () => {
     expect(text).toContain('lying1–5.csv, sitting1–5.csv, walking1–5.csv');
     expect(text.split('\n').length).toBeLessThan(30);
   });
+});
+
+it('files of different columns are refused without listing a hundred of them', async () => {
+  const header = Array.from({ length: 115 }, (_, i) => `feature_${i}`);
+  const dir = join(base, 'kinds');
+  await mkdir(dir, { recursive: true });
+  await writeFile(join(dir, 'a1.csv'), `${header}\n${header.map(() => 1)}\n`);
+  await writeFile(join(dir, 'b1.csv'), 'x,y\n1,2\n');
+  const { json } = await runCli(['data', 'check', dir, '--rate', '10', '--json']);
+  const { error } = json as { error: { code: string; message: string } };
+  expect(error.code).toBe('AIOT_CSV_COLUMNS');
+  expect(error.message).toContain('feature_4 and 110 more');
+  expect(error.message).not.toContain('feature_80');
 });

@@ -79,12 +79,11 @@ export default class DataFeatures extends AiotCommand {
       return result;
     }
     // A reader of rows refuses an empty cell.
-    const files = words.map((word) => ` ${shellWord(word)}`).join('');
     const same = again(
       input,
       ...['project', 'data', 'set', 'rate', 'lowpass', 'resample', 'window', 'stride', 'trim', 'label-from'],
     );
-    this.print(next(`aiot data features${files}${same} --tail drop --out ${out}`));
+    this.print(next(`aiot data features --tail drop --out ${out}${same}${files}`));
     return result;
   }
 }

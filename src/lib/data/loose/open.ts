@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { AiotError } from '../../core/index.js';
+import { listIds } from '../check/text.js';
 import { labelOfName } from '../label.js';
 import { datasetOf } from '../open.js';
 import type { Part } from '../split/windows.js';
@@ -87,7 +88,7 @@ function guessed(read: { found: FoundFile; file: LooseFile }[]): Loose['labelFro
 function refuseUnlabelled(read: { found: FoundFile; file: LooseFile }[]): void {
   const without = read.find(({ file }) => file.labels === null);
   if (!without) return;
-  const got = without.file.fields.join(', ');
+  const got = listIds(without.file.fields);
   throw new AiotError(
     'AIOT_CSV_COLUMNS',
     `${without.found.path}:1:1: expected a column "label", got ${got}`,
@@ -106,7 +107,7 @@ function refuseOtherFields(
   if (got.length !== wanted.length || wanted.some((name) => !got.includes(name))) {
     throw new AiotError(
       'AIOT_CSV_COLUMNS',
-      `${other.found.path}:1:1: expected the columns ${wanted.join(',')} as in ${first.found.path}, got ${got.join(',')}`,
+      `${other.found.path}:1:1: expected the columns ${listIds(wanted)} as in ${first.found.path}, got ${listIds(got)}`,
       { next: 'Check files of one kind at a time.' },
     );
   }
