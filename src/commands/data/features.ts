@@ -79,6 +79,7 @@ export default class DataFeatures extends AiotCommand {
       return result;
     }
     // A reader of rows refuses an empty cell.
+    const files = words.map((word) => ` ${shellWord(word)}`).join('');
     const same = again(
       input,
       ...['project', 'data', 'set', 'rate', 'lowpass', 'resample', 'window', 'stride', 'trim', 'label-from'],

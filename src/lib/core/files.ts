@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, readlink, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, readlink, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { AiotError, systemCode } from './errors/index.js';
 import { targetOf } from './target.js';
@@ -38,12 +38,17 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string, m
 }
 
 /**
- * Refuses early what `writeFileAtomic` would refuse after long work; makes missing folders and leaves what is there.
+ * Refuses early what `writeFileAtomic` would refuse after long work; leaves nothing behind.
  * @throws AIOT_FILE_NOT_WRITABLE
  */
 export async function requireWritable(path: string): Promise<void> {
   const target = await targetOf(path);
-  const trial = join(dirname(target), `.${randomBytes(6).toString('hex')}.tmp`);
+  const folder = dirname(target);
+  const trial = join(folder, `.${randomBytes(6).toString('hex')}.tmp`);
+  const isNew = await stat(folder).then(
+    () => false,
+    () => true,
+  );
   try {
     await writeFileAtomic(trial, '');
   } catch (error) {
@@ -51,6 +56,7 @@ export async function requireWritable(path: string): Promise<void> {
     throw new AiotError(error.code, error.message.replace(trial, path), { cause: error, endpoint: path });
   } finally {
     await rm(trial, { force: true }).catch(() => {});
+    if (isNew) await rmdir(folder).catch(() => {});
   }
 }
 

@@ -67,14 +67,14 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
   const checkpoint = buildFiles(project).checkpoint;
   const from = options.resume ? await resumed(checkpoint, run) : undefined;
   signal?.throwIfAborted();
-  await requireWritable(buildFiles(project).float);
-  const folds = options.folds
-    ? await foldsOf(options.folds, { ...options, backend, material, plan, division })
-    : null;
   const examples = {
     train: examplesOfPart(material, withStride(material, division, train.stride), 'train'),
     validation: examplesOfPart(material, division, 'validation'),
   };
+  await requireWritable(buildFiles(project).float);
+  const folds = options.folds
+    ? await foldsOf(options.folds, { ...options, backend, material, plan, division })
+    : null;
   const windows = { train: examples.train.classes.length, validation: examples.validation.classes.length };
   const learned = await (options.trainer ?? trainerOf(train))(examples, {
     plan,
