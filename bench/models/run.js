@@ -43,9 +43,7 @@ try {
     const word = value <= limit ? 'kept  ' : kept ? 'MISSED' : 'BROKEN';
     const figure = unit === '×' ? `×${value.toFixed(3)}` : `${value.toFixed(0)}${unit}`;
     const most = unit === '×' ? `×${limit.toFixed(3)}` : `${limit}${unit}`;
-    console.log(
-      `${word} ${what}: aiot ${ours}, peer ${theirs}; ${figure}, at most ${most}`,
-    );
+    console.log(`${word} ${what}: aiot ${ours}, peer ${theirs}; ${figure}, at most ${most}`);
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });

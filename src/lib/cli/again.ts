@@ -16,8 +16,7 @@ export function again({ flags, given }: Typed, ...names: string[]): string {
 }
 
 /** Steps of a project as an error proposes them, by themselves: those with a file or a project of their own are left alone. */
-const projectStep =
-  /\baiot model (?:train|quantize|evaluate|push)(?=$| &&| --(?!project\b)|[,.;](?:\s|$))/g;
+const projectStep = /\baiot model (?:train|quantize|evaluate|push)(?=$| &&| --(?!project\b)|[,.;](?:\s|$))/g;
 
 /** What an error proposes, for the project that the command line named: libraries do not know how it was called. */
 export function forProject(proposed: string, argv: readonly string[]): string {

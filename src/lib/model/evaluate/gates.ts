@@ -41,8 +41,7 @@ export function parseLimits(texts: readonly string[]): Limit[] {
         next: near ? `--gate ${near}=${value || '…'}` : `Figures: ${gateNames.join(', ')}`,
       });
     }
-    const sized =
-      inBytes(name) && /^\d+ ?(B|KiB|MiB)$/.test(value) ? bytesOf(value) : decimalOf(value);
+    const sized = inBytes(name) && /^\d+ ?(B|KiB|MiB)$/.test(value) ? bytesOf(value) : decimalOf(value);
     if (Number.isFinite(sized)) return { name, limit: sized };
     const wanted = inBytes(name) ? 'bytes, or a size such as 32KiB' : 'a number';
     throw new AiotError('AIOT_USAGE', `--gate ${name}: expected ${wanted}, got "${value}"`);

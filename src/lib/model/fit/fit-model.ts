@@ -149,8 +149,7 @@ function budgetsOf({ flash, ram, latency }: FitOptions): Budgets {
 
 function amount(flag: string, text: string | undefined, wanted: string): number | undefined {
   if (text === undefined) return undefined;
-  const sized =
-    flag !== 'latency' && /^\d+ ?(B|KiB|MiB)$/.test(text) ? bytesOf(text) : decimalOf(text);
+  const sized = flag !== 'latency' && /^\d+ ?(B|KiB|MiB)$/.test(text) ? bytesOf(text) : decimalOf(text);
   if (sized > 0 && Number.isFinite(sized)) return sized;
   throw new AiotError('AIOT_USAGE', `--${flag}: expected ${wanted}, got "${text}"`);
 }
