@@ -52,6 +52,55 @@ export const catalogue = {
     about: 'A file in a signed bundle is not what was signed: it was changed, or damaged, afterwards.',
     next: 'Do not use it. Get it again: aiot model pull NAME@VERSION --out DIR',
   },
+  AIOT_CHIP_BOOT_MODE: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'The chip started its program instead of the loader: its boot pin (GPIO0, GPIO9 on a C3) was high when it was reset.',
+    next: 'Hold BOOT, press and release RESET (or plug the cable in again), let go of BOOT, and repeat the command.',
+  },
+  AIOT_CHIP_BROWNOUT: {
+    exit: 1,
+    family: 'outside',
+    about: 'The chip resets because its supply voltage dips.',
+    next: 'Use a shorter or better cable, a port that gives more current or a powered hub, and unplug what the board feeds.',
+  },
+  AIOT_CHIP_CRASHED: {
+    exit: 1,
+    family: 'outside',
+    about: "The chip's loader crashed while it was worked with, or the chip was reset in the middle.",
+    next: 'Repeat the command; if it crashes again, try --no-stub or a lower --baud.',
+  },
+  AIOT_CHIP_GARBLED: {
+    exit: 1,
+    family: 'outside',
+    about: 'What came back from the chip is noise or text at another speed, not an answer.',
+    next: 'Repeat with --baud 115200; look at the cable, the ground wire and, on older boards, a 26 MHz crystal.',
+  },
+  AIOT_CHIP_LOCKED: {
+    exit: 5,
+    family: 'outside',
+    about: 'Fuses of the chip forbid what was asked: its download mode is off or in secure mode.',
+    next: 'Update it over the air instead; aiot flash info shows what its fuses allow.',
+  },
+  AIOT_CHIP_MISMATCH: {
+    exit: 2,
+    family: 'user',
+    about: 'The chip at this port is another one than was asked for.',
+    next: 'Leave --chip out to take what is there, or choose the right port: aiot device ports',
+  },
+  AIOT_CHIP_SILENT: {
+    exit: 1,
+    family: 'outside',
+    about: 'Nothing at all came from the chip: no boot text, no answer.',
+    next: 'Look at the cable (some only charge), the power and the port; hold BOOT while you press RESET and try again.',
+  },
+  AIOT_CHIP_UNKNOWN: {
+    exit: 1,
+    family: 'outside',
+    about: 'A chip answered, but not one that this program knows.',
+    next: 'Say which it is with --chip.',
+  },
   AIOT_COMMAND_FAILED: {
     exit: 1,
     family: 'outside',
@@ -229,6 +278,30 @@ export const catalogue = {
     about: 'A file could not be written: no permission, no space, or a path that is not a folder.',
     next: 'Free some space or choose another folder; nothing was half-written.',
   },
+  AIOT_FLASH_CORRUPTED: {
+    exit: 1,
+    family: 'outside',
+    about: 'Bytes were lost or changed between here and the chip, again and again.',
+    next: 'Repeat with a lower --baud, a shorter cable, or without a hub in between.',
+  },
+  AIOT_FLASH_REFUSED: {
+    exit: 6,
+    family: 'user',
+    about: 'What was to be written would leave a board that does not start, so nothing was written.',
+    next: 'Read the reason; --force writes it anyway and says what it overrides.',
+  },
+  AIOT_FLASH_VERIFY: {
+    exit: 1,
+    family: 'outside',
+    about: 'What is in the flash is not what was written, or not what the file has.',
+    next: 'Write it again; if it stays so, the flash chip or its supply is bad.',
+  },
+  AIOT_FLASH_WRITE: {
+    exit: 1,
+    family: 'outside',
+    about: 'The chip could not write or erase its flash.',
+    next: 'Look at the supply; the flash may be write-protected or worn out.',
+  },
   AIOT_FOLDER_NOT_EMPTY: {
     exit: 2,
     family: 'user',
@@ -254,6 +327,13 @@ export const catalogue = {
     family: 'user',
     about: 'The folder holds the identity of a device already.',
     next: 'Choose another folder with --out; an identity is never overwritten.',
+  },
+  AIOT_IMAGE_MALFORMED: {
+    exit: 2,
+    family: 'user',
+    about:
+      'A firmware image (or the ELF, HEX or UF2 file it is made from) is damaged, cut short, or not one.',
+    next: 'Build it again, or download it again.',
   },
   AIOT_INTERRUPTED: {
     exit: 130,
@@ -341,6 +421,25 @@ export const catalogue = {
     family: 'user',
     about: 'The platform has nothing of this name.',
     next: 'aiot device list or aiot model list shows what is there.',
+  },
+  AIOT_NVS_MALFORMED: {
+    exit: 2,
+    family: 'user',
+    about: 'An NVS partition image is damaged or cut short.',
+    next: 'Make it again: aiot firmware nvs create IN.csv OUT.bin --size 0x6000',
+  },
+  AIOT_NVS_UNFIT: {
+    exit: 2,
+    family: 'user',
+    about:
+      'These values do not fit into an NVS partition of this size and version, or are not ones NVS can hold.',
+    next: 'Choose a larger --size, or shorten the values.',
+  },
+  AIOT_PARTITIONS_MALFORMED: {
+    exit: 2,
+    family: 'user',
+    about: "A partition table is damaged, or its rows overlap, are misaligned or go past the flash's end.",
+    next: 'Mend the row named in the message.',
   },
   AIOT_PLATFORM_FAILED: {
     exit: 1,
@@ -462,6 +561,43 @@ export const catalogue = {
     family: 'user',
     about: 'A selector of devices could not be read.',
     next: 'Write all, or terms such as type=virtual and name!=motor-1.',
+  },
+  AIOT_SERIAL_AMBIGUOUS: {
+    exit: 2,
+    family: 'user',
+    about: 'Several serial ports could be meant, and none is guessed.',
+    next: 'Name one with --port, or take them all with --all; aiot device ports lists them.',
+  },
+  AIOT_SERIAL_BAUD: {
+    exit: 2,
+    family: 'user',
+    about: 'The port or its driver does not do this speed.',
+    next: 'Choose a usual one: 115200, 230400, 460800, 921600.',
+  },
+  AIOT_SERIAL_BUSY: {
+    exit: 1,
+    family: 'outside',
+    about: 'Another program has the serial port open.',
+    next: 'End it (often a serial monitor), then repeat the command.',
+  },
+  AIOT_SERIAL_DENIED: {
+    exit: 5,
+    family: 'outside',
+    about: 'You may not open this serial port.',
+    next: 'On Linux: sudo usermod -aG dialout $USER, then log in again; or a udev rule: SUBSYSTEM=="tty", ATTRS{idVendor}=="303a", TAG+="uaccess"',
+  },
+  AIOT_SERIAL_LOST: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'The serial line went away in the middle of the work: cable pulled, adapter reset, or the far end closed.',
+    next: 'Plug it in again and repeat the command; what was written is checked and skipped.',
+  },
+  AIOT_SERIAL_NOT_FOUND: {
+    exit: 4,
+    family: 'user',
+    about: 'There is no serial port of this name, or none at all.',
+    next: 'aiot device ports',
   },
   AIOT_SIGNATURE_INVALID: {
     exit: 5,

@@ -1,0 +1,6 @@
+/**
+ * The cable: serial lines, the chip's ROM loader, what may be written where, the monitor; and a simulated chip for all
+ * of it. Makes no identities.
+ */
+export * from './loader/types.js';
+export * from './port/types.js';
