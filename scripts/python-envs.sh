@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes the three Python environments that the real-part tests and benches compare with: .venv/litert (Google's LiteRT),
-# .venv/tflm (TFLite Micro) and .venv/tensorflow (TensorFlow with Keras and its own converter; 1.4 GB). Three, because their
-# wheels want different numpy versions; numpy itself only carries arrays, so pip chooses it for the Python at hand. Run
+# Makes the Python environments that the real-part tests and benches compare with: .venv/litert (Google's LiteRT),
+# .venv/tflm (TFLite Micro), .venv/tensorflow (TensorFlow with Keras and its own converter; 1.4 GB) and .venv/esptool
+# (Espressif's esptool and NVS generator). Apart, because the wheels of the first three want different numpy versions; numpy itself only carries arrays, so pip chooses it for the Python at hand. Run
 # again, it does nothing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -27,3 +27,5 @@ environment() {
 environment litert ai-edge-litert==2.3.0
 environment tflm tflite-micro==0.dev20261023182759
 environment tensorflow tensorflow-cpu==2.18.1 keras==3.15.1
+# esptool comes as source alone (pure Python).
+environment esptool --no-binary=esptool,reedsolo,intelhex esptool==5.6.0 esp-idf-nvs-partition-gen==0.3.0

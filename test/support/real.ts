@@ -10,12 +10,16 @@ const parts = {
   cmake: () => onPath('cmake') && onPath('cc'),
   curl: () => onPath('curl'),
   cxx: () => onPath('g++'),
+  /** PyPI esptool and esp-idf-nvs-partition-gen. */
+  esptool: () => existsSync(python('esptool')),
   /** PyPI ai-edge-litert in a virtual environment of the tests. */
   litert: () => existsSync(python('litert')),
   mosquitto: () => onPath('mosquitto') && onPath('mosquitto_pub'),
   openssl: () => onPath('openssl'),
   /** The system's Python, for what needs a terminal of its own. */
   python3: () => onPath('python3'),
+  /** Gives a simulated chip a pty. */
+  socat: () => onPath('socat'),
   /** The recordings and golden files that are not in this repository. */
   shared: () => existsSync(sharedFolder),
   tar: () => onPath('tar'),
@@ -34,7 +38,7 @@ export const sharedFolder = join(root, '..', 'shared');
 /** The folder that scripts/tfjs-node.sh installs tfjs-node into. */
 export const tfjsNode = join(root, '.venv', 'tfjs-node');
 
-export function python(environment: 'litert' | 'tensorflow' | 'tflm'): string {
+export function python(environment: 'esptool' | 'litert' | 'tensorflow' | 'tflm'): string {
   return join(root, '.venv', environment, 'bin', 'python');
 }
 
