@@ -1,7 +1,7 @@
 /** The front page's groups, in the order in which a newcomer meets them; topics and commands that exist are listed. */
 const journey: [title: string, topics: string[]][] = [
   ['Start', ['demo', 'init', 'up', 'down', 'status', 'doctor']],
-  ['Devices', ['device', 'flash', 'monitor', 'firmware', 'ota']],
+  ['Devices', ['device', 'flash', 'monitor', 'firmware', 'serial', 'ota']],
   ['Models', ['data', 'model', 'pipeline']],
   ['Streams', ['stream', 'loop']],
   ['Operate', ['deploy', 'backup', 'user', 'token', 'events', 'config', 'context', 'explain']],
