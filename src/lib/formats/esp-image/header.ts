@@ -1,0 +1,91 @@
+import { type ChipName, chipOfId, espChips } from './chips.js';
+import { hex, malformed } from './errors.js';
+
+export const imageMagic = 0xe9;
+/** Basic header of 8 bytes and extended header of 16. */
+export const headerBytes = 24;
+export const segmentHeaderBytes = 8;
+/** ESP_IMAGE_MAX_SEGMENTS of ESP-IDF; the ROMs have the same limit. */
+export const maximumSegments = 16;
+export const hashBytes = 32;
+/** The pin is not used: the only sensible value, since the ROM would set up a pin that way. */
+export const writeProtectDisabled = 0xee;
+
+/** esp_image_header_t (ESP-IDF, esp_app_format.h), 24 bytes. */
+export interface ImageHeader {
+  chip: ChipName;
+  segments: number;
+  /** Index into `flashModes`. */
+  mode: number;
+  /** Index into `flashSizes`. */
+  size: number;
+  /** Divider's code, 4 bits. */
+  frequency: number;
+  /** Address of the first instruction. */
+  entry: number;
+  writeProtectPin: number;
+  /** Drive strengths of the flash pins: three bytes as they are. */
+  drive: readonly [number, number, number];
+  /** Old form of the minimum revision: the major part alone (on a C3 the minor). */
+  minRevisionOld: number;
+  /** major · 100 + minor. */
+  minRevision: number;
+  /** major · 100 + minor; 65535 = any; 0 in images of old tools, which do not say. */
+  maxRevision: number;
+  hashAppended: boolean;
+}
+
+/** @throws AIOT_IMAGE_MALFORMED with the offset and the reason */
+export function readHeader(bytes: Uint8Array, what: string): ImageHeader {
+  if (bytes.length === 0) throw malformed(what, 0, 'the file is empty');
+  if (bytes[0] !== imageMagic) {
+    throw malformed(what, 0, `an image starts with ${hex(imageMagic)}, this with ${hex(bytes[0] ?? 0)}`);
+  }
+  if (bytes.length < headerBytes) {
+    throw malformed(what, bytes.length, `the header has ${headerBytes} bytes, the file ends before`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const segments = view.getUint8(1);
+  if (segments === 0 || segments > maximumSegments) {
+    throw malformed(what, 1, `an image has 1 to ${maximumSegments} segments, this says ${segments}`);
+  }
+  const id = view.getUint16(12, true);
+  const chip = chipOfId(id);
+  if (chip === null) {
+    const known = Object.entries(espChips)
+      .map(([name, { id }]) => `${id} ${name}`)
+      .join(', ');
+    throw malformed(what, 12, `chip id ${id} is not known (known: ${known})`);
+  }
+  const hash = view.getUint8(23);
+  if (hash > 1) throw malformed(what, 23, `says with 1 or 0 whether a SHA-256 follows, here ${hash}`);
+  return {
+    chip,
+    segments,
+    mode: view.getUint8(2),
+    size: view.getUint8(3) >> 4,
+    frequency: view.getUint8(3) & 0xf,
+    entry: view.getUint32(4, true),
+    writeProtectPin: view.getUint8(8),
+    drive: [view.getUint8(9), view.getUint8(10), view.getUint8(11)],
+    minRevisionOld: view.getUint8(14),
+    minRevision: view.getUint16(15, true),
+    maxRevision: view.getUint16(17, true),
+    hashAppended: hash === 1,
+  };
+}
+
+/** The 24 bytes. */
+export function writeHeader(header: ImageHeader): Uint8Array {
+  const bytes = new Uint8Array(headerBytes);
+  const view = new DataView(bytes.buffer);
+  bytes.set([imageMagic, header.segments, header.mode, (header.size << 4) | header.frequency]);
+  view.setUint32(4, header.entry, true);
+  bytes.set([header.writeProtectPin, ...header.drive], 8);
+  view.setUint16(12, espChips[header.chip].id, true);
+  view.setUint8(14, header.minRevisionOld);
+  view.setUint16(15, header.minRevision, true);
+  view.setUint16(17, header.maxRevision, true);
+  view.setUint8(23, header.hashAppended ? 1 : 0);
+  return bytes;
+}

@@ -1,0 +1,184 @@
+import { checksumOffset, checksumStart, sha256, xorChecksum } from './checksum.js';
+import type { ChipName } from './chips.js';
+import {
+  type AppDescription,
+  type BootloaderDescription,
+  readAppDescription,
+  readBootloaderDescription,
+} from './description.js';
+import { hex, malformed } from './errors.js';
+import {
+  type FlashFrequency,
+  type FlashMode,
+  type FlashSize,
+  flashModes,
+  flashSizes,
+  frequencyName,
+} from './flash-parameters.js';
+import { hashBytes, headerBytes, type ImageHeader, readHeader, segmentHeaderBytes } from './header.js';
+import { isMapped, type MemoryType, memoryTypes } from './memory.js';
+
+export interface ImageSegment {
+  /** Where the chip sees it. 0 = padding, which nobody reads. */
+  address: number;
+  /** Of its data in the file; its header is the 8 bytes before. */
+  offset: number;
+  length: number;
+  memory: MemoryType[];
+}
+
+/** What an image holds; made by `readEspImage`, so its checksum and hash are right. */
+export interface EspImage {
+  chip: ChipName;
+  /**
+   * `app` is mapped from flash by a second-stage bootloader; `bootloader` has RAM segments alone, so the ROM itself loads it
+   * (a second-stage bootloader, or a small program in its place).
+   */
+  kind: 'app' | 'bootloader';
+  mode: FlashMode;
+  /** null: a code that no tool writes. */
+  size: FlashSize | null;
+  frequency: FlashFrequency | null;
+  entry: number;
+  /** Chip revisions that it runs on, as `1.3`; null = any. */
+  revisions: { minimum: string | null; maximum: string | null };
+  segments: ImageSegment[];
+  checksum: number;
+  /** SHA-256 that stands behind it, 64 hex digits; null when none is appended. */
+  hash: string | null;
+  /** Bytes of the image itself, with its hash: what follows in a file (padding, a signature, a merged flash) is not counted. */
+  length: number;
+  header: ImageHeader;
+  app: AppDescription | null;
+  bootloader: BootloaderDescription | null;
+}
+
+/**
+ * Reads an image from the start of `bytes`; what follows it is left alone. `what` names it in errors.
+ * Layout: ESP-IDF, "App Image Format": header, segments, XOR checksum at the end of a row of 16, SHA-256.
+ * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
+ */
+export function readEspImage(bytes: Uint8Array, what = 'image'): EspImage {
+  const header = readHeader(bytes, what);
+  const mode = flashModes[header.mode];
+  if (mode === undefined) throw malformed(what, 2, `flash mode ${header.mode} is not known`);
+  const segments = readSegments(bytes, header, what);
+  const end = checkChecksum(bytes, segments, what);
+  const length = checkHash(bytes, header, end, what);
+  const first = segments.find(({ address }) => address !== 0);
+  const data = (segment: ImageSegment) => bytes.subarray(segment.offset, segment.offset + segment.length);
+  const mapped = segments.some(({ address }) => isMapped(header.chip, address));
+  const oldest = header.minRevision || header.minRevisionOld * (header.chip === 'esp32c3' ? 1 : 100);
+  return {
+    chip: header.chip,
+    kind: mapped ? 'app' : 'bootloader',
+    mode,
+    size: flashSizes[header.size] ?? null,
+    frequency: frequencyName(header.chip, header.frequency),
+    entry: header.entry,
+    revisions: {
+      minimum: oldest === 0 ? null : revision(oldest),
+      maximum:
+        header.maxRevision === 0 || header.maxRevision === 0xffff ? null : revision(header.maxRevision),
+    },
+    segments,
+    checksum: bytes[end - 1] ?? 0,
+    hash: header.hashAppended
+      ? Buffer.from(bytes.subarray(length - hashBytes, length)).toString('hex')
+      : null,
+    length,
+    header,
+    app: first === undefined ? null : readAppDescription(data(first)),
+    bootloader: first === undefined || mapped ? null : readBootloaderDescription(data(first)),
+  };
+}
+
+/** 103 → `1.3` */
+function revision(value: number): string {
+  return `${Math.floor(value / 100)}.${value % 100}`;
+}
+
+function readSegments(bytes: Uint8Array, header: ImageHeader, what: string): ImageSegment[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const segments: ImageSegment[] = [];
+  let at = headerBytes;
+  for (let index = 0; index < header.segments; index++) {
+    const name = `segment ${index} of ${header.segments}`;
+    if (at + segmentHeaderBytes > bytes.length) {
+      throw malformed(what, bytes.length, `the file ends before the header of ${name} at ${hex(at)}`);
+    }
+    const address = view.getUint32(at, true);
+    const length = view.getUint32(at + 4, true);
+    const offset = at + segmentHeaderBytes;
+    if (length % 4 !== 0) {
+      throw malformed(what, at + 4, `${name} has ${length} bytes, which is no multiple of 4`);
+    }
+    if (offset + length > bytes.length) {
+      const missing = offset + length - bytes.length;
+      throw malformed(
+        what,
+        bytes.length,
+        `the file ends ${missing} bytes before the end of ${name} (${hex(address, 8)}, ${length} bytes)`,
+      );
+    }
+    segments.push({ address, offset, length, memory: memoryTypes(header.chip, address) });
+    at = offset + length;
+  }
+  return segments;
+}
+
+/** Offset just behind the checksum. */
+function checkChecksum(bytes: Uint8Array, segments: readonly ImageSegment[], what: string): number {
+  const last = segments.at(-1);
+  const at = checksumOffset(last === undefined ? headerBytes : last.offset + last.length);
+  const stored = bytes[at];
+  if (stored === undefined) {
+    throw malformed(what, bytes.length, `the file ends before its checksum at ${hex(at)}`);
+  }
+  let computed = checksumStart;
+  for (const { offset, length } of segments)
+    computed = xorChecksum(bytes.subarray(offset, offset + length), computed);
+  if (computed !== stored) {
+    throw malformed(
+      what,
+      at,
+      `the checksum is ${hex(stored, 2)}, its segments add up to ${hex(computed, 2)}`,
+    );
+  }
+  return at + 1;
+}
+
+/** Offset just behind the image. */
+function checkHash(bytes: Uint8Array, header: ImageHeader, end: number, what: string): number {
+  const stored = bytes.subarray(end, end + hashBytes);
+  if (!header.hashAppended) {
+    // The byte that says so is itself covered by the hash: with it restored, a cleared one shows.
+    const restored = bytes.slice(0, end);
+    restored[23] = 1;
+    if (stored.length === hashBytes && Buffer.compare(sha256(restored), stored) === 0) {
+      throw malformed(
+        what,
+        23,
+        'says that no SHA-256 follows, yet that of the image does: the byte is damaged',
+      );
+    }
+    return end;
+  }
+  if (stored.length < hashBytes) {
+    throw malformed(
+      what,
+      bytes.length,
+      `the file ends before the end of its SHA-256 at ${hex(end + hashBytes)}`,
+    );
+  }
+  const computed = Buffer.from(sha256(bytes.subarray(0, end)));
+  if (computed.compare(stored) !== 0) {
+    const short = (hash: Uint8Array) => `${Buffer.from(hash).toString('hex').slice(0, 16)}…`;
+    throw malformed(
+      what,
+      end,
+      `the SHA-256 is ${short(stored)}, that of the bytes before is ${short(computed)}`,
+    );
+  }
+  return end + hashBytes;
+}
