@@ -10,7 +10,9 @@ export {
 } from './csv/parse.js';
 export { parseTable, type Table } from './csv/table.js';
 export { writeCsv, writeTable } from './csv/write.js';
-export * from './esp-image/chips.js';
+export * from './esp-image/index.js';
+export * from './manifest/birth.js';
+export * from './manifest/envelope.js';
 export * from './manifest/manifest.js';
 export * from './manifest/model-part.js';
 export * from './tflite/index.js';

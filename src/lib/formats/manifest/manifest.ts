@@ -1,14 +1,6 @@
 import { z } from 'zod';
-import {
-  AiotError,
-  digestPattern,
-  issueText,
-  keyIdOf,
-  namePattern,
-  publicKeyOf,
-  signBytes,
-  verifyBytes,
-} from '../../core/index.js';
+import { AiotError, digestPattern, namePattern } from '../../core/index.js';
+import { checkedPayload, type Envelope, malformedPayload, signPayload, type TrustRoot } from './envelope.js';
 import { bundleFileSchema, modelPartSchema } from './model-part.js';
 
 /** One file that a manifest vouches for. */
@@ -45,46 +37,9 @@ export const manifestSchema = z.strictObject({
 export type UnsignedManifest = z.input<typeof manifestSchema>;
 export type Manifest = z.output<typeof manifestSchema>;
 
-/** The payload's exact bytes (base64) and signatures over them: nobody has to agree on a canonical JSON. */
-export const envelopeSchema = z.strictObject({
-  payload: z.base64(),
-  signatures: z.array(z.strictObject({ keyid: z.string(), sig: z.base64() })).min(1),
-});
-export type Envelope = z.output<typeof envelopeSchema>;
-
-/** Which keys may sign for which role, and how many of them must. Public keys only: SPKI DER, base64. */
-export const trustRootSchema = z.strictObject({
-  spec: z.literal('aiot-trust/1'),
-  version: z.int().min(1),
-  keys: z.record(
-    z.string(),
-    z.strictObject({ algorithm: z.literal('ecdsa-p256-sha256'), publicKey: z.base64() }),
-  ),
-  roles: z.strictObject({
-    release: z.strictObject({ keyids: z.array(z.string()).min(1), threshold: z.int().min(1) }),
-  }),
-});
-export type TrustRoot = z.output<typeof trustRootSchema>;
-
-/** A trust root of one key. */
-export function trustRootOf(publicKey: string): TrustRoot {
-  const keyid = keyIdOf(publicKey);
-  return {
-    spec: 'aiot-trust/1',
-    version: 1,
-    keys: { [keyid]: { algorithm: 'ecdsa-p256-sha256', publicKey } },
-    roles: { release: { keyids: [keyid], threshold: 1 } },
-  };
-}
-
 /** Signs with one private key (PKCS#8 PEM). */
 export function signManifest(manifest: UnsignedManifest, privatePem: string): Envelope {
-  const payload = Buffer.from(JSON.stringify(manifestSchema.parse(manifest)));
-  const keyid = keyIdOf(publicKeyOf(privatePem));
-  return {
-    payload: payload.toString('base64'),
-    signatures: [{ keyid, sig: signBytes(privatePem, payload) }],
-  };
+  return signPayload(manifestSchema.parse(manifest), privatePem);
 }
 
 /**
@@ -92,31 +47,7 @@ export function signManifest(manifest: UnsignedManifest, privatePem: string): En
  * @throws AIOT_MANIFEST_MALFORMED, AIOT_SIGNATURE_INVALID
  */
 export function verifyManifest(value: unknown, trust: TrustRoot): Manifest {
-  const envelope = envelopeSchema.safeParse(value);
-  if (!envelope.success) throw malformed(envelope.error);
-  const payload = Buffer.from(envelope.data.payload, 'base64');
-  const { keyids, threshold } = trust.roles.release;
-  const valid = new Set(
-    envelope.data.signatures
-      .filter(({ keyid, sig }) => {
-        const key = trust.keys[keyid];
-        // A key id is the digest of its key: a trust root cannot name one key twice to reach the threshold.
-        return (
-          keyids.includes(keyid) &&
-          key !== undefined &&
-          keyIdOf(key.publicKey) === keyid &&
-          verifyBytes(key.publicKey, payload, sig)
-        );
-      })
-      .map(({ keyid }) => keyid),
-  );
-  if (valid.size < threshold) {
-    throw new AiotError(
-      'AIOT_SIGNATURE_INVALID',
-      `expected ${threshold} valid release signature(s), got ${valid.size}`,
-    );
-  }
-  return parsePayload(payload);
+  return parsePayload(checkedPayload(value, trust, 'manifest').payload);
 }
 
 /** The manifest inside an envelope WITHOUT checking signatures: for showing, never for deciding. */
@@ -132,10 +63,6 @@ function parsePayload(payload: Buffer): Manifest {
     throw new AiotError('AIOT_MANIFEST_MALFORMED', 'the manifest is not JSON', { cause: error });
   }
   const manifest = manifestSchema.safeParse(value);
-  if (!manifest.success) throw malformed(manifest.error);
-  return manifest.data;
-}
-
-function malformed(error: z.ZodError): AiotError {
-  return new AiotError('AIOT_MANIFEST_MALFORMED', `manifest: ${issueText(error, 'envelope')}`);
+  if (manifest.success) return manifest.data;
+  throw malformedPayload(manifest.error, 'manifest');
 }

@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { AiotError, namePattern } from '../../core/index.js';
+import { checkedPayload, type Envelope, malformedPayload, signPayload, type TrustRoot } from './envelope.js';
+
+const name = z.string().regex(namePattern);
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** The chip of a board as its ROM, eFuses and flash told it. */
+export const birthChipSchema = z.strictObject({
+  /** `esp32c3` */
+  name: z.string(),
+  /** With package and revision: `ESP32-D0WD-V3 (revision v3.1)`. */
+  description: z.string(),
+  features: z.array(z.string()),
+  crystalMHz: z.number(),
+  /** Lower case with colons; the factory base address. */
+  mac: z.string(),
+  /** `id`: JEDEC, 6 hex digits. */
+  flash: z.strictObject({ id: z.string(), bytes: z.int().nullable() }),
+  /** What its security fuses say. */
+  security: z.strictObject({
+    secureBoot: z.boolean(),
+    flashEncryption: z.boolean(),
+    secureDownload: z.boolean(),
+  }),
+});
+export type BirthChip = z.output<typeof birthChipSchema>;
+
+/**
+ * A device's birth certificate: what was made for whom, by whom and when. Signed by the operator like a release, kept by
+ * the registry, and checked by `aiot device verify`. Times are milliseconds since 1970.
+ */
+export const birthSchema = z.strictObject({
+  spec: z.literal('aiot-birth/1'),
+  device: z.strictObject({ name, id: z.string(), type: name }),
+  /** `fingerprint`: SHA-256 of the DER. */
+  certificate: z.strictObject({ fingerprint: sha256, expires: z.int() }),
+  /** null = made into files: no board was there to be asked. */
+  chip: birthChipSchema.nullable(),
+  /** As read from the board, or as told. */
+  mac: z.string().nullable(),
+  /** The guide's decimal chip id. */
+  chipId: z.string().nullable(),
+  /** What was written into flash, or into files. `offset` null = a file that belongs to no place in flash. */
+  images: z.array(
+    z.strictObject({ name: z.string(), offset: z.int().min(0).nullable(), bytes: z.int().min(0), sha256 }),
+  ),
+  /** Key id of the operator who signs. */
+  operator: sha256,
+  /** Version of the program that made it. */
+  aiot: z.string(),
+  time: z.int(),
+});
+export type Birth = z.output<typeof birthSchema>;
+
+/** Signs with the operator's private key (PKCS#8 PEM). */
+export function signBirth(birth: Birth, privatePem: string): Envelope {
+  return signPayload(birthSchema.parse(birth), privatePem);
+}
+
+/**
+ * Signatures first, then the form. `keyids`: those that signed it.
+ * @throws AIOT_SIGNATURE_INVALID, AIOT_MANIFEST_MALFORMED
+ */
+export function verifyBirth(value: unknown, trust: TrustRoot): { birth: Birth; keyids: string[] } {
+  const { payload, keyids } = checkedPayload(value, trust, 'birth certificate');
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(payload.toString('utf8'));
+  } catch (error) {
+    throw new AiotError('AIOT_MANIFEST_MALFORMED', 'the birth certificate is not JSON', { cause: error });
+  }
+  const birth = birthSchema.safeParse(parsed);
+  if (birth.success) return { birth: birth.data, keyids };
+  throw malformedPayload(birth.error, 'birth certificate');
+}

@@ -1,0 +1,82 @@
+import { z } from 'zod';
+import { AiotError, issueText, keyIdOf, publicKeyOf, signBytes, verifyBytes } from '../../core/index.js';
+
+/** The payload's exact bytes (base64) and signatures over them: nobody has to agree on a canonical JSON. */
+export const envelopeSchema = z.strictObject({
+  payload: z.base64(),
+  signatures: z.array(z.strictObject({ keyid: z.string(), sig: z.base64() })).min(1),
+});
+export type Envelope = z.output<typeof envelopeSchema>;
+
+/** Which keys may sign for which role, and how many of them must. Public keys only: SPKI DER, base64. */
+export const trustRootSchema = z.strictObject({
+  spec: z.literal('aiot-trust/1'),
+  version: z.int().min(1),
+  keys: z.record(
+    z.string(),
+    z.strictObject({ algorithm: z.literal('ecdsa-p256-sha256'), publicKey: z.base64() }),
+  ),
+  roles: z.strictObject({
+    release: z.strictObject({ keyids: z.array(z.string()).min(1), threshold: z.int().min(1) }),
+  }),
+});
+export type TrustRoot = z.output<typeof trustRootSchema>;
+
+/** A trust root of one key. */
+export function trustRootOf(publicKey: string): TrustRoot {
+  const keyid = keyIdOf(publicKey);
+  return {
+    spec: 'aiot-trust/1',
+    version: 1,
+    keys: { [keyid]: { algorithm: 'ecdsa-p256-sha256', publicKey } },
+    roles: { release: { keyids: [keyid], threshold: 1 } },
+  };
+}
+
+/** Signs the JSON of a value with one private key (PKCS#8 PEM). Its `spec` tells what it is, so that none passes for another. */
+export function signPayload(value: { spec: string }, privatePem: string): Envelope {
+  const payload = Buffer.from(JSON.stringify(value));
+  const keyid = keyIdOf(publicKeyOf(privatePem));
+  return {
+    payload: payload.toString('base64'),
+    signatures: [{ keyid, sig: signBytes(privatePem, payload) }],
+  };
+}
+
+/**
+ * The payload's bytes once enough release keys are shown to have signed them, and which keys those are. `what` it is
+ * said to be, for errors. @throws AIOT_MANIFEST_MALFORMED, AIOT_SIGNATURE_INVALID
+ */
+export function checkedPayload(
+  value: unknown,
+  trust: TrustRoot,
+  what: string,
+): { payload: Buffer; keyids: string[] } {
+  const envelope = envelopeSchema.safeParse(value);
+  if (!envelope.success) throw malformedPayload(envelope.error, what);
+  const payload = Buffer.from(envelope.data.payload, 'base64');
+  const { keyids, threshold } = trust.roles.release;
+  const valid = new Set(
+    envelope.data.signatures
+      .filter(({ keyid, sig }) => {
+        const key = trust.keys[keyid];
+        // A key id is the digest of its key: a trust root cannot name one key twice to reach the threshold.
+        return (
+          keyids.includes(keyid) &&
+          key !== undefined &&
+          keyIdOf(key.publicKey) === keyid &&
+          verifyBytes(key.publicKey, payload, sig)
+        );
+      })
+      .map(({ keyid }) => keyid),
+  );
+  if (valid.size >= threshold) return { payload, keyids: [...valid] };
+  throw new AiotError(
+    'AIOT_SIGNATURE_INVALID',
+    `expected ${threshold} valid release signature(s), got ${valid.size}`,
+  );
+}
+
+export function malformedPayload(error: z.ZodError, what: string): AiotError {
+  return new AiotError('AIOT_MANIFEST_MALFORMED', `${what}: ${issueText(error, 'envelope')}`);
+}
