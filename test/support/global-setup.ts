@@ -3,10 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** Settings of the tests themselves. */
+const forTests = ['AIOT_REAL', 'AIOT_LONG', 'AIOT_ESP_QEMU'];
+
 export default async function setup(): Promise<() => Promise<void>> {
   const home = await mkdtemp(join(tmpdir(), 'aiot-home-'));
   for (const name of Object.keys(process.env)) {
-    if (name.startsWith('AIOT_') && name !== 'AIOT_REAL' && name !== 'AIOT_LONG') delete process.env[name];
+    if (name.startsWith('AIOT_') && !forTests.includes(name)) delete process.env[name];
   }
   process.env.AIOT_CONFIG_DIR = join(home, 'config');
   process.env.AIOT_DATA_DIR = join(home, 'data');

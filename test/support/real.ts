@@ -10,12 +10,17 @@ const parts = {
   cmake: () => onPath('cmake') && onPath('cc'),
   curl: () => onPath('curl'),
   cxx: () => onPath('g++'),
+  /** crates.io's espflash (scripts/espflash.sh), and a mount namespace to show it a pty in. */
+  espflash: () =>
+    existsSync(espflashProgram) && spawnSync('unshare', [...privateMounts(), 'true']).status === 0,
   /** PyPI esptool and esp-idf-nvs-partition-gen. */
   esptool: () => existsSync(python('esptool')),
   /** PyPI ai-edge-litert in a virtual environment of the tests. */
   litert: () => existsSync(python('litert')),
   mosquitto: () => onPath('mosquitto') && onPath('mosquitto_pub'),
   openssl: () => onPath('openssl'),
+  /** An emulator that runs the chips' real mask ROMs: AIOT_ESP_QEMU names its folder. */
+  qemu: () => qemuFolder !== '' && existsSync(join(qemuFolder, 'pc-bios')),
   /** The system's Python, for what needs a terminal of its own. */
   python3: () => onPath('python3'),
   /** Gives a simulated chip a pty. */
@@ -37,6 +42,17 @@ export const sharedFolder = join(root, '..', 'shared');
 
 /** The folder that scripts/tfjs-node.sh installs tfjs-node into. */
 export const tfjsNode = join(root, '.venv', 'tfjs-node');
+
+/** The program that scripts/espflash.sh makes. */
+export const espflashProgram = join(root, '.venv', 'espflash', 'bin', 'espflash');
+
+/** Options of `unshare` for mounts that only its program sees: as root plainly, else as root of a namespace of its own. */
+export function privateMounts(): string[] {
+  return process.getuid?.() === 0 && spawnSync('unshare', ['-m', 'true']).status === 0 ? ['-m'] : ['-rm'];
+}
+
+/** Folder with qemu-system-xtensa and qemu-system-riscv32 that know `-machine esp32` and `esp32c3`, or ''. */
+export const qemuFolder = process.env.AIOT_ESP_QEMU ?? '';
 
 export function python(environment: 'esptool' | 'litert' | 'tensorflow' | 'tflm'): string {
   return join(root, '.venv', environment, 'bin', 'python');
@@ -61,7 +77,11 @@ export function describeReal(part: RealPart, name: string, body: () => void): vo
   describe.skip(`${name} (no ${part} here)`, body);
 }
 
-/** Even in CI: data beside the checkout, and tfjs-node where Node is too new for it. */
+/** Even in CI: data and an emulator beside the checkout, and tfjs-node where Node is too new for it. */
 function mayBeMissing(part: RealPart): boolean {
-  return part === 'shared' || (part === 'tfjs-node' && Number.parseInt(process.versions.node, 10) >= 23);
+  return (
+    part === 'shared' ||
+    part === 'qemu' ||
+    (part === 'tfjs-node' && Number.parseInt(process.versions.node, 10) >= 23)
+  );
 }

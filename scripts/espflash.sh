@@ -1,0 +1,30 @@
+#!/bin/sh
+# Makes .venv/espflash/bin/espflash: the flashing tool of crates.io that judges the simulated chip beside PyPI's esptool. Needs
+# Rust's cargo (1.88 or newer) and a C compiler. Built for a quick build, not for a quick program: it waits for a serial line.
+# Run again, it does nothing. Where it was built elsewhere already: ESPFLASH_BUILT=FILE takes that program when it is this version.
+set -eu
+cd "$(dirname "$0")/.."
+folder=.venv/espflash
+version=4.4.0
+if [ -x "$folder/bin/espflash" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "espflash $version" ]; then
+  echo "$folder is ready"
+  exit 0
+fi
+rm -rf "$folder"
+mkdir -p "$folder/bin"
+if [ -n "${ESPFLASH_BUILT:-}" ] && [ "$("$ESPFLASH_BUILT" --version)" = "espflash $version" ]; then
+  cp "$ESPFLASH_BUILT" "$folder/bin/espflash"
+else
+  if ! command -v cargo >/dev/null; then
+    echo "no cargo here to build espflash $version with: install Rust 1.88 or newer" >&2
+    exit 1
+  fi
+  target=$(mktemp -d)
+  trap 'rm -rf "$target"' EXIT
+  CARGO_TARGET_DIR="$target" CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off \
+    CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0 \
+    cargo install espflash --version "$version" --locked --quiet --no-track --root "$folder"
+fi
+[ "$("$folder/bin/espflash" --version)" = "espflash $version" ]
+echo "espflash $version" >"$folder/.stamp"
+echo "$folder is made"

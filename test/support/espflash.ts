@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, realpath, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chipNamed, type FlashTool, hex, type Target } from './flash-tools.js';
+import { type ProgramResult, runProgram, told } from './programs.js';
+import { espflashProgram, privateMounts } from './real.js';
+
+/**
+ * espflash opens only what the system lists as a serial port: a name in /sys/class/tty whose device is of a known bus. So
+ * it gets a view of its own, in which the pty stands at a device file that every system has, and the list names that.
+ */
+const listed = 'full';
+const showPty = `
+mount --bind "$1" /dev/${listed}
+mount -t tmpfs none /sys/class/tty
+mkdir -p /sys/class/tty/${listed}/device/pnp
+ln -s pnp /sys/class/tty/${listed}/device/subsystem
+shift
+exec "$@"`;
+
+/** crates.io's espflash, unchanged, with its `--port` on a pty. `args` start with the command's name. */
+export async function espflash(
+  pty: string,
+  [command = '', ...args]: readonly string[],
+  timeoutMs = 60_000,
+): Promise<ProgramResult> {
+  const home = tmpdir();
+  const program = [espflashProgram, command, '--skip-update-check', '--non-interactive'];
+  return runProgram(
+    'unshare',
+    [
+      ...[...privateMounts(), 'sh', '-euc', showPty, 'sh', await realpath(pty)],
+      ...[...program, '--port', `/dev/${listed}`, ...args],
+    ],
+    { env: { HOME: home, XDG_CONFIG_HOME: join(home, 'none'), NO_COLOR: '1' }, cwd: home, timeoutMs },
+  );
+}
+
+/** ENOTTY is fatal to its resets, so it gets no-reset; its stub stays, as nothing can reset it. */
+async function session(
+  target: Target,
+  [command = '', ...rest]: readonly string[],
+  chip: string | null = target.chip,
+): Promise<ProgramResult> {
+  const args = [
+    ...[command, '--before', 'no-reset', '--after', target.stub ? 'no-reset-no-stub' : 'no-reset'],
+    ...(chip ? ['--chip', chip] : []),
+    ...(target.baud ? ['--baud', String(target.baud)] : []),
+    ...(target.stub ? [] : ['--no-stub']),
+    ...rest,
+  ];
+  const result = await espflash(target.port, args);
+  if (result.code !== 0) throw new Error(told('espflash', args, result));
+  return result;
+}
+
+async function checksum(target: Target, offset: number, length: number): Promise<string> {
+  const { stdout } = await session(target, ['checksum-md5', hex(offset), hex(length)]);
+  const md5 = /\b(?:0x)?([0-9a-f]{1,32})\s*$/i.exec(stdout.trim())?.[1];
+  if (!md5) throw new Error(`espflash gave no MD5:\n${stdout}`);
+  // It prints a number: without leading zeros.
+  return md5.toLowerCase().padStart(32, '0');
+}
+
+export const espflashTool: FlashTool = {
+  name: 'espflash',
+  async detect(target) {
+    const { stdout } = await session(target, ['board-info'], null);
+    const chip = /Chip type:\s+(\S+)/.exec(stdout)?.[1];
+    const mac = /MAC address:\s+([0-9a-f:]{17})/.exec(stdout)?.[1];
+    if (!chip || !mac) throw new Error(`espflash named no chip:\n${stdout}`);
+    return { chip: chipNamed(chip), mac };
+  },
+  /** It compresses with the stub and never without: `compress` cannot be asked for. */
+  async write(target, offset, file) {
+    await session(target, ['write-bin', hex(offset), file]);
+  },
+  async verify(target, offset, file) {
+    const wanted = createHash('md5')
+      .update(await readFile(file))
+      .digest('hex');
+    return (await checksum(target, offset, (await stat(file)).size)) === wanted;
+  },
+  async read(target, offset, length) {
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-espflash-'));
+    try {
+      const file = join(folder, 'read.bin');
+      await session(target, ['read-flash', hex(offset), hex(length), file]);
+      return new Uint8Array(await readFile(file));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+  async eraseRegion(target, offset, length) {
+    await session(target, ['erase-region', hex(offset), hex(length)]);
+  },
+  async eraseAll(target) {
+    await session(target, ['erase-flash']);
+  },
+};

@@ -1,0 +1,72 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chipNamed, type FlashTool, hex, type Target } from './flash-tools.js';
+import { type ProgramResult, runProgram, told } from './programs.js';
+import { python } from './real.js';
+
+/** PyPI's esptool, unchanged. It reads settings from the folder it is in and from the user's home: there are none here. */
+export async function esptool(args: readonly string[], timeoutMs = 60_000): Promise<ProgramResult> {
+  const home = tmpdir();
+  return runProgram(python('esptool'), ['-m', 'esptool', ...args], {
+    env: { HOME: home, XDG_CONFIG_HOME: join(home, 'none'), NO_COLOR: '1', COLUMNS: '200' },
+    cwd: home,
+    timeoutMs,
+  });
+}
+
+/** A session: no resets, since DTR and RTS reach no pty; the stub stays, as it does where nothing can reset it. */
+async function session(target: Target, chip: string, command: readonly string[]): Promise<ProgramResult> {
+  const args = [
+    ...['--chip', chip, '--port', target.port, '--before', 'no-reset'],
+    ...['--after', target.stub ? 'no-reset-stub' : 'no-reset'],
+    ...(target.baud ? ['--baud', String(target.baud)] : []),
+    ...(target.stub ? [] : ['--no-stub']),
+    ...command,
+  ];
+  const result = await esptool(args);
+  if (result.code !== 0) throw new Error(told('esptool', args, result));
+  return result;
+}
+
+export const esptoolTool: FlashTool = {
+  name: 'esptool',
+  async detect(target) {
+    const { stdout } = await session(target, 'auto', ['read-mac']);
+    const chip = /^Connected to (\S+) on /m.exec(stdout)?.[1];
+    const mac = /MAC:\s+([0-9a-f:]{17})/.exec(stdout)?.[1];
+    if (!chip || !mac) throw new Error(`esptool named no chip:\n${stdout}`);
+    return { chip: chipNamed(chip), mac };
+  },
+  async write(target, offset, file, compress) {
+    const { stdout } = await session(target, target.chip, [
+      ...['write-flash', compress ? '--compress' : '--no-compress', hex(offset), file],
+    ]);
+    if (!stdout.includes('Hash of data verified.')) throw new Error(`esptool verified nothing:\n${stdout}`);
+  },
+  async verify(target, offset, file) {
+    try {
+      const { stdout } = await session(target, target.chip, ['verify-flash', hex(offset), file]);
+      return stdout.includes('Verification successful');
+    } catch (error) {
+      if (error instanceof Error && error.message.includes('Verification failed')) return false;
+      throw error;
+    }
+  },
+  async read(target, offset, length) {
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-esptool-'));
+    try {
+      const file = join(folder, 'read.bin');
+      await session(target, target.chip, ['read-flash', hex(offset), hex(length), file]);
+      return new Uint8Array(await readFile(file));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+  async eraseRegion(target, offset, length) {
+    await session(target, target.chip, ['erase-region', hex(offset), hex(length)]);
+  },
+  async eraseAll(target) {
+    await session(target, target.chip, ['erase-flash']);
+  },
+};
