@@ -3,4 +3,6 @@
  * of it. Makes no identities.
  */
 export * from './loader/types.js';
+export { type Holder, holdersOf } from './port/holders.js';
+export { type OpenLineOptions, openLine } from './port/open-line.js';
 export * from './port/types.js';

@@ -1,0 +1,98 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { AiotError, systemCode } from '../../core/index.js';
+import { parseHostPort } from './address.js';
+import { LineListeners } from './listeners.js';
+import { lineLost } from './lost.js';
+import type { LineListener, SerialLine } from './types.js';
+
+const connectTimeoutMs = 5000;
+
+/**
+ * A raw TCP socket as a serial line (`socket://host:port`, as pyserial names it): bytes alone, so the speed is the far
+ * side's matter and there are no DTR and RTS.
+ *
+ * @throws AIOT_SERIAL_NOT_FOUND when nobody listens there
+ */
+export async function openSocketLine(
+  address: string,
+  options: { baud: number; signal?: AbortSignal },
+): Promise<SerialLine> {
+  const { host, port } = parseHostPort(address);
+  const socket = connect({ host, port, noDelay: true });
+  await connected(socket, address, options.signal);
+  return new SocketLine(address, socket, options.baud);
+}
+
+/** Resolves once there is a connection. @throws AIOT_SERIAL_NOT_FOUND */
+export async function connected(socket: Socket, address: string, signal?: AbortSignal): Promise<void> {
+  const timeout = AbortSignal.timeout(connectTimeoutMs);
+  try {
+    await once(socket, 'connect', { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
+  } catch (cause) {
+    socket.destroy();
+    // After `once` is through an aborted connect may still fail.
+    socket.on('error', () => {});
+    signal?.throwIfAborted();
+    const why = timeout.aborted ? 'no answer in 5 s' : (systemCode(cause) ?? 'no connection');
+    throw new AiotError('AIOT_SERIAL_NOT_FOUND', `nobody serves a serial port at ${address} (${why})`, {
+      next: 'Start it there (aiot serial serve --port PORT), and look at host, port and firewall.',
+      endpoint: address,
+      retryable: true,
+      cause,
+    });
+  }
+}
+
+class SocketLine implements SerialLine {
+  readonly kind = 'socket';
+  readonly usb = null;
+  readonly hasControlLines = false;
+  private readonly listeners = new LineListeners();
+  private failure: Error | undefined;
+
+  constructor(
+    readonly address: string,
+    private readonly socket: Socket,
+    public baud: number,
+  ) {
+    socket.on('data', (bytes) => this.listeners.data(bytes));
+    socket.on('error', (error) => {
+      this.failure = error;
+    });
+    socket.on('end', () => socket.destroy());
+    socket.on('close', () =>
+      this.listeners.closed(lineLost(address, 'the far side closed the connection', this.failure)),
+    );
+  }
+
+  listen(listener: LineListener): () => void {
+    return this.listeners.listen(listener);
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.listeners.ended) return reject(lineLost(this.address, 'the connection is closed'));
+      this.socket.write(bytes, (error) =>
+        error ? reject(lineLost(this.address, 'the far side closed the connection', error)) : resolve(),
+      );
+    });
+  }
+
+  async setBaud(baud: number): Promise<void> {
+    if (this.listeners.ended) throw lineLost(this.address, 'the connection is closed');
+    this.baud = baud;
+  }
+
+  async setControlLines(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.listeners.closed(null);
+    if (this.socket.closed) return;
+    // Sends what is still queued first; a far side that takes nothing must not hold us.
+    this.socket.end();
+    const timer = setTimeout(() => this.socket.destroy(), 500);
+    await once(this.socket, 'close').catch(() => {});
+    clearTimeout(timer);
+  }
+}

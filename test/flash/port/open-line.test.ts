@@ -1,0 +1,94 @@
+import { once } from 'node:events';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { openLine } from '../../../src/lib/flash/index.js';
+
+const servers: Server[] = [];
+afterEach(() => {
+  for (const server of servers.splice(0)) server.close();
+});
+
+async function served(): Promise<{ address: string; peer: Promise<Socket> }> {
+  const server = createServer();
+  servers.push(server);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const peer = once(server, 'connection').then(([socket]) => socket as Socket);
+  return { address: `socket://127.0.0.1:${(server.address() as AddressInfo).port}`, peer };
+}
+
+describe('a line over a socket', () => {
+  it('carries bytes both ways and keeps what arrives before anyone listens', async () => {
+    const { address, peer } = await served();
+    const line = await openLine(address, { baud: 115_200 });
+    const far = await peer;
+    far.write(Buffer.from([1, 2, 3]));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const got: number[] = [];
+    line.listen({ data: (bytes) => got.push(...bytes), closed: () => {} });
+    expect(got).toEqual([1, 2, 3]);
+    await line.write(Uint8Array.of(9));
+    const [chunk] = await once(far, 'data');
+    expect([...chunk]).toEqual([9]);
+    expect(line).toMatchObject({ kind: 'socket', hasControlLines: false, usb: null, address });
+    await line.close();
+  });
+
+  it('says once that the far side went away, and refuses to write then', async () => {
+    const { address, peer } = await served();
+    const line = await openLine(address, { baud: 115_200 });
+    const ended = new Promise<Error | null>((resolve) => line.listen({ data: () => {}, closed: resolve }));
+    (await peer).destroy();
+    expect(await ended).toMatchObject({ code: 'AIOT_SERIAL_LOST' });
+    await expect(line.write(Uint8Array.of(1))).rejects.toMatchObject({ code: 'AIOT_SERIAL_LOST' });
+    await line.close();
+    await line.close();
+  });
+
+  it('tells its own close apart from a loss', async () => {
+    const { address } = await served();
+    const line = await openLine(address, { baud: 115_200 });
+    const ended = new Promise<Error | null>((resolve) => line.listen({ data: () => {}, closed: resolve }));
+    await line.close();
+    expect(await ended).toBeNull();
+  });
+});
+
+describe('a line that cannot be opened', () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'aiot-line-')), 'file');
+  writeFileSync(file, '');
+  it.each([
+    [
+      'a port that is not there',
+      '/dev/ttyNOTHERE7',
+      'AIOT_SERIAL_NOT_FOUND',
+      'no serial port at /dev/ttyNOTHERE7',
+    ],
+    ['a file', file, 'AIOT_SERIAL_NOT_FOUND', `not a serial port: ${file}`],
+    ['a device that is no terminal', '/dev/null', 'AIOT_SERIAL_NOT_FOUND', 'not a serial port: /dev/null'],
+    ['a scheme that is none', 'ftp://host:1', 'AIOT_USAGE', 'ftp:// is no kind of serial port'],
+    ['a socket without a port', 'socket://host', 'AIOT_USAGE', 'socket://host'],
+    ['a socket with port 0', 'socket://127.0.0.1:0', 'AIOT_USAGE', 'socket://127.0.0.1:0'],
+  ])('%s is refused', async (_, address, code, message) => {
+    const failure = openLine(address, { baud: 115_200 });
+    await expect(failure).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+  });
+
+  it.each([0, -9600, 1.5, Number.NaN])('%d baud is refused', async (baud) => {
+    await expect(openLine('socket://127.0.0.1:9', { baud })).rejects.toMatchObject({
+      code: 'AIOT_SERIAL_BAUD',
+    });
+  });
+
+  it('a socket where nobody listens is told with the system’s reason', async () => {
+    const { address } = await served();
+    for (const server of servers.splice(0)) await new Promise((resolve) => server.close(resolve));
+    await expect(openLine(address, { baud: 115_200 })).rejects.toMatchObject({
+      code: 'AIOT_SERIAL_NOT_FOUND',
+      message: `nobody serves a serial port at ${address} (ECONNREFUSED)`,
+    });
+  });
+});

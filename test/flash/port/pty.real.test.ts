@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { openLine, type SerialLine } from '../../../src/lib/flash/index.js';
+import { describeReal } from '../../support/real.js';
+
+const started: ChildProcess[] = [];
+const lines: SerialLine[] = [];
+afterEach(async () => {
+  for (const line of lines.splice(0)) await line.close();
+  for (const child of started.splice(0)) child.kill('SIGKILL');
+});
+
+/** Two ptys, joined by socat. */
+async function ptyPair(): Promise<{ near: string; far: string; socat: ChildProcess }> {
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-pty-'));
+  const [near, far] = [join(folder, 'near'), join(folder, 'far')];
+  const socat = spawn('socat', [`pty,raw,echo=0,link=${near}`, `pty,raw,echo=0,link=${far}`]);
+  started.push(socat);
+  for (let i = 0; i < 100 && !(existsSync(near) && existsSync(far)); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return { near, far, socat };
+}
+
+async function open(path: string, baud = 115_200): Promise<SerialLine> {
+  const line = await openLine(path, { baud });
+  lines.push(line);
+  return line;
+}
+
+describeReal('socat', 'a line over a pty', () => {
+  it('has no DTR and RTS: setting them does nothing, and bytes and speeds pass', async () => {
+    const { near, far } = await ptyPair();
+    const [one, other] = [await open(near), await open(far)];
+    expect(one).toMatchObject({ kind: 'pty', hasControlLines: false, usb: null, baud: 115_200 });
+    await one.setControlLines({ dtr: true, rts: false });
+    await one.setBaud(921_600);
+    expect(one.baud).toBe(921_600);
+    const got: number[] = [];
+    const all = new Promise<void>((resolve) => {
+      other.listen({ data: (bytes) => got.push(...bytes) >= 256 && resolve(), closed: () => {} });
+    });
+    await one.write(Uint8Array.from({ length: 256 }, (_, i) => i));
+    await all;
+    expect(got).toEqual(Array.from({ length: 256 }, (_, i) => i));
+  });
+
+  it('is lost when the far end goes away', async () => {
+    const { near, socat } = await ptyPair();
+    const line = await open(near);
+    const ended = new Promise<Error | null>((resolve) => line.listen({ data: () => {}, closed: resolve }));
+    socat.kill('SIGKILL');
+    await once(socat, 'exit');
+    expect(await ended).toMatchObject({ code: 'AIOT_SERIAL_LOST' });
+    await expect(line.write(Uint8Array.of(1))).rejects.toMatchObject({ code: 'AIOT_SERIAL_LOST' });
+  });
+
+  it('is locked: a second opening names the program that has it, and succeeds once that let go', async () => {
+    const { near } = await ptyPair();
+    const other = spawn('flock', ['--exclusive', near, 'sleep', '60'], { detached: true });
+    started.push(other);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const busy = await openLine(near, { baud: 115_200 }).then(
+      () => null,
+      (error) => error,
+    );
+    expect(busy).toMatchObject({ code: 'AIOT_SERIAL_BUSY' });
+    expect(busy.message).toMatch(new RegExp(`^${near} is in use by flock, pid \\d+$`));
+    process.kill(-(other.pid ?? 0), 'SIGKILL');
+    await once(other, 'exit');
+    expect(await open(near)).toMatchObject({ kind: 'pty' });
+  });
+});
