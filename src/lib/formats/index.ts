@@ -8,6 +8,7 @@ export {
   parseCsv,
   parseLabelledCsv,
 } from './csv/parse.js';
+export { type CsvRecord, csvRecords } from './csv/records.js';
 export { parseTable, type Table } from './csv/table.js';
 export { writeCsv, writeTable } from './csv/write.js';
 export * from './esp-image/index.js';
@@ -15,5 +16,7 @@ export * from './manifest/birth.js';
 export * from './manifest/envelope.js';
 export * from './manifest/manifest.js';
 export * from './manifest/model-part.js';
+export * from './otadata/index.js';
+export * from './partitions/index.js';
 export * from './tflite/index.js';
 export { readZip } from './zip/read-zip.js';

@@ -435,6 +435,12 @@ export const catalogue = {
       'These values do not fit into an NVS partition of this size and version, or are not ones NVS can hold.',
     next: 'Choose a larger --size, or shorten the values.',
   },
+  AIOT_OTADATA_MALFORMED: {
+    exit: 2,
+    family: 'user',
+    about: 'An otadata partition, which names the app slot that is started, is damaged or cut short.',
+    next: 'Make it again: aiot firmware otadata create OUT.bin --slot 0',
+  },
   AIOT_PARTITIONS_MALFORMED: {
     exit: 2,
     family: 'user',

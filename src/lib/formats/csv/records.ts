@@ -1,0 +1,78 @@
+import { AiotError } from '../../core/index.js';
+
+/** One row of a CSV file, and the line it begins on (from 1). */
+export interface CsvRecord {
+  line: number;
+  cells: string[];
+}
+
+/**
+ * Rows of text cells, quoted where they hold commas, quotes (doubled) or line ends (RFC 4180, 2). Rows that begin with `#`
+ * and empty lines are left out; line ends may be `\r\n`; a byte order mark is taken off.
+ * @param file name for messages
+ * @throws AIOT_CSV_MALFORMED for a quote that is not closed, or text after one
+ */
+export function csvRecords(text: string, file: string): CsvRecord[] {
+  const clean = text.replace(/^\uFEFF/, '').replace(/\r\n?/g, '\n');
+  const records: CsvRecord[] = [];
+  let at = 0;
+  let line = 1;
+  while (at < clean.length) {
+    const end = lineEnd(clean, at);
+    const blank = clean[at] === '#' || clean.slice(at, end).trim() === '';
+    const record = blank ? { cells: [], next: end } : recordAt(clean, at, `${file}:${line}`);
+    if (!blank) records.push({ line, cells: record.cells });
+    line += linesIn(clean, at, record.next) + 1;
+    at = record.next + 1;
+  }
+  return records;
+}
+
+function lineEnd(text: string, from: number): number {
+  const end = text.indexOf('\n', from);
+  return end < 0 ? text.length : end;
+}
+
+function linesIn(text: string, from: number, to: number): number {
+  let lines = 0;
+  for (let i = text.indexOf('\n', from); i >= 0 && i < to; i = text.indexOf('\n', i + 1)) lines++;
+  return lines;
+}
+
+/** `next`: offset of the line end behind the record. */
+function recordAt(text: string, from: number, place: string): { cells: string[]; next: number } {
+  const cells: string[] = [];
+  for (let at = from; ; at++) {
+    const cell = text[at] === '"' ? quotedCell(text, at, place) : plainCell(text, at);
+    cells.push(cell.value);
+    at = cell.next;
+    if (text[at] !== ',') return { cells, next: at };
+  }
+}
+
+function plainCell(text: string, from: number): { value: string; next: number } {
+  const end = lineEnd(text, from);
+  const comma = text.indexOf(',', from);
+  const next = comma >= 0 && comma < end ? comma : end;
+  return { value: text.slice(from, next), next };
+}
+
+function quotedCell(text: string, from: number, place: string): { value: string; next: number } {
+  let value = '';
+  for (let at = from + 1; ; ) {
+    const quote = text.indexOf('"', at);
+    if (quote < 0) throw new AiotError('AIOT_CSV_MALFORMED', `${place}: a cell's quote is never closed`);
+    value += text.slice(at, quote);
+    if (text[quote + 1] === '"') {
+      value += '"';
+      at = quote + 2;
+      continue;
+    }
+    const after = text[quote + 1];
+    if (after === undefined || after === ',' || after === '\n') return { value, next: quote + 1 };
+    throw new AiotError(
+      'AIOT_CSV_MALFORMED',
+      `${place}: expected a comma after a quoted cell, got "${after}"`,
+    );
+  }
+}
