@@ -1,0 +1,147 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { access, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Board } from './chips.js';
+import { endProgram } from './programs.js';
+import { qemuFolder } from './real.js';
+
+/** Chips whose mask ROM the emulator runs. Straps: UART download, and boot from flash. */
+const machines = {
+  esp32: { program: 'qemu-system-xtensa', gpio: 'esp32.gpio', download: 0x0f, run: 0x12 },
+  esp32c3: { program: 'qemu-system-riscv32', gpio: 'esp32c3.gpio', download: 0x02, run: 0x08 },
+} as const;
+export type EmulatedChip = keyof typeof machines;
+
+/** Bytes of flash that the emulated boards have. */
+const flashBytes = 4 << 20;
+
+export interface EmulatedBoard extends Board {
+  /** Starts the chip anew with its flash as it is; it comes up in download mode, or runs what is in flash. */
+  restart(mode: 'download' | 'run'): Promise<void>;
+  /** What comes from the chip, until `pattern` is in it. @throws after `timeoutMs`, with what came */
+  until(pattern: RegExp, timeoutMs: number): Promise<string>;
+}
+
+/**
+ * A chip with its real mask ROM, its serial line behind a pty (socat) and a TCP port. The emulator has no DTR and RTS: it
+ * is started in the mode wanted. Needs nothing but the emulator's folder.
+ */
+export async function emulatedBoard(chip: EmulatedChip): Promise<EmulatedBoard> {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-qemu-'));
+  const flashFile = join(folder, 'flash.bin');
+  await writeFile(flashFile, new Uint8Array(flashBytes).fill(0xff));
+  const port = await freePort();
+  let emulator: ChildProcess | undefined;
+  let bridge: ChildProcess | undefined;
+  let path = '';
+
+  const end = async () => {
+    if (bridge) await endProgram(bridge);
+    if (emulator) await endProgram(emulator);
+    bridge = emulator = undefined;
+  };
+  const start = async (mode: 'download' | 'run') => {
+    emulator = startEmulator(chip, mode, flashFile, port);
+    await listening(port, emulator);
+    if (mode === 'run') return;
+    const link = join(folder, 'pty');
+    bridge = spawn('socat', [`pty,raw,echo=0,link=${link}`, `tcp:127.0.0.1:${port},nodelay`], {
+      stdio: 'ignore',
+    });
+    path = await linked(link);
+  };
+  await start('download');
+  return {
+    chip,
+    get port() {
+      return path;
+    },
+    flash: async () => new Uint8Array(await readFile(flashFile)),
+    async restart(mode) {
+      await end();
+      await start(mode);
+    },
+    until: (pattern, timeoutMs) => readUntil(port, pattern, timeoutMs),
+    async close() {
+      await end();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function startEmulator(
+  chip: EmulatedChip,
+  mode: 'download' | 'run',
+  flashFile: string,
+  port: number,
+): ChildProcess {
+  const machine = machines[chip];
+  return spawn(
+    join(qemuFolder, machine.program),
+    [
+      ...['-nographic', '-monitor', 'none', '-machine', chip, '-L', join(qemuFolder, 'pc-bios')],
+      ...['-drive', `file=${flashFile},if=mtd,format=raw`],
+      ...['-global', `driver=${machine.gpio},property=strap_mode,value=${machine[mode]}`],
+      // Without nowait it starts with the first listener: nothing of what a run says is lost.
+      ...['-serial', `tcp:127.0.0.1:${port},server${mode === 'download' ? ',nowait' : ''}`],
+    ],
+    { stdio: 'ignore' },
+  );
+}
+
+async function readUntil(port: number, pattern: RegExp, timeoutMs: number): Promise<string> {
+  const socket = connect(port, '127.0.0.1');
+  let text = '';
+  try {
+    const deadline = delay(timeoutMs).then(() => 'late' as const);
+    const found = new Promise<'found'>((resolve, reject) => {
+      socket.on('error', reject);
+      socket.on('data', (chunk: Buffer) => {
+        text += chunk.toString('latin1');
+        if (pattern.test(text)) resolve('found');
+      });
+    });
+    if ((await Promise.race([found, deadline])) === 'found') return text;
+    throw new Error(`no ${pattern} within ${timeoutMs} ms in: ${text.slice(-2000)}`);
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function linked(link: string): Promise<string> {
+  for (let tries = 0; tries < 200; tries++) {
+    if (
+      await access(link).then(
+        () => true,
+        () => false,
+      )
+    )
+      return realpath(link);
+    await delay(25);
+  }
+  throw new Error(`socat made no ${link}`);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address ? address.port : 0;
+}
+
+/** Looks in the list of listening sockets: to connect would be taken for the line's other end. */
+async function listening(port: number, emulator: ChildProcess): Promise<void> {
+  const entry = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
+  for (let tries = 0; tries < 400; tries++) {
+    if (emulator.exitCode !== null) throw new Error(`the emulator ended with ${emulator.exitCode}`);
+    if ((await readFile('/proc/net/tcp', 'utf8')).includes(entry)) return;
+    await delay(25);
+  }
+  throw new Error(`the emulator does not listen on ${port}`);
+}
