@@ -1,0 +1,53 @@
+import { AiotError } from '../../src/lib/core/index.js';
+import { LineListeners } from '../../src/lib/flash/port/listeners.js';
+import type { ControlLines, LineListener, SerialLine } from '../../src/lib/flash/port/types.js';
+
+/** A serial line in memory that writes down what happens to it; `say` is the board talking. */
+export class FakeLine implements SerialLine {
+  readonly kind = 'simulated';
+  readonly usb = null;
+  readonly hasControlLines: boolean = true;
+  baud = 115_200;
+  closed = false;
+  /** `tx:…`, `baud:…`, `lines:DTR,RTS` in their order. */
+  readonly log: string[] = [];
+  readonly sent: number[] = [];
+  /** Sends back what it gets. */
+  echo = false;
+  private readonly listeners = new LineListeners();
+
+  constructor(readonly address = 'simulated') {}
+
+  say(bytes: Uint8Array | string): void {
+    this.listeners.data(typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes);
+  }
+
+  pull(): void {
+    this.listeners.closed(new AiotError('AIOT_SERIAL_LOST', 'cable pulled'));
+  }
+
+  listen(listener: LineListener): () => void {
+    return this.listeners.listen(listener);
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.listeners.ended) throw new AiotError('AIOT_SERIAL_LOST', 'cable pulled');
+    this.sent.push(...bytes);
+    if (this.echo) this.say(bytes);
+  }
+
+  async setBaud(baud: number): Promise<void> {
+    if (baud > 2_000_000) throw new AiotError('AIOT_SERIAL_BAUD', `no ${baud}`);
+    this.baud = baud;
+    this.log.push(`baud:${baud}`);
+  }
+
+  async setControlLines({ dtr, rts }: ControlLines): Promise<void> {
+    this.log.push(`lines:${Number(dtr)},${Number(rts)}`);
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    this.listeners.closed(null);
+  }
+}
