@@ -1,0 +1,48 @@
+import { type ChipName, chipOfId, isMapped } from '../../formats/index.js';
+
+/** What bytes look like that are to go into flash; lenient, for a damaged image is still one for a certain chip. */
+export interface Looks {
+  chip: ChipName;
+  /** `image`: one that tells neither, such as a bare program in the bootloader's place. */
+  kind: 'app' | 'bootloader' | 'image';
+  /** Bytes of flash that the header counts on; null = a code that is not known here. */
+  flashBytes: number | null;
+}
+
+const magic = 0xe9;
+const headerBytes = 24;
+const mostSegments = 16;
+/** esp_app_desc_t.magic_word, first in the first segment of an app (ESP-IDF, esp_app_desc.h). */
+const appMagic = 0xabcd5432;
+/** esp_bootloader_desc_t.magic_byte, first in the first segment of a newer bootloader (esp_bootloader_desc.h). */
+const bootloaderMagic = 0x50;
+
+/** null: no image of a chip that is known here. Needs the header's 24 bytes; the rest may be cut or damaged. */
+export function looksLike(data: Uint8Array): Looks | null {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  if (data.length < headerBytes || data[0] !== magic) return null;
+  const segments = data[1] ?? 0;
+  const chip = chipOfId(view.getUint16(12, true));
+  if (segments < 1 || segments > mostSegments || chip === null) return null;
+  const code = (data[3] ?? 0) >> 4;
+  // 0 = 1 MiB and doubling: 7 = 128 MiB is the last that is defined.
+  const flashBytes = code <= 7 ? 2 ** (20 + code) : null;
+  return { chip, kind: kindOf(view, segments, chip), flashBytes };
+}
+
+function kindOf(view: DataView, segments: number, chip: ChipName): Looks['kind'] {
+  const first = headerBytes + 8;
+  if (view.byteLength >= first + 4 && view.getUint32(first, true) === appMagic) return 'app';
+  let at = headerBytes;
+  for (let i = 0; i < segments && at + 8 <= view.byteLength; i++) {
+    // A ROM loads into RAM alone: what is mapped from flash needs a bootloader.
+    if (isMapped(chip, view.getUint32(at, true))) return 'app';
+    at += 8 + view.getUint32(at + 4, true);
+  }
+  return view.byteLength > first && view.getUint8(first) === bootloaderMagic ? 'bootloader' : 'image';
+}
+
+/** Whether these bytes begin as a partition table does (ESP_PARTITION_MAGIC, 0x50AA). */
+export function looksLikeTable(data: Uint8Array): boolean {
+  return data[0] === 0xaa && data[1] === 0x50;
+}

@@ -1,0 +1,67 @@
+import { AiotError, plural } from '../../core/index.js';
+import type { PartitionTable } from '../../formats/index.js';
+import type { Region } from '../loader/types.js';
+import { patchHeader } from './header.js';
+import { resolvePlace } from './place.js';
+import { objections } from './rules.js';
+import { joinSectors } from './sectors.js';
+import { tableInForce } from './table.js';
+import type { Board, HeaderChanges, Objection, Piece, WritePlan } from './types.js';
+import { warnings } from './warnings.js';
+
+export interface PlanInput {
+  pieces: readonly Piece[];
+  board: Board;
+  /** The table on the board; null = none, or it will be erased. */
+  boardTable: PartitionTable | null;
+  header: HeaderChanges;
+  /** The whole flash is erased first. */
+  erase: boolean;
+  force: boolean;
+}
+
+/**
+ * What is to be written where, checked against the board: nothing has been changed yet when this refuses.
+ * @throws AIOT_FLASH_REFUSED with all objections, unless `force`; AIOT_USAGE (regions that overlap or are empty, a label
+ * that the table lacks), AIOT_IMAGE_MALFORMED (a header to be changed of a damaged image)
+ */
+export function planWrite(input: PlanInput): WritePlan {
+  const { board, boardTable, force } = input;
+  const placed = placeAll(input);
+  const regions = patchHeader(placed, input.header, board);
+  joinSectors(regions);
+  const { known, objections: ofTable } = tableInForce(regions, boardTable, board.flashBytes);
+  const told = [...ofTable, ...eraseObjections(input), ...objections(regions, board, known)];
+  if (told.length > 0 && !force) throw refused(told);
+  return { regions, overridden: told, warnings: warnings(regions, board, known) };
+}
+
+/** Labels of partitions are those of the table that is written, where one is. */
+function placeAll({ pieces, board, boardTable }: PlanInput): Region[] {
+  const fixed = pieces.flatMap(({ name, data, place }) =>
+    typeof place === 'number' || place === 'partition-table'
+      ? [{ name, data, offset: resolvePlace(place, board.chip, null) }]
+      : [],
+  );
+  const { known } = tableInForce(fixed, boardTable, null);
+  return pieces.map(({ name, data, place }) => ({
+    name,
+    data,
+    offset: resolvePlace(place, board.chip, known),
+  }));
+}
+
+function eraseObjections({ erase, board }: PlanInput): Objection[] {
+  const { secureBoot, flashEncryption } = board.security;
+  if (!erase || !(secureBoot || flashEncryption)) return [];
+  const message =
+    '--erase takes the bootloader of a chip that takes no other one (secure boot or encrypted flash)';
+  return [{ rule: 'locked', region: 'flash', message }];
+}
+
+function refused(told: readonly Objection[]): AiotError {
+  const [only] = told;
+  if (told.length === 1 && only) return new AiotError('AIOT_FLASH_REFUSED', only.message);
+  const all = told.map(({ message }) => message).join('; ');
+  return new AiotError('AIOT_FLASH_REFUSED', `${plural(told.length, 'reason')}: ${all}`);
+}

@@ -1,0 +1,53 @@
+import type { ChipName, PartitionTable } from '../../formats/index.js';
+import type { ChipInfo, Region } from '../loader/types.js';
+
+/** Something to be written, and where: an offset, or a name that chip and partition table give one to. */
+export interface Piece {
+  /** What people call it: the file's name. */
+  name: string;
+  data: Uint8Array;
+  /** An offset; a partition's label; `bootloader` or `partition-table`. */
+  place: number | string;
+}
+
+/** What a plan has to know of the board. */
+export interface Board {
+  chip: ChipName;
+  /** Bytes; null = not known. */
+  flashBytes: number | null;
+  security: ChipInfo['security'];
+}
+
+/** Changes of a bootloader's header; `undefined` leaves a field as it is, `detect` takes the size of the board's flash. */
+export interface HeaderChanges {
+  mode?: string | undefined;
+  size?: string | undefined;
+  frequency?: string | undefined;
+}
+
+/** What a region is refused for. `--force` overrides it, and says so. */
+export const rules = ['chip', 'flash-end', 'partition-end', 'bootloader', 'table', 'locked'] as const;
+export type Rule = (typeof rules)[number];
+
+export interface Objection {
+  rule: Rule;
+  /** The region's name. */
+  region: string;
+  /** What is wrong and what it would lead to, one sentence without a full stop. */
+  message: string;
+}
+
+/** A table that is in force, and where it was found. */
+export interface KnownTable {
+  table: PartitionTable;
+  from: 'written' | 'board';
+}
+
+export interface WritePlan {
+  /** In the order of the pieces, headers patched. */
+  regions: Region[];
+  /** What `--force` overrode. */
+  overridden: Objection[];
+  /** What is odd, but nothing that is refused. */
+  warnings: string[];
+}
