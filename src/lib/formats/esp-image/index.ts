@@ -11,6 +11,7 @@ export {
   flashSizes,
   frequenciesOf,
 } from './flash-parameters.js';
+export { type ElfImageOptions, imageOfElf } from './from-elf.js';
 export { flashPages, isMapped, type MemoryType, memoryTypes } from './memory.js';
 export { type FlashParameters, patchEspImage } from './patch.js';
 export { type EspImage, type ImageSegment, readEspImage } from './read.js';

@@ -1,0 +1,198 @@
+import { inflateSync } from 'node:zlib';
+import { hex, malformed } from '../esp-image/errors.js';
+
+/** What of ELF files is read here: 32 bits, little-endian. Source: System V ABI, "Object Files". */
+const headerBytes = 52;
+const sectionHeaderBytes = 40;
+const programHeaderBytes = 32;
+const machines: Record<number, ElfMachine> = { 94: 'xtensa', 243: 'riscv' };
+export type ElfMachine = 'xtensa' | 'riscv';
+
+/** Values of sh_type. */
+export const sectionTypes = {
+  progbits: 1,
+  symbols: 2,
+  strings: 3,
+  nobits: 8,
+  initArray: 14,
+  finiArray: 15,
+  preinitArray: 16,
+} as const;
+const compressedFlag = 0x800;
+/** A compressed section may not blow up without bound. */
+const maximumInflated = 0x10000000;
+
+export interface ElfSection {
+  name: string;
+  type: number;
+  address: number;
+  offset: number;
+  /** Bytes; of a section without data (`nobits`) as they will be in memory. */
+  size: number;
+  align: number;
+  link: number;
+  flags: number;
+}
+
+/** One PT_LOAD program header. */
+export interface ElfSegment {
+  /** Physical address, where a loader puts it. */
+  address: number;
+  offset: number;
+  /** Bytes in the file. */
+  size: number;
+  align: number;
+}
+
+export interface ElfFile {
+  what: string;
+  bytes: Uint8Array;
+  machine: ElfMachine;
+  entry: number;
+  sections: ElfSection[];
+  segments: ElfSegment[];
+}
+
+/**
+ * Reads the headers and checks that everything they name lies in the file.
+ * @throws AIOT_IMAGE_MALFORMED with the offset and the reason
+ */
+export function readElf(bytes: Uint8Array, what = 'ELF file'): ElfFile {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const magic = [0x7f, 0x45, 0x4c, 0x46];
+  if (bytes.length === 0) throw malformed(what, 0, 'the file is empty');
+  if (magic.some((byte, index) => bytes[index] !== byte)) throw malformed(what, 0, 'this is no ELF file');
+  if (bytes.length < headerBytes) {
+    throw malformed(what, bytes.length, `the file ends within the header of ${headerBytes} bytes`);
+  }
+  if (view.getUint8(4) !== 1)
+    throw malformed(what, 4, 'an ELF file for these chips has 32 bits, this has not');
+  if (view.getUint8(5) !== 1)
+    throw malformed(what, 5, 'an ELF file for these chips is little-endian, this is not');
+  const machine = machines[view.getUint16(18, true)];
+  if (machine === undefined) {
+    throw malformed(
+      what,
+      18,
+      `is for machine ${view.getUint16(18, true)}, not for Xtensa (94) or RISC-V (243)`,
+    );
+  }
+  return {
+    what,
+    bytes,
+    machine,
+    entry: view.getUint32(24, true),
+    sections: readSections(bytes, view, what),
+    segments: readSegments(bytes, view, what),
+  };
+}
+
+/** The first section of a name, or undefined. */
+export function findSection(elf: ElfFile, name: string): ElfSection | undefined {
+  return elf.sections.find((section) => section.name === name);
+}
+
+/** Its bytes, inflated where they are compressed; a view of the file otherwise. @throws AIOT_IMAGE_MALFORMED */
+export function sectionData(elf: ElfFile, section: ElfSection): Uint8Array {
+  if (section.type === sectionTypes.nobits) return new Uint8Array(0);
+  const raw = elf.bytes.subarray(section.offset, section.offset + section.size);
+  if ((section.flags & compressedFlag) === 0) return raw;
+  const method = raw.length < 12 ? 0 : (raw[0] ?? 0);
+  if (method !== 1) {
+    throw malformed(
+      elf.what,
+      section.offset,
+      `${section.name} is compressed in a way other than zlib (${method})`,
+    );
+  }
+  try {
+    return inflateSync(raw.subarray(12), { maxOutputLength: maximumInflated });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw malformed(elf.what, section.offset + 12, `${section.name} cannot be inflated (${reason})`);
+  }
+}
+
+function readSections(bytes: Uint8Array, view: DataView, what: string): ElfSection[] {
+  const start = view.getUint32(32, true);
+  const count = view.getUint16(48, true);
+  const names = view.getUint16(50, true);
+  if (count === 0) throw malformed(what, 48, 'it has no section headers');
+  requireEntry(view, 46, sectionHeaderBytes, what);
+  requireInside(bytes, start, count * sectionHeaderBytes, 'the section headers', 32, what);
+  if (names >= count) throw malformed(what, 50, `names are in section ${names}, there are ${count}`);
+  const raw = Array.from({ length: count }, (_, index) => {
+    const at = start + index * sectionHeaderBytes;
+    const word = (offset: number) => view.getUint32(at + offset, true);
+    const section = {
+      nameAt: word(0),
+      type: word(4),
+      flags: word(8),
+      address: word(12),
+      offset: word(16),
+      size: word(20),
+      link: word(24),
+      align: word(32),
+    };
+    if (section.type !== sectionTypes.nobits && section.type !== 0) {
+      requireInside(bytes, section.offset, section.size, `section ${index}`, at + 16, what);
+    }
+    return section;
+  });
+  const table = raw[names];
+  const strings = bytes.subarray(table?.offset ?? 0, (table?.offset ?? 0) + (table?.size ?? 0));
+  return raw.map(({ nameAt, ...section }, index) => {
+    const name = stringAt(strings, nameAt);
+    if (name === null) {
+      throw malformed(
+        what,
+        start + index * sectionHeaderBytes,
+        `the name of section ${index} lies outside of the names`,
+      );
+    }
+    return { name, ...section };
+  });
+}
+
+function readSegments(bytes: Uint8Array, view: DataView, what: string): ElfSegment[] {
+  const start = view.getUint32(28, true);
+  const count = view.getUint16(44, true);
+  if (count === 0) return [];
+  requireEntry(view, 42, programHeaderBytes, what);
+  requireInside(bytes, start, count * programHeaderBytes, 'the program headers', 28, what);
+  const segments: ElfSegment[] = [];
+  for (let index = 0; index < count; index++) {
+    const at = start + index * programHeaderBytes;
+    const word = (offset: number) => view.getUint32(at + offset, true);
+    if (word(0) !== 1) continue;
+    const segment = { address: word(12), offset: word(4), size: word(16), align: word(28) };
+    requireInside(bytes, segment.offset, segment.size, `segment ${index}`, at + 4, what);
+    segments.push(segment);
+  }
+  return segments;
+}
+
+function requireEntry(view: DataView, at: number, expected: number, what: string): void {
+  const got = view.getUint16(at, true);
+  if (got !== expected) throw malformed(what, at, `such a header has ${expected} bytes, this says ${got}`);
+}
+
+function requireInside(
+  bytes: Uint8Array,
+  start: number,
+  size: number,
+  name: string,
+  at: number,
+  what: string,
+): void {
+  if (start + size <= bytes.length) return;
+  const range = `${hex(start)} to ${hex(start + size)}`;
+  throw malformed(what, at, `${name}: ${range}, the file ends at ${hex(bytes.length)}`);
+}
+
+/** NUL-terminated; null outside of the table. */
+export function stringAt(strings: Uint8Array, offset: number): string | null {
+  if (offset >= strings.length) return null;
+  const end = strings.indexOf(0, offset);
+  return end === -1 ? null : Buffer.from(strings.subarray(offset, end)).toString('utf8');
+}

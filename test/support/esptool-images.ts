@@ -1,0 +1,58 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { root } from './cli.js';
+import { python } from './real.js';
+
+export interface ImageJob {
+  do: 'elf2image' | 'merge' | 'hex-to-bin';
+  out: string;
+  [argument: string]: unknown;
+}
+
+export interface JobResult {
+  /** What esptool wrote; null when it wrote nothing. */
+  bytes: Uint8Array | null;
+  /** What it raised. */
+  error: string | null;
+  /** Of `hex-to-bin`: what it found, by address. */
+  regions: { offset: number; data: Uint8Array }[];
+}
+
+/** esptool's own functions on files, all jobs in one process. `files` are written into its folder first. */
+export function esptoolImages(
+  files: Record<string, Uint8Array | string>,
+  jobs: readonly ImageJob[],
+): JobResult[] {
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-esptool-images-'));
+  try {
+    for (const [name, data] of Object.entries(files)) writeFileSync(join(folder, name), data);
+    writeFileSync(join(folder, 'jobs.json'), JSON.stringify(jobs));
+    const script = join(root, 'test/support/python/esptool_images.py');
+    const { status, stderr } = spawnSync(python('esptool'), [script, folder], {
+      encoding: 'utf8',
+      timeout: 80_000,
+    });
+    if (status !== 0) throw new Error(`esptool_images.py: ${stderr}`);
+    const errors = JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8')) as (string | null)[];
+    return jobs.map(({ out }, index) => {
+      const file = join(folder, out);
+      const regions = readdirSync(folder)
+        .filter((name) => name.startsWith(`${out}.`))
+        .map((name) => ({
+          offset: Number.parseInt(name.split('.').at(-1) ?? '', 16),
+          data: new Uint8Array(readFileSync(join(folder, name))),
+        }))
+        .toSorted((a, b) => a.offset - b.offset);
+      const error = errors[index] ?? null;
+      return {
+        bytes: existsSync(file) && !error ? new Uint8Array(readFileSync(file)) : null,
+        error,
+        regions,
+      };
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
