@@ -6,3 +6,4 @@ export * from './loader/types.js';
 export { type Holder, holdersOf } from './port/holders.js';
 export { type OpenLineOptions, openLine } from './port/open-line.js';
 export * from './port/types.js';
+export * from './rom/index.js';

@@ -1,0 +1,123 @@
+import { type Random, seededRandom } from '../../core/index.js';
+
+/** When a fault strikes: at the request after `after` others (of this command, if one is named), `times` times. */
+export interface Trigger {
+  /** Only requests of this command count. */
+  op?: number;
+  /** So many are let through first (default 0). */
+  after?: number;
+  /** How often (default: once for what happens, for ever for what is). */
+  times?: number;
+}
+
+/** What can be wrong with a board, its cable or its supply. */
+export type Fault = Trigger &
+  (
+    | { kind: 'noise' | 'lost-bytes' | 'doubled-bytes'; rate: number; direction?: 'in' | 'out' }
+    /** The line goes away. */
+    | { kind: 'unplugged' }
+    /** SYNC gets so many answers instead of 8. */
+    | { kind: 'stuck-sync'; answers?: number }
+    /** Nothing comes from the board, not even boot text: no power, wrong pins. */
+    | { kind: 'silent' }
+    /** The board talks, but does not hear. */
+    | { kind: 'deaf' }
+    /** The supply dips: a reset with its reason, again at each boot while it lasts. */
+    | { kind: 'brownout' }
+    | { kind: 'reset' }
+    /** ROM or stub crash with a register dump; nothing is answered until the next reset. */
+    | { kind: 'panic' }
+    | { kind: 'lost-answer' }
+    /** Text of a program in front of an answer. */
+    | { kind: 'chatter'; text?: string }
+    /** A data block is refused with this code of ROM or stub. */
+    | { kind: 'block-error'; error: number }
+    /** The stub does not say OHAI. */
+    | { kind: 'no-ohai' }
+    /** Programming leaves the flash as it was. */
+    | { kind: 'stuck-flash' }
+    | { kind: 'wrong-md5' }
+    /** A frame of READ_FLASH lacks its second half. */
+    | { kind: 'short-read' }
+    /** The chip's divider is off: what it sends cannot be read. */
+    | { kind: 'wrong-clock' }
+  );
+export type FaultKind = Fault['kind'];
+
+const lasting: readonly FaultKind[] = [
+  'noise',
+  'lost-bytes',
+  'doubled-bytes',
+  'stuck-sync',
+  'silent',
+  'deaf',
+  'stuck-flash',
+  'wrong-clock',
+];
+
+interface Armed {
+  fault: Fault;
+  seen: number;
+  fired: number;
+}
+
+/** The faults of one chip, with what they have done so far. */
+export class FaultBox {
+  private armed: Armed[] = [];
+  private readonly random: Random;
+
+  constructor(faults: readonly Fault[], seed: number) {
+    this.random = seededRandom(seed);
+    for (const fault of faults) this.add(fault);
+  }
+
+  add(fault: Fault): void {
+    this.armed.push({ fault, seen: 0, fired: 0 });
+  }
+
+  /** Takes away the faults of one kind, or all. */
+  clear(kind?: FaultKind): void {
+    this.armed = kind === undefined ? [] : this.armed.filter(({ fault }) => fault.kind !== kind);
+  }
+
+  list(): readonly Fault[] {
+    return this.armed.map(({ fault }) => fault);
+  }
+
+  /** The fault of this kind that strikes now, if one does; it counts as having struck. */
+  strike<K extends FaultKind>(kind: K, op?: number): Extract<Fault, { kind: K }> | null {
+    for (const entry of this.armed) {
+      const { fault } = entry;
+      if (fault.kind !== kind || (fault.op !== undefined && fault.op !== op)) continue;
+      if (entry.seen++ < (fault.after ?? 0)) continue;
+      if (entry.fired >= (fault.times ?? (lasting.includes(kind) ? Number.POSITIVE_INFINITY : 1))) continue;
+      entry.fired++;
+      return fault as Extract<Fault, { kind: K }>;
+    }
+    return null;
+  }
+
+  /** What of these bytes gets through the cable. */
+  corrupt(bytes: Uint8Array, direction: 'in' | 'out'): Uint8Array {
+    let out = bytes;
+    for (const { fault } of this.armed) {
+      if (fault.kind !== 'noise' && fault.kind !== 'lost-bytes' && fault.kind !== 'doubled-bytes') continue;
+      if (fault.direction !== undefined && fault.direction !== direction) continue;
+      const { kind, rate } = fault;
+      out = Uint8Array.from(
+        [...out].flatMap((byte) => {
+          if (this.random() >= rate) return [byte];
+          if (kind === 'lost-bytes') return [];
+          return kind === 'doubled-bytes' ? [byte, byte] : [byte ^ (1 << Math.floor(this.random() * 8))];
+        }),
+      );
+    }
+    return out;
+  }
+
+  /** What a receiver at another speed makes of these bytes: no text, mostly long runs of one level. */
+  garble(bytes: Uint8Array): Uint8Array {
+    const levels = [0x00, 0x80, 0xe0, 0xf8, 0xfc, 0xfe];
+    return bytes.map(() => levels[Math.floor(this.random() * levels.length)] as number);
+  }
+}

@@ -1,0 +1,66 @@
+import type { ChipIdentity } from './identity.js';
+import type { NorFlash } from './nor.js';
+
+/** What a program on the chip may do. Everything ends when the signal is aborted: the chip was reset. */
+export interface ProgramBoard {
+  readonly identity: ChipIdentity;
+  readonly flash: NorFlash;
+  readonly signal: AbortSignal;
+  print(text: string): void;
+  /** Rejects with the signal's reason at a reset. */
+  sleep(ms: number): Promise<void>;
+  /** Bytes that the host sends go there. */
+  onInput(listener: (bytes: Uint8Array) => void): void;
+  /** Resets the chip, as a crash or `esp_restart` does. */
+  restart(): void;
+}
+
+/** What runs on a chip that is not in download mode. */
+export type ChipProgram = (board: ProgramBoard) => Promise<void>;
+
+const imageMagic = 0xe9;
+const segmentLimit = 16;
+const repeatMs = 1500;
+
+/**
+ * What the ROM does with the flash: says what it loads and where it begins, or that no image is there, again and again.
+ * Behind a loaded image comes `then`, the program the image stands for.
+ */
+export function romBoot(then: ChipProgram): ChipProgram {
+  return async (board) => {
+    const { flash, identity } = board;
+    const at = identity.bootloaderOffset;
+    while (flash.bytes[at] !== imageMagic) {
+      board.print(identity.emptyFlash);
+      await board.sleep(repeatMs);
+    }
+    for (const line of loadLines(flash.bytes, at, identity)) board.print(`${line}\r\n`);
+    await then(board);
+  };
+}
+
+const modes = ['QIO', 'QOUT', 'DIO', 'DOUT'];
+
+function loadLines(bytes: Uint8Array, offset: number, identity: ChipIdentity): string[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const lines = [identity.name === 'esp32' ? 'configsip: 0, SPIWP:0xee' : 'SPIWP:0xee'];
+  lines.push(`mode:${modes[view.getUint8(offset + 2)] ?? 'DIO'}, clock div:2`);
+  const segments = Math.min(view.getUint8(offset + 1), segmentLimit);
+  let at = offset + 24;
+  for (let index = 0; index < segments && at + 8 <= bytes.length; index++) {
+    const length = view.getUint32(at + 4, true);
+    lines.push(`load:${hex(view.getUint32(at, true))},len:0x${length.toString(16)}`);
+    at += 8 + length;
+  }
+  lines.push(`entry ${hex(view.getUint32(offset + 4, true))}`);
+  return lines;
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16).padStart(8, '0')}`;
+}
+
+/** A program that says once that it runs. */
+export const silentProgram: ChipProgram = async (board) => {
+  board.print('I (30) main: running\r\n');
+};
