@@ -50,6 +50,11 @@ export class ComPort {
     }
   }
 
+  /** What is told unasked once a client speaks RFC 2217; pyserial's waits for it before it tells CTS and DSR. */
+  get modemState(): Uint8Array {
+    return answer(command.NOTIFY_MODEMSTATE, [0]);
+  }
+
   /** Lets both lines go, as a closed port does. */
   async end(): Promise<void> {
     this.relay.release();

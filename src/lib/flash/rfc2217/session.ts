@@ -91,7 +91,9 @@ class Session {
       this.totals.sent += event.bytes.length;
       await this.line.write(event.bytes);
     } else if (event.kind === 'negotiate') {
+      const before = this.negotiation.has(option.COM_PORT);
       this.say(this.negotiation.take(event.verb, event.option));
+      if (!before && this.negotiation.has(option.COM_PORT)) this.say(this.port.modemState);
     } else if (event.option === option.COM_PORT) {
       this.say(await this.port.run(event.bytes));
       if (this.port.suspended) return;

@@ -1,0 +1,118 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { afterEach, expect, it, vi } from 'vitest';
+import { openRfc2217Line, serveLine } from '../../src/lib/flash/rfc2217/index.js';
+import { root } from '../support/cli.js';
+import { describeReal, python } from '../support/real.js';
+import { FakeLine } from './fake-line.js';
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+const script = (name: string) => join(root, 'test', 'support', 'python', name);
+const everyByte = Uint8Array.from({ length: 4096 }, (_, i) => i & 0xff);
+
+/** A program that ends with the test, and its lines. */
+function start(program: string, args: string[], env = {}): { child: ChildProcess; lines: string[] } {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+  const lines: string[] = [];
+  for (const stream of [child.stdout, child.stderr])
+    createInterface({ input: stream }).on('line', (line) => lines.push(line));
+  ends.push(() => child.kill('SIGKILL'));
+  return { child, lines };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address ? address.port : 0;
+}
+
+async function open(address: string) {
+  const client = await openRfc2217Line(address, { baud: 115_200 });
+  ends.push(() => client.close());
+  const got: number[] = [];
+  client.listen({ data: (bytes) => got.push(...bytes), closed: () => undefined });
+  return { client, got };
+}
+
+describeReal('esptool', "RFC 2217 with pyserial and Espressif's server", () => {
+  it("our server does what pyserial's client wants", async () => {
+    const line = new FakeLine();
+    line.echo = true;
+    const served = await serveLine(async () => line, { port: 0 });
+    ends.push(() => served.close());
+    const { stdout } = await promisify(execFile)(
+      python('esptool'),
+      [script('rfc2217_client.py'), served.address],
+      {
+        timeout: 30_000,
+      },
+    );
+    expect(JSON.parse(stdout)).toEqual({ echoed: true, cts: false, refused: true });
+    // It opens with both asserted; into the loader goes in one step.
+    expect(line.log.filter((entry, i) => entry !== line.log[i - 1])).toEqual([
+      'lines:1,0',
+      'lines:1,1',
+      'baud:921600',
+      'lines:0,1',
+      'lines:1,0',
+      'lines:0,0',
+      'baud:115200',
+    ]);
+  });
+
+  it("our client does what pyserial's server wants", async () => {
+    const { lines } = start(python('esptool'), [script('rfc2217_server.py')]);
+    await vi.waitFor(() => expect(lines).toHaveLength(1), { timeout: 10_000 });
+    const { client, got } = await open(`rfc2217://127.0.0.1:${lines[0]}`);
+    await client.setBaud(460_800);
+    await client.write(everyByte);
+    await vi.waitFor(() => expect(got).toHaveLength(everyByte.length), { timeout: 10_000 });
+    expect(got).toEqual([...everyByte]);
+    await client.setControlLines({ dtr: false, rts: true });
+    await client.close();
+    await vi.waitFor(() => expect(lines).toHaveLength(2), { timeout: 10_000 });
+    expect(JSON.parse(lines[1] ?? '')).toEqual({ baud: 460_800, dtr: false, rts: true });
+  });
+
+  it("our client brings a board into its loader through Espressif's server, behind which is ours", async () => {
+    const line = new FakeLine();
+    line.echo = true;
+    const served = await serveLine(async () => line, { port: 0 });
+    ends.push(() => served.close());
+    const port = await freePort();
+    const bin = join(python('esptool'), '..', 'esp_rfc2217_server');
+    // Its own steps are ioctls, which a shared port has none for; these are the same ones as settings.
+    const settings = join(tmpdir(), `esptool-${process.pid}.cfg`);
+    await writeFile(settings, '[esptool]\ncustom_reset_sequence = D0|R1|W0.1|D1|R0|W0.05|D0\n');
+    ends.push(() => rm(settings));
+    const { lines } = start(bin, ['-p', String(port), served.address], { ESPTOOL_CFGFILE: settings });
+    await vi.waitFor(() => expect(lines.join('\n')).toContain('Waiting for connection'), { timeout: 20_000 });
+    const { client, got } = await open(`rfc2217://127.0.0.1:${port}?ign_set_control`);
+    await client.write(everyByte);
+    await vi.waitFor(() => expect(got).toHaveLength(everyByte.length), { timeout: 10_000 });
+    expect(got).toEqual([...everyByte]);
+    line.log.length = 0;
+    await client.setControlLines({ dtr: false, rts: true });
+    await delay(100);
+    await client.setControlLines({ dtr: true, rts: false });
+    await delay(50);
+    await client.setControlLines({ dtr: false, rts: false });
+    // That server makes the steps itself, once it has seen how they begin.
+    await vi.waitFor(() => expect(line.log.join(' ')).toMatch(/lines:0,1 (lines:0,1 )*lines:1,0/), {
+      timeout: 10_000,
+    });
+    await vi.waitFor(() => expect(line.log.at(-1)).toBe('lines:0,0'), { timeout: 10_000 });
+  });
+});
