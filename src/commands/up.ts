@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Flags } from '@oclif/core';
 import { AiotCommand, again, bold, dim, facts, next, shared } from '../lib/cli/index.js';
-import { type UpResult, up, upDetached, upResultSchema } from '../lib/platform/index.js';
+import { compatibilities, type UpResult, up, upDetached, upResultSchema } from '../lib/platform/index.js';
 
 const port = (summary: string, env: string, value: number) =>
   Flags.integer({ summary, env, default: value, min: 0, max: 65_535 });
@@ -31,6 +31,10 @@ export default class Up extends AiotCommand {
     'plain-port': port('Port of the listener without TLS; 0 = any free one.', 'AIOT_PLAIN_PORT', 1883),
     detach: Flags.boolean({ char: 'd', summary: 'Run on in the background.', env: 'AIOT_DETACH' }),
     'new-token': Flags.boolean({ summary: 'Make a further operator token.', env: 'AIOT_NEW_TOKEN' }),
+    compat: Flags.option({ options: compatibilities, multiple: true })({
+      summary: 'Let firmware in the field ask as it is used to (POST /confirmActivation), untrusted.',
+      env: 'AIOT_COMPAT',
+    }),
     context: shared.context,
   };
   static override result = upResultSchema;
@@ -39,9 +43,10 @@ export default class Up extends AiotCommand {
     const input = await this.input(Up);
     const { flags } = input;
     const at = again(input, 'data');
-    const { data, host, context, plain, 'http-port': httpPort, 'mqtt-port': mqttPort } = flags;
+    const { data, host, context, plain, compat, 'http-port': httpPort, 'mqtt-port': mqttPort } = flags;
     const plainPort = plain ? flags['plain-port'] : undefined;
-    const options = { data, host, httpPort, mqttPort, plainPort, newToken: flags['new-token'], context };
+    const { 'new-token': newToken } = flags;
+    const options = { data, host, httpPort, mqttPort, plainPort, newToken, compat, context };
     if (flags.detach) {
       const result = await upDetached(options, this.signal);
       const after = result.context === undefined ? [unknown(at, true)] : ['aiot status', `aiot down${at}`];

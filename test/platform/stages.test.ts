@@ -120,7 +120,8 @@ describe('a version', () => {
     database.exec(`
       UPDATE models SET info = replace(info, 'aiot-bundle/2', 'aiot-bundle/1') WHERE name = 'old';
       ALTER TABLE models DROP COLUMN stage; ALTER TABLE models DROP COLUMN removed;
-      DROP TABLE audit; DROP TABLE doomedBlobs; PRAGMA user_version = 1;
+      DROP TABLE audit; DROP TABLE doomedBlobs; DROP TABLE claims; DROP TABLE births; DROP TABLE firmware;
+      PRAGMA user_version = 1;
     `);
     database.close();
     await own.restart();

@@ -27,11 +27,23 @@ export default class DeviceShow extends AiotCommand {
         ['last seen', lastSeen === null ? 'never' : moment(lastSeen)],
         ['model', model ? `${model.name}@${model.version} (${model.digest})` : 'none'],
         ['update', device.updateState ?? 'nothing reported'],
-        ['certificate', device.fingerprint],
-        ['valid until', day(device.expires)],
+        ['certificate', device.fingerprint ?? 'none yet'],
+        ...(device.expires === null ? [] : [valid(device.expires)]),
+        ...(device.next ? [waiting(device.next)] : []),
+        ...(device.mac === null ? [] : [board(device.mac)]),
+        ...(device.chipId === null ? [] : [alias(device.chipId)]),
       ]),
     );
     this.print(next(`aiot device list${at}`, `aiot model list${at}`));
     return device;
   }
 }
+
+type Fact = [string, string];
+const valid = (expires: number): Fact => ['valid until', day(expires)];
+const waiting = ({ fingerprint }: { fingerprint: string }): Fact => [
+  'next certificate',
+  `${fingerprint} (made, and not used yet)`,
+];
+const board = (mac: string): Fact => ['board', mac];
+const alias = (chipId: string): Fact => ['chip id', chipId];

@@ -1,7 +1,9 @@
 import { AiotError, type ErrorCode, systemCode } from '../core/index.js';
 
 const statuses: Partial<Record<ErrorCode, number>> = {
+  AIOT_BIRTH_MISSING: 404,
   AIOT_BUG: 500,
+  AIOT_CLAIM_INVALID: 403,
   AIOT_DEVICE_EXISTS: 409,
   AIOT_DIGEST_MISMATCH: 422,
   AIOT_DISK_FULL: 507,

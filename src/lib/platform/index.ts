@@ -2,7 +2,7 @@
  * The server behind `aiot up`: HTTPS API, MQTT broker, durable journal, database and blobs, wired to the fleet's rules.
  * Decides no rule itself.
  */
-export type { Platform, PlatformOptions } from './options.js';
+export { compatibilities, type Platform, type PlatformOptions } from './options.js';
 export { startPlatform } from './start.js';
 export type { Sync } from './sync.js';
 export { upDetached } from './up/detach.js';

@@ -2,6 +2,10 @@ import type { Clock } from '../core/index.js';
 import type { PlatformUrls } from './http/parts.js';
 import type { Sync } from './sync.js';
 
+/** Other people's clients that work unchanged, each by a door of its own that is shut unless asked for. */
+export const compatibilities = ['architects-guide'] as const;
+export type Compatibility = (typeof compatibilities)[number];
+
 export interface PlatformOptions {
   /** Folder of all that it keeps; made when missing. */
   dataDir: string;
@@ -12,6 +16,7 @@ export interface PlatformOptions {
   mqttPort: number;
   /** A listener for MQTT without TLS, on loopback only. */
   plain?: { port: number };
+  compat?: readonly Compatibility[];
   /** Issues a further operator token. */
   newToken?: boolean;
   clock?: Clock;

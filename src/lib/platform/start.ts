@@ -79,6 +79,7 @@ async function open(options: PlatformOptions, closers: Closers) {
   const app = await createApp(
     { ...state, ...own, started: now(), urls: () => urls, version: aiotVersion() },
     tls,
+    options.compat,
   );
   closers.push(() => app.close());
   await app.ready();

@@ -7,7 +7,11 @@ import { openBlobs } from './blobs/store.js';
 import { Catalogue } from './journal/catalogue.js';
 import { Journal } from './journal/journal.js';
 import { auditIn } from './services/audit.js';
+import { Births } from './services/births.js';
+import { Claims } from './services/claims.js';
 import { Devices } from './services/devices.js';
+import { Enrolment } from './services/enrolment.js';
+import { Firmware } from './services/firmware.js';
 import { labelsIn } from './services/labels.js';
 import { Models } from './services/models.js';
 import { Removal } from './services/removal.js';
@@ -66,6 +70,8 @@ export async function openState({ dataDir, now, log, sync }: StateOptions, close
   const models = new Models(store, blobs, trust, now, audit);
   const removal = new Removal({ store, blobs, models, audit, now });
   await removal.sweep();
+  const devices = await Devices.open(store, now);
+  const enrolment = new Enrolment({ devices, authority, audit, now });
   return {
     store,
     authority,
@@ -75,7 +81,11 @@ export async function openState({ dataDir, now, log, sync }: StateOptions, close
     trust,
     tokens,
     labels: labelsIn(store, now),
-    devices: await Devices.open(store, authority, now),
+    devices,
+    enrolment,
+    claims: new Claims({ store, devices, enrolment, now }),
+    births: new Births({ store, devices, trust, audit, now }),
+    firmware: new Firmware({ store, blobs, trust, audit, now }),
     audit,
     models,
     removal,

@@ -96,6 +96,13 @@ async function keyOfRequest(csr: string) {
   return request.publicKey.export();
 }
 
+/** The public key of a request (SPKI DER, base64), once the request is shown to be signed by it. @throws AIOT_CSR_INVALID */
+export async function requestKey(csr: string): Promise<string> {
+  const { webcrypto } = await import('node:crypto');
+  const der = await webcrypto.subtle.exportKey('spki', await keyOfRequest(csr));
+  return Buffer.from(der).toString('base64');
+}
+
 async function common(issuer: Issuer, now: number, days: number) {
   const x509 = await loadX509();
   return {

@@ -11,6 +11,7 @@ import {
   writeFileAtomic,
 } from '../core/index.js';
 import type { ProvisionReply, RegistryClient } from '../registry/index.js';
+import { describeCertificate } from './authority.js';
 import { certificateRequest } from './request.js';
 
 export const provisionedDeviceSchema = z.object({
@@ -75,11 +76,10 @@ export async function provisionDevice(options: ProvisionOptions): Promise<Provis
       throw error;
     });
     whole = true;
-    const { id, fingerprint, expires } = reply.device;
     return {
       name,
-      id,
-      certificate: { fingerprint, expires },
+      id: reply.device.id,
+      certificate: describeCertificate(reply.certificate),
       files: identityFiles.map((file) => join(out, file)),
     };
   } finally {

@@ -3,6 +3,7 @@
  * Private keys are made where they stay; only requests and certificates travel.
  */
 export { type Authority, openAuthority } from './authority.js';
+export { requestKey } from './certificates.js';
 export {
   type Identity,
   identitySchema,

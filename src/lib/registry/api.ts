@@ -1,15 +1,11 @@
 import { z } from 'zod';
-import { digestPattern, namePattern } from '../core/index.js';
 import { envelopeSchema, trustRootSchema } from '../formats/index.js';
+import { deviceSchema, digest, name, time } from './fields.js';
 
 /**
  * The bodies of the platform's API, /api/v1: the server checks and documents with these schemas, the client parses with
  * them. Times are milliseconds since 1970. Errors are `{error: {code, message, next}}` with a fitting HTTP status.
  */
-const name = z.string().regex(namePattern);
-const time = z.int();
-const digest = z.string().regex(digestPattern);
-
 export const errorBodySchema = z.object({
   error: z.object({ code: z.string(), message: z.string(), next: z.string().optional() }),
 });
@@ -28,39 +24,6 @@ export const statusSchema = z.object({
   }),
 });
 export type Status = z.output<typeof statusSchema>;
-
-export const deviceStates = ['registered', 'provisioned', 'active', 'suspended', 'revoked'] as const;
-
-/** GET /devices → {devices}, GET /devices/{name} */
-export const deviceSchema = z.object({
-  name,
-  id: z.string(),
-  type: z.string(),
-  state: z.enum(deviceStates),
-  /** SHA-256 of the certificate's DER, 64 hex digits. */
-  fingerprint: z.string(),
-  expires: time,
-  created: time,
-  online: z.boolean(),
-  lastSeen: time.nullable(),
-  /** As last reported: the active model. */
-  model: z.object({ name, version: z.int(), sequence: z.int(), digest }).nullable(),
-  /** The update state of protocol v1, null before the first report. */
-  updateState: z.string().nullable(),
-});
-export type DeviceInfo = z.output<typeof deviceSchema>;
-
-/** POST /devices: the private key stays with the caller. */
-export const provisionRequestSchema = z.strictObject({ name, type: name, csr: z.string().max(8192) });
-export const provisionReplySchema = z.object({
-  device: deviceSchema,
-  /** PEM */
-  certificate: z.string(),
-  ca: z.string(),
-  urls: z.object({ http: z.string(), mqtts: z.string() }),
-  trust: trustRootSchema.nullable(),
-});
-export type ProvisionReply = z.output<typeof provisionReplySchema>;
 
 /** PUT /blobs/{digest} (raw bytes), GET /blobs/{digest} (Range, ETag) */
 export const blobSchema = z.object({ digest, bytes: z.int() });

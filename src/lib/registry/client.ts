@@ -4,9 +4,7 @@ import {
   type AuditEntry,
   type DatasetInfo,
   type DatasetListing,
-  type DeviceInfo,
   datasetSchema,
-  deviceSchema,
   type LabelRequest,
   type LiveFigures,
   labelRequestSchema,
@@ -16,8 +14,6 @@ import {
   type ModelVersion,
   modelVersionSchema,
   nextVersionSchema,
-  type ProvisionReply,
-  provisionReplySchema,
   type RemovedModel,
   removedModelSchema,
   type StageRequest,
@@ -25,6 +21,8 @@ import {
   statusSchema,
 } from './api.js';
 import { blobCalls } from './blobs.js';
+import { claimCalls, deviceCalls } from './devices.js';
+import { firmwareCalls } from './firmware.js';
 import { rolloutCalls } from './rollouts.js';
 import { type ClientOptions, Transport } from './transport.js';
 
@@ -42,6 +40,8 @@ export function createClient(options: ClientOptions) {
     status: (): Promise<Status> => transport.json('GET', '/status', statusSchema),
     trust: trustCalls(transport),
     devices: deviceCalls(transport),
+    claims: claimCalls(transport),
+    firmware: firmwareCalls(transport),
     blobs: blobCalls(transport),
     manifests: {
       get: (sequence: number): Promise<Envelope> =>
@@ -77,19 +77,6 @@ function trustCalls(transport: Transport) {
       (await transport.json('GET', '/trust', z.object({ trust: trustRootSchema.nullable() }))).trust,
     /** @throws AIOT_TRUST_CONFLICT when another one of this or a higher version is there */
     put: (trust: TrustRoot): Promise<TrustRoot> => transport.json('PUT', '/trust', trustRootSchema, trust),
-  };
-}
-
-function deviceCalls(transport: Transport) {
-  return {
-    /** Registers a device and signs its certificate request (PEM). @throws AIOT_DEVICE_EXISTS, AIOT_CSR_INVALID */
-    provision: (name: string, type: string, csr: string): Promise<ProvisionReply> =>
-      transport.json('POST', '/devices', provisionReplySchema, { name, type, csr }),
-    list: async (): Promise<DeviceInfo[]> =>
-      (await transport.json('GET', '/devices', listSchemas.devices)).devices,
-    get: (name: string): Promise<DeviceInfo> => transport.json('GET', `/devices/${part(name)}`, deviceSchema),
-    act: (name: string, action: 'suspend' | 'resume' | 'revoke'): Promise<DeviceInfo> =>
-      transport.json('POST', `/devices/${part(name)}/state`, deviceSchema, { action }),
   };
 }
 

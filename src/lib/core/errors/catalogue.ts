@@ -21,6 +21,20 @@ export const catalogue = {
       'Training was asked to run on TensorFlow for Node (--backend node), which is not installed here or does not load: it is an optional package with native code.',
     next: 'npm install @tensorflow/tfjs-node (Node 20 or 22), or leave --backend out: the built-in engine needs nothing.',
   },
+  AIOT_BIRTH_MISMATCH: {
+    exit: 6,
+    family: 'user',
+    about:
+      'A device is not what its birth certificate says: another board, another certificate, or other contents of its flash.',
+    next: 'If the board was changed on purpose: aiot device replace NAME. If not, aiot device revoke NAME takes its access back.',
+  },
+  AIOT_BIRTH_MISSING: {
+    exit: 4,
+    family: 'user',
+    about:
+      'The registry has no birth certificate of this device: it was not provisioned by an operator with a signing key.',
+    next: 'aiot device rotate NAME --out DIR writes one with its next certificate.',
+  },
   AIOT_BROKER_REFUSED: {
     exit: 5,
     family: 'outside',
@@ -71,6 +85,12 @@ export const catalogue = {
     about: "The chip's loader crashed while it was worked with, or the chip was reset in the middle.",
     next: 'Repeat the command; if it crashes again, try --no-stub or a lower --baud.',
   },
+  AIOT_CHIP_DEAF: {
+    exit: 1,
+    family: 'outside',
+    about: 'The chip says that it waits for a download, but what is sent does not reach it.',
+    next: "Look at the wire from the adapter's TX to the chip's RX, and that nothing else drives that pin.",
+  },
   AIOT_CHIP_GARBLED: {
     exit: 1,
     family: 'outside',
@@ -95,11 +115,24 @@ export const catalogue = {
     about: 'Nothing at all came from the chip: no boot text, no answer.',
     next: 'Look at the cable (some only charge), the power and the port; hold BOOT while you press RESET and try again.',
   },
+  AIOT_CHIP_STOPPED: {
+    exit: 1,
+    family: 'outside',
+    about: 'The chip answered at first, and then no more: cable, power, or its loader hangs.',
+    next: 'Look at cable and power, reset the board, and repeat the command; what was written is checked and skipped.',
+  },
   AIOT_CHIP_UNKNOWN: {
     exit: 1,
     family: 'outside',
     about: 'A chip answered, but not one that this program knows.',
     next: 'Say which it is with --chip.',
+  },
+  AIOT_CLAIM_INVALID: {
+    exit: 5,
+    family: 'user',
+    about:
+      'A one-time token for a certificate is wrong, used, expired, or void because a later one was made.',
+    next: 'aiot device claim NAME --type TYPE makes a new one.',
   },
   AIOT_COMMAND_FAILED: {
     exit: 1,
@@ -283,6 +316,12 @@ export const catalogue = {
     family: 'outside',
     about: 'Bytes were lost or changed between here and the chip, again and again.',
     next: 'Repeat with a lower --baud, a shorter cable, or without a hub in between.',
+  },
+  AIOT_FLASH_READ: {
+    exit: 1,
+    family: 'outside',
+    about: 'The chip could not read its flash, or what it sent is not what it read.',
+    next: 'Repeat the command, with a lower --baud; aiot flash info shows how large the flash is.',
   },
   AIOT_FLASH_REFUSED: {
     exit: 6,

@@ -1,11 +1,15 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { Compatibility } from '../options.js';
 import { guard } from './auth.js';
 import { answerErrors } from './errors.js';
 import type { ApiParts } from './parts.js';
 import { auditRoutes } from './routes/audit.js';
 import { blobRoutes } from './routes/blobs.js';
+import { guideRoutes } from './routes/compat.js';
 import { dataRoutes } from './routes/data.js';
 import { deviceRoutes } from './routes/devices.js';
+import { enrolmentRoutes } from './routes/enrolment.js';
+import { firmwareRoutes } from './routes/firmware.js';
 import { healthRoutes } from './routes/health.js';
 import { modelRoutes } from './routes/models.js';
 import { rolloutRoutes } from './routes/rollouts.js';
@@ -18,8 +22,12 @@ export interface TlsOptions {
   ca: string;
 }
 
-/** The HTTPS API, described by itself at /openapi.json. Not listening yet. */
-export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<FastifyInstance> {
+/** The HTTPS API, described by itself at /openapi.json. Not listening yet. `compat`: whose side doors are open. */
+export async function createApp(
+  parts: ApiParts,
+  tls: TlsOptions,
+  compat: readonly Compatibility[] = [],
+): Promise<FastifyInstance> {
   const { default: fastify } = await import('fastify');
   const { default: swagger } = await import('@fastify/swagger');
   const { jsonSchemaTransform, serializerCompiler, validatorCompiler } = await import(
@@ -51,7 +59,11 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
     transform: jsonSchemaTransform,
   });
   await app.register(healthRoutes(parts));
-  const nouns = [statusRoutes, deviceRoutes, blobRoutes, modelRoutes, rolloutRoutes, dataRoutes, auditRoutes];
+  if (compat.includes('architects-guide')) await app.register(guideRoutes(parts));
+  const nouns = [
+    ...[statusRoutes, deviceRoutes, enrolmentRoutes, blobRoutes, modelRoutes, firmwareRoutes],
+    ...[rolloutRoutes, dataRoutes, auditRoutes],
+  ];
   for (const routes of nouns) await app.register(routes(parts), { prefix: '/api/v1' });
   return app;
 }

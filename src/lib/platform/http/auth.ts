@@ -11,6 +11,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks, for the audit. */
     who: string;
+    /** The device that asks; null = an operator, or nobody. */
+    device: string | null;
   }
 }
 
@@ -20,6 +22,7 @@ declare module 'fastify' {
  */
 export function guard(app: FastifyInstance, parts: Pick<ApiParts, 'tokens' | 'devices'>): void {
   app.decorateRequest('who', 'nobody');
+  app.decorateRequest('device', null);
   app.addHook('onRequest', async (request) => {
     const { access } = request.routeOptions.config;
     if (access === 'everybody' || request.is404) return;
@@ -28,6 +31,7 @@ export function guard(app: FastifyInstance, parts: Pick<ApiParts, 'tokens' | 'de
       throw new AiotError('AIOT_TOKEN_INVALID', 'expected a valid token, or the certificate of a device');
     }
     request.who = who.kind === 'device' ? `device ${who.name}` : parts.tokens.name(tokenOf(request));
+    request.device = who.kind === 'device' ? who.name : null;
     if (who.kind === 'device' && access !== 'devices') {
       throw new AiotError(
         'AIOT_NOT_ALLOWED',

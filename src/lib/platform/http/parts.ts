@@ -4,9 +4,13 @@ import type { BlobStore } from '../blobs/store.js';
 import type { Broker } from '../broker/broker.js';
 import type { Catalogue } from '../journal/catalogue.js';
 import type { Audit } from '../services/audit.js';
+import type { Births } from '../services/births.js';
+import type { Claims } from '../services/claims.js';
 import type { Datasets } from '../services/datasets.js';
 import type { DesiredStates } from '../services/desired.js';
 import type { Devices } from '../services/devices.js';
+import type { Enrolment } from '../services/enrolment.js';
+import type { Firmware } from '../services/firmware.js';
 import type { Labels } from '../services/labels.js';
 import type { Models } from '../services/models.js';
 import type { Removal } from '../services/removal.js';
@@ -24,12 +28,16 @@ export interface PlatformUrls {
 /** What the API's routes call. */
 export interface ApiParts {
   audit: Audit;
+  births: Births;
   blobs: BlobStore;
   broker: Broker;
   catalogue: Catalogue;
+  claims: Claims;
   datasets: Datasets;
   desired: DesiredStates;
   devices: Devices;
+  enrolment: Enrolment;
+  firmware: Firmware;
   labels: Labels;
   models: Models;
   removal: Removal;

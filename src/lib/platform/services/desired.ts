@@ -46,6 +46,13 @@ export class DesiredStates {
     }
   }
 
+  /** What an earlier board of this name reported is told no longer; what the device is to run stays. */
+  async moved(device: string): Promise<void> {
+    for (const channel of ['reported', 'presence'] as const) {
+      await this.publish(topicOf(device, channel), Buffer.alloc(0));
+    }
+  }
+
   private async write(devices: string[], desired: string | null): Promise<void> {
     await this.store.transaction().execute(async (store) => {
       for (const device of devices) {

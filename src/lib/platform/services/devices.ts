@@ -1,7 +1,6 @@
-import { AiotError, newId } from '../../core/index.js';
+import { AiotError } from '../../core/index.js';
 import type { Reported } from '../../device/index.js';
 import { type DeviceEvent, type DeviceState, deviceStep, mayConnect } from '../../fleet/index.js';
-import type { Authority } from '../../provision/index.js';
 import type { DeviceInfo } from '../../registry/index.js';
 import { serially } from '../serially.js';
 import type { Store } from '../store/database.js';
@@ -11,20 +10,22 @@ export interface DeviceRecord {
   id: string;
   type: string;
   state: DeviceState;
-  fingerprint: string;
-  expires: number;
+  /** null = registered, and without a certificate yet. */
+  fingerprint: string | null;
+  expires: number | null;
+  /** A certificate that it was given and has not used yet. */
+  nextFingerprint: string | null;
+  nextExpires: number | null;
+  mac: string | null;
+  /** The guide's decimal chip id. */
+  chipId: string | null;
   created: number;
   lastSeen: number | null;
   reported: Reported | null;
 }
 
-export interface Provisioned {
-  device: DeviceInfo;
-  /** PEM */
-  certificate: string;
-  /** Whether a revoked device had the name before. */
-  replaced: boolean;
-}
+/** What is known of a device before it is registered. */
+export type NewDevice = Omit<DeviceRecord, 'lastSeen' | 'reported' | 'nextFingerprint' | 'nextExpires'>;
 
 /**
  * The registered devices. Kept in memory beside the database, for every connection and message asks: what is read
@@ -35,16 +36,16 @@ export class Devices {
   private readonly byFingerprint = new Map<string, DeviceRecord>();
   /** Open connections a device. */
   private readonly connections = new Map<string, number>();
-  private readonly inTurn = serially();
+  /** For whatever reads and then changes devices. */
+  readonly inTurn = serially();
 
   private constructor(
     private readonly store: Store,
-    private readonly authority: Authority,
     private readonly now: () => number,
   ) {}
 
-  static async open(store: Store, authority: Authority, now: () => number): Promise<Devices> {
-    const devices = new Devices(store, authority, now);
+  static async open(store: Store, now: () => number): Promise<Devices> {
+    const devices = new Devices(store, now);
     for (const row of await store.selectFrom('devices').selectAll().execute()) {
       const { desired: _, reported, state, ...rest } = row;
       devices.remember({
@@ -56,31 +57,60 @@ export class Devices {
     return devices;
   }
 
-  /** Signs the request and registers the device; the name of a revoked one is free. @throws AIOT_DEVICE_EXISTS, AIOT_CSR_INVALID */
-  provision(name: string, type: string, csr: string): Promise<Provisioned> {
-    return this.inTurn(() => this.register(name, type, csr));
-  }
-
-  private async register(name: string, type: string, csr: string): Promise<Provisioned> {
-    const before = this.byName.get(name);
-    if (before && before.state !== 'revoked') {
-      throw new AiotError('AIOT_DEVICE_EXISTS', `the device ${name} is registered already`);
-    }
-    const created = this.now();
-    const id = newId('dev', created);
-    const { certificate, fingerprint, expires } = await this.authority.device({ csr, name, id });
-    const state = deviceStep('registered', 'certified');
-    const row = { name, id, type, state, fingerprint, expires, created, lastSeen: null };
+  /**
+   * To be called in turn. Returns whether a revoked device had the name before: that one is free.
+   * @throws AIOT_DEVICE_EXISTS (the name, or the board)
+   */
+  async insert(device: NewDevice): Promise<{ replaced: boolean }> {
+    this.requireFree(device);
+    const before = this.byName.get(device.name);
+    const row = { ...device, lastSeen: null, nextFingerprint: null, nextExpires: null };
     await this.store.transaction().execute(async (store) => {
-      await store.deleteFrom('devices').where('name', '=', name).where('state', '=', 'revoked').execute();
+      await store
+        .deleteFrom('devices')
+        .where('name', '=', device.name)
+        .where('state', '=', 'revoked')
+        .execute();
       await store
         .insertInto('devices')
         .values({ ...row, reported: null, desired: null })
         .execute();
     });
-    if (before) this.byFingerprint.delete(before.fingerprint);
+    if (before) this.forgetCertificates(before);
     this.remember({ ...row, reported: null });
-    return { device: this.info(name), certificate, replaced: before !== undefined };
+    return { replaced: before !== undefined };
+  }
+
+  find(name: string): DeviceRecord | null {
+    return this.byName.get(name) ?? null;
+  }
+
+  /** @throws AIOT_DEVICE_EXISTS */
+  requireFree({ name, mac }: Pick<NewDevice, 'name' | 'mac'>): void {
+    const before = this.byName.get(name);
+    if (before && before.state !== 'revoked') {
+      throw new AiotError('AIOT_DEVICE_EXISTS', `the device ${name} is registered already`);
+    }
+    this.requireFreeBoard(mac);
+  }
+
+  /** One board is one device. @throws AIOT_DEVICE_EXISTS */
+  requireFreeBoard(mac: string | null, name?: string): void {
+    if (mac === null) return;
+    const other = this.records().find(
+      (device) => device.mac === mac && device.state !== 'revoked' && device.name !== name,
+    );
+    if (!other) return;
+    throw new AiotError('AIOT_DEVICE_EXISTS', `the board ${mac} is registered already, as ${other.name}`, {
+      next: `Another name for it: aiot device revoke ${other.name}, then repeat. Back to its old place: aiot device replace ${other.name}`,
+    });
+  }
+
+  /** Whether firmware of the guide that calls itself so is one of ours. */
+  knows(chipId: string): boolean {
+    return this.records().some(
+      (device) => device.chipId === chipId && (device.state === 'registered' || mayConnect(device.state)),
+    );
   }
 
   list(): DeviceInfo[] {
@@ -93,9 +123,14 @@ export class Devices {
 
   /** @throws AIOT_NOT_FOUND */
   info(name: string): DeviceInfo {
-    const { reported, ...device } = this.record(name);
+    const { reported, nextFingerprint, nextExpires, ...device } = this.record(name);
+    const next =
+      nextFingerprint === null || nextExpires === null
+        ? null
+        : { fingerprint: nextFingerprint, expires: nextExpires };
     return {
       ...device,
+      next,
       online: this.online(name),
       model: reported?.model ?? null,
       updateState: reported?.state ?? null,
@@ -106,10 +141,43 @@ export class Devices {
     return (this.connections.get(name) ?? 0) > 0;
   }
 
-  /** The device with this certificate, if it may connect now. */
+  /** The device with this certificate, if it may connect now. A new one that is used takes the place of the one before. */
   authenticated(fingerprint: string): DeviceRecord | null {
     const device = this.byFingerprint.get(fingerprint);
-    return device && mayConnect(device.state) && device.expires > this.now() ? device : null;
+    if (!device || !mayConnect(device.state)) return null;
+    const isNext = fingerprint === device.nextFingerprint;
+    const expires = isNext ? device.nextExpires : device.expires;
+    if (expires === null || expires <= this.now()) return null;
+    // What cannot be written down now is at its next use.
+    if (isNext) this.inTurn(() => this.promote(device, fingerprint)).catch(() => {});
+    return device;
+  }
+
+  private async promote(device: DeviceRecord, fingerprint: string): Promise<void> {
+    if (device.nextFingerprint !== fingerprint) return;
+    await this.certify(device, { fingerprint, expires: device.nextExpires ?? 0 });
+  }
+
+  /** To be called in turn: this certificate, and no other, from now on. */
+  async certify(
+    device: DeviceRecord,
+    { fingerprint, expires }: { fingerprint: string; expires: number },
+    more: Partial<DeviceRecord> = {},
+  ): Promise<void> {
+    const state = deviceStep(device.state, 'certified');
+    const certificate = { fingerprint, expires, nextFingerprint: null, nextExpires: null };
+    const old = { ...device };
+    await this.update(device, { ...certificate, ...more, state });
+    this.forgetCertificates(old);
+    this.remember(device);
+  }
+
+  /** To be called in turn: a certificate beside the one in use, which ends when this one is used. */
+  async offer(device: DeviceRecord, next: { fingerprint: string; expires: number }): Promise<void> {
+    const old = { ...device };
+    await this.update(device, { nextFingerprint: next.fingerprint, nextExpires: next.expires });
+    this.forgetCertificates(old);
+    this.remember(device);
   }
 
   mayConnect(name: string): boolean {
@@ -142,6 +210,11 @@ export class Devices {
     await this.update(device, { reported, lastSeen: this.now() });
   }
 
+  /** Nothing is reported any more: another board has the name. */
+  async unreport(name: string): Promise<void> {
+    await this.inTurn(() => this.update(this.record(name), { reported: null, lastSeen: null }));
+  }
+
   /** In turn with `act`: a device that is seen while it is revoked stays revoked. */
   private seen(name: string): Promise<void> {
     return this.inTurn(async () => {
@@ -151,17 +224,22 @@ export class Devices {
     });
   }
 
-  private async update(device: DeviceRecord, change: Partial<DeviceRecord>): Promise<void> {
+  /** To be called in turn. */
+  async update(device: DeviceRecord, change: Partial<DeviceRecord>): Promise<void> {
     const { reported, ...columns } = change;
     await this.store
       .updateTable('devices')
-      .set({ ...columns, ...(reported === undefined ? {} : { reported: JSON.stringify(reported) }) })
+      .set({
+        ...columns,
+        ...(reported === undefined ? {} : { reported: reported && JSON.stringify(reported) }),
+      })
       .where('id', '=', device.id)
       .execute();
     Object.assign(device, change);
   }
 
-  private record(name: string): DeviceRecord {
+  /** @throws AIOT_NOT_FOUND */
+  record(name: string): DeviceRecord {
     const device = this.byName.get(name);
     if (device) return device;
     throw new AiotError('AIOT_NOT_FOUND', `no device is named ${name}`, { next: 'aiot device list' });
@@ -169,6 +247,11 @@ export class Devices {
 
   private remember(device: DeviceRecord): void {
     this.byName.set(device.name, device);
-    this.byFingerprint.set(device.fingerprint, device);
+    for (const fingerprint of [device.fingerprint, device.nextFingerprint])
+      if (fingerprint !== null) this.byFingerprint.set(fingerprint, device);
+  }
+
+  private forgetCertificates({ fingerprint, nextFingerprint }: DeviceRecord): void {
+    for (const old of [fingerprint, nextFingerprint]) if (old !== null) this.byFingerprint.delete(old);
   }
 }

@@ -71,7 +71,12 @@ export class Removal {
         .where('digest', '=', digest)
         .where('removed', 'is', null)
         .executeTakeFirst();
-      if (!used) {
+      const firmware = await store
+        .selectFrom('firmware')
+        .select('name')
+        .where('digest', '=', digest)
+        .executeTakeFirst();
+      if (!used && !firmware) {
         await blobs.remove(digest);
         gone.push(digest);
       }

@@ -9,13 +9,48 @@ export interface Schema {
     id: string;
     type: string;
     state: string;
-    fingerprint: string;
-    expires: number;
+    /** null: registered, and without a certificate yet. */
+    fingerprint: string | null;
+    expires: number | null;
     created: number;
     lastSeen: number | null;
     /** JSON of the message last reported, and of the one last desired. */
     reported: string | null;
     desired: string | null;
+    mac: string | null;
+    chipId: string | null;
+    /** A certificate that was made and not used yet. */
+    nextFingerprint: string | null;
+    nextExpires: number | null;
+  };
+  /** One-time tokens for a device's first certificate; `publicKey` and `certificate` are of who used it. */
+  claims: {
+    digest: string;
+    /** The device's id. */
+    device: string;
+    created: number;
+    expires: number;
+    publicKey: string | null;
+    certificate: string | null;
+  };
+  births: {
+    id: Generated<number>;
+    device: string;
+    name: string;
+    stored: number /** JSON */;
+    envelope: string;
+  };
+  firmware: {
+    name: string;
+    version: number;
+    sequence: number;
+    digest: string;
+    bytes: number;
+    pushed: number;
+    /** JSON of what its card tells besides. */
+    info: string;
+    /** JSON */
+    envelope: string;
   };
   models: {
     name: string;
@@ -110,5 +145,31 @@ export const migrations: string[] = [
   ) STRICT;
   CREATE INDEX auditBySubject ON audit (subject, id);
   CREATE TABLE doomedBlobs (digest TEXT PRIMARY KEY) STRICT;
+  `,
+  `
+  -- A device may be registered before it has a certificate, and have two while it changes them.
+  CREATE TABLE devicesNew (
+    name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL, state TEXT NOT NULL,
+    fingerprint TEXT UNIQUE, expires INTEGER, created INTEGER NOT NULL, lastSeen INTEGER, reported TEXT, desired TEXT,
+    mac TEXT, chipId TEXT, nextFingerprint TEXT UNIQUE, nextExpires INTEGER
+  ) STRICT;
+  INSERT INTO devicesNew (name, id, type, state, fingerprint, expires, created, lastSeen, reported, desired)
+    SELECT name, id, type, state, fingerprint, expires, created, lastSeen, reported, desired FROM devices;
+  DROP TABLE devices;
+  ALTER TABLE devicesNew RENAME TO devices;
+  CREATE TABLE claims (
+    digest TEXT PRIMARY KEY, device TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL, publicKey TEXT,
+    certificate TEXT
+  ) STRICT;
+  CREATE INDEX claimsByDevice ON claims (device);
+  CREATE TABLE births (
+    id INTEGER PRIMARY KEY, device TEXT NOT NULL, name TEXT NOT NULL, stored INTEGER NOT NULL, envelope TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX birthsByDevice ON births (device, id);
+  CREATE TABLE firmware (
+    name TEXT NOT NULL, version INTEGER NOT NULL, sequence INTEGER NOT NULL UNIQUE, digest TEXT NOT NULL,
+    bytes INTEGER NOT NULL, pushed INTEGER NOT NULL, info TEXT NOT NULL, envelope TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+  ) STRICT;
   `,
 ];

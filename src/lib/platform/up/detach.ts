@@ -42,12 +42,13 @@ function entry(): string {
 }
 
 function argumentsOf(folder: string, options: UpOptions): string[] {
-  const { host, httpPort, mqttPort, plainPort, newToken, context } = options;
+  const { host, httpPort, mqttPort, plainPort, newToken, context, compat = [] } = options;
   return [
     ...['up', '--json', '--data', folder, '--host', host],
     ...['--http-port', String(httpPort), '--mqtt-port', String(mqttPort)],
     ...(plainPort === undefined ? [] : ['--plain', '--plain-port', String(plainPort)]),
     ...(newToken ? ['--new-token'] : []),
+    ...compat.flatMap((name) => ['--compat', name]),
     ...(context === undefined ? [] : ['--context', context]),
   ];
 }

@@ -20,9 +20,9 @@ export async function up(options: UpOptions, log?: (line: string) => void): Prom
 async function upAlone(options: UpOptions, log?: (line: string) => void): Promise<UpPlatform> {
   const dataDir = platformFolder(options.data);
   const name = await contextNameFor(dataDir, options.context);
-  const { host, httpPort, mqttPort, plainPort, newToken } = options;
+  const { host, httpPort, mqttPort, plainPort, newToken, compat = [] } = options;
   const platform: Platform = await startPlatform({
-    ...{ dataDir, host, httpPort, mqttPort, newToken },
+    ...{ dataDir, host, httpPort, mqttPort, newToken, compat },
     ...(plainPort === undefined ? {} : { plain: { port: plainPort } }),
     ...(log ? { log } : {}),
   });

@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { dataFolder } from '../../core/index.js';
+import type { Compatibility } from '../options.js';
 
 /** What `aiot up` is told. */
 export interface UpOptions {
@@ -12,6 +13,8 @@ export interface UpOptions {
   /** Port of the listener without TLS; absent = none. */
   plainPort?: number | undefined;
   newToken: boolean;
+  /** Whose clients are let in by side doors. */
+  compat?: Compatibility[] | undefined;
   /** Name of the context for it; `local`, or the next free name, when absent. */
   context?: string | undefined;
 }

@@ -1,17 +1,11 @@
 import { z } from 'zod';
-import {
-  deviceActionSchema,
-  deviceSchema,
-  listSchemas,
-  provisionReplySchema,
-  provisionRequestSchema,
-} from '../../../registry/index.js';
+import { deviceActionSchema, deviceSchema, listSchemas } from '../../../registry/index.js';
 import type { Routes } from '../parts.js';
 
 const params = z.object({ name: z.string() });
 
 export const deviceRoutes: Routes = (parts) => async (app) => {
-  const { audit, desired, devices, rollouts, broker, trust, urls, ca } = parts;
+  const { audit, devices, rollouts, broker } = parts;
 
   app.get(
     '/devices',
@@ -25,24 +19,6 @@ export const deviceRoutes: Routes = (parts) => async (app) => {
     '/devices/:name',
     { schema: { summary: 'One device', params, response: { 200: deviceSchema } } },
     async ({ params }) => devices.info(params.name),
-  );
-
-  app.post(
-    '/devices',
-    {
-      schema: {
-        summary: 'Register a device and sign its certificate request',
-        body: provisionRequestSchema,
-        response: { 201: provisionReplySchema },
-      },
-    },
-    async ({ body: { name, type, csr } }, reply) => {
-      const { device, certificate, replaced } = await devices.provision(name, type, csr);
-      if (replaced) await desired.forget(name);
-      const { http, mqtts } = urls();
-      reply.status(201);
-      return { device, certificate, ca, urls: { http, mqtts }, trust: await trust.get() };
-    },
   );
 
   app.post(

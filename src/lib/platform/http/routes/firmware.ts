@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { envelopeSchema } from '../../../formats/index.js';
+import {
+  firmwareListSchemas,
+  firmwareVersionSchema,
+  nextVersionSchema,
+  pushRequestSchema,
+} from '../../../registry/index.js';
+import type { Routes } from '../parts.js';
+
+const named = z.object({ name: z.string() });
+const versioned = z.object({ name: z.string(), version: z.coerce.number().int().min(1) });
+
+export const firmwareRoutes: Routes =
+  ({ firmware }) =>
+  async (app) => {
+    app.get(
+      '/firmware',
+      { schema: { summary: 'All firmware', response: { 200: firmwareListSchemas.firmware } } },
+      async () => ({ firmware: await firmware.list() }),
+    );
+
+    app.get(
+      '/firmware/:name',
+      {
+        schema: {
+          summary: 'Versions of one firmware, newest first',
+          params: named,
+          response: { 200: firmwareListSchemas.versions },
+        },
+      },
+      async ({ params }) => ({ versions: await firmware.versions(params.name) }),
+    );
+
+    app.get(
+      '/firmware/:name/next',
+      {
+        schema: {
+          summary: 'What to sign next of a firmware',
+          params: named,
+          response: { 200: nextVersionSchema },
+        },
+      },
+      ({ params }) => firmware.next(params.name),
+    );
+
+    app.post(
+      '/firmware/:name/versions',
+      {
+        schema: {
+          summary: 'Push a signed version of a firmware',
+          params: named,
+          body: pushRequestSchema,
+          response: { 201: firmwareVersionSchema },
+        },
+      },
+      async ({ params, body, who }, reply) =>
+        reply.status(201).send(await firmware.push(params.name, body.envelope, who)),
+    );
+
+    app.get(
+      '/firmware/:name/versions/:version',
+      {
+        schema: {
+          summary: 'One version of a firmware',
+          params: versioned,
+          response: { 200: firmwareVersionSchema },
+        },
+      },
+      ({ params }) => firmware.get(params.name, params.version),
+    );
+
+    app.get(
+      '/firmware/:name/versions/:version/manifest',
+      {
+        config: { access: 'devices' },
+        schema: {
+          summary: 'The signed manifest of a firmware',
+          params: versioned,
+          response: { 200: envelopeSchema },
+        },
+      },
+      ({ params }) => firmware.manifest(params.name, params.version),
+    );
+  };

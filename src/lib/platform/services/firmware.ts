@@ -1,0 +1,155 @@
+import { AiotError } from '../../core/index.js';
+import { type Envelope, type Manifest, readEspImage, verifyManifest } from '../../formats/index.js';
+import type { FirmwareSummary, FirmwareVersion } from '../../registry/index.js';
+import type { BlobStore } from '../blobs/store.js';
+import { serially } from '../serially.js';
+import type { Store } from '../store/database.js';
+import type { Schema } from '../store/schema.js';
+import type { Audit } from './audit.js';
+import type { Trust } from './trust.js';
+
+interface Parts {
+  store: Store;
+  blobs: BlobStore;
+  trust: Trust;
+  audit: Audit;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+type Info = Pick<FirmwareVersion, 'chip' | 'deviceTypes' | 'app'>;
+
+/** The registry of firmware: application images and the manifests that vouch for them. */
+export class Firmware {
+  private readonly inTurn = serially();
+
+  constructor(private readonly parts: Parts) {}
+
+  /** What the next manifest must carry. Sequences rise over all firmware of the platform. */
+  async next(name: string): Promise<{ version: number; sequence: number }> {
+    const rows = await this.parts.store
+      .selectFrom('firmware')
+      .select(['name', 'version', 'sequence'])
+      .execute();
+    const greatest = (numbers: number[]) => numbers.reduce((most, number) => Math.max(most, number), 0);
+    return {
+      version: greatest(rows.filter((row) => row.name === name).map(({ version }) => version)) + 1,
+      sequence: greatest(rows.map(({ sequence }) => sequence)) + 1,
+    };
+  }
+
+  /**
+   * Takes a new version: signature, name, version and sequence, then the image behind it. The same envelope again answers
+   * as the first time did.
+   * @throws AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_NOT_FOUND (blob), AIOT_DIGEST_MISMATCH, AIOT_IMAGE_MALFORMED
+   */
+  push(name: string, envelope: Envelope, who: string): Promise<FirmwareVersion> {
+    return this.inTurn(async () => {
+      const { store, audit, now } = this.parts;
+      const manifest = await this.checked(name, envelope);
+      const { version, sequence } = manifest;
+      const same = await this.row(name, version);
+      if (same && (JSON.parse(same.envelope) as Envelope).payload === envelope.payload) return cardOf(same);
+      const next = await this.next(name);
+      if (version !== next.version || sequence !== next.sequence) {
+        throw new AiotError(
+          'AIOT_VERSION_CONFLICT',
+          `expected version ${next.version} and sequence ${next.sequence}, got ${version} and ${sequence}`,
+        );
+      }
+      const { digest, bytes, info } = await this.image(manifest);
+      const row = {
+        ...{ name, version, sequence, digest, bytes, pushed: now() },
+        ...{ info: JSON.stringify(info), envelope: JSON.stringify(envelope) },
+      };
+      await store.transaction().execute(async (transaction) => {
+        await transaction.insertInto('firmware').values(row).execute();
+        const keys = envelope.signatures.map(({ keyid }) => keyid);
+        const detail = { sequence, digest, keys };
+        await audit.note(
+          { who, action: 'firmware.push', subject: `${name}@${version}`, detail },
+          transaction,
+        );
+      });
+      return cardOf(row);
+    });
+  }
+
+  async list(): Promise<FirmwareSummary[]> {
+    const rows = await this.parts.store
+      .selectFrom('firmware')
+      .selectAll()
+      .orderBy('name')
+      .orderBy('version')
+      .execute();
+    const names = [...new Set(rows.map(({ name }) => name))];
+    return names.map((name) => {
+      const versions = rows.filter((row) => row.name === name).map(cardOf);
+      return { name, versions: versions.length, latest: versions.at(-1) as FirmwareVersion };
+    });
+  }
+
+  /** Newest first. @throws AIOT_NOT_FOUND */
+  async versions(name: string): Promise<FirmwareVersion[]> {
+    const query = this.parts.store.selectFrom('firmware').selectAll().where('name', '=', name);
+    const rows = await query.orderBy('version', 'desc').execute();
+    if (rows.length > 0) return rows.map(cardOf);
+    throw new AiotError('AIOT_NOT_FOUND', `no firmware is named ${name}`, { next: 'aiot firmware list' });
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  async get(name: string, version: number): Promise<FirmwareVersion> {
+    return cardOf(await this.known(name, version));
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  async manifest(name: string, version: number): Promise<Envelope> {
+    return JSON.parse((await this.known(name, version)).envelope) as Envelope;
+  }
+
+  private async checked(name: string, envelope: Envelope): Promise<Manifest> {
+    const trust = await this.parts.trust.get();
+    if (!trust) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
+    const manifest = verifyManifest(envelope, trust);
+    if (manifest.kind === 'firmware' && manifest.name === name) return manifest;
+    throw new AiotError(
+      'AIOT_REQUEST_INVALID',
+      `expected a manifest of the firmware ${name}, got one of the ${manifest.kind} ${manifest.name}`,
+    );
+  }
+
+  /** What the manifest vouches for, which must be there and be an application image. */
+  private async image(manifest: Manifest): Promise<{ digest: string; bytes: number; info: Info }> {
+    const [artifact, ...more] = manifest.artifacts;
+    if (!artifact || more.length > 0) {
+      throw new AiotError('AIOT_REQUEST_INVALID', `expected one artifact, got ${manifest.artifacts.length}`);
+    }
+    const { digest, bytes } = artifact;
+    const size = await this.parts.blobs.size(digest);
+    if (size === null) throw new AiotError('AIOT_NOT_FOUND', `the blob ${digest} was not uploaded`);
+    if (size !== bytes) {
+      throw new AiotError('AIOT_DIGEST_MISMATCH', `${digest} has ${size} bytes, the manifest says ${bytes}`);
+    }
+    const { chip, app } = readEspImage(await this.parts.blobs.bytes(digest), artifact.name);
+    const told = app && { project: app.project, version: app.version, built: app.built, idf: app.idf };
+    return { digest, bytes, info: { chip, deviceTypes: manifest.deviceTypes, app: told } };
+  }
+
+  private async known(name: string, version: number): Promise<Schema['firmware']> {
+    const row = await this.row(name, version);
+    if (row) return row;
+    throw new AiotError('AIOT_NOT_FOUND', `there is no firmware ${name}@${version}`, {
+      next: 'aiot firmware list',
+    });
+  }
+
+  private async row(name: string, version: number): Promise<Schema['firmware'] | undefined> {
+    const query = this.parts.store.selectFrom('firmware').selectAll().where('name', '=', name);
+    return await query.where('version', '=', version).executeTakeFirst();
+  }
+}
+
+function cardOf(row: Schema['firmware']): FirmwareVersion {
+  const { name, version, sequence, digest, bytes, pushed } = row;
+  return { name, version, sequence, digest, bytes, pushed, ...(JSON.parse(row.info) as Info) };
+}

@@ -1,0 +1,53 @@
+import { z } from 'zod';
+import { envelopeSchema } from '../formats/index.js';
+import { deviceSchema, macSchema, name, provisionReplySchema, time } from './fields.js';
+
+/** The bodies of what makes and changes devices' identities, /api/v1. The private key stays with the caller in each. */
+const csr = z.string().max(8192);
+
+/** POST /devices/{name}/certificate, by an operator or the device itself. `now`: the certificate before it ends at once, and not at the first use of the new one. */
+export const certificateRequestSchema = z.strictObject({ csr, now: z.boolean().default(false) });
+
+/** POST /devices/{name}/replace: another board takes the place of one that broke. */
+export const replaceRequestSchema = z.strictObject({ csr, mac: macSchema.optional() });
+
+/** POST /claims: a name is kept for a device that will ask for its certificate with the token. */
+export const claimRequestSchema = z.strictObject({
+  name,
+  type: name,
+  mac: macSchema.optional(),
+  chipId: z
+    .string()
+    .regex(/^\d{1,8}$/)
+    .optional(),
+  /** ms, from a minute to 90 days. */
+  validMs: z
+    .int()
+    .min(60_000)
+    .max(90 * 86_400_000)
+    .default(86_400_000),
+});
+export type ClaimRequest = z.input<typeof claimRequestSchema>;
+export const claimSchema = z.object({
+  device: deviceSchema,
+  /** Good for one certificate; told once. */
+  token: z.string(),
+  expires: time,
+});
+export type Claim = z.output<typeof claimSchema>;
+
+/** POST /claims/redeem, by whoever has the token. The same key again gets the same certificate: an answer may be lost. */
+export const redeemRequestSchema = z.strictObject({
+  token: z.string().max(200),
+  csr,
+  mac: macSchema.optional(),
+});
+
+/** POST /activation, by the device with its certificate. */
+export const activationSchema = provisionReplySchema.omit({ certificate: true, ca: true });
+export type Activation = z.output<typeof activationSchema>;
+
+/** PUT and GET /devices/{name}/birth */
+export const birthRequestSchema = z.strictObject({ envelope: envelopeSchema });
+export const birthReplySchema = z.object({ envelope: envelopeSchema, stored: time });
+export type StoredBirth = z.output<typeof birthReplySchema>;

@@ -1,0 +1,67 @@
+import { z } from 'zod';
+import { digestPattern, namePattern } from '../core/index.js';
+import { trustRootSchema } from '../formats/index.js';
+
+/** What several bodies of the API have in them. Times are milliseconds since 1970. */
+export const name = z.string().regex(namePattern);
+export const time = z.int();
+export const digest = z.string().regex(digestPattern);
+/** Lower case with colons: a chip's factory base address. */
+export const macSchema = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
+
+export const deviceStates = ['registered', 'provisioned', 'active', 'suspended', 'revoked'] as const;
+
+/** GET /devices → {devices}, GET /devices/{name} */
+export const deviceSchema = z.object({
+  name,
+  id: z.string(),
+  type: z.string(),
+  state: z.enum(deviceStates),
+  /** SHA-256 of the certificate's DER, 64 hex digits; null while it has none. */
+  fingerprint: z.string().nullable(),
+  expires: time.nullable(),
+  /** A certificate that it was given and has not used yet: at its first use the one before it ends. */
+  next: z.object({ fingerprint: z.string(), expires: time }).nullable(),
+  mac: z.string().nullable(),
+  /** The guide's decimal chip id: an alias. */
+  chipId: z.string().nullable(),
+  created: time,
+  online: z.boolean(),
+  lastSeen: time.nullable(),
+  /** As last reported: the active model. */
+  model: z.object({ name, version: z.int(), sequence: z.int(), digest }).nullable(),
+  /** The update state of protocol v1, null before the first report. */
+  updateState: z.string().nullable(),
+});
+export type DeviceInfo = z.output<typeof deviceSchema>;
+
+/** POST /devices: the private key stays with the caller. */
+export const provisionRequestSchema = z.strictObject({
+  name,
+  type: name,
+  csr: z.string().max(8192),
+  mac: macSchema.optional(),
+  chipId: z
+    .string()
+    .regex(/^\d{1,8}$/)
+    .optional(),
+});
+export const provisionReplySchema = z.object({
+  device: deviceSchema,
+  /** PEM */
+  certificate: z.string(),
+  ca: z.string(),
+  urls: z.object({ http: z.string(), mqtts: z.string() }),
+  trust: trustRootSchema.nullable(),
+  /** What a device of this name must not go below: it is put into its flash. */
+  release: z.object({ sequence: z.int(), floor: z.int() }),
+});
+export type ProvisionReply = z.output<typeof provisionReplySchema>;
+
+/**
+ * The decimal id by which the guide's firmware calls itself: the lower three octets of the factory MAC, big endian, as one
+ * number (`…:da:b6:b0` is 14333616).
+ */
+export function chipIdOf(mac: string): string {
+  return String(Number.parseInt(mac.split(':').slice(3).join(''), 16));
+}

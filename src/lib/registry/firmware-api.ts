@@ -1,0 +1,34 @@
+import { z } from 'zod';
+import { chipNames } from '../formats/index.js';
+import { digest, name, time } from './fields.js';
+
+/** GET /firmware → {firmware}, GET /firmware/{name} → {versions}, GET /firmware/{name}/versions/{version} */
+export const firmwareVersionSchema = z.object({
+  name,
+  version: z.int(),
+  /** Of its manifest: rises over all firmware of the platform. */
+  sequence: z.int(),
+  /** Of the image. */
+  digest,
+  bytes: z.int(),
+  pushed: time,
+  /** The chip that the image is for, as its header says. */
+  chip: z.enum(chipNames),
+  deviceTypes: z.array(z.string()),
+  /** The application description in the image; null where it has none. */
+  app: z.object({ project: z.string(), version: z.string(), built: z.string(), idf: z.string() }).nullable(),
+});
+export type FirmwareVersion = z.output<typeof firmwareVersionSchema>;
+
+/** One line of GET /firmware. */
+export const firmwareSummarySchema = z.object({
+  name,
+  versions: z.int(),
+  latest: firmwareVersionSchema,
+});
+export type FirmwareSummary = z.output<typeof firmwareSummarySchema>;
+
+export const firmwareListSchemas = {
+  firmware: z.object({ firmware: z.array(firmwareSummarySchema) }),
+  versions: z.object({ versions: z.array(firmwareVersionSchema) }),
+};

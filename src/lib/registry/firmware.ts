@@ -1,0 +1,31 @@
+import { type Envelope, envelopeSchema } from '../formats/index.js';
+import { nextVersionSchema } from './api.js';
+import {
+  type FirmwareSummary,
+  type FirmwareVersion,
+  firmwareListSchemas,
+  firmwareVersionSchema,
+} from './firmware-api.js';
+import type { Transport } from './transport.js';
+
+export function firmwareCalls(transport: Transport) {
+  const path = (name: string, version?: number) =>
+    `/firmware/${encodeURIComponent(name)}${version === undefined ? '' : `/versions/${version}`}`;
+  return {
+    /** What the operator is to put into the next manifest of this firmware. */
+    next: (name: string): Promise<{ version: number; sequence: number }> =>
+      transport.json('GET', `${path(name)}/next`, nextVersionSchema),
+    /** The image's blob must be there. @throws AIOT_SIGNATURE_INVALID, AIOT_VERSION_CONFLICT, AIOT_NOT_FOUND (blob) */
+    push: (name: string, envelope: Envelope): Promise<FirmwareVersion> =>
+      transport.json('POST', `${path(name)}/versions`, firmwareVersionSchema, { envelope }),
+    list: async (): Promise<FirmwareSummary[]> =>
+      (await transport.json('GET', '/firmware', firmwareListSchemas.firmware)).firmware,
+    /** Newest first. @throws AIOT_NOT_FOUND */
+    versions: async (name: string): Promise<FirmwareVersion[]> =>
+      (await transport.json('GET', path(name), firmwareListSchemas.versions)).versions,
+    get: (name: string, version: number): Promise<FirmwareVersion> =>
+      transport.json('GET', path(name, version), firmwareVersionSchema),
+    manifest: (name: string, version: number): Promise<Envelope> =>
+      transport.json('GET', `${path(name, version)}/manifest`, envelopeSchema),
+  };
+}

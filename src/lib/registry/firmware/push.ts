@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { AiotError, digestOf, hasCode, namePattern, readBytes } from '../../core/index.js';
+import { type EspImage, readEspImage, signManifest } from '../../formats/index.js';
+import type { RegistryClient } from '../client.js';
+import { firmwareVersionSchema } from '../firmware-api.js';
+
+export const pushedFirmwareSchema = firmwareVersionSchema.extend({
+  /** What was pushed. */
+  file: z.string(),
+});
+export type PushedFirmware = z.output<typeof pushedFirmwareSchema>;
+
+export interface PushFirmwareOptions {
+  client: {
+    firmware: Pick<RegistryClient['firmware'], 'next' | 'push'>;
+    blobs: Pick<RegistryClient['blobs'], 'put'>;
+  };
+  /** An application image (.bin). */
+  path: string;
+  /** Instead of the project's name in the image. */
+  name?: string | undefined;
+  /** Types of device that it is released for; the image's chip when absent. */
+  deviceTypes?: string[] | undefined;
+  /** The operator's signing key, PKCS#8 PEM: it signs here and goes nowhere. */
+  privatePem: string;
+  /** Devices refuse it after this time, ms from now; absent = it stays valid. */
+  validMs?: number | undefined;
+}
+
+/** Another push may take a version between asking for it and signing it. */
+const attempts = 3;
+
+/**
+ * Checks an application image, uploads it, and pushes a manifest of kind `firmware` signed here as its next version.
+ * @throws AIOT_IMAGE_MALFORMED, AIOT_USAGE (no name, or one that is none; a bootloader), AIOT_VERSION_CONFLICT
+ */
+export async function pushFirmware(options: PushFirmwareOptions): Promise<PushedFirmware> {
+  const { client, path, privatePem, validMs } = options;
+  const content = await readBytes(path);
+  const image = readEspImage(content, path);
+  const name = nameOf(options, image);
+  const deviceTypes = options.deviceTypes ?? [image.chip];
+  checkTypes(deviceTypes);
+  const artifact = { name: 'app.bin', digest: digestOf(content), bytes: content.length };
+  await client.blobs.put(artifact.digest, content);
+  for (let attempt = 1; ; attempt++) {
+    const next = await client.firmware.next(name);
+    const issued = Date.now();
+    const envelope = signManifest(
+      {
+        spec: 'aiot-manifest/1',
+        role: 'release',
+        kind: 'firmware',
+        name,
+        ...next,
+        floor: 0,
+        issued,
+        expires: validMs === undefined ? null : issued + validMs,
+        deviceTypes,
+        artifacts: [artifact],
+      },
+      privatePem,
+    );
+    try {
+      return { ...(await client.firmware.push(name, envelope)), file: path };
+    } catch (error) {
+      if (attempt === attempts || !hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
+    }
+  }
+}
+
+function nameOf({ name, path }: PushFirmwareOptions, image: EspImage): string {
+  if (name === undefined && image.kind === 'bootloader' && image.app === null) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${path} is a bootloader or runs from RAM alone: it does not say what it is`,
+      {
+        next: 'If it is meant, give it a name: --name NAME',
+      },
+    );
+  }
+  const found = name ?? image.app?.project ?? '';
+  if (namePattern.test(found)) return found;
+  const got = found === '' ? 'none' : `"${found}"`;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `expected a name of letters, digits, dot, dash or underscore, got ${got}`,
+    {
+      next: 'Give it one: --name NAME',
+    },
+  );
+}
+
+function checkTypes(deviceTypes: string[]): void {
+  const wrong = deviceTypes.find((type) => !namePattern.test(type));
+  if (wrong === undefined && deviceTypes.length > 0) return;
+  throw new AiotError('AIOT_USAGE', `expected types of device such as esp32, got "${wrong ?? ''}"`);
+}
