@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Board } from './chips.js';
+import { type Board, ptyOf } from './chips.js';
 import { endProgram } from './programs.js';
 import { qemuFolder } from './real.js';
 
@@ -36,30 +36,26 @@ export async function emulatedBoard(chip: EmulatedChip): Promise<EmulatedBoard> 
   await writeFile(flashFile, new Uint8Array(flashBytes).fill(0xff));
   const port = await freePort();
   let emulator: ChildProcess | undefined;
-  let bridge: ChildProcess | undefined;
-  let path = '';
+  let pty: Awaited<ReturnType<typeof ptyOf>> | undefined;
 
   const end = async () => {
-    if (bridge) await endProgram(bridge);
+    await pty?.close();
     if (emulator) await endProgram(emulator);
-    bridge = emulator = undefined;
+    pty = emulator = undefined;
   };
   const start = async (mode: 'download' | 'run') => {
     emulator = startEmulator(chip, mode, flashFile, port);
     await listening(port, emulator);
-    if (mode === 'run') return;
-    const link = join(folder, 'pty');
-    bridge = spawn('socat', [`pty,raw,echo=0,link=${link}`, `tcp:127.0.0.1:${port},nodelay`], {
-      stdio: 'ignore',
-    });
-    path = await linked(link);
+    if (mode === 'download') pty = await ptyOf(port);
   };
   await start('download');
   return {
     chip,
+    mac: null,
     get port() {
-      return path;
+      return pty?.path ?? '';
     },
+    socket: `socket://127.0.0.1:${port}`,
     flash: async () => new Uint8Array(await readFile(flashFile)),
     async restart(mode) {
       await end();
@@ -110,20 +106,6 @@ async function readUntil(port: number, pattern: RegExp, timeoutMs: number): Prom
   } finally {
     socket.destroy();
   }
-}
-
-async function linked(link: string): Promise<string> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (
-      await access(link).then(
-        () => true,
-        () => false,
-      )
-    )
-      return realpath(link);
-    await delay(25);
-  }
-  throw new Error(`socat made no ${link}`);
 }
 
 async function freePort(): Promise<number> {
