@@ -13,5 +13,7 @@ export {
 } from './flash-parameters.js';
 export { type ElfImageOptions, imageOfElf } from './from-elf.js';
 export { flashPages, isMapped, type MemoryType, memoryTypes } from './memory.js';
+export { type MergeOptions, mergeImages, refuseOverlaps } from './merge.js';
 export { type FlashParameters, patchEspImage } from './patch.js';
 export { type EspImage, type ImageSegment, readEspImage } from './read.js';
+export { type ByteRegion, firstOverlap, joinRegions } from './regions.js';

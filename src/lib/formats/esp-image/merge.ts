@@ -1,0 +1,48 @@
+import { AiotError } from '../../core/index.js';
+import { hex } from './errors.js';
+import { type ByteRegion, firstOverlap } from './regions.js';
+
+export interface MergeOptions {
+  /** Flash offset of the file's first byte (default 0). */
+  start?: number;
+  /** Bytes of the whole flash: the file is filled with 0xFF up to its end. */
+  flashBytes?: number;
+}
+
+/**
+ * One file of several regions, for one write at `start`: what lies between them is 0xFF, as in erased flash.
+ * @throws AIOT_USAGE: they overlap, one begins before `start`, or one passes the flash's end
+ */
+export function mergeImages(
+  regions: readonly (ByteRegion & { name?: string })[],
+  options: MergeOptions = {},
+): Uint8Array {
+  const { start = 0, flashBytes } = options;
+  refuseOverlaps(regions);
+  const [first] = regions.toSorted((a, b) => a.offset - b.offset);
+  if (first === undefined) throw new AiotError('AIOT_USAGE', 'there is nothing to merge');
+  if (first.offset < start) {
+    throw new AiotError('AIOT_USAGE', `${nameOf(first)} begins before the file does, at ${hex(start)}`);
+  }
+  const end = Math.max(...regions.map(({ offset, data }) => offset + data.length));
+  if (flashBytes !== undefined && end > flashBytes) {
+    const last = regions.find(({ offset, data }) => offset + data.length === end) ?? first;
+    throw new AiotError('AIOT_USAGE', `${nameOf(last)} ends at ${hex(end)}, the flash at ${hex(flashBytes)}`);
+  }
+  const merged = new Uint8Array(Math.max(end, flashBytes ?? 0) - start).fill(0xff);
+  for (const { offset, data } of regions) merged.set(data, offset - start);
+  return merged;
+}
+
+/** @throws AIOT_USAGE naming the two */
+export function refuseOverlaps(regions: readonly (ByteRegion & { name?: string })[]): void {
+  const overlap = firstOverlap(regions);
+  if (overlap === null) return;
+  const [first, second] = overlap;
+  const end = hex(first.offset + first.data.length);
+  throw new AiotError('AIOT_USAGE', `${nameOf(first)} reaches up to ${end} and into ${nameOf(second)}`);
+}
+
+function nameOf({ name, offset }: ByteRegion & { name?: string }): string {
+  return name === undefined ? `the region at ${hex(offset)}` : `${name} at ${hex(offset)}`;
+}

@@ -1,0 +1,140 @@
+import { hex, malformed } from '../esp-image/errors.js';
+import { type ByteRegion, firstOverlap, joinRegions } from '../esp-image/regions.js';
+
+/** Data bytes of a record as they are written; any length is read. */
+const rowBytes = 16;
+const colon = 0x3a;
+const newline = 0x0a;
+const carriageReturn = 0x0d;
+const types = { data: 0, end: 1, segment: 2, startSegment: 3, linear: 4, startLinear: 5 } as const;
+/** Bytes of the records that have a fixed number of them. */
+const fixedLengths: Record<number, number> = { 1: 0, 2: 2, 3: 4, 4: 2, 5: 4 };
+
+/**
+ * Intel HEX → its bytes, touching ones joined. Source: Intel, "Hexadecimal Object File Format Specification", revision A.
+ * Start addresses are read over: flash has no use for them.
+ * @throws AIOT_IMAGE_MALFORMED with the offset, the line and the reason
+ */
+export function readIntelHex(bytes: Uint8Array, what = 'HEX file'): ByteRegion[] {
+  const found: (ByteRegion & { line: number; at: number })[] = [];
+  let base = 0;
+  let ended = false;
+  for (const { at, line, record } of records(bytes, what)) {
+    const refuse = (reason: string) => malformed(what, at, `line ${line}: ${reason}`);
+    if (ended) throw refuse('something follows the record that ends the file');
+    const type = record[3] ?? 0;
+    const count = record[0] ?? 0;
+    const address = ((record[1] ?? 0) << 8) | (record[2] ?? 0);
+    const data = record.subarray(4, 4 + count);
+    const fixed = fixedLengths[type];
+    if (fixed !== undefined && count !== fixed)
+      throw refuse(`a record of type ${type} has ${fixed} bytes, this ${count}`);
+    if (fixed !== undefined && type !== types.end && address !== 0) {
+      throw refuse(`a record of type ${type} has the address 0, this ${hex(address)}`);
+    }
+    const word = ((data[0] ?? 0) << 8) | (data[1] ?? 0);
+    if (type === types.data) {
+      const offset = base + address;
+      if (offset + count > 0x100000000)
+        throw refuse(`${hex(offset)} and ${count} bytes pass the end of 32 bits`);
+      found.push({ offset, data, line, at });
+    } else if (type === types.end) ended = true;
+    else if (type === types.segment) base = word * 16;
+    else if (type === types.linear) base = word * 0x10000;
+    else if (type > types.startLinear) throw refuse(`record type ${type} is not known`);
+  }
+  if (!ended)
+    throw malformed(what, bytes.length, 'the file ends without the record that ends it (:00000001FF)');
+  const overlap = firstOverlap(found);
+  if (overlap !== null) {
+    const [first, second] = overlap;
+    throw malformed(
+      what,
+      second.at,
+      `line ${second.line}: ${hex(second.offset)} is also in line ${first.line}`,
+    );
+  }
+  return joinRegions(found);
+}
+
+/** Rows of 16 bytes, upper case, `\n`; addresses above 64 KiB by linear records, as esptool and IntelHex write them. */
+export function writeIntelHex(regions: readonly ByteRegion[]): string {
+  const joined = joinRegions(regions);
+  const last = joined.at(-1);
+  const linear = last !== undefined && last.offset + last.data.length > 0x10000;
+  const lines: string[] = [];
+  let high = -1;
+  for (const { offset, data } of joined) {
+    for (let at = 0; at < data.length; ) {
+      const address = offset + at;
+      const upper = Math.floor(address / 0x10000);
+      if (linear && upper !== high) {
+        high = upper;
+        lines.push(recordText(types.linear, 0, Uint8Array.of(upper >> 8, upper & 0xff)));
+      }
+      const count = Math.min(rowBytes, data.length - at, 0x10000 - (address % 0x10000));
+      lines.push(recordText(types.data, address % 0x10000, data.subarray(at, at + count)));
+      at += count;
+    }
+  }
+  lines.push(recordText(types.end, 0, new Uint8Array(0)));
+  return `${lines.join('\n')}\n`;
+}
+
+function recordText(type: number, address: number, data: Uint8Array): string {
+  const record = Buffer.alloc(data.length + 5);
+  record.set([data.length, address >> 8, address & 0xff, type]);
+  record.set(data, 4);
+  record[record.length - 1] = -sum(record) & 0xff;
+  return `:${record.toString('hex').toUpperCase()}`;
+}
+
+function* records(
+  bytes: Uint8Array,
+  what: string,
+): Generator<{ at: number; line: number; record: Uint8Array }> {
+  let at = 0;
+  for (let line = 1; at < bytes.length; line++) {
+    const newlineAt = bytes.indexOf(newline, at);
+    const next = newlineAt === -1 ? bytes.length : newlineAt + 1;
+    let end = newlineAt === -1 ? bytes.length : newlineAt;
+    if (end > at && bytes[end - 1] === carriageReturn) end--;
+    if (end > at) yield { at, line, record: recordOf(bytes, at, end, line, what) };
+    at = next;
+  }
+}
+
+function recordOf(bytes: Uint8Array, at: number, end: number, line: number, what: string): Uint8Array {
+  const refuse = (offset: number, reason: string) => malformed(what, offset, `line ${line}: ${reason}`);
+  if (bytes[at] !== colon) throw refuse(at, 'a record starts with a colon');
+  const digits = end - at - 1;
+  if (digits % 2 !== 0 || digits < 10)
+    throw refuse(at, `a record is at least five pairs of digits, here ${digits} digits`);
+  const record = new Uint8Array(digits / 2);
+  for (let index = 0; index < record.length; index++) {
+    const place = at + 1 + index * 2;
+    const value = (digit(bytes[place]) << 4) | digit(bytes[place + 1]);
+    if (value < 0) throw refuse(place, 'this is no hexadecimal digit');
+    record[index] = value;
+  }
+  const count = record[0] ?? 0;
+  if (record.length !== count + 5) {
+    throw refuse(at, `the record says ${count} bytes and has ${record.length - 5}`);
+  }
+  if ((sum(record) & 0xff) !== 0) throw refuse(end - 2, 'the checksum is wrong');
+  return record;
+}
+
+/** -1 for what is none, which stays negative in whatever it is or-ed into. */
+function digit(code: number | undefined): number {
+  if (code === undefined) return -1;
+  if (code >= 0x30 && code <= 0x39) return code - 0x30;
+  const upper = code & ~0x20;
+  return upper >= 0x41 && upper <= 0x46 ? upper - 0x37 : -1;
+}
+
+function sum(record: Uint8Array): number {
+  let total = 0;
+  for (const byte of record) total += byte;
+  return total;
+}
