@@ -16,6 +16,7 @@ export { explanationText } from './render/explanation.js';
 export { fileEvaluationText } from './render/file-evaluation.js';
 export { fitText } from './render/fit.js';
 export { inspectionText } from './render/inspection.js';
+export { portsTable } from './render/ports.js';
 export { quantizationText } from './render/quantization.js';
 export { rankingText } from './render/ranking.js';
 export { recordingsTable } from './render/recordings.js';

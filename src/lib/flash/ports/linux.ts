@@ -1,0 +1,70 @@
+import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { ListedPort } from './types.js';
+
+/** Names of ttys that are serial ports; consoles and ptys are ttys too. */
+const serial =
+  /^(ttyUSB|ttyACM|ttyXRUSB|ttyWCHUSB|ttyCH343USB|ttyAMA|ttyS|ttyO|ttymxc|ttyTHS|ttyHS|ttySAC|ttyPS|rfcomm)\d+$/;
+
+/**
+ * The serial ports that the kernel knows, from /sys/class/tty: no udev needed, so it works in a container. `root` is for
+ * tests. Source: kernel, Documentation/ABI/stable/sysfs-bus-usb and testing/sysfs-tty (`type`: 0 = no such port).
+ */
+export async function linuxPorts(root = '/'): Promise<ListedPort[]> {
+  const tty = join(root, 'sys/class/tty');
+  const names = (await readdir(tty).catch(() => [])).filter((name) => serial.test(name));
+  const aliases = await byId(root);
+  const found = await Promise.all(
+    names.map(async (name): Promise<ListedPort | null> => {
+      const device = await realpath(join(tty, name, 'device')).catch(() => null);
+      const bluetooth = name.startsWith('rfcomm');
+      if (!device && !bluetooth) return null;
+      // The 8250 driver makes 4 to 32 ports whether the machine has them or not.
+      if ((await text(join(tty, name, 'type'))) === '0') return null;
+      const usb = device ? await usbOf(device) : null;
+      return {
+        path: `/dev/${name}`,
+        kind: bluetooth ? 'bluetooth' : usb ? 'usb' : 'onboard',
+        usb: usb?.identity ?? null,
+        manufacturer: usb?.manufacturer ?? null,
+        product: usb?.product ?? null,
+        alias: aliases.get(name) ?? null,
+      };
+    }),
+  );
+  return found.filter((port) => port !== null);
+}
+
+/** From the tty's device upwards to the interface, then to the USB device. */
+async function usbOf(device: string) {
+  let number: number | null = null;
+  for (let folder = device; folder !== dirname(folder); folder = dirname(folder)) {
+    const listed = await text(join(folder, 'bInterfaceNumber'));
+    if (listed !== null) number = Number.parseInt(listed, 16);
+    const vendorId = await text(join(folder, 'idVendor'));
+    const productId = await text(join(folder, 'idProduct'));
+    if (vendorId === null || productId === null) continue;
+    const serialNumber = await text(join(folder, 'serial'));
+    return {
+      identity: { vendorId, productId, serialNumber, interface: number },
+      manufacturer: await text(join(folder, 'manufacturer')),
+      product: await text(join(folder, 'product')),
+    };
+  }
+  return null;
+}
+
+/** /dev/serial/by-id, which udev makes: tty's name → link. */
+async function byId(root: string): Promise<Map<string, string>> {
+  const folder = join(root, 'dev/serial/by-id');
+  const links = await readdir(folder).catch(() => []);
+  const targets = await Promise.all(links.map((link) => readlink(join(folder, link)).catch(() => '')));
+  return new Map(links.map((link, i) => [basename(targets[i] ?? ''), `/dev/serial/by-id/${link}`]));
+}
+
+function text(file: string): Promise<string | null> {
+  return readFile(file, 'utf8').then(
+    (content) => content.trim() || null,
+    () => null,
+  );
+}
