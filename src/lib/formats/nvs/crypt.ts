@@ -1,0 +1,93 @@
+import { createCipheriv, createDecipheriv } from 'node:crypto';
+import { AiotError } from '../../core/index.js';
+import { nvsCrc } from './crc.js';
+import { pagesOf } from './read-page.js';
+import {
+  entryStates,
+  nvsEntries,
+  nvsEntryBytes,
+  nvsFirstEntry,
+  nvsPageBytes,
+  nvsPageStates,
+} from './types.js';
+
+/** Two AES-256 keys, for the data and for the tweak: 64 bytes. */
+export const nvsKeyBytes = 64;
+/** The nvs_keys partition: the keys, their CRC, 0xff. */
+export const nvsKeysPartitionBytes = 4096;
+
+/**
+ * Encrypts every entry in use by itself, with XTS-AES-256; headers and maps of states stay readable. The tweak is the entry's
+ * offset in the partition, little-endian. Source: ESP-IDF, "NVS Encryption", and nvs_encrypted_partition.cpp.
+ * @param keys 64 bytes
+ */
+export function encryptNvs(bytes: Uint8Array, keys: Uint8Array): Uint8Array {
+  return everyEntry(bytes, (entry, tweak) => {
+    const cipher = createCipheriv('aes-256-xts', requireKeys(keys), tweak);
+    return Buffer.concat([cipher.update(entry), cipher.final()]);
+  });
+}
+
+/** Undoes `encryptNvs`; with the wrong keys entries come out with wrong CRCs. */
+export function decryptNvs(bytes: Uint8Array, keys: Uint8Array): Uint8Array {
+  return everyEntry(bytes, (entry, tweak) => {
+    const cipher = createDecipheriv('aes-256-xts', requireKeys(keys), tweak);
+    return Buffer.concat([cipher.update(entry), cipher.final()]);
+  });
+}
+
+/** The partition that the keys are flashed as. */
+export function writeNvsKeys(keys: Uint8Array): Uint8Array {
+  const bytes = Buffer.alloc(nvsKeysPartitionBytes, 0xff);
+  bytes.set(requireKeys(keys));
+  bytes.writeUInt32LE(nvsCrc(keys), nvsKeyBytes);
+  return bytes;
+}
+
+/** The 64 bytes of keys in an nvs_keys partition. @throws AIOT_NVS_MALFORMED */
+export function readNvsKeys(bytes: Uint8Array): Uint8Array {
+  const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (data.length < nvsKeyBytes + 4) {
+    throw malformed(
+      data.length,
+      `expected 0x${nvsKeysPartitionBytes.toString(16)} bytes, the file ends here`,
+    );
+  }
+  const keys = data.subarray(0, nvsKeyBytes);
+  if (data.readUInt32LE(nvsKeyBytes) !== nvsCrc(keys))
+    throw malformed(nvsKeyBytes, 'the CRC of the keys is not right');
+  const odd = data.subarray(nvsKeyBytes + 4).findIndex((byte) => byte !== 0xff);
+  if (odd >= 0) throw malformed(nvsKeyBytes + 4 + odd, 'expected 0xff behind the keys');
+  return requireKeys(keys);
+}
+
+function everyEntry(bytes: Uint8Array, change: (entry: Uint8Array, tweak: Buffer) => Uint8Array): Uint8Array {
+  const changed = Buffer.from(bytes);
+  for (const [p, page] of pagesOf(bytes).entries()) {
+    if (page.readUInt32LE(0) === nvsPageStates.empty) continue;
+    for (let i = 0; i < nvsEntries; i++) {
+      if (((page[32 + (i >> 2)]! >> ((i & 3) * 2)) & 3) !== entryStates.written) continue;
+      const at = p * nvsPageBytes + nvsFirstEntry + i * nvsEntryBytes;
+      const tweak = Buffer.alloc(16);
+      tweak.writeUInt32LE(at);
+      changed.set(change(changed.subarray(at, at + nvsEntryBytes), tweak), at);
+    }
+  }
+  return changed;
+}
+
+/** XTS with one key twice is no XTS; OpenSSL refuses it as well. */
+function requireKeys(keys: Uint8Array): Uint8Array {
+  const same = Buffer.compare(keys.subarray(0, 32), keys.subarray(32)) === 0;
+  if (keys.length === nvsKeyBytes && !same) return keys;
+  throw malformed(
+    0,
+    same ? 'expected two different keys' : `expected ${nvsKeyBytes} bytes of keys, got ${keys.length}`,
+  );
+}
+
+function malformed(at: number, what: string): AiotError {
+  return new AiotError('AIOT_NVS_MALFORMED', `nvs_keys, offset 0x${at.toString(16)}: ${what}`, {
+    next: 'Give the nvs_keys partition that belongs to the image.',
+  });
+}

@@ -1,0 +1,87 @@
+/** Sizes in bytes. Source: ESP-IDF, "Non-Volatile Storage Library", Internals, and nvs_page.hpp. */
+export const nvsPageBytes = 4096;
+export const nvsEntryBytes = 32;
+/** Entries of a page, behind its header and the map of their states (32 bytes each). */
+export const nvsEntries = 126;
+export const nvsFirstEntry = 64;
+
+export const nvsPageStates = {
+  empty: 0xffffffff,
+  active: 0xfffffffe,
+  full: 0xfffffffc,
+  freeing: 0xfffffff8,
+  corrupt: 0xfffffff0,
+} as const;
+export type NvsPageState = keyof typeof nvsPageStates;
+
+/** Two bits of the map. */
+export const entryStates = { empty: 0b11, written: 0b10, erased: 0b00 } as const;
+
+/** Number types, their code in an entry and their range. */
+export const nvsNumbers = {
+  u8: { code: 0x01, bytes: 1, min: 0n, max: 0xffn },
+  i8: { code: 0x11, bytes: 1, min: -0x80n, max: 0x7fn },
+  u16: { code: 0x02, bytes: 2, min: 0n, max: 0xffffn },
+  i16: { code: 0x12, bytes: 2, min: -0x8000n, max: 0x7fffn },
+  u32: { code: 0x04, bytes: 4, min: 0n, max: 0xffff_ffffn },
+  i32: { code: 0x14, bytes: 4, min: -0x8000_0000n, max: 0x7fff_ffffn },
+  u64: { code: 0x08, bytes: 8, min: 0n, max: 0xffff_ffff_ffff_ffffn },
+  i64: { code: 0x18, bytes: 8, min: -0x8000_0000_0000_0000n, max: 0x7fff_ffff_ffff_ffffn },
+} as const;
+export type NvsNumberType = keyof typeof nvsNumbers;
+
+export const typeCodes = { string: 0x21, blob: 0x41, blobData: 0x42, blobIndex: 0x48 } as const;
+/** The chunk index of what is not a chunk. */
+export const noChunk = 0xff;
+
+/** A blob of version 2 goes over pages; of version 1, and a string of either, it does not. Bytes, with the string's NUL. */
+export const nvsLongest = { 1: { string: 1984, blob: 1984 }, 2: { string: 4000, blob: 508_000 } } as const;
+export const nvsVersions = [1, 2] as const;
+export type NvsVersion = (typeof nvsVersions)[number];
+
+interface Place {
+  namespace: string;
+  /** 1 to 15 bytes. */
+  key: string;
+}
+
+/** One value. Numbers of 64 bits are bigints, the others numbers. */
+export type NvsEntry =
+  | (Place & { type: 'u64' | 'i64'; value: bigint })
+  | (Place & { type: Exclude<NvsNumberType, 'u64' | 'i64'>; value: number })
+  /** `raw`: the bytes without their NUL, where they are no UTF-8. */
+  | (Place & { type: 'string'; value: string; raw?: Uint8Array })
+  | (Place & { type: 'blob'; value: Uint8Array });
+
+/** What is written: a value, or a namespace that is opened (it may stay empty). */
+export type NvsItem = NvsEntry | { type: 'namespace'; namespace: string };
+
+export interface NvsPage {
+  /** Offset in the partition. */
+  offset: number;
+  state: NvsPageState;
+  /** Age: the oldest is 0. null = empty. */
+  sequence: number | null;
+  version: NvsVersion | null;
+  /** Entries of 32 bytes: in use, erased, never written. */
+  written: number;
+  erased: number;
+  free: number;
+}
+
+export interface NvsProblem {
+  /** Byte in the partition. */
+  offset: number;
+  reason: string;
+}
+
+export interface NvsContents {
+  /** null = nothing was ever written. */
+  version: NvsVersion | null;
+  pages: NvsPage[];
+  /** By their index. */
+  namespaces: string[];
+  entries: NvsEntry[];
+  /** What is damaged, in order of offset. */
+  problems: NvsProblem[];
+}

@@ -1,0 +1,104 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { readNvs, writeNvs } from '../../../src/lib/formats/index.js';
+import { root } from '../../support/cli.js';
+
+const image = writeNvs(
+  [
+    { namespace: 'wifi', key: 'ssid', type: 'string', value: 'Workshop' },
+    { namespace: 'wifi', key: 'chan', type: 'u8', value: 6 },
+    { namespace: 'aiot', key: 'cert', type: 'blob', value: Buffer.alloc(4100, 7) },
+  ],
+  { size: 0x4000 },
+);
+const golden = readFileSync(join(root, 'test', 'golden', 'flash', 'nvs', 'c_blobs.bin'));
+const refused = expect.objectContaining({
+  code: 'AIOT_NVS_MALFORMED',
+  message: expect.stringMatching(/^NVS, offset 0x[0-9a-f]+: \S/),
+});
+
+const flipped = (bit: number, bytes = image) => {
+  const copy = Buffer.from(bytes);
+  copy[bit >> 3]! ^= 1 << (bit & 7);
+  return copy;
+};
+
+/** In the map of entries, where a flipped bit may be what a driver does: it deletes a number. */
+const ofMap = (bit: number) => (bit & 0x7fff) >= 256 && (bit & 0x7fff) < 512;
+
+describe('a damaged NVS image', () => {
+  it('is refused for every flipped bit outside the maps of entries, with the offset', () => {
+    const step = process.env.AIOT_LONG ? 1 : 19;
+    let looked = 0;
+    for (let bit = 0; bit < image.length * 8; bit += step) {
+      if (ofMap(bit)) continue;
+      looked++;
+      expect(() => readNvs(flipped(bit)), `bit ${bit}`).toThrow(refused);
+    }
+    expect(looked).toBeGreaterThan(6000);
+  });
+
+  it('is refused for every bit of the map of entries that does not delete a number as a driver would', () => {
+    const accepted: number[] = [];
+    for (let bit = 256; bit < 512; bit++) {
+      try {
+        readNvs(flipped(bit));
+        accepted.push((bit - 256) >> 1);
+      } catch (error) {
+        expect(error).toEqual(refused);
+      }
+    }
+    // Entry 3 is wifi.chan. The others hold a namespace, a string, or a chunk.
+    expect(accepted).toEqual([3]);
+  });
+
+  it.each([0, 1, 31, 4095, 4097, 16383])('is refused when it ends after %d bytes', (length) => {
+    expect(() => readNvs(image.subarray(0, length))).toThrow(
+      expect.objectContaining({ message: expect.stringContaining(`offset 0x${length.toString(16)}: `) }),
+    );
+  });
+
+  it('is refused when a page is missing', () => {
+    expect(() => readNvs(Buffer.concat([image.subarray(0, 0x1000), image.subarray(0x2000)]))).toThrow(
+      refused,
+    );
+    expect(() => readNvs(golden.subarray(0x1000))).toThrow(refused);
+  });
+
+  it('gives what can be read where it is asked to, and what is damaged', () => {
+    const at = Buffer.from(image).indexOf('Workshop');
+    const { entries, problems } = readNvs(flipped(at * 8), { salvage: true });
+    expect(entries.map(({ key }) => key)).toEqual(['chan', 'cert']);
+    expect(problems).toEqual([
+      {
+        offset: at,
+        reason: expect.stringMatching(/^the CRC of the data of ssid is 0x[0-9a-f]{8}, and its entry says/),
+      },
+    ]);
+    expect(readNvs(image.subarray(0, 0x1800), { salvage: true }).problems.at(-1)?.reason).toBe(
+      'the last page is cut short',
+    );
+  });
+
+  it('never breaks the reader, whatever the bytes are', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat({ max: image.length - 1 }), fc.nat({ max: 255 })), { maxLength: 40 }),
+        (changes) => {
+          const copy = Buffer.from(image);
+          for (const [at, byte] of changes) copy[at] = byte;
+          const { problems } = readNvs(copy, { salvage: true });
+          if (problems.length > 0) expect(() => readNvs(copy)).toThrow(refused);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it('is nothing but an empty one where all is 0xff', () => {
+    const empty = readNvs(Buffer.alloc(0x3000, 0xff));
+    expect(empty).toMatchObject({ version: null, namespaces: [], entries: [], problems: [] });
+  });
+});

@@ -1,0 +1,310 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  decryptNvs,
+  encryptNvs,
+  type NvsItem,
+  parseNvsCsv,
+  readNvs,
+  readNvsKeys,
+  writeNvs,
+  writeNvsCsv,
+  writeNvsKeys,
+} from '../../../src/lib/formats/index.js';
+
+const noFiles = async (path: string): Promise<Uint8Array> => {
+  throw new Error(`reads ${path}`);
+};
+const parse = async (...rows: string[]) =>
+  await parseNvsCsv(['key,type,encoding,value', ...rows].join('\n'), noFiles);
+const keys = Buffer.from(Array.from({ length: 64 }, (_, i) => i + 1));
+
+const name = fc.stringMatching(/^[a-z_.][a-z0-9_.-]{0,14}$/);
+const value = fc.oneof(
+  fc.record({ type: fc.constant('u32' as const), value: fc.nat({ max: 0xffffffff }) }),
+  fc.record({ type: fc.constant('i8' as const), value: fc.integer({ min: -128, max: 127 }) }),
+  fc.record({ type: fc.constant('u64' as const), value: fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }) }),
+  fc.record({
+    type: fc.constant('i64' as const),
+    value: fc.bigInt({ min: -(1n << 63n), max: (1n << 63n) - 1n }),
+  }),
+  fc.record({
+    type: fc.constant('string' as const),
+    value: fc
+      .string({ unit: 'grapheme', maxLength: 400 })
+      .filter(
+        (text) =>
+          !text.includes('\0') &&
+          !/[\ud800-\udfff]/.test(text.replace(/[\ud800-\udbff][\udc00-\udfff]/g, '')) &&
+          Buffer.byteLength(text) < 1900,
+      ),
+  }),
+  fc.record({
+    type: fc.constant('blob' as const),
+    value: fc.uint8Array({ maxLength: 1984 }).map((bytes) => Buffer.from(bytes)),
+  }),
+);
+const entry = fc
+  .tuple(name, name, value)
+  .map(([namespace, key, rest]) => ({ namespace, key, ...rest }) as NvsItem & { key: string });
+const entries = fc.uniqueArray(entry, {
+  maxLength: 60,
+  selector: ({ namespace, key }) => `${namespace} ${key}`,
+});
+
+describe('writing NVS', () => {
+  it('keeps every value, in both versions, plain and encrypted, and as CSV', async () => {
+    await fc.assert(
+      fc.asyncProperty(entries, fc.constantFrom(1 as const, 2 as const), async (items, version) => {
+        const made = writeNvs(items, { size: 0x40000, version });
+        const read = readNvs(made);
+        expect(new Set(read.entries)).toEqual(new Set(items));
+        expect(readNvs(decryptNvs(encryptNvs(made, keys), keys))).toEqual(read);
+        const again = await parseNvsCsv(writeNvsCsv(read), noFiles, { version });
+        const values = again.filter(({ type }) => type !== 'namespace');
+        const carriage = items.some(
+          ({ type, ...item }) => type === 'string' && 'value' in item && String(item.value).includes('\r'),
+        );
+        if (!carriage) expect(new Set(values)).toEqual(new Set(items));
+      }),
+      { numRuns: process.env.AIOT_LONG ? 500 : 60 },
+    );
+  });
+
+  it('takes blobs over pages and strings up to a whole page', () => {
+    const blob = Buffer.from(Array.from({ length: 60_000 }, (_, i) => i * 31));
+    const long = 'x'.repeat(3999);
+    const made = writeNvs(
+      [
+        { namespace: 'a', key: 'blob', type: 'blob', value: blob },
+        { namespace: 'a', key: 'long', type: 'string', value: long },
+        { namespace: 'a', key: 'none', type: 'blob', value: Buffer.alloc(0) },
+      ],
+      { size: 0x20000 },
+    );
+    const { entries } = readNvs(made);
+    expect(entries.map(({ value }) => Buffer.from(value as Buffer).equals(blob) || value)).toEqual([
+      true,
+      long,
+      Buffer.alloc(0),
+    ]);
+  });
+
+  it('says how large a partition the values need', () => {
+    const blob: NvsItem = { namespace: 'a', key: 'b', type: 'blob', value: Buffer.alloc(9000) };
+    expect(() => writeNvs([blob], { size: 0x3000 })).toThrow(
+      expect.objectContaining({
+        code: 'AIOT_NVS_UNFIT',
+        message:
+          'the values take 3 pages, and 0x3000 bytes are 3, one of which stays empty: expected a size of 0x4000 or more',
+      }),
+    );
+    expect(readNvs(writeNvs([blob], { size: 0x4000 })).entries).toEqual([blob]);
+  });
+
+  it('fills a partition that is only read to its last page', () => {
+    const made = writeNvs([{ namespace: 'a', key: 'b', type: 'blob', value: Buffer.alloc(5000) }], {
+      size: 0x2000,
+    });
+    expect(readNvs(made).pages.map(({ state }) => state)).toEqual(['full', 'active']);
+  });
+
+  it.each([0, 100, 0x1001, -4096, Number.NaN])('refuses a size of %d', (size) => {
+    expect(() => writeNvs([], { size })).toThrow('expected a size of whole pages (a multiple of 0x1000)');
+  });
+
+  const place = { namespace: 'a', key: 'k' } as const;
+  it.each<[string, NvsItem, 1 | 2, string]>([
+    [
+      'a long key',
+      { namespace: 'a', key: 'sixteen-letters-', type: 'u8', value: 1 },
+      2,
+      'expected the key "sixteen-letters-" to be 1 to 15 bytes of text, got 16 bytes',
+    ],
+    [
+      'an empty namespace',
+      { namespace: '', key: 'k', type: 'u8', value: 1 },
+      2,
+      'expected the namespace "" to be 1 to 15 bytes of text, got 0 bytes',
+    ],
+    [
+      'a key with a blank at its edge',
+      { namespace: 'a', key: ' k', type: 'u8', value: 1 },
+      2,
+      'expected the key " k" to be 1 to 15 bytes of text, got a blank at its edge or a control character',
+    ],
+    [
+      'a number out of range',
+      { ...place, type: 'u8', value: 256 },
+      2,
+      'a.k: expected a whole number from 0 to 255 for u8, got 256',
+    ],
+    [
+      'a broken number',
+      { ...place, type: 'i16', value: 0.5 },
+      2,
+      'a.k: expected a whole number from -32768 to 32767 for i16, got 0.5',
+    ],
+    [
+      'a string with a NUL',
+      { ...place, type: 'string', value: 'a\0b' },
+      2,
+      'a.k: expected a string without a NUL in it',
+    ],
+    [
+      'a long string',
+      { ...place, type: 'string', value: 'x'.repeat(4000) },
+      2,
+      'a.k: expected at most 4000 bytes for a string with its NUL (version 2), got 4001',
+    ],
+    [
+      'a long string of version 1',
+      { ...place, type: 'string', value: 'x'.repeat(1984) },
+      1,
+      'a.k: expected at most 1984 bytes for a string with its NUL (version 1), got 1985',
+    ],
+    [
+      'a long blob of version 1',
+      { ...place, type: 'blob', value: Buffer.alloc(1985) },
+      1,
+      'a.k: expected at most 1984 bytes for a blob (version 1), got 1985',
+    ],
+  ])('refuses %s', (_, item, version, message) => {
+    expect(() => writeNvs([item], { size: 0x4000, version })).toThrow(
+      expect.objectContaining({ code: 'AIOT_NVS_UNFIT', message }),
+    );
+  });
+
+  it('refuses a key given twice, and more namespaces than there are numbers', () => {
+    const item: NvsItem = { ...place, type: 'u8', value: 1 };
+    expect(() => writeNvs([item, item], { size: 0x4000 })).toThrow('a.k is given twice');
+    const many = Array.from(
+      { length: 255 },
+      (_, i): NvsItem => ({ namespace: `n${i}`, key: 'k', type: 'u8', value: 1 }),
+    );
+    expect(() => writeNvs(many, { size: 0x10000 })).toThrow(
+      'expected at most 254 namespaces, and n254 is one more',
+    );
+  });
+});
+
+describe('the CSV of NVS', () => {
+  it('takes quotes, line ends, comments, files and fillings', async () => {
+    const text =
+      '\uFEFFkey,type,encoding,value\r\n# Wi-Fi\r\nwifi,namespace,,\r\npass,data,string,"a ""b"", c"\r\n\r\npem,data,string,"x\r\ny\r\n"\r\nf,file,base64,f.b64\r\nz,data,blob_sz_fill(4;0x55),ab\r\nn,data,i32,-0x10\r\n';
+    const read = await parseNvsCsv(text, async (path) => Buffer.from(path === 'f.b64' ? 'aGVs\nbG8=\n' : ''));
+    expect(read.slice(1)).toEqual([
+      { namespace: 'wifi', key: 'pass', type: 'string', value: 'a "b", c' },
+      { namespace: 'wifi', key: 'pem', type: 'string', value: 'x\ny\n' },
+      { namespace: 'wifi', key: 'f', type: 'blob', value: Buffer.from('hello') },
+      {
+        namespace: 'wifi',
+        key: 'z',
+        type: 'blob',
+        value: Buffer.from('02000000616255550a'.slice(0, 16), 'hex'),
+      },
+      { namespace: 'wifi', key: 'n', type: 'i32', value: -16 },
+    ]);
+  });
+
+  it.each([
+    ['no namespace', ['a,data,u8,1'], 'nvs.csv:2: expected a namespace before the first key'],
+    [
+      'an unknown type',
+      ['n,namespace,,', 'a,text,u8,1'],
+      'nvs.csv:3: expected a type of namespace, data or file, got "text"',
+    ],
+    [
+      'an unknown encoding',
+      ['n,namespace,,', 'a,data,float,1'],
+      'nvs.csv:3: n.a: expected an encoding such as u32, string or base64, got "float"',
+    ],
+    [
+      'a number that is none',
+      ['n,namespace,,', 'a,data,u8,x'],
+      'nvs.csv:3: n.a: expected a whole number for u8, got "x"',
+    ],
+    [
+      'a number out of range',
+      ['n,namespace,,', 'a,data,u8,256'],
+      'nvs.csv:3: n.a: expected u8 to be from 0 to 255, got 256',
+    ],
+    [
+      'odd hex',
+      ['n,namespace,,', 'a,data,hex2bin,abc'],
+      'nvs.csv:3: n.a: expected pairs of hexadecimal digits for hex2bin',
+    ],
+    [
+      'odd base64',
+      ['n,namespace,,', 'a,data,base64,abc'],
+      'nvs.csv:3: n.a: expected base64 with its padding',
+    ],
+    ['a missing cell', ['n,namespace,,', 'a,data,u8'], 'nvs.csv:3: expected 4 cells, got 3'],
+    [
+      'a comma in a value',
+      ['n,namespace,,', 'a,data,string,x,y'],
+      'nvs.csv:3: expected 4 cells, got 5 (quote a value that has commas)',
+    ],
+    [
+      'a key twice',
+      ['n,namespace,,', 'a,data,u8,1', 'b,data,u8,1', 'a,data,u8,2'],
+      'nvs.csv:5: n.a is there already, in line 3',
+    ],
+    [
+      'a long key',
+      ['n,namespace,,', 'sixteen-letters-,data,u8,1'],
+      'nvs.csv:3: expected the key "sixteen-letters-" to be 1 to 15 bytes of text, got 16 bytes',
+    ],
+    [
+      'text behind a quote',
+      ['n,namespace,,', 'a,data,string,"x"y'],
+      'nvs.csv:3: expected a comma after a quoted cell, got "y"',
+    ],
+    [
+      'more than is filled',
+      ['n,namespace,,', 'a,data,blob_fill(2;0xff),abc'],
+      'nvs.csv:3: n.a: expected at most 2 bytes to fill up, got 3',
+    ],
+  ])('refuses %s with the line', async (_, rows, message) => {
+    await expect(parse(...rows)).rejects.toThrow(expect.objectContaining({ message }));
+  });
+
+  it('refuses another header', async () => {
+    await expect(parseNvsCsv('name,value\n', noFiles)).rejects.toThrow(
+      'nvs.csv:1: expected the header key,type,encoding,value, got "name,value"',
+    );
+    await expect(parseNvsCsv('', noFiles)).rejects.toThrow('got an empty file');
+  });
+
+  it('never shows a string that is refused, for it may be a secret', async () => {
+    const long = `hunter2${'x'.repeat(4000)}`;
+    await expect(parse('n,namespace,,', `a,data,string,${long}`)).rejects.toThrow(/^(?!.*hunter2)/);
+  });
+});
+
+describe('keys of NVS', () => {
+  it('are kept in a partition with their CRC', () => {
+    const partition = writeNvsKeys(keys);
+    expect(readNvsKeys(partition)).toEqual(keys);
+    for (const at of [0, 63, 64, 67, 68, 4095]) {
+      const damaged = Buffer.from(partition);
+      damaged[at]! ^= 1;
+      expect(() => readNvsKeys(damaged)).toThrow(/^nvs_keys, offset 0x/);
+    }
+    expect(() => readNvsKeys(partition.subarray(0, 60))).toThrow(
+      'nvs_keys, offset 0x3c: expected 0x1000 bytes, the file ends here',
+    );
+    expect(() => writeNvsKeys(Buffer.alloc(64))).toThrow('expected two different keys');
+    expect(() => writeNvsKeys(keys.subarray(1))).toThrow('expected 64 bytes of keys, got 63');
+  });
+
+  it('are asked for where a partition is encrypted', () => {
+    const made = encryptNvs(
+      writeNvs([{ namespace: 'a', key: 'k', type: 'u8', value: 1 }], { size: 0x3000 }),
+      keys,
+    );
+    expect(() => readNvs(made)).toThrow(
+      expect.objectContaining({ next: 'If it is encrypted, give the keys: --keys nvs_keys.bin' }),
+    );
+  });
+});
