@@ -11,7 +11,9 @@ const region = (name: string, offset: number, bytes: number, fill = 1) => ({
 describe('regions that share a sector', () => {
   it('are written in one go, with erased bytes between', () => {
     const joined = joinSectors([region('b', 0x10800, 16, 2), region('a', 0x10000, 16)]);
-    expect(joined).toMatchObject([{ name: 'a + b', offset: 0x10000, head: 0, regions: ['a', 'b'] }]);
+    expect(joined).toMatchObject([
+      { name: 'a + b', offset: 0x10000, head: 0, parts: [{ name: 'a' }, { name: 'b' }] },
+    ]);
     const { data } = joined[0]!;
     expect(data.length).toBe(0x810);
     expect([data[15], data[16], data[0x7ff], data[0x800]]).toEqual([1, 0xff, 0xff, 2]);

@@ -7,8 +7,8 @@ import { hex, sectorOf } from './place.js';
 export interface Stretch extends Region {
   /** Bytes before `offset` in its sector: the erase would take them, so they are read first and written again. */
   head: number;
-  /** Names of the regions in it. */
-  regions: string[];
+  /** The regions in it. */
+  parts: Region[];
 }
 
 /**
@@ -25,7 +25,7 @@ export function joinSectors(regions: readonly Region[]): Stretch[] {
       join(last, region);
     } else {
       const head = region.offset % sectorBytes;
-      stretches.push({ ...region, head, regions: [region.name] });
+      stretches.push({ ...region, head, parts: [region] });
     }
   }
   return stretches;
@@ -41,7 +41,7 @@ function join(last: Stretch, region: Region): void {
   data.set(last.data);
   data.set(region.data, region.offset - last.offset);
   last.data = data;
-  last.regions.push(region.name);
+  last.parts.push(region);
   last.name = `${last.name} + ${region.name}`;
 }
 

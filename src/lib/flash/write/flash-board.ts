@@ -1,0 +1,95 @@
+import { AiotError } from '../../core/index.js';
+import { type PartitionTable, partitionTableOffset } from '../../formats/index.js';
+import type { ChipInfo, Loader } from '../loader/types.js';
+import { resolvePlace } from '../plan/place.js';
+import { planWrite } from '../plan/plan.js';
+import { readBoardTable, tableInForce } from '../plan/table.js';
+import type { Board, HeaderChanges, Piece } from '../plan/types.js';
+import type { Flashed } from './result.js';
+import { versionsOf } from './versions.js';
+import { type BoardAt, withBoard } from './with-board.js';
+import { writeRegions } from './write-plan.js';
+
+/** What is done to a board. */
+export interface FlashJob {
+  pieces: readonly Piece[];
+  /** What the board is believed to hold, at the places of pieces. */
+  old: readonly Piece[];
+  header: HeaderChanges;
+  erase: boolean;
+  verify: boolean;
+  force: boolean;
+  /** Whose identity is among the pieces. */
+  device: { name: string; certificate: string } | null;
+}
+
+export interface FlashBoardOptions extends BoardAt {
+  /** As soon as the chip has told what it is. */
+  connected?: (chip: ChipInfo) => void;
+}
+
+/**
+ * Connects, plans, writes and verifies one board.
+ * @throws AIOT_FLASH_REFUSED before anything is written, AIOT_FLASH_…, AIOT_SERIAL_…, AIOT_CHIP_…; the port is let go
+ */
+export async function flashBoard(
+  job: (chip: ChipInfo) => FlashJob | Promise<FlashJob>,
+  options: FlashBoardOptions,
+): Promise<Flashed> {
+  const { port } = options;
+  const started = performance.now();
+  const done = await withBoard(options, async (loader) => {
+    options.connected?.(loader.chip);
+    return await writeJob(loader, await job(loader.chip));
+  });
+  return { port, ...done, seconds: secondsSince(started) };
+}
+
+async function writeJob(loader: Loader, job: FlashJob): Promise<Omit<Flashed, 'port' | 'seconds'>> {
+  const { chip, mac, flash } = loader.chip;
+  const board = boardOf(loader);
+  const boardTable = await tableOf(loader, job);
+  const { pieces, header, erase, force, verify } = job;
+  const plan = planWrite({ pieces, board, boardTable, header, erase, force });
+  const old = new Map<number, Uint8Array>();
+  const { known } = tableInForce(plan.regions, boardTable, null);
+  for (const { place, data, name } of job.old) {
+    const offset = resolvePlace(place, chip, known);
+    if (!plan.regions.some((region) => region.offset === offset)) {
+      throw new AiotError('AIOT_USAGE', `${name} is to be compared, and nothing is written where it is`);
+    }
+    old.set(offset, data);
+  }
+  const regions = await writeRegions(loader, plan.regions, { erase, verify, old });
+  return {
+    chip,
+    mac,
+    flashBytes: flash.bytes,
+    erased: erase,
+    regions,
+    verified: true,
+    device: job.device?.name ?? null,
+    certificate: job.device?.certificate ?? null,
+    versions: versionsOf(plan.regions),
+    switched: null,
+    warnings: plan.warnings,
+    overridden: plan.overridden,
+  };
+}
+
+/** What a plan asks of a board. */
+export function boardOf({ chip }: Pick<Loader, 'chip'>): Board {
+  return { chip: chip.chip, flashBytes: chip.flash.bytes, security: chip.security };
+}
+
+/** The board's own table, where it stays and can be read. */
+async function tableOf(loader: Loader, { erase, pieces }: FlashJob): Promise<PartitionTable | null> {
+  const replaced = pieces.some(({ place }) => place === partitionTableOffset || place === 'partition-table');
+  if (erase || replaced || loader.chip.security.secureDownload) return null;
+  return await readBoardTable(loader);
+}
+
+/** To a millisecond. */
+export function secondsSince(started: number): number {
+  return Math.round(performance.now() - started) / 1000;
+}

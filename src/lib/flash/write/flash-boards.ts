@@ -1,0 +1,95 @@
+import { AiotError, type Clock, systemClock } from '../../core/index.js';
+import type { LoaderOptions } from '../loader/types.js';
+import { type FlashBoardOptions, secondsSince } from './flash-board.js';
+import { inParallel } from './pool.js';
+import type { BoardOutcome, Boards, Flashed } from './result.js';
+import { type BoardRow, type RowTracker, trackRow } from './row.js';
+
+export interface FlashBoardsOptions {
+  ports: readonly string[];
+  /** Boards at a time. */
+  jobs: number;
+  /** Further attempts per port, for what may succeed a second time. */
+  retries: number;
+  loader: Omit<LoaderOptions, 'progress'>;
+  /** Does one board; asked again when it is tried again. */
+  flash: (how: FlashBoardOptions) => Promise<Flashed>;
+  row?: (row: BoardRow) => void;
+  /** After each board, before the next one takes its place. */
+  finished?: (outcome: BoardOutcome, mac: string | null) => Promise<void>;
+  clock?: Clock;
+}
+
+/** Between two attempts: an adapter that was pulled, or reset itself, needs a moment. */
+const pauseMs = 500;
+
+/**
+ * Writes boards in parallel. One that fails does not stop the others; a signal does, and ports not begun are told as stopped.
+ */
+export async function flashBoards(options: FlashBoardsOptions): Promise<Boards> {
+  const started = performance.now();
+  const boards = await inParallel(options.ports, options.jobs, (port) => flashPort(port, options));
+  const ok = boards.filter(({ board }) => board !== null).length;
+  return { boards, ok, failed: boards.length - ok, seconds: secondsSince(started) };
+}
+
+async function flashPort(port: string, options: FlashBoardsOptions): Promise<BoardOutcome> {
+  const { row = () => {}, finished, clock = systemClock } = options;
+  const tracker = trackRow(port, row, () => performance.now());
+  const started = performance.now();
+  const { attempts, board, error } = await attemptAgain(port, options, tracker, clock);
+  const told = error && { code: error.code, message: error.message, next: error.next };
+  const outcome: BoardOutcome = { port, attempts, seconds: secondsSince(started), board, error: told };
+  await finished?.(outcome, tracker.row.mac);
+  return outcome;
+}
+
+interface Attempted {
+  attempts: number;
+  board: Flashed | null;
+  error: AiotError | null;
+}
+
+async function attemptAgain(
+  port: string,
+  options: FlashBoardsOptions,
+  tracker: RowTracker,
+  clock: Clock,
+): Promise<Attempted> {
+  const { signal } = options.loader;
+  for (let attempts = 1; ; attempts++) {
+    try {
+      signal?.throwIfAborted();
+      const board = await attemptOnce(port, options, tracker);
+      tracker.change({ stage: 'done', error: null });
+      return { attempts, board, error: null };
+    } catch (cause) {
+      const error = asAiotError(cause);
+      if (attempts > options.retries || !mayHelp(error) || signal?.aborted) {
+        tracker.change({ stage: 'failed', error: error.message });
+        return { attempts, board: null, error };
+      }
+      tracker.change({ stage: 'again', error: error.message, attempt: attempts + 1 });
+      await clock.sleep(pauseMs, signal).catch(() => {});
+    }
+  }
+}
+
+/** A defect on one board must not leave the others half written. */
+function asAiotError(cause: unknown): AiotError {
+  if (cause instanceof AiotError) return cause;
+  return new AiotError('AIOT_BUG', cause instanceof Error ? cause.message : String(cause), { cause });
+}
+
+async function attemptOnce(port: string, options: FlashBoardsOptions, tracker: RowTracker): Promise<Flashed> {
+  return await options.flash({
+    port,
+    loader: { ...options.loader, progress: (progress) => tracker.progress(progress) },
+    connected: ({ mac, chip }) => tracker.change({ mac, chip }),
+  });
+}
+
+/** Cable, noise, a chip that hung: another attempt may go well. A refusal will be one again. */
+function mayHelp(error: AiotError): boolean {
+  return error.family === 'outside' && error.code !== 'AIOT_INTERRUPTED' && error.exit !== 5;
+}

@@ -1,0 +1,105 @@
+import { X509Certificate } from 'node:crypto';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AiotError, readBytes, readJson, readText } from '../../core/index.js';
+import {
+  type ChipName,
+  chipNames,
+  type Partition,
+  partitionSubtypes,
+  partitionTableOffset,
+  partitionTypes,
+  readPartitionTable,
+} from '../../formats/index.js';
+import { identitySchema } from '../../provision/index.js';
+import type { Piece } from '../plan/types.js';
+
+/** An identity as `aiot device provision` writes it, ready for a board. */
+export interface DeviceIdentity {
+  name: string;
+  folder: string;
+  /** SHA-256 of the certificate's DER, 64 hex digits; empty where the folder has none. */
+  certificate: string;
+  /** The chip that it was made for; null when its type is no chip's name. */
+  chip: ChipName | null;
+  /** NVS, partition table and, of an encrypted one, its keys. */
+  pieces: Piece[];
+}
+
+const files = { table: 'partitions.bin', nvs: 'nvs.bin', keys: 'nvs_keys.bin' };
+
+/**
+ * Reads the folder of an identity. `device` is that folder, or the device's name where the folder has it.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_PARTITIONS_MALFORMED
+ */
+export async function readIdentity(device: string): Promise<DeviceIdentity> {
+  const folder = device;
+  const described = join(folder, 'device.json');
+  const parsed = identitySchema.safeParse(await readOwn(described, device));
+  if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${described} is no device's description`);
+  const { name, type } = parsed.data;
+  const tableFile = join(folder, files.table);
+  const tableBytes = await readBytes(tableFile);
+  const table = readPartitionTable(tableBytes);
+  const pieces: Piece[] = [{ name: tableFile, data: tableBytes, place: partitionTableOffset }];
+  for (const [file, kind] of [
+    [files.nvs, 'nvs'],
+    [files.keys, 'nvs_keys'],
+  ] as const) {
+    const path = join(folder, file);
+    if (kind === 'nvs_keys' && !(await isFile(path))) continue;
+    const subtype = partitionSubtypes[partitionTypes.data]?.[kind];
+    const partition = table.partitions.find((p) => p.type === partitionTypes.data && p.subtype === subtype);
+    pieces.push({ name: path, data: await readBytes(path), place: placeOf(partition, kind, tableFile) });
+  }
+  const chip = chipNames.find((known) => known === type) ?? null;
+  return { name, folder, certificate: await fingerprintIn(folder), chip, pieces };
+}
+
+function placeOf(partition: Partition | undefined, kind: string, tableFile: string): number {
+  if (partition) return partition.offset;
+  throw new AiotError(
+    'AIOT_PARTITIONS_MALFORMED',
+    `${tableFile} has no ${kind} partition to put the identity in`,
+  );
+}
+
+async function readOwn(described: string, device: string): Promise<unknown> {
+  if (await isFile(described)) return await readJson(described);
+  throw new AiotError(
+    'AIOT_FILE_NOT_FOUND',
+    `${device} is no folder of a device's identity: no ${described}`,
+    {
+      next: `aiot device provision NAME --type esp32 --out ${device}`,
+    },
+  );
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null))?.isFile() ?? false;
+}
+
+async function fingerprintIn(folder: string): Promise<string> {
+  const path = join(folder, 'device.crt');
+  if (!(await isFile(path))) return '';
+  try {
+    return new X509Certificate(await readText(path)).fingerprint256.replaceAll(':', '').toLowerCase();
+  } catch (cause) {
+    throw new AiotError('AIOT_FILE_MALFORMED', `${path} is no certificate`, { cause });
+  }
+}
+
+/**
+ * The identities in a folder: itself, or one in each folder below, by name.
+ * @throws as `readIdentity`; AIOT_FILE_NOT_FOUND where there are none
+ */
+export async function readIdentities(folder: string): Promise<DeviceIdentity[]> {
+  if (await isFile(join(folder, 'device.json'))) return [await readIdentity(folder)];
+  const names = await readdir(folder).catch(() => []);
+  const found: DeviceIdentity[] = [];
+  for (const name of names.sort()) {
+    if (await isFile(join(folder, name, 'device.json'))) found.push(await readIdentity(join(folder, name)));
+  }
+  if (found.length > 0) return found;
+  return [await readIdentity(folder)];
+}

@@ -1,0 +1,103 @@
+import { createHash } from 'node:crypto';
+import type {
+  ChipInfo,
+  Loader,
+  LoaderOptions,
+  Region,
+  RegionResult,
+} from '../../../src/lib/flash/loader/types.js';
+import type { OpenBoard } from '../../../src/lib/flash/write/with-board.js';
+
+const sector = 4096;
+
+/** A board in memory behind the loader's interface: flash that is erased by sectors, and a list of what was done. */
+export class FakeBoard {
+  readonly flash: Uint8Array;
+  readonly log: string[] = [];
+  /** Opened and not yet ended. */
+  open = 0;
+  /** Thrown by the next calls, in turn; null lets one through. */
+  failures: (Error | null)[] = [];
+
+  constructor(
+    readonly chip: Partial<ChipInfo> = {},
+    flashBytes = 4 * 1024 * 1024,
+  ) {
+    this.flash = new Uint8Array(flashBytes).fill(0xff);
+  }
+
+  put(offset: number, data: Uint8Array): this {
+    this.flash.set(data, offset);
+    return this;
+  }
+
+  bytes(offset: number, length: number): Buffer {
+    return Buffer.from(this.flash.subarray(offset, offset + length));
+  }
+
+  /** What a test opens instead of a port. */
+  opener(): OpenBoard {
+    return async (_port, options) => {
+      const failure = this.failures.shift();
+      if (failure) throw failure;
+      this.open++;
+      return this.loader(options);
+    };
+  }
+
+  private loader(options: LoaderOptions): Loader {
+    const board = this;
+    const info: ChipInfo = {
+      chip: 'esp32',
+      description: 'ESP32-D0WD-V3 (revision v3.1)',
+      features: [],
+      crystalMHz: 40,
+      mac: '24:0a:c4:00:01:10',
+      flash: { id: 'c84016', bytes: board.flash.length },
+      security: { secureBoot: false, flashEncryption: false, secureDownload: false },
+      ...board.chip,
+    };
+    const md5 = (offset: number, length: number) =>
+      createHash('md5').update(board.bytes(offset, length)).digest('hex');
+    return {
+      chip: info,
+      stub: true,
+      md5: async (offset, length) => md5(offset, length),
+      read: async (offset, length) => {
+        board.log.push(`read ${offset.toString(16)} ${length}`);
+        return Uint8Array.from(board.bytes(offset, length));
+      },
+      async write(regions: readonly Region[], { skipEqual = true } = {}): Promise<RegionResult[]> {
+        return regions.map(({ offset, data, name }) => {
+          if (offset % sector !== 0) throw new Error(`${name} begins within a sector`);
+          const wanted = createHash('md5').update(data).digest('hex');
+          const skipped = skipEqual && md5(offset, data.length) === wanted;
+          board.log.push(`${skipped ? 'skip' : 'write'} ${offset.toString(16)} ${data.length}`);
+          if (!skipped) {
+            board.flash.fill(0xff, offset, Math.ceil((offset + data.length) / sector) * sector);
+            board.flash.set(data, offset);
+          }
+          options.progress?.({ stage: 'write', region: name, done: data.length, total: data.length });
+          return { offset, bytes: data.length, skipped, md5: md5(offset, data.length) };
+        });
+      },
+      eraseRegion: async (offset, length) => void board.flash.fill(0xff, offset, offset + length),
+      eraseAll: async () => {
+        board.log.push('erase');
+        board.flash.fill(0xff);
+      },
+      end: async () => {
+        board.open--;
+      },
+    };
+  }
+}
+
+/** How a loader is opened where it does not matter. */
+export const anyLoader: LoaderOptions = {
+  chip: 'auto',
+  baud: 115_200,
+  stub: true,
+  before: 'default-reset',
+  after: 'hard-reset',
+};

@@ -1,0 +1,194 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { type FlashJob, flashBoard } from '../../../src/lib/flash/write/flash-board.js';
+import { espApp, espBootloader } from '../../support/esp-image.js';
+import { piece, twoSlotsTable } from '../plan/support.js';
+import { anyLoader, FakeBoard } from './fake-board.js';
+
+const anyJob: FlashJob = {
+  pieces: [],
+  old: [],
+  header: {},
+  erase: false,
+  verify: true,
+  force: false,
+  device: null,
+};
+
+function flash(board: FakeBoard, job: Partial<FlashJob>) {
+  const how = { port: 'fake', loader: anyLoader, open: board.opener() };
+  return flashBoard(() => ({ ...anyJob, ...job }), how);
+}
+
+const md5 = (data: Uint8Array) => createHash('md5').update(data).digest('hex');
+const random = (bytes: number, seed = 1) =>
+  Buffer.from(Array.from({ length: bytes }, (_, i) => (i * 2654435761 * seed) >>> 13));
+
+describe('flashing a board', () => {
+  it('writes the regions, in the order given, and says what the chip has', async () => {
+    const board = new FakeBoard();
+    const app = espApp();
+    const result = await flash(board, {
+      pieces: [piece('app.bin', 0x10000, app), piece('table.bin', 0x8000, twoSlotsTable)],
+    });
+    expect(result).toEqual({
+      port: 'fake',
+      chip: 'esp32',
+      mac: '24:0a:c4:00:01:10',
+      flashBytes: 4 * 1024 * 1024,
+      erased: false,
+      regions: [
+        {
+          name: 'app.bin',
+          offset: 0x10000,
+          bytes: app.length,
+          skipped: false,
+          written: app.length,
+          md5: md5(app),
+        },
+        {
+          name: 'table.bin',
+          offset: 0x8000,
+          bytes: 3072,
+          skipped: false,
+          written: 3072,
+          md5: md5(twoSlotsTable),
+        },
+      ],
+      verified: true,
+      seconds: expect.any(Number),
+      device: null,
+      certificate: null,
+      versions: [expect.any(String)],
+      switched: null,
+      warnings: [],
+      overridden: [],
+    });
+    expect(board.bytes(0x10000, app.length).equals(Buffer.from(app))).toBe(true);
+    expect(board.open).toBe(0);
+    // The table is written, so the board's own is not asked for.
+    expect(board.log).toEqual(['write 8000 3072', `write 10000 ${app.length}`]);
+  });
+
+  it('leaves out what is there already', async () => {
+    const board = new FakeBoard();
+    const job = { pieces: [piece('a.bin', 0x10000, 70_000)] };
+    await flash(board, job);
+    const [again] = (await flash(board, job)).regions;
+    expect(again).toMatchObject({ skipped: true, written: 0, bytes: 70_000 });
+  });
+
+  it('asks the board for its table where none is written, and keeps to it', async () => {
+    const board = new FakeBoard().put(0x8000, twoSlotsTable);
+    await flash(board, { pieces: [piece('app.bin', 'app1', espApp())] });
+    expect(board.log[0]).toBe('read 8000 512');
+    expect(board.flash[0x110000]).toBe(0xe9);
+    await expect(flash(board, { pieces: [piece('big.bin', 0x10000, 0x100001)] })).rejects.toMatchObject({
+      code: 'AIOT_FLASH_REFUSED',
+    });
+    expect(board.open).toBe(0);
+  });
+
+  it('changes nothing when it refuses', async () => {
+    const board = new FakeBoard();
+    const refused = flash(board, { pieces: [piece('app.bin', 0x10000, espApp('esp32c3'))], erase: true });
+    await expect(refused).rejects.toMatchObject({ code: 'AIOT_FLASH_REFUSED', exit: 6 });
+    expect(board.log).toEqual([]);
+  });
+
+  it('says what --force overrode', async () => {
+    const board = new FakeBoard();
+    const { overridden } = await flash(board, { pieces: [piece('app.bin', 0x1000, espApp())], force: true });
+    expect(overridden).toMatchObject([{ rule: 'bootloader', region: 'app.bin' }]);
+    expect(board.flash[0x1000]).toBe(0xe9);
+  });
+
+  it('erases everything first when told to', async () => {
+    const board = new FakeBoard().put(0x300000, random(5000));
+    const { erased } = await flash(board, { pieces: [piece('a.bin', 0x10000, 4096)], erase: true });
+    expect(erased).toBe(true);
+    expect(board.flash[0x300000]).toBe(0xff);
+    expect(board.log).toEqual(['erase', 'write 10000 4096']);
+  });
+
+  it('keeps what stands before a region in its sector', async () => {
+    const before = random(0x20);
+    const board = new FakeBoard().put(0x20000, before);
+    const data = random(5000, 7);
+    const [region] = (await flash(board, { pieces: [piece('a.bin', 0x20020, data)] })).regions;
+    expect(region).toMatchObject({ offset: 0x20020, bytes: 5000, md5: md5(data) });
+    expect(board.bytes(0x20000, 0x20).equals(before)).toBe(true);
+  });
+
+  it('writes two regions in one sector without losing one', async () => {
+    const board = new FakeBoard();
+    const [a, b] = [random(100), random(200, 5)];
+    const { regions } = await flash(board, { pieces: [piece('b', 0x20400, b), piece('a', 0x20000, a)] });
+    expect(regions.map(({ md5 }) => md5)).toEqual([md5(b), md5(a)]);
+  });
+
+  it('writes the same file to two places', async () => {
+    const board = new FakeBoard();
+    const { regions } = await flash(board, { pieces: [piece('a', 0x20000, 10), piece('a', 0x30000, 10)] });
+    expect(regions.map(({ offset }) => offset)).toEqual([0x20000, 0x30000]);
+  });
+
+  it('lets the port go when the work fails', async () => {
+    const board = new FakeBoard();
+    await expect(flash(board, { pieces: [piece('a', 'app0', 10)] })).rejects.toMatchObject({
+      code: 'AIOT_USAGE',
+    });
+    expect(board.open).toBe(0);
+  });
+
+  it('patches the header of the bootloader alone', async () => {
+    const board = new FakeBoard();
+    await flash(board, {
+      pieces: [piece('b.bin', 0x1000, espBootloader())],
+      header: { size: 'detect', mode: 'qio' },
+    });
+    expect([...board.bytes(0x1002, 2)]).toEqual([0, 0x20]);
+  });
+});
+
+describe('flashing only what differs', () => {
+  const old = random(100_000);
+  const next = Buffer.from(old);
+  next[50_000] = next[50_000]! ^ 0xff;
+
+  it('writes the changed sectors and compares the whole', async () => {
+    const board = new FakeBoard().put(0x10000, old);
+    const result = await flash(board, {
+      pieces: [piece('new.bin', 0x10000, next)],
+      old: [piece('old.bin', 0x10000, old)],
+    });
+    expect(result.regions).toEqual([
+      { name: 'new.bin', offset: 0x10000, bytes: 100_000, skipped: false, written: 4096, md5: md5(next) },
+    ]);
+    expect(board.log.filter((line) => line.startsWith('write'))).toEqual(['write 1c000 4096']);
+    expect(board.bytes(0x10000, next.length).equals(next)).toBe(true);
+  });
+
+  it('writes everything when the board holds something else', async () => {
+    const board = new FakeBoard().put(0x10000, random(100_000, 3));
+    const [region] = (
+      await flash(board, { pieces: [piece('new.bin', 0x10000, next)], old: [piece('old.bin', 0x10000, old)] })
+    ).regions;
+    expect(region).toMatchObject({ written: 100_000, md5: md5(next) });
+  });
+
+  it('writes nothing when it is there already', async () => {
+    const board = new FakeBoard().put(0x10000, next);
+    const [region] = (
+      await flash(board, { pieces: [piece('new.bin', 0x10000, next)], old: [piece('old.bin', 0x10000, old)] })
+    ).regions;
+    expect(region).toMatchObject({ skipped: true, written: 0 });
+  });
+
+  it('refuses an old image of a place where nothing is written', async () => {
+    const board = new FakeBoard();
+    const job = { pieces: [piece('new.bin', 0x10000, next)], old: [piece('old.bin', 0x20000, old)] };
+    await expect(flash(board, job)).rejects.toMatchObject({ code: 'AIOT_USAGE' });
+    expect(board.log.some((line) => line.startsWith('write'))).toBe(false);
+  });
+});
