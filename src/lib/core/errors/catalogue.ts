@@ -323,11 +323,24 @@ export const catalogue = {
     about: 'The chip could not read its flash, or what it sent is not what it read.',
     next: 'Repeat the command, with a lower --baud; aiot flash info shows how large the flash is.',
   },
+  AIOT_FLASH_NO_SLOT: {
+    exit: 2,
+    family: 'user',
+    about: 'The board has no slot to put this into: no partition table, or one without a second slot.',
+    next: 'Write a table with two slots first: aiot firmware partitions create IN.csv OUT.bin',
+  },
   AIOT_FLASH_REFUSED: {
     exit: 6,
     family: 'user',
     about: 'What was to be written would leave a board that does not start, so nothing was written.',
     next: 'Read the reason; --force writes it anyway and says what it overrides.',
+  },
+  AIOT_FLASH_UNHEALTHY: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'A board did not come up healthy with what was written into its other slot, so it was set back to what it ran before.',
+    next: 'Read the reason; aiot monitor shows what the board says.',
   },
   AIOT_FLASH_VERIFY: {
     exit: 1,
