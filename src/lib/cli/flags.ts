@@ -33,6 +33,12 @@ export const shared = {
     env: 'AIOT_CONTEXT',
     helpValue: 'NAME',
   }),
+  port: Flags.string({
+    summary:
+      'Serial port, such as /dev/ttyUSB0, COM3, socket://HOST:PORT or rfc2217://HOST:PORT [default: the only board].',
+    env: 'AIOT_PORT',
+    helpValue: 'PORT',
+  }),
   report: Flags.string({
     summary: 'Write an HTML report here.',
     env: 'AIOT_REPORT',

@@ -31,6 +31,10 @@ export async function openLine(address: string, options: OpenLineOptions): Promi
       const { openSocketLine } = await import('./socket.js');
       return openSocketLine(address, options);
     }
+    case 'rfc2217': {
+      const { openRfc2217Line } = await import('../rfc2217/index.js');
+      return openRfc2217Line(address, options);
+    }
     default:
       throw new AiotError('AIOT_USAGE', `${scheme}:// is no kind of serial port`, {
         next: 'Use a port of this machine, socket://HOST:PORT or rfc2217://HOST:PORT.',

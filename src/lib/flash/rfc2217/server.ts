@@ -2,15 +2,8 @@ import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { AiotError, systemCode } from '../../core/index.js';
 import type { SerialLine } from '../port/types.js';
+import type { ServeEvent } from './events.js';
 import { runSession, type SessionTotals } from './session.js';
-
-/** What happens on a shared line. */
-export type ServeEvent =
-  | { event: 'serving'; address: string }
-  | { event: 'connected'; peer: string }
-  | { event: 'disconnected'; peer: string; sent: number; received: number }
-  | { event: 'refused'; peer: string; why: string }
-  | { event: 'lost'; why: string };
 
 export interface ServeLineOptions {
   /** Where it listens; 127.0.0.1 unless told. */
