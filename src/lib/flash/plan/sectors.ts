@@ -5,8 +5,6 @@ import { hex, sectorOf } from './place.js';
 
 /** What is written in one go: whole regions, with what lies between them in a sector they share. */
 export interface Stretch extends Region {
-  /** Bytes before `offset` in its sector: the erase would take them, so they are read first and written again. */
-  head: number;
   /** The regions in it. */
   parts: Region[];
 }
@@ -24,8 +22,7 @@ export function joinSectors(regions: readonly Region[]): Stretch[] {
     if (last && sectorOf(last.offset + last.data.length - 1) >= sectorOf(region.offset)) {
       join(last, region);
     } else {
-      const head = region.offset % sectorBytes;
-      stretches.push({ ...region, head, parts: [region] });
+      stretches.push({ ...region, parts: [region] });
     }
   }
   return stretches;

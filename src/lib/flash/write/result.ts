@@ -42,8 +42,10 @@ export const flashedSchema = z.object({
   flashBytes: z.int().nullable(),
   erased: z.boolean(),
   regions: z.array(writtenRegionSchema),
-  /** Every region was compared with the flash by MD5. */
+  /** Every region was compared with the flash by MD5; a chip in secure download mode cannot. */
   verified: z.boolean(),
+  /** The program was started; elsewhere (no DTR and RTS, or told not to) somebody presses RESET. */
+  restarted: z.boolean(),
   /** From the opening of the port. */
   seconds: z.number(),
   /** Name of the device whose identity was written; null = none. */

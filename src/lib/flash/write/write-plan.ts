@@ -1,9 +1,8 @@
-import { AiotError } from '../../core/index.js';
 import type { Loader, Region } from '../loader/types.js';
-import { hex } from '../plan/place.js';
 import { joinSectors, type Stretch } from '../plan/sectors.js';
 import { writeChanged } from './changed.js';
 import { md5Of } from './md5.js';
+import { notWritten } from './not-written.js';
 import type { WrittenRegion } from './result.js';
 
 export interface WriteChoices {
@@ -42,36 +41,19 @@ async function writeWhole(
   erased: boolean,
 ): Promise<[Region, WrittenRegion][]> {
   if (stretches.length === 0) return [];
-  const headed: Region[] = [];
-  for (const stretch of stretches) headed.push(await withHead(loader, stretch, erased));
-  const results = await loader.write(headed, { skipEqual: !erased });
-  const written: [Region, WrittenRegion][] = [];
-  for (const [i, { skipped, md5 }] of results.entries()) {
-    const { parts, head } = stretches[i]!;
-    for (const part of parts) {
+  const results = await loader.write(stretches, { skipEqual: !erased });
+  return results.flatMap(({ skipped }, i) =>
+    stretches[i]!.parts.map((part): [Region, WrittenRegion] => {
       const { name, offset, data } = part;
       const bytes = data.length;
-      const digest = parts.length === 1 && head === 0 ? md5 : await loader.md5(offset, bytes);
-      written.push([part, { name, offset, bytes, skipped, written: skipped ? 0 : bytes, md5: digest }]);
-    }
-  }
-  return written;
+      return [part, { name, offset, bytes, skipped, written: skipped ? 0 : bytes, md5: md5Of(data) }];
+    }),
+  );
 }
 
-/** With what stands before it in its sector, since the erase takes that too. */
-export async function withHead(loader: Loader, stretch: Stretch, erased: boolean): Promise<Region> {
-  const { head, offset, data, name } = stretch;
-  if (head === 0) return { offset, data, name };
-  const start = offset - head;
-  const before = erased ? new Uint8Array(head).fill(0xff) : await loader.read(start, head);
-  return { offset: start, data: Buffer.concat([before, data]), name };
-}
-
+/** Each region once more, after the last was written. @throws AIOT_FLASH_VERIFY */
 async function compare(loader: Loader, regions: readonly Region[]): Promise<void> {
-  for (const { name, offset, data } of regions) {
-    const [found, expected] = [await loader.md5(offset, data.length), md5Of(data)];
-    if (found === expected) continue;
-    const where = `${name} at ${hex(offset)}, ${data.length} bytes`;
-    throw new AiotError('AIOT_FLASH_VERIFY', `${where}: the flash has MD5 ${found}, the file ${expected}`);
+  for (const region of regions) {
+    if (!(await loader.matches(region))) throw notWritten(region);
   }
 }

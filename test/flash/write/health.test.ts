@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import { watchHealth } from '../../../src/lib/flash/write/health.js';
+
+const boot = 'ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n';
+
+function verdictOn(text: string, pattern: RegExp | null = null) {
+  const watch = watchHealth(pattern);
+  // As a port gives it: in pieces.
+  for (let at = 0; at < text.length; at += 7) {
+    const verdict = watch.feed(text.slice(at, at + 7));
+    if (verdict) return verdict;
+  }
+  return watch.end(10_000);
+}
+
+describe('the health of a board', () => {
+  it.each<[string, string, RegExp | null, string]>([
+    ['runs on', `${boot}I (30) main: running\n`, null, 'it ran 10 s without a fault'],
+    [
+      'says what is wanted',
+      `${boot}I (900) net: connected to broker\n`,
+      /connected to \w+/,
+      'it said: connected to broker',
+    ],
+    ['says it without a line’s end', `${boot}READY>`, /READY/, 'it said: READY'],
+  ])('is well when it %s', (_, text, pattern, reason) => {
+    expect(verdictOn(text, pattern)).toEqual({ healthy: true, reason });
+  });
+
+  it.each<[string, string, RegExp | null, string]>([
+    [
+      'crashes',
+      `${boot}Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception was unhandled.\r\n`,
+      null,
+      "it crashed: Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception was unhandled.",
+    ],
+    [
+      'restarts by itself',
+      `${boot}I main\nrst:0xc (SW_CPU_RESET),boot:0x13\r\n`,
+      null,
+      'it restarted by itself: SW_CPU_RESET',
+    ],
+    [
+      'aborts',
+      `${boot}abort() was called at PC 0x400d1234 on core 0\n`,
+      /ready/,
+      'it aborted: abort() was called at PC 0x400d1234 on core 0',
+    ],
+    [
+      'browns out',
+      `${boot}Brownout detector was triggered\n`,
+      null,
+      'its supply dips: Brownout detector was triggered',
+    ],
+    [
+      'finds no image',
+      `${boot}invalid header: 0xffffffff\r\n`,
+      null,
+      'it finds nothing to start: invalid header: 0xffffffff',
+    ],
+    [
+      'is refused by the bootloader',
+      `${boot}E (123) boot: OTA app partition slot 1 is not bootable\n`,
+      null,
+      'the bootloader refuses it: E (123) boot: OTA app partition slot 1 is not bootable',
+    ],
+    ['is silent', '', null, 'nothing was heard of it in 10 s'],
+    ['never says what is wanted', `${boot}I main\n`, /connected/, '/connected/ did not come in 10 s'],
+  ])('is not well when it %s', (_, text, pattern, reason) => {
+    expect(verdictOn(text, pattern)).toEqual({ healthy: false, reason });
+  });
+});
