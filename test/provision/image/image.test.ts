@@ -1,0 +1,154 @@
+import { X509Certificate } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { generateKeyPair, keyIdOf, publicKeyOf } from '../../../src/lib/core/index.js';
+import {
+  decryptNvs,
+  otaSlots,
+  readNvs,
+  readNvsKeys,
+  readPartitionTable,
+  trustRootOf,
+} from '../../../src/lib/formats/index.js';
+import { selfSignedCa } from '../../../src/lib/provision/certificates.js';
+import {
+  deviceImage,
+  type ImageIdentity,
+  type ImageOptions,
+} from '../../../src/lib/provision/image/index.js';
+
+const key = generateKeyPair().privatePem;
+const certificate = await selfSignedCa(key, 'motor-1', Date.UTC(2026, 10, 20));
+const publicKey = publicKeyOf(key);
+const identity: ImageIdentity = {
+  name: 'motor-1',
+  id: 'dev_01k',
+  type: 'esp32',
+  chip: 'esp32',
+  chipId: '10276844',
+  key,
+  certificate,
+};
+const options: ImageOptions = {
+  wifi: { ssid: 'Workshop', password: 'correct horse' },
+  platform: { http: 'https://pi.local:8443', mqtts: 'mqtts://pi.local:8883', ca: certificate },
+  trust: trustRootOf(publicKey),
+  release: { sequence: 7, floor: 3 },
+  version: 2,
+  table: null,
+  flashBytes: 4 << 20,
+  encrypt: false,
+};
+
+const valuesOf = (bytes: Uint8Array) =>
+  Object.fromEntries(
+    readNvs(bytes).entries.map(({ namespace, key, value }) => [`${namespace}.${key}`, value]),
+  );
+
+describe('the image of one device', () => {
+  it.each([1, 2] as const)('holds all that firmware needs (version %d)', (version) => {
+    const { nvs, keys } = deviceImage(identity, { ...options, version });
+    expect(keys).toBeUndefined();
+    expect(nvs).toMatchObject({ offset: 0x9000, data: { length: 0x5000 } });
+    expect(valuesOf(nvs.data)).toEqual({
+      'aiot.layout': 1,
+      'aiot.name': 'motor-1',
+      'aiot.id': 'dev_01k',
+      'aiot.type': 'esp32',
+      'aiot.chip': 'esp32',
+      'aiot.chip_id': '10276844',
+      'aiot.model_slot': 0,
+      'aiot.http': 'https://pi.local:8443',
+      'aiot.mqtts': 'mqtts://pi.local:8883',
+      'aiot.ca': certificate,
+      'aiot.certificate': certificate,
+      'aiot.key': key,
+      'aiot_trust.version': 1,
+      'aiot_trust.threshold': 1,
+      'aiot_trust.keys': 1,
+      'aiot_trust.id0': keyIdOf(publicKey),
+      'aiot_trust.key0': Buffer.from(publicKey, 'base64'),
+      'aiot_update.sequence': 7n,
+      'aiot_update.floor': 3n,
+      'wifi.ssid': 'Workshop',
+      'wifi.password': 'correct horse',
+    });
+    expect(new X509Certificate(String(valuesOf(nvs.data)['aiot.certificate'])).subject).toContain('motor-1');
+  });
+
+  it('leaves out what is not known yet', () => {
+    const { nvs } = deviceImage({ ...identity, chipId: null }, { ...options, wifi: null, trust: null });
+    expect(readNvs(nvs.data).namespaces).toEqual(['aiot', 'aiot_update']);
+    expect(valuesOf(nvs.data)).not.toHaveProperty('aiot.chip_id');
+  });
+
+  it('has a table with two app slots and two model slots where Arduino’s uploads fit', () => {
+    const { partitions } = deviceImage(identity, options);
+    expect(partitions.offset).toBe(0x8000);
+    const table = readPartitionTable(partitions.data);
+    const at = Object.fromEntries(table.partitions.map(({ label, offset }) => [label, offset]));
+    expect(at).toMatchObject({ nvs: 0x9000, otadata: 0xe000, ota_0: 0x10000, model_0: 0x310000 });
+    const sizes = otaSlots(table).map(({ size }) => size);
+    expect(sizes).toEqual([0x180000, 0x180000]);
+    const last = table.partitions.at(-1)!;
+    expect(last.offset + last.size).toBe(4 << 20);
+  });
+
+  it('is encrypted with keys of its own, and nothing of it can be read without them', () => {
+    const first = deviceImage(identity, { ...options, encrypt: true });
+    const second = deviceImage(identity, { ...options, encrypt: true });
+    expect(first.keys?.offset).toBe(0x3d0000);
+    expect(Buffer.compare(first.keys!.data, second.keys!.data)).not.toBe(0);
+    for (const secret of ['correct horse', 'PRIVATE KEY', 'motor-1', key.slice(40, 60)]) {
+      expect(Buffer.from(first.nvs.data).includes(secret)).toBe(false);
+    }
+    expect(() => readNvs(first.nvs.data)).toThrow(expect.objectContaining({ code: 'AIOT_NVS_MALFORMED' }));
+    expect(() => readNvs(decryptNvs(first.nvs.data, readNvsKeys(second.keys!.data)))).toThrow();
+    const open = decryptNvs(first.nvs.data, readNvsKeys(first.keys!.data));
+    expect(Buffer.compare(open, deviceImage(identity, options).nvs.data)).toBe(0);
+  });
+
+  it('goes where a table of one’s own says', () => {
+    const table = 'keys,data,nvs_keys,,4K\nother,data,nvs,,12K\nnvs,data,nvs,,32K\napp,app,factory,,1M\n';
+    const image = deviceImage(identity, { ...options, table, encrypt: true });
+    expect([image.keys?.offset, image.nvs.offset, image.nvs.data.length]).toEqual([0x9000, 0xd000, 0x8000]);
+  });
+
+  it.each<[string, Partial<ImageOptions>, string]>([
+    [
+      'a table past the flash',
+      { flashBytes: 2 << 20 },
+      'the default partition table:5: partition "ota_1": ends at 0x310000, and the flash at 0x200000',
+    ],
+    [
+      'a table without nvs',
+      { table: 'app,app,factory,,1M' },
+      'the partition table has no partition of type data, nvs',
+    ],
+    [
+      'a table without room for keys',
+      { table: 'nvs,data,nvs,,20K', encrypt: true },
+      'the partition table has no partition of type data, nvs_keys',
+    ],
+    [
+      'a value that is too long',
+      { wifi: { ssid: 'x'.repeat(5000), password: '' } },
+      'wifi.ssid: expected at most 4000 bytes for a string with its NUL (version 2), got 5001',
+    ],
+  ])('refuses %s', (_, change, message) => {
+    expect(() => deviceImage(identity, { ...options, ...change })).toThrow(
+      expect.objectContaining({ message }),
+    );
+  });
+
+  it('says so when an nvs partition is too small for it', () => {
+    const table = 'nvs,data,nvs,,12K';
+    const long = 'x'.repeat(3900);
+    const wifi = { ssid: long, password: long };
+    expect(() => deviceImage(identity, { ...options, table, wifi })).toThrow(
+      expect.objectContaining({
+        code: 'AIOT_NVS_UNFIT',
+        message: expect.stringContaining('expected a size of 0x'),
+      }),
+    );
+  });
+});
