@@ -3,6 +3,7 @@
  * of it. Makes no identities.
  */
 export { type BootText, readBootText } from './diagnose/boot-text.js';
+export * from './images/index.js';
 export { openLoader } from './loader/open-loader.js';
 export { type BoardReset, resetBoard } from './loader/reset.js';
 export * from './loader/types.js';

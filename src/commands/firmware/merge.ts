@@ -1,0 +1,74 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, firmwareFlags, flashOffset, mergedText, next, shellWord } from '../../lib/cli/index.js';
+import { mergedSchema, mergeFiles, mergeFormats } from '../../lib/flash/images/index.js';
+import { flashSizes } from '../../lib/formats/index.js';
+
+export default class FirmwareMerge extends AiotCommand {
+  static override summary = 'Merge images into one file: raw, Intel HEX or UF2; or turn one into the other.';
+  static override description =
+    'Any number of FILE@OFFSET; HEX and UF2 files know their offsets. What lies between the parts of a raw file is 0xFF, as in erased flash. With a flash mode, size or clock the bootloader among them is changed. Byte for byte what esptool merge-bin makes.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> bootloader.bin@0x1000 partitions.bin@0x8000 app.bin@0x10000 --out whole.bin',
+    '<%= config.bin %> <%= command.id %> bootloader.bin@bootloader app.bin@0x10000 --out update.uf2',
+    '<%= config.bin %> <%= command.id %> update.uf2 --out update.hex',
+  ];
+  static override strict = false;
+  static override args = {
+    images: Args.string({
+      description:
+        'FILE@OFFSET, such as app.bin@0x10000; any number of them. HEX and UF2 files without an offset.',
+    }),
+  };
+  static override flags = {
+    out: Flags.string({
+      char: 'o',
+      summary: 'The file to write; .hex and .uf2 choose the format.',
+      env: 'AIOT_OUT',
+      helpValue: 'FILE',
+      required: true,
+    }),
+    format: Flags.option({ options: mergeFormats })({
+      summary: 'Format of the file (by its name, else raw).',
+      env: 'AIOT_FORMAT',
+    }),
+    start: flashOffset({ summary: 'Flash offset of a raw file’s first byte (0).', env: 'AIOT_START' }),
+    'pad-to': Flags.option({ options: flashSizes })({
+      summary: 'Fill a raw file up to the end of a flash of this size.',
+      env: 'AIOT_PAD_TO',
+    }),
+    payload: Flags.integer({
+      summary: 'Bytes of flash in each block of UF2 (as many as fit).',
+      env: 'AIOT_PAYLOAD',
+      min: 1,
+      max: 476,
+      helpValue: 'BYTES',
+    }),
+    md5: Flags.boolean({
+      summary: 'An MD5 in each block of UF2.',
+      env: 'AIOT_MD5',
+      allowNo: true,
+      default: true,
+    }),
+    ...firmwareFlags,
+  };
+  static override result = mergedSchema;
+
+  async run() {
+    const { flags, words } = await this.input(FirmwareMerge);
+    const result = await mergeFiles({
+      words,
+      out: flags.out,
+      format: flags.format,
+      chip: flags.chip,
+      start: flags.start,
+      padTo: flags['pad-to'],
+      payloadBytes: flags.payload,
+      md5: flags.md5,
+      header: { mode: flags['flash-mode'], size: flags['flash-size'], frequency: flags['flash-freq'] },
+    });
+    this.print(mergedText(result));
+    const place = result.offset === null ? '' : `@0x${result.offset.toString(16)}`;
+    this.print(next(`aiot flash ${shellWord(`${result.file}${place}`)}`));
+    return result;
+  }
+}

@@ -1,0 +1,105 @@
+import { z } from 'zod';
+import { AiotError, readBytes } from '../../core/index.js';
+import {
+  type ByteRegion,
+  chipNames,
+  type EspImage,
+  flashFrequencies,
+  flashModes,
+  flashSizes,
+  readEspImage,
+} from '../../formats/index.js';
+import { hex } from '../plan/place.js';
+import { contentsOf, type FileFormat } from './contents.js';
+
+const segmentSchema = z.object({
+  address: z.int(),
+  offset: z.int(),
+  length: z.int(),
+  memory: z.array(z.string()),
+});
+
+export const imageInfoSchema = z.object({
+  file: z.string(),
+  format: z.enum(['image', 'hex', 'uf2']),
+  /** Of the image in the file; of HEX and UF2, its address. */
+  offset: z.int(),
+  /** Of the image with its hash, without what follows. */
+  bytes: z.int(),
+  /** Bytes in the file behind it: padding, a signature, the rest of a merged flash. */
+  trailing: z.int(),
+  chip: z.enum(chipNames),
+  kind: z.enum(['app', 'bootloader']),
+  mode: z.enum(flashModes),
+  size: z.enum(flashSizes).nullable(),
+  frequency: z.enum(flashFrequencies).nullable(),
+  entry: z.int(),
+  revisions: z.object({ minimum: z.string().nullable(), maximum: z.string().nullable() }),
+  segments: z.array(segmentSchema),
+  checksum: z.int(),
+  /** SHA-256 at its end, right; null = none is appended. */
+  hash: z.string().nullable(),
+  app: z
+    .object({
+      project: z.string(),
+      version: z.string(),
+      built: z.string(),
+      idf: z.string(),
+      elfSha256: z.string(),
+      secureVersion: z.int(),
+      pageBytes: z.int().nullable(),
+    })
+    .nullable(),
+  bootloader: z.object({ version: z.int(), idf: z.string(), built: z.string() }).nullable(),
+});
+export type ImageInfo = z.output<typeof imageInfoSchema>;
+
+/**
+ * Reads and checks the image in a file: a .bin, one inside of a merged file or flash (at `offset`), a HEX or UF2 file.
+ * @throws AIOT_IMAGE_MALFORMED (with the offset and the reason), AIOT_USAGE, AIOT_FILE_NOT_FOUND
+ */
+export async function imageInfo(file: string, offset?: number): Promise<ImageInfo> {
+  const bytes = await readBytes(file);
+  const { format, regions } = contentsOf(bytes, file);
+  if (format === 'elf') {
+    throw new AiotError('AIOT_USAGE', `${file} is an ELF file, and no image yet`, {
+      next: `aiot firmware image create ${file} --chip esp32`,
+    });
+  }
+  const found = imageAt(regions ?? [{ offset: 0, data: bytes }], offset, file);
+  return describe(file, format, found);
+}
+
+/** What `imageInfo` tells, of bytes at hand. @throws AIOT_IMAGE_MALFORMED */
+export function describe(file: string, format: FileFormat, { offset, data }: ByteRegion): ImageInfo {
+  const { header: _, length, ...image }: EspImage = readEspImage(data, file);
+  return {
+    file,
+    format: format === 'hex' || format === 'uf2' ? format : 'image',
+    offset,
+    bytes: length,
+    trailing: data.length - length,
+    ...image,
+  };
+}
+
+/** The bytes from `offset` on; without one, those of the only region that begins as images do. */
+function imageAt(regions: readonly ByteRegion[], offset: number | undefined, file: string): ByteRegion {
+  if (offset !== undefined) {
+    const holds = ({ offset: start, data }: ByteRegion) => offset >= start && offset < start + data.length;
+    const region = regions.find(holds);
+    if (region) return { offset, data: region.data.subarray(offset - region.offset) };
+    const ends = regions.map(({ offset: start, data }) => `${hex(start)} to ${hex(start + data.length)}`);
+    throw new AiotError('AIOT_USAGE', `${file} has nothing at ${hex(offset)}; it has ${ends.join(', ')}`);
+  }
+  const images = regions.filter(({ data }) => data[0] === 0xe9);
+  const [only, ...more] = images;
+  const [first] = regions;
+  if (more.length > 0) {
+    const places = images.map((region) => hex(region.offset)).join(', ');
+    throw new AiotError('AIOT_USAGE', `${file} holds several images, at ${places}`, {
+      next: `Say which: --offset ${hex(more[0]?.offset ?? 0)}`,
+    });
+  }
+  return only ?? first ?? { offset: 0, data: new Uint8Array(0) };
+}

@@ -1,0 +1,135 @@
+import { createHash } from 'node:crypto';
+import { extname } from 'node:path';
+import { z } from 'zod';
+import { AiotError, refuseInputs, writeFileAtomic } from '../../core/index.js';
+import {
+  type ChipName,
+  chipNames,
+  type FlashSize,
+  flashSizeBytes,
+  mergeImages,
+  writeIntelHex,
+  writeUf2,
+} from '../../formats/index.js';
+import type { Region } from '../loader/types.js';
+import { patchHeader } from '../plan/header.js';
+import { hex, parsePlaced } from '../plan/place.js';
+import type { HeaderChanges } from '../plan/types.js';
+import { readAll } from './read-all.js';
+
+export const mergeFormats = ['raw', 'hex', 'uf2'] as const;
+export type MergeFormat = (typeof mergeFormats)[number];
+
+export interface MergeInput {
+  /** `FILE@OFFSET`; HEX and UF2 files without an offset. */
+  words: readonly string[];
+  out: string;
+  /** Default: by the name of `out`. */
+  format?: MergeFormat;
+  /** Default: the one that the files are for. */
+  chip?: ChipName;
+  /** Flash offset of a raw file's first byte. */
+  start?: number;
+  padTo?: FlashSize;
+  header: HeaderChanges;
+  payloadBytes?: number;
+  md5?: boolean;
+}
+
+export const mergedSchema = z.object({
+  file: z.string(),
+  format: z.enum(mergeFormats),
+  bytes: z.int(),
+  /** Where a raw file is to be written; null: the file says it. */
+  offset: z.int().nullable(),
+  chip: z.enum(chipNames).nullable(),
+  regions: z.array(z.object({ name: z.string(), offset: z.int(), bytes: z.int(), md5: z.string() })),
+});
+export type Merged = z.output<typeof mergedSchema>;
+
+/**
+ * One file of several: raw, Intel HEX or UF2, from raw files with an offset, HEX and UF2.
+ * @throws AIOT_USAGE, AIOT_IMAGE_MALFORMED, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE
+ */
+export async function mergeFiles(input: MergeInput): Promise<Merged> {
+  const { out, words } = input;
+  if (words.length === 0) {
+    throw new AiotError('AIOT_USAGE', 'there is nothing to merge', {
+      next: `Name files and their offsets: aiot firmware merge bootloader.bin@0x1000 app.bin@0x10000 --out ${out}`,
+    });
+  }
+  await refuseInputs(
+    [out],
+    words.map((word) => parsePlaced(word).file),
+  );
+  const format = input.format ?? formatOfName(out);
+  refuseUnused(input, format);
+  const { regions, chip } = await readAll(words, input.chip);
+  const patched = withHeader(regions, chip, input.header);
+  const data = render(patched, format, chip, input);
+  await writeFileAtomic(out, data);
+  return {
+    file: out,
+    format,
+    bytes: data.length,
+    offset: format === 'raw' ? (input.start ?? 0) : null,
+    chip,
+    regions: patched
+      .toSorted((a, b) => a.offset - b.offset)
+      .map(({ name, offset, data: part }) => ({
+        name,
+        offset,
+        bytes: part.length,
+        md5: createHash('md5').update(part).digest('hex'),
+      })),
+  };
+}
+
+function formatOfName(out: string): MergeFormat {
+  const extension = extname(out).toLowerCase();
+  if (extension === '.uf2') return 'uf2';
+  return extension === '.hex' || extension === '.ihex' ? 'hex' : 'raw';
+}
+
+function refuseUnused({ start, padTo, payloadBytes, md5 }: MergeInput, format: MergeFormat): void {
+  const raw = start !== undefined || padTo !== undefined;
+  if (raw && format !== 'raw') {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `a ${format} file holds addresses: --start and --pad-to are of raw files alone`,
+    );
+  }
+  if ((payloadBytes !== undefined || md5 === false) && format !== 'uf2') {
+    throw new AiotError('AIOT_USAGE', `--payload and --no-md5 are of UF2 files, not of ${format}`);
+  }
+}
+
+function withHeader(regions: Region[], chip: ChipName | null, header: HeaderChanges): Region[] {
+  if (Object.values(header).every((value) => value === undefined)) return regions;
+  if (chip === null) {
+    throw new AiotError('AIOT_USAGE', 'no file says which chip it is for, and so where its bootloader is', {
+      next: 'Say it: --chip esp32',
+    });
+  }
+  const security = { secureBoot: false, flashEncryption: false, secureDownload: false };
+  return patchHeader(regions, header, { chip, flashBytes: null, security });
+}
+
+function render(
+  regions: Region[],
+  format: MergeFormat,
+  chip: ChipName | null,
+  input: MergeInput,
+): Uint8Array {
+  if (format === 'hex') return Buffer.from(writeIntelHex(regions));
+  if (format === 'raw') {
+    return mergeImages(regions, {
+      start: input.start,
+      flashBytes: input.padTo === undefined ? undefined : flashSizeBytes(input.padTo),
+    });
+  }
+  if (chip !== null) return writeUf2(regions, { chip, payloadBytes: input.payloadBytes, md5: input.md5 });
+  throw new AiotError('AIOT_USAGE', 'a UF2 file names its chip, and no file says which that is', {
+    next: `Say it: --chip esp32 (the first region is at ${hex(regions[0]?.offset ?? 0)})`,
+  });
+}
