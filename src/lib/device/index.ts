@@ -4,6 +4,10 @@
  */
 export { type DeviceEvent, deviceEventSchema } from './events.js';
 export type { DeviceIdentity } from './identity/identity.js';
+export { type Onboarded, onboardDevice, onboardedSchema } from './onboard/onboard.js';
+export { provision } from './onboard/provision.js';
+export { renewDevice } from './onboard/renew.js';
+export { foundInFolder, foundOnBoard } from './onboard/verify-board.js';
 export * from './protocol/codec.js';
 export * from './protocol/control.js';
 export * from './protocol/messages.js';

@@ -1,14 +1,44 @@
 /**
- * Identities: the platform's certificate authority, devices' keys and certificates, and the operator's signing key.
- * Private keys are made where they stay; only requests and certificates travel.
+ * Identities: the platform's certificate authority, devices' keys, certificates and images, claims, birth certificates, and
+ * the operator's signing key. Private keys are made where they stay; only requests and certificates travel.
  */
 export { type Authority, openAuthority } from './authority.js';
-export { requestKey } from './certificates.js';
 export {
-  type Identity,
-  identitySchema,
-  provisionDevice,
-  provisionedDeviceSchema,
-} from './device.js';
+  type Check,
+  checkSchema,
+  type Found,
+  type VerifiedDevice,
+  verifiedDeviceSchema,
+  verifyDevice,
+} from './birth/verify.js';
+export { requestKey } from './certificates.js';
+export { imageNames, partsOf as imageParts } from './chip/image.js';
+export {
+  type ChipOptions,
+  checkWifi,
+  chipOfType,
+  usualFlashBytes,
+  type Wifi,
+} from './chip/options.js';
+export {
+  type CommonImage,
+  type ImageRequest,
+  imageRequest,
+} from './chip/request.js';
+export { activateDevice, activatedSchema } from './claim/activate.js';
+export { claimFileSchema, type MadeClaim, madeClaimSchema, makeClaim } from './claim/claim-file.js';
+export { provisionDevice } from './device.js';
+export type { Enrolment } from './enroll.js';
+export { type Identity, identitySchema } from './files/identity.js';
+export {
+  type FleetDevice,
+  type FleetOptions,
+  type FleetResult,
+  fleetResultSchema,
+  provisionFleet,
+} from './fleet/provision-fleet.js';
+export type { DeviceImage, ImagePart } from './image/types.js';
 export { ensureOperatorKey, operatorKey } from './operator-key.js';
+export { type MakeOptions, makeDevice } from './provision.js';
 export { certificateRequest } from './request.js';
+export { type ProvisionedDevice, provisionedDeviceSchema } from './result.js';

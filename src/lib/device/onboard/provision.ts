@@ -1,0 +1,98 @@
+import { AiotError, systemClock } from '../../core/index.js';
+import type { LoaderOptions } from '../../flash/index.js';
+import type { ChipName } from '../../formats/index.js';
+import {
+  type ChipOptions,
+  chipOfType,
+  type FleetResult,
+  type ImageRequest,
+  imageRequest,
+  makeDevice,
+  type ProvisionedDevice,
+  provisionFleet,
+} from '../../provision/index.js';
+import type { RegistryClient } from '../../registry/index.js';
+import { type Onboarded, onboardDevice } from './onboard.js';
+
+export interface ProvisionRequest {
+  client: RegistryClient;
+  name: string | undefined;
+  /** Absent: the chip of the board, else `virtual`. */
+  type: string | undefined;
+  chip: ChipName | undefined;
+  out: string | undefined;
+  csv: string | undefined;
+  jobs: number;
+  port: string | undefined;
+  loader: LoaderOptions;
+  mac: string | undefined;
+  chipId: string | undefined;
+  image: ImageRequest;
+  /** The operator's signing key; null = there is none here. */
+  privatePem: string | null;
+  onStage?: (text: string, done?: number, total?: number) => void;
+  signal: AbortSignal;
+}
+
+export type Provisioned = ProvisionedDevice | Onboarded | FleetResult;
+
+/** One device into a folder or onto a board, or a fleet into folders. @throws AIOT_USAGE, and what those throw */
+export async function provision(request: ProvisionRequest): Promise<Provisioned> {
+  check(request);
+  const { client, name = '', csv, port, out, privatePem, signal } = request;
+  const { type = 'virtual', chip, mac, chipId, jobs, onStage } = request;
+  const image = await imageRequest(request.image);
+  const now = () => systemClock.now();
+  if (csv !== undefined) {
+    const { wifi, ...common } = image;
+    return await provisionFleet({
+      ...{ client, csv, out: out ?? '.', jobs, privatePem, now, signal },
+      image: common,
+      defaults: { type, chip, wifi },
+      ...(onStage && { onProgress: (done, total, of) => onStage(of, done, total) }),
+    });
+  }
+  if (port !== undefined) {
+    return await onboardDevice({
+      ...{ client, name, port, image, privatePem, now, loader: request.loader, out: out ?? null },
+      how: (board) => ({ kind: 'new', type: request.type ?? board.chip, mac: board.mac, chipId }),
+      ...(onStage && { onStage }),
+    });
+  }
+  const target = chip ?? chipOfType(type);
+  const options: ChipOptions | null = target === null ? null : { ...image, chip: target };
+  const how = { kind: 'new', type, mac, chipId } as const;
+  const made = await makeDevice({ client, name, how, chip: options, out: out ?? null, privatePem, now });
+  const { enrolled: _, ...device } = made;
+  return device;
+}
+
+/** What contradicts itself, before anything is read. */
+function check({ name, csv, port, out, mac, chipId, type, chip, image }: ProvisionRequest): void {
+  const refuse = (message: string, next: string): never => {
+    throw new AiotError('AIOT_USAGE', message, { next });
+  };
+  if (csv !== undefined) {
+    const other = Object.entries({ NAME: name, '--port': port, '--mac': mac, '--chip-id': chipId });
+    const given = other.find(([, value]) => value !== undefined)?.[0];
+    if (given)
+      refuse(`expected ${given} or --csv, got both`, 'The columns of the file say it for each device.');
+    if (out === undefined) refuse('expected a folder for the devices of --csv', 'Name one: --out DIR');
+    return;
+  }
+  if (name === undefined)
+    refuse('expected the name of a device, or --csv FILE', 'aiot device provision NAME --out DIR');
+  if (port === undefined && out === undefined)
+    refuse(
+      'expected a folder for the identity (--out DIR), or the port of a board (--port PORT)',
+      'Name one: --out DIR',
+    );
+  if (port !== undefined && mac !== undefined) refuse('the board tells its MAC itself', 'Leave --mac out.');
+  const isChip = port !== undefined || chip !== undefined || chipOfType(type ?? 'virtual') !== null;
+  if (!isChip && (image.encrypt || image.ssid !== undefined || image.partitions !== undefined)) {
+    refuse(
+      `a device of type ${type ?? 'virtual'} is no chip: it has no NVS, and no Wi-Fi of ours`,
+      'Say which chip it is: --type esp32, or --chip esp32',
+    );
+  }
+}

@@ -1,0 +1,105 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { AiotError, readBytes, readJson, systemClock } from '../../core/index.js';
+import type { LoaderOptions } from '../../flash/index.js';
+import type { ChipName } from '../../formats/index.js';
+import {
+  type CommonImage,
+  chipOfType,
+  type Enrolment,
+  type ImageRequest,
+  identitySchema,
+  imageNames,
+  imageRequest,
+  makeDevice,
+  type ProvisionedDevice,
+} from '../../provision/index.js';
+import type { DeviceInfo, RegistryClient } from '../../registry/index.js';
+import { type Onboarded, onboardDevice } from './onboard.js';
+
+export interface RenewRequest {
+  client: RegistryClient;
+  name: string;
+  kind: 'rotate' | 'replace';
+  /** Of a rotation: the certificate in use ends at once, not when the new one is used. */
+  now: boolean;
+  chip: ChipName | undefined;
+  out: string | undefined;
+  port: string | undefined;
+  loader: LoaderOptions;
+  mac: string | undefined;
+  image: ImageRequest;
+  privatePem: string | null;
+  onStage?: (text: string) => void;
+}
+
+/**
+ * The next certificate of a device (`rotate`: everything else that it has stays), or the first one of another board under
+ * its name (`replace`): into its folder, or onto its board.
+ * @throws AIOT_NOT_FOUND, AIOT_USAGE, AIOT_BIRTH_MISMATCH (another board than the device's), and as `provision`
+ */
+export async function renewDevice(request: RenewRequest): Promise<ProvisionedDevice | Onboarded> {
+  const { client, name, kind, port, out, privatePem, onStage, mac } = request;
+  if (port === undefined && out === undefined) {
+    throw new AiotError('AIOT_USAGE', 'expected the folder of its identity, or the port of its board', {
+      next: `aiot device ${kind} ${name} --out DIR, or --port PORT`,
+    });
+  }
+  const device = await client.devices.get(name);
+  const image = await imageRequest(request.image);
+  const now = () => systemClock.now();
+  if (port !== undefined) {
+    return await onboardDevice({
+      ...{ client, name, port, image, privatePem, now, loader: request.loader, out: out ?? null },
+      how: (board) => howFor(request, device, board.mac),
+      ...(onStage && { onStage }),
+    });
+  }
+  const folder = out ?? '';
+  const chip = request.chip ?? (await chipIn(folder, name)) ?? chipOfType(device.type);
+  const how = howFor(request, device, mac);
+  const old = kind === 'rotate' && chip ? await oldIn(folder, name) : null;
+  const options = chip === null ? null : ({ ...image, chip, old } satisfies CommonImage & { chip: ChipName });
+  const made = await makeDevice({ client, name, how, chip: options, out: folder, privatePem, now });
+  const { enrolled: _, ...renewed } = made;
+  return renewed;
+}
+
+function howFor({ kind, now }: RenewRequest, device: DeviceInfo, mac: string | undefined): Enrolment {
+  if (kind === 'replace') return { kind, mac };
+  if (mac !== undefined && device.mac !== null && mac !== device.mac) {
+    throw new AiotError(
+      'AIOT_BIRTH_MISMATCH',
+      `${device.name} is the board ${device.mac}, and this is ${mac}`,
+    );
+  }
+  return { kind, now };
+}
+
+/** Whose folder it is; one of another device is refused. */
+async function chipIn(folder: string, name: string): Promise<ChipName | null> {
+  const path = join(folder, 'device.json');
+  if (!existsSync(path)) return null;
+  const parsed = identitySchema.safeParse(await readJson(path));
+  if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${path} is no device's description`);
+  if (parsed.data.name === name) return parsed.data.chip ?? null;
+  throw new AiotError(
+    'AIOT_IDENTITY_EXISTS',
+    `${folder} holds the identity of ${parsed.data.name}, not of ${name}`,
+  );
+}
+
+/** What the image in its folder has, to be kept. @throws AIOT_FILE_NOT_FOUND */
+async function oldIn(folder: string, name: string) {
+  const [nvs, keys] = [join(folder, imageNames.nvs), join(folder, imageNames.keys)];
+  if (!existsSync(nvs)) {
+    throw new AiotError(
+      'AIOT_FILE_NOT_FOUND',
+      `${folder} has no image of ${name} to go on with (${imageNames.nvs})`,
+      {
+        next: `Onto its board: aiot device rotate ${name} --port PORT; as new: aiot device replace ${name} --out ${folder}`,
+      },
+    );
+  }
+  return { nvs: await readBytes(nvs), keys: existsSync(keys) ? await readBytes(keys) : null };
+}

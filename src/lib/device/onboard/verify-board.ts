@@ -1,0 +1,34 @@
+import { join } from 'node:path';
+import { readBytes, unless } from '../../core/index.js';
+import { type LoaderOptions, openLine, openLoader } from '../../flash/index.js';
+import type { Birth } from '../../formats/index.js';
+import { type Found, imageNames } from '../../provision/index.js';
+
+/** What is on a board of what its birth certificate tells of. NVS is the device's own to change, and not looked at. */
+export async function foundOnBoard(port: string, options: LoaderOptions, birth: Birth): Promise<Found> {
+  const { signal } = options;
+  const loader = await openLoader(
+    await openLine(port, { baud: 115_200, ...(signal && { signal }) }),
+    options,
+  );
+  const images = new Map<string, Uint8Array>();
+  try {
+    for (const { name, offset, bytes } of birth.images)
+      if (name === 'partitions' && offset !== null) images.set(name, await loader.read(offset, bytes));
+  } finally {
+    await loader.end().catch(() => {});
+  }
+  const { chip, mac } = loader.chip;
+  return { chip: { name: chip, mac }, images };
+}
+
+/** The same in the folder that it was made into. */
+export async function foundInFolder(folder: string, birth: Birth): Promise<Found> {
+  const images = new Map<string, Uint8Array>();
+  const names: Record<string, string> = imageNames;
+  for (const { name } of birth.images) {
+    const bytes = await unless('AIOT_FILE_NOT_FOUND', readBytes(join(folder, names[name] ?? name)));
+    images.set(name, bytes ?? new Uint8Array());
+  }
+  return { images };
+}

@@ -1,0 +1,100 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import {
+  AiotError,
+  generateKeyPair,
+  issueText,
+  readJson,
+  readText,
+  unless,
+  writeFileAtomic,
+} from '../../core/index.js';
+import { createClient } from '../../registry/index.js';
+import { describeCertificate } from '../authority.js';
+import { identityFiles, identityOf, identitySchema } from '../files/identity.js';
+import { openPlace } from '../files/place.js';
+import { certificateRequest } from '../request.js';
+import { type ClaimFile, readClaim } from './claim-file.js';
+
+export const activatedSchema = z.object({
+  name: z.string(),
+  id: z.string(),
+  type: z.string(),
+  /** As the platform has it now. */
+  state: z.string(),
+  certificate: z.object({ fingerprint: z.string(), expires: z.int() }),
+  /** Whether its certificate was claimed now. */
+  claimed: z.boolean(),
+  /** What was written. */
+  files: z.array(z.string()),
+});
+export type Activated = z.output<typeof activatedSchema>;
+
+export interface ActivateOptions {
+  /** Folder of the identity. */
+  dir: string;
+  /** A claim file, where the folder has no identity yet. */
+  claim: string | undefined;
+}
+
+/**
+ * On the device: claims its certificate if it has none, for a key that is made here and stays here, and tells the platform
+ * that it is there.
+ * @throws AIOT_FILE_NOT_FOUND (neither identity nor claim), AIOT_IDENTITY_EXISTS (both), AIOT_CLAIM_INVALID,
+ * AIOT_PLATFORM_UNREACHABLE, AIOT_TOKEN_INVALID (the certificate is refused)
+ */
+export async function activateDevice({ dir, claim }: ActivateOptions): Promise<Activated> {
+  const files = claim === undefined ? [] : await claimIdentity(dir, await readClaim(claim));
+  const path = join(dir, 'device.json');
+  if (!existsSync(path)) {
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `${dir} holds no identity of a device (device.json)`, {
+      next: `Make a claim where the operator is (aiot device claim NAME --out claim.json), and here: aiot device activate ${dir} --claim claim.json`,
+    });
+  }
+  const identity = identitySchema.safeParse(await readJson(path));
+  if (!identity.success) {
+    throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${issueText(identity.error, 'the whole')}`);
+  }
+  const [key, cert, ca] = [
+    await text(dir, 'device.key'),
+    await text(dir, 'device.crt'),
+    await text(dir, 'ca.crt'),
+  ];
+  const client = createClient({ url: identity.data.urls.http, ca, cert, key });
+  try {
+    const { device } = await client.devices.activate();
+    const { name, id, type, state } = device;
+    const certificate = describeCertificate(cert);
+    return { name, id, type, state, certificate, claimed: claim !== undefined, files };
+  } finally {
+    await client.close();
+  }
+}
+
+/** The key of a claim that is under way: an answer may be lost, and the token is good for one key alone. */
+const keyFile = 'claim.key';
+
+async function claimIdentity(dir: string, claim: ClaimFile): Promise<string[]> {
+  const { url, ca, token } = claim;
+  const place = await openPlace(dir, identityFiles);
+  const client = createClient({ url, ...(ca === null ? {} : { ca }) });
+  try {
+    const pending = join(dir, keyFile);
+    const before = await unless('AIOT_FILE_NOT_FOUND', readText(pending));
+    const key = before ?? generateKeyPair().privatePem;
+    if (before === undefined) await writeFileAtomic(pending, key, 0o600);
+    const reply = await client.claims.redeem(token, await certificateRequest(key, claim.name));
+    const files = await place.put(identityOf(key, reply));
+    await rm(pending, { force: true });
+    return files;
+  } finally {
+    await client.close();
+    await place.leave();
+  }
+}
+
+async function text(dir: string, name: string): Promise<string> {
+  return await readText(join(dir, name));
+}

@@ -1,0 +1,164 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { AiotError, plural, readBytes, readText, sha256Hex, unless } from '../../core/index.js';
+import { type TrustRoot, verifyBirth } from '../../formats/index.js';
+import type { DeviceInfo, RegistryClient } from '../../registry/index.js';
+import { checkImages, imageNames } from '../chip/image.js';
+import type { ChipOptions } from '../chip/options.js';
+import { identityFiles } from '../files/identity.js';
+import { type MakeOptions, makeDevice } from '../provision.js';
+import { provisionedDeviceSchema } from '../result.js';
+import { inParallel } from './pool.js';
+import { type FleetDefaults, type FleetRow, readFleet } from './read-csv.js';
+
+export const fleetDeviceSchema = provisionedDeviceSchema.extend({
+  type: z.string(),
+  mac: z.string().nullable(),
+  /** The guide's decimal chip id. */
+  chipId: z.string().nullable(),
+  /** An earlier run made it: its files are those of its birth certificate. */
+  skipped: z.boolean(),
+});
+export type FleetDevice = z.output<typeof fleetDeviceSchema>;
+
+export const fleetResultSchema = z.object({
+  /** In the order of the file. */
+  devices: z.array(fleetDeviceSchema),
+  failed: z.array(
+    z.object({ name: z.string(), line: z.int(), error: z.object({ code: z.string(), message: z.string() }) }),
+  ),
+  seconds: z.number(),
+});
+export type FleetResult = z.output<typeof fleetResultSchema>;
+
+export interface FleetOptions extends Pick<MakeOptions, 'privatePem' | 'now'> {
+  client: MakeOptions['client'] & {
+    devices: Pick<RegistryClient['devices'], 'list'> & {
+      birth: Pick<RegistryClient['devices']['birth'], 'get'>;
+    };
+  };
+  /** The fleet file. */
+  csv: string;
+  /** Each device gets a folder of its name in it. */
+  out: string;
+  /** Devices that are made at the same time. */
+  jobs: number;
+  defaults: FleetDefaults;
+  /** What chips' images have in common. */
+  image: Omit<ChipOptions, 'chip' | 'wifi'>;
+  onProgress?: (done: number, total: number, name: string) => void;
+  signal?: AbortSignal;
+}
+
+/**
+ * Makes the devices of a fleet file. All of it is checked first; what an earlier run has made is skipped, so a run that
+ * was cut short is simply repeated.
+ * @throws AIOT_CSV_…, AIOT_DEVICE_EXISTS, AIOT_IDENTITY_EXISTS, AIOT_NVS_UNFIT before anything is made; AIOT_INTERRUPTED
+ */
+export async function provisionFleet(options: FleetOptions): Promise<FleetResult> {
+  const { client, csv, out, jobs, defaults, image, signal, onProgress, now } = options;
+  const began = now();
+  const rows = readFleet(await readText(csv), csv, defaults);
+  const there = await alreadyThere(options, rows);
+  const todo = rows.filter(({ name }) => !there.has(name));
+  await checkImages(
+    todo.flatMap((row) =>
+      row.chip ? [{ ...row, options: { ...image, chip: row.chip, wifi: row.wifi } }] : [],
+    ),
+  );
+  const made = new Map<string, FleetDevice>(there);
+  const failed: FleetResult['failed'] = [];
+  let done = there.size;
+  await inParallel(
+    todo,
+    jobs,
+    async (row) => {
+      const { name, line, type, chip, mac, chipId, wifi } = row;
+      try {
+        const { enrolled, ...device } = await makeDevice({
+          client,
+          name,
+          how: { kind: 'new', type, mac, chipId },
+          chip: chip === null ? null : { ...image, chip, wifi },
+          out: join(out, name),
+          privatePem: options.privatePem,
+          now,
+        });
+        const { mac: board, chipId: alias } = enrolled.reply.device;
+        made.set(name, { ...device, type, mac: board, chipId: alias, skipped: false });
+      } catch (error) {
+        if (!(error instanceof AiotError)) throw error;
+        failed.push({ name, line, error: { code: error.code, message: error.message } });
+      }
+      done++;
+      onProgress?.(done, rows.length, name);
+    },
+    signal,
+  );
+  if (signal?.aborted && done < rows.length) {
+    throw new AiotError('AIOT_INTERRUPTED', `${done} of ${plural(rows.length, 'device')} are made`, {
+      next: 'Repeat the command: it goes on where it stopped.',
+    });
+  }
+  const devices = rows.flatMap(({ name }) => made.get(name) ?? []);
+  failed.sort((a, b) => a.line - b.line);
+  return { devices, failed, seconds: (now() - began) / 1000 };
+}
+
+/** Devices that an earlier run made. @throws AIOT_DEVICE_EXISTS, AIOT_IDENTITY_EXISTS for others of these names */
+async function alreadyThere(
+  options: FleetOptions,
+  rows: readonly FleetRow[],
+): Promise<Map<string, FleetDevice>> {
+  const { client, out } = options;
+  const [registered, trust] = [await client.devices.list(), await client.trust.get()];
+  if (!trust) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
+  const byName = new Map(registered.map((device) => [device.name, device]));
+  const found = new Map<string, FleetDevice>();
+  const taken: string[] = [];
+  for (const { name, line, chip } of rows) {
+    const device = byName.get(name);
+    const names = chip ? Object.values(imageNames) : [...identityFiles];
+    const files = names.map((file) => join(out, name, file)).filter(existsSync);
+    const living = device !== undefined && device.state !== 'revoked';
+    const same = living && files.length > 0 && (await isMade(client, { device, files, trust }));
+    if (same && device.fingerprint !== null && device.expires !== null) {
+      const { id, type, mac, chipId, fingerprint, expires } = device;
+      found.set(name, {
+        name,
+        id,
+        certificate: { fingerprint, expires },
+        files,
+        birth: true,
+        type,
+        mac,
+        chipId,
+        skipped: true,
+      });
+    } else if (living) taken.push(`${name} (line ${line})`);
+    else if (files[0] !== undefined) {
+      throw new AiotError('AIOT_IDENTITY_EXISTS', `${files[0]} is there already`);
+    }
+  }
+  if (taken.length === 0) return found;
+  const told = taken.slice(0, 5).join(', ') + (taken.length > 5 ? ', …' : '');
+  throw new AiotError(
+    'AIOT_DEVICE_EXISTS',
+    `${plural(taken.length, 'device')} of ${options.csv} are registered already: ${told}`,
+  );
+}
+
+/** Whether the files in its folder are those that its birth certificate tells of. */
+async function isMade(
+  client: FleetOptions['client'],
+  { device, files, trust }: { device: DeviceInfo; files: string[]; trust: TrustRoot },
+): Promise<boolean> {
+  const stored = await unless('AIOT_BIRTH_MISSING', client.devices.birth.get(device.name));
+  if (!stored) return false;
+  const { birth } = verifyBirth(stored.envelope, trust);
+  if (birth.certificate.fingerprint !== device.fingerprint) return false;
+  const sums = new Set<string>();
+  for (const file of files) sums.add(sha256Hex(await readBytes(file)));
+  return birth.images.every(({ sha256 }) => sums.has(sha256));
+}

@@ -1,0 +1,91 @@
+import { basename } from 'node:path';
+import { AiotError } from '../core/index.js';
+import type { BirthChip } from '../formats/index.js';
+import { describeCertificate } from './authority.js';
+import { type BirthClient, type Made, recordBirth } from './birth/record.js';
+import { checkImages, chipFiles, filesOfChip, imageFor, imageNames, partsOf } from './chip/image.js';
+import type { ChipOptions } from './chip/options.js';
+import { type EnrolClient, type Enrolled, type Enrolment, enroll, giveUp, requireNames } from './enroll.js';
+import { identityFiles, identityOf } from './files/identity.js';
+import { type NewFile, openPlace } from './files/place.js';
+import type { DeviceImage } from './image/types.js';
+import type { ProvisionedDevice } from './result.js';
+
+export interface MakeOptions {
+  client: EnrolClient & BirthClient;
+  name: string;
+  how: Enrolment;
+  /** What is made for a chip; null = a folder with an identity, for a device that is a computer. */
+  chip: ChipOptions | null;
+  /** Folder of the files; null = none, the image goes onto a board. */
+  out: string | null;
+  /** Puts the image onto the board, after the certificate is there and before anything is told of it. */
+  write?: (image: DeviceImage) => Promise<BirthChip>;
+  /** The operator's signing key, PKCS#8 PEM; null = there is none here, and so no birth certificate. */
+  privatePem: string | null;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/**
+ * Makes one device: key, certificate, files or image, and the signed birth certificate in the registry. Where it fails,
+ * no file is left and a new registration is taken back.
+ * @throws AIOT_USAGE, AIOT_IDENTITY_EXISTS, AIOT_NVS_UNFIT and AIOT_PARTITIONS_MALFORMED before the platform is asked;
+ * AIOT_DEVICE_EXISTS, AIOT_TRUST_MISSING, AIOT_NOT_FOUND; what `write` throws
+ */
+export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevice & { enrolled: Enrolled }> {
+  const { client, name, how, chip, out } = options;
+  const type = how.kind === 'new' ? how.type : 'type';
+  requireNames({ name, type });
+  if (out === null && chip === null) {
+    throw new AiotError('AIOT_USAGE', `expected a folder for the identity of ${name}`, { next: '--out DIR' });
+  }
+  if (chip) await checkImages([{ name, type, options: chip }]);
+  const names = chip ? chipFiles : identityFiles;
+  const place = out === null ? null : await openPlace(out, names, how.kind !== 'new');
+  try {
+    const enrolled = await enroll(client, name, how);
+    const { reply } = enrolled;
+    try {
+      const image = chip ? imageFor(enrolled, chip) : null;
+      const made = image && chip ? filesOfChip(image, reply, chip.chip) : identityOf(enrolled.key, reply);
+      const files = (await place?.put(made)) ?? [];
+      const board = image && options.write ? await options.write(image) : null;
+      const birth = await tell(options, enrolled, { image, made, board });
+      const certificate = describeCertificate(reply.certificate);
+      return { name, id: reply.device.id, certificate, files: told(files, chip !== null), birth, enrolled };
+    } catch (error) {
+      await giveUp(client, name, how);
+      if (how.kind === 'new') await place?.undo();
+      throw error;
+    }
+  } finally {
+    await place?.leave();
+  }
+}
+
+/** Of a chip the images alone: what is written into its flash. */
+function told(files: string[], chip: boolean): string[] {
+  const images: readonly string[] = Object.values(imageNames);
+  return chip ? files.filter((file) => images.includes(basename(file))) : files;
+}
+
+interface Outcome {
+  image: DeviceImage | null;
+  made: readonly NewFile[];
+  board: BirthChip | null;
+}
+
+async function tell(
+  { client, privatePem, now }: MakeOptions,
+  { reply }: Enrolled,
+  { image, made, board }: Outcome,
+): Promise<boolean> {
+  if (privatePem === null) return false;
+  // Of an identity its key is not told of, by no hash either.
+  const parts: Made[] = image
+    ? partsOf(image).filter(({ name }) => name !== 'keys')
+    : made.filter(({ secret }) => !secret).map(({ name, data }) => ({ name, offset: null, data }));
+  await recordBirth(client, { reply, made: parts, chip: board, privatePem, now: now() });
+  return true;
+}
