@@ -13,3 +13,4 @@ export * from './port/types.js';
 export * from './ports/index.js';
 export * from './rfc2217/index.js';
 export * from './rom/index.js';
+export * from './write/index.js';

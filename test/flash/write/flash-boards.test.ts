@@ -47,7 +47,7 @@ describe('flashing many boards', () => {
       ['b', mac(2)],
     ]);
     const stages = rows.filter(({ port }) => port === 'a').map(({ stage }) => stage);
-    expect(stages).toEqual(['waiting', 'write', 'done']);
+    expect(stages).toEqual(['waiting', 'waiting', 'write', 'done']);
   });
 
   it('tries again what may go well, and tells how often', async () => {

@@ -1,5 +1,5 @@
 import { AiotError, plural } from '../../core/index.js';
-import type { PartitionTable } from '../../formats/index.js';
+import { type ChipName, espChips, type PartitionTable } from '../../formats/index.js';
 import type { Region } from '../loader/types.js';
 import { patchHeader } from './header.js';
 import { resolvePlace } from './place.js';
@@ -18,6 +18,8 @@ export interface PlanInput {
   /** The whole flash is erased first. */
   erase: boolean;
   force: boolean;
+  /** Whose identity is among the pieces, and the chip that it was made for. */
+  device?: { name: string; chip: ChipName | null } | null;
 }
 
 /**
@@ -31,7 +33,12 @@ export function planWrite(input: PlanInput): WritePlan {
   const regions = patchHeader(placed, input.header, board);
   joinSectors(regions);
   const { known, objections: ofTable } = tableInForce(regions, boardTable, board.flashBytes);
-  const told = [...ofTable, ...eraseObjections(input), ...objections(regions, board, known)];
+  const told = [
+    ...ofTable,
+    ...eraseObjections(input),
+    ...chipObjections(input),
+    ...objections(regions, board, known),
+  ];
   if (told.length > 0 && !force) throw refused(told);
   return { regions, overridden: told, warnings: warnings(regions, board, known) };
 }
@@ -57,6 +64,20 @@ function eraseObjections({ erase, board }: PlanInput): Objection[] {
   const message =
     '--erase takes the bootloader of a chip that takes no other one (secure boot or encrypted flash)';
   return [{ rule: 'locked', region: 'flash', message }];
+}
+
+/** An identity, or a UF2 file, that names another chip. */
+function chipObjections({ device, board, pieces }: PlanInput): Objection[] {
+  const named = [
+    ...(device ? [{ name: device.name, chip: device.chip, what: 'is provisioned' }] : []),
+    ...pieces.map(({ name, chip }) => ({ name, chip, what: 'is made' })),
+  ];
+  return named.flatMap(({ name, chip, what }) => {
+    if (!chip || chip === board.chip) return [];
+    const made = `${name} ${what} for an ${espChips[chip].title}`;
+    const message = `${made}, and the board is an ${espChips[board.chip].title}`;
+    return [{ rule: 'chip' as const, region: name, message }];
+  });
 }
 
 function refused(told: readonly Objection[]): AiotError {

@@ -8,6 +8,8 @@ export interface Piece {
   data: Uint8Array;
   /** An offset; a partition's label; `bootloader` or `partition-table`. */
   place: number | string;
+  /** The chip that a UF2 file names. */
+  chip?: ChipName | null;
 }
 
 /** What a plan has to know of the board. */

@@ -5,6 +5,7 @@ import { resolvePlace } from '../plan/place.js';
 import { planWrite } from '../plan/plan.js';
 import { readBoardTable, tableInForce } from '../plan/table.js';
 import type { Board, HeaderChanges, Piece } from '../plan/types.js';
+import type { DeviceIdentity } from './identity.js';
 import type { Flashed } from './result.js';
 import { versionsOf } from './versions.js';
 import { type BoardAt, withBoard } from './with-board.js';
@@ -20,7 +21,7 @@ export interface FlashJob {
   verify: boolean;
   force: boolean;
   /** Whose identity is among the pieces. */
-  device: { name: string; certificate: string } | null;
+  device: Pick<DeviceIdentity, 'name' | 'certificate' | 'chip'> | null;
 }
 
 export interface FlashBoardOptions extends BoardAt {
@@ -49,8 +50,8 @@ async function writeJob(loader: Loader, job: FlashJob): Promise<Omit<Flashed, 'p
   const { chip, mac, flash } = loader.chip;
   const board = boardOf(loader);
   const boardTable = await tableOf(loader, job);
-  const { pieces, header, erase, force, verify } = job;
-  const plan = planWrite({ pieces, board, boardTable, header, erase, force });
+  const { pieces, header, erase, force, verify, device } = job;
+  const plan = planWrite({ pieces, board, boardTable, header, erase, force, device });
   const old = new Map<number, Uint8Array>();
   const { known } = tableInForce(plan.regions, boardTable, null);
   for (const { place, data, name } of job.old) {
@@ -69,8 +70,8 @@ async function writeJob(loader: Loader, job: FlashJob): Promise<Omit<Flashed, 'p
     regions,
     verified: !loader.chip.security.secureDownload,
     restarted: loader.canReset,
-    device: job.device?.name ?? null,
-    certificate: job.device?.certificate ?? null,
+    device: device?.name ?? null,
+    certificate: device?.certificate ?? null,
     versions: versionsOf(plan.regions),
     switched: null,
     warnings: plan.warnings,

@@ -3,7 +3,7 @@ import type { LoaderOptions } from '../loader/types.js';
 import { type FlashBoardOptions, secondsSince } from './flash-board.js';
 import { inParallel } from './pool.js';
 import type { BoardOutcome, Boards, Flashed } from './result.js';
-import { type BoardRow, type RowTracker, trackRow } from './row.js';
+import { type BoardRow, type RowTracker, trackRow, waitingRow } from './row.js';
 
 export interface FlashBoardsOptions {
   ports: readonly string[];
@@ -20,6 +20,8 @@ export interface FlashBoardsOptions {
   clock?: Clock;
 }
 
+type OnePort = Omit<FlashBoardsOptions, 'ports' | 'jobs'>;
+
 /** Between two attempts: an adapter that was pulled, or reset itself, needs a moment. */
 const pauseMs = 500;
 
@@ -28,12 +30,18 @@ const pauseMs = 500;
  */
 export async function flashBoards(options: FlashBoardsOptions): Promise<Boards> {
   const started = performance.now();
-  const boards = await inParallel(options.ports, options.jobs, (port) => flashPort(port, options));
+  for (const port of options.ports) options.row?.(waitingRow(port));
+  const done = await inParallel(options.ports, options.jobs, (port) => flashPort(port, options));
+  const boards = done.map(({ outcome }) => outcome);
   const ok = boards.filter(({ board }) => board !== null).length;
   return { boards, ok, failed: boards.length - ok, seconds: secondsSince(started) };
 }
 
-async function flashPort(port: string, options: FlashBoardsOptions): Promise<BoardOutcome> {
+/** One port, with its retries; `error` is the last one, where it failed. */
+export async function flashPort(
+  port: string,
+  options: OnePort,
+): Promise<{ outcome: BoardOutcome; error: AiotError | null }> {
   const { row = () => {}, finished, clock = systemClock } = options;
   const tracker = trackRow(port, row, () => performance.now());
   const started = performance.now();
@@ -41,7 +49,7 @@ async function flashPort(port: string, options: FlashBoardsOptions): Promise<Boa
   const told = error && { code: error.code, message: error.message, next: error.next };
   const outcome: BoardOutcome = { port, attempts, seconds: secondsSince(started), board, error: told };
   await finished?.(outcome, tracker.row.mac);
-  return outcome;
+  return { outcome, error };
 }
 
 interface Attempted {
@@ -52,7 +60,7 @@ interface Attempted {
 
 async function attemptAgain(
   port: string,
-  options: FlashBoardsOptions,
+  options: OnePort,
   tracker: RowTracker,
   clock: Clock,
 ): Promise<Attempted> {
@@ -81,7 +89,7 @@ function asAiotError(cause: unknown): AiotError {
   return new AiotError('AIOT_BUG', cause instanceof Error ? cause.message : String(cause), { cause });
 }
 
-async function attemptOnce(port: string, options: FlashBoardsOptions, tracker: RowTracker): Promise<Flashed> {
+async function attemptOnce(port: string, options: OnePort, tracker: RowTracker): Promise<Flashed> {
   return await options.flash({
     port,
     loader: { ...options.loader, progress: (progress) => tracker.progress(progress) },

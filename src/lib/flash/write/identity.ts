@@ -29,15 +29,15 @@ export interface DeviceIdentity {
 const files = { table: 'partitions.bin', nvs: 'nvs.bin', keys: 'nvs_keys.bin' };
 
 /**
- * Reads the folder of an identity. `device` is that folder, or the device's name where the folder has it.
+ * Reads the folder of a device on a chip.
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_PARTITIONS_MALFORMED
  */
-export async function readIdentity(device: string): Promise<DeviceIdentity> {
-  const folder = device;
+export async function readIdentity(folder: string): Promise<DeviceIdentity> {
   const described = join(folder, 'device.json');
-  const parsed = identitySchema.safeParse(await readOwn(described, device));
+  const parsed = identitySchema.safeParse(await readOwn(described, folder));
   if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${described} is no device's description`);
   const { name, type } = parsed.data;
+  const chip = parsed.data.chip ?? chipNames.find((known) => known === type) ?? null;
   const tableFile = join(folder, files.table);
   const tableBytes = await readBytes(tableFile);
   const table = readPartitionTable(tableBytes);
@@ -52,7 +52,6 @@ export async function readIdentity(device: string): Promise<DeviceIdentity> {
     const partition = table.partitions.find((p) => p.type === partitionTypes.data && p.subtype === subtype);
     pieces.push({ name: path, data: await readBytes(path), place: placeOf(partition, kind, tableFile) });
   }
-  const chip = chipNames.find((known) => known === type) ?? null;
   return { name, folder, certificate: await fingerprintIn(folder), chip, pieces };
 }
 
@@ -64,13 +63,13 @@ function placeOf(partition: Partition | undefined, kind: string, tableFile: stri
   );
 }
 
-async function readOwn(described: string, device: string): Promise<unknown> {
+async function readOwn(described: string, folder: string): Promise<unknown> {
   if (await isFile(described)) return await readJson(described);
   throw new AiotError(
     'AIOT_FILE_NOT_FOUND',
-    `${device} is no folder of a device's identity: no ${described}`,
+    `${folder} is no folder of a device's identity: there is no ${described}`,
     {
-      next: `aiot device provision NAME --type esp32 --out ${device}`,
+      next: `aiot device provision NAME --type esp32 --out ${folder}`,
     },
   );
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ErrorCode } from '../../core/index.js';
 import { chipNames } from '../../formats/index.js';
 import { rules } from '../plan/types.js';
 
@@ -68,7 +69,9 @@ export const boardOutcomeSchema = z.object({
   seconds: z.number(),
   /** null = it failed. */
   board: flashedSchema.nullable(),
-  error: z.object({ code: z.string(), message: z.string(), next: z.string() }).nullable(),
+  error: z
+    .object({ code: z.string() as z.ZodType<ErrorCode>, message: z.string(), next: z.string() })
+    .nullable(),
 });
 export type BoardOutcome = z.output<typeof boardOutcomeSchema>;
 
@@ -88,3 +91,6 @@ export const plannedSchema = z.object({
   overridden: z.array(objectionSchema),
 });
 export type Planned = z.output<typeof plannedSchema>;
+
+/** One board, many, or a plan alone. */
+export const flashResultSchema = z.union([flashedSchema, boardsSchema, plannedSchema]);

@@ -22,15 +22,8 @@ export interface BoardRow {
 /** A rate from less than this is noise. */
 const leastMs = 250;
 
-export interface RowTracker {
-  readonly row: BoardRow;
-  change(values: Partial<BoardRow>): void;
-  progress(progress: LoaderProgress): void;
-}
-
-/** Keeps the row of one board up to date, and tells each change. @param now milliseconds */
-export function trackRow(port: string, told: (row: BoardRow) => void, now: () => number): RowTracker {
-  let row: BoardRow = {
+export function waitingRow(port: string): BoardRow {
+  return {
     port,
     mac: null,
     chip: null,
@@ -43,6 +36,17 @@ export function trackRow(port: string, told: (row: BoardRow) => void, now: () =>
     attempt: 1,
     error: null,
   };
+}
+
+export interface RowTracker {
+  readonly row: BoardRow;
+  change(values: Partial<BoardRow>): void;
+  progress(progress: LoaderProgress): void;
+}
+
+/** Keeps the row of one board up to date, and tells each change. @param now milliseconds */
+export function trackRow(port: string, told: (row: BoardRow) => void, now: () => number): RowTracker {
+  let row = waitingRow(port);
   let began = { at: now(), done: 0 };
   const change = (values: Partial<BoardRow>) => {
     row = { ...row, ...values };

@@ -10,7 +10,7 @@ export interface WatchOptions {
   clock: Clock;
   signal?: AbortSignal | undefined;
   /** Begins once somebody listens: the reset whose boot text is judged. */
-  restart?: () => Promise<void>;
+  restart?: () => Promise<unknown>;
 }
 
 /** Listens to a board until it shows whether it is well, at most `timeoutMs`. @throws the signal's reason, AIOT_SERIAL_LOST */

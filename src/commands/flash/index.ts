@@ -1,0 +1,85 @@
+import { Args, Flags } from '@oclif/core';
+import {
+  AiotCommand,
+  boardRows,
+  duration,
+  flashExit,
+  flashedText,
+  flashFlags,
+  flashNext,
+  loaderOptions,
+  shared,
+  writeFlags,
+} from '../../lib/cli/index.js';
+import { flashResultSchema, runFlash } from '../../lib/flash/write/index.js';
+
+export default class Flash extends AiotCommand {
+  static override summary =
+    'Write a chip’s flash over a cable: images, a built project, a device’s identity, an update.';
+  static override description =
+    'What would leave a board that does not start is refused, with the reason, before anything is written: an image for another chip, past the end of the flash or of its partition, an app in the bootloader’s place, a bootloader on a locked chip. Regions that are there already are left out; the others are compressed, written and compared. OFFSET is a number (0x10000, 64K) or the label of a partition. docs/flash.md takes a blank board to a running one.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> app.bin@0x10000 table.bin@0x8000 --port /dev/ttyUSB0',
+    '<%= config.bin %> <%= command.id %> --project ./firmware --device ./motor-1 --verify',
+    '<%= config.bin %> <%= command.id %> merged.bin@0x0 --all --jobs 8 --record boards.csv',
+    '<%= config.bin %> <%= command.id %> app.bin@0x10000 --diff-with old.bin --port socket://127.0.0.1:5555',
+    '<%= config.bin %> <%= command.id %> --slot next --firmware motor@3 --watch --healthy "connected"',
+  ];
+  static override strict = false;
+  static override args = {
+    images: Args.string({
+      description:
+        'FILE@OFFSET, such as app.bin@0x10000; any number of them. HEX and UF2 files without an offset.',
+    }),
+  };
+  static override flags = {
+    project: shared.project,
+    ...writeFlags,
+    ...flashFlags,
+    port: Flags.string({
+      summary:
+        'Serial port, socket://HOST:PORT or rfc2217://HOST:PORT; several are written at once [default: the only board].',
+      env: 'AIOT_PORT',
+      helpValue: 'PORT',
+      multiple: true,
+      delimiter: ',',
+    }),
+    timeout: duration({
+      summary: 'How long --watch looks, such as 30s.',
+      env: 'AIOT_TIMEOUT',
+      default: 10_000,
+    }),
+    context: shared.context,
+    'dry-run': shared['dry-run'],
+  };
+  static override result = flashResultSchema;
+
+  async run() {
+    const { flags, words, given } = await this.input(Flash);
+    const rows = boardRows(this.progress(), {
+      tty: process.stderr.isTTY === true && !this.jsonEnabled(),
+      quiet: this.quiet || this.jsonEnabled(),
+      event: (row) => this.event(row),
+    });
+    const result = await runFlash(
+      {
+        ...flags,
+        images: words,
+        project: given('project') ? flags.project : null,
+        ports: flags.port ?? [],
+        loader: loaderOptions(flags, this.signal),
+        header: { mode: flags['flash-mode'], size: flags['flash-size'], frequency: flags['flash-freq'] },
+        watch: flags.watch ? { timeoutMs: flags.timeout, pattern: flags.healthy ?? null } : null,
+        diffWith: flags['diff-with'] ?? [],
+        dryRun: flags['dry-run'],
+      },
+      rows,
+    );
+    this.print(flashedText(result));
+    const { code, error } = flashExit(result);
+    if (error && !this.jsonEnabled()) throw error;
+    if (code !== 0) this.exitsWith(code);
+    this.print(flashNext(result));
+    return result;
+  }
+}

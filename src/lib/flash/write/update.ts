@@ -1,0 +1,82 @@
+import { stat } from 'node:fs/promises';
+import { AiotError, readBytes } from '../../core/index.js';
+import { fetchFirmware, withClient } from '../../registry/index.js';
+import type { FlashBoardOptions } from './flash-board.js';
+import { flashSlot } from './flash-slot.js';
+import type { FlashRequest } from './request.js';
+import type { Flashed } from './result.js';
+import { watchBoard } from './watch-board.js';
+
+/** An update over the cable: an app, or a model, into the slot that is not in use. @throws AIOT_USAGE and what fetching throws */
+export async function prepareUpdate(
+  request: FlashRequest,
+): Promise<(how: FlashBoardOptions) => Promise<Flashed>> {
+  refuseOthers(request);
+  const watch = watchOf(request);
+  const { firmware, slot = 'next', verify, force } = request;
+  if (firmware === undefined) {
+    throw new AiotError('AIOT_USAGE', 'expected what goes into the slot', {
+      next: 'aiot flash --slot next --firmware app.bin, or --firmware NAME@VERSION',
+    });
+  }
+  const image = await firmwareOf(firmware, request.context);
+  return (how) => flashSlot({ image, slot, verify, force }, { ...how, watch });
+}
+
+/** A file that is there, else a version of the registry. */
+async function firmwareOf(
+  text: string,
+  context: string | undefined,
+): Promise<{ name: string; data: Uint8Array }> {
+  const isVersion = /^[^/\\]+@(\d+|latest)$/.test(text);
+  if (!isVersion || (await stat(text).catch(() => null))) return { name: text, data: await readBytes(text) };
+  return await withClient(context, async (client) => {
+    const { card, bytes } = await fetchFirmware(client, text);
+    return { name: `${card.name}@${card.version}`, data: bytes };
+  });
+}
+
+function watchOf({ watch, loader }: FlashRequest) {
+  if (!watch) return undefined;
+  const { timeoutMs } = watch;
+  const pattern = watch.pattern === null ? null : patternOf(watch.pattern);
+  return (port: string) => watchBoard(port, { timeoutMs, pattern, signal: loader.signal });
+}
+
+/** @throws AIOT_USAGE */
+function patternOf(text: string): RegExp {
+  try {
+    return new RegExp(text);
+  } catch (cause) {
+    throw new AiotError('AIOT_USAGE', `--healthy: ${text} is no regular expression`, { cause });
+  }
+}
+
+/** An update touches a slot and what chooses it: nothing else of the flash. */
+function refuseOthers({
+  images,
+  project,
+  device,
+  erase,
+  diffWith,
+  header,
+  dryRun,
+  ...request
+}: FlashRequest): void {
+  const others: [boolean, string][] = [
+    [images.length > 0, 'images'],
+    [project !== null, '--project'],
+    [device !== undefined, '--device'],
+    [erase, '--erase'],
+    [diffWith.length > 0, '--diff-with'],
+    [
+      Object.values(header).some((value) => value !== undefined),
+      '--flash-mode, --flash-size and --flash-freq',
+    ],
+    [dryRun, '--dry-run'],
+    [request.model !== undefined && request.firmware !== undefined, '--firmware'],
+  ];
+  const what = request.model !== undefined ? '--model' : '--slot';
+  const found = others.find(([given]) => given);
+  if (found) throw new AiotError('AIOT_USAGE', `${what} does not go with ${found[1]}`);
+}
