@@ -1,51 +1,90 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, bold, day, facts, next, shared, shellWord } from '../../lib/cli/index.js';
-import { provisionDevice, provisionedDeviceSchema } from '../../lib/provision/index.js';
-import { withClient } from '../../lib/registry/index.js';
+import { z } from 'zod';
+import {
+  AiotCommand,
+  afterProvisioning,
+  again,
+  flashFlags,
+  fleetText,
+  imageAsked,
+  imageFlags,
+  loaderOptions,
+  next,
+  provisionedText,
+  shared,
+} from '../../lib/cli/index.js';
+import { unless } from '../../lib/core/index.js';
+import { onboardedSchema, provision } from '../../lib/device/index.js';
+import { fleetResultSchema, operatorKey, provisionedDeviceSchema } from '../../lib/provision/index.js';
+import { contextFor, withClient } from '../../lib/registry/index.js';
 
 export default class DeviceProvision extends AiotCommand {
-  static override summary = 'Register a device and write its identity: key, certificate, CA, trust root.';
+  static override summary =
+    'Register a device and make its identity: into a folder, or straight onto a board.';
   static override description =
-    'The private key is made here and never sent. What a device needs is then in the folder: give it to the device, and to nobody else.';
+    'The private key is made here and never sent. Of a chip it goes into the NVS image and no other file; of a computer the folder has it: give it to the device, and to nobody else. The operator’s key signs a birth certificate, which the registry keeps.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1 --type virtual --out ./motor-1',
-    '<%= config.bin %> <%= command.id %> gateway --type pi --out ./gateway --json',
+    '<%= config.bin %> <%= command.id %> pump-7 --type esp32 --out ./pump-7 --wifi-ssid plant --wifi-password-file wifi.txt',
+    '<%= config.bin %> <%= command.id %> pump-7 --port /dev/ttyUSB0 --wifi-ssid plant --wifi-password-file wifi.txt',
+    '<%= config.bin %> <%= command.id %> --csv fleet.csv --out ./fleet --jobs 4 --json',
   ];
-  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+  static override args = { name: Args.string({ description: 'Name of the device.' }) };
   static override flags = {
     type: Flags.string({
-      summary: 'Kind of device that models are released for.',
-      default: 'virtual',
+      summary: 'Kind of device that models are released for [default: the board’s chip, else virtual].',
       env: 'AIOT_TYPE',
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'Folder of the identity; made when missing.',
-      required: true,
+      summary: 'Folder of the identity or the images; made when missing.',
       env: 'AIOT_OUT',
       helpValue: 'DIR',
     }),
+    csv: Flags.string({
+      summary: 'Devices of a file: name, type, chip, mac, chip-id, ssid, password.',
+      env: 'AIOT_CSV',
+      helpValue: 'FILE',
+    }),
+    jobs: Flags.integer({
+      summary: 'Devices of --csv at a time.',
+      default: 4,
+      min: 1,
+      max: 64,
+      env: 'AIOT_JOBS',
+    }),
+    mac: shared.mac,
+    'chip-id': shared['chip-id'],
+    port: shared.port,
+    ...flashFlags,
+    ...imageFlags,
     context: shared.context,
   };
-  static override result = provisionedDeviceSchema;
+  static override result = z.union([onboardedSchema, provisionedDeviceSchema, fleetResultSchema]);
 
   async run() {
     const input = await this.input(DeviceProvision);
     const { args, flags } = input;
     const at = again(input, 'context');
-    const { type, out } = flags;
-    const device = await withClient(flags.context, (client) =>
-      provisionDevice({ client, name: args.name, type, out }),
+    const context = await contextFor(flags.context);
+    const { type, out, csv, jobs, mac, port } = flags;
+    const privatePem = (await unless('AIOT_KEY_NOT_FOUND', operatorKey(context.name))) ?? null;
+    const result = await withClient(context.name, (client) =>
+      provision({
+        ...{ client, name: args.name, type, out, csv, jobs, mac, port, privatePem },
+        chip: flags.chip === 'auto' ? undefined : flags.chip,
+        chipId: flags['chip-id'],
+        loader: loaderOptions(flags, this.signal),
+        image: imageAsked(flags),
+        signal: this.signal,
+        onStage: this.progress().update,
+      }),
     );
-    const { fingerprint, expires } = device.certificate;
-    const details: [string, string][] = [
-      ['id', device.id],
-      ['certificate', fingerprint],
-      ['valid until', day(expires)],
-      ['identity', out],
-    ];
-    this.print(`${bold(device.name)} is registered.\n${facts(details)}`);
-    this.print(next(type === 'virtual' ? `aiot device simulate ${shellWord(out)}` : `aiot device list${at}`));
-    return device;
+    if ('devices' in result) {
+      this.print(fleetText(result));
+      if (result.failed.length > 0) this.exitsWith(result.devices.length > 0 ? 3 : 1);
+    } else this.print(provisionedText(result, 'is registered.'));
+    this.print(next(...afterProvisioning(result, { folder: out, port, at })));
+    return result;
   }
 }

@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core';
 import { parseDuration } from '../core/index.js';
+import { checkChipId, checkMac } from '../registry/index.js';
 
 /**
  * A span of time as a flag, such as `500ms`, `30s`, `5m`, `2h`; the command gets milliseconds. A bare number is refused:
@@ -38,6 +39,18 @@ export const shared = {
       'Serial port, such as /dev/ttyUSB0, COM3, socket://HOST:PORT or rfc2217://HOST:PORT [default: the only board].',
     env: 'AIOT_PORT',
     helpValue: 'PORT',
+  }),
+  mac: Flags.string({
+    summary: 'MAC of the board, such as 24:0a:c4:12:34:56: one board is one device.',
+    env: 'AIOT_MAC',
+    helpValue: 'MAC',
+    parse: async (text) => checkMac(text),
+  }),
+  'chip-id': Flags.string({
+    summary: 'Decimal chip id of the guide’s firmware: an alias [default: from the MAC].',
+    env: 'AIOT_CHIP_ID',
+    helpValue: 'ID',
+    parse: async (text) => checkChipId(text),
   }),
   report: Flags.string({
     summary: 'Write an HTML report here.',

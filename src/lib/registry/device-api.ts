@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { envelopeSchema } from '../formats/index.js';
-import { deviceSchema, macSchema, name, provisionReplySchema, time } from './fields.js';
+import { chipIdSchema, deviceSchema, macSchema, name, provisionReplySchema, time } from './fields.js';
 
 /** The bodies of what makes and changes devices' identities, /api/v1. The private key stays with the caller in each. */
 const csr = z.string().max(8192);
@@ -16,10 +16,7 @@ export const claimRequestSchema = z.strictObject({
   name,
   type: name,
   mac: macSchema.optional(),
-  chipId: z
-    .string()
-    .regex(/^\d{1,8}$/)
-    .optional(),
+  chipId: chipIdSchema.optional(),
   /** ms, from a minute to 90 days. */
   validMs: z
     .int()

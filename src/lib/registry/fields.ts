@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { digestPattern, namePattern } from '../core/index.js';
+import { AiotError, digestPattern, namePattern } from '../core/index.js';
 import { trustRootSchema } from '../formats/index.js';
 
 /** What several bodies of the API have in them. Times are milliseconds since 1970. */
@@ -35,16 +35,32 @@ export const deviceSchema = z.object({
 });
 export type DeviceInfo = z.output<typeof deviceSchema>;
 
+/** A MAC as somebody typed it, with colons or dashes. @throws AIOT_USAGE */
+export function checkMac(text: string): string {
+  const mac = text.trim().toLowerCase().replaceAll('-', ':');
+  if (macSchema.safeParse(mac).success) return mac;
+  throw new AiotError('AIOT_USAGE', `expected a MAC such as 24:0a:c4:12:34:56, got ${text}`);
+}
+
+/** 24 bits in decimal, without zeros in front. @throws AIOT_USAGE */
+export function checkChipId(text: string): string {
+  if (isChipId(text)) return text;
+  throw new AiotError('AIOT_USAGE', `expected a decimal chip id of 0 to 16777215, got ${text}`);
+}
+
+export function isChipId(text: string): boolean {
+  return /^(0|[1-9]\d{0,7})$/.test(text) && Number(text) < 2 ** 24;
+}
+
+export const chipIdSchema = z.string().refine(isChipId, 'expected a number of 0 to 16777215');
+
 /** POST /devices: the private key stays with the caller. */
 export const provisionRequestSchema = z.strictObject({
   name,
   type: name,
   csr: z.string().max(8192),
   mac: macSchema.optional(),
-  chipId: z
-    .string()
-    .regex(/^\d{1,8}$/)
-    .optional(),
+  chipId: chipIdSchema.optional(),
 });
 export const provisionReplySchema = z.object({
   device: deviceSchema,

@@ -5,10 +5,13 @@ export { clientFor, contextFor, withClient } from './context.js';
 export { deployExit, deployModel, deployNews } from './deploy.js';
 export * from './device-api.js';
 export {
+  checkChipId,
+  checkMac,
   chipIdOf,
   type DeviceInfo,
   deviceSchema,
   deviceStates,
+  isChipId,
   macSchema,
   type ProvisionReply,
   provisionReplySchema,

@@ -30,7 +30,7 @@ export interface ProvisionRequest {
   image: ImageRequest;
   /** The operator's signing key; null = there is none here. */
   privatePem: string | null;
-  onStage?: (text: string, done?: number, total?: number) => void;
+  onStage?: (stage: { text: string; done?: number; total?: number }) => void;
   signal: AbortSignal;
 }
 
@@ -49,14 +49,14 @@ export async function provision(request: ProvisionRequest): Promise<Provisioned>
       ...{ client, csv, out: out ?? '.', jobs, privatePem, now, signal },
       image: common,
       defaults: { type, chip, wifi },
-      ...(onStage && { onProgress: (done, total, of) => onStage(of, done, total) }),
+      ...(onStage && { onProgress: (done, total, text) => onStage({ text, done, total }) }),
     });
   }
   if (port !== undefined) {
     return await onboardDevice({
       ...{ client, name, port, image, privatePem, now, loader: request.loader, out: out ?? null },
       how: (board) => ({ kind: 'new', type: request.type ?? board.chip, mac: board.mac, chipId }),
-      ...(onStage && { onStage }),
+      ...(onStage && { onStage: (text) => onStage({ text }) }),
     });
   }
   const target = chip ?? chipOfType(type);

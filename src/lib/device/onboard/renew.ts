@@ -30,7 +30,7 @@ export interface RenewRequest {
   mac: string | undefined;
   image: ImageRequest;
   privatePem: string | null;
-  onStage?: (text: string) => void;
+  onStage?: (stage: { text: string }) => void;
 }
 
 /**
@@ -52,7 +52,7 @@ export async function renewDevice(request: RenewRequest): Promise<ProvisionedDev
     return await onboardDevice({
       ...{ client, name, port, image, privatePem, now, loader: request.loader, out: out ?? null },
       how: (board) => howFor(request, device, board.mac),
-      ...(onStage && { onStage }),
+      ...(onStage && { onStage: (text) => onStage({ text }) }),
     });
   }
   const folder = out ?? '';

@@ -1,6 +1,6 @@
 import { AiotError, namePattern } from '../../core/index.js';
 import { type ChipName, chipNames, csvRecords } from '../../formats/index.js';
-import { macSchema } from '../../registry/index.js';
+import { isChipId, macSchema } from '../../registry/index.js';
 import { checkWifi, chipOfType, type Wifi } from '../chip/options.js';
 
 /** One device of a fleet file. */
@@ -85,11 +85,6 @@ function rowOf(cell: (name: Column) => string | undefined, { line, place, defaul
   const chipId = cell('chip-id');
   if (chipId !== undefined && !isChipId(chipId)) refuse('a chip id of 0 to 16777215', chipId);
   return { line, name, type, chip, mac, chipId, wifi: wifiOf(cell, place) ?? defaults.wifi };
-}
-
-/** 24 bits in decimal, without zeros in front. */
-export function isChipId(text: string): boolean {
-  return /^(0|[1-9]\d{0,7})$/.test(text) && Number(text) < 2 ** 24;
 }
 
 function wifiOf(cell: (name: Column) => string | undefined, place: string): Wifi | null {

@@ -1,0 +1,69 @@
+import { Args, Flags } from '@oclif/core';
+import {
+  AiotCommand,
+  again,
+  bold,
+  duration,
+  facts,
+  minute,
+  next,
+  shared,
+  shellWord,
+} from '../../lib/cli/index.js';
+import { madeClaimSchema, makeClaim } from '../../lib/provision/index.js';
+import { contextFor, withClient } from '../../lib/registry/index.js';
+
+export default class DeviceClaim extends AiotCommand {
+  static override summary = 'Register a device that makes its own key: a one-time token for its certificate.';
+  static override description =
+    'Carry the file to the device: aiot device activate DIR --claim FILE makes the key there and gets the certificate. The token is good once and for a day; a second one voids the first. With --chip-id, firmware of the guide is confirmed from now on (aiot up --compat architects-guide).';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> gateway --type pi --out claim.json',
+    '<%= config.bin %> <%= command.id %> motor-9 --type esp32 --chip-id 14333616 --json',
+  ];
+  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+  static override flags = {
+    type: Flags.string({
+      summary: 'Kind of device that models are released for.',
+      default: 'pi',
+      env: 'AIOT_TYPE',
+    }),
+    out: Flags.string({
+      char: 'o',
+      summary: 'File for the claim (mode 0600); printed alone when absent.',
+      env: 'AIOT_OUT',
+      helpValue: 'FILE',
+    }),
+    expires: duration({ summary: 'The token is good for this time [default: 24h].', env: 'AIOT_EXPIRES' }),
+    mac: shared.mac,
+    'chip-id': shared['chip-id'],
+    context: shared.context,
+  };
+  static override result = madeClaimSchema;
+
+  async run() {
+    const input = await this.input(DeviceClaim);
+    const { args, flags } = input;
+    const { type, out, mac, expires: validMs, 'chip-id': chipId } = flags;
+    const context = await contextFor(flags.context);
+    const claim = await withClient(context.name, (client) =>
+      makeClaim({
+        ...{ client, name: args.name, type, mac, chipId, caFile: context.ca, out },
+        ...(validMs === undefined ? {} : { validMs }),
+      }),
+    );
+    this.print(`${bold(claim.name)} is registered, without a certificate yet.`);
+    this.print(
+      facts([
+        ['id', claim.id],
+        ...(claim.chipId === null ? [] : ([['chip id', claim.chipId]] as [string, string][])),
+        claim.file === null ? ['token', `${claim.token} (shown once)`] : ['claim', claim.file],
+        ['good until', `${minute(claim.expires)} UTC`],
+      ]),
+    );
+    const at = again(input, 'context');
+    const file = shellWord(claim.file ?? 'claim.json');
+    this.print(next(`aiot device activate DIR --claim ${file}`, `aiot device show ${claim.name}${at}`));
+    return claim;
+  }
+}

@@ -1,0 +1,68 @@
+import { Args, Flags } from '@oclif/core';
+import { z } from 'zod';
+import {
+  AiotCommand,
+  afterProvisioning,
+  again,
+  flashFlags,
+  imageAsked,
+  imageFlags,
+  loaderOptions,
+  next,
+  provisionedText,
+  shared,
+} from '../../lib/cli/index.js';
+import { unless } from '../../lib/core/index.js';
+import { onboardedSchema, renewDevice } from '../../lib/device/index.js';
+import { operatorKey, provisionedDeviceSchema } from '../../lib/provision/index.js';
+import { contextFor, withClient } from '../../lib/registry/index.js';
+
+export default class DeviceRotate extends AiotCommand {
+  static override summary = 'Give a device its next certificate, with a new key.';
+  static override description =
+    'The certificate in use stays good until the new one is used for the first time, so that a device which is off meanwhile is not locked out; with --now it ends at once. Of a chip all else in its NVS stays: Wi-Fi, settings, what it has committed.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> motor-1 --out ./motor-1',
+    '<%= config.bin %> <%= command.id %> pump-7 --port /dev/ttyUSB0 --json',
+  ];
+  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+  static override flags = {
+    out: Flags.string({
+      char: 'o',
+      summary: 'Folder of its identity or images, written over.',
+      env: 'AIOT_OUT',
+      helpValue: 'DIR',
+    }),
+    now: Flags.boolean({
+      summary: 'The certificate in use ends at once: it may be in other hands.',
+      env: 'AIOT_NOW',
+    }),
+    port: shared.port,
+    ...flashFlags,
+    ...imageFlags,
+    context: shared.context,
+  };
+  static override result = z.union([onboardedSchema, provisionedDeviceSchema]);
+
+  async run() {
+    const input = await this.input(DeviceRotate);
+    const { args, flags } = input;
+    const { out, port } = flags;
+    const context = await contextFor(flags.context);
+    const privatePem = (await unless('AIOT_KEY_NOT_FOUND', operatorKey(context.name))) ?? null;
+    const result = await withClient(context.name, (client) =>
+      renewDevice({
+        ...{ client, name: args.name, kind: 'rotate', out, port, privatePem },
+        now: flags.now,
+        mac: undefined,
+        chip: flags.chip === 'auto' ? undefined : flags.chip,
+        loader: loaderOptions(flags, this.signal),
+        image: imageAsked(flags),
+        onStage: this.progress().update,
+      }),
+    );
+    this.print(provisionedText(result, 'has its next certificate.'));
+    this.print(next(...afterProvisioning(result, { folder: out, port, at: again(input, 'context') })));
+    return result;
+  }
+}

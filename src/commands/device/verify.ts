@@ -1,0 +1,59 @@
+import { Args, Flags } from '@oclif/core';
+import {
+  AiotCommand,
+  again,
+  flashFlags,
+  loaderOptions,
+  next,
+  shared,
+  verifiedText,
+} from '../../lib/cli/index.js';
+import { foundInFolder, foundOnBoard } from '../../lib/device/index.js';
+import { readTrust } from '../../lib/model/index.js';
+import { verifiedDeviceSchema, verifyDevice } from '../../lib/provision/index.js';
+import { withClient } from '../../lib/registry/index.js';
+
+export default class DeviceVerify extends AiotCommand {
+  static override summary = 'Check a device against its signed birth certificate.';
+  static override description =
+    'The signatures, the device and its certificate in the registry; with --port the board itself (MAC, chip, partition table), with --files the images in its folder. What does not fit is named, and the exit code is 6.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> pump-7',
+    '<%= config.bin %> <%= command.id %> pump-7 --port /dev/ttyUSB0 --json',
+  ];
+  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
+  static override flags = {
+    files: Flags.string({
+      summary: 'Folder that its images were made into.',
+      env: 'AIOT_FILES',
+      helpValue: 'DIR',
+      exclusive: ['port'],
+    }),
+    port: shared.port,
+    ...flashFlags,
+    trust: shared.trust,
+    context: shared.context,
+  };
+  static override result = verifiedDeviceSchema;
+
+  async run() {
+    const input = await this.input(DeviceVerify);
+    const { args, flags } = input;
+    const { port, files } = flags;
+    const loader = loaderOptions(flags, this.signal);
+    const trust = await readTrust(flags);
+    const verified = await withClient(flags.context, (client) =>
+      verifyDevice(client, args.name, {
+        trust,
+        ...(port === undefined ? {} : { found: (birth) => foundOnBoard(port, loader, birth) }),
+        ...(files === undefined ? {} : { found: (birth) => foundInFolder(files, birth) }),
+      }),
+    );
+    this.print(verifiedText(verified));
+    if (!verified.verified) this.exitsWith(6);
+    const at = again(input, 'context');
+    const show = `aiot device show ${args.name}${at}`;
+    this.print(next(verified.verified ? show : 'aiot explain AIOT_BIRTH_MISMATCH'));
+    return verified;
+  }
+}

@@ -1,0 +1,41 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, bold, firmwareFacts, next, shared, shellWord } from '../../lib/cli/index.js';
+import { readTrust } from '../../lib/model/index.js';
+import { pulledFirmwareSchema, pullFirmware, withClient } from '../../lib/registry/index.js';
+
+export default class FirmwarePull extends AiotCommand {
+  static override summary = 'Get a version of a firmware, and check that it is what was signed.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> motor@3 --out motor-3.bin',
+    '<%= config.bin %> <%= command.id %> motor --out motor.bin --trust trust.json --json',
+  ];
+  static override args = {
+    firmware: Args.string({ required: true, description: 'NAME@VERSION, or NAME for the newest.' }),
+  };
+  static override flags = {
+    out: Flags.string({
+      char: 'o',
+      summary: 'File of the image.',
+      required: true,
+      env: 'AIOT_OUT',
+      helpValue: 'FILE',
+    }),
+    trust: shared.trust,
+    context: shared.context,
+  };
+  static override result = pulledFirmwareSchema;
+
+  async run() {
+    const { args, flags } = await this.input(FirmwarePull);
+    const trust = await readTrust(flags);
+    const pulled = await withClient(flags.context, (client) =>
+      pullFirmware(client, args.firmware, { out: flags.out, trust }),
+    );
+    this.print(`${bold(`${pulled.name}@${pulled.version}`)} is in ${pulled.file}.\n${firmwareFacts(pulled)}`);
+    const file = shellWord(pulled.file);
+    this.print(
+      next(`aiot firmware image info ${file}`, `aiot flash --slot next --firmware ${file} --port PORT`),
+    );
+    return pulled;
+  }
+}

@@ -1,0 +1,44 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, again, bold, duration, firmwareFacts, next, shared } from '../../lib/cli/index.js';
+import { operatorKey } from '../../lib/provision/index.js';
+import { contextFor, pushedFirmwareSchema, pushFirmware, withClient } from '../../lib/registry/index.js';
+
+export default class FirmwarePush extends AiotCommand {
+  static override summary = 'Check an application image, sign it here, and put it into the registry.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> build/motor.bin --name motor',
+    '<%= config.bin %> <%= command.id %> build/motor.bin --types esp32,pump --json',
+  ];
+  static override args = {
+    image: Args.string({ required: true, description: 'Application image (.bin).' }),
+  };
+  static override flags = {
+    name: Flags.string({ summary: 'Name of the firmware [default: the image’s project].', env: 'AIOT_NAME' }),
+    types: Flags.string({
+      summary: 'Types of device that it is released for, with commas [default: the image’s chip].',
+      env: 'AIOT_TYPES',
+      helpValue: 'TYPE,…',
+    }),
+    expires: duration({ summary: 'Devices refuse it after this time.', env: 'AIOT_EXPIRES' }),
+    context: shared.context,
+  };
+  static override result = pushedFirmwareSchema;
+
+  async run() {
+    const input = await this.input(FirmwarePush);
+    const { args, flags } = input;
+    const context = await contextFor(flags.context);
+    const privatePem = await operatorKey(context.name);
+    const pushed = await withClient(context.name, (client) =>
+      pushFirmware({
+        ...{ client, privatePem, path: args.image, name: flags.name, validMs: flags.expires },
+        deviceTypes: flags.types?.split(',').map((type) => type.trim()),
+      }),
+    );
+    const what = `${pushed.name}@${pushed.version}`;
+    this.print(`${bold(what)} is pushed to ${context.url}.\n${firmwareFacts(pushed)}`);
+    const at = again(input, 'context');
+    this.print(next(`aiot flash --slot next --firmware ${what} --port PORT${at}`, `aiot firmware list${at}`));
+    return pushed;
+  }
+}

@@ -1,0 +1,44 @@
+import { size } from '../../core/index.js';
+import type { FirmwareVersion } from '../../registry/index.js';
+import { facts, table } from './text.js';
+import { minute } from './time.js';
+
+/** One version of a firmware. */
+export function firmwareFacts({
+  digest,
+  bytes,
+  chip,
+  deviceTypes,
+  app,
+  sequence,
+  pushed,
+}: FirmwareVersion): string {
+  return facts([
+    ['image', `${size(bytes)}, ${digest}`],
+    ['chip', chip],
+    ['for', deviceTypes.join(', ')],
+    [
+      'program',
+      app ? `${app.project} ${app.version}, built ${app.built} with ESP-IDF ${app.idf}` : 'does not say',
+    ],
+    ['signed', `manifest ${sequence}`],
+    ['pushed', `${minute(pushed)} UTC`],
+  ]);
+}
+
+/** Versions, a row each. */
+export function firmwareTable(rows: readonly FirmwareVersion[], empty: string): string {
+  return table(
+    ['name', 'version', 'chip', 'for', 'program', 'size', 'pushed'],
+    rows.map(({ name, version, chip, deviceTypes, app, bytes, pushed }) => [
+      name,
+      version,
+      chip,
+      deviceTypes.join(', '),
+      app ? app.version : null,
+      size(bytes),
+      minute(pushed),
+    ]),
+    empty,
+  );
+}

@@ -1,0 +1,84 @@
+import type { Onboarded } from '../../device/index.js';
+import type { FleetResult, ProvisionedDevice, VerifiedDevice } from '../../provision/index.js';
+import { shellWord } from '../again.js';
+import { bold, green, red } from './style.js';
+import { elapsed, facts, table } from './text.js';
+import { day, minute } from './time.js';
+
+/** One device, made: what it is, and where its secrets are. */
+export function provisionedText(device: ProvisionedDevice | Onboarded, done: string): string {
+  const { name, id, certificate, files, birth } = device;
+  const board = 'board' in device ? device.board : null;
+  const rows: [string, string][] = [
+    ['id', id],
+    ...(board ? boardFacts(board) : []),
+    ['certificate', certificate.fingerprint],
+    ['valid until', day(certificate.expires)],
+    ...(files.length > 0 ? [['files', files.join(', ')] as [string, string]] : []),
+    [
+      'birth certificate',
+      birth ? 'signed, in the registry' : 'none: your signing key is not on this machine',
+    ],
+  ];
+  return `${bold(name)} ${done}\n${facts(rows)}`;
+}
+
+function boardFacts({ description, mac, chipId, regions, seconds }: Onboarded['board']): [string, string][] {
+  const written = regions.map(({ name, offset }) => `${name} at 0x${offset.toString(16)}`).join(', ');
+  return [
+    ['board', `${description}, ${mac}${chipId === null ? '' : ` (chip id ${chipId})`}`],
+    ['written', `${written}; verified in ${elapsed(seconds * 1000)}`],
+  ];
+}
+
+/** A fleet, a row a device. */
+export function fleetText({ devices, failed, seconds }: FleetResult): string {
+  const rows = [
+    ...devices.map(({ name, type, chipId, certificate, skipped }) => [
+      name,
+      type,
+      chipId,
+      certificate.fingerprint.slice(0, 16),
+      skipped ? 'was made before' : green('made'),
+    ]),
+    ...failed.map(({ name, error }) => [name, null, null, null, red(`${error.code}: ${error.message}`)]),
+  ];
+  const made = devices.filter(({ skipped }) => !skipped).length;
+  const line = `${made} made, ${devices.length - made} made before, ${failed.length} failed in ${elapsed(seconds * 1000)}.`;
+  return `${table(['name', 'type', 'chip id', 'certificate', ''], rows)}\n\n${line}`;
+}
+
+/** A device beside its birth certificate, a row a check. */
+export function verifiedText({ name, verified, checks, birth, stored }: VerifiedDevice): string {
+  const rows = checks.map(({ check, passed, expected, got }) => [
+    passed ? green('✓') : red('✗'),
+    check,
+    passed ? short(got) : `expected ${expected}, got ${got}`,
+  ]);
+  const told = verified ? `${bold(name)} is what was made.` : `${bold(name)} is ${red('not')} what was made.`;
+  const chip = birth.chip ? birth.chip.description : 'no board was there when it was made';
+  const about = facts([
+    ['made', `${minute(birth.time)} UTC by ${birth.operator.slice(0, 12)}, with aiot ${birth.aiot}`],
+    ['chip', chip],
+    ['stored', `${minute(stored)} UTC`],
+  ]);
+  return `${told}\n${about}\n\n${table(['', 'check', ''], rows)}`;
+}
+
+function short(text: string): string {
+  return text.length > 40 ? `${text.slice(0, 37)}…` : text;
+}
+
+/** What to type after it. `at`: flags to repeat. */
+export function afterProvisioning(
+  result: ProvisionedDevice | Onboarded | FleetResult,
+  { folder, port, at }: { folder: string | undefined; port: string | undefined; at: string },
+): string[] {
+  if ('devices' in result) return [`aiot device list${at}`];
+  const { name, files } = result;
+  const show = `aiot device show ${name}${at}`;
+  if ('board' in result) return [`aiot monitor --port ${shellWord(port ?? '')}`, show];
+  const dir = shellWord(folder ?? '');
+  if (files.some((file) => file.endsWith('nvs.bin'))) return [`aiot flash --device ${dir} --port PORT`, show];
+  return [`aiot device simulate ${dir}`, show];
+}
