@@ -56,6 +56,12 @@ export interface LoaderProgress {
 export interface Loader {
   readonly chip: ChipInfo;
   readonly stub: boolean;
+  /** Bits per second now: lower than asked for where chip and adapter did not understand each other at that speed. */
+  readonly baud: number;
+  /** Whether `end` can start the program: not where the line has no DTR and RTS. Then the user presses RESET. */
+  readonly canReset: boolean;
+  /** Whether the flash has these bytes, by the chip's own MD5. */
+  matches(region: Region): Promise<boolean>;
   /** MD5 of a part of the flash, computed by the chip: 32 hex digits. */
   md5(offset: number, length: number): Promise<string>;
   read(offset: number, length: number): Promise<Uint8Array>;

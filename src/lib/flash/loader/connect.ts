@@ -1,0 +1,63 @@
+import { whyNotConnected } from '../diagnose/not-connected.js';
+import { downloadResets, runSteps } from './reset.js';
+import { sync } from './sync.js';
+import type { BeforeMode } from './types.js';
+import type { Wire } from './wire.js';
+
+/** The speed that a ROM's loader is met at. */
+export const romBaud = 115_200;
+
+const attempts = 7;
+const greetingsPerAttempt = 5;
+const greetingMs = 100;
+
+export interface Met {
+  /** A stub was still running, left there by an earlier session. */
+  by: 'rom' | 'stub';
+  /** DTR and RTS were used. */
+  reset: boolean;
+}
+
+/**
+ * Brings the chip into its loader and greets it. Where the line has no DTR and RTS (a bare pty, a socket), or the user
+ * wants no reset, it only greets: the chip waits there already, or someone holds BOOT and presses RESET. A chip that an
+ * ended session left at its own speed is looked for there too.
+ *
+ * @throws AIOT_CHIP_* with the reason that was heard, AIOT_SERIAL_LOST
+ */
+export async function connect(wire: Wire, options: { before: BeforeMode; baud: number }): Promise<Met> {
+  const { line } = wire;
+  const { before } = options;
+  if (before === 'no-reset-no-sync') return { by: 'rom', reset: false };
+  const resets =
+    line.hasControlLines && before !== 'no-reset' ? downloadResets(line, before === 'usb-reset') : [];
+  const bauds = resets.length > 0 ? [romBaud] : speedsToTry(options.baud);
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    const baud = bauds[attempt % bauds.length] ?? romBaud;
+    if (line.baud !== baud) await line.setBaud(baud);
+    const steps = resets[attempt % resets.length];
+    if (steps) await runSteps(line, steps, (ms) => wire.pause(ms));
+    const by = await greet(wire, attempt);
+    if (by) return { by, reset: resets.length > 0 };
+  }
+  throw await whyNotConnected({ line, heard: wire.stray, echoed: wire.echoed, reset: resets.length > 0 });
+}
+
+/** The ROM's speed first and again between others: it is by far the likeliest. */
+function speedsToTry(wanted: number): number[] {
+  return wanted === romBaud ? [romBaud] : [romBaud, wanted];
+}
+
+async function greet(wire: Wire, attempt: number): Promise<'rom' | 'stub' | null> {
+  for (let i = 0; i < greetingsPerAttempt; i++) {
+    // Later ones wait longer: a line through a network or a busy machine may be slow.
+    const by = await sync(wire, greetingMs * (1 + attempt / 2));
+    if (by) {
+      // Answers to earlier greetings may still be on their way.
+      if (attempt + i > 0) await wire.drain(100, 500);
+      return by;
+    }
+    await wire.pause(50);
+  }
+  return null;
+}

@@ -1,0 +1,66 @@
+import { whyInterrupted } from '../diagnose/interrupted.js';
+import type { SerialLine } from '../port/types.js';
+import { changeBaud } from './baud.js';
+import { readChipInfo } from './chip-info.js';
+import { connect } from './connect.js';
+import { makeEsptool } from './esptool.js';
+import { Exchange } from './exchange.js';
+import { attachFlash } from './flash-chip.js';
+import { identify } from './identify.js';
+import { ChipLoader } from './loader.js';
+import { report, type Session } from './session.js';
+import { allowsStub, startStub } from './stub.js';
+import type { Loader, LoaderOptions } from './types.js';
+import { Wire } from './wire.js';
+
+/**
+ * Connects to the chip at a line, finds out what it is, starts the flasher stub unless told not to, and raises the
+ * speed. Closes the line when any of it fails.
+ *
+ * @throws AIOT_CHIP_*, AIOT_SERIAL_LOST, the signal's reason
+ */
+export async function openLoader(line: SerialLine, options: LoaderOptions): Promise<Loader> {
+  const wire = new Wire(line, options.signal);
+  try {
+    return new ChipLoader(await begin(wire, options));
+  } catch (error) {
+    const { address } = line;
+    wire.release();
+    await line.close();
+    throw whyInterrupted(error, { address, doing: 'connecting', heard: wire.stray, alive: false });
+  }
+}
+
+async function begin(wire: Wire, options: LoaderOptions): Promise<Session> {
+  report({ options }, { stage: 'connect', region: null, done: 0, total: 0 });
+  const met = await connect(wire, options);
+  // What came up to here was boot text, as it should be.
+  wire.forget();
+  const exchange = new Exchange(wire);
+  const identity = await identify(exchange, options.chip);
+  const esptool = await makeEsptool(exchange);
+  const about = await readChipInfo(esptool, identity);
+  const { chip, security } = about;
+  let stub = met.by === 'stub';
+  if (!stub && options.stub && !security.secureDownload && allowsStub(chip, security.secureBoot)) {
+    report({ options }, { stage: 'stub', region: null, done: 0, total: 0 });
+    stub = await startStub(exchange, esptool);
+  }
+  esptool.IS_STUB = stub;
+  if (!security.secureDownload)
+    await changeBaud(exchange, esptool, { baud: options.baud, stub, esp32: chip === 'esp32' });
+  const flash = await attachFlash(exchange, esptool, {
+    esp32: chip === 'esp32',
+    stub,
+    registers: !security.secureDownload,
+  });
+  return {
+    wire,
+    exchange,
+    esptool,
+    chip: { ...about, flash },
+    stub,
+    canReset: wire.line.hasControlLines,
+    options,
+  };
+}

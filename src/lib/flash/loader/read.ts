@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import { AiotError } from '../../core/index.js';
+import { op, sectorBytes, words } from './commands.js';
+import { flashMd5 } from './md5.js';
+import { isTrouble, report, resync, type Session } from './session.js';
+import { NoAnswer } from './wire.js';
+
+const slowBytes = 64;
+const chunkBytes = 0x4_0000;
+const triesWithoutProgress = 5;
+
+/** What was read is not what the chip says it has. */
+class Changed extends Error {}
+
+/**
+ * Reads flash in parts, each compared with an MD5 of the chip. A part that a disturbed line spoils is read again, in
+ * smaller parts.
+ */
+export async function readFlash(
+  session: Session,
+  offset: number,
+  length: number,
+  name: string | null = null,
+) {
+  const bytes = new Uint8Array(length);
+  const readPart = session.stub ? readByStub : readByRom;
+  let part = chunkBytes;
+  for (let done = 0, left = triesWithoutProgress; done < length; ) {
+    const into = bytes.subarray(done, done + part);
+    try {
+      await readPart(session, offset + done, into, (now) => {
+        report(session, { stage: 'read', region: name, done: done + now, total: length });
+      });
+      done += into.length;
+      left = triesWithoutProgress;
+    } catch (error) {
+      if (error instanceof Changed && left === 1) throw changed(session, offset + done, into.length);
+      if (--left === 0 || !(error instanceof Changed || (isTrouble(error) && (await resync(session)))))
+        throw error;
+      part = Math.max(sectorBytes, part / 4);
+    }
+  }
+  return bytes;
+}
+
+function changed({ wire: { line } }: Session, offset: number, length: number): AiotError {
+  const what = `${length} bytes from 0x${offset.toString(16)}`;
+  return new AiotError('AIOT_FLASH_READ', `${what} arrive changed from ${line.address}, again and again`, {
+    endpoint: line.address,
+    retryable: true,
+  });
+}
+
+type Progress = (done: number) => void;
+
+/**
+ * A stub sends blocks of 4096 bytes and waits after each for the number of bytes received; at the end it sends an MD5 of
+ * all. Nothing else is asked meanwhile, so a lost block ends the stream.
+ */
+async function readByStub({ exchange, wire }: Session, offset: number, into: Uint8Array, progress: Progress) {
+  await exchange.ask({ op: op.readFlash, data: words(offset, into.length, sectorBytes, 1) });
+  const waitMs = 3000 + wire.timeOf(2 * sectorBytes);
+  const hash = createHash('md5');
+  let done = 0;
+  while (done < into.length) {
+    const packet = await wire.read(waitMs);
+    const wanted = Math.min(sectorBytes, into.length - done);
+    // A block of another length has lost bytes: what follows cannot be placed.
+    if (packet.length !== wanted) throw new NoAnswer(waitMs, packet.length);
+    into.set(packet, done);
+    hash.update(packet);
+    done += packet.length;
+    await wire.write(words(done));
+    progress(done);
+  }
+  const sent = await wire.read(waitMs);
+  if (!hash.digest().equals(sent)) throw new Changed();
+}
+
+/** A ROM reads 64 bytes a request, whatever is asked for. */
+async function readByRom(session: Session, offset: number, into: Uint8Array, progress: Progress) {
+  for (let done = 0; done < into.length; done += slowBytes) {
+    const wanted = Math.min(slowBytes, into.length - done);
+    const data = words(offset + done, wanted);
+    const answer = await session.exchange.ask({
+      op: op.readFlashSlow,
+      data,
+      expect: [slowBytes, wanted],
+      tries: 3,
+    });
+    into.set(answer.data.subarray(0, wanted), done);
+    progress(done + wanted);
+  }
+  // What is not whole words is not known to be hashed alike by every ROM.
+  if (offset % 4 !== 0 || into.length % 4 !== 0) return;
+  const here = createHash('md5').update(into).digest('hex');
+  if ((await flashMd5(session, offset, into.length)) !== here) throw new Changed();
+}

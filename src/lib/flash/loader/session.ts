@@ -1,0 +1,76 @@
+import { AiotError } from '../../core/index.js';
+import { whyInterrupted } from '../diagnose/interrupted.js';
+import type { Esptool } from './esptool.js';
+import { type Exchange, Refusal } from './exchange.js';
+import { sync } from './sync.js';
+import type { ChipInfo, LoaderOptions, LoaderProgress } from './types.js';
+import { NoAnswer, type Wire } from './wire.js';
+
+/** What all work on one connected chip shares. */
+export interface Session {
+  wire: Wire;
+  exchange: Exchange;
+  esptool: Esptool;
+  chip: ChipInfo;
+  stub: boolean;
+  /** The line has DTR and RTS, which can start the chip's program. */
+  canReset: boolean;
+  options: LoaderOptions;
+}
+
+export function report(session: Pick<Session, 'options'>, progress: LoaderProgress): void {
+  session.options.progress?.(progress);
+}
+
+/** Whether trouble may be over when the work is begun again. */
+export function isTrouble(error: unknown): error is NoAnswer | Refusal {
+  return error instanceof NoAnswer || (error instanceof Refusal && !error.unsupported);
+}
+
+/**
+ * Comes into step with the loader again after lost or damaged packets: what is on its way passes, then it is greeted.
+ * The bare delimiters end a packet that it still waits for.
+ *
+ * @returns whether the same loader is there as before: a chip that was reset has none of our state
+ */
+export async function resync(session: Pick<Session, 'wire' | 'stub'>): Promise<boolean> {
+  const { wire } = session;
+  await wire.drain(100, 1000);
+  for (let i = 0; i < 5; i++) {
+    const by = await sync(wire, 150 + 100 * i);
+    if (by) {
+      await wire.drain(50, 500);
+      return by === (session.stub ? 'stub' : 'rom');
+    }
+    await wire.pause(50);
+  }
+  return false;
+}
+
+/** Does some work and turns what goes wrong into an error for people. @throws AIOT_CHIP_*, AIOT_FLASH_*, AIOT_SERIAL_LOST */
+export async function doing<T>(session: Session, what: string, work: () => Promise<T>): Promise<T> {
+  const { wire } = session;
+  wire.forget();
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof AiotError || !(error instanceof NoAnswer || error instanceof Refusal)) throw error;
+    const alive = error instanceof Refusal || (await resync(session));
+    throw whyInterrupted(error, { address: wire.line.address, doing: what, heard: wire.stray, alive });
+  }
+}
+
+/** @throws AIOT_USAGE for a place beyond the end of the flash */
+export function requireInFlash({ chip }: Session, offset: number, length: number): void {
+  const { bytes } = chip.flash;
+  const end = offset + length;
+  if (offset < 0 || length < 0 || !Number.isSafeInteger(end)) {
+    throw new AiotError('AIOT_USAGE', `expected a place in flash, got ${offset} and ${length} bytes`);
+  }
+  if (bytes === null || end <= bytes) return;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `0x${offset.toString(16)} and ${length} bytes end at 0x${end.toString(16)}, past the flash's end at 0x${bytes.toString(16)}`,
+    { next: 'aiot flash info shows how large the flash is.' },
+  );
+}

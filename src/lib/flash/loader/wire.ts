@@ -1,0 +1,171 @@
+import { AiotError } from '../../core/index.js';
+import type { SerialLine } from '../port/types.js';
+import { SlipReader, slipFrame } from './slip.js';
+
+/** No packet came in time. Whether anything else did tells a silent chip from a disturbed line. */
+export class NoAnswer extends Error {
+  constructor(
+    readonly waitedMs: number,
+    /** Bytes that arrived meanwhile, none of them a whole answer. */
+    readonly bytes: number,
+  ) {
+    super(`no answer in ${waitedMs} ms (${bytes} bytes arrived)`);
+    this.name = 'NoAnswer';
+  }
+}
+
+/** Enough to hold the boot text of several starts. */
+const rememberedBytes = 16_384;
+
+/** Longer than a system needs to take a block, beyond the time on the wire. */
+const writeGraceMs = 10_000;
+
+/**
+ * Packets over a serial line: SLIP frames out and in, waited for without polling. Remembers what came besides frames,
+ * as that is what a chip says when something is wrong.
+ */
+export class Wire {
+  private frames: Uint8Array[] = [];
+  private waiting: (() => void) | null = null;
+  private ended: { error: Error } | null = null;
+  private strays: Uint8Array[] = [];
+  private strayLength = 0;
+  private readonly reader = new SlipReader({
+    frame: (packet) => this.frames.push(packet),
+    stray: (bytes) => this.remember(bytes),
+  });
+  private readonly leave: () => void;
+  /** All bytes that ever arrived. */
+  received = 0;
+  /** Our own packets came back: TX and RX are joined, or a terminal echoes. */
+  echoed = false;
+
+  constructor(
+    readonly line: SerialLine,
+    private readonly signal?: AbortSignal,
+  ) {
+    const aborted = () => this.end(signal?.reason);
+    this.leave = line.listen({
+      data: (bytes) => {
+        this.received += bytes.length;
+        this.reader.push(bytes);
+        this.wake();
+      },
+      closed: (error) =>
+        this.end(error ?? new AiotError('AIOT_SERIAL_LOST', `${line.address}: the port was closed`)),
+    });
+    signal?.addEventListener('abort', aborted, { once: true });
+  }
+
+  /** Milliseconds that so many bytes need on the wire, 10 bits each. */
+  timeOf(bytes: number): number {
+    return (bytes * 10_000) / this.line.baud;
+  }
+
+  async write(packet: Uint8Array): Promise<void> {
+    this.throwIfEnded();
+    const frame = slipFrame(packet);
+    const limitMs = this.timeOf(frame.length) + writeGraceMs;
+    let timer: NodeJS.Timeout | undefined;
+    const stuck = new Promise<never>((_, reject) => {
+      const error = new AiotError('AIOT_SERIAL_LOST', `${this.line.address}: the port takes no more bytes`, {
+        endpoint: this.line.address,
+        retryable: true,
+      });
+      timer = setTimeout(() => reject(error), limitMs);
+    });
+    try {
+      await Promise.race([this.line.write(frame), stuck]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The next packet. @throws NoAnswer, what ended the line, the signal's reason */
+  async read(timeoutMs: number): Promise<Uint8Array> {
+    const before = this.received;
+    await this.until(() => this.frames.length > 0, timeoutMs);
+    this.throwIfEnded();
+    const frame = this.frames.shift();
+    if (!frame) throw new NoAnswer(timeoutMs, this.received - before);
+    return frame;
+  }
+
+  /** Forgets packets that nobody asked for. */
+  flush(): void {
+    this.frames = [];
+    const { partial } = this.reader;
+    if (partial.length > 0) this.remember(partial);
+    this.reader.reset();
+  }
+
+  /** Lets pass what is still on its way, until nothing comes for `quietMs`. */
+  async drain(quietMs: number, maxMs = 10 * quietMs): Promise<void> {
+    const deadline = performance.now() + maxMs;
+    for (let before = -1; before !== this.received && performance.now() < deadline; ) {
+      before = this.received;
+      await this.until(() => false, quietMs);
+      this.throwIfEnded();
+    }
+    this.flush();
+  }
+
+  /** A pause that ends early, by throwing, when the line or the user ends it. */
+  async pause(ms: number): Promise<void> {
+    await this.until(() => false, ms);
+    this.throwIfEnded();
+  }
+
+  /** What stood outside of packets since `forget`, the newest 16 KiB, an unfinished packet included. */
+  get stray(): Uint8Array {
+    return Buffer.concat([...this.strays, this.reader.partial]);
+  }
+
+  forget(): void {
+    this.strays = [];
+    this.strayLength = 0;
+  }
+
+  /** Stops listening; the line stays open. */
+  release(): void {
+    this.leave();
+    this.end(new AiotError('AIOT_SERIAL_LOST', `${this.line.address}: released`));
+  }
+
+  throwIfEnded(): void {
+    this.signal?.throwIfAborted();
+    if (this.ended) throw this.ended.error;
+  }
+
+  private until(ready: () => boolean, timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.waiting = null;
+        resolve();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      this.waiting = () => {
+        if (ready() || this.ended) done();
+      };
+      this.waiting();
+    });
+  }
+
+  private remember(bytes: Uint8Array): void {
+    this.strays.push(bytes.slice());
+    this.strayLength += bytes.length;
+    while (this.strayLength > rememberedBytes && this.strays.length > 1) {
+      this.strayLength -= this.strays.shift()?.length ?? 0;
+    }
+  }
+
+  private wake(): void {
+    this.waiting?.();
+  }
+
+  private end(error: Error): void {
+    this.ended ??= { error };
+    this.wake();
+  }
+}
