@@ -1,0 +1,32 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, bold, next, otadataText, shellWord } from '../../../lib/cli/index.js';
+import { otadataSchema, readOtadataFile } from '../../../lib/flash/images/index.js';
+
+export default class FirmwareOtadataRead extends AiotCommand {
+  static override summary = 'Show which app slot an otadata partition starts.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> otadata.bin',
+    '<%= config.bin %> <%= command.id %> otadata.bin --slots 3 --json',
+  ];
+  static override args = { file: Args.string({ required: true, description: 'An otadata partition.' }) };
+  static override flags = {
+    slots: Flags.integer({
+      summary: 'Number of app slots that the partition table has.',
+      default: 2,
+      env: 'AIOT_SLOTS',
+      min: 1,
+      max: 16,
+    }),
+  };
+  static override result = otadataSchema;
+
+  async run() {
+    const { args, flags } = await this.input(FirmwareOtadataRead);
+    const result = await readOtadataFile(args.file, flags.slots);
+    this.print(`${bold(result.file)}\n${otadataText(result)}`);
+    const other = result.active === null ? 0 : (result.active + 1) % flags.slots;
+    const from = shellWord(args.file);
+    this.print(next(`aiot firmware otadata create next.bin --slot ${other} --from ${from}`));
+    return result;
+  }
+}

@@ -1,0 +1,48 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, bold, flashOffset, next, partitionsText, shellWord } from '../../../lib/cli/index.js';
+import { partitionsSchema, readPartitions } from '../../../lib/flash/images/index.js';
+import { flashSizeBytes, flashSizes } from '../../../lib/formats/index.js';
+
+export default class FirmwarePartitionsRead extends AiotCommand {
+  static override summary = 'Show a partition table, and check it.';
+  static override description =
+    'A table as a file, as it was read from a board, or in an image of a whole flash. A damaged one is refused with the offset and the reason; rows that overlap or do not fit are shown and told of.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> partitions.bin',
+    '<%= config.bin %> <%= command.id %> flash.bin --offset 0x8000 --flash-size 4MB --json',
+    '<%= config.bin %> <%= command.id %> partitions.bin --out partitions.csv',
+  ];
+  static override args = { file: Args.string({ required: true, description: 'A partition table.' }) };
+  static override flags = {
+    'flash-size': Flags.option({ options: flashSizes })({
+      summary: 'Size of the flash that it has to fit into.',
+      env: 'AIOT_FLASH_SIZE',
+    }),
+    offset: flashOffset({
+      summary: 'Where in flash the table is, and in an image of a whole flash (0x8000).',
+      env: 'AIOT_OFFSET',
+    }),
+    out: Flags.string({
+      char: 'o',
+      summary: 'Write it as CSV.',
+      env: 'AIOT_OUT',
+      helpValue: 'FILE',
+    }),
+  };
+  static override result = partitionsSchema;
+
+  async run() {
+    const { args, flags } = await this.input(FirmwarePartitionsRead);
+    const result = await readPartitions({
+      file: args.file,
+      tableOffset: flags.offset,
+      flashBytes: flags['flash-size'] && flashSizeBytes(flags['flash-size']),
+      out: flags.out,
+    });
+    this.print(`${bold(result.file)}\n${partitionsText(result)}`);
+    if (result.out === null)
+      this.print(next(`aiot firmware partitions read ${shellWord(args.file)} --out partitions.csv`));
+    else this.print(next(`aiot firmware partitions create ${shellWord(result.out)} partitions.bin`));
+    return result;
+  }
+}

@@ -1,0 +1,143 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { dirname, isAbsolute, join } from 'node:path';
+import {
+  AiotError,
+  readBytes,
+  readText,
+  refuseInputs,
+  requireWritable,
+  writeFileAtomic,
+} from '../../core/index.js';
+import {
+  decryptNvs,
+  encryptNvs,
+  type NvsEntry,
+  type NvsVersion,
+  nvsKeyBytes,
+  nvsNumbers,
+  parseNvsCsv,
+  readNvs,
+  readNvsKeys,
+  writeNvs,
+  writeNvsCsv,
+  writeNvsKeys,
+} from '../../formats/index.js';
+import type { NvsMade, NvsRead } from './nvs-schema.js';
+
+/** What it holds is most often secret. */
+const secret = 0o600;
+
+export interface CreateNvsOptions {
+  csv: string;
+  out: string;
+  /** Of the partition, bytes. */
+  size: number;
+  version: NvsVersion;
+  /** File of an nvs_keys partition to encrypt with. */
+  keys?: string;
+  /** File that new keys are written into. */
+  newKeys?: string;
+}
+
+/**
+ * Makes an NVS partition of a CSV file. Files that rows name are looked for beside the CSV, then in the working folder.
+ * @throws AIOT_CSV_MALFORMED, AIOT_NVS_UNFIT, AIOT_NVS_MALFORMED (keys), AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT,
+ *   AIOT_FILE_NOT_WRITABLE, AIOT_USAGE (keys that are there already)
+ */
+export async function createNvs(options: CreateNvsOptions): Promise<NvsMade> {
+  const { csv, out, size, version, newKeys } = options;
+  const read = [csv, options.keys];
+  const fileOf = async (path: string) => {
+    const beside = join(dirname(csv), path);
+    const found = isAbsolute(path) || !existsSync(beside) ? path : beside;
+    read.push(found);
+    return await readBytes(found);
+  };
+  const items = await parseNvsCsv(await readText(csv), fileOf, { file: csv, version });
+  await refuseInputs([out, newKeys], read);
+  const plain = writeNvs(items, { size, version });
+  const keys = await keysFor(options);
+  if (newKeys !== undefined && keys) {
+    await requireWritable(out);
+    await writeFileAtomic(newKeys, writeNvsKeys(keys), secret);
+  }
+  await writeFileAtomic(out, keys ? encryptNvs(plain, keys) : plain, secret);
+  const { namespaces, entries, pages } = readNvs(plain);
+  return {
+    file: out,
+    bytes: size,
+    version,
+    namespaces: namespaces.length,
+    entries: entries.length,
+    pages: { used: pages.filter(({ state }) => state !== 'empty').length, total: pages.length },
+    encrypted: keys !== null,
+    keys: newKeys ?? null,
+  };
+}
+
+async function keysFor({ keys, newKeys, out }: CreateNvsOptions): Promise<Uint8Array | null> {
+  if (keys !== undefined) return readNvsKeys(await readBytes(keys));
+  if (newKeys === undefined) return null;
+  if (newKeys === out) throw new AiotError('AIOT_USAGE', `expected another file for the keys than ${out}`);
+  if (existsSync(newKeys)) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${newKeys} is there already, and what was encrypted with it needs it`,
+      {
+        next: `Use it with --keys ${newKeys}, or name another file.`,
+      },
+    );
+  }
+  return randomBytes(nvsKeyBytes);
+}
+
+export interface ReadNvsOptions {
+  file: string;
+  /** File of the nvs_keys partition it is encrypted with. */
+  keys?: string;
+  /** Takes what can be read of a damaged one. */
+  salvage: boolean;
+  /** CSV file to write the values into. */
+  out?: string;
+}
+
+/** @throws AIOT_NVS_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE */
+export async function readNvsFile({ file, keys, salvage, out }: ReadNvsOptions): Promise<NvsRead> {
+  const stored = await readBytes(file);
+  const bytes = keys === undefined ? stored : decryptNvs(stored, readNvsKeys(await readBytes(keys)));
+  await refuseInputs([out], [file, keys]);
+  const contents = readNvs(bytes, { salvage });
+  if (out !== undefined) await writeFileAtomic(out, writeNvsCsv(contents), secret);
+  const { version, pages, namespaces, problems } = contents;
+  return {
+    file,
+    bytes: bytes.length,
+    version,
+    encrypted: keys !== undefined,
+    pages,
+    namespaces,
+    entries: contents.entries.map(shown),
+    problems,
+    out: out ?? null,
+  };
+}
+
+function shown(entry: NvsEntry): NvsRead['entries'][number] {
+  const { namespace, key, type } = entry;
+  if (type === 'blob') {
+    const value = Buffer.from(entry.value).toString('base64');
+    return { namespace, key, type, value, bytes: entry.value.length };
+  }
+  if (type === 'string') {
+    return {
+      namespace,
+      key,
+      type,
+      value: entry.value,
+      bytes: entry.raw?.length ?? Buffer.byteLength(entry.value),
+    };
+  }
+  const value = typeof entry.value === 'bigint' ? String(entry.value) : entry.value;
+  return { namespace, key, type, value, bytes: nvsNumbers[type].bytes };
+}

@@ -1,0 +1,105 @@
+import { z } from 'zod';
+import { readBytes, readText, refuseInputs, writeFileAtomic } from '../../core/index.js';
+import {
+  type PartitionTable,
+  parsePartitionsCsv,
+  partitionProblems,
+  partitionSubtypeName,
+  partitionTableBytes,
+  partitionTableOffset,
+  partitionTypeName,
+  readPartitionTable,
+  writePartitionsCsv,
+  writePartitionTable,
+} from '../../formats/index.js';
+
+/** A partition table as `firmware partitions create` and `read` tell of it. */
+export const partitionsSchema = z.object({
+  file: z.string(),
+  /** Offset of the table itself in flash. */
+  offset: z.int(),
+  /** Whether a row with the MD5 of the others closes it. */
+  md5: z.boolean(),
+  partitions: z.array(
+    z.object({
+      name: z.string(),
+      type: z.string(),
+      subtype: z.string(),
+      offset: z.int(),
+      size: z.int(),
+      encrypted: z.boolean(),
+      readonly: z.boolean(),
+    }),
+  ),
+  /** End of the last one: the flash has to be this large, bytes. */
+  end: z.int(),
+  /** Of a table that was read: rows that overlap, are misaligned or do not fit. */
+  problems: z.array(z.string()),
+  out: z.string().nullable(),
+});
+export type Partitions = z.output<typeof partitionsSchema>;
+
+export interface CreatePartitionsOptions {
+  csv: string;
+  out: string;
+  /** Where the table itself will be (0x8000). */
+  tableOffset?: number;
+  flashBytes?: number;
+  md5: boolean;
+}
+
+/** @throws AIOT_PARTITIONS_MALFORMED with file and line, AIOT_CSV_MALFORMED, AIOT_FILE_NOT_FOUND, AIOT_FILE_IS_INPUT */
+export async function createPartitions(options: CreatePartitionsOptions): Promise<Partitions> {
+  const { csv, out, tableOffset = partitionTableOffset, flashBytes, md5 } = options;
+  const parsed = parsePartitionsCsv(await readText(csv), {
+    tableOffset,
+    file: csv,
+    ...(flashBytes === undefined ? {} : { flashBytes }),
+  });
+  await refuseInputs([out], [csv]);
+  const table = { ...parsed, md5 };
+  await writeFileAtomic(out, writePartitionTable(table, tableOffset));
+  return described(out, table, tableOffset, { problems: [], out: null });
+}
+
+export interface ReadPartitionsOptions {
+  file: string;
+  /** Where in flash the table is (0x8000); a file that is longer is taken for an image of a whole flash. */
+  tableOffset?: number;
+  flashBytes?: number;
+  /** CSV file to write it into. */
+  out?: string;
+}
+
+/** @throws AIOT_PARTITIONS_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE */
+export async function readPartitions(options: ReadPartitionsOptions): Promise<Partitions> {
+  const { file, tableOffset = partitionTableOffset, flashBytes = null, out } = options;
+  const bytes = await readBytes(file);
+  const at = bytes.length >= tableOffset + partitionTableBytes ? tableOffset : 0;
+  await refuseInputs([out], [file]);
+  const table = readPartitionTable(bytes.subarray(at));
+  if (out !== undefined) await writeFileAtomic(out, writePartitionsCsv(table));
+  const problems = partitionProblems(table, flashBytes, tableOffset);
+  return described(file, table, tableOffset, { problems, out: out ?? null });
+}
+
+function described(
+  file: string,
+  { partitions, md5 }: PartitionTable,
+  offset: number,
+  rest: Pick<Partitions, 'problems' | 'out'>,
+): Partitions {
+  return {
+    file,
+    offset,
+    md5,
+    partitions: partitions.map(({ label, type, subtype, ...row }) => ({
+      name: label,
+      type: partitionTypeName(type),
+      subtype: partitionSubtypeName(type, subtype),
+      ...row,
+    })),
+    end: Math.max(...partitions.map(({ offset, size }) => offset + size)),
+    ...rest,
+  };
+}

@@ -1,0 +1,137 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import {
+  decryptNvs,
+  encryptNvs,
+  parseNvsCsv,
+  readNvs,
+  readNvsKeys,
+  writeNvs,
+  writeNvsKeys,
+} from '../../../src/lib/formats/index.js';
+import { describeReal, python } from '../../support/real.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'aiot-nvs-'));
+
+/** Runs ESP-IDF's generator in a folder of its own; its output goes into the message where it fails. */
+function generator(...argv: string[]): void {
+  const run = spawnSync(python('esptool'), ['-m', 'esp_idf_nvs_partition_gen', ...argv], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
+  expect(`${run.status} ${run.status === 0 ? '' : run.stdout + run.stderr}`).toBe('0 ');
+}
+const noFiles = async (): Promise<Uint8Array> => {
+  throw new Error('no file is read');
+};
+const at = (name: string) => join(folder, name);
+const bytes = (name: string) => readFileSync(at(name));
+
+/** Rows whose sizes end pages at every place; the generator itself refuses the longest strings. */
+const size = fc.oneof(fc.nat({ max: 70 }), fc.nat({ max: 1900 }), fc.nat({ max: 9000 }));
+const row = fc.oneof(
+  size.map((length) => ['data', 'hex2bin', 'a5'.repeat(length)]),
+  fc.nat({ max: 1900 }).map((length) => ['data', 'string', 'x'.repeat(length)]),
+  fc.nat({ max: 3966 }).map((length) => ['data', 'string', 'é'.repeat(length >> 1)]),
+  fc.integer().map((value) => ['data', 'i32', String(value)]),
+);
+
+/** Values cut to what the generator takes: in version 1, 1984 bytes. */
+function csvOf(rows: readonly (readonly string[])[], version: 1 | 2): string {
+  const longest: Record<string, number> = version === 1 ? { string: 990, hex2bin: 3960 } : { string: 1983 };
+  const lines = rows.map(([type, encoding = '', value = ''], i) =>
+    [`k${i}`, type, encoding, value.slice(0, longest[encoding])].join(','),
+  );
+  const half = lines.length >> 1;
+  return [
+    'key,type,encoding,value',
+    'one,namespace,,',
+    ...lines.slice(0, half),
+    'two,namespace,,',
+    ...lines.slice(half),
+    '',
+  ].join('\n');
+}
+
+describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
+  it('agree on every byte of whatever values, in both versions', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(row, { minLength: 1, maxLength: 40 }),
+        fc.constantFrom(1 as const, 2 as const),
+        async (rows, version) => {
+          const csv = csvOf(rows, version);
+          writeFileSync(at('p.csv'), csv);
+          generator('generate', 'p.csv', 'p.bin', '0x40000', '--version', String(version));
+          const made = writeNvs(await parseNvsCsv(csv, noFiles, { version }), { size: 0x40000, version });
+          expect(Buffer.compare(made, bytes('p.bin'))).toBe(0);
+          expect(readNvs(bytes('p.bin')).problems).toEqual([]);
+        },
+      ),
+      { numRuns: process.env.AIOT_LONG ? 200 : 6, endOnFailure: true },
+    );
+  }, 300_000);
+
+  it('agree where a page is left with every number of free entries', async () => {
+    for (const used of process.env.AIOT_LONG ? [...Array(127).keys()] : [123, 124, 125]) {
+      const numbers = Array.from({ length: Math.max(0, used - 1) }, (_, i) => `n${i},data,u8,${i & 255}`);
+      const csv = [
+        'key,type,encoding,value',
+        'a,namespace,,',
+        ...numbers,
+        `b,data,hex2bin,${'5a'.repeat(100)}`,
+        '',
+      ].join('\n');
+      writeFileSync(at('f.csv'), csv);
+      generator('generate', 'f.csv', 'f.bin', '0x4000');
+      const made = writeNvs(await parseNvsCsv(csv, noFiles), { size: 0x4000 });
+      expect(Buffer.compare(made, bytes('f.bin')), `${used} entries`).toBe(0);
+    }
+  }, 300_000);
+
+  const csv =
+    'key,type,encoding,value\nwifi,namespace,,\nssid,data,string,Workshop\npassword,data,string,correct horse\nblob,data,hex2bin,' +
+    '0102'.repeat(2500) +
+    '\n';
+
+  it('agree on encrypted partitions, with keys of either', async () => {
+    writeFileSync(at('e.csv'), csv);
+    generator('generate-key', '--keyfile', 'theirs.bin');
+    const theirs = readFileSync(join(folder, 'keys', 'theirs.bin'));
+    const ours = Buffer.from(Array.from({ length: 64 }, (_, i) => (i * 37 + 11) & 255));
+    writeFileSync(at('ours.bin'), writeNvsKeys(ours));
+    expect(Buffer.compare(writeNvsKeys(readNvsKeys(theirs)), theirs)).toBe(0);
+    const plain = writeNvs(await parseNvsCsv(csv, noFiles), { size: 0x6000 });
+    for (const [file, keys] of [
+      [join('keys', 'theirs.bin'), readNvsKeys(theirs)],
+      ['ours.bin', ours],
+    ] as const) {
+      generator('encrypt', 'e.csv', 'e.bin', '0x6000', '--inputkey', file);
+      expect(Buffer.compare(encryptNvs(plain, keys), bytes('e.bin'))).toBe(0);
+      expect(Buffer.compare(decryptNvs(bytes('e.bin'), keys), plain)).toBe(0);
+    }
+  });
+
+  it('has what we encrypted decrypted by the generator', async () => {
+    const keys = Buffer.from(Array.from({ length: 64 }, (_, i) => (i * 91 + 3) & 255));
+    const plain = writeNvs(await parseNvsCsv(csv, noFiles), { size: 0x6000 });
+    writeFileSync(at('k.bin'), writeNvsKeys(keys));
+    writeFileSync(at('c.bin'), encryptNvs(plain, keys));
+    generator('decrypt', 'c.bin', 'k.bin', 'd.bin');
+    expect(Buffer.compare(bytes('d.bin'), plain)).toBe(0);
+  });
+
+  it('still puts a key of a namespace opened twice into the newest one, which we do not', async () => {
+    const twice =
+      'key,type,encoding,value\none,namespace,,\na,data,u8,1\ntwo,namespace,,\nb,data,u8,2\none,namespace,,\nc,data,u8,3\n';
+    writeFileSync(at('t.csv'), twice);
+    generator('generate', 't.csv', 't.bin', '0x3000');
+    const of = (image: Uint8Array) => readNvs(image).entries.find(({ key }) => key === 'c')?.namespace;
+    expect(of(bytes('t.bin'))).toBe('two');
+    expect(of(writeNvs(await parseNvsCsv(twice, noFiles), { size: 0x3000 }))).toBe('one');
+  });
+});
