@@ -23,6 +23,8 @@ const parts = {
   qemu: () => qemuFolder !== '' && existsSync(join(qemuFolder, 'pc-bios')),
   /** The system's Python, for what needs a terminal of its own. */
   python3: () => onPath('python3'),
+  /** The compiler for the instruction set of a C3, and its addr2line. */
+  riscv: () => onPath('riscv64-unknown-elf-gcc') && onPath('riscv64-unknown-elf-addr2line'),
   /** Gives a simulated chip a pty. */
   socat: () => onPath('socat'),
   /** The recordings and golden files that are not in this repository. */

@@ -11,6 +11,7 @@ export {
 export { type CsvRecord, csvRecords } from './csv/records.js';
 export { parseTable, type Table } from './csv/table.js';
 export { writeCsv, writeTable } from './csv/write.js';
+export * from './elf/index.js';
 export * from './esp-image/index.js';
 export { readIntelHex, writeIntelHex } from './intel-hex/intel-hex.js';
 export * from './manifest/birth.js';

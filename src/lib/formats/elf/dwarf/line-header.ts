@@ -1,0 +1,86 @@
+import { posix, win32 } from 'node:path';
+import type { Cursor } from './cursor.js';
+import { type FormContext, readForm } from './forms.js';
+
+/** Header of a line table. Source: DWARF 5, 6.2.4; versions 2 to 4 of the standard for theirs. */
+export interface LineHeader {
+  version: number;
+  addressBytes: number;
+  instructionBytes: number;
+  lineBase: number;
+  lineRange: number;
+  opcodeBase: number;
+  /** Operands of each standard opcode: index 0 is opcode 1. */
+  operands: number[];
+  /** Paths; in version 5 counted from 0, before from 1 (index 0 is empty then). */
+  files: string[];
+}
+
+const contentTypes = { path: 1, folder: 2 } as const;
+
+/** null for a version that is not known here. `folder` = where the compilation ran. @throws AIOT_IMAGE_MALFORMED */
+export function readLineHeader(
+  unit: Cursor,
+  context: Omit<FormContext, 'version'>,
+  folder: string,
+): LineHeader | null {
+  const version = unit.u16();
+  if (version < 2 || version > 5) return null;
+  const addressBytes = version === 5 ? unit.u8() : 4;
+  if (version === 5) unit.skip(1);
+  const length = unit.word(context.wide);
+  const program = unit.at + length;
+  const instructionBytes = unit.u8();
+  if (version >= 4) unit.skip(1);
+  unit.skip(1);
+  const lineBase = unit.i8();
+  const lineRange = unit.u8();
+  if (lineRange === 0) throw unit.refuse('the line range is 0');
+  const opcodeBase = unit.u8();
+  const operands = Array.from({ length: Math.max(0, opcodeBase - 1) }, () => unit.u8());
+  const form = { ...context, version, addressBytes };
+  const files = version === 5 ? filesOf5(unit, form, folder) : filesOf(unit, folder);
+  if (program > unit.end) throw unit.refuse('the header is longer than its table');
+  unit.at = program;
+  return { version, addressBytes, instructionBytes, lineBase, lineRange, opcodeBase, operands, files };
+}
+
+function filesOf(unit: Cursor, folder: string): string[] {
+  const folders = [folder];
+  for (let name = unit.text(); name !== ''; name = unit.text()) folders.push(joined(folder, name));
+  const files = [''];
+  for (let name = unit.text(); name !== ''; name = unit.text()) {
+    files.push(joined(folders[unit.uleb()] ?? folder, name));
+    unit.uleb();
+    unit.uleb();
+  }
+  return files;
+}
+
+function filesOf5(unit: Cursor, context: FormContext, folder: string): string[] {
+  const folders: string[] = [];
+  for (const { path } of entries(unit, context)) folders.push(joined(folders[0] ?? folder, path));
+  return [...entries(unit, context)].map((file) => joined(folders[file.folder] ?? folder, file.path));
+}
+
+function* entries(unit: Cursor, context: FormContext): Generator<{ path: string; folder: number }> {
+  const formats = Array.from({ length: unit.u8() }, () => ({ type: unit.uleb(), form: unit.uleb() }));
+  const count = unit.uleb();
+  // An entry without fields would take no bytes, and a damaged count no end.
+  if (formats.length === 0) return;
+  for (let index = 0; index < count; index++) {
+    const entry = { path: '', folder: 0 };
+    for (const { type, form } of formats) {
+      const value = readForm(unit, form, context);
+      if (type === contentTypes.path && typeof value === 'string') entry.path = value;
+      if (type === contentTypes.folder && typeof value === 'number') entry.folder = value;
+    }
+    yield entry;
+  }
+}
+
+/** Paths are those of the machine that compiled; they stay as it wrote them. */
+function joined(folder: string, path: string): string {
+  if (posix.isAbsolute(path) || win32.isAbsolute(path) || folder === '') return path;
+  return `${folder}/${path}`;
+}

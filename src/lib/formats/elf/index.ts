@@ -1,0 +1,12 @@
+/** ELF files of these chips' compilers: sections, segments, functions, and the source lines of addresses. */
+export {
+  type ElfFile,
+  type ElfMachine,
+  type ElfSection,
+  type ElfSegment,
+  readElf,
+  sectionData,
+  sectionTypes,
+} from './read.js';
+export { type SourcePlace, symbolize } from './symbolize.js';
+export { type FunctionSymbol, functionAt, functionsOf } from './symbols.js';

@@ -1,0 +1,69 @@
+import { type ElfFile, findSection, sectionData, sectionTypes, stringAt } from './read.js';
+
+/** A function of the symbol table. */
+export interface FunctionSymbol {
+  address: number;
+  /** Bytes; 0 when the table does not say, as of assembler's labels. */
+  size: number;
+  name: string;
+}
+
+const symbolBytes = 16;
+const kinds = { none: 0, function: 2 } as const;
+const executable = 0x4;
+/** Copies that a compiler makes of a function, as it names them. */
+const copies = /(\.(constprop|isra|part|cold|lto_priv|localalias)(\.\d+)?)+$/;
+
+/**
+ * Functions and labels in code, by address. Source: System V ABI, "Symbol Table".
+ * @throws AIOT_IMAGE_MALFORMED (a compressed table that cannot be inflated)
+ */
+export function functionsOf(elf: ElfFile): FunctionSymbol[] {
+  const table = elf.sections.find(({ type }) => type === sectionTypes.symbols) ?? findSection(elf, '.symtab');
+  const names = table === undefined ? undefined : elf.sections[table.link];
+  if (table === undefined || names === undefined) return [];
+  const bytes = sectionData(elf, table);
+  const strings = sectionData(elf, names);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const found: (FunctionSymbol & { rank: number })[] = [];
+  for (let at = 0; at + symbolBytes <= bytes.length; at += symbolBytes) {
+    const info = view.getUint8(at + 12);
+    const kind = info & 0xf;
+    const section = elf.sections[view.getUint16(at + 14, true)];
+    if ((kind !== kinds.function && kind !== kinds.none) || section === undefined) continue;
+    if ((section.flags & executable) === 0) continue;
+    const name = stringAt(strings, view.getUint32(at, true));
+    // `$x`, `.L4`: marks of the assembler, no names.
+    if (name === null || name === '' || /^[.$]/.test(name)) continue;
+    const rank = (kind === kinds.function ? 2 : 0) + (info >> 4 !== 0 ? 1 : 0);
+    found.push({
+      address: view.getUint32(at + 4, true),
+      size: view.getUint32(at + 8, true),
+      name: name.replace(copies, ''),
+      rank,
+    });
+  }
+  return found
+    .sort((a, b) => a.address - b.address || a.rank - b.rank)
+    .map(({ rank: _, ...symbol }) => symbol);
+}
+
+/** The function that an address lies in; null outside of all. */
+export function functionAt(functions: readonly FunctionSymbol[], address: number): FunctionSymbol | null {
+  let low = 0;
+  let high = functions.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((functions[middle]?.address ?? 0) <= address) low = middle + 1;
+    else high = middle;
+  }
+  // Backwards over labels within a function, to the last that reaches this far; one without a size reaches to the next.
+  for (let index = low - 1; index >= 0 && low - index <= 64; index--) {
+    const symbol = functions[index];
+    if (symbol === undefined) return null;
+    if (symbol.size > 0 && address < symbol.address + symbol.size) return symbol;
+    if (symbol.size > 0) break;
+  }
+  const last = functions[low - 1];
+  return last !== undefined && last.size === 0 ? last : null;
+}

@@ -1,0 +1,168 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { readElf, symbolize } from '../../src/lib/formats/elf/index.js';
+import { describeReal } from '../support/real.js';
+
+const sources = {
+  'src/main.c': `#include "sum.h"
+#include "lib/scale.h"
+volatile int sink;
+static int twice(int value) {
+  return value * 2;
+}
+int recursive(int depth) {
+  if (depth == 0) return sink;
+  return recursive(depth - 1) +
+         twice(depth);
+}
+void _start(void) {
+  for (int i = 0; i < 10; i++) {
+    sink += sum(i, 3) + scale(i);
+    if (sink & 1) sink = recursive(i);
+  }
+  for (;;) ;
+}
+`,
+  'src/sum.c': `#include "sum.h"
+int sum(int a, int b) {
+  int total = a;
+  while (b-- > 0) {
+    total += helper(b);
+    if (total > 100) total = total % 7;
+  }
+  return total;
+}
+`,
+  'src/sum.h': `int sum(int a, int b);
+static inline int helper(int value) {
+  int result = value;
+  for (int i = 0; i < value; i++)
+    result ^= i * 3;
+  return result;
+}
+`,
+  'src/lib/scale.c': `#include "scale.h"
+extern volatile int sink;
+int scale(int value) {
+  switch (value) {
+    case 0: return 1;
+    case 1: sink = 4; return 7;
+    case 2: return sink * 3;
+    default: return value / (sink | 1);
+  }
+}
+`,
+  'src/lib/scale.h': 'int scale(int value);\n',
+};
+
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'aiot-elf-'));
+  mkdirSync(join(folder, 'src/lib'), { recursive: true });
+  for (const [name, text] of Object.entries(sources)) writeFileSync(join(folder, name), text);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Compiled from different folders, so that relative and absolute names occur. */
+function build(flags: readonly string[]): string {
+  const machine = ['-march=rv32imc', '-mabi=ilp32', '-ffreestanding', '-ffunction-sections'];
+  const run = (args: readonly string[], cwd: string) => {
+    const { status, stderr } = spawnSync('riscv64-unknown-elf-gcc', [...machine, ...args], {
+      cwd,
+      encoding: 'utf8',
+    });
+    if (status !== 0) throw new Error(stderr);
+  };
+  run([...flags, '-Isrc', '-c', 'src/main.c', '-o', 'main.o'], folder);
+  run([...flags, '-c', 'sum.c', '-o', '../sum.o'], join(folder, 'src'));
+  run([...flags, '-c', join(folder, 'src/lib/scale.c'), '-o', 'scale.o'], folder);
+  run(
+    [
+      '-nostdlib',
+      '-Wl,--gc-sections',
+      '-Wl,-Ttext=0x40380000',
+      'main.o',
+      'sum.o',
+      'scale.o',
+      '-o',
+      'all.elf',
+      '-lgcc',
+    ],
+    folder,
+  );
+  return join(folder, 'all.elf');
+}
+
+interface Told {
+  name: string | null;
+  file: string | null;
+  line: number | null;
+}
+
+/** What addr2line says of each address. */
+function addr2line(elf: string, addresses: readonly number[]): Told[] {
+  const input = addresses.map((address) => address.toString(16)).join('\n');
+  const { stdout } = spawnSync('riscv64-unknown-elf-addr2line', ['-f', '-e', elf], {
+    input,
+    encoding: 'utf8',
+  });
+  const lines = stdout.trimEnd().split('\n');
+  return addresses.map((_, index) => {
+    const [, file = '??', line = '?'] =
+      /^(.*):(\d+|\?)(?: \(discriminator \d+\))?$/.exec(lines[index * 2 + 1] ?? '') ?? [];
+    const name = lines[index * 2] ?? '??';
+    return {
+      name: name === '??' ? null : name,
+      file: file === '??' ? null : file,
+      line: line === '?' || line === '0' ? null : Number(line),
+    };
+  });
+}
+
+/** The file's name at an address, by the rows of the line table as readelf decodes them. */
+function decodedFiles(elf: string): (address: number) => string | null {
+  const { stdout } = spawnSync('riscv64-unknown-elf-readelf', ['-wL', '-W', elf], { encoding: 'utf8' });
+  const rows = [...stdout.matchAll(/^(\S+\.[ch]) +(\d+|-) +(0x[0-9a-f]+|0)\b/gm)].map(
+    ([, file = '', line, at]) => ({
+      file: line === '-' ? null : file,
+      at: Number(at),
+    }),
+  );
+  rows.sort((a, b) => a.at - b.at);
+  return (address) => rows.findLast(({ at }) => at <= address)?.file ?? null;
+}
+
+function addressesOf(elf: string): number[] {
+  const read = readElf(readFileSync(elf), elf);
+  const text = read.sections.find(({ name }) => name === '.text')!;
+  return Array.from({ length: text.size / 2 + 8 }, (_, index) => text.address - 8 + index * 2);
+}
+
+describeReal('riscv', 'function, file and line of an address', () => {
+  for (const version of [2, 3, 4, 5]) {
+    for (const optimize of ['-O0', '-Og', '-Os', '-O2']) {
+      it(`are those of addr2line: DWARF ${version}, ${optimize}`, () => {
+        const elf = build([`-gdwarf-${version}`, optimize]);
+        const addresses = addressesOf(elf);
+        const theirs = addr2line(elf, addresses);
+        const ours = symbolize(readElf(readFileSync(elf)), addresses);
+        // binutils 2.40 counts the files of DWARF 5 from 1 in addr2line, and from 0, as the standard has it, in readelf.
+        const files = version === 5 ? decodedFiles(elf) : null;
+        for (const [index, { address, function: name, file, line }] of ours.entries()) {
+          const { name: theirName, file: theirFile, line: theirLine } = theirs[index]!;
+          const label = `0x${address.toString(16)}`;
+          expect({ name, line }, label).toEqual({ name: theirName, line: theirLine });
+          if (files === null) expect(file, label).toBe(theirFile);
+          else
+            expect(file === null ? null : basename(file), label).toBe(
+              theirFile === null ? null : files(address),
+            );
+        }
+        expect(theirs.filter(({ line }) => line !== null).length).toBeGreaterThan(50);
+      });
+    }
+  }
+});
