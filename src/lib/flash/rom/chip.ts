@@ -16,6 +16,7 @@ import { StubLoader } from './stub-loader.js';
 import { type ChipTiming, preciseClock, Wire } from './wire.js';
 
 const romBaud = 115_200;
+const crystalHz = 40_000_000;
 /** The capacitor at EN: the boot pin is looked at so long after RTS let go. */
 const enableRiseMs = 2;
 
@@ -42,6 +43,10 @@ export interface SimulatedChipOptions {
   program?: ChipProgram;
   /** Whether the flash chip has a parameter table (SFDP). */
   sfdp?: boolean;
+  /** Frequency that the UART's divider is made for. */
+  uartClockHz?: number;
+  /** Strapping pins as the boot text gives them (default: the usual ones of the mode). */
+  strap?: number;
   /** Address → value of words that shall read otherwise than an ordinary board's: fuses, calibration. */
   words?: Readonly<Record<number, number>>;
 }
@@ -56,8 +61,8 @@ export class SimulatedChip {
   readonly flash: NorFlash;
   readonly faults: FaultBox;
   readonly security: ChipSecurity;
-  /** Speed of the chip's UART now. */
-  baud = romBaud;
+  /** Speed of the chip's UART now, and the clock it divides. */
+  readonly uart: { baud: number; clockHz: number };
   private readonly registers: Registers;
   private readonly wire: Wire;
   private readonly receiver = new SlipReceiver();
@@ -68,7 +73,7 @@ export class SimulatedChip {
   private loader: FrameProgram | null = null;
   private running: { abort: AbortController; input: ((bytes: Uint8Array) => void) | null } | null = null;
   private frames: { bytes: Uint8Array; at: number }[] = [];
-  private pumping = false;
+  private pumping: Promise<void> | null = null;
   private epoch = 0;
   private held = false;
   private button: BootMode;
@@ -85,6 +90,7 @@ export class SimulatedChip {
     this.clock = options.clock ?? preciseClock;
     this.circuit = new ResetCircuit(options.bridge ?? 'uart');
     this.button = options.boot ?? 'download';
+    this.uart = { baud: romBaud, clockHz: options.uartClockHz ?? crystalHz };
     this.wire = new Wire(options.timing ?? 'instant', this.clock, (bytes) => this.deliver(bytes));
     const spi = new SpiController(this.identity.spi, {
       flash: this.flash,
@@ -93,7 +99,7 @@ export class SimulatedChip {
     });
     const words = efuseWords(this.identity, mac, this.security);
     for (const [address, value] of Object.entries(options.words ?? {})) words.set(Number(address), value);
-    this.registers = new Registers(this.identity, words, spi, () => this.baud);
+    this.registers = new Registers(this.identity, words, spi, this.uart);
     this.reset('power');
   }
 
@@ -121,14 +127,14 @@ export class SimulatedChip {
     if (this.held || this.faults.strike('silent') || this.faults.strike('deaf')) return;
     const readable = hostBaud === undefined || this.reads(hostBaud);
     const arrived = this.faults.corrupt(readable ? bytes : this.faults.garble(bytes), 'in');
-    const timeOf = this.wire.receive(arrived.length, this.baud);
+    const timeOf = this.wire.receive(arrived.length, this.uart.baud);
     if (this.running) this.running.input?.(arrived);
     if (!this.loader) return;
     this.receiver.badEscape = this.loader instanceof StubLoader ? 'drop' : 'keep';
     for (const { bytes: frame, end } of this.receiver.push(arrived)) {
       this.frames.push({ bytes: frame, at: timeOf(end) });
     }
-    if (!this.pumping) void this.pump();
+    if (this.frames.length > 0) this.pumping ??= this.pump();
   }
 
   /** DTR and RTS, as the board's reset circuit takes them. The first time, the BOOT button is let go. */
@@ -145,23 +151,33 @@ export class SimulatedChip {
     this.button = mode;
   }
 
+  /** Resolves when everything received has been worked through and what was answered is out. */
+  async settled(): Promise<void> {
+    while (this.pumping) await this.pumping;
+    await this.wire.drained();
+  }
+
   reset(cause: ResetCause = 'power'): void {
     this.hold();
     this.boot(cause);
+  }
+
+  /** Takes the supply away: nothing runs any more, and no timer is left. */
+  powerOff(): void {
+    this.hold();
   }
 
   private hold(): void {
     this.held = true;
     this.epoch++;
     this.frames = [];
-    this.pumping = false;
+    this.pumping = null;
     this.loader?.end();
     this.loader = null;
     this.running?.abort.abort();
     this.running = null;
     this.wire.reset();
     this.receiver.reset();
-    this.registers.reset();
   }
 
   private async release(): Promise<void> {
@@ -172,12 +188,15 @@ export class SimulatedChip {
 
   private boot(cause: ResetCause): void {
     this.held = false;
-    this.baud = romBaud;
+    this.uart.baud = romBaud;
     const asked = this.bootLow && this.button === 'run' ? 'download' : this.button;
-    this.print(bootText(this.identity, cause, asked));
+    const strap = this.options.strap ?? this.identity.bootNames[asked].strap;
+    this.uart.clockHz = this.options.uartClockHz ?? crystalHz;
+    this.registers.reset(strap);
+    this.print(bootText(this.identity, cause, asked, strap));
     if (asked === 'run') this.start();
     else if (this.security.downloadDisabled) this.print('Download mode is disabled\r\n');
-    else this.loader = new RomLoader(this.hostOf(this.epoch));
+    else this.loader = new RomLoader(this.hostOf(this.epoch), asked === 'download');
   }
 
   private start(): void {
@@ -209,16 +228,15 @@ export class SimulatedChip {
   }
 
   private async pump(): Promise<void> {
-    this.pumping = true;
     const { epoch } = this;
+    const alive = () => epoch === this.epoch && this.loader !== null;
     for (let frame = this.frames.shift(); frame; frame = this.frames.shift()) {
       await this.wire.until(frame.at);
-      if (epoch !== this.epoch || !this.loader) return;
-      if (this.disturbed(frame.bytes[1] ?? 0)) return;
-      await this.loader.handle(frame.bytes);
-      if (epoch !== this.epoch) return;
+      if (!alive() || this.disturbed(frame.bytes[1] ?? 0)) break;
+      await this.loader?.handle(frame.bytes);
+      if (!alive()) break;
     }
-    this.pumping = false;
+    if (epoch === this.epoch) this.pumping = null;
   }
 
   /** Faults that strike before a request is looked at. True: it is never answered. */
@@ -238,9 +256,7 @@ export class SimulatedChip {
       return true;
     }
     if (this.faults.strike('panic', op)) {
-      this.loader?.end();
-      this.loader = null;
-      this.print(panicText(this.identity));
+      this.crash(panicText(this.identity));
       return true;
     }
     const chatter = this.faults.strike('chatter', op);
@@ -264,10 +280,17 @@ export class SimulatedChip {
       send: (frame) => {
         if (alive() && !this.faults.strike('lost-answer', frame[1])) this.transmit(encodeSlip(frame));
       },
+      sendRaw: (bytes) => {
+        if (alive()) this.transmit(bytes);
+      },
+      dropInput: () => {
+        const now = this.clock.now();
+        this.frames = this.frames.filter(({ at }) => at > now);
+      },
       busy: (ms) => this.wire.pass(ms),
       changeBaud: (baud) =>
         drained(() => {
-          this.baud = baud;
+          this.uart.baud = baud;
         }),
       restart: (cause) => drained(() => this.reset(cause)),
       startProgram: () =>
@@ -276,20 +299,29 @@ export class SimulatedChip {
           this.loader = null;
           this.start();
         }),
+      crash: (text) => this.crash(text),
       startStub: (kind) => this.startStub(kind, epoch),
     };
+  }
+
+  /** The CPU is lost; only a reset helps. */
+  private crash(text: string): void {
+    this.loader?.end();
+    this.loader = null;
+    if (text !== '') this.print(text);
   }
 
   private startStub(kind: StubKind, epoch: number): void {
     this.loader?.end();
     this.loader = new StubLoader(this.hostOf(epoch), kind);
+    if (kind === 'v2') this.registers.stubStarts();
     if (!this.faults.strike('no-ohai')) this.transmit(encodeSlip(new TextEncoder().encode('OHAI')));
   }
 
   /** The ROM measures the host's speed at its first bytes; afterwards both have to agree to 3 %. */
   private reads(hostBaud: number): boolean {
-    if (this.loader instanceof RomLoader && !this.loader.spoken) this.baud = hostBaud;
-    return Math.abs(hostBaud / this.baud - 1) < 0.03;
+    if (this.loader instanceof RomLoader && !this.loader.spoken) this.uart.baud = hostBaud;
+    return Math.abs(hostBaud / this.uart.baud - 1) < 0.03;
   }
 
   private print(text: string): void {
@@ -297,7 +329,7 @@ export class SimulatedChip {
   }
 
   private transmit(bytes: Uint8Array): void {
-    if (!this.faults.strike('silent')) this.wire.send(bytes, this.baud);
+    if (!this.faults.strike('silent')) this.wire.send(bytes, this.uart.baud);
   }
 
   private deliver(bytes: Uint8Array): void {

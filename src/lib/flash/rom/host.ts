@@ -17,6 +17,10 @@ export interface LoaderHost {
   flashLimit: number;
   /** Sends one frame. */
   send(frame: Uint8Array): void;
+  /** Sends bytes as they are. */
+  sendRaw(bytes: Uint8Array): void;
+  /** Forgets the requests that have arrived and are not looked at yet. */
+  dropInput(): void;
   /** The chip is at work for so long; at once without a time model. */
   busy(ms: number): Promise<void>;
   /** Changes the UART's speed as soon as what was sent is out. */
@@ -24,6 +28,8 @@ export interface LoaderHost {
   /** Resets the chip when what was sent is out. */
   restart(cause: ResetCause): Promise<void>;
   startStub(kind: StubKind): void;
+  /** Stops for good, with this text. */
+  crash(text: string): void;
   /** Leaves the loader and boots what is in flash. */
   startProgram(): Promise<void>;
 }

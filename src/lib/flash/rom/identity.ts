@@ -25,13 +25,15 @@ export interface ChipIdentity {
   beginWords: 4 | 5;
   spi: SpiLayout;
   efuseBase: number;
+  /** Where the strapping pins can be read after a reset. */
+  strapRegister: number;
   bootloaderOffset: number;
   /** Text after a reset, before the line of cause and straps. */
   banner: string;
   bootNames: Record<'download' | 'uart' | 'run', { strap: number; text: string; waits: string | null }>;
   resetNames: Record<ResetCause, string>;
-  /** What a ROM says for ever where no image begins. */
-  emptyFlash: string;
+  /** How often a ROM says that no image begins where it should; the ESP32's watchdog gives it time in between. */
+  emptyFlashEveryMs: number;
 }
 
 export type SimulatedChipName = Extract<ChipName, 'esp32' | 'esp32s3' | 'esp32c3'>;
@@ -75,9 +77,10 @@ export const identities: Record<SimulatedChipName, ChipIdentity> = {
       misoLength: 0x2c,
       data: 0x80,
       addressAtTop: true,
-      userAtRest: 0x80000000,
+      userAtRest: 0,
     },
     efuseBase: 0x3ff5a000,
+    strapRegister: 0x3ff44038,
     bootloaderOffset: 0x1000,
     banner: 'ets Jul 29 2019 12:21:46\r\n\r\n',
     bootNames: {
@@ -95,7 +98,7 @@ export const identities: Record<SimulatedChipName, ChipIdentity> = {
       brownout: '0xf (RTCWDT_BROWN_OUT_RESET)',
       watchdog: '0x10 (RTCWDT_RTC_RESET)',
     },
-    emptyFlash: 'invalid header: 0xffffffff\r\n',
+    emptyFlashEveryMs: 1500,
   },
   esp32c3: {
     name: 'esp32c3',
@@ -104,6 +107,7 @@ export const identities: Record<SimulatedChipName, ChipIdentity> = {
     beginWords: 5,
     spi: newerSpi,
     efuseBase: 0x60008800,
+    strapRegister: 0x60004038,
     bootloaderOffset: 0,
     banner: 'ESP-ROM:esp32c3-api1-20210207\r\nBuild:Feb  7 2021\r\n',
     bootNames: {
@@ -112,7 +116,7 @@ export const identities: Record<SimulatedChipName, ChipIdentity> = {
       run: { strap: 0x8, text: 'SPI_FAST_FLASH_BOOT', waits: null },
     },
     resetNames: newerResets,
-    emptyFlash: 'invalid header: 0xffffffff\r\n',
+    emptyFlashEveryMs: 20,
   },
   esp32s3: {
     name: 'esp32s3',
@@ -121,6 +125,7 @@ export const identities: Record<SimulatedChipName, ChipIdentity> = {
     beginWords: 5,
     spi: newerSpi,
     efuseBase: 0x60007000,
+    strapRegister: 0x60004038,
     bootloaderOffset: 0,
     banner: 'ESP-ROM:esp32s3-20210327\r\nBuild:Mar 27 2021\r\n',
     bootNames: {
@@ -129,6 +134,6 @@ export const identities: Record<SimulatedChipName, ChipIdentity> = {
       run: { strap: 0x8, text: 'SPI_FAST_FLASH_BOOT', waits: null },
     },
     resetNames: newerResets,
-    emptyFlash: 'invalid header: 0xffffffff\r\n',
+    emptyFlashEveryMs: 20,
   },
 };

@@ -63,7 +63,7 @@ class SimulatedLine implements SerialLine {
   }
 
   private arrive(bytes: Uint8Array): void {
-    const readable = Math.abs(this.baud / this.chip.baud - 1) < 0.03;
+    const readable = Math.abs(this.baud / this.chip.uart.baud - 1) < 0.03;
     this.listeners.data(readable ? bytes : this.chip.faults.garble(bytes));
   }
 

@@ -1,3 +1,4 @@
+import { panicText } from './boot-text.js';
 import type { FrameProgram, LoaderHost } from './host.js';
 import { norTimes } from './nor.js';
 import {
@@ -25,6 +26,7 @@ interface Outcome {
   error?: number;
   /** The second status byte keeps its old value, as most of the ROM's commands leave it. */
   keepsError?: boolean;
+  silent?: boolean;
   after?: () => Promise<void> | void;
 }
 
@@ -48,7 +50,11 @@ export class RomLoader implements FrameProgram {
   private writing: Writing | null = null;
   private blockBytes = 0;
 
-  constructor(private readonly host: LoaderHost) {}
+  /** @param joint whether it waits on all ports at once, which shows in what it keeps of SYNC */
+  constructor(
+    private readonly host: LoaderHost,
+    private readonly joint: boolean,
+  ) {}
 
   async handle(frame: Uint8Array): Promise<void> {
     this.request.set(frame.subarray(0, bufferBytes));
@@ -62,7 +68,7 @@ export class RomLoader implements FrameProgram {
     this.spoken = true;
     const size = (this.request[2] as number) | ((this.request[3] as number) << 8);
     const outcome = await handler.call(this, size);
-    this.reply(outcome);
+    if (!outcome.silent) this.reply(outcome);
     await outcome.after?.();
   }
 
@@ -88,8 +94,7 @@ export class RomLoader implements FrameProgram {
     putWord(this.answer, 4, this.value);
     this.answer[at] = error === undefined ? 0 : 1;
     this.answer[at + 1] = this.error;
-    // The two reserved bytes are whatever an earlier answer left there; behind data they lie past what was ever used.
-    if (data > 0) this.answer.fill(0, at + 2, at + 4);
+    // The two reserved bytes are whatever an earlier answer left there.
     const times = this.lastOp === op.sync ? this.syncAnswers() : 1;
     for (let time = 0; time < times; time++) this.host.send(this.answer.slice(0, at + 4));
   }
@@ -116,7 +121,12 @@ export class RomLoader implements FrameProgram {
 
   sync(): Outcome {
     this.value = this.word(0);
-    return {};
+    if (!this.joint || this.host.identity.securityId === null) return {};
+    return {
+      after: () => {
+        this.value = 0;
+      },
+    };
   }
 
   readReg(): Outcome {
@@ -180,19 +190,34 @@ export class RomLoader implements FrameProgram {
     return problem === null ? kept : failed(problems[problem]);
   }
 
-  /** Payload 0 restarts the chip, anything else runs what is in flash; espflash 4.4 sends one byte instead of four. */
-  flashEnd(size: number): Outcome {
-    const stays = (size >= 4 ? this.word(0) : (this.request[headerBytes] as number)) !== 0;
+  /**
+   * Word 0 restarts the chip, another runs what is in flash. A request of one byte, as espflash 4.4 sends it, is read
+   * with the three bytes that an earlier request left behind it.
+   */
+  flashEnd(): Outcome {
+    const run = this.word(0) !== 0;
     this.end();
-    if (!stays) return { after: () => this.host.restart('software') };
+    if (!run) return { after: () => this.restart() };
     const bootable = this.host.flash.bytes[this.host.identity.bootloaderOffset] === 0xe9;
-    return bootable ? { after: () => this.host.startProgram() } : failed(romError.failed);
+    if (bootable) return { after: () => this.host.startProgram() };
+    return {
+      error: romError.failed,
+      after: () =>
+        this.host.crash(`user code done\r\n${panicText(this.host.identity, 'Instruction access fault')}`),
+    };
+  }
+
+  /** One delimiter of a frame that never comes goes before the boot text. */
+  private restart(): Promise<void> {
+    this.host.sendRaw(Uint8Array.of(0xc0));
+    return this.host.restart('software');
   }
 
   async md5(): Promise<Outcome> {
     const [offset, length] = [this.word(0), this.word(1)];
     if (offset + length > this.host.flashLimit) return failed(romError.read, 32);
     await this.host.busy((length / 1024) * norTimes.md5KiB);
+    this.host.registers.flashWasRead();
     const sum = this.host.flash.md5(offset, length);
     if (this.host.faults.strike('wrong-md5')) sum[0] = (sum[0] as number) ^ 1;
     this.answer.set(new TextEncoder().encode(Buffer.from(sum).toString('hex')), headerBytes);
@@ -203,12 +228,15 @@ export class RomLoader implements FrameProgram {
     const [offset, length] = [this.word(0), this.word(1)];
     if (length > slowReadBytes) return failed(romError.readLength, slowReadBytes);
     if (offset + length > this.host.flashLimit) return failed(romError.read, slowReadBytes);
+    this.host.registers.flashWasRead();
     this.answer.set(this.host.flash.bytes.subarray(offset, offset + length), headerBytes);
     return { data: slowReadBytes };
   }
 
   changeBaud(): Outcome {
     const baud = this.word(0);
+    // It divides by it.
+    if (baud === 0) return { silent: true, after: () => this.host.crash('') };
     return { ...kept, after: () => this.host.changeBaud(baud) };
   }
 
@@ -241,8 +269,8 @@ const handlers = new Map<number, Handler>([
   ],
   [
     op.flashEnd,
-    function (size) {
-      return this.flashEnd(size);
+    function () {
+      return this.flashEnd();
     },
   ],
   [
@@ -314,8 +342,8 @@ const handlers = new Map<number, Handler>([
   ],
   [
     op.deflEnd,
-    function (size) {
-      return this.flashEnd(size);
+    function () {
+      return this.flashEnd();
     },
   ],
   [

@@ -4,7 +4,7 @@ import type { NorFlash } from './nor.js';
 const start = 1 << 18;
 
 /** Commands of serial NOR flash (JEDEC JESD216, W25Q32 data sheet "Instructions"). */
-const spiOp = { read: 0x03, readStatus: 0x05, sfdp: 0x5a, readId: 0x9f } as const;
+export const spiOp = { read: 0x03, sfdp: 0x5a, readId: 0x9f } as const;
 
 /** JESD216 header with one parameter table at 30h. */
 const sfdpHeader = Uint8Array.of(

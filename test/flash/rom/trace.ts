@@ -1,0 +1,30 @@
+import { readFileSync } from 'node:fs';
+
+/** One line of a trace: a frame, bytes outside frames, or a note. Format: test/golden/rom/README.md. */
+export interface TraceLine {
+  dir?: 'host>chip' | 'chip>host';
+  /** Content of a frame, hex, unescaped; of long data only the beginning. */
+  bytes?: string;
+  /** Bytes on the wire, delimiters and escapes included. */
+  wire_len?: number;
+  payload?: { len: number; sha256: string };
+  raw?: string;
+  text?: string;
+  cut?: boolean;
+  /** So many frames like this in a row (golden files only). */
+  times?: number;
+  event?: string;
+  case?: string;
+  note?: string;
+  argv?: string;
+}
+
+export function readTrace(path: string): TraceLine[] {
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .flatMap((line) => {
+      const entry = JSON.parse(line) as TraceLine;
+      return Array.from({ length: entry.times ?? 1 }, () => entry);
+    });
+}
