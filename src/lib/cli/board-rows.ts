@@ -58,7 +58,7 @@ function showOne(progress: Progress, row: BoardRow): void {
   const { stage, total, done, rate } = row;
   if (stage === 'waiting' || stage === 'done' || stage === 'failed') return;
   const text = [stageText(row), rateText(rate)].filter(Boolean).join('  ');
-  progress.update(total > 0 ? { text, done, total } : text);
+  progress.update(total > 0 && moves(stage) ? { text, done, total } : text);
 }
 
 /** Those being worked with first, where not all have room. */
@@ -70,7 +70,7 @@ function visible(rows: BoardRow[], most: number): BoardRow[] {
 
 function rowText(row: BoardRow, withBar = true): string {
   const { port, mac, stage, total, done, rate, secondsLeft, error } = row;
-  const moving = withBar && total > 0 && (stage === 'write' || stage === 'read' || stage === 'erase');
+  const moving = withBar && total > 0 && moves(stage);
   const share = moving
     ? `${bar(done / total, 16)} ${String(Math.round((done / total) * 100)).padStart(3)} %`
     : '';
@@ -85,6 +85,11 @@ function rowText(row: BoardRow, withBar = true): string {
     error ? red(error) : '',
   ];
   return parts.filter(Boolean).join('  ');
+}
+
+/** Stages that take long and tell how far they are. */
+function moves(stage: BoardRow['stage']): boolean {
+  return stage === 'write' || stage === 'read' || stage === 'erase';
 }
 
 function stageText({ stage, region, attempt }: BoardRow): string {

@@ -35,6 +35,7 @@ export const flashFlags = {
   'no-stub': Flags.boolean({
     summary: 'Speak to the chip’s ROM alone: slower, and no program of ours runs on it.',
     env: 'AIOT_NO_STUB',
+    default: false,
   }),
   before: Flags.option({ options: beforeModes, default: 'default-reset' as const })({
     summary: 'How the chip is brought into its loader.',
@@ -71,7 +72,7 @@ export const writeFlags = {
     env: 'AIOT_DEVICE',
     helpValue: 'DIR',
   }),
-  all: Flags.boolean({ summary: 'Every board that is plugged in here.', env: 'AIOT_ALL' }),
+  all: Flags.boolean({ summary: 'Every board that is plugged in here.', env: 'AIOT_ALL', default: false }),
   jobs: Flags.integer({
     summary: 'Boards at a time.',
     env: 'AIOT_JOBS',
@@ -92,10 +93,11 @@ export const writeFlags = {
     env: 'AIOT_RECORD',
     helpValue: 'FILE',
   }),
-  erase: Flags.boolean({ summary: 'Erase the whole flash first.', env: 'AIOT_ERASE' }),
+  erase: Flags.boolean({ summary: 'Erase the whole flash first.', env: 'AIOT_ERASE', default: false }),
   verify: Flags.boolean({
     summary: 'Compare all regions once more, when the last is written.',
     env: 'AIOT_VERIFY',
+    default: false,
   }),
   'diff-with': Flags.string({
     summary: 'What the board holds: only 4 KiB sectors that differ from it are written. May be repeated.',
@@ -134,6 +136,7 @@ export const writeFlags = {
   watch: Flags.boolean({
     summary: 'Watch the restarted board, and set it back when it is not well.',
     env: 'AIOT_WATCH',
+    default: false,
   }),
   healthy: Flags.string({
     summary: 'What a board that is well says, a regular expression; without it, any start without a fault.',
@@ -144,5 +147,6 @@ export const writeFlags = {
   force: Flags.boolean({
     summary: 'Write what would be refused, and say what was overridden.',
     env: 'AIOT_FORCE',
+    default: false,
   }),
 };

@@ -1,5 +1,5 @@
 import { AiotError, size } from '../../core/index.js';
-import type { BoardOutcome, Boards, Flashed, Planned } from '../../flash/index.js';
+import type { Boards, Flashed, Planned } from '../../flash/index.js';
 import { shellWord } from '../again.js';
 import { bold, green, red, yellow } from './style.js';
 import { elapsed, next, table } from './text.js';
@@ -17,7 +17,7 @@ export function flashedText(result: Result): string {
     ...noted(result),
     ...switchedLines(result),
     `${bold(`${chip} ${mac}`)} at ${port}: ${green(all)} in ${elapsed(seconds * 1000)}.`,
-    ...(result.restarted ? [] : [yellow('Press RESET to start it: this line cannot.')]),
+    ...(result.restarted ? [] : [yellow('Press RESET to start it.')]),
   ].join('\n');
 }
 
@@ -69,7 +69,7 @@ function boardsText({ boards, ok, failed, seconds }: Boards): string {
     elapsed(own * 1000),
   ]);
   const reasons = boards.flatMap(({ port, error }) =>
-    error ? [`${red('✗')} ${port}: ${error.message}`] : [],
+    error ? [`${red('✗')} ${port}: ${error.message}\n  Try: ${error.next}`] : [],
   );
   const notes = [...new Set(boards.flatMap(({ board }) => (board ? noted(board) : [])))];
   return [
@@ -88,20 +88,14 @@ function stateOf({ regions, verified }: Flashed): string {
 /** How `aiot flash` ends: the exit code, and for people an error after the result. */
 export function flashExit(result: Result): { code: 0 | 1 | 3; error: AiotError | null } {
   if ('boards' in result) {
-    const { ok, failed, boards } = result;
+    const { ok, failed } = result;
     if (failed === 0) return { code: 0, error: null };
-    return { code: ok > 0 ? 3 : 1, error: ok > 0 ? null : asError(boards[0]) };
+    return { code: ok > 0 ? 3 : 1, error: null };
   }
   const switched = 'switched' in result ? result.switched : null;
   if (!switched?.restored) return { code: 0, error: null };
   const message = `${switched.slot} did not come up healthy: ${switched.reason}`;
   return { code: 1, error: new AiotError('AIOT_FLASH_UNHEALTHY', message) };
-}
-
-/** Of boards that all failed, the first one's reason stands for the rest. */
-function asError(outcome: BoardOutcome | undefined): AiotError | null {
-  const { error, port } = outcome ?? {};
-  return error ? new AiotError(error.code, `${port}: ${error.message}`, { next: error.next }) : null;
 }
 
 /** What to type next. */

@@ -41,12 +41,16 @@ export async function flashBoard(
   const started = performance.now();
   const done = await withBoard(options, async (loader) => {
     options.connected?.(loader.chip);
-    return await writeJob(loader, await job(loader.chip));
+    return await writeJob(loader, await job(loader.chip), options);
   });
   return { port, ...done, seconds: secondsSince(started) };
 }
 
-async function writeJob(loader: Loader, job: FlashJob): Promise<Omit<Flashed, 'port' | 'seconds'>> {
+async function writeJob(
+  loader: Loader,
+  job: FlashJob,
+  options: FlashBoardOptions,
+): Promise<Omit<Flashed, 'port' | 'seconds'>> {
   const { chip, mac, flash } = loader.chip;
   const board = boardOf(loader);
   const boardTable = await tableOf(loader, job);
@@ -69,7 +73,7 @@ async function writeJob(loader: Loader, job: FlashJob): Promise<Omit<Flashed, 'p
     erased: erase,
     regions,
     verified: !loader.chip.security.secureDownload,
-    restarted: loader.canReset,
+    restarted: restarts(loader, options),
     device: device?.name ?? null,
     certificate: device?.certificate ?? null,
     versions: versionsOf(plan.regions),
@@ -82,6 +86,11 @@ async function writeJob(loader: Loader, job: FlashJob): Promise<Omit<Flashed, 'p
 /** What a plan asks of a board. */
 export function boardOf({ chip }: Pick<Loader, 'chip'>): Board {
   return { chip: chip.chip, flashBytes: chip.flash.bytes, security: chip.security };
+}
+
+/** Whether the program runs once the board is let go. */
+export function restarts({ canReset }: Loader, { loader }: FlashBoardOptions): boolean {
+  return canReset && loader.after !== 'no-reset' && loader.after !== 'no-reset-stub';
 }
 
 /** The board's own table, where it stays and can be read. */

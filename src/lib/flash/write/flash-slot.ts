@@ -4,7 +4,7 @@ import type { Loader } from '../loader/types.js';
 import { planWrite } from '../plan/plan.js';
 import { readBoardTable } from '../plan/table.js';
 import { type AppSlots, chooseSlot, readAppSlots, startSlot, writeOtadata } from './app-slots.js';
-import { boardOf, type FlashBoardOptions, secondsSince } from './flash-board.js';
+import { boardOf, type FlashBoardOptions, restarts, secondsSince } from './flash-board.js';
 import type { Verdict } from './health.js';
 import type { Flashed, Switched } from './result.js';
 import { versionsOf } from './versions.js';
@@ -44,7 +44,7 @@ export async function flashSlot(job: SlotJob, options: SlotOptions): Promise<Fla
   readEspImage(job.image.data, job.image.name);
   const { flashed, ...state } = await withBoard(options, async (loader) => {
     options.connected?.(loader.chip);
-    return await writeSlot(loader, job);
+    return await writeSlot(loader, job, options);
   });
   const before = state.slots.running.label;
   const switched: Switched = { slot: state.slot, before, healthy: null, restored: false, reason: null };
@@ -61,7 +61,8 @@ export async function flashSlot(job: SlotJob, options: SlotOptions): Promise<Fla
   return { port, ...flashed, switched, seconds: secondsSince(started) };
 }
 
-async function writeSlot(loader: Loader, { image, slot: wanted, verify, force }: SlotJob): Promise<Written> {
+async function writeSlot(loader: Loader, job: SlotJob, options: SlotOptions): Promise<Written> {
+  const { image, slot: wanted, verify, force } = job;
   const table = await requireTable(loader);
   const slots = await readAppSlots(loader, table);
   const index = chooseSlot(slots, wanted, force);
@@ -84,7 +85,7 @@ async function writeSlot(loader: Loader, { image, slot: wanted, verify, force }:
     erased: false,
     regions,
     verified: !loader.chip.security.secureDownload,
-    restarted: loader.canReset,
+    restarted: restarts(loader, options),
     device: null,
     certificate: null,
     versions: versionsOf(plan.regions),

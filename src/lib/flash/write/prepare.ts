@@ -3,6 +3,7 @@ import type { ChipInfo } from '../loader/types.js';
 import { piecesOf } from '../plan/pieces.js';
 import { parsePlaced } from '../plan/place.js';
 import { projectImages } from '../plan/project.js';
+import { joinSectors } from '../plan/sectors.js';
 import type { Piece } from '../plan/types.js';
 import { assignIdentities } from './assign.js';
 import type { FlashJob } from './flash-board.js';
@@ -21,6 +22,9 @@ export async function prepareJob(
   const identities = device === undefined ? [] : await readIdentities(device);
   const old = await oldPieces(request.diffWith, pieces);
   if (pieces.length === 0 && identities.length === 0) throw nothingToWrite();
+  joinSectors(
+    pieces.flatMap(({ place, ...piece }) => (typeof place === 'number' ? [{ ...piece, offset: place }] : [])),
+  );
   const assign = identities.length > 0 ? assignIdentities(identities, record) : () => null;
   return (chip) => {
     const identity: DeviceIdentity | null = assign(chip);

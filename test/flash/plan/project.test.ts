@@ -1,0 +1,99 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { projectImages } from '../../../src/lib/flash/plan/project.js';
+
+let folder = '';
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-project-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function project(name: string, files: Record<string, string>): Promise<string> {
+  for (const [path, text] of Object.entries(files)) {
+    const file = join(folder, name, path);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, text);
+  }
+  return join(folder, name);
+}
+
+async function placesOf(path: string) {
+  const { pieces } = await projectImages(path);
+  return pieces.map(({ name, place, data }) => [name.slice(path.length + 1), place, String(data)]);
+}
+
+describe('the images of a built project', () => {
+  it('are those of ESP-IDF’s flasher_args.json', async () => {
+    const args = {
+      write_flash_args: ['--flash_mode', 'dio'],
+      flash_settings: { flash_mode: 'dio', flash_size: '2MB', flash_freq: '40m' },
+      flash_files: { '0x1000': 'bootloader/bootloader.bin', '0x8000': 'table.bin', '0x10000': 'app.bin' },
+    };
+    const path = await project('idf', {
+      'build/flasher_args.json': JSON.stringify(args),
+      'build/bootloader/bootloader.bin': 'b',
+      'build/table.bin': 't',
+      'build/app.bin': 'a',
+    });
+    expect(await placesOf(path)).toEqual([
+      ['build/bootloader/bootloader.bin', 0x1000, 'b'],
+      ['build/table.bin', 0x8000, 't'],
+      ['build/app.bin', 0x10000, 'a'],
+    ]);
+  });
+
+  it('are those of PlatformIO, of the one environment that is built', async () => {
+    const path = await project('pio', {
+      '.pio/build/esp32dev/bootloader.bin': 'b',
+      '.pio/build/esp32dev/partitions.bin': 'p',
+      '.pio/build/esp32dev/firmware.bin': 'f',
+      '.pio/build/native/program': 'n',
+    });
+    expect((await placesOf(path)).map(([name, place]) => [name, place])).toEqual([
+      ['.pio/build/esp32dev/bootloader.bin', 'bootloader'],
+      ['.pio/build/esp32dev/partitions.bin', 0x8000],
+      ['.pio/build/esp32dev/firmware.bin', 0x10000],
+    ]);
+  });
+
+  it('are those of a sketch, and not its merged image', async () => {
+    const path = await project('sketch', {
+      'build/esp32.esp32.esp32/blink.ino.bin': 'f',
+      'build/esp32.esp32.esp32/blink.ino.bootloader.bin': 'b',
+      'build/esp32.esp32.esp32/blink.ino.partitions.bin': 'p',
+      'build/esp32.esp32.esp32/blink.ino.merged.bin': 'm',
+      'build/esp32.esp32.esp32/boot_app0.bin': 'o',
+    });
+    expect((await placesOf(path)).map(([, place, data]) => [data, place])).toEqual([
+      ['b', 'bootloader'],
+      ['p', 0x8000],
+      ['o', 0xe000],
+      ['f', 0x10000],
+    ]);
+  });
+
+  it('are asked for where there are several builds, and one of them may be named', async () => {
+    const path = await project('two', {
+      '.pio/build/esp32dev/firmware.bin': '1',
+      '.pio/build/esp32s3/firmware.bin': '2',
+    });
+    await expect(projectImages(path)).rejects.toMatchObject({
+      code: 'AIOT_USAGE',
+      next: expect.stringContaining('--project'),
+    });
+    expect(await placesOf(join(path, '.pio/build/esp32s3'))).toEqual([['firmware.bin', 0x10000, '2']]);
+  });
+
+  it('are refused where nothing is built, or what is built is not whole', async () => {
+    const path = await project('empty', { 'main.c': '' });
+    await expect(projectImages(path)).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_FOUND' });
+    const broken = await project('broken', {
+      'build/flasher_args.json': '{"flash_files":{"0x1000":"gone.bin"}}',
+    });
+    await expect(projectImages(broken)).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_FOUND' });
+    const other = await project('other', { 'build/flasher_args.json': '[]' });
+    await expect(projectImages(other)).rejects.toMatchObject({ code: 'AIOT_FILE_MALFORMED' });
+  });
+});

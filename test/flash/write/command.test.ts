@@ -1,0 +1,214 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  type ServedChip,
+  SimulatedChip,
+  type SimulatedChipOptions,
+  serveChip,
+} from '../../../src/lib/flash/index.js';
+import { runCli } from '../../support/cli.js';
+import { espApp, espBootloader } from '../../support/esp-image.js';
+import { twoSlotsTable } from '../plan/support.js';
+
+let folder = '';
+const served: ServedChip[] = [];
+const app = espApp('esp32', 30_000);
+const md5 = (data: Uint8Array) => createHash('md5').update(data).digest('hex');
+const file = (name: string) => join(folder, name);
+
+async function put(name: string, data: Uint8Array | string): Promise<string> {
+  await writeFile(file(name), data);
+  return file(name);
+}
+
+/** A simulated chip at a TCP port. */
+async function board(options: Partial<SimulatedChipOptions> = {}) {
+  const chip = new SimulatedChip({ chip: 'esp32', ...options });
+  const at = await serveChip(chip, { port: 0 });
+  served.push(at);
+  return { chip, port: at.address };
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-flash-'));
+  await put('app.bin', app);
+  await put('s3.bin', espApp('esp32s3'));
+  await put('table.bin', twoSlotsTable);
+});
+afterAll(async () => {
+  for (const at of served) await at.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe('aiot flash', () => {
+  it('writes, verifies and says so in one line of JSON', async () => {
+    const { chip, port } = await board();
+    const argv = ['flash', `${file('app.bin')}@0x10000`, `${file('table.bin')}@0x8000`, '--port', port];
+    const done = await runCli([...argv, '--chip', 'esp32', '--baud', '115200', '--verify', '--json']);
+    expect(done.code).toBe(0);
+    expect(done.stdout.trim().split('\n')).toHaveLength(1);
+    expect(done.json).toMatchObject({
+      chip: 'esp32',
+      mac: chip.mac,
+      regions: [
+        { offset: 0x10000, bytes: app.length, skipped: false, md5: md5(app) },
+        { offset: 0x8000, bytes: 3072, skipped: false, md5: md5(twoSlotsTable) },
+      ],
+      verified: true,
+      seconds: expect.any(Number),
+    });
+    const there = chip.flash.bytes.subarray(0x10000, 0x10000 + app.length);
+    expect(Buffer.compare(there, app)).toBe(0);
+    const again = await runCli([...argv, '--json']);
+    expect(again.json).toMatchObject({ regions: [{ skipped: true }, { skipped: true }] });
+  });
+
+  it('does the same without the stub', async () => {
+    const { chip, port } = await board({ chip: 'esp32c3' });
+    const data = espApp('esp32c3', 5001 * 4);
+    const path = await put('c3.bin', data);
+    const { json } = await runCli(['flash', `${path}@0x10000`, '--port', port, '--no-stub', '--json']);
+    expect(json).toMatchObject({ chip: 'esp32c3', regions: [{ md5: md5(data), skipped: false }] });
+    expect(chip.state).not.toBe('stub');
+  });
+
+  it('tells people what was written, what was there, and what is next', async () => {
+    const { port } = await board();
+    const { stdout, code } = await runCli(['flash', `${file('app.bin')}@0x10000`, '--port', port, '--quiet']);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`0x10000  ${file('app.bin')}`);
+    expect(stdout).toContain('verified in');
+    expect(stdout).toContain(`Next: aiot monitor --port ${port}`);
+  });
+
+  it('refuses an image for another chip with 6, nothing written, and overrides it when forced', async () => {
+    const { chip, port } = await board();
+    const argv = ['flash', `${file('s3.bin')}@0x10000`, '--port', port];
+    const refused = await runCli(argv);
+    expect(refused.code).toBe(6);
+    expect(refused.stderr).toContain('is an image for the ESP32-S3, and the board is an ESP32');
+    expect(chip.flash.bytes[0x10000]).toBe(0xff);
+    const forced = await runCli([...argv, '--force', '--quiet']);
+    expect(forced.code).toBe(0);
+    expect(forced.stdout).toContain('--force overrode:');
+    expect(chip.flash.bytes[0x10000]).toBe(0xe9);
+  });
+
+  it('reads the fuses before it writes a bootloader', async () => {
+    const path = await put('bootloader.bin', espBootloader());
+    const { chip, port } = await board({ security: { secureBoot: true } });
+    const { code, stderr } = await runCli(['flash', `${path}@bootloader`, '--port', port, '--no-stub']);
+    expect([code, stderr.includes('secure boot')]).toEqual([6, true]);
+    expect(chip.flash.bytes[0x1000]).toBe(0xff);
+  });
+
+  it.each<[string, string[], number, string]>([
+    ['nothing to write', [], 2, 'expected what is to be written'],
+    ['no offset', ['app.bin'], 2, 'expected where it goes, such as'],
+    ['a wrong offset', ['app.bin@0x1g'], 2, 'expected FILE@OFFSET such as app.bin@0x10000'],
+    ['no such file', ['none.bin@0x0'], 4, 'no such file'],
+    ['regions that overlap', ['app.bin@0x10000', 'table.bin@0x11000'], 2, 'two regions overlap'],
+    ['an unknown chip', ['app.bin@0x0', '--chip', 'esp99'], 2, '--chip: expected one of auto, esp32'],
+    ['--slot with images', ['app.bin@0x0', '--slot', 'next'], 2, '--slot does not go with images'],
+    ['--slot without an app', ['--slot', 'next'], 2, 'expected what goes into the slot'],
+    ['--all with --port', ['app.bin@0x0', '--all', '--port', 'x'], 2, '--all does not go with --port'],
+    ['a port twice', ['app.bin@0x0', '--port', 'x', '--port', 'x'], 2, 'x is named twice'],
+    [
+      'a pattern that is none',
+      ['--firmware', 'app.bin', '--watch', '--healthy', '('],
+      2,
+      'is no regular expression',
+    ],
+    ['a project without a build', ['--project', '.'], 4, 'nothing is built in'],
+    ['a folder that is no identity', ['--device', '.'], 4, 'is no folder of a device'],
+    [
+      '--diff-with of one of several',
+      ['app.bin@0x10000', 'table.bin@0x8000', '--diff-with', 'app.bin'],
+      2,
+      'expected where it is',
+    ],
+  ])('refuses %s before a port is opened', async (_, words, code, message) => {
+    const argv = words.map((word) => (/^(\w+\.bin|\.)/.test(word) ? file(word) : word));
+    const port = words.includes('--port') || words.includes('--all') ? [] : ['--port', '/nowhere'];
+    const done = await runCli(['flash', ...argv, ...port]);
+    expect(done.stderr).toContain(message);
+    expect(done.code).toBe(code);
+  });
+
+  it('plans without a port, and finds the chip in the images', async () => {
+    const argv = ['flash', `${file('app.bin')}@0x10000`, `${file('table.bin')}@0x8000`, '--dry-run'];
+    const { json } = await runCli([...argv, '--json']);
+    expect(json).toMatchObject({ chip: 'esp32', regions: [{ offset: 0x10000, md5: md5(app) }, {}] });
+    const refused = await runCli(['flash', `${file('s3.bin')}@0x0`, '--dry-run', '--chip', 'esp32']);
+    expect(refused.code).toBe(6);
+  });
+
+  it('writes only changed sectors over what the board holds', async () => {
+    const { chip, port } = await board();
+    chip.flash.bytes.set(app, 0x10000);
+    const next = Uint8Array.from(app);
+    next[20_000] = next[20_000]! ^ 0x55;
+    const path = await put('next.bin', next);
+    const argv = ['flash', `${path}@0x10000`, '--diff-with', file('app.bin'), '--port', port, '--json'];
+    const { json } = await runCli(argv);
+    expect(json).toMatchObject({ regions: [{ written: 4096, skipped: false, md5: md5(next) }] });
+    expect(Buffer.compare(chip.flash.bytes.subarray(0x10000, 0x10000 + next.length), next)).toBe(0);
+  });
+
+  it('updates the other slot and starts it', async () => {
+    const { chip, port } = await board();
+    chip.flash.bytes.set(twoSlotsTable, 0x8000);
+    const argv = ['flash', '--slot', 'next', '--firmware', file('app.bin'), '--port', port, '--json'];
+    const { json } = await runCli(argv);
+    expect(json).toMatchObject({ switched: { slot: 'app1', before: 'app0', restored: false } });
+    const more = await runCli(argv);
+    expect(more.json).toMatchObject({ switched: { slot: 'app0', before: 'app1' } });
+    expect(Buffer.compare(chip.flash.bytes.subarray(0x110000, 0x110000 + app.length), app)).toBe(0);
+  });
+});
+
+describe('aiot flash with several boards', () => {
+  it('writes them at once and keeps a record', async () => {
+    const boards = await Promise.all([1, 2, 3].map((n) => board({ mac: `24:0a:c4:00:02:0${n}` })));
+    const record = file('boards.csv');
+    const ports = boards.flatMap(({ port }) => ['--port', port]);
+    const argv = ['flash', `${file('app.bin')}@0x10000`, ...ports, '--record', record];
+    const { json, code, stderr } = await runCli([...argv, '--json']);
+    expect(code).toBe(0);
+    expect(json).toMatchObject({
+      ok: 3,
+      failed: 0,
+      boards: boards.map(({ port }) => ({ port, attempts: 1 })),
+    });
+    const stages = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).stage);
+    expect(new Set(stages)).toEqual(
+      new Set(['waiting', 'connect', 'stub', 'read', 'check', 'write', 'verify', 'reset', 'done']),
+    );
+    const lines = (await readFile(record, 'utf8')).trim().split('\n');
+    expect(lines).toHaveLength(4);
+    expect(
+      lines
+        .slice(1)
+        .map((line) => line.split(',')[2])
+        .sort(),
+    ).toEqual(boards.map(({ chip }) => chip.mac));
+  });
+
+  it('exits with 3 when one of them fails, and with 1 when all do', async () => {
+    const good = await board();
+    const argv = ['flash', `${file('app.bin')}@0x10000`, '--quiet'];
+    const some = await runCli([...argv, '--port', good.port, '--port', '/nowhere/1']);
+    expect(some.code).toBe(3);
+    expect(some.stdout).toContain('AIOT_SERIAL_NOT_FOUND');
+    expect(some.stdout).toContain('1 of 2 boards');
+    const none = await runCli([...argv, '--port', '/nowhere/2', '--port', '/nowhere/1']);
+    expect(none.code).toBe(1);
+    expect(none.stdout).toContain('Try: aiot device ports');
+  });
+});

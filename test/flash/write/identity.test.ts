@@ -1,0 +1,120 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { assignIdentities } from '../../../src/lib/flash/write/assign.js';
+import { readIdentities, readIdentity } from '../../../src/lib/flash/write/identity.js';
+import { prepareJob } from '../../../src/lib/flash/write/prepare.js';
+import type { FlashRequest } from '../../../src/lib/flash/write/request.js';
+import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/index.js';
+import { anyLoader } from './fake-board.js';
+
+let folder = '';
+const table = writePartitionTable(
+  parsePartitionsCsv(
+    'nvs,data,nvs,0x9000,0x5000,\nkeys,data,nvs_keys,0xe000,0x1000,\napp,app,factory,0x10000,1M,\n',
+  ),
+);
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-identity-'));
+  for (const [name, chip] of [
+    ['motor-1', 'esp32'],
+    ['motor-2', 'esp32'],
+    ['cam-1', 'esp32s3'],
+  ] as const) {
+    const own = join(folder, 'tray', name);
+    await mkdir(own, { recursive: true });
+    const urls = { http: 'https://a', mqtts: 'mqtts://a' };
+    await writeFile(
+      join(own, 'device.json'),
+      JSON.stringify({ name, id: `dev_${name}`, type: 'motor', chip, urls }),
+    );
+    await writeFile(join(own, 'partitions.bin'), table);
+    await writeFile(join(own, 'nvs.bin'), Buffer.alloc(0x5000, 0xff));
+  }
+  await writeFile(join(folder, 'tray', 'motor-2', 'nvs_keys.bin'), Buffer.alloc(0x1000, 1));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const tray = () => join(folder, 'tray');
+const board = (n: number, chip: 'esp32' | 'esp32s3' = 'esp32') => ({ mac: `24:0a:c4:00:00:0${n}`, chip });
+
+describe('an identity from its folder', () => {
+  it('is table and NVS where the table has them, and keys where there are some', async () => {
+    const plain = await readIdentity(join(tray(), 'motor-1'));
+    expect(plain).toMatchObject({ name: 'motor-1', chip: 'esp32', certificate: '' });
+    expect(plain.pieces.map(({ place }) => place)).toEqual([0x8000, 0x9000]);
+    const encrypted = await readIdentity(join(tray(), 'motor-2'));
+    expect(encrypted.pieces.map(({ place }) => place)).toEqual([0x8000, 0x9000, 0xe000]);
+  });
+
+  it('replaces a project’s table, and leaves its other images', async () => {
+    const app = join(folder, 'app.bin');
+    await writeFile(app, 'app');
+    await writeFile(join(folder, 'table.bin'), 'table');
+    const request: FlashRequest = {
+      ...{ images: [`${app}@0x10000`, `${join(folder, 'table.bin')}@0x8000`], project: null },
+      ...{
+        device: join(tray(), 'motor-1'),
+        slot: undefined,
+        firmware: undefined,
+        model: undefined,
+        watch: null,
+      },
+      ...{ ports: [], all: false, jobs: 1, retries: undefined, loader: anyLoader, header: {}, diffWith: [] },
+      ...{ erase: false, verify: false, force: false, dryRun: false, record: undefined, context: undefined },
+    };
+    const job = (await prepareJob(request, []))(board(1));
+    expect(job.device?.name).toBe('motor-1');
+    expect(job.pieces.map(({ name, place }) => [name.split('/').at(-1), place])).toEqual([
+      ['app.bin', 0x10000],
+      ['partitions.bin', 0x8000],
+      ['nvs.bin', 0x9000],
+    ]);
+  });
+
+  it.each([
+    ['a folder that holds none', 'none'],
+    ['no folder', 'nowhere'],
+  ])('is refused of %s', async (_, name) => {
+    if (name === 'none') await mkdir(join(folder, name));
+    await expect(readIdentities(join(folder, name))).rejects.toMatchObject({
+      code: 'AIOT_FILE_NOT_FOUND',
+      next: expect.stringContaining('aiot device provision'),
+    });
+  });
+});
+
+describe('identities for a tray of boards', () => {
+  it('go to the boards in turn, each once, and to the right chips', async () => {
+    const assign = assignIdentities(await readIdentities(tray()), []);
+    expect(assign(board(1)).name).toBe('motor-1');
+    expect(assign(board(2, 'esp32s3')).name).toBe('cam-1');
+    expect(assign(board(1)).name).toBe('motor-1');
+    expect(assign(board(3)).name).toBe('motor-2');
+    expect(() => assign(board(4))).toThrow('all of them are taken');
+    expect(() => assign(board(5, 'esp32s3'))).toThrow('all of them are taken');
+  });
+
+  it('stay with the boards that a record says got them', async () => {
+    const identities = await readIdentities(tray());
+    const row = {
+      time: '',
+      port: '',
+      chip: '',
+      certificate: '',
+      versions: '',
+      error: '',
+      attempts: 1,
+      seconds: 1,
+    };
+    const record = [
+      { ...row, mac: board(7).mac, device: 'motor-2', result: 'ok' as const },
+      { ...row, mac: board(8).mac, device: '', result: 'failed' as const },
+    ];
+    const assign = assignIdentities(identities, record);
+    expect(assign(board(8)).name).toBe('motor-1');
+    expect(assign(board(7)).name).toBe('motor-2');
+    expect(() => assign(board(9))).toThrow('all of them are taken');
+  });
+});
