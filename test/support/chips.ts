@@ -1,11 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { access, mkdtemp, realpath, rm } from 'node:fs/promises';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { SimulatedChip, type SimulatedChipOptions } from '../../src/lib/flash/index.js';
+import { SimulatedChip, type SimulatedChipOptions, serveChip } from '../../src/lib/flash/index.js';
 import type { ChipName } from '../../src/lib/formats/index.js';
 import { endProgram } from './programs.js';
 
@@ -14,76 +12,29 @@ export interface Board {
   readonly chip: ChipName;
   /** Factory address, lower case with colons; null where nobody but the chip knows. */
   readonly mac: string | null;
-  /** Path of its pty. */
+  /** Path of its pty, or `socket://127.0.0.1:PORT`. */
   readonly port: string;
-  /** The same line as a TCP port of this machine. */
-  readonly socket: string;
   /** What is in its flash now, all of it. */
   flash(): Promise<Uint8Array>;
+  /** Brings a chip that left its loader back into it, where nothing else can. */
+  toLoader?(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A simulated chip behind a TCP port and a pty. */
+/** A simulated chip behind a pty or a TCP port. */
 export async function simulatedBoard(
   options: SimulatedChipOptions,
-  answerMs = 0,
+  line: 'pty' | 'socket' = 'pty',
 ): Promise<Board & { simulated: SimulatedChip }> {
   const simulated = new SimulatedChip(options);
-  const line = await socketLine(simulated, answerMs);
-  const pty = await ptyOf(line.port);
+  const { address, close } = await serveChip(simulated, line === 'pty' ? { pty: true } : { port: 0 });
   return {
     chip: options.chip,
     mac: simulated.mac,
-    port: pty.path,
-    socket: `socket://127.0.0.1:${line.port}`,
+    port: address,
     simulated,
     flash: async () => simulated.flash.bytes,
-    async close() {
-      await pty.close();
-      await line.close();
-    },
-  };
-}
-
-/**
- * A chip as the emulator with the real mask ROMs shows it, as far as known: strapped for the UART alone, no DTR and RTS,
- * every answer some 44 ms late (its UART is polled), a flash without parameter table, no oscillator calibration in the
- * eFuses. What fails in it is not written through here: an ESP32's ROM and a C3's stub.
- */
-export async function emulatorLikeBoard(chip: 'esp32' | 'esp32c3') {
-  const words = { 1073061904: 0, 1073111164: 0x96042000 };
-  return simulatedBoard({ chip, boot: 'uart', sfdp: false, ...(chip === 'esp32' && { words }) }, 44);
-}
-
-/** Serves the chip's line as a TCP port to one client at a time. */
-async function socketLine(
-  chip: SimulatedChip,
-  answerMs: number,
-): Promise<{ port: number; close(): Promise<void> }> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.setNoDelay(true);
-    const leave = chip.onOutput((bytes) => {
-      const copy = bytes.slice();
-      if (answerMs === 0) socket.write(copy);
-      else setTimeout(() => socket.writable && socket.write(copy), answerMs);
-    });
-    socket.on('data', (bytes: Buffer) => chip.receive(new Uint8Array(bytes)));
-    socket.on('error', () => undefined);
-    socket.on('close', () => {
-      sockets.delete(socket);
-      leave();
-    });
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    port: (server.address() as AddressInfo).port,
-    async close() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, 'close');
-    },
+    close,
   };
 }
 

@@ -53,7 +53,7 @@ export function told(name: string, args: readonly string[], result: ProgramResul
 
 /** Ends a program started here and waits for it. */
 export async function endProgram(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, 'exit');
   child.kill();
   const timer = setTimeout(() => child.kill('SIGKILL'), 2000);

@@ -26,13 +26,23 @@ export interface EmulatedBoard extends Board {
   until(pattern: RegExp, timeoutMs: number): Promise<string>;
 }
 
+export interface EmulatedOptions {
+  /** The emulator's folder (default: that of AIOT_ESP_QEMU). */
+  folder?: string;
+  /** A pty (socat), or the emulator's TCP port itself: one listener has the line. */
+  line?: 'pty' | 'socket';
+}
+
 /**
- * A chip with its real mask ROM, its serial line behind a pty (socat) and a TCP port. The emulator has no DTR and RTS: it
- * is started in the mode wanted. Needs nothing but the emulator's folder.
+ * A chip with its real mask ROM. The emulator has no DTR and RTS: it is started in the mode wanted. Needs nothing but the
+ * emulator's folder.
  */
-export async function emulatedBoard(chip: EmulatedChip): Promise<EmulatedBoard> {
-  const folder = await mkdtemp(join(tmpdir(), 'aiot-qemu-'));
-  const flashFile = join(folder, 'flash.bin');
+export async function emulatedBoard(
+  chip: EmulatedChip,
+  { folder = qemuFolder, line = 'pty' }: EmulatedOptions = {},
+): Promise<EmulatedBoard> {
+  const own = await mkdtemp(join(tmpdir(), 'aiot-qemu-'));
+  const flashFile = join(own, 'flash.bin');
   await writeFile(flashFile, new Uint8Array(flashBytes).fill(0xff));
   const port = await freePort();
   let emulator: ChildProcess | undefined;
@@ -44,49 +54,70 @@ export async function emulatedBoard(chip: EmulatedChip): Promise<EmulatedBoard> 
     pty = emulator = undefined;
   };
   const start = async (mode: 'download' | 'run') => {
-    emulator = startEmulator(chip, mode, flashFile, port);
-    await listening(port, emulator);
-    if (mode === 'download') pty = await ptyOf(port);
+    emulator = await startEmulator(chip, mode, { folder, flashFile, port });
+    if (mode === 'download' && line === 'pty') pty = await ptyOf(port);
   };
   await start('download');
   return {
     chip,
     mac: null,
     get port() {
-      return pty?.path ?? '';
+      return pty?.path ?? `socket://127.0.0.1:${port}`;
     },
-    socket: `socket://127.0.0.1:${port}`,
     flash: async () => new Uint8Array(await readFile(flashFile)),
     async restart(mode) {
       await end();
       await start(mode);
     },
+    async toLoader() {
+      await end();
+      await start('download');
+    },
     until: (pattern, timeoutMs) => readUntil(port, pattern, timeoutMs),
     async close() {
       await end();
-      await rm(folder, { recursive: true, force: true });
+      await rm(own, { recursive: true, force: true });
     },
   };
 }
 
-function startEmulator(
+/** Resolves when it listens: what it says before somebody does is lost. */
+async function startEmulator(
   chip: EmulatedChip,
   mode: 'download' | 'run',
-  flashFile: string,
-  port: number,
-): ChildProcess {
+  { folder, flashFile, port }: { folder: string; flashFile: string; port: number },
+): Promise<ChildProcess> {
   const machine = machines[chip];
-  return spawn(
-    join(qemuFolder, machine.program),
+  const child = spawn(
+    join(folder, machine.program),
     [
-      ...['-nographic', '-monitor', 'none', '-machine', chip, '-L', join(qemuFolder, 'pc-bios')],
+      ...['-nographic', '-machine', chip, '-L', join(folder, 'pc-bios')],
       ...['-drive', `file=${flashFile},if=mtd,format=raw`],
-      ...['-global', `driver=${machine.gpio},property=strap_mode,value=${machine[mode]}`],
+      ...['-global', `driver=${machine.gpio},property=strap_mode,value=${strap(machine[mode])}`],
       // Without nowait it starts with the first listener: nothing of what a run says is lost.
       ...['-serial', `tcp:127.0.0.1:${port},server${mode === 'download' ? ',nowait' : ''}`],
+      ...['-monitor', 'none'],
     ],
-    { stdio: 'ignore' },
+    { stdio: ['ignore', 'ignore', 'pipe'] },
   );
+  let said = '';
+  child.stderr.on('data', (text) => {
+    said += text;
+  });
+  child.on('error', (error) => {
+    said += error.message;
+  });
+  try {
+    await listening(port, child);
+  } catch (error) {
+    await endProgram(child);
+    throw new Error(`the emulator did not start: ${said}`, { cause: error });
+  }
+  return child;
+}
+
+function strap(value: number): string {
+  return `0x${value.toString(16).padStart(2, '0')}`;
 }
 
 async function readUntil(port: number, pattern: RegExp, timeoutMs: number): Promise<string> {
@@ -121,9 +152,10 @@ async function freePort(): Promise<number> {
 async function listening(port: number, emulator: ChildProcess): Promise<void> {
   const entry = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
   for (let tries = 0; tries < 400; tries++) {
-    if (emulator.exitCode !== null) throw new Error(`the emulator ended with ${emulator.exitCode}`);
+    if (emulator.exitCode !== null || emulator.pid === undefined)
+      throw new Error(`ended with ${emulator.exitCode}`);
     if ((await readFile('/proc/net/tcp', 'utf8')).includes(entry)) return;
     await delay(25);
   }
-  throw new Error(`the emulator does not listen on ${port}`);
+  throw new Error(`does not listen on ${port}`);
 }

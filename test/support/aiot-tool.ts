@@ -1,0 +1,96 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openLine, openLoader } from '../../src/lib/flash/index.js';
+import { type CliResult, runCli } from './cli.js';
+import { type FlashTool, hex, type Target } from './flash-tools.js';
+
+let last: Promise<unknown> = Promise.resolve();
+
+/** One command at a time: each has this process's stdout for its own. */
+async function alone<T>(body: () => Promise<T>): Promise<T> {
+  const turn = last.then(body);
+  last = turn.catch(() => undefined);
+  return turn;
+}
+
+/** A command as a user types it, with its defaults: on a line without DTR and RTS its resets do nothing. */
+async function session(target: Target, command: readonly string[]): Promise<CliResult> {
+  const args = [
+    ...[...command, '--port', target.port],
+    ...(target.baud ? ['--baud', String(target.baud)] : []),
+    ...(target.stub ? [] : ['--no-stub']),
+    '--json',
+  ];
+  return alone(async () => {
+    try {
+      return await runCli(args);
+    } catch (error) {
+      throw new Error(`aiot ${args.join(' ')}: ${error instanceof Error ? error.message : error}`, {
+        cause: error,
+      });
+    }
+  });
+}
+
+async function done(target: Target, command: readonly string[]): Promise<Record<string, unknown>> {
+  const { code, json, stdout, stderr } = await session(target, command);
+  if (code !== 0) throw new Error(`aiot ${command.join(' ')} ended with ${code}:\n${stdout}\n${stderr}`);
+  return json as Record<string, unknown>;
+}
+
+export const aiotTool: FlashTool = {
+  name: 'aiot',
+  async detect(target) {
+    const { chip, mac } = await done(target, ['flash', 'info']);
+    return { chip: String(chip), mac: String(mac) };
+  },
+  /** The command compresses for a stub and not for a ROM; the other way round is our loader's to do. */
+  async write(target, offset, file, compress) {
+    if (compress !== target.stub) return writeByLoader(target, offset, file, compress);
+    const { verified } = await done(target, [
+      ...['flash', `${file}@${hex(offset)}`, '--chip', target.chip, '--verify'],
+    ]);
+    if (verified !== true) throw new Error('aiot flash verified nothing');
+  },
+  async verify(target, offset, file) {
+    const { code, json, stderr } = await session(target, ['flash', 'verify', `${file}@${hex(offset)}`]);
+    // 6: a check said no.
+    if (code !== 0 && code !== 6) throw new Error(`aiot flash verify ended with ${code}: ${stderr}`);
+    return (json as { equal: boolean }).equal;
+  },
+  async read(target, offset, length) {
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-read-'));
+    try {
+      const file = join(folder, 'read.bin');
+      await done(target, ['flash', 'read', hex(offset), hex(length), '--out', file]);
+      return new Uint8Array(await readFile(file));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+  async eraseRegion(target, offset, length) {
+    await done(target, ['flash', 'erase', hex(offset), hex(length)]);
+  },
+  async eraseAll(target) {
+    await done(target, ['flash', 'erase']);
+  },
+};
+
+async function writeByLoader(target: Target, offset: number, file: string, compress: boolean): Promise<void> {
+  const { chip, stub, baud = 115_200 } = target;
+  const data = new Uint8Array(await readFile(file));
+  const line = await openLine(target.port, { baud: 115_200 });
+  const loader = await openLoader(line, {
+    chip,
+    stub,
+    baud,
+    before: 'default-reset',
+    after: 'hard-reset',
+  });
+  try {
+    await loader.write([{ offset, data, name: file }], { compress });
+  } finally {
+    await loader.end();
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * Stands in for the emulator with the real mask ROMs where that is not given: takes its command line, and has a simulated
+ * chip with its manners, as far as known. Strapped by `strap_mode` alone, no DTR and RTS, every answer some 44 ms late
+ * (the emulated UART is polled), a flash without parameter table, fuses as its ROMs read them. What fails in the
+ * emulator is not imitated: writing through an ESP32's ROM, and through a C3's stub.
+ */
+import { openSync, readFileSync, writeSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
+import { parseArgs } from 'node:util';
+import { SimulatedChip } from '../../src/lib/flash/index.js';
+
+/** The emulator's own with AIOT_LONG=1. */
+const answerMs = process.env.AIOT_LONG === '1' ? 44 : 10;
+
+/** Source: what the real ROMs answered to READ_REG in the emulator (golden traces). */
+const machines = {
+  esp32: {
+    mac: '10:01:00:c4:0a:24',
+    words: { 1073061900: 0, 1073061904: 0, 1073061908: 0, 1073082476: 0x28000, 1073111164: 0x96042000 },
+    straps: { '0x0f': 'uart', '0x12': 'run' },
+  },
+  esp32c3: {
+    mac: 'c4:0a:24:fe:10:01',
+    words: { 1610647632: 0xc0000, 1610647636: 0, 1610647640: 0 },
+    straps: { '0x02': 'uart', '0x08': 'run' },
+  },
+} as const;
+
+/** Single dashes as the emulator has them. */
+const { values } = parseArgs({
+  args: process.argv.slice(2).map((text) => text.replace(/^-(?=[a-zL])/, '--')),
+  options: {
+    nographic: { type: 'boolean' },
+    machine: { type: 'string', default: '' },
+    monitor: { type: 'string' },
+    L: { type: 'string' },
+    drive: { type: 'string', default: '' },
+    global: { type: 'string', default: '' },
+    serial: { type: 'string', default: '' },
+  },
+});
+const chip = values.machine as keyof typeof machines;
+const { mac, words, straps } = machines[chip];
+const file = /^file=(.*),if=mtd,format=raw$/.exec(values.drive)?.[1];
+const strap = /^driver=esp32(?:c3)?\.gpio,property=strap_mode,value=(0x[0-9a-f]+)$/.exec(values.global)?.[1];
+const port = /^tcp:127\.0\.0\.1:(\d+),server(,nowait)?$/.exec(values.serial);
+const boot = (straps as Record<string, 'uart' | 'run'>)[strap ?? ''];
+if (!file || !boot || !port) throw new Error(`not understood: ${process.argv.slice(2).join(' ')}`);
+
+const stored = readFileSync(file);
+const descriptor = openSync(file, 'r+');
+const start = () =>
+  new SimulatedChip({ chip, mac, words, boot, sfdp: false, flash: Uint8Array.from(stored) });
+// With ",nowait" it runs from the start, else from the first listener on.
+let board = port[2] ? start() : undefined;
+let client: Socket | undefined;
+
+createServer({ noDelay: true }, (socket) => {
+  // One at a time: others wait until it is gone.
+  if (client && !client.destroyed) {
+    client.once('close', () => serve(socket));
+    return;
+  }
+  serve(socket);
+}).listen(Number(port[1]), '127.0.0.1');
+
+function serve(socket: Socket): void {
+  client = socket;
+  board ??= start();
+  const { flash } = board;
+  const say = (bytes: Uint8Array) => {
+    store(flash.bytes);
+    const copy = bytes.slice();
+    setTimeout(() => socket.writable && socket.write(copy), answerMs);
+  };
+  const leave = board.onOutput(say);
+  socket.on('data', (bytes) => board?.receive(new Uint8Array(bytes)));
+  socket.on('error', () => undefined);
+  socket.on('close', leave);
+}
+
+/** Keeps the file as the flash is: the sectors that changed since the last answer. */
+function store(flash: Uint8Array): void {
+  if (stored.equals(flash)) return;
+  for (let at = 0; at < flash.length; at += 0x1000) {
+    const sector = flash.subarray(at, at + 0x1000);
+    if (stored.subarray(at, at + 0x1000).equals(sector)) continue;
+    stored.set(sector, at);
+    writeSync(descriptor, sector, 0, sector.length, at);
+  }
+}
