@@ -9,6 +9,8 @@ export class FakeLine implements SerialLine {
   readonly hasControlLines: boolean = true;
   baud = 115_200;
   closed = false;
+  /** Whether anyone has listened yet. */
+  listens = false;
   /** `tx:…`, `baud:…`, `lines:DTR,RTS` in their order. */
   readonly log: string[] = [];
   readonly sent: number[] = [];
@@ -27,6 +29,7 @@ export class FakeLine implements SerialLine {
   }
 
   listen(listener: LineListener): () => void {
+    this.listens = true;
     return this.listeners.listen(listener);
   }
 

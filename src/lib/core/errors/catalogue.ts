@@ -462,6 +462,12 @@ export const catalogue = {
       'The network that aiot.yaml asks for cannot be made, or is not of the kind that the command needs.',
     next: 'Check model.kind, model.layers and signal.features in aiot.yaml; docs/project.md describes them.',
   },
+  AIOT_MONITOR_FAILED: {
+    exit: 6,
+    family: 'outside',
+    about: 'The board said what --fail was told to look for.',
+    next: 'Read the line; aiot monitor --elf FILE names the places in the source of a crash.',
+  },
   AIOT_NOT_ALLOWED: {
     exit: 5,
     family: 'user',

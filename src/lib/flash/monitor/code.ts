@@ -1,0 +1,44 @@
+import { type ElfFile, readElf, sectionTypes } from '../../formats/index.js';
+
+/** The parts of an ELF file that a chip executes (SHF_EXECINSTR). */
+const executable = 0x4;
+
+/** Tells which addresses can be code of a program. */
+export class ProgramCode {
+  readonly elf: ElfFile;
+  private readonly ranges: { start: number; end: number; bytes: Uint8Array }[];
+
+  /** @throws AIOT_IMAGE_MALFORMED */
+  constructor(bytes: Uint8Array, what: string) {
+    this.elf = readElf(bytes, what);
+    this.ranges = this.elf.sections
+      .filter(({ type, flags, size }) => type === sectionTypes.progbits && flags & executable && size > 0)
+      .map(({ address, offset, size }) => ({
+        start: address,
+        end: address + size,
+        bytes: bytes.subarray(offset, offset + size),
+      }));
+  }
+
+  has(address: number): boolean {
+    return this.ranges.some(({ start, end }) => address >= start && address < end);
+  }
+
+  /**
+   * Whether the instruction before this address is a call, so that a word on the stack with this value can be a way back.
+   * RISC-V alone (the ISA manual, 2.5 and 16.5): JAL and JALR into ra, C.JAL, C.JALR.
+   */
+  followsCall(address: number): boolean {
+    const range = this.ranges.find(({ start, end }) => address > start && address <= end);
+    if (!range || address % 2 !== 0 || this.elf.machine !== 'riscv') return false;
+    const half = (at: number) => (range.bytes[at] ?? 0) | ((range.bytes[at + 1] ?? 0) << 8);
+    const at = address - range.start;
+    const short = at >= 2 ? half(at - 2) : 0;
+    // C.JALR: 1001 rs1≠0 00000 10; C.JAL (RV32): 001 … 01.
+    if ((short & 0xf07f) === 0x9002 && (short & 0x0f80) !== 0) return true;
+    if ((short & 0xe003) === 0x2001) return true;
+    const long = at >= 4 ? half(at - 4) : 0;
+    const opcode = long & 0x7f;
+    return (opcode === 0x6f || opcode === 0x67) && ((long >> 7) & 0x1f) === 1;
+  }
+}

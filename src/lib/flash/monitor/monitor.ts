@@ -1,0 +1,223 @@
+import { AiotError, whenAborted } from '../../core/index.js';
+import { resetBoard } from '../loader/reset.js';
+import { openLine } from '../port/open-line.js';
+import type { SerialLine } from '../port/types.js';
+import { BoardText } from './board-text.js';
+import { type CrashDecoder, noDecoder } from './decode.js';
+import { type Ending, failureOf } from './endings.js';
+import type { MonitorEnd, MonitorEvent } from './events.js';
+import { openings } from './openings.js';
+import { lineEnds, type MonitorOptions } from './options.js';
+import { Recorder } from './recorder.js';
+
+/**
+ * Shows what a board says on its serial line until something ends it: waits for the port, and for it to come back. Resets
+ * nothing unless told to, and sends nothing unless given something.
+ *
+ * @throws AIOT_TIMEOUT, AIOT_MONITOR_FAILED (`fail` came), AIOT_INTERRUPTED, AIOT_FILE_NOT_FOUND, AIOT_IMAGE_MALFORMED,
+ * AIOT_FILE_NOT_WRITABLE, AIOT_SERIAL_LOST with `once`, and what opening the port throws where waiting cannot help
+ */
+export async function monitor(options: MonitorOptions): Promise<MonitorEnd> {
+  options.signal.throwIfAborted();
+  const decoder = await decoderOf(options.elf);
+  const run = new MonitorRun(options, decoder);
+  if (options.record !== undefined)
+    run.recorder = await Recorder.open(options.record, (error) => run.finish({ why: 'error', error }));
+  try {
+    return await run.run();
+  } finally {
+    await run.recorder?.close();
+  }
+}
+
+/** The reader of ELF files is loaded where there is one. */
+async function decoderOf(elf: string | undefined): Promise<CrashDecoder> {
+  if (elf === undefined) return noDecoder;
+  const { openDecoder } = await import('./open-decoder.js');
+  return openDecoder(elf);
+}
+
+/** What may be done with a running monitor. */
+export interface MonitorControl {
+  quit(): void;
+  /** False when the port has no DTR and RTS, or is not there. */
+  reset(mode: 'hard-reset' | 'download'): Promise<boolean>;
+}
+
+class MonitorRun {
+  recorder: Recorder | undefined;
+  private readonly stop = new AbortController();
+  private readonly text: BoardText;
+  private readonly startedAt = Date.now();
+  private ending: Ending | null = null;
+  private line: SerialLine | null = null;
+  private bytes = 0;
+  private connections = 0;
+  private waitingFor: string | null = null;
+
+  constructor(
+    private readonly options: MonitorOptions,
+    decoder: CrashDecoder,
+  ) {
+    const { filter, exclude, level, values = false } = options;
+    this.text = new BoardText({
+      ...{ filter, exclude, level, values, decoder },
+      now: () => Date.now(),
+      emit: (event) => this.emit(event),
+      onText: (text) => this.judge(text),
+    });
+  }
+
+  async run(): Promise<MonitorEnd> {
+    const { options } = this;
+    const timers = [
+      this.after(options.timeoutMs, { why: 'timeout' }),
+      this.after(options.forMs, { why: 'for', matched: null }),
+    ];
+    const interrupt = () => this.finish({ why: 'interrupted' });
+    options.signal.addEventListener('abort', interrupt);
+    const input = options.input?.[Symbol.asyncIterator]();
+    try {
+      options.onStart?.({ quit: () => this.quit(), reset: (mode) => this.reset(mode) });
+      if (input) void this.pump(input);
+      await this.follow();
+    } catch (error) {
+      this.ending ??= { why: 'error', error };
+    } finally {
+      for (const timer of timers) clearTimeout(timer);
+      options.signal.removeEventListener('abort', interrupt);
+      // Not awaited: an input that waits for a key does not answer.
+      void input?.return?.();
+    }
+    return this.conclude();
+  }
+
+  quit(): void {
+    this.finish({ why: 'quit', matched: null });
+  }
+
+  async reset(mode: 'hard-reset' | 'download'): Promise<boolean> {
+    const done = this.line !== null && (await resetBoard(this.line, mode));
+    this.emit({ event: 'reset', t: Date.now(), done });
+    return done;
+  }
+
+  /** The first ending counts. */
+  finish(ending: Ending): void {
+    if (this.ending) return;
+    this.ending = ending;
+    this.stop.abort();
+  }
+
+  private async follow(): Promise<void> {
+    const { port, baud, once = false, open = openLine } = this.options;
+    const { signal } = this.stop;
+    const lines = openings({
+      ...{ port, once, signal },
+      open: (address) => open(address, { baud, signal }),
+      onWait: (where, why) => {
+        this.waitingFor = why;
+        this.emit({ event: 'waiting', t: Date.now(), port: where, why });
+      },
+    });
+    for await (const line of lines) {
+      const lost = await this.attend(line);
+      if (this.ending) return;
+      this.emit({
+        event: 'lost',
+        t: Date.now(),
+        port: line.address,
+        why: lost?.message ?? 'the port was closed',
+      });
+      if (once) throw lost ?? new AiotError('AIOT_SERIAL_LOST', `${line.address} was closed`);
+    }
+  }
+
+  /** Follows one line to its end; why it ended, null when it is us. */
+  private async attend(line: SerialLine): Promise<Error | null> {
+    this.line = line;
+    this.waitingFor = null;
+    this.connections++;
+    this.emit({ event: 'connected', t: Date.now(), port: line.address, baud: line.baud });
+    let unlisten = () => {};
+    const closed = new Promise<Error | null>((resolve) => {
+      unlisten = line.listen({ data: (bytes) => this.feed(bytes), closed: resolve });
+    });
+    try {
+      const begun = this.connections === 1 ? this.begin() : Promise.resolve();
+      return await Promise.race([begun.then(() => closed), closed, whenAborted(this.stop.signal)]);
+    } catch (error) {
+      // A line lost while something is sent tells so here and to its listener: one of them is enough.
+      if (this.ending || error instanceof AiotError) return this.ending ? null : (error as Error);
+      throw error;
+    } finally {
+      unlisten();
+      this.line = null;
+      await line.close();
+    }
+  }
+
+  private async begin(): Promise<void> {
+    const { reset, send = [], eol = 'lf' } = this.options;
+    if (reset) await this.reset('hard-reset');
+    for (const text of send) await this.line?.write(new TextEncoder().encode(text + lineEnds[eol]));
+  }
+
+  private async pump(input: AsyncIterator<Uint8Array>): Promise<void> {
+    try {
+      for (;;) {
+        const { done, value } = await input.next();
+        if (done || this.ending) return;
+        // What is typed while no board is there is for nobody.
+        await this.line?.write(value).catch(() => undefined);
+      }
+    } catch (error) {
+      this.finish({ why: 'error', error });
+    }
+  }
+
+  private feed(bytes: Uint8Array): void {
+    if (this.ending) return;
+    this.bytes += bytes.length;
+    this.recorder?.bytes(bytes);
+    this.options.onBytes?.(bytes);
+    this.text.feed(bytes);
+  }
+
+  private judge(text: string): void {
+    const { fail, until } = this.options;
+    if (fail?.test(text)) this.finish({ why: 'fail', text });
+    else if (until?.test(text)) this.finish({ why: 'until', matched: text });
+  }
+
+  private after(ms: number | undefined, ending: Ending): NodeJS.Timeout | undefined {
+    return ms === undefined ? undefined : setTimeout(() => this.finish(ending), ms);
+  }
+
+  private emit(event: MonitorEvent): void {
+    this.recorder?.event(event);
+    this.options.onEvent(event);
+  }
+
+  private conclude(): MonitorEnd {
+    this.text.end();
+    const { ending, bytes, connections } = this;
+    const { lines, last } = this.text;
+    const seconds = Math.round((Date.now() - this.startedAt) / 100) / 10;
+    if (ending?.why !== 'until' && ending?.why !== 'for' && ending?.why !== 'quit')
+      throw failureOf(ending, { options: this.options, waitingFor: this.waitingFor, bytes, lines, last });
+    const { why, matched } = ending;
+    const end: MonitorEnd = {
+      event: 'ended',
+      t: Date.now(),
+      why,
+      matched,
+      seconds,
+      lines,
+      bytes,
+      connections,
+    };
+    this.emit(end);
+    return end;
+  }
+}
