@@ -19,6 +19,7 @@ function wrong(line: string): string | undefined {
   const flags = [...line.matchAll(/(?:^|\s)--([a-z][a-z-]*)/g)].map(([, flag]) => flag ?? '');
   if (words[0]?.startsWith('-') || /^[A-Z]/.test(words[0] ?? '')) return undefined;
   const entry =
+    commands.find(({ id }) => id === words.slice(0, 3).join(' ')) ??
     commands.find(({ id }) => id === words.slice(0, 2).join(' ')) ??
     commands.find(({ id }) => id === words[0]) ??
     commands.find(({ id }) => id === `${words[0]} list`);
