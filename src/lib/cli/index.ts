@@ -1,6 +1,7 @@
 /** What commands are made of: the base class, the shared flags, and rendering. Knows no rule of any domain. */
 export { percent, plural, size } from '../core/index.js';
 export { again, shellWord } from './again.js';
+export { boardLoader } from './board-loader.js';
 export { boardRows } from './board-rows.js';
 export { AiotCommand } from './command.js';
 export { decimal } from './decimal.js';
@@ -9,8 +10,15 @@ export { duration, shared } from './flags.js';
 export { flashFlags, loaderOptions, writeFlags } from './flash-flags.js';
 export { imageAsked, imageFlags } from './image-flags.js';
 export { modelFlags } from './model-flags.js';
+export { MonitorScreen } from './monitor-screen.js';
 export { createProgress, type Progress } from './progress.js';
 export { hertz, labelFrom } from './recording-flags.js';
+export {
+  boardErasedText,
+  boardInfoText,
+  boardReadText,
+  boardVerifiedText,
+} from './render/board.js';
 export { answerText, datasetText, figuresText, figureText } from './render/card.js';
 export { checkText } from './render/check.js';
 export { comparisonText } from './render/comparison.js';

@@ -1,0 +1,33 @@
+import {
+  AiotCommand,
+  boardInfoText,
+  boardLoader,
+  flashFlags,
+  next,
+  shared,
+  shellWord,
+} from '../../lib/cli/index.js';
+import { boardInfo, boardInfoSchema } from '../../lib/flash/board/index.js';
+
+export default class FlashInfo extends AiotCommand {
+  static override summary = 'Show a board’s chip: kind and revision, MAC, flash, fuses, partition table.';
+  static override description =
+    'Nothing is written. The board is reset into its loader and, at the end, into its program again. Where its line has no DTR and RTS (a pty, a socket), hold BOOT and press RESET first.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --port /dev/ttyUSB0',
+    '<%= config.bin %> <%= command.id %> --port socket://127.0.0.1:5555 --json',
+  ];
+  static override flags = { port: shared.port, ...flashFlags };
+  static override result = boardInfoSchema;
+
+  async run() {
+    const { flags } = await this.input(FlashInfo);
+    const info = await boardInfo({
+      port: flags.port,
+      loader: boardLoader(flags, this.signal, this.progress()),
+    });
+    this.print(boardInfoText(info));
+    this.print(next(`aiot flash read 0x0 --out backup.bin --port ${shellWord(info.port)}`));
+    return info;
+  }
+}

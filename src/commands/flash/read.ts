@@ -1,0 +1,51 @@
+import { Args, Flags } from '@oclif/core';
+import {
+  AiotCommand,
+  boardLoader,
+  boardReadText,
+  flashFlags,
+  next,
+  shared,
+  shellWord,
+} from '../../lib/cli/index.js';
+import { boardReadSchema, readBoard } from '../../lib/flash/board/index.js';
+
+export default class FlashRead extends AiotCommand {
+  static override summary = 'Read a part of a board’s flash into a file, compared with the chip’s own MD5.';
+  static override description =
+    'OFFSET and LENGTH are numbers (0x8000, 64K). Without LENGTH, up to the end of the flash. In place of OFFSET also a partition’s label, or `bootloader` or `partition-table`.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> 0x8000 0x1000 --port /dev/ttyUSB0 --out table.bin',
+    '<%= config.bin %> <%= command.id %> 0x0 --out backup.bin',
+    '<%= config.bin %> <%= command.id %> nvs --out nvs.bin',
+  ];
+  static override args = {
+    offset: Args.string({ required: true, description: 'Where, or which partition.' }),
+    length: Args.string({ description: 'How many bytes.' }),
+  };
+  static override flags = {
+    port: shared.port,
+    out: Flags.string({
+      summary: 'File to write.',
+      env: 'AIOT_OUT',
+      helpValue: 'FILE',
+      required: true,
+    }),
+    ...flashFlags,
+  };
+  static override result = boardReadSchema;
+
+  async run() {
+    const { args, flags } = await this.input(FlashRead);
+    const read = await readBoard({
+      port: flags.port,
+      place: args.offset,
+      length: args.length,
+      out: flags.out,
+      loader: boardLoader(flags, this.signal, this.progress()),
+    });
+    this.print(boardReadText(read));
+    this.print(next(`aiot flash verify ${shellWord(`${read.out}@0x${read.offset.toString(16)}`)}`));
+    return read;
+  }
+}

@@ -1,0 +1,31 @@
+import { Args } from '@oclif/core';
+import { AiotCommand, boardLoader, boardVerifiedText, flashFlags, shared } from '../../lib/cli/index.js';
+import { boardVerifiedSchema, verifyBoard } from '../../lib/flash/board/index.js';
+
+export default class FlashVerify extends AiotCommand {
+  static override summary = 'Compare files with a board’s flash, by the chip’s own MD5.';
+  static override description =
+    'Nothing is written. OFFSET is a number (0x10000, 64K) or the label of a partition; HEX and UF2 files need none. Exits with 6 where something differs.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> app.bin@0x10000 table.bin@0x8000 --port /dev/ttyUSB0',
+    '<%= config.bin %> <%= command.id %> backup.bin@0x0 --json',
+  ];
+  static override strict = false;
+  static override args = {
+    images: Args.string({ description: 'FILE@OFFSET; any number of them.', required: true }),
+  };
+  static override flags = { port: shared.port, ...flashFlags };
+  static override result = boardVerifiedSchema;
+
+  async run() {
+    const { flags, words } = await this.input(FlashVerify);
+    const verified = await verifyBoard({
+      port: flags.port,
+      images: words,
+      loader: boardLoader(flags, this.signal, this.progress()),
+    });
+    this.print(boardVerifiedText(verified));
+    if (!verified.equal) this.exitsWith(6);
+    return verified;
+  }
+}
