@@ -53,6 +53,11 @@ export default class DeviceProvision extends AiotCommand {
       max: 64,
       env: 'AIOT_JOBS',
     }),
+    labels: Flags.string({
+      summary: 'Write labels for printing here, .svg or .pdf, with a QR code.',
+      env: 'AIOT_LABELS',
+      helpValue: 'FILE',
+    }),
     mac: shared.mac,
     'chip-id': shared['chip-id'],
     port: shared.port,
@@ -67,11 +72,11 @@ export default class DeviceProvision extends AiotCommand {
     const { args, flags } = input;
     const at = again(input, 'context');
     const context = await contextFor(flags.context);
-    const { type, out, csv, jobs, mac, port } = flags;
+    const { type, out, csv, jobs, mac, port, labels } = flags;
     const privatePem = (await unless('AIOT_KEY_NOT_FOUND', operatorKey(context.name))) ?? null;
     const result = await withClient(context.name, (client) =>
       provision({
-        ...{ client, name: args.name, type, out, csv, jobs, mac, port, privatePem },
+        ...{ client, name: args.name, type, out, csv, jobs, mac, port, labels, privatePem },
         chip: flags.chip === 'auto' ? undefined : flags.chip,
         chipId: flags['chip-id'],
         loader: loaderOptions(flags, this.signal),

@@ -38,6 +38,7 @@ export {
   provisionFleet,
 } from './fleet/provision-fleet.js';
 export type { DeviceImage, ImagePart } from './image/types.js';
+export { labelDevices, labelOf, requireLabelFile, writeLabels } from './labels/write.js';
 export { ensureOperatorKey, operatorKey } from './operator-key.js';
 export { type MakeOptions, makeDevice } from './provision.js';
 export { certificateRequest } from './request.js';

@@ -7,11 +7,14 @@ import {
   type FleetResult,
   type ImageRequest,
   imageRequest,
+  labelOf,
   makeDevice,
   type ProvisionedDevice,
   provisionFleet,
+  requireLabelFile,
+  writeLabels,
 } from '../../provision/index.js';
-import type { RegistryClient } from '../../registry/index.js';
+import type { DeviceInfo, RegistryClient } from '../../registry/index.js';
 import { type Onboarded, onboardDevice } from './onboard.js';
 
 export interface ProvisionRequest {
@@ -28,6 +31,8 @@ export interface ProvisionRequest {
   mac: string | undefined;
   chipId: string | undefined;
   image: ImageRequest;
+  /** File for labels, .svg or .pdf. */
+  labels: string | undefined;
   /** The operator's signing key; null = there is none here. */
   privatePem: string | null;
   onStage?: (stage: { text: string; done?: number; total?: number }) => void;
@@ -39,6 +44,18 @@ export type Provisioned = ProvisionedDevice | Onboarded | FleetResult;
 /** One device into a folder or onto a board, or a fleet into folders. @throws AIOT_USAGE, and what those throw */
 export async function provision(request: ProvisionRequest): Promise<Provisioned> {
   check(request);
+  const { labels, client } = request;
+  await requireLabelFile(labels);
+  const made = await make(request);
+  if (labels === undefined) return made;
+  const devices = 'devices' in made ? made.devices : [made];
+  const found: DeviceInfo[] = [];
+  for (const { name } of devices) found.push(await client.devices.get(name));
+  if (found.length > 0) await writeLabels(labels, found.map(labelOf));
+  return made;
+}
+
+async function make(request: ProvisionRequest): Promise<Provisioned> {
   const { client, name = '', csv, port, out, privatePem, signal } = request;
   const { type = 'virtual', chip, mac, chipId, jobs, onStage } = request;
   const image = await imageRequest(request.image);

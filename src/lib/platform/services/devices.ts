@@ -102,7 +102,7 @@ export class Devices {
     );
     if (!other) return;
     throw new AiotError('AIOT_DEVICE_EXISTS', `the board ${mac} is registered already, as ${other.name}`, {
-      next: `Another name for it: aiot device revoke ${other.name}, then repeat. Back to its old place: aiot device replace ${other.name}`,
+      next: `A new certificate for it: aiot device rotate ${other.name} --port PORT. Under another name: aiot device revoke ${other.name}, then repeat.`,
     });
   }
 

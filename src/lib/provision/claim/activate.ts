@@ -5,6 +5,7 @@ import { z } from 'zod';
 import {
   AiotError,
   generateKeyPair,
+  hasCode,
   issueText,
   readJson,
   readText,
@@ -85,7 +86,12 @@ async function claimIdentity(dir: string, claim: ClaimFile): Promise<string[]> {
     const before = await unless('AIOT_FILE_NOT_FOUND', readText(pending));
     const key = before ?? generateKeyPair().privatePem;
     if (before === undefined) await writeFileAtomic(pending, key, 0o600);
-    const reply = await client.claims.redeem(token, await certificateRequest(key, claim.name));
+    const request = await certificateRequest(key, claim.name);
+    const reply = await client.claims.redeem(token, request).catch(async (error: unknown) => {
+      // A key that the token is not good for never will be asked for again.
+      if (hasCode(error, 'AIOT_CLAIM_INVALID')) await rm(pending, { force: true });
+      throw error;
+    });
     const files = await place.put(identityOf(key, reply));
     await rm(pending, { force: true });
     return files;

@@ -1,0 +1,36 @@
+import { Flags } from '@oclif/core';
+import { z } from 'zod';
+import { AiotCommand, bold, plural, shared } from '../../lib/cli/index.js';
+import { labelDevices } from '../../lib/provision/index.js';
+import { withClient } from '../../lib/registry/index.js';
+
+export default class DeviceLabels extends AiotCommand {
+  static override summary = 'Write labels for printing: name, type, chip id, MAC, certificate, QR code.';
+  static override description =
+    'Of the devices named, or of all that have a certificate. An SVG is a roll of 50 × 25 mm, a PDF sheets of A4. Nothing on a label is secret.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --out labels.pdf',
+    '<%= config.bin %> <%= command.id %> pump-7 pump-8 --out labels.svg --json',
+  ];
+  static override strict = false;
+  static override usage = 'device labels [NAME…] --out FILE';
+  static override flags = {
+    out: Flags.string({
+      char: 'o',
+      summary: 'File of the labels, .svg or .pdf.',
+      required: true,
+      env: 'AIOT_OUT',
+      helpValue: 'FILE',
+    }),
+    context: shared.context,
+  };
+  static override result = z.object({ file: z.string(), devices: z.array(z.string()) });
+
+  async run() {
+    const { flags, words } = await this.input(DeviceLabels);
+    const { out, context } = flags;
+    const devices = await withClient(context, (client) => labelDevices({ client, names: words, out }));
+    this.print(`${plural(devices.length, 'label')} in ${bold(out)}.`);
+    return { file: out, devices };
+  }
+}

@@ -1,0 +1,162 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { onboardedSchema } from '../../src/lib/device/index.js';
+import { SimulatedChip, type SimulatedChipOptions, serveChip } from '../../src/lib/flash/index.js';
+import {
+  parsePartitionsCsv,
+  partitionTableOffset,
+  readNvs,
+  readPartitionTable,
+  writePartitionTable,
+} from '../../src/lib/formats/index.js';
+import { verifiedDeviceSchema } from '../../src/lib/provision/index.js';
+import { clientFor, deviceSchema } from '../../src/lib/registry/index.js';
+import { runCli } from '../support/cli.js';
+import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
+
+let own: UpForTests;
+beforeAll(async () => {
+  own = await upForTests();
+});
+afterAll(() => own.stop());
+
+const served: { close(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const board of served.splice(0)) await board.close();
+});
+
+/** A board at a port, as somebody would plug it in. */
+async function plugged(options: SimulatedChipOptions) {
+  const chip = new SimulatedChip(options);
+  const { address, close } = await serveChip(chip, { port: 0 });
+  served.push({ close });
+  return { chip, port: address };
+}
+
+function nvsIn(chip: SimulatedChip): Map<string, unknown> {
+  const { entries } = readNvs(chip.flash.bytes.subarray(0x9000, 0x9000 + 0x5000));
+  return new Map(entries.map(({ namespace, key, value }) => [`${namespace}/${key}`, value]));
+}
+
+describe('aiot device provision --port', () => {
+  it.each([
+    ['esp32', '24:0a:c4:11:22:33', '1122867', []],
+    ['esp32c3', '24:0a:c4:44:55:66', '4478310', ['--no-stub']],
+    ['esp32s3', '24:0a:c4:77:88:99', '7833753', ['--baud', '115200']],
+  ] as const)('makes a blank %s the device, by what its board tells', async (type, mac, chipId, flags) => {
+    const { chip, port } = await plugged({ chip: type, mac });
+    const name = `pump-${type}`;
+    const argv = ['device', 'provision', name, '--port', port, ...flags];
+    const device = await ok(onboardedSchema, argv);
+    expect(device.board).toMatchObject({ port, chip: type, mac, chipId, verified: true });
+    expect(device.files).toEqual([]);
+    const values = nvsIn(chip);
+    expect(values.get('aiot/name')).toBe(name);
+    expect(values.get('aiot/chip_id')).toBe(chipId);
+    const { partitions } = readPartitionTable(chip.flash.bytes.subarray(0x8000, 0x8c00));
+    expect(partitions[0]).toMatchObject({ label: 'nvs', offset: 0x9000 });
+    expect(await ok(deviceSchema, ['device', 'show', name])).toMatchObject({ mac, chipId, type });
+    const { verified, birth, checks } = await ok(verifiedDeviceSchema, [
+      'device',
+      'verify',
+      name,
+      '--port',
+      port,
+    ]);
+    expect(verified, JSON.stringify(checks)).toBe(true);
+    expect(birth.chip).toMatchObject({ name: type, mac, security: { secureBoot: false } });
+  });
+
+  it('keeps the partition table that a board has, and puts NVS where that one says', async () => {
+    const table = parsePartitionsCsv('nvs,data,nvs,0x12000,0x4000,\nfactory,app,factory,0x20000,0x100000,\n');
+    const flash = new Uint8Array(0x40_0000).fill(0xff);
+    flash.set(writePartitionTable(table), partitionTableOffset);
+    const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:10:01', flash });
+    const { board } = await ok(onboardedSchema, ['device', 'provision', 'old-board', '--port', port]);
+    expect(board.regions.map(({ name, offset, bytes }) => [name, offset, bytes])).toEqual([
+      ['nvs', 0x12000, 0x4000],
+    ]);
+    expect(readPartitionTable(chip.flash.bytes.subarray(0x8000, 0x8c00))).toEqual(table);
+  });
+
+  it('takes the registration back where the board is lost, and works when it is repeated', async () => {
+    const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:10:02' });
+    const argv = ['device', 'provision', 'lost', '--port', port, '--no-stub'];
+    chip.faults.add({ kind: 'stuck-flash' });
+    expect(await refusal(argv)).toMatchObject({ code: expect.stringMatching(/^AIOT_(FLASH|CHIP|SERIAL)_/) });
+    const { state } = await ok(deviceSchema, ['device', 'show', 'lost']);
+    expect(state).toBe('revoked');
+    chip.faults.clear();
+    await delay(50);
+    expect((await ok(onboardedSchema, argv)).board.verified).toBe(true);
+    expect((await ok(deviceSchema, ['device', 'show', 'lost'])).state).toBe('provisioned');
+  });
+
+  it.each([
+    ['another chip than was said', {}, ['--chip', 'esp32c3'], 'AIOT_CHIP_MISMATCH'],
+    ['a chip whose flash is encrypted', { flashEncryption: true }, [], 'AIOT_FLASH_REFUSED'],
+  ])('refuses %s, and registers nothing', async (_, security, flags, code) => {
+    const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:10:03', security });
+    const before = Buffer.from(chip.flash.bytes);
+    expect(await refusal(['device', 'provision', 'no', '--port', port, ...flags])).toMatchObject({ code });
+    expect(Buffer.compare(before, Buffer.from(chip.flash.bytes))).toBe(0);
+    expect(await refusal(['device', 'show', 'no'])).toMatchObject({ code: 'AIOT_NOT_FOUND' });
+  });
+
+  it('says which device a board is already', async () => {
+    const { port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:11:22:33' });
+    const error = await refusal(['device', 'provision', 'second', '--port', port]);
+    expect(error).toMatchObject({ code: 'AIOT_DEVICE_EXISTS', exit: 2 });
+    expect(error.message).toContain('pump-esp32');
+  });
+});
+
+describe('aiot device rotate and replace at a port', () => {
+  it('rotate refuses a board whose NVS was erased: nothing would be left to keep', async () => {
+    const mac = '24:0a:c4:00:20:05';
+    const { chip, port } = await plugged({ chip: 'esp32', mac });
+    await ok(onboardedSchema, ['device', 'provision', 'erased', '--port', port]);
+    chip.flash.bytes.fill(0xff, 0x9000, 0xe000);
+    const argv = ['device', 'rotate', 'erased', '--port', port];
+    expect(await refusal(argv)).toMatchObject({ code: 'AIOT_NVS_MALFORMED', exit: 2 });
+    expect((await ok(deviceSchema, ['device', 'show', 'erased'])).next).toBeNull();
+  });
+
+  it('rotate gives the board a new key, and keeps what else is in its NVS', async () => {
+    const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:01' });
+    await ok(onboardedSchema, ['device', 'provision', 'turn', '--port', port, '--wifi-ssid', 'open-net']);
+    const before = nvsIn(chip);
+    const { certificate } = await ok(onboardedSchema, ['device', 'rotate', 'turn', '--port', port]);
+    const after = nvsIn(chip);
+    expect(after.get('aiot/key')).not.toBe(before.get('aiot/key'));
+    expect(after.get('wifi/ssid')).toBe('open-net');
+    const shown = await ok(deviceSchema, ['device', 'show', 'turn']);
+    expect(shown.next?.fingerprint).toBe(certificate.fingerprint);
+    expect(shown.fingerprint).not.toBe(certificate.fingerprint);
+  });
+
+  it('rotate refuses the board of another device; replace makes another board the device', async () => {
+    const first = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:02' });
+    const device = await ok(onboardedSchema, ['device', 'provision', 'spare', '--port', first.port]);
+    const { port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:03' });
+    const other = { chip: 'esp32', mac: '24:0a:c4:00:20:04', flash: first.chip.flash.bytes } as const;
+    const written = await plugged(other);
+    expect(await refusal(['device', 'rotate', 'spare', '--port', written.port])).toMatchObject({
+      code: 'AIOT_BIRTH_MISMATCH',
+      exit: 6,
+    });
+    const replaced = await ok(onboardedSchema, ['device', 'replace', 'spare', '--port', port]);
+    expect(replaced.id).not.toBe(device.id);
+    const client = await clientFor();
+    expect(await client.devices.get('spare')).toMatchObject({
+      mac: '24:0a:c4:00:20:03',
+      fingerprint: replaced.certificate.fingerprint,
+      next: null,
+    });
+    await client.close();
+    const { json, code } = await runCli(['device', 'verify', 'spare', '--port', first.port, '--json']);
+    expect(code).toBe(6);
+    const failed = verifiedDeviceSchema.parse(json).checks.filter(({ passed }) => !passed);
+    expect(failed.map(({ check }) => check)).toEqual(['board']);
+  });
+});

@@ -1,0 +1,263 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readNvs, readPartitionTable } from '../../src/lib/formats/index.js';
+import {
+  fleetResultSchema,
+  provisionedDeviceSchema,
+  verifiedDeviceSchema,
+} from '../../src/lib/provision/index.js';
+import { clientFor, deviceSchema } from '../../src/lib/registry/index.js';
+import { runCli } from '../support/cli.js';
+import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
+
+let own: UpForTests;
+const at = (...parts: string[]) => join(own.folder, ...parts);
+beforeAll(async () => {
+  own = await upForTests();
+  await writeFile(at('wifi.txt'), 'two words and more\n');
+});
+afterAll(() => own.stop());
+
+async function nvs(folder: string): Promise<Map<string, unknown>> {
+  const { entries } = readNvs(await readFile(join(folder, 'nvs.bin')));
+  return new Map(entries.map(({ namespace, key, value }) => [`${namespace}/${key}`, value]));
+}
+
+describe('aiot device provision for a chip', () => {
+  it('writes NVS and partition table, with the key in NVS and in no other file', async () => {
+    const out = at('pump-1');
+    const device = await ok(provisionedDeviceSchema, [
+      ...['device', 'provision', 'pump-1', '--type', 'esp32', '--out', out],
+      ...['--wifi-ssid', 'plant', '--wifi-password-file', at('wifi.txt'), '--mac', '24:0A:C4:DA:B6:B0'],
+    ]);
+    expect(device.files).toEqual([join(out, 'nvs.bin'), join(out, 'partitions.bin')]);
+    expect((await readdir(out)).sort()).toEqual([
+      ...['device.crt', 'device.json', 'nvs.bin', 'partitions.bin'],
+    ]);
+    expect((await stat(join(out, 'nvs.bin'))).mode & 0o777).toBe(0o600);
+    const values = await nvs(out);
+    expect(values.get('aiot/name')).toBe('pump-1');
+    expect(values.get('aiot/id')).toBe(device.id);
+    expect(values.get('aiot/chip_id')).toBe('14333616');
+    expect(values.get('aiot/http')).toBe(own.url);
+    expect(values.get('wifi/password')).toBe('two words and more');
+    const certificate = new X509Certificate(values.get('aiot/certificate') as string);
+    expect(certificate.checkPrivateKey(createPrivateKey(values.get('aiot/key') as string))).toBe(true);
+    expect(certificate.subject).toContain('CN=pump-1');
+    expect(certificate.verify(new X509Certificate(await readFile(own.ca)).publicKey)).toBe(true);
+    for (const file of ['device.crt', 'device.json', 'partitions.bin'])
+      expect(await readFile(join(out, file), 'latin1')).not.toContain('PRIVATE KEY');
+    const { partitions } = readPartitionTable(await readFile(join(out, 'partitions.bin')));
+    expect(partitions.map(({ label }) => label)).toEqual(expect.arrayContaining(['nvs', 'ota_0', 'ota_1']));
+  });
+
+  it('takes another partition table, the size of the flash, and a type that is no chip’s name', async () => {
+    const table = 'nvs,data,nvs,0x9000,0x8000,\nfactory,app,factory,0x20000,0x100000,\n';
+    await writeFile(at('table.csv'), table);
+    const out = at('own-table');
+    await ok(provisionedDeviceSchema, [
+      ...['device', 'provision', 'own-table', '--type', 'pump', '--chip', 'esp32c3', '--out', out],
+      ...['--partitions', at('table.csv'), '--flash-size', '2MB', '--nvs-version', '1'],
+    ]);
+    expect((await stat(join(out, 'nvs.bin'))).size).toBe(0x8000);
+    expect(readNvs(await readFile(join(out, 'nvs.bin'))).version).toBe(1);
+    expect((await nvs(out)).get('aiot/type')).toBe('pump');
+    expect(JSON.parse(await readFile(join(out, 'device.json'), 'utf8'))).toMatchObject({ chip: 'esp32c3' });
+  });
+
+  it('encrypts NVS with keys of its own', async () => {
+    const out = at('secret');
+    const argv = ['device', 'provision', 'secret', '--type', 'esp32s3', '--out', out, '--encrypt-nvs'];
+    const { files } = await ok(provisionedDeviceSchema, argv);
+    expect(files.at(-1)).toBe(join(out, 'nvs_keys.bin'));
+    expect((await stat(join(out, 'nvs_keys.bin'))).mode & 0o777).toBe(0o600);
+    expect(await readFile(join(out, 'nvs.bin'), 'latin1')).not.toContain('PRIVATE KEY');
+  });
+
+  it.each([
+    ['a partition table without NVS', ['--partitions', 'no-nvs.csv'], 'AIOT_PARTITIONS_MALFORMED', 2],
+    ['a table that is not there', ['--partitions', 'nowhere.csv'], 'AIOT_FILE_NOT_FOUND', 4],
+    ['a table for more flash', ['--flash-size', '1MB'], 'AIOT_PARTITIONS_MALFORMED', 2],
+    ['an NVS that is too small', ['--partitions', 'small.csv'], 'AIOT_PARTITIONS_MALFORMED', 2],
+    ['a short password', ['--wifi-ssid', 'plant', '--wifi-password-file', 'short.txt'], 'AIOT_USAGE', 2],
+    ['a password for no network', ['--wifi-password-file', 'short.txt'], 'AIOT_USAGE', 2],
+    ['a long name of a network', ['--wifi-ssid', 'x'.repeat(33)], 'AIOT_USAGE', 2],
+    ['a MAC that is none', ['--mac', '24:0a:c4'], 'AIOT_USAGE', 2],
+    ['a chip id past 24 bits', ['--chip-id', '16777216'], 'AIOT_USAGE', 2],
+    ['labels of another kind', ['--labels', 'labels.png'], 'AIOT_USAGE', 2],
+    ['the board of another device', ['--mac', '24:0a:c4:da:b6:b0'], 'AIOT_DEVICE_EXISTS', 2],
+  ])('refuses %s before anything is registered or written', async (_, flags, code, exit) => {
+    await writeFile(at('no-nvs.csv'), 'factory,app,factory,0x10000,0x100000,\n');
+    await writeFile(at('small.csv'), 'nvs,data,nvs,0x9000,0x1000,\n');
+    await writeFile(at('short.txt'), 'short\n');
+    const placed = flags.map((flag) => (/\.(csv|txt|png)$/.test(flag) ? at(flag) : flag));
+    const argv = ['device', 'provision', 'bad', '--type', 'esp32', '--out', at('bad'), ...placed];
+    expect(await refusal(argv)).toMatchObject({ code, exit });
+    expect(existsSync(at('bad'))).toBe(false);
+    expect(await refusal(['device', 'show', 'bad'])).toMatchObject({ code: 'AIOT_NOT_FOUND' });
+  });
+
+  it.each([
+    ['neither a name nor a file', []],
+    ['a name and a file', ['x', '--csv', 'fleet.csv', '--out', 'x']],
+    ['no place for what is made', ['x']],
+    ['NVS of what is no chip', ['x', '--type', 'pi', '--encrypt-nvs', '--out', 'x']],
+  ])('refuses %s', async (_, argv) => {
+    expect(await refusal(['device', 'provision', ...argv])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
+  });
+});
+
+describe('a birth certificate', () => {
+  it('is signed, stored and verified, with the files too', async () => {
+    const argv = ['device', 'verify', 'pump-1', '--files', at('pump-1')];
+    const { verified, birth, checks } = await ok(verifiedDeviceSchema, argv);
+    expect(verified).toBe(true);
+    expect(birth).toMatchObject({
+      device: { name: 'pump-1', type: 'esp32' },
+      chip: null,
+      chipId: '14333616',
+    });
+    expect(checks.map(({ check }) => check)).toEqual(
+      expect.arrayContaining(['signature', 'certificate', 'image nvs', 'image partitions']),
+    );
+  });
+
+  it('tells of an image that was changed, with exit code 6', async () => {
+    const out = at('changed');
+    await ok(provisionedDeviceSchema, ['device', 'provision', 'changed', '--type', 'esp32', '--out', out]);
+    const image = await readFile(join(out, 'nvs.bin'));
+    image[100] = (image[100] ?? 0) ^ 1;
+    await writeFile(join(out, 'nvs.bin'), image);
+    const { json, code } = await runCli(['device', 'verify', 'changed', '--files', out, '--json']);
+    expect(code).toBe(6);
+    const { verified, checks } = verifiedDeviceSchema.parse(json);
+    expect(verified).toBe(false);
+    expect(checks.filter(({ passed }) => !passed).map(({ check }) => check)).toEqual(['image nvs']);
+  });
+
+  it('of another device or by another key is not stored', async () => {
+    const client = await clientFor();
+    const { envelope } = await client.devices.birth.get('pump-1');
+    await expect(client.devices.birth.put('changed', envelope)).rejects.toMatchObject({
+      code: 'AIOT_REQUEST_INVALID',
+    });
+    const forged = { ...envelope, payload: Buffer.from('{}').toString('base64') };
+    await expect(client.devices.birth.put('pump-1', forged)).rejects.toMatchObject({
+      code: 'AIOT_SIGNATURE_INVALID',
+    });
+    await client.close();
+  });
+
+  it('is missing of a device that nobody signed for', async () => {
+    await ok(deviceSchema.partial(), ['device', 'claim', 'unborn', '--type', 'pi']);
+    expect(await refusal(['device', 'verify', 'unborn'])).toMatchObject({
+      code: 'AIOT_BIRTH_MISSING',
+      exit: 4,
+    });
+    expect(await refusal(['device', 'verify', 'nobody'])).toMatchObject({ code: 'AIOT_NOT_FOUND', exit: 4 });
+  });
+});
+
+describe('aiot device provision --csv', () => {
+  const fleet = [
+    'name,type,mac,ssid,password',
+    'f1,esp32,24:0a:c4:00:00:01,plant,password1',
+    'f2,esp32c3,,,',
+    'f3,pi,,,',
+    'f4,esp32s3,,"with, comma",password 4',
+  ].join('\n');
+
+  it('makes each device in a folder of its own, and skips on a repeat what is made', async () => {
+    await writeFile(at('fleet.csv'), fleet);
+    const argv = ['device', 'provision', '--csv', at('fleet.csv'), '--out', at('fleet'), '--jobs', '4'];
+    const labels = ['--labels', at('labels.svg')];
+    const first = await ok(fleetResultSchema, [...argv, ...labels]);
+    expect(first.failed).toEqual([]);
+    expect(first.devices.map(({ name, skipped }) => [name, skipped])).toEqual(
+      ['f1', 'f2', 'f3', 'f4'].map((name) => [name, false]),
+    );
+    expect(first.devices[0]?.chipId).toBe('1');
+    expect(first.devices[2]?.files.map((file) => file.split('/').at(-1))).toContain('device.key');
+    expect((await nvs(at('fleet', 'f4'))).get('wifi/ssid')).toBe('with, comma');
+    expect(await readFile(at('labels.svg'), 'utf8')).toContain('f4');
+    const again = await ok(fleetResultSchema, argv);
+    expect(again.devices.map(({ skipped }) => skipped)).toEqual([true, true, true, true]);
+    expect(again.devices.map(({ certificate }) => certificate)).toEqual(
+      first.devices.map(({ certificate }) => certificate),
+    );
+  });
+
+  it.each([
+    ['a column that is none', 'name,colour\nx,red', 'AIOT_CSV_COLUMNS', ''],
+    ['no column of names', 'type\nesp32', 'AIOT_CSV_COLUMNS', ''],
+    ['no device', 'name\n', 'AIOT_CSV_EMPTY', ''],
+    ['a missing cell', 'name,type\nx', 'AIOT_CSV_MALFORMED', ':2'],
+    ['a name that is none', 'name\na/b', 'AIOT_CSV_MALFORMED', ':2'],
+    ['one name twice', 'name\nx\ny\nX', 'AIOT_CSV_MALFORMED', ':4'],
+    ['one board twice', 'name,mac\nx,24:0a:c4:00:00:09\ny,24:0A:C4:00:00:09', 'AIOT_CSV_MALFORMED', ':3'],
+    ['a chip that is none', 'name,chip\nx,esp99', 'AIOT_CSV_MALFORMED', ':2'],
+    ['a chip id that is none', 'name,chip-id\nx,-1', 'AIOT_CSV_MALFORMED', ':2'],
+    ['a short password', 'name,type,ssid,password\nx,esp32,plant,abc', 'AIOT_CSV_MALFORMED', ':2'],
+    ['a password for no network', 'name,type,password\nx,esp32,abcdefgh', 'AIOT_CSV_MALFORMED', ':2'],
+    ['a device that is registered', 'name,type\nnew-one,pi\npump-1,esp32', 'AIOT_DEVICE_EXISTS', ''],
+  ])('refuses %s, and makes none', async (_, text, code, place) => {
+    await writeFile(at('bad.csv'), text);
+    const argv = ['device', 'provision', '--csv', at('bad.csv'), '--out', at('none')];
+    const error = await refusal(argv);
+    expect(error).toMatchObject({ code, exit: 2 });
+    expect(error.message).toContain(`bad.csv${place}`);
+    expect(existsSync(at('none'))).toBe(false);
+  });
+
+  it('makes the others where one fails, names it, and exits with 3', async () => {
+    await writeFile(at('partly.csv'), 'name,type\ng1,esp32\ng2,esp32\n');
+    await writeFile(at('blocked'), 'a file');
+    await ok(fleetResultSchema, [
+      ...['device', 'provision', '--csv', at('partly.csv'), '--out', at('half'), '--jobs', '1'],
+    ]).then(({ devices }) => expect(devices).toHaveLength(2));
+    await writeFile(at('more.csv'), 'name,type\ng1,esp32\ng2,esp32\ng3,pi\ng4,pi\n');
+    await writeFile(at('half', 'g3'), 'a file where a folder has to be');
+    const { json, code } = await runCli([
+      ...['device', 'provision', '--csv', at('more.csv'), '--out', at('half'), '--json'],
+    ]);
+    expect(code).toBe(3);
+    const { devices, failed } = fleetResultSchema.parse(json);
+    expect(devices.map(({ name, skipped }) => [name, skipped])).toEqual([
+      ['g1', true],
+      ['g2', true],
+      ['g4', false],
+    ]);
+    expect(failed).toMatchObject([{ name: 'g3', line: 4, error: { code: 'AIOT_FILE_NOT_WRITABLE' } }]);
+  });
+});
+
+describe('aiot device labels', () => {
+  it('writes those of the devices named, or of all that have a certificate', async () => {
+    const { code, json } = await runCli([
+      'device',
+      'labels',
+      'pump-1',
+      'f1',
+      '--out',
+      at('two.pdf'),
+      '--json',
+    ]);
+    expect([code, json]).toEqual([0, { file: at('two.pdf'), devices: ['pump-1', 'f1'] }]);
+    expect((await readFile(at('two.pdf'))).subarray(0, 5).toString()).toBe('%PDF-');
+    const all = await runCli(['device', 'labels', '--out', at('all.svg'), '--json']);
+    const { devices } = all.json as { devices: string[] };
+    expect(devices).toEqual(expect.arrayContaining(['pump-1', 'f1', 'f2']));
+    expect(devices).not.toContain('unborn');
+  });
+
+  it('refuses what has no label', async () => {
+    expect(await refusal(['device', 'labels', 'nobody', '--out', at('x.svg')])).toMatchObject({ exit: 4 });
+    expect(await refusal(['device', 'labels', 'unborn', '--out', at('x.svg')])).toMatchObject({
+      code: 'AIOT_REQUEST_INVALID',
+    });
+    expect(await refusal(['device', 'labels', '--out', at('x.bmp')])).toMatchObject({ code: 'AIOT_USAGE' });
+  });
+});

@@ -1,0 +1,262 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { request } from 'node:https';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { generateKeyPair } from '../../src/lib/core/index.js';
+import {
+  activatedSchema,
+  certificateRequest,
+  madeClaimSchema,
+  provisionedDeviceSchema,
+} from '../../src/lib/provision/index.js';
+import { clientFor, createClient, deviceSchema } from '../../src/lib/registry/index.js';
+import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
+
+let own: UpForTests;
+let ca: string;
+const at = (...parts: string[]) => join(own.folder, ...parts);
+beforeAll(async () => {
+  own = await upForTests({ compat: ['architects-guide'] });
+  ca = await readFile(own.ca, 'utf8');
+});
+afterAll(() => own.stop());
+
+const claim = (name: string, ...more: string[]) =>
+  ok(madeClaimSchema, ['device', 'claim', name, '--type', 'pi', '--out', at(`${name}.json`), ...more]);
+
+describe('a claim', () => {
+  it('gives the device that has it a certificate for a key that was made there', async () => {
+    const { token } = await claim('gateway');
+    expect((await stat(at('gateway.json'))).mode & 0o777).toBe(0o600);
+    expect(await ok(deviceSchema, ['device', 'show', 'gateway'])).toMatchObject({
+      state: 'registered',
+      fingerprint: null,
+    });
+    const argv = ['device', 'activate', at('gateway'), '--claim', at('gateway.json')];
+    const device = await ok(activatedSchema, argv);
+    expect(device).toMatchObject({ name: 'gateway', state: 'active', claimed: true });
+    expect((await stat(at('gateway', 'device.key'))).mode & 0o777).toBe(0o600);
+    expect(await readdir(at('gateway'))).not.toContain('claim.key');
+    expect(await ok(activatedSchema, ['device', 'activate', at('gateway')])).toMatchObject({
+      claimed: false,
+    });
+    for (const file of ['device.json', 'trust.json', 'device.crt'])
+      expect(await readFile(at('gateway', file), 'utf8')).not.toContain(token);
+  });
+
+  it('is good for one key, and for that one again when the answer was lost', async () => {
+    const { token } = await claim('once');
+    const anybody = createClient({ url: own.url, ca });
+    const csr = async () => await certificateRequest(generateKeyPair().privatePem, 'any');
+    const mine = await csr();
+    const first = await anybody.claims.redeem(token, mine);
+    const again = await anybody.claims.redeem(token, mine);
+    expect(again.certificate).toBe(first.certificate);
+    await expect(anybody.claims.redeem(token, await csr())).rejects.toMatchObject({
+      code: 'AIOT_CLAIM_INVALID',
+    });
+    await anybody.close();
+  });
+
+  it('is void when a later one was made, when it has expired, and when its device is revoked', async () => {
+    const { token: early } = await claim('void');
+    const { token: late } = await claim('void');
+    const anybody = createClient({ url: own.url, ca });
+    const csr = await certificateRequest(generateKeyPair().privatePem, 'any');
+    const invalid = { code: 'AIOT_CLAIM_INVALID' };
+    await expect(anybody.claims.redeem(early, csr)).rejects.toMatchObject(invalid);
+    await expect(anybody.claims.redeem('claim_x', csr)).rejects.toMatchObject(invalid);
+    await ok(deviceSchema, ['device', 'revoke', 'void']);
+    await expect(anybody.claims.redeem(late, csr)).rejects.toMatchObject(invalid);
+    await anybody.close();
+  });
+
+  it('is not lost with a request that nobody can sign', async () => {
+    const { token } = await claim('patient');
+    const anybody = createClient({ url: own.url, ca });
+    await expect(anybody.claims.redeem(token, 'no request')).rejects.toMatchObject({
+      code: 'AIOT_CSR_INVALID',
+    });
+    const csr = await certificateRequest(generateKeyPair().privatePem, 'any');
+    expect((await anybody.claims.redeem(token, csr)).device.name).toBe('patient');
+    await anybody.close();
+  });
+
+  it.each([
+    ['a folder with neither identity nor claim', ['nowhere'], 'AIOT_FILE_NOT_FOUND', 4],
+    ['a claim that is not there', ['new', '--claim', 'no.json'], 'AIOT_FILE_NOT_FOUND', 4],
+    ['a file that is no claim', ['new', '--claim', 'gateway/device.json'], 'AIOT_FILE_MALFORMED', 2],
+    ['a folder that has an identity', ['gateway', '--claim', 'gateway.json'], 'AIOT_IDENTITY_EXISTS', 2],
+    ['a claim that was used', ['new', '--claim', 'gateway.json'], 'AIOT_CLAIM_INVALID', 5],
+  ])('refuses %s, and leaves nothing behind', async (_, argv, code, exit) => {
+    const placed = argv.map((word) => (word.startsWith('--') ? word : at(word)));
+    expect(await refusal(['device', 'activate', ...placed])).toMatchObject({ code, exit });
+    expect(existsSync(at('new'))).toBe(false);
+  });
+
+  it('is refused for a device that is there', async () => {
+    expect(await refusal(['device', 'claim', 'gateway'])).toMatchObject({
+      code: 'AIOT_DEVICE_EXISTS',
+      exit: 2,
+    });
+    expect(await refusal(['device', 'claim', 'a/b'])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
+  });
+});
+
+describe('aiot device rotate', () => {
+  const provision = (name: string) =>
+    ok(provisionedDeviceSchema, ['device', 'provision', name, '--type', 'pi', '--out', at(name)]);
+  const rotate = (name: string, ...more: string[]) =>
+    ok(provisionedDeviceSchema, ['device', 'rotate', name, '--out', at(name), ...more]);
+  const asDevice = async (folder: string) =>
+    createClient({
+      url: own.url,
+      ca,
+      cert: await readFile(join(folder, 'device.crt'), 'utf8'),
+      key: await readFile(join(folder, 'device.key'), 'utf8'),
+    });
+
+  it('lets the old certificate end when the new one is used, and not before', async () => {
+    await provision('turning');
+    const old = await asDevice(at('turning'));
+    const { certificate } = await rotate('turning');
+    expect((await old.devices.activate()).device.next?.fingerprint).toBe(certificate.fingerprint);
+    expect((await ok(activatedSchema, ['device', 'activate', at('turning')])).certificate).toEqual(
+      certificate,
+    );
+    await expect(old.devices.activate()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
+    expect(await ok(deviceSchema, ['device', 'show', 'turning'])).toMatchObject({
+      fingerprint: certificate.fingerprint,
+      next: null,
+    });
+    await old.close();
+  });
+
+  it('ends it at once with --now', async () => {
+    await provision('stolen');
+    const old = await asDevice(at('stolen'));
+    await rotate('stolen', '--now');
+    await expect(old.devices.activate()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
+    await old.close();
+  });
+
+  it('is something a device may do for itself, and for no other', async () => {
+    await provision('self');
+    const device = await asDevice(at('self'));
+    const csr = await certificateRequest(generateKeyPair().privatePem, 'self');
+    expect((await device.devices.rotate('self', csr, false)).device.name).toBe('self');
+    await expect(device.devices.rotate('gateway', csr, false)).rejects.toMatchObject({
+      code: 'AIOT_NOT_ALLOWED',
+    });
+    await expect(device.devices.replace('self', csr)).rejects.toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
+    await device.close();
+  });
+
+  it('replace gives the name to another board at once', async () => {
+    const { id } = await provision('moved');
+    const old = await asDevice(at('moved'));
+    await mkdir(at('moved-2'));
+    const argv = ['device', 'replace', 'moved', '--out', at('moved-2')];
+    const replaced = await ok(provisionedDeviceSchema, argv);
+    expect(replaced.id).not.toBe(id);
+    await expect(old.devices.activate()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
+    expect(await ok(activatedSchema, ['device', 'activate', at('moved-2')])).toMatchObject({
+      id: replaced.id,
+    });
+    await old.close();
+  });
+
+  it.each([
+    ['neither folder nor port', ['rotate', 'gateway'], 'AIOT_USAGE', 2],
+    ['a device that is not there', ['rotate', 'nobody', '--out', 'x'], 'AIOT_NOT_FOUND', 4],
+    ['the folder of another', ['rotate', 'gateway', '--out', 'self'], 'AIOT_IDENTITY_EXISTS', 2],
+    ['a device that is not there', ['replace', 'nobody', '--out', 'x'], 'AIOT_NOT_FOUND', 4],
+    ['a revoked one', ['rotate', 'void', '--out', 'x'], 'AIOT_REQUEST_INVALID', 2],
+  ])('refuses %s', async (_, argv, code, exit) => {
+    const placed = argv.map((word, i) => (i > 2 && !word.startsWith('--') ? at(word) : word));
+    expect(await refusal(['device', ...placed])).toMatchObject({ code, exit });
+  });
+});
+
+/** As the guide's firmware asks: a form over HTTPS, nothing shown of itself. */
+function confirm(body: string, method = 'POST', path = '/confirmActivation') {
+  return new Promise<{ status: number; type: string; body: string; length: string }>((resolve, reject) => {
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    const call = request(new URL(path, own.url), { method, ca, headers }, (answer) => {
+      let text = '';
+      answer.on('data', (chunk) => {
+        text += chunk;
+      });
+      answer.on('end', () =>
+        resolve({
+          status: answer.statusCode ?? 0,
+          type: String(answer.headers['content-type']),
+          body: text,
+          length: String(answer.headers['content-length']),
+        }),
+      );
+    });
+    call.on('error', reject);
+    call.end(body);
+  });
+}
+
+describe('POST /confirmActivation, as the guide’s firmware asks', () => {
+  const text = { status: 200, type: 'text/plain; charset=utf-8' };
+
+  it('knows a device by its decimal chip id, told or from its MAC, and says no line end', async () => {
+    await claim('guide-1', '--chip-id', '14339204');
+    await ok(provisionedDeviceSchema, [
+      ...['device', 'provision', 'guide-2', '--type', 'esp32', '--mac', '24:0a:c4:da:b6:b0'],
+      ...['--out', at('guide-2')],
+    ]);
+    expect(await confirm('device_id=14339204')).toEqual({ ...text, body: 'TRUE', length: '4' });
+    expect(await confirm('device_id=14333616')).toEqual({ ...text, body: 'TRUE', length: '4' });
+    expect(await confirm('', 'POST', '/confirmActivation?device_id=14333616')).toMatchObject({
+      body: 'TRUE',
+    });
+  });
+
+  it('says FALSE of any other, and of nothing at all', async () => {
+    for (const body of ['device_id=1', 'device_id=', '', 'id=14339204', 'device_id=guide-1'])
+      expect(await confirm(body), body).toMatchObject({ ...text, body: 'FALSE' });
+  });
+
+  it('says FALSE of a device that was suspended or revoked', async () => {
+    const client = await clientFor();
+    await client.devices.act('guide-2', 'suspend');
+    expect(await confirm('device_id=14333616')).toMatchObject({ body: 'FALSE' });
+    await client.devices.act('guide-2', 'resume');
+    expect(await confirm('device_id=14333616')).toMatchObject({ body: 'TRUE' });
+    await client.devices.act('guide-2', 'revoke');
+    expect(await confirm('device_id=14333616')).toMatchObject({ body: 'FALSE' });
+    await client.close();
+  });
+
+  it('answers another method as the guide’s server does, and gives no right', async () => {
+    expect(await confirm('', 'GET')).toMatchObject({
+      status: 200,
+      body: 'Sorry, only GET and POST methods are supported.',
+    });
+    expect(await confirm('x'.repeat(5000))).toMatchObject({ status: 400 });
+  });
+
+  it('is not there unless it was asked for', async () => {
+    const plain = await upForTests();
+    try {
+      const url = new URL('/confirmActivation', plain.url);
+      const status = await new Promise((resolve, reject) => {
+        const call = request(url, { method: 'POST', rejectUnauthorized: false }, (answer) => {
+          answer.resume();
+          resolve(answer.statusCode);
+        });
+        call.on('error', reject);
+        call.end('device_id=1');
+      });
+      expect(status).toBe(404);
+    } finally {
+      await plain.stop();
+    }
+  });
+});

@@ -1,0 +1,56 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { ZodType } from 'zod';
+import { type UpOptions, up } from '../../src/lib/platform/index.js';
+import { runCli } from './cli.js';
+
+/** A platform in this process that `runCli` talks to, with contexts and a signing key of its own. */
+export interface UpForTests {
+  folder: string;
+  /** https origin. */
+  url: string;
+  /** PEM file of the CA. */
+  ca: string;
+  stop(): Promise<void>;
+}
+
+export async function upForTests(options: Partial<UpOptions> = {}): Promise<UpForTests> {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-up-'));
+  const before = process.env.AIOT_CONFIG_DIR;
+  process.env.AIOT_CONFIG_DIR = join(folder, 'config');
+  const ports = { host: '127.0.0.1', httpPort: 0, mqttPort: 0 };
+  const { result, stop } = await up({
+    data: join(folder, 'platform'),
+    newToken: false,
+    ...ports,
+    ...options,
+  });
+  return {
+    folder,
+    url: result.urls.http,
+    ca: result.ca,
+    async stop() {
+      await stop();
+      if (before === undefined) delete process.env.AIOT_CONFIG_DIR;
+      else process.env.AIOT_CONFIG_DIR = before;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Runs with --json: one line, exit code 0, and a result that fits its schema. */
+export async function ok<T>(schema: ZodType<T>, argv: string[]): Promise<T> {
+  const { code, json, stdout, stderr } = await runCli([...argv, '--json']);
+  expect(code, stdout + stderr).toBe(0);
+  expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+  return schema.parse(json);
+}
+
+/** Runs with --json and gives the error that it ends with. */
+export async function refusal(argv: string[]): Promise<{ code: string; message: string; exit: number }> {
+  const { json, code } = await runCli([...argv, '--json']);
+  const { error } = json as { error: { code: string; message: string } };
+  return { code: error.code, message: error.message, exit: code };
+}
