@@ -53,8 +53,7 @@ export async function judgesWriting(
     for (const { offset, data, compress } of files) {
       const path = join(folder, `${offset}.bin`);
       await writeFile(path, data);
-      await writer.write(at(board, way), offset, path, compress);
-      if (writer.name === 'espflash' && !way.stub) await board.toLoader?.();
+      await write(way, board, writer, { offset, path, compress });
       wanted.set(data, offset);
     }
     expectSame(await board.flash(), wanted, `flash after ${writer.name}`);
@@ -81,13 +80,12 @@ export async function judgesWriting(
 
 /** A new file over an old one, by another tool: what stood in the sectors before is gone, the rest stays. */
 export async function overwrites(way: Way, board: Board, first: FlashTool, second: FlashTool): Promise<void> {
-  const target = at(board, way);
   await inFolder(async (folder) => {
     const [old, next] = [programLike(3 * sector, 3), programLike(sector + 5, 4)];
     await writeFile(join(folder, 'old'), old);
     await writeFile(join(folder, 'next'), next);
-    await first.write(target, 0x10000, join(folder, 'old'), true);
-    await second.write(target, 0x11000, join(folder, 'next'), true);
+    await write(way, board, first, { offset: 0x10000, path: join(folder, 'old'), compress: true });
+    await write(way, board, second, { offset: 0x11000, path: join(folder, 'next'), compress: true });
     const flash = await board.flash();
     expectSame(flash.subarray(0x10000, 0x11000), old.subarray(0, sector), 'the sector before');
     expectSame(flash.subarray(0x11000, 0x11000 + next.length), next, 'the new file');
@@ -120,6 +118,17 @@ export async function erases(
     await tool.eraseAll(target);
     expectSame(await board.flash(), wanted.fill(0xff), `flash after ${tool.name} erased all`);
   });
+}
+
+/** espflash ends a write through a ROM by running what is in flash: the chip has to be brought back. */
+async function write(
+  way: Way,
+  board: Board,
+  tool: FlashTool,
+  { offset, path, compress }: { offset: number; path: string; compress: boolean },
+): Promise<void> {
+  await tool.write(at(board, way), offset, path, compress);
+  if (tool.name === 'espflash' && !way.stub) await board.toLoader?.();
 }
 
 function at(board: Board, { chip, stub, baud }: Way): Target {

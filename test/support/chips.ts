@@ -34,6 +34,7 @@ export async function simulatedBoard(
     port: address,
     simulated,
     flash: async () => simulated.flash.bytes,
+    toLoader: async () => simulated.reset(),
     close,
   };
 }

@@ -50,9 +50,14 @@ async function session(
     ...(target.stub ? [] : ['--no-stub']),
     ...rest,
   ];
-  const result = await espflash(target.port, args);
-  if (result.code !== 0) throw new Error(told('espflash', args, result));
-  return result;
+  for (let attempt = 1; ; attempt++) {
+    const result = await espflash(target.port, args);
+    if (result.code === 0) return result;
+    // It gives a chip 50 ms for some answers: on a busy machine that is too few now and then, and it is asked again.
+    const late = /Error while connecting|Communication error/.test(result.stderr);
+    const left = command === 'write-bin' && !target.stub;
+    if (!late || left || attempt === 3) throw new Error(told('espflash', args, result));
+  }
 }
 
 async function checksum(target: Target, offset: number, length: number): Promise<string> {
