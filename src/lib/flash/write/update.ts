@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { AiotError, readBytes } from '../../core/index.js';
-import { fetchFirmware, withClient } from '../../registry/index.js';
+import { fetchFirmware, resolveModel, withClient } from '../../registry/index.js';
 import type { FlashBoardOptions } from './flash-board.js';
+import { flashModel } from './flash-model.js';
 import { flashSlot } from './flash-slot.js';
 import type { FlashRequest } from './request.js';
 import type { Flashed } from './result.js';
@@ -13,7 +14,11 @@ export async function prepareUpdate(
 ): Promise<(how: FlashBoardOptions) => Promise<Flashed>> {
   refuseOthers(request);
   const watch = watchOf(request);
-  const { firmware, slot = 'next', verify, force } = request;
+  const { firmware, model, slot = 'next', verify, force } = request;
+  if (model !== undefined) {
+    const image = await modelOf(model, request.context);
+    return (how) => flashModel({ image, verify, force }, { ...how, watch });
+  }
   if (firmware === undefined) {
     throw new AiotError('AIOT_USAGE', 'expected what goes into the slot', {
       next: 'aiot flash --slot next --firmware app.bin, or --firmware NAME@VERSION',
@@ -28,12 +33,31 @@ async function firmwareOf(
   text: string,
   context: string | undefined,
 ): Promise<{ name: string; data: Uint8Array }> {
-  const isVersion = /^[^/\\]+@(\d+|latest)$/.test(text);
-  if (!isVersion || (await stat(text).catch(() => null))) return { name: text, data: await readBytes(text) };
+  if (await isFile(text)) return { name: text, data: await readBytes(text) };
   return await withClient(context, async (client) => {
     const { card, bytes } = await fetchFirmware(client, text);
     return { name: `${card.name}@${card.version}`, data: bytes };
   });
+}
+
+/** The same of a model: the signed bundle, as it is pulled. */
+async function modelOf(
+  text: string,
+  context: string | undefined,
+): Promise<{ name: string; data: Uint8Array }> {
+  if (await isFile(text)) return { name: text, data: await readBytes(text) };
+  const { fetchModel } = await import('../../model/index.js');
+  return await withClient(context, async (client) => {
+    const version = await resolveModel(client, text);
+    const { bytes } = await fetchModel(client, version, null);
+    return { name: `${version.name}@${version.version}`, data: bytes };
+  });
+}
+
+/** What is there is a file, and what is no version can only be one. */
+async function isFile(text: string): Promise<boolean> {
+  const isVersion = /^[\w.-]+@\w+$/.test(text);
+  return !isVersion || (await stat(text).catch(() => null)) !== null;
 }
 
 function watchOf({ watch, loader }: FlashRequest) {
@@ -75,6 +99,7 @@ function refuseOthers({
     ],
     [dryRun, '--dry-run'],
     [request.model !== undefined && request.firmware !== undefined, '--firmware'],
+    [request.model !== undefined && request.slot !== undefined, '--slot'],
   ];
   const what = request.model !== undefined ? '--model' : '--slot';
   const found = others.find(([given]) => given);

@@ -1,0 +1,136 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { generateKeyPair, publicKeyOf } from '../../../src/lib/core/index.js';
+import { flashModel } from '../../../src/lib/flash/write/flash-model.js';
+import type { SlotOptions } from '../../../src/lib/flash/write/flash-slot.js';
+import { readNvs, signManifest, trustRootOf } from '../../../src/lib/formats/index.js';
+import { manifestOf, packSigned } from '../../../src/lib/model/index.js';
+import { deviceImage } from '../../../src/lib/provision/image/index.js';
+import { tableBundle } from '../../support/any-bundle.js';
+import { twoSlotsTable } from '../plan/support.js';
+import { anyLoader, FakeBoard } from './fake-board.js';
+
+const owner = generateKeyPair().privatePem;
+const slots = [0x310000, 0x370000];
+let content: Uint8Array;
+beforeAll(() => {
+  content = tableBundle('classes', 'int8').bytes;
+});
+
+function signed(
+  changes: { sequence?: number; deviceTypes?: string[]; expires?: number | null } = {},
+  key = owner,
+) {
+  const options = {
+    name: 'table',
+    version: 3,
+    sequence: 9,
+    issued: 1,
+    expires: null,
+    deviceTypes: ['motor'],
+  };
+  return packSigned(content, signManifest(manifestOf(content, { ...options, ...changes }), key));
+}
+
+/** A provisioned board. */
+function board({ encrypt = false, trusted = true, floor = 5 } = {}) {
+  const image = deviceImage(
+    {
+      ...{ name: 'motor-1', id: 'dev_1', type: 'motor', chip: 'esp32', chipId: '14333616' },
+      ...{ key: 'KEY', certificate: 'CERTIFICATE' },
+    },
+    {
+      ...{ wifi: { ssid: 'net', password: 'secret' }, release: { sequence: 5, floor } },
+      platform: { http: 'https://a', mqtts: 'mqtts://a', ca: 'CA' },
+      trust: trusted ? trustRootOf(publicKeyOf(owner)) : null,
+      ...{ version: 2, table: null, flashBytes: 4 * 1024 * 1024, encrypt },
+    },
+  );
+  const at = new FakeBoard()
+    .put(image.partitions.offset, image.partitions.data)
+    .put(image.nvs.offset, image.nvs.data);
+  if (image.keys) at.put(image.keys.offset, image.keys.data);
+  return at;
+}
+
+function update(to: FakeBoard, data: Uint8Array, watch?: SlotOptions['watch']) {
+  const job = { image: { name: 'table.aiot', data }, verify: true, force: false };
+  return flashModel(job, { port: 'fake', loader: anyLoader, open: to.opener(), watch });
+}
+
+const nvsOf = (at: FakeBoard) => at.bytes(0x9000, 0x5000);
+const slotOf = (at: FakeBoard) => readNvs(nvsOf(at)).entries.find(({ key }) => key === 'model_slot')?.value;
+
+describe('a model over the cable', () => {
+  it('goes into the other slot, and NVS names it; nothing else of NVS changes', async () => {
+    const at = board();
+    const before = Buffer.from(nvsOf(at));
+    const bundle = signed();
+    const result = await update(at, bundle);
+    expect(result).toMatchObject({
+      device: 'motor-1',
+      versions: ['table@3'],
+      switched: { slot: 'model_1', before: 'model_0', healthy: null },
+    });
+    expect(at.bytes(slots[1]!, bundle.length).equals(Buffer.from(bundle))).toBe(true);
+    expect(slotOf(at)).toBe(1);
+    const changed = [...nvsOf(at)].flatMap((byte, i) => (byte === before[i] ? [] : [i]));
+    // The value and its CRC.
+    expect(changed.length).toBeLessThanOrEqual(5);
+    const again = await update(at, signed({ sequence: 10 }));
+    expect(again.switched).toMatchObject({ slot: 'model_0', before: 'model_1' });
+    expect(nvsOf(at).equals(before)).toBe(true);
+  });
+
+  it('writes one page of NVS, and that after the model', async () => {
+    const at = board();
+    const bundle = signed();
+    await update(at, bundle);
+    const writes = at.log.filter((line) => line.startsWith('write'));
+    expect(writes).toEqual([`write 370000 ${bundle.length}`, expect.stringMatching(/^write [9a]000 4096$/)]);
+  });
+
+  it('does it in an encrypted NVS too', async () => {
+    const at = board({ encrypt: true });
+    await update(at, signed());
+    expect((await update(at, signed())).switched).toMatchObject({ slot: 'model_0', before: 'model_1' });
+  });
+
+  it('is set back when the board is not well', async () => {
+    const at = board();
+    const before = Buffer.from(nvsOf(at));
+    const result = await update(at, signed(), async () => ({ healthy: false, reason: 'it crashed' }));
+    expect(result.switched).toMatchObject({ restored: true, healthy: false, before: 'model_0' });
+    expect(nvsOf(at).equals(before)).toBe(true);
+  });
+
+  it.each<[string, () => FakeBoard, () => Uint8Array, string]>([
+    [
+      'signed by somebody else',
+      board,
+      () => signed({}, generateKeyPair().privatePem),
+      'AIOT_SIGNATURE_INVALID',
+    ],
+    ['for another type', board, () => signed({ deviceTypes: ['pump'] }), 'AIOT_UPDATE_DEVICE_TYPE'],
+    ['below the floor', () => board({ floor: 20 }), () => signed(), 'AIOT_UPDATE_FLOOR'],
+    ['that has expired', board, () => signed({ expires: 2 }), 'AIOT_UPDATE_EXPIRED'],
+    ['that is cut', board, () => signed().subarray(0, 3000), 'AIOT_BUNDLE_MALFORMED'],
+    [
+      'on a board without a trust root',
+      () => board({ trusted: false }),
+      () => signed(),
+      'AIOT_TRUST_MISSING',
+    ],
+    [
+      'on a board without model slots',
+      () => board().put(0x8000, twoSlotsTable),
+      () => signed(),
+      'AIOT_FLASH_NO_SLOT',
+    ],
+    ['on a blank board', () => new FakeBoard(), () => signed(), 'AIOT_FLASH_NO_SLOT'],
+  ])('is refused %s, with nothing written', async (_, at, data, code) => {
+    const to = at();
+    await expect(update(to, data())).rejects.toMatchObject({ code });
+    expect(to.log.filter((line) => line.startsWith('write'))).toEqual([]);
+    expect(to.open).toBe(0);
+  });
+});
