@@ -18,6 +18,8 @@ const parts = {
   /** PyPI ai-edge-litert in a virtual environment of the tests. */
   litert: () => existsSync(python('litert')),
   mosquitto: () => onPath('mosquitto') && onPath('mosquitto_pub'),
+  /** Renders PDF and SVG. */
+  mutool: () => onPath('mutool'),
   openssl: () => onPath('openssl'),
   /** An emulator that runs the chips' real mask ROMs: AIOT_ESP_QEMU names its folder. */
   qemu: () => qemuFolder !== '' && existsSync(join(qemuFolder, 'pc-bios')),

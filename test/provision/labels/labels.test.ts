@@ -1,0 +1,118 @@
+import { describe, expect, it } from 'vitest';
+import {
+  deviceLabels,
+  type LabelDevice,
+  labelContent,
+  labelFormatOf,
+} from '../../../src/lib/provision/labels/index.js';
+import { type Picture, readQr } from '../../support/qr.js';
+
+const device: LabelDevice = {
+  name: 'motor-1',
+  id: 'dev_01k9z3a8b7c6d5e4f3g2h1j0',
+  type: 'esp32',
+  mac: '24:0a:c4:12:34:56',
+  chipId: '1193046',
+  fingerprint: '0123456789abcdef'.repeat(4),
+};
+const svgOf = async (...devices: LabelDevice[]) => Buffer.from(await deviceLabels(devices, 'svg')).toString();
+
+/** The SVG's QR codes, 20 pixels a mm, from the paths alone. */
+function drawn(svg: string): Picture {
+  const scale = 20;
+  const [, width = 0, height = 0] = (/viewBox="0 0 (\d+) (\d+)"/.exec(svg) ?? []).map(Number);
+  const picture = {
+    width: width * scale,
+    height: height * scale,
+    pixels: new Uint8Array(width * height * scale ** 2).fill(255),
+  };
+  const groups = svg.split('<g transform="translate(0 ').slice(1);
+  for (const group of groups) {
+    const top = Number.parseFloat(group);
+    for (const [, ...numbers] of group.matchAll(/M([\d.]+) ([\d.]+)h([\d.]+)v([\d.]+)h-[\d.]+z/g)) {
+      const [x, y, w, h] = numbers.map(Number) as [number, number, number, number];
+      for (let row = Math.round((top + y) * scale); row < Math.round((top + y + h) * scale); row++) {
+        const at = row * picture.width;
+        picture.pixels.fill(0, at + Math.round(x * scale), at + Math.round((x + w) * scale));
+      }
+    }
+  }
+  return picture;
+}
+
+describe('labels', () => {
+  it('have a QR code that another program reads', async () => {
+    const long = { ...device, name: 'x'.repeat(64), mac: null, chipId: null };
+    const picture = drawn(await svgOf(device, long));
+    expect(readQr(picture, 0, 0, 500, 500)).toBe(
+      'aiot:device/motor-1?id=dev_01k9z3a8b7c6d5e4f3g2h1j0&mac=24:0a:c4:12:34:56&cert=0123456789abcdef',
+    );
+    expect(readQr(picture, 0, 500, 500, 500)).toBe(labelContent(long));
+  });
+
+  it('say who the device is, and nothing that is not known', async () => {
+    const texts = [...(await svgOf(device)).matchAll(/<text [^>]*>([^<]*)</g)].map(([, text]) => text);
+    expect(texts).toEqual([
+      'motor-1',
+      'esp32',
+      device.id,
+      '24:0a:c4:12:34:56',
+      'chip 1193046',
+      '0123456789abcdef',
+    ]);
+    const unknown = [
+      ...(await svgOf({ ...device, mac: null, chipId: null })).matchAll(/<text [^>]*>([^<]*)</g),
+    ];
+    expect(unknown).toHaveLength(4);
+  });
+
+  it.each(['a', 'motor-1', 'x'.repeat(64), 'hall-3_line-12.shaded-pole-motor-north-west', 'W'.repeat(17)])(
+    'keep within their edges: %s',
+    async (name) => {
+      const svg = await svgOf({ ...device, name });
+      const lines = [
+        ...svg.matchAll(/<text x="([\d.]+)" y="([\d.]+)" [^>]*font-size="([\d.]+)"[^>]*>([^<]*)</g),
+      ];
+      for (const [, x, y, size, text] of lines) {
+        expect(Number(x) + text!.length * Number(size) * 0.6).toBeLessThanOrEqual(49.01);
+        expect(Number(y)).toBeLessThan(24.5);
+      }
+      expect(lines.map(([, , , , text]) => text).join('')).toContain(name);
+    },
+  );
+
+  it('cannot be broken out of by a name', async () => {
+    const svg = await svgOf({ ...device, type: '<&>"' });
+    expect(svg).toContain('>&lt;&amp;&gt;"</text>');
+    const pdf = Buffer.from(await deviceLabels([{ ...device, type: 'a)(\\é' }], 'pdf')).toString('latin1');
+    expect(pdf).toContain('(a\\)\\(\\\\?) Tj');
+  });
+
+  it('go onto as many sheets as they need, each object where the PDF says', async () => {
+    for (const [count, pages] of [
+      [1, 1],
+      [44, 1],
+      [45, 2],
+    ] as const) {
+      const pdf = Buffer.from(await deviceLabels(Array(count).fill(device), 'pdf')).toString('latin1');
+      expect(pdf).toContain(`/Count ${pages} >>`);
+      const table = Number(/startxref\n(\d+)\n%%EOF\n$/.exec(pdf)?.[1]);
+      expect(pdf.slice(table, table + 5)).toBe('xref\n');
+      const offsets = [...pdf.slice(table).matchAll(/^(\d{10}) 00000 n $/gm)].map(([, offset]) =>
+        Number(offset),
+      );
+      expect(offsets).toHaveLength(4 + 2 * pages);
+      for (const [i, offset] of offsets.entries()) {
+        expect(pdf.slice(offset).startsWith(`${i + 1} 0 obj\n`)).toBe(true);
+      }
+    }
+  });
+
+  it('are told by the name of their file, and are of something', async () => {
+    expect([labelFormatOf('a.svg'), labelFormatOf('b/C.PDF')]).toEqual(['svg', 'pdf']);
+    expect(() => labelFormatOf('labels.png')).toThrow(
+      'expected a file of labels to end with .svg or .pdf, got labels.png',
+    );
+    await expect(deviceLabels([], 'pdf')).rejects.toThrow('expected a device to print a label for, got none');
+  });
+});

@@ -1,0 +1,37 @@
+import jsqrModule from 'jsqr';
+
+type Decode = (rgba: Uint8ClampedArray, width: number, height: number) => { data: string } | null;
+/** Of a CommonJS package: its types say one thing, what loads is another. */
+const jsqr = ('default' in jsqrModule ? jsqrModule.default : jsqrModule) as unknown as Decode;
+
+/** Grey picture, one byte a pixel. */
+export interface Picture {
+  width: number;
+  height: number;
+  pixels: Uint8Array;
+}
+
+/** The text of a QR code in a part of a picture, by jsQR; null where it finds none. */
+export function readQr(
+  picture: Picture,
+  left = 0,
+  top = 0,
+  width = picture.width,
+  height = picture.height,
+): string | null {
+  const rgba = new Uint8ClampedArray(width * height * 4).fill(255);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const grey = picture.pixels[(top + y) * picture.width + left + x] ?? 255;
+      rgba.fill(grey, (y * width + x) * 4, (y * width + x) * 4 + 3);
+    }
+  }
+  return jsqr(rgba, width, height)?.data ?? null;
+}
+
+/** A binary PGM file (P5), as mutool writes it. */
+export function readPgm(bytes: Buffer): Picture {
+  const head = /^P5\n(?:#[^\n]*\n)*(\d+) (\d+)\n255\n/.exec(bytes.subarray(0, 200).toString('latin1'));
+  if (!head) throw new Error('no PGM file');
+  return { width: Number(head[1]), height: Number(head[2]), pixels: bytes.subarray(head[0].length) };
+}
