@@ -166,3 +166,79 @@ describeReal('riscv', 'function, file and line of an address', () => {
     }
   }
 });
+
+const cpp = `
+namespace sensors {
+struct Level {
+  int value;
+  Level(int v);
+  ~Level();
+  int read() const;
+  Level &operator+=(int other);
+  static int count(void);
+};
+namespace {
+int hidden(int v);
+}
+}
+volatile int sink;
+sensors::Level::Level(int v) : value(v) { sink = v; }
+sensors::Level::~Level() { sink = 0; }
+int sensors::Level::read() const { return value + sink; }
+sensors::Level &sensors::Level::operator+=(int other) { value += other; return *this; }
+int sensors::Level::count() { return sink; }
+static int local(int v) { return v * sink; }
+int plain(int a, char b) { return a + b + local(a); }
+template <typename T> T biggest(T a, T b) { return a > b ? a : b; }
+extern "C" void _start() {
+  sensors::Level level(3);
+  level += plain(1, 2);
+  sink = biggest<int>(level.read(), sensors::Level::count());
+  for (;;) ;
+}
+`;
+
+describeReal('riscv', 'names of C++', () => {
+  it('are those of c++filt without parameters; what is beyond us keeps its short name', () => {
+    writeFileSync(join(folder, 'level.cpp'), cpp);
+    const machine = [
+      '-march=rv32imc',
+      '-mabi=ilp32',
+      '-ffreestanding',
+      '-fno-exceptions',
+      '-fno-inline',
+      '-O1',
+    ];
+    for (const debug of ['-g0', '-gdwarf-4']) {
+      const args = [...machine, debug, '-nostdlib', '-Wl,-Ttext=0x40380000', 'level.cpp', '-o', 'level.elf'];
+      const { status, stderr } = spawnSync('riscv64-unknown-elf-gcc', args, {
+        cwd: folder,
+        encoding: 'utf8',
+      });
+      expect(status, stderr).toBe(0);
+      const elf = readElf(readFileSync(join(folder, 'level.elf')));
+      const { stdout } = spawnSync('riscv64-unknown-elf-nm', [join(folder, 'level.elf')], {
+        encoding: 'utf8',
+      });
+      const symbols = [...stdout.matchAll(/^([0-9a-f]+) [tT] (_Z\S+|_start)$/gm)].map(
+        ([, at = '', name = '']) => ({
+          at,
+          name,
+        }),
+      );
+      const names = symbols.map(({ name }) => name).join('\n');
+      const filtered = spawnSync('riscv64-unknown-elf-c++filt', ['-p'], {
+        input: names,
+        encoding: 'utf8',
+      }).stdout.split('\n');
+      let compared = 0;
+      for (const [index, { at, name }] of symbols.entries()) {
+        const [place] = symbolize(elf, [Number.parseInt(at, 16)]);
+        if (name.includes('biggest')) expect(place?.function).toBe(debug === '-g0' ? name : 'biggest<int>');
+        else expect(place?.function, name).toBe(filtered[index]);
+        compared++;
+      }
+      expect(compared).toBeGreaterThan(7);
+    }
+  });
+});

@@ -4,8 +4,11 @@ import {
   type ChipName,
   chipNames,
   type ElfImageOptions,
+  type FlashParameters,
   flashPages,
+  frequenciesOf,
   imageOfElf,
+  patchEspImage,
   readEspImage,
 } from '../../src/lib/formats/index.js';
 
@@ -181,5 +184,61 @@ describeReal('esptool', 'images made from ELF files', () => {
         return { chip: given.chip, elf, options: given.ramOnlyHeader ? { ramOnlyHeader: true } : {} };
       });
     expect(compare(cases)).toBeGreaterThan(40);
+  });
+
+  it('are read and patched as esptool reads and patches them', () => {
+    const images = chipNames.flatMap((chip) => {
+      const elf = elfOf(chip, places[chip].iram, program(chip, [0x900, 0x234, 0x801, 0x1234]));
+      const image = imageOfElf(elf, { chip });
+      const frequencies = frequenciesOf(chip).map((frequency) => patchEspImage(image, { frequency }));
+      const patched = patchEspImage(image, { mode: 'dout', size: '128MB' });
+      return [image, patched, ...frequencies, imageOfElf(elf, { chip, hash: false })];
+    });
+    const files = Object.fromEntries(images.map((image, index) => [`${index}.bin`, image]));
+    const theirs = esptoolImages(
+      files,
+      images.map((_, index) => ({ do: 'info', image: `${index}.bin`, out: `${index}.json` })),
+    );
+    for (const [index, bytes] of images.entries()) {
+      const { bytes: told, error } = theirs[index]!;
+      const { chip, entry, mode, size, frequency, segments, checksum, hash, app } = readEspImage(bytes);
+      expect(error).toBeNull();
+      expect(JSON.parse(Buffer.from(told!).toString())).toEqual({
+        ...{ chip, entry, mode, size, frequency, checksum, hash, right: true },
+        segments: segments.map(({ address, offset, length, memory }) => [address, offset, length, memory]),
+        app: app && [app.project, app.version, app.elfSha256, app.secureVersion],
+      });
+    }
+  });
+
+  it('are those of its merge where that patches the bootloader', () => {
+    const changes: [FlashParameters, Record<string, string>][] = [
+      [
+        { mode: 'dio', size: '16MB' },
+        { flash_mode: 'dio', flash_size: '16MB' },
+      ],
+      [{ frequency: '40m' }, { flash_freq: '40m' }],
+    ];
+    const image = imageOfElf(elfOf('esp32', places.esp32.iram, program('esp32', [64, 64, 64, 64])), {
+      chip: 'esp32',
+    });
+    const theirs = esptoolImages(
+      { 'boot.bin': image },
+      changes.map(([, flags], index) => ({
+        ...{
+          do: 'merge',
+          chip: 'esp32',
+          out: `${index}.bin`,
+          regions: [[0x1000, 'boot.bin']],
+          target_offset: 0x1000,
+        },
+        ...flags,
+      })),
+    );
+    for (const [index, [parameters]] of changes.entries()) {
+      const label = `${JSON.stringify(parameters)} ${theirs[index]!.error}`;
+      const their = theirs[index]!.bytes ?? new Uint8Array(0);
+      expect(Buffer.compare(patchEspImage(image, parameters), their), label).toBe(0);
+    }
   });
 });

@@ -136,6 +136,23 @@ describe('an ESP image', () => {
     );
   });
 
+  it('is left as it was by whoever reads, patches or makes one, also in a Buffer', () => {
+    const cleared = Buffer.from(changed(image, 23, 0));
+    const zeros = elfOf('esp32c3', 0x40380000, [
+      { name: '.text', address: 0x40380000, data: new Uint8Array(64) },
+    ]);
+    const copies = [Buffer.from(image), Buffer.from(cleared), Buffer.from(zeros)] as const;
+    readEspImage(copies[0]);
+    patchEspImage(copies[0], { mode: 'dout', size: '16MB' });
+    refusal(() => readEspImage(copies[1]));
+    imageOfElf(copies[2], { chip: 'esp32c3', elfHashOffset: 0x20 });
+    expect([copies[0].equals(image), copies[1].equals(cleared), copies[2].equals(zeros)]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+  });
+
   it('of a chip without a speed is not patched to it', () => {
     expect(() => patchEspImage(image, { frequency: '60m' })).toThrow('an esp32c3 has no flash frequency 60m');
   });

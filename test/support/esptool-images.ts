@@ -6,7 +6,7 @@ import { root } from './cli.js';
 import { python } from './real.js';
 
 export interface ImageJob {
-  do: 'elf2image' | 'merge' | 'hex-to-bin';
+  do: 'elf2image' | 'merge' | 'hex-to-bin' | 'info';
   out: string;
   [argument: string]: unknown;
 }

@@ -40,7 +40,7 @@ export function patchHeader(regions: readonly Region[], changes: HeaderChanges, 
     });
   }
   const at = bootloaderOffset - found.offset;
-  const data = found.data.slice();
+  const data = Uint8Array.from(found.data);
   data.set(patchEspImage(data.subarray(at), parameters, found.name), at);
   return regions.map((region) => (region === found ? { ...region, data } : region));
 }

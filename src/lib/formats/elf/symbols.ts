@@ -1,3 +1,4 @@
+import { demangle } from './demangle.js';
 import { type ElfFile, findSection, sectionData, sectionTypes, stringAt } from './read.js';
 
 /** A function of the symbol table. */
@@ -39,13 +40,18 @@ export function functionsOf(elf: ElfFile): FunctionSymbol[] {
     found.push({
       address: view.getUint32(at + 4, true),
       size: view.getUint32(at + 8, true),
-      name: name.replace(copies, ''),
+      name: plainName(name),
       rank,
     });
   }
   return found
     .sort((a, b) => a.address - b.address || a.rank - b.rank)
     .map(({ rank: _, ...symbol }) => symbol);
+}
+
+function plainName(name: string): string {
+  const own = name.replace(copies, '');
+  return demangle(own) ?? own;
 }
 
 /** The function that an address lies in; null outside of all. */

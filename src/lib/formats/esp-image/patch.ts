@@ -27,7 +27,7 @@ export interface FlashParameters {
  */
 export function patchEspImage(bytes: Uint8Array, parameters: FlashParameters, what = 'image'): Uint8Array {
   const image = readEspImage(bytes, what);
-  const patched = bytes.slice();
+  const patched = Uint8Array.from(bytes);
   const { mode, size, frequency } = parameters;
   if (mode !== undefined) patched[2] = flashModes.indexOf(mode);
   const sizeCode = size === undefined ? image.header.size : flashSizes.indexOf(size);

@@ -153,7 +153,7 @@ function checkHash(bytes: Uint8Array, header: ImageHeader, end: number, what: st
   const stored = bytes.subarray(end, end + hashBytes);
   if (!header.hashAppended) {
     // The byte that says so is itself covered by the hash: with it restored, a cleared one shows.
-    const restored = bytes.slice(0, end);
+    const restored = Uint8Array.from(bytes.subarray(0, end));
     restored[23] = 1;
     if (stored.length === hashBytes && Buffer.compare(sha256(restored), stored) === 0) {
       throw malformed(

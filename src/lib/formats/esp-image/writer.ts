@@ -74,7 +74,7 @@ export class ImageWriter {
         `at offset ${hex(offset)}, where the ELF's SHA-256 belongs, ${name} has other bytes than zeros`,
       );
     }
-    const changed = data.slice();
+    const changed = Uint8Array.from(data);
     changed.set(hash, at);
     this.hashPlaced = true;
     return changed;

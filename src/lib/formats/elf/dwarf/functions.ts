@@ -1,3 +1,4 @@
+import { demangle } from '../demangle.js';
 import type { ElfFile } from '../read.js';
 import { forms, readAttributes } from './abbreviations.js';
 import { Cursor } from './cursor.js';
@@ -88,7 +89,7 @@ export class DebugFunctions {
         const target = typeof reference?.value === 'number' ? reference.value : null;
         const absolute = reference?.form === forms.sectionReference;
         const entry: Entry = {
-          name: text(attributes.linkage) ?? text(attributes.name),
+          name: demangle(text(attributes.linkage) ?? '') ?? text(attributes.name) ?? text(attributes.linkage),
           origin: target === null ? null : target + (absolute ? 0 : unit.start),
         };
         this.entries.set(at, entry);
