@@ -72,7 +72,7 @@ function rowText(row: BoardRow, withBar = true): string {
   const { port, mac, stage, total, done, rate, secondsLeft, error } = row;
   const moving = withBar && total > 0 && moves(stage);
   const share = moving
-    ? `${bar(done / total, 16)} ${String(Math.round((done / total) * 100)).padStart(3)} %`
+    ? `${bar(done / total, 8)} ${String(Math.round((done / total) * 100)).padStart(3)} %`
     : '';
   const left = withBar && secondsLeft !== null ? `${Math.ceil(secondsLeft)} s left` : '';
   const parts = [
@@ -96,7 +96,8 @@ function stageText({ stage, region, attempt }: BoardRow): string {
   if (stage === 'done') return green('done');
   if (stage === 'failed') return red('failed');
   if (stage === 'again') return cyan(`again (${attempt})`);
-  return [stage, region].filter(Boolean).join(' ');
+  // A file's own name is enough to tell it from the others.
+  return [stage, region?.split(/[\\/]/).at(-1)].filter(Boolean).join(' ');
 }
 
 function rateText(rate: number | null): string {

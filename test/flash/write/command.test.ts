@@ -9,6 +9,7 @@ import {
   type SimulatedChipOptions,
   serveChip,
 } from '../../../src/lib/flash/index.js';
+import { firstOtadata, readOtadata } from '../../../src/lib/formats/index.js';
 import { runCli } from '../../support/cli.js';
 import { espApp, espBootloader } from '../../support/esp-image.js';
 import { twoSlotsTable } from '../plan/support.js';
@@ -167,6 +168,50 @@ describe('aiot flash', () => {
     const more = await runCli(argv);
     expect(more.json).toMatchObject({ switched: { slot: 'app0', before: 'app1' } });
     expect(Buffer.compare(chip.flash.bytes.subarray(0x110000, 0x110000 + app.length), app)).toBe(0);
+  });
+});
+
+describe('aiot flash --watch', () => {
+  /** Runs what otadata names: slot 1 crashes. */
+  const program: SimulatedChipOptions['program'] = async (chip) => {
+    await chip.sleep(20);
+    const otadata = readOtadata(chip.flash.bytes.subarray(0xe000, 0x10000));
+    if (otadata.active(2) === 1) chip.print("Guru Meditation Error: Core  0 panic'ed (LoadProhibited)\r\n");
+    else chip.print('I (300) net: connected\r\n');
+  };
+
+  async function bootable(active: number) {
+    const chip = new SimulatedChip({ chip: 'esp32', program });
+    chip.flash.bytes.set(espBootloader(), 0x1000);
+    chip.flash.bytes.set(twoSlotsTable, 0x8000);
+    chip.flash.bytes.set(firstOtadata(active, 2), 0xe000);
+    const at = await serveChip(chip, { rfc2217: 0 });
+    served.push(at);
+    return { chip, port: at.address };
+  }
+
+  const argv = (port: string) => [
+    ...['flash', '--slot', 'next', '--firmware', file('app.bin'), '--port', port],
+    ...['--watch', '--healthy', 'connected', '--timeout', '5s', '--baud', '115200'],
+  ];
+
+  it('keeps what comes up', async () => {
+    const { port } = await bootable(1);
+    const { json, code } = await runCli([...argv(port), '--json']);
+    expect(json).toMatchObject({ switched: { slot: 'app0', healthy: true, restored: false } });
+    expect(code).toBe(0);
+  });
+
+  it('sets back what crashes, and exits with 1', async () => {
+    const { chip, port } = await bootable(0);
+    const before = Buffer.from(chip.flash.bytes.subarray(0xe000, 0x10000));
+    const { code, stderr, stdout } = await runCli([...argv(port), '--quiet']);
+    expect(stdout).toContain(
+      'app1 did not come up healthy, and the board starts app0 again: it crashed: Guru',
+    );
+    expect(stderr).toContain('AIOT_FLASH_UNHEALTHY');
+    expect(code).toBe(1);
+    expect(before.equals(chip.flash.bytes.subarray(0xe000, 0x10000))).toBe(true);
   });
 });
 

@@ -22,6 +22,12 @@ describe('the health of a board', () => {
       /connected to broker/,
       'it said: connected to broker',
     ],
+    [
+      'is reset once more from outside',
+      `${boot}I main\n${boot}I main\n`,
+      null,
+      'it ran 10 s without a fault',
+    ],
     ['says it without a line’s end', `${boot}READY>`, /READY/, 'it said: READY'],
   ])('is well when it %s', (_, text, pattern, reason) => {
     expect(verdictOn(text, pattern)).toEqual({ healthy: true, reason });

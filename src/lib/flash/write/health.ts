@@ -28,6 +28,8 @@ const failures: [RegExp, string][] = [
 
 /** A ROM's first words at each start, with the reason: `rst:0x1 (POWERON_RESET)`. */
 const bootBanner = /rst:0x[0-9a-f]+ \((\w+)\)/g;
+/** Reasons of a reset from outside: the EN pin (which a ROM tells as power), or the chip's own USB. */
+const byHand = /^(POWERON|USB_UART_CHIP|EXT)/;
 /** A line that long is no log any more. */
 const longestTail = 4096;
 
@@ -53,7 +55,8 @@ export function watchHealth(pattern: RegExp | null): HealthWatch {
       }
       for (const [, reason] of lines.matchAll(bootBanner)) {
         boots++;
-        if (boots > 1) return { healthy: false, reason: `it restarted by itself: ${reason}` };
+        if (boots > 1 && !byHand.test(reason ?? ''))
+          return { healthy: false, reason: `it restarted by itself: ${reason}` };
       }
       const [wanted] = pattern?.exec(lines + tail) ?? [];
       return wanted === undefined ? null : { healthy: true, reason: `it said: ${wanted.trim()}` };
