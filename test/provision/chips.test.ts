@@ -1,12 +1,14 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readNvs, readPartitionTable } from '../../src/lib/formats/index.js';
 import {
+  activatedSchema,
   fleetResultSchema,
   provisionedDeviceSchema,
+  readIdentity,
   verifiedDeviceSchema,
 } from '../../src/lib/provision/index.js';
 import { clientFor, deviceSchema } from '../../src/lib/registry/index.js';
@@ -107,6 +109,43 @@ describe('aiot device provision for a chip', () => {
     ['NVS of what is no chip', ['x', '--type', 'pi', '--encrypt-nvs', '--out', 'x']],
   ])('refuses %s', async (_, argv) => {
     expect(await refusal(['device', 'provision', ...argv])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
+  });
+});
+
+describe('the image of a chip', () => {
+  it.each(['pump-1', 'secret'])('holds all that %s needs to reach its platform', async (name) => {
+    const device = await ok(activatedSchema, ['device', 'activate', at(name)]);
+    expect(device).toMatchObject({ name, state: 'active', claimed: false });
+    const { trust } = await readIdentity(at(name));
+    const client = await clientFor();
+    expect(trust).toEqual(await client.trust.get());
+    await client.close();
+  });
+
+  it('runs as a virtual device, too', async () => {
+    const { stdout, code } = await runCli(['device', 'simulate', at('pump-1'), '--for', '200ms', '--json']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('"online"');
+  });
+
+  it.each(['pump-1', 'secret'])(
+    'of %s keeps its settings and gets another key when it is rotated',
+    async (name) => {
+      const before = await readIdentity(at(name));
+      await ok(provisionedDeviceSchema, ['device', 'rotate', name, '--out', at(name)]);
+      const after = await readIdentity(at(name));
+      expect(after.key).not.toBe(before.key);
+      expect({ ...after, key: '', certificate: '' }).toEqual({ ...before, key: '', certificate: '' });
+      await ok(activatedSchema, ['device', 'activate', at(name)]);
+    },
+  );
+
+  it('is told where it is damaged', async () => {
+    await cp(at('pump-1'), at('damaged'), { recursive: true });
+    await writeFile(at('damaged', 'nvs.bin'), new Uint8Array(4096 * 5));
+    expect(await refusal(['device', 'activate', at('damaged')])).toMatchObject({
+      code: 'AIOT_NVS_MALFORMED',
+    });
   });
 });
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { ZodType } from 'zod';
-import { type UpOptions, up } from '../../src/lib/platform/index.js';
+import { up } from '../../src/lib/platform/index.js';
 import { runCli } from './cli.js';
 
 /** A platform in this process that `runCli` talks to, with contexts and a signing key of its own. */
@@ -16,7 +16,7 @@ export interface UpForTests {
   stop(): Promise<void>;
 }
 
-export async function upForTests(options: Partial<UpOptions> = {}): Promise<UpForTests> {
+export async function upForTests(options: Partial<Parameters<typeof up>[0]> = {}): Promise<UpForTests> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-up-'));
   const before = process.env.AIOT_CONFIG_DIR;
   process.env.AIOT_CONFIG_DIR = join(folder, 'config');

@@ -20,6 +20,7 @@ export {
   usualFlashBytes,
   type Wifi,
 } from './chip/options.js';
+export type { HeldIdentity } from './chip/read-image.js';
 export {
   type CommonImage,
   type ImageRequest,
@@ -30,6 +31,7 @@ export { claimFileSchema, type MadeClaim, madeClaimSchema, makeClaim } from './c
 export { provisionDevice } from './device.js';
 export type { Enrolment } from './enroll.js';
 export { type Identity, identitySchema } from './files/identity.js';
+export { readIdentity } from './files/read-identity.js';
 export {
   type FleetDevice,
   type FleetOptions,

@@ -2,20 +2,12 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import {
-  AiotError,
-  generateKeyPair,
-  hasCode,
-  issueText,
-  readJson,
-  readText,
-  unless,
-  writeFileAtomic,
-} from '../../core/index.js';
+import { AiotError, generateKeyPair, hasCode, readText, unless, writeFileAtomic } from '../../core/index.js';
 import { createClient } from '../../registry/index.js';
 import { describeCertificate } from '../authority.js';
-import { identityFiles, identityOf, identitySchema } from '../files/identity.js';
+import { identityFiles, identityOf } from '../files/identity.js';
 import { openPlace } from '../files/place.js';
+import { readIdentity } from '../files/read-identity.js';
 import { certificateRequest } from '../request.js';
 import { type ClaimFile, readClaim } from './claim-file.js';
 
@@ -48,22 +40,13 @@ export interface ActivateOptions {
  */
 export async function activateDevice({ dir, claim }: ActivateOptions): Promise<Activated> {
   const files = claim === undefined ? [] : await claimIdentity(dir, await readClaim(claim));
-  const path = join(dir, 'device.json');
-  if (!existsSync(path)) {
+  if (!existsSync(join(dir, 'device.json'))) {
     throw new AiotError('AIOT_FILE_NOT_FOUND', `${dir} holds no identity of a device (device.json)`, {
       next: `Make a claim where the operator is (aiot device claim NAME --out claim.json), and here: aiot device activate ${dir} --claim claim.json`,
     });
   }
-  const identity = identitySchema.safeParse(await readJson(path));
-  if (!identity.success) {
-    throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${issueText(identity.error, 'the whole')}`);
-  }
-  const [key, cert, ca] = [
-    await text(dir, 'device.key'),
-    await text(dir, 'device.crt'),
-    await text(dir, 'ca.crt'),
-  ];
-  const client = createClient({ url: identity.data.urls.http, ca, cert, key });
+  const { urls, ca, key, certificate: cert } = await readIdentity(dir);
+  const client = createClient({ url: urls.http, ca, cert, key });
   try {
     const { device } = await client.devices.activate();
     const { name, id, type, state } = device;
@@ -99,8 +82,4 @@ async function claimIdentity(dir: string, claim: ClaimFile): Promise<string[]> {
     await client.close();
     await place.leave();
   }
-}
-
-async function text(dir: string, name: string): Promise<string> {
-  return await readText(join(dir, name));
 }

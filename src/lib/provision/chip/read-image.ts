@@ -1,0 +1,62 @@
+import { AiotError } from '../../core/index.js';
+import {
+  decryptNvs,
+  type NvsEntry,
+  readNvs,
+  readNvsKeys,
+  type TrustRoot,
+  trustRootSchema,
+} from '../../formats/index.js';
+import type { Identity } from '../files/identity.js';
+import type { OldNvs } from './keep.js';
+
+/** What a device holds of itself and of whom it trusts. PEM texts. */
+export interface HeldIdentity extends Identity {
+  key: string;
+  certificate: string;
+  ca: string;
+  /** null = it was given none, and takes no update. */
+  trust: TrustRoot | null;
+}
+
+/**
+ * The identity in a device's NVS image, as its firmware reads it (docs/nvs.md). `what` names the image in errors.
+ * @throws AIOT_NVS_MALFORMED (damaged, or of no device of ours)
+ */
+export function identityInImage({ nvs, keys }: OldNvs, what: string): HeldIdentity {
+  const plain = keys === null ? nvs : decryptNvs(nvs, readNvsKeys(keys));
+  const entries = new Map(readNvs(plain).entries.map((entry) => [`${entry.namespace}/${entry.key}`, entry]));
+  const text = (place: string): string => {
+    const entry = entries.get(place);
+    if (entry?.type === 'string') return entry.value;
+    throw new AiotError('AIOT_NVS_MALFORMED', `${what} is no device's image: it has no ${place}`);
+  };
+  return {
+    name: text('aiot/name'),
+    id: text('aiot/id'),
+    type: text('aiot/type'),
+    urls: { http: text('aiot/http'), mqtts: text('aiot/mqtts') },
+    key: text('aiot/key'),
+    certificate: text('aiot/certificate'),
+    ca: text('aiot/ca'),
+    trust: trustIn(entries, text),
+  };
+}
+
+function trustIn(entries: ReadonlyMap<string, NvsEntry>, text: (place: string) => string): TrustRoot | null {
+  const number = (key: string) => Number(entries.get(`aiot_trust/${key}`)?.value ?? 0);
+  const count = number('keys');
+  if (count === 0) return null;
+  const keyids = Array.from({ length: count }, (_, i) => text(`aiot_trust/id${i}`));
+  const keys = keyids.map((id, i) => {
+    const entry = entries.get(`aiot_trust/key${i}`);
+    const publicKey = entry?.type === 'blob' ? Buffer.from(entry.value).toString('base64') : '';
+    return [id, { algorithm: 'ecdsa-p256-sha256', publicKey }];
+  });
+  return trustRootSchema.parse({
+    spec: 'aiot-trust/1',
+    version: number('version'),
+    keys: Object.fromEntries(keys),
+    roles: { release: { keyids, threshold: number('threshold') } },
+  });
+}
