@@ -1,9 +1,11 @@
 /** What keys mean beside being sent on. */
-export type KeyAction = 'quit' | 'reset' | 'download' | 'help';
+export type KeyAction = 'quit' | 'interrupt' | 'reset' | 'download' | 'help';
 
 const code = (letter: string) => letter.charCodeAt(0);
-/** Ctrl-C, and Ctrl-] as in other monitors. */
-const quits = [0x03, 0x1d];
+/** A terminal that gives every key makes no signal of it. */
+const ctrlC = 0x03;
+/** Ctrl-], as in other monitors. */
+const quit = 0x1d;
 /** Ctrl-T: the next key is for us. */
 const menu = 0x14;
 const actions: ReadonlyMap<number, KeyAction> = new Map([
@@ -32,7 +34,8 @@ export class KeyReader {
         if (byte === menu) send.push(menu);
         else done.push(action ?? 'help');
       } else if (byte === menu) this.afterMenu = true;
-      else if (quits.includes(byte)) done.push('quit');
+      else if (byte === ctrlC) done.push('interrupt');
+      else if (byte === quit) done.push('quit');
       else if (byte === 0x0d) send.push(...new TextEncoder().encode(this.eol));
       else send.push(byte);
     }

@@ -32,6 +32,7 @@ export class MonitorScreen {
     if (!stdin?.isTTY) return;
     this.typed = typedKeys(stdin, eol, (action) => {
       if (action === 'quit') this.control?.quit();
+      else if (action === 'interrupt') process.kill(process.pid, 'SIGINT');
       else if (action === 'help') options.note(keysHelp);
       else void this.control?.reset(action === 'reset' ? 'hard-reset' : 'download').catch(() => undefined);
     });

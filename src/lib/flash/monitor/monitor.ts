@@ -93,7 +93,8 @@ class MonitorRun {
   }
 
   quit(): void {
-    this.finish({ why: 'quit', matched: null });
+    // Whoever waits for a line is not served by an end without it.
+    this.finish(this.options.until ? { why: 'interrupted' } : { why: 'quit', matched: null });
   }
 
   async reset(mode: 'hard-reset' | 'download'): Promise<boolean> {

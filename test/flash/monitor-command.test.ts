@@ -1,0 +1,157 @@
+import { createServer, type Socket } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { KeyReader } from '../../src/lib/cli/keys.js';
+import { LivePlot } from '../../src/lib/cli/live-plot.js';
+import { plotText } from '../../src/lib/cli/render/plot.js';
+import { monitorEventSchema } from '../../src/lib/flash/monitor/index.js';
+import { runCli } from '../support/cli.js';
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+/** A board at a socket that says something to whoever connects, and gives back what it gets. */
+async function board(says: string | Uint8Array, later?: (socket: Socket) => void): Promise<string> {
+  const server = createServer((socket) => {
+    ends.push(() => socket.destroy());
+    socket.on('error', () => undefined);
+    socket.on('data', (bytes) => socket.write(bytes));
+    socket.write(says);
+    later?.(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  ends.push(() => server.close());
+  const address = server.address();
+  return `socket://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
+}
+
+const boot = '\x1b[0;32mI (10) boot: up\x1b[0m\r\nW (11) net: slow\r\nready\r\n';
+
+describe('aiot monitor', () => {
+  it('shows lines on stdout and notes on stderr until the pattern comes', async () => {
+    const port = await board(boot);
+    expect(await runCli(['monitor', '--port', port, '--until', 'ready', '--timeout', '10s'])).toEqual({
+      stdout: 'I (10) boot: up\nW (11) net: slow\nready\n',
+      stderr: `· ${port} at 115200\n`,
+      json: undefined,
+      code: 0,
+    });
+  });
+
+  it('tells events as lines of JSON', async () => {
+    const port = await board(boot);
+    const { stdout, code } = await runCli(['monitor', '--port', port, '--until', 'ready', '--json']);
+    const events = stdout
+      .trim()
+      .split('\n')
+      .map((line) => monitorEventSchema.parse(JSON.parse(line)));
+    expect(events.map(({ event }) => event)).toEqual(['connected', 'line', 'line', 'line', 'ended']);
+    expect(code).toBe(0);
+  });
+
+  it.each([
+    ['the time is over', ['--until', 'never', '--timeout', '200ms'], 124, 'AIOT_TIMEOUT'],
+    ['the board fails', ['--fail', 'slow', '--until', 'ready'], 6, 'AIOT_MONITOR_FAILED'],
+    ['the pattern is none', ['--until', '('], 2, 'AIOT_USAGE'],
+    ['the time has no unit', ['--timeout', '10'], 2, 'AIOT_USAGE'],
+    ['the ELF file is not there', ['--elf', '/nowhere.elf'], 4, 'AIOT_FILE_NOT_FOUND'],
+    ['bytes are wanted as lines', ['--raw', '--plot'], 2, 'AIOT_USAGE'],
+  ])('has its own exit code where %s', async (_, argv, code, error) => {
+    const port = await board(boot);
+    const result = await runCli(['monitor', '--port', port, ...argv]);
+    expect([result.code, result.stderr]).toEqual([code, expect.stringContaining(error)]);
+  });
+
+  it('has its own exit code where nobody serves the port, and it is not to wait', async () => {
+    const result = await runCli(['monitor', '--port', 'socket://127.0.0.1:9', '--once', '--json']);
+    expect(result).toMatchObject({ code: 4, json: { error: { code: 'AIOT_SERIAL_NOT_FOUND' } } });
+  });
+
+  it('sends lines, and gets their answers', async () => {
+    const port = await board('');
+    const argv = ['--send', 'first', '--send', 'second', '--until', 'second', '--timeout', '10s'];
+    const { stdout, code } = await runCli(['monitor', '--port', port, ...argv]);
+    expect([stdout, code]).toEqual(['first\nsecond\n', 0]);
+  });
+
+  it('puts times before lines, and leaves out what is not asked for', async () => {
+    const port = await board(boot);
+    const argv = ['--timestamps', '--level', 'warn', '--exclude', 'ready', '--until', 'ready'];
+    const { stdout } = await runCli(['monitor', '--port', port, ...argv]);
+    expect(stdout).toMatch(/^\d\d:\d\d:\d\d\.\d{3} {2}W \(11\) net: slow\n$/);
+  });
+
+  it('prints bytes as they come where it is raw', async () => {
+    const port = await board('\x1b[2Jno end: ');
+    const { stdout } = await runCli(['monitor', '--port', port, '--raw', '--until', 'no end']);
+    expect(stdout).toBe('\x1b[2Jno end: ');
+  });
+
+  it('plots numbers at the end, where there is no terminal', async () => {
+    const port = await board('a:1 b:5\na:2 b:5\na:3 b:5\nstop\n');
+    const { stdout } = await runCli(['monitor', '--port', port, '--plot', '--until', 'stop']);
+    const lines = stdout.split('\n');
+    expect(lines.slice(0, 5)).toEqual(['a:1 b:5', 'a:2 b:5', 'a:3 b:5', 'stop', 'a  3  1 … 3']);
+    expect(lines).toContain('b  5  5 … 5');
+  });
+});
+
+describe('a plot', () => {
+  it('draws each series for itself, two values to a character', () => {
+    const text = plotText(
+      [
+        { name: 'up', values: [0, 1, 2, 3] },
+        { name: 'flat', values: [7, 7] },
+        { name: 'gap', values: [Number.NaN, 0, Number.NaN, 1] },
+      ],
+      10,
+      1,
+    );
+    expect(text.split('\n')).toEqual(['up    3  0 … 3', '⣠⠞', 'flat  7  7 … 7', '⠒', 'gap   1  0 … 1', '⢀⠈']);
+  });
+
+  it('keeps the newest values that fit', () => {
+    const [head, curve] = plotText(
+      [{ name: 'x', values: Array.from({ length: 100 }, (_, i) => i) }],
+      5,
+      1,
+    ).split('\n');
+    expect([head, curve?.length]).toEqual(['x  99  90 … 99', 5]);
+  });
+
+  it('stays below the lines of a terminal', async () => {
+    let screen = '';
+    const plot = new LivePlot({ columns: 20, rows: 10, write: (text) => (screen += text) });
+    plot.add({ a: 1 });
+    plot.add({ a: 2 });
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    const drawn = screen;
+    expect(drawn).toContain('a  2  1 … 2\n');
+    plot.line('hello');
+    expect(screen.slice(drawn.length)).toBe(`\x1b[${drawn.trimEnd().split('\n').length}A\x1b[Jhello\n`);
+    plot.end();
+    expect(screen.split('a  2  1 … 2')).toHaveLength(3);
+  });
+});
+
+describe('keys typed at a monitor', () => {
+  it.each([
+    ['hello\r', 'hello\r\n', []],
+    ['\x14r\x14\x12', '', ['reset', 'reset']],
+    ['a\x14bc', 'ac', ['download']],
+    ['\x14\x14', '\x14', []],
+    ['\x14x', '', ['help']],
+    ['\x03\x1d', '', ['interrupt', 'quit']],
+    ['\x1b[A', '\x1b[A', []],
+  ])('%j', (typed, sent, actions) => {
+    const got = new KeyReader('\r\n').read(new TextEncoder().encode(typed));
+    expect([Buffer.from(got.send).toString(), got.actions]).toEqual([sent, actions]);
+  });
+
+  it('are the same one by one', () => {
+    const reader = new KeyReader('\n');
+    const actions = [0x14, 0x72].flatMap((byte) => reader.read(Uint8Array.of(byte)).actions);
+    expect(actions).toEqual(['reset']);
+  });
+});
