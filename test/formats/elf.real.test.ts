@@ -2,7 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { AiotError } from '../../src/lib/core/index.js';
 import { readElf, symbolize } from '../../src/lib/formats/elf/index.js';
 import { describeReal } from '../support/real.js';
 
@@ -240,5 +242,38 @@ describeReal('riscv', 'names of C++', () => {
       }
       expect(compared).toBeGreaterThan(7);
     }
+  });
+});
+
+describeReal('riscv', 'damaged debug information', () => {
+  it('is refused or read, and never goes round', () => {
+    const file = build(['-gdwarf-5', '-Os']);
+    const good = new Uint8Array(readFileSync(file));
+    const addresses = addressesOf(file);
+    const read = readElf(good);
+    const parts = read.sections.filter(({ name }) =>
+      /^\.(debug_(line|info|abbrev|rnglists)|symtab)$/.test(name),
+    );
+    const place = fc
+      .constantFrom(...parts)
+      .chain(({ offset, size }) =>
+        fc.tuple(fc.integer({ min: offset, max: offset + size - 1 }), fc.integer({ min: 0, max: 255 })),
+      );
+    let refused = 0;
+    fc.assert(
+      fc.property(fc.array(place, { minLength: 1, maxLength: 3 }), (places) => {
+        const damaged = Uint8Array.from(good);
+        for (const [at, value] of places) damaged[at] = value;
+        try {
+          expect(symbolize(damaged, addresses)).toHaveLength(addresses.length);
+        } catch (error) {
+          expect(error).toBeInstanceOf(AiotError);
+          expect((error as AiotError).message).toMatch(/at offset 0x[0-9a-f]+: \.debug_/);
+          refused++;
+        }
+      }),
+      { numRuns: process.env.AIOT_LONG ? 5000 : 300 },
+    );
+    expect(refused).toBeGreaterThan(10);
   });
 });

@@ -29,8 +29,10 @@ export class Cursor {
     readonly end = data.bytes.length,
   ) {
     this.view = new DataView(data.bytes.buffer, data.bytes.byteOffset, data.bytes.byteLength);
-    if (at > this.end || this.end > data.bytes.length)
-      throw this.refuse(`a part from ${at} to ${end} lies outside`);
+    // Negative where a damaged offset was read as a signed number.
+    if (at < 0 || at > this.end || this.end > data.bytes.length) {
+      throw malformed(data.what, data.offset, `${data.name}: a part from ${at} to ${this.end} lies outside`);
+    }
   }
 
   get done(): boolean {

@@ -74,8 +74,11 @@ export function readForm(cursor: Cursor, form: number, context: FormContext): nu
     case 23: // sec_offset
     case 29: // strp_sup
       return cursor.word(context.wide);
-    case 22: // indirect
-      return readForm(cursor, cursor.uleb(), context);
+    case 22: {
+      const own = cursor.uleb();
+      if (own === 22) throw cursor.refuse('an indirect form is indirect itself');
+      return readForm(cursor, own, context);
+    }
     case 25: // flag_present
     case 33: // implicit_const: its value is in the abbreviation
       return null;

@@ -66,15 +66,16 @@ function filesOf5(unit: Cursor, context: FormContext, folder: string): string[] 
 function* entries(unit: Cursor, context: FormContext): Generator<{ path: string; folder: number }> {
   const formats = Array.from({ length: unit.u8() }, () => ({ type: unit.uleb(), form: unit.uleb() }));
   const count = unit.uleb();
-  // An entry without fields would take no bytes, and a damaged count no end.
-  if (formats.length === 0) return;
   for (let index = 0; index < count; index++) {
+    const start = unit.at;
     const entry = { path: '', folder: 0 };
     for (const { type, form } of formats) {
       const value = readForm(unit, form, context);
       if (type === contentTypes.path && typeof value === 'string') entry.path = value;
       if (type === contentTypes.folder && typeof value === 'number') entry.folder = value;
     }
+    // An entry that takes no bytes, and a damaged count, would take no end.
+    if (unit.at === start) return;
     yield entry;
   }
 }
