@@ -1,7 +1,8 @@
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import {
@@ -15,15 +16,14 @@ import {
 } from '../../../src/lib/formats/index.js';
 import { describeReal, python } from '../../support/real.js';
 
+const run = promisify(execFile);
 const folder = mkdtempSync(join(tmpdir(), 'aiot-nvs-'));
 
 /** Runs ESP-IDF's generator in a folder of its own; its output goes into the message where it fails. */
-function generator(...argv: string[]): void {
-  const run = spawnSync(python('esptool'), ['-m', 'esp_idf_nvs_partition_gen', ...argv], {
-    cwd: folder,
-    encoding: 'utf8',
-  });
-  expect(`${run.status} ${run.status === 0 ? '' : run.stdout + run.stderr}`).toBe('0 ');
+async function generator(...argv: string[]): Promise<void> {
+  await run(python('esptool'), ['-m', 'esp_idf_nvs_partition_gen', ...argv], { cwd: folder }).catch(
+    (error: { stdout: string; stderr: string }) => expect.fail(`${error.stdout}${error.stderr}`),
+  );
 }
 const noFiles = async (): Promise<Uint8Array> => {
   throw new Error('no file is read');
@@ -66,7 +66,7 @@ describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
         async (rows, version) => {
           const csv = csvOf(rows, version);
           writeFileSync(at('p.csv'), csv);
-          generator('generate', 'p.csv', 'p.bin', '0x40000', '--version', String(version));
+          await generator('generate', 'p.csv', 'p.bin', '0x40000', '--version', String(version));
           const made = writeNvs(await parseNvsCsv(csv, noFiles, { version }), { size: 0x40000, version });
           expect(Buffer.compare(made, bytes('p.bin'))).toBe(0);
           expect(readNvs(bytes('p.bin')).problems).toEqual([]);
@@ -87,7 +87,7 @@ describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
         '',
       ].join('\n');
       writeFileSync(at('f.csv'), csv);
-      generator('generate', 'f.csv', 'f.bin', '0x4000');
+      await generator('generate', 'f.csv', 'f.bin', '0x4000');
       const made = writeNvs(await parseNvsCsv(csv, noFiles), { size: 0x4000 });
       expect(Buffer.compare(made, bytes('f.bin')), `${used} entries`).toBe(0);
     }
@@ -100,7 +100,7 @@ describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
 
   it('agree on encrypted partitions, with keys of either', async () => {
     writeFileSync(at('e.csv'), csv);
-    generator('generate-key', '--keyfile', 'theirs.bin');
+    await generator('generate-key', '--keyfile', 'theirs.bin');
     const theirs = readFileSync(join(folder, 'keys', 'theirs.bin'));
     const ours = Buffer.from(Array.from({ length: 64 }, (_, i) => (i * 37 + 11) & 255));
     writeFileSync(at('ours.bin'), writeNvsKeys(ours));
@@ -110,7 +110,7 @@ describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
       [join('keys', 'theirs.bin'), readNvsKeys(theirs)],
       ['ours.bin', ours],
     ] as const) {
-      generator('encrypt', 'e.csv', 'e.bin', '0x6000', '--inputkey', file);
+      await generator('encrypt', 'e.csv', 'e.bin', '0x6000', '--inputkey', file);
       expect(Buffer.compare(encryptNvs(plain, keys), bytes('e.bin'))).toBe(0);
       expect(Buffer.compare(decryptNvs(bytes('e.bin'), keys), plain)).toBe(0);
     }
@@ -121,7 +121,7 @@ describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
     const plain = writeNvs(await parseNvsCsv(csv, noFiles), { size: 0x6000 });
     writeFileSync(at('k.bin'), writeNvsKeys(keys));
     writeFileSync(at('c.bin'), encryptNvs(plain, keys));
-    generator('decrypt', 'c.bin', 'k.bin', 'd.bin');
+    await generator('decrypt', 'c.bin', 'k.bin', 'd.bin');
     expect(Buffer.compare(bytes('d.bin'), plain)).toBe(0);
   });
 
@@ -129,7 +129,7 @@ describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
     const twice =
       'key,type,encoding,value\none,namespace,,\na,data,u8,1\ntwo,namespace,,\nb,data,u8,2\none,namespace,,\nc,data,u8,3\n';
     writeFileSync(at('t.csv'), twice);
-    generator('generate', 't.csv', 't.bin', '0x3000');
+    await generator('generate', 't.csv', 't.bin', '0x3000');
     const of = (image: Uint8Array) => readNvs(image).entries.find(({ key }) => key === 'c')?.namespace;
     expect(of(bytes('t.bin'))).toBe('two');
     expect(of(writeNvs(await parseNvsCsv(twice, noFiles), { size: 0x3000 }))).toBe('one');

@@ -6,6 +6,8 @@ import { facts, table } from './text.js';
 /** Keys whose values are most often secret. */
 const secretKey = /pass|pswd|psk|secret|token|^key|_key$|priv/i;
 const shownLength = 48;
+/** A driver that writes needs three pages. */
+const leastWritable = 0x3000;
 
 export function nvsMadeText({
   bytes,
@@ -22,6 +24,9 @@ export function nvsMadeText({
       'Size',
       `${size(bytes)} (0x${bytes.toString(16)}), ${pages.used} of ${plural(pages.total, 'page')} used`,
     ],
+    ...(bytes < leastWritable
+      ? [['', 'smaller than 0x3000: flag its partition readonly'] as [string, string]]
+      : []),
     ['Version', version],
     ['Encrypted', encrypted ? 'yes, XTS-AES-256' : 'no'],
     ...(keys === null
