@@ -42,6 +42,7 @@ export default class Flash extends AiotCommand {
       env: 'AIOT_PORT',
       helpValue: 'PORT',
       multiple: true,
+      multipleNonGreedy: true,
       delimiter: ',',
     }),
     timeout: duration({

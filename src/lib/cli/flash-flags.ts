@@ -104,6 +104,7 @@ export const writeFlags = {
     env: 'AIOT_DIFF_WITH',
     helpValue: 'OLD[@OFFSET]',
     multiple: true,
+    multipleNonGreedy: true,
     delimiter: ',',
   }),
   'flash-mode': Flags.option({ options: ['keep', ...flashModes] as const })({

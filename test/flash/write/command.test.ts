@@ -71,7 +71,7 @@ describe('aiot flash', () => {
     const { chip, port } = await board({ chip: 'esp32c3' });
     const data = espApp('esp32c3', 5001 * 4);
     const path = await put('c3.bin', data);
-    const { json } = await runCli(['flash', `${path}@0x10000`, '--port', port, '--no-stub', '--json']);
+    const { json } = await runCli(['flash', '--port', port, `${path}@0x10000`, '--no-stub', '--json']);
     expect(json).toMatchObject({ chip: 'esp32c3', regions: [{ md5: md5(data), skipped: false }] });
     expect(chip.state).not.toBe('stub');
   });
