@@ -317,17 +317,17 @@ export const catalogue = {
     about: 'Bytes were lost or changed between here and the chip, again and again.',
     next: 'Repeat with a lower --baud, a shorter cable, or without a hub in between.',
   },
-  AIOT_FLASH_READ: {
-    exit: 1,
-    family: 'outside',
-    about: 'The chip could not read its flash, or what it sent is not what it read.',
-    next: 'Repeat the command, with a lower --baud; aiot flash info shows how large the flash is.',
-  },
   AIOT_FLASH_NO_SLOT: {
     exit: 2,
     family: 'user',
     about: 'The board has no slot to put this into: no partition table, or one without a second slot.',
     next: 'Write a table with two slots first: aiot firmware partitions create IN.csv OUT.bin',
+  },
+  AIOT_FLASH_READ: {
+    exit: 1,
+    family: 'outside',
+    about: 'The chip could not read its flash, or what it sent is not what it read.',
+    next: 'Repeat the command, with a lower --baud; aiot flash info shows how large the flash is.',
   },
   AIOT_FLASH_REFUSED: {
     exit: 6,
