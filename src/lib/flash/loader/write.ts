@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { AiotError } from '../../core/index.js';
 import { hex, sectorBytes } from './commands.js';
+import { Refusal } from './exchange.js';
 import { matches } from './matches.js';
 import { flashMd5 } from './md5.js';
 import { readFlash } from './read.js';
@@ -9,6 +10,8 @@ import { doing, isTrouble, report, requireInFlash, resync, type Session } from '
 import type { Region, RegionResult, WriteOptions } from './types.js';
 
 const triesWithoutProgress = 4;
+/** Numbers of ROM and stub for a flash that does not do what it is told: what goes wrong afterwards follows from it. */
+const flashFailed = new Set([0x08, 0xc4, 0xc5]);
 
 /** Writes regions one after the other, each verified before the next. @throws AIOT_FLASH_*, AIOT_CHIP_*, AIOT_SERIAL_LOST */
 export async function writeRegions(
@@ -32,7 +35,7 @@ async function writeRegion(session: Session, region: Region, options: WriteOptio
   if (data.length === 0) return { ...done, skipped: true };
   if (options.skipEqual !== false && !session.chip.security.secureDownload) {
     report(session, { stage: 'check', done: 0, ...progress });
-    if (await matches(session, offset, data)) return { ...done, skipped: true };
+    if (await isThere(session, offset, data)) return { ...done, skipped: true };
   }
   const { start, bytes } = await wholeWords(session, region);
   // A ROM is not asked to inflate unless someone wants it: it writes what it inflates before it answers.
@@ -50,6 +53,13 @@ async function writeRegion(session: Session, region: Region, options: WriteOptio
     if (await matches(session, offset, data)) return { ...done, skipped: false };
     if (round > 0) throw await notAsWritten(session, region);
   }
+}
+
+/** A chip takes its time over the MD5 of much flash; mostly the first sector tells already that other bytes are there. */
+async function isThere(session: Session, offset: number, data: Uint8Array): Promise<boolean> {
+  const head = data.subarray(0, sectorBytes);
+  if (head.length < data.length && !(await matches(session, offset, head))) return false;
+  return matches(session, offset, data);
 }
 
 /**
@@ -77,6 +87,7 @@ async function sendAll(
   options: { compress: boolean; written: (bytes: number) => void },
 ): Promise<void> {
   let safe = 0;
+  let telling: Refusal | null = null;
   for (let left = triesWithoutProgress; ; ) {
     const from = safe;
     let taken = from;
@@ -89,10 +100,11 @@ async function sendAll(
       if (rest.length > 0) await send(session, start + from, rest, { ...options, written });
       return;
     } catch (error) {
+      if (error instanceof Refusal && flashFailed.has(error.status)) telling ??= error;
       if (!isTrouble(error) || !(await resync(session))) throw error;
       safe = await safelyWritten(session, start, bytes, { from, taken });
       left = safe > from ? triesWithoutProgress : left - 1;
-      if (left === 0) throw error;
+      if (left === 0) throw telling ?? error;
     }
   }
 }
