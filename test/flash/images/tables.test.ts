@@ -133,6 +133,15 @@ describe('aiot firmware nvs', () => {
     const blind = await runCli(['firmware', 'nvs', 'read', at('e.bin')]);
     expect(blind.code).toBe(2);
     expect(blind.stderr).toContain('If it is encrypted, give the keys: --keys nvs_keys.bin');
+    const wrong = await runCli([
+      'firmware',
+      'nvs',
+      'read',
+      golden('nvs', 'a_basic.bin'),
+      '--keys',
+      at('keys.bin'),
+    ]);
+    expect(wrong.stderr).toContain(`Look whether it is encrypted, and with the keys of ${at('keys.bin')}.`);
     const again = await runCli([...create, at('g.bin'), '--size', '0x3000', '--new-keys', at('keys.bin')]);
     expect(again.stderr).toContain(
       `AIOT_USAGE: ${at('keys.bin')} is there already, and what was encrypted with it needs it`,

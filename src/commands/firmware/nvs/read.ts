@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, next, nvsText, shellWord } from '../../../lib/cli/index.js';
+import { AiotCommand, again, bold, next, nvsText, shellWord } from '../../../lib/cli/index.js';
 import { nvsReadSchema, readNvsFile } from '../../../lib/flash/images/index.js';
 
 export default class FirmwareNvsRead extends AiotCommand {
@@ -36,12 +36,14 @@ export default class FirmwareNvsRead extends AiotCommand {
   static override result = nvsReadSchema;
 
   async run() {
-    const { args, flags } = await this.input(FirmwareNvsRead);
+    const input = await this.input(FirmwareNvsRead);
+    const { args, flags } = input;
     const { keys, salvage, out } = flags;
     const result = await readNvsFile({ file: args.file, keys, salvage, out });
     this.print(`${bold(result.file)}\n${nvsText(result, flags['show-secrets'])}`);
     const size = `0x${result.bytes.toString(16)}`;
-    if (result.out === null) this.print(next(`aiot firmware nvs read ${shellWord(args.file)} --out nvs.csv`));
+    if (result.out === null)
+      this.print(next(`aiot firmware nvs read ${shellWord(args.file)}${again(input, 'keys')} --out nvs.csv`));
     else this.print(next(`aiot firmware nvs create ${shellWord(result.out)} nvs.bin --size ${size}`));
     return result;
   }

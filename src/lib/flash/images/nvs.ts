@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import {
   AiotError,
+  hasCode,
   readBytes,
   readText,
   refuseInputs,
@@ -107,7 +108,7 @@ export async function readNvsFile({ file, keys, salvage, out }: ReadNvsOptions):
   const stored = await readBytes(file);
   const bytes = keys === undefined ? stored : decryptNvs(stored, readNvsKeys(await readBytes(keys)));
   await refuseInputs([out], [file, keys]);
-  const contents = readNvs(bytes, { salvage });
+  const contents = withKeys(keys, () => readNvs(bytes, { salvage }));
   if (out !== undefined) await writeFileAtomic(out, writeNvsCsv(contents), secret);
   const { version, pages, namespaces, problems } = contents;
   return {
@@ -121,6 +122,17 @@ export async function readNvsFile({ file, keys, salvage, out }: ReadNvsOptions):
     problems,
     out: out ?? null,
   };
+}
+
+/** Damage after decryption is most often that of wrong keys. */
+function withKeys<T>(keys: string | undefined, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (keys === undefined || !hasCode(error, 'AIOT_NVS_MALFORMED')) throw error;
+    const next = `Look whether it is encrypted, and with the keys of ${keys}.`;
+    throw new AiotError(error.code, error.message, { next, cause: error });
+  }
 }
 
 function shown(entry: NvsEntry): NvsRead['entries'][number] {
