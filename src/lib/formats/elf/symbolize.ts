@@ -60,7 +60,8 @@ function sequencesOf(elf: ElfFile, units: readonly CompilationUnit[]): LineSeque
     const start = tables.at;
     const { unit, wide } = tables.unit();
     const header = readLineHeader(unit, { ...context, wide }, folders.get(start) ?? '');
-    if (header !== null) sequences.push(...runLineProgram(unit, header));
+    if (header === null) continue;
+    for (const sequence of runLineProgram(unit, header)) sequences.push(sequence);
   }
   return sequences.sort((a, b) => a.start - b.start || a.end - b.end);
 }

@@ -1,3 +1,4 @@
+import type { AiotError } from '../../core/index.js';
 import { hex, malformed } from '../esp-image/errors.js';
 import { type ByteRegion, firstOverlap, joinRegions } from '../esp-image/regions.js';
 
@@ -20,28 +21,27 @@ export function readIntelHex(bytes: Uint8Array, what = 'HEX file'): ByteRegion[]
   let base = 0;
   let ended = false;
   for (const { at, line, record } of records(bytes, what)) {
-    const refuse = (reason: string) => malformed(what, at, `line ${line}: ${reason}`);
-    if (ended) throw refuse('something follows the record that ends the file');
+    if (ended) throw refused(what, at, line, 'something follows the record that ends the file');
     const type = record[3] ?? 0;
     const count = record[0] ?? 0;
     const address = ((record[1] ?? 0) << 8) | (record[2] ?? 0);
     const data = record.subarray(4, 4 + count);
     const fixed = fixedLengths[type];
     if (fixed !== undefined && count !== fixed)
-      throw refuse(`a record of type ${type} has ${fixed} bytes, this ${count}`);
+      throw refused(what, at, line, `a record of type ${type} has ${fixed} bytes, this ${count}`);
     if (fixed !== undefined && type !== types.end && address !== 0) {
-      throw refuse(`a record of type ${type} has the address 0, this ${hex(address)}`);
+      throw refused(what, at, line, `a record of type ${type} has the address 0, this ${hex(address)}`);
     }
     const word = ((data[0] ?? 0) << 8) | (data[1] ?? 0);
     if (type === types.data) {
       const offset = base + address;
       if (offset + count > 0x100000000)
-        throw refuse(`${hex(offset)} and ${count} bytes pass the end of 32 bits`);
+        throw refused(what, at, line, `${hex(offset)} and ${count} bytes pass the end of 32 bits`);
       found.push({ offset, data, line, at });
     } else if (type === types.end) ended = true;
     else if (type === types.segment) base = word * 16;
     else if (type === types.linear) base = word * 0x10000;
-    else if (type > types.startLinear) throw refuse(`record type ${type} is not known`);
+    else if (type > types.startLinear) throw refused(what, at, line, `record type ${type} is not known`);
   }
   if (!ended)
     throw malformed(what, bytes.length, 'the file ends without the record that ends it (:00000001FF)');
@@ -105,32 +105,34 @@ function* records(
 }
 
 function recordOf(bytes: Uint8Array, at: number, end: number, line: number, what: string): Uint8Array {
-  const refuse = (offset: number, reason: string) => malformed(what, offset, `line ${line}: ${reason}`);
-  if (bytes[at] !== colon) throw refuse(at, 'a record starts with a colon');
-  const digits = end - at - 1;
-  if (digits % 2 !== 0 || digits < 10)
-    throw refuse(at, `a record is at least five pairs of digits, here ${digits} digits`);
-  const record = new Uint8Array(digits / 2);
+  if (bytes[at] !== colon) throw refused(what, at, line, 'a record starts with a colon');
+  const count = end - at - 1;
+  if (count % 2 !== 0 || count < 10)
+    throw refused(what, at, line, `a record is at least five pairs of digits, here ${count} digits`);
+  const record = new Uint8Array(count / 2);
   for (let index = 0; index < record.length; index++) {
     const place = at + 1 + index * 2;
-    const value = (digit(bytes[place]) << 4) | digit(bytes[place + 1]);
-    if (value < 0) throw refuse(place, 'this is no hexadecimal digit');
+    const value = ((digits[bytes[place] ?? 0] ?? 0) << 4) | (digits[bytes[place + 1] ?? 0] ?? 0);
+    if (value < 0) throw refused(what, place, line, 'this is no hexadecimal digit');
     record[index] = value;
   }
-  const count = record[0] ?? 0;
-  if (record.length !== count + 5) {
-    throw refuse(at, `the record says ${count} bytes and has ${record.length - 5}`);
+  const said = record[0] ?? 0;
+  if (record.length !== said + 5) {
+    throw refused(what, at, line, `the record says ${said} bytes and has ${record.length - 5}`);
   }
-  if ((sum(record) & 0xff) !== 0) throw refuse(end - 2, 'the checksum is wrong');
+  if ((sum(record) & 0xff) !== 0) throw refused(what, end - 2, line, 'the checksum is wrong');
   return record;
 }
 
-/** -1 for what is none, which stays negative in whatever it is or-ed into. */
-function digit(code: number | undefined): number {
-  if (code === undefined) return -1;
-  if (code >= 0x30 && code <= 0x39) return code - 0x30;
-  const upper = code & ~0x20;
-  return upper >= 0x41 && upper <= 0x46 ? upper - 0x37 : -1;
+/** Value of each character as a hexadecimal digit; -1 = none, which stays negative in whatever it is or-ed into. */
+const digits = Int8Array.from({ length: 256 }, (_, code) => {
+  const value = Number.parseInt(String.fromCharCode(code), 16);
+  return Number.isNaN(value) ? -1 : value;
+});
+
+/** Not a closure in the loops above: there may be a hundred thousand records. */
+function refused(what: string, offset: number, line: number, reason: string): AiotError {
+  return malformed(what, offset, `line ${line}: ${reason}`);
 }
 
 function sum(record: Uint8Array): number {
