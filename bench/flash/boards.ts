@@ -1,0 +1,38 @@
+// Simulated boards in a process of their own: `tsx bench/flash/boards.ts CHIP COUNT TIMING`. Prints the ports as one line of
+// JSON; every line on stdin makes all of them blank again and back in their ROM, and is answered by one line: which of them
+// held the file named in it, at its offset.
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import {
+  type ChipTiming,
+  SimulatedChip,
+  type SimulatedChipName,
+  serveChip,
+} from '../../src/lib/flash/index.js';
+
+const [chip = 'esp32', count = '1', timing = 'uart'] = process.argv.slice(2);
+const boards = Array.from(
+  { length: Number(count) },
+  (_, index) =>
+    new SimulatedChip({
+      chip: chip as SimulatedChipName,
+      timing: timing as ChipTiming,
+      boot: 'uart',
+      mac: `24:0a:c4:00:02:${index.toString(16).padStart(2, '0')}`,
+    }),
+);
+const served = await Promise.all(boards.map((board) => serveChip(board, { pty: true })));
+process.stdout.write(`${JSON.stringify(served.map(({ address }) => address))}\n`);
+for await (const line of createInterface(process.stdin)) {
+  const { file, offset, blank } = JSON.parse(line) as { file: string; offset: number; blank: boolean };
+  const wanted = readFileSync(file);
+  const held = boards.map(
+    ({ flash }) => Buffer.compare(flash.bytes.subarray(offset, offset + wanted.length), wanted) === 0,
+  );
+  for (const board of boards) {
+    if (blank) board.flash.bytes.fill(0xff);
+    board.reset();
+  }
+  process.stdout.write(`${JSON.stringify(held)}\n`);
+}
+await Promise.all(served.map((one) => one.close()));
