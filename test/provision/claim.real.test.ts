@@ -61,7 +61,7 @@ describeReal('openssl', 'openssl about a birth certificate', () => {
     await ok(provisionedDeviceSchema, argv);
     const client = await clientFor();
     const { envelope } = await client.devices.birth.get('born');
-    const { keys } = (await client.trust.get()) ?? { keys: {} };
+    const keys = (await client.trust.get())?.keys ?? {};
     await client.close();
     const [signature] = envelope.signatures;
     const spki = keys[signature?.keyid ?? '']?.publicKey ?? '';

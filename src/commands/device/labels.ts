@@ -1,4 +1,4 @@
-import { Flags } from '@oclif/core';
+import { Args, Flags } from '@oclif/core';
 import { z } from 'zod';
 import { AiotCommand, bold, plural, shared } from '../../lib/cli/index.js';
 import { labelDevices } from '../../lib/provision/index.js';
@@ -13,7 +13,9 @@ export default class DeviceLabels extends AiotCommand {
     '<%= config.bin %> <%= command.id %> pump-7 pump-8 --out labels.svg --json',
   ];
   static override strict = false;
-  static override usage = 'device labels [NAME…] --out FILE';
+  static override args = {
+    name: Args.string({ description: 'Names of devices, any number; all when absent.' }),
+  };
   static override flags = {
     out: Flags.string({
       char: 'o',

@@ -10,6 +10,7 @@ import {
   imageFlags,
   loaderOptions,
   next,
+  ownPort,
   provisionedText,
   shared,
 } from '../../lib/cli/index.js';
@@ -60,7 +61,7 @@ export default class DeviceProvision extends AiotCommand {
     }),
     mac: shared.mac,
     'chip-id': shared['chip-id'],
-    port: shared.port,
+    port: ownPort,
     ...flashFlags,
     ...imageFlags,
     context: shared.context,

@@ -9,6 +9,7 @@ import {
   imageFlags,
   loaderOptions,
   next,
+  ownPort,
   provisionedText,
   shared,
 } from '../../lib/cli/index.js';
@@ -34,7 +35,7 @@ export default class DeviceReplace extends AiotCommand {
       helpValue: 'DIR',
     }),
     mac: shared.mac,
-    port: shared.port,
+    port: ownPort,
     ...flashFlags,
     ...imageFlags,
     context: shared.context,

@@ -9,6 +9,7 @@ import {
   imageFlags,
   loaderOptions,
   next,
+  ownPort,
   provisionedText,
   shared,
 } from '../../lib/cli/index.js';
@@ -37,7 +38,7 @@ export default class DeviceRotate extends AiotCommand {
       summary: 'The certificate in use ends at once: it may be in other hands.',
       env: 'AIOT_NOW',
     }),
-    port: shared.port,
+    port: ownPort,
     ...flashFlags,
     ...imageFlags,
     context: shared.context,

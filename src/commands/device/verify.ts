@@ -5,6 +5,7 @@ import {
   flashFlags,
   loaderOptions,
   next,
+  ownPort,
   shared,
   verifiedText,
 } from '../../lib/cli/index.js';
@@ -29,7 +30,7 @@ export default class DeviceVerify extends AiotCommand {
       helpValue: 'DIR',
       exclusive: ['port'],
     }),
-    port: shared.port,
+    port: ownPort,
     ...flashFlags,
     trust: shared.trust,
     context: shared.context,

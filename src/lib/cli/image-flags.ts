@@ -2,6 +2,13 @@ import { Flags } from '@oclif/core';
 import { flashSizeBytes, flashSizes } from '../formats/index.js';
 import type { ImageRequest } from '../provision/index.js';
 
+/** The port of a board that is meant, where a folder may be meant as well: none is chosen by itself. */
+export const ownPort = Flags.string({
+  summary: 'Serial port of its board: /dev/ttyUSB0, COM3, socket://HOST:PORT, rfc2217://HOST:PORT.',
+  env: 'AIOT_PORT',
+  helpValue: 'PORT',
+});
+
 /** Flags of commands that make the image of a device on a chip. */
 export const imageFlags = {
   'wifi-ssid': Flags.string({

@@ -53,7 +53,15 @@ export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevic
       const board = image && options.write ? await options.write(image) : null;
       const birth = await tell(options, enrolled, { image, made, board });
       const certificate = describeCertificate(reply.certificate);
-      return { name, id: reply.device.id, certificate, files: told(files, chip !== null), birth, enrolled };
+      return {
+        name,
+        id: reply.device.id,
+        certificate,
+        files: told(files, chip !== null),
+        platform: reply.urls.http,
+        birth,
+        enrolled,
+      };
     } catch (error) {
       await giveUp(client, name, how);
       if (how.kind === 'new') await place?.undo();

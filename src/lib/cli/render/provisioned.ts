@@ -1,7 +1,7 @@
 import type { Onboarded } from '../../device/index.js';
 import type { FleetResult, ProvisionedDevice, VerifiedDevice } from '../../provision/index.js';
 import { shellWord } from '../again.js';
-import { bold, green, red } from './style.js';
+import { bold, green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';
 import { day, minute } from './time.js';
 
@@ -9,9 +9,11 @@ import { day, minute } from './time.js';
 export function provisionedText(device: ProvisionedDevice | Onboarded, done: string): string {
   const { name, id, certificate, files, birth } = device;
   const board = 'board' in device ? device.board : null;
+  const isChip = board !== null || files.some((file) => file.endsWith('nvs.bin'));
   const rows: [string, string][] = [
     ['id', id],
     ...(board ? boardFacts(board) : []),
+    ...(device.platform ? platformFact(device.platform, isChip) : []),
     ['certificate', certificate.fingerprint],
     ['valid until', day(certificate.expires)],
     ...(files.length > 0 ? [['files', files.join(', ')] as [string, string]] : []),
@@ -21,6 +23,12 @@ export function provisionedText(device: ProvisionedDevice | Onboarded, done: str
     ],
   ];
   return `${bold(name)} ${done}\n${facts(rows)}`;
+}
+
+function platformFact(url: string, isChip: boolean): [string, string][] {
+  const alone = isChip && /^https:\/\/(127\.|localhost|\[::1\])/.test(url);
+  const warning = ` ${yellow('(this machine alone: no board reaches it; aiot up --host 0.0.0.0)')}`;
+  return [['platform', `${url}${alone ? warning : ''}`]];
 }
 
 function boardFacts({ description, mac, chipId, regions, seconds }: Onboarded['board']): [string, string][] {
