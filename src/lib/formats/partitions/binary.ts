@@ -124,5 +124,7 @@ function hexBytes(bytes: Uint8Array, count: number): string {
 }
 
 function malformed(at: number, what: string): AiotError {
-  return new AiotError('AIOT_PARTITIONS_MALFORMED', `partition table, offset 0x${at.toString(16)}: ${what}`);
+  return new AiotError('AIOT_PARTITIONS_MALFORMED', `partition table, offset 0x${at.toString(16)}: ${what}`, {
+    next: 'Read it again, or make it again: aiot firmware partitions create IN.csv OUT.bin',
+  });
 }
