@@ -140,6 +140,9 @@ describe('aiot firmware image info', () => {
     writeFileSync(at('whole.bin'), whole);
     const { json } = await info(at('whole.bin'), '--offset', '64K', '--json');
     expect(json).toMatchObject({ offset: 0x10000, bytes: 384, trailing: 0x10000 - 384 });
+    const { code, stderr } = await info(at('whole.bin'));
+    expect(code).toBe(2);
+    expect(stderr).toContain('begins with no image; it has one at 0x10000');
   });
 
   it('refuses a damaged file with the offset and the reason', async () => {

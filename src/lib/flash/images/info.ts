@@ -9,6 +9,7 @@ import {
   flashSizes,
   readEspImage,
 } from '../../formats/index.js';
+import { looksLike } from '../plan/looks.js';
 import { hex } from '../plan/place.js';
 import { contentsOf, type FileFormat } from './contents.js';
 
@@ -101,5 +102,22 @@ function imageAt(regions: readonly ByteRegion[], offset: number | undefined, fil
       next: `Say which: --offset ${hex(more[0]?.offset ?? 0)}`,
     });
   }
+  if (only === undefined && first !== undefined) hintAt(first, file);
   return only ?? first ?? { offset: 0, data: new Uint8Array(0) };
+}
+
+/** Where bootloaders and apps usually are in a flash that was read out. */
+const usual = [0x1000, 0x2000, 0x10000];
+
+/** @throws AIOT_USAGE when the file begins with no image and yet has one at a usual place */
+function hintAt({ data }: ByteRegion, file: string): void {
+  const found = usual.filter((offset) => looksLike(data.subarray(offset)) !== null);
+  if (found.length === 0) return;
+  throw new AiotError(
+    'AIOT_USAGE',
+    `${file} begins with no image; it has one at ${found.map(hex).join(' and ')}`,
+    {
+      next: `Say which: --offset ${hex(found.at(-1) ?? 0)}`,
+    },
+  );
 }
