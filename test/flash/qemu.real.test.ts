@@ -18,7 +18,7 @@ describeReal('qemu', 'the real mask ROMs, in an emulator', () => {
     const board = await emulatedBoard('esp32c3');
     try {
       const file = join(folder, 'boot.bin');
-      await writeFile(file, imageOfElf(buildC3(), { chip: 'esp32c3' }));
+      await writeFile(file, imageOfElf(buildC3(), { chip: 'esp32c3', mode: 'dio', size: '4MB' }));
       await aiotTool.write({ port: board.port, chip: 'esp32c3', stub: false }, 0, file, false);
       await board.restart('run');
       const said = await board.until(/tick 1/, 30_000);
