@@ -7,8 +7,16 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterEach, expect, it, vi } from 'vitest';
-import { openRfc2217Line, serveLine } from '../../src/lib/flash/rfc2217/index.js';
+import {
+  openLine,
+  openLoader,
+  openRfc2217Line,
+  SimulatedChip,
+  serveChip,
+  serveLine,
+} from '../../src/lib/flash/index.js';
 import { root } from '../support/cli.js';
+import { esptool } from '../support/esptool.js';
 import { describeReal, python } from '../support/real.js';
 import { FakeLine } from './fake-line.js';
 
@@ -114,5 +122,50 @@ describeReal('esptool', "RFC 2217 with pyserial and Espressif's server", () => {
       timeout: 10_000,
     });
     await vi.waitFor(() => expect(line.log.at(-1)).toBe('lines:0,0'), { timeout: 10_000 });
+  });
+
+  // pyserial's client sleeps 50 ms for each answer and esptool sets every option anew for each command: 20 s with a stub.
+  it('esptool resets running chips into their loader over our server, and starts their programs again', async () => {
+    const asked = async (name: 'esp32' | 'esp32s3' | 'esp32c3', query: string) => {
+      const chip = new SimulatedChip({ chip: name });
+      let text = '';
+      chip.onOutput((bytes) => {
+        text += Buffer.from(bytes).toString('latin1');
+      });
+      const served = await serveChip(chip, { rfc2217: 0 });
+      ends.push(() => served.close());
+      const resets = ['--before', 'default-reset', '--after', 'hard-reset'];
+      const args = ['--chip', name, '--port', served.address + query, ...resets, '--no-stub', 'read-mac'];
+      const { code, stdout, stderr } = await esptool(args);
+      expect(code, stdout + stderr).toBe(0);
+      const mac = /MAC: +([0-9a-f:]{17})/.exec(stdout)?.[1];
+      const modes = [...text.matchAll(/boot:0x([0-9a-f]+)/g)].map(([, mode]) => mode);
+      return {
+        mac,
+        download: text.includes('waiting for download'),
+        backInProgram: modes.at(-1) !== modes.at(-2),
+      };
+    };
+    const chips = await Promise.all([
+      asked('esp32', ''),
+      asked('esp32s3', '?ign_set_control'),
+      asked('esp32c3', ''),
+    ]);
+    for (const chip of chips)
+      expect(chip).toEqual({ mac: expect.any(String), download: true, backInProgram: true });
+  });
+
+  it('our loader does the same over our server', async () => {
+    const chip = new SimulatedChip({ chip: 'esp32' });
+    const served = await serveChip(chip, { rfc2217: 0 });
+    ends.push(() => served.close());
+    const line = await openLine(served.address, { baud: 115_200 });
+    const loader = await openLoader(line, {
+      ...{ chip: 'auto', baud: 921_600, stub: true, before: 'default-reset', after: 'hard-reset' },
+    });
+    expect(loader.chip).toMatchObject({ chip: 'esp32' });
+    const [region] = await loader.write([{ offset: 0x10000, data: everyByte, name: 'test' }]);
+    expect(region).toMatchObject({ offset: 0x10000, bytes: everyByte.length, skipped: false });
+    await loader.end();
   });
 });
