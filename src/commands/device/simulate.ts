@@ -1,19 +1,31 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, dim, duration, timeOfDay } from '../../lib/cli/index.js';
+import { z } from 'zod';
+import {
+  AiotCommand,
+  chipFlags,
+  dim,
+  duration,
+  requireDir,
+  simulatedChip,
+  timeOfDay,
+} from '../../lib/cli/index.js';
 import { motorStates } from '../../lib/data/index.js';
 import { describeEvent, deviceEventSchema, parseSpeed, simulateDevice } from '../../lib/device/index.js';
+import { chipEventSchema, describeChipEvent, simulateChip } from '../../lib/flash/rom/index.js';
 
 export default class DeviceSimulate extends AiotCommand {
-  static override summary = 'Run a virtual device: it sends samples, takes updates, and predicts.';
+  static override summary = 'Run a virtual device, or a bare chip on a serial port.';
   static override description =
-    'The device is the one whose identity is in DIR (aiot device provision). Its flash is kept there too, so that it goes on where it was. Without --recording and --motor it is only there for updates and commands. Ctrl-C ends it.';
+    'The device is the one whose identity is in DIR (aiot device provision). Its flash is kept there too, so that it goes on where it was. Without --recording and --motor it is only there for updates and commands. With --serial it is a bare chip instead, for aiot flash, aiot monitor, esptool and espflash: docs/flash.md. Ctrl-C ends it.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> devices/motor-1 --motor healthy',
     '<%= config.bin %> <%= command.id %> devices/wearable-1 --recording walking1.csv --speed max',
     '<%= config.bin %> <%= command.id %> devices/wearable-1 --recording walking1.csv --predict --loop --for 30s --json',
+    '<%= config.bin %> <%= command.id %> --serial --chip esp32c3 --flash board.bin',
+    '<%= config.bin %> <%= command.id %> --serial --listen socket://127.0.0.1:5555 --fault "unplugged after=40"',
   ];
   static override args = {
-    dir: Args.string({ required: true, description: "Folder of the device's identity." }),
+    dir: Args.string({ description: "Folder of the device's identity." }),
   };
   static override flags = {
     recording: Flags.string({
@@ -56,17 +68,25 @@ export default class DeviceSimulate extends AiotCommand {
     }),
     for: duration({ summary: 'End after this time, such as 30s.', env: 'AIOT_FOR' }),
     seed: Flags.integer({ summary: "Of the motor's chance.", min: 0, default: 7, env: 'AIOT_SEED' }),
+    ...chipFlags,
   };
-  static override result = deviceEventSchema;
+  static override result = z.union([deviceEventSchema, chipEventSchema]);
 
   async run() {
     const { args, flags } = await this.input(DeviceSimulate);
-    const { rate: rateHz, for: forMs, ...how } = flags;
+    const clock = () => dim(timeOfDay(Date.now()));
+    if (flags.serial) {
+      await simulateChip({
+        ...simulatedChip(args.dir, flags),
+        signal: this.signal,
+        onEvent: (event) => this.item(event, () => `${clock()}  ${describeChipEvent(event)}`),
+      });
+      return;
+    }
+    const { rate: rateHz, for: forMs, recording, motor, stream, speed, predict, loop, seed } = flags;
     await simulateDevice({
-      ...how,
-      identityDir: args.dir,
-      rateHz,
-      forMs,
+      ...{ recording, motor, stream, speed, predict, loop, seed, rateHz, forMs },
+      identityDir: requireDir(args.dir),
       signal: this.signal,
       onEvent: (event) => this.item(event, () => `${dim(timeOfDay(event.t))}  ${describeEvent(event)}`),
     });

@@ -2,7 +2,7 @@
 export { percent, plural, size } from '../core/index.js';
 export { again, shellWord } from './again.js';
 export { boardLoader } from './board-loader.js';
-export { boardRows } from './board-rows.js';
+export { boardRows, type RowsOptions } from './board-rows.js';
 export { chipFlags, requireDir, simulatedChip } from './chip-flags.js';
 export { AiotCommand } from './command.js';
 export { decimal } from './decimal.js';

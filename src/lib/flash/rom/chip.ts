@@ -6,10 +6,11 @@ import { type Fault, FaultBox } from './faults.js';
 import type { FrameProgram, LoaderHost, StubKind } from './host.js';
 import { type ChipIdentity, identities, type ResetCause, type SimulatedChipName } from './identity.js';
 import { NorFlash } from './nor.js';
-import { type ChipProgram, romBoot, silentProgram } from './program.js';
+import { type ChipProgram, romBoot } from './program.js';
 import { Registers } from './registers.js';
 import { type Bridge, ResetCircuit } from './reset-circuit.js';
 import { RomLoader } from './rom-loader.js';
+import { secondStage } from './second-stage.js';
 import { encodeSlip, SlipReceiver } from './slip.js';
 import { flashId, SpiController } from './spi.js';
 import { StubLoader } from './stub-loader.js';
@@ -19,6 +20,9 @@ const romBaud = 115_200;
 const crystalHz = 40_000_000;
 /** The capacitor at EN: the boot pin is looked at so long after RTS let go. */
 const enableRiseMs = 2;
+
+/** Loader of the ROM or the stub, the program in flash, held in reset (or without power), or lost until the next reset. */
+export type ChipState = 'rom' | 'stub' | 'program' | 'held' | 'crashed';
 
 export interface SimulatedChipOptions {
   chip: SimulatedChipName;
@@ -39,7 +43,7 @@ export interface SimulatedChipOptions {
   timing?: ChipTiming;
   clock?: Clock;
   bridge?: Bridge;
-  /** What the image in flash does once it runs. */
+  /** What the image in flash does once it runs (default: a second-stage bootloader's words, and those of the app). */
   program?: ChipProgram;
   /** Whether the flash chip has a parameter table (SFDP). */
   sfdp?: boolean;
@@ -70,6 +74,11 @@ export class SimulatedChip {
   private readonly clock: Clock;
   private readonly outputs = new Set<(bytes: Uint8Array) => void>();
   private readonly unplugs = new Set<() => void>();
+  private readonly plugs = new Set<() => void>();
+  private readonly states = new Set<(state: ChipState) => void>();
+  private told: ChipState | null = null;
+  /** The cable was pulled and is not in again. */
+  unplugged = false;
   private loader: FrameProgram | null = null;
   private running: { abort: AbortController; input: ((bytes: Uint8Array) => void) | null } | null = null;
   private frames: { bytes: Uint8Array; at: number }[] = [];
@@ -103,8 +112,7 @@ export class SimulatedChip {
     this.reset('power');
   }
 
-  /** `rom` or `stub` loader, the program in flash, or `held` in reset. */
-  get state(): 'rom' | 'stub' | 'program' | 'held' | 'crashed' {
+  get state(): ChipState {
     if (this.held) return 'held';
     if (this.loader) return this.loader instanceof StubLoader ? 'stub' : 'rom';
     return this.running ? 'program' : 'crashed';
@@ -120,6 +128,17 @@ export class SimulatedChip {
   onUnplugged(listener: () => void): () => void {
     this.unplugs.add(listener);
     return () => this.unplugs.delete(listener);
+  }
+
+  /** Called when the chip has come to another `state`. */
+  onState(listener: (state: ChipState) => void): () => void {
+    this.states.add(listener);
+    return () => this.states.delete(listener);
+  }
+
+  onPlugged(listener: () => void): () => void {
+    this.plugs.add(listener);
+    return () => this.plugs.delete(listener);
   }
 
   /** Bytes from the host. Without a speed they are taken as sent at the chip's. */
@@ -162,6 +181,13 @@ export class SimulatedChip {
     this.boot(cause);
   }
 
+  /** Puts the cable in again: power on, and the line is back. */
+  plug(): void {
+    this.unplugged = false;
+    this.reset('power');
+    for (const listener of [...this.plugs]) listener();
+  }
+
   /** Takes the supply away: nothing runs any more, and no timer is left. */
   powerOff(): void {
     this.hold();
@@ -177,6 +203,7 @@ export class SimulatedChip {
     this.running?.abort.abort();
     this.running = null;
     this.wire.reset();
+    this.tell();
     this.receiver.reset();
   }
 
@@ -193,16 +220,28 @@ export class SimulatedChip {
     const strap = this.options.strap ?? this.identity.bootNames[asked].strap;
     this.uart.clockHz = this.options.uartClockHz ?? crystalHz;
     this.registers.reset(strap);
+    this.tell();
     this.print(bootText(this.identity, cause, asked, strap));
     if (asked === 'run') this.start();
     else if (this.security.downloadDisabled) this.print('Download mode is disabled\r\n');
     else this.loader = new RomLoader(this.hostOf(this.epoch), asked === 'download');
   }
 
+  /** States that last no time, such as that of a reset at once, are not told. */
+  private tell(): void {
+    queueMicrotask(() => {
+      const { state } = this;
+      if (state === this.told) return;
+      this.told = state;
+      for (const listener of [...this.states]) listener(state);
+    });
+  }
+
   private start(): void {
     const abort = new AbortController();
     const running = { abort, input: null as ((bytes: Uint8Array) => void) | null };
     this.running = running;
+    this.tell();
     const { epoch } = this;
     const board = {
       identity: this.identity,
@@ -222,7 +261,7 @@ export class SimulatedChip {
         if (epoch === this.epoch) this.reset('software');
       },
     };
-    romBoot(this.options.program ?? silentProgram)(board).catch((error: unknown) => {
+    romBoot(this.options.program ?? secondStage)(board).catch((error: unknown) => {
       if (!abort.signal.aborted) throw error;
     });
   }
@@ -243,6 +282,7 @@ export class SimulatedChip {
   private disturbed(op: number): boolean {
     if (this.faults.strike('unplugged', op)) {
       this.hold();
+      this.unplugged = true;
       for (const listener of [...this.unplugs]) listener();
       return true;
     }
@@ -309,12 +349,14 @@ export class SimulatedChip {
     this.loader?.end();
     this.loader = null;
     if (text !== '') this.print(text);
+    this.tell();
   }
 
   private startStub(kind: StubKind, epoch: number): void {
     this.loader?.end();
     this.loader = new StubLoader(this.hostOf(epoch), kind);
     if (kind === 'v2') this.registers.stubStarts();
+    this.tell();
     if (!this.faults.strike('no-ohai')) this.transmit(encodeSlip(new TextEncoder().encode('OHAI')));
   }
 

@@ -1,4 +1,5 @@
 import { type Random, seededRandom } from '../../core/index.js';
+import { op } from './protocol.js';
 
 /** When a fault strikes: at the request after `after` others (of this command, if one is named), `times` times. */
 export interface Trigger {
@@ -44,21 +45,39 @@ export type Fault = Trigger &
   );
 export type FaultKind = Fault['kind'];
 
-const lasting: readonly FaultKind[] = [
-  'noise',
-  'lost-bytes',
-  'doubled-bytes',
-  'stuck-sync',
-  'silent',
-  'deaf',
-  'stuck-flash',
-  'wrong-clock',
-];
+/** All kinds, each with whether it lasts (or happens once, unless told). */
+const kinds: Record<FaultKind, 'lasts' | 'happens'> = {
+  noise: 'lasts',
+  'lost-bytes': 'lasts',
+  'doubled-bytes': 'lasts',
+  unplugged: 'happens',
+  'stuck-sync': 'lasts',
+  silent: 'lasts',
+  deaf: 'lasts',
+  brownout: 'happens',
+  reset: 'happens',
+  panic: 'happens',
+  'lost-answer': 'happens',
+  chatter: 'happens',
+  'block-error': 'happens',
+  'no-ohai': 'happens',
+  'stuck-flash': 'lasts',
+  'wrong-md5': 'happens',
+  'short-read': 'happens',
+  'wrong-clock': 'lasts',
+};
+export const faultKinds = Object.keys(kinds) as FaultKind[];
 
 interface Armed {
   fault: Fault;
   seen: number;
   fired: number;
+}
+
+/** Blocks are those that go to flash, unless an upload to RAM is named. */
+function concerns(fault: Fault, code: number | undefined): boolean {
+  if (fault.op !== undefined) return fault.op === code;
+  return fault.kind !== 'block-error' || code !== op.memData;
 }
 
 /** The faults of one chip, with what they have done so far. */
@@ -85,12 +104,12 @@ export class FaultBox {
   }
 
   /** The fault of this kind that strikes now, if one does; it counts as having struck. */
-  strike<K extends FaultKind>(kind: K, op?: number): Extract<Fault, { kind: K }> | null {
+  strike<K extends FaultKind>(kind: K, code?: number): Extract<Fault, { kind: K }> | null {
     for (const entry of this.armed) {
       const { fault } = entry;
-      if (fault.kind !== kind || (fault.op !== undefined && fault.op !== op)) continue;
+      if (fault.kind !== kind || !concerns(fault, code)) continue;
       if (entry.seen++ < (fault.after ?? 0)) continue;
-      if (entry.fired >= (fault.times ?? (lasting.includes(kind) ? Number.POSITIVE_INFINITY : 1))) continue;
+      if (entry.fired >= (fault.times ?? (kinds[kind] === 'lasts' ? Number.POSITIVE_INFINITY : 1))) continue;
       entry.fired++;
       return fault as Extract<Fault, { kind: K }>;
     }

@@ -36,7 +36,8 @@ export interface ChipIdentity {
   emptyFlashEveryMs: number;
 }
 
-export type SimulatedChipName = Extract<ChipName, 'esp32' | 'esp32s3' | 'esp32c3'>;
+export const simulatedChipNames = ['esp32', 'esp32c3', 'esp32s3'] as const satisfies readonly ChipName[];
+export type SimulatedChipName = (typeof simulatedChipNames)[number];
 export type ResetCause = 'power' | 'software' | 'brownout' | 'watchdog';
 
 const newerSpi: SpiLayout = {

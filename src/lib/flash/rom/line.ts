@@ -28,6 +28,7 @@ class SimulatedLine implements SerialLine {
     readonly address: string,
     public baud: number,
   ) {
+    if (chip.unplugged) chip.plug();
     this.leave = [
       chip.onOutput((bytes) => this.arrive(bytes)),
       chip.onUnplugged(() => this.end(lineLost(address, 'the cable was pulled'))),

@@ -62,8 +62,3 @@ function loadLines(bytes: Uint8Array, offset: number, identity: ChipIdentity): s
 function hex(value: number): string {
   return `0x${value.toString(16).padStart(8, '0')}`;
 }
-
-/** A program that says once that it runs. */
-export const silentProgram: ChipProgram = async (board) => {
-  board.print('I (30) main: running\r\n');
-};

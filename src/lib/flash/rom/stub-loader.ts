@@ -196,10 +196,14 @@ export class StubLoader implements FrameProgram {
       return failed(stubError.length);
     if (checksumOf(payload) !== wordAt(frame, 4)) return failed(stubError.checksum);
     const fault = this.host.faults.strike('block-error', code);
-    if (fault) return failed(fault.error);
+    if (fault && !late.has(fault.error)) return failed(fault.error);
     const status = this.pending;
     this.pending = 0;
     if (status !== 0) return failed(status);
+    if (fault) {
+      this.pending = fault.error;
+      return {};
+    }
     return { after: () => this.write(writing, payload) };
   }
 
@@ -288,6 +292,9 @@ interface Request {
   frame: Uint8Array;
   word(index: number): number;
 }
+
+/** Errors of writing and inflating, which come after the block was acknowledged. */
+const late: ReadonlySet<number> = new Set([stubError.spi, stubError.inflate, stubError.tooMuch]);
 
 const problems: Record<WriteProblem, number> = {
   deflate: stubError.inflate,

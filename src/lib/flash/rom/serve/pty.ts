@@ -12,7 +12,8 @@ const pollMs = 10;
 
 /**
  * A chip behind a pty that `socat` makes: any program opens it as a serial port. A pty has no DTR and RTS, and its speed
- * cannot be seen from here. When the fault `unplugged` strikes, the pty goes away, and a new one is there after `plug`.
+ * cannot be seen from here. It goes away when the cable is pulled and is made anew (at the same `link`) when
+ * it is put in again.
  *
  * @throws AIOT_SERIAL_NOT_FOUND without socat
  */
@@ -21,10 +22,14 @@ export async function servePty(chip: SimulatedChip, link?: string): Promise<Serv
   const path = link ?? join(folder, 'port');
   const pty = new Pty(chip, path);
   try {
-    const address = await pty.start();
+    await pty.start();
+    const leave = chip.onPlugged(() => void pty.start().catch(() => undefined));
     return {
-      address,
+      get address() {
+        return pty.address;
+      },
       close: async () => {
+        leave();
         await pty.stop();
         await rm(folder, { recursive: true, force: true });
       },
@@ -40,14 +45,17 @@ class Pty {
   private child: ChildProcess | null = null;
   private failure: Error | null = null;
   private leave: (() => void)[] = [];
+  address = '';
 
   constructor(
     private readonly chip: SimulatedChip,
     private readonly link: string,
   ) {}
 
-  async start(): Promise<string> {
-    const child = spawn('socat', [`PTY,raw,echo=0,ignoreeof,link=${this.link}`, 'STDIO'], {
+  /** Makes the pty; while one is there, nothing. */
+  async start(): Promise<void> {
+    if (this.child) return;
+    const child = spawn('socat', [`PTY,raw,echo=0,link=${this.link}`, 'STDIO'], {
       stdio: ['pipe', 'pipe', 'ignore'],
     });
     this.child = child;
@@ -60,7 +68,7 @@ class Pty {
       this.chip.onOutput((bytes) => this.send(bytes)),
       this.chip.onUnplugged(() => void this.stop()),
     ];
-    return this.made(child);
+    this.address = await this.made(child);
   }
 
   async stop(): Promise<void> {

@@ -16,6 +16,8 @@ const backlogBytes = 1 << 20;
 export async function serveTcp(chip: SimulatedChip, port: number, host = '127.0.0.1'): Promise<ServedChip> {
   const clients = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
+    // Whoever comes again has put the cable in again.
+    if (chip.unplugged) chip.plug();
     for (const other of clients) other.destroy();
     clients.add(socket);
     socket.on('error', () => undefined);

@@ -1,0 +1,93 @@
+import { Flags } from '@oclif/core';
+import { AiotError } from '../core/index.js';
+import { type SimulateChipOptions, type SimulatedChipName, simulatedChipNames } from '../flash/rom/index.js';
+
+const boots = ['download', 'uart', 'run'] as const;
+
+/** Flags of a simulated chip on a serial port. */
+export const chipFlags = {
+  serial: Flags.boolean({
+    summary: 'A bare chip on a serial port instead: ROM, flash, boot text, faults. Takes no DIR.',
+    env: 'AIOT_SERIAL',
+    exclusive: ['recording', 'motor', 'predict', 'loop', 'stream', 'rate'],
+  }),
+  chip: Flags.option({ options: simulatedChipNames })({
+    summary: 'Chip on that port [default: esp32].',
+    env: 'AIOT_CHIP',
+    dependsOn: ['serial'],
+  }),
+  listen: Flags.string({
+    summary: 'Where that port is: pty (by socat), socket://HOST:PORT, rfc2217://HOST:PORT [default: pty].',
+    env: 'AIOT_LISTEN',
+    helpValue: 'WHERE',
+    dependsOn: ['serial'],
+  }),
+  flash: Flags.string({
+    summary: 'File that keeps its flash: read at the start, written at the end.',
+    env: 'AIOT_FLASH',
+    helpValue: 'FILE',
+    dependsOn: ['serial'],
+  }),
+  mac: Flags.string({
+    summary: 'Its address [default: 24:0a:c4:00:01:10].',
+    env: 'AIOT_MAC',
+    helpValue: 'MAC',
+    dependsOn: ['serial'],
+  }),
+  boot: Flags.option({ options: boots })({
+    summary: 'Boot pins at power-on: download until DTR or RTS are used, or run [default: download].',
+    env: 'AIOT_BOOT',
+    dependsOn: ['serial'],
+  }),
+  fault: Flags.string({
+    summary: 'What is wrong, such as "noise rate=0.001" or "unplugged after=40"; more than once for more.',
+    multiple: true,
+    env: 'AIOT_FAULT',
+    helpValue: 'FAULT',
+    dependsOn: ['serial'],
+  }),
+  control: Flags.integer({
+    summary:
+      'TCP port of a control channel (reset, boot, lines, fault, clear, plug, state); 0 = any free one.',
+    min: 0,
+    max: 65_535,
+    env: 'AIOT_CONTROL',
+    helpValue: 'PORT',
+    dependsOn: ['serial'],
+  }),
+};
+
+interface Given {
+  chip?: SimulatedChipName;
+  listen?: string;
+  flash?: string;
+  mac?: string;
+  boot?: (typeof boots)[number];
+  fault?: string[];
+  control?: number;
+  for?: number;
+}
+
+/** The same as the library takes it. @throws AIOT_USAGE where a DIR is given too */
+export function simulatedChip(
+  dir: string | undefined,
+  flags: Given,
+): Omit<SimulateChipOptions, 'signal' | 'onEvent'> {
+  if (dir !== undefined)
+    throw new AiotError('AIOT_USAGE', `a bare chip has no identity: leave ${dir} out, or --serial`);
+  const { chip = 'esp32', listen = 'pty', boot = 'download', fault: faults = [] } = flags;
+  const { flash: flashFile, mac, control, for: forMs } = flags;
+  return { chip, listen, boot, faults, flashFile, mac, control, forMs };
+}
+
+/** The DIR of a virtual device. @throws AIOT_USAGE without one */
+export function requireDir(dir: string | undefined): string {
+  if (dir !== undefined) return dir;
+  throw new AiotError(
+    'AIOT_USAGE',
+    'missing DIR: the folder of the identity, as aiot device provision makes it',
+    {
+      next: 'Name it, or take --serial for a bare chip.',
+    },
+  );
+}

@@ -1,0 +1,95 @@
+import { AiotError } from '../../core/index.js';
+import type { BootMode } from './boot-text.js';
+import type { SimulatedChip } from './chip.js';
+import { type Fault, type FaultKind, faultKinds } from './faults.js';
+
+const bootModes: readonly BootMode[] = ['download', 'uart', 'run'];
+const numbers = ['rate', 'op', 'after', 'times', 'answers', 'error'];
+
+const usage =
+  'state | reset | boot download|uart|run | lines dtr=0|1 rts=0|1 | fault KIND [rate=R] [after=N] [times=N] [op=N] | clear [KIND] | plug';
+
+/**
+ * Does what one line of the control channel says, for what a pty cannot carry: straps, DTR and RTS, faults. Returns the
+ * answer's text.
+ *
+ * @throws AIOT_USAGE for a line that it does not know
+ */
+export function controlChip(chip: SimulatedChip, line: string): string {
+  const [verb = '', ...words] = line.trim().split(/\s+/);
+  switch (verb) {
+    case 'state':
+      return describe(chip);
+    case 'reset':
+      chip.reset('power');
+      return describe(chip);
+    case 'plug':
+      chip.plug();
+      return describe(chip);
+    case 'boot':
+      chip.setBoot(oneOf(words[0], bootModes));
+      return `boot ${words[0]} at the next reset`;
+    case 'lines': {
+      const given = options(words);
+      chip.setControlLines({ dtr: given.dtr === '1', rts: given.rts === '1' });
+      return describe(chip);
+    }
+    case 'fault':
+      chip.faults.add(parseFault(words));
+      return describe(chip);
+    case 'clear':
+      chip.faults.clear(words[0] === undefined ? undefined : oneOf(words[0], faultKinds));
+      return describe(chip);
+    default:
+      throw new AiotError('AIOT_USAGE', `unknown control line ${JSON.stringify(line.trim())}`, {
+        next: `Lines are: ${usage}`,
+      });
+  }
+}
+
+/** `noise rate=0.01`, `unplugged after=40`: a fault as it is written on a command line. @throws AIOT_USAGE */
+export function parseFault(words: readonly string[]): Fault {
+  const kind = oneOf(words[0], faultKinds);
+  const given = Object.entries(options(words.slice(1))).map(([name, value]) => {
+    const number = Number(value);
+    if (!numbers.includes(name) || value === '' || !(number >= 0)) {
+      throw new AiotError(
+        'AIOT_USAGE',
+        `fault ${kind}: expected ${numbers.join(', ')} with a number, got ${name}=${value}`,
+      );
+    }
+    return [name, number] as const;
+  });
+  const fault = { kind, ...Object.fromEntries(given) };
+  if (rated.includes(kind) && !('rate' in fault)) {
+    throw new AiotError('AIOT_USAGE', `fault ${kind}: say how often, such as rate=0.001`);
+  }
+  if (kind === 'block-error' && !('error' in fault)) {
+    throw new AiotError('AIOT_USAGE', 'fault block-error: say which error, such as error=7');
+  }
+  return fault as Fault;
+}
+
+const rated: readonly FaultKind[] = ['noise', 'lost-bytes', 'doubled-bytes'];
+
+function describe(chip: SimulatedChip): string {
+  const faults = chip.faults.list().map(({ kind }) => kind);
+  return `${chip.identity.name} ${chip.mac} ${chip.state} ${chip.uart.baud} baud, faults: ${faults.join(' ') || 'none'}`;
+}
+
+function options(words: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    words.map((word) => {
+      const [name = '', value = ''] = word.split('=');
+      return [name, value];
+    }),
+  );
+}
+
+function oneOf<T extends string>(word: string | undefined, known: readonly T[]): T {
+  const found = known.find((name) => name === word);
+  if (found === undefined) {
+    throw new AiotError('AIOT_USAGE', `expected one of ${known.join(', ')}, got ${word ?? 'nothing'}`);
+  }
+  return found;
+}

@@ -1,0 +1,114 @@
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { z } from 'zod';
+import { readBytes, requireWritable, writeFileAtomic } from '../../core/index.js';
+import type { BootMode } from './boot-text.js';
+import { SimulatedChip } from './chip.js';
+import { parseFault } from './control.js';
+import { type SimulatedChipName, simulatedChipNames } from './identity.js';
+import { serveControl } from './serve/control.js';
+import { serveChip } from './serve/index.js';
+import { parseListen } from './serve/listen.js';
+import type { ServedChip } from './serve/types.js';
+
+export const chipEventSchema = z.discriminatedUnion('event', [
+  z.object({
+    event: z.literal('serving'),
+    port: z.string().describe('What to give as --port.'),
+    chip: z.enum(simulatedChipNames),
+    mac: z.string(),
+    control: z.string().nullable().describe('Address of the control channel.'),
+  }),
+  z.object({ event: z.literal('state'), state: z.enum(['rom', 'stub', 'program', 'held', 'crashed']) }),
+  z.object({ event: z.literal('saved'), file: z.string(), bytes: z.int() }),
+]);
+export type ChipEvent = z.infer<typeof chipEventSchema>;
+
+export interface SimulateChipOptions {
+  chip: SimulatedChipName;
+  mac?: string | undefined;
+  /** `pty`, `socket://HOST:PORT` or `rfc2217://HOST:PORT`; port 0 takes a free one. */
+  listen: string;
+  boot: BootMode;
+  /** File of the flash: read where it is there, written at the end. */
+  flashFile?: string | undefined;
+  /** As on the control channel: `noise rate=0.001`. */
+  faults: readonly string[];
+  /** TCP port of the control channel; without it there is none. */
+  control?: number | undefined;
+  forMs?: number | undefined;
+  signal: AbortSignal;
+  onEvent: (event: ChipEvent) => void;
+}
+
+/**
+ * Serves a simulated chip as a serial port until `signal` is aborted or `forMs` is over. It takes the time that a UART
+ * and a flash chip take.
+ *
+ * @throws AIOT_USAGE, AIOT_SERIAL_NOT_FOUND (no socat), AIOT_PORT_IN_USE, AIOT_FILE_…
+ */
+export async function simulateChip(options: SimulateChipOptions): Promise<void> {
+  const { flashFile, onEvent, signal } = options;
+  const how = parseListen(options.listen);
+  const faults = options.faults.map((text) => parseFault(text.trim().split(/\s+/)));
+  if (flashFile !== undefined) await requireWritable(flashFile);
+  const flash = flashFile !== undefined && existsSync(flashFile) ? await readBytes(flashFile) : undefined;
+  const { chip: name, boot, mac } = options;
+  const chip = new SimulatedChip({
+    ...{ chip: name, boot, faults },
+    timing: 'uart',
+    ...(mac === undefined ? {} : { mac }),
+    ...(flash ? { flash } : {}),
+  });
+  const open: ServedChip[] = [];
+  const ends: (() => void)[] = [];
+  try {
+    const served = await serveChip(chip, how);
+    open.push(served);
+    const control = options.control === undefined ? null : await serveControl(chip, options.control);
+    if (control) open.push(control);
+    const { mac } = chip;
+    onEvent({ event: 'serving', port: served.address, chip: name, mac, control: control?.address ?? null });
+    ends.push(chip.onState((state) => onEvent({ event: 'state', state })));
+    await over(signal, options.forMs);
+  } finally {
+    for (const end of ends) end();
+    for (const served of open) await served.close();
+    chip.powerOff();
+  }
+  if (flashFile === undefined) return;
+  await writeFileAtomic(flashFile, chip.flash.bytes);
+  onEvent({ event: 'saved', file: flashFile, bytes: chip.flash.size });
+}
+
+/** Resolves at the abort or when the time is over, whichever comes first. */
+async function over(signal: AbortSignal, forMs?: number): Promise<void> {
+  const ended = forMs === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(forMs)]);
+  // Something has to keep the process: a pty and a timeout signal do not.
+  const alive = setInterval(() => undefined, 1 << 30);
+  try {
+    if (!ended.aborted) await once(ended, 'abort');
+  } finally {
+    clearInterval(alive);
+  }
+}
+
+/** One event as people read it. */
+export function describeChipEvent(event: ChipEvent): string {
+  switch (event.event) {
+    case 'serving':
+      return `${event.chip} ${event.mac} at ${event.port}${event.control ? `, control at ${event.control}` : ''}`;
+    case 'state':
+      return stateTexts[event.state];
+    case 'saved':
+      return `flash saved to ${event.file}`;
+  }
+}
+
+const stateTexts = {
+  rom: 'in download mode',
+  stub: 'flasher stub runs',
+  program: 'runs what is in flash',
+  held: 'held in reset',
+  crashed: 'crashed',
+};

@@ -1,0 +1,182 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import {
+  type Bridge,
+  type SerialLine,
+  SimulatedChip,
+  type SimulatedChipOptions,
+  simulatedLine,
+} from '../../../src/lib/flash/index.js';
+import { encodeSlip } from '../../../src/lib/flash/rom/slip.js';
+import { op, request, syncRequest } from './talk.js';
+
+const chips: SimulatedChip[] = [];
+function make(options: Partial<SimulatedChipOptions> = {}) {
+  const chip = new SimulatedChip({ chip: 'esp32', ...options });
+  chips.push(chip);
+  const line = simulatedLine(chip);
+  const heard: number[] = [];
+  line.listen({ data: (bytes) => heard.push(...bytes), closed: () => undefined });
+  return { chip, line, heard, text: () => Buffer.from(heard).toString('latin1') };
+}
+afterEach(() => {
+  for (const chip of chips.splice(0)) chip.powerOff();
+});
+const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Steps `[dtr, rts]` with 10 ms in between. Source: section "Connecting" of esptool's documentation on boot modes. */
+async function drive(line: SerialLine, steps: [number, number][]): Promise<void> {
+  for (const [dtr, rts] of steps) {
+    await line.setControlLines({ dtr: dtr === 1, rts: rts === 1 });
+    await wait(10);
+  }
+}
+
+describe('DTR and RTS', () => {
+  it.each<[string, Bridge, [number, number][], string]>([
+    [
+      'tight',
+      'uart',
+      [
+        [0, 0],
+        [1, 1],
+        [0, 1],
+        [1, 0],
+        [0, 0],
+      ],
+      'rom',
+    ],
+    [
+      'classic',
+      'uart',
+      [
+        [0, 1],
+        [1, 0],
+        [0, 0],
+      ],
+      'rom',
+    ],
+    [
+      'hard reset',
+      'uart',
+      [
+        [0, 1],
+        [0, 0],
+      ],
+      'program',
+    ],
+    [
+      'opening a port asserts both',
+      'uart',
+      [
+        [1, 0],
+        [1, 1],
+      ],
+      'program',
+    ],
+    ['held in reset', 'uart', [[0, 1]], 'held'],
+    [
+      'USB-JTAG',
+      'usb-jtag',
+      [
+        [0, 0],
+        [1, 0],
+        [1, 1],
+        [0, 1],
+        [0, 0],
+      ],
+      'rom',
+    ],
+    [
+      'USB-JTAG hard reset',
+      'usb-jtag',
+      [
+        [0, 0],
+        [0, 1],
+        [0, 0],
+      ],
+      'program',
+    ],
+  ])('%s (%s)', async (_, bridge, steps, state) => {
+    const { chip, line } = make({ boot: 'run', bridge });
+    await drive(line, steps);
+    expect(chip.state).toBe(state);
+  });
+
+  it('let go of the BOOT button when they are used for the first time', async () => {
+    const { chip, line } = make();
+    expect(chip.state).toBe('rom');
+    await drive(line, [
+      [0, 1],
+      [0, 0],
+    ]);
+    expect(chip.state).toBe('program');
+  });
+
+  it('a reset loses the stub, the speed and what was on its way', async () => {
+    const { chip, line, text } = make({ boot: 'run' });
+    chip.uart.baud = 460_800;
+    await drive(line, [
+      [0, 1],
+      [1, 0],
+      [0, 0],
+    ]);
+    expect([chip.uart.baud, chip.state]).toEqual([115_200, 'rom']);
+    expect(text()).toContain('waiting for download');
+  });
+});
+
+describe('speed', () => {
+  it('is measured by the ROM at the first bytes, and has to agree afterwards', async () => {
+    const { chip, line, heard } = make();
+    await line.setBaud(230_400);
+    await line.write(encodeSlip(syncRequest));
+    await wait(10);
+    await chip.settled();
+    expect(chip.uart.baud).toBe(230_400);
+    expect(heard).toHaveLength(8 * 14);
+    heard.length = 0;
+    await line.setBaud(115_200);
+    await line.write(encodeSlip(syncRequest));
+    await wait(10);
+    expect(heard).toEqual([]);
+  });
+
+  it('changes after the answer, which comes at the old one', async () => {
+    const { chip, line, heard } = make();
+    await line.write(encodeSlip(request(op.changeBaud, [921_600, 0])));
+    await wait(10);
+    await chip.settled();
+    expect(Buffer.from(heard).toString('hex')).toBe('c0010f04000000000000000000c0');
+    heard.length = 0;
+    await line.setBaud(921_600);
+    await line.write(encodeSlip(request(op.readReg, [0x40001000])));
+    await wait(10);
+    await chip.settled();
+    expect(heard).toHaveLength(14);
+  });
+
+  it('boot text at another speed than the host has is no text', async () => {
+    const { chip, line, heard } = make();
+    await line.setBaud(74_880);
+    chip.reset();
+    expect(heard.length).toBeGreaterThan(50);
+    expect(heard.every((byte) => [0, 0x80, 0xe0, 0xf8, 0xfc, 0xfe].includes(byte))).toBe(true);
+  });
+});
+
+describe('time', () => {
+  it.each([115_200, 921_600])('at %d bits per second bytes take as long as on a UART', async (baud) => {
+    const { chip, line } = make({ timing: 'uart' });
+    await line.setBaud(baud);
+    const block = request(op.memData, [0x1800, 0, 0, 0], Buffer.alloc(0x1800));
+    const begun = performance.now();
+    await line.write(encodeSlip(request(op.memBegin, [0x1800, 1, 0x1800, 0x400a8000])));
+    await line.write(encodeSlip(block));
+    await wait(1);
+    await chip.settled();
+    const ms = performance.now() - begun;
+    const wireMs = ((26 + block.length + 2 + 28) * 10_000) / baud;
+    expect(ms).toBeGreaterThan(wireMs * 0.98);
+    expect(ms).toBeLessThan(wireMs + 150);
+  });
+});

@@ -1,0 +1,158 @@
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import {
+  type ChipEvent,
+  openLine,
+  SimulatedChip,
+  serveChip,
+  simulateChip,
+} from '../../../src/lib/flash/index.js';
+import { encodeSlip } from '../../../src/lib/flash/rom/slip.js';
+import { runCli } from '../../support/cli.js';
+import { describeReal } from '../../support/real.js';
+import { syncRequest } from './talk.js';
+
+const undo: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+async function folder(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'aiot-rom-'));
+  undo.push(() => rm(path, { recursive: true }));
+  return path;
+}
+
+/** How many bytes answer a SYNC at this address; boot text still on its way is not counted. */
+async function syncedAt(address: string): Promise<number> {
+  const line = await openLine(address, { baud: 115_200 });
+  let heard = Buffer.alloc(0);
+  const answer = () => heard.subarray(heard.includes(0xc0) ? heard.indexOf(0xc0) : heard.length).length;
+  const enough = new Promise<void>((resolve) => {
+    line.listen({
+      data: (bytes) => {
+        heard = Buffer.concat([heard, bytes]);
+        if (answer() >= 8 * 14) resolve();
+      },
+      closed: () => resolve(),
+    });
+  });
+  await line.write(encodeSlip(syncRequest));
+  await enough;
+  await line.close();
+  return answer();
+}
+
+describe('a served chip', () => {
+  it.each(['socket', 'rfc2217'] as const)(
+    'answers at %s://, to one client after the other',
+    async (scheme) => {
+      const chip = new SimulatedChip({ chip: 'esp32c3' });
+      const served = await serveChip(chip, scheme === 'socket' ? { port: 0 } : { rfc2217: 0 });
+      undo.push(served.close, async () => chip.powerOff());
+      expect(served.address).toMatch(new RegExp(`^${scheme}://127.0.0.1:\\d+$`));
+      expect(await syncedAt(served.address)).toBe(112);
+      expect(await syncedAt(served.address)).toBe(112);
+    },
+  );
+
+  it('refuses a TCP port that is taken', async () => {
+    const chip = new SimulatedChip({ chip: 'esp32' });
+    const served = await serveChip(chip, { port: 0 });
+    undo.push(served.close, async () => chip.powerOff());
+    const port = Number(served.address.split(':').at(-1));
+    await expect(serveChip(chip, { port })).rejects.toMatchObject({ code: 'AIOT_PORT_IN_USE' });
+  });
+});
+
+describeReal('socat', 'a chip behind a pty', () => {
+  it('answers each program that opens it, and is gone after close', async () => {
+    const link = join(await folder(), 'port');
+    const chip = new SimulatedChip({ chip: 'esp32' });
+    const served = await serveChip(chip, { pty: true, link });
+    undo.push(async () => chip.powerOff());
+    expect(await syncedAt(served.address)).toBe(112);
+    expect(await syncedAt(link)).toBe(112);
+    await served.close();
+    await expect(openLine(link, { baud: 115_200 })).rejects.toMatchObject({ code: 'AIOT_SERIAL_NOT_FOUND' });
+  });
+
+  it('loses the pty when the cable is pulled, and has one again when it is in', async () => {
+    const link = join(await folder(), 'port');
+    const chip = new SimulatedChip({ chip: 'esp32', faults: [{ kind: 'unplugged' }] });
+    const served = await serveChip(chip, { pty: true, link });
+    undo.push(served.close, async () => chip.powerOff());
+    expect(await syncedAt(link)).toBe(0);
+    chip.plug();
+    await expect.poll(() => syncedAt(link).catch(() => 0), { timeout: 5000 }).toBe(112);
+  });
+});
+
+describe('aiot device simulate --serial', () => {
+  it('serves a chip with a control channel, tells its states, and keeps its flash in a file', async () => {
+    const file = join(await folder(), 'board.bin');
+    await writeFile(file, Buffer.alloc(0x100000, 0x5a));
+    const events: ChipEvent[] = [];
+    const stop = new AbortController();
+    const serving = new Promise<{ port: string; control: string | null }>((resolve, reject) => {
+      const done = simulateChip({
+        ...{ chip: 'esp32s3', listen: 'socket://127.0.0.1:0', boot: 'download', faults: [], control: 0 },
+        ...{ flashFile: file, signal: stop.signal },
+        onEvent: (event) => {
+          events.push(event);
+          if (event.event === 'serving') resolve(event);
+        },
+      });
+      undo.push(async () => {
+        stop.abort();
+        await done;
+      });
+      done.catch(reject);
+    });
+    const { port, control } = await serving;
+    expect(await syncedAt(port)).toBe(112);
+    const socket = connect(Number(control?.split(':')[1]), '127.0.0.1');
+    socket.write('boot run\nreset\nexplode\n');
+    let answers = '';
+    while (answers.split('\n').length < 4) answers += String((await once(socket, 'data'))[0]);
+    socket.destroy();
+    expect(answers).toMatch(
+      /^boot run at the next reset\nesp32s3 [0-9a-f:]+ program .*\nerror: unknown control line "explode"\n$/,
+    );
+    await undo.pop()?.();
+    expect(events.slice(1)).toEqual([
+      { event: 'state', state: 'program' },
+      { event: 'saved', file, bytes: 0x100000 },
+    ]);
+    expect((await readFile(file)).equals(Buffer.alloc(0x100000, 0x5a))).toBe(true);
+  });
+
+  it('runs from the command line until its time is over', async () => {
+    const { code, stdout } = await runCli([
+      ...['device', 'simulate', '--serial', '--chip', 'esp32c3', '--listen', 'socket://127.0.0.1:0'],
+      ...['--for', '1s', '--json'],
+    ]);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout.split('\n')[0] ?? '')).toMatchObject({
+      event: 'serving',
+      chip: 'esp32c3',
+      control: null,
+    });
+  });
+
+  it.each([
+    [['--serial', '--listen', 'com1'], /expected pty, socket:/],
+    [['--serial', '--fault', 'gremlins'], /expected one of noise/],
+    [['--serial', 'devices/x'], /no identity/],
+    [['--serial', '--listen', 'socket://127.0.0.1:0', '--mac', 'x'], /no MAC/],
+    [[], /missing DIR/],
+  ])('refuses %o', async (argv, message) => {
+    const { code, stderr } = await runCli(['device', 'simulate', ...argv]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+  });
+});

@@ -1,0 +1,60 @@
+import type { SimulatedChip } from '../../../src/lib/flash/index.js';
+import { checksumOf, op } from '../../../src/lib/flash/rom/protocol.js';
+import { encodeSlip, SlipReceiver } from '../../../src/lib/flash/rom/slip.js';
+
+export { op };
+
+/** A request's frame: words, then the payload of a data command. */
+export function request(code: number, words: number[], payload?: Uint8Array): Buffer {
+  const head = Buffer.alloc(8 + words.length * 4);
+  head[1] = code;
+  head.writeUInt16LE(words.length * 4 + (payload?.length ?? 0), 2);
+  if (payload) head.writeUInt32LE(checksumOf(payload), 4);
+  for (const [index, word] of words.entries()) head.writeUInt32LE(word >>> 0, 8 + index * 4);
+  return payload ? Buffer.concat([head, payload]) : head;
+}
+
+export const syncRequest = Buffer.concat([
+  Buffer.from([0, op.sync, 36, 0, 0, 0, 0, 0, 0x07, 0x07, 0x12, 0x20]),
+  Buffer.alloc(32, 0x55),
+]);
+
+/** A host without patience: sends frames, keeps what comes back. */
+export class Host {
+  text = '';
+  private readonly receiver = new SlipReceiver();
+  private frames: Buffer[] = [];
+
+  constructor(private readonly chip: SimulatedChip) {
+    chip.onOutput((bytes) => {
+      if (bytes[0] === 0xc0 && bytes.length > 1) {
+        this.frames.push(...this.receiver.push(bytes).map((frame) => Buffer.from(frame.bytes)));
+      } else this.text += Buffer.from(bytes).toString('latin1');
+    });
+  }
+
+  /** The frames that came in answer. */
+  async ask(frame: Uint8Array): Promise<Buffer[]> {
+    this.chip.receive(encodeSlip(frame));
+    await this.chip.settled();
+    return this.frames.splice(0);
+  }
+
+  /** Status bytes of the one answer, hex. */
+  async status(frame: Uint8Array): Promise<string> {
+    const answers = await this.ask(frame);
+    const stub = this.chip.state === 'stub' && frame[1] !== op.memEnd;
+    return answers.length === 0
+      ? 'none'
+      : (answers[0] as Buffer)
+          .subarray(stub ? -2 : -4)
+          .toString('hex')
+          .slice(0, 4);
+  }
+
+  async startStub(entry = 0x400a902c): Promise<Buffer[]> {
+    await this.ask(request(op.memBegin, [4, 1, 4, 0x400a8000]));
+    await this.ask(request(op.memData, [4, 0, 0, 0], Buffer.alloc(4)));
+    return this.ask(request(op.memEnd, [0, entry]));
+  }
+}
