@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { readBootText } from '../../../src/lib/flash/index.js';
 import { isReadable, lastWords } from '../../../src/lib/flash/diagnose/boot-text.js';
+import { readBootText } from '../../../src/lib/flash/index.js';
 
 const bytes = (text: string) => Buffer.from(text, 'latin1');
 
@@ -34,7 +34,11 @@ describe('boot text', () => {
   it.each([
     ['a brown-out of an ESP32', 'rst:0xf (RTCWDT_BROWN_OUT_RESET),boot:0x13 (X)', { brownOut: true }],
     ['a brown-out of a C3', 'rst:0xf (BROWNOUT_RST),boot:0xc (X)', { brownOut: true, reset: 'BROWNOUT_RST' }],
-    ['a brown-out that a program told', 'Brownout detector was triggered\r\n', { brownOut: true, mode: null }],
+    [
+      'a brown-out that a program told',
+      'Brownout detector was triggered\r\n',
+      { brownOut: true, mode: null },
+    ],
     ['a program that only speaks of it', 'brown coat ok', { brownOut: false }],
     [
       'a crash',

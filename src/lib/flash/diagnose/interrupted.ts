@@ -12,6 +12,8 @@ export interface WorkFacts {
   heard: Uint8Array;
   /** Whether the loader still greets back. */
   alive: boolean;
+  /** The ROM's loader greets back instead of ours: the chip was reset. */
+  restarted?: boolean;
 }
 
 /** Numbers of ROM and stub for data that arrived damaged, however often they were sent. */
@@ -26,13 +28,17 @@ export function whyInterrupted(error: unknown, facts: WorkFacts): unknown {
   const told = whatChipSays(address, facts.heard);
   if (told) return told;
   const { mode, reset } = readBootText(facts.heard);
-  if (mode) {
+  if (mode || facts.restarted) {
     const why = reset ? ` (${reset})` : '';
     return new AiotError('AIOT_CHIP_CRASHED', `the chip at ${address} was reset${why} while ${doing}`, at);
   }
   if (error instanceof Refusal) return whyRefused(error, facts);
-  if (facts.alive || error.bytes > 0) {
+  if (facts.alive) {
     return new AiotError('AIOT_FLASH_CORRUPTED', `answers from ${address} were lost while ${doing}`, at);
+  }
+  if (facts.heard.length > 0) {
+    const message = `the chip at ${address} left its loader while ${doing}: it was reset, or crashed`;
+    return new AiotError('AIOT_CHIP_CRASHED', message, at);
   }
   return new AiotError('AIOT_CHIP_STOPPED', `the chip at ${address} stopped answering while ${doing}`, at);
 }

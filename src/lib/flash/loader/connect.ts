@@ -8,7 +8,7 @@ import type { Wire } from './wire.js';
 export const romBaud = 115_200;
 
 const attempts = 7;
-const greetingsPerAttempt = 5;
+const greetingsPerAttempt = 3;
 const greetingMs = 100;
 
 export interface Met {

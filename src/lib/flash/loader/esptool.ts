@@ -1,6 +1,6 @@
 import type { ESPLoader, ROM, Transport } from 'esptool-js';
 import { type ChipName, chipNames, espChips } from '../../formats/index.js';
-import { hex, op, words } from './commands.js';
+import { hex, op, quick, words } from './commands.js';
 import type { Exchange } from './exchange.js';
 
 /**
@@ -27,7 +27,7 @@ export async function makeEsptool(exchange: Exchange): Promise<Esptool> {
     override async readReg(address: number): Promise<number> {
       const known = this.remembered?.get(address);
       if (known !== undefined) return known;
-      const { value } = await exchange.ask({ op: op.readReg, data: words(address), tries: 3 });
+      const { value } = await exchange.ask({ op: op.readReg, data: words(address), ...quick });
       // esptool-js works with signed words.
       this.remembered?.set(address, value | 0);
       return value | 0;
@@ -36,7 +36,7 @@ export async function makeEsptool(exchange: Exchange): Promise<Esptool> {
     /** Only writeReg of esptool-js comes here: a register may be written twice. */
     override async checkCommand(what = '', code: number | null = null, data = new Uint8Array(0), sum = 0) {
       if (code !== op.writeReg) throw new Error(`${what}: request ${hex(code ?? 0)} does not go this way`);
-      const { value } = await exchange.ask({ op: code, data, checksum: sum, tries: 3 });
+      const { value } = await exchange.ask({ op: code, data, checksum: sum, ...quick });
       return value;
     }
   }

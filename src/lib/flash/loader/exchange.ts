@@ -34,9 +34,9 @@ export class Refusal extends Error {
   }
 }
 
-/** Status numbers that mean "your packet arrived damaged": asking again helps. */
-const damaged = new Set([0x07, 0xc0, 0xc1]);
 const invalidMessage = 0x05;
+/** Status numbers that may mean "your packet arrived damaged": asking again helps. */
+const damaged = new Set([invalidMessage, 0x07, 0xc0, 0xc1, 0xc3]);
 const notImplemented = new Set([0xc3, 0xff]);
 const defaultTimeoutMs = 3000;
 

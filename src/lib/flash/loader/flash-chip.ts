@@ -1,4 +1,4 @@
-import { op, words } from './commands.js';
+import { op, quick, words } from './commands.js';
 import type { Esptool } from './esptool.js';
 import { type Exchange, Refusal } from './exchange.js';
 import type { ChipInfo } from './types.js';
@@ -14,7 +14,7 @@ export async function attachFlash(
 ): Promise<ChipInfo['flash']> {
   if (!facts.stub) {
     const pins = facts.esp32 && facts.registers ? await esp32FlashPins(esptool) : 0;
-    await exchange.ask({ op: op.spiAttach, data: words(pins, 0), tries: 3 });
+    await exchange.ask({ op: op.spiAttach, data: words(pins, 0), ...quick });
   }
   if (!facts.registers) return { id: '', bytes: null };
   const raw = (await esptool.readFlashId()) & 0xff_ffff;
@@ -34,7 +34,7 @@ function sizeOf(esptool: Esptool, raw: number): number | null {
 async function setSize(exchange: Exchange, bytes: number): Promise<void> {
   const geometry = words(0, bytes, 0x1_0000, 0x1000, 0x100, 0xffff);
   try {
-    await exchange.ask({ op: op.spiSetParams, data: geometry, tries: 3 });
+    await exchange.ask({ op: op.spiSetParams, data: geometry, ...quick });
   } catch (error) {
     // A loader that takes no size has its own; what lies beyond it is refused when it is asked for.
     if (!(error instanceof Refusal)) throw error;

@@ -1,6 +1,6 @@
 import { AiotError } from '../../core/index.js';
 import { type ChipName, chipOfId } from '../../formats/index.js';
-import { hex, op, words } from './commands.js';
+import { hex, op, quick, words } from './commands.js';
 import { allChips, chipOfMagic } from './esptool.js';
 import { type Exchange, Refusal } from './exchange.js';
 
@@ -66,7 +66,7 @@ function byRefusals(magic: number | null, security: SecurityInfo | null): ChipNa
 
 async function readMagic(exchange: Exchange): Promise<number | null> {
   try {
-    return (await exchange.ask({ op: op.readReg, data: words(magicAddress), tries: 3 })).value;
+    return (await exchange.ask({ op: op.readReg, data: words(magicAddress), ...quick })).value;
   } catch (error) {
     if (error instanceof Refusal) return null;
     throw error;
@@ -75,7 +75,7 @@ async function readMagic(exchange: Exchange): Promise<number | null> {
 
 async function readSecurity(exchange: Exchange): Promise<SecurityInfo | null> {
   try {
-    const { data } = await exchange.ask({ op: op.securityInfo, expect: [20, 12], tries: 3 });
+    const { data } = await exchange.ask({ op: op.securityInfo, expect: [20, 12], ...quick });
     const view = new DataView(data.buffer, data.byteOffset, data.length);
     return {
       flags: view.getUint32(0, true),

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { AiotError } from '../../core/index.js';
-import { op, sectorBytes, words } from './commands.js';
+import { op, quick, sectorBytes, words } from './commands.js';
 import { flashMd5 } from './md5.js';
 import { isTrouble, report, resync, type Session } from './session.js';
 import { NoAnswer } from './wire.js';
 
 const slowBytes = 64;
 const chunkBytes = 0x4_0000;
-const triesWithoutProgress = 5;
+const triesWithoutProgress = 8;
 
 /** What was read is not what the chip says it has. */
 class Changed extends Error {}
@@ -86,7 +86,7 @@ async function readByRom(session: Session, offset: number, into: Uint8Array, pro
       op: op.readFlashSlow,
       data,
       expect: [slowBytes, wanted],
-      tries: 3,
+      ...quick,
     });
     into.set(answer.data.subarray(0, wanted), done);
     progress(done + wanted);

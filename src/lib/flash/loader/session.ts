@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/index.js';
 import { whyInterrupted } from '../diagnose/interrupted.js';
+import { romBaud } from './connect.js';
 import type { Esptool } from './esptool.js';
 import { type Exchange, Refusal } from './exchange.js';
 import { sync } from './sync.js';
@@ -56,8 +57,24 @@ export async function doing<T>(session: Session, what: string, work: () => Promi
   } catch (error) {
     if (error instanceof AiotError || !(error instanceof NoAnswer || error instanceof Refusal)) throw error;
     const alive = error instanceof Refusal || (await resync(session));
-    throw whyInterrupted(error, { address: wire.line.address, doing: what, heard: wire.stray, alive });
+    const restarted = !alive && (await wasReset(wire));
+    throw whyInterrupted(error, {
+      address: wire.line.address,
+      doing: what,
+      heard: wire.stray,
+      alive,
+      restarted,
+    });
   }
+}
+
+/** A chip that was reset speaks at its ROM's speed again, and most often says why. */
+async function wasReset(wire: Wire): Promise<boolean> {
+  if (wire.line.baud !== romBaud) {
+    await wire.line.setBaud(romBaud);
+    await wire.drain(100, 1000);
+  }
+  return (await sync(wire, 300)) === 'rom';
 }
 
 /** @throws AIOT_USAGE for a place beyond the end of the flash */

@@ -1,5 +1,5 @@
 import type { ChipName } from '../../formats/index.js';
-import { block, checksum, op, words } from './commands.js';
+import { block, checksum, op, quick, words } from './commands.js';
 import type { Esptool } from './esptool.js';
 import { type Exchange, Refusal } from './exchange.js';
 import { isUsbOtg } from './reset.js';
@@ -51,7 +51,7 @@ export async function startStub(exchange: Exchange, esptool: Esptool): Promise<b
 async function load(exchange: Exchange, bytes: Uint8Array, address: number): Promise<void> {
   const size = isUsbOtg(exchange.wire.line) ? usbRamBlock : ramBlock;
   const blocks = Math.ceil(bytes.length / size);
-  await exchange.ask({ op: op.memBegin, data: words(bytes.length, blocks, size, address), tries: 3 });
+  await exchange.ask({ op: op.memBegin, data: words(bytes.length, blocks, size, address), ...quick });
   for (let i = 0; i < blocks; i++) {
     const piece = bytes.subarray(i * size, (i + 1) * size);
     await exchange.ask({ op: op.memData, data: block(piece, i), checksum: checksum(piece) });

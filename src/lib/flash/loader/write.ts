@@ -42,6 +42,7 @@ async function writeRegion(session: Session, region: Region, options: WriteOptio
   const compress = options.compress ?? session.stub;
   for (let round = 0; ; round++) {
     await sendAll(session, start, bytes, {
+      region,
       compress,
       written: (count) => {
         const of = Math.max(0, Math.min(data.length, count - (offset - start)));
@@ -84,8 +85,9 @@ async function sendAll(
   session: Session,
   start: number,
   bytes: Uint8Array,
-  options: { compress: boolean; written: (bytes: number) => void },
+  options: { region: Region; compress: boolean; written: (bytes: number) => void },
 ): Promise<void> {
+  const { region } = options;
   let safe = 0;
   let telling: Refusal | null = null;
   for (let left = triesWithoutProgress; ; ) {
@@ -104,7 +106,9 @@ async function sendAll(
       if (!isTrouble(error) || !(await resync(session))) throw error;
       safe = await safelyWritten(session, start, bytes, { from, taken });
       left = safe > from ? triesWithoutProgress : left - 1;
-      if (left === 0) throw telling ?? error;
+      if (left > 0) continue;
+      // All was taken, and still it is not there: not the line's fault.
+      throw telling ?? (taken === bytes.length ? await notAsWritten(session, region) : error);
     }
   }
 }
