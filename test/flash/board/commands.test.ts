@@ -1,0 +1,162 @@
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import {
+  type ServedChip,
+  SimulatedChip,
+  type SimulatedChipOptions,
+  serveChip,
+} from '../../../src/lib/flash/index.js';
+import { runCli } from '../../support/cli.js';
+import { noise } from '../loader/board.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'aiot-board-'));
+const served: ServedChip[] = [];
+const close = async () => {
+  for (const one of served.splice(0)) await one.close();
+};
+afterEach(close);
+afterAll(close);
+
+/** A chip at a plain socket: no DTR and RTS, waiting in its loader. */
+async function chipAt(options: Partial<SimulatedChipOptions> = {}) {
+  const chip = new SimulatedChip({ chip: 'esp32c3', ...options });
+  const one = await serveChip(chip, { port: 0 });
+  served.push(one);
+  return { chip, port: one.address };
+}
+
+const content = noise(0x6000, 3);
+/** A partition table with an NVS at 0x9000 and an app at 0x10000. */
+async function withTable() {
+  const csv = join(folder, 'table.csv');
+  const bin = join(folder, 'table.bin');
+  writeFileSync(csv, 'nvs,data,nvs,0x9000,0x6000,\nfactory,app,factory,0x10000,1M,\n');
+  if (!existsSync(bin)) expect((await runCli(['firmware', 'partitions', 'create', csv, bin])).code).toBe(0);
+  const at = await chipAt();
+  at.chip.flash.bytes.set(readFileSync(bin), 0x8000);
+  at.chip.flash.bytes.set(content, 0x9000);
+  return at;
+}
+
+describe('aiot flash info', () => {
+  it('tells what a board is', async () => {
+    const { port } = await withTable();
+    const { json, code } = await runCli(['flash', 'info', '--port', port, '--json']);
+    expect(code).toBe(0);
+    expect(json).toMatchObject({
+      port,
+      chip: 'esp32c3',
+      mac: '24:0a:c4:00:01:10',
+      crystalMHz: 40,
+      flash: { id: 'c84016', bytes: 4 << 20 },
+      security: { secureBoot: false, flashEncryption: false, secureDownload: false },
+      stub: true,
+      baud: 921_600,
+      partitions: [
+        { label: 'nvs', type: 'data', subtype: 'nvs', offset: 0x9000, size: 0x6000 },
+        { label: 'factory', type: 'app', subtype: 'factory', offset: 0x10000, size: 1 << 20 },
+      ],
+    });
+    const shown = await runCli(['flash', 'info', '--port', port, '--no-stub', '--baud', '115200']);
+    expect(shown.stdout).toMatch(/chip +esp32c3 +ESP32-C3 \(QFN32\) \(revision v0\.4\)/);
+    expect(shown.stdout).toMatch(/Next: aiot flash read 0x0 --out backup\.bin/);
+  });
+
+  it('refuses another chip than the one named', async () => {
+    const { port } = await chipAt();
+    const { json, code } = await runCli(['flash', 'info', '--port', port, '--chip', 'esp32', '--json']);
+    expect(code).toBe(2);
+    expect(json).toMatchObject({
+      error: { code: 'AIOT_CHIP_MISMATCH', message: expect.stringMatching(/expected .* esp32, got esp32c3/) },
+    });
+  });
+});
+
+describe('aiot flash read', () => {
+  it.each([
+    ['an offset and a length', ['0x9000', '0x1001'], content.subarray(0, 0x1001)],
+    ['a partition', ['nvs'], content],
+    ['a part of a partition', ['nvs', '16'], content.subarray(0, 16)],
+    ['up to the end', ['0x3ff000'], new Uint8Array(0x1000).fill(0xff)],
+  ])('reads %s', async (_, words, expected) => {
+    const { port } = await withTable();
+    const out = join(folder, 'read.bin');
+    const { json, code } = await runCli(['flash', 'read', ...words, '--port', port, '--out', out, '--json']);
+    expect({ code, json }).toMatchObject({ code: 0, json: { chip: 'esp32c3', out, bytes: expected.length } });
+    expect(Uint8Array.from(readFileSync(out))).toEqual(expected);
+  });
+
+  it.each([
+    ['a place past the end', ['0x400000', '4'], 'AIOT_USAGE'],
+    ['a length of nothing', ['0x0', '0'], 'AIOT_USAGE'],
+    ['a number gone wrong', ['0xzz', '4'], 'AIOT_USAGE'],
+    ['a partition that is not there', ['storage'], 'AIOT_USAGE'],
+    ['more than a partition has', ['nvs', '64K'], 'AIOT_USAGE'],
+  ])('refuses %s and writes no file', async (_, words, code) => {
+    const { port } = await withTable();
+    const out = join(folder, 'none.bin');
+    const { json } = await runCli(['flash', 'read', ...words, '--port', port, '--out', out, '--json']);
+    expect(json).toMatchObject({ error: { code } });
+    expect(existsSync(out)).toBe(false);
+  });
+});
+
+describe('aiot flash erase', () => {
+  it('erases everything, or a part', async () => {
+    const { chip, port } = await withTable();
+    chip.flash.bytes.fill(1, 0x10000, 0x12000);
+    const part = await runCli(['flash', 'erase', 'nvs', '--port', port, '--json']);
+    expect(part).toMatchObject({ code: 0, json: { offset: 0x9000, bytes: 0x6000, overridden: [] } });
+    expect(chip.flash.bytes.subarray(0x9000, 0xf000).every((byte) => byte === 0xff)).toBe(true);
+    expect(chip.flash.bytes[0x10000]).toBe(1);
+    const all = await runCli(['flash', 'erase', '--port', port, '--json']);
+    expect(all).toMatchObject({ code: 0, json: { offset: 0, bytes: 4 << 20 } });
+    expect(chip.flash.bytes.every((byte) => byte === 0xff)).toBe(true);
+  });
+
+  it('refuses parts of sectors, and the bootloader of a locked chip unless forced', async () => {
+    const odd = await chipAt();
+    expect(
+      (await runCli(['flash', 'erase', '0x9000', '100', '--port', odd.port, '--json'])).json,
+    ).toMatchObject({
+      error: { code: 'AIOT_USAGE' },
+    });
+    const { chip, port } = await chipAt({ security: { secureBoot: true } });
+    chip.flash.bytes.fill(7, 0, 0x1000);
+    const refused = await runCli(['flash', 'erase', '--port', port, '--json']);
+    expect(refused).toMatchObject({ code: 6, json: { error: { code: 'AIOT_FLASH_REFUSED' } } });
+    expect(chip.flash.bytes[0]).toBe(7);
+    const forced = await runCli(['flash', 'erase', '0x0', '0x1000', '--port', port, '--force', '--json']);
+    expect(forced).toMatchObject({ code: 0, json: { overridden: [expect.stringContaining('secure boot')] } });
+  });
+});
+
+describe('aiot flash verify', () => {
+  it('tells what is as the files and what is not', async () => {
+    const { port } = await withTable();
+    const [good, bad] = [join(folder, 'good.bin'), join(folder, 'bad.bin')];
+    writeFileSync(good, content.subarray(0, 5001));
+    writeFileSync(bad, Uint8Array.from(content.subarray(0, 5001)).fill(0, 5000));
+    const equal = await runCli(['flash', 'verify', `${good}@0x9000`, '--port', port, '--json']);
+    expect(equal).toMatchObject({ code: 0, json: { equal: true, regions: [{ equal: true, bytes: 5001 }] } });
+    const differs = await runCli(['flash', 'verify', `${good}@nvs`, `${bad}@0x9000`, '--port', port]);
+    expect(differs.code).toBe(6);
+    expect(differs.stdout).toMatch(
+      /good\.bin .*equal[\s\S]*bad\.bin .*different[\s\S]*1 of 2 files different/,
+    );
+  });
+
+  it('refuses a file that is not there before it opens a port', async () => {
+    const { json } = await runCli([
+      'flash',
+      'verify',
+      '/nothing.bin@0x0',
+      '--port',
+      '/dev/nothing',
+      '--json',
+    ]);
+    expect(json).toMatchObject({ error: { code: 'AIOT_FILE_NOT_FOUND' } });
+  });
+});
