@@ -12,6 +12,8 @@ export interface ImageRecipe {
   /** Code of the flash's size, 2 = 4 MiB. */
   sizeCode?: number;
   hash?: boolean;
+  /** major · 100 + minor */
+  minRevision?: number;
 }
 
 /** esp_app_desc_t's magic word, as an app starts. */
@@ -26,6 +28,7 @@ export function espImage(recipe: ImageRecipe = {}): Uint8Array {
     bytes = 512,
     sizeCode = 2,
     hash = true,
+    minRevision = 0,
   } = recipe;
   const data = Buffer.alloc(bytes);
   for (let i = 0; i < bytes; i++) data[i] = starts[i] ?? (i * 31 + 7) & 0xff;
@@ -34,6 +37,7 @@ export function espImage(recipe: ImageRecipe = {}): Uint8Array {
   header.writeUInt32LE(address, 4);
   header[8] = 0xee;
   header.writeUInt16LE(espChips[chip].id, 12);
+  header.writeUInt16LE(minRevision, 15);
   header.writeUInt16LE(0xffff, 17);
   header[23] = hash ? 1 : 0;
   const segment = Buffer.alloc(8);

@@ -85,6 +85,12 @@ describe('a plan refuses what would leave a board that does not start', () => {
       'app.bin is an image for the ESP32-C3, and the board is an ESP32',
     ],
     [
+      'an app for newer chips',
+      [piece('app.bin', 0x10000, espImage({ chip: 'esp32c3', address: 0x4200_0020, minRevision: 104 }))],
+      { board: { ...openChip, chip: 'esp32c3', revision: 3 } },
+      'app.bin needs revision 1.4 of the ESP32-C3, and the board has 0.3',
+    ],
+    [
       'what goes past the flash’s end',
       [piece('big.bin', 0x3f0000, 0x10001)],
       {},

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { type FlashJob, flashBoard } from '../../../src/lib/flash/write/flash-board.js';
-import { espApp, espBootloader } from '../../support/esp-image.js';
+import { blankOtadata, firstOtadata } from '../../../src/lib/formats/index.js';
+import { espApp, espBootloader, espImage } from '../../support/esp-image.js';
 import { piece, twoSlotsTable } from '../plan/support.js';
 import { anyLoader, FakeBoard } from './fake-board.js';
 
@@ -67,8 +68,13 @@ describe('flashing a board', () => {
     });
     expect(board.bytes(0x10000, app.length).equals(Buffer.from(app))).toBe(true);
     expect(board.open).toBe(0);
-    // The table is written, so the board's own is not asked for.
-    expect(board.log).toEqual(['write 8000 3072', `write 10000 ${app.length}`]);
+    // The table is written, so the board's own is not asked for; which slot it starts is.
+    expect(board.log).toEqual([
+      'read e000 32',
+      'read f000 32',
+      'write 8000 3072',
+      `write 10000 ${app.length}`,
+    ]);
   });
 
   it('leaves out what is there already', async () => {
@@ -131,6 +137,25 @@ describe('flashing a board', () => {
       code: 'AIOT_USAGE',
     });
     expect(board.open).toBe(0);
+  });
+
+  it('tells that a board which was updated starts another slot than the one written', async () => {
+    const at = (slot: number) =>
+      new FakeBoard().put(0x8000, twoSlotsTable).put(0xe000, firstOtadata(slot, 2));
+    const pieces = [piece('app.bin', 0x10000, espApp())];
+    expect((await flash(at(0), { pieces })).warnings).toEqual([]);
+    const [warning] = (await flash(at(1), { pieces })).warnings;
+    expect(warning).toContain('the board goes on starting app1');
+    const both = [...pieces, piece('otadata.bin', 'otadata', blankOtadata())];
+    expect((await flash(at(1), { pieces: both })).warnings).toEqual([]);
+    expect((await flash(new FakeBoard().put(0x8000, twoSlotsTable), { pieces })).warnings).toEqual([]);
+  });
+
+  it('refuses a program for a newer revision of the chip', async () => {
+    const pieces = [piece('app.bin', 0x10000, espImage({ minRevision: 400 }))];
+    await expect(flash(new FakeBoard(), { pieces })).rejects.toThrow(
+      'needs revision 4.0 of the ESP32, and the board has 3.1',
+    );
   });
 
   it('patches the header of the bootloader alone', async () => {

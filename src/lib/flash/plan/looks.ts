@@ -7,6 +7,8 @@ export interface Looks {
   kind: 'app' | 'bootloader' | 'image';
   /** Bytes of flash that the header counts on; null = a code that is not known here. */
   flashBytes: number | null;
+  /** Oldest revision of the chip that it runs on, major · 100 + minor. */
+  minRevision: number;
 }
 
 const magic = 0xe9;
@@ -27,7 +29,9 @@ export function looksLike(data: Uint8Array): Looks | null {
   const code = (data[3] ?? 0) >> 4;
   // 0 = 1 MiB and doubling: 7 = 128 MiB is the last that is defined.
   const flashBytes = code <= 7 ? 2 ** (20 + code) : null;
-  return { chip, kind: kindOf(view, segments, chip), flashBytes };
+  // Before it, the field at 14 held the major part alone (of a C3, the minor).
+  const minRevision = view.getUint16(15, true) || (data[14] ?? 0) * (chip === 'esp32c3' ? 1 : 100);
+  return { chip, kind: kindOf(view, segments, chip), flashBytes, minRevision };
 }
 
 function kindOf(view: DataView, segments: number, chip: ChipName): Looks['kind'] {

@@ -14,13 +14,14 @@ import type { Board, KnownTable, Objection, Rule } from './types.js';
 
 /** The name people know a chip by. */
 const title = (chip: ChipName) => espChips[chip].title;
+const version = (revision: number) => `${Math.floor(revision / 100)}.${revision % 100}`;
 const endOf = ({ offset, data }: Region) => offset + data.length;
 
 /** All that speaks against writing these regions on this board: what would leave a board that does not start. */
 export function objections(regions: readonly Region[], board: Board, known: KnownTable | null): Objection[] {
   return regions.flatMap((region) => {
     const told = [
-      ...imageObjections(region, board.chip, known),
+      ...imageObjections(region, board, known),
       ...placeObjections(region, board, known),
       ...lockObjections(region, board),
     ];
@@ -42,13 +43,18 @@ function imagesIn(region: Region, chip: ChipName, known: KnownTable | null): { a
     });
 }
 
-function imageObjections(region: Region, chip: ChipName, known: KnownTable | null): Told[] {
+function imageObjections(region: Region, board: Board, known: KnownTable | null): Told[] {
+  const { chip, revision } = board;
   return imagesIn(region, chip, known).flatMap(({ at, looks }): Told[] => {
     const where = at === region.offset ? region.name : `${region.name} (at ${hex(at)})`;
     if (looks.chip !== chip) {
       return [
         ['chip', `${where} is an image for the ${title(looks.chip)}, and the board is an ${title(chip)}`],
       ];
+    }
+    if (revision != null && looks.minRevision > revision) {
+      const told = `${where} needs revision ${version(looks.minRevision)} of the ${title(chip)}, and the board has ${version(revision)}`;
+      return [['chip', told]];
     }
     const first = espChips[chip].bootloaderOffset;
     if (at === first && looks.kind === 'app') {
@@ -68,7 +74,7 @@ function placeObjections(region: Region, board: Board, known: KnownTable | null)
   const { flashBytes } = board;
   if (flashBytes !== null && endOf(region) > flashBytes) {
     const end = `${region.name} ends at ${hex(endOf(region))}, and the flash at ${hex(flashBytes)}`;
-    told.push(['flash-end', `${end} (${size(flashBytes)})`]);
+    return [['flash-end', `${end} (${size(flashBytes)})`]];
   }
   if (!known) return told;
   if (region.offset < partitionTableOffset && coversTable(region)) {

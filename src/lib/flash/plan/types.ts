@@ -15,6 +15,8 @@ export interface Piece {
 /** What a plan has to know of the board. */
 export interface Board {
   chip: ChipName;
+  /** major · 100 + minor, as image headers have it; null or absent = not known. */
+  revision?: number | null;
   /** Bytes; null = not known. */
   flashBytes: number | null;
   security: ChipInfo['security'];

@@ -43,7 +43,7 @@ export async function readAppSlots(loader: Pick<Loader, 'read'>, table: Partitio
 }
 
 /** As the bootloader chooses it; a sector that is damaged counts as blank. */
-function activeSlot(bytes: Uint8Array, count: number): number | null {
+export function activeSlot(bytes: Uint8Array, count: number): number | null {
   const blank = blankOtadata();
   const read = (choice: Uint8Array) => {
     try {

@@ -7,6 +7,7 @@ import { readBoardTable, tableInForce } from '../plan/table.js';
 import type { Board, HeaderChanges, Piece } from '../plan/types.js';
 import type { DeviceIdentity } from './identity.js';
 import type { Flashed } from './result.js';
+import { notStarted } from './started.js';
 import { versionsOf } from './versions.js';
 import { type BoardAt, withBoard } from './with-board.js';
 import { writeRegions } from './write-plan.js';
@@ -65,6 +66,10 @@ async function writeJob(
     }
     old.set(offset, data);
   }
+  const idle =
+    erase || loader.chip.security.secureDownload
+      ? null
+      : await notStarted(loader, plan.regions, known?.table ?? null);
   const regions = await writeRegions(loader, plan.regions, { erase, verify, old });
   return {
     chip,
@@ -78,14 +83,16 @@ async function writeJob(
     certificate: device?.certificate ?? null,
     versions: versionsOf(plan.regions),
     switched: null,
-    warnings: plan.warnings,
+    warnings: idle === null ? plan.warnings : [...plan.warnings, idle],
     overridden: plan.overridden,
   };
 }
 
 /** What a plan asks of a board. */
 export function boardOf({ chip }: Pick<Loader, 'chip'>): Board {
-  return { chip: chip.chip, flashBytes: chip.flash.bytes, security: chip.security };
+  const [, major, minor = '0'] = /revision v?(\d+)(?:\.(\d+))?/.exec(chip.description) ?? [];
+  const revision = major === undefined ? null : Number(major) * 100 + Number(minor);
+  return { chip: chip.chip, revision, flashBytes: chip.flash.bytes, security: chip.security };
 }
 
 /** Whether the program runs once the board is let go. */
