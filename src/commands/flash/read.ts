@@ -26,6 +26,7 @@ export default class FlashRead extends AiotCommand {
   static override flags = {
     port: shared.port,
     out: Flags.string({
+      char: 'o',
       summary: 'File to write.',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
