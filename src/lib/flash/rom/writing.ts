@@ -24,8 +24,8 @@ interface WritingOptions {
 
 /** One write from BEGIN to END: takes blocks, inflates, erases ahead, programs. */
 export class Writing {
-  written = 0;
-  readonly size: number;
+  private written = 0;
+  private readonly size: number;
   private readonly reader: ZlibReader | null;
   private erasedTo: number;
   private dirtySeen = false;
@@ -41,6 +41,11 @@ export class Writing {
 
   get complete(): boolean {
     return this.written >= this.size;
+  }
+
+  /** So many bytes never get there, as with a flash that takes nothing. */
+  skip(bytes: number): void {
+    this.written += bytes;
   }
 
   async block(payload: Uint8Array): Promise<BlockResult> {
