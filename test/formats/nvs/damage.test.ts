@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readNvs, writeNvs } from '../../../src/lib/formats/index.js';
@@ -80,6 +81,26 @@ describe('a damaged NVS image', () => {
     expect(readNvs(image.subarray(0, 0x1800), { salvage: true }).problems.at(-1)?.reason).toBe(
       'the last page is cut short',
     );
+  });
+
+  it.each([
+    ['u32', 'u8', [1, 2]],
+    ['u8', 'u8', null],
+  ] as const)('may have a key twice only with two types: %s and %s', (first, second, values) => {
+    const two = Buffer.from(
+      writeNvs(
+        [
+          { namespace: 'a', key: 'k1', type: first, value: 1 },
+          { namespace: 'a', key: 'k2', type: second, value: 2 },
+        ],
+        { size: 0x3000 },
+      ),
+    );
+    const entry = two.subarray(64 + 2 * 32, 64 + 3 * 32);
+    entry.write('k1', 8);
+    entry.writeUInt32LE(crc32(Buffer.concat([entry.subarray(0, 4), entry.subarray(8)]), 0xffffffff) >>> 0, 4);
+    if (values) expect(readNvs(two).entries.map(({ value }) => value)).toEqual(values);
+    else expect(() => readNvs(two)).toThrow('NVS, offset 0x80: a.k1 is there twice; the later counts');
   });
 
   it('never breaks the reader, whatever the bytes are', () => {
