@@ -9,16 +9,21 @@ import { emulatedBoard } from '../support/qemu.js';
 import { describeReal } from '../support/real.js';
 import { judgeEmulated } from './emulated.js';
 
+const bounded = { timeout: 300_000 };
+
 /** AIOT_ESP_QEMU=FOLDER: qemu-system-xtensa, qemu-system-riscv32 and pc-bios, with `-machine esp32` and `esp32c3`. */
 describeReal('qemu', 'the real mask ROMs, in an emulator', () => {
   judgeEmulated((chip, line) => emulatedBoard(chip, { line }));
 
-  it('boots what our image of an ELF holds', { timeout: 300_000 }, async () => {
+  it.each([
+    { how: 'as it comes' },
+    { how: 'for dual I/O and 4 MB', header: { mode: 'dio', size: '4MB' } as const },
+  ])('boots what our image of an ELF holds, $how', bounded, async ({ header }) => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-boot-'));
     const board = await emulatedBoard('esp32c3');
     try {
       const file = join(folder, 'boot.bin');
-      await writeFile(file, imageOfElf(buildC3(), { chip: 'esp32c3', mode: 'dio', size: '4MB' }));
+      await writeFile(file, imageOfElf(buildC3(), { chip: 'esp32c3', ...header }));
       await aiotTool.write({ port: board.port, chip: 'esp32c3', stub: false }, 0, file, false);
       await board.restart('run');
       const said = await board.until(/tick 1/, 30_000);

@@ -66,6 +66,7 @@ createServer({ noDelay: true }, (socket) => {
 
 function serve(socket: Socket): void {
   client = socket;
+  const waited = !board;
   board ??= start();
   const { flash } = board;
   const say = (bytes: Uint8Array) => {
@@ -74,6 +75,7 @@ function serve(socket: Socket): void {
     setTimeout(() => socket.writable && socket.write(copy), answerMs);
   };
   const leave = board.onOutput(say);
+  if (waited) board.reset();
   socket.on('data', (bytes) => board?.receive(new Uint8Array(bytes)));
   socket.on('error', () => undefined);
   socket.on('close', leave);

@@ -57,6 +57,10 @@ export async function emulatedBoard(
     emulator = await startEmulator(chip, mode, { folder, flashFile, port });
     if (mode === 'download' && line === 'pty') pty = await ptyOf(port);
   };
+  const restart = async (mode: 'download' | 'run') => {
+    await end();
+    await start(mode);
+  };
   await start('download');
   return {
     chip,
@@ -64,15 +68,13 @@ export async function emulatedBoard(
     get port() {
       return pty?.path ?? `socket://127.0.0.1:${port}`;
     },
-    flash: async () => new Uint8Array(await readFile(flashFile)),
-    async restart(mode) {
-      await end();
-      await start(mode);
+    async flash() {
+      // The emulator writes its file a little behind the chip.
+      await delay(300);
+      return new Uint8Array(await readFile(flashFile));
     },
-    async toLoader() {
-      await end();
-      await start('download');
-    },
+    restart,
+    toLoader: () => restart('download'),
     until: (pattern, timeoutMs) => readUntil(port, pattern, timeoutMs),
     async close() {
       await end();
