@@ -30,7 +30,7 @@ export function boardRows(progress: Progress, options: RowsOptions): (row: Board
   const { quiet, tty, event, now = Date.now } = options;
   const write = options.write ?? ((text: string) => void process.stderr.write(text));
   const measure =
-    options.size ?? (() => ({ columns: process.stderr.columns ?? 100, lines: process.stderr.rows ?? 24 }));
+    options.size ?? (() => ({ columns: process.stderr.columns || 100, lines: process.stderr.rows || 24 }));
   const rows = new Map<string, BoardRow>();
   let drawn = 0;
   let last = 0;
