@@ -1,59 +1,28 @@
 import { AiotError, type Clock } from '../../core/index.js';
 import type { ControlLines } from '../port/types.js';
 import { type BootMode, bootText, panicText } from './boot-text.js';
+import type { ChipState, SimulatedChipOptions } from './chip-options.js';
+import { disturbanceAt } from './disturbance.js';
 import { type ChipSecurity, efuseWords, openChip } from './efuse.js';
-import { type Fault, FaultBox } from './faults.js';
+import { FaultBox } from './faults.js';
 import type { FrameProgram, LoaderHost, StubKind } from './host.js';
-import { type ChipIdentity, identities, type ResetCause, type SimulatedChipName } from './identity.js';
+import { type ChipIdentity, identities, type ResetCause } from './identity.js';
+import { Listeners } from './listeners.js';
 import { NorFlash } from './nor.js';
-import { type ChipProgram, romBoot } from './program.js';
 import { Registers } from './registers.js';
-import { type Bridge, ResetCircuit } from './reset-circuit.js';
+import { ResetCircuit } from './reset-circuit.js';
 import { RomLoader } from './rom-loader.js';
+import { Running } from './running.js';
 import { secondStage } from './second-stage.js';
 import { encodeSlip, SlipReceiver } from './slip.js';
 import { flashId, SpiController } from './spi.js';
 import { StubLoader } from './stub-loader.js';
-import { type ChipTiming, preciseClock, Wire } from './wire.js';
+import { preciseClock, Wire } from './wire.js';
 
 const romBaud = 115_200;
 const crystalHz = 40_000_000;
 /** The capacitor at EN: the boot pin is looked at so long after RTS let go. */
 const enableRiseMs = 2;
-
-/** Loader of the ROM or the stub, the program in flash, held in reset (or without power), or lost until the next reset. */
-export type ChipState = 'rom' | 'stub' | 'program' | 'held' | 'crashed';
-
-export interface SimulatedChipOptions {
-  chip: SimulatedChipName;
-  /** Factory address, lower case with colons. */
-  mac?: string;
-  flashBytes?: number;
-  /** What is in the flash at first (default: erased). */
-  flash?: Uint8Array;
-  faults?: readonly Fault[];
-  /** Of the chance in faults. */
-  seed?: number;
-  security?: Partial<ChipSecurity>;
-  /**
-   * Default `download`: somebody holds the BOOT button, until DTR or RTS are used for the first time. `uart` is a chip
-   * strapped for the UART alone, as emulators are.
-   */
-  boot?: BootMode;
-  timing?: ChipTiming;
-  clock?: Clock;
-  bridge?: Bridge;
-  /** What the image in flash does once it runs (default: a second-stage bootloader's words, and those of the app). */
-  program?: ChipProgram;
-  /** Whether the flash chip has a parameter table (SFDP). */
-  sfdp?: boolean;
-  /** Frequency that the UART's divider is made for. */
-  uartClockHz?: number;
-  /** Strapping pins as the boot text gives them (default: the usual ones of the mode). */
-  strap?: number;
-  /** Address → value of words that shall read otherwise than an ordinary board's: fuses, calibration. */
-  words?: Readonly<Record<number, number>>;
-}
 
 /**
  * A chip of the ESP32 family as it is seen from its serial line: mask ROM, flasher stub, NOR flash, straps, and what can
@@ -72,15 +41,15 @@ export class SimulatedChip {
   private readonly receiver = new SlipReceiver();
   private readonly circuit: ResetCircuit;
   private readonly clock: Clock;
-  private readonly outputs = new Set<(bytes: Uint8Array) => void>();
-  private readonly unplugs = new Set<() => void>();
-  private readonly plugs = new Set<() => void>();
-  private readonly states = new Set<(state: ChipState) => void>();
+  private readonly outputs = new Listeners<Uint8Array>();
+  private readonly pulled = new Listeners<void>();
+  private readonly pluggedIn = new Listeners<void>();
+  private readonly states = new Listeners<ChipState>();
   private told: ChipState | null = null;
   /** The cable was pulled and is not in again. */
   unplugged = false;
   private loader: FrameProgram | null = null;
-  private running: { abort: AbortController; input: ((bytes: Uint8Array) => void) | null } | null = null;
+  private running: Running | null = null;
   private frames: { bytes: Uint8Array; at: number }[] = [];
   private pumping: Promise<void> | null = null;
   private epoch = 0;
@@ -92,7 +61,8 @@ export class SimulatedChip {
     this.identity = identities[options.chip];
     this.mac = options.mac ?? '24:0a:c4:00:01:10';
     const mac = Uint8Array.from(this.mac.split(':'), (byte) => Number.parseInt(byte, 16));
-    if (mac.length !== 6) throw new AiotError('AIOT_USAGE', `${this.mac} is no MAC address`);
+    if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(this.mac))
+      throw new AiotError('AIOT_USAGE', `${this.mac} is no MAC address`);
     this.flash = new NorFlash(options.flashBytes ?? options.flash?.length ?? 4 * 2 ** 20, options.flash);
     this.faults = new FaultBox(options.faults ?? [], options.seed ?? 1);
     this.security = { ...openChip, ...options.security };
@@ -120,25 +90,21 @@ export class SimulatedChip {
 
   /** Bytes from the chip; without a listener they are lost, as on a real line. Returns what ends it. */
   onOutput(listener: (bytes: Uint8Array) => void): () => void {
-    this.outputs.add(listener);
-    return () => this.outputs.delete(listener);
+    return this.outputs.add(listener);
   }
 
   /** Called when the fault `unplugged` strikes. */
   onUnplugged(listener: () => void): () => void {
-    this.unplugs.add(listener);
-    return () => this.unplugs.delete(listener);
+    return this.pulled.add(listener);
   }
 
   /** Called when the chip has come to another `state`. */
   onState(listener: (state: ChipState) => void): () => void {
-    this.states.add(listener);
-    return () => this.states.delete(listener);
+    return this.states.add(listener);
   }
 
   onPlugged(listener: () => void): () => void {
-    this.plugs.add(listener);
-    return () => this.plugs.delete(listener);
+    return this.pluggedIn.add(listener);
   }
 
   /** Bytes from the host. Without a speed they are taken as sent at the chip's. */
@@ -147,7 +113,7 @@ export class SimulatedChip {
     const readable = hostBaud === undefined || this.reads(hostBaud);
     const arrived = this.faults.corrupt(readable ? bytes : this.faults.garble(bytes), 'in');
     const timeOf = this.wire.receive(arrived.length, this.uart.baud);
-    if (this.running) this.running.input?.(arrived);
+    this.running?.input(arrived);
     if (!this.loader) return;
     this.receiver.badEscape = this.loader instanceof StubLoader ? 'drop' : 'keep';
     for (const { bytes: frame, end } of this.receiver.push(arrived)) {
@@ -185,7 +151,7 @@ export class SimulatedChip {
   plug(): void {
     this.unplugged = false;
     this.reset('power');
-    for (const listener of [...this.plugs]) listener();
+    this.pluggedIn.tell();
   }
 
   /** Takes the supply away: nothing runs any more, and no timer is left. */
@@ -200,7 +166,7 @@ export class SimulatedChip {
     this.pumping = null;
     this.loader?.end();
     this.loader = null;
-    this.running?.abort.abort();
+    this.running?.stop();
     this.running = null;
     this.wire.reset();
     this.tell();
@@ -233,37 +199,20 @@ export class SimulatedChip {
       const { state } = this;
       if (state === this.told) return;
       this.told = state;
-      for (const listener of [...this.states]) listener(state);
+      this.states.tell(state);
     });
   }
 
   private start(): void {
-    const abort = new AbortController();
-    const running = { abort, input: null as ((bytes: Uint8Array) => void) | null };
-    this.running = running;
-    this.tell();
-    const { epoch } = this;
-    const board = {
+    this.running = new Running({
       identity: this.identity,
       flash: this.flash,
-      signal: abort.signal,
-      print: (text: string) => {
-        if (epoch === this.epoch) this.print(text);
-      },
-      sleep: async (ms: number) => {
-        await this.clock.sleep(ms, abort.signal);
-        abort.signal.throwIfAborted();
-      },
-      onInput: (listener: (bytes: Uint8Array) => void) => {
-        running.input = listener;
-      },
-      restart: () => {
-        if (epoch === this.epoch) this.reset('software');
-      },
-    };
-    romBoot(this.options.program ?? secondStage)(board).catch((error: unknown) => {
-      if (!abort.signal.aborted) throw error;
+      clock: this.clock,
+      program: this.options.program ?? secondStage,
+      print: (text) => this.print(text),
+      restart: () => this.reset('software'),
     });
+    this.tell();
   }
 
   private async pump(): Promise<void> {
@@ -280,28 +229,25 @@ export class SimulatedChip {
 
   /** Faults that strike before a request is looked at. True: it is never answered. */
   private disturbed(op: number): boolean {
-    if (this.faults.strike('unplugged', op)) {
-      this.hold();
-      this.unplugged = true;
-      for (const listener of [...this.unplugs]) listener();
-      return true;
+    const what = disturbanceAt(this.faults, op);
+    switch (what?.kind) {
+      case undefined:
+        return false;
+      case 'chatter':
+        this.print(what.text);
+        return false;
+      case 'unplugged':
+        this.hold();
+        this.unplugged = true;
+        this.pulled.tell();
+        return true;
+      case 'reset':
+        this.reset(what.cause);
+        return true;
+      case 'panic':
+        this.crash(panicText(this.identity));
+        return true;
     }
-    const cause = this.faults.strike('brownout', op)
-      ? 'brownout'
-      : this.faults.strike('reset', op)
-        ? 'watchdog'
-        : null;
-    if (cause) {
-      this.reset(cause);
-      return true;
-    }
-    if (this.faults.strike('panic', op)) {
-      this.crash(panicText(this.identity));
-      return true;
-    }
-    const chatter = this.faults.strike('chatter', op);
-    if (chatter) this.print(chatter.text ?? 'E (312) app: sensor does not answer\r\n');
-    return false;
   }
 
   private hostOf(epoch: number): LoaderHost {
@@ -377,6 +323,6 @@ export class SimulatedChip {
   private deliver(bytes: Uint8Array): void {
     const sent = this.faults.strike('wrong-clock') ? this.faults.garble(bytes) : bytes;
     const arrived = this.faults.corrupt(sent, 'out');
-    for (const listener of [...this.outputs]) listener(arrived);
+    this.outputs.tell(arrived);
   }
 }

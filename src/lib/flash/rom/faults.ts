@@ -23,7 +23,7 @@ export type Fault = Trigger &
     | { kind: 'silent' }
     /** The board talks, but does not hear. */
     | { kind: 'deaf' }
-    /** The supply dips: a reset with its reason, again at each boot while it lasts. */
+    /** The supply dips: a reset with its reason. */
     | { kind: 'brownout' }
     | { kind: 'reset' }
     /** ROM or stub crash with a register dump; nothing is answered until the next reset. */

@@ -1,6 +1,7 @@
 /** A simulated chip of the ESP32 family: its mask ROM, flasher stub, NOR flash, straps, UART and faults. */
 export type { BootMode } from './boot-text.js';
-export { type ChipState, SimulatedChip, type SimulatedChipOptions } from './chip.js';
+export { SimulatedChip } from './chip.js';
+export type { ChipState, SimulatedChipOptions } from './chip-options.js';
 export { controlChip, parseFault } from './control.js';
 export type { ChipSecurity } from './efuse.js';
 export { type Fault, type FaultKind, faultKinds, type Trigger } from './faults.js';
