@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readlink, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -86,6 +86,27 @@ describeReal('socat', 'a monitor at a port of this machine', () => {
       signal: AbortSignal.timeout(10_000),
     });
     expect(await again).toMatchObject({ matched: 'third' });
+  });
+});
+
+describeReal('socat', 'a monitor at a pty', () => {
+  it('shows what was said before anyone listened', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-monitor-'));
+    ends.push(() => rm(folder, { recursive: true, force: true }));
+    const link = join(folder, 'port');
+    const board = spawn('socat', [`PTY,raw,echo=0,link=${link}`, 'STDIO'], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
+    ends.push(() => board.kill());
+    await vi.waitFor(() => readlink(link), { timeout: 5000 });
+    board.stdin?.write('early\n');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const done = monitor({
+      ...{ port: link, baud: 115_200, until: /late/, once: true },
+      onEvent: (event) => event.event === 'line' && event.text === 'early' && board.stdin?.write('late\n'),
+      signal: AbortSignal.timeout(10_000),
+    });
+    expect(await done).toMatchObject({ matched: 'late', lines: 2 });
   });
 });
 

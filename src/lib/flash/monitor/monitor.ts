@@ -9,6 +9,7 @@ import type { MonitorEnd, MonitorEvent } from './events.js';
 import { openings } from './openings.js';
 import { lineEnds, type MonitorOptions } from './options.js';
 import { Recorder } from './recorder.js';
+import { waitingText } from './waiting-text.js';
 
 /**
  * Shows what a board says on its serial line until something ends it: waits for the port, and for it to come back. Resets
@@ -54,6 +55,8 @@ class MonitorRun {
   private bytes = 0;
   private connections = 0;
   private waitingFor: string | null = null;
+  /** What the line had kept before it was opened. */
+  private waiting: Uint8Array = new Uint8Array(0);
 
   constructor(
     private readonly options: MonitorOptions,
@@ -115,7 +118,15 @@ class MonitorRun {
     const { signal } = this.stop;
     const lines = openings({
       ...{ port, once, signal },
-      open: (address) => open(address, { baud, signal }),
+      open: async (address) => {
+        const waiting = await waitingText(address);
+        try {
+          return await open(address, { baud, signal });
+        } finally {
+          this.waiting = waiting.bytes;
+          await waiting.close();
+        }
+      },
       onWait: (where, why) => {
         this.waitingFor = why;
         this.emit({ event: 'waiting', t: Date.now(), port: where, why });
@@ -140,6 +151,7 @@ class MonitorRun {
     this.waitingFor = null;
     this.connections++;
     this.emit({ event: 'connected', t: Date.now(), port: line.address, baud: line.baud });
+    this.feed(this.waiting);
     let unlisten = () => {};
     const closed = new Promise<Error | null>((resolve) => {
       unlisten = line.listen({ data: (bytes) => this.feed(bytes), closed: resolve });
@@ -178,7 +190,7 @@ class MonitorRun {
   }
 
   private feed(bytes: Uint8Array): void {
-    if (this.ending) return;
+    if (this.ending || bytes.length === 0) return;
     this.bytes += bytes.length;
     this.recorder?.bytes(bytes);
     this.options.onBytes?.(bytes);
