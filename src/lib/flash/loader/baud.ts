@@ -10,6 +10,7 @@ import { NoAnswer, type Wire } from './wire.js';
  * before. Both sides switch after the answer, which still comes at the old speed.
  *
  * @returns the speed now
+ * @throws AIOT_SERIAL_BAUD when only the chip changed: then it can be heard no more until it is reset
  */
 export async function changeBaud(
   exchange: Exchange,
@@ -37,7 +38,11 @@ export async function changeBaud(
       }
     }
   }
-  throw new NoAnswer(900, 0);
+  throw new AiotError(
+    'AIOT_SERIAL_BAUD',
+    `chip and adapter at ${line.address} do not understand each other at ${to.baud} baud`,
+    { next: 'Reset the board into its loader, and repeat with --baud 115200.', endpoint: line.address },
+  );
 }
 
 async function settles(wire: Wire, baud: number): Promise<boolean> {

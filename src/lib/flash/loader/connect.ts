@@ -11,41 +11,46 @@ const attempts = 7;
 const greetingsPerAttempt = 3;
 const greetingMs = 100;
 
-export interface Met {
-  /** A stub was still running, left there by an earlier session. */
-  by: 'rom' | 'stub';
-  /** DTR and RTS were used. */
-  reset: boolean;
-}
-
 /**
  * Brings the chip into its loader and greets it. Where the line has no DTR and RTS (a bare pty, a socket), or the user
  * wants no reset, it only greets: the chip waits there already, or someone holds BOOT and presses RESET. A chip that an
  * ended session left at its own speed is looked for there too.
  *
+ * @returns who answers: the ROM, or a stub that an earlier session left there
  * @throws AIOT_CHIP_* with the reason that was heard, AIOT_SERIAL_LOST
  */
-export async function connect(wire: Wire, options: { before: BeforeMode; baud: number }): Promise<Met> {
+export async function connect(
+  wire: Wire,
+  options: { before: BeforeMode; baud: number },
+): Promise<'rom' | 'stub'> {
   const { line } = wire;
   const { before } = options;
-  if (before === 'no-reset-no-sync') return { by: 'rom', reset: false };
+  if (before === 'no-reset-no-sync') return 'rom';
   const resets =
     line.hasControlLines && before !== 'no-reset' ? downloadResets(line, before === 'usb-reset') : [];
   const bauds = resets.length > 0 ? [romBaud] : speedsToTry(options.baud);
+  const heard = { atRomBaud: new Uint8Array(0), elsewhere: new Uint8Array(0) };
   for (let attempt = 0; attempt < attempts; attempt++) {
     const baud = bauds[attempt % bauds.length] ?? romBaud;
     if (line.baud !== baud) await line.setBaud(baud);
+    wire.forget();
     const steps = resets[attempt % resets.length];
     if (steps) await runSteps(line, steps, (ms) => wire.pause(ms));
     const by = await greet(wire, attempt);
-    if (by) return { by, reset: resets.length > 0 };
+    if (by) return by;
+    const where = baud === romBaud ? 'atRomBaud' : 'elsewhere';
+    heard[where] = Buffer.concat([heard[where], wire.stray]);
   }
-  throw await whyNotConnected({ line, heard: wire.stray, echoed: wire.echoed, reset: resets.length > 0 });
+  if (line.baud !== romBaud) await line.setBaud(romBaud);
+  // What a chip says at its own speed can be read; at another one it is noise.
+  const told = heard.atRomBaud.length > 0 ? heard.atRomBaud : heard.elsewhere;
+  throw await whyNotConnected({ line, heard: told, echoed: wire.echoed, reset: resets.length > 0 });
 }
 
 /** The ROM's speed first and again between others: it is by far the likeliest. */
 function speedsToTry(wanted: number): number[] {
-  return wanted === romBaud ? [romBaud] : [romBaud, wanted];
+  const others = [...new Set([wanted, 921_600, 460_800])].filter((baud) => baud !== romBaud);
+  return [...others.flatMap((baud) => [romBaud, baud]), romBaud];
 }
 
 async function greet(wire: Wire, attempt: number): Promise<'rom' | 'stub' | null> {

@@ -1,8 +1,9 @@
+import { AiotError } from '../../core/index.js';
 import { whyInterrupted } from '../diagnose/interrupted.js';
 import type { SerialLine } from '../port/types.js';
 import { changeBaud } from './baud.js';
 import { readChipInfo } from './chip-info.js';
-import { connect } from './connect.js';
+import { connect, romBaud } from './connect.js';
 import { makeEsptool } from './esptool.js';
 import { Exchange } from './exchange.js';
 import { attachFlash } from './flash-chip.js';
@@ -22,12 +23,25 @@ import { Wire } from './wire.js';
 export async function openLoader(line: SerialLine, options: LoaderOptions): Promise<Loader> {
   const wire = new Wire(line, options.signal);
   try {
-    return new ChipLoader(await begin(wire, options));
+    return new ChipLoader(await beginAtSpeed(wire, options));
   } catch (error) {
     const { address } = line;
     wire.release();
     await line.close();
     throw whyInterrupted(error, { address, doing: 'connecting', heard: wire.stray, alive: false });
+  }
+}
+
+/** Where the speed is one that only the chip can do, begins again, and stays at the ROM's. */
+async function beginAtSpeed(wire: Wire, options: LoaderOptions): Promise<Session> {
+  try {
+    return await begin(wire, options);
+  } catch (error) {
+    const { hasControlLines } = wire.line;
+    const resets = hasControlLines && (options.before === 'default-reset' || options.before === 'usb-reset');
+    if (!(error instanceof AiotError && error.code === 'AIOT_SERIAL_BAUD' && resets)) throw error;
+    await wire.line.setBaud(romBaud);
+    return await begin(wire, { ...options, baud: romBaud });
   }
 }
 
@@ -41,7 +55,7 @@ async function begin(wire: Wire, options: LoaderOptions): Promise<Session> {
   const esptool = await makeEsptool(exchange);
   const about = await readChipInfo(esptool, identity);
   const { chip, security } = about;
-  let stub = met.by === 'stub';
+  let stub = met === 'stub';
   if (!stub && options.stub && !security.secureDownload && allowsStub(chip, security.secureBoot)) {
     report({ options }, { stage: 'stub', region: null, done: 0, total: 0 });
     stub = await startStub(exchange, esptool);

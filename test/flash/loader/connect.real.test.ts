@@ -1,0 +1,201 @@
+import { chmodSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import {
+  type LoaderOptions,
+  openLine,
+  openLoader,
+  type SerialLine,
+  type ServedChip,
+  SimulatedChip,
+  type SimulatedChipOptions,
+  serveChip,
+  simulatedLine,
+} from '../../../src/lib/flash/index.js';
+import { describeReal } from '../../support/real.js';
+import { defaults, noise } from './board.js';
+
+/** The same line as from a bare pty: no DTR and RTS. */
+function bare(line: SerialLine): SerialLine {
+  return new Proxy(line, {
+    get(target, key) {
+      if (key === 'hasControlLines') return false;
+      if (key === 'setControlLines') return async () => {};
+      const value = Reflect.get(target, key);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+function connect(chip: SimulatedChip, options: Partial<LoaderOptions> = {}) {
+  return openLoader(bare(simulatedLine(chip)), { ...defaults, ...options });
+}
+
+async function reason(chip: SimulatedChip, options: Partial<LoaderOptions> = {}): Promise<unknown> {
+  return await connect(chip, options).then(
+    () => null,
+    (error) => error,
+  );
+}
+
+describe('a chip at a line without DTR and RTS', () => {
+  it('is met in its loader, left there at the ROM’s speed, and met again with its stub running', async () => {
+    const chip = new SimulatedChip({ chip: 'esp32' });
+    const first = await connect(chip);
+    expect(first).toMatchObject({ stub: true, baud: 921_600, canReset: false });
+    await first.end();
+    expect(chip).toMatchObject({ state: 'stub', uart: { baud: 115_200 } });
+    const stages: string[] = [];
+    const second = await connect(chip, { progress: ({ stage }) => stages.push(stage) });
+    expect(second.stub).toBe(true);
+    expect(stages).not.toContain('stub');
+    await second.end();
+  });
+
+  it.each([921_600, 460_800])(
+    'is found at %i baud, where a session that was killed left it',
+    async (baud) => {
+      const chip = new SimulatedChip({ chip: 'esp32c3' });
+      await connect(chip, { baud });
+      expect(chip.uart.baud).toBe(baud);
+      const again = await connect(chip);
+      expect(again.chip.chip).toBe('esp32c3');
+      await again.end();
+    },
+  );
+
+  it('that runs its program says how to get into the loader', async () => {
+    const chip = new SimulatedChip({ chip: 'esp32', boot: 'run' });
+    expect(await reason(chip)).toMatchObject({
+      code: expect.stringMatching(/^AIOT_CHIP_(BOOT_MODE|SILENT)$/),
+    });
+    chip.setBoot('download');
+    chip.reset();
+    expect(await reason(chip)).toBeNull();
+  });
+
+  it('whose packet was cut in the middle is met again', async () => {
+    const chip = new SimulatedChip({ chip: 'esp32c3' });
+    const loader = await connect(chip, { baud: 115_200 });
+    await loader.end();
+    chip.receive(Uint8Array.of(0xc0, 0, 0x11, 0x10, 0x40, 1, 2, 3), 115_200);
+    expect(await reason(chip)).toBeNull();
+  });
+
+  it('is told when what is sent comes back', async () => {
+    const chip = new SimulatedChip({ chip: 'esp32', faults: [{ kind: 'silent' }] });
+    const line = bare(simulatedLine(chip));
+    const echo = new Proxy(line, {
+      get: (target, key) => {
+        if (key === 'listen') {
+          return (listener: Parameters<SerialLine['listen']>[0]) => {
+            heard = listener.data.bind(listener);
+            return target.listen(listener);
+          };
+        }
+        if (key === 'write') return async (bytes: Uint8Array) => setImmediate(() => heard(bytes));
+        return Reflect.get(target, key);
+      },
+    });
+    let heard: (bytes: Uint8Array) => void = () => {};
+    await expect(openLoader(echo, defaults)).rejects.toMatchObject({
+      code: 'AIOT_CHIP_GARBLED',
+      message: expect.stringContaining('comes back unchanged'),
+    });
+  });
+
+  it('is left alone when the user stops', async () => {
+    const stop = new AbortController();
+    const chip = new SimulatedChip({ chip: 'esp32', faults: [{ kind: 'silent' }] });
+    setTimeout(() => stop.abort(new Error('stopped')), 100);
+    const started = performance.now();
+    await expect(connect(chip, { signal: stop.signal })).rejects.toThrow('stopped');
+    expect(performance.now() - started).toBeLessThan(2000);
+  });
+
+  /** The adapter takes the order for a high speed and does something else. */
+  const slow = (line: SerialLine): SerialLine =>
+    new Proxy(line, {
+      get: (target, key) => {
+        if (key === 'setBaud') return (baud: number) => target.setBaud(baud === 921_600 ? 300_000 : baud);
+        const value = Reflect.get(target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+
+  it('says that the speed is none that the adapter does', async () => {
+    const chip = new SimulatedChip({ chip: 'esp32c3' });
+    await expect(openLoader(slow(bare(simulatedLine(chip))), defaults)).rejects.toMatchObject({
+      code: 'AIOT_SERIAL_BAUD',
+    });
+  });
+
+  it('with DTR and RTS is met again, and worked with at the speed that both do', async () => {
+    const chip = new SimulatedChip({ chip: 'esp32c3' });
+    const loader = await openLoader(slow(simulatedLine(chip)), defaults);
+    expect(loader).toMatchObject({ baud: 115_200, stub: true });
+    await loader.write([{ name: 'x', offset: 0, data: noise(5000) }]);
+    await loader.end();
+  });
+});
+
+const mismatches: [Partial<SimulatedChipOptions>, LoaderOptions['chip'], string][] = [
+  [{ chip: 'esp32' }, 'esp32c3', 'AIOT_CHIP_MISMATCH'],
+  [{ chip: 'esp32s3' }, 'esp32', 'AIOT_CHIP_MISMATCH'],
+  [{ chip: 'esp32', words: { 1073745920: 0x1234 } }, 'auto', 'AIOT_CHIP_UNKNOWN'],
+];
+
+describe('the kind of chip', () => {
+  it.each(mismatches)('%o is no %s: %s', async (options, chip, code) => {
+    expect(await reason(new SimulatedChip({ chip: 'esp32', ...options }), { chip })).toMatchObject({ code });
+  });
+});
+
+describeReal('socat', 'a chip behind a bare pty', () => {
+  const work = async (served: ServedChip, stub: boolean) => {
+    const line = await openLine(served.address, { baud: 115_200 });
+    const loader = await openLoader(line, { ...defaults, stub });
+    const data = noise(70_001, 9);
+    await loader.write([{ name: 'x', offset: 0x10000, data }], { skipEqual: false });
+    expect(await loader.read(0x10000 + 60_000, 10_001)).toEqual(data.subarray(60_000));
+    await loader.end();
+    // The port is free again at once.
+    await (await openLine(served.address, { baud: 115_200 })).close();
+  };
+
+  it.each(['esp32', 'esp32s3', 'esp32c3'] as const)(
+    '%s is written without stub, then with it, again and again',
+    async (name) => {
+      const served = await serveChip(new SimulatedChip({ chip: name }), { pty: true });
+      try {
+        await work(served, false);
+        await work(served, true);
+        await work(served, true);
+      } finally {
+        await served.close();
+      }
+    },
+  );
+
+  it('whose far end goes away is told as that', async () => {
+    const chip = new SimulatedChip({ chip: 'esp32c3', faults: [{ kind: 'unplugged', op: 0x03, after: 1 }] });
+    const served = await serveChip(chip, { pty: true });
+    await expect(work(served, true)).rejects.toMatchObject({ code: 'AIOT_SERIAL_LOST' });
+    await served.close();
+  });
+
+  it('that one may not open says whom one has to belong to', async () => {
+    const served = await serveChip(new SimulatedChip({ chip: 'esp32' }), { pty: true });
+    chmodSync(served.address, 0o600);
+    const root = process.geteuid?.() === 0;
+    if (root) process.seteuid?.(65_534);
+    else chmodSync(served.address, 0);
+    try {
+      await expect(openLine(served.address, { baud: 115_200 })).rejects.toMatchObject({
+        code: 'AIOT_SERIAL_DENIED',
+      });
+    } finally {
+      if (root) process.seteuid?.(0);
+      await served.close();
+    }
+  });
+});
