@@ -2,6 +2,7 @@
 export type { CrashFrame } from './decode.js';
 export { type MonitorEnd, type MonitorEvent, monitorEventSchema } from './events.js';
 export { type Level, levels } from './level.js';
-export { type MonitorControl, monitor } from './monitor.js';
+export { monitor } from './monitor.js';
+export type { MonitorControl } from './monitor-run.js';
 export { lineEnds, type MonitorOptions } from './options.js';
 export { parsePattern } from './pattern.js';

@@ -1,7 +1,7 @@
 import type { SerialLine } from '../port/types.js';
 import type { MonitorEvent } from './events.js';
 import type { Level } from './level.js';
-import type { MonitorControl } from './monitor.js';
+import type { MonitorControl } from './monitor-run.js';
 
 export interface MonitorOptions {
   /** Port or address; undefined = the only board, once there is one. */
