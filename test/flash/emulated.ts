@@ -7,7 +7,7 @@ import type { FlashTool } from '../support/flash-tools.js';
 import { erases, findsChip, judgesWriting, overwrites, type Way } from './judges.js';
 
 /** Small: every answer of the emulator takes 44 ms, and a ROM is written and read in small blocks. */
-const sizes = [3_003, 1_501] as const;
+const sizes = [2_003, 801] as const;
 const bounded = { timeout: 300_000 };
 
 /**
