@@ -123,6 +123,10 @@ describe('aiot flash erase', () => {
     ).toMatchObject({
       error: { code: 'AIOT_USAGE' },
     });
+    const open = await runCli(['flash', 'erase', '0x9000', '--port', '/dev/nothing', '--json']);
+    expect(open.json).toMatchObject({
+      error: { code: 'AIOT_USAGE', message: 'expected how many bytes to erase at 0x9000' },
+    });
     const { chip, port } = await chipAt({ security: { secureBoot: true } });
     chip.flash.bytes.fill(7, 0, 0x1000);
     const refused = await runCli(['flash', 'erase', '--port', port, '--json']);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { AiotError } from '../../core/index.js';
 import { espChips, partitionTableOffset } from '../../formats/index.js';
 import type { Loader } from '../loader/types.js';
-import { hex } from '../plan/place.js';
+import { hex, offsetOf } from '../plan/place.js';
 import { choosePort } from '../ports/index.js';
 import { withBoard } from '../write/with-board.js';
 import { checkPlace, findPlace, type PlaceWords } from './place.js';
@@ -30,6 +30,11 @@ export async function eraseBoard(
 ): Promise<BoardErased> {
   const { place, length, force } = request;
   if (place !== undefined) checkPlace({ place, length });
+  if (place !== undefined && offsetOf(place) !== null && length === undefined) {
+    throw new AiotError('AIOT_USAGE', `expected how many bytes to erase at ${place}`, {
+      next: `aiot flash erase ${place} 0x1000, or without ${place} for the whole flash`,
+    });
+  }
   const port = await choosePort(request.port);
   const started = performance.now();
   return await withBoard({ ...request, port }, async (loader) => {

@@ -6,7 +6,8 @@ import type { Exchange } from './exchange.js';
 /**
  * esptool-js, of which we take what it knows: the chips' registers, descriptions and stubs, and how to speak to a flash
  * chip through SPI registers. Its requests go over our exchange instead of its transport, which polls, copies byte by
- * byte and gives up at the first stray byte; its connecting, writing and resetting (docs/decisions/esptool-js) are ours.
+ * byte and gives up at the first stray byte; its connecting, writing and resetting are ours
+ * (docs/decisions/011-esptool-js-below-a-loader-of-our-own.md).
  */
 export interface Esptool extends ESPLoader {
   /** Reads of fuses are remembered from now on; they cannot change while we look. */
