@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   type Fault,
   type LoaderOptions,
@@ -132,9 +132,6 @@ const failures: Failure[] = [
   },
   { name: 'a wrong MD5', fault: { kind: 'wrong-md5', times: forever }, code: 'AIOT_FLASH_VERIFY' },
 ];
-
-// They wait more than they compute: all at once.
-vi.setConfig({ maxConcurrency: 30 });
 
 describe('a fault', () => {
   it.concurrent.each(failures)(

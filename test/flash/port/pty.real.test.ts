@@ -74,4 +74,27 @@ describeReal('socat', 'a line over a pty', () => {
     await once(other, 'exit');
     expect(await open(near)).toMatchObject({ kind: 'pty' });
   });
+
+  it('takes blocks larger than the system’s buffer while bytes come the other way', async () => {
+    const { near, far } = await ptyPair();
+    const [one, other] = [await open(near), await open(far)];
+    const blocks = 400;
+    const block = new Uint8Array(16_384).fill(7);
+    let there = 0;
+    const all = new Promise<void>((resolve) => {
+      other.listen({
+        data: (bytes) => {
+          there += bytes.length;
+          // Someone who says a word to each piece, and nothing while none comes.
+          other.write(Uint8Array.of(1)).catch(() => {});
+          if (there === blocks * block.length) resolve();
+        },
+        closed: () => {},
+      });
+    });
+    one.listen({ data: () => {}, closed: () => {} });
+    for (let i = 0; i < blocks; i++) await one.write(block);
+    await all;
+    expect(there).toBe(blocks * block.length);
+  }, 30_000);
 });

@@ -48,6 +48,10 @@ async function opened(path: string, baud: number): Promise<SerialPort> {
   }
 }
 
+const repollMs = 20;
+/** UV_READABLE | UV_WRITABLE */
+const readableAndWritable = 3;
+
 function closed(port: SerialPort): Promise<void> {
   return new Promise((resolve) => {
     if (port.isOpen) port.close(() => resolve());
@@ -84,8 +88,24 @@ class LocalLine implements SerialLine {
     return this.listeners.listen(listener);
   }
 
-  write(bytes: Uint8Array): Promise<void> {
-    return this.call((done) => this.port.write(bytes, done));
+  async write(bytes: Uint8Array): Promise<void> {
+    const waiting = setInterval(() => this.pollBoth(), repollMs);
+    try {
+      await this.call((done) => this.port.write(bytes, done));
+    } finally {
+      clearInterval(waiting);
+    }
+  }
+
+  /**
+   * The binding's poller forgets that it waits to write when it is told to wait to read (bindings-cpp 13, Poller::poll
+   * hands uv_poll_start the new event alone): a block larger than the system's buffer would then wait for the chip, and
+   * the chip for the block. So it is told again to wait for both.
+   */
+  private pollBoth(): void {
+    const { port: binding, isOpen } = this.port;
+    // Windows has no poller.
+    if (isOpen && binding && 'poller' in binding) binding.poller.poll(readableAndWritable);
   }
 
   /** Waits first for what is still to be sent: the system drops it when the speed changes. */
