@@ -19,7 +19,11 @@ export async function loadCommands(root) {
   return Promise.all(
     files.map(async (file) => {
       const { default: command } = await import(pathToFileURL(join(root, file)).href);
-      const id = file.slice('src/commands/'.length, -'.ts'.length).split(/[\\/]/).join(' ').replace(/ index$/, '');
+      const id = file
+        .slice('src/commands/'.length, -'.ts'.length)
+        .split(/[\\/]/)
+        .join(' ')
+        .replace(/ index$/, '');
       return { id, file, command };
     }),
   );
