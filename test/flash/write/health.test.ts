@@ -75,4 +75,28 @@ describe('the health of a board', () => {
   ])('is not well when it %s', (_, text, pattern, reason) => {
     expect(verdictOn(text, pattern)).toEqual({ healthy: false, reason });
   });
+
+  const crash = "Guru Meditation Error: Core  0 panic'ed (LoadProhibited)\r\n";
+  it.each([
+    ['then says much', `${boot}${crash}${'I (1) main: dump\r\n'.repeat(400)}`],
+    ['then says much without a line’s end', `${boot}${crash}${'x'.repeat(7000)}`],
+    ['after much was said', `${boot}${'I (1) main: running\r\n'.repeat(400)}${crash}`],
+  ])('is not well when it crashes and %s, all in one piece', (_, text) => {
+    const reason = "it crashed: Guru Meditation Error: Core  0 panic'ed (LoadProhibited)";
+    expect(watchHealth(null).feed(text)).toEqual({ healthy: false, reason });
+  });
+
+  it('finds what is wanted at the beginning of a large piece, finished or not', () => {
+    for (const more of ['I main\n'.repeat(1000), '.'.repeat(7000)]) {
+      const verdict = watchHealth(/connected/).feed(`connected\n${more}`);
+      expect(verdict).toEqual({ healthy: true, reason: 'it said: connected' });
+    }
+  });
+
+  it('counts one start once, however long what follows has no end', () => {
+    const watch = watchHealth(null);
+    const banner = 'rst:0xc (SW_CPU_RESET),boot:0x13 ';
+    for (const text of [banner, '.'.repeat(5000), '.'.repeat(5000)]) expect(watch.feed(text)).toBeNull();
+    expect(watch.end(1000).healthy).toBe(true);
+  });
 });

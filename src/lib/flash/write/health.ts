@@ -30,7 +30,7 @@ const failures: [RegExp, string][] = [
 const bootBanner = /rst:0x[0-9a-f]+ \((\w+)\)/g;
 /** Reasons of a reset from outside: the EN pin (which a ROM tells as power), or the chip's own USB. */
 const byHand = /^(POWERON|USB_UART_CHIP|EXT)/;
-/** A line that long is no log any more. */
+/** An unfinished line that long is no log any more. */
 const longestTail = 4096;
 
 /**
@@ -44,11 +44,12 @@ export function watchHealth(pattern: RegExp | null): HealthWatch {
   return {
     feed(text) {
       heard ||= text !== '';
-      tail = (tail + text).slice(-longestTail);
-      // Only whole lines: half a banner, or half a pattern, comes again with its other half.
-      const end = tail.lastIndexOf('\n') + 1;
-      const lines = tail.slice(0, end);
-      tail = tail.slice(end);
+      const all = tail + text;
+      // Only whole lines: half a banner, or half a pattern, comes again with its other half. Of a rest that grows too
+      // long the beginning counts as a line.
+      const end = Math.max(all.lastIndexOf('\n') + 1, all.length - longestTail);
+      const lines = all.slice(0, end);
+      tail = all.slice(end);
       for (const [failure, what] of failures) {
         const [found] = failure.exec(lines) ?? [];
         if (found !== undefined) return { healthy: false, reason: `${what}: ${found.trim()}` };
@@ -58,7 +59,7 @@ export function watchHealth(pattern: RegExp | null): HealthWatch {
         if (boots > 1 && !byHand.test(reason ?? ''))
           return { healthy: false, reason: `it restarted by itself: ${reason}` };
       }
-      const [wanted] = pattern?.exec(lines + tail) ?? [];
+      const [wanted] = pattern?.exec(all) ?? [];
       return wanted === undefined ? null : { healthy: true, reason: `it said: ${wanted.trim()}` };
     },
     end(ms) {
