@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
@@ -86,6 +86,8 @@ describe('aiot flash read', () => {
     const { json, code } = await runCli(['flash', 'read', ...words, '--port', port, '--out', out, '--json']);
     expect({ code, json }).toMatchObject({ code: 0, json: { chip: 'esp32c3', out, bytes: expected.length } });
     expect(Uint8Array.from(readFileSync(out))).toEqual(expected);
+    // What is on a board may hold its private key.
+    expect(statSync(out).mode & 0o777).toBe(0o600);
   });
 
   it.each([

@@ -28,7 +28,8 @@ export async function readBoard(request: BoardRequest & PlaceWords & { out: stri
   return await withBoard({ ...request, port }, async (loader) => {
     const { offset, length } = await findPlace(loader, request);
     const data = await loader.read(offset, length);
-    await writeFileAtomic(out, data);
+    // What is on a board may hold its private key.
+    await writeFileAtomic(out, data, 0o600);
     const { chip, mac } = loader.chip;
     const md5 = createHash('md5').update(data).digest('hex');
     const seconds = Math.round(performance.now() - started) / 1000;
