@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AiotError, digestOf, systemClock } from '../../src/lib/core/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
+import { activateDevice, makeClaim, provisionDevice } from '../../src/lib/provision/index.js';
 import { deployModel, type ModelVersion, type Rollout } from '../../src/lib/registry/index.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
@@ -46,24 +46,42 @@ afterAll(async () => {
   await own.stop();
 });
 
-it('what a revoked device was to run is not told to the next one of its name', async () => {
-  const old = join(own.folder, 'heir-1');
-  await provisionDevice({ client: own.client, name: 'heir', type: 'virtual', out: old });
-  await start('name=heir');
-  const before = await fakeDevice(own.platform.urls.mqtts, old, 'heir');
-  await before.heard(1);
-  await before.report('COMMITTED', { model: running(first) });
-  await before.client.endAsync(true);
-  await own.client.devices.act('heir', 'revoke');
-  const out = join(own.folder, 'heir-2');
-  await provisionDevice({ client: own.client, name: 'heir', type: 'virtual', out });
-  const after = await fakeDevice(own.platform.urls.mqtts, out, 'heir');
-  // The retained message comes right after the subscription: what is desired now is the first to be heard.
-  const { id } = await start('name=heir', second);
-  expect(await after.heard(1)).toMatchObject({ rollout: id });
-  await after.client.endAsync(true);
-  await own.client.devices.act('heir', 'revoke');
-});
+it.each([
+  ['is provisioned', 'direct'],
+  ['claims its certificate', 'claim'],
+] as const)(
+  'what a revoked device was to run is not told to the next of its name that %s',
+  async (_, how) => {
+    const old = join(own.folder, `heir-1-${how}`);
+    await provisionDevice({ client: own.client, name: 'heir', type: 'virtual', out: old });
+    await start('name=heir');
+    const before = await fakeDevice(own.platform.urls.mqtts, old, 'heir');
+    await before.heard(1);
+    await before.report('COMMITTED', { model: running(first) });
+    await before.client.endAsync(true);
+    await own.client.devices.act('heir', 'revoke');
+    const out = join(own.folder, `heir-2-${how}`);
+    if (how === 'direct') await provisionDevice({ client: own.client, name: 'heir', type: 'virtual', out });
+    else {
+      const claim = `${out}.json`;
+      const [client, caFile] = [own.client, own.platform.ca];
+      await makeClaim({
+        client: { ...client, url: own.platform.urls.http },
+        caFile,
+        out: claim,
+        name: 'heir',
+        type: 'virtual',
+      });
+      await activateDevice({ dir: out, claim });
+    }
+    const after = await fakeDevice(own.platform.urls.mqtts, out, 'heir');
+    // The retained message comes right after the subscription: what is desired now is the first to be heard.
+    const { id } = await start('name=heir', second);
+    expect(await after.heard(1)).toMatchObject({ rollout: id });
+    await after.client.endAsync(true);
+    await own.client.devices.act('heir', 'revoke');
+  },
+);
 
 describe('a rollout', () => {
   it('is offered to the devices that can take it, followed to its end, and seen as it goes', async () => {

@@ -9,8 +9,10 @@ import {
   certificateRequest,
   madeClaimSchema,
   provisionedDeviceSchema,
+  verifiedDeviceSchema,
 } from '../../src/lib/provision/index.js';
 import { clientFor, createClient, deviceSchema } from '../../src/lib/registry/index.js';
+import { runCli } from '../support/cli.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
 let own: UpForTests;
@@ -72,6 +74,46 @@ describe('a claim', () => {
     await anybody.close();
   });
 
+  it.each([
+    ['rotated', ['rotate', '--out']],
+    ['rotated at once', ['rotate', '--now', '--out']],
+    ['replaced', ['replace', '--out']],
+  ])('is refused when its device was %s, however often it is shown', async (how, [verb = '', ...flags]) => {
+    const name = `gw-${how.replaceAll(' ', '-')}`;
+    const { token } = await claim(name);
+    await ok(provisionedDeviceSchema, ['device', verb, name, ...flags, at(`${name}-folder`)]);
+    const { id, fingerprint } = await ok(deviceSchema, ['device', 'show', name]);
+    const stranger = createClient({ url: own.url, ca });
+    const csr = await certificateRequest(generateKeyPair().privatePem, 'any');
+    for (let i = 0; i < 3; i++)
+      await expect(stranger.claims.redeem(token, csr)).rejects.toMatchObject({ code: 'AIOT_CLAIM_INVALID' });
+    expect(await ok(deviceSchema, ['device', 'show', name])).toMatchObject({ id, fingerprint, next: null });
+    await stranger.close();
+  });
+
+  it('is refused with its own key when its device was given another certificate since', async () => {
+    const { token } = await claim('later');
+    const anybody = createClient({ url: own.url, ca });
+    const csr = await certificateRequest(generateKeyPair().privatePem, 'any');
+    const { device } = await anybody.claims.redeem(token, csr);
+    await ok(provisionedDeviceSchema, ['device', 'rotate', 'later', '--now', '--out', at('later')]);
+    await expect(anybody.claims.redeem(token, csr)).rejects.toMatchObject({ code: 'AIOT_CLAIM_INVALID' });
+    const now = await ok(deviceSchema, ['device', 'show', 'later']);
+    expect(now.fingerprint).not.toBe(device.fingerprint);
+    await anybody.close();
+  });
+
+  it('is good for one of many that show it at once', async () => {
+    const { token } = await claim('raced');
+    const anybody = createClient({ url: own.url, ca });
+    const csrs = await Promise.all(
+      Array.from({ length: 6 }, () => certificateRequest(generateKeyPair().privatePem, 'any')),
+    );
+    const tried = await Promise.allSettled(csrs.map((csr) => anybody.claims.redeem(token, csr)));
+    expect(tried.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    await anybody.close();
+  });
+
   it('is not lost with a request that nobody can sign', async () => {
     const { token } = await claim('patient');
     const anybody = createClient({ url: own.url, ca });
@@ -93,6 +135,15 @@ describe('a claim', () => {
     const placed = argv.map((word) => (word.startsWith('--') ? word : at(word)));
     expect(await refusal(['device', 'activate', ...placed])).toMatchObject({ code, exit });
     expect(existsSync(at('new'))).toBe(false);
+  });
+
+  it('is left out of a repeat, where the folder has its certificate', async () => {
+    const { stderr, code } = await runCli([
+      ...['device', 'activate', at('gateway'), '--claim', at('gateway.json')],
+    ]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`aiot device activate ${at('gateway')}`);
+    expect(stderr).not.toContain('--out');
   });
 
   it('is refused for a device that is there', async () => {
@@ -139,6 +190,32 @@ describe('aiot device rotate', () => {
     await rotate('stolen', '--now');
     await expect(old.devices.activate()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
     await old.close();
+  });
+
+  it('shows both certificates beside the birth certificate until the new one is used', async () => {
+    const { certificate: first } = await provision('both');
+    const { certificate: second } = await rotate('both');
+    const { checks, verified } = await ok(verifiedDeviceSchema, ['device', 'verify', 'both']);
+    expect(verified).toBe(true);
+    const got = new Map(checks.map(({ check, got }) => [check, got]));
+    expect(got.get('certificate')).toBe(`${second.fingerprint} (made, and not used yet)`);
+    expect(got.get('in use until then')).toBe(first.fingerprint);
+    const { stdout } = await runCli(['device', 'verify', 'both']);
+    expect(stdout).toContain(`${second.fingerprint.slice(0, 16)}… (made, and not used yet)`);
+  });
+
+  it('and everything else ends where a device is revoked: it is told so, and so is who verifies it', async () => {
+    await provision('gone');
+    await ok(deviceSchema, ['device', 'revoke', 'gone']);
+    expect(await refusal(['device', 'activate', at('gone')])).toMatchObject({
+      code: 'AIOT_CERTIFICATE_REFUSED',
+      exit: 5,
+    });
+    const { json, code } = await runCli(['device', 'verify', 'gone', '--json']);
+    const { checks, verified } = verifiedDeviceSchema.parse(json);
+    expect([code, verified]).toEqual([6, false]);
+    expect(checks.filter(({ passed }) => !passed)).toMatchObject([{ check: 'state', got: 'revoked' }]);
+    expect((await runCli(['device', 'verify', 'gone'])).stdout).toContain('gone is revoked');
   });
 
   it('is something a device may do for itself, and for no other', async () => {
@@ -216,6 +293,33 @@ describe('POST /confirmActivation, as the guide’s firmware asks', () => {
     expect(await confirm('', 'POST', '/confirmActivation?device_id=14333616')).toMatchObject({
       body: 'TRUE',
     });
+  });
+
+  it('belongs to one device: nobody else is registered with its chip id, until that one is revoked', async () => {
+    await claim('alone', '--chip-id', '4711');
+    const taken = { code: 'AIOT_DEVICE_EXISTS', exit: 2 };
+    const two = (name: string, ...more: string[]) => [
+      ...['device', 'provision', name, '--type', 'esp32', '--out', at(name)],
+      ...more,
+    ];
+    expect(await refusal(['device', 'claim', 'alike', '--chip-id', '4711'])).toMatchObject(taken);
+    expect(await refusal(two('alike', '--chip-id', '4711'))).toMatchObject(taken);
+    // The same lower three octets, of another maker.
+    expect(await refusal(two('alike', '--mac', '24:0a:c4:00:12:67'))).toMatchObject(taken);
+    expect(
+      await refusal(['device', 'replace', 'gateway', '--out', at('x'), '--mac', '24:0a:c4:00:12:67']),
+    ).toMatchObject(taken);
+    const client = await clientFor();
+    const rivals = await Promise.allSettled(
+      ['r1', 'r2', 'r3'].map((name) => client.claims.make({ name, type: 'esp32', chipId: '4712' })),
+    );
+    await client.close();
+    expect(rivals.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    await claim('alone', '--chip-id', '4711');
+    await ok(deviceSchema, ['device', 'revoke', 'alone']);
+    expect(await confirm('device_id=4711')).toMatchObject({ body: 'FALSE' });
+    await claim('alike', '--chip-id', '4711');
+    expect(await confirm('device_id=4711')).toMatchObject({ body: 'TRUE' });
   });
 
   it('says FALSE of any other, and of nothing at all', async () => {

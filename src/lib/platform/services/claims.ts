@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { AiotError, sha256Hex } from '../../core/index.js';
-import { requestKey } from '../../provision/index.js';
+import { describeCertificate, requestKey } from '../../provision/index.js';
 import type { Store } from '../store/database.js';
 import type { Devices } from './devices.js';
 import type { Enrolled, Enrolment, Newcomer } from './enrolment.js';
@@ -20,10 +20,13 @@ interface Parts {
 export class Claims {
   constructor(private readonly parts: Parts) {}
 
-  /** A token for a device of this name, which is registered with it; any that it had before is void. @throws AIOT_DEVICE_EXISTS */
+  /**
+   * A token for a device of this name, which is registered with it; any that it had before is void.
+   * `fresh` as of `Enrolled`. @throws AIOT_DEVICE_EXISTS
+   */
   async make(newcomer: Newcomer, validMs: number, who: string) {
     const { store, enrolment, now } = this.parts;
-    const device = await enrolment.register(newcomer, who);
+    const { device, fresh } = await enrolment.register(newcomer, who);
     const token = `claim_${randomBytes(32).toString('base64url')}`;
     const created = now();
     const expires = created + validMs;
@@ -35,44 +38,43 @@ export class Claims {
         .values({ ...row, publicKey: null, certificate: null })
         .execute();
     });
-    return { device, token, expires };
+    return { claim: { device, token, expires }, fresh };
   }
 
-  /** @throws AIOT_CLAIM_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device) */
+  /**
+   * A device is registered once, and never again after it had a certificate: whatever gives it one (a claim, `rotate`,
+   * `replace`), and `revoke`, makes its open claims void. A claim that is refused is not used up.
+   * @throws AIOT_CLAIM_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device)
+   */
   async redeem(token: string, csr: string, mac: string | undefined): Promise<Enrolled> {
     const publicKey = await requestKey(csr);
-    const { claim, fresh } = await this.take(token, publicKey);
-    const { devices, enrolment, store } = this.parts;
-    const device = devices.records().find(({ id }) => id === claim.device);
-    if (!device || device.state === 'revoked') throw invalid('its device is no longer registered');
-    if (fresh && device.state !== 'registered') throw invalid('its device has a certificate already');
-    if (claim.certificate !== null) {
-      return { device: devices.info(device.name), certificate: claim.certificate, fresh: false };
-    }
-    // Also where the platform was stopped between the certificate and the note of it.
-    const enrolled = await enrolment.certify(device, csr, mac, `claim ${claim.digest.slice(0, 12)}`);
-    const { certificate } = enrolled;
-    await store.updateTable('claims').set({ certificate }).where('digest', '=', claim.digest).execute();
-    return enrolled;
+    const { devices, enrolment, now } = this.parts;
+    return await devices.inTurn(async () => {
+      const claim = await this.find(token);
+      const device = devices.records().find(({ id }) => id === claim.device);
+      if (!device || device.state === 'revoked') throw invalid('its device is no longer registered');
+      if (claim.certificate !== null) {
+        if (claim.publicKey !== publicKey) throw invalid('it was used by another device');
+        const { fingerprint } = describeCertificate(claim.certificate);
+        if (fingerprint !== device.fingerprint)
+          throw invalid('its device was given another certificate since');
+        return { device: devices.info(device.name), certificate: claim.certificate, fresh: false };
+      }
+      if (device.state !== 'registered') throw invalid('its device has a certificate already');
+      if (claim.expires <= now()) throw invalid('it has expired');
+      const { digest } = claim;
+      const used = (store: Store, certificate: string) =>
+        store.updateTable('claims').set({ publicKey, certificate }).where('digest', '=', digest).execute();
+      return await enrolment.certify(device, { csr, mac, along: used }, `claim ${digest.slice(0, 12)}`);
+    });
   }
 
-  /** The claim of this token, taken by this key and from then on by no other. */
-  private async take(token: string, publicKey: string) {
-    const { store, now } = this.parts;
+  private async find(token: string) {
     const digest = sha256Hex(token);
-    const free = store.updateTable('claims').set({ publicKey }).where('digest', '=', digest);
-    const { numUpdatedRows } = await free
-      .where('publicKey', 'is', null)
-      .where('expires', '>', now())
-      .executeTakeFirst();
-    const claim = await store
-      .selectFrom('claims')
-      .selectAll()
-      .where('digest', '=', digest)
-      .executeTakeFirst();
-    if (!claim) throw invalid('nobody made it, or a later one was made for its device');
-    if (claim.publicKey === publicKey) return { claim, fresh: numUpdatedRows > 0n };
-    throw invalid(claim.publicKey === null ? 'it has expired' : 'it was used by another device');
+    const claims = this.parts.store.selectFrom('claims').selectAll();
+    const claim = await claims.where('digest', '=', digest).executeTakeFirst();
+    if (claim) return claim;
+    throw invalid('nobody made it, or a later one was made for its device');
   }
 }
 

@@ -86,24 +86,21 @@ export class Devices {
   }
 
   /** @throws AIOT_DEVICE_EXISTS */
-  requireFree({ name, mac }: Pick<NewDevice, 'name' | 'mac'>): void {
+  requireFree({ name, ...board }: Pick<NewDevice, 'name' | 'mac' | 'chipId'>): void {
     const before = this.byName.get(name);
     if (before && before.state !== 'revoked') {
       throw new AiotError('AIOT_DEVICE_EXISTS', `the device ${name} is registered already`);
     }
-    this.requireFreeBoard(mac);
+    this.requireFreeBoard(board, name);
   }
 
-  /** One board is one device. @throws AIOT_DEVICE_EXISTS */
-  requireFreeBoard(mac: string | null, name?: string): void {
-    if (mac === null) return;
-    const other = this.records().find(
-      (device) => device.mac === mac && device.state !== 'revoked' && device.name !== name,
-    );
-    if (!other) return;
-    throw new AiotError('AIOT_DEVICE_EXISTS', `the board ${mac} is registered already, as ${other.name}`, {
-      next: `A new certificate for it: aiot device rotate ${other.name} --port PORT. Under another name: aiot device revoke ${other.name}, then repeat.`,
-    });
+  /** One board is one device. To be called in turn; `name`: whose it may be already. @throws AIOT_DEVICE_EXISTS */
+  requireFreeBoard({ mac, chipId }: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
+    const others = this.records().filter((device) => device.state !== 'revoked' && device.name !== name);
+    const same = mac === null ? undefined : others.find((device) => device.mac === mac);
+    if (same) throw boardTaken(`the board ${mac} is registered already, as ${same.name}`, same.name);
+    const alike = chipId === null ? undefined : others.find((device) => device.chipId === chipId);
+    if (alike) throw boardTaken(`the chip id ${chipId} is that of ${alike.name} already`, alike.name);
   }
 
   /** Whether firmware of the guide that calls itself so is one of ours. */
@@ -158,16 +155,17 @@ export class Devices {
     await this.certify(device, { fingerprint, expires: device.nextExpires ?? 0 });
   }
 
-  /** To be called in turn: this certificate, and no other, from now on. */
+  /** To be called in turn: this certificate, and no other, from now on. `along`: what is on disk with it, or not at all. */
   async certify(
     device: DeviceRecord,
     { fingerprint, expires }: { fingerprint: string; expires: number },
     more: Partial<DeviceRecord> = {},
+    along?: (store: Store) => Promise<unknown>,
   ): Promise<void> {
     const state = deviceStep(device.state, 'certified');
     const certificate = { fingerprint, expires, nextFingerprint: null, nextExpires: null };
     const old = { ...device };
-    await this.update(device, { ...certificate, ...more, state });
+    await this.update(device, { ...certificate, ...more, state }, along);
     this.forgetCertificates(old);
     this.remember(device);
   }
@@ -225,16 +223,27 @@ export class Devices {
   }
 
   /** To be called in turn. */
-  async update(device: DeviceRecord, change: Partial<DeviceRecord>): Promise<void> {
+  async update(
+    device: DeviceRecord,
+    change: Partial<DeviceRecord>,
+    along?: (store: Store) => Promise<unknown>,
+  ): Promise<void> {
     const { reported, ...columns } = change;
-    await this.store
-      .updateTable('devices')
-      .set({
-        ...columns,
-        ...(reported === undefined ? {} : { reported: reported && JSON.stringify(reported) }),
-      })
-      .where('id', '=', device.id)
-      .execute();
+    const write = (store: Store) =>
+      store
+        .updateTable('devices')
+        .set({
+          ...columns,
+          ...(reported === undefined ? {} : { reported: reported && JSON.stringify(reported) }),
+        })
+        .where('id', '=', device.id)
+        .execute();
+    if (along) {
+      await this.store.transaction().execute(async (transaction) => {
+        await write(transaction);
+        await along(transaction);
+      });
+    } else await write(this.store);
     Object.assign(device, change);
   }
 
@@ -254,4 +263,10 @@ export class Devices {
   private forgetCertificates({ fingerprint, nextFingerprint }: DeviceRecord): void {
     for (const old of [fingerprint, nextFingerprint]) if (old !== null) this.byFingerprint.delete(old);
   }
+}
+
+function boardTaken(message: string, name: string): AiotError {
+  return new AiotError('AIOT_DEVICE_EXISTS', message, {
+    next: `A new certificate for it: aiot device rotate ${name} --port PORT. Under another name: aiot device revoke ${name}, then repeat.`,
+  });
 }

@@ -1,7 +1,8 @@
-import { newId } from '../../core/index.js';
+import { AiotError, newId } from '../../core/index.js';
 import { type DeviceState, deviceStep } from '../../fleet/index.js';
 import type { Authority } from '../../provision/index.js';
 import { chipIdOf, type DeviceInfo } from '../../registry/index.js';
+import type { Store } from '../store/database.js';
 import type { Audit } from './audit.js';
 import type { DeviceRecord, Devices, NewDevice } from './devices.js';
 
@@ -19,6 +20,28 @@ export interface Enrolled {
   certificate: string;
   /** Whether nothing that was told to an earlier device of this name counts for it. */
   fresh: boolean;
+}
+
+/** What a device that was registered shows for its first certificate. */
+export interface ClaimedRequest {
+  csr: string;
+  mac: string | undefined;
+  along: (store: Store, certificate: string) => Promise<unknown>;
+}
+
+interface Asked {
+  /** PEM */
+  csr: string;
+  /** Fingerprint of the certificate that it was given last, as far as is known where this is asked; absent = not compared. */
+  latest?: string | null | undefined;
+}
+export interface Rotation extends Asked {
+  /** The certificate in use ends at once. */
+  now: boolean;
+}
+export interface Replacement extends Asked {
+  /** Of the board that takes the place. */
+  mac?: string | undefined;
 }
 
 interface Parts {
@@ -48,48 +71,51 @@ export class Enrolment {
   }
 
   /** Keeps a name for a device that has no certificate yet. One that is kept already stays as it is. @throws AIOT_DEVICE_EXISTS */
-  register(newcomer: Newcomer, who: string): Promise<DeviceInfo> {
+  register(newcomer: Newcomer, who: string): Promise<Pick<Enrolled, 'device' | 'fresh'>> {
     const { devices, audit } = this.parts;
     return devices.inTurn(async () => {
       const { name, type } = newcomer;
       const there = devices.find(name);
+      let fresh = false;
       if (there?.state !== 'registered' || there.type !== type) {
-        await devices.insert(this.plan(newcomer, 'registered'));
+        const { replaced } = await devices.insert(this.plan(newcomer, 'registered'));
+        fresh = replaced;
         await audit.note({ who, action: 'device.register', subject: name });
       } else {
         const { mac, chipId } = this.plan(newcomer, 'registered');
-        if (mac !== null) devices.requireFreeBoard(mac, name);
-        await devices.update(there, { mac: mac ?? there.mac, chipId: chipId ?? there.chipId });
+        const board = { mac: mac ?? there.mac, chipId: chipId ?? there.chipId };
+        devices.requireFreeBoard(board, name);
+        await devices.update(there, board);
       }
-      return devices.info(name);
+      return { device: devices.info(name), fresh };
     });
   }
 
-  /** The first certificate of a device that was registered. @throws AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device) */
-  certify(device: DeviceRecord, csr: string, mac: string | undefined, who: string): Promise<Enrolled> {
+  /**
+   * To be called in turn: the first certificate of a device that was registered. `along`: what is on disk with it, or not
+   * at all. @throws AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device)
+   */
+  async certify(device: DeviceRecord, request: ClaimedRequest, who: string): Promise<Enrolled> {
     const { devices, authority, audit } = this.parts;
-    return devices.inTurn(async () => {
-      const { name, id } = device;
-      const board = mac === undefined ? {} : { mac, chipId: device.chipId ?? chipIdOf(mac) };
-      if (mac !== undefined) devices.requireFreeBoard(mac, name);
-      const signed = await authority.device({ csr, name, id });
-      await devices.certify(device, signed, board);
-      await audit.note({
-        who,
-        action: 'device.claim',
-        subject: name,
-        detail: { fingerprint: signed.fingerprint },
-      });
-      return { device: devices.info(name), certificate: signed.certificate, fresh: false };
-    });
+    const { csr, mac, along } = request;
+    const { name, id } = device;
+    const chipId = device.chipId ?? (mac === undefined ? null : chipIdOf(mac));
+    const board = { mac: mac ?? device.mac, chipId };
+    devices.requireFreeBoard(board, name);
+    const signed = await authority.device({ csr, name, id });
+    const { certificate, fingerprint } = signed;
+    await devices.certify(device, signed, board, (store) => along(store, certificate));
+    await audit.note({ who, action: 'device.claim', subject: name, detail: { fingerprint } });
+    return { device: devices.info(name), certificate, fresh: false };
   }
 
-  /** A new certificate for the same device. `now`: the one in use ends at once. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID */
-  rotate(name: string, csr: string, now: boolean, who: string): Promise<Enrolled> {
+  /** A new certificate for the same device. `now`: the one in use ends at once. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_CHANGED */
+  rotate(name: string, { csr, now, latest }: Rotation, who: string): Promise<Enrolled> {
     const { devices, authority, audit } = this.parts;
     return devices.inTurn(async () => {
       const device = devices.record(name);
       deviceStep(device.state, 'certified');
+      requireLatest(device, latest, 'rotated');
       const signed = await authority.device({ csr, name, id: device.id });
       // Without one in use there is nothing to wait for.
       if (now || device.fingerprint === null) await devices.certify(device, signed);
@@ -102,22 +128,20 @@ export class Enrolment {
 
   /**
    * Another board under the same name: with an id of its own, and without what the one before reported.
-   * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device)
+   * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device), AIOT_DEVICE_CHANGED
    */
-  replace(name: string, csr: string, mac: string | undefined, who: string): Promise<Enrolled> {
+  replace(name: string, { csr, mac, latest }: Replacement, who: string): Promise<Enrolled> {
     const { devices, authority, audit, now } = this.parts;
     return devices.inTurn(async () => {
       const device = devices.record(name);
       deviceStep(device.state, 'certified');
-      if (mac !== undefined) devices.requireFreeBoard(mac, name);
+      requireLatest(device, latest, 'replaced');
+      const board = { mac: mac ?? null, chipId: mac === undefined ? null : chipIdOf(mac) };
+      devices.requireFreeBoard(board, name);
       const id = newId('dev', now());
       const signed = await authority.device({ csr, name, id });
       const before = device.id;
-      await devices.certify(device, signed, {
-        id,
-        mac: mac ?? null,
-        chipId: mac === undefined ? null : chipIdOf(mac),
-      });
+      await devices.certify(device, signed, { id, ...board });
       const detail = { fingerprint: signed.fingerprint, before, id };
       await audit.note({ who, action: 'device.replace', subject: name, detail });
       return { device: devices.info(name), certificate: signed.certificate, fresh: false };
@@ -132,4 +156,13 @@ export class Enrolment {
       chipId: chipId ?? (mac === undefined ? null : chipIdOf(mac)),
     };
   }
+}
+
+/** Of two that change a device at once, one does: the other would void what was just given. @throws AIOT_DEVICE_CHANGED */
+function requireLatest(device: DeviceRecord, latest: Asked['latest'], what: 'rotated' | 'replaced'): void {
+  if (latest === undefined || latest === (device.nextFingerprint ?? device.fingerprint)) return;
+  const { name } = device;
+  throw new AiotError('AIOT_DEVICE_CHANGED', `${name} was ${what} by somebody else meanwhile`, {
+    next: `aiot device show ${name}`,
+  });
 }

@@ -54,14 +54,14 @@ export const enrolmentRoutes: Routes = (parts) => async (app) => {
         ...reply,
       },
     },
-    async ({ params: { name }, body: { csr, now }, who, device }, res) => {
+    async ({ params: { name }, body: { csr, now, latest }, who, device }, res) => {
       if (device !== null && device !== name) {
         throw new AiotError(
           'AIOT_NOT_ALLOWED',
           `the device ${device} may not change the certificate of ${name}`,
         );
       }
-      const enrolled = await enrolment.rotate(name, csr, now, who);
+      const enrolled = await enrolment.rotate(name, { csr, now, latest }, who);
       if (now) broker.disconnect(name);
       return res.status(201).send(await answer(enrolled));
     },
@@ -77,8 +77,8 @@ export const enrolmentRoutes: Routes = (parts) => async (app) => {
         ...reply,
       },
     },
-    async ({ params: { name }, body: { csr, mac }, who }, res) => {
-      const enrolled = await enrolment.replace(name, csr, mac, who);
+    async ({ params: { name }, body: { csr, mac, latest }, who }, res) => {
+      const enrolled = await enrolment.replace(name, { csr, mac, latest }, who);
       broker.disconnect(name);
       const whole = await answer(enrolled);
       // The new board has nothing of what the old one reported, and is to be given what that was given.
@@ -97,8 +97,11 @@ export const enrolmentRoutes: Routes = (parts) => async (app) => {
         response: { 201: claimSchema },
       },
     },
-    async ({ body: { validMs, ...newcomer }, who }, res) =>
-      res.status(201).send(await claims.make(newcomer, validMs, who)),
+    async ({ body: { validMs, ...newcomer }, who }, res) => {
+      const { claim, fresh } = await claims.make(newcomer, validMs, who);
+      if (fresh) await desired.forget(claim.device.name);
+      return res.status(201).send(claim);
+    },
   );
 
   app.post(
