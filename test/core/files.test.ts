@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { lstat, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -61,6 +61,32 @@ describe('reading a file', () => {
 
   it.runIf(process.platform !== 'win32')('a device that never ends is not begun', async () => {
     await expect(readBytes('/dev/zero')).rejects.toMatchObject({ code: 'AIOT_FILE_NOT_READABLE' });
+  });
+
+  describe.runIf(process.platform !== 'win32')('of a pipe', () => {
+    it('reads what is written into it to its end', async () => {
+      const pipe = join(dir, 'written');
+      execFileSync('mkfifo', [pipe]);
+      const writer = spawn('sh', [
+        '-c',
+        '{ echo one,two; sleep 0.2; head -c 70000 /dev/zero; } > "$0"',
+        pipe,
+      ]);
+      const ended = new Promise((resolve) => writer.once('exit', resolve));
+      const bytes = await readBytes(pipe);
+      await ended;
+      expect(bytes.subarray(0, 8).toString()).toBe('one,two\n');
+      expect(bytes).toHaveLength(8 + 70_000);
+    });
+
+    it('does not wait where nobody writes', async () => {
+      const pipe = join(dir, 'silent');
+      execFileSync('mkfifo', [pipe]);
+      await expect(readBytes(pipe)).rejects.toMatchObject({
+        code: 'AIOT_FILE_NOT_READABLE',
+        message: expect.stringContaining('a pipe that nobody writes into'),
+      });
+    });
   });
 
   it('tells where JSON breaks off', async () => {

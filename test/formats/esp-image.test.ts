@@ -389,6 +389,10 @@ describe('merged images', () => {
         () => mergeImages([region(0xffffe, 4, 'a.bin')], { flashBytes: 0x100000 }),
         'a.bin at 0xffffe ends at 0x100002, the flash at 0x100000',
       ],
+      [
+        () => mergeImages([region(0xffff_f000, 4, 'a.bin')]),
+        'a.bin at 0xfffff000 ends at 0xfffff004, the largest flash at 0x8000000',
+      ],
       [() => mergeImages([]), 'there is nothing to merge'],
     ];
     for (const [body, expected] of cases) expect(body).toThrow(expected);

@@ -133,6 +133,11 @@ describe('partition tables', () => {
       'table.csv:1: expected -0x1000 to be behind the offset 0x9000',
     ],
     [
+      'an offset below 0',
+      csv('a,data,fat,-1,0x1000'),
+      'table.csv:1: expected an offset such as 0x9000, got "-1"',
+    ],
+    [
       'too few cells',
       csv('a,data,nvs'),
       'table.csv:1: expected name, type, subtype, offset, size and flags, got 3 cells',

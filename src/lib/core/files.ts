@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
 import { mkdir, open, readFile, readlink, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { AiotError, systemCode } from './errors/index.js';
@@ -126,7 +127,7 @@ const obstacles: Record<string, string> = {
 /** A path on which there can be no file. */
 const nowhere = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
 
-/** @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE (a folder, a device such as /dev/zero, or no permission to read) */
+/** @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE (a folder, a device such as /dev/zero, a silent pipe, or no permission to read) */
 export async function readBytes(path: string): Promise<Buffer> {
   try {
     const found = await stat(path);
@@ -134,7 +135,7 @@ export async function readBytes(path: string): Promise<Buffer> {
     if (found.isCharacterDevice() || found.isBlockDevice()) {
       throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is a device and not a file`);
     }
-    return await readFile(path);
+    return found.isFIFO() ? await readPipe(path) : await readFile(path);
   } catch (error) {
     if (error instanceof AiotError) throw error;
     const code = systemCode(error) ?? 'unknown error';
@@ -144,6 +145,36 @@ export async function readBytes(path: string): Promise<Buffer> {
     const reason = (Object.hasOwn(obstacles, code) && obstacles[code]) || code;
     throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: ${reason}`, { cause: error });
   }
+}
+
+/** How long a pipe may be without a writer, and how often it is looked at again. */
+const pipeGraceMs = 1000;
+const pipePauseMs = 10;
+
+/**
+ * A pipe by name, such as the shell's `<(command)`. Opened and read without waiting: reading it as a file waits for
+ * somebody to write, in a thread that no signal ends.
+ */
+async function readPipe(path: string): Promise<Buffer> {
+  const pipe = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const chunks: Buffer[] = [];
+  try {
+    const giveUp = performance.now() + pipeGraceMs;
+    for (;;) {
+      const got = await pipe.read({ buffer: Buffer.alloc(65_536) }).catch((error: unknown) => {
+        if (systemCode(error) !== 'EAGAIN') throw error;
+        return null;
+      });
+      // Nothing at the beginning: the writer may still come.
+      if (got?.bytesRead === 0 && (chunks.length > 0 || performance.now() > giveUp)) break;
+      if (got !== null && got.bytesRead > 0) chunks.push(got.buffer.subarray(0, got.bytesRead));
+      else await new Promise((resolve) => setTimeout(resolve, pipePauseMs));
+    }
+  } finally {
+    await pipe.close();
+  }
+  if (chunks.length > 0) return Buffer.concat(chunks);
+  throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is a pipe that nobody writes into`);
 }
 
 /**

@@ -113,6 +113,10 @@ describe('writing NVS', () => {
     expect(() => writeNvs([], { size })).toThrow('expected a size of whole pages (a multiple of 0x1000)');
   });
 
+  it('refuses a size that no flash has, before making room for it', () => {
+    expect(() => writeNvs([], { size: 0xffff_f000 })).toThrow('0x8000000 bytes at most), got 0xfffff000');
+  });
+
   const place = { namespace: 'a', key: 'k' } as const;
   it.each<[string, NvsItem, 1 | 2, string]>([
     [

@@ -9,9 +9,12 @@ export interface MergeOptions {
   flashBytes?: number;
 }
 
+/** What esp_flash addresses at most: 128 MiB (image header, size 7). */
+const largestFlash = 0x800_0000;
+
 /**
  * One file of several regions, for one write at `start`: what lies between them is 0xFF, as in erased flash.
- * @throws AIOT_USAGE: they overlap, one begins before `start`, or one passes the flash's end
+ * @throws AIOT_USAGE: they overlap, one begins before `start`, or one passes the end of the flash, or of any
  */
 export function mergeImages(
   regions: readonly (ByteRegion & { name?: string })[],
@@ -28,6 +31,13 @@ export function mergeImages(
   if (flashBytes !== undefined && end > flashBytes) {
     const last = regions.find(({ offset, data }) => offset + data.length === end) ?? first;
     throw new AiotError('AIOT_USAGE', `${nameOf(last)} ends at ${hex(end)}, the flash at ${hex(flashBytes)}`);
+  }
+  if (end > largestFlash) {
+    const last = regions.find(({ offset, data }) => offset + data.length === end) ?? first;
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${nameOf(last)} ends at ${hex(end)}, the largest flash at ${hex(largestFlash)}`,
+    );
   }
   const merged = new Uint8Array(Math.max(end, flashBytes ?? 0) - start).fill(0xff);
   for (const { offset, data } of regions) merged.set(data, offset - start);

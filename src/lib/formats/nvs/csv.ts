@@ -72,8 +72,18 @@ async function itemOf(
     throw malformed(place, `expected a type of namespace, data or file, got ${showCell(type)}`);
   }
   if (cells < columns.length) throw malformed(place, `expected ${columns.length} cells, got ${cells}`);
-  const bytes = type === 'file' ? await readFile(value) : Buffer.from(value);
+  const bytes = type === 'file' ? await readNamed(value, readFile, place) : Buffer.from(value);
   return placed(place, () => nvsValue({ namespace, key }, encoding, bytes));
+}
+
+/** With the line that names the file. */
+async function readNamed(path: string, readFile: (path: string) => Promise<Uint8Array>, place: string) {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    throw new AiotError(error.code, `${place}: ${error.message}`, { cause: error });
+  }
 }
 
 /** Values as the same CSV, which `parseNvsCsv` reads; blobs in base64. Of a string's line ends `\r\n`, `\n` is left. */

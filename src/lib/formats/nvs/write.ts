@@ -20,6 +20,9 @@ export interface WriteNvsOptions {
   version?: NvsVersion;
 }
 
+/** A partition table can name no more. */
+const largestFlash = 0x800_0000;
+
 /**
  * An NVS partition of these values, laid out as ESP-IDF's generator does it: in the order given, namespaces numbered as they
  * first come. Source: ESP-IDF, "Non-Volatile Storage Library" and "NVS Partition Generator Utility".
@@ -29,6 +32,10 @@ export function writeNvs(items: readonly NvsItem[], { size, version = 2 }: Write
   if (!Number.isInteger(size) || size < nvsPageBytes || size % nvsPageBytes !== 0) {
     throw unfit(`expected a size of whole pages (a multiple of 0x1000), got ${size}`);
   }
+  if (size > largestFlash)
+    throw unfit(
+      `expected a size that fits a flash (0x${largestFlash.toString(16)} bytes at most), got 0x${size.toString(16)}`,
+    );
   const pages = new NvsPages(version);
   const namespaces = new Map<string, number>();
   const keys = new Set<string>();

@@ -81,10 +81,11 @@ function parseRow(cells: string[], end: number, place: string): Partition {
   const alignment = type === 0 ? appAlignment : sectorBytes;
   const behind = Math.ceil(end / alignment) * alignment;
   const offset = offsetCell === '' ? behind : number(offsetCell, {}, 'offset', place);
+  if (offset < 0)
+    throw malformed(place, `expected an offset such as 0x9000, got ${JSON.stringify(offsetCell)}`);
   const given = number(sizeCell, {}, 'size', place);
   const size = given < 0 ? -given - offset : given;
-  if (size < 0 || offset < 0)
-    throw malformed(place, `expected ${sizeCell} to be behind the offset ${hex(offset)}`);
+  if (size < 0) throw malformed(place, `expected ${sizeCell} to be behind the offset ${hex(offset)}`);
   return { label, type, subtype, offset, size, ...parseFlags(flags, place) };
 }
 

@@ -39,7 +39,7 @@ export function readFleet(text: string, file: string, defaults: FleetDefaults): 
     const got = strange ?? double ?? 'no name';
     throw new AiotError(
       'AIOT_CSV_COLUMNS',
-      `${file}: expected columns out of ${columns.join()}, got ${got}`,
+      `${file}:${head?.line ?? 1}: expected columns out of ${columns.join()}, got ${got}`,
       {
         next: 'The first line names the columns, such as: name,type,ssid,password',
       },
