@@ -54,7 +54,8 @@ export default class DeviceVerify extends AiotCommand {
     if (!verified.verified) this.exitsWith(6);
     const at = again(input, 'context');
     const show = `aiot device show ${args.name}${at}`;
-    this.print(next(verified.verified ? show : 'aiot explain AIOT_BIRTH_MISMATCH'));
+    const revoked = verified.checks.some(({ check, passed }) => check === 'state' && !passed);
+    this.print(next(verified.verified || revoked ? show : 'aiot explain AIOT_BIRTH_MISMATCH'));
     return verified;
   }
 }

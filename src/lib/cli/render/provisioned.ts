@@ -63,7 +63,9 @@ export function verifiedText({ name, verified, checks, birth, stored }: Verified
     check,
     passed ? short(got) : `expected ${expected}, got ${got}`,
   ]);
-  const told = verified ? `${bold(name)} is what was made.` : `${bold(name)} is ${red('not')} what was made.`;
+  const revoked = checks.some(({ check, passed }) => check === 'state' && !passed);
+  const said = verified ? 'what was made' : revoked ? red('revoked') : `${red('not')} what was made`;
+  const told = `${bold(name)} is ${said}.`;
   const chip = birth.chip ? birth.chip.description : 'no board was there when it was made';
   const about = facts([
     ['made', `${minute(birth.time)} UTC by ${birth.operator.slice(0, 12)}, with aiot ${birth.aiot}`],
@@ -74,7 +76,8 @@ export function verifiedText({ name, verified, checks, birth, stored }: Verified
 }
 
 function short(text: string): string {
-  return text.length > 40 ? `${text.slice(0, 37)}…` : text;
+  const shorter = text.replace(/[0-9a-f]{64}/g, (digest) => `${digest.slice(0, 16)}…`);
+  return shorter.length > 60 ? `${shorter.slice(0, 57)}…` : shorter;
 }
 
 /** What to type after it. `at`: flags to repeat. */

@@ -66,6 +66,13 @@ export const catalogue = {
     about: 'A file in a signed bundle is not what was signed: it was changed, or damaged, afterwards.',
     next: 'Do not use it. Get it again: aiot model pull NAME@VERSION --out DIR',
   },
+  AIOT_CERTIFICATE_REFUSED: {
+    exit: 5,
+    family: 'user',
+    about:
+      'The platform does not take a device’s certificate: the device is revoked, suspended or replaced, the certificate was rotated or has expired, or the platform does not know it.',
+    next: 'Where the operator is, aiot device show NAME tells which. A revoked device is made anew: aiot device provision NAME, or aiot device claim NAME.',
+  },
   AIOT_CHIP_BOOT_MODE: {
     exit: 1,
     family: 'outside',
@@ -244,6 +251,12 @@ export const catalogue = {
     family: 'user',
     about: 'The virtual device of this folder is running already: two would write into one flash.',
     next: 'End the other one, or provision another device.',
+  },
+  AIOT_DEVICE_CHANGED: {
+    exit: 1,
+    family: 'user',
+    about: 'The device was rotated or replaced by somebody else meanwhile: what that gave it stays good.',
+    next: 'aiot device show NAME',
   },
   AIOT_DEVICE_EXISTS: {
     exit: 2,
@@ -552,6 +565,12 @@ export const catalogue = {
     family: 'user',
     about: 'There is no aiot.yaml in the folder.',
     next: 'aiot init DIR --template har-imu',
+  },
+  AIOT_PROVISION_RUNNING: {
+    exit: 1,
+    family: 'user',
+    about: 'Another run provisions devices for this platform already; nothing was made.',
+    next: 'Wait for it to end, and repeat: what it has made into the same folder is skipped.',
   },
   AIOT_QUANTIZE_LOSS: {
     exit: 6,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { AiotError, sha256Hex } from '../../core/index.js';
 import { type Birth, birthSchema, type TrustRoot, verifyBirth } from '../../formats/index.js';
-import { chipIdOf, type RegistryClient } from '../../registry/index.js';
+import { chipIdOf, type DeviceInfo, type RegistryClient } from '../../registry/index.js';
 
 export type VerifyClient = {
   devices: Pick<RegistryClient['devices'], 'get' | 'birth'>;
@@ -9,7 +9,7 @@ export type VerifyClient = {
 };
 
 export const checkSchema = z.object({
-  /** `signature`, `device`, `certificate`, `mac`, `chip`, `image:partitions`, … */
+  /** `signature`, `device`, `state`, `certificate`, `mac`, `chip`, `image:partitions`, … */
   check: z.string(),
   passed: z.boolean(),
   expected: z.string(),
@@ -58,17 +58,16 @@ export async function verifyDevice(
 ): Promise<VerifiedDevice> {
   const device = await client.devices.get(name);
   const { birth, keyids, stored } = await fetchBirth(client, name, trust);
-  const certificates = [device.fingerprint, device.next?.fingerprint].filter(Boolean).join(', ');
-  const told = birth.certificate.fingerprint;
   const checks: Check[] = [
     { check: 'signature', passed: true, expected: birth.operator, got: keyids.join(', ') },
     equal('device', `${birth.device.name} ${birth.device.id}`, `${device.name} ${device.id}`),
     {
-      check: 'certificate',
-      passed: certificates.includes(told),
-      expected: told,
-      got: certificates || 'none',
+      check: 'state',
+      passed: device.state !== 'revoked',
+      expected: 'a device that is not revoked',
+      got: device.state,
     },
+    ...certificateChecks(birth.certificate.fingerprint, device),
     ...(birth.mac === null ? [] : [equal('mac', birth.mac, device.mac ?? birth.mac)]),
     ...(birth.mac === null || birth.chipId === null
       ? []
@@ -77,6 +76,18 @@ export async function verifyDevice(
   ];
   const verified = checks.every(({ passed }) => passed);
   return { name, id: device.id, verified, checks, birth, keys: keyids, stored };
+}
+
+/** A rotated device has two until it uses the new one: both are named, and which of them the birth certificate is for. */
+function certificateChecks(told: string, { fingerprint, next }: DeviceInfo): Check[] {
+  const waiting = next?.fingerprint === told;
+  const all = [fingerprint, next?.fingerprint].filter(Boolean);
+  const passed = all.includes(told);
+  const got = waiting ? `${told} (made, and not used yet)` : told;
+  return [
+    { check: 'certificate', passed, expected: told, got: passed ? got : all.join(', ') || 'none' },
+    ...(waiting && fingerprint !== null ? [equal('in use until then', fingerprint, fingerprint)] : []),
+  ];
 }
 
 function compare(birth: Birth, { chip, images }: Found): Check[] {

@@ -36,7 +36,7 @@ export interface ActivateOptions {
  * On the device: claims its certificate if it has none, for a key that is made here and stays here, and tells the platform
  * that it is there.
  * @throws AIOT_FILE_NOT_FOUND (neither identity nor claim), AIOT_IDENTITY_EXISTS (both), AIOT_CLAIM_INVALID,
- * AIOT_PLATFORM_UNREACHABLE, AIOT_TOKEN_INVALID (the certificate is refused)
+ * AIOT_PLATFORM_UNREACHABLE, AIOT_CERTIFICATE_REFUSED
  */
 export async function activateDevice({ dir, claim }: ActivateOptions): Promise<Activated> {
   const files = claim === undefined ? [] : await claimIdentity(dir, await readClaim(claim));
@@ -48,7 +48,7 @@ export async function activateDevice({ dir, claim }: ActivateOptions): Promise<A
   const { urls, ca, key, certificate: cert } = await readIdentity(dir);
   const client = createClient({ url: urls.http, ca, cert, key });
   try {
-    const { device } = await client.devices.activate();
+    const { device } = await client.devices.activate().catch(refused(dir));
     const { name, id, type, state } = device;
     const certificate = describeCertificate(cert);
     return { name, id, type, state, certificate, claimed: claim !== undefined, files };
@@ -57,11 +57,27 @@ export async function activateDevice({ dir, claim }: ActivateOptions): Promise<A
   }
 }
 
+/** A device has no token: what is refused is its certificate. */
+function refused(dir: string) {
+  return (cause: unknown): never => {
+    if (!hasCode(cause, 'AIOT_TOKEN_INVALID')) throw cause;
+    const reason = 'it is revoked, was replaced by another, has expired, or is unknown';
+    throw new AiotError('AIOT_CERTIFICATE_REFUSED', `the certificate in ${dir} is not taken: ${reason}`, {
+      cause,
+    });
+  };
+}
+
 /** The key of a claim that is under way: an answer may be lost, and the token is good for one key alone. */
 const keyFile = 'claim.key';
 
 async function claimIdentity(dir: string, claim: ClaimFile): Promise<string[]> {
   const { url, ca, token } = claim;
+  if (existsSync(join(dir, 'device.json'))) {
+    throw new AiotError('AIOT_IDENTITY_EXISTS', `${dir} has its certificate already`, {
+      next: `Leave --claim out: aiot device activate ${dir}`,
+    });
+  }
   const place = await openPlace(dir, identityFiles);
   const client = createClient({ url, ...(ca === null ? {} : { ca }) });
   try {
