@@ -1,6 +1,11 @@
 import { Flags } from '@oclif/core';
 import { AiotError } from '../core/index.js';
-import { type SimulateChipOptions, type SimulatedChipName, simulatedChipNames } from '../flash/rom/index.js';
+import {
+  type SimulateChipOptions,
+  type SimulatedChipName,
+  simulatedChipNames,
+  startFaultNames,
+} from '../flash/rom/index.js';
 
 const boots = ['download', 'uart', 'run'] as const;
 
@@ -40,7 +45,7 @@ export const chipFlags = {
     dependsOn: ['serial'],
   }),
   fault: Flags.string({
-    summary: 'What is wrong, such as "noise rate=0.001" or "unplugged after=40"; more than once for more.',
+    summary: `What is wrong; more than once for more. One of ${startFaultNames.join(', ')}; with numbers: "noise rate=0.001", "unplugged after=40".`,
     multiple: true,
     env: 'AIOT_FAULT',
     helpValue: 'FAULT',

@@ -73,6 +73,28 @@ describe('a chip at a line without DTR and RTS', () => {
     expect(await reason(chip)).toBeNull();
   });
 
+  it.each<[string, Partial<LoaderOptions>, RegExp]>([
+    ['after the reset', {}, /started its program after the reset, .*boot:0x13 .* its boot pin was high/],
+    ['at its last start', { before: 'no-reset' }, /started its program at its last start, .*boot:0x13/],
+  ])('that starts its program %s, whatever DTR says, is told as that', async (_, options, says) => {
+    const chip = new SimulatedChip({ chip: 'esp32', boot: 'run' });
+    const line = simulatedLine(chip);
+    const noDtr = new Proxy(line, {
+      get(target, key) {
+        if (key === 'setControlLines')
+          return (lines: { dtr: boolean; rts: boolean }) => target.setControlLines({ ...lines, dtr: false });
+        const value = Reflect.get(target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const starts = setInterval(() => options.before && chip.reset(), 50);
+    const opening = openLoader(noDtr, { ...defaults, ...options }).finally(() => clearInterval(starts));
+    await expect(opening).rejects.toMatchObject({
+      code: 'AIOT_CHIP_BOOT_MODE',
+      message: expect.stringMatching(says),
+    });
+  });
+
   it('whose packet was cut in the middle is met again', async () => {
     const chip = new SimulatedChip({ chip: 'esp32c3' });
     const loader = await connect(chip, { baud: 115_200 });

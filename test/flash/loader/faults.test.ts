@@ -131,6 +131,32 @@ const failures: Failure[] = [
     stub: false,
   },
   { name: 'a wrong MD5', fault: { kind: 'wrong-md5', times: forever }, code: 'AIOT_FLASH_VERIFY' },
+  {
+    name: 'a wrong MD5 behind all that is read',
+    fault: { kind: 'wrong-md5', op: 0xd2, times: forever },
+    code: 'AIOT_FLASH_READ',
+    says: /4096 bytes from 0x10000 arrive changed from .*, again and again/,
+  },
+  {
+    name: 'blocks of a reading cut short for ever',
+    fault: { kind: 'short-read', times: forever },
+    code: 'AIOT_FLASH_CORRUPTED',
+    says: /answers .* were lost while reading/,
+  },
+  {
+    name: 'a ROM that hangs',
+    fault: { kind: 'hang', op: 0x03, after: 5 },
+    code: 'AIOT_CHIP_STOPPED',
+    says: /stopped answering while writing app.bin at 0x10000/,
+    stub: false,
+  },
+  {
+    name: 'a stub that hangs',
+    fault: { kind: 'hang', op: 0xd2 },
+    code: 'AIOT_CHIP_STOPPED',
+    says: /stopped answering while reading/,
+  },
+  { name: 'a ROM that greets nobody', fault: { kind: 'stuck-sync' }, code: 'AIOT_CHIP_DEAF' },
 ];
 
 describe('a fault', () => {

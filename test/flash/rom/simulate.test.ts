@@ -4,16 +4,21 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { chipFlags } from '../../../src/lib/cli/index.js';
+import { catalogue } from '../../../src/lib/core/index.js';
 import {
   type ChipEvent,
   openLine,
+  openLoader,
   SimulatedChip,
   serveChip,
   simulateChip,
 } from '../../../src/lib/flash/index.js';
+import { parseStartFaults, startFaultNames } from '../../../src/lib/flash/rom/burnt.js';
 import { encodeSlip } from '../../../src/lib/flash/rom/slip.js';
 import { runCli } from '../../support/cli.js';
 import { describeReal } from '../../support/real.js';
+import { defaults } from '../loader/board.js';
 import { syncRequest } from './talk.js';
 
 const undo: (() => Promise<unknown>)[] = [];
@@ -92,6 +97,25 @@ describeReal('socat', 'a chip behind a pty', () => {
   });
 });
 
+/** Address of a chip that `aiot device simulate --serial` serves with this fault until the test is over. */
+async function servedWith(fault: string): Promise<string> {
+  const stop = new AbortController();
+  return await new Promise((resolve, reject) => {
+    const done = simulateChip({
+      ...{ chip: 'esp32s3', listen: 'socket://127.0.0.1:0', boot: 'download', faults: [fault] },
+      signal: stop.signal,
+      onEvent: (event) => {
+        if (event.event === 'serving') resolve(event.port);
+      },
+    });
+    undo.push(async () => {
+      stop.abort();
+      await done;
+    });
+    done.catch(reject);
+  });
+}
+
 describe('aiot device simulate --serial', () => {
   it('serves a chip with a control channel, tells its states, and keeps its flash in a file', async () => {
     const file = join(await folder(), 'board.bin');
@@ -131,6 +155,35 @@ describe('aiot device simulate --serial', () => {
     expect((await readFile(file)).equals(Buffer.alloc(0x100000, 0x5a))).toBe(true);
   });
 
+  it.each([
+    ['secure-boot', { secureBoot: true }],
+    ['flash-encryption', { flashEncryption: true }],
+    ['secure-download', { secureDownload: true }],
+  ])('has %s burnt', async (fault, security) => {
+    const port = await servedWith(fault);
+    const loader = await openLoader(await openLine(port, { baud: 115_200 }), { ...defaults, baud: 115_200 });
+    expect(loader.chip.security).toMatchObject(security);
+    await loader.end();
+  });
+
+  it('has no download mode', async () => {
+    const chip = new SimulatedChip({
+      chip: 'esp32',
+      ...parseStartFaults([' no-download ', 'noise rate=0.5']),
+    });
+    expect(chip.state).toBe('crashed');
+    expect(chip.faults.list()).toEqual([{ kind: 'noise', rate: 0.5 }]);
+  });
+
+  it('tells all that can be wrong in its help and in its document', async () => {
+    const page = await readFile('docs/simulated-chip.md', 'utf8');
+    for (const name of startFaultNames) {
+      expect(chipFlags.fault.summary).toContain(name);
+      expect(page).toContain(`\`${name}`);
+    }
+    for (const [code] of page.matchAll(/AIOT_\w+/g)) expect(Object.keys(catalogue)).toContain(code);
+  });
+
   it('runs from the command line until its time is over', async () => {
     const { code, stdout } = await runCli([
       ...['device', 'simulate', '--serial', '--chip', 'esp32c3', '--listen', 'socket://127.0.0.1:0'],
@@ -146,7 +199,8 @@ describe('aiot device simulate --serial', () => {
 
   it.each([
     [['--serial', '--listen', 'com1'], /expected pty, socket:/],
-    [['--serial', '--fault', 'gremlins'], /expected one of noise/],
+    [['--serial', '--fault', 'gremlins'], /expected one of noise.*, secure-boot/],
+    [['--serial', '--fault', 'secure-boot after=2'], /leave after=2 out/],
     [['--serial', 'devices/x'], /no identity/],
     [['--serial', '--listen', 'socket://127.0.0.1:0', '--mac', 'x'], /no MAC/],
     [[], /missing DIR/],

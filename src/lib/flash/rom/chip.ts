@@ -138,7 +138,7 @@ export class SimulatedChip {
 
   /** Resolves when everything received has been worked through and what was answered is out. */
   async settled(): Promise<void> {
-    while (this.pumping) await this.pumping;
+    while (this.pumping !== null) await this.pumping;
     await this.wire.drained();
   }
 
@@ -246,6 +246,9 @@ export class SimulatedChip {
         return true;
       case 'panic':
         this.crash(panicText(this.identity));
+        return true;
+      case 'hang':
+        this.crash('');
         return true;
     }
   }

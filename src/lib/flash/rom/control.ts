@@ -47,9 +47,14 @@ export function controlChip(chip: SimulatedChip, line: string): string {
   }
 }
 
-/** `noise rate=0.01`, `unplugged after=40`: a fault as it is written on a command line. @throws AIOT_USAGE */
-export function parseFault(words: readonly string[]): Fault {
-  const kind = oneOf(words[0], faultKinds);
+/**
+ * `noise rate=0.01`, `unplugged after=40`: a fault as it is written on a command line.
+ * @param known names to tell where this one is none
+ * @throws AIOT_USAGE
+ */
+export function parseFault(words: readonly string[], known: readonly string[] = faultKinds): Fault {
+  const kind =
+    faultKinds.find((name) => name === words[0]) ?? (oneOf(words[0] || undefined, known) as FaultKind);
   const given = Object.entries(options(words.slice(1))).map(([name, value]) => {
     const number = Number(value);
     if (!numbers.includes(name) || value === '' || !(number >= 0)) {

@@ -28,6 +28,8 @@ export type Fault = Trigger &
     | { kind: 'reset' }
     /** ROM or stub crash with a register dump; nothing is answered until the next reset. */
     | { kind: 'panic' }
+    /** The same without a word. */
+    | { kind: 'hang' }
     | { kind: 'lost-answer' }
     /** Text of a program in front of an answer. */
     | { kind: 'chatter'; text?: string }
@@ -37,6 +39,7 @@ export type Fault = Trigger &
     | { kind: 'no-ohai' }
     /** Programming leaves the flash as it was. */
     | { kind: 'stuck-flash' }
+    /** The digest of a region, or the one behind what is read. */
     | { kind: 'wrong-md5' }
     /** A frame of READ_FLASH lacks its second half. */
     | { kind: 'short-read' }
@@ -57,6 +60,7 @@ const kinds: Record<FaultKind, 'lasts' | 'happens'> = {
   brownout: 'happens',
   reset: 'happens',
   panic: 'happens',
+  hang: 'happens',
   'lost-answer': 'happens',
   chatter: 'happens',
   'block-error': 'happens',

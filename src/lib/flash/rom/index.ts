@@ -1,5 +1,6 @@
 /** A simulated chip of the ESP32 family: its mask ROM, flasher stub, NOR flash, straps, UART and faults. */
 export type { BootMode } from './boot-text.js';
+export { startFaultNames } from './burnt.js';
 export { SimulatedChip } from './chip.js';
 export type { ChipState, SimulatedChipOptions } from './chip-options.js';
 export { controlChip, parseFault } from './control.js';

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { readBytes, requireWritable, writeFileAtomic } from '../../core/index.js';
 import type { BootMode } from './boot-text.js';
+import { parseStartFaults } from './burnt.js';
 import { SimulatedChip } from './chip.js';
-import { parseFault } from './control.js';
 import { type SimulatedChipName, simulatedChipNames } from './identity.js';
 import { serveControl } from './serve/control.js';
 import { serveChip } from './serve/index.js';
@@ -32,7 +32,7 @@ export interface SimulateChipOptions {
   boot: BootMode;
   /** File of the flash: read where it is there, written at the end. */
   flashFile?: string | undefined;
-  /** As on the control channel: `noise rate=0.001`. */
+  /** As on the control channel: `noise rate=0.001`; and what is burnt: `secure-boot`. */
   faults: readonly string[];
   /** TCP port of the control channel; without it there is none. */
   control?: number | undefined;
@@ -50,12 +50,12 @@ export interface SimulateChipOptions {
 export async function simulateChip(options: SimulateChipOptions): Promise<void> {
   const { flashFile, onEvent, signal } = options;
   const how = parseListen(options.listen);
-  const faults = options.faults.map((text) => parseFault(text.trim().split(/\s+/)));
+  const { faults, security } = parseStartFaults(options.faults);
   if (flashFile !== undefined) await requireWritable(flashFile);
   const flash = flashFile !== undefined && existsSync(flashFile) ? await readBytes(flashFile) : undefined;
   const { chip: name, boot, mac } = options;
   const chip = new SimulatedChip({
-    ...{ chip: name, boot, faults },
+    ...{ chip: name, boot, faults, security },
     timing: 'uart',
     ...(mac === undefined ? {} : { mac }),
     ...(flash ? { flash } : {}),

@@ -86,7 +86,7 @@ async function md5(stub: StubState, request: StubRequest): Promise<StubOutcome> 
   await host.busy((length / 1024) * norTimes.md5KiB);
   host.registers.flashWasRead();
   const sum = Uint8Array.from(host.flash.md5(offset, length));
-  if (host.faults.strike('wrong-md5')) sum[0] = (sum[0] as number) ^ 1;
+  if (host.faults.strike('wrong-md5', op.flashMd5)) sum[0] = (sum[0] as number) ^ 1;
   return { data: sum };
 }
 

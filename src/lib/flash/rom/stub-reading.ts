@@ -1,5 +1,5 @@
 import type { LoaderHost } from './host.js';
-import { wordAt } from './protocol.js';
+import { op, wordAt } from './protocol.js';
 
 /** READ_FLASH: one block, then the host says how many bytes it has; behind the last one comes the MD5 of all. */
 export class ReadStream {
@@ -16,11 +16,13 @@ export class ReadStream {
     const from = offset + this.sent;
     const bytes = Math.min(block, length - this.sent);
     if (bytes === 0) {
-      this.host.send(Uint8Array.from(this.host.flash.md5(offset, length)));
+      const sum = Uint8Array.from(this.host.flash.md5(offset, length));
+      if (this.host.faults.strike('wrong-md5', op.readFlash)) sum[0] = (sum[0] as number) ^ 1;
+      this.host.send(sum);
       return false;
     }
     this.sent += bytes;
-    const cut = this.host.faults.strike('short-read') ? bytes >> 1 : bytes;
+    const cut = this.host.faults.strike('short-read', op.readFlash) ? bytes >> 1 : bytes;
     this.host.send(this.host.flash.bytes.slice(from, from + cut));
     return true;
   }
