@@ -3,7 +3,17 @@ import { boardRows, createProgress, type RowsOptions } from '../../src/lib/cli/i
 import type { BoardRow } from '../../src/lib/flash/index.js';
 
 const row = (port: string, changes: Partial<BoardRow> = {}): BoardRow => ({
-  ...{ port, mac: null, chip: null, stage: 'waiting', region: null, done: 0, total: 0 },
+  ...{
+    port,
+    mac: null,
+    chip: null,
+    device: null,
+    stage: 'waiting',
+    region: null,
+    note: null,
+    done: 0,
+    total: 0,
+  },
   ...{ rate: null, secondsLeft: null, attempt: 1, error: null },
   ...changes,
 });

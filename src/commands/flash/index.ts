@@ -11,7 +11,7 @@ import {
   shared,
   writeFlags,
 } from '../../lib/cli/index.js';
-import { flashResultSchema, runFlash } from '../../lib/flash/write/index.js';
+import { flashResultSchema, runFlash, unhealthy } from '../../lib/flash/write/index.js';
 
 export default class Flash extends AiotCommand {
   static override summary =
@@ -75,9 +75,10 @@ export default class Flash extends AiotCommand {
         dryRun: flags['dry-run'],
       },
       rows,
+      (text) => (this.jsonEnabled() ? this.event({ ask: text }) : this.note(`→ ${text}`)),
     );
     this.print(flashedText(result));
-    const { code, error } = flashExit(result);
+    const { code, error } = flashExit(result, unhealthy);
     if (error && !this.jsonEnabled()) throw error;
     if (code !== 0) this.exitsWith(code);
     this.print(flashNext(result));

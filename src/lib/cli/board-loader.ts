@@ -11,8 +11,8 @@ export function boardLoader(
   return { ...loaderOptions(flags, signal), progress: (state) => progress.update(shown(state)) };
 }
 
-function shown({ stage, region, done, total }: LoaderProgress): ProgressState {
-  const text = region === null ? stage : `${stage} ${region}`;
+function shown({ stage, region, done, total, note }: LoaderProgress): ProgressState {
+  const text = [region === null ? stage : `${stage} ${region}`, note].filter(Boolean).join(', ');
   const moves = stage === 'read' || stage === 'write';
   return moves && total > 0 ? { text, done, total } : { text };
 }

@@ -45,7 +45,7 @@ export function boardRows(progress: Progress, options: RowsOptions): (row: Board
   return (row) => {
     const before = rows.get(row.port);
     rows.set(row.port, row);
-    const changed = before?.stage !== row.stage || before.region !== row.region;
+    const changed = before?.stage !== row.stage || before.region !== row.region || before.note !== row.note;
     if (changed) event(row);
     if (quiet) return;
     if (rows.size === 1) return showOne(progress, row);
@@ -58,7 +58,7 @@ function showOne(progress: Progress, row: BoardRow): void {
   const { stage, total, done, rate } = row;
   if (stage === 'waiting' || stage === 'done' || stage === 'failed') return;
   const text = [stageText(row), rateText(rate)].filter(Boolean).join('  ');
-  progress.update(total > 0 && moves(stage) ? { text, done, total } : text);
+  progress.update(total > 0 && moves(stage) && row.note === null ? { text, done, total } : text);
 }
 
 /** Those being worked with first, where not all have room. */
@@ -92,12 +92,13 @@ function moves(stage: BoardRow['stage']): boolean {
   return stage === 'write' || stage === 'read' || stage === 'erase';
 }
 
-function stageText({ stage, region, attempt }: BoardRow): string {
+function stageText({ stage, region, note, attempt }: BoardRow): string {
   if (stage === 'done') return green('done');
   if (stage === 'failed') return red('failed');
   if (stage === 'again') return cyan(`again (${attempt})`);
   // A file's own name is enough to tell it from the others.
-  return [stage, region?.split(/[\\/]/).at(-1)].filter(Boolean).join(' ');
+  const text = [stage, region?.split(/[\\/]/).at(-1)].filter(Boolean).join(' ');
+  return note === null ? text : `${text}, ${note}`;
 }
 
 function rateText(rate: number | null): string {

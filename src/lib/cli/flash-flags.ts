@@ -120,7 +120,8 @@ export const writeFlags = {
     env: 'AIOT_FLASH_FREQ',
   }),
   slot: Flags.string({
-    summary: 'Update over the cable: the app slot to write and to start, `next` or a label.',
+    summary:
+      'Update over the cable: the app slot to write and to start, `next` or a label; without --firmware, a label’s own app is started.',
     env: 'AIOT_SLOT',
     helpValue: 'SLOT',
   }),

@@ -263,3 +263,75 @@ describe('flash mode, size and frequency', () => {
     expect(error.message).toContain('void the signature');
   });
 });
+
+describe('an identity', () => {
+  const nvs = () => [piece('nvs.bin', 0x9000, 0x5000)];
+  const device = { name: 'pump-10', chip: 'esp32' as const, mac: '24:0a:c4:00:00:10' };
+  const board = { ...openChip, mac: '24:0a:c4:00:00:11' };
+
+  it('of another board is refused, unless forced', () => {
+    const told = 'pump-10 was made for the board 24:0a:c4:00:00:10, and this one is 24:0a:c4:00:00:11';
+    expect(() => plan(nvs(), { device, board })).toThrow(told);
+    const forced = plan(nvs(), { device, board, force: true });
+    expect(forced.overridden).toEqual([{ rule: 'identity', region: 'pump-10', message: told }]);
+    expect(plan(nvs(), { device, board: { ...board, mac: device.mac } }).overridden).toEqual([]);
+  });
+
+  it('is refused where the board has another one, and fine where it has the same', () => {
+    const own = { ...device, mac: null };
+    expect(() => plan(nvs(), { device: own, board, held: 'pump-3' })).toThrow('the board is pump-3');
+    expect(plan(nvs(), { device: own, board, held: 'pump-10' }).overridden).toEqual([]);
+    expect(plan(nvs(), { device: own, board, held: null }).overridden).toEqual([]);
+  });
+});
+
+describe('the partition table', () => {
+  const over = (place: number, data: Uint8Array | number, boardTable = twoSlots) =>
+    plan([piece('a.bin', place, data)], { boardTable });
+
+  it.each<[string, number, number]>([
+    ['begins in it', 0x8020, 64],
+    ['begins at its last byte', 0x8bff, 64],
+    ['ends at its first byte', 0x7000, 0x1001],
+  ])('is not written over by what %s, unless forced', (_, place, length) => {
+    const told = 'a.bin runs over the partition table at 0x8000';
+    expect(() => over(place, length)).toThrow(told);
+    const forced = plan([piece('a.bin', place, length)], { boardTable: twoSlots, force: true });
+    expect(forced.overridden).toMatchObject([{ rule: 'table', message: told }]);
+  });
+
+  it('is replaced by what begins at its place, and not touched by what lies beside it', () => {
+    expect(over(0x8000, twoSlotsTable)).toMatchObject({ overridden: [], warnings: [] });
+    expect(over(0x8000, 64).warnings).toHaveLength(1);
+    expect(over(0x8c00, 64).overridden).toEqual([]);
+    expect(over(0x7000, 0x1000).overridden).toEqual([]);
+  });
+});
+
+describe('an app in a wrong place', () => {
+  const app = (place: number | string) =>
+    plan([{ name: 'app.bin', data: espApp(), place }], { boardTable: twoSlots });
+
+  it.each<[string, number | string, string]>([
+    ['a decimal for a hexadecimal', 10_000, 'is 0x10000 meant, and not 10000?'],
+    ['before the table', 0x4000, 'lies in the place of bootloader and partition table'],
+    ['at the table', 0x8000, 'lies in the place of bootloader and partition table'],
+    ['over NVS', 'nvs', '0x9000 is the data partition nvs'],
+    ['over otadata', 'otadata', 'is the data partition otadata'],
+  ])('is refused: %s', (_, place, message) => {
+    expect(() => app(place)).toThrow(message);
+  });
+
+  it.each<[string, number, string]>([
+    ['in the middle of a slot', 0x20000, 'in the middle of a partition: app0 begins at 0x10000'],
+    ['off a sector', 0x10100, 'is not the begin of a sector'],
+    ['off a sector by a forgotten 0x', 110_000, 'is 0x110000 meant, and not 110000?'],
+  ])('is warned of: %s', (_, place, message) => {
+    expect(app(place).warnings.join('; ')).toContain(message);
+  });
+
+  it('is no matter where it is right, nor of bytes that are no image', () => {
+    expect(app('app1').warnings).toEqual([]);
+    expect(plan([piece('x.bin', 10_000, 100)], { boardTable: twoSlots }).overridden).toEqual([]);
+  });
+});

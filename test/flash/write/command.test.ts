@@ -108,6 +108,7 @@ describe('aiot flash', () => {
 
   it.each<[string, string[], number, string]>([
     ['nothing to write', [], 2, 'expected what is to be written'],
+    ['nothing to write, and names the help', [], 2, 'aiot flash --help'],
     ['no offset', ['app.bin'], 2, 'expected where it goes, such as'],
     ['a wrong offset', ['app.bin@0x1g'], 2, 'expected FILE@OFFSET such as app.bin@0x10000'],
     ['no such file', ['none.bin@0x0'], 4, 'no such file'],
@@ -212,6 +213,19 @@ describe('aiot flash --watch', () => {
     expect(stderr).toContain('AIOT_FLASH_UNHEALTHY');
     expect(code).toBe(1);
     expect(before.equals(chip.flash.bytes.subarray(0xe000, 0x10000))).toBe(true);
+  });
+});
+
+describe('aiot flash --watch on a line without DTR and RTS', () => {
+  it('asks for RESET at once, and for BOOT; says what was not set back, and how to', async () => {
+    const { chip, port } = await board({ mac: '24:0a:c4:00:06:01' });
+    chip.flash.bytes.set(twoSlotsTable, 0x8000);
+    const argv = ['flash', '--slot', 'next', '--firmware', file('app.bin'), '--port', port];
+    const done = await runCli([...argv, '--watch', '--timeout', '300ms', '--after', 'no-reset']);
+    expect(done.stderr).toContain(`press RESET on the board at ${port}: it is watched for 0.3 s`);
+    expect(done.stderr).toContain(`hold BOOT and press RESET on the board at ${port}`);
+    expect(done.stderr).toContain('AIOT_FLASH_UNHEALTHY');
+    expect(done.code).toBe(1);
   });
 });
 

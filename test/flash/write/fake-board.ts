@@ -18,6 +18,8 @@ export class FakeBoard {
   open = 0;
   /** Thrown by the next calls, in turn; null lets one through. */
   failures: (Error | null)[] = [];
+  /** Whether its line has DTR and RTS. */
+  canReset = true;
 
   constructor(
     readonly chip: Partial<ChipInfo> = {},
@@ -63,7 +65,7 @@ export class FakeBoard {
       chip: info,
       stub: true,
       baud: options.baud,
-      canReset: true,
+      canReset: board.canReset,
       matches: async ({ offset, data }) => board.bytes(offset, data.length).equals(Buffer.from(data)),
       md5: async (offset, length) => md5(offset, length),
       read: async (offset, length) => {

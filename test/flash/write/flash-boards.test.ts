@@ -50,6 +50,32 @@ describe('flashing many boards', () => {
     expect(stages).toEqual(['waiting', 'waiting', 'write', 'done']);
   });
 
+  it('counts a board that is not well as failed, and keeps what was heard of one that fails', async () => {
+    const board = new FakeBoard({ mac: mac(6) });
+    const switched = {
+      slot: 'b',
+      before: 'a',
+      healthy: false,
+      restored: true,
+      reason: 'it crashed',
+      back: null,
+    };
+    const unwell: FlashBoardsOptions['flash'] = async (how) => ({
+      ...(await flashBoard(() => job, { ...how, open: board.opener() })),
+      switched,
+    });
+    const { ok, failed, boards } = await run({ a: board }, { flash: unwell });
+    expect([ok, failed, boards[0]?.attempts]).toEqual([0, 1, 1]);
+    expect(boards[0]?.error?.code).toBe('AIOT_FLASH_UNHEALTHY');
+    const fails: FlashBoardsOptions['flash'] = (how) =>
+      flashBoard(() => Promise.reject(new AiotError('AIOT_FLASH_REFUSED', 'no')), {
+        ...how,
+        open: board.opener(),
+      });
+    const { boards: of } = await run({ a: board }, { flash: fails });
+    expect(of[0]).toMatchObject({ mac: mac(6), chip: 'esp32', board: null });
+  });
+
   it('tries again what may go well, and tells how often', async () => {
     const board = new FakeBoard();
     board.failures = [lost(), lost()];

@@ -17,7 +17,7 @@ beforeAll(() => {
 });
 
 function signed(
-  changes: { sequence?: number; deviceTypes?: string[]; expires?: number | null } = {},
+  changes: { sequence?: number; floor?: number; deviceTypes?: string[]; expires?: number | null } = {},
   key = owner,
 ) {
   const options = {
@@ -52,13 +52,14 @@ function board({ encrypt = false, trusted = true, floor = 5 } = {}) {
   return at;
 }
 
-function update(to: FakeBoard, data: Uint8Array, watch?: SlotOptions['watch']) {
-  const job = { image: { name: 'table.aiot', data }, verify: true, force: false };
+function update(to: FakeBoard, data: Uint8Array, watch?: SlotOptions['watch'], force = false) {
+  const job = { image: { name: 'table.aiot', data }, verify: true, force };
   return flashModel(job, { port: 'fake', loader: anyLoader, open: to.opener(), watch });
 }
 
 const nvsOf = (at: FakeBoard) => at.bytes(0x9000, 0x5000);
-const slotOf = (at: FakeBoard) => readNvs(nvsOf(at)).entries.find(({ key }) => key === 'model_slot')?.value;
+const numberOf = (at: FakeBoard, wanted: string) =>
+  readNvs(nvsOf(at)).entries.find(({ key }) => key === wanted)?.value;
 
 describe('a model over the cable', () => {
   it('goes into the other slot, and NVS names it; nothing else of NVS changes', async () => {
@@ -72,27 +73,52 @@ describe('a model over the cable', () => {
       switched: { slot: 'model_1', before: 'model_0', healthy: null },
     });
     expect(at.bytes(slots[1]!, bundle.length).equals(Buffer.from(bundle))).toBe(true);
-    expect(slotOf(at)).toBe(1);
+    expect(numberOf(at, 'model_slot')).toBe(1);
+    expect(numberOf(at, 'sequence')).toBe(9n);
     const changed = [...nvsOf(at)].flatMap((byte, i) => (byte === before[i] ? [] : [i]));
-    // The value and its CRC.
-    expect(changed.length).toBeLessThanOrEqual(5);
+    // Slot and sequence, and the CRC of each.
+    expect(changed.length).toBeLessThanOrEqual(10);
     const again = await update(at, signed({ sequence: 10 }));
     expect(again.switched).toMatchObject({ slot: 'model_0', before: 'model_1' });
-    expect(nvsOf(at).equals(before)).toBe(true);
+    expect(numberOf(at, 'model_slot')).toBe(0);
   });
 
-  it('writes one page of NVS, and that after the model', async () => {
+  it('is committed with its sequence and floor, which never sink', async () => {
+    const at = board();
+    await update(at, signed({ sequence: 300, floor: 280 }));
+    expect([numberOf(at, 'sequence'), numberOf(at, 'floor')]).toEqual([300n, 280n]);
+    const forced = await update(at, signed({ sequence: 290, floor: 2 }), undefined, true);
+    expect(forced.overridden).toEqual([
+      {
+        ...{ rule: 'sequence', region: 'table.aiot' },
+        message: 'table.aiot has sequence 290, and the board has committed 300: it takes a higher one alone',
+      },
+    ]);
+    expect([numberOf(at, 'sequence'), numberOf(at, 'floor')]).toEqual([300n, 280n]);
+    await expect(update(at, signed({ sequence: 279 }), undefined, true)).rejects.toMatchObject({
+      code: 'AIOT_UPDATE_FLOOR',
+    });
+  });
+
+  it('writes the pages of NVS that change, and those after the model', async () => {
     const at = board();
     const bundle = signed();
     await update(at, bundle);
     const writes = at.log.filter((line) => line.startsWith('write'));
-    expect(writes).toEqual([`write 370000 ${bundle.length}`, expect.stringMatching(/^write [9a]000 4096$/)]);
+    expect(writes[0]).toBe(`write 370000 ${bundle.length}`);
+    expect(new Set(writes.slice(1)).size).toBe(writes.length - 1);
+    expect(writes.length).toBeLessThanOrEqual(3);
+    for (const write of writes.slice(1)) expect(write).toMatch(/^write [9ab]000 4096$/);
   });
 
   it('does it in an encrypted NVS too', async () => {
     const at = board({ encrypt: true });
     await update(at, signed());
-    expect((await update(at, signed())).switched).toMatchObject({ slot: 'model_0', before: 'model_1' });
+    const again = await update(at, signed({ sequence: 10 }));
+    expect(again.switched).toMatchObject({ slot: 'model_0', before: 'model_1' });
+    await expect(update(at, signed({ sequence: 10 }))).rejects.toMatchObject({
+      code: 'AIOT_UPDATE_SEQUENCE',
+    });
   });
 
   it('is set back when the board is not well', async () => {
@@ -112,6 +138,7 @@ describe('a model over the cable', () => {
     ],
     ['for another type', board, () => signed({ deviceTypes: ['pump'] }), 'AIOT_UPDATE_DEVICE_TYPE'],
     ['below the floor', () => board({ floor: 20 }), () => signed(), 'AIOT_UPDATE_FLOOR'],
+    ['no newer than what is committed', board, () => signed({ sequence: 5 }), 'AIOT_UPDATE_SEQUENCE'],
     ['that has expired', board, () => signed({ expires: 2 }), 'AIOT_UPDATE_EXPIRED'],
     ['that is cut', board, () => signed().subarray(0, 3000), 'AIOT_BUNDLE_MALFORMED'],
     [

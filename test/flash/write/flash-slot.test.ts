@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { AiotError } from '../../../src/lib/core/index.js';
 import { flashSlot, type SlotJob, type SlotOptions } from '../../../src/lib/flash/write/flash-slot.js';
 import type { Verdict } from '../../../src/lib/flash/write/health.js';
+import { unhealthy } from '../../../src/lib/flash/write/judge.js';
 import {
   blankOtadata,
   firstOtadata,
@@ -40,7 +42,14 @@ describe('an update over the cable', () => {
   ])('%s goes into the other slot', async (_, otadata, before, slot) => {
     const at = board(otadata);
     const result = await update(at);
-    expect(result.switched).toEqual({ slot, before, healthy: null, restored: false, reason: null });
+    expect(result.switched).toEqual({
+      slot,
+      before,
+      healthy: null,
+      restored: false,
+      reason: null,
+      back: `aiot flash --slot ${before}`,
+    });
     const [region] = result.regions;
     expect(region).toMatchObject({ offset: slot === 'app0' ? 0x10000 : 0x110000, skipped: false });
     expect(active(at)).toBe(slot === 'app0' ? 0 : 1);
@@ -125,8 +134,94 @@ describe('an update that is watched', () => {
       healthy: false,
       restored: true,
       reason: 'it crashed',
+      back: 'aiot flash --slot app0',
     });
     expect(at.bytes(0xe000, 0x2000).equals(Buffer.from(otadata))).toBe(true);
     expect(at.open).toBe(0);
+  });
+
+  describe('and cannot be set back', () => {
+    const crashes = says({ healthy: false, reason: 'it crashed' });
+    const lost = new AiotError('AIOT_CHIP_BOOT_MODE', 'the program runs');
+    const mac = (n: number) => `24:0a:c4:00:05:0${n}`;
+    const stuck = async (n: number) => {
+      const at = new FakeBoard({ mac: mac(n) }).put(0x8000, twoSlotsTable).put(0xe000, firstOtadata(0, 2));
+      at.put(0x10000, image.data);
+      at.failures = [null, lost];
+      const result = await update(at, {}, crashes);
+      return { at, result };
+    };
+
+    it('says so, and how it is done by hand', async () => {
+      const { at, result } = await stuck(1);
+      expect(result.switched).toMatchObject({ slot: 'app1', healthy: false, restored: false });
+      expect(active(at)).toBe(1);
+      const error = unhealthy(result);
+      expect(error?.code).toBe('AIOT_FLASH_UNHEALTHY');
+      expect(error?.message).toContain(
+        'app1 did not come up healthy, was the choice and was NOT set back to app0',
+      );
+      expect(error?.next).toContain('aiot flash --slot app0 --port fake');
+    });
+
+    it('is not written over what worked by the next update', async () => {
+      const { at } = await stuck(2);
+      const other = { name: 'other.bin', data: espApp('esp32', 20_000) };
+      const again = await update(at, { image: other });
+      expect(again.switched).toMatchObject({ slot: 'app1', before: 'app0' });
+      expect(again.warnings).toEqual([expect.stringContaining('app0 was set back first')]);
+      expect(at.bytes(0x10000, image.data.length).equals(Buffer.from(image.data))).toBe(true);
+      expect(at.bytes(0x110000, 20_000).equals(Buffer.from(other.data.subarray(0, 20_000)))).toBe(true);
+    });
+
+    it('is left alone once the board is another than that', async () => {
+      const { at } = await stuck(3);
+      at.put(0xe000, firstOtadata(1, 2)).put(0x110000, espApp('esp32', 30_000));
+      expect((await update(at)).switched).toMatchObject({ slot: 'app0', before: 'app1' });
+    });
+
+    it('goes back by name, without an image', async () => {
+      const { at } = await stuck(4);
+      const back = await update(at, { image: null, slot: 'app0' });
+      expect(back).toMatchObject({ regions: [], switched: { slot: 'app0' } });
+      expect(active(at)).toBe(0);
+      const on = await update(at, { image: null, slot: 'app1' });
+      expect([on.switched?.before, active(at)]).toEqual(['app0', 1]);
+    });
+  });
+
+  it('is asked by hand, twice, where the line cannot reset the board', async () => {
+    const at = board(firstOtadata(0, 2));
+    at.canReset = false;
+    at.failures = [null, new AiotError('AIOT_CHIP_SILENT', 'nothing')];
+    const asked: string[] = [];
+    const how = {
+      port: 'fake',
+      loader: anyLoader,
+      open: at.opener(),
+      ask: (text: string) => asked.push(text),
+    };
+    const watch = says({ healthy: false, reason: 'it crashed' });
+    const result = await flashSlot({ image, slot: 'next', verify: false, force: false }, { ...how, watch });
+    expect(asked).toEqual(Array(2).fill(expect.stringContaining('hold BOOT and press RESET')));
+    expect(result.switched?.restored).toBe(true);
+  });
+});
+
+describe('a slot that is named without an image', () => {
+  it.each([
+    ['that holds no program', 'app1', 'AIOT_FLASH_REFUSED'],
+    ['that is not there', 'app7', 'AIOT_USAGE'],
+  ])('is refused of one %s', async (_, slot, code) => {
+    await expect(update(board(), { image: null, slot })).rejects.toMatchObject({ code });
+  });
+
+  it('may be the factory app', async () => {
+    const at = new FakeBoard()
+      .put(0x8000, withFactory)
+      .put(0xd000, firstOtadata(0, 1))
+      .put(0x10000, espApp());
+    await update(at, { image: null, slot: 'factory' });
+    expect(at.bytes(0xd000, 0x2000).every((byte) => byte === 0xff)).toBe(true);
   });
 });

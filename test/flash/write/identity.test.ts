@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { assignIdentities } from '../../../src/lib/flash/write/assign.js';
-import { readIdentities, readIdentity } from '../../../src/lib/flash/write/identity.js';
+import { keepGiven } from '../../../src/lib/flash/write/given.js';
+import { type DeviceIdentity, readIdentities, readIdentity } from '../../../src/lib/flash/write/identity.js';
 import { prepareJob } from '../../../src/lib/flash/write/prepare.js';
 import type { FlashRequest } from '../../../src/lib/flash/write/request.js';
 import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/index.js';
@@ -87,17 +88,17 @@ describe('an identity from its folder', () => {
 
 describe('identities for a tray of boards', () => {
   it('go to the boards in turn, each once, and to the right chips', async () => {
-    const assign = assignIdentities(await readIdentities(tray()), []);
+    const assign = assignIdentities((await readIdentities(tray())).identities, []);
     expect(assign(board(1)).name).toBe('motor-1');
     expect(assign(board(2, 'esp32s3')).name).toBe('cam-1');
     expect(assign(board(1)).name).toBe('motor-1');
     expect(assign(board(3)).name).toBe('motor-2');
-    expect(() => assign(board(4))).toThrow('all of them are taken');
-    expect(() => assign(board(5, 'esp32s3'))).toThrow('all of them are taken');
+    expect(() => assign(board(4))).toThrow('none is left');
+    expect(() => assign(board(5, 'esp32s3'))).toThrow('none is left');
   });
 
   it('stay with the boards that a record says got them', async () => {
-    const identities = await readIdentities(tray());
+    const { identities } = await readIdentities(tray());
     const row = {
       time: '',
       port: '',
@@ -115,6 +116,62 @@ describe('identities for a tray of boards', () => {
     const assign = assignIdentities(identities, record);
     expect(assign(board(8)).name).toBe('motor-1');
     expect(assign(board(7)).name).toBe('motor-2');
-    expect(() => assign(board(9))).toThrow('all of them are taken');
+    expect(() => assign(board(9))).toThrow('none is left');
+  });
+});
+
+describe('without a record', () => {
+  const given = (names: Record<string, Partial<DeviceIdentity>>) =>
+    Object.entries(names).map(
+      ([name, own]): DeviceIdentity => ({
+        ...{
+          name,
+          folder: `tray/${name}`,
+          certificate: '',
+          chip: 'esp32',
+          mac: null,
+          given: null,
+          pieces: [],
+        },
+        ...own,
+      }),
+    );
+
+  it('an identity stays with the board that its folder names', async () => {
+    const own = join(folder, 'tray', 'motor-1');
+    expect(await keepGiven(own, board(3).mac)).toBeNull();
+    const { identities } = await readIdentities(tray());
+    const assign = assignIdentities(identities, []);
+    expect(assign(board(1)).name).toBe('motor-2');
+    expect(assign(board(3)).name).toBe('motor-1');
+    await rm(join(own, 'board.json'));
+  });
+
+  it('one that was made for a board goes to that board alone', () => {
+    const assign = assignIdentities(given({ a: { mac: board(2).mac }, b: {} }), []);
+    expect(assign(board(1)).name).toBe('b');
+    expect(assign(board(2)).name).toBe('a');
+    expect(() => assign(board(3))).toThrow('2 identities for esp32 boards, and none is left');
+  });
+
+  it('one that is asked for by name goes to the board that is there', () => {
+    const assign = assignIdentities(given({ a: { mac: board(2).mac } }), [], true);
+    expect(assign(board(1)).name).toBe('a');
+  });
+
+  it('computers among them are left out', async () => {
+    const pi = join(folder, 'tray', 'gate-1');
+    const urls = { http: 'https://a', mqtts: 'mqtts://a' };
+    await mkdir(pi);
+    await writeFile(
+      join(pi, 'device.json'),
+      JSON.stringify({ name: 'gate-1', id: 'dev_1', type: 'pi', urls }),
+    );
+    await writeFile(join(pi, 'device.key'), 'key');
+    const { identities, skipped } = await readIdentities(tray());
+    expect(identities.map(({ name }) => name)).toEqual(['cam-1', 'motor-1', 'motor-2']);
+    expect(skipped).toEqual([pi]);
+    await expect(readIdentities(pi)).rejects.toThrow('the identity of a computer');
+    await rm(pi, { recursive: true });
   });
 });

@@ -1,4 +1,4 @@
-import { AiotError, size } from '../../core/index.js';
+import { type AiotError, size } from '../../core/index.js';
 import type { Boards, Flashed, Planned } from '../../flash/index.js';
 import { shellWord } from '../again.js';
 import { bold, green, red, yellow } from './style.js';
@@ -10,10 +10,10 @@ type Result = Flashed | Boards | Planned;
 export function flashedText(result: Result): string {
   if ('boards' in result) return boardsText(result);
   if (!('port' in result)) return plannedText(result);
-  const { chip, mac, port, regions, seconds, verified } = result;
-  const all = regions.every(({ skipped }) => skipped) ? 'unchanged' : verified ? 'verified' : 'written';
+  const { chip, mac, port, regions, seconds } = result;
+  const all = regions.length === 0 ? 'switched' : stateOf(result);
   return [
-    regionTable(regions),
+    ...(regions.length > 0 ? [regionTable(regions)] : []),
     ...noted(result),
     ...switchedLines(result),
     `${bold(`${chip} ${mac}`)} at ${port}: ${green(all)} in ${elapsed(seconds * 1000)}.`,
@@ -53,18 +53,20 @@ function switchedLines({ switched }: Flashed): string[] {
   const { slot, before, healthy, restored, reason } = switched;
   if (restored)
     return [`${red('✗')} ${slot} did not come up healthy, and the board starts ${before} again: ${reason}`];
-  const from = before === null ? '' : ` instead of ${before}`;
+  if (healthy === false)
+    return [`${red('✗')} ${slot} did not come up healthy, and was NOT set back to ${before}: ${reason}`];
+  const from = before === null || before === slot ? '' : ` instead of ${before}`;
   const well = healthy ? `; ${reason}` : '';
   return [`${green('✓')} The board uses ${bold(slot)} now${from}${well}.`];
 }
 
 function boardsText({ boards, ok, failed, seconds }: Boards): string {
-  const rows = boards.map(({ port, board, error, attempts, seconds: own }) => [
+  const rows = boards.map(({ port, mac, chip, device, board, error, attempts, seconds: own }) => [
     port,
-    board?.mac ?? null,
-    board?.chip ?? null,
-    board?.device ?? null,
-    board ? green(stateOf(board)) : red(error?.code ?? 'failed'),
+    mac,
+    chip,
+    board?.device ?? device,
+    board && !error ? green(stateOf(board)) : red(error?.code ?? 'failed'),
     attempts,
     elapsed(own * 1000),
   ]);
@@ -85,17 +87,21 @@ function stateOf({ regions, verified }: Flashed): string {
   return verified ? 'verified' : 'written';
 }
 
-/** How `aiot flash` ends: the exit code, and for people an error after the result. */
-export function flashExit(result: Result): { code: 0 | 1 | 3; error: AiotError | null } {
+/**
+ * How `aiot flash` ends: the exit code, and for people an error after the result.
+ * @param unhealthy lib's own judgement of one board; handed in, so that no other command loads it
+ */
+export function flashExit(
+  result: Result,
+  unhealthy: (board: Flashed) => AiotError | null,
+): { code: 0 | 1 | 3; error: AiotError | null } {
   if ('boards' in result) {
     const { ok, failed } = result;
     if (failed === 0) return { code: 0, error: null };
     return { code: ok > 0 ? 3 : 1, error: null };
   }
-  const switched = 'switched' in result ? result.switched : null;
-  if (!switched?.restored) return { code: 0, error: null };
-  const message = `${switched.slot} did not come up healthy: ${switched.reason}`;
-  return { code: 1, error: new AiotError('AIOT_FLASH_UNHEALTHY', message) };
+  const error = 'port' in result ? unhealthy(result) : null;
+  return { code: error ? 1 : 0, error };
 }
 
 /** What to type next. */

@@ -352,7 +352,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'A board did not come up healthy with what was written into its other slot, so it was set back to what it ran before.',
+      'A board did not come up healthy with what was written into its other slot. It was set back to what it ran before, unless the message says that this failed.',
     next: 'Read the reason; aiot monitor shows what the board says.',
   },
   AIOT_FLASH_VERIFY: {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { AiotError } from '../../core/index.js';
+import { withBeats } from './beats.js';
 import { hex, sectorBytes } from './commands.js';
 import { eraseAll, eraseRegion } from './erase.js';
 import { leave } from './leave.js';
@@ -72,8 +73,10 @@ export class ChipLoader implements Loader {
     }
     if (length === 0) return;
     report(session, { stage: 'erase', region: null, done: 0, total: length });
+    const beat = (seconds: number) =>
+      report(session, { stage: 'erase', region: null, done: 0, total: length, note: `${seconds} s` });
     await doing(session, `erasing ${hex(length)} bytes at ${hex(offset)}`, () =>
-      eraseRegion(session, offset, length),
+      withBeats(beat, () => eraseRegion(session, offset, length)),
     );
     report(session, { stage: 'erase', region: null, done: length, total: length });
   }
@@ -90,9 +93,16 @@ export class ChipLoader implements Loader {
         },
       );
     }
-    const erased = (done: number) => report(session, { stage: 'erase', region: null, done, total });
+    let at = 0;
+    const erased = (done: number, note?: string) => {
+      at = done;
+      report(session, { stage: 'erase', region: null, done, total, ...(note && { note }) });
+    };
     erased(0);
-    await doing(session, 'erasing the whole flash', () => eraseAll(session, erased));
+    const beat = (seconds: number) => erased(at, `${seconds} s`);
+    await doing(session, 'erasing the whole flash', () =>
+      withBeats(beat, () => eraseAll(session, (done) => erased(done))),
+    );
     erased(total);
   }
 

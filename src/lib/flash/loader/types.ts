@@ -50,6 +50,8 @@ export interface LoaderProgress {
   done: number;
   /** Bytes. */
   total: number;
+  /** What tells of life in a stage that does not tell how far it is: `attempt 2 of 7`, `6 s`. */
+  note?: string;
 }
 
 /** A chip in download mode, ready for work. Made by `openLoader`; `end` resets it and lets the line go. */

@@ -18,8 +18,10 @@ export interface PlanInput {
   /** The whole flash is erased first. */
   erase: boolean;
   force: boolean;
-  /** Whose identity is among the pieces, and the chip that it was made for. */
-  device?: { name: string; chip: ChipName | null } | null;
+  /** Whose identity is among the pieces, and the chip and the board that it was made for. */
+  device?: { name: string; chip: ChipName | null; mac?: string | null } | null;
+  /** The device whose identity the board has now; null = none that can be read. */
+  held?: string | null;
 }
 
 /**
@@ -37,6 +39,7 @@ export function planWrite(input: PlanInput): WritePlan {
     ...ofTable,
     ...eraseObjections(input),
     ...chipObjections(input),
+    ...identityObjections(input),
     ...objections(regions, board, known),
   ];
   if (told.length > 0 && !force) throw refused(told);
@@ -78,6 +81,20 @@ function chipObjections({ device, board, pieces }: PlanInput): Objection[] {
     const message = `${made}, and the board is an ${espChips[board.chip].title}`;
     return [{ rule: 'chip' as const, region: name, message }];
   });
+}
+
+/** Another board's identity, and one that would be lost: a key is made once, and lies in no other place. */
+function identityObjections({ device, board, held }: PlanInput): Objection[] {
+  if (!device) return [];
+  const { name, mac } = device;
+  const told: string[] = [];
+  if (mac && board.mac && mac !== board.mac) {
+    told.push(`${name} was made for the board ${mac}, and this one is ${board.mac}`);
+  }
+  if (held && held !== name) {
+    told.push(`the board is ${held}, and the only copy of its key may be there: ${name} would overwrite it`);
+  }
+  return told.map((message) => ({ rule: 'identity' as const, region: name, message }));
 }
 
 function refused(told: readonly Objection[]): AiotError {

@@ -6,6 +6,7 @@ import {
   partitionTableBytes,
   partitionTableOffset,
   partitionTypes,
+  sectorBytes,
 } from '../../formats/index.js';
 import type { Region } from '../loader/types.js';
 import { type Looks, looksLike, looksLikeTable } from './looks.js';
@@ -65,8 +66,26 @@ function imageObjections(region: Region, board: Board, known: KnownTable | null)
       const told = `${where} is a bootloader, and the ${title(chip)} starts its bootloader at ${hex(first)}`;
       return [['bootloader', told]];
     }
-    return [];
+    const misplaced = looks.kind === 'app' ? appObjection(at, known) : null;
+    return misplaced === null ? [] : [['app', `${where} is an app, and ${misplaced}`]];
   });
+}
+
+/** Where no bootloader would look for an app, and something else is needed. */
+function appObjection(at: number, known: KnownTable | null): string | null {
+  const meant = forgottenHex(at);
+  const hint = meant === null ? '' : `: is ${meant} meant, and not ${at}?`;
+  if (at < partitionTableOffset + sectorBytes) {
+    return `${hex(at)} lies in the place of bootloader and partition table${hint}`;
+  }
+  const data = known?.table.partitions.find((p) => p.type === partitionTypes.data && p.offset === at);
+  return data ? `${hex(at)} is the data partition ${data.label}${hint}` : null;
+}
+
+/** A number that is no sector, and is one when it is read as hexadecimal: its `0x` was forgotten. */
+export function forgottenHex(at: number): string | null {
+  const read = Number(`0x${at}`);
+  return at % sectorBytes !== 0 && read % sectorBytes === 0 ? `0x${at}` : null;
 }
 
 function placeObjections(region: Region, board: Board, known: KnownTable | null): Told[] {
@@ -77,9 +96,10 @@ function placeObjections(region: Region, board: Board, known: KnownTable | null)
     return [['flash-end', `${end} (${size(flashBytes)})`]];
   }
   if (!known) return told;
-  if (region.offset < partitionTableOffset && coversTable(region)) {
+  // What begins at its place is meant to be the table: other bytes there are a warning.
+  if (region.offset !== partitionTableOffset && coversTable(region)) {
     // A merged image brings its own table, and its parts lie where that says.
-    if (looksLikeTable(region.data.subarray(partitionTableOffset - region.offset))) return told;
+    if (bringsTable(region)) return told;
     told.push(['table', `${region.name} runs over the partition table at ${hex(partitionTableOffset)}`]);
   }
   const over = overrun(region, known.table.partitions);
@@ -90,6 +110,11 @@ function placeObjections(region: Region, board: Board, known: KnownTable | null)
 /** Whether a region holds any of the table's bytes. */
 function coversTable(region: Region): boolean {
   return region.offset < partitionTableOffset + partitionTableBytes && endOf(region) > partitionTableOffset;
+}
+
+/** Whether a region that begins before the table's place holds one there. */
+function bringsTable({ offset, data }: Region): boolean {
+  return offset < partitionTableOffset && looksLikeTable(data.subarray(partitionTableOffset - offset));
 }
 
 function overrun(region: Region, partitions: readonly Partition[]): string | null {

@@ -15,6 +15,8 @@ export interface Piece {
 /** What a plan has to know of the board. */
 export interface Board {
   chip: ChipName;
+  /** null or absent = not known. */
+  mac?: string | null;
   /** major · 100 + minor, as image headers have it; null or absent = not known. */
   revision?: number | null;
   /** Bytes; null = not known. */
@@ -30,7 +32,18 @@ export interface HeaderChanges {
 }
 
 /** What a region is refused for. `--force` overrides it, and says so. */
-export const rules = ['chip', 'flash-end', 'partition-end', 'bootloader', 'table', 'locked'] as const;
+export const rules = [
+  'chip',
+  'flash-end',
+  'partition-end',
+  'bootloader',
+  'table',
+  'locked',
+  'sequence',
+  'release',
+  'app',
+  'identity',
+] as const;
 export type Rule = (typeof rules)[number];
 
 export interface Objection {

@@ -11,7 +11,7 @@ import {
   partitionTypes,
   readOtadata,
 } from '../../formats/index.js';
-import type { Loader } from '../loader/types.js';
+import type { Loader, Region } from '../loader/types.js';
 
 /** The app slots of a board and which of them it starts. */
 export interface AppSlots {
@@ -21,6 +21,8 @@ export interface AppSlots {
   bytes: Uint8Array;
   /** What the bootloader starts now: a slot, or the factory app. */
   running: Partition;
+  /** Started where otadata names no slot; null = the table has none. */
+  factory: Partition | null;
 }
 
 /** Reads which app a board starts. @throws AIOT_FLASH_NO_SLOT where its table has no slots to choose from */
@@ -39,7 +41,8 @@ export async function readAppSlots(loader: Pick<Loader, 'read'>, table: Partitio
   }
   const bytes = await loader.read(otadata.offset, otadataBytes);
   const active = activeSlot(bytes, slots.length);
-  return { slots, otadata, bytes, running: active === null ? first : slots[active]! };
+  const running = active === null ? first : slots[active]!;
+  return { slots, otadata, bytes, running, factory: factory ?? null };
 }
 
 /** As the bootloader chooses it; a sector that is damaged counts as blank. */
@@ -63,23 +66,28 @@ export function activeSlot(bytes: Uint8Array, count: number): number | null {
  * The slot to be written: `next` after the one that runs, or the one of this label.
  * @throws AIOT_USAGE (no such slot), AIOT_FLASH_REFUSED (the one that runs: there would be nothing to go back to)
  */
-export function chooseSlot({ slots, running }: AppSlots, wanted: string, force: boolean): number {
+export function chooseSlot(found: AppSlots, wanted: string, force: boolean): number {
+  const { slots, running } = found;
   if (wanted === 'next') return (slots.indexOf(running) + 1) % slots.length;
-  const found = slots.findIndex(
-    ({ label, subtype }) => label === wanted || `ota_${subtype - 0x10}` === wanted,
-  );
-  const slot = slots[found];
-  if (!slot) {
-    const labels = slots.map(({ label }) => label).join(', ');
-    throw new AiotError('AIOT_USAGE', `there is no app slot ${wanted}`, {
-      next: `--slot next, or one of ${labels}`,
-    });
-  }
+  const index = slotNamed(found, wanted);
+  const slot = slots[index]!;
   if (slot === running && !force) {
     const why = `the board starts ${slot.label} now, and would have nothing to go back to`;
     throw new AiotError('AIOT_FLASH_REFUSED', why, { next: 'Take the other one: --slot next' });
   }
-  return found;
+  return index;
+}
+
+/** Number of the slot of this label, or of this name (`ota_0`). @throws AIOT_USAGE */
+export function slotNamed({ slots }: Pick<AppSlots, 'slots'>, wanted: string): number {
+  const index = slots.findIndex(
+    ({ label, subtype }) => label === wanted || `ota_${subtype - 0x10}` === wanted,
+  );
+  if (index >= 0) return index;
+  const labels = slots.map(({ label }) => label).join(', ');
+  throw new AiotError('AIOT_USAGE', `there is no app slot ${wanted}`, {
+    next: `--slot next, or one of ${labels}`,
+  });
 }
 
 /**
@@ -92,16 +100,29 @@ export async function startSlot(loader: Loader, found: AppSlots, slot: number): 
   return wanted;
 }
 
+/** The sectors of otadata that `startSlot` will change, as they are and as they will be. */
+export function changedOtadata({ otadata, bytes, slots }: AppSlots, slot: number) {
+  const wanted = nextOtadata(bytes, slot, slots.length);
+  return changedSectors(otadata, bytes, wanted).map(({ name, offset, data }) => {
+    const at = offset - otadata.offset;
+    return { name, offset, before: bytes.slice(at, at + otadataSector), now: data };
+  });
+}
+
 /** Writes the sectors in which `wanted` differs from `now`. */
 export async function writeOtadata(
   loader: Loader,
-  { offset, label }: Partition,
+  partition: Partition,
   now: Uint8Array,
   wanted: Uint8Array,
 ): Promise<void> {
-  const sectors = [0, otadataSector]
+  const sectors = changedSectors(partition, now, wanted);
+  if (sectors.length > 0) await loader.write(sectors, { skipEqual: false });
+}
+
+function changedSectors({ offset, label }: Partition, now: Uint8Array, wanted: Uint8Array): Region[] {
+  return [0, otadataSector]
     .map((at) => ({ at, data: wanted.slice(at, at + otadataSector) }))
     .filter(({ at, data }) => Buffer.compare(data, now.subarray(at, at + otadataSector)) !== 0)
     .map(({ at, data }) => ({ name: label, offset: offset + at, data }));
-  if (sectors.length > 0) await loader.write(sectors, { skipEqual: false });
 }

@@ -5,6 +5,8 @@ import { resolvePlace } from '../plan/place.js';
 import { planWrite } from '../plan/plan.js';
 import { readBoardTable, tableInForce } from '../plan/table.js';
 import type { Board, HeaderChanges, Piece } from '../plan/types.js';
+import { keepGiven } from './given.js';
+import { heldDevice } from './held.js';
 import type { DeviceIdentity } from './identity.js';
 import type { Flashed } from './result.js';
 import { notStarted } from './started.js';
@@ -22,12 +24,18 @@ export interface FlashJob {
   verify: boolean;
   force: boolean;
   /** Whose identity is among the pieces. */
-  device: Pick<DeviceIdentity, 'name' | 'certificate' | 'chip'> | null;
+  device: Omit<DeviceIdentity, 'pieces'> | null;
+  /** What is to be told with the result. */
+  notes?: readonly string[];
 }
 
 export interface FlashBoardOptions extends BoardAt {
   /** As soon as the chip has told what it is. */
   connected?: (chip: ChipInfo) => void;
+  /** As soon as it is known whose identity it gets. */
+  named?: (device: string) => void;
+  /** Told what only hands can do: RESET, BOOT. */
+  ask?: ((text: string) => void) | undefined;
 }
 
 /**
@@ -42,7 +50,9 @@ export async function flashBoard(
   const started = performance.now();
   const done = await withBoard(options, async (loader) => {
     options.connected?.(loader.chip);
-    return await writeJob(loader, await job(loader.chip), options);
+    const asked = await job(loader.chip);
+    if (asked.device) options.named?.(asked.device.name);
+    return await writeJob(loader, asked, options);
   });
   return { port, ...done, seconds: secondsSince(started) };
 }
@@ -56,7 +66,8 @@ async function writeJob(
   const board = boardOf(loader);
   const boardTable = await tableOf(loader, job);
   const { pieces, header, erase, force, verify, device } = job;
-  const plan = planWrite({ pieces, board, boardTable, header, erase, force, device });
+  const held = device ? await heldDevice(loader) : null;
+  const plan = planWrite({ pieces, board, boardTable, header, erase, force, device, held });
   const old = new Map<number, Uint8Array>();
   const { known } = tableInForce(plan.regions, boardTable, null);
   for (const { place, data, name } of job.old) {
@@ -70,6 +81,7 @@ async function writeJob(
     erase || loader.chip.security.secureDownload
       ? null
       : await notStarted(loader, plan.regions, known?.table ?? null);
+  const given = device ? await giveTo(device, mac) : [];
   const regions = await writeRegions(loader, plan.regions, { erase, verify, old });
   return {
     chip,
@@ -83,16 +95,28 @@ async function writeJob(
     certificate: device?.certificate ?? null,
     versions: versionsOf(plan.regions),
     switched: null,
-    warnings: idle === null ? plan.warnings : [...plan.warnings, idle],
+    warnings: [...plan.warnings, ...(idle === null ? [] : [idle]), ...given, ...(job.notes ?? [])],
     overridden: plan.overridden,
   };
+}
+
+/** Keeps which board has an identity; what is to be warned of. */
+async function giveTo(
+  { name, folder, given }: Omit<DeviceIdentity, 'pieces'>,
+  mac: string,
+): Promise<string[]> {
+  if (given === mac) return [];
+  const failed = await keepGiven(folder, mac);
+  const twice = `${name} was written to the board ${given} before: two boards with one identity shut each other out`;
+  return [...(given === null ? [] : [twice]), ...(failed === null ? [] : [failed])];
 }
 
 /** What a plan asks of a board. */
 export function boardOf({ chip }: Pick<Loader, 'chip'>): Board {
   const [, major, minor = '0'] = /revision v?(\d+)(?:\.(\d+))?/.exec(chip.description) ?? [];
   const revision = major === undefined ? null : Number(major) * 100 + Number(minor);
-  return { chip: chip.chip, revision, flashBytes: chip.flash.bytes, security: chip.security };
+  const { mac } = chip;
+  return { chip: chip.chip, mac, revision, flashBytes: chip.flash.bytes, security: chip.security };
 }
 
 /** Whether the program runs once the board is let go. */

@@ -1,6 +1,7 @@
 import { AiotError, type Clock, systemClock } from '../../core/index.js';
 import type { LoaderOptions } from '../loader/types.js';
 import { type FlashBoardOptions, secondsSince } from './flash-board.js';
+import { unhealthy } from './judge.js';
 import { inParallel } from './pool.js';
 import type { BoardOutcome, Boards, Flashed } from './result.js';
 import { type BoardRow, type RowTracker, trackRow, waitingRow } from './row.js';
@@ -15,8 +16,9 @@ export interface FlashBoardsOptions {
   /** Does one board; asked again when it is tried again. */
   flash: (how: FlashBoardOptions) => Promise<Flashed>;
   row?: (row: BoardRow) => void;
+  ask?: (text: string) => void;
   /** After each board, before the next one takes its place. */
-  finished?: (outcome: BoardOutcome, mac: string | null) => Promise<void>;
+  finished?: (outcome: BoardOutcome) => Promise<void>;
   clock?: Clock;
 }
 
@@ -33,7 +35,7 @@ export async function flashBoards(options: FlashBoardsOptions): Promise<Boards> 
   for (const port of options.ports) options.row?.(waitingRow(port));
   const done = await inParallel(options.ports, options.jobs, (port) => flashPort(port, options));
   const boards = done.map(({ outcome }) => outcome);
-  const ok = boards.filter(({ board }) => board !== null).length;
+  const ok = boards.filter(({ error }) => error === null).length;
   return { boards, ok, failed: boards.length - ok, seconds: secondsSince(started) };
 }
 
@@ -46,9 +48,12 @@ export async function flashPort(
   const tracker = trackRow(port, row, () => performance.now());
   const started = performance.now();
   const { attempts, board, error } = await attemptAgain(port, options, tracker, clock);
-  const told = error && { code: error.code, message: error.message, next: error.next };
-  const outcome: BoardOutcome = { port, attempts, seconds: secondsSince(started), board, error: told };
-  await finished?.(outcome, tracker.row.mac);
+  const wrong = error ?? (board && unhealthy(board));
+  const told = wrong && { code: wrong.code, message: wrong.message, next: wrong.next };
+  const { mac, chip, device } = tracker.row;
+  const seconds = secondsSince(started);
+  const outcome: BoardOutcome = { port, attempts, seconds, mac, chip, device, board, error: told };
+  await finished?.(outcome);
   return { outcome, error };
 }
 
@@ -94,6 +99,8 @@ async function attemptOnce(port: string, options: OnePort, tracker: RowTracker):
     port,
     loader: { ...options.loader, progress: (progress) => tracker.progress(progress) },
     connected: ({ mac, chip }) => tracker.change({ mac, chip }),
+    named: (device) => tracker.change({ device }),
+    ask: options.ask,
   });
 }
 

@@ -1,12 +1,14 @@
-import { AiotError, systemClock } from '../../core/index.js';
+import { AiotError } from '../../core/index.js';
 import type { Partition, PartitionTable } from '../../formats/index.js';
 import type { Loader, Region } from '../loader/types.js';
 import { planWrite } from '../plan/plan.js';
-import { boardTrust } from './board-trust.js';
+import { committedNumbers, requireModelAccepted } from './accepted.js';
 import { boardOf, restarts, secondsSince } from './flash-board.js';
 import { requireTable, type SlotOptions } from './flash-slot.js';
-import { type BoardNvs, changedPage, nvsValue, readBoardNvs } from './nvs-on-board.js';
+import { judgeSwitched } from './judge.js';
+import { changedPages, nvsValue, readBoardNvs } from './nvs-on-board.js';
 import type { Flashed, Switched } from './result.js';
+import { rememberUnproven, settleUnproven } from './unproven.js';
 import { withBoard } from './with-board.js';
 import { writeRegions } from './write-plan.js';
 
@@ -26,43 +28,43 @@ interface Written {
   flashed: Omit<Flashed, 'port' | 'seconds' | 'switched'>;
   slot: string;
   before: string;
-  /** The page of NVS that chose the slot before. */
-  page: Region;
+  /** The pages of NVS that are changed, as they were before. */
+  old: Region[];
+  canReset: boolean;
 }
 
 /**
  * Writes a signed bundle into the model slot that is not in use, as the board itself would take it: signed by whom its own
- * trust root names, for its type, not below its floor. Then NVS names the slot. A watch that finds the board unwell sets it
- * back.
+ * trust root names, for its type, newer than what it has. Then NVS names the slot, and the release as committed. A watch
+ * that finds the board unwell sets it all back.
  * @throws AIOT_FLASH_NO_SLOT, AIOT_SIGNATURE_INVALID, AIOT_BUNDLE_…, AIOT_UPDATE_… before anything is written
  */
 export async function flashModel(job: ModelJob, options: SlotOptions): Promise<Flashed> {
-  const { port, watch } = options;
+  const { port } = options;
   const started = performance.now();
-  const { flashed, slot, before, page } = await withBoard(options, async (loader) => {
+  const { flashed, slot, before, old, canReset } = await withBoard(options, async (loader) => {
     options.connected?.(loader.chip);
     return await writeModel(loader, job, options);
   });
-  const switched: Switched = { slot, before, healthy: null, restored: false, reason: null };
-  const verdict = await watch?.(port);
-  if (verdict) {
-    Object.assign(switched, verdict);
-    if (!verdict.healthy) {
-      await withBoard(options, (loader) => writePage(loader, page));
-      switched.restored = true;
-    }
-  }
+  const switched: Switched = { slot, before, healthy: null, restored: false, reason: null, back: null };
+  const restore = (loader: Loader) => writePages(loader, old);
+  await judgeSwitched(switched, { mac: flashed.mac, kind: 'model', canReset, restore }, options);
   return { port, ...flashed, switched, seconds: secondsSince(started) };
 }
 
 async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): Promise<Written> {
   const table = await requireTable(loader);
   const slots = modelSlots(table);
+  const settled = await settleUnproven(loader, 'model');
   const nvs = await readBoardNvs(loader, table);
-  const manifest = await requireAccepted(job, nvs);
+  const { manifest, overridden } = await requireModelAccepted(job.image, nvs, job.force);
   const now = nvsValue(nvs, 'u8', choice.namespace, choice.key) ?? 0;
   const target = now === 0 ? 1 : 0;
-  const page = changedPage(nvs, { ...choice, value: target });
+  // The slot first: cut short after it, the same command may be repeated, for the release still counts as new.
+  const pages = changedPages(nvs, [
+    { type: 'u8', ...choice, value: BigInt(target) },
+    ...committedNumbers(nvs, manifest),
+  ]);
   const plan = planWrite({
     pieces: [{ ...job.image, place: slots[target]!.offset }],
     board: boardOf(loader),
@@ -76,7 +78,19 @@ async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): 
     verify: job.verify,
     old: new Map(),
   });
-  await writePage(loader, page.wanted);
+  const before = slots[now]?.label ?? slots[0]!.label;
+  if (options.watch && regions[0]) {
+    const choice = pages.map(({ wanted: { name, offset, data }, now }) => ({
+      ...{ name, offset },
+      ...{ before: now.data, now: data },
+    }));
+    const about = { slot: slots[target]!.label, before, image: regions[0], choice };
+    await rememberUnproven({ mac: loader.chip.mac, kind: 'model' }, about);
+  }
+  await writePages(
+    loader,
+    pages.map(({ wanted }) => wanted),
+  );
   const { chip, mac, flash } = loader.chip;
   const flashed = {
     ...{ chip, mac, flashBytes: flash.bytes, erased: false, regions },
@@ -85,14 +99,15 @@ async function writeModel(loader: Loader, job: ModelJob, options: SlotOptions): 
     device: nvsValue(nvs, 'string', 'aiot', 'name'),
     certificate: null,
     versions: [`${manifest.name}@${manifest.version}`],
-    warnings: plan.warnings,
-    overridden: plan.overridden,
+    warnings: settled === null ? plan.warnings : [...plan.warnings, settled],
+    overridden: [...overridden, ...plan.overridden],
   };
   return {
     flashed,
     slot: slots[target]!.label,
-    before: slots[now]?.label ?? slots[0]!.label,
-    page: page.now,
+    before,
+    old: pages.map(({ now }) => now),
+    canReset: loader.canReset,
   };
 }
 
@@ -107,42 +122,7 @@ function modelSlots(table: PartitionTable): [Partition, Partition] {
   });
 }
 
-async function requireAccepted({ image }: ModelJob, nvs: BoardNvs) {
-  const trust = boardTrust(nvs);
-  if (!trust) {
-    throw new AiotError(
-      'AIOT_TRUST_MISSING',
-      'the board has no trust root, so nobody says whose model it takes',
-      {
-        next: 'Provision it first: aiot device provision NAME --port PORT',
-      },
-    );
-  }
-  const { verifySigned } = await import('../../model/index.js');
-  const { manifest } = verifySigned(image.data, trust, image.name);
-  const type = nvsValue(nvs, 'string', 'aiot', 'type');
-  if (type !== null && !manifest.deviceTypes.includes(type)) {
-    const types = manifest.deviceTypes.join(', ');
-    throw new AiotError(
-      'AIOT_UPDATE_DEVICE_TYPE',
-      `${image.name} is for ${types}, and the board is of type ${type}`,
-    );
-  }
-  const floor = Number(nvsValue(nvs, 'u64', 'aiot_update', 'floor') ?? 0n);
-  if (manifest.sequence < floor) {
-    const below = `${image.name} has sequence ${manifest.sequence}, and the board takes none below ${floor}`;
-    throw new AiotError('AIOT_UPDATE_FLOOR', below);
-  }
-  if (manifest.expires !== null && manifest.expires <= systemClock.now()) {
-    throw new AiotError(
-      'AIOT_UPDATE_EXPIRED',
-      `${image.name} expired ${new Date(manifest.expires).toISOString()}`,
-    );
-  }
-  return manifest;
-}
-
-/** One sector, which holds a part of the identity: it is compared, and the loader writes it again after noise on the line. */
-async function writePage(loader: Loader, page: Region): Promise<void> {
-  await loader.write([page], { skipEqual: true });
+/** Sectors that hold a part of the identity: they are compared, and the loader writes them again after noise on the line. */
+async function writePages(loader: Loader, pages: readonly Region[]): Promise<void> {
+  await loader.write(pages, { skipEqual: true });
 }

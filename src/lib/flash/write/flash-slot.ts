@@ -1,36 +1,47 @@
 import { AiotError } from '../../core/index.js';
-import { type PartitionTable, readEspImage } from '../../formats/index.js';
+import { type Envelope, type PartitionTable, readEspImage } from '../../formats/index.js';
 import type { Loader } from '../loader/types.js';
 import { planWrite } from '../plan/plan.js';
 import { readBoardTable } from '../plan/table.js';
-import { type AppSlots, chooseSlot, readAppSlots, startSlot, writeOtadata } from './app-slots.js';
-import { boardOf, type FlashBoardOptions, restarts, secondsSince } from './flash-board.js';
-import type { Verdict } from './health.js';
+import type { Objection } from '../plan/types.js';
+import { requireFirmwareAccepted } from './accepted.js';
+import {
+  type AppSlots,
+  changedOtadata,
+  chooseSlot,
+  readAppSlots,
+  startSlot,
+  writeOtadata,
+} from './app-slots.js';
+import { boardOf, restarts, secondsSince } from './flash-board.js';
+import { type JudgeOptions, judgeSwitched } from './judge.js';
+import { readIdentityNvs } from './nvs-on-board.js';
 import type { Flashed, Switched } from './result.js';
+import { startHeld } from './start-held.js';
+import { rememberUnproven, settleUnproven } from './unproven.js';
 import { versionsOf } from './versions.js';
 import { withBoard } from './with-board.js';
 import { writeRegions } from './write-plan.js';
 
 /** An update over the cable. */
 export interface SlotJob {
-  image: { name: string; data: Uint8Array };
+  /** `envelope`: of a version of the registry, which is held against the board's identity. null: what the slot holds already is started. */
+  image: { name: string; data: Uint8Array; envelope?: Envelope } | null;
   /** `next`, or a slot's label. */
   slot: string;
   verify: boolean;
   force: boolean;
 }
 
-export interface SlotOptions extends FlashBoardOptions {
-  /** Listens to the restarted board; without it nobody judges the new app. */
-  watch?: ((port: string) => Promise<Verdict>) | undefined;
-}
+export type SlotOptions = JudgeOptions;
 
-interface Written {
+export interface SlotWritten {
   flashed: Omit<Flashed, 'port' | 'seconds' | 'switched'>;
   slots: AppSlots;
   /** Label of the slot that is started now. */
   slot: string;
   otadata: Uint8Array;
+  canReset: boolean;
 }
 
 /**
@@ -39,36 +50,34 @@ interface Written {
  * @throws AIOT_FLASH_NO_SLOT, AIOT_FLASH_REFUSED, AIOT_IMAGE_MALFORMED before anything is written
  */
 export async function flashSlot(job: SlotJob, options: SlotOptions): Promise<Flashed> {
-  const { port, watch } = options;
+  const { port } = options;
   const started = performance.now();
-  readEspImage(job.image.data, job.image.name);
+  if (job.image) readEspImage(job.image.data, job.image.name);
   const { flashed, ...state } = await withBoard(options, async (loader) => {
     options.connected?.(loader.chip);
     return await writeSlot(loader, job, options);
   });
-  const before = state.slots.running.label;
-  const switched: Switched = { slot: state.slot, before, healthy: null, restored: false, reason: null };
-  if (watch) {
-    const verdict = await watch(port);
-    Object.assign(switched, verdict);
-    if (!verdict.healthy) {
-      await withBoard(options, (loader) =>
-        writeOtadata(loader, state.slots.otadata, state.otadata, state.slots.bytes),
-      );
-      switched.restored = true;
-    }
-  }
+  const { slots, slot, otadata, canReset } = state;
+  const before = slots.running.label;
+  const back = `aiot flash --slot ${before}`;
+  const switched: Switched = { slot, before, healthy: null, restored: false, reason: null, back };
+  const restore = (loader: Loader) => writeOtadata(loader, slots.otadata, otadata, slots.bytes);
+  await judgeSwitched(switched, { mac: flashed.mac, kind: 'app', canReset, restore }, options);
   return { port, ...flashed, switched, seconds: secondsSince(started) };
 }
 
-async function writeSlot(loader: Loader, job: SlotJob, options: SlotOptions): Promise<Written> {
+async function writeSlot(loader: Loader, job: SlotJob, options: SlotOptions): Promise<SlotWritten> {
   const { image, slot: wanted, verify, force } = job;
   const table = await requireTable(loader);
+  // Before the choice is read: what is next depends on it.
+  const settled = await settleUnproven(loader, 'app');
   const slots = await readAppSlots(loader, table);
+  if (image === null) return await startOnly(loader, { slots, wanted, force, settled }, options);
   const index = chooseSlot(slots, wanted, force);
+  const released = await requireReleased(loader, table, image, force);
   const slot = slots.slots[index]!;
   const plan = planWrite({
-    pieces: [{ ...image, place: slot.offset }],
+    pieces: [{ name: image.name, data: image.data, place: slot.offset }],
     board: boardOf(loader),
     boardTable: table,
     header: {},
@@ -76,23 +85,63 @@ async function writeSlot(loader: Loader, job: SlotJob, options: SlotOptions): Pr
     force,
   });
   const regions = await writeRegions(loader, plan.regions, { erase: false, verify, old: new Map() });
+  const [done] = regions;
+  if (options.watch && done) {
+    const choice = changedOtadata(slots, index);
+    const about = { slot: slot.label, before: slots.running.label, image: done, choice };
+    await rememberUnproven({ mac: loader.chip.mac, kind: 'app' }, about);
+  }
   const otadata = await startSlot(loader, slots, index);
-  const { chip, mac, flash } = loader.chip;
   const flashed = {
-    chip,
-    mac,
-    flashBytes: flash.bytes,
-    erased: false,
+    ...flashedOf(loader, options),
     regions,
-    verified: !loader.chip.security.secureDownload,
+    versions: versionsOf(plan.regions),
+    warnings: settled === null ? plan.warnings : [...plan.warnings, settled],
+    overridden: [...released, ...plan.overridden],
+  };
+  return { flashed, slots, slot: slot.label, otadata, canReset: loader.canReset };
+}
+
+function flashedOf(loader: Loader, options: SlotOptions) {
+  const { chip, mac, flash, security } = loader.chip;
+  return {
+    ...{ chip, mac, flashBytes: flash.bytes, erased: false },
+    verified: !security.secureDownload,
     restarted: restarts(loader, options),
     device: null,
     certificate: null,
-    versions: versionsOf(plan.regions),
-    warnings: plan.warnings,
-    overridden: plan.overridden,
   };
-  return { flashed, slots, slot: slot.label, otadata };
+}
+
+/** Names a slot that has its app already: the way back by hand. */
+async function startOnly(
+  loader: Loader,
+  {
+    slots,
+    wanted,
+    force,
+    settled,
+  }: { slots: AppSlots; wanted: string; force: boolean; settled: string | null },
+  options: SlotOptions,
+): Promise<SlotWritten> {
+  const { label, otadata } = await startHeld(loader, slots, { wanted, force });
+  const flashed = {
+    ...flashedOf(loader, options),
+    ...{ regions: [], versions: [], warnings: settled === null ? [] : [settled], overridden: [] },
+  };
+  return { flashed, slots, slot: label, otadata, canReset: loader.canReset };
+}
+
+/** What `force` overrode. @throws AIOT_SIGNATURE_INVALID, AIOT_UPDATE_DEVICE_TYPE */
+async function requireReleased(
+  loader: Loader,
+  table: PartitionTable,
+  { name, envelope }: NonNullable<SlotJob['image']>,
+  force: boolean,
+): Promise<Objection[]> {
+  if (!envelope) return [];
+  const nvs = await readIdentityNvs(loader, table);
+  return requireFirmwareAccepted({ name, envelope }, { nvs, chip: loader.chip.chip, force });
 }
 
 /** @throws AIOT_FLASH_NO_SLOT */

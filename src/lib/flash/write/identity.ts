@@ -13,6 +13,7 @@ import {
 } from '../../formats/index.js';
 import { identitySchema } from '../../provision/index.js';
 import type { Piece } from '../plan/types.js';
+import { boardGiven } from './given.js';
 
 /** An identity as `aiot device provision` writes it, ready for a board. */
 export interface DeviceIdentity {
@@ -22,6 +23,10 @@ export interface DeviceIdentity {
   certificate: string;
   /** The chip that it was made for; null when its type is no chip's name. */
   chip: ChipName | null;
+  /** The board that it was made for; null = any. */
+  mac: string | null;
+  /** The board that it was written to; null = none that is known here. */
+  given: string | null;
   /** NVS, partition table and, of an encrypted one, its keys. */
   pieces: Piece[];
 }
@@ -36,9 +41,10 @@ export async function readIdentity(folder: string): Promise<DeviceIdentity> {
   const described = join(folder, 'device.json');
   const parsed = identitySchema.safeParse(await readOwn(described, folder));
   if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${described} is no device's description`);
-  const { name, type } = parsed.data;
+  const { name, type, mac = null } = parsed.data;
   const chip = parsed.data.chip ?? chipNames.find((known) => known === type) ?? null;
   const tableFile = join(folder, files.table);
+  if (await isComputer(folder)) throw computers([folder]);
   const tableBytes = await readBytes(tableFile);
   const table = readPartitionTable(tableBytes);
   const pieces: Piece[] = [{ name: tableFile, data: tableBytes, place: partitionTableOffset }];
@@ -52,7 +58,8 @@ export async function readIdentity(folder: string): Promise<DeviceIdentity> {
     const partition = table.partitions.find((p) => p.type === partitionTypes.data && p.subtype === subtype);
     pieces.push({ name: path, data: await readBytes(path), place: placeOf(partition, kind, tableFile) });
   }
-  return { name, folder, certificate: await fingerprintIn(folder), chip, pieces };
+  const [certificate, given] = [await fingerprintIn(folder), await boardGiven(folder)];
+  return { name, folder, certificate, chip, mac, given, pieces };
 }
 
 function placeOf(partition: Partition | undefined, kind: string, tableFile: string): number {
@@ -88,17 +95,42 @@ async function fingerprintIn(folder: string): Promise<string> {
   }
 }
 
+/** A Pi, a gateway: its key is a file, and there is no image for any chip. */
+async function isComputer(folder: string): Promise<boolean> {
+  return (await isFile(join(folder, 'device.key'))) && !(await isFile(join(folder, files.table)));
+}
+
+function computers(folders: readonly string[]): AiotError {
+  const told = `${folders.join(', ')}: the identity of a computer, and no image for a chip`;
+  return new AiotError('AIOT_FILE_NOT_FOUND', told, {
+    next: 'aiot device provision NAME --type esp32 --out DIR makes one for a chip.',
+  });
+}
+
+export interface FoundIdentities {
+  identities: DeviceIdentity[];
+  /** Folders of computers, which no chip gets. */
+  skipped: string[];
+}
+
 /**
  * The identities in a folder: itself, or one in each folder below, by name.
  * @throws as `readIdentity`; AIOT_FILE_NOT_FOUND where there are none
  */
-export async function readIdentities(folder: string): Promise<DeviceIdentity[]> {
-  if (await isFile(join(folder, 'device.json'))) return [await readIdentity(folder)];
+export async function readIdentities(folder: string): Promise<FoundIdentities> {
+  if (await isFile(join(folder, 'device.json'))) return one(await readIdentity(folder));
   const names = await readdir(folder).catch(() => []);
-  const found: DeviceIdentity[] = [];
+  const identities: DeviceIdentity[] = [];
+  const skipped: string[] = [];
   for (const name of names.sort()) {
-    if (await isFile(join(folder, name, 'device.json'))) found.push(await readIdentity(join(folder, name)));
+    const own = join(folder, name);
+    if (!(await isFile(join(own, 'device.json')))) continue;
+    if (await isComputer(own)) skipped.push(own);
+    else identities.push(await readIdentity(own));
   }
-  if (found.length > 0) return found;
-  return [await readIdentity(folder)];
+  if (identities.length > 0) return { identities, skipped };
+  if (skipped.length > 0) throw computers(skipped);
+  return one(await readIdentity(folder));
 }
+
+const one = (identity: DeviceIdentity): FoundIdentities => ({ identities: [identity], skipped: [] });

@@ -1,6 +1,7 @@
 /** What is written to chips on cables: planned, refused where it would brick, compared, recorded. */
 export { type FlashBoardOptions, type FlashJob, flashBoard } from './flash-board.js';
 export { type FlashBoardsOptions, flashBoards } from './flash-boards.js';
+export { unhealthy } from './judge.js';
 export type { FlashRequest } from './request.js';
 export {
   type BoardOutcome,

@@ -1,19 +1,19 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, hasCode } from '../../core/index.js';
 import {
   decryptNvs,
   encryptNvs,
   type NvsEntry,
   nvsFirstEntry,
+  nvsKeysInUse,
   nvsPageBytes,
   type Partition,
   type PartitionTable,
   partitionSubtypes,
   partitionTypes,
   readNvs,
-  readNvsKeys,
 } from '../../formats/index.js';
 import type { Loader, Region } from '../loader/types.js';
-import { withNumber } from './nvs-number.js';
+import { type NumberChange, withNumber } from './nvs-number.js';
 
 /** The identity's NVS as it is on a board. */
 export interface BoardNvs {
@@ -35,18 +35,29 @@ export async function readBoardNvs(loader: Pick<Loader, 'read'>, table: Partitio
     throw new AiotError('AIOT_FLASH_NO_SLOT', 'the board’s partition table has no nvs partition');
   }
   const bytes = await loader.read(partition.offset, partition.size);
-  const keys = await keysOf(loader, dataPartition(table, 'nvs_keys'));
+  const keys = nvsKeysInUse(bytes, await keysOf(loader, dataPartition(table, 'nvs_keys')));
   const { entries } = readNvs(keys ? decryptNvs(bytes, keys) : bytes);
   return { partition, bytes, keys, entries };
+}
+
+/** The same of a board that may have none, or one that cannot be read from here (encrypted flash, another's bytes): null. */
+export async function readIdentityNvs(
+  loader: Pick<Loader, 'read'>,
+  table: PartitionTable,
+): Promise<BoardNvs | null> {
+  try {
+    return await readBoardNvs(loader, table);
+  } catch (error) {
+    if (hasCode(error, 'AIOT_FLASH_NO_SLOT') || hasCode(error, 'AIOT_NVS_MALFORMED')) return null;
+    throw error;
+  }
 }
 
 async function keysOf(
   loader: Pick<Loader, 'read'>,
   partition: Partition | undefined,
 ): Promise<Uint8Array | null> {
-  if (!partition) return null;
-  const bytes = await loader.read(partition.offset, nvsPageBytes);
-  return bytes.every((byte) => byte === 0xff) ? null : readNvsKeys(bytes);
+  return partition ? await loader.read(partition.offset, nvsPageBytes) : null;
 }
 
 function dataPartition(table: PartitionTable, kind: string): Partition | undefined {
@@ -77,28 +88,35 @@ export function nvsValue<T extends keyof Values>(
   return (found?.value as Values[T] | undefined) ?? null;
 }
 
+/** A page of NVS as it is to be written, and as it is now. */
+export interface ChangedPage {
+  wanted: Region;
+  now: Region;
+}
+
 /**
- * The one page of NVS that changes when a number does: as it is to be written, and as it is now. All other bytes stay.
+ * The pages of NVS that change when numbers do, in the order of the changes. All other bytes stay.
  * @throws AIOT_FLASH_NO_SLOT when the board has no such number
  */
-export function changedPage(
-  nvs: BoardNvs,
-  change: { namespace: string; key: string; value: number },
-): { wanted: Region; now: Region } {
-  const plain = nvs.keys ? decryptNvs(nvs.bytes, nvs.keys) : nvs.bytes;
-  const changed = withNumber(plain, change);
-  if (!changed) {
-    const { namespace, key } = change;
-    throw new AiotError('AIOT_FLASH_NO_SLOT', `the board’s NVS has no ${namespace}/${key}`, {
-      next: 'Provision it first: aiot device provision NAME --port PORT',
-    });
+export function changedPages(nvs: BoardNvs, changes: readonly NumberChange[]): ChangedPage[] {
+  let plain = nvs.keys ? decryptNvs(nvs.bytes, nvs.keys) : nvs.bytes;
+  const pages = new Set<number>();
+  for (const change of changes) {
+    const changed = withNumber(plain, change);
+    if (!changed) {
+      const { namespace, key } = change;
+      throw new AiotError('AIOT_FLASH_NO_SLOT', `the board’s NVS has no ${namespace}/${key}`, {
+        next: 'Provision it first: aiot device provision NAME --port PORT',
+      });
+    }
+    plain = changed.bytes;
+    pages.add(Math.floor((changed.at - nvsFirstEntry) / nvsPageBytes) * nvsPageBytes);
   }
-  const page = Math.floor((changed.at - nvsFirstEntry) / nvsPageBytes) * nvsPageBytes;
-  const whole = nvs.keys ? encryptNvs(changed.bytes, nvs.keys) : changed.bytes;
-  const region = (bytes: Uint8Array): Region => ({
+  const whole = nvs.keys ? encryptNvs(plain, nvs.keys) : plain;
+  const region = (bytes: Uint8Array, page: number): Region => ({
     name: nvs.partition.label,
     offset: nvs.partition.offset + page,
     data: bytes.slice(page, page + nvsPageBytes),
   });
-  return { wanted: region(whole), now: region(nvs.bytes) };
+  return [...pages].map((page) => ({ wanted: region(whole, page), now: region(nvs.bytes, page) }));
 }

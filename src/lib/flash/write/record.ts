@@ -32,7 +32,7 @@ export interface ProductionRecord {
   /** Those of earlier runs too. */
   rows(): readonly RecordRow[];
   /** Adds a board; the file has it when this resolves. @throws AIOT_FILE_NOT_WRITABLE */
-  add(outcome: BoardOutcome, mac: string | null): Promise<void>;
+  add(outcome: BoardOutcome): Promise<void>;
 }
 
 /**
@@ -50,8 +50,8 @@ export async function openRecord(file: string, now: () => number): Promise<Produ
   let writing: Promise<void> = Promise.resolve();
   return {
     rows: () => rows,
-    add(outcome, mac) {
-      rows.push(rowOf(outcome, mac, now()));
+    add(outcome) {
+      rows.push(rowOf(outcome, now()));
       const text = format === '.csv' ? csvOf(rows) : `${JSON.stringify(rows, null, 2)}\n`;
       writing = writing.catch(() => {}).then(() => writeFileAtomic(file, text));
       return writing;
@@ -94,19 +94,18 @@ function notRecord(file: string, why: string): AiotError {
 }
 
 function rowOf(
-  { port, attempts, seconds, board, error }: BoardOutcome,
-  mac: string | null,
+  { port, attempts, seconds, mac, chip, device, board, error }: BoardOutcome,
   now: number,
 ): RecordRow {
   return {
     time: new Date(now).toISOString(),
     port,
     mac: mac ?? '',
-    chip: board?.chip ?? '',
-    device: board?.device ?? '',
+    chip: chip ?? '',
+    device: board?.device ?? device ?? '',
     certificate: board?.certificate ?? '',
     versions: board?.versions.join('; ') ?? '',
-    result: board ? 'ok' : 'failed',
+    result: error ? 'failed' : 'ok',
     error: error ? `${error.code}: ${error.message}` : '',
     attempts,
     seconds,

@@ -31,6 +31,8 @@ export const switchedSchema = z.object({
   restored: z.boolean(),
   /** Why it was set back, or what showed that it is well. */
   reason: z.string().nullable(),
+  /** The command that goes back to what it was before, without its --port; null = there is none. */
+  back: z.string().nullable(),
 });
 export type Switched = z.output<typeof switchedSchema>;
 
@@ -67,7 +69,12 @@ export const boardOutcomeSchema = z.object({
   port: z.string(),
   attempts: z.int(),
   seconds: z.number(),
-  /** null = it failed. */
+  /** What was heard of it before it failed, too; null = it never answered. */
+  mac: z.string().nullable(),
+  chip: z.string().nullable(),
+  /** The device whose identity it got, or was to get. */
+  device: z.string().nullable(),
+  /** null = it was not written; with an error of its own where it was, and is not well. */
   board: flashedSchema.nullable(),
   error: z
     .object({ code: z.string() as z.ZodType<ErrorCode>, message: z.string(), next: z.string() })

@@ -5,9 +5,13 @@ export interface BoardRow {
   port: string;
   mac: string | null;
   chip: string | null;
+  /** Whose identity it gets. */
+  device: string | null;
   /** `again`: it failed and is tried once more. */
   stage: Stage | 'waiting' | 'again' | 'done' | 'failed';
   region: string | null;
+  /** What tells of life in a stage that does not tell how far it is. */
+  note: string | null;
   /** Bytes of this stage. */
   done: number;
   total: number;
@@ -27,8 +31,10 @@ export function waitingRow(port: string): BoardRow {
     port,
     mac: null,
     chip: null,
+    device: null,
     stage: 'waiting',
     region: null,
+    note: null,
     done: 0,
     total: 0,
     rate: null,
@@ -57,12 +63,12 @@ export function trackRow(port: string, told: (row: BoardRow) => void, now: () =>
       return row;
     },
     change,
-    progress({ stage, region, done, total }) {
+    progress({ stage, region, done, total, note = null }) {
       if (stage !== row.stage || region !== row.region || done < row.done) began = { at: now(), done };
       const ms = now() - began.at;
       const rate = ms >= leastMs && done > began.done ? ((done - began.done) / ms) * 1000 : null;
       const secondsLeft = rate === null ? null : (total - done) / rate;
-      change({ stage, region, done, total, rate, secondsLeft });
+      change({ stage, region, note, done, total, rate, secondsLeft });
     },
   };
 }

@@ -14,16 +14,18 @@ import { prepareUpdate } from './update.js';
  * Does what `aiot flash` was asked for: one board, many, or none (`dryRun`). Files are read, and what can be refused without
  * a board is refused, before a port is opened.
  * @param row told of each change of a board
+ * @param ask told what only hands can do at a board: press RESET, hold BOOT
  */
 export async function runFlash(
   request: FlashRequest,
   row: (row: BoardRow) => void = () => {},
+  ask: (text: string) => void = () => {},
 ): Promise<Flashed | Boards | Planned> {
   const record = request.record === undefined ? null : await openRecord(request.record, systemClock.now);
   const flash = await prepare(request, record?.rows() ?? []);
   if (typeof flash !== 'function') return flash;
   const { loader } = request;
-  const common = { loader, flash, row, ...(record && { finished: record.add }) };
+  const common = { loader, flash, row, ask, ...(record && { finished: record.add }) };
   const ports = await portsOf(request);
   const [only, ...more] = ports;
   if (only !== undefined && more.length === 0 && !request.all) {

@@ -3,7 +3,7 @@ import { AiotError, readBytes } from '../../core/index.js';
 import { fetchFirmware, resolveModel, withClient } from '../../registry/index.js';
 import type { FlashBoardOptions } from './flash-board.js';
 import { flashModel } from './flash-model.js';
-import { flashSlot } from './flash-slot.js';
+import { flashSlot, type SlotJob } from './flash-slot.js';
 import type { FlashRequest } from './request.js';
 import type { Flashed } from './result.js';
 import { watchBoard } from './watch-board.js';
@@ -13,30 +13,27 @@ export async function prepareUpdate(
   request: FlashRequest,
 ): Promise<(how: FlashBoardOptions) => Promise<Flashed>> {
   refuseOthers(request);
-  const watch = watchOf(request);
+  const watchAt = watchOf(request);
   const { firmware, model, slot = 'next', verify, force } = request;
   if (model !== undefined) {
     const image = await modelOf(model, request.context);
-    return (how) => flashModel({ image, verify, force }, { ...how, watch });
+    return (how) => flashModel({ image, verify, force }, { ...how, watch: watchAt?.(how.ask) });
   }
-  if (firmware === undefined) {
+  if (firmware === undefined && slot === 'next') {
     throw new AiotError('AIOT_USAGE', 'expected what goes into the slot', {
       next: 'aiot flash --slot next --firmware app.bin, or --firmware NAME@VERSION',
     });
   }
-  const image = await firmwareOf(firmware, request.context);
-  return (how) => flashSlot({ image, slot, verify, force }, { ...how, watch });
+  const image = firmware === undefined ? null : await firmwareOf(firmware, request.context);
+  return (how) => flashSlot({ image, slot, verify, force }, { ...how, watch: watchAt?.(how.ask) });
 }
 
 /** A file that is there, else a version of the registry. */
-async function firmwareOf(
-  text: string,
-  context: string | undefined,
-): Promise<{ name: string; data: Uint8Array }> {
+async function firmwareOf(text: string, context: string | undefined): Promise<NonNullable<SlotJob['image']>> {
   if (await isFile(text)) return { name: text, data: await readBytes(text) };
   return await withClient(context, async (client) => {
-    const { card, bytes } = await fetchFirmware(client, text);
-    return { name: `${card.name}@${card.version}`, data: bytes };
+    const { card, bytes, envelope } = await fetchFirmware(client, text);
+    return { name: `${card.name}@${card.version}`, data: bytes, envelope };
   });
 }
 
@@ -64,7 +61,8 @@ function watchOf({ watch, loader }: FlashRequest) {
   if (!watch) return undefined;
   const { timeoutMs } = watch;
   const pattern = watch.pattern === null ? null : patternOf(watch.pattern);
-  return (port: string) => watchBoard(port, { timeoutMs, pattern, signal: loader.signal });
+  return (ask: FlashBoardOptions['ask']) => (port: string) =>
+    watchBoard(port, { timeoutMs, pattern, signal: loader.signal, ask });
 }
 
 /** @throws AIOT_USAGE */

@@ -11,6 +11,8 @@ export interface WatchBoardOptions {
   timeoutMs: number;
   pattern: RegExp | null;
   signal?: AbortSignal | undefined;
+  /** Told to press RESET where the line cannot. */
+  ask?: ((text: string) => void) | undefined;
 }
 
 /**
@@ -21,7 +23,11 @@ export async function watchBoard(port: string, options: WatchBoardOptions): Prom
   const { signal } = options;
   const line = await openLine(port, { baud: logBaud, ...(signal && { signal }) });
   try {
-    const restart = line.hasControlLines ? () => resetBoard(line, 'hard-reset') : async () => {};
+    const restart = async () => {
+      if (line.hasControlLines) await resetBoard(line, 'hard-reset');
+      else
+        options.ask?.(`press RESET on the board at ${port}: it is watched for ${options.timeoutMs / 1000} s`);
+    };
     return await watchLine(line, { ...options, clock: systemClock, restart });
   } finally {
     await line.close();

@@ -8,6 +8,7 @@ export {
   writeNvsKeys,
 } from './crypt.js';
 export { type NvsCsvOptions, parseNvsCsv, writeNvsCsv } from './csv.js';
+export { nvsKeysInUse } from './in-use.js';
 export { readNvs } from './read.js';
 export * from './types.js';
 export { type WriteNvsOptions, writeNvs } from './write.js';

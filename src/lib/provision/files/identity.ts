@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type ChipName, chipNames } from '../../formats/index.js';
-import type { ProvisionReply } from '../../registry/index.js';
+import { macSchema, type ProvisionReply } from '../../registry/index.js';
 import type { NewFile } from './place.js';
 
 /** device.json: what a device needs to know about itself and its platform. */
@@ -10,6 +10,8 @@ export const identitySchema = z.object({
   type: z.string(),
   /** Of a device on a chip. */
   chip: z.enum(chipNames).optional(),
+  /** Of the board that it was made for, where one was named. */
+  mac: macSchema.optional(),
   urls: z.object({ http: z.string(), mqtts: z.string() }),
 });
 export type Identity = z.output<typeof identitySchema>;
@@ -32,8 +34,9 @@ export function identityOf(key: string, answer: Answer): NewFile[] {
 
 /** device.json, for people and tools. `chip`: of a device that is a chip. */
 export function descriptionOf({ device, urls }: Answer, chip?: ChipName): string {
-  const { name, id, type } = device;
-  const identity: Identity = { name, id, type, ...(chip === undefined ? {} : { chip }), urls };
+  const { name, id, type, mac } = device;
+  const board = { ...(chip !== undefined && { chip }), ...(mac !== null && { mac }) };
+  const identity: Identity = { name, id, type, ...board, urls };
   return `${JSON.stringify(identity, null, 2)}\n`;
 }
 

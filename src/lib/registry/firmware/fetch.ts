@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { AiotError, digestOf, writeFileAtomic } from '../../core/index.js';
-import { type TrustRoot, verifyManifest } from '../../formats/index.js';
+import { type Envelope, type TrustRoot, verifyManifest } from '../../formats/index.js';
 import type { RegistryClient } from '../client.js';
 import { type FirmwareVersion, firmwareVersionSchema } from '../firmware-api.js';
 
@@ -15,6 +15,8 @@ export interface FetchedFirmware {
   card: FirmwareVersion;
   /** The application image, byte for byte as it was signed. */
   bytes: Uint8Array;
+  /** What is signed, for who checks it against other keys. */
+  envelope: Envelope;
 }
 
 /** `NAME@3`, `NAME@latest` or `NAME` (the newest). @throws AIOT_USAGE, AIOT_NOT_FOUND */
@@ -49,7 +51,8 @@ export async function fetchFirmware(
   const card = await client.firmware.get(name, version);
   const root = trust ?? (await client.trust.get());
   if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
-  const manifest = verifyManifest(await client.firmware.manifest(name, version), root);
+  const envelope = await client.firmware.manifest(name, version);
+  const manifest = verifyManifest(envelope, root);
   const signed = manifest.artifacts[0];
   const what = `${name}@${version}`;
   if (manifest.kind !== 'firmware' || manifest.name !== name || manifest.version !== version || !signed) {
@@ -65,7 +68,7 @@ export async function fetchFirmware(
     );
   }
   const bytes = await (await client.blobs.get(signed.digest)).bytes();
-  if (digestOf(bytes) === signed.digest && bytes.length === signed.bytes) return { card, bytes };
+  if (digestOf(bytes) === signed.digest && bytes.length === signed.bytes) return { card, bytes, envelope };
   throw new AiotError('AIOT_DIGEST_MISMATCH', `${what} is not what was signed`);
 }
 
