@@ -34,6 +34,9 @@ export default class AiotHelp extends Help {
 
   /** A topic has commands below it; oclif takes every command for one. */
   private topicOf(name: string): Interfaces.Topic | undefined {
+    // `aiot flash` is a command of its own too: oclif shows that, and then those below it.
+    const own = this.config.commands.find(({ id }) => id === name);
+    if (own && !own.hiddenAliases.includes(name)) return undefined;
     const has = this.config.commandIDs.some((id) => id.startsWith(`${name}:`));
     return has ? this.config.findTopic(name) : undefined;
   }
