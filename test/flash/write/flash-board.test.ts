@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type FlashJob, flashBoard } from '../../../src/lib/flash/write/flash-board.js';
-import { blankOtadata, firstOtadata } from '../../../src/lib/formats/index.js';
+import { blankOtadata, firstOtadata, writeNvs } from '../../../src/lib/formats/index.js';
 import { espApp, espBootloader, espImage } from '../../support/esp-image.js';
 import { piece, twoSlotsTable } from '../plan/support.js';
 import { anyLoader, FakeBoard } from './fake-board.js';
@@ -207,5 +210,49 @@ describe('flashing only what differs', () => {
     const job = { pieces: [piece('new.bin', 0x10000, next)], old: [piece('old.bin', 0x20000, old)] };
     await expect(flash(board, job)).rejects.toMatchObject({ code: 'AIOT_USAGE' });
     expect(board.log.some((line) => line.startsWith('write'))).toBe(false);
+  });
+});
+
+describe('flashing an identity', () => {
+  let folder = '';
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'aiot-given-'));
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  const nvsOf = (name: string) =>
+    writeNvs([{ namespace: 'aiot', key: 'name', type: 'string', value: name }], { size: 0x5000 });
+  const job = (name: string, own: Partial<NonNullable<FlashJob['device']>> = {}): Partial<FlashJob> => ({
+    pieces: [piece('partitions.bin', 0x8000, twoSlotsTable), piece('nvs.bin', 0x9000, nvsOf(name))],
+    device: { name, folder, certificate: '', chip: 'esp32', mac: null, given: null, ...own },
+  });
+  const boardOf = (name: string) => new FakeBoard().put(0x8000, twoSlotsTable).put(0x9000, nvsOf(name));
+
+  it('refuses to overwrite that of another device, unless forced', async () => {
+    const board = boardOf('pump-3');
+    await expect(flash(board, job('pump-7'))).rejects.toMatchObject({ code: 'AIOT_FLASH_REFUSED' });
+    expect(board.log.filter((line) => line.startsWith('write'))).toEqual([]);
+    const forced = await flash(board, { ...job('pump-7'), force: true });
+    expect(forced.overridden).toMatchObject([
+      { rule: 'identity', message: expect.stringContaining('pump-3') },
+    ]);
+  });
+
+  it('takes the same device again, and a blank board', async () => {
+    expect((await flash(boardOf('pump-7'), job('pump-7'))).device).toBe('pump-7');
+    expect((await flash(new FakeBoard(), job('pump-7'))).device).toBe('pump-7');
+  });
+
+  it('keeps which board has it beside it, and warns of a second one', async () => {
+    const mac = '24:0a:c4:00:01:10';
+    expect((await flash(new FakeBoard(), job('pump-7'))).warnings.join()).not.toContain('before');
+    expect(JSON.parse(await readFile(join(folder, 'board.json'), 'utf8'))).toEqual({ mac });
+    const again = await flash(new FakeBoard(), job('pump-7', { given: '24:0a:c4:00:01:99' }));
+    expect(again.warnings.join()).toContain('pump-7 was written to the board 24:0a:c4:00:01:99 before');
+  });
+
+  it('refuses one that was made for another board', async () => {
+    const made = job('pump-10', { mac: '24:0a:c4:00:01:99' });
+    await expect(flash(new FakeBoard(), made)).rejects.toThrow('pump-10 was made for the board');
   });
 });

@@ -17,7 +17,7 @@ export function assignIdentities(
   const taken = new Set<string>();
   if (!single) {
     for (const identity of identities) {
-      const mac = identity.given ?? identity.mac;
+      const mac = identity.mac ?? identity.given;
       if (mac === null) continue;
       taken.add(identity.name);
       byMac.set(mac, identity);

@@ -102,13 +102,13 @@ async function writeJob(
 
 /** Keeps which board has an identity; what is to be warned of. */
 async function giveTo(
-  { name, folder, given }: Omit<DeviceIdentity, 'pieces'>,
+  { name, folder, given, mac: madeFor }: Omit<DeviceIdentity, 'pieces'>,
   mac: string,
 ): Promise<string[]> {
   if (given === mac) return [];
   const failed = await keepGiven(folder, mac);
   const twice = `${name} was written to the board ${given} before: two boards with one identity shut each other out`;
-  return [...(given === null ? [] : [twice]), ...(failed === null ? [] : [failed])];
+  return [...(given === null || madeFor === mac ? [] : [twice]), ...(failed === null ? [] : [failed])];
 }
 
 /** What a plan asks of a board. */
