@@ -21,7 +21,7 @@ const greetingMs = 100;
  */
 export async function connect(
   wire: Wire,
-  options: { before: BeforeMode; baud: number },
+  options: { before: BeforeMode; baud: number; attempt?: (number: number, of: number) => void },
 ): Promise<'rom' | 'stub'> {
   const { line } = wire;
   const { before } = options;
@@ -32,6 +32,7 @@ export async function connect(
   const heard = { atRomBaud: new Uint8Array(0), elsewhere: new Uint8Array(0) };
   for (let attempt = 0; attempt < attempts; attempt++) {
     const baud = bauds[attempt % bauds.length] ?? romBaud;
+    if (attempt > 0) options.attempt?.(attempt + 1, attempts);
     if (line.baud !== baud) await line.setBaud(baud);
     wire.forget();
     const steps = resets[attempt % resets.length];

@@ -47,7 +47,11 @@ async function beginAtSpeed(wire: Wire, options: LoaderOptions): Promise<Session
 
 async function begin(wire: Wire, options: LoaderOptions): Promise<Session> {
   report({ options }, { stage: 'connect', region: null, done: 0, total: 0 });
-  const met = await connect(wire, options);
+  const attempt = (number: number, of: number) => {
+    const note = `attempt ${number} of ${of}`;
+    report({ options }, { stage: 'connect', region: null, done: 0, total: 0, note });
+  };
+  const met = await connect(wire, { before: options.before, baud: options.baud, attempt });
   // What came up to here was boot text, as it should be.
   wire.forget();
   const exchange = new Exchange(wire);
