@@ -7,6 +7,7 @@ import {
   partitionTableOffset,
   readNvs,
   readPartitionTable,
+  writeNvs,
   writePartitionTable,
 } from '../../src/lib/formats/index.js';
 import { verifiedDeviceSchema } from '../../src/lib/provision/index.js';
@@ -133,6 +134,82 @@ describe('aiot device rotate and replace at a port', () => {
     const shown = await ok(deviceSchema, ['device', 'show', 'turn']);
     expect(shown.next?.fingerprint).toBe(certificate.fingerprint);
     expect(shown.fingerprint).not.toBe(certificate.fingerprint);
+  });
+
+  it('rotate refuses the board of another device by what its NVS says, where no MAC is known', async () => {
+    const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:06' });
+    await ok(onboardedSchema, ['device', 'provision', 'theirs', '--port', port]);
+    const client = await clientFor();
+    await client.claims.make({ name: 'macless', type: 'esp32' });
+    const before = Buffer.from(chip.flash.bytes);
+    const argv = ['device', 'rotate', 'macless', '--port', port];
+    const error = await refusal(argv);
+    expect(error).toMatchObject({ code: 'AIOT_BIRTH_MISMATCH', exit: 6 });
+    expect(error.message).toContain('theirs');
+    expect(Buffer.compare(before, Buffer.from(chip.flash.bytes))).toBe(0);
+    expect(await client.devices.get('macless')).toMatchObject({ fingerprint: null, next: null });
+    await client.close();
+  });
+
+  it('a plain identity takes the place of an encrypted one, and its keys; rotate --now reads it', async () => {
+    const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:07' });
+    const argv = ['device', 'provision', 'was-secret', '--port', port];
+    await ok(onboardedSchema, [...argv, '--encrypt-nvs']);
+    const keys = () => chip.flash.bytes.slice(0x3d_0000, 0x3d_1000);
+    const old = keys();
+    expect(old.every((byte) => byte === 0xff)).toBe(false);
+    await ok(deviceSchema, ['device', 'revoke', 'was-secret']);
+    await ok(onboardedSchema, argv);
+    expect(keys().every((byte) => byte === 0xff)).toBe(true);
+    expect(nvsIn(chip).get('aiot/name')).toBe('was-secret');
+    // As earlier versions left it.
+    chip.flash.bytes.set(old, 0x3d_0000);
+    await ok(onboardedSchema, ['device', 'rotate', 'was-secret', '--port', port, '--now']);
+    expect(nvsIn(chip).get('aiot/name')).toBe('was-secret');
+    expect(keys().every((byte) => byte === 0xff)).toBe(true);
+  });
+
+  it('rotate --now keeps an encrypted NVS encrypted with the same keys', async () => {
+    const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:08' });
+    await ok(onboardedSchema, ['device', 'provision', 'secret', '--port', port, '--encrypt-nvs']);
+    const keys = chip.flash.bytes.slice(0x3d_0000, 0x3d_1000);
+    await ok(onboardedSchema, ['device', 'rotate', 'secret', '--port', port, '--now']);
+    expect(Buffer.compare(keys, chip.flash.bytes.slice(0x3d_0000, 0x3d_1000))).toBe(0);
+    expect(() => nvsIn(chip)).toThrow();
+  });
+
+  it('rotate tells of an NVS without room before the platform is asked', async () => {
+    const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:09' });
+    await ok(onboardedSchema, ['device', 'provision', 'full', '--port', port]);
+    const nvs = chip.flash.bytes.subarray(0x9000, 0xe000);
+    const { entries } = readNvs(nvs);
+    const blob = (key: string, n: number) => ({
+      ...{ namespace: 'app', key, type: 'blob' as const },
+      value: new Uint8Array(n).fill(7),
+    });
+    const filled = writeNvs(
+      [
+        ...entries.filter(({ namespace }) => namespace === 'aiot').slice(0, 3),
+        blob('a', 8000),
+        blob('b', 5000),
+      ],
+      { size: nvs.length, version: 2 },
+    );
+    nvs.set(filled);
+    const argv = ['device', 'rotate', 'full', '--port', port, '--now'];
+    expect(await refusal(argv)).toMatchObject({ code: 'AIOT_NVS_UNFIT' });
+    const { next, fingerprint } = await ok(deviceSchema, ['device', 'show', 'full']);
+    expect([next, typeof fingerprint]).toEqual([null, 'string']);
+  });
+
+  it('verifies a board whose table has no checksum', async () => {
+    const table = parsePartitionsCsv('nvs,data,nvs,0x9000,0x5000,\nfactory,app,factory,0x20000,0x100000,\n');
+    const flash = new Uint8Array(0x40_0000).fill(0xff);
+    flash.set(writePartitionTable({ ...table, md5: false }), partitionTableOffset);
+    const { port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:0a', flash });
+    await ok(onboardedSchema, ['device', 'provision', 'no-md5', '--port', port]);
+    const argv = ['device', 'verify', 'no-md5', '--port', port];
+    expect((await ok(verifiedDeviceSchema, argv)).verified).toBe(true);
   });
 
   it('rotate refuses the board of another device; replace makes another board the device', async () => {

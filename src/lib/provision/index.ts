@@ -13,6 +13,7 @@ export {
 } from './birth/verify.js';
 export { requestKey } from './certificates.js';
 export { imageNames, partsOf as imageParts } from './chip/image.js';
+export type { OldNvs } from './chip/keep.js';
 export {
   type ChipOptions,
   checkWifi,
@@ -20,7 +21,7 @@ export {
   usualFlashBytes,
   type Wifi,
 } from './chip/options.js';
-export type { HeldIdentity } from './chip/read-image.js';
+export { type HeldIdentity, nameInImage } from './chip/read-image.js';
 export {
   type CommonImage,
   type ImageRequest,

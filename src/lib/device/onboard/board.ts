@@ -2,6 +2,7 @@ import { AiotError } from '../../core/index.js';
 import type { ChipInfo, Loader } from '../../flash/index.js';
 import {
   type BirthChip,
+  nvsKeysInUse,
   type Partition,
   type PartitionTable,
   partitionTableBytes,
@@ -42,12 +43,14 @@ export function requireOpen({ security }: ChipInfo): void {
 
 const emptyByte = 0xff;
 
-/** The board's own partition table; null where there is none, or none that is whole. */
-export async function tableOf(loader: Pick<Loader, 'read'>): Promise<PartitionTable | null> {
+/** The board's own partition table, and its bytes as they are there; null where there is none, or none that is whole. */
+export async function tableOf(
+  loader: Pick<Loader, 'read'>,
+): Promise<{ bytes: Uint8Array; table: PartitionTable } | null> {
   const bytes = await loader.read(partitionTableOffset, partitionTableBytes);
   if (bytes.every((byte) => byte === emptyByte)) return null;
   try {
-    return readPartitionTable(bytes);
+    return { bytes, table: readPartitionTable(bytes) };
   } catch (error) {
     if (error instanceof AiotError) return null;
     throw error;
@@ -63,12 +66,27 @@ export function partitionOf(table: PartitionTable, kind: keyof typeof subtypes):
   return of.find(({ label }) => label === kind) ?? of[0] ?? null;
 }
 
-/** What a device has in NVS on its board; null where nothing was ever written. */
+/** What a device has in NVS on its board, and the keys where it is encrypted; null where nothing was ever written. */
 export async function nvsOf(loader: Pick<Loader, 'read'>, table: PartitionTable) {
   const [place, keysPlace] = [partitionOf(table, 'nvs'), partitionOf(table, 'nvs_keys')];
   if (!place) return null;
   const nvs = await loader.read(place.offset, place.size);
   if (nvs.every((byte) => byte === emptyByte)) return null;
   const keys = keysPlace ? await loader.read(keysPlace.offset, keysPlace.size) : null;
-  return { nvs, keys: keys?.some((byte) => byte !== emptyByte) ? keys : null };
+  return { nvs, keys: nvsKeysInUse(nvs, keys) ? keys : null };
+}
+
+/**
+ * Keys of an earlier, encrypted NVS, as a region that erases them: firmware that finds keys reads no plain NVS. null where
+ * the board has none.
+ */
+export async function staleKeys(
+  loader: Pick<Loader, 'read'>,
+  table: PartitionTable,
+): Promise<{ name: string; offset: number; data: Uint8Array } | null> {
+  const place = partitionOf(table, 'nvs_keys');
+  if (!place) return null;
+  const there = await loader.read(place.offset, place.size);
+  if (there.every((byte) => byte === emptyByte)) return null;
+  return { name: place.label, offset: place.offset, data: new Uint8Array(place.size).fill(emptyByte) };
 }

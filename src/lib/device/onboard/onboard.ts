@@ -8,7 +8,7 @@ import {
   openLoader,
   type RegionResult,
 } from '../../flash/index.js';
-import { chipNames, writePartitionsCsv } from '../../formats/index.js';
+import { chipNames, readPartitionTable } from '../../formats/index.js';
 import {
   type CommonImage,
   type DeviceImage,
@@ -16,9 +16,10 @@ import {
   imageParts,
   type MakeOptions,
   makeDevice,
+  type OldNvs,
   provisionedDeviceSchema,
 } from '../../provision/index.js';
-import { birthChipOf, nvsOf, requireOpen, tableOf } from './board.js';
+import { birthChipOf, nvsOf, requireOpen, staleKeys, tableOf } from './board.js';
 
 export const onboardedSchema = provisionedDeviceSchema.extend({
   board: z.object({
@@ -48,8 +49,10 @@ export const onboardedSchema = provisionedDeviceSchema.extend({
 export type Onboarded = z.output<typeof onboardedSchema>;
 
 export interface OnboardOptions extends Pick<MakeOptions, 'client' | 'name' | 'out' | 'privatePem' | 'now'> {
-  /** What is asked of the platform, for the board that is there. */
-  how: (chip: ChipInfo) => Enrolment | Promise<Enrolment>;
+  /** What is asked of the platform, for the board that is there. `held`: what its NVS has. */
+  how: (chip: ChipInfo, held: () => Promise<OldNvs | null>) => Enrolment | Promise<Enrolment>;
+  /** Refuses a board by what its NVS says, before anything is asked or written: of one whose NVS is kept. */
+  requireOld?: (old: OldNvs) => void;
   image: CommonImage;
   port: string;
   loader: LoaderOptions;
@@ -101,12 +104,19 @@ async function make(loader: Loader, options: OnboardOptions) {
   const { client, name, out, privatePem, now, onStage } = options;
   const { chip } = loader;
   requireOpen(chip);
-  const how = await options.how(chip);
+  const how = await options.how(chip, async () => {
+    const table = await tableOf(loader);
+    return table && (await nvsOf(loader, table.table));
+  });
   const { image, keepsTable } = await imageOn(loader, options.image, how);
+  if (image.old) options.requireOld?.(image.old);
   let regions: Onboarded['board']['regions'] = [];
   const write = async (made: DeviceImage) => {
     onStage?.(`writing the identity of ${name}`);
-    regions = await writeImage(loader, made, keepsTable);
+    regions = await writeImage(loader, made, {
+      keepsTable,
+      encrypted: Boolean(made.keys ?? image.old?.keys),
+    });
     return birthChipOf(chip);
   };
   onStage?.(`asking for the certificate of ${name}`);
@@ -120,7 +130,7 @@ async function make(loader: Loader, options: OnboardOptions) {
 /** The image for this board: with its own table, where it has one and no other is given, and what a device keeps. */
 async function imageOn(loader: Loader, asked: CommonImage, how: Enrolment) {
   const own = asked.table === null ? await tableOf(loader) : null;
-  const old = how.kind === 'rotate' && own ? await nvsOf(loader, own) : null;
+  const old = how.kind === 'rotate' && own ? await nvsOf(loader, own.table) : null;
   if (how.kind === 'rotate' && old === null) {
     throw new AiotError(
       'AIOT_NVS_MALFORMED',
@@ -130,15 +140,23 @@ async function imageOn(loader: Loader, asked: CommonImage, how: Enrolment) {
       },
     );
   }
-  const table = asked.table ?? (own ? writePartitionsCsv(own) : null);
+  // As its bytes are: a table may have rows that no text of ours says, or no checksum.
+  const table = asked.table ?? own?.bytes ?? null;
   const flashBytes = loader.chip.flash.bytes ?? asked.flashBytes;
   return { image: { ...asked, table, flashBytes, old }, keepsTable: own !== null };
 }
 
-async function writeImage(loader: Loader, image: DeviceImage, keepsTable: boolean) {
+async function writeImage(
+  loader: Loader,
+  image: DeviceImage,
+  { keepsTable, encrypted }: { keepsTable: boolean; encrypted: boolean },
+) {
+  const stale = encrypted ? null : await staleKeys(loader, readPartitionTable(image.partitions.data));
   const parts = imageParts(image).filter(({ name }) => name !== 'partitions' || !keepsTable);
-  const results: RegionResult[] = await loader.write(
-    parts.map(({ name, offset, data }) => ({ name, offset, data })),
-  );
-  return results.map((result, i) => ({ name: parts[i]?.name ?? '', ...result }));
+  const regions = [
+    ...parts.map(({ name, offset, data }) => ({ name: name as string, offset, data })),
+    ...(stale ? [stale] : []),
+  ];
+  const results: RegionResult[] = await loader.write(regions);
+  return results.map((result, i) => ({ name: regions[i]?.name ?? '', ...result }));
 }

@@ -12,6 +12,8 @@ import {
   imageNames,
   imageRequest,
   makeDevice,
+  nameInImage,
+  type OldNvs,
   type ProvisionedDevice,
 } from '../../provision/index.js';
 import type { DeviceInfo, RegistryClient } from '../../registry/index.js';
@@ -52,6 +54,7 @@ export async function renewDevice(request: RenewRequest): Promise<ProvisionedDev
     return await onboardDevice({
       ...{ client, name, port, image, privatePem, now, loader: request.loader, out: out ?? null },
       how: (board) => howFor(request, device, board.mac),
+      requireOld: (old) => requireSame(old, device),
       ...(onStage && { onStage: (text) => onStage({ text }) }),
     });
   }
@@ -74,6 +77,27 @@ function howFor({ kind, now }: RenewRequest, device: DeviceInfo, mac: string | u
     );
   }
   return { kind, now };
+}
+
+/** A MAC may not be known of a device: its board says itself which one it is. @throws AIOT_BIRTH_MISMATCH */
+function requireSame(old: OldNvs, device: DeviceInfo): void {
+  const { name, id } = nameInImage(old);
+  if (name === device.name && id === device.id) return;
+  throw new AiotError(
+    'AIOT_BIRTH_MISMATCH',
+    `expected the board of ${device.name} (${device.id}), got the one of ${name ?? 'no device'} (${id ?? 'no id'})`,
+    { next: `Make this board the device: aiot device replace ${device.name} --port PORT` },
+  );
+}
+
+function isOf({ name, id }: DeviceInfo, old: OldNvs | null): boolean {
+  try {
+    const held = old && nameInImage(old);
+    return held?.name === name && held.id === id;
+  } catch (error) {
+    if (error instanceof AiotError) return false;
+    throw error;
+  }
 }
 
 /** Whose folder it is; one of another device is refused. */

@@ -27,7 +27,8 @@ export function imageFor({ key, reply }: Enrolled, options: ChipOptions): Device
 }
 
 /**
- * Refuses what could not be made, before anybody is asked for a certificate: with a key and certificates of the usual size.
+ * Refuses what could not be made, before anybody is asked for a certificate: with a key and certificates of the usual size,
+ * and with all that the device has already.
  * @throws AIOT_NVS_UNFIT, AIOT_PARTITIONS_MALFORMED
  */
 export async function checkImages(
@@ -39,7 +40,8 @@ export async function checkImages(
   const platform = { http: longUrl('https'), mqtts: longUrl('mqtts'), ca: certificate };
   const trust = trustRootOf(publicKeyOf(key.privatePem));
   for (const { name, type, options } of devices) {
-    const { chip, wifi, nvsVersion: version, table, flashBytes, encrypt } = options;
+    const { chip, wifi, nvsVersion: version, table, flashBytes, old = null } = options;
+    const encrypt = options.encrypt && old === null;
     const identity = {
       name,
       id: newId('dev'),
@@ -50,7 +52,10 @@ export async function checkImages(
       certificate,
     };
     const release = { sequence: 0, floor: 0 };
-    deviceImage(identity, { platform, wifi, trust, release, version, table, flashBytes, encrypt });
+    const image = deviceImage(identity, {
+      ...{ platform, wifi, trust, release, version, table, flashBytes, encrypt },
+    });
+    if (old) keepOld(image, old, version);
   }
 }
 

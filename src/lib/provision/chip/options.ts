@@ -9,8 +9,8 @@ export interface ChipOptions {
   wifi: Wifi | null;
   /** Format of the NVS pages. */
   nvsVersion: 1 | 2;
-  /** The partition table as CSV; null = the default one. */
-  table: string | null;
+  /** The partition table as CSV, or as the bytes that a board has; null = the default one. */
+  table: string | Uint8Array | null;
   /** Bytes of the board's flash. */
   flashBytes: number;
   encrypt: boolean;

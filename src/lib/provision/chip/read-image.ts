@@ -10,6 +10,16 @@ import {
 import type { Identity } from '../files/identity.js';
 import type { OldNvs } from './keep.js';
 
+/** Which device an NVS image is of; null for what it does not say. @throws AIOT_NVS_MALFORMED */
+export function nameInImage({ nvs, keys }: OldNvs): { name: string | null; id: string | null } {
+  const { entries } = readNvs(keys === null ? nvs : decryptNvs(nvs, readNvsKeys(keys)));
+  const text = (key: string) => {
+    const found = entries.find((entry) => entry.namespace === 'aiot' && entry.key === key);
+    return found?.type === 'string' ? found.value : null;
+  };
+  return { name: text('name'), id: text('id') };
+}
+
 /** What a device holds of itself and of whom it trusts. PEM texts. */
 export interface HeldIdentity extends Identity {
   key: string;

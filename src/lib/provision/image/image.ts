@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { AiotError, hasCode } from '../../core/index.js';
 import {
+  checkPartitions,
   encryptNvs,
   nvsKeyBytes,
   type Partition,
   type PartitionTable,
   parsePartitionsCsv,
   partitionTableOffset,
+  readPartitionTable,
   writeNvs,
   writeNvsKeys,
   writePartitionTable,
@@ -28,7 +30,8 @@ export function deviceImage(
   const table = imageTable(options);
   const place = partitionOf(table, 'nvs', 2);
   const plain = nvsOf(identity, options, place.size);
-  const partitions = { offset: partitionTableOffset, data: writePartitionTable(table) };
+  const bytes = options.table instanceof Uint8Array ? options.table : writePartitionTable(table);
+  const partitions = { offset: partitionTableOffset, data: bytes };
   if (!options.encrypt) return { nvs: { offset: place.offset, data: plain }, partitions };
   const keysPlace = partitionOf(table, 'nvs_keys', 4);
   const keys = random(nvsKeyBytes);
@@ -54,6 +57,11 @@ export function imageTable({
   table,
   flashBytes,
 }: Pick<ImageOptions, 'table' | 'flashBytes'>): PartitionTable {
+  if (table instanceof Uint8Array) {
+    const own = readPartitionTable(table);
+    checkPartitions(own, flashBytes);
+    return own;
+  }
   const file = table === null ? 'the default partition table' : 'the partition table';
   return parsePartitionsCsv(table ?? defaultTable, { flashBytes, file });
 }

@@ -26,8 +26,8 @@ export interface ImageOptions {
   release: { sequence: number; floor: number };
   /** Format of the NVS pages. */
   version: 1 | 2;
-  /** The partition table as CSV; null = the default one (4 MiB, two app slots, two model slots). */
-  table: string | null;
+  /** The partition table as CSV, or as the bytes that a board has; null = the default one (4 MiB, two app slots, two model slots). */
+  table: string | Uint8Array | null;
   /** Bytes of the board's flash; a table that goes past it is refused. */
   flashBytes: number;
   /** Encrypts NVS with keys made here. */
