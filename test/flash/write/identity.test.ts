@@ -7,6 +7,7 @@ import { keepGiven } from '../../../src/lib/flash/write/given.js';
 import { type DeviceIdentity, readIdentities, readIdentity } from '../../../src/lib/flash/write/identity.js';
 import { prepareJob } from '../../../src/lib/flash/write/prepare.js';
 import type { FlashRequest } from '../../../src/lib/flash/write/request.js';
+import { runFlash } from '../../../src/lib/flash/write/run-flash.js';
 import { parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/index.js';
 import { anyLoader } from './fake-board.js';
 
@@ -47,6 +48,20 @@ describe('an identity from its folder', () => {
     expect(plain.pieces.map(({ place }) => place)).toEqual([0x8000, 0x9000]);
     const encrypted = await readIdentity(join(tray(), 'motor-2'));
     expect(encrypted.pieces.map(({ place }) => place)).toEqual([0x8000, 0x9000, 0xe000]);
+  });
+
+  it('says which chip a plan without a board is for', async () => {
+    const request = (device: string): FlashRequest => ({
+      ...{ images: [], project: null, device, slot: undefined, firmware: undefined, model: undefined },
+      ...{ watch: null, ports: [], all: false, jobs: 1, retries: undefined, loader: anyLoader },
+      ...{ header: {}, diffWith: [], erase: false, verify: true, force: false, dryRun: true },
+      ...{ record: undefined, context: undefined },
+    });
+    const one = await runFlash(request(join(tray(), 'cam-1')));
+    expect(one).toMatchObject({ chip: 'esp32s3', regions: [{ offset: 0x8000 }, { offset: 0x9000 }] });
+    expect(await runFlash(request(join(tray(), 'motor-1')))).toMatchObject({ chip: 'esp32' });
+    const other = { ...request(join(tray(), 'cam-1')), loader: { ...anyLoader, chip: 'esp32' as const } };
+    await expect(runFlash(other)).rejects.toMatchObject({ message: 'there is no identity for an esp32' });
   });
 
   it('replaces a project’s table, and leaves its other images', async () => {
