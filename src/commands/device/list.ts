@@ -17,8 +17,8 @@ export default class DeviceList extends AiotCommand {
     const at = again(input, 'context');
     const devices = await withClient(flags.context, (client) => client.devices.list());
     const rows = devices.map(({ name, type, state, online, model, updateState }) => [
-      name,
-      type,
+      cut(name),
+      cut(type),
       state,
       online ? 'online' : 'offline',
       model ? `${model.name}@${model.version}` : null,
@@ -36,3 +36,9 @@ export default class DeviceList extends AiotCommand {
     return devices;
   }
 }
+
+/** One long name does not make the whole table wide: the whole of it is in the JSON, and in `device show`. */
+function cut(text: string): string {
+  return text.length <= longest ? text : `${text.slice(0, longest - 1)}…`;
+}
+const longest = 32;

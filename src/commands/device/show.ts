@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, bold, day, facts, moment, next, shared } from '../../lib/cli/index.js';
+import { AiotCommand, again, bold, day, facts, minute, next, shared } from '../../lib/cli/index.js';
 import { deviceSchema, withClient } from '../../lib/registry/index.js';
 
 export default class DeviceShow extends AiotCommand {
@@ -24,7 +24,7 @@ export default class DeviceShow extends AiotCommand {
         ['id', device.id],
         ['type', device.type],
         ['state', `${device.state}, ${device.online ? 'online' : 'offline'}`],
-        ['last seen', lastSeen === null ? 'never' : moment(lastSeen)],
+        ['last seen', lastSeen === null ? 'never' : `${minute(lastSeen)} UTC`],
         ['model', model ? `${model.name}@${model.version} (${model.digest})` : 'none'],
         ['update', device.updateState ?? 'nothing reported'],
         ['certificate', device.fingerprint ?? 'none yet'],

@@ -55,29 +55,39 @@ describe('labels', () => {
     expect(texts).toEqual([
       'motor-1',
       'esp32',
-      device.id,
+      device.id.slice(0, 20),
+      device.id.slice(20),
       '24:0a:c4:12:34:56',
       'chip 1193046',
-      '0123456789abcdef',
+      'cert 0123456789ab',
     ]);
     const unknown = [
       ...(await svgOf({ ...device, mac: null, chipId: null })).matchAll(/<text [^>]*>([^<]*)</g),
     ];
-    expect(unknown).toHaveLength(4);
+    expect(unknown).toHaveLength(5);
   });
 
   it.each(['a', 'motor-1', 'x'.repeat(64), 'hall-3_line-12.shaded-pole-motor-north-west', 'W'.repeat(17)])(
     'keep within their edges: %s',
     async (name) => {
-      const svg = await svgOf({ ...device, name });
+      const svg = await svgOf({
+        ...device,
+        name,
+        type: 'pump-of-a-very-long-kind',
+        id: `dev_${'0'.repeat(26)}`,
+      });
       const lines = [
         ...svg.matchAll(/<text x="([\d.]+)" y="([\d.]+)" [^>]*font-size="([\d.]+)"[^>]*>([^<]*)</g),
       ];
       for (const [, x, y, size, text] of lines) {
         expect(Number(x) + text!.length * Number(size) * 0.6).toBeLessThanOrEqual(49.01);
         expect(Number(y)).toBeLessThan(24.5);
+        // What is smaller nobody reads.
+        expect(Number(size)).toBeGreaterThanOrEqual(2.05);
       }
-      expect(lines.map(([, , , , text]) => text).join('')).toContain(name);
+      const texts = lines.map(([, , , , text]) => text).join('');
+      expect(texts).toContain(name.slice(0, 16));
+      expect(texts).toContain(name.length > 40 ? name.slice(-20) : name);
     },
   );
 

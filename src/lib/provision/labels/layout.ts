@@ -65,39 +65,49 @@ function runs(row: readonly boolean[]): [number, number][] {
   return found;
 }
 
+/** Of the lines below the name, mm: all of one size, so that the id is as easy to read as the rest. */
+const smallSize = 2.05;
+const smallStep = 2.5;
+/** Letters of that size in a line. */
+const lineLetters = Math.floor((labelWidth - qrSide - margin) / (smallSize * letterWidth));
+
 function textsOf({ name, id, type, mac, chipId, fingerprint }: LabelDevice): LabelText[] {
   const x = qrSide;
   const width = labelWidth - x - margin;
   const small = [
-    type,
-    id,
+    ...linesOf(type),
+    ...linesOf(id),
     ...(mac === null ? [] : [mac]),
     ...(chipId === null ? [] : [`chip ${chipId}`]),
-    fingerprint.slice(0, 16),
+    `cert ${fingerprint.slice(0, 12)}`,
   ];
-  const title = halves(name);
-  const titleSize = sizeFor(title, width, 3.4);
-  let y = 2.5;
+  const title = linesOf(name);
+  const titleSize = sizeFor(title, width, title.length > 1 ? smallSize : 3.4);
+  let y = 2;
   const lines = title.map((text) => {
     y += titleSize;
     return { text, x, y, size: titleSize, bold: true };
   });
-  y += 0.8;
+  y += 0.3;
   const rest = small.map((text) => {
-    const size = sizeFor([text], width, 2.1);
-    y += 2.6;
-    return { text, x, y, size, bold: false };
+    y += smallStep;
+    return { text, x, y, size: smallSize, bold: false };
   });
   return [...lines, ...rest];
 }
 
-/** A name too long for one line in two, cut where it has a sign if it does. */
-function halves(name: string): string[] {
-  if (name.length <= 16) return [name];
-  const middle = Math.ceil(name.length / 2);
-  const cut = name.slice(0, middle).search(/[-_.][^-_.]*$/);
-  const at = cut > middle / 2 ? cut + 1 : middle;
-  return [name.slice(0, at), name.slice(at)];
+/**
+ * In one line, or in two. Of what is longer the beginning and the end, in which names of a series differ: the QR code has
+ * all of it, and small letters nobody could read.
+ */
+function linesOf(text: string): string[] {
+  if (text.length <= lineLetters) return [text];
+  if (text.length > 2 * lineLetters)
+    return [`${text.slice(0, lineLetters - 3)}...`, text.slice(-lineLetters)];
+  // Where it has a sign, it is cut behind the last one that leaves a rest for one line.
+  const sign = text.slice(0, lineLetters).search(/[-_.][^-_.]*$/) + 1;
+  const at = text.length - sign <= lineLetters && sign > 0 ? sign : lineLetters;
+  return [text.slice(0, at), text.slice(at)];
 }
 
 function sizeFor(lines: readonly string[], width: number, most: number): number {
