@@ -43,6 +43,7 @@ export { canonicalJson } from './json.js';
 export { takeLock, withLock } from './lock.js';
 export { nearest } from './nearest.js';
 export { refuseInputs, writeTogether } from './outputs.js';
+export { inParallel } from './pool.js';
 export { defaultProject, loadProject, type Project, parseProject } from './project/load.js';
 export { type ProjectSetting, projectSettings } from './project/origins.js';
 export { type Overrides, overrideProject } from './project/override.js';

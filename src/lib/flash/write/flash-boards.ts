@@ -1,8 +1,7 @@
-import { AiotError, type Clock, systemClock } from '../../core/index.js';
+import { AiotError, type Clock, inParallel, systemClock } from '../../core/index.js';
 import type { LoaderOptions } from '../loader/types.js';
 import { type FlashBoardOptions, secondsSince } from './flash-board.js';
 import { unhealthy } from './judge.js';
-import { inParallel } from './pool.js';
 import type { BoardOutcome, Boards, Flashed } from './result.js';
 import { type BoardRow, type RowTracker, trackRow, waitingRow } from './row.js';
 
