@@ -246,6 +246,7 @@ describe('aiot firmware merge', () => {
       [[], 'there is nothing to merge'],
       [[image], 'expected where it goes, such as'],
       [[`${image}@0x0`, `${image}@0x100`], 'reaches up to 0x180 and into'],
+      [[`${image}@0x0`, `${image}@0x100`], 'place the second at 0x1000 or later'],
       [[`${at('c3-boot.hex')}@0x0`], 'says itself where its bytes go'],
       [[`${image}@0x0`, '--chip', 'esp32'], 'is for esp32c3, --chip says esp32'],
       [[`${image}@ota_0`], 'there is no board whose table has this label'],

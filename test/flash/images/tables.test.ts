@@ -82,6 +82,8 @@ describe('aiot firmware nvs', () => {
       ['str', 'hello'],
       ['empty', ''],
     ]);
+    const csv = await runCli(['firmware', 'nvs', 'read', golden('nvs', 'a_basic.csv')]);
+    expect(csv.stderr).toMatch(/a_basic.csv is a CSV file of values[\s\S]*aiot firmware nvs create /);
     const blobs = await runCli(['firmware', 'nvs', 'read', golden('nvs', 'c_blobs.bin'), '--json']);
     const small = (blobs.json as { entries: unknown[] }).entries[0];
     const value = readFileSync(golden('nvs', 'blob32.bin')).toString('base64');

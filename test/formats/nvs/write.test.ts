@@ -113,6 +113,19 @@ describe('writing NVS', () => {
     expect(() => writeNvs([], { size })).toThrow('expected a size of whole pages (a multiple of 0x1000)');
   });
 
+  it.each([
+    [6000, 'got 0x1770 (6000)', 'write --size 0x6000.'],
+    [0x6001, 'got 0x6001 (24577)', 'Such as --size 0x7000.'],
+    [100, 'got 0x64 (100)', 'Such as --size 0x3000.'],
+  ])('says what may be meant by a size of %d', (size, message, next) => {
+    expect(() => writeNvs([], { size })).toThrow(
+      expect.objectContaining({
+        message: expect.stringContaining(message),
+        next: expect.stringContaining(next),
+      }),
+    );
+  });
+
   it('refuses a size that no flash has, before making room for it', () => {
     expect(() => writeNvs([], { size: 0xffff_f000 })).toThrow('0x8000000 bytes at most), got 0xfffff000');
   });

@@ -106,6 +106,7 @@ export interface ReadNvsOptions {
 /** @throws AIOT_NVS_MALFORMED with the offset and the reason, AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_WRITABLE */
 export async function readNvsFile({ file, keys, salvage, out }: ReadNvsOptions): Promise<NvsRead> {
   const stored = await readBytes(file);
+  refuseCsv(file, stored);
   const bytes = keys === undefined ? stored : decryptNvs(stored, readNvsKeys(await readBytes(keys)));
   await refuseInputs([out], [file, keys]);
   const contents = withKeys(keys, () => readNvs(bytes, { salvage }));
@@ -122,6 +123,15 @@ export async function readNvsFile({ file, keys, salvage, out }: ReadNvsOptions):
     problems,
     out: out ?? null,
   };
+}
+
+/** The file of values is easily taken for the partition that is made of it. */
+function refuseCsv(file: string, bytes: Uint8Array): void {
+  const [first = ''] = Buffer.from(bytes.subarray(0, 4096)).toString('latin1').split('\n');
+  if (!/^(\xef\xbb\xbf)?\s*key\s*,\s*type\s*,\s*encoding\s*,\s*value\s*$/i.test(first)) return;
+  throw new AiotError('AIOT_NVS_MALFORMED', `${file} is a CSV file of values, not a partition made of it`, {
+    next: `Make one: aiot firmware nvs create ${file} nvs.bin --size 0x6000`,
+  });
 }
 
 /** Damage after decryption is most often that of wrong keys. */

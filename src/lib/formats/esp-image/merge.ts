@@ -50,8 +50,13 @@ export function refuseOverlaps(regions: readonly (ByteRegion & { name?: string }
   if (overlap === null) return;
   const [first, second] = overlap;
   const end = hex(first.offset + first.data.length);
-  throw new AiotError('AIOT_USAGE', `${nameOf(first)} reaches up to ${end} and into ${nameOf(second)}`);
+  throw new AiotError('AIOT_USAGE', `${nameOf(first)} reaches up to ${end} and into ${nameOf(second)}`, {
+    next: `Leave one of them out, or place the second at ${hex(alignedUp(first.offset + first.data.length))} or later.`,
+  });
 }
+
+/** Flash is erased by sectors of 4096 bytes. */
+const alignedUp = (offset: number) => Math.ceil(offset / 0x1000) * 0x1000;
 
 function nameOf({ name, offset }: ByteRegion & { name?: string }): string {
   return name === undefined ? `the region at ${hex(offset)}` : `${name} at ${hex(offset)}`;

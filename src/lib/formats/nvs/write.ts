@@ -30,7 +30,11 @@ const largestFlash = 0x800_0000;
  */
 export function writeNvs(items: readonly NvsItem[], { size, version = 2 }: WriteNvsOptions): Uint8Array {
   if (!Number.isInteger(size) || size < nvsPageBytes || size % nvsPageBytes !== 0) {
-    throw unfit(`expected a size of whole pages (a multiple of 0x1000), got ${size}`);
+    throw new AiotError(
+      'AIOT_NVS_UNFIT',
+      `expected a size of whole pages (a multiple of 0x1000), got ${inHex(size)} (${size})`,
+      { next: betterSize(size) },
+    );
   }
   if (size > largestFlash)
     throw unfit(
@@ -49,6 +53,17 @@ export function writeNvs(items: readonly NvsItem[], { size, version = 2 }: Write
     writeEntry(pages, index, item);
   }
   return assemble(pages, size);
+}
+
+const inHex = (size: number) => (Number.isInteger(size) && size >= 0 ? `0x${size.toString(16)}` : `${size}`);
+
+/** 6000 was meant as 0x6000, most likely; otherwise the next size with room for as much. */
+function betterSize(size: number): string {
+  const asHex = Number.parseInt(`${size}`, 16);
+  if (/^\d+$/.test(`${size}`) && asHex > 0 && asHex % nvsPageBytes === 0)
+    return `${size} is taken as decimal; if 0x${size} is meant, write --size 0x${size}.`;
+  const pages = Math.min(Math.max(Math.ceil(size / nvsPageBytes) || 3, 3), largestFlash / nvsPageBytes);
+  return `Such as --size ${inHex(pages * nvsPageBytes)}.`;
 }
 
 function namespaceIndex(pages: NvsPages, namespaces: Map<string, number>, name: string): number {
