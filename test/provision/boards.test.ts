@@ -169,6 +169,24 @@ describe('aiot device rotate and replace at a port', () => {
     expect(keys().every((byte) => byte === 0xff)).toBe(true);
   });
 
+  it('rotate --now ends the old certificate when the board has the new one, and not where it is lost', async () => {
+    const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:0b' });
+    const { certificate } = await ok(onboardedSchema, ['device', 'provision', 'unlucky', '--port', port]);
+    const argv = ['device', 'rotate', 'unlucky', '--port', port, '--now', '--no-stub'];
+    chip.faults.add({ kind: 'stuck-flash' });
+    expect(await refusal(argv)).toMatchObject({ code: expect.stringMatching(/^AIOT_(FLASH|CHIP|SERIAL)_/) });
+    const { fingerprint } = await ok(deviceSchema, ['device', 'show', 'unlucky']);
+    expect(fingerprint).toBe(certificate.fingerprint);
+    chip.faults.clear();
+    // What of it was written is no NVS any more, or still the old one.
+    const again = await runCli([...argv, '--json']);
+    const shown = await ok(deviceSchema, ['device', 'show', 'unlucky']);
+    if (again.code === 0) {
+      const { certificate: next } = onboardedSchema.parse(again.json);
+      expect(shown).toMatchObject({ fingerprint: next.fingerprint, next: null });
+    } else expect(shown.fingerprint).toBe(certificate.fingerprint);
+  });
+
   it('rotate --now keeps an encrypted NVS encrypted with the same keys', async () => {
     const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:08' });
     await ok(onboardedSchema, ['device', 'provision', 'secret', '--port', port, '--encrypt-nvs']);

@@ -1,5 +1,5 @@
 import { describeCertificate } from './authority.js';
-import { type EnrolClient, type Enrolment, enroll, giveUp, requireNames } from './enroll.js';
+import { type EnrolClient, type Enrolment, endOld, enroll, giveUp, requireNames } from './enroll.js';
 import { identityFiles, identityOf } from './files/identity.js';
 import { openPlace } from './files/place.js';
 import type { ProvisionedDevice } from './result.js';
@@ -44,6 +44,7 @@ export async function writeIdentity({ client, name, how, out }: IdentityOptions)
       await giveUp(client, name, how);
       throw error;
     });
+    await endOld(client, name, how, { key, reply });
     return { name, id: reply.device.id, certificate: describeCertificate(reply.certificate), files };
   } finally {
     await place.leave();

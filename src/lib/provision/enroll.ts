@@ -1,19 +1,20 @@
 import { AiotError, generateKeyPair, namePattern } from '../core/index.js';
 import type { ProvisionReply, RegistryClient } from '../registry/index.js';
+import { describeCertificate } from './authority.js';
 import { certificateRequest } from './request.js';
 
 /** How a device comes by its certificate. */
 export type Enrolment =
   /** It is registered. */
   | { kind: 'new'; type: string; mac?: string | undefined; chipId?: string | undefined }
-  /** It gets its next one; the one before ends at its first use, or with `now` at once. */
+  /** It gets its next one; the one before ends at its first use, or with `now` as soon as the next one is where it belongs. */
   | { kind: 'rotate'; now: boolean }
   /** Another board takes its place. */
   | { kind: 'replace'; mac?: string | undefined };
 
 /** The calls of the registry's client that this needs. */
 export type EnrolClient = {
-  devices: Pick<RegistryClient['devices'], 'provision' | 'rotate' | 'replace' | 'act'>;
+  devices: Pick<RegistryClient['devices'], 'provision' | 'rotate' | 'settle' | 'replace' | 'act'>;
   trust: Pick<RegistryClient['trust'], 'get'>;
 };
 
@@ -48,10 +49,16 @@ function asked(client: EnrolClient, name: string, how: Enrolment, csr: string): 
       });
     }
     case 'rotate':
-      return devices.rotate(name, csr, how.now);
+      return devices.rotate(name, csr, false);
     case 'replace':
       return devices.replace(name, csr, how.mac);
   }
+}
+
+/** Of a rotation at once: ends the certificate before, after the new one was written to where it belongs. */
+export async function endOld(client: EnrolClient, name: string, how: Enrolment, { reply }: Enrolled) {
+  if (how.kind !== 'rotate' || !how.now) return;
+  await client.devices.settle(name, describeCertificate(reply.certificate).fingerprint);
 }
 
 /** @throws AIOT_USAGE */

@@ -5,7 +5,15 @@ import { describeCertificate } from './authority.js';
 import { type BirthClient, type Made, recordBirth } from './birth/record.js';
 import { checkImages, chipFiles, filesOfChip, imageFor, imageNames, partsOf } from './chip/image.js';
 import type { ChipOptions } from './chip/options.js';
-import { type EnrolClient, type Enrolled, type Enrolment, enroll, giveUp, requireNames } from './enroll.js';
+import {
+  type EnrolClient,
+  type Enrolled,
+  type Enrolment,
+  endOld,
+  enroll,
+  giveUp,
+  requireNames,
+} from './enroll.js';
 import { identityFiles, identityOf } from './files/identity.js';
 import { type NewFile, openPlace } from './files/place.js';
 import type { DeviceImage } from './image/types.js';
@@ -52,6 +60,7 @@ export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevic
       const files = (await place?.put(made)) ?? [];
       const board = image && options.write ? await options.write(image) : null;
       const birth = await tell(options, enrolled, { image, made, board });
+      await endOld(client, name, how, enrolled);
       const certificate = describeCertificate(reply.certificate);
       return {
         name,

@@ -8,6 +8,9 @@ const csr = z.string().max(8192);
 /** POST /devices/{name}/certificate, by an operator or the device itself. `now`: the certificate before it ends at once, and not at the first use of the new one. */
 export const certificateRequestSchema = z.strictObject({ csr, now: z.boolean().default(false) });
 
+/** POST /devices/{name}/certificate/current: the certificate in use ends, and this one, the device's next, takes its place. */
+export const settleRequestSchema = z.strictObject({ fingerprint: z.string().max(64) });
+
 /** POST /devices/{name}/replace: another board takes the place of one that broke. */
 export const replaceRequestSchema = z.strictObject({ csr, mac: macSchema.optional() });
 

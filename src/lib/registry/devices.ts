@@ -35,6 +35,9 @@ export function deviceCalls(transport: Transport) {
       transport.json('POST', `${path(name)}/state`, deviceSchema, { action }),
     /** A new certificate; the one before is good until this one is used, or with `now` no longer. */
     rotate: (name: string, csr: string, now: boolean) => reply(`${path(name)}/certificate`, { csr, now }),
+    /** The certificate that was made last is in use from now on, and the one before ends. Again: nothing changes. @throws AIOT_REQUEST_INVALID */
+    settle: (name: string, fingerprint: string): Promise<DeviceInfo> =>
+      transport.json('POST', `${path(name)}/certificate/current`, deviceSchema, { fingerprint }),
     /** Another board under the same name; the certificate of the one before ends at once. */
     replace: (name: string, csr: string, mac?: string) =>
       reply(`${path(name)}/replace`, { csr, ...(mac === undefined ? {} : { mac }) }),

@@ -126,6 +126,24 @@ export class Enrolment {
     });
   }
 
+  /** What `rotate` gave is where it belongs: the certificate before it ends. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID */
+  settle(name: string, fingerprint: string, who: string): Promise<DeviceInfo> {
+    const { devices, audit } = this.parts;
+    return devices.inTurn(async () => {
+      const device = devices.record(name);
+      if (device.fingerprint !== fingerprint) {
+        if (device.nextFingerprint !== fingerprint) {
+          const expected = `expected the next certificate of ${name}, ${device.nextFingerprint ?? 'which has none'}`;
+          throw new AiotError('AIOT_REQUEST_INVALID', `${expected}; got ${fingerprint}`);
+        }
+        const before = device.fingerprint;
+        await devices.certify(device, { fingerprint, expires: device.nextExpires ?? 0 });
+        await audit.note({ who, action: 'device.settle', subject: name, detail: { fingerprint, before } });
+      }
+      return devices.info(name);
+    });
+  }
+
   /**
    * Another board under the same name: with an id of its own, and without what the one before reported.
    * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device), AIOT_DEVICE_CHANGED

@@ -7,10 +7,12 @@ import {
   certificateRequestSchema,
   claimRequestSchema,
   claimSchema,
+  deviceSchema,
   provisionReplySchema,
   provisionRequestSchema,
   redeemRequestSchema,
   replaceRequestSchema,
+  settleRequestSchema,
 } from '../../../registry/index.js';
 import type { Enrolled } from '../../services/enrolment.js';
 import type { Routes } from '../parts.js';
@@ -64,6 +66,23 @@ export const enrolmentRoutes: Routes = (parts) => async (app) => {
       const enrolled = await enrolment.rotate(name, { csr, now, latest }, who);
       if (now) broker.disconnect(name);
       return res.status(201).send(await answer(enrolled));
+    },
+  );
+
+  app.post(
+    '/devices/:name/certificate/current',
+    {
+      schema: {
+        summary: 'End the certificate in use: the next one takes its place',
+        params,
+        body: settleRequestSchema,
+        response: { 200: deviceSchema },
+      },
+    },
+    async ({ params: { name }, body: { fingerprint }, who }) => {
+      const device = await enrolment.settle(name, fingerprint, who);
+      broker.disconnect(name);
+      return device;
     },
   );
 
