@@ -95,6 +95,7 @@ describe('aiot device provision --port', () => {
 
   it.each([
     ['another chip than was said', {}, ['--chip', 'esp32c3'], 'AIOT_CHIP_MISMATCH'],
+    ['a type that is another chip’s', {}, ['--type', 'ESP32C3'], 'AIOT_CHIP_MISMATCH'],
     ['a chip whose flash is encrypted', { flashEncryption: true }, [], 'AIOT_FLASH_REFUSED'],
   ])('refuses %s, and registers nothing', async (_, security, flags, code) => {
     const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:10:03', security });
@@ -102,6 +103,22 @@ describe('aiot device provision --port', () => {
     expect(await refusal(['device', 'provision', 'no', '--port', port, ...flags])).toMatchObject({ code });
     expect(Buffer.compare(before, Buffer.from(chip.flash.bytes))).toBe(0);
     expect(await refusal(['device', 'show', 'no'])).toMatchObject({ code: 'AIOT_NOT_FOUND' });
+  });
+
+  it('tells its stages as JSON where JSON is asked for, and of Wi-Fi that is none or open', async () => {
+    const { port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:10:07' });
+    const argv = ['device', 'provision', 'staged', '--port', port, '--wifi-ssid', 'hall', '--json'];
+    const { stderr, json } = await runCli(argv);
+    const lines = stderr
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as object);
+    expect(lines).toContainEqual({ stage: 'writing the identity of staged' });
+    expect(lines.at(-1)).toEqual({ warning: expect.stringContaining('staged: Wi-Fi without a password') });
+    expect(onboardedSchema.parse(json).wifi).toEqual({ ssid: 'hall', open: true });
+    const other = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:10:08' });
+    const { stdout } = await runCli(['device', 'provision', 'mute', '--port', other.port]);
+    expect(stdout).toMatch(/Wi-Fi +none/);
   });
 
   it('says which device a board is already', async () => {
@@ -123,11 +140,26 @@ describe('aiot device rotate and replace at a port', () => {
     expect((await ok(deviceSchema, ['device', 'show', 'erased'])).next).toBeNull();
   });
 
+  it('replace refuses the board that the device is already, unless its NVS was erased', async () => {
+    const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:16' });
+    const { id } = await ok(onboardedSchema, ['device', 'provision', 'same', '--port', port]);
+    const before = Buffer.from(chip.flash.bytes);
+    const { code, stderr } = await runCli(['device', 'replace', 'same', '--port', port]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`aiot device rotate same --port ${port}`);
+    expect(before.equals(Buffer.from(chip.flash.bytes))).toBe(true);
+    expect((await ok(deviceSchema, ['device', 'show', 'same'])).id).toBe(id);
+    chip.flash.bytes.fill(0xff, 0x9000, 0xe000);
+    const again = await ok(onboardedSchema, ['device', 'replace', 'same', '--port', port]);
+    expect(again.id).not.toBe(id);
+  });
+
   it('rotate gives the board a new key, and keeps what else is in its NVS', async () => {
     const { chip, port } = await plugged({ chip: 'esp32', mac: '24:0a:c4:00:20:01' });
     await ok(onboardedSchema, ['device', 'provision', 'turn', '--port', port, '--wifi-ssid', 'open-net']);
     const before = nvsIn(chip);
-    const { certificate } = await ok(onboardedSchema, ['device', 'rotate', 'turn', '--port', port]);
+    const { certificate, wifi } = await ok(onboardedSchema, ['device', 'rotate', 'turn', '--port', port]);
+    expect(wifi).toEqual({ ssid: 'open-net', open: true });
     const after = nvsIn(chip);
     expect(after.get('aiot/key')).not.toBe(before.get('aiot/key'));
     expect(after.get('wifi/ssid')).toBe('open-net');

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readNvs, readPartitionTable } from '../../src/lib/formats/index.js';
 import {
   activatedSchema,
+  deviceType,
   fleetResultSchema,
   provisionedDeviceSchema,
   readIdentity,
@@ -70,6 +71,21 @@ describe('aiot device provision for a chip', () => {
     expect(JSON.parse(await readFile(join(out, 'device.json'), 'utf8'))).toMatchObject({ chip: 'esp32c3' });
   });
 
+  it.each([
+    ['ESP32', 'esp32'],
+    ['esp32-pump', 'esp32-pump'],
+    ['esp8266', 'esp8266'],
+    ['pump', 'pump'],
+    ['esp23', 'did you mean esp32?'],
+    ['Esp32-C3', 'did you mean esp32c3?'],
+    ['sp32', 'did you mean esp32?'],
+    ['esp32c', 'did you mean esp32?'],
+  ])('takes the type %s as %s', (type, expected) => {
+    const got = () => deviceType(type);
+    if (expected.includes(' ')) expect(got).toThrow(expected);
+    else expect(got()).toBe(expected);
+  });
+
   it('encrypts NVS with keys of its own', async () => {
     const out = at('secret');
     const argv = ['device', 'provision', 'secret', '--type', 'esp32s3', '--out', out, '--encrypt-nvs'];
@@ -106,6 +122,8 @@ describe('aiot device provision for a chip', () => {
     ['neither a name nor a file', []],
     ['a name and a file', ['x', '--csv', 'fleet.csv', '--out', 'x']],
     ['no place for what is made', ['x']],
+    ['a slip in a chip’s name', ['x', '--type', 'esp23', '--out', 'x']],
+    ['two chips', ['x', '--type', 'esp32', '--chip', 'esp32c3', '--out', 'x']],
     ['NVS of what is no chip', ['x', '--type', 'pi', '--encrypt-nvs', '--out', 'x']],
   ])('refuses %s', async (_, argv) => {
     expect(await refusal(['device', 'provision', ...argv])).toMatchObject({ code: 'AIOT_USAGE', exit: 2 });
@@ -223,6 +241,7 @@ describe('aiot device provision --csv', () => {
     expect((await nvs(at('fleet', 'f4'))).get('wifi/ssid')).toBe('with, comma');
     expect(await readFile(at('labels.svg'), 'utf8')).toContain('f4');
     const again = await ok(fleetResultSchema, argv);
+    expect(again.devices.map(({ platform }) => platform)).toEqual(Array(4).fill(own.url));
     expect(again.devices.map(({ skipped }) => skipped)).toEqual([true, true, true, true]);
     expect(again.devices.map(({ certificate }) => certificate)).toEqual(
       first.devices.map(({ certificate }) => certificate),
@@ -237,6 +256,15 @@ describe('aiot device provision --csv', () => {
     ['a name that is none', 'name\na/b', 'AIOT_CSV_MALFORMED', ':2'],
     ['one name twice', 'name\nx\ny\nX', 'AIOT_CSV_MALFORMED', ':4'],
     ['one board twice', 'name,mac\nx,24:0a:c4:00:00:09\ny,24:0A:C4:00:00:09', 'AIOT_CSV_MALFORMED', ':3'],
+    ['one chip id twice', 'name,mac,chip-id\nx,24:0a:c4:00:00:09,\ny,,9', 'AIOT_CSV_MALFORMED', ':3'],
+    ['a slip in a chip’s name', 'name,type\nx,esp23', 'AIOT_CSV_MALFORMED', ':2'],
+    [
+      'a board that is registered',
+      'name,type,mac\na1,pi,\na2,esp32,24:0a:c4:00:00:01',
+      'AIOT_DEVICE_EXISTS',
+      ':3',
+    ],
+    ['a chip id that is registered', 'name,type,chip-id\na1,pi,\na2,esp32,1', 'AIOT_DEVICE_EXISTS', ':3'],
     ['a chip that is none', 'name,chip\nx,esp99', 'AIOT_CSV_MALFORMED', ':2'],
     ['a chip id that is none', 'name,chip-id\nx,-1', 'AIOT_CSV_MALFORMED', ':2'],
     ['a short password', 'name,type,ssid,password\nx,esp32,plant,abc', 'AIOT_CSV_MALFORMED', ':2'],
@@ -249,6 +277,29 @@ describe('aiot device provision --csv', () => {
     expect(error).toMatchObject({ code, exit: 2 });
     expect(error.message).toContain(`bad.csv${place}`);
     expect(existsSync(at('none'))).toBe(false);
+  });
+
+  it('names all lines that cannot be taken, at once', async () => {
+    await writeFile(at('bad.csv'), 'name,type,mac\na/b,pi,\nok,pi,\nx,esp23,\ny,esp32,24:0a\nok,pi,\n');
+    const argv = ['device', 'provision', '--csv', at('bad.csv'), '--out', at('none')];
+    const { message } = await refusal(argv);
+    expect([...message.matchAll(/bad\.csv:(\d+):/g)].map(([, line]) => line)).toEqual(['2', '4', '5', '6']);
+    await writeFile(at('bad.csv'), 'name,type,mac\npump-1,esp32,\nfree,pi,\nother,esp32,24:0a:c4:00:00:01\n');
+    const there = await refusal(argv);
+    expect(there.message).toMatch(/bad\.csv:2: pump-1 .*\n.*bad\.csv:4: the board .* as f1/);
+    expect(existsSync(at('none'))).toBe(false);
+  });
+
+  it('keeps the spaces of a network’s name and password', async () => {
+    await writeFile(
+      at('spaces.csv'),
+      'name,type,ssid,password\nsp1 , esp32, my net , pass word \nsp2,esp32, ,\n',
+    );
+    const argv = ['device', 'provision', '--csv', at('spaces.csv'), '--out', at('spaces')];
+    await ok(fleetResultSchema, argv);
+    const values = await nvs(at('spaces', 'sp1'));
+    expect([values.get('wifi/ssid'), values.get('wifi/password')]).toEqual([' my net ', ' pass word ']);
+    expect((await nvs(at('spaces', 'sp2'))).has('wifi/ssid')).toBe(false);
   });
 
   it('makes the others where one fails, names it, and exits with 3', async () => {

@@ -241,6 +241,11 @@ describe('aiot device rotate', () => {
     expect(await ok(activatedSchema, ['device', 'activate', at('moved-2')])).toMatchObject({
       id: replaced.id,
     });
+    const kept = await readFile(at('moved', 'device.key'), 'utf8');
+    expect(await refusal(['device', 'rotate', 'moved', '--out', at('moved')])).toMatchObject({
+      code: 'AIOT_IDENTITY_EXISTS',
+    });
+    expect(await readFile(at('moved', 'device.key'), 'utf8')).toBe(kept);
     await old.close();
   });
 

@@ -10,7 +10,7 @@ import {
   shared,
   shellWord,
 } from '../../lib/cli/index.js';
-import { madeClaimSchema, makeClaim } from '../../lib/provision/index.js';
+import { deviceType, madeClaimSchema, makeClaim } from '../../lib/provision/index.js';
 import { contextFor, withClient } from '../../lib/registry/index.js';
 
 export default class DeviceClaim extends AiotCommand {
@@ -44,7 +44,8 @@ export default class DeviceClaim extends AiotCommand {
   async run() {
     const input = await this.input(DeviceClaim);
     const { args, flags } = input;
-    const { type, out, mac, expires: validMs, 'chip-id': chipId } = flags;
+    const { out, mac, expires: validMs, 'chip-id': chipId } = flags;
+    const type = deviceType(flags.type);
     const context = await contextFor(flags.context);
     const claim = await withClient(context.name, (client) =>
       makeClaim({

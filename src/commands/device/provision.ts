@@ -12,6 +12,7 @@ import {
   next,
   ownPort,
   provisionedText,
+  provisionWarnings,
   shared,
 } from '../../lib/cli/index.js';
 import { unless } from '../../lib/core/index.js';
@@ -83,9 +84,10 @@ export default class DeviceProvision extends AiotCommand {
         loader: loaderOptions(flags, this.signal),
         image: imageAsked(flags),
         signal: this.signal,
-        onStage: this.progress().update,
+        onStage: this.stages(),
       }),
     );
+    for (const warning of provisionWarnings(result)) this.caution(warning);
     if ('devices' in result) {
       this.print(fleetText(result));
       if (result.failed.length > 0) this.exitsWith(result.devices.length > 0 ? 3 : 1);

@@ -11,6 +11,7 @@ import {
   next,
   ownPort,
   provisionedText,
+  provisionWarnings,
   shared,
 } from '../../lib/cli/index.js';
 import { unless } from '../../lib/core/index.js';
@@ -56,9 +57,10 @@ export default class DeviceReplace extends AiotCommand {
         chip: flags.chip === 'auto' ? undefined : flags.chip,
         loader: loaderOptions(flags, this.signal),
         image: imageAsked(flags),
-        onStage: this.progress().update,
+        onStage: this.stages(),
       }),
     );
+    for (const warning of provisionWarnings(result)) this.caution(warning);
     this.print(
       provisionedText(result, 'is another board now; the certificate of the one before is refused.'),
     );

@@ -11,6 +11,7 @@ import {
   next,
   ownPort,
   provisionedText,
+  provisionWarnings,
   shared,
 } from '../../lib/cli/index.js';
 import { unless } from '../../lib/core/index.js';
@@ -59,9 +60,10 @@ export default class DeviceRotate extends AiotCommand {
         chip: flags.chip === 'auto' ? undefined : flags.chip,
         loader: loaderOptions(flags, this.signal),
         image: imageAsked(flags),
-        onStage: this.progress().update,
+        onStage: this.stages(),
       }),
     );
+    for (const warning of provisionWarnings(result)) this.caution(warning);
     this.print(provisionedText(result, 'has its next certificate.'));
     this.print(next(...afterProvisioning(result, { folder: out, port, at: again(input, 'context') })));
     return result;

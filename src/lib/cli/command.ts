@@ -5,7 +5,7 @@ import type { ZodType } from 'zod';
 import { AiotError } from '../core/index.js';
 import { showError } from './errors.js';
 import { common } from './flags.js';
-import { createProgress, type Progress } from './progress.js';
+import { createProgress, type Progress, type ProgressState } from './progress.js';
 import { useColor } from './render/style.js';
 import { switchedOn } from './switches.js';
 
@@ -91,6 +91,21 @@ export abstract class AiotCommand extends Command {
   protected progress(): Progress {
     this.running ??= createProgress({ tty: process.stderr.isTTY === true, quiet: this.quiet });
     return this.running;
+  }
+
+  /** What somebody may not have meant, on stderr: a line, or JSON (`warning`) under --json. */
+  protected caution(text: string): void {
+    if (this.jsonEnabled()) this.event({ warning: text });
+    else this.note(`! ${text}`);
+  }
+
+  /**
+   * The same as `progress` for work in stages: under --json each new stage is a line of JSON on stderr (`stage`, and `done` of `total`
+   * where it is counted), as of `aiot flash`.
+   */
+  protected stages(): (stage: ProgressState) => void {
+    if (!this.jsonEnabled()) return this.progress().update;
+    return ({ text, ...counted }) => this.event({ stage: text, ...counted });
   }
 
   /** One item of an endless output: a JSON line on stdout under --json, the given text otherwise. */

@@ -35,7 +35,13 @@ export { inspectionText } from './render/inspection.js';
 export { nvsMadeText, nvsText } from './render/nvs.js';
 export { otadataText, partitionsText } from './render/partitions.js';
 export { portsTable } from './render/ports.js';
-export { afterProvisioning, fleetText, provisionedText, verifiedText } from './render/provisioned.js';
+export {
+  afterProvisioning,
+  fleetText,
+  provisionedText,
+  provisionWarnings,
+  verifiedText,
+} from './render/provisioned.js';
 export { quantizationText } from './render/quantization.js';
 export { rankingText } from './render/ranking.js';
 export { recordingsTable } from './render/recordings.js';

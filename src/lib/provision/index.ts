@@ -22,6 +22,7 @@ export {
   type Wifi,
 } from './chip/options.js';
 export { type HeldIdentity, nameInImage } from './chip/read-image.js';
+export { deviceType } from './chip/type-name.js';
 export {
   type CommonImage,
   type ImageRequest,

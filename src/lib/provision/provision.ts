@@ -5,6 +5,7 @@ import { describeCertificate } from './authority.js';
 import { type BirthClient, type Made, recordBirth } from './birth/record.js';
 import { checkImages, chipFiles, filesOfChip, imageFor, imageNames, partsOf } from './chip/image.js';
 import type { ChipOptions } from './chip/options.js';
+import { wifiTold } from './chip/wifi-told.js';
 import {
   type EnrolClient,
   type Enrolled,
@@ -68,6 +69,7 @@ export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevic
         certificate,
         files: told(files, chip !== null),
         platform: reply.urls.http,
+        ...(chip && { wifi: wifiTold(chip) }),
         birth,
         enrolled,
       };

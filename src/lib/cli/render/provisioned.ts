@@ -14,6 +14,7 @@ export function provisionedText(device: ProvisionedDevice | Onboarded, done: str
     ['id', id],
     ...(board ? boardFacts(board) : []),
     ...(device.platform ? platformFact(device.platform, isChip) : []),
+    ...(device.wifi === undefined ? [] : [wifiFact(device.wifi)]),
     ['certificate', certificate.fingerprint],
     ['valid until', day(certificate.expires)],
     ...(files.length > 0 ? [['files', files.join(', ')] as [string, string]] : []),
@@ -29,6 +30,24 @@ function platformFact(url: string, isChip: boolean): [string, string][] {
   const alone = isChip && /^https:\/\/(127\.|localhost|\[::1\])/.test(url);
   const warning = ` ${yellow('(this machine alone: no board reaches it; aiot up --host 0.0.0.0)')}`;
   return [['platform', `${url}${alone ? warning : ''}`]];
+}
+
+function wifiFact(wifi: NonNullable<ProvisionedDevice['wifi']> | null): [string, string] {
+  if (wifi === null)
+    return ['Wi-Fi', yellow('none: the firmware has to be told in another way (--wifi-ssid)')];
+  return [
+    'Wi-Fi',
+    `${wifi.ssid}${wifi.open ? ` ${yellow('(an open network: no password was given)')}` : ''}`,
+  ];
+}
+
+/** What somebody may not have meant: told on stderr too, for who reads JSON. */
+export function provisionWarnings(result: ProvisionedDevice | Onboarded | FleetResult): string[] {
+  const devices: ProvisionedDevice[] = 'devices' in result ? result.devices : [result];
+  const open = devices.filter(({ wifi }) => wifi?.open).map(({ name }) => name);
+  if (open.length === 0) return [];
+  const names = open.slice(0, 3).join(', ') + (open.length > 3 ? ` and ${open.length - 3} more` : '');
+  return [`${names}: Wi-Fi without a password, as of an open network (--wifi-password-file FILE)`];
 }
 
 function boardFacts({ description, mac, chipId, regions, seconds }: Onboarded['board']): [string, string][] {

@@ -1,9 +1,10 @@
 import { AiotError, systemClock } from '../../core/index.js';
-import type { LoaderOptions } from '../../flash/index.js';
+import type { ChipInfo, LoaderOptions } from '../../flash/index.js';
 import type { ChipName } from '../../formats/index.js';
 import {
   type ChipOptions,
   chipOfType,
+  deviceType,
   type FleetResult,
   type ImageRequest,
   imageRequest,
@@ -43,6 +44,14 @@ export type Provisioned = ProvisionedDevice | Onboarded | FleetResult;
 
 /** One device into a folder or onto a board, or a fleet into folders. @throws AIOT_USAGE, and what those throw */
 export async function provision(request: ProvisionRequest): Promise<Provisioned> {
+  const { type, chip } = request;
+  return await provisionTyped({
+    ...request,
+    type: type === undefined ? undefined : deviceType(type, chip === undefined),
+  });
+}
+
+async function provisionTyped(request: ProvisionRequest): Promise<Provisioned> {
   check(request);
   const { labels, client } = request;
   await requireLabelFile(labels);
@@ -72,7 +81,7 @@ async function make(request: ProvisionRequest): Promise<Provisioned> {
   if (port !== undefined) {
     return await onboardDevice({
       ...{ client, name, port, image, privatePem, now, loader: request.loader, out: out ?? null },
-      how: (board) => ({ kind: 'new', type: request.type ?? board.chip, mac: board.mac, chipId }),
+      how: (board) => ({ kind: 'new', type: typeOn(board, request.type), mac: board.mac, chipId }),
       ...(onStage && { onStage: (text) => onStage({ text }) }),
     });
   }
@@ -82,6 +91,14 @@ async function make(request: ProvisionRequest): Promise<Provisioned> {
   const made = await makeDevice({ client, name, how, chip: options, out: out ?? null, privatePem, now });
   const { enrolled: _, ...device } = made;
   return device;
+}
+
+/** A type that is a chip's name has to be that of the board. @throws AIOT_CHIP_MISMATCH */
+function typeOn({ chip, mac }: ChipInfo, type: string | undefined): string {
+  if (type === undefined || (chipOfType(type) ?? chip) === chip) return type ?? chip;
+  throw new AiotError('AIOT_CHIP_MISMATCH', `expected a board of type ${type}, got an ${chip} (${mac})`, {
+    next: `Leave --type out to take what is there (--type ${chip}), or choose the right port: aiot device ports`,
+  });
 }
 
 /** What contradicts itself, before anything is read. */
@@ -104,6 +121,9 @@ function check({ name, csv, port, out, mac, chipId, type, chip, image }: Provisi
       'expected a folder for the identity (--out DIR), or the port of a board (--port PORT)',
       'Name one: --out DIR',
     );
+  const named = chipOfType(type ?? '');
+  if (named !== null && chip !== undefined && named !== chip)
+    refuse(`--type ${named} and --chip ${chip} are two chips`, 'Leave one of them out.');
   if (port !== undefined && mac !== undefined) refuse('the board tells its MAC itself', 'Leave --mac out.');
   const isChip = port !== undefined || chip !== undefined || chipOfType(type ?? 'virtual') !== null;
   if (!isChip && (image.encrypt || image.ssid !== undefined || image.partitions !== undefined)) {

@@ -53,14 +53,15 @@ export async function renewDevice(request: RenewRequest): Promise<ProvisionedDev
   if (port !== undefined) {
     return await onboardDevice({
       ...{ client, name, port, image, privatePem, now, loader: request.loader, out: out ?? null },
-      how: (board) => howFor(request, device, board.mac),
+      how: (board, held) => howFor(request, device, board.mac, held),
       requireOld: (old) => requireSame(old, device),
       ...(onStage && { onStage: (text) => onStage({ text }) }),
     });
   }
   const folder = out ?? '';
-  const chip = request.chip ?? (await chipIn(folder, name)) ?? chipOfType(device.type);
-  const how = howFor(request, device, mac);
+  const own = await chipIn(folder, device, kind);
+  const chip = request.chip ?? own ?? chipOfType(device.type);
+  const how = await howFor(request, device, mac);
   const old = kind === 'rotate' && chip ? await oldIn(folder, name) : null;
   const options = chip === null ? null : ({ ...image, chip, old } satisfies CommonImage & { chip: ChipName });
   const made = await makeDevice({ client, name, how, chip: options, out: folder, privatePem, now });
@@ -68,8 +69,22 @@ export async function renewDevice(request: RenewRequest): Promise<ProvisionedDev
   return renewed;
 }
 
-function howFor({ kind, now }: RenewRequest, device: DeviceInfo, mac: string | undefined): Enrolment {
-  if (kind === 'replace') return { kind, mac };
+/** `held`: the NVS of the board that is there. */
+async function howFor(
+  { kind, now, port }: RenewRequest,
+  device: DeviceInfo,
+  mac: string | undefined,
+  held?: () => Promise<OldNvs | null>,
+): Promise<Enrolment> {
+  if (kind === 'replace') {
+    // The same board is only begun anew where a rotation has nothing to go on with.
+    const same = mac !== undefined && mac === device.mac;
+    if (!same || (held && !isOf(device, await held()))) return { kind, mac };
+    const place = port === undefined ? '--out DIR' : `--port ${port}`;
+    throw new AiotError('AIOT_DEVICE_EXISTS', `the board ${mac} is ${device.name} itself, not another one`, {
+      next: `A new key and certificate for it: aiot device rotate ${device.name} ${place}`,
+    });
+  }
   if (mac !== undefined && device.mac !== null && mac !== device.mac) {
     throw new AiotError(
       'AIOT_BIRTH_MISMATCH',
@@ -101,11 +116,21 @@ function isOf({ name, id }: DeviceInfo, old: OldNvs | null): boolean {
 }
 
 /** Whose folder it is; one of another device is refused. */
-async function chipIn(folder: string, name: string): Promise<ChipName | null> {
+async function chipIn(
+  folder: string,
+  { name, id }: DeviceInfo,
+  kind: RenewRequest['kind'],
+): Promise<ChipName | null> {
   const path = join(folder, 'device.json');
   if (!existsSync(path)) return null;
   const parsed = identitySchema.safeParse(await readJson(path));
   if (!parsed.success) throw new AiotError('AIOT_FILE_MALFORMED', `${path} is no device's description`);
+  if (kind === 'rotate' && parsed.data.name === name && parsed.data.id !== id) {
+    const told = `${folder} holds an earlier ${name} (${parsed.data.id}), which was replaced by ${id}`;
+    throw new AiotError('AIOT_IDENTITY_EXISTS', told, {
+      next: `Name the folder of the device as it is: aiot device rotate ${name} --out DIR`,
+    });
+  }
   if (parsed.data.name === name) return parsed.data.chip ?? null;
   throw new AiotError(
     'AIOT_IDENTITY_EXISTS',

@@ -1,16 +1,17 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { AiotError, plural, readBytes, readText, sha256Hex, unless } from '../../core/index.js';
+import { AiotError, inParallel, plural, readBytes, readJson, readText, sha256Hex, unless } from '../../core/index.js';
 import { type TrustRoot, verifyBirth } from '../../formats/index.js';
 import type { DeviceInfo, RegistryClient } from '../../registry/index.js';
 import { checkImages, imageNames } from '../chip/image.js';
 import type { ChipOptions } from '../chip/options.js';
-import { identityFiles } from '../files/identity.js';
+import { wifiTold } from '../chip/wifi-told.js';
+import { identityFiles, identitySchema } from '../files/identity.js';
 import { type MakeOptions, makeDevice } from '../provision.js';
 import { provisionedDeviceSchema } from '../result.js';
-import { inParallel } from './pool.js';
-import { type FleetDefaults, type FleetRow, readFleet } from './read-csv.js';
+import { type Problem, refuseAll } from './problems.js';
+import { aliasOf, type FleetDefaults, type FleetRow, readFleet } from './read-csv.js';
 
 export const fleetDeviceSchema = provisionedDeviceSchema.extend({
   type: z.string(),
@@ -116,8 +117,11 @@ async function alreadyThere(
   if (!trust) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
   const byName = new Map(registered.map((device) => [device.name, device]));
   const found = new Map<string, FleetDevice>();
-  const taken: string[] = [];
-  for (const { name, line, chip } of rows) {
+  const taken: Problem[] = [];
+  const inTheWay: Problem[] = [];
+  for (const row of rows) {
+    const { name, line, chip } = row;
+    const place = `${options.csv}:${line}`;
     const device = byName.get(name);
     const names = chip ? Object.values(imageNames) : [...identityFiles];
     const files = names.map((file) => join(out, name, file)).filter(existsSync);
@@ -135,18 +139,39 @@ async function alreadyThere(
         mac,
         chipId,
         skipped: true,
+        ...(chip && { wifi: wifiTold({ wifi: row.wifi }) }),
+        ...(await platformIn(join(out, name))),
       });
-    } else if (living) taken.push(`${name} (line ${line})`);
+      continue;
+    }
+    const other = boardOf(row, registered);
+    if (living) taken.push({ line, text: `${place}: ${name} is registered already` });
+    else if (other) taken.push({ line, text: `${place}: ${other}` });
     else if (files[0] !== undefined) {
-      throw new AiotError('AIOT_IDENTITY_EXISTS', `${files[0]} is there already`);
+      inTheWay.push({ line, text: `${place}: ${files[0]} is there already` });
     }
   }
-  if (taken.length === 0) return found;
-  const told = taken.slice(0, 5).join(', ') + (taken.length > 5 ? ', …' : '');
-  throw new AiotError(
-    'AIOT_DEVICE_EXISTS',
-    `${plural(taken.length, 'device')} of ${options.csv} are registered already: ${told}`,
+  refuseAll('AIOT_DEVICE_EXISTS', options.csv, taken);
+  refuseAll('AIOT_IDENTITY_EXISTS', options.csv, inTheWay);
+  return found;
+}
+
+/** Whose the board of a row is already; null = nobody's. */
+function boardOf(row: FleetRow, registered: readonly DeviceInfo[]): string | null {
+  const others = registered.filter(({ name, state }) => name !== row.name && state !== 'revoked');
+  const same = others.find(({ mac }) => mac !== null && mac === row.mac);
+  if (same) return `the board ${row.mac} is registered already, as ${same.name}`;
+  const alias = aliasOf(row);
+  const alike = others.find(({ chipId }) => chipId !== null && chipId === alias);
+  return alike ? `the chip id ${alias} is that of ${alike.name} already` : null;
+}
+
+/** As the folder tells it. */
+async function platformIn(folder: string): Promise<{ platform?: string }> {
+  const parsed = identitySchema.safeParse(
+    await unless('AIOT_FILE_NOT_FOUND', readJson(join(folder, 'device.json'))),
   );
+  return parsed.success ? { platform: parsed.data.urls.http } : {};
 }
 
 /** Whether the files in its folder are those that its birth certificate tells of. */

@@ -1,7 +1,9 @@
 import { AiotError, namePattern } from '../../core/index.js';
 import { type ChipName, chipNames, csvRecords } from '../../formats/index.js';
-import { isChipId, macSchema } from '../../registry/index.js';
+import { chipIdOf, isChipId, macSchema } from '../../registry/index.js';
 import { checkWifi, chipOfType, type Wifi } from '../chip/options.js';
+import { deviceType } from '../chip/type-name.js';
+import { type Problem, refuseAll } from './problems.js';
 
 /** One device of a fleet file. */
 export interface FleetRow {
@@ -46,20 +48,40 @@ export function readFleet(text: string, file: string, defaults: FleetDefaults): 
     );
   }
   if (records.length === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file} names no device`);
-  const rows = records.map(({ line, cells }) => {
+  const problems: Problem[] = [];
+  const rows = records.flatMap(({ line, cells }) => {
     const place = `${file}:${line}`;
-    if (cells.length !== header.length) {
-      throw new AiotError(
-        'AIOT_CSV_MALFORMED',
-        `${place}: expected ${header.length} cells, got ${cells.length}`,
-      );
+    try {
+      if (cells.length !== header.length) {
+        const expected = `expected ${header.length} cells, got ${cells.length}`;
+        throw new AiotError('AIOT_CSV_MALFORMED', `${place}: ${expected}`);
+      }
+      const values = new Map(header.map((name, i) => [name, valueOf(name, cells[i] ?? '')]));
+      return rowOf((column) => values.get(column) || undefined, { line, place, defaults });
+    } catch (error) {
+      if (!(error instanceof AiotError)) throw error;
+      problems.push({ line, text: error.message });
+      return [];
     }
-    const values = new Map(header.map((name, i) => [name, (cells[i] ?? '').trim()]));
-    return rowOf((column) => values.get(column) || undefined, { line, place, defaults });
   });
-  refuseTwice(rows, file, 'name', ({ name }) => name.toLowerCase());
-  refuseTwice(rows, file, 'mac', ({ mac }) => mac);
+  problems.push(
+    ...twice(rows, file, 'name', ({ name }) => name.toLowerCase()),
+    ...twice(rows, file, 'MAC', ({ mac }) => mac),
+    ...twice(rows, file, 'chip id', aliasOf),
+  );
+  refuseAll('AIOT_CSV_MALFORMED', file, problems);
   return rows;
+}
+
+/** Spaces belong to the name and the password of a network, and to nothing else. */
+function valueOf(column: string, cell: string): string {
+  const trimmed = cell.trim();
+  return trimmed !== '' && (column === 'ssid' || column === 'password') ? cell : trimmed;
+}
+
+/** The chip id that a device of this row will have. */
+export function aliasOf({ mac, chipId }: Pick<FleetRow, 'mac' | 'chipId'>): string | undefined {
+  return chipId ?? (mac === undefined ? undefined : chipIdOf(mac));
 }
 
 interface Where {
@@ -74,7 +96,7 @@ function rowOf(cell: (name: Column) => string | undefined, { line, place, defaul
   };
   const name = cell('name') ?? refuse('a name', undefined);
   if (!namePattern.test(name)) refuse('a name of letters, digits, dot, dash or underscore', name);
-  const type = cell('type') ?? defaults.type;
+  const type = typeOf(cell('type') ?? defaults.type, place, cell('chip') === undefined);
   if (!namePattern.test(type)) refuse('a type of letters, digits, dot, dash or underscore', type);
   const wanted = cell('chip') ?? (cell('type') === undefined ? defaults.chip : undefined);
   const chip = wanted === undefined ? chipOfType(type) : chipNames.find((known) => known === wanted);
@@ -85,6 +107,15 @@ function rowOf(cell: (name: Column) => string | undefined, { line, place, defaul
   const chipId = cell('chip-id');
   if (chipId !== undefined && !isChipId(chipId)) refuse('a chip id of 0 to 16777215', chipId);
   return { line, name, type, chip, mac, chipId, wifi: wifiOf(cell, place) ?? defaults.wifi };
+}
+
+function typeOf(text: string, place: string, strict: boolean): string {
+  try {
+    return deviceType(text, strict);
+  } catch (error) {
+    const reason = error instanceof AiotError ? error.message : String(error);
+    throw new AiotError('AIOT_CSV_MALFORMED', `${place}: ${reason}`, { cause: error });
+  }
 }
 
 function wifiOf(cell: (name: Column) => string | undefined, place: string): Wifi | null {
@@ -99,23 +130,19 @@ function wifiOf(cell: (name: Column) => string | undefined, place: string): Wifi
   }
 }
 
-function refuseTwice(
+function twice(
   rows: readonly FleetRow[],
   file: string,
   what: string,
   key: (row: FleetRow) => string | undefined,
-): void {
+): Problem[] {
   const seen = new Map<string, number>();
-  for (const row of rows) {
+  return rows.flatMap((row) => {
     const value = key(row);
-    if (value === undefined) continue;
+    if (value === undefined) return [];
     const before = seen.get(value);
-    if (before !== undefined) {
-      throw new AiotError(
-        'AIOT_CSV_MALFORMED',
-        `${file}:${row.line}: the ${what} ${value} stands in line ${before} already`,
-      );
-    }
-    seen.set(value, row.line);
-  }
+    if (before === undefined) seen.set(value, row.line);
+    const text = `${file}:${row.line}: the ${what} ${value} stands in line ${before} already`;
+    return before === undefined ? [] : [{ line: row.line, text }];
+  });
 }
