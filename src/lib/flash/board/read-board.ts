@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { requireWritable, writeFileAtomic } from '../../core/index.js';
 import { choosePort } from '../ports/index.js';
+import { md5Of } from '../write/md5.js';
 import { withBoard } from '../write/with-board.js';
 import { checkPlace, findPlace, type PlaceWords } from './place.js';
 import type { BoardRequest } from './request.js';
@@ -31,7 +31,7 @@ export async function readBoard(request: BoardRequest & PlaceWords & { out: stri
     // What is on a board may hold its private key.
     await writeFileAtomic(out, data, 0o600);
     const { chip, mac } = loader.chip;
-    const md5 = createHash('md5').update(data).digest('hex');
+    const md5 = md5Of(data);
     const seconds = Math.round(performance.now() - started) / 1000;
     return { port, chip, mac, offset, bytes: data.length, md5, out, seconds };
   });

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { extname } from 'node:path';
 import { z } from 'zod';
 import { AiotError, refuseInputs, writeFileAtomic } from '../../core/index.js';
@@ -15,6 +14,7 @@ import type { Region } from '../loader/types.js';
 import { patchHeader } from '../plan/header.js';
 import { hex, parsePlaced } from '../plan/place.js';
 import type { HeaderChanges } from '../plan/types.js';
+import { md5Of } from '../write/md5.js';
 import { readAll } from './read-all.js';
 
 export const mergeFormats = ['raw', 'hex', 'uf2'] as const;
@@ -80,7 +80,7 @@ export async function mergeFiles(input: MergeInput): Promise<Merged> {
         name,
         offset,
         bytes: part.length,
-        md5: createHash('md5').update(part).digest('hex'),
+        md5: md5Of(part),
       })),
   };
 }

@@ -1,5 +1,6 @@
-import { readFile, realpath } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { realpath } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { usbOf } from '../ports/linux.js';
 import type { UsbIdentity } from './types.js';
 
 /** What USB says of the adapter behind a port; null for a port without, or where the system does not tell. */
@@ -7,29 +8,16 @@ export async function usbIdentity(path: string): Promise<UsbIdentity | null> {
   return process.platform === 'linux' ? fromSysfs(basename(path)) : fromList(path);
 }
 
-/** Linux: the tty's device, upwards until the USB device. Source: kernel, Documentation/ABI/testing/sysfs-bus-usb. */
 async function fromSysfs(name: string): Promise<UsbIdentity | null> {
-  let folder = await realpath(join('/sys/class/tty', name, 'device')).catch(() => null);
-  while (folder?.startsWith('/sys/devices/')) {
-    const vendor = await text(join(folder, 'idVendor'));
-    const product = await text(join(folder, 'idProduct'));
-    if (vendor !== null && product !== null) {
-      return {
-        vendorId: Number.parseInt(vendor, 16),
-        productId: Number.parseInt(product, 16),
-        serialNumber: await text(join(folder, 'serial')),
-      };
-    }
-    folder = dirname(folder);
-  }
-  return null;
-}
-
-function text(file: string): Promise<string | null> {
-  return readFile(file, 'utf8').then(
-    (content) => content.trim(),
-    () => null,
-  );
+  const device = await realpath(join('/sys/class/tty', name, 'device')).catch(() => null);
+  const usb = device === null ? null : await usbOf(device);
+  if (!usb) return null;
+  const { vendorId, productId, serialNumber } = usb.identity;
+  return {
+    vendorId: Number.parseInt(vendorId, 16),
+    productId: Number.parseInt(productId, 16),
+    serialNumber,
+  };
 }
 
 async function fromList(path: string): Promise<UsbIdentity | null> {

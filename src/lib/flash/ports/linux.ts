@@ -35,8 +35,11 @@ export async function linuxPorts(root = '/'): Promise<ListedPort[]> {
   return found.filter((port) => port !== null);
 }
 
-/** From the tty's device upwards to the interface, then to the USB device. */
-async function usbOf(device: string) {
+/**
+ * What sysfs says of the USB device behind a tty: from the tty's device upwards to the interface, then to the USB device.
+ * Numbers as hexadecimal text. Source: kernel, Documentation/ABI/testing/sysfs-bus-usb. null = it is none.
+ */
+export async function usbOf(device: string) {
   let number: number | null = null;
   for (let folder = device; folder !== dirname(folder); folder = dirname(folder)) {
     const listed = await text(join(folder, 'bInterfaceNumber'));
