@@ -80,6 +80,7 @@ export default class DeviceProvision extends AiotCommand {
       provision({
         ...{ client, name: args.name, type, out, csv, jobs, mac, port, labels, privatePem },
         chip: flags.chip === 'auto' ? undefined : flags.chip,
+        context: context.name,
         chipId: flags['chip-id'],
         loader: loaderOptions(flags, this.signal),
         image: imageAsked(flags),

@@ -1,5 +1,5 @@
 import { AiotError, generateKeyPair, namePattern } from '../core/index.js';
-import type { ProvisionReply, RegistryClient } from '../registry/index.js';
+import type { Latest, ProvisionReply, RegistryClient } from '../registry/index.js';
 import { describeCertificate } from './authority.js';
 import { certificateRequest } from './request.js';
 
@@ -8,9 +8,9 @@ export type Enrolment =
   /** It is registered. */
   | { kind: 'new'; type: string; mac?: string | undefined; chipId?: string | undefined }
   /** It gets its next one; the one before ends at its first use, or with `now` as soon as the next one is where it belongs. */
-  | { kind: 'rotate'; now: boolean }
+  | { kind: 'rotate'; now: boolean; latest?: Latest }
   /** Another board takes its place. */
-  | { kind: 'replace'; mac?: string | undefined };
+  | { kind: 'replace'; mac?: string | undefined; latest?: Latest };
 
 /** The calls of the registry's client that this needs. */
 export type EnrolClient = {
@@ -26,7 +26,7 @@ export interface Enrolled {
 
 /**
  * Makes a key and gets a certificate for it.
- * @throws AIOT_USAGE (no name), AIOT_TRUST_MISSING, AIOT_DEVICE_EXISTS, AIOT_NOT_FOUND, and what the platform says
+ * @throws AIOT_USAGE (no name), AIOT_TRUST_MISSING, AIOT_DEVICE_EXISTS, AIOT_NOT_FOUND, AIOT_DEVICE_CHANGED, and what the platform says
  */
 export async function enroll(client: EnrolClient, name: string, how: Enrolment): Promise<Enrolled> {
   requireNames({ name, ...(how.kind === 'new' ? { type: how.type } : {}) });
@@ -49,9 +49,9 @@ function asked(client: EnrolClient, name: string, how: Enrolment, csr: string): 
       });
     }
     case 'rotate':
-      return devices.rotate(name, csr, false);
+      return devices.rotate(name, csr, false, how.latest);
     case 'replace':
-      return devices.replace(name, csr, how.mac);
+      return devices.replace(name, csr, how.mac, how.latest);
   }
 }
 

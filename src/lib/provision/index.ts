@@ -22,17 +22,17 @@ export {
   type Wifi,
 } from './chip/options.js';
 export { type HeldIdentity, nameInImage } from './chip/read-image.js';
-export { deviceType } from './chip/type-name.js';
 export {
   type CommonImage,
   type ImageRequest,
   imageRequest,
 } from './chip/request.js';
+export { deviceType } from './chip/type-name.js';
 export { activateDevice, activatedSchema } from './claim/activate.js';
 export { claimFileSchema, type MadeClaim, madeClaimSchema, makeClaim } from './claim/claim-file.js';
 export { provisionDevice } from './device.js';
 export type { Enrolment } from './enroll.js';
-export { type Identity, identitySchema } from './files/identity.js';
+export { type Identity, identityFiles, identitySchema } from './files/identity.js';
 export { readIdentity } from './files/read-identity.js';
 export {
   type FleetDevice,

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { AiotError } from '../core/index.js';
+import { AiotError, hasCode } from '../core/index.js';
 import type { BirthChip } from '../formats/index.js';
 import { describeCertificate } from './authority.js';
 import { type BirthClient, type Made, recordBirth } from './birth/record.js';
@@ -19,9 +19,10 @@ import { identityFiles, identityOf } from './files/identity.js';
 import { type NewFile, openPlace } from './files/place.js';
 import type { DeviceImage } from './image/types.js';
 import type { ProvisionedDevice } from './result.js';
+import { type AskingClient, requireOurs } from './still-ours.js';
 
 export interface MakeOptions {
-  client: EnrolClient & BirthClient;
+  client: EnrolClient & BirthClient & AskingClient;
   name: string;
   how: Enrolment;
   /** What is made for a chip; null = a folder with an identity, for a device that is a computer. */
@@ -40,7 +41,7 @@ export interface MakeOptions {
  * Makes one device: key, certificate, files or image, and the signed birth certificate in the registry. Where it fails,
  * no file is left and a new registration is taken back.
  * @throws AIOT_USAGE, AIOT_IDENTITY_EXISTS, AIOT_NVS_UNFIT and AIOT_PARTITIONS_MALFORMED before the platform is asked;
- * AIOT_DEVICE_EXISTS, AIOT_TRUST_MISSING, AIOT_NOT_FOUND; what `write` throws
+ * AIOT_DEVICE_EXISTS, AIOT_DEVICE_CHANGED, AIOT_TRUST_MISSING, AIOT_NOT_FOUND; what `write` throws
  */
 export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevice & { enrolled: Enrolled }> {
   const { client, name, how, chip, out } = options;
@@ -58,9 +59,13 @@ export async function makeDevice(options: MakeOptions): Promise<ProvisionedDevic
     try {
       const image = chip ? imageFor(enrolled, chip) : null;
       const made = image && chip ? filesOfChip(image, reply, chip.chip) : identityOf(enrolled.key, reply);
-      const files = (await place?.put(made)) ?? [];
+      const put = async () => (await place?.put(made)) ?? [];
+      // What a folder has already is written over when all else is done: of two at once, the loser keeps it.
+      const fresh = how.kind === 'new' ? await put() : null;
+      await requireOurs(client, how, enrolled);
       const board = image && options.write ? await options.write(image) : null;
       const birth = await tell(options, enrolled, { image, made, board });
+      const files = fresh ?? (await put());
       await endOld(client, name, how, enrolled);
       const certificate = describeCertificate(reply.certificate);
       return {
@@ -96,7 +101,7 @@ interface Outcome {
 }
 
 async function tell(
-  { client, privatePem, now }: MakeOptions,
+  { client, how, privatePem, now }: MakeOptions,
   { reply }: Enrolled,
   { image, made, board }: Outcome,
 ): Promise<boolean> {
@@ -105,6 +110,11 @@ async function tell(
   const parts: Made[] = image
     ? partsOf(image).filter(({ name }) => name !== 'keys')
     : made.filter(({ secret }) => !secret).map(({ name, data }) => ({ name, offset: null, data }));
-  await recordBirth(client, { reply, made: parts, chip: board, privatePem, now: now() });
+  await recordBirth(client, { reply, made: parts, chip: board, privatePem, now: now() }).catch(
+    async (error: unknown) => {
+      if (hasCode(error, 'AIOT_REQUEST_INVALID')) await requireOurs(client, how, { reply });
+      throw error;
+    },
+  );
   return true;
 }

@@ -4,15 +4,17 @@ import { chipIdSchema, deviceSchema, macSchema, name, provisionReplySchema, time
 
 /** The bodies of what makes and changes devices' identities, /api/v1. The private key stays with the caller in each. */
 const csr = z.string().max(8192);
+/** Fingerprint of the certificate that the device was given last, null = none: where that is another by now, nothing is changed. */
+const latest = z.string().nullable().optional();
 
 /** POST /devices/{name}/certificate, by an operator or the device itself. `now`: the certificate before it ends at once, and not at the first use of the new one. */
-export const certificateRequestSchema = z.strictObject({ csr, now: z.boolean().default(false) });
+export const certificateRequestSchema = z.strictObject({ csr, now: z.boolean().default(false), latest });
 
 /** POST /devices/{name}/certificate/current: the certificate in use ends, and this one, the device's next, takes its place. */
 export const settleRequestSchema = z.strictObject({ fingerprint: z.string().max(64) });
 
 /** POST /devices/{name}/replace: another board takes the place of one that broke. */
-export const replaceRequestSchema = z.strictObject({ csr, mac: macSchema.optional() });
+export const replaceRequestSchema = z.strictObject({ csr, mac: macSchema.optional(), latest });
 
 /** POST /claims: a name is kept for a device that will ask for its certificate with the token. */
 export const claimRequestSchema = z.strictObject({

@@ -20,6 +20,9 @@ export interface Board {
   chipId?: string | undefined;
 }
 
+/** Fingerprint of the certificate that a device was given last, null = none: where it has another by now, it is left as it is. */
+export type Latest = string | null | undefined;
+
 export function deviceCalls(transport: Transport) {
   const path = (name: string) => `/devices/${part(name)}`;
   const reply = (at: string, body: object): Promise<ProvisionReply> =>
@@ -33,14 +36,19 @@ export function deviceCalls(transport: Transport) {
     get: (name: string): Promise<DeviceInfo> => transport.json('GET', path(name), deviceSchema),
     act: (name: string, action: 'suspend' | 'resume' | 'revoke'): Promise<DeviceInfo> =>
       transport.json('POST', `${path(name)}/state`, deviceSchema, { action }),
-    /** A new certificate; the one before is good until this one is used, or with `now` no longer. */
-    rotate: (name: string, csr: string, now: boolean) => reply(`${path(name)}/certificate`, { csr, now }),
+    /** A new certificate; the one before is good until this one is used, or with `now` no longer. @throws AIOT_DEVICE_CHANGED */
+    rotate: (name: string, csr: string, now: boolean, latest?: Latest) =>
+      reply(`${path(name)}/certificate`, { csr, now, ...(latest === undefined ? {} : { latest }) }),
     /** The certificate that was made last is in use from now on, and the one before ends. Again: nothing changes. @throws AIOT_REQUEST_INVALID */
     settle: (name: string, fingerprint: string): Promise<DeviceInfo> =>
       transport.json('POST', `${path(name)}/certificate/current`, deviceSchema, { fingerprint }),
-    /** Another board under the same name; the certificate of the one before ends at once. */
-    replace: (name: string, csr: string, mac?: string) =>
-      reply(`${path(name)}/replace`, { csr, ...(mac === undefined ? {} : { mac }) }),
+    /** Another board under the same name; the certificate of the one before ends at once. @throws AIOT_DEVICE_CHANGED */
+    replace: (name: string, csr: string, mac?: string, latest?: Latest) =>
+      reply(`${path(name)}/replace`, {
+        csr,
+        ...(mac === undefined ? {} : { mac }),
+        ...(latest === undefined ? {} : { latest }),
+      }),
     /** By the device itself: it is in the field. */
     activate: (): Promise<Activation> => transport.json('POST', '/activation', activationSchema, {}),
     birth: {

@@ -4,6 +4,7 @@ export { createClient, type RegistryClient } from './client.js';
 export { clientFor, contextFor, withClient } from './context.js';
 export { deployExit, deployModel, deployNews } from './deploy.js';
 export * from './device-api.js';
+export type { Latest } from './devices.js';
 export {
   checkChipId,
   checkMac,

@@ -1,4 +1,5 @@
-import { AiotError, systemClock } from '../../core/index.js';
+import { join } from 'node:path';
+import { AiotError, configFolder, systemClock, takeLock } from '../../core/index.js';
 import type { ChipInfo, LoaderOptions } from '../../flash/index.js';
 import type { ChipName } from '../../formats/index.js';
 import {
@@ -20,6 +21,8 @@ import { type Onboarded, onboardDevice } from './onboard.js';
 
 export interface ProvisionRequest {
   client: RegistryClient;
+  /** Name of the platform's context. */
+  context: string;
   name: string | undefined;
   /** Absent: the chip of the board, else `virtual`. */
   type: string | undefined;
@@ -71,12 +74,14 @@ async function make(request: ProvisionRequest): Promise<Provisioned> {
   const now = () => systemClock.now();
   if (csv !== undefined) {
     const { wifi, ...common } = image;
-    return await provisionFleet({
-      ...{ client, csv, out: out ?? '.', jobs, privatePem, now, signal },
-      image: common,
-      defaults: { type, chip, wifi },
-      ...(onStage && { onProgress: (done, total, text) => onStage({ text, done, total }) }),
-    });
+    return await alone(request.context, () =>
+      provisionFleet({
+        ...{ client, csv, out: out ?? '.', jobs, privatePem, now, signal },
+        image: common,
+        defaults: { type, chip, wifi },
+        ...(onStage && { onProgress: (done, total, text) => onStage({ text, done, total }) }),
+      }),
+    );
   }
   if (port !== undefined) {
     return await onboardDevice({
@@ -91,6 +96,21 @@ async function make(request: ProvisionRequest): Promise<Provisioned> {
   const made = await makeDevice({ client, name, how, chip: options, out: out ?? null, privatePem, now });
   const { enrolled: _, ...device } = made;
   return device;
+}
+
+/** One fleet at a time: two runs of one file with two folders would share its devices out between them. @throws AIOT_PROVISION_RUNNING */
+async function alone<T>(context: string, task: () => Promise<T>): Promise<T> {
+  const release = await takeLock(join(configFolder(), `provision-${encodeURIComponent(context)}.lock`));
+  if (!release) {
+    throw new AiotError('AIOT_PROVISION_RUNNING', `another run provisions devices for ${context} already`, {
+      retryable: true,
+    });
+  }
+  try {
+    return await task();
+  } finally {
+    release();
+  }
 }
 
 /** A type that is a chip's name has to be that of the board. @throws AIOT_CHIP_MISMATCH */

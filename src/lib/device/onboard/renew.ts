@@ -18,6 +18,7 @@ import {
 } from '../../provision/index.js';
 import type { DeviceInfo, RegistryClient } from '../../registry/index.js';
 import { type Onboarded, onboardDevice } from './onboard.js';
+import { requireSettled } from './settled.js';
 
 export interface RenewRequest {
   client: RegistryClient;
@@ -38,7 +39,8 @@ export interface RenewRequest {
 /**
  * The next certificate of a device (`rotate`: everything else that it has stays), or the first one of another board under
  * its name (`replace`): into its folder, or onto its board.
- * @throws AIOT_NOT_FOUND, AIOT_USAGE, AIOT_BIRTH_MISMATCH (another board than the device's), and as `provision`
+ * @throws AIOT_NOT_FOUND, AIOT_USAGE, AIOT_BIRTH_MISMATCH (another board than the device's), AIOT_DEVICE_CHANGED (by
+ * somebody else meanwhile), and as `provision`
  */
 export async function renewDevice(request: RenewRequest): Promise<ProvisionedDevice | Onboarded> {
   const { client, name, kind, port, out, privatePem, onStage, mac } = request;
@@ -59,6 +61,7 @@ export async function renewDevice(request: RenewRequest): Promise<ProvisionedDev
     });
   }
   const folder = out ?? '';
+  if (kind === 'replace' || !request.now) await requireSettled(client, device, { kind, folder });
   const own = await chipIn(folder, device, kind);
   const chip = request.chip ?? own ?? chipOfType(device.type);
   const how = await howFor(request, device, mac);
@@ -76,10 +79,11 @@ async function howFor(
   mac: string | undefined,
   held?: () => Promise<OldNvs | null>,
 ): Promise<Enrolment> {
+  const latest = device.next?.fingerprint ?? device.fingerprint;
   if (kind === 'replace') {
     // The same board is only begun anew where a rotation has nothing to go on with.
     const same = mac !== undefined && mac === device.mac;
-    if (!same || (held && !isOf(device, await held()))) return { kind, mac };
+    if (!same || (held && !isOf(device, await held()))) return { kind, mac, latest };
     const place = port === undefined ? '--out DIR' : `--port ${port}`;
     throw new AiotError('AIOT_DEVICE_EXISTS', `the board ${mac} is ${device.name} itself, not another one`, {
       next: `A new key and certificate for it: aiot device rotate ${device.name} ${place}`,
@@ -91,7 +95,7 @@ async function howFor(
       `${device.name} is the board ${device.mac}, and this is ${mac}`,
     );
   }
-  return { kind, now };
+  return { kind, now, latest };
 }
 
 /** A MAC may not be known of a device: its board says itself which one it is. @throws AIOT_BIRTH_MISMATCH */

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { link, mkdtemp, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { AiotError, makeFolder, syncFolder, systemCode, writeFileAtomic } from '../../core/index.js';
+import { removeStale, stagePrefix } from './stale.js';
 
 /** One file that is to appear in a folder; those with a key in them are their owner's alone (mode 0600). */
 export interface NewFile {
@@ -21,7 +22,7 @@ export interface Place {
 }
 
 /**
- * Opens a folder, made when missing, before anybody is asked for anything.
+ * Opens a folder, made when missing, before anybody is asked for anything. What killed runs left in it is removed.
  * @param names the files to come. None of them is there yet, unless `over`: then they take the place of those that are.
  * @throws AIOT_IDENTITY_EXISTS, AIOT_FILE_NOT_WRITABLE
  */
@@ -29,7 +30,8 @@ export async function openPlace(out: string, names: readonly string[], over = fa
   const taken = over ? undefined : names.find((name) => existsSync(join(out, name)));
   if (taken) throw new AiotError('AIOT_IDENTITY_EXISTS', `${join(out, taken)} is there already`);
   const made = await makeFolder(out);
-  const stage = await mkdtemp(join(out, '.identity-')).catch((cause: unknown) => {
+  await removeStale(out);
+  const stage = await mkdtemp(join(out, stagePrefix)).catch((cause: unknown) => {
     const reason = systemCode(cause) ?? 'unknown error';
     throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write into ${out} (${reason})`, { cause });
   });

@@ -8,6 +8,7 @@ import { checkImages, imageNames } from '../chip/image.js';
 import type { ChipOptions } from '../chip/options.js';
 import { wifiTold } from '../chip/wifi-told.js';
 import { identityFiles, identitySchema } from '../files/identity.js';
+import { removeStale } from '../files/stale.js';
 import { type MakeOptions, makeDevice } from '../provision.js';
 import { provisionedDeviceSchema } from '../result.js';
 import { type Problem, refuseAll } from './problems.js';
@@ -68,6 +69,8 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
       row.chip ? [{ ...row, options: { ...image, chip: row.chip, wifi: row.wifi } }] : [],
     ),
   );
+  // A run that was killed after all was there has left its folder with the key beside it.
+  for (const name of there.keys()) await removeStale(join(out, name));
   const made = new Map<string, FleetDevice>(there);
   const failed: FleetResult['failed'] = [];
   let done = there.size;

@@ -1,0 +1,119 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { configFolder, sha256Hex, takeLock } from '../../src/lib/core/index.js';
+import { renewDevice } from '../../src/lib/device/index.js';
+import {
+  activatedSchema,
+  fleetResultSchema,
+  operatorKey,
+  provisionedDeviceSchema,
+} from '../../src/lib/provision/index.js';
+import { clientFor, contextFor } from '../../src/lib/registry/index.js';
+import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
+
+let own: UpForTests;
+const at = (...parts: string[]) => join(own.folder, ...parts);
+beforeAll(async () => {
+  own = await upForTests();
+});
+afterAll(() => own.stop());
+
+const provision = (name: string) =>
+  ok(provisionedDeviceSchema, ['device', 'provision', name, '--type', 'pi', '--out', at(name)]);
+const renew = (kind: string, name: string, out: string, ...more: string[]) => [
+  ...['device', kind, name, '--out', at(out), ...more],
+];
+
+describe.each(['rotate', 'replace'] as const)('two that %s one device at about the same time', (kind) => {
+  it('leave it to one, and the other keeps what its folder had', async () => {
+    const name = `raced-${kind}`;
+    await provision(name);
+    const outs = ['a', 'b', 'c'].map((end) => `${name}-${end}`);
+    const client = await clientFor();
+    const privatePem = await operatorKey((await contextFor(undefined)).name);
+    const asked = {
+      client,
+      name,
+      kind,
+      privatePem,
+      now: false,
+      image: { nvsVersion: 2 as const, encrypt: false },
+    };
+    const none = { chip: undefined, port: undefined, mac: undefined };
+    const loader = { chip: 'auto', baud: 115_200, stub: true, before: 'default-reset', after: 'hard-reset' } as const;
+    const runs = await Promise.allSettled(
+      outs.map((out) => renewDevice({ ...asked, ...none, loader, out: at(out) })),
+    );
+    await client.close();
+    const won = outs.filter((_, i) => runs[i]?.status === 'fulfilled');
+    expect(won).toHaveLength(1);
+    const lost = runs.filter((run) => run.status === 'rejected');
+    const codes = lost.map(({ reason }) => reason.code);
+    expect(codes).toEqual(['AIOT_DEVICE_CHANGED', 'AIOT_DEVICE_CHANGED']);
+    for (const out of outs) expect(existsSync(at(out))).toBe(won.includes(out));
+    expect(await ok(activatedSchema, ['device', 'activate', at(won[0] ?? '')])).toMatchObject({ name });
+  });
+
+  it('are told so also one after the other; into the same folder it is repeated', async () => {
+    const name = `late-${kind}`;
+    await provision(name);
+    await ok(provisionedDeviceSchema, renew(kind, name, `${name}-1`));
+    const { code, message } = await refusal(renew(kind, name, `${name}-2`));
+    expect(code).toBe('AIOT_DEVICE_CHANGED');
+    expect(message).toContain(`${name} was ${kind}d`);
+    expect(existsSync(at(`${name}-2`))).toBe(false);
+    await ok(provisionedDeviceSchema, renew(kind, name, `${name}-1`));
+    await ok(activatedSchema, ['device', 'activate', at(`${name}-1`)]);
+  });
+});
+
+describe('aiot device rotate', () => {
+  it('voids at once with --now what somebody else made', async () => {
+    await provision('urgent');
+    await ok(provisionedDeviceSchema, renew('rotate', 'urgent', 'urgent-1'));
+    await ok(provisionedDeviceSchema, renew('rotate', 'urgent', 'urgent-2', '--now'));
+    await ok(activatedSchema, ['device', 'activate', at('urgent-2')]);
+  });
+});
+
+describe('what a killed run left beside an identity', () => {
+  it('is removed by the next one there, and what runs is left alone', async () => {
+    const ended = spawn(process.execPath, ['-e', '']);
+    await once(ended, 'exit');
+    const host = sha256Hex(hostname()).slice(0, 8);
+    const stages = {
+      dead: `.identity-${host}-${ended.pid}-aaaaaa`,
+      alive: `.identity-${host}-${process.pid}-bbbbbb`,
+      elsewhere: `.identity-00000000-${ended.pid}-cccccc`,
+    };
+    for (const stage of Object.values(stages)) {
+      await mkdir(at('left', stage), { recursive: true });
+      await writeFile(at('left', stage, 'device.key'), 'a key');
+    }
+    await provision('left');
+    const hidden = (await readdir(at('left'))).filter((name) => name.startsWith('.identity-'));
+    expect(hidden.sort()).toEqual([stages.alive, stages.elsewhere].sort());
+  });
+});
+
+describe('aiot device provision --csv', () => {
+  it('is refused while another run provisions for the platform, and makes nothing', async () => {
+    const csv = at('fleet.csv');
+    await writeFile(csv, 'name,type\nt1,pi\nt2,pi\n');
+    const argv = ['device', 'provision', '--csv', csv, '--out'];
+    const { name } = await contextFor(undefined);
+    const release = await takeLock(join(configFolder(), `provision-${name}.lock`));
+    expect(release).not.toBeNull();
+    expect(await refusal([...argv, at('one')])).toMatchObject({ code: 'AIOT_PROVISION_RUNNING', exit: 1 });
+    expect(existsSync(at('one'))).toBe(false);
+    release?.();
+    const { devices } = await ok(fleetResultSchema, [...argv, at('two')]);
+    expect(devices.map((device) => device.name)).toEqual(['t1', 't2']);
+    expect(await readFile(at('two', 't1', 'device.json'), 'utf8')).toContain('t1');
+  });
+});
