@@ -24,6 +24,12 @@ export async function loadCommands(root) {
         .split(/[\\/]/)
         .join(' ')
         .replace(/ index$/, '');
+      for (const [, flag] of flagsOf(command)) {
+        // oclif's help shows this in place of the value, as people write it.
+        const shown =
+          typeof flag.defaultHelp === 'function' && (await flag.defaultHelp({ options: flag, flags: {} }));
+        if (shown) flag.shownDefault = shown;
+      }
       return { id, file, command };
     }),
   );

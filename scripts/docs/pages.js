@@ -76,8 +76,8 @@ function flagRow([name, flag]) {
   const short = flag.char ? `-${flag.char}, ` : '';
   const value = flag.type === 'boolean' ? '' : ` ${flag.helpValue ?? name.toUpperCase()}`;
   const shown = flag.allowNo ? `--[no-]${name}` : `--${name}`;
-  const fallback =
-    typeof flag.default === 'function' || flag.default === undefined ? '' : `\`${flag.default}\``;
+  const standard = flag.shownDefault ?? flag.default;
+  const fallback = typeof standard === 'function' || standard === undefined ? '' : `\`${standard}\``;
   const options = flag.options ? ` One of ${flag.options.join(', ')}.` : '';
   const required = flag.required ? ' Required.' : '';
   return `| \`${short}${shown}${value}\` | ${flag.env ?? ''} | ${fallback} | ${cell(flag.summary)}${options}${required} |`;

@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { AiotError, parseDuration } from '../../src/lib/core/index.js';
+import { AiotError, formatDuration, parseDuration } from '../../src/lib/core/index.js';
 import { root, runCli } from '../support/cli.js';
 
 /** The whole program from source, as a process of its own. */
@@ -137,6 +137,16 @@ describe('a time', () => {
     ['7 d', 604_800_000],
   ])('%s is %d ms', (text, ms) => {
     expect(parseDuration(text)).toBe(ms);
+  });
+
+  it.each([
+    [500, '500ms'],
+    [10_000, '10s'],
+    [90_000, '90s'],
+    [7_200_000, '2h'],
+    [0, '0ms'],
+  ])('%d ms is told as %s', (ms, text) => {
+    expect(formatDuration(ms)).toBe(text);
   });
 
   it.each(['30', '', 'm', '-5s', '5 weeks', '1e3s'])('"%s" is refused', (text) => {

@@ -9,6 +9,9 @@ import {
 
 const boots = ['download', 'uart', 'run'] as const;
 
+// Not dependsOn: the usage line would then show each as if it alone needed --serial.
+const onlyWithSerial = [{ type: 'all' as const, flags: ['serial'] }];
+
 /** Flags of a simulated chip on a serial port. */
 export const chipFlags = {
   serial: Flags.boolean({
@@ -19,37 +22,37 @@ export const chipFlags = {
   chip: Flags.option({ options: simulatedChipNames })({
     summary: 'Chip on that port [default: esp32].',
     env: 'AIOT_CHIP',
-    dependsOn: ['serial'],
+    relationships: onlyWithSerial,
   }),
   listen: Flags.string({
     summary: 'Where that port is: pty (by socat), socket://HOST:PORT, rfc2217://HOST:PORT [default: pty].',
     env: 'AIOT_LISTEN',
     helpValue: 'WHERE',
-    dependsOn: ['serial'],
+    relationships: onlyWithSerial,
   }),
   flash: Flags.string({
     summary: 'File that keeps its flash: read at the start, written at the end.',
     env: 'AIOT_FLASH',
     helpValue: 'FILE',
-    dependsOn: ['serial'],
+    relationships: onlyWithSerial,
   }),
   mac: Flags.string({
     summary: 'Its address [default: 24:0a:c4:00:01:10].',
     env: 'AIOT_MAC',
     helpValue: 'MAC',
-    dependsOn: ['serial'],
+    relationships: onlyWithSerial,
   }),
   boot: Flags.option({ options: boots })({
     summary: 'Boot pins at power-on: download until DTR or RTS are used, or run [default: download].',
     env: 'AIOT_BOOT',
-    dependsOn: ['serial'],
+    relationships: onlyWithSerial,
   }),
   fault: Flags.string({
     summary: `What is wrong; more than once for more. One of ${startFaultNames.join(', ')}; with numbers: "noise rate=0.001", "unplugged after=40".`,
     multiple: true,
     env: 'AIOT_FAULT',
     helpValue: 'FAULT',
-    dependsOn: ['serial'],
+    relationships: onlyWithSerial,
   }),
   control: Flags.integer({
     summary:
@@ -58,7 +61,7 @@ export const chipFlags = {
     max: 65_535,
     env: 'AIOT_CONTROL',
     helpValue: 'PORT',
-    dependsOn: ['serial'],
+    relationships: onlyWithSerial,
   }),
 };
 

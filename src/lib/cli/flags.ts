@@ -1,5 +1,5 @@
 import { Flags } from '@oclif/core';
-import { parseDuration } from '../core/index.js';
+import { formatDuration, parseDuration } from '../core/index.js';
 import { checkChipId, checkMac } from '../registry/index.js';
 
 /**
@@ -9,6 +9,8 @@ import { checkChipId, checkMac } from '../registry/index.js';
 export const duration = Flags.custom<number>({
   parse: async (text) => parseDuration(text),
   helpValue: 'TIME',
+  defaultHelp: async ({ options }) =>
+    typeof options.default === 'number' ? formatDuration(options.default) : undefined,
 });
 
 /**

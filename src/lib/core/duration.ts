@@ -14,3 +14,12 @@ export function parseDuration(text: string): number {
   }
   return Math.round(ms);
 }
+
+/** The same the other way, in the largest unit that leaves no fraction: 10000 → `10s`. */
+export function formatDuration(ms: number): string {
+  const [unit, factor] = Object.entries(unitsMs).findLast(([, each]) => ms >= each && ms % each === 0) ?? [
+    'ms',
+    1,
+  ];
+  return `${ms / factor}${unit}`;
+}

@@ -22,7 +22,7 @@ export {
   writeContexts,
 } from './contexts.js';
 export * from './crypto.js';
-export { parseDuration } from './duration.js';
+export { formatDuration, parseDuration } from './duration.js';
 export * from './errors/index.js';
 export { decimalOf, percent, plural, size, thousands } from './figures.js';
 export {
