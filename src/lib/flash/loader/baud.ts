@@ -2,7 +2,6 @@ import { AiotError } from '../../core/index.js';
 import { op, words } from './commands.js';
 import type { Esptool } from './esptool.js';
 import { type Exchange, Refusal } from './exchange.js';
-import { sync } from './sync.js';
 import { NoAnswer, type Wire } from './wire.js';
 
 /**
@@ -31,12 +30,7 @@ export async function changeBaud(
   }
   for (const baud of [to.baud, from]) {
     if (!(await settles(wire, baud))) continue;
-    for (let i = 0; i < 3; i++) {
-      if (await sync(wire, 150)) {
-        await wire.drain(20, 200);
-        return baud;
-      }
-    }
+    if (await exchange.comeIntoStep({ times: 3, timeoutMs: 500 })) return baud;
   }
   throw new AiotError(
     'AIOT_SERIAL_BAUD',

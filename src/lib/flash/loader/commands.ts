@@ -51,7 +51,7 @@ export function block(payload: Uint8Array, sequence: number): Uint8Array {
   return data;
 }
 
-/** For requests that a chip answers at once, and that may be asked twice: a lost one costs a second. */
+/** For requests that a chip answers at once, and that may be asked twice: a lost one costs a second, a late one none. */
 export const quick = { timeoutMs: 1000, tries: 4 } as const;
 
 /** Time for work on so many bytes of flash, at `secondsPerMB`, never below 3 s. */

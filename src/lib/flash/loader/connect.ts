@@ -10,6 +10,7 @@ export const romBaud = 115_200;
 const attempts = 7;
 const greetingsPerAttempt = 3;
 const greetingMs = 100;
+const confirmMs = 1000;
 
 /**
  * Brings the chip into its loader and greets it. Where the line has no DTR and RTS (a bare pty, a socket), or the user
@@ -36,9 +37,14 @@ export async function connect(
     if (line.baud !== baud) await line.setBaud(baud);
     wire.forget();
     const steps = resets[attempt % resets.length];
-    if (steps) await runSteps(line, steps, (ms) => wire.pause(ms));
+    if (steps) {
+      await runSteps(line, steps, (ms) => wire.pause(ms));
+      // A chip that was reset answers nothing of before.
+      wire.greetingsOwed = 0;
+    }
     const by = await greet(wire, attempt);
-    if (by) return by;
+    // A late answer may be to a greeting at the speed before: the chip is at this one when it answers again.
+    if (by && (attempt === 0 || resets.length > 0 || (await sync(wire, confirmMs)))) return by;
     const where = baud === romBaud ? 'atRomBaud' : 'elsewhere';
     heard[where] = Buffer.concat([heard[where], wire.stray]);
   }
@@ -60,7 +66,7 @@ async function greet(wire: Wire, attempt: number): Promise<'rom' | 'stub' | null
     const by = await sync(wire, greetingMs * (1 + attempt / 2));
     if (by) {
       // Answers to earlier greetings may still be on their way.
-      if (attempt + i > 0) await wire.drain(100, 500);
+      if (attempt + i > 0) await wire.drain(100, 5000);
       return by;
     }
     await wire.pause(50);

@@ -34,18 +34,9 @@ export function isTrouble(error: unknown): error is NoAnswer | Refusal {
  *
  * @returns whether the same loader is there as before: a chip that was reset has none of our state
  */
-export async function resync(session: Pick<Session, 'wire' | 'stub'>): Promise<boolean> {
-  const { wire } = session;
-  await wire.drain(100, 1000);
-  for (let i = 0; i < 5; i++) {
-    const by = await sync(wire, 150 + 100 * i);
-    if (by) {
-      await wire.drain(50, 500);
-      return by === (session.stub ? 'stub' : 'rom');
-    }
-    await wire.pause(50);
-  }
-  return false;
+export async function resync(session: Pick<Session, 'wire' | 'exchange' | 'stub'>): Promise<boolean> {
+  await session.wire.drain(100, 1000);
+  return (await session.exchange.comeIntoStep()) === (session.stub ? 'stub' : 'rom');
 }
 
 /** Does some work and turns what goes wrong into an error for people. @throws AIOT_CHIP_*, AIOT_FLASH_*, AIOT_SERIAL_LOST */

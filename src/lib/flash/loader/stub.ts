@@ -3,7 +3,6 @@ import { block, checksum, op, quick, words } from './commands.js';
 import type { Esptool } from './esptool.js';
 import { type Exchange, Refusal } from './exchange.js';
 import { isUsbOtg } from './reset.js';
-import { sync } from './sync.js';
 import { NoAnswer } from './wire.js';
 
 const ramBlock = 0x1800;
@@ -42,7 +41,7 @@ export async function startStub(exchange: Exchange, esptool: Esptool): Promise<b
       if (left === 0 || !(error instanceof NoAnswer || error instanceof Refusal)) throw error;
       // A lost packet may also have been the last one: then the stub runs already.
       await exchange.wire.drain(100, 500);
-      if ((await sync(exchange.wire, 300)) === 'stub') return true;
+      if ((await exchange.comeIntoStep()) === 'stub') return true;
       await exchange.wire.drain(100, 500);
     }
   }
@@ -67,10 +66,12 @@ async function run(exchange: Exchange, entry: number): Promise<void> {
     // The ROM may be gone before it has answered.
     if (!(error instanceof NoAnswer)) throw error;
   }
-  const deadline = performance.now() + 3000;
+  const deadline = performance.now() + 5000;
   for (;;) {
     const left = deadline - performance.now();
     const packet = await exchange.wire.read(Math.max(1, left));
-    if (greeting.equals(packet)) return;
+    if (!greeting.equals(packet)) continue;
+    exchange.inStep();
+    return;
   }
 }

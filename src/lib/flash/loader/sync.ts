@@ -1,7 +1,7 @@
 import { op } from './commands.js';
-import { NoAnswer, type Wire } from './wire.js';
+import { isGreetingAnswer, NoAnswer, type Wire } from './wire.js';
 
-const answersOfOne = 8;
+export const answersOfOne = 8;
 const request = Uint8Array.from([
   0,
   op.sync,
@@ -18,6 +18,14 @@ const request = Uint8Array.from([
   ...Array(32).fill(0x55),
 ]);
 
+/** Sends SYNC and waits for nothing. @returns how many of its answers have come before one that is surely to this SYNC */
+export async function sendSync(wire: Wire): Promise<number> {
+  const earlier = wire.greetingsOwed;
+  wire.greetingsOwed += answersOfOne;
+  await wire.write(request);
+  return earlier;
+}
+
 /**
  * Says hello once. A ROM answers eight times, with the greeting's own bytes as value; a flasher stub with value 0.
  *
@@ -25,22 +33,23 @@ const request = Uint8Array.from([
  */
 export async function sync(wire: Wire, timeoutMs: number): Promise<'rom' | 'stub' | null> {
   wire.flush();
-  await wire.write(request);
+  const earlier = await sendSync(wire);
   const values: number[] = [];
   try {
     const deadline = performance.now() + timeoutMs + wire.timeOf(256);
-    while (values.length < answersOfOne) {
+    while (values.length < earlier + answersOfOne) {
       // Once it speaks, the other answers follow at once; a lost one must not fail the greeting.
       const left = values.length > 0 ? 100 : deadline - performance.now();
       if (left <= 0) break;
       const packet = await wire.read(left);
       wire.echoed ||= packet.length === request.length && packet[0] === 0 && packet[1] === op.sync;
-      if (packet.length < 8 || packet[0] !== 1 || packet[1] !== op.sync) continue;
+      if (!isGreetingAnswer(packet)) continue;
       values.push(new DataView(packet.buffer, packet.byteOffset).getUint32(4, true));
     }
   } catch (error) {
     if (!(error instanceof NoAnswer)) throw error;
   }
   if (values.length === 0) return null;
-  return values.every((value) => value === 0) ? 'stub' : 'rom';
+  const own = values.length > earlier ? values.slice(earlier) : values;
+  return own.every((value) => value === 0) ? 'stub' : 'rom';
 }

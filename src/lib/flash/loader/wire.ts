@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/index.js';
 import type { SerialLine } from '../port/types.js';
+import { op } from './commands.js';
 import { SlipReader, slipFrame } from './slip.js';
 
 /** No packet came in time. Whether anything else did tells a silent chip from a disturbed line. */
@@ -20,6 +21,14 @@ const rememberedBytes = 16_384;
 /** Longer than a system needs to take a block, beyond the time on the wire. */
 const writeGraceMs = 10_000;
 
+/** An answer to SYNC that is no error: a ROM's (four bytes of status) or a stub's (two). */
+export function isGreetingAnswer(packet: Uint8Array): boolean {
+  const [direction, code] = packet;
+  return (
+    (packet.length === 10 || packet.length === 12) && direction === 1 && code === op.sync && packet[8] === 0
+  );
+}
+
 /**
  * Packets over a serial line: SLIP frames out and in, waited for without polling. Remembers what came besides frames,
  * as that is what a chip says when something is wrong.
@@ -31,12 +40,17 @@ export class Wire {
   private strays: Uint8Array[] = [];
   private strayLength = 0;
   private readonly reader = new SlipReader({
-    frame: (packet) => this.frames.push(packet),
+    frame: (packet) => {
+      if (isGreetingAnswer(packet)) this.greetingsOwed = Math.max(0, this.greetingsOwed - 1);
+      this.frames.push(packet);
+    },
     stray: (bytes) => this.remember(bytes),
   });
   private readonly leave: () => void;
   /** All bytes that ever arrived. */
   received = 0;
+  /** So many answers to greetings may still come: each SYNC has up to eight. */
+  greetingsOwed = 0;
   /** Our own packets came back: TX and RX are joined, or a terminal echoes. */
   echoed = false;
 

@@ -1,0 +1,32 @@
+import { expect, it } from 'vitest';
+import { openLoader, SimulatedChip, simulatedLine } from '../../../src/lib/flash/index.js';
+import { defaults, noise } from './board.js';
+
+it.each([0x83, 0x23, 0x43])(
+  'a block to a ROM whose request number becomes 0x%s on its way is sent again: the chip is not locked',
+  async (damaged) => {
+    const chip = new SimulatedChip({ chip: 'esp32c3' });
+    const line = simulatedLine(chip);
+    let blocks = 0;
+    const disturbed = new Proxy(line, {
+      get(target, key) {
+        if (key === 'write') {
+          return (bytes: Uint8Array) => {
+            const sent = bytes.slice();
+            // A delimiter, the direction, then the number: FLASH_DATA.
+            if (sent[1] === 0 && sent[2] === 0x03 && blocks++ === 4) sent[2] = damaged;
+            return target.write(sent);
+          };
+        }
+        const value = Reflect.get(target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const loader = await openLoader(disturbed, { ...defaults, stub: false });
+    const data = noise(10_000);
+    await loader.write([{ name: 'app', offset: 0x10000, data }], { skipEqual: false });
+    await loader.end();
+    expect(blocks).toBeGreaterThan(10);
+    expect(chip.flash.bytes.subarray(0x10000, 0x10000 + data.length)).toEqual(data);
+  },
+);

@@ -1,0 +1,122 @@
+import { describe, expect, it } from 'vitest';
+import {
+  type LoaderOptions,
+  openLoader,
+  type SerialLine,
+  SimulatedChip,
+  type SimulatedChipOptions,
+  simulatedLine,
+} from '../../../src/lib/flash/index.js';
+import { defaults, noise } from './board.js';
+
+interface Late {
+  /** Each answer takes as long, one after the other. */
+  everyMs: number;
+  /** The answers to this request and all behind it come so much later. */
+  stalls: Readonly<Record<number, number>>;
+}
+
+/** A line without DTR and RTS whose answers come late, in their order: an emulator on a busy machine. */
+function lateLine(
+  chip: SimulatedChip,
+  { everyMs, stalls }: Late,
+): { line: SerialLine; requests: () => number } {
+  const line = simulatedLine(chip);
+  let free = 0;
+  let requests = 0;
+  let queue: Promise<void> = Promise.resolve();
+  const later = new Proxy(line, {
+    get(target, key) {
+      if (key === 'hasControlLines') return false;
+      if (key === 'write') {
+        return (bytes: Uint8Array) => {
+          free = Math.max(free, performance.now()) + (stalls[requests++] ?? 0);
+          return target.write(bytes);
+        };
+      }
+      if (key === 'listen') {
+        return (listener: Parameters<SerialLine['listen']>[0]) =>
+          target.listen({
+            ...listener,
+            data: (bytes) => {
+              free = Math.max(free, performance.now()) + everyMs;
+              const at = free;
+              const copy = bytes.slice();
+              queue = queue.then(async () => {
+                const ms = at - performance.now();
+                if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+                listener.data(copy);
+              });
+            },
+          });
+      }
+      const value = Reflect.get(target, key);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  return { line: later, requests: () => requests };
+}
+
+const mac = '24:0a:c4:12:34:56';
+const app = { name: 'app', offset: 0x10000, data: noise(2500) };
+
+/** Connects and writes; everything the loader then believes must be so, or it must have failed with a code. */
+async function work(chip: SimulatedChipOptions, options: Partial<LoaderOptions>, late: Late) {
+  const board = new SimulatedChip({ ...chip, mac, flashBytes: 1 << 20 });
+  const { line, requests } = lateLine(board, late);
+  try {
+    const loader = await openLoader(line, { ...defaults, ...options });
+    expect(loader.chip).toMatchObject({
+      chip: chip.chip,
+      mac,
+      flash: { bytes: 1 << 20 },
+      security: { secureBoot: false, flashEncryption: false, secureDownload: false },
+    });
+    try {
+      expect(await loader.write([app], { skipEqual: false })).toMatchObject([{ skipped: false }]);
+      expect(board.flash.bytes.subarray(app.offset, app.offset + app.data.length)).toEqual(app.data);
+    } finally {
+      await loader.end();
+    }
+    return { requests: requests(), failed: null };
+  } catch (error) {
+    if (typeof (error as { code?: unknown }).code !== 'string') throw error;
+    return { requests: requests(), failed: error as Error };
+  } finally {
+    board.powerOff();
+  }
+}
+
+const ways = [
+  { chip: 'esp32', stub: true },
+  { chip: 'esp32c3', stub: false },
+] as const;
+const long = process.env.AIOT_LONG === '1';
+const stallsMs = long ? [500, 1300, 2500, 4000] : [1300, 4000];
+const everyMs = long ? 44 : 3;
+/** So many requests lie between those that are tried. */
+const step = long ? 1 : 5;
+
+describe('answers that come late', () => {
+  it.concurrent.each(ways)('by 44 ms each do no harm ($chip, stub: $stub)', async ({ chip, stub }) => {
+    const late = { everyMs: 44, stalls: { 3: 1300, 9: 1300, 14: 1300, 20: 2500 } };
+    expect(await work({ chip }, { stub }, late)).toMatchObject({ failed: null });
+  });
+
+  const cases = ways.flatMap((way) => stallsMs.map((ms) => ({ ...way, ms })));
+  it.concurrent.each(cases)(
+    'by $ms ms at any one request: never taken for another ($chip, stub: $stub)',
+    async ({ chip, stub, ms }) => {
+      const { requests } = await work({ chip }, { stub }, { everyMs, stalls: {} });
+      const results: { failed: Error | null }[] = [];
+      const one = async (at: number) => {
+        results.push(await work({ chip }, { stub }, { everyMs, stalls: { [at]: ms } }));
+      };
+      const places = Array.from({ length: Math.ceil(requests / step) }, (_, i) => i * step);
+      for (let i = 0; i < places.length; i += 30) await Promise.all(places.slice(i, i + 30).map(one));
+      // Nothing but lateness happens: what can be waited for is.
+      expect(results.filter(({ failed }) => failed !== null)).toEqual([]);
+    },
+    300_000,
+  );
+});
