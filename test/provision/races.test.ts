@@ -45,7 +45,13 @@ describe.each(['rotate', 'replace'] as const)('two that %s one device at about t
       image: { nvsVersion: 2 as const, encrypt: false },
     };
     const none = { chip: undefined, port: undefined, mac: undefined };
-    const loader = { chip: 'auto', baud: 115_200, stub: true, before: 'default-reset', after: 'hard-reset' } as const;
+    const loader = {
+      chip: 'auto',
+      baud: 115_200,
+      stub: true,
+      before: 'default-reset',
+      after: 'hard-reset',
+    } as const;
     const runs = await Promise.allSettled(
       outs.map((out) => renewDevice({ ...asked, ...none, loader, out: at(out) })),
     );

@@ -1,7 +1,16 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { AiotError, inParallel, plural, readBytes, readJson, readText, sha256Hex, unless } from '../../core/index.js';
+import {
+  AiotError,
+  inParallel,
+  plural,
+  readBytes,
+  readJson,
+  readText,
+  sha256Hex,
+  unless,
+} from '../../core/index.js';
 import { type TrustRoot, verifyBirth } from '../../formats/index.js';
 import type { DeviceInfo, RegistryClient } from '../../registry/index.js';
 import { checkImages, imageNames } from '../chip/image.js';
