@@ -45,6 +45,9 @@ const defaultTimeoutMs = 3000;
 const probeMs = 3000;
 const probes = 2;
 const greetings = { times: 5, timeoutMs: 1000 };
+/** So many late or lost answers with few good ones between, and the line is given up: each of them takes seconds. */
+const lateInARow = 4;
+const answersThatForgive = 20;
 
 /**
  * One request, one answer. Traps that it stands above, all measured on mask ROMs: answers to earlier requests are left
@@ -60,6 +63,9 @@ export class Exchange {
   private unsure = false;
   /** Greetings sent behind the request that is waited for. */
   private probed = 0;
+  /** Answers that did not come in time, and those that did since the last of them. */
+  private late = 0;
+  private answered = 0;
 
   constructor(readonly wire: Wire) {}
 
@@ -126,10 +132,11 @@ export class Exchange {
     this.probed = 0;
     const answer = await this.within(limitMs, question);
     if (answer) {
+      this.answered++;
       this.inStep();
       return answer;
     }
-    return await this.probe(question, tries > 1 ? probes : 0, () => {
+    return await this.probe(question, tries > 1 && this.isWorthMore() ? probes : 0, () => {
       throw new NoAnswer(Math.round(limitMs), wire.received - received);
     });
   }
@@ -157,6 +164,13 @@ export class Exchange {
   private async silence(): Promise<void> {
     await this.wire.drain(probeMs, 4 * probeMs);
     this.wire.greetingsOwed = 0;
+  }
+
+  /** Whether another late answer may be waited for. */
+  private isWorthMore(): boolean {
+    if (this.answered >= answersThatForgive) this.late = 0;
+    this.answered = 0;
+    return ++this.late <= lateInARow;
   }
 
   /**
