@@ -1,8 +1,10 @@
 import { changeBaud } from './baud.js';
+import { beginWords } from './begin.js';
 import { op, words } from './commands.js';
 import { romBaud } from './connect.js';
 import { resetBoard } from './reset.js';
 import type { Session } from './session.js';
+import type { AfterMode, Loader } from './types.js';
 
 /**
  * Leaves the chip as asked: its program running, or the loader waiting at the speed that the next session meets it at.
@@ -20,7 +22,8 @@ export async function leave(session: Session): Promise<void> {
       break;
     case 'soft-reset':
       await runProgram(session);
-      return;
+      if (!session.stub) return;
+      break;
     case 'no-reset':
     case 'no-reset-stub':
       break;
@@ -33,10 +36,11 @@ async function backToRomBaud({ wire, exchange, esptool, chip, stub }: Session): 
   await changeBaud(exchange, esptool, { baud: romBaud, stub, esp32: chip.chip === 'esp32' });
 }
 
-/** Ends an empty write with "reboot": as near to a soft reset as a loader gets. */
-async function runProgram({ exchange, stub }: Session): Promise<void> {
-  const blockBytes = stub ? 0x4000 : 0x400;
-  await exchange.ask({ op: op.flashBegin, data: words(0, 0, blockBytes, 0, 0) });
+/** Ends an empty write with "reboot": a ROM obeys, the stub in use answers and stays (its reboot is not written yet). */
+async function runProgram(session: Session): Promise<void> {
+  const { exchange, stub } = session;
+  const begin = { size: 0, blocks: 0, blockBytes: stub ? 0x4000 : 0x400, offset: 0 };
+  await exchange.ask({ op: op.flashBegin, data: beginWords(session, begin) });
   await exchange.ask({ op: op.flashEnd, data: words(0) });
 }
 
@@ -47,6 +51,16 @@ const watchdogs = {
   esp32c3: { protect: 0x6000_80a8, config0: 0x6000_8090, config1: 0x6000_8094 },
 } as const;
 const watchdogKey = 0x50d8_3aa1;
+
+/** Whether the program runs after leaving in this way. */
+export function startsProgram(
+  { chip, stub, canReset }: Pick<Loader, 'chip' | 'stub' | 'canReset'>,
+  after: AfterMode,
+): boolean {
+  if (after === 'hard-reset') return canReset;
+  if (after === 'soft-reset') return !stub;
+  return after === 'watchdog-reset' && chip.chip in watchdogs && !chip.security.secureDownload;
+}
 
 /** Lets the watchdog reset the chip, which needs no lines. @returns false for a chip that this is not known of */
 async function watchdogReset({ esptool, chip, wire }: Session): Promise<boolean> {

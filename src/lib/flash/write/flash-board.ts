@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/index.js';
 import { type PartitionTable, partitionTableOffset } from '../../formats/index.js';
+import { startsProgram } from '../loader/leave.js';
 import type { ChipInfo, Loader } from '../loader/types.js';
 import { resolvePlace } from '../plan/place.js';
 import { planWrite } from '../plan/plan.js';
@@ -120,8 +121,8 @@ export function boardOf({ chip }: Pick<Loader, 'chip'>): Board {
 }
 
 /** Whether the program runs once the board is let go. */
-export function restarts({ canReset }: Loader, { loader }: FlashBoardOptions): boolean {
-  return canReset && loader.after !== 'no-reset' && loader.after !== 'no-reset-stub';
+export function restarts(loader: Loader, options: FlashBoardOptions): boolean {
+  return startsProgram(loader, options.loader.after);
 }
 
 /** The board's own table, where it stays and can be read. */
