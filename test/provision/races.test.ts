@@ -108,6 +108,34 @@ describe('what a killed run left beside an identity', () => {
 });
 
 describe('aiot device provision --csv', () => {
+  it('makes again what a killed run had registered, and had not written', async () => {
+    const csv = at('killed.csv');
+    await writeFile(csv, 'name,type\nk1,pi\nk2,pi\n');
+    const ended = spawn(process.execPath, ['-e', '']);
+    await once(ended, 'exit');
+    await ok(provisionedDeviceSchema, [
+      'device',
+      'provision',
+      'k1',
+      '--type',
+      'pi',
+      '--out',
+      at('elsewhere'),
+    ]);
+    const argv = ['device', 'provision', '--csv', csv, '--out', at('killed')];
+    // Without a trace of the run in the folder it may be anybody's.
+    expect(await refusal(argv)).toMatchObject({ code: 'AIOT_DEVICE_EXISTS' });
+    const host = sha256Hex(hostname()).slice(0, 8);
+    await mkdir(at('killed', 'k1', `.identity-${host}-${ended.pid}-aaaaaa`), { recursive: true });
+    const { devices, failed } = await ok(fleetResultSchema, argv);
+    expect(failed).toEqual([]);
+    expect(devices.map((device) => device.name)).toEqual(['k1', 'k2']);
+    expect(await readdir(at('killed', 'k1'))).not.toContainEqual(expect.stringContaining('.identity'));
+    expect(await ok(activatedSchema, ['device', 'activate', at('killed', 'k1')])).toMatchObject({
+      name: 'k1',
+    });
+  });
+
   it('is refused while another run provisions for the platform, and makes nothing', async () => {
     const csv = at('fleet.csv');
     await writeFile(csv, 'name,type\nt1,pi\nt2,pi\n');

@@ -28,6 +28,15 @@ export async function removeStale(folder: string): Promise<void> {
   }
 }
 
+/** Whether a run on this machine was killed while it made an identity for this folder. */
+export async function isCutShort(folder: string): Promise<boolean> {
+  const names = await readdir(folder).catch(() => []);
+  return names.some((name) => {
+    const [, at, pid] = stageName.exec(name) ?? [];
+    return at === host && !isRunning(Number(pid));
+  });
+}
+
 async function isOld(path: string): Promise<boolean> {
   const found = await lstat(path).catch(() => null);
   return found?.isDirectory() === true && Date.now() - found.mtimeMs > oldMs;

@@ -17,7 +17,7 @@ import { checkImages, imageNames } from '../chip/image.js';
 import type { ChipOptions } from '../chip/options.js';
 import { wifiTold } from '../chip/wifi-told.js';
 import { identityFiles, identitySchema } from '../files/identity.js';
-import { removeStale } from '../files/stale.js';
+import { isCutShort, removeStale } from '../files/stale.js';
 import { type MakeOptions, makeDevice } from '../provision.js';
 import { provisionedDeviceSchema } from '../result.js';
 import { type Problem, refuseAll } from './problems.js';
@@ -71,7 +71,7 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
   const { client, csv, out, jobs, defaults, image, signal, onProgress, now } = options;
   const began = now();
   const rows = readFleet(await readText(csv), csv, defaults);
-  const there = await alreadyThere(options, rows);
+  const { there, cutShort } = await alreadyThere(options, rows);
   const todo = rows.filter(({ name }) => !there.has(name));
   await checkImages(
     todo.flatMap((row) =>
@@ -89,6 +89,8 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
     async (row) => {
       const { name, line, type, chip, mac, chipId, wifi } = row;
       try {
+        // Its key was in the killed run alone: nobody can be this device any more.
+        if (cutShort.has(name)) await client.devices.act(name, 'revoke');
         const { enrolled, ...device } = await makeDevice({
           client,
           name,
@@ -119,16 +121,20 @@ export async function provisionFleet(options: FleetOptions): Promise<FleetResult
   return { devices, failed, seconds: (now() - began) / 1000 };
 }
 
-/** Devices that an earlier run made. @throws AIOT_DEVICE_EXISTS, AIOT_IDENTITY_EXISTS for others of these names */
+/**
+ * Devices that an earlier run made, and the names that it had registered when it was killed.
+ * @throws AIOT_DEVICE_EXISTS, AIOT_IDENTITY_EXISTS for others of these names
+ */
 async function alreadyThere(
   options: FleetOptions,
   rows: readonly FleetRow[],
-): Promise<Map<string, FleetDevice>> {
+): Promise<{ there: Map<string, FleetDevice>; cutShort: Set<string> }> {
   const { client, out } = options;
   const [registered, trust] = [await client.devices.list(), await client.trust.get()];
   if (!trust) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
   const byName = new Map(registered.map((device) => [device.name, device]));
   const found = new Map<string, FleetDevice>();
+  const cutShort = new Set<string>();
   const taken: Problem[] = [];
   const inTheWay: Problem[] = [];
   for (const row of rows) {
@@ -156,6 +162,11 @@ async function alreadyThere(
       });
       continue;
     }
+    const unused = living && device.lastSeen === null && files.length === 0;
+    if (unused && (await isCutShort(join(out, name)))) {
+      cutShort.add(name);
+      continue;
+    }
     const other = boardOf(row, registered);
     if (living) taken.push({ line, text: `${place}: ${name} is registered already` });
     else if (other) taken.push({ line, text: `${place}: ${other}` });
@@ -165,7 +176,7 @@ async function alreadyThere(
   }
   refuseAll('AIOT_DEVICE_EXISTS', options.csv, taken);
   refuseAll('AIOT_IDENTITY_EXISTS', options.csv, inTheWay);
-  return found;
+  return { there: found, cutShort };
 }
 
 /** Whose the board of a row is already; null = nobody's. */
