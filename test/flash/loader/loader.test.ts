@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { board, endLoaders, noise, text } from './board.js';
 
 afterEach(endLoaders);
@@ -123,8 +123,7 @@ describe('a loader', () => {
   it('resets into the program at the end, once, and lets the line go', async () => {
     const { chip, loader } = await board({ chip: 'esp32c3' });
     await Promise.all([loader.end(), loader.end()]);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(chip.state).toBe('program');
+    await vi.waitFor(() => expect(chip.state).toBe('program'), 10_000);
     await expect(loader.read(0, 4)).rejects.toMatchObject({ code: 'AIOT_SERIAL_LOST' });
   });
 });

@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { openLine } from '../../../src/lib/flash/index.js';
 
 const servers: Server[] = [];
@@ -26,10 +26,11 @@ describe('a line over a socket', () => {
     const line = await openLine(address, { baud: 115_200 });
     const far = await peer;
     far.write(Buffer.from([1, 2, 3]));
+    // Long enough for the bytes to be there before anyone listens, as a rule; either way they must come.
     await new Promise((resolve) => setTimeout(resolve, 50));
     const got: number[] = [];
     line.listen({ data: (bytes) => got.push(...bytes), closed: () => {} });
-    expect(got).toEqual([1, 2, 3]);
+    await vi.waitFor(() => expect(got).toEqual([1, 2, 3]), 10_000);
     await line.write(Uint8Array.of(9));
     const [chunk] = await once(far, 'data');
     expect([...chunk]).toEqual([9]);

@@ -177,6 +177,7 @@ describe('time', () => {
     const ms = performance.now() - begun;
     const wireMs = ((26 + block.length + 2 + 28) * 10_000) / baud;
     expect(ms).toBeGreaterThan(wireMs * 0.98);
-    expect(ms).toBeLessThan(wireMs + 150);
+    // Not the time of a line ten times as slow, on a machine that is busy.
+    expect(ms).toBeLessThan(wireMs * 2 + 1000);
   });
 });
