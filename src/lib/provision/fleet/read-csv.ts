@@ -56,7 +56,7 @@ export function readFleet(text: string, file: string, defaults: FleetDefaults): 
         const expected = `expected ${header.length} cells, got ${cells.length}`;
         throw new AiotError('AIOT_CSV_MALFORMED', `${place}: ${expected}`);
       }
-      const values = new Map(header.map((name, i) => [name, valueOf(name, cells[i] ?? '')]));
+      const values = new Map(header.map((name, i) => [name, cellValue(name, cells[i] ?? '')]));
       return rowOf((column) => values.get(column) || undefined, { line, place, defaults });
     } catch (error) {
       if (!(error instanceof AiotError)) throw error;
@@ -74,7 +74,7 @@ export function readFleet(text: string, file: string, defaults: FleetDefaults): 
 }
 
 /** Spaces belong to the name and the password of a network, and to nothing else. */
-function valueOf(column: string, cell: string): string {
+function cellValue(column: string, cell: string): string {
   const trimmed = cell.trim();
   return trimmed !== '' && (column === 'ssid' || column === 'password') ? cell : trimmed;
 }
