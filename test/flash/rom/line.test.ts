@@ -169,15 +169,18 @@ describe('time', () => {
     const { chip, line } = make({ timing: 'uart' });
     await line.setBaud(baud);
     const block = request(op.memData, [0x1800, 0, 0, 0], Buffer.alloc(0x1800));
-    const begun = performance.now();
-    await line.write(encodeSlip(request(op.memBegin, [0x1800, 1, 0x1800, 0x400a8000])));
-    await line.write(encodeSlip(block));
-    await wait(1);
-    await chip.settled();
-    const ms = performance.now() - begun;
     const wireMs = ((26 + block.length + 2 + 28) * 10_000) / baud;
-    expect(ms).toBeGreaterThan(wireMs * 0.98);
-    // Not the time of a line ten times as slow, on a machine that is busy.
-    expect(ms).toBeLessThan(wireMs * 2 + 1000);
+    const times: number[] = [];
+    for (let run = 0; run < 3; run++) {
+      const begun = performance.now();
+      await line.write(encodeSlip(request(op.memBegin, [0x1800, 1, 0x1800, 0x400a8000])));
+      await line.write(encodeSlip(block));
+      await wait(1);
+      await chip.settled();
+      times.push(performance.now() - begun);
+    }
+    // A busy machine makes some runs longer, and none shorter.
+    expect(Math.min(...times)).toBeGreaterThan(wireMs * 0.98);
+    expect(Math.min(...times)).toBeLessThan(wireMs + 150);
   });
 });
