@@ -13,7 +13,7 @@ import {
 import { signManifest, type UnsignedManifest } from '../../src/lib/formats/index.js';
 import { manifestOf } from '../../src/lib/model/index.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
-import { openSink, openSource } from '../../src/lib/stream/index.js';
+import { deliveriesOf, openSink, openSource } from '../../src/lib/stream/index.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
@@ -141,10 +141,10 @@ describe('a virtual device at a platform', () => {
     const { url, options } = operator('aiot/v1/wearable-1/reply');
     const replies = await openSource(url, options);
     const sink = await openSink(operator('').url, options);
-    const iterator = replies[Symbol.asyncIterator]();
+    const iterator = deliveriesOf(replies);
     const ask = async (message: object) => {
       const payload = Buffer.from(JSON.stringify(message));
-      await sink.write({ topic: 'aiot/v1/wearable-1/command', payload });
+      await sink.write([{ topic: 'aiot/v1/wearable-1/command', payload }]);
       const { value } = await iterator.next();
       value?.ack();
       return replySchema.parse(JSON.parse(String(value?.message.payload)));
@@ -166,7 +166,7 @@ describe('a virtual device at a platform', () => {
     ];
     for (const message of silent) {
       const payload = Buffer.from(JSON.stringify(message));
-      await sink.write({ topic: 'aiot/v1/wearable-1/command', payload });
+      await sink.write([{ topic: 'aiot/v1/wearable-1/command', payload }]);
     }
     expect(await ask({ id: '5', command: 'reboot' })).toMatchObject({ id: '5', ok: true });
     await expect.poll(() => events.filter(({ event }) => event === 'booted').length).toBe(2);
@@ -189,7 +189,7 @@ describe('a virtual device at a platform', () => {
     const { url, options } = operator('aiot/v1/wearable-1/presence');
     await device.stop();
     const presence = await openSource(url, options);
-    const { value } = await presence[Symbol.asyncIterator]().next();
+    const { value } = await deliveriesOf(presence).next();
     expect(JSON.parse(String(value?.message.payload))).toMatchObject({ online: false });
     await presence.close();
     await expect.poll(async () => (await own.client.devices.get('wearable-1')).online).toBe(false);

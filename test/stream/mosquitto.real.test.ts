@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Message, openSink, openSource, tail } from '../../src/lib/stream/index.js';
+import { deliveriesOf, type Message, openSink, openSource, tail } from '../../src/lib/stream/index.js';
 import { runCli } from '../support/cli.js';
 import { type Mosquitto, mosquittoPub, mosquittoSub, startMosquitto } from '../support/mosquitto.js';
 import { describeReal } from '../support/real.js';
@@ -47,7 +47,7 @@ describeReal('mosquitto', 'streams with a real Mosquitto', () => {
     const { json, code } = await runCli(['stream', 'pub', `${url}/a`, '{"y":2}', '--retain', '--json']);
     expect({ json, code }).toMatchObject({ json: { acknowledged: true, bytes: 7 }, code: 0 });
     const sink = await openSink(url);
-    await sink.write({ topic: 'out/b', payload: Buffer.from('two'), retain: true });
+    await sink.write([{ topic: 'out/b', payload: Buffer.from('two'), retain: true }]);
     await sink.close();
     const received = await mosquittoSub(broker.port, 'out/#', 2);
     expect(received.trim().split('\n').sort()).toEqual(['out/a {"y":2}', 'out/b two']);
@@ -61,8 +61,8 @@ describeReal('mosquitto', 'streams with a real Mosquitto', () => {
     await broker.restart();
     while (!states.includes('connected')) await delay(20);
     await delay(200);
-    await sink.write({ topic: '', payload: Buffer.from('after') });
-    const { value } = await source[Symbol.asyncIterator]().next();
+    await sink.write([{ topic: '', payload: Buffer.from('after') }]);
+    const { value } = await deliveriesOf(source).next();
     expect(String(value?.message.payload)).toBe('after');
     value?.ack();
     await sink.close();

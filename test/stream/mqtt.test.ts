@@ -1,7 +1,14 @@
 import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Message, openSink, openSource, type Source, tail } from '../../src/lib/stream/index.js';
+import {
+  deliveriesOf,
+  type Message,
+  openSink,
+  openSource,
+  type Source,
+  tail,
+} from '../../src/lib/stream/index.js';
 import { startBroker, type TestBroker } from '../support/broker.js';
 
 const closing: { close(): Promise<void> }[] = [];
@@ -17,7 +24,7 @@ async function broker(options: Parameters<typeof startBroker>[0] = {}): Promise<
 
 async function take(source: Source, count: number): Promise<Message[]> {
   const messages: Message[] = [];
-  for await (const { message, ack } of source) {
+  for await (const { message, ack } of deliveriesOf(source)) {
     messages.push(message);
     ack();
     if (messages.length === count) break;
@@ -33,7 +40,7 @@ describe('an MQTT stream', () => {
     closing.push(source, sink);
     const taking = take(source, 200);
     const payloads = Array.from({ length: 200 }, (_, i) => String(i));
-    await Promise.all(payloads.map((text) => sink.write({ topic: 'a/b', payload: Buffer.from(text) })));
+    await Promise.all(payloads.map((text) => sink.write([{ topic: 'a/b', payload: Buffer.from(text) }])));
     const messages = await taking;
     expect(messages.map(({ payload }) => String(payload))).toEqual(payloads);
     expect(messages[0]).toMatchObject({ topic: 'a/b', qos: 1, source: `mqtt://127.0.0.1:${port}` });
@@ -46,8 +53,8 @@ describe('an MQTT stream', () => {
     const source = await openSource(`mqtt://127.0.0.1:${port}/t`);
     const sink = await openSink(`mqtt://127.0.0.1:${port}/t`);
     closing.push(source, sink);
-    const iterator = source[Symbol.asyncIterator]();
-    await sink.write({ topic: 't', payload: Buffer.from('one') });
+    const iterator = deliveriesOf(source);
+    await sink.write([{ topic: 't', payload: Buffer.from('one') }]);
     const { value } = await iterator.next();
     await delay(50);
     expect(acked).toBe(0);
@@ -61,16 +68,16 @@ describe('an MQTT stream', () => {
     const source = await openSource(`mqtt://127.0.0.1:${port}/t`, { queue: 5 });
     const sink = await openSink(`mqtt://127.0.0.1:${port}/t`);
     closing.push(source, sink);
-    for (let i = 0; i < 40; i++) await sink.write({ topic: 't', payload: Buffer.from(String(i)) });
+    for (let i = 0; i < 40; i++) await sink.write([{ topic: 't', payload: Buffer.from(String(i)) }]);
     await expect.poll(() => source.dropped).toBe(35);
-    const iterator = source[Symbol.asyncIterator]();
+    const iterator = deliveriesOf(source);
     const next = async () => {
       const { value } = await iterator.next();
       value?.ack();
       return String(value?.message.payload);
     };
     expect([await next(), await next(), await next(), await next(), await next()]).toEqual([...'01234']);
-    await sink.write({ topic: 't', payload: Buffer.from('later') });
+    await sink.write([{ topic: 't', payload: Buffer.from('later') }]);
     expect(await next()).toBe('later');
   });
 
@@ -87,7 +94,7 @@ describe('an MQTT stream', () => {
     closing.push(sink);
     await delay(100);
     const taking = take(source, 1);
-    await sink.write({ topic: 't', payload: Buffer.from('again') });
+    await sink.write([{ topic: 't', payload: Buffer.from('again') }]);
     expect(String((await taking)[0]?.payload)).toBe('again');
     await source.close();
     expect(states).toEqual(['disconnected', 'connected']);
@@ -145,7 +152,7 @@ describe('an MQTT stream', () => {
     });
     const sink = await openSink(`mqtt://127.0.0.1:${port}/x`, { username: 'ann' });
     closing.push(sink);
-    await expect(sink.write({ topic: 'x', payload: Buffer.from('1') })).rejects.toMatchObject(refused);
+    await expect(sink.write([{ topic: 'x', payload: Buffer.from('1') }])).rejects.toMatchObject(refused);
   });
 });
 

@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fromLine, openSink, openSource, type Source, toLine } from '../../src/lib/stream/index.js';
+import {
+  deliveriesOf,
+  fromLine,
+  openSink,
+  openSource,
+  type Source,
+  toLine,
+} from '../../src/lib/stream/index.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -14,7 +21,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 async function all(source: Source) {
   const messages = [];
-  for await (const { message, ack } of source) {
+  for await (const { message, ack } of deliveriesOf(source)) {
     messages.push(message);
     ack();
   }
@@ -63,7 +70,7 @@ describe('a file of message lines', () => {
   it('holds what was written into it', async () => {
     const url = `file:${join(folder, 'log.ndjson')}`;
     const sink = await openSink(url);
-    await Promise.all([1, 2, 3].map((x) => sink.write({ topic: `t/${x}`, payload: Buffer.from(`${x}`) })));
+    await Promise.all([1, 2, 3].map((x) => sink.write([{ topic: `t/${x}`, payload: Buffer.from(`${x}`) }])));
     await sink.close();
     const messages = await all(await openSource(url));
     expect(messages.map(({ topic, payload }) => `${topic} ${payload}`)).toEqual(['t/1 1', 't/2 2', 't/3 3']);
@@ -72,7 +79,7 @@ describe('a file of message lines', () => {
   it('has a line by the time a write resolves', async () => {
     const path = join(folder, 'durable.ndjson');
     const sink = await openSink(`file:${path}`);
-    await sink.write({ topic: 't', payload: Buffer.from('"a"') });
+    await sink.write([{ topic: 't', payload: Buffer.from('"a"') }]);
     expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ topic: 't', payload: 'a' });
     await sink.close();
   });

@@ -12,10 +12,26 @@ describe('a stream URL', () => {
     ['mqtt://host//leading', 'mqtt://host', '/leading'],
     ['mqtt://[::1]:1883/t', 'mqtt://[::1]:1883', 't'],
     ['aiot:///a/#', 'aiot://', 'a/#'],
-    ['file:///tmp/x.ndjson', 'file://', 'tmp/x.ndjson'],
+    ['file:///tmp/x.ndjson', 'file:', '/tmp/x.ndjson'],
+    ['file://x.csv', 'file:', 'x.csv'],
+    ['serial:///dev/ttyUSB0?baud=9600', 'serial:', '/dev/ttyUSB0'],
+    ['nats://host/subject.>', 'nats://host', 'subject.>'],
+    ['nats://host?durable=a', 'nats://host', ''],
+    ['kafka://a:9092,b:9092/topic', 'kafka://a:9092,b:9092', 'topic'],
+    ['s3://bucket/faces/face{n}.png', 's3://bucket', 'faces/face{n}.png'],
+    ['https://host/a%20b?x=1', 'https://host', 'a%20b?x=1'],
+    ['mqtt://host/a%3Fb', 'mqtt://host', 'a?b'],
     ['stdin:', 'stdin:', ''],
   ])('%s has the endpoint %s and the path "%s"', (url, endpoint, path) => {
     expect(parseStreamUrl(url)).toMatchObject({ endpoint, path });
+  });
+
+  it('has the settings after the ? apart', () => {
+    expect(parseStreamUrl('mqtt://host/t/#?qos=1&clientId=a%26b&clean').query).toEqual({
+      qos: '1',
+      clientId: 'a&b',
+      clean: 'true',
+    });
   });
 
   it('keeps credentials apart, decoded', () => {
@@ -30,7 +46,7 @@ describe('a stream URL', () => {
     ['mqtt://secret:word@/t', 'AIOT_STREAM_URL'],
     ['mqtt://ann:secret@ho st/t', 'AIOT_STREAM_URL'],
     ['mqtt://ann:secret%zz@host/t', 'AIOT_STREAM_URL'],
-    ['file://host/x', 'AIOT_STREAM_URL'],
+    ['file://', 'AIOT_STREAM_URL'],
   ])('%s is refused with %s, and no secret in the message', async (url, code) => {
     const error = await openSource(url).catch((e: unknown) => e);
     expect(error).toMatchObject({ code });

@@ -3,13 +3,16 @@
  * Keeps no state of devices, and knows nothing of what is in a payload.
  */
 
+export type { CheckResult, CreateResult, LagState, StreamAdmin, TopicSpec, TopicState } from './admin.js';
 export { credentialsFrom } from './credentials.js';
-export type { Delivery, Message, OutgoingMessage, Sink, Source } from './message.js';
+export { deliveriesOf } from './deliveries.js';
+export type { Delivery, Header, Message, OutgoingMessage, Sink, Source } from './message.js';
+export { mqttHeaders } from './message.js';
 export { connectBroker, disconnectBroker } from './mqtt/connect.js';
 export { brokerError } from './mqtt/errors.js';
 export { fromLine, messageLineSchema, toLine } from './ndjson/line.js';
-export { openSink, openSource } from './open.js';
-export type { StreamOptions } from './options.js';
+export { openAdmin, openSink, openSource } from './open.js';
+export type { StreamCredentials, StreamOptions } from './options.js';
 export { payloadFrom } from './payload.js';
 export { printable, printablePayload } from './printable.js';
 export { publishedSchema, publishMessage } from './publish.js';

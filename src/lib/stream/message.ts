@@ -1,42 +1,79 @@
+/**
+ * A name and its value; a name may occur more than once, and the order is kept. MQTT 5 user properties, NATS headers, Kafka
+ * headers and HTTP headers. What MQTT 5 keeps in properties of its own travels under the names of `mqttHeaders`.
+ */
+export type Header = readonly [name: string, value: string | Uint8Array];
+
+/** Headers that the MQTT adapter makes of MQTT 5's own properties, and properties of them again on the way out. */
+export const mqttHeaders = {
+  contentType: 'content-type',
+  responseTopic: 'mqtt-response-topic',
+  /** Bytes. */
+  correlationData: 'mqtt-correlation-data',
+  /** Seconds, as decimal text. */
+  messageExpiryInterval: 'mqtt-message-expiry-interval',
+  /** `1` when the sender says that the payload is UTF-8. */
+  payloadFormatIndicator: 'mqtt-payload-format-indicator',
+} as const;
+
 /** One message, whatever carried it. */
 export interface Message {
-  /** Slash-separated, as in MQTT. */
+  /** As its broker writes it: `a/b` in MQTT, `a.b` in NATS, a topic's name in Kafka. */
   topic: string;
   payload: Uint8Array;
-  /** When it was received (or written into the file it comes from), ms since 1970. */
+  /**
+   * ms since 1970: when its log says it was written (Kafka, JetStream), when the line in a file says, otherwise when it was
+   * received.
+   */
   time: number;
+  /** Kafka's key. */
+  key?: Uint8Array;
+  headers?: readonly Header[];
+  /** Kafka's record without a value, which deletes its key: not the same as an empty payload. */
+  tombstone?: true;
   qos?: 0 | 1 | 2;
   retain?: boolean;
+  /** Place in its log, to begin at again: `PARTITION:OFFSET` in Kafka, the sequence in JetStream. */
+  position?: string;
   /** Where it came from: an endpoint without credentials. */
   source: string;
 }
 
 /** A message that its source keeps until it is told what became of it. One of the two is to be called, once. */
 export interface Delivery {
-  message: Message;
+  readonly message: Message;
   /** It is safe elsewhere: the source may forget it. */
   ack(): void;
   /** It is not: the source may send it again. */
   nack(): void;
 }
 
-/** Where messages come from. Iterating ends when the source has no more, or is closed. Iterate once. */
-export interface Source extends AsyncIterable<Delivery> {
+/**
+ * Where messages come from, in batches: what has come since the reader last asked, in its order, at least one. Iterating ends
+ * when the source has no more, or is closed. Iterate once.
+ */
+export interface Source extends AsyncIterable<readonly Delivery[]> {
   /** Without credentials. */
   readonly endpoint: string;
-  /** Messages thrown away because the reader was too slow. */
+  /** Messages thrown away because the reader was too slow; none with `overflow: 'wait'`. */
   readonly dropped: number;
+  /** After what was acked has reached the far side. Afterwards no ack has any effect. */
   close(): Promise<void>;
 }
+
+export type OutgoingMessage = Pick<Message, 'topic' | 'payload'> &
+  Partial<Pick<Message, 'qos' | 'retain' | 'time' | 'key' | 'headers' | 'tombstone'>>;
 
 /** Where messages go. */
 export interface Sink {
   /** Without credentials. */
   readonly endpoint: string;
-  /** Resolves when the far side has it. Several may be under way; their order is kept. */
-  write(message: OutgoingMessage): Promise<void>;
+  /**
+   * Resolves when the far side has all of them, safely (PUBACK, JetStream's ack, Kafka's acks=all, the disk's sync). A message
+   * without a topic goes to the URL's. Several writes may be under way; their order is kept. When it rejects, any of them may have
+   * arrived or not: writing them again may double them and loses none.
+   */
+  write(messages: readonly OutgoingMessage[]): Promise<void>;
+  /** After what was written has arrived. */
   close(): Promise<void>;
 }
-
-export type OutgoingMessage = Pick<Message, 'topic' | 'payload'> &
-  Partial<Pick<Message, 'qos' | 'retain' | 'time'>>;

@@ -1,5 +1,6 @@
 import { AiotError, type PlatformContext, readContexts, readText } from '../core/index.js';
 import { contextFor } from '../registry/index.js';
+import type { StreamAdmin } from './admin.js';
 import type { Sink, Source } from './message.js';
 import type { StreamOptions } from './options.js';
 import { parseStreamUrl, type StreamUrl } from './url.js';
@@ -7,6 +8,7 @@ import { parseStreamUrl, type StreamUrl } from './url.js';
 interface Adapter {
   source?: (url: StreamUrl, options: StreamOptions) => Promise<Source>;
   sink?: (url: StreamUrl, options: StreamOptions) => Promise<Sink>;
+  admin?: (url: StreamUrl, options: StreamOptions) => Promise<StreamAdmin>;
 }
 
 const mqtt: Adapter = {
@@ -45,19 +47,31 @@ export async function openSink(url: string, options: StreamOptions = {}): Promis
   return adapterFor(parts, 'sink')(parts, options);
 }
 
-function adapterFor<Side extends 'source' | 'sink'>(url: StreamUrl, side: Side): NonNullable<Adapter[Side]> {
+/** @throws AIOT_STREAM_SCHEME, AIOT_STREAM_URL, and what the adapter throws when the far side is not there */
+export async function openAdmin(url: string, options: StreamOptions = {}): Promise<StreamAdmin> {
+  const parts = parseStreamUrl(url);
+  return adapterFor(parts, 'admin')(parts, options);
+}
+
+function adapterFor<Side extends 'source' | 'sink' | 'admin'>(
+  url: StreamUrl,
+  side: Side,
+): NonNullable<Adapter[Side]> {
   const open = Object.hasOwn(adapters, url.scheme) ? adapters[url.scheme]?.[side] : undefined;
   if (open) return open;
   const known = Object.keys(adapters).filter((scheme) => adapters[scheme]?.[side]);
-  const use = side === 'source' ? 'read from' : 'written to';
+  const use = { source: 'read from', sink: 'written to', admin: 'asked about itself' }[side];
   throw new AiotError('AIOT_STREAM_SCHEME', `${url.scheme}: cannot be ${use}`, {
     next: `Use one of ${known.map((scheme) => `${scheme}:`).join(', ')}`,
   });
 }
 
-/** `aiot://[CONTEXT]/topic`: the broker of a platform, with its CA, and its token as the password. */
+/**
+ * `aiot://[CONTEXT]/topic`: the broker of a platform, with its CA, and its token as the password. `aiot://stream` is that of the
+ * context in use.
+ */
 async function platformBroker(url: StreamUrl, options: StreamOptions): Promise<[StreamUrl, StreamOptions]> {
-  const context = await contextFor(url.host === '' ? options.context : url.host);
+  const context = await contextFor(['', 'stream'].includes(url.host) ? options.context : url.host);
   if (!context.mqtt) {
     throw new AiotError(
       'AIOT_CONTEXT_NOT_FOUND',
@@ -67,7 +81,8 @@ async function platformBroker(url: StreamUrl, options: StreamOptions): Promise<[
       },
     );
   }
-  return [{ ...parseStreamUrl(context.mqtt), path: url.path }, await credentialsOf(context, options)];
+  const { path, query } = url;
+  return [{ ...parseStreamUrl(context.mqtt), path, query }, await credentialsOf(context, options)];
 }
 
 /** A broker's own URL without credentials: those of the context that has this broker, if one does. */

@@ -35,7 +35,7 @@ export async function publishMessage(options: PublishOptions): Promise<Published
   const topic = scheme === 'file' ? 'aiot' : path;
   const sink = await openSink(url, options);
   try {
-    const written = sink.write({ topic, payload, qos, retain });
+    const written = sink.write([{ topic, payload, qos, retain }]);
     await (signal ? Promise.race([written, whenAborted(signal)]) : written);
   } finally {
     await sink.close();

@@ -1,37 +1,59 @@
-/** A bounded queue between a producer that cannot wait and one reader. */
-export interface Queue<T> extends AsyncIterable<T> {
+/** A bounded queue between a producer and one reader, which takes all that is in it at once. */
+export interface Queue<T> extends AsyncIterable<T[]> {
   /** False when the queue is full or has ended: the item was not taken. */
-  push(item: T): boolean;
+  push(item: T, bytes?: number): boolean;
+  /** Resolves when there is room again, or it has ended. */
+  whenRoom(): Promise<void>;
   /** The reader gets what is still in it, then the end, or this error. */
   end(error?: unknown): void;
 }
 
-export function createQueue<T>(limit: number): Queue<T> {
-  const items: T[] = [];
+/** Most bytes that a queue holds, whatever the number of items: frames of a camera are not readings. One item always fits. */
+const largestBytes = 64 * 1024 * 1024;
+
+export function createQueue<T>(limit: number, byteLimit = largestBytes): Queue<T> {
+  let items: T[] = [];
+  let held = 0;
   let ended = false;
   let failure: { error: unknown } | undefined;
   let wake: (() => void) | undefined;
+  let waiting: (() => void)[] = [];
   const notify = () => {
     wake?.();
     wake = undefined;
   };
+  const giveRoom = () => {
+    const waiters = waiting;
+    waiting = [];
+    for (const resolve of waiters) resolve();
+  };
+  const full = (bytes: number) => items.length >= limit || (items.length > 0 && held + bytes > byteLimit);
   return {
-    push(item) {
-      if (ended || items.length >= limit) return false;
+    push(item, bytes = 0) {
+      if (ended || full(bytes)) return false;
       items.push(item);
+      held += bytes;
       notify();
       return true;
     },
+    whenRoom: () =>
+      ended || items.length === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve)),
     end(error) {
       if (ended) return;
       ended = true;
       if (error !== undefined) failure = { error };
       notify();
+      giveRoom();
     },
     async *[Symbol.asyncIterator]() {
       for (;;) {
-        if (items.length > 0) yield items.shift() as T;
-        else if (failure) throw failure.error;
+        if (items.length > 0) {
+          const batch = items;
+          items = [];
+          held = 0;
+          giveRoom();
+          yield batch;
+        } else if (failure) throw failure.error;
         else if (ended) return;
         else
           await new Promise<void>((resolve) => {

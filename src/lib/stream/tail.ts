@@ -49,12 +49,15 @@ export async function tail(options: TailOptions, onMessage: (message: Message) =
   signal?.addEventListener('abort', interrupt);
   if (signal?.aborted) interrupt();
   try {
-    for await (const { message, ack } of source) {
+    for await (const batch of source) {
+      for (const delivery of batch) {
+        if (closing !== undefined) break;
+        messages++;
+        onMessage(delivery.message);
+        delivery.ack();
+        if (messages >= count) end('count');
+      }
       if (closing !== undefined) break;
-      messages++;
-      onMessage(message);
-      ack();
-      if (messages >= count) end('count');
     }
   } finally {
     for (const timer of timers) clearTimeout(timer);

@@ -4,19 +4,27 @@ import { AiotError } from '../core/index.js';
 export interface StreamUrl {
   /** Such as `mqtt`, without the colon. */
   scheme: string;
-  /** For messages and errors: no credentials, no topic. */
+  /** For messages and errors: no credentials, no topic, no query. */
   endpoint: string;
-  /** Of the far side, with the port; empty for `stdin:` and `file:`. */
+  /** Of the far side, with the port, comma-separated where there are several; empty for `stdin:`, `file:` and `serial:`. */
   host: string;
   username: string | undefined;
   password: string | undefined;
-  /** Topic or topic filter (mqtt), or path (file); empty when there is none. */
+  /** Topic or filter (mqtt), topic (kafka), subject (nats), path (file, serial), path with its query (http), key (s3). */
   path: string;
+  /** What stands after the `?`; `readQuery` checks it. */
+  query: Readonly<Record<string, string>>;
 }
 
+/** Schemes whose address is a file or a device of this machine, so that `file://x.csv` is x.csv and not a host. */
+const localSchemes = new Set(['file', 'serial', 'stdin']);
+/** Schemes whose query belongs to the far side. */
+const foreignQuery = new Set(['http', 'https']);
+
 /**
- * `scheme://[user:password@]host[:port]/path`. The path of a broker's URL is its topic, `#` and `+` included: an MQTT filter is
- * no URL fragment. `%23` and the like are decoded.
+ * `scheme://[user:password@]host[:port]/path[?name=value&…]`. It is no WHATWG URL: the path is a topic or a key as its broker
+ * writes it, so `#` starts no fragment (an MQTT filter has it) and `>`, `+`, `{n}` stay what they are. `%23` and the like are
+ * decoded; a `?` in a topic is written `%3F`.
  * @throws AIOT_STREAM_URL, which never repeats the URL: there may be a password in it
  */
 export function parseStreamUrl(url: string): StreamUrl {
@@ -28,33 +36,45 @@ export function parseStreamUrl(url: string): StreamUrl {
     );
   }
   const name = scheme.toLowerCase();
-  if (!rest.startsWith('//')) {
-    return {
-      scheme: name,
-      endpoint: `${name}:`,
-      host: '',
-      username: undefined,
-      password: undefined,
-      path: rest,
-    };
-  }
+  const local = localSchemes.has(name);
+  const marked = rest.startsWith('//');
   const slash = rest.indexOf('/', 2);
-  const authority = slash < 0 ? rest.slice(2) : rest.slice(2, slash);
-  const path = slash < 0 ? '' : rest.slice(slash + 1);
+  const authority =
+    !marked || local ? '' : slash < 0 ? rest.slice(2).replace(/\?.*$/s, '') : rest.slice(2, slash);
+  const after = !marked ? rest : local ? rest.slice(2) : rest.slice(2 + authority.length).replace(/^\//, '');
+  const mark = foreignQuery.has(name) ? -1 : after.indexOf('?');
   const at = authority.lastIndexOf('@');
   const host = authority.slice(at + 1);
+  const endpoint = marked && !local ? `${name}://${host}` : `${name}:`;
+  const decode = (text: string) => decoded(text, endpoint);
   const [username, ...password] = at < 0 ? [] : authority.slice(0, at).split(':');
+  return {
+    scheme: name,
+    endpoint,
+    host,
+    username: username ? decode(username) : undefined,
+    password: password.length > 0 ? decode(password.join(':')) : undefined,
+    // Far sides decode an http path themselves.
+    path: foreignQuery.has(name) ? after : decode(mark < 0 ? after : after.slice(0, mark)),
+    query: mark < 0 ? {} : queryOf(after.slice(mark + 1), decode),
+  };
+}
+
+function queryOf(text: string, decode: (text: string) => string): Record<string, string> {
+  const query: Record<string, string> = {};
+  for (const pair of text.split('&').filter((part) => part !== '')) {
+    const equals = pair.indexOf('=');
+    const name = decode(equals < 0 ? pair : pair.slice(0, equals));
+    query[name] = equals < 0 ? 'true' : decode(pair.slice(equals + 1));
+  }
+  return query;
+}
+
+function decoded(text: string, endpoint: string): string {
   try {
-    return {
-      scheme: name,
-      endpoint: `${name}://${host}`,
-      host,
-      username: username ? decodeURIComponent(username) : undefined,
-      password: password.length > 0 ? decodeURIComponent(password.join(':')) : undefined,
-      path: decodeURIComponent(path),
-    };
+    return decodeURIComponent(text);
   } catch (error) {
-    throw new AiotError('AIOT_STREAM_URL', `${name}://${host}: a % in it is not followed by two hex digits`, {
+    throw new AiotError('AIOT_STREAM_URL', `${endpoint}: a % in it is not followed by two hex digits`, {
       cause: error,
     });
   }

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AiotError, type Project } from '../../core/index.js';
-import { openSource, type Source, type StreamOptions } from '../../stream/index.js';
+import { deliveriesOf, openSource, type Source, type StreamOptions } from '../../stream/index.js';
 import { addRecordings, changeData, listingOf } from '../disk/write.js';
 import { refuseLabel } from '../import.js';
 import { dataFolderOf, expectedOf } from '../open.js';
@@ -112,10 +112,10 @@ async function listen(source: Source, options: RecordOptions, fields: string[]) 
   signal?.addEventListener('abort', stop);
   if (signal?.aborted) stop();
   try {
-    for await (const { message, ack } of source) {
+    for await (const delivery of deliveriesOf(source)) {
       if (stopped) break;
-      const samples = samplesOf(message, project.config);
-      ack();
+      const samples = samplesOf(delivery.message, project.config);
+      delivery.ack();
       if (typeof samples === 'string') {
         ignored++;
         reason ||= `: ${samples}`;

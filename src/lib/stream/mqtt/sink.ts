@@ -22,27 +22,28 @@ export async function openMqttSink(url: StreamUrl, options: StreamOptions): Prom
   watchForRefusal(client, waiting, endpoint);
   return {
     endpoint,
-    async write(message) {
-      const topic = message.topic || url.path;
-      if (topic === '' || /[+#\0]/.test(topic)) {
-        throw new AiotError(
-          'AIOT_STREAM_URL',
-          `${endpoint}: expected a topic without + and #, got "${topic}"`,
-        );
-      }
-      const write = pendingWrite(topic, endpoint);
-      waiting.add(write);
-      try {
-        await Promise.race([send(client, topic, message), write.failed]);
-      } catch (error) {
-        throw brokerError(error, endpoint);
-      } finally {
-        write.end();
-        waiting.delete(write);
-      }
+    write: async (messages) => {
+      await Promise.all(messages.map(writeOne));
     },
     close: () => disconnectBroker(client),
   };
+
+  async function writeOne(message: OutgoingMessage): Promise<void> {
+    const topic = message.topic || url.path;
+    if (topic === '' || /[+#\0]/.test(topic)) {
+      throw new AiotError('AIOT_STREAM_URL', `${endpoint}: expected a topic without + and #, got "${topic}"`);
+    }
+    const write = pendingWrite(topic, endpoint);
+    waiting.add(write);
+    try {
+      await Promise.race([send(client, topic, message), write.failed]);
+    } catch (error) {
+      throw brokerError(error, endpoint);
+    } finally {
+      write.end();
+      waiting.delete(write);
+    }
+  }
 }
 
 function send(client: MqttClient, topic: string, message: OutgoingMessage): Promise<unknown> {

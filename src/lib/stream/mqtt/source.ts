@@ -45,20 +45,23 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
       if (!settled) puback(packet, received);
       settled = true;
     };
-    const taken = queue.push({
-      message: {
-        topic: packet.topic.toString(),
-        payload: typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload,
-        time: Date.now(),
-        qos: packet.qos,
-        retain: packet.retain,
-        source: endpoint,
+    const taken = queue.push(
+      {
+        message: {
+          topic: packet.topic.toString(),
+          payload: typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload,
+          time: Date.now(),
+          qos: packet.qos,
+          retain: packet.retain,
+          source: endpoint,
+        },
+        ack,
+        nack: () => {
+          settled = true;
+        },
       },
-      ack,
-      nack: () => {
-        settled = true;
-      },
-    });
+      packet.payload.length,
+    );
     // mqtt.js sends the PUBACK itself, unless it is told of an error; it does nothing else with that.
     if (packet.qos === 1) done(new Error('acknowledged later'));
     else done();
@@ -89,7 +92,12 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
   };
 }
 
-async function subscribe(client: MqttClient, filter: string, qos: 0 | 1, endpoint: string): Promise<void> {
+async function subscribe(
+  client: MqttClient,
+  filter: string,
+  qos: 0 | 1 | 2,
+  endpoint: string,
+): Promise<void> {
   try {
     const granted = await client.subscribeAsync(filter, { qos });
     if (granted.every(({ qos }) => qos < 128)) return;

@@ -37,9 +37,11 @@ export async function openFileSink(url: StreamUrl): Promise<Sink> {
   };
   return {
     endpoint: path,
-    async write(message: OutgoingMessage) {
-      const line = toLine({ time: Date.now(), source: path, ...message });
-      waiting.push(`${JSON.stringify(line)}\n`);
+    async write(messages: readonly OutgoingMessage[]) {
+      for (const message of messages) {
+        const line = toLine({ time: Date.now(), source: path, ...message });
+        waiting.push(`${JSON.stringify(line)}\n`);
+      }
       next ??= flush();
       await next.catch((error: unknown) => {
         throw unwritable(error);

@@ -7,13 +7,10 @@ import type { StreamOptions } from '../options.js';
 import type { StreamUrl } from '../url.js';
 import { fromLine } from './line.js';
 
-/** Path of a `file:` URL: `file:///tmp/x`, `file:relative`. */
+/** Path of a `file:` URL: `file:///tmp/x`, `file://relative`, `file:relative`. */
 export function filePathOf(url: StreamUrl): string {
-  const path = url.host === '' && url.endpoint.includes('//') ? `/${url.path}` : url.path;
-  if (url.host !== '' || path === '') {
-    throw new AiotError('AIOT_STREAM_URL', 'expected file:///PATH or file:PATH');
-  }
-  return path;
+  if (url.path !== '') return url.path;
+  throw new AiotError('AIOT_STREAM_URL', 'expected file:///PATH or file:PATH');
 }
 
 /** A file of message lines, from its first line to its last. @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
@@ -42,12 +39,12 @@ function linesSource(input: NodeJS.ReadableStream, endpoint: string): Source {
   return {
     endpoint,
     dropped: 0,
-    async *[Symbol.asyncIterator](): AsyncGenerator<Delivery> {
+    async *[Symbol.asyncIterator](): AsyncGenerator<Delivery[]> {
       let number = 0;
       for await (const line of lines) {
         number++;
         if (line.trim() !== '') {
-          yield { message: fromLine(line, endpoint, number), ack: settle, nack: settle };
+          yield [{ message: fromLine(line, endpoint, number), ack: settle, nack: settle }];
         }
       }
     },
