@@ -5,7 +5,9 @@
 
 export type { CheckResult, CreateResult, LagState, StreamAdmin, TopicSpec, TopicState } from './admin.js';
 export { credentialsFrom } from './credentials.js';
+export { type Decoder, type DecoderName, decoderFor, decoderNames } from './decode/index.js';
 export { deliveriesOf } from './deliveries.js';
+export { compileExpression, type Expression } from './expression/index.js';
 export type { Delivery, Header, Message, OutgoingMessage, Sink, Source } from './message.js';
 export { mqttHeaders } from './message.js';
 export { connectBroker, disconnectBroker } from './mqtt/connect.js';

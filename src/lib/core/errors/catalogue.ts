@@ -639,6 +639,20 @@ export const catalogue = {
     about: 'A newer rollout took the device over before this one had ended there.',
     next: 'Nothing: the newer rollout counts.',
   },
+  AIOT_ROUTE_INVALID: {
+    exit: 2,
+    family: 'user',
+    about:
+      'A file of routes, or the one line of a bridge, has something that cannot be: an unknown field, a wrong value, a variable without a value.',
+    next: 'Correct the place that is named; docs/streams.md describes every field.',
+  },
+  AIOT_ROUTE_MESSAGE: {
+    exit: 1,
+    family: 'user',
+    about:
+      'A route cannot do its work with one message: an expression, the decoding or the processor failed. With onError: retry it stops there, so that nothing is lost.',
+    next: 'Set onError: skip or {dead-letter: URL}, or correct the expression; aiot stream route test FILE tries it on cases.',
+  },
   AIOT_SELECTOR_INVALID: {
     exit: 2,
     family: 'user',
@@ -687,6 +701,48 @@ export const catalogue = {
     family: 'user',
     about: 'A manifest is not signed by enough of the keys that the trust root names for it.',
     next: 'Push with the signing key of this platform; aiot context list shows which platform is in use.',
+  },
+  AIOT_SPOOL_BUSY: {
+    exit: 1,
+    family: 'user',
+    about: 'Another process is working with this spool.',
+    next: 'End the other aiot, or give this route a spool folder of its own.',
+  },
+  AIOT_SPOOL_DAMAGED: {
+    exit: 1,
+    family: 'outside',
+    about: 'A record in a spool on disk does not agree with its checksum, in the middle of a file.',
+    next: 'Move the file that is named out of the folder to go on without the rest of it.',
+  },
+  AIOT_STREAM_DECODE: {
+    exit: 1,
+    family: 'outside',
+    about: 'A payload is not in the format it was to be decoded from.',
+    next: 'Look at it with aiot stream tail URL --format hex, and choose --decode accordingly.',
+  },
+  AIOT_STREAM_EVALUATION: {
+    exit: 1,
+    family: 'outside',
+    about: 'An expression cannot be computed for a message, such as a comparison of a text with a number.',
+    next: 'Look at the message with aiot stream tail URL --format json; $number(x) and $exists(x) help.',
+  },
+  AIOT_STREAM_EXPECTED: {
+    exit: 6,
+    family: 'outside',
+    about: 'A stream came to its end, and no message was as --expect said.',
+    next: 'Look at what came with aiot stream tail URL.',
+  },
+  AIOT_STREAM_EXPRESSION: {
+    exit: 2,
+    family: 'user',
+    about: 'An expression is not JSONata.',
+    next: 'Write it as in --where \'temperature > 80 and $topic = "plant/1"\'; https://docs.jsonata.org has the language.',
+  },
+  AIOT_STREAM_NEVER: {
+    exit: 6,
+    family: 'outside',
+    about: 'A message came that --never says must not come.',
+    next: 'The message is printed; look at who sent it.',
   },
   AIOT_STREAM_SCHEME: {
     exit: 2,
