@@ -744,6 +744,12 @@ export const catalogue = {
     about: 'A message came that --never says must not come.',
     next: 'The message is printed; look at who sent it.',
   },
+  AIOT_STREAM_LOGIN_NOT_FOUND: {
+    exit: 4,
+    family: 'user',
+    about: 'No credentials are kept for this endpoint.',
+    next: 'aiot stream login tells which ones are.',
+  },
   AIOT_STREAM_SCHEME: {
     exit: 2,
     family: 'user',

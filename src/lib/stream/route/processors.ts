@@ -1,0 +1,13 @@
+import { AiotError } from '../../core/index.js';
+import type { OpenProcessor } from './types.js';
+
+/** One entry a processor, lazily imported: `name: async (settings, options) => (await import('…')).openName(settings, options)`. */
+const processors: Record<string, OpenProcessor> = {};
+
+/** What `through:` names. @throws AIOT_ROUTE_INVALID */
+export function processorNamed(name: string): OpenProcessor {
+  const found = Object.hasOwn(processors, name) ? processors[name] : undefined;
+  if (found) return found;
+  const known = Object.keys(processors).join(', ') || 'none';
+  throw new AiotError('AIOT_ROUTE_INVALID', `through: there is no processor ${name}; there are: ${known}`);
+}

@@ -1,0 +1,94 @@
+import { z } from 'zod';
+import type { Message, OutgoingMessage, Sink, Source } from '../message.js';
+import type { StreamOptions } from '../options.js';
+import type { RouteConfig } from './schema.js';
+
+/** What `through:` names: one message in, any number out. */
+export interface Processor {
+  /**
+   * Called in the order of the messages, once more while others are under way. What it gives goes on as messages of their own, with
+   * the time and source of the one that it was made of. An error is the message's own: the route's `onError` has it.
+   */
+  process(message: Message): readonly OutgoingMessage[] | Promise<readonly OutgoingMessage[]>;
+  /** Nothing is under way any more. */
+  close?(): Promise<void>;
+}
+
+/**
+ * Makes a processor, once a route, when the route starts. `settings` is what stands under its name in `through: {NAME: {…}}`, unchecked.
+ * @throws AIOT_ROUTE_INVALID for settings that it does not know
+ */
+export type OpenProcessor = (
+  settings: Readonly<Record<string, unknown>>,
+  options: { signal?: AbortSignal },
+) => Promise<Processor>;
+
+/** One route, ready to run: variables filled in, paths absolute. */
+export interface Route extends RouteConfig {
+  name: string;
+}
+
+/** Gives a source or a sink of its own for an address; undefined = the adapter of its scheme. */
+export interface StreamOpener {
+  source?(url: string, options: StreamOptions): Promise<Source> | undefined;
+  sink?(url: string, options: StreamOptions): Promise<Sink> | undefined;
+}
+
+export interface RunRoutesOptions extends Omit<StreamOptions, 'onState' | 'overflow' | 'signal'> {
+  /** Values for `${NAME}`; they go before the environment's. */
+  set?: Readonly<Record<string, string>>;
+  /** Default: the process's own. */
+  environment?: Readonly<Record<string, string | undefined>>;
+  /** Names of the routes to run; default: all. */
+  only?: readonly string[];
+  open?: StreamOpener;
+  /**
+   * When aborted: nothing more is read, what was read is written and acknowledged, and `runRoutes` resolves. What cannot be written within
+   * `drainMs` stays with its source.
+   */
+  signal?: AbortSignal;
+  /** Default 10 000. */
+  drainMs?: number;
+  /** Each source is subscribed and each sink is open. */
+  onOpen?: () => void;
+  /** Called when a far side is lost or found again, and every `stateMs` (default 1000) while anything changes. */
+  onState?: (states: readonly RouteState[]) => void;
+  stateMs?: number;
+}
+
+const sideSchema = z.object({
+  /** Without credentials. */
+  endpoint: z.string(),
+  state: z.enum(['opening', 'connected', 'failing', 'closed']),
+  /** Why it fails. */
+  error: z.string().optional(),
+});
+
+/** What a route has done since it started. Counts of messages. */
+export const routeStateSchema = z.object({
+  name: z.string(),
+  from: z.array(sideSchema),
+  to: z.array(
+    sideSchema.extend({
+      written: z.int(),
+      /** On disk and not yet with the far side; absent without a spool. */
+      spooled: z.object({ messages: z.int(), bytes: z.int(), dropped: z.int() }).optional(),
+    }),
+  ),
+  received: z.int(),
+  /** Not wanted by `where`. */
+  filtered: z.int(),
+  duplicates: z.int(),
+  skipped: z.int(),
+  deadLettered: z.int(),
+  /** Writes that had to be done again. */
+  retries: z.int(),
+  /** Taken from the sources, and not yet safe elsewhere. */
+  pending: z.int(),
+  /** Why the last message with an error of its own had one. */
+  lastError: z.string().optional(),
+});
+export type RouteState = z.output<typeof routeStateSchema>;
+
+export const routesEndSchema = z.object({ routes: z.array(routeStateSchema) });
+export type RoutesEnd = z.output<typeof routesEndSchema>;
