@@ -8,3 +8,4 @@ export { createInterpreter } from './interpreter/interpreter.js';
 export type { Activations, Interpreter, OnTensor, Values } from './interpreter/types.js';
 export { liteRtModule } from './litert/module.js';
 export { openLiteRt } from './litert/open.js';
+export { type LiteRtSession, openLiteRtSession } from './litert/session.js';

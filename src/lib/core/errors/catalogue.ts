@@ -518,6 +518,12 @@ export const catalogue = {
     about: "A partition table is damaged, or its rows overlap, are misaligned or go past the flash's end.",
     next: 'Mend the row named in the message.',
   },
+  AIOT_PICTURE_MALFORMED: {
+    exit: 2,
+    family: 'user',
+    about: 'A picture could not be decoded: it is damaged, of no known format, or not as large as it says.',
+    next: 'JPEG, PNG, WebP, GIF, TIFF and AVIF are read; open it in a viewer to see whether it is whole.',
+  },
   AIOT_PLATFORM_FAILED: {
     exit: 1,
     family: 'outside',
