@@ -100,7 +100,7 @@ describe('aiot.yaml', () => {
     ['x: {', '__proto__: {', 'aiot.yaml:5:5: __proto__: not a name that can be used'],
     ['name: watch', 'name: *who', 'aiot.yaml:1:7: *who: no anchor &who stands before it'],
     ['name: watch', 'name: &a [*a]', 'aiot.yaml:1:11: *a: stands within its own anchor'],
-    ['name: watch', bomb, 'aiot.yaml:2:8: its aliases (*) stand for more values than a project can have'],
+    ['name: watch', bomb, 'aiot.yaml:2:8: its aliases (*) stand for more values than a file can have'],
     [good, `${good}---\n${good}`, 'aiot.yaml:14:1: not YAML: expected one document, got a further "---"'],
   ])('with %s made %s names file, line, field, expected and got', (from, to, message) => {
     expect(() => parseProject(good.replace(from, to), 'aiot.yaml')).toThrow(message);

@@ -60,3 +60,4 @@ export { gaussian, type Random, seededRandom, shuffled } from './random.js';
 export { roundHalfAway } from './round.js';
 export { isUntrusted } from './tls.js';
 export { aiotVersion, packageRoot } from './version.js';
+export { type Problem, parseYaml } from './yaml.js';

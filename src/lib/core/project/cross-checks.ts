@@ -1,10 +1,6 @@
+import type { Problem } from '../yaml.js';
 import type { ProjectConfig } from './schema.js';
 import { show } from './show.js';
-
-export interface Problem {
-  path: PropertyKey[];
-  message: string;
-}
 
 /** What one field alone cannot tell. @param given the file's values as they stand, without defaults */
 export function crossChecks(config: ProjectConfig, given: unknown): Problem[] {

@@ -1,21 +1,10 @@
 import { basename, join, resolve } from 'node:path';
-import {
-  type Document,
-  isMap,
-  isPair,
-  isScalar,
-  LineCounter,
-  parseDocument,
-  visit,
-  type YAMLParseError,
-} from 'yaml';
-import type { z } from 'zod';
 import { AiotError } from '../errors/index.js';
 import { readBytes } from '../files.js';
 import { namePattern } from '../ids.js';
-import { crossChecks, type Problem } from './cross-checks.js';
+import { parseYaml } from '../yaml.js';
+import { crossChecks } from './cross-checks.js';
 import { type ProjectConfig, projectSchema } from './schema.js';
-import { show } from './show.js';
 
 export interface Project {
   /** Absolute folder. */
@@ -55,100 +44,5 @@ export function defaultProject(dir: string): Project {
 
 /** @throws AIOT_PROJECT_INVALID; all problems are told, not the first alone. */
 export function parseProject(text: string, file: string): ProjectConfig {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
-  const [syntax] = document.errors;
-  if (syntax) {
-    const { line, col } = lines.linePos(syntax.pos[0]);
-    throw new AiotError('AIOT_PROJECT_INVALID', `${file}:${line}:${col}: not YAML: ${reasonOf(syntax)}`);
-  }
-  const value = plain(document, (offset, reason) => {
-    const { line, col } = lines.linePos(offset);
-    return new AiotError('AIOT_PROJECT_INVALID', `${file}:${line}:${col}: ${reason}`);
-  });
-  const result = projectSchema.safeParse(value);
-  const problems = result.success
-    ? crossChecks(result.data, value)
-    : result.error.issues.flatMap((issue) => describe(issue, value));
-  if (result.success && problems.length === 0) return result.data;
-  const told = problems.map(({ path, message }) => {
-    const { line, col } = lines.linePos(offsetOf(document, path));
-    return `${file}:${line}:${col}: ${path.join('.') || 'the file'}: ${message}`;
-  });
-  throw new AiotError('AIOT_PROJECT_INVALID', told.join('\n'));
-}
-
-function reasonOf({ code, message }: YAMLParseError): string {
-  if (code === 'MULTIPLE_DOCS') return 'expected one document, got a further "---"';
-  return message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? message;
-}
-
-/**
- * The document as plain values. What a parser accepts and no project needs is refused with its place: an alias without its
- * anchor, aliases within themselves or by the million, and `__proto__` as a name, which objects do not keep.
- */
-function plain(document: Document, refuse: (offset: number, reason: string) => AiotError): unknown {
-  let aliasAt: number | undefined;
-  visit(document, {
-    Pair(_, { key }) {
-      if (isScalar(key) && key.value === '__proto__')
-        throw refuse(key.range?.[0] ?? 0, '__proto__: not a name that can be used');
-    },
-    Alias(_, alias, path) {
-      const offset = alias.range?.[0] ?? 0;
-      aliasAt ??= offset;
-      const target = alias.resolve(document);
-      if (!target) throw refuse(offset, `*${alias.source}: no anchor &${alias.source} stands before it`);
-      if (path.includes(target)) throw refuse(offset, `*${alias.source}: stands within its own anchor`);
-    },
-  });
-  try {
-    return document.toJS();
-  } catch (error) {
-    if (aliasAt === undefined) throw error;
-    throw refuse(aliasAt, 'its aliases (*) stand for more values than a project can have');
-  }
-}
-
-function describe(issue: z.core.$ZodIssue, root: unknown): Problem[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'not a known field' }));
-  }
-  if (issue.code === 'invalid_union') {
-    const expected = issue.errors.flatMap((options) => options.map(expectation)).join(', or ');
-    return [{ path: issue.path, message: `${expected}; got ${show(valueAt(root, issue.path))}` }];
-  }
-  if (issue.code === 'invalid_key') {
-    return [{ path: issue.path, message: `as a name: ${issue.issues.map(expectation).join(', ')}` }];
-  }
-  const got = show(valueAt(root, issue.path));
-  return [{ path: issue.path, message: `${expectation(issue)}; got ${got}` }];
-}
-
-/** Zod's sentence without what it got, which is told in our own words. */
-function expectation({ message }: { message: string }): string {
-  return message.replace(/, received .*$/, '').replace(/^Invalid input: /, '');
-}
-
-function valueAt(root: unknown, path: PropertyKey[]): unknown {
-  return path.reduce<unknown>(
-    (value, key) =>
-      value !== null && typeof value === 'object' ? (value as Record<PropertyKey, unknown>)[key] : undefined,
-    root,
-  );
-}
-
-/** Where the deepest existing part of the path stands; a key is better than its value. */
-function offsetOf(document: Document, path: PropertyKey[]): number {
-  let node: unknown = document.contents;
-  let offset = 0;
-  for (const key of path) {
-    if (!isMap(node)) break;
-    const pair = node.items.find((item) => isPair(item) && String(item.key) === String(key));
-    if (!pair) break;
-    const range = (pair.key as { range?: [number, number, number] } | null)?.range;
-    if (range) offset = range[0];
-    node = pair.value;
-  }
-  return offset;
+  return parseYaml(text, file, projectSchema, { code: 'AIOT_PROJECT_INVALID', check: crossChecks });
 }

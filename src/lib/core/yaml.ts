@@ -1,0 +1,144 @@
+import {
+  type Document,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  visit,
+  type YAMLParseError,
+} from 'yaml';
+import type { z } from 'zod';
+import { AiotError, type ErrorCode } from './errors/index.js';
+import { show } from './project/show.js';
+
+/** Something wrong in a file: where, and what was expected and found. */
+export interface Problem {
+  path: PropertyKey[];
+  message: string;
+}
+
+interface YamlOptions<Value> {
+  /** Of the error that is thrown. */
+  code: ErrorCode;
+  /** Changes the plain values before the schema sees them, and tells what it could not. */
+  prepare?: (value: unknown) => { value: unknown; problems: Problem[] };
+  /** What one field alone cannot tell. `given`: the file's values as they stand, without defaults. */
+  check?: (value: Value, given: unknown) => Problem[];
+}
+
+/**
+ * A file of YAML, checked by a schema. All problems are told, each as `file:line:column: field: expected; got`.
+ * @throws an error with the code given
+ */
+export function parseYaml<Schema extends z.ZodType>(
+  text: string,
+  file: string,
+  schema: Schema,
+  options: YamlOptions<z.output<Schema>>,
+): z.output<Schema> {
+  const { code } = options;
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const at = (offset: number, reason: string) => {
+    const { line, col } = lines.linePos(offset);
+    return `${file}:${line}:${col}: ${reason}`;
+  };
+  const [syntax] = document.errors;
+  if (syntax) throw new AiotError(code, at(syntax.pos[0], `not YAML: ${reasonOf(syntax)}`));
+  const given = plain(document, (offset, reason) => new AiotError(code, at(offset, reason)));
+  const { value, problems: early } = options.prepare?.(given) ?? { value: given, problems: [] };
+  const result = early.length > 0 ? undefined : schema.safeParse(value);
+  const problems = !result
+    ? early
+    : result.success
+      ? (options.check?.(result.data, value) ?? [])
+      : result.error.issues.flatMap((issue) => describe(issue, value));
+  if (result?.success && problems.length === 0) return result.data;
+  const told = problems.map(({ path, message }) =>
+    at(offsetOf(document, path), `${path.join('.') || 'the file'}: ${message}`),
+  );
+  throw new AiotError(code, told.join('\n'));
+}
+
+function reasonOf({ code, message }: YAMLParseError): string {
+  if (code === 'MULTIPLE_DOCS') return 'expected one document, got a further "---"';
+  return message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? message;
+}
+
+/**
+ * The document as plain values. What a parser accepts and no file needs is refused with its place: an alias without its
+ * anchor, aliases within themselves or by the million, and `__proto__` as a name, which objects do not keep.
+ */
+function plain(document: Document, refuse: (offset: number, reason: string) => AiotError): unknown {
+  let aliasAt: number | undefined;
+  visit(document, {
+    Pair(_, { key }) {
+      if (isScalar(key) && key.value === '__proto__')
+        throw refuse(key.range?.[0] ?? 0, '__proto__: not a name that can be used');
+    },
+    Alias(_, alias, path) {
+      const offset = alias.range?.[0] ?? 0;
+      aliasAt ??= offset;
+      const target = alias.resolve(document);
+      if (!target) throw refuse(offset, `*${alias.source}: no anchor &${alias.source} stands before it`);
+      if (path.includes(target)) throw refuse(offset, `*${alias.source}: stands within its own anchor`);
+    },
+  });
+  try {
+    return document.toJS();
+  } catch (error) {
+    if (aliasAt === undefined) throw error;
+    throw refuse(aliasAt, 'its aliases (*) stand for more values than a file can have');
+  }
+}
+
+function describe(issue: z.core.$ZodIssue, root: unknown): Problem[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'not a known field' }));
+  }
+  if (issue.code === 'invalid_union') {
+    const expected = issue.errors.flatMap((options) => options.map(expectation)).join(', or ');
+    return [{ path: issue.path, message: `${expected}; got ${show(valueAt(root, issue.path))}` }];
+  }
+  if (issue.code === 'invalid_key') {
+    return [{ path: issue.path, message: `as a name: ${issue.issues.map(expectation).join(', ')}` }];
+  }
+  const got = show(valueAt(root, issue.path));
+  return [{ path: issue.path, message: `${expectation(issue)}; got ${got}` }];
+}
+
+/** Zod's sentence without what it got, which is told in our own words. */
+function expectation({ message }: { message: string }): string {
+  return message.replace(/, received .*$/, '').replace(/^Invalid input: /, '');
+}
+
+function valueAt(root: unknown, path: PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) =>
+      value !== null && typeof value === 'object' ? (value as Record<PropertyKey, unknown>)[key] : undefined,
+    root,
+  );
+}
+
+/** Where the deepest existing part of the path stands; a key is better than its value. */
+function offsetOf(document: Document, path: PropertyKey[]): number {
+  let node: unknown = document.contents;
+  let offset = 0;
+  for (const key of path) {
+    if (isSeq(node) && typeof key === 'number') {
+      node = node.items[key];
+      const range = (node as { range?: [number, number, number] } | undefined)?.range;
+      if (range) offset = range[0];
+      continue;
+    }
+    if (!isMap(node)) break;
+    const pair = node.items.find((item) => isPair(item) && String(item.key) === String(key));
+    if (!pair) break;
+    const range = (pair.key as { range?: [number, number, number] } | null)?.range;
+    if (range) offset = range[0];
+    node = pair.value;
+  }
+  return offset;
+}
