@@ -16,6 +16,9 @@ export const mqttHeaders = {
   payloadFormatIndicator: 'mqtt-payload-format-indicator',
 } as const;
 
+/** Header with a message's dedupe key, written by routes with `exactlyOnce` and found again by them in `Sink.recent`. */
+export const dedupeHeader = 'aiot-dedupe';
+
 /** One message, whatever carried it. */
 export interface Message {
   /** As its broker writes it: `a/b` in MQTT, `a.b` in NATS, a topic's name in Kafka. */
@@ -74,6 +77,11 @@ export interface Sink {
    * arrived or not: writing them again may double them and loses none.
    */
   write(messages: readonly OutgoingMessage[]): Promise<void>;
+  /**
+   * What is there already, in batches, oldest first: everything written at `since` (ms since 1970) or later, by whomever, up to the end as it is
+   * when asked. For a route that writes nothing twice (`dedupeHeader`). Absent where nobody can tell.
+   */
+  recent?(since: number): AsyncIterable<readonly Message[]>;
   /** After what was written has arrived. */
   close(): Promise<void>;
 }
