@@ -20,8 +20,12 @@ export function compileNode(node: Node): Evaluate | undefined {
   }
 }
 
+function onlyKnown(node: object): void {
+  for (const [name, value] of Object.entries(node)) if (value !== undefined && !known.has(name)) giveUp();
+}
+
 function compiled(node: Node): Evaluate {
-  if (Object.keys(node).some((name) => !known.has(name))) giveUp();
+  onlyKnown(node);
   const evaluate = compilers[node.type]?.(node) ?? giveUp();
   return (node.predicate ?? []).reduce((whole, { expr }) => item(whole, indexOf(expr)), evaluate);
 }
@@ -68,7 +72,7 @@ function path({ steps = [] }: Node): Evaluate {
 
 function pathStep(step: Node, index: number): Evaluate {
   const { stages = [], ...plain } = step as Omit<Node, 'stages'> & { stages?: Node['predicate'] };
-  if (Object.keys(plain).some((name) => !known.has(name))) giveUp();
+  onlyKnown(plain);
   const evaluate =
     plain.type === 'name' ? name(String(plain.value)) : index === 0 ? compiled(plain) : giveUp();
   return stages.reduce(
