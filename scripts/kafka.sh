@@ -1,0 +1,36 @@
+#!/bin/sh
+# Makes .venv/kafka/VERSION/lib: Apache Kafka as its jars from Maven Central, for the real-part tests and bench/streams. Needs Java 17
+# or newer and Maven. 4.1.0 is today's Kafka, 3.9.1 the last that old clients (the guide's) can still write to. Run again, it does
+# nothing.
+set -eu
+cd "$(dirname "$0")/.."
+for version in 4.1.0 3.9.1; do
+  folder=.venv/kafka/$version
+  if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "kafka $version" ]; then
+    echo "$folder is ready"
+    continue
+  fi
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  cat >"$folder/pom.xml" <<POM
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>aiot</groupId>
+  <artifactId>kafka</artifactId>
+  <version>1</version>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$version</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+POM
+  # Maven Central answers 429 now and then when it is asked for many jars at once: what came stays, so once more is enough.
+  for try in 1 2 3; do
+    (cd "$folder" && mvn -q -B dependency:copy-dependencies -DoutputDirectory=lib) && break
+    [ "$try" = 3 ] && exit 1
+    sleep 5
+  done
+  ls "$folder"/lib/kafka_2.13-"$version".jar >/dev/null
+  echo "kafka $version" >"$folder/.stamp"
+  echo "$folder is made"
+done

@@ -1,0 +1,57 @@
+import type { WireRequest } from './wire/fetch.js';
+
+/** What is used of kafkajs's Cluster: bootstrap, metadata, connections with TLS and SASL, one to each broker. */
+export interface KafkaCluster {
+  connect(): Promise<void>;
+  disconnect(): Promise<void>;
+  isConnected(): boolean;
+  refreshMetadata(): Promise<void>;
+  refreshMetadataIfNecessary(): Promise<void>;
+  addMultipleTargetTopics(topics: string[]): Promise<void>;
+  /** Empty for a topic that is not known. */
+  findTopicPartitionMetadata(topic: string): PartitionMetadata[];
+  findBroker(node: { nodeId: number | string }): Promise<KafkaNode>;
+  findControllerBroker(): Promise<KafkaNode>;
+  findGroupCoordinator(group: { groupId: string }): Promise<KafkaNode>;
+  removeBroker(address: { host: string; port: number }): void;
+  metadata(wanted: { topics: string[] }): Promise<ClusterMetadata>;
+  fetchTopicsOffset(topics: OffsetQuery[]): Promise<TopicOffsets[]>;
+}
+
+export interface PartitionMetadata {
+  partitionId: number;
+  leader: number;
+  partitionErrorCode: number;
+  replicas: number[];
+}
+
+export interface ClusterMetadata {
+  brokers: { nodeId: number; host: string; port: number }[];
+  controllerId: number;
+  topicMetadata: { topic: string; topicErrorCode: number; partitionMetadata: PartitionMetadata[] }[];
+}
+
+export interface OffsetQuery {
+  topic: string;
+  partitions: { partition: number }[];
+  fromBeginning?: boolean;
+  /** ms since 1970: the first record that is not older. */
+  fromTimestamp?: number;
+}
+
+export interface TopicOffsets {
+  topic: string;
+  /** Decimal; `-1` where there is no record so young. */
+  partitions: { partition: number; offset: string }[];
+}
+
+export interface KafkaNode {
+  nodeId: number;
+  versions: Record<number, { minVersion: number; maxVersion: number }>;
+  connectionPool: { host: string; port: number; send<T>(request: WireRequest<T>): Promise<T> };
+  disconnect(): Promise<void>;
+  initProducerId(options: {
+    transactionalId?: string;
+    transactionTimeout: number;
+  }): Promise<{ producerId: string; producerEpoch: number }>;
+}

@@ -1,0 +1,105 @@
+import { isIP, connect as netConnect } from 'node:net';
+import { connect as tlsConnect } from 'node:tls';
+import type { KafkaConfig, logCreator } from 'kafkajs';
+import { whenAborted } from '../../core/index.js';
+import type { KafkaCluster } from './cluster.js';
+import { kafkaError } from './errors.js';
+import type { KafkaSettings } from './settings.js';
+import { codecOf } from './wire/codecs.js';
+
+/** kafkajs logs each failed attempt, with stacks; what matters of it comes as an error or as the connection's state. */
+const silent = { namespace: () => silent, info() {}, error() {}, warn() {}, debug() {}, setLogLevel() {} };
+
+/** Retries are ours, where the waiting can be ended: kafkajs's only bridge what takes no time, such as the election of a leader. */
+const retry = { retries: 4, initialRetryTime: 100, maxRetryTime: 400, factor: 0.2, multiplier: 2 };
+
+/** How we present ourselves to a cluster. Password and keys are in it. */
+export function kafkaConfig(settings: KafkaSettings): KafkaConfig {
+  const { username, password = '', sasl = 'plain' } = settings;
+  return {
+    brokers: settings.brokers,
+    clientId: settings.clientId,
+    connectionTimeout: settings.connectTimeoutMs,
+    authenticationTimeout: settings.connectTimeoutMs,
+    requestTimeout: 30_000,
+    retry,
+    ...(settings.tls ? { ssl: { ca: settings.ca, cert: settings.cert, key: settings.key } } : {}),
+    ...(username === undefined
+      ? {}
+      : { sasl: { mechanism: sasl, username, password } as KafkaConfig['sasl'] }),
+    socketFactory: ({ host, port, ssl, onConnect }) => {
+      const socket = ssl
+        ? tlsConnect({ host, port, ...(isIP(host) ? {} : { servername: host }), ...ssl }, onConnect)
+        : netConnect({ host, port }, onConnect);
+      return socket.setKeepAlive(true, 30_000).setNoDelay(true);
+    },
+  };
+}
+
+/** kafkajs's public client, for groups and administration; silent, and with every codec. */
+export async function kafkaClient(settings: KafkaSettings) {
+  const { Kafka, CompressionCodecs, CompressionTypes } = await importKafka();
+  for (const name of ['snappy', 'lz4', 'zstd'] as const) {
+    const type = { snappy: CompressionTypes.Snappy, lz4: CompressionTypes.LZ4, zstd: CompressionTypes.ZSTD }[
+      name
+    ];
+    (CompressionCodecs as Record<number, unknown>)[type] = () => ({
+      compress: async ({ buffer }: { buffer: Buffer }) => (await codecOf(name)).compress(buffer),
+      decompress: async (buffer: Buffer) => (await codecOf(name)).decompress(buffer),
+    });
+  }
+  return new Kafka({ ...kafkaConfig(settings), logCreator: (() => () => {}) as unknown as logCreator });
+}
+
+/**
+ * A connected cluster.
+ * @throws AIOT_BROKER_UNREACHABLE (retryable), AIOT_BROKER_REFUSED
+ */
+export async function connectCluster(
+  settings: KafkaSettings,
+  endpoint: string,
+  options: { create: boolean },
+): Promise<KafkaCluster> {
+  settings.signal?.throwIfAborted();
+  await importKafka();
+  const { default: Cluster } = await import('kafkajs/src/cluster/index.js');
+  const { socketFactory, ...config } = kafkaConfig(settings);
+  const cluster = new Cluster({
+    ...config,
+    socketFactory,
+    logger: silent,
+    metadataMaxAge: 60_000,
+    reauthenticationThreshold: 10_000,
+    allowAutoTopicCreation: options.create,
+    isolationLevel: 1,
+    maxInFlightRequests: null,
+  });
+  try {
+    const connected = cluster.connect();
+    connected.catch(() => {});
+    await (settings.signal ? Promise.race([connected, whenAborted(settings.signal)]) : connected);
+  } catch (error) {
+    void cluster.disconnect().catch(() => {});
+    throw settings.signal?.aborted ? settings.signal.reason : kafkaError(error, endpoint);
+  }
+  return cluster;
+}
+
+/**
+ * kafkajs, mended: it asks for a timer that ends before it begins after every answer, which Node 24 tells people about
+ * (kafkajs issue 1751).
+ */
+async function importKafka() {
+  const kafka = (await import('kafkajs')).default;
+  const { prototype } = (await import('kafkajs/src/network/requestQueue/index.js')).default;
+  if (!mended.has(prototype)) {
+    const schedule = prototype.scheduleCheckPendingRequests;
+    prototype.scheduleCheckPendingRequests = function () {
+      if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this);
+    };
+    mended.add(prototype);
+  }
+  return kafka;
+}
+
+const mended = new WeakSet<object>();

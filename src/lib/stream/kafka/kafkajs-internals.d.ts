@@ -1,0 +1,29 @@
+// Parts of kafkajs 2.2.4 that it has no types for and that are not its public face. The version is pinned, and the tests with a
+// real Kafka hold them to what is used here.
+
+declare module 'kafkajs/src/cluster/index.js' {
+  import type { KafkaCluster } from './cluster.js';
+
+  const Cluster: new (options: Record<string, unknown>) => KafkaCluster;
+  export default Cluster;
+}
+
+declare module 'kafkajs/src/network/requestQueue/index.js' {
+  const RequestQueue: {
+    prototype: {
+      throttledUntil: number;
+      pending: unknown[];
+      throttleCheckTimeoutId: unknown;
+      scheduleCheckPendingRequests(): void;
+    };
+  };
+  export default RequestQueue;
+}
+
+declare module 'kafkajs-snappy' {
+  const snappy: () => {
+    compress(encoder: { buffer: Buffer }): Promise<Uint8Array>;
+    decompress(buffer: Buffer): Promise<Uint8Array>;
+  };
+  export default snappy;
+}

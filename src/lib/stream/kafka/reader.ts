@@ -1,0 +1,201 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Delivery, Message, Source } from '../message.js';
+import type { KafkaCluster, KafkaNode } from './cluster.js';
+import { connectCluster } from './connect.js';
+import { decodeFetched, offsetAfter } from './decode.js';
+import { codeError, kafkaCodes, kafkaError } from './errors.js';
+import { createHandover } from './handover.js';
+import type { KafkaSettings } from './settings.js';
+import { type PartitionRange, partitionRanges } from './start.js';
+import { type FetchedPartition, fetchRequest } from './wire/fetch.js';
+
+/** A broker answers at once when it has something; else after this time, ms. */
+const maxWaitMs = 500;
+const maxBytes = 8 * 1024 * 1024;
+const maxPartitionBytes = 1024 * 1024;
+/** Between attempts while the broker is away, ms. */
+const pauseMs = 250;
+
+interface Place extends PartitionRange {
+  /** Next to be fetched. */
+  offset: number;
+  /** What is at `offset` was deleted, or the topic made anew: what there is comes next. */
+  gone?: boolean;
+}
+
+const settled = () => {};
+
+/**
+ * Reads partitions of a log from a place on, without a group: nothing is remembered at the broker, which does not notice. A log is
+ * not lost by reading slowly, so nothing is dropped: there is no more in memory than a few answers of the broker.
+ * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
+ */
+export async function openKafkaReader(
+  topics: readonly string[],
+  settings: KafkaSettings,
+  endpoint: string,
+): Promise<Source> {
+  const cluster = await connectCluster(settings, endpoint, { create: settings.create ?? false });
+  let places: Place[];
+  try {
+    const ranges = await partitionRanges(cluster, topics, settings, endpoint);
+    places = ranges.map((range) => ({ ...range, offset: range.start }));
+  } catch (error) {
+    await cluster.disconnect().catch(() => {});
+    throw kafkaError(error, endpoint);
+  }
+  const handover = createHandover(settings.queue ?? 10_000);
+  const abort = new AbortController();
+  const loop = readAll({ cluster, places, settings, endpoint, handover, signal: abort.signal }).then(
+    () => handover.end(),
+    (error: unknown) => handover.end(abort.signal.aborted ? undefined : kafkaError(error, endpoint)),
+  );
+  return {
+    endpoint,
+    dropped: 0,
+    [Symbol.asyncIterator]: () => handover[Symbol.asyncIterator](),
+    async close() {
+      abort.abort();
+      handover.end();
+      // A fetch may be waiting at the broker for its time.
+      void loop.finally(() => cluster.disconnect().catch(() => {}));
+      await Promise.race([loop, delay(maxWaitMs + 500, undefined, { ref: false })]);
+    },
+  };
+}
+
+interface Reading {
+  cluster: KafkaCluster;
+  places: Place[];
+  settings: KafkaSettings;
+  endpoint: string;
+  handover: ReturnType<typeof createHandover>;
+  signal: AbortSignal;
+}
+
+/** Until everything that was asked for is read, or it is aborted. Each broker is asked on its own; losses of the connection are mended. */
+async function readAll(reading: Reading): Promise<void> {
+  const { cluster, places, settings, signal } = reading;
+  let connected = true;
+  const finished = () => settings.until === 'end' && places.every(({ offset, end }) => offset >= end);
+  while (!signal.aborted && !finished()) {
+    try {
+      await cluster.refreshMetadataIfNecessary();
+      await findGone(reading);
+      const nodes = leadersOf(cluster, places);
+      if (!connected) settings.onState?.('connected');
+      connected = true;
+      await Promise.all(
+        [...nodes].map(([nodeId, own]) => readNode(reading, nodeId, own, () => finished() || signal.aborted)),
+      );
+    } catch (error) {
+      if (signal.aborted) return;
+      const known = kafkaError(error, reading.endpoint);
+      if (!known.retryable) throw known;
+      if (connected) settings.onState?.('disconnected');
+      connected = false;
+      await mend(cluster, error, signal);
+    }
+  }
+}
+
+/** Retention was faster than the reader, or the topic is another one of the same name: its beginning loses least. */
+async function findGone({ cluster, places, endpoint }: Reading): Promise<void> {
+  for (const place of places.filter(({ gone }) => gone)) {
+    const only = { from: 'beginning', partition: place.partition } as const;
+    const [range] = await partitionRanges(cluster, [place.topic], only, endpoint);
+    Object.assign(place, { offset: range?.start ?? 0, gone: false });
+  }
+}
+
+function leadersOf(cluster: KafkaCluster, places: readonly Place[]): Map<number, Place[]> {
+  const nodes = new Map<number, Place[]>();
+  for (const place of places) {
+    const metadata = cluster
+      .findTopicPartitionMetadata(place.topic)
+      .find(({ partitionId }) => partitionId === place.partition);
+    if (!metadata || metadata.leader < 0) throw new Error(`no leader for ${place.topic} ${place.partition}`);
+    nodes.set(metadata.leader, [...(nodes.get(metadata.leader) ?? []), place]);
+  }
+  return nodes;
+}
+
+/** Metadata again after a pause; when even that cannot be had, the caller comes here again. */
+export async function mend(cluster: KafkaCluster, error: unknown, signal: AbortSignal): Promise<void> {
+  const { host, port } = (error ?? {}) as { host?: string; port?: number };
+  await delay(pauseMs, undefined, { signal }).catch(() => {});
+  if (signal.aborted) return;
+  try {
+    if (host !== undefined && port !== undefined) cluster.removeBroker({ host, port });
+    await cluster.connect();
+    await cluster.refreshMetadata();
+  } catch {
+    // Still away.
+  }
+}
+
+/** Fetches from one broker; the next fetch is under way while the last one is decoded. Ends after an error, or when all is read. */
+async function readNode(
+  reading: Reading,
+  nodeId: number,
+  places: Place[],
+  over: () => boolean,
+): Promise<void> {
+  const node = await reading.cluster.findBroker({ nodeId });
+  let next: Promise<FetchedPartition[]> | undefined;
+  while (!over()) {
+    const answers = await (next ?? fetch(node, places));
+    next = undefined;
+    const taken = takeOffsets(answers, places, reading.endpoint);
+    // No more ahead than the reader has room for: each fetch may be megabytes.
+    await reading.handover.whenRoom();
+    if (over()) {
+      await deliver(reading, taken);
+      return;
+    }
+    next = fetch(node, places);
+    next.catch(() => {});
+    await deliver(reading, taken);
+  }
+}
+
+function fetch(node: KafkaNode, places: readonly Place[]): Promise<FetchedPartition[]> {
+  // Another one first each time, so that none is starved (KIP-74).
+  const turn = turns++ % places.length;
+  const order = [...places.slice(turn), ...places.slice(0, turn)];
+  return node.connectionPool.send(fetchRequest(order, { maxWaitMs, maxBytes, maxPartitionBytes }));
+}
+let turns = 0;
+
+/** Moves the places behind what came. @throws for errors of a partition that need fresh metadata */
+function takeOffsets(answers: FetchedPartition[], places: Place[], endpoint: string) {
+  const taken: { fetched: FetchedPartition; from: number }[] = [];
+  for (const fetched of answers) {
+    const { topic, partition, errorCode } = fetched;
+    const place = places.find((one) => one.topic === topic && one.partition === partition);
+    if (!place) continue;
+    if (errorCode === kafkaCodes.none) {
+      taken.push({ fetched, from: place.offset });
+      place.offset = offsetAfter(fetched, place.offset);
+      continue;
+    }
+    if (errorCode === kafkaCodes.offsetOutOfRange) place.gone = true;
+    throw codeError(errorCode, `read ${topic}`, endpoint);
+  }
+  return taken;
+}
+
+async function deliver(
+  { handover, endpoint }: Reading,
+  taken: { fetched: FetchedPartition; from: number }[],
+): Promise<void> {
+  for (const { fetched, from } of taken) {
+    if (fetched.records.length === 0) continue;
+    const { messages, bytes } = await decodeFetched(fetched, from, endpoint);
+    if (messages.length > 0) handover.push(messages.map(deliveryOf), bytes);
+  }
+}
+
+function deliveryOf(message: Message): Delivery {
+  return { message, ack: settled, nack: settled };
+}

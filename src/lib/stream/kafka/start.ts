@@ -1,0 +1,108 @@
+import { AiotError } from '../../core/index.js';
+import type { KafkaCluster, OffsetQuery } from './cluster.js';
+import { topicNotFound } from './errors.js';
+import type { KafkaSettings } from './settings.js';
+
+/** Where one partition is read, and where its log begins and ends. */
+export interface PartitionRange {
+  topic: string;
+  partition: number;
+  begin: number;
+  end: number;
+  /** To begin at. */
+  start: number;
+}
+
+/** @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_USAGE (no such partition), and what kafkajs throws */
+export async function partitionRanges(
+  cluster: KafkaCluster,
+  topics: readonly string[],
+  settings: Pick<KafkaSettings, 'from' | 'partition'>,
+  endpoint: string,
+): Promise<PartitionRange[]> {
+  const wanted = await partitionsOf(cluster, topics, settings.partition, endpoint);
+  const begins = await offsetsOf(cluster, wanted, { fromBeginning: true });
+  const ends = await offsetsOf(cluster, wanted, { fromBeginning: false });
+  const { from = 'latest' } = settings;
+  const since =
+    typeof from === 'object' ? await offsetsOf(cluster, wanted, { fromTimestamp: from.time }) : undefined;
+  return wanted.flatMap(({ topic, partitions }) =>
+    partitions.map(({ partition }) => {
+      const place = `${topic} ${partition}`;
+      const [begin = 0, end = 0, at] = [begins.get(place), ends.get(place), since?.get(place)];
+      return { topic, partition, begin, end, start: startOf(from, begin, end, at) };
+    }),
+  );
+}
+
+function startOf(
+  from: NonNullable<KafkaSettings['from']>,
+  begin: number,
+  end: number,
+  since: number | undefined,
+): number {
+  if (from === 'beginning') return begin;
+  if (from === 'latest') return end;
+  // Nothing is so young: what comes from now on.
+  if (typeof from === 'object') return since === undefined || since < 0 ? end : since;
+  return Math.min(Math.max(from, begin), end);
+}
+
+async function partitionsOf(
+  cluster: KafkaCluster,
+  topics: readonly string[],
+  only: number | undefined,
+  endpoint: string,
+): Promise<OffsetQuery[]> {
+  await loadTopics(cluster, topics, endpoint);
+  return topics.map((topic) => {
+    const partitions = cluster
+      .findTopicPartitionMetadata(topic)
+      .map(({ partitionId }) => partitionId)
+      .sort((a, b) => a - b);
+    if (partitions.length === 0) throw topicNotFound(topic, endpoint);
+    if (only !== undefined && !partitions.includes(only)) {
+      throw new AiotError(
+        'AIOT_STREAM_URL',
+        `${endpoint}: ${topic} has partitions 0 to ${partitions.length - 1}, not ${only}`,
+      );
+    }
+    return {
+      topic,
+      partitions: (only === undefined ? partitions : [only]).map((partition) => ({ partition })),
+    };
+  });
+}
+
+/** Has the cluster know these topics. @throws AIOT_STREAM_TOPIC_NOT_FOUND, and what kafkajs throws */
+export async function loadTopics(
+  cluster: KafkaCluster,
+  topics: readonly string[],
+  endpoint: string,
+): Promise<void> {
+  try {
+    await cluster.addMultipleTargetTopics([...topics]);
+  } catch (error) {
+    if (!/UNKNOWN_TOPIC_OR_PARTITION/.test(typeOf(error))) throw error;
+    throw topicNotFound(topics.length === 1 ? topics[0]! : `of ${topics.join(', ')}`, endpoint);
+  }
+}
+
+function typeOf(error: unknown): string {
+  const { type, cause, originalError } = (error ?? {}) as Record<string, unknown>;
+  if (typeof type === 'string') return type;
+  return cause || originalError ? typeOf(cause ?? originalError) : '';
+}
+
+async function offsetsOf(
+  cluster: KafkaCluster,
+  wanted: OffsetQuery[],
+  which: Partial<OffsetQuery>,
+): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  const answers = await cluster.fetchTopicsOffset(wanted.map((query) => ({ ...query, ...which })));
+  for (const { topic, partitions } of answers) {
+    for (const { partition, offset } of partitions) found.set(`${topic} ${partition}`, Number(offset));
+  }
+  return found;
+}

@@ -1,0 +1,198 @@
+import type { Header, OutgoingMessage } from '../../message.js';
+import { ByteReader, ByteWriter } from './bytes.js';
+import { type Compression, codecOf, compressions } from './codecs.js';
+import { crc32c } from './crc32c.js';
+
+/**
+ * The record batch of KIP-98 ("message format v2"), which every broker since 0.11 keeps. Before its records:
+ * base offset 8, length 4, leader epoch 4, magic 1, CRC-32C 4 (of all that follows), attributes 2, last offset delta 4,
+ * base time 8, largest time 8, producer 8, epoch 2, first sequence 4, number of records 4.
+ */
+export const batchHeaderBytes = 61;
+/** Before the bytes that `length` counts. */
+const lengthOverhead = 12;
+const magicAt = 16;
+const crcAt = 17;
+const attributesAt = 21;
+
+export interface BatchHeader {
+  /** Of the whole batch, in bytes, with what stands before its length. */
+  bytes: number;
+  magic: number;
+  baseOffset: number;
+  lastOffset: number;
+  attributes: number;
+  baseTime: number;
+  largestTime: number;
+  producerId: bigint;
+  records: number;
+}
+
+/** The head of the batch that begins at `at`, or undefined when the rest of it was cut off: brokers fill a fetch to its last byte. */
+export function batchHeader(buf: Buffer, at: number): BatchHeader | undefined {
+  if (buf.length - at < lengthOverhead + 5) return undefined;
+  const bytes = lengthOverhead + buf.readInt32BE(at + 8);
+  if (bytes < batchHeaderBytes && buf.readInt8(at + magicAt) === 2)
+    throw new RangeError('a batch is too short');
+  if (buf.length - at < bytes) return undefined;
+  const reader = new ByteReader(buf);
+  reader.at = at;
+  const baseOffset = reader.int64();
+  const magic = buf.readInt8(at + magicAt);
+  const head = { bytes, magic, baseOffset };
+  if (magic < 2) {
+    return {
+      ...head,
+      lastOffset: baseOffset,
+      attributes: 0,
+      baseTime: 0,
+      largestTime: 0,
+      producerId: -1n,
+      records: 0,
+    };
+  }
+  reader.at = at + attributesAt;
+  const attributes = reader.int16();
+  return {
+    ...head,
+    attributes,
+    lastOffset: baseOffset + reader.int32(),
+    baseTime: reader.int64(),
+    largestTime: reader.int64(),
+    producerId: reader.bigint64(),
+    records: buf.readInt32BE(at + batchHeaderBytes - 4),
+  };
+}
+
+export const batchAttributes = { compression: 0x07, logAppendTime: 0x08, transactional: 0x10, control: 0x20 };
+
+export interface KafkaRecord {
+  offset: number;
+  /** ms since 1970. */
+  time: number;
+  key: Buffer | null;
+  value: Buffer | null;
+  headers: Header[] | undefined;
+}
+
+/** Calls `take` for each record of a batch. Keys and values are parts of `buf`, not copies. @throws RangeError for a damaged batch */
+export async function readRecords(
+  buf: Buffer,
+  at: number,
+  header: BatchHeader,
+  take: (record: KafkaRecord) => void,
+): Promise<void> {
+  let records = buf.subarray(at + batchHeaderBytes, at + header.bytes);
+  const compression = header.attributes & batchAttributes.compression;
+  if (compression !== 0) records = await (await codecOf(compression)).decompress(records);
+  const appended = (header.attributes & batchAttributes.logAppendTime) !== 0;
+  const reader = new ByteReader(records);
+  for (let index = 0; index < header.records; index++) {
+    const length = reader.varint();
+    const end = reader.at + length;
+    // Its attributes, which mean nothing yet.
+    reader.at++;
+    const time = header.baseTime + reader.varint();
+    const offset = header.baseOffset + reader.varint();
+    const key = reader.varBytes();
+    const value = reader.varBytes();
+    const count = reader.varint();
+    take({
+      offset,
+      time: appended ? header.largestTime : time,
+      key,
+      value,
+      headers: count > 0 ? readHeaders(reader, count) : undefined,
+    });
+    if (end > records.length) throw new RangeError('a record is longer than its batch');
+    reader.at = end;
+  }
+}
+
+const strict = new TextDecoder('utf-8', { fatal: true });
+
+/** Kafka's header values are bytes; those that are UTF-8 are text here, as other brokers have them. */
+function readHeaders(reader: ByteReader, count: number): Header[] {
+  const headers: Header[] = [];
+  for (let index = 0; index < count; index++) {
+    const name = (reader.varBytes() ?? Buffer.alloc(0)).toString();
+    const value = reader.varBytes() ?? Buffer.alloc(0);
+    headers.push([name, textOf(value) ?? value]);
+  }
+  return headers;
+}
+
+function textOf(bytes: Buffer): string | undefined {
+  try {
+    return strict.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+export interface Producer {
+  id: bigint;
+  epoch: number;
+  /** Sequence of the first record; −1 without idempotence. */
+  sequence: number;
+}
+
+/** A batch of messages, in their order. `now` is the time of those that have none; ms. */
+export async function writeBatch(
+  messages: readonly OutgoingMessage[],
+  producer: Producer,
+  compression: Compression,
+  now: number,
+): Promise<Buffer> {
+  const times = messages.map((message) => Math.min(message.time ?? now, now));
+  const baseTime = times[0] ?? now;
+  let largestTime = baseTime;
+  const records = new ByteWriter(1024 + messages.length * 192);
+  const record = new ByteWriter(512);
+  for (const [index, message] of messages.entries()) {
+    const time = times[index]!;
+    if (time > largestTime) largestTime = time;
+    record.at = 0;
+    record
+      .int8(0)
+      .varint(time - baseTime)
+      .varint(index);
+    record.varBytes(message.key ?? null);
+    // The value is copied once, from the message into the batch.
+    const value = message.tombstone ? null : message.payload;
+    const tail = headerBytes(message.headers);
+    const lengths = record.varint(value === null ? -1 : value.length).buffer;
+    records.varint(lengths.length + (value?.length ?? 0) + tail.length).raw(lengths);
+    if (value !== null) records.raw(value);
+    records.raw(tail);
+  }
+  const body =
+    compression === 'none' ? records.buffer : await (await codecOf(compression)).compress(records.buffer);
+  const batch = new ByteWriter(batchHeaderBytes + body.length);
+  batch
+    .int64(0)
+    .int32(batchHeaderBytes - lengthOverhead + body.length)
+    .int32(-1)
+    .int8(2)
+    .int32(0);
+  batch
+    .int16(compressions.indexOf(compression))
+    .int32(messages.length - 1)
+    .int64(baseTime)
+    .int64(largestTime);
+  batch.bigint64(producer.id).int16(producer.epoch).int32(producer.sequence).int32(messages.length).raw(body);
+  const bytes = batch.buffer;
+  bytes.writeUInt32BE(crc32c(bytes.subarray(attributesAt)), crcAt);
+  return bytes;
+}
+
+const noHeaders = Buffer.from([0]);
+
+function headerBytes(headers: readonly Header[] | undefined): Buffer {
+  if (!headers || headers.length === 0) return noHeaders;
+  const writer = new ByteWriter(64).varint(headers.length);
+  for (const [name, value] of headers) {
+    writer.varBytes(Buffer.from(name)).varBytes(typeof value === 'string' ? Buffer.from(value) : value);
+  }
+  return writer.buffer;
+}
