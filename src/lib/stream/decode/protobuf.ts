@@ -1,0 +1,72 @@
+import type protobuf from 'protobufjs';
+import { AiotError, requireFile } from '../../core/index.js';
+import { plain } from './plain.js';
+import { undecoded } from './text.js';
+import type { DecoderOptions } from './types.js';
+
+/** Fields that are not set have their default, enums their name, 64-bit numbers their value, bytes base64. */
+const asObject = { defaults: true, enums: String, oneofs: false } as const;
+
+/** Protobuf by a .proto file, which may import others beside it. @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
+export async function protobufDecoder(options: DecoderOptions): Promise<(bytes: Buffer) => unknown> {
+  const { schema } = options;
+  if (schema === undefined) throw new AiotError('AIOT_USAGE', '--decode protobuf needs --schema FILE.proto');
+  await requireFile(schema);
+  const { default: library } = await import('protobufjs');
+  const type = chosen(library, await load(library, schema), schema, options.type);
+  return (bytes) => {
+    try {
+      return plain(type.toObject(type.decode(bytes), asObject));
+    } catch (error) {
+      throw undecoded(
+        `a ${type.fullName.slice(1)}`,
+        error instanceof Error ? error.message : String(error),
+        error,
+      );
+    }
+  };
+}
+
+async function load(library: typeof protobuf, schema: string): Promise<protobuf.Root> {
+  try {
+    return await new library.Root().load(schema, { keepCase: true });
+  } catch (error) {
+    throw new AiotError(
+      'AIOT_FILE_MALFORMED',
+      `${schema}: ${error instanceof Error ? error.message : String(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+function chosen(
+  library: typeof protobuf,
+  root: protobuf.Root,
+  schema: string,
+  wanted: string | undefined,
+): protobuf.Type {
+  root.resolveAll();
+  const types = typesIn(library, root);
+  const names = types.map(({ fullName }) => fullName.slice(1));
+  const found = wanted === undefined ? types : types.filter((_, index) => matches(names[index]!, wanted));
+  if (found.length === 1) return found[0]!;
+  const got = wanted === undefined ? `${types.length} of them` : `no ${wanted}`;
+  throw new AiotError('AIOT_USAGE', `${schema}: expected one message type, got ${got}`, {
+    next: names.length === 0 ? 'A .proto file has message types.' : `--message-type ${names.join(' or ')}`,
+  });
+}
+
+function matches(name: string, wanted: string): boolean {
+  return name === wanted || name.endsWith(`.${wanted}`);
+}
+
+/** Those of the schema, not Google's well-known ones that it imports; a type inside another one counts only by its name. */
+function typesIn(library: typeof protobuf, space: protobuf.NamespaceBase): protobuf.Type[] {
+  return space.nestedArray.flatMap((entry) => {
+    if (entry instanceof library.Type) return [entry];
+    if (!(entry instanceof library.Namespace) || entry.fullName === '.google') return [];
+    return typesIn(library, entry);
+  });
+}
