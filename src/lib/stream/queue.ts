@@ -11,6 +11,9 @@ export interface Queue<T> extends AsyncIterable<T[]> {
 /** Most bytes that a queue holds, whatever the number of items: frames of a camera are not readings. One item always fits. */
 const largestBytes = 64 * 1024 * 1024;
 
+/** Most messages that a source keeps for its reader, unless it is told otherwise. */
+export const defaultQueue = 10_000;
+
 export function createQueue<T>(limit: number, byteLimit = largestBytes): Queue<T> {
   let items: T[] = [];
   let held = 0;

@@ -66,6 +66,18 @@ export const catalogue = {
     about: 'A file in a signed bundle is not what was signed: it was changed, or damaged, afterwards.',
     next: 'Do not use it. Get it again: aiot model pull NAME@VERSION --out DIR',
   },
+  AIOT_CAMERA_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about: 'A camera gave no picture: it is not there, in use by another program, or has no such size or format.',
+    next: 'Look at what it has with v4l2-ctl --list-formats-ext, and choose with ?size=640x480&input=yuyv422.',
+  },
+  AIOT_CAMERA_FFMPEG: {
+    exit: 1,
+    family: 'outside',
+    about: 'Cameras are read by ffmpeg, which is not installed here or does not start.',
+    next: 'Install it: apt install ffmpeg, brew install ffmpeg, or winget install ffmpeg.',
+  },
   AIOT_CERTIFICATE_REFUSED: {
     exit: 5,
     family: 'user',
@@ -744,23 +756,49 @@ export const catalogue = {
     about: 'An expression is not JSONata.',
     next: 'Write it as in --where \'temperature > 80 and $topic = "plant/1"\'; https://docs.jsonata.org has the language.',
   },
-  AIOT_STREAM_NEVER: {
-    exit: 6,
-    family: 'outside',
-    about: 'A message came that --never says must not come.',
-    next: 'The message is printed; look at who sent it.',
-  },
   AIOT_STREAM_LOGIN_NOT_FOUND: {
     exit: 4,
     family: 'user',
     about: 'No credentials are kept for this endpoint.',
     next: 'aiot stream login tells which ones are.',
   },
+  AIOT_STREAM_MESSAGE_REFUSED: {
+    exit: 1,
+    family: 'outside',
+    about: 'A broker will not store a message as it is: too large, a key where none may be or none where one must be.',
+    next: 'Make the message smaller, or change the topic (such as max.message.bytes) with aiot stream create.',
+  },
+  AIOT_STREAM_NEVER: {
+    exit: 6,
+    family: 'outside',
+    about: 'A message came that --never says must not come.',
+    next: 'The message is printed; look at who sent it.',
+  },
+  AIOT_STREAM_OVERFLOW: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'Messages came faster than they could be taken, from a broker that keeps none for slow readers, and none was to be lost silently.',
+    next: 'Read from a log (JetStream, Kafka) or at QoS 1, or let messages be dropped and counted.',
+  },
   AIOT_STREAM_SCHEME: {
     exit: 2,
     family: 'user',
     about: 'A stream URL has a scheme that no adapter speaks, or one that cannot be used in this direction.',
     next: 'Use one of the schemes named.',
+  },
+  AIOT_STREAM_TOPIC_NOT_FOUND: {
+    exit: 4,
+    family: 'outside',
+    about: 'The broker has no such topic, and does not make it for who reads.',
+    next: 'aiot stream ls shows the topics; aiot stream create makes one.',
+  },
+  AIOT_STREAM_UNFIT: {
+    exit: 1,
+    family: 'user',
+    about:
+      'A message does not fit what it is to be written to: a row without the columns of its file, text where a JSON object is expected. Writing it again does not help.',
+    next: 'Give it the form that is expected with --map, or leave such messages out: onError: skip, or a dead letter.',
   },
   AIOT_STREAM_URL: {
     exit: 2,

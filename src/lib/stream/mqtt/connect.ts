@@ -1,7 +1,12 @@
 import type { IClientOptions, MqttClient } from 'mqtt';
 import { AiotError } from '../../core/index.js';
+import type { StreamOptions } from '../options.js';
+import { defaultQueue } from '../queue.js';
 import { parseStreamUrl, type StreamUrl } from '../url.js';
-import { brokerError } from './errors.js';
+import { brokerError, connectionClosed, refusesVersion } from './errors.js';
+import { type Lane, layLane } from './lane.js';
+import type { MqttSettings } from './settings.js';
+import type { MqttVersion } from './wire/publish.js';
 
 export interface BrokerOptions
   extends Pick<IClientOptions, 'ca' | 'cert' | 'key' | 'username' | 'password' | 'clientId' | 'will'> {
@@ -10,9 +15,16 @@ export interface BrokerOptions
   signal?: AbortSignal;
 }
 
+/** What an MQTT URL's scheme means: whether it is TLS, and the port when none is given. */
+const schemes: Record<string, { port: number }> = {
+  mqtt: { port: 1883 },
+  mqtts: { port: 8883 },
+  ws: { port: 80 },
+  wss: { port: 443 },
+};
+
 /** The broker's address without credentials and topic, which is what mqtt.js may see and errors may name. */
 function addressOf(url: StreamUrl): string {
-  const wanted = url.scheme === 'mqtts' ? 8883 : 1883;
   const [, , port] = /^(\[[0-9a-f:.]+\]|[^\s:/]+)(?::(\d{1,5}))?$/i.exec(url.host) ?? [url.host, '', '0'];
   if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) {
     throw new AiotError(
@@ -20,7 +32,7 @@ function addressOf(url: StreamUrl): string {
       `${url.endpoint}: expected HOST or HOST:PORT after ${url.scheme}://, with a port of 1 to 65535`,
     );
   }
-  return port === undefined ? `${url.endpoint}:${wanted}` : url.endpoint;
+  return port === undefined ? `${url.endpoint}:${schemes[url.scheme]?.port ?? 1883}` : url.endpoint;
 }
 
 /**
@@ -33,24 +45,81 @@ export async function connectBroker(
   options: BrokerOptions = {},
 ): Promise<MqttClient> {
   const parts = typeof url === 'string' ? parseStreamUrl(url) : url;
-  const address = addressOf(parts);
-  const { connectTimeoutMs = 10_000, signal, ...given } = options;
+  const { connectTimeoutMs, signal, ...given } = options;
+  return connectWith(parts, { ...given, protocolVersion: 4, clean: true }, { connectTimeoutMs, signal });
+}
+
+/**
+ * A client whose messages go by `lane`: MQTT 5, or 3.1.1 where the broker does not speak 5, unless the settings say which.
+ * @throws as connectBroker
+ */
+export async function connectStream(
+  url: StreamUrl,
+  options: StreamOptions,
+  settings: MqttSettings,
+  lane: Lane,
+): Promise<MqttClient> {
+  const { ca, cert, key, username, password, connectTimeoutMs, signal } = options;
+  const { clean, clientId, keepalive, path } = settings;
+  const wait = { connectTimeoutMs, signal, lane };
+  const given: IClientOptions = {
+    ...{ ca, cert, key, username, password, clean },
+    ...(clientId === undefined ? {} : { clientId }),
+    ...(keepalive === undefined ? {} : { keepalive }),
+    ...(url.scheme.startsWith('ws') ? { path: path ?? '/mqtt' } : {}),
+  };
+  const versioned = (version: MqttVersion): IClientOptions => ({
+    ...given,
+    protocolVersion: version,
+    protocolId: version === 3 ? 'MQIsdp' : 'MQTT',
+    ...(version === 5 ? { properties: propertiesOf(settings, options) } : {}),
+  });
+  if (settings.version !== undefined) return connectWith(url, versioned(settings.version), wait);
+  try {
+    return await connectWith(url, versioned(5), wait);
+  } catch (error) {
+    if (!refusesVersion(error)) throw error;
+    return connectWith(url, versioned(4), wait);
+  }
+}
+
+/** Of the CONNECT (MQTT 5, section 3.1.2.11). */
+function propertiesOf({ clean, expiry }: MqttSettings, options: StreamOptions): IClientOptions['properties'] {
+  return {
+    // 3.1.1 keeps a session without an end; 0xFFFFFFFF says the same.
+    ...(clean ? {} : { sessionExpiryInterval: expiry ?? 0xffff_ffff }),
+    // Said even when it is the default: Mosquitto sends 20 at a time to those who say nothing.
+    receiveMaximum: Math.min(65_535, options.queue ?? defaultQueue),
+  };
+}
+
+/**
+ * Connects, and gives the client up when the first connection fails. Where there is a lane, it is laid first.
+ * @throws as connectBroker
+ */
+async function connectWith(
+  url: StreamUrl,
+  given: IClientOptions,
+  wait: { connectTimeoutMs?: number | undefined; signal?: AbortSignal | undefined; lane?: Lane },
+): Promise<MqttClient> {
+  const address = addressOf(url);
+  const { connectTimeoutMs = 10_000, signal, lane } = wait;
   signal?.throwIfAborted();
   const { connect } = await import('mqtt');
   const client = connect(address, {
     ...given,
-    username: given.username ?? parts.username,
-    password: given.password ?? parts.password,
-    protocolVersion: 4,
-    clean: true,
+    username: given.username ?? url.username,
+    password: given.password ?? url.password,
     rejectUnauthorized: true,
     connectTimeout: connectTimeoutMs,
     // Spread, so that a fleet does not come back in the same instant after its broker's restart.
     reconnectPeriod: 500 + Math.floor(Math.random() * 1000),
     reconnectOnConnackError: true,
+    manualConnect: lane !== undefined,
   });
   // An error without a listener would end the process; what it means shows in the connection's state.
   client.on('error', () => {});
+  if (lane) layLane(client, (given.protocolVersion ?? 4) as MqttVersion, lane);
   try {
     await firstConnection(client, connectTimeoutMs, signal);
   } catch (error) {
@@ -71,7 +140,8 @@ function firstConnection(client: MqttClient, timeoutMs: number, signal?: AbortSi
       else resolve();
     };
     const onConnect = () => settle();
-    const onClose = () => settle(new Error('the connection was closed'));
+    const onClose = () =>
+      settle(Object.assign(new Error('the connection was closed'), { code: connectionClosed }));
     const onAbort = () => settle(signal?.reason ?? new Error('aborted'));
     client.on('connect', onConnect).on('error', settle).on('close', onClose);
     signal?.addEventListener('abort', onAbort);

@@ -1,7 +1,24 @@
 import { AiotError, isUntrusted, systemCode } from '../../core/index.js';
 
-/** Return codes of MQTT 3.1.1 that say no: of a CONNACK (section 3.2.2.3), and 128 of a SUBACK (3.9.3). */
-const refusedCodes = new Set<unknown>([2, 4, 5, 128]);
+import { versionRefused } from './lane.js';
+
+/**
+ * What says no: of MQTT 3.1.1 return codes of a CONNACK (section 3.2.2.3) and 128 of a SUBACK (3.9.3); of MQTT 5 reason codes (table
+ * 2-6): client identifier, user or password, not authorized, banned, authentication method, topic filter, topic name, quota.
+ */
+const refusedCodes = new Set<unknown>([2, 4, 5, 128, 133, 134, 135, 138, 140, 143, 144, 151]);
+/** Reason codes with which a broker refuses an MQTT 5 CONNECT for its version, or does not understand it. */
+const versionCodes = new Set<unknown>([versionRefused, 1, 129, 130, 132]);
+
+/** The code of a connection that was closed before it was one. */
+export const connectionClosed = 'MQTT_CLOSED';
+
+/** Whether the far side may be one that does not speak MQTT 5: it said so, or hung up on our CONNECT. */
+export function refusesVersion(error: unknown): boolean {
+  const cause = error instanceof AiotError ? error.cause : error;
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  return code === connectionClosed || versionCodes.has(code);
+}
 
 /** Makes a coded error of what mqtt.js gives. `endpoint` without credentials. */
 export function brokerError(error: unknown, endpoint: string): AiotError {
@@ -29,5 +46,5 @@ export function brokerError(error: unknown, endpoint: string): AiotError {
 export function subscriptionRefused(error: unknown): boolean {
   const packet = error instanceof Error && 'packet' in error ? error.packet : undefined;
   const granted = (packet as { granted?: unknown } | undefined)?.granted;
-  return Array.isArray(granted) && granted.includes(128);
+  return Array.isArray(granted) && granted.some((code) => code >= 128);
 }

@@ -1,99 +1,61 @@
-import type { MqttClient } from 'mqtt';
 import { AiotError } from '../../core/index.js';
 import type { OutgoingMessage, Sink } from '../message.js';
 import type { StreamOptions } from '../options.js';
 import type { StreamUrl } from '../url.js';
-import { connectBroker, disconnectBroker } from './connect.js';
-import { brokerError } from './errors.js';
+import { connectStream, disconnectBroker } from './connect.js';
+import { createOutbox } from './outbox.js';
+import { mqttSettings } from './settings.js';
 
-/** Longest wait for a PUBACK, ms. */
-const writeTimeoutMs = 30_000;
+/** Longest time that `close` waits for what is under way, ms. */
+const closeMs = 5000;
 
 /**
- * Publishes, by default at QoS 1: `write` resolves at the PUBACK, at QoS 0 when the bytes are handed to the system.
- * A message without a topic goes to the URL's.
- * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
+ * Publishes, by default at QoS 1: `write` resolves at the acknowledgements, at QoS 0 when the bytes are handed to the system.
+ * A message without a topic goes to the URL's. Headers travel as properties to a broker that speaks MQTT 5.
+ * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL, AIOT_STREAM_MESSAGE
  */
 export async function openMqttSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
-  const { ca, cert, key, username, password, connectTimeoutMs } = options;
-  const client = await connectBroker(url, { ca, cert, key, username, password, connectTimeoutMs });
-  const { endpoint } = url;
-  const waiting = new Set<Waiting>();
-  watchForRefusal(client, waiting, endpoint);
+  const settings = mqttSettings(url, options);
+  const { endpoint, path } = url;
+  const outbox = createOutbox(endpoint);
+  const client = await connectStream(url, options, settings, outbox);
+  const ready = () => outbox.ready(client.serverProperties ?? {});
+  client.on('connect', () => {
+    options.onState?.('connected');
+    ready();
+  });
+  client.on('reconnect', outbox.trying);
+  const lost = () => {
+    outbox.over();
+    options.onState?.('disconnected');
+  };
+  client.on('close', lost);
+  ready();
   return {
     endpoint,
-    write: async (messages) => {
-      await Promise.all(messages.map(writeOne));
+    write: async (messages) => outbox.write(messages.map(publishable)),
+    async close() {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, client.connected ? closeMs : 0);
+      });
+      await Promise.race([outbox.idle(), late]);
+      clearTimeout(timer);
+      outbox.end();
+      client.off('close', lost);
+      await disconnectBroker(client);
     },
-    close: () => disconnectBroker(client),
   };
 
-  async function writeOne(message: OutgoingMessage): Promise<void> {
-    const topic = message.topic || url.path;
+  function publishable(message: OutgoingMessage): OutgoingMessage & { qos: 0 | 1 | 2 } {
+    const topic = message.topic || path;
     if (topic === '' || /[+#\0]/.test(topic)) {
       throw new AiotError('AIOT_STREAM_URL', `${endpoint}: expected a topic without + and #, got "${topic}"`);
     }
-    const write = pendingWrite(topic, endpoint);
-    waiting.add(write);
-    try {
-      await Promise.race([send(client, topic, message), write.failed]);
-    } catch (error) {
-      throw brokerError(error, endpoint);
-    } finally {
-      write.end();
-      waiting.delete(write);
-    }
+    // What the URL says holds for every message; otherwise a message's own comes before the default.
+    const qos = settings.asked ?? message.qos ?? settings.qos;
+    const most = (client.serverProperties?.maximumQoS ?? 2) as 0 | 1 | 2;
+    const retain = message.retain ?? settings.retain ?? false;
+    return { ...message, topic, qos: qos < most ? qos : most, retain };
   }
-}
-
-function send(client: MqttClient, topic: string, message: OutgoingMessage): Promise<unknown> {
-  const { payload, qos = 1, retain = false } = message;
-  const sent = client.publishAsync(topic, Buffer.from(payload), { qos, retain });
-  // It fails once more when the client is closed, long after the write was given up.
-  sent.catch(() => {});
-  return sent;
-}
-
-/** A write without its PUBACK. */
-interface Waiting {
-  topic: string;
-  /** How often the broker hung up on it. */
-  hangUps: number;
-  failed: Promise<never>;
-  fail(error: AiotError): void;
-  end(): void;
-}
-
-function pendingWrite(topic: string, endpoint: string): Waiting {
-  let fail: (error: AiotError) => void = () => {};
-  const failed = new Promise<never>((_, reject) => {
-    fail = reject;
-  });
-  failed.catch(() => {});
-  const timer = setTimeout(() => {
-    const message = `${endpoint}: no PUBACK within ${writeTimeoutMs} ms`;
-    fail(new AiotError('AIOT_BROKER_UNREACHABLE', message, { endpoint, retryable: true }));
-  }, writeTimeoutMs);
-  return { topic, hangUps: 0, failed, fail, end: () => clearTimeout(timer) };
-}
-
-/**
- * A 3.1.1 broker has no way to say that a topic is not allowed but to hang up: twice on the same message, after it had let
- * us in, is taken as that.
- */
-function watchForRefusal(client: MqttClient, waiting: Set<Waiting>, endpoint: string): void {
-  // mqtt.js sends again what is waiting before it emits `connect`, which then never comes: the packet tells.
-  let letIn = true;
-  client.on('packetreceive', (packet) => {
-    if (packet.cmd === 'connack') letIn = packet.returnCode === 0;
-  });
-  client.on('close', () => {
-    if (!letIn) return;
-    letIn = false;
-    for (const write of waiting) {
-      if (++write.hangUps < 2) continue;
-      const message = `${endpoint} hangs up when we publish to ${write.topic}`;
-      write.fail(new AiotError('AIOT_BROKER_REFUSED', message, { endpoint }));
-    }
-  });
 }

@@ -1,82 +1,59 @@
-import type { IPublishPacket, MqttClient } from 'mqtt';
+import type { IDisconnectPacket, MqttClient } from 'mqtt';
 import { AiotError } from '../../core/index.js';
 import type { Delivery, Source } from '../message.js';
 import type { StreamOptions } from '../options.js';
-import { createQueue } from '../queue.js';
+import { createQueue, defaultQueue } from '../queue.js';
 import type { StreamUrl } from '../url.js';
-import { connectBroker, disconnectBroker } from './connect.js';
+import { connectStream, disconnectBroker } from './connect.js';
 import { brokerError, subscriptionRefused } from './errors.js';
+import { createReceiver } from './receiver.js';
+import { type MqttSettings, mqttSettings } from './settings.js';
 
-/** Members of mqtt.js that are not in its types; a test holds them to what is used here. */
-interface Internals {
-  _sendPacket(packet: { cmd: 'puback'; messageId: number }): void;
-}
+/** Another client came with our client id (MQTT 5, table 2-6): coming back would only throw that one out. */
+const sessionTakenOver = 142;
 
 /**
- * A subscription. A QoS 1 message is PUBACKed when its delivery is acked, not before. When the queue is full, messages are
- * dropped and counted, and acknowledged: a broker that waited for them would send no others.
- * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED
+ * A subscription, at QoS 1 unless told otherwise. A message is acknowledged to the broker when its delivery is acked, not before;
+ * any number may be under way. When the queue is full, messages are dropped, counted and acknowledged; with `overflow: 'wait'` the
+ * connection is not read from until there is room.
+ * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
  */
 export async function openMqttSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
-  const { ca, cert, key, username, password, connectTimeoutMs } = options;
-  const client = await connectBroker(url, { ca, cert, key, username, password, connectTimeoutMs });
+  const settings = mqttSettings(url, options);
   const { endpoint } = url;
-  const queue = createQueue<Delivery>(options.queue ?? 10_000);
+  const queue = createQueue<Delivery>(options.queue ?? defaultQueue);
   let dropped = 0;
   let closed = false;
-  /** Message ids mean something within one connection only. */
-  let connection = 0;
-  client.on('connect', () => {
-    connection++;
-    options.onState?.('connected');
+  const receiver = createReceiver({
+    endpoint,
+    queue,
+    wait: options.overflow === 'wait',
+    // What comes after the end was not lost for want of room.
+    onDrop: () => !closed && dropped++,
   });
+  const client = await connectStream(url, options, settings, receiver);
+  client.on('connect', () => options.onState?.('connected'));
   const lost = () => options.onState?.('disconnected');
   client.on('close', lost);
-
-  const puback = (packet: IPublishPacket, received: number) => {
-    if (packet.qos !== 1 || packet.messageId === undefined) return;
-    if (received !== connection || !client.connected) return;
-    (client as unknown as Internals)._sendPacket({ cmd: 'puback', messageId: packet.messageId });
+  const over = (error: AiotError) => {
+    queue.end(error);
+    client.off('close', lost);
+    client.end(true);
   };
-  client.handleMessage = (packet, done) => {
-    const received = connection;
-    let settled = false;
-    const ack = () => {
-      if (!settled) puback(packet, received);
-      settled = true;
-    };
-    const taken = queue.push(
-      {
-        message: {
-          topic: packet.topic.toString(),
-          payload: typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload,
-          time: Date.now(),
-          qos: packet.qos,
-          retain: packet.retain,
-          source: endpoint,
-        },
-        ack,
-        nack: () => {
-          settled = true;
-        },
-      },
-      packet.payload.length,
+  client.on('disconnect', (packet: IDisconnectPacket) => {
+    if (packet.reasonCode !== sessionTakenOver) return;
+    const message = `${endpoint}: another client connected with the client id ${client.options.clientId}`;
+    over(
+      new AiotError('AIOT_BROKER_REFUSED', message, { endpoint, next: 'Give each its own: ?clientId=NAME' }),
     );
-    // mqtt.js sends the PUBACK itself, unless it is told of an error; it does nothing else with that.
-    if (packet.qos === 1) done(new Error('acknowledged later'));
-    else done();
-    if (taken) return;
-    // What comes after the end was not lost for want of room.
-    if (!closed) dropped++;
-    ack();
-  };
-
-  await subscribe(client, url.path === '' ? '#' : url.path, options.qos ?? 1, endpoint).catch(
-    async (error: unknown) => {
-      client.end(true);
-      throw error;
-    },
-  );
+  });
+  try {
+    await subscribe(client, filterOf(url, settings), settings, endpoint);
+  } catch (error) {
+    client.off('close', lost);
+    client.end(true);
+    throw error;
+  }
   return {
     endpoint,
     get dropped() {
@@ -92,16 +69,36 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
   };
 }
 
+/** A shared subscription has its group in the filter (MQTT 5, section 4.8.2). */
+function filterOf({ path }: StreamUrl, { group }: MqttSettings): string {
+  const filter = path === '' ? '#' : path;
+  return group === undefined ? filter : `$share/${group}/${filter}`;
+}
+
 async function subscribe(
   client: MqttClient,
   filter: string,
-  qos: 0 | 1 | 2,
+  settings: MqttSettings,
   endpoint: string,
 ): Promise<void> {
+  const { qos, noLocal, retainAsPublished, retained } = settings;
   try {
-    const granted = await client.subscribeAsync(filter, { qos });
+    const granted = await client.subscribeAsync(filter, {
+      qos,
+      ...(noLocal === undefined ? {} : { nl: noLocal }),
+      ...(retainAsPublished === undefined ? {} : { rap: retainAsPublished }),
+      // 2 = none at the subscription (section 3.8.3.1).
+      ...(retained === false ? { rh: 2 as const } : {}),
+    });
     if (granted.every(({ qos }) => qos < 128)) return;
   } catch (error) {
+    if (error instanceof Error && error.message.startsWith('Invalid topic')) {
+      throw new AiotError(
+        'AIOT_STREAM_URL',
+        `${endpoint}: expected a filter such as a/+/b or a/#, got ${JSON.stringify(filter)}`,
+        { cause: error },
+      );
+    }
     if (!subscriptionRefused(error)) throw brokerError(error, endpoint);
   }
   throw new AiotError('AIOT_BROKER_REFUSED', `${endpoint} does not let us subscribe to ${filter}`, {

@@ -1,0 +1,196 @@
+import { Duplex } from 'node:stream';
+import type { MqttClient } from 'mqtt';
+import { Frames, packetType } from './wire/frames.js';
+import { type MqttVersion, writeAck } from './wire/publish.js';
+
+/**
+ * mqtt.js keeps the connection: CONNECT, reconnecting, keep-alive, subscriptions, TLS, websockets. The messages themselves go by
+ * a lane of their own, between the socket and mqtt.js, since its packet pump takes one packet at a time: the next is read when
+ * the last one's callback was called, so an acknowledgement that waits for a far side means one message in flight
+ * (1.8 k messages/s against 24 to 42 k). The lane takes the packets it is for, and hands every other on to mqtt.js.
+ */
+export interface Lane {
+  /** The CONNACK that let us in; mqtt.js has not seen it yet. */
+  opened(wire: Wire, sessionPresent: boolean): void;
+  /** `later` = there is no room: the same packet is offered again after `release`. */
+  packet(type: number, frames: Frames, wire: Wire): 'taken' | 'other' | 'later';
+  closed(wire: Wire): void;
+}
+
+/** One connection, as its lane sees it. */
+export interface Wire {
+  readonly version: MqttVersion;
+  /** False once it is closed, when nothing may be sent. */
+  readonly open: boolean;
+  /** More is waiting to be sent than the system takes: go on at `onDrain`. */
+  readonly congested: boolean;
+  onDrain: (() => void) | undefined;
+  /** Sends bytes; `handed` is called when the system has them. */
+  send(bytes: Uint8Array, handed?: () => void): void;
+  /** Sends a PUBACK or the like, together with others of the same moment. */
+  ack(type: number, id: number): void;
+  /** What was acked goes out now. */
+  flush(): void;
+  /** Ends `later`. */
+  release(): void;
+  /** Ends the connection, as when the far side breaks the protocol. */
+  fail(error: Error): void;
+}
+
+/** The error's code when a broker answered a CONNECT of MQTT 5 in the words of 3.1.1. */
+export const versionRefused = 'MQTT_VERSION';
+
+/** Bytes waiting to be sent from which on a wire is congested. */
+const congestedBytes = 1024 * 1024;
+/** A connection that is not read from does not answer pings either: we ping in mqtt.js's place so often, ms. */
+const pingEveryMs = 20_000;
+
+/** Members of mqtt.js that are not in its types; a test holds them to what is used here. */
+interface Internals {
+  streamBuilder(client: MqttClient): Duplex;
+  options: { manualConnect?: boolean };
+}
+
+/** Lays the lane into a client that was made with `manualConnect`, and connects. */
+export function layLane(client: MqttClient, version: MqttVersion, lane: Lane): void {
+  const internals = client as unknown as Internals;
+  const build = internals.streamBuilder;
+  internals.streamBuilder = (self) => new LaneStream(build(self), client, version, lane);
+  // Only the first connection waits for us; with the option left on, mqtt.js would treat the end as a pause.
+  internals.options.manualConnect = false;
+  client.connect();
+}
+
+/** What mqtt.js takes for its socket. */
+class LaneStream extends Duplex implements Wire {
+  open = false;
+  onDrain: (() => void) | undefined;
+  private readonly frames = new Frames();
+  private held = false;
+  private pinging: NodeJS.Timeout | undefined;
+  private acks = Buffer.allocUnsafe(4096);
+  private ackBytes = 0;
+
+  constructor(
+    private readonly socket: Duplex,
+    private readonly client: MqttClient,
+    readonly version: MqttVersion,
+    private readonly lane: Lane,
+  ) {
+    super();
+    socket.on('data', (chunk: Buffer) => {
+      this.frames.push(chunk);
+      this.work();
+    });
+    socket.on('end', () => this.push(null));
+    socket.on('error', (error) => this.destroy(error));
+    socket.on('close', () => this.destroy());
+    socket.on('drain', () => this.onDrain?.());
+  }
+
+  get congested(): boolean {
+    return this.socket.writableLength > congestedBytes;
+  }
+
+  send(bytes: Uint8Array, handed?: () => void): void {
+    // A callback that comes with an error is for a connection that was lost; `closed` tells of that.
+    if (this.open) this.socket.write(bytes, (error) => !error && handed?.());
+  }
+
+  ack(type: number, id: number): void {
+    if (!this.open) return;
+    if (this.ackBytes === 0) setImmediate(() => this.flush());
+    else if (this.ackBytes === this.acks.length) this.flush();
+    writeAck(this.acks, this.ackBytes, type, id);
+    this.ackBytes += 4;
+  }
+
+  flush(): void {
+    if (this.ackBytes === 0) return;
+    const bytes = this.acks.subarray(0, this.ackBytes);
+    this.acks = Buffer.allocUnsafe(4096);
+    this.ackBytes = 0;
+    this.send(bytes);
+  }
+
+  release(): void {
+    if (!this.held) return;
+    this.held = false;
+    clearInterval(this.pinging);
+    this.work();
+    if (!this.held) this.socket.resume();
+  }
+
+  fail(error: Error): void {
+    // mqtt.js tells of errors with a code.
+    this.destroy(Object.assign(error, { code: 'MQTT_PROTOCOL' }));
+  }
+
+  /** Takes the packets there are; it stops when the lane has no room. */
+  private work(): void {
+    const { frames, lane } = this;
+    try {
+      while (!this.held && !this.destroyed && frames.next()) {
+        const type = frames.head >> 4;
+        const taken = this.open ? lane.packet(type, frames, this) : 'other';
+        if (taken === 'taken') continue;
+        if (taken === 'later') {
+          frames.unread();
+          this.hold();
+          return;
+        }
+        if (type === packetType.connack && !this.letIn()) return;
+        this.push(Buffer.from(frames.buffer.subarray(frames.start, frames.to)));
+      }
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.fail(new Error(`the broker sent what is no MQTT: ${error.message}`));
+    }
+  }
+
+  private letIn(): boolean {
+    const { buffer, from, to } = this.frames;
+    // A CONNACK of MQTT 5 has a third byte at least, the length of its properties (section 3.2).
+    if (this.version === 5 && to - from === 2) {
+      const error = new Error('the broker does not speak MQTT 5');
+      this.destroy(Object.assign(error, { code: versionRefused }));
+      return false;
+    }
+    this.open = buffer[from + 1] === 0;
+    if (this.open) this.lane.opened(this, (buffer[from]! & 1) !== 0);
+    return true;
+  }
+
+  private hold(): void {
+    this.held = true;
+    this.socket.pause();
+    this.pinging = setInterval(() => {
+      this.client.sendPing();
+      this.client.reschedulePing(true);
+    }, pingEveryMs);
+  }
+
+  override _read(): void {}
+
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    this.socket.write(chunk, done);
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this.socket.write(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
+  }
+
+  override _final(done: () => void): void {
+    this.flush();
+    this.socket.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    clearInterval(this.pinging);
+    const wasOpen = this.open;
+    this.open = false;
+    this.socket.destroy();
+    if (wasOpen) this.lane.closed(this);
+    done(error);
+  }
+}
