@@ -20,6 +20,7 @@ const parts = {
   mosquitto: () => onPath('mosquitto') && onPath('mosquitto_pub'),
   /** Renders PDF and SVG. */
   mutool: () => onPath('mutool'),
+  nats: () => onPath('nats-server'),
   openssl: () => onPath('openssl'),
   /** An emulator that runs the chips' real mask ROMs: AIOT_ESP_QEMU names its folder. */
   qemu: () => qemuFolder !== '' && existsSync(join(qemuFolder, 'pc-bios')),

@@ -55,5 +55,6 @@ export { type ExplainInput, explainSettings } from './settings/explain.js';
 export { explainedSchema } from './settings/types.js';
 export { flagVariables } from './settings/variables.js';
 export { runSteps, type Step } from './steps.js';
+export { brokerFlags, brokerOptions } from './stream-flags.js';
 export { trainingFlags } from './training-flags.js';
 export { watchEpochs } from './watch-epochs.js';

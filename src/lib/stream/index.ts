@@ -4,18 +4,27 @@
  */
 
 export type { CheckResult, CreateResult, LagState, StreamAdmin, TopicSpec, TopicState } from './admin.js';
-export { credentialsFrom } from './credentials.js';
+export {
+  type CredentialFiles,
+  credentialsFrom,
+  type Login,
+  listLogins,
+  login,
+  loginSchema,
+  logout,
+} from './credentials/index.js';
 export { type Decoder, type DecoderName, decoderFor, decoderNames } from './decode/index.js';
 export { deliveriesOf } from './deliveries.js';
 export { compileExpression, type Expression } from './expression/index.js';
+export { fromLine, messageLineSchema, toLine } from './file/ndjson/line.js';
 export type { Delivery, Header, Message, OutgoingMessage, Sink, Source } from './message.js';
 export { mqttHeaders } from './message.js';
 export { connectBroker, disconnectBroker } from './mqtt/connect.js';
 export { brokerError } from './mqtt/errors.js';
-export { fromLine, messageLineSchema, toLine } from './ndjson/line.js';
 export { openAdmin, openSink, openSource } from './open.js';
 export type { StreamCredentials, StreamOptions } from './options.js';
 export { payloadFrom } from './payload.js';
 export { printable, printablePayload } from './printable.js';
 export { publishedSchema, publishMessage } from './publish.js';
+export { createQueue, type Queue } from './queue.js';
 export { tail } from './tail.js';

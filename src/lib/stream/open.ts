@@ -1,6 +1,7 @@
 import { AiotError, type PlatformContext, readContexts, readText } from '../core/index.js';
 import { contextFor } from '../registry/index.js';
 import type { StreamAdmin } from './admin.js';
+import { saysWho, withKeptCredentials } from './credentials/index.js';
 import type { Sink, Source } from './message.js';
 import type { StreamOptions } from './options.js';
 import { parseStreamUrl, type StreamUrl } from './url.js';
@@ -18,6 +19,11 @@ const mqtt: Adapter = {
     (await import('./mqtt/sink.js')).openMqttSink(url, await knownBroker(url, options)),
 };
 
+const nats: Adapter = {
+  source: async (url, options) => (await import('./nats/open-source.js')).openNatsSource(url, options),
+  sink: async (url, options) => (await import('./nats/sink.js')).openNatsSink(url, options),
+};
+
 /** One entry a scheme: the only place that knows which adapters there are. */
 const adapters: Record<string, Adapter> = {
   aiot: {
@@ -25,32 +31,48 @@ const adapters: Record<string, Adapter> = {
     sink: async (url, options) => mqtt.sink!(...(await platformBroker(url, options))),
   },
   file: {
-    source: async (url) => (await import('./ndjson/source.js')).openFileSource(url),
-    sink: async (url) => (await import('./ndjson/sink.js')).openFileSink(url),
+    source: async (url) => (await import('./file/source.js')).openFileSource(url),
+    sink: async (url) => (await import('./file/sink.js')).openFileSink(url),
+  },
+  camera: {
+    source: async (url, options) => (await import('./camera/source.js')).openCameraSource(url, options),
   },
   mqtt,
   mqtts: mqtt,
+  nats,
+  natss: nats,
+  pictures: {
+    source: async (url) => (await import('./camera/pictures.js')).openPicturesSource(url),
+  },
   stdin: {
-    source: async (url, options) => (await import('./ndjson/source.js')).openStdinSource(url, options),
+    source: async (url, options) => (await import('./file/source.js')).openStdinSource(url, options),
   },
 };
 
 /** @throws AIOT_STREAM_SCHEME, AIOT_STREAM_URL, and what the adapter throws when the far side is not there */
 export async function openSource(url: string, options: StreamOptions = {}): Promise<Source> {
   const parts = parseStreamUrl(url);
-  return adapterFor(parts, 'source')(parts, options);
+  const open = adapterFor(parts, 'source');
+  return open(parts, await withKeptCredentials(parts, options));
 }
 
 /** @throws AIOT_STREAM_SCHEME, AIOT_STREAM_URL, and what the adapter throws when the far side is not there */
 export async function openSink(url: string, options: StreamOptions = {}): Promise<Sink> {
   const parts = parseStreamUrl(url);
-  return adapterFor(parts, 'sink')(parts, options);
+  const open = adapterFor(parts, 'sink');
+  return open(parts, await withKeptCredentials(parts, options));
 }
 
 /** @throws AIOT_STREAM_SCHEME, AIOT_STREAM_URL, and what the adapter throws when the far side is not there */
 export async function openAdmin(url: string, options: StreamOptions = {}): Promise<StreamAdmin> {
   const parts = parseStreamUrl(url);
-  return adapterFor(parts, 'admin')(parts, options);
+  const open = adapterFor(parts, 'admin');
+  return open(parts, await withKeptCredentials(parts, options));
+}
+
+/** Refuses an address that cannot be read from, or written to, before anything is opened. @throws AIOT_STREAM_SCHEME */
+export function requireScheme(url: StreamUrl, side: 'source' | 'sink'): void {
+  adapterFor(url, side);
 }
 
 function adapterFor<Side extends 'source' | 'sink' | 'admin'>(
@@ -87,8 +109,7 @@ async function platformBroker(url: StreamUrl, options: StreamOptions): Promise<[
 
 /** A broker's own URL without credentials: those of the context that has this broker, if one does. */
 async function knownBroker(url: StreamUrl, options: StreamOptions): Promise<StreamOptions> {
-  if (url.username !== undefined || options.password !== undefined || options.cert !== undefined)
-    return options;
+  if (saysWho(url, options)) return options;
   const { contexts } = await readContexts();
   const own = Object.values(contexts).find(({ mqtt, plain }) =>
     [mqtt, plain].some((known) => known !== undefined && parseStreamUrl(known).endpoint === url.endpoint),

@@ -1,0 +1,153 @@
+import type { Authenticator, ConnectionOptions, NatsConnection } from 'nats';
+import { AiotError } from '../../core/index.js';
+import type { StreamOptions } from '../options.js';
+import type { StreamUrl } from '../url.js';
+import { natsError } from './errors.js';
+import type { NatsSettings } from './settings.js';
+
+export interface NatsClient {
+  nc: NatsConnection;
+  nats: typeof import('nats');
+  /** Called at each loss and return of the connection. */
+  onState(listener: (state: 'connected' | 'disconnected') => void): void;
+  /** Called with what the server says no to while connected. */
+  onError(listener: (error: AiotError, operation: string | undefined) => void): void;
+  /** Called when the connection is gone for good, and not by `close`. */
+  onEnd(listener: (error: AiotError) => void): void;
+  /** After all that was sent has reached the server, or 2 s. */
+  close(): Promise<void>;
+}
+
+/**
+ * A connection that mends itself, for ever; only the first one fails.
+ * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL
+ */
+export async function connectNats(
+  url: StreamUrl,
+  options: StreamOptions,
+  settings: Pick<NatsSettings, 'servername' | 'tlsFirst'>,
+): Promise<NatsClient> {
+  const { endpoint } = url;
+  options.signal?.throwIfAborted();
+  const servers = serversOf(url);
+  const nats = await import('nats');
+  const nc = await nats
+    .connect({
+      servers,
+      name: 'aiot',
+      timeout: options.connectTimeoutMs ?? 10_000,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 500,
+      reconnectJitter: 500,
+      pingInterval: 20_000,
+      ...tlsOf(url, options, settings),
+      ...identityOf(url, options, nats),
+    })
+    .catch((error: unknown) => {
+      throw natsError(error, endpoint);
+    });
+  return watched(nc, nats, options, endpoint);
+}
+
+/** @throws AIOT_STREAM_URL */
+function serversOf({ scheme, host, endpoint }: StreamUrl): string[] {
+  const servers = host.split(',').map((server) => server.trim());
+  for (const server of servers) {
+    const [, , port = '4222'] = /^(\[[0-9a-f:.]+\]|[^\s:/]+)(?::(\d{1,5}))?$/i.exec(server) ?? ['', '', '0'];
+    if (Number(port) >= 1 && Number(port) <= 65_535) continue;
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `${endpoint}: expected HOST or HOST:PORT after ${scheme}://, with a port of 1 to 65535`,
+    );
+  }
+  return servers;
+}
+
+/** Servers may ask for TLS on a `nats:` URL too; `natss:` refuses those that do not. */
+function tlsOf(
+  { scheme, host }: StreamUrl,
+  { ca, cert, key }: StreamOptions,
+  { servername, tlsFirst }: Pick<NatsSettings, 'servername' | 'tlsFirst'>,
+): Pick<ConnectionOptions, 'tls'> {
+  // Without it Node holds the certificate of a server that is named by its IP address against "localhost".
+  const address = host.includes(',') ? {} : { host: host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '') };
+  const given = {
+    ...(ca ? { ca } : {}),
+    ...(cert && key ? { cert, key } : {}),
+    ...(servername ? { servername } : {}),
+    ...(tlsFirst ? { handshakeFirst: true } : {}),
+  };
+  return scheme === 'natss' || Object.keys(given).length > 0 ? { tls: { ...address, ...given } } : {};
+}
+
+/** The URL's user, alone, is a token (as NATS's own clients read it). */
+function identityOf(
+  url: StreamUrl,
+  { token, creds, nkey, username, password }: StreamOptions,
+  { credsAuthenticator, nkeyAuthenticator }: typeof import('nats'),
+): ConnectionOptions {
+  const authenticators: Authenticator[] = [];
+  if (creds) authenticators.push(credsAuthenticator(Buffer.from(creds)));
+  if (nkey) authenticators.push(nkeyAuthenticator(Buffer.from(nkey)));
+  const user = url.username ?? username;
+  const pass = url.username === undefined ? password : url.password;
+  const signed = authenticators.length > 0 ? { authenticator: authenticators } : {};
+  if (user !== undefined && pass !== undefined) return { ...signed, user, pass };
+  const only = user ?? token;
+  return {
+    ...signed,
+    ...(only === undefined ? {} : { token: only }),
+  };
+}
+
+function watched(
+  nc: NatsConnection,
+  nats: typeof import('nats'),
+  options: StreamOptions,
+  endpoint: string,
+): NatsClient {
+  const states: ((state: 'connected' | 'disconnected') => void)[] = [];
+  const errors: ((error: AiotError, operation: string | undefined) => void)[] = [];
+  const ends: ((error: AiotError) => void)[] = [];
+  let closing = false;
+  const tell = (state: 'connected' | 'disconnected') => {
+    if (closing) return;
+    for (const listener of states) listener(state);
+    options.onState?.(state);
+  };
+  void (async () => {
+    for await (const { type, data, permissionContext } of nc.status() as AsyncIterable<{
+      type: string;
+      data: unknown;
+      permissionContext?: { operation: string; subject: string };
+    }>) {
+      if (type === 'disconnect') tell('disconnected');
+      else if (type === 'reconnect') tell('connected');
+      else if (type === 'error') {
+        const error = natsError({ code: String(data), permissionContext, message: String(data) }, endpoint);
+        for (const listener of errors) listener(error, permissionContext?.operation);
+      }
+    }
+  })();
+  void nc.closed().then((error) => {
+    if (closing) return;
+    const ended = natsError(error ?? new Error('the connection was closed'), endpoint);
+    for (const listener of ends) listener(ended);
+  });
+  return {
+    nc,
+    nats,
+    onState: (listener) => void states.push(listener),
+    onError: (listener) => void errors.push(listener),
+    onEnd: (listener) => void ends.push(listener),
+    async close() {
+      closing = true;
+      if (!nc.isClosed()) await Promise.race([nc.flush().catch(() => {}), pause(2000)]);
+      await Promise.race([nc.close().catch(() => {}), pause(2000)]);
+    },
+  };
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}

@@ -1,0 +1,166 @@
+import type { Msg, MsgHdrs } from 'nats';
+import { AiotError, plural } from '../../core/index.js';
+import type { NatsClient } from './connect.js';
+import { natsError } from './errors.js';
+
+/** Longest wait for what was published to be acknowledged, ms, with losses of the connection in it. */
+const writeTimeoutMs = 30_000;
+/** A stream without a leader, or a server that has just come back, is asked again after this time, ms. */
+const againMs = 250;
+
+export interface Published {
+  subject: string;
+  payload: Uint8Array;
+  headers: MsgHdrs | undefined;
+  /** A stream keeps it and acknowledges it. */
+  kept: boolean;
+}
+
+interface Batch {
+  /** Not acknowledged yet. */
+  left: number;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+interface Waiting extends Published {
+  id: number;
+  batch: Batch;
+}
+
+export interface Publisher {
+  /** Resolves when all of them are safe. Several may be under way: they are sent in the order of the calls. */
+  publish(messages: readonly Published[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Publishes to JetStream with any number of acknowledgements under way: one subscription gets them all, and the last part of each reply
+ * subject says which message is meant. After a loss of the connection all that is not acknowledged goes again, in its order: a
+ * message may then be in the stream twice, unless it has an id (`Nats-Msg-Id`).
+ */
+export function createPublisher(client: NatsClient, endpoint: string): Publisher {
+  const { nc, nats } = client;
+  const inbox = nats.createInbox();
+  const waiting = new Map<number, Waiting>();
+  const underWay = new Set<Promise<void>>();
+  let refusal: AiotError | undefined;
+  let again: NodeJS.Timeout | undefined;
+  let last = 0;
+
+  const send = ({ id, subject, payload, headers }: Waiting) =>
+    nc.publish(subject, payload, { reply: `${inbox}.${id}`, ...(headers ? { headers } : {}) });
+  const sendAgain = () => {
+    again = undefined;
+    for (const one of waiting.values()) send(one);
+  };
+  const fail = (batch: Batch, error: unknown) => {
+    for (const [id, one] of waiting) if (one.batch === batch) waiting.delete(id);
+    batch.reject(error);
+  };
+  const failAll = (error: unknown) => {
+    for (const batch of new Set([...waiting.values()].map((one) => one.batch))) fail(batch, error);
+  };
+
+  nc.subscribe(`${inbox}.*`, {
+    callback(error, msg) {
+      if (error) return failAll(natsError(error, endpoint));
+      const one = waiting.get(Number(msg.subject.slice(inbox.length + 1)));
+      if (!one) return;
+      // Nobody there to keep it: a server that comes back says so before it knows its streams.
+      const nobody = msg.data.length === 0 && msg.headers?.code === 503;
+      const refused = nobody ? 'later' : refusedBy(msg, one.subject, endpoint);
+      if (refused === 'later') {
+        again ??= setTimeout(sendAgain, againMs);
+        return;
+      }
+      if (refused) return fail(one.batch, refused);
+      waiting.delete(one.id);
+      one.batch.left--;
+      if (one.batch.left === 0) one.batch.resolve();
+    },
+  });
+  client.onState((state) => {
+    if (state === 'connected') sendAgain();
+  });
+  client.onError((error, operation) => {
+    if (operation !== 'publish') return;
+    refusal = error;
+    failAll(error);
+  });
+  client.onEnd(failAll);
+
+  const publishKept = (messages: readonly Published[]) =>
+    new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => fail(batch, late(endpoint, batch.left)), writeTimeoutMs);
+      const batch: Batch = {
+        left: messages.length,
+        resolve() {
+          clearTimeout(timer);
+          resolve();
+        },
+        reject(error) {
+          clearTimeout(timer);
+          reject(error);
+        },
+      };
+      try {
+        for (const message of messages) {
+          const one = { ...message, id: ++last, batch };
+          waiting.set(one.id, one);
+          send(one);
+        }
+      } catch (error) {
+        fail(batch, error);
+      }
+    });
+  const publishUnkept = async (messages: readonly Published[]) => {
+    refusal = undefined;
+    for (const { subject, payload, headers } of messages) {
+      nc.publish(subject, payload, headers ? { headers } : {});
+    }
+    await nc.flush();
+    if (refusal) throw refusal;
+  };
+  const publishAll = async (messages: readonly Published[]) => {
+    // In one write both kinds are rare; the order is kept for each subject.
+    const kept = messages.filter((message) => message.kept);
+    const unkept = kept.length === messages.length ? [] : messages.filter((message) => !message.kept);
+    const safe = kept.length > 0 ? publishKept(kept) : undefined;
+    await Promise.all([safe, unkept.length > 0 ? publishUnkept(unkept) : undefined]);
+  };
+
+  return {
+    async publish(messages) {
+      if (nc.isClosed()) throw natsError(new Error('the connection is closed'), endpoint);
+      const published = publishAll(messages).catch((error: unknown) => {
+        throw natsError(error, endpoint);
+      });
+      underWay.add(published);
+      await published.finally(() => underWay.delete(published));
+    },
+    async close() {
+      await Promise.allSettled(underWay);
+      clearTimeout(again);
+    },
+  };
+}
+
+/** What a stream says instead of taking a message; undefined where it took it (or had it already, by its id). */
+function refusedBy({ data }: Msg, subject: string, endpoint: string): AiotError | 'later' | undefined {
+  // The server writes an error before all else, and tens of thousands of acknowledgements need no parsing.
+  if (data[2] !== 0x65 || data[3] !== 0x72 || data[4] !== 0x72) return undefined;
+  const { error } = JSON.parse(Buffer.from(data).toString()) as {
+    error: { code: number; err_code: number; description: string };
+  };
+  if (error.code === 503) return 'later';
+  return natsError({ api_error: error }, endpoint, `publishing to ${subject}`);
+}
+
+function late(endpoint: string, left: number): AiotError {
+  return new AiotError(
+    'AIOT_BROKER_UNREACHABLE',
+    `${endpoint}: ${plural(left, 'message')} without an acknowledgement after ${writeTimeoutMs} ms`,
+    { endpoint, retryable: true },
+  );
+}

@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import { AiotError } from '../../core/index.js';
+import type { StreamOptions } from '../options.js';
+import { queryBoolean, queryCount, readQuery } from '../query.js';
+import type { StreamUrl } from '../url.js';
+
+/** What the query of a `nats:` URL may say; `stream` and `jetstream` are one setting, by NATS's name and by its flag's. */
+const settings = {
+  stream: z.string().min(1).optional(),
+  /** A stream's name, or `true` and `false`: whether what is written has to be kept by one, whichever. */
+  jetstream: z.string().min(1).optional(),
+  durable: z.string().min(1).optional(),
+  group: z.string().min(1).optional(),
+  from: z.union([z.literal(['beginning', 'latest']), queryCount]).optional(),
+  /** Name in the server's certificate, where it is not the host's. */
+  servername: z.string().min(1).optional(),
+  /** Most messages that are out to us without an acknowledgement. */
+  window: queryCount.optional(),
+  /** TLS before the server says hello (`handshake_first`). */
+  tlsFirst: queryBoolean.optional(),
+};
+
+export interface NatsSettings {
+  subject: string;
+  stream: string | undefined;
+  durable: string | undefined;
+  group: string | undefined;
+  from: StreamOptions['from'];
+  servername: string | undefined;
+  window: number | undefined;
+  tlsFirst: boolean;
+  /** Sink: true = refuse what no stream keeps; false = never ask for an acknowledgement; absent = as the server's streams are. */
+  kept: boolean | undefined;
+}
+
+/** Names of streams and consumers: no dots, wildcards, white space or slashes (ADR-6 of NATS). */
+const namePattern = /^[^\s.*>/\\]{1,255}$/;
+
+/** URL and options as one; the URL wins. @throws AIOT_STREAM_URL */
+export function natsSettings(url: StreamUrl, options: StreamOptions): NatsSettings {
+  const query = readQuery(url, settings);
+  const flag = query.jetstream;
+  const kept = flag === 'true' ? true : flag === 'false' ? false : undefined;
+  const named = kept === undefined ? flag : undefined;
+  const found: NatsSettings = {
+    subject: url.path,
+    stream: query.stream ?? named ?? (kept === false ? undefined : options.stream),
+    durable: query.durable ?? options.durable,
+    group: query.group ?? options.group,
+    from: query.from ?? options.from,
+    servername: query.servername,
+    window: query.window,
+    tlsFirst: query.tlsFirst ?? false,
+    kept,
+  };
+  for (const what of ['stream', 'durable'] as const) {
+    const name = found[what];
+    if (name === undefined || namePattern.test(name)) continue;
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `${url.endpoint}: expected a ${what}'s name without dots, wildcards, slashes and spaces, got "${name}"`,
+    );
+  }
+  return found;
+}

@@ -1,0 +1,45 @@
+import type { JetStreamManager, StreamInfo } from 'nats';
+import { AiotError } from '../../core/index.js';
+import type { NatsClient } from './connect.js';
+import { natsError } from './errors.js';
+
+/** JetStream's error codes (err_code) for a stream and a consumer that are not there. */
+const streamMissing = 10_059;
+export const consumerMissing = 10_014;
+
+/** The JetStream error code of what nats.js throws, 503 where nobody answers, or undefined. */
+export function apiCode(error: unknown): number | undefined {
+  const { api_error, code } = (error ?? {}) as { api_error?: { err_code: number }; code?: string };
+  return api_error?.err_code ?? (code === '503' ? 503 : undefined);
+}
+
+/** @throws AIOT_BROKER_UNREACHABLE (no JetStream there), AIOT_BROKER_REFUSED */
+export async function managerOf(client: NatsClient, endpoint: string): Promise<JetStreamManager> {
+  try {
+    // Asking for the account first would want a permission that reading does not need.
+    return await client.nc.jetstreamManager({ checkAPI: false, timeout: 10_000 });
+  } catch (error) {
+    throw natsError(error, endpoint);
+  }
+}
+
+/** The stream of that name, or else the one that keeps the subject. @throws AIOT_STREAM_TOPIC_NOT_FOUND, AIOT_BROKER_* */
+export async function findStream(
+  manager: JetStreamManager,
+  wanted: { stream: string | undefined; subject: string },
+  endpoint: string,
+): Promise<StreamInfo> {
+  const { stream, subject } = wanted;
+  try {
+    return await manager.streams.info(stream ?? (await manager.streams.find(subject)));
+  } catch (error) {
+    const missing = apiCode(error) === streamMissing || /no stream matches/.test(String(error));
+    if (!missing) throw natsError(error, endpoint);
+    const what = stream === undefined ? `no stream keeps ${subject}` : `there is no stream ${stream}`;
+    throw new AiotError('AIOT_STREAM_TOPIC_NOT_FOUND', `${endpoint}: ${what}`, {
+      cause: error,
+      endpoint,
+      next: `aiot stream ls ${endpoint} lists them; aiot stream create makes one.`,
+    });
+  }
+}

@@ -1,0 +1,169 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { NatsConnection } from 'nats';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { deliveriesOf, type Message, openSink, openSource } from '../../src/lib/stream/index.js';
+import type { StreamOptions } from '../../src/lib/stream/options.js';
+import { type NatsServer, natsClient, startNats } from '../support/nats.js';
+import { describeReal } from '../support/real.js';
+
+const text = (payload: Uint8Array) => Buffer.from(payload).toString();
+const bytes = (value: string) => Buffer.from(value);
+
+/** The first `count` messages of a source, acked, and then it is closed. */
+async function take(url: string, count: number, options: StreamOptions = {}): Promise<Message[]> {
+  const source = await openSource(url, options);
+  const messages: Message[] = [];
+  for await (const { message, ack } of deliveriesOf(source)) {
+    messages.push(message);
+    ack();
+    if (messages.length === count) break;
+  }
+  await source.close();
+  return messages;
+}
+
+describeReal('nats', 'streams with a real nats-server', () => {
+  let server: NatsServer;
+  let judge: NatsConnection;
+  beforeAll(async () => {
+    server = await startNats();
+    judge = await natsClient(server);
+  });
+  afterAll(async () => {
+    await judge?.close();
+    await server?.stop();
+  });
+  beforeEach(async () => {
+    const manager = await judge.jetstreamManager();
+    for await (const { config } of manager.streams.list()) await manager.streams.delete(config.name);
+  });
+  const makeStream = async (name: string, config: object = {}) =>
+    (await judge.jetstreamManager()).streams.add({ name, subjects: [`${name}.>`], ...config });
+
+  it('follows subjects with wildcards, with headers and bytes as they are', async () => {
+    const source = await openSource(`${server.url}/plant.*.temp`);
+    const { headers } = await import('nats');
+    const head = headers();
+    head.append('Unit', 'C');
+    head.append('Unit', 'K');
+    judge.publish('plant.a.temp', Uint8Array.of(0, 255, 27), { headers: head });
+    judge.publish('plant.a.b.temp', 'too deep');
+    judge.publish('plant.b.temp', '21.5');
+    const deliveries = deliveriesOf(source);
+    const first = (await deliveries.next()).value?.message;
+    const second = (await deliveries.next()).value?.message;
+    await source.close();
+    expect(first).toMatchObject({
+      topic: 'plant.a.temp',
+      payload: Buffer.of(0, 255, 27),
+      headers: [
+        ['Unit', 'C'],
+        ['Unit', 'K'],
+      ],
+      source: server.url,
+    });
+    expect(second).toMatchObject({ topic: 'plant.b.temp', payload: bytes('21.5') });
+    expect(second).not.toHaveProperty('headers');
+  });
+
+  it('gives each message to one of a queue group', async () => {
+    const sources = await Promise.all(
+      [1, 2].map(() => openSource(`${server.url}/jobs`, { group: 'workers' })),
+    );
+    for (let job = 0; job < 40; job++) judge.publish('jobs', `${job}`);
+    await judge.flush();
+    await delay(100);
+    const got = await Promise.all(
+      sources.map(async (source) => {
+        const closing = delay(50).then(() => source.close());
+        const seen: string[] = [];
+        for await (const { message } of deliveriesOf(source)) seen.push(text(message.payload));
+        await closing;
+        return seen;
+      }),
+    );
+    expect(
+      got
+        .flat()
+        .map(Number)
+        .sort((a, b) => a - b),
+    ).toEqual([...Array(40).keys()]);
+    expect(got.every((seen) => seen.length > 0)).toBe(true);
+  });
+
+  it('reads a stream from its beginning, a sequence, a time, or from now on', async () => {
+    await makeStream('log');
+    const js = judge.jetstream();
+    for (let index = 1; index <= 3; index++) await js.publish(`log.${index}`, `${index}`);
+    await delay(20);
+    const time = Date.now();
+    await delay(20);
+    await js.publish('log.4', '4');
+    const all = await take(`${server.url}/log.>?stream=log`, 4, { from: 'beginning' });
+    expect(all.map(({ topic, payload, position }) => [topic, text(payload), position])).toEqual([
+      ['log.1', '1', '1'],
+      ['log.2', '2', '2'],
+      ['log.3', '3', '3'],
+      ['log.4', '4', '4'],
+    ]);
+    expect(Math.abs((all[3]?.time ?? 0) - time)).toBeLessThan(5000);
+    expect((await take(`${server.url}/log.*`, 2, { from: 3 })).map(({ position }) => position)).toEqual([
+      '3',
+      '4',
+    ]);
+    expect((await take(`${server.url}/log.>`, 1, { from: { time } })).map(({ topic }) => topic)).toEqual([
+      'log.4',
+    ]);
+    const source = await openSource(`${server.url}/log.>?jetstream=log`);
+    await js.publish('log.5', '5');
+    expect((await deliveriesOf(source).next()).value?.message.position).toBe('5');
+    await source.close();
+    const manager = await judge.jetstreamManager();
+    expect((await manager.streams.info('log')).state.consumer_count).toBe(0);
+  });
+
+  it('a durable consumer gives what was not acked again, after a nack and after the end', async () => {
+    await makeStream('work');
+    const js = judge.jetstream();
+    for (let index = 1; index <= 4; index++) await js.publish('work.a', `${index}`);
+    const url = `${server.url}/work.>?stream=work&durable=d1`;
+    const source = await openSource(url);
+    const deliveries = deliveriesOf(source);
+    const one = (await deliveries.next()).value;
+    const two = (await deliveries.next()).value;
+    const three = (await deliveries.next()).value;
+    one?.ack();
+    two?.nack();
+    three?.ack();
+    await source.close();
+    three?.nack();
+    expect((await take(url, 2)).map(({ payload }) => text(payload)).sort()).toEqual(['2', '4']);
+    const manager = await judge.jetstreamManager();
+    await expect
+      .poll(async () => {
+        const { num_ack_pending, num_pending } = await manager.consumers.info('work', 'd1');
+        return num_ack_pending + num_pending;
+      })
+      .toBe(0);
+  });
+
+  it('writes with acknowledgement what a stream keeps, in order, and an id once', async () => {
+    await makeStream('kept');
+    const sink = await openSink(`${server.url}/kept.a`);
+    const numbers = [...Array(500).keys()];
+    await Promise.all([
+      sink.write(numbers.map((index) => ({ topic: '', payload: bytes(`${index}`) }))),
+      sink.write(numbers.map((index) => ({ topic: 'kept.b', payload: bytes(`${index}`) }))),
+    ]);
+    const twice = { topic: 'kept.c', payload: bytes('x'), headers: [['Nats-Msg-Id', 'one'] as const] };
+    await sink.write([twice, twice]);
+    await sink.close();
+    const messages = await take(`${server.url}/kept.>`, 1001, { from: 'beginning' });
+    for (const topic of ['kept.a', 'kept.b']) {
+      const own = messages.filter((message) => message.topic === topic);
+      expect(own.map(({ payload }) => Number(text(payload)))).toEqual(numbers);
+    }
+    expect(messages.at(-1)).toMatchObject({ topic: 'kept.c', headers: [['Nats-Msg-Id', 'one']] });
+    expect((await (await judge.jetstreamManager()).streams.info('kept')).state.messages).toBe(1001);
+  });
+});
