@@ -113,7 +113,7 @@ export function createOutbox(endpoint: string): Outbox {
     const packet = encodePublish(message, { topic, qos, id, dup, version: to.version });
     if (packet.length > (limits.maximumPacketSize ?? Number.POSITIVE_INFINITY)) {
       throw new AiotError(
-        'AIOT_STREAM_MESSAGE',
+        'AIOT_STREAM_MESSAGE_REFUSED',
         `${endpoint} takes packets of at most ${limits.maximumPacketSize} bytes, got one of ${packet.length} for ${topic}`,
       );
     }

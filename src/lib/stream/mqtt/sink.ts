@@ -12,7 +12,7 @@ const closeMs = 5000;
 /**
  * Publishes, by default at QoS 1: `write` resolves at the acknowledgements, at QoS 0 when the bytes are handed to the system.
  * A message without a topic goes to the URL's. Headers travel as properties to a broker that speaks MQTT 5.
- * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL, AIOT_STREAM_MESSAGE
+ * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL, AIOT_STREAM_MESSAGE_REFUSED
  */
 export async function openMqttSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
   const settings = mqttSettings(url, options);

@@ -67,7 +67,7 @@ export function decodeProperties(buffer: Buffer, from: number, to: number): Head
 /**
  * Headers as the properties of a PUBLISH, without their length. Those of `mqttHeaders` become MQTT's own when they are what these
  * can hold, the others user properties; bytes that are no text travel as base64, since a user property is text.
- * @throws AIOT_STREAM_MESSAGE when a name or value is longer than 65,535 bytes
+ * @throws AIOT_STREAM_MESSAGE_REFUSED when a name or value is longer than 65,535 bytes
  */
 export function encodeProperties(headers: readonly Header[]): Buffer {
   const parts: Buffer[] = [];
@@ -127,7 +127,7 @@ function textOf(value: string | Uint8Array): Buffer {
 function lengthFirst(bytes: Buffer, name: string): Buffer {
   if (bytes.length > largestText) {
     throw new AiotError(
-      'AIOT_STREAM_MESSAGE',
+      'AIOT_STREAM_MESSAGE_REFUSED',
       `header ${name.slice(0, 40)}: expected at most ${largestText} bytes, which MQTT can carry, got ${bytes.length}`,
     );
   }

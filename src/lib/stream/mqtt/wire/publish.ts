@@ -92,7 +92,7 @@ export interface PublishFlags {
   version: MqttVersion;
 }
 
-/** A PUBLISH packet. Headers travel in MQTT 5 alone. @throws AIOT_STREAM_MESSAGE when MQTT cannot carry it */
+/** A PUBLISH packet. Headers travel in MQTT 5 alone. @throws AIOT_STREAM_MESSAGE_REFUSED when MQTT cannot carry it */
 export function encodePublish(message: OutgoingMessage, flags: PublishFlags): Buffer {
   const { topic, qos, id, dup, version } = flags;
   const { payload, retain = false, headers } = message;
@@ -103,7 +103,7 @@ export function encodePublish(message: OutgoingMessage, flags: PublishFlags): Bu
   const length = before + (version === 5 ? varintSize(propertyBytes) + propertyBytes : 0) + payload.length;
   if (length > largestPacket || topicBytes > 65_535) {
     throw new AiotError(
-      'AIOT_STREAM_MESSAGE',
+      'AIOT_STREAM_MESSAGE_REFUSED',
       `expected a topic of at most 65535 bytes and a message of at most ${largestPacket}, got ${topicBytes} and ${length}`,
     );
   }
