@@ -30,12 +30,12 @@ const adapters: Record<string, Adapter> = {
     source: async (url, options) => mqtt.source!(...(await platformBroker(url, options))),
     sink: async (url, options) => mqtt.sink!(...(await platformBroker(url, options))),
   },
+  camera: {
+    source: async (url, options) => (await import('./camera/source.js')).openCameraSource(url, options),
+  },
   file: {
     source: async (url) => (await import('./file/source.js')).openFileSource(url),
     sink: async (url) => (await import('./file/sink.js')).openFileSink(url),
-  },
-  camera: {
-    source: async (url, options) => (await import('./camera/source.js')).openCameraSource(url, options),
   },
   mqtt,
   mqtts: mqtt,

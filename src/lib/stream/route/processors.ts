@@ -2,7 +2,9 @@ import { AiotError } from '../../core/index.js';
 import type { OpenProcessor } from './types.js';
 
 /** One entry a processor, lazily imported: `name: async (settings, options) => (await import('…')).openName(settings, options)`. */
-const processors: Record<string, OpenProcessor> = {};
+const processors: Record<string, OpenProcessor> = {
+  faces: async (settings, options) => (await import('../faces/processor.js')).openFaces(settings, options),
+};
 
 /** What `through:` names. @throws AIOT_ROUTE_INVALID */
 export function processorNamed(name: string): OpenProcessor {

@@ -1,0 +1,113 @@
+/** Bytes in, whole frames out. A frame is a copy: it stays what it is. */
+export interface FrameCutter {
+  push(chunk: Buffer): void;
+  /** Bytes thrown away, because they were no frame, or one that was cut off. */
+  readonly skipped: number;
+}
+
+/** Frames of always the same length, such as rawvideo's. */
+export function fixedFrames(length: number, onFrame: (frame: Buffer) => void): FrameCutter {
+  let frame = Buffer.allocUnsafe(length);
+  let filled = 0;
+  return {
+    skipped: 0,
+    push(chunk) {
+      for (let at = 0; at < chunk.length; ) {
+        const taken = Math.min(length - filled, chunk.length - at);
+        chunk.copy(frame, filled, at, at + taken);
+        filled += taken;
+        at += taken;
+        if (filled < length) continue;
+        onFrame(frame);
+        frame = Buffer.allocUnsafe(length);
+        filled = 0;
+      }
+    },
+  };
+}
+
+/** Longest JPEG that is waited for. */
+const longest = 16 * 1024 * 1024;
+
+/**
+ * JPEG files one after the other, as cameras send MJPEG. Segments are walked by their lengths (T.81 B.1.1), for an EXIF segment may
+ * hold a whole small JPEG: who looks for FFD9 alone cuts there. A frame that is cut off is dropped when the next begins.
+ */
+export function jpegFrames(onFrame: (frame: Buffer) => void): FrameCutter {
+  let held: Buffer = Buffer.alloc(0);
+  /** Place in `held`: what is before it is understood. */
+  let at = 0;
+  let state: 'seek' | 'header' | 'scan' = 'seek';
+  let skipped = 0;
+
+  const drop = (bytes: number, wasFrame = false) => {
+    if (!wasFrame) skipped += bytes;
+    held = held.subarray(bytes);
+    at = 0;
+  };
+  /** One step; false when more bytes are needed. */
+  const steps = {
+    seek() {
+      const start = held.indexOf(startOfImage);
+      // Its first two bytes may have come already.
+      if (start < 0) drop(Math.max(0, held.length - 2));
+      else {
+        drop(start);
+        at = 2;
+        state = 'header';
+      }
+      return start >= 0;
+    },
+    header() {
+      if (at + 2 > held.length) return false;
+      const [mark, marker] = [held[at]!, held[at + 1]!];
+      if (mark !== 0xff) return again();
+      if (marker === 0xff) at++;
+      else if (marker === 0xd9) {
+        onFrame(Buffer.from(held.subarray(0, at + 2)));
+        drop(at + 2, true);
+        state = 'seek';
+      } else if (marker === 0xd8) {
+        drop(at);
+        at = 2;
+      } else if (isAlone(marker)) at += 2;
+      else {
+        if (at + 4 > held.length) return false;
+        const next = at + 2 + held.readUInt16BE(at + 2);
+        if (next > held.length) return false;
+        at = next;
+        if (marker === 0xda) state = 'scan';
+      }
+      return true;
+    },
+    scan() {
+      const mark = held.indexOf(0xff, at);
+      at = mark < 0 ? held.length : mark;
+      if (at + 2 > held.length) return false;
+      const marker = held[at + 1]!;
+      if (marker === 0 || isAlone(marker)) at += 2;
+      else state = 'header';
+      return true;
+    },
+  };
+  /** What was taken for a frame is none: look for the next one behind its first bytes. */
+  const again = () => {
+    drop(2);
+    state = 'seek';
+    return true;
+  };
+  return {
+    get skipped() {
+      return skipped;
+    },
+    push(chunk) {
+      held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+      while (steps[state]());
+      if (held.length > longest) again();
+    },
+  };
+}
+
+const startOfImage = Buffer.from([0xff, 0xd8, 0xff]);
+/** Markers without a length: TEM, RST0 … RST7. */
+const isAlone = (marker: number) => marker === 0x01 || (marker >= 0xd0 && marker <= 0xd7);

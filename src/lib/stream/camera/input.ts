@@ -1,0 +1,126 @@
+import { statSync } from 'node:fs';
+import { z } from 'zod';
+import { AiotError } from '../../core/index.js';
+import { queryBoolean, readQuery } from '../query.js';
+import type { StreamUrl } from '../url.js';
+
+/** A camera and how its frames are wanted. */
+export interface CameraInput {
+  /** Without credentials. */
+  endpoint: string;
+  /** Topic of its messages. */
+  topic: string;
+  /** It has no end of its own: when its frames end, it is opened again. */
+  live: boolean;
+  /** Frames a second. */
+  fps: number;
+  width: number;
+  height: number;
+  format: 'jpeg' | 'rgb';
+  /** Of ffmpeg; they may hold a password. */
+  args: string[];
+}
+
+const fps = z.coerce
+  .number('expected frames a second')
+  .positive('expected more than 0')
+  .max(240, 'expected at most 240');
+const size = z
+  .string()
+  .regex(/^[1-9]\d{0,4}x[1-9]\d{0,4}$/, 'expected WIDTHxHEIGHT, such as 640x480')
+  .transform((text) => text.split('x').map(Number) as [number, number]);
+
+const settings = {
+  fps: fps.prefault('10'),
+  size: size.prefault('640x480'),
+  /** jpeg = compressed, for brokers and files; rgb = raw pixels, for who looks at them in this process. */
+  format: z.enum(['jpeg', 'rgb']).default('jpeg'),
+  /** V4L2's own format of the device. */
+  input: z
+    .string()
+    .regex(/^[a-z0-9_]+$/i)
+    .default('mjpeg'),
+  /** A file from its beginning again. */
+  loop: queryBoolean.default(false),
+  topic: z.string().min(1).optional(),
+};
+
+/** Where no device is named. */
+const firstCamera: Partial<Record<NodeJS.Platform, string>> = {
+  linux: '/dev/video0',
+  darwin: 'avfoundation:0',
+};
+
+/**
+ * `camera:///dev/video0` (V4L2), `camera:///x.mp4` or `x.png` (a file, in its own time), `camera:rtsp://HOST/…` and `http(s)://` (a
+ * network camera), `camera:lavfi:GRAPH` and any other FORMAT:NAME that ffmpeg has as an input device.
+ * @throws AIOT_STREAM_URL
+ */
+export function cameraInput(url: StreamUrl): CameraInput {
+  const { fps, size, format, input, loop, topic } = readQuery(url, settings);
+  const place = url.path || firstCamera[process.platform] || '';
+  const kind = kindOf(place);
+  const [width, height] = size;
+  const copies = kind === 'device' && format === 'jpeg' && /^m?jpeg$/.test(input);
+  const reading: Record<typeof kind, string[]> = {
+    device: [
+      '-f',
+      'v4l2',
+      '-input_format',
+      input,
+      '-framerate',
+      `${fps}`,
+      '-video_size',
+      `${width}x${height}`,
+    ],
+    picture: ['-re', '-loop', '1', '-framerate', `${fps}`],
+    file: ['-re', ...(loop ? ['-stream_loop', '-1'] : [])],
+    network: ['-fflags', 'nobuffer', ...(/^rtsps?:/i.test(place) ? ['-rtsp_transport', 'tcp'] : [])],
+    lavfi: ['-re', '-f', 'lavfi'],
+    format: ['-f', place.slice(0, place.indexOf(':')), '-framerate', `${fps}`],
+  };
+  const named = kind === 'lavfi' || kind === 'format' ? place.slice(place.indexOf(':') + 1) : place;
+  const fit = `fps=${fps},scale=${width}:${height}:force_original_aspect_ratio=decrease,pad=${width}:${height}:-1:-1`;
+  const writing = {
+    rgb: ['-vf', fit, '-pix_fmt', 'rgb24', '-f', 'rawvideo'],
+    jpeg: copies
+      ? ['-c:v', 'copy', '-f', 'mjpeg']
+      : ['-vf', fit, '-c:v', 'mjpeg', '-q:v', '4', '-f', 'mjpeg'],
+  };
+  return {
+    endpoint: `camera:${withoutCredentials(place)}`,
+    topic: topic ?? topicOf(place),
+    live: kind === 'device' || kind === 'network' || kind === 'format',
+    fps,
+    width,
+    height,
+    format,
+    // One thread each: a small picture is not worth more, and beside others a camera should be a quiet neighbour.
+    args: [
+      ...['-hide_banner', '-loglevel', 'error', '-nostdin', '-threads', '1'],
+      ...[...reading[kind], '-i', named, '-an', '-threads', '1', ...writing[format], '-'],
+    ],
+  };
+}
+
+function kindOf(place: string): 'device' | 'picture' | 'file' | 'network' | 'lavfi' | 'format' {
+  if (/^(rtsps?|rtmp|https?|udp|tcp|srt):\/\//i.test(place)) return 'network';
+  if (place.startsWith('lavfi:')) return 'lavfi';
+  if (/^[a-z0-9_]{2,}:./i.test(place)) return 'format';
+  if (place === '')
+    throw new AiotError('AIOT_STREAM_URL', 'expected a camera, such as camera:///dev/video0, got none');
+  // What is not there yet may be a camera that is not plugged in yet.
+  const found = statSync(place, { throwIfNoEntry: false });
+  if (!found?.isFile()) return 'device';
+  return /\.(jpe?g|png|webp|bmp)$/i.test(place) ? 'picture' : 'file';
+}
+
+/** Userinfo and query of a network camera's URL: both may be secrets. */
+export function withoutCredentials(text: string): string {
+  return text.replace(/([a-z]+:\/\/)([^/@\s]*@)?([^\s?]*)(\?\S*)?/gi, '$1$3');
+}
+
+/** `/dev/video0` → video0; what has no name of its own is `camera`. */
+function topicOf(place: string): string {
+  return /^[^:]*\/([\w-]+)(\.\w+)?$/.exec(place)?.[1] ?? 'camera';
+}
