@@ -1,5 +1,7 @@
 import type { Clock } from '../core/index.js';
+import type { BoardListener } from './broker/listeners.js';
 import type { PlatformUrls } from './http/parts.js';
+import type { LocalStreams } from './streams/streams.js';
 import type { Sync } from './sync.js';
 
 /** Other people's clients that work unchanged, each by a door of its own that is shut unless asked for. */
@@ -16,6 +18,8 @@ export interface PlatformOptions {
   mqttPort: number;
   /** A listener for MQTT without TLS, on loopback only. */
   plain?: { port: number };
+  /** A listener for boards that know no TLS and no password; what they may is in it. */
+  boards?: BoardListener;
   compat?: readonly Compatibility[];
   /** Issues a further operator token. */
   newToken?: boolean;
@@ -32,6 +36,8 @@ export interface Platform {
   ca: string;
   /** The operator's token; only when one was made at this start. */
   token?: string;
+  /** The broker's messages, for routes in this process. */
+  streams: Pick<LocalStreams, 'openSource' | 'openSink'>;
   /** Ends all listeners and connections, and writes what waits. */
   stop(): Promise<void>;
 }

@@ -7,7 +7,12 @@ const runningSchema = z.object({
   pid: z.int(),
   /** What tells this process from a later one with the same pid, where the system says so. */
   born: z.string().nullable(),
-  urls: z.object({ http: z.string(), mqtts: z.string(), mqtt: z.string().optional() }),
+  urls: z.object({
+    http: z.string(),
+    mqtts: z.string(),
+    mqtt: z.string().optional(),
+    boards: z.string().optional(),
+  }),
   ca: z.string(),
 });
 export type RunningPlatform = z.output<typeof runningSchema>;

@@ -28,11 +28,12 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     for (let closer = closers.pop(); closer; closer = closers.pop()) await closer();
   };
   try {
-    const { urls, ca, token } = await open(options, closers);
+    const { urls, ca, token, streams } = await open(options, closers);
     let stopped: Promise<void> | undefined;
     return {
       urls,
       ca,
+      streams,
       ...(token === undefined ? {} : { token }),
       stop: () => {
         stopped ??= close();
@@ -46,7 +47,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
 }
 
 async function open(options: PlatformOptions, closers: Closers) {
-  const { dataDir, host = '127.0.0.1', clock = systemClock, plain } = options;
+  const { dataDir, host = '127.0.0.1', clock = systemClock, plain, boards } = options;
   const log = await createLog(options.log);
   const now = () => clock.now();
   closers.push(await lockFolder(dataDir));
@@ -86,14 +87,15 @@ async function open(options: PlatformOptions, closers: Closers) {
 
   const shown = reachableHost(host);
   urls.http = `https://${shown}:${await listenHttp(app, host, options.httpPort)}`;
-  const listeners = await startListeners(broker, { host, port: options.mqttPort, tls, plain });
+  const listeners = await startListeners(broker, { host, port: options.mqttPort, tls, plain, boards });
   closers.push(() => listeners.close());
   urls.mqtts = `mqtts://${shown}:${listeners.port}`;
   if (listeners.plainPort !== undefined) urls.mqtt = `mqtt://127.0.0.1:${listeners.plainPort}`;
+  if (boards) urls.boards = `mqtt://${reachableHost(boards.host)}:${listeners.boardPort}`;
   await noteRunning(dataDir, { urls, ca: authority.file });
   closers.push(() => forgetRunning(dataDir));
   // Last of all that can fail: a token that nobody was told of could not be used, and would keep one from being made.
   const token = options.newToken || !(await tokens.any()) ? await tokens.issue() : undefined;
   log.debug({ urls }, 'ready');
-  return { urls, ca: authority.file, token };
+  return { urls, ca: authority.file, token, streams: broker.streams };
 }

@@ -14,7 +14,13 @@ export const errorBodySchema = z.object({
 export const statusSchema = z.object({
   version: z.string(),
   started: time,
-  urls: z.object({ http: z.string(), mqtts: z.string(), mqtt: z.string().optional() }),
+  urls: z.object({
+    http: z.string(),
+    mqtts: z.string(),
+    mqtt: z.string().optional(),
+    /** Of the listener for boards. */
+    boards: z.string().optional(),
+  }),
   counts: z.object({
     devices: z.int(),
     online: z.int(),

@@ -1,10 +1,18 @@
 import { deviceChannels, parseTopic } from '../../device/index.js';
+import { filterCovers, topicMatcher } from './filter.js';
 import type { Identity } from './identity.js';
 
-/** A device publishes on its own channels only; operators on every topic that is not the broker's own. */
+/**
+ * A device publishes on its own channels only; boards on what their listener is for; operators on every topic that is not the
+ * broker's own.
+ */
 export function mayPublish(identity: Identity, topic: string): boolean {
   if (topic.startsWith('$')) return false;
   if (identity.kind === 'operator') return true;
+  if (identity.kind === 'board') {
+    // What the platform takes for a device's word comes from devices with certificates alone.
+    return parseTopic(topic) === null && identity.door.publish.some((filter) => topicMatcher(filter)(topic));
+  }
   const parts = parseTopic(topic);
   return parts !== null && parts.device === identity.name && deviceChannels[parts.channel] === 'device';
 }
@@ -12,6 +20,8 @@ export function mayPublish(identity: Identity, topic: string): boolean {
 /** A device hears what the platform sends to it, and nothing else: wildcards reach further, so it gets none. */
 export function maySubscribe(identity: Identity, filter: string): boolean {
   if (identity.kind === 'operator') return !filter.startsWith('$SYS');
+  if (identity.kind === 'board')
+    return identity.door.subscribe.some((allowed) => filterCovers(allowed, filter));
   const parts = parseTopic(filter);
   return parts !== null && parts.device === identity.name && deviceChannels[parts.channel] === 'platform';
 }

@@ -4,9 +4,12 @@ import type { Logger } from 'pino';
 import { AiotError } from '../../core/index.js';
 import type { Devices } from '../services/devices.js';
 import type { Tokens } from '../services/tokens.js';
+import type { Offered } from '../streams/held.js';
+import { createLocalStreams, type LocalStreams } from '../streams/streams.js';
 import { mayPublish, maySubscribe } from './acl.js';
-import { type Identity, peerOf } from './identity.js';
+import { type BoardDoor, type Identity, peerOf } from './identity.js';
 import { limitPackets } from './limit.js';
+import { retainedIn } from './retained.js';
 
 export interface BrokerParts {
   devices: Devices;
@@ -33,8 +36,11 @@ const largestPayload = 1024 ** 2;
 
 /** The MQTT 3.1.1 broker, without its listeners: `handle` takes their sockets. */
 export interface Broker {
-  handle: (socket: EventEmitter) => void;
-  publish(packet: { topic: string; payload: Buffer; retain?: boolean }): Promise<void>;
+  /** @param door what boards may, for a socket of the listener for boards: whoever comes by it is let in */
+  handle: (socket: EventEmitter, door?: BoardDoor) => void;
+  publish(packet: { topic: string; payload: Buffer; retain?: boolean; qos?: 0 | 1 | 2 }): Promise<void>;
+  /** For routes in this process. */
+  streams: LocalStreams;
   /** Ends all connections of a device. */
   disconnect(device: string): void;
   figures: BrokerFigures;
@@ -47,6 +53,7 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
   const { Aedes } = await import('aedes');
   const { devices, tokens, log } = parts;
   const figures: BrokerFigures = { received: 0, malformed: 0, refused: 0, clients: 0 };
+  const doors = new WeakMap<object, BoardDoor>();
   /** At the end all connections go; that is no news about the devices. */
   let closing = false;
   const refuse = (what: string, client: BrokerClient, topic?: string) => {
@@ -59,10 +66,12 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
     preConnect(client: BrokerClient, packet, done) {
       const peer = peerOf(client.conn);
       const device = peer && peer !== 'refused' ? devices.authenticated(peer.fingerprint) : null;
-      const owner = device ? `device:${device.name}` : 'operator';
+      const door = doors.get(client.conn);
+      const owner = device ? `device:${device.name}` : door ? 'board' : 'operator';
       const named = packet as { clientId: string };
       if (named.clientId) named.clientId = `${owner}:${named.clientId}`;
       if (device) client.identity = { kind: 'device', name: device.name };
+      else if (door) client.identity = { kind: 'board', door };
       done(null, true);
     },
     authenticate(client: BrokerClient, _user, password, done) {
@@ -87,7 +96,8 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
         refuse('a publish was refused', client, packet.topic);
         return done(new Error(`not allowed to publish on ${packet.topic}`));
       }
-      store(client, packet).then(() => done(null), done);
+      // Readers in this process come last: what could not be stored is not theirs either.
+      store(client, packet).then(() => streams.offer(packet as Offered, done), done);
     },
     authorizeSubscribe(client: BrokerClient, subscription, done) {
       if (client.identity && maySubscribe(client.identity, subscription.topic))
@@ -133,20 +143,28 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
   );
   aedes.on('connectionError', (_client, err) => log.debug({ err }, 'connection error'));
 
+  const publish: Broker['publish'] = ({ topic, payload, retain = false, qos = 1 }) =>
+    new Promise((resolve, reject) => {
+      aedes.publish({ cmd: 'publish', topic, payload, qos, retain, dup: false }, (error) =>
+        error ? reject(error) : resolve(),
+      );
+    });
+  const streams = createLocalStreams({
+    endpoint: 'aiot://stream',
+    publish,
+    retained: (filter) => retainedIn(aedes, filter),
+  });
   const clients = () =>
     Object.values((aedes as unknown as { clients: Record<string, BrokerClient> }).clients);
   return {
-    handle(socket) {
+    handle(socket, door) {
+      if (door) doors.set(socket, door);
       const client = aedes.handle(socket as Parameters<typeof aedes.handle>[0]) as BrokerClient;
       limitPackets(client, () => (client.identity ? largestPayload + 64 * 1024 : 16 * 1024));
     },
     figures,
-    publish: ({ topic, payload, retain = false }) =>
-      new Promise((resolve, reject) => {
-        aedes.publish({ cmd: 'publish', topic, payload, qos: 1, retain, dup: false }, (error) =>
-          error ? reject(error) : resolve(),
-        );
-      }),
+    publish,
+    streams,
     disconnect(device) {
       for (const client of clients()) {
         if (client.identity?.kind === 'device' && client.identity.name === device) client.conn.destroy();
@@ -154,6 +172,7 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
     },
     close() {
       closing = true;
+      streams.close();
       return new Promise((resolve) => aedes.close(() => resolve()));
     },
   };

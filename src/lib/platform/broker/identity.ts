@@ -2,7 +2,17 @@ import type { TLSSocket } from 'node:tls';
 import { sha256Hex } from '../../core/index.js';
 
 /** Who is at the other end of a connection. */
-export type Identity = { kind: 'operator' } | { kind: 'device'; name: string };
+export type Identity =
+  | { kind: 'operator' }
+  | { kind: 'device'; name: string }
+  /** Anybody at the listener for boards. */
+  | { kind: 'board'; door: BoardDoor };
+
+/** What those may who come by the listener for boards: filters of topics. */
+export interface BoardDoor {
+  publish: readonly string[];
+  subscribe: readonly string[];
+}
 
 /**
  * What the TLS handshake says: the fingerprint (SHA-256 of the DER, hex) of a certificate by our CA, `refused` for one

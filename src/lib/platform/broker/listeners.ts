@@ -2,6 +2,7 @@ import { createServer as createPlainServer, type Server, type Socket } from 'nod
 import { createServer as createTlsServer } from 'node:tls';
 import { closeServer, listenOn } from '../listen.js';
 import type { Broker } from './broker.js';
+import type { BoardDoor } from './identity.js';
 
 export interface ListenerOptions {
   host: string;
@@ -9,11 +10,20 @@ export interface ListenerOptions {
   tls: { key: string; cert: string; ca: string };
   /** Without TLS, on loopback: the token would be readable on any other wire. */
   plain?: { port: number };
+  /** Without TLS and without a password, for boards that know neither. */
+  boards?: BoardListener;
+}
+
+/** A listener for boards, and what those may who come by it. */
+export interface BoardListener extends BoardDoor {
+  host: string;
+  port: number;
 }
 
 export interface Listeners {
   port: number;
   plainPort?: number;
+  boardPort?: number;
   close(): Promise<void>;
 }
 
@@ -40,9 +50,17 @@ export async function startListeners(broker: Broker, options: ListenerOptions): 
     );
     tls.on('tlsClientError', (_error, socket) => socket.destroy());
     const port = await open(tls, options.host, options.port, '--mqtt-port');
-    if (!options.plain) return { port, close };
-    const plain = createPlainServer((socket) => broker.handle(socket));
-    return { port, plainPort: await open(plain, '127.0.0.1', options.plain.port, '--plain-port'), close };
+    const listeners: Listeners = { port, close };
+    if (options.plain) {
+      const plain = createPlainServer((socket) => broker.handle(socket));
+      listeners.plainPort = await open(plain, '127.0.0.1', options.plain.port, '--plain-port');
+    }
+    if (options.boards) {
+      const { host, port, ...door } = options.boards;
+      const boards = createPlainServer((socket) => broker.handle(socket, door));
+      listeners.boardPort = await open(boards, host, port, '--board-port');
+    }
+    return listeners;
   } catch (error) {
     await Promise.all(
       opened.filter((server) => server.listening).map((server) => closeServer(server, sockets)),

@@ -23,6 +23,8 @@ export interface PlatformUrls {
   http: string;
   mqtts: string;
   mqtt?: string;
+  /** Of the listener for boards. */
+  boards?: string;
 }
 
 /** What the API's routes call. */

@@ -1,0 +1,246 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { filterCovers, isFilter, topicMatcher } from '../../src/lib/platform/broker/filter.js';
+import type { Delivery, Source } from '../../src/lib/stream/index.js';
+import { connectBoard } from '../support/board.js';
+import { connect } from '../support/mqtt.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+let own: TestPlatform;
+beforeAll(async () => {
+  own = await testPlatform({
+    plain: { port: 0 },
+    boards: { host: '127.0.0.1', port: 0, publish: ['iotkit/#'], subscribe: ['iotkit/actors/#'] },
+  });
+});
+afterAll(() => own.stop());
+
+const boardPort = () => Number(own.platform.urls.boards?.split(':').at(-1));
+const operator = () => connect(own.platform.urls.mqtt ?? '', { username: 'operator', password: own.token });
+/** Deliveries of a source one by one. */
+function reading(source: Source) {
+  const batches = source[Symbol.asyncIterator]();
+  let held: readonly Delivery[] = [];
+  return async (): Promise<Delivery> => {
+    while (held.length === 0) {
+      const { value, done } = await batches.next();
+      if (done) throw new Error('the source has ended');
+      held = value;
+    }
+    const [first, ...rest] = held;
+    held = rest;
+    return first!;
+  };
+}
+const textOf = ({ message }: Delivery) => Buffer.from(message.payload).toString();
+const state = async (promise: Promise<unknown>, ms = 60) =>
+  Promise.race([
+    promise.then(
+      () => 'done',
+      () => 'failed',
+    ),
+    new Promise((resolve) => setTimeout(resolve, ms, 'waits')),
+  ]);
+
+describe('a source in the broker’s process', () => {
+  it('holds the publisher’s PUBACK until its message is acked', async () => {
+    const source = await own.platform.streams.openSource('held/+', { overflow: 'wait' });
+    const next = reading(source);
+    const publisher = await operator();
+    const published = publisher.publishAsync('held/1', 'one', { qos: 1 });
+    const delivery = await next();
+    expect([textOf(delivery), delivery.message.topic, delivery.message.qos]).toEqual(['one', 'held/1', 1]);
+    expect(await state(published)).toBe('waits');
+    delivery.ack();
+    await published;
+    await source.close();
+    await publisher.endAsync(true);
+  });
+
+  it('has more than one message in flight', async () => {
+    const source = await own.platform.streams.openSource('many', { overflow: 'wait' });
+    const next = reading(source);
+    const publisher = await operator();
+    const published = Promise.all(
+      Array.from({ length: 50 }, (_, i) => publisher.publishAsync('many', `${i}`, { qos: 1 })),
+    );
+    const taken: Delivery[] = [];
+    while (taken.length < 50) taken.push(await next());
+    expect(taken.map(textOf)).toEqual(Array.from({ length: 50 }, (_, i) => `${i}`));
+    for (const delivery of taken) delivery.ack();
+    await published;
+    await source.close();
+    await publisher.endAsync(true);
+  });
+
+  it('gives no PUBACK for what was nacked: the publisher sends it again', async () => {
+    const source = await own.platform.streams.openSource('again', { overflow: 'wait' });
+    const next = reading(source);
+    const publisher = await connect(own.platform.urls.mqtt ?? '', {
+      ...{ username: 'operator', password: own.token, clientId: 'again', clean: false, reconnectPeriod: 20 },
+    });
+    const published = publisher.publishAsync('again', 'once more', { qos: 1 });
+    (await next()).nack();
+    const second = await next();
+    expect(textOf(second)).toBe('once more');
+    second.ack();
+    await published;
+    await source.close();
+    await publisher.endAsync(true);
+  });
+
+  it('waits for every reader, and for none whose filter does not fit', async () => {
+    const [first, second, other] = await Promise.all(
+      ['two/#', 'two/+', 'other/#'].map((filter) => own.platform.streams.openSource(filter)),
+    );
+    const publisher = await operator();
+    const published = publisher.publishAsync('two/1', 'x', { qos: 1 });
+    (await reading(first!)()).ack();
+    expect(await state(published)).toBe('waits');
+    (await reading(second!)()).ack();
+    await published;
+    await Promise.all([first, second, other].map((source) => source!.close()));
+    await publisher.endAsync(true);
+  });
+
+  it('begins with what is retained, and gives up what it holds when it is closed', async () => {
+    const publisher = await operator();
+    await publisher.publishAsync('kept/1', 'retained', { qos: 1, retain: true });
+    const source = await own.platform.streams.openSource('kept/#');
+    const next = reading(source);
+    const first = await next();
+    expect([textOf(first), first.message.retain]).toEqual(['retained', true]);
+    const published = publisher.publishAsync('kept/2', 'never acked', { qos: 0 });
+    await next();
+    await published;
+    await source.close();
+    await expect(next()).rejects.toThrow('ended');
+    await publisher.endAsync(true);
+  });
+
+  it.each([
+    ['drop', 'acknowledges and counts what it has no room for', 'done', 48],
+    ['wait', 'holds up its publisher when it has no room', 'waits', 0],
+  ] as const)('with overflow %s, %s', async (overflow, _, expected, dropped) => {
+    const source = await own.platform.streams.openSource(`full/${overflow}`, { overflow, queue: 2 });
+    const publisher = await operator();
+    const published = Array.from({ length: 50 }, () =>
+      publisher.publishAsync(`full/${overflow}`, 'x', { qos: 1 }),
+    );
+    expect(await state(published.at(-1)!, 300)).toBe(expected);
+    expect(source.dropped).toBe(dropped);
+    const next = reading(source);
+    for (let left = 50 - dropped; left > 0; left--) (await next()).ack();
+    await Promise.all(published);
+    await source.close();
+    await publisher.endAsync(true);
+  });
+});
+
+describe('a sink in the broker’s process', () => {
+  it('resolves when readers here have acked, and subscribers get it too', async () => {
+    const source = await own.platform.streams.openSource('chain/#', { overflow: 'wait' });
+    const sink = await own.platform.streams.openSink('chain/own');
+    const subscriber = await operator();
+    const heard = new Promise<string>((resolve) =>
+      subscriber.on('message', (topic, payload) => resolve(`${topic} ${payload}`)),
+    );
+    await subscriber.subscribeAsync('chain/#', { qos: 1 });
+    const written = sink.write([{ topic: '', payload: Buffer.from('hello') }]);
+    const delivery = await reading(source)();
+    expect(await state(written)).toBe('waits');
+    delivery.ack();
+    await written;
+    expect(await heard).toBe('chain/own hello');
+    await Promise.all([source.close(), sink.close(), subscriber.endAsync(true)]);
+  });
+});
+
+describe('the listener for boards', () => {
+  it('lets MQTT 3.1 in with any password, and takes a payload with its NUL', async () => {
+    const source = await own.platform.streams.openSource('iotkit/#');
+    const board = await connectBoard(boardPort(), 'aa:bb:cc:00:00:01', 'anything');
+    const sent = board.sendAcknowledged('iotkit/sensor', '0xBC,26.31,41.2,low');
+    const delivery = await reading(source)();
+    expect(textOf(delivery)).toBe('0xBC,26.31,41.2,low\0');
+    delivery.ack();
+    await sent;
+    await source.close();
+    board.end();
+  });
+
+  it('gives boards what is sent to them, and no other topic', async () => {
+    const board = await connectBoard(boardPort());
+    expect(await board.subscribe('iotkit/actors/#')).toBe(0);
+    expect(await board.subscribe('iotkit/#')).toBe(128);
+    const publisher = await operator();
+    await publisher.publishAsync('iotkit/actors/servo2', '0.5', { qos: 1 });
+    await expect
+      .poll(() => board.received.map(({ topic, payload }) => `${topic} ${payload}`))
+      .toEqual(['iotkit/actors/servo2 0.5']);
+    await publisher.endAsync(true);
+    board.end();
+  });
+
+  it.each(['elsewhere/x', 'aiot/v1/dev/reported', '$SYS/x'])('does not take %s', async (topic) => {
+    const board = await connectBoard(boardPort());
+    board.send(topic, 'x');
+    await board.closed;
+  });
+
+  it('is the only one that asks for no token', async () => {
+    const plain = Number(own.platform.urls.mqtt?.split(':').at(-1));
+    await expect(connectBoard(plain)).rejects.toThrow('CONNACK 4');
+  });
+});
+
+describe('a filter', () => {
+  it.each([
+    ['a/b', 'a/b', true],
+    ['a/b', 'a/c', false],
+    ['a/+', 'a/b', true],
+    ['a/+', 'a', false],
+    ['a/+', 'a/', true],
+    ['a/+', 'a/b/c', false],
+    ['a/#', 'a', true],
+    ['a/#', 'a/b/c', true],
+    ['a/#', 'ab', false],
+    ['#', 'a/b', true],
+    ['#', '$SYS/x', false],
+    ['+/x', '$SYS/x', false],
+    ['+/+', '/x', true],
+    ['+', '/x', false],
+    ['$SYS/#', '$SYS/x', true],
+  ])('%s fits %s: %s', (filter, topic, fits) => {
+    expect(topicMatcher(filter)(topic)).toBe(fits);
+  });
+
+  it.each([
+    ['', false],
+    ['a/#/b', false],
+    ['a#', false],
+    ['a+/b', false],
+    ['+/a/#', true],
+    ['/', true],
+  ])('"%s" is one: %s', (text, is) => expect(isFilter(text)).toBe(is));
+
+  it('covers another only when it fits every topic that the other fits', () => {
+    const level = fc.constantFrom('a', 'b', '$x', '');
+    const topic = fc.array(level, { minLength: 1, maxLength: 4 }).map((levels) => levels.join('/'));
+    const filter = fc
+      .tuple(fc.array(fc.oneof(level, fc.constant('+')), { maxLength: 3 }), fc.boolean())
+      .map(([levels, rest]) => [...levels, ...(rest ? ['#'] : [])].join('/'))
+      .filter((text) => text !== '');
+    fc.assert(
+      fc.property(filter, filter, topic, (allowed, wanted, at) => {
+        if (!filterCovers(allowed, wanted) || !topicMatcher(wanted)(at)) return;
+        expect(topicMatcher(allowed)(at)).toBe(true);
+      }),
+      { numRuns: 3000 },
+    );
+    expect(filterCovers('iotkit/actors/#', 'iotkit/actors/servo2')).toBe(true);
+    expect(filterCovers('iotkit/actors/#', 'iotkit/actors/#')).toBe(true);
+    expect(filterCovers('iotkit/+', 'iotkit/+')).toBe(true);
+    expect(filterCovers('iotkit/+', 'iotkit/#')).toBe(false);
+  });
+});
