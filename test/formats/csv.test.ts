@@ -120,6 +120,27 @@ describe('what is no table of text', () => {
     expect(parseTable(Buffer.from('x,label\n3.4e38,a\n'), 't.csv').rows).toBe(1);
   });
 
+  const kit = { label: 'class', inputs: ['hum', 'temp'], columns: ['sensor', 'temp', 'hum', 'class'] };
+  it.each([
+    ['without a header', ''],
+    ['with just that header', 'sensor,temp,hum,class\n'],
+    ['that begins with a byte order mark', '\uFEFF'],
+  ])('takes the names of the columns of a file %s', (_, header) => {
+    const table = parseTable(Buffer.from(`${header}0xBC,26.5,41.25,low\n0xBC,30,40,high\n`), 't.csv', kit);
+    expect(table).toMatchObject({ columns: ['hum', 'temp'], rows: 2, labels: ['low', 'high'] });
+    expect([...table.inputs]).toEqual([41.25, 26.5, 40, 30]);
+  });
+
+  it('says the line of a file without a header, and which input is missing', () => {
+    expect(() => parseTable(Buffer.from('0xBC,26.5,4e39,low\n'), 't.csv', kit)).toThrow('t.csv:1:11: ');
+    expect(() => parseTable(Buffer.from('0xBC,26.5,wet,low\n'), 't.csv', kit)).toThrow(
+      't.csv:1:11: expected a finite number for "hum", got "wet"',
+    );
+    expect(() => parseTable(Buffer.from('a,class\n1,x\n'), 't.csv', { ...kit, columns: undefined })).toThrow(
+      't.csv:1:1: expected a column "hum" of inputs, got a, class',
+    );
+  });
+
   it('takes wide headers in no time, and says where there are too many', () => {
     const wide = (count: number) => Array.from({ length: count }, (_, i) => `c${i}`).join(',');
     const started = performance.now();

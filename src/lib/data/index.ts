@@ -23,5 +23,5 @@ export {
   recordingDetailSchema,
   summarySchema,
 } from './summary.js';
-export { openTable, type Table } from './table.js';
+export { openTable, type Table, type TableShape } from './table.js';
 export type * from './types.js';

@@ -9,7 +9,7 @@ export {
   parseLabelledCsv,
 } from './csv/parse.js';
 export { type CsvRecord, csvRecords } from './csv/records.js';
-export { parseTable, type Table } from './csv/table.js';
+export { parseTable, type Table, type TableShape } from './csv/table.js';
 export { writeCsv, writeTable } from './csv/write.js';
 export * from './elf/index.js';
 export * from './esp-image/index.js';

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { AiotError, defaultProject, hasCode, loadProject, type Project } from '../core/index.js';
-import { type Dataset, openTable, type Table } from '../data/index.js';
+import { type Dataset, openTable, type Table, type TableShape } from '../data/index.js';
 import { type DataSource, datasetOfSource } from './dataset.js';
 import { readTraining } from './files.js';
 import type { TrainingFile } from './train/types.js';
@@ -55,9 +55,17 @@ export async function openMaterial(
   training?: TrainingFile,
 ): Promise<Material> {
   const before = training?.source.kind === 'table' ? training.source : null;
-  const data = source.data ?? (source.dataset ? undefined : before?.file);
+  const { table } = project.config.model;
+  const own = table && resolve(project.dir, table.file);
+  const data = source.data ?? (source.dataset ? undefined : (before?.file ?? own));
   if (data !== undefined && (await isFile(data))) {
-    return materialOfRows(resolve(data), source.label ?? before?.label ?? 'label');
+    const label = source.label ?? before?.label ?? table?.label ?? 'label';
+    return materialOfRows(resolve(data), { ...table, label });
+  }
+  if (own !== undefined && data === own) {
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `no ${own} yet, which model.table in ${project.file} names`, {
+      next: `Let it be written first (aiot up --project ${project.dir}), or give another table: --data FILE.csv`,
+    });
   }
   if (Object.keys(project.config.stream.fields).length === 0 && !source.dataset) {
     if (source.data === undefined && before) {
@@ -76,8 +84,9 @@ export async function openMaterial(
   return { dataset: await datasetOfSource(project, source), rows: null };
 }
 
-async function materialOfRows(file: string, label: string): Promise<Material> {
-  const table = await openTable(file, label);
+async function materialOfRows(file: string, shape: TableShape & { label: string }): Promise<Material> {
+  const { label } = shape;
+  const table = await openTable(file, shape);
   const name = file.replace(/^.*[/\\]/, '').replace(/\.[^.]*$/, '');
   const { columns, digest } = table;
   return {

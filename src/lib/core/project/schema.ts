@@ -163,8 +163,21 @@ const accept = z.strictObject({
   macs: z.int().positive().optional(),
 });
 
+/** Rows that are trained on when no --data is given. */
+const table = z.strictObject({
+  /** CSV file, from the project's folder. */
+  file: z.string().min(1),
+  /** Column of the classes, or of the value. */
+  label: z.string().min(1).default('label'),
+  /** Columns that are inputs; absent = all others. */
+  inputs: z.array(z.string().min(1)).min(1).optional(),
+  /** Names of the columns of a file that has no header. */
+  columns: z.array(z.string().min(1)).min(1).optional(),
+});
+
 const model = z.strictObject({
   name: name.optional(),
+  table: table.optional(),
   kind: z.enum(['mlp', 'cnn1d', 'ds-cnn', 'autoencoder', 'layers']).default('mlp'),
   /** Units of the hidden layers (mlp, autoencoder), filters of the convolutions (cnn1d, ds-cnn), or layers one by one. */
   layers: z.union([z.array(size).min(1).max(16), z.array(layerSchema).min(1).max(64)]).optional(),
@@ -181,9 +194,44 @@ const model = z.strictObject({
   accept: accept.prefault({}),
 });
 
+/** A topic's filter of MQTT: `+` and `#` are whole levels, `#` the last. */
+const filter = z
+  .string()
+  .regex(/^(?:(?:\+|[^+#/\0]*)\/)*(?:[+#]|[^+#/\0]*)$/, 'expected a filter such as iotkit/#')
+  .min(1);
+
+/** What `aiot up --project` starts beside the platform. */
+const up = z.strictObject({
+  /** A listener for boards that know no TLS. */
+  boards: z
+    .strictObject({
+      port: z.int().min(0).max(65_535).default(1883),
+      /** Address to listen on; absent = as `aiot up --host` says. */
+      host: z.string().min(1).optional(),
+      /** Nobody's is checked: to be written, because whoever reaches the port is let in. */
+      password: z.literal('any', { error: 'expected the word any: passwords of boards are not checked' }),
+      /** Topics that boards may publish on, and subscribe to. */
+      publish: z.array(filter).min(1),
+      subscribe: z.array(filter).default([]),
+    })
+    .optional(),
+  /** The file of routes, from the project's folder. */
+  routes: z.string().min(1).optional(),
+  /** Values for the routes' ${NAMES}; the environment and --set come before. */
+  set: z
+    .record(
+      z
+        .string()
+        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected letters, digits and underscores, no digit first'),
+      z.union([z.string(), z.number().transform(String)]),
+    )
+    .default({}),
+});
+
 /** A project of tables of rows alone needs no stream and no signal: a row is one sample and one window. */
 export const projectSchema = z.strictObject({
   name,
+  up: up.optional(),
   stream: stream.default({ topic: 'rows', format: 'json', device: 'topic', fields: {} }),
   signal: signal.default({ rate: 1, window: 1, stride: 1, features: 'raw' }),
   model: model.prefault({}),

@@ -23,7 +23,7 @@ export async function checkTables(
   const tables: Opened[] = [];
   for (const { file, part } of files) {
     await requireFile(file);
-    const opened = { name: basename(file), part, table: await openTable(file, label) };
+    const opened = { name: basename(file), part, table: await openTable(file, { label }) };
     refuseOtherColumns(tables[0] ?? opened, opened);
     tables.push(opened);
   }

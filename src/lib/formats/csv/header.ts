@@ -19,7 +19,7 @@ interface Header {
  */
 export function readHeader(bytes: Uint8Array, file: string): Header {
   requireText(bytes, file);
-  const start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
+  const start = byteOrderMark(bytes);
   const found = bytes.indexOf(10, start);
   const end = found < 0 ? bytes.length : found;
   let count = 1;
@@ -30,6 +30,11 @@ export function readHeader(bytes: Uint8Array, file: string): Header {
   }
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
   return { columns: text.replace(/\r$/, '').split(','), bodyStart: end + 1 };
+}
+
+/** Length of a byte order mark at the start, 0 or 3. */
+export function byteOrderMark(bytes: Uint8Array): number {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
 }
 
 /** @param wanted the columns that there must be, no more and no fewer @throws AIOT_CSV_COLUMNS */

@@ -1,5 +1,5 @@
 import { AiotError } from '../../core/index.js';
-import { checkHeader, readHeader } from './header.js';
+import { byteOrderMark, checkHeader, readHeader } from './header.js';
 import { type BadCell, readRows } from './rows.js';
 
 export type { BadCell } from './rows.js';
@@ -15,6 +15,10 @@ export interface LabelledTable extends NumericTable {
   /** The columns that were taken as text, by name, where the file has them; their names are not in `columns`. */
   texts: Record<string, string[]>;
   rows: number;
+  /** All names in the file's order. */
+  header: string[];
+  /** Line of the first row: 2, or 1 without a header. */
+  firstLine: number;
 }
 
 /**
@@ -35,29 +39,39 @@ export function parseCsv(bytes: Uint8Array, file: string, wanted?: readonly stri
 
 /**
  * As `parseCsv`, with some columns taken as text as it stands (a label, a group): numbers there are not looked at as numbers.
- * @param textColumns their names; the file need not have them
+ * @param textColumns their names, the file need not have them; or whether a name is one of theirs
  * @param onBad takes cells that are no finite number, which count as NaN; absent = they are refused
+ * @param names of the columns of a file without a header; a first line that has just these is one all the same
  * @throws as `parseCsv`
  */
 export function parseLabelledCsv(
   bytes: Uint8Array,
   file: string,
-  textColumns: readonly string[],
+  textColumns: readonly string[] | ((name: string) => boolean),
   onBad?: (bad: BadCell) => void,
+  names?: readonly string[],
 ): LabelledTable {
-  const { columns, bodyStart } = readHeader(bytes, file);
+  const header = readHeader(bytes, file);
+  const headless = names !== undefined && header.columns.join() !== names.join();
+  const columns = headless ? [...names] : header.columns;
+  const bodyStart = headless ? byteOrderMark(bytes) : header.bodyStart;
   checkHeader(columns, file);
-  const isText = columns.map((name) => textColumns.includes(name));
+  const isText = columns.map((name) =>
+    typeof textColumns === 'function' ? textColumns(name) : textColumns.includes(name),
+  );
   const words = isText.map((is) => (is ? ([] as string[]) : null));
   const data = readRows(bytes, bodyStart, columns, file, { words, onBad });
   const texts = Object.fromEntries(columns.flatMap((name, c) => (words[c] ? [[name, words[c]]] : [])));
   const rows = words[0]?.length ?? data[0]!.length;
-  if (rows === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows below the header`);
+  if (rows === 0)
+    throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows${headless ? '' : ' below the header'}`);
   return {
     columns: columns.filter((_, c) => !isText[c]),
     data: data.filter((_, c) => !isText[c]),
     texts,
     rows,
+    header: columns,
+    firstLine: headless ? 1 : 2,
   };
 }
 

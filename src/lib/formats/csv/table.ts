@@ -1,5 +1,5 @@
 import { AiotError, digestOf } from '../../core/index.js';
-import { csvColumns, parseLabelledCsv } from './parse.js';
+import { type LabelledTable, parseLabelledCsv } from './parse.js';
 import { showCell } from './place.js';
 
 /** Rows that are inputs of a network as they stand: a CSV file with one column per input and, if wanted, a label. */
@@ -23,14 +23,28 @@ export interface Table {
 /** Columns that are no inputs: they say what a row belongs to. */
 const groupColumns = ['group', 'recording', 'device'];
 
+/** What is what in a file of rows. */
+export interface TableShape {
+  /** Name of the column that holds labels, default `label`; a file without it has none. */
+  label?: string;
+  /** Columns that are inputs, in this order; absent = all that are neither label nor group. Others may hold anything. */
+  inputs?: readonly string[];
+  /** Names of the columns of a file without a header; a first line that has just these is one all the same. */
+  columns?: readonly string[];
+}
+
 /**
  * A CSV file as rows of inputs.
  * @param file name for messages
- * @param label name of the column that holds labels; a file without it has none
  * @throws AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_CSV_MALFORMED
  */
-export function parseTable(bytes: Uint8Array, file: string, label = 'label'): Table {
-  const { columns, data, texts } = parseLabelledCsv(bytes, file, [label, ...groupColumns]);
+export function parseTable(bytes: Uint8Array, file: string, shape: TableShape = {}): Table {
+  const { label = 'label', inputs: wanted } = shape;
+  const isText = (name: string) =>
+    name === label || groupColumns.includes(name) || (wanted !== undefined && !wanted.includes(name));
+  const parsed = parseLabelledCsv(bytes, file, isText, undefined, shape.columns);
+  const { texts } = parsed;
+  const { columns, data } = wanted ? chosen(parsed, wanted, file) : parsed;
   const labels = texts[label] ?? null;
   const groupColumn = groupColumns.find((name) => name !== label && texts[name]);
   const groups = groupColumn === undefined ? null : texts[groupColumn]!;
@@ -43,24 +57,46 @@ export function parseTable(bytes: Uint8Array, file: string, label = 'label'): Ta
   data.forEach((column, c) => {
     for (let row = 0; row < rows; row++) {
       const value = Math.fround(column[row]!);
-      if (!Number.isFinite(value)) throw beyondFloat32(bytes, file, row, columns[c]!);
+      if (!Number.isFinite(value)) throw beyondFloat32(bytes, file, parsed, row, columns[c]!);
       inputs[row * columns.length + c] = value;
     }
   });
   return { columns, inputs, rows, labels, groups, digest: digestOf(bytes) };
 }
 
+/** The wanted columns in the order in which they are wanted. */
+function chosen(
+  { columns, data, texts }: LabelledTable,
+  wanted: readonly string[],
+  file: string,
+): Pick<LabelledTable, 'columns' | 'data'> {
+  const missing = wanted.find((name) => !columns.includes(name));
+  if (missing !== undefined) {
+    const got = [...columns, ...Object.keys(texts)].join(', ');
+    const message = `${file}:1:1: expected a column ${showCell(missing)} of inputs, got ${got}`;
+    throw new AiotError('AIOT_CSV_COLUMNS', message, { next: 'Name the inputs in model.table.inputs.' });
+  }
+  return { columns: [...wanted], data: wanted.map((name) => data[columns.indexOf(name)]!) };
+}
+
 /** A number that a network cannot get, with its place. @param row from 0, below the header */
-function beyondFloat32(bytes: Uint8Array, file: string, row: number, column: string): AiotError {
-  const col = csvColumns(bytes, file).indexOf(column);
+function beyondFloat32(
+  bytes: Uint8Array,
+  file: string,
+  { header, firstLine }: LabelledTable,
+  row: number,
+  column: string,
+): AiotError {
+  const line = row + firstLine;
   let start = 0;
-  for (let line = 0; line <= row; line++) start = bytes.indexOf(10, start) + 1;
+  for (let at = 1; at < line; at++) start = bytes.indexOf(10, start) + 1;
   const end = bytes.indexOf(10, start);
-  const line = Buffer.from(bytes.subarray(start, end < 0 ? bytes.length : end)).toString('latin1');
-  const cells = line.split(',');
+  const text = Buffer.from(bytes.subarray(start, end < 0 ? bytes.length : end)).toString('latin1');
+  const cells = text.split(',');
+  const col = header.indexOf(column);
   const at = cells.slice(0, col).join(',').length + (col > 0 ? 2 : 1);
   return new AiotError(
     'AIOT_CSV_MALFORMED',
-    `${file}:${row + 2}:${at}: expected a number of at most 3.4e38 for ${showCell(column)} (float32), got ${showCell(cells[col]!.trim())}`,
+    `${file}:${line}:${at}: expected a number of at most 3.4e38 for ${showCell(column)} (float32), got ${showCell(cells[col]!.trim())}`,
   );
 }

@@ -36,7 +36,7 @@ export async function rowsOfTable(
   options: TableOptions,
 ): Promise<SharedRows> {
   const { data, label } = options;
-  const table = await openTable(data, label);
+  const table = await openTable(data, { label });
   const [a] = sides;
   const info = sides.map(({ model }) => model.bundle?.info).find((one) => one !== undefined);
   const kind = options.output ?? info?.answer.kind ?? outputKindOf(a.graph, table.labels);

@@ -45,7 +45,7 @@ export async function evaluateFile(options: EvaluateFileOptions): Promise<FileEv
   const { file, data, runtime } = options;
   const model = await readModelFile(file);
   const { graph, metadata } = importTflite(model.network);
-  const table = await openTable(data, options.label);
+  const table = await openTable(data, { label: options.label });
   if (table.labels === null) refuseNoLabels(options, table.columns);
   const network = await openNetwork(model.network, runtime);
   let taken: RowsTaken;

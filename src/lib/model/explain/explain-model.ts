@@ -77,7 +77,7 @@ export async function explainFile(options: ExplainFileOptions): Promise<Explanat
   const { file, data, label } = options;
   const model = await readModelFile(file);
   const { graph, metadata } = importTflite(model.network);
-  const table = await openTable(data, label);
+  const table = await openTable(data, { label });
   if (table.labels === null)
     throw new AiotError(
       'AIOT_DATA_COLUMNS',

@@ -130,7 +130,7 @@ const none: Material['lesson'] = { rows: [], evaluation: null };
 
 /** A table's rows as the network takes them. */
 async function tableOf(file: string, label: string | undefined, graph: Graph, metadata: Uint8Array | null) {
-  const table = parseTable(await readBytes(file), file, label);
+  const table = parseTable(await readBytes(file), file, { label });
   const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
   requireColumns(table, file, size);
   const { inputs, standardized, warnings } = rowsTaken(table.inputs, size, metadata);
