@@ -95,12 +95,13 @@ describe('a file of message lines', () => {
 
   it.each([
     ['not there', 'missing.ndjson', 'AIOT_FILE_NOT_FOUND'],
-    ['a folder', '.', 'AIOT_FILE_MALFORMED'],
+    ['a folder', '.', 'AIOT_FILE_NOT_READABLE'],
   ])('is refused when it is %s', async (_, name, code) => {
     await expect(openSource(`file:${join(folder, name)}`)).rejects.toMatchObject({ code });
   });
 
   it('that cannot be written is named', async () => {
+    await writeFile(join(folder, 'no'), '');
     await expect(openSink(`file:${join(folder, 'no', 'such.ndjson')}`)).rejects.toMatchObject({
       code: 'AIOT_FILE_NOT_WRITABLE',
     });

@@ -1,0 +1,33 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
+import { syncFolder } from '../../core/index.js';
+import { unwritable } from './append.js';
+
+/** A file of lines compressed under another name, whole or not at all. @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL */
+export async function gzipTo(lines: string, finished: string): Promise<void> {
+  await replaceWith(finished, (temporary) =>
+    pipeline(createReadStream(lines), createGzip(), createWriteStream(temporary)),
+  );
+}
+
+/** Lets a file be written under a temporary name, syncs it, and gives it its own. @throws as `gzipTo` */
+export async function replaceWith(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path)}.tmp`);
+  try {
+    await write(temporary);
+    const file = await open(temporary, 'r+');
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw unwritable(path, error);
+  }
+}

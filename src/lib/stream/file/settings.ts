@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { AiotError, parseDuration } from '../../core/index.js';
+import { queryBoolean, queryCount, readQuery } from '../query.js';
+import type { StreamUrl } from '../url.js';
+import { type FileFormat, filePathOf, formatOfPath } from './path.js';
+
+const byteUnits: Record<string, number> = {
+  B: 1,
+  kB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+};
+
+/** `500kB`, `64MiB` or a bare number of bytes → bytes. */
+export const queryBytes = z
+  .string()
+  .regex(/^\d{1,12}(B|kB|MB|GB|KiB|MiB|GiB)?$/, 'expected a size such as 500kB, 64MiB or 1GB')
+  .transform((text) => {
+    const [, digits, unit = 'B'] = /^(\d+)(\D*)$/.exec(text) ?? [];
+    return Number(digits) * byteUnits[unit || 'B']!;
+  });
+
+/** `30s`, `1h` → ms. */
+export const queryDuration = z
+  .string()
+  .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'expected a time such as 500ms, 30s or 1h')
+  .transform(parseDuration);
+
+/** When a file is ended and the next one begun. */
+export interface Rotation {
+  bytes?: number;
+  ms?: number;
+  messages?: number;
+}
+
+export interface FileSettings {
+  path: string;
+  format: FileFormat | 'lines';
+  /** Columns, chosen; `name` or, for Parquet, `name:type`. */
+  fields?: string[];
+  header: boolean;
+  rotation?: Rotation;
+}
+
+const shape = {
+  format: z.enum(['ndjson', 'csv', 'parquet', 'lines']).optional(),
+  fields: z.string().min(1).optional(),
+  header: queryBoolean.optional(),
+  rotateSize: queryBytes.optional(),
+  rotateTime: queryDuration.optional(),
+  rotateCount: queryCount.optional(),
+};
+
+/** What a `file:` URL says of a file to be written. @throws AIOT_STREAM_URL */
+export function fileSettings(url: StreamUrl): FileSettings {
+  const { format, fields, header, rotateSize, rotateTime, rotateCount } = readQuery(url, shape);
+  const path = filePathOf(url);
+  const names = fields?.split(',');
+  const wrong = names?.find((name, n) => name === '' || names.indexOf(name) !== n);
+  if (wrong !== undefined) {
+    throw new AiotError('AIOT_STREAM_URL', `${path}: fields: expected each column once, got "${fields}"`);
+  }
+  if ([rotateSize, rotateTime, rotateCount].includes(0)) {
+    throw new AiotError('AIOT_STREAM_URL', `${path}: a file that rotates at 0 would hold nothing`);
+  }
+  const rotation = {
+    ...(rotateSize === undefined ? {} : { bytes: rotateSize }),
+    ...(rotateTime === undefined ? {} : { ms: rotateTime }),
+    ...(rotateCount === undefined ? {} : { messages: rotateCount }),
+  };
+  return {
+    path,
+    format: format ?? formatOfPath(path),
+    ...(names ? { fields: names } : {}),
+    header: header ?? true,
+    ...(Object.keys(rotation).length > 0 ? { rotation } : {}),
+  };
+}

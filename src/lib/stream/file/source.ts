@@ -1,0 +1,130 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { pipeline, type Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { z } from 'zod';
+import { AiotError, systemCode } from '../../core/index.js';
+import type { Delivery, Message, Source } from '../message.js';
+import type { StreamOptions } from '../options.js';
+import { queryBoolean, readQuery } from '../query.js';
+import type { StreamUrl } from '../url.js';
+import { createRowReader } from './csv/read-row.js';
+import { fromLine } from './ndjson/line.js';
+import { filePathOf, formatOfPath, isGzip } from './path.js';
+import { readRecords, type TextRecord } from './records.js';
+
+const settings = {
+  format: z.enum(['ndjson', 'csv', 'lines']).optional(),
+  /** CSV without a header row: the names of its columns. */
+  fields: z.string().optional(),
+  header: queryBoolean.optional(),
+  /** Of rows and lines; absent = the file's name without its end. */
+  topic: z.string().optional(),
+};
+
+/**
+ * A file from its first message to its last: lines of messages (NDJSON), rows (CSV: one JSON object each) or plain lines;
+ * `.gz` is unpacked.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_STREAM_URL; while reading, AIOT_FILE_MALFORMED and AIOT_CSV_*
+ */
+export async function openFileSource(url: StreamUrl): Promise<Source> {
+  const path = filePathOf(url);
+  const convert = converterOf(url, path);
+  const found = await stat(path).catch((error: unknown) => {
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? ''))
+      throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file: ${path}`, { cause: error });
+    throw unreadable(path, error);
+  });
+  if (found.isDirectory())
+    throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: it is a folder`);
+  const file = createReadStream(path, { highWaterMark: 256 * 1024 });
+  // What fails in one of the two, the reader of the last one hears.
+  return recordsSource(isGzip(path) ? pipeline(file, createGunzip(), () => {}) : file, path, convert);
+}
+
+/** The same from standard input, until its end. */
+export async function openStdinSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
+  const input = (options.input ?? process.stdin) as Readable;
+  return recordsSource(input, 'stdin:', converterOf(url, 'stdin:'));
+}
+
+interface Converter {
+  /** Quoted cells may have line ends in them. */
+  quotes: boolean;
+  /** undefined = no message, such as a header. */
+  message(record: TextRecord): Message | undefined;
+}
+
+function converterOf(url: StreamUrl, where: string): Converter {
+  const query = readQuery(url, settings);
+  const format = query.format ?? formatOfPath(where);
+  if (format === 'parquet') {
+    throw new AiotError(
+      'AIOT_STREAM_SCHEME',
+      `${where}: a Parquet file cannot be read from, only written to`,
+    );
+  }
+  const topic =
+    query.topic ??
+    (basename(where)
+      .replace(/\.(csv|txt|log)?(\.gz)?$/i, '')
+      .replace(/:$/, '') ||
+      'stdin');
+  if (format === 'ndjson') {
+    return { quotes: false, message: ({ text, line }) => fromLine(text, where, line) };
+  }
+  const message = (text: string): Message => ({
+    topic,
+    payload: Buffer.from(text),
+    time: Date.now(),
+    source: where,
+  });
+  if (format === 'lines') return { quotes: false, message: ({ text }) => message(text) };
+  const read = createRowReader(where, query.fields?.split(','), query.header);
+  return {
+    quotes: true,
+    message: (record) => {
+      const row = read(record);
+      return row === undefined ? undefined : message(typeof row === 'string' ? row : JSON.stringify(row));
+    },
+  };
+}
+
+/** Reads on only when asked for more, so nothing is dropped and memory stays bounded. One batch a piece that was read. */
+function recordsSource(input: Readable, endpoint: string, convert: Converter): Source {
+  const settle = () => {};
+  let closed = false;
+  return {
+    endpoint,
+    dropped: 0,
+    async *[Symbol.asyncIterator](): AsyncGenerator<Delivery[]> {
+      try {
+        for await (const records of readRecords(input, convert.quotes, endpoint)) {
+          const batch: Delivery[] = [];
+          for (const record of records) {
+            const message = record.text.trim() === '' ? undefined : convert.message(record);
+            if (message) batch.push({ message, ack: settle, nack: settle });
+          }
+          if (closed) return;
+          if (batch.length > 0) yield batch;
+        }
+      } catch (error) {
+        if (closed) return;
+        throw error instanceof AiotError ? error : unreadable(endpoint, error);
+      }
+    },
+    async close() {
+      closed = true;
+      input.destroy();
+    },
+  };
+}
+
+function unreadable(path: string, error: unknown): AiotError {
+  const reason = systemCode(error) ?? (error instanceof Error ? error.message : 'unknown error');
+  return new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path} (${reason})`, {
+    cause: error,
+    endpoint: path,
+  });
+}
