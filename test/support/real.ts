@@ -28,6 +28,8 @@ const parts = {
   python3: () => onPath('python3'),
   /** The compiler for the instruction set of a C3, and its addr2line. */
   riscv: () => onPath('riscv64-unknown-elf-gcc') && onPath('riscv64-unknown-elf-addr2line'),
+  /** PyPI pyarrow, fastavro, cbor2, msgpack, protobuf, standardwebhooks and moto. */
+  streams: () => existsSync(python('streams')),
   /** Gives a simulated chip a pty. */
   socat: () => onPath('socat'),
   /** The recordings and golden files that are not in this repository. */
@@ -39,6 +41,8 @@ const parts = {
   'tfjs-node': () => existsSync(join(tfjsNode, '.stamp')),
   /** PyPI tflite-micro, in an environment of its own: it wants another numpy. */
   tflm: () => existsSync(python('tflm')),
+  /** An S3 server that checks signatures (scripts/versitygw.sh). */
+  versitygw: () => existsSync(versitygwProgram),
 } as const;
 export type RealPart = keyof typeof parts;
 
@@ -51,6 +55,9 @@ export const tfjsNode = join(root, '.venv', 'tfjs-node');
 /** The program that scripts/espflash.sh makes. */
 export const espflashProgram = join(root, '.venv', 'espflash', 'bin', 'espflash');
 
+/** The program that scripts/versitygw.sh makes. */
+export const versitygwProgram = join(root, '.venv', 'versitygw', 'bin', 'versitygw');
+
 /** Options of `unshare` for mounts that only its program sees: as root plainly, else as root of a namespace of its own. */
 export function privateMounts(): string[] {
   return process.getuid?.() === 0 && spawnSync('unshare', ['-m', 'true']).status === 0 ? ['-m'] : ['-rm'];
@@ -59,7 +66,7 @@ export function privateMounts(): string[] {
 /** Folder with qemu-system-xtensa and qemu-system-riscv32 that know `-machine esp32` and `esp32c3`, or ''. */
 export const qemuFolder = process.env.AIOT_ESP_QEMU ?? '';
 
-export function python(environment: 'esptool' | 'litert' | 'tensorflow' | 'tflm'): string {
+export function python(environment: 'esptool' | 'litert' | 'streams' | 'tensorflow' | 'tflm'): string {
   return join(root, '.venv', environment, 'bin', 'python');
 }
 
