@@ -15,24 +15,23 @@ export interface BrokerOptions
   signal?: AbortSignal;
 }
 
-/** What an MQTT URL's scheme means: whether it is TLS, and the port when none is given. */
-const schemes: Record<string, { port: number }> = {
-  mqtt: { port: 1883 },
-  mqtts: { port: 8883 },
-  ws: { port: 80 },
-  wss: { port: 443 },
-};
+const defaultPorts: Record<string, number> = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 };
+
+/** @throws AIOT_STREAM_URL */
+export function hostAndPort({ scheme, host, endpoint }: StreamUrl): { host: string; port: number } {
+  const [, name, given] = /^(\[[0-9a-f:.]+\]|[^\s:/]+)(?::(\d{1,5}))?$/i.exec(host) ?? [];
+  const port = given === undefined ? (defaultPorts[scheme] ?? 1883) : Number(given);
+  if (name === undefined || port < 1 || port > 65_535) {
+    const message = `${endpoint}: expected HOST or HOST:PORT after ${scheme}://, with a port of 1 to 65535`;
+    throw new AiotError('AIOT_STREAM_URL', message);
+  }
+  return { host: name.replace(/^\[(.*)\]$/, '$1'), port };
+}
 
 /** The broker's address without credentials and topic, which is what mqtt.js may see and errors may name. */
 function addressOf(url: StreamUrl): string {
-  const [, , port] = /^(\[[0-9a-f:.]+\]|[^\s:/]+)(?::(\d{1,5}))?$/i.exec(url.host) ?? [url.host, '', '0'];
-  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) {
-    throw new AiotError(
-      'AIOT_STREAM_URL',
-      `${url.endpoint}: expected HOST or HOST:PORT after ${url.scheme}://, with a port of 1 to 65535`,
-    );
-  }
-  return port === undefined ? `${url.endpoint}:${schemes[url.scheme]?.port ?? 1883}` : url.endpoint;
+  const { port } = hostAndPort(url);
+  return /:\d{1,5}$/.test(url.host.replace(/^\[.*\]/, '')) ? url.endpoint : `${url.endpoint}:${port}`;
 }
 
 /**
