@@ -17,11 +17,19 @@ const mqtt: Adapter = {
     (await import('./mqtt/source.js')).openMqttSource(url, await knownBroker(url, options)),
   sink: async (url, options) =>
     (await import('./mqtt/sink.js')).openMqttSink(url, await knownBroker(url, options)),
+  admin: async (url, options) =>
+    (await import('./mqtt/admin.js')).openMqttAdmin(url, await knownBroker(url, options)),
 };
 
 const nats: Adapter = {
   source: async (url, options) => (await import('./nats/open-source.js')).openNatsSource(url, options),
   sink: async (url, options) => (await import('./nats/sink.js')).openNatsSink(url, options),
+  admin: async (url, options) => (await import('./nats/admin/index.js')).openNatsAdmin(url, options),
+};
+
+const kafka: Adapter = {
+  source: async (url, options) => (await import('./kafka/source.js')).openKafkaSource(url, options),
+  sink: async (url, options) => (await import('./kafka/sink.js')).openKafkaSink(url, options),
 };
 
 /** One entry a scheme: the only place that knows which adapters there are. */
@@ -29,6 +37,7 @@ const adapters: Record<string, Adapter> = {
   aiot: {
     source: async (url, options) => mqtt.source!(...(await platformBroker(url, options))),
     sink: async (url, options) => mqtt.sink!(...(await platformBroker(url, options))),
+    admin: async (url, options) => mqtt.admin!(...(await platformBroker(url, options))),
   },
   camera: {
     source: async (url, options) => (await import('./camera/source.js')).openCameraSource(url, options),
@@ -37,6 +46,8 @@ const adapters: Record<string, Adapter> = {
     source: async (url) => (await import('./file/source.js')).openFileSource(url),
     sink: async (url) => (await import('./file/sink.js')).openFileSink(url),
   },
+  kafka,
+  kafkas: kafka,
   mqtt,
   mqtts: mqtt,
   nats,
@@ -44,9 +55,15 @@ const adapters: Record<string, Adapter> = {
   pictures: {
     source: async (url) => (await import('./camera/pictures.js')).openPicturesSource(url),
   },
+  serial: {
+    source: async (url, options) => (await import('./serial/source.js')).openSerialSource(url, options),
+    sink: async (url, options) => (await import('./serial/sink.js')).openSerialSink(url, options),
+  },
   stdin: {
     source: async (url, options) => (await import('./file/source.js')).openStdinSource(url, options),
   },
+  ws: mqtt,
+  wss: mqtt,
 };
 
 /** @throws AIOT_STREAM_SCHEME, AIOT_STREAM_URL, and what the adapter throws when the far side is not there */

@@ -10,6 +10,8 @@ import type { MqttVersion } from './wire/publish.js';
 
 export interface BrokerOptions
   extends Pick<IClientOptions, 'ca' | 'cert' | 'key' | 'username' | 'password' | 'clientId' | 'will'> {
+  /** MQTT 3.1 (`MQIsdp`) instead of 3.1.1, as old boards speak it. */
+  old?: boolean;
   /** Longest wait for the first connection, ms; default 10 000. */
   connectTimeoutMs?: number;
   signal?: AbortSignal;
@@ -44,8 +46,9 @@ export async function connectBroker(
   options: BrokerOptions = {},
 ): Promise<MqttClient> {
   const parts = typeof url === 'string' ? parseStreamUrl(url) : url;
-  const { connectTimeoutMs, signal, ...given } = options;
-  return connectWith(parts, { ...given, protocolVersion: 4, clean: true }, { connectTimeoutMs, signal });
+  const { connectTimeoutMs, signal, old = false, ...given } = options;
+  const version: IClientOptions = old ? { protocolVersion: 3, protocolId: 'MQIsdp' } : { protocolVersion: 4 };
+  return connectWith(parts, { ...given, ...version, clean: true }, { connectTimeoutMs, signal });
 }
 
 /**

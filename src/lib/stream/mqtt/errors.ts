@@ -1,6 +1,6 @@
 import { AiotError, isUntrusted, systemCode } from '../../core/index.js';
 
-import { versionRefused } from './lane.js';
+import { protocolBroken, versionRefused } from './lane.js';
 
 /**
  * What says no: of MQTT 3.1.1 return codes of a CONNACK (section 3.2.2.3) and 128 of a SUBACK (3.9.3); of MQTT 5 reason codes (table
@@ -34,12 +34,23 @@ export function brokerError(error: unknown, endpoint: string): AiotError {
     });
   }
   const untrusted = name !== undefined && isUntrusted(name);
+  const next = untrusted ? 'Name the CA that signed its certificate: --ca FILE' : schemeAdvice(name, endpoint);
   return new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: ${message || name || 'no answer'}`, {
     cause: error,
     endpoint,
     retryable: !untrusted,
-    ...(untrusted ? { next: 'Name the CA that signed its certificate: --ca FILE' } : {}),
+    ...(next === undefined ? {} : { next }),
   });
+}
+
+/** What to try when somebody answers, but not as a broker does behind this scheme. */
+function schemeAdvice(code: string | undefined, endpoint: string): string | undefined {
+  const tls = /^(mqtts|wss):/.test(endpoint);
+  if (code === protocolBroken) return 'If it is a websocket there, write ws://; if not, is this the port of the broker?';
+  if (tls && (code === 'ECONNRESET' || code?.startsWith('ERR_SSL_')))
+    return 'If the port is a plain one, write mqtt:// instead of mqtts://.';
+  if (!tls && code === connectionClosed) return 'If the port wants TLS, write mqtts:// instead of mqtt://.';
+  return undefined;
 }
 
 /** Whether a SUBACK said no. mqtt.js gives an error of it with the packet, and its code in nothing but that. */

@@ -40,6 +40,12 @@ export interface Wire {
 /** The error's code when a broker answered a CONNECT of MQTT 5 in the words of 3.1.1. */
 export const versionRefused = 'MQTT_VERSION';
 
+/** The error's code when what came is no MQTT. */
+export const protocolBroken = 'MQTT_PROTOCOL';
+
+/** What a broker may begin with: CONNACK, DISCONNECT, AUTH. */
+const greetings = new Set<number>([packetType.connack, 14, 15]);
+
 /** Bytes waiting to be sent from which on a wire is congested. */
 const congestedBytes = 1024 * 1024;
 /** A connection that is not read from does not answer pings either: we ping in mqtt.js's place so often, ms. */
@@ -67,6 +73,8 @@ class LaneStream extends Duplex implements Wire {
   onDrain: (() => void) | undefined;
   private readonly frames = new Frames();
   private held = false;
+  /** Something came that can be the first of a broker. */
+  private greeted = false;
   private pinging: NodeJS.Timeout | undefined;
   private acks = Buffer.allocUnsafe(4096);
   private ackBytes = 0;
@@ -123,7 +131,7 @@ class LaneStream extends Duplex implements Wire {
 
   fail(error: Error): void {
     // mqtt.js tells of errors with a code.
-    this.destroy(Object.assign(error, { code: 'MQTT_PROTOCOL' }));
+    this.destroy(Object.assign(error, { code: protocolBroken }));
   }
 
   /** Takes the packets there are; it stops when the lane has no room. */
@@ -140,11 +148,13 @@ class LaneStream extends Duplex implements Wire {
           return;
         }
         if (type === packetType.connack && !this.letIn()) return;
+        if (!this.greeted && !greetings.has(type)) throw new RangeError('it is no broker, or wants another scheme');
+        this.greeted = true;
         this.push(Buffer.from(frames.buffer.subarray(frames.start, frames.to)));
       }
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      this.fail(new Error(`the broker sent what is no MQTT: ${error.message}`));
+      this.fail(new Error(`what answers there speaks no MQTT: ${error.message}`));
     }
   }
 

@@ -52,8 +52,9 @@ async function checkTls(host: string, port: number, options: StreamOptions): Pro
   } catch (error) {
     const code = systemCode(error);
     const message = error instanceof Error ? error.message : String(error);
-    const advice = code !== undefined && isUntrusted(code) ? '. Name the CA that signed its certificate: --ca FILE' : '';
-    return { what: 'TLS', state: 'failed', detail: `${message}${advice}` };
+    const untrusted = code !== undefined && isUntrusted(code);
+    const advice = untrusted ? 'Name the CA that signed its certificate: --ca FILE' : 'The port may be a plain one: mqtt://';
+    return { what: 'TLS', state: 'failed', detail: `${message}. ${advice}` };
   } finally {
     socket?.destroy();
   }
