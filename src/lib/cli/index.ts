@@ -34,6 +34,7 @@ export { flashExit, flashedText, flashNext } from './render/flashed.js';
 export { inspectionText } from './render/inspection.js';
 export { nvsMadeText, nvsText } from './render/nvs.js';
 export { otadataText, partitionsText } from './render/partitions.js';
+export { pictureText } from './render/picture.js';
 export { portsTable } from './render/ports.js';
 export {
   afterProvisioning,
@@ -45,6 +46,8 @@ export {
 export { quantizationText } from './render/quantization.js';
 export { rankingText } from './render/ranking.js';
 export { recordingsTable } from './render/recordings.js';
+export { checkedText, createdText, lagText, loginsText, topicsText } from './render/streams.js';
+export { messageText, streamStatisticsText } from './render/message.js';
 export * from './render/style.js';
 export { facts, next, table } from './render/text.js';
 export * from './render/time.js';
@@ -56,5 +59,7 @@ export { explainedSchema } from './settings/types.js';
 export { flagVariables } from './settings/variables.js';
 export { runSteps, type Step } from './steps.js';
 export { brokerFlags, brokerOptions } from './stream-flags.js';
+export { readFlags, readOptions, selectFlags, viewFlags } from './tail-flags.js';
+export { createTailView } from './tail-view.js';
 export { trainingFlags } from './training-flags.js';
 export { watchEpochs } from './watch-epochs.js';

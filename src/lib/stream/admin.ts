@@ -15,6 +15,8 @@ export interface StreamAdmin {
 
 export interface TopicState {
   topic: string;
+  /** JetStream: which stream keeps it. */
+  stream?: string;
   /** Messages in the log; absent where there is none. */
   messages?: number;
   bytes?: number;
@@ -49,6 +51,10 @@ export interface TopicSpec {
   /** JetStream: which subjects it keeps. */
   subjects?: string[];
   storage?: 'file' | 'memory';
+  /** What goes when a limit is reached: the oldest, or what is new (it is refused then). */
+  discard?: 'old' | 'new';
+  /** Durable consumers to be made with it, each of which is asked for messages and acknowledges every one. */
+  consumers?: ConsumerSpec[];
   retention?: 'limits' | 'interest' | 'workqueue';
   /** Both: how long and how much is kept. ms, bytes, messages. */
   maxAgeMs?: number;
@@ -58,6 +64,14 @@ export interface TopicSpec {
   duplicateWindowMs?: number;
   /** Kafka settings as they are called there, such as `cleanup.policy`. */
   config?: Record<string, string>;
+}
+
+export interface ConsumerSpec {
+  name: string;
+  /** Of the stream's subjects; absent = all. */
+  subject?: string;
+  ackWaitMs?: number;
+  maxAckPending?: number;
 }
 
 export interface CreateResult {

@@ -4,6 +4,9 @@
  */
 
 export type { CheckResult, CreateResult, LagState, StreamAdmin, TopicSpec, TopicState } from './admin.js';
+export { type Checked, checkEndpoint, checkedSchema } from './check/check.js';
+export { type Created, createdSchema, createTopics } from './create/create.js';
+export { tryCredentials } from './credentials/attempt.js';
 export {
   type CredentialFiles,
   credentialsFrom,
@@ -17,14 +20,25 @@ export { type Decoder, type DecoderName, decoderFor, decoderNames } from './deco
 export { deliveriesOf } from './deliveries.js';
 export { compileExpression, type Expression } from './expression/index.js';
 export { fromLine, messageLineSchema, toLine } from './file/ndjson/line.js';
+export {
+  type Lag,
+  lagSchema,
+  listTopics,
+  readLag,
+  type Topics,
+  topicsSchema,
+} from './inspect.js';
 export type { Delivery, Header, Message, OutgoingMessage, Sink, Source } from './message.js';
 export { mqttHeaders } from './message.js';
 export { connectBroker, disconnectBroker } from './mqtt/connect.js';
 export { brokerError } from './mqtt/errors.js';
+export { mqttSettings } from './mqtt/settings.js';
 export { openAdmin, openSink, openSource } from './open.js';
 export type { StreamCredentials, StreamOptions } from './options.js';
 export { payloadFrom } from './payload.js';
+export * from './print/index.js';
 export { printable, printablePayload } from './printable.js';
 export { publishedSchema, publishMessage } from './publish.js';
 export { createQueue, type Queue } from './queue.js';
-export { tail } from './tail.js';
+export * from './tail/index.js';
+export { parseStreamUrl, type StreamUrl } from './url.js';

@@ -781,11 +781,24 @@ export const catalogue = {
       'Messages came faster than they could be taken, from a broker that keeps none for slow readers, and none was to be lost silently.',
     next: 'Read from a log (JetStream, Kafka) or at QoS 1, or let messages be dropped and counted.',
   },
+  AIOT_STREAM_REFUSED: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'The far side of a stream (HTTP, S3, TCP, Telegram) answered a message with no. Where it says that it may take it later, the message is kept and sent again.',
+    next: 'Read what it answered; a message that it never takes goes where onError of the route says.',
+  },
   AIOT_STREAM_SCHEME: {
     exit: 2,
     family: 'user',
     about: 'A stream URL has a scheme that no adapter speaks, or one that cannot be used in this direction.',
     next: 'Use one of the schemes named.',
+  },
+  AIOT_STREAM_SPEC_INVALID: {
+    exit: 2,
+    family: 'user',
+    about: 'A file for aiot stream create is not as it has to be, or asks for what its broker does not have.',
+    next: 'Look at the places named; docs/streams.md has an example for each broker.',
   },
   AIOT_STREAM_TOPIC_NOT_FOUND: {
     exit: 4,
@@ -799,6 +812,13 @@ export const catalogue = {
     about:
       'A message does not fit what it is to be written to: a row without the columns of its file, text where a JSON object is expected. Writing it again does not help.',
     next: 'Give it the form that is expected with --map, or leave such messages out: onError: skip, or a dead letter.',
+  },
+  AIOT_STREAM_UNREACHABLE: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'The far side of a stream (HTTP, S3, TCP, Telegram) does not answer, or its TLS certificate is not signed by a CA that is trusted here.',
+    next: 'Check the address, and that it runs; name the CA with --ca FILE.',
   },
   AIOT_STREAM_URL: {
     exit: 2,

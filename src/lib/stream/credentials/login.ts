@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { AiotError } from '../../core/index.js';
 import type { StreamCredentials } from '../options.js';
-import { parseStreamUrl, type StreamUrl } from '../url.js';
+import { parseStreamUrl } from '../url.js';
 import { credentialNames } from './endpoint.js';
 import { saysWho } from './resolve.js';
 import { changeCredentials, readCredentials } from './store.js';
@@ -23,7 +23,7 @@ export interface LoginOptions {
   url: string;
   credentials: StreamCredentials;
   /** Asks the far side; what it throws leaves all as it was. Absent: they are kept untried. */
-  attempt?: (url: StreamUrl, credentials: StreamCredentials) => Promise<void>;
+  attempt?: (url: string, credentials: StreamCredentials) => Promise<void>;
 }
 
 /**
@@ -49,7 +49,7 @@ export async function login({ url, credentials, attempt }: LoginOptions): Promis
       next: 'Such as --username NAME --password-file FILE, or --token-file FILE; - reads stdin.',
     });
   }
-  await attempt?.({ ...parts, username: undefined, password: undefined }, kept);
+  await attempt?.(url, kept);
   await changeCredentials((all) => ({ ...all, ...Object.fromEntries(names.map((name) => [name, kept])) }));
   return {
     endpoints: names.map((endpoint) => ({ endpoint, kept: Object.keys(kept).sort() })),

@@ -4,7 +4,7 @@ import type { NatsClient } from './connect.js';
 import { natsError } from './errors.js';
 
 /** JetStream's error codes (err_code) for a stream and a consumer that are not there. */
-const streamMissing = 10_059;
+export const streamMissing = 10_059;
 export const consumerMissing = 10_014;
 
 /** The JetStream error code of what nats.js throws, 503 where nobody answers, or undefined. */

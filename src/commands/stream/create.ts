@@ -1,0 +1,46 @@
+import { Args, Flags } from '@oclif/core';
+import {
+  AiotCommand,
+  brokerFlags,
+  brokerOptions,
+  createdText,
+  next,
+  shared,
+  shellWord,
+} from '../../lib/cli/index.js';
+import { createdSchema, createTopics } from '../../lib/stream/index.js';
+
+export default class StreamCreate extends AiotCommand {
+  static override summary = 'Make Kafka topics and JetStream streams as a file describes them.';
+  static override description =
+    'What is there already is changed where it may be, and otherwise left as it is: the same file can be used again. docs/streams.md describes the file.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> topics.yaml',
+    '<%= config.bin %> <%= command.id %> motion-stream.yaml --at nats://127.0.0.1 --dry-run',
+  ];
+  static override args = { file: Args.string({ required: true, description: 'YAML.' }) };
+  static override flags = {
+    at: Flags.string({
+      summary: 'The broker, instead of the one in the file.',
+      env: 'AIOT_AT',
+      helpValue: 'URL',
+    }),
+    'dry-run': shared['dry-run'],
+    ...brokerFlags,
+  };
+  static override result = createdSchema;
+
+  async run() {
+    const { args, flags } = await this.input(StreamCreate);
+    const created = await createTopics({
+      ...(await brokerOptions(flags)),
+      ...(flags.at === undefined ? {} : { at: flags.at }),
+      file: args.file,
+      dryRun: flags['dry-run'],
+      signal: this.signal,
+    });
+    this.print(createdText(created));
+    this.print(next(`aiot stream ls ${shellWord(created.endpoint)}`));
+    return created;
+  }
+}

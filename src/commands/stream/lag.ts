@@ -1,0 +1,36 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, bold, brokerFlags, brokerOptions, lagText, plural } from '../../lib/cli/index.js';
+import { lagSchema, readLag } from '../../lib/stream/index.js';
+
+export default class StreamLag extends AiotCommand {
+  static override summary = 'Show how far consumer groups and durable consumers are behind.';
+  static override description = 'With --max it is a check: exit code 6 when more messages are waiting.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> kafka://127.0.0.1',
+    '<%= config.bin %> <%= command.id %> kafka://127.0.0.1 --group iot --max 1000',
+    "<%= config.bin %> <%= command.id %> 'nats://127.0.0.1?stream=RPI'",
+  ];
+  static override args = { url: Args.string({ required: true, description: 'The broker.' }) };
+  static override flags = {
+    group: Flags.string({ summary: 'This group or consumer alone.', env: 'AIOT_GROUP', helpValue: 'NAME' }),
+    max: Flags.integer({ summary: 'Most messages that may be waiting.', env: 'AIOT_MAX', min: 0 }),
+    ...brokerFlags,
+  };
+  static override result = lagSchema;
+
+  async run() {
+    const { args, flags } = await this.input(StreamLag);
+    const options = { ...(await brokerOptions(flags)), signal: this.signal };
+    const lag = await readLag(
+      args.url,
+      flags.group === undefined ? options : { ...options, group: flags.group },
+    );
+    this.print(lagText(lag));
+    if (lag.groups.length > 0) this.print(`${bold(plural(lag.lag, 'message'))} behind`);
+    if (flags.max !== undefined && lag.lag > flags.max) {
+      this.caution(`${plural(lag.lag, 'message')} behind; at most ${flags.max} may be`);
+      this.exitsWith(6);
+    }
+    return lag;
+  }
+}

@@ -1,0 +1,42 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, brokerFlags, brokerOptions, loginsText, next, shellWord } from '../../lib/cli/index.js';
+import { listLogins, login, loginSchema, tryCredentials } from '../../lib/stream/index.js';
+
+const { context: _, ...credentialFlags } = brokerFlags;
+
+export default class StreamLogin extends AiotCommand {
+  static override summary =
+    'Keep credentials for a broker, after trying them; without URL, list which are kept.';
+  static override description =
+    'Every command uses them for every topic at this address. They are in the config folder, readable by you alone, and are never shown. A platform of your own has a context instead: aiot context add.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> kafkas://broker.example:9093 --username ana --password-file - --sasl scram-sha-512',
+    '<%= config.bin %> <%= command.id %> nats://127.0.0.1 --creds user.creds',
+    '<%= config.bin %> <%= command.id %>',
+  ];
+  static override args = { url: Args.string({ description: 'The broker.' }) };
+  static override flags = {
+    untried: Flags.boolean({ summary: 'Keep them without asking the broker.', env: 'AIOT_UNTRIED' }),
+    ...credentialFlags,
+  };
+  static override result = loginSchema;
+
+  async run() {
+    const { args, flags } = await this.input(StreamLogin);
+    if (args.url === undefined) {
+      const kept = await listLogins();
+      this.print(loginsText(kept));
+      return kept;
+    }
+    const done = await login({
+      url: args.url,
+      credentials: await brokerOptions(flags),
+      ...(flags.untried ? {} : { attempt: tryCredentials }),
+    });
+    this.print(loginsText(done));
+    this.print(done.tried ? 'they were let in' : 'they were not tried');
+    const [first] = done.endpoints;
+    if (first) this.print(next(`aiot stream check ${shellWord(first.endpoint)}`));
+    return done;
+  }
+}

@@ -1,0 +1,17 @@
+import { Args } from '@oclif/core';
+import { AiotCommand } from '../../lib/cli/index.js';
+import { loginSchema, logout } from '../../lib/stream/index.js';
+
+export default class StreamLogout extends AiotCommand {
+  static override summary = 'Forget the credentials that are kept for a broker.';
+  static override examples = ['<%= config.bin %> <%= command.id %> kafkas://broker.example:9093'];
+  static override args = { url: Args.string({ required: true, description: 'The broker.' }) };
+  static override result = loginSchema;
+
+  async run() {
+    const { args } = await this.input(StreamLogout);
+    const forgotten = await logout(args.url);
+    this.print(`forgotten: ${forgotten.endpoints.map(({ endpoint }) => endpoint).join(', ')}`);
+    return forgotten;
+  }
+}

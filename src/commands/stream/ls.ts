@@ -1,0 +1,44 @@
+import { Args } from '@oclif/core';
+import {
+  AiotCommand,
+  brokerFlags,
+  brokerOptions,
+  duration,
+  next,
+  shellWord,
+  topicsText,
+} from '../../lib/cli/index.js';
+import { listTopics, topicsSchema } from '../../lib/stream/index.js';
+
+export default class StreamLs extends AiotCommand {
+  static override summary = 'List what a broker carries: topics, subjects and streams, with their rates.';
+  static override description =
+    'Kafka and JetStream have lists of their own; MQTT and core NATS have none, so theirs is what is heard meanwhile.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> kafka://127.0.0.1',
+    "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1/sensors/#' --for 10s",
+    "<%= config.bin %> <%= command.id %> 'nats://127.0.0.1/plant.>' --json",
+  ];
+  static override args = {
+    url: Args.string({
+      required: true,
+      description: 'The broker, and which topics where not all are meant.',
+    }),
+  };
+  static override flags = {
+    for: duration({ summary: 'Listen so long.', env: 'AIOT_FOR', default: 2000 }),
+    ...brokerFlags,
+  };
+  static override result = topicsSchema;
+
+  async run() {
+    const { args, flags } = await this.input(StreamLs);
+    const options = { ...(await brokerOptions(flags)), signal: this.signal };
+    this.progress().update({ text: 'listening' });
+    const topics = await listTopics(args.url, { ...options, listenMs: flags.for });
+    this.print(topicsText(topics));
+    const [first] = topics.topics;
+    if (first) this.print(next(`aiot stream tail ${shellWord(`${topics.endpoint}/${first.topic}`)}`));
+    return topics;
+  }
+}
