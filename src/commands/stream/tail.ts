@@ -1,64 +1,79 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, dim, duration, plural, shared, timeOfDay } from '../../lib/cli/index.js';
+import { z } from 'zod';
 import {
-  credentialsFrom,
-  type Message,
-  messageLineSchema,
-  printable,
-  printablePayload,
-  tail,
-  toLine,
-} from '../../lib/stream/index.js';
+  AiotCommand,
+  brokerFlags,
+  brokerOptions,
+  createTailView,
+  dim,
+  duration,
+  plural,
+  readFlags,
+  readOptions,
+  selectFlags,
+  shared,
+  viewFlags,
+} from '../../lib/cli/index.js';
+import { messageLineSchema, streamStatisticsSchema, tail } from '../../lib/stream/index.js';
 
 export default class StreamTail extends AiotCommand {
-  static override summary = 'Follow a stream: one line a message.';
+  static override summary = 'Follow streams: one line a message; several brokers are merged by time.';
   static override description =
-    'URL is mqtt(s)://[USER:PASSWORD@]HOST[:PORT]/FILTER, aiot:///FILTER for the platform in use, file:///PATH or stdin: for message lines.';
+    'URL is mqtt(s)://[USER:PASSWORD@]HOST[:PORT]/FILTER, kafka://HOST/TOPIC, nats://HOST/SUBJECT, serial:///dev/ttyUSB0, aiot:///FILTER for the platform in use, file:///PATH or stdin: for message lines. Expressions are JSONata: their root is the payload, and $topic, $time, $key, $headers and $source are the message’s own.';
   static override examples = [
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1:1883/sensors/#'",
-    "<%= config.bin %> <%= command.id %> 'aiot:///aiot/v1/+/inference' --for 30s",
-    '<%= config.bin %> <%= command.id %> mqtt://127.0.0.1 --count 3 --timeout 10s --json',
+    "<%= config.bin %> <%= command.id %> mqtt://127.0.0.1/plant --where 'temperature > 80' --fields deviceID,temperature",
+    "<%= config.bin %> <%= command.id %> mqtt://127.0.0.1/plant --expect 'temperature > 80' --within 5s",
+    '<%= config.bin %> <%= command.id %> kafka://127.0.0.1/readings --from beginning --count 3 --json',
+    "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1/#' 'nats://127.0.0.1/plant.>' --rate",
   ];
-  static override args = { url: Args.string({ required: true, description: 'Where the messages are.' }) };
+  static override strict = false;
+  static override args = {
+    urls: Args.string({ required: true, description: 'Where the messages are; several are shown in one view.' }),
+  };
   static override flags = {
     count: Flags.integer({ char: 'n', min: 1, summary: 'End after so many.', env: 'AIOT_COUNT' }),
     for: duration({ summary: 'End after this time, such as 30s.', env: 'AIOT_FOR' }),
     timeout: shared.timeout,
-    format: Flags.option({ options: ['pretty', 'json', 'raw'] as const })({
-      summary: 'How a message is printed; raw is the payload alone.',
-      default: 'pretty',
-      env: 'AIOT_FORMAT',
-    }),
-    context: shared.context,
-    ca: shared.ca,
-    cert: shared.cert,
-    key: shared.key,
+    ...viewFlags,
+    ...selectFlags,
+    ...readFlags,
+    ...brokerFlags,
   };
-  static override result = messageLineSchema;
+  static override result = z.union([messageLineSchema, streamStatisticsSchema]);
 
   async run() {
-    const { args, flags } = await this.input(StreamTail);
-    const print: Record<typeof flags.format, (message: Message) => string> = {
-      pretty: ({ topic, time, payload }) =>
-        `${dim(timeOfDay(time))}  ${printable(topic)}  ${printablePayload(payload)}`,
-      json: (message) => JSON.stringify(toLine(message)),
-      raw: ({ payload }) => printablePayload(payload),
-    };
-    const { context, count, for: forMs, timeout: timeoutMs } = flags;
+    const { words, flags } = await this.input(StreamTail);
+    const { count, for: forMs, timeout: timeoutMs, within: withinMs, format = 'pretty', template } = flags;
+    const { where, map, fields, decode, schema, expect, never, rate, stats, plot } = flags;
+    const view = await createTailView({
+      ...{ format, template, fields, decode, rate, stats, plot },
+      json: this.jsonEnabled(),
+      several: words.length > 1,
+      terminal: process.stdout.isTTY === true,
+      stdout: process.stdout,
+      write: (chunk) => this.put(chunk),
+    });
+    const selected = { where, map, fields, decode, schema, messageType: flags['message-type'] };
+    const limits = { count, forMs, timeoutMs, withinMs, expect, never };
     const end = await tail(
       {
-        ...(await credentialsFrom(flags)),
-        url: args.url,
-        context,
-        count,
-        forMs,
-        timeoutMs,
+        ...(await brokerOptions(flags)),
+        ...readOptions(flags),
+        ...selected,
+        ...limits,
+        urls: words,
         signal: this.signal,
         onOpen: (endpoint) => this.note(dim(`following ${endpoint}`)),
+        onProgress: view.progress,
         onState: (state) => state === 'disconnected' && this.note('connection lost, trying again'),
       },
-      (message) => this.item(toLine(message), () => print[flags.format](message)),
+      (batch) => view.show(batch),
     );
-    this.note(dim(`${plural(end.messages, 'message')}${end.dropped > 0 ? `, ${end.dropped} dropped` : ''}`));
+    const result = await view.end(end);
+    const dropped = end.dropped > 0 ? `, ${end.dropped} dropped` : '';
+    this.note(dim(`${plural(end.messages, 'message')}${dropped}`));
+    if (end.failed > 0) this.caution(`${plural(end.failed, 'message')} left out: ${end.first}`);
+    return result as z.output<typeof StreamTail.result> | undefined;
   }
 }

@@ -114,6 +114,25 @@ export abstract class AiotCommand extends Command {
     process.stdout.write(`${this.jsonEnabled() ? JSON.stringify(value) : text()}\n`);
   }
 
+  /**
+   * Text or bytes of an endless output on stdout, many items at once; to be waited for where the reader is slower than this. `--json` is
+   * the caller's to honour: what fast streams print is made in batches.
+   */
+  protected put(chunk: string | Uint8Array): void | Promise<void> {
+    if (chunk.length === 0) return;
+    this.running?.clear();
+    if (process.stdout.write(chunk) || this.signal.aborted) return;
+    return new Promise((resolve) => {
+      const done = () => {
+        process.stdout.off('drain', done);
+        this.signal.removeEventListener('abort', done);
+        resolve();
+      };
+      process.stdout.on('drain', done);
+      this.signal.addEventListener('abort', done);
+    });
+  }
+
   /** Exit code for a result that is there but is not good: 1 failed, 3 partly failed, 6 a check or gate said no. */
   protected exitsWith(code: 1 | 3 | 6): void {
     process.exitCode = code;

@@ -14,6 +14,11 @@ export function printable(text: string): string {
   });
 }
 
+/** The same for whole lines: line feeds and tabs stay. */
+export function printableLines(text: string): string {
+  return text.replace(unprintable, (char) => (char === '\n' || char === '\t' ? char : printable(char)));
+}
+
 /** A payload on one line: its text, or its bytes as \xNN where it is not UTF-8. */
 export function printablePayload(payload: Uint8Array): string {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);

@@ -1,0 +1,142 @@
+import { AiotError } from '../../core/index.js';
+import { decoderFor } from '../decode/decoder.js';
+import type { Decoder } from '../decode/types.js';
+import { compileExpression } from '../expression/compile.js';
+import type { Expression } from '../expression/types.js';
+import { fieldReader } from './fields.js';
+import type { SelectOptions, Shown } from './types.js';
+
+export interface Selector {
+  /** Those to show, in their order: at once where the expressions are simple, promised otherwise. */
+  select(batch: readonly Shown[]): readonly Shown[] | Promise<readonly Shown[]>;
+  /** Of `expect` and `never`: whether it is true of this message. */
+  holds(expression: Expression, message: Shown['message']): boolean | Promise<boolean>;
+  /** Messages about which an expression or the decoder failed, and why the first one did. */
+  readonly failed: number;
+  readonly first: string | undefined;
+}
+
+type Step = (shown: Shown) => Shown | undefined | Promise<Shown | undefined>;
+
+/** @throws AIOT_STREAM_EXPRESSION, AIOT_USAGE, and what the schema of a decoder throws */
+export async function createSelector(options: SelectOptions): Promise<Selector> {
+  if (options.map !== undefined && options.fields !== undefined) {
+    throw new AiotError('AIOT_USAGE', 'expected --map or --fields, got both');
+  }
+  const decode = await decoderFor(options.decode, { schema: options.schema, type: options.messageType });
+  let failed = 0;
+  let first: string | undefined;
+  /** An expression about one message that fails says nothing about the others. */
+  const note = (error: unknown): void => {
+    if (
+      !(error instanceof AiotError) ||
+      (error.code !== 'AIOT_STREAM_EVALUATION' && error.code !== 'AIOT_STREAM_DECODE')
+    )
+      throw error;
+    failed++;
+    first ??= error.message;
+  };
+  const steps = stepsOf(options, decode);
+  const one = (shown: Shown, from = 0): ReturnType<Step> => {
+    let current: Shown | undefined = shown;
+    for (let index = from; index < steps.length && current !== undefined; index++) {
+      const result: ReturnType<Step> = steps[index]!(current);
+      if (result instanceof Promise) return result.then((next) => (next ? one(next, index + 1) : undefined));
+      current = result;
+    }
+    return current;
+  };
+  const guarded = (shown: Shown): ReturnType<Step> => {
+    try {
+      const result = one(shown);
+      return result instanceof Promise ? result.catch(note as () => undefined) : result;
+    } catch (error) {
+      note(error);
+      return undefined;
+    }
+  };
+  return {
+    select: (batch) => (steps.length === 0 ? batch : inOrder(batch, guarded)),
+    holds(expression, message) {
+      try {
+        const result = expression.evaluate(message, decode);
+        if (!(result instanceof Promise)) return isTrue(result);
+        return result.then(isTrue).catch((error: unknown) => {
+          note(error);
+          return false;
+        });
+      } catch (error) {
+        note(error);
+        return false;
+      }
+    },
+    get failed() {
+      return failed;
+    },
+    get first() {
+      return first;
+    },
+  };
+}
+
+function stepsOf({ where, map, fields, decode: name }: SelectOptions, decode: Decoder): Step[] {
+  const steps: Step[] = [];
+  if (where !== undefined) {
+    const expression = compileExpression(where);
+    steps.push((shown) => {
+      const result = expression.evaluate(shown.message, decode);
+      if (result instanceof Promise) return result.then((value) => (isTrue(value) ? shown : undefined));
+      return isTrue(result) ? shown : undefined;
+    });
+  }
+  if (map !== undefined) {
+    const expression = compileExpression(map);
+    const mapped = (message: Shown['message'], value: unknown) =>
+      value === undefined ? undefined : { message, value };
+    steps.push(({ message }) => {
+      const result = expression.evaluate(message, decode);
+      return result instanceof Promise
+        ? result.then((value) => mapped(message, value))
+        : mapped(message, result);
+    });
+  } else if (fields !== undefined) {
+    const read = fieldReader(fields);
+    steps.push(({ message }) => ({ message, value: read(message, decode) }));
+  } else if (name !== undefined && name !== 'auto' && name !== 'bytes') {
+    steps.push(({ message }) => ({ message, value: decode(message) }));
+  }
+  return steps;
+}
+
+/** JSONata's truth, of a result. */
+function isTrue(value: unknown): boolean {
+  if (Array.isArray(value)) return value.some(isTrue);
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
+  return Boolean(value);
+}
+
+function inOrder(batch: readonly Shown[], step: Step): readonly Shown[] | Promise<readonly Shown[]> {
+  const chosen: Shown[] = [];
+  for (let index = 0; index < batch.length; index++) {
+    const result = step(batch[index]!);
+    if (result instanceof Promise) return rest(batch, index, result, chosen, step);
+    if (result !== undefined) chosen.push(result);
+  }
+  return chosen;
+}
+
+async function rest(
+  batch: readonly Shown[],
+  from: number,
+  pending: Promise<Shown | undefined>,
+  chosen: Shown[],
+  step: Step,
+): Promise<readonly Shown[]> {
+  const result = await pending;
+  if (result !== undefined) chosen.push(result);
+  for (let index = from + 1; index < batch.length; index++) {
+    const next = await step(batch[index]!);
+    if (next !== undefined) chosen.push(next);
+  }
+  return chosen;
+}
