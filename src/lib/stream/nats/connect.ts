@@ -3,6 +3,7 @@ import { AiotError } from '../../core/index.js';
 import type { StreamOptions } from '../options.js';
 import type { StreamUrl } from '../url.js';
 import { natsError } from './errors.js';
+import { refuseWithoutCertificate } from './hello.js';
 import type { NatsSettings } from './settings.js';
 
 export interface NatsClient {
@@ -30,17 +31,22 @@ export async function connectNats(
   const { endpoint } = url;
   options.signal?.throwIfAborted();
   const servers = serversOf(url);
+  const timeout = options.connectTimeoutMs ?? 10_000;
+  const tls = tlsOf(url, options, settings);
+  if (tls.tls && !options.cert && !settings.tlsFirst) {
+    await refuseWithoutCertificate(servers[0] ?? '', endpoint, timeout);
+  }
   const nats = await import('nats');
   const nc = await nats
     .connect({
       servers,
       name: 'aiot',
-      timeout: options.connectTimeoutMs ?? 10_000,
+      timeout,
       maxReconnectAttempts: -1,
       reconnectTimeWait: 500,
       reconnectJitter: 500,
       pingInterval: 20_000,
-      ...tlsOf(url, options, settings),
+      ...tls,
       ...identityOf(url, options, nats),
     })
     .catch((error: unknown) => {

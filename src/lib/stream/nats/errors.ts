@@ -26,7 +26,7 @@ export function natsError(error: unknown, endpoint: string, doing = ''): AiotErr
     .replace(/^'|'$/g, '');
   if (refused.has(code)) {
     const what = permissionContext
-      ? `does not let us ${permissionContext.operation} ${permissionContext.subject}`
+      ? `does not let us ${permissionContext.operation === 'publish' ? 'publish' : 'subscribe'} to ${permissionContext.subject}`
       : `did not let us in: ${message.replaceAll('_', ' ')}`;
     return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} ${what}`, { cause: error, endpoint });
   }

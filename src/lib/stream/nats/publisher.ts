@@ -120,6 +120,8 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
       nc.publish(subject, payload, headers ? { headers } : {});
     }
     await nc.flush();
+    // A refusal came before that answer, but nats.js hands it on by a queue.
+    await new Promise((resolve) => setImmediate(resolve));
     if (refusal) throw refusal;
   };
   const publishAll = async (messages: readonly Published[]) => {

@@ -1,0 +1,146 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { NatsConnection } from 'nats';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Delivery, type Message, openSink, openSource, type Sink } from '../../src/lib/stream/index.js';
+import { type NatsServer, natsClient, startNats } from '../support/nats.js';
+import { describeReal } from '../support/real.js';
+
+const kills = process.env.AIOT_LONG ? 12 : 3;
+/** Messages a write. */
+const size = 200;
+
+describeReal('nats', 'a real nats-server that is killed again and again', () => {
+  let server: NatsServer;
+  /** Of the nats package; made anew each time, for it comes back more slowly than what is tested here. */
+  const judged = async <T>(task: (judge: NatsConnection) => Promise<T>): Promise<T> => {
+    const judge = await natsClient(server);
+    try {
+      return await task(judge);
+    } finally {
+      await judge.close();
+    }
+  };
+  const publishOne = (subject: string, text: string) =>
+    judged(async (judge) => void (await judge.jetstream().publish(subject, text)));
+  beforeAll(async () => {
+    server = await startNats();
+    await judged(makeStreams);
+  });
+  const makeStreams = async (judge: NatsConnection) => {
+    const manager = await judge.jetstreamManager();
+    await manager.streams.add({ name: 'log', subjects: ['log.>'] });
+    await manager.streams.add({ name: 'work', subjects: ['work.>'] });
+    await manager.streams.add({ name: 'copy', subjects: ['copy.>'] });
+  };
+  afterAll(() => server?.stop());
+
+  /** Publishes numbers from 0 on while the server is killed several times, and tells how many. */
+  async function publishUnderKills(url: string): Promise<number> {
+    const sink = await openSink(url);
+    let killing = true;
+    let next = 0;
+    const publish = async () => {
+      while (killing) {
+        const first = next;
+        next += size;
+        await sink.write(
+          [...Array(size).keys()].map((index) => ({ topic: '', payload: Buffer.from(`${first + index}`) })),
+        );
+      }
+    };
+    const kill = async () => {
+      for (let turn = 0; turn < kills; turn++) {
+        await delay(400);
+        await server.kill();
+        await delay(100);
+        await server.start();
+      }
+      await delay(400);
+      killing = false;
+    };
+    await Promise.all([publish(), kill()]);
+    await sink.close();
+    return next;
+  }
+
+  const numberOf = ({ payload }: Message) => Number(Buffer.from(payload).toString());
+
+  /** The numbers in a stream, as the nats package's own client reads them. */
+  const kept = (stream: string): Promise<number[]> =>
+    judged(async (judge) => {
+      const { state } = await (await judge.jetstreamManager()).streams.info(stream);
+      const consumer = await judge.jetstream().consumers.get(stream);
+      const numbers: number[] = [];
+      for await (const message of await consumer.fetch({ max_messages: state.messages, expires: 20_000 })) {
+        numbers.push(Number(message.string()));
+        if (numbers.length === state.messages) break;
+      }
+      return numbers;
+    });
+
+  it('a sink loses nothing, and no first appearance overtakes another', async () => {
+    const total = await publishUnderKills(`${server.url}/log.a`);
+    const numbers = await kept('log');
+    const firsts = [...new Set(numbers)];
+    expect(total).toBeGreaterThan(10 * size);
+    expect(firsts).toEqual([...Array(total).keys()]);
+  }, 60_000);
+
+  it('an ordered source gives each message once, in order', async () => {
+    const source = await openSource(`${server.url}/log.>?stream=log`, { from: 'beginning' });
+    const sequences: number[] = [];
+    let last = Number.POSITIVE_INFINITY;
+    const reading = (async () => {
+      for await (const batch of source) {
+        for (const { message } of batch) sequences.push(Number(message.position));
+        if ((sequences.at(-1) ?? 0) >= last) break;
+      }
+    })();
+    await publishUnderKills(`${server.url}/log.b`);
+    last = (await kept('log')).length;
+    // One more wakes a reader that has all of them.
+    await publishOne('log.b', '0');
+    await reading;
+    await source.close();
+    expect(sequences.slice(0, last)).toEqual([...Array(last).keys()].map((index) => index + 1));
+  }, 60_000);
+
+  it('a durable consumer and a sink, acked after it, lose nothing', async () => {
+    const source = await openSource(`${server.url}/work.>?stream=work&durable=bridge`);
+    const sink = await openSink(`${server.url}/copy.a?stream=copy`);
+    const arrived = new Set<number>();
+    let given = 0;
+    let total = Number.POSITIVE_INFINITY;
+    const bridging = (async () => {
+      for await (const batch of source) {
+        await written(sink, batch);
+        for (const { message, ack } of batch) {
+          arrived.add(numberOf(message));
+          ack();
+        }
+        given += batch.length;
+        if (arrived.size >= total) break;
+      }
+    })();
+    total = await publishUnderKills(`${server.url}/work.a`);
+    await publishOne('work.a', String(total++));
+    await bridging;
+    await source.close();
+    await sink.close();
+    expect([...new Set(await kept('copy'))].sort((a, b) => a - b)).toEqual([...Array(total).keys()]);
+    // What was acknowledged just before a kill may come again.
+    expect(given).toBeLessThan(total * 1.5);
+  }, 60_000);
+});
+
+/** Writes until it is written, as a bridge does. */
+async function written(sink: Sink, batch: readonly Delivery[]): Promise<void> {
+  for (;;) {
+    try {
+      await sink.write(batch.map(({ message: { payload } }) => ({ topic: '', payload })));
+      return;
+    } catch {
+      await delay(100);
+    }
+  }
+}
