@@ -15,6 +15,7 @@ const parts = {
     existsSync(espflashProgram) && spawnSync('unshare', [...privateMounts(), 'true']).status === 0,
   /** PyPI esptool and esp-idf-nvs-partition-gen. */
   esptool: () => existsSync(python('esptool')),
+  ffmpeg: () => onPath('ffmpeg'),
   /** PyPI ai-edge-litert in a virtual environment of the tests. */
   litert: () => existsSync(python('litert')),
   mosquitto: () => onPath('mosquitto') && onPath('mosquitto_pub'),
@@ -22,6 +23,8 @@ const parts = {
   mutool: () => onPath('mutool'),
   nats: () => onPath('nats-server'),
   openssl: () => onPath('openssl'),
+  /** Photographs with and without faces (scripts/pictures.sh). */
+  pictures: () => existsSync(join(picturesFolder, '.stamp')),
   /** An emulator that runs the chips' real mask ROMs: AIOT_ESP_QEMU names its folder. */
   qemu: () => qemuFolder !== '' && existsSync(join(qemuFolder, 'pc-bios')),
   /** The system's Python, for what needs a terminal of its own. */
@@ -48,6 +51,9 @@ export type RealPart = keyof typeof parts;
 
 /** Folder beside the checkout with recordings and third-party samples; may be absent. */
 export const sharedFolder = join(root, '..', 'shared');
+
+/** The folder that scripts/pictures.sh makes. */
+export const picturesFolder = join(root, '.venv', 'pictures');
 
 /** The folder that scripts/tfjs-node.sh installs tfjs-node into. */
 export const tfjsNode = join(root, '.venv', 'tfjs-node');

@@ -7,6 +7,9 @@ export function useColor(on: boolean): void {
   chalk.level = on ? 1 : 0;
 }
 
+/** Whether the reader sees colours. */
+export const colored = (): boolean => chalk.level > 0;
+
 type Paint = (text: string) => string;
 
 export const bold: Paint = (text) => chalk.bold(text);

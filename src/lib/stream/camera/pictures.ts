@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { AiotError, systemCode } from '../../core/index.js';
-import { pictureFacts } from '../../vision/index.js';
+import { pictureFacts } from '../../vision/facts/index.js';
 import type { Delivery, Source } from '../message.js';
 import { queryBoolean, readQuery } from '../query.js';
 import type { StreamUrl } from '../url.js';
@@ -42,7 +42,11 @@ export async function openPicturesSource(url: StreamUrl): Promise<Source> {
   const delivery = async (name: string, number: number): Promise<Delivery> => {
     const payload = await readFile(join(folder, name)).catch((error: unknown) => unreadable(name, error));
     const facts = pictureFacts(payload);
-    const headers = pictureHeaders(facts ? `image/${facts.type}` : 'application/octet-stream', facts, number);
+    const headers = pictureHeaders(
+      facts ? `image/${facts.format}` : 'application/octet-stream',
+      facts,
+      number,
+    );
     out++;
     let settled = false;
     const settle = () => {

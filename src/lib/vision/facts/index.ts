@@ -1,12 +1,14 @@
+/** What a picture is, by its header alone: for who has to start fast. */
+
 /** What the first bytes of a picture say of it. */
 export interface PictureFacts {
-  type: 'jpeg' | 'png' | 'gif' | 'webp' | 'bmp';
+  format: 'jpeg' | 'png' | 'gif' | 'webp' | 'bmp';
   width: number;
   height: number;
 }
 
 /**
- * Reads type and size from a picture's header, without decoding it (and without a library: a stream may bring hundreds a second).
+ * Reads format and size from a picture's header, without decoding it (and without a library: a stream may bring hundreds a second).
  * Sizes are those stored, before a turn that EXIF asks for.
  * @returns undefined for what is none of these formats, or ends before its size
  */
@@ -24,19 +26,19 @@ const starts = (bytes: Buffer, text: string, at = 0) =>
 /** PNG 11.2.1: IHDR is the first chunk. */
 const png: Reader = (bytes) =>
   starts(bytes, '\x89PNG\r\n\x1a\n') && bytes.length >= 24
-    ? { type: 'png', width: bytes.readUInt32BE(16), height: bytes.readUInt32BE(20) }
+    ? { format: 'png', width: bytes.readUInt32BE(16), height: bytes.readUInt32BE(20) }
     : undefined;
 
 /** GIF89a, 18: the logical screen. */
 const gif: Reader = (bytes) =>
   (starts(bytes, 'GIF87a') || starts(bytes, 'GIF89a')) && bytes.length >= 10
-    ? { type: 'gif', width: bytes.readUInt16LE(6), height: bytes.readUInt16LE(8) }
+    ? { format: 'gif', width: bytes.readUInt16LE(6), height: bytes.readUInt16LE(8) }
     : undefined;
 
 /** BITMAPFILEHEADER and BITMAPINFOHEADER; a negative height says that rows go downwards. */
 const bmp: Reader = (bytes) =>
   starts(bytes, 'BM') && bytes.length >= 26 && bytes.readUInt32LE(14) >= 40
-    ? { type: 'bmp', width: bytes.readInt32LE(18), height: Math.abs(bytes.readInt32LE(22)) }
+    ? { format: 'bmp', width: bytes.readInt32LE(18), height: Math.abs(bytes.readInt32LE(22)) }
     : undefined;
 
 /** WebP container (RFC 9649): lossy, lossless, extended. */
@@ -44,13 +46,17 @@ const webp: Reader = (bytes) => {
   if (!starts(bytes, 'RIFF') || !starts(bytes, 'WEBP', 8) || bytes.length < 30) return undefined;
   const form = bytes.toString('latin1', 12, 16);
   if (form === 'VP8 ')
-    return { type: 'webp', width: bytes.readUInt16LE(26) & 0x3fff, height: bytes.readUInt16LE(28) & 0x3fff };
+    return {
+      format: 'webp',
+      width: bytes.readUInt16LE(26) & 0x3fff,
+      height: bytes.readUInt16LE(28) & 0x3fff,
+    };
   if (form === 'VP8L') {
     const bits = bytes.readUInt32LE(21);
-    return { type: 'webp', width: (bits & 0x3fff) + 1, height: ((bits >>> 14) & 0x3fff) + 1 };
+    return { format: 'webp', width: (bits & 0x3fff) + 1, height: ((bits >>> 14) & 0x3fff) + 1 };
   }
   if (form !== 'VP8X') return undefined;
-  return { type: 'webp', width: bytes.readUIntLE(24, 3) + 1, height: bytes.readUIntLE(27, 3) + 1 };
+  return { format: 'webp', width: bytes.readUIntLE(24, 3) + 1, height: bytes.readUIntLE(27, 3) + 1 };
 };
 
 /** JPEG (T.81 B.1.1.3): the segments up to the frame's, SOF0 … SOF15 without DHT, JPG and DAC between them. */
@@ -61,7 +67,7 @@ const jpeg: Reader = (bytes) => {
     const marker = bytes[at + 1]!;
     if (marker === 0xff) at++;
     else if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker))
-      return { type: 'jpeg', width: bytes.readUInt16BE(at + 7), height: bytes.readUInt16BE(at + 5) };
+      return { format: 'jpeg', width: bytes.readUInt16BE(at + 7), height: bytes.readUInt16BE(at + 5) };
     else at += 2 + bytes.readUInt16BE(at + 2);
   }
   return undefined;

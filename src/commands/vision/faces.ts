@@ -1,0 +1,73 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, decimal, dim, next, pictureText, plural, table } from '../../lib/cli/index.js';
+import { faceModelNames, findFaces, foundFacesSchema } from '../../lib/vision/index.js';
+
+export default class VisionFaces extends AiotCommand {
+  static override summary = 'Find the faces in pictures, and cut them out.';
+  static override description =
+    'BlazeFace, as MediaPipe runs it, on this machine; it finds where faces are and knows nothing of whose. sparse and full see faces up to about 5 m away, short up to 2 m. Of a camera: aiot init --template face-camera.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> photo.jpg',
+    '<%= config.bin %> <%= command.id %> photos/*.jpg --out faces --margin 0.2',
+    '<%= config.bin %> <%= command.id %> hall.png --zoom 2 --min-score 0.5 --json',
+  ];
+  static override strict = false;
+  static override args = {
+    pictures: Args.string({ required: true, description: 'JPEG, PNG, WebP, GIF, TIFF or AVIF files.' }),
+  };
+  static override flags = {
+    model: Flags.option({ options: faceModelNames })({
+      summary: 'Network to look with.',
+      default: 'sparse',
+      env: 'AIOT_MODEL',
+    }),
+    'min-score': decimal({
+      summary: 'Least score of a face, 0…1 [default: 0.6; of short 0.5].',
+      env: 'AIOT_MIN_SCORE',
+    }),
+    zoom: decimal({
+      summary: 'Look for faces this many times as small too, which takes longer: 1 to 4.',
+      env: 'AIOT_ZOOM',
+    }),
+    out: Flags.string({
+      char: 'o',
+      summary: 'Folder for the faces: face0.png, face1.png, … in gray.',
+      env: 'AIOT_OUT',
+      helpValue: 'DIR',
+    }),
+    margin: decimal({
+      summary: 'Part of a face that is kept around it: 0 is brow to chin, 0.3 shows the hair.',
+      env: 'AIOT_MARGIN',
+    }),
+    size: Flags.integer({
+      min: 8,
+      max: 4096,
+      summary: 'Longest side of a face in pixels.',
+      env: 'AIOT_SIZE',
+    }),
+  };
+  static override result = foundFacesSchema;
+
+  async run() {
+    const { flags, words } = await this.input(VisionFaces);
+    const { 'min-score': minScore, ...options } = flags;
+    const shown: string[] = [];
+    const found = await findFaces(words, {
+      ...options,
+      minScore,
+      onFace: (_, crop) => shown.push(pictureText(crop, 24) ?? ''),
+    });
+    const rows = found.pictures.flatMap(({ file, faces }) =>
+      faces.map(({ score, x, y, width, height, crop }) => [file, score, x, y, width, height, crop]),
+    );
+    if (found.faces > 0)
+      this.print(table(['picture', 'score', 'x', 'y', 'width', 'height', 'written'], rows));
+    if (shown.length <= 6) for (const text of shown) if (text !== '') this.print(`\n${text}`);
+    const ms = found.pictures.reduce((sum, picture) => sum + picture.ms, 0) / found.pictures.length;
+    this.print(
+      `${plural(found.faces, 'face')} in ${plural(found.pictures.length, 'picture')} ${dim(`(${found.model}, ${ms.toFixed(1)} ms each)`)}`,
+    );
+    this.print(next('aiot init hall --template face-camera'));
+    return found;
+  }
+}

@@ -1,0 +1,99 @@
+import fc from 'fast-check';
+import sharp from 'sharp';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type FrameCutter, fixedFrames, jpegFrames } from '../../../src/lib/stream/camera/frames.js';
+
+/** Feeds bytes in chunks of the lengths given, the last one again and again. */
+function feed(cutter: FrameCutter, bytes: Buffer, lengths: number[]): void {
+  for (let at = 0, i = 0; at < bytes.length; i++) {
+    const length = lengths[Math.min(i, lengths.length - 1)]!;
+    cutter.push(bytes.subarray(at, at + length));
+    at += length;
+  }
+}
+const chunks = fc.array(fc.integer({ min: 1, max: 3000 }), { minLength: 1, maxLength: 20 });
+
+describe('frames of one length', () => {
+  it('come whole, however the bytes come', () => {
+    fc.assert(
+      fc.property(chunks, fc.integer({ min: 1, max: 50 }), (lengths, frameLength) => {
+        const all = Buffer.from(Array.from({ length: 5 * frameLength + 3 }, (_, i) => i % 251));
+        const got: Buffer[] = [];
+        feed(
+          fixedFrames(frameLength, (frame) => got.push(frame)),
+          all,
+          lengths,
+        );
+        expect(got.length).toBe(Math.floor(all.length / frameLength));
+        expect(Buffer.concat(got)).toEqual(all.subarray(0, got.length * frameLength));
+      }),
+    );
+  });
+});
+
+describe('JPEG frames', () => {
+  let frames: Buffer[];
+  let withThumbnail: Buffer;
+  beforeAll(async () => {
+    const noise = (seed: number) =>
+      sharp(Buffer.from(Array.from({ length: 48 * 32 * 3 }, (_, i) => ((i + seed) * 2_654_435_761) >>> 24)), {
+        raw: { width: 48, height: 32, channels: 3 },
+      });
+    frames = await Promise.all([
+      noise(1).jpeg().toBuffer(),
+      noise(2).jpeg({ progressive: true }).toBuffer(),
+      noise(3).jpeg({ quality: 100, chromaSubsampling: '4:4:4' }).toBuffer(),
+    ]);
+    // An APP1 segment with a whole JPEG in it, as cameras put a thumbnail there.
+    const [first] = frames as [Buffer];
+    const head = Buffer.from([0xff, 0xe1, 0, 0]);
+    head.writeUInt16BE(first.length + 2, 2);
+    withThumbnail = Buffer.concat([first.subarray(0, 2), head, first, first.subarray(2)]);
+  });
+  const cut = (bytes: Buffer, lengths: number[]) => {
+    const got: Buffer[] = [];
+    const cutter = jpegFrames((frame) => got.push(frame));
+    feed(cutter, bytes, lengths);
+    return { got, skipped: cutter.skipped };
+  };
+
+  it('come whole, however the bytes come, with thumbnails in them too', () => {
+    const all = [...frames, withThumbnail, ...frames];
+    fc.assert(
+      fc.property(chunks, (lengths) => {
+        expect(cut(Buffer.concat(all), lengths)).toEqual({ got: all, skipped: 0 });
+      }),
+    );
+    expect(cut(Buffer.concat(all), [1]).got).toEqual(all);
+  });
+
+  it('are given as soon as their last byte is there', () => {
+    const got: Buffer[] = [];
+    const cutter = jpegFrames((frame) => got.push(frame));
+    cutter.push(frames[0]!);
+    expect(got).toHaveLength(1);
+  });
+
+  it('begin with the next one where the stream is joined in the middle', () => {
+    const late = Buffer.concat(frames).subarray(frames[0]!.length - 300);
+    expect(cut(late, [97])).toEqual({ got: frames.slice(1), skipped: 300 });
+  });
+
+  it('lose no other when one is cut off', () => {
+    for (const part of [0.3, 0.6, 0.9]) {
+      const torn = frames[2]!.subarray(0, Math.floor(frames[2]!.length * part));
+      const { got } = cut(Buffer.concat([frames[0]!, torn, frames[1]!, frames[2]!]), [64]);
+      expect(got.map((frame) => frame.length)).toEqual([0, 1, 2].map((i) => frames[i]!.length));
+    }
+  });
+
+  it('survive noise between them', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), chunks, (noise, lengths) => {
+        // Noise that begins a frame of its own may swallow the next; the one after it comes in any case.
+        const { got } = cut(Buffer.concat([Buffer.from(noise), ...frames, ...frames]), lengths);
+        expect(got.at(-1)).toEqual(frames[2]);
+      }),
+    );
+  });
+});
