@@ -16,6 +16,10 @@ const parts = {
   /** PyPI esptool and esp-idf-nvs-partition-gen. */
   esptool: () => existsSync(python('esptool')),
   ffmpeg: () => onPath('ffmpeg'),
+  /** Apache Kafka's jars (scripts/kafka.sh), and a Java to run them. */
+  kafka: () => existsSync(join(root, '.venv', 'kafka', '4.1.0', '.stamp')) && onPath('java'),
+  /** librdkafka's command, as a third party to Kafka. */
+  kcat: () => onPath('kcat'),
   /** PyPI ai-edge-litert in a virtual environment of the tests. */
   litert: () => existsSync(python('litert')),
   mosquitto: () => onPath('mosquitto') && onPath('mosquitto_pub'),

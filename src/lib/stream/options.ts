@@ -1,3 +1,5 @@
+import type { OutgoingMessage } from './message.js';
+
 /** Who we are to the far side. PEM texts, not paths. */
 export interface StreamCredentials {
   /** CA that signed the broker's certificate; absent = the system's. */
@@ -12,6 +14,8 @@ export interface StreamCredentials {
   sasl?: 'plain' | 'scram-sha-256' | 'scram-sha-512';
   /** Token (NATS, http's Bearer). */
   token?: string;
+  /** Key of the HMAC with which webhooks are signed and checked (http). */
+  secret?: string;
   /** Contents of a NATS `.creds` file (JWT and NKey seed). */
   creds?: string;
   /** NKey seed (`SU…`). */
@@ -34,6 +38,8 @@ export interface StreamOptions extends StreamCredentials {
   overflow?: 'drop' | 'wait';
   /** Where to begin in a log: its beginning, now, an offset or sequence, or a time. Default: latest, or where the group stands. */
   from?: 'beginning' | 'latest' | number | { time: number };
+  /** Ends where a log ends when it is opened, instead of waiting for more (Kafka). */
+  until?: 'end';
   /** Consumer group (Kafka), queue group (NATS), shared subscription (MQTT): each message goes to one of its members. */
   group?: string;
   /** JetStream: the stream, when it is not found by the subject; and a consumer that remembers where it stood. */
@@ -48,6 +54,8 @@ export interface StreamOptions extends StreamCredentials {
   context?: string;
   /** stdin, where it is not the process's own. */
   input?: NodeJS.ReadableStream;
+  /** What the far side answered to a message (tcp). */
+  onReply?: (reply: Uint8Array, message: OutgoingMessage) => void;
   /** Connection lost and found again. */
   onState?: (state: 'connected' | 'disconnected') => void;
   signal?: AbortSignal;

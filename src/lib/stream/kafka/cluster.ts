@@ -54,4 +54,14 @@ export interface KafkaNode {
     transactionalId?: string;
     transactionTimeout: number;
   }): Promise<{ producerId: string; producerEpoch: number }>;
+  offsetFetch(options: {
+    groupId: string;
+    topics: { topic: string; partitions: { partition: number }[] }[];
+  }): Promise<{ responses: TopicOffsets[] }>;
+  offsetCommit(options: {
+    groupId: string;
+    groupGenerationId: number;
+    memberId: string;
+    topics: TopicOffsets[];
+  }): Promise<unknown>;
 }

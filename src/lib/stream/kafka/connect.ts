@@ -1,9 +1,10 @@
 import { isIP, connect as netConnect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { connect as tlsConnect } from 'node:tls';
 import type { KafkaConfig, logCreator } from 'kafkajs';
 import { whenAborted } from '../../core/index.js';
 import type { KafkaCluster } from './cluster.js';
-import { kafkaError } from './errors.js';
+import { isRetriableAnswer, kafkaError } from './errors.js';
 import type { KafkaSettings } from './settings.js';
 import { codecOf } from './wire/codecs.js';
 
@@ -83,6 +84,26 @@ export async function connectCluster(
     throw settings.signal?.aborted ? settings.signal.reason : kafkaError(error, endpoint);
   }
   return cluster;
+}
+
+/**
+ * Tries again what Kafka says will be possible soon (a coordinator that is loading, a leader that is elected), as long as a first
+ * connection may take. @throws as kafkaError
+ */
+export async function patiently<T>(
+  settings: KafkaSettings,
+  endpoint: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  for (const started = Date.now(); ; await delay(200)) {
+    try {
+      return await work();
+    } catch (error) {
+      settings.signal?.throwIfAborted();
+      const soon = isRetriableAnswer(error) && Date.now() - started < settings.connectTimeoutMs;
+      if (!soon) throw kafkaError(error, endpoint);
+    }
+  }
 }
 
 /**

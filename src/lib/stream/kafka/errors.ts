@@ -64,6 +64,18 @@ export function codeError(code: number, what: string, endpoint: string): AiotErr
   );
 }
 
+/** An answer of a broker that runs and is not ready yet; not a connection that fails. */
+export function isRetriableAnswer(error: unknown): boolean {
+  const inner = innermostOf(error) as { name?: string; retriable?: boolean } | undefined;
+  return inner?.name === 'KafkaJSProtocolError' && inner.retriable === true;
+}
+
+/** Whether a group takes no commits of strangers, since it has members. */
+export function hasMembers(error: unknown): boolean {
+  const type = textOf(innermostOf(error), 'type') ?? '';
+  return /^(UNKNOWN_MEMBER_ID|ILLEGAL_GENERATION|REBALANCE_IN_PROGRESS)$/.test(type);
+}
+
 /** kafkajs wraps once per layer of retries. */
 function innermostOf(error: unknown): unknown {
   let inner = error;

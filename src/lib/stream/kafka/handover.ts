@@ -5,6 +5,8 @@ export interface Handover extends AsyncIterable<readonly Delivery[]> {
   push(batch: readonly Delivery[], bytes: number): void;
   /** Resolves when little enough is waiting for more to be fetched, or it has ended. */
   whenRoom(): Promise<void>;
+  /** Forgets what waits: it comes again. */
+  clear(): void;
   /** What waits is still read, then comes the end, or this error. */
   end(error?: unknown): void;
 }
@@ -38,6 +40,12 @@ export function createHandover(limit: number): Handover {
     },
     async whenRoom() {
       while (!room()) await new Promise<void>((resolve) => waiters.push(resolve));
+    },
+    clear() {
+      batches.length = 0;
+      messages = 0;
+      bytes = 0;
+      giveRoom();
     },
     end(error) {
       if (ended) return;

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { AiotError } from '../../core/index.js';
 import type { KafkaCluster, OffsetQuery } from './cluster.js';
 import { topicNotFound } from './errors.js';
@@ -17,10 +18,10 @@ export interface PartitionRange {
 export async function partitionRanges(
   cluster: KafkaCluster,
   topics: readonly string[],
-  settings: Pick<KafkaSettings, 'from' | 'partition'>,
+  settings: Partial<Pick<KafkaSettings, 'from' | 'partition' | 'create'>>,
   endpoint: string,
 ): Promise<PartitionRange[]> {
-  const wanted = await partitionsOf(cluster, topics, settings.partition, endpoint);
+  const wanted = await partitionsOf(cluster, topics, settings, endpoint);
   const begins = await offsetsOf(cluster, wanted, { fromBeginning: true });
   const ends = await offsetsOf(cluster, wanted, { fromBeginning: false });
   const { from = 'latest' } = settings;
@@ -51,10 +52,10 @@ function startOf(
 async function partitionsOf(
   cluster: KafkaCluster,
   topics: readonly string[],
-  only: number | undefined,
+  { partition: only, create = false }: Partial<Pick<KafkaSettings, 'partition' | 'create'>>,
   endpoint: string,
 ): Promise<OffsetQuery[]> {
-  await loadTopics(cluster, topics, endpoint);
+  await loadTopics(cluster, topics, endpoint, create);
   return topics.map((topic) => {
     const partitions = cluster
       .findTopicPartitionMetadata(topic)
@@ -74,17 +75,28 @@ async function partitionsOf(
   });
 }
 
-/** Has the cluster know these topics. @throws AIOT_STREAM_TOPIC_NOT_FOUND, and what kafkajs throws */
+/** How long a broker takes at most to make a topic that was asked for, ms. */
+const makingMs = 4000;
+
+/**
+ * Has the cluster know these topics. With `create` the question makes one that is not there, where the broker does that.
+ * @throws AIOT_STREAM_TOPIC_NOT_FOUND, and what kafkajs throws
+ */
 export async function loadTopics(
   cluster: KafkaCluster,
   topics: readonly string[],
   endpoint: string,
+  create: boolean,
 ): Promise<void> {
-  try {
-    await cluster.addMultipleTargetTopics([...topics]);
-  } catch (error) {
-    if (!/UNKNOWN_TOPIC_OR_PARTITION/.test(typeOf(error))) throw error;
-    throw topicNotFound(topics.length === 1 ? topics[0]! : `of ${topics.join(', ')}`, endpoint);
+  for (const started = Date.now(); ; await delay(100)) {
+    try {
+      await cluster.addMultipleTargetTopics([...topics]);
+      return;
+    } catch (error) {
+      if (!/^(UNKNOWN_TOPIC_OR_PARTITION|LEADER_NOT_AVAILABLE)$/.test(typeOf(error))) throw error;
+      if (create && Date.now() - started < makingMs) continue;
+      throw topicNotFound(topics.join(' or '), endpoint);
+    }
   }
 }
 

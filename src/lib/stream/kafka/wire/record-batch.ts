@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { Header, OutgoingMessage } from '../../message.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import { type Compression, codecOf, compressions } from './codecs.js';
@@ -109,25 +110,18 @@ export async function readRecords(
   }
 }
 
-const strict = new TextDecoder('utf-8', { fatal: true });
-
 /** Kafka's header values are bytes; those that are UTF-8 are text here, as other brokers have them. */
+export function headerText(bytes: Buffer): string | Buffer {
+  return isUtf8(bytes) ? bytes.toString() : bytes;
+}
+
 function readHeaders(reader: ByteReader, count: number): Header[] {
   const headers: Header[] = [];
   for (let index = 0; index < count; index++) {
     const name = (reader.varBytes() ?? Buffer.alloc(0)).toString();
-    const value = reader.varBytes() ?? Buffer.alloc(0);
-    headers.push([name, textOf(value) ?? value]);
+    headers.push([name, headerText(reader.varBytes() ?? Buffer.alloc(0))]);
   }
   return headers;
-}
-
-function textOf(bytes: Buffer): string | undefined {
-  try {
-    return strict.decode(bytes);
-  } catch {
-    return undefined;
-  }
 }
 
 export interface Producer {

@@ -1,0 +1,201 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs';
+import type { Delivery, Header, Message, Source } from '../message.js';
+import { kafkaClient, patiently } from './connect.js';
+import { kafkaError } from './errors.js';
+import { placeGroup } from './group-start.js';
+import { createHandover, type Handover } from './handover.js';
+import { Progress } from './progress.js';
+import type { KafkaSettings } from './settings.js';
+import { headerText } from './wire/record-batch.js';
+
+/** Between commits of what was acked, ms: what a member that is killed has done within it, its successor gets again. */
+const commitEveryMs = 200;
+/** While a reader is slow, the group is told that its member lives, ms. */
+const heartbeatMs = 2000;
+
+/**
+ * A member of a consumer group. What is acked is committed, in order and soon; nothing before it. After a rebalance whatever was
+ * not yet committed comes again, and acks of before then have no effect.
+ * @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_TOPIC_NOT_FOUND
+ */
+export async function openKafkaGroup(
+  topics: readonly string[],
+  settings: KafkaSettings,
+  endpoint: string,
+): Promise<Source> {
+  const group = settings.group ?? '';
+  await patiently(settings, endpoint, () => placeGroup(topics, { ...settings, group }, endpoint));
+  const kafka = await kafkaClient(settings);
+  const consumer = kafka.consumer({
+    groupId: group,
+    sessionTimeout: settings.sessionMs,
+    heartbeatInterval: Math.min(heartbeatMs, Math.floor(settings.sessionMs / 3)),
+    rebalanceTimeout: Math.max(20_000, settings.sessionMs),
+    maxWaitTimeInMs: 250,
+    maxBytes: 8 * 1024 * 1024,
+    allowAutoTopicCreation: settings.create ?? true,
+    // The broker may be away for as long as it likes.
+    retry: { retries: 10, initialRetryTime: 100, maxRetryTime: 1000, restartOnFailure: async () => true },
+  });
+  const handover = createHandover(settings.queue ?? 10_000);
+  const member = createMember(consumer, handover, endpoint);
+  watch(consumer, settings, member, (error) => handover.end(kafkaError(error, endpoint)));
+  try {
+    await consumer.connect();
+    await consumer.subscribe({ topics: [...topics], fromBeginning: settings.from === 'beginning' });
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      eachBatch: member.take,
+    });
+  } catch (error) {
+    await consumer.disconnect().catch(() => {});
+    throw kafkaError(error, endpoint);
+  }
+  return {
+    endpoint,
+    dropped: 0,
+    [Symbol.asyncIterator]: () => handover[Symbol.asyncIterator](),
+    async close() {
+      handover.end();
+      await member.close();
+      await Promise.race([consumer.disconnect().catch(() => {}), delay(5000, undefined, { ref: false })]);
+    },
+  };
+}
+
+/** kafkajs's events: connection lost and found, and the end of its patience. */
+function watch(
+  consumer: Consumer,
+  settings: KafkaSettings,
+  member: ReturnType<typeof createMember>,
+  fail: (error: unknown) => void,
+): void {
+  const { CRASH, GROUP_JOIN, REBALANCING } = consumer.events;
+  consumer.on(GROUP_JOIN, () => {
+    member.joined();
+    settings.onState?.('connected');
+  });
+  consumer.on(REBALANCING, () => void member.commit());
+  consumer.on(CRASH, ({ payload }) => {
+    settings.onState?.('disconnected');
+    if (!payload.restart) fail(payload.error);
+  });
+}
+
+interface Assigned {
+  topic: string;
+  partition: number;
+  progress: Progress;
+  /** The lowest offset that was nacked. */
+  nacked?: number;
+}
+
+/** What a member has delivered, and its commits. */
+function createMember(consumer: Consumer, handover: Handover, endpoint: string) {
+  /** A new one with each generation: acks of an older one mean partitions that may be somebody else's. */
+  let partitions = new Map<string, Assigned>();
+  let closed = false;
+  let committing: Promise<void> = Promise.resolve();
+  const timer = setInterval(() => void commit(), commitEveryMs);
+
+  function commit(): Promise<void> {
+    committing = committing.then(commitNow, commitNow);
+    return committing;
+  }
+
+  async function commitNow(): Promise<void> {
+    const due = [...partitions.values()].flatMap((one) => {
+      const offset = one.progress.due();
+      return offset === undefined ? [] : [{ ...one, offset }];
+    });
+    if (due.length === 0) return;
+    try {
+      await consumer.commitOffsets(
+        due.map(({ topic, partition, offset }) => ({ topic, partition, offset: String(offset) })),
+      );
+      for (const { progress, offset } of due) progress.commit(offset);
+    } catch {
+      // In the middle of a rebalance, or the broker is away: the next one says it again, or another member does it again.
+    }
+  }
+
+  async function take({ batch, heartbeat, resolveOffset, isRunning, isStale }: EachBatchPayload) {
+    if (!isRunning() || isStale() || closed) return;
+    const { topic, partition } = batch;
+    const place = `${topic} ${partition}`;
+    const own: Assigned = partitions.get(place) ?? { topic, partition, progress: new Progress() };
+    partitions.set(place, own);
+    let bytes = 0;
+    const deliveries = batch.messages.map((record): Delivery => {
+      bytes += record.value?.length ?? 0;
+      const pending = own.progress.deliver(Number(record.offset));
+      return {
+        message: messageOf(record, topic, partition, endpoint),
+        ack: () => {
+          pending.done = true;
+        },
+        nack: () => rewind(place, own, pending.offset),
+      };
+    });
+    if (deliveries.length > 0) handover.push(deliveries, bytes);
+    resolveOffset(batch.lastOffset());
+    for (let waiting = true; waiting && !closed; ) {
+      const room = handover.whenRoom().then(() => false);
+      waiting = await Promise.race([room, delay(heartbeatMs, true, { ref: false })]);
+      await heartbeat();
+    }
+  }
+
+  /** Reads again from the lowest of the messages nacked together; acks of what came after it have no effect any more. */
+  function rewind(place: string, own: Assigned, offset: number): void {
+    if (own.nacked !== undefined) {
+      own.nacked = Math.min(own.nacked, offset);
+      return;
+    }
+    own.nacked = offset;
+    setImmediate(() => {
+      if (closed || partitions.get(place) !== own) return;
+      partitions.delete(place);
+      consumer.seek({ topic: own.topic, partition: own.partition, offset: String(own.nacked) });
+    });
+  }
+
+  return {
+    take,
+    commit,
+    joined() {
+      partitions = new Map();
+      // What nobody has read yet is fetched again.
+      handover.clear();
+    },
+    async close() {
+      closed = true;
+      clearInterval(timer);
+      await Promise.race([commit(), delay(3000, undefined, { ref: false })]);
+    },
+  };
+}
+
+function messageOf(record: KafkaMessage, topic: string, partition: number, source: string): Message {
+  const headers = record.headers ? headersOf(record.headers) : [];
+  return {
+    topic,
+    payload: record.value ?? new Uint8Array(0),
+    time: Number(record.timestamp),
+    position: `${partition}:${record.offset}`,
+    source,
+    ...(record.key ? { key: record.key } : {}),
+    ...(headers.length > 0 ? { headers } : {}),
+    ...(record.value === null ? { tombstone: true } : {}),
+  };
+}
+
+function headersOf(headers: NonNullable<KafkaMessage['headers']>): Header[] {
+  return Object.entries(headers).flatMap(([name, values]) =>
+    (Array.isArray(values) ? values : [values ?? '']).map(
+      (value): Header => [name, headerText(Buffer.from(value))],
+    ),
+  );
+}
