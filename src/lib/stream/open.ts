@@ -30,13 +30,25 @@ const nats: Adapter = {
 const kafka: Adapter = {
   source: async (url, options) => (await import('./kafka/source.js')).openKafkaSource(url, options),
   sink: async (url, options) => (await import('./kafka/sink.js')).openKafkaSink(url, options),
+  admin: async (url, options) => (await import('./kafka/admin.js')).openKafkaAdmin(url, options),
+};
+
+const http: Adapter = {
+  source: async (url, options) => (await import('./http/source.js')).openHttpSource(url, options),
+  sink: async (url, options) => (await import('./http/sink.js')).openHttpSink(url, options),
 };
 
 /** One entry a scheme: the only place that knows which adapters there are. */
 const adapters: Record<string, Adapter> = {
   aiot: {
     source: async (url, options) => mqtt.source!(...(await platformBroker(url, options))),
-    sink: async (url, options) => mqtt.sink!(...(await platformBroker(url, options))),
+    sink: async (url, options) => {
+      if (url.host !== 'dataset') return mqtt.sink!(...(await platformBroker(url, options)));
+      const { openDatasetSink } = await import('./dataset/sink.js');
+      return openDatasetSink(url, async (broker) =>
+        mqtt.sink!(...(await platformBroker({ ...broker, host: '' }, options))),
+      );
+    },
     admin: async (url, options) => mqtt.admin!(...(await platformBroker(url, options))),
   },
   camera: {
@@ -46,6 +58,8 @@ const adapters: Record<string, Adapter> = {
     source: async (url) => (await import('./file/source.js')).openFileSource(url),
     sink: async (url) => (await import('./file/sink.js')).openFileSink(url),
   },
+  http,
+  https: http,
   kafka,
   kafkas: kafka,
   mqtt,
@@ -55,12 +69,23 @@ const adapters: Record<string, Adapter> = {
   pictures: {
     source: async (url) => (await import('./camera/pictures.js')).openPicturesSource(url),
   },
+  s3: {
+    source: async (url, options) => (await import('./s3/source.js')).openS3Source(url, options),
+    sink: async (url, options) => (await import('./s3/sink.js')).openS3Sink(url, options),
+  },
   serial: {
     source: async (url, options) => (await import('./serial/source.js')).openSerialSource(url, options),
     sink: async (url, options) => (await import('./serial/sink.js')).openSerialSink(url, options),
   },
   stdin: {
     source: async (url, options) => (await import('./file/source.js')).openStdinSource(url, options),
+  },
+  tcp: {
+    sink: async (url, options) =>
+      (await import('./tcp/sink.js')).openTcpSink(url, options, (to) => openSink(to)),
+  },
+  telegram: {
+    sink: async (url, options) => (await import('./telegram/sink.js')).openTelegramSink(url, options),
   },
   ws: mqtt,
   wss: mqtt,

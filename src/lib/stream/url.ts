@@ -12,7 +12,7 @@ export interface StreamUrl {
   password: string | undefined;
   /** Topic or filter (mqtt), topic (kafka), subject (nats), path (file, serial), path with its query (http), key (s3). */
   path: string;
-  /** What stands after the `?`; `readQuery` checks it. */
+  /** What stands after the `?` (http: after the `#`, which servers never see); `readQuery` checks it. */
   query: Readonly<Record<string, string>>;
 }
 
@@ -37,16 +37,22 @@ export function parseStreamUrl(url: string): StreamUrl {
   }
   const name = scheme.toLowerCase();
   const local = localSchemes.has(name);
+  const foreign = foreignQuery.has(name);
   const marked = rest.startsWith('//');
   const slash = rest.indexOf('/', 2);
   const authority =
-    !marked || local ? '' : slash < 0 ? rest.slice(2).replace(/\?.*$/s, '') : rest.slice(2, slash);
+    !marked || local
+      ? ''
+      : slash < 0
+        ? rest.slice(2).replace(foreign ? /[?#].*$/s : /\?.*$/s, '')
+        : rest.slice(2, slash);
   const after = !marked ? rest : local ? rest.slice(2) : rest.slice(2 + authority.length).replace(/^\//, '');
-  const mark = foreignQuery.has(name) ? -1 : after.indexOf('?');
+  const mark = after.indexOf(foreign ? '#' : '?');
   const at = authority.lastIndexOf('@');
   const host = authority.slice(at + 1);
   const endpoint = marked && !local ? `${name}://${host}` : `${name}:`;
   const decode = (text: string) => decoded(text, endpoint);
+  const own = mark < 0 ? after : after.slice(0, mark);
   const [username, ...password] = at < 0 ? [] : authority.slice(0, at).split(':');
   return {
     scheme: name,
@@ -55,7 +61,7 @@ export function parseStreamUrl(url: string): StreamUrl {
     username: username ? decode(username) : undefined,
     password: password.length > 0 ? decode(password.join(':')) : undefined,
     // Far sides decode an http path themselves.
-    path: foreignQuery.has(name) ? after : decode(mark < 0 ? after : after.slice(0, mark)),
+    path: foreign ? own : decode(own),
     query: mark < 0 ? {} : queryOf(after.slice(mark + 1), decode),
   };
 }

@@ -1,0 +1,40 @@
+import { z } from 'zod';
+import { queryBytes } from '../file/settings.js';
+import type { StreamOptions } from '../options.js';
+import { queryBoolean, queryCount, readQuery } from '../query.js';
+import type { StreamUrl } from '../url.js';
+
+/** Behind the `#`: a URL's query belongs to the far side. */
+const sinkShape = {
+  method: z.enum(['POST', 'PUT', 'PATCH']).optional(),
+  /** Requests under way at a time; those of one key, or else one topic, stay in order. */
+  parallel: queryCount.refine((count) => count >= 1 && count <= 256, 'expected 1 to 256').optional(),
+  /** Key of the signature; better in a credentials file, or in the environment. */
+  secret: z.string().min(1).optional(),
+  /** Send topic, time and key as `aiot-…` headers; default true. */
+  headers: queryBoolean.optional(),
+};
+
+const sourceShape = {
+  /** Largest body; default 1 MiB. */
+  limit: queryBytes.optional(),
+  /** Longest wait for the message to be safe elsewhere before the sender is told to come again; default 30 s. */
+  wait: queryCount.optional(),
+  secret: z.string().min(1).optional(),
+  /** What messages are called; default = the path. */
+  topic: z.string().min(1).optional(),
+};
+
+export function httpSinkSettings(url: StreamUrl, options: StreamOptions) {
+  const { method = 'POST', parallel = 1, secret, headers = true } = readQuery(url, sinkShape);
+  return { method, parallel, headers, secret: secret ?? secretOf(options) } as const;
+}
+
+export function httpSourceSettings(url: StreamUrl, options: StreamOptions) {
+  const { limit = 1024 * 1024, wait = 30, secret, topic } = readQuery(url, sourceShape);
+  return { limit, waitMs: wait * 1000, topic, secret: secret ?? secretOf(options) };
+}
+
+function secretOf(options: StreamOptions): string | undefined {
+  return options.secret ?? (process.env.AIOT_STREAM_SECRET || undefined);
+}

@@ -1,0 +1,79 @@
+import { AiotError } from '../../core/index.js';
+import type { OutgoingMessage, Sink } from '../message.js';
+import type { StreamOptions } from '../options.js';
+import { contentTypeOf } from '../outbound/content-type.js';
+import { createEachSink } from '../outbound/each.js';
+import { type Attempt, withRetries } from '../outbound/retry.js';
+import type { StreamUrl } from '../url.js';
+import { outgoingHeaders, ownHeaders } from './headers.js';
+import { httpSinkSettings } from './settings.js';
+import { newWebhookId, signatureHeaders } from './signature.js';
+import { attemptOf, createTransport, excerpt, type HttpAnswer } from './transport.js';
+
+/**
+ * Each message as the body of a POST, signed where there is a secret (Standard Webhooks); a 2xx means that it has arrived.
+ * Network failures, 5xx, 408, 425 and 429 are tried again, not before Retry-After says; another answer is the message's own
+ * fault. All attempts for one message bear one `webhook-id`.
+ * @throws AIOT_STREAM_URL; while writing AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED (401, 403)
+ */
+export async function openHttpSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
+  const { method, parallel, headers, secret } = httpSinkSettings(url, options);
+  const target = targetOf(url);
+  const authorization = authorizationOf(url, options);
+  const transport = await createTransport(url.endpoint, options);
+  const ids = new WeakMap<OutgoingMessage, string>();
+
+  const send = async (message: OutgoingMessage, signal: AbortSignal) => {
+    const id = ids.get(message) ?? newWebhookId();
+    ids.set(message, id);
+    const { payload } = message;
+    const attempt = async (): Promise<Attempt<HttpAnswer>> => {
+      try {
+        const answer = await transport.call({
+          url: target,
+          method,
+          body: payload,
+          headers: {
+            'user-agent': 'aiot',
+            ...outgoingHeaders(message.headers),
+            ...(headers ? ownHeaders(message) : {}),
+            'content-type': contentTypeOf(payload, message.headers),
+            ...(authorization ? { authorization } : {}),
+            ...(secret ? signatureHeaders(secret, payload, id) : { 'webhook-id': id }),
+          },
+          signal,
+        });
+        return attemptOf(answer, url.endpoint, excerpt(answer.body));
+      } catch (error) {
+        if (error instanceof AiotError) return { error };
+        throw error;
+      }
+    };
+    await withRetries(attempt, signal);
+  };
+  return createEachSink({
+    endpoint: url.endpoint,
+    send,
+    ...(parallel > 1 ? { parallel, laneOf } : {}),
+    ...(options.signal ? { signal: options.signal } : {}),
+    close: () => transport.close(),
+  });
+}
+
+/** Messages of one key, or else of one topic, keep their order. */
+function laneOf({ key, topic }: OutgoingMessage): string {
+  return key ? `key ${Buffer.from(key).toString('latin1')}` : `topic ${topic}`;
+}
+
+/** What a request goes to: no credentials, no settings. @throws AIOT_STREAM_URL */
+function targetOf(url: StreamUrl): string {
+  const target = `${url.scheme}://${url.host}/${url.path}`;
+  if (url.host !== '' && URL.canParse(target)) return target;
+  throw new AiotError('AIOT_STREAM_URL', `${url.endpoint}: expected ${url.scheme}://HOST[:PORT]/PATH`);
+}
+
+function authorizationOf(url: StreamUrl, options: StreamOptions): string | undefined {
+  const { username = options.username, password = options.password ?? '' } = url;
+  if (username !== undefined) return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+  return options.token === undefined ? undefined : `Bearer ${options.token}`;
+}

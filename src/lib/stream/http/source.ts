@@ -1,0 +1,201 @@
+import { once } from 'node:events';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { AiotError, systemCode } from '../../core/index.js';
+import type { Delivery, Source } from '../message.js';
+import type { StreamOptions } from '../options.js';
+import { createQueue, type Queue } from '../queue.js';
+import type { StreamUrl } from '../url.js';
+import { incomingHeaders } from './headers.js';
+import { httpSourceSettings } from './settings.js';
+import { checkSignature, equal } from './signature.js';
+
+/**
+ * A server for webhooks: what is POSTed (or PUT) to the path, or below it where it ends with `/`, is a message; its sender is
+ * answered 200 when it was acked, and 503 with Retry-After when not. With a secret, what is not signed is refused (401); with a
+ * token or a password, who does not show it. https with cert and key; with a CA too, clients need a certificate.
+ * @throws AIOT_STREAM_URL, AIOT_PORT_IN_USE
+ */
+export async function openHttpSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
+  const settings = httpSourceSettings(url, options);
+  const { hostname, port } = addressOf(url);
+  const queue = createQueue<Delivery>(options.queue ?? 10_000);
+  const open = new Set<ServerResponse>();
+  const parts: Parts = { url, options, settings, queue };
+  const server = await serverOf(url, options, (request, response) => {
+    open.add(response);
+    response.on('close', () => open.delete(response));
+    take(parts, request, response).catch((error: unknown) => {
+      answer(response, 500, 'cannot take it');
+      queue.end(error);
+    });
+  });
+  server.requestTimeout = 60_000;
+  server.listen(port, hostname);
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    throw new AiotError(
+      systemCode(error) === 'EADDRINUSE' ? 'AIOT_PORT_IN_USE' : 'AIOT_STREAM_URL',
+      `${url.endpoint}: cannot listen there (${systemCode(error)})`,
+      { cause: error },
+    );
+  }
+  server.on('error', (error) => queue.end(error));
+  const bound = (server.address() as AddressInfo).port;
+  return {
+    endpoint: `${url.scheme}://${hostname.includes(':') ? `[${hostname}]` : hostname}:${bound}`,
+    // Who is not taken is told so, and comes again.
+    dropped: 0,
+    [Symbol.asyncIterator]: () => queue[Symbol.asyncIterator](),
+    async close() {
+      queue.end();
+      for (const response of open) answer(response, 503, 'closing');
+      const closed = once(server, 'close');
+      server.close();
+      server.closeIdleConnections();
+      setTimeout(() => server.closeAllConnections(), 500).unref();
+      await closed;
+    },
+  };
+}
+
+interface Parts {
+  url: StreamUrl;
+  options: StreamOptions;
+  settings: ReturnType<typeof httpSourceSettings>;
+  queue: Queue<Delivery>;
+}
+
+async function take(parts: Parts, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { url, options, settings, queue } = parts;
+  const [path = '/'] = (request.url ?? '/').split('?');
+  const wanted = `/${url.path.split('?')[0]}`;
+  if (path !== wanted && !(wanted.endsWith('/') && path.startsWith(wanted)))
+    return answer(response, 404, 'not here');
+  if (request.method !== 'POST' && request.method !== 'PUT') {
+    response.setHeader('allow', 'POST, PUT');
+    return answer(response, 405, 'expected POST');
+  }
+  if (!knows(request, url, options)) {
+    response.setHeader('www-authenticate', options.token === undefined ? 'Basic' : 'Bearer');
+    return answer(response, 401, 'who are you');
+  }
+  const body = await bodyOf(request, settings.limit);
+  if (body === undefined) return answer(response, 413, `expected at most ${settings.limit} bytes`);
+  if (body === null) return;
+  if (settings.secret !== undefined) {
+    const verdict = checkSignature(settings.secret, (name) => headerOf(request, name), body);
+    if (!verdict.ok) return answer(response, 401, verdict.why);
+  }
+  const key = headerOf(request, 'aiot-key');
+  const timer = setTimeout(() => later(response, 'not safe yet'), settings.waitMs);
+  const settle = (ok: boolean) => {
+    clearTimeout(timer);
+    if (ok) answer(response, 200, '');
+    else later(response, 'could not be passed on');
+  };
+  const taken = queue.push(
+    {
+      message: {
+        topic:
+          settings.topic ??
+          (headerOf(request, 'aiot-topic') ? decoded(headerOf(request, 'aiot-topic')!) : path.slice(1)),
+        payload: body,
+        time: Date.now(),
+        headers: incomingHeaders(request),
+        ...(key === undefined ? {} : { key: Buffer.from(decoded(key)) }),
+        source: url.endpoint,
+      },
+      ack: () => settle(true),
+      nack: () => settle(false),
+    },
+    body.length,
+  );
+  if (taken) return;
+  clearTimeout(timer);
+  later(response, 'too many at a time');
+}
+
+function answer(response: ServerResponse, status: number, text: string): void {
+  if (response.headersSent || response.destroyed) return;
+  // What was not read of a refused body would be taken for the next request.
+  if (status === 413 || status === 503) response.setHeader('connection', 'close');
+  response
+    .writeHead(status, { 'content-type': 'text/plain; charset=utf-8' })
+    .end(text === '' ? '' : `${text}\n`);
+}
+
+function later(response: ServerResponse, text: string): void {
+  if (!response.headersSent) response.setHeader('retry-after', '1');
+  answer(response, 503, text);
+}
+
+/** undefined = longer than allowed; null = the sender went away. */
+async function bodyOf(request: IncomingMessage, limit: number): Promise<Buffer | undefined | null> {
+  if (Number(request.headers['content-length'] ?? 0) > limit) return undefined;
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > limit) return undefined;
+      chunks.push(chunk);
+    }
+  } catch {
+    return null;
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Whether the sender shows the token or the password that is asked for, if one is. */
+function knows(request: IncomingMessage, url: StreamUrl, options: StreamOptions): boolean {
+  const { username = options.username, password = options.password } = url;
+  const shown = request.headers.authorization ?? '';
+  if (password !== undefined) {
+    return equal(shown, `Basic ${Buffer.from(`${username ?? ''}:${password}`).toString('base64')}`);
+  }
+  return options.token === undefined || equal(shown, `Bearer ${options.token}`);
+}
+
+function headerOf(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function addressOf(url: StreamUrl): { hostname: string; port: number } {
+  const [, hostname = '', digits] = /^\[?([^\]]*?)\]?(?::(\d{1,5}))?$/.exec(url.host) ?? [];
+  const port = Number(digits ?? (url.scheme === 'https' ? 443 : 80));
+  if (hostname !== '' && port < 65_536) return { hostname, port };
+  throw new AiotError(
+    'AIOT_STREAM_URL',
+    `${url.endpoint}: expected an address to listen on, such as http://0.0.0.0:12000/PATH`,
+  );
+}
+
+async function serverOf(
+  url: StreamUrl,
+  { ca, cert, key }: StreamOptions,
+  handler: (request: IncomingMessage, response: ServerResponse) => void,
+): Promise<Server> {
+  if (url.scheme === 'http') return (await import('node:http')).createServer(handler);
+  if (!cert || !key) {
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `${url.endpoint}: a server for https needs a certificate and its key`,
+      {
+        next: 'Give --cert FILE and --key FILE.',
+      },
+    );
+  }
+  const mutual = ca ? { ca, requestCert: true, rejectUnauthorized: true } : {};
+  return (await import('node:https')).createServer({ cert, key, ...mutual }, handler);
+}

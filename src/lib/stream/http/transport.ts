@@ -1,0 +1,118 @@
+import type { Agent, Dispatcher } from 'undici';
+import { AiotError, isUntrusted, systemCode } from '../../core/index.js';
+import { type Attempt, retryAfterMs } from '../outbound/retry.js';
+import type { StreamOptions } from '../options.js';
+
+export interface HttpCall {
+  url: string;
+  method: Dispatcher.HttpMethod;
+  headers: Record<string, string>;
+  body?: Uint8Array | string;
+  signal?: AbortSignal;
+}
+
+export interface HttpAnswer {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  body: Buffer;
+}
+
+export interface HttpTransport {
+  /** Any answer. @throws AIOT_STREAM_UNREACHABLE */
+  call(call: HttpCall): Promise<HttpAnswer>;
+  close(): Promise<void>;
+}
+
+/** Longest answer that is read, bytes; the objects of S3 are larger. */
+const answerBytes = 1024 * 1024;
+
+/** @param endpoint for errors: without path and credentials @param mostBytes of an answer */
+export async function createTransport(
+  endpoint: string,
+  options: StreamOptions,
+  mostBytes = answerBytes,
+): Promise<HttpTransport> {
+  const { Agent, request } = await import('undici');
+  const { ca, cert, key, connectTimeoutMs = 10_000 } = options;
+  const agent: Agent = new Agent({
+    connect: { timeout: connectTimeoutMs, ...(ca ? { ca } : {}), ...(cert && key ? { cert, key } : {}) },
+    headersTimeout: 60_000,
+    bodyTimeout: 60_000,
+  });
+  return {
+    async call({ url, method, headers, body, signal }) {
+      try {
+        const answer = await request(url, {
+          method,
+          headers,
+          dispatcher: agent,
+          ...(body === undefined ? {} : { body }),
+          ...(signal ? { signal } : {}),
+        });
+        const chunks: Buffer[] = [];
+        let bytes = 0;
+        for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+          bytes += chunk.length;
+          if (bytes > mostBytes) {
+            answer.body.destroy();
+            break;
+          }
+          chunks.push(chunk);
+        }
+        return { status: answer.statusCode, headers: answer.headers, body: Buffer.concat(chunks) };
+      } catch (error) {
+        throw unreachable(error, endpoint);
+      }
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+/** A connection that could not be made, or broke. */
+export function unreachable(error: unknown, endpoint: string): AiotError {
+  const inner = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const code = systemCode(inner) ?? systemCode(error);
+  const untrusted = code !== undefined && isUntrusted(code);
+  const reason = code ?? (error instanceof Error ? error.message : String(error));
+  return new AiotError('AIOT_STREAM_UNREACHABLE', `${endpoint}: no answer (${reason})`, {
+    cause: error,
+    endpoint,
+    retryable: !untrusted,
+    ...(untrusted ? { next: 'Name the CA that signed its certificate: --ca FILE' } : {}),
+  });
+}
+
+/** Statuses that pass: not ready, too early, too many, a lock, and what the server says of itself. */
+export function mayPassLater(status: number): boolean {
+  return [401, 408, 423, 425, 429].includes(status) || status >= 500;
+}
+
+/** An answer as an attempt: 2xx is what was wanted. `told` is what it says in words, which must hold no secret. */
+export function attemptOf(answer: HttpAnswer, endpoint: string, told: string): Attempt<HttpAnswer> {
+  const { status, headers } = answer;
+  if (status >= 200 && status < 300) return { value: answer };
+  const wait = retryAfterMs(headers['retry-after']);
+  const denied = status === 401 || status === 403;
+  const error = new AiotError(
+    denied ? 'AIOT_BROKER_REFUSED' : 'AIOT_STREAM_REFUSED',
+    `${endpoint} answered ${status}${told === '' ? '' : `: ${told}`}`,
+    {
+      endpoint,
+      retryable: mayPassLater(status),
+      ...(status >= 300 && status < 400
+        ? { next: 'It wants us elsewhere: give the address that it names.' }
+        : {}),
+    },
+  );
+  return { error, ...(wait === undefined ? {} : { retryAfterMs: wait }) };
+}
+
+/** The beginning of an answer, on one line. */
+export function excerpt(body: Uint8Array): string {
+  const text = Buffer.from(body.subarray(0, 300)).toString('utf8');
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
+  return text
+    .replace(/[\s\u0000-\u001f\u007f]+/g, ' ')
+    .trim()
+    .slice(0, 200);
+}

@@ -1,0 +1,37 @@
+import { isUtf8 } from 'node:buffer';
+import type { Header } from '../message.js';
+import { mqttHeaders } from '../message.js';
+
+/** First bytes of pictures (PNG 5.2, JPEG's SOI, GIF, RIFF … WEBP), as latin1. */
+const pictures: readonly (readonly [RegExp, string])[] = [
+  [/^\x89PNG\r\n\x1a\n/, 'image/png'],
+  [/^\xff\xd8\xff/, 'image/jpeg'],
+  [/^GIF8[79]a/, 'image/gif'],
+  [/^RIFF.{4}WEBP/s, 'image/webp'],
+];
+
+/** What the message says of itself, or else what its bytes look like: a picture, JSON, text, or just bytes. */
+export function contentTypeOf(payload: Uint8Array, headers: readonly Header[] = []): string {
+  const said = headers.find(([name]) => name.toLowerCase() === mqttHeaders.contentType)?.[1];
+  if (said !== undefined) {
+    const text = typeof said === 'string' ? said : Buffer.from(said).toString('latin1');
+    if (/^[\x20-\x7e]{1,200}$/.test(text)) return text;
+  }
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+  const start = bytes.toString('latin1', 0, 16);
+  const picture = pictures.find(([magic]) => magic.test(start));
+  if (picture) return picture[1];
+  if (!isUtf8(bytes)) return 'application/octet-stream';
+  // Only what looks like it is parsed: a frame of megabytes is not.
+  if (/^[\s]*[[{"\d-]|^(true|false|null)$/.test(start) && isJson(bytes)) return 'application/json';
+  return 'text/plain; charset=utf-8';
+}
+
+function isJson(bytes: Buffer): boolean {
+  try {
+    JSON.parse(bytes.toString('utf8'));
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,81 @@
+import { AiotError, hasCode } from '../../core/index.js';
+import type { OutgoingMessage, Sink } from '../message.js';
+import type { StreamOptions } from '../options.js';
+import { contentTypeOf } from '../outbound/content-type.js';
+import { createEachSink } from '../outbound/each.js';
+import { type NameTemplate, nameTemplate } from '../template.js';
+import type { StreamUrl } from '../url.js';
+import { createS3Client, type S3Client } from './client.js';
+import { s3Place } from './place.js';
+
+/**
+ * An object for each message: `s3://bucket/faces/face{n}.png`. `{n}` goes on behind the highest number that is there, and never
+ * replaces an object: one that somebody else made meanwhile is passed over. A key without `{n}` or `{id}` is written anew by
+ * each message that gives it, in their order.
+ * @throws AIOT_STREAM_URL, AIOT_BROKER_REFUSED, AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED
+ */
+export async function openS3Sink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
+  const place = s3Place(url, options);
+  const template = nameTemplate(place.key, place.shown);
+  if (place.key === '' || place.key.endsWith('/')) {
+    throw new AiotError(
+      'AIOT_STREAM_URL',
+      `${place.shown}: expected the key of an object, such as s3://${place.bucket}/faces/face{n}.png`,
+    );
+  }
+  const client = await createS3Client(place, options);
+  let next = 0;
+  try {
+    // Also tells at once when the bucket is not there, or not ours.
+    next = (await highestNumber(client, template, options.signal)) + 1;
+  } catch (error) {
+    await client.close();
+    throw error;
+  }
+  /** A message that is written again is the same object. */
+  const keys = new WeakMap<OutgoingMessage, string>();
+  const keyOf = (message: OutgoingMessage) => {
+    const key = keys.get(message) ?? template.render(message, template.numbered ? next++ : 0);
+    keys.set(message, key);
+    return key;
+  };
+
+  return createEachSink({
+    endpoint: place.shown,
+    parallel: place.parallel,
+    laneOf: keyOf,
+    async send(message, signal) {
+      const type = place.type ?? contentTypeOf(message.payload, message.headers);
+      for (;;) {
+        const outcome = await client.put(keyOf(message), message.payload, type, {
+          once: template.numbered,
+          signal,
+        });
+        if (outcome === 'put') break;
+        keys.delete(message);
+      }
+      // The same object may be written once more, as another message.
+      keys.delete(message);
+    },
+    ...(options.signal ? { signal: options.signal } : {}),
+    close: () => client.close(),
+  });
+}
+
+/** Who may only write, and needs no number, is not asked to read. @throws what listing throws */
+async function highestNumber(
+  client: S3Client,
+  { prefix, numberIn, numbered }: NameTemplate,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  let highest = -1;
+  try {
+    for await (const objects of client.list(prefix, signal ? { signal } : {})) {
+      for (const { key } of objects) highest = Math.max(highest, numberIn(key) ?? -1);
+      if (!numbered) break;
+    }
+  } catch (error) {
+    if (numbered || !hasCode(error, 'AIOT_BROKER_REFUSED')) throw error;
+  }
+  return highest;
+}
