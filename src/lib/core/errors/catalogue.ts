@@ -726,12 +726,6 @@ export const catalogue = {
     about: 'Another process is working with this spool.',
     next: 'End the other aiot, or give this route a spool folder of its own.',
   },
-  AIOT_SPOOL_DAMAGED: {
-    exit: 1,
-    family: 'outside',
-    about: 'A record in a spool on disk does not agree with its checksum, in the middle of a file.',
-    next: 'Move the file that is named out of the folder to go on without the rest of it.',
-  },
   AIOT_STREAM_DECODE: {
     exit: 1,
     family: 'outside',

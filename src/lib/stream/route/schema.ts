@@ -5,7 +5,7 @@ import { presetNames } from './presets.js';
 /** What a route's case says of a message. `payload`: a string is text, anything else JSON; bytes are written in `hex`. */
 const given = {
   topic: z.string().optional(),
-  payload: z.unknown(),
+  payload: z.unknown().optional(),
   hex: z
     .string()
     .regex(/^([0-9a-fA-F]{2})*$/, 'expected pairs of hex digits')

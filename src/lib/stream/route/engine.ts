@@ -1,0 +1,226 @@
+import { AiotError } from '../../core/index.js';
+import { type Decoder, type DecoderName, decoderFor } from '../decode/index.js';
+import { compileExpression } from '../expression/index.js';
+import { type Delivery, dedupeHeader, type Header, type Message } from '../message.js';
+import { reasonOf, untilAborted } from './failures.js';
+import { createFlight, type Part } from './flight.js';
+import { createGate } from './gate.js';
+import type { Outlet } from './outlet.js';
+import type { Seen } from './dedupe.js';
+import { topicAt } from './topics.js';
+import type { Made, Transform } from './transform.js';
+import type { Route } from './types.js';
+
+/** Where parts go. */
+export interface Target {
+  url: string;
+  outlet: Outlet;
+  seen: Seen | undefined;
+}
+
+export interface Counts {
+  received: number;
+  filtered: number;
+  duplicates: number;
+  skipped: number;
+  deadLettered: number;
+  retries: number;
+  lastError: string | undefined;
+}
+
+export interface EngineOptions {
+  route: Route;
+  transform: Transform;
+  targets: readonly Target[];
+  deadLetter: Outlet | undefined;
+  counts: Counts;
+  /** When aborted, nothing waits for room any more: what has none stays with its source. */
+  stop: AbortSignal;
+}
+
+/** Takes deliveries, makes of them what the route says, and gives it to the outlets. */
+export interface Engine {
+  /** Resolves when there is room for more. @throws AIOT_ROUTE_MESSAGE */
+  take(batch: readonly Delivery[]): Promise<void>;
+  /** For a message that cannot be delivered: the route's policy. */
+  refused(part: Part, error: unknown): void;
+  /** Taken, and not safe elsewhere yet. */
+  readonly pending: number;
+}
+
+/** Under way at once: enough for several batches, and no more than a camera's pictures in 32 MB. */
+const most = { batches: 4, messages: 4000, bytes: 32 * 1024 * 1024 };
+/** Messages made at once, where expressions promise: their order is that of coming, whatever takes longer. */
+const together = 500;
+
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  const { route, transform, targets, deadLetter, counts, stop } = options;
+  const gate = createGate(Math.max(most.messages, most.batches * route.batch.messages), most.bytes);
+  const topicsAt = targets.map(({ url }) => topicAt(url));
+  const idHeaders = targets.map(({ url }) => (route.dedupe?.exactlyOnce ? idHeader(url) : undefined));
+  const keyOf = await dedupeKeyOf(route);
+
+  /** Sends on what was made of a delivery. */
+  function send(delivery: Delivery, made: readonly Made[], key: string | undefined): void {
+    if (made.length === 0) {
+      counts.filtered++;
+      delivery.ack();
+      return;
+    }
+    const flight = fly(delivery, made.length * targets.length);
+    made.forEach((one, index) => {
+      const partKey = key === undefined ? undefined : index === 0 ? key : `${key}#${index}`;
+      targets.forEach(({ outlet, seen }, at) => {
+        if (partKey !== undefined && seen && !seen.claim(partKey, flight)) {
+          if (at === 0) counts.duplicates++;
+          return;
+        }
+        const message = outgoing(one, topicsAt[at]?.(one.of) ?? '', partKey && idHeaders[at], partKey);
+        outlet.push({ message, of: one.of, flight, ...(partKey === undefined ? {} : { key: partKey }) });
+      });
+    });
+  }
+
+  function fly(delivery: Delivery, parts: number) {
+    const bytes = delivery.message.payload.length;
+    gate.enter(bytes);
+    return createFlight(delivery, parts, () => gate.leave(bytes));
+  }
+
+  /** What the policy says of a message with an error of its own. @throws AIOT_ROUTE_MESSAGE where the policy is to lose nothing and go no further */
+  function failed(delivery: Delivery, error: unknown): void {
+    const { message } = delivery;
+    counts.lastError = reasonOf(error);
+    if (route.onError.policy === 'skip') {
+      counts.skipped++;
+      delivery.ack();
+    } else if (deadLetter) {
+      counts.deadLettered++;
+      deadLetter.push({ ...deadPart(message, error, route), flight: fly(delivery, 1) });
+    } else {
+      throw new AiotError(
+        'AIOT_ROUTE_MESSAGE',
+        `${route.name}: a message of ${message.source}, topic ${message.topic}: ${counts.lastError}`,
+        { cause: error },
+      );
+    }
+  }
+
+  async function takeSome(deliveries: readonly Delivery[]): Promise<void> {
+    const results: (Result | Promise<Result>)[] = deliveries.map(({ message }) => attempt(message));
+    const settled = results.some((result) => result instanceof Promise)
+      ? await Promise.all(results)
+      : results;
+    deliveries.forEach((delivery, index) => {
+      const result = settled[index] as Result;
+      counts.received++;
+      if ('error' in result) failed(delivery, result.error);
+      else send(delivery, result.made, result.key);
+    });
+  }
+
+  /** Never throws: the message's own errors are its result. */
+  function attempt(message: Message): Result | Promise<Result> {
+    try {
+      const made = transform(message);
+      const key = keyOf?.(message);
+      if (made instanceof Promise || key instanceof Promise) {
+        return Promise.all([made, key]).then(
+          ([all, text]) => ({ made: all, key: text }),
+          (error: unknown) => ({ error }),
+        );
+      }
+      return { made, key };
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  return {
+    async take(batch) {
+      // A processor has its messages one by one: pictures are large, and there may be a state in it.
+      const step = route.through ? 1 : together;
+      for (let at = 0; at < batch.length; at += step) {
+        const room = gate.room();
+        if (room) await untilAborted(room, stop).catch(() => {});
+        if (stop.aborted) return;
+        await takeSome(batch.length <= step ? batch : batch.slice(at, at + step));
+      }
+    },
+    refused(part, error) {
+      counts.lastError = reasonOf(error);
+      if (part.key !== undefined) for (const { seen } of targets) seen?.arrived(part.key);
+      if (deadLetter) {
+        counts.deadLettered++;
+        deadLetter.push({ ...deadPart(part.of, error, route), flight: part.flight });
+      } else {
+        counts.skipped++;
+        part.flight.done();
+      }
+    },
+    get pending() {
+      return gate.messages;
+    },
+  };
+}
+
+type Result = { made: readonly Made[]; key: string | undefined } | { error: unknown };
+
+/** JetStream drops a message whose id it has seen (docs.nats.io, "Message Deduplication"); other sinks are asked by us. */
+const idHeader = (url: string) => (/^nats/.test(url) ? 'Nats-Msg-Id' : dedupeHeader);
+
+/** @param id header that the dedupe key is written to, for sinks with exactlyOnce */
+function outgoing(made: Made, topic: string, id?: string, key?: string): Part['message'] {
+  const { payload, headers, tombstone, retain, of } = made;
+  const withKey: readonly Header[] | undefined =
+    id !== undefined && key !== undefined
+      ? [...(headers ?? []).filter(([name]) => name !== id), [id, key]]
+      : headers;
+  return {
+    topic: made.topic ?? topic,
+    payload,
+    time: of.time,
+    ...(made.key === undefined ? {} : { key: made.key }),
+    ...(withKey === undefined ? {} : { headers: withKey }),
+    ...(tombstone ? { tombstone } : {}),
+    ...(retain ? { retain } : {}),
+  };
+}
+
+/** The message as it came, with what was wrong as headers. */
+function deadPart(message: Message, error: unknown, route: Route): Omit<Part, 'flight'> {
+  const { topic, payload, time, key, headers = [] } = message;
+  const about: Header[] = [
+    ['aiot-route', route.name],
+    ['aiot-topic', topic],
+    ['aiot-error', reasonOf(error)],
+  ];
+  const own = topicAt(route.onError.deadLetter ?? '')(message);
+  return {
+    of: message,
+    message: { topic: own, payload, time, headers: [...headers, ...about], ...(key ? { key } : {}) },
+  };
+}
+
+/** As text; a message for which the expression gives nothing has none, and is sent. */
+async function dedupeKeyOf(
+  route: Route,
+): Promise<((message: Message) => string | undefined | Promise<string | undefined>) | undefined> {
+  if (!route.dedupe) return undefined;
+  const { format, schema, type } = route.decode;
+  const decode: Decoder = await decoderFor(format as DecoderName, {
+    ...(schema === undefined ? {} : { schema }),
+    ...(type === undefined ? {} : { type }),
+  });
+  const expression = compileExpression(route.dedupe.key);
+  const textOf = (value: unknown) =>
+    value === undefined || value === null
+      ? undefined
+      : typeof value === 'string'
+        ? value
+        : JSON.stringify(value);
+  return (message) => {
+    const value = expression.evaluate(message, decode);
+    return value instanceof Promise ? value.then(textOf) : textOf(value);
+  };
+}

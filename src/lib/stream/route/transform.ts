@@ -1,0 +1,142 @@
+import { AiotError } from '../../core/index.js';
+import { type Decoder, type DecoderName, decoderFor } from '../decode/index.js';
+import { compileExpression, type Expression } from '../expression/index.js';
+import type { Header, Message } from '../message.js';
+import type { Processor, Route } from './types.js';
+
+/** What a route makes of a message. */
+export interface Made {
+  payload: Uint8Array;
+  /** Undefined = the sink's, or the message's own. */
+  topic: string | undefined;
+  key: Uint8Array | undefined;
+  headers: readonly Header[] | undefined;
+  tombstone: true | undefined;
+  retain: boolean | undefined;
+  /** The message it was made of. */
+  of: Message;
+}
+
+export interface Transform {
+  /** What goes to the sinks; none = not wanted. Promises only where an expression or a processor does. @throws the message's own errors */
+  (message: Message): readonly Made[] | Promise<readonly Made[]>;
+  /** True where messages go on as they are. */
+  readonly identity: boolean;
+}
+
+/** @throws what loading the decoder's schema throws */
+export async function createTransform(route: Route, processor?: Processor): Promise<Transform> {
+  const { format, schema, type } = route.decode;
+  const decode = await decoderFor(format as DecoderName, {
+    ...(schema === undefined ? {} : { schema }),
+    ...(type === undefined ? {} : { type }),
+  });
+  const compile = (text: string | undefined) => (text === undefined ? undefined : compileExpression(text));
+  const where = compile(route.where);
+  const make = maker(route, decode);
+  const admit = (message: Message) => (processor ? processed(message, processor, make) : make(message));
+  const transform = (message: Message) => {
+    if (!where) return admit(message);
+    return after(where.evaluate(message, decode), (wanted) => (isTrue(wanted) ? admit(message) : []));
+  };
+  const changes = [route.where, route.map, route.topic, route.key, processor].some((it) => it !== undefined);
+  return Object.assign(transform, { identity: !changes && Object.keys(route.headers).length === 0 });
+}
+
+/** Goes on at once where nothing is promised: most expressions are evaluated without waiting, and a promise each costs more than they do. */
+function after<T, R>(value: T | Promise<T>, then: (value: T) => R | Promise<R>): R | Promise<R> {
+  return value instanceof Promise ? value.then(then) : then(value);
+}
+
+/** As JSONata's $boolean for what conditions give: true, a number but 0, a text or list or object that is not empty. */
+function isTrue(value: unknown): boolean {
+  if (Array.isArray(value)) return value.some(isTrue);
+  if (value !== null && typeof value === 'object') return Object.keys(value).length > 0;
+  return Boolean(value);
+}
+
+async function processed(
+  message: Message,
+  processor: Processor,
+  make: (message: Message) => readonly Made[] | Promise<readonly Made[]>,
+): Promise<readonly Made[]> {
+  const { time, source } = message;
+  const all: Made[] = [];
+  for (const made of await processor.process(message)) {
+    all.push(...(await make({ time, source, ...made })));
+  }
+  return all;
+}
+
+function maker(
+  route: Route,
+  decode: Decoder,
+): (message: Message) => readonly Made[] | Promise<readonly Made[]> {
+  const compile = (text: string | undefined) => (text === undefined ? undefined : compileExpression(text));
+  const [map, topic, key] = [route.map, route.topic, route.key].map(compile);
+  const headers = Object.entries(route.headers).map(
+    ([name, text]) => [name, compileExpression(text)] as const,
+  );
+  if (!map && !topic && !key && headers.length === 0) return (message) => [unchanged(message)];
+  const evaluate = (expression: Expression | undefined, message: Message) =>
+    expression?.evaluate(message, decode);
+  return (message) => {
+    const parts = [
+      evaluate(map, message),
+      evaluate(topic, message),
+      evaluate(key, message),
+      ...headers.map(([, each]) => each.evaluate(message, decode)),
+    ];
+    const settled = parts.some((part) => part instanceof Promise) ? Promise.all(parts) : parts;
+    return after(settled, ([mapped, topicValue, keyValue, ...values]) => {
+      const base = unchanged(message);
+      if (topic) base.topic = topicOf(topicValue, topic);
+      if (key && keyValue !== undefined && keyValue !== null) base.key = bytesOf(keyValue, key.text);
+      if (headers.length > 0) base.headers = withHeaders(message.headers, headers, values);
+      if (!map) return [base];
+      const payloads = route.each && Array.isArray(mapped) ? mapped : [mapped];
+      return payloads
+        .filter((value) => value !== undefined)
+        .map((value) => ({ ...base, payload: bytesOf(value, map.text), tombstone: undefined }));
+    });
+  };
+}
+
+function unchanged(message: Message): Made {
+  const { payload, key, headers, tombstone, retain } = message;
+  return { payload, topic: undefined, key, headers, tombstone, retain, of: message };
+}
+
+function topicOf(value: unknown, { text }: Expression): string {
+  if (typeof value === 'string' && value !== '') return value;
+  throw new AiotError(
+    'AIOT_ROUTE_MESSAGE',
+    `topic: ${text}: expected a text, got ${JSON.stringify(value) ?? 'nothing'}`,
+  );
+}
+
+/** The expression's value for that header goes before one of the same name that the message had; none where it gives nothing. */
+function withHeaders(
+  had: readonly Header[] | undefined,
+  wanted: readonly (readonly [string, Expression])[],
+  values: readonly unknown[],
+): Header[] {
+  const names = new Set(wanted.map(([name]) => name));
+  const kept = (had ?? []).filter(([name]) => !names.has(name));
+  const made = wanted.flatMap(([name, { text }], index): Header[] => {
+    const value = values[index];
+    if (value === undefined || value === null) return [];
+    if (value instanceof Uint8Array) return [[name, value]];
+    return [[name, typeof value === 'string' ? value : bytesOf(value, text).toString()]];
+  });
+  return [...kept, ...made];
+}
+
+/** A text as it is, bytes as they are, anything else as JSON. */
+function bytesOf(value: unknown, text: string): Buffer {
+  if (typeof value === 'string') return Buffer.from(value);
+  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.length);
+  const json = JSON.stringify(value);
+  if (json !== undefined) return Buffer.from(json);
+  throw new AiotError('AIOT_ROUTE_MESSAGE', `${text}: expected a value, got a ${typeof value}`);
+}

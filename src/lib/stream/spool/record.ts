@@ -1,0 +1,83 @@
+import { crc32 } from 'node:zlib';
+import type { Header, OutgoingMessage } from '../message.js';
+
+/**
+ * One message in a spool's file: length of the body (u32, little endian), CRC-32 of the body (u32), body. The body is the length of a JSON text
+ * (u32), that text (UTF-8: all but the payload), and the payload.
+ */
+const headBytes = 8;
+
+/** What is beside the payload; short names, for there are many of them. */
+interface Meta {
+  t: string;
+  m?: number;
+  /** base64 */
+  k?: string;
+  /** A value that is bytes is an array with its base64. */
+  h?: [string, string | [string]][];
+  q?: 0 | 1 | 2;
+  r?: boolean;
+  x?: true;
+}
+
+export function encodeRecord(message: OutgoingMessage): Buffer {
+  const { topic, payload, time, key, headers, qos, retain, tombstone } = message;
+  const meta: Meta = {
+    t: topic,
+    ...(time === undefined ? {} : { m: time }),
+    ...(key === undefined ? {} : { k: base64(key) }),
+    ...(headers === undefined ? {} : { h: headers.map(([name, value]) => [name, shown(value)]) }),
+    ...(qos === undefined ? {} : { q: qos }),
+    ...(retain === undefined ? {} : { r: retain }),
+    ...(tombstone === undefined ? {} : { x: tombstone }),
+  };
+  const text = Buffer.from(JSON.stringify(meta));
+  const body = Buffer.allocUnsafe(4 + text.length + payload.length);
+  body.writeUInt32LE(text.length, 0);
+  body.set(text, 4);
+  body.set(payload, 4 + text.length);
+  const head = Buffer.allocUnsafe(headBytes);
+  head.writeUInt32LE(body.length, 0);
+  head.writeUInt32LE(crc32(body), 4);
+  return Buffer.concat([head, body]);
+}
+
+export type ReadRecord =
+  | { kind: 'record'; message: OutgoingMessage; bytes: number }
+  /** The bytes end within it; `needed` = its whole length, or that of its head. */
+  | { kind: 'short'; needed: number }
+  /** It does not agree with its checksum; `bytes` = what its head says it has. */
+  | { kind: 'damaged'; bytes: number };
+
+/** The record that begins at `offset`. */
+export function decodeRecord(bytes: Buffer, offset: number): ReadRecord {
+  if (bytes.length - offset < headBytes) return { kind: 'short', needed: headBytes };
+  const length = bytes.readUInt32LE(offset);
+  const whole = headBytes + length;
+  if (bytes.length - offset < whole) return { kind: 'short', needed: whole };
+  const body = bytes.subarray(offset + headBytes, offset + whole);
+  if (length < 4 || crc32(body) !== bytes.readUInt32LE(offset + 4)) return { kind: 'damaged', bytes: whole };
+  const textEnd = 4 + body.readUInt32LE(0);
+  const meta = JSON.parse(body.toString('utf8', 4, textEnd)) as Meta;
+  return { kind: 'record', message: messageOf(meta, Buffer.from(body.subarray(textEnd))), bytes: whole };
+}
+
+function messageOf({ t, m, k, h, q, r, x }: Meta, payload: Buffer): OutgoingMessage {
+  return {
+    topic: t,
+    payload,
+    ...(m === undefined ? {} : { time: m }),
+    ...(k === undefined ? {} : { key: Buffer.from(k, 'base64') }),
+    ...(h === undefined ? {} : { headers: h.map(([name, value]): Header => [name, read(value)]) }),
+    ...(q === undefined ? {} : { qos: q }),
+    ...(r === undefined ? {} : { retain: r }),
+    ...(x === undefined ? {} : { tombstone: x }),
+  };
+}
+
+const base64 = (bytes: Uint8Array) =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64');
+const shown = (value: string | Uint8Array): string | [string] =>
+  typeof value === 'string' ? value : [base64(value)];
+const read = (value: string | [string]): string | Uint8Array =>
+  typeof value === 'string' ? value : Buffer.from(value[0], 'base64');

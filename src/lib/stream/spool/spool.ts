@@ -1,0 +1,236 @@
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  AiotError,
+  syncFolder,
+  systemCode,
+  takeLock,
+  whenAborted,
+  writeJsonAtomic,
+} from '../../core/index.js';
+import type { OutgoingMessage } from '../message.js';
+import { readRecords } from './reader.js';
+import { encodeRecord } from './record.js';
+import {
+  closeSegment,
+  cursorFile,
+  findSegments,
+  magic,
+  readCursor,
+  type Segment,
+  segmentName,
+} from './segments.js';
+
+export interface SpoolOptions {
+  /** Folder, made where it is missing. */
+  path: string;
+  /** Most bytes on disk. */
+  limit: number;
+  /** At the limit: appending waits, or the oldest file of the spool is thrown away and its messages are counted in `dropped`. */
+  full: 'wait' | 'drop-oldest';
+}
+
+export interface Chunk {
+  messages: OutgoingMessage[];
+  /** Where the next chunk begins. */
+  segment: number;
+  offset: number;
+}
+
+/** Messages on disk, first in first out: for a far side that is not there. One process at a time. */
+export interface Spool {
+  /** Not committed yet. */
+  readonly messages: number;
+  /** Of all its files. */
+  readonly bytes: number;
+  readonly dropped: number;
+  /** Places where records did not agree with their checksums; what stood there is in a file *.damaged. */
+  readonly damaged: number;
+  /** Resolves when they are on disk. @throws the signal's reason, AIOT_FILE_NOT_WRITABLE */
+  append(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void>;
+  /** The next ones, none where all are committed. Gives the same again until `commit`. */
+  read(limit: number, byteLimit: number): Promise<Chunk>;
+  /** They have arrived. After a crash up to 200 ms of them are read once more. */
+  commit(chunk: Chunk): Promise<void>;
+  close(): Promise<void>;
+}
+
+const largestSegment = 8 * 1024 * 1024;
+/** How often the place of the reader is written. */
+const cursorMs = 200;
+
+/** @throws AIOT_SPOOL_BUSY, AIOT_FILE_NOT_WRITABLE */
+export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Spool> {
+  const release = await takeLock(join(path, '.lock'));
+  if (!release) {
+    throw new AiotError('AIOT_SPOOL_BUSY', `another process works with the spool ${path}`, {
+      endpoint: path,
+    });
+  }
+  const found = await findSegments(path).catch((error: unknown) => {
+    release();
+    throw error;
+  });
+  const segmentBytes = Math.min(largestSegment, Math.max(Math.floor(limit / 8), 64 * 1024));
+  const { segments } = found;
+  let { damaged } = found;
+  let cursor = await readCursor(path);
+  let writing: { segment: Segment; file: FileHandle } | undefined;
+  let nextId = Math.max(cursor.segment, segments.at(-1)?.id ?? 0) + 1;
+  let dropped = 0;
+  let cursorWritten = 0;
+  let room: (() => void)[] = [];
+  if (segments[0] && segments[0].id !== cursor.segment)
+    cursor = { segment: segments[0].id, offset: 0, read: 0 };
+
+  /** One at a time: a file is not to be emptied and removed while something is appended to it. */
+  let last: Promise<unknown> = Promise.resolve();
+  const exclusive = <T>(task: () => Promise<T>): Promise<T> => {
+    const run = last.then(task);
+    last = run.catch(() => {});
+    return run;
+  };
+  const bytesNow = () => segments.reduce((sum, { bytes }) => sum + bytes, 0);
+  let messages = segments.reduce((sum, { count }) => sum + count, 0) - cursor.read;
+
+  /** Removes the oldest file; the reader goes on with the next. */
+  async function removeFirst(): Promise<void> {
+    const first = segments.shift();
+    if (!first) return;
+    if (writing?.segment === first) {
+      await writing.file.close();
+      writing = undefined;
+    }
+    cursor = { segment: segments[0]?.id ?? nextId, offset: 0, read: 0 };
+    // The cursor first: it must not stand in a file that is gone and whose number comes again.
+    await writeCursor();
+    await rm(first.file, { force: true });
+    for (const resolve of room) resolve();
+    room = [];
+  }
+
+  async function writeCursor(): Promise<void> {
+    cursorWritten = Date.now();
+    await writeJsonAtomic(cursorFile(path), cursor);
+  }
+
+  async function startSegment(): Promise<{ segment: Segment; file: FileHandle }> {
+    const id = nextId++;
+    const name = join(path, segmentName(id));
+    const file = await open(name, 'wx', 0o600);
+    await file.write(magic);
+    await file.sync();
+    await syncFolder(path);
+    const segment: Segment = { id, file: name, count: 0, bytes: magic.length };
+    if (segments.length === 0) cursor = { segment: id, offset: 0, read: 0 };
+    segments.push(segment);
+    writing = { segment, file };
+    return writing;
+  }
+
+  async function seal(): Promise<void> {
+    if (!writing) return;
+    const { segment, file } = writing;
+    writing = undefined;
+    await file.close();
+    Object.assign(segment, await closeSegment(path, segment));
+  }
+
+  /** Whether there is room now; makes it where the oldest may go. */
+  async function hasRoom(wanted: number): Promise<boolean> {
+    while (segments.length > 0 && bytesNow() + wanted > limit) {
+      if (full === 'wait') return false;
+      const lost = (segments[0]?.count ?? 0) - cursor.read;
+      await removeFirst();
+      dropped += lost;
+      messages -= lost;
+    }
+    return true;
+  }
+
+  /** Undefined when they are on disk, otherwise what to wait for. */
+  async function tryAppend(bytes: Buffer, count: number): Promise<{ room: Promise<void> } | undefined> {
+    if (writing && writing.segment.bytes >= segmentBytes) await seal();
+    if (!(await hasRoom(bytes.length))) return { room: new Promise((resolve) => room.push(resolve)) };
+    const { segment, file } = writing ?? (await startSegment());
+    await file.write(bytes, 0, bytes.length, segment.bytes);
+    await file.datasync();
+    segment.bytes += bytes.length;
+    segment.count += count;
+    messages += count;
+    return undefined;
+  }
+
+  async function append(all: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void> {
+    const bytes = Buffer.concat(all.map(encodeRecord));
+    for (;;) {
+      const full = await exclusive(() => tryAppend(bytes, all.length));
+      if (!full) return;
+      await Promise.race([full.room, ...(signal ? [whenAborted(signal)] : [])]);
+    }
+  }
+
+  async function read(most: number, byteLimit: number): Promise<Chunk> {
+    for (;;) {
+      const [segment] = segments;
+      if (!segment) return { messages: [], segment: cursor.segment, offset: cursor.offset };
+      const {
+        messages: found,
+        offset,
+        damaged: bad,
+      } = await readRecords(segment, cursor.offset, segment.bytes, most, byteLimit);
+      if (found.length > 0) return { messages: found, segment: segment.id, offset };
+      if (bad) {
+        damaged++;
+        messages -= segment.count - cursor.read;
+        dropped += segment.count - cursor.read;
+      }
+      await removeFirst();
+    }
+  }
+
+  async function commit(chunk: Chunk): Promise<void> {
+    // Its file may have been thrown away for want of room while it was under way.
+    const [segment] = segments;
+    if (!segment || segment.id !== chunk.segment) return;
+    messages -= chunk.messages.length;
+    cursor = { segment: chunk.segment, offset: chunk.offset, read: cursor.read + chunk.messages.length };
+    if (cursor.offset >= segment.bytes) await removeFirst();
+    else if (Date.now() - cursorWritten >= cursorMs) await writeCursor();
+  }
+
+  return {
+    get messages() {
+      return messages;
+    },
+    get bytes() {
+      return bytesNow();
+    },
+    get dropped() {
+      return dropped;
+    },
+    get damaged() {
+      return damaged;
+    },
+    append: (all, signal) =>
+      append(all, signal).catch((error: unknown) => {
+        if (systemCode(error) === undefined || error === signal?.reason) throw error;
+        throw new AiotError(
+          'AIOT_FILE_NOT_WRITABLE',
+          `cannot write to the spool ${path} (${systemCode(error)})`,
+          {
+            cause: error,
+            endpoint: path,
+          },
+        );
+      }),
+    read: (most, byteLimit) => exclusive(() => read(most, byteLimit)),
+    commit: (chunk) => exclusive(() => commit(chunk)),
+    close: () =>
+      exclusive(async () => {
+        await seal();
+        if (segments.length > 0) await writeCursor();
+        release();
+      }),
+  };
+}

@@ -1,0 +1,408 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { AiotError } from '../../../src/lib/core/index.js';
+import type { Message, OutgoingMessage } from '../../../src/lib/stream/index.js';
+import { routeOf } from '../../../src/lib/stream/route/load.js';
+import { runRoutes } from '../../../src/lib/stream/route/run.js';
+import type { RouteState, RunRoutesOptions } from '../../../src/lib/stream/route/types.js';
+import {
+  type FakeSink,
+  type FakeSource,
+  fakeSink,
+  fakeSource,
+  text,
+  until,
+} from '../../support/fake-streams.js';
+
+const stops: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
+});
+
+/** Starts a route between fakes; `sinks` and `sources` by URL. */
+function start(
+  fields: Record<string, unknown>,
+  sinks: Record<string, FakeSink> = { 'mqtt://out': fakeSink() },
+  options: RunRoutesOptions = {},
+) {
+  const source = fakeSource();
+  const stop = new AbortController();
+  const seen: { state: readonly RouteState[] } = { state: [] };
+  const route = routeOf('r', { from: 'mqtt://in', to: Object.keys(sinks), ...fields });
+  const end = runRoutes([route], {
+    signal: stop.signal,
+    drainMs: 300,
+    stateMs: 20,
+    open: { source: async () => source, sink: async (url) => sinks[url] as FakeSink },
+    onState: (state) => {
+      seen.state = state;
+    },
+    ...options,
+  });
+  end.catch(() => {});
+  stops.push(() => {
+    stop.abort();
+    return end.catch(() => {});
+  });
+  return { source, sinks, sink: Object.values(sinks)[0] as FakeSink, stop, end, seen };
+}
+
+const json = (value: unknown) => ({ payload: Buffer.from(JSON.stringify(value)) });
+
+test('carries messages byte for byte, in their order, and acknowledges them after the sink has them', async () => {
+  const { source, sink, end } = start({});
+  let acked = -1;
+  sink.before = async () => {
+    acked = source.acked.length;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  const payload = Buffer.from([0, 255, 10, 13]);
+  source.give({
+    payload,
+    topic: 'a/b',
+    headers: [['content-type', 'image/png']],
+    key: Buffer.from('k'),
+    retain: true,
+  });
+  source.end();
+  const { routes } = await end;
+  expect(acked).toBe(0);
+  expect(source.acked).toHaveLength(1);
+  expect(sink.written).toEqual([
+    {
+      topic: 'a/b',
+      payload,
+      time: 1000,
+      headers: [['content-type', 'image/png']],
+      key: Buffer.from('k'),
+      retain: true,
+    },
+  ]);
+  expect(routes[0]).toMatchObject({ received: 1, pending: 0, retries: 0 });
+  expect(sink.closed && source.closed).toBe(true);
+});
+
+test.each<
+  [string, Record<string, unknown>, Partial<Message>[], Partial<Record<keyof OutgoingMessage, unknown>>[]]
+>([
+  ['where', { where: 'a > 1' }, [json({ a: 1 }), json({ a: 2 })], [{ payload: '{"a":2}' }]],
+  ['map to an object', { map: '{"x": a + 1}' }, [json({ a: 1 })], [{ payload: '{"x":2}' }]],
+  ['map to a text', { map: '"t=" & $string(a)' }, [json({ a: 1 })], [{ payload: 't=1' }]],
+  ['map that gives nothing', { map: 'b' }, [json({ a: 1 })], []],
+  [
+    'map to several',
+    { map: 'a', each: true },
+    [json({ a: [1, 'x', { b: 2 }] })],
+    [{ payload: '1' }, { payload: 'x' }, { payload: '{"b":2}' }],
+  ],
+  ['an array without each', { map: 'a' }, [json({ a: [1, 2] })], [{ payload: '[1,2]' }]],
+  [
+    'a constant',
+    { map: '{"variables": {"rnr": {"value": "123", "type": "long"}}}' },
+    [{ payload: Buffer.from('alert: hall\0') }],
+    [{ payload: '{"variables":{"rnr":{"value":"123","type":"long"}}}' }],
+  ],
+  ['topic', { topic: '"x/" & d' }, [json({ d: 'm1' })], [{ topic: 'x/m1', payload: '{"d":"m1"}' }]],
+  ['key', { key: 'd' }, [json({ d: 'm1' })], [{ key: Buffer.from('m1') }]],
+  [
+    'headers',
+    { headers: { unit: '"C"', n: 'a', gone: 'zz' } },
+    [
+      {
+        ...json({ a: 5 }),
+        headers: [
+          ['n', 'old'],
+          ['kept', 'yes'],
+        ],
+      },
+    ],
+    [
+      {
+        headers: [
+          ['kept', 'yes'],
+          ['unit', 'C'],
+          ['n', '5'],
+        ],
+      },
+    ],
+  ],
+  [
+    'an expression for the library',
+    { where: '$count($map([a], function($v) { $v })) = 1', map: '$map([a], function($v) { $v * 2 })' },
+    [json({ a: 21 })],
+    [{ payload: '42' }],
+  ],
+])('%s', async (_, fields, given, expected) => {
+  const { source, sink, end } = start(fields);
+  source.give(...given);
+  source.end();
+  await end;
+  expect(source.acked).toHaveLength(given.length);
+  const shown = sink.written.map((message) => ({ ...message, payload: text(message.payload) }));
+  expect(shown).toHaveLength(expected.length);
+  expected.forEach((each, index) => {
+    expect(shown[index]).toMatchObject(each);
+  });
+});
+
+test('keeps the order of messages whose expressions take different times', async () => {
+  const { source, sink, end } = start({ map: 'slow ? $map([n], function($v) { $v }) : n' });
+  source.give(...Array.from({ length: 50 }, (_, n) => json({ n, slow: n % 3 === 0 })));
+  source.end();
+  await end;
+  expect(sink.payloads()).toEqual(Array.from({ length: 50 }, (_, n) => String(n)));
+});
+
+test('waits for every sink before it acknowledges', async () => {
+  const slow = fakeSink('mqtt://slow');
+  let release = () => {};
+  slow.before = () =>
+    new Promise<void>((resolve) => {
+      release = resolve;
+    });
+  const { source, end, sinks } = start({}, { 'mqtt://fast': fakeSink('mqtt://fast'), 'mqtt://slow': slow });
+  source.give({ payload: Buffer.from('1') });
+  await until(() => sinks['mqtt://fast']?.written.length === 1);
+  expect(source.acked).toEqual([]);
+  release();
+  source.end();
+  await end;
+  expect(source.acked).toEqual(['1']);
+});
+
+test('tries again until the sink has it, in the same order, and shows that it does', async () => {
+  const { source, sink, end, seen } = start({ batch: { messages: 2 } });
+  let failures = 3;
+  sink.before = () => {
+    if (failures-- > 0) throw new Error('gone');
+  };
+  source.give(...['1', '2', '3'].map((payload) => ({ payload: Buffer.from(payload) })));
+  await until(() => seen.state[0]?.to[0]?.state === 'failing');
+  expect(seen.state[0]?.to[0]?.error).toBe('gone');
+  expect(source.acked).toEqual([]);
+  source.end();
+  const { routes } = await end;
+  expect(sink.payloads()).toEqual(['1', '2', '3']);
+  expect(source.acked).toEqual(['1', '2', '3']);
+  expect(routes[0]?.retries).toBeGreaterThanOrEqual(3);
+});
+
+test('holds the source up when the sink does not take anything', async () => {
+  const { source, sink, seen, stop, end } = start({ batch: { messages: 10 } });
+  sink.before = () => new Promise(() => {});
+  for (let n = 0; n < 40; n++)
+    source.give(...Array.from({ length: 500 }, () => ({ payload: Buffer.from('x') })));
+  await until(() => (seen.state[0]?.received ?? 0) >= 4000);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  expect(seen.state[0]?.received).toBeLessThanOrEqual(4500);
+  stop.abort();
+  const { routes } = await end;
+  expect(routes[0]?.pending).toBeGreaterThan(0);
+  expect(source.acked).toEqual([]);
+});
+
+test('writes what was read when it is stopped, and reads nothing more', async () => {
+  const { source, sink, stop, end } = start({});
+  let release: (() => void) | undefined;
+  sink.before = () =>
+    new Promise<void>((resolve) => {
+      release = resolve;
+    });
+  source.give({ payload: Buffer.from('1') });
+  await until(() => release !== undefined);
+  stop.abort();
+  source.give({ payload: Buffer.from('2') });
+  sink.before = () => {};
+  release?.();
+  await end;
+  expect(sink.payloads()).toEqual(['1']);
+  expect(source.acked).toEqual(['1']);
+});
+
+const refused = () => new AiotError('AIOT_BROKER_REFUSED', 'not allowed');
+
+test.each<[string, Record<string, unknown>, Partial<RouteState>, string[]]>([
+  ['skip', { onError: 'skip' }, { skipped: 1, deadLettered: 0 }, []],
+  ['dead-letter', { onError: { 'dead-letter': 'mqtt://dead' } }, { skipped: 0, deadLettered: 1 }, ['bad']],
+])('%s: a message that the sink refuses holds nothing up', async (_, fields, counts, dead) => {
+  const letters = fakeSink('mqtt://dead');
+  const out = fakeSink();
+  out.before = (messages) => {
+    if (messages.some(({ payload }) => text(payload) === 'bad')) throw refused();
+  };
+  const { source, end } = start(
+    { ...fields, to: 'mqtt://out' },
+    { 'mqtt://out': out, 'mqtt://dead': letters },
+  );
+  source.give(...['1', '2', 'bad', '3'].map((payload) => ({ payload: Buffer.from(payload), topic: 'own' })));
+  source.end();
+  const { routes } = await end;
+  expect(out.payloads()).toEqual(['1', '2', '3']);
+  expect(source.acked.sort()).toEqual(['1', '2', '3', 'bad']);
+  expect(routes[0]).toMatchObject(counts);
+  expect(letters.payloads()).toEqual(dead);
+  for (const { topic, headers } of letters.written) {
+    expect(topic).toBe('own');
+    expect(headers).toEqual([
+      ['aiot-route', 'r'],
+      ['aiot-topic', 'own'],
+      ['aiot-error', 'AIOT_BROKER_REFUSED: not allowed'],
+    ]);
+  }
+});
+
+test.each<[string, Record<string, unknown>]>([
+  ['skip', { onError: 'skip' }],
+  ['dead-letter', { onError: { 'dead-letter': 'mqtt://dead' } }],
+])('%s: so does one that an expression cannot be computed for', async (policy, fields) => {
+  const letters = fakeSink('mqtt://dead');
+  const { source, sink, end } = start(
+    { map: 'a + 1', to: 'mqtt://out', ...fields },
+    { 'mqtt://out': fakeSink(), 'mqtt://dead': letters },
+  );
+  source.give(json({ a: 1 }), json({ a: 'x' }), json({ a: 3 }));
+  source.end();
+  await end;
+  expect(sink.payloads()).toEqual(['2', '4']);
+  expect(source.acked).toHaveLength(3);
+  expect(letters.payloads()).toEqual(policy === 'skip' ? [] : ['{"a":"x"}']);
+});
+
+test('retry: such a message ends the route before anything of it is acknowledged', async () => {
+  const { source, sink, end } = start({ map: 'a + 1' });
+  source.give(json({ a: 1 }), json({ a: 'x' }), json({ a: 3 }));
+  await expect(end).rejects.toMatchObject({ code: 'AIOT_ROUTE_MESSAGE' });
+  expect(sink.payloads()).toEqual(['2']);
+  expect(source.acked).toEqual(['{"a":1}']);
+});
+
+test('opens a source anew that breaks, and goes on', async () => {
+  const first = fakeSource();
+  const second = fakeSource();
+  const sources = [first, second];
+  const sink = fakeSink();
+  const end = runRoutes([routeOf('r', { from: 'mqtt://in', to: 'mqtt://out' })], {
+    open: { source: async () => sources.shift() as FakeSource, sink: async () => sink },
+  });
+  first.give({ payload: Buffer.from('1') });
+  await until(() => sink.written.length === 1);
+  first.end(new Error('torn'));
+  second.give({ payload: Buffer.from('2') });
+  second.end();
+  await end;
+  expect(sink.payloads()).toEqual(['1', '2']);
+  expect(first.closed).toBe(true);
+});
+
+test('sends one of each dedupe key within its window, and acknowledges the others when that one has arrived', async () => {
+  const { source, sink, end, seen } = start({ dedupe: { key: 'id', window: '1m' } });
+  let release = () => {};
+  sink.before = () =>
+    new Promise<void>((resolve) => {
+      release = resolve;
+    });
+  source.give(json({ id: 1 }), json({ id: 1 }), json({ id: 2 }), json({ no: 'id' }), json({ no: 'id' }));
+  await until(() => seen.state[0]?.received === 5);
+  expect(source.acked).toEqual([]);
+  sink.before = () => {};
+  release();
+  source.end();
+  const { routes } = await end;
+  expect(sink.payloads()).toEqual(['{"id":1}', '{"id":2}', '{"no":"id"}', '{"no":"id"}']);
+  expect(source.acked).toHaveLength(5);
+  expect(routes[0]?.duplicates).toBe(1);
+});
+
+test('exactlyOnce: asks the sink what it has at the start, and after a write that failed and arrived', async () => {
+  const sink = fakeSink('kafka://k');
+  sink.recent = async function* () {
+    yield sink.written.map((message) => ({ time: 0, source: '', ...message }));
+  };
+  sink.written.push({ topic: 'x', payload: Buffer.from('before'), headers: [['aiot-dedupe', '7']] });
+  let fail = true;
+  const write = sink.write;
+  sink.write = async (messages) => {
+    await write(messages);
+    if (fail) {
+      fail = false;
+      throw new Error('the answer was lost');
+    }
+  };
+  const { source, end } = start(
+    { dedupe: { key: 'id', exactlyOnce: true }, batch: { messages: 10 } },
+    { 'kafka://k/x': sink },
+  );
+  source.give(json({ id: '7' }), json({ id: '8' }), json({ id: '9' }));
+  source.end();
+  await end;
+  expect(sink.payloads()).toEqual(['before', '{"id":"8"}', '{"id":"9"}']);
+  expect(source.acked).toHaveLength(3);
+});
+
+test('exactlyOnce is refused for a sink that cannot be asked', async () => {
+  const { end } = start({ dedupe: { key: 'id', exactlyOnce: true } });
+  await expect(end).rejects.toMatchObject({ code: 'AIOT_ROUTE_INVALID' });
+});
+
+test('spools during an outage, and sends all of it in its order afterwards', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-spool-'));
+  stops.push(() => rm(folder, { recursive: true }));
+  const { source, sink, end, seen } = start({ spool: { path: join(folder, 's') }, batch: { messages: 3 } });
+  let out = true;
+  sink.before = () => {
+    if (out) throw new Error('the link is down');
+  };
+  for (let n = 0; n < 20; n++) source.give({ payload: Buffer.from(String(n)), topic: `t/${n}` });
+  await until(() => source.acked.length === 20);
+  expect(sink.written).toEqual([]);
+  await until(() => seen.state[0]?.to[0]?.spooled?.messages === 20);
+  out = false;
+  source.end();
+  const { routes } = await end;
+  expect(sink.payloads()).toEqual(Array.from({ length: 20 }, (_, n) => String(n)));
+  expect(sink.written.map(({ topic }) => topic)).toEqual(Array.from({ length: 20 }, (_, n) => `t/${n}`));
+  expect(routes[0]?.to[0]?.spooled).toEqual({ messages: 0, bytes: 0, dropped: 0 });
+});
+
+test('what is in a spool when it is stopped is sent first by the next run', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-spool-'));
+  stops.push(() => rm(folder, { recursive: true }));
+  const fields = { spool: { path: join(folder, 's') } };
+  const first = start(fields);
+  first.sink.before = () => {
+    throw new Error('the link is down');
+  };
+  first.source.give({ payload: Buffer.from('1') }, { payload: Buffer.from('2') });
+  await until(() => first.source.acked.length === 2);
+  first.stop.abort();
+  await first.end;
+  const second = start(fields);
+  second.source.give({ payload: Buffer.from('3') });
+  second.source.end();
+  await second.end;
+  expect(second.sink.payloads()).toEqual(['1', '2', '3']);
+});
+
+test('a wrong address ends it at once; a far side that is not there is waited for', async () => {
+  const wrong = runRoutes([routeOf('r', { from: 'mqtt://in', to: 'mqtt://out' })], {
+    open: { source: async () => fakeSource(), sink: async () => Promise.reject(refused()) },
+  });
+  await expect(wrong).rejects.toMatchObject({ code: 'AIOT_BROKER_REFUSED' });
+  let attempts = 0;
+  const source = fakeSource();
+  source.end();
+  const late = runRoutes([routeOf('r', { from: 'mqtt://in', to: 'mqtt://out' })], {
+    open: {
+      source: async () => source,
+      sink: async () => {
+        attempts++;
+        if (attempts < 3) throw new AiotError('AIOT_BROKER_UNREACHABLE', 'no', { retryable: true });
+        return fakeSink();
+      },
+    },
+  });
+  await late;
+  expect(attempts).toBe(3);
+});
