@@ -137,6 +137,33 @@ describe('a source in the broker’s process', () => {
   });
 });
 
+describe('a reader that is expected', () => {
+  it('gets what came before it, and while it was gone', async () => {
+    const { streams } = own.platform;
+    streams.expect('late', 'late/#');
+    const publisher = await operator();
+    const first = publisher.publishAsync('late/1', 'first', { qos: 1 });
+    const other = await streams.openSource('late/#');
+    expect(await state(first)).toBe('waits');
+    const take = async () => {
+      const source = await streams.openSource('late/#', { name: 'late' });
+      const delivery = await reading(source)();
+      delivery.ack();
+      (await reading(other)()).ack();
+      await source.close();
+      return textOf(delivery);
+    };
+    expect(await take()).toBe('first');
+    await first;
+    const second = publisher.publishAsync('late/2', 'second', { qos: 1 });
+    expect(await state(second)).toBe('waits');
+    expect(await take()).toBe('second');
+    await second;
+    await publisher.publishAsync('elsewhere', 'does not wait', { qos: 1 });
+    await Promise.all([other.close(), publisher.endAsync(true)]);
+  });
+});
+
 describe('a sink in the broker’s process', () => {
   it('resolves when readers here have acked, and subscribers get it too', async () => {
     const source = await own.platform.streams.openSource('chain/#', { overflow: 'wait' });

@@ -10,17 +10,27 @@ import {
   timeOfDay,
 } from '../../lib/cli/index.js';
 import { motorStates } from '../../lib/data/index.js';
-import { describeEvent, deviceEventSchema, parseSpeed, simulateDevice } from '../../lib/device/index.js';
+import {
+  describeEvent,
+  describeKitEvent,
+  deviceEventSchema,
+  type KitEvent,
+  kitEventSchema,
+  parseSpeed,
+  simulateDevice,
+  simulateKit,
+} from '../../lib/device/index.js';
 import { chipEventSchema, describeChipEvent, simulateChip } from '../../lib/flash/rom/index.js';
 
 export default class DeviceSimulate extends AiotCommand {
-  static override summary = 'Run a virtual device, or a bare chip on a serial port.';
+  static override summary = 'Run a virtual device, a board of the IoT kit, or a bare chip on a serial port.';
   static override description =
-    'The device is the one whose identity is in DIR (aiot device provision). Its flash is kept there too, so that it goes on where it was. Without --recording and --motor it is only there for updates and commands. With --serial it is a bare chip instead, for aiot flash, aiot monitor, esptool and espflash: docs/flash.md. Ctrl-C ends it.';
+    'The device is the one whose identity is in DIR (aiot device provision). Its flash is kept there too, so that it goes on where it was. Without --recording and --motor it is only there for updates and commands. With --serial it is a bare chip instead, for aiot flash, aiot monitor, esptool and espflash: docs/flash.md. With --board it is a board at a broker that knows no TLS: docs/tutorials/iot-kit.md. Ctrl-C ends it.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> devices/motor-1 --motor healthy',
     '<%= config.bin %> <%= command.id %> devices/wearable-1 --recording walking1.csv --speed max',
     '<%= config.bin %> <%= command.id %> devices/wearable-1 --recording walking1.csv --predict --loop --for 30s --json',
+    '<%= config.bin %> <%= command.id %> --board iot-kit --to mqtt://127.0.0.1:1883 --rate 50 --count 600',
     '<%= config.bin %> <%= command.id %> --serial --chip esp32c3 --flash board.bin',
     '<%= config.bin %> <%= command.id %> --serial --listen socket://127.0.0.1:5555 --fault "unplugged after=40"',
   ];
@@ -39,7 +49,7 @@ export default class DeviceSimulate extends AiotCommand {
       env: 'AIOT_MOTOR',
     }),
     rate: Flags.integer({
-      summary: 'Samples a second [default: 100, a motor 200].',
+      summary: 'Samples a second [default: 100, a motor 200]; of a board, readings [default: one in 1.5 s].',
       min: 1,
       max: 100_000,
       env: 'AIOT_RATE',
@@ -66,11 +76,28 @@ export default class DeviceSimulate extends AiotCommand {
       // Not dependsOn: the usage line would then show --recording as if it needed --loop.
       relationships: [{ type: 'all', flags: ['recording'] }],
     }),
+    board: Flags.option({ options: ['iot-kit'] as const })({
+      summary: 'Be a board of this kit, in MQTT 3.1.',
+      env: 'AIOT_BOARD',
+      exclusive: ['serial', 'recording', 'motor'],
+    }),
+    to: Flags.string({
+      summary: 'Broker of the board.',
+      env: 'AIOT_TO',
+      helpValue: 'URL',
+      default: 'mqtt://127.0.0.1:1883',
+    }),
+    count: Flags.integer({ summary: 'Readings of the board before it ends.', min: 1, env: 'AIOT_COUNT' }),
     for: duration({ summary: 'End after this time, such as 30s.', env: 'AIOT_FOR' }),
-    seed: Flags.integer({ summary: "Of the motor's chance.", min: 0, default: 7, env: 'AIOT_SEED' }),
+    seed: Flags.integer({
+      summary: "Of the motor's or the board's chance.",
+      min: 0,
+      default: 7,
+      env: 'AIOT_SEED',
+    }),
     ...chipFlags,
   };
-  static override result = z.union([deviceEventSchema, chipEventSchema]);
+  static override result = z.union([deviceEventSchema, chipEventSchema, kitEventSchema]);
 
   async run() {
     const { args, flags } = await this.input(DeviceSimulate);
@@ -81,6 +108,13 @@ export default class DeviceSimulate extends AiotCommand {
         signal: this.signal,
         onEvent: (event) => this.item(event, () => `${clock()}  ${describeChipEvent(event)}`),
       });
+      return;
+    }
+    if (flags.board) {
+      const { to, count, rate: rateHz, for: forMs, seed } = flags;
+      const onEvent = (event: KitEvent) =>
+        this.item(event, () => `${dim(timeOfDay(event.t))}  ${describeKitEvent(event)}`);
+      await simulateKit({ to, count, rateHz, forMs, seed, signal: this.signal, onEvent });
       return;
     }
     const { rate: rateHz, for: forMs, recording, motor, stream, speed, predict, loop, seed } = flags;

@@ -14,6 +14,7 @@ export { modelFlags } from './model-flags.js';
 export { MonitorScreen } from './monitor-screen.js';
 export { createProgress, type Progress } from './progress.js';
 export { hertz, labelFrom } from './recording-flags.js';
+export { header, replaySpeed } from './publish-flags.js';
 export {
   boardErasedText,
   boardInfoText,
@@ -63,3 +64,4 @@ export { readFlags, readOptions, selectFlags, viewFlags } from './tail-flags.js'
 export { createTailView } from './tail-view.js';
 export { trainingFlags } from './training-flags.js';
 export { watchEpochs } from './watch-epochs.js';
+export { setFlag, variablesOf } from './set-flag.js';

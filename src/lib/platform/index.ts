@@ -2,10 +2,12 @@
  * The server behind `aiot up`: HTTPS API, MQTT broker, durable journal, database and blobs, wired to the fleet's rules.
  * Decides no rule itself.
  */
+
+export { topicMatcher } from './broker/filter.js';
 export { compatibilities, type Platform, type PlatformOptions } from './options.js';
 export { startPlatform } from './start.js';
 export type { Sync } from './sync.js';
 export { upDetached } from './up/detach.js';
 export { down, downResultSchema } from './up/down.js';
-export { up } from './up/foreground.js';
-export { type UpResult, upResultSchema } from './up/options.js';
+export { type UpPlatform, up } from './up/foreground.js';
+export { type UpOptions, type UpResult, upResultSchema } from './up/options.js';

@@ -20,6 +20,8 @@ export interface PlatformOptions {
   plain?: { port: number };
   /** A listener for boards that know no TLS and no password; what they may is in it. */
   boards?: BoardListener;
+  /** Readers in this process that are to come (name → filter): what they are to get waits for them from the start. */
+  readers?: Readonly<Record<string, string>>;
   compat?: readonly Compatibility[];
   /** Issues a further operator token. */
   newToken?: boolean;
@@ -37,7 +39,7 @@ export interface Platform {
   /** The operator's token; only when one was made at this start. */
   token?: string;
   /** The broker's messages, for routes in this process. */
-  streams: Pick<LocalStreams, 'openSource' | 'openSink'>;
+  streams: Pick<LocalStreams, 'openSource' | 'openSink' | 'expect'>;
   /** Ends all listeners and connections, and writes what waits. */
   stop(): Promise<void>;
 }

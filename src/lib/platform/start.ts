@@ -65,6 +65,7 @@ async function open(options: PlatformOptions, closers: Closers) {
     ingest: (topic, payload) => ingest({ journal, devices, rollouts, now }, topic, payload),
   });
   closers.push(() => broker.close());
+  for (const [name, filter] of Object.entries(options.readers ?? {})) broker.streams.expect(name, filter);
   await desired.restore(devices.records());
   await rollouts.resume();
   const deadlines = setInterval(() => {

@@ -1,3 +1,4 @@
-/** Whole projects: the templates that come with aiot, and making a folder of one. */
+/** Whole projects: the templates that come with aiot, making a folder of one, and running what it has beside the platform. */
 export { initProject, initResultSchema } from './init.js';
 export { findTemplates, type Template } from './templates.js';
+export { type UpProjectOptions, upProject } from './up/up-project.js';

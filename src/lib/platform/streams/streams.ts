@@ -1,3 +1,4 @@
+import { AiotError } from '../../core/index.js';
 import {
   createQueue,
   type Delivery,
@@ -12,16 +13,29 @@ import { type Offered, offerTo, type Take } from './held.js';
 /** Readers and writers in the broker's own process: no socket, no second copy, and the publisher's PUBACK waits for readers. */
 export interface LocalStreams {
   /** What is published on a filter. What its reader does not ack is not acknowledged to its publisher either. */
-  openSource(filter: string, options?: Pick<StreamOptions, 'queue' | 'overflow'>): Promise<Source>;
-  /** Publishes to readers here first, then to the broker's subscribers. A message without a topic goes to `topic`. */
-  openSink(topic: string): Promise<Sink>;
+  openSource(filter: string, options?: LocalSourceOptions): Promise<Source>;
+  /**
+   * Publishes to readers here first, then to the broker's subscribers. A message without a topic goes to `topic`; what it does not
+   * say of QoS and retaining, `options` say.
+   */
+  openSink(topic: string, options?: { qos?: 0 | 1 | 2; retain?: boolean }): Promise<Sink>;
   /**
    * Offers a message to the readers here; `done` when all have it, and at once when there is none. Called with what clients
    * publish, before they are told that it was taken.
    */
-  offer(message: Offered, done: (error?: Error | null) => void): void;
+  offer(message: Offered, done: Done): void;
+  /**
+   * Names a reader that is to come: from now on, what fits its filter waits whenever no source of that name is open, so that
+   * nothing passes a route that is being started again.
+   */
+  expect(name: string, filter: string): void;
   /** Ends all sources. */
   close(): void;
+}
+
+export interface LocalSourceOptions extends Pick<StreamOptions, 'queue' | 'overflow'> {
+  /** As it was told to `expect`. */
+  name?: string;
 }
 
 export interface LocalStreamsParts {
@@ -32,14 +46,24 @@ export interface LocalStreamsParts {
 }
 
 interface Reader {
+  name: string | undefined;
   fits: (topic: string) => boolean;
   take: Take;
   end(): void;
 }
 
+type Done = (error?: Error | null) => void;
+
 export function createLocalStreams({ endpoint, publish, retained }: LocalStreamsParts): LocalStreams {
   const readers = new Set<Reader>();
+  const expected = new Map<string, (topic: string) => boolean>();
+  /** Those of them that no source is open for. */
+  const missing = new Set<string>();
+  let waiting: [Offered, Done][] = [];
   const offer: LocalStreams['offer'] = (message, done) => {
+    for (const name of missing) {
+      if (expected.get(name)?.(message.topic)) return void waiting.push([message, done]);
+    }
     if (readers.size === 0) return done(null);
     const takes: Take[] = [];
     for (const reader of readers) if (reader.fits(message.topic)) takes.push(reader.take);
@@ -50,27 +74,33 @@ export function createLocalStreams({ endpoint, publish, retained }: LocalStreams
     new Promise<void>((resolve, reject) => offer(message, (error) => (error ? reject(error) : resolve())));
   return {
     offer,
-    async openSource(filter, { queue = 10_000, overflow = 'drop' } = {}) {
-      const { reader, source } = createReader({ filter, endpoint, queue, overflow });
+    expect(name, filter) {
+      expected.set(name, topicMatcher(filter));
+      if (![...readers].some((reader) => reader.name === name)) missing.add(name);
+    },
+    async openSource(filter, { queue = 10_000, overflow = 'drop', name } = {}) {
+      const { reader, source } = createReader({ filter, endpoint, queue, overflow, name });
       readers.add(reader);
+      if (name !== undefined && missing.delete(name)) {
+        const again = waiting;
+        waiting = [];
+        for (const [message, done] of again) offer(message, done);
+      }
       const kept = await retained(filter);
       for (const message of kept) offerTo([reader.take], message, endpoint, () => {});
       const close = async () => {
         readers.delete(reader);
+        if (name !== undefined && expected.has(name)) missing.add(name);
         reader.end();
       };
       return Object.assign(source, { close });
     },
-    async openSink(topic) {
+    async openSink(topic, defaults = {}) {
       const written = new Set<Promise<unknown>>();
       const writeOne = async (message: OutgoingMessage) => {
-        const { qos = 1, retain = false } = message;
-        const out: Offered = {
-          topic: message.topic || topic,
-          payload: asBuffer(message.payload),
-          qos,
-          retain,
-        };
+        const { qos = defaults.qos ?? 1, retain = defaults.retain ?? false, payload } = message;
+        const out: Offered = { topic: message.topic || topic, payload: asBuffer(payload), qos, retain };
+        if (!isTopic(out.topic)) throw unfit(out.topic);
         await offered(out);
         await publish(out);
       };
@@ -93,8 +123,21 @@ export function createLocalStreams({ endpoint, publish, retained }: LocalStreams
     close() {
       for (const reader of readers) reader.end();
       readers.clear();
+      for (const [, done] of waiting) done(new Error('the platform ends'));
+      waiting = [];
     },
   };
+}
+
+function isTopic(topic: string): boolean {
+  return topic !== '' && !/[+#\0]/.test(topic) && !topic.startsWith('$');
+}
+
+function unfit(topic: string): AiotError {
+  return new AiotError(
+    'AIOT_STREAM_URL',
+    `aiot://stream: expected a topic without + and #, and no $ first, got "${topic}"`,
+  );
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
@@ -106,9 +149,10 @@ interface ReaderOptions {
   endpoint: string;
   queue: number;
   overflow: 'drop' | 'wait';
+  name: string | undefined;
 }
 
-function createReader({ filter, endpoint, queue: limit, overflow }: ReaderOptions) {
+function createReader({ filter, endpoint, queue: limit, overflow, name }: ReaderOptions) {
   const queue = createQueue<Delivery>(limit);
   /** Taken, and neither acked nor nacked yet: their publishers wait. */
   const open = new Set<Delivery>();
@@ -147,6 +191,7 @@ function createReader({ filter, endpoint, queue: limit, overflow }: ReaderOption
     tracked.ack();
   };
   const reader: Reader = {
+    name,
     fits: topicMatcher(filter),
     take,
     end() {

@@ -20,7 +20,14 @@ export async function upDetached(options: UpOptions, signal?: AbortSignal): Prom
   const child = spawn(process.execPath, [entry(), ...argumentsOf(folder, options)], {
     detached: true,
     stdio: ['ignore', 'pipe', log.fd],
-    env: { ...process.env, AIOT_DETACH: 'false', AIOT_QUIET: 'false' },
+    // Variables may be credentials: what is in the environment no other user can read, unlike arguments.
+    env: {
+      ...process.env,
+      ...options.project?.set,
+      AIOT_DETACH: 'false',
+      AIOT_QUIET: 'false',
+      AIOT_SET: undefined,
+    },
   });
   const stop = () => child.kill('SIGTERM');
   signal?.addEventListener('abort', stop);
@@ -42,7 +49,8 @@ function entry(): string {
 }
 
 function argumentsOf(folder: string, options: UpOptions): string[] {
-  const { host, httpPort, mqttPort, plainPort, newToken, context, compat = [] } = options;
+  const { host, httpPort, mqttPort, plainPort, newToken, context, compat = [], project } = options;
+  const boardPort = project?.boardPort;
   return [
     ...['up', '--json', '--data', folder, '--host', host],
     ...['--http-port', String(httpPort), '--mqtt-port', String(mqttPort)],
@@ -50,6 +58,8 @@ function argumentsOf(folder: string, options: UpOptions): string[] {
     ...(newToken ? ['--new-token'] : []),
     ...compat.flatMap((name) => ['--compat', name]),
     ...(context === undefined ? [] : ['--context', context]),
+    ...(project === undefined ? [] : ['--project', project.dir]),
+    ...(boardPort === undefined ? [] : ['--board-port', String(boardPort)]),
   ];
 }
 

@@ -7,6 +7,7 @@ import { platformFolder, type UpOptions, type UpResult } from './options.js';
 
 export interface UpPlatform {
   result: UpResult;
+  streams: Platform['streams'];
   stop(): Promise<void>;
 }
 
@@ -20,10 +21,11 @@ export async function up(options: UpOptions, log?: (line: string) => void): Prom
 async function upAlone(options: UpOptions, log?: (line: string) => void): Promise<UpPlatform> {
   const dataDir = platformFolder(options.data);
   const name = await contextNameFor(dataDir, options.context);
-  const { host, httpPort, mqttPort, plainPort, newToken, compat = [] } = options;
+  const { host, httpPort, mqttPort, plainPort, newToken, compat = [], boards, readers } = options;
   const platform: Platform = await startPlatform({
     ...{ dataDir, host, httpPort, mqttPort, newToken, compat },
     ...(plainPort === undefined ? {} : { plain: { port: plainPort } }),
+    ...{ boards, readers },
     ...(log ? { log } : {}),
   });
   try {
@@ -34,7 +36,7 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       ...(token === undefined ? {} : { token }),
       ...known,
     };
-    return { result, stop: () => platform.stop() };
+    return { result, streams: platform.streams, stop: () => platform.stop() };
   } catch (error) {
     await platform.stop();
     throw error;

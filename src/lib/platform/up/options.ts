@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { dataFolder } from '../../core/index.js';
-import type { Compatibility } from '../options.js';
+import type { Compatibility, PlatformOptions } from '../options.js';
 
 /** What `aiot up` is told. */
 export interface UpOptions {
@@ -17,6 +17,13 @@ export interface UpOptions {
   compat?: Compatibility[] | undefined;
   /** Name of the context for it; `local`, or the next free name, when absent. */
   context?: string | undefined;
+  /** What a project adds; see PlatformOptions. */
+  boards?: PlatformOptions['boards'];
+  readers?: PlatformOptions['readers'];
+  /** Of a project, for the process that is started in the background. */
+  project?:
+    | { dir: string; set: Readonly<Record<string, string>>; boardPort?: number | undefined }
+    | undefined;
 }
 
 export const upResultSchema = z.object({
@@ -27,6 +34,8 @@ export const upResultSchema = z.object({
     mqtts: z.string(),
     /** Only with a plain listener. */
     mqtt: z.string().optional(),
+    /** Where boards connect to; only with a project that has some. */
+    boards: z.string().optional(),
   }),
   /** PEM file of the CA. */
   ca: z.string(),
@@ -36,6 +45,22 @@ export const upResultSchema = z.object({
   context: z.string().optional(),
   /** The context that was in use until now, when it was another. */
   replaced: z.string().optional(),
+  /** The project that was started beside it. */
+  project: z
+    .object({
+      name: z.string(),
+      dir: z.string(),
+      routes: z.array(
+        z.object({
+          name: z.string(),
+          /** Addresses without credentials. */
+          from: z.array(z.string()),
+          to: z.array(z.string()),
+          state: z.enum(['starting', 'running', 'failing', 'ended']),
+        }),
+      ),
+    })
+    .optional(),
 });
 export type UpResult = z.output<typeof upResultSchema>;
 

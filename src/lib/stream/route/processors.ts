@@ -4,6 +4,7 @@ import type { OpenProcessor } from './types.js';
 /** One entry a processor, lazily imported: `name: async (settings, options) => (await import('…')).openName(settings, options)`. */
 const processors: Record<string, OpenProcessor> = {
   faces: async (settings, options) => (await import('../faces/processor.js')).openFaces(settings, options),
+  number: async (settings, options) => (await import('./number.js')).openNumber(settings, options),
 };
 
 /** What `through:` names. @throws AIOT_ROUTE_INVALID */
