@@ -3,6 +3,7 @@ import type { StreamOptions } from '../options.js';
 import type { StreamUrl } from '../url.js';
 import { connectCluster } from './connect.js';
 import { KafkaProducer } from './producer.js';
+import { recentMessages } from './recent.js';
 import { checkTopic, kafkaSettings, topicsOf } from './settings.js';
 
 /**
@@ -26,6 +27,8 @@ export async function openKafkaSink(url: StreamUrl, options: StreamOptions): Pro
       });
       await producer.write(addressed);
     },
+    // Messages of other topics than the URL's are not looked for: nobody can name them before they come.
+    recent: (since) => recentMessages(urlTopic === '' ? [] : [urlTopic], settings, since, endpoint),
     close: () => producer.close(),
   };
 }
