@@ -5,6 +5,7 @@ import type { StreamUrl } from '../url.js';
 import { natsError } from './errors.js';
 import { refuseWithoutCertificate } from './hello.js';
 import type { NatsSettings } from './settings.js';
+import { within } from './within.js';
 
 export interface NatsClient {
   nc: NatsConnection;
@@ -148,12 +149,8 @@ function watched(
     onEnd: (listener) => void ends.push(listener),
     async close() {
       closing = true;
-      if (!nc.isClosed()) await Promise.race([nc.flush().catch(() => {}), pause(2000)]);
-      await Promise.race([nc.close().catch(() => {}), pause(2000)]);
+      if (!nc.isClosed()) await within(2000, nc.flush());
+      await within(2000, nc.close());
     },
   };
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

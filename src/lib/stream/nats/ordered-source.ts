@@ -9,6 +9,7 @@ import { atSequence, startOf } from './start.js';
 import { createStock } from './stock.js';
 import { apiCode } from './stream.js';
 import { deliveryInfo, messageOf } from './stream-message.js';
+import { within } from './within.js';
 
 /** The server forgets our consumer after this time without a request of ours, ms. */
 const inactiveMs = 30_000;
@@ -87,7 +88,7 @@ export async function openOrderedSource(
       closed = true;
       pull.stop();
       stock.end();
-      if (!client.nc.isClosed()) await Promise.race([forget(consumer), systemClock.sleep(2000)]);
+      if (!client.nc.isClosed()) await within(2000, forget(consumer));
       await client.close();
     },
   };

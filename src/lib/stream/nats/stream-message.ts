@@ -22,8 +22,7 @@ export function deliveryInfo(reply: string): DeliveryInfo {
   return {
     sequence: Number(tokens[at]),
     delivery: Number(tokens[at + 1]),
-    // The last six digits are below a millisecond; all of them are more than a double holds.
-    time: Number(tokens[at + 2]?.slice(0, -6)),
+    time: Math.floor(Number(tokens[at + 2]) / 1e6),
   };
 }
 

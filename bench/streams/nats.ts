@@ -1,0 +1,127 @@
+// `tail --format raw` of a JetStream stream against the loop of the nats package's own client, in turn, from the first byte to the last.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { connect } from 'nats';
+import { type Consumed, startConsumer } from './consumer.js';
+import { guideMessages } from './guide.js';
+import type { Figure } from './mqtt.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const stream = 'BENCH';
+
+/** `tail` plain and with an expression, each against the client's loop, which evaluates nothing. */
+export async function natsFigures(options: { messages: number; rounds: number }): Promise<Figure[]> {
+  const server = await startServer();
+  try {
+    const expected = await fill(server.port, options.messages);
+    const plain = await compare('JetStream', server.port, [], 0.8, expected, options);
+    const where = ['--where', 'temperature > 0'];
+    return [plain, await compare('JetStream, --where', server.port, where, 0.5, expected, options)];
+  } finally {
+    await server.stop();
+  }
+}
+
+async function compare(
+  what: string,
+  port: number,
+  flags: string[],
+  least: number,
+  expected: number,
+  { messages, rounds }: { messages: number; rounds: number },
+): Promise<Figure> {
+  const ours: Consumed[] = [];
+  const theirs: Consumed[] = [];
+  const url = `nats://127.0.0.1:${port}/bench.>`;
+  const count = String(messages);
+  const own = [
+    ...[join(root, 'bin', 'run.js'), 'stream', 'tail', url, '--jetstream', stream, '--from', 'beginning'],
+    ...['--count', count, '--format', 'raw', ...flags],
+  ];
+  const reader = [join(root, 'bench', 'streams', 'nats-reader.mjs'), String(port), stream, count];
+  for (let round = 0; round < rounds; round++) {
+    theirs.push(await startConsumer(process.execPath, reader, expected).done);
+    ours.push(await startConsumer(process.execPath, own, expected).done);
+  }
+  const ratios = ours.map(({ seconds }, round) => (theirs[round]?.seconds ?? 0) / seconds);
+  return {
+    what,
+    ours: messages / median(ours.map(({ seconds }) => seconds)),
+    theirs: messages / median(theirs.map(({ seconds }) => seconds)),
+    ourCpu: median(ours.map(({ cpu }) => cpu)),
+    theirCpu: median(theirs.map(({ cpu }) => cpu)),
+    ratio: median(ratios),
+    least,
+  };
+}
+
+/** @returns the bytes that a reader prints, line ends counted */
+async function fill(port: number, count: number): Promise<number> {
+  const nc = await connect({ servers: `127.0.0.1:${port}` });
+  const manager = await nc.jetstreamManager();
+  await manager.streams.add({ name: stream, subjects: ['bench.>'] });
+  const messages = guideMessages(count);
+  const js = nc.jetstream();
+  for (let at = 0; at < count; at += 1000) {
+    await Promise.all(messages.slice(at, at + 1000).map((message) => js.publish('bench.motor', message)));
+  }
+  await nc.close();
+  return messages.reduce((sum, { length }) => sum + length + 1, 0);
+}
+
+async function startServer(): Promise<{ port: number; stop(): Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-bench-nats-'));
+  const port = await freePort();
+  const config = join(folder, 'nats.conf');
+  await writeFile(config, `listen: "127.0.0.1:${port}"\njetstream { store_dir: "${folder}" }\n`);
+  const server: ChildProcess = spawn('nats-server', ['-c', config], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    // Debian puts daemons where a user's PATH does not look.
+    env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` },
+  });
+  let log = '';
+  server.stderr?.on('data', (chunk) => {
+    log += chunk;
+  });
+  for (let tries = 0; !log.includes('Server is ready'); tries++) {
+    if (tries > 400) throw new Error(`nats-server: ${log}`);
+    await delay(25);
+  }
+  return {
+    port,
+    async stop() {
+      const exited = once(server, 'exit');
+      server.kill('SIGKILL');
+      await exited;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  return typeof address === 'object' && address ? address.port : 0;
+}
+
+function median(values: number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const figures = await natsFigures({ messages: 100_000, rounds: 3 });
+  for (const { what, ours, theirs, ourCpu, theirCpu, ratio, least } of figures) {
+    console.log(
+      `${ratio >= least ? 'kept  ' : 'MISSED'} ${what}: aiot ${Math.round(ours)}/s (${ourCpu.toFixed(2)} CPU s), nats ${Math.round(theirs)}/s (${theirCpu.toFixed(2)}); ×${ratio.toFixed(2)}, at least ×${least}`,
+    );
+  }
+}
