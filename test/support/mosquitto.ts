@@ -8,16 +8,19 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 export interface Mosquitto {
   port: number;
-  restart(): Promise<void>;
+  /** Ends it, and starts it again after a while: with SIGKILL it forgets what it had not stored. */
+  restart(options?: { signal?: NodeJS.Signals; downMs?: number }): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A real Mosquitto on a free port, with a configuration of its own in a folder of its own. */
-export async function startMosquitto(): Promise<Mosquitto> {
+/** A real Mosquitto on a free port, with a configuration of its own, and more of it as given, in a folder of its own. */
+export async function startMosquitto(options: { settings?: readonly string[] } = {}): Promise<Mosquitto> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-mosquitto-'));
   const port = await freePort();
   const config = join(folder, 'mosquitto.conf');
-  await writeFile(config, `listener ${port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n`);
+  const lines = [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'max_queued_messages 0'];
+  const kept = [`persistence_location ${folder}/`, ...(options.settings ?? [])];
+  await writeFile(config, `${[...lines, ...kept].join('\n')}\n`);
   let broker: ChildProcess | undefined;
   const start = async () => {
     broker = spawn('mosquitto', ['-c', config], {
@@ -27,17 +30,18 @@ export async function startMosquitto(): Promise<Mosquitto> {
     });
     await listening(port);
   };
-  const end = async () => {
-    if (!broker || broker.exitCode !== null) return;
+  const end = async (signal: NodeJS.Signals = 'SIGTERM') => {
+    if (!broker || broker.exitCode !== null || broker.signalCode !== null) return;
     const exited = once(broker, 'exit');
-    broker.kill();
+    broker.kill(signal);
     await exited;
   };
   await start();
   return {
     port,
-    async restart() {
-      await end();
+    async restart({ signal, downMs = 0 } = {}) {
+      await end(signal);
+      await delay(downMs);
       await start();
     },
     async stop() {
@@ -76,7 +80,8 @@ export async function mosquittoSub(port: number, topic: string, count: number): 
   return printed;
 }
 
-async function freePort(): Promise<number> {
+/** A port of the loopback that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();

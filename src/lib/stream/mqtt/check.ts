@@ -156,7 +156,12 @@ async function retained(at: At, topic: string, options: StreamOptions): Promise<
   });
 }
 
-async function session(at: At, topic: string, id: string, options: StreamOptions): Promise<string | undefined> {
+async function session(
+  at: At,
+  topic: string,
+  id: string,
+  options: StreamOptions,
+): Promise<string | undefined> {
   const query = { clientId: `aiot-check-${id}`, clean: 'false', qos: '1' };
   await (await openMqttSource(at(topic, query), options)).close();
   const sink = await openMqttSink(at(topic), options);

@@ -34,7 +34,9 @@ export function brokerError(error: unknown, endpoint: string): AiotError {
     });
   }
   const untrusted = name !== undefined && isUntrusted(name);
-  const next = untrusted ? 'Name the CA that signed its certificate: --ca FILE' : schemeAdvice(name, endpoint);
+  const next = untrusted
+    ? 'Name the CA that signed its certificate: --ca FILE'
+    : schemeAdvice(name, endpoint);
   return new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: ${message || name || 'no answer'}`, {
     cause: error,
     endpoint,
@@ -46,7 +48,8 @@ export function brokerError(error: unknown, endpoint: string): AiotError {
 /** What to try when somebody answers, but not as a broker does behind this scheme. */
 function schemeAdvice(code: string | undefined, endpoint: string): string | undefined {
   const tls = /^(mqtts|wss):/.test(endpoint);
-  if (code === protocolBroken) return 'If it is a websocket there, write ws://; if not, is this the port of the broker?';
+  if (code === protocolBroken)
+    return 'If it is a websocket there, write ws://; if not, is this the port of the broker?';
   if (tls && (code === 'ECONNRESET' || code?.startsWith('ERR_SSL_')))
     return 'If the port is a plain one, write mqtt:// instead of mqtts://.';
   if (!tls && code === connectionClosed) return 'If the port wants TLS, write mqtts:// instead of mqtt://.';

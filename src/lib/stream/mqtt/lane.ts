@@ -87,6 +87,11 @@ class LaneStream extends Duplex implements Wire {
   ) {
     super();
     socket.on('data', (chunk: Buffer) => {
+      if (!this.greeted && !greetings.has(chunk[0]! >> 4)) {
+        this.fail(new Error('what answers there speaks no MQTT'));
+        return;
+      }
+      this.greeted = true;
       this.frames.push(chunk);
       this.work();
     });
@@ -148,13 +153,11 @@ class LaneStream extends Duplex implements Wire {
           return;
         }
         if (type === packetType.connack && !this.letIn()) return;
-        if (!this.greeted && !greetings.has(type)) throw new RangeError('it is no broker, or wants another scheme');
-        this.greeted = true;
         this.push(Buffer.from(frames.buffer.subarray(frames.start, frames.to)));
       }
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      this.fail(new Error(`what answers there speaks no MQTT: ${error.message}`));
+      this.fail(new Error(`what answers there speaks no good MQTT: ${error.message}`));
     }
   }
 

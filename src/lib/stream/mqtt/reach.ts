@@ -18,7 +18,9 @@ export async function checkReach(url: StreamUrl, options: StreamOptions): Promis
     const { address } = await lookup(host);
     if (address !== host) results.push({ what: 'name', state: 'ok', detail: `${host} is ${address}` });
   } catch (error) {
-    return [{ what: 'name', state: 'failed', detail: `${host} is not known (${systemCode(error) ?? 'no answer'})` }];
+    return [
+      { what: 'name', state: 'failed', detail: `${host} is not known (${systemCode(error) ?? 'no answer'})` },
+    ];
   }
   const started = Date.now();
   try {
@@ -44,7 +46,15 @@ async function checkTls(host: string, port: number, options: StreamOptions): Pro
   const { ca, cert, key } = options;
   let socket: TLSSocket | undefined;
   try {
-    socket = connectTls({ host, port, ca, cert, key, servername: /[a-z]/i.test(host) ? host : '', timeout: timeoutMs });
+    socket = connectTls({
+      host,
+      port,
+      ca,
+      cert,
+      key,
+      servername: /[a-z]/i.test(host) ? host : '',
+      timeout: timeoutMs,
+    });
     socket.on('timeout', () => socket?.destroy(new Error(`no TLS within ${timeoutMs} ms`)));
     await once(socket, 'secureConnect');
     const { valid_to: until } = socket.getPeerCertificate();
@@ -53,7 +63,9 @@ async function checkTls(host: string, port: number, options: StreamOptions): Pro
     const code = systemCode(error);
     const message = error instanceof Error ? error.message : String(error);
     const untrusted = code !== undefined && isUntrusted(code);
-    const advice = untrusted ? 'Name the CA that signed its certificate: --ca FILE' : 'The port may be a plain one: mqtt://';
+    const advice = untrusted
+      ? 'Name the CA that signed its certificate: --ca FILE'
+      : 'The port may be a plain one: mqtt://';
     return { what: 'TLS', state: 'failed', detail: `${message}. ${advice}` };
   } finally {
     socket?.destroy();

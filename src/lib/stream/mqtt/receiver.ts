@@ -68,7 +68,7 @@ export function createReceiver(options: ReceiverOptions): Lane {
     const published = read(frames, wire.version);
     const { qos, id } = published;
     const before = qos > 0 ? held.get(id) : undefined;
-    if (before && (before.received || isAgain(published, before))) {
+    if (before && (before.received || isAgain(published, before, wire))) {
       before.wire = wire;
       if (before.received) wire.ack(packetType.pubrec, id);
       return 'taken';
@@ -126,6 +126,10 @@ const nothing = () => {};
 /** At QoS 0 the broker waits for no word. */
 const unneeded = { ack: nothing, nack: nothing };
 
-function isAgain(published: Published, { published: before }: Held): boolean {
-  return published.dup && published.topic === before.topic && published.payload.equals(before.payload);
+/** Not every broker sets DUP: under the same id on another connection it can be nothing else. */
+function isAgain(published: Published, before: Held, wire: Wire): boolean {
+  const { topic, payload } = before.published;
+  return (
+    (published.dup || before.wire !== wire) && published.topic === topic && published.payload.equals(payload)
+  );
 }

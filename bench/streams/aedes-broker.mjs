@@ -1,0 +1,11 @@
+// The broker of the platform alone, on a port of the loopback that it prints.
+import { createServer } from 'node:net';
+import { Aedes } from 'aedes';
+
+const aedes = await Aedes.createBroker({ concurrency: 1000, queueLimit: 10_000_000 });
+aedes.on('subscribe', () => console.error('subscribed'));
+const server = createServer((socket) => {
+  socket.on('error', () => {});
+  aedes.handle(socket);
+});
+server.listen(0, '127.0.0.1', () => console.log(server.address().port));

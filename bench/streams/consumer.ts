@@ -1,0 +1,72 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+
+export interface Consumed {
+  /** From the first byte to the last, s. */
+  seconds: number;
+  /** Of its process and the whole of its life, s. */
+  cpu: number;
+  bytes: number;
+}
+
+export interface Consumer {
+  /** Resolves when it has written as many bytes as it should, and has ended; rejects when it ends before. */
+  done: Promise<Consumed>;
+  /** Resolves when its stderr matches. */
+  said(pattern: RegExp): Promise<void>;
+  kill(): void;
+}
+
+/** Clock ticks a second in /proc/PID/stat (sysconf _SC_CLK_TCK, which is 100 on Linux). */
+const ticks = 100;
+
+/** A program that prints messages, timed by what it writes: from the first byte to the last of `expectedBytes`. */
+export function startConsumer(command: string, args: string[], expectedBytes: number): Consumer {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let bytes = 0;
+  let first = 0;
+  let last = 0;
+  let cpu = 0;
+  let heard = '';
+  const listeners: (() => void)[] = [];
+  child.stderr.on('data', (chunk) => {
+    heard += chunk;
+    for (const listener of listeners) listener();
+  });
+  let reading = Promise.resolve();
+  child.stdout.on('data', (chunk: Buffer) => {
+    last = performance.now();
+    if (bytes === 0) first = last;
+    bytes += chunk.length;
+    if (bytes < expectedBytes) return;
+    reading = cpuOf(child.pid).then((seconds) => {
+      cpu = seconds;
+    });
+  });
+  const done = once(child, 'close').then(async ([code]) => {
+    await reading;
+    if (bytes >= expectedBytes) return { seconds: (last - first) / 1000, cpu, bytes };
+    throw new Error(
+      `${command} ended with ${code} after ${bytes} of ${expectedBytes} bytes: ${heard.slice(-500)}`,
+    );
+  });
+  done.catch(() => {});
+  return {
+    done,
+    said: (pattern) =>
+      new Promise((resolve) => {
+        const look = () => pattern.test(heard) && resolve();
+        listeners.push(look);
+        look();
+      }),
+    kill: () => child.kill('SIGKILL'),
+  };
+}
+
+async function cpuOf(pid: number | undefined): Promise<number> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  // utime and stime are fields 14 and 15; the name in field 2 may have blanks (proc_pid_stat(5)).
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / ticks;
+}

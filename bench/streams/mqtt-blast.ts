@@ -1,0 +1,47 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { Frames, packetType } from '../../src/lib/stream/mqtt/wire/frames.js';
+import { encodePublish } from '../../src/lib/stream/mqtt/wire/publish.js';
+
+export interface Blast {
+  port: number;
+  topic: string;
+  payloads: readonly Uint8Array[];
+  qos: 0 | 1;
+}
+
+/**
+ * A publisher that costs next to nothing: all packets are made before the clock starts, and written as fast as the broker takes
+ * them. Resolves when the broker has acknowledged all (QoS 1), or when all are written (QoS 0).
+ */
+export async function prepareBlast({ port, topic, payloads, qos }: Blast): Promise<() => Promise<void>> {
+  const socket = connect({ host: '127.0.0.1', port });
+  await once(socket, 'connect');
+  // CONNECT of MQTT 3.1.1, a clean session, keep-alive off, the client id `blast` (section 3.1).
+  socket.write(Buffer.from([0x10, 17, 0, 4, 77, 81, 84, 84, 4, 2, 0, 0, 0, 5, 98, 108, 97, 115, 116]));
+  await once(socket, 'data');
+  const packets = payloads.map((payload, index) =>
+    encodePublish(
+      { topic, payload },
+      { topic, qos, id: qos === 0 ? 0 : (index % 65_535) + 1, dup: false, version: 4 },
+    ),
+  );
+  const frames = new Frames();
+  let acknowledged = 0;
+  socket.on('data', (chunk) => {
+    frames.push(chunk);
+    while (frames.next()) if (frames.head >> 4 === packetType.puback) acknowledged++;
+  });
+  return async () => {
+    const perWrite = 400;
+    for (let from = 0; from < packets.length; from += perWrite) {
+      const some = packets.slice(from, from + perWrite);
+      if (!socket.write(Buffer.concat(some))) await once(socket, 'drain');
+      // An id may be used again once it was acknowledged (section 2.3.1).
+      while (qos === 1 && from + perWrite - acknowledged > 20_000) await once(socket, 'data');
+    }
+    while (qos === 1 && acknowledged < packets.length) await once(socket, 'data');
+    socket.end();
+    await once(socket, 'close');
+  };
+}

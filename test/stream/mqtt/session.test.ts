@@ -1,0 +1,235 @@
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { MqttClient } from 'mqtt';
+import { afterEach, describe, expect, it } from 'vitest';
+import { deliveriesOf, openAdmin, openSink, openSource, type Source } from '../../../src/lib/stream/index.js';
+import { startBroker, type TestBroker } from '../../support/broker.js';
+
+const closing: { close(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const open of closing.splice(0).reverse()) await open.close();
+});
+const closed = <T extends { close(): Promise<void> }>(open: T): T => {
+  closing.push(open);
+  return open;
+};
+const broker = async (options: Parameters<typeof startBroker>[0] = {}): Promise<TestBroker> =>
+  closed(await startBroker(options));
+
+const texts = (count: number) => Array.from({ length: count }, (_, index) => String(index));
+const messages = (payloads: string[], topic = 't') =>
+  payloads.map((text) => ({ topic, payload: Buffer.from(text) }));
+
+async function take(source: Source, count: number, ackEach = true): Promise<string[]> {
+  const taken: string[] = [];
+  for await (const { message, ack } of deliveriesOf(source)) {
+    taken.push(String(message.payload));
+    if (ackEach) ack();
+    if (taken.length === count) break;
+  }
+  return taken;
+}
+
+describe('an MQTT session', () => {
+  it('mqtt.js has the members that the lane is laid with', () => {
+    // Not in its types: a new version may be without them.
+    const client = new MqttClient(() => undefined as never, { manualConnect: true });
+    expect(client).toHaveProperty('streamBuilder', expect.any(Function));
+    expect(client.options).toHaveProperty('manualConnect', true);
+    expect(client.sendPing).toBeTypeOf('function');
+    expect(client.reschedulePing).toBeTypeOf('function');
+  });
+
+  it.each([0, 1, 2] as const)('carries messages in their order at QoS %i', async (qos) => {
+    const { port } = await broker();
+    const source = closed(await openSource(`mqtt://127.0.0.1:${port}/t?qos=${qos}`));
+    const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t?qos=${qos}`));
+    const taking = take(source, 500);
+    await Promise.all([sink.write(messages(texts(250))), sink.write(messages(texts(500).slice(250)))]);
+    expect(await taking).toEqual(texts(500));
+  });
+
+  it('goes by the QoS of the URL, then of the message, then 1', async () => {
+    const { port } = await broker();
+    const source = closed(await openSource(`mqtt://127.0.0.1:${port}/t`, { qos: 2 }));
+    const iterator = deliveriesOf(source);
+    const arrives = async (url: string, qos: 0 | 1 | 2 | undefined) => {
+      const sink = await openSink(url);
+      await sink.write([{ topic: 't', payload: Buffer.from('x'), qos }]);
+      await sink.close();
+      const { value } = await iterator.next();
+      value?.ack();
+      return value?.message.qos;
+    };
+    const url = `mqtt://127.0.0.1:${port}/t`;
+    expect(await arrives(url, undefined)).toBe(1);
+    expect(await arrives(url, 0)).toBe(0);
+    expect(await arrives(url, 2)).toBe(2);
+    expect(await arrives(`${url}?qos=1`, 0)).toBe(1);
+  });
+
+  it('loses nothing with a reader that is slow, when it is to wait', async () => {
+    const { port } = await broker();
+    const source = closed(
+      await openSource(`mqtt://127.0.0.1:${port}/t?qos=0`, { queue: 10, overflow: 'wait' }),
+    );
+    const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t?qos=0`));
+    await sink.write(messages(texts(2000)));
+    const taken: string[] = [];
+    for await (const batch of source) {
+      expect(batch.length).toBeLessThanOrEqual(10);
+      for (const { message } of batch) taken.push(String(message.payload));
+      if (taken.length === 2000) break;
+      if (taken.length % 500 === 0) await delay(20);
+    }
+    expect(taken).toEqual(texts(2000));
+    expect(source.dropped).toBe(0);
+  });
+
+  it('has many messages under way, none of them acknowledged', async () => {
+    let acked = 0;
+    const { port, aedes } = await broker();
+    aedes.on('ack', () => acked++);
+    const source = closed(await openSource(`mqtt://127.0.0.1:${port}/t`, { overflow: 'wait' }));
+    const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t`));
+    await sink.write(messages(texts(300)));
+    const held = [];
+    for await (const delivery of deliveriesOf(source)) if (held.push(delivery) === 300) break;
+    expect(acked).toBe(0);
+    for (const { ack } of held) ack();
+    await expect.poll(() => acked).toBe(300);
+  });
+
+  it('of a name goes on where it stood: what was acked does not come again, what was not does', async () => {
+    const { port } = await broker();
+    const url = `mqtt://127.0.0.1:${port}/t?qos=1&clientId=b1&clean=false`;
+    const first = await openSource(url);
+    const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t`));
+    await sink.write(messages(texts(4)));
+    let count = 0;
+    for await (const { ack } of deliveriesOf(first)) {
+      if (++count <= 2) ack();
+      if (count === 4) break;
+    }
+    await first.close();
+    await sink.write(messages(['4']));
+    const second = closed(await openSource(url));
+    expect(await take(second, 3)).toEqual(['2', '3', '4']);
+  });
+
+  it('does not deliver again, over a new connection, what the reader still has', async () => {
+    const { port, aedes } = await broker();
+    const states: string[] = [];
+    const onState = (state: string) => states.push(state);
+    const source = closed(
+      await openSource(`mqtt://127.0.0.1:${port}/t?clientId=b2&clean=false`, { onState }),
+    );
+    const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t`));
+    await sink.write(messages(['a', 'b']));
+    const iterator = deliveriesOf(source);
+    const held = [(await iterator.next()).value!, (await iterator.next()).value!];
+    let acked = 0;
+    aedes.on('ack', () => acked++);
+    const { clients } = aedes as unknown as { clients: Record<string, { conn: Socket }> };
+    clients.b2?.conn.destroy();
+    await expect.poll(() => states, { timeout: 5000 }).toContain('connected');
+    await delay(300);
+    for (const { ack } of held) ack();
+    await expect.poll(() => acked).toBe(2);
+    await sink.write(messages(['c']));
+    expect(String((await iterator.next()).value?.message.payload)).toBe('c');
+  });
+
+  it.each([
+    ['clean=false without a name', '?clean=false', 'expected a clientId'],
+    ['an impossible QoS', '?qos=3', 'qos'],
+    ['an unknown setting', '?quos=1', 'quos'],
+    ['an unknown version', '?version=4', 'version'],
+    ['a group with a slash', '?group=a/b', 'group'],
+  ])('is refused with %s', async (_, query, named) => {
+    await expect(openSource(`mqtt://127.0.0.1:1/t${query}`)).rejects.toMatchObject({
+      code: 'AIOT_STREAM_URL',
+      message: expect.stringContaining(named),
+    });
+  });
+
+  it('is refused with a filter that is none', async () => {
+    const { port } = await broker();
+    await expect(openSource(`mqtt://127.0.0.1:${port}/a/#/b`)).rejects.toMatchObject({
+      code: 'AIOT_STREAM_URL',
+      message: expect.stringContaining('"a/#/b"'),
+    });
+  });
+
+  it('takes the version it is told, and falls back from 5 by itself', async () => {
+    const versions: unknown[] = [];
+    const { port } = await broker({
+      prepare: (aedes) => {
+        aedes.preConnect = (_client, packet, done) => {
+          versions.push(`${packet.protocolId} ${packet.protocolVersion}`);
+          done(null, true);
+        };
+      },
+    });
+    const url = `mqtt://127.0.0.1:${port}/t`;
+    await (await openSource(`${url}?version=3.1`)).close();
+    await (await openSource(`${url}?version=3.1.1`)).close();
+    await (await openSource(url)).close();
+    expect(versions).toEqual(['MQIsdp 3', 'MQTT 4', 'MQTT 5', 'MQTT 4']);
+    await expect(openSource(`${url}?version=5`, { connectTimeoutMs: 3000 })).rejects.toMatchObject({
+      code: 'AIOT_BROKER_UNREACHABLE',
+      message: expect.stringContaining('MQTT 5'),
+    });
+  });
+
+  it('says of a port with something else behind it that it is no broker', async () => {
+    const server = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')).listen(
+      0,
+      '127.0.0.1',
+    );
+    await once(server, 'listening');
+    const { port } = server.address() as { port: number };
+    await expect(openSource(`mqtt://127.0.0.1:${port}/t`)).rejects.toMatchObject({
+      code: 'AIOT_BROKER_UNREACHABLE',
+      message: expect.stringContaining('speaks no MQTT'),
+      next: expect.stringContaining('ws://'),
+    });
+    server.close();
+  });
+});
+
+describe('an MQTT broker that is asked about itself', () => {
+  it('is tried step by step', async () => {
+    const { port } = await broker();
+    const admin = closed(await openAdmin(`mqtt://127.0.0.1:${port}`));
+    const results = await admin.check({});
+    const states = Object.fromEntries(results.map(({ what, state }) => [what, state]));
+    expect(states).toMatchObject({ port: 'ok', connects: 'ok', 'QoS 0': 'ok', 'QoS 1': 'ok', 'QoS 2': 'ok' });
+    expect(states).toMatchObject({ wildcards: 'ok', retained: 'ok', sessions: 'ok', headers: 'no' });
+  });
+
+  it('is told from one that is not there', async () => {
+    const { port, close } = await startBroker();
+    await close();
+    const admin = closed(await openAdmin(`mqtt://127.0.0.1:${port}`));
+    expect(await admin.check({})).toEqual([
+      { what: 'port', state: 'failed', detail: `nobody listens on port ${port}` },
+    ]);
+  });
+
+  it('has its topics heard, with their rates', async () => {
+    const { port } = await broker();
+    const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t`));
+    await sink.write([{ topic: 'kept', payload: Buffer.from('x'), retain: true }]);
+    const admin = closed(await openAdmin(`mqtt://127.0.0.1:${port}`));
+    const hearing = admin.topics({ listenMs: 600 });
+    await delay(300);
+    await sink.write(messages(texts(6), 'live'));
+    const topics = await hearing;
+    expect(topics.map(({ topic, rate, byteRate }) => ({ topic, rate, byteRate }))).toEqual([
+      { topic: 'kept', rate: 0, byteRate: 0 },
+      { topic: 'live', rate: 10, byteRate: 10 },
+    ]);
+  });
+});
