@@ -58,7 +58,9 @@ describe('stream tail', () => {
   });
 
   it.each([
-    ['raw', /^ÿ\\x00\\x07\n$/],
+    ['json', /"payload":"\/wAH"/],
+    ['hex', /kept\/bytes {2}3 B\n00000000 {2}ff 00 07 +\|\.\.\.\|\n$/],
+    ['csv', /^time,topic,payload\n\d{4}-.*Z,kept\/bytes,/],
     ['json', /^\{"topic":"kept\/bytes",.*"encoding":"base64".*\}\n$/],
   ])('prints in the format %s', async (format, expected) => {
     const { stdout } = await runCli(['stream', 'tail', `${url}/kept/bytes`, '-n', '1', '--format', format]);
@@ -121,7 +123,11 @@ describe('stream pub', () => {
     [['URL', 'x'], 2, 'AIOT_STREAM_URL'],
     [['stdin:', 'x'], 2, 'AIOT_STREAM_SCHEME'],
     [['URL/t', 'x', '--file', 'y'], 2, 'AIOT_USAGE'],
-    [['URL/t', 'x', '--qos', '2'], 2, 'AIOT_USAGE'],
+    [['URL/t', 'x', '--qos', '3'], 2, 'AIOT_USAGE'],
+    [['URL/t', 'x', '--template', 'y'], 2, 'AIOT_USAGE'],
+    [['URL/t', '--template', '{{n'], 2, 'AIOT_STREAM_EXPRESSION'],
+    [['URL/t', 'x', '--header', 'y'], 2, 'AIOT_USAGE'],
+    [['URL/t', 'x', '--rate', 'fast'], 2, 'AIOT_USAGE'],
     [['URL/t', '--file', '/no/such'], 4, 'AIOT_FILE_NOT_FOUND'],
   ])('%j exits with %i and %s', async (args, exit, code) => {
     const given = args.map((arg) => arg.replace('URL', url));

@@ -1,50 +1,86 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, next, shared, shellWord, size } from '../../lib/cli/index.js';
-import { credentialsFrom, payloadFrom, publishedSchema, publishMessage } from '../../lib/stream/index.js';
+import { z } from 'zod';
+import {
+  AiotCommand,
+  brokerFlags,
+  brokerOptions,
+  decimal,
+  header,
+  next,
+  plural,
+  shellWord,
+  size,
+} from '../../lib/cli/index.js';
+import { publish, publishedManySchema, publishedSchema } from '../../lib/stream/index.js';
 
 export default class StreamPub extends AiotCommand {
-  static override summary = 'Publish one message, and wait until the broker has it.';
+  static override summary = 'Publish messages, and wait until the broker has them.';
   static override description =
-    'URL is mqtt(s)://[USER:PASSWORD@]HOST[:PORT]/TOPIC, aiot:///TOPIC for the platform in use, or file:///PATH. Without MESSAGE and --file the payload is read from stdin.';
+    'One message: MESSAGE, the bytes of --file, or stdin. Many: a --file that ends in .ndjson or .jsonl, or --lines, publish each line — a line of aiot stream record as that message, any other as a payload —, --template makes them, and --count repeats. A topic in the URL is that of all of them.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> mqtt://127.0.0.1:1883/sensors/a \'{"x":1}\'',
     '<%= config.bin %> <%= command.id %> aiot:///sensors/a --file reading.json --retain',
+    '<%= config.bin %> <%= command.id %> kafka://127.0.0.1/readings --file messages.ndjson --rate 0',
+    `<%= config.bin %> <%= command.id %> mqtt://127.0.0.1/t --template '{"n": {{n}}, "t": {{20 + $random()}}}' --count 100 --rate 10`,
   ];
   static override args = {
     url: Args.string({ required: true, description: 'Where to, with the topic.' }),
     message: Args.string({ description: 'The payload, as text.' }),
   };
   static override flags = {
-    file: Flags.string({ summary: 'File whose bytes are the payload.', env: 'AIOT_FILE', helpValue: 'PATH' }),
-    qos: Flags.integer({
-      summary: '1 waits for the acknowledgement, 0 does not.',
-      min: 0,
-      max: 1,
-      default: 1,
+    file: Flags.string({
+      summary: 'File of the payload, or of messages.',
+      env: 'AIOT_FILE',
+      helpValue: 'PATH',
+    }),
+    lines: Flags.boolean({ summary: 'Each line of the file or of stdin is a message.', env: 'AIOT_LINES' }),
+    template: Flags.string({
+      summary: 'Payload with JSONata in {{ }}: n counts from 0, $time is now.',
+      env: 'AIOT_TEMPLATE',
+      helpValue: 'TEXT',
+    }),
+    count: Flags.integer({ char: 'n', min: 1, summary: 'Publish so many.', env: 'AIOT_COUNT' }),
+    rate: decimal({ summary: 'Messages a second; 0 is as fast as it goes.', env: 'AIOT_RATE' }),
+    qos: Flags.option({ options: ['0', '1', '2'] as const })({
+      summary: 'MQTT: 1 and 2 wait for the acknowledgement, 0 does not [default: 1].',
       env: 'AIOT_QOS',
     }),
-    retain: Flags.boolean({ summary: 'The broker keeps it for later subscribers.', env: 'AIOT_RETAIN' }),
-    context: shared.context,
-    ca: shared.ca,
-    cert: shared.cert,
-    key: shared.key,
+    retain: Flags.boolean({
+      summary: 'MQTT: the broker keeps it for later subscribers.',
+      env: 'AIOT_RETAIN',
+    }),
+    'message-key': Flags.string({
+      summary: 'Key of the messages (Kafka).',
+      env: 'AIOT_MESSAGE_KEY',
+      helpValue: 'TEXT',
+    }),
+    header: header({
+      summary: 'Header of the messages, NAME=VALUE; may be repeated.',
+      env: 'AIOT_HEADER',
+      multiple: true,
+    }),
+    ...brokerFlags,
   };
-  static override result = publishedSchema;
+  static override result = z.union([publishedManySchema, publishedSchema]);
 
   async run() {
     const { args, flags } = await this.input(StreamPub);
-    const published = await publishMessage({
-      ...(await credentialsFrom(flags)),
-      url: args.url,
-      payload: await payloadFrom({ message: args.message, file: flags.file }, this.signal),
-      context: flags.context,
-      qos: flags.qos === 0 ? 0 : 1,
-      retain: flags.retain,
+    const { file, lines, template, count, rate, retain, header: headers } = flags;
+    const { update } = this.progress();
+    const published = await publish({
+      ...(await brokerOptions(flags)),
+      ...{ url: args.url, message: args.message, file, lines, template, count, rate, retain, headers },
+      qos: flags.qos && (Number(flags.qos) as 0 | 1 | 2),
+      messageKey: flags['message-key'],
+      input: process.stdin,
       signal: this.signal,
+      onProgress: ({ messages }) => update({ text: `${plural(messages, 'message')} sent` }),
     });
     const told = published.acknowledged ? 'acknowledged' : 'sent, without an acknowledgement (QoS 0)';
-    this.print(`${size(published.bytes)} to ${published.url}: ${told}`);
-    this.print(next(`aiot stream tail ${shellWord(published.url)}`));
+    const what = 'messages' in published ? `${plural(published.messages, 'message')}, ` : '';
+    const speed = 'rate' in published ? `, ${Math.round(published.rate)}/s` : '';
+    this.print(`${what}${size(published.bytes)} to ${published.url}: ${told}${speed}`);
+    if ('topic' in published) this.print(next(`aiot stream tail ${shellWord(published.url)}`));
     return published;
   }
 }

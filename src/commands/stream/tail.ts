@@ -29,7 +29,10 @@ export default class StreamTail extends AiotCommand {
   ];
   static override strict = false;
   static override args = {
-    urls: Args.string({ required: true, description: 'Where the messages are; several are shown in one view.' }),
+    urls: Args.string({
+      required: true,
+      description: 'Where the messages are; several are shown in one view.',
+    }),
   };
   static override flags = {
     count: Flags.integer({ char: 'n', min: 1, summary: 'End after so many.', env: 'AIOT_COUNT' }),

@@ -13,8 +13,8 @@ export { imageAsked, imageFlags, ownPort } from './image-flags.js';
 export { modelFlags } from './model-flags.js';
 export { MonitorScreen } from './monitor-screen.js';
 export { createProgress, type Progress } from './progress.js';
-export { hertz, labelFrom } from './recording-flags.js';
 export { header, replaySpeed } from './publish-flags.js';
+export { hertz, labelFrom } from './recording-flags.js';
 export {
   boardErasedText,
   boardInfoText,
@@ -55,6 +55,7 @@ export * from './render/time.js';
 export { searchText, trainingText } from './render/training.js';
 export { historyTable, verifiedFacts, whyText } from './render/why.js';
 export { readSecret } from './secret.js';
+export { setFlag, variablesOf } from './set-flag.js';
 export { type ExplainInput, explainSettings } from './settings/explain.js';
 export { explainedSchema } from './settings/types.js';
 export { flagVariables } from './settings/variables.js';
@@ -64,4 +65,3 @@ export { readFlags, readOptions, selectFlags, viewFlags } from './tail-flags.js'
 export { createTailView } from './tail-view.js';
 export { trainingFlags } from './training-flags.js';
 export { watchEpochs } from './watch-epochs.js';
-export { setFlag, variablesOf } from './set-flag.js';

@@ -37,7 +37,7 @@ export interface TailView {
 
 /** @throws AIOT_USAGE (views that do not go together), AIOT_STREAM_EXPRESSION */
 export async function createTailView(options: TailViewOptions): Promise<TailView> {
-  const { rate, stats, plot, json, write } = options;
+  const { rate, stats, plot, write } = options;
   if ([rate, stats, plot !== undefined].filter(Boolean).length > 1) {
     throw new AiotError('AIOT_USAGE', 'expected one of --rate, --stats and --plot, got several');
   }
@@ -54,7 +54,7 @@ export async function createTailView(options: TailViewOptions): Promise<TailView
         ).join('')
     : (batch: readonly Shown[]) => batch.map(prettyLine).join('');
   const prettyLine = (shown: Shown) => `${messageText(shown, options.several)}\n`;
-  const print = await printerFor({ ...options, format: json ? 'json' : options.format, pretty });
+  const print = await printerFor({ ...options, pretty });
   return {
     show(batch) {
       const text = print(batch);

@@ -20,6 +20,8 @@ export interface PrinterOptions {
   /** Columns of `csv`. */
   fields?: readonly string[];
   decode?: DecoderName;
+  /** For programs: lines of JSON, whatever the format. */
+  json?: boolean;
   /** A person reads it: nothing in a payload may do anything to the terminal. */
   terminal: boolean;
   pretty: Printer;
@@ -40,7 +42,7 @@ export async function printerFor(options: PrinterOptions): Promise<Printer> {
     if (!terminal) return print;
     return async (batch) => printableLines(await print(batch));
   };
-  switch (format) {
+  switch (options.json ? 'json' : format) {
     case 'pretty':
       return pretty;
     case 'json':

@@ -1,15 +1,15 @@
 import { z } from 'zod';
-import { whenAborted } from '../core/index.js';
-import { openSink } from './open.js';
-import type { StreamOptions } from './options.js';
-import { parseStreamUrl } from './url.js';
+import { whenAborted } from '../../core/index.js';
+import { openSink } from '../open.js';
+import type { StreamOptions } from '../options.js';
+import { parseStreamUrl } from '../url.js';
 
 export interface PublishOptions extends Omit<StreamOptions, 'qos'> {
   /** Where to, with the topic in it. */
   url: string;
   payload: Uint8Array;
   /** Default 1. */
-  qos?: 0 | 1;
+  qos?: 0 | 1 | 2;
   retain?: boolean;
   signal?: AbortSignal;
 }

@@ -1,0 +1,57 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, brokerFlags, brokerOptions, plural, replaySpeed, size } from '../../lib/cli/index.js';
+import { replay, replayedSchema } from '../../lib/stream/index.js';
+
+export default class StreamReplay extends AiotCommand {
+  static override summary = 'Publish a recording again: with its pauses, faster, or as fast as it goes.';
+  static override description =
+    'A topic in the URL is that of all messages; without one each goes to its own, or to what --topic makes of it.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> x.ndjson --to mqtt://127.0.0.1:1883',
+    '<%= config.bin %> <%= command.id %> x.ndjson.gz --to kafka://127.0.0.1/readings --speed max',
+    `<%= config.bin %> <%= command.id %> x.ndjson --to mqtt://127.0.0.1 --speed 2 --topic '"copy/" & $topic'`,
+  ];
+  static override args = {
+    file: Args.string({ required: true, description: 'What aiot stream record wrote.' }),
+  };
+  static override flags = {
+    to: Flags.string({ required: true, summary: 'Where to.', env: 'AIOT_TO', helpValue: 'URL' }),
+    speed: replaySpeed({
+      summary: 'original, max, or how many times as fast [default: original].',
+      env: 'AIOT_SPEED',
+    }),
+    where: Flags.string({
+      summary: 'Only messages for which this JSONata is true.',
+      env: 'AIOT_WHERE',
+      helpValue: 'EXPR',
+    }),
+    topic: Flags.string({
+      summary: `JSONata that gives each its topic, such as '"copy/" & $topic'.`,
+      env: 'AIOT_TOPIC',
+      helpValue: 'EXPR',
+    }),
+    'keep-time': Flags.boolean({
+      summary: 'Kafka: with the times that were recorded, not now.',
+      env: 'AIOT_KEEP_TIME',
+    }),
+    ...brokerFlags,
+  };
+  static override result = replayedSchema;
+
+  async run() {
+    const { args, flags } = await this.input(StreamReplay);
+    const { to, speed = 1, where, topic } = flags;
+    const { update } = this.progress();
+    const replayed = await replay({
+      ...(await brokerOptions(flags)),
+      ...{ file: args.file, to, speed, where, topic, keepTime: flags['keep-time'] },
+      signal: this.signal,
+      onProgress: ({ messages }) => update({ text: `${plural(messages, 'message')} sent` }),
+    });
+    const { messages, bytes, seconds, rate, url } = replayed;
+    this.print(
+      `${plural(messages, 'message')}, ${size(bytes)}, to ${url} in ${seconds.toFixed(1)} s: ${Math.round(rate)}/s`,
+    );
+    return replayed;
+  }
+}

@@ -1,0 +1,74 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { OutgoingMessage } from '../message.js';
+
+type Batches<T> = AsyncIterable<readonly T[]>;
+
+/** Shortest pause, ms: what is due within it goes together. */
+const tickMs = 5;
+
+/** So many messages a second, evenly; a sender that was late catches up. 0 = as fast as they are taken. */
+export function atRate<T>(batches: Batches<T>, rate: number, signal?: AbortSignal): Batches<T> {
+  if (rate === 0) return batches;
+  return paced(batches, (_message, index) => (index * 1000) / rate, signal);
+}
+
+/**
+ * With the pauses between the messages' times, divided by `speed`; where the times go back there is no pause.
+ * @param speed 1 = as it was; Infinity = as fast as they are taken
+ */
+export function byTime<T extends { time?: number }>(
+  batches: Batches<T>,
+  speed: number,
+  signal?: AbortSignal,
+): Batches<T> {
+  if (speed === Number.POSITIVE_INFINITY) return batches;
+  let at = 0;
+  let before: number | undefined;
+  return paced(
+    batches,
+    ({ time = before ?? 0 }) => {
+      at += Math.max(0, time - (before ?? time)) / speed;
+      before = time;
+      return at;
+    },
+    signal,
+  );
+}
+
+/** @param due when a message is to go, ms after the first; asked once for each, in their order */
+async function* paced<T>(
+  batches: Batches<T>,
+  due: (message: T, index: number) => number,
+  signal?: AbortSignal,
+): AsyncGenerator<readonly T[]> {
+  let started: number | undefined;
+  let index = 0;
+  let ready: T[] = [];
+  for await (const batch of batches) {
+    for (const message of batch) {
+      started ??= performance.now();
+      const wait = due(message, index++) - (performance.now() - started);
+      if (wait > tickMs || ready.length >= 1000) {
+        if (ready.length > 0) yield ready;
+        ready = [];
+      }
+      if (wait > tickMs) await sleep(wait, undefined, { signal }).catch(() => {});
+      if (signal?.aborted) return;
+      ready.push(message);
+    }
+  }
+  if (ready.length > 0) yield ready;
+}
+
+/** The first so many of them. */
+export async function* firstOf(
+  batches: Batches<OutgoingMessage>,
+  count: number,
+): AsyncGenerator<readonly OutgoingMessage[]> {
+  let left = count;
+  for await (const batch of batches) {
+    yield batch.slice(0, left);
+    left -= batch.length;
+    if (left <= 0) return;
+  }
+}

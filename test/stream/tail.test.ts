@@ -1,0 +1,253 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { streamStatisticsSchema } from '../../src/lib/stream/index.js';
+import { runCli } from '../support/cli.js';
+
+let folder: string;
+let file: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-tail-'));
+  file = await recording('plant', [
+    { topic: 'plant/1', time: 1000, payload: { id: 'a', temperature: 21.5, motor: { current: 1 } } },
+    { topic: 'plant/2', time: 2000, payload: { id: 'b', temperature: 90, motor: { current: 3 } } },
+    { topic: 'plant/2', time: 3000, payload: 'stopped, "maybe"', encoding: 'utf8' },
+    { topic: 'plant/1', time: 4000, payload: { id: 'a', temperature: 'hot' } },
+  ]);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function recording(name: string, lines: object[]): Promise<string> {
+  const path = join(folder, `${name}.ndjson`);
+  await writeFile(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  return `file:${path}`;
+}
+
+const tail = (...flags: string[]) => runCli(['stream', 'tail', file, ...flags]);
+
+describe('stream tail', () => {
+  it.each([
+    [
+      'all payloads as they are',
+      [],
+      '{"id":"a","temperature":21.5,"motor":{"current":1}}\n{"id":"b","temperature":90,"motor":{"current":3}}\nstopped, "maybe"\n{"id":"a","temperature":"hot"}\n',
+    ],
+    [
+      'those where it is true',
+      ['--where', 'temperature > 80'],
+      '{"id":"b","temperature":90,"motor":{"current":3}}\n',
+    ],
+    ['those of a topic', ['--where', "$topic = 'plant/2'", '--map', '$time'], '2000\n3000\n'],
+    [
+      'what map makes',
+      ['--map', '{"t": temperature, "c": motor.current * 1000}', '-n', '2'],
+      '{"t":21.5,"c":1000}\n{"t":90,"c":3000}\n',
+    ],
+    ['a text of map as text', ['--map', "id & '@' & $topic", '-n', '1'], 'a@plant/1\n'],
+    ['nothing, where map gives nothing', ['--map', 'motor.current'], '1\n3\n'],
+    [
+      'what only the library knows',
+      ['--map', '$keys($).$uppercase($)', '-n', '1'],
+      '["ID","TEMPERATURE","MOTOR"]\n',
+    ],
+    ['the fields', ['--fields', 'id,motor.current', '-n', '1'], '{"id":"a","motor.current":1}\n'],
+  ])('prints %s', async (_, flags, expected) => {
+    const { stdout, code } = await tail('--format', 'raw', ...flags);
+    expect(stdout).toBe(expected);
+    expect(code).toBe(0);
+  });
+
+  it('prints CSV with the columns asked for, quoted where that is needed', async () => {
+    const { stdout } = await tail('--format', 'csv', '--fields', 'id,temperature');
+    expect(stdout.split('\n').slice(0, 3)).toEqual([
+      'time,topic,id,temperature',
+      '1970-01-01T00:00:01.000Z,plant/1,a,21.5',
+      '1970-01-01T00:00:02.000Z,plant/2,b,90',
+    ]);
+    expect((await tail('--format', 'csv', '--map', '$', '--where', '$time = 3000')).stdout).toBe(
+      'time,topic,payload\n1970-01-01T00:00:03.000Z,plant/2,"stopped, ""maybe"""\n',
+    );
+  });
+
+  it('fills a template', async () => {
+    const template = '{{$topic}}\\t{{temperature}} {{ {"a": {"b": id}} }} }}';
+    const { stdout } = await tail('--format', 'template', '--template', template, '-n', '1');
+    expect(stdout).toBe('plant/1\t21.5 {"a":{"b":"a"}} }}\n');
+  });
+
+  it('prints lines of JSON with what was made of the payload in its place', async () => {
+    const { stdout } = await tail('--json', '--fields', 'id', '-n', '1');
+    expect(JSON.parse(stdout)).toEqual({
+      topic: 'plant/1',
+      time: 1000,
+      payload: { id: 'a' },
+      encoding: 'json',
+    });
+  });
+
+  it('says how many an expression failed for, and why, and goes on', async () => {
+    const { stderr, stdout, code } = await tail('--where', 'temperature > 80', '--format', 'raw');
+    expect([code, stdout.split('\n').length]).toEqual([0, 2]);
+    expect(stderr).toMatch(/! 1 message left out: temperature > 80: .*"hot"/);
+  });
+
+  it('counts', async () => {
+    const { json } = await tail('--stats', '--json');
+    const { topics, messages } = streamStatisticsSchema.parse(json);
+    expect(messages).toBe(4);
+    expect(topics.map(({ topic, messages: each, fields }) => [topic, each, fields.temperature])).toEqual([
+      ['plant/1', 2, { count: 1, least: 21.5, mean: 21.5, most: 21.5 }],
+      ['plant/2', 2, { count: 1, least: 90, mean: 90, most: 90 }],
+    ]);
+    expect((await tail('--stats')).stdout).toMatch(
+      /^4 messages in .*\n\ntopic +count +a second +least +mean +most\n/,
+    );
+  });
+
+  it('plots', async () => {
+    const { stdout } = await tail('--plot', 'temperature,motor.current');
+    expect(stdout).toMatch(/temperature +90 +21.5 … 90\n[\s\S]*motor.current +3 +1 … 3/);
+  });
+
+  it('merges several by time', async () => {
+    const other = await recording(
+      'other',
+      [500, 2500, 3500].map((time) => ({ topic: 'o', time, payload: 1 })),
+    );
+    const { stdout } = await runCli(['stream', 'tail', file, other, '--map', '$time', '--format', 'raw']);
+    expect(stdout.trim().split('\n').map(Number)).toEqual([500, 1000, 2000, 2500, 3000, 3500, 4000]);
+  });
+
+  it.each([
+    [['--where', 'temperature >'], 'AIOT_STREAM_EXPRESSION'],
+    [['--expect', '('], 'AIOT_STREAM_EXPRESSION'],
+    [['--expect', 'a', '--never', 'b'], 'AIOT_USAGE'],
+    [['--within', '3s'], 'AIOT_USAGE'],
+    [['--map', 'a', '--fields', 'b'], 'AIOT_USAGE'],
+    [['--fields', 'a..b'], 'AIOT_USAGE'],
+    [['--fields', '$nothing'], 'AIOT_USAGE'],
+    [['--rate', '--stats'], 'AIOT_USAGE'],
+    [['--plot', 'a', '--stats'], 'AIOT_USAGE'],
+    [['--template', 'x'], 'AIOT_USAGE'],
+    [['--format', 'template'], 'AIOT_USAGE'],
+    [['--decode', 'protobuf'], 'AIOT_USAGE'],
+    [['--schema', 'x.proto'], 'AIOT_USAGE'],
+    [['--from', 'yesterday'], 'AIOT_USAGE'],
+    [['--since', '5'], 'AIOT_USAGE'],
+  ])('refuses %j with %s', async (flags, code) => {
+    const result = await tail(...flags, '--json');
+    expect(result.json).toMatchObject({ error: { code } });
+    expect(result.code).toBe(2);
+  });
+});
+
+describe('stream tail as a check', () => {
+  it('ends well with what was expected, and prints it alone', async () => {
+    const { code, stdout } = await tail('--expect', 'temperature > 80', '--within', '5s', '--format', 'raw');
+    expect(code).toBe(0);
+    expect(stdout).toBe('{"id":"b","temperature":90,"motor":{"current":3}}\n');
+  });
+
+  it('exits with 6 at the end of the stream without it, with the last other message', async () => {
+    const { code, stdout, stderr } = await tail('--expect', 'temperature > 100', '--format', 'raw');
+    expect(code).toBe(6);
+    expect(stdout).toBe('{"id":"a","temperature":"hot"}\n');
+    expect(stderr).toMatch(
+      /AIOT_STREAM_EXPECTED: expected a message with temperature > 100, got none of 4 messages/,
+    );
+  });
+
+  it('exits with 6 at what must never come, and prints it; well when it did not come', async () => {
+    const { code, stdout, stderr } = await tail('--never', 'temperature > 80', '--format', 'raw');
+    expect(code).toBe(6);
+    expect(stdout).toBe('{"id":"b","temperature":90,"motor":{"current":3}}\n');
+    expect(stderr).toContain('AIOT_STREAM_NEVER');
+    expect((await tail('--never', 'temperature = 1', '--for', '5s')).code).toBe(0);
+  });
+});
+
+describe('stream record and replay', () => {
+  it('bring messages back byte for byte, with their topics', async () => {
+    const odd = await recording('odd', [
+      {
+        topic: 'a',
+        time: 1,
+        payload: '{"x": 1.0}',
+        encoding: 'utf8',
+        key: 'k',
+        headers: [
+          ['h', 'v'],
+          ['h', '/w==', 'base64'],
+        ],
+      },
+      { topic: 'b', time: 2, payload: '/wA=', encoding: 'base64' },
+      { topic: 'c', time: 3, payload: { y: 2 }, encoding: 'json' },
+    ]);
+    const out = join(folder, 'again.ndjson.gz');
+    const recorded = await runCli(['stream', 'record', odd, '--out', out, '--json']);
+    expect(recorded.json).toEqual({ file: out, messages: 3, dropped: 0, first: 1, last: 3 });
+    const to = join(folder, 'replayed.ndjson');
+    const replayed = await runCli([
+      'stream',
+      'replay',
+      out,
+      '--to',
+      `file:${to}`,
+      '--speed',
+      'max',
+      '--keep-time',
+      '--topic',
+      '"copy/" & $topic',
+      '--json',
+    ]);
+    expect(replayed.json).toMatchObject({ messages: 3 });
+    const lines = (text: string) =>
+      text
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+    const wanted = lines(await readFile(odd.replace('file:', ''), 'utf8'));
+    expect(lines(await readFile(to, 'utf8'))).toEqual(
+      wanted.map((line) => ({ ...line, topic: `copy/${line.topic}` })),
+    );
+  });
+
+  it('takes the time that it took, divided by --speed', async () => {
+    const paced = await recording(
+      'paced',
+      [0, 300, 600].map((time) => ({ topic: 't', time: time + 1000, payload: time })),
+    );
+    const path = paced.replace('file:', '');
+    const { json } = await runCli([
+      'stream',
+      'replay',
+      path,
+      '--to',
+      `file:${join(folder, 'p.ndjson')}`,
+      '--speed',
+      '2',
+      '--json',
+    ]);
+    const { seconds } = json as { seconds: number };
+    expect(seconds).toBeGreaterThan(0.29);
+    expect(seconds).toBeLessThan(2);
+  });
+
+  it.each([
+    [['record', 'file:FOLDER/plant.ndjson'], 2, 'AIOT_USAGE'],
+    [['record', 'file:/no/such', '--out', 'FOLDER/x.ndjson'], 4, 'AIOT_FILE_NOT_FOUND'],
+    [['replay', '/no/such', '--to', 'file:FOLDER/y'], 4, 'AIOT_FILE_NOT_FOUND'],
+    [['replay', 'FOLDER/plant.ndjson', '--to', 'ftp://x'], 2, 'AIOT_STREAM_SCHEME'],
+    [['replay', 'FOLDER/plant.ndjson', '--to', 'file:FOLDER/y', '--speed', 'fast'], 2, 'AIOT_USAGE'],
+    [
+      ['replay', 'FOLDER/plant.ndjson', '--to', 'file:FOLDER/y', '--topic', '$time', '--speed', 'max'],
+      1,
+      'AIOT_STREAM_EVALUATION',
+    ],
+  ])('%j exits with %i and %s', async (args, exit, code) => {
+    const result = await runCli(['stream', ...args.map((arg) => arg.replace('FOLDER', folder)), '--json']);
+    expect(result.json).toMatchObject({ error: { code } });
+    expect(result.code).toBe(exit);
+  });
+});
