@@ -20,6 +20,10 @@ describe('a stream URL', () => {
     ['kafka://a:9092,b:9092/topic', 'kafka://a:9092,b:9092', 'topic'],
     ['s3://bucket/faces/face{n}.png', 's3://bucket', 'faces/face{n}.png'],
     ['https://host/a%20b?x=1', 'https://host', 'a%20b?x=1'],
+    ['https://host/a?x=1#parallel=4', 'https://host', 'a?x=1'],
+    ['http://host:1?x=1/2#method=PUT', 'http://host:1', '?x=1/2'],
+    ['s3://bucket?endpoint=http://127.0.0.1:9000', 's3://bucket', ''],
+    ['tcp://host:1?replyTo=mqtt://b/t', 'tcp://host:1', ''],
     ['mqtt://host/a%3Fb', 'mqtt://host', 'a?b'],
     ['stdin:', 'stdin:', ''],
   ])('%s has the endpoint %s and the path "%s"', (url, endpoint, path) => {
@@ -55,10 +59,10 @@ describe('a stream URL', () => {
 
   it('names the schemes that can be used in this direction', async () => {
     await expect(openSource('ftp://x')).rejects.toMatchObject({
-      next: 'Use one of aiot:, file:, mqtt:, mqtts:, stdin:',
+      next: expect.stringMatching(/^Use one of aiot:, .*file:, .*mqtt:, .*stdin:/),
     });
     await expect(openSink('stdin:')).rejects.toMatchObject({
-      next: 'Use one of aiot:, file:, mqtt:, mqtts:',
+      next: expect.stringMatching(/^Use one of aiot:, (?!.*stdin:).*file:, .*mqtt:/),
     });
   });
 });

@@ -39,13 +39,8 @@ export function parseStreamUrl(url: string): StreamUrl {
   const local = localSchemes.has(name);
   const foreign = foreignQuery.has(name);
   const marked = rest.startsWith('//');
-  const slash = rest.indexOf('/', 2);
-  const authority =
-    !marked || local
-      ? ''
-      : slash < 0
-        ? rest.slice(2).replace(foreign ? /[?#].*$/s : /\?.*$/s, '')
-        : rest.slice(2, slash);
+  // Settings may follow the host at once: a `/` in them is not where it ends.
+  const [authority = ''] = marked && !local ? (foreign ? /^[^/?#]*/ : /^[^/?]*/).exec(rest.slice(2))! : [];
   const after = !marked ? rest : local ? rest.slice(2) : rest.slice(2 + authority.length).replace(/^\//, '');
   const mark = after.indexOf(foreign ? '#' : '?');
   const at = authority.lastIndexOf('@');

@@ -43,8 +43,11 @@ export async function startHttp(answer: (heard: Heard, response: ServerResponse,
 
 /** A TCP server that gets each connection; on a given port, or a free one. */
 export async function startTcp(onConnection: (socket: Socket) => void, port = 0) {
+  const open = new Set<Socket>();
   const server = createTcpServer((socket) => {
+    open.add(socket);
     socket.on('error', () => {});
+    socket.on('close', () => open.delete(socket));
     onConnection(socket);
   });
   server.listen(port, '127.0.0.1');
@@ -52,6 +55,7 @@ export async function startTcp(onConnection: (socket: Socket) => void, port = 0)
   return {
     port: (server.address() as AddressInfo).port,
     stop: async () => {
+      for (const socket of open) socket.destroy();
       server.close();
       await once(server, 'close');
     },

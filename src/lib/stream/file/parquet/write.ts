@@ -66,7 +66,9 @@ async function* storedRows(
     const row = rowOf(message, names);
     const out: Record<string, unknown> = {};
     for (const { name, type } of columns) {
-      out[name] = stored(name.startsWith('$') ? ownCell(name, message) : row[name], type);
+      // Not chosen, `$payload` is where there are no cells.
+      const own = name.startsWith('$') && (names || name !== '$payload');
+      out[name] = stored(own ? ownCell(name, message) : row[name], type);
     }
     yield out;
   }
