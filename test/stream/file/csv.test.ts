@@ -162,6 +162,15 @@ describe('a CSV file as a source', () => {
     });
   });
 
+  it.each(['a,,c', 'a,a', '0xBC,26.31,low'])('takes %s for no header', async (line) => {
+    const path = fresh();
+    await writeFile(path, `${line}\n1,2,3\n`);
+    await expect(read(`file:${path}`)).rejects.toMatchObject({
+      code: 'AIOT_CSV_COLUMNS',
+      message: expect.stringContaining(`${path}:1: expected a name for each column`),
+    });
+  });
+
   it('is read from standard input too', async () => {
     const input = Readable.from(['a,b\n1', ',2\n']);
     expect(await read('stdin:?format=csv', { input })).toEqual(['{"a":1,"b":2}']);

@@ -89,6 +89,8 @@ async function openPieces(
       try {
         await sink.close();
       } finally {
+        // Nobody opens these names again: the finished file is there.
+        if (!rotation) await rm(names.lock, { force: true });
         release();
       }
     },

@@ -50,11 +50,16 @@ export function createRowReader(
   };
 }
 
+/** @throws AIOT_CSV_COLUMNS */
 function uniqueNames(names: string[], place: string): string[] {
-  const wrong = names.find((name, n) => name === '' || names.indexOf(name) !== n);
-  if (wrong === undefined) return names;
-  const got = wrong === '' ? 'one without' : `"${wrong}" twice`;
-  throw new AiotError('AIOT_CSV_COLUMNS', `${place}: expected a name for each column, got ${got}`, {
+  const wrong = names.findIndex(
+    (name, n) => typeof cellValue(name) !== 'string' || names.indexOf(name) !== n,
+  );
+  const name = names[wrong];
+  if (name === undefined) return names;
+  const got = name === '' ? 'one without' : plainNumber.test(name) ? `the number ${name}` : `"${name}"`;
+  const twice = names.indexOf(name) !== wrong ? ' twice' : '';
+  throw new AiotError('AIOT_CSV_COLUMNS', `${place}: expected a name for each column, got ${got}${twice}`, {
     next: 'Name the columns (?fields=a,b,c), or say that there is no header (?header=false).',
   });
 }
