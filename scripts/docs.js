@@ -1,4 +1,5 @@
-// Writes the documents that are made from the code: docs/cli, docs/schemas, docs/errors.md, the graph in ARCHITECTURE.md.
+// Writes the documents that are made from the code: docs/cli, docs/schemas, docs/errors.md, the graph in ARCHITECTURE.md,
+// the cheat sheets in docs/streams.md.
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,8 +11,10 @@ import { generateDocs } from './docs/generate.js';
 register();
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { catalogue } = await import('../src/lib/core/index.ts');
+const { cheatMarkdown } = await import('../src/lib/stream/index.ts');
 const commands = await loadCommands(root);
-const pages = generateDocs({ root, commands, catalogue, toJsonSchema: (schema) => z.toJSONSchema(schema) });
+const toJsonSchema = (schema) => z.toJSONSchema(schema);
+const pages = generateDocs({ root, commands, catalogue, toJsonSchema, cheatSheets: cheatMarkdown() });
 
 for (const folder of ['docs/cli', 'docs/schemas']) {
   mkdirSync(join(root, folder), { recursive: true });

@@ -3,9 +3,6 @@ import { join } from 'node:path';
 import { drawRooms } from '../rooms.js';
 import { commandPages, errorPage } from './pages.js';
 
-const begin = '<!-- rooms: made by npm run docs -->';
-const end = '<!-- /rooms -->';
-
 /**
  * All documents that are made from the code.
  * @param {object} input
@@ -13,9 +10,10 @@ const end = '<!-- /rooms -->';
  * @param {import('./commands.js').CommandFile[]} input.commands
  * @param {any} input.catalogue
  * @param {(schema: any) => object} input.toJsonSchema
+ * @param {string} input.cheatSheets Markdown
  * @returns {Map<string, string>} path relative to the root → text
  */
-export function generateDocs({ root, commands, catalogue, toJsonSchema }) {
+export function generateDocs({ root, commands, catalogue, toJsonSchema, cheatSheets }) {
   const { oclif } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const pages = commandPages(commands, oclif.topics);
   for (const { id, command } of commands) {
@@ -24,15 +22,18 @@ export function generateDocs({ root, commands, catalogue, toJsonSchema }) {
     pages.set(`docs/schemas/${id.replaceAll(' ', '-')}.json`, `${JSON.stringify(schema, null, 2)}\n`);
   }
   pages.set('docs/errors.md', errorPage(catalogue));
-  pages.set('ARCHITECTURE.md', withGraph(root));
+  pages.set('ARCHITECTURE.md', withPart(root, 'ARCHITECTURE.md', 'rooms', drawRooms(root)));
+  pages.set('docs/streams.md', withPart(root, 'docs/streams.md', 'cheat sheets', cheatSheets));
   return pages;
 }
 
-/** ARCHITECTURE.md with the graph of the rooms as it is now. */
-function withGraph(root) {
-  const path = join(root, 'ARCHITECTURE.md');
+/** A document of which the part between two marks is made from the code. */
+function withPart(root, file, name, part) {
+  const begin = `<!-- ${name}: made by npm run docs -->`;
+  const end = `<!-- /${name} -->`;
+  const path = join(root, file);
   const text = existsSync(path) ? readFileSync(path, 'utf8') : `${begin}\n${end}\n`;
   const [before = '', rest = ''] = text.split(begin);
   const [, after = ''] = rest.split(end);
-  return `${before}${begin}\n\n${drawRooms(root)}\n\n${end}${after}`;
+  return `${before}${begin}\n\n${part}\n\n${end}${after}`;
 }

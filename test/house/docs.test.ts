@@ -6,6 +6,7 @@ import { loadCommands } from '../../scripts/docs/commands.js';
 import { generateDocs } from '../../scripts/docs/generate.js';
 import { importsOf, sourcesIn } from '../../scripts/imports.js';
 import { catalogue, type ErrorCode, projectSchema } from '../../src/lib/core/index.js';
+import { cheatMarkdown } from '../../src/lib/stream/index.js';
 import { root } from '../support/cli.js';
 
 const text = (file: string) => (existsSync(join(root, file)) ? readFileSync(join(root, file), 'utf8') : '');
@@ -19,6 +20,7 @@ describe('the generated documents', () => {
       commands,
       catalogue,
       toJsonSchema: (schema) => z.toJSONSchema(schema),
+      cheatSheets: cheatMarkdown(),
     });
     const stale = [...pages].filter(([path, page]) => text(path) !== page).map(([path]) => path);
     const left = ['docs/cli', 'docs/schemas'].flatMap((folder) =>

@@ -48,7 +48,7 @@ export {
 export { quantizationText } from './render/quantization.js';
 export { rankingText } from './render/ranking.js';
 export { recordingsTable } from './render/recordings.js';
-export { checkedText, createdText, lagText, loginsText, topicsText } from './render/streams.js';
+export { cheatText, checkedText, createdText, lagText, loginsText, topicsText } from './render/streams.js';
 export * from './render/style.js';
 export { facts, next, table } from './render/text.js';
 export * from './render/time.js';
@@ -65,3 +65,11 @@ export { readFlags, readOptions, selectFlags, viewFlags } from './tail-flags.js'
 export { createTailView } from './tail-view.js';
 export { trainingFlags } from './training-flags.js';
 export { watchEpochs } from './watch-epochs.js';
+export {
+  importedRoutesText,
+  installedText,
+  listedRoutesText,
+  routesEndText,
+  testedRoutesText,
+} from './render/routes.js';
+export { bridgeFlags, watchFlags } from './route-flags.js';

@@ -4,6 +4,8 @@
  */
 
 export type { CheckResult, CreateResult, LagState, StreamAdmin, TopicSpec, TopicState } from './admin.js';
+export * from './bridge/index.js';
+export { type CheatSheet, cheatMarkdown, cheatSheets } from './cheat/index.js';
 export { type Checked, checkEndpoint, checkedSchema } from './check/check.js';
 export { type Created, createdSchema, createTopics } from './create/create.js';
 export { tryCredentials } from './credentials/attempt.js';

@@ -3,7 +3,7 @@ const journey: [title: string, topics: string[]][] = [
   ['Start', ['demo', 'init', 'up', 'down', 'status', 'doctor']],
   ['Devices', ['device', 'flash', 'monitor', 'firmware', 'serial', 'ota']],
   ['Models', ['data', 'model', 'pipeline']],
-  ['Streams', ['stream', 'vision', 'loop']],
+  ['Streams', ['stream', 'cheat', 'vision', 'loop']],
   ['Operate', ['deploy', 'backup', 'user', 'token', 'events', 'config', 'context', 'explain']],
 ];
 

@@ -1,7 +1,7 @@
 import { size, thousands } from '../../core/index.js';
-import type { Checked, Created, Lag, Login, Topics } from '../../stream/index.js';
+import type { CheatSheet, Checked, Created, Lag, Login, Topics } from '../../stream/index.js';
 import { bold, dim, green, red, yellow } from './style.js';
-import { table } from './text.js';
+import { facts, table } from './text.js';
 import { timeOfDay } from './time.js';
 
 type Cell = string | number | null;
@@ -85,4 +85,12 @@ export function loginsText({ endpoints }: Login): string {
     endpoints.map(({ endpoint, kept }) => [endpoint, kept.join(', ')]),
     'no credentials are kept',
   );
+}
+
+/** Commands to copy stand alone on their lines. */
+export function cheatText({ title, about, lines, settings }: CheatSheet): string {
+  const commands = lines.map(([what, command]) => `${dim(`# ${what}`)}\n${command}`);
+  const pairs = settings.map(([setting, meaning]): [string, string] => [setting, meaning]);
+  const after = pairs.length > 0 ? `\n\n${bold('After the ?')}\n${facts(pairs)}` : '';
+  return `${bold(title)}\n${about}\n\n${commands.join('\n')}${after}`;
 }

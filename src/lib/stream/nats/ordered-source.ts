@@ -17,6 +17,15 @@ const inactiveMs = 30_000;
 const patienceMs = 60_000;
 const settle = () => {};
 
+interface OrderedWish {
+  subject: string;
+  from: StreamOptions['from'];
+  /** Ends at what is the end now. */
+  untilEnd?: boolean;
+  /** Messages on their way. */
+  window?: number | undefined;
+}
+
 /**
  * Reads a stream in its order, every message once, leaving no trace in it: a consumer of our own without acknowledgements, which
  * is made anew where it is lost, after the last message that came. @throws AIOT_BROKER_REFUSED, AIOT_BROKER_UNREACHABLE
@@ -25,11 +34,7 @@ export async function openOrderedSource(
   client: NatsClient,
   manager: JetStreamManager,
   stream: StreamInfo,
-  {
-    subject,
-    from,
-    window = 2000,
-  }: { subject: string; from: StreamOptions['from']; window?: number | undefined },
+  { subject, from, untilEnd = false, window = 2000 }: OrderedWish,
   options: StreamOptions,
   endpoint: string,
 ): Promise<Source> {
@@ -38,6 +43,8 @@ export async function openOrderedSource(
   let last: number | undefined;
   let expected = 1;
   let closed = false;
+  /** Messages to come, where there is an end. */
+  let left: number | undefined;
   const first = startOf(from, stream.state.last_seq);
   const makeConsumer = async (): Promise<string> => {
     const config = {
@@ -53,6 +60,7 @@ export async function openOrderedSource(
     } satisfies Partial<ConsumerConfig>;
     const made = await manager.consumers.add(name, config);
     expected = 1;
+    if (untilEnd) left ??= made.num_pending;
     return made.name;
   };
   let consumer = await makeConsumer().catch((error: unknown) => {
@@ -69,7 +77,9 @@ export async function openOrderedSource(
       expected++;
       last = info.sequence;
       const delivery: Delivery = { message: messageOf(msg, info, endpoint), ack: settle, nack: settle };
+      if (left === 0) return;
       stock.add(delivery, msg.data.length);
+      if (left !== undefined && --left === 0) stock.end();
     },
     async renew() {
       const old = consumer;
@@ -79,6 +89,7 @@ export async function openOrderedSource(
     },
     end: (error) => stock.end(error),
   };
+  if (left === 0) stock.end();
   const pull = startPull(client, name, consumer, window, handlers);
   return {
     endpoint,

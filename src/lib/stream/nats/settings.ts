@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { AiotError } from '../../core/index.js';
 import type { StreamOptions } from '../options.js';
 import { queryBoolean, queryCount, readQuery } from '../query.js';
+import { placeFrom } from '../tail/place.js';
 import type { StreamUrl } from '../url.js';
 
 /** What the query of a `nats:` URL may say; `stream` and `jetstream` are one setting, by NATS's name and by its flag's. */
@@ -11,7 +12,10 @@ const settings = {
   jetstream: z.string().min(1).optional(),
   durable: z.string().min(1).optional(),
   group: z.string().min(1).optional(),
-  from: z.union([z.literal(['beginning', 'latest']), queryCount]).optional(),
+  /** `beginning`, `latest`, a sequence or a time. */
+  from: z.string().optional(),
+  /** Ends at what is the stream's end now. */
+  until: z.literal('end').optional(),
   /** Name in the server's certificate, where it is not the host's. */
   servername: z.string().min(1).optional(),
   /** Most messages that are out to us without an acknowledgement. */
@@ -26,6 +30,7 @@ export interface NatsSettings {
   durable: string | undefined;
   group: string | undefined;
   from: StreamOptions['from'];
+  untilEnd: boolean;
   servername: string | undefined;
   window: number | undefined;
   tlsFirst: boolean;
@@ -47,7 +52,11 @@ export function natsSettings(url: StreamUrl, options: StreamOptions): NatsSettin
     stream: query.stream ?? named ?? (kept === false ? undefined : options.stream),
     durable: query.durable ?? options.durable,
     group: query.group ?? options.group,
-    from: query.from ?? options.from,
+    from:
+      query.from === undefined
+        ? (options.from ?? (query.until ? 'beginning' : undefined))
+        : placeFrom(query.from),
+    untilEnd: query.until === 'end',
     servername: query.servername,
     window: query.window,
     tlsFirst: query.tlsFirst ?? false,
