@@ -3,12 +3,13 @@ import { AiotCommand, facts, next, plural, shellWord } from '../lib/cli/index.js
 import { initProject, initResultSchema } from '../lib/project/index.js';
 
 export default class Init extends AiotCommand {
-  static override summary = 'Make a project from a template, with recordings to begin with.';
+  static override summary = 'Make a project from a template: recordings to learn from, or a system to start.';
   static override description =
-    'har-imu: resting, walking or on stairs, from real accelerometer recordings. motor-watch: normal or an anomaly, from a simulated motor.';
+    'har-imu: resting, walking or on stairs, from real accelerometer recordings. motor-watch: normal or an anomaly, from a simulated motor. iot-kit: boards, routes and consumers over MQTT and Kafka. face-camera: faces from a camera, over two brokers into an object store.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> my-watch --template har-imu',
     '<%= config.bin %> <%= command.id %> pump --template motor-watch --name pump-hall-2',
+    '<%= config.bin %> <%= command.id %> kit --template iot-kit',
   ];
   static override args = {
     dir: Args.string({ default: '.', description: 'Folder to make; it must be new or empty.' }),
@@ -16,7 +17,7 @@ export default class Init extends AiotCommand {
   static override flags = {
     template: Flags.string({
       char: 't',
-      summary: 'Template to copy: har-imu or motor-watch.',
+      summary: 'Template to copy: har-imu, motor-watch, iot-kit or face-camera.',
       default: 'har-imu',
       env: 'AIOT_TEMPLATE',
       helpValue: 'NAME',
@@ -38,12 +39,19 @@ export default class Init extends AiotCommand {
         ['Project', `${made.name} (${made.template})`],
         ['Folder', made.dir],
         ['Files', made.files.join(', ')],
-        ['Recordings', `${made.recordings}, ${plural(made.samples, 'sample')}: ${labels.join(', ')}`],
+        ...(made.runs
+          ? []
+          : [
+              [
+                'Recordings',
+                `${made.recordings}, ${plural(made.samples, 'sample')}: ${labels.join(', ')}`,
+              ] as const,
+            ]),
       ]),
     );
-    this.print(
-      next(args.dir === '.' ? 'aiot model train' : `aiot model train --project ${shellWord(args.dir)}`),
-    );
+    const at = `--project ${shellWord(args.dir)}`;
+    const train = args.dir === '.' ? 'aiot model train' : `aiot model train ${at}`;
+    this.print(next(made.runs ? `aiot up ${at}` : train));
     return made;
   }
 }

@@ -17,7 +17,9 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe('templates', () => {
   it('are found from the sources, from dist, and from an installed package', async () => {
-    expect((await findTemplates()).map(({ name }) => name)).toEqual(['har-imu', 'motor-watch']);
+    expect((await findTemplates()).map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['har-imu', 'iot-kit', 'motor-watch']),
+    );
     expect(packageRoot(join(root, 'dist', 'lib', 'project', 'templates.js'))).toBe(root);
     const installed = join(folder, 'node_modules', 'aiot');
     await mkdir(join(installed, 'dist', 'lib'), { recursive: true });
@@ -28,8 +30,9 @@ describe('templates', () => {
 
   it('fit the schema, also the one with four classes', async () => {
     for (const { dir } of await findTemplates()) {
-      for (const name of (await readdir(dir)).filter((file) => file.endsWith('.yaml'))) {
-        signalSpecOf(parseProject(await readFile(join(dir, name), 'utf8'), name));
+      for (const name of (await readdir(dir)).filter((file) => /^aiot\..*yaml$/.test(file))) {
+        const config = parseProject(await readFile(join(dir, name), 'utf8'), name);
+        if (!config.up) signalSpecOf(config);
       }
     }
   });
@@ -55,6 +58,15 @@ describe('aiot init', () => {
     const report = await checkProject(await loadProject(dir));
     expect(report.ok).toBe(true);
     expect(report.split).not.toBeNull();
+  });
+
+  it('makes a project of iot-kit, and says how to start it', async () => {
+    const dir = join(folder, 'kit');
+    const { stdout, code } = await runCli(['init', dir, '--template', 'iot-kit', '--no-color']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('README.md, aiot.yaml, routes.yaml');
+    expect(stdout).toContain(`aiot up --project ${dir}`);
+    expect(stdout).not.toContain('Recordings');
   });
 
   it('gives the same recordings every time', async () => {

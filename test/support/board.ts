@@ -73,7 +73,7 @@ export async function connectBoard(
 
 function readPackets(socket: Socket) {
   const published: { topic: string; payload: Buffer }[] = [];
-  const waiting: { type: number; resolve: (body: Buffer) => void }[] = [];
+  const waiting: { type: number; resolve: (body: Buffer) => void; reject: (error: Error) => void }[] = [];
   const early: { type: number; body: Buffer }[] = [];
   let bytes = Buffer.alloc(0);
   const take = (type: number, body: Buffer) => {
@@ -100,14 +100,17 @@ function readPackets(socket: Socket) {
       bytes = bytes.subarray(at + length);
     }
   });
+  socket.once('close', () => {
+    for (const { reject } of waiting) reject(new Error('the connection was closed'));
+  });
   return {
     published,
     next(type: number): Promise<Buffer> {
       const at = early.findIndex((one) => one.type === type);
       if (at >= 0) return Promise.resolve(early.splice(at, 1)[0]!.body);
       return new Promise((resolve, reject) => {
-        waiting.push({ type, resolve });
-        socket.once('close', () => reject(new Error('the connection was closed')));
+        waiting.push({ type, resolve, reject });
+        if (socket.destroyed) reject(new Error('the connection was closed'));
       });
     },
   };

@@ -18,6 +18,8 @@ export const initResultSchema = z.object({
   samples: z.int(),
   /** Recordings a label. */
   labels: z.record(z.string(), z.int()),
+  /** Whether it is one to start (`aiot up --project`): it has routes. */
+  runs: z.boolean(),
 });
 export type InitResult = z.output<typeof initResultSchema>;
 
@@ -52,11 +54,13 @@ export async function initProject(options: {
     await writeFileAtomic(file, text);
     const config = parseProject(text, file);
     await generators[template.name]?.(staging, config);
-    const entries = await listRecordings({ dir: staging, file, config });
+    const runs = config.up !== undefined;
+    // What is started has no recordings yet.
+    const entries = runs ? [] : await listRecordings({ dir: staging, file, config });
     const files = (await filesIn(staging)).filter((path) => !/^data[/\\]recordings[/\\]/.test(path));
     if (exists) await moveInto(staging, dir);
     else await rename(staging, dir);
-    return { name, template: template.name, dir, files, ...counted(entries) };
+    return { name, template: template.name, dir, files, ...counted(entries), runs };
   } catch (error) {
     if (error instanceof AiotError) throw error;
     throw new AiotError(

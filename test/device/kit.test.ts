@@ -1,0 +1,141 @@
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describeKitEvent, type KitEvent, kitEventSchema, simulateKit } from '../../src/lib/device/index.js';
+import { kitMessages } from '../../src/lib/device/kit/messages.js';
+import { startBroker, type TestBroker } from '../support/broker.js';
+import { root, runCli } from '../support/cli.js';
+
+let broker: TestBroker;
+const heard: { topic: string; payload: string; qos: number; level: number | null }[] = [];
+const clients: { id: string; user: string | undefined }[] = [];
+beforeAll(async () => {
+  broker = await startBroker({
+    prepare(aedes) {
+      aedes.authenticate = (client, user, _password, done) => {
+        clients.push({ id: client.id, user });
+        done(null, true);
+      };
+      aedes.on('publish', ({ topic, payload, qos }, client) => {
+        const level = (client as unknown as { version: number } | null)?.version ?? null;
+        if (client) heard.push({ topic, payload: payload.toString(), qos, level });
+      });
+    },
+  });
+});
+afterAll(() => broker.close());
+const to = () => `mqtt://127.0.0.1:${broker.port}`;
+
+describe('a simulated board of the kit', () => {
+  it('speaks as the kit does: MQTT 3.1, its MAC as client and user, QoS 0, a NUL at the end', async () => {
+    const { code, stdout } = await runCli([
+      ...[
+        'device',
+        'simulate',
+        '--board',
+        'iot-kit',
+        '--to',
+        to(),
+        '--rate',
+        '500',
+        '--count',
+        '20',
+        '--json',
+      ],
+    ]);
+    expect(code).toBe(0);
+    const events = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => kitEventSchema.parse(JSON.parse(line)));
+    const sent = events.filter((event) => event.event === 'sent');
+    expect(events.at(0)?.event).toBe('connected');
+    expect(events.at(-1)).toMatchObject({ event: 'ended', messages: sent.length });
+    expect(clients).toEqual([{ id: 'aa:bb:cc:dd:ee:ff', user: 'aa:bb:cc:dd:ee:ff' }]);
+    await expect.poll(() => heard.length).toBe(sent.length);
+    expect(heard.map(({ topic, payload }) => `${topic} ${payload}`)).toEqual(
+      sent.map(({ topic, payload }) => `${topic} ${payload}\0`),
+    );
+    expect(new Set(heard.map(({ qos, level }) => `${qos} ${level}`))).toEqual(new Set(['0 3']));
+    expect(sent.filter(({ topic }) => topic === 'iotkit/sensor')).toHaveLength(20);
+  });
+
+  it('tells of the orders that it gets, and ends after its time', async () => {
+    const events: KitEvent[] = [];
+    const running = simulateKit({
+      ...{ to: to(), seed: 1, rateHz: 20, forMs: 600 },
+      onEvent: (event) => void events.push(event),
+    });
+    await expect.poll(() => events.some(({ event }) => event === 'sent')).toBe(true);
+    broker.aedes.publish(
+      { cmd: 'publish', topic: 'iotkit/actors/servo2', payload: '0.5\0', qos: 0, retain: false, dup: false },
+      () => {},
+    );
+    await running;
+    const lines = events.map(describeKitEvent);
+    expect(lines).toContain('← iotkit/actors/servo2  0.5');
+    expect(lines.at(-1)).toMatch(/^ended after \d+ messages$/);
+  });
+
+  it('is refused where no broker is', async () => {
+    const { code, json } = await runCli([
+      ...['device', 'simulate', '--board', 'iot-kit', '--to', 'mqtt://127.0.0.1:1', '--json'],
+    ]);
+    expect(code).toBe(1);
+    expect(json).toMatchObject({ error: { code: 'AIOT_BROKER_UNREACHABLE' } });
+  });
+
+  it('says the same for the same seed, in the forms of the kit', () => {
+    const take = (seed: number) => {
+      const loops = kitMessages(seed);
+      return Array.from({ length: 300 }, () => loops.next().value!).flat();
+    };
+    expect(take(7)).toEqual(take(7));
+    expect(take(7)).not.toEqual(take(8));
+    const forms: Record<string, RegExp> = {
+      'iotkit/sensor': /^0xBC,\d{2}\.\d{2},\d{2}\.\d,(low|middle|high)$/,
+      'iotkit/alert': /^alert: hall$/,
+      'iotkit/button': /^ON$/,
+      'iotkit/rfid': /^([0-9A-F]{2}:){4}$/,
+      'iotkit/encoder': /^\d+$/,
+    };
+    for (const { topic, text } of take(7)) expect(text).toMatch(forms[topic]!);
+    expect(new Set(take(7).map(({ topic }) => topic)).size).toBe(5);
+  });
+});
+
+describe('the table that boards fill', () => {
+  it('is what aiot model train, quantize and evaluate work on, with no flag', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'aiot-kit-train-'));
+    try {
+      await copyFile(join(root, 'templates', 'iot-kit', 'aiot.yaml'), join(dir, 'aiot.yaml'));
+      const missing = await runCli(['model', 'train', '--project', dir, '--json']);
+      expect(missing.json).toMatchObject({ error: { code: 'AIOT_FILE_NOT_FOUND' } });
+
+      const loops = kitMessages(3);
+      const readings = Array.from({ length: 600 }, () => loops.next().value![0]!.text);
+      await mkdir(join(dir, 'data'));
+      const file = join(dir, 'data', 'ml-data.csv');
+      await writeFile(file, `sensor,temp,hum,class\n${readings.join('\n')}\n`);
+      const trained = await runCli(['model', 'train', '--project', dir, '--epochs', '30', '--json']);
+      expect(trained.code, trained.stdout + trained.stderr).toBe(0);
+      const quantized = await runCli(['model', 'quantize', '--project', dir, '--json']);
+      expect(quantized.code, quantized.stdout).toBe(0);
+      const evaluated = await runCli(['model', 'evaluate', '--project', dir, '--json']);
+      expect(evaluated.code, evaluated.stdout).toBe(0);
+      const { metrics } = trained.json as { metrics: { accuracy: number } };
+      expect(trained.json).toMatchObject({ inputs: ['temp', 'hum'], classes: ['low', 'middle', 'high'] });
+      // One class in three would be chance; a load that has just changed is not to be told yet.
+      expect(metrics.accuracy).toBeGreaterThan(0.8);
+
+      // As other consumers of the topic write it.
+      await writeFile(file, `${readings.join('\n')}\n`);
+      const headless = await runCli(['model', 'train', '--project', dir, '--epochs', '30', '--json']);
+      expect(headless.code, headless.stdout).toBe(0);
+      expect((headless.json as { metrics: object }).metrics).toEqual(metrics);
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  }, 60_000);
+});
