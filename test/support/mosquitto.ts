@@ -90,7 +90,8 @@ export async function freePort(): Promise<number> {
   return typeof address === 'object' && address ? address.port : 0;
 }
 
-async function listening(port: number): Promise<void> {
+/** Resolves when somebody listens on the port. */
+export async function listening(port: number): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
     const socket = connect(port, '127.0.0.1');
     const open = await Promise.race([

@@ -183,6 +183,28 @@ describe('an MQTT session', () => {
     });
   });
 
+  it('ends, and says why, when another client took it over', async () => {
+    // CONNACK, SUBACK of the packet's id, and DISCONNECT with the reason 142 (MQTT 5, sections 3.2, 3.9, 3.14).
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => {
+        socket.write(Buffer.from([0x20, 3, 0, 0, 0]));
+        socket.once('data', (packet: Buffer) => {
+          socket.write(Buffer.from([0x90, 4, packet[2]!, packet[3]!, 0, 1]));
+          socket.end(Buffer.from([0xe0, 1, 142]));
+        });
+      });
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as { port: number };
+    const source = closed(await openSource(`mqtt://127.0.0.1:${port}/t?clientId=same`));
+    await expect(deliveriesOf(source).next()).rejects.toMatchObject({
+      code: 'AIOT_BROKER_REFUSED',
+      message: expect.stringContaining('client id same'),
+    });
+    server.close();
+  });
+
   it('says of a port with something else behind it that it is no broker', async () => {
     const server = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')).listen(
       0,

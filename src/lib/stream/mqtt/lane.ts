@@ -15,6 +15,8 @@ export interface Lane {
   /** `later` = there is no room: the same packet is offered again after `release`. */
   packet(type: number, frames: Frames, wire: Wire): 'taken' | 'other' | 'later';
   closed(wire: Wire): void;
+  /** A DISCONNECT with its reason (MQTT 5, section 3.14.2.1). mqtt.js may not see it: the broker hangs up at once. */
+  dismissed?(reason: number): void;
 }
 
 /** One connection, as its lane sees it. */
@@ -44,7 +46,7 @@ export const versionRefused = 'MQTT_VERSION';
 export const protocolBroken = 'MQTT_PROTOCOL';
 
 /** What a broker may begin with: CONNACK, DISCONNECT, AUTH. */
-const greetings = new Set<number>([packetType.connack, 14, 15]);
+const greetings = new Set<number>([packetType.connack, packetType.disconnect, 15]);
 
 /** Bytes waiting to be sent from which on a wire is congested. */
 const congestedBytes = 1024 * 1024;
@@ -153,6 +155,7 @@ class LaneStream extends Duplex implements Wire {
           return;
         }
         if (type === packetType.connack && !this.letIn()) return;
+        if (type === packetType.disconnect) lane.dismissed?.(frames.to > frames.from ? frames.buffer[frames.from]! : 0);
         this.push(Buffer.from(frames.buffer.subarray(frames.start, frames.to)));
       }
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { IDisconnectPacket, MqttClient } from 'mqtt';
+import type { MqttClient } from 'mqtt';
 import { AiotError } from '../../core/index.js';
 import type { Delivery, Source } from '../message.js';
 import type { StreamOptions } from '../options.js';
@@ -35,18 +35,14 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
   client.on('connect', () => options.onState?.('connected'));
   const lost = () => options.onState?.('disconnected');
   client.on('close', lost);
-  const over = (error: AiotError) => {
-    queue.end(error);
+  receiver.dismissed = (reason) => {
+    if (reason !== sessionTakenOver) return;
+    const message = `${endpoint}: another client connected with the client id ${client.options.clientId}`;
+    const next = 'Give each its own: ?clientId=NAME';
+    queue.end(new AiotError('AIOT_BROKER_REFUSED', message, { endpoint, next }));
     client.off('close', lost);
     client.end(true);
   };
-  client.on('disconnect', (packet: IDisconnectPacket) => {
-    if (packet.reasonCode !== sessionTakenOver) return;
-    const message = `${endpoint}: another client connected with the client id ${client.options.clientId}`;
-    over(
-      new AiotError('AIOT_BROKER_REFUSED', message, { endpoint, next: 'Give each its own: ?clientId=NAME' }),
-    );
-  });
   try {
     await subscribe(client, filterOf(url, settings), settings, endpoint);
   } catch (error) {

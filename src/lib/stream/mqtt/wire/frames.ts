@@ -6,6 +6,7 @@ export const packetType = {
   pubrec: 5,
   pubrel: 6,
   pubcomp: 7,
+  disconnect: 14,
 } as const;
 
 /**
