@@ -72,6 +72,7 @@ const adapters: Record<string, Adapter> = {
   s3: {
     source: async (url, options) => (await import('./s3/source.js')).openS3Source(url, options),
     sink: async (url, options) => (await import('./s3/sink.js')).openS3Sink(url, options),
+    admin: async (url, options) => (await import('./s3/admin.js')).openS3Admin(url, options),
   },
   serial: {
     source: async (url, options) => (await import('./serial/source.js')).openSerialSource(url, options),

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { deliveriesOf, openSink, openSource } from '../../../src/lib/stream/index.js';
+import { deliveriesOf, openAdmin, openSink, openSource } from '../../../src/lib/stream/index.js';
 import { describeReal } from '../../support/real.js';
 import { type S3Server, startMoto, startVersitygw } from '../../support/s3.js';
 
@@ -106,6 +106,22 @@ describeReal('versitygw', 'an S3 server that checks signatures', () => {
     await next.close();
     expect((await objects('many/01030'))['many/01030']?.payload.toString()).toBe('next');
   }, 60_000);
+
+  it('is tried without a trace, and tells what it holds', async () => {
+    await (await open('bucket/trial/a')).write([message('abc')]);
+    const keys = { username: server().accessKey, password: server().secretKey };
+    const admin = await openAdmin(`s3://bucket/trial/{n}?endpoint=${server().url}`, keys);
+    const results = await admin.check({});
+    expect(results.map(({ what, state }) => `${what} ${state}`)).toEqual([
+      'list ok',
+      'write ok',
+      'read ok',
+      expect.stringMatching(/^never replaces (ok|no)$/),
+      'delete ok',
+    ]);
+    expect(await admin.topics({ listenMs: 0 })).toMatchObject([{ topic: 'trial/', messages: 1, bytes: 3 }]);
+    await admin.close();
+  });
 
   it('lets nobody in with a wrong secret, and the secret is in no error', async () => {
     const failed = await openSink(`s3://bucket/{n}?endpoint=${server().url}`, {

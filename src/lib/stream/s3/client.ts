@@ -22,6 +22,7 @@ export interface S3Client {
     options: { once: boolean; signal?: AbortSignal },
   ): Promise<'put' | 'taken'>;
   get(key: string, signal?: AbortSignal): Promise<{ body: Buffer; type: string | undefined }>;
+  remove(key: string, signal?: AbortSignal): Promise<void>;
   /** Objects whose keys begin so, in the order of their keys, page by page. */
   list(prefix: string, options?: { after?: string; signal?: AbortSignal }): AsyncGenerator<S3Object[]>;
   close(): Promise<void>;
@@ -41,7 +42,7 @@ export async function createS3Client(place: S3Place, options: StreamOptions): Pr
 
   const send = async (
     call: {
-      method: 'GET' | 'PUT';
+      method: 'GET' | 'PUT' | 'DELETE';
       key: string;
       query?: Record<string, string>;
       headers?: Record<string, string>;
@@ -101,6 +102,9 @@ export async function createS3Client(place: S3Place, options: StreamOptions): Pr
       const answer = await send({ method: 'GET', key }, signal);
       const type = answer.headers['content-type'];
       return { body: answer.body, type: Array.isArray(type) ? type[0] : type };
+    },
+    async remove(key, signal) {
+      await send({ method: 'DELETE', key }, signal);
     },
     async *list(prefix, { after, signal } = {}) {
       let token: string | undefined;

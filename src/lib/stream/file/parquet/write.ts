@@ -8,7 +8,7 @@ import { ownCell, payloadRow, type Row } from '../rows.js';
 import { type Column, chosenColumn, columnTypes, stored, typeOf } from './types.js';
 
 /** Rows of one row group: what is in memory at a time. */
-const groupRows = 50_000;
+const groupRows = 20_000;
 
 /**
  * Makes Parquet of a file of message lines. Columns: those chosen, or `$time`, `$topic` and the members of all payloads; a
