@@ -1,12 +1,12 @@
-import type { Message } from '../message.js';
+import type { Delivery, Message } from '../message.js';
 import type { FetchedPartition } from './wire/fetch.js';
-import { type BatchHeader, batchAttributes, batchHeader, readRecords } from './wire/record-batch.js';
-
-export interface Decoded {
-  messages: Message[];
-  /** Of keys, values and headers together. */
-  bytes: number;
-}
+import {
+  type BatchHeader,
+  batchAttributes,
+  batchHeader,
+  RecordReader,
+  recordsOf,
+} from './wire/record-batch.js';
 
 /** Where to fetch next after an answer, known from the heads of its batches alone: the next fetch need not wait for the decoding. */
 export function offsetAfter(fetched: FetchedPartition, offset: number): number {
@@ -15,36 +15,59 @@ export function offsetAfter(fetched: FetchedPartition, offset: number): number {
   return next;
 }
 
-/** The messages of a fetched partition from `offset` on. Batches come whole, so there may be older ones before them. */
-export async function decodeFetched(
+/** How many records there are in an answer, by the heads of its batches. */
+export function recordsIn(fetched: FetchedPartition): number {
+  let records = 0;
+  for (const { header } of batchesOf(fetched.records)) records += header.records;
+  return records;
+}
+
+/** Messages that are decoded ahead of the reader: more of them would only be carried about by the garbage collector. */
+const chunk = 1000;
+
+/**
+ * The messages of a fetched partition from `offset` on, decoded as they are read. Batches come whole, so there may be older ones
+ * before them.
+ */
+export async function* decodeFetched(
   fetched: FetchedPartition,
   offset: number,
   source: string,
-): Promise<Decoded> {
-  const messages: Message[] = [];
+): AsyncGenerator<Delivery[]> {
   const { topic, partition, records } = fetched;
   const prefix = `${partition}:`;
   const committed = skipAborted(fetched.aborted);
-  let bytes = 0;
+  let deliveries: Delivery[] = [];
   for (const { header, at } of batchesOf(records)) {
-    if (header.lastOffset < offset || !committed(header)) continue;
-    await readRecords(records, at, header, (record) => {
-      if (record.offset < offset) return;
-      const message: Message = {
-        topic,
-        payload: record.value ?? nothing,
-        time: record.time,
-        position: prefix + record.offset,
-        source,
-      };
-      if (record.key !== null) message.key = record.key;
-      if (record.headers !== undefined) message.headers = record.headers;
-      if (record.value === null) message.tombstone = true;
-      bytes += message.payload.length;
-      messages.push(message);
-    });
+    if (!committed(header) || header.lastOffset < offset) continue;
+    const reader = new RecordReader(await recordsOf(records, at, header), header);
+    for (let left = header.records; left > 0; left--) {
+      reader.next();
+      if (reader.offset < offset) continue;
+      const message = messageOf(reader, topic, prefix, source);
+      deliveries.push({ message, ack: settled, nack: settled });
+      if (deliveries.length < chunk) continue;
+      yield deliveries;
+      deliveries = [];
+    }
   }
-  return { messages, bytes };
+  if (deliveries.length > 0) yield deliveries;
+}
+
+/** Nobody at the broker waits to be told. */
+const settled = () => {};
+
+function messageOf(
+  { value, time, key, headers, offset }: RecordReader,
+  topic: string,
+  prefix: string,
+  source: string,
+): Message {
+  const message: Message = { topic, payload: value ?? nothing, time, position: prefix + offset, source };
+  if (key !== null) message.key = key;
+  if (headers !== undefined) message.headers = headers;
+  if (value === null) message.tombstone = true;
+  return message;
 }
 
 const nothing = new Uint8Array(0);

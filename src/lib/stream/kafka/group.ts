@@ -139,7 +139,7 @@ function createMember(consumer: Consumer, handover: Handover, endpoint: string) 
         nack: () => rewind(place, own, pending.offset),
       };
     });
-    if (deliveries.length > 0) handover.push(deliveries, bytes);
+    if (deliveries.length > 0) handover.push([deliveries], deliveries.length, bytes);
     resolveOffset(batch.lastOffset());
     for (let waiting = true; waiting && !closed; ) {
       const room = handover.whenRoom().then(() => false);

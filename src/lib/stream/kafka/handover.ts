@@ -2,7 +2,8 @@ import type { Delivery } from '../message.js';
 
 /** Batches on their way to one reader. */
 export interface Handover extends AsyncIterable<readonly Delivery[]> {
-  push(batch: readonly Delivery[], bytes: number): void;
+  /** So many messages of so many bytes, which come in one or more batches when they are read. */
+  push(batches: Batches, messages: number, bytes: number): void;
   /** Resolves when little enough is waiting for more to be fetched, or it has ended. */
   whenRoom(): Promise<void>;
   /** Forgets what waits: it comes again. */
@@ -11,15 +12,17 @@ export interface Handover extends AsyncIterable<readonly Delivery[]> {
   end(error?: unknown): void;
 }
 
+type Batches = Iterable<readonly Delivery[]> | AsyncIterable<readonly Delivery[]>;
+
 /** Waiting bytes above which nothing more is fetched. */
 const roomBytes = 16 * 1024 * 1024;
 
 /**
- * As createQueue, but of whole batches: what a broker sends in one answer stays one array. It is full when `limit` messages
+ * As createQueue, but of what a broker sends in one answer, which is decoded only when it is read. It is full when `limit` messages
  * or 16 MB wait; since batches come whole, what a fetch already under way brings is taken as well.
  */
 export function createHandover(limit: number): Handover {
-  const batches: { batch: readonly Delivery[]; bytes: number }[] = [];
+  const items: { batches: Batches; count: number; size: number }[] = [];
   let [messages, bytes, ended] = [0, 0, false];
   let failure: { error: unknown } | undefined;
   let wake = () => {};
@@ -31,10 +34,10 @@ export function createHandover(limit: number): Handover {
   };
   const room = () => ended || (messages < limit && bytes < roomBytes);
   return {
-    push(batch, size) {
+    push(batches, count, size) {
       if (ended) return;
-      batches.push({ batch, bytes: size });
-      messages += batch.length;
+      items.push({ batches, count, size });
+      messages += count;
       bytes += size;
       wake();
     },
@@ -42,7 +45,7 @@ export function createHandover(limit: number): Handover {
       while (!room()) await new Promise<void>((resolve) => waiters.push(resolve));
     },
     clear() {
-      batches.length = 0;
+      items.length = 0;
       messages = 0;
       bytes = 0;
       giveRoom();
@@ -56,12 +59,12 @@ export function createHandover(limit: number): Handover {
     },
     async *[Symbol.asyncIterator]() {
       for (;;) {
-        const first = batches.shift();
+        const first = items.shift();
         if (first) {
-          messages -= first.batch.length;
-          bytes -= first.bytes;
+          messages -= first.count;
+          bytes -= first.size;
           giveRoom();
-          yield first.batch;
+          yield* first.batches;
         } else if (failure) throw failure.error;
         else if (ended) return;
         else

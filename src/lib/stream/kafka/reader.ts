@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Delivery, Message, Source } from '../message.js';
+import type { Source } from '../message.js';
 import type { KafkaCluster, KafkaNode } from './cluster.js';
 import { connectCluster } from './connect.js';
-import { decodeFetched, offsetAfter } from './decode.js';
+import { decodeFetched, offsetAfter, recordsIn } from './decode.js';
 import { codeError, kafkaCodes, kafkaError } from './errors.js';
 import { createHandover } from './handover.js';
 import type { KafkaSettings } from './settings.js';
@@ -22,8 +22,6 @@ interface Place extends PartitionRange {
   /** What is at `offset` was deleted, or the topic made anew: what there is comes next. */
   gone?: boolean;
 }
-
-const settled = () => {};
 
 /**
  * Reads partitions of a log from a place on, without a group: nothing is remembered at the broker, which does not notice. A log is
@@ -150,12 +148,12 @@ async function readNode(
     // No more ahead than the reader has room for: each fetch may be megabytes.
     await reading.handover.whenRoom();
     if (over()) {
-      await deliver(reading, taken);
+      deliver(reading, taken);
       return;
     }
     next = fetch(node, places);
     next.catch(() => {});
-    await deliver(reading, taken);
+    deliver(reading, taken);
   }
 }
 
@@ -185,17 +183,12 @@ function takeOffsets(answers: FetchedPartition[], places: Place[], endpoint: str
   return taken;
 }
 
-async function deliver(
+function deliver(
   { handover, endpoint }: Reading,
   taken: { fetched: FetchedPartition; from: number }[],
-): Promise<void> {
+): void {
   for (const { fetched, from } of taken) {
     if (fetched.records.length === 0) continue;
-    const { messages, bytes } = await decodeFetched(fetched, from, endpoint);
-    if (messages.length > 0) handover.push(messages.map(deliveryOf), bytes);
+    handover.push(decodeFetched(fetched, from, endpoint), recordsIn(fetched), fetched.records.length);
   }
-}
-
-function deliveryOf(message: Message): Delivery {
-  return { message, ack: settled, nack: settled };
 }

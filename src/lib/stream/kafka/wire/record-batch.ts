@@ -67,45 +67,47 @@ export function batchHeader(buf: Buffer, at: number): BatchHeader | undefined {
 
 export const batchAttributes = { compression: 0x07, logAppendTime: 0x08, transactional: 0x10, control: 0x20 };
 
-export interface KafkaRecord {
-  offset: number;
-  /** ms since 1970. */
-  time: number;
-  key: Buffer | null;
-  value: Buffer | null;
-  headers: Header[] | undefined;
+/** The records of a batch, unpacked. @throws what unpacking throws */
+export async function recordsOf(buf: Buffer, at: number, header: BatchHeader): Promise<Buffer> {
+  const records = buf.subarray(at + batchHeaderBytes, at + header.bytes);
+  const compression = header.attributes & batchAttributes.compression;
+  return compression === 0 ? records : (await codecOf(compression)).decompress(records);
 }
 
-/** Calls `take` for each record of a batch. Keys and values are parts of `buf`, not copies. @throws RangeError for a damaged batch */
-export async function readRecords(
-  buf: Buffer,
-  at: number,
-  header: BatchHeader,
-  take: (record: KafkaRecord) => void,
-): Promise<void> {
-  let records = buf.subarray(at + batchHeaderBytes, at + header.bytes);
-  const compression = header.attributes & batchAttributes.compression;
-  if (compression !== 0) records = await (await codecOf(compression)).decompress(records);
-  const appended = (header.attributes & batchAttributes.logAppendTime) !== 0;
-  const reader = new ByteReader(records);
-  for (let index = 0; index < header.records; index++) {
+/** Reads one record after the other. Keys and values are parts of the buffer, not copies. */
+export class RecordReader {
+  private readonly reader: ByteReader;
+  private readonly appended: boolean;
+  offset = 0;
+  /** ms since 1970. */
+  time = 0;
+  key: Buffer | null = null;
+  value: Buffer | null = null;
+  headers: Header[] | undefined;
+
+  constructor(
+    records: Buffer,
+    private readonly header: BatchHeader,
+  ) {
+    this.reader = new ByteReader(records);
+    this.appended = (header.attributes & batchAttributes.logAppendTime) !== 0;
+  }
+
+  /** Reads the next one into the fields. @throws RangeError for a damaged batch */
+  next(): void {
+    const { reader, header } = this;
     const length = reader.varint();
     const end = reader.at + length;
+    if (length < 0 || end > reader.buf.length) throw new RangeError('a record is longer than its batch');
     // Its attributes, which mean nothing yet.
     reader.at++;
     const time = header.baseTime + reader.varint();
-    const offset = header.baseOffset + reader.varint();
-    const key = reader.varBytes();
-    const value = reader.varBytes();
+    this.time = this.appended ? header.largestTime : time;
+    this.offset = header.baseOffset + reader.varint();
+    this.key = reader.varBytes();
+    this.value = reader.varBytes();
     const count = reader.varint();
-    take({
-      offset,
-      time: appended ? header.largestTime : time,
-      key,
-      value,
-      headers: count > 0 ? readHeaders(reader, count) : undefined,
-    });
-    if (end > records.length) throw new RangeError('a record is longer than its batch');
+    this.headers = count > 0 ? readHeaders(reader, count) : undefined;
     reader.at = end;
   }
 }
