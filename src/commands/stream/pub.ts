@@ -74,7 +74,7 @@ export default class StreamPub extends AiotCommand {
       messageKey: flags['message-key'],
       input: process.stdin,
       signal: this.signal,
-      onProgress: ({ messages }) => update({ text: `${plural(messages, 'message')} sent` }),
+      onProgress: ({ messages }) => update({ text: 'publishing', done: messages, total: count }),
     });
     const told = published.acknowledged ? 'acknowledged' : 'sent, without an acknowledgement (QoS 0)';
     const what = 'messages' in published ? `${plural(published.messages, 'message')}, ` : '';

@@ -55,7 +55,7 @@ export default class StreamRecord extends AiotCommand {
       signal: this.signal,
       onOpen: (endpoint) => this.note(dim(`recording ${endpoint}`)),
       onState: (state) => state === 'disconnected' && this.note('connection lost, trying again'),
-      onRecorded: (messages) => update({ text: `${plural(messages, 'message')} recorded` }),
+      onRecorded: (messages) => update({ text: 'recording', done: messages, total: count }),
     });
     this.print(`${plural(recorded.messages, 'message')} in ${out}`);
     this.print(next(`aiot stream replay ${shellWord(out)} --to URL`));

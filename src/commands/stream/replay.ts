@@ -46,7 +46,7 @@ export default class StreamReplay extends AiotCommand {
       ...(await brokerOptions(flags)),
       ...{ file: args.file, to, speed, where, topic, keepTime: flags['keep-time'] },
       signal: this.signal,
-      onProgress: ({ messages }) => update({ text: `${plural(messages, 'message')} sent` }),
+      onProgress: ({ messages }) => update({ text: 'replaying', done: messages }),
     });
     const { messages, bytes, seconds, rate, url } = replayed;
     this.print(

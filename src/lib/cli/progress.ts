@@ -1,4 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
+import { thousands } from '../core/index.js';
 import { dim } from './render/style.js';
 import { bar } from './render/text.js';
 
@@ -48,7 +49,7 @@ function live(write: (text: string) => void, now: () => number): Progress {
   const draw = () => {
     if (!state || now() - started < delayMs) return;
     const frame = frames[Math.floor(now() / frameMs) % frames.length] ?? '';
-    const line = `${frame} ${barOf(state)}${state.text}`;
+    const line = `${frame} ${barOf(state)}${state.text}${countOf(state)}`;
     write(`${eraseLine}${line.slice(0, (process.stderr.columns ?? 100) - 1)}`);
     shown = true;
   };
@@ -75,6 +76,11 @@ function barOf({ done, total }: ProgressState): string {
   if (done === undefined || !total) return '';
   const share = Math.min(1, done / total);
   return `${bar(share, 24)} ${String(Math.round(share * 100)).padStart(3)} %  `;
+}
+
+/** How much of nobody knows how much: it changes too often for lines. */
+function countOf({ done, total }: ProgressState): string {
+  return done === undefined || total ? '' : `: ${thousands(done)}`;
 }
 
 function lines(write: (text: string) => void): Progress {

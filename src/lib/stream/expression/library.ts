@@ -32,7 +32,9 @@ export async function evaluateByLibrary(
   const bindings: Record<string, unknown> = {};
   for (const [name, read] of Object.entries(variables)) bindings[name] = read(message);
   try {
-    return await expression.evaluate(value, bindings);
+    const result: unknown = await expression.evaluate(value, bindings);
+    // Without the library's own marks on what it collected.
+    return Array.isArray(result) ? Array.from(result) : result;
   } catch (error) {
     const { message: reason } = error as { message?: string };
     throw new AiotError('AIOT_STREAM_EVALUATION', `${text}: ${reason ?? String(error)}`, { cause: error });

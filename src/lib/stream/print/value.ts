@@ -1,10 +1,13 @@
+import { isUtf8 } from 'node:buffer';
 import type { Shown } from '../tail/types.js';
 
-/** What is shown of a message, as text: a text as it is, bytes as UTF-8, anything else as JSON. */
+/** What is shown of a message, as text: a text as it is, bytes as UTF-8 or base64, anything else as JSON. */
 export function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
-  if (ArrayBuffer.isView(value))
-    return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString();
+  if (ArrayBuffer.isView(value)) {
+    const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    return bytes.toString(isUtf8(bytes) ? 'utf8' : 'base64');
+  }
   return JSON.stringify(value) ?? '';
 }
 

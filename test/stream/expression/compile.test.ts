@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import { compileExpression, decoderFor, type Message } from '../../../src/lib/stream/index.js';
+
+const message: Message = {
+  topic: 'iotkit/sensor',
+  time: 1_700_000_000_000,
+  source: 'mqtt://x',
+  key: Buffer.from('k'),
+  headers: [['unit', 'C'], ['tag', 'a'], ['tag', 'b']],
+  payload: Buffer.from('0xBC,26.31,41.2,low\0'),
+};
+
+describe('an expression', () => {
+  it.each<[string, unknown]>([
+    ["$split($, ',')[1]", '26.31'],
+    ["$number($split($, ',')[2])", 41.2],
+    ["$contains($, ',') and $topic = 'iotkit/sensor'", true],
+    ["$substringAfter($topic, '/')", 'sensor'],
+    ['$headers', { unit: 'C', tag: ['a', 'b'] }],
+    ["$key & '@' & $source", 'k@mqtt://x'],
+    ['{"at": $fromMillis($time), "missing": nothing}', { at: '2023-11-14T22:13:20.000Z' }],
+    ["$exists(nothing) ? 1 : 'no'", 'no'],
+  ])('%s is computed at once', async (text, value) => {
+    const expression = compileExpression(text);
+    expect(expression.simple).toBe(true);
+    expect(expression.evaluate(message, await decoderFor('auto'))).toEqual(value);
+  });
+
+  it('of the whole language is given to the library', async () => {
+    const expression = compileExpression("$split($, ',')[[1..2]].$number($)");
+    expect(expression.simple).toBe(false);
+    expect(await expression.evaluate(message, await decoderFor('auto'))).toEqual([26.31, 41.2]);
+  });
+
+  it('that is no JSONata says where', () => {
+    expect(() => compileExpression('a >')).toThrow(
+      expect.objectContaining({ code: 'AIOT_STREAM_EXPRESSION', message: expect.stringContaining('a >: ') }),
+    );
+  });
+
+  it('that a message cannot answer says why', async () => {
+    const failed = compileExpression('$ > 80').evaluate(message, await decoderFor('auto'));
+    await expect(failed).rejects.toMatchObject({ code: 'AIOT_STREAM_EVALUATION' });
+  });
+});
