@@ -72,4 +72,4 @@ export {
   routesEndText,
   testedRoutesText,
 } from './render/routes.js';
-export { bridgeFlags, watchFlags } from './route-flags.js';
+export { bridgeFlags, bridgeOptions, watchFlags, watchOptions } from './route-flags.js';

@@ -12,3 +12,8 @@ export {
   routesEndSchema,
   type StreamOpener,
 } from './types.js';
+export { type TestedRoutes, testedRoutesSchema, testRoutes } from './cases.js';
+export { type ImportedRoutes, importedRoutesSchema, importRoutes, presetNames } from './import/import.js';
+export { type ListedRoutes, listedRoutesSchema, listRoutes } from './list.js';
+export { stateText } from './report.js';
+export { runWatched, type WatchedOptions } from './watched.js';

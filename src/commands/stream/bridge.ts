@@ -1,0 +1,90 @@
+import { Args, Flags } from '@oclif/core';
+import { z } from 'zod';
+import {
+  AiotCommand,
+  bridgeFlags,
+  bridgeOptions,
+  brokerFlags,
+  brokerOptions,
+  dim,
+  installedText,
+  next,
+  routesEndText,
+  shared,
+  watchFlags,
+  watchOptions,
+} from '../../lib/cli/index.js';
+import {
+  bridgeRoute,
+  installedSchema,
+  installService,
+  routesEndSchema,
+  runWatched,
+} from '../../lib/stream/index.js';
+
+export default class StreamBridge extends AiotCommand {
+  static override summary =
+    'Carry messages from one stream to another: at least once, in order, through outages.';
+  static override description =
+    'A message is acknowledged to FROM when TO has it. Ctrl-C and SIGTERM end it: what was read is written first. To keep messages that come while the bridge is not running, FROM needs a session or a group: mqtt://…?clientId=NAME&clean=false, kafka://…?group=NAME, nats://…?stream=STREAM&durable=NAME.';
+  static override examples = [
+    "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1:1883/sensors/#?qos=1&clientId=b1&clean=false' kafka://127.0.0.1:9092/sensors",
+    "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1/faces?clientId=f1&clean=false' mqtts://cloud.example/faces --spool spool",
+    "<%= config.bin %> <%= command.id %> kafka://127.0.0.1/readings 'file:readings.csv' --where 'temperature > 80'",
+    "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1/a?clientId=b1&clean=false' kafka://127.0.0.1/a --install",
+  ];
+  static override args = {
+    from: Args.string({ required: true, description: 'Where the messages are.' }),
+    to: Args.string({ required: true, description: 'Where they go.' }),
+  };
+  static override flags = {
+    ...bridgeFlags,
+    ...watchFlags,
+    install: Flags.boolean({
+      summary: 'Write a systemd service that does this, and stop.',
+      env: 'AIOT_INSTALL',
+    }),
+    system: Flags.boolean({
+      summary: 'With --install: a service of the machine, not of this user.',
+      env: 'AIOT_SYSTEM',
+      dependsOn: ['install'],
+    }),
+    'dry-run': {
+      ...shared['dry-run'],
+      dependsOn: ['install'],
+      summary: 'With --install: show the service, write nothing.',
+    },
+    ...brokerFlags,
+  };
+  static override result = z.union([routesEndSchema, installedSchema]);
+
+  async run() {
+    const { args, flags } = await this.input(StreamBridge);
+    const route = bridgeRoute(bridgeOptions(args, flags));
+    if (flags.install) {
+      const installed = await installService({
+        name: route.name,
+        words: [
+          'stream',
+          'bridge',
+          ...this.argv.filter((word) => !/^--(install|system|dry-run|json)$/.test(word)),
+        ],
+        urls: [...route.from, ...route.to],
+        scope: flags.system ? 'system' : 'user',
+        dryRun: flags['dry-run'],
+      });
+      this.print(installedText(installed));
+      this.print(next(...installed.start));
+      return installed;
+    }
+    const end = await runWatched([route], {
+      ...(await brokerOptions(flags)),
+      ...watchOptions(flags),
+      signal: this.signal,
+      onOpen: () => this.note(dim(`${route.name}: bridging; Ctrl-C ends it`)),
+      onLine: (text) => this.note(text),
+    });
+    this.print(routesEndText(end));
+    return end;
+  }
+}

@@ -1,0 +1,40 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotError } from '../../../lib/core/index.js';
+import { AiotCommand, importedRoutesText, next, shellWord } from '../../../lib/cli/index.js';
+import { importedRoutesSchema, importRoutes, presetNames } from '../../../lib/stream/index.js';
+
+export default class StreamRouteImport extends AiotCommand {
+  static override summary = 'Make a file of routes of a Node-RED flow, or of a preset.';
+  static override description =
+    'Each way from an input to an output becomes a route; each node that has no place in one is named, with the reason. Exit code 3 when ways were left out.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> flow.json --out routes.yaml',
+    '<%= config.bin %> <%= command.id %> --preset openmqttgateway --from mqtt://192.168.1.5 --to kafka://127.0.0.1/radio --out routes.yaml',
+  ];
+  static override args = { flow: Args.string({ description: 'Flow as Node-RED exports it (JSON).' }) };
+  static override flags = {
+    preset: Flags.option({ options: presetNames })({
+      summary: 'Topics that are known.',
+      env: 'AIOT_PRESET',
+      dependsOn: ['from', 'to'],
+    }),
+    from: Flags.string({ summary: 'With --preset: the source.', env: 'AIOT_FROM', helpValue: 'URL' }),
+    to: Flags.string({ summary: 'With --preset: the sink.', env: 'AIOT_TO', helpValue: 'URL' }),
+    out: Flags.string({ summary: 'Write the routes here.', env: 'AIOT_OUT', helpValue: 'FILE' }),
+  };
+  static override result = importedRoutesSchema;
+
+  async run() {
+    const { args, flags } = await this.input(StreamRouteImport);
+    const { preset, from = '', to = '', out } = flags;
+    if ((args.flow === undefined) === (preset === undefined)) {
+      throw new AiotError('AIOT_USAGE', 'expected a flow, or --preset');
+    }
+    const given = args.flow === undefined ? { preset: preset!, from, to } : { flow: args.flow };
+    const imported = await importRoutes(out === undefined ? given : { ...given, out });
+    this.print(importedRoutesText(imported));
+    if (out !== undefined) this.print(next(`aiot stream route run ${shellWord(out)}`));
+    if (imported.leftOut.some(({ reason }) => reason.includes('left out'))) this.exitsWith(3);
+    return imported;
+  }
+}

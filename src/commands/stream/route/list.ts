@@ -1,0 +1,29 @@
+import { Args } from '@oclif/core';
+import {
+  AiotCommand,
+  listedRoutesText,
+  next,
+  setFlag,
+  shellWord,
+  variablesOf,
+} from '../../../lib/cli/index.js';
+import { listedRoutesSchema, listRoutes } from '../../../lib/stream/index.js';
+
+export default class StreamRouteList extends AiotCommand {
+  static override hiddenAliases = ['stream:route'];
+  static override summary = 'Show the routes of a file, and what waits in their spools.';
+  static override examples = ['<%= config.bin %> <%= command.id %> routes.yaml'];
+  static override args = { file: Args.string({ description: 'YAML.', default: 'routes.yaml' }) };
+  static override flags = { set: setFlag };
+  static override result = listedRoutesSchema;
+
+  async run() {
+    const { args, flags } = await this.input(StreamRouteList);
+    const listed = await listRoutes(args.file, { set: variablesOf(flags.set) });
+    this.print(listedRoutesText(listed));
+    this.print(
+      next(`aiot stream route test ${shellWord(args.file)}`, `aiot stream route run ${shellWord(args.file)}`),
+    );
+    return listed;
+  }
+}

@@ -1,0 +1,28 @@
+import { Args } from '@oclif/core';
+import {
+  AiotCommand,
+  next,
+  setFlag,
+  shellWord,
+  testedRoutesText,
+  variablesOf,
+} from '../../../lib/cli/index.js';
+import { testedRoutesSchema, testRoutes } from '../../../lib/stream/index.js';
+
+export default class StreamRouteTest extends AiotCommand {
+  static override summary = "Try a file's routes on the cases in it; opens nothing.";
+  static override description = 'Exit code 6 when a case fails.';
+  static override examples = ['<%= config.bin %> <%= command.id %> routes.yaml'];
+  static override args = { file: Args.string({ required: true, description: 'YAML.' }) };
+  static override flags = { set: setFlag };
+  static override result = testedRoutesSchema;
+
+  async run() {
+    const { args, flags } = await this.input(StreamRouteTest);
+    const tested = await testRoutes(args.file, { set: variablesOf(flags.set) });
+    this.print(testedRoutesText(tested));
+    if (tested.failed > 0) this.exitsWith(6);
+    else this.print(next(`aiot stream route run ${shellWord(args.file)}`));
+    return tested;
+  }
+}

@@ -1,0 +1,138 @@
+import { isDeepStrictEqual } from 'node:util';
+import { z } from 'zod';
+import type { Message } from '../message.js';
+import { printablePayload } from '../printable.js';
+import { reasonOf } from './failures.js';
+import { loadRoutes } from './load.js';
+import { processorNamed } from './processors.js';
+import type { RouteCase } from './schema.js';
+import { topicAt } from './topics.js';
+import { createTransform, type Made } from './transform.js';
+import type { Route } from './types.js';
+import type { Variables } from './variables.js';
+
+export const testedRoutesSchema = z.object({
+  cases: z.array(
+    z.object({
+      route: z.string(),
+      name: z.string(),
+      passed: z.boolean(),
+      /** What differs: `expected … got …`. */
+      why: z.string().optional(),
+    }),
+  ),
+  passed: z.int(),
+  failed: z.int(),
+  /** Routes without a case. */
+  untested: z.array(z.string()),
+});
+export type TestedRoutes = z.output<typeof testedRoutesSchema>;
+
+/**
+ * Tries the cases in a file of routes, with nothing opened: what each message becomes, and under which topic, key and headers.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID
+ */
+export async function testRoutes(file: string, variables: Variables = {}): Promise<TestedRoutes> {
+  const routes = await loadRoutes(file, variables);
+  const cases: TestedRoutes['cases'] = [];
+  for (const route of routes) {
+    for (const one of route.tests) {
+      const why = await tryCase(route, one);
+      cases.push({
+        route: route.name,
+        name: one.name,
+        passed: why === undefined,
+        ...(why === undefined ? {} : { why }),
+      });
+    }
+  }
+  const failed = cases.filter(({ passed }) => !passed).length;
+  return {
+    cases,
+    passed: cases.length - failed,
+    failed,
+    untested: routes.filter(({ tests }) => tests.length === 0).map(({ name }) => name),
+  };
+}
+
+/** What is wrong, if anything. */
+async function tryCase(route: Route, one: RouteCase): Promise<string | undefined> {
+  const processor = route.through
+    ? await processorNamed(route.through.processor)(route.through.settings, {})
+    : undefined;
+  const transform = await createTransform(route, processor);
+  const topicOf = topicAt(route.to[0] ?? '');
+  const got: (Made & { sent: string })[] = [];
+  try {
+    for (const each of one.in) {
+      const message = messageOf(each, route);
+      for (const made of await transform(message))
+        got.push({ ...made, sent: made.topic ?? topicOf(made.of) });
+    }
+  } catch (error) {
+    const reason = reasonOf(error);
+    if (one.error === undefined) return `expected no error, got ${reason}`;
+    return reason.includes(one.error) ? undefined : `expected an error with "${one.error}", got ${reason}`;
+  } finally {
+    await processor?.close?.();
+  }
+  if (one.error !== undefined) return `expected an error with "${one.error}", got none`;
+  if (got.length !== one.out.length) {
+    const payloads = got.map(({ payload }) => printablePayload(payload)).join(' · ');
+    return `expected ${one.out.length} out, got ${got.length}${payloads === '' ? '' : `: ${payloads}`}`;
+  }
+  for (const [index, expected] of one.out.entries()) {
+    const made = got[index];
+    const why = made && difference(expected, made);
+    if (why) return one.out.length > 1 ? `message ${index + 1}: ${why}` : why;
+  }
+  return undefined;
+}
+
+function messageOf(given: RouteCase['in'][number], route: Route): Message {
+  const { topic = 'test', key, headers, time = 0 } = given;
+  return {
+    topic,
+    payload: payloadOf(given),
+    time,
+    source: route.from[0]?.replace(/^(\w+:\/\/)(?:[^@/]*@)?([^/?]*).*$/, '$1$2') ?? '',
+    ...(key === undefined ? {} : { key: Buffer.from(key) }),
+    ...(headers === undefined ? {} : { headers: Object.entries(headers) }),
+  };
+}
+
+function payloadOf({ payload, hex }: { payload?: unknown; hex?: string | undefined }): Buffer {
+  if (hex !== undefined) return Buffer.from(hex, 'hex');
+  if (payload === undefined) return Buffer.alloc(0);
+  return Buffer.from(typeof payload === 'string' ? payload : JSON.stringify(payload));
+}
+
+function difference(expected: RouteCase['out'][number], made: Made & { sent: string }): string | undefined {
+  const { topic, payload, hex, key, headers } = expected;
+  if (topic !== undefined && topic !== made.sent) {
+    return `topic: expected ${topic}, got ${made.sent === '' ? 'that of the address' : made.sent}`;
+  }
+  const gotKey = made.key && Buffer.from(made.key).toString();
+  if (key !== undefined && key !== gotKey) return `key: expected ${key}, got ${gotKey ?? 'none'}`;
+  for (const [name, value] of Object.entries(headers ?? {})) {
+    const found = made.headers?.find(([had]) => had === name)?.[1];
+    const text = found === undefined ? 'none' : Buffer.from(found as string).toString();
+    if (text !== value) return `header ${name}: expected ${value}, got ${text}`;
+  }
+  if (payload === undefined && hex === undefined) return undefined;
+  const bytes = Buffer.from(made.payload);
+  if (bytes.equals(payloadOf(expected))) return undefined;
+  // JSON is compared by what it means: an author does not count blanks.
+  if (hex === undefined && typeof payload !== 'string' && isDeepStrictEqual(parsed(bytes), payload))
+    return undefined;
+  const shown = hex === undefined ? printablePayload(bytes) : bytes.toString('hex');
+  return `payload: expected ${hex ?? (typeof payload === 'string' ? payload : JSON.stringify(payload))}, got ${shown}`;
+}
+
+function parsed(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString());
+  } catch {
+    return undefined;
+  }
+}
