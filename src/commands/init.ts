@@ -34,21 +34,14 @@ export default class Init extends AiotCommand {
     const { args, flags } = await this.input(Init);
     const made = await initProject({ dir: args.dir, template: flags.template, name: flags.name });
     const labels = Object.entries(made.labels).map(([label, count]) => `${label} ${count}`);
-    this.print(
-      facts([
-        ['Project', `${made.name} (${made.template})`],
-        ['Folder', made.dir],
-        ['Files', made.files.join(', ')],
-        ...(made.runs
-          ? []
-          : [
-              [
-                'Recordings',
-                `${made.recordings}, ${plural(made.samples, 'sample')}: ${labels.join(', ')}`,
-              ] as const,
-            ]),
-      ]),
-    );
+    const lines: [string, string][] = [
+      ['Project', `${made.name} (${made.template})`],
+      ['Folder', made.dir],
+      ['Files', made.files.join(', ')],
+    ];
+    const recordings = `${made.recordings}, ${plural(made.samples, 'sample')}: ${labels.join(', ')}`;
+    if (!made.runs) lines.push(['Recordings', recordings]);
+    this.print(facts(lines));
     const at = `--project ${shellWord(args.dir)}`;
     const train = args.dir === '.' ? 'aiot model train' : `aiot model train ${at}`;
     this.print(next(made.runs ? `aiot up ${at}` : train));
