@@ -3,6 +3,7 @@ import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { deliveriesOf, type Message, openSink, openSource } from '../../src/lib/stream/index.js';
 import type { StreamOptions } from '../../src/lib/stream/options.js';
+import { runCli } from '../support/cli.js';
 import { type NatsServer, natsClient, startNats } from '../support/nats.js';
 import { describeReal } from '../support/real.js';
 
@@ -120,6 +121,92 @@ describeReal('nats', 'streams with a real nats-server', () => {
     await source.close();
     const manager = await judge.jetstreamManager();
     expect((await manager.streams.info('log')).state.consumer_count).toBe(0);
+  });
+
+  it('reads a stream to what is its end now, and ends', async () => {
+    await makeStream('log');
+    const js = judge.jetstream();
+    for (const value of ['1', '2']) await js.publish('log.a', value);
+    const read = async (url: string) => {
+      const source = await openSource(url);
+      const seen: string[] = [];
+      for await (const { message } of deliveriesOf(source)) seen.push(text(message.payload));
+      await source.close();
+      return seen;
+    };
+    expect(await read(`${server.url}/log.>?until=end`)).toEqual(['1', '2']);
+    expect(await read(`${server.url}/log.b?stream=log&until=end`)).toEqual([]);
+  });
+
+  it('tail takes a stream by the flags as written, and refuses to take from a work queue', async () => {
+    await makeStream('log');
+    await judge.jetstream().publish('log.a', '{"temperature": 81}');
+    const tail = (...flags: string[]) => runCli(['stream', 'tail', `${server.url}/log.>`, '--jetstream', 'log', ...flags]);
+    const { stdout, code } = await tail('--from', 'beginning', '--count', '1', '--format', 'raw');
+    expect({ stdout, code }).toEqual({ stdout: '{"temperature": 81}\n', code: 0 });
+    expect((await tail('--from', 'beginning', '--expect', 'temperature > 80', '--within', '5s')).code).toBe(0);
+    expect((await tail('--from', 'beginning', '--expect', 'temperature > 90', '--within', '300ms')).code).toBe(124);
+    expect((await tail('--from', 'beginning', '--never', 'temperature > 80', '--for', '5s')).code).toBe(6);
+    await makeStream('jobs', { retention: 'workqueue' });
+    const refused = await runCli(['stream', 'tail', `${server.url}/jobs.>`, '--jetstream', 'jobs']);
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('--durable NAME') });
+  });
+
+  it('what is not there is said to be not there', async () => {
+    await expect(openSource(`${server.url}/a?stream=nowhere`)).rejects.toMatchObject({
+      code: 'AIOT_STREAM_TOPIC_NOT_FOUND',
+    });
+    await expect(openSource(`${server.url}/a`, { from: 'beginning' })).rejects.toMatchObject({
+      code: 'AIOT_STREAM_TOPIC_NOT_FOUND',
+      message: `${server.url}: no stream keeps a`,
+    });
+    await makeStream('kept');
+    const sink = await openSink(`${server.url}/other?stream=kept`);
+    await expect(sink.write([{ topic: '', payload: bytes('x') }])).rejects.toMatchObject({
+      code: 'AIOT_BROKER_REFUSED',
+      message: `${server.url}: the stream kept keeps kept.>, and not other`,
+    });
+    await expect(sink.write([{ topic: 'kept.a', payload: Buffer.alloc(2_000_000) }])).rejects.toMatchObject({
+      code: 'AIOT_STREAM_MESSAGE_REFUSED',
+    });
+    await sink.close();
+  });
+
+  it('a flood that nobody takes is dropped and counted, and ends a source that may not drop', async () => {
+    const flood = async () => {
+      for (let index = 0; index < 5000; index++) judge.publish('flood', 'x'.repeat(100));
+      await judge.flush();
+      await delay(200);
+    };
+    const dropping = await openSource(`${server.url}/flood`, { queue: 100 });
+    const keeping = await openSource(`${server.url}/flood`, { queue: 100, overflow: 'wait' });
+    await flood();
+    expect(dropping.dropped).toBe(4900);
+    const taken = deliveriesOf(keeping);
+    await expect(
+      (async () => {
+        for (let index = 0; index < 5000; index++) await taken.next();
+      })(),
+    ).rejects.toMatchObject({ code: 'AIOT_STREAM_OVERFLOW' });
+    await dropping.close();
+    await keeping.close();
+  });
+
+  it('a message that is held for longer than the server waits does not come twice', async () => {
+    await makeStream('held');
+    const manager = await judge.jetstreamManager();
+    const { AckPolicy, nanos } = await import('nats');
+    await manager.consumers.add('held', { durable_name: 'd', ack_policy: AckPolicy.Explicit, ack_wait: nanos(600) });
+    await judge.jetstream().publish('held.a', 'one');
+    const source = await openSource(`${server.url}?stream=held&durable=d`);
+    const deliveries = deliveriesOf(source);
+    const first = (await deliveries.next()).value;
+    await delay(2000);
+    const { num_redelivered } = await manager.consumers.info('held', 'd');
+    expect(num_redelivered).toBe(0);
+    first?.ack();
+    await source.close();
+    expect((await manager.consumers.info('held', 'd')).num_ack_pending).toBe(0);
   });
 
   it('a durable consumer gives what was not acked again, after a nack and after the end', async () => {

@@ -7,7 +7,7 @@ import { natsError } from './errors.js';
 import { headersTo } from './headers.js';
 import { createPublisher, type Published } from './publisher.js';
 import { type NatsSettings, natsSettings } from './settings.js';
-import { findStream, managerOf } from './stream.js';
+import { findStream, hasJetStream, managerOf } from './stream.js';
 import { checkSubject, matches } from './subject.js';
 
 /**
@@ -102,7 +102,8 @@ async function keeper(
 async function keptSubjects(client: NatsClient, endpoint: string): Promise<string[]> {
   const filters: string[] = [];
   try {
-    const manager = await client.nc.jetstreamManager({ checkAPI: false, timeout: 2000 });
+    const timeout = hasJetStream(client) ? 5000 : 500;
+    const manager = await client.nc.jetstreamManager({ checkAPI: false, timeout });
     for await (const { config } of manager.streams.list()) filters.push(...(config.subjects ?? []));
   } catch (error) {
     if (client.nc.isClosed()) throw natsError(error, endpoint);

@@ -13,11 +13,18 @@ export function apiCode(error: unknown): number | undefined {
   return api_error?.err_code ?? (code === '503' ? 503 : undefined);
 }
 
+/** Whether the server itself has it. Another one may still answer through this one. */
+export function hasJetStream({ nc }: NatsClient): boolean {
+  return (nc.info as { jetstream?: boolean } | undefined)?.jetstream === true;
+}
+
 /** @throws AIOT_BROKER_UNREACHABLE (no JetStream there), AIOT_BROKER_REFUSED */
 export async function managerOf(client: NatsClient, endpoint: string): Promise<JetStreamManager> {
   try {
+    // Nobody answers where there is none, and the server says so at once, unless somebody listens to everything.
+    const timeout = hasJetStream(client) ? 10_000 : 1000;
     // Asking for the account first would want a permission that reading does not need.
-    return await client.nc.jetstreamManager({ checkAPI: false, timeout: 10_000 });
+    return await client.nc.jetstreamManager({ checkAPI: false, timeout });
   } catch (error) {
     throw natsError(error, endpoint);
   }

@@ -1,7 +1,7 @@
 import type { StreamInfo } from 'nats';
 import type { NatsClient } from '../connect.js';
 import { natsError } from '../errors.js';
-import { apiCode, findStream, managerOf } from '../stream.js';
+import { apiCode, findStream, hasJetStream, managerOf } from '../stream.js';
 
 /** JetStream says so where an account may not use it. */
 const notEnabled = new Set([503, 10_039, 10_076]);
@@ -18,7 +18,8 @@ export async function streamsOf(
   try {
     for await (const stream of manager.streams.list()) streams.push(stream);
   } catch (error) {
-    if (!notEnabled.has(apiCode(error) ?? 0)) throw natsError(error, endpoint, 'listing its streams');
+    const silent = !hasJetStream(client) && (error as { code?: string }).code === 'TIMEOUT';
+    if (!silent && !notEnabled.has(apiCode(error) ?? 0)) throw natsError(error, endpoint, 'listing its streams');
   }
   return streams.sort((a, b) => a.config.name.localeCompare(b.config.name));
 }

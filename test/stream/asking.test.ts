@@ -1,0 +1,98 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { parseCreateFile } from '../../src/lib/stream/create/create.js';
+import { cheatSheets } from '../../src/lib/stream/index.js';
+import { runCli } from '../support/cli.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'aiot-asking-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('a file for aiot stream create', () => {
+  it('has names, times and sizes as people write them, and variables', () => {
+    const text = [
+      'at: nats://${HOST:-127.0.0.1}',
+      'topics:',
+      '  - name: S',
+      '    subjects: [a.>]',
+      '    maxAge: 7d',
+      '    maxBytes: 1GiB',
+      '    maxMessages: 10',
+      '    consumers: [{name: c, subject: a.b, ackWait: 10s}]',
+      '  - name: T',
+      '    partitions: 3',
+      '    config: {retention.bytes: 100, cleanup.policy: compact}',
+    ].join('\n');
+    expect(parseCreateFile(text, 'f.yaml', { HOST: 'broker' })).toEqual({
+      at: 'nats://broker',
+      topics: [
+        {
+          name: 'S',
+          subjects: ['a.>'],
+          maxAgeMs: 604_800_000,
+          maxBytes: 1024 ** 3,
+          maxMessages: 10,
+          consumers: [{ name: 'c', subject: 'a.b', ackWaitMs: 10_000 }],
+        },
+        { name: 'T', partitions: 3, config: { 'retention.bytes': '100', 'cleanup.policy': 'compact' } },
+      ],
+    });
+  });
+
+  it.each([
+    ['topics: []', /at least one topic/],
+    ['topics: [{}]', /f\.yaml:1:10: topics\.0\.name/],
+    ['topics: [{name: a, maxAge: 30}]', /maxAge/],
+    ['topics: [{name: a, maxBytes: lots}]', /maxBytes/],
+    ['topics: [{name: a, retention: forever}]', /retention/],
+    ['topics: [{name: a, partitons: 3}]', /partitons/],
+    ['topics: [{name: a}, {name: a}]', /a stands there twice/],
+    ['at: nats://${NOWHERE_TO_BE_FOUND}\ntopics: [{name: a}]', /NOWHERE_TO_BE_FOUND has no value/],
+  ])('%s is refused', (text, message) => {
+    expect(() => parseCreateFile(text, 'f.yaml', {})).toThrow(message);
+  });
+
+  it.each([
+    ['topics: [{name: a}]', [], "expected the broker's address"],
+    ['at: mqtt://127.0.0.1:1\ntopics: [{name: a}]', [], 'AIOT_STREAM_SCHEME'],
+    ['topics: [{name: a}]', ['--at', 'file:///x'], 'AIOT_STREAM_SCHEME'],
+  ])('%s with %j exits with what is wrong', async (text, flags, message) => {
+    const file = join(folder, 'topics.yaml');
+    writeFileSync(file, text);
+    const { code, stderr } = await runCli(['stream', 'create', file, ...flags]);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain(message);
+  });
+});
+
+describe('asking what is not a broker', () => {
+  it.each([
+    ['ls', 'file:///x.ndjson', 2, 'AIOT_STREAM_SCHEME'],
+    ['lag', 'stdin:', 2, 'AIOT_STREAM_SCHEME'],
+    ['check', 'file:///x.ndjson', 2, 'AIOT_STREAM_SCHEME'],
+    ['check', 'no-url', 2, 'AIOT_STREAM_URL'],
+    ['ls', 'nats://127.0.0.1:1', 1, 'AIOT_BROKER_UNREACHABLE'],
+    ['ls', 'nats://127.0.0.1:70000', 2, 'AIOT_STREAM_URL'],
+  ])('aiot stream %s %s exits %i', async (verb, url, exit, message) => {
+    const { code, stderr } = await runCli(['stream', verb, url]);
+    expect({ code, stderr }).toEqual({ code: exit, stderr: expect.stringContaining(message) });
+  });
+});
+
+describe('aiot cheat', () => {
+  it.each(Object.keys(cheatSheets))('%s has commands and what they do', async (name) => {
+    const { stdout, code } = await runCli(['cheat', name]);
+    expect(code).toBe(0);
+    for (const [what, command] of cheatSheets[name as keyof typeof cheatSheets].lines) {
+      expect(stdout).toContain(`# ${what}\n${command}\n`.trimEnd());
+      expect(command).toMatch(/^aiot (stream|device) /);
+    }
+  });
+
+  it('shows all without a name, and refuses a broker that it does not know', async () => {
+    const { json } = await runCli(['cheat', '--json']);
+    expect((json as { broker: string }[]).map(({ broker }) => broker)).toEqual(Object.keys(cheatSheets));
+    expect((await runCli(['cheat', 'rabbit'])).code).toBe(2);
+  });
+});

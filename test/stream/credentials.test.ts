@@ -1,0 +1,155 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { brokerOptions } from '../../src/lib/cli/index.js';
+import { credentialNames } from '../../src/lib/stream/credentials/endpoint.js';
+import { withKeptCredentials } from '../../src/lib/stream/credentials/index.js';
+import { parseStreamUrl } from '../../src/lib/stream/url.js';
+import { runCli } from '../support/cli.js';
+
+let folder = '';
+let before: string | undefined;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'aiot-credentials-'));
+  before = process.env.AIOT_CONFIG_DIR;
+  process.env.AIOT_CONFIG_DIR = folder;
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+  if (before === undefined) delete process.env.AIOT_CONFIG_DIR;
+  else process.env.AIOT_CONFIG_DIR = before;
+});
+const file = () => join(folder, 'credentials.json');
+const secretFile = (text: string) => {
+  const path = join(folder, 'secret');
+  writeFileSync(path, `${text}\n`);
+  return path;
+};
+const loginAt = (url: string, ...flags: string[]) => runCli(['stream', 'login', url, '--untried', '--json', ...flags]);
+const resolved = (url: string, options = {}) => withKeptCredentials(parseStreamUrl(url), options);
+
+describe('the name of an endpoint', () => {
+  it.each([
+    ['mqtt://Host/a/b', ['mqtt://host:1883']],
+    ['mqtts://host', ['mqtts://host:8883']],
+    ['nats://host:4223/a.>', ['nats://host:4223']],
+    ['kafka://a,b:9093/topic', ['kafka://a:9092', 'kafka://b:9093']],
+    ['mqtt://[::1]/a', ['mqtt://[::1]:1883']],
+    ['s3://bucket/key', ['s3://bucket']],
+    ['file:///x.ndjson', []],
+  ])('%s', (url, names) => {
+    expect(credentialNames(parseStreamUrl(url))).toEqual(names);
+  });
+});
+
+describe('aiot stream login', () => {
+  it('keeps what is given for the endpoint, readable by the user alone, and shows names only', async () => {
+    const path = secretFile('s3cret');
+    const kept = await loginAt('kafka://host/topic', '--username', 'ana', '--password-file', path);
+    expect(kept).toMatchObject({
+      code: 0,
+      json: { endpoints: [{ endpoint: 'kafka://host:9092', kept: ['password', 'username'] }], tried: false },
+    });
+    expect(kept.stdout + kept.stderr).not.toContain('s3cret');
+    expect(statSync(file()).mode & 0o777).toBe(0o600);
+    expect(JSON.parse(readFileSync(file(), 'utf8'))).toEqual({
+      endpoints: { 'kafka://host:9092': { username: 'ana', password: 's3cret' } },
+    });
+    const listed = await runCli(['stream', 'login']);
+    expect(listed.stdout).toMatch(/kafka:\/\/host:9092\s+password, username/);
+    expect(listed.stdout).not.toContain('s3cret');
+  });
+
+  it('takes them out of the URL', async () => {
+    await loginAt('mqtt://ana:p%40ss@host');
+    expect(await resolved('mqtt://host:1883/a')).toEqual({ username: 'ana', password: 'p@ss' });
+  });
+
+  it.each([
+    [['mqtt://host'], 'AIOT_USAGE'],
+    [['file:///x', '--username', 'a'], 'AIOT_STREAM_URL'],
+    [['aiot://stream', '--username', 'a'], 'AIOT_STREAM_URL'],
+  ])('refuses %j', async ([url = '', ...flags], code) => {
+    const { stderr, stdout, code: exit } = await loginAt(url, ...flags);
+    expect(exit).toBe(2);
+    expect(stdout + stderr).toContain(code);
+  });
+
+  it('keeps nothing that does not reach its broker', async () => {
+    const { code, stderr } = await runCli(['stream', 'login', 'nats://127.0.0.1:1', '--username', 'ana']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('AIOT_BROKER_UNREACHABLE');
+    expect((await runCli(['stream', 'login', '--json'])).json).toEqual({ endpoints: [], tried: false });
+  });
+});
+
+describe('aiot stream logout', () => {
+  it('forgets one endpoint and leaves the others', async () => {
+    await loginAt('mqtt://ana:a@one');
+    await loginAt('mqtt://ana:b@two');
+    expect((await runCli(['stream', 'logout', 'mqtt://one', '--json'])).json).toEqual({
+      endpoints: [{ endpoint: 'mqtt://one:1883', kept: ['password', 'username'] }],
+      tried: false,
+    });
+    expect(await resolved('mqtt://one')).toEqual({});
+    expect(await resolved('mqtt://two')).toMatchObject({ password: 'b' });
+  });
+
+  it('exits 4 where nothing is kept', async () => {
+    const { code, stderr } = await runCli(['stream', 'logout', 'mqtt://nowhere']);
+    expect(code).toBe(4);
+    expect(stderr).toContain('AIOT_STREAM_LOGIN_NOT_FOUND');
+  });
+});
+
+describe('what is kept', () => {
+  beforeEach(async () => {
+    await loginAt('mqtts://ana:kept@host', '--token-file', secretFile('t0ken'));
+  });
+
+  it('is used where nobody says who we are', async () => {
+    expect(await resolved('mqtts://host/a', { qos: 1, username: undefined })).toEqual({
+      username: 'ana',
+      password: 'kept',
+      token: 't0ken',
+      qos: 1,
+    });
+  });
+
+  it.each([
+    ['the URL', 'mqtts://eve:own@host', {}],
+    ['the options', 'mqtts://host', { username: 'eve' }],
+    ['a certificate', 'mqtts://host', { cert: 'C', key: 'K' }],
+  ])('gives way as a whole to %s', async (_, url, options) => {
+    expect(await resolved(url, options)).toEqual(options);
+  });
+
+  it('never goes over the plain scheme, nor to another port', async () => {
+    expect(await resolved('mqtt://host:8883')).toEqual({});
+    expect(await resolved('mqtts://host:8884')).toEqual({});
+  });
+
+  it('is refused when somebody damaged the file, and not shown', async () => {
+    writeFileSync(file(), JSON.stringify({ endpoints: { 'mqtts://host:8883': { pasword: 's3cret' } } }));
+    await expect(resolved('mqtts://host')).rejects.toMatchObject({
+      code: 'AIOT_FILE_MALFORMED',
+      message: expect.not.stringContaining('s3cret'),
+    });
+  });
+});
+
+describe('the flags', () => {
+  it('read secrets from files, and leave out what is not given', async () => {
+    expect(
+      await brokerOptions({ username: 'ana', 'password-file': secretFile('s3cret'), sasl: 'scram-sha-256' }),
+    ).toEqual({ username: 'ana', password: 's3cret', sasl: 'scram-sha-256' });
+  });
+
+  it('refuse a .creds file that is none, and a certificate without its key', async () => {
+    await expect(brokerOptions({ creds: secretFile('nothing') })).rejects.toMatchObject({
+      code: 'AIOT_FILE_MALFORMED',
+    });
+    await expect(brokerOptions({ cert: 'me.pem' })).rejects.toMatchObject({ code: 'AIOT_USAGE' });
+  });
+});
