@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { AiotError } from '../../core/index.js';
+import { AiotError, plural } from '../../core/index.js';
 import { csvRecords } from '../../formats/index.js';
 import { decodeAuto } from '../decode/text.js';
 import type { OutgoingMessage } from '../message.js';
@@ -49,7 +49,11 @@ export function payloadRow(
   const names = columns?.filter((name) => !name.startsWith('$'));
   if (!names) throw unfit(where, message, 'has cells without names: say ?fields=a,b,c');
   if (cells.length !== names.length) {
-    throw unfit(where, message, `has ${cells.length} cells, expected ${names.length} (${names.join(',')})`);
+    throw unfit(
+      where,
+      message,
+      `has ${plural(cells.length, 'cell')}, expected ${names.length} (${names.join(',')})`,
+    );
   }
   return Object.fromEntries(names.map((name, n) => [name, cells[n]]));
 }

@@ -88,7 +88,12 @@ export function mayPassLater(status: number): boolean {
 }
 
 /** An answer as an attempt: 2xx is what was wanted. `told` is what it says in words, which must hold no secret. */
-export function attemptOf(answer: HttpAnswer, endpoint: string, told: string): Attempt<HttpAnswer> {
+export function attemptOf(
+  answer: HttpAnswer,
+  endpoint: string,
+  told: string,
+  nextWhenDenied = 'Check the token, or the name and password, that it is shown.',
+): Attempt<HttpAnswer> {
   const { status, headers } = answer;
   if (status >= 200 && status < 300) return { value: answer };
   const wait = retryAfterMs(headers['retry-after']);
@@ -99,6 +104,7 @@ export function attemptOf(answer: HttpAnswer, endpoint: string, told: string): A
     {
       endpoint,
       retryable: mayPassLater(status),
+      ...(denied ? { next: nextWhenDenied } : {}),
       ...(status >= 300 && status < 400
         ? { next: 'It wants us elsewhere: give the address that it names.' }
         : {}),

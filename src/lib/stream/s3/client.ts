@@ -31,12 +31,14 @@ export interface S3Client {
 /** Largest object that is read whole, bytes. */
 const largestObject = 256 * 1024 * 1024;
 
+const denied = 'Check the access key, its secret, and what it may do in this bucket.';
+
 /** S3 over HTTP with AWS's signature 4, the body's SHA-256 signed with it. @throws AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED */
 export async function createS3Client(place: S3Place, options: StreamOptions): Promise<S3Client> {
   const { AwsClient } = await import('aws4fetch');
-  const { bucket, endpoint, credentials, region } = place;
+  const { credentials, region } = place;
   const signer = new AwsClient({ ...credentials, service: 's3', region, retries: 0 });
-  const transport = await createTransport(place.shown, options, largestObject);
+  const transport = await createTransport(place.where, options, largestObject);
   /** The server has said that it knows no If-None-Match. */
   let unconditional = false;
 
@@ -70,7 +72,7 @@ export async function createS3Client(place: S3Place, options: StreamOptions): Pr
           ...(signal ? { signal } : {}),
         });
         if (takes.includes(answer.status)) return { value: answer };
-        const result = attemptOf(answer, place.shown, saysOf(answer));
+        const result = attemptOf(answer, place.where, saysOf(answer), denied);
         // The bucket, the keys to it, two writes at once: of an object to be written only 400 and 413 are its own fault.
         if ('value' in result || method !== 'PUT' || answer.status === 400 || answer.status === 413)
           return result;
@@ -138,7 +140,7 @@ export async function createS3Client(place: S3Place, options: StreamOptions): Pr
     const code = codeOf(answer);
     const message = elementText(answer.body.toString('utf8', 0, 4096), 'Message');
     if (code === undefined) return '';
-    return `${code}${message ? ` (${message})` : ''}${code === 'NoSuchBucket' ? `: ${bucket} at ${endpoint}` : ''}`;
+    return `${code}${message ? ` (${message})` : ''}`;
   }
 }
 

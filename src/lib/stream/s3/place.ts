@@ -20,8 +20,10 @@ export interface S3Place {
   key: string;
   /** Such as `http://127.0.0.1:9000`. */
   endpoint: string;
-  /** For errors and states. */
+  /** For states. */
   shown: string;
+  /** For errors: with the server, where it is not AWS. */
+  where: string;
   region: string;
   credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string };
   type: string | undefined;
@@ -58,6 +60,7 @@ export function s3Place(
     key: url.path,
     endpoint,
     shown: `s3://${bucket}`,
+    where: `s3://${bucket}${given === undefined ? '' : ` at ${endpoint}`}`,
     region,
     credentials: credentialsFor(url, options, env),
     type: query.type,

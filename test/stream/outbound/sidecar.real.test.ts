@@ -1,0 +1,86 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { bridgeRoute, runRoutes } from '../../../src/lib/stream/index.js';
+import { kcat, kcatWrite, startKafka } from '../../support/kafka.js';
+import { describeReal } from '../../support/real.js';
+
+/** The guide's inference box: one JSON a connection, an answer of 1024 bytes at most. It can be killed and started again. */
+function inferenceBox() {
+  const heard: string[] = [];
+  let server: Server | undefined;
+  let port = 0;
+  const sockets = new Set<Socket>();
+  return {
+    heard,
+    get port() {
+      return port;
+    },
+    async start() {
+      server = createServer((socket) => {
+        sockets.add(socket);
+        socket.on('close', () => sockets.delete(socket));
+        socket.on('error', () => {});
+        socket.once('data', (data) => {
+          heard.push(data.toString());
+          socket.write(`inference value from the edge tpu = ${JSON.parse(data.toString()).n}`);
+        });
+      });
+      server.listen(port, '127.0.0.1');
+      await once(server, 'listening');
+      port = (server.address() as AddressInfo).port;
+    },
+    async kill() {
+      for (const socket of sockets) socket.resetAndDestroy();
+      const closed = once(server!, 'close');
+      server!.close();
+      await closed;
+    },
+  };
+}
+
+describeReal('kafka', 'Kafka in front of an inference box', () => {
+  it('is the sidecar: every record gets its answer, though the box goes away again and again', async () => {
+    const kafka = await startKafka();
+    const box = inferenceBox();
+    await box.start();
+    const count = 200;
+    const lines = Array.from({ length: count }, (_, n) => `k${n % 7}:${JSON.stringify({ n })}`).join('\n');
+    try {
+      await kafka.createTopic('data');
+      await kafka.createTopic('inference');
+      kcatWrite(kafka.address, 'data', `${lines}\n`, '-K', ':');
+      const ending = new AbortController();
+      const route = bridgeRoute({
+        from: `kafka://${kafka.address}/data?group=sidecar&from=beginning`,
+        to: `tcp://127.0.0.1:${box.port}?replyTo=kafka://${kafka.address}/inference`,
+        batch: 20,
+      });
+      const running = runRoutes([route], { signal: ending.signal });
+      for (let round = 0; round < 3; round++) {
+        for (let tries = 0; box.heard.length < 30 * (round + 1) && tries < 500; tries++) await delay(20);
+        await box.kill();
+        await delay(300);
+        await box.start();
+      }
+      const answered = () => new Set(kcat(kafka.address, 'inference', '%k %s\n').trim().split('\n'));
+      for (let tries = 0; tries < 60 && answered().size < count; tries++) await delay(250);
+      ending.abort();
+      await running;
+      const wanted = Array.from(
+        { length: count },
+        (_, n) => `k${n % 7} inference value from the edge tpu = ${n}`,
+      );
+      expect([...answered()].sort()).toEqual(wanted.sort());
+      // In order but for what was sent again: the first time that the box hears each is in Kafka's order.
+      const first = [...new Set(box.heard)].map((text) => JSON.parse(text).n as number);
+      expect(first).toEqual(Array.from({ length: count }, (_, n) => n));
+      // Beside the kills, nothing goes twice: at most the record that was under way at each.
+      expect(box.heard.length).toBeLessThanOrEqual(count + 2 * 3);
+    } finally {
+      await box.kill().catch(() => {});
+      await kafka.stop();
+    }
+  }, 90_000);
+});
