@@ -24,8 +24,8 @@ export default class StreamPub extends AiotCommand {
     `<%= config.bin %> <%= command.id %> mqtt://127.0.0.1/t --template '{"n": {{n}}, "t": {{20 + $random()}}}' --count 100 --rate 10`,
   ];
   static override args = {
-    url: Args.string({ required: true, description: 'Where to, with the topic.' }),
-    message: Args.string({ description: 'The payload, as text.' }),
+    url: Args.string({ required: true, description: 'Where to, with the topic.', ignoreStdin: true }),
+    message: Args.string({ description: 'The payload, as text.', ignoreStdin: true }),
   };
   static override flags = {
     file: Flags.string({

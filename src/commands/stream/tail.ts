@@ -12,8 +12,10 @@ import {
   readOptions,
   selectFlags,
   shared,
+  thousands,
   viewFlags,
 } from '../../lib/cli/index.js';
+
 import { messageLineSchema, streamStatisticsSchema, tail } from '../../lib/stream/index.js';
 
 export default class StreamTail extends AiotCommand {
@@ -74,7 +76,7 @@ export default class StreamTail extends AiotCommand {
       (batch) => view.show(batch),
     );
     const result = await view.end(end);
-    const dropped = end.dropped > 0 ? `, ${end.dropped} dropped` : '';
+    const dropped = end.dropped > 0 ? `, ${thousands(end.dropped)} dropped` : '';
     this.note(dim(`${plural(end.messages, 'message')}${dropped}`));
     if (end.failed > 0) this.caution(`${plural(end.failed, 'message')} left out: ${end.first}`);
     return result as z.output<typeof StreamTail.result> | undefined;

@@ -1,5 +1,5 @@
 /** What commands are made of: the base class, the shared flags, and rendering. Knows no rule of any domain. */
-export { percent, plural, size } from '../core/index.js';
+export { percent, plural, size, thousands } from '../core/index.js';
 export { again, shellWord } from './again.js';
 export { boardLoader } from './board-loader.js';
 export { boardRows, type RowsOptions } from './board-rows.js';
@@ -21,6 +21,7 @@ export {
   boardReadText,
   boardVerifiedText,
 } from './render/board.js';
+export { benchText } from './render/bench.js';
 export { answerText, datasetText, figuresText, figureText } from './render/card.js';
 export { checkText } from './render/check.js';
 export { comparisonText } from './render/comparison.js';

@@ -65,6 +65,7 @@ async function unmet(
   return new AiotError(
     'AIOT_TIMEOUT',
     `expected ${wanted} within ${formatDuration(time ?? 0)}, got ${got}${last}${failed}`,
+    { next: 'Look at what comes without --expect, or give more time with --within.' },
   );
 }
 
