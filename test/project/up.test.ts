@@ -197,7 +197,7 @@ describe('a project that cannot be started', () => {
     const dir = await projectOf(`broken-${code}-${told.length}`, {
       'aiot.yaml': project(`  ${up}\n`),
       'routes.yaml': 'routes:\n  a:\n    form: aiot://stream/a\n    to: aiot://stream/b\n',
-      'open.yaml': 'routes:\n  a:\n    from: ${ABSENT}/a\n    to: aiot://stream/b\n',
+      'open.yaml': `routes:\n  a:\n    from: \${ABSENT}/a\n    to: aiot://stream/b\n`,
     });
     const contexts = await readContexts();
     const { json, code: exit } = await runCli([
