@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -77,6 +79,23 @@ describe('asking what is not a broker', () => {
   ])('aiot stream %s %s exits %i', async (verb, url, exit, message) => {
     const { code, stderr } = await runCli(['stream', verb, url]);
     expect({ code, stderr }).toEqual({ code: exit, stderr: expect.stringContaining(message) });
+  });
+});
+
+it('what listens and is no NATS server is said to be none, and nothing waits for it', async () => {
+  const server = createServer((socket) => {
+    // It is hung up on, once it is known.
+    socket.on('error', () => {}).write('220 mail.example ESMTP\r\n');
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const { json, code } = await runCli(['stream', 'check', `nats://127.0.0.1:${port}`, '--json']);
+  server.close();
+  expect(code).toBe(6);
+  expect((json as { results: { detail: string }[] }).results.at(-1)).toMatchObject({
+    what: 'broker',
+    state: 'failed',
+    detail: expect.stringContaining('does not speak NATS'),
   });
 });
 

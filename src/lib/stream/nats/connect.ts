@@ -3,7 +3,7 @@ import { AiotError } from '../../core/index.js';
 import type { StreamOptions } from '../options.js';
 import type { StreamUrl } from '../url.js';
 import { natsError } from './errors.js';
-import { refuseWithoutCertificate } from './hello.js';
+import { greet } from './hello.js';
 import type { NatsSettings } from './settings.js';
 import { within } from './within.js';
 
@@ -34,9 +34,8 @@ export async function connectNats(
   const servers = serversOf(url);
   const timeout = options.connectTimeoutMs ?? 10_000;
   const tls = tlsOf(url, options, settings);
-  if (tls.tls && !options.cert && !settings.tlsFirst) {
-    await refuseWithoutCertificate(servers[0] ?? '', endpoint, timeout);
-  }
+  const certificate = options.cert !== undefined;
+  if (!settings.tlsFirst) await greet(servers, { endpoint, certificate, timeoutMs: timeout });
   const nats = await import('nats');
   const nc = await nats
     .connect({
