@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import StreamPub from '../../src/commands/stream/pub.js';
-import StreamTail from '../../src/commands/stream/tail.js';
+import { messageLineSchema } from '../../src/lib/stream/index.js';
 import { startBroker, type TestBroker } from '../support/broker.js';
 import { runCli } from '../support/cli.js';
 
@@ -36,7 +36,7 @@ describe('stream tail', () => {
     const lines = stdout.trimEnd().split('\n');
     expect(code).toBe(0);
     expect(lines).toHaveLength(3);
-    const messages = lines.map((line) => StreamTail.result.parse(JSON.parse(line)));
+    const messages = lines.map((line) => messageLineSchema.parse(JSON.parse(line)));
     expect(
       Object.fromEntries(messages.map(({ topic, payload, encoding }) => [topic, [payload, encoding]])),
     ).toEqual({

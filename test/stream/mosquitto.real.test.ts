@@ -19,7 +19,10 @@ describeReal('mosquitto', 'streams with a real Mosquitto', () => {
       opened = resolve;
     });
     const url = `mqtt://127.0.0.1:${broker.port}/real/+`;
-    const source = tail({ url, count: 3, timeoutMs: 20_000, onOpen: opened }, (m) => messages.push(m));
+    const limits = { count: 3, timeoutMs: 20_000, onOpen: opened };
+    const source = tail({ urls: [url], ...limits }, (batch) => {
+      messages.push(...batch.map(({ message }) => message));
+    });
     await open;
     mosquittoPub(broker.port, 'real/a', '{"x":1.5}');
     mosquittoPub(broker.port, 'real/b', Buffer.from([0, 255, 27]));

@@ -160,16 +160,18 @@ describe('following a stream', () => {
   it('ends after the time given, and says how many came', async () => {
     const { port } = await broker();
     const url = `mqtt://127.0.0.1:${port}/t`;
-    await expect(tail({ url, forMs: 100 }, () => {})).resolves.toEqual({
+    await expect(tail({ urls: [url], forMs: 100 }, () => {})).resolves.toEqual({
       messages: 0,
+      seen: 0,
       dropped: 0,
+      failed: 0,
       ended: 'for',
     });
-    await expect(tail({ url, count: 3, timeoutMs: 100 }, () => {})).rejects.toMatchObject({
+    await expect(tail({ urls: [url], count: 3, timeoutMs: 100 }, () => {})).rejects.toMatchObject({
       code: 'AIOT_TIMEOUT',
       exit: 124,
     });
-    await expect(tail({ url, signal: AbortSignal.timeout(100) }, () => {})).rejects.toMatchObject({
+    await expect(tail({ urls: [url], signal: AbortSignal.timeout(100) }, () => {})).rejects.toMatchObject({
       code: 'AIOT_INTERRUPTED',
       message: 'stopped after 0 messages',
     });
