@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +16,8 @@ export interface Mosquitto {
 /** A real Mosquitto on a free port, with a configuration of its own, and more of it as given, in a folder of its own. */
 export async function startMosquitto(options: { settings?: readonly string[] } = {}): Promise<Mosquitto> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-mosquitto-'));
+  // Started by root it becomes a user of its own, which has to write its database here.
+  await chmod(folder, 0o777);
   const port = await freePort();
   const config = join(folder, 'mosquitto.conf');
   const lines = [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'max_queued_messages 0'];

@@ -227,7 +227,7 @@ describe('an MQTT broker that is asked about itself', () => {
     const admin = closed(await openAdmin(`mqtt://127.0.0.1:${port}`));
     const results = await admin.check({});
     const states = Object.fromEntries(results.map(({ what, state }) => [what, state]));
-    expect(states).toMatchObject({ port: 'ok', connects: 'ok', 'QoS 0': 'ok', 'QoS 1': 'ok', 'QoS 2': 'ok' });
+    expect(states).toMatchObject({ connects: 'ok', 'QoS 0': 'ok', 'QoS 1': 'ok', 'QoS 2': 'ok' });
     expect(states).toMatchObject({ wildcards: 'ok', retained: 'ok', sessions: 'ok', headers: 'no' });
   });
 
@@ -236,7 +236,7 @@ describe('an MQTT broker that is asked about itself', () => {
     await close();
     const admin = closed(await openAdmin(`mqtt://127.0.0.1:${port}`));
     expect(await admin.check({})).toEqual([
-      { what: 'port', state: 'failed', detail: `nobody listens on port ${port}` },
+      { what: 'connects', state: 'failed', detail: expect.stringContaining('ECONNREFUSED') },
     ]);
   });
 

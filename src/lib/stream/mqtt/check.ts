@@ -6,7 +6,6 @@ import type { StreamOptions } from '../options.js';
 import type { StreamUrl } from '../url.js';
 import { connectStream, disconnectBroker } from './connect.js';
 import { createOutbox } from './outbox.js';
-import { checkReach } from './reach.js';
 import { mqttSettings } from './settings.js';
 import { openMqttSink } from './sink.js';
 import { openMqttSource } from './source.js';
@@ -25,10 +24,8 @@ interface Trial {
  * Never throws: what fails is in the results, and what depends on it is skipped.
  */
 export async function checkBroker(url: StreamUrl, options: StreamOptions): Promise<CheckResult[]> {
-  const results = await checkReach(url, options);
-  if (results.some(({ state }) => state === 'failed')) return results;
   const version = await triedConnect(url, options);
-  results.push(...version.results);
+  const results = [...version.results];
   if (version.results.some(({ state }) => state === 'failed')) return results;
   for (const trial of trialsOf(url, options, version.mqtt5)) {
     options.signal?.throwIfAborted();

@@ -1,0 +1,64 @@
+import { Args, Flags } from '@oclif/core';
+import {
+  AiotCommand,
+  benchText,
+  brokerFlags,
+  brokerOptions,
+  decimal,
+  next,
+  shellWord,
+} from '../../lib/cli/index.js';
+import { benchSchema, benchStream, smallestBench } from '../../lib/stream/index.js';
+
+export default class StreamBench extends AiotCommand {
+  static override summary = 'Measure a broker: how fast, how late, and whether everything arrives.';
+  static override description =
+    'Publishes and reads what it publishes, on one clock. Without a topic in the URL an own one is used (MQTT, NATS); Kafka needs one. At full speed the latency is that of a full queue: give --rate for that of a usual load. Exit code 6 when messages were lost.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> mqtt://127.0.0.1:1883',
+    '<%= config.bin %> <%= command.id %> mqtt://127.0.0.1:1883 --rate 1000 --count 10000 --qos 0',
+    '<%= config.bin %> <%= command.id %> kafka://127.0.0.1:9092/bench --size 1000 --json',
+  ];
+  static override args = { url: Args.string({ required: true, description: 'The broker, and the topic to use.' }) };
+  static override flags = {
+    count: Flags.integer({
+      char: 'n',
+      min: 1,
+      max: 10_000_000,
+      default: 10_000,
+      summary: 'Publish so many.',
+      env: 'AIOT_COUNT',
+    }),
+    size: Flags.integer({
+      min: smallestBench,
+      max: 10_000_000,
+      default: 150,
+      summary: 'Bytes of each payload.',
+      env: 'AIOT_SIZE',
+    }),
+    rate: decimal({ summary: 'Messages a second; 0 is as fast as it goes.', env: 'AIOT_RATE' }),
+    qos: Flags.option({ options: ['0', '1', '2'] as const })({
+      summary: 'MQTT: quality of service [default: 1].',
+      env: 'AIOT_QOS',
+    }),
+    stream: Flags.string({ summary: 'JetStream: the stream.', env: 'AIOT_STREAM', helpValue: 'NAME' }),
+    ...brokerFlags,
+  };
+  static override result = benchSchema;
+
+  async run() {
+    const { args, flags } = await this.input(StreamBench);
+    const { count, size, rate, qos, stream } = flags;
+    const progress = this.progress();
+    const bench = await benchStream({
+      ...(await brokerOptions(flags)),
+      ...(qos === undefined ? {} : { qos: Number(qos) as 0 | 1 | 2 }),
+      ...{ url: args.url, count, size, rate, stream, signal: this.signal },
+      onProgress: (done) => progress.update({ text: 'received', done, total: count }),
+    });
+    this.print(benchText(bench));
+    this.print(next(`aiot stream check ${shellWord(bench.endpoint)}`));
+    if (bench.lost > 0) this.exitsWith(6);
+    return bench;
+  }
+}
