@@ -28,6 +28,8 @@ export interface KafkaOptions {
   properties?: string[];
   /** More listeners by name, such as `SASL_PLAINTEXT`, each on a port of its own. */
   listeners?: string[];
+  /** Arguments of the formatting beside its own, such as `--add-scram`. */
+  format?: string[];
 }
 
 /** Where scripts/kafka.sh puts the jars of a version. */
@@ -72,7 +74,15 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
   ];
   const format = spawnSync(
     'java',
-    java('kafka.tools.StorageTool', 'format', '-t', 'aiot-tests-of-streams-A', '-c', properties),
+    java(
+      'kafka.tools.StorageTool',
+      'format',
+      '-t',
+      'aiot-tests-of-streams-A',
+      '-c',
+      properties,
+      ...(options.format ?? []),
+    ),
     { encoding: 'utf8' },
   );
   if (format.status !== 0) throw new Error(`kafka format: ${format.stdout}${format.stderr}`);
