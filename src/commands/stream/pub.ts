@@ -80,7 +80,8 @@ export default class StreamPub extends AiotCommand {
     const what = 'messages' in published ? `${plural(published.messages, 'message')}, ` : '';
     const speed = 'rate' in published ? `, ${Math.round(published.rate)}/s` : '';
     this.print(`${what}${size(published.bytes)} to ${published.url}: ${told}${speed}`);
-    if ('topic' in published) this.print(next(`aiot stream tail ${shellWord(published.url)}`));
+    if (/^(mqtt|ws|kafka|nats|aiot|file)/.test(published.url) && 'topic' in published)
+      this.print(next(`aiot stream tail ${shellWord(published.url)}`));
     return published;
   }
 }

@@ -22,11 +22,11 @@ export function readQuery<Shape extends z.ZodRawShape>(
 ): z.output<z.ZodObject<Shape>> {
   const result = z.strictObject(shape).safeParse(url.query);
   if (result.success) return result.data as z.output<z.ZodObject<Shape>>;
+  const mark = url.scheme.startsWith('http') ? '#' : '?';
+  const names = Object.keys(shape).join(', ');
   throw new AiotError(
     'AIOT_STREAM_URL',
-    `${url.endpoint}: ${issueText(result.error, 'what follows the ?')}`,
-    {
-      next: `After the ? may stand: ${Object.keys(shape).join(', ')}`,
-    },
+    `${url.endpoint}: ${issueText(result.error, `what follows the ${mark}`)}`,
+    { next: names === '' ? `Nothing may follow the ${mark} here.` : `After the ${mark} may stand: ${names}` },
   );
 }

@@ -80,8 +80,7 @@ function textFor(name: string, argument: string | undefined, message: OutgoingMe
 
 function harmless(text: string): string {
   const steps = text.split('/').map((step) => (step === '' || step === '.' || step === '..' ? '_' : step));
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-  return steps.join('/').replace(/[\u0000-\u001f\u007f\\]/g, '_');
+  return steps.join('/').replace(/[\p{Cc}\\]/gu, '_');
 }
 
 function timeText(time: number, format = 'YYYYMMDDTHHmmssSSSZ'): string {

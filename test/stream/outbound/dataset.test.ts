@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { openDatasetSink } from '../../../src/lib/stream/dataset/sink.js';
 import type { OutgoingMessage } from '../../../src/lib/stream/index.js';
+import { topicAt } from '../../../src/lib/stream/route/topics.js';
 import { parseStreamUrl } from '../../../src/lib/stream/url.js';
 
 async function through(url: string, messages: OutgoingMessage[]) {
@@ -81,6 +82,11 @@ describe('a dataset of the platform', () => {
       code: 'AIOT_STREAM_UNFIT',
       message: expect.stringMatching(why),
     });
+  });
+
+  it('is no topic of a route: a message keeps its own, which may name the device', () => {
+    expect(topicAt('aiot://dataset/motor')({ topic: 'plant/7', source: 'mqtt://x' })).toBe('plant/7');
+    expect(topicAt('aiot://stream/motor')({ topic: 'plant/7', source: 'mqtt://x' })).toBe('');
   });
 
   it('needs a name that it can have', async () => {

@@ -116,9 +116,8 @@ export function attemptOf(
 /** The beginning of an answer, on one line. */
 export function excerpt(body: Uint8Array): string {
   const text = Buffer.from(body.subarray(0, 300)).toString('utf8');
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
   return text
-    .replace(/[\s\u0000-\u001f\u007f]+/g, ' ')
+    .replace(/[\s\p{Cc}]+/gu, ' ')
     .trim()
     .slice(0, 200);
 }

@@ -4,7 +4,7 @@ import { mqttHeaders } from '../message.js';
 
 /** First bytes of pictures (PNG 5.2, JPEG's SOI, GIF, RIFF … WEBP), as latin1. */
 const pictures: readonly (readonly [RegExp, string])[] = [
-  [/^\x89PNG\r\n\x1a\n/, 'image/png'],
+  [/^\x89PNG\r\n/, 'image/png'],
   [/^\xff\xd8\xff/, 'image/jpeg'],
   [/^GIF8[79]a/, 'image/gif'],
   [/^RIFF.{4}WEBP/s, 'image/webp'],

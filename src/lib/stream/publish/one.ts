@@ -3,6 +3,7 @@ import { whenAborted } from '../../core/index.js';
 import { openSink } from '../open.js';
 import type { StreamOptions } from '../options.js';
 import { parseStreamUrl } from '../url.js';
+import { pathless } from './topics.js';
 
 export interface PublishOptions extends Omit<StreamOptions, 'qos'> {
   /** Where to, with the topic in it. */
@@ -31,8 +32,8 @@ export async function publishMessage(options: PublishOptions): Promise<Published
   const { url, payload, qos = 1, retain = false, signal } = options;
   signal?.throwIfAborted();
   const { scheme, endpoint, path } = parseStreamUrl(url);
-  // A file's path is no topic, but its lines have one.
-  const topic = scheme === 'file' ? 'aiot' : path;
+  // A path of a file, a page or a bucket is no topic, but lines and objects have one.
+  const topic = pathless.has(scheme) ? 'aiot' : path;
   const sink = await openSink(url, options);
   try {
     const written = sink.write([{ topic, payload, qos, retain }]);
@@ -41,7 +42,7 @@ export async function publishMessage(options: PublishOptions): Promise<Published
     await sink.close();
   }
   return {
-    url: scheme === 'file' ? `file:${sink.endpoint}` : `${endpoint}/${topic}`,
+    url: scheme === 'file' ? `file:${sink.endpoint}` : `${endpoint}/${path}`,
     topic,
     bytes: payload.length,
     qos,

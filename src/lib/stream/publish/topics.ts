@@ -4,7 +4,16 @@ import { topicAt } from '../route/topics.js';
 import { parseStreamUrl } from '../url.js';
 
 /** Schemes whose path is no topic. */
-const pathless = new Set(['file', 'stdin', 'serial', 'http', 'https', 's3', 'tcp', 'telegram']);
+export const pathless: ReadonlySet<string> = new Set([
+  'file',
+  'stdin',
+  'serial',
+  'http',
+  'https',
+  's3',
+  'tcp',
+  'telegram',
+]);
 
 /**
  * The messages with the topic that they go to, as of routes: the URL's (an empty one, for its sink), or their own.

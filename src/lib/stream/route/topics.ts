@@ -22,8 +22,9 @@ const families: Record<string, Family> = {
  * `sensors/1` goes to `site/#` as `site/sensors/1`. Files, HTTP and the like have no topics: they get the message's own.
  */
 export function topicAt(url: string): (message: Pick<Message, 'topic' | 'source'>) => string {
-  const { scheme, path } = parseStreamUrl(url);
-  const family = families[scheme] ?? 'other';
+  const { scheme, host, path } = parseStreamUrl(url);
+  // A dataset's name is no topic: the message's own may name the device.
+  const family = scheme === 'aiot' && host === 'dataset' ? 'other' : (families[scheme] ?? 'other');
   if (family === 'other') return ({ topic }) => topic;
   const prefix = /^(.*?)[#>]$/s.exec(path)?.[1];
   if (path !== '' && prefix === undefined) return () => '';
