@@ -25,6 +25,11 @@ export interface TopicParts {
   stream?: string;
 }
 
+/** Whether it is below the protocol's prefix: only there is a topic of the protocol. */
+export function isProtocolTopic(topic: string): boolean {
+  return topic.startsWith(`${root}/`);
+}
+
 /** The parts of a protocol topic, or null for any other topic. */
 export function parseTopic(topic: string): TopicParts | null {
   const [a, b, device, channel, stream, ...rest] = topic.split('/');

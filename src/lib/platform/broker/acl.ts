@@ -1,6 +1,6 @@
-import { deviceChannels, parseTopic } from '../../device/index.js';
+import { deviceChannels, isProtocolTopic, parseTopic } from '../../device/index.js';
 import { filterCovers, topicMatcher } from './filter.js';
-import type { Identity } from './identity.js';
+import type { BoardDoor, Identity } from './identity.js';
 
 /**
  * A device publishes on its own channels only; boards on what their listener is for; operators on every topic that is not the
@@ -11,7 +11,7 @@ export function mayPublish(identity: Identity, topic: string): boolean {
   if (identity.kind === 'operator') return true;
   if (identity.kind === 'board') {
     // What the platform takes for a device's word comes from devices with certificates alone.
-    return parseTopic(topic) === null && identity.door.publish.some((filter) => topicMatcher(filter)(topic));
+    return !isProtocolTopic(topic) && matchersOf(identity.door).some((fits) => fits(topic));
   }
   const parts = parseTopic(topic);
   return parts !== null && parts.device === identity.name && deviceChannels[parts.channel] === 'device';
@@ -24,4 +24,13 @@ export function maySubscribe(identity: Identity, filter: string): boolean {
     return identity.door.subscribe.some((allowed) => filterCovers(allowed, filter));
   const parts = parseTopic(filter);
   return parts !== null && parts.device === identity.name && deviceChannels[parts.channel] === 'platform';
+}
+
+/** Made once a listener, for they are asked with each message. */
+const matchers = new WeakMap<BoardDoor, ((topic: string) => boolean)[]>();
+
+function matchersOf(door: BoardDoor): ((topic: string) => boolean)[] {
+  const known = matchers.get(door) ?? door.publish.map(topicMatcher);
+  matchers.set(door, known);
+  return known;
 }

@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events';
 import type { AuthenticateError, Client, PublishPacket } from 'aedes';
 import type { Logger } from 'pino';
 import { AiotError } from '../../core/index.js';
+import { isProtocolTopic } from '../../device/index.js';
 import type { Devices } from '../services/devices.js';
 import type { Tokens } from '../services/tokens.js';
 import type { Offered } from '../streams/held.js';
@@ -96,8 +97,15 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
         refuse('a publish was refused', client, packet.topic);
         return done(new Error(`not allowed to publish on ${packet.topic}`));
       }
+      figures.received++;
+      const { topic, payload } = packet;
+      if (payload.length > largestPayload) return done(new Error(`expected at most ${largestPayload} bytes`));
+      // What is a stream of messages is not retained: memory would grow, and nobody asked for it.
+      if (packet.retain && /\/(telemetry|inference|reply|log)(\/|$)/.test(topic)) packet.retain = false;
       // Readers in this process come last: what could not be stored is not theirs either.
-      store(client, packet).then(() => streams.offer(packet as Offered, done), done);
+      const offer = () => streams.offer(packet as Offered, done);
+      if (isProtocolTopic(topic)) store(client, packet).then(offer, done);
+      else offer();
     },
     authorizeSubscribe(client: BrokerClient, subscription, done) {
       if (client.identity && maySubscribe(client.identity, subscription.topic))
@@ -111,13 +119,8 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
   });
 
   const store = async (client: BrokerClient, packet: PublishPacket) => {
-    figures.received++;
-    const payload = Buffer.from(packet.payload);
-    if (payload.length > largestPayload) throw new Error(`expected at most ${largestPayload} bytes`);
-    // What is a stream of messages is not retained: memory would grow, and nobody asked for it.
-    if (/\/(telemetry|inference|reply|log)(\/|$)/.test(packet.topic)) packet.retain = false;
     try {
-      await parts.ingest(packet.topic, payload);
+      await parts.ingest(packet.topic, Buffer.from(packet.payload));
     } catch (error) {
       if (!(error instanceof AiotError) || !unstorable.has(error.code)) {
         log.error({ err: error, topic: packet.topic }, 'a message could not be stored');

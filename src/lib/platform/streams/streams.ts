@@ -8,7 +8,7 @@ import {
   type StreamOptions,
 } from '../../stream/index.js';
 import { topicMatcher } from '../broker/filter.js';
-import { type Offered, offerTo, type Take } from './held.js';
+import { type HeldDelivery, type Offered, offerTo, type Taker } from './held.js';
 
 /** Readers and writers in the broker's own process: no socket, no second copy, and the publisher's PUBACK waits for readers. */
 export interface LocalStreams {
@@ -45,10 +45,9 @@ export interface LocalStreamsParts {
   retained(filter: string): Promise<Offered[]>;
 }
 
-interface Reader {
+interface Reader extends Taker {
   name: string | undefined;
   fits: (topic: string) => boolean;
-  take: Take;
   end(): void;
 }
 
@@ -65,10 +64,10 @@ export function createLocalStreams({ endpoint, publish, retained }: LocalStreams
       if (expected.get(name)?.(message.topic)) return void waiting.push([message, done]);
     }
     if (readers.size === 0) return done(null);
-    const takes: Take[] = [];
-    for (const reader of readers) if (reader.fits(message.topic)) takes.push(reader.take);
-    if (takes.length === 0) return done(null);
-    offerTo(takes, message, endpoint, done);
+    const takers: Taker[] = [];
+    for (const reader of readers) if (reader.fits(message.topic)) takers.push(reader);
+    if (takers.length === 0) return done(null);
+    offerTo(takers, message, endpoint, done);
   };
   const offered = (message: Offered) =>
     new Promise<void>((resolve, reject) => offer(message, (error) => (error ? reject(error) : resolve())));
@@ -87,7 +86,7 @@ export function createLocalStreams({ endpoint, publish, retained }: LocalStreams
         for (const [message, done] of again) offer(message, done);
       }
       const kept = await retained(filter);
-      for (const message of kept) offerTo([reader.take], message, endpoint, () => {});
+      for (const message of kept) offerTo([reader], message, endpoint, () => {});
       const close = async () => {
         readers.delete(reader);
         if (name !== undefined && expected.has(name)) missing.add(name);
@@ -154,45 +153,28 @@ interface ReaderOptions {
 
 function createReader({ filter, endpoint, queue: limit, overflow, name }: ReaderOptions) {
   const queue = createQueue<Delivery>(limit);
-  /** Taken, and neither acked nor nacked yet: their publishers wait. */
-  const open = new Set<Delivery>();
+  const open = new Set<HeldDelivery>();
   let dropped = 0;
   let ended = false;
-  const track = (delivery: Delivery): Delivery => {
-    const { message } = delivery;
-    const tracked: Delivery = {
-      message,
-      ack() {
-        open.delete(tracked);
-        delivery.ack();
-      },
-      nack() {
-        open.delete(tracked);
-        delivery.nack();
-      },
-    };
-    open.add(tracked);
-    return tracked;
-  };
-  const waitFor = async (delivery: Delivery, bytes: number) => {
+  const waitFor = async (delivery: HeldDelivery, bytes: number) => {
     do await queue.whenRoom();
     while (!ended && !queue.push(delivery, bytes));
     if (ended) delivery.nack();
   };
-  const take: Take = (delivery, bytes) => {
-    const tracked = track(delivery);
-    if (ended) return tracked.nack();
-    if (queue.push(tracked, bytes)) return;
+  const take = (delivery: HeldDelivery, bytes: number) => {
+    if (ended) return delivery.nack();
+    if (queue.push(delivery, bytes)) return;
     if (overflow === 'wait') {
-      void waitFor(tracked, bytes);
+      void waitFor(delivery, bytes);
       return;
     }
     dropped++;
-    tracked.ack();
+    delivery.ack();
   };
   const reader: Reader = {
     name,
     fits: topicMatcher(filter),
+    open,
     take,
     end() {
       if (ended) return;
