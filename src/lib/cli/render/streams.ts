@@ -88,9 +88,9 @@ export function loginsText({ endpoints }: Login): string {
 }
 
 /** Commands to copy stand alone on their lines. */
-export function cheatText({ title, about, lines, settings }: CheatSheet): string {
+export function cheatText({ title, about, lines, settings, mark = '?' }: CheatSheet): string {
   const commands = lines.map(([what, command]) => `${dim(`# ${what}`)}\n${command}`);
   const pairs = settings.map(([setting, meaning]): [string, string] => [setting, meaning]);
-  const after = pairs.length > 0 ? `\n\n${bold('After the ?')}\n${facts(pairs)}` : '';
+  const after = pairs.length > 0 ? `\n\n${bold(`After the ${mark}`)}\n${facts(pairs)}` : '';
   return `${bold(title)}\n${about}\n\n${commands.join('\n')}${after}`;
 }

@@ -12,10 +12,11 @@ export const cheatSheets = { kafka, mqtt, nats, serial, http, s3 } satisfies Rec
 /** All sheets as a part of docs/streams.md. */
 export function cheatMarkdown(): string {
   return Object.entries(cheatSheets)
-    .map(([name, { title, about, lines, settings }]: [string, CheatSheet]) => {
+    .map(([name, { title, about, lines, mark = '?', settings }]: [string, CheatSheet]) => {
       const commands = lines.map(([what, command]) => `# ${what}\n${command}`).join('\n');
       const rows = settings.map(([setting, meaning]) => `| ${cell(setting)} | ${cell(meaning)} |`);
-      const after = rows.length > 0 ? `\n\n| after the \`?\` | |\n| --- | --- |\n${rows.join('\n')}` : '';
+      const after =
+        rows.length > 0 ? `\n\n| after the \`${mark}\` | |\n| --- | --- |\n${rows.join('\n')}` : '';
       return `### ${title}\n\n${about} (\`aiot cheat ${name}\`)\n\n\`\`\`sh\n${commands}\n\`\`\`${after}`;
     })
     .join('\n\n');

@@ -34,10 +34,26 @@ export const http: CheatSheet = {
     ],
     ['POST one', `aiot stream pub https://hooks.example/alert '{"motor": 1}'`],
     ['a Bearer token, kept for later', 'aiot stream login https://hooks.example --token-file - --untried'],
+    [
+      'the same, taking only what is signed',
+      'AIOT_STREAM_SECRET=… aiot stream bridge http://0.0.0.0:12000/example kafka://127.0.0.1/events',
+    ],
     ['does it answer, and with which certificate', 'aiot stream check https://hooks.example'],
   ],
   // An http address's own query belongs to the far side.
-  settings: [],
+  mark: '#',
+  settings: [
+    [
+      'secret=KEY',
+      'sign what is POSTed, refuse what is not signed (Standard Webhooks); or AIOT_STREAM_SECRET',
+    ],
+    ['method=PUT', 'instead of POST'],
+    ['parallel=8', 'requests under way; those of one key, or else one topic, keep their order'],
+    ['headers=false', 'no aiot-topic, aiot-time and aiot-key with what is POSTed'],
+    ['limit=1MB', 'longest body that is taken'],
+    ['wait=30', 'seconds until a sender is told to come again'],
+    ['topic=NAME', 'of the messages; default = the path'],
+  ],
 };
 
 export const s3: CheatSheet = {
@@ -54,6 +70,7 @@ export const s3: CheatSheet = {
       'access key and secret, kept for later',
       'aiot stream login s3://bucket --username ACCESS_KEY --password-file - --untried',
     ],
+    ['what may be done in it', "aiot stream check 's3://bucket?endpoint=http://127.0.0.1:9000'"],
   ],
   settings: [
     ['endpoint=URL', 'of a server that is not AWS; or AWS_ENDPOINT_URL'],

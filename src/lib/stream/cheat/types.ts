@@ -5,6 +5,8 @@ export interface CheatSheet {
   about: string;
   /** Commands, each with what it does. */
   lines: readonly (readonly [what: string, command: string])[];
-  /** After the `?` of its address. */
+  /** What its settings stand behind; default `?`. */
+  mark?: '#';
+  /** In its address, behind that mark. */
   settings: readonly (readonly [setting: string, meaning: string])[];
 }
