@@ -1,0 +1,43 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { root } from '../../support/cli.js';
+
+/** A bridge in a process of its own, to be killed. */
+export interface BridgeProcess {
+  /** Bridging since then. */
+  ready: Promise<void>;
+  output: () => string;
+  end(signal: NodeJS.Signals): Promise<number | null>;
+}
+
+export function startBridge(words: readonly string[], environment: Record<string, string>): BridgeProcess {
+  const child: ChildProcess = spawn(process.execPath, ['bin/dev.js', 'stream', 'bridge', ...words], {
+    cwd: root,
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  let bridging = () => {};
+  const ready = new Promise<void>((resolve, reject) => {
+    bridging = resolve;
+    child.once('exit', () => reject(new Error(`the bridge ended:\n${output}`)));
+  });
+  ready.catch(() => {});
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (chunk: Buffer) => {
+      output += chunk;
+      if (output.includes('bridging;')) bridging();
+    });
+  }
+  return {
+    ready,
+    output: () => output,
+    async end(signal) {
+      if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+      const exited = once(child, 'exit');
+      child.kill(signal);
+      await exited;
+      return child.exitCode;
+    },
+  };
+}

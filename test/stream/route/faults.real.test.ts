@@ -1,0 +1,197 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Kafka, logLevel } from 'kafkajs';
+import mqtt from 'mqtt';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { openSource } from '../../../src/lib/stream/index.js';
+import { text, until } from '../../support/fake-streams.js';
+import { type KafkaBroker, startKafka } from '../../support/kafka.js';
+import { type Mosquitto, startMosquitto } from '../../support/mosquitto.js';
+import { describeReal } from '../../support/real.js';
+import { type BridgeProcess, startBridge } from './bridge-process.js';
+
+const many = process.env.AIOT_LONG === '1' ? 100_000 : 6000;
+const stops: (() => Promise<unknown>)[] = [];
+let environment: Record<string, string> = {};
+const bridges: BridgeProcess[] = [];
+
+function bridge(...words: string[]): BridgeProcess {
+  const started = startBridge(words, environment);
+  bridges.push(started);
+  return started;
+}
+
+beforeAll(async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-faults-'));
+  environment = { AIOT_CONFIG_DIR: join(folder, 'config'), AIOT_DATA_DIR: join(folder, 'data') };
+  stops.push(() => rm(folder, { recursive: true, force: true }));
+});
+afterEach(async () => {
+  for (const one of bridges.splice(0)) await one.end('SIGKILL');
+});
+afterAll(async () => {
+  for (const stop of stops.reverse()) await stop();
+});
+
+/** mqtt.js as the publisher: what it was told has arrived, at QoS 1, whatever happens to the broker. */
+async function publish(port: number, topic: string, count: number, perSecond: number): Promise<void> {
+  const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, {
+    clientId: `p-${topic}`,
+    clean: false,
+    reconnectPeriod: 50,
+  });
+  const sent: Promise<unknown>[] = [];
+  for (let n = 0; n < count; n++) {
+    sent.push(client.publishAsync(topic, JSON.stringify({ n, pad: 'x'.repeat(100) }), { qos: 1 }));
+    if (n % Math.ceil(perSecond / 20) === 0) await delay(50);
+  }
+  await Promise.all(sent);
+  await client.endAsync();
+}
+
+async function kafkaValues(
+  address: string,
+  topic: string,
+  wanted: () => boolean,
+  into: number[],
+): Promise<void> {
+  const kafka = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING });
+  const consumer = kafka.consumer({ groupId: `check-${Math.random()}`, retry: { retries: 20 } });
+  await consumer.connect();
+  await consumer.subscribe({ topic, fromBeginning: true });
+  await consumer.run({
+    eachMessage: async ({ message }) => {
+      into.push((JSON.parse(String(message.value)) as { n: number }).n);
+    },
+  });
+  try {
+    await until(wanted, 60_000);
+    await delay(500);
+  } finally {
+    await consumer.disconnect();
+  }
+}
+
+describeReal('kafka', 'a bridge from Mosquitto to Kafka', () => {
+  let kafka: KafkaBroker;
+  let broker: Mosquitto;
+  beforeAll(async () => {
+    [kafka, broker] = await Promise.all([
+      startKafka(),
+      startMosquitto({
+        settings: [
+          'persistence true',
+          'autosave_on_changes true',
+          'autosave_interval 1',
+          'max_inflight_messages 1000',
+        ],
+      }),
+    ]);
+    stops.push(
+      () => kafka.stop(),
+      () => broker.stop(),
+    );
+  }, 60_000);
+
+  test('both killed and restarted under load: every message arrives; SIGTERM drains and ends with 0', async () => {
+    await kafka.createTopic('load');
+    const started = bridge(
+      `mqtt://127.0.0.1:${broker.port}/load?qos=1&clientId=b1&clean=false`,
+      `kafka://${kafka.address}/load`,
+    );
+    await started.ready;
+    const publishing = publish(broker.port, 'load', many, many / 6);
+    const faults = (async () => {
+      await delay(1000);
+      await kafka.kill();
+      await delay(1000);
+      await broker.restart({ signal: 'SIGTERM', downMs: 300 });
+      await kafka.start();
+      await delay(1000);
+      await broker.restart({ signal: 'SIGTERM', downMs: 300 });
+    })();
+    await Promise.all([publishing, faults]);
+    const got: number[] = [];
+    await kafkaValues(kafka.address, 'load', () => new Set(got).size >= many, got);
+    expect(new Set(got).size).toBe(many);
+    expect(await started.end('SIGTERM')).toBe(0);
+    expect(started.output()).toContain('back');
+  }, 120_000);
+
+  test('kill -9 of the bridge, again and again, with --exactly-once: nothing lost, nothing twice, in order', async () => {
+    await kafka.createTopic('once');
+    const words = [
+      `mqtt://127.0.0.1:${broker.port}/once?qos=1&clientId=b2&clean=false`,
+      `kafka://${kafka.address}/once`,
+      '--dedupe',
+      'n',
+      '--exactly-once',
+    ];
+    await bridge(...words).ready;
+    const count = Math.min(many, 4000);
+    const publishing = publish(broker.port, 'once', count, count / 8);
+    for (let kill = 0; kill < 2; kill++) {
+      await delay(700);
+      await bridges.at(-1)?.end('SIGKILL');
+      await bridge(...words).ready;
+    }
+    await publishing;
+    const got: number[] = [];
+    await kafkaValues(kafka.address, 'once', () => new Set(got).size >= count, got);
+    expect(got).toEqual(Array.from({ length: count }, (_, n) => n));
+  }, 120_000);
+});
+
+describeReal('mosquitto', 'a bridge between two Mosquittos', () => {
+  test('a long outage of the link, kill -9 of the bridge in it: the spool loses nothing, properties and order are kept', async () => {
+    const [near, far] = await Promise.all([startMosquitto(), startMosquitto()]);
+    stops.push(
+      () => near.stop(),
+      () => far.stop(),
+    );
+    const farSource = await openSource(
+      `mqtt://127.0.0.1:${far.port}/faces?qos=1&clientId=check&clean=false`,
+      { overflow: 'wait' },
+    );
+    const got: { text: string; headers: string }[] = [];
+    void (async () => {
+      for await (const batch of farSource) {
+        for (const { message, ack } of batch) {
+          got.push({ text: text(message.payload), headers: JSON.stringify(message.headers) });
+          ack();
+        }
+      }
+    })();
+    // A port where nobody listens stands for the link that is down.
+    const spool = join(environment.AIOT_DATA_DIR as string, 'spool');
+    const from = `mqtt://127.0.0.1:${near.port}/faces?qos=1&clientId=f1&clean=false`;
+    const down = bridge(from, 'mqtt://127.0.0.1:9/faces', '--spool', spool, '--name', 'faces');
+    await until(() => down.output().includes('trying again'), 20_000);
+    await down.ready;
+    const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${near.port}`, { protocolVersion: 5 });
+    const send = async (start: number, end: number) => {
+      for (let n = start; n < end; n++) {
+        const properties = { contentType: 'image/png', userProperties: { n: String(n) } };
+        await client.publishAsync('faces', `face ${n}`, { qos: 1, properties });
+      }
+    };
+    await send(0, 200);
+    await delay(300);
+    await down.end('SIGKILL');
+    await send(200, 250);
+    const up = bridge(from, `mqtt://127.0.0.1:${far.port}/faces`, '--spool', spool, '--name', 'faces');
+    await up.ready;
+    await send(250, 300);
+    await until(() => new Set(got.map((one) => one.text)).size === 300, 20_000);
+    // A message that was in the spool and not acknowledged yet when the bridge died comes twice.
+    const first = got.filter((one, index) => got.findIndex((other) => other.text === one.text) === index);
+    expect(first.map((one) => one.text)).toEqual(Array.from({ length: 300 }, (_, n) => `face ${n}`));
+    expect(first[299]?.headers).toContain('["n","299"]');
+    expect(first[0]?.headers).toContain('["content-type","image/png"]');
+    expect(await up.end('SIGTERM')).toBe(0);
+    await client.endAsync();
+    await farSource.close();
+  }, 90_000);
+});
