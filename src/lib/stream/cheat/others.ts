@@ -29,15 +29,15 @@ export const http: CheatSheet = {
       'aiot stream bridge http://0.0.0.0:12000/example kafka://127.0.0.1/events',
     ],
     [
+      'the same, taking only what is signed',
+      'aiot stream bridge "http://0.0.0.0:12000/example#secret=$SECRET" kafka://127.0.0.1/events',
+    ],
+    [
       'each message of a topic as a POST',
       'aiot stream bridge mqtt://127.0.0.1/alerts https://hooks.example/alert',
     ],
     ['POST one', `aiot stream pub https://hooks.example/alert '{"motor": 1}'`],
     ['a Bearer token, kept for later', 'aiot stream login https://hooks.example --token-file - --untried'],
-    [
-      'the same, taking only what is signed',
-      'AIOT_STREAM_SECRET=… aiot stream bridge http://0.0.0.0:12000/example kafka://127.0.0.1/events',
-    ],
     ['does it answer, and with which certificate', 'aiot stream check https://hooks.example'],
   ],
   // An http address's own query belongs to the far side.
