@@ -1,0 +1,250 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { unitText } from '../../../src/lib/stream/bridge/unit.js';
+import { parseRoutes } from '../../../src/lib/stream/route/load.js';
+import { metricsText, showStates } from '../../../src/lib/stream/route/metrics.js';
+import { createReporter } from '../../../src/lib/stream/route/report.js';
+import { topicAt } from '../../../src/lib/stream/route/topics.js';
+import type { RouteState } from '../../../src/lib/stream/route/types.js';
+import { runCli } from '../../support/cli.js';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-routes-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const lines = (...payloads: unknown[]) =>
+  payloads.map((payload, n) => JSON.stringify({ topic: `t/${n}`, time: n, payload })).join('\n');
+
+test('stream bridge carries a file into another, and ends with it', async () => {
+  const [from, to] = [join(folder, 'in.ndjson'), join(folder, 'out.ndjson')];
+  await writeFile(from, lines({ a: 1 }, { a: 2 }, { a: 3 }));
+  const { code, json } = await runCli([
+    'stream',
+    'bridge',
+    `file:${from}`,
+    `file:${to}`,
+    '--where',
+    'a > 1',
+    '--map',
+    '{"b": a}',
+    '--json',
+  ]);
+  expect(code).toBe(0);
+  expect(json).toMatchObject({ routes: [{ received: 3, filtered: 1, pending: 0, to: [{ written: 2 }] }] });
+  const written = (await readFile(to, 'utf8'))
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(written.map(({ topic, payload }) => [topic, payload])).toEqual([
+    ['t/1', { b: 2 }],
+    ['t/2', { b: 3 }],
+  ]);
+});
+
+test.each<[string[], number, string]>([
+  [['mqtt://h/a', 's4://x'], 2, 'to.0: s4: cannot be written to'],
+  [['file:x', 'file:y', '--map', 'a +'], 2, 'map: a +: Unexpected end'],
+  [['file:x', 'file:y', '--spool-limit', '1GB'], 2, 'expected --spool beside --spool-limit'],
+  [['file:x', 'file:y', '--exactly-once'], 2, 'expected --dedupe beside --exactly-once'],
+  [['file:x', 'file:y', '--header', 'x'], 2, 'expected NAME=EXPRESSION'],
+  [['file:x', 'file:y', '--decode', 'morse'], 2, 'decode: expected one of auto'],
+  [['file:x', 'file:y', '--each'], 2, 'expected a map beside it'],
+  [['file:/nowhere/x.ndjson', 'file:y', '--dry-run'], 2, '--install'],
+  [['mqtt://u:pa55wort@h/a', 'file:y', '--install', '--dry-run'], 2, 'expected an address without a password'],
+])('stream bridge refuses %j', async (words, code, message) => {
+  const result = await runCli(['stream', 'bridge', ...words]);
+  expect(result.code).toBe(code);
+  expect(result.stderr.replaceAll(/\s+/g, ' ')).toContain(message);
+  expect(result.stderr).not.toContain('pa55wort');
+});
+
+test('stream bridge --install --dry-run shows a unit that systemd takes', async () => {
+  const url = 'mqtt://h/a/%23?clientId=b1&clean=false';
+  const shown = await runCli([
+    'stream',
+    'bridge',
+    url,
+    'kafka://k/a',
+    '--where',
+    'a > "$5" & b',
+    '--name',
+    'b1',
+    '--install',
+    '--dry-run',
+    '--json',
+  ]);
+  expect(shown.code).toBe(0);
+  const { unit, service, written, start } = shown.json as {
+    unit: string;
+    service: string;
+    written: boolean;
+    start: string[];
+  };
+  expect({ service, written }).toEqual({ service: 'aiot-b1.service', written: false });
+  expect(start[1]).toBe('systemctl --user enable --now aiot-b1.service');
+  expect(unit).toContain(
+    '"mqtt://h/a/%%23?clientId=b1&clean=false" kafka://k/a --where "a > \\"$$5\\" & b" --name b1',
+  );
+  expect(unit).not.toContain('--install');
+  if (spawnSync('sh', ['-c', 'command -v systemd-analyze']).status !== 0) return;
+  const file = join(folder, service);
+  await writeFile(
+    file,
+    unitText({
+      description: 'x',
+      command: [process.execPath, 'a b', '%', '$x', '"'],
+      scope: 'user',
+      environment: { A: 'b c' },
+      folder,
+    }),
+  );
+  const verified = spawnSync('systemd-analyze', ['verify', '--user', file], {
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
+  expect(verified.stderr).not.toMatch(new RegExp(`${service}:\\d+`));
+});
+
+test('stream route run: variables, several routes, --only, and the state in a file', async () => {
+  const file = join(folder, 'run.yaml');
+  await writeFile(join(folder, 'a.ndjson'), lines({ a: 1 }));
+  await writeFile(
+    file,
+    'routes:\n  one: {from: "file:${IN}", to: "file:one.ndjson", tests: [{name: n, in: {payload: {a: 1}}, out: [{payload: {a: 1}}]}]}\n  two: {from: "file:${IN:-a.ndjson}", to: "file:two.ndjson"}\n',
+  );
+  const states = join(folder, 'states.json');
+  const ran = await runCli([
+    'stream',
+    'route',
+    'run',
+    file,
+    '--set',
+    'IN=a.ndjson',
+    '--only',
+    'one',
+    '--status',
+    states,
+    '--json',
+  ]);
+  expect(ran.code).toBe(0);
+  expect(ran.json).toMatchObject({ routes: [{ name: 'one', received: 1 }] });
+  expect(await readFile(join(folder, 'one.ndjson'), 'utf8')).toContain('"a":1');
+  expect(JSON.parse(await readFile(states, 'utf8')).routes[0].name).toBe('one');
+  const unknown = await runCli(['stream', 'route', 'run', file, '--set', 'IN=a.ndjson', '--only', 'three']);
+  expect(unknown.stderr).toContain('there is no route three');
+  expect((await runCli(['stream', 'route', 'test', file, '--set', 'IN=x'])).code).toBe(0);
+});
+
+test('stream route test: exit code 6, and what differs', async () => {
+  const file = join(folder, 'fails.yaml');
+  await writeFile(
+    file,
+    `routes:
+  r:
+    from: mqtt://h/a
+    map: '{"x": a + 1}'
+    key: d
+    to: kafka://k/t
+    tests:
+      - {name: fewer, in: {payload: {a: 1}}}
+      - {name: other, in: {payload: {a: 1, d: m}}, out: [{payload: {x: 3}}]}
+      - {name: keyed, in: {payload: {a: 1, d: m}}, out: [{payload: {x: 2}, key: n}]}
+      - {name: failing, in: {payload: {a: text}}, out: [{}]}
+      - {name: expected to fail, in: {payload: {a: text}}, error: AIOT_STREAM_EVALUATION}
+`,
+  );
+  const { code, json } = await runCli(['stream', 'route', 'test', file, '--json']);
+  expect(code).toBe(6);
+  const { cases, passed, failed } = json as { cases: { why?: string }[]; passed: number; failed: number };
+  expect({ passed, failed }).toEqual({ passed: 1, failed: 4 });
+  expect(cases.slice(0, 3).map(({ why }) => why)).toEqual([
+    'expected 0 out, got 1: {"x":2}',
+    'payload: expected {"x":3}, got {"x":2}',
+    'key: expected n, got m',
+  ]);
+});
+
+test.each([
+  ['routes: {}', 'r.yaml:1:1: routes: expected at least one'],
+  ['routes:\n  a b: {from: file:x, to: file:y}', 'routes.a b: as a name'],
+  ['routes:\n  a:\n    from: file:x', 'routes.a.to: expected'],
+  ['routes:\n  a: {from: file:x, to: file:y, batch: {messages: 0}}', 'routes.a.batch.messages'],
+  ['routes:\n  a: {from: file:x, to: file:y, spool: {path: s, limit: 5}}', 'routes.a.spool.limit'],
+  ['routes:\n  a: {from: file:x, to: file:y, dedupe: {key: a, window: 5}}', 'routes.a.dedupe.window'],
+  ['routes:\n  a: {from: file:x, to: file:y, through: nothing}', 'there is no processor nothing'],
+  [
+    'routes:\n  a: {from: file:x, to: file:y, colour: red}',
+    'r.yaml:2:33: routes.a.colour: not a known field',
+  ],
+  ['routes:\n  a: {from: "file:${GONE}", to: file:y}', 'the variable GONE has no value'],
+])('a file with %j is refused with its place', (yaml, message) => {
+  expect(() => parseRoutes(yaml, 'r.yaml')).toThrow(message);
+});
+
+test.each([
+  ['kafka://k/t', 'a/b', 'mqtt://h', ''],
+  ['kafka://k', 'a/b c', 'mqtt://h', 'a.b_c'],
+  ['nats://n', 'a/b.c', 'mqtt://h', 'a.b_c'],
+  ['nats://n/site.>', 'a/b', 'mqtt://h', 'site.a.b'],
+  ['mqtt://m/site/#', 'a.b', 'nats://h', 'site/a/b'],
+  ['mqtt://m', 'a/b', 'mqtt://h', 'a/b'],
+  ['mqtt://m', 'a.b', 'kafka://h', 'a.b'],
+  ['file:x', 'a/b', 'mqtt://h', 'a/b'],
+])('at %s the topic %s of %s is "%s"', (url, topic, source, expected) => {
+  expect(topicAt(url)({ topic, source })).toBe(expected);
+});
+
+const state: RouteState = {
+  name: 'r',
+  from: [{ endpoint: 'mqtt://a', state: 'connected' }],
+  to: [
+    { endpoint: 'kafka://b', state: 'connected', written: 5, spooled: { messages: 2, bytes: 9, dropped: 0 } },
+  ],
+  received: 8,
+  filtered: 1,
+  duplicates: 0,
+  skipped: 0,
+  deadLettered: 0,
+  retries: 0,
+  pending: 2,
+};
+
+test('states are lines for people: at once what is lost and found, now and then how far it is', () => {
+  const told: string[] = [];
+  let now = 0;
+  const report = createReporter(
+    (line) => told.push(line),
+    1000,
+    () => now,
+  );
+  report([state]);
+  report([{ ...state, to: [{ ...state.to[0]!, state: 'failing', error: 'gone\u001b[2J' }] }]);
+  report([{ ...state, to: [{ ...state.to[0]!, state: 'failing', error: 'gone again' }] }]);
+  report([state]);
+  now = 2000;
+  report([{ ...state, received: 2008, skipped: 1, lastError: 'why' }]);
+  expect(told).toEqual([
+    'r: kafka://b: gone\\x1b[2J; trying again',
+    'r: kafka://b: back',
+    'r: skipped a message: why',
+    'r: 2,008 messages in, 5 out, 2 waiting, 2 in the spool, 1 not wanted, 1 skipped, 1,004/s',
+  ]);
+});
+
+test('and JSON and metrics on a port of this machine', async () => {
+  const shown = await showStates('0');
+  shown.update([state]);
+  const get = async (path: string) => (await fetch(`http://127.0.0.1:${shown.port}${path}`)).text();
+  expect(JSON.parse(await get('/'))).toEqual({ routes: [state] });
+  const metrics = await get('/metrics');
+  expect(metrics).toBe(metricsText([state]));
+  expect(metrics).toContain('aiot_route_received_total{route="r"} 8\n');
+  expect(metrics).toContain('aiot_route_spooled{route="r",to="kafka://b"} 2\n');
+  await expect(showStates(String(shown.port))).rejects.toMatchObject({ code: 'AIOT_USAGE' });
+  await shown.close();
+});
