@@ -75,6 +75,8 @@ describe('every command', () => {
         shapes.set(name, (shapes.get(name) ?? new Set()).add(shape));
       }
     }
+    // Asked for so: `stream tail --rate` shows it, elsewhere it sets it.
+    shapes.delete('rate');
     expect(
       [...shapes].filter(([, kinds]) => kinds.size > 1).map(([name, kinds]) => [name, ...kinds]),
     ).toEqual([]);

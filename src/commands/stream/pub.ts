@@ -35,6 +35,7 @@ export default class StreamPub extends AiotCommand {
     }),
     lines: Flags.boolean({ summary: 'Each line of the file or of stdin is a message.', env: 'AIOT_LINES' }),
     template: Flags.string({
+      char: 't',
       summary: 'Payload with JSONata in {{ }}: n counts from 0, $time is now.',
       env: 'AIOT_TEMPLATE',
       helpValue: 'TEXT',

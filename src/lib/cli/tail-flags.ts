@@ -93,6 +93,7 @@ export const viewFlags = {
     env: 'AIOT_FORMAT',
   }),
   template: Flags.string({
+    char: 't',
     summary: "With --format template: a text with expressions, such as '{{$topic}}: {{temperature}}'.",
     env: 'AIOT_TEMPLATE',
     helpValue: 'TEXT',

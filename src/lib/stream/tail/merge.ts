@@ -13,6 +13,8 @@ interface Lane {
   pull: Promise<void> | undefined;
   since: number;
   ended: boolean;
+  /** It broke off; told when what it had given before has been taken. */
+  failure?: { error: unknown };
 }
 
 /**
@@ -46,6 +48,7 @@ async function* merged(sources: readonly Source[], now: () => number): AsyncGene
   }));
   for (;;) {
     const empty = lanes.filter((lane) => !lane.ended && lane.next >= lane.batch.length);
+    for (const { failure } of lanes) if (failure) throw failure.error;
     for (const lane of empty) lane.pull ??= pull(lane, now);
     const full = lanes.filter((lane) => lane.next < lane.batch.length);
     const awaited = empty.filter((lane) => now() - lane.since < patienceMs);
@@ -67,11 +70,15 @@ async function firstOf(awaited: readonly Lane[], now: () => number): Promise<voi
   clearTimeout(timer);
 }
 
+/** Never rejects: nobody may be waiting for it when it fails. */
 async function pull(lane: Lane, now: () => number): Promise<void> {
   try {
     const { value, done } = await lane.batches.next();
     lane.ended = done === true;
     lane.batch = done ? [] : value;
+  } catch (error) {
+    lane.ended = true;
+    lane.failure = { error };
   } finally {
     lane.next = 0;
     lane.pull = undefined;
