@@ -61,24 +61,39 @@ export async function createTransport(
         }
         return { status: answer.statusCode, headers: answer.headers, body: Buffer.concat(chunks) };
       } catch (error) {
-        throw unreachable(error, endpoint);
+        throw unreachable(error, endpoint, url.startsWith('https:') && !cert);
       }
     },
     close: () => agent.destroy(),
   };
 }
 
-/** A connection that could not be made, or broke. */
-export function unreachable(error: unknown, endpoint: string): AiotError {
+/** How a connection ends that the far side closes; in TLS 1.3 that is also how it says that it wants a certificate. */
+const closed = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+
+/** A connection that could not be made, or broke. @param nameless over TLS, and without a certificate of ours */
+export function unreachable(error: unknown, endpoint: string, nameless = false): AiotError {
   const inner = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = systemCode(inner) ?? systemCode(error);
   const untrusted = code !== undefined && isUntrusted(code);
+  // The far side's word: our certificate is missing, unknown, or was revoked.
+  if (code?.startsWith('ERR_SSL_') && code.includes('ALERT')) {
+    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} did not let us in (${code})`, {
+      cause: error,
+      endpoint,
+      next: 'Give it the certificate that it wants: --cert FILE --key FILE',
+      retryable: true,
+    });
+  }
   const reason = code ?? (error instanceof Error ? error.message : String(error));
   return new AiotError('AIOT_STREAM_UNREACHABLE', `${endpoint}: no answer (${reason})`, {
     cause: error,
     endpoint,
     retryable: !untrusted,
     ...(untrusted ? { next: 'Name the CA that signed its certificate: --ca FILE' } : {}),
+    ...(nameless && code !== undefined && closed.has(code)
+      ? { next: 'It closed the connection: it may want a certificate of us, --cert FILE --key FILE.' }
+      : {}),
   });
 }
 
