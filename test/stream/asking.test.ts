@@ -1,12 +1,12 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseCreateFile } from '../../src/lib/stream/create/create.js';
 import { cheatSheets } from '../../src/lib/stream/index.js';
-import { runCli } from '../support/cli.js';
+import { root, runCli } from '../support/cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-asking-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -65,6 +65,13 @@ describe('a file for aiot stream create', () => {
     const { code, stderr } = await runCli(['stream', 'create', file, ...flags]);
     expect(code).not.toBe(0);
     expect(stderr).toContain(message);
+  });
+});
+
+it.each(readdirSync(join(root, 'examples/streams')))('examples/streams/%s is such a file', (name) => {
+  const path = join(root, 'examples/streams', name);
+  expect(parseCreateFile(readFileSync(path, 'utf8'), path, {})).toMatchObject({
+    at: expect.stringMatching(/^(nats|kafka):/),
   });
 });
 

@@ -26,7 +26,8 @@ const secretFile = (text: string) => {
   writeFileSync(path, `${text}\n`);
   return path;
 };
-const loginAt = (url: string, ...flags: string[]) => runCli(['stream', 'login', url, '--untried', '--json', ...flags]);
+const loginAt = (url: string, ...flags: string[]) =>
+  runCli(['stream', 'login', url, '--untried', '--json', ...flags]);
 const resolved = (url: string, options = {}) => withKeptCredentials(parseStreamUrl(url), options);
 
 describe('the name of an endpoint', () => {

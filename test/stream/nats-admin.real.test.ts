@@ -19,11 +19,21 @@ describeReal('nats', 'asking a real nats-server', () => {
   });
 
   it("create makes the motion system's stream with its consumers, once", async () => {
-    const argv = ['stream', 'create', join(root, 'examples/streams/motion.yaml'), '--at', server.url, '--json'];
+    const argv = [
+      'stream',
+      'create',
+      join(root, 'examples/streams/motion.yaml'),
+      '--at',
+      server.url,
+      '--json',
+    ];
     const manager = await judge.jetstreamManager();
     expect((await runCli([...argv, '--dry-run'])).json).toMatchObject({ topics: [{ did: 'created' }] });
     await expect(manager.streams.info('RPI')).rejects.toThrow('stream not found');
-    expect(await runCli(argv)).toMatchObject({ code: 0, json: { topics: [{ name: 'RPI', did: 'created' }] } });
+    expect(await runCli(argv)).toMatchObject({
+      code: 0,
+      json: { topics: [{ name: 'RPI', did: 'created' }] },
+    });
     expect((await manager.streams.info('RPI')).config).toMatchObject({
       subjects: ['x', 'y', 'z', 'feats', 'predictions', 'output'],
       retention: 'workqueue',
@@ -48,7 +58,8 @@ describeReal('nats', 'asking a real nats-server', () => {
 
   it('create changes what differs, and refuses what cannot be changed', async () => {
     const file = join(server.folder, 'topics.yaml');
-    const write = (more: string) => writeFileSync(file, `at: ${server.url}\ntopics:\n  - {name: T, ${more}}\n`);
+    const write = (more: string) =>
+      writeFileSync(file, `at: ${server.url}\ntopics:\n  - {name: T, ${more}}\n`);
     write('subjects: [t.a], maxAge: 1h');
     await runCli(['stream', 'create', file]);
     write('subjects: [t.a, t.b], maxAge: 2h');
@@ -92,7 +103,10 @@ describeReal('nats', 'asking a real nats-server', () => {
     });
     expect((await runCli(['stream', 'lag', url, '--group', 'slow', '--max', '2'])).code).toBe(6);
     const missing = await runCli(['stream', 'lag', url, '--group', 'nobody']);
-    expect(missing).toMatchObject({ code: 4, stderr: expect.stringContaining('AIOT_STREAM_TOPIC_NOT_FOUND') });
+    expect(missing).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining('AIOT_STREAM_TOPIC_NOT_FOUND'),
+    });
   });
 
   it('check says what the server can do, and exits 6 where nothing listens', async () => {
@@ -128,9 +142,14 @@ describeReal('nats', 'asking a real nats-server', () => {
       const { results } = json as { results: { what: string; state: string }[] };
       expect(code).toBe(0);
       expect(results.at(-1)).toMatchObject({ what: 'JetStream', state: 'no' });
-      expect((await runCli(['stream', 'ls', plain.url, '--for', '10ms', '--json'])).json).toMatchObject({ topics: [] });
+      expect((await runCli(['stream', 'ls', plain.url, '--for', '10ms', '--json'])).json).toMatchObject({
+        topics: [],
+      });
       const tail = await runCli(['stream', 'tail', `${plain.url}/a`, '--from', 'beginning', '--count', '1']);
-      expect(tail).toMatchObject({ code: 1, stderr: expect.stringContaining('nobody answers for JetStream') });
+      expect(tail).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('nobody answers for JetStream'),
+      });
     } finally {
       await plain.stop();
     }

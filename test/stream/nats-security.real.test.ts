@@ -99,7 +99,19 @@ describeReal('nats', 'who we are to a real nats-server', () => {
     beforeAll(() => {
       const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' });
       const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-      openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '2', '-subj', '/CN=Test CA');
+      openssl(
+        'req',
+        '-x509',
+        ...key,
+        '-keyout',
+        'ca.key',
+        '-out',
+        'ca.pem',
+        '-days',
+        '2',
+        '-subj',
+        '/CN=Test CA',
+      );
       for (const [name, names] of [
         ['server', 'DNS:nats,IP:127.0.0.1'],
         ['named', 'DNS:nats'],
@@ -130,7 +142,9 @@ describeReal('nats', 'who we are to a real nats-server', () => {
     it('with a client certificate where the server demands one (mTLS)', async () => {
       const { url } = await started(tls('server', ', verify: true'));
       const ca = read('ca.pem');
-      expect(await passes(`${url}/a`, { ca, cert: read('client.pem'), key: read('client.key') })).toBe('through');
+      expect(await passes(`${url}/a`, { ca, cert: read('client.pem'), key: read('client.key') })).toBe(
+        'through',
+      );
       await expect(passes(`${url}/a`, { ca })).rejects.toMatchObject({
         next: expect.stringContaining('--cert'),
       });

@@ -141,11 +141,16 @@ describeReal('nats', 'streams with a real nats-server', () => {
   it('tail takes a stream by the flags as written, and refuses to take from a work queue', async () => {
     await makeStream('log');
     await judge.jetstream().publish('log.a', '{"temperature": 81}');
-    const tail = (...flags: string[]) => runCli(['stream', 'tail', `${server.url}/log.>`, '--jetstream', 'log', ...flags]);
+    const tail = (...flags: string[]) =>
+      runCli(['stream', 'tail', `${server.url}/log.>`, '--jetstream', 'log', ...flags]);
     const { stdout, code } = await tail('--from', 'beginning', '--count', '1', '--format', 'raw');
     expect({ stdout, code }).toEqual({ stdout: '{"temperature": 81}\n', code: 0 });
-    expect((await tail('--from', 'beginning', '--expect', 'temperature > 80', '--within', '5s')).code).toBe(0);
-    expect((await tail('--from', 'beginning', '--expect', 'temperature > 90', '--within', '300ms')).code).toBe(124);
+    expect((await tail('--from', 'beginning', '--expect', 'temperature > 80', '--within', '5s')).code).toBe(
+      0,
+    );
+    expect(
+      (await tail('--from', 'beginning', '--expect', 'temperature > 90', '--within', '300ms')).code,
+    ).toBe(124);
     expect((await tail('--from', 'beginning', '--never', 'temperature > 80', '--for', '5s')).code).toBe(6);
     await makeStream('jobs', { retention: 'workqueue' });
     const refused = await runCli(['stream', 'tail', `${server.url}/jobs.>`, '--jetstream', 'jobs']);
@@ -196,7 +201,11 @@ describeReal('nats', 'streams with a real nats-server', () => {
     await makeStream('held');
     const manager = await judge.jetstreamManager();
     const { AckPolicy, nanos } = await import('nats');
-    await manager.consumers.add('held', { durable_name: 'd', ack_policy: AckPolicy.Explicit, ack_wait: nanos(600) });
+    await manager.consumers.add('held', {
+      durable_name: 'd',
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: nanos(600),
+    });
     await judge.jetstream().publish('held.a', 'one');
     const source = await openSource(`${server.url}?stream=held&durable=d`);
     const deliveries = deliveriesOf(source);

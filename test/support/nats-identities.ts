@@ -38,7 +38,10 @@ function jwt(issuer: Pair, subject: Pair, name: string, nats: object): string {
 export function makeCreds(): { config: string; creds: string } {
   const [operator, account, user] = [createOperator(), createAccount(), createUser()];
   const limits = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, conn: -1, leaf: -1 };
-  const accountJwt = jwt(operator, account, 'plant', { type: 'account', limits: { ...limits, wildcards: true } });
+  const accountJwt = jwt(operator, account, 'plant', {
+    type: 'account',
+    limits: { ...limits, wildcards: true },
+  });
   const userJwt = jwt(account, user, 'ana', { type: 'user', subs: -1, data: -1, payload: -1 });
   return {
     config: [

@@ -16,10 +16,14 @@ export async function greet(
     const heard = await firstLine(bracketed ?? plain ?? server, Number(port), timeoutMs);
     if (heard === undefined) continue;
     if (!heard.startsWith('INFO ')) {
-      throw new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: what listens at ${server} does not speak NATS`, {
-        endpoint,
-        next: 'Check the port: NATS has 4222, its monitoring 8222.',
-      });
+      throw new AiotError(
+        'AIOT_BROKER_UNREACHABLE',
+        `${endpoint}: what listens at ${server} does not speak NATS`,
+        {
+          endpoint,
+          next: 'Check the port: NATS has 4222, its monitoring 8222.',
+        },
+      );
     }
     if (certificate || !/"tls_verify":\s*true/.test(heard)) return;
     throw new AiotError('AIOT_BROKER_REFUSED', `${endpoint} demands a client certificate`, {

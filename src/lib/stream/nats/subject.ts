@@ -11,11 +11,13 @@ export function checkFilter(subject: string, endpoint: string): string {
   const good = tokens.every(
     (token, index) => token !== '' && !/\s/.test(token) && (token !== '>' || index === last),
   );
-  if (good) return subject;
+  // NATS would take MQTT's wildcards for letters, and nothing would ever come.
+  const foreign = /(^|\/)[#+](\/|$)/.test(subject);
+  if (good && !foreign) return subject;
   throw new AiotError(
     'AIOT_STREAM_URL',
     `${endpoint}: expected a subject such as sensors.*.temperature or sensors.>, got "${subject}"`,
-    subject.includes('/') ? { next: 'NATS writes dots where MQTT has slashes.' } : {},
+    foreign ? { next: 'NATS writes a.*.c and a.> where MQTT has a/+/c and a/#.' } : {},
   );
 }
 

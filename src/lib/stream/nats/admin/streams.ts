@@ -19,7 +19,8 @@ export async function streamsOf(
     for await (const stream of manager.streams.list()) streams.push(stream);
   } catch (error) {
     const silent = !hasJetStream(client) && (error as { code?: string }).code === 'TIMEOUT';
-    if (!silent && !notEnabled.has(apiCode(error) ?? 0)) throw natsError(error, endpoint, 'listing its streams');
+    if (!silent && !notEnabled.has(apiCode(error) ?? 0))
+      throw natsError(error, endpoint, 'listing its streams');
   }
   return streams.sort((a, b) => a.config.name.localeCompare(b.config.name));
 }
