@@ -14,7 +14,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 describe('a file for aiot stream create', () => {
   it('has names, times and sizes as people write them, and variables', () => {
     const text = [
-      'at: nats://${HOST:-127.0.0.1}',
+      `at: nats://\${HOST:-127.0.0.1}`,
       'topics:',
       '  - name: S',
       '    subjects: [a.>]',
@@ -50,7 +50,7 @@ describe('a file for aiot stream create', () => {
     ['topics: [{name: a, retention: forever}]', /retention/],
     ['topics: [{name: a, partitons: 3}]', /partitons/],
     ['topics: [{name: a}, {name: a}]', /a stands there twice/],
-    ['at: nats://${NOWHERE_TO_BE_FOUND}\ntopics: [{name: a}]', /NOWHERE_TO_BE_FOUND has no value/],
+    [`at: nats://\${NOWHERE_TO_BE_FOUND}\ntopics: [{name: a}]`, /NOWHERE_TO_BE_FOUND has no value/],
   ])('%s is refused', (text, message) => {
     expect(() => parseCreateFile(text, 'f.yaml', {})).toThrow(message);
   });
