@@ -19,7 +19,9 @@ export default class StreamBench extends AiotCommand {
     '<%= config.bin %> <%= command.id %> mqtt://127.0.0.1:1883 --rate 1000 --count 10000 --qos 0',
     '<%= config.bin %> <%= command.id %> kafka://127.0.0.1:9092/bench --size 1000 --json',
   ];
-  static override args = { url: Args.string({ required: true, description: 'The broker, and the topic to use.' }) };
+  static override args = {
+    url: Args.string({ required: true, description: 'The broker, and the topic to use.' }),
+  };
   static override flags = {
     count: Flags.integer({
       char: 'n',

@@ -21,7 +21,13 @@ export interface BenchOptions extends StreamOptions {
   onProgress?: (received: number, count: number) => void;
 }
 
-const milliseconds = { least: z.number(), p50: z.number(), p90: z.number(), p99: z.number(), most: z.number() };
+const milliseconds = {
+  least: z.number(),
+  p50: z.number(),
+  p90: z.number(),
+  p99: z.number(),
+  most: z.number(),
+};
 
 export const benchSchema = z.object({
   endpoint: z.string(),
@@ -75,7 +81,8 @@ export async function benchStream(options: BenchOptions): Promise<Bench> {
     await Promise.race([writing, reading]);
     const acknowledged = performance.now();
     await allIn(receipts, count, reading);
-    if (signal?.aborted) throw new AiotError('AIOT_INTERRUPTED', `stopped after ${receipts.messages} messages`);
+    if (signal?.aborted)
+      throw new AiotError('AIOT_INTERRUPTED', `stopped after ${receipts.messages} messages`);
     const bytes = encodeProbe({ run, number: 0, sent: 0 }, size).length;
     const publishSeconds = (acknowledged - started) / 1000;
     const seconds = Math.max(0, receipts.last - started) / 1000;

@@ -155,7 +155,8 @@ class LaneStream extends Duplex implements Wire {
           return;
         }
         if (type === packetType.connack && !this.letIn()) return;
-        if (type === packetType.disconnect) lane.dismissed?.(frames.to > frames.from ? frames.buffer[frames.from]! : 0);
+        if (type === packetType.disconnect)
+          lane.dismissed?.(frames.to > frames.from ? frames.buffer[frames.from]! : 0);
         this.push(Buffer.from(frames.buffer.subarray(frames.start, frames.to)));
       }
     } catch (error) {

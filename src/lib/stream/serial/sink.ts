@@ -76,5 +76,9 @@ function sent(port: SerialPort, bytes: Buffer, endpoint: string): Promise<void> 
 }
 
 function lost(endpoint: string, cause?: unknown): AiotError {
-  return new AiotError('AIOT_SERIAL_LOST', `${endpoint}: the port went away`, { endpoint, cause, retryable: true });
+  return new AiotError('AIOT_SERIAL_LOST', `${endpoint}: the port went away`, {
+    endpoint,
+    cause,
+    retryable: true,
+  });
 }
