@@ -81,7 +81,7 @@ async function watch(
   onFrame: (frame: Buffer) => void,
   { seen, closing, options }: { seen: { frames: number }; closing: AbortSignal; options: StreamOptions },
 ): Promise<void> {
-  const stallMs = Math.max(5_000, 20_000 / input.fps);
+  const stallMs = Math.max(15_000, 20_000 / input.fps);
   let wait = firstWait;
   let lost = false;
   const noticing = (frame: Buffer) => {
