@@ -20,6 +20,7 @@ export default class Status extends AiotCommand {
       facts([
         ['API', urls.http],
         ['MQTT', [urls.mqtts, urls.mqtt].filter(Boolean).join(', ')],
+        ...(urls.boards === undefined ? [] : [['boards', urls.boards] as [string, string]]),
         ['version', version],
         ['since', moment(started)],
         ['devices', `${counts.devices}, ${counts.online} online`],

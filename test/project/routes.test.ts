@@ -1,0 +1,18 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { findTemplates } from '../../src/lib/project/index.js';
+import { runCli } from '../support/cli.js';
+
+describe('the routes of templates', () => {
+  it('pass the cases that stand beside them', async () => {
+    const files = (await findTemplates())
+      .map(({ dir }) => join(dir, 'routes.yaml'))
+      .filter((file) => existsSync(file));
+    expect(files.length).toBeGreaterThan(0);
+    for (const file of files) {
+      const { code, stdout, stderr } = await runCli(['stream', 'route', 'test', file]);
+      expect(code, stdout + stderr).toBe(0);
+    }
+  });
+});
