@@ -87,7 +87,7 @@ export default class DeviceSimulate extends AiotCommand {
       helpValue: 'URL',
       default: 'mqtt://127.0.0.1:1883',
     }),
-    count: Flags.integer({ summary: 'Readings of the board before it ends.', min: 1, env: 'AIOT_COUNT' }),
+    count: Flags.integer({ char: 'n', summary: 'Readings of the board before it ends.', min: 1, env: 'AIOT_COUNT' }),
     for: duration({ summary: 'End after this time, such as 30s.', env: 'AIOT_FOR' }),
     seed: Flags.integer({
       summary: "Of the motor's or the board's chance.",

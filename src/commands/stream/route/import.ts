@@ -20,7 +20,7 @@ export default class StreamRouteImport extends AiotCommand {
     }),
     from: Flags.string({ summary: 'With --preset: the source.', env: 'AIOT_FROM', helpValue: 'URL' }),
     to: Flags.string({ summary: 'With --preset: the sink.', env: 'AIOT_TO', helpValue: 'URL' }),
-    out: Flags.string({ summary: 'Write the routes here.', env: 'AIOT_OUT', helpValue: 'FILE' }),
+    out: Flags.string({ char: 'o', summary: 'Write the routes here.', env: 'AIOT_OUT', helpValue: 'FILE' }),
   };
   static override result = importedRoutesSchema;
 
