@@ -111,6 +111,19 @@ describeReal('streams', 'Parquet as pyarrow reads it', () => {
     ]);
   });
 
+  it('refuses a message without the cells that were chosen, and takes the others', async () => {
+    const path = join(folder, 'f.parquet');
+    const sink = await openSink(`file:${path}?fields=a:int64,b`);
+    await sink.write([message('1,2')]);
+    await expect(sink.write([message('not a row')])).rejects.toMatchObject({ code: 'AIOT_STREAM_UNFIT' });
+    await sink.write([message('{"a":3}')]);
+    await sink.close();
+    expect((await pyarrow(path))[0]!.rows).toEqual([
+      { a: 1, b: 2 },
+      { a: 3, b: null },
+    ]);
+  });
+
   it('rotates into files that are each whole, and together hold every row once', async () => {
     const sink = await openSink(`file:${join(folder, 'many', 'log.parquet')}?rotateCount=3000`);
     for (let i = 0; i < 70; i++) {

@@ -6,7 +6,7 @@ export interface CheatSheet {
   /** Commands, each with what it does. */
   lines: readonly (readonly [what: string, command: string])[];
   /** What its settings stand behind; default `?`. */
-  mark?: '#';
+  mark?: '?' | '#';
   /** In its address, behind that mark. */
   settings: readonly (readonly [setting: string, meaning: string])[];
 }

@@ -32,6 +32,22 @@ export function ndjsonEncoder(where: string): Encoder {
   };
 }
 
+/**
+ * Message lines of which a table is made later: with chosen columns, a payload that has not their cells is refused now.
+ * @param names the columns, chosen
+ */
+export function tableEncoder(where: string, names: readonly string[] | undefined): Encoder {
+  const lines = ndjsonEncoder(where);
+  if (!names?.some((name) => !name.startsWith('$'))) return lines;
+  return {
+    ...lines,
+    encode(messages, mayWiden) {
+      for (const message of messages) payloadRow(message, names, where);
+      return lines.encode(messages, mayWiden);
+    },
+  };
+}
+
 /** Payloads as they are, one a line. */
 export function linesEncoder(where: string): Encoder {
   const lineOf = (message: OutgoingMessage) => {

@@ -4,7 +4,7 @@ import type { Sink } from '../message.js';
 import { hasPlaceholder } from '../template.js';
 import type { StreamUrl } from '../url.js';
 import { openAppend } from './append.js';
-import { csvEncoder, type Encoder, linesEncoder, ndjsonEncoder } from './encode.js';
+import { csvEncoder, type Encoder, linesEncoder, ndjsonEncoder, tableEncoder } from './encode.js';
 import { createLinesSink, type Pieces } from './lines-sink.js';
 import { filePathOf, isGzip } from './path.js';
 import { freeName, pieceNames, renameDurably } from './pieces.js';
@@ -104,5 +104,10 @@ async function finisherOf({ path, format, fields }: FileSettings): Promise<Finis
 
 function encoderOf({ path, format, fields, header }: FileSettings): Encoder {
   if (format === 'csv') return csvEncoder(path, fields, header);
+  if (format === 'parquet')
+    return tableEncoder(
+      path,
+      fields?.map((field) => field.replace(/:[^:]*$/, '')),
+    );
   return format === 'lines' ? linesEncoder(path) : ndjsonEncoder(path);
 }
