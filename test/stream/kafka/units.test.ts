@@ -1,0 +1,152 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Delivery } from '../../../src/lib/stream/index.js';
+import { createHandover } from '../../../src/lib/stream/kafka/handover.js';
+import { murmur2 } from '../../../src/lib/stream/kafka/partitioner.js';
+import { Progress } from '../../../src/lib/stream/kafka/progress.js';
+import { kafkaSettings, topicsOf } from '../../../src/lib/stream/kafka/settings.js';
+import { ByteReader, ByteWriter } from '../../../src/lib/stream/kafka/wire/bytes.js';
+import { crc32c } from '../../../src/lib/stream/kafka/wire/crc32c.js';
+import { batchHeader, RecordReader, writeBatch } from '../../../src/lib/stream/kafka/wire/record-batch.js';
+import { parseStreamUrl } from '../../../src/lib/stream/url.js';
+
+describe('Kafka’s numbers', () => {
+  it('come back as they were written, up to 2^53', () => {
+    fc.assert(
+      fc.property(fc.maxSafeInteger(), (value) => {
+        const written = new ByteWriter(4).int64(value).varint(Math.trunc(value / 4)).buffer;
+        const reader = new ByteReader(written);
+        expect([reader.int64(), reader.varint()]).toEqual([value, Math.trunc(value / 4) + 0]);
+      }),
+    );
+  });
+
+  it('are refused where they have no end', () => {
+    expect(() => new ByteReader(Buffer.alloc(12, 0xff)).varint()).toThrow(RangeError);
+    expect(() => new ByteReader(Buffer.from([0x80])).varint()).toThrow(RangeError);
+  });
+
+  // RFC 3720, appendix B.4; and 123456789, the usual check value.
+  it.each([
+    [Buffer.alloc(32), 0x8a9136aa],
+    [Buffer.alloc(32, 0xff), 0x62a8ab43],
+    [Buffer.from(Array.from({ length: 32 }, (_, index) => index)), 0x46dd794e],
+    [Buffer.from('123456789'), 0xe3069283],
+  ])('CRC-32C of known bytes', (bytes, crc) => {
+    expect(crc32c(bytes)).toBe(crc);
+  });
+
+  // From the test of Apache Kafka's own client (UtilsTest.testMurmur2).
+  it.each([
+    ['21', -973932308],
+    ['foobar', -790332482],
+    ['a-little-bit-long-string', -985981536],
+    ['a-little-bit-longer-string', -1486304829],
+    ['lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8', -58897971],
+  ])('murmur2 of %s', (text, hash) => {
+    expect(murmur2(Buffer.from(text))).toBe(hash);
+  });
+});
+
+describe('a record batch', () => {
+  it('gives back any messages, and notices when it is cut off', async () => {
+    const message = fc.record({
+      topic: fc.constant('t'),
+      payload: fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+      key: fc.option(
+        fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
+        { nil: undefined },
+      ),
+      time: fc.integer({ min: 0, max: 1_700_000_000_000 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(message, { minLength: 1, maxLength: 40 }), async (messages) => {
+        const producer = { id: 7n, epoch: 1, sequence: 0 };
+        const bytes = await writeBatch(messages, producer, 'none', 1_800_000_000_000);
+        expect(batchHeader(bytes.subarray(0, -1), 0)).toBeUndefined();
+        const header = batchHeader(bytes, 0)!;
+        expect(header).toMatchObject({
+          records: messages.length,
+          lastOffset: messages.length - 1,
+          producerId: 7n,
+        });
+        const reader = new RecordReader(bytes.subarray(61), header);
+        for (const { payload, key, time } of messages) {
+          reader.next();
+          expect(reader).toMatchObject({ value: payload, key: key ?? null, time });
+        }
+      }),
+    );
+  });
+});
+
+describe('what may be committed', () => {
+  it('is the lowest offset that is not acked, whatever the order of acks', () => {
+    fc.assert(
+      fc.property(fc.shuffledSubarray([...Array(20).keys()], { minLength: 0 }), (acked) => {
+        const progress = new Progress();
+        // A compacted log has gaps.
+        const pending = [...Array(20).keys()].map((index) => progress.deliver(100 + index * 3));
+        for (const index of acked) pending[index]!.done = true;
+        const lowest = pending.find(({ done }) => !done)?.offset ?? 158;
+        expect(progress.due()).toBe(lowest > 100 ? lowest : undefined);
+        progress.commit(lowest);
+        expect(progress.due()).toBeUndefined();
+      }),
+    );
+  });
+});
+
+describe('the handover to a reader', () => {
+  it('has room again when what waits has been taken, and gives what waits before its error', async () => {
+    const handover = createHandover(10);
+    const batch = Array.from({ length: 10 }) as Delivery[];
+    handover.push([batch], 10, 100);
+    let room = false;
+    void handover.whenRoom().then(() => {
+      room = true;
+    });
+    await new Promise(setImmediate);
+    expect(room).toBe(false);
+    handover.end(new Error('gone'));
+    const reader = handover[Symbol.asyncIterator]();
+    expect((await reader.next()).value).toBe(batch);
+    await expect(reader.next()).rejects.toThrow('gone');
+    expect(room).toBe(true);
+  });
+});
+
+describe('a Kafka address', () => {
+  it('has brokers, topics and settings', () => {
+    const url = parseStreamUrl(
+      'kafkas://ana:p%3Aw@a,b:9093/one,two?group=g&compression=zstd&acks=1&from=7&timeout=5s',
+    );
+    expect(topicsOf(url)).toEqual(['one', 'two']);
+    expect(kafkaSettings(url, {})).toMatchObject({
+      brokers: ['a:9092', 'b:9093'],
+      tls: true,
+      username: 'ana',
+      password: 'p:w',
+      group: 'g',
+      compression: 'zstd',
+      acks: 1,
+      idempotent: false,
+      from: 7,
+      timeoutMs: 5000,
+    });
+  });
+
+  it.each([
+    'kafka:///t',
+    'kafka://a:0/t',
+    'kafka://[::1]:9092/t',
+    'kafka://a/t?acks=2',
+    'kafka://a/t?compression=rar',
+    'kafka://a/t?from=soon',
+    'kafka://a/t?nothing=1',
+  ])('%s is refused', (address) => {
+    expect(() => kafkaSettings(parseStreamUrl(address), {})).toThrow(
+      expect.objectContaining({ code: 'AIOT_STREAM_URL' }),
+    );
+  });
+});
