@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import type { MqttClient } from 'mqtt';
 import { Frames, packetType } from './wire/frames.js';
@@ -88,6 +89,8 @@ class LaneStream extends Duplex implements Wire {
     private readonly lane: Lane,
   ) {
     super();
+    // What we send is put together already; waiting for more (Nagle) costs 40 ms where the far side delays its TCP acknowledgements.
+    if (socket instanceof Socket) socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => {
       if (!this.greeted && !greetings.has(chunk[0]! >> 4)) {
         this.fail(new Error('what answers there speaks no MQTT'));
