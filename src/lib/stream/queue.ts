@@ -2,6 +2,8 @@
 export interface Queue<T> extends AsyncIterable<T[]> {
   /** False when the queue is full or has ended: the item was not taken. */
   push(item: T, bytes?: number): boolean;
+  /** Nothing is taken any more. */
+  readonly ended: boolean;
   /** Resolves when there is room again, or it has ended. */
   whenRoom(): Promise<void>;
   /** The reader gets what is still in it, then the end, or this error. */
@@ -38,6 +40,9 @@ export function createQueue<T>(limit: number, byteLimit = largestBytes): Queue<T
       held += bytes;
       notify();
       return true;
+    },
+    get ended() {
+      return ended;
     },
     whenRoom: () =>
       ended || items.length === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve)),

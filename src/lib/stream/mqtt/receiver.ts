@@ -94,6 +94,11 @@ export function createReceiver(options: ReceiverOptions): Lane {
       payload.length,
     );
     if (taken) return 'taken';
+    if (queue.ended) {
+      // Its source is being closed: unacknowledged, it stays with the broker. To wait for room would be to wait for ever.
+      if (qos > 0) held.delete(id);
+      return 'taken';
+    }
     if (wait) {
       if (qos > 0) held.delete(id);
       void queue.whenRoom().then(() => wire.release());
