@@ -43,23 +43,20 @@ describe('headers', () => {
 
   it('come back through the wire as they went, each name in its order', () => {
     const asBytes = (given: string | Uint8Array) => Buffer.from(given as string).toString('hex');
-    const byName = (list: readonly Header[]) =>
-      Object.groupBy === undefined
-        ? list.reduce<Record<string, string[]>>((all, [key, one]) => {
-            all[key] = [...(all[key] ?? []), asBytes(one)];
-            return all;
-          }, {})
-        : {};
+    const byName = (list: readonly Header[]) => {
+      const all: Record<string, string[]> = Object.create(null);
+      for (const [key, one] of list) all[key] = [...(all[key] ?? []), asBytes(one)];
+      return all;
+    };
     fc.assert(
       fc.property(fc.array(fc.tuple(name, value), { maxLength: 6 }), (given: Header[]) => {
-        const text = given.filter(([, one]) => typeof one === 'string');
-        const wire = headersTo(text, makeHeaders) as ReturnType<typeof makeHeaders> & {
+        const wire = headersTo(given, makeHeaders) as ReturnType<typeof makeHeaders> & {
           encode(): Uint8Array;
         };
         const decoded = (wire.constructor as unknown as { decode(bytes: Uint8Array): typeof wire }).decode(
           wire.encode(),
         );
-        expect(byName(headersFrom(decoded) ?? [])).toEqual(byName(text));
+        expect(byName(headersFrom(decoded) ?? [])).toEqual(byName(given));
       }),
     );
   });
