@@ -16,10 +16,13 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const topic = 'shaded-pole-motor-sensor_data';
 
 export interface InsideFigure {
-  qos: 0 | 1;
+  what: string;
   /** Messages a second from the first published to the last in Kafka; median of the rounds. */
   ours: number;
   theirs: number;
+  /** CPU seconds of a round: the platform; the Go bridge and its broker. */
+  ourCpu: number;
+  theirCpu: number;
   ratio: number;
   /** The ratio asked for. */
   least: number;
@@ -64,11 +67,13 @@ async function compare(qos: 0 | 1, setting: Setting): Promise<InsideFigure> {
   const ours: number[] = [];
   const theirs: number[] = [];
   const lost = { ours: 0, theirs: 0 };
+  const cpu = { ours: [] as number[], theirs: [] as number[] };
   let memory = 0;
   for (let round = 0; round < setting.rounds; round++) {
     const platform = await startPlatform(setting, qos);
     try {
-      const run = await measure(platform.port, qos, setting);
+      const run = await measure(platform.port, qos, setting, [platform.child]);
+      cpu.ours.push(run.cpu);
       ours.push(run.rate);
       lost.ours += run.lost;
       memory = Math.max(memory, await peakOf(platform.child));
@@ -77,7 +82,8 @@ async function compare(qos: 0 | 1, setting: Setting): Promise<InsideFigure> {
     }
     const guide = await startGuide(setting, qos);
     try {
-      const run = await measure(guide.port, qos, setting);
+      const run = await measure(guide.port, qos, setting, guide.children);
+      cpu.theirs.push(run.cpu);
       theirs.push(run.rate);
       lost.theirs += run.lost;
     } finally {
@@ -86,14 +92,10 @@ async function compare(qos: 0 | 1, setting: Setting): Promise<InsideFigure> {
   }
   const [our, their] = [median(ours), median(theirs)];
   return {
-    qos,
-    ours: our,
-    theirs: their,
-    ratio: our / their,
-    least: 6,
-    ourLost: lost.ours,
-    theirLost: lost.theirs,
-    memory,
+    what: `MQTT → Kafka inside the platform, QoS ${qos}`,
+    ...{ ours: our, theirs: their, ratio: our / their, least: 6 },
+    ...{ ourCpu: median(cpu.ours), theirCpu: median(cpu.theirs) },
+    ...{ ourLost: lost.ours, theirLost: lost.theirs, memory },
   };
 }
 
@@ -153,13 +155,16 @@ async function measure(
   port: number,
   qos: 0 | 1,
   { messages, kafka }: Setting,
-): Promise<{ rate: number; lost: number }> {
+  children: readonly ChildProcess[],
+): Promise<{ rate: number; lost: number; cpu: number }> {
+  const used = async () => (await Promise.all(children.map(cpuOf))).reduce((sum, one) => sum + one, 0);
   const admin = kafkaPeer(kafka).admin();
   await admin.connect();
   const stored = async () => Number((await admin.fetchTopicOffsets(topic))[0]?.high ?? 0);
   try {
     const before = await stored();
     const blast = await prepareBlast({ port, topic, payloads: guideMessages(messages), qos });
+    const cpu = await used();
     const started = performance.now();
     let [last, changed] = [0, started];
     const published = blast();
@@ -170,7 +175,7 @@ async function measure(
       await delay(10);
     }
     await published;
-    return { rate: (last * 1000) / (changed - started), lost: Math.max(0, messages - last) };
+    return { rate: (last * 1000) / (changed - started), lost: Math.max(0, messages - last), cpu: (await used()) - cpu };
   } finally {
     await admin.disconnect();
   }
@@ -185,6 +190,13 @@ async function firstLine(child: ChildProcess): Promise<string> {
 async function peakOf({ pid }: ChildProcess): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1000;
+}
+
+/** CPU seconds so far (proc(5), stat: utime and stime, in hundredths). */
+async function cpuOf({ pid }: ChildProcess): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 async function end(child: ChildProcess): Promise<void> {

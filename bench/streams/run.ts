@@ -14,9 +14,11 @@ import { parseArgs } from 'node:util';
 import { kafkaJars } from '../../test/support/kafka.js';
 import { machine } from '../models/measure.js';
 import { bridgeFigures, bridgeText } from './bridge.js';
+import { insideFigures } from './inside.js';
 import { kafkaFigures } from './kafka.js';
 import { type Figure, mqttFigures } from './mqtt.js';
 import { natsFigures } from './nats.js';
+import { routeFigures } from './route.js';
 
 type Options = { messages: number; rounds: number };
 
@@ -32,6 +34,7 @@ const cases: Record<string, Case> = {
   mqtt: { peer: 'mosquitto_sub', figures: mqttFigures },
   kafka: { peer: 'kcat', figures: kafkaFigures },
   nats: { peer: 'nats', figures: natsFigures },
+  route: { peer: 'without expressions', figures: routeFigures },
   bridge: {
     peer: 'Go',
     figures: async (options) => {
@@ -41,6 +44,17 @@ const cases: Record<string, Case> = {
         more: bridgeText(figure),
         ...(figure.what.endsWith('1') && figure.ourLost > 0 ? { fails: 'lost messages at QoS 1' } : {}),
         ...(figure.ourMemory > bridgeMemory ? { fails: `more than ${bridgeMemory} MB` } : {}),
+      }));
+    },
+  },
+  inside: {
+    peer: 'Go',
+    figures: async (options) => {
+      const figures = await insideFigures(options);
+      return figures.map((figure) => ({
+        ...figure,
+        more: `inside the platform, of ${Math.round(figure.memory)} MB; lost ${figure.ourLost}, Go ${figure.theirLost}`,
+        ...(figure.ourLost > 0 ? { fails: 'lost messages' } : {}),
       }));
     },
   },
