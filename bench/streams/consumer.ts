@@ -64,7 +64,7 @@ export function startConsumer(command: string, args: string[], expectedBytes: nu
   };
 }
 
-async function cpuOf(pid: number | undefined): Promise<number> {
+export async function cpuOf(pid: number | undefined): Promise<number> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   // utime and stime are fields 14 and 15; the name in field 2 may have blanks (proc_pid_stat(5)).
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
