@@ -67,7 +67,7 @@ async function kafkaValues(
     },
   });
   try {
-    await until(wanted, 60_000);
+    await until(wanted, 120_000);
     await delay(500);
   } finally {
     await consumer.disconnect();
@@ -118,7 +118,7 @@ describeReal('kafka', 'a bridge from Mosquitto to Kafka', () => {
     expect(new Set(got).size).toBe(many);
     expect(await started.end('SIGTERM')).toBe(0);
     expect(started.output()).toContain('back');
-  }, 120_000);
+  }, 240_000);
 
   test('kill -9 of the bridge, again and again, with --exactly-once: nothing lost, nothing twice, in order', async () => {
     await kafka.createTopic('once');
@@ -141,7 +141,7 @@ describeReal('kafka', 'a bridge from Mosquitto to Kafka', () => {
     const got: number[] = [];
     await kafkaValues(kafka.address, 'once', () => new Set(got).size >= count, got);
     expect(got).toEqual(Array.from({ length: count }, (_, n) => n));
-  }, 120_000);
+  }, 240_000);
 });
 
 describeReal('mosquitto', 'a bridge between two Mosquittos', () => {
