@@ -9,8 +9,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { startKafka } from '../../test/support/kafka.js';
 import { startMosquitto } from '../../test/support/mosquitto.js';
-import { contentOf, endOf, forgetLog } from './kafka-log.js';
 import { guideMessages } from './guide.js';
+import { contentOf, endOf, forgetLog } from './kafka-log.js';
 import type { Figure } from './mqtt.js';
 import { prepareBlast } from './mqtt-blast.js';
 

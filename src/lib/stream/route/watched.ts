@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { createReporter } from './report.js';
 import { runRoutes } from './run.js';
 import { showStates } from './metrics.js';
@@ -18,6 +19,7 @@ export async function runWatched(
   options: WatchedOptions,
 ): Promise<RoutesEnd> {
   const { onLine, status, everyMs, ...running } = options;
+  keepHeapSmall();
   const shown = status === undefined ? undefined : await showStates(status);
   if (shown?.port !== undefined) onLine(`states at http://127.0.0.1:${shown.port}/, and /metrics`);
   const report = createReporter(onLine, everyMs);
@@ -32,4 +34,12 @@ export async function runWatched(
   } finally {
     await shown?.close();
   }
+}
+
+/**
+ * Messages in flight outlive the youngest generation, and V8 lets the heap double before it looks at the older one: 200 MB of what
+ * nobody needs any more, for a bridge that runs on a small board for years. So it looks sooner, at every fifth more.
+ */
+function keepHeapSmall(): void {
+  setFlagsFromString('--heap-growing-percent=20');
 }

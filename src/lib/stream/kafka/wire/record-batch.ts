@@ -95,7 +95,8 @@ export class RecordReader {
 
   /** Reads the next one into the fields. @throws RangeError for a damaged batch */
   next(): void {
-    const { reader, header } = this;
+    const reader = this.reader;
+    const header = this.header;
     const length = reader.varint();
     const end = reader.at + length;
     if (length < 0 || end > reader.buf.length) throw new RangeError('a record is longer than its batch');
