@@ -1,7 +1,7 @@
 // Makes a fresh clone ready: installs the locked dependencies and builds, each only when it is needed.
 // Prints to stderr alone, so that `npm run demo -- --json` keeps stdout for its result.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -51,7 +51,9 @@ function install() {
 
 const lock = read('package-lock.json');
 const installed = join('node_modules', '.aiot-lock');
-if (read(installed) !== lock) {
+// A linked folder is another checkout's: installing into it would empty that one's.
+const linked = lstatSync('node_modules', { throwIfNoEntry: false })?.isSymbolicLink();
+if (!linked && read(installed) !== lock) {
   process.stderr.write('Installing dependencies (once, about a minute) …\n');
   if (!install()) {
     process.stderr.write('The dependencies could not be installed: npm says why above.\n');
