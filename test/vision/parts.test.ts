@@ -2,6 +2,8 @@ import { inflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
+import { decodeBoxes, type Face, mergeBoxes, overlap } from '../../src/lib/vision/boxes.js';
+import { regionsOf } from '../../src/lib/vision/detector.js';
 import {
   cropGray,
   cropRegion,
@@ -12,8 +14,6 @@ import {
   rawPicture,
   shrinkGray,
 } from '../../src/lib/vision/index.js';
-import { decodeBoxes, type Face, mergeBoxes, overlap } from '../../src/lib/vision/boxes.js';
-import { regionsOf } from '../../src/lib/vision/detector.js';
 import { letterbox } from '../../src/lib/vision/letterbox.js';
 import { anchorCentres, faceModels } from '../../src/lib/vision/models.js';
 
