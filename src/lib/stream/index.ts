@@ -1,6 +1,6 @@
 /**
- * Messages in and out: the ports Source and Sink, and an adapter for each scheme of a stream's URL.
- * Keeps no state of devices, and knows nothing of what is in a payload.
+ * Messages in and out: the ports Source and Sink, an adapter for each scheme of a stream's URL, and what is done with messages of
+ * whatever adapter: followed, chosen, decoded, recorded, bridged, routed. Keeps no state of devices.
  */
 
 export type { CheckResult, CreateResult, LagState, StreamAdmin, TopicSpec, TopicState } from './admin.js';
