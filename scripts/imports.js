@@ -10,6 +10,7 @@ import { dirname, join, normalize, relative } from 'node:path';
  */
 
 const statics = /^[ \t]*(?:import|export)\s+(type\s+)?(?:[\w*{}\s,$]*?\sfrom\s+)?['"]([^'"]+)['"]/gm;
+const resolved = /\.resolve\(\s*['"]([^'"]+)['"]\s*\)/g;
 const dynamics = /\bimport\(\s*['"]([^'"]+)['"]\s*\)/g;
 
 /**
@@ -23,6 +24,17 @@ export function sourcesIn(root, folder) {
     .map((path) => join(folder, String(path)))
     .filter((path) => path.endsWith('.ts'))
     .sort();
+}
+
+/**
+ * Paths inside packages whose place a file asks for (`createRequire(…).resolve('NAME/FILE')`): data that it reads, not code that it runs.
+ * @param {string} root
+ * @param {string} file relative to the root
+ * @returns {string[]}
+ */
+export function resolvedIn(root, file) {
+  const text = readFileSync(join(root, file), 'utf8');
+  return [...text.matchAll(resolved)].map(([, path]) => path ?? '').filter((path) => !/^[./]/.test(path));
 }
 
 /**

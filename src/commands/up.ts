@@ -3,13 +3,12 @@ import { Flags } from '@oclif/core';
 import {
   AiotCommand,
   again,
-  bold,
   dim,
-  facts,
   next,
+  platformNext,
+  platformText,
   setFlag,
   shared,
-  shellWord,
   variablesOf,
 } from '../lib/cli/index.js';
 import { compatibilities, type UpResult, up, upDetached, upResultSchema } from '../lib/platform/index.js';
@@ -75,44 +74,19 @@ export default class Up extends AiotCommand {
     const project = dir === undefined ? undefined : { dir, boardPort, set: variablesOf(flags.set) };
     if (flags.detach) {
       const result = await upDetached({ ...options, project }, this.signal);
-      const after = result.context === undefined ? [unknown(at, true)] : ['aiot status', `aiot down${at}`];
-      this.print(`${shown(result)}\n${next(...after)}`);
+      const known = ['aiot status', `aiot down${at}`];
+      const after = result.context === undefined ? [platformNext(at, true)] : known;
+      this.print(`${platformText(result)}\n${next(...after)}`);
       return result;
     }
     const log = (line: string) => this.note(line.trimEnd());
     const { result, stop } = project
       ? await upProject({ ...options, ...project, project: project.dir }, log)
       : await up(options, log);
-    const after = result.context === undefined ? next(unknown(at)) : '';
-    this.item(result, () => `${shown(result)}\n\n${dim('Ctrl-C ends it.')}${after}`);
+    const after = result.context === undefined ? next(platformNext(at)) : '';
+    this.item(result, () => `${platformText(result)}\n\n${dim('Ctrl-C ends it.')}${after}`);
     if (!this.signal.aborted) await once(this.signal, 'abort');
     await stop();
     return undefined;
   }
-}
-
-/** How to get a context for a platform that no context knows: tokens are made at its start alone. */
-function unknown(at: string, detach = false): string {
-  return `aiot down${at} && aiot up${at} --new-token${detach ? ' --detach' : ''}`;
-}
-
-function shown({ pid, urls, ca, token, context, replaced, project }: UpResult): string {
-  const lines: [string, string | number][] = [
-    ['API', urls.http],
-    ['MQTT', [urls.mqtts, urls.mqtt].filter(Boolean).join(', ')],
-    ['CA', ca],
-    ['pid', pid],
-  ];
-  if (urls.boards !== undefined) lines.push(['boards', `${urls.boards}  ${dim('(any password)')}`]);
-  if (project) lines.push(['project', `${project.name}  ${dim(shellWord(project.dir))}`]);
-  for (const { name, from, to, state } of project?.routes ?? []) {
-    lines.push([
-      name,
-      `${from.join(', ')} → ${to.join(', ')}${state === 'running' ? '' : `  ${bold(state)}`}`,
-    ]);
-  }
-  lines.push(['context', context ?? 'none knows it']);
-  if (token !== undefined) lines.push(['token', `${token}  ${dim('(shown once; the context keeps it)')}`]);
-  const switched = replaced === undefined ? '' : `\ncontext ${context} is now in use (was ${replaced})`;
-  return `${bold('The platform is up.')}\n${facts(lines)}${switched}`;
 }

@@ -36,7 +36,8 @@ function linesOf(text: string): string[] {
   );
   const spans = [...text.matchAll(/`(aiot [^`\n]+)`/g)].map(([, code]) => code ?? '');
   return [...blocks, ...spans]
-    .map((line) => line.replace(/\s+#.*$/, '').trim())
+    .flatMap((line) => line.replace(/\s+#.*$/, '').split('&&'))
+    .map((line) => line.trim())
     .filter((line) => line.startsWith('aiot ') && !/[|…]/.test(line));
 }
 

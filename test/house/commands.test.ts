@@ -124,5 +124,5 @@ describe('the grammar', () => {
     expect(Object.keys(pages)).toEqual(expect.arrayContaining(commands.map(({ id }) => id)));
     const text = Object.entries(pages).map(([name, page]) => `─── aiot ${name} --help\n${page}`);
     await expect(text.join('\n')).toMatchFileSnapshot('__snapshots__/help.txt');
-  });
+  }, 240_000);
 });

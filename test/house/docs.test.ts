@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { loadCommands } from '../../scripts/docs/commands.js';
 import { generateDocs } from '../../scripts/docs/generate.js';
-import { importsOf, sourcesIn } from '../../scripts/imports.js';
+import { importsOf, resolvedIn, sourcesIn } from '../../scripts/imports.js';
 import { catalogue, type ErrorCode, projectSchema } from '../../src/lib/core/index.js';
 import { cheatMarkdown } from '../../src/lib/stream/index.js';
 import { root } from '../support/cli.js';
@@ -60,12 +60,15 @@ describe('the dependencies', () => {
     expect(page).toMatch(new RegExp(`^\\| \`${name}\` \\|`, 'm'));
   });
 
-  it('are each loaded by something in src', () => {
-    const used = sourcesIn(root, 'src').flatMap((file) => importsOf(root, file).filter(({ own }) => !own));
+  it('are each loaded by something in src, or files of theirs are read', () => {
+    const used = sourcesIn(root, 'src').flatMap((file) => [
+      ...importsOf(root, file).flatMap(({ own, to }) => (own ? [] : [to])),
+      ...resolvedIn(root, file),
+    ]);
     // Needed by another package, not by us.
     const peers = ['@tensorflow/tfjs-backend-cpu'];
     const unused = Object.keys(dependencies).filter(
-      (name) => !peers.includes(name) && !used.some(({ to }) => to === name || to.startsWith(`${name}/`)),
+      (name) => !peers.includes(name) && !used.some((to) => to === name || to.startsWith(`${name}/`)),
     );
     expect(unused).toEqual([]);
   });

@@ -5,6 +5,7 @@ import {
   chipFlags,
   dim,
   duration,
+  kitFlags,
   requireDir,
   simulatedChip,
   timeOfDay,
@@ -76,18 +77,6 @@ export default class DeviceSimulate extends AiotCommand {
       // Not dependsOn: the usage line would then show --recording as if it needed --loop.
       relationships: [{ type: 'all', flags: ['recording'] }],
     }),
-    board: Flags.option({ options: ['iot-kit'] as const })({
-      summary: 'Be a board of this kit, in MQTT 3.1.',
-      env: 'AIOT_BOARD',
-      exclusive: ['serial', 'recording', 'motor'],
-    }),
-    to: Flags.string({
-      summary: 'Broker of the board.',
-      env: 'AIOT_TO',
-      helpValue: 'URL',
-      default: 'mqtt://127.0.0.1:1883',
-    }),
-    count: Flags.integer({ char: 'n', summary: 'Readings of the board before it ends.', min: 1, env: 'AIOT_COUNT' }),
     for: duration({ summary: 'End after this time, such as 30s.', env: 'AIOT_FOR' }),
     seed: Flags.integer({
       summary: "Of the motor's or the board's chance.",
@@ -95,6 +84,7 @@ export default class DeviceSimulate extends AiotCommand {
       default: 7,
       env: 'AIOT_SEED',
     }),
+    ...kitFlags,
     ...chipFlags,
   };
   static override result = z.union([deviceEventSchema, chipEventSchema, kitEventSchema]);

@@ -10,6 +10,7 @@ export { firmwareFlags, flashOffset, revision } from './firmware-flags.js';
 export { duration, shared } from './flags.js';
 export { flashFlags, loaderOptions, writeFlags } from './flash-flags.js';
 export { imageAsked, imageFlags, ownPort } from './image-flags.js';
+export { kitFlags } from './kit-flags.js';
 export { modelFlags } from './model-flags.js';
 export { MonitorScreen } from './monitor-screen.js';
 export { createProgress, type Progress } from './progress.js';
@@ -38,6 +39,7 @@ export { messageText, streamStatisticsText } from './render/message.js';
 export { nvsMadeText, nvsText } from './render/nvs.js';
 export { otadataText, partitionsText } from './render/partitions.js';
 export { pictureText } from './render/picture.js';
+export { platformNext, platformText } from './render/platform.js';
 export { portsTable } from './render/ports.js';
 export {
   afterProvisioning,

@@ -1,7 +1,7 @@
 import { AiotError } from '../../core/index.js';
 import type { OpenProcessor } from './types.js';
 
-/** One entry a processor, lazily imported: `name: async (settings, options) => (await import('…')).openName(settings, options)`. */
+/** One entry a processor, each loading its own file when it is asked for. */
 const processors: Record<string, OpenProcessor> = {
   faces: async (settings, options) => (await import('../faces/processor.js')).openFaces(settings, options),
   number: async (settings, options) => (await import('./number.js')).openNumber(settings, options),
