@@ -16,13 +16,13 @@ export { MonitorScreen } from './monitor-screen.js';
 export { createProgress, type Progress } from './progress.js';
 export { header, replaySpeed } from './publish-flags.js';
 export { hertz, labelFrom } from './recording-flags.js';
+export { benchText } from './render/bench.js';
 export {
   boardErasedText,
   boardInfoText,
   boardReadText,
   boardVerifiedText,
 } from './render/board.js';
-export { benchText } from './render/bench.js';
 export { answerText, datasetText, figuresText, figureText } from './render/card.js';
 export { checkText } from './render/check.js';
 export { comparisonText } from './render/comparison.js';
@@ -51,12 +51,20 @@ export {
 export { quantizationText } from './render/quantization.js';
 export { rankingText } from './render/ranking.js';
 export { recordingsTable } from './render/recordings.js';
+export {
+  importedRoutesText,
+  installedText,
+  listedRoutesText,
+  routesEndText,
+  testedRoutesText,
+} from './render/routes.js';
 export { cheatText, checkedText, createdText, lagText, loginsText, topicsText } from './render/streams.js';
 export * from './render/style.js';
 export { facts, next, table } from './render/text.js';
 export * from './render/time.js';
 export { searchText, trainingText } from './render/training.js';
 export { historyTable, verifiedFacts, whyText } from './render/why.js';
+export { bridgeFlags, bridgeOptions, watchFlags, watchOptions } from './route-flags.js';
 export { readSecret } from './secret.js';
 export { setFlag, variablesOf } from './set-flag.js';
 export { type ExplainInput, explainSettings } from './settings/explain.js';
@@ -68,11 +76,3 @@ export { readFlags, readOptions, selectFlags, viewFlags } from './tail-flags.js'
 export { createTailView } from './tail-view.js';
 export { trainingFlags } from './training-flags.js';
 export { watchEpochs } from './watch-epochs.js';
-export {
-  importedRoutesText,
-  installedText,
-  listedRoutesText,
-  routesEndText,
-  testedRoutesText,
-} from './render/routes.js';
-export { bridgeFlags, bridgeOptions, watchFlags, watchOptions } from './route-flags.js';
