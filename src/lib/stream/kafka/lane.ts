@@ -21,12 +21,19 @@ export interface Batch {
   bytes?: Buffer;
 }
 
+/** Who writes, as the broker knows an idempotent producer. */
+export interface ProducerId {
+  id: bigint;
+  epoch: number;
+}
+
 /** What waits to be written to one partition, in its order. One batch is on its way at a time. */
 export class Lane {
   readonly queue: Queued[] = [];
   current: Batch | undefined;
-  /** Sequence of the next record, for the idempotent producer. */
-  sequence = 0;
+  /** Sequence of the next record, for the idempotent producer whose it is. */
+  private sequence = 0;
+  private producer: ProducerId | undefined;
   /** Where to begin when the log is as large as may be: messages of a batch. */
   largest = 10_000;
 
@@ -49,7 +56,18 @@ export class Lane {
     return this.current;
   }
 
+  /** Numbers for the first record of a new batch. Each producer's begin at 0, and a broker counts each producer's on their own. */
+  numbers(producer: ProducerId | undefined): ProducerId & { sequence: number } {
+    if (!producer) return { id: -1n, epoch: -1, sequence: -1 };
+    if (this.producer !== producer) this.sequence = 0;
+    this.producer = producer;
+    return { ...producer, sequence: this.sequence };
+  }
+
+  // What is told of a batch that is no longer under way is of no interest: its fate is settled.
+
   written(batch: Batch): void {
+    if (batch !== this.current) return;
     // Sequences are 31 bits wide, and begin again at 0.
     this.sequence = (this.sequence + batch.items.length) % 2 ** 31;
     this.current = undefined;
@@ -58,6 +76,7 @@ export class Lane {
 
   /** The broker wants smaller batches. @throws nothing: a single message that is too large fails its write */
   halve(batch: Batch, error: AiotError): void {
+    if (batch !== this.current) return;
     this.current = undefined;
     if (batch.items.length === 1) {
       batch.items[0]!.write.reject(error);
@@ -68,6 +87,7 @@ export class Lane {
   }
 
   failed(batch: Batch, error: unknown): void {
+    if (batch !== this.current) return;
     this.current = undefined;
     for (const { write } of batch.items) write.reject(error);
   }

@@ -3,9 +3,9 @@ import { AiotError } from '../../core/index.js';
 import type { OutgoingMessage } from '../message.js';
 import type { KafkaCluster } from './cluster.js';
 import { codeError, kafkaCodes, kafkaError, topicNotFound } from './errors.js';
-import { type Batch, Lane, sizeOf, tooLarge, type Waiting } from './lane.js';
+import { type Batch, Lane, type ProducerId, sizeOf, tooLarge, type Waiting } from './lane.js';
+import { mend } from './mend.js';
 import { partitionOf } from './partitioner.js';
-import { mend } from './reader.js';
 import type { KafkaSettings } from './settings.js';
 import { loadTopics } from './start.js';
 import { type ProducedPart, produceRequest } from './wire/produce.js';
@@ -22,7 +22,7 @@ const batchBytes = 900 * 1024;
 export class KafkaProducer {
   private readonly lanes = new Map<string, Lane>();
   private readonly counts = new Map<string, Promise<number>>();
-  private id: { id: bigint; epoch: number } | undefined;
+  private id: ProducerId | undefined;
   private turn = 0;
   private connected = true;
   private closed = false;
@@ -93,7 +93,7 @@ export class KafkaProducer {
       } catch (error) {
         const known = kafkaError(error, this.endpoint);
         if (!known.retryable || this.closed || Date.now() > deadline) throw known;
-        await mend(this.cluster, error, this.abort.signal);
+        await mend(this.cluster, [error], this.abort.signal);
       }
     }
   }
@@ -113,20 +113,29 @@ export class KafkaProducer {
     }
   }
 
+  /** One request to each broker. All of them have been answered, or have failed, before what comes next is sent. */
   private async round(lanes: Lane[]): Promise<void> {
+    const failures: unknown[] = [];
     try {
       await this.cluster.refreshMetadataIfNecessary();
       const nodes = new Map<number, Lane[]>();
       for (const lane of lanes) {
-        const leader = this.leaderOf(lane);
-        nodes.set(leader, [...(nodes.get(leader) ?? []), lane]);
+        try {
+          const leader = this.leaderOf(lane);
+          nodes.set(leader, [...(nodes.get(leader) ?? []), lane]);
+        } catch (error) {
+          failures.push(error);
+        }
       }
-      await Promise.all([...nodes].map(([nodeId, own]) => this.send(nodeId, own)));
-      if (!this.connected) this.settings.onState?.('connected');
-      this.connected = true;
+      await this.identify([...nodes.keys()]);
+      const sent = await Promise.allSettled([...nodes].map(([nodeId, own]) => this.send(nodeId, own)));
+      for (const one of sent) if (one.status === 'rejected') failures.push(one.reason);
     } catch (error) {
-      await this.trouble(kafkaError(error, this.endpoint), error);
+      failures.push(error);
     }
+    if (failures.length > 0) return this.trouble(failures);
+    if (!this.connected) this.settings.onState?.('connected');
+    this.connected = true;
   }
 
   private leaderOf({ topic, partition }: Lane): number {
@@ -138,7 +147,9 @@ export class KafkaProducer {
   }
 
   /** The far side is away, or says no: what may still arrive is tried again until its time is over. */
-  private async trouble(known: AiotError, error: unknown): Promise<void> {
+  private async trouble(failures: readonly unknown[]): Promise<void> {
+    const errors = failures.map((error) => kafkaError(error, this.endpoint));
+    const known = errors.find(({ retryable }) => !retryable) ?? errors[0]!;
     if (!known.retryable) {
       for (const lane of this.lanes.values()) {
         if (lane.current) lane.failed(lane.current, known);
@@ -150,27 +161,30 @@ export class KafkaProducer {
     if (this.connected) this.settings.onState?.('disconnected');
     this.connected = false;
     const now = Date.now();
-    // Given up while it may have arrived: its sequence numbers must not be used for anything else.
+    // Given up while it may have arrived: its sequence numbers must not be used for anything else. What else is under way keeps its
+    // own: by them the broker knows whether it has it.
     const lost = [...this.lanes.values()].map((lane) => lane.expire(now, () => known));
-    if (lost.includes(true)) this.forget();
-    await mend(this.cluster, error, this.abort.signal);
+    if (lost.includes(true)) this.id = undefined;
+    await mend(this.cluster, failures, this.abort.signal);
   }
 
-  /** A new producer id with the next batch; what is under way gets its numbers from it too. */
-  private forget(): void {
-    this.id = undefined;
-    for (const lane of this.lanes.values()) {
-      lane.sequence = 0;
-      if (lane.current) delete lane.current.bytes;
-    }
+  /** Any broker gives a producer id: that one of them is away is no reason for the others to wait. */
+  private async identify(nodeIds: readonly number[]): Promise<void> {
+    if (!this.settings.idempotent || this.id !== undefined || nodeIds.length === 0) return;
+    this.id = await Promise.any(
+      nodeIds.map(async (nodeId) => {
+        const node = await this.cluster.findBroker({ nodeId });
+        const { producerId, producerEpoch } = await node.initProducerId({ transactionTimeout: 60_000 });
+        return { id: BigInt(String(producerId)), epoch: producerEpoch };
+      }),
+    ).catch(({ errors }: AggregateError) => {
+      throw errors[0];
+    });
   }
 
+  /** @throws what is to be tried again, after what the broker said of the other partitions was taken in */
   private async send(nodeId: number, lanes: Lane[]): Promise<void> {
     const node = await this.cluster.findBroker({ nodeId });
-    if (this.settings.idempotent && this.id === undefined) {
-      const { producerId, producerEpoch } = await node.initProducerId({ transactionTimeout: 60_000 });
-      this.id = { id: BigInt(String(producerId)), epoch: producerEpoch };
-    }
     const parts = [];
     const batches = new Map<string, { lane: Lane; batch: Batch }>();
     for (const lane of lanes) {
@@ -187,53 +201,54 @@ export class KafkaProducer {
       for (const { lane, batch } of batches.values()) lane.written(batch);
       return;
     }
-    for (const answer of answers) {
+    const errors = answers.map((answer) => {
       const found = batches.get(`${answer.topic} ${answer.partition}`);
-      if (found) this.settle(found.lane, found.batch, answer);
-    }
+      return found && this.settle(found.lane, found.batch, answer);
+    });
+    const error = errors.find((one) => one !== undefined);
+    if (error) throw error;
   }
 
   private bytesOf({ items }: Batch, lane: Lane): Promise<Buffer> {
-    const producer = this.id ? { ...this.id, sequence: lane.sequence } : { id: -1n, epoch: -1, sequence: -1 };
     const messages = items.map(({ message }) => message);
-    return writeBatch(messages, producer, this.settings.compression, Date.now());
+    return writeBatch(messages, lane.numbers(this.id), this.settings.compression, Date.now());
   }
 
-  /** @throws what is to be tried again, after fresh metadata */
-  private settle(lane: Lane, batch: Batch, { errorCode }: ProducedPart): void {
+  /** What the broker says of one batch. Gives what is to be tried again, after fresh metadata. */
+  private settle(lane: Lane, batch: Batch, { errorCode }: ProducedPart): AiotError | undefined {
+    const { endpoint } = this;
+    const error = codeError(errorCode, `write to ${lane.topic}`, endpoint);
     switch (errorCode) {
       case kafkaCodes.none:
       // It has it already: the answer to the first time was lost.
       case kafkaCodes.duplicateSequence:
         lane.written(batch);
-        return;
+        return undefined;
       case kafkaCodes.messageTooLarge:
       case kafkaCodes.recordListTooLarge:
-        lane.halve(batch, tooLarge(lane.topic, this.endpoint, sizeOf(batch.items[0]!.message)));
-        return;
-      case kafkaCodes.invalidRecord:
-        lane.failed(
-          batch,
-          new AiotError(
-            'AIOT_STREAM_MESSAGE_REFUSED',
-            `${this.endpoint}: ${lane.topic} refuses a message (has it a key?)`,
-            {
-              endpoint: this.endpoint,
-            },
-          ),
-        );
-        return;
-      // The broker has forgotten this producer (after days, or after it lost its log): it is a new one to it.
+        lane.halve(batch, tooLarge(lane.topic, endpoint, sizeOf(batch.items[0]!.message)));
+        return undefined;
+      case kafkaCodes.invalidRecord: {
+        const text = `${endpoint}: ${lane.topic} refuses a message (has it a key?)`;
+        lane.failed(batch, new AiotError('AIOT_STREAM_MESSAGE_REFUSED', text, { endpoint }));
+        return undefined;
+      }
+      // The broker has forgotten this producer (after days, or after it lost its log): it is a new one to it, with this batch as well,
+      // which the broker has not taken.
       case kafkaCodes.outOfOrderSequence:
       case kafkaCodes.unknownProducerId:
       case kafkaCodes.invalidProducerEpoch:
-        this.forget();
-        throw codeError(errorCode, `write to ${lane.topic}`, this.endpoint);
+        this.id = undefined;
+        delete batch.bytes;
+        return error;
       case kafkaCodes.unknownTopic:
         this.counts.delete(lane.topic);
-        throw codeError(errorCode, `write to ${lane.topic}`, this.endpoint);
+        return error;
       default:
-        throw codeError(errorCode, `write to ${lane.topic}`, this.endpoint);
+        if (error.retryable) return error;
+        // Of this topic, not of what else is under way.
+        lane.failed(batch, error);
+        return undefined;
     }
   }
 
