@@ -69,7 +69,8 @@ describe('an MQTT stream', () => {
     const sink = await openSink(`mqtt://127.0.0.1:${port}/t`);
     closing.push(source, sink);
     for (let i = 0; i < 40; i++) await sink.write([{ topic: 't', payload: Buffer.from(String(i)) }]);
-    await expect.poll(() => source.dropped).toBe(35);
+    // The broker is held up first, for two seconds.
+    await expect.poll(() => source.dropped, { timeout: 8000 }).toBe(35);
     const iterator = deliveriesOf(source);
     const next = async () => {
       const { value } = await iterator.next();

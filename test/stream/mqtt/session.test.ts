@@ -87,6 +87,25 @@ describe('an MQTT session', () => {
     expect(source.dropped).toBe(0);
   });
 
+  it('drops nothing for a reader that is slow for a moment, and what comes to one that has stopped', async () => {
+    const { port } = await broker();
+    const source = closed(await openSource(`mqtt://127.0.0.1:${port}/t?qos=0`, { queue: 10 }));
+    const sink = closed(await openSink(`mqtt://127.0.0.1:${port}/t?qos=0`));
+    const taken: string[] = [];
+    const batches = source[Symbol.asyncIterator]();
+    await sink.write(messages(texts(2000)));
+    while (taken.length < 2000) {
+      await delay(taken.length < 100 ? 20 : 0);
+      const { value = [] } = await batches.next();
+      for (const { message } of value) taken.push(String(message.payload));
+    }
+    expect(taken).toEqual(texts(2000));
+    expect(source.dropped).toBe(0);
+    await sink.write(messages(texts(2000)));
+    await expect.poll(() => source.dropped, { timeout: 8000 }).toBe(1990);
+    expect((await batches.next()).value).toHaveLength(10);
+  });
+
   it('has many messages under way, none of them acknowledged', async () => {
     let acked = 0;
     const { port, aedes } = await broker();

@@ -7,11 +7,17 @@ import { createPublishReader, type Published } from './wire/publish.js';
 export interface ReceiverOptions {
   endpoint: string;
   queue: Queue<Delivery>;
-  /** Hold the broker up when the queue is full, and drop nothing. */
+  /** Hold the broker up when the queue is full, and drop nothing; otherwise it is held up for two seconds at most. */
   wait: boolean;
   /** A message was thrown away. */
   onDrop(): void;
 }
+
+/**
+ * So long a reader may take nothing before messages are dropped, ms. A pipe is full for a moment whenever the program behind it does
+ * not get its turn (on a busy machine for more than 250 ms), and a queue of 10,000 is full in a tenth of a second.
+ */
+const graceMs = 2000;
 
 /** A message that its reader has, and has not acked. */
 interface Held {
@@ -33,6 +39,8 @@ export function createReceiver(options: ReceiverOptions): Lane {
   let held = new Map<number, Held>();
   let time = 0;
   let timed = false;
+  /** The reader has taken nothing for longer than the grace: until it does, what comes is thrown away. */
+  let stuck = false;
 
   const acknowledge = (id: number, entry: Held, session: Map<number, Held>) => {
     const { wire, published } = entry;
@@ -62,6 +70,19 @@ export function createReceiver(options: ReceiverOptions): Lane {
         settled = true;
       },
     };
+  };
+
+  const holdUp = (wire: Wire) => {
+    const giveUp = () => {
+      stuck = true;
+      wire.release();
+    };
+    const timer = wait ? undefined : setTimeout(giveUp, graceMs);
+    void queue.whenRoom().then(() => {
+      clearTimeout(timer);
+      stuck = false;
+      wire.release();
+    });
   };
 
   const publish = (frames: Frames, wire: Wire): 'taken' | 'later' => {
@@ -99,9 +120,9 @@ export function createReceiver(options: ReceiverOptions): Lane {
       if (qos > 0) held.delete(id);
       return 'taken';
     }
-    if (wait) {
+    if (wait || !stuck) {
       if (qos > 0) held.delete(id);
-      void queue.whenRoom().then(() => wire.release());
+      holdUp(wire);
       return 'later';
     }
     onDrop();
