@@ -62,3 +62,24 @@ export function subscriptionRefused(error: unknown): boolean {
   const granted = (packet as { granted?: unknown } | undefined)?.granted;
   return Array.isArray(granted) && granted.some((code) => code >= 128);
 }
+
+/** Reason codes of a PUBACK or PUBREC that say no (MQTT 5, table 3-4). */
+const publishReasons: Record<number, string> = {
+  128: 'unspecified error',
+  131: 'implementation specific error',
+  135: 'not authorized',
+  144: 'topic name invalid',
+  145: 'packet identifier in use',
+  151: 'quota exceeded',
+  153: 'payload format invalid',
+};
+
+/** A message that the broker did not take, by the reason code of its acknowledgement. */
+export function publishRefused(reason: number, topic: string, endpoint: string): AiotError {
+  const why = publishReasons[reason] ?? `reason ${reason}`;
+  const message = `${endpoint} does not take what we publish to ${topic}: ${why}`;
+  return new AiotError('AIOT_BROKER_REFUSED', message, {
+    endpoint,
+    retryable: reason === 151 || reason === 145,
+  });
+}

@@ -1,0 +1,253 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type BrokerLimits, createOutbox, type Outbox } from '../../../src/lib/stream/mqtt/outbox.js';
+import { type FakeWire, fakeWire } from './fake-wire.js';
+
+let outbox: Outbox;
+beforeEach(() => {
+  vi.useFakeTimers();
+  outbox = createOutbox('mqtt://h');
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A connection that the broker let us in to. */
+function connected(limits: BrokerLimits = {}, sessionPresent = false): FakeWire {
+  const wire = fakeWire(outbox);
+  outbox.opened(wire, sessionPresent);
+  outbox.ready(limits);
+  return wire;
+}
+function lose(wire: FakeWire): void {
+  wire.open = false;
+  outbox.closed(wire);
+}
+const messages = (qos: 0 | 1 | 2, ...payloads: string[]) =>
+  payloads.map((payload) => ({ topic: 't', payload: Buffer.from(payload), qos }));
+/** How a write ended, once it has. */
+function ending(written: Promise<void>): { now?: string } {
+  const end: { now?: string } = {};
+  written.then(
+    () => {
+      end.now = 'arrived';
+    },
+    (error: { code: string }) => {
+      end.now = error.code;
+    },
+  );
+  return end;
+}
+const settled = () => vi.advanceTimersByTimeAsync(0);
+
+describe('the outbox of an MQTT sink', () => {
+  it.each([
+    [1, ['puback']],
+    [2, ['pubrec', 'pubcomp']],
+  ] as const)('has a write end with its last acknowledgement at QoS %i', async (qos, answers) => {
+    const wire = connected();
+    const end = ending(outbox.write(messages(qos, 'a', 'b')));
+    expect(wire.take()).toEqual(['p1 a', 'p2 b']);
+    for (const id of [1, 2]) {
+      await settled();
+      expect(end.now).toBeUndefined();
+      for (const answer of answers) wire.answer(answer, id);
+    }
+    await settled();
+    expect(end.now).toBe('arrived');
+    await outbox.idle();
+  });
+
+  it('sends QoS 0 again that the system did not take', async () => {
+    const first = connected();
+    const end = ending(outbox.write(messages(0, 'a', 'b')));
+    expect(first.take()).toEqual(['p0 a', 'p0 b']);
+    lose(first);
+    const second = connected();
+    expect(second.take()).toEqual(['p0 a', 'p0 b']);
+    first.handOver();
+    await settled();
+    expect(end.now).toBeUndefined();
+    second.handOver();
+    await settled();
+    expect(end.now).toBe('arrived');
+  });
+
+  it('goes on when a congested wire is free again', () => {
+    const wire = connected();
+    wire.congested = true;
+    void outbox.write(messages(1, 'a'));
+    expect(wire.take()).toEqual([]);
+    wire.congested = false;
+    wire.onDrain?.();
+    expect(wire.take()).toEqual(['p1 a']);
+  });
+
+  it('refuses for a packet limit that shrank with a reconnect the one write, and sends the others', async () => {
+    const large = 'x'.repeat(100);
+    const first = connected({ maximumPacketSize: 1000 });
+    const refused = ending(outbox.write(messages(1, 'a', large)));
+    const others = ending(outbox.write(messages(1, 'b', 'c')));
+    first.take();
+    lose(first);
+    const second = connected({ maximumPacketSize: 50 });
+    await settled();
+    expect(refused.now).toBe('AIOT_STREAM_MESSAGE_REFUSED');
+    // The first of the refused write had gone out before the limit was met.
+    expect(second.take()).toEqual(['p1 a', 'p3 b', 'p4 c']);
+    second.answer('puback', 3);
+    second.answer('puback', 4);
+    await settled();
+    expect(others.now).toBe('arrived');
+  });
+
+  it.each([true, false])(
+    'keeps to a Receive Maximum that shrank with a reconnect (session present: %s)',
+    async (present) => {
+      const names = Array.from({ length: 50 }, (_, index) => `m${index}`);
+      const first = connected({ receiveMaximum: 60 });
+      const end = ending(outbox.write(messages(1, ...names)));
+      expect(first.take()).toHaveLength(50);
+      void outbox.write(messages(1, 'behind')).catch(() => {});
+      lose(first);
+      const second = connected({ receiveMaximum: 10 }, present);
+      const seen: string[] = [];
+      for (let id = 1; id <= 50; id++) {
+        seen.push(...second.take());
+        expect(seen.length - id).toBeLessThan(10);
+        second.answer('puback', id);
+      }
+      await settled();
+      expect(end.now).toBe('arrived');
+      const mark = present ? 'P' : 'p';
+      expect(seen.slice(0, 50)).toEqual(names.map((name, index) => `${mark}${index + 1} ${name}`));
+      expect([...seen, ...second.take()].slice(50)).toEqual([`${mark}51 behind`]);
+    },
+  );
+
+  it('sends a PUBREL again where the broker has the message, beyond any Receive Maximum', async () => {
+    const first = connected();
+    const end = ending(outbox.write(messages(2, 'a', 'b', 'c')));
+    first.answer('pubrec', 1);
+    first.answer('pubrec', 2);
+    lose(first);
+    const second = connected({ receiveMaximum: 1 }, true);
+    expect(second.take()).toEqual(['r1', 'r2']);
+    // It has forgotten the identifier: it had our PUBREL, and its PUBCOMP was lost (0x92).
+    second.answer('pubcomp', 1, 0x92);
+    second.answer('pubcomp', 2);
+    expect(second.take()).toEqual(['P3 c']);
+    second.answer('pubrec', 3);
+    second.answer('pubcomp', 3);
+    await settled();
+    expect(end.now).toBe('arrived');
+  });
+
+  it('sends as new what was not sent again before the session was lost', () => {
+    const first = connected();
+    void outbox.write(messages(2, 'a', 'b'));
+    lose(first);
+    lose(connected({ receiveMaximum: 1 }));
+    expect(connected({}, true).take()).toEqual(['P1 a', 'p2 b']);
+  });
+
+  it('frees the identifier of a QoS 2 message that was given up before it is used again', async () => {
+    const first = connected();
+    const end = ending(outbox.write(messages(2, 'lost')));
+    const stalled = vi.advanceTimersByTimeAsync(31_000);
+    await stalled;
+    expect(end.now).toBe('AIOT_BROKER_UNREACHABLE');
+    lose(first);
+    const second = connected({}, true);
+    // Not the message once more, which its writer may have written again; and nothing else under its id.
+    expect(second.take()).toEqual(['r1']);
+    const round = async (count: number) => {
+      for (let left = count; left > 0; left -= 1000) {
+        const written = outbox.write(messages(1, ...Array.from({ length: Math.min(left, 1000) }, () => 'm')));
+        const ids = second.take().map((sent) => Number(/^p(\d+)/.exec(sent)?.[1]));
+        expect(ids).not.toContain(1);
+        for (const id of ids) second.answer('puback', id);
+        await written;
+      }
+    };
+    await round(65_534);
+    void outbox.write(messages(2, 'next'));
+    expect(second.take()).toEqual(['p2 next']);
+    second.answer('pubcomp', 1);
+    await round(65_533);
+    void outbox.write(messages(2, 'free'));
+    expect(second.take()).toEqual(['p1 free']);
+  });
+
+  it('forgets what was given up with its session, and QoS 1 in any case', async () => {
+    const first = connected();
+    const ends = [ending(outbox.write(messages(2, 'a'))), ending(outbox.write(messages(1, 'b')))];
+    await vi.advanceTimersByTimeAsync(31_000);
+    expect(ends.map(({ now }) => now)).toEqual(['AIOT_BROKER_UNREACHABLE', 'AIOT_BROKER_UNREACHABLE']);
+    lose(first);
+    const second = connected({}, true);
+    expect(second.take()).toEqual(['r1']);
+    lose(second);
+    expect(connected().take()).toEqual([]);
+  });
+
+  it('does not call it a stall while something arrives', async () => {
+    const wire = connected();
+    const end = ending(outbox.write(messages(1, 'a', 'b', 'c')));
+    for (const id of [1, 2]) {
+      await vi.advanceTimersByTimeAsync(20_000);
+      wire.answer('puback', id);
+    }
+    await vi.advanceTimersByTimeAsync(29_000);
+    expect(end.now).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(end.now).toBe('AIOT_BROKER_UNREACHABLE');
+  });
+
+  it('takes a broker that hangs up three times to refuse the oldest, and goes on with the others', async () => {
+    const refused = ending(outbox.write(messages(1, 'bad')));
+    const other = ending(outbox.write(messages(1, 'good')));
+    for (let times = 0; times < 3; times++) {
+      outbox.trying();
+      lose(connected());
+      outbox.over();
+    }
+    await settled();
+    expect(refused.now).toBe('AIOT_BROKER_REFUSED');
+    const wire = connected();
+    expect(wire.take()).toEqual(['p2 good']);
+    wire.answer('puback', 2);
+    await settled();
+    expect(other.now).toBe('arrived');
+  });
+
+  it('tells a broker that is away from one that hangs up', async () => {
+    const end = ending(outbox.write(messages(1, 'a')));
+    for (let times = 0; times < 6; times++) {
+      outbox.trying();
+      lose(connected());
+      outbox.over();
+      // Nobody there the next time.
+      outbox.trying();
+      outbox.over();
+    }
+    await settled();
+    expect(end.now).toBeUndefined();
+    outbox.end();
+    await settled();
+    expect(end.now).toBe('AIOT_BROKER_UNREACHABLE');
+  });
+
+  it('fails the one write that the broker refuses, with its reason', async () => {
+    const wire = connected();
+    const written = outbox.write(messages(1, 'a'));
+    const other = ending(outbox.write(messages(1, 'b')));
+    wire.answer('puback', 1, 135);
+    await expect(written).rejects.toMatchObject({
+      code: 'AIOT_BROKER_REFUSED',
+      message: 'mqtt://h does not take what we publish to t: not authorized',
+    });
+    wire.answer('puback', 2);
+    await settled();
+    expect(other.now).toBe('arrived');
+  });
+});
