@@ -51,8 +51,11 @@ const greetings = new Set<number>([packetType.connack, packetType.disconnect, 15
 
 /** Bytes waiting to be sent from which on a wire is congested. */
 const congestedBytes = 1024 * 1024;
-/** A connection that is not read from does not answer pings either: we ping in mqtt.js's place so often, ms. */
-const pingEveryMs = 20_000;
+/**
+ * A connection that is not read from does not show answers to pings either, so mqtt.js would take it for dead half a keep-alive after its
+ * ping: we ping in its place, so many times in each keep-alive.
+ */
+const pingsPerKeepalive = 4;
 
 /** Members of mqtt.js that are not in its types; a test holds them to what is used here. */
 interface Internals {
@@ -79,6 +82,7 @@ class LaneStream extends Duplex implements Wire {
   /** Something came that can be the first of a broker. */
   private greeted = false;
   private pinging: NodeJS.Timeout | undefined;
+  private pinged = Date.now();
   private acks = Buffer.allocUnsafe(4096);
   private ackBytes = 0;
 
@@ -184,10 +188,17 @@ class LaneStream extends Duplex implements Wire {
   private hold(): void {
     this.held = true;
     this.socket.pause();
-    this.pinging = setInterval(() => {
+    // As long as the broker asks for, which may be shorter than what we asked for (MQTT 5, section 3.2.2.3.14).
+    const everyMs = (this.client.keepalive * 1000) / pingsPerKeepalive;
+    if (everyMs === 0) return;
+    const ping = () => {
+      this.pinged = Date.now();
       this.client.sendPing();
       this.client.reschedulePing(true);
-    }, pingEveryMs);
+    };
+    // A reader that is slow is held again and again, never for as long as that.
+    if (Date.now() - this.pinged >= everyMs) ping();
+    this.pinging = setInterval(ping, everyMs);
   }
 
   override _read(): void {}
