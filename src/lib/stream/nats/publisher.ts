@@ -36,13 +36,15 @@ export interface Publisher {
 
 /**
  * Publishes to JetStream with any number of acknowledgements under way: one subscription gets them all, and the last part of each reply
- * subject says which message is meant. After a loss of the connection all that is not acknowledged goes again, in its order: a
- * message may then be in the stream twice, unless it has an id (`Nats-Msg-Id`).
+ * subject says which message is meant. What the stream cannot take at the moment goes again. After a loss of the connection all that is
+ * not acknowledged does, in its order: a message may then be in the stream twice, unless it has an id (`Nats-Msg-Id`).
  */
 export function createPublisher(client: NatsClient, endpoint: string): Publisher {
   const { nc, nats } = client;
   const inbox = nats.createInbox();
   const waiting = new Map<number, Waiting>();
+  /** Of those, what the stream could not take at that moment. */
+  const later = new Set<Waiting>();
   const underWay = new Set<Promise<void>>();
   let refusal: AiotError | undefined;
   let again: NodeJS.Timeout | undefined;
@@ -50,12 +52,24 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
 
   const send = ({ id, subject, payload, headers }: Waiting) =>
     nc.publish(subject, payload, { reply: `${inbox}.${id}`, ...(headers ? { headers } : {}) });
-  const sendAgain = () => {
+  const sendAgain = (which: Iterable<Waiting>) => {
+    clearTimeout(again);
     again = undefined;
-    for (const one of waiting.values()) send(one);
+    const all = [...which];
+    later.clear();
+    for (const one of all) send(one);
+  };
+  /** These alone: others are on their way, and would be in the stream twice. */
+  const sendLater = (one: Waiting) => {
+    later.add(one);
+    again ??= setTimeout(() => sendAgain([...later].sort((a, b) => a.id - b.id)), againMs);
+  };
+  const forget = (one: Waiting) => {
+    waiting.delete(one.id);
+    later.delete(one);
   };
   const fail = (batch: Batch, error: unknown) => {
-    for (const [id, one] of waiting) if (one.batch === batch) waiting.delete(id);
+    for (const one of waiting.values()) if (one.batch === batch) forget(one);
     batch.reject(error);
   };
   const failAll = (error: unknown) => {
@@ -70,18 +84,15 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
       // Nobody there to keep it: a server that comes back says so before it knows its streams.
       const nobody = msg.data.length === 0 && msg.headers?.code === 503;
       const refused = nobody ? 'later' : refusedBy(msg, one.subject, endpoint);
-      if (refused === 'later') {
-        again ??= setTimeout(sendAgain, againMs);
-        return;
-      }
+      if (refused === 'later') return sendLater(one);
       if (refused) return fail(one.batch, refused);
-      waiting.delete(one.id);
+      forget(one);
       one.batch.left--;
       if (one.batch.left === 0) one.batch.resolve();
     },
   });
   client.onState((state) => {
-    if (state === 'connected') sendAgain();
+    if (state === 'connected') sendAgain(waiting.values());
   });
   client.onError((error, operation) => {
     if (operation !== 'publish') return;
