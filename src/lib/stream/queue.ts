@@ -6,6 +6,8 @@ export interface Queue<T> extends AsyncIterable<T[]> {
   readonly ended: boolean;
   /** Resolves when there is room again, or it has ended. */
   whenRoom(): Promise<void>;
+  /** Resolves when the first item is there, or it has ended. */
+  whenAny(): Promise<void>;
   /** The reader gets what is still in it, then the end, or this error. */
   end(error?: unknown): void;
 }
@@ -23,9 +25,14 @@ export function createQueue<T>(limit: number, byteLimit = largestBytes): Queue<T
   let failure: { error: unknown } | undefined;
   let wake: (() => void) | undefined;
   let waiting: (() => void)[] = [];
+  let begin: () => void = () => {};
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
   const notify = () => {
     wake?.();
     wake = undefined;
+    begin();
   };
   const giveRoom = () => {
     const waiters = waiting;
@@ -46,6 +53,7 @@ export function createQueue<T>(limit: number, byteLimit = largestBytes): Queue<T
     },
     whenRoom: () =>
       ended || items.length === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve)),
+    whenAny: () => begun,
     end(error) {
       if (ended) return;
       ended = true;

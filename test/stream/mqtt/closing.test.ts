@@ -1,5 +1,6 @@
+import { type AddressInfo, createServer } from 'node:net';
 import { expect, it } from 'vitest';
-import { openSource } from '../../../src/lib/stream/index.js';
+import { deliveriesOf, openSource } from '../../../src/lib/stream/index.js';
 import { startBroker } from '../../support/broker.js';
 
 it('a source that holds its broker up can be closed while the broker still sends', async () => {
@@ -14,6 +15,35 @@ it('a source that holds its broker up can be closed while the broker still sends
   await source.close();
   await broker.close();
 }, 15_000);
+
+it('a session with more messages than the queue has room for is read, although they come before the word on the subscription', async () => {
+  const broker = await startBroker();
+  const url = `mqtt://127.0.0.1:${broker.port}/t?qos=1&clientId=back&clean=false`;
+  await (await openSource(url)).close();
+  await Promise.all(Array.from({ length: 300 }, (_, n) => flood(broker, n)));
+  const source = await openSource(url, { overflow: 'wait', queue: 10, connectTimeoutMs: 5000 });
+  const seen = new Set<number>();
+  for await (const delivery of deliveriesOf(source)) {
+    seen.add(delivery.message.payload[0] ?? -1);
+    delivery.ack();
+    if (seen.size === 256) break;
+  }
+  await source.close();
+  await broker.close();
+}, 20_000);
+
+it('a broker that does not answer to a subscription is given up', async () => {
+  const server = createServer((socket) => {
+    // CONNACK, and nothing more.
+    socket.on('data', (data) => data[0] === 0x10 && socket.write(Buffer.from([0x20, 2, 0, 0])));
+    socket.on('error', () => {});
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const opening = openSource(`mqtt://127.0.0.1:${port}/t?version=3.1.1`, { connectTimeoutMs: 300 });
+  await expect(opening).rejects.toMatchObject({ code: 'AIOT_BROKER_UNREACHABLE' });
+  server.close();
+}, 10_000);
 
 function flood({ aedes }: Awaited<ReturnType<typeof startBroker>>, n: number): Promise<void> {
   return new Promise((resolve) => {

@@ -1,8 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
-import { AiotError } from '../../core/index.js';
+import { AiotError, whenAborted } from '../../core/index.js';
 import type { Delivery, Source } from '../message.js';
 import type { StreamOptions } from '../options.js';
-import { createQueue, defaultQueue } from '../queue.js';
+import { createQueue, defaultQueue, type Queue } from '../queue.js';
 import type { StreamUrl } from '../url.js';
 import { connectStream, disconnectBroker } from './connect.js';
 import { brokerError, subscriptionRefused } from './errors.js';
@@ -43,11 +44,21 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
     client.off('close', lost);
     client.end(true);
   };
-  try {
-    await subscribe(client, filterOf(url, settings), settings, endpoint);
-  } catch (error) {
+  const leave = () => {
     client.off('close', lost);
     client.end(true);
+  };
+  const subscribed = subscribe(client, filterOf(url, settings), settings, endpoint);
+  // Whoever reads already hears of a refusal by the end of what there is.
+  subscribed.catch((error: unknown) => {
+    queue.end(error);
+    leave();
+  });
+  const { connectTimeoutMs = 10_000, signal } = options;
+  try {
+    await answered(subscribed, queue, connectTimeoutMs, endpoint, signal);
+  } catch (error) {
+    leave();
     throw error;
   }
   return {
@@ -63,6 +74,30 @@ export async function openMqttSource(url: StreamUrl, options: StreamOptions): Pr
       await disconnectBroker(client);
     },
   };
+}
+
+/**
+ * Waits until the broker has said yes to the subscription. A session that outlived its connection may bring more messages than the
+ * queue has room for before that word comes; it would never be read if nobody began to take them, so a message is word enough.
+ */
+async function answered(
+  subscribed: Promise<void>,
+  queue: Queue<Delivery>,
+  timeoutMs: number,
+  endpoint: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const limit = new AbortController();
+  const late = delay(timeoutMs, undefined, { signal: limit.signal }).then(() => {
+    const message = `${endpoint}: no answer to the subscription within ${timeoutMs} ms`;
+    throw new AiotError('AIOT_BROKER_UNREACHABLE', message, { endpoint, retryable: true });
+  });
+  late.catch(() => {});
+  try {
+    await Promise.race([subscribed, queue.whenAny(), late, ...(signal ? [whenAborted(signal)] : [])]);
+  } finally {
+    limit.abort();
+  }
 }
 
 /** A shared subscription has its group in the filter (MQTT 5, section 4.8.2). */
