@@ -1,10 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { AiotError } from '../../core/index.js';
 import type { Source } from '../message.js';
 import type { KafkaCluster, KafkaNode } from './cluster.js';
 import { connectCluster } from './connect.js';
 import { decodeFetched, offsetAfter, recordsIn } from './decode.js';
 import { codeError, kafkaCodes, kafkaError } from './errors.js';
 import { createHandover } from './handover.js';
+import { type Loop, readByNode } from './loops.js';
+import { mend } from './mend.js';
 import type { KafkaSettings } from './settings.js';
 import { type PartitionRange, partitionRanges } from './start.js';
 import { type FetchedPartition, fetchRequest } from './wire/fetch.js';
@@ -13,8 +16,6 @@ import { type FetchedPartition, fetchRequest } from './wire/fetch.js';
 const maxWaitMs = 500;
 const maxBytes = 8 * 1024 * 1024;
 const maxPartitionBytes = 1024 * 1024;
-/** Between attempts while the broker is away, ms. */
-const pauseMs = 250;
 
 interface Place extends PartitionRange {
   /** Next to be fetched. */
@@ -72,29 +73,25 @@ interface Reading {
 }
 
 /** Until everything that was asked for is read, or it is aborted. Each broker is asked on its own; losses of the connection are mended. */
-async function readAll(reading: Reading): Promise<void> {
-  const { cluster, places, settings, signal } = reading;
-  let connected = true;
+function readAll(reading: Reading): Promise<void> {
+  const { cluster, places, settings, signal, endpoint } = reading;
   const finished = () => settings.until === 'end' && places.every(({ offset, end }) => offset >= end);
-  while (!signal.aborted && !finished()) {
-    try {
+  return readByNode({
+    places,
+    over: () => signal.aborted || finished(),
+    async prepare() {
       await cluster.refreshMetadataIfNecessary();
       await findGone(reading);
-      const nodes = leadersOf(cluster, places);
-      if (!connected) settings.onState?.('connected');
-      connected = true;
-      await Promise.all(
-        [...nodes].map(([nodeId, own]) => readNode(reading, nodeId, own, () => finished() || signal.aborted)),
-      );
-    } catch (error) {
-      if (signal.aborted) return;
-      const known = kafkaError(error, reading.endpoint);
-      if (!known.retryable) throw known;
-      if (connected) settings.onState?.('disconnected');
-      connected = false;
-      await mend(cluster, error, signal);
-    }
-  }
+    },
+    nodeOf: (place) => leaderOf(cluster, place),
+    read: (nodeId, own, loop) => readNode(reading, nodeId, own, loop),
+    async mend(errors) {
+      const fatal = errors.map((error) => kafkaError(error, endpoint)).find(({ retryable }) => !retryable);
+      if (fatal) throw fatal;
+      await mend(cluster, errors, signal);
+    },
+    onState: settings.onState,
+  });
 }
 
 /** Retention was faster than the reader, or the topic is another one of the same name: its beginning loses least. */
@@ -106,30 +103,12 @@ async function findGone({ cluster, places, endpoint }: Reading): Promise<void> {
   }
 }
 
-function leadersOf(cluster: KafkaCluster, places: readonly Place[]): Map<number, Place[]> {
-  const nodes = new Map<number, Place[]>();
-  for (const place of places) {
-    const metadata = cluster
-      .findTopicPartitionMetadata(place.topic)
-      .find(({ partitionId }) => partitionId === place.partition);
-    if (!metadata || metadata.leader < 0) throw new Error(`no leader for ${place.topic} ${place.partition}`);
-    nodes.set(metadata.leader, [...(nodes.get(metadata.leader) ?? []), place]);
-  }
-  return nodes;
-}
-
-/** Metadata again after a pause; when even that cannot be had, the caller comes here again. */
-export async function mend(cluster: KafkaCluster, error: unknown, signal: AbortSignal): Promise<void> {
-  const { host, port } = (error ?? {}) as { host?: string; port?: number };
-  await delay(pauseMs, undefined, { signal }).catch(() => {});
-  if (signal.aborted) return;
-  try {
-    if (host !== undefined && port !== undefined) cluster.removeBroker({ host, port });
-    await cluster.connect();
-    await cluster.refreshMetadata();
-  } catch {
-    // Still away.
-  }
+function leaderOf(cluster: KafkaCluster, { topic, partition }: Place): number {
+  const metadata = cluster
+    .findTopicPartitionMetadata(topic)
+    .find(({ partitionId }) => partitionId === partition);
+  if (!metadata || metadata.leader < 0) throw new Error(`no leader for ${topic} ${partition}`);
+  return metadata.leader;
 }
 
 /** Fetches from one broker; the next fetch is under way while the last one is decoded. Ends after an error, or when all is read. */
@@ -137,14 +116,19 @@ async function readNode(
   reading: Reading,
   nodeId: number,
   places: Place[],
-  over: () => boolean,
+  { over, answered }: Loop,
 ): Promise<void> {
   const node = await reading.cluster.findBroker({ nodeId });
   let next: Promise<FetchedPartition[]> | undefined;
   while (!over()) {
     const answers = await (next ?? fetch(node, places));
     next = undefined;
-    const taken = takeOffsets(answers, places, reading.endpoint);
+    const { taken, error } = takeOffsets(answers, places, reading.endpoint);
+    if (error) {
+      deliver(reading, taken);
+      throw error;
+    }
+    answered();
     // No more ahead than the reader has room for: each fetch may be megabytes.
     await reading.handover.whenRoom();
     if (over()) {
@@ -165,8 +149,9 @@ function fetch(node: KafkaNode, places: readonly Place[]): Promise<FetchedPartit
 }
 let turns = 0;
 
-/** Moves the places behind what came. @throws for errors of a partition that need fresh metadata */
+/** Moves the places behind what came, which is to be delivered whatever was said of another partition: an error that needs fresh metadata. */
 function takeOffsets(answers: FetchedPartition[], places: Place[], endpoint: string) {
+  let error: AiotError | undefined;
   const taken: { fetched: FetchedPartition; from: number }[] = [];
   for (const fetched of answers) {
     const { topic, partition, errorCode } = fetched;
@@ -178,9 +163,9 @@ function takeOffsets(answers: FetchedPartition[], places: Place[], endpoint: str
       continue;
     }
     if (errorCode === kafkaCodes.offsetOutOfRange) place.gone = true;
-    throw codeError(errorCode, `read ${topic}`, endpoint);
+    error ??= codeError(errorCode, `read ${topic}`, endpoint);
   }
-  return taken;
+  return { taken, error };
 }
 
 function deliver(
