@@ -74,6 +74,7 @@ export default class StreamTail extends AiotCommand {
         onState: (state) => state === 'disconnected' && this.note('connection lost, trying again'),
       },
       (batch) => view.show(batch),
+      view.lines,
     );
     const result = await view.end(end);
     const dropped = end.dropped > 0 ? `, ${thousands(end.dropped)} dropped` : '';

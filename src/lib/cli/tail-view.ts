@@ -29,6 +29,8 @@ export interface TailViewOptions extends Omit<PrinterOptions, 'pretty'> {
 /** What `stream tail` shows: messages, or instead of them rates, a plot, or counts at the end. */
 export interface TailView {
   show(batch: readonly Shown[]): void | Promise<void>;
+  /** Instead of `show`, where payloads are all that is shown: these, each followed by a line feed. */
+  lines?(lines: Uint8Array): void | Promise<void>;
   /** Once a second. */
   progress?(progress: TailProgress): void;
   /** The value to return, where there is one at the end. */
@@ -60,6 +62,7 @@ export async function createTailView(options: TailViewOptions): Promise<TailView
       const text = print(batch);
       return text instanceof Promise ? text.then(write) : write(text);
     },
+    ...(options.format === 'raw' && !options.terminal && !options.json ? { lines: write } : {}),
     end: () => undefined,
   };
 }

@@ -60,8 +60,22 @@ export interface Source extends AsyncIterable<readonly Delivery[]> {
   readonly endpoint: string;
   /** Messages thrown away because the reader was too slow; none with `overflow: 'wait'`. */
   readonly dropped: number;
+  /**
+   * Instead of the messages, where nobody wants to be told what became of them: their payloads alone, which cost a tenth. Absent
+   * where a source has no such short way.
+   */
+  payloads?(): AsyncIterable<Payloads>;
   /** After what was acked has reached the far side. Afterwards no ack has any effect. */
   close(): Promise<void>;
+}
+
+/** Payloads and nothing else of their messages, in one piece of memory. */
+export interface Payloads {
+  /** The reader's own from now on. Between two payloads, and behind the last one, there is at least one byte that is none's. */
+  bytes: Buffer;
+  /** Where each begins in `bytes` and where it ends, two numbers each. */
+  spans: Int32Array;
+  count: number;
 }
 
 export type OutgoingMessage = Pick<Message, 'topic' | 'payload'> &

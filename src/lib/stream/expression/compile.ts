@@ -1,4 +1,5 @@
 import { compileNode } from './compile-node.js';
+import { fieldsRead } from './fields-read.js';
 import { evaluateByLibrary, parse } from './library.js';
 import { bail, type Node, type Scope } from './node.js';
 import type { Expression } from './types.js';
@@ -19,9 +20,11 @@ export function compileExpression(text: string): Expression {
       evaluate: (message, decode) => evaluateByLibrary(parsed, text, message, decode(message)),
     };
   }
+  const reads = fieldsRead(parsed.ast() as Node);
   return {
     text,
     simple: true,
+    ...(reads ? { reads } : {}),
     evaluate(message, decode) {
       const root = decode(message);
       const scope: Scope = { message, root };

@@ -1,9 +1,10 @@
-import type { Delivery, Message } from '../message.js';
+import type { Delivery, Message, Payloads } from '../message.js';
 import type { FetchedPartition } from './wire/fetch.js';
 import {
   type BatchHeader,
   batchAttributes,
   batchHeader,
+  payloadsOf,
   RecordReader,
   recordsOf,
 } from './wire/record-batch.js';
@@ -34,13 +35,11 @@ export async function* decodeFetched(
   offset: number,
   source: string,
 ): AsyncGenerator<Delivery[]> {
-  const { topic, partition, records } = fetched;
+  const { topic, partition } = fetched;
   const prefix = `${partition}:`;
-  const committed = skipAborted(fetched.aborted);
   let deliveries: Delivery[] = [];
-  for (const { header, at } of batchesOf(records)) {
-    if (!committed(header) || header.lastOffset < offset) continue;
-    const reader = new RecordReader(await recordsOf(records, at, header), header);
+  for (const { header, at } of readable(fetched, offset)) {
+    const reader = new RecordReader(await recordsOf(fetched.records, at, header), header);
     for (let left = header.records; left > 0; left--) {
       reader.next();
       if (reader.offset < offset) continue;
@@ -52,6 +51,25 @@ export async function* decodeFetched(
     }
   }
   if (deliveries.length > 0) yield deliveries;
+}
+
+/** The same messages' payloads alone: an empty one where there is no value. */
+export async function* payloadsFetched(fetched: FetchedPartition, offset: number): AsyncGenerator<Payloads> {
+  for (const { header, at } of readable(fetched, offset)) {
+    const payloads = payloadsOf(await recordsOf(fetched.records, at, header), header, offset);
+    if (payloads.count > 0) yield payloads;
+  }
+}
+
+/** The batches with messages from `offset` on, without what transactions do not show. */
+function* readable(
+  { records, aborted }: FetchedPartition,
+  offset: number,
+): Generator<{ header: BatchHeader; at: number }> {
+  const committed = skipAborted(aborted);
+  for (const batch of batchesOf(records)) {
+    if (committed(batch.header) && batch.header.lastOffset >= offset) yield batch;
+  }
 }
 
 /** Nobody at the broker waits to be told. */

@@ -1,9 +1,9 @@
 import type { Delivery } from '../message.js';
 
 /** Batches on their way to one reader. */
-export interface Handover extends AsyncIterable<readonly Delivery[]> {
+export interface Handover<B = readonly Delivery[]> extends AsyncIterable<B> {
   /** So many messages of so many bytes, which come in one or more batches when they are read. */
-  push(batches: Batches, messages: number, bytes: number): void;
+  push(batches: Batches<B>, messages: number, bytes: number): void;
   /** Resolves when little enough is waiting for more to be fetched, or it has ended. */
   whenRoom(): Promise<void>;
   /** Forgets what waits: it comes again. */
@@ -12,7 +12,7 @@ export interface Handover extends AsyncIterable<readonly Delivery[]> {
   end(error?: unknown): void;
 }
 
-type Batches = Iterable<readonly Delivery[]> | AsyncIterable<readonly Delivery[]>;
+type Batches<B> = Iterable<B> | AsyncIterable<B>;
 
 /** Waiting bytes above which nothing more is fetched. */
 const roomBytes = 16 * 1024 * 1024;
@@ -21,8 +21,8 @@ const roomBytes = 16 * 1024 * 1024;
  * As createQueue, but of what a broker sends in one answer, which is decoded only when it is read. It is full when `limit` messages
  * or 16 MB wait; since batches come whole, what a fetch already under way brings is taken as well.
  */
-export function createHandover(limit: number): Handover {
-  const items: { batches: Batches; count: number; size: number }[] = [];
+export function createHandover<B = readonly Delivery[]>(limit: number): Handover<B> {
+  const items: { batches: Batches<B>; count: number; size: number }[] = [];
   let [messages, bytes, ended] = [0, 0, false];
   let failure: { error: unknown } | undefined;
   let wake = () => {};

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AiotError } from '../../core/index.js';
-import type { Source } from '../message.js';
+import type { Delivery, Payloads, Source } from '../message.js';
 import type { KafkaCluster, KafkaNode } from './cluster.js';
 import { connectCluster } from './connect.js';
-import { decodeFetched, offsetAfter, recordsIn } from './decode.js';
+import { decodeFetched, offsetAfter, payloadsFetched, recordsIn } from './decode.js';
 import { codeError, kafkaCodes, kafkaError } from './errors.js';
-import { createHandover } from './handover.js';
+import { createHandover, type Handover } from './handover.js';
 import { type Loop, readByNode } from './loops.js';
 import { mend } from './mend.js';
 import type { KafkaSettings } from './settings.js';
@@ -15,7 +15,7 @@ import { type FetchedPartition, fetchRequest } from './wire/fetch.js';
 /** A broker answers at once when it has something; else after this time, ms. */
 const maxWaitMs = 500;
 const maxBytes = 8 * 1024 * 1024;
-const maxPartitionBytes = 1024 * 1024;
+const maxPartitionBytes = 4 * 1024 * 1024;
 
 interface Place extends PartitionRange {
   /** Next to be fetched. */
@@ -43,7 +43,7 @@ export async function openKafkaReader(
     await cluster.disconnect().catch(() => {});
     throw kafkaError(error, endpoint);
   }
-  const handover = createHandover(settings.queue ?? 10_000);
+  const handover = createHandover<Taken>(settings.queue ?? 10_000);
   const abort = new AbortController();
   const loop = readAll({ cluster, places, settings, endpoint, handover, signal: abort.signal }).then(
     () => handover.end(),
@@ -52,7 +52,12 @@ export async function openKafkaReader(
   return {
     endpoint,
     dropped: 0,
-    [Symbol.asyncIterator]: () => handover[Symbol.asyncIterator](),
+    async *[Symbol.asyncIterator](): AsyncGenerator<readonly Delivery[]> {
+      for await (const { fetched, from } of handover) yield* decodeFetched(fetched, from, endpoint);
+    },
+    async *payloads(): AsyncGenerator<Payloads> {
+      for await (const { fetched, from } of handover) yield* payloadsFetched(fetched, from);
+    },
     async close() {
       abort.abort();
       handover.end();
@@ -63,12 +68,18 @@ export async function openKafkaReader(
   };
 }
 
+/** What came of a partition, and where reading it begins. */
+interface Taken {
+  fetched: FetchedPartition;
+  from: number;
+}
+
 interface Reading {
   cluster: KafkaCluster;
   places: Place[];
   settings: KafkaSettings;
   endpoint: string;
-  handover: ReturnType<typeof createHandover>;
+  handover: Handover<Taken>;
   signal: AbortSignal;
 }
 
@@ -152,7 +163,7 @@ let turns = 0;
 /** Moves the places behind what came, which is to be delivered whatever was said of another partition: an error that needs fresh metadata. */
 function takeOffsets(answers: FetchedPartition[], places: Place[], endpoint: string) {
   let error: AiotError | undefined;
-  const taken: { fetched: FetchedPartition; from: number }[] = [];
+  const taken: Taken[] = [];
   for (const fetched of answers) {
     const { topic, partition, errorCode } = fetched;
     const place = places.find((one) => one.topic === topic && one.partition === partition);
@@ -168,12 +179,9 @@ function takeOffsets(answers: FetchedPartition[], places: Place[], endpoint: str
   return { taken, error };
 }
 
-function deliver(
-  { handover, endpoint }: Reading,
-  taken: { fetched: FetchedPartition; from: number }[],
-): void {
-  for (const { fetched, from } of taken) {
-    if (fetched.records.length === 0) continue;
-    handover.push(decodeFetched(fetched, from, endpoint), recordsIn(fetched), fetched.records.length);
+function deliver({ handover }: Reading, taken: Taken[]): void {
+  for (const one of taken) {
+    const { records } = one.fetched;
+    if (records.length > 0) handover.push([one], recordsIn(one.fetched), records.length);
   }
 }

@@ -4,11 +4,14 @@ import type { Decoder } from '../decode/types.js';
 import { compileExpression } from '../expression/compile.js';
 import type { Expression } from '../expression/types.js';
 import { fieldReader } from './fields.js';
+import { everyPayload, type PayloadFilter, payloadFilter } from './payloads.js';
 import type { SelectOptions, Shown } from './types.js';
 
 export interface Selector {
   /** Those to show, in their order: at once where the expressions are simple, promised otherwise. */
   select(batch: readonly Shown[]): readonly Shown[] | Promise<readonly Shown[]>;
+  /** The same of payloads alone; undefined where more than these is looked at, or something else is shown. */
+  readonly payloads: PayloadFilter | undefined;
   /** Of `expect` and `never`: whether it is true of this message. */
   holds(expression: Expression, message: Shown['message']): boolean | Promise<boolean>;
   /** Messages about which an expression or the decoder failed, and why the first one did. */
@@ -56,6 +59,7 @@ export async function createSelector(options: SelectOptions): Promise<Selector> 
     }
   };
   return {
+    payloads: payloadsOf(options, note),
     select: (batch) => (steps.length === 0 ? batch : inOrder(batch, guarded)),
     holds(expression, message) {
       try {
@@ -77,6 +81,14 @@ export async function createSelector(options: SelectOptions): Promise<Selector> 
       return first;
     },
   };
+}
+
+function payloadsOf(
+  { where, map, fields, decode = 'auto' }: SelectOptions,
+  note: (error: unknown) => void,
+): PayloadFilter | undefined {
+  if (map !== undefined || fields !== undefined || decode !== 'auto') return undefined;
+  return where === undefined ? everyPayload : payloadFilter(compileExpression(where), isTrue, note);
 }
 
 function stepsOf({ where, map, fields, decode: name }: SelectOptions, decode: Decoder): Step[] {

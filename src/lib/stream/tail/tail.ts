@@ -1,21 +1,24 @@
 import { AiotError } from '../../core/index.js';
-import type { Delivery } from '../message.js';
+import type { Delivery, Payloads } from '../message.js';
 import { openSource } from '../open.js';
 import { type Ending, endOf } from './ending.js';
 import { mergeByTime } from './merge.js';
+import { linesOf } from './payloads.js';
 import { createSelector, type Selector } from './select.js';
 import type { Shown, TailEnd, TailOptions } from './types.js';
 import { createWatch, type Watch } from './watch.js';
 
 /**
  * Follows sources: `show` gets the messages in batches, and is waited for, and never called again once this has resolved. A
- * message is acknowledged after it was shown.
+ * message is acknowledged after it was shown. With `showLines`, which is for those who want nothing but the payloads, each followed
+ * by a line feed, a source that has a short way to them takes it, and that gets them instead.
  * @throws AIOT_TIMEOUT, AIOT_INTERRUPTED (both say how many came), AIOT_STREAM_EXPECTED, AIOT_STREAM_NEVER, AIOT_STREAM_EXPRESSION,
  *   AIOT_USAGE, and what opening a source throws
  */
 export async function tail(
   options: TailOptions,
   show: (batch: readonly Shown[]) => void | Promise<void>,
+  showLines?: (lines: Uint8Array) => void | Promise<void>,
 ): Promise<TailEnd> {
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
@@ -29,11 +32,15 @@ export async function tail(
   const ticking =
     onProgress && setInterval(() => onProgress({ seen: state.seen, dropped: source.dropped }), 1000);
   try {
-    for await (const batch of source) {
-      if (ending.why !== undefined) break;
-      await showBatch(batch, { options, selector, watch, ending, state }, show);
-      if (ending.why !== undefined) break;
-    }
+    const work = { options, selector, watch, ending, state };
+    const payloads = showLines && !watch && selector.payloads && source.payloads?.();
+    if (payloads) await showPayloads(payloads, work, showLines);
+    else
+      for await (const batch of source) {
+        if (ending.why !== undefined) break;
+        await showBatch(batch, work, show);
+        if (ending.why !== undefined) break;
+      }
   } finally {
     clearInterval(ticking);
     ending.clear();
@@ -50,6 +57,27 @@ interface Work {
   watch: Watch | undefined;
   ending: Ending;
   state: { messages: number; seen: number };
+}
+
+async function showPayloads(
+  source: AsyncIterable<Payloads>,
+  { options, selector, ending, state }: Work,
+  show: (lines: Uint8Array) => void | Promise<void>,
+): Promise<void> {
+  const count = options.count ?? Number.POSITIVE_INFINITY;
+  let writing: void | Promise<void>;
+  for await (const payloads of source) {
+    if (ending.why !== undefined) break;
+    const looked = selector.payloads!(payloads, count - state.messages);
+    state.seen += looked instanceof Promise ? await looked : looked;
+    // The next ones are got ready while these are still being written.
+    await writing;
+    if (payloads.count > 0) writing = show(linesOf(payloads));
+    state.messages += payloads.count;
+    if (state.messages >= count) ending.end('count');
+    if (ending.why !== undefined) break;
+  }
+  await writing;
 }
 
 async function showBatch(

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { Header, OutgoingMessage } from '../../message.js';
+import type { Header, OutgoingMessage, Payloads } from '../../message.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import { type Compression, codecOf, compressions } from './codecs.js';
 import { crc32c } from './crc32c.js';
@@ -111,6 +111,35 @@ export class RecordReader {
     this.headers = count > 0 ? readHeaders(reader, count) : undefined;
     reader.at = end;
   }
+}
+
+/**
+ * Where the values of the records from `from` on are. A record begins with six bytes at least before its value, and has one behind
+ * it. @throws RangeError for a damaged batch
+ */
+export function payloadsOf(records: Buffer, header: BatchHeader, from: number): Payloads {
+  const reader = new ByteReader(records);
+  const spans = new Int32Array(header.records * 2);
+  let found = 0;
+  for (let left = header.records; left > 0; left--) {
+    const length = reader.varint();
+    const end = reader.at + length;
+    if (length < 0 || end > records.length) throw new RangeError('a record is longer than its batch');
+    // Attributes and time.
+    reader.at++;
+    reader.varint();
+    const offset = header.baseOffset + reader.varint();
+    const key = reader.varint();
+    if (key > 0) reader.at += key;
+    const value = Math.max(0, reader.varint());
+    if (reader.at + value > end) throw new RangeError('a value is longer than its record');
+    if (offset >= from) {
+      spans[found++] = reader.at;
+      spans[found++] = reader.at + value;
+    }
+    reader.at = end;
+  }
+  return { bytes: records, spans, count: found / 2 };
 }
 
 /** Kafka's header values are bytes; those that are UTF-8 are text here, as other brokers have them. */
