@@ -341,6 +341,61 @@ test('exactlyOnce: asks the sink what it has at the start, and after a write tha
   expect(source.acked).toHaveLength(3);
 });
 
+/** A log that is searched by the messages' own times, as Kafka's is; its first write arrives, and its answer is lost. */
+function forgetfulLog(keeps: OutgoingMessage[] = []): FakeSink & { lose: boolean } {
+  const sink = Object.assign(fakeSink('kafka://k'), { lose: true });
+  sink.written.push(...keeps);
+  sink.recent = async function* (since) {
+    const at = sink.written.findIndex(({ time = 0 }) => time >= since);
+    if (at >= 0) yield sink.written.slice(at).map((message) => ({ time: 0, source: '', ...message }));
+  };
+  const write = sink.write;
+  sink.write = async (messages) => {
+    await write(messages);
+    const { lose } = sink;
+    sink.lose = false;
+    if (lose) throw new Error('the answer was lost');
+  };
+  return sink;
+}
+
+test('exactlyOnce: what went into a spool after a write that arrived is not written again', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-spool-'));
+  stops.push(() => rm(folder, { recursive: true }));
+  const sink = forgetfulLog();
+  const { source, end } = start(
+    { dedupe: { key: 'id', exactlyOnce: true }, spool: { path: join(folder, 's') } },
+    { 'kafka://k/x': sink },
+  );
+  source.give(json({ id: '8' }), json({ id: '9' }));
+  source.end();
+  await end;
+  expect(sink.payloads()).toEqual(['{"id":"8"}', '{"id":"9"}']);
+});
+
+test.each([
+  ['a minute ago', Date.now() - 60_000],
+  ['last year', Date.now() - 3.2e10],
+])(
+  'exactlyOnce: what a killed run had written of messages of %s is not written again',
+  async (_when, time) => {
+    const old = (id: string) => ({ ...json({ id }), time });
+    const before = ['1', '2', '3'].map((id) => ({
+      ...old(id),
+      topic: 'x',
+      headers: [['aiot-dedupe', id]] as [string, string][],
+    }));
+    const sink = forgetfulLog(before);
+    const fields = { dedupe: { key: 'id', exactlyOnce: true }, batch: { messages: 2 } };
+    const { source, end } = start(fields, { 'kafka://k/x': sink });
+    source.give(old('1'), old('2'), old('3'), old('4'), old('5'));
+    source.end();
+    await end;
+    expect(sink.payloads()).toEqual(['1', '2', '3', '4', '5'].map((id) => `{"id":"${id}"}`));
+    expect(source.acked).toHaveLength(5);
+  },
+);
+
 test('exactlyOnce is refused for a sink that cannot be asked', async () => {
   const { end } = start({ dedupe: { key: 'id', exactlyOnce: true } });
   await expect(end).rejects.toMatchObject({ code: 'AIOT_ROUTE_INVALID' });

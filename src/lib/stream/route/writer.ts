@@ -47,6 +47,12 @@ export function createWriter(options: WriterOptions): Writer {
   let state: RouteState['to'][number]['state'] = 'opening';
   let error: string | undefined;
   let written = 0;
+  /** Whose writing began and has not been answered: they may have arrived, whoever has them now. */
+  const doubted = new Set<string>();
+  /** Keys found at the sink in the last look for doubtful ones. */
+  let found = new Set<string>();
+  /** What the sink has from this time on is known; ms since 1970. At the start a write of the last run may be in doubt. */
+  let knownSince = Number.POSITIVE_INFINITY;
 
   const become = (next: typeof state, why?: unknown) => {
     const reason = why === undefined ? undefined : reasonOf(why);
@@ -94,13 +100,14 @@ export function createWriter(options: WriterOptions): Writer {
     for (let failures = 0; left.length > 0; failures++) {
       try {
         const target = await opened();
-        if (failures > 0 && options.exactlyOnce) left = await withoutArrived(target, left, started);
+        if (options.exactlyOnce) left = await withoutArrived(target, left, started);
         if (left.length > 0) await untilAborted(target.write(left.map(({ message }) => message)), giveUp);
         become('connected');
         written += left.length;
         settle(left);
         return;
       } catch (cause) {
+        if (options.exactlyOnce) for (const { key } of left) if (key !== undefined) doubted.add(key);
         if (giveUp.aborted) throw cause;
         if (options.refused && isMessagesOwn(cause)) return findRefused(left, cause, instead);
         become('failing', cause);
@@ -124,16 +131,29 @@ export function createWriter(options: WriterOptions): Writer {
     await write(parts.slice(half), instead);
   }
 
-  /** A write that failed may have arrived. */
+  /**
+   * A write that failed may have arrived, and so may the last one of a run that was killed: of a spool, or of what its source gives
+   * again. Logs are searched by the messages' own times, which may be old.
+   */
   async function withoutArrived(
     target: Sink,
     parts: readonly Part[],
     started: number,
   ): Promise<readonly Part[]> {
-    const arrived = new Set<string>();
-    for await (const key of keysIn(target, started - clockMs)) arrived.add(key);
-    const isThere = ({ key }: Part) => key !== undefined && arrived.has(key);
-    settle(parts.filter(isThere));
+    const oldest = parts.reduce((least, { message }) => Math.min(least, message.time ?? started), started);
+    const doubtful = parts.some(({ key }) => key !== undefined && doubted.has(key));
+    if (doubtful || oldest < knownSince) {
+      found = new Set();
+      for await (const key of keysIn(target, oldest - clockMs)) found.add(key);
+      knownSince = Math.min(knownSince, oldest);
+      for (const { key } of parts) if (key !== undefined) doubted.delete(key);
+    }
+    if (found.size === 0) return parts;
+    const isThere = ({ key }: Part) => key !== undefined && found.has(key);
+    const there = parts.filter(isThere);
+    // They come first, in their order: after the last of them a key is a new message's.
+    if (there.length === 0) found = new Set();
+    settle(there);
     return parts.filter((part) => !isThere(part));
   }
 
