@@ -10,6 +10,28 @@ const refusedCodes = new Set<unknown>([2, 4, 5, 128, 133, 134, 135, 138, 140, 14
 /** Reason codes with which a broker refuses an MQTT 5 CONNECT for its version, or does not understand it. */
 const versionCodes = new Set<unknown>([versionRefused, 1, 129, 130, 132]);
 
+/** How OpenSSL's names of TLS alerts about our certificate end (RFC 8446, section 6.2), what they mean, and what to try. */
+const alerts: [alert: string, why: string, next: string][] = [
+  ['_CERTIFICATE_REQUIRED', 'it asks for a client certificate', 'Give yours: --cert FILE --key FILE'],
+  // What TLS 1.2 has in its place, among other uses.
+  [
+    '_HANDSHAKE_FAILURE',
+    'the TLS handshake failed, as it does where a client certificate is asked for',
+    'Give yours: --cert FILE --key FILE',
+  ],
+  [
+    '_UNKNOWN_CA',
+    'it does not know the CA of our client certificate (unknown CA)',
+    'Give one that was signed by a CA the broker trusts: --cert FILE --key FILE',
+  ],
+  [
+    '_CERTIFICATE_EXPIRED',
+    'our client certificate is over (certificate expired)',
+    'Have it renewed, and look at the clocks of both sides.',
+  ],
+  ['_CERTIFICATE_REVOKED', 'our client certificate was revoked', 'Have a new one made.'],
+];
+
 /** The code of a connection that was closed before it was one. */
 export const connectionClosed = 'MQTT_CLOSED';
 
@@ -28,9 +50,11 @@ export function brokerError(error: unknown, endpoint: string): AiotError {
   const message = error instanceof Error ? error.message : String(error);
   // A TLS alert is the far side's word: our certificate is missing, unknown, or was revoked.
   if (refusedCodes.has(code) || (name?.startsWith('ERR_SSL_') && name.includes('ALERT'))) {
-    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} did not let us in: ${message}`, {
+    const [why, next] = alerts.find(([alert]) => name?.endsWith(alert))?.slice(1) ?? [message];
+    return new AiotError('AIOT_BROKER_REFUSED', `${endpoint} did not let us in: ${why}`, {
       cause: error,
       endpoint,
+      ...(next === undefined ? {} : { next }),
     });
   }
   const untrusted = name !== undefined && isUntrusted(name);

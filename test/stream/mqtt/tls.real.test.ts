@@ -1,0 +1,116 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { deliveriesOf, openSink, openSource } from '../../../src/lib/stream/index.js';
+import { brokerError } from '../../../src/lib/stream/mqtt/errors.js';
+import { type Certificates, makeCertificates } from '../../support/certificates.js';
+import { runCli } from '../../support/cli.js';
+import { freePort, listening, type Mosquitto, startMosquitto } from '../../support/mosquitto.js';
+import { describeReal } from '../../support/real.js';
+
+describeReal('openssl', 'certificates for brokers', () => {
+  describeReal('mosquitto', 'a real Mosquitto that asks for a client certificate', () => {
+    let certificates: Certificates;
+    let broker: Mosquitto;
+    let url: string;
+    beforeAll(async () => {
+      certificates = await makeCertificates();
+      const port = await freePort();
+      broker = await startMosquitto({
+        settings: [
+          `listener ${port} 127.0.0.1`,
+          `cafile ${certificates.path('ca.crt')}`,
+          `certfile ${certificates.path('server.crt')}`,
+          `keyfile ${certificates.path('server.key')}`,
+          'require_certificate true',
+        ],
+      });
+      await listening(port);
+      url = `mqtts://127.0.0.1:${port}/t`;
+    }, 30_000);
+    afterAll(async () => {
+      await broker?.stop();
+      await certificates?.remove();
+    });
+    const identity = async (name: string, ca = 'ca') => ({
+      ca: await certificates.read(`${ca}.crt`),
+      cert: await certificates.read(`${name}.crt`),
+      key: await certificates.read(`${name}.key`),
+    });
+
+    it.each([0, 1, 2])('carries messages in their order at QoS %i', async (qos) => {
+      const options = await identity('client');
+      const source = await openSource(`${url}?qos=${qos}`, options);
+      const sink = await openSink(`${url}?qos=${qos}`, options);
+      // More than one record of TLS, which holds 16 KiB.
+      const sent = Array.from({ length: 200 }, (_, index) => `${index} ${'x'.repeat(index * 10)}`);
+      await sink.write(sent.map((text) => ({ topic: 't', payload: Buffer.from(text) })));
+      const taken: string[] = [];
+      for await (const { message, ack } of deliveriesOf(source)) {
+        ack();
+        if (taken.push(String(message.payload)) === sent.length) break;
+      }
+      expect(taken).toEqual(sent);
+      await sink.close();
+      await source.close();
+    });
+
+    it('goes on over a new connection when the broker was restarted', async () => {
+      const sink = await openSink(url, await identity('client'));
+      await broker.restart();
+      await sink.write([{ topic: 't', payload: Buffer.from('after') }]);
+      await sink.close();
+    }, 20_000);
+
+    it('is not trusted with another CA than its own, and is told so', async () => {
+      await expect(openSource(url, await identity('client', 'other'))).rejects.toMatchObject({
+        code: 'AIOT_BROKER_UNREACHABLE',
+        retryable: false,
+        message: expect.stringMatching(/certificate/),
+        next: expect.stringContaining('--ca FILE'),
+      });
+    });
+
+    it('refuses those without a certificate, who are told which flags give one', async () => {
+      const ca = await certificates.read('ca.crt');
+      await expect(openSource(url, { ca })).rejects.toMatchObject({
+        code: 'AIOT_BROKER_REFUSED',
+        message: expect.stringContaining('asks for a client certificate'),
+        next: expect.stringContaining('--cert FILE --key FILE'),
+      });
+    });
+
+    it('refuses those over TLS 1.2 as well, whose alert says less', async () => {
+      const { connect } = await import('node:tls');
+      const { port } = new URL(url);
+      const ca = await certificates.read('ca.crt');
+      const error = await new Promise((resolve) => {
+        connect({ host: '127.0.0.1', port: Number(port), ca, maxVersion: 'TLSv1.2' }).on('error', resolve);
+      });
+      expect(brokerError(error, url)).toMatchObject({
+        code: 'AIOT_BROKER_REFUSED',
+        next: expect.stringContaining('--cert FILE --key FILE'),
+      });
+    });
+
+    it('refuses a certificate of a CA that it does not know', async () => {
+      await expect(openSource(url, await identity('stranger'))).rejects.toMatchObject({
+        code: 'AIOT_BROKER_REFUSED',
+        message: expect.stringContaining('does not know the CA of our client certificate'),
+      });
+    });
+
+    it('is written to and read from with the flags of the commands', async () => {
+      const flags = ['ca', 'client'].flatMap((name) =>
+        name === 'ca'
+          ? ['--ca', certificates.path('ca.crt')]
+          : ['--cert', certificates.path('client.crt'), '--key', certificates.path('client.key')],
+      );
+      const published = await runCli(['stream', 'pub', url, '{"x":1}', '--retain', ...flags]);
+      expect(published.code).toBe(0);
+      const read = await runCli(['stream', 'tail', url, '--count', '1', '--json', ...flags]);
+      expect(JSON.parse(read.stdout)).toMatchObject({ payload: { x: 1 }, retain: true });
+      const without = await runCli(['stream', 'pub', url, 'x', ...flags.slice(0, 2)]);
+      expect(without.code).not.toBe(0);
+      expect(without.stderr).toContain('--cert FILE --key FILE');
+    }, 30_000);
+  });
+});
