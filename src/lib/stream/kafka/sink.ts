@@ -17,18 +17,25 @@ export async function openKafkaSink(url: StreamUrl, options: StreamOptions): Pro
   const { endpoint } = url;
   const cluster = await connectCluster(settings, endpoint, { create: settings.create ?? true });
   const producer = new KafkaProducer(cluster, settings, endpoint);
+  // Other topics than the URL's are known from the first message for them on.
+  const topics = new Set(urlTopic === '' ? [] : [urlTopic]);
   return {
     endpoint,
     async write(messages) {
       const addressed = messages.map((message) => {
         const topic = message.topic === '' ? urlTopic : message.topic.replaceAll('/', '.');
         checkTopic(topic, endpoint);
+        topics.add(topic);
         return topic === message.topic ? message : { ...message, topic };
       });
       await producer.write(addressed);
     },
-    // Messages of other topics than the URL's are not looked for: nobody can name them before they come.
-    recent: (since) => recentMessages(urlTopic === '' ? [] : [urlTopic], settings, since, endpoint),
+    recent(since) {
+      // One that could not be made has nothing, and must not keep the others from being read.
+      const isThere = (topic: string) =>
+        topic === urlTopic || cluster.findTopicPartitionMetadata(topic).length > 0;
+      return recentMessages([...topics].filter(isThere), settings, since, endpoint);
+    },
     close: () => producer.close(),
   };
 }

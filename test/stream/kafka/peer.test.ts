@@ -1,0 +1,141 @@
+import { createRequire } from 'node:module';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decodeFetched } from '../../../src/lib/stream/kafka/decode.js';
+import { crc32c } from '../../../src/lib/stream/kafka/wire/crc32c.js';
+import { writeBatch } from '../../../src/lib/stream/kafka/wire/record-batch.js';
+
+// kafkajs's own encoder and decoder of record batches: another reading of KIP-98 than ours.
+const require = createRequire(import.meta.url);
+const { RecordBatch } = require('kafkajs/src/protocol/recordBatch/v0/index.js');
+const decodeBatch = require('kafkajs/src/protocol/recordBatch/v0/decoder.js');
+const encodeRecord = require('kafkajs/src/protocol/recordBatch/record/v0/index.js');
+const Decoder = require('kafkajs/src/protocol/decoder.js');
+const Long = require('kafkajs/src/utils/long.js');
+
+interface KafkajsRecord {
+  offset: string;
+  timestamp: string;
+  key: Buffer | null;
+  value: Buffer | null;
+  headers: Record<string, Buffer>;
+}
+
+const base = 1_700_000_000_000;
+const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map((found) => Buffer.from(found));
+/** Header values that are no UTF-8 stay bytes; those of kafkajs are bytes always. Names once each, as kafkajs has them. */
+const headers = fc.uniqueArray(fc.tuple(fc.string({ minLength: 1, maxLength: 9 }), bytes(12)), {
+  selector: ([name]) => name,
+  maxLength: 4,
+});
+const record = fc.record({
+  // Some longer than what one, and two, bytes of a varint count.
+  value: fc.oneof(
+    fc.constant(null),
+    bytes(80),
+    fc.nat(20_000).map((length) => Buffer.alloc(length, 7)),
+  ),
+  key: fc.option(bytes(40), { nil: null }),
+  headers: headers.filter((all) => all.every(([name]) => name !== '__proto__')),
+  time: fc.integer({ min: base - 2 ** 40, max: base }),
+});
+const recordsOfAny = fc.array(record, { minLength: 1, maxLength: 30 });
+// 0 none, 1 gzip: those that kafkajs has by itself.
+const codec = fc.constantFrom(['none', 0] as const, ['gzip', 1] as const);
+const hex = (found: Uint8Array | null) => found && Buffer.from(found).toString('hex');
+const plain = (all: readonly (readonly [string, string | Uint8Array])[] = []) =>
+  all.map(([name, value]) => [name, Buffer.from(value as string).toString('hex')]).sort();
+
+describe('a record batch, beside kafkajs', () => {
+  it('of ours is read by kafkajs as it was written, with the producer’s numbers', async () => {
+    await fc.assert(
+      fc.asyncProperty(recordsOfAny, codec, fc.nat(2 ** 31 - 1), async (records, [name], sequence) => {
+        const messages = records.map(({ value, key, headers: all, time }) => ({
+          topic: 't',
+          payload: value ?? Buffer.alloc(0),
+          time,
+          headers: all,
+          ...(key === null ? {} : { key }),
+          ...(value === null ? { tombstone: true } : {}),
+        }));
+        const batch = await writeBatch(messages, { id: 2n ** 40n, epoch: 3, sequence }, name, base);
+        const read = await decodeBatch(new Decoder(batch));
+        expect(read).toMatchObject({
+          producerId: `${2 ** 40}`,
+          producerEpoch: 3,
+          firstSequence: sequence,
+          lastOffsetDelta: records.length - 1,
+          maxTimestamp: `${Math.max(...records.map(({ time }) => time))}`,
+        });
+        const found = (read.records as KafkajsRecord[]).map((one) => [
+          one.offset,
+          one.timestamp,
+          hex(one.key),
+          hex(one.value),
+          plain(Object.entries(one.headers)),
+        ]);
+        expect(found).toEqual(
+          records.map(({ value, key, headers: all, time }, index) => [
+            `${index}`,
+            `${time}`,
+            hex(key),
+            hex(value),
+            plain(all),
+          ]),
+        );
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('of kafkajs is read by us as it was written, with the checksum that it has', async () => {
+    await fc.assert(
+      fc.asyncProperty(recordsOfAny, codec, fc.nat(2 ** 40), async (records, [, compression], first) => {
+        const { time: firstTime } = records[0]!;
+        const encoded = records.map(({ value, key, headers: all, time }, offsetDelta) =>
+          encodeRecord({
+            offsetDelta,
+            timestampDelta: time - firstTime,
+            key,
+            value,
+            headers: Object.fromEntries(all),
+          }),
+        );
+        const { buffer } = await RecordBatch({
+          compression,
+          firstOffset: Long.fromValue(first),
+          firstTimestamp: firstTime,
+          maxTimestamp: base,
+          lastOffsetDelta: records.length - 1,
+          records: encoded,
+        });
+        expect(crc32c(buffer.subarray(21))).toBe(buffer.readUInt32BE(17));
+        const found = [];
+        const fetched = { topic: 't', partition: 4, errorCode: 0, end: 0, aborted: [], records: buffer };
+        for await (const batch of decodeFetched(fetched, first, 'kafka://peer')) found.push(...batch);
+        expect(
+          found.map(
+            ({ message: { position, time, key = null, payload, tombstone = false, headers: all } }) => [
+              position,
+              time,
+              hex(key),
+              hex(payload),
+              tombstone,
+              plain(all),
+            ],
+          ),
+        ).toEqual(
+          records.map(({ value, key, headers: all, time }, index) => [
+            `4:${first + index}`,
+            time,
+            hex(key),
+            hex(value ?? Buffer.alloc(0)),
+            value === null,
+            plain(all),
+          ]),
+        );
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
