@@ -13,5 +13,10 @@ export const kitFlags = {
     helpValue: 'URL',
     default: 'mqtt://127.0.0.1:1883',
   }),
-  count: Flags.integer({ char: 'n', summary: 'Readings of the board before it ends.', min: 1, env: 'AIOT_COUNT' }),
+  count: Flags.integer({
+    char: 'n',
+    summary: 'Readings of the board before it ends.',
+    min: 1,
+    env: 'AIOT_COUNT',
+  }),
 };

@@ -109,6 +109,7 @@ async function outcome(run: () => unknown): Promise<string> {
 describe('simple expressions', () => {
   it('give what the library gives, errors too, whatever the message is', async () => {
     let simple = 0;
+    let all = 0;
     await fc.assert(
       fc.asyncProperty(expression, payload, async (text, value) => {
         let parsed: ReturnType<typeof parse>;
@@ -118,13 +119,15 @@ describe('simple expressions', () => {
           return; // such as a number as a step: no expression of ours
         }
         const ours = compileExpression(text);
+        all++;
         if (ours.simple) simple++;
         const got = await outcome(() => ours.evaluate(message, () => value));
         const wanted = await outcome(() => evaluateByLibrary(parsed, text, message, value));
         expect(got, text).toBe(wanted);
       }),
-      { numRuns: process.env.AIOT_LONG ? 30_000 : 3_000 },
+      // A failure that takes long to make small is told as it is then; the limit of time is for that, and for slow machines.
+      process.env.AIOT_LONG ? { numRuns: 30_000 } : { numRuns: 600, interruptAfterTimeLimit: 30_000 },
     );
-    expect(simple).toBeGreaterThan(1000);
+    expect(simple).toBeGreaterThan(all / 3);
   }, 600_000);
 });
