@@ -4,10 +4,10 @@
 //   npm run bench:streams [-- --short] [-- --only CASE,CASE]
 //
 // Whole processes, in turn, from the first message to the last; medians of several rounds, and of the ratios of each pair. The exit
-// code is 1 when a limit is broken, 2 when a peer is missing. The short form has fewer messages and two rounds, for machines that do
-// other things too: there a figure breaks its limit only when it is less than two thirds of it.
+// code is 1 when a limit is broken, 2 when a peer is missing. The short form has fewer messages, two rounds and the cases that tell
+// most, for machines that do other things too: there a figure breaks its limit only when it is less than half of it.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -19,8 +19,9 @@ import { kafkaFigures } from './kafka.js';
 import { type Figure, mqttFigures } from './mqtt.js';
 import { natsFigures } from './nats.js';
 import { routeFigures } from './route.js';
+import { tidyAtEnd } from './tidy.js';
 
-type Options = { messages: number; rounds: number };
+type Options = { messages: number; rounds: number; short: boolean };
 
 interface Case {
   peer: string;
@@ -32,7 +33,8 @@ const bridgeMemory = 150;
 
 const cases: Record<string, Case> = {
   mqtt: { peer: 'mosquitto_sub', figures: mqttFigures },
-  kafka: { peer: 'kcat', figures: kafkaFigures },
+  // Fewer are read in the time that our code takes to be compiled.
+  kafka: { peer: 'kcat', figures: (options) => kafkaFigures({ ...options, messages: 100_000 }) },
   nats: { peer: 'nats', figures: natsFigures },
   route: { peer: 'without expressions', figures: routeFigures },
   bridge: {
@@ -61,8 +63,9 @@ const cases: Record<string, Case> = {
 };
 
 const { values } = parseArgs({ options: { short: { type: 'boolean' }, only: { type: 'string' } } });
-const options = values.short ? { messages: 20_000, rounds: 2 } : { messages: 100_000, rounds: 5 };
-const allowance = values.short ? 1.5 : 1;
+const { short = false } = values;
+const options = short ? { messages: 20_000, rounds: 2, short } : { messages: 100_000, rounds: 5, short };
+const allowance = short ? 2 : 1;
 const wanted = values.only?.split(',') ?? Object.keys(cases);
 const unknown = wanted.filter((name) => !Object.hasOwn(cases, name));
 if (unknown.length > 0) leave(`no case ${unknown.join(', ')}; there are ${Object.keys(cases).join(', ')}`);
@@ -73,31 +76,32 @@ for (const program of ['mosquitto', 'mosquitto_sub', 'nats-server', 'kcat', 'go'
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-'));
+tidyAtEnd(folder);
+// Mosquitto, started by root, becomes a user of its own, which has to find its folder.
+chmodSync(folder, 0o711);
+// What the cases and their programs put into folders of their own is in this one.
+process.env.TMPDIR = folder;
 process.env.AIOT_CONFIG_DIR = join(folder, 'config');
 process.env.AIOT_DATA_DIR = join(folder, 'data');
 let broken = 0;
-try {
-  console.log(`${machine()}; ${options.messages} messages of the guide, ${options.rounds} rounds`);
-  for (const name of wanted) {
-    const { peer, figures } = cases[name]!;
-    for (const figure of await figures(options)) {
-      const kept = figure.ratio * allowance >= figure.least && figure.fails === undefined;
-      if (!kept) broken += 1;
-      const word = figure.fails
-        ? 'BROKEN'
-        : figure.ratio >= figure.least
-          ? 'kept  '
-          : kept
-            ? 'MISSED'
-            : 'BROKEN';
-      const more = [figure.more, figure.fails].filter((text) => text !== undefined);
-      console.log(
-        `${word} ${figure.what}: aiot ${rate(figure.ours)} (${figure.ourCpu.toFixed(2)} CPU s), ${peer} ${rate(figure.theirs)} (${figure.theirCpu.toFixed(2)}); ×${figure.ratio.toFixed(2)}, at least ×${figure.least}${more.map((text) => `; ${text}`).join('')}`,
-      );
-    }
+console.log(`${machine()}; ${options.messages} messages of the guide, ${options.rounds} rounds`);
+for (const name of wanted) {
+  const { peer, figures } = cases[name]!;
+  for (const figure of await figures(options)) {
+    const kept = figure.ratio * allowance >= figure.least && figure.fails === undefined;
+    if (!kept) broken += 1;
+    const word = figure.fails
+      ? 'BROKEN'
+      : figure.ratio >= figure.least
+        ? 'kept  '
+        : kept
+          ? 'MISSED'
+          : 'BROKEN';
+    const more = [figure.more, figure.fails].filter((text) => text !== undefined);
+    console.log(
+      `${word} ${figure.what}: aiot ${rate(figure.ours)} (${figure.ourCpu.toFixed(2)} CPU s), ${peer} ${rate(figure.theirs)} (${figure.theirCpu.toFixed(2)}); ×${figure.ratio.toFixed(2)}, at least ×${figure.least}${more.map((text) => `; ${text}`).join('')}`,
+    );
   }
-} finally {
-  rmSync(folder, { recursive: true, force: true });
 }
 process.exit(broken > 0 ? 1 : 0);
 

@@ -1,0 +1,41 @@
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+
+/** Ends what this process has started and what that has, with SIGKILL. */
+export function endDescendants(of = process.pid): void {
+  const parents = new Map<number, number>();
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+      // The parent is field 4; the name in field 2 may have blanks (proc_pid_stat(5)).
+      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  const isOurs = (pid: number): boolean => {
+    const parent = parents.get(pid);
+    return parent === of || (parent !== undefined && parent > 1 && isOurs(parent));
+  };
+  for (const pid of [...parents.keys()].filter(isOurs)) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // The same.
+    }
+  }
+}
+
+/** However this process ends: nothing that it started goes on, and its folder is gone. */
+export function tidyAtEnd(folder: string): void {
+  process.once('exit', () => {
+    endDescendants();
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  });
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)
+    process.once(signal, () => process.exit(code));
+}

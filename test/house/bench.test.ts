@@ -1,0 +1,42 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { expect, it } from 'vitest';
+import { root } from '../support/cli.js';
+
+const program = (folder: string) => `
+import { spawn } from 'node:child_process';
+import { tidyAtEnd } from ${JSON.stringify(pathToFileURL(join(root, 'bench', 'streams', 'tidy.ts')).href)};
+tidyAtEnd(${JSON.stringify(folder)});
+const shell = spawn('sh', ['-c', 'sleep 60 & echo $!; wait'], { stdio: ['ignore', 'pipe', 'inherit'] });
+shell.stdout.on('data', (text) => process.stdout.write(\`\${shell.pid} \${text}\`));
+`;
+
+it('leaves nothing behind of a benchmark that is interrupted', { timeout: 30_000 }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-test-'));
+  const bench = spawn(
+    process.execPath,
+    ['--import', 'tsx', '--input-type=module', '--eval', program(folder)],
+    { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const exited = once(bench, 'exit');
+  const [line] = await once(bench.stdout, 'data');
+  const started = String(line).trim().split(' ').map(Number);
+  expect(started.map(isRunning)).toEqual([true, true]);
+  bench.kill('SIGTERM');
+  expect(await exited).toEqual([143, null]);
+  await expect.poll(() => started.filter(isRunning), { timeout: 5000 }).toEqual([]);
+  expect(existsSync(folder)).toBe(false);
+});
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
