@@ -36,7 +36,8 @@ const record = fc.record({
     fc.nat(20_000).map((length) => Buffer.alloc(length, 7)),
   ),
   key: fc.option(bytes(40), { nil: null }),
-  headers: headers.filter((all) => all.every(([name]) => name !== '__proto__')),
+  // kafkajs keeps headers in an object: names that every object has are nothing it could read.
+  headers: headers.filter((all) => all.every(([name]) => !(name in {}))),
   time: fc.integer({ min: base - 2 ** 40, max: base }),
 });
 const recordsOfAny = fc.array(record, { minLength: 1, maxLength: 30 });
