@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { linesEncoder } from '../../../src/lib/stream/file/encode.js';
+import { createLinesSink } from '../../../src/lib/stream/file/lines-sink.js';
 import { deliveriesOf, openSink, openSource } from '../../../src/lib/stream/index.js';
 import { root } from '../../support/cli.js';
 
@@ -55,6 +57,40 @@ describe('files that end and begin anew', () => {
     for (let tries = 0; (await finished()).length === 0 && tries < 100; tries++) await delay(20);
     expect((await finished()).length).toBe(1);
     await sink.close();
+  });
+
+  it('that the clock could not end are told of by the next write, and written on after it', async () => {
+    const lines: string[] = [];
+    let broken = true;
+    const closed: boolean[] = [];
+    const file = {
+      get bytes() {
+        return lines.join('').length;
+      },
+      since: Date.now(),
+      append: async (text: string) => void lines.push(text),
+      lines: async () => lines.length,
+      close: async () => {
+        closed.push(broken);
+        if (broken) throw new Error('EIO');
+      },
+    };
+    const sink = createLinesSink({
+      endpoint: 'x',
+      encoder: linesEncoder('x'),
+      open: async () => file,
+      pieces: {
+        rotation: { ms: 30, bytes: undefined, messages: undefined },
+        seal: async () => {},
+      },
+    });
+    await sink.write([message('a')]);
+    for (let tries = 0; closed.length === 0 && tries < 100; tries++) await delay(20);
+    broken = false;
+    await expect(sink.write([message('b')])).rejects.toThrow('EIO');
+    await sink.write([message('c')]);
+    await sink.close();
+    expect(lines).toEqual(['a\n', 'c\n']);
   });
 
   it('begin anew for a column that came later', async () => {

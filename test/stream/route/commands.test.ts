@@ -55,7 +55,11 @@ test.each<[string[], number, string]>([
   [['file:x', 'file:y', '--decode', 'morse'], 2, 'decode: expected one of auto'],
   [['file:x', 'file:y', '--each'], 2, 'expected a map beside it'],
   [['file:/nowhere/x.ndjson', 'file:y', '--dry-run'], 2, '--install'],
-  [['mqtt://u:pa55wort@h/a', 'file:y', '--install', '--dry-run'], 2, 'expected an address without a password'],
+  [
+    ['mqtt://u:pa55wort@h/a', 'file:y', '--install', '--dry-run'],
+    2,
+    'expected an address without a password',
+  ],
 ])('stream bridge refuses %j', async (words, code, message) => {
   const result = await runCli(['stream', 'bridge', ...words]);
   expect(result.code).toBe(code);
@@ -226,11 +230,17 @@ test('states are lines for people: at once what is lost and found, now and then 
   report([{ ...state, to: [{ ...state.to[0]!, state: 'failing', error: 'gone\u001b[2J' }] }]);
   report([{ ...state, to: [{ ...state.to[0]!, state: 'failing', error: 'gone again' }] }]);
   report([state]);
+  const spooled = { messages: 2, bytes: 9, dropped: 0 };
+  for (const error of ['no room', 'no room still'])
+    report([{ ...state, to: [{ ...state.to[0]!, spooled: { ...spooled, error } }] }]);
+  report([state]);
   now = 2000;
   report([{ ...state, received: 2008, skipped: 1, lastError: 'why' }]);
   expect(told).toEqual([
     'r: kafka://b: gone\\x1b[2J; trying again',
     'r: kafka://b: back',
+    'r: spool: no room; going on',
+    'r: spool: can be written again',
     'r: skipped a message: why',
     'r: 2,008 messages in, 5 out, 2 waiting, 2 in the spool, 1 not wanted, 1 skipped, 1,004/s',
   ]);

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, rmdir, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -265,4 +265,92 @@ test('payloads that are not whole text come back', async () => {
     ['a', Buffer.from([1, 2])],
     ['b', 'x'],
   ]);
+});
+
+const filling = `
+  const { openSpool } = await import('./src/lib/stream/spool/index.ts');
+  const spool = await openSpool({ path: process.argv[1], limit: 1e9, full: 'wait' });
+  const message = (n, bytes) => ({ topic: 't/' + n, payload: Buffer.alloc(bytes, 120) });
+  let acked = 0;
+  let code;
+  while (acked < 100 && !code) {
+    await spool.append([message(acked, 100_000)]).then(() => acked++, (error) => (code = error.code));
+  }
+  await spool.append([message(acked++, 10)]);
+  const topics = [];
+  for (let chunk; (chunk = await spool.read(3, 1e9)).messages.length > 0; ) {
+    topics.push(...chunk.messages.map(({ topic }) => topic));
+    await spool.commit(chunk);
+  }
+  await spool.close();
+  console.log(JSON.stringify({ acked, code, topics, damaged: spool.damaged }));`;
+
+test.skipIf(process.platform === 'win32')(
+  'a disk that takes half of a message fails the append; what was there and what comes later is whole',
+  async () => {
+    const path = join(folder, 'full');
+    // A limit on the size of files: the kernel then writes what still fits, and says so without an error.
+    const writer = spawn(
+      'bash',
+      [
+        '-c',
+        'ulimit -f 1024; exec "$@"',
+        'sh',
+        process.execPath,
+        '--import',
+        'tsx',
+        '--input-type=module',
+        '-e',
+        filling,
+        path,
+      ],
+      { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, TSX_DISABLE_CACHE: '1' } },
+    );
+    let output = '';
+    writer.stdout.on('data', (chunk: Buffer) => {
+      output += chunk;
+    });
+    const timer = setTimeout(() => writer.kill('SIGKILL'), 30_000);
+    await once(writer, 'close');
+    clearTimeout(timer);
+    const { acked, ...told } = JSON.parse(output) as { acked: number };
+    expect(acked).toBe(11);
+    expect(told).toEqual({
+      code: 'AIOT_FILE_NOT_WRITABLE',
+      topics: numbers(0, 11).map((n) => `t/${n}`),
+      damaged: 0,
+    });
+  },
+  40_000,
+);
+
+test('a file that ends before its time is read to there, the rest set aside', async () => {
+  const spool = await start();
+  await spool.append(numbered(0, 3, 'x'.repeat(1000)));
+  const path = join(folder, 's');
+  const [name = ''] = (await readdir(path)).filter((file) => file.endsWith('.spool'));
+  await truncate(join(path, name), spool.bytes - 500);
+  expect(await takeAll(spool)).toEqual([0, 1]);
+  expect(spool).toMatchObject({ damaged: 1, dropped: 1, messages: 0 });
+  expect((await readdir(path)).filter((file) => file.endsWith('.damaged'))).toHaveLength(1);
+});
+
+test('where its cursor cannot be written it is read all the same, and says so', async () => {
+  const spool = await start(600_000);
+  for (let n = 0; n < 300; n += 10) await spool.append(numbered(n, n + 10, 'x'.repeat(500)));
+  const cursor = join(folder, 's', 'cursor.json');
+  await mkdir(cursor);
+  const before = spool.bytes;
+  const first: number[] = [];
+  while (first.length < 200) {
+    const chunk = await spool.read(50, 1e6);
+    first.push(...topics(chunk.messages));
+    await spool.commit(chunk);
+  }
+  expect(first).toEqual(numbers(0, first.length));
+  expect(spool.trouble).toContain('cursor.json');
+  expect(spool.bytes).toBeLessThan(before - 64 * 1024);
+  await rmdir(cursor);
+  expect(await takeAll(spool)).toEqual(numbers(first.length, 300));
+  expect(spool.trouble).toBeUndefined();
 });

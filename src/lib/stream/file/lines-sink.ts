@@ -39,16 +39,19 @@ export function createLinesSink(parts: {
   /** Lines are safe when this happens, so no write has failed; the next one tells it. */
   let sealFailure: { error: unknown } | undefined;
 
+  /** Never throws: the clock calls it too, and nobody hears that. */
   const seal = async () => {
     clearTimeout(timer);
     timer = undefined;
     if (!pieces || !file || file.bytes === 0) return;
-    const { since } = file;
-    await file.close();
+    const full = file;
     file = undefined;
-    await pieces.seal(since).catch((error: unknown) => {
+    try {
+      await full.close();
+      await pieces.seal(full.since);
+    } catch (error) {
       sealFailure = { error };
-    });
+    }
   };
   const throwSealFailure = () => {
     const failed = sealFailure;

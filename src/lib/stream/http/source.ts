@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { AiotError, systemCode } from '../../core/index.js';
-import type { Delivery, Source } from '../message.js';
+import type { Delivery, Message, Source } from '../message.js';
 import type { StreamOptions } from '../options.js';
 import { createQueue, type Queue } from '../queue.js';
 import type { StreamUrl } from '../url.js';
@@ -25,10 +25,8 @@ export async function openHttpSource(url: StreamUrl, options: StreamOptions): Pr
   const server = await serverOf(url, options, (request, response) => {
     open.add(response);
     response.on('close', () => open.delete(response));
-    take(parts, request, response).catch((error: unknown) => {
-      answer(response, 500, 'cannot take it');
-      queue.end(error);
-    });
+    // An odd request is its sender's trouble, and not that of all the others.
+    take(parts, request, response).catch(() => answer(response, 500, 'cannot take it'));
   });
   server.requestTimeout = 60_000;
   server.listen(port, hostname);
@@ -89,29 +87,23 @@ async function take(parts: Parts, request: IncomingMessage, response: ServerResp
     if (!verdict.ok) return answer(response, 401, verdict.why);
   }
   const key = headerOf(request, 'aiot-key');
+  const message: Message = {
+    topic:
+      settings.topic ??
+      (headerOf(request, 'aiot-topic') ? decoded(headerOf(request, 'aiot-topic')!) : path.slice(1)),
+    payload: body,
+    time: Date.now(),
+    headers: incomingHeaders(request),
+    ...(key === undefined ? {} : { key: Buffer.from(decoded(key)) }),
+    source: url.endpoint,
+  };
   const timer = setTimeout(() => later(response, 'not safe yet'), settings.waitMs);
   const settle = (ok: boolean) => {
     clearTimeout(timer);
     if (ok) answer(response, 200, '');
     else later(response, 'could not be passed on');
   };
-  const taken = queue.push(
-    {
-      message: {
-        topic:
-          settings.topic ??
-          (headerOf(request, 'aiot-topic') ? decoded(headerOf(request, 'aiot-topic')!) : path.slice(1)),
-        payload: body,
-        time: Date.now(),
-        headers: incomingHeaders(request),
-        ...(key === undefined ? {} : { key: Buffer.from(decoded(key)) }),
-        source: url.endpoint,
-      },
-      ack: () => settle(true),
-      nack: () => settle(false),
-    },
-    body.length,
-  );
+  const taken = queue.push({ message, ack: () => settle(true), nack: () => settle(false) }, body.length);
   if (taken) return;
   clearTimeout(timer);
   later(response, 'too many at a time');

@@ -2,11 +2,11 @@ import { AiotError } from '../../core/index.js';
 import { type Decoder, type DecoderName, decoderFor } from '../decode/index.js';
 import { compileExpression } from '../expression/index.js';
 import { type Delivery, dedupeHeader, type Header, type Message } from '../message.js';
+import type { Seen } from './dedupe.js';
 import { reasonOf, untilAborted } from './failures.js';
 import { createFlight, type Part } from './flight.js';
 import { createGate } from './gate.js';
 import type { Outlet } from './outlet.js';
-import type { Seen } from './dedupe.js';
 import { topicAt } from './topics.js';
 import type { Made, Transform } from './transform.js';
 import type { Route } from './types.js';
@@ -42,8 +42,8 @@ export interface EngineOptions {
 export interface Engine {
   /** Resolves when there is room for more. @throws AIOT_ROUTE_MESSAGE */
   take(batch: readonly Delivery[]): Promise<void>;
-  /** For a message that cannot be delivered: the route's policy. */
-  refused(part: Part, error: unknown): void;
+  /** For a message that one target does not take: the route's policy. @param seen of that target; the others have, or get, their own */
+  refused(part: Part, error: unknown, seen?: Seen): void;
   /** Taken, and not safe elsewhere yet. */
   readonly pending: number;
 }
@@ -147,9 +147,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         await takeSome(batch.length <= step ? batch : batch.slice(at, at + step));
       }
     },
-    refused(part, error) {
+    refused(part, error, seen) {
       counts.lastError = reasonOf(error);
-      if (part.key !== undefined) for (const { seen } of targets) seen?.arrived(part.key);
+      if (part.key !== undefined) seen?.arrived(part.key);
       if (deadLetter) {
         counts.deadLettered++;
         deadLetter.push({ ...deadPart(part.of, error, route), flight: part.flight });

@@ -40,15 +40,21 @@ export function createInlet(options: InletOptions): Inlet {
   async function open(retryAll: boolean): Promise<Source> {
     for (let failures = 0; ; failures++) {
       stop.throwIfAborted();
+      const opening = options.open((to) => {
+        if (state === 'closed') return;
+        if (to === 'connected') become('connected');
+        else become('failing', 'the connection was lost');
+      });
       try {
-        const found = await options.open((to) => {
-          if (state === 'closed') return;
-          if (to === 'connected') become('connected');
-          else become('failing', 'the connection was lost');
-        });
+        const found = await untilAborted(opening, stop);
         become('connected');
         return found;
       } catch (cause) {
+        if (stop.aborted) {
+          // Nobody waits for it any more.
+          opening.then((late) => late.close()).catch(() => {});
+          throw cause;
+        }
         if (!retryAll && !mayPass(cause)) throw cause;
         become('failing', cause);
         await backOff(failures, stop);
@@ -92,7 +98,11 @@ export function createInlet(options: InletOptions): Inlet {
           await source.close().catch(() => {});
           await backOff(failures, stop).catch(() => {});
           if (stop.aborted) return;
-          source = await open(true);
+          const again = await open(true).catch((error: unknown) => {
+            if (!stop.aborted) throw error;
+          });
+          if (!again) return;
+          source = again;
         }
       }
     },

@@ -1,5 +1,7 @@
+import { AiotError } from '../../core/index.js';
 import { dedupeHeader, type OutgoingMessage } from '../message.js';
 import type { Spool } from '../spool/index.js';
+import { backOff } from './failures.js';
 import { type Part, settledFlight } from './flight.js';
 import type { RouteConfig } from './schema.js';
 import type { RouteState } from './types.js';
@@ -37,6 +39,8 @@ export function createOutlet(options: OutletOptions): Outlet {
   let hurried = false;
   /** What is in the spool stays there: this is the end. */
   let leaving = false;
+  /** Why the spool takes nothing now. */
+  let full: string | undefined;
 
   async function work(): Promise<void> {
     try {
@@ -78,11 +82,27 @@ export function createOutlet(options: OutletOptions): Outlet {
     return all;
   }
 
+  /** On a full disk it waits until what is sent has made room; where nothing is on it that could, for the sink itself. */
   async function store(parts: readonly Part[]): Promise<void> {
-    await spool?.append(
-      parts.map(({ message }) => message),
-      giveUp,
-    );
+    const messages = parts.map(({ message }) => message);
+    for (let failures = 0; spool; failures++) {
+      try {
+        await spool.append(messages, giveUp);
+        break;
+      } catch (error) {
+        if (!(error instanceof AiotError) || error.code !== 'AIOT_DISK_FULL') throw error;
+        full = error.message;
+        options.onChange();
+        if (spool.messages === 0 && !draining) {
+          await writer.write(parts);
+          full = undefined;
+          return;
+        }
+        startDraining();
+        await backOff(failures, giveUp);
+      }
+    }
+    full = undefined;
     for (const { flight, key } of parts) {
       if (key !== undefined) options.seen?.arrived(key);
       flight.done();
@@ -109,6 +129,11 @@ export function createOutlet(options: OutletOptions): Outlet {
     draining = undefined;
     if (from.messages > 0 && !leaving) startDraining();
   }
+
+  const spooledState = ({ messages, bytes, dropped, trouble }: Spool) => {
+    const error = full ?? trouble;
+    return { messages, bytes, dropped, ...(error === undefined ? {} : { error }) };
+  };
 
   return {
     async ready() {
@@ -139,7 +164,7 @@ export function createOutlet(options: OutletOptions): Outlet {
     },
     state: () => ({
       ...writer.state(),
-      ...(spool ? { spooled: { messages: spool.messages, bytes: spool.bytes, dropped: spool.dropped } } : {}),
+      ...(spool ? { spooled: spooledState(spool) } : {}),
     }),
   };
 }

@@ -32,6 +32,16 @@ export function createReporter(
         else if (state === 'connected') told(key, 'ok', `${route.name}: ${endpoint}: back`);
       });
     }
+    route.to.forEach(({ spooled }, index) => {
+      if (!spooled) return;
+      const { error } = spooled;
+      const text = error === undefined ? 'can be written again' : `${printable(error)}; going on`;
+      told(
+        `${route.name} spool ${index}`,
+        error === undefined ? 'ok' : 'failing',
+        `${route.name}: spool: ${text}`,
+      );
+    });
     const before = counts.get(route.name) ?? { at: now(), received: 0, bad: 0 };
     counts.set(route.name, before);
     const bad = route.skipped + route.deadLettered;

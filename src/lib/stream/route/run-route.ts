@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { AiotError } from '../../core/index.js';
 import { openSink, openSource } from '../open.js';
 import type { StreamOptions } from '../options.js';
@@ -8,7 +9,6 @@ import { type Counts, createEngine, type Engine, type Target } from './engine.js
 import { createInlet, type Inlet } from './inlet.js';
 import { createOutlet, type Outlet } from './outlet.js';
 import { processorNamed } from './processors.js';
-import { join } from 'node:path';
 import { createTransform } from './transform.js';
 import type { Processor, Route, RouteState, RunRoutesOptions } from './types.js';
 
@@ -103,7 +103,7 @@ export async function openRoute(
         return options.open?.sink?.(url, settings) ?? openSink(url, settings);
       },
       ...(main && route.onError.policy !== 'retry'
-        ? { refused: (part, error) => engine?.refused(part, error) }
+        ? { refused: (part, error) => engine?.refused(part, error, own.seen) }
         : {}),
     });
   }

@@ -72,7 +72,15 @@ export const routeStateSchema = z.object({
     sideSchema.extend({
       written: z.int(),
       /** On disk and not yet with the far side; absent without a spool. */
-      spooled: z.object({ messages: z.int(), bytes: z.int(), dropped: z.int() }).optional(),
+      spooled: z
+        .object({
+          messages: z.int(),
+          bytes: z.int(),
+          dropped: z.int(),
+          /** What cannot be written to its disk now; the route goes on. */
+          error: z.string().optional(),
+        })
+        .optional(),
     }),
   ),
   received: z.int(),

@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, rename } from 'node:fs/promises';
 import type { OutgoingMessage } from '../message.js';
 import { decodeRecord } from './record.js';
 import { magic, type Segment, setAside } from './segments.js';
@@ -46,10 +46,14 @@ export async function readRecords(
       if (more && offset + read.needed <= end) {
         bytes = await slice(file, offset, Math.min(end, offset + Math.max(read.needed, readBytes)));
         at = 0;
-        continue;
+        // Fewer than there should be: the file ends before its time, and asking again would give no more.
+        if (bytes.length >= read.needed) continue;
       }
       if (offset >= end || messages.length > 0) break;
-      await setAside(segment.file, await slice(file, offset, end));
+      // A full disk has no room for a second file, but for another name.
+      await setAside(segment.file, await slice(file, offset, end)).catch(() =>
+        rename(segment.file, `${segment.file}.damaged`),
+      );
       return { messages, offset: end, damaged: true };
     }
     return { messages, offset, damaged: false };

@@ -8,6 +8,7 @@ import {
   whenAborted,
   writeJsonAtomic,
 } from '../../core/index.js';
+import { unwritable } from '../file/append.js';
 import type { OutgoingMessage } from '../message.js';
 import { readRecords } from './reader.js';
 import { encodeRecord } from './record.js';
@@ -46,7 +47,9 @@ export interface Spool {
   readonly dropped: number;
   /** Places where records did not agree with their checksums; what stood there is in a file *.damaged. */
   readonly damaged: number;
-  /** Resolves when they are on disk. @throws the signal's reason, AIOT_FILE_NOT_WRITABLE */
+  /** Why the place of the reader cannot be written, such as on a full disk: reading goes on, and a crash now would send more of it again. */
+  readonly trouble: string | undefined;
+  /** Resolves when they are on disk, all of them; otherwise none is. @throws the signal's reason, AIOT_DISK_FULL, AIOT_FILE_NOT_WRITABLE */
   append(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void>;
   /** The next ones, none where all are committed. Gives the same again until `commit`. */
   read(limit: number, byteLimit: number): Promise<Chunk>;
@@ -79,6 +82,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
   let nextId = Math.max(cursor.segment, segments.at(-1)?.id ?? 0) + 1;
   let dropped = 0;
   let cursorWritten = 0;
+  let trouble: string | undefined;
   let room: (() => void)[] = [];
   if (segments[0] && segments[0].id !== cursor.segment)
     cursor = { segment: segments[0].id, offset: 0, read: 0 };
@@ -102,25 +106,39 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
       writing = undefined;
     }
     cursor = { segment: segments[0]?.id ?? nextId, offset: 0, read: 0 };
-    // The cursor first: it must not stand in a file that is gone and whose number comes again.
+    // The cursor first: it must not stand in a file that is gone and whose number comes again. One that could not be written stands
+    // further back, and numbers go on behind it.
     await writeCursor();
     await rm(first.file, { force: true });
+    if (trouble !== undefined) await writeCursor();
     for (const resolve of room) resolve();
     room = [];
   }
 
+  /** What was sent may be sent once more; that is no reason not to send, which is what makes room on a full disk. */
   async function writeCursor(): Promise<void> {
     cursorWritten = Date.now();
-    await writeJsonAtomic(cursorFile(path), cursor);
+    try {
+      await writeJsonAtomic(cursorFile(path), cursor);
+      trouble = undefined;
+    } catch (error) {
+      trouble = error instanceof Error ? error.message : String(error);
+    }
   }
 
   async function startSegment(): Promise<{ segment: Segment; file: FileHandle }> {
     const id = nextId++;
     const name = join(path, segmentName(id));
     const file = await open(name, 'wx', 0o600);
-    await file.write(magic);
-    await file.sync();
-    await syncFolder(path);
+    try {
+      await writeAll(file, magic, 0);
+      await file.sync();
+      await syncFolder(path);
+    } catch (error) {
+      await file.close();
+      await rm(name, { force: true });
+      throw error;
+    }
     const segment: Segment = { id, file: name, count: 0, bytes: magic.length };
     if (segments.length === 0) cursor = { segment: id, offset: 0, read: 0 };
     segments.push(segment);
@@ -153,8 +171,14 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     if (writing && writing.segment.bytes >= segmentBytes) await seal();
     if (!(await hasRoom(bytes.length))) return { room: new Promise((resolve) => room.push(resolve)) };
     const { segment, file } = writing ?? (await startSegment());
-    await file.write(bytes, 0, bytes.length, segment.bytes);
-    await file.datasync();
+    try {
+      await writeAll(file, bytes, segment.bytes);
+      await file.datasync();
+    } catch (error) {
+      // Such as a full disk in the middle of a record.
+      await file.truncate(segment.bytes).catch(() => {});
+      throw error;
+    }
     segment.bytes += bytes.length;
     segment.count += count;
     messages += count;
@@ -212,17 +236,12 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     get damaged() {
       return damaged;
     },
+    get trouble() {
+      return trouble;
+    },
     append: (all, signal) =>
       append(all, signal).catch((error: unknown) => {
-        if (systemCode(error) === undefined || error === signal?.reason) throw error;
-        throw new AiotError(
-          'AIOT_FILE_NOT_WRITABLE',
-          `cannot write to the spool ${path} (${systemCode(error)})`,
-          {
-            cause: error,
-            endpoint: path,
-          },
-        );
+        throw systemCode(error) === undefined || error === signal?.reason ? error : unwritable(path, error);
       }),
     read: (most, byteLimit) => exclusive(() => read(most, byteLimit)),
     commit: (chunk) => exclusive(() => commit(chunk)),
@@ -233,4 +252,12 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
         release();
       }),
   };
+}
+
+/** A write may take less than it was given, without an error: when the disk is full it does. */
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at);
+    at += bytesWritten;
+  }
 }
