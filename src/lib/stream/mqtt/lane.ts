@@ -220,8 +220,31 @@ class LaneStream extends Duplex implements Wire {
     clearInterval(this.pinging);
     const wasOpen = this.open;
     this.open = false;
-    this.socket.destroy();
     if (wasOpen) this.lane.closed(this);
-    done(error);
+    if (error || !this.socket.writableEnded) {
+      this.socket.destroy();
+      done(error);
+    } else farewell(this.socket, () => done(null));
   }
+}
+
+/** So long the broker may take to hang up after our goodbye, ms. */
+const farewellMs = 1000;
+
+/**
+ * Reads what still comes until the broker has hung up. To close a socket with something unread in it is to reset it (RFC 2525,
+ * section 2.17), and a reset takes the acknowledgements with it that the broker has not read yet: those messages would come twice.
+ */
+function farewell(socket: Duplex, done: () => void): void {
+  if (socket.closed) {
+    done();
+    return;
+  }
+  const timer = setTimeout(() => socket.destroy(), farewellMs);
+  socket.removeAllListeners('data');
+  socket.once('close', () => {
+    clearTimeout(timer);
+    done();
+  });
+  socket.on('data', () => {}).resume();
 }
