@@ -28,6 +28,8 @@ export interface KafkaOptions {
   properties?: string[];
   /** More listeners by name, such as `SASL_PLAINTEXT`, each on a port of its own. */
   listeners?: string[];
+  /** One of several nodes: its id from 1 on, and the ports that all of their controllers have. */
+  node?: { id: number; controllers: readonly number[] };
   /** Arguments of the formatting beside its own, such as `--add-scram`. */
   format?: string[];
 }
@@ -41,7 +43,8 @@ export function kafkaJars(version: KafkaVersion): string {
 export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroker> {
   const { version = '4.1.0' } = options;
   const folder = await mkdtemp(join(tmpdir(), 'aiot-kafka-'));
-  const [port, controller] = [await freePort(), await freePort()];
+  const { id, controllers } = options.node ?? { id: 1, controllers: [await freePort()] };
+  const [port, controller] = [await freePort(), controllers[id - 1]];
   const more: [string, number][] = [];
   for (const name of options.listeners ?? []) more.push([name, await freePort()]);
   const properties = join(folder, 'server.properties');
@@ -50,8 +53,8 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
     properties,
     [
       'process.roles=broker,controller',
-      'node.id=1',
-      `controller.quorum.voters=1@127.0.0.1:${controller}`,
+      `node.id=${id}`,
+      `controller.quorum.voters=${controllers.map((at, index) => `${index + 1}@127.0.0.1:${at}`).join(',')}`,
       'controller.listener.names=CONTROLLER',
       `listeners=${listeners.map(([name, at]) => `${name}://127.0.0.1:${at}`).join(',')},CONTROLLER://127.0.0.1:${controller}`,
       `advertised.listeners=${listeners.map(([name, at]) => `${name}://127.0.0.1:${at}`).join(',')}`,
@@ -120,6 +123,13 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Three nodes, each broker and controller: one may be away. */
+export async function startKafkaCluster(): Promise<KafkaBroker[]> {
+  const controllers = [await freePort(), await freePort(), await freePort()];
+  const properties = ['broker.session.timeout.ms=3000', 'broker.heartbeat.interval.ms=500'];
+  return Promise.all([1, 2, 3].map((id) => startKafka({ node: { id, controllers }, properties })));
 }
 
 /** kafkajs's own client, for what a test does beside ours. */
