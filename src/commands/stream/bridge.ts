@@ -69,7 +69,7 @@ export default class StreamBridge extends AiotCommand {
           'bridge',
           ...this.argv.filter((word) => !/^--(install|system|dry-run|json)$/.test(word)),
         ],
-        urls: [...route.from, ...route.to],
+        urls: [...route.from, ...route.to, ...(flags['dead-letter'] ? [flags['dead-letter']] : [])],
         scope: flags.system ? 'system' : 'user',
         dryRun: flags['dry-run'],
       });

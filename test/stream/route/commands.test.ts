@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { unitText } from '../../../src/lib/stream/bridge/unit.js';
+import { fromLine } from '../../../src/lib/stream/file/ndjson/line.js';
 import { parseRoutes } from '../../../src/lib/stream/route/load.js';
 import { metricsText, showStates } from '../../../src/lib/stream/route/metrics.js';
 import { createReporter } from '../../../src/lib/stream/route/report.js';
@@ -67,6 +68,47 @@ test.each<[string[], number, string]>([
   expect(result.stderr).not.toContain('pa55wort');
 });
 
+test.each<[string[], string]>([
+  [['nats://pa55wort@h/a', 'file:y'], 'aiot stream login nats://h'],
+  [['https://h/a#secret=pa55wort', 'file:y'], 'AIOT_STREAM_SECRET'],
+  [['file:x', 'https://h/a?api_key=pa55wort'], 'route file'],
+  [['file:x', 'tcp://h:1?replyTo=mqtt://u:pa55wort@k/b'], 'aiot stream login mqtt://k'],
+  [['file:x', 'tcp://h:1?replyTo=mqtt%3A%2F%2Fu%3Apa55wort%40k/b'], 'aiot stream login mqtt://k'],
+  [['camera:rtsp://u:pa55wort@h/1', 'file:y'], 'route file'],
+  [['file:x', 'file:y', '--dead-letter', 'mqtt://u:pa55wort@h/d'], 'aiot stream login mqtt://h'],
+])('no secret of an address gets into a service: %j', async (words, next) => {
+  const result = await runCli(['stream', 'bridge', ...words, '--install', '--dry-run']);
+  expect(result.code).toBe(2);
+  const told = result.stderr.replaceAll(/\s+/g, ' ');
+  expect(told).toContain('expected an address without');
+  expect(told).toContain(next);
+  expect(result.stdout + result.stderr).not.toContain('pa55wort');
+});
+
+test('stream route list shows no credentials', async () => {
+  const file = join(folder, 'secret.yaml');
+  await writeFile(
+    file,
+    'routes:\n  r: {from: "camera:rtsp://u:pa55wort@h/1", to: ["https://h/a?token=pa55wort", "mqtt://u:pa55wort@h/a"]}\n',
+  );
+  const { stdout, json } = await runCli(['stream', 'route', 'list', file, '--json']);
+  expect(stdout).not.toContain('pa55wort');
+  expect(json).toMatchObject({
+    routes: [{ from: ['camera:rtsp://h/1'], to: ['https://h/a', 'mqtt://h/a'] }],
+  });
+});
+
+test('what is no message line is told of with what to do, and a file by its name', async () => {
+  const file = join(folder, 'plain.txt');
+  await writeFile(file, 'x\n');
+  const wrong = await runCli(['stream', 'bridge', `file:${file}`, `file:${join(folder, 'never.ndjson')}`]);
+  expect(wrong.stderr.replaceAll(/\s+/g, ' ')).toContain('?format=lines');
+  expect(() => fromLine('x', 'stdin:', 1)).toThrow('stdin:1: expected one JSON object a line');
+  const to = join(folder, 'named.ndjson');
+  const published = await runCli(['stream', 'pub', `file:${to}`, 'x', '--count', '2', '--json']);
+  expect(published.json).toMatchObject({ url: `file:${to}`, messages: 2 });
+});
+
 test('stream bridge --install --dry-run shows a unit that systemd takes', async () => {
   const url = 'mqtt://h/a/%23?clientId=b1&clean=false';
   const shown = await runCli([
@@ -94,6 +136,8 @@ test('stream bridge --install --dry-run shows a unit that systemd takes', async 
   expect(unit).toContain(
     '"mqtt://h/a/%%23?clientId=b1&clean=false" kafka://k/a --where "a > \\"$$5\\" & b" --name b1',
   );
+  expect(unit).toContain('Description=aiot stream bridge mqtt://h to kafka://k (b1)');
+  expect(unit).toMatch(/^EnvironmentFile=-.*b1\.env$/m);
   expect(unit).not.toContain('--install');
   if (spawnSync('sh', ['-c', 'command -v systemd-analyze']).status !== 0) return;
   const file = join(folder, service);

@@ -8,6 +8,8 @@ export interface UnitOptions {
   scope: 'system' | 'user';
   /** Environment that aiot looks at: its folders, never a secret. */
   environment: Readonly<Record<string, string>>;
+  /** File of NAME=VALUE lines that it reads too, if it is there: for what is a secret. */
+  secrets?: string;
   /** Of a system service. */
   user?: string;
   /** Folder it is started in: relative paths are meant from there. */
@@ -15,7 +17,15 @@ export interface UnitOptions {
 }
 
 /** Text of the unit (systemd.unit(5), systemd.service(5)). */
-export function unitText({ description, command, scope, environment, user, folder }: UnitOptions): string {
+export function unitText({
+  description,
+  command,
+  scope,
+  environment,
+  secrets,
+  user,
+  folder,
+}: UnitOptions): string {
   const lines = [
     '[Unit]',
     `Description=${specifiers(description)}`,
@@ -30,6 +40,7 @@ export function unitText({ description, command, scope, environment, user, folde
     ...Object.entries(environment).map(
       ([name, value]) => `Environment=${quoted(`${name}=${specifiers(value)}`)}`,
     ),
+    ...(secrets === undefined ? [] : [`EnvironmentFile=-${specifiers(secrets)}`]),
     ...(scope === 'system' && user !== undefined ? [`User=${user}`] : []),
     'Restart=on-failure',
     'RestartSec=5',

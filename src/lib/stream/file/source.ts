@@ -72,7 +72,8 @@ function converterOf(url: StreamUrl, where: string): Converter {
       .replace(/:$/, '') ||
       'stdin');
   if (format === 'ndjson') {
-    return { quotes: false, message: ({ text, line }) => fromLine(text, where, line) };
+    const plain = `Lines that are no messages of aiot stream record are read with ${url.scheme}:${url.path}?format=lines, rows with ?format=csv.`;
+    return { quotes: false, message: ({ text, line }) => fromLine(text, where, line, plain) };
   }
   const message = (text: string): Message => ({
     topic,
@@ -81,7 +82,7 @@ function converterOf(url: StreamUrl, where: string): Converter {
     source: where,
   });
   if (format === 'lines') return { quotes: false, message: ({ text }) => message(text) };
-  const read = createRowReader(where, query.fields?.split(','), query.header);
+  const read = createRowReader(where.replace(/:$/, ''), query.fields?.split(','), query.header);
   return {
     quotes: true,
     message: (record) => {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { whenAborted } from '../../core/index.js';
 import { openSink } from '../open.js';
 import type { StreamOptions } from '../options.js';
+import { shownUrl } from '../secrets.js';
 import { parseStreamUrl } from '../url.js';
 import { pathless } from './topics.js';
 
@@ -31,7 +32,7 @@ export type Published = z.output<typeof publishedSchema>;
 export async function publishMessage(options: PublishOptions): Promise<Published> {
   const { url, payload, qos = 1, retain = false, signal } = options;
   signal?.throwIfAborted();
-  const { scheme, endpoint, path } = parseStreamUrl(url);
+  const { scheme, path } = parseStreamUrl(url);
   // A path of a file, a page or a bucket is no topic, but lines and objects have one.
   const topic = pathless.has(scheme) ? 'aiot' : path;
   const sink = await openSink(url, options);
@@ -42,7 +43,7 @@ export async function publishMessage(options: PublishOptions): Promise<Published
     await sink.close();
   }
   return {
-    url: scheme === 'file' ? `file:${sink.endpoint}` : `${endpoint}/${path}`,
+    url: scheme === 'file' ? `file:${sink.endpoint}` : shownUrl(url),
     topic,
     bytes: payload.length,
     qos,

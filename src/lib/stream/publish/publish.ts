@@ -3,6 +3,7 @@ import type { Header, OutgoingMessage } from '../message.js';
 import { openSink } from '../open.js';
 import type { StreamOptions } from '../options.js';
 import { compileTemplate } from '../print/template.js';
+import { shownUrl } from '../secrets.js';
 import { parseStreamUrl } from '../url.js';
 import { messageOfLine } from './lines.js';
 import { atRate, firstOf } from './pace.js';
@@ -29,7 +30,7 @@ export interface PublishManyOptions extends Omit<StreamOptions, 'key'> {
 }
 
 export const publishedManySchema = z.object({
-  /** Without credentials and topic. */
+  /** Without credentials and topic; a file or device by its path. */
   url: z.string(),
   messages: z.int(),
   bytes: z.int(),
@@ -60,7 +61,7 @@ export async function publishMany(options: PublishManyOptions): Promise<Publishe
     });
     const seconds = (performance.now() - started) / 1000;
     return {
-      url: endpoint,
+      url: endpoint.endsWith(':') ? shownUrl(url) : endpoint,
       ...written,
       seconds,
       rate: written.messages / seconds,

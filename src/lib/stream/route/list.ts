@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
+import { shownUrl } from '../secrets.js';
 import { spoolState } from '../spool/index.js';
-import { parseStreamUrl } from '../url.js';
 import { loadRoutes } from './load.js';
 import type { Variables } from './variables.js';
 
@@ -29,17 +29,13 @@ export type ListedRoutes = z.output<typeof listedRoutesSchema>;
 /** What routes a file has, and what is in their spools; runs nothing. @throws AIOT_FILE_NOT_FOUND, AIOT_ROUTE_INVALID */
 export async function listRoutes(file: string, variables: Variables = {}): Promise<ListedRoutes> {
   const routes = await loadRoutes(file, variables);
-  const shown = (url: string) => {
-    const { endpoint, path } = parseStreamUrl(url);
-    return path === '' ? endpoint : endpoint.endsWith(':') ? `${endpoint}${path}` : `${endpoint}/${path}`;
-  };
   return {
     file,
     routes: await Promise.all(
       routes.map(async ({ name, from, to, onError, spool, tests, ...route }) => ({
         name,
-        from: from.map(shown),
-        to: to.map(shown),
+        from: from.map(shownUrl),
+        to: to.map(shownUrl),
         does: [
           ...(['where', 'through', 'map', 'topic', 'key', 'dedupe'] as const).filter(
             (step) => route[step] !== undefined,

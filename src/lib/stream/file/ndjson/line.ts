@@ -77,10 +77,13 @@ const inputSchema = messageLineSchema
   .extend({ time: z.number(), encoding: messageLineSchema.shape.encoding })
   .partial({ time: true, encoding: true });
 
-/** @throws AIOT_FILE_MALFORMED naming the line and what was expected */
-export function fromLine(line: string, where: string, number: number): Message {
+/** @param next what to do, where that is known better. @throws AIOT_FILE_MALFORMED naming the line and what was expected */
+export function fromLine(line: string, where: string, number: number, next?: string): Message {
   const refuse = (reason: string, cause?: unknown) =>
-    new AiotError('AIOT_FILE_MALFORMED', `${where}:${number}: ${reason}`, { cause });
+    new AiotError('AIOT_FILE_MALFORMED', `${where.replace(/:$/, '')}:${number}: ${reason}`, {
+      cause,
+      ...(next === undefined ? {} : { next }),
+    });
   let value: unknown;
   try {
     value = JSON.parse(line);
