@@ -57,7 +57,7 @@ describe('a record batch, beside kafkajs', () => {
           time,
           headers: all,
           ...(key === null ? {} : { key }),
-          ...(value === null ? { tombstone: true } : {}),
+          ...(value === null ? { tombstone: true as const } : {}),
         }));
         const batch = await writeBatch(messages, { id: 2n ** 40n, epoch: 3, sequence }, name, base);
         const read = await decodeBatch(new Decoder(batch));
