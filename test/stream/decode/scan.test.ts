@@ -51,8 +51,8 @@ describe('fields read out of JSON text', () => {
         '{"a":1 "b":2}',
       ],
       ...['{"a":1e3}', '{"a":{}}', '{"a":"\\n"}', '{"a":"é"}', '{"b":[1]}', '{"a":1234567890123456}'],
-    ].map((text) => [text, undefined] as const),
-  ])('%j', (text, fields) => {
+    ].map((text): [string, unknown] => [text, undefined]),
+  ] as [string, unknown][])('%j', (text, fields) => {
     expect(scanned(text)).toEqual(fields);
   });
 
