@@ -38,8 +38,14 @@ async function times(merged: Source, count = Number.POSITIVE_INFINITY): Promise<
 describe('several sources in one view', () => {
   it('are in the order of their times, also where one is late', async () => {
     const merged = mergeByTime([
-      source('a', [{ after: 0, times: [1, 4, 5] }, { after: 0, times: [9] }]),
-      source('b', [{ after: 80, times: [2, 3] }, { after: 10, times: [6, 8] }]),
+      source('a', [
+        { after: 0, times: [1, 4, 5] },
+        { after: 0, times: [9] },
+      ]),
+      source('b', [
+        { after: 80, times: [2, 3] },
+        { after: 10, times: [6, 8] },
+      ]),
       source('c', [{ after: 20, times: [7] }]),
     ]);
     expect(await times(merged)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
@@ -50,7 +56,10 @@ describe('several sources in one view', () => {
   it('do not wait for one that has nothing to say', async () => {
     const started = performance.now();
     const merged = mergeByTime([
-      source('busy', [1, 2, 3].map((time) => ({ after: 20, times: [time] }))),
+      source(
+        'busy',
+        [1, 2, 3].map((time) => ({ after: 20, times: [time] })),
+      ),
       source('quiet', [], false),
     ]);
     expect(await times(merged, 3)).toEqual([1, 2, 3]);
@@ -66,6 +75,8 @@ describe('several sources in one view', () => {
         throw new Error('torn');
       },
     };
-    await expect(times(mergeByTime([source('a', [{ after: 0, times: [1] }], false), broken]))).rejects.toThrow('torn');
+    await expect(
+      times(mergeByTime([source('a', [{ after: 0, times: [1] }], false), broken])),
+    ).rejects.toThrow('torn');
   });
 });

@@ -4,9 +4,9 @@
  */
 
 export type { CheckResult, CreateResult, LagState, StreamAdmin, TopicSpec, TopicState } from './admin.js';
+export { type Bench, benchSchema, benchStream, smallestBench } from './bench/bench.js';
 export * from './bridge/index.js';
 export { type CheatSheet, cheatMarkdown, cheatSheets } from './cheat/index.js';
-export { type Bench, benchSchema, benchStream, smallestBench } from './bench/bench.js';
 export { type Checked, checkEndpoint, checkedSchema } from './check/check.js';
 export { type Created, createdSchema, createTopics } from './create/create.js';
 export { tryCredentials } from './credentials/attempt.js';
@@ -19,7 +19,13 @@ export {
   loginSchema,
   logout,
 } from './credentials/index.js';
-export { type Decoder, type DecoderName, type DecoderOptions, decoderFor, decoderNames } from './decode/index.js';
+export {
+  type Decoder,
+  type DecoderName,
+  type DecoderOptions,
+  decoderFor,
+  decoderNames,
+} from './decode/index.js';
 export { deliveriesOf } from './deliveries.js';
 export { compileExpression, type Expression } from './expression/index.js';
 export { fromLine, messageLineSchema, toLine } from './file/ndjson/line.js';

@@ -8,7 +8,10 @@ import { type DecoderName, decoderFor, type Message } from '../../../src/lib/str
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'aiot-decode-'));
-  await writeFile(join(folder, 'two.proto'), 'syntax = "proto3"; package p; message A { int32 x = 1; } message B { string y = 1; }');
+  await writeFile(
+    join(folder, 'two.proto'),
+    'syntax = "proto3"; package p; message A { int32 x = 1; } message B { string y = 1; }',
+  );
   await writeFile(join(folder, 'bad.proto'), 'syntax = "proto3"; message {');
   await writeFile(join(folder, 'none.proto'), 'syntax = "proto3";');
   await writeFile(join(folder, 'bad.avsc'), '{"type": "recrod"}');
@@ -21,7 +24,8 @@ const message = (payload: string | Uint8Array): Message => ({
   source: 'x',
   payload: Buffer.from(payload as string),
 });
-const decoded = async (name: DecoderName, payload: string | Uint8Array) => (await decoderFor(name))(message(payload));
+const decoded = async (name: DecoderName, payload: string | Uint8Array) =>
+  (await decoderFor(name))(message(payload));
 
 describe('the decoder', () => {
   it.each<[DecoderName, string | Uint8Array, unknown]>([

@@ -18,7 +18,10 @@ describeReal('streams', 'payloads of cbor2, msgpack, fastavro and protobuf', () 
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   const script = join(root, 'test', 'support', 'python', 'encoded_payloads.py');
   const { stdout, stderr } = spawnSync(python('streams'), [script, folder], { encoding: 'utf8' });
-  const cases = stdout.trim().split('\n').map((line) => JSON.parse(line || 'null') as Case);
+  const cases = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line || 'null') as Case);
 
   it('are there', () => {
     expect(stderr).toBe('');

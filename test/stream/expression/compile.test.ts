@@ -6,7 +6,11 @@ const message: Message = {
   time: 1_700_000_000_000,
   source: 'mqtt://x',
   key: Buffer.from('k'),
-  headers: [['unit', 'C'], ['tag', 'a'], ['tag', 'b']],
+  headers: [
+    ['unit', 'C'],
+    ['tag', 'a'],
+    ['tag', 'b'],
+  ],
   payload: Buffer.from('0xBC,26.31,41.2,low\0'),
 };
 

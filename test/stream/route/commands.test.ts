@@ -163,6 +163,7 @@ test('stream route run: variables, several routes, --only, and the state in a fi
   await writeFile(join(folder, 'a.ndjson'), lines({ a: 1 }));
   await writeFile(
     file,
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of a file of routes
     'routes:\n  one: {from: "file:${IN}", to: "file:one.ndjson", tests: [{name: n, in: {payload: {a: 1}}, out: [{payload: {a: 1}}]}]}\n  two: {from: "file:${IN:-a.ndjson}", to: "file:two.ndjson"}\n',
   );
   const states = join(folder, 'states.json');
@@ -229,6 +230,7 @@ test.each([
     'routes:\n  a: {from: file:x, to: file:y, colour: red}',
     'r.yaml:2:33: routes.a.colour: not a known field',
   ],
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a variable of a file of routes
   ['routes:\n  a: {from: "file:${GONE}", to: file:y}', 'the variable GONE has no value'],
 ])('a file with %j is refused with its place', (yaml, message) => {
   expect(() => parseRoutes(yaml, 'r.yaml')).toThrow(message);

@@ -11,7 +11,13 @@ describe('through: number', () => {
     const { process } = await openNumber(settings, {});
     const numbers: unknown[] = [];
     for (let i = 0; i < 3; i++) {
-      const [made] = await process({ ...message, headers: [['a', 'b'], ['number', 'old']] });
+      const [made] = await process({
+        ...message,
+        headers: [
+          ['a', 'b'],
+          ['number', 'old'],
+        ],
+      });
       expect(made).toMatchObject({ topic: 't', payload: message.payload });
       expect(made?.headers?.[0]).toEqual(['a', 'b']);
       numbers.push(...(made?.headers ?? []).filter(([name]) => name === 'number').map(([, value]) => value));

@@ -7,7 +7,14 @@ import { routeOf } from '../../../src/lib/stream/route/load.js';
 import { createOutlet } from '../../../src/lib/stream/route/outlet.js';
 import { runRoutes } from '../../../src/lib/stream/route/run.js';
 import { openSpool } from '../../../src/lib/stream/spool/index.js';
-import { type FakeSink, type FakeSource, fakeSink, fakeSource, text, until } from '../../support/fake-streams.js';
+import {
+  type FakeSink,
+  type FakeSource,
+  fakeSink,
+  fakeSource,
+  text,
+  until,
+} from '../../support/fake-streams.js';
 
 const folders: string[] = [];
 afterEach(async () => {

@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotError } from '../../../lib/core/index.js';
 import { AiotCommand, importedRoutesText, next, shellWord } from '../../../lib/cli/index.js';
+import { AiotError } from '../../../lib/core/index.js';
 import { importedRoutesSchema, importRoutes, presetNames } from '../../../lib/stream/index.js';
 
 export default class StreamRouteImport extends AiotCommand {

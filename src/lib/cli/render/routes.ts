@@ -1,6 +1,6 @@
+import { plural, size } from '../../core/index.js';
 import type { ImportedRoutes, Installed, ListedRoutes, RoutesEnd, TestedRoutes } from '../../stream/index.js';
 import { stateText } from '../../stream/index.js';
-import { plural, size } from '../../core/index.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { table } from './text.js';
 

@@ -69,7 +69,8 @@ export const catalogue = {
   AIOT_CAMERA_FAILED: {
     exit: 1,
     family: 'outside',
-    about: 'A camera gave no picture: it is not there, in use by another program, or has no such size or format.',
+    about:
+      'A camera gave no picture: it is not there, in use by another program, or has no such size or format.',
     next: 'Look at what it has with v4l2-ctl --list-formats-ext, and choose with ?size=640x480&input=yuyv422.',
   },
   AIOT_CAMERA_FFMPEG: {
@@ -759,7 +760,8 @@ export const catalogue = {
   AIOT_STREAM_MESSAGE_REFUSED: {
     exit: 1,
     family: 'outside',
-    about: 'A broker will not store a message as it is: too large, a key where none may be or none where one must be.',
+    about:
+      'A broker will not store a message as it is: too large, a key where none may be or none where one must be.',
     next: 'Make the message smaller, or change the topic (such as max.message.bytes) with aiot stream create.',
   },
   AIOT_STREAM_NEVER: {

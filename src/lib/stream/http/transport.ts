@@ -1,7 +1,7 @@
 import type { Agent, Dispatcher } from 'undici';
 import { AiotError, isUntrusted, systemCode } from '../../core/index.js';
-import { type Attempt, retryAfterMs } from '../outbound/retry.js';
 import type { StreamOptions } from '../options.js';
+import { type Attempt, retryAfterMs } from '../outbound/retry.js';
 
 export interface HttpCall {
   url: string;

@@ -142,7 +142,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       const step = route.through ? 1 : together;
       for (let at = 0; at < batch.length; at += step) {
         const room = gate.room();
-        if (room) await untilAborted(room, stop).catch(() => {});
+        if (room !== undefined) await untilAborted(room, stop).catch(() => {});
         if (stop.aborted) return;
         await takeSome(batch.length <= step ? batch : batch.slice(at, at + step));
       }

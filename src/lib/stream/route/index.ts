@@ -1,5 +1,10 @@
 /** Routes: from sources by expressions to sinks, at least once; and `stream bridge`, which is a route of one line. */
+
+export { type TestedRoutes, testedRoutesSchema, testRoutes } from './cases.js';
+export { type ImportedRoutes, importedRoutesSchema, importRoutes, presetNames } from './import/import.js';
+export { type ListedRoutes, listedRoutesSchema, listRoutes } from './list.js';
 export { loadRoutes, parseRoutes, routeOf } from './load.js';
+export { stateText } from './report.js';
 export { runRoutes } from './run.js';
 export {
   type OpenProcessor,
@@ -12,8 +17,4 @@ export {
   routesEndSchema,
   type StreamOpener,
 } from './types.js';
-export { type TestedRoutes, testedRoutesSchema, testRoutes } from './cases.js';
-export { type ImportedRoutes, importedRoutesSchema, importRoutes, presetNames } from './import/import.js';
-export { type ListedRoutes, listedRoutesSchema, listRoutes } from './list.js';
-export { stateText } from './report.js';
 export { runWatched, type WatchedOptions } from './watched.js';

@@ -48,7 +48,7 @@ export function createOutlet(options: OutletOptions): Outlet {
         if (batch.time !== undefined && queue.length < batch.messages && !hurried)
           await lingerFor(batch.time);
         const parts = take();
-        if (spool && (spool.messages > 0 || draining)) await store(parts);
+        if (spool && (spool.messages > 0 || draining !== undefined)) await store(parts);
         else await writer.write(parts, spool && store);
       }
     } catch (error) {
@@ -111,7 +111,7 @@ export function createOutlet(options: OutletOptions): Outlet {
   }
 
   function startDraining(): void {
-    if (!spool || draining) return;
+    if (!spool || draining !== undefined) return;
     draining = drain(spool).catch((error: unknown) => {
       draining = undefined;
       if (!giveUp.aborted) options.onFailure(error);

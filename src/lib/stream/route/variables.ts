@@ -17,11 +17,11 @@ export function fillVariables(
   { set = {}, environment = {} }: Variables,
 ): { value: unknown; problems: Problem[] } {
   const problems: Problem[] = [];
-  const valueOf = (name: string) => (Object.hasOwn(set, name) ? set[name] : environment[name]);
+  const given = (name: string) => (Object.hasOwn(set, name) ? set[name] : environment[name]);
   const fill = (text: string, path: PropertyKey[]) =>
     text.replaceAll(pattern, (whole, name: string | undefined, fallback: string | undefined) => {
       if (name === undefined) return '${';
-      const found = valueOf(name);
+      const found = given(name);
       if (found !== undefined && (found !== '' || fallback === undefined)) return found;
       if (fallback !== undefined) return fallback;
       const near = nearest(name, [...Object.keys(set), ...Object.keys(environment)]);

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
+import { showStates } from './metrics.js';
 import { createReporter } from './report.js';
 import { runRoutes } from './run.js';
-import { showStates } from './metrics.js';
 import type { Route, RoutesEnd, RunRoutesOptions } from './types.js';
 
 export interface WatchedOptions extends Omit<RunRoutesOptions, 'onState'> {

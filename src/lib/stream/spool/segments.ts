@@ -1,6 +1,6 @@
 import { open, readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemCode, syncFolder } from '../../core/index.js';
+import { syncFolder, systemCode } from '../../core/index.js';
 import { decodeRecord } from './record.js';
 
 /** First bytes of a spool's file. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { AiotError } from '../../core/index.js';
-import { excerpt, createTransport, unreachable, type HttpAnswer, attemptOf } from '../http/transport.js';
+import { attemptOf, createTransport, excerpt, type HttpAnswer, unreachable } from '../http/transport.js';
 import type { OutgoingMessage, Sink } from '../message.js';
 import type { StreamOptions } from '../options.js';
 import { contentTypeOf } from '../outbound/content-type.js';

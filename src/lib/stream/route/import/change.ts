@@ -25,7 +25,7 @@ interface Rule {
 const json = (value: unknown) => JSON.stringify(value);
 
 /** A value of the editor as an expression; undefined where there is none for it. */
-function valueOf(value: unknown, kind: string | undefined): string | undefined {
+function expressionOf(value: unknown, kind: string | undefined): string | undefined {
   const text = String(value ?? '');
   switch (kind) {
     case 'str':
@@ -75,7 +75,7 @@ export function addChange(node: FlowNode, steps: Steps): string[] {
   const rules = Array.isArray(node.rules) ? (node.rules as Rule[]) : [];
   for (const rule of rules) {
     const place = `${rule.t ?? '?'} ${rule.pt ?? 'msg'}.${rule.p ?? ''}`;
-    const value = rule.t === 'set' ? valueOf(rule.to, rule.tot) : undefined;
+    const value = rule.t === 'set' ? expressionOf(rule.to, rule.tot) : undefined;
     if (rule.pt !== undefined && rule.pt !== 'msg') reasons.push(`${place}: a route has no context`);
     else if (rule.t === 'set' && value === undefined)
       reasons.push(`${place}: no expression for ${json(rule.to)} (${rule.tot})`);
@@ -95,7 +95,7 @@ export function addChange(node: FlowNode, steps: Steps): string[] {
 
 /** `change topic from A to B`: the whole topic where it is A, for several of them one after the other. */
 function addTopicChange(rule: Rule, steps: Steps, reasons: string[], place: string): void {
-  const to = valueOf(rule.to, rule.tot);
+  const to = expressionOf(rule.to, rule.tot);
   if (to === undefined || (rule.fromt ?? 'str') !== 'str') {
     reasons.push(`${place}: a route changes texts into texts alone`);
     return;
@@ -130,7 +130,7 @@ export function switchCondition(node: FlowNode, output: number): { where: string
 }
 
 function conditionOf({ t = '', v, vt, v2 }: Rule, of: string): string | undefined {
-  const value = valueOf(v, vt ?? 'str');
+  const value = expressionOf(v, vt ?? 'str');
   const sign = comparisons[t];
   if (sign) return value === undefined ? undefined : `${of} ${sign} ${value}`;
   switch (t) {
@@ -147,7 +147,7 @@ function conditionOf({ t = '', v, vt, v2 }: Rule, of: string): string | undefine
     case 'nnull':
       return `$exists(${of}) and ${of} != null`;
     case 'btwn': {
-      const high = valueOf(v2, 'num');
+      const high = expressionOf(v2, 'num');
       return value === undefined || high === undefined ? undefined : `${of} >= ${value} and ${of} <= ${high}`;
     }
     default:

@@ -2,7 +2,7 @@ import { stringify } from 'yaml';
 import { z } from 'zod';
 import { AiotError, readText, writeFileAtomic } from '../../../core/index.js';
 import { parseRoutes } from '../load.js';
-import { presetNames, type PresetName } from '../presets.js';
+import { type PresetName, presetNames } from '../presets.js';
 import { parseFlow } from './flow.js';
 import { importFlow } from './node-red.js';
 
