@@ -65,7 +65,7 @@ async function showPayloads(
   show: (lines: Uint8Array) => void | Promise<void>,
 ): Promise<void> {
   const count = options.count ?? Number.POSITIVE_INFINITY;
-  let writing: void | Promise<void>;
+  let writing: void | Promise<void> = Promise.resolve();
   for await (const payloads of source) {
     if (ending.why !== undefined) break;
     const looked = selector.payloads!(payloads, count - state.messages);
