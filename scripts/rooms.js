@@ -24,6 +24,7 @@ export const rooms = [
   'model',
   'data',
   'stream',
+  'sensor',
   'vision',
   'registry',
   'runtime',

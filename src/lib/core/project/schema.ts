@@ -228,6 +228,30 @@ const up = z.strictObject({
     .default({}),
 });
 
+/** How samples become answers where the sensor is: `aiot loop run`. Its flags say it first. */
+const loop = z.strictObject({
+  /** Where samples come from. */
+  sensor: z.string().min(1).optional(),
+  /** Where answers go. */
+  out: z.array(z.string().min(1)).default([]),
+  /** Answers are sent when the vote changes, or always. */
+  send: z.enum(['change', 'always']).default('change'),
+  /** Instead of `model.vote`. */
+  vote: z
+    .string()
+    .regex(/^(none|majority:[1-9]\d?|hysteresis(:0?\.\d+)?)$/, '"none", "majority:N" or "hysteresis:SHARE"')
+    .optional(),
+  /** A vote stands at least so long, such as 5s. */
+  hold: z.string().min(1).optional(),
+  /** Pictures instead of samples: what is done with each. */
+  through: z.enum(['faces']).optional(),
+  /** Most bytes on disk of answers that wait for their far side: `64MiB`. */
+  spool: z
+    .string()
+    .regex(/^\d+ ?(B|KiB|MiB)$/, 'a size such as 64MiB')
+    .default('64MiB'),
+});
+
 /** A project of tables of rows alone needs no stream and no signal: a row is one sample and one window. */
 export const projectSchema = z.strictObject({
   name,
@@ -235,6 +259,7 @@ export const projectSchema = z.strictObject({
   stream: stream.default({ topic: 'rows', format: 'json', device: 'topic', fields: {} }),
   signal: signal.default({ rate: 1, window: 1, stride: 1, features: 'raw' }),
   model: model.prefault({}),
+  loop: loop.prefault({}),
 });
 
 /** aiot.yaml, checked and with defaults filled in. */

@@ -1,0 +1,2 @@
+/** Renders installations as files to look at and apply; runs nothing. */
+export {};

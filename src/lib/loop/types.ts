@@ -1,0 +1,62 @@
+import type { SampleSource } from '../sensor/index.js';
+
+/** What the samples of a source are like, measured since it was opened. */
+export interface Rates {
+  samples: number;
+  /** Known to be missing: told by the sensor, or gaps in the times of samples. */
+  lost: number;
+  gaps: number;
+  /** Measured; null before there is something to measure. */
+  rateHz: number | null;
+  /** 99 of 100 distances between samples are no further from the mean distance than this, ms. */
+  jitterP99Ms: number | null;
+}
+
+/** A source in the contract's fields, units and rate. */
+export interface Sensing extends SampleSource {
+  readonly rateHz: number;
+  /** Of what came, before resampling. */
+  rates(): Rates;
+}
+
+/** The answer to one window. */
+export interface Answer {
+  /** Of the window's last sample, ms since 1970. */
+  t: number;
+  /** Number since the loop began, from 0. */
+  window: number;
+  /** Class of this window; null where the model answers with values. */
+  label: string | null;
+  /** After the vote; null where the vote is open (a tie) or there is none to take. */
+  voted: string | null;
+  /** As the model's: a share of each class, the values, or the reconstruction error. */
+  scores: readonly number[];
+  value: number | null;
+  /** From the arrival of the window's last sample to this answer, ms. */
+  latencyMs: number;
+  /** The vote says something else than before. */
+  changed: boolean;
+  model: { name: string; version: number | null };
+}
+
+/** Where answers go. `put` never waits: what the far side cannot take now is kept on disk, within limits. */
+export interface Outputs {
+  put(answer: Answer): void;
+  /** Everything given so far has arrived, or is on disk. */
+  settled(): Promise<void>;
+  states(): OutputState[];
+  /** After what can still arrive has. */
+  close(): Promise<void>;
+}
+
+export interface OutputState {
+  /** Without credentials. */
+  endpoint: string;
+  connected: boolean;
+  sent: number;
+  /** On disk, to be sent. */
+  waiting: number;
+  /** Thrown away at the limit, or refused for good. */
+  dropped: number;
+  lastError: string | null;
+}

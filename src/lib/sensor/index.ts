@@ -1,0 +1,6 @@
+/**
+ * Sensors of this machine: chips on an I²C bus, Linux's Industrial I/O, the microphone; their registers and codecs, and
+ * simulators of the chips at the level of registers. Gives samples with the time each was taken; knows no model.
+ */
+export type { I2cBus } from './i2c/bus.js';
+export type * from './types.js';
