@@ -6,6 +6,8 @@ import { root } from './cli.js';
 
 /** Programs of third parties that tests talk to. `.ci/run` installs them; elsewhere a missing one is a printed skip. */
 const parts = {
+  /** Node and its native packages for 64-bit Arm (scripts/aarch64.sh), and an emulator of its programs. */
+  aarch64: () => existsSync(join(aarch64Folder, '.stamp')) && onPath('qemu-aarch64-static'),
   chromium: () => onPath('chromium'),
   cmake: () => onPath('cmake') && onPath('cc'),
   curl: () => onPath('curl'),
@@ -31,6 +33,7 @@ const parts = {
   pictures: () => existsSync(join(picturesFolder, '.stamp')),
   /** An emulator that runs the chips' real mask ROMs: AIOT_ESP_QEMU names its folder. */
   qemu: () => qemuFolder !== '' && existsSync(join(qemuFolder, 'pc-bios')),
+  redis: () => onPath('redis-server') && onPath('redis-cli'),
   /** The system's Python, for what needs a terminal of its own. */
   python3: () => onPath('python3'),
   /** The compiler for the instruction set of a C3, and its addr2line. */
@@ -55,6 +58,9 @@ export type RealPart = keyof typeof parts;
 
 /** Folder beside the checkout with recordings and third-party samples; may be absent. */
 export const sharedFolder = join(root, '..', 'shared');
+
+/** The folder that scripts/aarch64.sh makes. */
+export const aarch64Folder = join(root, '.venv', 'aarch64');
 
 /** The folder that scripts/pictures.sh makes. */
 export const picturesFolder = join(root, '.venv', 'pictures');
