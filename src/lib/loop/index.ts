@@ -2,5 +2,6 @@
  * Sensor → window → features → model → vote → outputs, on a Pi or any Linux box, alone and for months. Trains nothing but the
  * last layer, and that only when taught by hand.
  */
+export type { LoopMonitor } from './monitor.js';
 export { type LoopStatus, loopStatusSchema } from './status.js';
 export type * from './types.js';
