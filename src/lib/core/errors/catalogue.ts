@@ -678,6 +678,49 @@ export const catalogue = {
     about: 'A selector of devices could not be read.',
     next: 'Write all, or terms such as type=virtual and name!=motor-1.',
   },
+  AIOT_SENSOR_BUSY: {
+    exit: 1,
+    family: 'outside',
+    about: 'Another program reads this sensor, and only one can.',
+    next: 'End it, then try again: sudo fuser -v and the device shows which it is.',
+  },
+  AIOT_SENSOR_DENIED: {
+    exit: 5,
+    family: 'outside',
+    about: 'You may not read this sensor, or not set it up.',
+    next: 'Run it as a user that may: groups audio (microphone), i2c (chips), iio with a udev rule (Industrial I/O); aiot loop install makes such a service.',
+  },
+  AIOT_SENSOR_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'A sensor does not do what it should: it fails its self-test, refuses a setting, or what it sends cannot be right.',
+    next: 'Check its wiring and supply, and the settings in its URL; aiot loop check tries each step.',
+  },
+  AIOT_SENSOR_LOST: {
+    exit: 1,
+    family: 'outside',
+    about: 'A sensor that gave samples is gone, or gives no more.',
+    next: 'Plug it in again: a running loop takes it up by itself.',
+  },
+  AIOT_SENSOR_NOT_FOUND: {
+    exit: 4,
+    family: 'user',
+    about: 'There is no sensor of this name on this machine.',
+    next: 'aiot loop check says what there is; check the wiring, and that the bus or the driver is switched on.',
+  },
+  AIOT_SENSOR_TOOL: {
+    exit: 1,
+    family: 'outside',
+    about: 'A program that reads this sensor is not installed here.',
+    next: 'For the microphone: sudo apt install alsa-utils',
+  },
+  AIOT_SENSOR_URL: {
+    exit: 2,
+    family: 'user',
+    about: "A sensor's URL could not be read, or says something this sensor does not know.",
+    next: 'Write it such as i2c://1/lsm6ds3tr-c?rate=104, iio://lsm6dsox_accel or alsa://default?rate=16000.',
+  },
   AIOT_SERIAL_AMBIGUOUS: {
     exit: 2,
     family: 'user',
