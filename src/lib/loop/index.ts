@@ -3,5 +3,6 @@
  * last layer, and that only when taught by hand.
  */
 export type { LoopMonitor } from './monitor.js';
+export type * from './sense/index.js';
 export { type LoopStatus, loopStatusSchema } from './status.js';
 export type * from './types.js';

@@ -12,11 +12,22 @@ export interface Rates {
   jitterP99Ms: number | null;
 }
 
-/** A source in the contract's fields, units and rate. */
+/**
+ * A source in the contract's fields, units and rate. A batch with `lost` above 0 does not follow what came before it: a window
+ * must not reach across, so the reader resets. Gaps that were bridged (a sample or two) are in `rates()` alone.
+ */
 export interface Sensing extends SampleSource {
+  /** The contract's; where that names none, the sensor's, or 1: a sample is a window then. */
   readonly rateHz: number;
   /** Of what came, before resampling. */
   rates(): Rates;
+  /** False while the sensor is unplugged, or its broker gone. Absent = always. */
+  readonly connected?: boolean;
+  /**
+   * For sensors that wait for an answer (`tcp:`): what came of the samples of the batch that is being read. Call it before the next
+   * batch is asked for; who is not answered by then is told that the sample was taken.
+   */
+  reply?(answer: Answer): void;
 }
 
 /** The answer to one window. */

@@ -1,0 +1,2 @@
+/** Any sensor's URL as samples in the contract's fields, units and rate, measured, across losses and reconnects. */
+export type { SensingContract, SensingEvent, SensingOptions, Simulation } from './types.js';

@@ -1,0 +1,66 @@
+import type { Clock, Project } from '../../core/index.js';
+import type { SampleField, SampleSource } from '../../sensor/index.js';
+import type { StreamOptions } from '../../stream/index.js';
+
+/** What the model takes: fields in order, with units, and a steady rate; null = any, a sample is a window of its own. */
+export interface SensingContract {
+  fields: readonly SampleField[];
+  rateHz: number | null;
+}
+
+/** Something that a person who runs the loop wants to know. */
+export interface SensingEvent {
+  /** ms since 1970. */
+  t: number;
+  kind:
+    | 'lost'
+    | 'found'
+    | 'gap'
+    | 'jump'
+    | 'rate'
+    | 'repeats'
+    | 'resampling'
+    | 'skipped'
+    | 'fields'
+    | 'restarted';
+  /** One line. */
+  text: string;
+}
+
+/** A made-up sensor that plays what the project's model was trained on. */
+export interface Simulation {
+  project: Project;
+  /** 1 = real time (default), 10 = ten times as fast; `max` = with a clock that stands still only for work. */
+  speed?: number | 'max';
+  /** Which recordings come when; default 1. */
+  seed?: number;
+}
+
+export interface SensingOptions {
+  /** Absent with `simulate`. */
+  sensor?: string | undefined;
+  contract: SensingContract;
+  /** Stands in where no sensor is named. */
+  simulate?: Simulation | undefined;
+  /** Default: this machine's. For `speed: 'max'` a clock of `createVirtualClock`. */
+  clock?: Clock;
+  /** Milliseconds that no step of the clock moves; default: this machine's, or the clock's own where another is given. */
+  monotonicMs?: () => number;
+  stream?: StreamOptions;
+  signal?: AbortSignal;
+  onEvent?: (event: SensingEvent) => void;
+  /** A sensor that is not there yet is waited for, instead of refused. */
+  patient?: boolean;
+}
+
+/**
+ * Where the times of samples come from. `exact`: they follow from the rate, as in a file. `own`: the sensor's clock, which is
+ * followed. `arrival`: when they came here, which tells a rate in the long run and nothing of single samples.
+ */
+export type Timing = 'exact' | 'own' | 'arrival';
+
+/** A source before mapping, measuring and resampling. */
+export interface RawSource extends SampleSource {
+  readonly timing: Timing;
+  reply?(answer: string): void;
+}
