@@ -2,7 +2,9 @@
  * Sensor → window → features → model → vote → outputs, on a Pi or any Linux box, alone and for months. Trains nothing but the
  * last layer, and that only when taught by hand.
  */
+export * from './har/index.js';
 export type { LoopMonitor } from './monitor.js';
 export type * from './sense/index.js';
 export { type LoopStatus, loopStatusSchema } from './status.js';
 export type * from './types.js';
+export * from './output/index.js';
