@@ -8,7 +8,7 @@ export interface LoadedModel {
   /** Hz, as samples arrive; null = each sample is answered by itself, at whatever rate. */
   rateHz: number | null;
   classes: string[];
-  createPredictor(): Predictor;
+  createPredictor(): Pick<Predictor, 'push' | 'reset'>;
 }
 
 /** What a device does with bundles, as a port: tests put their own in. */

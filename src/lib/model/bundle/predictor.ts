@@ -29,6 +29,11 @@ export interface Prediction {
 export interface Predictor {
   /** Takes one sample, a value a field in the order of `info.signal.fields`; answers when it completes a window. */
   push(sample: ArrayLike<number>): Prediction | null;
+  /**
+   * The answer to a window whose features were computed elsewhere.
+   * @param features before standardization, in the order of `featureNames(info.signal)`; left unchanged
+   */
+  answer(features: ArrayLike<number>): Prediction;
   /** Forgets samples and votes: the next sample is the first of a new recording. */
   reset(): void;
 }
@@ -44,23 +49,27 @@ export function createPredictor({ info, model }: Bundle): Predictor {
   const input = valuesOf(info.input, info.standardization.mean.length);
   const labelOf = (index: number | null) => (index === null ? null : (info.classes[index] ?? null));
   let window = 0;
+  const predict = (features: Float32Array, started: number): Prediction => {
+    const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
+    const { index, scores, value } = answerOf(info, output, features);
+    return {
+      window: window++,
+      index,
+      label: labelOf(index),
+      voted: labelOf(index === null ? null : vote.push(index)),
+      scores,
+      value,
+      latencyMs: performance.now() - started,
+    };
+  };
   return {
     push(sample) {
       const started = performance.now();
       const features = pipeline.push(sample);
-      if (features === null) return null;
-      const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
-      const { index, scores, value } = answerOf(info, output, features);
-      return {
-        window: window++,
-        index,
-        label: labelOf(index),
-        voted: labelOf(index === null ? null : vote.push(index)),
-        scores,
-        value,
-        latencyMs: performance.now() - started,
-      };
+      return features === null ? null : predict(features, started);
     },
+    // In single precision, as the pipeline gives them.
+    answer: (features) => predict(Float32Array.from(features), performance.now()),
     reset() {
       pipeline.reset();
       vote.reset();
