@@ -400,6 +400,50 @@ export const catalogue = {
       'A model does not reproduce its golden vectors exactly, so this runtime would predict something else than was evaluated.',
     next: 'Make the bundle again with this version of aiot; report it when it happens again.',
   },
+  AIOT_I2C_BUSY: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'A driver of the kernel owns the chip at this address of an I²C bus, so programs may not talk to it.',
+    next: 'Read it through that driver (iio://NAME), or take its overlay out of /boot/firmware/config.txt and start again.',
+  },
+  AIOT_I2C_DENIED: {
+    exit: 5,
+    family: 'outside',
+    about: 'You may not use this I²C bus.',
+    next: 'sudo usermod -aG i2c $USER, then log in again.',
+  },
+  AIOT_I2C_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about: 'A transaction on an I²C bus broke off, or gave fewer bytes than were asked for.',
+    next: 'Check the wires: short, well seated, and with pull-ups to 3.3 V on SDA and SCL; a slower bus (100 kHz) bears more.',
+  },
+  AIOT_I2C_MISSING: {
+    exit: 4,
+    family: 'outside',
+    about: 'There is no such I²C bus on this machine: it is switched off, or has another number.',
+    next: 'Switch it on with sudo raspi-config nonint do_i2c 0, and look with ls /dev/i2c-*',
+  },
+  AIOT_I2C_NACK: {
+    exit: 1,
+    family: 'outside',
+    about: 'No chip answers at this address of an I²C bus.',
+    next: 'Check supply and wires (SDA on pin 3, SCL on pin 5 of a Raspberry Pi) and the address: i2cdetect -y 1 shows which answer.',
+  },
+  AIOT_I2C_PACKAGE: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'I²C buses are reached through the package i2c-bus, which is not installed here or does not load: it is optional, as it is compiled when it is installed, on Linux only.',
+    next: 'npm install i2c-bus, where aiot is installed (needs make, g++ and python3: sudo apt install build-essential python3).',
+  },
+  AIOT_I2C_STUCK: {
+    exit: 1,
+    family: 'outside',
+    about: 'An I²C bus is stuck: a chip holds one of its lines low, or stretches the clock without end.',
+    next: 'Take the power off the chips for a second. If it comes back: check the pull-ups and the supply.',
+  },
   AIOT_IDENTITY_EXISTS: {
     exit: 2,
     family: 'user',
@@ -696,6 +740,12 @@ export const catalogue = {
     about:
       'A sensor does not do what it should: it fails its self-test, refuses a setting, or what it sends cannot be right.',
     next: 'Check its wiring and supply, and the settings in its URL; aiot loop check tries each step.',
+  },
+  AIOT_SENSOR_IDENTITY: {
+    exit: 1,
+    family: 'outside',
+    about: 'The chip at this address is another one than was asked for: its identity register says so.',
+    next: 'Name the chip that is there in the URL of the sensor, or choose another address: ?address=0x6b',
   },
   AIOT_SENSOR_LOST: {
     exit: 1,

@@ -1,0 +1,103 @@
+import { AiotError, type Clock } from '../../../core/index.js';
+import { hex } from '../access.js';
+import type { I2cBus, I2cTransactions } from '../bus.js';
+import { createMutex } from '../mutex.js';
+import { type SimulatedChip, SimulatedNack } from './chip.js';
+
+export interface SimulatedBusOptions {
+  chips: readonly SimulatedChip[];
+  clock: Clock;
+  /** Most bytes of one read; default 32, as Linux's. */
+  longest?: number;
+  /** Lets each transaction take the time it takes at this clock; default: none. */
+  speedHz?: number;
+}
+
+/** A bus without hardware, and what can go wrong on it. */
+export interface SimulatedBus extends I2cBus {
+  readonly chips: readonly SimulatedChip[];
+  /** @throws where there is none */
+  chip(name: string): SimulatedChip;
+  /** Fault: SDA stays low for the next transactions. */
+  stickNext(times: number): void;
+  /** Fault: the bus itself is gone (its module was unloaded, its adapter unplugged), until `restore`. */
+  remove(): void;
+  restore(): void;
+  /** Transactions so far. */
+  readonly transactions: number;
+}
+
+/** Puts simulated chips on a bus. */
+export function busOf(options: SimulatedBusOptions): SimulatedBus {
+  const { chips, clock, speedHz } = options;
+  const byAddress = new Map(chips.map((chip) => [chip.address, chip]));
+  const name = 'the simulated bus';
+  const longest = options.longest ?? 32;
+  let stuck = 0;
+  let gone = false;
+  let transactions = 0;
+
+  const failed = (code: 'AIOT_I2C_NACK' | 'AIOT_I2C_STUCK' | 'AIOT_I2C_MISSING', what: string) =>
+    new AiotError(code, `${name}: ${what}`, { endpoint: name, retryable: true });
+  const run = <T>(address: number, work: (chip: SimulatedChip) => T): T => {
+    transactions++;
+    if (gone) throw failed('AIOT_I2C_MISSING', 'it is gone');
+    if (stuck > 0) {
+      stuck--;
+      throw failed('AIOT_I2C_STUCK', 'SDA stays low');
+    }
+    const chip = byAddress.get(address);
+    try {
+      if (!chip) throw new SimulatedNack();
+      return work(chip);
+    } catch (error) {
+      if (error instanceof SimulatedNack) throw failed('AIOT_I2C_NACK', `nothing answers at ${hex(address)}`);
+      throw error;
+    }
+  };
+  const pace = async (bytes: number) => {
+    if (speedHz) await clock.sleep((bytes * 9000) / speedHz);
+  };
+  const direct: I2cTransactions = {
+    async read(address, register, length) {
+      if (length > longest) throw new RangeError(`${length} bytes are more than ${longest}`);
+      if (speedHz) await pace(3 + length);
+      return run(address, (chip) => chip.read(register, length, clock.now()));
+    },
+    async write(address, register, bytes) {
+      if (speedHz) await pace(2 + bytes.length);
+      run(address, (chip) => chip.write(register, bytes, clock.now()));
+    },
+  };
+  const mutex = createMutex();
+  return {
+    name,
+    longest,
+    speedHz: speedHz ?? null,
+    chips,
+    chip(wanted) {
+      const found = chips.find((chip) => chip.name === wanted);
+      if (!found) throw new RangeError(`no ${wanted} on the simulated bus`);
+      return found;
+    },
+    read: (...args) => mutex(() => direct.read(...args)),
+    write: (...args) => mutex(() => direct.write(...args)),
+    exclusive: (work) => mutex(() => work(direct)),
+    async scan() {
+      return chips.map(({ address }) => address).sort((a, b) => a - b);
+    },
+    stickNext(times) {
+      stuck = times;
+    },
+    remove() {
+      gone = true;
+    },
+    restore() {
+      gone = false;
+    },
+    get transactions() {
+      return transactions;
+    },
+    async close() {},
+  };
+}
