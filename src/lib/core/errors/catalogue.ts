@@ -518,6 +518,13 @@ export const catalogue = {
     about: 'A step needs a file that an earlier step makes: train, then quantize, then evaluate, then push.',
     next: 'aiot model train && aiot model quantize && aiot model evaluate',
   },
+  AIOT_MODEL_REFUSED: {
+    exit: 6,
+    family: 'user',
+    about:
+      'This content of a model was tried on this machine before, and failed its golden vectors or misbehaved; it is not tried again.',
+    next: 'Promote another version of it: aiot model promote NAME@VERSION --to production',
+  },
   AIOT_MODEL_STALE: {
     exit: 6,
     family: 'user',
@@ -753,6 +760,12 @@ export const catalogue = {
     about: 'A sensor that gave samples is gone, or gives no more.',
     next: 'Plug it in again: a running loop takes it up by itself.',
   },
+  AIOT_SENSOR_MISSING: {
+    exit: 2,
+    family: 'user',
+    about: 'Nobody said where samples come from.',
+    next: 'Name the sensor with --sensor URL or as loop.sensor in aiot.yaml, or take a made-up one: --simulate',
+  },
   AIOT_SENSOR_NOT_FOUND: {
     exit: 4,
     family: 'user',
@@ -764,6 +777,13 @@ export const catalogue = {
     family: 'outside',
     about: 'A program that reads this sensor is not installed here.',
     next: 'For the microphone: sudo apt install alsa-utils',
+  },
+  AIOT_SENSOR_UNFIT: {
+    exit: 2,
+    family: 'user',
+    about:
+      'What a sensor measures is not what the model takes: another field, another unit, or another rate.',
+    next: 'Say which is which with ?map=x:ax,y:ay in its URL and in what unit with ?units=ax:m/s2, or change stream.fields in aiot.yaml.',
   },
   AIOT_SENSOR_URL: {
     exit: 2,

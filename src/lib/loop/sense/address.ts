@@ -1,0 +1,148 @@
+import { z } from 'zod';
+import { AiotError, issueText } from '../../core/index.js';
+import type { FieldSettings } from './fields/map.js';
+
+const pairs = (what: string) =>
+  z
+    .string()
+    .min(1)
+    .transform((text, context) => {
+      const out: Record<string, string> = {};
+      for (const part of text.split(',')) {
+        const [, name, value] = /^([^:]+):(.+)$/.exec(part) ?? [];
+        if (name === undefined || value === undefined) {
+          context.addIssue({ code: 'custom', message: `expected ${what}, got "${part}"` });
+          return z.NEVER;
+        }
+        out[name] = value;
+      }
+      return out;
+    });
+
+const rate = z
+  .string()
+  .regex(/^\d+(\.\d+)?$/, 'expected a number of samples a second')
+  .transform(Number)
+  .pipe(z.number().positive('expected more than 0').max(1e6));
+
+const shape = {
+  /** Contract's name : sensor's name. */
+  map: pairs('FIELD:NAME').optional(),
+  /** Name : unit, or one unit for all. */
+  units: z
+    .string()
+    .min(1)
+    .transform((text) => (text.includes(':') ? text : `*:${text}`))
+    .pipe(pairs('NAME:UNIT'))
+    .optional(),
+  /** Member of a message, or column, that says when; `none` = when it arrives. */
+  time: z.string().min(1).optional(),
+  /** Member that rises by one a message. */
+  seq: z.string().min(1).optional(),
+  /** Names of cells, for lines of numbers. */
+  columns: z.string().min(1).optional(),
+  /** Longest gap in samples that is bridged; 0 = none. */
+  bridge: z
+    .string()
+    .regex(/^\d{1,3}$/, 'expected a number of samples')
+    .transform(Number)
+    .optional(),
+  resample: z.enum(['auto', 'on', 'off']).optional(),
+  rate: rate.optional(),
+  speed: z.union([z.literal('max'), rate]).optional(),
+  repeat: z
+    .string()
+    .regex(/^([1-9]\d{0,8}|forever)$/, 'expected a number, or forever')
+    .transform((text) => (text === 'forever' ? Number.POSITIVE_INFINITY : Number(text)))
+    .optional(),
+};
+
+export interface SensorAddress {
+  /** Such as `i2c`, without the colon. */
+  scheme: string;
+  /** For the adapter: without the settings that are ours. */
+  url: string;
+  fields: FieldSettings;
+  time: string | undefined;
+  seq: string | undefined;
+  columns: string[] | undefined;
+  bridge: number;
+  resample: 'auto' | 'on' | 'off';
+  /** Samples a second that its samples are said to have; the drivers' own setting where they have one. */
+  rateHz: number | undefined;
+  speed: number | 'max' | undefined;
+  repeat: number;
+}
+
+/** Gaps of up to so many samples are bridged unless the address says otherwise: two of 500 at 12 Hz change no answer. */
+const bridged = 2;
+/** Sensors that have settings of these names themselves. */
+const ownRate = new Set(['i2c', 'iio', 'alsa']);
+/** What only a file's replay knows. */
+const replayOnly = ['speed', 'repeat'] as const;
+
+/**
+ * The settings of a sensor's URL that are the loop's own, taken out of it: `map`, `units`, `time`, `seq`, `columns`, `bridge`,
+ * `resample`, `rate` (but of chips, whose own it is), and of files `speed` and `repeat`. They stand after the `?`, of http after the `#`.
+ * @throws AIOT_SENSOR_URL
+ */
+export function parseAddress(sensor: string): SensorAddress {
+  const [, name, rest = ''] = /^([a-z][a-z0-9+.-]*):(.*)$/is.exec(sensor) ?? [];
+  if (name === undefined) {
+    throw new AiotError(
+      'AIOT_SENSOR_URL',
+      `expected a URL such as i2c://1/lsm6ds3tr-c, got ${withoutSecrets(sensor)}`,
+    );
+  }
+  const scheme = name.toLowerCase();
+  const mark = rest.indexOf(scheme.startsWith('http') ? '#' : '?');
+  const settings: Record<string, string> = {};
+  const theirs: string[] = [];
+  for (const pair of mark < 0 ? [] : rest.slice(mark + 1).split('&')) {
+    const equals = pair.indexOf('=');
+    const key = decoded(equals < 0 ? pair : pair.slice(0, equals), scheme);
+    const ours = Object.hasOwn(shape, key) && !(key === 'rate' && ownRate.has(scheme));
+    if (ours) settings[key] = equals < 0 ? 'true' : decoded(pair.slice(equals + 1), scheme);
+    else if (pair !== '') theirs.push(pair);
+  }
+  const result = z.strictObject(shape).safeParse(settings);
+  if (!result.success) {
+    throw new AiotError('AIOT_SENSOR_URL', `${scheme}: ${issueText(result.error, 'what follows the ?')}`);
+  }
+  const { data } = result;
+  const stray = replayOnly.find((key) => data[key] !== undefined && scheme !== 'file');
+  if (stray) {
+    throw new AiotError('AIOT_SENSOR_URL', `${scheme}: ?${stray}= is for files that are replayed`, {
+      next: 'Leave it out, or replay a recording: file:recording.csv?rate=100&speed=max',
+    });
+  }
+  const place = mark < 0 ? rest : rest.slice(0, mark);
+  return {
+    scheme,
+    url: `${scheme}:${place}${theirs.length > 0 ? `${rest[mark]}${theirs.join('&')}` : ''}`,
+    fields: { map: data.map ?? {}, units: data.units ?? {} },
+    time: data.time,
+    seq: data.seq,
+    columns: data.columns?.split(','),
+    bridge: data.bridge ?? bridged,
+    resample: data.resample ?? 'auto',
+    rateHz: data.rate,
+    speed: data.speed,
+    repeat: data.repeat ?? 1,
+  };
+}
+
+/** A sensor's address may have been confused with a broker's, which has a password in it. */
+function withoutSecrets(text: string): string {
+  return `"${text.replace(/\/\/[^/@]*@/, '//…@').slice(0, 60)}"`;
+}
+
+function decoded(text: string, scheme: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (cause) {
+    throw new AiotError('AIOT_SENSOR_URL', `${scheme}: a % after the ? is not followed by two hex digits`, {
+      cause,
+    });
+  }
+}
