@@ -203,11 +203,14 @@ class LaneStream extends Duplex implements Wire {
 
   override _read(): void {}
 
+  // Acknowledgements go before what mqtt.js says after them: behind its DISCONNECT no broker reads on, and what they were for comes twice.
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    this.flush();
     this.socket.write(chunk, done);
   }
 
   override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this.flush();
     this.socket.write(Buffer.concat(chunks.map(({ chunk }) => chunk)), done);
   }
 
