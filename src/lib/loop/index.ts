@@ -3,8 +3,11 @@
  * last layer, and that only when taught by hand.
  */
 export * from './har/index.js';
+export { openModel } from './model/open-model.js';
+export type { ModelOptions } from './model/options.js';
+export type * from './model-types.js';
 export type { LoopMonitor } from './monitor.js';
+export * from './output/index.js';
 export type * from './sense/index.js';
 export { type LoopStatus, loopStatusSchema } from './status.js';
 export type * from './types.js';
-export * from './output/index.js';

@@ -247,9 +247,12 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     commit: (chunk) => exclusive(() => commit(chunk)),
     close: () =>
       exclusive(async () => {
-        await seal();
-        if (segments.length > 0) await writeCursor();
-        release();
+        try {
+          await seal();
+          if (segments.length > 0) await writeCursor();
+        } finally {
+          release();
+        }
       }),
   };
 }

@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { type Clock, systemClock } from '../../core/index.js';
+import { parseStreamUrl, type StreamOptions } from '../../stream/index.js';
+import type { Outputs } from '../types.js';
+import { type Line, openLine } from './line.js';
+import { messageOf } from './message.js';
+import { type OutputSettings, outputSettings } from './settings.js';
+
+export interface OutputsOptions {
+  /** Addresses of any stream that can be written to; `outputSettings` has what may follow them. */
+  urls: readonly string[];
+  /** For those that do not say `?when=`. */
+  send: 'change' | 'always';
+  /** What waits for far sides that are not there is kept below it, a folder each. */
+  spoolFolder: string;
+  /** Most bytes on disk, of each. */
+  spoolLimit: number;
+  /** Told in each answer. */
+  device: string;
+  clock?: Clock;
+  /** Lost, found again, refused, thrown away: one line each, no credentials in it. */
+  onEvent?: (text: string) => void;
+  streamOptions?: StreamOptions;
+  /** Longest wait for far sides at the start, ms: the loop begins without them then. Default 5 s. */
+  startMs?: number;
+  /** Longest wait for one write, ms: what was in it goes to disk then. Default 15 s. */
+  writeTimeoutMs?: number;
+}
+
+/**
+ * Opens all outputs. Only an address that no time will cure is refused: what else is wrong with a far side is told as an event,
+ * and answers for it are kept.
+ * @throws AIOT_STREAM_URL, AIOT_STREAM_SCHEME, AIOT_USAGE
+ */
+export async function openOutputs(options: OutputsOptions): Promise<Outputs> {
+  const { device, startMs = 5000, onEvent = () => {} } = options;
+  const all = options.urls.map((url) => outputSettings(url, options.send));
+  const folders = foldersOf(all);
+  const lines: Line[] = [];
+  try {
+    for (const [index, settings] of all.entries()) {
+      lines.push(
+        await openLine({
+          settings,
+          spool: join(options.spoolFolder, folders[index]!),
+          spoolLimit: options.spoolLimit,
+          clock: options.clock ?? systemClock,
+          streamOptions: options.streamOptions ?? {},
+          onEvent,
+          ...(options.writeTimeoutMs === undefined ? {} : { writeTimeoutMs: options.writeTimeoutMs }),
+        }),
+      );
+    }
+    await Promise.all(lines.map((line) => firstLook(line, startMs, onEvent)));
+  } catch (error) {
+    await Promise.allSettled(lines.map((line) => line.close()));
+    throw error;
+  }
+  return {
+    put(answer) {
+      for (const [index, settings] of all.entries()) {
+        const message = messageOf(answer, settings, device);
+        if (message) lines[index]!.put(message);
+      }
+    },
+    settled: async () => {
+      await Promise.all(lines.map((line) => line.settled()));
+    },
+    states: () => lines.map((line) => line.state()),
+    close: async () => {
+      await Promise.all(lines.map((line) => line.close()));
+    },
+  };
+}
+
+/** Waits for a far side, but no longer than `startMs`; what it says later is an event. */
+async function firstLook(line: Line, startMs: number, onEvent: (text: string) => void): Promise<void> {
+  let late = false;
+  let timer: NodeJS.Timeout | undefined;
+  const ready = line.ready().catch((error: unknown) => {
+    if (!late) throw error;
+    onEvent(`${line.state().endpoint}: ${error instanceof Error ? error.message : String(error)}`);
+  });
+  const enough = new Promise<void>((resolve) => {
+    timer = setTimeout(() => {
+      late = true;
+      resolve();
+    }, startMs);
+  });
+  await Promise.race([ready, enough]).finally(() => clearTimeout(timer));
+}
+
+/** By the address and not by its place in the list: what waits on disk stays its far side's when others come and go. */
+function foldersOf(all: readonly OutputSettings[]): string[] {
+  const seen = new Map<string, number>();
+  return all.map(({ url, shown }) => {
+    const { scheme } = parseStreamUrl(url);
+    const name = `${scheme}-${createHash('sha256').update(shown).digest('hex').slice(0, 12)}`;
+    const before = seen.get(name) ?? 0;
+    seen.set(name, before + 1);
+    return before === 0 ? name : `${name}-${before + 1}`;
+  });
+}
