@@ -5,7 +5,7 @@
 export { bundleProject } from './bundle/bundle-project.js';
 export { filesOf } from './bundle/describe.js';
 export { checkGolden } from './bundle/golden.js';
-export { packBundle, unpackAny, unpackBundle } from './bundle/pack.js';
+export { isSigned, packBundle, unpackAny, unpackBundle } from './bundle/pack.js';
 export { createPredictor, type Prediction, type Predictor } from './bundle/predictor.js';
 export { packSigned, requireSameModel, type Verified, verifySigned } from './bundle/signed.js';
 export type * from './bundle/types.js';
@@ -23,7 +23,7 @@ export type { Gate } from './evaluate/types.js';
 export { explainRequest } from './explain/explain-request.js';
 export { type Explanation, explanationSchema } from './explain/result.js';
 export { fetchModel } from './fetch.js';
-export { buildFiles } from './files.js';
+export { buildFiles, modelName } from './files.js';
 export { fitModel, refusalOf } from './fit/fit-model.js';
 export { type ChipFit, type Fit, fitSchema } from './fit/result.js';
 export {
@@ -48,6 +48,7 @@ export * from './quantize/index.js';
 export { quantizeProject } from './quantize/quantize-project.js';
 export { manifestOf, release } from './release.js';
 export { writeReport } from './report/write-report.js';
+export { trainingConfig } from './train/config-digest.js';
 export { loadTfjs } from './train/engine/tfjs/load.js';
 export type { FoldsFile } from './train/folds/types.js';
 export { type TrainResult, trainResultSchema } from './train/result.js';

@@ -2,6 +2,7 @@ import { aiotVersion, canonicalJson, digestOf, type Project } from '../../core/i
 import { type Split, sampleCount } from '../../data/index.js';
 import type { Lineage } from '../bundle/types.js';
 import type { Material } from '../material.js';
+import { trainingConfig } from './config-digest.js';
 import type { Division } from './parts.js';
 import type { TrainingSource } from './types.js';
 
@@ -21,7 +22,7 @@ export function lineageOf(project: Project, { dataset, rows }: Material, split: 
       samples: rows ? rows.table.rows : sampleCount(dataset.recordings),
     },
     split,
-    configDigest: digestOf(canonicalJson(project.config)),
+    configDigest: digestOf(canonicalJson(trainingConfig(project.config))),
     aiot: aiotVersion(),
     created: Date.now(),
   };

@@ -1,0 +1,92 @@
+import { AiotError } from '../../core/index.js';
+import type { LoadedModel, ModelState } from '../model-types.js';
+import { titleOf } from './load.js';
+import type { Settings } from './options.js';
+
+type Source = ModelState['source'];
+
+/** A model, and where it came from. */
+export interface Held {
+  model: LoadedModel;
+  source: Source;
+}
+
+/** Models to go back to in memory: each is a network of some kilobytes. */
+const depth = 3;
+/** A model that nothing can replace is complained of no more often, ms. */
+const complaintMs = 60_000;
+
+/** Which model is in use and which were before: no files, no network. */
+export class Keep {
+  private readonly held: Held[];
+  private readonly taken = new Set<string>();
+  private swaps = 0;
+  private complainedAt = Number.NEGATIVE_INFINITY;
+  lastError: string | null = null;
+
+  /**
+   * @param onRefused told of a content that was taken back, so that it is remembered
+   * @param refused digests that were refused elsewhere
+   */
+  constructor(
+    first: Held,
+    private readonly settings: Pick<Settings, 'tell' | 'clock'>,
+    private readonly onRefused: (model: LoadedModel, reason: string) => void,
+    private readonly refused: () => readonly string[],
+  ) {
+    this.held = [first];
+  }
+
+  get now(): Held {
+    return this.held[0]!;
+  }
+
+  /** Puts another in use; the same content again changes nothing. */
+  replace(next: Held): void {
+    const { model } = this.now;
+    if (model.digest === next.model.digest && model.version === next.model.version) return;
+    this.held.unshift(next);
+    this.held.length = Math.min(this.held.length, depth);
+    this.swaps++;
+    this.lastError = null;
+    this.settings.tell('swapped', `${titleOf(next.model)} is in use now, after ${titleOf(model)}`);
+  }
+
+  /** Back to the newest one before it that was not taken back itself. */
+  misbehaved(model: LoadedModel, error: unknown): void {
+    const reason = error instanceof AiotError ? `${error.code}: ${error.message}` : String(error);
+    this.lastError = `${titleOf(model)}: ${reason}`;
+    if (model.digest !== this.now.model.digest) return;
+    const before = this.held.filter((held) => held.model.digest !== model.digest);
+    const [back] = before;
+    if (!back) {
+      this.complain(model, reason);
+      return;
+    }
+    this.taken.add(model.digest);
+    this.held.splice(0, this.held.length, ...before);
+    this.swaps++;
+    this.onRefused(model, reason);
+    this.settings.tell(
+      'back',
+      `${titleOf(back.model)} is in use again: ${titleOf(model)} misbehaved (${reason})`,
+    );
+  }
+
+  state(): ModelState {
+    const { model, source } = this.now;
+    const { name, version, digest, delegate } = model;
+    const refused = [...new Set([...this.taken, ...this.refused()])];
+    return { name, version, digest, source, delegate, swaps: this.swaps, refused, lastError: this.lastError };
+  }
+
+  private complain(model: LoadedModel, reason: string): void {
+    const now = this.settings.clock.now();
+    if (now - this.complainedAt < complaintMs) return;
+    this.complainedAt = now;
+    this.settings.tell(
+      'note',
+      `${titleOf(model)} misbehaved (${reason}), and there is none before it to go back to`,
+    );
+  }
+}

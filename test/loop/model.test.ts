@@ -1,0 +1,112 @@
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { digestOf, loadProject, type Project, parseProject } from '../../src/lib/core/index.js';
+import { type ModelEvent, openModel } from '../../src/lib/loop/index.js';
+import { motionBundle, motionSamples } from '../support/motion-bundle.js';
+
+let folder: string;
+const before = process.env.AIOT_CONFIG_DIR;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-loop-model-'));
+  process.env.AIOT_CONFIG_DIR = join(folder, 'config');
+});
+afterEach(async () => {
+  if (before === undefined) delete process.env.AIOT_CONFIG_DIR;
+  else process.env.AIOT_CONFIG_DIR = before;
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** A project whose stream is as `motionBundle` has it. */
+function motionProject(fields = 'x, y, z', rate = 100): Project {
+  const file = join(folder, 'aiot.yaml');
+  const list = fields.split(', ').map((name) => `${name}: { unit: g, range: [-8, 8] }`);
+  const text = `name: motion
+stream: { topic: motion, fields: { ${list.join(', ')} } }
+signal: { rate: ${rate}, window: 50, stride: 25, features: raw }
+model: { labels: { resting: [resting], walking: [walking], stairs: [stairs] } }
+`;
+  return { dir: folder, file, config: parseProject(text, file) };
+}
+
+describe('the model of a file', () => {
+  it('runs once its golden vectors are right, and answers as the bundle says', async () => {
+    const file = join(folder, 'motion.aiot');
+    await writeFile(file, motionBundle());
+    const keeper = await openModel({ reference: file, project: motionProject(), cache: folder });
+    expect(keeper.state()).toMatchObject({ name: 'motion', version: null, source: 'file', swaps: 0 });
+    expect(keeper.state().digest).toBe(digestOf(motionBundle()));
+    const predictor = keeper.current().createPredictor();
+    const answers = motionSamples(100).map((sample) => predictor.push(sample));
+    expect(answers.filter((answer) => answer !== null)).toHaveLength(3);
+    await keeper.close();
+  });
+
+  it.each([
+    ['wrong golden vectors', { bytes: motionBundle(1, 'wrong') }, 'AIOT_GOLDEN_MISMATCH', /golden vector/],
+    ['other fields', { stream: 'a, b, c' }, 'AIOT_MODEL_UNFIT', /fields: expected a, b, c .* x, y, z/],
+    ['another rate', { rate: 50 }, 'AIOT_MODEL_UNFIT', /rate: expected 50 Hz .* 100 Hz/],
+    ['no bundle', { bytes: Buffer.from('hello') }, 'AIOT_BUNDLE_MALFORMED', /./],
+  ] as const)('is refused with %s', async (_, given, code, message) => {
+    const file = join(folder, 'motion.aiot');
+    await writeFile(file, 'bytes' in given ? given.bytes : motionBundle());
+    const project = motionProject(
+      'stream' in given ? given.stream : undefined,
+      'rate' in given ? given.rate : undefined,
+    );
+    const opening = openModel({ reference: file, project, cache: folder });
+    await expect(opening).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+
+  it('is asked for where there is none', async () => {
+    await expect(openModel({ project: motionProject(), cache: folder })).rejects.toMatchObject({
+      code: 'AIOT_MODEL_NOT_BUILT',
+    });
+    await expect(openModel({ project: null, cache: folder })).rejects.toMatchObject({ code: 'AIOT_USAGE' });
+  });
+});
+
+describe('a model that is trained into the cache', () => {
+  it('leaves the project as it was, and is there at once the second time', async () => {
+    const dir = join(folder, 'har');
+    await cp(join(import.meta.dirname, '../../templates/har-imu'), dir, { recursive: true });
+    const listing = await tree(dir);
+    const project = await loadProject(dir);
+    project.config.model.train.epochs = 8;
+    project.config.model.train.members = 1;
+    const events: ModelEvent[] = [];
+    const steps: string[] = [];
+    const options = {
+      project,
+      simulate: true,
+      cache: join(folder, 'cache'),
+      onEvent: (event: ModelEvent) => events.push(event),
+      onStep: (text: string) => steps.push(text),
+    };
+    const first = await openModel(options);
+    expect(first.state()).toMatchObject({ name: 'har-imu', source: 'trained' });
+    expect(steps.some((text) => /epoch 8\/8/.test(text))).toBe(true);
+    expect(events.map(({ kind }) => kind)).toEqual(['trained']);
+    expect(await tree(dir)).toEqual(listing);
+    const started = performance.now();
+    const second = await openModel(options);
+    expect(performance.now() - started).toBeLessThan(1000);
+    expect(second.state().digest).toBe(first.state().digest);
+    expect(events).toHaveLength(1);
+    // Where it runs is no part of what it is; what it learns from is.
+    project.config.loop.send = 'always';
+    expect((await openModel(options)).state().digest).toBe(first.state().digest);
+    expect(events).toHaveLength(1);
+    project.config.model.train.epochs = 9;
+    await openModel(options);
+    expect(events).toHaveLength(2);
+  });
+});
+
+/** Every file and what is in it. */
+async function tree(dir: string): Promise<string[]> {
+  const names = await readdir(dir, { recursive: true, withFileTypes: true });
+  const files = names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return Promise.all(files.sort().map(async (file) => `${file} ${digestOf(await readFile(file))}`));
+}
