@@ -3,4 +3,7 @@
  * simulators of the chips at the level of registers. Gives samples with the time each was taken; knows no model.
  */
 export type { I2cBus } from './i2c/bus.js';
+export { type IioDevice, listIio, type SystemRoots } from './iio/device.js';
+export { openIio } from './iio/open.js';
+export type { MachineOptions } from './options.js';
 export type * from './types.js';
