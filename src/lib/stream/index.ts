@@ -50,6 +50,7 @@ export { printable, printablePayload } from './printable.js';
 export * from './publish/index.js';
 export { createQueue, type Queue } from './queue.js';
 export { type RecordOptions, record, recordedSchema } from './record/record.js';
+export { openRedis, type RedisClient, type RedisCommand } from './redis/client.js';
 export { type ReplayOptions, replay, replayedSchema } from './replay/replay.js';
 export type { Part } from './route/flight.js';
 export * from './route/index.js';

@@ -38,6 +38,11 @@ const http: Adapter = {
   sink: async (url, options) => (await import('./http/sink.js')).openHttpSink(url, options),
 };
 
+const redis: Adapter = {
+  sink: async (url, options) => (await import('./redis/sink.js')).openRedisSink(url, options),
+  admin: async (url, options) => (await import('./redis/admin.js')).openRedisAdmin(url, options),
+};
+
 /** One entry a scheme: the only place that knows which adapters there are. */
 const adapters: Record<string, Adapter> = {
   aiot: {
@@ -69,6 +74,8 @@ const adapters: Record<string, Adapter> = {
   pictures: {
     source: async (url) => (await import('./camera/pictures.js')).openPicturesSource(url),
   },
+  redis,
+  rediss: redis,
   s3: {
     source: async (url, options) => (await import('./s3/source.js')).openS3Source(url, options),
     sink: async (url, options) => (await import('./s3/sink.js')).openS3Sink(url, options),

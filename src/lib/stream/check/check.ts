@@ -23,7 +23,7 @@ export const checkedSchema = z.object({
 export type Checked = z.output<typeof checkedSchema>;
 
 /** Schemes that begin with TLS on the port itself. NATS begins plain, and its adapter tells how it goes on. */
-const tlsFirst = new Set(['https', 'kafkas', 'mqtts', 'wss']);
+const tlsFirst = new Set(['https', 'kafkas', 'mqtts', 'rediss', 'wss']);
 
 /**
  * Tries a far side in the order in which a connection comes about — name, port, TLS, being let in — and then what it can do. Where

@@ -10,6 +10,8 @@ const ports: Record<string, number> = {
   mqtts: 8883,
   nats: 4222,
   natss: 4222,
+  redis: 6379,
+  rediss: 6379,
   ws: 80,
   wss: 443,
 };
