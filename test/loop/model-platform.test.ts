@@ -1,0 +1,265 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { generateKeyPair, publicKeyOf, writeContexts } from '../../src/lib/core/index.js';
+import { trustRootOf } from '../../src/lib/formats/index.js';
+import { type ModelEvent, openModel } from '../../src/lib/loop/index.js';
+import type { ModelOptions } from '../../src/lib/loop/model/options.js';
+import { packBundle, unpackBundle, verifySigned } from '../../src/lib/model/index.js';
+import { pushTiny } from '../support/bundle.js';
+import { motionBundle } from '../support/motion-bundle.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+let own: TestPlatform;
+let cache: string;
+let events: ModelEvent[];
+let opened: { close(): Promise<void> }[];
+const before = process.env.AIOT_CONFIG_DIR;
+
+beforeAll(async () => {
+  own = await testPlatform();
+  process.env.AIOT_CONFIG_DIR = join(own.folder, 'config');
+  const { urls, ca } = own.platform;
+  const local = { url: urls.http, ca, token: own.token };
+  await writeContexts({ current: 'local', contexts: { local } });
+});
+afterAll(async () => {
+  if (before === undefined) delete process.env.AIOT_CONFIG_DIR;
+  else process.env.AIOT_CONFIG_DIR = before;
+  await own.stop();
+});
+beforeEach(async () => {
+  cache = await mkdtemp(join(tmpdir(), 'aiot-cache-'));
+  events = [];
+  opened = [];
+});
+afterEach(async () => {
+  for (const keeper of opened) await keeper.close();
+  await rm(cache, { recursive: true, force: true });
+});
+
+let models = 0;
+/** A name of this test alone. */
+const newName = () => `motion${++models}`;
+
+function bundleOf(name: string, seed: number, golden: 'right' | 'wrong' = 'right'): Uint8Array {
+  const bundle = unpackBundle(motionBundle(seed, golden));
+  bundle.info.name = name;
+  return packBundle(bundle);
+}
+
+async function push(name: string, bundle: Uint8Array): Promise<number> {
+  return (await pushTiny(own.client, own.key, { name, bundle })).version;
+}
+
+async function promote(name: string, version: number): Promise<void> {
+  const reason = 'a test';
+  const { stage } = await own.client.models.get(name, version);
+  if (stage === 'dev') await own.client.models.promote(name, version, { to: 'staging', reason });
+  await own.client.models.promote(name, version, { to: 'production', reason });
+}
+
+async function open(reference: string, options: Partial<ModelOptions> = {}) {
+  const keeper = await openModel({
+    reference,
+    project: null,
+    cache,
+    // Asked by the tests themselves.
+    pollMs: 3_600_000,
+    onEvent: (event) => events.push(event),
+    ...options,
+  });
+  opened.push(keeper);
+  return keeper;
+}
+
+const kinds = () => events.map(({ kind }) => kind);
+
+describe('a model of the platform', () => {
+  it('is exchanged while the loop runs when another version is promoted, and comes back when that one misbehaves', async () => {
+    const name = newName();
+    await promote(name, await push(name, bundleOf(name, 1)));
+    const keeper = await open(`${name}@production`);
+    const first = keeper.current();
+    expect(keeper.state()).toMatchObject({ name, version: 1, source: 'platform', swaps: 0 });
+    await keeper.check();
+    expect(keeper.current()).toBe(first);
+
+    await promote(name, await push(name, bundleOf(name, 2)));
+    await keeper.check();
+    const second = keeper.current();
+    expect(second.version).toBe(2);
+    expect(kinds()).toEqual(['swapped']);
+
+    keeper.misbehaved(second, new Error('NaN'));
+    expect(keeper.current()).toBe(first);
+    expect(keeper.state()).toMatchObject({ version: 1, swaps: 2, refused: [second.digest] });
+    expect(keeper.state().lastError).toMatch(/@2: .*NaN/);
+    // The stage still means it, and it stays refused: in this loop, and in the next one.
+    await keeper.check();
+    expect(keeper.current()).toBe(first);
+    // The only one that is left is not given up, whatever it does.
+    keeper.misbehaved(first, new Error('NaN'));
+    keeper.misbehaved(first, new Error('NaN'));
+    expect(keeper.current()).toBe(first);
+    expect(kinds()).toEqual(['swapped', 'back', 'note']);
+    const again = await open(`${name}@production`);
+    expect(again.current().version).toBe(1);
+    expect(again.state().source).toBe('cache');
+
+    await promote(name, await push(name, bundleOf(name, 3)));
+    await keeper.check();
+    await again.check();
+    expect([keeper.current().version, again.current().version]).toEqual([3, 3]);
+  });
+
+  it('is refused where its golden vectors come out wrong here, told once, and not fetched again', async () => {
+    const name = newName();
+    await promote(name, await push(name, bundleOf(name, 1)));
+    const keeper = await open(`${name}@production`);
+    await promote(name, await push(name, bundleOf(name, 2, 'wrong')));
+    for (let i = 0; i < 3; i++) await keeper.check();
+    expect(keeper.current().version).toBe(1);
+    expect(kinds()).toEqual(['refused']);
+    expect(events[0]?.text).toMatch(/@2 was not taken \(AIOT_GOLDEN_MISMATCH.*@1 goes on/);
+    expect(keeper.state().refused).toHaveLength(1);
+    const alone = await mkdtemp(join(tmpdir(), 'aiot-cache-'));
+    await expect(open(`${name}@production`, { cache: alone })).rejects.toMatchObject({
+      code: 'AIOT_GOLDEN_MISMATCH',
+    });
+    await expect(open(`${name}@production`, { cache: alone })).rejects.toMatchObject({
+      code: 'AIOT_MODEL_REFUSED',
+    });
+    await rm(alone, { recursive: true });
+  });
+
+  it('keeps to what the stream gives: other fields, another rate or other classes are refused by name', async () => {
+    const name = newName();
+    await promote(name, await push(name, bundleOf(name, 1)));
+    const keeper = await open(`${name}@production`);
+    const other = unpackBundle(bundleOf(name, 2));
+    other.info.classes[2] = 'falling';
+    other.info.labels = {};
+    for (const golden of other.golden) {
+      if (golden.answer.label === 'stairs') golden.answer.label = 'falling';
+    }
+    await promote(name, await push(name, packBundle(other)));
+    await keeper.check();
+    expect(keeper.current().version).toBe(1);
+    expect(events[0]?.text).toMatch(
+      /classes: expected resting, stairs, walking .* falling, resting, walking/,
+    );
+    // Nothing is wrong with the content itself: a loop of another project may take it.
+    expect(keeper.state().refused).toEqual([]);
+    expect((await open(`${name}@2`)).current().info.classes).toContain('falling');
+  });
+
+  it('is what was signed: not for other types of device, not past its end, not by a stranger', async () => {
+    const name = newName();
+    const bundle = bundleOf(name, 1);
+    const client = own.client;
+    await pushTiny(client, own.key, { name, bundle, change: (m) => ({ ...m, deviceTypes: ['esp32'] }) });
+    await pushTiny(client, own.key, { name, bundle, change: (m) => ({ ...m, expires: 1000 }) });
+    await pushTiny(client, own.key, { name, bundle });
+    await expect(open(`${name}@1`)).rejects.toMatchObject({ code: 'AIOT_MODEL_UNFIT' });
+    await expect(open(`${name}@2`)).rejects.toMatchObject({ code: 'AIOT_MODEL_UNFIT' });
+    const trust = trustRootOf(publicKeyOf(generateKeyPair().privatePem));
+    await expect(open(`${name}@3`, { trust })).rejects.toMatchObject({ code: 'AIOT_SIGNATURE_INVALID' });
+    expect((await open(`${name}@3`)).state().version).toBe(3);
+  });
+});
+
+describe('a platform that is away', () => {
+  it('leaves the loop with what is in its cache, as long as nobody changed that', async () => {
+    const name = newName();
+    await promote(name, await push(name, bundleOf(name, 1)));
+    const reference = `${name}@production`;
+    const keeper = await open(reference);
+    const { port } = new URL(own.platform.urls.http);
+    await own.platform.stop();
+    try {
+      for (let i = 0; i < 3; i++) await keeper.check();
+      expect(kinds()).toEqual(['offline']);
+      expect(keeper.state()).toMatchObject({ version: 1, source: 'platform' });
+      const started = performance.now();
+      const offline = await open(reference);
+      expect(performance.now() - started).toBeLessThan(2000);
+      expect(offline.state()).toMatchObject({ version: 1, source: 'cache', digest: keeper.state().digest });
+      expect(kinds()).toEqual(['offline', 'offline']);
+
+      const folder = join(cache, 'loop', 'bundles');
+      const [file = ''] = await readdir(folder);
+      const whole = await readFile(join(folder, file));
+      for (const at of [600, Math.floor(whole.length / 2), whole.length - 100]) {
+        const bent = Buffer.from(whole);
+        bent[at] = bent[at]! ^ 1;
+        await writeFile(join(folder, file), bent);
+        await expect(open(reference), `byte ${at}`).rejects.toMatchObject({
+          code: 'AIOT_PLATFORM_UNREACHABLE',
+        });
+      }
+      // Whole again, and of a key that nobody trusts.
+      await writeFile(join(folder, file), whole);
+      const trust = trustRootOf(publicKeyOf(generateKeyPair().privatePem));
+      await expect(open(reference, { trust })).rejects.toMatchObject({ code: 'AIOT_PLATFORM_UNREACHABLE' });
+      expect((await open(reference)).state().source).toBe('cache');
+    } finally {
+      await own.restart({ httpPort: Number(port) });
+    }
+    events = [];
+    await keeper.check();
+    expect(kinds()).toEqual(['online']);
+    await promote(name, await push(name, bundleOf(name, 2)));
+    await keeper.check();
+    expect(keeper.current().version).toBe(2);
+  });
+
+  it('is noticed by the loop itself, which takes up what was promoted meanwhile', async () => {
+    const name = newName();
+    await promote(name, await push(name, bundleOf(name, 1)));
+    const keeper = await open(`${name}@production`, { pollMs: 20 });
+    await promote(name, await push(name, bundleOf(name, 2)));
+    await expect.poll(() => keeper.current().version, { timeout: 5000 }).toBe(2);
+  });
+});
+
+describe('a cache', () => {
+  it('serves two loops at once', async () => {
+    const name = newName();
+    await promote(name, await push(name, bundleOf(name, 1)));
+    const keepers = await Promise.all([1, 2, 3, 4].map(() => open(`${name}@production`)));
+    await promote(name, await push(name, bundleOf(name, 2)));
+    await Promise.all(keepers.map((keeper) => keeper.check()));
+    expect(keepers.map((keeper) => keeper.current().version)).toEqual([2, 2, 2, 2]);
+    expect(await readdir(join(cache, 'loop', 'bundles'))).toHaveLength(2);
+  });
+
+  it('is whole after a process that fetched into it was killed', async () => {
+    const name = newName();
+    for (let seed = 1; seed <= 4; seed++) await push(name, bundleOf(name, seed));
+    const script = join(import.meta.dirname, '../support/model-fetcher.mjs');
+    const child = spawn(process.execPath, [script, name, '4', cache], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let rounds = 0;
+    await new Promise<void>((resolve) => {
+      child.stdout.on('data', (chunk: Buffer) => {
+        rounds += chunk.toString().split('\n').length - 1;
+        if (rounds >= 12) child.kill('SIGKILL');
+      });
+      child.once('close', () => resolve());
+    });
+    expect(rounds).toBeGreaterThanOrEqual(12);
+    const trust = (await own.client.trust.get())!;
+    const folder = join(cache, 'loop', 'bundles');
+    for (const file of await readdir(folder)) {
+      if (file.endsWith('.tmp')) continue;
+      expect(verifySigned(await readFile(join(folder, file)), trust, file).manifest.name).toBe(name);
+    }
+    for (let version = 1; version <= 4; version++) {
+      expect((await open(`${name}@${version}`)).state().version).toBe(version);
+    }
+  });
+});
