@@ -494,6 +494,12 @@ export const catalogue = {
     about: "LiteRT, Google's interpreter for .tflite files, could not be loaded or did not take the model.",
     next: 'Run aiot doctor; aiot model inspect FILE shows what the model uses.',
   },
+  AIOT_LOOP_STAGE: {
+    exit: 2,
+    family: 'user',
+    about: 'A stage of the motion system (aiot loop run --stage) cannot work with what it was given.',
+    next: 'docs/loop.md says what each stage takes and gives.',
+  },
   AIOT_MANIFEST_MALFORMED: {
     exit: 2,
     family: 'user',
@@ -623,6 +629,19 @@ export const catalogue = {
     family: 'user',
     about: 'Another program listens on this port.',
     next: 'Choose another port; 0 takes any free one.',
+  },
+  AIOT_PROGRAM_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'A program that messages are given to (exec:, or gpioset of gpio:) ended with an error, or took too long.',
+    next: 'What it said last is in the message; try it by hand as the same user.',
+  },
+  AIOT_PROGRAM_NOT_FOUND: {
+    exit: 4,
+    family: 'outside',
+    about: 'A program that is needed here is not installed, not on the PATH, or may not be run.',
+    next: 'Install it, or write its whole path.',
   },
   AIOT_PROJECT_INVALID: {
     exit: 2,

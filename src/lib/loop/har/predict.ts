@@ -1,0 +1,104 @@
+import { AiotError } from '../../core/index.js';
+import type { Prediction, Predictor } from '../../model/index.js';
+import { featureNames } from '../../signal/index.js';
+import type { Delivery } from '../../stream/index.js';
+import type { LoadedModel, ModelKeeper } from '../model-types.js';
+import { follow } from './follow.js';
+import { decodeFrame } from './frame.js';
+import { motionStream, subjects, windowSamples } from './layout.js';
+import { openSender } from './sender.js';
+import type { Stage } from './stage.js';
+import { createWindows } from './windows.js';
+
+/**
+ * Tables on `feats` → the class of each on `predictions`. The model's inputs are taken by name, whatever the table's order.
+ * @throws AIOT_MODEL_UNFIT: the model wants what no table has, or answers with no class
+ */
+export async function predictStage(stage: Stage, openModels: () => Promise<ModelKeeper>): Promise<void> {
+  const { server, result } = stage;
+  const keeper = await openModels();
+  try {
+    const answer = createAnswering(keeper);
+    const sender = await openSender(stage, motionStream);
+    stage.tell({ kind: 'ready', endpoint: server.endpoint });
+    const one = async (delivery: Delivery) => {
+      const { payload, position, time } = delivery.message;
+      result.taken++;
+      const label = answer(payload);
+      if (label === null) {
+        result.refused++;
+        stage.tell({
+          kind: 'lost',
+          count: 1,
+          why: 'a message on feats has no answer: it is no table of the features that the model wants',
+        });
+        return delivery.ack();
+      }
+      result.windows++;
+      const id = `predictions-${position}-${time}`;
+      const arrived = await sender.send([{ subject: subjects.predictions, payload: label, id }]);
+      if (arrived) result.published++;
+      if (arrived || !stage.signal.aborted) delivery.ack();
+      if (arrived) stage.tell({ kind: 'label', label, t: time });
+    };
+    try {
+      for await (const batch of follow(stage, motionStream, subjects.feats)) {
+        await Promise.all(batch.map(one));
+      }
+    } finally {
+      await sender.close();
+    }
+  } finally {
+    await keeper.close();
+  }
+}
+
+/** @returns the label for a message; null where it is no table, lacks a column that the model wants, or no model answers */
+function createAnswering(keeper: ModelKeeper): (payload: Uint8Array) => string | null {
+  let used: { model: LoadedModel; names: string[]; predictor: Predictor } | undefined;
+  const ready = () => {
+    const model = keeper.current();
+    if (used?.model !== model) {
+      used = { model, names: inputsOf(model), predictor: model.createPredictor() };
+    }
+    return used;
+  };
+  const tried = (columns: Map<string, number>): Prediction | null => {
+    const { names, predictor } = ready();
+    const features = names.map((name) => columns.get(name) ?? Number.NaN);
+    return features.every(Number.isFinite) ? predictor.answer(features) : null;
+  };
+  ready();
+  return (payload) => {
+    const columns = decodeFrame(payload);
+    if (!columns) return null;
+    // The second time with what the keeper has in its place.
+    for (let attempt = 0; attempt < 2; attempt++) {
+      try {
+        return tried(columns)?.label ?? null;
+      } catch (error) {
+        keeper.misbehaved(keeper.current(), error);
+        used = undefined;
+      }
+    }
+    return null;
+  };
+}
+
+/** @throws AIOT_MODEL_UNFIT */
+function inputsOf({ name, info }: LoadedModel): string[] {
+  const names = featureNames(info.signal);
+  const known = new Set(createWindows(windowSamples).names);
+  const strange = names.filter((feature) => !known.has(feature));
+  const unfit = (what: string) =>
+    new AiotError('AIOT_MODEL_UNFIT', `${name} ${what}`, {
+      next: 'The stage predict takes a model of the features `har`: see aiot.feats.yaml of templates/har-imu.',
+    });
+  if (strange.length > 0) {
+    throw unfit(
+      `expects ${strange.slice(0, 3).join(', ')}${strange.length > 3 ? ', …' : ''}, which messages on feats do not have`,
+    );
+  }
+  if (info.classes.length === 0) throw unfit('answers with values; expected a class');
+  return names;
+}

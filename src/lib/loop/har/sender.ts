@@ -1,0 +1,163 @@
+import { AiotError, hasCode } from '../../core/index.js';
+import { type OutgoingMessage, openSink, type Sink } from '../../stream/index.js';
+import { expectedStream, maxAgeMs, messageId } from './layout.js';
+import { opened, reasonOf, type Stage } from './stage.js';
+
+/** One message for the stream; `id` makes a second copy within 29 s count as the first. */
+export interface Outgoing {
+  subject: string;
+  payload: Uint8Array | string;
+  id: string;
+}
+
+export interface Sender {
+  /**
+   * Resolves true when the stream has all of them, false when it never will: they have become older than messages live, or it says no
+   * to them. In the order of the calls.
+   */
+  send(messages: readonly Outgoing[]): Promise<boolean>;
+  /** Resolves when there is room for more. Old ones make room by being given up. */
+  room(): Promise<void>;
+  /** After what can arrive within 2 s has. */
+  close(): Promise<void>;
+}
+
+interface Entry {
+  messages: OutgoingMessage[];
+  at: number;
+  done(arrived: boolean): void;
+}
+
+/** Messages that wait before whoever makes them is held up: 30 s of three axes at 100 Hz. */
+const mostWaiting = 9000;
+/** Most messages of one write. */
+const mostTogether = 1024;
+/** First and longest pause after a write that failed, ms. */
+const pauseMs = { first: 250, longest: 5000 };
+
+/** Publishes to one stream of the motion system for as long as it takes, and never a message twice. */
+export async function openSender(stage: Stage, stream: string): Promise<Sender> {
+  const { server, clock } = stage;
+  const open = () => openSink(server.urlOf(''), { ...server.options, stream });
+  const ending = new AbortController();
+  let sink: Sink | undefined = await opened(stage, server.endpoint, open);
+  let waiting: Entry[] = [];
+  let count = 0;
+  let working: Promise<void> | undefined;
+  const wake: (() => void)[] = [];
+  let pause = pauseMs.first;
+  let away = false;
+
+  const settle = (entries: readonly Entry[], arrived: boolean) => {
+    for (const { messages, done } of entries) {
+      count -= messages.length;
+      done(arrived);
+    }
+    for (const resolve of wake.splice(0)) resolve();
+  };
+  const forgetOld = (entries: Entry[]): Entry[] => {
+    const before = clock.now() - maxAgeMs;
+    const young = entries.filter(({ at }) => at >= before);
+    if (young.length < entries.length)
+      settle(
+        entries.filter((entry) => !young.includes(entry)),
+        false,
+      );
+    return young;
+  };
+  const take = (): Entry[] => {
+    let size = 0;
+    const last = waiting.findIndex(({ messages }) => {
+      size += messages.length;
+      return size > mostTogether;
+    });
+    return waiting.splice(0, last < 0 ? waiting.length : Math.max(1, last));
+  };
+  const write = async (entries: Entry[]): Promise<Entry[]> => {
+    try {
+      sink ??= await opened({ ...stage, signal: ending.signal }, server.endpoint, open);
+      await sink.write(entries.flatMap(({ messages }) => messages));
+      if (away) stage.tell({ kind: 'back', what: server.endpoint });
+      away = false;
+      pause = pauseMs.first;
+      settle(entries, true);
+      return [];
+    } catch (error) {
+      if (refusedForGood(error)) {
+        stage.tell({ kind: 'lost', count: entries.length, why: reasonOf(error) });
+        settle(entries, false);
+        return [];
+      }
+      if (!away) stage.tell({ kind: 'away', what: server.endpoint, why: reasonOf(error) });
+      away = true;
+      // A connection that was closed for good is made anew; another one mends itself.
+      await sink?.close().catch(() => {});
+      sink = undefined;
+      await clock.sleep(pause, ending.signal).catch(() => {});
+      pause = Math.min(pauseMs.longest, 2 * pause);
+      return entries;
+    }
+  };
+  const work = async () => {
+    let now: Entry[] = [];
+    while (!ending.signal.aborted) {
+      waiting = forgetOld(waiting);
+      now = forgetOld(now);
+      if (now.length === 0) now = take();
+      if (now.length === 0) return;
+      now = await write(now);
+    }
+    settle(now, false);
+  };
+
+  const start = () => {
+    working ??= work().finally(() => {
+      working = undefined;
+      if (waiting.length > 0 && !ending.signal.aborted) start();
+    });
+  };
+
+  return {
+    send: (messages) =>
+      new Promise((resolve) => {
+        waiting.push({
+          messages: messages.map((one) => messageOf(one, stream)),
+          at: clock.now(),
+          done: resolve,
+        });
+        count += messages.length;
+        start();
+      }),
+    async room() {
+      while (count >= mostWaiting && !ending.signal.aborted) {
+        waiting = forgetOld(waiting);
+        if (count < mostWaiting) return;
+        await new Promise<void>((resolve) => void wake.push(resolve));
+      }
+    },
+    async close() {
+      const late = new AbortController();
+      await Promise.race([working, clock.sleep(2000, late.signal).catch(() => {})]);
+      late.abort();
+      ending.abort(new AiotError('AIOT_INTERRUPTED', 'stopped'));
+      settle(waiting.splice(0), false);
+      await sink?.close().catch(() => {});
+    },
+  };
+}
+
+function messageOf({ subject, payload, id }: Outgoing, stream: string): OutgoingMessage {
+  return {
+    topic: subject,
+    payload: typeof payload === 'string' ? Buffer.from(payload) : payload,
+    headers: [
+      [expectedStream, stream],
+      [messageId, id],
+    ],
+  };
+}
+
+/** What is too large, or not of that stream, is so the next time too. A server that lets nobody in may think better of it. */
+function refusedForGood(error: unknown): boolean {
+  return hasCode(error, 'AIOT_STREAM_MESSAGE_REFUSED');
+}

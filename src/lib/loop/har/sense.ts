@@ -1,0 +1,82 @@
+import { AiotError, newId } from '../../core/index.js';
+import type { SampleBatch, SampleField } from '../../sensor/index.js';
+import type { Sensing } from '../types.js';
+import { pythonFloat } from './float.js';
+import { axes, motionStream, recordStream } from './layout.js';
+import { type Outgoing, openSender } from './sender.js';
+import type { Stage } from './stage.js';
+
+/**
+ * Samples of a sensor onto the stream: each value as ASCII on x, y and z, in this order, as the original's script publishes them; or,
+ * on a subject of its own, one JSON record a sample: `{"n":number,"t":ms,"x":g,"y":g,"z":g}`, which nothing can take apart.
+ * @throws AIOT_LOOP_STAGE (a sensor without three axes), and what opening throws
+ */
+export async function senseStage(stage: Stage, openSensing: () => Promise<Sensing>): Promise<void> {
+  const { server, result, signal } = stage;
+  const asRecords = server.subject !== '';
+  const sensing = await openSensing();
+  const close = () => void sensing.close();
+  signal.addEventListener('abort', close, { once: true });
+  try {
+    const { fields } = sensing;
+    if (!asRecords) requireAxes(fields);
+    const sender = await openSender(stage, asRecords ? recordStream : motionStream);
+    stage.tell({ kind: 'ready', endpoint: server.endpoint });
+    const messagesOf = asRecords ? recordsOn(server.subject, fields) : axesOf(newId('run'), fields.length);
+    try {
+      for await (const batch of sensing) {
+        if (batch.lost > 0) stage.tell({ kind: 'lost', count: batch.lost, why: 'the sensor lost them' });
+        result.lost += batch.lost;
+        const from = result.taken;
+        result.taken += batch.count;
+        const messages = messagesOf(batch, from);
+        void sender.send(messages).then((arrived) => {
+          if (arrived) result.published += messages.length;
+          else result.lost += batch.count;
+        });
+        await sender.room();
+      }
+    } finally {
+      await sender.close();
+    }
+  } finally {
+    signal.removeEventListener('abort', close);
+    await sensing.close();
+  }
+}
+
+type MessagesOf = (batch: SampleBatch, from: number) => Outgoing[];
+
+function requireAxes(fields: readonly SampleField[]): void {
+  const names = fields.map(({ name }) => name).join();
+  if (names === axes.join()) return;
+  throw new AiotError('AIOT_LOOP_STAGE', `expected the fields x, y, z of the motion system, got ${names}`, {
+    next: 'Name the axes so in aiot.yaml, or send one record a sample: --out nats://HOST:4222/samples',
+  });
+}
+
+function axesOf(run: string, width: number): MessagesOf {
+  return ({ values, count }, from) => {
+    const messages: Outgoing[] = [];
+    for (let i = 0; i < count; i++) {
+      axes.forEach((subject, a) => {
+        const payload = pythonFloat(values[i * width + a]!);
+        messages.push({ subject, payload, id: `${run}-${from + i}-${subject}` });
+      });
+    }
+    return messages;
+  };
+}
+
+function recordsOn(subject: string, fields: readonly SampleField[]): MessagesOf {
+  const run = newId('run');
+  return ({ values, times, count }, from) =>
+    Array.from({ length: count }, (_, i) => {
+      const n = from + i;
+      const record: Record<string, number> = { n, t: times[i]! };
+      fields.forEach(({ name }, f) => {
+        record[name] = values[i * fields.length + f]!;
+      });
+      return { subject, payload: JSON.stringify(record), id: `${run}-${n}` };
+    });
+}

@@ -1,0 +1,71 @@
+import { AiotError, type Clock, hasCode } from '../../core/index.js';
+import { openAdmin } from '../../stream/index.js';
+import { motionStream, motionStreams, recordStream } from './layout.js';
+import type { MotionServer } from './server.js';
+import type { StageEvent, StageResult } from './types.js';
+
+/** What the parts of a stage share. */
+export interface Stage {
+  server: MotionServer;
+  clock: Clock;
+  signal: AbortSignal;
+  result: StageResult;
+  tell(event: StageEvent): void;
+}
+
+/** First and longest pause between two attempts, ms. */
+const firstPauseMs = 250;
+const longestPauseMs = 5000;
+
+/**
+ * Opens something for as long as it takes: a Pi that has just started may be faster than its server, and servers go away for a day.
+ * A stream that is missing is made as the original's; one that is there is left as it is.
+ * @throws the signal's reason; what waiting cannot mend (a wrong token or address, an unknown CA)
+ */
+export async function opened<T>(stage: Stage, what: string, open: () => Promise<T>): Promise<T> {
+  let pause = firstPauseMs;
+  let made = false;
+  for (let away = false; ; ) {
+    stage.signal.throwIfAborted();
+    try {
+      const got = await open();
+      if (away) stage.tell({ kind: 'back', what });
+      return got;
+    } catch (error) {
+      stage.signal.throwIfAborted();
+      if (hasCode(error, 'AIOT_STREAM_TOPIC_NOT_FOUND') && !made) {
+        made = true;
+        await makeStreams(stage).catch((failure: unknown) => {
+          if (!(failure instanceof AiotError && failure.retryable)) throw failure;
+          made = false;
+        });
+        if (made) continue;
+      } else if (!(error instanceof AiotError && error.retryable)) throw error;
+      if (!away) stage.tell({ kind: 'away', what, why: reasonOf(error) });
+      away = true;
+    }
+    await stage.clock.sleep(pause, stage.signal);
+    pause = Math.min(longestPauseMs, 2 * pause);
+  }
+}
+
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** @throws AIOT_BROKER_REFUSED */
+async function makeStreams({ server, tell }: Stage): Promise<void> {
+  const admin = await openAdmin(server.urlOf(''), server.options);
+  try {
+    const name = server.subject === '' ? motionStream : recordStream;
+    for (const wanted of new Set([motionStream, name] as const)) {
+      const { consumers: _, ...spec } = motionStreams[wanted];
+      const there = (await admin.topics({ listenMs: 0 })).some(({ stream }) => stream === wanted);
+      if (there) continue;
+      await admin.create?.(spec, { dryRun: false });
+      tell({ kind: 'back', what: `stream ${wanted}`, why: 'it was not there, and has been made' });
+    }
+  } finally {
+    await admin.close();
+  }
+}
