@@ -1,6 +1,7 @@
 import type { Clock, Project } from '../../core/index.js';
-import type { SampleField, SampleSource } from '../../sensor/index.js';
+import type { SampleBatch, SampleField, SampleSource } from '../../sensor/index.js';
 import type { StreamOptions } from '../../stream/index.js';
+import type { Answer } from '../types.js';
 
 /** What the model takes: fields in order, with units, and a steady rate; null = any, a sample is a window of its own. */
 export interface SensingContract {
@@ -49,6 +50,8 @@ export interface SensingOptions {
   stream?: StreamOptions;
   signal?: AbortSignal;
   onEvent?: (event: SensingEvent) => void;
+  /** Where the relative path of a `file:` begins; default: here. */
+  baseFolder?: string | undefined;
   /** A sensor that is not there yet is waited for, instead of refused. */
   patient?: boolean;
 }
@@ -62,5 +65,15 @@ export type Timing = 'exact' | 'own' | 'arrival';
 /** A source before mapping, measuring and resampling. */
 export interface RawSource extends SampleSource {
   readonly timing: Timing;
-  reply?(answer: string): void;
+  readonly connected?: boolean;
+  reply?(answer: Answer): void;
+  [Symbol.asyncIterator](): AsyncIterator<Incoming>;
+}
+
+/** A batch, and what its source knows of it besides. */
+export interface Incoming extends SampleBatch {
+  /** Numbers of messages say that nothing is missing within it, and before it. */
+  sure?: boolean;
+  /** It follows nothing: a connection that was lost, another take. */
+  apart?: boolean;
 }

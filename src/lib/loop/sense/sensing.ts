@@ -1,0 +1,99 @@
+import type { Clock } from '../../core/index.js';
+import type { SampleBatch, SourceFaults } from '../../sensor/index.js';
+import type { Sensing } from '../types.js';
+import type { SensorAddress } from './address.js';
+import type { Tell } from './events.js';
+import { mapFields } from './fields/map.js';
+import { createConverter } from './stage/convert.js';
+import { type Counts, createFollower } from './stage/follow.js';
+import { createGrid } from './stage/grid.js';
+import { createLabels } from './stage/labels.js';
+import { createRateWatch } from './stage/rate-watch.js';
+import { createRepeats } from './stage/repeats.js';
+import { createMeasure } from './time/measure.js';
+import type { Incoming, RawSource, SensingContract } from './types.js';
+
+export interface SensingPorts {
+  clock: Clock;
+  monotonicMs: () => number;
+  tell: Tell;
+}
+
+/** This machine's clock moved, if it did so by more than this, ms. */
+const movedMs = 1000;
+
+/**
+ * A source in the contract's fields, units and rate, and what its samples are like.
+ * @throws AIOT_SENSOR_UNFIT
+ */
+export function sensingOf(
+  source: RawSource,
+  address: Pick<SensorAddress, 'fields' | 'bridge' | 'resample'>,
+  contract: SensingContract,
+  { clock, monotonicMs, tell }: SensingPorts,
+): Sensing {
+  const { timing, rateHz: nominalHz } = source;
+  const wants = contract.fields;
+  const mapped = mapFields(source.fields, wants, address.fields, source.endpoint);
+  const convert = createConverter(mapped, source.fields.length);
+  const counts: Counts = { samples: 0, lost: 0, gaps: 0 };
+  const measure = createMeasure(timing);
+  const measuredHz = () => measure.rateHz();
+  const labels = createLabels();
+  const watch = createRateWatch(contract.rateHz, measuredHz, tell);
+  const repeats = createRepeats(wants.length, tell);
+  const shape = { fields: wants.length, timing, nominalHz, tell };
+  const follower = createFollower({ ...shape, bridge: address.bridge, measure, counts, monotonicMs });
+  const grid = createGrid({ ...shape, contractHz: contract.rateHz, resample: address.resample, measuredHz });
+  let wall = clock.now() - monotonicMs();
+
+  /** Samples that are stamped on arrival are stamped by a clock that never steps: their labels go along with the one that does. */
+  const followClock = () => {
+    const offset = clock.now() - monotonicMs();
+    const moved = offset - wall;
+    if (Math.abs(moved) < movedMs) return;
+    wall = offset;
+    tell('jump', `the clock of this machine moved by ${(moved / 1000).toFixed(1)} s`);
+    if (timing === 'arrival') labels.move(moved);
+  };
+
+  const take = (batch: Incoming): SampleBatch[] => {
+    followClock();
+    const values = convert(batch);
+    repeats(values, batch.count);
+    const out: SampleBatch[] = [];
+    for (const segment of follower.add({ ...batch, values })) {
+      for (const made of grid.add(segment)) out.push(made);
+    }
+    watch();
+    return out;
+  };
+
+  const label = (batch: SampleBatch): SampleBatch => {
+    labels.apply(batch, follower.periodMs ?? 1);
+    return { values: batch.values, times: batch.times, count: batch.count, lost: batch.lost };
+  };
+
+  async function* batches(): AsyncGenerator<SampleBatch> {
+    for await (const batch of source) {
+      for (const out of take(batch)) yield label(out);
+    }
+    for (const out of grid.end()) yield label(out);
+  }
+
+  return {
+    endpoint: source.endpoint,
+    fields: wants,
+    rateHz: contract.rateHz ?? nominalHz ?? 1,
+    get faults(): Readonly<SourceFaults> {
+      return source.faults;
+    },
+    get connected() {
+      return source.connected ?? true;
+    },
+    rates: () => ({ ...counts, rateHz: measuredHz(), jitterP99Ms: measure.jitterP99Ms() }),
+    ...(source.reply ? { reply: source.reply.bind(source) } : {}),
+    [Symbol.asyncIterator]: () => batches(),
+    close: () => source.close(),
+  };
+}

@@ -1,0 +1,93 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openSensing, type SensingContract, type SensingEvent } from '../../../src/lib/loop/index.js';
+import { allOf } from './all-of.js';
+
+const contract: SensingContract = {
+  fields: ['x', 'y', 'z'].map((name) => ({ name, unit: 'g' })),
+  rateHz: 100,
+};
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-sense-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const write = async (name: string, text: string) => {
+  await writeFile(join(folder, name), text);
+  return `file:${join(folder, name)}`;
+};
+const rows = (count: number) =>
+  Array.from({ length: count }, (_, i) => `${i % 2 ? 'a' : 'b'},${Math.sin(i / 7)},${i / 3},${(1 - i) * 1e-9}`);
+const open = (sensor: string, more: Partial<SensingContract> = {}, onEvent?: (e: SensingEvent) => void) =>
+  openSensing({ sensor, contract: { ...contract, ...more }, ...(onEvent ? { onEvent } : {}) });
+
+describe('a CSV recording as a sensor', () => {
+  it('passes samples of the contract’s rate bit for bit, columns by name, other columns untouched', async () => {
+    const text = `note,z,x,y\n${rows(5000).join('\n')}\n`;
+    const sensing = await open(`${await write('a.csv', text)}?rate=100&speed=max`);
+    const { values, times, lost } = await allOf(sensing);
+    expect(values.length).toBe(15_000);
+    for (let i = 0; i < 5000; i++) {
+      expect([values[i * 3], values[i * 3 + 1], values[i * 3 + 2]]).toEqual([i / 3, (1 - i) * 1e-9, Math.sin(i / 7)]);
+    }
+    expect(times[4999]! - times[0]!).toBeCloseTo(49_990, 3);
+    expect(lost).toEqual([]);
+    const rates = sensing.rates();
+    expect(rates).toMatchObject({ samples: 5000, lost: 0, gaps: 0 });
+    expect(rates.rateHz).toBeCloseTo(100, 6);
+    expect(rates.jitterP99Ms).toBeLessThan(1e-3);
+  });
+
+  it('refuses a bad row before the first sample, with its place', async () => {
+    const file = await write('bad.csv', 'x,y,z\n1,2,3\n1,two,3\n');
+    await expect(open(`${file}?speed=max`)).rejects.toMatchObject({
+      code: 'AIOT_CSV_MALFORMED',
+      message: expect.stringMatching(/bad\.csv:3:3: expected a finite number for "?y"?, got "?two/),
+    });
+  });
+
+  it('says what is missing on both sides', async () => {
+    const file = await write('short.csv', 'x,y,w\n1,2,3\n');
+    await expect(open(file)).rejects.toMatchObject({
+      code: 'AIOT_SENSOR_UNFIT',
+      message: expect.stringMatching(/short\.csv: expected z \(g\), got x, y, w$/),
+    });
+    await expect(open(`${file}?map=q:w`)).rejects.toMatchObject({
+      message: expect.stringMatching(/\?map= names q, and the project's fields are x, y, z$/),
+    });
+  });
+
+  it('resamples where ?rate= is another than the contract’s, and says so', async () => {
+    const wave = Array.from({ length: 2000 }, (_, i) => {
+      const v = Math.sin((2 * Math.PI * 5 * i) / 200);
+      return `${v},${2 * v},1`;
+    });
+    const events: SensingEvent[] = [];
+    const file = await write('fast.csv', `x,y,z\n${wave.join('\n')}\n`);
+    const { values, times } = await allOf(
+      await open(`${file}?rate=200&speed=max`, {}, (event) => events.push(event)),
+    );
+    const count = times.length;
+    expect(count).toBeGreaterThan(940);
+    for (let i = 1; i < count; i++) expect(times[i]! - times[i - 1]!).toBeCloseTo(10, 6);
+    // Samples lie where they lay in the recording: the first output is of the 48th input.
+    for (let i = 0; i < count; i++) {
+      const seconds = (i * 2 + 48) / 200;
+      expect(values[i * 3]).toBeCloseTo(Math.sin(2 * Math.PI * 5 * seconds), 3);
+      expect(values[i * 3 + 2]).toBeCloseTo(1, 12);
+    }
+    expect(events.map(({ text }) => text)).toEqual(['samples at 200.00 Hz are resampled to 100 Hz']);
+  });
+
+  it('plays in its own time, or a named number of times as fast', async () => {
+    const file = await write('slow.csv', `x,y,z\n${Array(60).fill('1,2,3').join('\n')}\n`);
+    const began = performance.now();
+    expect((await allOf(await open(`${file}?speed=2`))).times.length).toBe(60);
+    const took = performance.now() - began;
+    expect(took).toBeGreaterThan(270);
+    expect(took).toBeLessThan(2000);
+  });
+});
