@@ -5,5 +5,7 @@
 export type { I2cBus } from './i2c/bus.js';
 export { type IioDevice, listIio, type SystemRoots } from './iio/device.js';
 export { openIio } from './iio/open.js';
+export { listMicrophones, type Microphone, type SoundRoots } from './microphone/cards.js';
+export { type MicrophoneOptions, openMicrophone } from './microphone/open.js';
 export type { MachineOptions } from './options.js';
 export type * from './types.js';

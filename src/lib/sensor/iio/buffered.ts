@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { AiotError, type Clock, hasCode } from '../../core/index.js';
+import { createArrivalStamps } from '../stamps.js';
 import type { SampleBatch, SampleSource } from '../types.js';
 import { readAttribute, writeAttribute } from './attributes.js';
 import { type ScanChannel, scanChannels } from './channels.js';
@@ -11,7 +12,7 @@ import { openNode } from './node.js';
 import { readScans } from './read.js';
 import { createScanDecoder } from './scans.js';
 import type { IioSettings } from './settings.js';
-import { createArrivalStamps, createKernelStamps } from './stamps.js';
+import { createKernelStamps } from './stamps.js';
 
 /** Samples a second where the device names no rate. */
 const unknownRateHz = 50;

@@ -1,10 +1,10 @@
 import { AiotError, type Clock } from '../../core/index.js';
+import type { Stamps } from '../stamps.js';
 import type { SampleBatch, SourceFaults } from '../types.js';
 import { readAttribute } from './attributes.js';
 import type { IioDevice } from './device.js';
 import type { IioNode } from './node.js';
 import type { ScanDecoder } from './scans.js';
-import type { Stamps } from './stamps.js';
 
 export interface ScanReading {
   node: IioNode;

@@ -1,19 +1,4 @@
-/** Makes times, ms since 1970, of samples: rising, whatever this machine's clock does. */
-export interface Stamps {
-  /**
-   * @param ns of the device's clock, or undefined where it gives none
-   * @param nowMs when the samples were fetched, ms since 1970
-   */
-  times(ns: BigInt64Array | undefined, count: number, nowMs: number): Float64Array;
-  /** As the samples came of late; null before it can be told. */
-  readonly periodMs: number | null;
-}
-
-/** What the two kinds of stamps keep in mind. */
-interface Course {
-  last: number | undefined;
-  periodMs: number | null;
-}
+import type { Stamps } from '../stamps.js';
 
 /** Furthest that a clock that can be set may seem to run ahead of one that cannot, ms; beyond it was set. */
 const mostAheadMs = 2_000;
@@ -28,7 +13,10 @@ export function createKernelStamps(
   settable: boolean,
   steadyMs: () => number,
 ): Stamps {
-  const course: Course = { last: undefined, periodMs: nominalMs };
+  const course: { last: number | undefined; periodMs: number | null } = {
+    last: undefined,
+    periodMs: nominalMs,
+  };
   let base: { ns: bigint; ms: number } | undefined;
   let before = steadyMs();
   return {
@@ -59,38 +47,4 @@ export function createKernelStamps(
       return times;
     },
   };
-}
-
-/** Share of the distance between when samples came and when they should have that is made up for at a time. */
-const follow = 0.1;
-/** Samples that come later than this, ms, were not taken in one go with those before. */
-const gapMs = 1_000;
-
-/** Stamps of samples that carry none: evenly, the newest when it came, and slowly after this machine's clock. */
-export function createArrivalStamps(nominalMs: number): Stamps {
-  const course: Course = { last: undefined, periodMs: nominalMs };
-  return {
-    get periodMs() {
-      return course.periodMs;
-    },
-    times(_ns, count, nowMs) {
-      if (count === 0) return new Float64Array(0);
-      const span = count * (course.periodMs ?? nominalMs);
-      const start = course.last;
-      const late = start === undefined ? Number.POSITIVE_INFINITY : nowMs - (start + span);
-      const gap = late > gapMs;
-      const end = gap ? nowMs : start! + span + follow * Math.max(late, -span);
-      const from = gap ? Math.max(nowMs - span, start ?? Number.NEGATIVE_INFINITY) : start!;
-      course.last = end;
-      course.periodMs = gap
-        ? course.periodMs
-        : nominalMs + clamp((end - from) / count - nominalMs, nominalMs);
-      return Float64Array.from({ length: count }, (_, i) => from + ((end - from) * (i + 1)) / count);
-    },
-  };
-}
-
-/** No chip is further from its rate than a tenth. */
-function clamp(offMs: number, nominalMs: number): number {
-  return Math.max(-nominalMs / 10, Math.min(nominalMs / 10, offMs));
 }

@@ -1,0 +1,217 @@
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  listMicrophones,
+  openMicrophone,
+  type SampleBatch,
+  type SampleSource,
+} from '../../../src/lib/sensor/index.js';
+import { createWindows, samplesOf, soundLevels } from '../../../src/lib/sensor/microphone/samples.js';
+
+let folder: string;
+let source: SampleSource | undefined;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-microphone-'));
+});
+afterEach(async () => {
+  await source?.close();
+  source = undefined;
+  await rm(folder, { recursive: true });
+});
+
+/** A program in arecord's place. */
+async function program(script: string): Promise<string> {
+  const path = join(folder, 'arecord');
+  await writeFile(path, `#!${process.execPath}\n${script}`);
+  await chmod(path, 0o755);
+  return path;
+}
+
+/** A sine of 1 kHz at half of full scale, in pieces that no frame fits, as fast as the machine's clock. */
+const sine = `
+const rate = Number(process.argv[process.argv.indexOf('-r') + 1]);
+const frames = rate / 20;
+let at = 0;
+setInterval(() => {
+  const bytes = Buffer.alloc(frames * 2);
+  for (let i = 0; i < frames; i++, at++) {
+    bytes.writeInt16LE(Math.round(16384 * Math.sin((2 * Math.PI * 1000 * at) / rate)), 2 * i);
+  }
+  process.stdout.write(bytes.subarray(0, 333));
+  process.stdout.write(bytes.subarray(333));
+}, 50);
+`;
+
+async function take(from: SampleSource, samples: number): Promise<SampleBatch[]> {
+  const batches: SampleBatch[] = [];
+  let count = 0;
+  for await (const batch of from) {
+    batches.push(batch);
+    count += batch.count;
+    if (count >= samples) break;
+  }
+  return batches;
+}
+
+describe('a microphone', () => {
+  it('gives samples of full scale, none split between pieces', async () => {
+    source = await openMicrophone('alsa://default?rate=8000', { program: await program(sine) });
+    expect(source.rateHz).toBe(8000);
+    expect(source.fields).toEqual([{ name: 'sound', unit: 'FS' }]);
+    const batches = await take(source, 2000);
+    const values = batches.flatMap((batch) => [...batch.values]);
+    for (const [i, value] of values.entries()) {
+      expect(Math.abs(value - 0.5 * Math.sin((2 * Math.PI * 1000 * i) / 8000))).toBeLessThan(1e-4);
+    }
+    const times = batches.flatMap((batch) => [...batch.times]);
+    expect(times.every((time, i) => i === 0 || time > times[i - 1]!)).toBe(true);
+  });
+
+  it('gives sound levels instead, dB SPL by the sensitivity of the microphone', async () => {
+    source = await openMicrophone('alsa://default?rate=8000&level=125', { program: await program(sine) });
+    expect(source.rateHz).toBe(8);
+    expect(source.fields).toEqual([{ name: 'sound', unit: 'dB' }]);
+    const [{ values }] = (await take(source, 1)) as [SampleBatch];
+    // Half of full scale is −6.02 dBFS; 94 dB SPL is −26 dBFS.
+    expect(values[0]).toBeCloseTo(-6.02 + 26 + 94, 1);
+  });
+
+  it('is asked for the card, rate, channels and format that the URL says', async () => {
+    await mkdir(join(folder, 'proc/asound/card1'), { recursive: true });
+    await mkdir(join(folder, 'dev/snd'), { recursive: true });
+    await writeFile(join(folder, 'dev/snd/pcmC1D0c'), '');
+    await writeFile(join(folder, 'proc/asound/card1/id'), 'voicehat\n');
+    await writeFile(
+      join(folder, 'proc/asound/pcm'),
+      '00-00: Headphones : Headphones : playback 8\n01-00: HiFi-0 : Google voiceHAT : capture 1\n',
+    );
+    const roots = { proc: join(folder, 'proc'), dev: join(folder, 'dev') };
+    expect(await listMicrophones(roots)).toEqual([
+      { card: 1, device: 0, id: 'voicehat', title: 'Google voiceHAT' },
+    ]);
+    const path = await program(`
+      require('node:fs').writeFileSync(${JSON.stringify(join(folder, 'argv'))}, process.argv.slice(2).join(' '));
+      process.stdout.write(Buffer.alloc(8));
+      setInterval(() => {}, 1000);
+    `);
+    source = await openMicrophone('alsa://1?rate=48000&channels=2&bits=32', { ...roots, program: path });
+    expect(source.fields.map(({ name }) => name)).toEqual(['sound0', 'sound1']);
+    expect(await readFile(join(folder, 'argv'), 'utf8')).toContain(
+      '-D plughw:CARD=voicehat,DEV=0 -t raw -f S32_LE -c 2 -r 48000',
+    );
+    await expect(openMicrophone('alsa://headphones', roots)).rejects.toMatchObject({
+      code: 'AIOT_SENSOR_NOT_FOUND',
+      next: 'There is alsa://voicehat.',
+    });
+  });
+
+  it('counts overruns, and what was lost in them', async () => {
+    const path = await program(`
+      process.stdout.write(Buffer.alloc(1600));
+      setTimeout(() => process.stderr.write('overrun!!! (at least 250.000 ms long)\\n'), 100);
+      setTimeout(() => process.stdout.write(Buffer.alloc(1600)), 300);
+      setInterval(() => {}, 1000);
+    `);
+    source = await openMicrophone('alsa://default?rate=8000', { program: path });
+    const [first, second] = (await take(source, 1600)) as [SampleBatch, SampleBatch];
+    expect(second.lost).toBe(2000);
+    expect(source.faults.overruns).toBe(1);
+    expect(second.times[0]! - first.times.at(-1)!).toBeGreaterThan(245);
+  });
+
+  it('records again when arecord ends, without half a frame of before', async () => {
+    const path = await program(`
+      process.stdout.write(Buffer.from([0, 64, 0, 64, 0]));
+      setTimeout(() => process.exit(1), 50);
+    `);
+    source = await openMicrophone('alsa://default', { program: path });
+    const batches = await take(source, 4);
+    expect(batches.flatMap(({ values }) => [...values])).toEqual([0.5, 0.5, 0.5, 0.5]);
+    expect(source.faults.reconnects).toBe(1);
+  });
+
+  it('is lost when arecord ends again and again', async () => {
+    const flag = JSON.stringify(join(folder, 'ran'));
+    const path = await program(`
+      const { existsSync, writeFileSync } = require('node:fs');
+      if (existsSync(${flag})) { process.stderr.write('no such device\\n'); process.exit(1); }
+      writeFileSync(${flag}, '');
+      process.stdout.write(Buffer.alloc(64), () => process.exit(1));
+    `);
+    const clock = { now: () => Date.now(), sleep: async () => {} };
+    source = await openMicrophone('alsa://default', { program: path, clock });
+    await expect(take(source, 1000)).rejects.toMatchObject({
+      code: 'AIOT_SENSOR_LOST',
+      message: 'alsa:default: no such device',
+    });
+  });
+
+  it('leaves no process behind when it is closed, even one that does not want to end', async () => {
+    const pid = join(folder, 'pid');
+    const path = await program(`
+      process.on('SIGTERM', () => {});
+      require('node:fs').writeFileSync(${JSON.stringify(pid)}, String(process.pid));
+      setInterval(() => process.stdout.write(Buffer.alloc(64)), 10);
+    `);
+    source = await openMicrophone('alsa://default', { program: path });
+    await source.close();
+    const id = Number(await readFile(pid, 'utf8'));
+    expect(() => process.kill(id, 0)).toThrow();
+  });
+});
+
+describe('a microphone that cannot be opened', () => {
+  it('says what is to be installed where there is no arecord', async () => {
+    await expect(openMicrophone('alsa://default', { program: join(folder, 'none') })).rejects.toMatchObject({
+      code: 'AIOT_SENSOR_TOOL',
+      next: expect.stringContaining('alsa-utils'),
+    });
+  });
+
+  it('says what arecord said where it ends at once', async () => {
+    const path = await program(
+      `process.stderr.write('audio open error: Device or resource busy\\n'); process.exit(1);`,
+    );
+    await expect(openMicrophone('alsa://default', { program: path })).rejects.toMatchObject({
+      code: 'AIOT_SENSOR_FAILED',
+      message: 'alsa:default: audio open error: Device or resource busy',
+    });
+  });
+
+  for (const url of [
+    'alsa://default?rate=0',
+    'alsa://default?rate=x',
+    'alsa://default?bits=24',
+    'alsa://default?gain=3',
+  ]) {
+    it(`refuses ${url}`, async () => {
+      await expect(openMicrophone(url)).rejects.toMatchObject({ code: 'AIOT_SENSOR_URL' });
+    });
+  }
+});
+
+describe('samples of sound', () => {
+  it('are little-endian integers, full scale at the most negative', () => {
+    expect([...samplesOf(Buffer.from([0x00, 0x80, 0xff, 0x7f, 0x01]), '16')]).toEqual([-1, 32767 / 32768]);
+    expect([...samplesOf(Buffer.from([0, 0, 0, 0x80, 0, 0, 0, 0x40]), '32')]).toEqual([-1, 0.5]);
+  });
+
+  it('give 94 dB for the sine that the data sheet of the INMP441 names: a peak of 420426 of 2²³ − 1', () => {
+    const window = Float64Array.from(
+      { length: 4800 },
+      (_, i) => (420_426 / (2 ** 23 - 1)) * Math.sin(i / 3) + 0.01,
+    );
+    expect(soundLevels(window, 1, -26)[0]).toBeCloseTo(94, 1);
+    expect(soundLevels(new Float64Array(100), 1, -26)).toEqual([0]);
+  });
+
+  it('are cut into windows wherever the pieces end', () => {
+    const cut = createWindows(3);
+    expect(cut(Float64Array.of(1, 2))).toEqual([]);
+    expect(cut(Float64Array.of(3, 4, 5, 6, 7))).toEqual([Float64Array.of(1, 2, 3), Float64Array.of(4, 5, 6)]);
+    expect(cut(Float64Array.of(8, 9))).toEqual([Float64Array.of(7, 8, 9)]);
+  });
+});
