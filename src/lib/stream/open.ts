@@ -59,9 +59,15 @@ const adapters: Record<string, Adapter> = {
   camera: {
     source: async (url, options) => (await import('./camera/source.js')).openCameraSource(url, options),
   },
+  exec: {
+    sink: async (url, options) => (await import('./exec/sink.js')).openExecSink(url, options),
+  },
   file: {
     source: async (url) => (await import('./file/source.js')).openFileSource(url),
     sink: async (url) => (await import('./file/sink.js')).openFileSink(url),
+  },
+  gpio: {
+    sink: async (url) => (await import('./gpio/sink.js')).openGpioSink(url),
   },
   http,
   https: http,

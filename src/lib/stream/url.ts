@@ -17,7 +17,7 @@ export interface StreamUrl {
 }
 
 /** Schemes whose address is a file or a device of this machine, so that `file://x.csv` is x.csv and not a host. */
-const localSchemes = new Set(['camera', 'file', 'pictures', 'serial', 'stdin']);
+const localSchemes = new Set(['camera', 'exec', 'file', 'pictures', 'serial', 'stdin']);
 /** Schemes whose query belongs to the far side. */
 const foreignQuery = new Set(['http', 'https']);
 

@@ -12,7 +12,12 @@ export interface LastingOptions {
 }
 
 /** What a far side says of a message itself: it will say the same tomorrow. */
-const ofTheMessage = new Set(['AIOT_STREAM_MESSAGE_REFUSED', 'AIOT_STREAM_REFUSED', 'AIOT_STREAM_UNFIT']);
+const ofTheMessage = new Set([
+  'AIOT_PROGRAM_FAILED',
+  'AIOT_STREAM_MESSAGE_REFUSED',
+  'AIOT_STREAM_REFUSED',
+  'AIOT_STREAM_UNFIT',
+]);
 
 /**
  * A sink for a loop that nobody looks after: a wrong password, a missing topic or a name that is not known may be put right by

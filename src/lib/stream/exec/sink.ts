@@ -1,0 +1,118 @@
+import { spawn } from 'node:child_process';
+import { z } from 'zod';
+import { AiotError } from '../../core/index.js';
+import { queryDuration } from '../file/settings.js';
+import type { OutgoingMessage, Sink } from '../message.js';
+import type { StreamOptions } from '../options.js';
+import { createEachSink } from '../outbound/each.js';
+import { labelOf } from '../outbound/label.js';
+import { environmentFor, findProgram } from '../outbound/program.js';
+import { readQuery } from '../query.js';
+import type { StreamUrl } from '../url.js';
+import { wordsOf } from './words.js';
+
+const shape = {
+  /** Longest run; default 10 s. */
+  timeout: queryDuration.optional(),
+  /** Runs at a time; default 1, which keeps the order. */
+  parallel: z
+    .string()
+    .regex(/^([1-9]|[1-5]\d|6[0-4])$/, 'expected 1 to 64')
+    .transform(Number)
+    .optional(),
+};
+
+/** Between being asked to end and being ended. */
+const graceMs = 2000;
+/** Of what it says on stderr, as much is kept. */
+const mostSaid = 500;
+/** sysexits.h: what failed may succeed later. */
+const temporary = 75;
+
+/**
+ * `exec:PROGRAM ARGUMENTS`: runs a program for each message, the payload on its stdin, AIOT_LABEL and AIOT_TOPIC in its
+ * environment. Exit code 0 means that the message has arrived, 75 that it may be given again, any other that it is refused.
+ * @throws AIOT_STREAM_URL, AIOT_PROGRAM_NOT_FOUND; while writing AIOT_PROGRAM_FAILED
+ */
+export async function openExecSink(url: StreamUrl, options: StreamOptions): Promise<Sink> {
+  const { timeout = 10_000, parallel = 1 } = readQuery(url, shape);
+  const [name = '', ...args] = wordsOf(url.path);
+  const program = await findProgram(name);
+  let lane = 0;
+  return createEachSink({
+    endpoint: `exec:${name}`,
+    send: (message, signal) => run({ name, program, args }, message, timeout, signal),
+    ...(parallel > 1 ? { parallel, laneOf: () => String(lane++) } : {}),
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+}
+
+async function run(
+  { name, program, args }: { name: string; program: string; args: readonly string[] },
+  message: OutgoingMessage,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const label = labelOf(message.payload);
+  const child = start(name, program, args, {
+    AIOT_TOPIC: message.topic.replaceAll('\0', ''),
+    ...(label === undefined || label.includes('\0') ? {} : { AIOT_LABEL: label }),
+  });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-mostSaid);
+  });
+  // It need not read what it is given.
+  child.stdin.on('error', () => {}).end(message.payload);
+  let late = false;
+  const end = (how: NodeJS.Signals) => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, how);
+    } catch {
+      // It has ended by itself.
+    }
+  };
+  const timer = setTimeout(() => {
+    late = true;
+    end('SIGTERM');
+  }, timeoutMs);
+  const last = setTimeout(() => end('SIGKILL'), timeoutMs + graceMs);
+  const abort = () => end('SIGTERM');
+  signal.addEventListener('abort', abort);
+  try {
+    const code = await new Promise<number | string>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (exit, by) => resolve(exit ?? by ?? 'a signal'));
+    });
+    if (code === 0) return;
+    const why = late ? `did not end within ${timeoutMs} ms` : `ended with ${code}`;
+    const text = said.trim() === '' ? '' : `: ${said.trim().split('\n').at(-1)}`;
+    throw failed(name, `${why}${text}`, code === temporary);
+  } catch (error) {
+    // Too many processes, or no memory for one more.
+    throw error instanceof AiotError ? error : failed(name, (error as Error).message, true);
+  } finally {
+    clearTimeout(timer);
+    clearTimeout(last);
+    signal.removeEventListener('abort', abort);
+    child.stderr.destroy();
+  }
+}
+
+function start(name: string, program: string, args: readonly string[], more: Record<string, string>) {
+  try {
+    // A group of its own, so that what it starts ends with it.
+    return spawn(program, args, {
+      detached: true,
+      stdio: ['pipe', 'ignore', 'pipe'],
+      env: environmentFor(more),
+    });
+  } catch (error) {
+    // Arguments and environment may be too long for the system.
+    throw failed(name, (error as Error).message, false);
+  }
+}
+
+function failed(name: string, why: string, retryable: boolean): AiotError {
+  return new AiotError('AIOT_PROGRAM_FAILED', `${name} ${why}`, { endpoint: `exec:${name}`, retryable });
+}

@@ -1,0 +1,136 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { AiotError } from '../../core/index.js';
+import { environmentFor, findProgram } from '../outbound/program.js';
+
+export interface GpioLineOptions {
+  /** As libgpiod names it: `gpiochip0`. */
+  chip: string;
+  offset: number;
+  activeLow: boolean;
+  endpoint: string;
+}
+
+/** A line that is driven as long as this is open. */
+export interface GpioLine {
+  /** Resolves when the line has this level. @throws AIOT_PROGRAM_FAILED */
+  set(active: boolean): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A gpioset that could not take the line has ended by then. */
+const settleMs = 100;
+/** One that was ended from outside is started again after so long. */
+const againMs = 1000;
+
+/**
+ * Drives a line by libgpiod's `gpioset`, which holds it as long as it runs; to change the level another one is started.
+ * @throws AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED
+ */
+export async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> {
+  const { endpoint } = options;
+  const gpioset = await findProgram('gpioset').catch((error: unknown) => {
+    throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `${endpoint}: libgpiod's gpioset is not installed here`, {
+      cause: error,
+      endpoint,
+      next: 'sudo apt install gpiod',
+    });
+  });
+  const version = await majorVersion(gpioset, endpoint);
+  // Ended with us also where nothing of ours can end it any more; version 1 sees its stdin end instead.
+  const guard = version >= 2 ? await findProgram('setpriv').catch(() => undefined) : undefined;
+  let child: ChildProcess | undefined;
+  let level: boolean | undefined;
+  let closed = false;
+
+  async function start(active: boolean): Promise<void> {
+    const words = [gpioset, ...argumentsOf(version, options, active)];
+    const [program = '', ...args] = guard ? [guard, '--pdeathsig', 'TERM', ...words] : words;
+    const started = spawn(program, args, { stdio: ['pipe', 'ignore', 'pipe'], env: environmentFor({}) });
+    let said = '';
+    started.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said = (said + text).slice(-500);
+    });
+    started.stdin.on('error', () => {});
+    const ended = new Promise<void>((resolve) => {
+      started.once('error', () => resolve());
+      started.once('close', () => resolve());
+    });
+    child = started;
+    await Promise.race([ended, delay(settleMs)]);
+    if (isRunning(started)) {
+      void ended.then(() => {
+        if (child === started && !closed) setTimeout(() => void again(started), againMs).unref();
+      });
+      return;
+    }
+    await ended;
+    child = undefined;
+    throw failed(endpoint, said.trim() || 'gpioset ended at once');
+  }
+
+  /** Somebody ended it, and the line is nobody's now. */
+  async function again(gone: ChildProcess): Promise<void> {
+    if (closed || child !== gone || level === undefined) return;
+    await start(level).catch(() => {});
+  }
+
+  async function stop(): Promise<void> {
+    const old = child;
+    child = undefined;
+    if (!old || !isRunning(old)) return;
+    const ended = new Promise<void>((resolve) => old.once('exit', () => resolve()));
+    old.kill('SIGTERM');
+    const timer = setTimeout(() => old.kill('SIGKILL'), 2000);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  return {
+    async set(active) {
+      if (active === level && child && isRunning(child)) return;
+      await stop();
+      level = active;
+      await start(active);
+    },
+    async close() {
+      closed = true;
+      await stop();
+    },
+  };
+}
+
+/** gpioset(1) of libgpiod 1.6: waits for a line on stdin, or its end. Of 2.2: runs until it is ended. */
+function argumentsOf(
+  version: number,
+  { chip, offset, activeLow }: GpioLineOptions,
+  active: boolean,
+): string[] {
+  const low = activeLow ? ['--active-low'] : [];
+  const value = `${offset}=${active ? 1 : 0}`;
+  return version >= 2 ? ['--chip', chip, ...low, value] : ['--mode=wait', ...low, chip, value];
+}
+
+/** `gpioset (libgpiod) v1.6.3` */
+async function majorVersion(gpioset: string, endpoint: string): Promise<number> {
+  const { stdout } = await promisify(execFile)(gpioset, ['--version'], { timeout: 5000 }).catch(
+    (error: unknown) => {
+      throw failed(endpoint, error instanceof Error ? error.message : String(error));
+    },
+  );
+  const [, major] = /\bv?(\d+)\.\d+/.exec(stdout) ?? [];
+  if (major === undefined) throw failed(endpoint, 'gpioset does not say its version');
+  return Number(major);
+}
+
+const isRunning = (child: ChildProcess) =>
+  child.pid !== undefined && child.exitCode === null && child.signalCode === null;
+
+function failed(endpoint: string, why: string): AiotError {
+  return new AiotError('AIOT_PROGRAM_FAILED', `${endpoint}: ${why}`, {
+    endpoint,
+    retryable: true,
+    next: 'gpioinfo shows who has the line; to use it, be in the group gpio.',
+  });
+}

@@ -1,0 +1,34 @@
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { AiotError } from '../../core/index.js';
+
+/** Full path of a program, found as execvp(3) finds it. @throws AIOT_PROGRAM_NOT_FOUND */
+export async function findProgram(
+  name: string,
+  { PATH = '' }: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<string> {
+  const candidates = name.includes('/')
+    ? [name]
+    : PATH.split(delimiter)
+        .filter((folder) => folder !== '')
+        .map((folder) => join(folder, name));
+  for (const path of candidates) {
+    const found = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (found) return path;
+  }
+  throw new AiotError('AIOT_PROGRAM_NOT_FOUND', `no program ${name} here, or none that may be run`, {
+    endpoint: name,
+  });
+}
+
+/** What of our environment is no other program's business: how we talk to systemd, and what may be secret. */
+const own = /^(AIOT_|NOTIFY_SOCKET$|WATCHDOG_|CREDENTIALS_DIRECTORY$)/;
+
+export function environmentFor(more: Readonly<Record<string, string>>): Record<string, string | undefined> {
+  const kept = Object.entries(process.env).filter(([name]) => !own.test(name));
+  return { ...Object.fromEntries(kept), ...more };
+}

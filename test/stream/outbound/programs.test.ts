@@ -1,0 +1,197 @@
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openSink } from '../../../src/lib/stream/index.js';
+
+let folder: string;
+const path = process.env.PATH;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-programs-'));
+  process.env.PATH = `${folder}:${path}`;
+});
+afterEach(async () => {
+  process.env.PATH = path;
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function program(name: string, script: string): Promise<string> {
+  const file = join(folder, name);
+  await writeFile(file, `#!/bin/sh\n${script}\n`);
+  await chmod(file, 0o755);
+  return file;
+}
+const log = () => readFile(join(folder, 'log'), 'utf8').catch(() => '');
+const text = (payload: string, topic = '') => ({ topic, payload: Buffer.from(payload) });
+async function until(is: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await is()); tries++) {
+    if (tries > 250) throw new Error(`not within 5 s: ${await log()}`);
+    await delay(20);
+  }
+}
+
+describe('A program that is given messages', () => {
+  it('gets the payload on its stdin and the label in its environment, one after the other', async () => {
+    await program('alarm', `echo "$1 $AIOT_LABEL $AIOT_TOPIC $(cat)" >> ${folder}/log`);
+    const sink = await openSink('exec:alarm "to the%20door"');
+    await sink.write([
+      text('{"voted":"walking","label":"resting"}', 'a'),
+      text('resting', 'b'),
+      text('{"x":1}'),
+    ]);
+    await sink.close();
+    expect(await log()).toBe(
+      'to the door walking a {"voted":"walking","label":"resting"}\nto the door resting b resting\nto the door   {"x":1}\n',
+    );
+  });
+
+  it('is run by no shell, and does not see what is ours', async () => {
+    process.env.AIOT_TOKEN = 'secret';
+    process.env.NOTIFY_SOCKET = '/run/x';
+    await program('alarm', `echo "[$1][$AIOT_TOKEN][$NOTIFY_SOCKET]" >> ${folder}/log`);
+    const sink = await openSink("exec:alarm '$(id);`id`|id'");
+    await sink.write([text('x')]);
+    await sink.close();
+    delete process.env.AIOT_TOKEN;
+    delete process.env.NOTIFY_SOCKET;
+    expect(await log()).toBe('[$(id);`id`|id][][]\n');
+  });
+
+  it('need not read what it is given', async () => {
+    await program('deaf', 'exit 0');
+    const sink = await openSink('exec:deaf');
+    await sink.write([text('x'.repeat(1_000_000))]);
+    await sink.close();
+  });
+
+  it.each([
+    ['exit 3', false, 'ended with 3: because'],
+    ['exit 75', true, 'ended with 75'],
+    ['kill -9 $$', false, 'ended with SIGKILL'],
+  ])('refuses by `%s` (may be given again: %s)', async (how, retryable, said) => {
+    await program('alarm', `echo because >&2; ${how}`);
+    const sink = await openSink('exec:alarm');
+    const written = sink.write([text('x')]);
+    await expect(written).rejects.toMatchObject({ code: 'AIOT_PROGRAM_FAILED', retryable });
+    await expect(written).rejects.toThrow(said);
+    await sink.close();
+  });
+
+  it('is ended with all that it started when it takes too long', async () => {
+    await program('slow', `sleep 60 & echo $! > ${folder}/log; wait`);
+    const sink = await openSink('exec:slow?timeout=300ms');
+    await expect(sink.write([text('x')])).rejects.toThrow('did not end within 300 ms');
+    const grandchild = Number(await log());
+    await until(async () => {
+      const state = await readFile(`/proc/${grandchild}/stat`, 'utf8').catch(() => ') Z');
+      return / [ZX] /.test(`${state} `.slice(state.lastIndexOf(')')));
+    });
+    await sink.close();
+  });
+
+  it('is run so many times at once as it is said, and no more', async () => {
+    await program('alarm', `echo in >> ${folder}/log; sleep 0.3; echo out >> ${folder}/log`);
+    const sink = await openSink('exec:alarm?parallel=3');
+    await sink.write(Array.from({ length: 6 }, (_, i) => text(String(i))));
+    await sink.close();
+    const lines = (await log()).trim().split('\n');
+    let now = 0;
+    const most = Math.max(...lines.map((line) => (line === 'in' ? ++now : now--)));
+    expect(lines).toHaveLength(12);
+    expect(most).toBe(3);
+  });
+
+  it.each([
+    ['exec:', 'AIOT_STREAM_URL'],
+    ['exec:a "b', 'AIOT_STREAM_URL'],
+    ['exec:true?shell=true', 'AIOT_STREAM_URL'],
+    ['exec:there-is-no-such-program', 'AIOT_PROGRAM_NOT_FOUND'],
+  ])('is refused as %s', async (url, code) => {
+    await expect(openSink(url)).rejects.toMatchObject({ code });
+  });
+});
+
+/** What gpioset of libgpiod 1.6 does with these arguments, and that of 2.2: each refuses the other's. */
+const gpiosets = {
+  1: (log: string) => `
+case "$1" in --version) echo "gpioset (libgpiod) v1.6.3"; exit 0;; esac
+[ "$1" = "--mode=wait" ] || { echo "gpioset: unrecognized option" >&2; exit 1; }
+shift; [ "$1" = "--active-low" ] && { low=" low"; shift; }
+[ "$1" = gpiochip9 ] && { echo "gpioset: error setting the GPIO line values: No such file or directory" >&2; exit 1; }
+echo "$1 $2$low" >> ${log}; cat > /dev/null; echo "end $2" >> ${log}`,
+  2: (log: string) => `
+case "$1" in --version) echo "gpioset (libgpiod) v2.2.1"; exit 0;; esac
+[ "$1" = "--chip" ] || { echo "gpioset: unrecognized option" >&2; exit 1; }
+chip=$2; shift 2; [ "$1" = "--active-low" ] && { low=" low"; shift; }
+[ "$chip" = gpiochip9 ] && { echo "gpioset: cannot find GPIO chip character device 'gpiochip9'" >&2; exit 1; }
+echo "$chip $1$low" >> ${log}; trap 'echo "end $1" >> ${log}; exit' TERM
+while :; do sleep 0.05; done`,
+};
+
+describe.each([1, 2] as const)('A line of a GPIO chip, by gpioset of libgpiod %d', (version) => {
+  beforeEach(() => program('gpioset', gpiosets[version](join(folder, 'log'))));
+
+  it('is active while the label is the one, and let go at the end', async () => {
+    const sink = await openSink('gpio://gpiochip0/17?on=walking,running');
+    const levels = async () => (await log()).split('\n').filter((line) => line.startsWith('gpiochip0'));
+    expect(await levels()).toEqual(['gpiochip0 17=0']);
+    await sink.write([text('{"voted":"walking"}')]);
+    await sink.write([text('running')]);
+    // Of several, the last.
+    await sink.write([text('resting'), text('walking'), text('resting')]);
+    await sink.write([text('{"voted":null,"label":null}')]);
+    expect(await levels()).toEqual(['gpiochip0 17=0', 'gpiochip0 17=1', 'gpiochip0 17=0']);
+    await sink.close();
+    if (version === 2) expect((await log()).trim().split('\n').at(-1)).toBe('end 17=0');
+  });
+
+  it('is taken again when somebody ends the program', async () => {
+    const sink = await openSink('gpio://gpiochip0/4?on=walking&active=low');
+    await sink.write([text('walking')]);
+    expect((await log()).trim().split('\n').at(-1)).toBe('gpiochip0 4=1 low');
+    const { execFileSync } = await import('node:child_process');
+    const children = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], {
+      encoding: 'utf8',
+    });
+    const pid = Number(/^\s*(\d+) .*gpioset/m.exec(children)?.[1]);
+    process.kill(pid, 'SIGKILL');
+    await until(
+      async () =>
+        (await log())
+          .trim()
+          .split('\n')
+          .filter((line) => line.includes(' 4=1')).length === 2,
+    );
+    await sink.close();
+  });
+
+  it('says why it cannot be taken', async () => {
+    await expect(openSink('gpio://gpiochip9/17')).rejects.toMatchObject({
+      code: 'AIOT_PROGRAM_FAILED',
+      retryable: true,
+    });
+    await expect(openSink('gpio://gpiochip9/17')).rejects.toThrow('gpiochip9');
+  });
+});
+
+describe('An address of a GPIO line', () => {
+  it.each([
+    'gpio://17',
+    'gpio://gpiochip0/x',
+    'gpio://gpiochip0/1?on=',
+    'gpio://gpiochip0/1?active=up',
+    'gpio:///17',
+  ])('is refused as %s', async (url) => {
+    await expect(openSink(url)).rejects.toMatchObject({ code: 'AIOT_STREAM_URL' });
+  });
+
+  it('is told to need gpioset, where there is none', async () => {
+    process.env.PATH = folder;
+    await expect(openSink('gpio://gpiochip0/17')).rejects.toMatchObject({
+      code: 'AIOT_PROGRAM_NOT_FOUND',
+      next: 'sudo apt install gpiod',
+    });
+  });
+});
