@@ -3,6 +3,12 @@
  * simulators of the chips at the level of registers. Gives samples with the time each was taken; knows no model.
  */
 export type { I2cBus } from './i2c/bus.js';
+export { type I2cOptions, openI2c } from './i2c/open.js';
+export type { SimulatedBus } from './i2c/simulated/bus.js';
+export type { Signal, SimulatedChip, World } from './i2c/simulated/chip.js';
+export { type SimulatedBusSettings, simulatedBus } from './i2c/simulated/index.js';
+export { still, swaying } from './i2c/simulated/signals.js';
+export type { I2cSource } from './i2c/source.js';
 export { type IioDevice, listIio, type SystemRoots } from './iio/device.js';
 export { openIio } from './iio/open.js';
 export { listMicrophones, type Microphone, type SoundRoots } from './microphone/cards.js';

@@ -10,6 +10,11 @@ export interface SampleBatch {
   count: number;
   /** Samples that are known to be missing before the first of these: an overrun, a gap in a sequence. */
   lost: number;
+  /**
+   * By how much this machine's clock was set ahead before the first of these, ms: a gap in the times in which nothing is missing.
+   * Absent = it was not.
+   */
+  clockStepMs?: number;
 }
 
 /** A value of a sample, and its unit: g, dps, gauss, degC, Pa, %. */

@@ -64,6 +64,7 @@ export interface ChipPlan {
   readonly timing: 'chip' | 'host';
   /** Bits a second on the bus, with addresses and acknowledgements; section 8.3 of the I²C budget: 9·(3 + n) + 3 for a read of n bytes. */
   readonly bitsPerSecond: number;
+  /** @param clock one that nobody sets: its `now` only rises */
   session(chip: RegisterAccess, clock: Clock): ChipSession;
 }
 
@@ -87,7 +88,9 @@ export interface Reading {
   /** Sample after sample in the plan's fields and units: `count × fields.length` (there may be more room behind them). */
   values: Float64Array;
   count: number;
-  /** When the chip was asked how many there are (`host`: for the sample): between these two, ms since 1970. */
+  /** Samples that were there when the chip was asked, and are not among these: they come with the next. Absent = 0. */
+  left?: number;
+  /** When the chip was asked how many there are (`host`: for the sample): between these two, by the session's clock. */
   askedMs: readonly [before: number, after: number];
   /**
    * Before the first of these some are missing, and how many is to be told from the time: a buffer ran over, or was cleared, or a

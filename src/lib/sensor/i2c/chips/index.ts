@@ -1,4 +1,5 @@
 import type { ChipDriver } from '../chip.js';
+import { lsm6ds3trc } from './lsm6ds3tr-c/index.js';
 
 /** One entry a chip: the only place that knows which there are. */
-export const chipDrivers: readonly ChipDriver[] = [];
+export const chipDrivers: readonly ChipDriver[] = [lsm6ds3trc];

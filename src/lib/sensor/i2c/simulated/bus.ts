@@ -73,7 +73,7 @@ export function busOf(options: SimulatedBusOptions): SimulatedBus {
   return {
     name,
     longest,
-    speedHz: speedHz ?? null,
+    speedHz: speedHz ?? Number.POSITIVE_INFINITY,
     chips,
     chip(wanted) {
       const found = chips.find((chip) => chip.name === wanted);

@@ -1,0 +1,161 @@
+import { AiotError, type Clock, percent, systemClock } from '../../core/index.js';
+import type { SampleBatch, SourceFaults } from '../types.js';
+import type { SensorUrl } from '../url.js';
+import type { I2cBus } from './bus.js';
+import type { SelfTest } from './chip.js';
+import { connect, createDevice, type Device, testDevice } from './device.js';
+import { openBus } from './open-bus.js';
+import { type I2cPlace, readPlace } from './place.js';
+import { fieldsOf, type I2cSource, Pump } from './source.js';
+
+export interface I2cOptions {
+  clock?: Clock;
+  signal?: AbortSignal;
+  /** Instead of the URL's; it is not closed with the source. */
+  bus?: I2cBus;
+  onState?: (state: 'connected' | 'disconnected', error?: AiotError) => void;
+}
+
+/** A bus that is used more than this leaves no room for what else is on it, nor for a late reader. */
+const busyShare = 0.7;
+/** What a bus runs at where nobody says, and the most these chips bear. */
+const usualHz = 100_000;
+const fastestHz = 400_000;
+
+/**
+ * Samples of one or several chips on an I²C bus; of several, the first gives the rate. Each is looked for, asked who it is, tested
+ * (`?selftest=off` spares that, `required` insists) and reset before this resolves, and starts when it is read from.
+ * @throws AIOT_SENSOR_URL, AIOT_SENSOR_IDENTITY, AIOT_SENSOR_FAILED, AIOT_I2C_…
+ */
+export async function openI2c(url: SensorUrl, options: I2cOptions = {}): Promise<I2cSource> {
+  const clock = options.clock ?? systemClock;
+  const place = readPlace(url);
+  const bus = options.bus ?? (await openBus(place, clock));
+  const cautions: string[] = [];
+  try {
+    checkBudget(place, bus, url, cautions);
+    return await openChips(url, place, bus, clock, options, cautions);
+  } catch (error) {
+    if (!options.bus) await bus.close();
+    throw error;
+  }
+}
+
+async function openChips(
+  url: SensorUrl,
+  place: I2cPlace,
+  bus: I2cBus,
+  clock: Clock,
+  options: I2cOptions,
+  cautions: string[],
+): Promise<I2cSource> {
+  const faults: SourceFaults = { overruns: 0, retries: 0, reconnects: 0 };
+  const addresses = new Map<Device, readonly number[]>();
+  const tests = new Map<Device, SelfTest | null>();
+  const devices = place.chips.map((chip) => createDevice(chip.driver, chip.plan, clock));
+  for (const [index, device] of devices.entries()) {
+    addresses.set(device, place.chips[index]!.addresses);
+    await connect(device, bus, addresses.get(device)!, clock, faults);
+    const test = place.selfTest === 'off' ? null : await testDevice(device);
+    tests.set(device, test);
+    if (test && !test.passed) sayFailed(device, test, place, cautions);
+  }
+  const closing = new AbortController();
+  options.signal?.addEventListener('abort', () => closing.abort(), { once: true });
+  if (options.signal?.aborted) closing.abort();
+  const onState = options.onState ?? (() => {});
+  const [first, ...others] = devices as [Device, ...Device[]];
+  const parts = { bus, clock, devices: [first, ...others], addresses, faults, closing, onState } as const;
+  const pump = new Pump({ ...parts, devices: [first, ...others] });
+  let closed: Promise<void> | null = null;
+  const close = () => {
+    closing.abort();
+    closed ??= stop(devices, options.bus ? null : bus);
+    return closed;
+  };
+  return {
+    endpoint: url.endpoint,
+    fields: fieldsOf(devices),
+    rateHz: first.plan.rateHz,
+    faults,
+    cautions,
+    chips: devices.map((device) => ({
+      name: device.driver.name,
+      title: device.driver.title,
+      address: device.address!,
+      selfTest: tests.get(device) ?? null,
+    })),
+    get measuredHz() {
+      return first.timeline.rateHz;
+    },
+    get saturated() {
+      return devices.reduce((sum, { saturated }) => sum + saturated, 0);
+    },
+    get connected() {
+      return pump.trouble === null;
+    },
+    get trouble() {
+      return pump.trouble;
+    },
+    [Symbol.asyncIterator]: () => iterate(pump, close),
+    close,
+  };
+}
+
+async function* iterate(pump: Pump, close: () => Promise<void>): AsyncGenerator<SampleBatch> {
+  try {
+    await pump.start();
+    for (let batch = await pump.next(); batch; batch = await pump.next()) yield batch;
+  } finally {
+    await close();
+  }
+}
+
+/** Chips that still answer go to sleep; the bus is closed in any case. */
+async function stop(devices: readonly Device[], bus: I2cBus | null): Promise<void> {
+  for (const { session } of devices) await session?.stop().catch(() => {});
+  await bus?.close();
+}
+
+function sayFailed(device: Device, test: SelfTest, place: I2cPlace, cautions: string[]): void {
+  const off = test.axes
+    .filter(({ change, least, most }) => change < least || change > most)
+    .map(
+      ({ name, unit, change, least, most }) => `${name} by ${round(change)} (${least} to ${most} ${unit})`,
+    );
+  const model = device.driver.title.split(',')[0]!;
+  const message = `the ${model} fails its self-test: it moved ${off.join(', ')}`;
+  const next = 'Let it lie still while it starts; if it fails then too, it is damaged.';
+  if (place.selfTest === 'required') throw new AiotError('AIOT_SENSOR_FAILED', message, { next });
+  cautions.push(`${message}. ${next}`);
+}
+
+/** @throws AIOT_SENSOR_URL where the bus cannot carry what is asked for at all */
+function checkBudget(place: I2cPlace, bus: I2cBus, url: SensorUrl, cautions: string[]): void {
+  const bits = place.chips.reduce((sum, { plan }) => sum + plan.bitsPerSecond, 0);
+  const share = (hz: number) => bits / hz;
+  const kHz = (hz: number) => `${hz / 1000} kHz`;
+  if (share(bus.speedHz ?? fastestHz) > 1)
+    throw new AiotError(
+      'AIOT_SENSOR_URL',
+      `${url.endpoint}: these rates need ${percent(share(bus.speedHz ?? fastestHz))} of a bus at ${kHz(bus.speedHz ?? fastestHz)}`,
+      { next: faster(bus.speedHz) },
+    );
+  const assumed = bus.speedHz ?? usualHz;
+  if (share(assumed) > busyShare)
+    cautions.push(
+      `these rates take ${percent(share(assumed))} of a bus at ${kHz(assumed)}${
+        bus.speedHz === null ? ', if that is its speed' : ''
+      }. ${faster(bus.speedHz)}`,
+    );
+}
+
+function faster(speedHz: number | null): string {
+  return speedHz !== null && speedHz >= fastestHz
+    ? 'Choose a lower rate, or leave the gyroscope out: ?gyro=off'
+    : 'Choose a lower rate, or set dtparam=i2c_arm_baudrate=400000 in /boot/firmware/config.txt.';
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}

@@ -1,0 +1,181 @@
+import { AiotError, type Clock } from '../../core/index.js';
+import { steady } from '../timing/host-clock.js';
+import type { SampleBatch, SampleField, SampleSource, SourceFaults } from '../types.js';
+import type { I2cBus } from './bus.js';
+import type { SelfTest } from './chip.js';
+import { connect, type Device, readDevice, type Timed } from './device.js';
+import { Held } from './held.js';
+
+/** Samples of chips on an I²C bus. */
+export interface I2cSource extends SampleSource {
+  readonly rateHz: number;
+  /** By this machine's clock; the nominal rate before there is something to measure. */
+  readonly measuredHz: number;
+  /** Values that stood at an end of their range. */
+  readonly saturated: number;
+  readonly chips: readonly { name: string; title: string; address: number; selfTest: SelfTest | null }[];
+  /** What is not as it should be, and does not keep it from working. */
+  readonly cautions: readonly string[];
+  readonly connected: boolean;
+  /** Why it is not connected. */
+  readonly trouble: AiotError | null;
+}
+
+export interface PumpParts {
+  bus: I2cBus;
+  clock: Clock;
+  /** The first gives the rate; the others' newest values are held to its times. */
+  devices: readonly [Device, ...Device[]];
+  addresses: ReadonlyMap<Device, readonly number[]>;
+  faults: SourceFaults;
+  closing: AbortController;
+  onState: (state: 'connected' | 'disconnected', error?: AiotError) => void;
+}
+
+/** Failed readings in a row after which the chip is set up anew. */
+const mostFailures = 3;
+const firstPauseMs = 100;
+const longestPauseMs = 5000;
+
+/** Reads chips until it is closed; what goes wrong meanwhile is mended, as often and as long as it takes. */
+export class Pump {
+  trouble: AiotError | null = null;
+  readonly #steady: Clock;
+  readonly #held: readonly Held[];
+  /** Of the first chip: when it is to be read next, and when it last gave samples. */
+  #dueMs = 0;
+  #heardMs = 0;
+  #failures = 0;
+  #lost = 0;
+
+  constructor(private readonly parts: PumpParts) {
+    this.#steady = steady(parts.clock);
+    this.#held = parts.devices.slice(1).map((device) => new Held(device));
+  }
+
+  async start(): Promise<void> {
+    const { devices } = this.parts;
+    for (const { session } of devices) await session!.start();
+    const now = this.#steady.now();
+    for (const held of this.#held) held.begin(now);
+    this.#dueMs = now + devices[0].plan.everyMs;
+    this.#heardMs = now;
+  }
+
+  /** The next samples; null when it was closed. */
+  async next(): Promise<SampleBatch | null> {
+    const { closing } = this.parts;
+    while (!closing.signal.aborted) {
+      try {
+        const batch = await this.turn();
+        this.#failures = 0;
+        if (batch) return batch;
+      } catch (error) {
+        if (closing.signal.aborted) return null;
+        if (!(error instanceof AiotError)) throw error;
+        await this.mend(error);
+      }
+    }
+    return null;
+  }
+
+  /** Waits for what is due first, and reads it. */
+  private async turn(): Promise<SampleBatch | null> {
+    const { parts } = this;
+    const [first] = parts.devices;
+    const dueMs = this.#held.reduce((least, held) => Math.min(least, held.dueMs), this.#dueMs);
+    const waitMs = dueMs - this.#steady.now();
+    if (waitMs > 0) await parts.clock.sleep(waitMs, parts.closing.signal);
+    const now = this.#steady.now();
+    for (const held of this.#held) if (held.dueMs <= now) await held.read(parts.faults, now);
+    if (this.#dueMs > now) return null;
+    const timed = await readDevice(first, parts.faults);
+    this.#dueMs = Math.max(this.#dueMs + first.plan.everyMs, now);
+    this.#lost += timed.lost;
+    if (timed.count === 0) return this.hush(now);
+    this.#heardMs = now;
+    if (this.#held.some((held) => held.empty)) return null;
+    return this.batch(timed);
+  }
+
+  private batch(timed: Timed): SampleBatch {
+    const { values, count, times, stepMs } = timed;
+    const size = this.parts.devices[0].plan.fields.length;
+    const lost = this.#lost;
+    this.#lost = 0;
+    const own = values.length === count * size ? values : values.subarray(0, count * size);
+    const batch = {
+      values: this.#held.length === 0 ? own : this.joined(own, timed),
+      times,
+      count,
+      lost,
+    };
+    return stepMs > 0 ? { ...batch, clockStepMs: stepMs } : batch;
+  }
+
+  /** Each sample of the first chip, and what the others had last said by then. */
+  private joined(own: Float64Array, { count, firstMs, lastMs }: Timed): Float64Array {
+    const size = this.parts.devices[0].plan.fields.length;
+    const whole = this.#held.reduce((sum, held) => sum + held.size, size);
+    const values = new Float64Array(count * whole);
+    const periodMs = count > 1 ? (lastMs - firstMs) / (count - 1) : 0;
+    for (let i = 0; i < count; i++) {
+      values.set(own.subarray(i * size, (i + 1) * size), i * whole);
+      let at = i * whole + size;
+      for (const held of this.#held) {
+        held.copy(firstMs + i * periodMs, values, at);
+        at += held.size;
+      }
+    }
+    for (const held of this.#held) held.forget(lastMs);
+    return values;
+  }
+
+  /** A chip that gives nothing for too long has lost its power in between, and with it its settings. */
+  private hush(now: number): null {
+    const { everyMs, rateHz, fields } = this.parts.devices[0].plan;
+    const longestMs = Math.max(1000, 5 * everyMs, 5000 / rateHz);
+    if (now - this.#heardMs < longestMs) return null;
+    this.#failures = mostFailures;
+    throw new AiotError(
+      'AIOT_SENSOR_LOST',
+      `${this.parts.bus.name}: no ${fields[0]!.name} for ${Math.round((now - this.#heardMs) / 100) / 10} s`,
+      { endpoint: this.parts.bus.name, retryable: true },
+    );
+  }
+
+  private async mend(error: AiotError): Promise<void> {
+    const { parts } = this;
+    const [first] = parts.devices;
+    first.broken = true;
+    this.#failures++;
+    if (this.#failures < mostFailures) {
+      await parts.clock.sleep(first.plan.everyMs / 4, parts.closing.signal).catch(() => {});
+      return;
+    }
+    this.trouble = error;
+    parts.onState('disconnected', error);
+    for (let pauseMs = firstPauseMs; !parts.closing.signal.aborted; ) {
+      try {
+        for (const device of parts.devices)
+          await connect(device, parts.bus, parts.addresses.get(device)!, parts.clock, parts.faults);
+        await this.start();
+        this.trouble = null;
+        this.#failures = 0;
+        parts.faults.reconnects++;
+        parts.onState('connected');
+        return;
+      } catch (again) {
+        if (!(again instanceof AiotError)) throw again;
+        this.trouble = again;
+        await parts.clock.sleep(pauseMs, parts.closing.signal).catch(() => {});
+        pauseMs = Math.min(2 * pauseMs, longestPauseMs);
+      }
+    }
+  }
+}
+
+/** Fields of all chips, in their order. */
+export function fieldsOf(devices: readonly Device[]): readonly SampleField[] {
+  return devices.flatMap(({ plan }) => plan.fields);
+}
