@@ -12,9 +12,9 @@ export interface Certificates {
 
 /**
  * Made by openssl, valid for a day: `ca` with `server` (for 127.0.0.1) and `client`, and `other`, a CA that nobody knows, with
- * `stranger`, a client of that one. Each has NAME.crt and NAME.key.
+ * `stranger`, a client of that one. Each has NAME.crt and NAME.key. @param names of all of them (subjectAltName)
  */
-export async function makeCertificates(): Promise<Certificates> {
+export async function makeCertificates(names = 'IP:127.0.0.1'): Promise<Certificates> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-certificates-'));
   // A broker that was started by root reads them as a user of its own.
   await chmod(folder, 0o755);
@@ -26,7 +26,7 @@ export async function makeCertificates(): Promise<Certificates> {
   ];
   const authority = (name: string) =>
     openssl('req', '-x509', ...made(name), '-out', path(`${name}.crt`), '-days', '1');
-  await writeFile(path('extensions'), 'subjectAltName=IP:127.0.0.1\n');
+  await writeFile(path('extensions'), `subjectAltName=${names}\n`);
   const signed = (name: string, by: string) => {
     openssl('req', '-new', ...made(name), '-out', path(`${name}.csr`));
     openssl(

@@ -38,7 +38,7 @@ const parts = {
   python3: () => onPath('python3'),
   /** The compiler for the instruction set of a C3, and its addr2line. */
   riscv: () => onPath('riscv64-unknown-elf-gcc') && onPath('riscv64-unknown-elf-addr2line'),
-  /** PyPI pyarrow, fastavro, cbor2, msgpack, protobuf, standardwebhooks and moto. */
+  /** PyPI pyarrow, fastavro, cbor2, msgpack, protobuf, standardwebhooks, moto, pandas and nats-py. */
   streams: () => existsSync(python('streams')),
   /** Gives a simulated chip a pty. */
   socat: () => onPath('socat'),

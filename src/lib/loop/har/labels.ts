@@ -51,7 +51,9 @@ function inMemory(): Labels {
     get state() {
       return state;
     },
-    put: (next) => void (state = next),
+    put(next) {
+      state = next;
+    },
     close: async () => {},
   };
 }
