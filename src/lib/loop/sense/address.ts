@@ -39,6 +39,8 @@ const shape = {
   time: z.string().min(1).optional(),
   /** Member that rises by one a message. */
   seq: z.string().min(1).optional(),
+  /** Whose samples, where a topic has those of several. */
+  device: z.string().min(1).optional(),
   /** Names of cells, for lines of numbers. */
   columns: z.string().min(1).optional(),
   /** Longest gap in samples that is bridged; 0 = none. */
@@ -65,6 +67,7 @@ export interface SensorAddress {
   fields: FieldSettings;
   time: string | undefined;
   seq: string | undefined;
+  device: string | undefined;
   columns: string[] | undefined;
   bridge: number;
   resample: 'auto' | 'on' | 'off';
@@ -123,6 +126,7 @@ export function parseAddress(sensor: string): SensorAddress {
     fields: { map: data.map ?? {}, units: data.units ?? {} },
     time: data.time,
     seq: data.seq,
+    device: data.device,
     columns: data.columns?.split(','),
     bridge: data.bridge ?? bridged,
     resample: data.resample ?? 'auto',

@@ -2,6 +2,8 @@ import { AiotError, systemClock } from '../../core/index.js';
 import type { Sensing } from '../types.js';
 import { parseAddress, type SensorAddress } from './address.js';
 import { createTeller } from './events.js';
+import type { FieldSettings } from './fields/map.js';
+import { openMessages } from './messages/source.js';
 import { type SensingPorts, sensingOf } from './sensing.js';
 import { openReplay } from './source/replay.js';
 import type { RawSource, SensingOptions } from './types.js';
@@ -15,22 +17,30 @@ import type { RawSource, SensingOptions } from './types.js';
  */
 export async function openSensing(options: SensingOptions): Promise<Sensing> {
   const { sensor, contract, clock = systemClock } = options;
-  const monotonicMs =
-    options.monotonicMs ?? (clock === systemClock ? () => performance.now() : () => clock.now());
+  const monotonicMs = () => clock.monotonic?.() ?? clock.now();
   const ports: SensingPorts = { clock, monotonicMs, tell: createTeller(clock, monotonicMs, options.onEvent) };
   if (sensor === undefined) throw new AiotError('AIOT_SENSOR_MISSING', 'no sensor is named');
   const address = parseAddress(sensor);
-  return sensingOf(await openRaw(address, options, ports), address, contract, ports);
+  const { source, fields } = await openRaw(address, options, ports);
+  return sensingOf(source, { ...address, fields }, contract, ports);
 }
 
+/** The source, and how its fields are named: messages are read by the contract's own names. */
 async function openRaw(
   address: SensorAddress,
-  { contract, signal, baseFolder }: SensingOptions,
-  { clock }: SensingPorts,
-): Promise<RawSource> {
-  const stop = signal ?? new AbortController().signal;
-  if (address.scheme === 'file' && /\.csv$/i.test(address.url.replace(/\?.*$/, ''))) {
-    return openReplay({ address, contract, clock, folder: baseFolder, signal: stop });
+  options: SensingOptions,
+  { clock, monotonicMs, tell }: SensingPorts,
+): Promise<{ source: RawSource; fields: FieldSettings }> {
+  const { contract, baseFolder, stream } = options;
+  const signal = options.signal ?? new AbortController().signal;
+  if (address.scheme === 'file' && isCsv(address)) {
+    const source = await openReplay({ address, contract, clock, folder: baseFolder, signal });
+    return { source, fields: address.fields };
   }
-  throw new AiotError('AIOT_SENSOR_URL', `${address.scheme}: is no sensor`);
+  const messages = { address, contract, stream, signal, monotonicMs, wallMs: () => clock.now(), tell };
+  return { source: await openMessages(messages), fields: { map: {}, units: {} } };
+}
+
+function isCsv({ url }: SensorAddress): boolean {
+  return /\.csv$/i.test(url.replace(/\?.*$/, ''));
 }

@@ -32,19 +32,13 @@ export function sensingOf(
   contract: SensingContract,
   { clock, monotonicMs, tell }: SensingPorts,
 ): Sensing {
-  const { timing, rateHz: nominalHz } = source;
   const wants = contract.fields;
   const mapped = mapFields(source.fields, wants, address.fields, source.endpoint);
   const convert = createConverter(mapped, source.fields.length);
   const counts: Counts = { samples: 0, lost: 0, gaps: 0 };
-  const measure = createMeasure(timing);
-  const measuredHz = () => measure.rateHz();
   const labels = createLabels();
-  const watch = createRateWatch(contract.rateHz, measuredHz, tell);
   const repeats = createRepeats(wants.length, tell);
-  const shape = { fields: wants.length, timing, nominalHz, tell };
-  const follower = createFollower({ ...shape, bridge: address.bridge, measure, counts, monotonicMs });
-  const grid = createGrid({ ...shape, contractHz: contract.rateHz, resample: address.resample, measuredHz });
+  let stages: Stages | undefined;
   let wall = clock.now() - monotonicMs();
 
   /** Samples that are stamped on arrival are stamped by a clock that never steps: their labels go along with the one that does. */
@@ -54,11 +48,14 @@ export function sensingOf(
     if (Math.abs(moved) < movedMs) return;
     wall = offset;
     tell('jump', `the clock of this machine moved by ${(moved / 1000).toFixed(1)} s`);
-    if (timing === 'arrival') labels.move(moved);
+    if (source.timing === 'arrival') labels.move(moved);
   };
 
   const take = (batch: Incoming): SampleBatch[] => {
     followClock();
+    // Messages say what they are like with the first of them.
+    stages ??= createStages(source, address, contract, { counts, tell, monotonicMs });
+    const { follower, grid, watch } = stages;
     const values = convert(batch);
     repeats(values, batch.count);
     const out: SampleBatch[] = [];
@@ -70,7 +67,7 @@ export function sensingOf(
   };
 
   const label = (batch: SampleBatch): SampleBatch => {
-    labels.apply(batch, follower.periodMs ?? 1);
+    labels.apply(batch, stages?.follower.periodMs ?? 1);
     return { values: batch.values, times: batch.times, count: batch.count, lost: batch.lost };
   };
 
@@ -78,22 +75,47 @@ export function sensingOf(
     for await (const batch of source) {
       for (const out of take(batch)) yield label(out);
     }
-    for (const out of grid.end()) yield label(out);
+    for (const out of stages?.grid.end() ?? []) yield label(out);
   }
 
   return {
     endpoint: source.endpoint,
     fields: wants,
-    rateHz: contract.rateHz ?? nominalHz ?? 1,
+    get rateHz() {
+      return contract.rateHz ?? source.rateHz ?? 1;
+    },
     get faults(): Readonly<SourceFaults> {
       return source.faults;
     },
     get connected() {
       return source.connected ?? true;
     },
-    rates: () => ({ ...counts, rateHz: measuredHz(), jitterP99Ms: measure.jitterP99Ms() }),
+    rates: () => ({
+      ...counts,
+      rateHz: stages?.measure.rateHz() ?? null,
+      jitterP99Ms: stages?.measure.jitterP99Ms() ?? null,
+    }),
     ...(source.reply ? { reply: source.reply.bind(source) } : {}),
     [Symbol.asyncIterator]: () => batches(),
     close: () => source.close(),
+  };
+}
+
+type Stages = ReturnType<typeof createStages>;
+
+function createStages(
+  { timing, rateHz: nominalHz }: RawSource,
+  { bridge, resample }: Pick<SensorAddress, 'bridge' | 'resample'>,
+  { fields, rateHz: contractHz }: SensingContract,
+  { counts, tell, monotonicMs }: Pick<SensingPorts, 'tell' | 'monotonicMs'> & { counts: Counts },
+) {
+  const measure = createMeasure(timing);
+  const measuredHz = () => measure.rateHz();
+  const shape = { fields: fields.length, timing, nominalHz, tell };
+  return {
+    measure,
+    follower: createFollower({ ...shape, bridge, measure, counts, monotonicMs }),
+    grid: createGrid({ ...shape, contractHz, resample, measuredHz }),
+    watch: createRateWatch(contractHz, measuredHz, tell),
   };
 }

@@ -45,8 +45,6 @@ export interface SensingOptions {
   simulate?: Simulation | undefined;
   /** Default: this machine's. For `speed: 'max'` a clock of `createVirtualClock`. */
   clock?: Clock;
-  /** Milliseconds that no step of the clock moves; default: this machine's, or the clock's own where another is given. */
-  monotonicMs?: () => number;
   stream?: StreamOptions;
   signal?: AbortSignal;
   onEvent?: (event: SensingEvent) => void;

@@ -47,12 +47,14 @@ export function createFollower(options: FollowOptions): Follower {
   let lastArrival = Number.NaN;
   let late = 0;
 
-  const fill = (missing: number, values: Float64Array, from: number, t: number) => {
+  const bridged = (missing: number, values: Float64Array, from: number, t: number) => {
     for (let k = 1; k <= missing; k++) {
       const share = k / (missing + 1);
       for (let f = 0; f < fields; f++) filled[f] = before[f]! + (values[from + f]! - before[f]!) * share;
       segments.push(filled, 0, lastT + (t - lastT) * share, lastSmooth + (track.smooth - lastSmooth) * share);
     }
+    counts.lost += missing;
+    counts.gaps++;
   };
 
   const missed = (missing: number, t: number, passed: number) => {
@@ -80,11 +82,8 @@ export function createFollower(options: FollowOptions): Follower {
       tell('jump', `${what} ${(Math.abs(t - lastT) / 1000).toFixed(1)} s: the window begins anew`);
       if (timing === 'arrival') counts.gaps++;
       segments.breakHere(1);
-    } else if (verdict > 0 && verdict <= bridge) {
-      fill(verdict, values, from, t);
-      counts.lost += verdict;
-      counts.gaps++;
-    } else if (verdict > 0) missed(verdict, t, passed);
+    } else if (verdict > 0 && verdict <= bridge) bridged(verdict, values, from, t);
+    else if (verdict > 0) missed(verdict, t, passed);
     measure.add(t, verdict === verdicts.follows);
     return true;
   };
@@ -100,7 +99,8 @@ export function createFollower(options: FollowOptions): Follower {
         if (i === 0 && (lost > 0 || apart)) track.cut();
         const verdict = track.step(t, sure === true);
         if (i === 0 && lost > 0) {
-          missed(lost, t, Number.POSITIVE_INFINITY);
+          if (lost <= bridge && counts.samples > 0) bridged(lost, values, from, t);
+          else missed(lost, t, Number.POSITIVE_INFINITY);
           measure.add(t, false);
         } else if (i === 0 && apart) {
           segments.breakHere(1);

@@ -56,6 +56,7 @@ export function createScaledClock(clock: Clock, speed: number): Clock {
   const start = clock.now();
   return {
     now: () => start + (clock.now() - start) * speed,
+    monotonic: () => (clock.monotonic?.() ?? clock.now()) * speed,
     sleep: (ms, signal) => clock.sleep(ms / speed, signal),
   };
 }

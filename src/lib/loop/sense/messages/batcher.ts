@@ -1,0 +1,119 @@
+import type { SampleField } from '../../../sensor/index.js';
+import type { SensorAddress } from '../address.js';
+import type { Tell } from '../events.js';
+import type { Incoming, Timing } from '../types.js';
+import { createDecoder } from './decode.js';
+import { createSequence } from './sequence.js';
+import { createStamps, timeSetting } from './stamps.js';
+import { isRows, type Rows } from './types.js';
+
+/** Messages → batches of samples with times. */
+export interface Batcher {
+  /** @returns a sentence when the message is no sample, null when it is */
+  add(payload: Uint8Array, arrivalMs: number): string | null;
+  /** So many messages were thrown away on their way here. */
+  dropped(messages: number): void;
+  /** What comes follows nothing. */
+  cut(): void;
+  take(): Incoming[];
+  /** By the first message that said something. */
+  readonly timing: Timing;
+  readonly rateHz: number | null;
+}
+
+/**
+ * @throws AIOT_SENSOR_URL (a unit of time that is none)
+ */
+export function createBatcher(fields: readonly SampleField[], address: SensorAddress, tell: Tell): Batcher {
+  const { name, unit } = timeSetting(address.time);
+  const decode = createDecoder({ fields, map: address.fields.map, time: name, seq: address.seq, columns: address.columns });
+  const stampOf = createStamps(unit);
+  const order = createSequence();
+  let timing: Timing | null = null;
+  let rateHz = address.rateHz ?? null;
+  let take: string | null = null;
+  let device = address.device ?? null;
+  let lastT = Number.NEGATIVE_INFINITY;
+  let lastCount = 1;
+  let lost = 0;
+  let apart = false;
+  let done: Incoming[] = [];
+
+  /** ms of each sample of a message. */
+  const timesOf = (rows: Rows, arrivalMs: number): Float64Array => {
+    const { count, stamps } = rows;
+    const first = stamps.length > 0 ? stampOf(stamps[0], arrivalMs) : Number.NaN;
+    timing ??= Number.isNaN(first) ? 'arrival' : 'own';
+    const times = new Float64Array(count);
+    const period = rateHz === null ? Number.NaN : 1000 / rateHz;
+    if (timing === 'own' && !Number.isNaN(first)) {
+      for (let i = 0; i < count; i++) {
+        times[i] = stamps.length === count ? stampOf(stamps[i], arrivalMs) : first + i * (period || 0);
+      }
+      return times;
+    }
+    // The last sample of a message has just been taken; those before it since the message before.
+    const end = Math.max(arrivalMs, lastT);
+    const begin = Number.isFinite(lastT) ? lastT : end - (Number.isNaN(period) ? 0 : period * count);
+    for (let i = 0; i < count; i++) times[i] = begin + ((end - begin) * (i + 1)) / count;
+    return times;
+  };
+
+  const otherDevice = (rows: Rows): boolean => {
+    if (rows.device === null) return false;
+    device ??= rows.device;
+    return rows.device !== device;
+  };
+
+  return {
+    add(payload, arrivalMs) {
+      const rows = decode(payload);
+      if (!isRows(rows)) {
+        if (rows.broken && timing !== 'own') lost++;
+        return rows.why === '' ? null : rows.why;
+      }
+      if (otherDevice(rows)) {
+        const which = `samples of ${rows.device} are left out, those of ${device} are taken`;
+        tell('skipped', `${which}: a loop has one sensor, and ?device=NAME chooses`);
+        return null;
+      }
+      rateHz ??= rows.rateHz;
+      const times = timesOf(rows, arrivalMs);
+      const newer = timing === 'own' && times[0]! > lastT;
+      let sure = false;
+      if (rows.seq !== null) {
+        const told = rows.take === take || take === null ? order(rows.seq, newer) : ({ kind: 'restarted' } as const);
+        if (rows.take !== take && take !== null) order(rows.seq, true);
+        if (told.kind === 'again') return null;
+        if (told.kind === 'restarted') apart = true;
+        if (told.kind === 'lost') lost += told.messages * lastCount;
+        sure = told.kind !== 'first';
+      }
+      if (rows.take !== take && take !== null) apart = true;
+      take = rows.take;
+      done.push({ values: rows.values, times, count: rows.count, lost, sure, apart });
+      lost = 0;
+      apart = false;
+      lastT = times[rows.count - 1]!;
+      lastCount = rows.count;
+      return null;
+    },
+    dropped(messages) {
+      lost += messages * lastCount;
+    },
+    cut() {
+      apart = true;
+    },
+    take() {
+      const out = done;
+      done = [];
+      return out;
+    },
+    get timing() {
+      return timing ?? 'arrival';
+    },
+    get rateHz() {
+      return rateHz;
+    },
+  };
+}

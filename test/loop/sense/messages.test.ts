@@ -1,0 +1,138 @@
+import { describe, expect, it } from 'vitest';
+import { parseAddress } from '../../../src/lib/loop/sense/address.js';
+import { createBatcher } from '../../../src/lib/loop/sense/messages/batcher.js';
+
+const fields = ['x', 'y', 'z'].map((name) => ({ name, unit: 'g' }));
+const sensor = (query = '') => parseAddress(`mqtt://127.0.0.1/motion${query}`);
+
+function read(messages: unknown[], query = '', of = fields) {
+  const told: string[] = [];
+  const batcher = createBatcher(of, sensor(query), (_, text) => told.push(text));
+  const why = messages.map((message, i) =>
+    batcher.add(Buffer.from(typeof message === 'string' ? message : JSON.stringify(message)), 1_700_000_000_000 + i * 10),
+  );
+  const batches = batcher.take();
+  return {
+    why,
+    told,
+    values: batches.flatMap(({ values }) => [...values]),
+    times: batches.flatMap(({ times }) => [...times]),
+    lost: batches.map(({ lost }) => lost),
+    apart: batches.map(({ apart }) => apart),
+    timing: batcher.timing,
+    rateHz: batcher.rateHz,
+  };
+}
+
+describe('what a message may look like', () => {
+  const same: [string, unknown, string?][] = [
+    ['an object', { x: 1, y: 2, z: 3 }],
+    ['an object with more in it', { deviceID: '0', z: 3, y: 2, x: 1, note: 'n' }],
+    ['numbers as texts', { x: '1', y: '2.0', z: '3e0' }],
+    ['names of the drivers', { ax: 1, ay: 2, az: 3, gx: 9 }],
+    ['names as people write them', { acc_x: 1, AccY: 2, 'accel.z': 3 }],
+    ['other names', { p: 1, q: 2, r: 3 }, '?map=x:p,y:q,z:r'],
+    ['members of members', { acc: { x: 1, y: 2, z: 3 } }, '?map=x:acc.x,y:acc.y,z:acc.z'],
+    ['an array of numbers', [1, 2, 3]],
+    ['an array of numbers with names', [0, 3, 2, 1], '?columns=n,z,y,x'],
+    ['an array of an array', [[1, 2, 3]]],
+    ['an array of an object', [{ x: 1, y: 2, z: 3 }]],
+    ['columns', { x: [1], y: [2], z: [3] }],
+    ['a line with commas', '1,2,3'],
+    ['a line with spaces and an end', ' 1 2\t3\r\n'.replace('\t', ' ')],
+    ['a line with semicolons', '1; 2; 3'],
+    ['a line with a NUL at its end', '1,2,3\0'],
+    ['a line with names', 'x=1, y=2, z=3'],
+    ['a line with names and colons', 'ax:1 ay:2 az:3'],
+    ['a line with named columns', '7,1,2,3', '?columns=n,x,y,z'],
+  ];
+  it.each(same)('%s is one sample', (_, message, query) => {
+    expect(read([message], query)).toMatchObject({ why: [null], values: [1, 2, 3], lost: [0] });
+  });
+
+  it.each([
+    ['rows of arrays', [[1, 2, 3], [4, 5, 6]]],
+    ['rows of objects', [{ x: 1, y: 2, z: 3 }, { x: 4, y: 5, z: 6 }]],
+    ['columns of arrays', { x: [1, 4], y: [2, 5], z: [3, 6] }],
+  ])('%s are a batch', (_, message) => {
+    expect(read([message])).toMatchObject({ why: [null], values: [1, 2, 3, 4, 5, 6] });
+  });
+
+  it('takes names of columns from a line of names', () => {
+    expect(read(['t,z,y,x', '5,3,2,1'])).toMatchObject({ why: [null, null], values: [1, 2, 3] });
+  });
+
+  it('reads a single field from bare numbers, and arrays of it as a batch', () => {
+    const of = [{ name: 'temperature', unit: 'degC' }];
+    expect(read(['21.5', { temp: 22 }, [23, 24]], '', of).values).toEqual([21.5, 22, 23, 24]);
+  });
+
+  it.each([
+    ['an object that lacks a field', { x: 1, y: 2 }, 'expected z in it, got x, y', 1],
+    ['a field that is null', { x: 1, y: null, z: 3 }, 'expected a number for y, got null', 1],
+    ['a field that is a word', { x: 1, y: 'NaN', z: 3 }, 'expected a number for y, got "NaN"', 1],
+    ['columns of two lengths', { x: [1, 2], y: [1], z: [1, 2] }, 'expected 2 samples of y, got [1]', 1],
+    ['a line that is cut off', '1,2', 'expected 3 numbers (x, y, z), got ["1","2"]', 1],
+    ['a message of another kind', { state: 'on' }, 'expected x in it, got state', 0],
+    ['a text', 'hello world', 'expected 3 numbers (x, y, z), got ["hello","world"]', 0],
+    ['damaged JSON', '{"x": 1,', 'expected JSON, got "{\\"x\\": 1,"', 0],
+    ['null', 'null', 'expected 3 numbers (x, y, z), got ["null"]', 0],
+  ])('%s is skipped whole; the next sample is its own', (_, message, why, lost) => {
+    const got = read([[1, 2, 3], message, [4, 5, 6]]);
+    expect(got.values).toEqual([1, 2, 3, 4, 5, 6]);
+    if (why !== '') expect(got.why[1]).toBe(why);
+    // What was a sample and is none is missing; what never was one is not.
+    expect(got.lost).toEqual([0, lost]);
+  });
+});
+
+describe('when a message says its samples were taken', () => {
+  it.each<[string, unknown[], string, number[]]>([
+    ['ms since 1970', [{ t: 1_795_168_216_492 }], '', [1_795_168_216_492]],
+    ['s since 1970', [{ timeStamp: 1_795_168_216.5 }], '', [1_795_168_216_500]],
+    ['µs since 1970', [{ ts: 1_795_168_216_492_250 }], '', [1_795_168_216_492.25]],
+    ['a date', [{ time: '2026-11-20T10:00:00.250Z' }], '', [Date.UTC(2026, 10, 20, 10, 0, 0, 250)]],
+    ['ms since its start', [{ millis: 5000 }, { millis: 5010 }], '', [1_700_000_000_000, 1_700_000_000_010]],
+    ['s since its start', [{ t: 5.5 }, { t: 5.51 }], '', [1_700_000_000_000, 1_700_000_000_010]],
+    ['a member of another name, in µs', [{ w: 7000 }, { w: 17_000 }], '?time=w:us', [1_700_000_000_000, 1_700_000_000_010]],
+  ])('%s', (_, stamps, query, times) => {
+    const got = read(stamps.map((stamp) => ({ ...(stamp as object), x: 1, y: 2, z: 3 })), query);
+    expect(got.timing).toBe('own');
+    got.times.forEach((t, i) => {
+      expect(t).toBeCloseTo(times[i]!, 3);
+    });
+  });
+
+  it('reads a batch of telemetry: times from its rate, losses by its numbers, another take apart', () => {
+    const batch = (seq: number, recording = 'a') => ({
+      seq,
+      t: 1_795_168_216_000 + seq * 20,
+      rate: 100,
+      recording,
+      x: [1, 4],
+      y: [2, 5],
+      z: [3, 6],
+    });
+    const got = read([batch(0), batch(1), batch(1), batch(4), batch(0, 'b')]);
+    expect(got.rateHz).toBe(100);
+    expect(got.times.slice(0, 4).map((t) => t - 1_795_168_216_000)).toEqual([0, 10, 20, 30]);
+    expect(got.lost).toEqual([0, 0, 4, 0]);
+    expect(got.apart).toEqual([false, false, false, true]);
+  });
+
+  it('takes a number that begins anew for a restart, and one that comes twice for a repeat', () => {
+    const message = (n: number) => ({ n, x: n, y: 0, z: 0 });
+    const got = read([5, 6, 6, 7, 9, 0, 1].map(message), '?seq=n');
+    expect(got.values.filter((_, i) => i % 3 === 0)).toEqual([5, 6, 7, 9, 0, 1]);
+    expect(got.lost).toEqual([0, 0, 0, 1, 0, 0]);
+    expect(got.apart).toEqual([false, false, false, false, true, false]);
+  });
+
+  it('takes one device of several, and says so', () => {
+    const of = (deviceID: string) => ({ deviceID, x: Number(deviceID), y: 0, z: 0 });
+    const got = read([of('1'), of('2'), of('1')]);
+    expect(got.values.filter((_, i) => i % 3 === 0)).toEqual([1, 1]);
+    expect(got.told).toEqual(['samples of 2 are left out, those of 1 are taken: a loop has one sensor, and ?device=NAME chooses']);
+    expect(read([of('1'), of('2')], '?device=2').values[0]).toBe(2);
+  });
+});
