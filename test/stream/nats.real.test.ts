@@ -243,6 +243,22 @@ describeReal('nats', 'streams with a real nats-server', () => {
       .toBe(0);
   });
 
+  it('what was on its way to a durable consumer that left comes at once to the next', async () => {
+    await makeStream('left');
+    const js = judge.jetstream();
+    const total = 3000;
+    await Promise.all(Array.from({ length: total }, (_, n) => js.publish('left.a', `${n}`)));
+    const url = `${server.url}/left.>?stream=left&durable=d1`;
+    for (let visit = 0; visit < 5; visit++) {
+      const source = await openSource(url);
+      await source[Symbol.asyncIterator]().next();
+      await source.close();
+    }
+    // Without an answer the server would wait for 30 s.
+    const all = await take(url, total);
+    expect(new Set(all.map(({ payload }) => text(payload))).size).toBe(total);
+  }, 15_000);
+
   it('writes with acknowledgement what a stream keeps, in order, and an id once', async () => {
     await makeStream('kept');
     const sink = await openSink(`${server.url}/kept.a`);

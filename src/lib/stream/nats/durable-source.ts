@@ -8,6 +8,7 @@ import { type PullHandlers, startPull } from './pull.js';
 import { createStock } from './stock.js';
 import { apiCode } from './stream.js';
 import { deliveryInfo, messageOf } from './stream-message.js';
+import { within } from './within.js';
 
 /** Answers to a delivery (ADR-13 of NATS). */
 const answers = {
@@ -69,6 +70,10 @@ export async function openDurableSource(
       };
       stock.add(delivery, msg.data.length);
     },
+    late(msg) {
+      const reply = msg.reply ?? '';
+      open.set(deliveryInfo(reply).sequence, { reply, since: systemClock.now() });
+    },
     renew: () => consumerAgain(manager, stream, name, endpoint, () => closed),
     end: (error) => stock.end(error),
   };
@@ -87,9 +92,12 @@ export async function openDurableSource(
       if (closed) return;
       closed = true;
       clearInterval(working);
-      pull.stop();
       stock.end();
-      // Others need not wait for what we leave.
+      await pull.stop();
+      // Asked about its consumer, a server sees that nobody waits any more. 2.9 would give the first message that we
+      // leave to the request that has nobody, and keep it until its time to be acknowledged is over.
+      if (open.size > 0 && !nc.isClosed()) await within(1_000, manager.consumers.info(stream, name));
+      // Others, and we when we are back, need not wait for what we leave, were it only on its way.
       for (const { reply } of open.values()) answer(reply, answers.now);
       open.clear();
       await client.close();

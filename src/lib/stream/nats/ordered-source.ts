@@ -97,7 +97,7 @@ export async function openOrderedSource(
     [Symbol.asyncIterator]: () => stock.batches(pull.more),
     async close() {
       closed = true;
-      pull.stop();
+      await pull.stop();
       stock.end();
       if (!client.nc.isClosed()) await within(2000, forget(consumer));
       await client.close();

@@ -1,6 +1,7 @@
-import type { Msg } from 'nats';
+import type { Msg, Subscription } from 'nats';
 import { type AiotError, systemClock } from '../../core/index.js';
 import type { NatsClient } from './connect.js';
+import { within } from './within.js';
 
 /** A request for messages ends after this time, ms; the next one follows. */
 const expiresMs = 30_000;
@@ -9,11 +10,18 @@ const heartbeatMs = 5_000;
 /** Bytes that one request may bring: memory stays bounded whatever the size of messages. */
 const requestBytes = 16 * 1024 * 1024;
 
+/** How long a server may take to say that nothing more is on its way, ms. */
+const drainMs = 1_000;
+/** Nothing came for so long: there is nothing more now, ms. */
+const quietMs = 50;
+
 export type RenewReason = 'reconnected' | 'silent' | 'gone' | 'gap';
 
 export interface PullHandlers {
   /** A message of the stream. */
   message(msg: Msg): void;
+  /** One that was on its way when it stopped. */
+  late?(msg: Msg): void;
   /** Whether there is room for more; `pull.more` tells when there is again. */
   room(): boolean;
   /**
@@ -30,7 +38,8 @@ export interface Pull {
   more(): void;
   /** The reader sees that something is amiss: see `PullHandlers.renew`. */
   renew(why: RenewReason): void;
-  stop(): void;
+  /** Resolves when nothing more comes; what was on its way has come until then. */
+  stop(): Promise<void>;
 }
 
 /**
@@ -48,7 +57,7 @@ export function startPull(
   const limit = Math.max(requestBytes, 2 * (nc.info?.max_payload ?? 0));
   let consumer = firstConsumer;
   let inbox = '';
-  let subscription: { unsubscribe(): void } | undefined;
+  let subscription: Subscription | undefined;
   /** Messages that were asked for and have not come. */
   let asked = 0;
   let heard = 0;
@@ -75,11 +84,13 @@ export function startPull(
     const own = inbox;
     subscription = nc.subscribe(inbox, {
       callback(error, msg) {
-        if (own !== inbox || stopped) return;
+        if (own !== inbox) return;
         heard = systemClock.now();
+        if (stopped && (error || msg.subject === own)) return;
         if (error) return handlers.end(error);
         if (msg.subject === own) return status(msg);
         if (asked > 0) asked--;
+        if (stopped) return handlers.late?.(msg);
         handlers.message(msg);
         if (asked <= window / 2) request();
       },
@@ -112,6 +123,15 @@ export function startPull(
     asked = Math.max(0, asked - Number(headers?.get('Nats-Pending-Messages') || asked));
     request();
   };
+  /**
+   * Resolves when what was asked for has come, as far as there is any: what the server sends while we unsubscribe would be lost for as
+   * long as it waits for its acknowledgement.
+   */
+  const quiet = async () => {
+    const deadline = systemClock.now() + drainMs;
+    const last = () => Math.max(heard, deadline - drainMs);
+    while (asked > 0 && systemClock.now() < Math.min(deadline, last() + quietMs)) await systemClock.sleep(5);
+  };
   const watch = setInterval(() => {
     const silent = asked > 0 && systemClock.now() - heard > 2.5 * heartbeatMs;
     if (silent && !nc.isClosed()) renew('silent');
@@ -125,10 +145,13 @@ export function startPull(
   return {
     more: request,
     renew,
-    stop() {
+    async stop() {
       stopped = true;
       clearInterval(watch);
-      if (!nc.isClosed()) subscription?.unsubscribe();
+      if (nc.isClosed() || !subscription) return;
+      if (!handlers.late) return subscription.unsubscribe();
+      await quiet();
+      await within(drainMs, subscription.drain());
     },
   };
 }
