@@ -2,7 +2,8 @@
 # Makes the Python environments that the real-part tests and benches compare with: .venv/litert (Google's LiteRT),
 # .venv/tflm (TFLite Micro), .venv/tensorflow (TensorFlow with Keras and its own converter; 1.4 GB), .venv/esptool
 # (Espressif's esptool and NVS generator) and .venv/streams (other people's Parquet, Avro, CBOR, MessagePack and Protobuf, the
-# signatures of Standard Webhooks, moto's S3, and the NATS client and tables of the motion system's original). Apart, because the wheels of the first three want different numpy versions; numpy itself only carries arrays, so pip chooses it for the Python at hand. Run
+# signatures of Standard Webhooks, moto's S3, and the NATS client and tables of the motion system's original), and .venv/prometheus
+# (its client). Apart, because the wheels of the first three want different numpy versions; numpy itself only carries arrays, so pip chooses it for the Python at hand. Run
 # again, it does nothing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -32,3 +33,5 @@ environment tensorflow tensorflow-cpu==2.18.1 keras==3.15.1
 environment esptool --no-binary=esptool,reedsolo,intelhex esptool==5.6.0 esp-idf-nvs-partition-gen==0.3.0
 environment streams pyarrow==26.0.1 fastavro==1.13.1 cbor2==6.2.1 msgpack==1.2.4 protobuf==7.36.2 standardwebhooks==1.1.0 \
   moto==5.2.5 flask==3.1.3 flask-cors==6.0.5 pandas==3.1.1 --no-binary=nats-py nats-py==2.3.1
+# The reader of Prometheus' text format, for what a loop tells on /metrics.
+environment prometheus prometheus_client==0.26.0

@@ -33,6 +33,8 @@ const parts = {
   pictures: () => existsSync(join(picturesFolder, '.stamp')),
   /** An emulator that runs the chips' real mask ROMs: AIOT_ESP_QEMU names its folder. */
   qemu: () => qemuFolder !== '' && existsSync(join(qemuFolder, 'pc-bios')),
+  /** PyPI prometheus_client, which reads what Prometheus reads. */
+  prometheus: () => existsSync(python('prometheus')),
   redis: () => onPath('redis-server') && onPath('redis-cli'),
   /** The system's Python, for what needs a terminal of its own. */
   python3: () => onPath('python3'),
@@ -40,6 +42,8 @@ const parts = {
   riscv: () => onPath('riscv64-unknown-elf-gcc') && onPath('riscv64-unknown-elf-addr2line'),
   /** PyPI pyarrow, fastavro, cbor2, msgpack, protobuf, standardwebhooks, moto, pandas and nats-py. */
   streams: () => existsSync(python('streams')),
+  /** Checks a unit without running it. */
+  systemd: () => onPath('systemd-analyze') && onPath('systemd-notify'),
   /** Gives a simulated chip a pty. */
   socat: () => onPath('socat'),
   /** The recordings and golden files that are not in this repository. */
@@ -82,7 +86,9 @@ export function privateMounts(): string[] {
 /** Folder with qemu-system-xtensa and qemu-system-riscv32 that know `-machine esp32` and `esp32c3`, or ''. */
 export const qemuFolder = process.env.AIOT_ESP_QEMU ?? '';
 
-export function python(environment: 'esptool' | 'litert' | 'streams' | 'tensorflow' | 'tflm'): string {
+export function python(
+  environment: 'esptool' | 'litert' | 'prometheus' | 'streams' | 'tensorflow' | 'tflm',
+): string {
   return join(root, '.venv', environment, 'bin', 'python');
 }
 

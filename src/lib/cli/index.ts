@@ -11,6 +11,7 @@ export { duration, shared } from './flags.js';
 export { flashFlags, loaderOptions, writeFlags } from './flash-flags.js';
 export { imageAsked, imageFlags, ownPort } from './image-flags.js';
 export { kitFlags } from './kit-flags.js';
+export { LoopScreen } from './loop-screen.js';
 export { modelFlags } from './model-flags.js';
 export { MonitorScreen } from './monitor-screen.js';
 export { createProgress, type Progress } from './progress.js';
@@ -35,6 +36,8 @@ export { firmwareFacts, firmwareTable } from './render/firmware-card.js';
 export { fitText } from './render/fit.js';
 export { flashExit, flashedText, flashNext } from './render/flashed.js';
 export { inspectionText } from './render/inspection.js';
+export { loopText } from './render/loop.js';
+export { loopsNext, loopsText } from './render/loop-status.js';
 export { messageText, streamStatisticsText } from './render/message.js';
 export { nvsMadeText, nvsText } from './render/nvs.js';
 export { otadataText, partitionsText } from './render/partitions.js';
@@ -51,6 +54,7 @@ export {
 export { quantizationText } from './render/quantization.js';
 export { rankingText } from './render/ranking.js';
 export { recordingsTable } from './render/recordings.js';
+export { renderedText } from './render/rendered.js';
 export {
   importedRoutesText,
   installedText,

@@ -259,6 +259,12 @@ export const catalogue = {
     about: 'A class has too few independent recordings to be trained, chosen and tested on.',
     next: 'Record at least three takes of each class; parts of one take are near copies of each other and count as one.',
   },
+  AIOT_DEPLOY_EDITED: {
+    exit: 6,
+    family: 'user',
+    about: 'Rendering would write over a file that was edited, or was there before.',
+    next: 'Keep your changes elsewhere and write over them with --yes, or render into another folder; --dry-run says what would be done.',
+  },
   AIOT_DEVICE_BUSY: {
     exit: 1,
     family: 'user',
@@ -493,6 +499,19 @@ export const catalogue = {
     family: 'outside',
     about: "LiteRT, Google's interpreter for .tflite files, could not be loaded or did not take the model.",
     next: 'Run aiot doctor; aiot model inspect FILE shows what the model uses.',
+  },
+  AIOT_LOOP_NOT_FOUND: {
+    exit: 4,
+    family: 'user',
+    about: 'No loop of this name has run here, as this user or as a service.',
+    next: 'aiot loop status lists those that have.',
+  },
+  AIOT_LOOP_RUNNING: {
+    exit: 1,
+    family: 'user',
+    about:
+      'A loop of this name is running: two would take the sensor from each other, and write into one spool.',
+    next: 'aiot loop status shows it; give this one another name with --name, or end the other.',
   },
   AIOT_LOOP_STAGE: {
     exit: 2,

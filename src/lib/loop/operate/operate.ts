@@ -1,0 +1,147 @@
+import { join } from 'node:path';
+import { AiotError, namePattern, takeLock } from '../../core/index.js';
+import type { LoopMonitor } from '../monitor.js';
+import { createBeat } from './beat.js';
+import { notifierFor } from './notify.js';
+import { lockName, loopFolder, runtimeFolder, statusName } from './place.js';
+import { type Pages, servePages } from './server.js';
+import { readStatus, writeStatus } from './status-file.js';
+
+export interface OperateOptions {
+  /** Of the loop: one runs at a time. */
+  name: string;
+  /** `HOST:PORT` of `/healthz` and `/metrics`; absent = nobody can ask. */
+  listen?: string | undefined;
+  /** A run that is tried out: it holds no name, and leaves nothing behind. */
+  transient?: boolean | undefined;
+  onEvent?: ((text: string) => void) | undefined;
+  environment?: Readonly<Record<string, string | undefined>>;
+}
+
+/** A loop that others can look at. */
+export interface Operation {
+  /** Where its pages are; undefined where they were not asked for. */
+  listening: string | undefined;
+  /** The last state is written, and the name is free. */
+  close(): Promise<void>;
+}
+
+/** How often the state is written: to memory, or to a disk that wears. */
+const everyMs = { memory: 2000, disk: 10_000 };
+const lookMs = 1000;
+
+/**
+ * Holds a loop's name, writes its state where `aiot loop status` finds it, serves its pages, and tells systemd that it lives. In real
+ * time, whatever time the loop is in. The state is read from `monitor`, which has to answer from the beginning.
+ * @throws AIOT_LOOP_RUNNING with the pid, AIOT_USAGE, AIOT_PORT_IN_USE, AIOT_FILE_NOT_WRITABLE
+ */
+export async function operate(monitor: LoopMonitor, options: OperateOptions): Promise<Operation> {
+  const { environment = process.env, transient = false } = options;
+  if (!namePattern.test(options.name)) {
+    throw new AiotError('AIOT_USAGE', `a loop cannot be called "${options.name}"`, {
+      next: 'Use letters, digits, - and _.',
+    });
+  }
+  const folder = loopFolder(options.name, environment);
+  const release = transient ? () => {} : await holdName(options.name, folder);
+  let pages: Pages | undefined;
+  try {
+    pages = options.listen === undefined ? undefined : await servePages(options.listen, monitor);
+  } catch (error) {
+    release();
+    throw error;
+  }
+  const writer = transient ? undefined : keepWritten(monitor, folder, options);
+  const manager = answerManager(monitor, environment);
+  return {
+    listening: pages?.at,
+    async close() {
+      await Promise.all([manager?.close(), pages?.close()]);
+      await writer?.close();
+      release();
+    },
+  };
+}
+
+async function holdName(name: string, folder: string): Promise<() => void> {
+  const release = await takeLock(join(folder, lockName));
+  if (release) return release;
+  const found = await readStatus(join(folder, statusName));
+  const pid = found ? ` (pid ${found.status.pid})` : '';
+  throw new AiotError('AIOT_LOOP_RUNNING', `a loop ${name} is running already${pid}`, {
+    next: `aiot loop status ${name}`,
+  });
+}
+
+/** The state in a file, often enough to be believed. */
+function keepWritten(monitor: LoopMonitor, folder: string, { environment, onEvent }: OperateOptions) {
+  const memory = runtimeFolder(environment);
+  const file = join(memory ?? folder, statusName);
+  const periodMs = memory ? everyMs.memory : everyMs.disk;
+  let writtenAt = Number.NEGATIVE_INFINITY;
+  let state = '';
+  let failing = false;
+  let under: Promise<void> = Promise.resolve();
+  const write = async (to: string) => {
+    const status = monitor.status();
+    state = status.state;
+    writtenAt = performance.now();
+    try {
+      await writeStatus(to, status);
+      failing = false;
+    } catch (error) {
+      if (!failing) onEvent?.(`the state of the loop cannot be written: ${(error as Error).message}`);
+      failing = true;
+    }
+  };
+  const look = () => {
+    const due = performance.now() - writtenAt >= periodMs || monitor.status().state !== state;
+    if (due) under = under.then(() => write(file));
+  };
+  look();
+  const timer = setInterval(look, lookMs).unref();
+  return {
+    async close() {
+      clearInterval(timer);
+      await under;
+      // What systemd's folder in memory had goes with the service.
+      await write(join(folder, statusName));
+    },
+  };
+}
+
+/** READY, WATCHDOG and STATUS for systemd, one message after the other. */
+function answerManager(monitor: LoopMonitor, environment: OperateOptions['environment']) {
+  const manager = notifierFor(environment);
+  if (!manager) return undefined;
+  const { notify, watchdogMs } = manager;
+  const beat = createBeat(watchdogMs !== undefined);
+  // A third of what it waits: one that is late is made good by the next.
+  const periodMs = Math.max(100, Math.min(watchdogMs ?? 30_000, 30_000) / 3);
+  let ready = false;
+  let last = Number.NEGATIVE_INFINITY;
+  let telling: Promise<void> | undefined;
+  const tick = () => {
+    const now = performance.now();
+    if (telling || (ready && now - last < periodMs)) return;
+    const status = monitor.status();
+    // The first sample is told at once.
+    if (now - last < periodMs && status.sensor.samples === 0) return;
+    const lines = beat.next(status, now);
+    ready ||= lines.includes('READY=1');
+    last = now;
+    if (lines.length === 0) return;
+    telling = notify(...lines).finally(() => {
+      telling = undefined;
+    });
+  };
+  tick();
+  const timer = setInterval(tick, Math.min(250, periodMs / 2)).unref();
+  return {
+    async close() {
+      clearInterval(timer);
+      await telling;
+      await notify('STOPPING=1');
+    },
+  };
+}
