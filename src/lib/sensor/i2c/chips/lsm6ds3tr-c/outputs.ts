@@ -58,11 +58,10 @@ export class Outputs {
     const test = registers[reg.CTRL5_C]! & 3;
     const push = test === 1 ? 0.5 : test === 2 ? -0.5 : 0;
     const unit = (registers[reg.CTRL6_C]! & 0x08) === 0 ? 2 ** -10 : 2 ** -6;
-    const signed = (register: number) => (registers[register]! << 24) >> 24;
     const spread = noise ? accelerometerNoise : 0;
-    const x = world.ax + push + signed(reg.X_OFS_USR) * unit + (noise ? noise() * spread : 0);
-    const y = world.ay + push + signed(reg.Y_OFS_USR) * unit + (noise ? noise() * spread : 0);
-    const z = world.az + push - signed(reg.Z_OFS_USR) * unit + (noise ? noise() * spread : 0);
+    const x = world.ax + push + signed(registers[reg.X_OFS_USR]!) * unit + (noise ? noise() * spread : 0);
+    const y = world.ay + push + signed(registers[reg.Y_OFS_USR]!) * unit + (noise ? noise() * spread : 0);
+    const z = world.az + push - signed(registers[reg.Z_OFS_USR]!) * unit + (noise ? noise() * spread : 0);
     accelerometer[0] = toCounts(x * perG);
     accelerometer[1] = toCounts(y * perG);
     accelerometer[2] = toCounts(z * perG);
@@ -97,4 +96,9 @@ export class Outputs {
       this.registers[register + 2 * axis + 1] = (values[axis]! >> 8) & 0xff;
     }
   }
+}
+
+/** A byte of two's complement. */
+function signed(byte: number): number {
+  return (byte << 24) >> 24;
 }

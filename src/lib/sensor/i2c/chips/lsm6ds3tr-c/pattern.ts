@@ -10,6 +10,12 @@ export function decimations(registers: Uint8Array): readonly number[] {
   return [(three >> 3) & 7, three & 7, four & 7, (four >> 3) & 7].map((code) => divisors[code]!);
 }
 
+/** Sets of each tick, and words of one repetition. */
+export interface Pattern {
+  ticks: readonly (readonly number[])[];
+  words: number;
+}
+
 /**
  * Which sets are stored at each tick of one repetition (AN5130: all of them at its first, in their order; later those whose turn it
  * is), and its words.

@@ -3,7 +3,7 @@ import { noiseOf } from '../../simulated/noise.js';
 import { ratesHz } from './codec.js';
 import { FifoRing } from './fifo-ring.js';
 import { Outputs } from './outputs.js';
-import { decimations, patternOf } from './pattern.js';
+import { decimations, type Pattern, patternOf } from './pattern.js';
 import { reg } from './registers.js';
 
 /** Registers are not there for so long after power-up and BOOT. */
@@ -16,12 +16,20 @@ const decoding = new Set<number>([reg.CTRL1_XL, reg.CTRL2_G, reg.FIFO_CTRL3, reg
 /** Ticks that are worked through one by one; of more, those that nothing remains of are left out. */
 const mostTicks = 4096;
 
+/** What the FIFO stores at which ticks of the sensors, one in `every`. */
+interface Stored extends Pattern {
+  every: number;
+  /** When it is full. */
+  stops: boolean;
+}
+
 /** An LSM6DS3TR-C at the level of its registers: sections 1 to 1.11 of its facts, and the checklist's line. */
 export class Lsm6ds3trcSimulator extends SimulatedChip {
   readonly fifo = new FifoRing();
   /** A rate, a decimation or a trigger was changed while there was data in the FIFO: what is in it cannot be decoded. */
   violated = false;
   readonly #outputs: Outputs;
+  #pattern: Stored | null = null;
   #bootedMs = 0;
   #resetMs = 0;
   #identity = 0x6a;
@@ -31,7 +39,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
   #tickMs = 0;
   /** Of the accelerometer and gyroscope: ticks from one sample to the next; 0 = off. */
   #every: readonly [xl: number, gyro: number] = [0, 0];
-  #timerMs = 0;
+  #timerMs: number | null = null;
   /** High bytes held while BDU is set, by the low byte's register. */
   readonly #held = new Map<number, number>();
 
@@ -56,6 +64,8 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     this.#held.clear();
     this.#tickMs = 0;
     this.#every = [0, 0];
+    this.#pattern = null;
+    this.#timerMs = null;
   }
 
   answerAs(value: number): void {
@@ -74,13 +84,13 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     }
     if (this.#tickMs === 0) return;
     const due = Math.floor((this.nowMs - this.#beganMs) / this.#tickMs);
-    const pattern = this.pattern();
-    if (due - this.#ticks > mostTicks) this.leaveOut(due - this.#ticks - mostTicks, pattern);
-    while (this.#ticks < due) this.tick(++this.#ticks, pattern);
+    if (due <= this.#ticks) return;
+    if (due - this.#ticks > mostTicks) this.leaveOut(due - this.#ticks - mostTicks, this.#pattern);
+    while (this.#ticks < due) this.tick(++this.#ticks, this.#pattern);
   }
 
   /** What FIFO_CTRL3 to 5 make of a tick; null = nothing is stored. */
-  private pattern() {
+  private pattern(): Stored | null {
     const mode = this.registers[reg.FIFO_CTRL5]! & 0b111;
     const trigger = (this.registers[reg.FIFO_CTRL5]! >> 3) & 0xf;
     if (trigger === 0 || (mode !== 0b001 && mode !== 0b011 && mode !== 0b110)) return null;
@@ -90,7 +100,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
   }
 
   /** Whole patterns that would be overwritten before anyone looks are counted, not computed. */
-  private leaveOut(ticks: number, pattern: ReturnType<Lsm6ds3trcSimulator['pattern']>): void {
+  private leaveOut(ticks: number, pattern: Stored | null): void {
     const period = pattern ? pattern.ticks.length * pattern.every : 1;
     // Ticks of a slower sensor stay in step.
     const step = period * Math.max(1, ...this.#every);
@@ -99,7 +109,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
     if (pattern && !pattern.stops) this.fifo.skip((periods * pattern.words) / 3);
   }
 
-  private tick(number: number, pattern: ReturnType<Lsm6ds3trcSimulator['pattern']>): void {
+  private tick(number: number, pattern: Stored | null): void {
     const [everyXl, everyG] = this.#every;
     const xl = everyXl > 0 && number % everyXl === 0;
     const gyro = everyG > 0 && number % everyG === 0;
@@ -128,7 +138,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
   }
 
   private timestamp(atMs: number): number {
-    if (this.#timerMs === 0) return 0;
+    if (this.#timerMs === null) return 0;
     const unitMs = (this.registers[reg.WAKE_UP_DUR]! & 0x10) === 0 ? 6.4 : 0.025;
     return Math.floor(((atMs - this.#timerMs) * this.options.odrError) / unitMs) & 0xffffff;
   }
@@ -173,7 +183,8 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
   }
 
   protected store(register: number, value: number): void {
-    if (register === reg.TIMESTAMP2 && value === 0xaa) this.#timerMs = this.nowMs;
+    if (register === reg.TIMESTAMP2 && value === 0xaa && this.#timerMs !== null)
+      this.#timerMs = this.nowMs;
     if (readOnly.has(register) || register === reg.TIMESTAMP2) return;
     const before = this.registers[register]!;
     const mode = this.registers[reg.FIFO_CTRL5]! & 0b111;
@@ -184,6 +195,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
       this.#timerMs = this.nowMs;
     if (register === reg.FIFO_CTRL5) this.setFifo(value, mode);
     if (register === reg.CTRL1_XL || register === reg.CTRL2_G) this.setRate(register, before, value);
+    this.#pattern = this.pattern();
   }
 
   private control(value: number): void {
