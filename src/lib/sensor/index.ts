@@ -15,3 +15,4 @@ export { listMicrophones, type Microphone, type SoundRoots } from './microphone/
 export { type MicrophoneOptions, openMicrophone } from './microphone/open.js';
 export type { MachineOptions } from './options.js';
 export type * from './types.js';
+export { parseSensorUrl, type SensorUrl } from './url.js';

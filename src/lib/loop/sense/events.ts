@@ -6,7 +6,7 @@ export type Tell = (kind: SensingEvent['kind'], text: string) => void;
 /** At most one event of a kind in so long: what goes wrong with each sample is told once. */
 const quietMs = 60_000;
 /** Whoever goes and comes is told each time. */
-const always: ReadonlySet<SensingEvent['kind']> = new Set(['lost', 'found', 'resampling', 'restarted']);
+const always: ReadonlySet<SensingEvent['kind']> = new Set(['lost', 'found', 'resampling', 'caution']);
 
 /** Tells of what happens, one line each; of what goes on happening once a minute, with the number of those left out. */
 export function createTeller(

@@ -5,6 +5,8 @@ import { createTeller } from './events.js';
 import type { FieldSettings } from './fields/map.js';
 import { openMessages } from './messages/source.js';
 import { type SensingPorts, sensingOf } from './sensing.js';
+import { openAgain } from './source/again.js';
+import { machineSchemes, openMachine } from './source/machine.js';
 import { openReplay } from './source/replay.js';
 import type { RawSource, SensingOptions } from './types.js';
 
@@ -19,10 +21,33 @@ export async function openSensing(options: SensingOptions): Promise<Sensing> {
   const { sensor, contract, clock = systemClock } = options;
   const monotonicMs = () => clock.monotonic?.() ?? clock.now();
   const ports: SensingPorts = { clock, monotonicMs, tell: createTeller(clock, monotonicMs, options.onEvent) };
-  if (sensor === undefined) throw new AiotError('AIOT_SENSOR_MISSING', 'no sensor is named');
+  if (sensor === undefined) return openMadeUp(options, ports);
   const address = parseAddress(sensor);
   const { source, fields } = await openRaw(address, options, ports);
-  return sensingOf(source, { ...address, fields }, contract, ports);
+  return closedUnless(source, () => sensingOf(source, { ...address, fields }, contract, ports));
+}
+
+async function openMadeUp(options: SensingOptions, ports: SensingPorts): Promise<Sensing> {
+  const { simulate, contract } = options;
+  if (!simulate) throw new AiotError('AIOT_SENSOR_MISSING', 'no sensor is named');
+  const { openSimulated } = await import('./simulate/open.js');
+  const { source, fields, clock } = await openSimulated(simulate, contract, { ...ports, signal: stopOf(options) });
+  const own = { ...ports, clock, monotonicMs: () => clock.monotonic?.() ?? clock.now() };
+  return sensingOf(source, { ...parseAddress('i2c:'), fields }, contract, own);
+}
+
+/** What is open is closed when nothing can be made of it. */
+async function closedUnless<T>(source: RawSource, use: () => T): Promise<T> {
+  try {
+    return use();
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+function stopOf({ signal }: SensingOptions): AbortSignal {
+  return signal ?? new AbortController().signal;
 }
 
 /** The source, and how its fields are named: messages are read by the contract's own names. */
@@ -32,13 +57,21 @@ async function openRaw(
   { clock, monotonicMs, tell }: SensingPorts,
 ): Promise<{ source: RawSource; fields: FieldSettings }> {
   const { contract, baseFolder, stream } = options;
-  const signal = options.signal ?? new AbortController().signal;
+  const signal = stopOf(options);
   if (address.scheme === 'file' && isCsv(address)) {
     const source = await openReplay({ address, contract, clock, folder: baseFolder, signal });
     return { source, fields: address.fields };
   }
+  const again = { clock, signal, tell, patient: options.patient ?? false };
+  if (machineSchemes.some((scheme) => scheme === address.scheme)) {
+    const source = await openAgain(() => openMachine(address, { clock, signal, tell }), again);
+    return { source, fields: address.fields };
+  }
   const messages = { address, contract, stream, signal, monotonicMs, wallMs: () => clock.now(), tell };
-  return { source: await openMessages(messages), fields: { map: {}, units: {} } };
+  const open = () => openMessages(messages);
+  // A file or a pipe that is damaged is so the next time too.
+  const source = await (['file', 'stdin'].includes(address.scheme) ? open() : openAgain(open, again));
+  return { source, fields: { map: {}, units: {} } };
 }
 
 function isCsv({ url }: SensorAddress): boolean {

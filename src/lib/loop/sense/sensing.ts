@@ -39,6 +39,7 @@ export function sensingOf(
   const labels = createLabels();
   const repeats = createRepeats(wants.length, tell);
   let stages: Stages | undefined;
+  let stepped = 0;
   let wall = clock.now() - monotonicMs();
 
   /** Samples that are stamped on arrival are stamped by a clock that never steps: their labels go along with the one that does. */
@@ -51,6 +52,16 @@ export function sensingOf(
     if (source.timing === 'arrival') labels.move(moved);
   };
 
+  /** Times in which no clock was set: a step of this machine's moves the labels alone. */
+  const unmoved = (batch: Incoming): Float64Array => {
+    const { clockStepMs = 0, times } = batch;
+    if (clockStepMs > 0) {
+      stepped += clockStepMs;
+      labels.move(clockStepMs);
+    }
+    return stepped === 0 ? times : times.map((t) => t - stepped);
+  };
+
   const take = (batch: Incoming): SampleBatch[] => {
     followClock();
     // Messages say what they are like with the first of them.
@@ -59,7 +70,7 @@ export function sensingOf(
     const values = convert(batch);
     repeats(values, batch.count);
     const out: SampleBatch[] = [];
-    for (const segment of follower.add({ ...batch, values })) {
+    for (const segment of follower.add({ ...batch, values, times: unmoved(batch) })) {
       for (const made of grid.add(segment)) out.push(made);
     }
     watch();

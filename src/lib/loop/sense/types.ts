@@ -22,8 +22,8 @@ export interface SensingEvent {
     | 'repeats'
     | 'resampling'
     | 'skipped'
-    | 'fields'
-    | 'restarted';
+    | 'caution'
+    | 'simulated';
   /** One line. */
   text: string;
 }
