@@ -8,6 +8,8 @@ export type { ModelOptions } from './model/options.js';
 export type * from './model-types.js';
 export type { LoopMonitor } from './monitor.js';
 export * from './output/index.js';
+export * from './run/index.js';
 export * from './sense/index.js';
 export { type LoopStatus, loopStatusSchema } from './status.js';
+export * from './teach/index.js';
 export type * from './types.js';

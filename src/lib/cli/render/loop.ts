@@ -1,0 +1,188 @@
+import { stripVTControlCharacters } from 'node:util';
+import type { Answer, LoopResult, LoopStatus } from '../../loop/index.js';
+import { plotText, type Series } from './plot.js';
+import { bold, cyan, dim, green, red, yellow } from './style.js';
+import { bar, elapsed, facts, table } from './text.js';
+import { timeOfDay } from './time.js';
+
+/** All that a live view shows. */
+export interface LoopView {
+  status: LoopStatus;
+  series: readonly Series[];
+  classes: readonly string[];
+  answer: Answer | null;
+  /** Since when the class stands that was voted for last, ms since 1970. */
+  since: number | null;
+  /** How many answers took how long, in equal parts of the logarithmic range `spreadMs`. */
+  spread: readonly number[];
+}
+
+/** Ends of the histogram of a view, ms. */
+export const spreadMs = [0.1, 1000] as const;
+/** Its parts, a character each. */
+export const spreadParts = 24;
+/** Most classes that get a bar: the highest. */
+const mostBars = 8;
+
+/** One frame of the live view: lines that fit into the terminal. */
+export function loopFrame(view: LoopView, columns: number, rows: number): string[] {
+  const { status, series } = view;
+  const width = Math.min(100, columns) - 1;
+  const below = [
+    ...bars(view, width),
+    answered(view),
+    measured(status),
+    latency(view),
+    ...outputs(status),
+  ].filter((line) => line !== null);
+  const free = rows - below.length - 3;
+  const height = Math.min(4, Math.floor(free / Math.max(1, series.length)) - 1);
+  const plot = series.length > 0 && height >= 1 ? plotText(series, width, height).split('\n') : [];
+  return [heading(status), ...plot, ...below].map((line) => clipped(line, columns - 1)).slice(0, rows - 1);
+}
+
+function heading({ name, sensor, model, at, startedAt, state }: LoopStatus): string {
+  const paint = state === 'running' ? green : yellow;
+  const version = model?.version == null ? '' : `@${model.version}`;
+  const of = model ? `${model.name}${version}${model.delegate === 'coral' ? ' on the Edge TPU' : ''}` : name;
+  return `${paint('●')} ${bold(of)}  ${dim(`${sensor.endpoint}  ${duration(at - startedAt)}`)}${state === 'running' ? '' : `  ${paint(state)}`}`;
+}
+
+function bars({ classes, answer }: LoopView, width: number): string[] {
+  if (!answer || classes.length === 0) return [];
+  const longest = Math.max(...classes.map(({ length }) => length));
+  const cells = Math.max(8, Math.min(40, width - longest - 10));
+  const one = answer.scores.length < classes.length;
+  const rows = one
+    ? [{ name: 'error', share: null, value: answer.value ?? 0 }]
+    : classes.map((name, i) => ({ name, share: answer.scores[i] ?? 0, value: answer.scores[i] ?? 0 }));
+  return rows
+    .sort((a, b) => classes.indexOf(a.name) - classes.indexOf(b.name))
+    .slice(0, mostBars)
+    .map(({ name, share, value }) => {
+      const label = name.padEnd(longest);
+      const shown = name === answer.voted ? bold(label) : label;
+      if (share === null) return `${shown}  ${figure(value)}`;
+      return `${shown}  ${name === answer.voted ? cyan(bar(share, cells)) : dim(bar(share, cells))} ${value.toFixed(2)}`;
+    });
+}
+
+function answered({ answer, since, status }: LoopView): string {
+  if (!answer) return `${dim('vote')}     ${dim('no window yet')}`;
+  const { label, voted, value } = answer;
+  if (label === null) return `${dim('value')}    ${bold(figure(value ?? Number.NaN))}`;
+  const stands = since === null ? '' : dim(`  for ${duration(status.at - since)}`);
+  const vote = voted === null ? yellow('open') : `${bold(voted)}${stands}`;
+  return `${dim('vote')}     ${vote}${voted === label ? '' : dim(`  this window: ${label}`)}`;
+}
+
+function measured({ sensor, windows, predictions, rssMb }: LoopStatus): string {
+  const { rateHz, jitterP99Ms, samples, lost, gaps, connected } = sensor;
+  const rate = rateHz === null ? '–' : `${figure(rateHz)} Hz`;
+  const jitter = jitterP99Ms === null ? '' : dim(`  jitter p99 ${figure(jitterP99Ms)} ms`);
+  const missing = lost + gaps === 0 ? dim('  0 lost') : yellow(`  ${count(lost)} lost, ${count(gaps)} gaps`);
+  const there = connected || samples === 0 ? '' : red('  no samples');
+  return `${dim('samples')}  ${rate}${jitter}${missing}${there}${dim(`  ${count(samples)} samples, ${count(windows)} windows, ${count(predictions)} predictions, ${figure(rssMb)} MB`)}`;
+}
+
+const levels = ' ▁▂▃▄▅▆▇█';
+
+function latency({ status, spread }: LoopView): string | null {
+  if (!status.latencyMs) return null;
+  const { p50, p99 } = status.latencyMs;
+  const most = Math.max(...spread);
+  // What is there at all is seen.
+  const heights = spread.map((each) => (each === 0 ? 0 : Math.max(1, Math.round((each / most) * 8))));
+  const picture = heights.map((height) => levels[height]).join('');
+  return `${dim('latency')}  p50 ${figure(p50)} ms  p99 ${figure(p99)} ms  ${dim(`${spreadMs[0]} ms `)}${cyan(picture)}${dim(` ${spreadMs[1] / 1000} s`)}`;
+}
+
+function outputs({ outputs }: LoopStatus): string[] {
+  return outputs.map(({ endpoint, connected, sent, waiting, dropped, lastError }, i) => {
+    const state = connected ? green('●') : red('●');
+    const rest = [
+      `${count(sent)} sent`,
+      ...(waiting > 0 ? [`${count(waiting)} waiting`] : []),
+      ...(dropped > 0 ? [`${count(dropped)} thrown away`] : []),
+    ].join(', ');
+    const error = !connected && lastError ? dim(`  ${lastError}`) : '';
+    return `${dim(i === 0 ? 'outputs' : '       ')}  ${state} ${endpoint}  ${dim(rest)}${error}`;
+  });
+}
+
+/** An answer as a line of a log. */
+export function answerLine({ t, label, voted, value, scores, latencyMs }: Answer): string {
+  const what = label === null ? figure(value ?? Number.NaN) : (voted ?? 'open');
+  const share = label === null ? '' : `  ${dim(`${figure(Math.max(...scores))}`)}`;
+  return `${dim(timeOfDay(t))}  ${bold(what)}${share}  ${dim(`${figure(latencyMs)} ms`)}`;
+}
+
+/** What a loop has done, when it has ended. */
+export function loopText(result: LoopResult): string {
+  const { samples, lost, rateHz, jitterP99Ms, windows, predictions, changes, latencyMs, gaps, model } =
+    result;
+  const p =
+    latencyMs.p50 === null || latencyMs.p99 === null
+      ? '–'
+      : `p50 ${figure(latencyMs.p50)} ms, p99 ${figure(latencyMs.p99)} ms`;
+  const rate = rateHz === null ? '' : ` at ${figure(rateHz)} Hz`;
+  const jitter = jitterP99Ms === null ? '' : `, jitter p99 ${figure(jitterP99Ms)} ms`;
+  const version = model?.version == null ? '' : `@${model.version}`;
+  const lines: [string, string][] = [
+    ...(model
+      ? [
+          ['model', `${model.name}${version}${model.swaps > 0 ? `, ${model.swaps} times another` : ''}`] as [
+            string,
+            string,
+          ],
+        ]
+      : []),
+    ['samples', `${count(samples)}${rate}${jitter}; ${count(lost)} lost, ${count(gaps)} gaps`],
+    ['windows', `${count(windows)}, ${count(predictions)} predictions, ${count(changes)} changes`],
+    ['latency', p],
+    ['memory', `${figure(result.rssMb)} MB`],
+    ...result.recorded.map((id): [string, string] => ['recorded', id]),
+  ];
+  const classes = Object.entries(result.classes).sort(([, a], [, b]) => b - a);
+  const parts = [facts(lines)];
+  if (classes.length > 0) parts.push(table(['class', 'predictions'], classes));
+  if (result.outputs.length > 0) {
+    const rows = result.outputs.map(({ endpoint, sent, waiting, dropped }) => [
+      endpoint,
+      sent,
+      waiting,
+      dropped,
+    ]);
+    parts.push(table(['output', 'sent', 'waiting on disk', 'thrown away'], rows));
+  }
+  return parts.join('\n\n');
+}
+
+const count = (value: number) => value.toLocaleString('en-US');
+const figure = (value: number) => (Number.isFinite(value) ? String(Number(value.toPrecision(3))) : '–');
+
+/** 3 723 000 ms → `1:02:03`, and days where there are some. */
+function duration(ms: number): string {
+  if (ms < 60_000) return elapsed(Math.max(1000, Math.floor(ms / 1000) * 1000));
+  const seconds = Math.floor(ms / 1000);
+  const two = (value: number) => String(value).padStart(2, '0');
+  const days = Math.floor(seconds / 86_400);
+  const time = `${Math.floor(seconds / 3600) % 24}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
+  return days > 0 ? `${days} d ${time}` : time;
+}
+
+/** A colour's switch, or a character. */
+const escape = '\u001b';
+const pieces = new RegExp(`${escape}\\[[0-9;]*m|.`, 'gsu');
+
+/** Cuts a line with colours in it at the edge of the terminal; a wrapped one would move all others. */
+function clipped(line: string, columns: number): string {
+  if (stripVTControlCharacters(line).length <= columns) return line;
+  let seen = 0;
+  let out = '';
+  for (const [part] of line.matchAll(pieces)) {
+    if (part.length > 1 && part.startsWith(escape)) out += part;
+    else if (seen++ < columns - 1) out += part;
+  }
+  return `${out}…`;
+}

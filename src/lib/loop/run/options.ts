@@ -1,0 +1,57 @@
+import type { Clock } from '../../core/index.js';
+import type { SampleField } from '../../sensor/index.js';
+import type { StreamOptions } from '../../stream/index.js';
+import type { LoopMonitor } from '../monitor.js';
+import type { LoopTap } from './engine.js';
+import type { LoopParts } from './parts.js';
+
+/** What is asked of a loop. What is not said, the project's `loop:` says. */
+export interface LoopOptions {
+  /** Folder of the project; without an aiot.yaml in it, the model alone says what the samples are. */
+  project: string;
+  /** Any sensor's URL. */
+  sensor?: string | undefined;
+  /** A made-up sensor that plays what the model was trained on; where there is no model, one is trained into the cache. */
+  simulate?: boolean | undefined;
+  /** `NAME@STAGE`, or a file. */
+  model?: string | undefined;
+  delegate?: 'cpu' | 'coral' | undefined;
+  vote?: string | undefined;
+  /** A class that was voted for stands at least so long, ms. */
+  holdMs?: number | undefined;
+  send?: 'change' | 'always' | undefined;
+  out?: readonly string[] | undefined;
+  /** Ends it, ms from when it began to take samples; a time of day, or a date with one. */
+  forMs?: number | undefined;
+  until?: string | undefined;
+  /** Folder that keeps the samples as recordings. */
+  record?: string | undefined;
+  /** A sensor that is not there yet is waited for: as a service does, that starts with the machine. */
+  patient?: boolean | undefined;
+  context?: string | undefined;
+  /** Who we are to brokers. */
+  stream?: StreamOptions | undefined;
+  clock?: Clock | undefined;
+  /** Ends it: what was answered goes out first. */
+  signal?: AbortSignal | undefined;
+  /** A line of what happened: a sensor unplugged, a model swapped. */
+  onEvent?: ((text: string) => void) | undefined;
+  /** What is being done, while it takes long before it begins. */
+  onStep?: ((text: string) => void) | undefined;
+  /** It takes samples now. */
+  onOpen?: ((begun: LoopBegun) => void) | undefined;
+  /** Others that look on. */
+  taps?: readonly LoopTap[] | undefined;
+  parts?: Partial<LoopParts> | undefined;
+}
+
+/** A loop that has begun. */
+export interface LoopBegun {
+  monitor: LoopMonitor;
+  fields: readonly SampleField[];
+  rateHz: number;
+  /** In the model's order; none where it answers with values. */
+  classes: readonly string[];
+  /** How many answers took how long: see Histogram.spread. */
+  latencies(columns: number, fromMs: number, toMs: number): number[];
+}

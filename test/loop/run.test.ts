@@ -1,0 +1,197 @@
+import { describe, expect, it } from 'vitest';
+import { loopResultSchema, runLoop } from '../../src/lib/loop/run/index.js';
+import { createPredictor, unpackBundle } from '../../src/lib/model/index.js';
+import { batchesOf, fakeKeeper, fakeLoop, loaded } from '../support/loop.js';
+import { motionBundle, motionSamples } from '../support/motion-bundle.js';
+
+/** What the bundle's own definition says of the samples from `start` on, window by window: [last sample, label]. */
+function expected(seed: number, samples: number[][], start = 0): [number, string | null][] {
+  const predictor = createPredictor(unpackBundle(motionBundle(seed)));
+  return samples.slice(start).flatMap((sample, i) => {
+    const answer = predictor.push(sample);
+    return answer ? [[start + i, answer.label] as [number, string | null]] : [];
+  });
+}
+/** The same as the loop gave it out. */
+const given = (answers: { t: number; label: string | null }[]) =>
+  answers.map(({ t, label }) => [Math.round((t - 1_700_000_000_000) / 10), label]);
+
+describe('a loop', () => {
+  it('answers each window as the bundle defines it, however the samples come in batches', async () => {
+    const samples = motionSamples(500);
+    for (const size of [1, 7, 25, 500]) {
+      const { options, outputs } = fakeLoop(batchesOf(samples, size));
+      const result = await runLoop({ ...options, vote: 'none' });
+      expect(given(outputs.answers)).toEqual(expected(1, samples));
+      expect(result).toMatchObject({ samples: 500, lost: 0, windows: 19, predictions: 19, ended: 'sensor' });
+      expect(outputs.closed).toBe(true);
+    }
+  });
+
+  it('gives a result of its schema, with how long answers took and what memory there is', async () => {
+    const result = await runLoop(fakeLoop().options);
+    expect(loopResultSchema.parse(result)).toEqual(result);
+    expect(result.latencyMs.p50).toBeGreaterThan(0);
+    expect(result.latencyMs.p99).toBeGreaterThanOrEqual(result.latencyMs.p50!);
+    expect(result.rssMb).toBeGreaterThan(10);
+    expect(result.model).toMatchObject({ name: 'motion', version: 1, source: 'file' });
+  });
+
+  it('begins anew where samples are missing: no window reaches across', async () => {
+    const samples = motionSamples(400);
+    // The third batch does not follow the second.
+    const { options, outputs } = fakeLoop(batchesOf(samples, 90, { 2: 13 }));
+    const result = await runLoop({ ...options, vote: 'none' });
+    expect(given(outputs.answers)).toEqual([
+      ...expected(1, samples.slice(0, 180)),
+      ...expected(1, samples, 180),
+    ]);
+    expect(result).toMatchObject({ lost: 13, gaps: 1 });
+  });
+
+  it('votes as it is told, else as the model does', async () => {
+    const windows = expected(1, motionSamples(500)).map(([, label]) => label);
+    const majority = windows.map((_, i) => {
+      const last = windows.slice(Math.max(0, i - 2), i + 1);
+      const count = (label: string | null) => last.filter((each) => each === label).length;
+      const sorted = [...new Set(last)].sort((a, b) => count(b) - count(a));
+      return sorted.length > 1 && count(sorted[0]!) === count(sorted[1]!) ? null : sorted[0];
+    });
+    const own = fakeLoop();
+    await runLoop(own.options);
+    expect(own.outputs.answers.map(({ voted }) => voted)).toEqual(majority);
+    const none = fakeLoop();
+    await runLoop({ ...none.options, vote: 'none' });
+    expect(none.outputs.answers.map(({ voted }) => voted)).toEqual(windows);
+  });
+
+  it('marks an answer as changed where the vote says something else than before', async () => {
+    const { options, outputs } = fakeLoop();
+    const result = await runLoop({ ...options, vote: 'none' });
+    let before: string | null = null;
+    for (const { voted, changed } of outputs.answers) {
+      expect(changed).toBe(voted !== before);
+      before = voted;
+    }
+    expect(result.changes).toBe(outputs.answers.filter(({ changed }) => changed).length);
+    const counted = Object.values(result.classes).reduce((sum, count) => sum + count, 0);
+    expect(counted).toBe(result.predictions);
+  });
+
+  it('ends when the time is over, or when it is told to', async () => {
+    const timed = fakeLoop(undefined, undefined, { live: true });
+    expect(await runLoop({ ...timed.options, forMs: 50 })).toMatchObject({ ended: 'time', samples: 500 });
+    expect(timed.sensing.closed).toBe(true);
+    const stop = new AbortController();
+    const told = fakeLoop(undefined, undefined, { live: true });
+    const ending = runLoop({
+      ...told.options,
+      signal: stop.signal,
+      onOpen: () => setTimeout(() => stop.abort(), 50),
+    });
+    expect(await ending).toMatchObject({ ended: 'stopped', samples: 500 });
+    expect(told.outputs.closed).toBe(true);
+  });
+
+  it('closes everything, and throws what the sensor throws, when that fails for good', async () => {
+    const { options, outputs, sensing } = fakeLoop(undefined, undefined, { fail: new Error('unplugged') });
+    await expect(runLoop(options)).rejects.toThrow('unplugged');
+    expect([outputs.closed, sensing.closed]).toEqual([true, true]);
+  });
+
+  it('shows itself while it runs', async () => {
+    const { options } = fakeLoop(undefined, undefined, { live: true });
+    const states: string[] = [];
+    await runLoop({
+      ...options,
+      forMs: 60,
+      onOpen: ({ monitor }) => {
+        states.push(monitor.status().state);
+        setTimeout(() => {
+          const status = monitor.status();
+          states.push(status.state);
+          expect(status).toMatchObject({ windows: 19, sensor: { samples: 500, connected: true } });
+          expect(status.last?.label).toBeTypeOf('string');
+        }, 30);
+      },
+    });
+    expect(states).toEqual(['waiting', 'running']);
+  });
+});
+
+describe('another model', () => {
+  const samples = motionSamples(600);
+  /** Batches of 10; after so many samples the keeper has another model. */
+  async function* swapping(keeper: { model: unknown }, at: number, next: unknown) {
+    for (const [i, batch] of batchesOf(samples, 10).entries()) {
+      if (i * 10 === at) keeper.model = next;
+      yield batch;
+    }
+  }
+
+  it('takes over between two windows and leaves none out', async () => {
+    const keeper = fakeKeeper(loaded(1));
+    const { options, outputs } = fakeLoop(swapping(keeper, 210, loaded(2)), keeper);
+    await runLoop({ ...options, vote: 'none' });
+    const [first, second] = [expected(1, samples), expected(2, samples)];
+    // The window that was begun is the old one's; the next, and all after it, are the new one's.
+    const swapAt = first.findIndex(([end]) => end >= 210) + 1;
+    expect(given(outputs.answers)).toEqual([...first.slice(0, swapAt), ...second.slice(swapAt)]);
+    expect(outputs.answers.map(({ model }) => model.version)).toEqual([
+      ...Array(swapAt).fill(1),
+      ...Array(first.length - swapAt).fill(2),
+    ]);
+  });
+
+  it('answers the window that the one in use failed at', async () => {
+    const boom = new Error('no');
+    let pushes = 0;
+    const bad = loaded(2, (predictor) => ({
+      ...predictor,
+      push(sample) {
+        const answer = predictor.push(sample);
+        if (answer && ++pushes > 3) throw boom;
+        return answer;
+      },
+    }));
+    const keeper = fakeKeeper(bad, loaded(1));
+    const { options, outputs } = fakeLoop(batchesOf(samples, 10), keeper);
+    await runLoop({ ...options, vote: 'none' });
+    const [first, second] = [expected(2, samples), expected(1, samples)];
+    expect(given(outputs.answers)).toEqual([...first.slice(0, 3), ...second.slice(3)]);
+    expect(keeper.complaints).toEqual([{ model: bad, error: boom }]);
+  });
+
+  it('is not taken where it wants other samples, and not tried again', async () => {
+    const odd = loaded(2);
+    odd.info = { ...odd.info, signal: { ...odd.info.signal, fields: ['x', 'z', 'y'] } };
+    const keeper = fakeKeeper(loaded(1));
+    const { options, outputs } = fakeLoop(swapping(keeper, 210, odd), keeper);
+    await runLoop({ ...options, vote: 'none' });
+    expect(given(outputs.answers)).toEqual(expected(1, samples));
+    expect(keeper.complaints.map(({ error }) => error)).toEqual([
+      expect.objectContaining({ code: 'AIOT_MODEL_UNFIT' }),
+    ]);
+  });
+
+  it('is not needed for the loop to go on: without one, windows stay unanswered until the model works again', async () => {
+    let windows = 0;
+    const moody = loaded(1, (predictor) => ({
+      ...predictor,
+      push(sample) {
+        const answer = predictor.push(sample);
+        if (answer && windows++ === 2) return { ...answer, scores: [Number.NaN, 0, 0] };
+        return answer;
+      },
+    }));
+    const keeper = fakeKeeper(moody);
+    const { options, outputs } = fakeLoop(batchesOf(samples, 10), keeper);
+    const result = await runLoop({ ...options, vote: 'none' });
+    const all = expected(1, samples);
+    // It begins anew after the window that failed.
+    const failedAt = all[2]![0];
+    expect(given(outputs.answers)).toEqual([...all.slice(0, 2), ...expected(1, samples, failedAt + 1)]);
+    expect(result.samples).toBe(600);
+    expect(keeper.complaints).toHaveLength(1);
+  });
+});

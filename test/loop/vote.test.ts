@@ -1,0 +1,86 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createVote } from '../../src/lib/loop/vote/index.js';
+
+const classes = ['rest', 'walk', 'stairs'];
+/** Labels as one-hot ballots 1 s apart; `walk:0.6` gives it that share, and the rest to `rest`. */
+function votes(rule: string, labels: string, holdMs = 0): (string | null)[] {
+  const vote = createVote(rule, holdMs);
+  return labels.split(' ').map((word, i) => {
+    if (word === '|') {
+      vote.reset();
+      return null;
+    }
+    const [label = '', share = '1'] = word.split(':');
+    const own = Number(share);
+    const shares = classes.map((name) => (name === label ? own : 0));
+    if (label === 'rest') shares[1] = 1 - own;
+    else shares[0] = 1 - own;
+    return vote.push({ label, classes, shares, t: i * 1000 });
+  });
+}
+
+describe('majority', () => {
+  it.each([
+    ['rest', ['rest']],
+    ['rest walk', ['rest', null]],
+    ['rest walk walk', ['rest', null, 'walk']],
+    ['rest rest rest rest walk walk walk', ['rest', 'rest', 'rest', 'rest', 'rest', null, 'walk']],
+    ['rest walk stairs rest', ['rest', null, null, 'rest']],
+    ['rest rest walk stairs walk', ['rest', 'rest', 'rest', 'rest', 'walk']],
+    ['rest rest rest | walk', ['rest', 'rest', 'rest', null, 'walk']],
+  ])('of four says of %s what most of them are, and nothing of a tie', (labels, expected) => {
+    expect(votes('majority:4', labels)).toEqual(expected);
+  });
+
+  it('says of any run of windows the one most frequent class, if there is one', () => {
+    const runs = fc.array(fc.constantFrom(...classes), { minLength: 1, maxLength: 12 });
+    fc.assert(
+      fc.property(runs, fc.integer({ min: 1, max: 6 }), (labels, size) => {
+        const last = labels.slice(-size);
+        const counts = classes.map((name) => last.filter((each) => each === name).length);
+        const most = Math.max(...counts);
+        const winners = classes.filter((_, i) => counts[i] === most);
+        expect(votes(`majority:${size}`, labels.join(' ')).at(-1)).toBe(
+          winners.length === 1 ? winners[0] : null,
+        );
+      }),
+    );
+  });
+});
+
+describe('hysteresis', () => {
+  it.each([
+    ['the first class stands at once', 'walk walk', ['walk', 'walk']],
+    ['but not without a lead', 'walk:0.55 walk:0.55 walk:0.9', [null, null, 'walk']],
+    ['an outlier changes nothing', 'rest rest walk rest', ['rest', 'rest', 'rest', 'rest']],
+    ['two in a row do', 'rest walk walk', ['rest', 'rest', 'walk']],
+    ['of the same class', 'rest walk stairs walk', ['rest', 'rest', 'rest', 'rest']],
+    ['and with a lead over what stands', 'rest walk:0.55 walk:0.55 walk:0.55', Array(4).fill('rest')],
+    ['what is reset stands no more', 'rest | walk', ['rest', null, 'walk']],
+  ])('%s: %s', (_, labels, expected) => {
+    expect(votes('hysteresis:0.2', labels)).toEqual(expected);
+  });
+
+  it('has a lead of 0.2 where none is given', () => {
+    expect(votes('hysteresis', 'rest walk:0.59 walk:0.59')).toEqual(['rest', 'rest', 'rest']);
+    expect(votes('hysteresis', 'rest walk:0.61 walk:0.61')).toEqual(['rest', 'rest', 'walk']);
+  });
+});
+
+describe('a least hold', () => {
+  it('keeps a class for so long, by the time of the samples', () => {
+    expect(votes('none', 'rest walk walk walk rest', 3000)).toEqual(['rest', 'rest', 'rest', 'walk', 'walk']);
+  });
+
+  it('says nothing of a tie, and keeps what stood before it', () => {
+    expect(votes('majority:2', 'rest walk walk rest', 5000)).toEqual(['rest', null, 'rest', null]);
+  });
+});
+
+it.each(['majority', 'majority:0', 'majority:100', 'hysteresis:1', 'hysteresis:2', 'most', ''])(
+  'refuses a vote of "%s"',
+  (rule) => {
+    expect(() => createVote(rule)).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
+  },
+);

@@ -1,0 +1,147 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { digestOf } from '../../src/lib/core/index.js';
+import type { LoadedModel, ModelKeeper } from '../../src/lib/loop/model-types.js';
+import type { LoopOptions, LoopParts } from '../../src/lib/loop/run/index.js';
+import type { Answer, Outputs, Sensing } from '../../src/lib/loop/types.js';
+import { createPredictor, type Predictor, unpackBundle } from '../../src/lib/model/index.js';
+import type { SampleBatch } from '../../src/lib/sensor/index.js';
+import { motionBundle, motionSamples } from './motion-bundle.js';
+
+/** Samples of a walk at 100 Hz as batches; a number of lost ones stands before a batch that has it. */
+export function batchesOf(
+  samples: readonly number[][],
+  size: number,
+  lostBefore: Readonly<Record<number, number>> = {},
+): SampleBatch[] {
+  const batches: SampleBatch[] = [];
+  for (let start = 0; start < samples.length; start += size) {
+    const part = samples.slice(start, start + size);
+    batches.push({
+      values: Float64Array.from(part.flat()),
+      times: Float64Array.from(part, (_, i) => 1_700_000_000_000 + (start + i) * 10),
+      count: part.length,
+      lost: lostBefore[batches.length] ?? 0,
+    });
+  }
+  return batches;
+}
+
+/** A sensor of three axes that gives these batches, then ends, or (`live`) waits until it is closed. */
+export function fakeSensing(
+  batches: Iterable<SampleBatch> | AsyncIterable<SampleBatch>,
+  options: { live?: boolean; everyMs?: number; fail?: unknown } = {},
+): Sensing & { closed: boolean } {
+  let samples = 0;
+  let lost = 0;
+  let gaps = 0;
+  let close = () => {};
+  const closing = new Promise<void>((resolve) => {
+    close = resolve;
+  });
+  const sensing = {
+    endpoint: 'fake:walk',
+    fields: ['x', 'y', 'z'].map((name) => ({ name, unit: 'g' })),
+    rateHz: 100,
+    faults: { overruns: 0, retries: 0, reconnects: 0 },
+    closed: false,
+    rates: () => ({ samples, lost, gaps, rateHz: 100, jitterP99Ms: 0 }),
+    async *[Symbol.asyncIterator]() {
+      for await (const batch of batches) {
+        if (sensing.closed) return;
+        if (options.everyMs !== undefined) await sleep(options.everyMs);
+        samples += batch.count;
+        lost += batch.lost;
+        if (batch.lost > 0) gaps++;
+        yield batch;
+      }
+      if (options.fail !== undefined) throw options.fail;
+      if (options.live) await closing;
+    },
+    close: async () => {
+      sensing.closed = true;
+      close();
+    },
+  };
+  return sensing;
+}
+
+export function loaded(seed = 1, change: (predictor: Predictor) => Predictor = (same) => same): LoadedModel {
+  const bytes = motionBundle(seed);
+  const bundle = unpackBundle(bytes);
+  return {
+    name: 'motion',
+    version: seed,
+    digest: digestOf(bytes),
+    info: bundle.info,
+    delegate: 'cpu',
+    createPredictor: () => change(createPredictor(bundle)),
+  };
+}
+
+export interface FakeKeeper extends ModelKeeper {
+  model: LoadedModel;
+  complaints: { model: LoadedModel; error: unknown }[];
+}
+
+/** Has `model` until a test puts in another; goes back to `before` where there is one. */
+export function fakeKeeper(model: LoadedModel, before?: LoadedModel): FakeKeeper {
+  const keeper: FakeKeeper = {
+    model,
+    complaints: [],
+    current: () => keeper.model,
+    misbehaved(which, error) {
+      keeper.complaints.push({ model: which, error });
+      if (which === keeper.model && before) keeper.model = before;
+    },
+    use: async () => keeper.model,
+    check: async () => {},
+    state: () => ({
+      name: keeper.model.name,
+      version: keeper.model.version,
+      digest: keeper.model.digest,
+      source: 'file',
+      delegate: 'cpu',
+      swaps: 0,
+      refused: [],
+      lastError: null,
+    }),
+    close: async () => {},
+  };
+  return keeper;
+}
+
+export function fakeOutputs(): Outputs & { answers: Answer[]; closed: boolean } {
+  const outputs = {
+    answers: [] as Answer[],
+    closed: false,
+    put: (answer: Answer) => void outputs.answers.push(answer),
+    settled: async () => {},
+    states: () => [
+      {
+        ...{ endpoint: 'fake:out', connected: true, sent: outputs.answers.length },
+        ...{ waiting: 0, dropped: 0, lastError: null },
+      },
+    ],
+    close: async () => {
+      outputs.closed = true;
+    },
+  };
+  return outputs;
+}
+
+/** Parts of a loop, and options that put it together of them. */
+export function fakeLoop(
+  samples: Iterable<SampleBatch> | AsyncIterable<SampleBatch> = batchesOf(motionSamples(500), 25),
+  keeper: ModelKeeper = fakeKeeper(loaded()),
+  how: Parameters<typeof fakeSensing>[1] = {},
+) {
+  const sensing = fakeSensing(samples, how);
+  const outputs = fakeOutputs();
+  const parts: LoopParts = {
+    sensing: async () => sensing,
+    models: async () => keeper,
+    outputs: async () => outputs,
+  };
+  const options: LoopOptions = { project: '.', model: 'any.aiot', parts };
+  return { sensing, keeper, outputs, options };
+}
