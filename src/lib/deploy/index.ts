@@ -1,2 +1,3 @@
 /** Renders installations as files to look at and apply; runs nothing. */
-export {};
+export { type Rendered, type RenderOptions, renderDeployment, renderedSchema } from './render.js';
+export { type TargetName, targetNames } from './targets.js';

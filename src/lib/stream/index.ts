@@ -8,7 +8,7 @@ export { type Bench, benchSchema, benchStream, smallestBench } from './bench/ben
 export * from './bridge/index.js';
 export { type CheatSheet, cheatMarkdown, cheatSheets } from './cheat/index.js';
 export { type Checked, checkEndpoint, checkedSchema } from './check/check.js';
-export { type Created, createdSchema, createTopics } from './create/create.js';
+export { type Created, createdSchema, createTopics, parseCreateFile } from './create/create.js';
 export { tryCredentials } from './credentials/attempt.js';
 export {
   type CredentialFiles,

@@ -1,0 +1,47 @@
+import { Flags } from '@oclif/core';
+import { AiotCommand, next, renderedText, shared, shellWord } from '../../lib/cli/index.js';
+import { renderDeployment, renderedSchema, targetNames } from '../../lib/deploy/index.js';
+
+export default class DeployRender extends AiotCommand {
+  static override summary =
+    'Write the files of an installation into a folder: a NATS server with its streams.';
+  static override description =
+    'Nothing is run, and no file holds a secret. Rendered again, files that were edited since are refused; --yes writes over them.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --target nats --out nats',
+    '<%= config.bin %> <%= command.id %> --target nats --project templates/har-imu --out nats --dry-run --json',
+  ];
+  static override flags = {
+    target: Flags.option({ options: targetNames })({
+      summary: 'What is installed: nats = a NATS server with TLS, a token and an encrypted store.',
+      required: true,
+      env: 'AIOT_TARGET',
+    }),
+    out: Flags.string({
+      char: 'o',
+      summary: 'Folder to fill; made when missing.',
+      required: true,
+      env: 'AIOT_OUT',
+      helpValue: 'DIR',
+    }),
+    project: shared.project,
+    'dry-run': shared['dry-run'],
+    yes: Flags.boolean({ summary: 'Write over files that were edited.', env: 'AIOT_YES' }),
+  };
+  static override result = renderedSchema;
+
+  async run() {
+    const { flags } = await this.input(DeployRender);
+    const rendered = await renderDeployment({
+      target: flags.target,
+      out: flags.out,
+      // Without a project here there is still the motion system.
+      ...(flags.project === '.' ? {} : { project: flags.project }),
+      dryRun: flags['dry-run'],
+      yes: flags.yes,
+    });
+    this.print(renderedText(rendered));
+    if (!rendered.dryRun) this.print(next(`cd ${shellWord(flags.out)} && ${rendered.next}`));
+    return rendered;
+  }
+}

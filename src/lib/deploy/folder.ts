@@ -1,0 +1,72 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { digestOf, digestPattern, readBytes, unless, writeTogether } from '../core/index.js';
+import type { RenderedFile } from './types.js';
+
+/** Beside the files: what was rendered, so that what was edited since can be told. */
+const recordFile = '.aiot-deploy.json';
+
+const recordSchema = z.object({
+  /** Target → path → digest of what was written. */
+  targets: z.record(z.string(), z.record(z.string(), z.string().regex(digestPattern))),
+});
+type DeployRecord = z.output<typeof recordSchema>;
+
+export const fileStates = ['created', 'changed', 'unchanged', 'edited', 'left'] as const;
+export type FileState = (typeof fileStates)[number];
+
+/** One file of the folder against what is to be there. */
+export interface Compared {
+  path: string;
+  about: string;
+  bytes: number;
+  did: FileState;
+}
+
+/** What writing would do to each file, in their order; those of an earlier rendering of the target at the end. */
+export async function compareWith(
+  dir: string,
+  target: string,
+  files: readonly RenderedFile[],
+): Promise<Compared[]> {
+  const before = (await recordOf(dir)).targets[target] ?? {};
+  const compared = await Promise.all(
+    files.map(async ({ path, about, text }): Promise<Compared> => {
+      const bytes = Buffer.byteLength(text);
+      const there = await unless('AIOT_FILE_NOT_FOUND', readBytes(join(dir, path)));
+      if (there === undefined) return { path, about, bytes, did: 'created' };
+      if (there.toString('utf8') === text) return { path, about, bytes, did: 'unchanged' };
+      return { path, about, bytes, did: before[path] === digestOf(there) ? 'changed' : 'edited' };
+    }),
+  );
+  const now = new Set(files.map(({ path }) => path));
+  for (const path of Object.keys(before)) {
+    if (now.has(path)) continue;
+    const there = await unless('AIOT_FILE_NOT_FOUND', readBytes(join(dir, path)));
+    if (there) compared.push({ path, about: 'of an earlier rendering', bytes: there.length, did: 'left' });
+  }
+  return compared;
+}
+
+/** All of them, or none. @throws AIOT_FILE_NOT_WRITABLE */
+export async function writeFiles(dir: string, target: string, files: readonly RenderedFile[]): Promise<void> {
+  const { targets } = await recordOf(dir);
+  const written = Object.fromEntries(files.map(({ path, text }) => [path, digestOf(Buffer.from(text))]));
+  const record: DeployRecord = { targets: { ...targets, [target]: written } };
+  await writeTogether(
+    new Map([
+      ...files.map(({ path, text }) => [join(dir, path), text] as const),
+      [join(dir, recordFile), `${JSON.stringify(record, null, 2)}\n`] as const,
+    ]),
+  );
+}
+
+/** One that is damaged says nothing: every file then counts as edited. */
+async function recordOf(dir: string): Promise<DeployRecord> {
+  const bytes = await unless('AIOT_FILE_NOT_FOUND', readBytes(join(dir, recordFile)));
+  try {
+    return recordSchema.parse(JSON.parse(bytes?.toString('utf8') ?? ''));
+  } catch {
+    return { targets: {} };
+  }
+}
