@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { Delivery } from '../../stream/index.js';
+import type { Delivery, Message } from '../../stream/index.js';
 import { floatOf } from './float.js';
 import { follow } from './follow.js';
-import { axes, motionStream, recordStream } from './layout.js';
+import { axes, messageId, motionStream, recordStream } from './layout.js';
 import { createRows } from './rows.js';
 import type { Stage } from './stage.js';
 
@@ -83,7 +83,8 @@ export async function axesInlet(stage: Stage, take: (sample: Sample) => void): P
       begin();
     }
     held.set(sequence, delivery);
-    rows.push(axis, { sequence, time: message.time, value: floatOf(message.payload) });
+    const { time, payload } = message;
+    rows.push(axis, { sequence, time, value: floatOf(payload), sample: sampleOf(message, axis) });
   };
   await Promise.all(
     axes.map(async (subject, axis) => {
@@ -93,6 +94,13 @@ export async function axesInlet(stage: Stage, take: (sample: Sample) => void): P
       }
     }),
   );
+}
+
+/** Of messages of our own: their id without the axis. */
+function sampleOf({ headers }: Message, axis: number): string | undefined {
+  const id = headers?.find(([name]) => name === messageId)?.[1];
+  const end = `-${axes[axis]}`;
+  return typeof id === 'string' && id.endsWith(end) ? id.slice(0, -end.length) : undefined;
 }
 
 const recordSchema = z.object({ n: z.int().optional(), x: z.number(), y: z.number(), z: z.number() });

@@ -5,6 +5,8 @@ export interface AxisMessage {
   /** When the stream took it, ms since 1970. */
   time: number;
   value: number;
+  /** Which sample it is of, where whoever published it says so. */
+  sample?: string | undefined;
 }
 
 export type Row = readonly [x: AxisMessage, y: AxisMessage, z: AxisMessage];
@@ -27,9 +29,10 @@ export interface Rows {
 const mostWaiting = 1000;
 
 /**
- * Puts x, y and z together again. The messages carry no number of the sample, and matching them by arrival shifts an axis for ever when
- * one is lost. But whoever publishes a sample publishes x, then y, then z, so in the stream's own order a row is an x, the first y
- * after it and the first z after that, all before the next x. What does not fit is given up, alone.
+ * Puts x, y and z together again. The original's messages carry no number of the sample, and matching them by arrival shifts an axis
+ * for ever when one is lost. But whoever publishes a sample publishes x, then y, then z, so in the stream's own order a row is an x,
+ * the first y after it and the first z after that, all before the next x and y. What does not fit is given up, alone. (Three messages
+ * lost in a row, from a y on, still make one row of two samples; messages of our own say which sample they are of.)
  */
 export function createRows(): Rows {
   const queues: [AxisMessage[], AxisMessage[], AxisMessage[]] = [[], [], []];
@@ -66,11 +69,12 @@ export function createRows(): Rows {
       if (y.sequence < x.sequence || z.sequence < x.sequence) return give(y.sequence < z.sequence ? 1 : 2);
       if (z.sequence < y.sequence) return give(0);
       if (z.sequence - x.sequence > 2) {
-        // Other subjects may lie in between, or the y and z of a later sample: the next x tells.
-        const after = queues[0][1];
-        if (!after) return null;
-        if (after.sequence < z.sequence) return give(0);
+        // Other subjects may lie in between, or parts of a later sample: the next x and y tell.
+        const [x2, y2] = [queues[0][1], queues[1][1]];
+        if (Math.min(x2?.sequence ?? z.sequence, y2?.sequence ?? z.sequence) < z.sequence) return give(0);
+        if (!x2 || !y2) return null;
       }
+      if (x.sample !== undefined && (x.sample !== y.sample || x.sample !== z.sample)) return give(0);
       for (const queue of queues) queue.shift();
       broken = -1;
       return { row: [x, y, z] };
