@@ -37,6 +37,7 @@ export {
   writeJsonAtomic,
 } from './files.js';
 export { cacheFolder, configFolder, dataFolder } from './folders.js';
+export { keepHeapSmall } from './heap.js';
 export { namePattern, newId } from './ids.js';
 export { issueText } from './issues.js';
 export { canonicalJson } from './json.js';
@@ -58,6 +59,7 @@ export {
 export { bytesOf } from './project/sizes.js';
 export { gaussian, type Random, seededRandom, shuffled } from './random.js';
 export { roundHalfAway } from './round.js';
+export { unitQuoted, unitSections, unitValue, unitWord } from './systemd.js';
 export { isUntrusted } from './tls.js';
 export { aiotVersion, packageRoot } from './version.js';
 export { type Problem, parseYaml } from './yaml.js';

@@ -12,3 +12,4 @@ export {
 export { loopMetrics } from './metrics.js';
 export { type OperateOptions, type Operation, operate } from './operate.js';
 export { loopFolder } from './place.js';
+export * from './install/index.js';

@@ -1,3 +1,5 @@
+import { unitQuoted, unitSections, unitValue, unitWord } from '../../core/index.js';
+
 /** A service of systemd that runs a command of aiot for as long as the machine does. */
 export interface UnitOptions {
   /** One line for `systemctl status`. */
@@ -26,43 +28,29 @@ export function unitText({
   user,
   folder,
 }: UnitOptions): string {
-  const lines = [
-    '[Unit]',
-    `Description=${specifiers(description)}`,
-    ...(scope === 'system' ? ['Wants=network-online.target', 'After=network-online.target'] : []),
-    // It is started again for ever: outages last as long as they last.
-    'StartLimitIntervalSec=0',
-    '',
-    '[Service]',
-    'Type=exec',
-    `ExecStart=${command.map(word).join(' ')}`,
-    `WorkingDirectory=${specifiers(folder)}`,
-    ...Object.entries(environment).map(
-      ([name, value]) => `Environment=${quoted(`${name}=${specifiers(value)}`)}`,
-    ),
-    ...(secrets === undefined ? [] : [`EnvironmentFile=-${specifiers(secrets)}`]),
-    ...(scope === 'system' && user !== undefined ? [`User=${user}`] : []),
-    'Restart=on-failure',
-    'RestartSec=5',
-    '# SIGTERM: what was read is written and acknowledged, then it ends with 0.',
-    'TimeoutStopSec=30',
-    'NoNewPrivileges=yes',
-    '',
-    '[Install]',
-    `WantedBy=${scope === 'system' ? 'multi-user.target' : 'default.target'}`,
-    '',
-  ];
-  return lines.join('\n');
-}
-
-/** systemd.service(5), "Command lines": quotes and backslashes as in C, `$` and `%` doubled. */
-function word(text: string): string {
-  return quoted(specifiers(text).replaceAll('$', '$$$$'));
-}
-
-const specifiers = (text: string) => text.replaceAll('%', '%%').replaceAll(/[\r\n]/g, ' ');
-
-function quoted(text: string): string {
-  if (/^[\w@%+=:,./$-]+$/.test(text)) return text;
-  return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+  const variables = Object.entries(environment).map(
+    ([name, value]) => `Environment=${unitQuoted(`${name}=${unitValue(value)}`)}`,
+  );
+  return unitSections({
+    Unit: [
+      `Description=${unitValue(description)}`,
+      ...(scope === 'system' ? ['Wants=network-online.target', 'After=network-online.target'] : []),
+      // It is started again for ever: outages last as long as they last.
+      'StartLimitIntervalSec=0',
+    ],
+    Service: [
+      'Type=exec',
+      `ExecStart=${command.map(unitWord).join(' ')}`,
+      `WorkingDirectory=${unitValue(folder)}`,
+      ...variables,
+      ...(secrets === undefined ? [] : [`EnvironmentFile=-${unitValue(secrets)}`]),
+      ...(scope === 'system' && user !== undefined ? [`User=${user}`] : []),
+      'Restart=on-failure',
+      'RestartSec=5',
+      '# SIGTERM: what was read is written and acknowledged, then it ends with 0.',
+      'TimeoutStopSec=30',
+      'NoNewPrivileges=yes',
+    ],
+    Install: [`WantedBy=${scope === 'system' ? 'multi-user.target' : 'default.target'}`],
+  });
 }

@@ -1,0 +1,56 @@
+import { Flags } from '@oclif/core';
+import { AiotCommand, installedLoopText, loopFlags, next, shared } from '../../lib/cli/index.js';
+import { installedLoopSchema, installLoop } from '../../lib/loop/operate/index.js';
+
+export default class LoopInstall extends AiotCommand {
+  static override summary = 'Write a systemd service that runs the loop from the start of the machine.';
+  static override description =
+    'With a watchdog, limits, the groups and devices of its sensor, and little else of the machine. What no flag says, `loop:` in aiot.yaml does.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --project motion --dry-run',
+    "<%= config.bin %> <%= command.id %> --sensor 'i2c://1/lsm6ds3tr-c' --model motion@production --out nats://127.0.0.1/output",
+    '<%= config.bin %> <%= command.id %> --user dynamic --memory 200M --cpu 50% --listen 127.0.0.1:9099 --unit-dir .',
+  ];
+  static override flags = {
+    project: shared.project,
+    ...loopFlags,
+    delegate: Flags.option({ options: ['cpu', 'coral'] as const })({
+      summary: 'What the model runs on [default: cpu].',
+      env: 'AIOT_DELEGATE',
+    }),
+    context: shared.context,
+    user: Flags.string({
+      summary:
+        'User that it runs as; dynamic = one that systemd makes up [default: you, or dynamic for root].',
+      env: 'AIOT_USER',
+      helpValue: 'NAME',
+    }),
+    memory: Flags.string({
+      summary: 'Most memory, such as 300M: beyond it the loop is started anew.',
+      env: 'AIOT_MEMORY',
+      default: '300M',
+      helpValue: 'SIZE',
+    }),
+    cpu: Flags.string({
+      summary: 'Most time of one core, such as 50%.',
+      env: 'AIOT_CPU',
+      helpValue: 'PERCENT',
+    }),
+    'unit-dir': Flags.string({
+      summary: 'Write the unit into this folder [default: /etc/systemd/system].',
+      env: 'AIOT_UNIT_DIR',
+      helpValue: 'DIR',
+    }),
+    'dry-run': shared['dry-run'],
+  };
+  static override result = installedLoopSchema;
+
+  async run() {
+    const { flags } = await this.input(LoopInstall);
+    const { 'dry-run': dryRun, 'unit-dir': unitDir, hold: holdMs, ...asked } = flags;
+    const installed = await installLoop({ ...asked, holdMs, dryRun, unitDir });
+    this.print(installedLoopText(installed));
+    this.print(next(...installed.start));
+    return installed;
+  }
+}
