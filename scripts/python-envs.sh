@@ -2,8 +2,8 @@
 # Makes the Python environments that the real-part tests and benches compare with: .venv/litert (Google's LiteRT),
 # .venv/tflm (TFLite Micro), .venv/tensorflow (TensorFlow with Keras and its own converter; 1.4 GB), .venv/esptool
 # (Espressif's esptool and NVS generator) and .venv/streams (other people's Parquet, Avro, CBOR, MessagePack and Protobuf, the
-# signatures of Standard Webhooks, moto's S3, and the NATS client and tables of the motion system's original), and .venv/prometheus
-# (its client). Apart, because the wheels of the first three want different numpy versions; numpy itself only carries arrays, so pip chooses it for the Python at hand. Run
+# signatures of Standard Webhooks, moto's S3, and the NATS client and tables of the motion system's original), .venv/prometheus
+# (its client) and .venv/har (what its extractor computes with). Apart, because the wheels of the first three want different numpy versions; numpy itself only carries arrays, so pip chooses it for the Python at hand. Run
 # again, it does nothing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -35,3 +35,5 @@ environment streams pyarrow==26.0.1 fastavro==1.13.1 cbor2==6.2.1 msgpack==1.2.4
   moto==5.2.5 flask==3.1.3 flask-cors==6.0.5 pandas==3.1.1 --no-binary=nats-py nats-py==2.3.1
 # The reader of Prometheus' text format, for what a loop tells on /metrics.
 environment prometheus prometheus_client==0.26.0
+# The libraries of the motion system's extractor, and signal processing to judge ours.
+environment har numpy==2.4.6 scipy==1.17.1 pandas==3.1.1 PyWavelets==1.9.0 statsmodels==0.15.0
