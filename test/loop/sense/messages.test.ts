@@ -7,9 +7,12 @@ const sensor = (query = '') => parseAddress(`mqtt://127.0.0.1/motion${query}`);
 
 function read(messages: unknown[], query = '', of = fields) {
   const told: string[] = [];
-  const batcher = createBatcher(of, sensor(query), (_, text) => told.push(text));
+  const batcher = createBatcher({ fields: of, rateHz: 100 }, sensor(query), (_, text) => told.push(text));
   const why = messages.map((message, i) =>
-    batcher.add(Buffer.from(typeof message === 'string' ? message : JSON.stringify(message)), 1_700_000_000_000 + i * 10),
+    batcher.add(
+      Buffer.from(typeof message === 'string' ? message : JSON.stringify(message)),
+      1_700_000_000_000 + i * 10,
+    ),
   );
   const batches = batcher.take();
   return {
@@ -51,8 +54,20 @@ describe('what a message may look like', () => {
   });
 
   it.each([
-    ['rows of arrays', [[1, 2, 3], [4, 5, 6]]],
-    ['rows of objects', [{ x: 1, y: 2, z: 3 }, { x: 4, y: 5, z: 6 }]],
+    [
+      'rows of arrays',
+      [
+        [1, 2, 3],
+        [4, 5, 6],
+      ],
+    ],
+    [
+      'rows of objects',
+      [
+        { x: 1, y: 2, z: 3 },
+        { x: 4, y: 5, z: 6 },
+      ],
+    ],
     ['columns of arrays', { x: [1, 4], y: [2, 5], z: [3, 6] }],
   ])('%s are a batch', (_, message) => {
     expect(read([message])).toMatchObject({ why: [null], values: [1, 2, 3, 4, 5, 6] });
@@ -94,9 +109,17 @@ describe('when a message says its samples were taken', () => {
     ['a date', [{ time: '2026-11-20T10:00:00.250Z' }], '', [Date.UTC(2026, 10, 20, 10, 0, 0, 250)]],
     ['ms since its start', [{ millis: 5000 }, { millis: 5010 }], '', [1_700_000_000_000, 1_700_000_000_010]],
     ['s since its start', [{ t: 5.5 }, { t: 5.51 }], '', [1_700_000_000_000, 1_700_000_000_010]],
-    ['a member of another name, in µs', [{ w: 7000 }, { w: 17_000 }], '?time=w:us', [1_700_000_000_000, 1_700_000_000_010]],
+    [
+      'a member of another name, in µs',
+      [{ w: 7000 }, { w: 17_000 }],
+      '?time=w:us',
+      [1_700_000_000_000, 1_700_000_000_010],
+    ],
   ])('%s', (_, stamps, query, times) => {
-    const got = read(stamps.map((stamp) => ({ ...(stamp as object), x: 1, y: 2, z: 3 })), query);
+    const got = read(
+      stamps.map((stamp) => ({ ...(stamp as object), x: 1, y: 2, z: 3 })),
+      query,
+    );
     expect(got.timing).toBe('own');
     got.times.forEach((t, i) => {
       expect(t).toBeCloseTo(times[i]!, 3);
@@ -132,7 +155,9 @@ describe('when a message says its samples were taken', () => {
     const of = (deviceID: string) => ({ deviceID, x: Number(deviceID), y: 0, z: 0 });
     const got = read([of('1'), of('2'), of('1')]);
     expect(got.values.filter((_, i) => i % 3 === 0)).toEqual([1, 1]);
-    expect(got.told).toEqual(['samples of 2 are left out, those of 1 are taken: a loop has one sensor, and ?device=NAME chooses']);
+    expect(got.told).toEqual([
+      'samples of 2 are left out, those of 1 are taken: a loop has one sensor, and ?device=NAME chooses',
+    ]);
     expect(read([of('1'), of('2')], '?device=2').values[0]).toBe(2);
   });
 });

@@ -20,7 +20,10 @@ const write = async (name: string, text: string) => {
   return `file:${join(folder, name)}`;
 };
 const rows = (count: number) =>
-  Array.from({ length: count }, (_, i) => `${i % 2 ? 'a' : 'b'},${Math.sin(i / 7)},${i / 3},${(1 - i) * 1e-9}`);
+  Array.from(
+    { length: count },
+    (_, i) => `${i % 2 ? 'a' : 'b'},${Math.sin(i / 7)},${i / 3},${(1 - i) * 1e-9}`,
+  );
 const open = (sensor: string, more: Partial<SensingContract> = {}, onEvent?: (e: SensingEvent) => void) =>
   openSensing({ sensor, contract: { ...contract, ...more }, ...(onEvent ? { onEvent } : {}) });
 
@@ -31,7 +34,11 @@ describe('a CSV recording as a sensor', () => {
     const { values, times, lost } = await allOf(sensing);
     expect(values.length).toBe(15_000);
     for (let i = 0; i < 5000; i++) {
-      expect([values[i * 3], values[i * 3 + 1], values[i * 3 + 2]]).toEqual([i / 3, (1 - i) * 1e-9, Math.sin(i / 7)]);
+      expect([values[i * 3], values[i * 3 + 1], values[i * 3 + 2]]).toEqual([
+        i / 3,
+        (1 - i) * 1e-9,
+        Math.sin(i / 7),
+      ]);
     }
     expect(times[4999]! - times[0]!).toBeCloseTo(49_990, 3);
     expect(lost).toEqual([]);

@@ -6,6 +6,7 @@ import type { FieldSettings } from './fields/map.js';
 import { openMessages } from './messages/source.js';
 import { type SensingPorts, sensingOf } from './sensing.js';
 import { openAgain } from './source/again.js';
+import { openListener } from './source/listen.js';
 import { machineSchemes, openMachine } from './source/machine.js';
 import { openReplay } from './source/replay.js';
 import type { RawSource, SensingOptions } from './types.js';
@@ -31,7 +32,10 @@ async function openMadeUp(options: SensingOptions, ports: SensingPorts): Promise
   const { simulate, contract } = options;
   if (!simulate) throw new AiotError('AIOT_SENSOR_MISSING', 'no sensor is named');
   const { openSimulated } = await import('./simulate/open.js');
-  const { source, fields, clock } = await openSimulated(simulate, contract, { ...ports, signal: stopOf(options) });
+  const { source, fields, clock } = await openSimulated(simulate, contract, {
+    ...ports,
+    signal: stopOf(options),
+  });
   const own = { ...ports, clock, monotonicMs: () => clock.monotonic?.() ?? clock.now() };
   return sensingOf(source, { ...parseAddress('i2c:'), fields }, contract, own);
 }
@@ -68,6 +72,9 @@ async function openRaw(
     return { source, fields: address.fields };
   }
   const messages = { address, contract, stream, signal, monotonicMs, wallMs: () => clock.now(), tell };
+  if (address.scheme === 'tcp') {
+    return { source: await openListener(messages), fields: { map: {}, units: {} } };
+  }
   const open = () => openMessages(messages);
   // A file or a pipe that is damaged is so the next time too.
   const source = await (['file', 'stdin'].includes(address.scheme) ? open() : openAgain(open, again));

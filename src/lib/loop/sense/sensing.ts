@@ -123,10 +123,15 @@ function createStages(
   const measure = createMeasure(timing);
   const measuredHz = () => measure.rateHz();
   const shape = { fields: fields.length, timing, nominalHz, tell };
+  const grid = createGrid({ ...shape, contractHz, resample, measuredHz });
+  const expected = () =>
+    grid.resampling && nominalHz !== null
+      ? { hz: nominalHz, of: 'it is set to' }
+      : { hz: grid.resampling ? null : contractHz, of: 'the model takes' };
   return {
     measure,
     follower: createFollower({ ...shape, bridge, measure, counts, monotonicMs }),
-    grid: createGrid({ ...shape, contractHz, resample, measuredHz }),
-    watch: createRateWatch(contractHz, measuredHz, tell),
+    grid,
+    watch: createRateWatch(expected, measuredHz, tell),
   };
 }

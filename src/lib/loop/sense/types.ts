@@ -72,6 +72,8 @@ export interface RawSource extends SampleSource {
 export interface Incoming extends SampleBatch {
   /** Numbers of messages say that nothing is missing within it, and before it. */
   sure?: boolean;
+  /** Its times lie on a line already. */
+  steady?: boolean;
   /** It follows nothing: a connection that was lost, another take. */
   apart?: boolean;
 }

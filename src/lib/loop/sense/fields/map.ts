@@ -40,6 +40,8 @@ export function mapFields(
       throw unfit(`${endpoint}: ${field.name} would be both ${before} and ${want.name}`, has);
     }
     taken.set(from, want.name);
+    // A contract without a unit takes what comes.
+    if (want.unit === '') return { from, scale: 1, offset: 0 };
     const unit = unitIn(settings, field, want) ?? (field.unit === '' ? want.unit : field.unit);
     const conversion = conversionOf(unit, want.unit);
     if (conversion) return { from, ...conversion };

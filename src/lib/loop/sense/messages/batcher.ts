@@ -1,7 +1,6 @@
-import type { SampleField } from '../../../sensor/index.js';
 import type { SensorAddress } from '../address.js';
 import type { Tell } from '../events.js';
-import type { Incoming, Timing } from '../types.js';
+import type { Incoming, SensingContract, Timing } from '../types.js';
 import { createDecoder } from './decode.js';
 import { createSequence } from './sequence.js';
 import { createStamps, timeSetting } from './stamps.js';
@@ -24,9 +23,21 @@ export interface Batcher {
 /**
  * @throws AIOT_SENSOR_URL (a unit of time that is none)
  */
-export function createBatcher(fields: readonly SampleField[], address: SensorAddress, tell: Tell): Batcher {
+export function createBatcher(
+  { fields, rateHz: contractHz }: SensingContract,
+  address: SensorAddress,
+  tell: Tell,
+): Batcher {
+  // Where a sample is a window of its own, it does not matter who measured the one before.
+  const mixed = contractHz === null;
   const { name, unit } = timeSetting(address.time);
-  const decode = createDecoder({ fields, map: address.fields.map, time: name, seq: address.seq, columns: address.columns });
+  const decode = createDecoder({
+    fields,
+    map: address.fields.map,
+    time: name,
+    seq: address.seq,
+    columns: address.columns,
+  });
   const stampOf = createStamps(unit);
   const order = createSequence();
   let timing: Timing | null = null;
@@ -35,6 +46,7 @@ export function createBatcher(fields: readonly SampleField[], address: SensorAdd
   let device = address.device ?? null;
   let lastT = Number.NEGATIVE_INFINITY;
   let lastCount = 1;
+  let lastPayload: Uint8Array | null = null;
   let lost = 0;
   let apart = false;
   let done: Incoming[] = [];
@@ -60,16 +72,18 @@ export function createBatcher(fields: readonly SampleField[], address: SensorAdd
   };
 
   const otherDevice = (rows: Rows): boolean => {
-    if (rows.device === null) return false;
+    if (rows.device === null || (device === null && mixed)) return false;
     device ??= rows.device;
     return rows.device !== device;
   };
 
   return {
     add(payload, arrivalMs) {
+      // A broker that is not sure sends a message again; one with a time in it is never the same twice.
+      if (timing === 'own' && lastPayload !== null && Buffer.compare(payload, lastPayload) === 0) return null;
       const rows = decode(payload);
       if (!isRows(rows)) {
-        if (rows.broken && timing !== 'own') lost++;
+        if (rows.broken && timing !== 'own' && !mixed) lost++;
         return rows.why === '' ? null : rows.why;
       }
       if (otherDevice(rows)) {
@@ -82,7 +96,8 @@ export function createBatcher(fields: readonly SampleField[], address: SensorAdd
       const newer = timing === 'own' && times[0]! > lastT;
       let sure = false;
       if (rows.seq !== null) {
-        const told = rows.take === take || take === null ? order(rows.seq, newer) : ({ kind: 'restarted' } as const);
+        const told =
+          rows.take === take || take === null ? order(rows.seq, newer) : ({ kind: 'restarted' } as const);
         if (rows.take !== take && take !== null) order(rows.seq, true);
         if (told.kind === 'again') return null;
         if (told.kind === 'restarted') apart = true;
@@ -96,6 +111,7 @@ export function createBatcher(fields: readonly SampleField[], address: SensorAdd
       apart = false;
       lastT = times[rows.count - 1]!;
       lastCount = rows.count;
+      lastPayload = timing === 'own' ? payload : null;
       return null;
     },
     dropped(messages) {

@@ -82,7 +82,15 @@ function joined(all: readonly Rows[], width: number): Rows {
   }
   const stamps = all.flatMap((rows) => rows.stamps);
   const { seq, take, device } = all[0]!;
-  return { count, values, stamps: stamps.length === count ? stamps : [], rateHz: null, seq: all.length > 1 ? null : seq, take, device };
+  return {
+    count,
+    values,
+    stamps: stamps.length === count ? stamps : [],
+    rateHz: null,
+    seq: all.length > 1 ? null : seq,
+    take,
+    device,
+  };
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>

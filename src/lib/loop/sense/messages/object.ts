@@ -19,7 +19,9 @@ const deviceNames = ['deviceid', 'device', 'device_id'];
  * Reads JSON objects: a number a field is one sample, an array a field a batch in columns, as in telemetry of device protocol v1
  * (docs/protocol.md). Where a field stands is found in the first object and kept.
  */
-export function createObjectReader(settings: ObjectSettings): (object: Record<string, unknown>) => Rows | NoRows {
+export function createObjectReader(
+  settings: ObjectSettings,
+): (object: Record<string, unknown>) => Rows | NoRows {
   const { fields } = settings;
   const at: (string | undefined)[] = fields.map(({ name }) => settings.map[name]);
 

@@ -9,7 +9,8 @@ export function createSequence(): (seq: number, newer: boolean) => Order {
   let last: number | null = null;
   return (seq, newer) => {
     const before = last;
-    if (before !== null && seq <= before && !newer && seq !== 0 && before - seq < farBack) return { kind: 'again' };
+    if (before !== null && seq <= before && !newer && seq !== 0 && before - seq < farBack)
+      return { kind: 'again' };
     if (before === 0 && seq === 0 && !newer) return { kind: 'again' };
     last = seq;
     if (before === null) return { kind: 'first' };

@@ -23,7 +23,7 @@ export interface MessagesOptions {
 export async function openMessages(options: MessagesOptions): Promise<RawSource> {
   const { address, contract, signal, tell } = options;
   const faults = { overruns: 0, retries: 0, reconnects: 0 };
-  const batcher = createBatcher(contract.fields, address, tell);
+  const batcher = createBatcher(contract, address, tell);
   let connected = true;
   const source: Source = await openSource(address.url, {
     ...options.stream,
@@ -58,7 +58,7 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
       const now = options.monotonicMs() + offset;
       for (const { message } of deliveries) {
         topic ??= message.topic;
-        if (message.topic !== topic) {
+        if (message.topic !== topic && contract.rateHz !== null) {
           skip(`it is of ${message.topic}, and ${topic} is taken; one sensor is one topic`);
           continue;
         }

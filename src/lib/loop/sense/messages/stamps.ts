@@ -9,7 +9,10 @@ const units: Record<string, number> = { s: 1000, ms: 1, us: 1e-3, ns: 1e-6 };
 export type Stamps = (stamp: unknown, arrivalMs: number) => number;
 
 /** `FIELD` or `FIELD:UNIT` → the field's name, and the unit where it is named. @throws AIOT_SENSOR_URL */
-export function timeSetting(text: string | undefined): { name: string | undefined; unit: string | undefined } {
+export function timeSetting(text: string | undefined): {
+  name: string | undefined;
+  unit: string | undefined;
+} {
   const [, name = text, unit] = /^(.+):([^:]*)$/.exec(text ?? '') ?? [];
   if (unit !== undefined && !Object.hasOwn(units, unit)) {
     throw new AiotError('AIOT_SENSOR_URL', `?time=: expected one of the units s, ms, us, ns, got "${unit}"`);
@@ -25,7 +28,8 @@ export function createStamps(unit: string | undefined): Stamps {
   let scale = unit === undefined ? Number.NaN : units[unit]!;
   let offset = Number.NaN;
   return (stamp, arrivalMs) => {
-    const value = typeof stamp === 'string' && !/^[-+.\deE]+$/.test(stamp) ? Date.parse(stamp) : Number(stamp);
+    const value =
+      typeof stamp === 'string' && !/^[-+.\deE]+$/.test(stamp) ? Date.parse(stamp) : Number(stamp);
     if (!Number.isFinite(value) || stamp === null || stamp === '') return Number.NaN;
     if (typeof stamp === 'string' && Number.isNaN(Number(stamp))) return value;
     if (Number.isNaN(scale)) scale = guessed(value);

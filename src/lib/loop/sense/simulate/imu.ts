@@ -56,8 +56,7 @@ export async function simulateImu(options: {
   const magnetic = names.some((name) => name.startsWith('m'));
   const turning = names.some((name) => name.startsWith('g'));
   const chips = magnetic ? ['lsm6ds3tr-c', 'lis3mdl'] : ['lsm6ds3tr-c'];
-  const signal =
-    recordings.length === 0 ? swaying : signalOf(fields, names, recordings, random);
+  const signal = recordings.length === 0 ? swaying : signalOf(fields, names, recordings, random);
   const rate = rates.find((each) => each >= rateHz) ?? rates.at(-1)!;
   const settings = {
     rate,

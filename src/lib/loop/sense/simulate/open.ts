@@ -71,7 +71,7 @@ type Fill = PacedOptions['fill'];
 
 function motorFill(names: readonly string[], rateHz: number, seed: number): Fill {
   const random = seededRandom(seed);
-  const places = names.map((name) => motorFields.findIndex((field) => field === name));
+  const places = names.map((name) => (motorFields as readonly string[]).indexOf(name));
   let states: (typeof motorStates)[number][] = [];
   let motor: ReturnType<typeof motorSamples>;
   let left = 0;

@@ -18,8 +18,9 @@ export interface MachineParts {
 export async function openMachine(address: SensorAddress, parts: MachineParts): Promise<RawSource> {
   const { clock, signal, tell, bus } = parts;
   const { openI2c, openIio, openMicrophone, parseSensorUrl } = await import('../../../sensor/index.js');
-  if (address.scheme === 'iio') return withTiming(await openIio(address.url, { clock }), false);
-  if (address.scheme === 'alsa') return withTiming(await openMicrophone(address.url, { clock }), true);
+  if (address.scheme === 'iio') return withTiming(await openIio(address.url, { clock }), {});
+  if (address.scheme === 'alsa')
+    return withTiming(await openMicrophone(address.url, { clock }), { sure: true });
   const source = await openI2c(parseSensorUrl(address.url), {
     clock,
     signal,
@@ -30,13 +31,16 @@ export async function openMachine(address: SensorAddress, parts: MachineParts): 
     },
   });
   for (const caution of source.cautions) tell('caution', caution);
-  return withTiming(source, true);
+  return withTiming(source, { sure: true, steady: true });
 }
 
-/** @param counts it counts what is missing itself: its times are not to be looked at for that */
-function withTiming(source: SampleSource & { readonly connected?: boolean }, counts: boolean): RawSource {
+/** @param known `sure`: it counts what is missing itself, its times are not to be looked at for that */
+function withTiming(
+  source: SampleSource & { readonly connected?: boolean },
+  known: Pick<Incoming, 'sure' | 'steady'>,
+): RawSource {
   async function* batches(): AsyncGenerator<Incoming> {
-    for await (const batch of source) yield counts ? { ...batch, sure: true } : batch;
+    for await (const batch of source) yield { ...batch, ...known };
   }
   return {
     endpoint: source.endpoint,

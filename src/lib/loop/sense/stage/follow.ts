@@ -57,6 +57,12 @@ export function createFollower(options: FollowOptions): Follower {
     counts.gaps++;
   };
 
+  /** The last sample once more: a repeat of the message. */
+  const again = (values: Float64Array, from: number, t: number): boolean => {
+    if (timing !== 'own' || t !== lastT || (track.periodMs ?? 0) < 2) return false;
+    return before.every((value, f) => value === values[from + f]);
+  };
+
   const missed = (missing: number, t: number, passed: number) => {
     const jump = t - lastT;
     if (jump > jumpMs && passed < jump / 2) {
@@ -89,7 +95,7 @@ export function createFollower(options: FollowOptions): Follower {
   };
 
   return {
-    add({ values, times, count, lost, sure, apart }) {
+    add({ values, times, count, lost, sure, steady, apart }) {
       const arrival = monotonicMs();
       const passed = arrival - lastArrival;
       lastArrival = arrival;
@@ -97,7 +103,7 @@ export function createFollower(options: FollowOptions): Follower {
         const t = times[i]!;
         const from = i * fields;
         if (i === 0 && (lost > 0 || apart)) track.cut();
-        const verdict = track.step(t, sure === true);
+        const verdict = again(values, from, t) ? verdicts.late : track.step(t, sure === true, arrival);
         if (i === 0 && lost > 0) {
           if (lost <= bridge && counts.samples > 0) bridged(lost, values, from, t);
           else missed(lost, t, Number.POSITIVE_INFINITY);
@@ -107,10 +113,11 @@ export function createFollower(options: FollowOptions): Follower {
           measure.add(t, false);
         } else if (!judge(verdict, values, from, t, passed)) continue;
         counts.samples++;
-        segments.push(values, from, t, track.smooth);
+        const smooth = steady ? t : track.smooth;
+        segments.push(values, from, t, smooth);
         for (let f = 0; f < fields; f++) before[f] = values[from + f]!;
         lastT = t;
-        lastSmooth = track.smooth;
+        lastSmooth = smooth;
       }
       return segments.take();
     },

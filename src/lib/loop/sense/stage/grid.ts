@@ -20,10 +20,14 @@ export interface Grid {
   add(segment: Segment): SampleBatch[];
   /** What was held back, at the end. */
   end(): SampleBatch[];
+  readonly resampling: boolean;
 }
 
 /** A measured rate this near to the contract's is the contract's. */
 const near = 0.005;
+/** One that seemed to be, and is further off than this by a longer look, is not. */
+const far = 0.01;
+const longLook = { everyMs: 10_000 };
 /** How long samples are held until their rate is measured: so many, over so long. */
 const settled = { samples: 16, ms: 1000 };
 
@@ -32,7 +36,7 @@ const settled = { samples: 16, ms: 1000 };
  *
  * - `exact`: by the rate that is named.
  * - `own`: the first second is held until it is known how fast the sensor really is: 104 Hz by name may be 100.1. Within 0.5 % of the
- *   contract's they pass, else the grid follows their times.
+ *   contract's they pass, else the grid follows their times. Those that pass are looked at again every ten seconds.
  * - `arrival`: resampled only where somebody names another rate; bursts tell none.
  */
 export function createGrid(options: GridOptions): Grid {
@@ -54,7 +58,10 @@ export function createGrid(options: GridOptions): Grid {
   }
 
   const decide = () => {
-    const measured = measuredHz() ?? nominalHz ?? contractHz ?? 1;
+    const longest = held.reduce((a, b) => (b.count > a.count ? b : a), held[0]!);
+    const { slope } = lineOf(longest);
+    const told = longest.count >= settled.samples && slope > 0 ? 1000 / slope : measuredHz();
+    const measured = told ?? nominalHz ?? contractHz ?? 1;
     const same = Math.abs(measured / (contractHz ?? measured) - 1) <= near;
     mode = resample === 'auto' && same ? 'pass' : resampler(measured);
   };
@@ -76,12 +83,27 @@ export function createGrid(options: GridOptions): Grid {
   /** Losses that no output has told of yet: after a gap the filter fills first. */
   let broken = 0;
 
+  /** @returns whether the samples that passed so far are to be resampled from here on */
+  const reconsider = ({ times, count }: Segment): boolean => {
+    const t = times[count - 1]!;
+    if (mode !== 'pass' || timing !== 'own' || resample !== 'auto' || contractHz === null) return false;
+    const first = Number.isNaN(looked);
+    if (t - looked < longLook.everyMs) return false;
+    looked = t;
+    const measured = first ? null : measuredHz();
+    if (measured === null || Math.abs(measured / contractHz - 1) <= far) return false;
+    mode = resampler(measured);
+    return true;
+  };
+  let looked = Number.NaN;
+
   const enough = () => {
     const count = held.reduce((sum, each) => sum + each.count, 0);
     const ms = held.at(-1)!.times.at(-1)! - held[0]!.times[0]!;
     return count >= settled.samples && ms >= settled.ms;
   };
   const release = () => {
+    held = joined(held, fields);
     decide();
     for (const segment of held) straighten(segment);
     const out = held.flatMap(give);
@@ -91,18 +113,50 @@ export function createGrid(options: GridOptions): Grid {
 
   return {
     add(segment) {
+      if (reconsider(segment)) return give({ ...segment, lost: Math.max(1, segment.lost) });
       if (mode !== 'hold') return give(segment);
       held.push(segment);
       return enough() ? release() : [];
+    },
+    get resampling() {
+      return mode !== 'pass' && mode !== 'hold';
     },
     end: () => (mode === 'hold' && held.length > 0 ? release() : []),
   };
 }
 
-/** The first times on the line through all of a segment's: the follower's own line has only begun there. Least squares. */
-function straighten({ times, smooth, count }: Segment): void {
+/** Segments without a break between them are one. */
+function joined(segments: readonly Segment[], fields: number): Segment[] {
+  const out: Segment[][] = [];
+  for (const segment of segments) {
+    if (segment.lost > 0 || out.length === 0) out.push([segment]);
+    else out.at(-1)!.push(segment);
+  }
+  return out.map((group) => {
+    const count = group.reduce((sum, each) => sum + each.count, 0);
+    const whole: Segment = {
+      values: new Float64Array(count * fields),
+      times: new Float64Array(count),
+      smooth: new Float64Array(count),
+      count,
+      lost: group[0]!.lost,
+    };
+    let at = 0;
+    for (const { values, times, smooth, count: own } of group) {
+      whole.values.set(values, at * fields);
+      whole.times.set(times, at);
+      whole.smooth.set(smooth, at);
+      at += own;
+    }
+    return whole;
+  });
+}
+
+/** Least-squares line through a segment's times: ms from its first at sample 0, and ms a sample. */
+function lineOf({ times, count }: Segment): { begin: number; slope: number } {
   const middle = (count - 1) / 2;
-  const mean = times.reduce((sum, t) => sum + (t - times[0]!), 0) / count;
+  let mean = 0;
+  for (let i = 0; i < count; i++) mean += (times[i]! - times[0]!) / count;
   let along = 0;
   let across = 0;
   for (let i = 0; i < count; i++) {
@@ -110,5 +164,11 @@ function straighten({ times, smooth, count }: Segment): void {
     across += (i - middle) ** 2;
   }
   const slope = across > 0 ? along / across : 0;
-  for (let i = 0; i < count; i++) smooth[i] = times[0]! + mean + (i - middle) * slope;
+  return { begin: mean - middle * slope, slope };
+}
+
+/** The first times on the line through all of a segment's: the follower's own line has only begun there. */
+function straighten(segment: Segment): void {
+  const { begin, slope } = lineOf(segment);
+  for (let i = 0; i < segment.count; i++) segment.smooth[i] = segment.times[0]! + begin + i * slope;
 }

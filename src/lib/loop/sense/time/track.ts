@@ -7,10 +7,11 @@ export interface Track {
   /**
    * Takes the time of the next sample.
    * @param sure it is known to follow the one before, by its number
+   * @param nowMs when it came here, by a clock that nobody sets
    * @returns `follows`, the number that are missing before it, `late` (before one that has come already: it is to be left out), or
    *   `apart` (the clock it is told by has moved)
    */
-  step(t: number, sure: boolean): number;
+  step(t: number, sure: boolean, nowMs: number): number;
   /** The next sample follows nothing. */
   cut(): void;
   /** Time of the last sample on a line through many, ms: without the jitter of single stamps. */
@@ -21,10 +22,12 @@ export interface Track {
 
 /** Samples before the distance is known where nobody names it. */
 const enough = 16;
-/** The line forgets what is so many samples ago; and its slope, ten times slower. */
-const memory = { phase: 50, slope: 500 };
+/** Samples that the line is laid through; what was before is forgotten by and by. */
+const memory = 100;
 /** Samples in a row that say the same until they are believed. */
 const believed = 16;
+/** What comes late for so long, so often, or by so much, comes by a clock that was set back, and not twice. */
+const back = { samples: 1000, ms: 2000, farMs: 10_000 };
 /** Silence that breaks what has no times of its own: in periods, and ms. */
 const silence = { periods: 20, ms: 2000 };
 
@@ -33,13 +36,14 @@ const silence = { periods: 20, ms: 2000 };
  * least-squares line: Brookner, "Tracking and Kalman Filtering Made Easy", 1.2.10), and tells what is missing.
  */
 export function createTrack(nominalHz: number | null, timing: Timing): Track {
-  const nominal = nominalHz === null ? null : 1000 / nominalHz;
+  let nominal = nominalHz === null ? null : 1000 / nominalHz;
   let period = nominal ?? 0;
   let line = Number.NaN;
   let last = Number.NaN;
   let seen = 0;
   let sinceCut = 0;
   let lateRun = 0;
+  let lateSince = 0;
   let oddRun = 0;
 
   const begin = (t: number) => {
@@ -53,7 +57,8 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
   /** Neither gaps nor lateness: the rate is another now. */
   const anew = (t: number) => {
     seen = 0;
-    period = nominal ?? 0;
+    nominal = null;
+    period = 0;
     oddRun = 0;
     begin(t);
     return verdicts.apart;
@@ -65,30 +70,39 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
     const error = t - (line + period);
     if (timing === 'arrival') {
       line += period + error * (nominal === null ? 1 : Math.max(0.001, 1 / sinceCut));
-      if (nominal === null) period += error / Math.min(seen, memory.slope);
+      if (nominal === null) period += error / Math.min(seen, 10 * memory);
       return;
     }
-    const n = Math.min(sinceCut, memory.phase * 2);
+    const n = Math.min(sinceCut, memory);
     line += period + error * ((2 * (2 * n - 1)) / (n * (n + 1)));
-    const m = Math.min(seen, memory.slope);
+    const m = Math.min(seen, memory);
     period += error * (6 / (m * (m + 1)));
   };
 
   return {
-    step(t, sure) {
+    step(t, sure, nowMs) {
       if (sinceCut === 0) {
         begin(t);
         return verdicts.follows;
       }
       const distance = t - last;
       if (distance < 0) {
-        if (++lateRun < believed) return verdicts.late;
-        const next = t;
-        begin(next);
+        if (lateRun++ === 0) lateSince = nowMs;
+        const setBack =
+          lateRun >= back.samples ||
+          (lateRun >= believed && (nowMs - lateSince > back.ms || -distance > back.farMs));
+        if (!setBack) return verdicts.late;
+        begin(t);
         return verdicts.apart;
       }
+      // Those that were left out may have been new ones, by a clock that was set back a little.
+      const leftOut = lateRun;
       lateRun = 0;
       last = t;
+      if (leftOut >= believed) {
+        begin(t);
+        return verdicts.apart;
+      }
       if (sure || !known()) {
         follow(t);
         return verdicts.follows;
@@ -102,11 +116,14 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
         begin(t);
         return verdicts.apart;
       }
-      const error = t - (line + period);
+      // A line through two or three says nothing yet: the rate by name does.
+      const unsettled = nominal !== null && Math.min(seen, sinceCut) < enough;
+      const apart = unsettled ? nominal! : period;
+      const error = unsettled ? distance - apart : t - (line + period);
       // Stamps in whole milliseconds may be one off.
       const missing =
-        error > 0.75 * period + (Number.isInteger(t) ? 1 : 0) ? Math.max(1, Math.round(error / period)) : 0;
-      const early = error < -8 * period - 1;
+        error > 0.75 * apart + (Number.isInteger(t) ? 1 : 0) ? Math.max(1, Math.round(error / apart)) : 0;
+      const early = error < -8 * apart - 1;
       oddRun = missing > 0 || early ? oddRun + 1 : 0;
       if (oddRun >= believed) return anew(t);
       if (missing > 0) {

@@ -1,0 +1,101 @@
+import { connect } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Answer, openSensing, type Sensing, type SensingContract } from '../../../src/lib/loop/index.js';
+import { freePort } from '../../support/mosquitto.js';
+
+const contract: SensingContract = {
+  fields: [
+    { name: 'current', unit: 'A' },
+    { name: 'temperature', unit: 'degC' },
+  ],
+  rateHz: null,
+};
+let open: Sensing | undefined;
+afterEach(() => open?.close());
+
+/** One message over a connection of its own, and what is said to it. */
+function ask(port: number, text: string, half = false): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1');
+    let said = '';
+    socket.on('data', (chunk) => {
+      said += chunk;
+    });
+    socket.on('error', reject);
+    socket.on('close', () => resolve(said));
+    // In two pieces, as a network may deliver it.
+    socket.write(text.slice(0, 5));
+    setTimeout(() => (half ? socket.end(text.slice(5)) : socket.write(text.slice(5))), 20);
+  });
+}
+
+/** A loop whose model answers with the sum of a sample's values. */
+async function summing(every = 1) {
+  const port = await freePort();
+  const sensing = await openSensing({ sensor: `tcp://:${port}`, contract });
+  open = sensing;
+  const times: number[] = [];
+  void (async () => {
+    let seen = 0;
+    for await (const { values, times: at } of sensing) {
+      times.push(...at);
+      if (++seen % every !== 0) continue;
+      sensing.reply?.({ value: values[0]! + values[1]!, voted: null, label: null } as Answer);
+    }
+  })();
+  return { port, times };
+}
+
+describe('the inference box of a sidecar', () => {
+  it('answers one JSON a connection with the words the guide’s sidecar waits for', async () => {
+    const { port } = await summing();
+    const message = '{"deviceID": "1", "current": 0.5, "temperature": 21, "fft_data": "true"}';
+    expect(await ask(port, message)).toBe('inference value from the edge tpu = 21.5');
+    expect(await ask(port, message.replace('"1"', '"2"'))).toBe('inference value from the edge tpu = 21.5');
+  });
+
+  it('takes a message that ends with a line, or with its half of the connection', async () => {
+    const { port } = await summing();
+    expect(await ask(port, '0.5,20\n')).toBe('inference value from the edge tpu = 20.5');
+    expect(await ask(port, '0.5, 19', true)).toBe('inference value from the edge tpu = 19.5');
+  });
+
+  it('answers all of many at once, each with its own', async () => {
+    const { port, times } = await summing();
+    const all = await Promise.all(
+      Array.from({ length: 60 }, (_, i) => ask(port, `{"current": ${i}, "temperature": 0.5}`)),
+    );
+    expect(all).toEqual(all.map((_, i) => `inference value from the edge tpu = ${i + 0.5}`));
+    expect(times.length).toBe(60);
+    expect([...times].sort((a, b) => a - b)).toEqual(times);
+  });
+
+  it('says of a sample that completes no window that it was taken, and of no sample why', async () => {
+    const { port } = await summing(2);
+    expect(await ask(port, '{"current": 1, "temperature": 2}')).toBe('taken');
+    expect(await ask(port, '{"current": 1}')).toBe('refused: expected temperature in it, got current');
+    expect(await ask(port, '{"current": 1, "temperature": 2}')).toBe('inference value from the edge tpu = 3');
+    expect(await ask(port, '{"current": 1,}\n')).toMatch(/^refused: expected JSON/);
+  });
+
+  it('closes a connection that sends too much, and goes on', async () => {
+    const { port } = await summing();
+    // Reset, or ended without a word: which of the two is up to the network.
+    expect(await ask(port, `{"a": "${'x'.repeat(100_000)}"`).catch(() => '')).toBe('');
+    expect(await ask(port, '[1, 2]')).toBe('inference value from the edge tpu = 3');
+  });
+
+  it.each(['tcp://127.0.0.1', 'tcp://:70000', 'tcp://:0', 'tcp://:9898/path'])(
+    'refuses %s',
+    async (sensor) => {
+      await expect(openSensing({ sensor, contract })).rejects.toMatchObject({ code: 'AIOT_SENSOR_URL' });
+    },
+  );
+
+  it('says that a port is taken', async () => {
+    const { port } = await summing();
+    await expect(openSensing({ sensor: `tcp://:${port}`, contract })).rejects.toMatchObject({
+      code: 'AIOT_PORT_IN_USE',
+    });
+  });
+});
