@@ -60,13 +60,13 @@ const patienceMs = 200;
  * defined state afterwards.
  * @param leastG that the accelerometer is to move; a relative is content with less
  */
-export async function selfTest(chip: RegisterAccess, clock: Clock, leastG = 0.09): Promise<SelfTest> {
+export async function selfTest(chip: RegisterAccess, clock: Clock, leastG?: number): Promise<SelfTest> {
   const axes: SelfTest['axes'][number][] = [];
   // CTRL3_C (BDU, IF_INC), then CTRL4_C to CTRL10_C.
   await chip.write(reg.CTRL3_C, 0x44, 0, 0, 0, 0, 0, 0, 0);
   for (const procedure of procedures) {
     const { names, unit, most } = procedure;
-    const least = unit === 'g' ? leastG : procedure.least;
+    const least = unit === 'g' && leastG !== undefined ? leastG : procedure.least;
     await chip.write(reg.CTRL1_XL, ...procedure.on);
     await clock.sleep(procedure.settleMs);
     const before = await average(chip, clock, procedure);
