@@ -5,22 +5,26 @@ import { openLabels } from './labels.js';
 import { motionStream, subjects } from './layout.js';
 import { openSender } from './sender.js';
 import type { Stage } from './stage.js';
+import type { StageOptions } from './types.js';
 import { voteLabel } from './vote.js';
 
+/** Which model it was, nobody says on that subject. */
+const fromPredictions = { name: subjects.predictions, version: null };
 /** Longest label: what is longer is no class's name. */
 const longest = 64;
 
 /**
- * Labels on `predictions` → their majority on `output`, the last ones in Redis, and a word to Telegram when it changes.
- * @throws what opening Redis and Telegram throws
+ * Labels on `predictions` → their majority on `output`, the last ones in Redis, a word to Telegram when it changes, and wherever else it is
+ * to go. @throws what opening Redis, Telegram and the others throws
  */
 export async function outputStage(
   stage: Stage,
-  { env }: { env: Readonly<Record<string, string | undefined>> },
+  { env, openOutputs }: Pick<StageOptions, 'env' | 'openOutputs'>,
 ): Promise<void> {
   const { server, result } = stage;
   const announcer = await openAnnouncer(stage, env);
   const labels = await openLabels(stage, env);
+  const outputs = await openOutputs?.();
   const sender = await openSender(stage, motionStream);
   stage.tell({ kind: 'ready', endpoint: server.endpoint });
   const one = async (delivery: Delivery) => {
@@ -35,6 +39,10 @@ export async function outputStage(
     const { state, winner, changed } = voteLabel(labels.state, label);
     labels.put(state);
     if (changed && winner !== null) announcer.announce(winner);
+    outputs?.put({
+      ...{ t: time, window: result.windows++, label, voted: winner, changed },
+      ...{ scores: [], value: null, latencyMs: stage.clock.now() - time, model: fromPredictions },
+    });
     let arrived = true;
     if (winner !== null) {
       const id = `output-${position}-${time}`;
@@ -53,6 +61,7 @@ export async function outputStage(
     await sender.close();
     await labels.close();
     await announcer.close();
+    await outputs?.close();
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/index.js';
 import type { StreamCredentials } from '../../stream/index.js';
 import type { ModelKeeper } from '../model-types.js';
-import type { Sensing } from '../types.js';
+import type { Outputs, Sensing } from '../types.js';
 
 /** The parts of the motion system, each in the place of one of the original's containers. */
 export const stageNames = ['sense', 'extract', 'predict', 'output'] as const;
@@ -26,6 +26,8 @@ export interface StageOptions {
   openSensing?: () => Promise<Sensing>;
   /** `predict`: the model; asked once, closed by the stage. */
   openModels?: () => Promise<ModelKeeper>;
+  /** `output`: where the voted labels go besides NATS, Redis and Telegram; asked once, closed by the stage. */
+  openOutputs?: () => Promise<Outputs>;
   /** `extract`: how the windows' signal is conditioned; absent = not at all, as the original. */
   lowpassHz?: number | null;
   clock?: Clock;
