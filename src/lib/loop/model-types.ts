@@ -1,4 +1,4 @@
-import type { BundleInfo, Predictor } from '../model/index.js';
+import type { Bundle, BundleInfo, Predictor } from '../model/index.js';
 
 /** A bundle whose golden vectors came out right on this machine. */
 export interface LoadedModel {
@@ -10,6 +10,8 @@ export interface LoadedModel {
   /** `coral` where that is what it runs on. */
   delegate: 'cpu' | 'coral';
   createPredictor(): Predictor;
+  /** What it was made of: teaching begins with it. A model of another making may have none, and cannot be taught. */
+  bundle?: Bundle;
 }
 
 /** Keeps the model that is in use, and puts another in its place when one is promoted. */

@@ -48,6 +48,8 @@ export * from './quantize/index.js';
 export { quantizeProject } from './quantize/quantize-project.js';
 export { manifestOf, release } from './release.js';
 export { writeReport } from './report/write-report.js';
+export { classOfLabel, type LabelledWindow, type Lesson, labelledWindows } from './teach/lesson.js';
+export { type RetrainOptions, retrainLastLayer, type Taught } from './teach/retrain.js';
 export { trainingConfig } from './train/config-digest.js';
 export { loadTfjs } from './train/engine/tfjs/load.js';
 export type { FoldsFile } from './train/folds/types.js';

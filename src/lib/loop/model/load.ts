@@ -45,5 +45,6 @@ export async function loadModel(
     info,
     delegate: 'cpu',
     createPredictor: () => createPredictor(bundle),
+    bundle,
   };
 }

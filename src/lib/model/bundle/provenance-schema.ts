@@ -56,6 +56,17 @@ export const provenanceSchema = z.object({
       }),
     )
     .nullable(),
+  /** Its last layer was learned anew on the spot; all else above is told of the bundle that this was done with. */
+  taught: z
+    .object({
+      /** Digest of that bundle. */
+      from: digest,
+      /** Ids of the recordings that were marked there. */
+      recordings: z.array(z.string()),
+      /** ms since 1970 */
+      created: z.int(),
+    })
+    .optional(),
 });
 export type Provenance = z.output<typeof provenanceSchema>;
 export type RecordingPart = z.output<typeof part>;

@@ -94,6 +94,6 @@ export function gateError(gates: readonly Gate[]): AiotError | null {
   });
 }
 
-function isGateName(name: string): name is GateName {
+export function isGateName(name: string): name is GateName {
   return Object.hasOwn(gateRows, name);
 }
