@@ -142,6 +142,6 @@ export function fakeLoop(
     models: async () => keeper,
     outputs: async () => outputs,
   };
-  const options: LoopOptions = { project: '.', model: 'any.aiot', parts };
+  const options: LoopOptions = { project: '.', model: 'any.aiot', parts, transient: true };
   return { sensing, keeper, outputs, options };
 }

@@ -1,4 +1,5 @@
 import { Flags } from '@oclif/core';
+import { z } from 'zod';
 import {
   AiotCommand,
   brokerFlags,
@@ -8,7 +9,7 @@ import {
   loopText,
   shared,
 } from '../../lib/cli/index.js';
-import { loopResultSchema, runLoop } from '../../lib/loop/index.js';
+import { loopResultSchema, stageNames, stageResultSchema, startLoop } from '../../lib/loop/run/index.js';
 
 export default class LoopRun extends AiotCommand {
   static override summary =
@@ -30,9 +31,8 @@ export default class LoopRun extends AiotCommand {
     }),
     simulate: Flags.boolean({
       summary:
-        "A made-up sensor plays the project's recordings; a model is trained into the cache if there is none.",
+        'A made-up sensor where none is named, and a model trained into the cache where there is none.',
       env: 'AIOT_SIMULATE',
-      exclusive: ['sensor'],
     }),
     model: Flags.string({
       summary: "A .aiot file, or the registry's NAME@STAGE [default: the project's].",
@@ -70,56 +70,55 @@ export default class LoopRun extends AiotCommand {
       helpValue: 'TIME',
     }),
     record: Flags.string({
-      summary: 'Keep the samples as recordings in this folder.',
+      summary: 'Keep the samples as recordings in this folder, the last week of them.',
       env: 'AIOT_RECORD',
       helpValue: 'DIR',
     }),
+    teach: Flags.boolean({
+      summary: 'Keys give the last seconds a label, and the model learns it.',
+      env: 'AIOT_TEACH',
+    }),
+    'teach-from': Flags.string({
+      summary: 'The same by messages: a stream of labels, such as mqtt://127.0.0.1/labels.',
+      env: 'AIOT_TEACH_FROM',
+      helpValue: 'URL',
+    }),
+    stage: Flags.option({ options: stageNames })({
+      summary: "One of the motion system's four parts alone, over NATS.",
+      env: 'AIOT_STAGE',
+    }),
+    name: Flags.string({
+      summary: "Of the loop, for aiot loop status [default: the project's].",
+      env: 'AIOT_NAME',
+      helpValue: 'NAME',
+    }),
+    listen: Flags.string({
+      summary: 'Pages /healthz and /metrics here, such as 127.0.0.1:9099.',
+      env: 'AIOT_LISTEN',
+      helpValue: '[HOST:]PORT',
+    }),
     ...brokerFlags,
   };
-  static override result = loopResultSchema;
+  static override result = z.union([loopResultSchema, stageResultSchema]);
 
   async run() {
     const { flags } = await this.input(LoopRun);
-    const {
-      for: forMs,
-      hold: holdMs,
-      simulate,
-      sensor,
-      model,
-      delegate,
-      vote,
-      out,
-      send,
-      until,
-      record,
-      context,
-    } = flags;
+    const { for: forMs, hold: holdMs, 'teach-from': teachFrom, ...asked } = flags;
+    const shown = !this.jsonEnabled() && !this.quiet;
     const screen = new LoopScreen({
-      stdout: this.jsonEnabled() || this.quiet ? null : process.stdout,
+      stdout: shown ? process.stdout : null,
+      stdin: shown && process.stdin.isTTY ? process.stdin : null,
       note: (text) => this.note(text),
     });
     try {
-      const result = await runLoop({
-        ...{
-          project: flags.project,
-          sensor,
-          simulate,
-          model,
-          delegate,
-          vote,
-          holdMs,
-          out,
-          send,
-          forMs,
-          until,
-          record,
-          context,
-        },
+      const result = await startLoop({
+        ...asked,
+        ...{ forMs, holdMs, teachFrom },
         ...screen.wiring,
         stream: await brokerOptions(flags),
         patient: process.env.NOTIFY_SOCKET !== undefined,
         signal: this.signal,
-        onStep: (text) => this.progress().update({ text }),
+        onStep: (text) => this.progress().update(text),
       });
       screen.close();
       this.print(loopText(result));

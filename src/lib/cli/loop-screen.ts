@@ -1,3 +1,4 @@
+import type { ReadStream } from 'node:tty';
 import type { Answer, LoopBegun, LoopOptions } from '../loop/index.js';
 import { answerLine, loopFrame, spreadMs, spreadParts } from './render/loop.js';
 import { dim } from './render/style.js';
@@ -5,6 +6,8 @@ import { dim } from './render/style.js';
 export interface LoopScreenOptions {
   /** Null: nothing is shown but notes. */
   stdout: Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'rows' | 'write'> | null;
+  /** A terminal to press keys at; null: none. */
+  stdin: ReadStream | null;
   /** A line for people, on stderr. */
   note: (text: string) => void;
 }
@@ -16,6 +19,7 @@ const plotSeconds = 10;
 /** Most fields that are plotted: more would not fit below each other. */
 const mostSeries = 4;
 
+const ctrlC = '\x03';
 const [hideCursor, showCursor] = ['\x1b[?25l', '\x1b[?25h'];
 
 /** A running loop as people see it: on a terminal a view that stays where it is, elsewhere a line for each change. */
@@ -29,6 +33,7 @@ export class LoopScreen {
   private since: number | null = null;
   private drawn = 0;
   private timer: NodeJS.Timeout | undefined;
+  private releaseKeys = () => {};
 
   constructor(private readonly options: LoopScreenOptions) {}
 
@@ -51,6 +56,8 @@ export class LoopScreen {
 
   /** Leaves the last frame, and the terminal as it was. May be called again. */
   close(): void {
+    this.releaseKeys();
+    this.releaseKeys = () => {};
     if (!this.timer) return;
     clearInterval(this.timer);
     this.timer = undefined;
@@ -62,6 +69,7 @@ export class LoopScreen {
   private open(begun: LoopBegun): void {
     const { stdout, note } = this.options;
     this.begun = begun;
+    if (begun.teacher) this.takeKeys(begun.teacher);
     const { endpoint } = begun.monitor.status().sensor;
     if (!stdout?.isTTY) {
       note(dim(`${endpoint}: running; Ctrl-C ends it`));
@@ -75,6 +83,30 @@ export class LoopScreen {
     }));
     stdout.write(hideCursor);
     this.timer = setInterval(() => this.draw(), frameMs).unref();
+  }
+
+  /** Keys that label what was just seen; Ctrl-C stays what it is. */
+  private takeKeys(teacher: NonNullable<LoopBegun['teacher']>): void {
+    const { stdin, note } = this.options;
+    if (!stdin) return;
+    const take = (bytes: Buffer) => {
+      for (const character of bytes.toString('utf8')) {
+        if (character === ctrlC) process.kill(process.pid, 'SIGINT');
+        else teacher.key(character);
+      }
+    };
+    stdin.setRawMode(true);
+    stdin.on('data', take);
+    stdin.resume();
+    this.releaseKeys = () => {
+      stdin.off('data', take);
+      stdin.setRawMode(false);
+      stdin.pause();
+      stdin.unref();
+    };
+    note(
+      dim(`keys: ${teacher.keys.map((each) => `${each.key} ${each.label}`).join(', ')}, t learns once more`),
+    );
   }
 
   private plot(values: Float64Array, count: number): void {

@@ -14,6 +14,7 @@ export { motorSamples } from './motor/samples.js';
 export { simulateMotor } from './motor/simulate.js';
 export { datasetOf, openDataset } from './open.js';
 export { pullDataset } from './pull.js';
+export { type RollingOptions, rollRecording } from './rolling.js';
 export { listRecordings, saveRecordings } from './save.js';
 export { splitDataset } from './split/split.js';
 export { type Part, partSizes, windowParts } from './split/windows.js';

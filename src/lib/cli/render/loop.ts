@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import type { Answer, LoopResult, LoopStatus } from '../../loop/index.js';
+import type { Answer, LoopResult, LoopStatus, StageResult } from '../../loop/index.js';
 import { plotText, type Series } from './plot.js';
 import { bold, cyan, dim, green, red, yellow } from './style.js';
 import { bar, elapsed, facts, table } from './text.js';
@@ -117,10 +117,35 @@ export function answerLine({ t, label, voted, value, scores, latencyMs }: Answer
   return `${dim(timeOfDay(t))}  ${bold(what)}${share}  ${dim(`${figure(latencyMs)} ms`)}`;
 }
 
-/** What a loop has done, when it has ended. */
-export function loopText(result: LoopResult): string {
-  const { samples, lost, rateHz, jitterP99Ms, windows, predictions, changes, latencyMs, gaps, model } =
-    result;
+/** What a loop has done, or one stage of the motion system, when it has ended. */
+export function loopText(result: LoopResult | StageResult): string {
+  if ('stage' in result) {
+    const { stage, endpoint, taken, published, windows, lost, refused } = result;
+    return facts([
+      ['stage', `${stage} at ${endpoint}`],
+      ['taken', count(taken)],
+      ['published', count(published)],
+      ['windows', count(windows)],
+      ['lost', `${count(lost)}, ${count(refused)} refused`],
+    ]);
+  }
+  return wholeText(result);
+}
+
+function wholeText(result: LoopResult): string {
+  const {
+    samples,
+    lost,
+    rateHz,
+    jitterP99Ms,
+    windows,
+    predictions,
+    changes,
+    latencyMs,
+    gaps,
+    model,
+    recorded,
+  } = result;
   const p =
     latencyMs.p50 === null || latencyMs.p99 === null
       ? '–'
@@ -141,7 +166,9 @@ export function loopText(result: LoopResult): string {
     ['windows', `${count(windows)}, ${count(predictions)} predictions, ${count(changes)} changes`],
     ['latency', p],
     ['memory', `${figure(result.rssMb)} MB`],
-    ...result.recorded.map((id): [string, string] => ['recorded', id]),
+    ...(recorded
+      ? [['recorded', `${count(recorded.samples)} samples in ${recorded.folder}`] as [string, string]]
+      : []),
   ];
   const classes = Object.entries(result.classes).sort(([, a], [, b]) => b - a);
   const parts = [facts(lines)];
@@ -172,8 +199,8 @@ function duration(ms: number): string {
 }
 
 /** A colour's switch, or a character. */
-const escape = '\u001b';
-const pieces = new RegExp(`${escape}\\[[0-9;]*m|.`, 'gsu');
+const escapeCharacter = '\u001b';
+const pieces = new RegExp(`${escapeCharacter}\\[[0-9;]*m|.`, 'gsu');
 
 /** Cuts a line with colours in it at the edge of the terminal; a wrapped one would move all others. */
 function clipped(line: string, columns: number): string {
@@ -181,7 +208,7 @@ function clipped(line: string, columns: number): string {
   let seen = 0;
   let out = '';
   for (const [part] of line.matchAll(pieces)) {
-    if (part.length > 1 && part.startsWith(escape)) out += part;
+    if (part.length > 1 && part.startsWith(escapeCharacter)) out += part;
     else if (seen++ < columns - 1) out += part;
   }
   return `${out}…`;

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
-import { bytesOf, type Clock, dataFolder, type Project } from '../../core/index.js';
+import { bytesOf, type Clock, type Project } from '../../core/index.js';
+import type { ModelOptions } from '../model/options.js';
 import type { ModelKeeper } from '../model-types.js';
 import type { Outputs, Sensing } from '../types.js';
 import type { LoopOptions } from './options.js';
@@ -27,18 +27,9 @@ export async function openParts(
 ): Promise<Opened> {
   const parts = { ...realParts, ...options.parts };
   const { signal, simulate, stream = {}, patient = false } = options;
-  const { loop, name, stream: contract } = project.config;
+  const { loop } = project.config;
   const own = signal ? { clock, signal } : { clock };
-  const keeper = await parts.models({
-    ...own,
-    reference: options.model,
-    project: Object.keys(contract.fields).length > 0 || options.model === undefined ? project : null,
-    simulate,
-    delegate: options.delegate,
-    context: options.context,
-    onEvent: (event) => tell(event.text),
-    onStep: options.onStep,
-  });
+  const keeper = await parts.models(modelOptions(options, project, tell));
   running.keeper = keeper;
   const sensing = await parts.sensing({
     ...own,
@@ -55,7 +46,7 @@ export async function openParts(
     clock,
     urls: options.out ?? loop.out,
     send: options.send ?? loop.send,
-    spoolFolder: join(dataFolder(), 'loop', name, 'spool'),
+    spoolFolder: running.spool,
     spoolLimit: bytesOf(loop.spool),
     device: hostname(),
     onEvent: tell,
@@ -65,13 +56,27 @@ export async function openParts(
   return { keeper, sensing, outputs };
 }
 
+export function modelOptions(
+  options: LoopOptions,
+  project: Project,
+  tell: (text: string) => void,
+): ModelOptions {
+  const { model: reference, simulate, delegate, context, onStep, signal } = options;
+  const said = Object.keys(project.config.stream.fields).length > 0 || reference === undefined;
+  return {
+    ...{ reference, simulate, delegate, context, onStep, signal },
+    project: said ? project : null,
+    onEvent: ({ text }) => tell(text),
+  };
+}
+
 /** Where samples come from; undefined: from the simulator, if one is wanted. */
 export function sensorOf({ sensor, simulate }: LoopOptions, { config }: Project): string | undefined {
   return sensor ?? (simulate ? undefined : config.loop.sensor);
 }
 
 /** Where a `file:` without a slash at its start is looked for: here, where a flag names it, or else in the project's folder. */
-async function baseOf({ sensor }: LoopOptions, { dir }: Project): Promise<string> {
+export async function baseOf({ sensor }: LoopOptions, { dir }: Project): Promise<string> {
   if (sensor === undefined) return dir;
   const path = /^file:(?:\/\/)?([^?]*)/i.exec(sensor)?.[1] ?? '';
   return (await stat(path).catch(() => null)) ? process.cwd() : dir;

@@ -1,7 +1,9 @@
 import type { Clock } from '../../core/index.js';
 import type { SampleField } from '../../sensor/index.js';
 import type { StreamOptions } from '../../stream/index.js';
+import type { StageName } from '../har/index.js';
 import type { LoopMonitor } from '../monitor.js';
+import type { Teacher } from '../teach/index.js';
 import type { LoopTap } from './engine.js';
 import type { LoopParts } from './parts.js';
 
@@ -26,6 +28,18 @@ export interface LoopOptions {
   until?: string | undefined;
   /** Folder that keeps the samples as recordings. */
   record?: string | undefined;
+  /** What was just seen gets a label, and the model learns it: by the keys of `LoopBegun.teacher`. */
+  teach?: boolean | undefined;
+  /** The same by messages: the URL of a stream whose messages are labels. */
+  teachFrom?: string | undefined;
+  /** One of the motion system's four parts instead of the whole. */
+  stage?: StageName | undefined;
+  /** Of the loop, for `aiot loop status`; the project's unless told. One of a name runs at a time. */
+  name?: string | undefined;
+  /** It holds no name, and leaves nothing behind; so unless told where its sensor is made up. */
+  transient?: boolean | undefined;
+  /** `HOST:PORT` or `PORT` of its pages, /healthz and /metrics. */
+  listen?: string | undefined;
   /** A sensor that is not there yet is waited for: as a service does, that starts with the machine. */
   patient?: boolean | undefined;
   context?: string | undefined;
@@ -52,6 +66,8 @@ export interface LoopBegun {
   rateHz: number;
   /** In the model's order; none where it answers with values. */
   classes: readonly string[];
+  /** What takes labels, where it is taught. */
+  teacher: Teacher | null;
   /** How many answers took how long: see Histogram.spread. */
   latencies(columns: number, fromMs: number, toMs: number): number[];
 }

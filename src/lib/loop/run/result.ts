@@ -45,8 +45,8 @@ export const loopResultSchema = z.object({
       dropped: z.int(),
     }),
   ),
-  /** Recordings that were kept. */
-  recorded: z.array(z.string()),
+  /** What was recorded; null where nobody asked for it. */
+  recorded: z.object({ folder: z.string(), recordings: z.int(), samples: z.int() }).nullable(),
   ended: z.enum(['sensor', 'time', 'stopped']),
 });
 export type LoopResult = z.output<typeof loopResultSchema>;

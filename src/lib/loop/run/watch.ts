@@ -9,6 +9,8 @@ import type { Tally } from './tally.js';
 export interface Running {
   /** The sensor's address without credentials, until it is open. */
   sensor: string;
+  /** Folder of what waits for the outputs. */
+  spool: string;
   sensing?: Sensing;
   keeper?: ModelKeeper;
   outputs?: Outputs;

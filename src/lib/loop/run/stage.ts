@@ -1,0 +1,64 @@
+import { type Project, plural, systemClock } from '../../core/index.js';
+import type { StageEvent, StageResult } from '../har/index.js';
+import { limitOf, sleepLong } from './limit.js';
+import { baseOf, modelOptions, sensorOf } from './open.js';
+import type { LoopOptions } from './options.js';
+import { realParts } from './parts.js';
+
+/** One of the motion system's four parts, in the place of one of the original's containers. @throws what `runStage` throws */
+export async function runLoopStage(options: LoopOptions, project: Project): Promise<StageResult> {
+  const { stage = 'sense', clock = systemClock, stream = {}, onEvent, simulate } = options;
+  const over = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, over.signal]) : over.signal;
+  const limitMs = limitOf(options, clock.now());
+  if (limitMs !== null) void sleepLong(clock, limitMs, signal).then(() => over.abort());
+  const parts = { ...realParts, ...options.parts };
+  const { runStage } = await import('../har/index.js');
+  const { signal: samples, stream: contract } = project.config;
+  const sensor = sensorOf(options, project);
+  const fields = Object.entries(contract.fields).map(([name, { unit }]) => ({ name, unit }));
+  const tell = (text: string) => onEvent?.(text);
+  const work = runStage({
+    stage,
+    env: process.env,
+    urls: [...(options.out ?? []), ...(sensor === undefined ? [] : [sensor])],
+    credentials: stream,
+    openSensing: async () =>
+      await parts.sensing({
+        sensor,
+        contract: { fields, rateHz: samples.rate },
+        simulate: simulate ? { project } : undefined,
+        stream,
+        onEvent: ({ text }) => tell(text),
+        patient: true,
+        baseFolder: await baseOf(options, project),
+        ...{ clock, signal },
+      }),
+    openModels: () => parts.models(modelOptions({ ...options, signal }, project, tell)),
+    ...(samples.features === 'har' && samples.lowpass !== undefined ? { lowpassHz: samples.lowpass } : {}),
+    ...{ clock, signal },
+    onEvent: (event) => {
+      const text = stageEventText(event);
+      if (text) tell(text);
+    },
+  });
+  // A timer left behind would keep the process.
+  return await work.finally(() => over.abort());
+}
+
+function stageEventText(event: StageEvent): string | null {
+  switch (event.kind) {
+    case 'ready':
+      return `${event.endpoint}: running`;
+    case 'away':
+      return `${event.what} is away${event.why ? `: ${event.why}` : ''}; trying again`;
+    case 'back':
+      return `${event.what} is back`;
+    case 'lost':
+      return `${plural(event.count, 'sample')} or messages not used: ${event.why}`;
+    case 'label':
+      return event.voted === undefined ? event.label : `${event.label}, voted ${event.voted ?? 'open'}`;
+    case 'window':
+      return null;
+  }
+}
