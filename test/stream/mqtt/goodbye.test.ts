@@ -1,43 +1,85 @@
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
-import { type AddressInfo, createServer } from 'node:net';
-import { expect, it } from 'vitest';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, expect, it } from 'vitest';
 import { openSource } from '../../../src/lib/stream/index.js';
 
 // The codec that mqtt.js uses, written by others, plays the broker.
 const peer = createRequire(createRequire(import.meta.url).resolve('mqtt'))('mqtt-packet');
 
+type Heard = { cmd: string; messageId?: number };
+type Say = (packet: object) => void;
+const total = 300;
+const ends: (() => void)[] = [];
+afterEach(() => {
+  for (const end of ends.splice(0)) end();
+});
+
 it('all that was acked is told to the broker before the goodbye, behind which it reads nothing', async () => {
-  const total = 300;
+  const { heard, url } = await broker(1, ({ cmd }, _say, socket) => {
+    if (cmd === 'disconnect') socket.end();
+  });
+  await ackAll(url);
+  const before = heard.slice(0, heard.indexOf('disconnect'));
+  expect(before.filter((cmd) => cmd === 'puback')).toHaveLength(total);
+}, 10_000);
+
+it('what the broker still says after the goodbye is heard to its end, and not answered: that would cut the line', async () => {
+  let toldAll = false;
+  const { heard, url } = await broker(2, async ({ cmd }, say, socket) => {
+    if (cmd !== 'disconnect') return;
+    // Of the acknowledgements that it has not looked at before.
+    for (let id = 1; id <= total; id++) {
+      say({ cmd: 'pubrel', messageId: id, qos: 1 });
+      if (id % 100 === 0) await delay(20);
+    }
+    toldAll = true;
+    socket.end();
+  });
+  await ackAll(url);
+  expect(toldAll).toBe(true);
+  expect(heard.filter((cmd) => cmd === 'pubrec')).toHaveLength(total);
+  expect(heard.at(-1)).toBe('disconnect');
+}, 10_000);
+
+/** Lets everybody in, and has so many messages. */
+async function broker(
+  qos: 1 | 2,
+  hears: (packet: Heard, say: Say, socket: Socket) => void | Promise<void>,
+): Promise<{ url: string; heard: string[] }> {
   const heard: string[] = [];
-  const server = createServer((socket) => {
-    const say = (packet: object) => socket.write(peer.generate(packet, { protocolVersion: 4 }));
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    const say: Say = (packet) => socket.write(peer.generate(packet, { protocolVersion: 4 }));
     const parser = peer.parser({ protocolVersion: 4 });
-    parser.on('packet', ({ cmd, messageId }: { cmd: string; messageId?: number }) => {
+    parser.on('packet', (packet: Heard) => {
+      const { cmd, messageId } = packet;
       heard.push(cmd);
       if (cmd === 'connect') say({ cmd: 'connack', returnCode: 0, sessionPresent: false });
       else if (cmd === 'subscribe') {
-        say({ cmd: 'suback', messageId, granted: [1] });
+        say({ cmd: 'suback', messageId, granted: [qos] });
         socket.cork();
         for (let id = 1; id <= total; id++)
-          say({ cmd: 'publish', topic: 't', payload: 'x', qos: 1, messageId: id, dup: false, retain: false });
+          say({ cmd: 'publish', topic: 't', payload: 'x', qos, messageId: id, dup: false, retain: false });
         socket.uncork();
-      } else if (cmd === 'disconnect') socket.end();
+      } else void hears(packet, say, socket);
     });
     socket.on('data', (data) => parser.parse(data));
     socket.on('error', () => {});
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
+  ends.push(() => server.close());
   const { port } = server.address() as AddressInfo;
-  const source = await openSource(`mqtt://127.0.0.1:${port}/t?qos=1&version=3.1.1`, { overflow: 'wait' });
+  return { url: `mqtt://127.0.0.1:${port}/t?qos=${qos}&version=3.1.1`, heard };
+}
+
+/** Takes all, acks it, and closes the source in the same turn: acknowledgements wait for others to go out with. */
+async function ackAll(url: string): Promise<void> {
+  const source = await openSource(url, { overflow: 'wait' });
   const batches = source[Symbol.asyncIterator]();
   const deliveries = [];
   while (deliveries.length < total) deliveries.push(...((await batches.next()).value ?? []));
   for (const { ack } of deliveries) ack();
-  // In the same turn: acknowledgements wait for others to go out with.
   await source.close();
-  server.close();
-  const before = heard.slice(0, heard.indexOf('disconnect'));
-  expect(before.filter((cmd) => cmd === 'puback')).toHaveLength(total);
-}, 10_000);
+}

@@ -115,6 +115,8 @@ class LaneStream extends Duplex implements Wire {
   }
 
   send(bytes: Uint8Array, handed?: () => void): void {
+    // Behind the goodbye nothing is said any more, whatever still comes: to write to a socket that was ended destroys it, and that resets it.
+    if (this.socket.writableEnded) return;
     // A callback that comes with an error is for a connection that was lost; `closed` tells of that.
     if (this.open) this.socket.write(bytes, (error) => !error && handed?.());
   }
