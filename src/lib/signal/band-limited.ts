@@ -124,7 +124,8 @@ function kernelTable(): Float64Array {
   const cutoff = 0.5 - transition / 2;
   const table = new Float64Array(crossings * fine + 2);
   const top = besselI0(beta);
-  for (let n = 0; n <= crossings * fine; n++) {
+  // The very end is nothing: whether a sample that lies there is counted makes no difference then.
+  for (let n = 0; n < crossings * fine; n++) {
     const x = n / fine;
     const angle = 2 * Math.PI * cutoff * x;
     const sinc = n === 0 ? 1 : Math.sin(angle) / angle;

@@ -124,10 +124,10 @@ function createStages(
   const measuredHz = () => measure.rateHz();
   const shape = { fields: fields.length, timing, nominalHz, tell };
   const grid = createGrid({ ...shape, contractHz, resample, measuredHz });
-  const expected = () =>
-    grid.resampling && nominalHz !== null
-      ? { hz: nominalHz, of: 'it is set to' }
-      : { hz: grid.resampling ? null : contractHz, of: 'the model takes' };
+  const expected = () => {
+    if (grid.state === 'passing') return { hz: contractHz, of: 'the model takes' };
+    return { hz: grid.state === 'resampling' ? nominalHz : null, of: 'it is set to' };
+  };
   return {
     measure,
     follower: createFollower({ ...shape, bridge, measure, counts, monotonicMs }),

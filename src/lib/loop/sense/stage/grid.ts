@@ -20,7 +20,7 @@ export interface Grid {
   add(segment: Segment): SampleBatch[];
   /** What was held back, at the end. */
   end(): SampleBatch[];
-  readonly resampling: boolean;
+  readonly state: 'undecided' | 'passing' | 'resampling';
 }
 
 /** A measured rate this near to the contract's is the contract's. */
@@ -118,8 +118,9 @@ export function createGrid(options: GridOptions): Grid {
       held.push(segment);
       return enough() ? release() : [];
     },
-    get resampling() {
-      return mode !== 'pass' && mode !== 'hold';
+    get state() {
+      if (mode === 'hold') return 'undecided';
+      return mode === 'pass' ? 'passing' : 'resampling';
     },
     end: () => (mode === 'hold' && held.length > 0 ? release() : []),
   };

@@ -1,0 +1,133 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, expect, it } from 'vitest';
+import { openSensing, type Sensing, type SensingEvent } from '../../../src/lib/loop/index.js';
+import { mosquittoPub, startMosquitto } from '../../support/mosquitto.js';
+import { natsClient, startNats } from '../../support/nats.js';
+import { describeReal } from '../../support/real.js';
+import { motion } from './fake-source.js';
+
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+/** Reads a sensor in the background. */
+async function reading(sensor: string) {
+  const events: SensingEvent[] = [];
+  const sensing = await openSensing({ sensor, contract: motion, onEvent: (event) => events.push(event) });
+  ends.push(() => sensing.close());
+  const seen = { x: [] as number[], times: [] as number[], breaks: [] as number[] };
+  void (async () => {
+    for await (const { values, times, count, lost } of sensing) {
+      if (lost > 0) seen.breaks.push(seen.times.length);
+      for (let i = 0; i < count; i++) seen.x.push(values[i * 3]!);
+      seen.times.push(...times.subarray(0, count));
+    }
+  })();
+  return { sensing, seen, events };
+}
+
+async function until(what: () => boolean, ms = 15_000): Promise<void> {
+  for (const end = Date.now() + ms; !what(); ) {
+    if (Date.now() > end) throw new Error('it did not come to that');
+    await delay(20);
+  }
+}
+
+const start = 1_795_000_000_000;
+/** Telemetry of device protocol v1: message `seq` of ten samples each at 100 Hz. */
+const telemetry = (seq: number) => {
+  const column = Array.from({ length: 10 }, (_, i) => seq * 10 + i);
+  return JSON.stringify({ seq, t: start + seq * 100, rate: 100, recording: 'a', x: column, y: column, z: column });
+};
+const total = ({ sensing }: { sensing: Sensing }) => sensing.rates().samples;
+
+describeReal('mosquitto', 'telemetry of a board over MQTT', () => {
+  it('comes through sample for sample, and goes on after the broker was gone, the gap counted by numbers', async () => {
+    const broker = await startMosquitto();
+    ends.push(() => broker.stop());
+    const topic = 'aiot/v1/board-1/telemetry/motion';
+    const read = await reading(`mqtt://127.0.0.1:${broker.port}/aiot/v1/+/telemetry/motion`);
+    const publish = (seq: number) => mosquittoPub(broker.port, topic, telemetry(seq));
+    for (let seq = 0; seq < 15; seq++) publish(seq);
+    publish(14);
+    mosquittoPub(broker.port, 'aiot/v1/board-2/telemetry/motion', telemetry(15));
+    await until(() => total(read) === 150);
+    expect(read.seen.x).toEqual(Array.from({ length: 150 }, (_, i) => i));
+    expect(read.seen.times.slice(0, 3)).toEqual([start, start + 10, start + 20]);
+
+    await broker.restart({ downMs: 300 });
+    await until(() => read.sensing.connected === true && read.sensing.faults.reconnects === 1);
+    for (let seq = 20; seq < 30; seq++) publish(seq);
+    await until(() => total(read) === 250);
+    expect(read.seen.breaks).toEqual([150]);
+    expect(read.seen.x.slice(150)).toEqual(Array.from({ length: 100 }, (_, i) => 200 + i));
+    expect(read.sensing.rates()).toMatchObject({ lost: 50, gaps: 1 });
+    expect(read.sensing.rates().rateHz).toBeCloseTo(100, 3);
+    const kinds = read.events.map(({ kind }) => kind);
+    expect(kinds).toEqual(['skipped', 'lost', 'found', 'gap']);
+    expect(read.events[0]?.text).toMatch(/board-2\/telemetry\/motion, and aiot\/v1\/board-1\/telemetry\/motion is taken/);
+  });
+});
+
+describeReal('nats', 'records over NATS', () => {
+  it('at 104.3 Hz become 100 Hz; a record that lacks an axis takes no other with it', async () => {
+    const server = await startNats();
+    ends.push(() => server.stop());
+    const client = await natsClient(server);
+    ends.push(() => client.close());
+    const read = await reading(`${server.url}/samples?seq=n`);
+    const tone = (t: number) => Math.sin((2 * Math.PI * 2 * t) / 1000);
+    const count = 2086;
+    for (let n = 0; n < count; n++) {
+      const t = (n * 1000) / 104.3;
+      const record = { n, t: start + t, x: tone(t), y: 2 * tone(t), z: 1 };
+      // Once without z: bridged by its neighbours, and no axis moves against another.
+      client.publish('samples', JSON.stringify(n === 1000 ? { ...record, z: undefined } : record));
+      if (n % 200 === 0) await client.flush();
+    }
+    await client.flush();
+    await until(() => total(read) === count - 1);
+    const { x, times, breaks } = read.seen;
+    expect(breaks).toEqual([]);
+    expect(read.sensing.rates()).toMatchObject({ lost: 1, gaps: 1 });
+    expect(times.length).toBeGreaterThan(1940);
+    times.forEach((t, i) => {
+      expect(t - times[0]!).toBeCloseTo(i * 10, 3);
+      // A straight line over a hole of 19 ms is off by a curve's height there.
+      const nearHole = Math.abs(t - start - (1000 * 1000) / 104.3) < 100;
+      expect(Math.abs(x[i]! - tone(t - start))).toBeLessThan(nearHole ? 8e-3 : 2e-4);
+    });
+    expect(read.events.map(({ text }) => text)).toEqual([
+      'samples at 104.30 Hz are resampled to 100 Hz',
+      'a message is no sample: expected z in it, got n, t, x, y (1 so far)',
+    ]);
+  });
+
+  it('are read from a stream’s beginning, and on across a killed server', async () => {
+    const server = await startNats();
+    ends.push(() => server.stop());
+    const client = await natsClient(server);
+    ends.push(() => client.close());
+    const manager = await client.jetstreamManager();
+    await manager.streams.add({ name: 'SAMPLES', subjects: ['samples'] });
+    const publish = async (from: number, to: number) => {
+      const own = await natsClient(server);
+      ends.push(() => own.close());
+      for (let n = from; n < to; n++) {
+        await own.jetstream().publish('samples', JSON.stringify([n, start + n * 10, n, n, n]));
+      }
+    };
+    await publish(0, 200);
+    const read = await reading(`${server.url}/samples?stream=SAMPLES&from=beginning&columns=n,t,x,y,z&seq=n&time=t`);
+    await until(() => total(read) === 200);
+    await server.kill();
+    await until(() => read.sensing.connected === false);
+    await server.start();
+    await publish(200, 300);
+    await until(() => total(read) === 300);
+    expect(read.seen.x).toEqual(Array.from({ length: 300 }, (_, i) => i));
+    expect(read.seen.breaks).toEqual([]);
+    expect(read.sensing.rates()).toMatchObject({ lost: 0, gaps: 0 });
+  });
+});
