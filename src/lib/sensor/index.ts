@@ -3,7 +3,9 @@
  * simulators of the chips at the level of registers. Gives samples with the time each was taken; knows no model.
  */
 export type { I2cBus } from './i2c/bus.js';
+export { type ChipDescription, chipNamed, describeChips } from './i2c/describe.js';
 export { type I2cOptions, openI2c } from './i2c/open.js';
+export { type I2cProbe, type ProbeOptions, type ProbeStep, probeI2c } from './i2c/probe.js';
 export type { SimulatedBus } from './i2c/simulated/bus.js';
 export type { Signal, SimulatedChip, World } from './i2c/simulated/chip.js';
 export { type SimulatedBusSettings, simulatedBus } from './i2c/simulated/index.js';

@@ -71,6 +71,9 @@ const adapters: Record<string, Adapter> = {
   },
   http,
   https: http,
+  i2c: {
+    source: async (url, options) => (await import('./sensor/i2c.js')).openI2cSource(url, options),
+  },
   kafka,
   kafkas: kafka,
   mqtt,

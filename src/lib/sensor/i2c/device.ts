@@ -119,6 +119,7 @@ export async function readDevice(device: Device, faults: SourceFaults): Promise<
   if (reading.overrun) faults.overruns++;
   device.saturated += saturated;
   const broken = reading.broken || device.broken;
-  device.broken = false;
+  // Until the next sample nobody can tell how many are missing.
+  device.broken = broken && count === 0;
   return { values, count, ...device.timeline.place({ count, left, askedMs, broken }) };
 }

@@ -28,6 +28,14 @@ export interface Placed {
   stepMs: number;
 }
 
+const nothing: Placed = {
+  times: new Float64Array(0),
+  firstMs: Number.NaN,
+  lastMs: Number.NaN,
+  lost: 0,
+  stepMs: 0,
+};
+
 /**
  * Gives samples of a sensor with a rate of its own their times: evenly spaced by the measured rate, never backwards, within a
  * period of this machine's clock. Told that some are missing, it says how many.
@@ -41,6 +49,8 @@ export class Timeline {
   /** The same, ms since 1970. */
   #givenWallMs = Number.NEGATIVE_INFINITY;
   #leftBefore = 0;
+  /** From steady time to ms since 1970, at the last sample that was given out. */
+  #offsetMs = Number.NaN;
 
   constructor(nominalHz: number, clock: Clock) {
     this.#filter = new RateFilter(1000 / nominalHz);
@@ -61,6 +71,8 @@ export class Timeline {
     const newestMs = middle - since / 2;
     const spreadMs = since + askedMs[1] - askedMs[0];
     this.#askedMs = middle;
+    // Nothing came: that narrows down when the next one came, and no more.
+    if (count + left === 0) return nothing;
     let lost = 0;
     let again = false;
     if (!filter.started) {
@@ -83,21 +95,25 @@ export class Timeline {
     const play = slew + 3 * uncertainty;
     let distance = periodMs;
     let firstMs = target - (count - 1) * periodMs;
-    if (!again || firstMs <= this.#givenMs) {
+    if (Number.isFinite(this.#givenMs) && (!again || firstMs <= this.#givenMs)) {
       const even = (target - this.#givenMs) / Math.max(1, count);
       distance = Math.min(periodMs * (1 + play), Math.max(periodMs * (1 - play), even));
       firstMs = this.#givenMs + distance;
     }
+    // What the machine's clock moves by slowly, the samples share.
+    const from = stepMs > 0 || Number.isNaN(this.#offsetMs) ? offsetMs : this.#offsetMs;
+    const share = (offsetMs - from) / Math.max(1, count);
     const times = new Float64Array(count);
     let wallMs = this.#givenWallMs;
     for (let i = 0; i < count; i++) {
-      wallMs = Math.max(firstMs + i * distance + offsetMs, wallMs + 0.1 * distance);
+      wallMs = Math.max(firstMs + i * distance + from + (i + 1) * share, wallMs + 0.1 * distance);
       times[i] = wallMs;
     }
     const lastMs = firstMs + (count - 1) * distance;
     if (count > 0) {
       this.#givenMs = lastMs;
       this.#givenWallMs = wallMs;
+      this.#offsetMs = offsetMs;
     }
     return { times, firstMs, lastMs, lost, stepMs };
   }

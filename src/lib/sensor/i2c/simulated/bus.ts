@@ -6,6 +6,7 @@ import { type SimulatedChip, SimulatedNack } from './chip.js';
 
 export interface SimulatedBusOptions {
   chips: readonly SimulatedChip[];
+  /** The chips' time: one that nobody sets. */
   clock: Clock;
   /** Most bytes of one read; default 32, as Linux's. */
   longest?: number;

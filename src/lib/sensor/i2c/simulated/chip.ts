@@ -23,7 +23,7 @@ export interface SimulationOptions {
   /** 7 bits; absent = the chip's first. */
   address?: number;
   signal: Signal;
-  /** When the simulation began, ms since 1970: the signal's second 0. */
+  /** When the simulation began, ms of the bus's time: the signal's second 0. */
   beganMs: number;
   /** The chip's true rate by its nominal one: 1.02 is 2 % too fast. */
   odrError: number;
@@ -57,9 +57,9 @@ export abstract class SimulatedChip {
     humidity: 50,
   };
   protected readonly registers = new Uint8Array(256);
-  /** Now, ms since 1970. */
+  /** Now, ms of the bus's time. */
   protected nowMs: number;
-  #plugged = true;
+  #powered: 'on' | 'off' | 'again' = 'on';
   #nacks = 0;
   #short = 0;
 
@@ -95,7 +95,7 @@ export abstract class SimulatedChip {
     return register;
   }
 
-  /** Evaluates the signal at a time of this chip, ms since 1970. */
+  /** Evaluates the signal at a time of this chip, ms. */
   protected look(atMs: number): World {
     this.options.signal((atMs - this.options.beganMs) / 1000, this.world);
     return this.world;
@@ -132,7 +132,7 @@ export abstract class SimulatedChip {
 
   private acknowledge(nowMs: number): void {
     this.pass(nowMs);
-    if (!this.#plugged) throw new SimulatedNack();
+    if (this.#powered === 'off') throw new SimulatedNack();
     if (this.#nacks > 0) {
       this.#nacks--;
       throw new SimulatedNack();
@@ -140,10 +140,14 @@ export abstract class SimulatedChip {
     if (!this.responds()) throw new SimulatedNack();
   }
 
-  /** A host's clock may be set back; a chip's time never is. */
+  /** A chip's time never goes back. */
   private pass(nowMs: number): void {
     this.nowMs = Math.max(this.nowMs, nowMs);
-    if (this.#plugged) this.advance();
+    if (this.#powered === 'again') {
+      this.#powered = 'on';
+      this.powerUp();
+    }
+    if (this.#powered === 'on') this.advance();
   }
 
   /** Fault: the next transactions find nobody. */
@@ -158,14 +162,12 @@ export abstract class SimulatedChip {
 
   /** Fault: it is pulled off, and loses its power. */
   unplug(): void {
-    this.#plugged = false;
+    this.#powered = 'off';
   }
 
-  /** It is back, freshly powered. */
-  replug(nowMs: number): void {
-    this.nowMs = Math.max(this.nowMs, nowMs);
-    this.#plugged = true;
-    this.powerUp();
+  /** It is back, and powers up when the bus next turns to it. */
+  replug(): void {
+    this.#powered = 'again';
   }
 
   /** Fault: another chip of the family. @param value what its identity register says */

@@ -1,4 +1,5 @@
 import { type Clock, seededRandom } from '../../../core/index.js';
+import { steady } from '../../timing/host-clock.js';
 import { chipDrivers } from '../chips/index.js';
 import { busOf, type SimulatedBus } from './bus.js';
 import type { Signal } from './chip.js';
@@ -23,7 +24,9 @@ export interface SimulatedBusSettings {
 
 /** A bus with simulated chips on it, which are where they are in the time of `clock`. @throws RangeError for a chip that is not known */
 export function simulatedBus(settings: SimulatedBusSettings): SimulatedBus {
-  const { clock, signal = swaying, odrError = 1, noise = true, seed = 1 } = settings;
+  const { signal = swaying, odrError = 1, noise = true, seed = 1 } = settings;
+  // Setting the machine's clock moves no chip.
+  const clock = steady(settings.clock);
   const beganMs = clock.now();
   const chips = settings.chips.map((chip, index) => {
     const { name, address } = typeof chip === 'string' ? { name: chip, address: undefined } : chip;

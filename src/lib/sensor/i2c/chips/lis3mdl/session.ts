@@ -13,7 +13,7 @@ export class Lis3mdlSession implements ChipSession {
   constructor(
     private readonly chip: RegisterAccess,
     private readonly clock: Clock,
-    private readonly settings: { rateHz: number; rangeGauss: number },
+    readonly settings: { rateHz: number; rangeGauss: number },
   ) {
     this.#perCount = gaussPerCount(settings.rangeGauss);
     this.#most = 32767 * this.#perCount;

@@ -183,8 +183,7 @@ export class Lsm6ds3trcSimulator extends SimulatedChip {
   }
 
   protected store(register: number, value: number): void {
-    if (register === reg.TIMESTAMP2 && value === 0xaa && this.#timerMs !== null)
-      this.#timerMs = this.nowMs;
+    if (register === reg.TIMESTAMP2 && value === 0xaa && this.#timerMs !== null) this.#timerMs = this.nowMs;
     if (readOnly.has(register) || register === reg.TIMESTAMP2) return;
     const before = this.registers[register]!;
     const mode = this.registers[reg.FIFO_CTRL5]! & 0b111;
