@@ -15,7 +15,6 @@ export async function extractStage(
 ): Promise<void> {
   const { server, result } = stage;
   const sender = await openSender(stage, motionStream);
-  stage.tell({ kind: 'ready', endpoint: server.endpoint });
   const windows = createWindows(samples, lowpassHz);
   let held: Sample[] = [];
   const settle = (done: readonly Sample[]) => {

@@ -4,12 +4,13 @@ import { opened, reasonOf, type Stage } from './stage.js';
 
 /**
  * A subject's messages in batches until the stage is ended, whatever becomes of the server. What is not acknowledged when it ends goes
- * back at once, for the next one.
+ * back at once, for the next one. `onOpen`: it is being read, also after it was lost.
  */
 export async function* follow(
   stage: Stage,
   stream: string,
   subject: string,
+  onOpen?: () => void,
 ): AsyncGenerator<readonly Delivery[]> {
   const { server, signal } = stage;
   while (!signal.aborted) {
@@ -25,6 +26,7 @@ export async function* follow(
       throw error;
     });
     if (!source) return;
+    onOpen?.();
     const close = () => void source.close();
     signal.addEventListener('abort', close, { once: true });
     try {

@@ -4,7 +4,7 @@ import { floatOf } from './float.js';
 import { follow } from './follow.js';
 import { axes, messageId, motionStream, recordStream } from './layout.js';
 import { createRows } from './rows.js';
-import type { Stage } from './stage.js';
+import { type Stage, whenOpen } from './stage.js';
 
 /** One whole sample from the stream. */
 export interface Sample {
@@ -86,9 +86,10 @@ export async function axesInlet(stage: Stage, take: (sample: Sample) => void): P
     const { time, payload } = message;
     rows.push(axis, { sequence, time, value: floatOf(payload), sample: sampleOf(message, axis) });
   };
+  const ready = whenOpen(stage, axes.length);
   await Promise.all(
     axes.map(async (subject, axis) => {
-      for await (const batch of follow(stage, motionStream, subject)) {
+      for await (const batch of follow(stage, motionStream, subject, ready)) {
         for (const delivery of batch) came(axis, delivery);
         drain();
       }
@@ -110,7 +111,8 @@ export async function recordsInlet(stage: Stage, take: (sample: Sample) => void)
   const { result } = stage;
   let expected: number | undefined;
   let last = { sequence: 0, time: 0 };
-  for await (const batch of follow(stage, recordStream, stage.server.subject)) {
+  const ready = whenOpen(stage, 1);
+  for await (const batch of follow(stage, recordStream, stage.server.subject, ready)) {
     for (const delivery of batch) {
       const { message } = delivery;
       const sequence = Number(message.position);

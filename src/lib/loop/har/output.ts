@@ -4,7 +4,7 @@ import { follow } from './follow.js';
 import { openLabels } from './labels.js';
 import { motionStream, subjects } from './layout.js';
 import { openSender } from './sender.js';
-import type { Stage } from './stage.js';
+import { type Stage, whenOpen } from './stage.js';
 import type { StageOptions } from './types.js';
 import { voteLabel } from './vote.js';
 
@@ -26,7 +26,6 @@ export async function outputStage(
   const labels = await openLabels(stage, env);
   const outputs = await openOutputs?.();
   const sender = await openSender(stage, motionStream);
-  stage.tell({ kind: 'ready', endpoint: server.endpoint });
   const one = async (delivery: Delivery) => {
     const { payload, position, time } = delivery.message;
     const label = labelOf(payload);
@@ -54,7 +53,7 @@ export async function outputStage(
     stage.tell({ kind: 'label', label, voted: winner, t: time });
   };
   try {
-    for await (const batch of follow(stage, motionStream, subjects.predictions)) {
+    for await (const batch of follow(stage, motionStream, subjects.predictions, whenOpen(stage, 1))) {
       await Promise.all(batch.map(one));
     }
   } finally {

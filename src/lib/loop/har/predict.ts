@@ -7,7 +7,7 @@ import { follow } from './follow.js';
 import { decodeFrame } from './frame.js';
 import { motionStream, subjects, windowSamples } from './layout.js';
 import { openSender } from './sender.js';
-import type { Stage } from './stage.js';
+import { type Stage, whenOpen } from './stage.js';
 import { createWindows } from './windows.js';
 
 /**
@@ -20,7 +20,6 @@ export async function predictStage(stage: Stage, openModels: () => Promise<Model
   try {
     const answer = createAnswering(keeper);
     const sender = await openSender(stage, motionStream);
-    stage.tell({ kind: 'ready', endpoint: server.endpoint });
     const one = async (delivery: Delivery) => {
       const { payload, position, time } = delivery.message;
       result.taken++;
@@ -42,7 +41,7 @@ export async function predictStage(stage: Stage, openModels: () => Promise<Model
       if (arrived) stage.tell({ kind: 'label', label, t: time });
     };
     try {
-      for await (const batch of follow(stage, motionStream, subjects.feats)) {
+      for await (const batch of follow(stage, motionStream, subjects.feats, whenOpen(stage, 1))) {
         await Promise.all(batch.map(one));
       }
     } finally {

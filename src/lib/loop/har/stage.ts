@@ -13,6 +13,14 @@ export interface Stage {
   tell(event: StageEvent): void;
 }
 
+/** Says that a stage is ready, once, when so many of its subjects are read. */
+export function whenOpen({ tell, server }: Stage, count: number): () => void {
+  let left = count;
+  return () => {
+    if (--left === 0) tell({ kind: 'ready', endpoint: server.endpoint });
+  };
+}
+
 /** First and longest pause between two attempts, ms. */
 const firstPauseMs = 250;
 const longestPauseMs = 5000;

@@ -1,0 +1,226 @@
+import type { NatsConnection } from 'nats';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { decodeFrame } from '../../../src/lib/loop/har/frame.js';
+import type { Sensing } from '../../../src/lib/loop/index.js';
+import { harBundle, keeperOf } from '../../support/har-bundle.js';
+import { type MotionServer, startMotionServer, startStage } from '../../support/motion-server.js';
+import { describeReal } from '../../support/real.js';
+import { sensingOf } from '../../support/samples.js';
+
+/** x, y and z of a sample that rise and fall together: an axis that is shifted against another shows in their correlation. */
+const sample = (i: number) => {
+  const value = Math.sin(i / 7) + Math.sin(i / 31);
+  return [value, 2 * value + 1, -value];
+};
+
+describeReal('nats', 'stages of the motion system when things go wrong', () => {
+  let server: MotionServer;
+  let client: NatsConnection;
+  const options = () => ({ env: server.env, credentials: server.credentials });
+
+  beforeAll(async () => {
+    server = await startMotionServer();
+    client = await server.client();
+  });
+  afterAll(async () => {
+    await client?.close();
+    await server?.stop();
+  });
+  beforeEach(async () => {
+    const manager = await client.jetstreamManager();
+    for (const name of ['RPI', 'SAMPLES']) await manager.streams.delete(name).catch(() => {});
+  });
+
+  /** As the original's script: x, y, z one after the other; `lost` = `sample.axis` that never gets there. */
+  const publish = async (from: number, to: number, lost: string[] = []) => {
+    const stream = client.jetstream();
+    const sent: Promise<unknown>[] = [];
+    for (let i = from; i < to; i++) {
+      sample(i).forEach((value, axis) => {
+        if (!lost.includes(`${i}.${axis}`)) sent.push(stream.publish('xyz'[axis]!, String(value)));
+      });
+    }
+    await Promise.all(sent);
+  };
+  const makeStream = () =>
+    startStage({ stage: 'sense', ...options(), openSensing: async () => sensingOf([]) }).ended;
+  const waiting = async (name = 'RPI') => {
+    const { state } = await (await client.jetstreamManager()).streams.info(name, { subjects_filter: '>' });
+    return state.subjects ?? {};
+  };
+  const tables = async () => {
+    const manager = await client.jetstreamManager();
+    const { state } = await manager.streams.info('RPI');
+    const found: Map<string, number>[] = [];
+    for (let at = state.first_seq; at <= state.last_seq; at++) {
+      const message = await manager.streams.getMessage('RPI', { seq: at }).catch(() => undefined);
+      if (message?.subject === 'feats') found.push(decodeFrame(message.data)!);
+    }
+    return found;
+  };
+  const until = async (holds: () => boolean | Promise<boolean>) => {
+    for (let tries = 0; !(await holds()); tries++) {
+      if (tries > 400) throw new Error('it did not come');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+
+  it('leave out a sample of which an axis never came, and shift nothing', async () => {
+    await makeStream();
+    const extract = startStage({ stage: 'extract', ...options() });
+    await extract.told('ready');
+    await publish(0, 1003, ['100.0', '250.1', '700.2']);
+    await extract.told('window', 2);
+    for (const table of await tables()) {
+      expect(table.get('acc_x_corecoef')).toBeCloseTo(1, 12);
+      expect(table.get('acc_y_corecoef')).toBeCloseTo(-1, 12);
+    }
+    await until(async () => Object.keys(await waiting()).join() === 'feats');
+    expect(await extract.stop()).toMatchObject({ taken: 1000, windows: 2, published: 2, lost: 3 });
+  });
+
+  it('hold a window that is not full over a pause and over a restart', async () => {
+    await makeStream();
+    const first = startStage({ stage: 'extract', ...options() });
+    await first.told('ready');
+    await publish(0, 300);
+    const consumers = await client.jetstreamManager();
+    await until(async () => (await consumers.consumers.info('RPI', 'RPI-sub-z')).num_ack_pending === 300);
+    // Time for what has come to be taken.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(await first.stop()).toMatchObject({ taken: 300, windows: 0, lost: 0 });
+    expect(await waiting()).toEqual({ x: 300, y: 300, z: 300 });
+    const second = startStage({ stage: 'extract', ...options() });
+    await second.told('ready');
+    await publish(300, 500);
+    await second.told('window');
+    const [table] = await tables();
+    const mean =
+      Array.from({ length: 500 }, (_, i) => sample(i)[0]!).reduce((sum, value) => sum + value, 0) / 500;
+    expect(table?.get('acc_x_mean')).toBeCloseTo(mean, 12);
+    expect(table?.get('acc_x_corecoef')).toBeCloseTo(1, 12);
+    expect(await second.stop()).toMatchObject({ taken: 500, windows: 1, lost: 0 });
+  });
+
+  it('send every sample once and in order when the server is killed in between, and make windows of them', async () => {
+    let go = () => {};
+    const half = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    const samples = Array.from({ length: 1000 }, (_, i) => sample(i));
+    const paced = (): Sensing => {
+      const source = sensingOf(samples);
+      return {
+        ...source,
+        async *[Symbol.asyncIterator]() {
+          let given = 0;
+          for await (const batch of source) {
+            yield batch;
+            given += batch.count;
+            if (given === 260) await half;
+            await new Promise((resolve) => setTimeout(resolve, 5));
+          }
+        },
+      };
+    };
+    const extract = startStage({ stage: 'extract', ...options() });
+    await extract.told('ready');
+    const sense = startStage({ stage: 'sense', ...options(), openSensing: async () => paced() });
+    await until(async () => extract.events.length > 0 && ((await waiting()).z ?? 0) > 200);
+    setTimeout(go, 50);
+    await server.kill();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await server.start();
+    expect(await sense.ended).toMatchObject({ taken: 1000, published: 3000, lost: 0 });
+    await extract.told('window', 2);
+    for (const table of await tables()) expect(table.get('acc_x_corecoef')).toBeCloseTo(1, 12);
+    const means = (await tables()).map((table) => table.get('acc_x_mean'));
+    const meanOf = (from: number) =>
+      samples.slice(from, from + 500).reduce((sum, [value = 0]) => sum + value, 0) / 500;
+    for (const w of [0, 1]) expect(means[w]).toBeCloseTo(meanOf(500 * w), 12);
+    expect(await extract.stop()).toMatchObject({ taken: 1000, windows: 2, lost: 0 });
+  });
+
+  it('wait for a server that is not there yet, and begin anew when somebody makes the stream again', async () => {
+    await server.kill();
+    const extract = startStage({ stage: 'extract', ...options() });
+    await extract.told('away');
+    await server.start();
+    await extract.told('ready');
+    await publish(0, 500);
+    await extract.told('window');
+    await (await client.jetstreamManager()).streams.delete('RPI');
+    await until(async () => (await waiting().catch(() => undefined)) !== undefined);
+    const consumers = await client.jetstreamManager();
+    const there = () =>
+      consumers.consumers.info('RPI', 'RPI-sub-z').then(
+        () => true,
+        () => false,
+      );
+    await until(there);
+    await publish(500, 1000);
+    await extract.told('window', 2);
+    expect(await extract.stop()).toMatchObject({ windows: 2, lost: 0 });
+  });
+
+  it('take nothing for a table that is none, and go on', async () => {
+    const bundle = harBundle(Array.from({ length: 1500 }, (_, i) => sample(i)));
+    const keeper = keeperOf(bundle);
+    const predict = startStage({ stage: 'predict', ...options(), openModels: async () => keeper });
+    await predict.told('ready');
+    for (const bad of [
+      '',
+      'walking',
+      'eyJjb2x1bW5zIjpbXX0=',
+      Buffer.from('{"columns":["a"],"data":[[1]]}').toString('base64'),
+    ])
+      await client.jetstream().publish('feats', bad);
+    const extract = startStage({ stage: 'extract', ...options() });
+    await publish(0, 500);
+    await predict.told('label');
+    expect(await predict.stop()).toMatchObject({ taken: 5, published: 1, refused: 4 });
+    expect(keeper.misbehaviours).toEqual([]);
+    await extract.stop();
+    expect(await waiting()).toEqual({ predictions: 1 });
+  });
+
+  it('refuse a model of other features, and a sensor without three axes', async () => {
+    const bundle = harBundle(Array.from({ length: 1500 }, (_, i) => sample(i)));
+    const other = {
+      ...bundle,
+      info: { ...bundle.info, signal: { ...bundle.info.signal, features: 'motion' as const } },
+    };
+    const predict = startStage({ stage: 'predict', ...options(), openModels: async () => keeperOf(other) });
+    await expect(predict.ended).rejects.toMatchObject({ code: 'AIOT_MODEL_UNFIT' });
+    const sense = startStage({
+      stage: 'sense',
+      ...options(),
+      openSensing: async () => sensingOf([[1, 2]], { names: ['a', 'b'] }),
+    });
+    await expect(sense.ended).rejects.toMatchObject({ code: 'AIOT_LOOP_STAGE' });
+  });
+
+  it('go by one record a sample where an address has a subject', async () => {
+    const url = `nats://127.0.0.1:${server.port}/samples?servername=nats`;
+    const samples = Array.from({ length: 1000 }, (_, i) => sample(i));
+    const sense = startStage({
+      stage: 'sense',
+      ...options(),
+      urls: [url],
+      openSensing: async () => sensingOf(samples),
+    });
+    expect(await sense.ended).toMatchObject({ taken: 1000, published: 1000 });
+    const manager = await client.jetstreamManager();
+    const { data } = await manager.streams.getMessage('SAMPLES', { seq: 3 });
+    const [x, y, z] = sample(2);
+    expect(JSON.parse(Buffer.from(data).toString())).toEqual({ n: 2, t: 1_700_000_000_020, x, y, z });
+    await manager.streams.deleteMessage('SAMPLES', 5);
+    const extract = startStage({ stage: 'extract', ...options(), urls: [url] });
+    await extract.told('window');
+    await client.jetstream().publish('samples', '{"x":1,"y":2}');
+    await until(async () => Object.keys(await waiting('SAMPLES')).length > 0 && extract.events.length > 2);
+    const [table] = await tables();
+    expect(table?.get('acc_x_corecoef')).toBeCloseTo(1, 12);
+    expect(await extract.stop()).toMatchObject({ windows: 1, published: 1, lost: 1 });
+  });
+});
