@@ -38,6 +38,7 @@ export { fitText } from './render/fit.js';
 export { flashExit, flashedText, flashNext } from './render/flashed.js';
 export { inspectionText } from './render/inspection.js';
 export { loopText } from './render/loop.js';
+export { checkedLoopText } from './render/loop-check.js';
 export { installedLoopText } from './render/loop-install.js';
 export { loopsNext, loopsText } from './render/loop-status.js';
 export { messageText, streamStatisticsText } from './render/message.js';

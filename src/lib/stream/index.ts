@@ -44,6 +44,7 @@ export { brokerError } from './mqtt/errors.js';
 export { mqttSettings } from './mqtt/settings.js';
 export { openAdmin, openSink, openSource, requireScheme } from './open.js';
 export type { StreamCredentials, StreamOptions } from './options.js';
+export { findProgram } from './outbound/program.js';
 export { payloadFrom } from './payload.js';
 export * from './print/index.js';
 export { printable, printablePayload } from './printable.js';

@@ -13,3 +13,4 @@ export { loopMetrics } from './metrics.js';
 export { type OperateOptions, type Operation, operate } from './operate.js';
 export { loopFolder } from './place.js';
 export * from './install/index.js';
+export * from './check/index.js';

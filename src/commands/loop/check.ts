@@ -1,0 +1,60 @@
+import { Flags } from '@oclif/core';
+import {
+  AiotCommand,
+  brokerFlags,
+  brokerOptions,
+  checkedLoopText,
+  duration,
+  loopFlags,
+  next,
+  shared,
+} from '../../lib/cli/index.js';
+import { checkedLoopSchema, checkLoop } from '../../lib/loop/operate/index.js';
+
+export default class LoopCheck extends AiotCommand {
+  static override summary =
+    'Look whether a loop can run here: bus, sensor, permissions, rate, model, outputs, disk, clock.';
+  static override description =
+    'Each line is ok, or says what to do. Changes nothing and sends nothing. Exit code 6 when a check fails; a warning is no failure.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --project motion',
+    "<%= config.bin %> <%= command.id %> --sensor 'i2c://1/lsm6ds3tr-c' --out nats://127.0.0.1/output",
+    '<%= config.bin %> <%= command.id %> --simulate --json',
+  ];
+  static override flags = {
+    project: shared.project,
+    name: loopFlags.name,
+    sensor: loopFlags.sensor,
+    simulate: Flags.boolean({
+      summary: 'With a made-up sensor; a model is trained into the cache if there is none.',
+      env: 'AIOT_SIMULATE',
+      exclusive: ['sensor'],
+    }),
+    model: loopFlags.model,
+    out: loopFlags.out,
+    for: duration({
+      summary: 'How long the sensor is listened to.',
+      env: 'AIOT_FOR',
+      default: 2000,
+    }),
+    ...brokerFlags,
+  };
+  static override result = checkedLoopSchema;
+
+  async run() {
+    const { flags } = await this.input(LoopCheck);
+    const { project, name, sensor, simulate, model, out, context } = flags;
+    const progress = this.progress();
+    const checked = await checkLoop({
+      ...{ project, name, sensor, simulate, model, out, context },
+      stream: await brokerOptions(flags),
+      seconds: flags.for / 1000,
+      signal: this.signal,
+      onStep: (text) => progress.update({ text }),
+    });
+    this.print(checkedLoopText(checked));
+    this.print(next(checked.ok ? 'aiot loop run' : 'aiot loop check', 'aiot loop install --dry-run'));
+    if (!checked.ok) this.exitsWith(6);
+    return checked;
+  }
+}
