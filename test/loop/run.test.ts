@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { loopResultSchema, runLoop } from '../../src/lib/loop/run/index.js';
 import { createPredictor, unpackBundle } from '../../src/lib/model/index.js';
-import { batchesOf, fakeKeeper, fakeLoop, loaded } from '../support/loop.js';
-import { motionBundle, motionSamples } from '../support/motion-bundle.js';
+import { batchesOf, fakeKeeper, fakeLoop, livelySamples, loaded } from '../support/loop.js';
+import { motionBundle } from '../support/motion-bundle.js';
 
 /** What the bundle's own definition says of the samples from `start` on, window by window: [last sample, label]. */
 function expected(seed: number, samples: number[][], start = 0): [number, string | null][] {
@@ -18,11 +18,12 @@ const given = (answers: { t: number; label: string | null }[]) =>
 
 describe('a loop', () => {
   it('answers each window as the bundle defines it, however the samples come in batches', async () => {
-    const samples = motionSamples(500);
+    const samples = livelySamples(500);
+    expect(new Set(expected(10, samples).map(([, label]) => label)).size).toBeGreaterThan(1);
     for (const size of [1, 7, 25, 500]) {
       const { options, outputs } = fakeLoop(batchesOf(samples, size));
       const result = await runLoop({ ...options, vote: 'none' });
-      expect(given(outputs.answers)).toEqual(expected(1, samples));
+      expect(given(outputs.answers)).toEqual(expected(10, samples));
       expect(result).toMatchObject({ samples: 500, lost: 0, windows: 19, predictions: 19, ended: 'sensor' });
       expect(outputs.closed).toBe(true);
     }
@@ -34,23 +35,23 @@ describe('a loop', () => {
     expect(result.latencyMs.p50).toBeGreaterThan(0);
     expect(result.latencyMs.p99).toBeGreaterThanOrEqual(result.latencyMs.p50!);
     expect(result.rssMb).toBeGreaterThan(10);
-    expect(result.model).toMatchObject({ name: 'motion', version: 1, source: 'file' });
+    expect(result.model).toMatchObject({ name: 'motion', version: 10, source: 'file' });
   });
 
   it('begins anew where samples are missing: no window reaches across', async () => {
-    const samples = motionSamples(400);
+    const samples = livelySamples(400);
     // The third batch does not follow the second.
     const { options, outputs } = fakeLoop(batchesOf(samples, 90, { 2: 13 }));
     const result = await runLoop({ ...options, vote: 'none' });
     expect(given(outputs.answers)).toEqual([
-      ...expected(1, samples.slice(0, 180)),
-      ...expected(1, samples, 180),
+      ...expected(10, samples.slice(0, 180)),
+      ...expected(10, samples, 180),
     ]);
     expect(result).toMatchObject({ lost: 13, gaps: 1 });
   });
 
   it('votes as it is told, else as the model does', async () => {
-    const windows = expected(1, motionSamples(500)).map(([, label]) => label);
+    const windows = expected(10, livelySamples(500)).map(([, label]) => label);
     const majority = windows.map((_, i) => {
       const last = windows.slice(Math.max(0, i - 2), i + 1);
       const count = (label: string | null) => last.filter((each) => each === label).length;
@@ -58,8 +59,13 @@ describe('a loop', () => {
       return sorted.length > 1 && count(sorted[0]!) === count(sorted[1]!) ? null : sorted[0];
     });
     const own = fakeLoop();
-    await runLoop(own.options);
-    expect(own.outputs.answers.map(({ voted }) => voted)).toEqual(majority);
+    const seen: (string | null)[] = [];
+    const result = await runLoop({ ...own.options, taps: [{ answer: ({ voted }) => seen.push(voted) }] });
+    expect(seen).toEqual(majority);
+    // Of a tie nothing is sent.
+    const said = majority.filter((voted) => voted !== null);
+    expect(own.outputs.answers.map(({ voted }) => voted)).toEqual(said);
+    expect(result).toMatchObject({ windows: 19, predictions: said.length });
     const none = fakeLoop();
     await runLoop({ ...none.options, vote: 'none' });
     expect(none.outputs.answers.map(({ voted }) => voted)).toEqual(windows);
@@ -120,7 +126,7 @@ describe('a loop', () => {
 });
 
 describe('another model', () => {
-  const samples = motionSamples(600);
+  const samples = livelySamples(600);
   /** Batches of 10; after so many samples the keeper has another model. */
   async function* swapping(keeper: { model: unknown }, at: number, next: unknown) {
     for (const [i, batch] of batchesOf(samples, 10).entries()) {
@@ -130,23 +136,24 @@ describe('another model', () => {
   }
 
   it('takes over between two windows and leaves none out', async () => {
-    const keeper = fakeKeeper(loaded(1));
-    const { options, outputs } = fakeLoop(swapping(keeper, 210, loaded(2)), keeper);
+    const keeper = fakeKeeper(loaded(10));
+    const { options, outputs } = fakeLoop(swapping(keeper, 210, loaded(9)), keeper);
     await runLoop({ ...options, vote: 'none' });
-    const [first, second] = [expected(1, samples), expected(2, samples)];
+    const [first, second] = [expected(10, samples), expected(9, samples)];
+    expect(first).not.toEqual(second);
     // The window that was begun is the old one's; the next, and all after it, are the new one's.
     const swapAt = first.findIndex(([end]) => end >= 210) + 1;
     expect(given(outputs.answers)).toEqual([...first.slice(0, swapAt), ...second.slice(swapAt)]);
     expect(outputs.answers.map(({ model }) => model.version)).toEqual([
-      ...Array(swapAt).fill(1),
-      ...Array(first.length - swapAt).fill(2),
+      ...Array(swapAt).fill(10),
+      ...Array(first.length - swapAt).fill(9),
     ]);
   });
 
   it('answers the window that the one in use failed at', async () => {
     const boom = new Error('no');
     let pushes = 0;
-    const bad = loaded(2, (predictor) => ({
+    const bad = loaded(9, (predictor) => ({
       ...predictor,
       push(sample) {
         const answer = predictor.push(sample);
@@ -154,21 +161,21 @@ describe('another model', () => {
         return answer;
       },
     }));
-    const keeper = fakeKeeper(bad, loaded(1));
+    const keeper = fakeKeeper(bad, loaded(10));
     const { options, outputs } = fakeLoop(batchesOf(samples, 10), keeper);
     await runLoop({ ...options, vote: 'none' });
-    const [first, second] = [expected(2, samples), expected(1, samples)];
+    const [first, second] = [expected(9, samples), expected(10, samples)];
     expect(given(outputs.answers)).toEqual([...first.slice(0, 3), ...second.slice(3)]);
     expect(keeper.complaints).toEqual([{ model: bad, error: boom }]);
   });
 
   it('is not taken where it wants other samples, and not tried again', async () => {
-    const odd = loaded(2);
+    const odd = loaded(9);
     odd.info = { ...odd.info, signal: { ...odd.info.signal, fields: ['x', 'z', 'y'] } };
-    const keeper = fakeKeeper(loaded(1));
+    const keeper = fakeKeeper(loaded(10));
     const { options, outputs } = fakeLoop(swapping(keeper, 210, odd), keeper);
     await runLoop({ ...options, vote: 'none' });
-    expect(given(outputs.answers)).toEqual(expected(1, samples));
+    expect(given(outputs.answers)).toEqual(expected(10, samples));
     expect(keeper.complaints.map(({ error }) => error)).toEqual([
       expect.objectContaining({ code: 'AIOT_MODEL_UNFIT' }),
     ]);
@@ -176,7 +183,7 @@ describe('another model', () => {
 
   it('is not needed for the loop to go on: without one, windows stay unanswered until the model works again', async () => {
     let windows = 0;
-    const moody = loaded(1, (predictor) => ({
+    const moody = loaded(10, (predictor) => ({
       ...predictor,
       push(sample) {
         const answer = predictor.push(sample);
@@ -187,10 +194,10 @@ describe('another model', () => {
     const keeper = fakeKeeper(moody);
     const { options, outputs } = fakeLoop(batchesOf(samples, 10), keeper);
     const result = await runLoop({ ...options, vote: 'none' });
-    const all = expected(1, samples);
+    const all = expected(10, samples);
     // It begins anew after the window that failed.
     const failedAt = all[2]![0];
-    expect(given(outputs.answers)).toEqual([...all.slice(0, 2), ...expected(1, samples, failedAt + 1)]);
+    expect(given(outputs.answers)).toEqual([...all.slice(0, 2), ...expected(10, samples, failedAt + 1)]);
     expect(result.samples).toBe(600);
     expect(keeper.complaints).toHaveLength(1);
   });

@@ -1,3 +1,6 @@
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { digestOf } from '../../src/lib/core/index.js';
 import type { LoadedModel, ModelKeeper } from '../../src/lib/loop/model-types.js';
@@ -6,6 +9,15 @@ import type { Answer, Outputs, Sensing } from '../../src/lib/loop/types.js';
 import { createPredictor, type Predictor, unpackBundle } from '../../src/lib/model/index.js';
 import type { SampleBatch } from '../../src/lib/sensor/index.js';
 import { motionBundle, motionSamples } from './motion-bundle.js';
+
+/** A walk that is weak, strong and wild by turns: the untrained bundles of seeds 9 and 10 find all their classes in it, each its own. */
+export function livelySamples(count: number): number[][] {
+  const gains = [0.2, 3, 1, 6];
+  const turns = [1, -1, 2];
+  return motionSamples(count).map((sample, i) =>
+    sample.map((value, f) => value * gains[Math.floor(i / 70) % 4]! * turns[f]!),
+  );
+}
 
 /** Samples of a walk at 100 Hz as batches; a number of lost ones stands before a batch that has it. */
 export function batchesOf(
@@ -65,7 +77,7 @@ export function fakeSensing(
   return sensing;
 }
 
-export function loaded(seed = 1, change: (predictor: Predictor) => Predictor = (same) => same): LoadedModel {
+export function loaded(seed = 10, change: (predictor: Predictor) => Predictor = (same) => same): LoadedModel {
   const bytes = motionBundle(seed);
   const bundle = unpackBundle(bytes);
   return {
@@ -131,7 +143,7 @@ export function fakeOutputs(): Outputs & { answers: Answer[]; closed: boolean } 
 
 /** Parts of a loop, and options that put it together of them. */
 export function fakeLoop(
-  samples: Iterable<SampleBatch> | AsyncIterable<SampleBatch> = batchesOf(motionSamples(500), 25),
+  samples: Iterable<SampleBatch> | AsyncIterable<SampleBatch> = batchesOf(livelySamples(500), 25),
   keeper: ModelKeeper = fakeKeeper(loaded()),
   how: Parameters<typeof fakeSensing>[1] = {},
 ) {
@@ -144,4 +156,20 @@ export function fakeLoop(
   };
   const options: LoopOptions = { project: '.', model: 'any.aiot', parts, transient: true };
   return { sensing, keeper, outputs, options };
+}
+
+/** A folder with the project of `motionBundle`, its model built, and a recording of a walk in the project's rate. */
+export async function motionFolder(samples = livelySamples(500), more = ''): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-loop-'));
+  await mkdir(join(folder, 'build'));
+  const axis = '{ unit: g, range: [-8, 8] }';
+  const text = `name: motion
+stream: { topic: motion, fields: { x: ${axis}, y: ${axis}, z: ${axis} } }
+signal: { rate: 100, window: 50, stride: 25, features: raw }
+model: { labels: { resting: [resting], walking: [walking], stairs: [stairs] } }
+${more}`;
+  await writeFile(join(folder, 'aiot.yaml'), text);
+  await writeFile(join(folder, 'build', 'model.aiot'), motionBundle(10));
+  await writeFile(join(folder, 'recording.csv'), `x,y,z\n${samples.map((row) => row.join()).join('\n')}\n`);
+  return folder;
 }

@@ -4,11 +4,17 @@ import type { ModelKeeper } from '../model-types.js';
 import type { Answer, Outputs, Sensing } from '../types.js';
 import { createVote, type LoopVote } from '../vote/index.js';
 import { ballotOf } from './ballot.js';
+import { within } from './ending.js';
 import { createPredicting, type Predicted } from './predicting.js';
 import type { Tally } from './tally.js';
 
 /** Longest time without a look at timers, signals and sockets, ms: samples that are there already would keep them all waiting. */
 const longestTurnMs = 20;
+
+/** Answers after which a replay waits for its outputs: they hold ten times as many in memory, and then throw the oldest away. */
+const mostAhead = 1000;
+/** Sensors give no thousand answers within this time, ms; and no output is waited for any longer. */
+const hurryMs = 5000;
 
 /** What looks on: a recorder, a teacher, a screen. It must not throw, and must not take long. */
 export interface LoopTap {
@@ -31,7 +37,8 @@ export interface EngineOptions {
 }
 
 /**
- * Takes samples until there are no more: windows, answers, votes, outputs. Nothing in here waits for anything but samples.
+ * Takes samples until there are no more: windows, answers, votes, outputs. Nothing in here waits for anything but samples, save a replay
+ * that is faster than its outputs.
  * @throws what the sensor throws; AIOT_MODEL_UNFIT, AIOT_USAGE (a vote that is none)
  */
 export async function runEngine(options: EngineOptions): Promise<void> {
@@ -41,6 +48,7 @@ export async function runEngine(options: EngineOptions): Promise<void> {
   const voting = createVoting(options);
   const sample = new Float64Array(fields);
   let turned = performance.now();
+  const pace = { given: 0, since: turned };
   for await (const batch of sensing) {
     const arrived = performance.now();
     tally.lastSampleAt = now();
@@ -57,15 +65,26 @@ export async function runEngine(options: EngineOptions): Promise<void> {
         ...voting.answer(predicted, batch.times[i]!, tally.windows),
         latencyMs: performance.now() - arrived,
       };
-      outputs.put(answer);
+      // A tie says nothing, and nothing is sent of it.
+      if (answer.voted !== null || answer.label === null) {
+        outputs.put(answer);
+        pace.given++;
+      }
       sensing.reply?.(answer);
       tally.answered(answer, performance.now() - arrived);
       for (const tap of taps) tap.answer?.(answer);
     }
+    if (pace.given >= mostAhead) await catchUp(outputs, pace);
     if (performance.now() - turned < longestTurnMs) continue;
     await turn();
     turned = performance.now();
   }
+}
+
+async function catchUp(outputs: Outputs, pace: { given: number; since: number }): Promise<void> {
+  if (performance.now() - pace.since < hurryMs) await within(hurryMs, outputs.settled());
+  pace.given = 0;
+  pace.since = performance.now();
 }
 
 /** The vote over the answers of whichever model there is. */
