@@ -189,7 +189,7 @@ describe('a device of Industrial I/O with a buffer', () => {
   });
 
   it('spreads samples that carry no stamp evenly, the newest when it came', async () => {
-    const { 'buffer0/in_timestamp_en': _, ...without } = lsm6dsoxAccel;
+    const { 'buffer0/in_timestamp_en': _, ...without }: Record<string, string> = lsm6dsoxAccel;
     const opened = await open('iio://lsm6dsox_accel?rate=104&watermark=1', without);
     const scan = Buffer.alloc(6 * 4);
     await tree.feed(scan);

@@ -117,9 +117,11 @@ describe('a microphone', () => {
     `);
     source = await openMicrophone('alsa://default?rate=8000', { program: path });
     const [first, second] = (await take(source, 1600)) as [SampleBatch, SampleBatch];
-    expect(second.lost).toBe(2000);
+    // 300 ms passed, of which the second piece has 100.
+    expect(second.lost).toBeGreaterThan(1000);
+    expect(second.lost).toBeLessThan(3500);
     expect(source.faults.overruns).toBe(1);
-    expect(second.times[0]! - first.times.at(-1)!).toBeGreaterThan(245);
+    expect(second.times[0]! - first.times.at(-1)!).toBeGreaterThan(150);
   });
 
   it('records again when arecord ends, without half a frame of before', async () => {

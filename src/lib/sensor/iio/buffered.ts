@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { AiotError, type Clock, hasCode } from '../../core/index.js';
-import { createArrivalStamps } from '../stamps.js';
 import type { SampleBatch, SampleSource } from '../types.js';
 import { readAttribute, writeAttribute } from './attributes.js';
 import { type ScanChannel, scanChannels } from './channels.js';
@@ -12,7 +11,7 @@ import { openNode } from './node.js';
 import { readScans } from './read.js';
 import { createScanDecoder } from './scans.js';
 import type { IioSettings } from './settings.js';
-import { createKernelStamps } from './stamps.js';
+import { createArrivalStamper, createKernelStamper } from './stamps.js';
 
 /** Samples a second where the device names no rate. */
 const unknownRateHz = 50;
@@ -47,18 +46,16 @@ export async function openBuffered(
     const decoder = createScanDecoder(setup.channels, await mountTurns(device.folder, names));
     const periodMs = 1000 / (setup.rateHz ?? unknownRateHz);
     const stamped = setup.channels.some(({ name }) => name === 'timestamp');
-    const stamps = stamped
-      ? createKernelStamps(setup.rateHz && periodMs, /^(realtime|tai)/.test(setup.stampClock), () =>
-          performance.now(),
-        )
-      : createArrivalStamps(periodMs);
+    const stamper = stamped
+      ? createKernelStamper(periodMs, /^(realtime|tai)/.test(setup.stampClock), clock)
+      : createArrivalStamper(periodMs, clock);
     const bytes = new Uint8Array(2 ** Math.ceil(Math.log2(setup.length)) * decoder.scanBytes);
     // What an earlier reader has left behind.
     while ((await node.read(bytes)) > 0);
     const before = await readAttribute(enable);
     await writeAttribute(enable, '1');
     const everyMs = Math.min(1000, Math.max(5, setup.watermark * periodMs));
-    const reading = { node, decoder, stamps, bytes, faults, everyMs, clock, signal: closing.signal };
+    const reading = { node, decoder, stamper, bytes, faults, everyMs, clock, signal: closing.signal };
     const iterator = readScans(device, reading);
     return source(device, setup, faults, iterator, async () => {
       closing.abort();

@@ -1,4 +1,5 @@
 import { AiotError, type Clock, systemCode } from '../../core/index.js';
+import { steady, WallTime } from '../timing/host-clock.js';
 import type { SampleBatch, SampleSource, SourceFaults } from '../types.js';
 import { attributeError, readAttribute } from './attributes.js';
 import { directChannels, type IioChannel } from './channels.js';
@@ -72,14 +73,19 @@ async function* poll(
   }: { rateHz: number; faults: SourceFaults; clock: Clock; signal: AbortSignal },
 ): AsyncGenerator<SampleBatch> {
   const periodMs = 1000 / rateHz;
+  const wall = new WallTime(clock);
+  const { now } = steady(clock);
   let [failures, lost, last] = [0, 0, Number.NEGATIVE_INFINITY];
-  let due = clock.now();
+  let due = now();
   while (!signal.aborted) {
-    const at = clock.now();
+    const at = now();
     try {
       const values = await readRecord(channels, turns);
-      last = Math.max(at, last + 1e-3);
-      yield { values, times: Float64Array.of(last), count: 1, lost };
+      if (signal.aborted) return;
+      const { offsetMs, stepMs } = wall.follow();
+      last = Math.max(at + offsetMs, last + 1e-3);
+      const batch = { values, times: Float64Array.of(last), count: 1, lost };
+      yield stepMs > 0 ? { ...batch, clockStepMs: stepMs } : batch;
       [failures, lost] = [0, 0];
     } catch (error) {
       // A sample is one record: where one of its values is missing, there is none.
@@ -89,9 +95,9 @@ async function* poll(
       lost++;
     }
     due += periodMs;
-    // After a clock that was set, or a long pause, it goes on from now.
-    if (Math.abs(due - clock.now()) > 10 * periodMs) due = clock.now() + periodMs;
-    await clock.sleep(Math.max(0, due - clock.now()), signal).catch(() => {});
+    // After a long pause it goes on from now.
+    if (due < now() - 10 * periodMs) due = now() + periodMs;
+    await clock.sleep(Math.max(0, due - now()), signal).catch(() => {});
   }
 }
 

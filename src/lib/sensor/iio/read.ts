@@ -1,15 +1,16 @@
 import { AiotError, type Clock } from '../../core/index.js';
-import type { Stamps } from '../stamps.js';
+import { steady } from '../timing/host-clock.js';
 import type { SampleBatch, SourceFaults } from '../types.js';
 import { readAttribute } from './attributes.js';
 import type { IioDevice } from './device.js';
 import type { IioNode } from './node.js';
 import type { ScanDecoder } from './scans.js';
+import type { Stamper } from './stamps.js';
 
 export interface ScanReading {
   node: IioNode;
   decoder: ScanDecoder;
-  stamps: Stamps;
+  stamper: Stamper;
   /** As long as the kernel's buffer: filled at once, it has run over. */
   bytes: Uint8Array;
   faults: SourceFaults;
@@ -27,11 +28,12 @@ const [silentLooks, silentMs] = [20, 3_000];
  * @throws AIOT_SENSOR_LOST when the device is gone, or has long given nothing
  */
 export async function* readScans(device: IioDevice, reading: ScanReading): AsyncGenerator<SampleBatch> {
-  const { node, decoder, stamps, bytes, faults, everyMs, clock, signal } = reading;
+  const { node, decoder, stamper, bytes, faults, everyMs, clock, signal } = reading;
   let [held, silent, full] = [0, 0, false];
-  let last: number | undefined;
+  const steadyClock = steady(clock);
   const patience = Math.max(silentLooks, Math.ceil(silentMs / everyMs));
   while (!signal.aborted) {
+    const before = steadyClock.now();
     const got = await node.read(bytes.subarray(held)).catch((error: unknown) => {
       if (signal.aborted) return 0;
       throw error;
@@ -45,24 +47,17 @@ export async function* readScans(device: IioDevice, reading: ScanReading): Async
     } else {
       silent = 0;
       const { values, times: ns } = decoder.decode(bytes, count);
-      const { periodMs } = stamps;
-      const times = stamps.times(ns, count, clock.now());
-      const lost = full && ns && last !== undefined && periodMs ? between(last, times[0]!, periodMs) : 0;
-      last = times[count - 1]!;
+      const stamped = stamper.place(ns, count, [before, steadyClock.now()], full);
+      const { times, lost, stepMs } = stamped;
       full = held === bytes.length;
       if (full) faults.overruns++;
       bytes.copyWithin(0, count * decoder.scanBytes, held);
       held -= count * decoder.scanBytes;
-      yield { values, times, count, lost };
+      yield { values, times, count, lost, ...(stepMs > 0 && { clockStepMs: stepMs }) };
       if (full) continue;
     }
     await clock.sleep(everyMs, signal).catch(() => {});
   }
-}
-
-/** Samples that would have had room between two times. */
-function between(last: number, next: number, periodMs: number): number {
-  return Math.max(0, Math.round((next - last) / periodMs) - 1);
 }
 
 /** A device that was taken away says nothing on some kernels: its folder is gone. */

@@ -1,11 +1,12 @@
 import { AiotError, type Clock, systemClock } from '../../core/index.js';
-import { createArrivalStamps } from '../stamps.js';
+import { steady } from '../timing/host-clock.js';
+import { Timeline } from '../timing/timeline.js';
 import type { SampleBatch, SampleField, SampleSource, SourceFaults } from '../types.js';
 import { parseSensorUrl } from '../url.js';
 import { pcmOf, type SoundRoots } from './cards.js';
 import { type Recorder, startRecorder } from './child.js';
 import { createWindows, samplesOf, soundLevels } from './samples.js';
-import { arecordArguments, type MicrophoneSettings, microphoneSettings } from './settings.js';
+import { arecordArguments, type MicrophoneSettings, microphoneSettings, pieceMs } from './settings.js';
 
 export interface MicrophoneOptions extends SoundRoots {
   /** Default = the system's. */
@@ -121,26 +122,29 @@ function over(
   });
 }
 
-/** Makes batches of bytes that come in pieces of any size. */
+/**
+ * Makes batches of bytes that come in pieces of any size. How many samples are missing after an overrun, or between two runs, is
+ * told from the time.
+ */
 function batchMaker({ settings, faults, clock }: Recording) {
   const { rate, channels, bits, level, sensitivity } = settings;
   const frameBytes = (channels * Number(bits)) / 8;
   const frames = level === undefined ? 1 : Math.max(1, Math.round((rate * level) / 1000));
-  const stamps = createArrivalStamps((frames * 1000) / rate);
+  const timeline = new Timeline(rate / frames, clock);
+  const steadyClock = steady(clock);
   let rest = Buffer.alloc(0);
   let windows = createWindows(frames * channels);
-  let lost = 0;
+  let broken = false;
   return {
     /** A new run of arecord: what was begun is not whole. */
     begin() {
       rest = Buffer.alloc(0);
       windows = createWindows(frames * channels);
+      broken = true;
     },
-    overrun(ms: number) {
+    overrun() {
       faults.overruns++;
-      const missing = Math.round((ms * rate) / 1000 / frames);
-      lost += missing;
-      stamps.skip(missing);
+      broken = true;
     },
     make(bytes: Buffer): SampleBatch | undefined {
       const all = rest.length > 0 ? Buffer.concat([rest, bytes]) : bytes;
@@ -153,9 +157,16 @@ function batchMaker({ settings, faults, clock }: Recording) {
           : Float64Array.from(windows(samples).flatMap((one) => soundLevels(one, channels, sensitivity)));
       const count = values.length / channels;
       if (count === 0) return undefined;
-      const batch = { values, times: stamps.times(undefined, count, clock.now()), count, lost };
-      lost = 0;
-      return batch;
+      const now = steadyClock.now();
+      // It was taken at any moment of the card's last piece.
+      const { times, lost, stepMs } = timeline.place({
+        count,
+        left: 0,
+        askedMs: [now - pieceMs, now],
+        broken,
+      });
+      broken = false;
+      return { values, times, count, lost, ...(stepMs > 0 && { clockStepMs: stepMs }) };
     },
   };
 }

@@ -25,11 +25,14 @@ export function microphoneSettings(url: SensorUrl): MicrophoneSettings {
   return readSettings(url, shape);
 }
 
+/** Of the pieces in which the card hands over what it has, ms. */
+export const pieceMs = 50;
+
 /** arecord's arguments: raw samples on its standard output. */
 export function arecordArguments(pcm: string, { rate, channels, bits }: MicrophoneSettings): string[] {
   return [
     ...['-q', '-D', pcm, '-t', 'raw', '-f', `S${bits}_LE`, '-c', `${channels}`, '-r', `${rate}`],
     // A second of patience with a reader that is late, and twenty pieces of it.
-    ...['--buffer-time=1000000', '--period-time=50000'],
+    ...['--buffer-time=1000000', `--period-time=${pieceMs * 1000}`],
   ];
 }

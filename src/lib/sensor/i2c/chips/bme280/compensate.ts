@@ -33,14 +33,16 @@ export function parseRaw(bytes: Uint8Array): RawReading | undefined {
  */
 export function compensate(raw: RawReading, c: Calibration): Climate {
   const { temperature: t, pressure: p, humidity: h } = raw;
-  const fine = (t / 16384 - c.t1 / 1024) * c.t2 + (t / 131072 - c.t1 / 8192) ** 2 * c.t3;
+  const exact = (t / 16384 - c.t1 / 1024) * c.t2 + (t / 131072 - c.t1 / 8192) ** 2 * c.t3;
+  // For the others Bosch goes on with whole numbers of it.
+  const fine = Math.trunc(exact);
   const x = fine - 76800;
   const y = h - (64 * c.h4 + (c.h5 * x) / 16384);
   const k = 1 + (c.h3 * x) / 67108864;
   const m = 1 + (c.h6 * x * k) / 67108864;
   const z = y * (c.h2 / 65536) * k * m;
   return {
-    temperature: clamp(fine / 5120, -40, 85),
+    temperature: clamp(exact / 5120, -40, 85),
     pressure: pressureOf(p, fine, c.p),
     humidity: clamp(z * (1 - (c.h1 * z) / 524288), 0, 100),
   };

@@ -22,13 +22,13 @@ export function counts(high: number, low: number): number {
   return ((high << 24) >> 16) | low;
 }
 
-/** DLPF_CFG whose bandwidth lies below half of the rate, so that nothing above it folds back; 184 Hz at least is let through. */
+/** DLPF_CFG whose bandwidth lies below half of the rate, so that nothing above it folds back; 184 Hz is the widest. */
 export function filterCode(rateHz: number): number {
   const bandwidths = [
     [1, 500],
     [2, 200],
     [3, 100],
-    [4, 40],
+    [4, 42],
     [5, 20],
   ] as const;
   return bandwidths.find(([, least]) => rateHz >= least)?.[0] ?? 6;
