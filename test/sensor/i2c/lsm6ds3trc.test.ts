@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import type { I2cSource, SampleBatch, SimulatedBus, SimulatedBusSettings } from '../../../src/lib/sensor/index.js';
+import type {
+  I2cSource,
+  SampleBatch,
+  SimulatedBus,
+  SimulatedBusSettings,
+} from '../../../src/lib/sensor/index.js';
 import { openI2c, simulatedBus, still } from '../../../src/lib/sensor/index.js';
-import { countOf, lostOf, take, type TestClock, testClock, timesOf, url } from './support.js';
+import { countOf, lostOf, type TestClock, take, testClock, timesOf, url } from './support.js';
 
 const place = 'i2c://sim/lsm6ds3tr-c';
 
@@ -17,11 +22,13 @@ async function open(
 }
 
 /** A signal that numbers its samples: x counts ticks of the chip's own rate, y of its square. */
-const numbered = (rateHz: number): NonNullable<SimulatedBusSettings['signal']> => (seconds, world) => {
-  const tick = Math.round(seconds * rateHz);
-  world.ax = (tick % 4000) * 0.488e-3;
-  world.ay = Math.floor(tick / 4000) * 0.488e-3;
-};
+const numbered =
+  (rateHz: number): NonNullable<SimulatedBusSettings['signal']> =>
+  (seconds, world) => {
+    const tick = Math.round(seconds * rateHz);
+    world.ax = (tick % 4000) * 0.488e-3;
+    world.ay = Math.floor(tick / 4000) * 0.488e-3;
+  };
 const numbersOf = (batches: readonly SampleBatch[], fields: number) =>
   batches.flatMap(({ values, count }) =>
     Array.from(
@@ -35,9 +42,14 @@ describe('The LSM6DS3TR-C on a bus', () => {
   it('is found, tested and read in g and dps, one record a sample', async () => {
     const { source } = await open('', { signal: still, noise: false });
     expect(source.chips).toMatchObject([{ name: 'lsm6ds3tr-c', address: 0x6a, selfTest: { passed: true } }]);
-    expect(source.fields.map(({ name, unit }) => `${name} ${unit}`)).toEqual(
-      ['ax g', 'ay g', 'az g', 'gx dps', 'gy dps', 'gz dps'],
-    );
+    expect(source.fields.map(({ name, unit }) => `${name} ${unit}`)).toEqual([
+      'ax g',
+      'ay g',
+      'az g',
+      'gx dps',
+      'gy dps',
+      'gz dps',
+    ]);
     const [batch] = await take(source, 1);
     expect([...batch!.values.slice(0, 6)]).toEqual([0, 0, expect.closeTo(1, 3), 0, 0, 0]);
     expect(source).toMatchObject({ rateHz: 104, cautions: [], saturated: 0, connected: true });
@@ -247,7 +259,9 @@ describe('A bus that is too slow', () => {
     const busy = await open('?rate=833&gyro=off', { speedHz: 100_000 });
     expect(busy.source.cautions).toEqual([]);
     const busier = await open('?rate=1666', { speedHz: 250_000 });
-    expect(busier.source.cautions).toEqual([expect.stringMatching(/% of a bus at 250 kHz.*i2c_arm_baudrate/)]);
+    expect(busier.source.cautions).toEqual([
+      expect.stringMatching(/% of a bus at 250 kHz.*i2c_arm_baudrate/),
+    ]);
     await expect(open('?rate=3332', { speedHz: 400_000 })).rejects.toMatchObject({
       code: 'AIOT_SENSOR_URL',
       message: expect.stringContaining('400 kHz'),

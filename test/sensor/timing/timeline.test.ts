@@ -44,19 +44,25 @@ function run(seconds: number, odrError: number, jitterMs: number, driftPerSecond
 const rising = (times: readonly number[]) => times.every((time, i) => i === 0 || time > times[i - 1]!);
 
 describe('The times of a sensor that has a rate of its own', () => {
-  it.each([0.95, 0.98, 1, 1.02, 1.05])('follow a rate %f times the nominal, however late it is read', (odrError) => {
-    const { timeline, times, truth } = run(60, odrError, 80);
-    expect(timeline.rateHz / (104 * odrError)).toBeCloseTo(1, 3);
-    expect(rising(times)).toBe(true);
-    const errors = times.map((time, i) => Math.abs(time - truth[i]!));
-    // Within two periods from the start, and within half of one once the rate is known.
-    expect(Math.max(...errors)).toBeLessThan(20);
-    expect(Math.max(...errors.slice(2000))).toBeLessThan(6);
-  });
+  it.each([0.95, 0.98, 1, 1.02, 1.05])(
+    'follow a rate %f times the nominal, however late it is read',
+    (odrError) => {
+      const { timeline, times, truth } = run(60, odrError, 80);
+      expect(timeline.rateHz / (104 * odrError)).toBeCloseTo(1, 3);
+      expect(rising(times)).toBe(true);
+      const errors = times.map((time, i) => Math.abs(time - truth[i]!));
+      // Within two periods from the start, and within half of one once the rate is known.
+      expect(Math.max(...errors)).toBeLessThan(20);
+      expect(Math.max(...errors.slice(2000))).toBeLessThan(6);
+    },
+  );
 
   it('stay evenly spaced, though the readings are not', () => {
     const { times } = run(120, 1.013, 150);
-    const distances = times.slice(1).map((time, i) => time - times[i]!).slice(3000);
+    const distances = times
+      .slice(1)
+      .map((time, i) => time - times[i]!)
+      .slice(3000);
     const periodMs = 1000 / (104 * 1.013);
     expect(Math.max(...distances.map((each) => Math.abs(each / periodMs - 1)))).toBeLessThan(0.01);
   });

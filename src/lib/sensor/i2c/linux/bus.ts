@@ -28,7 +28,7 @@ export interface LinuxBusOptions {
  * @throws AIOT_I2C_MISSING, AIOT_I2C_DENIED, AIOT_I2C_PACKAGE, AIOT_SENSOR_URL
  */
 export async function openLinuxBus(bus: string, options: LinuxBusOptions = {}): Promise<I2cBus> {
-  const { load = loadI2cBus, roots = { dev: '/dev', sys: '/sys' } } = options;
+  const { load = () => loadI2cBus(), roots = { dev: '/dev', sys: '/sys' } } = options;
   const { path, number } = await findBus(bus, roots);
   const module = await load();
   let open: PromisifiedBus | null = null;

@@ -1,3 +1,6 @@
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { AiotError } from '../../../core/index.js';
 
 /** What is used of i2c-bus 5.2: its promises. Buffers are given in, `bytesRead` may be less than asked for. */
@@ -24,16 +27,36 @@ export interface PromisifiedBus {
   close(): Promise<void>;
 }
 
-/** The package, which is a peer that need not be there. @throws AIOT_I2C_PACKAGE */
-export async function loadI2cBus(): Promise<I2cBusModule> {
-  // A name that is no literal: it is not there where this is compiled.
-  const name: string = 'i2c-bus';
-  try {
-    const loaded = (await import(name)) as { default?: I2cBusModule } & I2cBusModule;
-    return loaded.default ?? loaded;
-  } catch (cause) {
-    throw new AiotError('AIOT_I2C_PACKAGE', 'the package i2c-bus is not installed here, or does not load', {
-      cause,
-    });
+/**
+ * The package, from beside aiot, from NODE_PATH, or from the folder one is in: a peer that need not be there.
+ * @param places files from whose folders it is looked for
+ * @throws AIOT_I2C_PACKAGE
+ */
+export async function loadI2cBus(
+  places: readonly string[] = [import.meta.url, join(process.cwd(), 'package.json')],
+): Promise<I2cBusModule> {
+  let failure: unknown;
+  for (const place of places) {
+    let file: string;
+    try {
+      file = createRequire(place).resolve('i2c-bus');
+    } catch (error) {
+      failure ??= error;
+      continue;
+    }
+    try {
+      const loaded = (await import(pathToFileURL(file).href)) as { default?: I2cBusModule } & I2cBusModule;
+      return loaded.default ?? loaded;
+    } catch (cause) {
+      throw new AiotError(
+        'AIOT_I2C_PACKAGE',
+        `the package i2c-bus is at ${dirname(file)}, and does not load`,
+        {
+          cause,
+          next: `cd ${dirname(file)} && npm rebuild: it is compiled for one version of Node.`,
+        },
+      );
+    }
   }
+  throw new AiotError('AIOT_I2C_PACKAGE', 'the package i2c-bus is not installed here', { cause: failure });
 }

@@ -1,0 +1,162 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AiotError } from '../../../src/lib/core/index.js';
+import { openLinuxBus } from '../../../src/lib/sensor/i2c/linux/bus.js';
+import { type I2cBusModule, loadI2cBus } from '../../../src/lib/sensor/i2c/linux/module.js';
+
+/** An error as the package's native part makes it. */
+const errno = (code: string) =>
+  Object.assign(new Error(`${code}: , readI2cBlock`), { code, syscall: 'readI2cBlock' });
+
+/** i2c-bus 5.2.3 as far as it is used, with its limits and its ways. */
+class FakeModule implements I2cBusModule {
+  opened = 0;
+  closed = 0;
+  active = 0;
+  mostActive = 0;
+  log: string[] = [];
+  fail: string[] = [];
+  registers = Uint8Array.from({ length: 256 }, (_, i) => i);
+  given = Number.POSITIVE_INFINITY;
+
+  async openPromisified(number: number) {
+    this.opened++;
+    let open = true;
+    const transact = async (address: number, command: number, length: number, buffer: Buffer) => {
+      if (!Buffer.isBuffer(buffer)) throw new Error('Invalid buffer');
+      if (length > 32) throw new Error(`Invalid buffer length ${length}`);
+      if (!open) throw errno('EBADF');
+      this.mostActive = Math.max(this.mostActive, ++this.active);
+      await new Promise((resolve) => setImmediate(resolve));
+      this.active--;
+      this.log.push(`${number}:${address.toString(16)}:${command.toString(16)}:${length}`);
+      const failure = this.fail.shift();
+      if (failure) throw errno(failure);
+    };
+    return {
+      readI2cBlock: async (address: number, command: number, length: number, buffer: Buffer) => {
+        await transact(address, command, length, buffer);
+        const bytesRead = Math.min(length, this.given);
+        buffer.set(this.registers.subarray(command, command + bytesRead));
+        return { bytesRead, buffer };
+      },
+      writeI2cBlock: async (address: number, command: number, length: number, buffer: Buffer) => {
+        await transact(address, command, length, buffer);
+        this.registers.set(buffer.subarray(0, length), command);
+        return { bytesWritten: length, buffer };
+      },
+      scan: async (first: number, last: number) =>
+        [0x1c, 0x6a].filter((each) => each >= first && each <= last),
+      close: async () => {
+        open = false;
+        this.closed++;
+      },
+    };
+  }
+}
+
+describe('A bus of Linux', () => {
+  let folder: string;
+  let fake: FakeModule;
+  const open = (bus = '1') =>
+    openLinuxBus(bus, {
+      load: async () => fake,
+      roots: { dev: join(folder, 'dev'), sys: join(folder, 'sys') },
+    });
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'aiot-i2c-'));
+    fake = new FakeModule();
+    await mkdir(join(folder, 'dev'));
+    await writeFile(join(folder, 'dev', 'i2c-1'), '');
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  it('reads and writes registers in one transaction each', async () => {
+    const bus = await open();
+    expect([...(await bus.read(0x6a, 0x0f, 2))]).toEqual([0x0f, 0x10]);
+    await bus.write(0x6a, 0x10, Uint8Array.from([0x48, 0x4c]));
+    expect([...(await bus.read(0x6a, 0x10, 2))]).toEqual([0x48, 0x4c]);
+    expect(fake.log).toEqual(['1:6a:f:2', '1:6a:10:2', '1:6a:10:2']);
+    expect(await bus.scan()).toEqual([0x1c, 0x6a]);
+    await bus.close();
+    expect(fake.closed).toBe(1);
+  });
+
+  it('lets one transaction at a time on it, and none between those of a piece of work', async () => {
+    const bus = await open();
+    await Promise.all([
+      bus.exclusive(async (inner) => {
+        await inner.read(0x6a, 0x3a, 4);
+        await inner.read(0x6a, 0x3e, 24);
+      }),
+      bus.read(0x1c, 0x27, 7),
+      bus.read(0x1c, 0x0f, 1),
+    ]);
+    expect(fake.mostActive).toBe(1);
+    expect(fake.log).toEqual(['1:6a:3a:4', '1:6a:3e:24', '1:1c:27:7', '1:1c:f:1']);
+  });
+
+  it.each([
+    ['EREMOTEIO', 'AIOT_I2C_NACK', true, 1],
+    ['ENXIO', 'AIOT_I2C_NACK', true, 1],
+    ['ETIMEDOUT', 'AIOT_I2C_STUCK', true, 2],
+    ['EBUSY', 'AIOT_I2C_BUSY', false, 2],
+    ['EACCES', 'AIOT_I2C_DENIED', false, 2],
+    ['ENOENT', 'AIOT_I2C_MISSING', true, 2],
+    ['ENODEV', 'AIOT_I2C_MISSING', true, 2],
+    ['EIO', 'AIOT_I2C_FAILED', true, 2],
+    ['EAGAIN', 'AIOT_I2C_FAILED', true, 2],
+  ])('tells %s as %s, and is opened anew where it has to be', async (name, code, retryable, opened) => {
+    const bus = await open();
+    await bus.read(0x6a, 0x0f, 1);
+    fake.fail = [name];
+    await expect(bus.read(0x6a, 0x0f, 1)).rejects.toMatchObject({ code, retryable });
+    expect([...(await bus.read(0x6a, 0x0f, 1))]).toEqual([0x0f]);
+    expect(fake.opened).toBe(opened);
+  });
+
+  it('gives the bytes that came where fewer came', async () => {
+    const bus = await open();
+    fake.given = 3;
+    expect([...(await bus.read(0x6a, 0x20, 6))]).toEqual([0x20, 0x21, 0x22]);
+  });
+
+  it('is found by its number, its path, and the name that udev gave it', async () => {
+    await symlink(join(folder, 'dev', 'i2c-1'), join(folder, 'dev', 'sensors'));
+    for (const name of ['1', join(folder, 'dev', 'i2c-1'), join(folder, 'dev', 'sensors')])
+      expect((await open(name)).name).toMatch(/dev\/i2c-1$/);
+  });
+
+  it('that is not there is said with how it is switched on', async () => {
+    const error = await open('7').catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ code: 'AIOT_I2C_MISSING' });
+    expect((error as AiotError).next).toContain('raspi-config');
+    await writeFile(join(folder, 'dev', 'other'), '');
+    await expect(open(join(folder, 'dev', 'other'))).rejects.toMatchObject({ code: 'AIOT_SENSOR_URL' });
+  });
+
+  it('tells its speed where the device tree has it', async () => {
+    expect((await open()).speedHz).toBeNull();
+    const node = join(folder, 'sys/bus/i2c/devices/i2c-1/of_node');
+    await mkdir(node, { recursive: true });
+    await writeFile(join(node, 'clock-frequency'), Buffer.from([0, 0x06, 0x1a, 0x80]));
+    expect((await open()).speedHz).toBe(400_000);
+  });
+
+  it('cannot be used after it was closed', async () => {
+    const bus = await open();
+    await bus.close();
+    await expect(bus.read(0x6a, 0x0f, 1)).rejects.toMatchObject({ code: 'AIOT_I2C_MISSING' });
+    expect(fake.opened).toBe(0);
+  });
+});
+
+it('The package that reaches it is named, with how to install it, where it is not there', async () => {
+  const error = await loadI2cBus([join(tmpdir(), 'nowhere.js')]).catch((caught: unknown) => caught);
+  expect(error).toBeInstanceOf(AiotError);
+  expect(error).toMatchObject({ code: 'AIOT_I2C_PACKAGE' });
+  expect((error as AiotError).next).toContain('npm install i2c-bus');
+});
