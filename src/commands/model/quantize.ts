@@ -10,7 +10,13 @@ import {
   shellWord,
 } from '../../lib/cli/index.js';
 import { quantizeModes } from '../../lib/core/index.js';
-import { calibrations, emits, quantizeModel, quantizeResultSchema } from '../../lib/model/quantize/index.js';
+import {
+  calibrations,
+  emits,
+  quantizeModel,
+  quantizeResultSchema,
+  targets,
+} from '../../lib/model/quantize/index.js';
 
 export default class ModelQuantize extends AiotCommand {
   static override summary = 'Quantize a float network: int8, int16x8, dynamic range or float16.';
@@ -21,6 +27,7 @@ export default class ModelQuantize extends AiotCommand {
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --mode int8 --out int8.tflite --json',
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --max-loss 0.5 --evaluate test.csv --classes normal,anomaly',
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --emit tflm',
+    '<%= config.bin %> <%= command.id %> --target edgetpu',
   ];
   static override args = {
     file: Args.string({ description: 'A float .tflite file; without it the project’s own network.' }),
@@ -72,6 +79,10 @@ export default class ModelQuantize extends AiotCommand {
     emit: Flags.option({ options: emits })({
       summary: 'Write C++ source for TFLite Micro beside the file.',
       env: 'AIOT_EMIT',
+    }),
+    target: Flags.option({ options: targets })({
+      summary: 'Compile it for an accelerator too: NAME_edgetpu.tflite, by edgetpu_compiler.',
+      env: 'AIOT_TARGET',
     }),
     out: Flags.string({
       char: 'o',

@@ -6,7 +6,7 @@ export { bundleProject } from './bundle/bundle-project.js';
 export { filesOf } from './bundle/describe.js';
 export { checkGolden } from './bundle/golden.js';
 export { isSigned, packBundle, unpackAny, unpackBundle } from './bundle/pack.js';
-export { createPredictor, type Prediction, type Predictor } from './bundle/predictor.js';
+export { createPredictor, type Invoker, type Prediction, type Predictor } from './bundle/predictor.js';
 export { packSigned, requireSameModel, type Verified, verifySigned } from './bundle/signed.js';
 export type * from './bundle/types.js';
 export { compareModels } from './compare/compare-models.js';

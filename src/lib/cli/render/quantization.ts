@@ -39,9 +39,20 @@ export function quantizationText(result: QuantizeResult): string {
       `${size(result.arenaBytes)}, the smallest in which TFLite Micro works (64-bit), and 3 %`,
     ]);
   }
-  told.push(...lossFacts(result), ['File', [result.file, ...emitted].join(', ')]);
+  told.push(...lossFacts(result), ['File', [result.file, ...emitted].join(', ')], ...edgeTpuFacts(result));
   const parts = [lines, stepsTable(result), facts(told), notes.map((note) => dim(`• ${note}`)).join('\n')];
   return parts.filter((part) => part !== '').join('\n\n');
+}
+
+function edgeTpuFacts({ edgetpu }: QuantizeResult): [string, string][] {
+  if (edgetpu === undefined) return [];
+  const listed = (on: boolean) =>
+    edgetpu.ops
+      .filter(({ onTpu }) => onTpu === on)
+      .map(({ op, count }) => (count > 1 ? `${count} ${op}` : op));
+  const left = listed(false);
+  const where = `${listed(true).join(', ') || 'nothing'} on the TPU${left.length > 0 ? `; on the CPU ${left.join(', ')}` : ''}`;
+  return [['Edge TPU', `${edgetpu.file} (${size(edgetpu.bytes)}): ${where}`]];
 }
 
 function lossFacts({ loss }: QuantizeResult): [string, string][] {

@@ -18,7 +18,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'Training was asked to run on TensorFlow for Node (--backend node), which is not installed here or does not load: it is an optional package with native code.',
+      'Training was asked to run on TensorFlow for Node (--backend node), or a loop on a Coral Edge TPU (--delegate coral), and what that takes is not installed here or does not load: these are optional packages with native code.',
     next: 'npm install @tensorflow/tfjs-node (Node 20 or 22), or leave --backend out: the built-in engine needs nothing.',
   },
   AIOT_BIRTH_MISMATCH: {
@@ -300,6 +300,13 @@ export const catalogue = {
     family: 'outside',
     about: 'The disk of the platform is full.',
     next: 'Free some space there and repeat; nothing was half-written.',
+  },
+  AIOT_EDGETPU_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'The compiler for the Edge TPU (edgetpu_compiler) did not take the network, or left no file with an operator of the Edge TPU in it.',
+    next: 'Its last words are in the message; the Edge TPU takes int8 networks with inputs and outputs of int8: aiot model quantize --mode int8',
   },
   AIOT_FEATURE_UNFIT: {
     exit: 2,

@@ -21,7 +21,7 @@ export async function keepFileModel(
   source: Extract<ModelState['source'], 'file' | 'trained'> = 'file',
 ): Promise<ModelKeeper> {
   const { bundle, identity } = await openBundleFile(path, settings);
-  const model = await loadModel(bundle, identity, { contract });
+  const model = await loadModel(bundle, identity, { contract, settings });
   const keep = new Keep(
     { model, source },
     settings,

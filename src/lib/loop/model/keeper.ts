@@ -33,7 +33,7 @@ export function keeperOf(keep: Keep, settings: Settings, contract: Contract, ren
       const model = await loadModel(
         unpackBundle(bytes),
         { version: null, digest: digestOf(bytes) },
-        { contract },
+        { contract, settings },
       );
       keep.replace({ model, source: 'trained' });
       return model;

@@ -27,6 +27,8 @@ export interface ModelOptions {
   pollMs?: number | undefined;
   /** Instead of the user's cache folder. */
   cache?: string | undefined;
+  /** How the packages of a delegate are imported. */
+  importPackage?: ((name: string) => Promise<Record<string, unknown>>) | undefined;
 }
 
 /** The same with nothing left open. */

@@ -16,7 +16,7 @@ export async function tried(
 ): Promise<LoadedModel> {
   const { known, bundle } = signed;
   try {
-    const model = await loadModel(bundle, known, { contract });
+    const model = await loadModel(bundle, known, { contract, settings });
     await platform.remember(signed);
     return model;
   } catch (error) {

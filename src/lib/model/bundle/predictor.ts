@@ -1,10 +1,13 @@
 import { readTflite } from '../../formats/index.js';
-import { createInterpreter } from '../../runtime/index.js';
+import { createInterpreter, type Interpreter } from '../../runtime/index.js';
 import { createPipeline } from '../../signal/index.js';
 import { answerOf } from './answers.js';
 import { encodeInput, valuesOf } from './ends.js';
 import type { Bundle } from './types.js';
 import { createVote } from './vote.js';
+
+/** Computes a network: from its input to its output, both in its own types. */
+export type Invoker = Pick<Interpreter, 'invoke'>;
 
 /** The answer for one window. */
 export interface Prediction {
@@ -40,10 +43,11 @@ export interface Predictor {
 
 /**
  * A bundle ready to run as on a device: pipeline, quantization and the bit-exact interpreter.
+ * @param runs computes the network instead of the interpreter: an accelerator
  * @throws AIOT_TFLITE_MALFORMED, AIOT_TFLITE_UNSUPPORTED
  */
-export function createPredictor({ info, model }: Bundle): Predictor {
-  const interpreter = createInterpreter(readTflite(model));
+export function createPredictor({ info, model }: Bundle, runs?: Invoker): Predictor {
+  const interpreter = runs ?? createInterpreter(readTflite(model));
   const pipeline = createPipeline(info.signal);
   const vote = createVote(info.vote);
   const input = valuesOf(info.input, info.standardization.mean.length);

@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/index.js';
 import type { Emit } from '../emit/emit.js';
+import { compileEdgeTpu, requireCompiler } from './edgetpu.js';
 import { quantizeFile } from './quantize-file.js';
 import type { QuantizeOptions } from './quantize-project.js';
 import type { QuantizeResult } from './result.js';
@@ -18,13 +19,28 @@ export interface QuantizeModelOptions extends Omit<Partial<SearchOptions>, 'maxL
   out?: string | undefined;
   emit?: Emit | undefined;
   maxLoss?: number | undefined;
+  /** Compile the file for it, too. */
+  target?: (typeof targets)[number] | undefined;
 }
+
+/** Accelerators whose compilers are called. */
+export const targets = ['edgetpu'] as const;
 
 /**
  * `aiot model quantize`: a file by itself, or the network of a project.
- * @throws AIOT_USAGE for what goes with a file alone; what quantizeFile and quantizeProject throw
+ * @throws AIOT_USAGE for what goes with a file alone; AIOT_PROGRAM_NOT_FOUND and AIOT_EDGETPU_FAILED (`target`); what quantizeFile and
+ *   quantizeProject throw
  */
 export async function quantizeModel(options: QuantizeModelOptions): Promise<QuantizeResult> {
+  if (options.target === undefined) return await quantizeAsked(options);
+  // Before the long work: without the compiler it would be for nothing.
+  const compiler = await requireCompiler();
+  const result = await quantizeAsked(options);
+  options.onStep?.('compiling for the Edge TPU');
+  return { ...result, edgetpu: await compileEdgeTpu(result.file, { compiler, signal: options.signal }) };
+}
+
+async function quantizeAsked(options: QuantizeModelOptions): Promise<QuantizeResult> {
   const { file, project, maxLoss = null, finetune = 0, mode = 'int8' } = options;
   const classes = options.classes?.split(',');
   if (file !== undefined) return await quantizeFile({ ...options, file, mode, maxLoss, finetune, classes });

@@ -44,6 +44,20 @@ export const stepSchema = z.object({
 });
 export type FallbackStep = z.output<typeof stepSchema>;
 
+/** A network as the compiler for the Edge TPU made it. */
+export const edgeTpuSchema = z.object({
+  /** NAME_edgetpu.tflite */
+  file: z.string(),
+  bytes: z.int(),
+  digest: z.string(),
+  /** Digest of the network that it was made of. */
+  from: z.string(),
+  /** Of the compiler; null = it did not say. */
+  compiler: z.string().nullable(),
+  /** Operators of that network, and where they run, as the compiler says. */
+  ops: z.array(z.object({ op: z.string(), count: z.int(), onTpu: z.boolean(), status: z.string() })),
+});
+
 export const quantizeResultSchema = z.object({
   model: z.string(),
   mode: z.enum(quantizeModes),
@@ -75,5 +89,7 @@ export const quantizeResultSchema = z.object({
   /** Further files written, by --emit. */
   emitted: z.array(z.string()),
   notes: z.array(z.string()),
+  /** With --target edgetpu alone. */
+  edgetpu: edgeTpuSchema.optional(),
 });
 export type QuantizeResult = z.output<typeof quantizeResultSchema>;

@@ -1,0 +1,128 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { digestOf } from '../../src/lib/core/index.js';
+import { readTflite } from '../../src/lib/formats/index.js';
+import { type ModelEvent, openModel } from '../../src/lib/loop/index.js';
+import { unpackBundle } from '../../src/lib/model/index.js';
+import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { standInCompiler } from '../support/edgetpu-compiler.js';
+import { motionBundle, motionSamples } from '../support/motion-bundle.js';
+
+let folder: string;
+let events: ModelEvent[];
+const before = process.env.PATH;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-coral-'));
+  events = [];
+  await writeFile(join(folder, 'motion.aiot'), motionBundle());
+});
+afterEach(async () => {
+  process.env.PATH = before;
+  await rm(folder, { recursive: true, force: true });
+});
+
+const { model } = unpackBundle(motionBundle());
+
+/**
+ * The two packages as far as they are used: a TPU that computes what the network says, and `off` steps more in its first output.
+ */
+function packages(off = 0, plugged = true) {
+  const runs: number[] = [];
+  class TFLiteNodeModelRunner {
+    private readonly input = new Int8Array(150);
+    private output = new Int8Array(3);
+    constructor(file: ArrayBuffer, { delegate }: { delegate: { path: string } }) {
+      if (!plugged) throw new Error('Could not initialize delegate');
+      expect(delegate.path).toBe('libedgetpu.so.1');
+      expect(Buffer.from(file).includes('edgetpu-custom-op')).toBe(true);
+    }
+    getInputs = () => [{ data: () => this.input }];
+    getOutputs = () => [{ data: () => this.output }];
+    infer() {
+      const output = createInterpreter(readTflite(model)).invoke(this.input).slice() as Int8Array;
+      output[0] = output[0]! + (output[0]! > 0 ? -off : off);
+      this.output = output;
+      runs.push(1);
+      return true;
+    }
+  }
+  class CoralDelegate {
+    readonly node = { path: 'libedgetpu.so.1' };
+    readonly options: [string, string][] = [];
+  }
+  const importPackage = async (name: string) => {
+    if (name === 'tfjs-tflite-node') return { default: { TFLiteNodeModelRunner } };
+    if (name === 'coral-tflite-delegate') return { default: { CoralDelegate } };
+    throw new Error(`no package ${name}`);
+  };
+  return { importPackage, runs };
+}
+
+async function open(importPackage?: (name: string) => Promise<Record<string, unknown>>) {
+  return openModel({
+    reference: join(folder, 'motion.aiot'),
+    project: null,
+    cache: join(folder, 'cache'),
+    delegate: 'coral',
+    onEvent: (event) => events.push(event),
+    ...(importPackage ? { importPackage } : {}),
+  });
+}
+
+it('answers from the Edge TPU once it came to the golden answers, compiled where the compiler is', async () => {
+  await standInCompiler(join(folder, 'bin'));
+  process.env.PATH = `${join(folder, 'bin')}:${before}`;
+  const { importPackage, runs } = packages(1);
+  const keeper = await open(importPackage);
+  expect(keeper.state()).toMatchObject({ delegate: 'coral', digest: digestOf(motionBundle()) });
+  expect(events).toEqual([]);
+  const tried = runs.length;
+  const predictor = keeper.current().createPredictor();
+  const answers = motionSamples(50).map((sample) => predictor.push(sample));
+  expect(answers.at(-1)?.label).toBeTruthy();
+  expect(runs).toHaveLength(tried + 1);
+  // Compiled once: without the compiler it is found in the cache.
+  process.env.PATH = before;
+  expect((await open(importPackage)).state().delegate).toBe('coral');
+});
+
+it.each([
+  [
+    'the packages are missing',
+    async () => undefined,
+    /AIOT_BACKEND_MISSING.*npm install tfjs-tflite-node coral-tflite-delegate/,
+  ],
+  ['nothing was compiled', async () => packages().importPackage, /AIOT_PROGRAM_NOT_FOUND.*--target edgetpu/],
+  [
+    'no accelerator is plugged in',
+    async () => {
+      await standInCompiler(join(folder, 'bin'));
+      process.env.PATH = `${join(folder, 'bin')}:${before}`;
+      return packages(0, false).importPackage;
+    },
+    /AIOT_BACKEND_MISSING.*Could not initialize.*libedgetpu/,
+  ],
+  [
+    'it computes something else',
+    async () => {
+      await standInCompiler(join(folder, 'bin'));
+      process.env.PATH = `${join(folder, 'bin')}:${before}`;
+      return packages(40).importPackage;
+    },
+    /AIOT_GOLDEN_MISMATCH.*on the Edge TPU/,
+  ],
+] as const)('runs on the CPU, and says so in a line, where %s', async (_, prepare, line) => {
+  const keeper = await open(await prepare());
+  expect(keeper.state().delegate).toBe('cpu');
+  expect(events).toHaveLength(1);
+  expect(events[0]?.text).toMatch(/runs on the CPU and not on coral/);
+  expect(events[0]?.text).toMatch(line);
+  const predictor = keeper.current().createPredictor();
+  expect(
+    motionSamples(50)
+      .map((sample) => predictor.push(sample))
+      .at(-1)?.label,
+  ).toBeTruthy();
+});
