@@ -1,3 +1,7 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import { openSensing, type Sensing, type SensingEvent } from '../../../src/lib/loop/index.js';
@@ -67,6 +71,42 @@ describeReal('mosquitto', 'telemetry of a board over MQTT', () => {
     const kinds = read.events.map(({ kind }) => kind);
     expect(kinds).toEqual(['skipped', 'lost', 'found', 'gap']);
     expect(read.events[0]?.text).toMatch(/board-2\/telemetry\/motion, and aiot\/v1\/board-1\/telemetry\/motion is taken/);
+  });
+});
+
+describeReal('socat', 'an edge board that forwards samples over a serial line', () => {
+  it('is read on when it was unplugged and is back, and the line that was cut off is no sample', { timeout: 20_000 }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'aiot-board-'));
+    ends.push(async () => rmSync(folder, { recursive: true, force: true }));
+    const path = join(folder, 'ttyUSB0');
+    const plug = async () => {
+      const child = spawn('socat', [`PTY,raw,echo=0,link=${path}`, 'STDIO'], { stdio: ['pipe', 'pipe', 'ignore'] });
+      ends.push(async () => void child.kill());
+      await until(() => existsSync(path));
+      return child;
+    };
+    const board = await plug();
+    const read = await reading(`serial://${path}?columns=millis,x,y,z&resample=off`);
+    const line = (n: number) => `${5000 + n};${n};0;1\r\n`;
+    board.stdin.write(`starting up, please wait\r\n${Array.from({ length: 120 }, (_, n) => line(n)).join('')}5120;12`);
+    await until(() => total(read) === 120);
+    board.kill();
+    await until(() => read.sensing.connected === false);
+    const again = await plug();
+    await until(() => read.sensing.connected === true);
+    // It counts from its start anew.
+    again.stdin.write(Array.from({ length: 120 }, (_, n) => line(n - 400)).join(''));
+    await until(() => total(read) === 240);
+    expect(read.seen.x.slice(0, 120)).toEqual(Array.from({ length: 120 }, (_, n) => n));
+    expect(read.seen.breaks).toEqual([120]);
+    expect(read.seen.x.at(-1)).toBe(119 - 400);
+    for (const [i, t] of read.seen.times.entries()) if (i > 0) expect(t).toBeGreaterThan(read.seen.times[i - 1]!);
+    expect(read.sensing.faults.reconnects).toBe(1);
+    const { lost, gaps } = read.sensing.rates();
+    const away = read.seen.times[120]! - read.seen.times[119]!;
+    expect(gaps).toBe(1);
+    expect(away).toBeGreaterThan(250);
+    expect(lost).toBe(Math.round(away) - 1);
   });
 });
 

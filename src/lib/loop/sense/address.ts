@@ -80,7 +80,7 @@ export interface SensorAddress {
 /** Gaps of up to so many samples are bridged unless the address says otherwise: two of 500 at 12 Hz change no answer. */
 const bridged = 2;
 /** Sensors that have settings of these names themselves. */
-const ownRate = new Set(['i2c', 'iio', 'alsa']);
+const ownRate = new Set(['i2c', 'iio', 'alsa', 'w1']);
 /** What only a file's replay knows. */
 const replayOnly = ['speed', 'repeat'] as const;
 

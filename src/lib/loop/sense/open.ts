@@ -1,4 +1,5 @@
 import { AiotError, systemClock } from '../../core/index.js';
+import { parseStreamUrl, requireScheme } from '../../stream/index.js';
 import type { Sensing } from '../types.js';
 import { parseAddress, type SensorAddress } from './address.js';
 import { createTeller } from './events.js';
@@ -75,10 +76,24 @@ async function openRaw(
   if (address.scheme === 'tcp') {
     return { source: await openListener(messages), fields: { map: {}, units: {} } };
   }
+  requireReadable(address.url);
   const open = () => openMessages(messages);
   // A file or a pipe that is damaged is so the next time too.
   const source = await (['file', 'stdin'].includes(address.scheme) ? open() : openAgain(open, again));
   return { source, fields: { map: {}, units: {} } };
+}
+
+/** @throws AIOT_SENSOR_URL */
+function requireReadable(url: string): void {
+  try {
+    requireScheme(parseStreamUrl(url), 'source');
+  } catch (cause) {
+    if (!(cause instanceof AiotError) || cause.code !== 'AIOT_STREAM_SCHEME') throw cause;
+    throw new AiotError('AIOT_SENSOR_URL', cause.message, {
+      cause,
+      next: `${cause.next}; or i2c:, iio:, alsa: for sensors of this machine, tcp: to listen`,
+    });
+  }
 }
 
 function isCsv({ url }: SensorAddress): boolean {

@@ -38,7 +38,7 @@ export function createBatcher(
     seq: address.seq,
     columns: address.columns,
   });
-  const stampOf = createStamps(unit);
+  const clock = createStamps(unit);
   const order = createSequence();
   let timing: Timing | null = null;
   let rateHz = address.rateHz ?? null;
@@ -54,13 +54,13 @@ export function createBatcher(
   /** ms of each sample of a message. */
   const timesOf = (rows: Rows, arrivalMs: number): Float64Array => {
     const { count, stamps } = rows;
-    const first = stamps.length > 0 ? stampOf(stamps[0], arrivalMs) : Number.NaN;
+    const first = stamps.length > 0 ? clock.of(stamps[0], arrivalMs) : Number.NaN;
     timing ??= Number.isNaN(first) ? 'arrival' : 'own';
     const times = new Float64Array(count);
     const period = rateHz === null ? Number.NaN : 1000 / rateHz;
     if (timing === 'own' && !Number.isNaN(first)) {
       for (let i = 0; i < count; i++) {
-        times[i] = stamps.length === count ? stampOf(stamps[i], arrivalMs) : first + i * (period || 0);
+        times[i] = stamps.length === count ? clock.of(stamps[i], arrivalMs) : first + i * (period || 0);
       }
       return times;
     }
@@ -93,6 +93,7 @@ export function createBatcher(
       }
       rateHz ??= rows.rateHz;
       const times = timesOf(rows, arrivalMs);
+      if (clock.restarted()) apart = true;
       const newer = timing === 'own' && times[0]! > lastT;
       let sure = false;
       if (rows.seq !== null) {
@@ -119,6 +120,7 @@ export function createBatcher(
     },
     cut() {
       apart = true;
+      clock.anew();
     },
     take() {
       const out = done;

@@ -34,12 +34,14 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
       connected = now;
       if (now) {
         faults.reconnects++;
-        if (batcher.timing === 'arrival') batcher.cut();
+        // A board that was unplugged has begun anew; a broker's messages say by their times what is missing.
+        if (batcher.timing === 'arrival' || address.scheme === 'serial') batcher.cut();
         tell('found', `${source.endpoint} is back`);
       } else tell('lost', `${source.endpoint} is gone: waiting for it`);
     },
   });
   const offset = options.wallMs() - options.monotonicMs();
+  const kept = address.scheme === 'file';
   let skipped = 0;
   let dropped = 0;
   let topic: string | null = null;
@@ -62,8 +64,8 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
           skip(`it is of ${message.topic}, and ${topic} is taken; one sensor is one topic`);
           continue;
         }
-        // A log says when each was written; elsewhere it is now.
-        const why = batcher.add(message.payload, message.position === undefined ? now : message.time);
+        // A log, and a recording, say when each was written; elsewhere it is now.
+        const why = batcher.add(message.payload, kept || message.position !== undefined ? message.time : now);
         if (why !== null) skip(why);
       }
       yield* batcher.take();

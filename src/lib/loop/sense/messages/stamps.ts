@@ -2,11 +2,15 @@ import { AiotError } from '../../../core/index.js';
 
 const units: Record<string, number> = { s: 1000, ms: 1, us: 1e-3, ns: 1e-6 };
 
-/**
- * Makes milliseconds of the stamps of messages.
- * @returns a function of a stamp and when it came here; NaN for what is no time
- */
-export type Stamps = (stamp: unknown, arrivalMs: number) => number;
+/** Makes milliseconds since 1970 of the stamps of messages. */
+export interface Stamps {
+  /** @returns NaN for what is no time */
+  of(stamp: unknown, arrivalMs: number): number;
+  /** What counts from a start begins with the next one. */
+  anew(): void;
+  /** Whether a start was seen since this was last asked. */
+  restarted(): boolean;
+}
 
 /** `FIELD` or `FIELD:UNIT` → the field's name, and the unit where it is named. @throws AIOT_SENSOR_URL */
 export function timeSetting(text: string | undefined): {
@@ -20,6 +24,9 @@ export function timeSetting(text: string | undefined): {
   return { name, unit };
 }
 
+/** A board whose count goes back by more than this has begun anew; by less, a message was late. */
+const farBackMs = 2000;
+
 /**
  * Times since 1970 are told by their size (s, ms, µs, ns) or are dates; others count from the start of a board, in milliseconds where
  * they are whole numbers and in seconds where not, and are laid against the time at which the first came here.
@@ -27,16 +34,36 @@ export function timeSetting(text: string | undefined): {
 export function createStamps(unit: string | undefined): Stamps {
   let scale = unit === undefined ? Number.NaN : units[unit]!;
   let offset = Number.NaN;
-  return (stamp, arrivalMs) => {
-    const value =
-      typeof stamp === 'string' && !/^[-+.\deE]+$/.test(stamp) ? Date.parse(stamp) : Number(stamp);
-    if (!Number.isFinite(value) || stamp === null || stamp === '') return Number.NaN;
-    if (typeof stamp === 'string' && Number.isNaN(Number(stamp))) return value;
-    if (Number.isNaN(scale)) scale = guessed(value);
-    const ms = value * scale;
-    // Before September 2001: counted from something else.
-    if (Number.isNaN(offset)) offset = ms < 1e12 ? arrivalMs - ms : 0;
-    return ms + offset;
+  let last = Number.NEGATIVE_INFINITY;
+  let began = false;
+  return {
+    of(stamp, arrivalMs) {
+      if (stamp === null || stamp === '') return Number.NaN;
+      const value = Number(stamp);
+      if (Number.isNaN(value)) return typeof stamp === 'string' ? Date.parse(stamp) : value;
+      if (!Number.isFinite(value)) return Number.NaN;
+      if (Number.isNaN(scale)) scale = guessed(value);
+      const ms = value * scale;
+      // Before September 2001: counted from something else.
+      const counted = ms < 1e12;
+      if (counted && ms < last - farBackMs) {
+        began = true;
+        offset = Number.NaN;
+      }
+      if (Number.isNaN(offset)) offset = counted ? arrivalMs - ms : 0;
+      last = ms;
+      return ms + offset;
+    },
+    anew() {
+      if (offset === 0) return;
+      offset = Number.NaN;
+      last = Number.NEGATIVE_INFINITY;
+    },
+    restarted() {
+      const was = began;
+      began = false;
+      return was;
+    },
   };
 }
 

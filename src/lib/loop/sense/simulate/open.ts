@@ -1,5 +1,6 @@
+import { resolve } from 'node:path';
 import { AiotError, seededRandom, shuffled } from '../../../core/index.js';
-import { motorFields, motorSamples, motorStates, openDataset, type Recording } from '../../../data/index.js';
+import { motorFields, motorSamples, motorStates, openDataset, openTable, type Recording } from '../../../data/index.js';
 import { parseAddress } from '../address.js';
 import type { FieldSettings } from '../fields/map.js';
 import { type MachineParts, openMachine } from '../source/machine.js';
@@ -59,12 +60,36 @@ function clockAt(clock: MachineParts['clock'], speed: number | 'max'): MachinePa
 }
 
 async function recordingsOf(project: Simulation['project'], mayLack: boolean): Promise<Recording[]> {
+  const { table } = project.config.model;
+  if (table) return [await rowsOf(project.dir, table, project.config.signal.rate)];
   try {
     return (await openDataset(project)).recordings;
   } catch (error) {
     if (mayLack && error instanceof AiotError && error.code === 'AIOT_DATA_EMPTY') return [];
     throw error;
   }
+}
+
+/** The rows of a table, one after the other. */
+async function rowsOf(
+  folder: string,
+  { file, label, inputs, columns }: NonNullable<Simulation['project']['config']['model']['table']>,
+  rateHz: number,
+): Promise<Recording> {
+  const shape = { label, ...(inputs ? { inputs } : {}), ...(columns ? { columns } : {}) };
+  const table = await openTable(resolve(folder, file), shape);
+  const width = table.columns.length;
+  return {
+    id: file,
+    label: null,
+    device: null,
+    rateHz,
+    startedAt: null,
+    fields: table.columns,
+    columns: table.columns.map((_, c) =>
+      Float64Array.from({ length: table.rows }, (_row, row) => table.inputs[row * width + c]!),
+    ),
+  };
 }
 
 type Fill = PacedOptions['fill'];

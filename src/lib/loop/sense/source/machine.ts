@@ -4,7 +4,7 @@ import type { SensorAddress } from '../address.js';
 import type { Tell } from '../events.js';
 import type { Incoming, RawSource } from '../types.js';
 
-export const machineSchemes = ['i2c', 'iio', 'alsa'] as const;
+export const machineSchemes = ['i2c', 'iio', 'alsa', 'w1'] as const;
 
 export interface MachineParts {
   clock: Clock;
@@ -14,11 +14,15 @@ export interface MachineParts {
   bus?: I2cBus;
 }
 
-/** A sensor of this machine: a chip on an I²C bus, Linux's Industrial I/O, a microphone. @throws what opening it throws */
+/** A sensor of this machine: a chip on an I²C bus, Linux's Industrial I/O, a microphone, a thermometer on 1-wire. @throws what opening it throws */
 export async function openMachine(address: SensorAddress, parts: MachineParts): Promise<RawSource> {
   const { clock, signal, tell, bus } = parts;
-  const { openI2c, openIio, openMicrophone, parseSensorUrl } = await import('../../../sensor/index.js');
+  const { openI2c, openIio, openMicrophone, openThermometer, parseSensorUrl } = await import(
+    '../../../sensor/index.js'
+  );
   if (address.scheme === 'iio') return withTiming(await openIio(address.url, { clock }), {});
+  if (address.scheme === 'w1')
+    return withTiming(await openThermometer(address.url, { clock }), { sure: true });
   if (address.scheme === 'alsa')
     return withTiming(await openMicrophone(address.url, { clock }), { sure: true });
   const source = await openI2c(parseSensorUrl(address.url), {

@@ -2,8 +2,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock } from '../../../core/index.js';
 import type { SampleBatch } from '../../../sensor/index.js';
 
-/** Samples in one batch at most: enough to be quick, and few enough for others to have their turn. */
-const mostSamples = 2048;
+/** Samples in one batch at most: enough to be quick, and few enough that none waits long for those before it. */
+const mostSamples = 256;
 /** Timers are no finer. */
 const tickMs = 20;
 

@@ -76,6 +76,17 @@ export function createFollower(options: FollowOptions): Follower {
     segments.breakHere(missing);
   };
 
+  /** Nobody counted what is missing: by the times, where they can be believed. */
+  const brokenOff = (t: number, passed: number) => {
+    const period = track.periodMs;
+    const missing = period === null || timing === 'exact' ? 0 : Math.round((t - lastT) / period) - 1;
+    if (missing > 0 && t - lastT < 2 * passed + jumpMs) {
+      counts.lost += missing;
+      counts.gaps++;
+    }
+    segments.breakHere(Math.max(1, missing));
+  };
+
   /** @returns whether the sample counts */
   const judge = (verdict: number, values: Float64Array, from: number, t: number, passed: number): boolean => {
     if (verdict === verdicts.late) {
@@ -109,7 +120,7 @@ export function createFollower(options: FollowOptions): Follower {
           else missed(lost, t, Number.POSITIVE_INFINITY);
           measure.add(t, false);
         } else if (i === 0 && apart) {
-          segments.breakHere(1);
+          brokenOff(t, passed);
           measure.add(t, false);
         } else if (!judge(verdict, values, from, t, passed)) continue;
         counts.samples++;
