@@ -18,3 +18,5 @@ export { type MicrophoneOptions, openMicrophone } from './microphone/open.js';
 export type { MachineOptions } from './options.js';
 export type * from './types.js';
 export { parseSensorUrl, type SensorUrl } from './url.js';
+export { openThermometer } from './w1/open.js';
+export { listThermometers } from './w1/thermometer.js';
