@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createPredictor, unpackBundle } from '../../src/lib/model/index.js';
+import { drawnFaces } from '../../src/lib/vision/index.js';
 import { runCli } from '../support/cli.js';
 import { livelySamples, motionFolder } from '../support/loop.js';
 import { motionBundle } from '../support/motion-bundle.js';
@@ -80,4 +81,24 @@ it('keeps what it was given as recordings that aiot data reads', async () => {
     });
   });
   await rm(project, { recursive: true });
+});
+
+it('finds faces in the pictures of a camera that is made up, and sends each as it appears', async () => {
+  const project = join(folder, 'camera');
+  await mkdir(project);
+  await writeFile(join(project, 'aiot.yaml'), 'name: camera\nloop: { through: faces }\n');
+  const out = join(folder, 'faces.ndjson');
+  const { code, json } = await runCli([
+    ...['loop', 'run', '--project', project, '--simulate', '--for', '3s'],
+    ...['--send', 'always', '--out', `file://${out}`, '--json'],
+  ]);
+  expect(code).toBe(0);
+  const result = json as { samples: number; windows: number; predictions: number };
+  expect(result.samples).toBeGreaterThan(3);
+  expect(result.windows).toBe(result.samples);
+  // Drawn in this order, again and again.
+  const faces = Array.from({ length: result.samples }, (_, i) => drawnFaces[i % drawnFaces.length]!);
+  expect(result.predictions).toBe(faces.reduce<number>((sum, each) => sum + each, 0));
+  const sent = (await readFile(out, 'utf8')).trimEnd().split('\n');
+  expect(sent).toHaveLength(result.predictions);
 });

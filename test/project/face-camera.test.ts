@@ -2,9 +2,8 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { drawnFaces } from '../../src/lib/project/draw-faces.js';
 import { initProject, upProject } from '../../src/lib/project/index.js';
-import { findFaces, pictureFacts } from '../../src/lib/vision/index.js';
+import { drawnFaces, findFaces, pictureFacts } from '../../src/lib/vision/index.js';
 import { runCli } from '../support/cli.js';
 
 let folder: string;

@@ -149,7 +149,7 @@ export function fakeLoop(
 ) {
   const sensing = fakeSensing(samples, how);
   const outputs = fakeOutputs();
-  const parts: LoopParts = {
+  const parts: Partial<LoopParts> = {
     sensing: async () => sensing,
     models: async () => keeper,
     outputs: async () => outputs,

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { ProjectConfig } from '../core/index.js';
 import { motorStates, saveRecordings, simulateMotor } from '../data/index.js';
-import { drawFaces } from './draw-faces.js';
+import { drawFaces } from '../vision/index.js';
 
 /** Takes of each state, and seconds of each take: enough that each side of a split has motors that the others have not. */
 const takes = 10;

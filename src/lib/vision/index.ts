@@ -7,6 +7,7 @@ export type { Face, Point } from './boxes.js';
 export { overlap } from './boxes.js';
 export { cropGray, cropRegion, shrinkGray } from './crop.js';
 export { type DetectorOptions, type FaceDetector, openFaceDetector } from './detector.js';
+export { drawFaces, drawnFaces } from './draw-faces.js';
 export * from './facts/index.js';
 export { type FaceOptions, findFaces, foundFacesSchema } from './find.js';
 export { type FaceModelName, faceModelNames } from './models.js';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { type Clock, systemClock } from '../../core/index.js';
-import { parseStreamUrl, type StreamOptions } from '../../stream/index.js';
+import { type OutgoingMessage, parseStreamUrl, type StreamOptions } from '../../stream/index.js';
 import type { Outputs } from '../types.js';
 import { type Line, openLine } from './line.js';
 import { messageOf } from './message.js';
@@ -28,13 +28,42 @@ export interface OutputsOptions {
   writeTimeoutMs?: number;
 }
 
+/** Where messages go that are no answers: pictures. As `Outputs`. */
+export interface MessageOutputs extends Omit<Outputs, 'put'> {
+  put(message: OutgoingMessage): void;
+}
+
 /**
  * Opens all outputs. Only an address that no time will cure is refused: what else is wrong with a far side is told as an event,
  * and answers for it are kept.
  * @throws AIOT_STREAM_URL, AIOT_STREAM_SCHEME, AIOT_USAGE
  */
 export async function openOutputs(options: OutputsOptions): Promise<Outputs> {
-  const { device, startMs = 5000, onEvent = () => {} } = options;
+  const { all, lines, ...outputs } = await openLines(options);
+  return {
+    ...outputs,
+    put(answer) {
+      for (const [index, settings] of all.entries()) {
+        const message = messageOf(answer, settings, options.device);
+        if (message) lines[index]!.put(message);
+      }
+    },
+  };
+}
+
+/** The same for messages as they are, each to all outputs. @throws what `openOutputs` throws */
+export async function openMessageOutputs(options: OutputsOptions): Promise<MessageOutputs> {
+  const { all: _, lines, ...outputs } = await openLines(options);
+  return {
+    ...outputs,
+    put(message) {
+      for (const line of lines) line.put(message);
+    },
+  };
+}
+
+async function openLines(options: OutputsOptions) {
+  const { startMs = 5000, onEvent = () => {} } = options;
   const all = options.urls.map((url) => outputSettings(url, options.send));
   const folders = foldersOf(all);
   const lines: Line[] = [];
@@ -58,12 +87,8 @@ export async function openOutputs(options: OutputsOptions): Promise<Outputs> {
     throw error;
   }
   return {
-    put(answer) {
-      for (const [index, settings] of all.entries()) {
-        const message = messageOf(answer, settings, device);
-        if (message) lines[index]!.put(message);
-      }
-    },
+    all,
+    lines,
     settled: async () => {
       await Promise.all(lines.map((line) => line.settled()));
     },
@@ -95,8 +120,9 @@ async function firstLook(line: Line, startMs: number, onEvent: (text: string) =>
 function foldersOf(all: readonly OutputSettings[]): string[] {
   const seen = new Map<string, number>();
   return all.map(({ url, shown }) => {
-    const { scheme } = parseStreamUrl(url);
-    const name = `${scheme}-${createHash('sha256').update(shown).digest('hex').slice(0, 12)}`;
+    const { scheme, path } = parseStreamUrl(url);
+    const place = scheme === 'exec' ? path : shown;
+    const name = `${scheme}-${createHash('sha256').update(place).digest('hex').slice(0, 12)}`;
     const before = seen.get(name) ?? 0;
     seen.set(name, before + 1);
     return before === 0 ? name : `${name}-${before + 1}`;

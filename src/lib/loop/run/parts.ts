@@ -1,6 +1,6 @@
 import type { ModelOptions } from '../model/options.js';
 import type { ModelKeeper } from '../model-types.js';
-import type { OutputsOptions } from '../output/index.js';
+import type { MessageOutputs, OutputsOptions } from '../output/index.js';
 import type { SensingOptions } from '../sense/index.js';
 import type { Outputs, Sensing } from '../types.js';
 
@@ -9,6 +9,7 @@ export interface LoopParts {
   models(options: ModelOptions): Promise<ModelKeeper>;
   sensing(options: SensingOptions): Promise<Sensing>;
   outputs(options: OutputsOptions): Promise<Outputs>;
+  messages(options: OutputsOptions): Promise<MessageOutputs>;
 }
 
 /** Loaded when a loop begins, and not with the command. */
@@ -16,4 +17,5 @@ export const realParts: LoopParts = {
   models: async (options) => (await import('../model/index.js')).openModel(options),
   sensing: async (options) => (await import('../sense/index.js')).openSensing(options),
   outputs: async (options) => (await import('../output/index.js')).openOutputs(options),
+  messages: async (options) => (await import('../output/index.js')).openMessageOutputs(options),
 };

@@ -48,7 +48,10 @@ export async function runLoop(options: LoopOptions): Promise<LoopResult> {
   const monitor = watchLoop(name, running, tally, clock);
   const operation = await operate(monitor, { name, listen: options.listen, transient, onEvent: tell });
   try {
-    return await runParts(options, project, { running, tally, tell, monitor, limitMs });
+    const around = { running, tally, tell, monitor, limitMs };
+    if (project.config.loop.through === undefined) return await runParts(options, project, around);
+    const { runPictures } = await import('./pictures.js');
+    return await runPictures(options, project, around);
   } finally {
     running.stopped = true;
     const { keeper, sensing, outputs } = running;
@@ -58,7 +61,8 @@ export async function runLoop(options: LoopOptions): Promise<LoopResult> {
   }
 }
 
-interface Around {
+/** What a loop has around it while its parts run. */
+export interface Around {
   running: Running;
   tally: Tally;
   tell: (text: string) => void;

@@ -4,6 +4,7 @@ export { type TestedRoutes, testedRoutesSchema, testRoutes } from './cases.js';
 export { type ImportedRoutes, importedRoutesSchema, importRoutes, presetNames } from './import/import.js';
 export { type ListedRoutes, listedRoutesSchema, listRoutes } from './list.js';
 export { loadRoutes, parseRoutes, routeOf } from './load.js';
+export { processorNamed } from './processors.js';
 export { stateText } from './report.js';
 export { runRoutes } from './run.js';
 export {

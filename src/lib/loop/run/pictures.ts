@@ -1,0 +1,153 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AiotError, bytesOf, type Project, systemClock } from '../../core/index.js';
+import { openSource, type Processor, processorNamed, type Source } from '../../stream/index.js';
+import type { Sensing } from '../types.js';
+import { untilEnd } from './ending.js';
+import { createHistogram } from './histogram.js';
+import { sensorOf } from './open.js';
+import type { LoopOptions } from './options.js';
+import { realParts } from './parts.js';
+import type { LoopResult } from './result.js';
+import type { Around } from './run.js';
+import { rssMb } from './watch.js';
+
+/** A face that stays where it is goes on again after this time, where only changes are wanted. */
+const again = '1h';
+
+/**
+ * A loop of pictures: each frame of a camera through a processor (`loop.through`), what comes of it to the outputs. Frames that came
+ * while one was looked at are left out, and counted as lost. In its result samples and windows are frames, predictions faces.
+ * @throws AIOT_USAGE (no camera), AIOT_CAMERA_FAILED, AIOT_CAMERA_FFMPEG, AIOT_STREAM_URL, and what opening outputs throws
+ */
+export async function runPictures(
+  options: LoopOptions,
+  project: Project,
+  { running, tally, tell, monitor, limitMs }: Around,
+): Promise<LoopResult> {
+  const { clock = systemClock, signal, stream = {} } = options;
+  const { loop } = project.config;
+  const send = options.send ?? loop.send;
+  const through = loop.through ?? 'faces';
+  const drawn = options.simulate ? await mkdtemp(join(tmpdir(), 'aiot-drawn-')) : null;
+  let processor: Processor | undefined;
+  try {
+    const url = sensorOf(options, project) ?? (drawn && (await drawInto(drawn)));
+    if (url === null) throw noCamera();
+    const settings = { every: send === 'change' ? again : '0s' };
+    processor = await processorNamed(through)(settings, signal ? { signal } : {});
+    const source = await openSource(at(url, project.dir), {
+      ...stream,
+      ...(signal ? { signal } : {}),
+      onState: (state) => tell(state === 'connected' ? 'the camera is back' : 'the camera is gone'),
+    });
+    const camera = measured(source);
+    running.sensing = camera.sensing;
+    const outputs = await { ...realParts, ...options.parts }.messages({
+      clock,
+      urls: options.out ?? loop.out,
+      send,
+      spoolFolder: running.spool,
+      spoolLimit: bytesOf(loop.spool),
+      device: hostname(),
+      onEvent: tell,
+      streamOptions: stream,
+    });
+    running.outputs = { ...outputs, put: () => {} };
+    options.onOpen?.({
+      monitor,
+      ...{ fields: [], rateHz: 1, classes: [], teacher: null },
+      latencies: tally.latency.spread,
+    });
+    const look = async () => {
+      for await (const deliveries of source) {
+        for (const { message, ack } of deliveries) {
+          const arrived = performance.now();
+          tally.lastSampleAt = clock.now();
+          camera.seen();
+          try {
+            const faces = await processor!.process(message);
+            for (const face of faces) outputs.put({ ...face, time: message.time });
+            tally.predictions += faces.length;
+            tally.changes += faces.length;
+          } catch (error) {
+            tell(`a picture was left out: ${(error as Error).message}`);
+          }
+          ack();
+          tally.windows++;
+          tally.latency.add(performance.now() - arrived);
+        }
+      }
+    };
+    const ended = await untilEnd(look(), () => source.close(), { limitMs, clock, signal });
+    const memory = rssMb();
+    await outputs.close();
+    const { windows, predictions, changes, latency } = tally;
+    return {
+      ...{ ...camera.sensing.rates(), windows, predictions, changes },
+      latencyMs: { p50: latency.percentile(0.5), p99: latency.percentile(0.99) },
+      ...{ rssMb: memory, classes: {}, model: null, recorded: null, ended },
+      outputs: outputs
+        .states()
+        .map(({ endpoint, sent, waiting, dropped }) => ({ endpoint, sent, waiting, dropped })),
+    };
+  } finally {
+    await processor?.close?.();
+    if (drawn) await rm(drawn, { recursive: true, force: true });
+  }
+}
+
+async function drawInto(folder: string): Promise<string> {
+  const { drawFaces } = await import('../../vision/index.js');
+  await drawFaces(folder);
+  return `pictures://${folder}?fps=5&loop=true`;
+}
+
+/** A folder of pictures is where the project is, unless it begins with a slash. */
+function at(url: string, folder: string): string {
+  return url.replace(
+    /^pictures:(?:\/\/)?(?!\/)([^?]+)/,
+    (_, path: string) => `pictures://${join(folder, path)}`,
+  );
+}
+
+function noCamera(): AiotError {
+  return new AiotError('AIOT_USAGE', 'expected a camera, got none', {
+    next: 'Name one: --sensor camera:///dev/video0, or pictures://FOLDER; --simulate draws pictures.',
+  });
+}
+
+/** A source of frames, as a sensor that is looked at: how many, how often, how evenly. */
+function measured(source: Source): { sensing: Sensing; seen: () => void } {
+  let samples = 0;
+  let first = 0;
+  let last = 0;
+  const jitter = createHistogram();
+  const meanMs = () => (samples > 1 ? (last - first) / (samples - 1) : null);
+  const rates = () => {
+    const mean = meanMs();
+    return {
+      ...{ samples, lost: source.dropped, gaps: 0 },
+      rateHz: mean ? Number((1000 / mean).toPrecision(4)) : null,
+      jitterP99Ms: jitter.percentile(0.99),
+    };
+  };
+  const sensing: Sensing = {
+    endpoint: source.endpoint,
+    ...{ fields: [], rateHz: 1, faults: { overruns: 0, retries: 0, reconnects: 0 }, rates },
+    close: () => source.close(),
+    async *[Symbol.asyncIterator]() {},
+  };
+  return {
+    sensing,
+    seen() {
+      const now = performance.now();
+      const mean = meanMs();
+      if (samples === 0) first = now;
+      else if (mean !== null) jitter.add(Math.abs(now - last - mean));
+      last = now;
+      samples++;
+    },
+  };
+}
