@@ -261,6 +261,11 @@ it('leaves to the adapter what is not the loop’s own', () => {
     when: { label: 'a b' },
     maxAgeMs: undefined,
   });
+  expect(outputSettings('exec:/opt/alarm --key hush?when=a', 'change')).toMatchObject({
+    url: 'exec:/opt/alarm --key hush',
+    shown: 'exec:/opt/alarm',
+    maxAgeMs: 60_000,
+  });
   expect(outputSettings('https://h/a?x=1#when=always', 'change').url).toBe('https://h/a?x=1');
   expect(outputSettings('telegram://1:x@h/@chat', 'change')).toMatchObject({
     body: 'label',

@@ -56,7 +56,7 @@ export async function openLine(options: LineOptions): Promise<Line> {
   let refusal: string | undefined;
   /** Why there is no spool; told once. */
   let diskTrouble: string | undefined;
-  let told: { failing: boolean; dropped: number } = { failing: false, dropped: 0 };
+  let told = { failing: false, dropped: 0, disk: false };
   let waiting: OutgoingMessage[] = [];
   /** At the outlet, and neither arrived nor on disk; in their order. */
   const under = new Set<OutgoingMessage>();
@@ -167,16 +167,18 @@ export async function openLine(options: LineOptions): Promise<Line> {
   const dropped = () => counts.dropped + (lane.spool?.dropped ?? 0);
 
   function tellChange(): void {
-    const { state, error } = lane.outlet.state();
+    const { state, error, spooled } = lane.outlet.state();
+    if (spooled?.error !== undefined && !told.disk) onEvent(`${shown}: ${spooled.error}; memory holds what it can`);
+    told.disk = spooled?.error !== undefined;
     if (state === 'failing' && !told.failing) {
       onEvent(`${shown} does not take answers, they are kept: ${error ?? 'no reason given'}`);
-      told = { failing: true, dropped: dropped() };
+      told = { ...told, failing: true, dropped: dropped() };
     }
     if (state !== 'connected' || !told.failing) return;
     const lost = dropped() - told.dropped;
     const missing = lost === 0 ? '' : `; ${plural(lost, 'answer')} thrown away meanwhile`;
     onEvent(`${shown} takes answers again, ${thousands(lane.spool?.messages ?? 0)} on disk${missing}`);
-    told = { failing: false, dropped: 0 };
+    told = { ...told, failing: false };
     refusal = undefined;
   }
 
@@ -212,7 +214,7 @@ export async function openLine(options: LineOptions): Promise<Line> {
         sent: counts.sent,
         waiting: under.size + waiting.length + (spooled?.messages ?? 0),
         dropped: dropped(),
-        lastError: error ?? spooled?.error ?? diskTrouble ?? refusal ?? null,
+        lastError: [error ?? refusal, spooled?.error ?? diskTrouble].filter(Boolean).join('; ') || null,
       };
     },
   };

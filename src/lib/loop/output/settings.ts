@@ -36,7 +36,8 @@ export function outputSettings(text: string, send: 'change' | 'always'): OutputS
   if (when === '') throw refused(parts, 'when', 'change, always or a label', when);
   return {
     url: withoutOwn(text, parts),
-    shown: shownUrl(text),
+    // What a program is told may be a secret.
+    shown: parts.scheme === 'exec' ? `exec:${parts.path.trim().split(/\s/, 1)[0]}` : shownUrl(text),
     body: body ?? (parts.scheme === 'telegram' ? 'label' : 'json'),
     when: when === undefined ? send : when === 'change' || when === 'always' ? when : { label: when },
     maxAgeMs: maxAge === undefined ? defaultAgeMs[parts.scheme] : ageOf(parts, maxAge),
