@@ -25,8 +25,8 @@ function numberOf(values: Float64Array, at: number): number {
 const fault = fc.oneof(
   fc.record({ kind: fc.constant('late' as const), ms: fc.integer({ min: 1, max: 9000 }) }),
   fc.record({ kind: fc.constant('nack' as const), times: fc.integer({ min: 1, max: 9 }) }),
-  fc.record({ kind: fc.constant('short' as const), times: fc.integer({ min: 1, max: 2 }) }),
-  fc.record({ kind: fc.constant('stuck' as const), times: fc.integer({ min: 1, max: 2 }) }),
+  fc.record({ kind: fc.constant('short' as const), after: fc.integer({ min: 0, max: 14 }) }),
+  fc.record({ kind: fc.constant('stuck' as const), after: fc.integer({ min: 0, max: 14 }) }),
   fc.record({ kind: fc.constant('clock' as const), ms: fc.integer({ min: -100_000, max: 100_000 }) }),
   fc.record({ kind: fc.constant('word' as const), words: fc.integer({ min: 1, max: 5 }) }),
 );
@@ -53,8 +53,8 @@ describe('The FIFO under whatever happens', () => {
               batches.length < 16 || batches.length % 4 > 0 ? undefined : events[batches.length / 4 - 4];
             if (event?.kind === 'late') clock.pass(event.ms);
             if (event?.kind === 'nack') chip.nackNext(event.times);
-            if (event?.kind === 'short') chip.shortNext(event.times);
-            if (event?.kind === 'stuck') bus.stickNext(event.times);
+            if (event?.kind === 'short') chip.shortNext(1, event.after);
+            if (event?.kind === 'stuck') bus.stickNext(1, event.after);
             if (event?.kind === 'clock') clock.set(event.ms);
             // Another program reads words of it.
             if (event?.kind === 'word') {

@@ -1,4 +1,4 @@
-import { AiotError, type Clock } from '../../../core/index.js';
+import { AiotError, type Clock, type ErrorCode } from '../../../core/index.js';
 import { hex } from '../access.js';
 import type { I2cBus, I2cTransactions } from '../bus.js';
 import { createMutex } from '../mutex.js';
@@ -19,8 +19,10 @@ export interface SimulatedBus extends I2cBus {
   readonly chips: readonly SimulatedChip[];
   /** @throws where there is none */
   chip(name: string): SimulatedChip;
-  /** Fault: SDA stays low for the next transactions. */
-  stickNext(times: number): void;
+  /** Fault: SDA stays low for the next transactions, after some that go well. */
+  stickNext(times: number, after?: number): void;
+  /** Fault: the chip takes part in the next transaction, after some that go well, and what it says is lost. */
+  loseNext(after?: number): void;
   /** Fault: the bus itself is gone (its module was unloaded, its adapter unplugged), until `restore`. */
   remove(): void;
   restore(): void;
@@ -35,22 +37,27 @@ export function busOf(options: SimulatedBusOptions): SimulatedBus {
   const name = 'the simulated bus';
   const longest = options.longest ?? 32;
   let stuck = 0;
+  let well = 0;
+  let lose = -1;
   let gone = false;
   let transactions = 0;
 
-  const failed = (code: 'AIOT_I2C_NACK' | 'AIOT_I2C_STUCK' | 'AIOT_I2C_MISSING', what: string) =>
+  const failed = (code: ErrorCode, what: string) =>
     new AiotError(code, `${name}: ${what}`, { endpoint: name, retryable: true });
   const run = <T>(address: number, work: (chip: SimulatedChip) => T): T => {
     transactions++;
     if (gone) throw failed('AIOT_I2C_MISSING', 'it is gone');
-    if (stuck > 0) {
+    if (well > 0) well--;
+    else if (stuck > 0) {
       stuck--;
       throw failed('AIOT_I2C_STUCK', 'SDA stays low');
     }
     const chip = byAddress.get(address);
     try {
       if (!chip) throw new SimulatedNack();
-      return work(chip);
+      const result = work(chip);
+      if (lose-- === 0) throw failed('AIOT_I2C_FAILED', `the transaction with ${hex(address)} broke off`);
+      return result;
     } catch (error) {
       if (error instanceof SimulatedNack) throw failed('AIOT_I2C_NACK', `nothing answers at ${hex(address)}`);
       throw error;
@@ -87,8 +94,12 @@ export function busOf(options: SimulatedBusOptions): SimulatedBus {
     async scan() {
       return chips.map(({ address }) => address).sort((a, b) => a - b);
     },
-    stickNext(times) {
+    stickNext(times, after = 0) {
       stuck = times;
+      well = after;
+    },
+    loseNext(after = 0) {
+      lose = after;
     },
     remove() {
       gone = true;

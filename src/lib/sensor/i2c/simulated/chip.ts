@@ -62,6 +62,7 @@ export abstract class SimulatedChip {
   #powered: 'on' | 'off' | 'again' = 'on';
   #nacks = 0;
   #short = 0;
+  #whole = 0;
 
   protected constructor(
     readonly name: string,
@@ -104,8 +105,10 @@ export abstract class SimulatedChip {
   /** One transaction of the bus. @throws SimulatedNack */
   read(register: number, length: number, nowMs: number): Uint8Array {
     this.acknowledge(nowMs);
-    const given = this.#short > 0 ? Math.max(0, length - 1) : length;
-    if (this.#short > 0) this.#short--;
+    const short = this.#whole === 0 && this.#short > 0;
+    if (short) this.#short--;
+    else if (this.#whole > 0) this.#whole--;
+    const given = short ? length - 1 : length;
     const bytes = new Uint8Array(given);
     this.burst(this.begin(register), bytes);
     return bytes;
@@ -155,9 +158,10 @@ export abstract class SimulatedChip {
     this.#nacks = times;
   }
 
-  /** Fault: the next reads give a byte less than asked. */
-  shortNext(times: number): void {
+  /** Fault: the next reads give a byte less than asked, after some that do not. */
+  shortNext(times: number, after = 0): void {
     this.#short = times;
+    this.#whole = after;
   }
 
   /** Fault: it is pulled off, and loses its power. */

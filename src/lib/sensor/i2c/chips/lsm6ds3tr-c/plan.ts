@@ -18,7 +18,11 @@ export const settings: readonly ChipSetting[] = [
   { name: 'rate', about: 'samples a second', default: '104', choices: rates },
   { name: 'range', about: 'of the accelerometer, ± g', default: '4', choices: ranges },
   { name: 'gyro', about: 'range of the gyroscope, ± dps, or off', default: '2000', choices: gyroscopes },
-  { name: 'watermark', about: 'samples that are read at a time', default: 'a quarter of a second of them' },
+  {
+    name: 'watermark',
+    about: 'samples that are read at a time, up to three quarters of what the FIFO holds',
+    default: 'a quarter of a second of them',
+  },
 ];
 
 /** The settings as they are written into the chip. */
@@ -51,9 +55,9 @@ export function plan(url: SensorUrl): ChipPlan {
   };
   const words = wordsOf(layout);
   const depth = Math.floor(fifoWords / words);
-  // A reader that is as late again loses nothing.
-  const most = Math.floor(depth / 4);
-  const watermark = Math.min(read.watermark ?? Math.max(1, Math.floor(rateHz * defaultEverySeconds)), most);
+  // A reader that is three times as late as usual loses nothing; who chooses for himself may leave less.
+  const usual = Math.min(Math.max(1, Math.floor(rateHz * defaultEverySeconds)), Math.floor(depth / 4));
+  const watermark = Math.min(read.watermark ?? usual, Math.floor((3 * depth) / 4));
   const everyMs = (watermark * 1000) / rateHz;
   const setBytes = 2 * words;
   const setsOfBlock = Math.floor(32 / setBytes);
