@@ -65,9 +65,9 @@ describe('a sensor that is lost', () => {
   });
 
   it('is waited for from the beginning where that is wanted, but not for what is written wrong', async () => {
-    expect((await run(['AIOT_SENSOR_NOT_FOUND', 'AIOT_SENSOR_FAILED', () => failing(null)], true)).opened).toEqual([
-      0, 500, 1500,
-    ]);
+    expect(
+      (await run(['AIOT_SENSOR_NOT_FOUND', 'AIOT_SENSOR_FAILED', () => failing(null)], true)).opened,
+    ).toEqual([0, 500, 1500]);
     await expect(run(['AIOT_SENSOR_URL'], true)).rejects.toMatchObject({ code: 'AIOT_SENSOR_URL' });
     await expect(run(['AIOT_SENSOR_NOT_FOUND'])).rejects.toMatchObject({ code: 'AIOT_SENSOR_NOT_FOUND' });
   });
@@ -87,7 +87,11 @@ describe('a sensor that is lost', () => {
         };
       })(),
       {
-        clock: { now: () => 0, sleep: (_, signal) => new Promise((_resolve, reject) => signal?.addEventListener('abort', () => reject(signal.reason))) },
+        clock: {
+          now: () => 0,
+          sleep: (_, signal) =>
+            new Promise((_resolve, reject) => signal?.addEventListener('abort', () => reject(signal.reason))),
+        },
         patient: false,
         signal: new AbortController().signal,
         tell: (kind) => void (kind === 'lost' && setImmediate(() => source.close())),
@@ -117,7 +121,9 @@ describe('other places of samples', () => {
       onEvent: (event) => events.push(event),
     });
     expect((await allOf(sensing)).values).toEqual([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]);
-    expect(events[0]?.text).toBe('a message is no sample: expected 3 numbers (x, y, z), got ["boot","ok"] (1 so far)');
+    expect(events[0]?.text).toBe(
+      'a message is no sample: expected 3 numbers (x, y, z), got ["boot","ok"] (1 so far)',
+    );
   });
 
   it('reads what aiot stream record has kept, at the times it has', async () => {
@@ -135,7 +141,11 @@ describe('other places of samples', () => {
 
   it('finds a recording below the folder that it is told of', async () => {
     await writeFile(join(folder, 'r.csv'), 'x,y,z\n1,2,3\n');
-    const sensing = await openSensing({ sensor: 'file:r.csv?speed=max', contract: motion, baseFolder: folder });
+    const sensing = await openSensing({
+      sensor: 'file:r.csv?speed=max',
+      contract: motion,
+      baseFolder: folder,
+    });
     expect((await allOf(sensing)).values).toEqual([1, 2, 3]);
   });
 

@@ -25,12 +25,54 @@ function map(has: { name: string; unit: string }[], wants: [name: string, unit: 
 
 describe('fields of a sensor as those of a project', () => {
   it.each<[string, [string, string][], string, unknown[]]>([
-    ['by name, in the project’s order', [['az', 'g'], ['ax', 'g']], '', [['az'], ['ax']]],
-    ['bare axes by their unit', [['x', 'g'], ['y', 'g'], ['z', 'g']], '', [['ax'], ['ay'], ['az']]],
-    ['bare axes of a gyroscope', [['x', 'dps'], ['y', 'deg/s']], '', [['gx'], ['gy']]],
+    [
+      'by name, in the project’s order',
+      [
+        ['az', 'g'],
+        ['ax', 'g'],
+      ],
+      '',
+      [['az'], ['ax']],
+    ],
+    [
+      'bare axes by their unit',
+      [
+        ['x', 'g'],
+        ['y', 'g'],
+        ['z', 'g'],
+      ],
+      '',
+      [['ax'], ['ay'], ['az']],
+    ],
+    [
+      'bare axes of a gyroscope',
+      [
+        ['x', 'dps'],
+        ['y', 'deg/s'],
+      ],
+      '',
+      [['gx'], ['gy']],
+    ],
     ['bare axes of a magnetometer, converted', [['z', 'uT']], '', [['mz', 100, 0]]],
-    ['as people write them', [['acc_x', 'g'], ['GyroY', 'dps'], ['mag.z', 'gauss']], '', [['ax'], ['gy'], ['mz']]],
-    ['by ?map=, axes exchanged', [['x', 'g'], ['y', 'g']], '?map=x:ay,y:ax', [['ay'], ['ax']]],
+    [
+      'as people write them',
+      [
+        ['acc_x', 'g'],
+        ['GyroY', 'dps'],
+        ['mag.z', 'gauss'],
+      ],
+      '',
+      [['ax'], ['gy'], ['mz']],
+    ],
+    [
+      'by ?map=, axes exchanged',
+      [
+        ['x', 'g'],
+        ['y', 'g'],
+      ],
+      '?map=x:ay,y:ax',
+      [['ay'], ['ax']],
+    ],
     ['in the project’s unit', [['x', 'm/s²']], '', [['ax', 9.80665, 0]]],
     ['in a unit that the address corrects', [['x', 'g']], '?units=ax:m/s2', [['ax', 1 / 9.80665, 0]]],
     ['in a unit for all', [['x', 'g']], '?units=mg', [['ax', 0.001, 0]]],
@@ -58,10 +100,37 @@ describe('fields of a sensor as those of a project', () => {
       '',
       'i2c:1/chip: expected temperature in g, got temperature in degC, which cannot be converted',
     ],
-    ['a unit nobody knows', weather, [['pressure', 'furlong']], '', 'i2c:1/chip: expected pressure in furlong, got pressure in Pa, which cannot be converted'],
-    ['a field that is not there', imu, [['x', 'g']], '?map=x:aw', 'i2c:1/chip: expected x (g) as aw (?map=), got ax (g), '],
-    ['one field for two', imu, [['x', 'g'], ['y', 'g']], '?map=x:ax,y:ax', 'i2c:1/chip: ax would be both x and y'],
-    ['a name the project does not have', imu, [['x', 'g']], '?map=q:ax', "i2c:1/chip: ?map= names q, and the project's fields are x"],
+    [
+      'a unit nobody knows',
+      weather,
+      [['pressure', 'furlong']],
+      '',
+      'i2c:1/chip: expected pressure in furlong, got pressure in Pa, which cannot be converted',
+    ],
+    [
+      'a field that is not there',
+      imu,
+      [['x', 'g']],
+      '?map=x:aw',
+      'i2c:1/chip: expected x (g) as aw (?map=), got ax (g), ',
+    ],
+    [
+      'one field for two',
+      imu,
+      [
+        ['x', 'g'],
+        ['y', 'g'],
+      ],
+      '?map=x:ax,y:ax',
+      'i2c:1/chip: ax would be both x and y',
+    ],
+    [
+      'a name the project does not have',
+      imu,
+      [['x', 'g']],
+      '?map=q:ax',
+      "i2c:1/chip: ?map= names q, and the project's fields are x",
+    ],
   ])('refuses %s, naming both sides', (_, has, wants, query, message) => {
     let refused: unknown;
     try {

@@ -143,6 +143,20 @@ describe('when a message says its samples were taken', () => {
     expect(got.apart).toEqual([false, false, false, true]);
   });
 
+  it('lays the samples of a batch without a rate between its time and the next one’s', () => {
+    const rows = (t: number) => ({ t: 1_795_168_216_000 + t, x: [1, 2], y: [1, 2], z: [1, 2] });
+    const got = read([rows(0), rows(40), rows(80)]);
+    expect(got.times.map((t) => t - 1_795_168_216_000)).toEqual([0, 10, 40, 60, 80, 100]);
+    expect(got.rateHz).toBeNull();
+  });
+
+  it('begins anew with a board that does, or whose count runs over', () => {
+    const sample = (millis: number) => ({ millis, x: millis, y: 0, z: 0 });
+    const got = read([sample(4_294_967_280), sample(4_294_967_290), sample(4), sample(14)]);
+    expect(got.times.map((t) => t - 1_700_000_000_000)).toEqual([0, 10, 20, 30]);
+    expect(got.apart).toEqual([false, false, true, false]);
+  });
+
   it('takes a number that begins anew for a restart, and one that comes twice for a repeat', () => {
     const message = (n: number) => ({ n, x: n, y: 0, z: 0 });
     const got = read([5, 6, 6, 7, 9, 0, 1].map(message), '?seq=n');

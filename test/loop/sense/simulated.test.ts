@@ -25,7 +25,9 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function contractOf(template: string): Promise<{ project: Awaited<ReturnType<typeof loadProject>>; contract: SensingContract }> {
+async function contractOf(
+  template: string,
+): Promise<{ project: Awaited<ReturnType<typeof loadProject>>; contract: SensingContract }> {
   const project = await loadProject(join(root, 'templates', template));
   const fields = Object.entries(project.config.stream.fields).map(([name, { unit }]) => ({ name, unit }));
   return { project, contract: { fields, rateHz: project.config.signal.rate } };
@@ -66,7 +68,8 @@ describe('a made-up motion sensor', () => {
     const dataset = await openDataset(project);
     const size = (x: number, y: number, z: number) => Math.sqrt(x * x + y * y + z * z);
     let felt = 0;
-    for (let i = 0; i < times.length; i++) felt += size(values[i * 3]!, values[i * 3 + 1]!, values[i * 3 + 2]!) / times.length;
+    for (let i = 0; i < times.length; i++)
+      felt += size(values[i * 3]!, values[i * 3 + 1]!, values[i * 3 + 2]!) / times.length;
     let [sum, count] = [0, 0];
     for (const { columns } of dataset.recordings) {
       for (let i = 0; i < columns[0]!.length; i++) {
@@ -80,7 +83,9 @@ describe('a made-up motion sensor', () => {
   it('repeats itself with the same seed, and not with another', async () => {
     const { project, contract } = await contractOf('har-imu');
     const run = async (seed: number) =>
-      (await first(await openSensing({ contract, simulate: { project, speed: 'max', seed } }), 500)).values.slice(0, 900);
+      (
+        await first(await openSensing({ contract, simulate: { project, speed: 'max', seed } }), 500)
+      ).values.slice(0, 900);
     expect(await run(5)).toEqual(await run(5));
     expect(await run(5)).not.toEqual(await run(6));
   });
@@ -125,7 +130,8 @@ describe('a chip on a bus', () => {
     const clock = createVirtualClock(1_795_000_000_000);
     const bus = simulatedBus({ chips: ['lsm6ds3tr-c'], clock, odrError: 1.015 });
     const events: SensingEvent[] = [];
-    const tell = (kind: SensingEvent['kind'], text: string) => void events.push({ t: clock.now(), kind, text });
+    const tell = (kind: SensingEvent['kind'], text: string) =>
+      void events.push({ t: clock.now(), kind, text });
     const address = parseAddress(`i2c://sim/lsm6ds3tr-c?rate=104&gyro=off${query}`);
     const source = await openMachine(address, { clock, tell, bus, signal: new AbortController().signal });
     const sensing = sensingOf(source, address, motion, { clock, tell, monotonicMs: () => clock.now() });
@@ -148,7 +154,7 @@ describe('a chip on a bus', () => {
         chip.unplug();
         void clock.sleep(10_000).then(() => {
           on = true;
-          chip.replug(clock.now());
+          chip.replug();
         });
       }
       if (on && passed > 50_000) break;

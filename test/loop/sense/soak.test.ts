@@ -10,7 +10,10 @@ const hours = process.env.AIOT_LONG ? 7 * 24 : 1;
 it(`gives ${hours} h of a made-up sensor in a small part of the time: nothing lost, no step of the grid off, no memory kept`, async () => {
   const project = await loadProject(join(root, 'templates', 'har-imu'));
   const fields = Object.entries(project.config.stream.fields).map(([name, { unit }]) => ({ name, unit }));
-  const sensing = await openSensing({ contract: { fields, rateHz: 100 }, simulate: { project, speed: 'max' } });
+  const sensing = await openSensing({
+    contract: { fields, rateHz: 100 },
+    simulate: { project, speed: 'max' },
+  });
   const wanted = hours * 360_000;
   const cpu = process.cpuUsage();
   let count = 0;

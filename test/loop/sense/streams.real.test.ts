@@ -42,7 +42,15 @@ const start = 1_795_000_000_000;
 /** Telemetry of device protocol v1: message `seq` of ten samples each at 100 Hz. */
 const telemetry = (seq: number) => {
   const column = Array.from({ length: 10 }, (_, i) => seq * 10 + i);
-  return JSON.stringify({ seq, t: start + seq * 100, rate: 100, recording: 'a', x: column, y: column, z: column });
+  return JSON.stringify({
+    seq,
+    t: start + seq * 100,
+    rate: 100,
+    recording: 'a',
+    x: column,
+    y: column,
+    z: column,
+  });
 };
 const total = ({ sensing }: { sensing: Sensing }) => sensing.rates().samples;
 
@@ -70,17 +78,23 @@ describeReal('mosquitto', 'telemetry of a board over MQTT', () => {
     expect(read.sensing.rates().rateHz).toBeCloseTo(100, 3);
     const kinds = read.events.map(({ kind }) => kind);
     expect(kinds).toEqual(['skipped', 'lost', 'found', 'gap']);
-    expect(read.events[0]?.text).toMatch(/board-2\/telemetry\/motion, and aiot\/v1\/board-1\/telemetry\/motion is taken/);
+    expect(read.events[0]?.text).toMatch(
+      /board-2\/telemetry\/motion, and aiot\/v1\/board-1\/telemetry\/motion is taken/,
+    );
   });
 });
 
 describeReal('socat', 'an edge board that forwards samples over a serial line', () => {
-  it('is read on when it was unplugged and is back, and the line that was cut off is no sample', { timeout: 20_000 }, async () => {
+  it('is read on when it was unplugged and is back, and the line that was cut off is no sample', {
+    timeout: 20_000,
+  }, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'aiot-board-'));
     ends.push(async () => rmSync(folder, { recursive: true, force: true }));
     const path = join(folder, 'ttyUSB0');
     const plug = async () => {
-      const child = spawn('socat', [`PTY,raw,echo=0,link=${path}`, 'STDIO'], { stdio: ['pipe', 'pipe', 'ignore'] });
+      const child = spawn('socat', [`PTY,raw,echo=0,link=${path}`, 'STDIO'], {
+        stdio: ['pipe', 'pipe', 'ignore'],
+      });
       ends.push(async () => void child.kill());
       await until(() => existsSync(path));
       return child;
@@ -88,7 +102,9 @@ describeReal('socat', 'an edge board that forwards samples over a serial line', 
     const board = await plug();
     const read = await reading(`serial://${path}?columns=millis,x,y,z&resample=off`);
     const line = (n: number) => `${5000 + n};${n};0;1\r\n`;
-    board.stdin.write(`starting up, please wait\r\n${Array.from({ length: 120 }, (_, n) => line(n)).join('')}5120;12`);
+    board.stdin.write(
+      `starting up, please wait\r\n${Array.from({ length: 120 }, (_, n) => line(n)).join('')}5120;12`,
+    );
     await until(() => total(read) === 120);
     board.kill();
     await until(() => read.sensing.connected === false);
@@ -100,7 +116,8 @@ describeReal('socat', 'an edge board that forwards samples over a serial line', 
     expect(read.seen.x.slice(0, 120)).toEqual(Array.from({ length: 120 }, (_, n) => n));
     expect(read.seen.breaks).toEqual([120]);
     expect(read.seen.x.at(-1)).toBe(119 - 400);
-    for (const [i, t] of read.seen.times.entries()) if (i > 0) expect(t).toBeGreaterThan(read.seen.times[i - 1]!);
+    for (const [i, t] of read.seen.times.entries())
+      if (i > 0) expect(t).toBeGreaterThan(read.seen.times[i - 1]!);
     expect(read.sensing.faults.reconnects).toBe(1);
     const { lost, gaps } = read.sensing.rates();
     const away = read.seen.times[120]! - read.seen.times[119]!;
@@ -159,7 +176,9 @@ describeReal('nats', 'records over NATS', () => {
       }
     };
     await publish(0, 200);
-    const read = await reading(`${server.url}/samples?stream=SAMPLES&from=beginning&columns=n,t,x,y,z&seq=n&time=t`);
+    const read = await reading(
+      `${server.url}/samples?stream=SAMPLES&from=beginning&columns=n,t,x,y,z&seq=n&time=t`,
+    );
     await until(() => total(read) === 200);
     await server.kill();
     await until(() => read.sensing.connected === false);

@@ -259,6 +259,23 @@ describe('clocks that are set', () => {
     },
   );
 
+  it('follows a clock that drifts, and says nothing of it', async () => {
+    const { clock, state } = handClock();
+    function* batches() {
+      for (let i = 0; i < 400; i++) {
+        state.steady += 100_000;
+        // 50 millionths: 2 s in eleven hours.
+        state.set += 5;
+        yield batchAt([start + state.steady], tone);
+      }
+    }
+    const contract = { ...motion, rateHz: 0.01 };
+    const { sensing, told } = fakeSensing({ batches: batches(), clock, timing: 'arrival', rateHz: null, contract });
+    const { times } = await allOf(sensing);
+    expect(told).toEqual([]);
+    expect(Math.abs(times.at(-1)! - clock.now())).toBeLessThan(1);
+  });
+
   it('labels arrivals by a clock that was set meanwhile, rising all the while', async () => {
     const { clock, state } = handClock();
     function* batches() {

@@ -21,6 +21,8 @@ export interface SensingPorts {
 
 /** This machine's clock moved, if it did so by more than this, ms. */
 const movedMs = 1000;
+/** How fast labels follow a clock that is off by less, as a share of the time that passes. */
+const slew = 0.005;
 
 /**
  * A source in the contract's fields, units and rate, and what its samples are like.
@@ -40,15 +42,20 @@ export function sensingOf(
   const repeats = createRepeats(wants.length, tell);
   let stages: Stages | undefined;
   let stepped = 0;
-  let wall = clock.now() - monotonicMs();
+  let followed = monotonicMs();
+  let wall = clock.now() - followed;
 
   /** Samples that are stamped on arrival are stamped by a clock that never steps: their labels go along with the one that does. */
   const followClock = () => {
-    const offset = clock.now() - monotonicMs();
-    const moved = offset - wall;
-    if (Math.abs(moved) < movedMs) return;
-    wall = offset;
-    tell('jump', `the clock of this machine moved by ${(moved / 1000).toFixed(1)} s`);
+    const now = monotonicMs();
+    const off = clock.now() - now - wall;
+    const set = Math.abs(off) >= movedMs;
+    // Clocks drift apart, too: that is followed slowly, and nothing to be told.
+    const most = slew * (now - followed);
+    const moved = set ? off : Math.max(-most, Math.min(most, off));
+    followed = now;
+    wall += moved;
+    if (set) tell('jump', `the clock of this machine moved by ${(moved / 1000).toFixed(1)} s`);
     if (source.timing === 'arrival') labels.move(moved);
   };
 

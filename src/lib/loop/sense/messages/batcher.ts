@@ -46,10 +46,18 @@ export function createBatcher(
   let device = address.device ?? null;
   let lastT = Number.NEGATIVE_INFINITY;
   let lastCount = 1;
+  let lastFirst = Number.NaN;
   let lastPayload: Uint8Array | null = null;
   let lost = 0;
   let apart = false;
   let done: Incoming[] = [];
+
+  /** From sample to sample of a batch that has one time: by its rate, or by the time since the batch before. */
+  const stepFrom = (first: number, period: number): number => {
+    if (!Number.isNaN(period)) return period;
+    const passed = (first - lastFirst) / lastCount;
+    return passed > 0 && Number.isFinite(passed) ? passed : 1000 / (contractHz ?? 1000);
+  };
 
   /** ms of each sample of a message. */
   const timesOf = (rows: Rows, arrivalMs: number): Float64Array => {
@@ -57,11 +65,14 @@ export function createBatcher(
     const first = stamps.length > 0 ? clock.of(stamps[0], arrivalMs) : Number.NaN;
     timing ??= Number.isNaN(first) ? 'arrival' : 'own';
     const times = new Float64Array(count);
-    const period = rateHz === null ? Number.NaN : 1000 / rateHz;
+    const rate = rows.rateHz ?? rateHz;
+    const period = rate === null ? Number.NaN : 1000 / rate;
     if (timing === 'own' && !Number.isNaN(first)) {
+      const step = count === 1 || stamps.length === count ? 0 : stepFrom(first, period);
       for (let i = 0; i < count; i++) {
-        times[i] = stamps.length === count ? clock.of(stamps[i], arrivalMs) : first + i * (period || 0);
+        times[i] = stamps.length === count ? clock.of(stamps[i], arrivalMs) : first + i * step;
       }
+      lastFirst = first;
       return times;
     }
     // The last sample of a message has just been taken; those before it since the message before.

@@ -1,6 +1,13 @@
 import { resolve } from 'node:path';
 import { AiotError, seededRandom, shuffled } from '../../../core/index.js';
-import { motorFields, motorSamples, motorStates, openDataset, openTable, type Recording } from '../../../data/index.js';
+import {
+  motorFields,
+  motorSamples,
+  motorStates,
+  openDataset,
+  openTable,
+  type Recording,
+} from '../../../data/index.js';
 import { parseAddress } from '../address.js';
 import type { FieldSettings } from '../fields/map.js';
 import { type MachineParts, openMachine } from '../source/machine.js';
