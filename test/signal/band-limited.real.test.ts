@@ -65,19 +65,22 @@ describeReal('litert', 'band-limited resampling, judged by numpy', () => {
     [208, 100],
     [1600, 100],
     [48_000 / 441, 100],
-  ])('%f Hz to %f: the true values within 1e-4 in the pass band, numpy’s kernel within 5e-6', (inHz, outHz) => {
-    const top = 0.39 * Math.min(inHz, outHz);
-    const tones: Tone[] = [
-      [0.37, 1, 0.1],
-      [top / 3, 0.7, 1],
-      [top * 0.8, 0.4, 2],
-      [top, 0.3, 3],
-    ];
-    const { fromKernel, fromTruth, times } = compared(inHz, outHz, tones);
-    expect(times.length).toBeGreaterThan(8 * outHz - 80 - (48 * outHz) / Math.min(inHz, outHz));
-    expect(fromTruth).toBeLessThan(3e-4);
-    expect(fromKernel).toBeLessThan(5e-6);
-  });
+  ])(
+    '%f Hz to %f: the true values within 1e-4 in the pass band, numpy’s kernel within 5e-6',
+    (inHz, outHz) => {
+      const top = 0.39 * Math.min(inHz, outHz);
+      const tones: Tone[] = [
+        [0.37, 1, 0.1],
+        [top / 3, 0.7, 1],
+        [top * 0.8, 0.4, 2],
+        [top, 0.3, 3],
+      ];
+      const { fromKernel, fromTruth, times } = compared(inHz, outHz, tones);
+      expect(times.length).toBeGreaterThan(8 * outHz - 80 - (48 * outHz) / Math.min(inHz, outHz));
+      expect(fromTruth).toBeLessThan(3e-4);
+      expect(fromKernel).toBeLessThan(5e-6);
+    },
+  );
 
   it('lets nothing through that would fold back: 80 dB down', () => {
     const { values, judge } = compared(208, 100, [

@@ -270,7 +270,13 @@ describe('clocks that are set', () => {
       }
     }
     const contract = { ...motion, rateHz: 0.01 };
-    const { sensing, told } = fakeSensing({ batches: batches(), clock, timing: 'arrival', rateHz: null, contract });
+    const { sensing, told } = fakeSensing({
+      batches: batches(),
+      clock,
+      timing: 'arrival',
+      rateHz: null,
+      contract,
+    });
     const { times } = await allOf(sensing);
     expect(told).toEqual([]);
     expect(Math.abs(times.at(-1)! - clock.now())).toBeLessThan(1);
