@@ -83,6 +83,10 @@ export default class LoopRun extends AiotCommand {
       env: 'AIOT_TEACH_FROM',
       helpValue: 'URL',
     }),
+    yes: Flags.boolean({
+      summary: 'Use what was taught also where it does worse on what was held out.',
+      env: 'AIOT_YES',
+    }),
     stage: Flags.option({ options: stageNames })({
       summary: "One of the motion system's four parts alone, over NATS.",
       env: 'AIOT_STAGE',

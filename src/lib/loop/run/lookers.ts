@@ -48,17 +48,17 @@ export async function openLookers(
 }
 
 async function openTeacher(
-  { signal, clock, record }: LoopOptions,
+  { signal, clock, yes }: LoopOptions,
   project: Project,
   { sensing, keeper }: Pick<Opened, 'sensing' | 'keeper'>,
   tell: (text: string) => void,
 ): Promise<Teacher> {
   const { createTeacher } = await import('../teach/index.js');
   return createTeacher({
-    ...{ project, keeper, clock, signal },
+    // Into the project's own data, whose recordings it was trained on: they stay in the mix, and none is thrown away after a week.
+    ...{ project, keeper, clock, signal, yes },
     fields: sensing.fields.map(({ name }) => name),
     rateHz: sensing.rateHz,
-    folder: record,
     onEvent: ({ text }) => tell(text),
   });
 }

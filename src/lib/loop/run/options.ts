@@ -32,6 +32,8 @@ export interface LoopOptions {
   teach?: boolean | undefined;
   /** The same by messages: the URL of a stream whose messages are labels. */
   teachFrom?: string | undefined;
+  /** Use what was learned also where it does worse than the model before. */
+  yes?: boolean | undefined;
   /** One of the motion system's four parts instead of the whole. */
   stage?: StageName | undefined;
   /** Of the loop, for `aiot loop status`; the project's unless told. One of a name runs at a time. */
