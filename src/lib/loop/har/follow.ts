@@ -3,6 +3,38 @@ import { reading } from './layout.js';
 import { opened, reasonOf, type Stage } from './stage.js';
 
 /**
+ * So long what comes at first is collected, ms: a server gives what another reader left behind and what is new in any order, also
+ * beside each other.
+ */
+const settlingMs = 1000;
+
+/** The same batches; those of the first second as one, in the stream's order. */
+async function* settled(
+  source: AsyncIterable<readonly Delivery[]>,
+  { clock, signal }: Stage,
+): AsyncGenerator<readonly Delivery[]> {
+  const batches = source[Symbol.asyncIterator]();
+  const early: Delivery[] = [];
+  const over = clock.sleep(settlingMs, signal).catch(() => {});
+  let next = batches.next();
+  for (;;) {
+    const got = await Promise.race([next, over]);
+    if (!got || got.done) break;
+    early.push(...got.value);
+    next = batches.next();
+  }
+  if (early.length > 0) yield early.sort((a, b) => sequenceOf(a) - sequenceOf(b));
+  for (;;) {
+    const got = await next;
+    if (got.done) return;
+    yield got.value;
+    next = batches.next();
+  }
+}
+
+const sequenceOf = ({ message }: Delivery) => Number(message.position);
+
+/**
  * A subject's messages in batches until the stage is ended, whatever becomes of the server. What is not acknowledged when it ends goes
  * back at once, for the next one. `onOpen`: it is being read, also after it was lost.
  */
@@ -30,7 +62,7 @@ export async function* follow(
     const close = () => void source.close();
     signal.addEventListener('abort', close, { once: true });
     try {
-      yield* source;
+      yield* settled(source, stage);
     } catch (error) {
       if (!signal.aborted) {
         stage.tell({ kind: 'away', what: `${server.endpoint}, ${subject}`, why: reasonOf(error) });

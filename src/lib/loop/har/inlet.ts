@@ -17,6 +17,9 @@ export interface Sample {
   ack(): void;
 }
 
+/** Three messages a sample, of as long as they live. */
+const mostPast = 10_000;
+
 /** Samples by three subjects, put together again. Resolves when the stage is ended. */
 export async function axesInlet(stage: Stage, take: (sample: Sample) => void): Promise<void> {
   const { result } = stage;
@@ -27,10 +30,26 @@ export async function axesInlet(stage: Stage, take: (sample: Sample) => void): P
   /** What was last used or given up of each axis. */
   const done = axes.map(() => ({ sequence: 0, time: 0 }));
 
+  /** Sequences that were settled, as long as they may come again. */
+  const past = new Set<number>();
+
   const settle = (sequence: number) => {
     held.get(sequence)?.ack();
     held.delete(sequence);
+    past.add(sequence);
+    if (past.size > mostPast) past.delete(past.values().next().value!);
   };
+  /** Settled before, and here again since nobody heard of that; or overtaken by others, which is a loss. */
+  const late = (sequence: number, delivery: Delivery) => {
+    delivery.ack();
+    if (past.has(sequence)) return;
+    past.add(sequence);
+    overtaken++;
+    if (overtaken % axes.length !== 0) return;
+    result.lost++;
+    stage.tell({ kind: 'lost', count: 1, why: 'its messages were overtaken by later ones' });
+  };
+  let overtaken = 0;
   const begin = () => {
     for (const { sequence } of rows.clear()) settle(sequence);
     lostBefore += rows.lost;
@@ -78,7 +97,7 @@ export async function axesInlet(stage: Stage, take: (sample: Sample) => void): P
       return;
     }
     if (sequence <= last.sequence) {
-      if (message.time <= last.time) return delivery.ack();
+      if (message.time <= last.time) return late(sequence, delivery);
       // Numbers began anew: somebody has made the stream again.
       begin();
     }

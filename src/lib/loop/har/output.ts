@@ -21,7 +21,7 @@ export async function outputStage(
   stage: Stage,
   { env, openOutputs }: Pick<StageOptions, 'env' | 'openOutputs'>,
 ): Promise<void> {
-  const { server, result } = stage;
+  const { result } = stage;
   const announcer = await openAnnouncer(stage, env);
   const labels = await openLabels(stage, env);
   const outputs = await openOutputs?.();

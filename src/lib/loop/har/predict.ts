@@ -15,7 +15,7 @@ import { createWindows } from './windows.js';
  * @throws AIOT_MODEL_UNFIT: the model wants what no table has, or answers with no class
  */
 export async function predictStage(stage: Stage, openModels: () => Promise<ModelKeeper>): Promise<void> {
-  const { server, result } = stage;
+  const { result } = stage;
   const keeper = await openModels();
   try {
     const answer = createAnswering(keeper);
