@@ -26,7 +26,14 @@ afterEach(async () => {
 function putter(url: string, first: number) {
   const child = spawn(
     process.execPath,
-    ['--import', 'tsx', join(root, 'test', 'support', 'putter.ts'), url, join(folder, 'spool'), String(first)],
+    [
+      '--import',
+      'tsx',
+      join(root, 'test', 'support', 'putter.ts'),
+      url,
+      join(folder, 'spool'),
+      String(first),
+    ],
     { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] },
   );
   children.push(child);
@@ -63,7 +70,9 @@ describeReal('mosquitto', 'Answers to a broker that comes and goes', () => {
 
   it('all arrive in order, through an outage and a kill -9, at most a few of them twice', async () => {
     const heard: number[] = [];
-    const source = await openSource(`mqtt://127.0.0.1:${broker.port}/answers?clientId=judge&clean=false&qos=1`);
+    const source = await openSource(
+      `mqtt://127.0.0.1:${broker.port}/answers?clientId=judge&clean=false&qos=1`,
+    );
     const reading = (async () => {
       for await (const batch of source) {
         for (const { message, ack } of batch) {
@@ -89,7 +98,9 @@ describeReal('mosquitto', 'Answers to a broker that comes and goes', () => {
     await second.kill();
     await source.close();
     await reading;
-    const missing = Array.from({ length: killed + 20 }, (_, i) => i).filter((window) => !heard.includes(window));
+    const missing = Array.from({ length: killed + 20 }, (_, i) => i).filter(
+      (window) => !heard.includes(window),
+    );
     expect(missing).toEqual([]);
     // In order where the second time of one is left out.
     const seen = new Set<number>();

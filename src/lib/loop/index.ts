@@ -7,6 +7,7 @@ export { openModel } from './model/open-model.js';
 export type { ModelOptions } from './model/options.js';
 export type * from './model-types.js';
 export type { LoopMonitor } from './monitor.js';
+export * from './operate/index.js';
 export * from './output/index.js';
 export * from './run/index.js';
 export * from './sense/index.js';

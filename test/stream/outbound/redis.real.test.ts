@@ -53,9 +53,7 @@ describeReal('redis', 'redis-cli sees of a sink', () => {
   });
 
   it('words on a channel', async () => {
-    const heard = redis
-      .cli('--raw', 'SUBSCRIBE', 'votes')
-      .catch((error: { stdout: string }) => error.stdout);
+    const heard = redis.cli('--raw', 'SUBSCRIBE', 'votes').catch((error: { stdout: string }) => error.stdout);
     await delay(200);
     await written('votes?as=channel', 'walking');
     expect(await redis.cli('PUBSUB', 'NUMSUB', 'votes')).toBe('votes\n1');

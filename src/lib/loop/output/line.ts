@@ -168,7 +168,8 @@ export async function openLine(options: LineOptions): Promise<Line> {
 
   function tellChange(): void {
     const { state, error, spooled } = lane.outlet.state();
-    if (spooled?.error !== undefined && !told.disk) onEvent(`${shown}: ${spooled.error}; memory holds what it can`);
+    if (spooled?.error !== undefined && !told.disk)
+      onEvent(`${shown}: ${spooled.error}; memory holds what it can`);
     told.disk = spooled?.error !== undefined;
     if (state === 'failing' && !told.failing) {
       onEvent(`${shown} does not take answers, they are kept: ${error ?? 'no reason given'}`);
