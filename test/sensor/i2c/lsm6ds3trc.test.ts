@@ -187,6 +187,14 @@ describe('What goes wrong with an LSM6DS3TR-C', () => {
     expect(lostOf(batches) / ((gap / 1000) * 104)).toBeCloseTo(1, 1);
   });
 
+  it('deaf when it is to start, it is set up until it starts', async () => {
+    const { source, bus } = await open();
+    bus.chip('lsm6ds3tr-c').nackNext(40);
+    const batches = await take(source, 500);
+    expect(countOf(batches)).toBeGreaterThanOrEqual(500);
+    expect([source.faults.reconnects, source.connected]).toEqual([1, true]);
+  });
+
   it('that lost its power between two readings gives nothing, and is set up anew', async () => {
     const { source, bus, clock } = await open();
     const chip = bus.chip('lsm6ds3tr-c');

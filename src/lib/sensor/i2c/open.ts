@@ -104,7 +104,6 @@ async function openChips(
 
 async function* iterate(pump: Pump, close: () => Promise<void>): AsyncGenerator<SampleBatch> {
   try {
-    await pump.start();
     for (let batch = await pump.next(); batch; batch = await pump.next()) yield batch;
   } finally {
     await close();

@@ -46,6 +46,7 @@ export class Pump {
   #dueMs = 0;
   #heardMs = 0;
   #failures = 0;
+  #started = false;
   #lost = 0;
 
   constructor(private readonly parts: PumpParts) {
@@ -53,13 +54,15 @@ export class Pump {
     this.#held = parts.devices.slice(1).map((device) => new Held(device));
   }
 
-  async start(): Promise<void> {
+  private async start(): Promise<void> {
     const { devices } = this.parts;
+    this.#started = false;
     for (const { session } of devices) await session!.start();
     const now = this.#steady.now();
     for (const held of this.#held) held.begin(now);
     this.#dueMs = now + devices[0].plan.everyMs;
     this.#heardMs = now;
+    this.#started = true;
   }
 
   /** The next samples; null when it was closed. */
@@ -67,6 +70,7 @@ export class Pump {
     const { closing } = this.parts;
     while (!closing.signal.aborted) {
       try {
+        if (!this.#started) await this.start();
         const batch = await this.turn();
         this.#failures = 0;
         if (batch) return batch;
