@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { kafkaJars } from '../../test/support/kafka.js';
 import { machine } from '../models/measure.js';
 import { bridgeFigures, bridgeText } from './bridge.js';
+import { facesShares, mostOfCore } from './faces.js';
 import { insideFigures } from './inside.js';
 import { kafkaFigures } from './kafka.js';
 import { type Figure, mqttFigures } from './mqtt.js';
@@ -27,6 +28,8 @@ interface Case {
   peer: string;
   figures(options: Options): Promise<(Figure & { more?: string; fails?: string })[]>;
 }
+
+const pictures = new URL('../../.venv/pictures/.stamp', import.meta.url);
 
 /** Most memory that a bridge may take, MB. */
 const bridgeMemory = 150;
@@ -66,11 +69,13 @@ const { values } = parseArgs({ options: { short: { type: 'boolean' }, only: { ty
 const { short = false } = values;
 const options = short ? { messages: 20_000, rounds: 2, short } : { messages: 100_000, rounds: 5, short };
 const allowance = short ? 2 : 1;
-const wanted = values.only?.split(',') ?? Object.keys(cases);
-const unknown = wanted.filter((name) => !Object.hasOwn(cases, name));
-if (unknown.length > 0) leave(`no case ${unknown.join(', ')}; there are ${Object.keys(cases).join(', ')}`);
+const names = [...Object.keys(cases), 'faces'];
+const wanted = values.only?.split(',') ?? names;
+const unknown = wanted.filter((name) => !names.includes(name));
+if (unknown.length > 0) leave(`no case ${unknown.join(', ')}; there are ${names.join(', ')}`);
+if (!existsSync(pictures)) leave('no pictures to look at; scripts/pictures.sh gets them');
 if (!existsSync(kafkaJars('3.9.1'))) leave('no Kafka to work with; scripts/kafka.sh installs it');
-for (const program of ['mosquitto', 'mosquitto_sub', 'nats-server', 'kcat', 'go']) {
+for (const program of ['mosquitto', 'mosquitto_sub', 'nats-server', 'kcat', 'go', 'ffmpeg']) {
   const found = spawnSync('sh', ['-c', `command -v ${program} || test -x /usr/sbin/${program}`]);
   if (found.status !== 0) leave(`no ${program} to compare with`);
 }
@@ -85,7 +90,7 @@ process.env.AIOT_CONFIG_DIR = join(folder, 'config');
 process.env.AIOT_DATA_DIR = join(folder, 'data');
 let broken = 0;
 console.log(`${machine()}; ${options.messages} messages of the guide, ${options.rounds} rounds`);
-for (const name of wanted) {
+for (const name of wanted.filter((each) => each !== 'faces')) {
   const { peer, figures } = cases[name]!;
   for (const figure of await figures(options)) {
     const kept = figure.ratio * allowance >= figure.least && figure.fails === undefined;
@@ -100,6 +105,17 @@ for (const name of wanted) {
     const more = [figure.more, figure.fails].filter((text) => text !== undefined);
     console.log(
       `${word} ${figure.what}: aiot ${rate(figure.ours)} (${figure.ourCpu.toFixed(2)} CPU s), ${peer} ${rate(figure.theirs)} (${figure.theirCpu.toFixed(2)}); ×${figure.ratio.toFixed(2)}, at least ×${figure.least}${more.map((text) => `; ${text}`).join('')}`,
+    );
+  }
+}
+if (wanted.includes('faces')) {
+  for (const { to, share } of await facesShares(options)) {
+    const kept = share <= mostOfCore * allowance;
+    if (!kept) broken += 1;
+    const word = share <= mostOfCore ? 'kept  ' : kept ? 'MISSED' : 'BROKEN';
+    const percent = (part: number) => `${(part * 100).toFixed(1)} %`;
+    console.log(
+      `${word} faces, 10 a second of 640 × 480, to ${to}: ${percent(share)} of one core, at most ${percent(mostOfCore)}`,
     );
   }
 }

@@ -14,12 +14,11 @@ export interface WatchedOptions extends Omit<RunRoutesOptions, 'onState'> {
 }
 
 /** Runs routes where people and programs can see how they do. @throws what `runRoutes` and `showStates` throw */
-export async function runWatched(
-  routes: string | readonly Route[],
-  options: WatchedOptions,
-): Promise<RoutesEnd> {
+export async function runWatched(routes: readonly Route[], options: WatchedOptions): Promise<RoutesEnd> {
   const { onLine, status, everyMs, ...running } = options;
-  keepHeapSmall();
+  const { only = [] } = running;
+  const looks = routes.some(({ name, through }) => through && (only.length === 0 || only.includes(name)));
+  if (!looks) keepHeapSmall();
   const shown = status === undefined ? undefined : await showStates(status);
   if (shown?.port !== undefined) onLine(`states at http://127.0.0.1:${shown.port}/, and /metrics`);
   const report = createReporter(onLine, everyMs);
@@ -38,7 +37,8 @@ export async function runWatched(
 
 /**
  * Messages in flight outlive the youngest generation, and V8 lets the heap double before it looks at the older one: 200 MB of what
- * nobody needs any more, for a bridge that runs on a small board for years. So it looks sooner, at every fifth more.
+ * nobody needs any more, for a bridge that runs on a small board for years. So it looks sooner, at every fifth more. Not where pictures
+ * are looked at: V8 counts their bytes too, and its looking took a third of what the face detector takes.
  */
 function keepHeapSmall(): void {
   setFlagsFromString('--heap-growing-percent=20');

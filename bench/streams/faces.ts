@@ -1,0 +1,71 @@
+// What looking for faces costs: a camera of 10 pictures a second, 640 × 480, through the detector into a file and to Mosquitto. CPU time of
+// our process, not of its ffmpeg, after it has begun, as part of one core.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { startMosquitto } from '../../test/support/mosquitto.js';
+import { cpuOf } from './consumer.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Most of one core. */
+export const mostOfCore = 0.15;
+
+export interface FacesShare {
+  to: 'file' | 'mqtt';
+  /** Of one core; the median of the rounds. */
+  share: number;
+}
+
+/** @throws where the route ends by itself, such as without ffmpeg or the picture */
+export async function facesShares(options: { rounds: number; short: boolean }): Promise<FacesShare[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-faces-'));
+  const broker = await startMosquitto();
+  const targets = [
+    { to: 'file', url: `file:${join(folder, 'faces.ndjson')}` },
+    { to: 'mqtt', url: `mqtt://127.0.0.1:${broker.port}/faces` },
+  ] as const;
+  try {
+    const shares: FacesShare[] = [];
+    for (const { to, url } of targets) {
+      const rounds: number[] = [];
+      for (let round = 0; round < options.rounds; round++)
+        rounds.push(await shareOf(join(folder, 'route.yaml'), url, options.short ? 5 : 20));
+      shares.push({ to, share: rounds.sort((a, b) => a - b)[Math.floor((rounds.length - 1) / 2)]! });
+    }
+    return shares;
+  } finally {
+    await broker.stop();
+  }
+}
+
+async function shareOf(file: string, to: string, seconds: number): Promise<number> {
+  const picture = join(root, '.venv', 'pictures', 'astronaut.png');
+  const route = {
+    from: `camera:${picture}?fps=10&format=rgb&size=640x480&loop`,
+    through: { faces: { every: '0s' } },
+    to,
+  };
+  writeFileSync(file, JSON.stringify({ routes: { faces: route } }));
+  const child = spawn(process.execPath, [join(root, 'bin', 'run.js'), 'stream', 'route', 'run', file], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let said = '';
+  child.stderr.on('data', (chunk) => {
+    said += chunk;
+  });
+  // The network's code is compiled meanwhile.
+  await delay(4000);
+  const [began, before] = [performance.now(), await cpuOf(child.pid)];
+  await delay(seconds * 1000);
+  const [after, took] = [await cpuOf(child.pid), (performance.now() - began) / 1000];
+  if (child.exitCode !== null) throw new Error(`the route ended: ${said}`);
+  const exited = once(child, 'exit');
+  child.kill('SIGTERM');
+  await exited;
+  return (after - before) / took;
+}
