@@ -28,11 +28,14 @@ const { model } = unpackBundle(motionBundle());
 /**
  * The two packages as far as they are used: a TPU that computes what the network says, and `off` steps more in its first output.
  */
-function packages(off = 0, plugged = true) {
+function packages(
+  off = 0,
+  plugged = true,
+): { importPackage: (name: string) => Promise<Record<string, unknown>>; runs: number[] } {
   const runs: number[] = [];
   class TFLiteNodeModelRunner {
     private readonly input = new Int8Array(150);
-    private output = new Int8Array(3);
+    private output: Int8Array = new Int8Array(3);
     constructor(file: ArrayBuffer, { delegate }: { delegate: { path: string } }) {
       if (!plugged) throw new Error('Could not initialize delegate');
       expect(delegate.path).toBe('libedgetpu.so.1');
@@ -52,7 +55,7 @@ function packages(off = 0, plugged = true) {
     readonly node = { path: 'libedgetpu.so.1' };
     readonly options: [string, string][] = [];
   }
-  const importPackage = async (name: string) => {
+  const importPackage = async (name: string): Promise<Record<string, unknown>> => {
     if (name === 'tfjs-tflite-node') return { default: { TFLiteNodeModelRunner } };
     if (name === 'coral-tflite-delegate') return { default: { CoralDelegate } };
     throw new Error(`no package ${name}`);
