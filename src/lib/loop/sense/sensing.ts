@@ -52,11 +52,12 @@ export function sensingOf(
     const set = Math.abs(off) >= movedMs;
     // Clocks drift apart, too: that is followed slowly, and nothing to be told.
     const most = slew * (now - followed);
-    const moved = set ? off : Math.max(-most, Math.min(most, off));
+    // Within a millisecond there is nothing to follow: it is what the clock counts in.
+    const moved = set ? off : Math.abs(off) <= 1 ? 0 : Math.max(-most, Math.min(most, off));
     followed = now;
     wall += moved;
     if (set) tell('jump', `the clock of this machine moved by ${(moved / 1000).toFixed(1)} s`);
-    if (source.timing === 'arrival') labels.move(moved);
+    if (source.timing === 'arrival' && !source.kept) labels.move(moved);
   };
 
   /** Times in which no clock was set: a step of this machine's moves the labels alone. */

@@ -63,6 +63,8 @@ export type Timing = 'exact' | 'own' | 'arrival';
 /** A source before mapping, measuring and resampling. */
 export interface RawSource extends SampleSource {
   readonly timing: Timing;
+  /** Its times are those of a log or a recording, and not this machine's. Absent = they are. */
+  readonly kept?: boolean;
   readonly connected?: boolean;
   reply?(answer: Answer): void;
   [Symbol.asyncIterator](): AsyncIterator<Incoming>;

@@ -41,7 +41,7 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
     },
   });
   const offset = options.wallMs() - options.monotonicMs();
-  const kept = address.scheme === 'file';
+  let kept = address.scheme === 'file';
   let skipped = 0;
   let dropped = 0;
   let topic: string | null = null;
@@ -65,7 +65,8 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
           continue;
         }
         // A log, and a recording, say when each was written; elsewhere it is now.
-        const why = batcher.add(message.payload, kept || message.position !== undefined ? message.time : now);
+        kept ||= message.position !== undefined;
+        const why = batcher.add(message.payload, kept ? message.time : now);
         if (why !== null) skip(why);
       }
       yield* batcher.take();
@@ -85,6 +86,9 @@ export async function openMessages(options: MessagesOptions): Promise<RawSource>
     },
     get timing() {
       return batcher.timing;
+    },
+    get kept() {
+      return kept;
     },
     get connected() {
       return connected;

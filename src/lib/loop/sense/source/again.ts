@@ -81,6 +81,9 @@ export async function openAgain(open: () => Promise<RawSource>, options: AgainOp
     get timing() {
       return source.timing;
     },
+    get kept() {
+      return source.kept ?? false;
+    },
     get connected() {
       return connected && (source.connected ?? true);
     },
