@@ -93,7 +93,14 @@ describe('aiot init', () => {
     const dir = join(folder, 'empty');
     await mkdir(dir);
     await initProject({ dir, template: 'har-imu' });
-    expect((await readdir(dir)).sort()).toEqual(['README.md', 'aiot.four-classes.yaml', 'aiot.yaml', 'data']);
+    expect((await readdir(dir)).sort()).toEqual([
+      'README.md',
+      'aiot.feats.yaml',
+      'aiot.four-classes.yaml',
+      'aiot.yaml',
+      'data',
+      'streams.yaml',
+    ]);
   });
 
   it.each([
