@@ -1,5 +1,8 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { createHistogram } from '../../src/lib/loop/run/histogram.js';
 import { loopResultSchema, runLoop } from '../../src/lib/loop/run/index.js';
+import { untilTime } from '../../src/lib/loop/run/limit.js';
 import { createPredictor, unpackBundle } from '../../src/lib/model/index.js';
 import { batchesOf, fakeKeeper, fakeLoop, livelySamples, loaded } from '../support/loop.js';
 import { motionBundle } from '../support/motion-bundle.js';
@@ -200,5 +203,57 @@ describe('another model', () => {
     expect(given(outputs.answers)).toEqual([...all.slice(0, 2), ...expected(10, samples, failedAt + 1)]);
     expect(result.samples).toBe(600);
     expect(keeper.complaints).toHaveLength(1);
+  });
+});
+
+describe('what is asked', () => {
+  it.each([
+    ['a vote that is none', { vote: 'most' }, /expected a vote of/],
+    ['a time that is none', { until: 'tomorrow' }, /--until: expected a time/],
+    ['a time that is over', { until: '2020-01-01T00:00' }, /is over/],
+    ['no time at all', { forMs: 0 }, /--for/],
+    ['two ends', { forMs: 1000, until: '23:59' }, /one of --for and --until/],
+  ])('is refused with %s, before anything is opened', async (_, more, message) => {
+    const { options } = fakeLoop();
+    let opened = false;
+    const parts = {
+      ...options.parts,
+      models: async () => {
+        opened = true;
+        throw new Error('opened');
+      },
+    };
+    await expect(runLoop({ ...options, parts, ...more })).rejects.toMatchObject({
+      code: 'AIOT_USAGE',
+      message: expect.stringMatching(message),
+    });
+    expect(opened).toBe(false);
+  });
+
+  it('ends at a time of day, of today or tomorrow', () => {
+    const noon = new Date(2026, 0, 31, 12, 0, 0).getTime();
+    expect(new Date(untilTime('12:30', noon))).toEqual(new Date(2026, 0, 31, 12, 30, 0));
+    expect(new Date(untilTime('11:30:10', noon))).toEqual(new Date(2026, 1, 1, 11, 30, 10));
+    expect(untilTime('2026-02-01T00:00:00Z', noon)).toBe(Date.UTC(2026, 1, 1));
+  });
+});
+
+describe('a histogram of latencies', () => {
+  it('is within 2 % of the percentiles of all values', () => {
+    const values = fc.array(fc.double({ min: 0.002, max: 5000, noNaN: true }), {
+      minLength: 1,
+      maxLength: 200,
+    });
+    fc.assert(
+      fc.property(values, fc.double({ min: 0.01, max: 1, noNaN: true }), (all, share) => {
+        const histogram = createHistogram();
+        for (const value of all) histogram.add(value);
+        const sorted = [...all].sort((a, b) => a - b);
+        const exact = sorted[Math.max(1, Math.ceil(share * all.length)) - 1]!;
+        // Three digits are given.
+        expect(Math.abs(histogram.percentile(share)! / exact - 1)).toBeLessThan(0.026);
+        expect(histogram.spread(10, 0.1, 1000).reduce((sum, each) => sum + each, 0)).toBe(all.length);
+      }),
+    );
   });
 });

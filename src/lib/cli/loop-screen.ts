@@ -62,7 +62,7 @@ export class LoopScreen {
     clearInterval(this.timer);
     this.timer = undefined;
     this.draw();
-    this.options.stdout?.write(showCursor);
+    this.options.stdout?.write(`${showCursor}\n`);
     this.drawn = 0;
   }
 

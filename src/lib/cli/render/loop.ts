@@ -1,4 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
+import { plural } from '../../core/index.js';
 import type { Answer, LoopResult, LoopStatus, StageResult } from '../../loop/index.js';
 import { plotText, type Series } from './plot.js';
 import { bold, cyan, dim, green, red, yellow } from './style.js';
@@ -163,7 +164,7 @@ function wholeText(result: LoopResult): string {
         ]
       : []),
     ['samples', `${count(samples)}${rate}${jitter}; ${count(lost)} lost, ${count(gaps)} gaps`],
-    ['windows', `${count(windows)}, ${count(predictions)} predictions, ${count(changes)} changes`],
+    ['windows', `${count(windows)}; ${plural(predictions, 'prediction')}, ${plural(changes, 'change')}`],
     ['latency', p],
     ['memory', `${figure(result.rssMb)} MB`],
     ...(recorded

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { keepHeapSmall, type Project, parseDuration, systemClock } from '../../core/index.js';
 import type { StageResult } from '../har/index.js';
 import { loopFolder, operate } from '../operate/index.js';
+import { createVote } from '../vote/index.js';
 import { untilEnd, within } from './ending.js';
 import { runEngine } from './engine.js';
 import { limitOf } from './limit.js';
@@ -22,7 +23,8 @@ const closingMs = 5000;
 export async function startLoop(options: LoopOptions): Promise<LoopResult | StageResult> {
   if (options.stage === undefined) return await runLoop(options);
   const { runLoopStage } = await import('./stage.js');
-  return await runLoopStage(options, await projectOf(options.project, options.model));
+  // The stages know what they need; a project may say more.
+  return await runLoopStage(options, await projectOf(options.project, options.model ?? options.stage));
 }
 
 /**
@@ -35,6 +37,9 @@ export async function runLoop(options: LoopOptions): Promise<LoopResult> {
   const { clock = systemClock, onEvent } = options;
   const project = await projectOf(options.project, options.model);
   const limitMs = limitOf(options, clock.now());
+  const { vote, holdMs } = votingOf(options, project);
+  // Refused before anything is opened.
+  if (vote !== undefined) createVote(vote, holdMs);
   const name = options.name ?? project.config.name;
   // What is made up is nobody's service: it holds no name, and leaves nothing behind.
   const transient = options.transient ?? options.simulate ?? false;
@@ -76,8 +81,7 @@ async function runParts(
   { running, tally, tell, monitor, limitMs }: Around,
 ): Promise<LoopResult> {
   const { clock = systemClock, signal } = options;
-  const { loop } = project.config;
-  const holdMs = options.holdMs ?? (loop.hold === undefined ? 0 : parseDuration(loop.hold));
+  const { vote, holdMs } = votingOf(options, project);
   const opened = await openParts(options, project, { running, clock, tell });
   const { keeper, sensing, outputs } = opened;
   const lookers = await openLookers(options, project, opened, tell);
@@ -87,7 +91,6 @@ async function runParts(
   const { teacher, taps } = lookers;
   options.onOpen?.({ monitor, fields, rateHz, classes, teacher, latencies: tally.latency.spread });
   const now = () => clock.now();
-  const vote = options.vote ?? loop.vote;
   try {
     const engine = runEngine({ ...opened, vote, holdMs, tally, taps, now });
     const ended = await untilEnd(engine, () => sensing.close(), { limitMs, clock, signal });
@@ -98,6 +101,12 @@ async function runParts(
   } finally {
     await lookers.close();
   }
+}
+
+/** @throws AIOT_USAGE */
+function votingOf(options: LoopOptions, { config: { loop } }: Project) {
+  const holdMs = options.holdMs ?? (loop.hold === undefined ? 0 : parseDuration(loop.hold));
+  return { vote: options.vote ?? loop.vote, holdMs };
 }
 
 function resultOf(

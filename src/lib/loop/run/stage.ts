@@ -1,5 +1,9 @@
-import { type Project, plural, systemClock } from '../../core/index.js';
-import type { StageEvent, StageResult } from '../har/index.js';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { AiotError, bytesOf, type Project, plural, systemClock } from '../../core/index.js';
+import type { StageEvent, StageName, StageResult } from '../har/index.js';
+import { loopFolder } from '../operate/index.js';
+import type { SensingContract } from '../sense/index.js';
 import { limitOf, sleepLong } from './limit.js';
 import { baseOf, modelOptions, sensorOf } from './open.js';
 import type { LoopOptions } from './options.js';
@@ -18,6 +22,7 @@ export async function runLoopStage(options: LoopOptions, project: Project): Prom
   const sensor = sensorOf(options, project);
   const fields = Object.entries(contract.fields).map(([name, { unit }]) => ({ name, unit }));
   const tell = (text: string) => onEvent?.(text);
+  const others = requireUse(options, stage);
   const work = runStage({
     stage,
     env: process.env,
@@ -26,7 +31,7 @@ export async function runLoopStage(options: LoopOptions, project: Project): Prom
     openSensing: async () =>
       await parts.sensing({
         sensor,
-        contract: { fields, rateHz: samples.rate },
+        contract: fields.length > 0 ? { fields, rateHz: samples.rate } : withoutProject,
         simulate: simulate ? { project } : undefined,
         stream,
         onEvent: ({ text }) => tell(text),
@@ -35,6 +40,19 @@ export async function runLoopStage(options: LoopOptions, project: Project): Prom
         ...{ clock, signal },
       }),
     openModels: () => parts.models(modelOptions({ ...options, signal }, project, tell)),
+    ...(others.length === 0
+      ? {}
+      : {
+          openOutputs: () =>
+            parts.outputs({
+              ...{ clock, urls: others, send: options.send ?? project.config.loop.send },
+              spoolFolder: join(loopFolder(options.name ?? project.config.name), 'spool'),
+              spoolLimit: bytesOf(project.config.loop.spool),
+              device: hostname(),
+              streamOptions: stream,
+              onEvent: tell,
+            }),
+        }),
     ...(samples.features === 'har' && samples.lowpass !== undefined ? { lowpassHz: samples.lowpass } : {}),
     ...{ clock, signal },
     onEvent: (event) => {
@@ -44,6 +62,33 @@ export async function runLoopStage(options: LoopOptions, project: Project): Prom
   });
   // A timer left behind would keep the process.
   return await work.finally(() => over.abort());
+}
+
+/** What the motion system's sensor gives, where no project says it. */
+const withoutProject: SensingContract = {
+  fields: ['x', 'y', 'z'].map((name) => ({ name, unit: 'g' })),
+  rateHz: 100,
+};
+
+/** @returns the addresses that are not NATS, which only the stage output has a use for @throws AIOT_LOOP_STAGE */
+function requireUse({ out = [], sensor }: LoopOptions, stage: StageName): string[] {
+  const isNats = (url: string) => /^natss?:/i.test(url);
+  const others = out.filter((url) => !isNats(url));
+  if (stage !== 'output' && others.length > 0) {
+    throw new AiotError(
+      'AIOT_LOOP_STAGE',
+      `the stage ${stage} publishes on NATS alone: expected --out nats://HOST:4222`,
+      { next: 'Labels go elsewhere from the stage output.' },
+    );
+  }
+  if (stage !== 'sense' && sensor !== undefined && !isNats(sensor)) {
+    throw new AiotError(
+      'AIOT_LOOP_STAGE',
+      `the stage ${stage} reads from NATS alone: expected --sensor nats://HOST:4222`,
+      { next: 'Sensors are read by the stage sense.' },
+    );
+  }
+  return others;
 }
 
 function stageEventText(event: StageEvent): string | null {

@@ -1,0 +1,98 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { stripVTControlCharacters } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { LoopScreen, loopText } from '../../src/lib/cli/index.js';
+import { loopFrame } from '../../src/lib/cli/render/loop.js';
+import { runLoop } from '../../src/lib/loop/run/index.js';
+import { batchesOf, fakeLoop, livelySamples } from '../support/loop.js';
+
+/** A terminal that remembers what it was told, or (no columns) a pipe. */
+function screenOf(columns?: number, rows = 24) {
+  let text = '';
+  const notes: string[] = [];
+  const write = (chunk: string | Uint8Array) => {
+    text += chunk;
+    return true;
+  };
+  const stdout = { isTTY: columns !== undefined, columns: columns ?? 0, rows, write } as NodeJS.WriteStream;
+  const screen = new LoopScreen({ stdout, stdin: null, note: (line) => notes.push(line) });
+  return { screen, notes, text: () => text };
+}
+
+/** The loop of the tests for half a second, shown there. */
+async function shown(screen: LoopScreen) {
+  const { options } = fakeLoop(batchesOf(livelySamples(500), 25), undefined, { live: true, everyMs: 5 });
+  const result = await runLoop({ ...options, ...screen.wiring, vote: 'none', forMs: 500 });
+  screen.close();
+  return result;
+}
+
+describe('a loop on a terminal', () => {
+  it('stays where it is: each frame is drawn over the one before, and the cursor is given back', async () => {
+    const { screen, text } = screenOf(100, 40);
+    await shown(screen);
+    const frames = text().split('\u001b[J').slice(0, -1);
+    expect(frames.length).toBeGreaterThan(1);
+    const lines = frames.map((frame) => frame.split('\n').length - 1);
+    frames.slice(1).forEach((frame, i) => {
+      expect(frame).toContain(`\u001b[${lines[i]}A`);
+    });
+    expect(text().startsWith('\u001b[?25l')).toBe(true);
+    expect(text()).toMatch(/\u001b\[\?25h\n$/);
+    screen.close();
+    expect(text().match(/\[\?25h/g)).toHaveLength(1);
+  });
+
+  it('shows the signal, the classes, the vote, rates, latency and outputs', async () => {
+    const { screen, text } = screenOf(100, 40);
+    await shown(screen);
+    const last = stripVTControlCharacters(text().split('\u001b[J').at(-2)!);
+    for (const part of ['x g', 'resting  ', 'walking  ', 'stairs   ', 'vote ', '100 Hz', 'p50 ', 'fake:out'])
+      expect(last).toContain(part);
+    expect(last).toMatch(/[\u2801-\u28ff]/);
+  });
+
+  it.each([
+    [100, 40],
+    [60, 12],
+    [30, 6],
+  ])('fits into %i × %i characters', async (columns, rows) => {
+    const { screen, text } = screenOf(columns, rows);
+    await shown(screen);
+    const lines = stripVTControlCharacters(text().split('\u001b[J').at(-2)!).split('\n');
+    expect(lines.length).toBeLessThanOrEqual(rows);
+    for (const line of lines) expect(line.replace('\r', '').length).toBeLessThan(columns);
+  });
+});
+
+it('is a line for each change where there is no terminal', async () => {
+  const { screen, text, notes } = screenOf();
+  const result = await shown(screen);
+  const lines = stripVTControlCharacters(text()).trimEnd().split('\n');
+  expect(lines).toHaveLength(result.changes);
+  expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} {2}(resting|walking|stairs) {2}[\d.]+ {2}[\d.]+ ms$/);
+  expect(stripVTControlCharacters(notes[0]!)).toBe('fake:walk: running; Ctrl-C ends it');
+});
+
+it('sums up what a loop has done', async () => {
+  const text = stripVTControlCharacters(loopText(await runLoop(fakeLoop().options)));
+  expect(text).toMatch(/samples {2}500 at 100 Hz, jitter p99 0 ms; 0 lost, 0 gaps/);
+  expect(text).toMatch(/windows {2}19; \d+ predictions, \d+ changes?/);
+});
+
+it('says what it waits for before anything has come', async () => {
+  const { options } = fakeLoop(undefined, undefined, { live: true });
+  let frame: string[] = [];
+  await runLoop({
+    ...options,
+    forMs: 20,
+    onOpen: ({ monitor, latencies }) => {
+      const view = { status: monitor.status(), series: [], classes: [], answer: null, since: null };
+      frame = loopFrame({ ...view, spread: latencies(24, 0.1, 1000) }, 80, 24);
+    },
+  });
+  await delay(1);
+  expect(stripVTControlCharacters(frame.join('\n'))).toMatch(
+    /● motion@10 {2}fake:walk {2}1.0 s {2}waiting\nvote {5}no window yet/,
+  );
+});
