@@ -307,6 +307,7 @@ describe('the server of the motion system', () => {
     expect(server).toMatchObject({ subject: 'samples', endpoint: 'nats://pi.local' });
     expect(server.options).toMatchObject({ username: 'tok' });
     expect(server.urlOf('samples')).toBe('nats://pi.local/samples');
+    expect(of({}, ['nats://pi.local/output']).subject).toBe('');
   });
 
   it('is asked for where nobody names one', () => {

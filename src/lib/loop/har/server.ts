@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/index.js';
 import { parseStreamUrl, type StreamOptions } from '../../stream/index.js';
+import { motionStreams } from './layout.js';
 import type { StageOptions } from './types.js';
 
 /** The NATS server of the motion system. */
@@ -43,7 +44,8 @@ export function motionServer({ env, urls = [], credentials = {} }: StageOptions)
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
     },
-    subject: path,
+    // Of the six, it says nothing that the stage does not know.
+    subject: motionStreams.RPI.subjects.includes(path) ? '' : path,
     urlOf: (subject) => `${scheme}://${host}/${subject}${text === '' ? '' : `?${text}`}`,
   };
 }
