@@ -1,0 +1,79 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runCli } from '../../support/cli.js';
+import { type NatsServer, natsClient, startNats } from '../../support/nats.js';
+import { describeReal } from '../../support/real.js';
+
+const empty = () => mkdtemp(join(tmpdir(), 'aiot-stage-'));
+
+describeReal('nats', 'aiot loop run --stage', () => {
+  let server: NatsServer;
+  beforeAll(async () => {
+    server = await startNats();
+  });
+  afterAll(() => server?.stop());
+
+  it("runs a stage for a while by the original's environment, and tells what it did", async () => {
+    process.env.NATS_ADDRESS = `127.0.0.1:${server.port}`;
+    try {
+      const sensor = 'file:templates/har-imu/data/recordings/walking1.csv?rate=100&speed=max';
+      const sent = await runCli([
+        'loop',
+        'run',
+        '--stage',
+        'sense',
+        '--project',
+        'templates/har-imu',
+        '--sensor',
+        sensor,
+        '--json',
+      ]);
+      expect([sent.code, sent.stderr]).toEqual([0, expect.not.stringContaining('"error"')]);
+      const { taken } = sent.json as { taken: number };
+      expect(sent.json).toMatchObject({ stage: 'sense', published: 3 * taken, lost: 0 });
+      // Without a project too.
+      const dir = await empty();
+      const made = await runCli([
+        'loop',
+        'run',
+        '--stage',
+        'extract',
+        '--project',
+        dir,
+        '--for',
+        '4s',
+        '--json',
+      ]);
+      await rm(dir, { recursive: true });
+      expect(made.json).toMatchObject({ stage: 'extract', taken, windows: Math.floor(taken / 500), lost: 0 });
+      const client = await natsClient(server);
+      const { state } = await (await client.jetstreamManager()).streams.info('RPI', {
+        subjects_filter: 'feats',
+      });
+      expect(state.subjects).toEqual({ feats: Math.floor(taken / 500) });
+      await client.close();
+    } finally {
+      delete process.env.NATS_ADDRESS;
+    }
+  });
+});
+
+describe('aiot loop run --stage', () => {
+  it.each([
+    ['without a server', ['output'], 'AIOT_USAGE'],
+    ['with a stage that there is not', ['train'], 'AIOT_USAGE'],
+    [
+      'with labels for elsewhere from a stage that has none',
+      ['extract', '--out', 'mqtt://127.0.0.1/x'],
+      'AIOT_LOOP_STAGE',
+    ],
+    ['with a sensor where there is none', ['predict', '--sensor', 'i2c://1/lsm6ds3tr-c'], 'AIOT_LOOP_STAGE'],
+  ])('is refused %s', async (_, words, code) => {
+    const dir = await empty();
+    const result = await runCli(['loop', 'run', '--project', dir, '--json', '--stage', ...words]);
+    await rm(dir, { recursive: true });
+    expect([result.code, result.json]).toEqual([2, { error: expect.objectContaining({ code }) }]);
+  });
+});
