@@ -38,7 +38,7 @@ describe('a loop on a terminal', () => {
       expect(frame).toContain(`\u001b[${lines[i]}A`);
     });
     expect(text().startsWith('\u001b[?25l')).toBe(true);
-    expect(text()).toMatch(/\u001b\[\?25h\n$/);
+    expect(text().endsWith('\u001b[?25h\n')).toBe(true);
     screen.close();
     expect(text().match(/\[\?25h/g)).toHaveLength(1);
   });
