@@ -1,15 +1,14 @@
-import { Flags } from '@oclif/core';
 import { z } from 'zod';
 import {
   AiotCommand,
   brokerFlags,
   brokerOptions,
-  duration,
   LoopScreen,
   loopText,
+  runFlags,
   shared,
 } from '../../lib/cli/index.js';
-import { loopResultSchema, stageNames, stageResultSchema, startLoop } from '../../lib/loop/run/index.js';
+import { loopResultSchema, stageResultSchema, startLoop } from '../../lib/loop/run/index.js';
 
 export default class LoopRun extends AiotCommand {
   static override summary =
@@ -24,83 +23,7 @@ export default class LoopRun extends AiotCommand {
   ];
   static override flags = {
     project: shared.project,
-    sensor: Flags.string({
-      summary: 'Where samples come from: i2c:, iio:, alsa:, serial:, tcp:, file: or any stream.',
-      env: 'AIOT_SENSOR',
-      helpValue: 'URL',
-    }),
-    simulate: Flags.boolean({
-      summary:
-        'A made-up sensor where none is named, and a model trained into the cache where there is none.',
-      env: 'AIOT_SIMULATE',
-    }),
-    model: Flags.string({
-      summary: "A .aiot file, or the registry's NAME@STAGE [default: the project's].",
-      env: 'AIOT_MODEL',
-      helpValue: 'MODEL',
-    }),
-    delegate: Flags.option({ options: ['cpu', 'coral'] as const })({
-      summary: 'What the model runs on.',
-      default: 'cpu',
-      env: 'AIOT_DELEGATE',
-    }),
-    vote: Flags.string({
-      summary: "none, majority:N or hysteresis:SHARE [default: the model's].",
-      env: 'AIOT_VOTE',
-      helpValue: 'VOTE',
-    }),
-    hold: duration({ summary: 'A voted class stands at least so long, such as 5s.', env: 'AIOT_HOLD' }),
-    out: Flags.string({
-      char: 'o',
-      summary:
-        'Answers go here: nats:, mqtt:, kafka:, redis:, http:, telegram:, gpio:, exec:, file: and others.',
-      env: 'AIOT_OUT',
-      helpValue: 'URL',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    send: Flags.option({ options: ['change', 'always'] as const })({
-      summary: 'Send an answer when the vote changes, or always [default: change].',
-      env: 'AIOT_SEND',
-    }),
-    for: duration({ summary: 'End after this time, such as 30s.', env: 'AIOT_FOR', exclusive: ['until'] }),
-    until: Flags.string({
-      summary: 'End at this time, such as 17:30 or 2026-01-31T17:30.',
-      env: 'AIOT_UNTIL',
-      helpValue: 'TIME',
-    }),
-    record: Flags.string({
-      summary: 'Keep the samples as recordings in this folder, the last week of them.',
-      env: 'AIOT_RECORD',
-      helpValue: 'DIR',
-    }),
-    teach: Flags.boolean({
-      summary: 'Keys give the last seconds a label, and the model learns it.',
-      env: 'AIOT_TEACH',
-    }),
-    'teach-from': Flags.string({
-      summary: 'The same by messages: a stream of labels, such as mqtt://127.0.0.1/labels.',
-      env: 'AIOT_TEACH_FROM',
-      helpValue: 'URL',
-    }),
-    yes: Flags.boolean({
-      summary: 'Use what was taught also where it does worse on what was held out.',
-      env: 'AIOT_YES',
-    }),
-    stage: Flags.option({ options: stageNames })({
-      summary: "One of the motion system's four parts alone, over NATS.",
-      env: 'AIOT_STAGE',
-    }),
-    name: Flags.string({
-      summary: "Of the loop, for aiot loop status [default: the project's].",
-      env: 'AIOT_NAME',
-      helpValue: 'NAME',
-    }),
-    listen: Flags.string({
-      summary: 'Pages /healthz and /metrics here, such as 127.0.0.1:9099.',
-      env: 'AIOT_LISTEN',
-      helpValue: '[HOST:]PORT',
-    }),
+    ...runFlags,
     ...brokerFlags,
   };
   static override result = z.union([loopResultSchema, stageResultSchema]);

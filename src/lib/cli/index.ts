@@ -72,6 +72,7 @@ export * from './render/time.js';
 export { searchText, trainingText } from './render/training.js';
 export { historyTable, verifiedFacts, whyText } from './render/why.js';
 export { bridgeFlags, bridgeOptions, watchFlags, watchOptions } from './route-flags.js';
+export { runFlags } from './run-flags.js';
 export { readSecret } from './secret.js';
 export { setFlag, variablesOf } from './set-flag.js';
 export { type ExplainInput, explainSettings } from './settings/explain.js';

@@ -1,5 +1,4 @@
 /** The loop itself: samples to answers to outputs, the parts it is put together of, and what is told of it. */
-export { stageNames } from '../har/types.js';
 export type { LoopTap } from './engine.js';
 export type { LoopBegun, LoopOptions } from './options.js';
 export type { LoopParts } from './parts.js';
