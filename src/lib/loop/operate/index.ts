@@ -1,5 +1,8 @@
 /** A loop that runs for months, as others see it: its state, its pages, what systemd is told, what is checked before, its service. */
+
+export * from './check/index.js';
 export { type Health, healthOf, healthSchema } from './health.js';
+export * from './install/index.js';
 export {
   type ListedLoop,
   type ListedLoops,
@@ -12,5 +15,3 @@ export {
 export { loopMetrics } from './metrics.js';
 export { type OperateOptions, type Operation, operate } from './operate.js';
 export { loopFolder } from './place.js';
-export * from './install/index.js';
-export * from './check/index.js';
