@@ -25,13 +25,12 @@ afterEach(async () => {
 
 const { model } = unpackBundle(motionBundle());
 
+type ImportPackage = (name: string) => Promise<Record<string, unknown>>;
+
 /**
  * The two packages as far as they are used: a TPU that computes what the network says, and `off` steps more in its first output.
  */
-function packages(
-  off = 0,
-  plugged = true,
-): { importPackage: (name: string) => Promise<Record<string, unknown>>; runs: number[] } {
+function packages(off = 0, plugged = true): { importPackage: ImportPackage; runs: number[] } {
   const runs: number[] = [];
   class TFLiteNodeModelRunner {
     private readonly input = new Int8Array(150);
@@ -55,7 +54,7 @@ function packages(
     readonly node = { path: 'libedgetpu.so.1' };
     readonly options: [string, string][] = [];
   }
-  const importPackage = async (name: string): Promise<Record<string, unknown>> => {
+  const importPackage: ImportPackage = async (name) => {
     if (name === 'tfjs-tflite-node') return { default: { TFLiteNodeModelRunner } };
     if (name === 'coral-tflite-delegate') return { default: { CoralDelegate } };
     throw new Error(`no package ${name}`);
@@ -63,7 +62,7 @@ function packages(
   return { importPackage, runs };
 }
 
-async function open(importPackage?: (name: string) => Promise<Record<string, unknown>>) {
+async function open(importPackage?: ImportPackage) {
   return openModel({
     reference: join(folder, 'motion.aiot'),
     project: null,
@@ -97,7 +96,11 @@ it.each([
     async () => undefined,
     /AIOT_BACKEND_MISSING.*npm install tfjs-tflite-node coral-tflite-delegate/,
   ],
-  ['nothing was compiled', async () => packages().importPackage, /AIOT_PROGRAM_NOT_FOUND.*--target edgetpu/],
+  [
+    'nothing was compiled',
+    async (): Promise<ImportPackage> => packages().importPackage,
+    /AIOT_PROGRAM_NOT_FOUND.*--target edgetpu/,
+  ],
   [
     'no accelerator is plugged in',
     async () => {

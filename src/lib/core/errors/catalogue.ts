@@ -449,7 +449,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'I²C buses are reached through the package i2c-bus, which is not installed here or does not load: it is optional, as it is compiled when it is installed, on Linux only.',
-    next: 'npm install i2c-bus, where aiot is installed (needs make, g++ and python3: sudo apt install build-essential python3).',
+    next: 'npm install i2c-bus, beside this program (needs make, g++ and python3: sudo apt install build-essential python3).',
   },
   AIOT_I2C_STUCK: {
     exit: 1,
@@ -1035,6 +1035,12 @@ export const catalogue = {
     family: 'outside',
     about: 'Training came to no usable weights: the loss is not a number.',
     next: 'Lower model.train.learningRate in aiot.yaml, or look for huge values with aiot data check.',
+  },
+  AIOT_TRAINING_ENDED: {
+    exit: 1,
+    family: 'outside',
+    about: 'Training in a process of its own ended before it was done: somebody ended it, or memory ran out.',
+    next: 'Look at the memory (free -m), or train on another machine and take the file along: --model FILE.',
   },
   AIOT_TRUST_CONFLICT: {
     exit: 1,
