@@ -1,50 +1,57 @@
-import { readdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
+  AiotError,
   aiotVersion,
   canonicalJson,
   type Project,
   readBytes,
-  readJson,
   sha256Hex,
   withLock,
-  writeJsonAtomic,
 } from '../../core/index.js';
-import { openDataset, openTable } from '../../data/index.js';
+import {
+  type Dataset,
+  datasetOf,
+  expectedOf,
+  motorFields,
+  motorRecordings,
+  motorStates,
+  openDataset,
+  openTable,
+} from '../../data/index.js';
 import { buildFiles, trainingConfig, unpackBundle } from '../../model/index.js';
 import type { Settings } from './options.js';
 
+type Around = Pick<Settings, 'signal' | 'onStep'>;
+
 /** Another loop may be training the same model, on a slow machine, ms. */
 const waitMs = 1_800_000;
-/** Trained models that are kept. */
-const kept = 4;
 
-/**
- * The bundle of a project's model, trained into the cache: train, quantize, evaluate, bundle. The project's own folder is only read.
- * The second time it is there already, as long as aiot.yaml and the data are what they were.
- * @returns the file
- * @throws AIOT_DATA_EMPTY, AIOT_GATE_FAILED, and what these steps throw
- */
-export async function trainedBundle(project: Project, settings: Settings): Promise<string> {
-  const root = join(settings.cache, 'loop', 'trained');
-  const stamp = sha256Hex(canonicalJson([await stampOf(project), configOf(project)]));
-  const known = await readJson(join(root, 'stamps', `${stamp}.json`)).catch(() => null);
-  const before = typeof known === 'string' ? await whole(known) : null;
-  if (before) return before;
+/** Where it is, and what to tell of it; null where it was there already. */
+export interface Trained {
+  file: string;
+  text: string | null;
+}
+
+/** Folder of trained models in the cache. */
+export const trainedFolder = (cache: string) => join(cache, 'loop', 'trained');
+
+/** Trains into the cache, in this process, what is not there already. @throws AIOT_DATA_EMPTY, AIOT_GATE_FAILED, and what these steps throw */
+export async function trainedHere(
+  project: Project,
+  { cache, ...around }: { cache: string } & Around,
+): Promise<Trained> {
+  const root = trainedFolder(cache);
   const material = await materialOf(project);
-  const key = sha256Hex(canonicalJson([material.digest, configOf(project)]));
-  const folder = join(root, key.slice(0, 32));
-  const file = await withLock(join(root, `${key.slice(0, 32)}.lock`), waitMs, async () => {
-    const there = await whole(buildFiles({ ...project, dir: folder }).bundle);
-    return there ?? (await train({ ...project, dir: folder }, material, settings));
+  const key = sha256Hex(canonicalJson([material.digest, configOf(project)])).slice(0, 32);
+  const own = { ...project, dir: join(root, key) };
+  return await withLock(join(root, `${key}.lock`), waitMs, async () => {
+    const file = await wholeBundle(buildFiles(own).bundle);
+    return file === null ? await train(own, material, around) : { file, text: null };
   });
-  await writeJsonAtomic(join(root, 'stamps', `${stamp}.json`), file);
-  await prune(root, key.slice(0, 32));
-  return file;
 }
 
 /** The file when a whole bundle is in it; else it is made anew. */
-async function whole(file: string): Promise<string | null> {
+export async function wholeBundle(file: string): Promise<string | null> {
   try {
     unpackBundle(await readBytes(file));
     return file;
@@ -54,13 +61,13 @@ async function whole(file: string): Promise<string | null> {
 }
 
 /** All of aiot.yaml that makes the model, and who makes it. */
-function configOf(project: Project): unknown {
+export function configOf(project: Project): unknown {
   return { config: trainingConfig(project.config), aiot: aiotVersion() };
 }
 
 interface TrainingMaterial {
   digest: string;
-  source: { dataset: Awaited<ReturnType<typeof openDataset>> } | { data: string };
+  source: { dataset: Dataset } | { data: string };
 }
 
 async function materialOf(project: Project): Promise<TrainingMaterial> {
@@ -69,26 +76,33 @@ async function materialOf(project: Project): Promise<TrainingMaterial> {
     const data = resolve(project.dir, table.file);
     return { digest: (await openTable(data, table)).digest, source: { data } };
   }
-  const dataset = await openDataset(project);
+  const dataset = await recordingsOf(project);
   return { digest: dataset.digest, source: { dataset } };
 }
 
-/** What tells, without reading them, that the files of the data are what they were: names, sizes and times. */
-async function stampOf(project: Project): Promise<unknown> {
-  const { table } = project.config.model;
-  const at = table ? resolve(project.dir, table.file) : join(project.dir, 'data');
-  const found = await stat(at).catch(() => null);
-  if (!found?.isDirectory()) return [at, found?.size, found?.mtimeMs];
-  const names = (await readdir(at, { recursive: true })).sort();
-  const files = await Promise.all(names.map((name) => stat(join(at, name))));
-  return [at, files.map(({ size, mtimeMs }, i) => [names[i], size, mtimeMs])];
+/** The project's own; where it has none and is about the motor, those that `aiot init` would make. */
+async function recordingsOf(project: Project): Promise<Dataset> {
+  try {
+    return await openDataset(project);
+  } catch (error) {
+    const none = error instanceof AiotError && error.code === 'AIOT_DATA_EMPTY';
+    const expected = expectedOf(project.config);
+    if (!none || !isMotor(expected)) throw error;
+    return datasetOf(project.config.name, expected, motorRecordings(expected.rateHz));
+  }
+}
+
+function isMotor({ fields, labels }: { fields: readonly string[]; labels: readonly string[] }): boolean {
+  return (
+    fields.join() === motorFields.join() && labels.every((label) => motorStates.some((s) => s === label))
+  );
 }
 
 async function train(
   project: Project,
   { source }: TrainingMaterial,
-  { signal, onStep, tell }: Settings,
-): Promise<string> {
+  { signal, onStep }: Around,
+): Promise<Trained> {
   const { bundleProject, evaluateProject, gateError, quantizeProject, trainProject } = await import(
     '../../model/index.js'
   );
@@ -106,21 +120,6 @@ async function train(
   if (refused) throw refused;
   const { file, bundle } = await bundleProject(options);
   const { macroF1 } = bundle.info.metrics.int8;
-  tell(
-    'trained',
-    `${name} was trained into the cache${macroF1 === undefined ? '' : `: macro-F1 ${macroF1.toFixed(3)}`}`,
-  );
-  return file;
-}
-
-async function prune(root: string, own: string): Promise<void> {
-  const names = (await readdir(root)).filter((name) => /^[0-9a-f]{32}$/.test(name) && name !== own);
-  const aged = await Promise.all(
-    names.map(async (name) => ({ name, at: (await stat(join(root, name)).catch(() => null))?.mtimeMs ?? 0 })),
-  );
-  const old = aged.sort((a, b) => b.at - a.at).slice(kept - 1);
-  for (const { name } of old) {
-    await rm(join(root, name), { recursive: true, force: true });
-    await rm(join(root, `${name}.lock`), { force: true });
-  }
+  const how = macroF1 === undefined ? '' : `: macro-F1 ${macroF1.toFixed(3)}`;
+  return { file, text: `${name} was trained into the cache${how}` };
 }
