@@ -1,0 +1,122 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { aiot, root } from '../models/measure.js';
+
+/** What a whole process of `aiot loop run` cost, and how soon it answered. */
+export interface Live {
+  p50: number;
+  p99: number;
+  lost: number;
+  windows: number;
+  /** Of one core, between the start's end and the end's start. */
+  cpu: number;
+  /** 10⁶ bytes, the highest. */
+  memory: number;
+}
+
+/** Linux counts the time of processes in hundredths of a second. */
+const ticks = 100;
+/** For the start: what is compiled and loaded then is not a loop's daily work. */
+const startMs = 4000;
+
+/** Runs the loop on the simulated sensor, at 100 Hz of real time. @param share of a core that it may have; 1 = as much as it wants */
+export async function runLive(project: string, seconds: number, share: number): Promise<Live> {
+  const args = [
+    'loop',
+    'run',
+    '--project',
+    project,
+    '--simulate',
+    '--send',
+    'always',
+    '--out',
+    `file://${join(project, 'answers.ndjson')}`,
+  ];
+  const [program, ...rest] = aiot(...args, '--for', `${seconds}s`);
+  const group = share < 1 ? limited(share) : undefined;
+  const child = spawn(program, rest, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  let out = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text;
+  });
+  try {
+    group?.take(child.pid!);
+    await delay(startMs / share);
+    const before = cpuSeconds(child.pid!);
+    const from = performance.now();
+    await delay((seconds * 1000 - startMs) * 0.8);
+    const cpu = (cpuSeconds(child.pid!) - before) / ((performance.now() - from) / 1000);
+    const memory = memoryOf(child.pid!);
+    const code = await ended;
+    if (code !== 0) throw new Error(`aiot loop run: exit ${code}`);
+    const { latencyMs, lost, windows } = JSON.parse(out) as {
+      latencyMs: { p50: number; p99: number };
+      lost: number;
+      windows: number;
+    };
+    return { ...latencyMs, lost, windows, cpu, memory };
+  } finally {
+    child.kill('SIGKILL');
+    await ended;
+    group?.remove();
+  }
+}
+
+/** User and system time, s (proc(5), stat: fields 14 and 15; its second may hold spaces). */
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / ticks;
+}
+
+function memoryOf(pid: number): number {
+  const [, kB] = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return (Number(kB) * 1024) / 1e6;
+}
+
+const periodUs = 100_000;
+
+/** A group of processes that together have a share of one core: the kernel's own limit. Null where nobody may make one. */
+function limited(share: number): { take(pid: number): void; remove(): void } {
+  const [folder, v2] = groupsFolder();
+  const group = `${folder}/aiot-bench-${process.pid}`;
+  mkdirSync(group);
+  const quota = Math.round(periodUs * share);
+  if (v2) writeFileSync(`${group}/cpu.max`, `${quota} ${periodUs}`);
+  else {
+    writeFileSync(`${group}/cpu.cfs_period_us`, `${periodUs}`);
+    writeFileSync(`${group}/cpu.cfs_quota_us`, `${quota}`);
+  }
+  return {
+    take: (pid) => writeFileSync(`${group}/cgroup.procs`, `${pid}`),
+    remove: () => rmdirSync(group),
+  };
+}
+
+/** Where control groups are made, and whether they are of version 2. */
+function groupsFolder(): [string, boolean] {
+  const mounts = readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' '));
+  const v1 = mounts.find(
+    ([, , kind, options = '']) => kind === 'cgroup' && options.split(',').includes('cpu'),
+  );
+  const v2 = mounts.find(([, , kind]) => kind === 'cgroup2');
+  const [, folder] = v1 ?? v2 ?? [];
+  if (folder === undefined) throw new Error('no control groups here');
+  return [folder, v1 === undefined];
+}
+
+/** Whether this process may limit others. */
+export function canLimit(): boolean {
+  try {
+    limited(0.5).remove();
+    return true;
+  } catch {
+    return false;
+  }
+}

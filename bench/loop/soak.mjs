@@ -1,0 +1,48 @@
+// A simulated sensor and the whole loop behind it, of the build, as fast as it goes: `node soak.mjs PROJECT HOURS [SENSOR]`; SENSOR is
+// the URL of a simulated chip, else the project's own is made up. Prints one line of JSON.
+import { memoryUsage } from 'node:process';
+
+/** @param {string} room */
+const built = (room) => import(new URL(`../../dist/lib/${room}/index.js`, import.meta.url).href);
+const { loadProject, keepHeapSmall } = await built('core');
+const { createVirtualClock, openSensing, runLoop } = await built('loop');
+
+const [dir = '', hours, sensor] = process.argv.slice(2);
+const project = await loadProject(dir);
+const endMs = Number(hours) * 3_600_000;
+/** @type {number[]} 10⁶ bytes, after each tenth */
+const memory = [];
+const started = performance.now();
+keepHeapSmall?.();
+const { samples, lost, gaps, windows } = await runLoop({
+  project: dir,
+  simulate: true,
+  vote: 'majority:4',
+  parts: { sensing: openSome },
+});
+const seconds = (performance.now() - started) / 1000;
+console.log(JSON.stringify({ samples, lost, gaps, windows, seconds, memory }));
+process.exit(0);
+
+/**
+ * Sensing that ends after so much of the sensor's time.
+ * @param {Record<string, unknown>} options
+ */
+async function openSome(options) {
+  const chip = sensor ? { sensor, clock: createVirtualClock(Date.now()) } : {};
+  const sensing = await openSensing({ ...options, ...chip, simulate: { project, speed: 'max' } });
+  const all = sensing[Symbol.asyncIterator].bind(sensing);
+  let begin = Number.NaN;
+  return Object.assign(Object.create(sensing), {
+    async *[Symbol.asyncIterator]() {
+      for await (const batch of { [Symbol.asyncIterator]: all }) {
+        if (Number.isNaN(begin)) begin = batch.times[0];
+        const passed = batch.times[batch.count - 1] - begin;
+        while (memory.length < 10 && passed >= ((memory.length + 1) * endMs) / 10)
+          memory.push(memoryUsage.rss() / 1e6);
+        yield batch;
+        if (passed >= endMs) return;
+      }
+    },
+  });
+}
