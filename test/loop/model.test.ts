@@ -2,7 +2,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { digestOf, loadProject, type Project, parseProject } from '../../src/lib/core/index.js';
+import { AiotError, digestOf, loadProject, type Project, parseProject } from '../../src/lib/core/index.js';
 import { type ModelEvent, openModel } from '../../src/lib/loop/index.js';
 import { motionBundle, motionSamples } from '../support/motion-bundle.js';
 
@@ -84,6 +84,13 @@ describe('a model that is trained into the cache', () => {
       onEvent: (event: ModelEvent) => events.push(event),
       onStep: (text: string) => steps.push(text),
     };
+    const ending = new AbortController();
+    const stopped = openModel({
+      ...options,
+      signal: ending.signal,
+      onStep: () => ending.abort(new AiotError('AIOT_INTERRUPTED', 'stopped')),
+    });
+    await expect(stopped).rejects.toMatchObject({ code: 'AIOT_INTERRUPTED' });
     const first = await openModel(options);
     expect(first.state()).toMatchObject({ name: 'har-imu', source: 'trained' });
     expect(steps.some((text) => /epoch 8\/8/.test(text))).toBe(true);

@@ -3,6 +3,7 @@
  * last layer, and that only when taught by hand.
  */
 export * from './har/index.js';
+export { serveTraining } from './model/apart.js';
 export { openModel } from './model/open-model.js';
 export type { ModelOptions } from './model/options.js';
 export type * from './model-types.js';

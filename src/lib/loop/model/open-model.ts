@@ -6,7 +6,7 @@ import { type Contract, contractOfProject } from './contract.js';
 import { keepFileModel } from './from-file.js';
 import { keepPlatformModel } from './from-platform.js';
 import { type ModelOptions, type Settings, settingsOf } from './options.js';
-import { trainedBundle } from './simulate.js';
+import { trainedBundle } from './trained.js';
 
 /**
  * Opens the model of a loop: a file, what a reference stands for on the platform, or what a project has. It is verified, fits the
