@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import {
+  AiotError,
   aiotVersion,
   canonicalJson,
   type Project,
@@ -7,7 +8,16 @@ import {
   sha256Hex,
   withLock,
 } from '../../core/index.js';
-import { openDataset, openTable } from '../../data/index.js';
+import {
+  type Dataset,
+  datasetOf,
+  expectedOf,
+  motorFields,
+  motorRecordings,
+  motorStates,
+  openDataset,
+  openTable,
+} from '../../data/index.js';
 import { buildFiles, trainingConfig, unpackBundle } from '../../model/index.js';
 import type { Settings } from './options.js';
 
@@ -57,7 +67,7 @@ export function configOf(project: Project): unknown {
 
 interface TrainingMaterial {
   digest: string;
-  source: { dataset: Awaited<ReturnType<typeof openDataset>> } | { data: string };
+  source: { dataset: Dataset } | { data: string };
 }
 
 async function materialOf(project: Project): Promise<TrainingMaterial> {
@@ -66,8 +76,26 @@ async function materialOf(project: Project): Promise<TrainingMaterial> {
     const data = resolve(project.dir, table.file);
     return { digest: (await openTable(data, table)).digest, source: { data } };
   }
-  const dataset = await openDataset(project);
+  const dataset = await recordingsOf(project);
   return { digest: dataset.digest, source: { dataset } };
+}
+
+/** The project's own; where it has none and is about the motor, those that `aiot init` would make. */
+async function recordingsOf(project: Project): Promise<Dataset> {
+  try {
+    return await openDataset(project);
+  } catch (error) {
+    const none = error instanceof AiotError && error.code === 'AIOT_DATA_EMPTY';
+    const expected = expectedOf(project.config);
+    if (!none || !isMotor(expected)) throw error;
+    return datasetOf(project.config.name, expected, motorRecordings(expected.rateHz));
+  }
+}
+
+function isMotor({ fields, labels }: { fields: readonly string[]; labels: readonly string[] }): boolean {
+  return (
+    fields.join() === motorFields.join() && labels.every((label) => motorStates.some((s) => s === label))
+  );
 }
 
 async function train(
