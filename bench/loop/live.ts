@@ -19,7 +19,7 @@ export interface Live {
 /** Linux counts the time of processes in hundredths of a second. */
 const ticks = 100;
 /** For the start: what is compiled and loaded then is not a loop's daily work. */
-const startMs = 4000;
+const startMs = 3000;
 
 /** Runs the loop on the simulated sensor, at 100 Hz of real time. @param share of a core that it may have; 1 = as much as it wants */
 export async function runLive(project: string, seconds: number, share: number): Promise<Live> {
@@ -47,7 +47,7 @@ export async function runLive(project: string, seconds: number, share: number): 
     await delay(startMs / share);
     const before = cpuSeconds(child.pid!);
     const from = performance.now();
-    await delay((seconds * 1000 - startMs) * 0.8);
+    await delay(seconds * 500);
     const cpu = (cpuSeconds(child.pid!) - before) / ((performance.now() - from) / 1000);
     const memory = memoryOf(child.pid!);
     const code = await ended;

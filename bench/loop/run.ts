@@ -57,7 +57,7 @@ async function quarter(): Promise<void> {
     console.log('skipped a quarter of a core: this process may make no control group');
     return;
   }
-  for (const inputs of ['motion', 'raw'] as const) {
+  for (const inputs of short ? (['motion'] as const) : (['motion', 'raw'] as const)) {
     const { p50, p99, lost, windows } = await runLive(makeProject(folder, inputs), short ? 25 : 60, 0.25);
     say(
       lost === 0,

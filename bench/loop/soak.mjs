@@ -4,7 +4,7 @@ import { memoryUsage } from 'node:process';
 
 /** @param {string} room */
 const built = (room) => import(new URL(`../../dist/lib/${room}/index.js`, import.meta.url).href);
-const { loadProject, keepHeapSmall } = await built('core');
+const { loadProject } = await built('core');
 const { createVirtualClock, openSensing, runLoop } = await built('loop');
 
 const [dir = '', hours, sensor] = process.argv.slice(2);
@@ -13,7 +13,6 @@ const endMs = Number(hours) * 3_600_000;
 /** @type {number[]} 10⁶ bytes, after each tenth */
 const memory = [];
 const started = performance.now();
-keepHeapSmall?.();
 const { samples, lost, gaps, windows } = await runLoop({
   project: dir,
   simulate: true,
