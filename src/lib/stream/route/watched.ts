@@ -1,4 +1,4 @@
-import { setFlagsFromString } from 'node:v8';
+import { keepHeapSmall } from '../../core/index.js';
 import { showStates } from './metrics.js';
 import { createReporter } from './report.js';
 import { runRoutes } from './run.js';
@@ -18,6 +18,7 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
   const { onLine, status, everyMs, ...running } = options;
   const { only = [] } = running;
   const looks = routes.some(({ name, through }) => through && (only.length === 0 || only.includes(name)));
+  // Pictures count as heap too: looking at it so often took a third of what the face detector takes.
   if (!looks) keepHeapSmall();
   const shown = status === undefined ? undefined : await showStates(status);
   if (shown?.port !== undefined) onLine(`states at http://127.0.0.1:${shown.port}/, and /metrics`);
@@ -33,13 +34,4 @@ export async function runWatched(routes: readonly Route[], options: WatchedOptio
   } finally {
     await shown?.close();
   }
-}
-
-/**
- * Messages in flight outlive the youngest generation, and V8 lets the heap double before it looks at the older one: 200 MB of what
- * nobody needs any more, for a bridge that runs on a small board for years. So it looks sooner, at every fifth more. Not where pictures
- * are looked at: V8 counts their bytes too, and its looking took a third of what the face detector takes.
- */
-function keepHeapSmall(): void {
-  setFlagsFromString('--heap-growing-percent=20');
 }
