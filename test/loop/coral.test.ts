@@ -90,17 +90,13 @@ it('answers from the Edge TPU once it came to the golden answers, compiled where
   expect((await open(importPackage)).state().delegate).toBe('coral');
 });
 
-it.each([
+it.each<[string, () => Promise<ImportPackage | undefined>, RegExp]>([
   [
     'the packages are missing',
     async () => undefined,
     /AIOT_BACKEND_MISSING.*npm install tfjs-tflite-node coral-tflite-delegate/,
   ],
-  [
-    'nothing was compiled',
-    async (): Promise<ImportPackage> => packages().importPackage,
-    /AIOT_PROGRAM_NOT_FOUND.*--target edgetpu/,
-  ],
+  ['nothing was compiled', async () => packages().importPackage, /AIOT_PROGRAM_NOT_FOUND.*--target edgetpu/],
   [
     'no accelerator is plugged in',
     async () => {
@@ -119,7 +115,7 @@ it.each([
     },
     /AIOT_GOLDEN_MISMATCH.*on the Edge TPU/,
   ],
-] as const)('runs on the CPU, and says so in a line, where %s', async (_, prepare, line) => {
+])('runs on the CPU, and says so in a line, where %s', async (_, prepare, line) => {
   const keeper = await open(await prepare());
   expect(keeper.state().delegate).toBe('cpu');
   expect(events).toHaveLength(1);

@@ -1,16 +1,19 @@
-import { AiotError, type Clock, plural, thousands } from '../../core/index.js';
+import { AiotError, type Clock } from '../../core/index.js';
 import {
   createOutlet,
   type OutgoingMessage,
   type Outlet,
   openSink,
   openSpool,
+  reasonOf,
   type Spool,
   type StreamOptions,
 } from '../../stream/index.js';
 import type { OutputState } from '../types.js';
+import { drained } from './drained.js';
 import { openLasting } from './lasting.js';
 import type { OutputSettings } from './settings.js';
+import { createTelling } from './telling.js';
 
 export interface LineOptions {
   settings: OutputSettings;
@@ -39,8 +42,6 @@ export interface Line {
 const most = { atOutlet: 1000, before: 10_000 };
 /** After the disk has failed: with memory alone, until it is tried again. */
 const diskPauseMs = 30_000;
-/** For what is on its way when the loop ends. */
-const drainMs = { connected: 10_000, failing: 1000 };
 
 interface Lane {
   outlet: Outlet;
@@ -56,13 +57,19 @@ export async function openLine(options: LineOptions): Promise<Line> {
   let refusal: string | undefined;
   /** Why there is no spool; told once. */
   let diskTrouble: string | undefined;
-  let told = { failing: false, dropped: 0, disk: false };
+  const telling = createTelling(shown, onEvent);
   let waiting: OutgoingMessage[] = [];
   /** At the outlet, and neither arrived nor on disk; in their order. */
   const under = new Set<OutgoingMessage>();
   let settling: (() => void)[] = [];
   let ending = false;
   let lane: Lane = openLane(await openDisk());
+
+  const dropped = () => counts.dropped + (lane.spool?.dropped ?? 0);
+  const tellChange = () => {
+    const counted = { dropped: dropped(), kept: lane.spool?.messages ?? 0 };
+    if (telling.change(lane.outlet.state(), counted)) refusal = undefined;
+  };
 
   /** A second loop of one name is refused before: what fails here is a disk that cannot be written. */
   async function openDisk(): Promise<Spool | undefined> {
@@ -164,25 +171,6 @@ export async function openLine(options: LineOptions): Promise<Line> {
     settling = [];
   }
 
-  const dropped = () => counts.dropped + (lane.spool?.dropped ?? 0);
-
-  function tellChange(): void {
-    const { state, error, spooled } = lane.outlet.state();
-    if (spooled?.error !== undefined && !told.disk)
-      onEvent(`${shown}: ${spooled.error}; memory holds what it can`);
-    told.disk = spooled?.error !== undefined;
-    if (state === 'failing' && !told.failing) {
-      onEvent(`${shown} does not take answers, they are kept: ${error ?? 'no reason given'}`);
-      told = { ...told, failing: true, dropped: dropped() };
-    }
-    if (state !== 'connected' || !told.failing) return;
-    const lost = dropped() - told.dropped;
-    const missing = lost === 0 ? '' : `; ${plural(lost, 'answer')} thrown away meanwhile`;
-    onEvent(`${shown} takes answers again, ${thousands(lane.spool?.messages ?? 0)} on disk${missing}`);
-    told = { ...told, failing: false };
-    refusal = undefined;
-  }
-
   return {
     async ready() {
       await begin();
@@ -219,20 +207,4 @@ export async function openLine(options: LineOptions): Promise<Line> {
       };
     },
   };
-}
-
-/** Whether all has arrived, within the time that its state is worth. */
-async function drained(outlet: Outlet): Promise<boolean> {
-  const failing = outlet.state().state === 'failing';
-  return Promise.race([
-    outlet.idle(true).then(() => true),
-    new Promise<false>((resolve) => {
-      setTimeout(() => resolve(false), failing ? drainMs.failing : drainMs.connected).unref();
-    }),
-  ]);
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof AiotError) return `${error.code}: ${error.message}`;
-  return error instanceof Error ? error.message : String(error);
 }

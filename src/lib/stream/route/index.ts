@@ -1,6 +1,7 @@
 /** Routes: from sources by expressions to sinks, at least once; and `stream bridge`, which is a route of one line. */
 
 export { type TestedRoutes, testedRoutesSchema, testRoutes } from './cases.js';
+export { reasonOf } from './failures.js';
 export { type ImportedRoutes, importedRoutesSchema, importRoutes, presetNames } from './import/import.js';
 export { type ListedRoutes, listedRoutesSchema, listRoutes } from './list.js';
 export { loadRoutes, parseRoutes, routeOf } from './load.js';

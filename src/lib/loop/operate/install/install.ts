@@ -1,5 +1,4 @@
-import { access, readFile } from 'node:fs/promises';
-import { homedir, userInfo } from 'node:os';
+import { access } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import {
@@ -15,6 +14,8 @@ import {
 } from '../../../core/index.js';
 import { secretIn } from '../../../stream/index.js';
 import { outputSettings } from '../../output/index.js';
+import { missingGroups, ownFolders, whoRuns } from './account.js';
+import { cautionsFor } from './cautions.js';
 import { devicesFor } from './devices.js';
 import { loopUnit } from './unit.js';
 
@@ -163,32 +164,6 @@ function refuseSecret(url: string, secrets: string): void {
   );
 }
 
-/** @returns undefined for a user that systemd makes up; and the home of the one that there is */
-async function whoRuns(
-  asked: string | undefined,
-): Promise<{ user: string | undefined; home: string | undefined }> {
-  const caller = process.env.SUDO_USER ?? userInfo().username;
-  const user = asked ?? (caller === 'root' ? 'dynamic' : caller);
-  if (user === 'dynamic') return { user: undefined, home: await homeOf(caller) };
-  const home = await homeOf(user);
-  if (home !== undefined) return { user, home };
-  throw new AiotError('AIOT_USAGE', `there is no user ${user} on this machine`, {
-    next: '--user dynamic lets systemd make one up.',
-  });
-}
-
-async function homeOf(user: string): Promise<string | undefined> {
-  if (user === userInfo().username) return process.env.HOME ?? homedir();
-  const lines = (await readFile('/etc/passwd', 'utf8').catch(() => '')).split('\n');
-  return lines.map((line) => line.split(':')).find(([name]) => name === user)?.[5];
-}
-
-/** Of `sudo`, what names folders is not passed on, but where it is said on purpose. */
-function ownFolders(): Record<string, string | undefined> {
-  const { AIOT_CONFIG_DIR, XDG_CONFIG_HOME } = process.env;
-  return { AIOT_CONFIG_DIR, XDG_CONFIG_HOME };
-}
-
 async function present(folder: string, names: readonly string[]): Promise<string[]> {
   const found = await Promise.all(
     names.map((name) =>
@@ -199,12 +174,6 @@ async function present(folder: string, names: readonly string[]): Promise<string
     ),
   );
   return found.flat();
-}
-
-async function missingGroups(groups: readonly string[]): Promise<string[]> {
-  const text = await readFile('/etc/group', 'utf8').catch(() => '');
-  const known = new Set(text.split('\n').map((line) => line.split(':', 1)[0]));
-  return groups.filter((group) => !known.has(group));
 }
 
 /** Where npm puts a package beside those that it needs, all of them. */
@@ -229,30 +198,4 @@ async function write(file: string, unit: string, system: boolean): Promise<void>
       next: 'The same with --unit-dir . writes it here, and says how root puts it in its place.',
     });
   }
-}
-
-function cautionsFor({
-  sensor,
-  outputs,
-  user,
-  missing,
-}: {
-  sensor: string | undefined;
-  outputs: number;
-  user: string | undefined;
-  missing: readonly string[];
-}): string[] {
-  return [
-    ...(sensor === undefined
-      ? ['No sensor is named, by --sensor or loop.sensor of aiot.yaml: it will not start.']
-      : []),
-    ...(outputs === 0
-      ? ['No output is named, by --out or loop.out of aiot.yaml: answers go to the journal alone.']
-      : []),
-    ...missing.map(
-      (group) =>
-        `There is no group ${group} on this machine, which would let it use its device: sudo groupadd --system ${group}, a rule of udev that gives the device to it, and this once more.`,
-    ),
-    ...(user === 'root' ? ['It runs as root; a user of its own is safer: --user dynamic.'] : []),
-  ];
 }
