@@ -1,0 +1,50 @@
+#!/bin/sh
+# The templates as they run on a Pi, with simulated sensors and real servers: answers go to NATS and Redis, the motor's to a file, the
+# camera's faces to a folder of their own. Needs nats-server and redis-server; a model is trained into the cache where there is none.
+#
+#   examples/loop-on-a-pi.sh [FOLDER]
+#
+# AIOT names the program; unset, it is this clone's (npm run build makes it).
+set -eu
+here=$(cd "$(dirname "$0")/.." && pwd)
+aiot=${AIOT:-"$here/bin/run.js"}
+folder=${1:-$(mktemp -d)}
+mkdir -p "$folder"
+cd "$folder"
+PATH=$PATH:/usr/sbin
+nats=${NATS_PORT:-7222}
+redis=${REDIS_PORT:-7379}
+
+servers=""
+trap 'for pid in $servers; do kill "$pid" 2>/dev/null || true; done' EXIT
+nats-server -a 127.0.0.1 -p "$nats" -js -sd "$folder/jetstream" >nats.log 2>&1 &
+servers="$servers $!"
+redis-server --bind 127.0.0.1 --port "$redis" --save '' --dir "$folder" >redis.log 2>&1 &
+servers="$servers $!"
+tries=0
+until "$aiot" stream check "nats://127.0.0.1:$nats" --quiet >/dev/null 2>&1 && "$aiot" stream check "redis://127.0.0.1:$redis/x" --quiet >/dev/null 2>&1; do
+  tries=$((tries + 1))
+  [ "$tries" -lt 20 ] || { cat nats.log redis.log >&2; exit 1; }
+  sleep 0.5
+done
+
+# What somebody does: the first label is heard on NATS, and the last one is in Redis.
+"$aiot" stream tail "nats://127.0.0.1:$nats/activity" --expect 'label = voted and $count(scores) = 3' --within 120s --json >heard.ndjson &
+heard=$!
+"$aiot" loop run --project "$here/templates/har-imu" --simulate --for 12s --send always \
+  --out "nats://127.0.0.1:$nats/activity" --out "redis://127.0.0.1:$redis/activity?body=label" --json
+wait "$heard"
+label=$(redis-cli -h 127.0.0.1 -p "$redis" get activity)
+case $label in
+  resting | walking | stairs) echo "Redis says $label" ;;
+  *) echo "Redis says '$label'" >&2; exit 1 ;;
+esac
+
+# Is the motor well?
+"$aiot" loop run --project "$here/templates/motor-watch" --simulate --for 10s --send always --out "file://$folder/motor.ndjson" --json
+grep -q '"voted":"normal"\|"voted":"anomaly"' motor.ndjson
+
+# Faces, as gray PNG files.
+"$aiot" loop run --project "$here/templates/face-camera" --simulate --for 6s --out "file://$folder/faces.ndjson" --json
+test -s faces.ndjson
+echo "Everything is in $folder"
