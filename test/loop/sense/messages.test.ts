@@ -92,6 +92,7 @@ describe('what a message may look like', () => {
     ['a text', 'hello world', 'expected 3 numbers (x, y, z), got ["hello","world"]', 0],
     ['damaged JSON', '{"x": 1,', 'expected JSON, got "{\\"x\\": 1,"', 0],
     ['null', 'null', 'expected 3 numbers (x, y, z), got ["null"]', 0],
+    ['a heap of brackets', `${'['.repeat(1e5)}${']'.repeat(1e5)}`, 'expected 3 numbers (x, y, z), got […', 0],
   ])('%s is skipped whole; the next sample is its own', (_, message, why, lost) => {
     const got = read([[1, 2, 3], message, [4, 5, 6]]);
     expect(got.values).toEqual([1, 2, 3, 4, 5, 6]);
@@ -155,6 +156,35 @@ describe('when a message says its samples were taken', () => {
     const got = read([sample(4_294_967_280), sample(4_294_967_290), sample(4), sample(14)]);
     expect(got.times.map((t) => t - 1_700_000_000_000)).toEqual([0, 10, 20, 30]);
     expect(got.apart).toEqual([false, false, true, false]);
+  });
+
+  it.each<[string, number, boolean]>([
+    ['learns the time while it runs', 50, true],
+    ['had never been set, and is', 4.2e12, true],
+    ['says a time that is none', 1e300, false],
+  ])('goes on from now with a board that %s', (_, odd, apart) => {
+    const at = 1_700_000_000_000;
+    const got = read([at, odd, at + 20].map((t) => ({ t, x: 1, y: 2, z: 3 })));
+    expect(got.times.map((t) => t - at)).toEqual([0, 10, 20]);
+    expect(got.apart).toEqual([false, apart, apart]);
+  });
+
+  it('counts samples as they come where times are whole seconds, unless they are so by chance', () => {
+    const line = (t: string) => `{"t":${t},"x":1,"y":2,"z":3}`;
+    expect(read([line('1700000000'), line('1700000000')])).toMatchObject({
+      timing: 'arrival',
+      told: ['the times of the messages are whole seconds: samples count as they come'],
+    });
+    expect(read([line('"2023-11-14T22:13:20Z"')]).timing).toBe('arrival');
+    expect(read([line('1700000000.0'), line('1700000000.01')])).toMatchObject({ timing: 'own', told: [] });
+  });
+
+  it('believes no number and no rate that no board can have', () => {
+    const of = (seq: number) => ({ seq, x: seq, y: 0, z: 0 });
+    const got = read([of(1), of(9e15), of(2)]);
+    expect(got.lost).toEqual([0, 0, 0]);
+    expect(got.apart).toEqual([false, true, true]);
+    expect(read([{ t: 1_700_000_000_000, rate: 1e300, x: [1, 2], y: [1, 2], z: [1, 2] }]).rateHz).toBeNull();
   });
 
   it('takes a number that begins anew for a restart, and one that comes twice for a repeat', () => {

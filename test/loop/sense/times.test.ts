@@ -100,6 +100,31 @@ describe('the times of samples', () => {
   });
 });
 
+describe('a sender whose clock is set', () => {
+  it.each([
+    ['while its rate is still looked for', 5, false],
+    ['while its rate is still looked for, its messages numbered', 5, true],
+    ['later, its messages numbered', 3000, true],
+  ])('costs a window and not the loop: %s', async (_, at, sure) => {
+    for (const jumpMs of [700, 60_000, 2 * 365 * 86_400_000]) {
+      const batches = batchesAt(104, 40, undefined, 1).map((batch, i) => ({
+        ...batch,
+        sure,
+        times: batch.times.map((t) => t + (i < at ? 0 : jumpMs)),
+      }));
+      const { sensing, told } = fakeSensing({ batches, rateHz: null });
+      const { values, times } = await allOf(sensing);
+      expect(sensing.rates()).toMatchObject({ samples: 4160, lost: 0 });
+      expect(sensing.rates().rateHz).toBeCloseTo(104, 3);
+      expect(times.length).toBeGreaterThan(3900);
+      expect(times.length).toBeLessThan(4001);
+      expect(times.every((t, i) => i === 0 || t > times[i - 1]!)).toBe(true);
+      expect(values.every((value) => Math.abs(value) < 1.001)).toBe(true);
+      expect(told.map(([kind]) => kind).sort()).toEqual(['jump', 'resampling']);
+    }
+  });
+});
+
 describe('samples that are missing', () => {
   const without = (batches: Incoming[], from: number, to: number) => {
     const kept = batches.flatMap(({ times }) => [...times]).filter((_, i) => i < from || i >= to);

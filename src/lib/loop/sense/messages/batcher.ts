@@ -59,11 +59,20 @@ export function createBatcher(
     return passed > 0 && Number.isFinite(passed) ? passed : 1000 / (contractHz ?? 1000);
   };
 
+  /** Times in whole seconds do not part the samples of one. `1795000000.0` is none, though it reads as one. */
+  const coarse = ({ count, stamps }: Rows, payload: Uint8Array): boolean => {
+    if (contractHz === null || contractHz <= 1 || stamps.length < count || !clock.coarse(stamps[0]))
+      return false;
+    if (Buffer.from(payload).includes(`${stamps[0]}.`)) return false;
+    tell('caution', 'the times of the messages are whole seconds: samples count as they come');
+    return true;
+  };
+
   /** ms of each sample of a message. */
-  const timesOf = (rows: Rows, arrivalMs: number): Float64Array => {
+  const timesOf = (rows: Rows, arrivalMs: number, payload: Uint8Array): Float64Array => {
     const { count, stamps } = rows;
     const first = stamps.length > 0 ? clock.of(stamps[0], arrivalMs) : Number.NaN;
-    timing ??= Number.isNaN(first) ? 'arrival' : 'own';
+    if (timing === null) timing = Number.isNaN(first) || coarse(rows, payload) ? 'arrival' : 'own';
     const times = new Float64Array(count);
     const rate = rows.rateHz ?? rateHz;
     const period = rate === null ? Number.NaN : 1000 / rate;
@@ -103,7 +112,7 @@ export function createBatcher(
         return null;
       }
       rateHz ??= rows.rateHz;
-      const times = timesOf(rows, arrivalMs);
+      const times = timesOf(rows, arrivalMs, payload);
       if (clock.restarted()) apart = true;
       const newer = timing === 'own' && times[0]! > lastT;
       let sure = false;

@@ -9,6 +9,15 @@ export function memberAt(value: Record<string, unknown>, path: string): unknown 
   return at;
 }
 
+/** Brackets within brackets can be read at a depth at which they can no longer be written. */
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return Array.isArray(value) ? '[…' : '{…';
+  }
+}
+
 const decimal = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
 
 /** A finite number, or a text that is one; NaN for anything else. */
@@ -19,6 +28,6 @@ export function numberIn(value: unknown): number {
 
 /** A value as a message shows it, short. */
 export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing';
+  const text = jsonOf(value) ?? 'nothing';
   return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }

@@ -13,6 +13,8 @@ export interface ObjectSettings {
 }
 
 const timeNames = ['t', 'timestamp', 'time', 'ts', 'datetime', 'time_ms', 'time_us', 'time_s', 'millis'];
+/** Samples a second that a message may say it has; anything else is a mistake of its sender. */
+const [slowest, fastest] = [1e-4, 1e6];
 const deviceNames = ['deviceid', 'device', 'device_id'];
 
 /**
@@ -74,7 +76,7 @@ export function createObjectReader(
       count,
       values,
       stamps: stampsOf(object, settings),
-      rateHz: batch && rate > 0 ? rate : null,
+      rateHz: batch && rate >= slowest && rate <= fastest ? rate : null,
       seq: sequenceOf(object, settings.seq),
       take: typeof object.recording === 'string' ? object.recording : null,
       device: textOf(object, deviceNames),

@@ -28,6 +28,8 @@ const memory = 100;
 const believed = 16;
 /** What comes late for so long, so often, or by so much, comes by a clock that was set back, and not twice. */
 const back = { samples: 1000, ms: 2000, farMs: 10_000 };
+/** What is known to follow, or of which too little is known, lies no further from the one before: in periods, and ms besides. */
+const far = { periods: 50, ms: 200 };
 /** Silence that breaks what has no times of its own: in periods, and ms. */
 const silence = { periods: 20, ms: 2000 };
 
@@ -62,6 +64,13 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
     oddRun = 0;
     begin(t);
     return verdicts.apart;
+  };
+
+  /** Far out of what was seen so far: no sensor is that unsteady, its clock was set. */
+  const moved = (distance: number): boolean => {
+    if (seen < 2) return false;
+    const [small, large] = distance < period ? [distance, period] : [period, distance];
+    return large > far.periods * Math.max(0, small) + far.ms;
   };
 
   const follow = (t: number) => {
@@ -101,6 +110,11 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
       last = t;
       if (leftOut >= believed) {
         begin(t);
+        return verdicts.apart;
+      }
+      if (timing === 'own' && (sure || !known()) && moved(distance)) {
+        if (known()) begin(t);
+        else anew(t);
         return verdicts.apart;
       }
       if (sure || !known()) {
