@@ -1,4 +1,5 @@
 import { parseSensorUrl, probeI2c } from '../../../sensor/index.js';
+import { parseAddress } from '../../sense/address.js';
 import type { SensingOptions } from '../../sense/index.js';
 import { type MeasuredSensor, measureSensor } from '../../sense/measure-sensor.js';
 import { checkDevice, nodeOf } from './device.js';
@@ -14,7 +15,7 @@ export async function checkReach(sensor: string): Promise<CheckLine[]> {
   const lines = permission ? [permission] : [];
   if (!/^i2c:/i.test(sensor) || permission?.state === 'failed') return lines;
   try {
-    const probe = await probeI2c(parseSensorUrl(chipsOf(sensor)));
+    const probe = await probeI2c(parseSensorUrl(parseAddress(sensor).url));
     for (const { step, state, what, next } of probe.steps) {
       if (step === 'url' && state === 'ok') continue;
       const check = names[step];
@@ -34,15 +35,6 @@ export async function checkReach(sensor: string): Promise<CheckLine[]> {
 }
 
 const names = { url: 'sensor', bus: 'bus', chip: 'address', 'self-test': 'self-test', rate: 'rate' } as const;
-
-/** Settings that are the loop's own are no chip's. */
-function chipsOf(sensor: string): string {
-  const [place = '', query = ''] = sensor.split(/\?(.*)/s);
-  const theirs = query
-    .split('&')
-    .filter((pair) => pair !== '' && !/^(map|units|time|seq|bridge|resample)=/.test(pair));
-  return theirs.length > 0 ? `${place}?${theirs.join('&')}` : place;
-}
 
 /** Listens for a while, as the loop would. @returns also what the measurement has to say against it */
 export async function checkRate(options: SensingOptions, seconds: number): Promise<CheckLine[]> {
