@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runFfmpeg } from '../../../src/lib/stream/camera/child.js';
+import { runCamera } from '../../../src/lib/stream/camera/child.js';
 import { fixedFrames } from '../../../src/lib/stream/camera/frames.js';
 import { createNewest } from '../../../src/lib/stream/camera/newest.js';
 import { deliveriesOf, type Message, openSource, type Source } from '../../../src/lib/stream/index.js';
@@ -100,7 +100,11 @@ describe('a camera', () => {
     await pretend('exec sleep 60');
     const cutter = fixedFrames(10, () => {});
     const signal = new AbortController().signal;
-    const end = await runFfmpeg([], cutter, { signal, stallMs: 100, frames: () => 0 });
+    const end = await runCamera({ programs: ['ffmpeg'], args: [] }, cutter, {
+      signal,
+      stallMs: 100,
+      frames: () => 0,
+    });
     expect(end.stalled).toBe(true);
   });
 });

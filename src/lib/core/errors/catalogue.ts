@@ -79,6 +79,13 @@ export const catalogue = {
     about: 'Cameras are read by ffmpeg, which is not installed here or does not start.',
     next: 'Install it: apt install ffmpeg, brew install ffmpeg, or winget install ffmpeg.',
   },
+  AIOT_CAMERA_LIBCAMERA: {
+    exit: 1,
+    family: 'outside',
+    about:
+      "A Raspberry Pi's own camera is read by a process of rpicam-vid (libcamera-vid on older systems), which is not here or does not start.",
+    next: 'sudo apt install rpicam-apps, or camera:///dev/video0 for a camera on USB',
+  },
   AIOT_CERTIFICATE_REFUSED: {
     exit: 5,
     family: 'user',

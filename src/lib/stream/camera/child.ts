@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { AiotError, systemCode } from '../../core/index.js';
 import type { FrameCutter } from './frames.js';
+import type { CameraInput } from './input.js';
 
 export interface ChildEnd {
   code: number | null;
@@ -11,20 +12,45 @@ export interface ChildEnd {
   stalled: boolean;
 }
 
-/** Of what ffmpeg says, as much is kept. */
+/** Of what it says, as much is kept. */
 const mostSaid = 2_000;
 
 /**
- * Runs ffmpeg once, its output cut into frames, until it ends or `signal` is aborted; never leaves it running.
- * @param alive called by the one who cuts at each frame; without one for `stallMs` it is ended
- * @throws AIOT_CAMERA_FFMPEG when there is no ffmpeg here
+ * Runs the first of these programs that is here once, its output cut into frames, until it ends or `signal` is aborted; never leaves it
+ * running.
+ * @param frames how many were cut so far; when there is no other one for `stallMs` the program is ended
+ * @throws AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA when none of them is here
  */
-export async function runFfmpeg(
+export async function runCamera(
+  { programs, args }: Pick<CameraInput, 'programs' | 'args'>,
+  cutter: FrameCutter,
+  options: { signal: AbortSignal; stallMs: number; frames: () => number },
+): Promise<ChildEnd> {
+  for (const [at, program] of programs.entries()) {
+    try {
+      return await runProgram(program, args, cutter, options);
+    } catch (error) {
+      const missing = systemCode(error) === 'ENOENT';
+      if (missing && at < programs.length - 1) continue;
+      throw new AiotError(
+        program === 'ffmpeg' ? 'AIOT_CAMERA_FFMPEG' : 'AIOT_CAMERA_LIBCAMERA',
+        missing
+          ? `${programs[0]} is not installed here, or not on the PATH`
+          : `${program} does not start (${systemCode(error)})`,
+        { cause: error },
+      );
+    }
+  }
+  throw new RangeError('expected a program');
+}
+
+async function runProgram(
+  program: string,
   args: string[],
   cutter: FrameCutter,
   { signal, stallMs, frames }: { signal: AbortSignal; stallMs: number; frames: () => number },
 ): Promise<ChildEnd> {
-  const child = spawn('ffmpeg', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   let stalled = false;
   child.stdout.on('data', (chunk: Buffer) => cutter.push(chunk));
@@ -46,15 +72,6 @@ export async function runFfmpeg(
     if (signal.aborted) end();
     const [code] = (await once(child, 'close')) as [number | null];
     return { code, said: said.trim(), stalled };
-  } catch (error) {
-    const missing = systemCode(error) === 'ENOENT';
-    throw new AiotError(
-      'AIOT_CAMERA_FFMPEG',
-      missing
-        ? 'ffmpeg is not installed here, or not on the PATH'
-        : `ffmpeg does not start (${systemCode(error)})`,
-      { cause: error },
-    );
   } finally {
     clearInterval(watch);
     signal.removeEventListener('abort', end);

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { AiotError } from '../../core/index.js';
 import { queryBoolean, readQuery } from '../query.js';
 import type { StreamUrl } from '../url.js';
+import { libcameraArgs, libcameraPrograms } from './libcamera.js';
 
 /** A camera and how its frames are wanted. */
 export interface CameraInput {
@@ -17,7 +18,9 @@ export interface CameraInput {
   width: number;
   height: number;
   format: 'jpeg' | 'rgb';
-  /** Of ffmpeg; they may hold a password. */
+  /** The first of these that is here is run. */
+  programs: readonly string[];
+  /** Its arguments; they may hold a password. */
   args: string[];
 }
 
@@ -53,14 +56,22 @@ const firstCamera: Partial<Record<NodeJS.Platform, string>> = {
 
 /**
  * `camera:///dev/video0` (V4L2), `camera:///x.mp4` or `x.png` (a file, in its own time), `camera:rtsp://HOST/…` and `http(s)://` (a
- * network camera), `camera:lavfi:GRAPH` and any other FORMAT:NAME that ffmpeg has as an input device.
+ * network camera), `camera:libcamera` (a Raspberry Pi's own), `camera:lavfi:GRAPH` and any other FORMAT:NAME that ffmpeg has as an input device.
  * @throws AIOT_STREAM_URL
  */
 export function cameraInput(url: StreamUrl): CameraInput {
   const { fps, size, format, input, loop, topic } = readQuery(url, settings);
   const place = url.path || firstCamera[process.platform] || '';
-  const kind = kindOf(place);
   const [width, height] = size;
+  const [, own] = /^libcamera(?::(.*))?$/.exec(place) ?? [place, undefined];
+  if (/^libcamera(:|$)/.test(place)) {
+    const frames = { fps, width, height, format };
+    return {
+      ...{ endpoint: `camera:${place}`, topic: topic ?? 'camera', live: true, ...frames },
+      ...{ programs: libcameraPrograms, args: libcameraArgs(own ?? '', frames) },
+    };
+  }
+  const kind = kindOf(place);
   const copies = kind === 'device' && format === 'jpeg' && /^m?jpeg$/.test(input);
   const reading: Record<typeof kind, string[]> = {
     device: [
@@ -95,6 +106,7 @@ export function cameraInput(url: StreamUrl): CameraInput {
     width,
     height,
     format,
+    programs: ['ffmpeg'],
     // One thread each: a small picture is not worth more, and beside others a camera should be a quiet neighbour.
     args: [
       ...['-hide_banner', '-loglevel', 'error', '-nostdin', '-threads', '1'],

@@ -3,11 +3,13 @@ import { AiotError } from '../../core/index.js';
 import type { Source } from '../message.js';
 import type { StreamOptions } from '../options.js';
 import type { StreamUrl } from '../url.js';
-import { type ChildEnd, runFfmpeg } from './child.js';
+import { type ChildEnd, runCamera } from './child.js';
 import { fixedFrames, jpegFrames } from './frames.js';
 import { type CameraInput, cameraInput, withoutCredentials } from './input.js';
+import { libcameraPrograms } from './libcamera.js';
 import { frameMessage } from './message.js';
 import { createNewest } from './newest.js';
+import { rgbOfYuv420 } from './yuv.js';
 
 /** Frames that the reader may have at a time: one that it works on, and some on their way to a broker. */
 const mostOut = 4;
@@ -15,9 +17,9 @@ const mostOut = 4;
 const [firstWait, longestWait] = [500, 15_000];
 
 /**
- * The frames of a camera, by an ffmpeg process. The reader always gets the newest: what came while it was busy is dropped and counted,
+ * The frames of a camera, by a process of ffmpeg or libcamera. The reader always gets the newest: what came while it was busy is dropped and counted,
  * whatever `overflow` says, for a camera cannot wait. A camera that is unplugged, or that gives nothing any more, is opened again.
- * @throws AIOT_STREAM_URL, AIOT_CAMERA_FFMPEG, AIOT_CAMERA_FAILED (the first frame did not come)
+ * @throws AIOT_STREAM_URL, AIOT_CAMERA_FFMPEG, AIOT_CAMERA_LIBCAMERA, AIOT_CAMERA_FAILED (the first frame did not come)
  */
 export async function openCameraSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
   const input = cameraInput(url);
@@ -91,9 +93,8 @@ async function watch(
     onFrame(frame);
   };
   while (!closing.aborted) {
-    const cutter =
-      input.format === 'rgb' ? fixedFrames(input.width * input.height * 3, noticing) : jpegFrames(noticing);
-    const end = await runFfmpeg(input.args, cutter, { signal: closing, stallMs, frames: () => seen.frames });
+    const cutter = cutterFor(input, noticing);
+    const end = await runCamera(input, cutter, { signal: closing, stallMs, frames: () => seen.frames });
     if (closing.aborted) return;
     if (!input.live && end.code === 0) return;
     if (seen.frames === 0 || !input.live) throw failed(input, reasonOf(end));
@@ -104,10 +105,18 @@ async function watch(
   }
 }
 
+function cutterFor({ format, width, height, programs }: CameraInput, onFrame: (frame: Buffer) => void) {
+  if (format === 'jpeg') return jpegFrames(onFrame);
+  if (programs === libcameraPrograms) {
+    return fixedFrames(width * height * 1.5, (planes) => onFrame(rgbOfYuv420(planes, width, height)));
+  }
+  return fixedFrames(width * height * 3, onFrame);
+}
+
 function reasonOf({ code, said, stalled }: ChildEnd): string {
   if (stalled) return 'it gave no more frames';
   const last = withoutCredentials(said.split('\n').at(-1) ?? '');
-  return last || `ffmpeg ended with code ${code}`;
+  return last || `its program ended with code ${code}`;
 }
 
 function failed({ endpoint }: CameraInput, reason: string): AiotError {
