@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/index.js';
 import { openSink } from '../../stream/index.js';
+import { createBackground } from './background.js';
 import { reasonOf, type Stage } from './stage.js';
 
 /** Tells somebody the newest label; one that was not told when the next one comes is not told any more. */
@@ -24,11 +25,9 @@ export async function openAnnouncer(
   const query = base ? `?base=${encodeURIComponent(base)}` : '';
   const sink = await openSink(`telegram:///${encodeURIComponent(chat)}${query}`, { token });
   const { clock } = stage;
-  const ending = new AbortController();
   let newest: string | undefined;
-  let working: Promise<void> | undefined;
   const work = async () => {
-    for (let pause = pauseMs.first; newest !== undefined && !ending.signal.aborted; ) {
+    for (let pause = pauseMs.first; newest !== undefined && !background.signal.aborted; ) {
       const label = newest;
       newest = undefined;
       try {
@@ -38,27 +37,19 @@ export async function openAnnouncer(
         stage.tell({ kind: 'away', what: 'Telegram', why: reasonOf(error) });
         if (!(error instanceof AiotError && error.retryable)) continue;
         newest ??= label;
-        await clock.sleep(pause, ending.signal).catch(() => {});
+        await clock.sleep(pause, background.signal).catch(() => {});
         pause = Math.min(pauseMs.longest, 2 * pause);
       }
     }
   };
-  const start = () => {
-    working ??= work().finally(() => {
-      working = undefined;
-      if (newest !== undefined && !ending.signal.aborted) start();
-    });
-  };
+  const background = createBackground(clock, work, () => newest !== undefined);
   return {
     announce(label) {
       newest = label;
-      start();
+      background.start();
     },
     async close() {
-      const late = new AbortController();
-      await Promise.race([working, clock.sleep(2000, late.signal).catch(() => {})]);
-      late.abort();
-      ending.abort();
+      await background.close();
       await sink.close();
     },
   };

@@ -1,5 +1,6 @@
 import { AiotError } from '../../core/index.js';
 import { openRedis, type RedisClient, type StreamOptions } from '../../stream/index.js';
+import { createBackground } from './background.js';
 import { reasonOf, type Stage } from './stage.js';
 import { cleaned, type LabelState, noLabels } from './vote.js';
 
@@ -60,11 +61,9 @@ function inMemory(): Labels {
 
 async function inRedis(stage: Stage, url: string, options: StreamOptions): Promise<Labels> {
   const { clock } = stage;
-  const ending = new AbortController();
   let client: RedisClient | undefined;
   let state = noLabels;
   let unwritten = false;
-  let working: Promise<void> | undefined;
   let away = false;
 
   const attempt = async () => {
@@ -84,7 +83,11 @@ async function inRedis(stage: Stage, url: string, options: StreamOptions): Promi
   };
   /** Until all is there. */
   const work = async () => {
-    for (let pause = pauseMs.first; !ending.signal.aborted; pause = Math.min(pauseMs.longest, 2 * pause)) {
+    for (
+      let pause = pauseMs.first;
+      !background.signal.aborted;
+      pause = Math.min(pauseMs.longest, 2 * pause)
+    ) {
       try {
         await attempt();
         if (away) stage.tell({ kind: 'back', what: 'Redis' });
@@ -94,15 +97,10 @@ async function inRedis(stage: Stage, url: string, options: StreamOptions): Promi
         if (!away) stage.tell({ kind: 'away', what: 'Redis', why: reasonOf(error) });
         away = true;
       }
-      await clock.sleep(pause, ending.signal).catch(() => {});
+      await clock.sleep(pause, background.signal).catch(() => {});
     }
   };
-  const start = () => {
-    working ??= work().finally(() => {
-      working = undefined;
-      if (unwritten && !ending.signal.aborted) start();
-    });
-  };
+  const background = createBackground(clock, work, () => unwritten);
   try {
     await attempt();
   } catch (error) {
@@ -112,7 +110,7 @@ async function inRedis(stage: Stage, url: string, options: StreamOptions): Promi
     }
     stage.tell({ kind: 'away', what: 'Redis', why: error.message });
     away = true;
-    start();
+    background.start();
   }
   return {
     get state() {
@@ -121,13 +119,10 @@ async function inRedis(stage: Stage, url: string, options: StreamOptions): Promi
     put(next) {
       state = next;
       unwritten = true;
-      start();
+      background.start();
     },
     async close() {
-      const late = new AbortController();
-      await Promise.race([working, clock.sleep(2000, late.signal).catch(() => {})]);
-      late.abort();
-      ending.abort();
+      await background.close();
       await client?.close();
     },
   };

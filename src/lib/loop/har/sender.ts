@@ -1,5 +1,6 @@
-import { AiotError, hasCode } from '../../core/index.js';
+import { hasCode } from '../../core/index.js';
 import { type OutgoingMessage, openSink, type Sink } from '../../stream/index.js';
+import { createBackground } from './background.js';
 import { expectedStream, maxAgeMs, messageId } from './layout.js';
 import { opened, reasonOf, type Stage } from './stage.js';
 
@@ -39,11 +40,9 @@ const pauseMs = { first: 250, longest: 5000 };
 export async function openSender(stage: Stage, stream: string): Promise<Sender> {
   const { server, clock } = stage;
   const open = () => openSink(server.urlOf(''), { ...server.options, stream });
-  const ending = new AbortController();
   let sink: Sink | undefined = await opened(stage, server.endpoint, open);
   let waiting: Entry[] = [];
   let count = 0;
-  let working: Promise<void> | undefined;
   const wake: (() => void)[] = [];
   let pause = pauseMs.first;
   let away = false;
@@ -75,7 +74,7 @@ export async function openSender(stage: Stage, stream: string): Promise<Sender> 
   };
   const write = async (entries: Entry[]): Promise<Entry[]> => {
     try {
-      sink ??= await opened({ ...stage, signal: ending.signal }, server.endpoint, open);
+      sink ??= await opened({ ...stage, signal: background.signal }, server.endpoint, open);
       await sink.write(entries.flatMap(({ messages }) => messages));
       if (away) stage.tell({ kind: 'back', what: server.endpoint });
       away = false;
@@ -93,14 +92,14 @@ export async function openSender(stage: Stage, stream: string): Promise<Sender> 
       // A connection that was closed for good is made anew; another one mends itself.
       await sink?.close().catch(() => {});
       sink = undefined;
-      await clock.sleep(pause, ending.signal).catch(() => {});
+      await clock.sleep(pause, background.signal).catch(() => {});
       pause = Math.min(pauseMs.longest, 2 * pause);
       return entries;
     }
   };
   const work = async () => {
     let now: Entry[] = [];
-    while (!ending.signal.aborted) {
+    while (!background.signal.aborted) {
       waiting = forgetOld(waiting);
       now = forgetOld(now);
       if (now.length === 0) now = take();
@@ -109,13 +108,7 @@ export async function openSender(stage: Stage, stream: string): Promise<Sender> 
     }
     settle(now, false);
   };
-
-  const start = () => {
-    working ??= work().finally(() => {
-      working = undefined;
-      if (waiting.length > 0 && !ending.signal.aborted) start();
-    });
-  };
+  const background = createBackground(clock, work, () => waiting.length > 0);
 
   return {
     send: (messages) =>
@@ -126,20 +119,17 @@ export async function openSender(stage: Stage, stream: string): Promise<Sender> 
           done: resolve,
         });
         count += messages.length;
-        start();
+        background.start();
       }),
     async room() {
-      while (count >= mostWaiting && !ending.signal.aborted) {
+      while (count >= mostWaiting && !background.signal.aborted) {
         waiting = forgetOld(waiting);
         if (count < mostWaiting) return;
         await new Promise<void>((resolve) => void wake.push(resolve));
       }
     },
     async close() {
-      const late = new AbortController();
-      await Promise.race([working, clock.sleep(2000, late.signal).catch(() => {})]);
-      late.abort();
-      ending.abort(new AiotError('AIOT_INTERRUPTED', 'stopped'));
+      await background.close();
       settle(waiting.splice(0), false);
       await sink?.close().catch(() => {});
     },

@@ -1,3 +1,5 @@
+import { mostFrequent } from '../vote/majority.js';
+
 /** What Redis holds between labels: the last three, newest first, and what was last told. */
 export interface LabelState {
   first: string | null;
@@ -33,12 +35,8 @@ export function voteLabel(
   state: LabelState,
   label: string,
 ): { state: LabelState; winner: string | null; changed: boolean } {
-  const counts = new Map<string, number>();
-  for (const one of [label, state.first, state.second, state.third]) {
-    if (one !== null) counts.set(one, (counts.get(one) ?? 0) + 1);
-  }
-  const [most, next] = [...counts].sort(([, a], [, b]) => b - a);
-  const winner = most && most[1] !== next?.[1] ? most[0] : null;
+  const labels = [label, state.first, state.second, state.third].filter((one) => one !== null);
+  const winner = mostFrequent(labels);
   const changed = winner !== null && winner !== state.previous;
   return {
     state: {

@@ -1,5 +1,13 @@
 import type { LoopVote } from './types.js';
 
+/** The label that is there most often; null where two are equally frequent at the top, or there is none. */
+export function mostFrequent(labels: Iterable<string>): string | null {
+  const counts = new Map<string, number>();
+  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
+  const [most, next] = [...counts].sort(([, a], [, b]) => b - a);
+  return most && most[1] !== next?.[1] ? most[0] : null;
+}
+
 /**
  * The class that most of the last `size` windows have, of fewer at the beginning. Where two are equally frequent at the top nothing is
  * said of this window: so the motion system did it, whose ties were not sent on.
@@ -10,10 +18,7 @@ export function createMajority(size: number): LoopVote {
     push({ label }) {
       last.push(label);
       if (last.length > size) last.shift();
-      const counts = new Map<string, number>();
-      for (const each of last) counts.set(each, (counts.get(each) ?? 0) + 1);
-      const [first, second] = [...counts].sort(([, a], [, b]) => b - a);
-      return first && first[1] !== second?.[1] ? first[0] : null;
+      return mostFrequent(last);
     },
     reset() {
       last.length = 0;
