@@ -85,6 +85,18 @@ describe('the inference box of a sidecar', () => {
     expect(await ask(port, '[1, 2]')).toBe('inference value from the edge tpu = 3');
   });
 
+  it('answers whoever comes while more than it has room for say nothing, or never hang up', async () => {
+    const { port } = await summing();
+    const idle = Array.from({ length: 300 }, (_, i) => {
+      const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => {});
+      if (i < 100) socket.write('[1, 2]');
+      return socket;
+    });
+    await Promise.all(idle.map((socket) => new Promise((resolve) => socket.once('connect', resolve))));
+    expect(await ask(port, '[1, 2]')).toBe('inference value from the edge tpu = 3');
+    for (const socket of idle) socket.destroy();
+  });
+
   it.each(['tcp://127.0.0.1', 'tcp://:70000', 'tcp://:0', 'tcp://:9898/path'])(
     'refuses %s',
     async (sensor) => {

@@ -62,6 +62,13 @@ describe('a CSV recording as a sensor', () => {
       code: 'AIOT_SENSOR_UNFIT',
       message: expect.stringMatching(/short\.csv: expected z \(g\), got x, y, w$/),
     });
+    const empty = await write('empty.csv', '');
+    await expect(open(empty)).rejects.toMatchObject({ code: 'AIOT_CSV_EMPTY' });
+    for (const speed of ['-1', '0', 'fast']) {
+      await expect(open(`${file}?speed=${speed}`)).rejects.toMatchObject({
+        message: expect.stringMatching(/^file: speed: expected (max|more)/),
+      });
+    }
     await expect(open(`${file}?map=q:w`)).rejects.toMatchObject({
       message: expect.stringMatching(/\?map= names q, and the project's fields are x, y, z$/),
     });

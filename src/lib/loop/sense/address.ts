@@ -51,7 +51,12 @@ const shape = {
     .optional(),
   resample: z.enum(['auto', 'on', 'off']).optional(),
   rate: rate.optional(),
-  speed: z.union([z.literal('max'), rate]).optional(),
+  speed: z
+    .string()
+    .regex(/^(max|\d+(\.\d+)?)$/, 'expected max, or how many times as fast')
+    .transform((text) => (text === 'max' ? text : Number(text)))
+    .pipe(z.union([z.literal('max'), z.number().positive('expected more than 0').max(1e6, 'expected at most 1000000')]))
+    .optional(),
   repeat: z
     .string()
     .regex(/^([1-9]\d{0,8}|forever)$/, 'expected a number, or forever')

@@ -8,7 +8,10 @@ import { unitIn } from '../fields/map.js';
 import { createBatcher } from '../messages/batcher.js';
 import type { Incoming, RawSource, SensingContract } from '../types.js';
 
-/** A connection that says nothing for so long, or says more than so much, is closed. */
+/**
+ * A connection that has not said all within so long, or says more than so much, is closed; so is the one that has been at it longest
+ * where there are too many, and one that is not taken down by who was answered.
+ */
 const limits = { waitMs: 10_000, bytes: 64 * 1024, connections: 256 };
 
 interface Asked {
@@ -36,11 +39,23 @@ export async function openListener(options: ListenOptions): Promise<RawSource> {
   const { host, port } = placeOf(address);
   const queue = createQueue<Asked>(limits.connections);
   const sockets = new Set<Socket>();
+  /** Of these those that have not said all. */
+  const talking = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-    if (sockets.size > limits.connections) return socket.destroy();
+    talking.add(socket);
+    socket.on('close', () => {
+      sockets.delete(socket);
+      talking.delete(socket);
+    });
+    if (sockets.size > limits.connections) {
+      const [longest = socket] = talking;
+      longest.destroy();
+      sockets.delete(longest);
+      talking.delete(longest);
+    }
     collect(socket, (payload) => {
+      talking.delete(socket);
       if (!queue.push({ socket, payload }, payload.length)) socket.destroy();
     });
   });
@@ -59,6 +74,7 @@ export async function openListener(options: ListenOptions): Promise<RawSource> {
         // Each its own: what is answered meanwhile is this connection's.
         for (const batch of taken) yield { ...batch, sure: true };
         current.socket.end(current.answer);
+        current.socket.setTimeout(limits.waitMs, () => socket.destroy());
         current = null;
       }
     }
@@ -101,11 +117,13 @@ function collect(socket: Socket, give: (payload: Uint8Array) => void): void {
       return;
     }
     given = true;
-    socket.setTimeout(0);
+    clearTimeout(over);
     give(Buffer.concat(chunks));
   };
   socket.setNoDelay(true);
-  socket.setTimeout(limits.waitMs, () => socket.destroy());
+  // By all that it says, and not from byte to byte.
+  const over = setTimeout(() => socket.destroy(), limits.waitMs);
+  socket.on('close', () => clearTimeout(over));
   socket.on('error', () => {});
   socket.on('end', end);
   socket.on('data', (chunk: Buffer) => {

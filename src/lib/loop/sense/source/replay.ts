@@ -25,6 +25,7 @@ export async function openReplay(replay: ReplayOptions): Promise<RawSource> {
   const path = pathOf(address, replay.folder);
   const bytes = await readBytes(path);
   const names = csvColumns(bytes, path);
+  if (names.every((name) => name === '')) throw new AiotError('AIOT_CSV_EMPTY', `${path}: nothing is in it`);
   // Only the columns that are wanted have to be numbers.
   const has = names.map((name) => ({ name, unit: '' }));
   const wanted = mapFields(has, contract.fields, address.fields, path).map(({ from }) => names[from]!);
