@@ -73,7 +73,7 @@ describe('a model that is trained into the cache', () => {
     await cp(join(import.meta.dirname, '../../templates/har-imu'), dir, { recursive: true });
     const listing = await tree(dir);
     const project = await loadProject(dir);
-    project.config.model.train.epochs = 8;
+    project.config.model.train.epochs = 3;
     project.config.model.train.members = 1;
     const events: ModelEvent[] = [];
     const steps: string[] = [];
@@ -93,19 +93,19 @@ describe('a model that is trained into the cache', () => {
     await expect(stopped).rejects.toMatchObject({ code: 'AIOT_INTERRUPTED' });
     const first = await openModel(options);
     expect(first.state()).toMatchObject({ name: 'har-imu', source: 'trained' });
-    expect(steps.some((text) => /epoch 8\/8/.test(text))).toBe(true);
+    expect(steps.some((text) => /epoch 3\/3/.test(text))).toBe(true);
     expect(events.map(({ kind }) => kind)).toEqual(['trained']);
     expect(await tree(dir)).toEqual(listing);
-    const started = performance.now();
+    steps.length = 0;
     const second = await openModel(options);
-    expect(performance.now() - started).toBeLessThan(1000);
+    expect(steps.filter((text) => text.includes('epoch'))).toEqual([]);
     expect(second.state().digest).toBe(first.state().digest);
     expect(events).toHaveLength(1);
     // Where it runs is no part of what it is; what it learns from is.
     project.config.loop.send = 'always';
     expect((await openModel(options)).state().digest).toBe(first.state().digest);
     expect(events).toHaveLength(1);
-    project.config.model.train.epochs = 9;
+    project.config.model.train.epochs = 2;
     await openModel(options);
     expect(events).toHaveLength(2);
   });
