@@ -93,7 +93,10 @@ export class Pump {
     const now = this.#steady.now();
     for (const held of this.#held) if (held.dueMs <= now) await held.read(parts.faults, now);
     if (this.#dueMs > now) return null;
+    const { overruns } = parts.faults;
     const timed = await readDevice(first, parts.faults);
+    // One that runs over is not silent, even where all that it had is thrown away.
+    if (parts.faults.overruns > overruns) this.#heardMs = now;
     this.#dueMs = Math.max(this.#dueMs + first.plan.everyMs, now);
     this.#lost += timed.lost;
     if (timed.count === 0) return this.hush(now);
