@@ -32,7 +32,7 @@ const stopDb = 80;
 const fine = 512;
 
 /** Input samples on each side that an output needs. */
-export function kernelHalf({ inputHz, outputHz }: Omit<BandLimitedOptions, 'fields'>): number {
+function kernelHalf({ inputHz, outputHz }: Omit<BandLimitedOptions, 'fields'>): number {
   return crossings / Math.min(1, outputHz / inputHz);
 }
 

@@ -3,7 +3,7 @@
  * Plain loops in double precision throughout, so that the firmware's C computes the same.
  */
 
-export { type BandLimited, createBandLimited, kernelHalf } from './band-limited.js';
+export { type BandLimited, createBandLimited } from './band-limited.js';
 export { conditioned, featureRows, windowCount, windowFeatures } from './batch.js';
 export { createLowpass, type Lowpass } from './lowpass.js';
 export { createPipeline } from './pipeline.js';

@@ -8,7 +8,7 @@ export const axes = ['x', 'y', 'z'] as const;
 export const subjects = { feats: 'feats', predictions: 'predictions', output: 'output' } as const;
 /** The better way has a stream of its own, so that the six subjects of the first stay what they were. */
 export const recordStream = 'SAMPLES';
-export const recordSubject = 'samples';
+const recordSubject = 'samples';
 
 /** What is older is worth nothing: the stream forgets it, and so do the stages. */
 export const maxAgeMs = 30_000;
@@ -20,7 +20,7 @@ export const windowSamples = 500;
 export const windowRateHz = 100;
 
 /** Durable consumer of a subject, under the name that the original's clients use. */
-export function consumerOf(stream: string, subject: string): string {
+function consumerOf(stream: string, subject: string): string {
   return `${stream}-sub-${subject}`;
 }
 

@@ -45,7 +45,7 @@ export async function requireCompiler(path = process.env.PATH ?? ''): Promise<st
 }
 
 /** Where a network compiled for the Edge TPU lies, beside the one it was made of. */
-export function edgeTpuFile(file: string): string {
+function edgeTpuFile(file: string): string {
   return join(dirname(file), `${basename(file).replace(/\.tflite$/i, '')}_edgetpu.tflite`);
 }
 

@@ -19,7 +19,7 @@ export const layerSchema = z.object({
 });
 
 /** What quantization costs, on labelled rows, as shares of the rows. */
-export const lossSchema = z.object({
+const lossSchema = z.object({
   rows: z.int(),
   /** Whether ranges were taken from the same rows (--evaluate gives others): the loss elsewhere may be larger. */
   calibrated: z.boolean(),
@@ -35,7 +35,7 @@ export const lossSchema = z.object({
 });
 export type Loss = z.output<typeof lossSchema>;
 
-export const stepSchema = z.object({
+const stepSchema = z.object({
   /** What was tried. */
   did: z.string(),
   points: z.number(),

@@ -32,7 +32,7 @@ export function createDevice(driver: ChipDriver, plan: ChipPlan, clock: Clock): 
  * Looks for the chip at its addresses, a booting one patiently, and asks who it is.
  * @throws AIOT_SENSOR_IDENTITY where another answers, AIOT_I2C_NACK where none does, and what the bus throws
  */
-export async function findChip(
+async function findChip(
   bus: I2cBus,
   driver: ChipDriver,
   addresses: readonly number[],

@@ -47,7 +47,7 @@ export function readPlace(url: SensorUrl): I2cPlace {
 }
 
 /** @throws AIOT_SENSOR_URL */
-export function driverNamed(name: string, url: SensorUrl): ChipDriver {
+function driverNamed(name: string, url: SensorUrl): ChipDriver {
   const found = chipDrivers.find((driver) => driver.name === name.toLowerCase());
   if (found) return found;
   const known = chipDrivers.map((driver) => driver.name).join(', ');

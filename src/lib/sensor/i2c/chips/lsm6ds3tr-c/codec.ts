@@ -1,5 +1,5 @@
 /** Codes of the output data rates: upper four bits of CTRL1_XL and CTRL2_G, and ODR_FIFO (data sheet, tables 52 and 55). */
-export const rateCodes: Readonly<Record<number, number>> = {
+const rateCodes: Readonly<Record<number, number>> = {
   12.5: 1,
   26: 2,
   52: 3,
