@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage } from 'node:http';
+import { type AddressInfo, createServer as createListener, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -215,6 +216,24 @@ it('sends once more what a far side has not answered in time, and holds nobody u
   server.closeAllConnections();
   await until(() => outputs.states()[0]!.waiting === 0, 20_000);
   expect(outputs.states()[0]!.sent).toBe(1);
+});
+
+it('leaves nothing open at the end where a far side takes a connection and says nothing', async () => {
+  const lines = new Set<Socket>();
+  const server = createListener((socket) => {
+    lines.add(socket.resume().on('error', () => {}));
+    socket.on('close', () => lines.delete(socket));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  closing.push(async () => server.close());
+  const { port } = server.address() as AddressInfo;
+  const far = [`tcp://127.0.0.1:${port}`, `http://127.0.0.1:${port}/x`];
+  const outputs = await open(far, { writeTimeoutMs: 200 });
+  outputs.put(answer(0));
+  await until(() => outputs.states().every(({ lastError }) => lastError?.includes('AIOT_TIMEOUT')));
+  expect(lines.size).toBeGreaterThan(1);
+  await outputs.close();
+  await until(() => lines.size === 0, 2000);
 });
 
 it('goes on in memory where its disk cannot be written', async () => {

@@ -44,6 +44,23 @@ export async function openLasting(open: () => Promise<Sink>, options: LastingOpt
   };
 }
 
+/**
+ * A signal for each sink that is opened in the place of the one before: what that one still had under way ends with the next one, or
+ * when the line is given up. None hangs on a signal that lives for months.
+ */
+export function signalsUntil(giveUp: AbortSignal): { next(): AbortSignal } {
+  let current = new AbortController();
+  giveUp.addEventListener('abort', () => current.abort(giveUp.reason), { once: true });
+  return {
+    next() {
+      current.abort(new AiotError('AIOT_INTERRUPTED', 'begun again'));
+      current = new AbortController();
+      if (giveUp.aborted) current.abort(giveUp.reason);
+      return current.signal;
+    },
+  };
+}
+
 function within(timeoutMs: number, endpoint: string, write: Promise<void>): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {

@@ -11,7 +11,7 @@ import {
 } from '../../stream/index.js';
 import type { OutputState } from '../types.js';
 import { drained } from './drained.js';
-import { openLasting } from './lasting.js';
+import { openLasting, signalsUntil } from './lasting.js';
 import type { OutputSettings } from './settings.js';
 import { createTelling } from './telling.js';
 
@@ -93,6 +93,7 @@ export async function openLine(options: LineOptions): Promise<Line> {
 
   function openLane(spool: Spool | undefined): Lane {
     const giveUp = new AbortController();
+    const own = signalsUntil(giveUp.signal);
     const outlet = createOutlet({
       endpoint: shown,
       batch: { messages: 100 },
@@ -100,7 +101,7 @@ export async function openLine(options: LineOptions): Promise<Line> {
       giveUp: giveUp.signal,
       ...(spool ? { spool } : {}),
       open: () =>
-        openLasting(() => openSink(settings.url, options.streamOptions), {
+        openLasting(() => openSink(settings.url, { ...options.streamOptions, signal: own.next() }), {
           timeoutMs: options.writeTimeoutMs ?? 15_000,
           maxAgeMs: settings.maxAgeMs,
           clock,

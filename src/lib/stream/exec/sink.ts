@@ -76,8 +76,12 @@ async function run(
     late = true;
     end('SIGTERM');
   }, timeoutMs);
-  const last = setTimeout(() => end('SIGKILL'), timeoutMs + graceMs);
-  const abort = () => end('SIGTERM');
+  let last = setTimeout(() => end('SIGKILL'), timeoutMs + graceMs);
+  const abort = () => {
+    end('SIGTERM');
+    clearTimeout(last);
+    last = setTimeout(() => end('SIGKILL'), graceMs);
+  };
   signal.addEventListener('abort', abort);
   try {
     const code = await new Promise<number | string>((resolve, reject) => {

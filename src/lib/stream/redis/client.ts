@@ -72,13 +72,15 @@ export async function connectRedis(url: StreamUrl, options: StreamOptions): Prom
   // It is told by the command that fails, and by `onState`.
   client.on('error', () => open && !client.isReady && options.onState?.('disconnected'));
   client.on('ready', () => options.onState?.('connected'));
+  // A server that took the connection and says nothing would keep the process for half a minute.
+  options.signal?.addEventListener('abort', () => client.isOpen && client.destroy(), { once: true });
   try {
     await client.connect();
     // Without a password nothing has been asked yet.
     await client.ping();
     open = true;
   } catch (error) {
-    client.destroy();
+    if (client.isOpen) client.destroy();
     throw failure(error);
   }
 
