@@ -124,7 +124,10 @@ export function createFollower(options: FollowOptions): Follower {
           measure.add(t, false);
         } else if (!judge(verdict, values, from, t, passed)) continue;
         counts.samples++;
-        const smooth = steady ? t : track.smooth;
+        // Without a break the line never goes back, though a stamp may.
+        const goesOn =
+          verdict === verdicts.follows && (i > 0 || (lost === 0 && !apart)) && counts.samples > 1;
+        const smooth = steady ? t : goesOn ? Math.max(track.smooth, lastSmooth) : track.smooth;
         segments.push(values, from, t, smooth);
         for (let f = 0; f < fields; f++) before[f] = values[from + f]!;
         lastT = t;

@@ -68,6 +68,7 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
 
   /** Far out of what was seen so far: no sensor is that unsteady, its clock was set. */
   const moved = (distance: number): boolean => {
+    if (distance < 0) return -distance > far.periods * period + far.ms;
     if (seen < 2) return false;
     const [small, large] = distance < period ? [distance, period] : [period, distance];
     return large > far.periods * Math.max(0, small) + far.ms;
@@ -95,7 +96,7 @@ export function createTrack(nominalHz: number | null, timing: Timing): Track {
         return verdicts.follows;
       }
       const distance = t - last;
-      if (distance < 0) {
+      if (distance < 0 && !(sure && timing === 'own')) {
         if (lateRun++ === 0) lateSince = nowMs;
         const setBack =
           lateRun >= back.samples ||
