@@ -1,10 +1,19 @@
+import { rm } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createHistogram } from '../../src/lib/loop/run/histogram.js';
 import { loopResultSchema, runLoop } from '../../src/lib/loop/run/index.js';
 import { untilTime } from '../../src/lib/loop/run/limit.js';
 import { createPredictor, unpackBundle } from '../../src/lib/model/index.js';
-import { batchesOf, fakeKeeper, fakeLoop, livelySamples, loaded } from '../support/loop.js';
+import {
+  batchesOf,
+  fakeKeeper,
+  fakeLoop,
+  fakeOutputs,
+  livelySamples,
+  loaded,
+  motionFolder,
+} from '../support/loop.js';
 import { motionBundle } from '../support/motion-bundle.js';
 
 /** What the bundle's own definition says of the samples from `start` on, window by window: [last sample, label]. */
@@ -51,6 +60,30 @@ describe('a loop', () => {
       ...expected(10, samples, 180),
     ]);
     expect(result).toMatchObject({ lost: 13, gaps: 1 });
+  });
+
+  it('keeps answers of a made-up sensor from the outputs of aiot.yaml, which are for true ones', async () => {
+    const project = await motionFolder([], 'loop: { out: ["mqtt://127.0.0.1/alarms"] }');
+    const asked: (readonly string[])[] = [];
+    const told: string[] = [];
+    const loop = fakeLoop();
+    for (const more of [{ simulate: true }, { simulate: true, out: ['nats://127.0.0.1/x'] }, {}]) {
+      await runLoop({
+        ...{ ...loop.options, ...more, project, onEvent: (text: string) => told.push(text) },
+        parts: {
+          ...fakeLoop().options.parts,
+          outputs: async ({ urls }) => {
+            asked.push(urls);
+            return fakeOutputs();
+          },
+        },
+      });
+    }
+    await rm(project, { recursive: true });
+    expect(asked).toEqual([[], ['nats://127.0.0.1/x'], ['mqtt://127.0.0.1/alarms']]);
+    expect(told.filter((text) => text.includes('made up'))).toEqual([
+      'the sensor is made up: nothing goes to the outputs of aiot.yaml, --out names others',
+    ]);
   });
 
   it('votes as it is told, else as the model does', async () => {

@@ -44,7 +44,7 @@ export async function openParts(
   running.sensing = sensing;
   const outputs = await parts.outputs({
     clock,
-    urls: options.out ?? loop.out,
+    urls: outputsOf(options, project, tell),
     send: options.send ?? loop.send,
     spoolFolder: running.spool,
     spoolLimit: bytesOf(loop.spool),
@@ -56,6 +56,7 @@ export async function openParts(
   return { keeper, sensing, outputs };
 }
 
+/** What the model is opened with. A model by name or file alone needs no project that says what its fields are. */
 export function modelOptions(
   options: LoopOptions,
   project: Project,
@@ -73,6 +74,18 @@ export function modelOptions(
 /** Where samples come from; undefined: from the simulator, if one is wanted. */
 export function sensorOf({ sensor, simulate }: LoopOptions, { config }: Project): string | undefined {
   return sensor ?? (simulate ? undefined : config.loop.sensor);
+}
+
+/** Answers of a made-up sensor go where a flag says, and not where the project's true ones go. */
+export function outputsOf(
+  { out, simulate, sensor }: LoopOptions,
+  { config: { loop } }: Project,
+  tell: (text: string) => void,
+): readonly string[] {
+  if (out !== undefined || !simulate || sensor !== undefined) return out ?? loop.out;
+  if (loop.out.length > 0)
+    tell('the sensor is made up: nothing goes to the outputs of aiot.yaml, --out names others');
+  return [];
 }
 
 /** Where a `file:` without a slash at its start is looked for: here, where a flag names it, or else in the project's folder. */

@@ -6,7 +6,7 @@ import { openSource, type Processor, processorNamed, type Source } from '../../s
 import type { Sensing } from '../types.js';
 import { untilEnd } from './ending.js';
 import { createHistogram } from './histogram.js';
-import { sensorOf } from './open.js';
+import { outputsOf, sensorOf } from './open.js';
 import type { LoopOptions } from './options.js';
 import { realParts } from './parts.js';
 import type { LoopResult } from './result.js';
@@ -46,7 +46,7 @@ export async function runPictures(
     running.sensing = camera.sensing;
     const outputs = await { ...realParts, ...options.parts }.messages({
       clock,
-      urls: options.out ?? loop.out,
+      urls: outputsOf(options, project, tell),
       send,
       spoolFolder: running.spool,
       spoolLimit: bytesOf(loop.spool),

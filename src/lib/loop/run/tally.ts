@@ -22,6 +22,7 @@ export interface Tally {
   event(text: string): void;
 }
 
+/** @param clock what the times of events are taken from */
 export function createTally(clock: Clock): Tally {
   const tally: Tally = {
     windows: 0,
