@@ -55,7 +55,12 @@ const shape = {
     .string()
     .regex(/^(max|\d+(\.\d+)?)$/, 'expected max, or how many times as fast')
     .transform((text) => (text === 'max' ? text : Number(text)))
-    .pipe(z.union([z.literal('max'), z.number().positive('expected more than 0').max(1e6, 'expected at most 1000000')]))
+    .pipe(
+      z.union([
+        z.literal('max'),
+        z.number().positive('expected more than 0').max(1e6, 'expected at most 1000000'),
+      ]),
+    )
     .optional(),
   repeat: z
     .string()

@@ -55,8 +55,14 @@ export async function findThermometer(wanted: string, sysfs = '/sys'): Promise<s
       next: `Name one: ${there}`,
     });
   }
-  throw new AiotError('AIOT_SENSOR_NOT_FOUND', `no thermometer ${wanted === '' ? '' : `${wanted} `}on 1-wire`, {
-    next:
-      there === '' ? 'Add dtoverlay=w1-gpio to /boot/firmware/config.txt and restart.' : `There is ${there}.`,
-  });
+  throw new AiotError(
+    'AIOT_SENSOR_NOT_FOUND',
+    `no thermometer ${wanted === '' ? '' : `${wanted} `}on 1-wire`,
+    {
+      next:
+        there === ''
+          ? 'Add dtoverlay=w1-gpio to /boot/firmware/config.txt and restart.'
+          : `There is ${there}.`,
+    },
+  );
 }
