@@ -57,6 +57,7 @@ export async function opened<T>(stage: Stage, what: string, open: () => Promise<
   }
 }
 
+/** What went wrong, in one line for whoever looks on. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

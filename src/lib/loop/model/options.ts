@@ -34,6 +34,7 @@ export interface ModelOptions {
 /** The same with nothing left open. */
 export type Settings = ReturnType<typeof settingsOf>;
 
+/** Options with their defaults: the CPU, no trust root, the real clock, a look at the registry each 15 s. */
 export function settingsOf(options: ModelOptions) {
   return {
     ...options,

@@ -49,6 +49,7 @@ interface Lane {
   giveUp: AbortController;
 }
 
+/** Opens it at once: nothing waits for the far side. A disk that cannot be written is told, and memory has to do. */
 export async function openLine(options: LineOptions): Promise<Line> {
   const { settings, clock, onEvent } = options;
   const { shown } = settings;

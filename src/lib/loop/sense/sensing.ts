@@ -7,9 +7,9 @@ import { mapFields } from './fields/map.js';
 import { createConverter } from './stage/convert.js';
 import { type Counts, createFollower } from './stage/follow.js';
 import { createGrid } from './stage/grid.js';
-import { createLabels } from './stage/labels.js';
 import { createRateWatch } from './stage/rate-watch.js';
 import { createRepeats } from './stage/repeats.js';
+import { createRisingTimes } from './stage/rising-times.js';
 import { createMeasure } from './time/measure.js';
 import type { Incoming, RawSource, SensingContract } from './types.js';
 
@@ -21,7 +21,7 @@ export interface SensingPorts {
 
 /** This machine's clock moved, if it did so by more than this, ms. */
 const movedMs = 1000;
-/** How fast labels follow a clock that is off by less, as a share of the time that passes. */
+/** How fast the times that are told follow a clock that is off by less, as a share of the time that passes. */
 const slew = 0.005;
 
 /**
@@ -38,14 +38,14 @@ export function sensingOf(
   const mapped = mapFields(source.fields, wants, address.fields, source.endpoint);
   const convert = createConverter(mapped, source.fields.length);
   const counts: Counts = { samples: 0, lost: 0, gaps: 0 };
-  const labels = createLabels();
+  const told = createRisingTimes();
   const repeats = createRepeats(wants.length, tell);
   let stages: Stages | undefined;
   let stepped = 0;
   let followed = monotonicMs();
   let wall = clock.now() - followed;
 
-  /** Samples that are stamped on arrival are stamped by a clock that never steps: their labels go along with the one that does. */
+  /** Samples that are stamped on arrival are stamped by a clock that never steps: what is told goes along with the one that does. */
   const followClock = () => {
     const now = monotonicMs();
     const off = clock.now() - now - wall;
@@ -57,15 +57,15 @@ export function sensingOf(
     followed = now;
     wall += moved;
     if (set) tell('jump', `the clock of this machine moved by ${(moved / 1000).toFixed(1)} s`);
-    if (source.timing === 'arrival' && !source.kept) labels.move(moved);
+    if (source.timing === 'arrival' && !source.kept) told.move(moved);
   };
 
-  /** Times in which no clock was set: a step of this machine's moves the labels alone. */
+  /** Times in which no clock was set: a step of this machine's moves what is told alone. */
   const unmoved = (batch: Incoming): Float64Array => {
     const { clockStepMs = 0, times } = batch;
     if (clockStepMs > 0) {
       stepped += clockStepMs;
-      labels.move(clockStepMs);
+      told.move(clockStepMs);
     }
     return stepped === 0 ? times : times.map((t) => t - stepped);
   };
@@ -86,7 +86,7 @@ export function sensingOf(
   };
 
   const label = (batch: SampleBatch): SampleBatch => {
-    labels.apply(batch, stages?.follower.periodMs ?? 1);
+    told.apply(batch, stages?.follower.periodMs ?? 1);
     return { values: batch.values, times: batch.times, count: batch.count, lost: batch.lost };
   };
 

@@ -112,6 +112,7 @@ function outputQuantization({ type }: Tensor, range: readonly [number, number]):
   return { scale: [scale], zeroPoint: [zeroPoint], axis: 0 };
 }
 
+/** What a layer, or a whole model, is told that cannot be learned anew here. */
 export function unfit(message: string): AiotError {
   return new AiotError('AIOT_MODEL_UNFIT', `this model cannot be taught on the spot: ${message}`, {
     next: 'The recordings are kept: train anew with them (aiot model train), where there is more power.',

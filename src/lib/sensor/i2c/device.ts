@@ -23,6 +23,7 @@ export interface Device {
   saturated: number;
 }
 
+/** A chip that is yet to be found, with a timeline of its own. */
 export function createDevice(driver: ChipDriver, plan: ChipPlan, clock: Clock): Device {
   const timeline = new Timeline(plan.rateHz, clock);
   return { driver, plan, timeline, address: null, session: null, broken: false, saturated: 0 };

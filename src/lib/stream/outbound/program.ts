@@ -28,6 +28,7 @@ export async function findProgram(
 /** What of our environment is no other program's business: how we talk to systemd, and what may be secret. */
 const own = /^(AIOT_|NOTIFY_SOCKET$|WATCHDOG_|CREDENTIALS_DIRECTORY$)/;
 
+/** What a program sees of the environment: ours without what is aiot's own, and `more`. */
 export function environmentFor(more: Readonly<Record<string, string>>): Record<string, string | undefined> {
   const kept = Object.entries(process.env).filter(([name]) => !own.test(name));
   return { ...Object.fromEntries(kept), ...more };

@@ -22,6 +22,7 @@ export interface Refusals {
   list(): string[];
 }
 
+/** Those of a cache folder: one file a digest, which counts for as long as aiot is the same. */
 export function refusalsOf(cache: string): Refusals {
   const own = new Map<string, Refusal>();
   const fileOf = (digest: string) =>

@@ -21,6 +21,7 @@ const dayMs = 86_400_000;
 /** No write takes so long: a temp file of this age has nobody any more. */
 const leftOverMs = 3_600_000;
 
+/** The one in a cache folder. */
 export function bundleStore(cache: string): BundleStore {
   const folder = join(cache, 'loop', 'bundles');
   const fileOf = (digest: string) => join(folder, `${hexOf(digest)}.aiot`);

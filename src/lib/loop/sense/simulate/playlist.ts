@@ -7,6 +7,7 @@ export interface Playlist {
   at(seconds: number): { recording: Recording; place: number };
 }
 
+/** @param recordings at least one of two samples or more; shorter ones are left out */
 export function createPlaylist(recordings: readonly Recording[], random: Random): Playlist {
   const playable = recordings.filter(({ columns }) => (columns[0]?.length ?? 0) > 1);
   let order: Recording[] = [];

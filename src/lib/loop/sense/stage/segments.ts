@@ -15,6 +15,7 @@ export interface Segments {
   take(): Segment[];
 }
 
+/** @param fields values of one sample */
 export function createSegments(fields: number): Segments {
   let values = new Float64Array(64 * fields);
   let times = new Float64Array(64);

@@ -2,13 +2,15 @@
 export const slowHz = [0.625, 1.25, 2.5, 5, 10, 20, 40, 80] as const;
 export const fastHz = [1000, 560, 300, 155] as const;
 
-/** Counts a gauss by FS: ±4, ±8, ±12, ±16 gauss. */
+/** Full scales, ± gauss. */
 export const rangesGauss = [4, 8, 12, 16] as const;
+/** Of each full scale. */
 const countsPerGauss = [6842, 3421, 2281, 1711] as const;
 
 /** The quietest mode of both axes' groups. */
 const ultraHigh = 0b11;
 
+/** Gauss of one count. @param range one of `rangesGauss`, gauss */
 export function gaussPerCount(range: number): number {
   return 1 / countsPerGauss[rangesGauss.findIndex((each) => each === range)]!;
 }
