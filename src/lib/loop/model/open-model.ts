@@ -47,6 +47,6 @@ async function openOfProject(settings: Settings, contract: Contract | null): Pro
   if (simulate)
     return await keepFileModel(await trainedBundle(project, settings), settings, contract, 'trained');
   throw new AiotError('AIOT_MODEL_NOT_BUILT', `no ${bundle} yet, and no platform is in use`, {
-    next: 'Make one (aiot model train && aiot model quantize && aiot model evaluate && aiot model push), name one (--model), or try with --simulate.',
+    next: 'Make one (aiot up --detach && aiot model train && aiot model quantize && aiot model evaluate && aiot model push), name one (--model), or try with --simulate.',
   });
 }

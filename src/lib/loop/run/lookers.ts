@@ -1,4 +1,5 @@
-import type { Project } from '../../core/index.js';
+import { join } from 'node:path';
+import { type Project, requireWritable } from '../../core/index.js';
 import { deliveriesOf, openSource } from '../../stream/index.js';
 import type { Teacher } from '../teach/index.js';
 import type { LoopTap } from './engine.js';
@@ -15,7 +16,7 @@ export interface Lookers {
   close(): Promise<void>;
 }
 
-/** @throws AIOT_MODEL_UNFIT (a model without classes cannot be taught), and what opening the source of labels throws */
+/** @throws AIOT_MODEL_UNFIT (a model without classes cannot be taught), AIOT_FILE_NOT_WRITABLE, and what opening the source of labels throws */
 export async function openLookers(
   options: LoopOptions,
   project: Project,
@@ -23,6 +24,8 @@ export async function openLookers(
   tell: (text: string) => void,
 ): Promise<Lookers> {
   const { fields, rateHz } = sensing;
+  if (options.record !== undefined && !options.patient)
+    await requireWritable(join(options.record, 'recording'));
   const recorder =
     options.record === undefined
       ? null

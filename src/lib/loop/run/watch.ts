@@ -57,9 +57,11 @@ function sensorState(
   at: number,
 ): LoopStatus['sensor'] {
   const patience = Math.max(silentMs, 10_000 / (sensing?.rateHz ?? 1));
+  // A clock that was set back since then tells nothing of the sensor but that it was not heard since.
+  const silence = lastSampleAt === null ? Number.POSITIVE_INFINITY : Math.abs(at - lastSampleAt);
   return {
     endpoint: sensing?.endpoint ?? sensor,
-    connected: sensing?.connected !== false && lastSampleAt !== null && at - lastSampleAt <= patience,
+    connected: sensing?.connected !== false && silence <= patience,
     ...(sensing?.rates() ?? { samples: 0, lost: 0, gaps: 0, rateHz: null, jitterP99Ms: null }),
     ...(sensing?.faults ?? { overruns: 0, retries: 0, reconnects: 0 }),
     lastSampleAt,
