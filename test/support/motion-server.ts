@@ -29,12 +29,11 @@ export interface Container {
   lines: Promise<Record<string, unknown>[]>;
 }
 
-export async function startMotionServer(config = ''): Promise<MotionServer> {
-  const certificates = await makeCertificates('DNS:nats');
+/** @param names in its certificate (subjectAltName) */
+export async function startMotionServer(names = 'DNS:nats'): Promise<MotionServer> {
+  const certificates = await makeCertificates(names);
   const tls = `tls { cert_file: "${certificates.path('server.crt')}", key_file: "${certificates.path('server.key')}", ca_file: "${certificates.path('ca.crt')}" }`;
-  const server = await startNats(
-    `server_name: nats\n${tls}\nauthorization { token: "${motionToken}" }\n${config}`,
-  );
+  const server = await startNats(`server_name: nats\n${tls}\nauthorization { token: "${motionToken}" }\n`);
   const env = { NATS_ADDRESS: `127.0.0.1:${server.port}`, NATS_TOKEN: motionToken };
   const ca = await certificates.read('ca.crt');
   return {
