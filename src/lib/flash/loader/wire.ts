@@ -17,6 +17,8 @@ export class NoAnswer extends Error {
 
 /** Enough to hold the boot text of several starts. */
 const rememberedBytes = 16_384;
+/** Of them the first are kept: a chip says once why it was reset, and then for ever that there is no program. */
+const firstBytes = 4096;
 
 /** Longer than a system needs to take a block, beyond the time on the wire. */
 const writeGraceMs = 10_000;
@@ -39,6 +41,8 @@ export class Wire {
   private ended: { error: Error } | null = null;
   private strays: Uint8Array[] = [];
   private strayLength = 0;
+  /** So many of `strays` are the first ones. */
+  private firstStrays = 0;
   private readonly reader = new SlipReader({
     frame: (packet) => {
       if (isGreetingAnswer(packet)) this.greetingsOwed = Math.max(0, this.greetingsOwed - 1);
@@ -138,6 +142,7 @@ export class Wire {
   forget(): void {
     this.strays = [];
     this.strayLength = 0;
+    this.firstStrays = 0;
   }
 
   /** Stops listening; the line stays open. */
@@ -167,10 +172,11 @@ export class Wire {
   }
 
   private remember(bytes: Uint8Array): void {
+    if (this.strayLength < firstBytes) this.firstStrays++;
     this.strays.push(bytes.slice());
     this.strayLength += bytes.length;
-    while (this.strayLength > rememberedBytes && this.strays.length > 1) {
-      this.strayLength -= this.strays.shift()?.length ?? 0;
+    while (this.strayLength > rememberedBytes && this.strays.length > this.firstStrays + 1) {
+      this.strayLength -= this.strays.splice(this.firstStrays, 1)[0]?.length ?? 0;
     }
   }
 
