@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { keepHeapSmall, type Project, parseDuration, systemClock } from '../../core/index.js';
+import { collectGarbage, keepHeapSmall, type Project, parseDuration, systemClock } from '../../core/index.js';
 import type { StageResult } from '../har/index.js';
 import { loopFolder, operate } from '../operate/index.js';
 import { createVote } from '../vote/index.js';
@@ -86,6 +86,7 @@ async function runParts(
   const { keeper, sensing, outputs } = opened;
   const lookers = await openLookers(options, project, opened, tell);
   keepHeapSmall();
+  collectGarbage();
   const { fields, rateHz } = sensing;
   const { classes } = keeper.current().info;
   const { teacher, taps } = lookers;
