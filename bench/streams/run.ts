@@ -31,7 +31,7 @@ interface Case {
 
 const pictures = new URL('../../.venv/pictures/.stamp', import.meta.url);
 
-/** Most memory that a bridge may take, MB; in the short form a fifth more, as V8 frees later on a machine that does other things too. */
+/** Most memory that a bridge may take, MB. */
 const bridgeMemory = 150;
 
 const cases: Record<string, Case> = {
@@ -48,9 +48,7 @@ const cases: Record<string, Case> = {
         ...figure,
         more: bridgeText(figure),
         ...(figure.what.endsWith('1') && figure.ourLost > 0 ? { fails: 'lost messages at QoS 1' } : {}),
-        ...(figure.ourMemory > bridgeMemory * (options.short ? 1.2 : 1)
-          ? { fails: `more than ${bridgeMemory} MB` }
-          : {}),
+        ...(figure.ourMemory > bridgeMemory ? { fails: `more than ${bridgeMemory} MB` } : {}),
       }));
     },
   },
