@@ -37,3 +37,5 @@ environment streams pyarrow==26.0.1 fastavro==1.13.1 cbor2==6.2.1 msgpack==1.2.4
 environment prometheus prometheus_client==0.26.0
 # The libraries of the motion system's extractor, and signal processing to judge ours.
 environment har numpy==2.4.6 scipy==1.17.1 pandas==3.1.1 PyWavelets==1.9.0 statsmodels==0.15.0
+# What the platform is attacked with and spoken to by: a fuzzer of OpenAPI, the Eclipse MQTT client, and uploads that are resumed.
+environment platform schemathesis==4.32.5 paho-mqtt==2.1.0 tuspy==1.1.0

@@ -1,4 +1,4 @@
-// The broker of the platform alone, on a port of the loopback that it prints.
+// aedes, the broker of the MQTT.js people, alone on a port of the loopback that it prints.
 import { createServer } from 'node:net';
 import { Aedes } from 'aedes';
 

@@ -8,17 +8,28 @@ export interface Blast {
   topic: string;
   payloads: readonly Uint8Array[];
   qos: 0 | 1;
+  /** Of a broker that asks for it. */
+  login?: { username: string; password: string };
 }
 
 /**
  * A publisher that costs next to nothing: all packets are made before the clock starts, and written as fast as the broker takes
  * them. Resolves when the broker has acknowledged all (QoS 1), or when all are written (QoS 0).
  */
-export async function prepareBlast({ port, topic, payloads, qos }: Blast): Promise<() => Promise<void>> {
+export async function prepareBlast({
+  port,
+  topic,
+  payloads,
+  qos,
+  login,
+}: Blast): Promise<() => Promise<void>> {
   const socket = connect({ host: '127.0.0.1', port });
   await once(socket, 'connect');
   // CONNECT of MQTT 3.1.1, a clean session, keep-alive off, the client id `blast` (section 3.1).
-  socket.write(Buffer.from([0x10, 17, 0, 4, 77, 81, 84, 84, 4, 2, 0, 0, 0, 5, 98, 108, 97, 115, 116]));
+  const user = login ? [text(login.username), text(login.password)] : [];
+  const flags = login ? 0xc2 : 2;
+  const hello = Buffer.concat([text('MQTT'), Buffer.from([4, flags, 0, 0]), text('blast'), ...user]);
+  socket.write(Buffer.concat([Buffer.from([0x10, hello.length]), hello]));
   await once(socket, 'data');
   const packets = payloads.map((payload, index) =>
     encodePublish(
@@ -44,4 +55,9 @@ export async function prepareBlast({ port, topic, payloads, qos }: Blast): Promi
     socket.end();
     await once(socket, 'close');
   };
+}
+
+function text(value: string): Buffer {
+  const bytes = Buffer.from(value);
+  return Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 0xff]), bytes]);
 }

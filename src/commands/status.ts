@@ -1,8 +1,10 @@
-import { AiotCommand, again, facts, moment, next, shared } from '../lib/cli/index.js';
+import { AiotCommand, again, next, shared, statusText } from '../lib/cli/index.js';
 import { statusSchema, withClient } from '../lib/registry/index.js';
 
 export default class Status extends AiotCommand {
-  static override summary = 'Show the state of the platform in use.';
+  static override summary = 'Show how the platform in use is: listeners, engines, counts, disk, warnings.';
+  static override description =
+    'The exit code is 6 while the platform cannot do what it is asked for: its database is out of reach, say.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --context lab --json',
@@ -15,20 +17,8 @@ export default class Status extends AiotCommand {
     const { flags } = input;
     const at = again(input, 'context');
     const status = await withClient(flags.context, (client) => client.status());
-    const { urls, counts, started, version } = status;
-    this.print(
-      facts([
-        ['API', urls.http],
-        ['MQTT', [urls.mqtts, urls.mqtt].filter(Boolean).join(', ')],
-        ...(urls.boards === undefined ? [] : [['boards', urls.boards] as [string, string]]),
-        ['version', version],
-        ['since', moment(started)],
-        ['devices', `${counts.devices}, ${counts.online} online`],
-        ['datasets', counts.datasets],
-        ['models', counts.models],
-        ['rollouts', counts.rollouts],
-      ]),
-    );
+    this.print(statusText(status));
+    if (!status.ready) this.exitsWith(6);
     this.print(next(`aiot device list${at}`, `aiot model list${at}`));
     return status;
   }

@@ -32,6 +32,7 @@ describe('aiot context', () => {
     expect(code).toBe(0);
     expect(ContextAdd.result.parse(json)).toEqual({
       name: 'lab',
+      kind: 'platform',
       url,
       mqtt: 'mqtts://lab.example:8883',
       ca: null,
@@ -58,7 +59,9 @@ describe('aiot context', () => {
       { name: 'roof', token: false, current: false },
     ]);
     expect(stdout).not.toContain('s3cret');
-    expect((await runCli(['context', 'list'])).stdout).toContain('lab *  https://lab.example:8443');
+    expect((await runCli(['context', 'list'])).stdout).toMatch(
+      /lab \* +platform +https:\/\/lab.example:8443/,
+    );
   });
 
   it('use chooses another one; removing the one in use leaves none in use', async () => {

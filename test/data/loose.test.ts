@@ -249,6 +249,17 @@ describe('aiot data check of a folder that is no project', () => {
     );
   });
 
+  it('reads an export of the platform, whose columns of names are no fields', async () => {
+    const rows = csvOf(walk(1, 20)).trim().split('\n');
+    const lines = rows
+      .slice(1)
+      .map((row, i) => `bench-1,walk,${Math.floor(i / 100)},${1.8e12 + i * 10},walking,${row}`);
+    const head = `device,recording,seq,t,label,${rows[0]}`;
+    const { report, found } = await check({ 'walk.csv': `${[head, ...lines].join('\n')}\n` });
+    expect(found).toEqual([]);
+    expect(report).toMatchObject({ rateHz: 100, labelFrom: 'column' });
+  });
+
   it('takes labels from folders and from a column, also where it changes within a file', async () => {
     const folders = await check({
       'walk/a.csv': walk(1),

@@ -6,7 +6,6 @@ import {
   deviceStep,
   emptyCounts,
   liveFigures,
-  parseSelector,
 } from '../../src/lib/fleet/index.js';
 
 describe('a device', () => {
@@ -24,31 +23,6 @@ describe('a device', () => {
     if (next) expect(deviceStep(state, event)).toBe(next);
     else expect(() => deviceStep(state, event)).toThrow(/cannot be told/);
   });
-});
-
-describe('a selector', () => {
-  const motor = { name: 'motor-1', type: 'virtual', state: 'active' };
-  it.each([
-    ['all', true],
-    ['type=virtual', true],
-    ['type = virtual and name=motor-1', true],
-    ['type=virtual AND name!=motor-1', false],
-    ['state!=revoked', true],
-    ['name=motor-10', false],
-  ])('%s', (text, expected) => expect(parseSelector(text)(motor)).toBe(expected));
-
-  it.each([
-    '',
-    'motor-1',
-    'colour=red',
-    'name=',
-    'name=a or name=b',
-    'name=a and',
-    "name='a'",
-    'all and name=a',
-  ])('refuses "%s"', (text) =>
-    expect(() => parseSelector(text)).toThrow(expect.objectContaining({ code: 'AIOT_SELECTOR_INVALID' })),
-  );
 });
 
 describe('live figures', () => {

@@ -50,7 +50,7 @@ describe('the sources', () => {
 
 describe('what is loaded at start', () => {
   const heavy =
-    /^(@tensorflow\/|@litertjs\/|@fastify\/|@peculiar\/|aedes|fastify|mqtt|listr2|libsql|kysely|pino|undici|reflect-metadata)/;
+    /^(@tensorflow\/|@litertjs\/|@fastify\/|@peculiar\/|fastify|mqtt|listr2|libsql|kysely|pino|undici|reflect-metadata)/;
   const commands = sources.filter((file) => roomOf(file) === 'commands');
 
   it.each(commands)('%s loads no heavy library', (file) => {

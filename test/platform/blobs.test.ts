@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { readdir, readlink } from 'node:fs/promises';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -20,12 +20,12 @@ afterAll(() => own.stop());
 
 const incoming = () => readdir(join(own.folder, 'data', 'blobs', 'incoming'));
 
-function download(headers: Record<string, string>) {
+function download(headers: Record<string, string>, method = 'GET') {
   return new Promise<{ status?: number | undefined; headers: Record<string, unknown>; body: Buffer }>(
     (resolve) => {
       const url = new URL(`/api/v1/blobs/${digest}`, own.platform.urls.http);
       const authorization = `Bearer ${own.token}`;
-      request(url, { ca: own.ca, headers: { authorization, ...headers } }, (answer) => {
+      request(url, { method, ca: own.ca, headers: { authorization, ...headers } }, (answer) => {
         const chunks: Buffer[] = [];
         answer.on('data', (chunk) => chunks.push(chunk));
         answer.on('end', () =>
@@ -73,6 +73,43 @@ describe('a blob', () => {
     expect((await download({ 'if-none-match': etag })).status).toBe(304);
     expect((await download({ range: 'bytes=0-0', 'if-range': '"other"' })).status).toBe(200);
     expect((await download({ range: 'bytes=0-0', 'if-range': etag })).status).toBe(206);
+  });
+
+  it('is known to who has it among others, and told of without being sent', async () => {
+    const etag = `"${digest}"`;
+    for (const header of [`"other", ${etag}`, `W/${etag}`, '*']) {
+      expect((await download({ 'if-none-match': header })).status).toBe(304);
+    }
+    expect((await download({ 'if-none-match': '"other"' })).status).toBe(200);
+    const head = await download({}, 'HEAD');
+    expect([head.status, head.body.length, head.headers['content-length'], head.headers.etag]).toEqual([
+      200,
+      0,
+      '300000',
+      etag,
+    ]);
+  });
+
+  it('is let go of when the client goes away, and given to many at once', async () => {
+    const large = randomBytes(8_000_000);
+    await own.client.blobs.put(digestOf(large), large);
+    const open = async () => {
+      const links = await readdir('/proc/self/fd');
+      const paths = await Promise.all(links.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
+      return paths.filter((path) => path.endsWith(digestOf(large).slice('sha256:'.length))).length;
+    };
+    const url = new URL(`/api/v1/blobs/${digestOf(large)}`, own.platform.urls.http);
+    const authorization = `Bearer ${own.token}`;
+    const going = request(url, { ca: own.ca, headers: { authorization } }, (answer) =>
+      answer.once('data', () => answer.pause()),
+    );
+    going.on('error', () => {});
+    going.end();
+    await expect.poll(open).toBe(1);
+    going.destroy();
+    await expect.poll(open).toBe(0);
+    const all = await Promise.all(Array.from({ length: 8 }, () => download({ range: 'bytes=100-200000' })));
+    expect(all.every(({ body }) => body.equals(bytes.subarray(100, 200_001)))).toBe(true);
   });
 
   it('may be sent twice', async () => {

@@ -13,6 +13,7 @@ import { operatorKey, provisionedDeviceSchema } from '../../src/lib/provision/in
 import {
   clientFor,
   deviceSchema,
+  devicesChangedSchema,
   listSchemas,
   type Rollout,
   rolloutSchema,
@@ -259,13 +260,13 @@ describe('devices', () => {
         ...context(),
       ]);
     const { id } = await provision('dev-2');
-    expect(await ok(deviceSchema, ['device', 'revoke', 'dev-2', ...context()])).toMatchObject({
-      name: 'dev-2',
-      state: 'revoked',
+    expect(await ok(devicesChangedSchema, ['device', 'revoke', 'dev-2', ...context()])).toMatchObject({
+      changed: 1,
+      devices: [{ name: 'dev-2', after: { state: 'revoked' } }],
     });
     expect((await provision('dev-2-again')).id).not.toBe(id);
     await refused(['device', 'revoke', 'nobody', ...context()], 'AIOT_NOT_FOUND', 4);
-    await ok(deviceSchema, ['device', 'revoke', 'dev-2', ...context()]);
+    await ok(devicesChangedSchema, ['device', 'revoke', 'dev-2', ...context()]);
   });
 });
 
@@ -311,7 +312,7 @@ describe('models', () => {
     [['model', 'show', 'tiny@9'], 'AIOT_NOT_FOUND', 4],
     [['model', 'show', 'tiny'], 'AIOT_USAGE', 2],
     [['model', 'deploy', 'tiny@1', '--to', 'name=nobody'], 'AIOT_ROLLOUT_EMPTY', 4],
-    [['model', 'deploy', 'tiny@1', '--to', 'colour=red'], 'AIOT_SELECTOR_INVALID', 2],
+    [['model', 'deploy', 'tiny@1', '--to', 'colour=='], 'AIOT_SELECTOR_INVALID', 2],
     [['model', 'deploy', 'tiny@1'], 'AIOT_USAGE', 2],
     [['model', 'deploy', 'tiny@1', '--to', 'all', '--timeout', '5'], 'AIOT_USAGE', 2],
     [['model', 'list', '--context', 'nowhere'], 'AIOT_CONTEXT_NOT_FOUND', 4],

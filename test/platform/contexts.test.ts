@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -39,6 +39,17 @@ describe('the context in use', () => {
     expect(await started('one')).toMatchObject({ context: 'local', replaced: 'local-2' });
     expect((await readContexts()).current).toBe('local');
     expect((await started('one')).replaced).toBeUndefined();
+  });
+});
+
+describe('a platform that was restored into another folder', () => {
+  it('is known by the context of the one it was, with the token that is good there', async () => {
+    const was = await started('moved/before');
+    await cp(join(folder, 'moved/before'), join(folder, 'moved/after'), { recursive: true });
+    const is = await started('moved/after');
+    expect(is.context).toBe(was.context);
+    const { contexts } = await readContexts();
+    expect(contexts[is.context ?? '']).toMatchObject({ ca: is.ca, url: is.urls.http, token: was.token });
   });
 });
 

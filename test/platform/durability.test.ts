@@ -65,7 +65,7 @@ describe('an acknowledgement', () => {
       new Promise((resolve) => device.once('close', () => resolve('closed'))),
     ]);
     expect(outcome).toBe('closed');
-    expect(await readFile(join(own.folder, 'data', 'journal', '00000001.ndjson'), 'utf8')).not.toContain(
+    expect(await readFile(join(own.folder, 'data', 'journal', '00000001.log'), 'utf8')).not.toContain(
       '"seq":2',
     );
     failing = false;
@@ -103,13 +103,13 @@ describe('the journal', () => {
     await device.endAsync(true);
     await own.platform.stop();
     const journal = join(own.folder, 'data', 'journal');
-    const segment = join(journal, '00000001.ndjson');
+    const segment = join(journal, '00000001.log');
     const whole = await readFile(segment);
     const { rm, writeFile } = await import('node:fs/promises');
     for (const cut of [whole.length - 1, whole.length - 20]) {
       await writeFile(segment, whole);
       await truncate(segment, cut);
-      await rm(join(journal, 'index.json'), { force: true });
+      await rm(join(journal, 'index.db'), { force: true });
       await own.restart();
       expect(await own.client.datasets.csv('s', 'dev', 'r')).toBe('x\n1\n2\n');
       await own.platform.stop();

@@ -1,7 +1,13 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
+import { openBlobs } from '../../src/lib/platform/blobs/store.js';
+import { eventsIn } from '../../src/lib/platform/services/events.js';
+import { Models } from '../../src/lib/platform/services/models.js';
+import { trustIn } from '../../src/lib/platform/services/trust.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
+import { migrations } from '../../src/lib/platform/store/schema.js';
+import { localTurns } from '../../src/lib/platform/store/turns.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
 import type { ModelVersion } from '../../src/lib/registry/index.js';
 import { pushTiny, tinyBundle } from '../support/bundle.js';
@@ -104,6 +110,8 @@ describe('a version', () => {
     const store = await openStore(join(own.folder, 'data', 'state.db'));
     for (const digest of [kept.digest, lost])
       await store.insertInto('doomedBlobs').values({ digest }).execute();
+    // The version that it was put for was pushed, and removed again.
+    await store.deleteFrom('blobLeases').execute();
     await store.destroy();
     await own.restart();
     await expect(own.client.blobs.get(lost)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
@@ -111,25 +119,33 @@ describe('a version', () => {
   });
 
   it('of an older form is gone after an update of the platform, and its numbers stay taken', async () => {
-    const { sequence } = await pushTiny(own.client, own.key, { name: 'old' });
-    await own.platform.stop();
-    const path = join(own.folder, 'data', 'state.db');
+    const path = join(own.folder, 'old.db');
     const { default: Database } = await import('libsql');
     const database = new Database(path);
     // As the first release left it.
     database.exec(`
-      UPDATE models SET info = replace(info, 'aiot-bundle/2', 'aiot-bundle/1') WHERE name = 'old';
-      ALTER TABLE models DROP COLUMN stage; ALTER TABLE models DROP COLUMN removed;
-      DROP TABLE audit; DROP TABLE doomedBlobs; DROP TABLE claims; DROP TABLE births; DROP TABLE firmware;
+      ${migrations[0]};
+      INSERT INTO meta (key, value) VALUES ('created', '1');
+      INSERT INTO models (name, version, sequence, digest, bytes, pushed, info)
+        VALUES ('old', 1, 7, '${digestOf('old')}', 3, 1, '{"spec":"aiot-bundle/1"}');
+      INSERT INTO manifests (sequence, name, version, envelope) VALUES (7, 'old', 1, '{}');
       PRAGMA user_version = 1;
     `);
     database.close();
-    await own.restart();
-    await expect(own.client.models.get('old', 1)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
-    await expect(own.client.manifests.get(sequence)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
-    const next = await own.client.models.next('old');
-    expect(next.version).toBe(2);
-    expect(next.sequence).toBeGreaterThan(sequence);
-    expect(await pushTiny(own.client, own.key, { name: 'old' })).toMatchObject({ version: 2, stage: 'dev' });
+    const store = await openStore(path);
+    const events = eventsIn(store, Date.now);
+    const blobs = await openBlobs(join(own.folder, 'blobs'));
+    const models = new Models(
+      store,
+      blobs,
+      trustIn(store, localTurns(), events),
+      Date.now,
+      events,
+      localTurns(),
+    );
+    await expect(models.get('old', 1)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    await expect(models.manifest(7)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    expect(await models.next('old')).toEqual({ version: 2, sequence: 8 });
+    await store.destroy();
   });
 });

@@ -1,9 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Devices } from '../../src/lib/platform/services/devices.js';
+import { eventsIn } from '../../src/lib/platform/services/events.js';
 import { openStore } from '../../src/lib/platform/store/database.js';
+import { toPostgres } from '../../src/lib/platform/store/postgres/ddl.js';
 import { migrations } from '../../src/lib/platform/store/schema.js';
 
 let folder: string;
@@ -12,36 +15,90 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
+const now = () => 1_700_000_000_000;
+
+/** Rows as each release wrote them: those of the first, and what the later ones had besides. */
+const rows = [
+  `INSERT INTO meta VALUES ('created', '1');
+   INSERT INTO tokens VALUES ('${'d'.repeat(64)}', 'operator', 1, 4000000000000);
+   INSERT INTO devices (name, id, type, state, fingerprint, expires, created, lastSeen, reported, desired)
+   VALUES ('old', 'dev_1', 'pi', 'active', 'aa', 4000000000000, 1, 2, NULL, '{"rollout":"ro_1"}'),
+          ('gone', 'dev_2', 'pi', 'revoked', 'bb', 4000000000000, 1, NULL, NULL, NULL);
+   INSERT INTO models (name, version, sequence, digest, bytes, pushed, info)
+   VALUES ('har', 1, 1, 'sha256:1', 10, 5, '{"format":"aiot-bundle/1"}'),
+          ('har', 2, 2, 'sha256:2', 10, 6, '{"format":"aiot-bundle/2"}');
+   INSERT INTO manifests VALUES (1, 'har', 1, '{}'), (2, 'har', 2, '{}');
+   INSERT INTO rollouts (id, name, version, sequence, selector, state, created, deadline, ended)
+   VALUES ('ro_1', 'har', 2, 2, 'all', 'running', 7, 4000000000000, NULL);
+   INSERT INTO rolloutDevices (rollout, device, state, step, error, updated)
+   VALUES ('ro_1', 'old', 'updating', 'TRIAL', NULL, 8);
+   INSERT INTO labels (stream, device, recording, label, given) VALUES ('s', 'old', 'r1', 'idle', 9);`,
+  `INSERT INTO audit (at, who, action, subject, detail)
+   VALUES (3, 'operator ab', 'model.push', 'har@2', '{"sequence":2}'), (4, 'operator ab', 'model.promote', 'har@2', '{}');
+   INSERT INTO doomedBlobs VALUES ('sha256:1');`,
+  `INSERT INTO claims (digest, device, created, expires) VALUES ('cc', 'dev_1', 1, 2);
+   INSERT INTO births (device, name, stored, envelope) VALUES ('dev_1', 'old', 3, '{}');
+   INSERT INTO firmware VALUES ('blink', 1, 1, 'sha256:3', 10, 5, '{}', '{}');`,
+];
+
 /** A database as the release with so many migrations left it. */
 async function databaseOf(version: number): Promise<string> {
   const { default: Database } = await import('libsql');
   const path = join(folder, 'state.db');
   const database = new Database(path);
   database.exec(migrations.slice(0, version).join(';'));
-  database.exec(`
-    PRAGMA user_version = ${version};
-    INSERT INTO devices (name, id, type, state, fingerprint, expires, created, lastSeen, reported, desired)
-    VALUES ('old', 'dev_1', 'pi', 'active', 'aa', 4000000000000, 1, 2, NULL, '{"rollout":"ro_1"}'),
-           ('gone', 'dev_2', 'pi', 'revoked', 'bb', 4000000000000, 1, NULL, NULL, NULL);
-  `);
+  database.exec(`${rows.slice(0, version).join('')} PRAGMA user_version = ${version}`);
   database.close();
   return path;
 }
 
 describe('the database of an earlier release', () => {
-  it('is brought up to date once, with all its devices and their certificates', async () => {
-    const path = await databaseOf(2);
+  it.each([1, 2, 3])('with schema %i is brought up to date once, with all that is in it', async (version) => {
+    const path = await databaseOf(version);
     for (let start = 0; start < 2; start++) {
       const store = await openStore(path);
-      const devices = await Devices.open(store, () => 1_700_000_000_000);
+      const devices = await Devices.open(store, now, eventsIn(store, now));
       expect(devices.authenticated('aa')?.name).toBe('old');
       expect(devices.authenticated('bb')).toBeNull();
-      expect(devices.info('old')).toMatchObject({ mac: null, chipId: null, next: null, lastSeen: 2 });
-      const rows = await store.selectFrom('devices').select(['name', 'desired']).orderBy('name').execute();
-      expect(rows).toEqual([
+      expect(devices.info('old')).toMatchObject({
+        mac: null,
+        chipId: null,
+        next: null,
+        lastSeen: 2,
+        tags: {},
+      });
+      const desired = await store.selectFrom('devices').select(['name', 'desired']).orderBy('name').execute();
+      expect(desired).toEqual([
         { name: 'gone', desired: null },
         { name: 'old', desired: '{"rollout":"ro_1"}' },
       ]);
+      const token = await store.selectFrom('tokens').selectAll().execute();
+      expect(token).toMatchObject([
+        { id: `tok_${'d'.repeat(12)}`, digest: 'd'.repeat(64), role: 'operator' },
+      ]);
+      const models = await store.selectFrom('models').select(['version', 'stage', 'removed']).execute();
+      // Bundles of the first form cannot be read any more; a version that was pushed after that was marked is untouched.
+      expect(models).toEqual([
+        { version: 1, stage: 'dev', removed: version === 1 ? 5 : null },
+        { version: 2, stage: 'dev', removed: null },
+      ]);
+      const { running } = await import('../../src/lib/platform/store/rollouts.js').then(
+        ({ rolloutStoreIn }) => rolloutStoreIn(store, eventsIn(store, now)),
+      );
+      expect(await running(new Map())).toMatchObject([
+        { id: 'ro_1', devices: [{ name: 'old', state: 'updating', step: 'TRIAL' }] },
+      ]);
+      const events = await store.selectFrom('events').selectAll().orderBy('id').execute();
+      expect(events.map(({ id, type, subject }) => [id, type, subject])).toEqual(
+        version === 1
+          ? []
+          : [
+              [1, 'model.push', 'har@2'],
+              [2, 'model.promote', 'har@2'],
+            ],
+      );
+      expect(await store.selectFrom('births').selectAll().execute()).toHaveLength(version === 3 ? 1 : 0);
+      expect(await store.selectFrom('firmware').selectAll().execute()).toHaveLength(version === 3 ? 1 : 0);
       await store.destroy();
     }
   });
@@ -53,5 +110,85 @@ describe('the database of an earlier release', () => {
     database.exec(`PRAGMA user_version = ${migrations.length + 1}`);
     database.close();
     await expect(openStore(path)).rejects.toMatchObject({ code: 'AIOT_FILE_MALFORMED' });
+  });
+});
+
+describe('the database', () => {
+  const meta = async (store: Awaited<ReturnType<typeof openStore>>) =>
+    (await store.selectFrom('meta').select('key').orderBy('key').execute()).map(({ key }) => key);
+  const big = (key: string) => ({ key, value: 'x'.repeat(20_000) });
+
+  it('refuses writes on a full disk, reads on, and takes them again when there is space', async () => {
+    const store = await openStore(join(folder, 'state.db'));
+    await store.insertInto('meta').values({ key: 'before', value: '' }).execute();
+    const { rows: pages } = await sql<{ page_count: number }>`PRAGMA page_count`.execute(store);
+    await sql`PRAGMA max_page_count = ${sql.lit(pages[0]?.page_count ?? 0)}`.execute(store);
+    const full = { code: 'AIOT_DISK_FULL', message: expect.stringContaining('state.db') };
+    await expect(store.insertInto('meta').values(big('a')).execute()).rejects.toMatchObject(full);
+    // All of a transaction is gone, and the connection is free again.
+    const both = store.transaction().execute(async (transaction) => {
+      await transaction.insertInto('meta').values({ key: 'small', value: '' }).execute();
+      await transaction.insertInto('meta').values(big('b')).execute();
+    });
+    await expect(both).rejects.toMatchObject(full);
+    expect(await meta(store)).toEqual(['before']);
+    await sql`PRAGMA max_page_count = 1000000`.execute(store);
+    await store.insertInto('meta').values(big('after')).execute();
+    expect(await meta(store)).toEqual(['after', 'before']);
+    await store.destroy();
+  });
+
+  it('says that another program has it locked, may be asked again, and reads meanwhile', async () => {
+    const path = join(folder, 'state.db');
+    const store = await openStore(path);
+    const { default: Database } = await import('libsql');
+    const other = new Database(path);
+    other.exec('BEGIN IMMEDIATE');
+    const refused = store.insertInto('meta').values({ key: 'a', value: '' }).execute();
+    await expect(refused).rejects.toMatchObject({ code: 'AIOT_DATABASE_UNREACHABLE', retryable: true });
+    expect(await meta(store)).toEqual([]);
+    other.exec('COMMIT');
+    await store.insertInto('meta').values({ key: 'a', value: '' }).execute();
+    other.close();
+    await store.destroy();
+  });
+
+  it.each([
+    ['is another file', (path: string) => writeFile(path, 'no database at all, but some text')],
+    ['is cut short', (path: string) => truncate(path, 5000)],
+  ])('that %s is refused', async (_, damage) => {
+    const path = join(folder, 'state.db');
+    const store = await openStore(path);
+    // Without what is in the file beside it, which would make it whole again.
+    await sql`PRAGMA wal_checkpoint(TRUNCATE)`.execute(store);
+    await store.destroy();
+    await damage(path);
+    await expect(openStore(path)).rejects.toMatchObject({
+      code: 'AIOT_FILE_MALFORMED',
+      message: expect.stringContaining(path),
+    });
+  });
+});
+
+describe('a migration', () => {
+  it.each([
+    [
+      'CREATE TABLE a (id INTEGER PRIMARY KEY, "b c" TEXT) STRICT;',
+      'CREATE TABLE "a" ("id" BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, "b c" TEXT COLLATE "C");',
+    ],
+    [
+      'CREATE TABLE a (id INTEGER PRIMARY KEY AUTOINCREMENT, r REAL, b BLOB NOT NULL)\n  STRICT',
+      'CREATE TABLE "a" ("id" BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, "r" DOUBLE PRECISION, "b" BYTEA NOT NULL)',
+    ],
+    [
+      "INSERT INTO b SELECT 'it''s INTEGER' || substr(c, 1), CAST(c AS TEXT) FROM a -- of TEXT",
+      `INSERT INTO "b" SELECT 'it''s INTEGER' || "substr"("c", 1), CAST("c" AS TEXT) FROM "a" -- of TEXT`,
+    ],
+    [
+      'ALTER TABLE devicesNew ADD COLUMN lastSeen INTEGER NOT NULL DEFAULT 1',
+      'ALTER TABLE "devicesNew" ADD COLUMN "lastSeen" BIGINT NOT NULL DEFAULT 1',
+    ],
+  ])('is put into the words of PostgreSQL: %s', (sqlite, postgres) => {
+    expect(toPostgres(sqlite)).toBe(postgres);
   });
 });

@@ -27,7 +27,7 @@ describe('telemetry', () => {
   it('becomes a dataset that is there when the publish is acknowledged', async () => {
     await publish({ seq: 0, t: 1000, rate: 100, recording: 'walking1', x: [0.1, 0.2], y: [1, 2] });
     await publish({ seq: 1, t: 1020, rate: 100, recording: 'walking1', x: [0.3], y: [3] });
-    expect(await own.client.datasets.get('imu')).toEqual({
+    expect(await own.client.datasets.get('imu')).toMatchObject({
       name: 'imu',
       fields: ['x', 'y'],
       recordings: [
@@ -52,12 +52,9 @@ describe('telemetry', () => {
     const expected = { samples: 3, duplicates: 1, missing: 2, label: 'resting' };
     expect((await own.client.datasets.get('gaps')).recordings[0]).toMatchObject(expected);
     expect(await own.client.datasets.csv('gaps', 'motor-1', 'r2')).toBe('v\n5\n6\n9\n');
-    expect(await own.client.datasets.list()).toContainEqual({
-      name: 'gaps',
-      recordings: 1,
-      samples: 3,
-      labels: { resting: 1 },
-    });
+    expect(await own.client.datasets.list()).toContainEqual(
+      expect.objectContaining({ name: 'gaps', recordings: 1, samples: 3, labels: { resting: 1 } }),
+    );
   });
 
   it.each([
@@ -75,8 +72,8 @@ describe('telemetry', () => {
     await own.platform.stop();
     const journal = join(own.folder, 'data', 'journal');
     const { rm, appendFile } = await import('node:fs/promises');
-    await rm(join(journal, 'index.json'));
-    const segment = join(journal, '00000001.ndjson');
+    await rm(join(journal, 'index.db'));
+    const segment = join(journal, '00000001.log');
     const whole = await readFile(segment, 'utf8');
     await appendFile(segment, '{"at":1,"device":"motor-1","channel":"tele');
     await own.restart();

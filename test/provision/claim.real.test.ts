@@ -49,7 +49,7 @@ describeReal('curl', 'a device that has openssl and curl and nothing of ours', (
   });
 
   it('is confirmed as firmware of the guide is', async () => {
-    const confirm = `${own.url}/confirmActivation`;
+    const confirm = `${own.guide?.devices}/confirmActivation`;
     expect(await curl('-d', 'device_id=39169', confirm)).toBe('TRUE');
     expect(await curl('-d', 'device_id=39170', confirm)).toBe('FALSE');
   });

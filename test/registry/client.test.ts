@@ -6,7 +6,6 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openAuthority } from '../../src/lib/provision/index.js';
 import { errorOfAnswer } from '../../src/lib/registry/errors.js';
-import { eventData } from '../../src/lib/registry/events.js';
 import {
   clientFor,
   createClient,
@@ -14,6 +13,7 @@ import {
   parseModelReference,
   resolveModel,
 } from '../../src/lib/registry/index.js';
+import { eventData } from '../../src/lib/registry/sse.js';
 import { testPlatform } from '../support/platform.js';
 
 describe('the client', () => {
@@ -71,16 +71,21 @@ describe('the client', () => {
   });
 });
 
+const problem = (code: string) =>
+  JSON.stringify({ type: `/errors/${code}`, title: 't', status: 409, detail: 'm', code });
+
 describe('an answer that is an error', () => {
   it.each([
     [401, '', 'AIOT_TOKEN_INVALID'],
     [403, 'no', 'AIOT_NOT_ALLOWED'],
     [404, '<html>', 'AIOT_NOT_FOUND'],
     [502, '', 'AIOT_PLATFORM_FAILED'],
-    [409, '{"error":{"code":"AIOT_DEVICE_EXISTS","message":"m"}}', 'AIOT_DEVICE_EXISTS'],
-    [500, '{"error":{"code":"constructor","message":"m"}}', 'AIOT_PLATFORM_FAILED'],
+    [409, problem('AIOT_DEVICE_EXISTS'), 'AIOT_DEVICE_EXISTS'],
+    [429, problem('AIOT_RATE_LIMITED'), 'AIOT_RATE_LIMITED'],
+    [500, problem('constructor'), 'AIOT_PLATFORM_FAILED'],
   ])('%i %s is %s', (status, body, code) => {
-    expect(errorOfAnswer(status, body, 'https://x')).toMatchObject({ code, retryable: status >= 500 });
+    const retryable = status === 429 || status >= 500;
+    expect(errorOfAnswer(status, body, 'https://x')).toMatchObject({ code, retryable });
   });
 });
 

@@ -25,6 +25,10 @@ const parts = {
   /** PyPI ai-edge-litert in a virtual environment of the tests. */
   litert: () => existsSync(python('litert')),
   mosquitto: () => onPath('mosquitto') && onPath('mosquitto_pub'),
+  /** A file system of a size that only one process sees. */
+  mounts: () =>
+    spawnSync('unshare', [...privateMounts(), 'sh', '-c', 'mount -t tmpfs -o size=1m tmpfs /mnt']).status ===
+    0,
   /** Renders PDF and SVG. */
   mutool: () => onPath('mutool'),
   nats: () => onPath('nats-server'),
@@ -33,6 +37,10 @@ const parts = {
   pictures: () => existsSync(join(picturesFolder, '.stamp')),
   /** An emulator that runs the chips' real mask ROMs: AIOT_ESP_QEMU names its folder. */
   qemu: () => qemuFolder !== '' && existsSync(join(qemuFolder, 'pc-bios')),
+  /** A server, and psql. */
+  /** PyPI schemathesis, paho-mqtt and tuspy. */
+  platform: () => existsSync(python('platform')),
+  postgres: () => onPath('psql') && existsSync('/usr/lib/postgresql'),
   /** PyPI prometheus_client, which reads what Prometheus reads. */
   prometheus: () => existsSync(python('prometheus')),
   redis: () => onPath('redis-server') && onPath('redis-cli'),
@@ -44,6 +52,8 @@ const parts = {
   streams: () => existsSync(python('streams')),
   /** Checks a unit without running it. */
   systemd: () => onPath('systemd-analyze') && onPath('systemd-notify'),
+  /** Sees the calls of a process to the kernel; not where a container forbids it. */
+  strace: () => spawnSync('strace', ['-qq', '-o', '/dev/null', 'true']).status === 0,
   /** Gives a simulated chip a pty. */
   socat: () => onPath('socat'),
   /** The recordings and golden files that are not in this repository. */
@@ -87,7 +97,7 @@ export function privateMounts(): string[] {
 export const qemuFolder = process.env.AIOT_ESP_QEMU ?? '';
 
 export function python(
-  environment: 'esptool' | 'litert' | 'prometheus' | 'streams' | 'tensorflow' | 'tflm',
+  environment: 'esptool' | 'litert' | 'platform' | 'prometheus' | 'streams' | 'tensorflow' | 'tflm',
 ): string {
   return join(root, '.venv', environment, 'bin', 'python');
 }

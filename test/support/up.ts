@@ -11,8 +11,12 @@ export interface UpForTests {
   folder: string;
   /** https origin. */
   url: string;
+  /** Of the broker. */
+  mqtts: string;
   /** PEM file of the CA. */
   ca: string;
+  /** The guide's services, with its compatibility. */
+  guide: Awaited<ReturnType<typeof up>>['result']['urls']['guide'];
   stop(): Promise<void>;
 }
 
@@ -20,7 +24,8 @@ export async function upForTests(options: Partial<Parameters<typeof up>[0]> = {}
   const folder = await mkdtemp(join(tmpdir(), 'aiot-up-'));
   const before = process.env.AIOT_CONFIG_DIR;
   process.env.AIOT_CONFIG_DIR = join(folder, 'config');
-  const ports = { host: '127.0.0.1', httpPort: 0, mqttPort: 0 };
+  const compatPorts: [number, number, number, number] = [0, 0, 0, 0];
+  const ports = { host: '127.0.0.1', httpPort: 0, mqttPort: 0, compatPorts };
   const { result, stop } = await up({
     data: join(folder, 'platform'),
     newToken: false,
@@ -30,7 +35,9 @@ export async function upForTests(options: Partial<Parameters<typeof up>[0]> = {}
   return {
     folder,
     url: result.urls.http,
+    mqtts: result.urls.mqtts,
     ca: result.ca,
+    guide: result.urls.guide,
     async stop() {
       await stop();
       if (before === undefined) delete process.env.AIOT_CONFIG_DIR;

@@ -15,13 +15,14 @@ export default class ContextList extends AiotCommand {
     await this.input(ContextList);
     const contexts = await listContexts();
     const current = contexts.find((context) => context.current)?.name ?? null;
-    const rows = contexts.map(({ name, url, mqtt, token, current: used }) => [
+    const rows = contexts.map(({ name, kind, url, mqtt, token, current: used }) => [
       used ? `${name} *` : name,
+      kind,
       url,
       mqtt,
       token ? 'yes' : 'no',
     ]);
-    this.print(table(['Name', 'URL', 'MQTT', 'Token'], rows, 'No platform is known yet.'));
+    this.print(table(['Name', 'Kind', 'URL', 'MQTT', 'Token'], rows, 'No platform is known yet.'));
     this.print(next(...(contexts.length === 0 ? ['aiot up'] : ['aiot context use NAME', 'aiot doctor'])));
     return { current, contexts };
   }

@@ -1,19 +1,45 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, facts, moment, next, percent, shared, table } from '../../lib/cli/index.js';
+import { z } from 'zod';
+import {
+  AiotCommand,
+  again,
+  facts,
+  moment,
+  next,
+  percent,
+  shared,
+  storedRecordingText,
+  table,
+} from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { recordingDetailSchema, showRecording } from '../../lib/data/index.js';
+import {
+  parseRecordingPlace,
+  type RecordingPlace,
+  recordingShownSchema,
+  withClient,
+} from '../../lib/registry/index.js';
 
 export default class DataShow extends AiotCommand {
-  static override summary = 'Show one recording in figures.';
-  static override examples = ['<%= config.bin %> <%= command.id %> walking1'];
-  static override args = { recording: Args.string({ required: true, description: 'Its name.' }) };
-  static override flags = { project: shared.project, data: shared.data };
-  static override result = recordingDetailSchema;
+  static override summary = 'Show one recording in figures, of the project or of the platform.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> walking1',
+    '<%= config.bin %> <%= command.id %> motion/waist-1/walking1',
+  ];
+  static override args = {
+    recording: Args.string({
+      required: true,
+      description: 'Its name; on the platform: STREAM/DEVICE/RECORDING.',
+    }),
+  };
+  static override flags = { project: shared.project, data: shared.data, context: shared.context };
+  static override result = z.union([recordingDetailSchema, recordingShownSchema]);
 
   async run() {
     const input = await this.input(DataShow);
     const { args, flags } = input;
-    const at = again(input, 'project', 'data');
+    const place = parseRecordingPlace(args.recording);
+    if (place) return this.stored(place, flags.context, again(input, 'context'));
     const shown = await showRecording(await loadProject(flags.project), args.recording, flags.data);
     this.print(
       facts([
@@ -26,13 +52,25 @@ export default class DataShow extends AiotCommand {
         ['Repeated rows', percent(shown.repeats)],
       ]),
     );
-    const figure = (value: number) => Number(value.toPrecision(4));
-    const rows = shown.fields.map(({ name, min, max, mean, deviation }) => [
-      name,
-      ...[min, max, mean, deviation].map(figure),
-    ]);
-    this.print(`\n${table(['field', 'min', 'max', 'mean', 'deviation'], rows)}`);
-    this.print(next(`aiot data check${at}`));
+    this.print(`\n${fieldsTable(shown.fields)}`);
+    this.print(next(`aiot data check${again(input, 'project', 'data')}`));
     return shown;
   }
+
+  private async stored(place: RecordingPlace, context: string | undefined, at: string) {
+    const { stream, device, recording } = place;
+    const shown = await withClient(context, (client) => client.datasets.show(stream, device, recording));
+    this.print(storedRecordingText(shown));
+    this.print(next(`aiot data label ${stream}/${device}/${recording} LABEL${at}`));
+    return shown;
+  }
+}
+
+function fieldsTable(fields: z.output<typeof recordingDetailSchema>['fields']): string {
+  const figure = (value: number) => Number(value.toPrecision(4));
+  const rows = fields.map(({ name, min, max, mean, deviation }) => [
+    name,
+    ...[min, max, mean, deviation].map(figure),
+  ]);
+  return table(['field', 'min', 'max', 'mean', 'deviation'], rows);
 }

@@ -6,6 +6,7 @@ import {
   again,
   flashFlags,
   fleetText,
+  guideProvisionedText,
   imageAsked,
   imageFlags,
   loaderOptions,
@@ -18,13 +19,19 @@ import {
 import { unless } from '../../lib/core/index.js';
 import { onboardedSchema, provision } from '../../lib/device/index.js';
 import { fleetResultSchema, operatorKey, provisionedDeviceSchema } from '../../lib/provision/index.js';
-import { contextFor, withClient } from '../../lib/registry/index.js';
+import {
+  contextFor,
+  guideProvisionedSchema,
+  provisionAtGuide,
+  withClient,
+  withGuide,
+} from '../../lib/registry/index.js';
 
 export default class DeviceProvision extends AiotCommand {
   static override summary =
     'Register a device and make its identity: into a folder, or straight onto a board.';
   static override description =
-    'The private key is made here and never sent. Of a chip it goes into the NVS image and no other file; of a computer the folder has it: give it to the device, and to nobody else. The operator’s key signs a birth certificate, which the registry keeps.';
+    'The private key is made here and never sent. Of a chip it goes into the NVS image and no other file; of a computer the folder has it: give it to the device, and to nobody else. The operator’s key signs a birth certificate, which the registry keeps. At an installation of the guide’s services (aiot context add --kind architects-guide) its chip id is all that there is of a device.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1 --type virtual --out ./motor-1',
     '<%= config.bin %> <%= command.id %> pump-7 --type esp32 --out ./pump-7 --wifi-ssid plant --wifi-password-file wifi.txt',
@@ -67,7 +74,12 @@ export default class DeviceProvision extends AiotCommand {
     ...imageFlags,
     context: shared.context,
   };
-  static override result = z.union([onboardedSchema, provisionedDeviceSchema, fleetResultSchema]);
+  static override result = z.union([
+    onboardedSchema,
+    provisionedDeviceSchema,
+    fleetResultSchema,
+    guideProvisionedSchema,
+  ]);
 
   async run() {
     const input = await this.input(DeviceProvision);
@@ -75,6 +87,12 @@ export default class DeviceProvision extends AiotCommand {
     const at = again(input, 'context');
     const context = await contextFor(flags.context);
     const { type, out, csv, jobs, mac, port, labels } = flags;
+    if (context.kind === 'architects-guide') {
+      const board = { mac, chipId: flags['chip-id'] };
+      const known = await withGuide(context, (client) => provisionAtGuide(client, board));
+      this.print(guideProvisionedText(known));
+      return known;
+    }
     const privatePem = (await unless('AIOT_KEY_NOT_FOUND', operatorKey(context.name))) ?? null;
     const result = await withClient(context.name, (client) =>
       provision({

@@ -1,26 +1,25 @@
-import { Args } from '@oclif/core';
-import { AiotCommand, again, next, shared } from '../../lib/cli/index.js';
-import { deviceSchema, withClient } from '../../lib/registry/index.js';
+import { DeviceChangeCommand, fleetFlags, oneDevice, yes } from '../../lib/cli/index.js';
+import { devicesChangedSchema } from '../../lib/registry/index.js';
 
-export default class DeviceRevoke extends AiotCommand {
-  static override summary = 'Take a device’s access back for good; its name is free again.';
+export default class DeviceRevoke extends DeviceChangeCommand {
+  static override summary = 'Take the access of devices back for good; their names are free again.';
   static override description =
-    'Its certificate is refused from now on, also where it is connected. A device whose provisioning was cut short is freed this way. It cannot be undone: provision it anew.';
+    'Their certificates are refused from now on, also where they are connected. A device whose provisioning was cut short is freed this way. It cannot be undone: provision it anew.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motor-1',
     '<%= config.bin %> <%= command.id %> motor-1 --json',
+    "<%= config.bin %> <%= command.id %> --selector 'group=hall-2' --dry-run",
   ];
-  static override args = { name: Args.string({ required: true, description: 'Name of the device.' }) };
-  static override flags = { context: shared.context };
-  static override result = deviceSchema;
+  static override args = oneDevice;
+  static override flags = { ...fleetFlags, yes };
+  static override result = devicesChangedSchema;
 
   async run() {
-    const input = await this.input(DeviceRevoke);
-    const { args, flags } = input;
-    const at = again(input, 'context');
-    const device = await withClient(flags.context, (client) => client.devices.act(args.name, 'revoke'));
-    this.print(`${device.name} is revoked: its certificate is refused from now on, and its name is free.`);
-    this.print(next(`aiot device provision ${device.name} --type ${device.type} --out DIR${at}`));
-    return device;
+    const { args, flags, given } = await this.input(DeviceRevoke);
+    return this.change({ name: args.name, flags, given }, { action: 'revoke' }, ({ selector, devices }) =>
+      selector === null && devices[0]
+        ? `aiot device provision ${devices[0].name} --type ${devices[0].type} --out DIR`
+        : 'aiot device remove --selector state=revoked --dry-run',
+    );
   }
 }

@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, bold, day, facts, minute, next, shared } from '../../lib/cli/index.js';
+import { AiotCommand, again, bold, day, facts, minute, next, shared, tagsText } from '../../lib/cli/index.js';
 import { deviceSchema, withClient } from '../../lib/registry/index.js';
 
 export default class DeviceShow extends AiotCommand {
@@ -23,8 +23,11 @@ export default class DeviceShow extends AiotCommand {
       facts([
         ['id', device.id],
         ['type', device.type],
+        ...(device.groups.length > 0 ? [['groups', device.groups.join(', ')] as Fact] : []),
+        ...(Object.keys(device.tags).length > 0 ? [['tags', tagsText(device.tags)] as Fact] : []),
         ['state', `${device.state}, ${device.online ? 'online' : 'offline'}`],
         ['last seen', lastSeen === null ? 'never' : `${minute(lastSeen)} UTC`],
+        ...(device.firmware === null ? [] : [['firmware', device.firmware] as Fact]),
         ['model', model ? `${model.name}@${model.version} (${model.digest})` : 'none'],
         ['update', device.updateState ?? 'nothing reported'],
         ['certificate', device.fingerprint ?? 'none yet'],
@@ -34,7 +37,7 @@ export default class DeviceShow extends AiotCommand {
         ...(device.chipId === null ? [] : [alias(device.chipId)]),
       ]),
     );
-    this.print(next(`aiot device list${at}`, `aiot model list${at}`));
+    this.print(next(`aiot device history ${device.name}${at}`, `aiot device list${at}`));
     return device;
   }
 }

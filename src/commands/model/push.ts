@@ -1,20 +1,33 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, duration, facts, modelFlags, next, shared, size } from '../../lib/cli/index.js';
+import { z } from 'zod';
+import {
+  AiotCommand,
+  again,
+  facts,
+  guidePushedText,
+  modelFlags,
+  next,
+  releaseFlags,
+  shared,
+  size,
+} from '../../lib/cli/index.js';
 import {
   defaultDeviceTypes,
+  guidePushedSchema,
   isModelFile,
   openModelProject,
   pushFile,
   pushModel,
   pushResultSchema,
+  pushToGuide,
 } from '../../lib/model/index.js';
 import { operatorKey } from '../../lib/provision/index.js';
-import { contextFor, withClient } from '../../lib/registry/index.js';
+import { contextFor, withClient, withGuide } from '../../lib/registry/index.js';
 
 export default class ModelPush extends AiotCommand {
   static override summary = 'Bundle the evaluated model, sign it, and push it as a new version.';
   static override description =
-    'Refused when the model is below a limit of model.accept, was not evaluated as it is now, or when its figures are not those of the network. The signing key stays on this machine. A .aiot FILE is pushed as it is; a .tflite FILE is stored and can be verified, but no device runs it.';
+    'Refused when the model is below a limit of model.accept, was not evaluated as it is now, or when its figures are not those of the network. The signing key stays on this machine. A .aiot FILE is pushed as it is; a .tflite FILE is stored and can be verified, but no device runs it. To an installation of the guide’s services (aiot context add --kind architects-guide) the network goes in the form that its firmware takes, unsigned.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> har --project motor-watch --json',
@@ -34,16 +47,10 @@ export default class ModelPush extends AiotCommand {
       env: 'AIOT_NAME',
       helpValue: 'NAME',
     }),
-    types: Flags.string({
-      summary: 'Types of device that it is released for, with commas.',
-      env: 'AIOT_TYPES',
-      helpValue: 'TYPE,…',
-      default: defaultDeviceTypes.join(','),
-    }),
-    expires: duration({ summary: 'Devices refuse it after this time, such as 720h.', env: 'AIOT_EXPIRES' }),
+    ...releaseFlags(defaultDeviceTypes),
     context: shared.context,
   };
-  static override result = pushResultSchema;
+  static override result = z.union([pushResultSchema, guidePushedSchema]);
 
   async run() {
     const input = await this.input(ModelPush);
@@ -53,6 +60,12 @@ export default class ModelPush extends AiotCommand {
     const name = flags.name ?? (path === null ? args.model : undefined);
     const project = path === null ? await openModelProject(flags.project, flags.data) : null;
     const context = await contextFor(flags.context);
+    if (context.kind === 'architects-guide') {
+      const what = { path, project, data: flags.data, at: Date.now() };
+      const pushed = await withGuide(context, (client) => pushToGuide({ client, ...what }));
+      this.print(guidePushedText(pushed));
+      return pushed;
+    }
     const privatePem = await operatorKey(context.name);
     const deviceTypes = flags.types.split(',').map((type) => type.trim());
     const result = await withClient(context.name, (client) => {

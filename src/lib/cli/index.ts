@@ -5,19 +5,28 @@ export { boardLoader } from './board-loader.js';
 export { boardRows, type RowsOptions } from './board-rows.js';
 export { chipFlags, requireDir, simulatedChip } from './chip-flags.js';
 export { AiotCommand } from './command.js';
+export { instant, pageFlags, sizeInBytes, streamArg } from './data-flags.js';
 export { decimal } from './decimal.js';
+export { DeviceChangeCommand } from './device-change.js';
+export { eventFrom, eventTypes } from './event-flags.js';
 export { firmwareFlags, flashOffset, revision } from './firmware-flags.js';
 export { duration, shared } from './flags.js';
 export { flashFlags, loaderOptions, writeFlags } from './flash-flags.js';
+export { fleetFlags, groupingOf, oneDevice, selector, taggingOf, yes } from './fleet-flags.js';
 export { imageAsked, imageFlags, ownPort } from './image-flags.js';
+export { jobRequest } from './job-flags.js';
 export { kitFlags } from './kit-flags.js';
 export { loopFlags } from './loop-flags.js';
 export { LoopScreen } from './loop-screen.js';
 export { modelFlags } from './model-flags.js';
 export { MonitorScreen } from './monitor-screen.js';
+export { passphraseFile, readPassphrase } from './passphrase.js';
 export { createProgress, type Progress } from './progress.js';
 export { header, replaySpeed } from './publish-flags.js';
 export { hertz, labelFrom } from './recording-flags.js';
+export { releaseFlags } from './release-flags.js';
+export { madeTokenText, tokensTable, usersTable } from './render/access.js';
+export { backupText } from './render/backup.js';
 export { benchText } from './render/bench.js';
 export {
   boardErasedText,
@@ -28,15 +37,27 @@ export {
 export { answerText, datasetText, figuresText, figureText } from './render/card.js';
 export { checkText } from './render/check.js';
 export { comparisonText } from './render/comparison.js';
+export {
+  removedText,
+  retentionTable,
+  storedRecordingText,
+  storedTable,
+  streamsTable,
+} from './render/datasets.js';
 export { demoSummary } from './render/demo.js';
 export { evaluationText } from './render/evaluation.js';
+export { eventText } from './render/events.js';
 export { explanationText } from './render/explanation.js';
 export { fileEvaluationText } from './render/file-evaluation.js';
 export { imageText, mergedText } from './render/firmware.js';
 export { firmwareFacts, firmwareTable } from './render/firmware-card.js';
 export { fitText } from './render/fit.js';
 export { flashExit, flashedText, flashNext } from './render/flashed.js';
+export { deviceHistoryText, devicesTable, tagsText } from './render/fleet.js';
+export { guideProvisionedText, guidePushedText } from './render/guide.js';
 export { inspectionText } from './render/inspection.js';
+export { jobNews, jobsTable, jobText } from './render/jobs.js';
+export { logText } from './render/log.js';
 export { loopText } from './render/loop.js';
 export { checkedLoopText } from './render/loop-check.js';
 export { installedLoopText } from './render/loop-install.js';
@@ -45,7 +66,8 @@ export { messageText, streamStatisticsText } from './render/message.js';
 export { nvsMadeText, nvsText } from './render/nvs.js';
 export { otadataText, partitionsText } from './render/partitions.js';
 export { pictureText } from './render/picture.js';
-export { platformNext, platformText } from './render/platform.js';
+export { platformNext, platformText, statusText } from './render/platform.js';
+export { installedPlatformText } from './render/platform-install.js';
 export { portsTable } from './render/ports.js';
 export {
   afterProvisioning,
@@ -65,12 +87,15 @@ export {
   routesEndText,
   testedRoutesText,
 } from './render/routes.js';
+export { deviceSecretText } from './render/secret.js';
 export { cheatText, checkedText, createdText, lagText, loginsText, topicsText } from './render/streams.js';
 export * from './render/style.js';
 export { facts, next, table } from './render/text.js';
 export * from './render/time.js';
 export { searchText, trainingText } from './render/training.js';
+export { webhooksTable, webhookTestText, webhookText } from './render/webhooks.js';
 export { historyTable, verifiedFacts, whyText } from './render/why.js';
+export { roleFlag, scopeFlag } from './role-flag.js';
 export { bridgeFlags, bridgeOptions, watchFlags, watchOptions } from './route-flags.js';
 export { runFlags } from './run-flags.js';
 export { readSecret } from './secret.js';
@@ -83,4 +108,5 @@ export { brokerFlags, brokerOptions } from './stream-flags.js';
 export { readFlags, readOptions, selectFlags, viewFlags } from './tail-flags.js';
 export { createTailView } from './tail-view.js';
 export { trainingFlags } from './training-flags.js';
+export { upFlags, upOptionsOf } from './up-flags.js';
 export { watchEpochs } from './watch-epochs.js';

@@ -1,7 +1,14 @@
 import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { type Contexts, type PlatformContext, readContexts, writeContexts } from './contexts.js';
+import {
+  type ContextKind,
+  type Contexts,
+  contextKinds,
+  type PlatformContext,
+  readContexts,
+  writeContexts,
+} from './contexts.js';
 import { AiotError } from './errors/index.js';
 import { readBytes } from './files.js';
 import { configFolder } from './folders.js';
@@ -11,6 +18,7 @@ import { withLock } from './lock.js';
 /** A context as it may be shown: its token stays out. */
 export const shownContextSchema = z.object({
   name: z.string(),
+  kind: z.enum(contextKinds),
   url: z.string(),
   mqtt: z.string().nullable(),
   /** Certificate file of the platform's CA; null = the system's CAs. */
@@ -23,8 +31,8 @@ export const shownContextSchema = z.object({
 export type ShownContext = z.output<typeof shownContextSchema>;
 
 export function showContext(name: string, context: PlatformContext, current: boolean): ShownContext {
-  const { url, mqtt = null, ca = null, token } = context;
-  return { name, url, mqtt, ca, token: token !== undefined, current };
+  const { kind = 'platform', url, mqtt = null, ca = null, token } = context;
+  return { name, kind, url, mqtt, ca, token: token !== undefined, current };
 }
 
 /** Sorted by name. @throws AIOT_FILE_MALFORMED */
@@ -123,8 +131,11 @@ export async function checkContext(typed: {
   mqtt?: string | undefined;
   ca?: string | undefined;
   token?: string | undefined;
+  kind?: ContextKind | undefined;
+  fingerprint?: string | undefined;
 }): Promise<PlatformContext> {
-  const { url, mqtt, ca, token } = typed;
+  const { url, mqtt, ca, token, kind = 'platform', fingerprint } = typed;
+  checkKind(kind, { mqtt, token, fingerprint });
   if (ca !== undefined) {
     const pem = await readBytes(ca);
     try {
@@ -134,11 +145,40 @@ export async function checkContext(typed: {
     }
   }
   return {
+    ...(kind === 'platform' ? {} : { kind }),
     url: checkUrl(url, 'https:').origin,
     ...(mqtt === undefined ? {} : { mqtt: checkUrl(mqtt, 'mqtts:').href }),
     ...(ca === undefined ? {} : { ca }),
+    ...(fingerprint === undefined ? {} : { fingerprint: checkFingerprint(fingerprint) }),
     ...(token === undefined ? {} : { token }),
   };
+}
+
+/** Each kind has its own ways of being known. @throws AIOT_USAGE */
+function checkKind(
+  kind: ContextKind,
+  typed: { mqtt?: string | undefined; token?: string | undefined; fingerprint?: string | undefined },
+): void {
+  if (kind === 'platform') {
+    if (typed.fingerprint === undefined) return;
+    throw new AiotError(
+      'AIOT_USAGE',
+      '--fingerprint is for --kind architects-guide; a platform is known by its CA: --ca FILE',
+    );
+  }
+  const [what] = [typed.mqtt && '--mqtt', typed.token && 'a token'].filter(Boolean);
+  if (what === undefined) return;
+  throw new AiotError('AIOT_USAGE', `an installation of the guide has no use for ${what}: it knows nobody`);
+}
+
+/** As OpenSSL and browsers show it, with or without colons. @throws AIOT_USAGE */
+function checkFingerprint(text: string): string {
+  const fingerprint = text
+    .replace(/^sha-?256[:=]/i, '')
+    .replaceAll(':', '')
+    .toLowerCase();
+  if (/^[0-9a-f]{64}$/.test(fingerprint)) return fingerprint;
+  throw new AiotError('AIOT_USAGE', `expected a SHA-256 fingerprint of 64 hex digits, got ${text}`);
 }
 
 function checkUrl(text: string, protocol: 'https:' | 'mqtts:'): URL {

@@ -6,8 +6,14 @@ import { configFolder } from './folders.js';
 import { namePattern } from './ids.js';
 import { issueText } from './issues.js';
 
+/** What there may be behind a context: this project's platform, or an installation of the guide's services. */
+export const contextKinds = ['platform', 'architects-guide'] as const;
+export type ContextKind = (typeof contextKinds)[number];
+
 /** One platform, as this user reaches it. */
 export const contextSchema = z.strictObject({
+  /** Absent = a platform of this project. */
+  kind: z.enum(contextKinds).optional(),
   /** https URL of the API. */
   url: z.url(),
   /** mqtts URL of the broker. */
@@ -16,6 +22,8 @@ export const contextSchema = z.strictObject({
   plain: z.url().optional(),
   /** PEM file of the CA that signed the server's certificate. */
   ca: z.string().optional(),
+  /** SHA-256 of the only certificate that is taken, 64 hex digits (the guide's installations). */
+  fingerprint: z.string().optional(),
   /** Operator token (secret). */
   token: z.string().optional(),
 });

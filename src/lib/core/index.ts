@@ -3,6 +3,7 @@
  * Imports from no other room.
  */
 export { whenAborted } from './abort.js';
+export { missingGroups, ownFolders, whoRuns } from './account.js';
 export { type Clock, systemClock } from './clock.js';
 export {
   type AddOptions,
@@ -15,7 +16,9 @@ export {
   useContext,
 } from './context-edit.js';
 export {
+  type ContextKind,
   type Contexts,
+  contextKinds,
   contextSchema,
   type PlatformContext,
   readContexts,
@@ -43,6 +46,7 @@ export { issueText } from './issues.js';
 export { canonicalJson } from './json.js';
 export { takeLock, withLock } from './lock.js';
 export { nearest } from './nearest.js';
+export { type Notify, notifierFor } from './notify.js';
 export { refuseInputs, writeTogether } from './outputs.js';
 export { inParallel } from './pool.js';
 export { defaultProject, loadProject, type Project, parseProject } from './project/load.js';
@@ -59,7 +63,7 @@ export {
 export { bytesOf } from './project/sizes.js';
 export { gaussian, type Random, seededRandom, shuffled } from './random.js';
 export { roundHalfAway } from './round.js';
-export { unitQuoted, unitSections, unitValue, unitWord } from './systemd.js';
+export { confined, packagesOf, unitQuoted, unitSections, unitValue, unitWord, writeUnit } from './systemd.js';
 export { isUntrusted } from './tls.js';
 export { aiotVersion, packageRoot } from './version.js';
 export { type Problem, parseYaml } from './yaml.js';

@@ -1,10 +1,20 @@
 import { sha256Hex, writeFileAtomic } from '../core/index.js';
 import { parseCsv, writeCsv } from '../formats/index.js';
-import type { RegistryClient } from '../registry/index.js';
+import type { DatasetListing, StoredRecording } from '../registry/index.js';
 import { type ListingEntry, readListing, recordingFile, writeListing } from './disk/listing.js';
 
+/** What is asked of the platform's client. */
+interface PulledDatasets {
+  get(stream: string): Promise<
+    Pick<DatasetListing, 'fields'> & {
+      recordings: Pick<StoredRecording, 'id' | 'device' | 'label' | 'rateHz' | 'startedAt' | 'missing'>[];
+    }
+  >;
+  csv(stream: string, device: string, recording: string): Promise<string>;
+}
+
 export interface PullOptions {
-  client: Pick<RegistryClient, 'datasets'>;
+  client: { datasets: PulledDatasets };
   /** Name of the stream, and so of the platform's dataset. */
   stream: string;
   /** The data folder; made when missing. */

@@ -14,13 +14,13 @@ const steps: Record<DeviceState, Partial<Record<DeviceEvent, DeviceState>>> = {
   revoked: { revoke: 'revoked' },
 };
 
-/** The next state, or AIOT_REQUEST_INVALID for what cannot happen in this one. */
+/** The next state, or AIOT_DEVICE_STATE for what cannot happen in this one. */
 export function deviceStep(state: DeviceState, event: DeviceEvent): DeviceState {
   const next = steps[state][event];
   if (next) return next;
   const fitting = Object.keys(steps[state]).join(', ');
   throw new AiotError(
-    'AIOT_REQUEST_INVALID',
+    'AIOT_DEVICE_STATE',
     `a device that is ${state} cannot be told "${event}"; it takes ${fitting}`,
     { next: 'aiot device list shows the state of each device.' },
   );

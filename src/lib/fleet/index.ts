@@ -2,6 +2,7 @@
  * The fleet's rules: states of devices and rollouts, selectors, live figures. Pure: state in, state and effects out;
  * whoever runs them keeps the store and speaks to the devices.
  */
+export { changeDevice } from './change.js';
 export { type DeviceEvent, type DeviceState, deviceStep, mayConnect } from './device.js';
 export {
   countInference,
@@ -19,5 +20,6 @@ export {
   rolloutStep,
   startRollout,
 } from './rollout.js';
-export { parseSelector } from './selector.js';
+export { parseSelector } from './selector/match.js';
+export type { Selectable } from './selector/types.js';
 export type { RolloutStore } from './store.js';

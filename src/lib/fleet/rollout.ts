@@ -5,6 +5,8 @@ export type RolloutDevice = Rollout['devices'][number];
 export interface RolloutState extends Rollout {
   /** A device that has not ended by then has failed, ms since 1970. */
   deadline: number;
+  /** Rises with each save. */
+  revision: number;
 }
 
 /** What a device says about its update, as far as a rollout looks at it. */
@@ -52,6 +54,7 @@ export function startRollout(plan: RolloutPlan): RolloutStep {
       ...rest,
       state: 'running',
       ended: null,
+      revision: 0,
       devices: devices.map((name) => ({
         name,
         state: 'pending',

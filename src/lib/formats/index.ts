@@ -24,3 +24,4 @@ export * from './partitions/index.js';
 export * from './tflite/index.js';
 export { readUf2, type Uf2Options, writeUf2 } from './uf2/uf2.js';
 export { readZip } from './zip/read-zip.js';
+export { writeZip } from './zip/write-zip.js';

@@ -1,6 +1,6 @@
 import { AiotError, digestOf } from '../core/index.js';
 import type { TrustRoot } from '../formats/index.js';
-import type { ModelVersion, RegistryClient } from '../registry/index.js';
+import { type ModelVersion, type RegistryClient, requireTrusted } from '../registry/index.js';
 import { packSigned, type Verified, verifySigned } from './bundle/signed.js';
 
 /** The calls of the registry's client that fetching a version needs. */
@@ -29,6 +29,7 @@ export async function fetchModel(
   trust: TrustRoot | null,
 ): Promise<Fetched> {
   const card = await client.models.get(name, version);
+  requireTrusted(card);
   const root = trust ?? (await client.trust.get());
   if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
   const envelope = await client.manifests.get(card.sequence);

@@ -26,6 +26,8 @@ export { fetchModel } from './fetch.js';
 export { buildFiles, modelName } from './files.js';
 export { fitModel, refusalOf } from './fit/fit-model.js';
 export { type ChipFit, type Fit, fitSchema } from './fit/result.js';
+export { guideModelName, guideNetwork } from './guide/network.js';
+export { type GuidePushed, guidePushedSchema, pushToGuide } from './guide/push.js';
 export {
   type ImportOptions,
   importModel,
@@ -48,6 +50,7 @@ export * from './quantize/index.js';
 export { quantizeProject } from './quantize/quantize-project.js';
 export { manifestOf, release } from './release.js';
 export { writeReport } from './report/write-report.js';
+export { signModel, signResultSchema } from './sign.js';
 export { classOfLabel, type LabelledWindow, type Lesson, labelledWindows } from './teach/lesson.js';
 export { type RetrainOptions, retrainLastLayer, type Taught } from './teach/retrain.js';
 export { trainingConfig } from './train/config-digest.js';

@@ -2,23 +2,39 @@ import { AiotError, type ErrorCode, systemCode } from '../core/index.js';
 
 const statuses: Partial<Record<ErrorCode, number>> = {
   AIOT_BIRTH_MISSING: 404,
+  AIOT_BLOBS_UNAVAILABLE: 503,
   AIOT_BUG: 500,
+  // Of the tus protocol's checksum extension.
+  AIOT_CHECKSUM_MISMATCH: 460,
   AIOT_CLAIM_INVALID: 403,
+  AIOT_DATABASE_REFUSED: 503,
+  AIOT_DATABASE_UNREACHABLE: 503,
   AIOT_DEVICE_CHANGED: 409,
   AIOT_DEVICE_EXISTS: 409,
+  AIOT_DEVICE_STATE: 409,
   AIOT_DIGEST_MISMATCH: 422,
   AIOT_DISK_FULL: 507,
+  AIOT_EVENTS_GONE: 410,
   AIOT_FILE_NOT_WRITABLE: 500,
   AIOT_GATE_FAILED: 409,
+  AIOT_IDEMPOTENCY_REUSED: 422,
+  AIOT_JOB_ENDED: 409,
   AIOT_MODEL_IN_USE: 409,
+  AIOT_MODEL_UNTRUSTED: 403,
   AIOT_NOT_ALLOWED: 403,
   AIOT_NOT_FOUND: 404,
   AIOT_PLATFORM_FAILED: 500,
+  AIOT_PRECONDITION_FAILED: 412,
+  AIOT_RATE_LIMITED: 429,
+  AIOT_REQUEST_TOO_LARGE: 413,
   AIOT_ROLLOUT_EMPTY: 404,
   AIOT_SIGNATURE_INVALID: 403,
   AIOT_TOKEN_INVALID: 401,
   AIOT_TRUST_CONFLICT: 409,
   AIOT_TRUST_MISSING: 409,
+  AIOT_USER_EXISTS: 409,
+  AIOT_UPLOAD_OFFSET: 409,
+  AIOT_UPLOAD_VERSION: 412,
   AIOT_VERSION_CONFLICT: 409,
 };
 
@@ -34,6 +50,11 @@ export function storageError(error: unknown): unknown {
     return new AiotError('AIOT_DISK_FULL', 'there is no space left for it', {
       cause: error,
       retryable: false,
+    });
+  }
+  if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM') {
+    return new AiotError('AIOT_FILE_NOT_WRITABLE', `the platform's folder cannot be written to (${code})`, {
+      cause: error,
     });
   }
   return error;

@@ -3,11 +3,20 @@
  * Decides no rule itself.
  */
 
+export * from './backup/index.js';
 export { topicMatcher } from './broker/filter.js';
-export { compatibilities, type Platform, type PlatformOptions } from './options.js';
+export {
+  type InstalledPlatform,
+  installedPlatformSchema,
+  installPlatform,
+  uninstalledPlatformSchema,
+  uninstallPlatform,
+} from './install/install.js';
+export { compatibilities, type Engines, type Platform, type PlatformOptions } from './options.js';
 export { startPlatform } from './start.js';
 export type { Sync } from './sync.js';
 export { upDetached } from './up/detach.js';
 export { down, downResultSchema } from './up/down.js';
 export { type UpPlatform, up } from './up/foreground.js';
-export { type UpOptions, type UpResult, upResultSchema } from './up/options.js';
+export { type LogLine, logLineSchema, readLogs } from './up/logs.js';
+export { platformFolder, type UpOptions, type UpResult, upResultSchema } from './up/options.js';

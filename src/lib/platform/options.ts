@@ -1,12 +1,25 @@
 import type { Clock } from '../core/index.js';
 import type { BoardListener } from './broker/listeners.js';
 import type { PlatformUrls } from './http/parts.js';
+import type { Rates } from './http/rates.js';
 import type { LocalStreams } from './streams/streams.js';
 import type { Sync } from './sync.js';
 
 /** Other people's clients that work unchanged, each by a door of its own that is shut unless asked for. */
 export const compatibilities = ['architects-guide'] as const;
 export type Compatibility = (typeof compatibilities)[number];
+
+/** Each by a URL; what is absent is embedded in this process. */
+export interface Engines {
+  /** postgres://…: state and telemetry. */
+  database?: string | undefined;
+  /** s3://BUCKET[/PREFIX]?endpoint=…&region=… */
+  blobs?: string | undefined;
+  /** kafka://… or nats://…: telemetry and state events go there too. */
+  events?: string | undefined;
+  /** mqtt://… or mqtts://…: the broker that devices connect to. */
+  broker?: string | undefined;
+}
 
 export interface PlatformOptions {
   /** Folder of all that it keeps; made when missing. */
@@ -23,8 +36,26 @@ export interface PlatformOptions {
   /** Readers in this process that are to come (name → filter): what they are to get waits for them from the start. */
   readers?: Readonly<Record<string, string>>;
   compat?: readonly Compatibility[];
+  /** Engines to use instead of the embedded ones. */
+  engines?: Engines;
+  /** Seals the CA's key in a database that several processes share; one that it makes itself when absent. */
+  secret?: string | undefined;
+  /** Other ports of `--compat architects-guide`: MQTT, device registry, model registry, training datastore. 0 = any free one. */
+  compatPorts?: readonly [number, number, number, number];
+  /** Rows of telemetry in one file of the guide's ingest. */
+  compatMaxRows?: number;
+  /** Whether its unauthenticated /deleteAllData works. */
+  compatDeleteAll?: boolean;
+  /** MQTT over WebSocket (wss), 0 = any free port; none when absent. */
+  wsPort?: number;
+  /** PEM files of the server's certificate and key, when it is not to be of the platform's own CA. */
+  serverCertificate?: { cert: string; key: string };
+  /** Encrypts the CA's key where it lies (AIOT_CA_PASSPHRASE). */
+  caPassphrase?: string | undefined;
   /** Issues a further operator token. */
   newToken?: boolean;
+  /** Requests a minute that one token or address may send, other than usual. */
+  rates?: Partial<Rates>;
   clock?: Clock;
   /** Makes files durable; a port for tests. */
   sync?: Sync;

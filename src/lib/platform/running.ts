@@ -12,6 +12,10 @@ const runningSchema = z.object({
     mqtts: z.string(),
     mqtt: z.string().optional(),
     boards: z.string().optional(),
+    wss: z.string().optional(),
+    guide: z
+      .object({ mqtt: z.string(), devices: z.string(), models: z.string(), datasets: z.string() })
+      .optional(),
   }),
   ca: z.string(),
 });

@@ -1,8 +1,13 @@
-import { aiotVersion, systemClock } from '../core/index.js';
-import { startBroker } from './broker/broker.js';
+import { join } from 'node:path';
+import { aiotVersion, sha256Hex, systemClock } from '../core/index.js';
+import { openDoors } from './broker/doors.js';
 import { ingest } from './broker/ingest.js';
-import { startListeners } from './broker/listeners.js';
+import { openBroker } from './broker/open.js';
+import { guidePorts, startGuide } from './compat/index.js';
+import { conditionOf, listenerWarnings } from './condition.js';
 import { openingError } from './errors.js';
+import { datasetsSeen } from './events/datasets-seen.js';
+import { openEvents } from './events/start.js';
 import { certifiedHosts, reachableHost } from './hosts.js';
 import { createApp } from './http/app.js';
 import { listenHttp } from './http/listen.js';
@@ -13,9 +18,13 @@ import type { Platform, PlatformOptions } from './options.js';
 import { forgetRunning, noteRunning } from './running.js';
 import { datasetsOf } from './services/datasets.js';
 import { DesiredStates } from './services/desired.js';
+import { Fleet } from './services/fleet.js';
 import { Rollouts } from './services/rollouts.js';
+import { sweeper } from './services/sweeper.js';
 import { type Closers, openState } from './state.js';
 import { rolloutStoreIn } from './store/rollouts.js';
+import { openTls } from './tls.js';
+import { startWorkers } from './workers/index.js';
 
 /**
  * Starts the platform: locks its folder, opens what is there, and listens. The one code under `aiot up` and the demo.
@@ -47,56 +56,142 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
 }
 
 async function open(options: PlatformOptions, closers: Closers) {
-  const { dataDir, host = '127.0.0.1', clock = systemClock, plain, boards } = options;
+  const { dataDir, host = '127.0.0.1', clock = systemClock } = options;
   const log = await createLog(options.log);
   const now = () => clock.now();
   closers.push(await lockFolder(dataDir));
-  const state = await openState({ dataDir, now, log, sync: options.sync }, closers);
-  const { authority, devices, journal, models, store, tokens } = state;
-
-  const desired = new DesiredStates(store, (topic, payload) =>
-    broker.publish({ topic, payload, retain: true }),
+  const state = await openState(
+    {
+      dataDir,
+      now,
+      log,
+      sync: options.sync,
+      engines: options.engines,
+      secret: options.secret,
+      caPassphrase: options.caPassphrase,
+      failures: options.rates?.failures,
+    },
+    closers,
   );
-  const rollouts = new Rollouts({ store: rolloutStoreIn(store), devices, models, desired, now });
-  const broker = await startBroker({
+  const { authority, devices, engine, models, telemetry, store, tokens } = state;
+
+  const publish = (topic: string, payload: Buffer) => broker.publish({ topic, payload, retain: true });
+  const desired = new DesiredStates(store, publish, state.events);
+  const rollouts = new Rollouts({
+    store: rolloutStoreIn(store, state.events),
+    devices,
+    models,
+    desired,
+    ...{ turns: engine.turns, changes: engine.changes },
+    now,
+  });
+  const seen = datasetsSeen(store, state.events);
+  const platform = sha256Hex(authority.certificate).slice(0, 16);
+  const external = { url: options.engines?.broker, leader: engine.leader, platform };
+  const broker = await openBroker(external, {
     devices,
     tokens,
-    log,
-    ingest: (topic, payload) => ingest({ journal, devices, rollouts, now }, topic, payload),
+    sessions: state.sessions,
+    secrets: state.secrets,
+    ...{ log, now, sync: options.sync, folder: join(dataDir, 'broker') },
+    ingest: (topic, payload) => ingest({ telemetry, devices, rollouts, now, seen }, topic, payload),
   });
   closers.push(() => broker.close());
   for (const [name, filter] of Object.entries(options.readers ?? {})) broker.streams.expect(name, filter);
+  if (options.engines?.broker === undefined) closers.push(desired.watch(engine.changes));
   await desired.restore(devices.records());
-  await rollouts.resume();
-  const deadlines = setInterval(() => {
-    rollouts.tick().catch((err: unknown) => log.error({ err }, 'a deadline could not be saved'));
-  }, 500);
-  closers.push(() => clearInterval(deadlines));
+  await rollouts.load();
+  closers.push(
+    devices.watch((name) => broker.disconnect(name)),
+    rollouts.watch(),
+  );
+  const datasets = datasetsOf(telemetry, state.labels);
+  const compat = options.compat?.includes('architects-guide') ?? false;
+  const relayTo = compat ? undefined : options.engines?.events;
+  const { workers, ...told } = await openEvents({ ...state, dataDir, datasets, log, now, relayTo });
+  const all = [
+    rollouts.worker(),
+    state.retention.worker(),
+    sweeper({ orphans: state.orphans, log }),
+    ...workers,
+  ];
+  closers.push(startWorkers(all, engine.leader, log));
 
-  const { key, certificate: cert } = await authority.server(certifiedHosts(host));
-  const tls = { key, cert, ca: authority.certificate };
+  const hosts = certifiedHosts(host);
+  const certificates = await openTls({ authority, hosts, given: options.serverCertificate, now, log });
+  closers.push(() => certificates.close());
+  const tls = certificates.api;
   const urls: PlatformUrls = { http: '', mqtts: '' };
-  const datasets = datasetsOf(state.catalogue, journal, state.labels);
-  const own = { broker, datasets, desired, rollouts, log, ca: authority.certificate };
+  const fleet = new Fleet({
+    ...{ devices, events: state.events, now },
+    async ended(name) {
+      broker.disconnect(name);
+      await rollouts.revoked(name);
+    },
+    removed: (name) => desired.forget(name),
+  });
+  const condition = () =>
+    conditionOf({
+      ...{
+        dataDir,
+        engine,
+        engines: options.engines,
+        devices,
+        urls: () => urls,
+        now,
+        missing: () => state.orphans.missing,
+      },
+      certificates: { ca: authority.certificate, server: certificates.current() },
+    });
+  const own = {
+    dataDir,
+    ...told,
+    condition,
+    broker,
+    datasets,
+    desired,
+    fleet,
+    rollouts,
+    log,
+    ca: authority.certificate,
+  };
   const app = await createApp(
-    { ...state, ...own, started: now(), urls: () => urls, version: aiotVersion() },
+    { ...state, ...own, started: now(), urls: () => urls, version: aiotVersion(), rates: options.rates },
     tls,
-    options.compat,
   );
   closers.push(() => app.close());
   await app.ready();
 
+  if (compat) {
+    const { compatPorts: ports = guidePorts, compatDeleteAll = false, compatMaxRows = 10, engines } = options;
+    const guide = await startGuide(
+      {
+        dataDir,
+        host,
+        ports,
+        deleteAll: compatDeleteAll,
+        maxRows: compatMaxRows,
+        events: engines?.events,
+        tls: certificates.guests,
+      },
+      { ...state, broker, log, now },
+    );
+    closers.push(() => guide.close());
+    urls.guide = guide.urls;
+  }
+
   const shown = reachableHost(host);
   urls.http = `https://${shown}:${await listenHttp(app, host, options.httpPort)}`;
-  const listeners = await startListeners(broker, { host, port: options.mqttPort, tls, plain, boards });
-  closers.push(() => listeners.close());
-  urls.mqtts = `mqtts://${shown}:${listeners.port}`;
-  if (listeners.plainPort !== undefined) urls.mqtt = `mqtt://127.0.0.1:${listeners.plainPort}`;
-  if (boards) urls.boards = `mqtt://${reachableHost(boards.host)}:${listeners.boardPort}`;
+  const doors = await openDoors(broker, { ...options, host, tls });
+  closers.push(() => doors.close());
+  Object.assign(urls, doors.urls);
+  for (const { message } of listenerWarnings(urls)) log.warn(message);
   await noteRunning(dataDir, { urls, ca: authority.file });
   closers.push(() => forgetRunning(dataDir));
   // Last of all that can fail: a token that nobody was told of could not be used, and would keep one from being made.
-  const token = options.newToken || !(await tokens.any()) ? await tokens.issue() : undefined;
+  const token = await engine.turns.of('first token')(async () =>
+    options.newToken || !(await tokens.any()) ? await tokens.issue() : undefined,
+  );
   log.debug({ urls }, 'ready');
   return { urls, ca: authority.file, token, streams: broker.streams };
 }

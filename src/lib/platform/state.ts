@@ -2,23 +2,35 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { AiotError } from '../core/index.js';
-import { openAuthority } from '../provision/index.js';
+import { Backups } from './backup/create.js';
+import { leased, leasesIn } from './blobs/leases.js';
 import { openBlobs } from './blobs/store.js';
-import { Catalogue } from './journal/catalogue.js';
-import { Journal } from './journal/journal.js';
-import { auditIn } from './services/audit.js';
+import { Uploads } from './blobs/uploads.js';
+import { openTelemetry } from './journal/open.js';
+import type { Engines } from './options.js';
+import { openPki } from './pki.js';
+import { makePrivate } from './private.js';
+import { Answers } from './services/answers.js';
 import { Births } from './services/births.js';
 import { Claims } from './services/claims.js';
 import { Devices } from './services/devices.js';
 import { Enrolment } from './services/enrolment.js';
+import { eventsIn } from './services/events.js';
+import { Failures } from './services/failures.js';
 import { Firmware } from './services/firmware.js';
 import { labelsIn } from './services/labels.js';
 import { Models } from './services/models.js';
+import { Orphans } from './services/orphans.js';
 import { Removal } from './services/removal.js';
+import { RetentionService } from './services/retention.js';
+import { secretsIn } from './services/secrets.js';
+import { Sessions } from './services/sessions.js';
 import { Stages } from './services/stages.js';
-import { tokensIn } from './services/tokens.js';
+import { Tokens } from './services/tokens.js';
 import { trustIn } from './services/trust.js';
-import { openStore, type Store } from './store/database.js';
+import { Users } from './services/users.js';
+import type { Store } from './store/database.js';
+import { openEngine } from './store/engine.js';
 import type { Sync } from './sync.js';
 
 /** Called in reverse order at the end. */
@@ -30,10 +42,17 @@ export interface StateOptions {
   now: () => number;
   log: Logger;
   sync?: Sync | undefined;
+  engines?: Engines | undefined;
+  /** As of PlatformOptions. */
+  secret?: string | undefined;
+  caPassphrase?: string | undefined;
+  /** Wrong credentials a minute. */
+  failures?: number | undefined;
 }
 
 /** Opens all that a data folder holds: state.db, pki/, blobs/ and journal/. */
-export async function openState({ dataDir, now, log, sync }: StateOptions, closers: Closers) {
+export async function openState(options: StateOptions, closers: Closers) {
+  const { dataDir, now, log, sync, engines, secret, caPassphrase: passphrase } = options;
   const root = resolve(dataDir);
   const database = join(root, 'state.db');
   const lost = () => {
@@ -47,49 +66,82 @@ export async function openState({ dataDir, now, log, sync }: StateOptions, close
   };
   // It is made before the authority, and notes that it is in use before the server has its certificate: a new one would
   // know nobody.
-  if (existsSync(join(root, 'pki', 'ca.crt')) && !existsSync(database)) lost();
-  const store = await openStore(database);
-  closers.push(() => store.destroy());
-  const tokens = tokensIn(store, now);
+  const embedded = engines?.database === undefined;
+  if (embedded && existsSync(join(root, 'pki', 'ca.crt')) && !existsSync(database)) lost();
+  await makePrivate(root, embedded ? database : null, log);
+  const engine = await openEngine(database, engines?.database);
+  closers.push(() => engine.close());
+  const { store, turns, changes } = engine;
   const inUse = await isInUse(store);
-  if (!inUse && existsSync(join(root, 'pki', 'server.crt'))) lost();
-  const authority = await openAuthority(join(root, 'pki'), now, inUse);
+  if (embedded && !inUse && existsSync(join(root, 'pki', 'server.crt'))) lost();
+  const authority = await openPki({ folder: join(root, 'pki'), engine, now, inUse, secret, passphrase });
   if (!inUse)
     await store
       .insertInto('meta')
       .values({ key: 'created', value: String(now()) })
+      .onConflict((conflict) => conflict.doNothing())
       .execute();
-  const blobs = await openBlobs(join(root, 'blobs'), sync);
-  const folder = join(root, 'journal');
-  const catalogue = await Catalogue.open(folder);
-  const journal = await Journal.open({ folder, index: catalogue, from: catalogue.position, sync });
-  closers.push(() => journal.close());
-  if (journal.damaged > 0) log.error({ lines: journal.damaged }, 'damaged lines in the journal passed over');
-  const trust = trustIn(store);
-  const audit = auditIn(store, now);
-  const models = new Models(store, blobs, trust, now, audit);
-  const removal = new Removal({ store, blobs, models, audit, now });
-  await removal.sweep();
-  const devices = await Devices.open(store, now);
-  const enrolment = new Enrolment({ devices, authority, audit, now });
+  const leases = leasesIn(store, now);
+  const kept = await openBlobs(join(root, 'blobs'), sync, engines?.blobs);
+  closers.push(() => kept.close());
+  const blobs = leased(kept, leases);
+  const uploads = await Uploads.open({ folder: join(root, 'blobs', 'uploads'), blobs, now, sync });
+  const sweeping = setInterval(() => {
+    uploads.sweep().catch((err: unknown) => log.error({ err }, 'uploads could not be looked through'));
+  }, 3600 * 1000);
+  closers.push(() => clearInterval(sweeping));
+  const telemetry = await openTelemetry({ folder: join(root, 'journal'), now, log, sync }, engines?.database);
+  closers.push(() => telemetry.close());
+  const answers = new Answers(store, now);
+  await answers.sweep();
+  const events = eventsIn(store, now, engine.changes, (transaction) => answers.note(transaction));
+  closers.push(() => events.feed.close());
+  const sessions = new Sessions();
+  const tokens = new Tokens({ store, events, sessions, now });
+  closers.push(sessions.watch(tokens, (err) => log.error({ err }, 'open sessions could not be looked at')));
+  const trust = trustIn(store, turns, events);
+  const models = new Models(store, blobs, trust, now, events, turns);
+  const removal = new Removal({ store, blobs, leases, models, events, now });
+  await models.inTurn(() => removal.sweep());
+  const devices = await Devices.open(store, now, events, turns, changes);
+  const labels = labelsIn(store, now, events);
+  const enrolment = new Enrolment({ devices, authority, events, now });
   return {
+    engine,
     store,
     authority,
     blobs,
-    catalogue,
-    journal,
+    backups: new Backups({
+      dataDir: root,
+      database: embedded ? database : null,
+      store,
+      turns,
+      blobs,
+      leases,
+      telemetry,
+      now,
+    }),
+    telemetry,
     trust,
+    sessions,
+    answers,
+    failures: new Failures(now, options.failures),
     tokens,
-    labels: labelsIn(store, now),
+    users: new Users({ store, events, sessions, now }),
+    labels,
+    retention: new RetentionService({ store, telemetry, labels, events, turns, now }),
     devices,
     enrolment,
-    claims: new Claims({ store, devices, enrolment, now }),
-    births: new Births({ store, devices, trust, audit, now }),
-    firmware: new Firmware({ store, blobs, trust, audit, now }),
-    audit,
+    secrets: secretsIn({ store, devices, events, now }),
+    claims: new Claims({ store, devices, enrolment, events, now }),
+    births: new Births({ store, devices, trust, events, now }),
+    firmware: new Firmware({ store, blobs, trust, events, turns, now }),
+    events,
     models,
+    uploads,
+    orphans: new Orphans({ store, blobs, leases, turns, now }),
     removal,
-    stages: new Stages({ store, models, audit }),
+    stages: new Stages({ store, models, events }),
   };
 }
 

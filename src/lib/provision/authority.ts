@@ -11,6 +11,7 @@ import {
   writeFileAtomic,
 } from '../core/index.js';
 import { deviceCertificate, type Issuer, selfSignedCa, serverCertificate } from './certificates.js';
+import { isSealed, sealKey, unsealKey } from './sealed-key.js';
 
 /** A certificate as the platform remembers it. */
 export interface IssuedCertificate {
@@ -38,11 +39,18 @@ const renewBefore = 30 * 86_400_000;
 /**
  * Opens the authority in this folder (ca.key 0600, ca.crt), or makes one. `now`: ms since 1970. `inUse`: there must be
  * one, for it has signed certificates that are out there; a new one in its place would lock their owners out.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (also for a key that is not the certificate's)
+ * With a passphrase the key is encrypted (PKCS#8), also one that was there as it is.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED (also for a key that is not the certificate's), AIOT_CA_LOCKED
  */
-export async function openAuthority(folder: string, now: () => number, inUse = false): Promise<Authority> {
+export async function openAuthority(
+  folder: string,
+  now: () => number,
+  inUse = false,
+  passphrase?: string,
+): Promise<Authority> {
   const file = join(folder, 'ca.crt');
-  const issuer = (await readIssuer(folder, inUse)) ?? (await makeIssuer(folder, now()));
+  const issuer =
+    (await readIssuer(folder, inUse, passphrase)) ?? (await makeIssuer(folder, now(), passphrase));
   return {
     certificate: issuer.certificate,
     file,
@@ -63,7 +71,7 @@ export function describeCertificate(pem: string): { fingerprint: string; expires
   };
 }
 
-async function readIssuer(folder: string, inUse: boolean): Promise<Issuer | null> {
+async function readIssuer(folder: string, inUse: boolean, passphrase?: string): Promise<Issuer | null> {
   const [crt, keyFile] = [join(folder, 'ca.crt'), join(folder, 'ca.key')];
   const certificate = await textOrNull(crt);
   if (certificate === null) {
@@ -73,8 +81,12 @@ async function readIssuer(folder: string, inUse: boolean): Promise<Issuer | null
       next: restore,
     });
   }
-  const key = await readText(keyFile);
-  if (belongs(certificate, key)) return { certificate, key };
+  const kept = await readText(keyFile);
+  const key = isSealed(kept) ? unsealKey(kept, passphrase, keyFile) : kept;
+  if (belongs(certificate, key)) {
+    if (passphrase && !isSealed(kept)) await writeFileAtomic(keyFile, sealKey(key, passphrase), 0o600);
+    return { certificate, key };
+  }
   throw new AiotError('AIOT_FILE_MALFORMED', `${keyFile} is not the key of ${crt}`, { next: restore });
 }
 
@@ -89,10 +101,10 @@ function belongs(certificate: string, key: string): boolean {
   }
 }
 
-async function makeIssuer(folder: string, now: number): Promise<Issuer> {
+async function makeIssuer(folder: string, now: number, passphrase?: string): Promise<Issuer> {
   const key = generateKeyPair().privatePem;
   const certificate = await selfSignedCa(key, `aiot ${newId('ca', now)}`, now);
-  await writeFileAtomic(join(folder, 'ca.key'), key, 0o600);
+  await writeFileAtomic(join(folder, 'ca.key'), passphrase ? sealKey(key, passphrase) : key, 0o600);
   await writeFileAtomic(join(folder, 'ca.crt'), certificate);
   return { certificate, key };
 }

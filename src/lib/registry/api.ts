@@ -1,11 +1,16 @@
 import { z } from 'zod';
 import { envelopeSchema, trustRootSchema } from '../formats/index.js';
+import { conditionSchema } from './condition.js';
 import { deviceSchema, digest, name, time } from './fields.js';
+import { pageQuerySchema, pageSchema } from './page.js';
+import { relayStatusSchema } from './relay-api.js';
 
 /**
  * The bodies of the platform's API, /api/v1: the server checks and documents with these schemas, the client parses with
- * them. Times are milliseconds since 1970. Errors are `{error: {code, message, next}}` with a fitting HTTP status.
+ * them. Times are milliseconds since 1970. Errors are problems (RFC 9457; problem.ts) with a fitting HTTP status.
  */
+
+/** What a command prints with --json when it fails. */
 export const errorBodySchema = z.object({
   error: z.object({ code: z.string(), message: z.string(), next: z.string().optional() }),
 });
@@ -20,7 +25,16 @@ export const statusSchema = z.object({
     mqtt: z.string().optional(),
     /** Of the listener for boards. */
     boards: z.string().optional(),
+    /** MQTT over WebSocket. */
+    wss: z.string().optional(),
+    /** The guide's services. */
+    guide: z
+      .object({ mqtt: z.string(), devices: z.string(), models: z.string(), datasets: z.string() })
+      .optional(),
   }),
+  ...conditionSchema.shape,
+  /** Only with --events. */
+  relay: relayStatusSchema.optional(),
   counts: z.object({
     devices: z.int(),
     online: z.int(),
@@ -75,7 +89,7 @@ export type AuditEntry = z.output<typeof auditEntrySchema>;
 export const auditQuerySchema = z.object({
   /** `har@3`, or a name: then all of its versions. */
   subject: z.string().max(100).optional(),
-  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  ...pageQuerySchema.shape,
 });
 
 /** GET /models/{name}/next: what the operator is to put into the manifest that it signs. */
@@ -110,19 +124,34 @@ export const gateSchema = z.object({
   passed: z.boolean(),
 });
 
+/** A file that came in by a door that asks for no signature. */
+export const originSchema = z.object({
+  /** Which door: `architects-guide`. */
+  source: z.string(),
+  /** What it was called there. */
+  file: z.string(),
+  digest,
+  bytes: z.int(),
+});
+export type Origin = z.output<typeof originSchema>;
+
 /** GET /models → {models: [...]}, GET /models/{name} → {versions}, GET /models/{name}/versions/{version} */
 export const modelVersionSchema = z.object({
   name,
   version: z.int(),
-  /** Of the newest manifest for this version: a rollback signs one anew, with a higher sequence. */
+  /** Of the newest manifest for this version: a rollback signs one anew, with a higher sequence. 0 = nobody signed it. */
   sequence: z.int(),
+  /** Somebody whom the trust root names has signed it; otherwise it is never promoted and never rolled out. */
+  trusted: z.boolean(),
+  /** What it was when it came in without a signature: its content stays as it was. */
+  origin: originSchema.nullable(),
   /** The bundle's. */
   digest,
   bytes: z.int(),
   pushed: time,
   stage: z.enum(stages),
-  /** `network`: a .tflite file alone, which devices cannot run. */
-  kind: z.enum(['model', 'network']),
+  /** `network`: a .tflite file alone, which devices cannot run. `upload`: nobody has looked into it yet. */
+  kind: z.enum(['model', 'network', 'upload']),
   /** What it answers with; null = not known. */
   answer: z.looseObject({ kind: z.string() }).nullable(),
   /** How its numbers are kept. */
@@ -199,44 +228,6 @@ export const rolloutSchema = z.object({
 export type Rollout = z.output<typeof rolloutSchema>;
 export type RolloutRequest = z.input<typeof rolloutRequestSchema>;
 
-/** GET /datasets → {datasets}; one dataset a telemetry stream. `labels`: label → number of recordings. */
-export const datasetInfoSchema = z.object({
-  name,
-  recordings: z.int(),
-  samples: z.int(),
-  labels: z.record(z.string(), z.int()),
-});
-export type DatasetInfo = z.output<typeof datasetInfoSchema>;
-
-/** GET /datasets/{stream}; GET /datasets/{stream}/recordings/{device}/{recording} → CSV with a header of the fields */
-export const datasetSchema = z.object({
-  name,
-  fields: z.array(z.string()),
-  recordings: z.array(
-    z.object({
-      id: name,
-      device: name,
-      label: z.string().nullable(),
-      rateHz: z.number(),
-      samples: z.int(),
-      startedAt: time.nullable(),
-      /** Messages that came twice (dropped) and numbers missing from the sequence. */
-      duplicates: z.int(),
-      missing: z.int(),
-    }),
-  ),
-});
-export type DatasetListing = z.output<typeof datasetSchema>;
-
-/** POST /labels: what the operator says was recorded. The last word counts. */
-export const labelRequestSchema = z.strictObject({
-  stream: name,
-  device: name,
-  recording: name,
-  label: z.string().max(256),
-});
-export type LabelRequest = z.output<typeof labelRequestSchema>;
-
 /** GET /models/{name}/versions/{version}/live: inferences counted against the labels of their recordings. */
 export const liveSchema = z.object({
   /** Inferences whose recording has a label of a known class. */
@@ -256,9 +247,8 @@ export type LiveFigures = z.output<typeof liveSchema>;
 /** The answers that carry lists. */
 export const listSchemas = {
   devices: z.object({ devices: z.array(deviceSchema) }),
-  models: z.object({ models: z.array(modelSummarySchema) }),
-  versions: z.object({ versions: z.array(modelVersionSchema) }),
-  rollouts: z.object({ rollouts: z.array(rolloutSchema) }),
-  datasets: z.object({ datasets: z.array(datasetInfoSchema) }),
-  audit: z.object({ entries: z.array(auditEntrySchema) }),
+  models: pageSchema('models', modelSummarySchema),
+  versions: pageSchema('versions', modelVersionSchema),
+  rollouts: pageSchema('rollouts', rolloutSchema),
+  audit: pageSchema('entries', auditEntrySchema),
 };

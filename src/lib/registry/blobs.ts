@@ -3,6 +3,7 @@ import { AiotError, digestOf } from '../core/index.js';
 import { blobSchema } from './api.js';
 import { errorOfTransport } from './errors.js';
 import type { Transport } from './transport.js';
+import { pieceBytes, uploadInPieces } from './uploads.js';
 
 export interface BlobDownload {
   /** Size of the whole blob, bytes. */
@@ -17,8 +18,12 @@ export interface BlobDownload {
 
 export function blobCalls(transport: Transport) {
   return {
-    /** Uploads; a blob that is there already is fine. @throws AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL */
+    /** Uploads, a large one in pieces that survive a broken connection; a blob that is there already is fine. @throws AIOT_DIGEST_MISMATCH, AIOT_DISK_FULL */
     async put(digest: string, bytes: Uint8Array | Readable): Promise<{ digest: string; bytes: number }> {
+      if (bytes instanceof Uint8Array && bytes.length > pieceBytes) {
+        await uploadInPieces(transport, digest, bytes);
+        return { digest, bytes: bytes.length };
+      }
       const answer = await transport.call('PUT', `/blobs/${digest}`, {
         body: bytes,
         headers: { 'content-type': 'application/octet-stream' },

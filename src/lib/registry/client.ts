@@ -2,12 +2,7 @@ import { z } from 'zod';
 import { type Envelope, envelopeSchema, type TrustRoot, trustRootSchema } from '../formats/index.js';
 import {
   type AuditEntry,
-  type DatasetInfo,
-  type DatasetListing,
-  datasetSchema,
-  type LabelRequest,
   type LiveFigures,
-  labelRequestSchema,
   listSchemas,
   liveSchema,
   type ModelSummary,
@@ -20,11 +15,19 @@ import {
   type Status,
   statusSchema,
 } from './api.js';
+import { backupCalls } from './backups.js';
 import { blobCalls } from './blobs.js';
+import { datasetCalls, labelCalls, retentionCalls } from './datasets/client.js';
 import { claimCalls, deviceCalls } from './devices.js';
+import { eventCalls } from './events/index.js';
 import { firmwareCalls } from './firmware.js';
+import { jobCalls } from './jobs/calls.js';
+import { everyPage } from './page.js';
 import { rolloutCalls } from './rollouts.js';
+import { secretCalls } from './secrets.js';
 import { type ClientOptions, Transport } from './transport.js';
+import { tokenCalls, userCalls } from './users.js';
+import { webhookCalls } from './webhooks/calls.js';
 
 const part = encodeURIComponent;
 
@@ -39,9 +42,13 @@ export function createClient(options: ClientOptions) {
     url: transport.url,
     status: (): Promise<Status> => transport.json('GET', '/status', statusSchema),
     trust: trustCalls(transport),
+    users: userCalls(transport),
+    tokens: tokenCalls(transport),
     devices: deviceCalls(transport),
+    secrets: secretCalls(transport),
     claims: claimCalls(transport),
     firmware: firmwareCalls(transport),
+    backups: backupCalls(transport),
     blobs: blobCalls(transport),
     manifests: {
       get: (sequence: number): Promise<Envelope> =>
@@ -60,11 +67,11 @@ export function createClient(options: ClientOptions) {
         return (await transport.json('GET', `/audit${query}`, listSchemas.audit)).entries;
       },
     },
-    labels: {
-      /** Says what was recorded; the last word counts. */
-      post: (label: LabelRequest): Promise<LabelRequest> =>
-        transport.json('POST', '/labels', labelRequestSchema, label),
-    },
+    events: eventCalls(transport),
+    jobs: jobCalls(transport),
+    webhooks: webhookCalls(transport),
+    labels: labelCalls(transport),
+    retention: retentionCalls(transport),
     close: () => transport.close(),
   };
 }
@@ -91,10 +98,16 @@ function modelCalls(transport: Transport) {
     push: (name: string, envelope: Envelope): Promise<ModelVersion> =>
       transport.json('POST', `${path(name)}/versions`, modelVersionSchema, { envelope }),
     list: async (): Promise<ModelSummary[]> =>
-      (await transport.json('GET', '/models', listSchemas.models)).models,
+      everyPage(async (query) => {
+        const page = await transport.json('GET', `/models?${query}`, listSchemas.models);
+        return { entries: page.models, next: page.next };
+      }),
     /** Newest first. */
     versions: async (name: string): Promise<ModelVersion[]> =>
-      (await transport.json('GET', path(name), listSchemas.versions)).versions,
+      everyPage(async (query) => {
+        const page = await transport.json('GET', `${path(name)}?${query}`, listSchemas.versions);
+        return { entries: page.versions, next: page.next };
+      }),
     get: (name: string, version: number): Promise<ModelVersion> =>
       transport.json('GET', path(name, version), modelVersionSchema),
     /** Up or down. @throws AIOT_GATE_FAILED without a reason, AIOT_NOT_FOUND */
@@ -105,19 +118,5 @@ function modelCalls(transport: Transport) {
       transport.json('DELETE', path(name, version), removedModelSchema),
     live: (name: string, version: number): Promise<LiveFigures> =>
       transport.json('GET', `${path(name, version)}/live`, liveSchema),
-  };
-}
-
-function datasetCalls(transport: Transport) {
-  return {
-    list: async (): Promise<DatasetInfo[]> =>
-      (await transport.json('GET', '/datasets', listSchemas.datasets)).datasets,
-    get: (stream: string): Promise<DatasetListing> =>
-      transport.json('GET', `/datasets/${part(stream)}`, datasetSchema),
-    /** One recording as CSV with a header of the fields. */
-    csv: async (stream: string, device: string, recording: string): Promise<string> => {
-      const path = `/datasets/${part(stream)}/recordings/${part(device)}/${part(recording)}`;
-      return (await transport.call('GET', path)).body.text();
-    },
   };
 }

@@ -1,5 +1,6 @@
 import { AiotError, type PlatformContext, readContexts, readText } from '../core/index.js';
 import { createClient, type RegistryClient } from './client.js';
+import { createGuideClient, type GuideClient } from './guide/client.js';
 
 export interface NamedContext extends PlatformContext {
   name: string;
@@ -34,10 +35,35 @@ export async function withClient<T>(
 
 /** A client for that platform, with its CA and its token. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_FILE_NOT_FOUND (the CA) */
 export async function clientFor(name?: string): Promise<RegistryClient> {
-  const { url, ca, token } = await contextFor(name);
+  const { url, ca, token, kind, name: known } = await contextFor(name);
+  if (kind === 'architects-guide') throw notForGuide(known);
   return createClient({
     url,
     ...(ca ? { ca: await readText(ca) } : {}),
     ...(token ? { token } : {}),
   });
+}
+
+/** Calls the installation of the guide's services behind a context and lets go of it. @throws AIOT_FILE_NOT_FOUND (the CA) */
+export async function withGuide<T>(
+  { url, ca, fingerprint }: PlatformContext,
+  call: (client: GuideClient) => Promise<T>,
+): Promise<T> {
+  const trust = { ...(ca ? { ca: await readText(ca) } : {}), ...(fingerprint ? { fingerprint } : {}) };
+  const client = createGuideClient({ url, ...trust });
+  try {
+    return await call(client);
+  } finally {
+    await client.close();
+  }
+}
+
+function notForGuide(name: string): AiotError {
+  return new AiotError(
+    'AIOT_CONTEXT_KIND',
+    `${name} is an installation of the guide’s services: it takes boards and models, and no more`,
+    {
+      next: 'aiot device provision --chip-id ID, aiot model push; for the rest: --context NAME, aiot context list',
+    },
+  );
 }

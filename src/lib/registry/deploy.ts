@@ -2,6 +2,7 @@ import { AiotError } from '../core/index.js';
 import { peekManifest, signManifest } from '../formats/index.js';
 import type { Rollout } from './api.js';
 import type { RegistryClient } from './client.js';
+import { requireTrusted } from './trusted.js';
 
 export interface DeployOptions {
   client: RegistryClient;
@@ -69,6 +70,7 @@ async function follow(started: Rollout, options: DeployOptions): Promise<Rollout
 
 async function newestSequence({ client, model, signingKey, now }: DeployOptions): Promise<number> {
   const card = await client.models.get(model.name, model.version);
+  requireTrusted(card);
   if (card.kind === 'network') {
     throw new AiotError(
       'AIOT_MODEL_UNFIT',

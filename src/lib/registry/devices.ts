@@ -1,5 +1,4 @@
 import type { Envelope } from '../formats/index.js';
-import { listSchemas } from './api.js';
 import {
   type Activation,
   activationSchema,
@@ -10,6 +9,17 @@ import {
   type StoredBirth,
 } from './device-api.js';
 import { type DeviceInfo, deviceSchema, type ProvisionReply, provisionReplySchema } from './fields.js';
+import {
+  type ChangedDevice,
+  changedDevicesSchema,
+  type DeviceChange,
+  type DeviceHistoryEntry,
+  type DeviceTwin,
+  deviceHistorySchema,
+  deviceListSchema,
+  deviceTwinSchema,
+} from './fleet-api.js';
+import { everyPage } from './page.js';
 import type { Transport } from './transport.js';
 
 const part = encodeURIComponent;
@@ -31,8 +41,26 @@ export function deviceCalls(transport: Transport) {
     /** Registers a device and signs its certificate request (PEM). @throws AIOT_DEVICE_EXISTS, AIOT_CSR_INVALID */
     provision: (name: string, type: string, csr: string, board: Board = {}) =>
       reply('/devices', { name, type, csr, ...board }),
-    list: async (): Promise<DeviceInfo[]> =>
-      (await transport.json('GET', '/devices', listSchemas.devices)).devices,
+    /** By name; those that a selector matches. @throws AIOT_SELECTOR_INVALID */
+    list: (selector?: string): Promise<DeviceInfo[]> =>
+      everyPage(async (query) => {
+        const chosen = selector === undefined ? '' : `&selector=${part(selector)}`;
+        const { devices, next } = await transport.json('GET', `/devices?${query}${chosen}`, deviceListSchema);
+        return { entries: devices, next };
+      }),
+    /** Each by itself, at most `mostChanges`. With `dryRun` nothing is done. */
+    change: async (names: string[], change: DeviceChange, dryRun = false): Promise<ChangedDevice[]> => {
+      const body = { names, change, dryRun };
+      return (await transport.json('POST', '/devices/actions', changedDevicesSchema, body)).devices;
+    },
+    /** What it is to run, and what it says that it does. */
+    state: (name: string): Promise<DeviceTwin> =>
+      transport.json('GET', `${path(name)}/state`, deviceTwinSchema),
+    /** Newest first, at most so many. */
+    history: async (name: string, limit: number): Promise<DeviceHistoryEntry[]> =>
+      (await transport.json('GET', `${path(name)}/history?limit=${limit}`, deviceHistorySchema)).entries,
+    /** @throws AIOT_DEVICE_STATE for one that is neither registered nor revoked */
+    remove: (name: string): Promise<DeviceInfo> => transport.json('DELETE', path(name), deviceSchema),
     get: (name: string): Promise<DeviceInfo> => transport.json('GET', path(name), deviceSchema),
     act: (name: string, action: 'suspend' | 'resume' | 'revoke'): Promise<DeviceInfo> =>
       transport.json('POST', `${path(name)}/state`, deviceSchema, { action }),

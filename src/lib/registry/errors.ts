@@ -1,22 +1,22 @@
-import { AiotError, catalogue, type ErrorCode, isUntrusted, systemCode } from '../core/index.js';
-import { errorBodySchema } from './api.js';
+import { AiotError, type ErrorCode, isUntrusted, systemCode } from '../core/index.js';
+import { errorOfProblem } from './problem.js';
 
 const byStatus: Record<number, ErrorCode> = {
   400: 'AIOT_REQUEST_INVALID',
   401: 'AIOT_TOKEN_INVALID',
   403: 'AIOT_NOT_ALLOWED',
   404: 'AIOT_NOT_FOUND',
+  412: 'AIOT_PRECONDITION_FAILED',
+  413: 'AIOT_REQUEST_TOO_LARGE',
+  429: 'AIOT_RATE_LIMITED',
   507: 'AIOT_DISK_FULL',
 };
 
-/** The server's `{error: {code, message, next}}` as the error it was; any other answer by its status. */
+/** The server's problem as the error it was; any other answer by its status. */
 export function errorOfAnswer(status: number, body: string, endpoint: string): AiotError {
-  const details = { endpoint, retryable: status >= 500 && status !== 507 };
-  const told = errorBodySchema.safeParse(jsonOrUndefined(body));
-  if (told.success && Object.hasOwn(catalogue, told.data.error.code)) {
-    const { code, message, next } = told.data.error;
-    return new AiotError(code as ErrorCode, message, { ...details, ...(next ? { next } : {}) });
-  }
+  const details = { endpoint, retryable: status === 429 || (status >= 500 && status !== 507) };
+  const told = errorOfProblem(jsonOrUndefined(body), details);
+  if (told) return told;
   const code = byStatus[status] ?? 'AIOT_PLATFORM_FAILED';
   return new AiotError(code, `${endpoint} answered with status ${status}`, details);
 }

@@ -30,8 +30,15 @@ export const deviceSchema = z.object({
   lastSeen: time.nullable(),
   /** As last reported: the active model. */
   model: z.object({ name, version: z.int(), sequence: z.int(), digest }).nullable(),
+  /** As last reported: the version of its firmware. */
+  firmware: z.string().nullable(),
   /** The update state of protocol v1, null before the first report. */
   updateState: z.string().nullable(),
+  tags: z.record(z.string(), z.string()),
+  /** Sorted. */
+  groups: z.array(z.string()),
+  /** Rises with each change but what the device says of itself: its ETag. */
+  revision: z.int(),
 });
 export type DeviceInfo = z.output<typeof deviceSchema>;
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { chipNames } from '../formats/index.js';
 import { digest, name, time } from './fields.js';
+import { pageSchema } from './page.js';
 
 /** GET /firmware → {firmware}, GET /firmware/{name} → {versions}, GET /firmware/{name}/versions/{version} */
 export const firmwareVersionSchema = z.object({
@@ -29,6 +30,6 @@ export const firmwareSummarySchema = z.object({
 export type FirmwareSummary = z.output<typeof firmwareSummarySchema>;
 
 export const firmwareListSchemas = {
-  firmware: z.object({ firmware: z.array(firmwareSummarySchema) }),
-  versions: z.object({ versions: z.array(firmwareVersionSchema) }),
+  firmware: pageSchema('firmware', firmwareSummarySchema),
+  versions: pageSchema('versions', firmwareVersionSchema),
 };

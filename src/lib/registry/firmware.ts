@@ -6,6 +6,7 @@ import {
   firmwareListSchemas,
   firmwareVersionSchema,
 } from './firmware-api.js';
+import { everyPage } from './page.js';
 import type { Transport } from './transport.js';
 
 export function firmwareCalls(transport: Transport) {
@@ -19,10 +20,16 @@ export function firmwareCalls(transport: Transport) {
     push: (name: string, envelope: Envelope): Promise<FirmwareVersion> =>
       transport.json('POST', `${path(name)}/versions`, firmwareVersionSchema, { envelope }),
     list: async (): Promise<FirmwareSummary[]> =>
-      (await transport.json('GET', '/firmware', firmwareListSchemas.firmware)).firmware,
+      everyPage(async (query) => {
+        const page = await transport.json('GET', `/firmware?${query}`, firmwareListSchemas.firmware);
+        return { entries: page.firmware, next: page.next };
+      }),
     /** Newest first. @throws AIOT_NOT_FOUND */
     versions: async (name: string): Promise<FirmwareVersion[]> =>
-      (await transport.json('GET', path(name), firmwareListSchemas.versions)).versions,
+      everyPage(async (query) => {
+        const page = await transport.json('GET', `${path(name)}?${query}`, firmwareListSchemas.versions);
+        return { entries: page.versions, next: page.next };
+      }),
     get: (name: string, version: number): Promise<FirmwareVersion> =>
       transport.json('GET', path(name, version), firmwareVersionSchema),
     manifest: (name: string, version: number): Promise<Envelope> =>

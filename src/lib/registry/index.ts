@@ -1,10 +1,24 @@
 /** The client's side of the platform's API: its bodies, the client that speaks it, and what is done with it in turn. */
+export * from './access.js';
 export * from './api.js';
+export {
+  type ChangeDevices,
+  changeDevices,
+  changeExit,
+  type DevicesChanged,
+  devicesChangedSchema,
+} from './change-devices.js';
 export { createClient, type RegistryClient } from './client.js';
-export { clientFor, contextFor, withClient } from './context.js';
+export { type Condition, conditionSchema, warningTopics } from './condition.js';
+export { clientFor, contextFor, withClient, withGuide } from './context.js';
+export * from './datasets/bodies.js';
+export { parseRecordingPlace, parseRecordings, type RecordingPlace } from './datasets/place.js';
+export { changeRetention } from './datasets/retention.js';
+export { exportDataset, exportedSchema, giveLabels, givenLabelsSchema, readLabels } from './datasets/save.js';
 export { deployExit, deployModel, deployNews } from './deploy.js';
 export * from './device-api.js';
 export type { Latest } from './devices.js';
+export * from './events/index.js';
 export {
   checkChipId,
   checkMac,
@@ -28,5 +42,25 @@ export {
 } from './firmware/fetch.js';
 export { pushedFirmwareSchema, pushFirmware } from './firmware/push.js';
 export * from './firmware-api.js';
+export * from './fleet-api.js';
+export * from './guide/index.js';
+export * from './jobs/index.js';
+export {
+  byName,
+  everyPage,
+  falling,
+  numberOf,
+  type PageQuery,
+  pageOf,
+  pageOfRows,
+  pageQuerySchema,
+  pageSchema,
+  rising,
+} from './page.js';
+export { type Problem, problemOf, problemSchema, problemType } from './problem.js';
 export { parseModelReference, parseVersion, promoteModel, resolveModel } from './reference.js';
+export { type RelayStatus, relayStatusSchema } from './relay-api.js';
+export { type DeviceSecret, deviceSecretSchema } from './secrets.js';
 export { showModel, shownModelSchema } from './show.js';
+export { requireTrusted } from './trusted.js';
+export * from './webhooks/index.js';

@@ -1,7 +1,8 @@
 import { AiotError, type Clock, systemClock } from '../core/index.js';
 import { listSchemas, type Rollout, type RolloutRequest, rolloutSchema } from './api.js';
 import { errorOfTransport } from './errors.js';
-import { eventData } from './events.js';
+import { everyPage } from './page.js';
+import { eventData } from './sse.js';
 import type { Transport } from './transport.js';
 
 export interface WatchOptions {
@@ -18,7 +19,14 @@ export function rolloutCalls(transport: Transport) {
     start: (request: RolloutRequest): Promise<Rollout> =>
       transport.json('POST', '/rollouts', rolloutSchema, request),
     list: async (): Promise<Rollout[]> =>
-      (await transport.json('GET', '/rollouts', listSchemas.rollouts)).rollouts,
+      everyPage(async (query) => {
+        const { rollouts: entries, next } = await transport.json(
+          'GET',
+          `/rollouts?${query}`,
+          listSchemas.rollouts,
+        );
+        return { entries, next };
+      }),
     get: (id: string): Promise<Rollout> => transport.json('GET', path(id), rolloutSchema),
     /** The rollout as it is, and again at each change until it ends. A broken connection is taken up again. */
     watch: (id: string, options: WatchOptions = {}) => watch(transport, `${path(id)}/events`, options),

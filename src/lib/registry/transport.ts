@@ -22,6 +22,8 @@ export interface CallOptions {
   signal?: AbortSignal;
   /** Silence allowed while the answer's body comes, ms. */
   bodyTimeoutMs?: number;
+  /** Time allowed for the answer to begin, ms. */
+  headersTimeoutMs?: number;
 }
 
 const prefix = '/api/v1';
@@ -51,7 +53,7 @@ export class Transport {
         headers: { ...(token ? { authorization: `Bearer ${token}` } : {}), ...options.headers },
         ...(options.body === undefined ? {} : { body: options.body }),
         ...(options.signal ? { signal: options.signal } : {}),
-        headersTimeout: 30_000,
+        headersTimeout: options.headersTimeoutMs ?? 30_000,
         bodyTimeout: options.bodyTimeoutMs ?? 30_000,
       });
       if (answer.statusCode < 300) return answer;
@@ -70,10 +72,11 @@ export class Transport {
     body?: unknown,
     signal?: AbortSignal,
   ): Promise<T> {
+    const accept = { accept: 'application/json' };
     const sent =
       body === undefined
-        ? {}
-        : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+        ? { headers: accept }
+        : { body: JSON.stringify(body), headers: { ...accept, 'content-type': 'application/json' } };
     const answer = await this.call(method, path, { ...sent, ...(signal ? { signal } : {}) });
     const value = await answer.body.json().catch((error: unknown) => {
       throw errorOfTransport(error, this.url);

@@ -29,6 +29,7 @@ export {
 export { deliveriesOf } from './deliveries.js';
 export { compileExpression, type Expression } from './expression/index.js';
 export { fromLine, messageLineSchema, toLine } from './file/ndjson/line.js';
+export { checkSignature, signatureHeaders } from './http/signature.js';
 export {
   type Lag,
   lagSchema,
@@ -38,13 +39,15 @@ export {
   topicsSchema,
 } from './inspect.js';
 export type { Delivery, Header, Message, OutgoingMessage, Sink, Source } from './message.js';
-export { mqttHeaders } from './message.js';
+export { dedupeHeader, mqttHeaders } from './message.js';
 export { connectBroker, disconnectBroker } from './mqtt/connect.js';
 export { brokerError } from './mqtt/errors.js';
 export { mqttSettings } from './mqtt/settings.js';
+export { encodePublish } from './mqtt/wire/publish.js';
 export { openAdmin, openSink, openSource, requireScheme } from './open.js';
 export type { StreamCredentials, StreamOptions } from './options.js';
 export { findProgram } from './outbound/program.js';
+export { retryAfterMs } from './outbound/retry.js';
 export { payloadFrom } from './payload.js';
 export * from './print/index.js';
 export { printable, printablePayload } from './printable.js';
@@ -56,6 +59,7 @@ export { type ReplayOptions, replay, replayedSchema } from './replay/replay.js';
 export type { Part } from './route/flight.js';
 export * from './route/index.js';
 export { createOutlet, type Outlet } from './route/outlet.js';
+export { type Bucket, openBucket } from './s3/bucket.js';
 export { type FoundSecret, secretIn, shownUrl } from './secrets.js';
 export { openSpool, type Spool, type SpoolState, spoolState } from './spool/index.js';
 export * from './tail/index.js';

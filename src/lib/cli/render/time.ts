@@ -19,3 +19,13 @@ export function day(ms: number): string {
 export function timeOfDay(ms: number): string {
   return moment(ms).slice(11, 23);
 }
+
+/** How long ago, in one unit: `now`, `40 s ago`, `3 min ago`, `5 h ago`, `12 d ago`. */
+export function ago(ms: number, now: number): string {
+  const seconds = Math.floor((now - ms) / 1000);
+  if (seconds < 5) return 'now';
+  if (seconds < 90) return `${seconds} s ago`;
+  if (seconds < 90 * 60) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86_400)} d ago`;
+}

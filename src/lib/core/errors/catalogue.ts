@@ -21,6 +21,19 @@ export const catalogue = {
       'Training was asked to run on TensorFlow for Node (--backend node), or a loop on a Coral Edge TPU (--delegate coral), and what that takes is not installed here or does not load: these are optional packages with native code.',
     next: 'npm install @tensorflow/tfjs-node (Node 20 or 22), or leave --backend out: the built-in engine needs nothing.',
   },
+  AIOT_BACKUP_MALFORMED: {
+    exit: 6,
+    family: 'user',
+    about:
+      'The file is no backup of a platform, not all of one, of a newer aiot, or was changed after it was made. Nothing was restored.',
+    next: 'Try another copy of it; aiot backup restore FILE --check looks at every byte and changes nothing.',
+  },
+  AIOT_BACKUP_PASSPHRASE: {
+    exit: 5,
+    family: 'user',
+    about: 'The passphrase does not open the backup. Nothing was restored.',
+    next: 'Give the one that it was made with: AIOT_BACKUP_PASSPHRASE, or --passphrase-file FILE',
+  },
   AIOT_BIRTH_MISMATCH: {
     exit: 6,
     family: 'user',
@@ -34,6 +47,13 @@ export const catalogue = {
     about:
       'The registry has no birth certificate of this device: it was not provisioned by an operator with a signing key.',
     next: 'aiot device rotate NAME --out DIR writes one with its next certificate.',
+  },
+  AIOT_BLOBS_UNAVAILABLE: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'The S3 bucket that holds the blobs does not answer, refuses the platform, or does not keep what was put there.',
+    next: 'Check that the server runs, the bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: aiot stream check s3://BUCKET?endpoint=URL',
   },
   AIOT_BROKER_REFUSED: {
     exit: 5,
@@ -86,12 +106,33 @@ export const catalogue = {
       "A Raspberry Pi's own camera is read by a process of rpicam-vid (libcamera-vid on older systems), which is not here or does not start.",
     next: 'sudo apt install rpicam-apps, or camera:///dev/video0 for a camera on USB',
   },
+  AIOT_CA_LOCKED: {
+    exit: 5,
+    family: 'user',
+    about:
+      'The key of the platform’s certificate authority is encrypted, and the passphrase is missing or wrong.',
+    next: 'Give the one that it was encrypted with in AIOT_CA_PASSPHRASE, and start again.',
+  },
   AIOT_CERTIFICATE_REFUSED: {
     exit: 5,
     family: 'user',
     about:
       'The platform does not take a device’s certificate: the device is revoked, suspended or replaced, the certificate was rotated or has expired, or the platform does not know it.',
     next: 'Where the operator is, aiot device show NAME tells which. A revoked device is made anew: aiot device provision NAME, or aiot device claim NAME.',
+  },
+  AIOT_CERTIFICATE_UNFIT: {
+    exit: 2,
+    family: 'user',
+    about:
+      'The certificate or the key given for the platform’s listeners cannot be used: damaged, expired, not for servers, or not of one another.',
+    next: 'Give a chain in PEM, the server’s own certificate first, and its private key without a passphrase.',
+  },
+  AIOT_CHECKSUM_MISMATCH: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'A piece of an upload came with a checksum that is not its own: it changed on its way, and was not kept.',
+    next: 'Send the piece again.',
   },
   AIOT_CHIP_BOOT_MODE: {
     exit: 1,
@@ -179,6 +220,12 @@ export const catalogue = {
     about: 'A context of this name is there already, for another platform.',
     next: 'Choose another name with --context, or aiot context remove NAME.',
   },
+  AIOT_CONTEXT_KIND: {
+    exit: 2,
+    family: 'user',
+    about: 'The context is of a kind that does not know what the command asks for.',
+    next: 'aiot context list shows the kinds; choose another with --context NAME.',
+  },
   AIOT_CONTEXT_NOT_FOUND: {
     exit: 4,
     family: 'user',
@@ -210,6 +257,20 @@ export const catalogue = {
     about:
       'A CSV file has a row with a missing or further cell, or a cell that is not a finite decimal number.',
     next: 'Mend or remove the line named.',
+  },
+  AIOT_DATABASE_REFUSED: {
+    exit: 5,
+    family: 'outside',
+    about:
+      'The database did not let the platform in, or is not one that this aiot can use: the password, its name, a privilege, its version, or keys in it that were sealed with another secret.',
+    next: 'Check the URL of --database, and what the message says is missing.',
+  },
+  AIOT_DATABASE_UNREACHABLE: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'The database did not answer, or broke off. What was acknowledged is in it; what was not may be repeated.',
+    next: 'Check that the database runs and that --database names it, and try again.',
   },
   AIOT_DATA_CHANGED: {
     exit: 2,
@@ -296,6 +357,13 @@ export const catalogue = {
     about: 'The device has no active model to predict with.',
     next: 'Roll one out: aiot model deploy NAME@VERSION --to all',
   },
+  AIOT_DEVICE_STATE: {
+    exit: 1,
+    family: 'user',
+    about:
+      'The device is in a state in which this cannot happen: registered, provisioned, active, suspended or revoked.',
+    next: 'aiot device show NAME tells its state. A revoked device never comes back: provision it anew.',
+  },
   AIOT_DIGEST_MISMATCH: {
     exit: 1,
     family: 'outside',
@@ -314,6 +382,13 @@ export const catalogue = {
     about:
       'The compiler for the Edge TPU (edgetpu_compiler) did not take the network, or left no file with an operator of the Edge TPU in it.',
     next: 'Its last words are in the message; the Edge TPU takes int8 networks with inputs and outputs of int8: aiot model quantize --mode int8',
+  },
+  AIOT_EVENTS_GONE: {
+    exit: 4,
+    family: 'user',
+    about:
+      'The events that were to be read next are no longer kept: a platform deletes old ones. What was changed meanwhile cannot be read from them.',
+    next: 'Read the state anew, and go on from the oldest event that is kept: aiot events tail --from 0',
   },
   AIOT_FEATURE_UNFIT: {
     exit: 2,
@@ -464,6 +539,12 @@ export const catalogue = {
     about: 'An I²C bus is stuck: a chip holds one of its lines low, or stretches the clock without end.',
     next: 'Take the power off the chips for a second. If it comes back: check the pull-ups and the supply.',
   },
+  AIOT_IDEMPOTENCY_REUSED: {
+    exit: 2,
+    family: 'user',
+    about: 'A request came with an Idempotency-Key that another request had before.',
+    next: 'Send a new key with each new request; the same one only to repeat a request as it was.',
+  },
   AIOT_IDENTITY_EXISTS: {
     exit: 2,
     family: 'user',
@@ -482,6 +563,19 @@ export const catalogue = {
     family: 'user',
     about: 'The command was stopped by Ctrl-C or SIGTERM.',
     next: 'Run it again when you like; what it had started was ended.',
+  },
+  AIOT_JOB_ENDED: {
+    exit: 2,
+    family: 'user',
+    about: 'A job has ended already: nothing can be said or wanted of it any more.',
+    next: 'aiot job show ID',
+  },
+  AIOT_JOB_LOST: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'Whoever did a job is gone: a program that reported its progress has said nothing for too long, or the platform was killed in the middle of work that cannot be taken up again.',
+    next: 'Start it again.',
   },
   AIOT_KEY_NOT_FOUND: {
     exit: 4,
@@ -578,6 +672,13 @@ export const catalogue = {
       'The network that aiot.yaml asks for cannot be made, or is not of the kind that the command needs.',
     next: 'Check model.kind, model.layers and signal.features in aiot.yaml; docs/project.md describes them.',
   },
+  AIOT_MODEL_UNTRUSTED: {
+    exit: 5,
+    family: 'user',
+    about:
+      'The version came in by a door that asks for no signature: it is listed and can be downloaded, and is neither promoted nor rolled out before an operator has signed it.',
+    next: 'Look at what it is, then: aiot model sign NAME@VERSION',
+  },
   AIOT_MONITOR_FAILED: {
     exit: 6,
     family: 'outside',
@@ -663,6 +764,12 @@ export const catalogue = {
     about: 'Another program listens on this port.',
     next: 'Choose another port; 0 takes any free one.',
   },
+  AIOT_PRECONDITION_FAILED: {
+    exit: 6,
+    family: 'user',
+    about: 'What was to be changed is not as the request expected: somebody else changed it meanwhile.',
+    next: 'Read it again, look at what is different, and send the change with its new ETag in If-Match.',
+  },
   AIOT_PROGRAM_FAILED: {
     exit: 1,
     family: 'outside',
@@ -707,6 +814,12 @@ export const catalogue = {
     about: 'The network holds something that cannot be quantized to int8: an operator, a type or a value.',
     next: 'Give the float network that aiot model train wrote.',
   },
+  AIOT_RATE_LIMITED: {
+    exit: 1,
+    family: 'outside',
+    about: 'The platform was asked more often than it lets one address or token ask.',
+    next: 'Wait as long as Retry-After says, and ask again.',
+  },
   AIOT_RECORDING_EXISTS: {
     exit: 2,
     family: 'user',
@@ -730,6 +843,12 @@ export const catalogue = {
     family: 'user',
     about: 'A request to the platform has a value that does not fit.',
     next: 'Use the same version of aiot on both sides; /openapi.json describes each body.',
+  },
+  AIOT_REQUEST_TOO_LARGE: {
+    exit: 2,
+    family: 'user',
+    about: 'A request, or a part of it, is larger than the platform takes there.',
+    next: 'Send less at once; docs/platform.md has the limits.',
   },
   AIOT_ROLLOUT_DEADLINE: {
     exit: 124,
@@ -1121,17 +1240,42 @@ export const catalogue = {
     about: 'A device restarted again and again during the trial of a version, and rolled back.',
     next: 'Look at the log of the device: the model may need more memory than it has.',
   },
+  AIOT_UPLOAD_OFFSET: {
+    exit: 1,
+    family: 'user',
+    about: 'A piece of an upload does not follow what the platform has of it.',
+    next: 'Ask how far it has come (HEAD), and go on from there.',
+  },
+  AIOT_UPLOAD_VERSION: {
+    exit: 1,
+    family: 'user',
+    about: 'A resumable upload was begun or gone on with by another version of the tus protocol than 1.0.0.',
+    next: 'Use a client of tus 1.0.0, or send Tus-Resumable: 1.0.0.',
+  },
   AIOT_USAGE: {
     exit: 2,
     family: 'user',
     about: 'The command line has an unknown, missing or malformed argument or flag.',
     next: 'Add --help to the command to see what it takes.',
   },
+  AIOT_USER_EXISTS: {
+    exit: 2,
+    family: 'user',
+    about: 'A user of this name is there already.',
+    next: 'Choose another name; aiot user list shows those taken.',
+  },
   AIOT_VERSION_CONFLICT: {
     exit: 1,
     family: 'user',
     about: 'The version or sequence is not the next one: somebody else was faster.',
     next: 'Push again: it takes the next version.',
+  },
+  AIOT_WEBHOOK_TARGET: {
+    exit: 2,
+    family: 'user',
+    about:
+      'A webhook may not have this target: it is no https URL, or it leads into a private network or to the platform itself, where an outsider could reach what is not meant for outsiders.',
+    next: 'Give an https URL that the internet knows; for a target inside: aiot webhook add URL --allow-private',
   },
 } as const satisfies Record<string, CatalogueEntry>;
 

@@ -13,12 +13,15 @@ const timeNames = [
 ];
 const labelNames = ['label', 'activity', 'class', 'state'];
 const deviceNames = ['device', 'device_id', 'deviceid', 'sensor_id', 'subject', 'user'];
+/** Of exports of the platform: says which take a row is of, and is no field. */
+const takeNames = ['recording', 'recording_id'];
 const counterNames = ['index', 'row', 'seq', 'sample', 'n'];
 
 export interface ColumnRoles {
   time: string | null;
   label: string | null;
   device: string | null;
+  take: string | null;
   counter: string[];
   fields: string[];
 }
@@ -30,8 +33,9 @@ export function rolesOf(columns: string[], labelColumn?: string): ColumnRoles {
   const label = labelColumn ?? find(labelNames);
   const device = find(deviceNames);
   const counter = columns.filter((name) => counterNames.includes(name.toLowerCase()));
-  const others = [time, label, device, ...counter];
-  return { time, label, device, counter, fields: columns.filter((name) => !others.includes(name)) };
+  const take = find(takeNames);
+  const others = [time, label, device, take, ...counter];
+  return { time, label, device, take, counter, fields: columns.filter((name) => !others.includes(name)) };
 }
 
 /**

@@ -48,7 +48,7 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
     });
   }
   const roles = rolesOf(names, labelColumn);
-  const asText = [roles.time, roles.label, roles.device].filter((name) => name !== null);
+  const asText = [roles.time, roles.label, roles.device, roles.take].filter((name) => name !== null);
   const bad: LooseFile['bad'] = { first: [], count: 0 };
   const onBad = (cell: BadCell) => {
     bad.count++;

@@ -91,6 +91,8 @@ const running = z.object({
 export const reportedSchema = z.looseObject({
   t: time,
   type: z.string(),
+  /** What its firmware calls itself: `fw` of selectors. Absent where it does not say. */
+  firmware: z.object({ name: name.optional(), version: z.string().min(1).max(64) }).optional(),
   state: z.enum(updateStates),
   /** The rollout that `state` speaks of. */
   rollout: z.string().nullable(),

@@ -11,9 +11,11 @@ export function reportOf(state: UpdateMachine, t: number): Reported {
     sequence: content.sequence,
     digest: content.digest,
   };
+  const { type, firmware } = state.traits;
   return {
     t,
-    type: state.traits.type,
+    type,
+    ...(firmware === undefined ? {} : { firmware }),
     state: state.phase,
     rollout: state.rollout,
     model,

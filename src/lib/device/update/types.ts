@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../core/index.js';
 import type { Manifest, NetworkMode } from '../../formats/index.js';
-import type { Desired, UpdateState } from '../protocol/messages.js';
+import type { Desired, Reported, UpdateState } from '../protocol/messages.js';
 import type { DeviceRecord, Refusal, SlotIndex } from './record.js';
 
 /** What never changes while a device runs. */
@@ -12,6 +12,8 @@ export interface DeviceTraits {
   interface: number;
   /** Types of network that its firmware can run. */
   modes: readonly NetworkMode[];
+  /** What its firmware calls itself. */
+  firmware?: Reported['firmware'];
 }
 
 /** The one update that is under way. */

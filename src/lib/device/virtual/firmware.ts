@@ -1,4 +1,4 @@
-import { AiotError, type Clock, whenAborted } from '../../core/index.js';
+import { AiotError, aiotVersion, type Clock, whenAborted } from '../../core/index.js';
 import type { DeviceNews } from '../events.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { LogLevel } from '../protocol/control.js';
@@ -25,12 +25,15 @@ export interface Hardware {
   firmware: FirmwareTraits;
 }
 
-export type FirmwareTraits = Pick<DeviceTraits, 'interface' | 'modes'>;
+export type FirmwareTraits = Pick<DeviceTraits, 'interface' | 'modes' | 'firmware'>;
 
 /** The interpreter runs all but dynamic range, as TFLite Micro does. */
 export const ownFirmware: FirmwareTraits = {
   interface: 2,
   modes: ['int8', 'int16x8', 'float32', 'float16', 'mixed'],
+  get firmware() {
+    return { name: 'virtual', version: aiotVersion() };
+  },
 };
 
 /** What runs from power-on to the next reboot. */

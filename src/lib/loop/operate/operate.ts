@@ -1,8 +1,7 @@
 import { join } from 'node:path';
-import { AiotError, namePattern, takeLock } from '../../core/index.js';
+import { AiotError, namePattern, notifierFor, takeLock } from '../../core/index.js';
 import type { LoopMonitor } from '../monitor.js';
 import { createBeat } from './beat.js';
-import { notifierFor } from './notify.js';
 import { lockName, loopFolder, runtimeFolder, statusName } from './place.js';
 import { type Pages, servePages } from './server.js';
 import { readStatus, writeStatus } from './status-file.js';

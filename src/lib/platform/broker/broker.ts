@@ -1,182 +1,172 @@
-import type { EventEmitter } from 'node:events';
-import type { AuthenticateError, Client, PublishPacket } from 'aedes';
+import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
-import { AiotError } from '../../core/index.js';
-import { isProtocolTopic } from '../../device/index.js';
 import type { Devices } from '../services/devices.js';
+import type { DeviceSecrets } from '../services/secrets.js';
+import type { Sessions } from '../services/sessions.js';
 import type { Tokens } from '../services/tokens.js';
 import type { Offered } from '../streams/held.js';
 import { createLocalStreams, type LocalStreams } from '../streams/streams.js';
-import { mayPublish, maySubscribe } from './acl.js';
+import type { Sync } from '../sync.js';
+import { Admission } from './admission.js';
+import { Connection } from './connection.js';
+import type { Core } from './core.js';
+import type { BrokerFigures } from './figures.js';
+import { identify } from './identify.js';
 import { type BoardDoor, type Identity, peerOf } from './identity.js';
-import { limitPackets } from './limit.js';
-import { retainedIn } from './retained.js';
+import { type BrokerLimits, brokerLimits } from './limits.js';
+import { whenCaughtUp } from './pace.js';
+import { Retained } from './retained.js';
+import { Router } from './router.js';
+import { SessionLog } from './sessions/log.js';
+import { BrokerState } from './sessions/state.js';
+import { storeMessage } from './store-message.js';
+import { Subscriptions } from './subscriptions.js';
+import { startSweeps } from './sweep.js';
+import { tellFigures } from './sys.js';
+import { send, settleAll } from './wills.js';
 
 export interface BrokerParts {
   devices: Devices;
   tokens: Tokens;
+  secrets?: DeviceSecrets;
+  /** Ends what is open with a token when that is revoked. */
+  sessions: Sessions;
   /** Stores a message; the publisher gets its PUBACK when this resolves. */
   ingest: (topic: string, payload: Buffer) => Promise<void>;
   log: Logger;
+  /** Folder of its sessions; made when missing. */
+  folder: string;
+  sync?: Sync | undefined;
+  /** ms since 1970 */
+  now: () => number;
+  limits?: Partial<BrokerLimits>;
 }
 
-export interface BrokerFigures {
-  received: number;
-  /** Payloads that are not what the protocol says. */
-  malformed: number;
-  /** Connections, publishes and subscriptions that were not allowed. */
-  refused: number;
-  clients: number;
+export type { BrokerFigures };
+
+/** Where a socket came in, when the listener knows more than the socket tells. */
+export interface Arrival {
+  /** The socket below, that has the certificate, for what comes by WebSocket. */
+  below?: Duplex;
+  address?: string;
 }
 
-/** Errors that a message would meet again however often it is sent. */
-const unstorable = new Set<string>(['AIOT_MESSAGE_MALFORMED', 'AIOT_NOT_FOUND']);
-
-/** Largest payload taken, bytes. */
-const largestPayload = 1024 ** 2;
-
-/** The MQTT 3.1.1 broker, without its listeners: `handle` takes their sockets. */
+/** The broker of MQTT 3.1.1 and 3.1, without its listeners: `handle` takes their sockets. */
 export interface Broker {
   /** @param door what boards may, for a socket of the listener for boards: whoever comes by it is let in */
-  handle: (socket: EventEmitter, door?: BoardDoor) => void;
+  handle: (socket: Duplex, door?: BoardDoor, arrival?: Arrival) => void;
   publish(packet: { topic: string; payload: Buffer; retain?: boolean; qos?: 0 | 1 | 2 }): Promise<void>;
   /** For routes in this process. */
   streams: LocalStreams;
-  /** Ends all connections of a device. */
+  /** Ends all connections of a device; when it may not connect any more, what waits for it is forgotten too. */
   disconnect(device: string): void;
+  /** Ends the connections of whoever this is true of. */
+  disconnectWho(is: (identity: Identity) => boolean): void;
   figures: BrokerFigures;
+  limits: BrokerLimits;
   close(): Promise<void>;
 }
 
-type BrokerClient = Client & { identity?: Identity; conn: { destroy(error?: Error): void } };
-
 export async function startBroker(parts: BrokerParts): Promise<Broker> {
-  const { Aedes } = await import('aedes');
-  const { devices, tokens, log } = parts;
-  const figures: BrokerFigures = { received: 0, malformed: 0, refused: 0, clients: 0 };
-  const doors = new WeakMap<object, BoardDoor>();
+  const { devices, log, folder, sync, now } = parts;
+  const limits = { ...brokerLimits, ...parts.limits };
+  const retained = new Retained({ messages: limits.retainedMessages, bytes: limits.retainedBytes });
+  const state = new BrokerState(new Subscriptions(), retained);
+  const router: Router = new Router({ state, sessionLog: () => sessions.log, limits, log });
+  const snapshot = function* () {
+    yield* state.snapshot();
+    yield* router.undelivered.values();
+  };
+  const sessions = await SessionLog.open({ folder, sync, snapshot }, (record) => state.apply(record));
+  if (sessions.damaged > 0)
+    log.error({ lines: sessions.damaged }, 'damaged lines in the log of sessions passed over');
+  for (const session of state.sessions.values()) session.offlineSince ??= now();
+
   /** At the end all connections go; that is no news about the devices. */
   let closing = false;
-  const refuse = (what: string, client: BrokerClient, topic?: string) => {
-    figures.refused++;
-    log.warn({ client: client.id, topic }, what);
-  };
-
-  const aedes = await Aedes.createBroker({
-    // Ids are ours to name apart: no client can take over another's session by using its id.
-    preConnect(client: BrokerClient, packet, done) {
-      const peer = peerOf(client.conn);
-      const device = peer && peer !== 'refused' ? devices.authenticated(peer.fingerprint) : null;
-      const door = doors.get(client.conn);
-      const owner = device ? `device:${device.name}` : door ? 'board' : 'operator';
-      const named = packet as { clientId: string };
-      if (named.clientId) named.clientId = `${owner}:${named.clientId}`;
-      if (device) client.identity = { kind: 'device', name: device.name };
-      else if (door) client.identity = { kind: 'board', door };
-      done(null, true);
-    },
-    authenticate(client: BrokerClient, _user, password, done) {
-      const check = async () => {
-        const peer = peerOf(client.conn);
-        if (peer === null && password && (await tokens.valid(Buffer.from(password).toString('utf8')))) {
-          client.identity = { kind: 'operator' };
-        }
-        if (client.identity) return done(null, true);
-        refuse(peer ? 'a certificate was refused' : 'a token was refused', client);
-        // 5 = not authorized, 4 = bad user name or password (MQTT 3.1.1, table 3.1).
-        const error = Object.assign(new Error('not authorized'), { returnCode: peer ? 5 : 4 });
-        done(error as AuthenticateError, null);
-      };
-      check().catch((error: Error) =>
-        done(Object.assign(error, { returnCode: 3 }) as AuthenticateError, null),
-      );
-    },
-    authorizePublish(client: BrokerClient | null, packet, done) {
-      if (!client) return done(null);
-      if (!client.identity || !mayPublish(client.identity, packet.topic)) {
-        refuse('a publish was refused', client, packet.topic);
-        return done(new Error(`not allowed to publish on ${packet.topic}`));
-      }
-      figures.received++;
-      const { topic, payload } = packet;
-      if (payload.length > largestPayload) return done(new Error(`expected at most ${largestPayload} bytes`));
-      // What is a stream of messages is not retained: memory would grow, and nobody asked for it.
-      if (packet.retain && /\/(telemetry|inference|reply|log)(\/|$)/.test(topic)) packet.retain = false;
-      // Readers in this process come last: what could not be stored is not theirs either.
-      const offer = () => streams.offer(packet as Offered, done);
-      if (isProtocolTopic(topic)) store(client, packet).then(offer, done);
-      else offer();
-    },
-    authorizeSubscribe(client: BrokerClient, subscription, done) {
-      if (client.identity && maySubscribe(client.identity, subscription.topic))
-        return done(null, subscription);
-      refuse('a subscription was refused', client, subscription.topic);
-      done(null, null);
-    },
-    maxClientsIdLength: 256,
-    // Messages wait for the slowest subscriber: one that takes nothing for so long goes, ms.
-    drainTimeout: 3000,
-  });
-
-  const store = async (client: BrokerClient, packet: PublishPacket) => {
-    try {
-      await parts.ingest(packet.topic, Buffer.from(packet.payload));
-    } catch (error) {
-      if (!(error instanceof AiotError) || !unstorable.has(error.code)) {
-        log.error({ err: error, topic: packet.topic }, 'a message could not be stored');
-        throw error;
-      }
-      // Sent again it would be no better, so it is acknowledged, counted and dropped.
-      figures.malformed++;
-      log.warn({ client: client.id, topic: packet.topic }, error.message);
-    }
-  };
-
-  const track = (event: 'connected' | 'disconnected') => (client: BrokerClient) => {
+  const track = (event: 'connected' | 'disconnected', { identity }: Connection) => {
     figures.clients += event === 'connected' ? 1 : -1;
-    if (client.identity?.kind !== 'device' || closing) return;
-    // Revoked while it was connecting: `disconnect` did not see it yet.
-    if (event === 'connected' && !devices.mayConnect(client.identity.name)) client.conn.destroy();
-    devices[event](client.identity.name).catch((err: unknown) => log.error({ err }, 'presence not saved'));
+    figures.clientsMost = Math.max(figures.clientsMost, figures.clients);
+    if (identity?.kind !== 'device' || closing) return;
+    devices[event](identity.name).catch((err: unknown) => log.error({ err }, 'presence not saved'));
   };
-  aedes.on('client', track('connected'));
-  aedes.on('clientDisconnect', track('disconnected'));
-  aedes.on('clientError', (client: BrokerClient, err) =>
-    log.debug({ client: client.id, err }, 'client error'),
-  );
-  aedes.on('connectionError', (_client, err) => log.debug({ err }, 'connection error'));
+  const withToken = new WeakMap<Connection, () => void>();
+  const { figures } = router;
+  const core: Core = {
+    ...{ state, router, figures, limits, log, now, sessionLog: () => sessions.log },
+    ...{ connections: new Set(), byKey: new Map(), turns: new Map() },
+    elapsed: () => performance.now(),
+    identify: ({ entrance }, connect) => identify({ ...parts, figures }, entrance, connect),
+    store: (who, topic, payload) => storeMessage({ ...parts, figures }, who, topic, payload),
+    isOnline: (device) => !closing && devices.online(device),
+    offer: (message, done) => streams.offer(message as Offered, done),
+    connected(connection) {
+      track('connected', connection);
+      // Revoked while it was connecting: `disconnect` did not see it yet.
+      const { identity } = connection;
+      if (identity?.kind === 'device' && !devices.mayConnect(identity.name)) connection.fail(null);
+      // It ends with its token.
+      if (identity?.kind === 'user')
+        withToken.set(
+          connection,
+          parts.sessions.begin(identity.token, () => connection.fail(null)),
+        );
+    },
+    disconnected(connection) {
+      withToken.get(connection)?.();
+      track('disconnected', connection);
+    },
+  };
 
-  const publish: Broker['publish'] = ({ topic, payload, retain = false, qos = 1 }) =>
-    new Promise((resolve, reject) => {
-      aedes.publish({ cmd: 'publish', topic, payload, qos, retain, dup: false }, (error) =>
-        error ? reject(error) : resolve(),
-      );
-    });
+  const publish: Broker['publish'] = async ({ topic, payload, retain = false, qos = 1 }) => {
+    const behind = await send(core, { topic, payload, retain, qos });
+    if (behind) await new Promise<void>((resolve) => whenCaughtUp(behind, resolve));
+  };
   const streams = createLocalStreams({
     endpoint: 'aiot://stream',
     publish,
-    retained: (filter) => retainedIn(aedes, filter),
+    retained: async (filter) => [...retained.matching(filter)],
   });
-  const clients = () =>
-    Object.values((aedes as unknown as { clients: Record<string, BrokerClient> }).clients);
+  const admission = new Admission(limits, core.elapsed);
+  const endings = [startSweeps(core, admission), tellFigures(core)];
+  await settleAll(core);
+  const disconnectWho: Broker['disconnectWho'] = (is) => {
+    for (const connection of [...core.connections]) {
+      if (connection.identity && is(connection.identity)) connection.fail(null);
+    }
+  };
   return {
-    handle(socket, door) {
-      if (door) doors.set(socket, door);
-      const client = aedes.handle(socket as Parameters<typeof aedes.handle>[0]) as BrokerClient;
-      limitPackets(client, () => (client.identity ? largestPayload + 64 * 1024 : 16 * 1024));
+    handle(socket, door, { below = socket, address = addressOf(below) } = {}) {
+      const secure = 'encrypted' in below && below.encrypted === true;
+      figures.connections++;
+      if (!admission.enter(address)) {
+        figures.refused++;
+        socket.on('error', () => {}).destroy();
+        return;
+      }
+      socket.on('close', () => admission.leave(address));
+      new Connection(core, socket, { door, secure, peer: peerOf(below), address });
     },
-    figures,
-    publish,
-    streams,
+    ...{ figures, limits, publish, streams, disconnectWho },
     disconnect(device) {
-      for (const client of clients()) {
-        if (client.identity?.kind === 'device' && client.identity.name === device) client.conn.destroy();
+      disconnectWho((identity) => identity.kind === 'device' && identity.name === device);
+      if (devices.mayConnect(device)) return;
+      for (const session of [...state.sessions.values()]) {
+        if (!session.key.startsWith(`device:${device}:`)) continue;
+        state.end(session);
+        if (session.persistent) sessions.log.append({ k: 'end', s: session.key });
       }
     },
-    close() {
+    async close() {
       closing = true;
       streams.close();
-      return new Promise((resolve) => aedes.close(() => resolve()));
+      for (const end of endings) end();
+      await Promise.all([...core.connections].map((connection) => connection.takenOver()));
+      await sessions.log.close();
     },
   };
+}
+
+function addressOf(socket: Duplex): string {
+  return ('remoteAddress' in socket && String(socket.remoteAddress)) || 'unknown';
 }

@@ -1,12 +1,25 @@
 import type { TLSSocket } from 'node:tls';
 import { sha256Hex } from '../../core/index.js';
+import type { Role } from '../../registry/index.js';
 
 /** Who is at the other end of a connection. */
 export type Identity =
-  | { kind: 'operator' }
+  | UserIdentity
   | { kind: 'device'; name: string }
   /** Anybody at the listener for boards. */
   | { kind: 'board'; door: BoardDoor };
+
+/** Somebody with a token. */
+export interface UserIdentity {
+  kind: 'user';
+  /** As in events: `operator ab12…`, `user alice tok_ab12…`. It does not give the token away. */
+  name: string;
+  role: Role;
+  /** What the token is narrowed to (`models:push`, `stream:lab/#`); null = all that the role may. */
+  scopes: readonly string[] | null;
+  /** The token's id: its sessions end with it. */
+  token: string;
+}
 
 /** What those may who come by the listener for boards: filters of topics. */
 export interface BoardDoor {

@@ -10,16 +10,18 @@ import {
   type TopicParts,
   telemetrySchema,
 } from '../../device/index.js';
-import type { Journal } from '../journal/journal.js';
 import { fieldsOf } from '../journal/takes.js';
+import type { Telemetry } from '../journal/telemetry.js';
 import type { Devices } from '../services/devices.js';
 import type { Rollouts } from '../services/rollouts.js';
 
 export interface IngestParts {
-  journal: Journal;
+  telemetry: Telemetry;
   devices: Devices;
   rollouts: Rollouts;
   now: () => number;
+  /** Told of telemetry that is durable. */
+  seen?: (stream: string, device: string) => Promise<void>;
 }
 
 const journalled = {
@@ -45,7 +47,8 @@ export async function ingest(parts: IngestParts, topic: string, payload: Buffer)
     case 'log': {
       const value = decodeMessage(journalled[channel], topic, payload);
       if (channel === 'telemetry') checkTelemetry(parsed, topic, value);
-      await parts.journal.append({ at, device, channel, ...(stream ? { stream } : {}), payload: value });
+      await parts.telemetry.append({ at, device, channel, ...(stream ? { stream } : {}), payload: value });
+      if (channel === 'telemetry') await parts.seen?.(stream ?? '', device);
       return;
     }
     case 'reported': {

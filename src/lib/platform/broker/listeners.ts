@@ -1,17 +1,22 @@
+import { constants } from 'node:crypto';
 import { createServer as createPlainServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { closeServer, listenOn } from '../listen.js';
+import type { TlsOptions } from '../tls.js';
 import type { Broker } from './broker.js';
 import type { BoardDoor } from './identity.js';
+import { webSocketServer } from './websocket.js';
 
 export interface ListenerOptions {
   host: string;
   port: number;
-  tls: { key: string; cert: string; ca: string };
+  tls: TlsOptions;
   /** Without TLS, on loopback: the token would be readable on any other wire. */
-  plain?: { port: number };
+  plain?: { port: number } | undefined;
   /** Without TLS and without a password, for boards that know neither. */
-  boards?: BoardListener;
+  boards?: BoardListener | undefined;
+  /** MQTT over WebSocket, with TLS. */
+  webSocket?: { port: number } | undefined;
 }
 
 /** A listener for boards, and what those may who come by it. */
@@ -24,6 +29,7 @@ export interface Listeners {
   port: number;
   plainPort?: number;
   boardPort?: number;
+  webSocketPort?: number;
   close(): Promise<void>;
 }
 
@@ -45,9 +51,15 @@ export async function startListeners(broker: Broker, options: ListenerOptions): 
   try {
     // A certificate that is not ours is refused by the broker with a reason, not by a bare TLS alert.
     const tls = createTlsServer(
-      { ...options.tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
+      {
+        ...{ ...options.tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
+        // Devices stay connected for long. The tickets with which a session is resumed hold the client's certificate, and cost
+        // each connection 11 kB of buffers that stay.
+        secureOptions: constants.SSL_OP_NO_TICKET,
+      },
       (socket) => broker.handle(socket),
     );
+    options.tls.follow(tls);
     tls.on('tlsClientError', (_error, socket) => socket.destroy());
     const port = await open(tls, options.host, options.port, '--mqtt-port');
     const listeners: Listeners = { port, close };
@@ -59,6 +71,11 @@ export async function startListeners(broker: Broker, options: ListenerOptions): 
       const { host, port, ...door } = options.boards;
       const boards = createPlainServer((socket) => broker.handle(socket, door));
       listeners.boardPort = await open(boards, host, port, '--board-port');
+    }
+    if (options.webSocket) {
+      const server = await webSocketServer(broker, options.tls, broker.limits);
+      options.tls.follow(server as TlsServer);
+      listeners.webSocketPort = await open(server, options.host, options.webSocket.port, '--ws-port');
     }
     return listeners;
   } catch (error) {

@@ -1,20 +1,63 @@
-import type { Offered } from '../streams/held.js';
+import { parseTopic } from '../../device/index.js';
+import { topicMatcher } from './filter.js';
+import type { BrokerMessage } from './wire/packets.js';
 
-/** What is used of aedes' persistence, which is not in its types; a test holds it to this. */
-interface Persisting {
-  persistence: {
-    createRetainedStreamCombi(
-      filters: string[],
-    ): AsyncIterable<{ topic: string; payload: Buffer; qos?: 0 | 1 | 2 }>;
-  };
+/** The last retained message of each topic. */
+export class Retained {
+  private readonly byTopic = new Map<string, BrokerMessage>();
+  bytes = 0;
+
+  constructor(private readonly limits: { messages: number; bytes: number }) {}
+
+  get count(): number {
+    return this.byTopic.size;
+  }
+
+  get(topic: string): BrokerMessage | undefined {
+    return this.byTopic.get(topic);
+  }
+
+  /** Whether there is room for it; what the platform itself retains always has. */
+  mayKeep({ topic, payload }: BrokerMessage): boolean {
+    const before = this.byTopic.get(topic);
+    if (payload.length === 0 || isOfDatabase(topic) || topic.startsWith('$')) return true;
+    const bytes = this.bytes + payload.length - (before?.payload.length ?? 0);
+    return bytes <= this.limits.bytes && (before !== undefined || this.byTopic.size < this.limits.messages);
+  }
+
+  /** An empty payload takes it back (MQTT 3.1.1, 3.3.1.3). */
+  set(message: BrokerMessage): void {
+    const { topic, payload } = message;
+    this.bytes -= this.byTopic.get(topic)?.payload.length ?? 0;
+    if (payload.length === 0) {
+      this.byTopic.delete(topic);
+      return;
+    }
+    this.bytes += payload.length;
+    this.byTopic.set(topic, { ...message, retain: true });
+  }
+
+  *matching(filter: string): Generator<BrokerMessage> {
+    if (!/[+#]/.test(filter)) {
+      const one = this.byTopic.get(filter);
+      if (one) yield one;
+      return;
+    }
+    const fits = topicMatcher(filter);
+    for (const [topic, message] of this.byTopic) if (fits(topic)) yield message;
+  }
+
+  /** Those that the log has to keep: desired and reported are in the database, and $SYS is made anew. */
+  *logged(): Generator<BrokerMessage> {
+    for (const message of this.byTopic.values()) if (isLogged(message.topic)) yield message;
+  }
 }
 
-/** The broker's retained messages on a filter. */
-export async function retainedIn(aedes: unknown, filter: string): Promise<Offered[]> {
-  const kept: Offered[] = [];
-  for await (const packet of (aedes as Persisting).persistence.createRetainedStreamCombi([filter])) {
-    const { topic, payload, qos = 0 } = packet;
-    kept.push({ topic, payload: Buffer.from(payload), qos, retain: true });
-  }
-  return kept;
+export function isLogged(topic: string): boolean {
+  return !topic.startsWith('$') && !isOfDatabase(topic);
+}
+
+function isOfDatabase(topic: string): boolean {
+  const channel = parseTopic(topic)?.channel;
+  return channel === 'desired' || channel === 'reported';
 }

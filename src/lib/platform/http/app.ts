@@ -1,68 +1,102 @@
+import type { Server } from 'node:https';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
-import type { Compatibility } from '../options.js';
+import type { TlsOptions } from '../tls.js';
 import { guard } from './auth.js';
-import { answerErrors } from './errors.js';
+import { describeApi } from './describe.js';
+import { answerBadHead, answerError, answerErrors } from './errors.js';
+import { tagReads } from './etags.js';
+import { HttpFigures } from './figures.js';
+import { answerRepeats } from './idempotency.js';
+import {
+  addSafetyHeaders,
+  largestBody,
+  largestHead,
+  limitRequests,
+  limitServer,
+  longestTarget,
+} from './limits.js';
 import type { ApiParts } from './parts.js';
+import { limitRates, usualRates } from './rates.js';
 import { auditRoutes } from './routes/audit.js';
+import { backupRoutes } from './routes/backups.js';
 import { blobRoutes } from './routes/blobs.js';
-import { guideRoutes } from './routes/compat.js';
 import { dataRoutes } from './routes/data.js';
 import { deviceRoutes } from './routes/devices.js';
 import { enrolmentRoutes } from './routes/enrolment.js';
+import { eventRoutes } from './routes/events.js';
 import { firmwareRoutes } from './routes/firmware.js';
 import { healthRoutes } from './routes/health.js';
+import { jobRoutes } from './routes/jobs.js';
 import { modelRoutes } from './routes/models.js';
+import { retentionRoutes } from './routes/retention.js';
 import { rolloutRoutes } from './routes/rollouts.js';
+import { secretRoutes } from './routes/secrets.js';
 import { statusRoutes } from './routes/status.js';
+import { tokenRoutes } from './routes/tokens.js';
+import { uploadRoutes } from './routes/uploads.js';
+import { userRoutes } from './routes/users.js';
+import { webhookRoutes } from './routes/webhooks.js';
 
-/** Certificates for the listener: clients may show one, and what they show is looked at by the guard. */
-export interface TlsOptions {
-  key: string;
-  cert: string;
-  ca: string;
-}
+/** Open connections at once: each is some 50 KB with TLS. */
+const mostConnections = 20_000;
 
-/** The HTTPS API, described by itself at /openapi.json. Not listening yet. `compat`: whose side doors are open. */
-export async function createApp(
-  parts: ApiParts,
-  tls: TlsOptions,
-  compat: readonly Compatibility[] = [],
-): Promise<FastifyInstance> {
+/** The HTTPS API, described by itself at /openapi.json. Not listening yet. */
+export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<FastifyInstance> {
   const { default: fastify } = await import('fastify');
-  const { default: swagger } = await import('@fastify/swagger');
-  const { jsonSchemaTransform, serializerCompiler, validatorCompiler } = await import(
-    'fastify-type-provider-zod'
-  );
+  const { serializerCompiler, validatorCompiler } = await import('fastify-type-provider-zod');
   const app = fastify({
-    https: { ...tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
+    https: {
+      ...{ key: tls.key, cert: tls.cert, ca: tls.ca, SNICallback: tls.SNICallback },
+      // Clients may show a certificate, and what they show is looked at by the guard.
+      ...{ requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
+      ...{ maxHeaderSize: largestHead, connectionsCheckingInterval: 5000 },
+    },
     loggerInstance: parts.log.child({}, { level: 'warn' }) as FastifyBaseLogger,
     // Server-sent events stay open for ever: at the end their connections are cut.
     forceCloseConnections: true,
-    routerOptions: { maxParamLength: 200 },
+    routerOptions: { maxParamLength: longestTarget },
+    bodyLimit: largestBody,
+    clientErrorHandler: answerBadHead,
+    frameworkErrors: (error, _request, reply) => answerError(error, reply),
   }) as unknown as FastifyInstance;
+  tls.follow(app.server as Server);
+  limitServer(app.server as Server, mostConnections);
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   answerErrors(app, parts.log);
+  limitRequests(app);
+  addSafetyHeaders(app);
+  const http = new HttpFigures();
+  http.watch(app);
   guard(app, parts);
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title: 'aiot platform',
-        version: parts.version,
-        description:
-          'Operators send a bearer token. Devices show their certificate; they may read the trust root, manifests and blobs.',
-      },
-      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
-      security: [{ token: [] }],
-    },
-    transform: jsonSchemaTransform,
-  });
-  await app.register(healthRoutes(parts));
-  if (compat.includes('architects-guide')) await app.register(guideRoutes(parts));
+  await limitRates(app, { ...usualRates, ...parts.rates }, parts.failures);
+  answerRepeats(app, parts.answers, parts.log);
+  tagReads(app);
+  await describeApi(app, parts.version);
+  await app.register(healthRoutes(http)(parts));
   const nouns = [
-    ...[statusRoutes, deviceRoutes, enrolmentRoutes, blobRoutes, modelRoutes, firmwareRoutes],
-    ...[rolloutRoutes, dataRoutes, auditRoutes],
+    ...[
+      statusRoutes,
+      deviceRoutes,
+      secretRoutes,
+      enrolmentRoutes,
+      backupRoutes,
+      blobRoutes,
+      uploadRoutes,
+      modelRoutes,
+      firmwareRoutes,
+    ],
+    ...[
+      rolloutRoutes,
+      dataRoutes,
+      retentionRoutes,
+      auditRoutes,
+      eventRoutes,
+      jobRoutes,
+      webhookRoutes,
+      userRoutes,
+      tokenRoutes,
+    ],
   ];
   for (const routes of nouns) await app.register(routes(parts), { prefix: '/api/v1' });
   return app;

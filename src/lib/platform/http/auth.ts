@@ -1,57 +1,124 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AiotError } from '../../core/index.js';
-import { type Identity, peerOf } from '../broker/identity.js';
+import { atLeast, type Role } from '../../registry/index.js';
+import { type Identity, peerOf, type UserIdentity } from '../broker/identity.js';
 import type { ApiParts } from './parts.js';
+import { tooOften } from './rates.js';
+import { allowsRoute } from './scopes.js';
+
+/** `devices`: devices, and viewers upward. A role: those with it or more. */
+export type Access = 'everybody' | 'devices' | Role;
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Who may call the route; operators only when absent. */
-    access?: 'everybody' | 'devices';
+    /** Who may call the route; when absent: viewers what only reads, operators everything else. */
+    access?: Access;
+    /** The scope that a narrowed token needs for it (`models:push`); when absent it follows from the path. */
+    scope?: string | readonly string[];
   }
   interface FastifyRequest {
-    /** Who asks, for the audit. */
+    /** Who asks, for the events. */
     who: string;
-    /** The device that asks; null = an operator, or nobody. */
+    /** Who asks, when it is somebody with a token. */
+    user: UserIdentity | null;
+    /** The device that asks; null = somebody with a token, or nobody. */
     device: string | null;
   }
 }
 
+/** What a ci may besides reading: uploads, pushes, labels, rollouts and jobs. All else that changes anything is an operator's. */
+const forCi = new Set(
+  [
+    ...['PUT /blobs/:digest', 'POST /labels', 'POST /rollouts', 'POST /jobs', 'POST /manifests'],
+    ...['POST /models/:name/versions', 'POST /firmware/:name/versions'],
+    ...['POST', 'HEAD', 'PATCH', 'DELETE', 'OPTIONS'].flatMap((method) => [
+      `${method} /uploads`,
+      `${method} /uploads/:id`,
+    ]),
+  ].map((route) => route.replace(' ', ' /api/v1')),
+);
+
+/** Who may call a route. */
+export function accessOf({ access }: { access?: Access }, method: string, url = ''): Access {
+  if (access !== undefined) return access;
+  if (forCi.has(`${method} ${url}`)) return 'ci';
+  return method === 'GET' || method === 'HEAD' ? 'viewer' : 'operator';
+}
+
 /**
- * Operators show a bearer token, devices their certificate. Every route is for operators unless its config says
- * otherwise; a request is turned away before its body is read.
+ * People and programs show a bearer token, devices their certificate; a request is turned away before its body is read.
  */
-export function guard(app: FastifyInstance, parts: Pick<ApiParts, 'tokens' | 'devices'>): void {
+export function guard(
+  app: FastifyInstance,
+  parts: Pick<ApiParts, 'tokens' | 'devices' | 'sessions' | 'failures'>,
+): void {
   app.decorateRequest('who', 'nobody');
+  app.decorateRequest('user', null);
   app.decorateRequest('device', null);
-  app.addHook('onRequest', async (request) => {
-    const { access } = request.routeOptions.config;
+  app.addHook('onRequest', async (request, reply) => {
+    const { config } = request.routeOptions;
+    const access = accessOf(config, request.method, request.routeOptions.url);
     if (access === 'everybody' || request.is404) return;
     const who = await identify(request, parts);
     if (who === null) {
+      const seconds = parts.failures.wait(request.ip);
+      if (seconds > 0) {
+        reply.header('retry-after', seconds);
+        throw tooOften(seconds);
+      }
       throw new AiotError('AIOT_TOKEN_INVALID', 'expected a valid token, or the certificate of a device');
     }
-    request.who = who.kind === 'device' ? `device ${who.name}` : parts.tokens.name(tokenOf(request));
-    request.device = who.kind === 'device' ? who.name : null;
-    if (who.kind === 'device' && access !== 'devices') {
-      throw new AiotError(
-        'AIOT_NOT_ALLOWED',
-        `the device ${who.name} may not ${request.method} ${request.url}`,
+    request.who = who.kind === 'device' ? `device ${who.name}` : who.name;
+    if (who.kind === 'device') request.device = who.name;
+    else request.user = who;
+    const refusal = refusalOf(who, access, request);
+    if (refusal !== null) throw new AiotError('AIOT_NOT_ALLOWED', refusal);
+    // What is still open when its token ends (a download, server-sent events) ends with it.
+    if (who.kind === 'user')
+      reply.raw.once(
+        'close',
+        parts.sessions.begin(who.token, () => cut(reply)),
       );
-    }
   });
 }
+
+/** Ends an answer that is on its way. One that has not begun goes out first: it may be that of the revocation itself. */
+function cut(reply: FastifyReply): void {
+  if (reply.raw.headersSent) reply.raw.destroy();
+  else reply.raw.shouldKeepAlive = false;
+}
+
+function refusalOf(
+  who: UserIdentity | DeviceIdentity,
+  access: Access,
+  request: FastifyRequest,
+): string | null {
+  const path = request.url.split('?')[0] ?? '';
+  const what = `${request.method} ${path.slice(0, 200)}`;
+  if (who.kind === 'device') return access === 'devices' ? null : `the device ${who.name} may not ${what}`;
+  const reads = request.method === 'GET' || request.method === 'HEAD';
+  const least: Role =
+    access === 'everybody' || access === 'devices' ? (reads ? 'viewer' : 'operator') : access;
+  if (!atLeast(who.role, least))
+    return `${what} is for the role ${least}; this token has the role ${who.role}`;
+  if (allowsRoute(who.scopes, request)) return null;
+  return `${what} is outside the scopes of this token (${who.scopes?.join(', ')})`;
+}
+
+type DeviceIdentity = Extract<Identity, { kind: 'device' }>;
 
 async function identify(
   request: FastifyRequest,
   { tokens, devices }: Pick<ApiParts, 'tokens' | 'devices'>,
-): Promise<Identity | null> {
+): Promise<UserIdentity | DeviceIdentity | null> {
   const token = tokenOf(request);
-  if (token !== '') return (await tokens.valid(token)) ? { kind: 'operator' } : null;
+  if (token !== '') return tokens.identify(token);
   const peer = peerOf(request.raw.socket);
   const device = peer && peer !== 'refused' ? devices.authenticated(peer.fingerprint) : null;
   return device ? { kind: 'device', name: device.name } : null;
 }
 
-function tokenOf(request: FastifyRequest): string {
+/** The bearer token that a request shows; empty = none. */
+export function tokenOf(request: FastifyRequest): string {
   return /^Bearer ([\x21-\x7e]+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
 }

@@ -1,36 +1,104 @@
-import type { FastifyError, FastifyInstance } from 'fastify';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, type ErrorCode, systemCode } from '../../core/index.js';
+import { problemOf, problemType } from '../../registry/index.js';
 import { statusOf, storageError } from '../errors.js';
+import { noteRoutes } from './methods.js';
 
-/** Every error is answered as `{error: {code, message, next}}` with a fitting status. */
+/** Statuses of Fastify's own refusals that have a code of ours; the others are AIOT_REQUEST_INVALID. */
+const codes: Record<number, ErrorCode> = {
+  404: 'AIOT_NOT_FOUND',
+  413: 'AIOT_REQUEST_TOO_LARGE',
+  414: 'AIOT_REQUEST_TOO_LARGE',
+  429: 'AIOT_RATE_LIMITED',
+  431: 'AIOT_REQUEST_TOO_LARGE',
+};
+
+/** Every error is answered as a problem (RFC 9457) with a fitting status. */
 export function answerErrors(app: FastifyInstance, log: Logger): void {
+  const methodsOf = noteRoutes(app);
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
-    const told = asAiotError(storageError(error));
-    const status = statusOf(told);
-    if (status >= 500) log.error({ err: error, url: request.url }, told.message);
+    const { told, status } = toldOf(storageError(error));
+    if (status >= 500)
+      log.error({ err: error, method: request.method, url: request.routeOptions.url }, told.message);
     // What is left of the body will not be read, so nothing that comes after it on this connection could be either.
     if (!request.raw.complete) reply.header('connection', 'close');
-    const { code, message, next } = told;
-    return reply.status(status).send({ error: { code, message, next } });
+    if (status === 401) reply.header('www-authenticate', 'Bearer realm="aiot"');
+    return sendProblem(reply, told, status);
   });
   app.setNotFoundHandler(async (request, reply) => {
-    const error = { code: 'AIOT_NOT_FOUND', message: `there is no ${request.method} ${request.url}` };
-    return reply.status(404).send({ error });
+    const path = (request.url.split('?')[0] ?? '').slice(0, 200);
+    const allowed = methodsOf(path);
+    if (!request.raw.complete) reply.header('connection', 'close');
+    if (allowed.length === 0) {
+      return sendProblem(
+        reply,
+        new AiotError('AIOT_NOT_FOUND', `there is no ${path}`, { next: described }),
+        404,
+      );
+    }
+    const message = `${path} takes ${allowed.join(', ')}, not ${request.method}`;
+    reply.header('allow', allowed.join(', '));
+    return sendProblem(reply, new AiotError('AIOT_REQUEST_INVALID', message, { next: described }), 405);
   });
 }
 
-function asAiotError(error: unknown): AiotError {
-  if (error instanceof AiotError) return error;
-  if (systemCode(error) === 'ECONNRESET') {
-    return new AiotError('AIOT_REQUEST_INVALID', 'the request broke off', { cause: error });
-  }
+const described = '/openapi.json describes all there is.';
+
+export function sendProblem(reply: FastifyReply, error: AiotError, status: number): FastifyReply {
+  return reply
+    .status(status)
+    .type(problemType)
+    .send(JSON.stringify(problemOf(error, status)));
+}
+
+/** What Fastify refuses before it looks for a route: a target that cannot be decoded. */
+export function answerError(error: unknown, reply: FastifyReply): void {
+  const { told, status } = toldOf(error);
+  void sendProblem(reply, told, status);
+}
+
+function toldOf(error: unknown): { told: AiotError; status: number } {
+  if (error instanceof AiotError) return { told: error, status: statusOf(error) };
+  const invalid = (message: string, status = 400) => ({
+    told: new AiotError(codes[status] ?? 'AIOT_REQUEST_INVALID', message, { cause: error }),
+    status,
+  });
+  if (systemCode(error) === 'ECONNRESET') return invalid('the request broke off');
   const { validation, validationContext, statusCode, message } = error as FastifyError;
   if (validation) {
     const [issue] = validation;
     const where = issue?.instancePath ? issue.instancePath.slice(1).replaceAll('/', '.') : validationContext;
-    return new AiotError('AIOT_REQUEST_INVALID', `${validationContext}: ${where}: ${issue?.message}`);
+    return invalid(`${validationContext}: ${where}: ${issue?.message}`);
   }
-  if (statusCode !== undefined && statusCode < 500) return new AiotError('AIOT_REQUEST_INVALID', message);
-  return new AiotError('AIOT_PLATFORM_FAILED', 'the platform failed; its log says more', { cause: error });
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return invalid(message, statusCode);
+  const failed = new AiotError('AIOT_PLATFORM_FAILED', 'the platform failed; its log says more', {
+    cause: error,
+  });
+  return { told: failed, status: 500 };
 }
+
+/** Answers what node refuses before there is a request: a head that is malformed, too large or too slow. */
+export function answerBadHead(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, message] = badHeads[error.code ?? ''] ?? [400, 'expected a request of HTTP/1.1'];
+  const code = codes[status] ?? 'AIOT_REQUEST_INVALID';
+  const body = JSON.stringify(problemOf(new AiotError(code, message), status));
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `content-type: ${problemType}`,
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
+const badHeads: Record<string, [number, string]> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'the request took too long to come'],
+  HPE_HEADER_OVERFLOW: [431, 'the head of the request is too large'],
+};

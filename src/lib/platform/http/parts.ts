@@ -1,23 +1,41 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
+import type { Condition } from '../../registry/index.js';
+import type { Backups } from '../backup/create.js';
 import type { BlobStore } from '../blobs/store.js';
+import type { Uploads } from '../blobs/uploads.js';
 import type { Broker } from '../broker/broker.js';
-import type { Catalogue } from '../journal/catalogue.js';
-import type { Audit } from '../services/audit.js';
+import type { Jobs } from '../events/jobs/jobs.js';
+import type { Relay } from '../events/relay/relay.js';
+import type { WebhookSender } from '../events/webhooks/sender.js';
+import type { Webhooks } from '../events/webhooks/webhooks.js';
+import type { Telemetry } from '../journal/telemetry.js';
+import type { Answers } from '../services/answers.js';
 import type { Births } from '../services/births.js';
 import type { Claims } from '../services/claims.js';
 import type { Datasets } from '../services/datasets.js';
 import type { DesiredStates } from '../services/desired.js';
 import type { Devices } from '../services/devices.js';
 import type { Enrolment } from '../services/enrolment.js';
+import type { Events } from '../services/events.js';
+import type { Failures } from '../services/failures.js';
 import type { Firmware } from '../services/firmware.js';
+import type { Fleet } from '../services/fleet.js';
 import type { Labels } from '../services/labels.js';
 import type { Models } from '../services/models.js';
+import type { Orphans } from '../services/orphans.js';
 import type { Removal } from '../services/removal.js';
+import type { RetentionService } from '../services/retention.js';
 import type { Rollouts } from '../services/rollouts.js';
+import type { DeviceSecrets } from '../services/secrets.js';
+import type { Sessions } from '../services/sessions.js';
 import type { Stages } from '../services/stages.js';
 import type { Tokens } from '../services/tokens.js';
 import type { Trust } from '../services/trust.js';
+import type { Users } from '../services/users.js';
+import type { Store } from '../store/database.js';
+import type { Engine } from '../store/engine.js';
+import type { Rates } from './rates.js';
 
 export interface PlatformUrls {
   http: string;
@@ -25,33 +43,59 @@ export interface PlatformUrls {
   mqtt?: string;
   /** Of the listener for boards. */
   boards?: string;
+  /** MQTT over WebSocket. */
+  wss?: string;
+  /** The guide's four services, by its names. */
+  guide?: { mqtt: string; devices: string; models: string; datasets: string };
 }
 
 /** What the API's routes call. */
 export interface ApiParts {
-  audit: Audit;
+  answers: Answers;
+  events: Events;
+  backups: Backups;
   births: Births;
   blobs: BlobStore;
   broker: Broker;
-  catalogue: Catalogue;
   claims: Claims;
   datasets: Datasets;
   desired: DesiredStates;
   devices: Devices;
+  engine: Engine;
   enrolment: Enrolment;
+  failures: Failures;
   firmware: Firmware;
+  fleet: Fleet;
+  jobs: Jobs;
   labels: Labels;
   models: Models;
+  orphans: Orphans;
+  /** Where events go too; null = nowhere. */
+  relay: Relay | null;
   removal: Removal;
+  retention: RetentionService;
   rollouts: Rollouts;
+  sender: WebhookSender;
   stages: Stages;
+  store: Store;
+  telemetry: Telemetry;
+  secrets: DeviceSecrets;
+  sessions: Sessions;
   tokens: Tokens;
   trust: Trust;
+  webhooks: Webhooks;
+  uploads: Uploads;
+  users: Users;
   /** PEM of the CA. */
   ca: string;
+  /** The platform's folder. */
+  dataDir: string;
   log: Logger;
+  rates?: Partial<Rates> | undefined;
   /** ms since 1970 */
   started: number;
+  /** How the platform is just now. */
+  condition: () => Promise<Condition>;
   /** Known once all listeners are up. */
   urls: () => PlatformUrls;
   version: string;

@@ -2,27 +2,22 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { AiotError, syncFolder, systemCode } from '../../core/index.js';
 import { storageError } from '../errors.js';
 import { dataSync, type Sync } from '../sync.js';
-import type { Entry, Place } from './entry.js';
-import { type Position, readEntries, replay, segmentFile } from './segments.js';
-
-/** What is known of the entries; the journal tells it of each one that is durable, and of no other. */
-export interface JournalIndex {
-  /** Equal keys are the same message; null = never a repeat. */
-  key(entry: Entry): string | null;
-  has(entry: Entry): boolean;
-  apply(entry: Entry, place: Place): void;
-  /** Called between two batches, when a segment is full and at the end: everything before `position` is in the index. */
-  checkpoint(position: Position): Promise<void>;
-}
+import type { Entry, JournalRecord, Place } from './entry.js';
+import { keyText } from './index/hot.js';
+import type { JournalIndex } from './index/index.js';
+import { mostFields } from './index/streams.js';
+import { isEntry, type Line, lineOf } from './line.js';
+import { type Position, segmentPath } from './segments.js';
+import { isNamed, messageKey, takeKeyOf } from './takes.js';
 
 export interface JournalOptions {
   folder: string;
   index: JournalIndex;
-  /** Where the index stands; entries from there on are applied to it. */
-  from: Position;
-  sync?: Sync;
+  /** Where the next line goes. */
+  end: Position;
+  sync?: Sync | undefined;
   /** A segment is closed when it has this many bytes. */
-  segmentBytes?: number;
+  segmentBytes?: number | undefined;
 }
 
 interface Waiting extends Line {
@@ -30,59 +25,48 @@ interface Waiting extends Line {
   reject: (error: unknown) => void;
 }
 
-/** An entry and the bytes that it is on disk, newline and all. */
-interface Line {
-  entry: Entry;
-  bytes: Buffer;
-}
-
 /**
  * Append-only log with group commit: all that came while the disk was busy is written at once, synced once, and then
  * acknowledged. After a failed write or sync the segment is cut back to what was durable: nothing that was refused stays.
  */
 export class Journal {
-  /** Lines passed over at the start because they are no entries. */
-  damaged = 0;
+  end: Position;
   private waiting: Waiting[] = [];
   private flushing: Promise<void> | undefined;
   private file: FileHandle | undefined;
   private closed = false;
-  private end: Position = { segment: 1, offset: 0 };
 
-  private constructor(private readonly options: JournalOptions) {}
-
-  static async open(options: JournalOptions): Promise<Journal> {
-    const journal = new Journal(options);
-    const { damaged, ...end } = await replay(options.folder, options.from, (entry, place) =>
-      options.index.apply(entry, place),
-    );
-    journal.damaged = damaged;
-    journal.end = end;
-    return journal;
+  constructor(private readonly options: JournalOptions) {
+    this.end = options.end;
   }
 
-  /** Resolves when the entry is on disk. @throws AIOT_MESSAGE_MALFORMED, AIOT_DISK_FULL, or what the disk said */
-  async append(entry: Entry): Promise<void> {
+  /** Resolves when the record is on disk. @throws AIOT_MESSAGE_MALFORMED, AIOT_DISK_FULL, or what the disk said */
+  async append(record: JournalRecord): Promise<void> {
     if (this.closed) throw new AiotError('AIOT_PLATFORM_UNREACHABLE', 'the platform is stopping');
     // Before it waits with others: what cannot be written down must not fail their batch.
-    const line = lineOf(entry);
+    const line = lineOf(record);
     return new Promise((resolve, reject) => {
       this.waiting.push({ ...line, resolve, reject });
       this.flushing ??= this.flush();
     });
   }
 
-  read(places: Iterable<Place>): AsyncGenerator<Entry> {
-    return readEntries(this.options.folder, places);
+  /** Begins a new segment when what is being written now is, so that the one before is complete. */
+  async sealNext(): Promise<void> {
+    while (this.flushing !== undefined) await this.flushing;
+    this.flushing = this.seal().finally(() => {
+      this.flushing = this.waiting.length > 0 ? this.flush() : undefined;
+    });
+    await this.flushing;
   }
 
   /** Writes what waits, and closes. */
   async close(): Promise<void> {
     this.closed = true;
     await this.flushing;
-    await this.options.index.checkpoint(this.end);
     await this.file?.close();
     this.file = undefined;
+    this.options.index.flush(this.end);
   }
 
   private async flush(): Promise<void> {
@@ -92,9 +76,15 @@ export class Journal {
       const batch = this.waiting;
       this.waiting = [];
       try {
-        const written = await this.commit(this.withoutRepeats(batch));
-        for (const { entry, place } of written) this.options.index.apply(entry, place);
-        for (const { resolve } of batch) resolve();
+        this.makeRoom();
+        const { lines, refused } = this.sorted(batch);
+        const written = lines.length > 0 ? await this.commit(lines) : [];
+        this.options.index.apply(written);
+        for (const [i, { resolve, reject }] of batch.entries()) {
+          const error = refused.get(i);
+          if (error) reject(error);
+          else resolve();
+        }
       } catch (error) {
         await this.cutBack();
         for (const { reject } of batch) reject(storageError(error));
@@ -103,24 +93,45 @@ export class Journal {
     this.flushing = undefined;
   }
 
-  /** Repeats keep what identifies them, so that they are counted after a restart too, and lose their data. */
-  private withoutRepeats(lines: Line[]): Line[] {
+  /** The index is written now and then; where that fails for long, nothing more is taken. */
+  private makeRoom(): void {
     const { index } = this.options;
-    const fresh = new Set<string>();
-    return lines.map((line) => {
-      const { entry } = line;
-      const key = index.key(entry);
-      if (key === null) return line;
-      if (!fresh.has(key) && !index.has(entry)) {
-        fresh.add(key);
-        return line;
-      }
-      const { seq, t, recording } = entry.payload;
-      return lineOf({ ...entry, payload: { seq, t, recording }, repeat: true });
-    });
+    const { due } = index;
+    if (due === 'no') return;
+    try {
+      index.flush(this.end);
+    } catch (error) {
+      if (due === 'overdue') throw error;
+    }
   }
 
-  private async commit(lines: Line[]): Promise<{ entry: Entry; place: Place }[]> {
+  /** Repeats keep what identifies them, so that they are counted after a restart too, and lose their data. */
+  private sorted(batch: readonly Line[]): { lines: Line[]; refused: Map<number, AiotError> } {
+    const { index } = this.options;
+    const fresh = new Set<string>();
+    const lines: Line[] = [];
+    const refused = new Map<number, AiotError>();
+    for (const [i, line] of batch.entries()) {
+      const { record } = line;
+      if (!isEntry(record)) {
+        lines.push(line);
+        continue;
+      }
+      const key = batchKey(record);
+      if (index.has(record) || (key !== null && fresh.has(key))) {
+        const { seq, t, recording } = record.payload;
+        lines.push(lineOf({ ...record, payload: { seq, t, recording }, repeat: true }));
+      } else if (record.channel === 'telemetry' && index.fieldsWith(record) > mostFields) {
+        refused.set(i, tooManyFields(record));
+      } else {
+        if (key !== null) fresh.add(key);
+        lines.push(line);
+      }
+    }
+    return { lines, refused };
+  }
+
+  private async commit(lines: Line[]): Promise<{ record: JournalRecord; place: Place }[]> {
     const file = await this.segment();
     const block = Buffer.concat(lines.map(({ bytes }) => bytes));
     for (let done = 0; done < block.length; ) {
@@ -128,25 +139,20 @@ export class Journal {
       done += bytesWritten;
     }
     await (this.options.sync ?? dataSync)(file);
-    return lines.map(({ entry, bytes }) => {
+    return lines.map(({ record, bytes }) => {
       const place = { ...this.end, length: bytes.length - 1 };
       this.end = { segment: this.end.segment, offset: this.end.offset + bytes.length };
-      return { entry, place };
+      return { record, place };
     });
   }
 
   /** The open segment; a full one is closed and the next begun. */
   private async segment(): Promise<FileHandle> {
-    const { folder, index, segmentBytes = 64 * 1024 ** 2 } = this.options;
-    if (this.end.offset >= segmentBytes) {
-      await this.file?.close();
-      this.file = undefined;
-      this.end = { segment: this.end.segment + 1, offset: 0 };
-      await index.checkpoint(this.end);
-    }
+    const { folder, segmentBytes = 64 * 1024 ** 2 } = this.options;
+    if (this.end.offset >= segmentBytes) await this.seal();
     if (!this.file) {
-      const path = segmentFile(folder, this.end.segment);
-      this.file = await open(path, 'r+').catch((error: unknown) => {
+      const path = segmentPath(folder, { segment: this.end.segment, generation: 0, checked: true });
+      this.file = await open(path, 'r+').catch((error) => {
         // Only what is not there is made: a segment that cannot be opened just now must not be emptied.
         if (systemCode(error) !== 'ENOENT') throw error;
         return open(path, 'wx+');
@@ -154,6 +160,19 @@ export class Journal {
       await syncFolder(folder);
     }
     return this.file;
+  }
+
+  private async seal(): Promise<void> {
+    if (this.end.offset === 0) return;
+    const { index } = this.options;
+    const next = { segment: this.end.segment + 1, offset: 0 };
+    index.seal(this.end);
+    // Before its chunks are of another segment.
+    index.flush(this.end);
+    await this.file?.close();
+    this.file = undefined;
+    this.end = next;
+    index.flush(next);
   }
 
   private async cutBack(): Promise<void> {
@@ -167,17 +186,16 @@ export class Journal {
   }
 }
 
-/** @throws AIOT_MESSAGE_MALFORMED for a payload that is nested deeper than JSON.stringify can go */
-function lineOf(entry: Entry): Line {
-  try {
-    return { entry, bytes: Buffer.from(`${JSON.stringify(entry)}\n`) };
-  } catch (error) {
-    throw new AiotError(
-      'AIOT_MESSAGE_MALFORMED',
-      `${entry.device}: ${entry.channel}: it is nested too deep`,
-      {
-        cause: error,
-      },
-    );
-  }
+/** Two of one batch with the same one are the same message. */
+function batchKey(entry: Entry): string | null {
+  const take = takeKeyOf(entry);
+  const key = messageKey(entry, isNamed(take));
+  return key === null ? null : `${keyText(take)}/${key}`;
+}
+
+function tooManyFields({ device, stream }: Entry): AiotError {
+  return new AiotError(
+    'AIOT_MESSAGE_MALFORMED',
+    `${device}: telemetry/${stream}: expected at most ${mostFields} fields in a stream, got one more`,
+  );
 }

@@ -1,73 +1,71 @@
 import { mkdir, open, readdir, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Entry, entrySchema, type Place } from './entry.js';
+import type { JournalRecord, Place } from './entry.js';
+import { parseLine } from './line.js';
 
+/** Where the next line of the journal goes, or the next one that is read. */
 export interface Position {
   segment: number;
   offset: number;
 }
 
-export function segmentFile(folder: string, segment: number): string {
-  return join(folder, `${String(segment).padStart(8, '0')}.ndjson`);
+/** A segment's file. Removing recordings writes it anew, with the next generation. */
+export interface SegmentFile {
+  segment: number;
+  generation: number;
+  /** False: of a journal of version 1, whose lines have no checksums. */
+  checked: boolean;
 }
 
-/** Numbers of the segments that are there, rising. Makes the folder. */
-export async function listSegments(folder: string): Promise<number[]> {
+/** `00000012.log`, `00000012.3.log` after three removals; `00000012.ndjson` as version 1 wrote it. */
+export function segmentPath(folder: string, { segment, generation, checked }: SegmentFile): string {
+  const number = String(segment).padStart(8, '0');
+  if (!checked) return join(folder, `${number}.ndjson`);
+  return join(folder, `${number}${generation === 0 ? '' : `.${generation}`}.log`);
+}
+
+/** The segments that are there, rising; of one with several generations all, the newest last. Makes the folder. */
+export async function listSegments(folder: string): Promise<SegmentFile[]> {
   await mkdir(folder, { recursive: true });
-  const names = await readdir(folder);
-  return names
-    .filter((name) => /^\d{8}\.ndjson$/.test(name))
-    .map((name) => Number.parseInt(name, 10))
-    .sort((a, b) => a - b);
+  const files: SegmentFile[] = [];
+  for (const name of await readdir(folder)) {
+    const [, number, generation = '0', kind] = /^(\d{8})(?:\.(\d{1,9}))?\.(log|ndjson)$/.exec(name) ?? [];
+    if (number === undefined) continue;
+    files.push({
+      segment: Number.parseInt(number, 10),
+      generation: Number.parseInt(generation, 10),
+      checked: kind === 'log',
+    });
+  }
+  const rank = ({ generation, checked }: SegmentFile) => (checked ? generation + 1 : 0);
+  return files.sort((a, b) => a.segment - b.segment || rank(a) - rank(b));
 }
 
 /**
- * Reads the journal from a position on, hands each entry over with its place, and returns where the next line is to go.
- * A last line without its newline was being written when the process was killed, so nobody was told that it is stored:
- * it is cut off. Lines that are no entries (damage by the disk) are counted and passed over.
+ * Reads a segment from an offset on and hands each record over with its place. A last line without its newline was being
+ * written when the process was killed, so nobody was told that it is stored: it is cut off where `cut` says so. Lines that
+ * are damaged are counted and passed over.
  */
-export async function replay(
+export async function scanSegment(
   folder: string,
-  from: Position,
-  take: (entry: Entry, place: Place) => void,
-): Promise<Position & { damaged: number }> {
-  const segments = (await listSegments(folder)).filter((segment) => segment >= from.segment);
-  let end: Position = from;
+  file: SegmentFile,
+  from: number,
+  take: (record: JournalRecord, place: Place) => void | Promise<void>,
+  cut = true,
+): Promise<{ end: number; damaged: number }> {
+  const path = segmentPath(folder, file);
+  let offset = from;
   let damaged = 0;
-  for (const segment of segments) {
-    const path = segmentFile(folder, segment);
-    let offset = segment === from.segment ? from.offset : 0;
-    for await (const line of linesFrom(path, offset)) {
-      const entry = parseLine(line);
-      if (entry) take(entry, { segment, offset, length: line.length });
-      else damaged++;
-      offset += line.length + 1;
-    }
-    if ((await stat(path)).size > offset) await truncate(path, offset);
-    end = { segment, offset };
+  for await (const line of linesFrom(path, from)) {
+    const record = parseLine(line, file.checked);
+    const taken = record
+      ? take(record, { segment: file.segment, offset, length: line.length })
+      : void damaged++;
+    if (taken !== undefined) await taken;
+    offset += line.length + 1;
   }
-  return { ...end, damaged };
-}
-
-/** The entries at these places, in the order given. Places of one segment share one open file. */
-export async function* readEntries(folder: string, places: Iterable<Place>): AsyncGenerator<Entry> {
-  let current: { segment: number; file: Awaited<ReturnType<typeof open>> } | undefined;
-  try {
-    for (const { segment, offset, length } of places) {
-      if (current?.segment !== segment) {
-        await current?.file.close();
-        current = { segment, file: await open(segmentFile(folder, segment), 'r') };
-      }
-      const bytes = Buffer.alloc(length);
-      await current.file.read(bytes, 0, length, offset);
-      for (const line of bytes.toString('utf8').split('\n')) {
-        const entry = parseLine(Buffer.from(line));
-        if (entry) yield entry;
-      }
-    }
-  } finally {
-    await current?.file.close();
-  }
+  if (cut && (await stat(path)).size > offset) await truncate(path, offset);
+  return { end: offset, damaged };
 }
 
 /** Whole lines only, without their newline. */
@@ -86,14 +84,5 @@ async function* linesFrom(path: string, offset: number): AsyncGenerator<Buffer> 
     }
   } finally {
     await file.close();
-  }
-}
-
-function parseLine(line: Buffer): Entry | null {
-  try {
-    const result = entrySchema.safeParse(JSON.parse(line.toString('utf8')));
-    return result.success ? result.data : null;
-  } catch {
-    return null;
   }
 }

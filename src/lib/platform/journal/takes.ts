@@ -1,112 +1,176 @@
 import { telemetryMembers } from '../../device/index.js';
-import type { Entry, Place } from './entry.js';
+import type { Entry, TakeKey } from './entry.js';
 
-/** What is known of one recording of one device in one stream. Kept as JSON in the checkpoint. */
-export interface Take {
-  device: string;
-  recording: string;
+/** What is known of one recording of one device in one stream. Times are ms since 1970. */
+export interface Take extends TakeKey {
   rateHz: number;
+  /** Messages that are stored, and their samples and bytes. */
+  messages: number;
   samples: number;
+  bytes: number;
+  /** Time of the first and of the newest message, by the device's clock where it tells one. */
   startedAt: number | null;
+  endedAt: number | null;
+  /** When the first and the last message came, by the platform's clock. */
+  firstAt: number | null;
+  lastAt: number | null;
+  /** Messages that came again, and were dropped. */
   duplicates: number;
-  /** Sequence numbers that came, as rising, disjoint ranges: [first, last, first, last, …]. */
-  ranges: number[];
-  /** Where its messages lie: [segment, offset, length, …]; neighbours are joined. */
-  places: number[];
-  /** False when a message came after one with a higher number. */
-  ordered: boolean;
+  /** Messages that came after one with a higher number (or a later time, where they have none). */
+  outOfOrder: number;
+  /** Messages that came more than `lateMs` after the time that they tell. */
+  late: number;
+  /** Messages that tell a time more than `futureMs` ahead of the platform's clock. */
+  future: number;
+  /** Messages that have a number; the smallest, the greatest and the newest of these numbers. */
+  numbered: number;
+  minSeq: number | null;
+  maxSeq: number | null;
+  lastSeq: number | null;
+  /** Numbers that were passed over, where they begin anew with each start of the device. */
+  gaps: number;
 }
 
-export function emptyTake(device: string, recording: string): Take {
+/** A message is late when it comes so long after its time; ms. */
+export const lateMs = 60_000;
+/** A device's clock is wrong when it is so far ahead; ms. */
+export const futureMs = 60_000;
+
+const dayMs = 86_400_000;
+
+export function emptyTake({ channel, stream, device, recording }: TakeKey): Take {
   return {
-    device,
-    recording,
-    rateHz: 0,
-    samples: 0,
-    startedAt: null,
-    duplicates: 0,
-    ranges: [],
-    places: [],
-    ordered: true,
+    ...{ channel, stream, device, recording },
+    ...{ rateHz: 0, messages: 0, samples: 0, bytes: 0 },
+    ...{ startedAt: null, endedAt: null, firstAt: null, lastAt: null },
+    ...{ duplicates: 0, outOfOrder: 0, late: 0, future: 0 },
+    ...{ numbered: 0, minSeq: null, maxSeq: null, lastSeq: null, gaps: 0 },
   };
 }
 
 const fieldName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
+/** A message's fields and key are asked for by each who has to do with it, on its way to the disk. */
+const knownFields = new WeakMap<object, [string, number[]][]>();
+const knownKeys = new WeakMap<object, TakeKey>();
+
 /** The fields of a message: numbers, and arrays of numbers; members of other kinds are kept, and are no data. */
 export function fieldsOf(payload: Record<string, unknown>): [string, number[]][] {
+  const known = knownFields.get(payload);
+  if (known) return known;
+  const fields = foundFields(payload);
+  knownFields.set(payload, fields);
+  return fields;
+}
+
+function foundFields(payload: Record<string, unknown>): [string, number[]][] {
   const fields: [string, number[]][] = [];
-  for (const [name, value] of Object.entries(payload)) {
+  for (const name in payload) {
     if (telemetryMembers.has(name) || !fieldName.test(name)) continue;
+    const value = payload[name];
     if (typeof value === 'number') fields.push([name, [value]]);
     else if (Array.isArray(value) && value.every((v) => typeof v === 'number')) fields.push([name, value]);
   }
   return fields;
 }
 
-export function addToTake(take: Take, entry: Entry, place: Place): void {
+/**
+ * The recording that a message belongs to. Messages that name none are one a day (UTC), by the time that they speak of;
+ * by the time that they came where that is more than a day ahead, for no such day has been yet.
+ */
+export function takeKeyOf(entry: Entry): TakeKey {
+  const known = knownKeys.get(entry);
+  if (known) return known;
+  const key = foundKey(entry);
+  knownKeys.set(entry, key);
+  return key;
+}
+
+function foundKey({ channel, stream = '', device, payload, at }: Entry): TakeKey {
+  if (channel === 'telemetry' && typeof payload.recording === 'string') {
+    return { channel, stream, device, recording: payload.recording };
+  }
+  const { t } = payload;
+  const told = typeof t === 'number' && Math.abs(t) < 8.64e15 && t < at + dayMs ? t : at;
+  return { channel, stream, device, recording: dayOf(told) };
+}
+
+let newestDay = { from: 0, name: 'day-1970-01-01' };
+
+/** Most messages are of the same day. */
+function dayOf(t: number): string {
+  if (t < newestDay.from || t >= newestDay.from + dayMs) {
+    const from = Math.floor(t / dayMs) * dayMs;
+    newestDay = { from, name: `day-${new Date(from).toISOString().slice(0, 10)}` };
+  }
+  return newestDay.name;
+}
+
+/** Whether numbers tell the messages of this recording apart by themselves: a device that starts anew has another one. */
+export function isNamed({ channel, recording }: TakeKey): boolean {
+  return (
+    channel === 'telemetry' && !(recording.startsWith('day-') && /^day-\d{4,6}-\d\d-\d\d$/.test(recording))
+  );
+}
+
+/** What tells a message from others of its recording: its number, or number and time; null = nothing does. */
+export function messageKey({ payload }: Entry, named: boolean): string | null {
+  const { seq, t } = payload;
+  if (typeof seq !== 'number') return null;
+  if (named) return String(seq);
+  return typeof t === 'number' ? `${seq}:${t}` : null;
+}
+
+/** Adds one message that is stored. @param bytes that it is on disk */
+export function countEntry(take: Take, entry: Entry, bytes: number): void {
   if (entry.repeat) {
     take.duplicates++;
     return;
   }
   const { seq, t, rate } = entry.payload;
-  take.samples += fieldsOf(entry.payload)[0]?.[1].length ?? 0;
+  const time = typeof t === 'number' ? t : entry.at;
+  take.messages++;
+  take.bytes += bytes;
+  if (entry.channel === 'telemetry') take.samples += samplesOf(entry.payload);
   if (typeof rate === 'number') take.rateHz = rate;
-  const start = typeof t === 'number' ? t : entry.at;
-  take.startedAt = Math.floor(Math.min(take.startedAt ?? start, start));
-  if (typeof seq === 'number') {
-    if (seq < (take.ranges.at(-1) ?? -1)) take.ordered = false;
-    addNumber(take.ranges, seq);
+  if (time < entry.at - lateMs) take.late++;
+  if (time > entry.at + futureMs) take.future++;
+  if (typeof seq === 'number') countNumber(take, seq, time);
+  else if (take.endedAt !== null && time < take.endedAt) take.outOfOrder++;
+  take.startedAt = Math.min(take.startedAt ?? time, time);
+  take.endedAt = Math.max(take.endedAt ?? time, time);
+  take.firstAt ??= entry.at;
+  take.lastAt = Math.max(take.lastAt ?? entry.at, entry.at);
+}
+
+function countNumber(take: Take, seq: number, time: number): void {
+  const { lastSeq, maxSeq, endedAt } = take;
+  const named = isNamed(take);
+  // Without a recording's name, a smaller number with a later time is the device after a restart.
+  const anew = !named && lastSeq !== null && seq <= lastSeq && time >= (endedAt ?? time);
+  if (maxSeq !== null && !anew) {
+    const newest = named ? maxSeq : (lastSeq ?? seq);
+    if (seq < newest) {
+      take.outOfOrder++;
+      take.gaps = Math.max(0, take.gaps - 1);
+    } else take.gaps += seq - newest - 1;
   }
-  addPlace(take.places, place);
+  take.numbered++;
+  take.minSeq = Math.min(take.minSeq ?? seq, seq);
+  take.maxSeq = Math.max(maxSeq ?? seq, seq);
+  if (anew || seq > (lastSeq ?? -1)) take.lastSeq = seq;
 }
 
-/** Numbers that never came, between the first and the last that did. */
-export function missingIn({ ranges }: Take): number {
-  let missing = 0;
-  for (let i = 2; i < ranges.length; i += 2) missing += (ranges[i] ?? 0) - (ranges[i - 1] ?? 0) - 1;
-  return missing;
+function samplesOf(payload: Record<string, unknown>): number {
+  return fieldsOf(payload)[0]?.[1].length ?? 0;
 }
 
-export function hasNumber(ranges: number[], value: number): boolean {
-  const i = rangeAtOrAfter(ranges, value);
-  return i < ranges.length && (ranges[i] ?? 0) <= value;
-}
-
-export function* placesOf({ places }: Take): Generator<Place> {
-  for (let i = 0; i < places.length; i += 3) {
-    yield { segment: places[i] ?? 0, offset: places[i + 1] ?? 0, length: places[i + 2] ?? 0 };
-  }
-}
-
-/** Index of the first range that ends at `value` or later; numbers mostly rise, so the end is looked at first. */
-function rangeAtOrAfter(ranges: number[], value: number): number {
-  if (value > (ranges.at(-1) ?? -1)) return ranges.length;
-  let low = 0;
-  let high = ranges.length / 2;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((ranges[2 * middle + 1] ?? 0) < value) low = middle + 1;
-    else high = middle;
-  }
-  return 2 * low;
-}
-
-function addNumber(ranges: number[], value: number): void {
-  const i = rangeAtOrAfter(ranges, value);
-  const joinsBefore = i > 0 && ranges[i - 1] === value - 1;
-  const joinsAfter = i < ranges.length && ranges[i] === value + 1;
-  if (joinsBefore && joinsAfter) ranges.splice(i - 1, 2);
-  else if (joinsBefore) ranges[i - 1] = value;
-  else if (joinsAfter) ranges[i] = value;
-  else ranges.splice(i, 0, value, value);
-}
-
-function addPlace(places: number[], { segment, offset, length }: Place): void {
-  const [lastSegment, lastOffset = 0, lastLength = 0] = places.slice(-3);
-  if (lastSegment === segment && lastOffset + lastLength + 1 === offset) {
-    places[places.length - 1] = lastLength + 1 + length;
-  } else {
-    places.push(segment, offset, length);
-  }
+/**
+ * Numbers that never came: of a named recording those between the smallest and the greatest that did; else those that
+ * were passed over since the device's last start.
+ */
+export function missingIn(take: Take): number {
+  if (take.minSeq === null || take.maxSeq === null) return 0;
+  if (!isNamed(take)) return take.gaps;
+  return take.maxSeq - take.minSeq + 1 - take.numbered;
 }

@@ -2,15 +2,15 @@ import { AiotError } from '../../core/index.js';
 import { type Envelope, verifyBirth } from '../../formats/index.js';
 import type { StoredBirth } from '../../registry/index.js';
 import type { Store } from '../store/database.js';
-import type { Audit } from './audit.js';
 import type { Devices } from './devices.js';
+import type { Events } from './events.js';
 import type { Trust } from './trust.js';
 
 interface Parts {
   store: Store;
   devices: Devices;
   trust: Trust;
-  audit: Audit;
+  events: Events;
   /** ms since 1970 */
   now: () => number;
 }
@@ -21,7 +21,7 @@ export class Births {
 
   /** @throws AIOT_NOT_FOUND, AIOT_TRUST_MISSING, AIOT_SIGNATURE_INVALID, AIOT_MANIFEST_MALFORMED, AIOT_REQUEST_INVALID (of another device) */
   async put(name: string, envelope: Envelope, who: string): Promise<StoredBirth> {
-    const { store, devices, trust, audit, now } = this.parts;
+    const { store, devices, trust, events, now } = this.parts;
     const root = await trust.get();
     if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
     const { birth } = verifyBirth(envelope, root);
@@ -38,8 +38,8 @@ export class Births {
     await store.transaction().execute(async (transaction) => {
       const row = { device: id, name, stored, envelope: JSON.stringify(envelope) };
       await transaction.insertInto('births').values(row).execute();
-      const detail = { fingerprint: birth.certificate.fingerprint, mac: birth.mac };
-      await audit.note({ who, action: 'device.birth', subject: name, detail }, transaction);
+      const data = { fingerprint: birth.certificate.fingerprint, mac: birth.mac };
+      await events.record({ who, type: 'device.birth', subject: name, data }, transaction);
     });
     return { envelope, stored };
   }

@@ -1,10 +1,18 @@
 import { AiotError } from '../../core/index.js';
 import type { BundleInfo, NetworkInfo } from '../../model/index.js';
-import type { ModelSummary, ModelVersion, Stage } from '../../registry/index.js';
+import type { ModelSummary, ModelVersion, Origin, Stage } from '../../registry/index.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 
-type Row = Omit<Schema['models'], 'stage' | 'removed'> & { stage: string; removed: number | null };
+export type ModelRow = Omit<Schema['models'], 'stage' | 'removed' | 'origin'> & {
+  stage: string;
+  removed: number | null;
+  origin: string | null;
+};
+
+/** What is known of a version that came in without a signature: nobody has looked into it. */
+export const uploadInfo = { kind: 'upload' } as const;
+type Info = BundleInfo | NetworkInfo | typeof uploadInfo;
 
 /** The versions that are there, as cards made from their bundle.json. */
 export class ModelCards {
@@ -16,7 +24,7 @@ export class ModelCards {
     return [...byName].map(([name, versions]) => ({
       name,
       versions: versions.length,
-      latest: cardOf(versions.at(-1) as Row),
+      latest: cardOf(versions.at(-1) as ModelRow),
       production: versions.find(({ stage }) => stage === 'production')?.version ?? null,
     }));
   }
@@ -33,11 +41,11 @@ export class ModelCards {
     return cardOf(await this.row(name, version));
   }
 
-  async info(name: string, version: number): Promise<BundleInfo | NetworkInfo> {
+  async info(name: string, version: number): Promise<Info> {
     return infoOf(await this.row(name, version));
   }
 
-  private async row(name: string, version: number): Promise<Row> {
+  protected async row(name: string, version: number): Promise<ModelRow> {
     const row = await this.present()
       .where('name', '=', name)
       .where('version', '=', version)
@@ -51,37 +59,39 @@ export class ModelCards {
   }
 }
 
-function infoOf(row: Row): BundleInfo | NetworkInfo {
-  return JSON.parse(row.info) as BundleInfo | NetworkInfo;
+function infoOf(row: ModelRow): Info {
+  return JSON.parse(row.info) as Info;
 }
 
-function cardOf(row: Row): ModelVersion {
+export function cardOf(row: ModelRow): ModelVersion {
   const info = infoOf(row);
   const { name, version, sequence, digest, bytes, pushed } = row;
   return {
     name,
     version,
     sequence,
+    trusted: sequence > 0,
+    origin: row.origin === null ? null : (JSON.parse(row.origin) as Origin),
     digest,
     bytes,
     pushed,
     stage: row.stage as Stage,
     kind: info.kind,
-    mode: info.quantization.mode,
+    mode: info.kind === 'upload' ? 'unknown' : info.quantization.mode,
     ...knownOf(info),
   };
 }
 
-function knownOf(info: BundleInfo | NetworkInfo) {
-  if (info.kind === 'network') {
+function knownOf(info: Info) {
+  if (info.kind !== 'model') {
     return { answer: null, classes: [], arenaBytes: null, metrics: null, gates: [], lineage: null };
   }
   const { answer, classes, arenaBytes, metrics, gates, lineage } = info;
   return { answer: { ...answer }, classes, arenaBytes, metrics, gates, lineage: { ...lineage } };
 }
 
-function groupByName(rows: Row[]): Map<string, Row[]> {
-  const groups = new Map<string, Row[]>();
+function groupByName(rows: ModelRow[]): Map<string, ModelRow[]> {
+  const groups = new Map<string, ModelRow[]>();
   for (const row of rows) groups.set(row.name, [...(groups.get(row.name) ?? []), row]);
   return groups;
 }

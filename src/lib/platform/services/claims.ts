@@ -4,11 +4,13 @@ import { describeCertificate, requestKey } from '../../provision/index.js';
 import type { Store } from '../store/database.js';
 import type { Devices } from './devices.js';
 import type { Enrolled, Enrolment, Newcomer } from './enrolment.js';
+import type { Events } from './events.js';
 
 interface Parts {
   store: Store;
   devices: Devices;
   enrolment: Enrolment;
+  events: Events;
   /** ms since 1970 */
   now: () => number;
 }
@@ -25,7 +27,7 @@ export class Claims {
    * `fresh` as of `Enrolled`. @throws AIOT_DEVICE_EXISTS
    */
   async make(newcomer: Newcomer, validMs: number, who: string) {
-    const { store, enrolment, now } = this.parts;
+    const { store, enrolment, events, now } = this.parts;
     const { device, fresh } = await enrolment.register(newcomer, who);
     const token = `claim_${randomBytes(32).toString('base64url')}`;
     const created = now();
@@ -37,6 +39,8 @@ export class Claims {
         .insertInto('claims')
         .values({ ...row, publicKey: null, certificate: null })
         .execute();
+      const event = { who, type: 'claim.make', subject: device.name, data: { expires } };
+      await events.record(event, transaction);
     });
     return { claim: { device, token, expires }, fresh };
   }

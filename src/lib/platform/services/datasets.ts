@@ -1,66 +1,186 @@
 import { AiotError } from '../../core/index.js';
-import type { DatasetInfo, DatasetListing } from '../../registry/index.js';
-import type { Catalogue } from '../journal/catalogue.js';
-import { csvOf } from '../journal/csv.js';
-import type { Journal } from '../journal/journal.js';
-import { missingIn } from '../journal/takes.js';
-import type { Labels } from './labels.js';
+import {
+  type DatasetInfo,
+  type DatasetListing,
+  type ExportFormat,
+  type PageQuery,
+  pageOfRows,
+  type RecordingShown,
+  type StoredRecording,
+} from '../../registry/index.js';
+import type { Entry } from '../journal/entry.js';
+import { parquetExport } from '../journal/export/parquet.js';
+import { type Samples, samplesOf } from '../journal/export/rows.js';
+import { csvExport, ndjsonExport } from '../journal/export/text.js';
+import { fieldsOf, missingIn, type Take } from '../journal/takes.js';
+import { cursorOf, type StreamTotals, type Telemetry } from '../journal/telemetry.js';
+import { type Labels, labelAt, type RecordingLabels } from './labels.js';
+
+export interface SampleQuery {
+  device?: string | undefined;
+  recording?: string | undefined;
+  label?: string | undefined;
+  from?: number | undefined;
+  to?: number | undefined;
+}
 
 /** Recorded telemetry as datasets: one a stream. */
 export interface Datasets {
-  list(): Promise<DatasetInfo[]>;
+  list(page: PageQuery): Promise<{ datasets: DatasetInfo[]; next: string | null }>;
+  count(): Promise<number>;
+  /** A page of the stream's recordings. @throws AIOT_NOT_FOUND */
+  get(
+    stream: string,
+    query: PageQuery & { device?: string | undefined; label?: string | undefined },
+  ): Promise<DatasetListing>;
   /** @throws AIOT_NOT_FOUND */
-  get(stream: string): Promise<DatasetListing>;
-  /** Lines of CSV. @throws AIOT_NOT_FOUND */
-  csv(stream: string, device: string, recording: string): AsyncGenerator<string>;
+  show(stream: string, device: string, recording: string): Promise<RecordingShown>;
+  /** One recording: its fields, one sample a line, in the recording's order. @throws AIOT_NOT_FOUND */
+  csv(stream: string, device: string, recording: string): Promise<AsyncGenerator<string>>;
+  /** Samples of a stream, as bytes of a file. @throws AIOT_NOT_FOUND */
+  export(stream: string, format: ExportFormat, query: SampleQuery): Promise<AsyncGenerator<Buffer>>;
 }
 
-export function datasetsOf(catalogue: Catalogue, journal: Journal, labels: Labels): Datasets {
-  const find = (stream: string) => {
-    const found = catalogue.stream(stream);
+const writers = { csv: csvExport, ndjson: ndjsonExport, parquet: parquetExport };
+const nothing: RecordingLabels = { label: null, parts: [] };
+/** Recordings that are looked at in one go. */
+const together = 500;
+
+export function datasetsOf(telemetry: Telemetry, labels: Labels): Datasets {
+  const find = async (name: string): Promise<StreamTotals> => {
+    const found = await telemetry.stream(name);
     if (found) return found;
-    throw new AiotError('AIOT_NOT_FOUND', `nothing was recorded in the stream ${stream}`, {
+    throw new AiotError('AIOT_NOT_FOUND', `nothing was recorded in the stream ${name}`, {
       next: "aiot stream tail 'aiot:///aiot/v1/+/telemetry/#' shows what arrives.",
     });
   };
-  return {
-    async list() {
-      const infos: DatasetInfo[] = [];
-      for (const [name, { takes }] of catalogue.streams()) {
-        const given = await labels.ofStream(name);
-        const counts: Record<string, number> = {};
-        for (const key of Object.keys(takes)) {
-          const label = given.get(key);
-          if (label !== undefined) counts[label] = (counts[label] ?? 0) + 1;
-        }
-        const all = Object.values(takes);
-        const samples = all.reduce((sum, take) => sum + take.samples, 0);
-        infos.push({ name, recordings: all.length, samples, labels: counts });
+  const findTake = async (stream: string, device: string, recording: string) => {
+    const take = await telemetry.take({ channel: 'telemetry', stream, device, recording });
+    if (take) return take;
+    throw new AiotError('AIOT_NOT_FOUND', `${device} has no recording ${recording} in ${stream}`, {
+      next: `aiot data list ${stream}`,
+    });
+  };
+  const labelled = async (stream: string, takes: readonly Take[]) => {
+    const given = await labels.ofDevices(stream, [...new Set(takes.map(({ device }) => device))]);
+    return takes.map((take) => ({ take, said: given.get(cursorOf(take)) ?? nothing }));
+  };
+  /** Recordings of a stream with what is said of them, in order. */
+  const recordings = async function* (stream: string, device: string | undefined, after?: string) {
+    for (let behind = after; ; ) {
+      const takes = await telemetry.takes({ stream, device, after: behind, limit: together });
+      yield* await labelled(stream, takes);
+      const last = takes.at(-1);
+      if (!last || takes.length < together) return;
+      behind = cursorOf(last);
+    }
+  };
+  const infoOf = async ({ fields: _, ...totals }: StreamTotals): Promise<DatasetInfo> => {
+    const counts = new Map<string, number>();
+    for (const [key, label] of await labels.ofStream(totals.name)) {
+      const [device = '', recording = ''] = key.split('/');
+      const take = await telemetry.take({ channel: 'telemetry', stream: totals.name, device, recording });
+      if (take) counts.set(label, (counts.get(label) ?? 0) + 1);
+    }
+    return { ...totals, labels: Object.fromEntries(counts) };
+  };
+  const samples = async function* (stream: string, query: SampleQuery): AsyncGenerator<Samples> {
+    const { device, recording, label, from, to } = query;
+    const all =
+      device !== undefined && recording !== undefined
+        ? await labelled(stream, [await findTake(stream, device, recording)])
+        : recordings(stream, device);
+    for await (const { take, said } of all) {
+      if (recording !== undefined && take.recording !== recording) continue;
+      if ((take.startedAt ?? 0) > (to ?? Infinity)) continue;
+      if (label !== undefined && said.label !== label && !said.parts.some((part) => part.label === label))
+        continue;
+      const filter = { from, to, label, labelAt: (t: number) => labelAt(said, t) };
+      for await (const entry of telemetry.read(take, { from, to })) {
+        const some = samplesOf(take, entry, filter);
+        if (some) yield some;
       }
-      return infos;
+    }
+  };
+  return {
+    async list({ limit, after }) {
+      const found = await telemetry.streams({ after, limit: limit + 1 });
+      const { entries, next } = pageOfRows(found, limit, ({ name }) => name);
+      const datasets: DatasetInfo[] = [];
+      for (const totals of entries) datasets.push(await infoOf(totals));
+      return { datasets, next };
     },
-    async get(name) {
-      const { fields, takes } = find(name);
-      const given = await labels.ofStream(name);
-      const recordings = Object.entries(takes).map(([key, take]) => ({
-        id: take.recording,
-        device: take.device,
-        label: given.get(key) ?? null,
-        rateHz: take.rateHz,
-        samples: take.samples,
-        startedAt: take.startedAt,
-        duplicates: take.duplicates,
-        missing: missingIn(take),
-      }));
-      return { name, fields: [...fields], recordings };
+    async count() {
+      return (await telemetry.streams({ limit: 100_000 })).length;
     },
-    csv(stream, device, recording) {
-      const { fields, takes } = find(stream);
-      const take = Object.hasOwn(takes, `${device}/${recording}`) && takes[`${device}/${recording}`];
-      if (take) return csvOf(journal, [...fields], take);
-      throw new AiotError('AIOT_NOT_FOUND', `${device} has no recording ${recording} in ${stream}`, {
-        next: `GET /api/v1/datasets/${stream} lists those that are there.`,
-      });
+    async get(name, { limit, after, device, label }) {
+      const { fields } = await find(name);
+      const rows: { take: Take; said: RecordingLabels }[] = [];
+      for await (const row of recordings(name, device, after)) {
+        if (label !== undefined && row.said.label !== label) continue;
+        if (rows.push(row) > limit) break;
+      }
+      const { entries, next } = pageOfRows(rows, limit, ({ take }) => cursorOf(take));
+      return { name, fields, recordings: entries.map(({ take, said }) => shown(take, said)), next };
+    },
+    async show(stream, device, recording) {
+      const take = await findTake(stream, device, recording);
+      const { fields } = await find(stream);
+      const [row] = await labelled(stream, [take]);
+      const said = row?.said ?? nothing;
+      const history = await labels.history(stream, device, recording);
+      return { ...shown(take, said), stream, fields, parts: said.parts, history };
+    },
+    async csv(stream, device, recording) {
+      const { fields } = await find(stream);
+      return plainCsv(fields, telemetry.read(await findTake(stream, device, recording)));
+    },
+    async export(stream, format, query) {
+      const { fields } = await find(stream);
+      const { device, recording } = query;
+      if (device !== undefined && recording !== undefined) await findTake(stream, device, recording);
+      return writers[format](fields, samples(stream, query));
     },
   };
+}
+
+async function* plainCsv(fields: readonly string[], entries: AsyncIterable<Entry>): AsyncGenerator<string> {
+  yield `${fields.join(',')}\n`;
+  for await (const entry of entries) {
+    const columns = new Map(fieldsOf(entry.payload));
+    const count = Math.max(0, ...[...columns.values()].map((column) => column.length));
+    let rows = '';
+    for (let i = 0; i < count; i++) {
+      rows += `${fields.map((field) => columns.get(field)?.[i] ?? '').join(',')}\n`;
+    }
+    if (rows) yield rows;
+  }
+}
+
+function shown(take: Take, { label }: RecordingLabels): StoredRecording {
+  const {
+    recording: id,
+    device,
+    rateHz,
+    messages,
+    samples,
+    bytes,
+    duplicates,
+    outOfOrder,
+    late,
+    future,
+  } = take;
+  return {
+    ...{ id, device, label, rateHz, messages, samples, bytes, duplicates },
+    startedAt: timeOf(take.startedAt),
+    endedAt: timeOf(take.endedAt),
+    ...{ missing: missingIn(take), outOfOrder, late, future },
+    firstAt: timeOf(take.firstAt),
+    lastAt: timeOf(take.lastAt),
+  };
+}
+
+/** Devices tell any time; the API tells whole milliseconds, and none where it is no time. */
+function timeOf(t: number | null): number | null {
+  return t !== null && Math.abs(t) <= 8.64e15 ? Math.floor(t) : null;
 }

@@ -1,25 +1,69 @@
 import { type Desired, encodeMessage, type Reported, topicOf } from '../../device/index.js';
+import type { Changes } from '../store/changes.js';
 import type { Store } from '../store/database.js';
+import { serially } from '../store/turns.js';
+import type { Events } from './events.js';
 
 /** Sends one retained message at QoS 1; an empty payload takes the retained one back. */
 export type PublishRetained = (topic: string, payload: Buffer) => Promise<void>;
 
 /** What each device is to run: in the database first, then retained at the broker. */
 export class DesiredStates {
+  /** What the broker was told, by device; only where others are followed. */
+  private told: Map<string, string | null> | undefined;
+
   constructor(
     private readonly store: Store,
     private readonly publish: PublishRetained,
+    private readonly events: Events,
   ) {}
 
+  /** null = nothing. */
+  async get(device: string): Promise<Desired | null> {
+    const row = await this.store
+      .selectFrom('devices')
+      .select('desired')
+      .where('name', '=', device)
+      .executeTakeFirst();
+    return row?.desired ? (JSON.parse(row.desired) as Desired) : null;
+  }
+
   async set(devices: string[], desired: Desired): Promise<void> {
-    await this.write(devices, JSON.stringify(desired));
+    await this.write(devices, desired);
     for (const device of devices) await this.publish(topicOf(device, 'desired'), encodeMessage(desired));
+  }
+
+  /**
+   * Tells the broker of this process what other processes have set, until the returned function is called: for devices that
+   * are connected here. Not where all have the same broker.
+   */
+  watch(changes: Changes): () => void {
+    if (!changes.shared) return () => {};
+    this.told = new Map();
+    const follow = changes.followDevices();
+    const inTurn = serially();
+    const catchUp = () => inTurn(() => follow((names) => this.tell(names)));
+    // What cannot be read now is read with the next change.
+    return changes.on('devices', () => void catchUp().catch(() => {}));
+  }
+
+  private async tell(names: readonly string[]): Promise<void> {
+    for (let i = 0; i < names.length; i += 1000) {
+      const some = names.slice(i, i + 1000);
+      const rows = this.store.selectFrom('devices').select(['name', 'desired']).where('name', 'in', some);
+      for (const { name, desired } of await rows.execute()) {
+        if ((this.told?.get(name) ?? null) === desired) continue;
+        this.told?.set(name, desired);
+        await this.publish(topicOf(name, 'desired'), Buffer.from(desired ?? ''));
+      }
+    }
   }
 
   /** After a start the broker has forgotten all retained messages: desired and reported come from the database. */
   async restore(devices: { name: string; reported: Reported | null }[]): Promise<void> {
     const rows = await this.store.selectFrom('devices').select(['name', 'desired']).execute();
     for (const { name, desired } of rows) {
+      this.told?.set(name, desired);
       if (desired !== null) await this.publish(topicOf(name, 'desired'), Buffer.from(desired));
     }
     for (const { name, reported } of devices) {
@@ -29,12 +73,7 @@ export class DesiredStates {
 
   /** Takes it back, unless another rollout has set it since. */
   async withdraw(device: string, rollout: string): Promise<void> {
-    const row = await this.store
-      .selectFrom('devices')
-      .select('desired')
-      .where('name', '=', device)
-      .executeTakeFirst();
-    if (!row?.desired || (JSON.parse(row.desired) as Desired).rollout !== rollout) return;
+    if ((await this.get(device))?.rollout !== rollout) return;
     await this.write([device], null);
     await this.publish(topicOf(device, 'desired'), Buffer.alloc(0));
   }
@@ -53,10 +92,15 @@ export class DesiredStates {
     }
   }
 
-  private async write(devices: string[], desired: string | null): Promise<void> {
+  private async write(devices: string[], desired: Desired | null): Promise<void> {
+    const row = { desired: desired && JSON.stringify(desired) };
+    // Known before it is written: the news of it may come before the answer does.
+    for (const device of devices) this.told?.set(device, row.desired);
     await this.store.transaction().execute(async (store) => {
       for (const device of devices) {
-        await store.updateTable('devices').set({ desired }).where('name', '=', device).execute();
+        await store.updateTable('devices').set(row).where('name', '=', device).execute();
+        const event = { who: 'platform', type: 'device.desire', subject: device, data: { desired } };
+        await this.events.record(event, store);
       }
     });
   }

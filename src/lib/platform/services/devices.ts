@@ -1,69 +1,99 @@
 import { AiotError } from '../../core/index.js';
 import type { Reported } from '../../device/index.js';
-import { type DeviceEvent, type DeviceState, deviceStep, mayConnect } from '../../fleet/index.js';
+import { type DeviceEvent, deviceStep, mayConnect, type Selectable } from '../../fleet/index.js';
 import type { DeviceInfo } from '../../registry/index.js';
-import { serially } from '../serially.js';
+import { type Changes, type FollowDevices, noChanges } from '../store/changes.js';
 import type { Store } from '../store/database.js';
+import { localTurns, serially, type Turn, type Turns } from '../store/turns.js';
+import { DeviceMemory } from './device-memory.js';
+import { reportChange } from './device-reports.js';
+import {
+  type DeviceRecord,
+  type DeviceUpdate,
+  type NewDevice,
+  raised,
+  readDevices,
+  writeDevices,
+} from './device-rows.js';
+import type { Events } from './events.js';
 
-export interface DeviceRecord {
-  name: string;
-  id: string;
-  type: string;
-  state: DeviceState;
-  /** null = registered, and without a certificate yet. */
-  fingerprint: string | null;
-  expires: number | null;
-  /** A certificate that it was given and has not used yet. */
-  nextFingerprint: string | null;
-  nextExpires: number | null;
-  mac: string | null;
-  /** The guide's decimal chip id. */
-  chipId: string | null;
-  created: number;
-  lastSeen: number | null;
-  reported: Reported | null;
-}
-
-/** What is known of a device before it is registered. */
-export type NewDevice = Omit<DeviceRecord, 'lastSeen' | 'reported' | 'nextFingerprint' | 'nextExpires'>;
+export type { DeviceRecord, DeviceUpdate, NewDevice } from './device-rows.js';
 
 /**
  * The registered devices. Kept in memory beside the database, for every connection and message asks: what is read
  * comes from memory, what is written is on disk before the call resolves.
  */
 export class Devices {
-  private readonly byName = new Map<string, DeviceRecord>();
-  private readonly byFingerprint = new Map<string, DeviceRecord>();
+  private readonly memory = new DeviceMemory();
   /** Open connections a device. */
   private readonly connections = new Map<string, number>();
-  /** For whatever reads and then changes devices. */
-  readonly inTurn = serially();
+  /** For whatever reads and then changes devices: what others have changed before is known in it. */
+  readonly inTurn: Turn;
+  /** What is read later is taken over later. */
+  private readonly following = serially();
+  private readonly changed: FollowDevices;
+  private readonly endings = new Set<(name: string) => void>();
 
   private constructor(
     private readonly store: Store,
     private readonly now: () => number,
-  ) {}
+    private readonly events: Events,
+    turns: Turns,
+    private readonly changes: Changes,
+  ) {
+    this.changed = changes.followDevices();
+    const turn = turns.of('devices');
+    this.inTurn = changes.shared ? (task) => turn(() => this.follow().then(task)) : turn;
+  }
 
-  static async open(store: Store, now: () => number): Promise<Devices> {
-    const devices = new Devices(store, now);
-    for (const row of await store.selectFrom('devices').selectAll().execute()) {
-      const { desired: _, reported, state, ...rest } = row;
-      devices.remember({
-        ...rest,
-        state: state as DeviceState,
-        reported: reported === null ? null : (JSON.parse(reported) as Reported),
-      });
-    }
+  static async open(
+    store: Store,
+    now: () => number,
+    events: Events,
+    turns: Turns = localTurns(),
+    changes: Changes = noChanges,
+  ): Promise<Devices> {
+    const devices = new Devices(store, now, events, turns, changes);
+    // Asked before they are read: what changes in between is asked for again.
+    await devices.changed(async () => {});
+    for (const device of await readDevices(store)) devices.memory.remember(device);
     return devices;
   }
 
   /**
-   * To be called in turn. Returns whether a revoked device had the name before: that one is free.
-   * @throws AIOT_DEVICE_EXISTS (the name, or the board)
+   * Follows what other processes change, until the returned function is called. `ended`: connections of this device are no
+   * longer its own. What cannot be read now is read with the next change.
    */
-  async insert(device: NewDevice): Promise<{ replaced: boolean }> {
-    this.requireFree(device);
-    const before = this.byName.get(device.name);
+  watch(ended: (name: string) => void): () => void {
+    this.endings.add(ended);
+    const stop = this.changes.on('devices', () => {
+      this.follow().catch(() => {});
+    });
+    return () => {
+      stop();
+      this.endings.delete(ended);
+    };
+  }
+
+  private follow(): Promise<void> {
+    return this.following(() =>
+      this.changed(async (names) => {
+        const ended = this.memory.follow(names, await readDevices(this.store, names));
+        for (const name of ended) for (const tell of this.endings) tell(name);
+      }),
+    );
+  }
+
+  /**
+   * To be called in turn. Returns whether a revoked device had the name before: that one is free. `along`: what is on disk
+   * with it, or not at all. @throws AIOT_DEVICE_EXISTS (the name, or the board)
+   */
+  async insert(
+    device: NewDevice,
+    along?: (store: Store) => Promise<unknown>,
+  ): Promise<{ replaced: boolean }> {
+    this.memory.requireFree(device);
+    const before = this.memory.find(device.name);
     const row = { ...device, lastSeen: null, nextFingerprint: null, nextExpires: null };
     await this.store.transaction().execute(async (store) => {
       await store
@@ -73,34 +103,27 @@ export class Devices {
         .execute();
       await store
         .insertInto('devices')
-        .values({ ...row, reported: null, desired: null })
+        .values({ ...row, reported: null, desired: null, secret: null })
         .execute();
+      await along?.(store);
     });
-    if (before) this.forgetCertificates(before);
-    this.remember({ ...row, reported: null });
+    if (before) this.memory.forgetCertificates(before);
+    this.memory.remember({ ...row, reported: null, tags: {}, groups: [], revision: 1 });
     return { replaced: before !== undefined };
   }
 
   find(name: string): DeviceRecord | null {
-    return this.byName.get(name) ?? null;
+    return this.memory.find(name) ?? null;
   }
 
   /** @throws AIOT_DEVICE_EXISTS */
-  requireFree({ name, ...board }: Pick<NewDevice, 'name' | 'mac' | 'chipId'>): void {
-    const before = this.byName.get(name);
-    if (before && before.state !== 'revoked') {
-      throw new AiotError('AIOT_DEVICE_EXISTS', `the device ${name} is registered already`);
-    }
-    this.requireFreeBoard(board, name);
+  requireFree(device: Pick<NewDevice, 'name' | 'mac' | 'chipId'>): void {
+    this.memory.requireFree(device);
   }
 
   /** One board is one device. To be called in turn; `name`: whose it may be already. @throws AIOT_DEVICE_EXISTS */
-  requireFreeBoard({ mac, chipId }: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
-    const others = this.records().filter((device) => device.state !== 'revoked' && device.name !== name);
-    const same = mac === null ? undefined : others.find((device) => device.mac === mac);
-    if (same) throw boardTaken(`the board ${mac} is registered already, as ${same.name}`, same.name);
-    const alike = chipId === null ? undefined : others.find((device) => device.chipId === chipId);
-    if (alike) throw boardTaken(`the chip id ${chipId} is that of ${alike.name} already`, alike.name);
+  requireFreeBoard(board: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
+    this.memory.requireFreeBoard(board, name);
   }
 
   /** Whether firmware of the guide that calls itself so is one of ours. */
@@ -111,11 +134,25 @@ export class Devices {
   }
 
   list(): DeviceInfo[] {
-    return [...this.byName.keys()].sort().map((name) => this.info(name));
+    return this.names().map((name) => this.info(name));
+  }
+
+  /** In the order of their code units. */
+  names(): readonly string[] {
+    return this.memory.names();
   }
 
   records(): DeviceRecord[] {
-    return [...this.byName.values()];
+    return this.memory.records();
+  }
+
+  /** A device as selectors see it; made for each of many, so as little as that. */
+  selectable(device: DeviceRecord): Selectable {
+    const { name, id, type, state, groups, tags, lastSeen, created, mac, reported } = device;
+    const online = this.online(name);
+    const model = reported?.model ?? null;
+    const firmware = reported?.firmware?.version ?? null;
+    return { name, id, type, state, groups, tags, lastSeen, created, mac, online, model, firmware };
   }
 
   /** @throws AIOT_NOT_FOUND */
@@ -130,6 +167,7 @@ export class Devices {
       next,
       online: this.online(name),
       model: reported?.model ?? null,
+      firmware: reported?.firmware?.version ?? null,
       updateState: reported?.state ?? null,
     };
   }
@@ -140,7 +178,7 @@ export class Devices {
 
   /** The device with this certificate, if it may connect now. A new one that is used takes the place of the one before. */
   authenticated(fingerprint: string): DeviceRecord | null {
-    const device = this.byFingerprint.get(fingerprint);
+    const device = this.memory.withCertificate(fingerprint);
     if (!device || !mayConnect(device.state)) return null;
     const isNext = fingerprint === device.nextFingerprint;
     const expires = isNext ? device.nextExpires : device.expires;
@@ -152,7 +190,16 @@ export class Devices {
 
   private async promote(device: DeviceRecord, fingerprint: string): Promise<void> {
     if (device.nextFingerprint !== fingerprint) return;
-    await this.certify(device, { fingerprint, expires: device.nextExpires ?? 0 });
+    const { name, fingerprint: before } = device;
+    const used = {
+      who: `device ${name}`,
+      type: 'device.settle',
+      subject: name,
+      data: { fingerprint, before },
+    };
+    await this.certify(device, { fingerprint, expires: device.nextExpires ?? 0 }, {}, (store) =>
+      this.events.record(used, store),
+    );
   }
 
   /** To be called in turn: this certificate, and no other, from now on. `along`: what is on disk with it, or not at all. */
@@ -166,46 +213,61 @@ export class Devices {
     const certificate = { fingerprint, expires, nextFingerprint: null, nextExpires: null };
     const old = { ...device };
     await this.update(device, { ...certificate, ...more, state }, along);
-    this.forgetCertificates(old);
-    this.remember(device);
+    this.memory.forgetCertificates(old);
+    this.memory.remember(device);
   }
 
   /** To be called in turn: a certificate beside the one in use, which ends when this one is used. */
-  async offer(device: DeviceRecord, next: { fingerprint: string; expires: number }): Promise<void> {
+  async offer(
+    device: DeviceRecord,
+    next: { fingerprint: string; expires: number },
+    along?: (store: Store) => Promise<unknown>,
+  ): Promise<void> {
     const old = { ...device };
-    await this.update(device, { nextFingerprint: next.fingerprint, nextExpires: next.expires });
-    this.forgetCertificates(old);
-    this.remember(device);
+    const change = { nextFingerprint: next.fingerprint, nextExpires: next.expires };
+    await this.update(device, change, along);
+    this.memory.forgetCertificates(old);
+    this.memory.remember(device);
   }
 
   mayConnect(name: string): boolean {
-    const device = this.byName.get(name);
+    const device = this.memory.find(name);
     return device !== undefined && mayConnect(device.state);
   }
 
-  /** @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID for what cannot happen in the device's state */
-  async act(name: string, event: DeviceEvent): Promise<DeviceInfo> {
+  /** @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE for what cannot happen in the device's state */
+  async act(name: string, event: DeviceEvent, who: string): Promise<DeviceInfo> {
     await this.inTurn(async () => {
       const device = this.record(name);
-      await this.update(device, { state: deviceStep(device.state, event) });
+      const before = device.state;
+      const state = deviceStep(before, event);
+      const type = event === 'seen' ? 'device.activate' : `device.${event}`;
+      await this.update(device, { state }, async (store) => {
+        if (state !== before) await this.events.record({ who, type, subject: name }, store);
+      });
     });
     return this.info(name);
   }
 
   async connected(name: string): Promise<void> {
-    this.connections.set(name, (this.connections.get(name) ?? 0) + 1);
-    await this.seen(name);
+    const before = this.connections.get(name) ?? 0;
+    this.connections.set(name, before + 1);
+    await this.seen(name, before === 0 ? 'device.connect' : undefined);
   }
 
   async disconnected(name: string): Promise<void> {
-    this.connections.set(name, Math.max(0, (this.connections.get(name) ?? 0) - 1));
-    if (this.byName.has(name)) await this.seen(name);
+    const left = Math.max(0, (this.connections.get(name) ?? 0) - 1);
+    this.connections.set(name, left);
+    if (this.memory.find(name)) await this.seen(name, left === 0 ? 'device.disconnect' : undefined);
   }
 
   /** Resolves when the report is on disk. */
   async report(name: string, reported: Reported): Promise<void> {
     const device = this.record(name);
-    await this.update(device, { reported, lastSeen: this.now() });
+    const data = reportChange(device.reported, reported);
+    const event = { who: `device ${name}`, type: 'device.report', subject: name };
+    const along = data && ((store: Store) => this.events.record({ ...event, data }, store));
+    await this.update(device, { reported, lastSeen: this.now() }, along ?? undefined);
   }
 
   /** Nothing is reported any more: another board has the name. */
@@ -213,60 +275,47 @@ export class Devices {
     await this.inTurn(() => this.update(this.record(name), { reported: null, lastSeen: null }));
   }
 
-  /** In turn with `act`: a device that is seen while it is revoked stays revoked. */
-  private seen(name: string): Promise<void> {
+  /** In turn with `act`: a device that is seen while it is revoked stays revoked. `presence`: what it tells, if anything. */
+  private seen(name: string, presence: string | undefined): Promise<void> {
     return this.inTurn(async () => {
       const device = this.record(name);
       const state = mayConnect(device.state) ? deviceStep(device.state, 'seen') : device.state;
-      await this.update(device, { state, lastSeen: this.now() });
+      const moved = state === device.state ? {} : { state };
+      const types = [moved.state ? ['device.activate'] : [], presence ?? []].flat();
+      const along = async (store: Store) => {
+        for (const type of types)
+          await this.events.record({ who: `device ${name}`, type, subject: name }, store);
+      };
+      await this.update(device, { ...moved, lastSeen: this.now() }, types.length > 0 ? along : undefined);
     });
   }
 
   /** To be called in turn. */
-  async update(
+  update(
     device: DeviceRecord,
     change: Partial<DeviceRecord>,
     along?: (store: Store) => Promise<unknown>,
   ): Promise<void> {
-    const { reported, ...columns } = change;
-    const write = (store: Store) =>
-      store
-        .updateTable('devices')
-        .set({
-          ...columns,
-          ...(reported === undefined ? {} : { reported: reported && JSON.stringify(reported) }),
-        })
-        .where('id', '=', device.id)
-        .execute();
-    if (along) {
-      await this.store.transaction().execute(async (transaction) => {
-        await write(transaction);
-        await along(transaction);
-      });
-    } else await write(this.store);
-    Object.assign(device, change);
+    return this.updateAll([{ device, change }], along);
+  }
+
+  /** To be called in turn: all of it is on disk, or nothing; a change of null takes the device away. */
+  async updateAll(changes: DeviceUpdate[], along?: (store: Store) => Promise<unknown>): Promise<void> {
+    const whole = changes.map(raised);
+    await this.store.transaction().execute(async (transaction) => {
+      await writeDevices(transaction, whole);
+      await along?.(transaction);
+    });
+    for (const { device, change } of whole) {
+      if (change) Object.assign(device, change);
+      else this.memory.forget(device);
+    }
   }
 
   /** @throws AIOT_NOT_FOUND */
   record(name: string): DeviceRecord {
-    const device = this.byName.get(name);
+    const device = this.memory.find(name);
     if (device) return device;
     throw new AiotError('AIOT_NOT_FOUND', `no device is named ${name}`, { next: 'aiot device list' });
   }
-
-  private remember(device: DeviceRecord): void {
-    this.byName.set(device.name, device);
-    for (const fingerprint of [device.fingerprint, device.nextFingerprint])
-      if (fingerprint !== null) this.byFingerprint.set(fingerprint, device);
-  }
-
-  private forgetCertificates({ fingerprint, nextFingerprint }: DeviceRecord): void {
-    for (const old of [fingerprint, nextFingerprint]) if (old !== null) this.byFingerprint.delete(old);
-  }
-}
-
-function boardTaken(message: string, name: string): AiotError {
-  return new AiotError('AIOT_DEVICE_EXISTS', message, {
-    next: `A new certificate for it: aiot device rotate ${name} --port PORT. Under another name: aiot device revoke ${name}, then repeat.`,
-  });
 }

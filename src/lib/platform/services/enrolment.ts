@@ -3,8 +3,8 @@ import { type DeviceState, deviceStep } from '../../fleet/index.js';
 import type { Authority } from '../../provision/index.js';
 import { chipIdOf, type DeviceInfo } from '../../registry/index.js';
 import type { Store } from '../store/database.js';
-import type { Audit } from './audit.js';
 import type { DeviceRecord, Devices, NewDevice } from './devices.js';
+import type { Events } from './events.js';
 
 /** A device to be registered. */
 export interface Newcomer {
@@ -47,7 +47,7 @@ export interface Replacement extends Asked {
 interface Parts {
   devices: Devices;
   authority: Authority;
-  audit: Audit;
+  events: Events;
   /** ms since 1970 */
   now: () => number;
 }
@@ -58,34 +58,39 @@ export class Enrolment {
 
   /** Signs the request and registers the device. @throws AIOT_DEVICE_EXISTS, AIOT_CSR_INVALID */
   provision(newcomer: Newcomer, csr: string, who: string): Promise<Enrolled> {
-    const { devices, authority, audit } = this.parts;
+    const { devices, authority, events } = this.parts;
     return devices.inTurn(async () => {
       const device = this.plan(newcomer, 'provisioned');
       const { name } = device;
       devices.requireFree(device);
       const { certificate, fingerprint, expires } = await authority.device({ csr, name, id: device.id });
-      const { replaced } = await devices.insert({ ...device, fingerprint, expires });
-      await audit.note({ who, action: 'device.provision', subject: name, detail: { fingerprint } });
+      const event = { who, type: 'device.provision', subject: name, data: { fingerprint } };
+      const { replaced } = await devices.insert({ ...device, fingerprint, expires }, (store) =>
+        events.record(event, store),
+      );
       return { device: devices.info(name), certificate, fresh: replaced };
     });
   }
 
   /** Keeps a name for a device that has no certificate yet. One that is kept already stays as it is. @throws AIOT_DEVICE_EXISTS */
   register(newcomer: Newcomer, who: string): Promise<Pick<Enrolled, 'device' | 'fresh'>> {
-    const { devices, audit } = this.parts;
+    const { devices, events } = this.parts;
     return devices.inTurn(async () => {
       const { name, type } = newcomer;
       const there = devices.find(name);
       let fresh = false;
       if (there?.state !== 'registered' || there.type !== type) {
-        const { replaced } = await devices.insert(this.plan(newcomer, 'registered'));
+        const event = { who, type: 'device.register', subject: name, data: { type } };
+        const planned = this.plan(newcomer, 'registered');
+        const { replaced } = await devices.insert(planned, (store) => events.record(event, store));
         fresh = replaced;
-        await audit.note({ who, action: 'device.register', subject: name });
       } else {
         const { mac, chipId } = this.plan(newcomer, 'registered');
         const board = { mac: mac ?? there.mac, chipId: chipId ?? there.chipId };
         devices.requireFreeBoard(board, name);
-        await devices.update(there, board);
+        const same = board.mac === there.mac && board.chipId === there.chipId;
+        const event = { who, type: 'device.register', subject: name, data: { type, ...board } };
+        if (!same) await devices.update(there, board, (store) => events.record(event, store));
       }
       return { device: devices.info(name), fresh };
     });
@@ -96,7 +101,7 @@ export class Enrolment {
    * at all. @throws AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device)
    */
   async certify(device: DeviceRecord, request: ClaimedRequest, who: string): Promise<Enrolled> {
-    const { devices, authority, audit } = this.parts;
+    const { devices, authority, events } = this.parts;
     const { csr, mac, along } = request;
     const { name, id } = device;
     const chipId = device.chipId ?? (mac === undefined ? null : chipIdOf(mac));
@@ -104,31 +109,34 @@ export class Enrolment {
     devices.requireFreeBoard(board, name);
     const signed = await authority.device({ csr, name, id });
     const { certificate, fingerprint } = signed;
-    await devices.certify(device, signed, board, (store) => along(store, certificate));
-    await audit.note({ who, action: 'device.claim', subject: name, detail: { fingerprint } });
+    await devices.certify(device, signed, board, async (store) => {
+      await along(store, certificate);
+      await events.record({ who, type: 'device.claim', subject: name, data: { fingerprint } }, store);
+    });
     return { device: devices.info(name), certificate, fresh: false };
   }
 
   /** A new certificate for the same device. `now`: the one in use ends at once. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_CHANGED */
   rotate(name: string, { csr, now, latest }: Rotation, who: string): Promise<Enrolled> {
-    const { devices, authority, audit } = this.parts;
+    const { devices, authority, events } = this.parts;
     return devices.inTurn(async () => {
       const device = devices.record(name);
       deviceStep(device.state, 'certified');
       requireLatest(device, latest, 'rotated');
       const signed = await authority.device({ csr, name, id: device.id });
+      const data = { fingerprint: signed.fingerprint, before: device.fingerprint, now };
+      const along = (store: Store) =>
+        events.record({ who, type: 'device.rotate', subject: name, data }, store);
       // Without one in use there is nothing to wait for.
-      if (now || device.fingerprint === null) await devices.certify(device, signed);
-      else await devices.offer(device, signed);
-      const detail = { fingerprint: signed.fingerprint, before: device.fingerprint, now };
-      await audit.note({ who, action: 'device.rotate', subject: name, detail });
+      if (now || device.fingerprint === null) await devices.certify(device, signed, {}, along);
+      else await devices.offer(device, signed, along);
       return { device: devices.info(name), certificate: signed.certificate, fresh: false };
     });
   }
 
   /** What `rotate` gave is where it belongs: the certificate before it ends. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID */
   settle(name: string, fingerprint: string, who: string): Promise<DeviceInfo> {
-    const { devices, audit } = this.parts;
+    const { devices, events } = this.parts;
     return devices.inTurn(async () => {
       const device = devices.record(name);
       if (device.fingerprint !== fingerprint) {
@@ -136,9 +144,11 @@ export class Enrolment {
           const expected = `expected the next certificate of ${name}, ${device.nextFingerprint ?? 'which has none'}`;
           throw new AiotError('AIOT_REQUEST_INVALID', `${expected}; got ${fingerprint}`);
         }
-        const before = device.fingerprint;
-        await devices.certify(device, { fingerprint, expires: device.nextExpires ?? 0 });
-        await audit.note({ who, action: 'device.settle', subject: name, detail: { fingerprint, before } });
+        const data = { fingerprint, before: device.fingerprint };
+        const next = { fingerprint, expires: device.nextExpires ?? 0 };
+        await devices.certify(device, next, {}, (store) =>
+          events.record({ who, type: 'device.settle', subject: name, data }, store),
+        );
       }
       return devices.info(name);
     });
@@ -149,7 +159,7 @@ export class Enrolment {
    * @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_CSR_INVALID, AIOT_DEVICE_EXISTS (the board is another device), AIOT_DEVICE_CHANGED
    */
   replace(name: string, { csr, mac, latest }: Replacement, who: string): Promise<Enrolled> {
-    const { devices, authority, audit, now } = this.parts;
+    const { devices, authority, events, now } = this.parts;
     return devices.inTurn(async () => {
       const device = devices.record(name);
       deviceStep(device.state, 'certified');
@@ -158,10 +168,10 @@ export class Enrolment {
       devices.requireFreeBoard(board, name);
       const id = newId('dev', now());
       const signed = await authority.device({ csr, name, id });
-      const before = device.id;
-      await devices.certify(device, signed, { id, ...board });
-      const detail = { fingerprint: signed.fingerprint, before, id };
-      await audit.note({ who, action: 'device.replace', subject: name, detail });
+      const data = { fingerprint: signed.fingerprint, before: device.id, id };
+      await devices.certify(device, signed, { id, ...board }, (store) =>
+        events.record({ who, type: 'device.replace', subject: name, data }, store),
+      );
       return { device: devices.info(name), certificate: signed.certificate, fresh: false };
     });
   }

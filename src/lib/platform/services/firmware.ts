@@ -1,18 +1,20 @@
 import { AiotError } from '../../core/index.js';
 import { type Envelope, type Manifest, readEspImage, verifyManifest } from '../../formats/index.js';
 import type { FirmwareSummary, FirmwareVersion } from '../../registry/index.js';
+import { releaseLeases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
-import { serially } from '../serially.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
-import type { Audit } from './audit.js';
+import type { Turn, Turns } from '../store/turns.js';
+import type { Events } from './events.js';
 import type { Trust } from './trust.js';
 
 interface Parts {
   store: Store;
   blobs: BlobStore;
   trust: Trust;
-  audit: Audit;
+  events: Events;
+  turns: Turns;
   /** ms since 1970 */
   now: () => number;
 }
@@ -21,9 +23,11 @@ type Info = Pick<FirmwareVersion, 'chip' | 'deviceTypes' | 'app'>;
 
 /** The registry of firmware: application images and the manifests that vouch for them. */
 export class Firmware {
-  private readonly inTurn = serially();
+  private readonly inTurn: Turn;
 
-  constructor(private readonly parts: Parts) {}
+  constructor(private readonly parts: Parts) {
+    this.inTurn = parts.turns.of('firmware');
+  }
 
   /** What the next manifest must carry. Sequences rise over all firmware of the platform. */
   async next(name: string): Promise<{ version: number; sequence: number }> {
@@ -45,7 +49,7 @@ export class Firmware {
    */
   push(name: string, envelope: Envelope, who: string): Promise<FirmwareVersion> {
     return this.inTurn(async () => {
-      const { store, audit, now } = this.parts;
+      const { store, events, now } = this.parts;
       const manifest = await this.checked(name, envelope);
       const { version, sequence } = manifest;
       const same = await this.row(name, version);
@@ -64,12 +68,10 @@ export class Firmware {
       };
       await store.transaction().execute(async (transaction) => {
         await transaction.insertInto('firmware').values(row).execute();
+        await releaseLeases([digest], transaction);
         const keys = envelope.signatures.map(({ keyid }) => keyid);
-        const detail = { sequence, digest, keys };
-        await audit.note(
-          { who, action: 'firmware.push', subject: `${name}@${version}`, detail },
-          transaction,
-        );
+        const data = { sequence, digest, keys };
+        await events.record({ who, type: 'firmware.push', subject: `${name}@${version}`, data }, transaction);
       });
       return cardOf(row);
     });

@@ -1,12 +1,12 @@
 import { liveFigures } from '../../fleet/index.js';
 import type { LiveFigures } from '../../registry/index.js';
-import type { Catalogue } from '../journal/catalogue.js';
+import type { Telemetry } from '../journal/telemetry.js';
 import type { Labels } from './labels.js';
 import type { Models } from './models.js';
 
 /** A version's inferences counted against the labels as they are now. @throws AIOT_NOT_FOUND */
 export async function liveOf(
-  parts: { models: Models; catalogue: Catalogue; labels: Labels },
+  parts: { models: Models; telemetry: Telemetry; labels: Labels },
   name: string,
   version: number,
 ): Promise<LiveFigures> {
@@ -14,7 +14,7 @@ export async function liveOf(
   const { classes, labels } = info.kind === 'model' ? info : { classes: [], labels: {} };
   const given = await parts.labels.all();
   const classOf = new Map(Object.entries(labels).flatMap(([to, from]) => from.map((label) => [label, to])));
-  return liveFigures(parts.catalogue.live(name, version), classes, (device, recording) => {
+  return liveFigures(await parts.telemetry.live(name, version), classes, (device, recording) => {
     const label = given.get(`${device}/${recording}`);
     return label === undefined ? null : (classOf.get(label) ?? label);
   });

@@ -1,28 +1,32 @@
 import { AiotError } from '../../core/index.js';
 import type { Envelope, Manifest } from '../../formats/index.js';
 import type { ModelVersion } from '../../registry/index.js';
+import { releaseLeases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
-import { serially } from '../serially.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
-import type { Act, Audit } from './audit.js';
+import type { Turn, Turns } from '../store/turns.js';
 import { ModelCards } from './cards.js';
+import type { Events, NewEvent } from './events.js';
 import { bundleOf, checkedManifest } from './release.js';
 import type { Trust } from './trust.js';
+import { insertUpload, requireOrigin, type Upload } from './untrusted.js';
 
 /** The registry of models: takes versions and the manifests that vouch for them. */
 export class Models extends ModelCards {
   /** For whatever reads and then changes versions. */
-  readonly inTurn = serially();
+  readonly inTurn: Turn;
 
   constructor(
     store: Store,
     private readonly blobs: BlobStore,
     private readonly trust: Trust,
     private readonly now: () => number,
-    private readonly audit: Audit,
+    private readonly events: Events,
+    turns: Turns,
   ) {
     super(store);
+    this.inTurn = turns.of('models');
   }
 
   /** What the next manifest must carry. Sequences rise over all models of the platform. */
@@ -48,7 +52,24 @@ export class Models extends ModelCards {
     return this.inTurn(() => this.add(name, envelope, who));
   }
 
-  /** Takes a manifest signed anew for a version that is there. @throws AIOT_VERSION_CONFLICT, AIOT_DIGEST_MISMATCH */
+  /**
+   * Takes what came in by a door that asks for no signature as the next version of its name: listed and downloadable, never
+   * promoted or rolled out before somebody signs it (`resign`).
+   * @throws AIOT_REQUEST_INVALID, AIOT_NOT_FOUND (blob), AIOT_DIGEST_MISMATCH
+   */
+  addUntrusted(upload: Upload): Promise<ModelVersion> {
+    const { store, blobs, events } = this;
+    return this.inTurn(async () => {
+      const { version } = await this.next(upload.name);
+      return insertUpload({ store, blobs, events }, upload, version);
+    });
+  }
+
+  /**
+   * Takes a manifest signed anew for a version that is there. Of a version that nobody had signed it may vouch for a bundle
+   * around what came in, which then is its content.
+   * @throws AIOT_VERSION_CONFLICT, AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED
+   */
   resign(envelope: Envelope, who: string): Promise<ModelVersion> {
     return this.inTurn(() => this.addManifest(envelope, who));
   }
@@ -76,7 +97,8 @@ export class Models extends ModelCards {
         })
         .execute();
       await store.insertInto('manifests').values(manifestRow(manifest, envelope)).execute();
-      await this.audit.note(actOf('model.push', manifest, envelope, who), store);
+      await releaseLeases(digestsOf(manifest), store);
+      await this.events.record(eventOf('model.push', manifest, envelope, who), store);
     });
     return this.get(name, manifest.version);
   }
@@ -86,18 +108,22 @@ export class Models extends ModelCards {
     const { name, version, sequence } = manifest;
     const card = await this.get(name, version);
     await this.expectNext(manifest, false);
-    if (manifest.artifacts[0]?.digest !== card.digest) {
+    const content = card.trusted ? null : await bundleOf(manifest, this.blobs);
+    if (content) requireOrigin(card, content);
+    else if (manifest.artifacts[0]?.digest !== card.digest) {
       throw new AiotError('AIOT_DIGEST_MISMATCH', `${name}@${version} is ${card.digest}, not what is signed`);
     }
+    const { digest, bytes, info } = content ?? {};
     await this.store.transaction().execute(async (store) => {
       await store.insertInto('manifests').values(manifestRow(manifest, envelope)).execute();
+      await releaseLeases(digestsOf(manifest), store);
       await store
         .updateTable('models')
-        .set({ sequence })
+        .set({ sequence, ...(info ? { digest, bytes, info: JSON.stringify(info) } : {}) })
         .where('name', '=', name)
         .where('version', '=', version)
         .execute();
-      await this.audit.note(actOf('model.sign', manifest, envelope, who), store);
+      await this.events.record(eventOf('model.sign', manifest, envelope, who), store);
     });
     return this.get(name, version);
   }
@@ -142,18 +168,22 @@ export class Models extends ModelCards {
   }
 }
 
+function digestsOf({ artifacts }: Manifest): string[] {
+  return artifacts.map(({ digest }) => digest);
+}
+
 function manifestRow(manifest: Manifest, envelope: Envelope): Schema['manifests'] {
   const { sequence, name, version } = manifest;
   return { sequence, name, version, envelope: JSON.stringify(envelope) };
 }
 
-function actOf(action: string, manifest: Manifest, envelope: Envelope, who: string): Act {
+function eventOf(type: string, manifest: Manifest, envelope: Envelope, who: string): NewEvent {
   const { name, version, sequence, artifacts } = manifest;
   const keys = envelope.signatures.map(({ keyid }) => keyid);
   return {
     who,
-    action,
+    type,
     subject: `${name}@${version}`,
-    detail: { sequence, digest: artifacts[0]?.digest, keys },
+    data: { sequence, digest: artifacts[0]?.digest, keys },
   };
 }

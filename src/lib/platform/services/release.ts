@@ -1,4 +1,4 @@
-import { AiotError, canonicalJson } from '../../core/index.js';
+import { AiotError, canonicalJson, digestOf } from '../../core/index.js';
 import { type Envelope, type Manifest, type TrustRoot, verifyManifest } from '../../formats/index.js';
 import type { BundleInfo, NetworkInfo } from '../../model/index.js';
 import type { BlobStore } from '../blobs/store.js';
@@ -17,12 +17,13 @@ export function checkedManifest(envelope: Envelope, trust: TrustRoot | null): Ma
 /**
  * The bundle that a manifest vouches for, which is its first artifact. Every artifact's blob must be there, and be of the
  * size that was signed; a blob's bytes are those of its digest, for it was taken under it.
+ * @returns besides, the digest of its network
  * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_BUNDLE_MALFORMED, AIOT_BUNDLE_TAMPERED, AIOT_REQUEST_INVALID
  */
 export async function bundleOf(
   manifest: Manifest,
   blobs: BlobStore,
-): Promise<{ info: BundleInfo | NetworkInfo; digest: string; bytes: number }> {
+): Promise<{ info: BundleInfo | NetworkInfo; digest: string; bytes: number; network: string }> {
   const { artifacts } = manifest;
   for (const { digest, bytes } of artifacts) {
     const size = await blobs.size(digest);
@@ -41,5 +42,5 @@ export async function bundleOf(
       'the files that the manifest names are not those of the bundle',
     );
   }
-  return { info: bundle.info, digest, bytes };
+  return { info: bundle.info, digest, bytes, network: digestOf(bundle.model) };
 }

@@ -1,15 +1,18 @@
 import { AiotError } from '../../core/index.js';
 import type { ModelVersion, RemovedModel } from '../../registry/index.js';
+import type { Leases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Store } from '../store/database.js';
-import type { Audit } from './audit.js';
+import type { Events } from './events.js';
 import type { Models } from './models.js';
+import { references } from './references.js';
 
 interface Parts {
   store: Store;
   blobs: BlobStore;
+  leases: Leases;
   models: Models;
-  audit: Audit;
+  events: Events;
   /** ms since 1970 */
   now: () => number;
 }
@@ -24,7 +27,7 @@ export class Removal {
    * @throws AIOT_NOT_FOUND, AIOT_MODEL_IN_USE
    */
   remove(name: string, version: number, who: string): Promise<RemovedModel> {
-    const { models, store, audit, now } = this.parts;
+    const { models, store, events, now } = this.parts;
     return models.inTurn(async () => {
       const card = await models.get(name, version);
       const users = await this.users(card);
@@ -39,7 +42,10 @@ export class Removal {
           next,
         });
       }
-      const { digest } = card;
+      const { digest, origin } = card;
+      const doomed = [...new Set([digest, ...(origin ? [origin.digest] : [])])].map((each) => ({
+        digest: each,
+      }));
       await store.transaction().execute(async (transaction) => {
         await transaction
           .updateTable('models')
@@ -49,34 +55,27 @@ export class Removal {
           .execute();
         await transaction
           .insertInto('doomedBlobs')
-          .values({ digest })
+          .values(doomed)
           .onConflict((conflict) => conflict.doNothing())
           .execute();
-        const act = { who, action: 'model.remove', subject: `${name}@${version}`, detail: { digest } };
-        await audit.note(act, transaction);
+        const event = { who, type: 'model.remove', subject: `${name}@${version}`, data: { digest } };
+        await events.record(event, transaction);
       });
       const removed = await this.sweep();
       return { name, version, digest, blobRemoved: removed.includes(digest) };
     });
   }
 
-  /** Deletes the blobs that were given up, unless a version has them again. Returns those that are gone. */
+  /** Deletes the blobs that were given up, unless a version has them again or is about to. Returns those that are gone. */
   async sweep(): Promise<string[]> {
     const { store, blobs } = this.parts;
+    const doomed = await store.selectFrom('doomedBlobs').select('digest').execute();
+    if (doomed.length === 0) return [];
+    const used = await this.parts.leases.current();
+    for (const { digest } of await references(store)) used.add(digest);
     const gone: string[] = [];
-    for (const { digest } of await store.selectFrom('doomedBlobs').selectAll().execute()) {
-      const used = await store
-        .selectFrom('models')
-        .select('name')
-        .where('digest', '=', digest)
-        .where('removed', 'is', null)
-        .executeTakeFirst();
-      const firmware = await store
-        .selectFrom('firmware')
-        .select('name')
-        .where('digest', '=', digest)
-        .executeTakeFirst();
-      if (!used && !firmware) {
+    for (const { digest } of doomed) {
+      if (!used.has(digest)) {
         await blobs.remove(digest);
         gone.push(digest);
       }

@@ -1,4 +1,4 @@
-import { AiotError, newId } from '../../core/index.js';
+import { AiotError, newId, unless } from '../../core/index.js';
 import type { Reported } from '../../device/index.js';
 import {
   mayConnect,
@@ -11,8 +11,10 @@ import {
   rolloutStep,
   startRollout,
 } from '../../fleet/index.js';
-import { type Rollout, rolloutRequestSchema } from '../../registry/index.js';
-import { serially } from '../serially.js';
+import { type Rollout, requireTrusted, rolloutRequestSchema } from '../../registry/index.js';
+import type { Changes } from '../store/changes.js';
+import { serially, type Turn, type Turns } from '../store/turns.js';
+import { every, type Worker } from '../workers/index.js';
 import type { DesiredStates } from './desired.js';
 import type { Devices } from './devices.js';
 import type { Models } from './models.js';
@@ -22,6 +24,8 @@ export interface RolloutParts {
   devices: Devices;
   models: Models;
   desired: DesiredStates;
+  turns: Turns;
+  changes: Changes;
   now: () => number;
 }
 
@@ -29,34 +33,82 @@ type Listener = (rollout: Rollout) => void;
 
 /**
  * Runs rollouts: events go through the fleet's state machine, the new state is saved, then its effects are carried out.
- * After a restart the running ones are taken up again; what was not offered yet is offered.
+ * After a restart the running ones are taken up again; what was not offered yet is offered. Each step begins with what the
+ * database has, for a device may report to any of the processes that share it.
  */
 export class Rollouts {
   private readonly running = new Map<string, RolloutState>();
   private readonly listeners = new Map<string, Set<Listener>>();
-  private readonly inTurn = serially();
+  private readonly inTurn: Turn;
 
-  constructor(private readonly parts: RolloutParts) {}
+  constructor(private readonly parts: RolloutParts) {
+    const turn = parts.turns.of('rollouts');
+    this.inTurn = parts.changes.shared ? (task) => turn(() => this.load().then(task)) : turn;
+  }
 
-  async resume(): Promise<void> {
-    for (const state of await this.parts.store.running()) {
+  /** Takes over what runs by now, in whichever process it was moved on. In turn, or while nobody else is there. */
+  async load(): Promise<void> {
+    const states = await this.parts.store.running(this.running);
+    const ended = new Set(this.running.keys());
+    for (const state of states) {
+      ended.delete(state.id);
+      const before = this.running.get(state.id);
       this.running.set(state.id, state);
-      const pending = state.devices.filter((device) => device.state === 'pending');
-      const effects = pending.map(({ name }): RolloutEffect => ({ type: 'offer', device: name }));
-      await this.inTurn(() => this.offer(state, effects));
+      if (before !== state) this.announce(state);
     }
-    await this.tick();
+    for (const id of ended) {
+      this.running.delete(id);
+      const state = this.listeners.has(id) ? await this.parts.store.get(id) : null;
+      if (state) this.announce(state);
+    }
   }
 
-  /** @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_SELECTOR_INVALID, AIOT_ROLLOUT_EMPTY */
-  start(value: unknown): Promise<Rollout> {
+  /** Follows what other processes do, until the returned function is called. */
+  watch(): () => void {
+    const follow = serially();
+    let waiting = false;
+    return this.parts.changes.on('rollouts', () => {
+      if (waiting) return;
+      waiting = true;
+      follow(() => {
+        waiting = false;
+        return this.inTurn(async () => {});
+      }).catch(() => {});
+    });
+  }
+
+  /** Offers what was not offered yet, and lets deadlines pass: one process does. */
+  worker(): Worker {
+    return {
+      name: 'rollouts',
+      run: async (signal) => {
+        await this.inTurn(() => this.resume());
+        await every(500, signal, () => this.tick());
+      },
+    };
+  }
+
+  private async resume(): Promise<void> {
+    for (const state of [...this.running.values()]) {
+      const pending = state.devices.filter((device) => device.state === 'pending');
+      await this.offer(
+        state,
+        pending.map(({ name }): RolloutEffect => ({ type: 'offer', device: name })),
+      );
+    }
+  }
+
+  /** @throws AIOT_NOT_FOUND, AIOT_MODEL_UNTRUSTED, AIOT_REQUEST_INVALID, AIOT_SELECTOR_INVALID, AIOT_ROLLOUT_EMPTY */
+  start(value: unknown, who: string): Promise<Rollout> {
     // In turn with removals: what is rolled out is still there.
-    return this.parts.models.inTurn(() => this.begin(value));
+    return this.parts.models.inTurn(() => this.begin(value, who));
   }
 
-  private async begin(value: unknown): Promise<Rollout> {
+  private async begin(value: unknown, who: string): Promise<Rollout> {
     const { model, sequence, selector, deadlineMs } = rolloutRequestSchema.parse(value);
-    const matches = parseSelector(selector);
+    const matches = parseSelector(selector, this.parts.now());
+    const card = await unless('AIOT_NOT_FOUND', this.parts.models.get(model.name, model.version));
+    if (card) requireTrusted(card);
     const manifest = await this.parts.models.verified(sequence);
     const { name, version, deviceTypes } = manifest;
     if (manifest.model?.kind === 'network') {
@@ -73,10 +125,9 @@ export class Rollouts {
       );
     }
     const devices = this.parts.devices
-      .records()
+      .list()
       .filter((device) => mayConnect(device.state) && deviceTypes.includes(device.type) && matches(device))
-      .map((device) => device.name)
-      .sort();
+      .map((device) => device.name);
     if (devices.length === 0) {
       const types = deviceTypes.join(', ');
       throw new AiotError('AIOT_ROLLOUT_EMPTY', `no device of type ${types} matches "${selector}"`);
@@ -85,7 +136,8 @@ export class Rollouts {
     const plan = { id: newId('ro', created), model, sequence, selector, devices, created };
     return this.inTurn(async () => {
       await this.supersede(devices, created);
-      return rolloutOf(await this.apply(startRollout({ ...plan, deadline: created + deadlineMs })));
+      const begun = startRollout({ ...plan, deadline: created + deadlineMs });
+      return rolloutOf(await this.apply(begun, who));
     });
   }
 
@@ -116,11 +168,17 @@ export class Rollouts {
 
   /** Resolves when all that the report changes is saved. */
   async reported(device: string, report: Reported): Promise<void> {
-    await this.tell([...this.running.keys()], { type: 'reported', device, at: this.parts.now(), report });
+    const { rollout } = report;
+    // Others may have started one that is not known here yet.
+    if (rollout === null || !(this.running.has(rollout) || this.parts.changes.shared)) return;
+    await this.tell([rollout], { type: 'reported', device, at: this.parts.now(), report });
   }
 
   async revoked(device: string): Promise<void> {
-    await this.tell([...this.running.keys()], { type: 'revoked', device, at: this.parts.now() });
+    const at = this.parts.now();
+    await this.inTurn(async () => {
+      for (const id of [...this.running.keys()]) await this.step(id, { type: 'revoked', device, at });
+    });
   }
 
   /** Lets the deadlines pass. */
@@ -145,24 +203,32 @@ export class Rollouts {
 
   private async step(id: string, event: RolloutEvent): Promise<void> {
     const before = this.running.get(id);
-    if (before) await this.apply(rolloutStep(before, event), before);
+    const who = event.type === 'reported' ? `device ${event.device}` : 'platform';
+    if (before) await this.apply(rolloutStep(before, event), who, before);
   }
 
   /** Saves what has changed, then acts. What the offers lead to is saved in one go, however many they are. */
-  private async apply({ state, effects }: RolloutStep, before?: RolloutState): Promise<RolloutState> {
-    const changed = state.devices.filter((device, i) => device !== before?.devices[i]);
-    if (changed.length === 0) return state;
-    await this.parts.store.save(state, changed);
+  private async apply(
+    { state: next, effects }: RolloutStep,
+    who: string,
+    before?: RolloutState,
+  ): Promise<RolloutState> {
+    const changed = next.devices.filter((device, i) => device !== before?.devices[i]);
+    if (changed.length === 0) return next;
+    const state = { ...next, revision: next.revision + 1 };
+    await this.parts.store.save(state, changed, who);
     if (state.state === 'running') this.running.set(state.id, state);
     else this.running.delete(state.id);
     for (const effect of effects) {
       if (effect.type === 'withdraw') await this.parts.desired.withdraw(effect.device, state.id);
     }
     const latest = await this.offer(state, effects);
-    if (latest === state) {
-      for (const listener of this.listeners.get(state.id) ?? []) listener(rolloutOf(state));
-    }
+    if (latest === state) this.announce(state);
     return latest;
+  }
+
+  private announce(state: RolloutState): void {
+    for (const listener of this.listeners.get(state.id) ?? []) listener(rolloutOf(state));
   }
 
   private async offer(state: RolloutState, effects: RolloutEffect[]): Promise<RolloutState> {
@@ -176,10 +242,10 @@ export class Rollouts {
       (before, device) => rolloutStep(before, { type: 'offered', device, at }).state,
       state,
     );
-    return this.apply({ state: offered, effects: [] }, state);
+    return this.apply({ state: offered, effects: [] }, 'platform', state);
   }
 }
 
-function rolloutOf({ deadline: _, ...rollout }: RolloutState): Rollout {
+function rolloutOf({ deadline: _, revision: __, ...rollout }: RolloutState): Rollout {
   return rollout;
 }

@@ -1,13 +1,19 @@
 import { AiotError } from '../../core/index.js';
-import { type ModelVersion, type Stage, type StageRequest, stages } from '../../registry/index.js';
+import {
+  type ModelVersion,
+  requireTrusted,
+  type Stage,
+  type StageRequest,
+  stages,
+} from '../../registry/index.js';
 import type { Store } from '../store/database.js';
-import type { Audit } from './audit.js';
+import type { Events } from './events.js';
 import type { Models } from './models.js';
 
 interface Parts {
   store: Store;
   models: Models;
-  audit: Audit;
+  events: Events;
 }
 
 /**
@@ -18,11 +24,12 @@ interface Parts {
 export class Stages {
   constructor(private readonly parts: Parts) {}
 
-  /** @throws AIOT_NOT_FOUND, AIOT_GATE_FAILED, AIOT_REQUEST_INVALID (a stage that is skipped, or the one it has) */
+  /** @throws AIOT_NOT_FOUND, AIOT_MODEL_UNTRUSTED, AIOT_GATE_FAILED, AIOT_REQUEST_INVALID (a stage that is skipped, or the one it has) */
   move(name: string, version: number, { to, reason }: StageRequest, who: string): Promise<ModelVersion> {
-    const { models, store, audit } = this.parts;
+    const { models, store, events } = this.parts;
     return models.inTurn(async () => {
       const card = await models.get(name, version);
+      requireTrusted(card);
       const subject = `${name}@${version}`;
       const steps = stages.indexOf(to) - stages.indexOf(card.stage);
       if (steps === 0) throw invalid(`${subject} is in ${to} already`, `aiot model show ${subject}`);
@@ -46,14 +53,14 @@ export class Stages {
             .execute();
         for (const other of before) {
           await put(other, 'staging');
-          const detail = { from: 'production', to: 'staging', replacedBy: version };
-          await audit.note({ who, action: 'model.demote', subject: `${name}@${other}`, detail }, transaction);
+          const data = { from: 'production', to: 'staging', replacedBy: version };
+          await events.record({ who, type: 'model.demote', subject: `${name}@${other}`, data }, transaction);
         }
         await put(version, to);
         const gate = steps > 0 ? { gate: refusal ? refusal.message : 'passed' } : {};
-        const detail = { from: card.stage, to, ...gate, ...(reason === undefined ? {} : { reason }) };
-        const action = steps > 0 ? 'model.promote' : 'model.demote';
-        await audit.note({ who, action, subject, detail }, transaction);
+        const data = { from: card.stage, to, ...gate, ...(reason === undefined ? {} : { reason }) };
+        const type = steps > 0 ? 'model.promote' : 'model.demote';
+        await events.record({ who, type, subject, data }, transaction);
       });
       return models.get(name, version);
     });

@@ -1,9 +1,29 @@
 import type { Generated } from 'kysely';
+import { platform } from './migrations/004-platform.js';
 
 /** The tables of the platform's state. Times are milliseconds since 1970; JSON columns say so. */
 export interface Schema {
   meta: { key: string; value: string };
-  tokens: { digest: string; role: string; created: number; expires: number };
+  /** People and machines that may be told apart; each has tokens. `disabled`: since when none of them is good. */
+  users: { name: string; role: string; created: number; disabled: number | null };
+  tokens: {
+    id: string;
+    /** SHA-256 of the token: it is kept nowhere itself. */
+    digest: string;
+    /** What it is for, in its maker's words. */
+    name: string;
+    /** Whose it is; null = of the platform's first operator. */
+    owner: string | null;
+    role: string;
+    /** JSON: what it is narrowed to; null = all that the role may. */
+    scopes: string | null;
+    created: number;
+    expires: number;
+    lastUsed: number | null;
+    revoked: number | null;
+  };
+  /** What a request with an Idempotency-Key was answered, for its repeats. */
+  answers: { who: string; key: string; request: string; status: number; body: string; created: number };
   devices: {
     name: string;
     id: string;
@@ -22,6 +42,14 @@ export interface Schema {
     /** A certificate that was made and not used yet. */
     nextFingerprint: string | null;
     nextExpires: number | null;
+    /** JSON: tag → value. */
+    tags: Generated<string>;
+    /** JSON: names, sorted. */
+    groups: Generated<string>;
+    /** Rises with each change that somebody made: the ETag. */
+    revision: Generated<number>;
+    /** scrypt of the secret of a device that cannot show a certificate. */
+    secret: string | null;
   };
   /** One-time tokens for a device's first certificate; `publicKey` and `certificate` are of who used it. */
   claims: {
@@ -64,6 +92,8 @@ export interface Schema {
     stage: Generated<string>;
     /** When it was removed: its number is never given again. */
     removed: Generated<number | null>;
+    /** JSON of what came in without a signature, and from where; such a version has sequence 0 until somebody signs it. */
+    origin: Generated<string | null>;
   };
   manifests: { sequence: number; name: string; version: number /** JSON */; envelope: string };
   rollouts: {
@@ -76,6 +106,8 @@ export interface Schema {
     created: number;
     deadline: number;
     ended: number | null;
+    /** Rises with each change. */
+    revision: number;
   };
   rolloutDevices: {
     rollout: string;
@@ -85,19 +117,102 @@ export interface Schema {
     /** JSON */
     error: string | null;
     updated: number;
+    /** That of the rollout when this was last changed. */
+    revision: number;
   };
-  audit: {
+  /** What the guide's listeners serve (compat/). `model` and `version`: what it is of; null = of none. */
+  guideFiles: {
+    folder: string;
+    name: string;
+    digest: string;
+    bytes: number;
+    /** Content-Type */
+    type: string;
+    modified: number;
+    model: string | null;
+    version: number | null;
+    /** 0: made by our ingest, and nobody was told of it yet. */
+    announced: number;
+  };
+  /** Lines of CSV that wait for their file to be full. */
+  guideRows: { id: Generated<number>; line: string };
+  /** The next offset to read of a Kafka topic; null = what was written at `since` (ms since 1970) or later. */
+  guidePositions: { topic: string; since: number; next: number | null };
+  /** Every change, in order; ids rise in the order of commits. */
+  events: {
     id: Generated<number>;
     at: number;
-    who: string;
-    action: string;
+    type: string;
     subject: string;
+    who: string;
     /** JSON */
-    detail: string;
+    data: string;
+  };
+  /** How far a reader of the events has come: `kafka`, `webhook:ID`, … */
+  cursors: { name: string; position: number };
+  webhooks: {
+    id: string;
+    url: string;
+    /** JSON: types of events, with `*` at the end for all that begin so. */
+    types: string;
+    secret: string;
+    created: number;
+    enabled: number;
+    failures: number;
+    retryAt: number | null;
+    error: string | null;
+    /** Since when nothing has arrived, ms since 1970. */
+    failingSince: number | null;
+    updated: number;
+    /** Whether its target may be in a private network, or this machine. */
+    allowPrivate: number;
+    /** After a rotation, for a while: both sign. */
+    secretBefore: string | null;
+    secretBeforeUntil: number | null;
+  };
+  /** Work that takes longer than a request. */
+  jobs: {
+    id: string;
+    kind: string;
+    state: string;
+    who: string;
+    created: number;
+    started: number | null;
+    ended: number | null;
+    updated: number;
+    /** What it is at, and how much of how much is done. */
+    step: string | null;
+    done: number;
+    total: number | null;
+    /** JSON */
+    request: string;
+    result: string | null;
+    error: string | null;
+    /** Work of others: lost, if nothing was heard of it by then. */
+    leaseUntil: number | null;
+    /** When somebody wanted it to end. */
+    cancelled: number | null;
   };
   /** Blobs that nobody refers to any more: a removal that was cut short is ended at the next start. */
   doomedBlobs: { digest: string };
+  /** Blobs that somebody has put and nothing refers to yet: until then they are no orphans. */
+  blobLeases: { digest: string; until: number };
+  /** The last word on each whole recording. */
   labels: { stream: string; device: string; recording: string; label: string; given: number };
+  /** Every word; `label` null takes one back, without times it is on the whole recording. */
+  labelEvents: {
+    id: Generated<number>;
+    at: number;
+    who: string;
+    stream: string;
+    device: string;
+    recording: string;
+    label: string | null;
+    fromT: number | null;
+    toT: number | null;
+  };
+  /** How long telemetry is kept; null = no limit. `labelled`: 1 = labelled recordings go, too. */
+  retention: { stream: string; days: number | null; bytes: number | null; labelled: number };
 }
 
 /** Run in order, each once and whole; `user_version` counts them. Never change one that was released: add another. */
@@ -172,4 +287,5 @@ export const migrations: string[] = [
     PRIMARY KEY (name, version)
   ) STRICT;
   `,
+  platform,
 ];

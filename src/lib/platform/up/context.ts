@@ -1,6 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { AiotError, addContext, publicKeyOf, readContexts, readText } from '../../core/index.js';
+import {
+  AiotError,
+  addContext,
+  type PlatformContext,
+  publicKeyOf,
+  readContexts,
+  readText,
+} from '../../core/index.js';
 import { trustRootOf } from '../../formats/index.js';
 import { ensureOperatorKey } from '../../provision/index.js';
 import { createClient } from '../../registry/index.js';
@@ -14,12 +21,12 @@ import type { Platform } from '../options.js';
 export async function contextNameFor(dataDir: string, wanted?: string): Promise<string> {
   const { contexts } = await readContexts();
   const ca = join(dataDir, 'pki', 'ca.crt');
-  const own = Object.entries(contexts).find(([, context]) => context.ca === ca)?.[0];
+  const own = await contextOf(contexts, ca);
   if (own !== undefined && (wanted === undefined || wanted === own)) return own;
   const free = (name: string) => {
     const there = Object.hasOwn(contexts, name) ? contexts[name] : undefined;
     // A platform whose CA file is gone was deleted: its name may be taken again.
-    return !there || there.ca === ca || (there.ca !== undefined && !existsSync(there.ca));
+    return !there || name === own || (there.ca !== undefined && !existsSync(there.ca));
   };
   if (wanted === undefined) {
     for (let i = 1; ; i++) {
@@ -44,7 +51,7 @@ export async function rememberPlatform(
 ): Promise<{ context?: string; replaced?: string }> {
   const { current, contexts } = await readContexts();
   const { urls, ca, token } = platform;
-  const before = contexts[name]?.ca === ca ? contexts[name] : undefined;
+  const before = (await contextOf(contexts, ca)) === name ? contexts[name] : undefined;
   const known = token ?? before?.token;
   if (known === undefined) return {};
   const key = await ensureOperatorKey(name);
@@ -55,6 +62,19 @@ export async function rememberPlatform(
     { replace: true, use: true },
   );
   return { context: name, ...(current === undefined || current === name ? {} : { replaced: current }) };
+}
+
+/** The context with this file as its CA, or else one with the same certificate: restored elsewhere, it is the same platform. */
+async function contextOf(contexts: Record<string, PlatformContext>, ca: string): Promise<string | undefined> {
+  const names = Object.keys(contexts);
+  const here = names.find((name) => contexts[name]?.ca === ca);
+  if (here !== undefined || !existsSync(ca)) return here;
+  const own = await readText(ca);
+  for (const name of names) {
+    const there = contexts[name]?.ca;
+    if (there !== undefined && existsSync(there) && (await readText(there)) === own) return name;
+  }
+  return undefined;
 }
 
 async function trustKey(platform: Platform, token: string, key: string): Promise<void> {

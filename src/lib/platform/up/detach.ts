@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { AiotError, catalogue, type ErrorCode, makeFolder, packageRoot } from '../../core/index.js';
 import { errorBodySchema } from '../../registry/index.js';
+import { argumentsOf } from './arguments.js';
 import { platformFolder, type UpOptions, type UpResult, upResultSchema } from './options.js';
 
 /**
@@ -24,9 +25,11 @@ export async function upDetached(options: UpOptions, signal?: AbortSignal): Prom
     env: {
       ...process.env,
       ...options.project?.set,
+      ...enginesOf(options),
       AIOT_DETACH: 'false',
       AIOT_QUIET: 'false',
       AIOT_SET: undefined,
+      AIOT_LOG_FILE: path,
     },
   });
   const stop = () => child.kill('SIGTERM');
@@ -48,19 +51,14 @@ function entry(): string {
   return join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js');
 }
 
-function argumentsOf(folder: string, options: UpOptions): string[] {
-  const { host, httpPort, mqttPort, plainPort, newToken, context, compat = [], project } = options;
-  const boardPort = project?.boardPort;
-  return [
-    ...['up', '--json', '--data', folder, '--host', host],
-    ...['--http-port', String(httpPort), '--mqtt-port', String(mqttPort)],
-    ...(plainPort === undefined ? [] : ['--plain', '--plain-port', String(plainPort)]),
-    ...(newToken ? ['--new-token'] : []),
-    ...compat.flatMap((name) => ['--compat', name]),
-    ...(context === undefined ? [] : ['--context', context]),
-    ...(project === undefined ? [] : ['--project', project.dir]),
-    ...(boardPort === undefined ? [] : ['--board-port', String(boardPort)]),
-  ];
+/** Addresses of engines may hold passwords. */
+function enginesOf({ engines }: UpOptions): Record<string, string | undefined> {
+  return {
+    AIOT_DATABASE: engines?.database,
+    AIOT_BLOBS: engines?.blobs,
+    AIOT_EVENTS: engines?.events,
+    AIOT_BROKER: engines?.broker,
+  };
 }
 
 /** What the child says first; empty when it ends without a word. */

@@ -3,6 +3,8 @@ import { configFolder, withLock } from '../../core/index.js';
 import type { Platform } from '../options.js';
 import { startPlatform } from '../start.js';
 import { contextNameFor, rememberPlatform } from './context.js';
+import { boundLog } from './log-file.js';
+import { tellManager } from './manager.js';
 import { platformFolder, type UpOptions, type UpResult } from './options.js';
 
 export interface UpPlatform {
@@ -22,10 +24,23 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
   const dataDir = platformFolder(options.data);
   const name = await contextNameFor(dataDir, options.context);
   const { host, httpPort, mqttPort, plainPort, newToken, compat = [], boards, readers } = options;
+  const { engines, wsPort, serverCertificate, compatPorts, compatMaxRows, compatDeleteAll, rates } = options;
   const platform: Platform = await startPlatform({
     ...{ dataDir, host, httpPort, mqttPort, newToken, compat },
     ...(plainPort === undefined ? {} : { plain: { port: plainPort } }),
-    ...{ boards, readers },
+    ...{
+      boards,
+      readers,
+      engines,
+      wsPort,
+      serverCertificate,
+      compatPorts,
+      compatMaxRows,
+      compatDeleteAll,
+      rates,
+    },
+    secret: process.env.AIOT_PLATFORM_SECRET || undefined,
+    caPassphrase: process.env.AIOT_CA_PASSPHRASE || undefined,
     ...(log ? { log } : {}),
   });
   try {
@@ -36,7 +51,14 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       ...(token === undefined ? {} : { token }),
       ...known,
     };
-    return { result, streams: platform.streams, stop: () => platform.stop() };
+    const boundless = boundLog(process.env.AIOT_LOG_FILE);
+    const ending = await tellManager(platform.urls.http);
+    const stop = async () => {
+      await ending();
+      await platform.stop();
+      boundless();
+    };
+    return { result, streams: platform.streams, stop };
   } catch (error) {
     await platform.stop();
     throw error;

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { dataFolder } from '../../core/index.js';
-import type { Compatibility, PlatformOptions } from '../options.js';
+import type { Compatibility, Engines, PlatformOptions } from '../options.js';
 
 /** What `aiot up` is told. */
 export interface UpOptions {
@@ -12,7 +12,16 @@ export interface UpOptions {
   mqttPort: number;
   /** Port of the listener without TLS; absent = none. */
   plainPort?: number | undefined;
+  /** Port of MQTT over WebSocket; absent = none. */
+  wsPort?: number | undefined;
   newToken: boolean;
+  engines?: Engines | undefined;
+  serverCertificate?: PlatformOptions['serverCertificate'];
+  compatPorts?: PlatformOptions['compatPorts'];
+  compatMaxRows?: number | undefined;
+  compatDeleteAll?: boolean | undefined;
+  /** How often may be asked, where it is not as usual. */
+  rates?: PlatformOptions['rates'];
   /** Whose clients are let in by side doors. */
   compat?: Compatibility[] | undefined;
   /** Name of the context for it; `local`, or the next free name, when absent. */
@@ -36,6 +45,12 @@ export const upResultSchema = z.object({
     mqtt: z.string().optional(),
     /** Where boards connect to; only with a project that has some. */
     boards: z.string().optional(),
+    /** MQTT over WebSocket; only with a port for it. */
+    wss: z.string().optional(),
+    /** The guide's services; only with its compatibility. */
+    guide: z
+      .object({ mqtt: z.string(), devices: z.string(), models: z.string(), datasets: z.string() })
+      .optional(),
   }),
   /** PEM file of the CA. */
   ca: z.string(),

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { Agent, Dispatcher } from 'undici';
 import { AiotError, isUntrusted, systemCode } from '../../core/index.js';
 import type { StreamOptions } from '../options.js';
@@ -17,9 +18,17 @@ export interface HttpAnswer {
   body: Buffer;
 }
 
+export interface HttpStream {
+  status: number;
+  headers: HttpAnswer['headers'];
+  body: Readable;
+}
+
 export interface HttpTransport {
   /** Any answer. @throws AIOT_STREAM_UNREACHABLE */
   call(call: HttpCall): Promise<HttpAnswer>;
+  /** The same, its body still to come: it must be read to its end or destroyed. @throws AIOT_STREAM_UNREACHABLE */
+  open(call: HttpCall): Promise<HttpStream>;
   close(): Promise<void>;
 }
 
@@ -39,16 +48,28 @@ export async function createTransport(
     headersTimeout: 60_000,
     bodyTimeout: 60_000,
   });
+  const ask = ({ url, method, headers, body, signal }: HttpCall) =>
+    request(url, {
+      method,
+      headers,
+      dispatcher: agent,
+      ...(body === undefined ? {} : { body }),
+      ...(signal ? { signal } : {}),
+    });
+  const told = (error: unknown, url: string) =>
+    unreachable(error, endpoint, url.startsWith('https:') && !cert);
   return {
-    async call({ url, method, headers, body, signal }) {
+    async open(call) {
       try {
-        const answer = await request(url, {
-          method,
-          headers,
-          dispatcher: agent,
-          ...(body === undefined ? {} : { body }),
-          ...(signal ? { signal } : {}),
-        });
+        const { statusCode, headers, body } = await ask(call);
+        return { status: statusCode, headers, body };
+      } catch (error) {
+        throw told(error, call.url);
+      }
+    },
+    async call(call) {
+      try {
+        const answer = await ask(call);
         const chunks: Buffer[] = [];
         let bytes = 0;
         for await (const chunk of answer.body as AsyncIterable<Buffer>) {
@@ -61,7 +82,7 @@ export async function createTransport(
         }
         return { status: answer.statusCode, headers: answer.headers, body: Buffer.concat(chunks) };
       } catch (error) {
-        throw unreachable(error, endpoint, url.startsWith('https:') && !cert);
+        throw told(error, call.url);
       }
     },
     close: () => agent.destroy(),

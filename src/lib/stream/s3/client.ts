@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
-import { AiotError } from '../../core/index.js';
-import { attemptOf, createTransport, type HttpAnswer } from '../http/transport.js';
+import { createTransport } from '../http/transport.js';
 import type { StreamOptions } from '../options.js';
-import { type Attempt, withRetries } from '../outbound/retry.js';
+import { type S3Large, s3Large } from './large.js';
 import type { S3Place } from './place.js';
+import { s3Requests } from './requests.js';
 import { elementsOf, elementText } from './xml.js';
 
 export interface S3Object {
@@ -25,66 +24,21 @@ export interface S3Client {
   remove(key: string, signal?: AbortSignal): Promise<void>;
   /** Objects whose keys begin so, in the order of their keys, page by page. */
   list(prefix: string, options?: { after?: string; signal?: AbortSignal }): AsyncGenerator<S3Object[]>;
+  /** Objects of any size. */
+  large: S3Large;
   close(): Promise<void>;
 }
 
 /** Largest object that is read whole, bytes. */
 const largestObject = 256 * 1024 * 1024;
 
-const denied = 'Check the access key, its secret, and what it may do in this bucket.';
-
-/** S3 over HTTP with AWS's signature 4, the body's SHA-256 signed with it. @throws AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED */
+/** @throws AIOT_STREAM_UNREACHABLE, AIOT_STREAM_REFUSED, AIOT_BROKER_REFUSED */
 export async function createS3Client(place: S3Place, options: StreamOptions): Promise<S3Client> {
-  const { AwsClient } = await import('aws4fetch');
-  const { credentials, region } = place;
-  const signer = new AwsClient({ ...credentials, service: 's3', region, retries: 0 });
   const transport = await createTransport(place.where, options, largestObject);
+  const requests = await s3Requests(place, transport);
+  const { send } = requests;
   /** The server has said that it knows no If-None-Match. */
   let unconditional = false;
-
-  const send = async (
-    call: {
-      method: 'GET' | 'PUT' | 'DELETE';
-      key: string;
-      query?: Record<string, string>;
-      headers?: Record<string, string>;
-      body?: Uint8Array;
-    },
-    signal: AbortSignal | undefined,
-    takes: readonly number[] = [],
-  ): Promise<HttpAnswer> => {
-    const url = place.urlOf(call.key, call.query);
-    const attempt = async (): Promise<Attempt<HttpAnswer>> => {
-      const { method, body } = call;
-      const hash = createHash('sha256')
-        .update(body ?? '')
-        .digest('hex');
-      const signed = await signer.sign(url, {
-        method,
-        headers: { ...call.headers, 'x-amz-content-sha256': hash },
-      });
-      try {
-        const answer = await transport.call({
-          url,
-          method,
-          headers: Object.fromEntries(signed.headers),
-          ...(body ? { body } : {}),
-          ...(signal ? { signal } : {}),
-        });
-        if (takes.includes(answer.status)) return { value: answer };
-        const result = attemptOf(answer, place.where, saysOf(answer), denied);
-        // The bucket, the keys to it, two writes at once: of an object to be written only 400 and 413 are its own fault.
-        if ('value' in result || method !== 'PUT' || answer.status === 400 || answer.status === 413)
-          return result;
-        const { code, message, next, endpoint } = result.error;
-        return { ...result, error: new AiotError(code, message, { next, endpoint, retryable: true }) };
-      } catch (error) {
-        if (error instanceof AiotError) return { error };
-        throw error;
-      }
-    };
-    return withRetries(attempt, signal);
-  };
 
   return {
     async put(key, body, type, { once, signal }) {
@@ -133,17 +87,7 @@ export async function createS3Client(place: S3Place, options: StreamOptions): Pr
             : undefined;
       } while (token !== undefined);
     },
+    large: s3Large(place, requests),
     close: () => transport.close(),
   };
-
-  function saysOf(answer: HttpAnswer): string {
-    const code = codeOf(answer);
-    const message = elementText(answer.body.toString('utf8', 0, 4096), 'Message');
-    if (code === undefined) return '';
-    return `${code}${message ? ` (${message})` : ''}`;
-  }
-}
-
-function codeOf(answer: HttpAnswer): string | undefined {
-  return elementText(answer.body.toString('utf8', 0, 4096), 'Code');
 }

@@ -1,20 +1,23 @@
 import { access } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import {
   AiotError,
   configFolder,
   formatDuration,
   loadProject,
+  missingGroups,
   namePattern,
+  ownFolders,
   packageRoot,
+  packagesOf,
   readContexts,
   requireFile,
-  writeFileAtomic,
+  whoRuns,
+  writeUnit,
 } from '../../../core/index.js';
 import { secretIn } from '../../../stream/index.js';
 import { outputSettings } from '../../output/index.js';
-import { missingGroups, ownFolders, whoRuns } from './account.js';
 import { cautionsFor } from './cautions.js';
 import { devicesFor } from './devices.js';
 import { loopUnit } from './unit.js';
@@ -114,7 +117,7 @@ export async function installLoop(options: InstallLoopOptions): Promise<Installe
     cpu: options.cpu,
   });
   const file = join(resolve(options.unitDir ?? systemFolder), `${service}.service`);
-  if (!options.dryRun) await write(file, unit, options.unitDir === undefined);
+  if (!options.dryRun) await writeUnit(file, unit, options.unitDir === undefined);
   return {
     service: `${service}.service`,
     file,
@@ -176,26 +179,8 @@ async function present(folder: string, names: readonly string[]): Promise<string
   return found.flat();
 }
 
-/** Where npm puts a package beside those that it needs, all of them. */
-function packagesOf(root: string): string {
-  return basename(dirname(root)) === 'node_modules' ? dirname(root) : root;
-}
-
 /** CAs of platforms, which their contexts name by path. */
 async function authorities(folder: string): Promise<string[]> {
   const { contexts } = await readContexts(folder);
   return Object.values(contexts).flatMap(({ ca }) => (ca === undefined ? [] : [resolve(ca)]));
-}
-
-async function write(file: string, unit: string, system: boolean): Promise<void> {
-  try {
-    await writeFileAtomic(file, unit);
-  } catch (error) {
-    if (!(error instanceof AiotError) || !system) throw error;
-    throw new AiotError(error.code, error.message, {
-      cause: error,
-      endpoint: file,
-      next: 'The same with --unit-dir . writes it here, and says how root puts it in its place.',
-    });
-  }
 }

@@ -1,4 +1,4 @@
-import { unitQuoted, unitSections, unitValue, unitWord } from '../../../core/index.js';
+import { confined, unitQuoted, unitSections, unitValue, unitWord } from '../../../core/index.js';
 import type { Devices } from './devices.js';
 
 export interface LoopUnitOptions {
@@ -99,35 +99,7 @@ function identity({ user, config, devices }: LoopUnitOptions, service: string): 
 }
 
 function confinement({ user, devices, reads, config }: LoopUnitOptions): string[] {
-  const home = (path: string) => /^\/(home|root|run\/user)\//.test(`${path}/`);
-  const seen = [...reads, ...(user === undefined ? [] : [config.folder])].filter(home);
-  const shown = seen.map((path) => `BindReadOnlyPaths=-${unitQuoted(unitValue(path))}`);
-  return [
-    'NoNewPrivileges=yes',
-    'CapabilityBoundingSet=',
-    'ProtectSystem=strict',
-    '# Of all homes, it sees what it needs.',
-    'ProtectHome=tmpfs',
-    ...new Set(shown),
-    'PrivateTmp=yes',
-    'DevicePolicy=closed',
-    ...devices.allow.map((device) => `DeviceAllow=${device} rw`),
-    ...(devices.allow.length === 0 ? ['PrivateDevices=yes'] : []),
-    'ProtectClock=yes',
-    'ProtectControlGroups=yes',
-    'ProtectHostname=yes',
-    'ProtectKernelLogs=yes',
-    'ProtectKernelModules=yes',
-    ...(devices.kernelFiles ? [] : ['ProtectKernelTunables=yes']),
-    'ProtectProc=invisible',
-    'LockPersonality=yes',
-    'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK',
-    'RestrictNamespaces=yes',
-    'RestrictRealtime=yes',
-    'RestrictSUIDSGID=yes',
-    'SystemCallArchitectures=native',
-    'SystemCallFilter=@system-service',
-    'SystemCallErrorNumber=EPERM',
-    'KeyringMode=private',
-  ];
+  const { allow, kernelFiles } = devices;
+  const seen = [...reads, ...(user === undefined ? [] : [config.folder])];
+  return confined({ reads: seen, devices: allow, kernelFiles });
 }

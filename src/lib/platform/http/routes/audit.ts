@@ -2,7 +2,7 @@ import { auditQuerySchema, listSchemas } from '../../../registry/index.js';
 import type { Routes } from '../parts.js';
 
 export const auditRoutes: Routes =
-  ({ audit }) =>
+  ({ events }) =>
   async (app) => {
     app.get(
       '/audit',
@@ -13,6 +13,6 @@ export const auditRoutes: Routes =
           response: { 200: listSchemas.audit },
         },
       },
-      async ({ query }) => ({ entries: await audit.list(query) }),
+      async ({ query }) => events.audit(query),
     );
   };

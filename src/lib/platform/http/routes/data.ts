@@ -1,35 +1,101 @@
 import { Readable } from 'node:stream';
 import { z } from 'zod';
-import { datasetSchema, labelRequestSchema, listSchemas } from '../../../registry/index.js';
+import {
+  datasetSchema,
+  datasetsSchema,
+  type ExportFormat,
+  exportQuerySchema,
+  labelRequestSchema,
+  labelsReplySchema,
+  labelsRequestSchema,
+  pageQuerySchema,
+  recordingShownSchema,
+  recordingsQuerySchema,
+  removalQuerySchema,
+  removedRecordingsSchema,
+} from '../../../registry/index.js';
 import type { Routes } from '../parts.js';
 
 const stream = z.object({ stream: z.string() });
 const recording = z.object({ stream: z.string(), device: z.string(), recording: z.string() });
 
+const types: Record<ExportFormat, string> = {
+  csv: 'text/csv; charset=utf-8; header=present',
+  ndjson: 'application/x-ndjson',
+  parquet: 'application/vnd.apache.parquet',
+};
+
 export const dataRoutes: Routes =
-  ({ datasets, labels }) =>
+  ({ datasets, labels, retention }) =>
   async (app) => {
     app.get(
       '/datasets',
-      { schema: { summary: 'All datasets', response: { 200: listSchemas.datasets } } },
-      async () => ({
-        datasets: await datasets.list(),
-      }),
+      {
+        schema: { summary: 'All datasets', querystring: pageQuerySchema, response: { 200: datasetsSchema } },
+      },
+      ({ query }) => datasets.list(query),
     );
 
     app.get(
       '/datasets/:stream',
-      { schema: { summary: 'Recordings of a stream', params: stream, response: { 200: datasetSchema } } },
-      ({ params }) => datasets.get(params.stream),
+      {
+        schema: {
+          summary: 'Recordings of a stream',
+          params: stream,
+          querystring: recordingsQuerySchema,
+          response: { 200: datasetSchema },
+        },
+      },
+      ({ params, query }) => datasets.get(params.stream, query),
+    );
+
+    app.get(
+      '/datasets/:stream/export',
+      {
+        schema: { summary: 'Samples of a stream as a file', params: stream, querystring: exportQuerySchema },
+      },
+      async ({ params, query }, reply) => {
+        const { format, ...filter } = query;
+        const bytes = await datasets.export(params.stream, format, filter);
+        return reply
+          .type(types[format])
+          .header('content-disposition', `attachment; filename="${params.stream}.${format}"`)
+          .send(Readable.from(bytes));
+      },
     );
 
     app.get(
       '/datasets/:stream/recordings/:device/:recording',
       { schema: { summary: 'One recording as CSV', params: recording } },
       async ({ params }, reply) => {
-        const rows = datasets.csv(params.stream, params.device, params.recording);
+        const rows = await datasets.csv(params.stream, params.device, params.recording);
         return reply.type('text/csv; charset=utf-8').send(Readable.from(rows));
       },
+    );
+
+    app.get(
+      '/datasets/:stream/recordings/:device/:recording/about',
+      {
+        schema: {
+          summary: 'One recording in figures, with its labels',
+          params: recording,
+          response: { 200: recordingShownSchema },
+        },
+      },
+      ({ params }) => datasets.show(params.stream, params.device, params.recording),
+    );
+
+    app.delete(
+      '/datasets/:stream/recordings',
+      {
+        schema: {
+          summary: 'Remove recordings of a device',
+          params: stream,
+          querystring: removalQuerySchema,
+          response: { 200: removedRecordingsSchema },
+        },
+      },
+      ({ params, query, who }) => retention.remove(params.stream, query, who),
     );
 
     app.post(
@@ -41,9 +107,28 @@ export const dataRoutes: Routes =
           response: { 200: labelRequestSchema },
         },
       },
-      async ({ body }) => {
-        await labels.give(body);
+      async ({ body, who }) => {
+        const { stream, ...label } = body;
+        await labels.give(stream, [label], who);
         return body;
+      },
+    );
+
+    app.post(
+      '/datasets/:stream/labels',
+      {
+        // A label is some 100 bytes, and at most 600.
+        bodyLimit: 8 * 1024 ** 2,
+        schema: {
+          summary: 'Say what was recorded, of many recordings at once',
+          params: stream,
+          body: labelsRequestSchema,
+          response: { 200: labelsReplySchema },
+        },
+      },
+      async ({ params, body, who }) => {
+        await labels.give(params.stream, body.labels, who);
+        return { labels: body.labels.length };
       },
     );
   };

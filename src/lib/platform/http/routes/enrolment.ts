@@ -139,9 +139,9 @@ export const enrolmentRoutes: Routes = (parts) => async (app) => {
       config: { access: 'devices' },
       schema: { summary: 'A device says that it is there', response: { 200: activationSchema } },
     },
-    async ({ device }) => {
+    async ({ device, who }) => {
       if (device === null) throw new AiotError('AIOT_NOT_ALLOWED', 'expected the certificate of a device');
-      await devices.act(device, 'seen');
+      await devices.act(device, 'seen', who);
       const {
         certificate: _,
         ca: __,

@@ -1,9 +1,13 @@
 import { z } from 'zod';
 import { envelopeSchema } from '../../../formats/index.js';
 import {
+  byName,
+  falling,
   firmwareListSchemas,
   firmwareVersionSchema,
   nextVersionSchema,
+  pageOf,
+  pageQuerySchema,
   pushRequestSchema,
 } from '../../../registry/index.js';
 import type { Routes } from '../parts.js';
@@ -16,8 +20,17 @@ export const firmwareRoutes: Routes =
   async (app) => {
     app.get(
       '/firmware',
-      { schema: { summary: 'All firmware', response: { 200: firmwareListSchemas.firmware } } },
-      async () => ({ firmware: await firmware.list() }),
+      {
+        schema: {
+          summary: 'Firmware, by name',
+          querystring: pageQuerySchema,
+          response: { 200: firmwareListSchemas.firmware },
+        },
+      },
+      async ({ query }) => {
+        const { entries, next } = pageOf(byName(await firmware.list()), query, ({ name }) => name);
+        return { firmware: entries, next };
+      },
     );
 
     app.get(
@@ -26,10 +39,15 @@ export const firmwareRoutes: Routes =
         schema: {
           summary: 'Versions of one firmware, newest first',
           params: named,
+          querystring: pageQuerySchema,
           response: { 200: firmwareListSchemas.versions },
         },
       },
-      async ({ params }) => ({ versions: await firmware.versions(params.name) }),
+      async ({ params, query }) => {
+        const all = await firmware.versions(params.name);
+        const { entries, next } = pageOf(all, query, ({ version }) => String(version), falling);
+        return { versions: entries, next };
+      },
     );
 
     app.get(

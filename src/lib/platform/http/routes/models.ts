@@ -1,11 +1,15 @@
 import { z } from 'zod';
 import { envelopeSchema } from '../../../formats/index.js';
 import {
+  byName,
+  falling,
   listSchemas,
   liveSchema,
   manifestRequestSchema,
   modelVersionSchema,
   nextVersionSchema,
+  pageOf,
+  pageQuerySchema,
   pushRequestSchema,
   removedModelSchema,
   stageRequestSchema,
@@ -22,16 +26,34 @@ export const modelRoutes: Routes = (parts) => async (app) => {
 
   app.get(
     '/models',
-    { schema: { summary: 'All models', response: { 200: listSchemas.models } } },
-    async () => ({
-      models: await models.list(),
-    }),
+    {
+      schema: {
+        summary: 'Models, by name',
+        querystring: pageQuerySchema,
+        response: { 200: listSchemas.models },
+      },
+    },
+    async ({ query }) => {
+      const { entries, next } = pageOf(byName(await models.list()), query, ({ name }) => name);
+      return { models: entries, next };
+    },
   );
 
   app.get(
     '/models/:name',
-    { schema: { summary: 'Versions, newest first', params: named, response: { 200: listSchemas.versions } } },
-    async ({ params }) => ({ versions: await models.versions(params.name) }),
+    {
+      schema: {
+        summary: 'Versions, newest first',
+        params: named,
+        querystring: pageQuerySchema,
+        response: { 200: listSchemas.versions },
+      },
+    },
+    async ({ params, query }) => {
+      const all = await models.versions(params.name);
+      const { entries, next } = pageOf(all, query, ({ version }) => String(version), falling);
+      return { versions: entries, next };
+    },
   );
 
   app.get(

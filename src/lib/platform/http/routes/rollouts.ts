@@ -1,5 +1,12 @@
 import { z } from 'zod';
-import { listSchemas, type Rollout, rolloutRequestSchema, rolloutSchema } from '../../../registry/index.js';
+import {
+  listSchemas,
+  pageOf,
+  pageQuerySchema,
+  type Rollout,
+  rolloutRequestSchema,
+  rolloutSchema,
+} from '../../../registry/index.js';
 import type { Routes } from '../parts.js';
 
 const params = z.object({ id: z.string() });
@@ -7,14 +14,23 @@ const params = z.object({ id: z.string() });
 const heartbeat = 15_000;
 
 export const rolloutRoutes: Routes =
-  ({ rollouts, audit }) =>
+  ({ rollouts }) =>
   async (app) => {
     app.get(
       '/rollouts',
-      { schema: { summary: 'All rollouts', response: { 200: listSchemas.rollouts } } },
-      async () => ({
-        rollouts: await rollouts.list(),
-      }),
+      {
+        schema: {
+          summary: 'Rollouts, newest first',
+          querystring: pageQuerySchema,
+          response: { 200: listSchemas.rollouts },
+        },
+      },
+      async ({ query }) => {
+        // Ids rise with time.
+        const older = (id: string, after: string) => id < after;
+        const { entries, next } = pageOf(await rollouts.list(), query, ({ id }) => id, older);
+        return { rollouts: entries, next };
+      },
     );
 
     app.get(
@@ -28,13 +44,7 @@ export const rolloutRoutes: Routes =
       {
         schema: { summary: 'Start a rollout', body: rolloutRequestSchema, response: { 201: rolloutSchema } },
       },
-      async ({ body, who }, reply) => {
-        const rollout = await rollouts.start(body);
-        const { name, version } = rollout.model;
-        const detail = { rollout: rollout.id, selector: rollout.selector, devices: rollout.devices.length };
-        await audit.note({ who, action: 'model.deploy', subject: `${name}@${version}`, detail });
-        return reply.status(201).send(rollout);
-      },
+      async ({ body, who }, reply) => reply.status(201).send(await rollouts.start(body, who)),
     );
 
     app.get(

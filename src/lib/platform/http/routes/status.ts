@@ -7,17 +7,19 @@ export const statusRoutes: Routes = (parts) => async (app) => {
     '/status',
     { schema: { summary: 'State of the platform', response: { 200: statusSchema } } },
     async () => {
-      const { version, started, urls, devices, models, datasets, rollouts } = parts;
-      const all = devices.list();
+      const { version, started, urls, condition, devices, models, datasets, rollouts } = parts;
+      const all = devices.names();
       return {
         version,
         started,
         urls: urls(),
+        ...(await condition()),
+        ...(parts.relay ? { relay: await parts.relay.status() } : {}),
         counts: {
           devices: all.length,
-          online: all.filter(({ online }) => online).length,
+          online: all.filter((name) => devices.online(name)).length,
           models: (await models.list()).length,
-          datasets: (await datasets.list()).length,
+          datasets: await datasets.count(),
           rollouts: await rollouts.count(),
         },
       };
@@ -39,6 +41,6 @@ export const statusRoutes: Routes = (parts) => async (app) => {
   app.put(
     '/trust',
     { schema: { summary: 'Set the trust root', body: trustSchema, response: { 200: trustSchema } } },
-    ({ body }) => parts.trust.put(body),
+    ({ body, who }) => parts.trust.put(body, who),
   );
 };

@@ -1,0 +1,180 @@
+// The API with 100,000 devices stored: how long a device is read, a page listed and a selector matched, over TLS connections that are
+// kept; and what the devices take in memory. No peer has the same API: the figures stand alone, with their limit.
+//
+//   node --import tsx bench/platform/api.ts [--short]
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Agent, request } from 'undici';
+import { openStore } from '../../src/lib/platform/store/database.js';
+import { tidyAtEnd } from '../streams/tidy.js';
+import { startPlatformProcess } from './process.js';
+
+export interface ApiFigure {
+  what: string;
+  requests: number;
+  /** ms from asking to the last byte, as a client sees it. */
+  p50: number;
+  p99: number;
+}
+
+export interface ApiFigures {
+  devices: number;
+  figures: ApiFigure[];
+  /** Resident memory of the platform after its start, bytes: with no device, and with all. */
+  memory: { empty: number; full: number };
+}
+
+/** Most that the 99th percentile of reading a device may be, ms: nobody who waits for it notices. */
+export const longestRead = 25;
+
+export async function apiFigures(options: {
+  folder: string;
+  devices: number;
+  requests: number;
+}): Promise<ApiFigures> {
+  const { folder, devices, requests } = options;
+  const first = await startPlatformProcess(folder);
+  const empty = residentBytes(first.child.pid!);
+  await first.stop();
+  await seed(join(folder, 'platform', 'state.db'), devices);
+  const platform = await startPlatformProcess(folder);
+  const full = residentBytes(platform.child.pid!);
+  const agent = new Agent({ connections: 8, connect: { ca: readFileSync(platform.ca, 'utf8') } });
+  const headers = { authorization: `Bearer ${first.token}` };
+  const ask = async (path: string) => {
+    const began = performance.now();
+    const { statusCode, body } = await request(`${platform.urls.http}/api/v1${path}`, {
+      dispatcher: agent,
+      headers,
+    });
+    const text = await body.text();
+    if (statusCode !== 200) throw new Error(`${path}: ${statusCode} ${text.slice(0, 200)}`);
+    return performance.now() - began;
+  };
+  const one = (i: number) => `/devices/${nameOf((i * 7919) % devices)}`;
+  const page = (i: number) => `/devices?limit=100&after=${nameOf((i * 7919) % devices)}`;
+  const all = `/devices?selector=${encodeURIComponent('site=nowhere')}`;
+  const some = `/devices?limit=100&selector=${encodeURIComponent('type=esp32 and fw<1.4')}`;
+  try {
+    await timed(1, 200, (i) => ask(one(i)));
+    const figures: ApiFigure[] = [
+      { what: 'a device, one after the other', ...(await timed(1, requests, (i) => ask(one(i)))) },
+      { what: 'a device, 8 at a time', ...(await timed(8, requests, (i) => ask(one(i)))) },
+      { what: 'a page of 100', ...(await timed(1, requests / 10, (i) => ask(page(i)))) },
+      { what: 'the first 100 of a selector', ...(await timed(1, requests / 10, () => ask(some))) },
+      { what: 'a selector that nothing matches', ...(await timed(1, requests / 100, () => ask(all))) },
+    ];
+    let searching = true;
+    const search = (async () => {
+      while (searching) await ask(all);
+    })();
+    const beside = await timed(1, requests / 10, (i) => ask(one(i)));
+    searching = false;
+    await search;
+    figures.push({ what: 'a device, beside such searches', ...beside });
+    return { devices, figures, memory: { empty, full } };
+  } finally {
+    await agent.destroy();
+    await platform.stop();
+  }
+}
+
+const nameOf = (i: number) => `device-${String(i).padStart(6, '0')}`;
+
+/** Straight into the database: what provisioning costs is no question here. */
+async function seed(path: string, count: number): Promise<void> {
+  const store = await openStore(path);
+  const rows = Array.from({ length: count }, (_, i) => {
+    const model = {
+      name: 'har',
+      version: 1 + (i % 3),
+      sequence: 1 + (i % 3),
+      digest: `sha256:${'ab'.repeat(32)}`,
+    };
+    const idle = { rollout: null, floor: 0, download: null, golden: null, error: null };
+    const reported = {
+      ...{ t: 1.7e12, type: 'esp32', state: 'COMMITTED', model, ...idle },
+      firmware: { name: 'motion', version: `1.${i % 12}.${i % 7}` },
+    };
+    return {
+      ...{ name: nameOf(i), id: `dev_${i}`, type: i % 4 === 0 ? 'pi' : 'esp32', state: 'active' },
+      ...{
+        fingerprint: i.toString(16).padStart(64, '0'),
+        expires: 4e12,
+        nextFingerprint: null,
+        nextExpires: null,
+      },
+      ...{
+        created: 1.7e12,
+        lastSeen: 1.7e12,
+        reported: JSON.stringify(reported),
+        desired: null,
+        secret: null,
+      },
+      ...{
+        mac: `24:0a:c4:${(i >> 16).toString(16).padStart(2, '0')}:${((i >> 8) & 255).toString(16).padStart(2, '0')}:${(i & 255).toString(16).padStart(2, '0')}`,
+      },
+      ...{
+        chipId: String(i),
+        tags: JSON.stringify({ site: `site-${i % 50}`, floor: String(i % 9) }),
+        groups: '["fleet"]',
+      },
+    };
+  });
+  for (let i = 0; i < rows.length; i += 500) {
+    await store
+      .insertInto('devices')
+      .values(rows.slice(i, i + 500))
+      .execute();
+  }
+  await store.destroy();
+}
+
+async function timed(
+  atOnce: number,
+  requests: number,
+  ask: (i: number) => Promise<number>,
+): Promise<Omit<ApiFigure, 'what'>> {
+  const times: number[] = [];
+  let next = 0;
+  const worker = async () => {
+    while (next < requests) times.push(await ask(next++));
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+  times.sort((a, b) => a - b);
+  const at = (share: number) => times[Math.min(times.length - 1, Math.floor(share * times.length))] ?? 0;
+  return { requests: times.length, p50: at(0.5), p99: at(0.99) };
+}
+
+/** proc(5), VmRSS. */
+function residentBytes(pid: number): number {
+  const [, kib = '0'] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Number(kib) * 1024;
+}
+
+export function apiText({ devices, figures, memory }: ApiFigures): string {
+  const mb = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;
+  const lines = figures.map(
+    ({ what, requests, p50, p99 }) =>
+      `${what.padEnd(34)} p50 ${p50.toFixed(2).padStart(7)} ms  p99 ${p99.toFixed(2).padStart(7)} ms  (${requests})`,
+  );
+  const each = Math.round((memory.full - memory.empty) / devices);
+  return [
+    `${devices} devices stored`,
+    ...lines,
+    `memory after the start: ${mb(memory.empty)} without, ${mb(memory.full)} with them: ${each} bytes each`,
+  ].join('\n');
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values } = parseArgs({ options: { short: { type: 'boolean', default: false } } });
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-api-'));
+  tidyAtEnd(folder);
+  const size = values.short ? { devices: 100_000, requests: 1000 } : { devices: 100_000, requests: 10_000 };
+  const result = await apiFigures({ folder, ...size });
+  console.log(apiText(result));
+  if ((result.figures[0]?.p99 ?? 0) > longestRead * (values.short ? 2 : 1)) process.exitCode = 1;
+}

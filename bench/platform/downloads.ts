@@ -1,0 +1,148 @@
+// Downloads of a blob of 1 MiB over TLS: the platform against nginx, with the same certificate and the same client, which keeps its
+// connections and asks as a fleet does: several at a time.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Agent, request } from 'undici';
+import { digestOf } from '../../src/lib/core/index.js';
+import { createClient } from '../../src/lib/registry/index.js';
+import { freePort } from '../../test/support/free-port.js';
+import { cpuSeconds, median, startPlatformProcess } from './process.js';
+
+export interface DownloadFigure {
+  what: string;
+  /** Downloads a second, medians of the rounds. */
+  ours: number;
+  theirs: number;
+  /** CPU seconds of the server for one round. */
+  ourCpu: number;
+  theirCpu: number;
+  /** ours / theirs, median of the pairs. */
+  ratio: number;
+}
+
+const bytes = 1024 ** 2;
+const atOnce = 8;
+
+export async function downloadFigure(options: {
+  folder: string;
+  downloads: number;
+  rounds: number;
+}): Promise<DownloadFigure> {
+  const platform = await startPlatformProcess(join(options.folder, 'downloads'));
+  const content = randomBytes(bytes);
+  const digest = digestOf(content);
+  const ca = readFileSync(platform.ca, 'utf8');
+  const client = createClient({ url: platform.urls.http, ca, token: platform.token });
+  await client.blobs.put(digest, content);
+  await client.close();
+  const nginx = await startNginx(join(options.folder, 'nginx'), platform.pki, content);
+  const headers = { authorization: `Bearer ${platform.token}` };
+  const of = {
+    ours: { url: `${platform.urls.http}/api/v1/blobs/${digest}`, pid: platform.child.pid!, headers },
+    theirs: { url: `${nginx.url}/blob`, pid: nginx.worker(), headers: {} },
+  };
+  const agent = new Agent({ connections: atOnce, connect: { ca } });
+  const rates = { ours: [] as number[], theirs: [] as number[] };
+  const cpu = { ours: [] as number[], theirs: [] as number[] };
+  try {
+    for (const side of ['ours', 'theirs'] as const) await download(agent, of[side], atOnce * 4);
+    for (let round = 0; round < options.rounds; round++) {
+      for (const side of ['ours', 'theirs'] as const) {
+        const before = cpuSeconds(of[side].pid);
+        rates[side].push(options.downloads / (await download(agent, of[side], options.downloads)));
+        cpu[side].push(cpuSeconds(of[side].pid) - before);
+      }
+    }
+  } finally {
+    await agent.destroy();
+    await nginx.stop();
+    await platform.stop();
+  }
+  return {
+    what: `a blob of 1 MiB, ${atOnce} at a time`,
+    ours: median(rates.ours),
+    theirs: median(rates.theirs),
+    ourCpu: median(cpu.ours),
+    theirCpu: median(cpu.theirs),
+    ratio: median(rates.ours.map((rate, i) => rate / (rates.theirs[i] ?? rate))),
+  };
+}
+
+/** Returns the seconds that it took. @throws when an answer is not the whole blob */
+async function download(
+  agent: Agent,
+  from: { url: string; headers: Record<string, string> },
+  count: number,
+): Promise<number> {
+  let left = count;
+  const start = performance.now();
+  const one = async () => {
+    while (left-- > 0) {
+      const answer = await request(from.url, { dispatcher: agent, headers: from.headers });
+      let got = 0;
+      for await (const chunk of answer.body) got += (chunk as Buffer).length;
+      if (answer.statusCode !== 200 || got !== bytes)
+        throw new Error(`${from.url}: ${answer.statusCode}, ${got} bytes`);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, one));
+  return (performance.now() - start) / 1000;
+}
+
+/** Debian's nginx with one worker, as a process of this one, with the platform's certificate. */
+async function startNginx(folder: string, pki: string, content: Buffer) {
+  mkdirSync(join(folder, 'www'), { recursive: true });
+  writeFileSync(join(folder, 'www', 'blob'), content);
+  const port = await freePort();
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
+  writeFileSync(
+    join(folder, 'nginx.conf'),
+    `daemon off; worker_processes 1; pid ${folder}/pid; error_log ${folder}/error.log;
+events { worker_connections 256; }
+${process.getuid?.() === 0 ? 'user root;' : ''}
+http {
+  access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
+  ${temporary.map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')}
+  server {
+    listen 127.0.0.1:${port} ssl;
+    ssl_certificate ${pki}/server.crt; ssl_certificate_key ${pki}/server.key; ssl_protocols TLSv1.2 TLSv1.3;
+    root ${folder}/www;
+  }
+}
+`,
+  );
+  const program = existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx';
+  const child = spawn(program, ['-p', folder, '-c', join(folder, 'nginx.conf')], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  await listening(child, port);
+  return {
+    url: `https://127.0.0.1:${port}`,
+    worker: () =>
+      Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim().split(' ')[0]),
+    async stop() {
+      const gone = once(child, 'exit');
+      child.kill('SIGTERM');
+      await gone;
+    },
+  };
+}
+
+async function listening(child: ChildProcess, port: number): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    if (child.exitCode !== null) throw new Error('nginx did not start');
+    const open = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, '127.0.0.1');
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+      socket.once('connect', () => socket.destroy());
+    });
+    if (open) return;
+    await delay(50);
+  }
+  throw new Error('nginx does not listen');
+}

@@ -1,0 +1,40 @@
+import { Args } from '@oclif/core';
+import {
+  AiotCommand,
+  backupText,
+  bold,
+  next,
+  passphraseFile,
+  readPassphrase,
+  shared,
+  shellWord,
+} from '../../lib/cli/index.js';
+import { restoredSchema, saveBackup } from '../../lib/platform/index.js';
+import { withClient } from '../../lib/registry/index.js';
+
+export default class BackupCreate extends AiotCommand {
+  static override summary = 'Get all that a running platform keeps into one file.';
+  static override description =
+    'Tables, blobs, telemetry and the CA, of one moment: all that was acknowledged before it began. The CA’s key, tokens and secrets are sealed with a passphrase, without which the file cannot be restored: AIOT_BACKUP_PASSPHRASE, --passphrase-file, or typed. The file is read again to its last byte before it has its name.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> platform.tar',
+    '<%= config.bin %> <%= command.id %> platform.tar --passphrase-file passphrase.txt --json',
+  ];
+  static override args = { file: Args.string({ required: true, description: 'Made by this.' }) };
+  static override flags = { 'passphrase-file': passphraseFile, context: shared.context };
+  static override result = restoredSchema;
+
+  async run() {
+    const { args, flags } = await this.input(BackupCreate);
+    const { file } = args;
+    const { signal } = this;
+    const passphrase = await readPassphrase(flags['passphrase-file'], { twice: true, signal });
+    const saved = await withClient(flags.context, (client) =>
+      saveBackup({ client, file, passphrase, signal }),
+    );
+    this.print(`${bold(file)} holds the platform.`);
+    this.print(backupText(saved));
+    this.print(next(`aiot backup restore ${shellWord(file)} --check`));
+    return saved;
+  }
+}

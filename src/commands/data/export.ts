@@ -1,0 +1,49 @@
+import { Flags } from '@oclif/core';
+import { AiotCommand, again, instant, next, shared, size, streamArg } from '../../lib/cli/index.js';
+import { exportDataset, exportedSchema, exportFormats, withClient } from '../../lib/registry/index.js';
+
+export default class DataExport extends AiotCommand {
+  static override summary = 'Write telemetry of the platform into a file: CSV, NDJSON or Parquet.';
+  static override description =
+    'Every sample is a row with device, recording, number of its message, time and label, then the stream’s fields. Recordings come by device and name, each in its own order. The file is there when it is whole.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> motion --format parquet --out motion.parquet',
+    '<%= config.bin %> <%= command.id %> motion --device waist-1 --label walking --from 2026-11-20 --out walking.csv',
+  ];
+  static override args = { stream: streamArg };
+  static override flags = {
+    out: Flags.string({
+      char: 'o',
+      required: true,
+      summary: 'File to write.',
+      env: 'AIOT_OUT',
+      helpValue: 'FILE',
+    }),
+    format: Flags.option({
+      options: exportFormats,
+      default: 'csv' as const,
+      summary: 'What the file is.',
+      env: 'AIOT_FORMAT',
+    })(),
+    device: Flags.string({ summary: 'Of this device only.', env: 'AIOT_DEVICE', helpValue: 'NAME' }),
+    recording: Flags.string({ summary: 'Of this recording only.', env: 'AIOT_RECORDING', helpValue: 'NAME' }),
+    label: Flags.string({ char: 'l', summary: 'Samples with this label only.', env: 'AIOT_LABEL' }),
+    from: instant({ summary: 'Samples of this time and after.', env: 'AIOT_FROM' }),
+    to: instant({ summary: 'Samples of this time and before.', env: 'AIOT_TO' }),
+    context: shared.context,
+  };
+  static override result = exportedSchema;
+
+  async run() {
+    const input = await this.input(DataExport);
+    const { args, flags } = input;
+    const { out, format, device, recording, label, from, to, context } = flags;
+    const query = { format, device, recording, label, from, to };
+    const exported = await withClient(context, (client) =>
+      exportDataset(client, { stream: args.stream, query, out, signal: this.signal }),
+    );
+    this.print(`${exported.file}: ${size(exported.bytes)} of ${format}`);
+    this.print(next(`aiot data list ${args.stream}${again(input, 'context')}`));
+    return exported;
+  }
+}

@@ -1,0 +1,36 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, again, next, removedText, shared } from '../../lib/cli/index.js';
+import { parseRecordings, removedRecordingsSchema, withClient } from '../../lib/registry/index.js';
+
+export default class DataRemove extends AiotCommand {
+  static override summary = 'Remove recordings of a device from the platform, for good.';
+  static override description =
+    'Their space is free at once. What has a label stays, unless --labelled. STREAM/DEVICE alone: all that the device has in the stream.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> motion/waist-1/take7 --dry-run',
+    '<%= config.bin %> <%= command.id %> motion/waist-1/take7',
+  ];
+  static override args = {
+    recording: Args.string({
+      required: true,
+      description: 'STREAM/DEVICE/RECORDING; STREAM/DEVICE for all that it has.',
+    }),
+  };
+  static override flags = {
+    labelled: Flags.boolean({ summary: 'Labelled ones, too.', env: 'AIOT_LABELLED' }),
+    'dry-run': shared['dry-run'],
+    context: shared.context,
+  };
+  static override result = removedRecordingsSchema;
+
+  async run() {
+    const input = await this.input(DataRemove);
+    const { args, flags } = input;
+    const { stream, ...which } = parseRecordings(args.recording);
+    const query = { ...which, labelled: flags.labelled === true, dryRun: flags['dry-run'] === true };
+    const removed = await withClient(flags.context, (client) => client.datasets.remove(stream, query));
+    this.print(removedText(removed));
+    this.print(next(`aiot data list ${stream}${again(input, 'context')}`));
+    return removed;
+  }
+}

@@ -1,0 +1,25 @@
+import { AiotCommand, again, next, pageFlags, shared, streamsTable } from '../../lib/cli/index.js';
+import { datasetsSchema, withClient } from '../../lib/registry/index.js';
+
+export default class DataStreams extends AiotCommand {
+  static override summary = 'List the streams that the platform has telemetry of.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --limit 20 --json',
+  ];
+  static override flags = { ...pageFlags, context: shared.context };
+  static override result = datasetsSchema;
+
+  async run() {
+    const input = await this.input(DataStreams);
+    const { limit, after, context } = input.flags;
+    const at = again(input, 'context');
+    const query = { limit, ...(after === undefined ? {} : { after }) };
+    const page = await withClient(context, (client) => client.datasets.page(query));
+    this.print(streamsTable(page.datasets));
+    const [first] = page.datasets;
+    const more = page.next === null ? [] : [`aiot data streams --after ${page.next}${at}`];
+    this.print(next(...more, first ? `aiot data list ${first.name}${at}` : 'aiot device simulate NAME'));
+    return page;
+  }
+}

@@ -1,0 +1,20 @@
+import { DeviceChangeCommand, fleetFlags, oneDevice, yes } from '../../lib/cli/index.js';
+import { devicesChangedSchema } from '../../lib/registry/index.js';
+
+export default class DeviceRemove extends DeviceChangeCommand {
+  static override summary = 'Forget devices that are revoked, or that never had a certificate.';
+  static override description =
+    'Their names are free, and their tags and groups are gone; what they sent and their history stay. One that may still connect is refused: revoke it first.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> motor-1',
+    "<%= config.bin %> <%= command.id %> --selector 'state=revoked and created>365d' --dry-run",
+  ];
+  static override args = oneDevice;
+  static override flags = { ...fleetFlags, yes };
+  static override result = devicesChangedSchema;
+
+  async run() {
+    const { args, flags, given } = await this.input(DeviceRemove);
+    return this.change({ name: args.name, flags, given }, { action: 'remove' }, () => 'aiot device list');
+  }
+}

@@ -1,0 +1,19 @@
+import { DeviceChangeCommand, fleetFlags, oneDevice } from '../../lib/cli/index.js';
+import { devicesChangedSchema } from '../../lib/registry/index.js';
+
+export default class DeviceResume extends DeviceChangeCommand {
+  static override summary = 'Let suspended devices in again.';
+  static override description = 'They connect by themselves with the certificates they have.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> motor-1',
+    '<%= config.bin %> <%= command.id %> --selector state=suspended --json',
+  ];
+  static override args = oneDevice;
+  static override flags = fleetFlags;
+  static override result = devicesChangedSchema;
+
+  async run() {
+    const { args, flags, given } = await this.input(DeviceResume);
+    return this.change({ name: args.name, flags, given }, { action: 'resume' }, () => 'aiot device list');
+  }
+}

@@ -1,0 +1,22 @@
+import { DeviceChangeCommand, fleetFlags, taggingOf } from '../../lib/cli/index.js';
+import { devicesChangedSchema } from '../../lib/registry/index.js';
+
+export default class DeviceTag extends DeviceChangeCommand {
+  static override summary = 'Put tags on devices, or take them off.';
+  static override description =
+    'A tag is a name and a value that selectors can look at: site=lab puts one on, old- takes one off. With --selector all words are tags, without it the first one is the name of the device.';
+  static override usage = ['tag NAME TAG=VALUE… TAG-…'];
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> motor-1 site=lab floor=2 old-',
+    "<%= config.bin %> <%= command.id %> --selector 'type=esp32 and group=hall-2' site=lab --dry-run",
+  ];
+  static override strict = false;
+  static override flags = fleetFlags;
+  static override result = devicesChangedSchema;
+
+  async run() {
+    const { words, flags, given } = await this.input(DeviceTag);
+    const { name, change } = taggingOf(words, flags.selector);
+    return this.change({ name, flags, given }, change, () => 'aiot device list --selector TAG=VALUE');
+  }
+}

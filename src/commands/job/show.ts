@@ -1,0 +1,30 @@
+import { Args } from '@oclif/core';
+import { AiotCommand, again, jobText, next, shared } from '../../lib/cli/index.js';
+import { jobSchema, withClient } from '../../lib/registry/index.js';
+
+export default class JobShow extends AiotCommand {
+  static override summary = 'Show one job: how far it is, and what came of it.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> job_01k2',
+    '<%= config.bin %> <%= command.id %> job_01k2 --json',
+  ];
+  static override args = { id: Args.string({ required: true, description: 'Id of the job.' }) };
+  static override flags = { context: shared.context };
+  static override result = jobSchema;
+
+  async run() {
+    const input = await this.input(JobShow);
+    const { args, flags } = input;
+    const at = again(input, 'context');
+    const job = await withClient(flags.context, (client) => client.jobs.get(args.id));
+    this.print(jobText(job));
+    this.print(
+      next(
+        job.ended === null
+          ? `aiot job wait ${job.id}${at}`
+          : `aiot events tail --subject ${job.id} --from 0${at}`,
+      ),
+    );
+    return job;
+  }
+}

@@ -1,0 +1,47 @@
+import { Args } from '@oclif/core';
+import { AiotCommand, again, bold, facts, next, releaseFlags, shared, size } from '../../lib/cli/index.js';
+import { defaultDeviceTypes, signModel, signResultSchema } from '../../lib/model/index.js';
+import { operatorKey } from '../../lib/provision/index.js';
+import { contextFor, parseVersion, withClient } from '../../lib/registry/index.js';
+
+export default class ModelSign extends AiotCommand {
+  static override summary = 'Vouch for a version that came in without a signature.';
+  static override description =
+    'What other people’s clients upload (aiot up --compat architects-guide) is listed and can be downloaded, and is never promoted or rolled out before it is signed. Its bytes are fetched and checked; a .tflite file gets a bundle around it. The signing key stays on this machine.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> guide@3',
+    '<%= config.bin %> <%= command.id %> guide@3 --types esp32 --json',
+  ];
+  static override args = {
+    model: Args.string({ required: true, description: 'NAME@VERSION.' }),
+  };
+  static override flags = {
+    ...releaseFlags(defaultDeviceTypes),
+    context: shared.context,
+  };
+  static override result = signResultSchema;
+
+  async run() {
+    const input = await this.input(ModelSign);
+    const { args, flags } = input;
+    const at = again(input, 'context');
+    const model = parseVersion(args.model);
+    const context = await contextFor(flags.context);
+    const privatePem = await operatorKey(context.name);
+    const deviceTypes = flags.types.split(',').map((type) => type.trim());
+    const result = await withClient(context.name, (client) =>
+      signModel({ client, model, privatePem, deviceTypes, validMs: flags.expires }),
+    );
+    const id = `${result.name}@${result.version}`;
+    this.print(`${bold(id)} ${result.unchanged ? 'was signed already' : 'is signed'}.`);
+    this.print(
+      facts([
+        ['Bundle', `${size(result.bytes)}, ${result.digest}`],
+        ['Came in as', result.origin ? `${result.origin.file} (${result.origin.digest})` : 'a signed push'],
+        ['Signed', `manifest ${result.sequence}`],
+      ]),
+    );
+    this.print(next(`aiot model verify ${id}${at}`, `aiot model promote ${id} --to staging${at}`));
+    return result;
+  }
+}

@@ -1,0 +1,65 @@
+import { Flags } from '@oclif/core';
+import {
+  AiotCommand,
+  installedPlatformText,
+  next,
+  shared,
+  upFlags,
+  upOptionsOf,
+} from '../../lib/cli/index.js';
+import { installedPlatformSchema, installPlatform } from '../../lib/platform/index.js';
+
+const {
+  detach: _,
+  'new-token': __,
+  project: ___,
+  set: ____,
+  'board-port': _____,
+  ...platformFlags
+} = upFlags;
+
+export default class PlatformInstall extends AiotCommand {
+  static override summary = 'Write a systemd service that runs the platform from the start of the machine.';
+  static override description =
+    'With a watchdog, limits, and little of the machine to see or to write to. What its flags say, aiot up is told; addresses with passwords go into /etc/aiot/platform.env.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --dry-run',
+    '<%= config.bin %> <%= command.id %> --user dynamic --host 0.0.0.0 --memory 2G',
+    '<%= config.bin %> <%= command.id %> --blobs s3://models?endpoint=https://s3.example --unit-dir .',
+  ];
+  static override flags = {
+    ...platformFlags,
+    user: Flags.string({
+      summary:
+        'User that it runs as; dynamic = one that systemd makes up [default: you, or dynamic for root].',
+      env: 'AIOT_USER',
+      helpValue: 'NAME',
+    }),
+    memory: Flags.string({
+      summary: 'Most memory, such as 1G: beyond it the platform is started anew.',
+      env: 'AIOT_MEMORY',
+      default: '1G',
+      helpValue: 'SIZE',
+    }),
+    'unit-dir': Flags.string({
+      summary: 'Write the unit into this folder [default: /etc/systemd/system].',
+      env: 'AIOT_UNIT_DIR',
+      helpValue: 'DIR',
+    }),
+    'dry-run': shared['dry-run'],
+  };
+  static override result = installedPlatformSchema;
+
+  async run() {
+    const { flags } = await this.input(PlatformInstall);
+    const { user, memory, 'unit-dir': unitDir, 'dry-run': dryRun, ...rest } = flags;
+    const up = upOptionsOf({
+      ...rest,
+      ...{ detach: false, 'new-token': false, project: undefined, set: undefined, 'board-port': undefined },
+    });
+    const installed = await installPlatform({ up, user, memory, unitDir, dryRun });
+    this.print(installedPlatformText(installed));
+    this.print(next(...installed.start));
+    return installed;
+  }
+}

@@ -1,0 +1,30 @@
+import { Flags } from '@oclif/core';
+import { AiotCommand, next, shared } from '../../lib/cli/index.js';
+import { uninstalledPlatformSchema, uninstallPlatform } from '../../lib/platform/index.js';
+
+export default class PlatformUninstall extends AiotCommand {
+  static override summary = 'Remove the platform’s systemd service; its folder stays.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --dry-run',
+    '<%= config.bin %> <%= command.id %> --json',
+  ];
+  static override flags = {
+    'unit-dir': Flags.string({
+      summary: 'Folder of the unit [default: /etc/systemd/system].',
+      env: 'AIOT_UNIT_DIR',
+      helpValue: 'DIR',
+    }),
+    'dry-run': shared['dry-run'],
+  };
+  static override result = uninstalledPlatformSchema;
+
+  async run() {
+    const { flags } = await this.input(PlatformUninstall);
+    const { 'unit-dir': unitDir, 'dry-run': dryRun } = flags;
+    const result = await uninstallPlatform({ unitDir, dryRun });
+    const { file, removed } = result;
+    this.print(removed ? `Removed ${file}.` : dryRun ? `Would remove ${file}.` : `There was no ${file}.`);
+    if (removed || dryRun) this.print(next(...result.stop));
+    return result;
+  }
+}

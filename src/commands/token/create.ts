@@ -1,0 +1,60 @@
+import { Args, Flags } from '@oclif/core';
+import {
+  AiotCommand,
+  again,
+  duration,
+  madeTokenText,
+  next,
+  roleFlag,
+  scopeFlag,
+  shared,
+} from '../../lib/cli/index.js';
+import { madeTokenSchema, withClient } from '../../lib/registry/index.js';
+
+export default class TokenCreate extends AiotCommand {
+  static override summary = 'Make a token, and show it this once.';
+  static override description =
+    'It may no more than the token that asks for it, and no more than its user. Scopes narrow it: NOUN:ACTION with devices, rollouts, jobs, data, webhooks, users or platform and read or write; models or firmware and read, push or write; events:read; and stream:FILTER for topics of MQTT.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> laptop --user alice --expires 30d',
+    '<%= config.bin %> <%= command.id %> builds --role ci --scope models:push --expires 90d --json',
+    '<%= config.bin %> <%= command.id %> wallboard --role viewer --scope "stream:lab/#"',
+  ];
+  static override args = { name: Args.string({ required: true, description: 'What it is for.' }) };
+  static override flags = {
+    user: Flags.string({
+      summary: 'Whose it is to be [default: whoever asks].',
+      env: 'AIOT_USER',
+      helpValue: 'NAME',
+    }),
+    role: roleFlag({ required: false }),
+    scope: scopeFlag({ multiple: true }),
+    expires: duration({
+      summary: 'How long it is good, such as 30d [default: a year].',
+      env: 'AIOT_EXPIRES',
+    }),
+    context: shared.context,
+  };
+  static override result = madeTokenSchema;
+
+  async run() {
+    const input = await this.input(TokenCreate);
+    const { user, role, scope, expires, context } = input.flags;
+    const request = {
+      name: input.args.name,
+      ...(user === undefined ? {} : { owner: user }),
+      ...(role === undefined ? {} : { role }),
+      ...(scope === undefined ? {} : { scopes: scope }),
+      ...(expires === undefined ? {} : { validMs: expires }),
+    };
+    const made = await withClient(context, (client) => client.tokens.create(request));
+    this.print(madeTokenText(made));
+    this.print(
+      next(
+        'aiot context add NAME --url URL --ca FILE --token-file -',
+        `aiot token revoke ${made.id}${again(input, 'context')}`,
+      ),
+    );
+    return made;
+  }
+}

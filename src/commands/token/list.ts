@@ -1,0 +1,24 @@
+import { z } from 'zod';
+import { AiotCommand, again, next, shared, tokensTable } from '../../lib/cli/index.js';
+import { tokenSchema, withClient } from '../../lib/registry/index.js';
+
+export default class TokenList extends AiotCommand {
+  static override summary = 'List tokens: whose, for what, with which rights, until when, last used when.';
+  static override description =
+    'Operators see all of them, others their own. The secrets are nowhere to be seen.';
+  static override hiddenAliases = ['token'];
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --json',
+  ];
+  static override flags = { context: shared.context };
+  static override result = z.array(tokenSchema);
+
+  async run() {
+    const input = await this.input(TokenList);
+    const tokens = await withClient(input.flags.context, (client) => client.tokens.list());
+    this.print(tokensTable(tokens));
+    this.print(next(`aiot token create NAME --expires 30d${again(input, 'context')}`));
+    return tokens;
+  }
+}

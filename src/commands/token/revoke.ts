@@ -1,0 +1,25 @@
+import { Args } from '@oclif/core';
+import { AiotCommand, again, next, shared } from '../../lib/cli/index.js';
+import { tokenSchema, withClient } from '../../lib/registry/index.js';
+
+export default class TokenRevoke extends AiotCommand {
+  static override summary = 'End a token for good, and all that is open with it.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> tok_0123456789ab',
+    '<%= config.bin %> <%= command.id %> tok_0123456789ab --json',
+  ];
+  static override args = { id: Args.string({ required: true, description: 'Id of the token, as listed.' }) };
+  static override flags = { context: shared.context };
+  static override result = tokenSchema;
+
+  async run() {
+    const input = await this.input(TokenRevoke);
+    const { args, flags } = input;
+    const token = await withClient(flags.context, (client) => client.tokens.revoke(args.id));
+    this.print(
+      `${token.id} (${token.name}) is revoked: it is refused from now on, and what was open with it has ended.`,
+    );
+    this.print(next(`aiot token list${again(input, 'context')}`));
+    return token;
+  }
+}

@@ -1,0 +1,24 @@
+import { Args } from '@oclif/core';
+import { AiotCommand, again, next, shared } from '../../lib/cli/index.js';
+import { userSchema, withClient } from '../../lib/registry/index.js';
+
+export default class UserDisable extends AiotCommand {
+  static override summary = 'Let a user in no more, until it is enabled again.';
+  static override description = 'None of its tokens is good from now on; what is open with them ends.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> alice',
+    '<%= config.bin %> <%= command.id %> alice --json',
+  ];
+  static override args = { name: Args.string({ required: true, description: 'Name of the user.' }) };
+  static override flags = { context: shared.context };
+  static override result = userSchema;
+
+  async run() {
+    const input = await this.input(UserDisable);
+    const { args, flags } = input;
+    const user = await withClient(flags.context, (client) => client.users.act(args.name, 'disable'));
+    this.print(`${user.name} is disabled: none of its tokens is good.`);
+    this.print(next(`aiot user enable ${user.name}${again(input, 'context')}`));
+    return user;
+  }
+}

@@ -1,0 +1,25 @@
+import { Args } from '@oclif/core';
+import { AiotCommand, again, next, plural, shared } from '../../lib/cli/index.js';
+import { removedUserSchema, withClient } from '../../lib/registry/index.js';
+
+export default class UserRemove extends AiotCommand {
+  static override summary = 'Remove a user and revoke its tokens.';
+  static override description =
+    'What is open with them ends. Whoever has the name next gets none of them; the events keep who did what.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> alice',
+    '<%= config.bin %> <%= command.id %> alice --json',
+  ];
+  static override args = { name: Args.string({ required: true, description: 'Name of the user.' }) };
+  static override flags = { context: shared.context };
+  static override result = removedUserSchema;
+
+  async run() {
+    const input = await this.input(UserRemove);
+    const { args, flags } = input;
+    const removed = await withClient(flags.context, (client) => client.users.remove(args.name));
+    this.print(`${removed.name} is gone; ${plural(removed.tokensRevoked, 'token')} revoked.`);
+    this.print(next(`aiot user list${again(input, 'context')}`));
+    return removed;
+  }
+}

@@ -1,0 +1,28 @@
+import { createInterface } from 'node:readline/promises';
+import { AiotError } from '../core/index.js';
+
+/**
+ * Asks on the terminal whether to go on; only `y` and `yes` are one. @throws AIOT_USAGE without a terminal: nothing asks
+ * there, and the flag that answers is named; AIOT_INTERRUPTED at Ctrl-C
+ */
+export async function confirm(
+  question: string,
+  signal: AbortSignal,
+  { input, output }: { input: NodeJS.ReadStream; output: NodeJS.WriteStream } = {
+    input: process.stdin,
+    output: process.stderr,
+  },
+): Promise<boolean> {
+  if (!input.isTTY) {
+    throw new AiotError('AIOT_USAGE', `expected --yes: ${question}`, {
+      next: 'Look at it with --dry-run first, then repeat it with --yes.',
+    });
+  }
+  const lines = createInterface({ input, output });
+  try {
+    const answer = await lines.question(`${question} [y/N] `, { signal });
+    return /^y(es)?$/i.test(answer.trim());
+  } finally {
+    lines.close();
+  }
+}

@@ -1,0 +1,57 @@
+import { plural } from '../core/index.js';
+import {
+  changeDevices,
+  changeExit,
+  type DeviceChange,
+  type DevicesChanged,
+  withClient,
+} from '../registry/index.js';
+import { again, shellWord } from './again.js';
+import { AiotCommand } from './command.js';
+import { confirm } from './confirm.js';
+import { targetOf } from './fleet-flags.js';
+import { changedText } from './render/fleet.js';
+import { next } from './render/text.js';
+
+interface Asked {
+  name: string | undefined;
+  flags: {
+    selector?: string | undefined;
+    'dry-run': boolean;
+    context?: string | undefined;
+    /** Absent where nothing is asked. */
+    yes?: boolean;
+  };
+  given: (flag: string) => boolean;
+}
+
+/** Base of the commands that change one device or many: they say what, this does it and shows it. */
+export abstract class DeviceChangeCommand extends AiotCommand {
+  /** @param then what to type next, once it is done */
+  protected async change(
+    asked: Asked,
+    change: DeviceChange,
+    then: (result: DevicesChanged) => string,
+  ): Promise<DevicesChanged> {
+    const { flags } = asked;
+    const target = targetOf(asked.name, flags.selector);
+    const agree = async (planned: DevicesChanged) => {
+      this.note(changedText(planned));
+      return confirm(`${change.action} ${plural(planned.changed, 'device')}?`, this.signal);
+    };
+    const result = await withClient(flags.context, (client) =>
+      changeDevices({
+        ...{ client, target, change, dryRun: flags['dry-run'] },
+        agree: flags.yes === false ? agree : undefined,
+        onProgress: (done, total) => this.progress().update({ text: 'devices', done, total }),
+      }),
+    );
+    this.print(changedText(result));
+    const exit = changeExit(result);
+    if (exit !== undefined) this.exitsWith(exit);
+    const words = this.argv.filter((word) => word !== '--dry-run').map(shellWord);
+    const forReal = ['aiot', 'device', change.action, ...words].join(' ');
+    this.print(next(result.dryRun ? forReal : `${then(result)}${again(asked, 'context')}`));
+    return result;
+  }
+}

@@ -1,0 +1,38 @@
+import type { Token, User } from '../../registry/index.js';
+import { table } from './text.js';
+import { day, minute } from './time.js';
+
+export function usersTable(users: readonly User[]): string {
+  const rows = users.map(({ name, role, created, disabled, tokens }) => [
+    name,
+    role,
+    disabled === null ? 'enabled' : `disabled since ${day(disabled)}`,
+    String(tokens),
+    day(created),
+  ]);
+  return table(
+    ['name', 'role', 'state', 'tokens', 'added'],
+    rows,
+    'No users yet: only the operator’s own token.',
+  );
+}
+
+export function tokensTable(tokens: readonly Token[]): string {
+  const rows = tokens.map(({ id, name, owner, role, scopes, state, expires, lastUsed }) => [
+    id,
+    name,
+    owner ?? '–',
+    role,
+    scopes === null ? 'all' : scopes.join(' '),
+    state,
+    day(expires),
+    lastUsed === null ? 'never' : minute(lastUsed),
+  ]);
+  return table(['id', 'for', 'user', 'role', 'scopes', 'state', 'expires', 'last used'], rows, 'No tokens.');
+}
+
+/** What was made, for the one time that it can be read. */
+export function madeTokenText({ token, role, scopes, expires }: Token & { token: string }): string {
+  const may = scopes === null ? `all that a ${role} may` : `${role}, narrowed to ${scopes.join(', ')}`;
+  return `${token}\n\nIt is shown this once: keep it now. Rights: ${may}. Good until ${minute(expires)} UTC.`;
+}

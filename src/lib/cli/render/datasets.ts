@@ -1,0 +1,100 @@
+import { plural, size } from '../../core/index.js';
+import type {
+  DatasetInfo,
+  RecordingShown,
+  RemovedRecordings,
+  Retention,
+  StoredRecording,
+} from '../../registry/index.js';
+import { facts, table } from './text.js';
+import { minute, moment } from './time.js';
+
+/** One line a stream of the platform. */
+export function streamsTable(datasets: readonly DatasetInfo[]): string {
+  const rows = datasets.map(({ name, recordings, messages, samples, bytes, labels }) => [
+    name,
+    recordings,
+    messages,
+    samples,
+    size(bytes),
+    Object.entries(labels)
+      .map(([label, n]) => `${label} ${n}`)
+      .join(', ') || null,
+  ]);
+  const head = ['stream', 'recordings', 'messages', 'samples', 'size', 'labels'];
+  return table(head, rows, 'No telemetry yet.');
+}
+
+/** One line a recording of the platform; what went wrong only where something did. */
+export function storedTable(recordings: readonly StoredRecording[]): string {
+  const rows = recordings.map((recording) => [
+    recording.device,
+    recording.id,
+    recording.label,
+    recording.samples,
+    recording.startedAt === null ? null : minute(recording.startedAt),
+    troubleOf(recording),
+  ]);
+  return table(['device', 'recording', 'label', 'samples', 'started', 'trouble'], rows, 'none');
+}
+
+function troubleOf({ missing, duplicates, outOfOrder, late, future }: StoredRecording): string | null {
+  const told = Object.entries({ missing, duplicates, 'out of order': outOfOrder, late, future });
+  const some = told.filter(([, n]) => n > 0).map(([what, n]) => `${n} ${what}`);
+  return some.length === 0 ? null : some.join(', ');
+}
+
+export function storedRecordingText(shown: RecordingShown): string {
+  const time = (t: number | null) => (t === null ? 'not known' : moment(t));
+  const text = facts([
+    ['Stream', shown.stream],
+    ['Device', shown.device],
+    ['Recording', shown.id],
+    ['Label', shown.label ?? 'none'],
+    ['Fields', shown.fields.join(', ')],
+    ['Samples', `${shown.samples} in ${plural(shown.messages, 'message')}, ${size(shown.bytes)}`],
+    ['Rate', shown.rateHz > 0 ? `${shown.rateHz} Hz` : 'not told'],
+    ['Began', time(shown.startedAt)],
+    ['Ended', time(shown.endedAt)],
+    ['Last message', time(shown.lastAt)],
+    ['Missing', shown.missing],
+    ['Duplicates', `${shown.duplicates} (dropped)`],
+    ['Out of order', shown.outOfOrder],
+    ['Late', `${shown.late} (more than a minute)`],
+    ['Clock ahead', shown.future],
+  ]);
+  const parts = shown.parts.map(({ label, from, to }) => [label, moment(from), moment(to)]);
+  return parts.length === 0 ? text : `${text}\n\n${table(['label', 'from', 'to'], parts)}`;
+}
+
+export function removedText(removed: RemovedRecordings): string {
+  const { recordings, kept, bytes, freed, dryRun } = removed;
+  const rows = recordings.map((each) => [
+    each.stream,
+    each.device,
+    each.recording,
+    each.samples,
+    size(each.bytes),
+  ]);
+  const lines = [table(['stream', 'device', 'recording', 'samples', 'size'], rows, 'nothing to remove')];
+  if (kept > 0) lines.push(`${plural(kept, 'recording')} kept, for a label protects them`);
+  if (rows.length > 0 && dryRun) lines.push(`Nothing was removed: --dry-run. It would be ${size(bytes)}.`);
+  else if (rows.length > 0) {
+    lines.push(
+      freed === null
+        ? `${size(bytes)} removed`
+        : `${size(bytes)} removed, ${size(Math.max(0, freed))} freed on disk`,
+    );
+  }
+  return lines.join('\n');
+}
+
+export function retentionTable(policies: readonly Retention[]): string {
+  const rows = policies.map(({ stream, days, bytes, labelled }) => [
+    stream,
+    days === null ? null : `${days} d`,
+    bytes === null ? null : size(bytes),
+    labelled ? 'removed, too' : 'kept',
+  ]);
+  return table(['stream', 'days', 'size', 'labelled'], rows, 'All telemetry is kept.');
+}

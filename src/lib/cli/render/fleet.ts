@@ -1,0 +1,129 @@
+import { plural } from '../../core/index.js';
+import type {
+  Changeable,
+  ChangedDevice,
+  DeviceHistoryEntry,
+  DeviceInfo,
+  DevicesChanged,
+} from '../../registry/index.js';
+import { bold, dim, yellow } from './style.js';
+import { table } from './text.js';
+import { ago, minute } from './time.js';
+
+/** @param now ms since 1970 */
+export function devicesTable(devices: DeviceInfo[], now: number): string {
+  const rows = devices.map(({ name, type, state, online, lastSeen, firmware, model, updateState }) => [
+    cut(name, longest),
+    cut(type, longest),
+    state,
+    online ? 'online' : lastSeen === null ? null : ago(lastSeen, now),
+    firmware && cut(firmware, 16),
+    model ? cut(`${model.name}@${model.version}`, longest) : null,
+    updateState,
+  ]);
+  return table(['name', 'type', 'state', 'seen', 'firmware', 'model', 'update'], rows, 'No devices.');
+}
+
+/** One long name does not make the whole table wide: the whole of it is in the JSON, and in `device show`. */
+function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+}
+const longest = 32;
+
+/** How many rows of what was done are shown; of what would be done all are. */
+const shown = 20;
+
+const done: Record<string, string> = {
+  ...{ suspend: 'suspended', resume: 'resumed', revoke: 'revoked', remove: 'removed' },
+  ...{ tag: 'tagged', group: 'grouped' },
+};
+
+/** What was, or would be, done with each device. */
+export function changedText(result: DevicesChanged): string {
+  const { action, dryRun, selector, matched, changed, refused, devices } = result;
+  const what = done[action] ?? action;
+  const same = matched - changed - refused;
+  const counts = [
+    `${plural(changed, 'device')} ${dryRun ? 'would be ' : ''}${what}`,
+    ...(same > 0 ? [`${same} as it should be already`] : []),
+    ...(refused > 0 ? [yellow(`${refused} refused`)] : []),
+  ].join(', ');
+  if (selector === null && devices[0]) return sentence(devices[0], what, dryRun);
+  const first = dryRun ? devices : [...devices].sort((a, b) => rank(a) - rank(b)).slice(0, shown);
+  const rows = first.map((device) => [cut(device.name, longest), device.type, ...outcome(device)]);
+  const left = devices.length - first.length;
+  const more = left > 0 ? `\n${dim(`and ${left} more; --json tells of all`)}` : '';
+  return `${table(['name', 'type', 'before', 'after'], rows)}${more}\n\n${bold(counts)}.`;
+}
+
+/** What went wrong comes first. */
+function rank({ outcome }: ChangedDevice): number {
+  return outcome === 'refused' ? 0 : 1;
+}
+
+function sentence(device: ChangedDevice, what: string, dryRun: boolean): string {
+  const [before, after] = outcome(device);
+  if (device.outcome === 'same') return `${bold(device.name)} is so already: ${before}.`;
+  return `${bold(device.name)} ${dryRun ? 'would be' : 'is'} ${what}: ${before} → ${after}.`;
+}
+
+function outcome({ outcome, before, after, error }: ChangedDevice): [string, string] {
+  if (before === null) return ['–', yellow(error?.message ?? '')];
+  if (outcome === 'refused') return [before.state, yellow(error?.message ?? '')];
+  if (after === null) return [before.state, 'gone'];
+  const [old, now] = [differing(before, after), differing(after, before)];
+  return outcome === 'same' ? [old, 'the same'] : [old, now];
+}
+
+/** What of a device is not as in the other one. */
+function differing(device: Changeable, other: Changeable): string {
+  if (device.state !== other.state) return device.state;
+  const [tags, groups] = [otherTags(device.tags, other.tags), otherGroups(device.groups, other.groups)];
+  return tags ?? groups ?? device.state;
+}
+
+/** As they are typed: `floor=2 site=lab`. */
+export function tagsText(tags: Record<string, string>): string {
+  return Object.entries(tags)
+    .map(([tag, value]) => `${tag}=${/\s/.test(value) ? JSON.stringify(value) : value}`)
+    .join(' ');
+}
+
+function otherTags(tags: Changeable['tags'], other: Changeable['tags']): string | null {
+  if (JSON.stringify(tags) === JSON.stringify(other)) return null;
+  return (
+    tagsText(Object.fromEntries(Object.entries(tags).filter(([tag, value]) => other[tag] !== value))) || '–'
+  );
+}
+
+function otherGroups(groups: readonly string[], other: readonly string[]): string | null {
+  if (groups.join() === other.join()) return null;
+  return groups.filter((group) => !other.includes(group)).join(' ') || '–';
+}
+
+export function deviceHistoryText(entries: DeviceHistoryEntry[]): string {
+  const rows = entries.map(({ at, type, who, data }) => [
+    minute(at),
+    type.replace(/^device\./, ''),
+    who,
+    cut(dataText(data), 60),
+  ]);
+  return table(['when (UTC)', 'what', 'who', 'with'], rows);
+}
+
+function dataText(data: Record<string, unknown>): string {
+  return Object.entries(data)
+    .filter(([, value]) => value !== null && JSON.stringify(value) !== '{}' && JSON.stringify(value) !== '[]')
+    .map(([key, value]) => `${key} ${valueText(value)}`)
+    .join(', ');
+}
+
+function valueText(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return String(value).slice(0, 24);
+  if (Array.isArray(value)) return value.map(valueText).join(' ');
+  const { name, version } = value as { name?: unknown; version?: unknown };
+  if (typeof name === 'string' && version !== undefined) return `${name}@${version}`;
+  return Object.entries(value)
+    .map(([key, each]) => `${key}=${valueText(each)}`)
+    .join(' ');
+}

@@ -1,0 +1,118 @@
+import { Flags, type Interfaces } from '@oclif/core';
+import { AiotError } from '../core/index.js';
+import { compatibilities, type UpOptions } from '../platform/index.js';
+import { shared } from './flags.js';
+import { setFlag, variablesOf } from './set-flag.js';
+
+const port = (summary: string, env: string, value: number) =>
+  Flags.integer({ summary, env, default: value, min: 0, max: 65_535 });
+
+const engine = (summary: string, env: string) => Flags.string({ summary, env, helpValue: 'URL' });
+
+/** The flags of `aiot up`. */
+export const upFlags = {
+  data: Flags.string({
+    summary: "Folder of the platform; the user's data folder when absent.",
+    env: 'AIOT_DATA',
+    helpValue: 'DIR',
+  }),
+  host: Flags.string({
+    summary: 'Address to listen on; 0.0.0.0 for all of this machine.',
+    default: '127.0.0.1',
+    env: 'AIOT_HOST',
+  }),
+  'http-port': port('Port of the API; 0 = any free one.', 'AIOT_HTTP_PORT', 8443),
+  'mqtt-port': port('Port of the broker; 0 = any free one.', 'AIOT_MQTT_PORT', 8883),
+  plain: Flags.boolean({ summary: 'Listen for MQTT without TLS too, on loopback.', env: 'AIOT_PLAIN' }),
+  'plain-port': port('Port of the listener without TLS; 0 = any free one.', 'AIOT_PLAIN_PORT', 1883),
+  'ws-port': Flags.integer({
+    summary: 'Listen for MQTT over WebSocket with TLS on this port; 0 = any free one.',
+    env: 'AIOT_WS_PORT',
+    min: 0,
+    max: 65_535,
+  }),
+  cert: Flags.string({
+    summary: 'PEM file of the server’s certificate, when another CA’s is to be shown.',
+    env: 'AIOT_CERT',
+    helpValue: 'FILE',
+    dependsOn: ['key'],
+  }),
+  key: Flags.string({
+    summary: 'PEM file of its private key.',
+    env: 'AIOT_KEY',
+    helpValue: 'FILE',
+    dependsOn: ['cert'],
+  }),
+  detach: Flags.boolean({ char: 'd', summary: 'Run on in the background.', env: 'AIOT_DETACH' }),
+  'new-token': Flags.boolean({ summary: 'Make a further operator token.', env: 'AIOT_NEW_TOKEN' }),
+  database: engine('Keep state in PostgreSQL: postgres://USER@HOST/NAME.', 'AIOT_DATABASE'),
+  blobs: engine('Keep blobs in S3: s3://BUCKET?endpoint=https://HOST.', 'AIOT_BLOBS'),
+  events: engine('Send telemetry and events on to kafka://HOST:PORT or nats://HOST:PORT.', 'AIOT_EVENTS'),
+  broker: engine('Use the MQTT broker at mqtt(s)://HOST:PORT instead of an own one.', 'AIOT_BROKER'),
+  compat: Flags.option({ options: compatibilities, multiple: true })({
+    summary: 'Let clients of other systems in as they are, untrusted, on listeners of their own.',
+    env: 'AIOT_COMPAT',
+  }),
+  'compat-ports': Flags.string({
+    summary: 'Their ports: MQTT, device registry, model registry, training datastore; 0 = any free one.',
+    env: 'AIOT_COMPAT_PORTS',
+    default: '30005,30006,30007,30008',
+  }),
+  'compat-max-rows': Flags.integer({
+    summary: 'Rows of telemetry in one file of raw training data.',
+    env: 'AIOT_COMPAT_MAX_ROWS',
+    default: 10,
+    min: 1,
+  }),
+  'compat-delete-all': Flags.boolean({
+    summary: 'Let anybody empty their stores with /deleteAllData, as it was.',
+    env: 'AIOT_COMPAT_DELETE_ALL',
+  }),
+  context: shared.context,
+  project: Flags.string({
+    ...{ char: 'p', env: 'AIOT_PROJECT', helpValue: 'DIR' },
+    summary: 'Run what the aiot.yaml in DIR has under up: routes, a listener for boards.',
+  }),
+  set: setFlag,
+  'board-port': Flags.integer({
+    summary: 'Port of the listener for boards [default: the project’s]; 0 = any free one.',
+    env: 'AIOT_BOARD_PORT',
+    min: 0,
+    max: 65_535,
+  }),
+} as const;
+
+type UpFlags = Interfaces.InferredFlags<typeof upFlags>;
+
+/** What the flags say, for `up`. @throws AIOT_USAGE */
+export function upOptionsOf(flags: UpFlags): UpOptions {
+  const { data, host, context, compat, database, blobs, events, broker, cert, key, plain } = flags;
+  const { project: dir } = flags;
+  return {
+    ...{ data, host, context, compat },
+    httpPort: flags['http-port'],
+    mqttPort: flags['mqtt-port'],
+    plainPort: plain ? flags['plain-port'] : undefined,
+    wsPort: flags['ws-port'],
+    newToken: flags['new-token'],
+    engines: { database, blobs, events, broker },
+    serverCertificate: cert === undefined || key === undefined ? undefined : { cert, key },
+    compatPorts: portsOf(flags['compat-ports']),
+    compatMaxRows: flags['compat-max-rows'],
+    compatDeleteAll: flags['compat-delete-all'],
+    project:
+      dir === undefined ? undefined : { dir, boardPort: flags['board-port'], set: variablesOf(flags.set) },
+  };
+}
+
+function portsOf(text: string): [number, number, number, number] {
+  const ports = text.split(',').map((part) => (/^\d{1,5}$/.test(part.trim()) ? Number(part) : Number.NaN));
+  const [mqtt, devices, models, datasets] = ports;
+  if (ports.length !== 4 || ports.some((port) => !(port >= 0 && port <= 65_535))) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--compat-ports: expected four ports such as 30005,30006,30007,30008, got ${text}`,
+    );
+  }
+  return [mqtt ?? 0, devices ?? 0, models ?? 0, datasets ?? 0];
+}

@@ -1,0 +1,114 @@
+import { parseDuration } from '../../core/index.js';
+import { deviceStates } from '../../registry/index.js';
+import type { Operator, Selectable } from './types.js';
+import { compareVersions, parseVersion } from './version.js';
+
+/** How one key of a device is tested. */
+export interface Key {
+  operators: readonly Operator[];
+  /** What a value may be, for errors; absent = any text. */
+  expected?: string;
+  accepts?: (value: string, operator: Operator) => boolean;
+  /** What `=` and `~` look at, one match is enough; none = it has no such thing. */
+  texts(device: Selectable): readonly string[];
+  /** Where it is more than the same text. */
+  equal?: (text: string, value: string) => boolean;
+  /** Below 0, 0 or above 0; null = not to be compared. */
+  order?: (value: string, now: number) => (device: Selectable) => number | null;
+  /** A value as `=` and `~` are to see it. */
+  normal?: (value: string) => string;
+}
+
+const ordering = ['<', '<=', '>', '>='] as const;
+const texts = ['=', '!=', 'in', '~', 'has'] as const;
+
+const text = (of: (device: Selectable) => readonly (string | null)[]): Key => ({
+  operators: texts,
+  texts: (device) => of(device).filter((each) => each !== null),
+});
+
+const moment = (of: (device: Selectable) => number | null): Key => ({
+  operators: [...ordering, 'has'],
+  expected: 'a time such as 2d (ago) or 2026-11-20',
+  accepts: (value) => agoOf(value) !== null || dateOf(value) !== null,
+  texts: (device) => (of(device) === null ? [] : [String(of(device))]),
+  order(value, now) {
+    const ago = agoOf(value);
+    const date = dateOf(value) ?? 0;
+    return (device) => {
+      const time = of(device);
+      if (time === null) return null;
+      return ago === null ? time - date : now - time - ago;
+    };
+  },
+});
+
+const oneOf = (values: readonly string[], of: (device: Selectable) => string): Key => ({
+  operators: ['=', '!=', 'in'],
+  expected: values.join(' or '),
+  accepts: (value) => values.includes(value),
+  texts: (device) => [of(device)],
+});
+
+/** All that is no tag. */
+export const keys: Readonly<Record<string, Key>> = {
+  name: text((device) => [device.name]),
+  id: text((device) => [device.id]),
+  type: text((device) => [device.type]),
+  state: oneOf(deviceStates, (device) => device.state),
+  group: text((device) => device.groups),
+  online: oneOf(['true', 'false'], (device) => String(device.online)),
+  model: text(({ model }) => (model ? [model.name, `${model.name}@${model.version}`] : [])),
+  mac: {
+    ...text((device) => [device.mac]),
+    normal: (value) => value.toLowerCase().replaceAll('-', ':'),
+  },
+  fw: {
+    ...text((device) => [device.firmware]),
+    operators: [...texts, ...ordering],
+    expected: 'a version such as 1.4 or 2.0.0-rc.1',
+    accepts: (value, operator) => !isOrdering(operator) || parseVersion(value) !== null,
+    equal: (version, value) => version === value || compareVersions(version, value) === 0,
+    order:
+      (value) =>
+      ({ firmware }) =>
+        firmware === null ? null : compareVersions(firmware, value),
+  },
+  lastSeen: moment((device) => device.lastSeen),
+  created: moment((device) => device.created),
+};
+
+/** A tag: text, or with < and > a number. */
+export function tagKey(tag: string): Key {
+  const of = ({ tags }: Selectable) => (Object.hasOwn(tags, tag) ? (tags[tag] ?? null) : null);
+  return {
+    ...text((device) => [of(device)]),
+    operators: [...texts, ...ordering],
+    expected: 'a number',
+    accepts: (value, operator) => !isOrdering(operator) || isNumber(value),
+    order: (value) => (device) => {
+      const own = of(device);
+      return own !== null && isNumber(own) ? Number(own) - Number(value) : null;
+    },
+  };
+}
+
+export function isOrdering(operator: Operator): boolean {
+  return (ordering as readonly Operator[]).includes(operator);
+}
+
+function isNumber(value: string): boolean {
+  return /^[+-]?\d+(\.\d+)?$/.test(value);
+}
+
+/** ms */
+function agoOf(value: string): number | null {
+  return /^\d{1,9}(\.\d{1,3})?(ms|s|m|h|d)$/.test(value) ? parseDuration(value) : null;
+}
+
+/** ms since 1970 of an ISO 8601 date, or a date with a time in UTC. */
+function dateOf(value: string): number | null {
+  if (!/^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?Z)?$/.test(value)) return null;
+  const time = Date.parse(value);
+  return Number.isNaN(time) ? null : time;
+}

@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { AiotError, digestOf, hasCode } from '../core/index.js';
+import { signManifest } from '../formats/index.js';
+import { type ModelVersion, modelVersionSchema, type RegistryClient } from '../registry/index.js';
+import { networkBundle } from './bundle/network-bundle.js';
+import { isSigned, requireBundle, unpackAny } from './bundle/pack.js';
+import { defaultDeviceTypes } from './push.js';
+import { manifestOf } from './release.js';
+
+export const signResultSchema = modelVersionSchema.extend({
+  /** It was signed before: nothing was done. */
+  unchanged: z.boolean(),
+});
+export type SignResult = z.output<typeof signResultSchema>;
+
+export interface SignOptions {
+  client: {
+    blobs: Pick<RegistryClient['blobs'], 'get' | 'put'>;
+    models: Pick<RegistryClient['models'], 'get' | 'next'>;
+    manifests: Pick<RegistryClient['manifests'], 'post'>;
+  };
+  model: { name: string; version: number };
+  /** The operator's signing key, PKCS#8 PEM: it signs here and goes nowhere. */
+  privatePem: string;
+  deviceTypes?: string[];
+  /** Devices refuse it after this time, ms from now; absent = it stays valid. */
+  validMs?: number | undefined;
+}
+
+/** Another push may take a sequence between asking for it and signing it. */
+const attempts = 3;
+
+/**
+ * Vouches for a version that came in by a door without signatures: gets it, checks each byte of it, makes a bundle of a
+ * .tflite file, and signs that. What came in stays as it was; the version is the bundle from then on.
+ * @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH, AIOT_MODEL_UNFIT (neither a network nor a bundle), AIOT_TFLITE_MALFORMED,
+ * AIOT_TFLITE_UNSUPPORTED, AIOT_BUNDLE_MALFORMED
+ */
+export async function signModel(options: SignOptions): Promise<SignResult> {
+  const { client, model, privatePem, deviceTypes = defaultDeviceTypes, validMs } = options;
+  const card = await client.models.get(model.name, model.version);
+  if (card.trusted) return { ...card, unchanged: true };
+  const content = contentOf(card, await (await client.blobs.get(card.digest)).bytes());
+  await client.blobs.put(digestOf(content), content);
+  for (let attempt = 1; ; attempt++) {
+    const { sequence } = await client.models.next(model.name);
+    const issued = Date.now();
+    const expires = validMs === undefined ? null : issued + validMs;
+    const manifest = manifestOf(content, { ...model, sequence, issued, expires, deviceTypes });
+    try {
+      return { ...(await client.manifests.post(signManifest(manifest, privatePem))), unchanged: false };
+    } catch (error) {
+      if (attempt === attempts || !hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
+    }
+  }
+}
+
+function contentOf({ name, version, origin }: ModelVersion, bytes: Buffer): Uint8Array {
+  const what = origin?.file ?? `${name}@${version}`;
+  if (bytes.subarray(4, 8).toString('latin1') === 'TFL3') return networkBundle(name, bytes, what);
+  try {
+    requireBundle(bytes, what);
+  } catch (error) {
+    throw new AiotError('AIOT_MODEL_UNFIT', `${what} is neither a .tflite network nor a .aiot bundle`, {
+      next: 'Convert it first (aiot model import FILE), then push what comes out of it.',
+      cause: error,
+    });
+  }
+  const bundle = unpackAny(bytes, what);
+  if (bundle.info.name === name && !isSigned(bytes)) return bytes;
+  throw new AiotError(
+    'AIOT_MODEL_UNFIT',
+    `${what} is the bundle of ${bundle.info.name}${isSigned(bytes) ? ', signed' : ''}, and came in as ${name}`,
+    { next: 'Download it, look at it, and push it: aiot model push FILE' },
+  );
+}

@@ -1,0 +1,226 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { link, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { Pack } from 'tar-stream';
+import { aiotVersion } from '../../core/index.js';
+import type { Leases } from '../blobs/leases.js';
+import type { BlobStore } from '../blobs/store.js';
+import type { Telemetry } from '../journal/telemetry.js';
+import { references } from '../services/references.js';
+import type { Store } from '../store/database.js';
+import { migrations } from '../store/schema.js';
+import { snapshot } from '../store/snapshot.js';
+import { serially, type Turns } from '../store/turns.js';
+import { type BackupHead, type BackupManifest, format, names, sealedEnd } from './format.js';
+import { checkPassphrase, type Keys, keysOf, macOf, newScrypt, sealFile } from './seal.js';
+import { sealedTables, tablesOf, writeTable } from './tables.js';
+import { exportTelemetry } from './telemetry.js';
+
+export interface BackupParts {
+  dataDir: string;
+  /** state.db; null = the database is PostgreSQL. */
+  database: string | null;
+  store: Store;
+  turns: Turns;
+  blobs: BlobStore;
+  leases: Leases;
+  telemetry: Telemetry;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** What goes into the tar, and where it is now. */
+interface Staged {
+  name: string;
+  path: string;
+  /** A segment grows meanwhile: only what was there. */
+  bytes: number;
+}
+
+const folderName = '.backup';
+
+/** Makes backups of a running platform. */
+export class Backups {
+  private readonly inTurn = serially();
+
+  constructor(private readonly parts: BackupParts) {}
+
+  /**
+   * A tar of all that was acknowledged before this was called. What it is made of is set aside first: tables of one moment,
+   * links to the journal's segments, leases on all blobs. `pack` is filled while it is read.
+   * @throws AIOT_USAGE (passphrase), AIOT_DISK_FULL
+   */
+  async create(passphrase: string): Promise<{ pack: Readable; head: BackupHead }> {
+    checkPassphrase(passphrase);
+    const scrypt = newScrypt();
+    const keys = await keysOf(passphrase, scrypt);
+    const head: BackupHead = {
+      ...{ format, aiot: aiotVersion(), schema: migrations.length, created: this.parts.now(), scrypt },
+    };
+    const set = await this.inTurn(() => this.setAside(keys));
+    const { pack: newPack } = await import('tar-stream');
+    const pack = newPack({ highWaterMark: 256 * 1024 });
+    const aside = () => void rm(set.folder, { recursive: true, force: true }).catch(() => {});
+    pack.once('close', aside);
+    this.fill(pack, { head, keys, ...set }).catch((error: Error) => pack.destroy(error));
+    return { pack: Readable.from(pack, { objectMode: false }), head };
+  }
+
+  private async setAside(
+    keys: Keys,
+  ): Promise<{ folder: string; staged: Staged[]; blobs: string[]; rows: BackupManifest['rows'] }> {
+    const { dataDir, turns } = this.parts;
+    const began = this.parts.now();
+    const base = join(dataDir, folderName);
+    await removeOld(base);
+    const folder = join(base, randomBytes(6).toString('hex'));
+    await mkdir(join(folder, 'open'), { recursive: true, mode: 0o700 });
+    try {
+      // No blob goes between the look at what refers to it and its lease.
+      const { rows, blobs } = await turns.of('models')(() => turns.of('firmware')(() => this.tables(folder)));
+      for (const [name] of Object.entries(rows)) {
+        if (sealedTables.has(name)) await seal(folder, 'tables', `${name}.ndjson`, keys);
+      }
+      await this.pki(folder, keys);
+      await mkdir(join(folder, 'journal'));
+      if (this.parts.database !== null) await linkSegments(join(dataDir, 'journal'), join(folder, 'journal'));
+      else await exportTelemetry(this.parts.telemetry.reader, join(folder, 'journal'), began);
+      await rm(join(folder, 'open'), { recursive: true, force: true });
+      const staged = (
+        await Promise.all(['tables', 'pki', 'journal'].map((part) => listed(folder, part)))
+      ).flat();
+      return { folder, staged, blobs, rows };
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  private async tables(folder: string): Promise<{ rows: BackupManifest['rows']; blobs: string[] }> {
+    const { store, database, leases } = this.parts;
+    await mkdir(join(folder, 'tables'));
+    const rows: BackupManifest['rows'] = {};
+    const wanted = await snapshot(store, database, async (moment) => {
+      const found = new Set((await references(moment)).map(({ digest }) => digest));
+      for (const { digest } of await moment.selectFrom('blobLeases').select('digest').execute())
+        found.add(digest);
+      for (const table of await tablesOf()) {
+        const at = join(folder, sealedTables.has(table.name) ? 'open' : 'tables', `${table.name}.ndjson`);
+        rows[table.name] = await writeTable(moment, table, at);
+      }
+      return [...found].sort();
+    });
+    await leases.take(...wanted);
+    return { rows, blobs: wanted };
+  }
+
+  private async pki(folder: string, keys: Keys): Promise<void> {
+    await mkdir(join(folder, 'pki'));
+    const from = join(this.parts.dataDir, 'pki');
+    for (const name of await readdir(from)) {
+      const entry = `pki/${name}${sealedEnd}`;
+      if (/^[A-Za-z][A-Za-z0-9.]*$/.test(name))
+        await sealFile(join(from, name), join(folder, entry), entry, keys);
+    }
+  }
+
+  private async fill(
+    pack: Pack,
+    {
+      head,
+      keys,
+      staged,
+      blobs,
+      rows,
+    }: Awaited<ReturnType<Backups['setAside']>> & { head: BackupHead; keys: Keys },
+  ): Promise<void> {
+    const entries: BackupManifest['entries'] = [];
+    const mtime = new Date(head.created);
+    const add = async (name: string, bytes: number, source: Readable) => {
+      const hash = createHash('sha256');
+      const entry = pack.entry({ name, size: bytes, mode: 0o600, mtime });
+      const counted = async function* (chunks: AsyncIterable<Buffer>) {
+        for await (const chunk of chunks) {
+          hash.update(chunk);
+          yield chunk;
+        }
+      };
+      await pipeline(source, counted, entry);
+      entries.push({ name, bytes, digest: `sha256:${hash.digest('hex')}` });
+    };
+    const text = (name: string, content: string) =>
+      new Promise<void>((resolve, reject) =>
+        pack.entry({ name, mode: 0o600, mtime }, content, (error) => (error ? reject(error) : resolve())),
+      );
+    const first = `${JSON.stringify(head)}\n`;
+    await text(names.head, first);
+    entries.push({ name: names.head, bytes: first.length, digest: digestOfText(first) });
+    for (const { name, path, bytes } of staged) {
+      const source = createReadStream(path, { start: 0, end: Math.max(0, bytes - 1) });
+      if (bytes > 0) await add(name, bytes, source);
+      else {
+        source.destroy();
+        await text(name, '');
+        entries.push({ name, bytes, digest: digestOfText('') });
+      }
+    }
+    for (const digest of blobs) {
+      const bytes = await this.parts.blobs.size(digest);
+      // What is missing is missing in the backup: `aiot status` tells of it.
+      if (bytes === null) continue;
+      const name = `blobs/sha256/${digest.slice('sha256:'.length)}`;
+      if (bytes > 0) await add(name, bytes, this.parts.blobs.stream(digest));
+      else {
+        await text(name, '');
+        entries.push({ name, bytes, digest: digestOfText('') });
+      }
+    }
+    const manifest: BackupManifest = { format, entries, rows };
+    const last = `${JSON.stringify(manifest)}\n`;
+    await text(names.manifest, last);
+    await text(names.mac, `${macOf(last, keys)}\n`);
+    pack.finalize();
+  }
+}
+
+function digestOfText(text: string): string {
+  return `sha256:${createHash('sha256').update(text).digest('hex')}`;
+}
+
+async function seal(folder: string, part: string, name: string, keys: Keys): Promise<void> {
+  const entry = `${part}/${name}${sealedEnd}`;
+  await sealFile(join(folder, 'open', name), join(folder, entry), entry, keys);
+}
+
+/** Links, so that segments which are removed or written anew meanwhile are still there. */
+async function linkSegments(from: string, to: string): Promise<void> {
+  const names = await readdir(from).catch(() => []);
+  for (const name of names.filter((each) => /^\d{8}(\.\d{1,9})?\.(log|ndjson)$/.test(each))) {
+    await link(join(from, name), join(to, name)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+    });
+  }
+}
+
+async function listed(folder: string, part: string): Promise<Staged[]> {
+  const names = (await readdir(join(folder, part))).sort();
+  return Promise.all(
+    names.map(async (name) => {
+      const path = join(folder, part, name);
+      return { name: `${part}/${name}`, path, bytes: (await stat(path)).size };
+    }),
+  );
+}
+
+/** What a killed process has left. A backup that takes longer than a day has lost its leases too. */
+async function removeOld(base: string): Promise<void> {
+  for (const name of (await readdir(base).catch(() => [])) as string[]) {
+    const found = await stat(join(base, name)).catch(() => null);
+    if (found && found.mtimeMs < Date.now() - 24 * 3600 * 1000) {
+      await rm(join(base, name), { recursive: true, force: true });
+    }
+  }
+}

@@ -1,0 +1,183 @@
+import { randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { AiotError, syncFolder, systemCode } from '../../core/index.js';
+import { type BlobStore, openBlobs } from '../blobs/store.js';
+import { storageError } from '../errors.js';
+import type { Engines } from '../options.js';
+import { fillPostgres, fillSqlite } from './fill.js';
+import { type BackupManifest, sealedEnd } from './format.js';
+import { type ReadBackup, readBackup } from './read.js';
+import { unsealFile } from './seal.js';
+import { importTelemetry } from './telemetry.js';
+
+export const restoredSchema = z.object({
+  file: z.string(),
+  /** The data folder; null = it was only looked at. */
+  data: z.string().nullable(),
+  /** Version of aiot that made it, and when (ms since 1970). */
+  aiot: z.string(),
+  created: z.int(),
+  devices: z.int(),
+  models: z.int(),
+  blobs: z.object({ count: z.int(), bytes: z.int() }),
+  journal: z.object({ segments: z.int(), bytes: z.int() }),
+});
+export type Restored = z.output<typeof restoredSchema>;
+
+export interface RestoreOptions {
+  file: string;
+  passphrase: string;
+  /** A folder that is empty, or not there; null = nothing is restored, every byte is checked. */
+  data: string | null;
+  engines?: Pick<Engines, 'database' | 'blobs'>;
+}
+
+/**
+ * Makes a platform of a backup, in an empty folder and an empty database and bucket where they are named: all of it or
+ * nothing. Every byte is checked before anything is put in place.
+ * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_BACKUP_MALFORMED, AIOT_BACKUP_PASSPHRASE, AIOT_FILE_NOT_FOUND, AIOT_DISK_FULL
+ */
+export async function restoreBackup({
+  file,
+  passphrase,
+  data,
+  engines = {},
+}: RestoreOptions): Promise<Restored> {
+  if (data === null) return told(file, null, await readBackup(file, passphrase, null));
+  const target = resolve(data);
+  await requireEmptyFolder(target);
+  const staging = join(dirname(target), `.aiot-restore-${randomBytes(6).toString('hex')}`);
+  try {
+    await mkdir(staging, { recursive: true, mode: 0o700 });
+    const raw = join(staging, 'raw');
+    const backup = await readBackup(file, passphrase, raw);
+    const made = join(staging, 'data');
+    await build(made, raw, backup);
+    await place(made, target, engines);
+    return told(file, target, backup);
+  } catch (error) {
+    throw storageError(error);
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+}
+
+/** The data folder as it is to be. */
+async function build(made: string, raw: string, { head, manifest, keys }: ReadBackup): Promise<void> {
+  for (const folder of ['pki', 'journal', 'blobs/sha256'])
+    await mkdir(join(made, folder), { recursive: true, mode: 0o700 });
+  for (const { name } of manifest.entries) {
+    const [part, ...rest] = name.split('/') as [string, ...string[]];
+    const last = rest.at(-1) ?? '';
+    if (part === 'pki') {
+      const plain = join(made, 'pki', last.slice(0, -sealedEnd.length));
+      await unsealFile(join(raw, name), plain, name, keys);
+    } else if (part === 'journal') await rename(join(raw, name), join(made, 'journal', last));
+    else if (part === 'blobs') {
+      const folder = join(made, 'blobs', 'sha256', last.slice(0, 2));
+      await mkdir(folder, { recursive: true });
+      await rename(join(raw, name), join(folder, last));
+    }
+  }
+  await fillSqlite(join(made, 'state.db'), raw, head.schema, keys);
+  await syncTree(made);
+}
+
+async function place(
+  made: string,
+  target: string,
+  { database, blobs: url }: Pick<Engines, 'database' | 'blobs'>,
+): Promise<void> {
+  const taken: string[] = [];
+  const spool = join(dirname(made), 'spool');
+  const bucket = url === undefined ? null : await openBlobs(spool, undefined, url);
+  try {
+    if (bucket) await move(made, bucket, taken);
+    const put = () => putFolder(made, target);
+    if (database === undefined) await put();
+    else {
+      const state = join(dirname(made), 'state.db');
+      for (const end of ['', '-wal', '-shm'])
+        await rename(join(made, `state.db${end}`), state + end).catch(unlessAbsent);
+      const journal = join(made, 'journal');
+      const all = async () => {
+        await importTelemetry(journal, database);
+        // The database has it now.
+        await rm(journal, { recursive: true });
+        await put();
+      };
+      await fillPostgres(database, state, all).catch(async (error: unknown) => {
+        await rm(target, { recursive: true, force: true });
+        throw error;
+      });
+    }
+  } catch (error) {
+    for (const digest of taken) await bucket?.remove(digest).catch(() => {});
+    throw error;
+  } finally {
+    await bucket?.close();
+  }
+}
+
+/** Into the bucket; those that were put are noted. @throws AIOT_FOLDER_NOT_EMPTY */
+async function move(made: string, bucket: BlobStore, taken: string[]): Promise<void> {
+  for await (const { digest } of bucket.list()) {
+    throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `the bucket has blobs in it already, such as ${digest}`, {
+      next: 'Give it an empty one, or a prefix of its own: s3://BUCKET/PREFIX',
+    });
+  }
+  const folder = join(made, 'blobs', 'sha256');
+  for (const two of await readdir(folder)) {
+    for (const hex of await readdir(join(folder, two))) {
+      await bucket.put(`sha256:${hex}`, createReadStream(join(folder, two, hex)));
+      taken.push(`sha256:${hex}`);
+    }
+  }
+  await rm(folder, { recursive: true });
+}
+
+async function putFolder(made: string, target: string): Promise<void> {
+  await rmdir(target).catch(unlessAbsent);
+  await rename(made, target);
+  await syncFolder(dirname(target));
+}
+
+/** @throws AIOT_FOLDER_NOT_EMPTY */
+async function requireEmptyFolder(folder: string): Promise<void> {
+  const found = await readdir(folder).catch(unlessAbsent);
+  if (!found || found.length === 0) return;
+  throw new AiotError(
+    'AIOT_FOLDER_NOT_EMPTY',
+    `${folder} holds ${found[0]}: expected a folder that is empty, or not there`,
+    {
+      next: 'Give it another: --data DIR',
+    },
+  );
+}
+
+async function syncTree(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) await syncTree(join(folder, entry.name));
+  }
+  await syncFolder(folder);
+}
+
+function told(file: string, data: string | null, { head, manifest }: ReadBackup): Restored {
+  const of = (part: string) => manifest.entries.filter(({ name }) => name.startsWith(`${part}/`));
+  const bytes = (entries: BackupManifest['entries']) => entries.reduce((sum, entry) => sum + entry.bytes, 0);
+  const [blobs, journal] = [of('blobs'), of('journal')];
+  return {
+    ...{ file, data, aiot: head.aiot, created: head.created },
+    ...{ devices: manifest.rows.devices ?? 0, models: manifest.rows.models ?? 0 },
+    blobs: { count: blobs.length, bytes: bytes(blobs) },
+    journal: { segments: journal.length, bytes: bytes(journal) },
+  };
+}
+
+function unlessAbsent(error: unknown): null {
+  if (systemCode(error) === 'ENOENT') return null;
+  throw error;
+}

@@ -1,0 +1,85 @@
+import { createReadStream, existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { digestOf, syncFolder, systemCode } from '../../core/index.js';
+import { storageError } from '../errors.js';
+import { dataSync, type Sync } from '../sync.js';
+import { type BlobStore, hexOf, noSuchBlob, otherBytes } from './port.js';
+import { openIncoming } from './receive.js';
+
+/** Bytes read at a time: fewer turns of the event loop than Node's own 64 KiB. */
+const readAhead = 256 * 1024;
+
+/** A file for each blob, `sha256/ab/abcd…`. */
+export async function openFolder(folder: string, sync: Sync = dataSync): Promise<BlobStore> {
+  const incoming = await openIncoming(join(folder, 'incoming'));
+  const pathOf = (digest: string) => {
+    const hex = hexOf(digest);
+    return join(folder, 'sha256', hex.slice(0, 2), hex);
+  };
+
+  const place = async (digest: string, from: string) => {
+    const path = pathOf(digest);
+    await mkdir(dirname(path), { recursive: true });
+    await rename(from, path);
+    await syncFolder(dirname(path));
+    await syncFolder(dirname(dirname(path)));
+  };
+
+  return {
+    async put(digest, source) {
+      hexOf(digest);
+      try {
+        const { path, bytes } = await incoming.receive(digest, source, sync);
+        await place(digest, path).catch(async (error: unknown) => {
+          await rm(path, { force: true });
+          throw error;
+        });
+        return { digest, bytes };
+      } catch (error) {
+        throw storageError(error);
+      }
+    },
+    async adopt(digest, path) {
+      const { size: bytes } = await stat(path);
+      await place(digest, path);
+      return { digest, bytes };
+    },
+    async size(digest) {
+      const found = await stat(pathOf(digest)).catch(absent);
+      return found?.size ?? null;
+    },
+    stream(digest, range) {
+      return createReadStream(pathOf(digest), {
+        highWaterMark: readAhead,
+        ...(range ? { start: range.first, end: range.last } : {}),
+      });
+    },
+    async bytes(digest) {
+      const found = await readFile(pathOf(digest)).catch(absent);
+      if (!found) throw noSuchBlob(digest);
+      const got = digestOf(found);
+      if (got !== digest) throw otherBytes(digest, got, folder);
+      return found;
+    },
+    async remove(digest) {
+      const path = pathOf(digest);
+      await rm(path, { force: true });
+      if (existsSync(dirname(path))) await syncFolder(dirname(path));
+    },
+    async *list() {
+      for (const two of (await readdir(join(folder, 'sha256')).catch(absent)) ?? []) {
+        for (const hex of (await readdir(join(folder, 'sha256', two)).catch(absent)) ?? []) {
+          const found = await stat(join(folder, 'sha256', two, hex)).catch(absent);
+          if (found) yield { digest: `sha256:${hex}`, bytes: found.size, at: found.mtimeMs };
+        }
+      }
+    },
+    close: async () => {},
+  };
+}
+
+function absent(error: unknown): null {
+  if (systemCode(error) === 'ENOENT') return null;
+  throw error;
+}

@@ -1,0 +1,173 @@
+import { createHash } from 'node:crypto';
+import { open, readFile, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { AiotError, hasCode } from '../../core/index.js';
+import { type Bucket, openBucket } from '../../stream/index.js';
+import { storageError } from '../errors.js';
+import { type BlobRange, type BlobStore, hexOf, noSuchBlob, otherBytes } from './port.js';
+import { openIncoming } from './receive.js';
+
+/** What is larger goes in parts of this size, bytes; S3 takes at most 10,000 of at least 5 MiB. */
+const partBytes = 8 * 1024 ** 2;
+
+/**
+ * An object for each blob, `PREFIX/sha256/abcd…`. What comes in waits in a local file until its digest is known to be right;
+ * acknowledged means that S3 has said that it has all of it. What S3 says of its contents (its ETag) is not believed: what is
+ * read whole is checked.
+ * @throws AIOT_STREAM_URL, AIOT_BLOBS_UNAVAILABLE
+ */
+export async function openS3(url: string, spool: string): Promise<BlobStore> {
+  const bucket = await told(() => openBucket(url));
+  const incoming = await openIncoming(join(spool, 'incoming'));
+  const base = `${bucket.prefix === '' ? '' : `${bucket.prefix.replace(/\/+$/, '')}/`}sha256/`;
+  const keyOf = (digest: string) => base + hexOf(digest);
+
+  const adopt: BlobStore['adopt'] = async (digest, path) => {
+    const { size: bytes } = await stat(path);
+    await told(() => upload(bucket, keyOf(digest), { digest, path, bytes }));
+    await rm(path, { force: true });
+    return { digest, bytes };
+  };
+
+  return {
+    adopt,
+    async put(digest, source) {
+      hexOf(digest);
+      const { path } = await incoming.receive(digest, source).catch((error: unknown) => {
+        throw storageError(error);
+      });
+      try {
+        return await adopt(digest, path);
+      } finally {
+        await rm(path, { force: true });
+      }
+    },
+    size: (digest) => told(() => bucket.large.size(keyOf(digest))),
+    stream(digest, range) {
+      const key = keyOf(digest);
+      return Readable.from(read(bucket, key, digest, range), { objectMode: false });
+    },
+    async bytes(digest) {
+      const chunks: Buffer[] = [];
+      for await (const chunk of read(bucket, keyOf(digest), digest)) chunks.push(chunk);
+      return Buffer.concat(chunks);
+    },
+    remove: (digest) => told(() => bucket.remove(keyOf(digest))),
+    async *list() {
+      for await (const page of bucket.list(base)) {
+        for (const { key, bytes, modified } of page) {
+          const hex = key.slice(base.length);
+          if (/^[0-9a-f]{64}$/.test(hex)) yield { digest: `sha256:${hex}`, bytes, at: modified };
+        }
+      }
+    },
+    close: () => bucket.close(),
+  };
+}
+
+interface LocalFile {
+  digest: string;
+  path: string;
+  bytes: number;
+}
+
+/** Another upload of the same content may have been here before: it stays if it is what it should be. */
+async function upload(bucket: Bucket, key: string, { digest, path, bytes }: LocalFile): Promise<void> {
+  if (bytes <= partBytes) {
+    const body = await readFile(path);
+    const type = 'application/octet-stream';
+    const outcome = await bucket.put(key, body, type, { once: true });
+    if (outcome === 'taken') await bucket.put(key, body, type, { once: false });
+  } else if ((await bucket.large.size(key)) !== bytes || !(await isWhole(bucket, key, digest))) {
+    await bucket.large.putParts(key, partsOf(path));
+  }
+  const there = await bucket.large.size(key);
+  if (there === bytes) return;
+  throw new AiotError(
+    'AIOT_BLOBS_UNAVAILABLE',
+    `${bucket.where} keeps ${there ?? 'none'} of ${bytes} bytes`,
+    {
+      endpoint: bucket.where,
+    },
+  );
+}
+
+async function* partsOf(path: string): AsyncGenerator<Buffer> {
+  const file = await open(path);
+  try {
+    for (;;) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(partBytes), 0, partBytes);
+      if (bytesRead > 0) yield buffer.subarray(0, bytesRead);
+      if (bytesRead < partBytes) return;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function isWhole(bucket: Bucket, key: string, digest: string): Promise<boolean> {
+  try {
+    for await (const _ of read(bucket, key, digest)) {
+      // Read for its digest alone.
+    }
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'AIOT_DIGEST_MISMATCH')) return false;
+    throw error;
+  }
+}
+
+/** The last bytes go out when all were found to be right: whoever reads the whole cannot take other bytes for it. */
+async function* read(bucket: Bucket, key: string, digest: string, range?: BlobRange): AsyncGenerator<Buffer> {
+  const { body, bytes } = await told(() => bucket.large.open(key, range)).catch((error: unknown) => {
+    throw isMissing(error) ? noSuchBlob(digest) : error;
+  });
+  const hash = createHash('sha256');
+  let held: Buffer | undefined;
+  let got = 0;
+  try {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      got += chunk.length;
+      if (held) yield held;
+      held = chunk;
+      if (!range) hash.update(chunk);
+    }
+  } catch (error) {
+    throw unavailable(error, bucket.where);
+  } finally {
+    body.destroy();
+  }
+  if (got !== bytes || (range && got !== range.last - range.first + 1)) {
+    throw otherBytes(digest, `${got} of ${bytes} bytes`, bucket.where);
+  }
+  const sum = range ? digest : `sha256:${hash.digest('hex')}`;
+  if (sum !== digest) throw otherBytes(digest, sum, bucket.where);
+  if (held) yield held;
+}
+
+async function told<T>(task: () => Promise<T>): Promise<T> {
+  try {
+    return await task();
+  } catch (error) {
+    if (isMissing(error) || hasCode(error, 'AIOT_STREAM_URL')) throw error;
+    throw unavailable(error, 's3');
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return hasCode(error, 'AIOT_NOT_FOUND');
+}
+
+function unavailable(error: unknown, where: string): unknown {
+  if (hasCode(error, 'AIOT_BLOBS_UNAVAILABLE')) return error;
+  const told = error instanceof AiotError ? error : null;
+  const { message } = told ?? {
+    message: `${where}: ${error instanceof Error ? error.message : String(error)}`,
+  };
+  return new AiotError('AIOT_BLOBS_UNAVAILABLE', message, {
+    cause: error,
+    retryable: told?.retryable ?? true,
+    ...(told?.endpoint ? { endpoint: told.endpoint } : {}),
+  });
+}

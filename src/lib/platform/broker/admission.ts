@@ -1,0 +1,48 @@
+import type { BrokerLimits } from './limits.js';
+
+interface Visitor {
+  open: number;
+  /** New connections that it may still make, and when that was reckoned. */
+  credit: number;
+  at: number;
+}
+
+/** Counts connections by address: at a time, and new ones a second. */
+export class Admission {
+  private readonly visitors = new Map<string, Visitor>();
+
+  constructor(
+    private readonly limits: BrokerLimits,
+    private readonly elapsed: () => number,
+  ) {}
+
+  /** Whether one more connection of this address is taken; then `leave` is to follow. */
+  enter(address: string): boolean {
+    const { connectionsPerAddress, burstPerAddress, ratePerAddress } = this.limits;
+    const now = this.elapsed();
+    const known = this.visitors.get(address);
+    const visitor = known ?? { open: 0, credit: burstPerAddress, at: now };
+    if (!known) this.visitors.set(address, visitor);
+    visitor.credit = Math.min(burstPerAddress, visitor.credit + ((now - visitor.at) / 1000) * ratePerAddress);
+    visitor.at = now;
+    if (visitor.credit < 1 || visitor.open >= connectionsPerAddress) return false;
+    visitor.credit--;
+    visitor.open++;
+    return true;
+  }
+
+  leave(address: string): void {
+    const visitor = this.visitors.get(address);
+    if (visitor) visitor.open--;
+  }
+
+  /** Forgets who has been gone for long enough to have all of its credit again. */
+  sweep(): void {
+    const { burstPerAddress, ratePerAddress } = this.limits;
+    const now = this.elapsed();
+    for (const [address, { open, credit, at }] of this.visitors) {
+      const full = credit + ((now - at) / 1000) * ratePerAddress >= burstPerAddress;
+      if (open === 0 && full) this.visitors.delete(address);
+    }
+  }
+}

@@ -1,0 +1,30 @@
+import { shownUrl } from '../../stream/index.js';
+import { reachableHost } from '../hosts.js';
+import type { PlatformUrls } from '../http/parts.js';
+import type { PlatformOptions } from '../options.js';
+import type { Broker } from './broker.js';
+import { type ListenerOptions, startListeners } from './listeners.js';
+
+export interface Doors {
+  urls: Partial<PlatformUrls>;
+  close(): Promise<void>;
+}
+
+type DoorOptions = Pick<PlatformOptions, 'engines' | 'mqttPort' | 'plain' | 'boards' | 'wsPort'> &
+  Pick<ListenerOptions, 'host' | 'tls'>;
+
+/** The listeners that the options ask for, and where they are; none where devices connect to an external broker. */
+export async function openDoors(broker: Broker, options: DoorOptions): Promise<Doors> {
+  const { engines, host, mqttPort, plain, boards, wsPort, tls } = options;
+  if (engines?.broker !== undefined)
+    return { urls: { mqtts: shownUrl(engines.broker) }, close: async () => {} };
+  const webSocket = wsPort === undefined ? undefined : { port: wsPort };
+  const at = { host, port: mqttPort };
+  const listeners = await startListeners(broker, { ...at, tls, plain, boards, webSocket });
+  const shown = reachableHost(host);
+  const urls: Partial<PlatformUrls> = { mqtts: `mqtts://${shown}:${listeners.port}` };
+  if (listeners.plainPort !== undefined) urls.mqtt = `mqtt://127.0.0.1:${listeners.plainPort}`;
+  if (webSocket) urls.wss = `wss://${shown}:${listeners.webSocketPort}`;
+  if (boards) urls.boards = `mqtt://${reachableHost(boards.host)}:${listeners.boardPort}`;
+  return { urls, close: () => listeners.close() };
+}

@@ -1,0 +1,48 @@
+import type { Logger } from 'pino';
+import type { Devices } from '../services/devices.js';
+import type { DeviceSecrets } from '../services/secrets.js';
+import type { Tokens } from '../services/tokens.js';
+import type { Entrance } from './connection.js';
+import type { BrokerFigures } from './figures.js';
+import type { Identity } from './identity.js';
+import type { ConnectPacket } from './wire/packets.js';
+
+export interface IdentifyParts {
+  devices: Devices;
+  tokens: Tokens;
+  secrets?: DeviceSecrets | undefined;
+  figures: BrokerFigures;
+  log: Logger;
+}
+
+/**
+ * Who sends a CONNECT: a device by its certificate, or by its name and secret over TLS; a user by a token as the password;
+ * anybody at the listener for boards.
+ */
+export async function identify(
+  { devices, tokens, secrets, figures, log }: IdentifyParts,
+  { door, peer, secure, address }: Entrance,
+  { username, password, clientId }: ConnectPacket,
+): Promise<Identity | 'credentials' | 'notAuthorized'> {
+  const refuse = <T>(what: string, code: T) => {
+    figures.refused++;
+    log.warn({ client: clientId, user: username, address }, what);
+    return code;
+  };
+  if (peer === 'refused') return refuse('a certificate was refused', 'notAuthorized' as const);
+  if (peer) {
+    const device = devices.authenticated(peer.fingerprint);
+    if (device) return { kind: 'device', name: device.name };
+    return refuse('a certificate was refused', 'notAuthorized' as const);
+  }
+  if (door) return { kind: 'board', door };
+  if (password) {
+    const secret = password.toString('utf8');
+    const user = await tokens.identify(secret);
+    if (user) return user;
+    // A secret that went over a plain wire is none any more: it is not even looked at.
+    if (secure && username && (await secrets?.isRight(username, secret, address)))
+      return { kind: 'device', name: username };
+  }
+  return refuse('a token or secret was refused', 'credentials' as const);
+}

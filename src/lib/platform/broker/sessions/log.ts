@@ -1,0 +1,183 @@
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { syncFolder } from '../../../core/index.js';
+import { dataSync, type Sync } from '../../sync.js';
+import { type LogRecord, recordSchema } from './record.js';
+
+export interface LogOptions {
+  folder: string;
+  sync?: Sync | undefined;
+  /** All that is kept now, as records: a new file begins with it. */
+  snapshot: () => Iterable<LogRecord>;
+  /** Smallest file that is written anew, bytes. */
+  compactBytes?: number;
+}
+
+type Done = (error: unknown) => void;
+
+/** A record that nobody waits for is written within so long, ms. */
+const lazyMs = 100;
+const chunkBytes = 1024 ** 2;
+
+/**
+ * The log of sessions: NDJSON, appended; all that comes while the disk is busy is written and synced together. When it is four
+ * times as long as what it began with, a new file begins with all that is kept, and takes its place. One file at a time.
+ */
+export class SessionLog {
+  private file: FileHandle | undefined;
+  private number = 0;
+  private end = 0;
+  private begun = 0;
+  private lines: string[] = [];
+  private waiting: Done[] = [];
+  private flushing: Promise<void> | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  /** A write has failed: what is in memory is ahead of the file, until it is written anew. */
+  private behind = false;
+  private closed = false;
+
+  private constructor(private readonly options: LogOptions) {}
+
+  /** Reads what is there into `apply`; lines that are damaged are counted and passed over, one that is torn is cut off. */
+  static async open(options: LogOptions, apply: (record: LogRecord) => void) {
+    const log = new SessionLog(options);
+    const { folder } = options;
+    await mkdir(folder, { recursive: true });
+    const names = (await readdir(folder)).filter((name) => /^\d{8}\.ndjson(\.new)?$/.test(name)).sort();
+    const newest = names.filter((name) => !name.endsWith('.new')).at(-1);
+    // A newer file is there only when it is whole.
+    for (const name of names) if (name !== newest) await rm(join(folder, name), { force: true });
+    log.number = newest ? Number.parseInt(newest, 10) : 1;
+    const path = log.path(log.number);
+    const bytes = newest ? await readFile(path) : Buffer.alloc(0);
+    let damaged = 0;
+    let at = 0;
+    for (let to = bytes.indexOf(10, at); to >= 0; to = bytes.indexOf(10, at)) {
+      const record = recordIn(bytes.toString('utf8', at, to));
+      if (record) apply(record);
+      else damaged++;
+      at = to + 1;
+    }
+    log.file = await open(path, newest ? 'r+' : 'wx+');
+    if (at < bytes.length) await log.file.truncate(at);
+    if (!newest) await syncFolder(folder);
+    log.end = at;
+    return { log, damaged };
+  }
+
+  /** Written soon; nobody waits. */
+  append(record: LogRecord): void {
+    if (this.closed) return;
+    this.lines.push(JSON.stringify(record));
+    if (this.flushing || this.timer) return;
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      this.flushing ??= this.flush();
+    }, lazyMs);
+  }
+
+  /** `done` is called when it is on disk, or with what the disk said. */
+  commit(record: LogRecord, done: Done): void {
+    this.commitAll([record], done);
+  }
+
+  commitAll(records: readonly LogRecord[], done: Done): void {
+    if (this.closed) {
+      done(new Error('the platform ends'));
+      return;
+    }
+    for (const record of records) this.lines.push(JSON.stringify(record));
+    this.waiting.push(done);
+    this.flushing ??= this.flush();
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    await this.flushing;
+    if (this.lines.length > 0) await this.flush();
+    await this.file?.close();
+    this.file = undefined;
+  }
+
+  private async flush(): Promise<void> {
+    // Lets all that came in this turn of the loop into the first batch.
+    await new Promise(setImmediate);
+    while (this.lines.length > 0) {
+      const { lines, waiting } = this;
+      this.lines = [];
+      this.waiting = [];
+      try {
+        const { compactBytes = 4 * chunkBytes } = this.options;
+        if (this.behind || this.end > Math.max(compactBytes, 4 * this.begun)) await this.compact();
+        const block = Buffer.from(`${lines.join('\n')}\n`);
+        await this.write(block, this.end);
+        if (waiting.length > 0) await this.sync();
+        this.end += block.length;
+        for (const done of waiting) done(null);
+      } catch (error) {
+        this.behind = true;
+        await this.file?.truncate(this.end).catch(() => {});
+        for (const done of waiting) done(error);
+      }
+    }
+    this.flushing = undefined;
+  }
+
+  private async compact(): Promise<void> {
+    const number = this.number + 1;
+    const path = `${this.path(number)}.new`;
+    const file = await open(path, 'w+');
+    try {
+      let end = 0;
+      let text = '';
+      const write = async () => {
+        const block = Buffer.from(text);
+        text = '';
+        await this.write(block, end, file);
+        end += block.length;
+      };
+      // What changes meanwhile is in the lines that come behind it.
+      for (const record of this.options.snapshot()) {
+        text += `${JSON.stringify(record)}\n`;
+        if (text.length > chunkBytes) await write();
+      }
+      await write();
+      await this.sync(file);
+      await rename(path, this.path(number));
+      await syncFolder(this.options.folder);
+      const old = this.path(this.number);
+      await this.file?.close();
+      Object.assign(this, { file, number, end, begun: end, behind: false });
+      await rm(old, { force: true });
+    } catch (error) {
+      if (this.file !== file) await file.close();
+      throw error;
+    }
+  }
+
+  private async write(block: Buffer, at: number, file = this.file): Promise<void> {
+    for (let done = 0; done < block.length; ) {
+      const { bytesWritten } = await file!.write(block, done, block.length - done, at + done);
+      done += bytesWritten;
+    }
+  }
+
+  private async sync(file = this.file): Promise<void> {
+    await (this.options.sync ?? dataSync)(file!);
+  }
+
+  private path(number: number): string {
+    return join(this.options.folder, `${String(number).padStart(8, '0')}.ndjson`);
+  }
+}
+
+function recordIn(line: string): LogRecord | null {
+  try {
+    const parsed = recordSchema.safeParse(JSON.parse(line));
+    return parsed.success ? parsed.data : null;
+  } catch {
+    return null;
+  }
+}

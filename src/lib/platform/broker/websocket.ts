@@ -1,0 +1,43 @@
+import { createServer as createHttpsServer, type Server } from 'node:https';
+import type { Duplex } from 'node:stream';
+import type { WebSocketServer } from 'ws';
+import type { Broker } from './broker.js';
+import type { BrokerLimits } from './limits.js';
+
+/** By MQTT 3.1.1, section 6, the subprotocol is `mqtt`; clients of 3.1 say `mqttv3.1`. */
+const subprotocols = ['mqtt', 'mqttv3.1'];
+
+/** A listener for MQTT in binary WebSocket frames, with the TLS options of the other one. Not listening yet. */
+export async function webSocketServer(
+  broker: Broker,
+  tls: { key: string; cert: string; ca: string },
+  limits: BrokerLimits,
+): Promise<Server> {
+  const { createWebSocketStream, WebSocketServer } = await import('ws');
+  const server = createHttpsServer(
+    { ...tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
+    (_request, answer) => {
+      answer.writeHead(426, { connection: 'close', upgrade: 'websocket' }).end();
+    },
+  );
+  // Compressed frames could be bombs, and telemetry gains little.
+  const sockets: WebSocketServer = new WebSocketServer({
+    server,
+    perMessageDeflate: false,
+    maxPayload: 2 * limits.payloadBytes,
+    handleProtocols: (offered) => subprotocols.find((name) => offered.has(name)) ?? false,
+  });
+  sockets.on('connection', (socket, request) => {
+    if (!subprotocols.includes(socket.protocol)) {
+      socket.close(1002, 'expected the subprotocol mqtt');
+      return;
+    }
+    socket.on('message', (_data, isBinary) => {
+      if (!isBinary) socket.terminate();
+    });
+    broker.handle(createWebSocketStream(socket), undefined, { below: request.socket as Duplex });
+  });
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  sockets.on('error', () => {});
+  return server;
+}

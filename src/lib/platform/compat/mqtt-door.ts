@@ -1,0 +1,20 @@
+import { createServer, type Socket } from 'node:net';
+import type { Broker } from '../broker/broker.js';
+import type { BoardDoor } from '../broker/identity.js';
+import { closeServer, listenOn } from '../listen.js';
+import { controlTopic, dataTopic } from './folders.js';
+
+/** What the guide's boards need, and nothing else. */
+const door: BoardDoor = { publish: [dataTopic], subscribe: [controlTopic] };
+
+/** MQTT without TLS and without passwords. @throws AIOT_PORT_IN_USE */
+export async function startDoor(broker: Broker, { host, port }: { host: string; port: number }) {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    broker.handle(socket, door);
+  });
+  const bound = await listenOn(server, host, port, '--compat-ports');
+  return { port: bound, close: () => closeServer(server, sockets) };
+}

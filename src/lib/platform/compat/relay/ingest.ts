@@ -1,0 +1,117 @@
+import { Readable } from 'node:stream';
+import { digestOf } from '../../../core/index.js';
+import type { BlobStore } from '../../blobs/store.js';
+import type { Store } from '../../store/database.js';
+import type { Turn } from '../../store/turns.js';
+import type { GuideFiles } from '../files.js';
+import { rawFolder } from '../folders.js';
+import { csvHeader, csvLine } from './row.js';
+
+export interface Reading {
+  payload: Uint8Array;
+  /** When it was read, ms since 1970. */
+  at: number;
+}
+
+interface Parts {
+  store: Store;
+  blobs: BlobStore;
+  files: GuideFiles;
+  inTurn: Turn;
+  maxRows: number;
+  /** ms since 1970 */
+  now: () => number;
+  /** There is a file that nobody was told of. */
+  onFile: () => void;
+  /** So many messages were no rows. */
+  onSkipped: (count: number) => void;
+}
+
+/** Rows of one insert: SQLite takes 32,766 variables, and PostgreSQL twice as many. */
+const rowsAtOnce = 1000;
+
+/**
+ * Collects rows until they fill a file of raw training data. What is collected is in the database, so that a restart
+ * goes on with it.
+ */
+export class Ingest {
+  private waiting = 0;
+  private newest = 0;
+
+  private constructor(private readonly parts: Parts) {}
+
+  /** Files that were full when the last process ended are written. */
+  static async open(parts: Parts): Promise<Ingest> {
+    const ingest = new Ingest(parts);
+    await parts.inTurn(() => ingest.flush());
+    return ingest;
+  }
+
+  /** Resolves when its rows are on disk, with what `along` does; then full files are written. */
+  add(readings: readonly Reading[], along?: (store: Store) => Promise<unknown>): Promise<void> {
+    const lines = readings.map(({ payload, at }) => csvLine(payload, at)).filter((line) => line !== null);
+    const { store, inTurn, onSkipped } = this.parts;
+    if (lines.length < readings.length) onSkipped(readings.length - lines.length);
+    return inTurn(async () => {
+      await store.transaction().execute(async (transaction) => {
+        for (let from = 0; from < lines.length; from += rowsAtOnce) {
+          const rows = lines.slice(from, from + rowsAtOnce).map((line) => ({ line }));
+          await transaction.insertInto('guideRows').values(rows).execute();
+        }
+        await along?.(transaction);
+      });
+      this.waiting += lines.length;
+      if (this.waiting >= this.parts.maxRows) await this.flush();
+    });
+  }
+
+  /** In turn: as many full files as there are. */
+  private async flush(): Promise<void> {
+    const { store, maxRows } = this.parts;
+    for (;;) {
+      const rows = await store.selectFrom('guideRows').selectAll().orderBy('id').limit(maxRows).execute();
+      this.waiting = rows.length;
+      const last = rows.at(-1);
+      if (!last || rows.length < maxRows) return;
+      const lines = rows.map(({ line }) => `${line}\n`);
+      await this.write(Buffer.from(`${csvHeader}\n${lines.join('')}`), last.id);
+    }
+  }
+
+  private async write(csv: Buffer, lastRow: number): Promise<void> {
+    const { blobs, files, onFile } = this.parts;
+    const at = await this.freeTime();
+    const digest = digestOf(csv);
+    await blobs.put(digest, Readable.from([csv]));
+    const type = 'text/plain; charset=utf-8';
+    const file = {
+      folder: rawFolder,
+      name: rawName(at),
+      digest,
+      bytes: csv.length,
+      type,
+      modified: at,
+    } as const;
+    await files.put({ ...file, model: null, version: null, announced: 0 }, (transaction) =>
+      transaction.deleteFrom('guideRows').where('id', '<=', lastRow).execute(),
+    );
+    onFile();
+  }
+
+  /** Files of one millisecond get the milliseconds after it. */
+  private async freeTime(): Promise<number> {
+    let at = Math.max(this.parts.now(), this.newest + 1);
+    while (await this.parts.files.find(rawFolder, rawName(at))) at++;
+    this.newest = at;
+    return at;
+  }
+}
+
+/** `raw_sensor_training_data_YYYY-MM-DDTHH:MM:SS:<ms since 1970>.csv`, in local time. */
+export function rawName(at: number): string {
+  const date = new Date(at);
+  const two = (value: number) => String(value).padStart(2, '0');
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  return `raw_sensor_training_data_${day}T${time}:${at}.csv`;
+}

@@ -1,0 +1,161 @@
+import { join } from 'node:path';
+import { openSpool, type Source } from '../../../stream/index.js';
+import { alwaysLeader, startWorkers, type Worker } from '../../workers/index.js';
+import type { GuideFiles } from '../files.js';
+import { controlTopic, dataTopic } from '../folders.js';
+import type { GuideParts } from '../start.js';
+import { announceAll, sayerTo } from './announce.js';
+import { createBell } from './bell.js';
+import { isControl } from './control.js';
+import { Ingest } from './ingest.js';
+import { ensureTopics, follow, type KafkaAddress, kafkaAddress, positionOf } from './kafka.js';
+import { sendAll, spoolAll } from './sender.js';
+import { atMost } from './until.js';
+
+export interface RelayOptions {
+  dataDir: string;
+  maxRows: number;
+  /** kafka://…; absent = MQTT alone. */
+  events: string | undefined;
+}
+
+/** How long a start waits for Kafka to have its topics, ms; it goes on without. */
+const patienceMs = 5000;
+/** Most bytes of data that wait for Kafka; then publishers wait. */
+const spoolBytes = 512 * 1024 ** 2;
+
+/**
+ * The guide's bridge and ingest: data from MQTT to Kafka and into files, control messages from Kafka to MQTT. Without
+ * Kafka, data goes into files at once, and control messages are ours alone. What is acknowledged is on disk.
+ * Resolves when data is taken; returns what ends it. @throws AIOT_USAGE, AIOT_STREAM_URL, AIOT_SPOOL_BUSY
+ */
+export async function startRelay(
+  options: RelayOptions,
+  parts: GuideParts,
+  files: GuideFiles,
+): Promise<() => Promise<void>> {
+  const { engine, broker, blobs, log, now } = parts;
+  const { store } = engine;
+  const address = options.events === undefined ? null : kafkaAddress(options.events);
+  const closers: (() => unknown)[] = [];
+  const bell = createBell();
+  const inTurn = engine.turns.of('guide-ingest');
+  const ingest = await Ingest.open({
+    ...{ store, blobs, files, inTurn, now, maxRows: options.maxRows },
+    onFile: bell.ring,
+    onSkipped: (messages) => log.warn({ messages }, 'data of the guide that is no row was passed over'),
+  });
+  const source = () => broker.streams.openSource(dataTopic, { overflow: 'wait' });
+  const publish = (payload: Buffer) => broker.publish({ topic: controlTopic, payload, qos: 0 });
+  const common = { ...parts, store, ingest, files, bell };
+  const leading: Worker[] = address
+    ? kafkaWorkers({ ...common, address, publish })
+    : [{ name: 'guide control', run: (signal) => announceAll({ files, bell, log, say: publish }, signal) }];
+  if (address) {
+    for (const topic of [dataTopic, controlTopic]) await positionOf(store, topic, now());
+    await atMost(patienceMs, ensureTopics(address, AbortSignal.timeout(patienceMs)));
+    closers.push(
+      await startSending({ ...common, path: join(options.dataDir, 'guide', 'spool'), address, source }),
+    );
+  } else closers.push(await startCollecting(await source(), ingest, parts));
+  closers.push(startWorkers(leading, engine.leader, log, 'guide'));
+  return async () => {
+    for (let closer = closers.pop(); closer; closer = closers.pop()) await closer();
+  };
+}
+
+interface Common extends GuideParts {
+  store: GuideParts['engine']['store'];
+  ingest: Ingest;
+  files: GuideFiles;
+  bell: ReturnType<typeof createBell>;
+  address: KafkaAddress;
+}
+
+/** What one process does: it reads Kafka. */
+function kafkaWorkers({
+  publish,
+  ...own
+}: Common & { publish: (payload: Buffer) => Promise<void> }): Worker[] {
+  const { address, store, ingest, files, bell, now, log } = own;
+  return [
+    {
+      name: 'guide ingest',
+      run: (signal) =>
+        follow({ address, name: dataTopic, store, log, now }, signal, (batch, stand) =>
+          ingest.add(
+            batch.map(({ message }) => ({ payload: message.payload, at: now() })),
+            stand,
+          ),
+        ),
+    },
+    {
+      name: 'guide control',
+      run: (signal) =>
+        follow({ address, name: controlTopic, store, log, now }, signal, async (batch, stand) => {
+          for (const { message } of batch) {
+            if (isControl(message.payload)) await publish(Buffer.from(message.payload));
+            else
+              log.warn(
+                { position: message.position },
+                'a control message that boards would not survive was kept from them',
+              );
+          }
+          await stand(store);
+        }),
+    },
+    {
+      name: 'guide announcements',
+      run: (signal) =>
+        announceAll({ files, bell, log, say: sayerTo(address.topic(controlTopic), signal) }, signal),
+    },
+  ];
+}
+
+/** What each process does with what its broker is given: by way of the disk to Kafka. */
+async function startSending(own: Common & { path: string; source: () => Promise<Source> }) {
+  const { path, source: openOwn, address, log } = own;
+  const spool = await openSpool({ path, limit: spoolBytes, full: 'wait' });
+  const source = await openOwn();
+  const more = createBell();
+  const spooling = spoolAll(source, spool, log, more.ring);
+  const stopSending = startWorkers(
+    [
+      {
+        name: 'guide data',
+        run: (signal) =>
+          sendAll(
+            { url: address.topic(dataTopic), spool, log, more: () => more.wait(signal, 60_000) },
+            signal,
+          ),
+      },
+    ],
+    alwaysLeader,
+    log,
+  );
+  return async () => {
+    await source.close();
+    await atMost(2000, spooling);
+    await stopSending();
+    await spool.close();
+  };
+}
+
+/** Without Kafka: by way of the database into files. */
+async function startCollecting(source: Source, ingest: Ingest, { log, now }: GuideParts) {
+  const collecting = (async () => {
+    for await (const batch of source) {
+      try {
+        await ingest.add(batch.map(({ message }) => ({ payload: message.payload, at: now() })));
+        for (const delivery of batch) delivery.ack();
+      } catch (err) {
+        for (const delivery of batch) delivery.nack();
+        log.error({ err }, 'data of the guide could not be stored');
+      }
+    }
+  })();
+  return async () => {
+    await source.close();
+    await collecting;
+  };
+}

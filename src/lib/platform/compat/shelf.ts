@@ -1,0 +1,119 @@
+import { Readable } from 'node:stream';
+import type { Logger } from 'pino';
+import { digestOf } from '../../core/index.js';
+import type { BlobStore } from '../blobs/store.js';
+import type { Store } from '../store/database.js';
+import type { Turn } from '../store/turns.js';
+import type { GuideFiles } from './files.js';
+import { stamp } from './folders.js';
+import { trainingZip } from './training-zip.js';
+
+interface Parts {
+  store: Store;
+  blobs: BlobStore;
+  files: GuideFiles;
+  log: Logger;
+  inTurn: Turn;
+}
+
+interface Version {
+  name: string;
+  version: number;
+  digest: string;
+  pushed: number;
+}
+
+/**
+ * Puts the registry's signed versions among the guide's files, in the forms that its clients know: under quantized/ the
+ * network, under full/ the training. Looked at whenever one of the two is asked for.
+ */
+export class Shelf {
+  /** `name@version` of those that have no such form. */
+  private readonly unfit = new Set<string>();
+
+  constructor(private readonly parts: Parts) {}
+
+  refresh(): Promise<void> {
+    return this.parts.inTurn(async () => {
+      await this.parts.files.remove(await this.gone());
+      for (const version of await this.missing()) await this.add(version);
+    });
+  }
+
+  private async add({ name, version, digest, pushed }: Version): Promise<void> {
+    const { blobs, log } = this.parts;
+    const subject = `${name}@${version}`;
+    if (this.unfit.has(subject)) return;
+    try {
+      const { guideNetwork, unpackAny } = await import('../../model/index.js');
+      const bundle = unpackAny(await blobs.bytes(digest));
+      const network = guideNetwork(bundle.model);
+      const training = trainingZip(bundle, pushed);
+      const time = await this.freeTime(pushed);
+      const common = { modified: pushed, model: name, version };
+      // The second of the two says that both are there.
+      await this.put(
+        { folder: 'full', name: `${time}-model.zip`, type: 'application/zip', ...common },
+        training,
+      );
+      const type = 'application/octet-stream';
+      await this.put({ folder: 'quantized', name: `${time}-model.tflite`, type, ...common }, network);
+    } catch (err) {
+      this.unfit.add(subject);
+      log.warn({ err, model: subject }, 'a model has no form that the clients of the guide know');
+    }
+  }
+
+  private async put(
+    file: Omit<Parameters<GuideFiles['put']>[0], 'digest' | 'bytes'>,
+    bytes: Uint8Array,
+  ): Promise<void> {
+    const digest = digestOf(bytes);
+    await this.parts.blobs.put(digest, Readable.from([bytes]));
+    await this.parts.files.put({ ...file, digest, bytes: bytes.length });
+  }
+
+  /** Versions that were pushed in one second get names of the seconds after it. */
+  private async freeTime(pushed: number): Promise<string> {
+    for (let at = pushed; ; at += 1000) {
+      const time = stamp(at);
+      const names = [`${time}-model.tflite`, `${time}-model.zip`];
+      const taken = await this.parts.store
+        .selectFrom('guideFiles')
+        .select('name')
+        .where('name', 'in', names)
+        .executeTakeFirst();
+      if (!taken) return time;
+    }
+  }
+
+  private missing(): Promise<Version[]> {
+    return this.parts.store
+      .selectFrom('models')
+      .leftJoin('guideFiles', (join) =>
+        join
+          .onRef('guideFiles.model', '=', 'models.name')
+          .onRef('guideFiles.version', '=', 'models.version')
+          .on('guideFiles.folder', '=', 'quantized'),
+      )
+      .select(['models.name', 'models.version', 'models.digest', 'models.pushed'])
+      .where('models.removed', 'is', null)
+      .where('models.sequence', '>', 0)
+      .where('guideFiles.name', 'is', null)
+      .orderBy('models.pushed')
+      .orderBy('models.sequence')
+      .execute();
+  }
+
+  /** Files of versions that were removed. */
+  private gone() {
+    return this.parts.store
+      .selectFrom('guideFiles')
+      .innerJoin('models', (join) =>
+        join.onRef('models.name', '=', 'guideFiles.model').onRef('models.version', '=', 'guideFiles.version'),
+      )
+      .select(['guideFiles.folder', 'guideFiles.name', 'guideFiles.digest'])
+      .where('models.removed', 'is not', null)
+      .execute();
+  }
+}

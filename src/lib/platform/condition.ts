@@ -1,0 +1,134 @@
+import { X509Certificate } from 'node:crypto';
+import { statfs } from 'node:fs/promises';
+import { plural, size } from '../core/index.js';
+import { mayConnect } from '../fleet/index.js';
+import type { Condition } from '../registry/index.js';
+import { prunedCursor } from './events/read.js';
+import type { PlatformUrls } from './http/parts.js';
+import type { Engines } from './options.js';
+import type { Devices } from './services/devices.js';
+import type { Reference } from './services/references.js';
+import type { Engine } from './store/engine.js';
+
+export interface ConditionParts {
+  dataDir: string;
+  engine: Engine;
+  engines: Engines | undefined;
+  devices: Devices;
+  /** PEM */
+  certificates: { ca: string; server: string };
+  urls: () => PlatformUrls;
+  /** Blobs that versions refer to and that are not there. */
+  missing: () => readonly Reference[];
+  /** ms since 1970 */
+  now: () => number;
+}
+
+type Warning = Condition['warnings'][number];
+
+/** A certificate that ends sooner is told of; of a disk, what is left when it is. */
+const soonMs = 30 * 86_400_000;
+const littleBytes = 512 * 1024 ** 2;
+/** Events that somebody is behind by. */
+const muchLag = 10_000;
+
+/** How the platform is: whether it can work, what it keeps things in, and what somebody should look at. */
+export async function conditionOf(parts: ConditionParts): Promise<Condition> {
+  const { engine, engines, dataDir, certificates } = parts;
+  const trouble = await engine.trouble();
+  const disk = await diskOf(dataDir);
+  const ends = { ca: endOf(certificates.ca), server: endOf(certificates.server) };
+  const lag = trouble ? {} : await lagOf(engine);
+  const warnings: Warning[] = [
+    ...(trouble ? [{ about: 'database' as const, message: trouble.message }] : []),
+    ...blobWarnings(parts.missing()),
+    ...diskWarnings(disk),
+    ...certificateWarnings(ends, parts),
+    ...listenerWarnings(parts.urls()),
+    ...Object.entries(lag)
+      .filter(([, events]) => events >= muchLag)
+      .map(([name, events]) => ({
+        about: 'lag' as const,
+        message: `${name} is ${plural(events, 'event')} behind`,
+      })),
+  ];
+  return {
+    ready: trouble === null,
+    warnings,
+    engines: {
+      database: engines?.database === undefined ? 'sqlite' : 'postgres',
+      blobs: engines?.blobs === undefined ? 'folder' : 's3',
+      events: engines?.events === undefined ? null : engines.events.startsWith('nats') ? 'nats' : 'kafka',
+      broker: engines?.broker === undefined ? 'embedded' : 'external',
+    },
+    disk,
+    memoryBytes: process.memoryUsage.rss(),
+    certificates: ends,
+    lag,
+  };
+}
+
+async function diskOf(folder: string): Promise<Condition['disk']> {
+  const found = await statfs(folder).catch(() => null);
+  return found && { freeBytes: found.bavail * found.bsize, totalBytes: found.blocks * found.bsize };
+}
+
+/** Positions are ids of events; the newest event is where all should be. */
+async function lagOf({ store }: Engine): Promise<Record<string, number>> {
+  const newest = await store
+    .selectFrom('events')
+    .select((is) => is.fn.max('id').as('id'))
+    .executeTakeFirst();
+  const cursors = await store.selectFrom('cursors').selectAll().where('name', '!=', prunedCursor).execute();
+  const last = Number(newest?.id ?? 0);
+  const behind = cursors.map(({ name, position }) => [name, Math.max(0, last - Number(position))] as const);
+  return Object.fromEntries(behind.filter(([, events]) => events > 0));
+}
+
+function endOf(pem: string): number {
+  return Date.parse(new X509Certificate(pem).validTo);
+}
+
+function blobWarnings(missing: readonly Reference[]): Warning[] {
+  if (missing.length === 0) return [];
+  const few = missing.slice(0, 3).map(({ digest, by }) => `${digest} of ${by}`);
+  const message = `${plural(missing.length, 'blob')} missing: ${few.join(', ')}${missing.length > 3 ? ', …' : ''}`;
+  return [{ about: 'blobs', message }];
+}
+
+function diskWarnings(disk: Condition['disk']): Warning[] {
+  if (!disk || disk.freeBytes >= littleBytes) return [];
+  const left = `${size(disk.freeBytes)} of ${size(disk.totalBytes)} are left`;
+  return [{ about: 'disk', message: `${left}; when there is nothing left, nothing more is acknowledged` }];
+}
+
+function certificateWarnings(ends: Condition['certificates'], { devices, now }: ConditionParts): Warning[] {
+  const soon = now() + soonMs;
+  const own = Object.entries(ends)
+    .filter(([, end]) => end < soon)
+    .map(([what, end]): Warning => {
+      const day = new Date(end).toISOString().slice(0, 10);
+      return { about: 'certificate', message: `the certificate of the ${what} ends on ${day}` };
+    });
+  const ending = devices
+    .records()
+    .filter(
+      ({ state, expires, nextExpires }) =>
+        mayConnect(state) && expires !== null && (nextExpires ?? expires) < soon,
+    );
+  if (ending.length === 0) return own;
+  const message = `${plural(ending.length, 'device')} with a certificate that ends within 30 days: aiot device rotate NAME`;
+  return [...own, { about: 'devices', message }];
+}
+
+/** Which listeners let in whom, where that is not by certificate or token over TLS. */
+export function listenerWarnings({ mqtt, boards, guide }: PlatformUrls): Warning[] {
+  const open: [string | undefined, string][] = [
+    [mqtt, 'MQTT without TLS'],
+    [boards, 'boards that show neither certificate nor password'],
+    [guide?.mqtt, 'anybody, as the guide’s services do (--compat architects-guide)'],
+  ];
+  return open.flatMap(([url, whom]): Warning[] =>
+    url === undefined ? [] : [{ about: 'listener', message: `${url} lets in ${whom}` }],
+  );
+}

@@ -1,0 +1,106 @@
+import type { Logger } from 'pino';
+import type { Events } from '../services/events.js';
+import type { Store } from '../store/database.js';
+import { every, type Worker } from '../workers/index.js';
+import { prunedCursor } from './read.js';
+import { cursorName } from './webhooks/rows.js';
+
+export interface PruneParts {
+  store: Store;
+  events: Events;
+  /** Id up to which the relay has sent events on; null = there is none. */
+  relayed: () => Promise<number | null>;
+  /** ms since 1970 */
+  now: () => number;
+}
+
+/** How long events are kept, ms, and how many at most. */
+export interface Kept {
+  forMs: number;
+  events: number;
+}
+export const usuallyKept: Kept = { forMs: 90 * 86_400_000, events: 1_000_000 };
+
+const periodMs = 600_000;
+/** Of one transaction: others are to be served between two. */
+const together = 5000;
+
+/**
+ * Deletes old events, but none that a webhook or the relay has still to send, and old jobs with them. What is gone is written down, so
+ * that a reader who stands before it is told.
+ * @returns how many events are gone
+ */
+export async function pruneEvents(parts: PruneParts, kept: Kept = usuallyKept): Promise<{ events: number }> {
+  const { store, events, now } = parts;
+  const upTo = await limitOf(parts, kept);
+  let gone = 0;
+  for (;;) {
+    const rows = await store
+      .selectFrom('events')
+      .select('id')
+      .where('id', '<=', upTo)
+      .orderBy('id')
+      .limit(together)
+      .execute();
+    const last = rows.at(-1);
+    if (!last) break;
+    const position = Number(last.id);
+    await store.transaction().execute(async (transaction) => {
+      await transaction.deleteFrom('events').where('id', '<=', position).execute();
+      await transaction
+        .insertInto('cursors')
+        .values({ name: prunedCursor, position })
+        .onConflict((conflict) => conflict.column('name').doUpdateSet({ position }))
+        .execute();
+    });
+    gone += rows.length;
+  }
+  await store
+    .deleteFrom('jobs')
+    .where('ended', '<', now() - kept.forMs)
+    .execute();
+  const event = { who: 'platform', type: 'events.prune', subject: 'events', data: { upTo, events: gone } };
+  if (gone > 0) await store.transaction().execute((transaction) => events.record(event, transaction));
+  return { events: gone };
+}
+
+/** Id up to which they may go. */
+async function limitOf({ store, relayed, now }: PruneParts, kept: Kept): Promise<number> {
+  const young = await store
+    .selectFrom('events')
+    .select('id')
+    .where('at', '>=', now() - kept.forMs)
+    .orderBy('id')
+    .limit(1)
+    .executeTakeFirst();
+  const surplus = await store
+    .selectFrom('events')
+    .select('id')
+    .orderBy('id', 'desc')
+    .offset(kept.events)
+    .limit(1)
+    .executeTakeFirst();
+  const old = young ? Number(young.id) - 1 : Number.MAX_SAFE_INTEGER;
+  const wanted = Math.max(old, Number(surplus?.id ?? 0));
+  return Math.min(wanted, (await relayed()) ?? wanted, await oldestWebhook(store));
+}
+
+async function oldestWebhook(store: Store): Promise<number> {
+  const hooks = await store.selectFrom('webhooks').select('id').where('enabled', '=', 1).execute();
+  if (hooks.length === 0) return Number.MAX_SAFE_INTEGER;
+  const names = hooks.map(({ id }) => cursorName(id));
+  const cursors = await store.selectFrom('cursors').select('position').where('name', 'in', names).execute();
+  return Math.min(...cursors.map(({ position }) => Number(position)));
+}
+
+/** Prunes at the start and now and then. */
+export function pruner(parts: PruneParts & { log: Logger }): Worker {
+  return {
+    name: 'events',
+    run: (signal) =>
+      every(periodMs, signal, async () => {
+        const { events } = await pruneEvents(parts);
+        if (events > 0) parts.log.info({ events }, 'deleted old events');
+      }),
+  };
+}

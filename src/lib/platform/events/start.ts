@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { aiotVersion } from '../../core/index.js';
+import type { BlobStore } from '../blobs/port.js';
+import type { Telemetry } from '../journal/telemetry.js';
+import type { Datasets } from '../services/datasets.js';
+import type { Events } from '../services/events.js';
+import type { Orphans } from '../services/orphans.js';
+import type { RetentionService } from '../services/retention.js';
+import type { Store } from '../store/database.js';
+import type { Worker } from '../workers/index.js';
+import { Jobs } from './jobs/jobs.js';
+import { platformKinds } from './jobs/platform-kinds.js';
+import { JobRunner } from './jobs/runner.js';
+import { pruner } from './prune.js';
+import { Relay } from './relay/relay.js';
+import { WebhookSender } from './webhooks/sender.js';
+import { Webhooks } from './webhooks/webhooks.js';
+
+export interface EventParts {
+  dataDir: string;
+  store: Store;
+  events: Events;
+  telemetry: Telemetry;
+  blobs: BlobStore;
+  datasets: Datasets;
+  orphans: Orphans;
+  retention: RetentionService;
+  log: Logger;
+  /** ms since 1970 */
+  now: () => number;
+  /** kafka://… or nats://…, where events and telemetry go too. */
+  relayTo: string | undefined;
+}
+
+/** What is made of the events: the relay, webhooks and jobs, and the workers that do it. @throws AIOT_USAGE, AIOT_STREAM_URL (the relay's) */
+export async function openEvents(parts: EventParts) {
+  const { store, events, telemetry, log, now, relayTo } = parts;
+  const platform = await platformId(store);
+  const relay =
+    relayTo === undefined
+      ? null
+      : new Relay({ url: relayTo, store, feed: events.feed, journal: telemetry.reader, platform, log });
+  const prune = { store, events, now, relayed: async () => (relay ? relay.position() : null) };
+  const kinds = platformKinds({ ...parts, prune, folder: join(parts.dataDir, 'exports') });
+  const jobs = new Jobs({ store, events, kinds, now });
+  const sender = new WebhookSender({ store, events, log, platform, now });
+  const own = [new JobRunner({ store, events, kinds, jobs, log, now }), sender, ...(relay ? [relay] : [])];
+  const workers: Worker[] = own.map((worker) => ({ name: worker.name, run: (signal) => worker.run(signal) }));
+  workers.push(pruner({ ...prune, log }));
+  // Whoever keeps count of connections begins anew here.
+  const data = { version: aiotVersion() };
+  await events.record({ who: 'platform', type: 'platform.start', subject: 'platform', data });
+  return { jobs, webhooks: new Webhooks({ store, events, now }), relay, sender, workers };
+}
+
+/** What tells this platform's events from those of another: the time at which its state was made. */
+async function platformId(store: Store): Promise<string> {
+  const row = await store.selectFrom('meta').select('value').where('key', '=', 'created').executeTakeFirst();
+  return Number(row?.value ?? 0).toString(36);
+}

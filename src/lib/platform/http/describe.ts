@@ -1,0 +1,148 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { problemSchema, problemType } from '../../registry/index.js';
+import { type Access, accessOf } from './auth.js';
+import { scopesOf } from './scopes.js';
+
+const tags: [string, string][] = [
+  ['platform', 'The platform itself: its state, its trust root'],
+  ['devices', 'Devices, their certificates and what they are made of'],
+  ['models', 'Models, their versions, stages and manifests'],
+  ['firmware', 'Firmware and its versions'],
+  ['blobs', 'Content by its digest'],
+  ['rollouts', 'Bringing a version to devices'],
+  ['jobs', 'Work that takes longer than a request'],
+  ['data', 'Recordings and labels'],
+  ['events', 'Every change, in order, and who is told of it'],
+  ['users', 'Who may do what'],
+];
+
+/** Path below /api/v1 → tag, where it is not its own. */
+const tagged: Record<string, string> = {
+  ...{ claims: 'devices', activation: 'devices', groups: 'devices', manifests: 'models', uploads: 'blobs' },
+  ...{
+    datasets: 'data',
+    labels: 'data',
+    telemetry: 'data',
+    audit: 'events',
+    webhooks: 'events',
+    tokens: 'users',
+  },
+};
+
+/** The API's own description (OpenAPI 3.1), at /openapi.json. To be registered before the routes. */
+export async function describeApi(app: FastifyInstance, version: string): Promise<void> {
+  const { default: swagger } = await import('@fastify/swagger');
+  const { jsonSchemaTransform } = await import('fastify-type-provider-zod');
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'aiot platform', version, description },
+      tags: tags.map(([name, description]) => ({ name, description })),
+      components: {
+        securitySchemes: {
+          token: { type: 'http', scheme: 'bearer', description: 'A token that `aiot token create` made.' },
+          // The types know OpenAPI 3.0, which has no mutualTLS yet.
+          certificate: { type: 'mutualTLS', description: 'The certificate of a device.' } as never,
+        },
+      },
+      security: [{ token: [] }],
+    },
+    transform: (route) => {
+      const { schema, url } = jsonSchemaTransform(route as Parameters<typeof jsonSchemaTransform>[0]);
+      if (schema.hide) return { schema, url };
+      const method = [route.route.method].flat()[0] ?? 'GET';
+      const access = accessOf(route.route.config ?? {}, method, url);
+      return { url, schema: described(schema as Described, { method, url, access }) };
+    },
+  });
+}
+
+interface Described {
+  response?: Record<string, unknown>;
+  params?: unknown;
+  body?: unknown;
+  querystring?: unknown;
+  [key: string]: unknown;
+}
+
+function described(schema: Described, route: { method: string; url: string; access: Access }): Described {
+  const { method, url, access } = route;
+  const noun = url.split('/')[3] ?? 'platform';
+  const tag = tagged[noun] ?? (tags.some(([name]) => name === noun) ? noun : 'platform');
+  const problems = Object.fromEntries(statusesOf(schema, route).map((status) => [status, problem(status)]));
+  const needs =
+    access === 'everybody'
+      ? []
+      : [`Needs ${needed(access, method)}, or the scope ${scopesOf(method, url).join(' or ')}.`];
+  return {
+    ...schema,
+    operationId: schema.operationId ?? operationId(method, url),
+    tags: schema.tags ?? [tag],
+    description: [schema.description, ...needs].filter(Boolean).join(' '),
+    security: securityOf(access),
+    response: { ...(schema.response ?? { '2xx': bytes }), ...problems },
+  };
+}
+
+function needed(access: Access, method: string): string {
+  if (access !== 'devices') return `the role ${access}`;
+  return `a device’s certificate, or the role ${method === 'GET' ? 'viewer' : 'operator'}`;
+}
+
+function securityOf(access: Access): Record<string, string[]>[] {
+  if (access === 'everybody') return [];
+  return access === 'devices' ? [{ token: [] }, { certificate: [] }] : [{ token: [] }];
+}
+
+/** Refusals that a route can answer with. */
+function statusesOf(schema: Described, { method, access }: { method: string; access: Access }): number[] {
+  const reads = method === 'GET' || method === 'HEAD';
+  return [
+    ...(reads && !schema.params && !schema.querystring ? [] : [400]),
+    ...(access === 'everybody' ? [] : [401, 403]),
+    ...(schema.params ? [404] : []),
+    ...(reads ? [] : [404, 409, 412, 413, 415, 422]),
+    ...[414, 429, 500, 507],
+  ];
+}
+
+/** Where there is no schema, what comes is not JSON: a file, or events. */
+const bytes = { description: 'What was asked for', content: { '*/*': { schema: {} } } };
+
+const meanings: Record<number, string> = {
+  400: 'A value does not fit',
+  401: 'No valid token or certificate',
+  403: 'Not allowed, or not signed by who may',
+  404: 'There is no such thing',
+  409: 'It does not go with what is there',
+  412: 'It was changed meanwhile',
+  413: 'The body is too large',
+  414: 'The target is too long',
+  415: 'Not a type of body that is taken',
+  422: 'The content is not what it is said to be',
+  429: 'Asked too often; Retry-After says when to ask again',
+  500: 'The platform failed',
+  507: 'The disk is full',
+};
+
+function problem(status: number) {
+  const { $schema: _, ...schema } = z.toJSONSchema(problemSchema);
+  return { description: meanings[status], content: { [problemType]: { schema } } };
+}
+
+/** `POST /api/v1/models/{name}/versions` → postModelsVersions; ids in a path make it `…ByName`. */
+function operationId(method: string, url: string): string {
+  const parts = url.replace('/api/v1/', '').split('/').filter(Boolean);
+  const words = parts.flatMap((part) => {
+    const param = /^[:{](\w+)\}?$/.exec(part)?.[1];
+    return (param ? `by-${param}` : part).split(/[^A-Za-z0-9]+/);
+  });
+  return method.toLowerCase() + words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('');
+}
+
+const description =
+  `People and programs send a bearer token; what it may is up to its role (viewer, ci, operator) and its scopes.
+Devices show their certificate. Every error is a problem (RFC 9457) with a \`code\` of the catalogue and what to do \`next\`.
+Lists come in pages: ask \`after\` the \`next\` of the page before. A POST or DELETE with an \`Idempotency-Key\` is done once however
+often it is sent. Times are milliseconds since 1970.`.replaceAll('\n', ' ');

@@ -1,0 +1,88 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { AiotError, sha256Hex } from '../../core/index.js';
+import type { Answers, Pending } from '../services/answers.js';
+import { tokenOf } from './auth.js';
+import { sendProblem } from './errors.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The request's Idempotency-Key, while it is worked on; null = it has none. */
+    pending: (Pending & { end: () => void }) | null;
+  }
+}
+
+const methods = new Set(['POST', 'DELETE', 'PATCH']);
+
+/**
+ * A POST, DELETE or PATCH with an Idempotency-Key is done once: its repeats get the answer of the first, also while that is
+ * being worked on and after a restart. Streamed bodies have no part in it: what they store is named by its content.
+ */
+export function answerRepeats(app: FastifyInstance, answers: Answers, log: Logger): void {
+  app.decorateRequest('pending', null);
+  app.addHook('preHandler', async (request, reply) => {
+    const pending = pendingOf(request);
+    if (pending === null) return;
+    const found = await answers.begin(pending);
+    if (typeof found === 'function') {
+      request.pending = { ...pending, end: found };
+      reply.raw.once('close', found);
+      return;
+    }
+    if (found.request !== pending.request) {
+      throw new AiotError(
+        'AIOT_IDEMPOTENCY_REUSED',
+        `the Idempotency-Key ${pending.key} was of another request`,
+      );
+    }
+    if (found.status === 0) return sendProblem(reply, lost(pending), 409);
+    reply.header('idempotency-replayed', 'true').status(found.status);
+    if (found.body !== '') reply.type('application/json; charset=utf-8');
+    return reply.send(found.body);
+  });
+  app.addHook('preHandler', (request, _reply, done) => {
+    if (request.pending) answers.during(request.pending, done);
+    else done();
+  });
+  app.addHook('onSend', async (request, reply, payload) => {
+    const { pending } = request;
+    if (pending === null) return;
+    request.pending = null;
+    if (payload === undefined || payload === null || typeof payload === 'string')
+      await keep(pending, reply, payload ?? '');
+    pending.end();
+  });
+  const keep = async (pending: Pending, reply: FastifyReply, body: string) => {
+    try {
+      await answers.finish(pending, reply.statusCode, body);
+    } catch (err) {
+      log.error({ err }, 'an answer could not be kept for repeats');
+    }
+  };
+}
+
+function pendingOf(request: FastifyRequest): Pending | null {
+  const key = request.headers['idempotency-key'];
+  if (key === undefined || !methods.has(request.method) || request.who === 'nobody') return null;
+  if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) {
+    throw new AiotError(
+      'AIOT_REQUEST_INVALID',
+      'headers: idempotency-key: expected 1 to 255 visible characters',
+    );
+  }
+  const { body, method, url, who } = request;
+  const plain = body === undefined || body === null || Object.getPrototypeOf(body) === Object.prototype;
+  if (!plain) return null;
+  const asked = sha256Hex(`${method}\n${url}\n${JSON.stringify(body ?? null)}`);
+  return { who, key, request: asked, secret: request.user ? tokenOf(request) : null };
+}
+
+function lost({ key }: Pending): AiotError {
+  return new AiotError(
+    'AIOT_IDEMPOTENCY_REUSED',
+    `the request with the key ${key} was done, and its answer is lost`,
+    {
+      next: 'Read what it was to change: it is changed.',
+    },
+  );
+}

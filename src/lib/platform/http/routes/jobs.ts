@@ -1,0 +1,114 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import {
+  hasJobEnded,
+  jobEndSchema,
+  jobProgressSchema,
+  jobQuerySchema,
+  jobSchema,
+  jobsSchema,
+  newJobSchema,
+} from '../../../registry/index.js';
+import type { Routes } from '../parts.js';
+
+const params = z.object({ id: z.string().max(100) });
+/** What runs in CI says how far it is. */
+const config = { access: 'ci' } as const;
+/** How often a job is looked at for those who wait for it, and a comment sent when nothing has changed, ms. */
+const lookEveryMs = 300;
+const heartbeatMs = 15_000;
+
+export const jobRoutes: Routes =
+  ({ jobs }) =>
+  async (app) => {
+    app.get(
+      '/jobs',
+      {
+        schema: { summary: 'Jobs, newest first', querystring: jobQuerySchema, response: { 200: jobsSchema } },
+      },
+      ({ query }) => jobs.list(query),
+    );
+
+    app.get(
+      '/jobs/:id',
+      { schema: { summary: 'One job', params, response: { 200: jobSchema } } },
+      ({ params }) => jobs.get(params.id),
+    );
+
+    app.get(
+      '/jobs/:id/events',
+      { schema: { summary: 'The job at each change until it ends (server-sent events)', params } },
+      async (request, reply) => {
+        const { id } = request.params;
+        // An unknown job is answered as JSON, so it is looked for before the stream begins.
+        let job = await jobs.get(id);
+        reply.hijack();
+        const { raw } = reply;
+        const ended = new AbortController();
+        raw.on('close', () => ended.abort());
+        raw.writeHead(200, {
+          'content-type': 'text/event-stream; charset=utf-8',
+          'cache-control': 'no-store',
+        });
+        let told = '';
+        let toldAt = 0;
+        while (!ended.signal.aborted) {
+          const { updated: _, ...rest } = job;
+          const now = JSON.stringify(rest);
+          if (now !== told) raw.write(`data: ${JSON.stringify(job)}\n\n`);
+          else if (performance.now() - toldAt > heartbeatMs) raw.write(': still here\n\n');
+          if (now !== told || performance.now() - toldAt > heartbeatMs) toldAt = performance.now();
+          told = now;
+          if (hasJobEnded(job)) break;
+          await delay(lookEveryMs, undefined, { signal: ended.signal }).catch(() => {});
+          const again = await jobs.get(id).catch(() => null);
+          if (again === null) break;
+          job = again;
+        }
+        raw.end();
+      },
+    );
+
+    app.post(
+      '/jobs',
+      {
+        config,
+        schema: { summary: 'Begin a job', body: newJobSchema, response: { 201: jobSchema } },
+      },
+      async ({ body, who }, reply) => reply.status(201).send(await jobs.create(body, who)),
+    );
+
+    app.post(
+      '/jobs/:id/cancel',
+      { config, schema: { summary: 'Say that a job is to end', params, response: { 200: jobSchema } } },
+      ({ params, who }) => jobs.cancel(params.id, who),
+    );
+
+    app.post(
+      '/jobs/:id/progress',
+      {
+        config,
+        schema: {
+          summary: 'Say how far an external job is',
+          params,
+          body: jobProgressSchema,
+          response: { 200: jobSchema },
+        },
+      },
+      ({ params, body }) => jobs.progress(params.id, body),
+    );
+
+    app.post(
+      '/jobs/:id/end',
+      {
+        config,
+        schema: {
+          summary: 'Say how an external job ended',
+          params,
+          body: jobEndSchema,
+          response: { 200: jobSchema },
+        },
+      },
+      ({ params, body, who }) => jobs.finish(params.id, body, who),
+    );
+  };

@@ -1,0 +1,144 @@
+import { Readable } from 'node:stream';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { AiotError } from '../../../core/index.js';
+import { largestBlob } from '../../blobs/store.js';
+import type { Upload } from '../../blobs/uploads.js';
+import type { Routes } from '../parts.js';
+
+const version = '1.0.0';
+const params = z.object({ id: z.string().max(60) });
+const piece = 'application/offset+octet-stream';
+
+/** Resumable uploads by the tus protocol 1.0.0, with creation, creation-with-upload, checksum, expiration and termination. */
+export const uploadRoutes: Routes =
+  ({ uploads }) =>
+  async (app) => {
+    app.addContentTypeParser(piece, (_request, payload, done) => done(null, payload));
+    app.addHook('onRequest', async (request, reply) => {
+      reply.headers({ 'tus-resumable': version, 'cache-control': 'no-store' });
+      if (request.method === 'OPTIONS' || request.headers['tus-resumable'] === version) return;
+      reply.header('tus-version', version);
+      throw new AiotError('AIOT_UPLOAD_VERSION', `expected Tus-Resumable: ${version}`);
+    });
+
+    app.options(
+      '/uploads',
+      { config: { access: 'everybody' }, schema: { summary: 'What the tus server can do', hide: true } },
+      async (_request, reply) =>
+        reply
+          .status(204)
+          .headers({
+            'tus-version': version,
+            'tus-extension': 'creation,creation-with-upload,checksum,expiration,termination',
+            'tus-checksum-algorithm': 'sha1,sha256',
+            'tus-max-size': largestBlob,
+          })
+          .send(),
+    );
+
+    app.post(
+      '/uploads',
+      {
+        config: { access: 'ci' },
+        bodyLimit: largestBlob,
+        schema: {
+          summary: 'Begin an upload in pieces (tus 1.0.0)',
+          description: 'Upload-Metadata names the digest of the whole: `digest c2hhMjU2Oi4uLg==`.',
+          response: { 201: z.null() },
+        },
+      },
+      async (request, reply) => {
+        const metadata = header(request, 'upload-metadata') ?? '';
+        const bytes = count(request, 'upload-length');
+        const digest = metadataOf(metadata).get('digest') ?? '';
+        const created = await uploads.create({ digest, bytes, who: request.who, metadata });
+        reply.header('location', `/api/v1/uploads/${created.id}`);
+        const { body } = request;
+        const upload =
+          body instanceof Readable ? await uploads.append(created.id, 0, body, checkOf(request)) : created;
+        return told(reply.status(201), upload).send(null);
+      },
+    );
+
+    app.head(
+      '/uploads/:id',
+      {
+        config: { access: 'ci' },
+        schema: { summary: 'How far an upload has come', params, response: { 200: z.null() } },
+      },
+      async (request, reply) => {
+        await uploads.interrupt(request.params.id);
+        const upload = await uploads.get(request.params.id);
+        const { bytes, metadata } = upload;
+        return told(reply.status(200), upload)
+          .headers({ 'upload-length': bytes, ...(metadata === '' ? {} : { 'upload-metadata': metadata }) })
+          .send(null);
+      },
+    );
+
+    app.patch(
+      '/uploads/:id',
+      {
+        config: { access: 'ci' },
+        bodyLimit: largestBlob,
+        schema: {
+          summary: 'Go on with an upload',
+          description: 'With its last byte it becomes the blob of its digest.',
+          params,
+          response: { 204: z.null() },
+        },
+      },
+      async (request, reply) => {
+        const { body } = request;
+        if (!(body instanceof Readable)) {
+          throw new AiotError('AIOT_REQUEST_INVALID', `expected a body of type ${piece}`);
+        }
+        const offset = count(request, 'upload-offset');
+        const upload = await uploads.append(request.params.id, offset, body, checkOf(request));
+        return told(reply.status(204), upload).send(null);
+      },
+    );
+
+    app.delete(
+      '/uploads/:id',
+      {
+        config: { access: 'ci' },
+        schema: { summary: 'Give an upload up', params, response: { 204: z.null() } },
+      },
+      async (request, reply) => {
+        await uploads.remove(request.params.id);
+        return reply.status(204).send(null);
+      },
+    );
+  };
+
+function told(reply: FastifyReply, { offset, expires }: Upload): FastifyReply {
+  return reply.headers({ 'upload-offset': offset, 'upload-expires': new Date(expires).toUTCString() });
+}
+
+function header(request: FastifyRequest, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+function count(request: FastifyRequest, name: string): number {
+  const text = header(request, name);
+  if (text !== undefined && /^\d{1,15}$/.test(text)) return Number(text);
+  throw new AiotError('AIOT_REQUEST_INVALID', `expected a header ${name} with a number of bytes`);
+}
+
+/** `name base64,name base64,name` (tus 1.0.0, Upload-Metadata). */
+function metadataOf(text: string): Map<string, string> {
+  const pairs = text.split(',').map((pair) => pair.trim().split(/\s+/));
+  return new Map(
+    pairs.map(([name = '', value = '']) => [name, Buffer.from(value, 'base64').toString('utf8')]),
+  );
+}
+
+function checkOf(request: FastifyRequest): { algorithm: string; sum: string } | undefined {
+  const [algorithm = '', sum = ''] = header(request, 'upload-checksum')?.split(' ') ?? [];
+  if (algorithm === '') return undefined;
+  if (algorithm === 'sha1' || algorithm === 'sha256') return { algorithm, sum };
+  throw new AiotError('AIOT_REQUEST_INVALID', 'expected an Upload-Checksum of sha1 or sha256');
+}

@@ -1,0 +1,338 @@
+import { AiotError } from '../../../core/index.js';
+import type { LiveCounts } from '../../../fleet/index.js';
+import { storageError } from '../../errors.js';
+import type { Entry, JournalRecord, Place, TakeKey } from '../entry.js';
+import { isEntry } from '../line.js';
+import type { Position } from '../segments.js';
+import { countEntry, emptyTake, isNamed, messageKey, type Take, takeKeyOf } from '../takes.js';
+import { decodeSpots, encodeSpots, type Spot } from './chunk.js';
+import type { IndexDatabase } from './database.js';
+import { type Hot, keyText, rangesOf, spotKey, spotOf } from './hot.js';
+import { type LiveRow, liveCountsOf, liveRowsOf } from './live.js';
+import { type ChunkRow, countsOf, type TakeRow, takeOf } from './rows.js';
+import { SegmentRows } from './segment-rows.js';
+import { emptyStream, newFieldsOf, type StreamTotals, withoutTake } from './streams.js';
+
+/** Messages that are kept in memory before they are written into index.db. */
+const flushAfter = 65_536;
+/** Recordings and streams that are kept in memory between two flushes, when they were not written to. */
+const mostIdle = 4096;
+
+/** Spots of one recording in one segment, in the order in which they came. */
+export interface SegmentSpots {
+  segment: number;
+  spots: Spot[];
+}
+
+/**
+ * Where each recording's messages lie, by stream, device and time, and what is counted of them: a function of the journal.
+ * index.db has all but what came since the last flush; memory has that and the recordings of late, whatever the journal
+ * holds. A flush is one transaction and says up to where the journal is in it.
+ */
+export class JournalIndex extends SegmentRows {
+  private readonly hot = new Map<string, Hot>();
+  private readonly streams = new Map<string, { totals: StreamTotals; dirty: boolean; used: number }>();
+  private readonly live = new Map<string, LiveRow>();
+  private pending = 0;
+  /** Removals that are in the journal and could not be carried out yet. */
+  private readonly owed: TakeKey[] = [];
+  private flushes: number;
+
+  constructor(database: IndexDatabase) {
+    super(database);
+    this.flushes = this.meta('flushes');
+  }
+
+  /** Up to where the journal is in index.db. */
+  get position(): Position {
+    return { segment: this.meta('segment') || 1, offset: this.meta('offset') };
+  }
+
+  /** Whether so much waits that a flush is due; far too much: that flushes fail. */
+  get due(): 'no' | 'yes' | 'overdue' {
+    if (this.owed.length > 0) return 'overdue';
+    return this.pending < flushAfter ? 'no' : this.pending < 8 * flushAfter ? 'yes' : 'overdue';
+  }
+
+  /** Whether the message is stored already. Makes the row of its recording: where that cannot be, nothing is written. */
+  has(entry: Entry): boolean {
+    const { take, hot, key } = this.find(entry);
+    if (key === null || take.numbered === 0) return false;
+    const named = isNamed(take);
+    const { seq, t } = entry.payload as { seq: number; t: number };
+    if (named && (seq > (take.maxSeq ?? -1) || seq < (take.minSeq ?? 0))) return false;
+    if (!named && (t > (take.endedAt ?? t) || t < (take.startedAt ?? t))) return false;
+    if (named && take.numbered === (take.maxSeq ?? 0) - (take.minSeq ?? 0) + 1) return true;
+    hot.keys ??= new Set(hot.spots.map((spot) => spotKey(spot, named) ?? ''));
+    return hot.keys.has(key) || this.inChunks(hot.id, named, named ? seq : t, key);
+  }
+
+  /** Fields that the stream would have with this message. */
+  fieldsWith(entry: Entry): number {
+    const { totals } = this.streamOf(entry.stream ?? '');
+    return totals.fields.length + newFieldsOf(totals, entry).length;
+  }
+
+  /** Takes note of records that are durable. */
+  apply(records: readonly { record: JournalRecord; place: Place }[]): void {
+    for (const { record, place } of records) {
+      if (isEntry(record)) this.add(record, place);
+      else {
+        this.owed.push(record.removed);
+        this.flushOwed({ segment: place.segment, offset: place.offset + place.length + 1 });
+      }
+    }
+  }
+
+  /** Writes what is in memory only, and carries out removals: all before `position` is in the index then. */
+  flush(position: Position): void {
+    const gone = this.owed.map((key) => ({ key, hot: this.hotOf(key, false) }));
+    const changed = new Map<string, StreamTotals>();
+    for (const { key, hot } of gone) {
+      if (!hot || key.channel !== 'telemetry') continue;
+      const { totals } = this.streamOf(key.stream);
+      changed.set(key.stream, withoutTake(changed.get(key.stream) ?? totals, hot.take));
+    }
+    this.sql.transaction(() => {
+      this.write(position);
+      for (const { hot } of gone) if (hot) this.erase(hot.id);
+      for (const totals of changed.values()) this.writeStream(totals);
+    });
+    this.owed.length = 0;
+    this.settle();
+    for (const [name, totals] of changed) Object.assign(this.streamOf(name).totals, totals);
+    for (const { key, hot } of gone) {
+      this.hot.delete(keyText(key));
+      if (hot) this.seen.forget(hot.id);
+    }
+  }
+
+  private write(position: Position): void {
+    const part = this.flushes + 1;
+    for (const hot of this.hot.values()) if (hot.dirty) this.writeTake(hot, position.segment, part);
+    for (const { totals, dirty } of this.streams.values()) {
+      if (dirty) this.writeStream(totals);
+    }
+    for (const { model, kind, name, answer, n } of this.live.values()) {
+      const upsert = 'ON CONFLICT DO UPDATE SET n = n + excluded.n';
+      this.sql.run(`INSERT INTO live VALUES (?, ?, ?, ?, ?) ${upsert}`, model, kind, name, answer, n);
+    }
+    this.setMeta('segment', position.segment);
+    this.setMeta('offset', position.offset);
+    this.setMeta('flushes', part);
+  }
+
+  /** The recording, null when there is none. */
+  take(key: TakeKey): Take | null {
+    const { take } = this.hotOf(key, false) ?? {};
+    return take && isThere(take) ? { ...take } : null;
+  }
+
+  /** Recordings of a channel's stream behind one of them, by device and name. */
+  takes(
+    of: { channel: string; stream: string; device?: string },
+    after: [device: string, recording: string],
+    limit: number,
+  ): Take[] {
+    const where = of.device === undefined ? '' : 'AND device = ?';
+    const values = [of.channel, of.stream, ...(of.device === undefined ? [] : [of.device])];
+    const found: Take[] = [];
+    for (let behind = after; found.length < limit; ) {
+      const rows = this.sql.all<TakeRow>(
+        `SELECT * FROM takes WHERE channel = ? AND stream = ? ${where} AND (device, recording) > (?, ?)
+         ORDER BY device, recording LIMIT ?`,
+        ...[...values, ...behind, limit],
+      );
+      const takes = rows.map((row) => this.hot.get(keyText(row))?.take ?? takeOf(row));
+      for (const take of takes.filter(isThere)) if (found.length < limit) found.push({ ...take });
+      const last = rows.at(-1);
+      if (!last || rows.length < limit) break;
+      behind = [last.device, last.recording];
+    }
+    return found;
+  }
+
+  stream(name: string): StreamTotals | null {
+    const { totals } = this.streamOf(name);
+    return totals.recordings > 0 ? { ...totals, fields: [...totals.fields] } : null;
+  }
+
+  /** Streams behind this one, by name. */
+  streamsAfter(after: string, limit: number): StreamTotals[] {
+    const known = this.sql.all<{ name: string }>('SELECT name FROM streams WHERE name > ?', after);
+    const names = new Set([...known.map(({ name }) => name), ...this.streams.keys()]);
+    return [...names]
+      .filter((name) => name > after)
+      .sort()
+      .map((name) => this.stream(name))
+      .filter((totals) => totals !== null)
+      .slice(0, limit);
+  }
+
+  liveOf(model: string): LiveCounts {
+    const rows = this.sql.all<LiveRow>('SELECT * FROM live WHERE model = ?', model);
+    return liveCountsOf([...rows, ...[...this.live.values()].filter((row) => row.model === model)]);
+  }
+
+  /** Spots of a recording in the first segment behind `after` that has any; only chunks that reach into the time. */
+  spots(key: TakeKey, after: number, from: number, to: number, open: number): SegmentSpots | null {
+    const hot = this.hotOf(key, false);
+    if (!hot) return null;
+    const found = this.sql.get<{ segment: number }>(
+      'SELECT segment FROM chunks WHERE take = ? AND segment > ? AND maxT >= ? AND minT <= ? ORDER BY segment LIMIT 1',
+      ...[hot.id, after, from, to],
+    );
+    const waits = hot.spots.length > 0 && open > after;
+    if (!found && !waits) return null;
+    const segment = found?.segment ?? open;
+    const rows = this.sql.all<ChunkRow>(
+      'SELECT spots FROM chunks WHERE take = ? AND segment = ? AND maxT >= ? AND minT <= ? ORDER BY part',
+      ...[hot.id, segment, from, to],
+    );
+    const spots = rows.flatMap((row) => decodeSpots(row.spots));
+    const all = segment === open ? spots.concat(hot.spots) : spots;
+    return { segment, spots: all.filter(({ t }) => t >= from && t <= to) };
+  }
+
+  private add(entry: Entry, place: Place): void {
+    const key = takeKeyOf(entry);
+    const hot = this.hotOf(key, true) as Hot;
+    const { take } = hot;
+    hot.dirty = true;
+    this.pending++;
+    const { messages, samples, bytes, duplicates } = take;
+    countEntry(take, entry, place.length + 1);
+    if (!entry.repeat) {
+      const named = isNamed(take);
+      const spot = spotOf(entry, place, named);
+      hot.spots.push(spot);
+      const told = hot.keys && spotKey(spot, named);
+      if (told) hot.keys?.add(told);
+    }
+    if (entry.channel === 'telemetry')
+      this.addToStream(entry, { messages, samples, bytes, duplicates }, take);
+    for (const row of liveRowsOf(entry)) {
+      const text = `${row.model}/${row.kind}/${row.name}/${row.answer}`;
+      const known = this.live.get(text);
+      if (known) known.n += row.n;
+      else this.live.set(text, row);
+    }
+  }
+
+  private addToStream(
+    entry: Entry,
+    before: Pick<Take, 'messages' | 'samples' | 'bytes' | 'duplicates'>,
+    take: Take,
+  ): void {
+    const stream = this.streamOf(entry.stream ?? '');
+    const { totals } = stream;
+    stream.dirty = true;
+    for (const name of newFieldsOf(totals, entry)) totals.fields.push(name);
+    if (before.messages + before.duplicates === 0) totals.recordings++;
+    totals.messages += take.messages - before.messages;
+    totals.samples += take.samples - before.samples;
+    totals.bytes += take.bytes - before.bytes;
+    totals.duplicates += take.duplicates - before.duplicates;
+  }
+
+  /** The record is in the journal: where the disk is full now, it is carried out later, and nothing is taken until then. */
+  private flushOwed(position: Position): void {
+    try {
+      this.flush(position);
+    } catch (error) {
+      if (!(storageError(error) instanceof AiotError)) throw error;
+    }
+  }
+
+  private find(entry: Entry) {
+    const hot = this.hotOf(takeKeyOf(entry), true) as Hot;
+    return { hot, take: hot.take, key: messageKey(entry, isNamed(hot.take)) };
+  }
+
+  private inChunks(id: number, named: boolean, value: number, key: string): boolean {
+    const [min, max] = named ? ['minSeq', 'maxSeq'] : ['minT', 'maxT'];
+    const rows = this.sql.all<Omit<ChunkRow, 'spots'>>(
+      `SELECT segment, part FROM chunks WHERE take = ? AND ${min} <= ? AND ${max} >= ?`,
+      ...[id, value, value],
+    );
+    return rows.some(({ segment, part }) => {
+      const read = () => {
+        const row = this.sql.get<ChunkRow>(
+          'SELECT spots FROM chunks WHERE take = ? AND segment = ? AND part = ?',
+          ...[id, segment, part],
+        );
+        return decodeSpots(row?.spots ?? new ArrayBuffer(0)).map((spot) => spotKey(spot, named) ?? '');
+      };
+      return this.seen.in(id, `${segment}/${part}`, read).has(key);
+    });
+  }
+
+  private hotOf(key: TakeKey, make: boolean): Hot | null {
+    const text = keyText(key);
+    const known = this.hot.get(text);
+    if (known) {
+      known.used = this.flushes;
+      return known;
+    }
+    const { channel, stream, device, recording } = key;
+    const where = 'channel = ? AND stream = ? AND device = ? AND recording = ?';
+    const values = [channel, stream, device, recording];
+    const row = this.sql.get<TakeRow>(`SELECT * FROM takes WHERE ${where}`, ...values);
+    if (!row && !make) return null;
+    const take = row ? takeOf(row) : emptyTake(key);
+    const id =
+      row?.id ??
+      Number(
+        this.sql.run(
+          'INSERT INTO takes (channel, stream, device, recording, counts) VALUES (?, ?, ?, ?, ?)',
+          ...[...values, countsOf(take)],
+        ).lastInsertRowid,
+      );
+    const hot = { id, take, spots: [], keys: null, dirty: false, used: this.flushes };
+    this.hot.set(text, hot);
+    return hot;
+  }
+
+  private streamOf(name: string) {
+    const known = this.streams.get(name);
+    if (known) {
+      known.used = this.flushes;
+      return known;
+    }
+    const row = this.sql.get<{ totals: string }>('SELECT totals FROM streams WHERE name = ?', name);
+    const totals = row ? (JSON.parse(row.totals) as StreamTotals) : emptyStream(name);
+    const stream = { totals, dirty: false, used: this.flushes };
+    this.streams.set(name, stream);
+    return stream;
+  }
+
+  private writeTake({ id, take, spots }: Hot, segment: number, part: number): void {
+    this.sql.run('UPDATE takes SET counts = ? WHERE id = ?', countsOf(take), id);
+    if (spots.length === 0) return;
+    const { minT, maxT, minSeq, maxSeq } = rangesOf(spots);
+    this.sql.run(
+      'INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      ...[id, segment, part, minT, maxT, minSeq, maxSeq, encodeSpots(spots)],
+    );
+  }
+
+  /** After a flush: nothing waits, and what was not used since the one before gives way. */
+  private settle(): void {
+    this.flushes++;
+    this.pending = 0;
+    this.live.clear();
+    for (const [text, hot] of this.hot) {
+      Object.assign(hot, { spots: [], keys: null, dirty: false });
+      if (this.hot.size > mostIdle && hot.used < this.flushes - 1) this.hot.delete(text);
+    }
+    for (const [name, stream] of this.streams) {
+      stream.dirty = false;
+      if (this.streams.size > mostIdle && stream.used < this.flushes - 1) this.streams.delete(name);
+    }
+  }
+}
+
+/** A row is made before the first message is written: until then there is no recording. */
+function isThere({ messages, duplicates }: Take): boolean {
+  return messages + duplicates > 0;
+}

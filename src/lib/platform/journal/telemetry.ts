@@ -1,0 +1,64 @@
+import type { LiveCounts } from '../../fleet/index.js';
+import type { Entry, TakeKey } from './entry.js';
+import type { StreamTotals } from './index/streams.js';
+import type { JournalReader } from './reader.js';
+import type { Take } from './takes.js';
+
+export type { StreamTotals } from './index/streams.js';
+
+/** Recordings of one stream, by device and name, behind `after` (the key of the last one of the page before). */
+export interface TakeQuery {
+  stream: string;
+  device?: string | undefined;
+  after?: string | undefined;
+  limit: number;
+}
+
+/** Of one time to another, ms since 1970, both included. */
+export interface Span {
+  from?: number | undefined;
+  to?: number | undefined;
+}
+
+export interface TelemetryFigures {
+  /** Lines that were found damaged, since it was made. */
+  damaged: number;
+  /** On disk, bytes; null where the engine does not tell. */
+  bytes: number | null;
+}
+
+/**
+ * Where the messages of devices are kept: the journal's files, or tables of PostgreSQL. The same tests hold both to this.
+ */
+export interface Telemetry {
+  /** Resolves when the entry is durable, or was before. @throws AIOT_MESSAGE_MALFORMED, AIOT_DISK_FULL */
+  append(entry: Entry): Promise<void>;
+  /** Streams with telemetry behind `after`, by name. */
+  streams(page: { after?: string | undefined; limit: number }): Promise<StreamTotals[]>;
+  stream(name: string): Promise<StreamTotals | null>;
+  takes(query: TakeQuery): Promise<Take[]>;
+  take(key: TakeKey): Promise<Take | null>;
+  /** The recording's messages that reach into the time: by number where it has a name, else by time. */
+  read(key: TakeKey, span?: Span): AsyncGenerator<Entry>;
+  /** Counts of a model's answers. */
+  live(name: string, version: number): Promise<LiveCounts>;
+  /** Forgets recordings, durably; a device may begin them anew. */
+  remove(keys: readonly TakeKey[]): Promise<void>;
+  /** Gives back the space of what was removed, and says how much (null: it does not know). @param share of a block that must be dead, 0 = any */
+  reclaim(share: number): Promise<{ bytes: number | null }>;
+  figures(): Promise<TelemetryFigures>;
+  /** For those who send it on. */
+  readonly reader: JournalReader;
+  /** Writes what waits, and closes. */
+  close(): Promise<void>;
+}
+
+/** Key of a recording in a list, and back. */
+export function cursorOf({ device, recording }: Pick<Take, 'device' | 'recording'>): string {
+  return `${device}/${recording}`;
+}
+
+export function fromCursor(cursor = ''): [device: string, recording: string] {
+  const slash = cursor.indexOf('/');
+  return slash < 0 ? [cursor, ''] : [cursor.slice(0, slash), cursor.slice(slash + 1)];
+}

@@ -1,0 +1,105 @@
+import { AiotError } from '../../core/index.js';
+import { mayConnect } from '../../fleet/index.js';
+import type { DeviceRecord, NewDevice } from './device-rows.js';
+
+/** The devices of the database, by what is asked for. */
+export class DeviceMemory {
+  private readonly byName = new Map<string, DeviceRecord>();
+  private readonly byFingerprint = new Map<string, DeviceRecord>();
+  /** All names, until there is another one, or one less. */
+  private sorted: readonly string[] | undefined;
+
+  find(name: string): DeviceRecord | undefined {
+    return this.byName.get(name);
+  }
+
+  withCertificate(fingerprint: string): DeviceRecord | undefined {
+    return this.byFingerprint.get(fingerprint);
+  }
+
+  /** In the order of their code units. */
+  names(): readonly string[] {
+    this.sorted ??= [...this.byName.keys()].sort();
+    return this.sorted;
+  }
+
+  records(): DeviceRecord[] {
+    return [...this.byName.values()];
+  }
+
+  remember(device: DeviceRecord): void {
+    if (!this.byName.has(device.name)) this.sorted = undefined;
+    this.byName.set(device.name, device);
+    for (const fingerprint of [device.fingerprint, device.nextFingerprint])
+      if (fingerprint !== null) this.byFingerprint.set(fingerprint, device);
+  }
+
+  forget(device: DeviceRecord): void {
+    this.forgetCertificates(device);
+    this.byName.delete(device.name);
+    this.sorted = undefined;
+  }
+
+  forgetCertificates({
+    fingerprint,
+    nextFingerprint,
+  }: Pick<DeviceRecord, 'fingerprint' | 'nextFingerprint'>) {
+    for (const old of [fingerprint, nextFingerprint]) if (old !== null) this.byFingerprint.delete(old);
+  }
+
+  /** @throws AIOT_DEVICE_EXISTS */
+  requireFree({ name, ...board }: Pick<NewDevice, 'name' | 'mac' | 'chipId'>): void {
+    const before = this.byName.get(name);
+    if (before && before.state !== 'revoked') {
+      throw new AiotError('AIOT_DEVICE_EXISTS', `the device ${name} is registered already`);
+    }
+    this.requireFreeBoard(board, name);
+  }
+
+  /** One board is one device. To be called in turn; `name`: whose it may be already. @throws AIOT_DEVICE_EXISTS */
+  requireFreeBoard({ mac, chipId }: Pick<DeviceRecord, 'mac' | 'chipId'>, name: string): void {
+    const others = this.records().filter((device) => device.state !== 'revoked' && device.name !== name);
+    const same = mac === null ? undefined : others.find((device) => device.mac === mac);
+    if (same) throw boardTaken(`the board ${mac} is registered already, as ${same.name}`, same.name);
+    const alike = chipId === null ? undefined : others.find((device) => device.chipId === chipId);
+    if (alike) throw boardTaken(`the chip id ${chipId} is that of ${alike.name} already`, alike.name);
+  }
+
+  /**
+   * Takes over what the database has of these names. Returns the names of those whose open connections are no longer
+   * theirs: devices that may not connect any more, or by another certificate, and boards that others took the place of.
+   */
+  follow(names: readonly string[], records: readonly DeviceRecord[]): string[] {
+    const found = new Map(records.map((record) => [record.name, record]));
+    const ended: string[] = [];
+    for (const name of new Set(names)) {
+      const before = this.byName.get(name);
+      const now = found.get(name);
+      if (before && (!now || endsConnections(before, now))) ended.push(name);
+      if (before && !now) this.forget(before);
+      if (!now) continue;
+      const same = before?.id === now.id;
+      // It was read before the last change of this process was there.
+      if (same && now.revision < before.revision) continue;
+      if (before) this.forgetCertificates(before);
+      this.remember(same ? Object.assign(before, now) : now);
+    }
+    return ended;
+  }
+}
+
+function endsConnections(before: DeviceRecord, now: DeviceRecord): boolean {
+  if (before.id !== now.id || (mayConnect(before.state) && !mayConnect(now.state))) return true;
+  return (
+    now.revision >= before.revision &&
+    before.fingerprint !== null &&
+    before.fingerprint !== now.fingerprint &&
+    mayConnect(now.state)
+  );
+}
+
+function boardTaken(message: string, name: string): AiotError {
+  return new AiotError('AIOT_DEVICE_EXISTS', message, {
+    next: `A new certificate for it: aiot device rotate ${name} --port PORT. Under another name: aiot device revoke ${name}, then repeat.`,
+  });
+}

@@ -1,0 +1,152 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import { AiotError } from '../../core/index.js';
+import { olderLog } from './log-file.js';
+import { platformFolder } from './options.js';
+
+export const logLineSchema = z.object({
+  /** ms since 1970; null = the line does not say. */
+  time: z.number().nullable(),
+  level: z.enum(['debug', 'info', 'warning', 'error']),
+  message: z.string(),
+  /** What else it says. */
+  detail: z.record(z.string(), z.unknown()),
+});
+export type LogLine = z.output<typeof logLineSchema>;
+
+export interface LogOptions {
+  data?: string | undefined;
+  /** Go on with what is to come. */
+  follow: boolean;
+  /** Leave out what is older, ms since 1970. */
+  since?: number | undefined;
+  /** Only the last so many; all when absent. */
+  last?: number | undefined;
+  signal: AbortSignal;
+}
+
+const service = 'aiot-platform';
+const lookMs = 250;
+
+/**
+ * What the platform of a folder has logged: of one in the background its file, of a service the system's journal.
+ * @throws AIOT_FILE_NOT_FOUND where there is neither
+ */
+export async function* readLogs(options: LogOptions): AsyncGenerator<LogLine> {
+  const { follow, since = 0, last, signal } = options;
+  const path = join(platformFolder(options.data), 'platform.log');
+  const there = await sizeOf(path);
+  const kept: LogLine[] = [];
+  const own = there !== null;
+  if (!own && !isService()) throw noLog(path);
+  const before = own ? fileLines(path) : journalLines(since, false, signal);
+  for await (const text of before) {
+    const line = lineOf(text);
+    if (line.time !== null && line.time < since) continue;
+    if (last === undefined) yield line;
+    else if (kept.push(line) > last) kept.shift();
+  }
+  yield* kept;
+  if (!follow) return;
+  const after = own ? grown(path, there, signal) : journalLines(Date.now(), true, signal);
+  for await (const text of after) yield lineOf(text);
+}
+
+async function* fileLines(path: string): AsyncGenerator<string> {
+  for (const file of [olderLog(path), path]) {
+    if ((await sizeOf(file)) !== null) yield* linesOf(createReadStream(file));
+  }
+}
+
+/** Lines behind `from`, as they come; a file that is shorter than before begins anew. */
+async function* grown(path: string, from: number, signal: AbortSignal): AsyncGenerator<string> {
+  let at = from;
+  let rest = '';
+  while (!signal.aborted) {
+    const size = (await sizeOf(path)) ?? 0;
+    if (size < at) [at, rest] = [0, ''];
+    if (size > at) {
+      const chunks: Buffer[] = [];
+      for await (const chunk of createReadStream(path, { start: at, end: size - 1 }))
+        chunks.push(chunk as Buffer);
+      const lines = (rest + Buffer.concat(chunks).toString('utf8')).split('\n');
+      rest = lines.pop() ?? '';
+      at = size;
+      yield* lines;
+    } else await delay(lookMs, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** `journalctl -o cat` prints the lines as they were written. */
+async function* journalLines(since: number, follow: boolean, signal: AbortSignal): AsyncGenerator<string> {
+  const from = `--since=@${Math.floor(since / 1000)}`;
+  const words = [
+    '--unit',
+    service,
+    '--output=cat',
+    '--no-pager',
+    from,
+    ...(follow ? ['--follow', '--lines=0'] : []),
+  ];
+  const child = spawn('journalctl', words, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const stop = () => child.kill();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    yield* linesOf(child.stdout);
+  } finally {
+    signal.removeEventListener('abort', stop);
+    stop();
+  }
+}
+
+async function* linesOf(input: Readable): AsyncGenerator<string> {
+  for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY }))
+    if (line !== '') yield line;
+}
+
+function isService(): boolean {
+  const found = spawnSync('journalctl', ['--unit', service, '--lines=1', '--output=cat', '--no-pager'], {
+    encoding: 'utf8',
+    timeout: 10_000,
+  });
+  return found.status === 0 && found.stdout.trim() !== '' && !found.stdout.startsWith('-- No entries');
+}
+
+/** pino's levels (its documentation, "level"); what is no line of it is what Node, or a library, had to say. */
+function lineOf(text: string): LogLine {
+  const value = jsonOf(text);
+  if (!value) return { time: null, level: 'error', message: text, detail: {} };
+  const { time, level, msg, ...detail } = value;
+  const rank = typeof level === 'number' ? level : 30;
+  return {
+    time: typeof time === 'number' ? time : null,
+    level: rank >= 50 ? 'error' : rank >= 40 ? 'warning' : rank >= 30 ? 'info' : 'debug',
+    message: typeof msg === 'string' ? msg : '',
+    detail,
+  };
+}
+
+function jsonOf(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
+}
+
+async function sizeOf(path: string): Promise<number | null> {
+  return (await stat(path).catch(() => null))?.size ?? null;
+}
+
+function noLog(path: string): AiotError {
+  return new AiotError('AIOT_FILE_NOT_FOUND', `there is no ${path}, and no service ${service}`, {
+    next: 'A platform in the foreground logs to its terminal; aiot up --detach keeps a file.',
+  });
+}

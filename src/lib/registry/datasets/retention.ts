@@ -1,0 +1,46 @@
+import { AiotError } from '../../core/index.js';
+import type { RegistryClient } from '../client.js';
+import type { RemovedRecordings, Retention } from './bodies.js';
+
+export interface RetentionWish {
+  stream?: string | undefined;
+  days?: number | undefined;
+  bytes?: number | undefined;
+  labelled?: boolean | undefined;
+  /** No limit any more. */
+  forever?: boolean | undefined;
+  run?: boolean | undefined;
+  dryRun?: boolean | undefined;
+}
+
+/** Sets or takes back how long telemetry is kept, carries it out, and says what holds then. @throws AIOT_USAGE, AIOT_NOT_FOUND */
+export async function changeRetention(
+  client: Pick<RegistryClient, 'retention'>,
+  wish: RetentionWish,
+): Promise<{ policies: Retention[]; removed: RemovedRecordings | null }> {
+  const { stream, days = null, bytes = null, labelled = false, forever, run, dryRun = false } = wish;
+  const sets = days !== null || bytes !== null;
+  if (stream === undefined && (sets || forever || labelled)) {
+    throw new AiotError('AIOT_USAGE', 'expected the name of the stream that this is for');
+  }
+  if (labelled && !sets) {
+    throw new AiotError('AIOT_USAGE', '--labelled: expected --days or --size with it');
+  }
+  if (stream !== undefined && forever) await client.retention.remove(stream);
+  if (stream !== undefined && sets && !dryRun) await client.retention.set(stream, { days, bytes, labelled });
+  if (sets && dryRun) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      '--dry-run: expected no --days and no --size: it says what is due as it is set',
+      {
+        next: 'Set it first: a policy removes nothing until the next full hour.',
+      },
+    );
+  }
+  const request = { dryRun, ...(stream === undefined ? {} : { stream }) };
+  const removed = run || dryRun ? await client.retention.run(request) : null;
+  const policies = (await client.retention.list()).filter(
+    (each) => stream === undefined || each.stream === stream,
+  );
+  return { policies, removed };
+}

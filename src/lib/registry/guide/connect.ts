@@ -1,0 +1,60 @@
+import { X509Certificate } from 'node:crypto';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import type { Agent } from 'undici';
+import { AiotError } from '../../core/index.js';
+
+/** What an installation of the guide is known by. */
+export interface GuideTrust {
+  /** PEM of the CA, or of the very certificate, which is then the only one taken, whatever names are in it. */
+  ca?: string | undefined;
+  /** SHA-256 of the certificate's DER, 64 hex digits: the only one taken. */
+  fingerprint?: string | undefined;
+}
+
+/**
+ * Connections to one installation. Its certificate is always verified: by its CA and name, or pinned; never taken as it
+ * comes.
+ */
+export async function guideAgent({ ca, fingerprint }: GuideTrust): Promise<Agent> {
+  const { Agent, buildConnector } = await import('undici');
+  const common = { timeout: 10_000 };
+  if (fingerprint !== undefined) {
+    const wanted = fingerprint.replaceAll(':', '').toLowerCase();
+    const connect = buildConnector({ ...common, rejectUnauthorized: false });
+    return new Agent({
+      connect(options, done) {
+        connect(options, (error, socket) => {
+          if (error) return done(error, null);
+          const got = fingerprintOf(socket as unknown as Peer);
+          if (got === wanted) return done(null, socket);
+          socket.destroy();
+          done(notThatOne(`${options.hostname}:${options.port}`, got), null);
+        });
+      },
+    });
+  }
+  if (ca === undefined) return new Agent({ connect: common });
+  const pinned = new X509Certificate(ca).raw;
+  const checkName = (host: string, peer: PeerCertificate) =>
+    pinned.equals(peer.raw) ? undefined : checkServerIdentity(host, peer);
+  return new Agent({ connect: { ...common, ca, checkServerIdentity: checkName } });
+}
+
+interface Peer {
+  getPeerX509Certificate(): X509Certificate | undefined;
+}
+
+function fingerprintOf(socket: Peer): string {
+  return (socket.getPeerX509Certificate()?.fingerprint256 ?? '').replaceAll(':', '').toLowerCase();
+}
+
+function notThatOne(host: string, got: string): AiotError {
+  return new AiotError(
+    'AIOT_PLATFORM_UNTRUSTED',
+    `${host} shows a certificate with the fingerprint ${got}, which is another than this context has`,
+    {
+      endpoint: host,
+      next: 'If that is right: aiot context add NAME --kind architects-guide --replace --fingerprint …',
+    },
+  );
+}

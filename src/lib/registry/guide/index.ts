@@ -1,0 +1,3 @@
+/** A running installation of "The Architect's Guide to the AIoT" as a registry: boards and models, and no more. */
+export { createGuideClient, type GuideClient } from './client.js';
+export { type GuideProvisioned, guideProvisionedSchema, provisionAtGuide } from './provision.js';

@@ -1,0 +1,75 @@
+import { type ZodType, z } from 'zod';
+import { AiotError } from '../core/index.js';
+
+/** How many entries an answer holds when nobody says, and at most. */
+const usual = 100;
+const most = 1000;
+
+/** Query of every list: at most `limit` entries, those behind the one whose key is `after` (the `next` of the page before). */
+export const pageQuerySchema = z.object({
+  limit: z.coerce.number().int().min(1).max(most).default(usual),
+  after: z.string().min(1).max(512).optional(),
+});
+export type PageQuery = z.output<typeof pageQuerySchema>;
+
+/** Body of a list: `{NOUN: [...], next}`; `next` is what to ask `after`, null at the end. */
+export function pageSchema<Noun extends string, Entry extends ZodType>(noun: Noun, entry: Entry) {
+  const shape = { [noun]: z.array(entry) } as Record<Noun, z.ZodArray<Entry>>;
+  return z.object({ ...shape, next: z.string().nullable().default(null) });
+}
+
+/**
+ * One page of a whole list that is sorted by a key that no two entries share and that never changes: what is added or
+ * removed meanwhile moves no other entry to another page. `behind`: whether a key comes after another; by default text
+ * in the order of its code units.
+ */
+export function pageOf<T>(
+  sorted: readonly T[],
+  { limit, after }: PageQuery,
+  keyOf: (entry: T) => string,
+  behind: (key: string, after: string) => boolean = (key, after) => key > after,
+): { entries: T[]; next: string | null } {
+  const rest = after === undefined ? sorted : sorted.filter((entry) => behind(keyOf(entry), after));
+  return pageOfRows(rest.slice(0, limit + 1), limit, keyOf);
+}
+
+/** The same where a database was asked for `limit + 1` rows behind `after`: the one too many says that there are more. */
+export function pageOfRows<T>(
+  rows: readonly T[],
+  limit: number,
+  keyOf: (entry: T) => string,
+): { entries: T[]; next: string | null } {
+  const entries = rows.slice(0, limit);
+  const last = entries.at(-1);
+  return { entries, next: rows.length > limit && last !== undefined ? keyOf(last) : null };
+}
+
+/** In the order of their code units, as `pageOf` wants it: databases have orders of their own. */
+export function byName<T extends { name: string }>(entries: readonly T[]): T[] {
+  return [...entries].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+}
+
+/** Order of `pageOf` for lists by number: rising, or falling (newest first). */
+export const rising = (key: string, after: string) => numberOf(key) > numberOf(after);
+export const falling = (key: string, after: string) => numberOf(key) < numberOf(after);
+
+/** A cursor that is a number. @throws AIOT_REQUEST_INVALID */
+export function numberOf(key: string): number {
+  if (/^\d{1,15}$/.test(key)) return Number(key);
+  throw new AiotError('AIOT_REQUEST_INVALID', 'querystring: after: expected the `next` of a page before');
+}
+
+/** All entries of a list, page by page. `ask` gets the query of each page (`limit=1000&after=…`). */
+export async function everyPage<T>(
+  ask: (query: string) => Promise<{ entries: T[]; next: string | null }>,
+): Promise<T[]> {
+  const all: T[] = [];
+  let after: string | null = null;
+  do {
+    const query: string = `limit=${most}${after === null ? '' : `&after=${encodeURIComponent(after)}`}`;
+    const page: { entries: T[]; next: string | null } = await ask(query);
+    for (const entry of page.entries) all.push(entry);
+    after = page.next;
+  } while (after !== null);
+  return all;
+}

@@ -1,0 +1,51 @@
+import {
+  type MadeToken,
+  madeTokenSchema,
+  type NewToken,
+  type NewUser,
+  type RemovedUser,
+  removedUserSchema,
+  type Token,
+  tokenSchema,
+  type User,
+  userSchema,
+} from './access.js';
+import { everyPage, pageSchema } from './page.js';
+import type { Transport } from './transport.js';
+
+const part = encodeURIComponent;
+const usersSchema = pageSchema('users', userSchema);
+const tokensSchema = pageSchema('tokens', tokenSchema);
+
+export function userCalls(transport: Transport) {
+  return {
+    list: (): Promise<User[]> =>
+      everyPage(async (query) => {
+        const { users: entries, next } = await transport.json('GET', `/users?${query}`, usersSchema);
+        return { entries, next };
+      }),
+    /** @throws AIOT_USER_EXISTS */
+    add: (user: NewUser): Promise<User> => transport.json('POST', '/users', userSchema, user),
+    act: (name: string, action: 'disable' | 'enable'): Promise<User> =>
+      transport.json('POST', `/users/${part(name)}/state`, userSchema, { action }),
+    remove: (name: string): Promise<RemovedUser> =>
+      transport.json('DELETE', `/users/${part(name)}`, removedUserSchema),
+  };
+}
+
+export function tokenCalls(transport: Transport) {
+  return {
+    list: (): Promise<Token[]> =>
+      everyPage(async (query) => {
+        const { tokens: entries, next } = await transport.json('GET', `/tokens?${query}`, tokensSchema);
+        return { entries, next };
+      }),
+    /** The answer has the secret; it is told once. @throws AIOT_NOT_ALLOWED for more than the one who asks may */
+    create: (request: NewToken): Promise<MadeToken> =>
+      transport.json('POST', '/tokens', madeTokenSchema, request),
+    revoke: (id: string): Promise<Token> => transport.json('DELETE', `/tokens/${part(id)}`, tokenSchema),
+    /** Another secret; the one before ends, or stays good for `graceMs`. */
+    rotate: (id: string, graceMs: number): Promise<MadeToken> =>
+      transport.json('POST', `/tokens/${part(id)}/rotate`, madeTokenSchema, { graceMs }),
+  };
+}

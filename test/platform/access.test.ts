@@ -1,0 +1,192 @@
+import { readFile } from 'node:fs/promises';
+import { request as httpsRequest } from 'node:https';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import {
+  createClient,
+  madeTokenSchema,
+  type RegistryClient,
+  tokenSchema,
+  userSchema,
+} from '../../src/lib/registry/index.js';
+import { runCli } from '../support/cli.js';
+import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
+
+let own: UpForTests;
+let ca: string;
+const clients: RegistryClient[] = [];
+beforeAll(async () => {
+  own = await upForTests();
+  ca = await readFile(own.ca, 'utf8');
+});
+afterAll(async () => {
+  await Promise.all(clients.map((client) => client.close()));
+  await own.stop();
+});
+
+const withToken = (token: string) => {
+  const client = createClient({ url: own.url, ca, token });
+  clients.push(client);
+  return client;
+};
+const token = (...argv: string[]) => ok(madeTokenSchema, ['token', 'create', ...argv]);
+
+describe('aiot user', () => {
+  it('adds, lists, disables, enables and removes', async () => {
+    expect(await ok(userSchema, ['user', 'add', 'alice', '--role', 'ci'])).toMatchObject({
+      role: 'ci',
+      disabled: null,
+    });
+    const { token: secret } = await token('laptop', '--user', 'alice');
+    const client = withToken(secret);
+    await client.status();
+    expect(await ok(z.array(userSchema), ['user', 'list'])).toMatchObject([{ name: 'alice', tokens: 1 }]);
+    await ok(userSchema, ['user', 'disable', 'alice']);
+    await expect(client.status()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
+    await ok(userSchema, ['user', 'enable', 'alice']);
+    await client.status();
+    const { json } = await runCli(['user', 'remove', 'alice', '--json']);
+    expect(json).toEqual({ name: 'alice', tokensRevoked: 1 });
+    await ok(userSchema, ['user', 'add', 'alice', '--role', 'operator']);
+    await expect(client.status()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
+  });
+
+  it.each([
+    [['user', 'add', 'alice', '--role', 'viewer'], 'AIOT_USER_EXISTS', 2],
+    [['user', 'add', 'operator', '--role', 'viewer'], 'AIOT_REQUEST_INVALID', 2],
+    [['user', 'add', '../x', '--role', 'viewer'], 'AIOT_REQUEST_INVALID', 2],
+    [['user', 'disable', 'nobody-here'], 'AIOT_NOT_FOUND', 4],
+    [['user', 'remove', 'a b'], 'AIOT_NOT_FOUND', 4],
+    [['token', 'create', 'x', '--user', 'nobody-here'], 'AIOT_NOT_FOUND', 4],
+    [['token', 'create', 'x', '--scope', 'models:eat'], 'AIOT_USAGE', 2],
+    [['token', 'create', 'x', '--scope', 'stream:a/#/b'], 'AIOT_USAGE', 2],
+    [['token', 'create', 'x', '--expires', '5s'], 'AIOT_REQUEST_INVALID', 2],
+    [['token', 'revoke', 'tok_none'], 'AIOT_NOT_FOUND', 4],
+    [['token', 'rotate', 'tok_none'], 'AIOT_NOT_FOUND', 4],
+  ])('refuses %j', async (argv, code, exit) => {
+    expect(await refusal(argv)).toMatchObject({ code, exit });
+  });
+});
+
+describe('aiot token', () => {
+  it('shows the secret once, and lists without it', async () => {
+    const made = await token('builds', '--role', 'ci', '--scope', 'models:push', '--expires', '90d');
+    expect(made).toMatchObject({ role: 'ci', scopes: ['models:push'], state: 'valid', lastUsed: null });
+    expect(made.token).toMatch(/^aiot_[\w-]{43}$/);
+    expect(made.expires - made.created).toBe(90 * 86_400_000);
+    const { stdout } = await runCli(['token', 'list']);
+    expect(stdout).toContain(made.id);
+    expect(stdout).not.toContain(made.token);
+  });
+
+  it('revokes at once', async () => {
+    const made = await token('short-lived');
+    const client = withToken(made.token);
+    await client.status();
+    expect(await ok(tokenSchema, ['token', 'revoke', made.id])).toMatchObject({ state: 'revoked' });
+    await expect(client.status()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
+    expect(await refusal(['token', 'rotate', made.id])).toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
+  });
+
+  it('rotates: the one before ends at once, or after its grace', async () => {
+    const first = await token('rotated', '--role', 'viewer');
+    const second = await ok(madeTokenSchema, ['token', 'rotate', first.id, '--grace', '1h']);
+    await withToken(first.token).status();
+    await withToken(second.token).status();
+    const third = await ok(madeTokenSchema, ['token', 'rotate', second.id]);
+    await expect(withToken(second.token).status()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
+    expect(third).toMatchObject({ role: 'viewer', name: 'rotated' });
+    await withToken(third.token).status();
+  });
+});
+
+describe('nobody gives more than they have', () => {
+  it('not a role, not a scope, not to others', async () => {
+    const ci = withToken((await token('ci', '--role', 'ci')).token);
+    const narrow = withToken((await token('narrow', '--role', 'operator', '--scope', 'users:write')).token);
+    const denied = { code: 'AIOT_NOT_ALLOWED' };
+    await expect(ci.tokens.create({ name: 'x', role: 'operator' })).rejects.toMatchObject(denied);
+    await expect(ci.tokens.create({ name: 'x', owner: 'alice', role: 'ci' })).rejects.toMatchObject(denied);
+    await expect(ci.users.add({ name: 'mallory', role: 'operator' })).rejects.toMatchObject(denied);
+    await expect(ci.users.list()).rejects.toMatchObject(denied);
+    await expect(narrow.tokens.create({ name: 'x' })).rejects.toMatchObject(denied);
+    await expect(narrow.tokens.create({ name: 'x', scopes: ['devices:write'] })).rejects.toMatchObject(
+      denied,
+    );
+    await expect(narrow.devices.list()).rejects.toMatchObject(denied);
+    expect(await narrow.tokens.create({ name: 'x', scopes: ['users:read'] })).toMatchObject({
+      role: 'operator',
+    });
+  });
+
+  it('a viewer reads and changes nothing; a ci does not revoke', async () => {
+    const viewer = withToken((await token('viewer', '--role', 'viewer')).token);
+    const ci = withToken((await token('ci-2', '--role', 'ci')).token);
+    await viewer.devices.list();
+    const denied = { code: 'AIOT_NOT_ALLOWED' };
+    await expect(
+      viewer.labels.post({ stream: 's', device: 'd', recording: 'r', label: 'l' }),
+    ).rejects.toMatchObject(denied);
+    await expect(viewer.blobs.put(`sha256:${'0'.repeat(64)}`, Buffer.from('x'))).rejects.toMatchObject(
+      denied,
+    );
+    await expect(ci.devices.act('x', 'revoke')).rejects.toMatchObject(denied);
+    await expect(ci.devices.rotate('x', 'csr', true)).rejects.toMatchObject(denied);
+  });
+});
+
+it('every change of users and tokens is an event that names who made it', async () => {
+  const { stdout } = await runCli(['events', 'tail', '--from', '0', '--count', '8', '--json']);
+  const types = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line).type);
+  expect(types).toEqual(
+    expect.arrayContaining(['user.add', 'token.create', 'user.disable', 'user.enable', 'user.remove']),
+  );
+});
+
+it('a token that is revoked ends what is connected with it, over MQTT and in a stream of events', async () => {
+  const made = await token(
+    'connected',
+    '--role',
+    'viewer',
+    '--scope',
+    'stream:lab/#',
+    '--scope',
+    'events:read',
+  );
+  const { connectAsync } = await import('mqtt');
+  const client = await connectAsync(own.mqtts, {
+    ca,
+    username: 'x',
+    password: made.token,
+    reconnectPeriod: 0,
+  });
+  const [allowed] = await client.subscribeAsync('lab/#');
+  expect(allowed?.qos).toBe(0);
+  await expect(client.subscribeAsync('other/#')).rejects.toThrow();
+  const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
+  const { status, ended } = await openStream(`${own.url}/api/v1/events`, made.token);
+  expect(status).toBe(200);
+  await ok(tokenSchema, ['token', 'revoke', made.id]);
+  await Promise.all([closed, ended]);
+  client.end(true);
+}, 15_000);
+
+/** Opens server-sent events; `ended` resolves when the server ends them. */
+function openStream(
+  url: string,
+  secret: string,
+): Promise<{ status: number | undefined; ended: Promise<void> }> {
+  return new Promise((resolve, reject) => {
+    const headers = { authorization: `Bearer ${secret}`, accept: 'text/event-stream' };
+    const call = httpsRequest(url, { ca, headers, agent: false }, (answer) => {
+      answer.resume();
+      const ended = new Promise<void>((done) => answer.once('close', () => done()));
+      resolve({ status: answer.statusCode, ended });
+    });
+    call.on('error', reject);
+    call.end();
+  });
+}

@@ -1,0 +1,151 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/lib/core/index.js';
+import { restoreBackup, saveBackup, startPlatform } from '../../src/lib/platform/index.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { createClient } from '../../src/lib/registry/index.js';
+import { pushTiny } from '../support/bundle.js';
+import { fakeDevice } from '../support/fake-device.js';
+import { sendFew } from '../support/few-messages.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+let own: TestPlatform;
+let folder: string;
+let file: string;
+const passphrase = 'four words of it';
+const loose = randomBytes(100_000);
+
+beforeAll(async () => {
+  own = await testPlatform();
+  folder = await mkdtemp(join(tmpdir(), 'aiot-backup-'));
+  file = join(folder, 'platform.tar');
+  await provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out: join(folder, 'dev') });
+  await pushTiny(own.client, own.key);
+  await own.client.blobs.put(digestOf(loose), loose);
+  await sendFew(own.platform.urls.mqtts, join(folder, 'dev'));
+}, 60_000);
+afterAll(async () => {
+  await own.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe('a backup of a running platform', () => {
+  it('is a tar that GNU tar lists, and that tells no secret', async () => {
+    const saved = await saveBackup({ client: own.client, file, passphrase });
+    expect(saved).toMatchObject({ file, data: null, devices: 1, models: 1, blobs: { count: 2 } });
+    const names = execFileSync('tar', ['-tf', file], { encoding: 'utf8' }).trim().split('\n');
+    expect(names[0]).toBe('backup.json');
+    expect(names.slice(-2)).toEqual(['manifest.json', 'manifest.mac']);
+    expect(names).toEqual(
+      expect.arrayContaining([
+        'tables/models.ndjson',
+        'tables/tokens.ndjson.sealed',
+        'tables/devices.ndjson.sealed',
+        'pki/ca.key.sealed',
+        `blobs/sha256/${digestOf(loose).slice('sha256:'.length)}`,
+      ]),
+    );
+    const whole = await readFile(file);
+    const token = digestOf(own.token).slice('sha256:'.length);
+    for (const secret of ['PRIVATE KEY', own.token, token]) expect(whole.includes(secret)).toBe(false);
+    expect(await readdir(join(own.folder, 'data', '.backup'))).toEqual([]);
+    const [entry] = await own.client.audit.list('platform');
+    expect(entry).toMatchObject({ action: 'backup.create' });
+  });
+
+  it('becomes a platform that lets the same devices and tokens in, with all that was there', async () => {
+    const data = join(folder, 'restored');
+    expect(await restoreBackup({ file, passphrase, data })).toMatchObject({ data, devices: 1 });
+    const platform = await startPlatform({ dataDir: data, httpPort: 0, mqttPort: 0 });
+    const client = createClient({ url: platform.urls.http, ca: own.ca, token: own.token });
+    expect(platform.token).toBeUndefined();
+    const there = await own.client.models.get('tiny', 1);
+    expect(await client.models.get('tiny', 1)).toEqual(there);
+    expect((await (await client.blobs.get(there.digest)).bytes()).length).toBe(there.bytes);
+    expect((await (await client.blobs.get(digestOf(loose))).bytes()).equals(loose)).toBe(true);
+    expect(await client.trust.get()).toEqual(await own.client.trust.get());
+    const device = await fakeDevice(platform.urls.mqtts, join(folder, 'dev'), 'dev');
+    await device.client.endAsync();
+    expect((await client.datasets.list()).map(({ name, samples }) => [name, samples])).toEqual([['imu', 5]]);
+    // Numbers go on where they were.
+    expect(await pushTiny(client, own.key)).toMatchObject({ version: 2, sequence: 2 });
+    await client.close();
+    await platform.stop();
+  }, 60_000);
+
+  it('is put nowhere where there is something already', async () => {
+    const data = join(folder, 'taken');
+    await mkdir(data);
+    await writeFile(join(data, 'note.txt'), 'mine');
+    await expect(restoreBackup({ file, passphrase, data })).rejects.toMatchObject({
+      code: 'AIOT_FOLDER_NOT_EMPTY',
+    });
+    expect(await readdir(data)).toEqual(['note.txt']);
+    await expect(saveBackup({ client: own.client, file, passphrase })).rejects.toMatchObject({
+      message: `${file} is there already`,
+    });
+  });
+
+  it('is not opened with another passphrase, and not made with a short one', async () => {
+    const data = join(folder, 'never');
+    await expect(restoreBackup({ file, passphrase: 'four words of mine', data })).rejects.toMatchObject({
+      code: 'AIOT_BACKUP_PASSPHRASE',
+      exit: 5,
+    });
+    await expect(readdir(data)).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(
+      saveBackup({ client: own.client, file: join(folder, 'x.tar'), passphrase: 'short' }),
+    ).rejects.toMatchObject({ code: 'AIOT_USAGE' });
+  });
+
+  it('that was changed, cut short or mixed with another is refused, and nothing is left of the attempt', async () => {
+    const whole = await readFile(file);
+    const data = join(folder, 'never');
+    const changed = (at: number) => {
+      const copy = Buffer.from(whole);
+      copy[at] = (copy[at] as number) ^ 1;
+      return copy;
+    };
+    const inBlob = whole.indexOf(loose);
+    const inTable = whole.indexOf('"tiny"');
+    const cases: [string, Buffer][] = [
+      ['a blob', changed(inBlob + 5000)],
+      ['a table', changed(inTable + 1)],
+      ['its end', whole.subarray(0, whole.length - 20_000)],
+      ['half', whole.subarray(0, Math.floor(whole.length / 2))],
+      ['nothing', Buffer.alloc(0)],
+      ['no tar', randomBytes(5000)],
+    ];
+    for (const [what, bytes] of cases) {
+      const path = join(folder, 'bad.tar');
+      await writeFile(path, bytes);
+      for (const target of [data, null]) {
+        await expect(restoreBackup({ file: path, passphrase, data: target }), what).rejects.toMatchObject({
+          code: 'AIOT_BACKUP_MALFORMED',
+        });
+      }
+    }
+    const evil = join(folder, 'evil');
+    await mkdir(evil);
+    await writeFile(join(evil, 'x'), 'x');
+    execFileSync('tar', [
+      '-cf',
+      join(folder, 'bad.tar'),
+      '-C',
+      evil,
+      '--transform',
+      's,x,../../evil.txt,',
+      '-P',
+      'x',
+    ]);
+    await expect(restoreBackup({ file: join(folder, 'bad.tar'), passphrase, data })).rejects.toMatchObject({
+      code: 'AIOT_BACKUP_MALFORMED',
+    });
+    expect((await readdir(folder)).filter((name) => name.startsWith('.aiot-restore'))).toEqual([]);
+    await expect(readdir(data)).rejects.toMatchObject({ code: 'ENOENT' });
+  }, 60_000);
+});

@@ -1,0 +1,229 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { MqttClient } from 'mqtt';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { addContext } from '../../src/lib/core/index.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { root, runCli } from '../support/cli.js';
+import { connectDevice } from '../support/mqtt.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+const run = promisify(execFile);
+let own: TestPlatform;
+let device: MqttClient;
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-datasets-'));
+  process.env.AIOT_CONFIG_DIR = join(folder, 'config');
+  own = await testPlatform();
+  const { platform, token } = own;
+  await addContext('own', { url: platform.urls.http, ca: platform.ca, token }, { use: true });
+  const out = join(own.folder, 'm1');
+  await provisionDevice({ client: own.client, name: 'm1', type: 'virtual', out });
+  device = await connectDevice(platform.urls.mqtts, out);
+  for (const [recording, from] of Object.entries({ r1: 0, r2: 10_000, r3: 20_000 })) {
+    for (let seq = 0; seq < 5; seq++) {
+      const t = from + seq * 20;
+      await publish({
+        seq,
+        t,
+        rate: 100,
+        recording,
+        x: [seq, seq + 0.5],
+        ...(recording === 'r2' ? { y: [1, 2] } : {}),
+      });
+    }
+  }
+});
+afterAll(async () => {
+  await device.endAsync(true);
+  await own.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const publish = (payload: object) =>
+  device.publishAsync('aiot/v1/m1/telemetry/motion', JSON.stringify(payload), { qos: 1 });
+const textOf = async (query: object) => {
+  let text = '';
+  for await (const chunk of await own.client.datasets.export('motion', query))
+    text += Buffer.from(chunk).toString();
+  return text;
+};
+
+describe('labels', () => {
+  it('of whole recordings and of parts: the last word counts, and all are kept', async () => {
+    const say = (recording: string, ...words: string[]) =>
+      runCli(['data', 'label', `motion/m1/${recording}`, ...words, '--json']);
+    expect(await say('r1', 'resting')).toMatchObject({ code: 0, json: { labels: 1 } });
+    await say('r1', 'walking');
+    await say('r1', 'falling', '--from', '20', '--to', '40');
+    await say('r1', 'jumping', '--from', '40', '--to', '60');
+    await say('r1', '--remove', '--from', '20', '--to', '40');
+    const { json } = await runCli(['data', 'show', 'motion/m1/r1', '--json']);
+    expect(json).toMatchObject({
+      label: 'walking',
+      parts: [{ label: 'jumping', from: 40, to: 60 }],
+      samples: 10,
+    });
+    const { history } = json as { history: { label: string | null; who: string }[] };
+    expect(history.map(({ label }) => label)).toEqual(['resting', 'walking', 'falling', 'jumping', null]);
+    expect(history.every(({ who }) => who.length > 0)).toBe(true);
+    const csv = await textOf({ recording: 'r1', label: 'jumping' });
+    expect(csv).toBe(
+      'device,recording,seq,t,label,x,y\nm1,r1,2,40,jumping,2,\nm1,r1,2,50,jumping,2.5,\nm1,r1,3,60,jumping,3,\n',
+    );
+  });
+
+  it('of many recordings come from a file, all or none', async () => {
+    const file = join(folder, 'labels.csv');
+    await writeFile(
+      file,
+      'device,recording,label\nm1,r2,walking\nm1,r3,\n{"device":"m1","recording":"r3","label":"sit, down"}\n',
+    );
+    expect(await runCli(['data', 'label', 'motion', '--file', file, '--json'])).toMatchObject({
+      json: { labels: 3 },
+    });
+    await writeFile(file, 'm1,r2,other\nm1,../r3,walking\n');
+    const bad = await runCli(['data', 'label', 'motion', '--file', file]);
+    expect(bad).toMatchObject({ code: 2 });
+    expect(bad.stderr).toContain('line 2: recording');
+    const { recordings } = await own.client.datasets.get('motion');
+    expect(recordings.map(({ label }) => label)).toEqual(['walking', 'walking', 'sit, down']);
+    expect((await runCli(['data', 'label', 'motion/m1'])).code).toBe(2);
+  });
+});
+
+describe('lists', () => {
+  it('come in pages, by device and name, with a filter', async () => {
+    const first = await runCli(['data', 'list', 'motion', '--limit', '2', '--json']);
+    expect(first.json).toMatchObject({
+      recordings: [{ id: 'r1' }, { id: 'r2' }],
+      next: 'm1/r2',
+      fields: ['x', 'y'],
+    });
+    const rest = await runCli(['data', 'list', 'motion', '--limit', '2', '--after', 'm1/r2', '--json']);
+    expect(rest.json).toMatchObject({ recordings: [{ id: 'r3' }], next: null });
+    const some = await runCli(['data', 'list', 'motion', '--label', 'walking', '--json']);
+    expect((some.json as { recordings: unknown[] }).recordings).toHaveLength(2);
+    const streams = await runCli(['data', 'streams', '--json']);
+    expect(streams.json).toMatchObject({
+      datasets: [{ name: 'motion', recordings: 3, samples: 30, labels: { walking: 2, 'sit, down': 1 } }],
+    });
+    expect((await runCli(['data', 'list', 'nothing'])).code).toBe(4);
+  });
+});
+
+describe('exports', () => {
+  const python = `
+import json, sys, pyarrow.parquet as pq
+f = pq.ParquetFile(sys.argv[1])
+t = f.read()
+print(json.dumps({"types": {c.name: str(c.type) for c in t.schema}, "rows": t.num_rows,
+  "first": {k: (v.isoformat() if hasattr(v, "isoformat") else v) for k, v in t.slice(0, 1).to_pylist()[0].items()},
+  "sum": sum(v for v in t.column("x").to_pylist() if v is not None), "y": t.column("y").null_count,
+  "labels": sorted(x or "" for x in set(t.column("label").to_pylist()))}))`;
+
+  it('are rows of CSV and NDJSON that read back, of a time and a device', async () => {
+    const lines = (await textOf({ format: 'ndjson' })).trimEnd().split('\n');
+    expect(lines).toHaveLength(30);
+    expect(JSON.parse(lines[10] ?? '')).toEqual({
+      ...{ device: 'm1', recording: 'r2', seq: 0, t: 10_000, label: 'walking', x: 0, y: 1 },
+    });
+    const csv = await textOf({ from: 10_010, to: 10_020 });
+    expect(csv).toBe(
+      'device,recording,seq,t,label,x,y\nm1,r2,0,10010,walking,0.5,2\nm1,r2,1,10020,walking,1,1\n',
+    );
+    expect(await textOf({ device: 'nobody' })).toBe('device,recording,seq,t,label,x,y\n');
+    expect(await textOf({ recording: 'r3', from: 20_090 })).toContain('"sit, down"');
+  });
+
+  it('are Parquet that pyarrow reads', async () => {
+    const out = join(folder, 'motion.parquet');
+    const args = ['data', 'export', 'motion', '--format', 'parquet', '--out', out, '--json'];
+    expect(await runCli(args)).toMatchObject({ code: 0, json: { format: 'parquet', file: out } });
+    const { stdout } = await run(join(root, '.venv/streams/bin/python'), ['-c', python, out]);
+    expect(JSON.parse(stdout)).toEqual({
+      types: {
+        ...{
+          device: 'string',
+          recording: 'string',
+          seq: 'int64',
+          t: 'timestamp[us, tz=UTC]',
+          label: 'string',
+        },
+        ...{ x: 'double', y: 'double' },
+      },
+      rows: 30,
+      first: {
+        ...{
+          device: 'm1',
+          recording: 'r1',
+          seq: 0,
+          t: '1970-01-01T00:00:00+00:00',
+          label: 'walking',
+          x: 0,
+          y: null,
+        },
+      },
+      sum: 67.5,
+      y: 20,
+      labels: ['jumping', 'sit, down', 'walking'],
+    });
+  });
+
+  it('leave no file where they fail, and the one before as it was', async () => {
+    const out = join(folder, 'kept.csv');
+    await writeFile(out, 'before');
+    expect((await runCli(['data', 'export', 'nothing', '--out', out])).code).toBe(4);
+    expect(await readFile(out, 'utf8')).toBe('before');
+    expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+    expect((await runCli(['data', 'export', 'motion', '--out', out, '--from', 'yesterday'])).code).toBe(2);
+  });
+});
+
+describe('retention', () => {
+  it('says the exact set first, keeps what has a label, and frees the space', async () => {
+    await publish({ seq: 0, t: 1, recording: 'r4', x: 1 });
+    const set = await runCli(['data', 'retention', 'motion', '--size', '1B', '--json']);
+    expect(set.json).toEqual({
+      policies: [{ stream: 'motion', days: null, bytes: 1, labelled: false }],
+      removed: null,
+    });
+    const dry = await runCli(['data', 'retention', 'motion', '--dry-run', '--json']);
+    const told = (dry.json as { removed: { recordings: { recording: string }[]; kept: number } }).removed;
+    expect(told).toMatchObject({ kept: 3, dryRun: true });
+    expect(told.recordings.map(({ recording }) => recording)).toEqual(['r4']);
+    const done = await runCli(['data', 'retention', '--run', '--json']);
+    const { removed } = done.json as { removed: { recordings: unknown[]; freed: number; bytes: number } };
+    expect(removed.recordings).toEqual(told.recordings);
+    expect(removed.freed).toBeGreaterThan(0);
+    expect((await own.client.datasets.get('motion')).recordings.map(({ id }) => id)).toEqual([
+      'r1',
+      'r2',
+      'r3',
+    ]);
+    expect((await runCli(['data', 'retention', 'motion', '--forever', '--json'])).json).toMatchObject({
+      policies: [],
+    });
+    expect((await runCli(['data', 'retention', 'motion', '--forever'])).code).toBe(4);
+    expect((await runCli(['data', 'retention', '--days', '3'])).code).toBe(2);
+  });
+
+  it('a recording goes by hand: never one with a label, unless it is said', async () => {
+    const kept = await runCli(['data', 'remove', 'motion/m1/r3', '--json']);
+    expect(kept.json).toMatchObject({ recordings: [], kept: 1 });
+    const dry = await runCli(['data', 'remove', 'motion/m1/r3', '--labelled', '--dry-run', '--json']);
+    expect(dry.json).toMatchObject({ recordings: [{ recording: 'r3' }], dryRun: true });
+    expect((await own.client.datasets.get('motion')).recordings).toHaveLength(3);
+    await runCli(['data', 'remove', 'motion/m1/r3', '--labelled', '--json']);
+    expect((await own.client.datasets.get('motion')).recordings).toHaveLength(2);
+    expect((await runCli(['data', 'remove', 'motion/m1/r3'])).code).toBe(4);
+    const audit = await own.client.audit.list('motion/m1/r3');
+    expect(audit.map(({ action }) => action)).toContain('data.remove');
+    expect((await own.client.datasets.show('motion', 'm1', 'r1')).label).toBe('walking');
+  });
+});

@@ -1,0 +1,68 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { digestOf } from '../../src/lib/core/index.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
+import { connectDevice } from '../support/mqtt.js';
+import { describeReal } from '../support/real.js';
+import { type SmallDisk, smallDisk } from '../support/small-disk.js';
+
+describeReal('mounts', 'a platform on a disk', () => {
+  let disk: SmallDisk;
+  let client: RegistryClient;
+  let mqtts: string;
+  beforeAll(async () => {
+    disk = await smallDisk(48);
+    const { urls, token = '' } = await disk.up();
+    mqtts = urls?.mqtts ?? '';
+    const ca = await disk.sh('cat "$DISK/data/pki/ca.crt"');
+    client = createClient({ url: urls?.http ?? '', ca: `${ca}\n`, token });
+    await provisionDevice({ client, name: 'dev', type: 'virtual', out: join(disk.folder, 'dev') });
+  }, 60_000);
+  afterAll(async () => {
+    await client.close();
+    await disk.stop();
+  }, 30_000);
+
+  const message = (seq: number) => JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
+
+  it('that is full reads on, refuses what it cannot keep, and takes it again when there is space', async () => {
+    const device = await connectDevice(mqtts, join(disk.folder, 'dev'));
+    await device.publishAsync('aiot/v1/dev/telemetry/s', message(1), { qos: 1 });
+    const kept = Buffer.from('kept');
+    await client.blobs.put(digestOf(kept), kept);
+    await disk.sh('cat /dev/zero >"$DISK/fill" 2>/dev/null');
+    const bytes = Buffer.alloc(100_000, 1);
+    await expect(client.blobs.put(digestOf(bytes), bytes)).rejects.toMatchObject({ code: 'AIOT_DISK_FULL' });
+    // The database's own files have some space left in them: so many writes use it up.
+    let refusal: unknown;
+    for (let i = 0; i < 2000 && refusal === undefined; i++) {
+      const act = client.devices.act('dev', i % 2 === 0 ? 'suspend' : 'resume');
+      refusal = await act.then(
+        () => undefined,
+        (error) => error,
+      );
+    }
+    expect(refusal).toMatchObject({ code: 'AIOT_DISK_FULL' });
+    const before = await client.devices.get('dev');
+    expect((await client.devices.list()).map(({ name }) => name)).toEqual(['dev']);
+    expect(await (await client.blobs.get(digestOf(kept))).bytes()).toEqual(kept);
+    expect(await client.datasets.csv('s', 'dev', 'r')).toBe('x\n1\n');
+    await disk.sh('rm "$DISK/fill"');
+    await client.blobs.put(digestOf(bytes), bytes);
+    await client.devices.act('dev', before.state === 'suspended' ? 'resume' : 'suspend');
+    expect((await client.devices.get('dev')).state).not.toBe(before.state);
+    await device.endAsync(true);
+  }, 60_000);
+
+  it('that cannot be written to is not started on, and says so', async () => {
+    await disk.sh('kill $PID; wait $PID; PID=; mount -o remount,ro "$DISK"');
+    const { error } = await disk.up();
+    expect(error).toMatchObject({
+      code: 'AIOT_FILE_NOT_WRITABLE',
+      message: expect.stringContaining(join(disk.folder, 'disk', 'data')),
+    });
+    expect(await readFile(join(disk.folder, 'log'), 'utf8')).not.toContain('    at ');
+  }, 60_000);
+});

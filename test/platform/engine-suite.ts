@@ -1,0 +1,214 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type RolloutState, startRollout } from '../../src/lib/fleet/index.js';
+import { Devices, type NewDevice } from '../../src/lib/platform/services/devices.js';
+import { eventsIn } from '../../src/lib/platform/services/events.js';
+import { Sessions } from '../../src/lib/platform/services/sessions.js';
+import { Tokens } from '../../src/lib/platform/services/tokens.js';
+import type { Engine } from '../../src/lib/platform/store/engine.js';
+import { rolloutStoreIn } from '../../src/lib/platform/store/rollouts.js';
+
+const now = () => 1_700_000_000_000;
+
+export const newDevice = (name: string, more: Partial<NewDevice> = {}): NewDevice => ({
+  ...{ name, id: `dev_${name}`, type: 'pi', state: 'provisioned', fingerprint: `fp-${name}` },
+  ...{ expires: 4_000_000_000_000, mac: null, chipId: null, created: now(), ...more },
+});
+
+export async function devicesOf(engine: Engine): Promise<Devices> {
+  const { store, turns, changes } = engine;
+  return Devices.open(store, now, eventsIn(store, now), turns, changes);
+}
+
+/**
+ * What the services take for granted of a database, whichever it is. `open` opens the same one each time; two of them are
+ * open at once only where processes share it.
+ */
+export function engineSuite(name: string, { open }: { open: () => Promise<Engine> }): void {
+  describe(`state in ${name}`, () => {
+    let engine: Engine;
+    beforeAll(async () => {
+      engine = await open();
+    });
+    afterAll(() => engine.close());
+
+    const reopened = async () => {
+      await engine.close();
+      engine = await open();
+      return engine;
+    };
+
+    it('keeps devices with their certificates, tags and what they reported', async () => {
+      const devices = await devicesOf(engine);
+      await devices.inTurn(() => devices.insert(newDevice('one', { mac: '02:00:00:00:00:01' })));
+      await expect(devices.inTurn(() => devices.insert(newDevice('one')))).rejects.toMatchObject({
+        code: 'AIOT_DEVICE_EXISTS',
+      });
+      await devices.connected('one');
+      await devices.inTurn(async () => {
+        await devices.offer(devices.record('one'), { fingerprint: 'next', expires: 4_100_000_000_000 });
+        await devices.update(devices.record('one'), { tags: { site: 'Zürich "lab"' }, groups: ['a', 'b'] });
+      });
+      await reopened();
+      const again = await devicesOf(engine);
+      expect(again.info('one')).toMatchObject({
+        ...{ state: 'active', mac: '02:00:00:00:00:01', lastSeen: now(), created: now() },
+        ...{ next: { fingerprint: 'next', expires: 4_100_000_000_000 } },
+        ...{ tags: { site: 'Zürich "lab"' }, groups: ['a', 'b'] },
+      });
+      expect(again.authenticated('fp-one')?.name).toBe('one');
+      await again.act('one', 'revoke', 'operator x');
+      expect(again.authenticated('fp-one')).toBeNull();
+      // The name is free again, for a device that has nothing of the one before.
+      const fresh = newDevice('one', { id: 'dev_one2', fingerprint: 'fp-one2' });
+      expect(await again.inTurn(() => again.insert(fresh))).toEqual({ replaced: true });
+      expect(again.info('one')).toMatchObject({ tags: {}, groups: [], next: null, lastSeen: null });
+    });
+
+    it('takes a change of a device that is not as it was believed to be, by nobody', async () => {
+      const devices = await devicesOf(engine);
+      await devices.inTurn(() => devices.insert(newDevice('stale')));
+      await engine.store
+        .updateTable('devices')
+        .set({ revision: 9, state: 'revoked' })
+        .where('name', '=', 'stale')
+        .execute();
+      // Outside of its turn, as when the turn was lost with its connection.
+      const resumed = devices.update(devices.record('stale'), { state: 'active' });
+      await expect(resumed).rejects.toMatchObject({ code: 'AIOT_DEVICE_CHANGED', retryable: true });
+    });
+
+    it('gives rollouts their revisions: of two steps from the same state one is refused', async () => {
+      const rollouts = rolloutStoreIn(engine.store, eventsIn(engine.store, now));
+      const plan = { id: 'ro_1', model: { name: 'm', version: 1 }, sequence: 1, selector: 'all' };
+      const times = { created: now(), deadline: now() + 1000 };
+      const { state } = startRollout({ ...plan, ...times, devices: ['a', 'b', 'c'] });
+      const first: RolloutState = { ...state, revision: 1 };
+      await rollouts.save(first, first.devices, 'operator x');
+      const known = new Map((await rollouts.running(new Map())).map((rollout) => [rollout.id, rollout]));
+      expect(known.get('ro_1')).toEqual(first);
+      // What has not changed is the same object, and of what has the others are.
+      expect((await rollouts.running(known))[0]).toBe(known.get('ro_1'));
+      const error = { code: 'AIOT_X', message: 'it broke' };
+      const moved = { ...first.devices[1]!, state: 'failed' as const, error, updated: now() + 1 };
+      const devices = [first.devices[0]!, moved, first.devices[2]!];
+      const second = { ...first, revision: 2, devices };
+      await rollouts.save(second, [moved], 'device b');
+      await expect(rollouts.save(second, [moved], 'device b')).rejects.toMatchObject({ retryable: true });
+      const [latest] = await rollouts.running(known);
+      expect(latest).toEqual(second);
+      expect(latest?.devices[0]).toBe(known.get('ro_1')?.devices[0]);
+      expect(await rollouts.get('ro_1')).toEqual(second);
+    });
+
+    it('writes events with ids that rise as they are committed, beside others that write', async () => {
+      const events = eventsIn(engine.store, now);
+      const seen: number[] = [];
+      let ended = false;
+      // Whoever reads on from the newest id that was there must not have passed over one that came later.
+      const reader = (async () => {
+        for (let last = false; ; last = ended) {
+          const rows = await engine.store
+            .selectFrom('events')
+            .select('id')
+            .where('id', '>', seen.at(-1) ?? 0)
+            .orderBy('id')
+            .execute();
+          seen.push(...rows.map(({ id }) => id));
+          if (last) return;
+          await delay(1);
+        }
+      })();
+      const writers = Array.from({ length: 8 }, async (_, writer) => {
+        for (let i = 0; i < 6; i++) {
+          await engine.store.transaction().execute(async (store) => {
+            const event = { type: 'test.note', subject: `w${writer}`, who: 'platform', data: { i } };
+            await events.record(event, store);
+            await delay(Math.random() * 4);
+          });
+        }
+      });
+      await Promise.all(writers);
+      ended = true;
+      await reader;
+      const all = await engine.store.selectFrom('events').select('id').orderBy('id').execute();
+      expect(seen).toEqual(all.map(({ id }) => id));
+      expect(seen.length).toBeGreaterThanOrEqual(48);
+    });
+
+    it('runs the tasks of one turn one after the other, and those of another beside them', async () => {
+      const { store, turns } = engine;
+      await store.insertInto('meta').values({ key: 'count', value: '0' }).execute();
+      const increment = async () => {
+        const row = await store
+          .selectFrom('meta')
+          .select('value')
+          .where('key', '=', 'count')
+          .executeTakeFirstOrThrow();
+        await delay(2);
+        const value = String(Number(row.value) + 1);
+        await store.updateTable('meta').set({ value }).where('key', '=', 'count').execute();
+      };
+      let inner = 0;
+      const nested = () => turns.of('inner')(async () => void inner++);
+      const tasks = Array.from({ length: 20 }, () => turns.of('count')(() => increment().then(nested)));
+      await Promise.all(tasks);
+      const { value } = await store
+        .selectFrom('meta')
+        .select('value')
+        .where('key', '=', 'count')
+        .executeTakeFirstOrThrow();
+      expect([value, inner]).toEqual(['20', 20]);
+      await expect(turns.of('count')(() => Promise.reject(new Error('mine')))).rejects.toThrow('mine');
+      expect(await turns.of('count')(async () => 'the next one runs')).toBe('the next one runs');
+    });
+
+    it('keeps a transaction whole: what fails in it leaves nothing', async () => {
+      const failing = engine.store.transaction().execute(async (store) => {
+        await store.insertInto('meta').values({ key: 'half', value: '' }).execute();
+        await store.insertInto('meta').values({ key: 'half', value: '' }).execute();
+      });
+      await expect(failing).rejects.toThrow();
+      const left = await engine.store.selectFrom('meta').select('key').where('key', '=', 'half').execute();
+      expect(left).toEqual([]);
+    });
+
+    it('orders names by their code units, and gives counts and times as numbers', async () => {
+      const values = ['b', 'A', 'a-1', 'a.1', 'a1', 'B'].map((key) => ({
+        name: `order-${key}`,
+        position: 2 ** 52,
+      }));
+      await engine.store.insertInto('cursors').values(values).execute();
+      const ordered = await engine.store.selectFrom('cursors').selectAll().orderBy('name').execute();
+      const mine = ordered.filter(({ name }) => name.startsWith('order-'));
+      expect(mine.map(({ name }) => name)).toEqual(values.map(({ name }) => name).sort());
+      expect(mine[0]?.position).toBe(2 ** 52);
+      const counted = engine.store
+        .selectFrom('cursors')
+        .select(({ fn }) => [
+          fn.countAll<number>().as('count'),
+          fn.sum<number>('position').as('sum'),
+          fn.max('position').as('max'),
+        ]);
+      const { count, sum, max } = await counted.where('name', 'like', 'order-a%').executeTakeFirstOrThrow();
+      // SQLite's LIKE takes A for a.
+      expect([3, 4]).toContain(count);
+      expect([typeof sum, max]).toEqual(['number', 2 ** 52]);
+    });
+
+    it('knows a token by its digest, and not another', async () => {
+      const { store } = engine;
+      const tokens = new Tokens({ store, events: eventsIn(store, now), sessions: new Sessions(), now });
+      const token = await tokens.issue();
+      expect(await tokens.identify(token)).toMatchObject({ role: 'operator' });
+      expect(await tokens.identify(`${token.slice(0, -2)}AA`)).toBeNull();
+    });
+
+    it('is brought up to date once: opened again, it is as it was', async () => {
+      const before = await engine.store.selectFrom('events').selectAll().orderBy('id').execute();
+      await reopened();
+      expect(await engine.store.selectFrom('events').selectAll().orderBy('id').execute()).toEqual(before);
+      expect(await engine.trouble()).toBeNull();
+    });
+  });
+}

@@ -1,0 +1,103 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ask, type TestGuide, testGuide } from '../support/guide.js';
+import { type KafkaBroker, type KafkaVersion, kcatWrite, startKafka } from '../support/kafka.js';
+import { connect } from '../support/mqtt.js';
+import { runProgram } from '../support/programs.js';
+import { describeReal } from '../support/real.js';
+
+const data = 'shaded-pole-motor-sensor_data';
+const control = 'control-message';
+const reading = (current: number) =>
+  `{"deviceID": "7", "timeStamp": "1", "current": ${current}, "temperature": 20, "vibration": 0.5, "sound": 60}`;
+
+/** Both in CI's long form; 3.9.1 is what the guide's own bridge can write to. */
+const versions: KafkaVersion[] = process.env.AIOT_LONG === '1' ? ['4.1.0', '3.9.1'] : ['4.1.0'];
+
+describeReal('kafka', 'the guide’s relay', () => {
+  describe.each(versions)('with Kafka %s', (version) => {
+    let kafka: KafkaBroker;
+    let own: TestGuide;
+    const said: string[] = [];
+
+    beforeAll(async () => {
+      kafka = await startKafka({ version });
+      await kafka.createTopic(control);
+      kcatWrite(kafka.address, control, '{"command": "download-model", "payload": "old"}\n');
+      own = await testGuide({ compatMaxRows: 5, engines: { events: `kafka://${kafka.address}` } });
+      await listen();
+    }, 90_000);
+
+    afterAll(async () => {
+      await own?.stop();
+      await kafka?.stop();
+    });
+
+    async function listen() {
+      const client = await connect(own.urls.mqtt, { clientId: 'listener' });
+      client.on('message', (_topic, payload) => said.push(payload.toString()));
+      await client.subscribeAsync(control);
+    }
+    const heard = async (count: number) => {
+      for (let i = 0; i < 500 && said.length < count; i++) await delay(20);
+      return said;
+    };
+    /** By a process of its own: the platform is in this one. */
+    const inKafka = async (count: number, topic = data) => {
+      const args = ['-b', kafka.address, '-C', '-t', topic, '-e', '-q', '-o', 'beginning', '-f', '%k|%s\n'];
+      let lines: string[] = [];
+      for (let i = 0; i < 40 && lines.length < count; i++) {
+        const { stdout } = await runProgram('kcat', args, { timeoutMs: 10_000 });
+        lines = stdout.split('\n').filter(Boolean);
+        if (lines.length < count) await delay(250);
+      }
+      return lines;
+    };
+
+    it('carries data as it is, without a key, and makes files of it that Kafka and MQTT are told of', async () => {
+      const board = await connect(own.urls.mqtt, { clientId: '7' });
+      for (let i = 0; i < 5; i++) await board.publishAsync(data, reading(i), { qos: i % 2 ? 0 : 1 });
+      board.end(true);
+      expect(await inKafka(5)).toEqual([0, 1, 2, 3, 4].map((i) => `|${reading(i)}`));
+      const [told = ''] = await heard(1);
+      expect(told).toMatch(
+        /^\{"command": "extract-data", "payload" : "raw_sensor_training_data_[^"]+\.csv"\}$/,
+      );
+      const { payload } = JSON.parse(told) as { payload: string };
+      const { text } = await ask(own.urls.datasets, `/${payload}`, { ca: own.ca });
+      expect(text).toBe(
+        `deviceID,timeStamp,current,temperature,vibration,sound\n${[0, 1, 2, 3, 4].map((i) => `7,1,${i}.0,20.0,0.5,60.0\n`).join('')}`,
+      );
+      expect(await inKafka(2, control)).toEqual([
+        '|{"command": "download-model", "payload": "old"}',
+        `|${told}`,
+      ]);
+    }, 60_000);
+
+    it('never says again what was said before it, nor after a restart', async () => {
+      expect(said.join()).not.toContain('old');
+      await own.restart();
+      said.length = 0;
+      await listen();
+      kcatWrite(kafka.address, control, '{"payload": "boards would not survive it"}\n');
+      kcatWrite(kafka.address, control, '{"command": "download-model", "payload": "new"}\n');
+      expect(await heard(1)).toEqual(['{"command": "download-model", "payload": "new"}']);
+    }, 60_000);
+
+    it('keeps what was acknowledged while Kafka is away', async () => {
+      const before = (await inKafka(5)).length;
+      await kafka.kill();
+      const board = await connect(own.urls.mqtt, { clientId: '7' });
+      for (let i = 0; i < 20; i++) await board.publishAsync(data, reading(100 + i), { qos: 1 });
+      await own.restart();
+      const again = await connect(own.urls.mqtt, { clientId: '8' });
+      for (let i = 20; i < 30; i++) await again.publishAsync(data, reading(100 + i), { qos: 1 });
+      again.end(true);
+      board.end(true);
+      await kafka.start();
+      const lines = await inKafka(before + 30);
+      const values = new Set(lines.slice(before).map((line) => /"current": (\d+)/.exec(line)?.[1]));
+      expect(values.size).toBe(30);
+    }, 90_000);
+  });
+});

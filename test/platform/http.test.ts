@@ -1,0 +1,270 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { problemSchema } from '../../src/lib/registry/index.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { type Asked, ask, send } from '../support/raw-http.js';
+
+let own: TestPlatform;
+beforeAll(async () => {
+  own = await testPlatform();
+});
+afterAll(() => own.stop());
+
+const call = (path: string, asked?: Asked) => ask(own, path, asked);
+const post = (path: string, body: object, headers: Record<string, string> = {}) =>
+  call(path, { method: 'POST', body: JSON.stringify(body), headers });
+
+describe('every refusal is a problem (RFC 9457)', () => {
+  const nested = `${'['.repeat(40)}${']'.repeat(40)}`;
+  it.each<[string, string, Asked, number, string]>([
+    ['a path that is not there', '/api/v1/nothing', {}, 404, 'AIOT_NOT_FOUND'],
+    [
+      'a method that a path does not take',
+      '/api/v1/status',
+      { method: 'DELETE' },
+      405,
+      'AIOT_REQUEST_INVALID',
+    ],
+    ['no token', '/api/v1/status', { token: '' }, 401, 'AIOT_TOKEN_INVALID'],
+    [
+      'a body that is too large',
+      '/api/v1/labels',
+      { method: 'POST', body: `"${'x'.repeat(1024 ** 2)}"` },
+      413,
+      'AIOT_REQUEST_TOO_LARGE',
+    ],
+    [
+      'a target that is too long',
+      `/api/v1/devices?after=${'x'.repeat(9000)}`,
+      {},
+      414,
+      'AIOT_REQUEST_TOO_LARGE',
+    ],
+    [
+      'another media type',
+      '/api/v1/labels',
+      { method: 'POST', body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } },
+      415,
+      'AIOT_REQUEST_INVALID',
+    ],
+    [
+      'plain text',
+      '/api/v1/labels',
+      { method: 'POST', body: 'x', headers: { 'content-type': 'text/plain' } },
+      415,
+      'AIOT_REQUEST_INVALID',
+    ],
+    [
+      'a compressed body',
+      '/api/v1/labels',
+      { method: 'POST', body: '{}', headers: { 'content-encoding': 'gzip' } },
+      415,
+      'AIOT_REQUEST_INVALID',
+    ],
+    [
+      'JSON that is nested deeply',
+      '/api/v1/labels',
+      { method: 'POST', body: nested },
+      400,
+      'AIOT_REQUEST_INVALID',
+    ],
+    [
+      'JSON with a NUL',
+      '/api/v1/labels',
+      { method: 'POST', body: '{"label":"\\u0000"}' },
+      400,
+      'AIOT_REQUEST_INVALID',
+    ],
+    [
+      'JSON that sets a prototype',
+      '/api/v1/labels',
+      { method: 'POST', body: '{"__proto__":{"x":1}}' },
+      400,
+      'AIOT_REQUEST_INVALID',
+    ],
+    ['a target with a NUL', '/api/v1/devices/a%00b', {}, 400, 'AIOT_REQUEST_INVALID'],
+    ['a target that is no UTF-8', '/api/v1/devices/%ff', {}, 400, 'AIOT_REQUEST_INVALID'],
+    ['a page that is too large', '/api/v1/users?limit=1001', {}, 400, 'AIOT_REQUEST_INVALID'],
+    ['a name that climbs', '/api/v1/users/..%2f..%2fstate.db', {}, 404, 'AIOT_NOT_FOUND'],
+  ])('%s', async (_, path, asked, status, code) => {
+    const answer = await call(path, asked);
+    expect(answer.headers['content-type']).toMatch(/^application\/problem\+json(;|$)/);
+    const problem = problemSchema.parse(JSON.parse(answer.text));
+    expect([answer.status, problem.status, problem.code]).toEqual([status, status, code]);
+    expect(problem.type).toBe(`/errors/${code}`);
+    if (status === 405) expect(answer.headers.allow).toBe('GET, HEAD');
+    if (status === 401) expect(answer.headers['www-authenticate']).toMatch(/^Bearer/);
+  });
+
+  it('tells what a type of problem is where its address points', async () => {
+    const { status, text } = await call('/errors/AIOT_NOT_FOUND', { token: '' });
+    expect([status, JSON.parse(text).code]).toEqual([200, 'AIOT_NOT_FOUND']);
+  });
+});
+
+describe('a request that two programs could read two ways', () => {
+  const head = 'POST /api/v1/labels HTTP/1.1\r\nHost: localhost\r\n';
+  it.each([
+    ['length and chunks', `${head}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
+    ['two lengths', `${head}Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde`],
+    ['a length with a sign', `${head}Content-Length: +4\r\n\r\nabcd`],
+    ['a chunk size that is none', `${head}Transfer-Encoding: chunked\r\n\r\n0x4\r\nabcd\r\n0\r\n\r\n`],
+    ['a coding that is unknown', `${head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`],
+    ['a space before the colon', `${head}Content-Length : 4\r\n\r\nabcd`],
+    ['a folded header', `${head}X-A: 1\r\n 2\r\n\r\n`],
+    ['bare line feeds', 'GET /healthz HTTP/1.1\nHost: localhost\n\n'],
+    [
+      'two authorizations',
+      'GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n',
+    ],
+    ['no host', 'GET /healthz HTTP/1.1\r\n\r\n'],
+    ['two hosts', 'GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'],
+  ])('is refused: %s', async (_, bytes) => {
+    const text = await send(own, bytes.replace(/\r\n\r\n/, '\r\nConnection: close\r\n\r\n'));
+    expect(text.split('\r\n')[0]).toMatch(/^(HTTP\/1\.1 (400|401) .*|)$/);
+    expect(text.match(/HTTP\/1\.1 \d/g)?.length ?? 0).toBeLessThan(2);
+  });
+
+  it('and so is a head that is too large', async () => {
+    expect(await send(own, `GET /healthz HTTP/1.1\r\nHost: a\r\nX-A: ${'a'.repeat(20_000)}\r\n\r\n`)).toMatch(
+      /^HTTP\/1\.1 431 [\s\S]*AIOT_REQUEST_TOO_LARGE/,
+    );
+  });
+});
+
+it('every answer tells browsers to keep away, and no other origin may read it', async () => {
+  const { headers } = await call('/api/v1/status', { headers: { origin: 'https://evil.example' } });
+  expect(headers).toMatchObject({
+    'x-content-type-options': 'nosniff',
+    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  });
+  expect(Object.keys(headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
+});
+
+describe('an Idempotency-Key', () => {
+  const add = (name: string, key: string) =>
+    post('/api/v1/users', { name, role: 'viewer' }, { 'idempotency-key': key });
+
+  it('gets the same answer again, also after a restart', async () => {
+    const key = randomUUID();
+    const first = await add('ida', key);
+    const second = await add('ida', key);
+    await own.restart();
+    const third = await add('ida', key);
+    expect([first.status, second.status, third.status]).toEqual([201, 201, 201]);
+    expect([second.text, third.text]).toEqual([first.text, first.text]);
+    expect([first, second, third].map(({ headers }) => headers['idempotency-replayed'])).toEqual([
+      undefined,
+      'true',
+      'true',
+    ]);
+    expect((await own.client.users.list()).filter(({ name }) => name === 'ida')).toHaveLength(1);
+  });
+
+  it('is refused for another request', async () => {
+    const key = randomUUID();
+    await add('idb', key);
+    const other = await add('idc', key);
+    expect([other.status, JSON.parse(other.text).code]).toEqual([422, 'AIOT_IDEMPOTENCY_REUSED']);
+    await expect(own.client.users.list()).resolves.not.toContainEqual(
+      expect.objectContaining({ name: 'idc' }),
+    );
+  });
+
+  it('lets one of many at once run, and gives all of them its answer', async () => {
+    const key = randomUUID();
+    const made = await Promise.all(
+      Array.from({ length: 8 }, () => post('/api/v1/tokens', { name: 'once' }, { 'idempotency-key': key })),
+    );
+    expect(new Set(made.map(({ text }) => text)).size).toBe(1);
+    expect((await own.client.tokens.list()).filter(({ name }) => name === 'once')).toHaveLength(1);
+  });
+
+  it('does not keep a refusal, which may be mended', async () => {
+    const key = randomUUID();
+    const path = '/api/v1/users/late/state';
+    const disable = () => post(path, { action: 'disable' }, { 'idempotency-key': key });
+    expect((await disable()).status).toBe(404);
+    await own.client.users.add({ name: 'late', role: 'viewer' });
+    expect((await disable()).status).toBe(200);
+  });
+
+  it.each(['a b', 'x'.repeat(256), 'ü'])('is refused when it is none: %s', async (key) => {
+    expect((await add('idd', Buffer.from(key, 'utf8').toString('latin1'))).status).toBe(400);
+  });
+});
+
+describe('an ETag', () => {
+  it('spares reading what is known', async () => {
+    const { headers, status } = await call('/api/v1/trust');
+    expect(status).toBe(200);
+    const again = await call('/api/v1/trust', { headers: { 'if-none-match': `"x", W/${headers.etag}` } });
+    expect([again.status, again.text, again.headers.etag]).toEqual([304, '', headers.etag]);
+  });
+});
+
+describe('too many requests', () => {
+  it('are refused with a time to wait, by token; others go on', async () => {
+    const slow = await testPlatform({ rates: { known: 5 } });
+    const asked = [];
+    for (let i = 0; i < 5; i++) asked.push(await ask(slow, '/api/v1/trust'));
+    const refused = asked.at(-1);
+    expect(refused?.status).toBe(429);
+    expect(Number(refused?.headers['retry-after'])).toBeGreaterThan(0);
+    expect(JSON.parse(refused?.text ?? '').code).toBe('AIOT_RATE_LIMITED');
+    expect((await ask(slow, '/healthz', { token: '' })).status).toBe(200);
+    await slow.stop();
+  });
+
+  it('with wrong tokens are refused sooner, and a right one is let in all the same', async () => {
+    const guessed = await testPlatform();
+    const statuses = [];
+    for (let i = 0; i < 22; i++)
+      statuses.push((await ask(guessed, '/api/v1/status', { token: `aiot_${'x'.repeat(43)}` })).status);
+    expect(statuses.slice(0, 20)).toEqual(Array(20).fill(401));
+    expect(statuses.slice(-1)).toEqual([429]);
+    expect((await ask(guessed, '/api/v1/status')).status).toBe(200);
+    await guessed.stop();
+  });
+});
+
+describe('/readyz', () => {
+  it('says that it is ready, and what it looked at to those with a token', async () => {
+    const [anybody, somebody] = [await call('/readyz', { token: '' }), await call('/readyz')];
+    expect([anybody.status, JSON.parse(anybody.text)]).toEqual([200, { status: 'ready' }]);
+    expect(JSON.parse(somebody.text).checks).toEqual({ database: null, disk: null, blobs: null });
+  });
+});
+
+it('/metrics has a histogram of answers that Prometheus would take', async () => {
+  await call('/api/v1/trust');
+  const { text } = await call('/metrics');
+  const bucket =
+    /aiot_http_request_duration_seconds_bucket\{method="GET",route="\/api\/v1\/trust",status="200",le="\+Inf"\} (\d+)/;
+  const count =
+    /aiot_http_request_duration_seconds_count\{method="GET",route="\/api\/v1\/trust",status="200"\} (\d+)/;
+  expect(Number(bucket.exec(text)?.[1])).toBeGreaterThan(0);
+  expect(bucket.exec(text)?.[1]).toBe(count.exec(text)?.[1]);
+  expect(text).toMatch(/^aiot_build_info\{version="/m);
+  expect((await call('/metrics', { token: '' })).status).toBe(401);
+});
+
+it('a list comes in pages that a new entry does not shift', async () => {
+  for (let i = 0; i < 25; i++)
+    await own.client.users.add({ name: `page-${String(i).padStart(2, '0')}`, role: 'viewer' });
+  const page = async (after?: string) =>
+    JSON.parse((await call(`/api/v1/users?limit=10${after ? `&after=${after}` : ''}`)).text);
+  const first = await page();
+  await own.client.users.add({ name: 'aaa-first-of-all', role: 'viewer' });
+  const seen = first.users.map(({ name }: { name: string }) => name);
+  for (let next = first.next; next !== null; ) {
+    const { users, next: after } = await page(next);
+    seen.push(...users.map(({ name }: { name: string }) => name));
+    next = after;
+  }
+  expect(new Set(seen).size).toBe(seen.length);
+  expect(seen.filter((name: string) => name.startsWith('page-'))).toHaveLength(25);
+  const audit = JSON.parse((await call('/api/v1/audit?limit=3')).text);
+  const older = JSON.parse((await call(`/api/v1/audit?limit=3&after=${audit.next}`)).text);
+  expect(older.entries[0].id).toBe(audit.entries[2].id - 1);
+});

@@ -1,0 +1,194 @@
+import { randomBytes } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type AiotError, digestOf } from '../../../src/lib/core/index.js';
+import { fetchModel, packBundle, release, unpackBundle } from '../../../src/lib/model/index.js';
+import { createClient, type RegistryClient } from '../../../src/lib/registry/index.js';
+import { tinyBundle } from '../../support/bundle.js';
+import type { Load, Victim } from './harness.js';
+
+const gone = new Set(['AIOT_PLATFORM_UNREACHABLE']);
+
+/** Acts one after the other until one fails, with a connection of its own. */
+async function untilGone(
+  { http, ca, token }: Victim,
+  signal: AbortSignal,
+  act: (client: RegistryClient) => Promise<void>,
+): Promise<void> {
+  const client = createClient({ url: http, ca, token });
+  try {
+    while (!signal.aborted) await act(client);
+  } catch (error) {
+    // The platform is gone, in the middle of an act that nobody acknowledged.
+    if (!signal.aborted && !gone.has((error as AiotError).code)) throw error;
+  } finally {
+    await client.close();
+  }
+}
+
+/** Uploads of random blobs: each that was answered is there, whole. */
+export function blobLoad(): Load {
+  const stored = new Set<string>();
+  let count = 0;
+  return {
+    name: 'blobs',
+    run: (victim, signal) =>
+      untilGone(victim, signal, async (client) => {
+        const content = randomBytes(1 + Math.floor(Math.random() * 300_000));
+        const digest = digestOf(content);
+        await client.blobs.put(digest, content);
+        stored.add(digest);
+        count++;
+      }),
+    async verify({ client, folder }) {
+      for (const digest of stored) {
+        // Checks the digest.
+        await (await client.blobs.get(digest)).bytes();
+      }
+      // Half of one is in no place where anybody looks.
+      const whole = join(folder, 'data', 'blobs', 'sha256');
+      for (const file of await readdir(whole, { recursive: true, withFileTypes: true })) {
+        if (file.isFile() && !/^[0-9a-f]{64}$/.test(file.name))
+          throw new Error(`${file.name} lies in blobs/`);
+      }
+      stored.clear();
+    },
+    acknowledged: () => count,
+  };
+}
+
+/** Versions pushed and promoted: each that was answered is there, verified, in its stage, and no number is given twice. */
+export function modelLoad(): Load {
+  const pushed = new Set<number>();
+  const staged = new Set<number>();
+  let seed = 1;
+  const bundle = unpackBundle(tinyBundle());
+  return {
+    name: 'models',
+    run: (victim, signal) =>
+      untilGone(victim, signal, async (client) => {
+        bundle.info.arenaBytes = seed++;
+        const signed = {
+          ...{ name: 'tiny', expires: null, deviceTypes: ['virtual'] },
+          issued: Date.now(),
+        };
+        const { version } = await release(client, packBundle(bundle), signed, victim.key);
+        if (pushed.has(version)) throw new Error(`the version ${version} was given twice`);
+        pushed.add(version);
+        await client.models.promote('tiny', version, { to: 'staging', reason: 'a test' });
+        staged.add(version);
+      }),
+    async verify({ client }) {
+      if (pushed.size === 0) return;
+      const versions = await client.models.versions('tiny');
+      const byNumber = new Map(versions.map((card) => [card.version, card]));
+      for (const version of pushed) {
+        if (!byNumber.has(version)) throw new Error(`tiny@${version} was acknowledged and is gone`);
+      }
+      for (const version of staged) {
+        const { stage } = byNumber.get(version) ?? { stage: 'gone' };
+        if (stage !== 'staging') throw new Error(`tiny@${version} was in staging and is ${stage}`);
+      }
+      // No record without its blob, also of those that nobody was told of.
+      for (const { name, version } of versions.slice(0, 20))
+        await fetchModel(client, { name, version }, null);
+    },
+    acknowledged: () => pushed.size + staged.size,
+  };
+}
+
+/** Labels: the last word that was acknowledged counts, or the one that was under way. */
+export function labelLoad(): Load {
+  let sent = 0;
+  let last = 0;
+  return {
+    name: 'labels',
+    run: (victim, signal) =>
+      untilGone(victim, signal, async (client) => {
+        const value = ++sent;
+        const place = { stream: 'killed', device: 'kill-0', recording: 'r1' };
+        await client.labels.post({ ...place, label: `l${value}` });
+        last = value;
+      }),
+    async verify({ client }) {
+      if (last === 0) return;
+      const { recordings } = await client.datasets.get('killed');
+      const label = recordings.find(({ device, id }) => device === 'kill-0' && id === 'r1')?.label ?? 'l0';
+      if (Number(label.slice(1)) < last)
+        throw new Error(`the label l${last} was acknowledged, ${label} is there`);
+    },
+    acknowledged: () => last,
+  };
+}
+
+/** Tags of devices and tokens: a change that was answered is there; a token that was revoked never comes back. */
+export function stateLoad(): Load {
+  let sent = 0;
+  let last = 0;
+  let count = 0;
+  const revoked: string[] = [];
+  return {
+    name: 'states',
+    run: (victim, signal) =>
+      untilGone(victim, signal, async (client) => {
+        const value = ++sent;
+        await client.devices.change(['kill-0'], { action: 'tag', set: { n: String(value) }, remove: [] });
+        last = value;
+        count++;
+        const { token, id } = await client.tokens.create({ name: `n${value}`, role: 'viewer' });
+        await client.tokens.revoke(id);
+        revoked.push(token);
+      }),
+    async verify({ http, ca, client }) {
+      const { tags } = await client.devices.get('kill-0');
+      if (Number(tags.n ?? 0) < last) throw new Error(`the tag ${last} was acknowledged, ${tags.n} is there`);
+      for (const token of revoked.splice(0)) {
+        const other = createClient({ url: http, ca, token });
+        const refused = await other.devices.list().then(
+          () => false,
+          () => true,
+        );
+        await other.close();
+        if (!refused) throw new Error('a token that was revoked is good again');
+      }
+    },
+    acknowledged: () => count,
+  };
+}
+
+/** One reader of the events over all kills: it gets each once, in order, and those of every change that was answered. */
+export function eventLoad(changes: () => number): Load {
+  let last = 0;
+  let tags = 0;
+  return {
+    name: 'events',
+    async run(victim, signal) {
+      const { http, ca, token } = victim;
+      const client = createClient({ url: http, ca, token });
+      try {
+        for await (const { id, type } of client.events.follow({ from: last, retries: 0, signal })) {
+          if (id <= last) throw new Error(`the event ${id} came behind ${last}`);
+          last = id;
+          if (type === 'device.tag') tags++;
+        }
+      } catch (error) {
+        if (!signal.aborted && !gone.has((error as AiotError).code)) throw error;
+      } finally {
+        await client.close();
+      }
+    },
+    async verify({ client }) {
+      for (;;) {
+        const { events } = await client.events.page({ from: last, limit: 1000 });
+        if (events.length === 0) break;
+        for (const { id, type } of events) {
+          last = id;
+          if (type === 'device.tag') tags++;
+        }
+      }
+      if (tags < changes())
+        throw new Error(`${changes()} tags were acknowledged, ${tags} are among the events`);
+    },
+    acknowledged: () => last,
+  };
+}

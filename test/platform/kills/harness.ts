@@ -1,0 +1,125 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { generateKeyPair, publicKeyOf, readText } from '../../../src/lib/core/index.js';
+import { trustRootOf } from '../../../src/lib/formats/index.js';
+import { createClient, type RegistryClient } from '../../../src/lib/registry/index.js';
+import { root } from '../../support/cli.js';
+import { freePort } from '../../support/free-port.js';
+
+/** A platform that is killed and started again, at the same addresses, with the operator's ways in. */
+export interface Victim {
+  folder: string;
+  http: string;
+  mqtts: string;
+  /** PEM of the CA. */
+  ca: string;
+  token: string;
+  /** The operator's signing key, PEM; its public half is the trust root. */
+  key: string;
+  /** Of the process that runs now. */
+  client: RegistryClient;
+  /** SIGKILL, and waits until it is gone. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  /** What it wrote to its log since the first start. */
+  log(): string;
+  stop(): Promise<void>;
+}
+
+interface Ready {
+  urls: { http: string; mqtts: string };
+  ca: string;
+  token?: string;
+}
+
+export async function startVictim(): Promise<Victim> {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-victim-'));
+  const ports = [await freePort(), await freePort()].map(String);
+  let child: ChildProcess | undefined;
+  let log = '';
+  const run = async (): Promise<Ready> => {
+    const args = [join(root, 'test/platform/kills/child.mjs'), join(folder, 'data'), ...ports];
+    const started = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    child = started;
+    started.stderr.setEncoding('utf8').on('data', (text: string) => {
+      log += text;
+    });
+    for await (const line of createInterface({ input: started.stdout })) return JSON.parse(line) as Ready;
+    throw new Error(`the platform did not start:\n${log.slice(-3000)}`);
+  };
+  const kill = async () => {
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
+  };
+  try {
+    const { urls, ca: file, token = '' } = await run();
+    const ca = await readText(file);
+    const connect = () => createClient({ url: urls.http, ca, token });
+    const key = generateKeyPair().privatePem;
+    const victim: Victim = {
+      ...{ folder, http: urls.http, mqtts: urls.mqtts, ca, token, key },
+      client: connect(),
+      kill,
+      async start() {
+        await victim.client.close();
+        await run();
+        victim.client = connect();
+      },
+      log: () => log,
+      async stop() {
+        await victim.client.close();
+        await kill();
+        await rm(folder, { recursive: true, force: true });
+      },
+    };
+    await victim.client.trust.put(trustRootOf(publicKeyOf(key)));
+    return victim;
+  } catch (error) {
+    await kill();
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** One kind of load, and what must hold of what was acknowledged to it. */
+export interface Load {
+  name: string;
+  /** Once, before the first kill. */
+  prepare?(victim: Victim): Promise<void>;
+  /** Runs until `signal` is aborted or the platform is gone; never throws for that. */
+  run(victim: Victim, signal: AbortSignal): Promise<void>;
+  /** After a restart. Throws what was acknowledged and is gone. */
+  verify(victim: Victim): Promise<void>;
+  /** How much was acknowledged so far. */
+  acknowledged(): number;
+  close?(): Promise<void>;
+}
+
+export interface Round {
+  waitMs: number;
+}
+
+/** Kills the platform once in each round, at its moment, under all loads; everything is looked at after each restart. */
+export async function killUnder(
+  victim: Victim,
+  loads: readonly Load[],
+  rounds: Iterable<Round>,
+): Promise<void> {
+  for (const load of loads) await load.prepare?.(victim);
+  for (const { waitMs } of rounds) {
+    const stop = new AbortController();
+    const running = loads.map((load) => load.run(victim, stop.signal));
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
+    await victim.kill();
+    stop.abort();
+    await Promise.all(running);
+    await victim.start();
+    for (const load of loads) await load.verify(victim);
+  }
+}

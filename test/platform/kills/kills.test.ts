@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seededRandom } from '../../../src/lib/core/index.js';
+import { blobLoad, eventLoad, labelLoad, modelLoad, stateLoad } from './api-loads.js';
+import { killUnder, type Load, startVictim, type Victim } from './harness.js';
+import { retainedLoad, sessionLoad, telemetryLoad } from './mqtt-loads.js';
+
+/** Times that the platform is killed; AIOT_LONG=1 tries hundreds. */
+const rounds = process.env.AIOT_LONG ? 300 : 5;
+
+let victim: Victim;
+beforeAll(async () => {
+  victim = await startVictim();
+}, 60_000);
+afterAll(() => victim?.stop());
+
+describe('a platform that is killed at any moment, under load', () => {
+  it('has everything that it acknowledged, whole and once, after each start', {
+    timeout: rounds * 30_000,
+  }, async () => {
+    const random = seededRandom(Number(process.env.AIOT_SEED ?? 1));
+    const moments = Array.from({ length: rounds }, () => ({ waitMs: 200 + Math.floor(random() * 900) }));
+    const states = stateLoad();
+    const loads: Load[] = [
+      telemetryLoad(3),
+      retainedLoad(),
+      sessionLoad(1),
+      sessionLoad(2),
+      blobLoad(),
+      modelLoad(),
+      labelLoad(),
+      states,
+      eventLoad(states.acknowledged),
+    ];
+    await killUnder(victim, loads, moments);
+    for (const { name, acknowledged } of loads) expect(acknowledged(), name).toBeGreaterThan(0);
+  });
+});

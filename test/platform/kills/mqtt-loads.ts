@@ -1,0 +1,187 @@
+import { join } from 'node:path';
+import mqtt, { type MqttClient } from 'mqtt';
+import { provisionDevice } from '../../../src/lib/provision/index.js';
+import { connect, connectDevice } from '../../support/mqtt.js';
+import type { Load, Victim } from './harness.js';
+
+/** Publishes one after the other until it cannot; `acknowledged` is called for each that was. */
+async function publishUntilGone(
+  client: MqttClient,
+  signal: AbortSignal,
+  next: () => { topic: string; payload: string; retain?: boolean; qos?: 1 | 2; acknowledged: () => void },
+  atOnce: number,
+): Promise<void> {
+  let gone = false;
+  client.on('close', () => {
+    gone = true;
+  });
+  client.on('error', () => {});
+  const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
+  const one = async () => {
+    while (!gone && !signal.aborted) {
+      const { topic, payload, retain = false, qos = 1, acknowledged } = next();
+      const done = client.publishAsync(topic, payload, { qos, retain }).then(
+        () => 'stored' as const,
+        () => 'refused' as const,
+      );
+      if ((await Promise.race([done, closed])) === 'stored') acknowledged();
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, one));
+  await client.endAsync(true);
+}
+
+/** Devices that publish telemetry: each acknowledged sample is in the dataset, once. */
+export function telemetryLoad(devices: number): Load {
+  const told = new Map<string, Set<number>>();
+  let seq = 0;
+  let recording = 0;
+  return {
+    name: 'telemetry',
+    async prepare({ client, folder }) {
+      for (let i = 0; i < devices; i++) {
+        const name = `kill-${i}`;
+        await provisionDevice({ client, name, type: 'virtual', out: join(folder, name) });
+      }
+    },
+    async run(victim, signal) {
+      recording++;
+      const one = async (name: string) => {
+        const device = await connectDevice(victim.mqtts, join(victim.folder, name)).catch(() => null);
+        if (!device) return;
+        const key = `${name}/r${recording}`;
+        const stored = new Set<number>();
+        told.set(key, stored);
+        const mine = `r${recording}`;
+        const next = () => {
+          const value = seq++;
+          const payload = JSON.stringify({ seq: value, t: value, rate: 10, recording: mine, x: value });
+          return {
+            topic: `aiot/v1/${name}/telemetry/killed`,
+            payload,
+            acknowledged: () => stored.add(value),
+          };
+        };
+        await publishUntilGone(device, signal, next, 20);
+      };
+      await Promise.all(Array.from({ length: devices }, (_, i) => one(`kill-${i}`)));
+    },
+    async verify({ client }) {
+      for (const [key, stored] of told) {
+        if (stored.size === 0) continue;
+        const [device = '', recordingName = ''] = key.split('/');
+        const csv = await client.datasets.csv('killed', device, recordingName);
+        const values = columnOf(csv, 'x');
+        const there = new Set(values);
+        const lost = [...stored].filter((value) => !there.has(value));
+        if (lost.length > 0) throw new Error(`telemetry of ${key}: ${lost.length} acknowledged are gone`);
+        if (there.size < values.length) throw new Error(`telemetry of ${key}: stored twice`);
+      }
+      told.clear();
+    },
+    acknowledged: () => seq,
+  };
+}
+
+function columnOf(csv: string, name: string): number[] {
+  const [header = '', ...rows] = csv.trimEnd().split('\n');
+  const column = header.split(',').indexOf(name);
+  return rows.map((row) => Number(row.split(',')[column]));
+}
+
+const operator = ({ ca, token }: Victim) => ({ ca, username: 'operator', password: token });
+
+/** Retained messages that rise: what is retained after a start is the last acknowledged one, or a later one. */
+export function retainedLoad(): Load {
+  let sent = 0;
+  let last = 0;
+  return {
+    name: 'retained',
+    async run(victim, signal) {
+      const client = await connect(victim.mqtts, operator(victim)).catch(() => null);
+      if (!client) return;
+      const next = () => {
+        const value = ++sent;
+        return {
+          topic: 'kills/retained',
+          payload: String(value),
+          retain: true,
+          acknowledged: () => {
+            last = Math.max(last, value);
+          },
+        };
+      };
+      await publishUntilGone(client, signal, next, 1);
+    },
+    async verify(victim) {
+      if (last === 0) return;
+      const client = await connect(victim.mqtts, operator(victim));
+      const kept = await new Promise<number>((resolve, reject) => {
+        const timer = setTimeout(() => reject(new Error('retained: nothing is retained')), 5000);
+        client.on('message', (_topic, payload) => {
+          clearTimeout(timer);
+          resolve(Number(payload.toString()));
+        });
+        client.subscribe('kills/retained', { qos: 1 });
+      });
+      await client.endAsync(true);
+      if (kept < last) throw new Error(`retained: ${last} was acknowledged, ${kept} is kept`);
+    },
+    acknowledged: () => last,
+  };
+}
+
+/** A subscriber that is away, with a session that stays: it gets every acknowledged message when it comes back. */
+export function sessionLoad(qos: 1 | 2): Load {
+  const clientId = `keeper-${qos}`;
+  const topic = `kills/session/${qos}`;
+  const owed = new Set<number>();
+  let sent = 0;
+  let count = 0;
+  // Listened to before it connects: what the session holds comes at once.
+  const attach = (victim: Victim) =>
+    mqtt.connect(victim.mqtts, { ...operator(victim), clientId, clean: false, reconnectPeriod: 0 });
+  return {
+    name: `session, QoS ${qos}`,
+    async prepare(victim) {
+      const client = attach(victim);
+      await client.subscribeAsync(topic, { qos });
+      await client.endAsync();
+    },
+    async run(victim, signal) {
+      const client = await connect(victim.mqtts, operator(victim)).catch(() => null);
+      if (!client) return;
+      const next = () => {
+        const value = sent++;
+        return {
+          ...{ topic, qos, payload: String(value) },
+          acknowledged: () => {
+            owed.add(value);
+            count++;
+          },
+        };
+      };
+      await publishUntilGone(client, signal, next, 5);
+    },
+    async verify(victim) {
+      const owing = owed.size;
+      await take(attach(victim), owed);
+      if (owed.size > 0)
+        throw new Error(`session at QoS ${qos}: ${owed.size} of ${owing} acknowledged never came`);
+    },
+    acknowledged: () => count,
+  };
+}
+
+/** Takes what a session holds until nothing is owed any more, or nothing came for two seconds. */
+async function take(client: MqttClient, owed: Set<number>): Promise<void> {
+  let heard = Date.now();
+  client.on('message', (_topic, payload) => {
+    heard = Date.now();
+    owed.delete(Number(payload.toString()));
+  });
+  while (owed.size > 0 && Date.now() - heard < 2000) await new Promise((resolve) => setTimeout(resolve, 20));
+  // What is under way is acknowledged too: it is not to come again.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await client.endAsync();
+}

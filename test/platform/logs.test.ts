@@ -1,0 +1,88 @@
+import { appendFile, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type LogLine, readLogs } from '../../src/lib/platform/index.js';
+import { boundLog, olderLog } from '../../src/lib/platform/up/log-file.js';
+import { runCli } from '../support/cli.js';
+
+let data: string;
+let path: string;
+beforeEach(async () => {
+  data = await mkdtemp(join(tmpdir(), 'aiot-logs-'));
+  path = join(data, 'platform.log');
+});
+afterEach(() => rm(data, { recursive: true, force: true }));
+
+const line = (time: number, msg: string, level = 30, more = {}) =>
+  `${JSON.stringify({ level, time, msg, ...more })}\n`;
+const at = Date.UTC(2026, 0, 2, 3, 4, 5);
+
+describe('aiot logs', () => {
+  it('shows the lines of the file, and of the one before it, as text and as JSON', async () => {
+    await writeFile(olderLog(path), line(at, 'ready'));
+    await writeFile(
+      path,
+      `${line(at + 1000, 'a deadline could not be saved', 50, { err: 'EIO' })}not a line of ours\n`,
+    );
+    const text = await runCli(['logs', '--data', data, '--no-color']);
+    expect(text.code).toBe(0);
+    expect(text.stdout.split('\n').slice(0, 3)).toEqual([
+      expect.stringMatching(/info ready$/),
+      expect.stringMatching(/error a deadline could not be saved \{"err":"EIO"\}$/),
+      'error not a line of ours',
+    ]);
+    const { stdout } = await runCli(['logs', '--data', data, '--json', '--last', '2']);
+    expect(
+      stdout
+        .trim()
+        .split('\n')
+        .map((each) => JSON.parse(each) as LogLine),
+    ).toEqual([
+      { time: at + 1000, level: 'error', message: 'a deadline could not be saved', detail: { err: 'EIO' } },
+      { time: null, level: 'error', message: 'not a line of ours', detail: {} },
+    ]);
+  });
+
+  it('leaves out what is older', async () => {
+    await writeFile(path, line(Date.now() - 7_200_000, 'old') + line(Date.now(), 'new'));
+    const { stdout } = await runCli(['logs', '--data', data, '--since', '1h', '--json']);
+    expect(
+      stdout
+        .trim()
+        .split('\n')
+        .map((each) => (JSON.parse(each) as LogLine).message),
+    ).toEqual(['new']);
+  });
+
+  it('goes on with lines to come, whole ones, also in a file that was cut to nothing', async () => {
+    await writeFile(path, line(1, 'one'));
+    const controller = new AbortController();
+    const seen: string[] = [];
+    const reading = (async () => {
+      for await (const { message } of readLogs({ data, follow: true, signal: controller.signal }))
+        seen.push(message);
+    })();
+    await expect.poll(() => seen).toEqual(['one']);
+    await appendFile(path, line(2, 'two').slice(0, 10));
+    await delay(400);
+    await appendFile(path, line(2, 'two').slice(10));
+    await expect.poll(() => seen).toEqual(['one', 'two']);
+    const stop = boundLog(path, 50);
+    expect((await stat(path)).size).toBe(0);
+    expect((await stat(olderLog(path))).size).toBeGreaterThan(50);
+    await delay(400);
+    await appendFile(path, line(3, 'three'));
+    await expect.poll(() => seen).toEqual(['one', 'two', 'three']);
+    stop();
+    controller.abort();
+    await reading;
+  });
+
+  it('says where a log would be when there is none', async () => {
+    const { code, json } = await runCli(['logs', '--data', data, '--json']);
+    expect(code).toBe(4);
+    expect(json).toMatchObject({ error: { code: 'AIOT_FILE_NOT_FOUND' } });
+  });
+});

@@ -1,0 +1,63 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { describeReal, python } from '../support/real.js';
+
+const run = promisify(execFile);
+const long = process.env.AIOT_LONG === '1';
+
+let own: TestPlatform;
+let viewer = '';
+beforeAll(async () => {
+  const enough = 1_000_000_000;
+  own = await testPlatform({ rates: { known: enough, anonymous: enough, failures: enough } });
+  viewer = (await own.client.tokens.create({ name: 'viewer', role: 'viewer' })).token;
+});
+afterAll(() => own.stop());
+
+/**
+ * Left out: whether each request that fits a schema is taken, for a digest, a cursor or a name is more than its type; and
+ * methods of HTTP that no route has, which Fastify refuses by itself.
+ */
+const left = 'positive_data_acceptance,unsupported_method';
+
+/** Server-sent events have no end; who ends its own token is nobody from then on, and would see nothing but refusals. */
+const apart = '(/events|/tokens/\\{id\\}.*)$';
+
+describeReal('platform', 'schemathesis finds nothing in the API', () => {
+  it.each<[string, () => string | null, string]>([
+    ['an operator', () => own.token, 'all'],
+    ['a viewer', () => viewer, 'not_a_server_error,status_code_conformance,response_schema_conformance'],
+    ['nobody', () => null, 'not_a_server_error,status_code_conformance,response_schema_conformance'],
+  ])(
+    'as %s',
+    async (_, token, checks) => {
+      const shown = token();
+      const { stdout } = await run(
+        python('platform').replace(/python3?$/, 'st'),
+        [
+          ...['run', `${own.platform.urls.http}/openapi.json`, '--tls-verify', own.platform.ca],
+          ...(shown === null ? [] : ['-H', `Authorization: Bearer ${shown}`]),
+          ...['--checks', checks, ...(checks === 'all' ? ['--exclude-checks', left] : [])],
+          ...['--phases', 'fuzzing', '--seed', '8', '--max-examples', long ? '60' : '2'],
+          ...[
+            '--generation-database',
+            'none',
+            '--exclude-path-regex',
+            apart,
+            '-H',
+            'Tus-Resumable: 1.0.0',
+            '--request-timeout',
+            '20',
+          ],
+          ...['--suppress-health-check', 'all', '--no-color'],
+        ],
+        { cwd: own.folder, timeout: long ? 1_800_000 : 100_000, maxBuffer: 1024 ** 3 },
+      ).catch((error: { stdout?: string }) => ({ stdout: error.stdout ?? String(error) }));
+      expect(stdout.split('FAILURES').slice(1).join().slice(0, 6000)).toBe('');
+      expect(stdout).toMatch(/No issues found|[1-9]\d* passed/);
+    },
+    long ? 1_900_000 : 120_000,
+  );
+});

@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, unlink, utimes } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/lib/core/index.js';
+import { leaseMs } from '../../src/lib/platform/blobs/leases.js';
+import { type Closers, openState } from '../../src/lib/platform/state.js';
+import { pieces } from './blob-stores.js';
+
+let folder: string;
+let now: number;
+let state: Awaited<ReturnType<typeof openState>>;
+const closers: Closers = [];
+const content = randomBytes(5000);
+const digest = digestOf(content);
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-orphans-'));
+  now = Date.now();
+  const log = pino({ enabled: false });
+  state = await openState({ dataDir: folder, now: () => now, log }, closers);
+});
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const fileOf = (of: string) => {
+  const hex = of.slice('sha256:'.length);
+  return join(folder, 'blobs', 'sha256', hex.slice(0, 2), hex);
+};
+/** As it is long after it was put. */
+const age = (of: string) => utimes(fileOf(of), 1, 1);
+const take = () =>
+  state.models.addUntrusted({ name: 'guide', digest, bytes: content.length, source: 'test', at: now });
+
+describe('a blob that nothing refers to', () => {
+  it('is kept a day for who has put it, and goes then', async () => {
+    await state.blobs.put(digest, pieces(content));
+    await age(digest);
+    expect(await state.orphans.sweep()).toEqual([]);
+    now += leaseMs + 1;
+    expect(await state.orphans.sweep()).toEqual([digest]);
+    expect(await state.blobs.size(digest)).toBeNull();
+  });
+
+  it('is kept for who has put it again, however old it is', async () => {
+    await state.blobs.put(digest, pieces(content));
+    now += leaseMs + 1;
+    await state.blobs.put(digest, pieces(content));
+    await age(digest);
+    expect(await state.orphans.sweep()).toEqual([]);
+    await take();
+    now += leaseMs + 1;
+    await age(digest);
+    expect(await state.orphans.sweep()).toEqual([]);
+  });
+
+  it('is not removed under a push, whichever comes first', async () => {
+    for (let i = 0; i < 20; i++) {
+      const bytes = randomBytes(100);
+      const of = digestOf(bytes);
+      await state.blobs.put(of, pieces(bytes));
+      now += leaseMs + 1;
+      await age(of);
+      const push = () =>
+        state.models
+          .addUntrusted({ name: 'guide', digest: of, bytes: 100, source: 'test', at: now })
+          .then(() => true)
+          .catch(() => false);
+      const [first, second] = await Promise.all(
+        i % 2 === 0 ? [push(), state.orphans.sweep()] : [state.orphans.sweep(), push()],
+      );
+      const pushed = [first, second].includes(true as never);
+      // A version has its blob; or there is neither.
+      expect((await state.blobs.size(of)) !== null).toBe(pushed);
+    }
+    expect(await state.orphans.check()).toEqual([]);
+  });
+});
+
+describe('a blob that is missing', () => {
+  it('is told with who needs it, and is forgotten when it is there again', async () => {
+    await state.blobs.put(digest, pieces(content));
+    await take();
+    expect(await state.orphans.check()).toEqual([]);
+    await unlink(fileOf(digest));
+    const missing = [{ digest, by: 'model guide@1' }];
+    expect((await state.orphans.check())[0]).toEqual(missing[0]);
+    expect(state.orphans.missing[0]).toEqual(missing[0]);
+    await state.blobs.put(digest, pieces(content));
+    expect(await state.orphans.check()).toEqual([]);
+  });
+});

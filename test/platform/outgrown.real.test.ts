@@ -1,0 +1,115 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { MqttClient } from 'mqtt';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { generateKeyPair, publicKeyOf } from '../../src/lib/core/index.js';
+import { trustRootOf } from '../../src/lib/formats/index.js';
+import { fetchModel } from '../../src/lib/model/index.js';
+import { type Platform, startPlatform } from '../../src/lib/platform/index.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
+import { pushTiny } from '../support/bundle.js';
+import { type Mosquitto, startMosquitto } from '../support/mosquitto.js';
+import { connect } from '../support/mqtt.js';
+import { type Postgres, startPostgres } from '../support/postgres.js';
+import { describeReal } from '../support/real.js';
+import { type S3Server, startVersitygw } from '../support/s3.js';
+
+/** All that one machine has by itself, on other people's servers: it may then run in as many processes as one likes. */
+const servers = () => {
+  let postgres: Postgres;
+  let s3: S3Server;
+  let mosquitto: Mosquitto;
+  let folder: string;
+  let ca: string;
+  let token = '';
+  let device: MqttClient;
+  const key = generateKeyPair().privatePem;
+  const platforms: (Platform | undefined)[] = [];
+  const clients: RegistryClient[] = [];
+  const environment = { ...process.env };
+
+  const start = async (index: number, engines: Record<string, string>) => {
+    const dataDir = join(folder, String(index));
+    const platform = await startPlatform({
+      ...{ dataDir, httpPort: 0, mqttPort: 0, engines, secret: 'shared by all' },
+      ...{ compat: [] },
+    });
+    platforms[index] = platform;
+    token ||= platform.token ?? '';
+    ca = await readFile(platform.ca, 'utf8');
+    clients[index] = createClient({ url: platform.urls.http, ca, token });
+  };
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'aiot-outgrown-'));
+    [postgres, s3, mosquitto] = await Promise.all([startPostgres(), startVersitygw(), startMosquitto()]);
+    await s3.makeBucket('platform');
+    Object.assign(process.env, {
+      AWS_ACCESS_KEY_ID: s3.accessKey,
+      AWS_SECRET_ACCESS_KEY: s3.secretKey,
+    });
+    const engines = {
+      database: await postgres.database(),
+      blobs: `s3://platform/blobs?endpoint=${encodeURIComponent(s3.url)}`,
+      broker: `mqtt://127.0.0.1:${mosquitto.port}`,
+    };
+    await start(0, engines);
+    await start(1, engines);
+    await clients[0]?.trust.put(trustRootOf(publicKeyOf(key)));
+    await provisionDevice({ client: clients[0]!, name: 'dev', type: 'virtual', out: join(folder, 'dev') });
+    device = await connect(engines.broker, {});
+  }, 90_000);
+
+  afterAll(async () => {
+    await device?.endAsync(true);
+    for (const client of clients) await client.close();
+    for (const platform of platforms) await platform?.stop();
+    await Promise.all([postgres?.stop(), s3?.stop(), mosquitto?.stop()]);
+    process.env = environment;
+    await rm(folder, { recursive: true, force: true });
+  }, 60_000);
+
+  const say = async (from: number, to: number) => {
+    for (let seq = from; seq < to; seq++) {
+      const payload = JSON.stringify({ seq, t: seq, rate: 10, recording: 'r', x: seq });
+      await device.publishAsync('aiot/v1/dev/telemetry/s', payload, { qos: 1 });
+    }
+  };
+  const stored = async (at: number) => {
+    const { recordings } = await clients[at]!.datasets.get('s');
+    return recordings.map(({ samples, duplicates, missing }) => ({ samples, duplicates, missing }));
+  };
+
+  it('take what a device says at the broker once, and each tells all of it', async () => {
+    await say(0, 40);
+    const all = [{ samples: 40, duplicates: 0, missing: 0 }];
+    await expect.poll(() => stored(0).catch(() => []), { timeout: 10_000 }).toEqual(all);
+    expect(await stored(1)).toEqual(all);
+  });
+
+  it('have the same models, whichever of them was given one', async () => {
+    const { name, version } = await pushTiny(clients[0]!, key);
+    const fetched = await fetchModel(clients[1]!, { name, version }, null);
+    expect(fetched.card.version).toBe(version);
+  });
+
+  it('go on as one when the other ends, also with what came meanwhile', async () => {
+    await platforms[0]?.stop();
+    platforms[0] = undefined;
+    await say(40, 60);
+    await expect
+      .poll(() => stored(1), { timeout: 15_000 })
+      .toEqual([{ samples: 60, duplicates: 0, missing: 0 }]);
+    await delay(100);
+    expect((await clients[1]!.devices.get('dev')).name).toBe('dev');
+  });
+};
+
+describeReal('postgres', 'the engines of others', () =>
+  describeReal('versitygw', 'and S3', () =>
+    describeReal('mosquitto', 'and a broker', () => describe('two platforms', servers)),
+  ),
+);

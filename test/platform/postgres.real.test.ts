@@ -1,0 +1,200 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Engine, openEngine } from '../../src/lib/platform/store/engine.js';
+import { migrations } from '../../src/lib/platform/store/schema.js';
+import { type Postgres, password, startPostgres } from '../support/postgres.js';
+import { describeReal } from '../support/real.js';
+import { devicesOf, engineSuite, newDevice } from './engine-suite.js';
+
+describeReal('postgres', 'PostgreSQL', () => {
+  let server: Postgres;
+  let shared: string;
+  const opened: Engine[] = [];
+  const open = async (url: string) => {
+    const engine = await openEngine('', url);
+    opened.push(engine);
+    return engine;
+  };
+  beforeAll(async () => {
+    server = await startPostgres(['synchronous_commit=off']);
+    shared = await server.database();
+  }, 60_000);
+  afterAll(async () => {
+    await Promise.all(opened.map((engine) => engine.close()));
+    await server.stop();
+  }, 30_000);
+
+  let suite: string | undefined;
+  engineSuite('PostgreSQL', {
+    open: async () => {
+      suite ??= await server.database();
+      return openEngine('', suite);
+    },
+  });
+
+  describe('a database', () => {
+    it('is made by two that start at once, and once', async () => {
+      const url = await server.database();
+      const engines = await Promise.all([open(url), open(url)]);
+      const name = url.split('/').at(-1) as string;
+      expect(await server.psql(name, 'SELECT version FROM "aiotSchema"')).toBe(String(migrations.length));
+      expect(await Promise.all(engines.map((engine) => engine.trouble()))).toEqual([null, null]);
+    });
+
+    it('has each commit on its disk, whatever the server says by itself', async () => {
+      const { store } = await open(shared);
+      const { rows } = await sql<{
+        now: string;
+      }>`SELECT current_setting('synchronous_commit') AS now`.execute(store);
+      expect(rows).toEqual([{ now: 'on' }]);
+    });
+
+    it('of a newer aiot is refused, and left as it is', async () => {
+      const url = await server.database();
+      await (await openEngine('', url)).close();
+      const name = url.split('/').at(-1) as string;
+      await server.psql(name, `UPDATE "aiotSchema" SET version = ${migrations.length + 1}`);
+      await expect(openEngine('', url)).rejects.toMatchObject({ code: 'AIOT_DATABASE_REFUSED' });
+      expect(await server.psql(name, 'SELECT version FROM "aiotSchema"')).toBe(String(migrations.length + 1));
+    });
+
+    it.each([
+      [
+        'the password is wrong',
+        (url: string) => url.replace(password, 'wrong-secret'),
+        'AIOT_DATABASE_REFUSED',
+      ],
+      ['there is none of that name', (url: string) => `${url}x`, 'AIOT_DATABASE_REFUSED'],
+      ['nobody listens', (url: string) => url.replace(/:\d+\//, ':1/'), 'AIOT_DATABASE_UNREACHABLE'],
+      ['it is no URL of PostgreSQL', (url: string) => url.replace('postgres:', 'mysql:'), 'AIOT_USAGE'],
+    ])('is not opened where %s, and the password is not told', async (_, broken, code) => {
+      const error: unknown = await openEngine('', broken(shared)).catch((thrown) => thrown);
+      expect(error).toMatchObject({ code });
+      const { inspect } = await import('node:util');
+      const told = inspect(error, { depth: 9, showHidden: true }) + JSON.stringify(error);
+      expect(told).not.toContain(password);
+      expect(told).not.toContain('wrong-secret');
+    });
+  });
+
+  describe('two processes on one database', () => {
+    it('know of each other’s devices, and end the sessions of one that the other revoked', async () => {
+      const [a, b] = [await open(shared), await open(shared)];
+      const [there, here] = [await devicesOf(a), await devicesOf(b)];
+      const ended: string[] = [];
+      const stop = here.watch((name) => ended.push(name));
+      await there.inTurn(() => there.insert(newDevice('both')));
+      // In turn what the other has done before is known, without waiting for news.
+      await here.inTurn(async () => expect(here.authenticated('fp-both')?.name).toBe('both'));
+      await expect(here.inTurn(() => here.insert(newDevice('both', { id: 'dev_x' })))).rejects.toMatchObject({
+        code: 'AIOT_DEVICE_EXISTS',
+      });
+      await there.act('both', 'revoke', 'operator x');
+      await expect.poll(() => ended, { timeout: 1000, interval: 10 }).toEqual(['both']);
+      expect(here.authenticated('fp-both')).toBeNull();
+      stop();
+    });
+
+    it('take turns', async () => {
+      const engines = [await open(shared), await open(shared)];
+      let running = 0;
+      let most = 0;
+      const task = async () => {
+        most = Math.max(most, ++running);
+        await delay(5);
+        running--;
+      };
+      await Promise.all(Array.from({ length: 12 }, (_, i) => engines[i % 2]?.turns.of('shared')(task)));
+      expect(most).toBe(1);
+    });
+
+    it('send nothing more in a turn whose lock was lost with its connection', async () => {
+      const engine = await open(shared);
+      const name = shared.split('/').at(-1) as string;
+      const task = engine.turns.of('lost')(async () => {
+        await server.psql(
+          name,
+          `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted
+          AND objid = (SELECT objid FROM pg_locks WHERE pid <> 0 AND locktype = 'advisory' AND objsubid = 2
+          AND pid IN (SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_advisory_lock%') LIMIT 1)`,
+        );
+        await delay(200);
+        await engine.store.insertInto('meta').values({ key: 'late', value: '' }).execute();
+      });
+      await expect(task).rejects.toMatchObject({ code: 'AIOT_DATABASE_UNREACHABLE', retryable: true });
+      const late = await engine.store.selectFrom('meta').select('key').where('key', '=', 'late').execute();
+      expect(late).toEqual([]);
+    });
+
+    it('have one leader: the other takes over when it stops, and never works beside it', async () => {
+      const engines = [await open(shared), await open(shared)];
+      const working = new Set<number>();
+      let most = 0;
+      const campaigns = engines.map(({ leader }, i) =>
+        leader.campaign(async (signal) => {
+          working.add(i);
+          most = Math.max(most, working.size);
+          await new Promise<void>((resolve) =>
+            signal.addEventListener('abort', () => resolve(), { once: true }),
+          );
+          working.delete(i);
+        }),
+      );
+      await expect.poll(() => working.size, { timeout: 5000 }).toBe(1);
+      const [first] = working;
+      await campaigns[first as number]?.();
+      await expect.poll(() => [...working], { timeout: 5000 }).toEqual([1 - (first as number)]);
+      expect(most).toBe(1);
+      await Promise.all(campaigns.map((stop) => stop()));
+      expect(working.size).toBe(0);
+    }, 15_000);
+  });
+
+  describe('a server that goes away and comes back', () => {
+    it('is told of, keeps what was acknowledged, ends the leader’s work, and is used again by itself', async () => {
+      const engine = await open(await server.database());
+      let leading = false;
+      const stop = engine.leader.campaign(async (signal) => {
+        leading = true;
+        await new Promise<void>((resolve) =>
+          signal.addEventListener('abort', () => resolve(), { once: true }),
+        );
+        leading = false;
+      });
+      await expect.poll(() => leading, { timeout: 5000 }).toBe(true);
+      const devices = await devicesOf(engine);
+      const acknowledged: string[] = [];
+      let killed = false;
+      let refused = 0;
+      const writer = (async () => {
+        for (let i = 0; !killed || i % 5 !== 0; i++) {
+          try {
+            await devices.inTurn(() => devices.insert(newDevice(`d${i}`)));
+            acknowledged.push(`d${i}`);
+          } catch (error) {
+            expect(error).toMatchObject({ code: 'AIOT_DATABASE_UNREACHABLE', retryable: true });
+            refused++;
+          }
+        }
+      })();
+      await delay(150);
+      await server.kill();
+      killed = true;
+      await writer;
+      expect(refused).toBeGreaterThan(0);
+      expect(await engine.trouble()).toMatchObject({ code: 'AIOT_DATABASE_UNREACHABLE', retryable: true });
+      await expect.poll(() => leading, { timeout: 1000 }).toBe(false);
+      await server.start();
+      await expect.poll(() => engine.trouble(), { timeout: 5000 }).toBeNull();
+      await expect.poll(() => leading, { timeout: 6000 }).toBe(true);
+      await stop();
+      const names = new Set(
+        (await engine.store.selectFrom('devices').select('name').execute()).map(({ name }) => name),
+      );
+      expect(acknowledged.filter((name) => !names.has(name))).toEqual([]);
+      expect(acknowledged.length).toBeGreaterThan(0);
+      await devices.inTurn(() => devices.insert(newDevice('after')));
+    }, 60_000);
+  });
+});

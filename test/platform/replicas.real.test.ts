@@ -1,0 +1,144 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { generateKeyPair, publicKeyOf, systemClock } from '../../src/lib/core/index.js';
+import { trustRootOf } from '../../src/lib/formats/index.js';
+import { type Platform, startPlatform } from '../../src/lib/platform/index.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
+import { pushTiny } from '../support/bundle.js';
+import { fakeDevice } from '../support/fake-device.js';
+import { type Postgres, password, startPostgres } from '../support/postgres.js';
+import { describeReal } from '../support/real.js';
+
+describeReal('postgres', 'two platforms on one database', () => {
+  let server: Postgres;
+  let folder: string;
+  let url: string;
+  let later = 0;
+  const clock = { ...systemClock, now: () => Date.now() + later };
+  const logged: string[] = [];
+  const platforms: Platform[] = [];
+  const clients: RegistryClient[] = [];
+  const key = generateKeyPair().privatePem;
+  const identity = (name: string) => join(folder, name);
+  const start = (data: string, more: { secret?: string } = {}) =>
+    startPlatform({
+      ...{ dataDir: join(folder, data), httpPort: 0, mqttPort: 0, clock },
+      ...{ engines: { database: url }, secret: 'shared by both', log: (line) => logged.push(line), ...more },
+    });
+  const fetchWith = async (origin: string, path: string) => {
+    const { Agent, fetch } = await import('undici');
+    const ca = await readFile(platforms[1]?.ca ?? '', 'utf8');
+    const dispatcher = new Agent({ connect: { ca } });
+    const { status } = await fetch(`${origin}${path}`, { dispatcher });
+    await dispatcher.close();
+    return { status };
+  };
+  const [a, b] = [() => clients[0] as RegistryClient, () => clients[1] as RegistryClient];
+
+  beforeAll(async () => {
+    server = await startPostgres();
+    url = await server.database();
+    folder = await mkdtemp(join(tmpdir(), 'aiot-replicas-'));
+    // At once: one makes the tables, the CA and the token.
+    platforms.push(...(await Promise.all([start('a'), start('b')])));
+    const token = platforms.map((platform) => platform.token).find((token) => token !== undefined);
+    const ca = await readFile(platforms[0]?.ca ?? '', 'utf8');
+    for (const { urls } of platforms) clients.push(createClient({ url: urls.http, ca, token: token ?? '' }));
+    await a().trust.put(trustRootOf(publicKeyOf(key)));
+  }, 90_000);
+  afterAll(async () => {
+    for (const client of clients) await client.close();
+    for (const platform of platforms) await platform.stop();
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  }, 60_000);
+
+  it('have one CA, one first token and one trust root', async () => {
+    const [first, second] = await Promise.all(platforms.map(({ ca }) => readFile(ca, 'utf8')));
+    expect(first).toBe(second);
+    expect(platforms.filter(({ token }) => token !== undefined)).toHaveLength(1);
+    expect(await b().trust.get()).toEqual(await a().trust.get());
+    const key = await readFile(join(folder, 'a', 'pki', 'ca.key'), 'utf8');
+    const name = url.split('/').at(-1) as string;
+    const dump = await server.psql(name, `SELECT string_agg(value, ' ') FROM meta`);
+    for (const line of key.split('\n').filter((line) => line.length > 20)) expect(dump).not.toContain(line);
+  });
+
+  it('refuse a third that has another secret, or is another platform', async () => {
+    await expect(start('c', { secret: 'another' })).rejects.toMatchObject({ code: 'AIOT_DATABASE_REFUSED' });
+    const other = { dataDir: join(folder, 'other'), httpPort: 0, mqttPort: 0 };
+    await (await startPlatform(other)).stop();
+    await expect(start('other')).rejects.toMatchObject({
+      code: 'AIOT_DATABASE_REFUSED',
+      message: expect.stringContaining('another platform'),
+    });
+  });
+
+  it('know each other’s devices, and end a session within a second of a revocation elsewhere', async () => {
+    await provisionDevice({ client: a(), name: 'wanderer', type: 'virtual', out: identity('wanderer') });
+    const device = await fakeDevice(platforms[1]?.urls.mqtts ?? '', identity('wanderer'), 'wanderer');
+    expect(await b().devices.get('wanderer')).toMatchObject({ online: true });
+    for (const client of clients)
+      await expect.poll(async () => (await client.devices.get('wanderer')).state).toBe('active');
+    const closed = new Promise<void>((resolve) => device.client.once('close', () => resolve()));
+    const revoked = performance.now();
+    await a().devices.act('wanderer', 'revoke');
+    await closed;
+    expect(performance.now() - revoked).toBeLessThan(1000);
+    const again = fakeDevice(platforms[1]?.urls.mqtts ?? '', identity('wanderer'), 'wanderer');
+    await expect(again).rejects.toThrow();
+  });
+
+  it('move one rollout on, whichever of them a device reports to, and one of them keeps its deadline', async () => {
+    const names = ['at-a', 'at-b', 'silent'];
+    for (const name of names)
+      await provisionDevice({ client: a(), name, type: 'virtual', out: identity(name) });
+    const { name, version, sequence, digest } = await pushTiny(a(), key);
+    const model = { name, version, sequence, digest };
+    const devices = await Promise.all(
+      names.map((name, i) => fakeDevice(platforms[i % 2]?.urls.mqtts ?? '', identity(name), name)),
+    );
+    const rollout = { model: { name, version }, sequence, selector: 'all', deadlineMs: 600_000 };
+    const { id } = await b().rollouts.start(rollout);
+    for (const device of devices) expect(await device.heard(1)).toMatchObject({ rollout: id });
+    await Promise.all(devices.slice(0, 2).map((device) => device.report('TRIAL')));
+    await Promise.all(devices.slice(0, 2).map((device) => device.report('COMMITTED', { model })));
+    const states = async (client: RegistryClient) =>
+      (await client.rollouts.get(id)).devices.map(({ state }) => state);
+    for (const client of clients)
+      await expect
+        .poll(() => states(client), { timeout: 3000 })
+        .toEqual(['committed', 'committed', 'offered']);
+    // The one that led is gone: the other one sees to the deadline.
+    await platforms[0]?.stop();
+    later = 3_600_000;
+    await expect.poll(async () => (await b().rollouts.get(id)).state, { timeout: 10_000 }).toBe('failed');
+    expect(await states(b())).toEqual(['committed', 'committed', 'failed']);
+    for (const { client } of devices) await client.endAsync(true);
+  }, 60_000);
+
+  it('say that the database is away, are not ready, and go on by themselves when it is back', async () => {
+    const ready = async () => (await fetchWith(platforms[1]?.urls.http ?? '', '/readyz')).status;
+    expect(await ready()).toBe(200);
+    await server.kill();
+    await expect(b().devices.act('at-a', 'suspend')).rejects.toMatchObject({
+      code: 'AIOT_DATABASE_UNREACHABLE',
+    });
+    expect(await ready()).toBe(503);
+    await server.start();
+    await expect.poll(ready, { timeout: 10_000 }).toBe(200);
+    expect((await b().devices.act('at-a', 'suspend')).state).toBe('suspended');
+    expect(logged.join('')).not.toContain(password);
+  }, 60_000);
+
+  it('are one when a replica comes back with an empty folder', async () => {
+    await rm(join(folder, 'a'), { recursive: true });
+    const back = await start('a');
+    platforms.push(back);
+    expect(await readFile(back.ca, 'utf8')).toBe(await readFile(platforms[1]?.ca ?? '', 'utf8'));
+    expect(back.token).toBeUndefined();
+  }, 30_000);
+});

@@ -1,0 +1,221 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { Entry, TakeKey } from '../../src/lib/platform/journal/entry.js';
+import { openTelemetry } from '../../src/lib/platform/journal/open.js';
+import type { Telemetry } from '../../src/lib/platform/journal/telemetry.js';
+import { type Postgres, startPostgres } from '../support/postgres.js';
+import { describeReal } from '../support/real.js';
+
+const inference = (seq: number, recording: string, label: string): Entry => ({
+  at: 5,
+  device: 'a',
+  channel: 'inference',
+  payload: {
+    ...{ seq, t: seq, model: { name: 'm', version: 2 }, recording, window: seq, label, voted: label },
+    ...{ scores: [1], latencyMs: 2 },
+  },
+});
+const sent = (device: string, payload: Record<string, unknown>, at = 1000): Entry => ({
+  ...{ at, device, channel: 'telemetry', stream: 's', payload },
+});
+const key = (device: string, recording = 'r'): TakeKey => ({
+  ...{ channel: 'telemetry', stream: 's', device, recording },
+});
+
+/** What both engines are held to. `again` closes it and opens it a second time. */
+function conformance(engine: () => Promise<{ telemetry: Telemetry; again: () => Promise<Telemetry> }>) {
+  const values = async (telemetry: Telemetry, of: TakeKey, span = {}) => {
+    const found: unknown[] = [];
+    for await (const { payload } of telemetry.read(of, span)) found.push(payload.x);
+    return found;
+  };
+
+  it('stores what it acknowledges, drops repeats and counts what happened', async () => {
+    const { telemetry, again } = await engine();
+    const order = [0, 1, 5, 3, 3, 1, 7];
+    await Promise.all(
+      order.map((seq) => telemetry.append(sent('a', { seq, t: seq * 10, recording: 'r', x: seq }))),
+    );
+    await telemetry.append(sent('a', { seq: 5, recording: 'r', x: 5 }));
+    await telemetry.append(sent('a', { seq: 8, t: 900_000, rate: 50, recording: 'r', x: [8, 9], y: [1, 2] }));
+    await telemetry.append(sent('b', { x: 1, note: 'a\u0000b"ü' }, 200_000));
+    await telemetry.append(sent('b', { x: 2, t: 5 }, 200_000));
+    const second = await again();
+    const take = await second.take(key('a'));
+    expect(take).toMatchObject({
+      ...{ messages: 6, samples: 7, duplicates: 3, outOfOrder: 1, future: 1, late: 0, numbered: 6 },
+      ...{ minSeq: 0, maxSeq: 8, startedAt: 0, endedAt: 900_000, rateHz: 50, firstAt: 1000, lastAt: 1000 },
+    });
+    expect(await values(second, key('a'))).toEqual([0, 1, 3, 5, 7, [8, 9]]);
+    expect(await second.stream('s')).toMatchObject({
+      fields: ['x', 'y'],
+      recordings: 2,
+      messages: 8,
+      duplicates: 3,
+    });
+    expect(await second.streams({ limit: 10 })).toMatchObject([{ name: 's' }]);
+    expect(await second.take(key('b', 'day-1970-01-01'))).toMatchObject({
+      messages: 2,
+      late: 1,
+      outOfOrder: 1,
+    });
+    expect(await second.take(key('c'))).toBeNull();
+    expect(await second.stream('none')).toBeNull();
+    await second.close();
+  });
+
+  it('lists recordings by device and name, in pages, and reads a part of the time', async () => {
+    const { telemetry } = await engine();
+    const hour = 3_600_000;
+    for (const device of ['b', 'a', 'B']) {
+      for (const recording of ['r2', 'r1']) {
+        const all = [0, 1, 2, 3, 4].map((seq) => sent(device, { seq, t: seq * hour, recording, x: seq }));
+        await Promise.all(all.map((entry) => telemetry.append(entry)));
+      }
+    }
+    const first = await telemetry.takes({ stream: 's', limit: 4 });
+    expect(first.map(({ device, recording }) => `${device}/${recording}`)).toEqual([
+      'B/r1',
+      'B/r2',
+      'a/r1',
+      'a/r2',
+    ]);
+    const rest = await telemetry.takes({ stream: 's', after: 'a/r2', limit: 4 });
+    expect(rest.map(({ device }) => device)).toEqual(['b', 'b']);
+    expect(await telemetry.takes({ stream: 's', device: 'a', limit: 4 })).toHaveLength(2);
+    expect(await values(telemetry, key('a', 'r1'), { from: 3 * hour, to: 3 * hour })).toEqual([2, 3]);
+    await telemetry.close();
+  });
+
+  it('forgets recordings for good, and a device may begin them anew', async () => {
+    const { telemetry, again } = await engine();
+    for (const recording of ['r', 'q']) {
+      for (const seq of [0, 1, 2]) await telemetry.append(sent('a', { seq, recording, x: seq }));
+    }
+    await telemetry.remove([key('a', 'q'), key('a', 'none')]);
+    await telemetry.reclaim(0);
+    expect(await telemetry.take(key('a', 'q'))).toBeNull();
+    expect(await telemetry.stream('s')).toMatchObject({ recordings: 1, messages: 3 });
+    await telemetry.append(sent('a', { seq: 1, recording: 'q', x: 11 }));
+    const second = await again();
+    expect(await values(second, key('a', 'q'))).toEqual([11]);
+    expect(await values(second, key('a'))).toEqual([0, 1, 2]);
+    await second.close();
+  });
+
+  it('counts answers of models by recording, each once', async () => {
+    const { telemetry, again } = await engine();
+    const all = [
+      inference(1, 'r', 'walk'),
+      inference(2, 'r', 'walk'),
+      inference(2, 'r', 'walk'),
+      inference(3, 'q', 'sit'),
+    ];
+    await Promise.all(all.map((entry) => telemetry.append(entry)));
+    const counts = {
+      takes: {
+        'a/r': { label: { walk: 2 }, voted: { walk: 2 } },
+        'a/q': { label: { sit: 1 }, voted: { sit: 1 } },
+      },
+      devices: { a: 3 },
+    };
+    expect(await telemetry.live('m', 2)).toMatchObject(counts);
+    const second = await again();
+    expect(await second.live('m', 2)).toMatchObject(counts);
+    await second.close();
+  });
+
+  it('refuses what cannot be stored, and it alone', async () => {
+    const { telemetry } = await engine();
+    const wide = Object.fromEntries(Array.from({ length: 1100 }, (_, n) => [`f${n}`, n]));
+    const nested = JSON.parse(`${'['.repeat(50_000)}${']'.repeat(50_000)}`);
+    const settled = await Promise.allSettled([
+      telemetry.append(sent('a', { seq: 0, recording: 'r', x: 0 })),
+      telemetry.append(sent('a', { seq: 1, recording: 'r', ...wide })),
+      telemetry.append(sent('a', { seq: 2, recording: 'r', x: 0, nested })),
+      telemetry.append(sent('a', { seq: 3, recording: 'r', x: 3 })),
+    ]);
+    expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected', 'fulfilled']);
+    expect(settled[1]).toMatchObject({ reason: { code: 'AIOT_MESSAGE_MALFORMED' } });
+    expect(await values(telemetry, key('a'))).toEqual([0, 3]);
+    await telemetry.close();
+    await expect(telemetry.append(sent('a', { x: 1 }))).rejects.toMatchObject({
+      code: 'AIOT_PLATFORM_UNREACHABLE',
+    });
+  });
+
+  it('hands on what is durable, in order and each once, from a position on', async () => {
+    const { telemetry } = await engine();
+    for (const seq of [0, 1, 1, 2]) await telemetry.append(sent('a', { seq, recording: 'r', x: seq }));
+    const controller = new AbortController();
+    const seen: { x: unknown; position: string }[] = [];
+    for await (const batch of telemetry.reader.from(null, controller.signal)) {
+      for (const { entry, position } of batch) seen.push({ x: entry.payload.x, position });
+      if (seen.length === 2) await telemetry.append(sent('a', { seq: 3, recording: 'r', x: 3 }));
+      if (seen.length >= 3) break;
+    }
+    expect(seen.slice(0, 3).map(({ x }) => x)).toEqual([0, 1, 2]);
+    for await (const [next] of telemetry.reader.from(seen[1]?.position ?? '', controller.signal)) {
+      expect(next?.entry.payload.x).toBe(2);
+      break;
+    }
+    controller.abort();
+    await telemetry.close();
+  });
+}
+
+async function reopened(open: () => Promise<Telemetry>) {
+  const telemetry = await open();
+  const again = async () => {
+    await telemetry.close();
+    return open();
+  };
+  return { telemetry, again };
+}
+
+const folders: string[] = [];
+afterAll(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true });
+});
+
+describe('telemetry in files', () => {
+  conformance(async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-telemetry-'));
+    folders.push(folder);
+    const open = () => openTelemetry({ folder, now: () => 1 });
+    return reopened(open);
+  });
+});
+
+describeReal('postgres', 'telemetry in PostgreSQL', () => {
+  describe('of its own', () => {
+    let server: Promise<Postgres> | undefined;
+    afterAll(async () => (await server)?.stop());
+    const database = async () => {
+      server ??= startPostgres();
+      return (await server).database();
+    };
+    conformance(async () => {
+      const url = await database();
+      const open = () => openTelemetry({ folder: '', now: () => 1 }, url);
+      return reopened(open);
+    });
+
+    it('is written by several replicas at once, each message once', async () => {
+      const url = await database();
+      const replicas = await Promise.all(
+        [1, 2, 3].map(() => openTelemetry({ folder: '', now: () => 1 }, url)),
+      );
+      const all = replicas.flatMap((replica) =>
+        Array.from({ length: 200 }, (_, seq) =>
+          replica.append(sent(`d${seq % 7}`, { seq, recording: 'r', x: seq })),
+        ),
+      );
+      await Promise.all(all);
+      expect(await replicas[0]?.stream('s')).toMatchObject({ messages: 200, duplicates: 400, recordings: 7 });
+      await Promise.all(replicas.map((replica) => replica.close()));
+    }, 30_000);
+  });
+});

@@ -1,0 +1,163 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf, writeContexts } from '../../src/lib/core/index.js';
+import {
+  fetchModel,
+  packBundle,
+  signModel,
+  signResultSchema,
+  unpackBundle,
+} from '../../src/lib/model/index.js';
+import type { Upload } from '../../src/lib/platform/services/untrusted.js';
+import { type Closers, openState } from '../../src/lib/platform/state.js';
+import { pushTiny, tinyBundle } from '../support/bundle.js';
+import { runCli } from '../support/cli.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+let own: TestPlatform;
+const network = Buffer.from(unpackBundle(tinyBundle('guide')).model);
+
+beforeAll(async () => {
+  own = await testPlatform();
+});
+afterAll(() => own.stop());
+
+/** As a door without signatures takes them, while the platform itself is down. */
+async function upload(...contents: { name: string; file?: string; content: Uint8Array }[]): Promise<void> {
+  await own.platform.stop();
+  const closers: Closers = [];
+  const options = { dataDir: join(own.folder, 'data'), now: Date.now, log: pino({ enabled: false }) };
+  const state = await openState(options, closers);
+  for (const { content, ...named } of contents) {
+    const digest = digestOf(content);
+    await state.blobs.put(
+      digest,
+      (async function* () {
+        yield content;
+      })(),
+    );
+    const given: Upload = { ...named, digest, bytes: content.length, source: 'architects-guide', at: 1234 };
+    await state.models.addUntrusted(given);
+  }
+  for (const close of closers.reverse()) await close();
+  await own.restart();
+}
+
+describe('a version that came in without a signature', () => {
+  it('is listed and can be downloaded, and is neither promoted, fetched as trusted nor rolled out', async () => {
+    await upload({ name: 'guide', file: '2026-11-21-01:02:03-model.tflite', content: network });
+    const card = await own.client.models.get('guide', 1);
+    expect(card).toMatchObject({
+      trusted: false,
+      sequence: 0,
+      stage: 'dev',
+      kind: 'upload',
+      pushed: 1234,
+      origin: {
+        source: 'architects-guide',
+        file: '2026-11-21-01:02:03-model.tflite',
+        digest: digestOf(network),
+        bytes: network.length,
+      },
+    });
+    expect(await (await own.client.blobs.get(card.digest)).bytes()).toEqual(network);
+    const refused = { code: 'AIOT_MODEL_UNTRUSTED', exit: 5, next: 'aiot model sign guide@1' };
+    const { promote } = own.client.models;
+    await expect(promote('guide', 1, { to: 'staging', reason: 'because' })).rejects.toMatchObject(refused);
+    const other = await pushTiny(own.client, own.key, { name: 'other' });
+    for (const sequence of [1, other.sequence]) {
+      const model = { name: 'guide', version: 1 };
+      await expect(own.client.rollouts.start({ model, sequence, selector: 'all' })).rejects.toMatchObject(
+        refused,
+      );
+    }
+    await expect(fetchModel(own.client, card, null)).rejects.toMatchObject(refused);
+  });
+
+  it('becomes a bundle around that very network when it is signed, once, and can then go on', async () => {
+    const sign = () =>
+      signModel({ client: own.client, model: { name: 'guide', version: 1 }, privatePem: own.key });
+    const signed = await sign();
+    expect(signed).toMatchObject({
+      trusted: true,
+      kind: 'network',
+      unchanged: false,
+      origin: { digest: digestOf(network) },
+    });
+    expect(await sign()).toMatchObject({ digest: signed.digest, unchanged: true });
+    const fetched = await fetchModel(own.client, signed, null);
+    const inside = fetched.members.find(({ name }) => name === 'model.tflite');
+    expect(digestOf(inside?.data ?? '')).toBe(digestOf(network));
+    const reason = 'known from the guide';
+    expect(await own.client.models.promote('guide', 1, { to: 'staging', reason })).toMatchObject({
+      stage: 'staging',
+    });
+    const [, entry] = await own.client.audit.list('guide@1');
+    expect(entry).toMatchObject({ action: 'model.sign', detail: { digest: signed.digest } });
+  });
+
+  it('is not signed as something else than it was', async () => {
+    await upload({ name: 'guide', file: 'second.tflite', content: network });
+    const other = Buffer.from(unpackBundle(tinyBundle('other', 9)).model);
+    const client = {
+      ...own.client,
+      blobs: { ...own.client.blobs, get: async () => ({ bytes: async () => other }) as never },
+    };
+    await expect(
+      signModel({ client, model: { name: 'guide', version: 2 }, privatePem: own.key }),
+    ).rejects.toMatchObject({ code: 'AIOT_DIGEST_MISMATCH' });
+    expect(await own.client.models.get('guide', 2)).toMatchObject({ trusted: false });
+  });
+
+  it('that is a bundle is signed as it is, and one that is neither is refused', async () => {
+    const bundle = packBundle(unpackBundle(tinyBundle('whole', 3)));
+    await upload(
+      { name: 'whole', content: bundle },
+      { name: 'zip', file: '2026-11-21-01:02:03-model.zip', content: Buffer.from('PK and so on') },
+    );
+    const sign = (name: string) =>
+      signModel({ client: own.client, model: { name, version: 1 }, privatePem: own.key });
+    expect(await sign('whole')).toMatchObject({ digest: digestOf(bundle), kind: 'model', trusted: true });
+    await expect(sign('zip')).rejects.toMatchObject({
+      code: 'AIOT_MODEL_UNFIT',
+      message: '2026-11-21-01:02:03-model.zip is neither a .tflite network nor a .aiot bundle',
+    });
+  });
+
+  it('takes both of its blobs with it when it is removed', async () => {
+    await own.client.models.remove('guide', 2);
+    const { digest } = await own.client.models.get('guide', 1);
+    await own.client.models.promote('guide', 1, { to: 'dev' });
+    expect(await own.client.models.remove('guide', 1)).toMatchObject({ blobRemoved: true });
+    for (const gone of [digest, digestOf(network)]) {
+      await expect(own.client.blobs.get(gone)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    }
+  });
+});
+
+describe('aiot model sign', () => {
+  it('signs with the operator’s key, and says what to do next', async () => {
+    const before = { ...process.env };
+    process.env.AIOT_CONFIG_DIR = join(own.folder, 'config');
+    await mkdir(join(process.env.AIOT_CONFIG_DIR, 'keys'), { recursive: true });
+    await upload({ name: 'command', file: 'a.tflite', content: network });
+    await writeFile(join(process.env.AIOT_CONFIG_DIR, 'keys', 'here.pem'), own.key);
+    const context = { url: own.platform.urls.http, ca: own.platform.ca, token: own.token };
+    await writeContexts({ current: 'here', contexts: { here: context } });
+    const deploy = await runCli(['model', 'deploy', 'command@1', '--to', 'all', '--json']);
+    expect([deploy.code, (deploy.json as { error: { code: string } }).error.code]).toEqual([
+      5,
+      'AIOT_MODEL_UNTRUSTED',
+    ]);
+    const { code, stdout } = await runCli(['model', 'sign', 'command@1', '--no-color']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('command@1 is signed.');
+    const { json } = await runCli(['model', 'sign', 'command@1', '--json']);
+    expect(signResultSchema.parse(json)).toMatchObject({ unchanged: true, trusted: true });
+    expect((await runCli(['model', 'verify', 'command@1', '--json'])).code).toBe(0);
+    expect((await runCli(['model', 'sign', 'command', '--json'])).code).toBe(2);
+    process.env = before;
+  });
+});

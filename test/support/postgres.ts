@@ -1,0 +1,111 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chown, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { freePort, listening } from './mosquitto.js';
+
+const run = promisify(execFile);
+
+/** Debian's folder of the newest PostgreSQL that is installed, or '' */
+export async function postgresPrograms(): Promise<string> {
+  const versions = await readdir('/usr/lib/postgresql').catch(() => []);
+  const newest = versions.sort((a, b) => Number(a) - Number(b)).at(-1);
+  return newest === undefined ? '' : join('/usr/lib/postgresql', newest, 'bin');
+}
+
+export interface Postgres {
+  port: number;
+  /** Makes an empty database and gives its URL. */
+  database(): Promise<string>;
+  /** Runs SQL as its superuser and gives the rows as psql prints them. */
+  psql(database: string, sql: string): Promise<string>;
+  /** Ended at once (SIGQUIT): what was not synced is in its log, if anywhere. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export const password = 'a-password-of-tests';
+
+/** A real PostgreSQL on a free port of the loopback, its files in a folder of its own. */
+export async function startPostgres(settings: readonly string[] = []): Promise<Postgres> {
+  const bin = await postgresPrograms();
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-postgres-'));
+  // It refuses to run as root.
+  const user: { uid?: number; gid?: number } = process.getuid?.() === 0 ? await account('postgres') : {};
+  if (user.uid !== undefined && user.gid !== undefined) await chown(folder, user.uid, user.gid);
+  const data = join(folder, 'data');
+  const env = { PATH: process.env.PATH, LC_ALL: 'C', HOME: folder };
+  await writeFile(join(folder, 'password'), password, { mode: 0o644 });
+  await run(
+    join(bin, 'initdb'),
+    [
+      ...['-D', data, '-U', 'aiot', '--pwfile', join(folder, 'password')],
+      ...['-A', 'scram-sha-256', '-E', 'UTF8', '--no-sync', '--no-instructions'],
+    ],
+    { ...user, env, cwd: folder },
+  );
+  const port = await freePort();
+  let server: ChildProcess | undefined;
+  const start = async () => {
+    server = spawn(
+      join(bin, 'postgres'),
+      [
+        ...['-D', data, '-p', String(port), '-c', 'listen_addresses=127.0.0.1'],
+        ...['-c', `unix_socket_directories=${folder}`, '-c', 'shared_buffers=16MB'],
+        ...settings.flatMap((setting) => ['-c', setting]),
+      ],
+      { stdio: 'ignore', cwd: folder, env, ...user },
+    );
+    await listening(port);
+  };
+  const kill = async (signal: NodeJS.Signals = 'SIGQUIT') => {
+    if (!server || server.exitCode !== null || server.signalCode !== null) return;
+    const exited = once(server, 'exit');
+    server.kill(signal);
+    await exited;
+  };
+  const psql = async (database: string, sql: string) => {
+    const args = ['-h', '127.0.0.1', '-p', String(port), '-U', 'aiot', '-d', database, '-tAqc', sql];
+    const { stdout } = await run(join(bin, 'psql'), args, { env: { ...env, PGPASSWORD: password } });
+    return stdout.trimEnd();
+  };
+  let databases = 0;
+  const ready = async () => {
+    for (const until = Date.now() + 30_000; Date.now() < until; ) {
+      if (await psql('postgres', 'SELECT 1').catch(() => null)) return;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    throw new Error('PostgreSQL did not start');
+  };
+  await start();
+  await ready();
+  return {
+    port,
+    psql,
+    kill: () => kill(),
+    async start() {
+      await start();
+      await ready();
+    },
+    async database() {
+      const name = `aiot${++databases}`;
+      await psql('postgres', `CREATE DATABASE ${name}`);
+      return `postgres://aiot:${password}@127.0.0.1:${port}/${name}`;
+    },
+    async stop() {
+      // Fast: it waits for nobody.
+      await kill('SIGINT');
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function account(name: string): Promise<{ uid: number; gid: number }> {
+  const [uid, gid] = await Promise.all(
+    ['-u', '-g'].map(async (flag) => Number((await run('id', [flag, name])).stdout)),
+  );
+  return { uid: uid as number, gid: gid as number };
+}
