@@ -1,0 +1,60 @@
+/*
+ * A bundle (docs/bundles.md) as it lies in flash: members found, bundle.json read into plain data, nothing copied but numbers.
+ */
+#ifndef AIOT_BUNDLE_H
+#define AIOT_BUNDLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "aiot/arena.h"
+#include "aiot/code.h"
+#include "aiot/input.h"
+#include "aiot/model.h"
+
+#define AIOT_NAME_BYTES 65
+#define AIOT_FIELDS_MAX 16
+#define AIOT_CLASSES_MAX 32
+
+typedef enum { AIOT_ANSWER_CLASSES, AIOT_ANSWER_PROBABILITY, AIOT_ANSWER_VALUE, AIOT_ANSWER_RECONSTRUCTION } aiot_answer_kind;
+
+typedef struct {
+  const uint8_t *data;
+  size_t bytes;
+} aiot_span;
+
+/* The signal part: low-pass, resampling, window, features (src/lib/signal/types.ts). */
+typedef struct {
+  size_t fields;
+  char field[AIOT_FIELDS_MAX][AIOT_NAME_BYTES];
+  double rate_hz;
+  /* 0 = none */
+  double lowpass_hz;
+  double resample_hz;
+  size_t window_samples;
+  size_t stride_samples;
+  /* `raw`, `motion`, `har`, `spectral`, or NULL: the names in `feature`. */
+  const char *set;
+  size_t features;
+  const char **feature;
+} aiot_signal_spec;
+
+typedef struct {
+  char name[AIOT_NAME_BYTES];
+  aiot_signal_spec signal;
+  /* Of the network's input; `count` numbers each, in the arena. */
+  aiot_input_spec standardization;
+  size_t classes;
+  char class_name[AIOT_CLASSES_MAX][AIOT_NAME_BYTES];
+  aiot_answer_kind answer;
+  double threshold;
+  /* Windows of a majority vote; 1 = none. */
+  size_t vote;
+  aiot_span model;
+  aiot_span golden;
+} aiot_bundle;
+
+/* Reads the archive at `data`, which must stay. AIOT_BUNDLE_MALFORMED, AIOT_MODEL_UNSUPPORTED (not int8 to int8), AIOT_MEMORY_SHORT. */
+aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t bytes, aiot_arena *arena);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * Samples in, answers out: low-pass, resampling, window, features, standardization, network, vote; the same as src/lib/signal/pipeline.ts and
+ * src/lib/model/bundle/predictor.ts. All memory comes out of the arena at the start.
+ */
+#ifndef AIOT_PIPELINE_H
+#define AIOT_PIPELINE_H
+
+#include <stdbool.h>
+
+#include "aiot/bundle.h"
+
+typedef struct aiot_features aiot_features;
+
+/* Of samples: AIOT_MODEL_UNSUPPORTED for a set or name that this firmware does not compute. */
+aiot_code aiot_features_open(const aiot_signal_spec *spec, aiot_arena *arena, aiot_features **out);
+size_t aiot_features_count(const aiot_features *features);
+/* One value a field. The features of a window when this sample completes one, NULL otherwise; they stay until the next call. */
+const float *aiot_features_push(aiot_features *features, const double *sample);
+void aiot_features_reset(aiot_features *features);
+
+typedef struct {
+  /* Since the last reset. */
+  uint32_t window;
+  /* Index of the class, -1 where there is none (kind `value`). */
+  int label;
+  int voted;
+  /* `scores` in the order of the classes; `value` as docs/protocol.md#inference tells. */
+  size_t scores;
+  double score[AIOT_CLASSES_MAX];
+  double value;
+} aiot_answer;
+
+typedef struct aiot_predictor aiot_predictor;
+
+aiot_code aiot_predictor_open(const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena *arena,
+                              aiot_predictor **out);
+/* True when the sample completed a window: `answer` tells. */
+bool aiot_predictor_push(aiot_predictor *predictor, const double *sample, aiot_answer *answer);
+void aiot_predictor_reset(aiot_predictor *predictor);
+
+/*
+ * Runs every golden vector of the bundle, from its samples to the exact integers and the answer. AIOT_GOLDEN_MISMATCH when one differs or there
+ * is none.
+ */
+aiot_code aiot_golden_check(const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena arena, size_t *vectors,
+                            size_t *passed);
+
+#endif
