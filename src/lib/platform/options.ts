@@ -56,6 +56,8 @@ export interface PlatformOptions {
   newToken?: boolean;
   /** Requests a minute that one token or address may send, other than usual. */
   rates?: Partial<Rates>;
+  /** How long requests that are on their way may take to end when it stops, ms. */
+  drainMs?: number;
   clock?: Clock;
   /** Makes files durable; a port for tests. */
   sync?: Sync;

@@ -156,7 +156,10 @@ async function open(options: PlatformOptions, closers: Closers) {
     ca: authority.certificate,
   };
   const app = await createApp(
-    { ...state, ...own, started: now(), urls: () => urls, version: aiotVersion(), rates: options.rates },
+    {
+      ...{ ...state, ...own, started: now(), urls: () => urls, version: aiotVersion() },
+      ...{ rates: options.rates, drainMs: options.drainMs },
+    },
     tls,
   );
   closers.push(() => app.close());
@@ -173,6 +176,7 @@ async function open(options: PlatformOptions, closers: Closers) {
         maxRows: compatMaxRows,
         events: engines?.events,
         tls: certificates.guests,
+        drainMs: options.drainMs,
       },
       { ...state, broker, log, now },
     );

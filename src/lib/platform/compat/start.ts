@@ -4,7 +4,7 @@ import type { BlobStore } from '../blobs/store.js';
 import type { Broker } from '../broker/broker.js';
 import { reachableHost } from '../hosts.js';
 import type { PlatformUrls } from '../http/parts.js';
-import { closeServer, listenOn } from '../listen.js';
+import { listenOn } from '../listen.js';
 import type { Devices } from '../services/devices.js';
 import type { Enrolment } from '../services/enrolment.js';
 import type { Models } from '../services/models.js';
@@ -15,7 +15,7 @@ import { deleteAllOf } from './delete-all.js';
 import { GuideFiles } from './files.js';
 import { createReceiver } from './http/receive.js';
 import { answerFailure } from './http/serve.js';
-import { createGuideServer } from './http/server.js';
+import { createGuideServer, type GuideServer } from './http/server.js';
 import { startDoor } from './mqtt-door.js';
 import { GuideDevices } from './registry.js';
 import { startRelay } from './relay/relay.js';
@@ -37,6 +37,8 @@ export interface GuideOptions {
   /** kafka://…, where the relay has one. */
   events: string | undefined;
   tls: Pick<TlsOptions, 'key' | 'cert' | 'follow'>;
+  /** As of PlatformOptions. */
+  drainMs?: number | undefined;
 }
 
 export interface GuideParts {
@@ -98,6 +100,8 @@ async function open(options: GuideOptions, parts: GuideParts, closers: (() => un
   };
   closers.push(await startRelay(options, parts, files));
   const shown = reachableHost(host);
+  const open: GuideServer[] = [];
+  closers.push(() => Promise.all(open.map((guide) => guide.close(options.drainMs))));
   const listen = async (service: GuideService, port: number) => {
     const handle = handlerOf(services, service);
     const guide = createGuideServer(tls, (request, response) => {
@@ -107,10 +111,7 @@ async function open(options: GuideOptions, parts: GuideParts, closers: (() => un
         answerFailure(response, 500, 'internal server error');
       });
     });
-    closers.push(async () => {
-      guide.close();
-      await closeServer(guide.server, guide.sockets);
-    });
+    open.push(guide);
     return `https://${shown}:${await listenOn(guide.server, host, port, '--compat-ports')}`;
   };
   const [mqttPort, ...httpPorts] = ports;

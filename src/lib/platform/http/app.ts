@@ -1,5 +1,6 @@
 import type { Server } from 'node:https';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import { Drain } from '../drain.js';
 import type { TlsOptions } from '../tls.js';
 import { guard } from './auth.js';
 import { describeApi } from './describe.js';
@@ -52,8 +53,8 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       ...{ maxHeaderSize: largestHead, connectionsCheckingInterval: 5000 },
     },
     loggerInstance: parts.log.child({}, { level: 'warn' }) as FastifyBaseLogger,
-    // Server-sent events stay open for ever: at the end their connections are cut.
-    forceCloseConnections: true,
+    // What is still open when it was drained is cut; what comes meanwhile by a connection that is there is answered.
+    ...{ forceCloseConnections: true, return503OnClosing: false },
     routerOptions: { maxParamLength: longestTarget },
     bodyLimit: largestBody,
     clientErrorHandler: answerBadHead,
@@ -66,6 +67,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   answerErrors(app, parts.log);
   limitRequests(app);
   addSafetyHeaders(app);
+  drainAtEnd(app, parts.drainMs);
   const http = new HttpFigures();
   http.watch(app);
   guard(app, parts);
@@ -100,4 +102,16 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   ];
   for (const routes of nouns) await app.register(routes(parts), { prefix: '/api/v1' });
   return app;
+}
+
+/** At the end no new connection is taken, and what is on its way is answered within its time; then all are cut. */
+function drainAtEnd(app: FastifyInstance, patienceMs: number | undefined): void {
+  const drain = new Drain();
+  app.addHook('onRequest', async ({ routeOptions }, { raw }) => {
+    if (!routeOptions.config?.endless) drain.begin(raw);
+  });
+  app.addHook('preClose', async () => {
+    app.server.close();
+    await drain.end(patienceMs);
+  });
 }

@@ -15,6 +15,8 @@ declare module 'fastify' {
     access?: Access;
     /** The scope that a narrowed token needs for it (`models:push`); when absent it follows from the path. */
     scope?: string | readonly string[];
+    /** Its answer has no end of its own: nobody waits for it when the platform stops. */
+    endless?: boolean;
   }
   interface FastifyRequest {
     /** Who asks, for the events. */

@@ -92,6 +92,8 @@ export interface ApiParts {
   dataDir: string;
   log: Logger;
   rates?: Partial<Rates> | undefined;
+  /** As of PlatformOptions. */
+  drainMs?: number | undefined;
   /** ms since 1970 */
   started: number;
   /** How the platform is just now. */

@@ -1,6 +1,8 @@
 import type { RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type Server, type Socket } from 'node:net';
+import { Drain } from '../../drain.js';
+import { closeServer } from '../../listen.js';
 import type { TlsOptions } from '../../tls.js';
 
 /** How long a connection may take to say the first word, ms. */
@@ -12,8 +14,8 @@ const plainAnswer = 'HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request
 export interface GuideServer {
   /** To listen on. */
   server: Server;
-  sockets: Set<Socket>;
-  close(): void;
+  /** Takes no further connection, answers what is on its way within so many ms, and cuts the rest. */
+  close(patienceMs?: number): Promise<void>;
 }
 
 /**
@@ -39,6 +41,8 @@ export function createGuideServer(
     listener,
   );
   tls.follow(https);
+  const drain = new Drain();
+  https.on('request', (_request, response) => drain.begin(response));
   https.on('tlsClientError', (_error, socket) => socket.destroy());
   // Answering is over, or stuck, when nothing has moved for so long.
   https.setTimeout(60_000, (socket) => socket.destroy());
@@ -64,5 +68,13 @@ export function createGuideServer(
     });
   });
   server.maxConnections = 1000;
-  return { server, sockets, close: () => https.close(() => {}) };
+  return {
+    server,
+    async close(patienceMs) {
+      server.close();
+      await drain.end(patienceMs);
+      https.close(() => {});
+      await closeServer(server, sockets);
+    },
+  };
 }

@@ -37,7 +37,10 @@ export const jobRoutes: Routes =
 
     app.get(
       '/jobs/:id/events',
-      { schema: { summary: 'The job at each change until it ends (server-sent events)', params } },
+      {
+        config: { endless: true },
+        schema: { summary: 'The job at each change until it ends (server-sent events)', params },
+      },
       async (request, reply) => {
         const { id } = request.params;
         // An unknown job is answered as JSON, so it is looked for before the stream begins.
