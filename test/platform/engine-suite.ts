@@ -122,7 +122,12 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       const writers = Array.from({ length: 8 }, async (_, writer) => {
         for (let i = 0; i < 6; i++) {
           await engine.store.transaction().execute(async (store) => {
-            const event = { type: 'test.note', subject: `w${writer}`, who: 'platform', data: { i } };
+            const event = {
+              type: 'webhook.test' as const,
+              subject: `w${writer}`,
+              who: 'platform',
+              data: { i },
+            };
             await events.record(event, store);
             await delay(Math.random() * 4);
           });

@@ -1,10 +1,12 @@
 import { Buffer } from 'node:buffer';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { NewEvent } from '../../src/lib/platform/services/events.js';
 import { eventTypes, type PlatformEvent } from '../../src/lib/registry/index.js';
 import { checkSignature } from '../../src/lib/stream/index.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -41,6 +43,21 @@ describe('GET /events', () => {
       expect(Object.keys(eventTypes)).toContain(type);
       eventTypes[type as keyof typeof eventTypes].data.parse(data);
     }
+  });
+
+  it('are in the guide, each of them', async () => {
+    const page = await readFile(new URL('../../docs/platform.md', import.meta.url), 'utf8');
+    const [, table = ''] = /\| about \| types \|([\s\S]*?)\n\n/.exec(page) ?? [];
+    const told = new Set<string>();
+    let noun = '';
+    for (const [, word = ''] of table.matchAll(/`([a-z.-]+)`/g)) {
+      if (word.endsWith('.')) noun = word;
+      else told.add(word.includes('.') ? word : noun + word);
+    }
+    expect([...told].sort()).toEqual(Object.keys(eventTypes).sort());
+    // @ts-expect-error a type that is not in the table does not compile
+    const unknown: NewEvent['type'] = 'device.explode';
+    expect(Object.keys(eventTypes)).not.toContain(unknown);
   });
 
   it('streams, and resumes behind Last-Event-ID without loss or doubles', async () => {

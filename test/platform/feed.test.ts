@@ -10,7 +10,7 @@ import { Relay } from '../../src/lib/platform/events/relay/relay.js';
 import type { JournalReader, PlacedEntry } from '../../src/lib/platform/journal/reader.js';
 import { type Events, eventsIn } from '../../src/lib/platform/services/events.js';
 import { openStore, type Store } from '../../src/lib/platform/store/database.js';
-import type { PlatformEvent } from '../../src/lib/registry/index.js';
+import type { EventType, PlatformEvent } from '../../src/lib/registry/index.js';
 import type { OutgoingMessage, Sink } from '../../src/lib/stream/index.js';
 
 let folder: string;
@@ -28,7 +28,7 @@ afterEach(async () => {
 });
 
 const who = 'somebody';
-const record = (type: string, subject: string, transaction?: Store) =>
+const record = (type: EventType, subject: string, transaction?: Store) =>
   events.record({ who, type, subject }, transaction);
 
 /** Follows until so many have come. */

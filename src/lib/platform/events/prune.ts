@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Events } from '../services/events.js';
+import type { Events, NewEvent } from '../services/events.js';
 import type { Store } from '../store/database.js';
 import { every, type Worker } from '../workers/index.js';
 import { prunedCursor } from './read.js';
@@ -59,7 +59,8 @@ export async function pruneEvents(parts: PruneParts, kept: Kept = usuallyKept): 
     .deleteFrom('jobs')
     .where('ended', '<', now() - kept.forMs)
     .execute();
-  const event = { who: 'platform', type: 'events.prune', subject: 'events', data: { upTo, events: gone } };
+  const data = { upTo, events: gone };
+  const event: NewEvent = { who: 'platform', type: 'events.prune', subject: 'events', data };
   if (gone > 0) await store.transaction().execute((transaction) => events.record(event, transaction));
   return { events: gone };
 }

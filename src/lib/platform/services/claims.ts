@@ -39,7 +39,7 @@ export class Claims {
         .insertInto('claims')
         .values({ ...row, publicKey: null, certificate: null })
         .execute();
-      const event = { who, type: 'claim.make', subject: device.name, data: { expires } };
+      const event = { who, type: 'claim.make' as const, subject: device.name, data: { expires } };
       await events.record(event, transaction);
     });
     return { claim: { device, token, expires }, fresh };

@@ -99,7 +99,7 @@ export class DesiredStates {
     await this.store.transaction().execute(async (store) => {
       for (const device of devices) {
         await store.updateTable('devices').set(row).where('name', '=', device).execute();
-        const event = { who: 'platform', type: 'device.desire', subject: device, data: { desired } };
+        const event = { who: 'platform', type: 'device.desire' as const, subject: device, data: { desired } };
         await this.events.record(event, store);
       }
     });

@@ -15,7 +15,7 @@ import {
   readDevices,
   writeDevices,
 } from './device-rows.js';
-import type { Events } from './events.js';
+import type { Events, NewEvent } from './events.js';
 
 export type { DeviceRecord, DeviceUpdate, NewDevice } from './device-rows.js';
 
@@ -193,7 +193,7 @@ export class Devices {
     const { name, fingerprint: before } = device;
     const used = {
       who: `device ${name}`,
-      type: 'device.settle',
+      type: 'device.settle' as const,
       subject: name,
       data: { fingerprint, before },
     };
@@ -236,12 +236,12 @@ export class Devices {
   }
 
   /** @throws AIOT_NOT_FOUND, AIOT_DEVICE_STATE for what cannot happen in the device's state */
-  async act(name: string, event: DeviceEvent, who: string): Promise<DeviceInfo> {
+  async act(name: string, event: Exclude<DeviceEvent, 'certified'>, who: string): Promise<DeviceInfo> {
     await this.inTurn(async () => {
       const device = this.record(name);
       const before = device.state;
       const state = deviceStep(before, event);
-      const type = event === 'seen' ? 'device.activate' : `device.${event}`;
+      const type = event === 'seen' ? 'device.activate' : (`device.${event}` as const);
       await this.update(device, { state }, async (store) => {
         if (state !== before) await this.events.record({ who, type, subject: name }, store);
       });
@@ -265,7 +265,7 @@ export class Devices {
   async report(name: string, reported: Reported): Promise<void> {
     const device = this.record(name);
     const data = reportChange(device.reported, reported);
-    const event = { who: `device ${name}`, type: 'device.report', subject: name };
+    const event = { who: `device ${name}`, type: 'device.report' as const, subject: name };
     const along = data && ((store: Store) => this.events.record({ ...event, data }, store));
     await this.update(device, { reported, lastSeen: this.now() }, along ?? undefined);
   }
@@ -276,12 +276,15 @@ export class Devices {
   }
 
   /** In turn with `act`: a device that is seen while it is revoked stays revoked. `presence`: what it tells, if anything. */
-  private seen(name: string, presence: string | undefined): Promise<void> {
+  private seen(name: string, presence: NewEvent['type'] | undefined): Promise<void> {
     return this.inTurn(async () => {
       const device = this.record(name);
       const state = mayConnect(device.state) ? deviceStep(device.state, 'seen') : device.state;
       const moved = state === device.state ? {} : { state };
-      const types = [moved.state ? ['device.activate'] : [], presence ?? []].flat();
+      const types: NewEvent['type'][] = [
+        ...(moved.state ? ['device.activate' as const] : []),
+        ...(presence ? [presence] : []),
+      ];
       const along = async (store: Store) => {
         for (const type of types)
           await this.events.record({ who: `device ${name}`, type, subject: name }, store);

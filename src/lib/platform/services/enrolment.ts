@@ -64,7 +64,7 @@ export class Enrolment {
       const { name } = device;
       devices.requireFree(device);
       const { certificate, fingerprint, expires } = await authority.device({ csr, name, id: device.id });
-      const event = { who, type: 'device.provision', subject: name, data: { fingerprint } };
+      const event = { who, type: 'device.provision' as const, subject: name, data: { fingerprint } };
       const { replaced } = await devices.insert({ ...device, fingerprint, expires }, (store) =>
         events.record(event, store),
       );
@@ -80,7 +80,7 @@ export class Enrolment {
       const there = devices.find(name);
       let fresh = false;
       if (there?.state !== 'registered' || there.type !== type) {
-        const event = { who, type: 'device.register', subject: name, data: { type } };
+        const event = { who, type: 'device.register' as const, subject: name, data: { type } };
         const planned = this.plan(newcomer, 'registered');
         const { replaced } = await devices.insert(planned, (store) => events.record(event, store));
         fresh = replaced;
@@ -89,7 +89,7 @@ export class Enrolment {
         const board = { mac: mac ?? there.mac, chipId: chipId ?? there.chipId };
         devices.requireFreeBoard(board, name);
         const same = board.mac === there.mac && board.chipId === there.chipId;
-        const event = { who, type: 'device.register', subject: name, data: { type, ...board } };
+        const event = { who, type: 'device.register' as const, subject: name, data: { type, ...board } };
         if (!same) await devices.update(there, board, (store) => events.record(event, store));
       }
       return { device: devices.info(name), fresh };

@@ -1,14 +1,19 @@
-import { type AuditEntry, numberOf, type PageQuery, pageOfRows } from '../../registry/index.js';
+import {
+  type AuditEntry,
+  type EventType,
+  numberOf,
+  type PageQuery,
+  pageOfRows,
+} from '../../registry/index.js';
 import { EventFeed } from '../events/feed.js';
 import { wanted } from '../events/filter.js';
 import { eventOf } from '../events/read.js';
 import { type Changes, noChanges } from '../store/changes.js';
 import type { Store } from '../store/database.js';
 
-/** One change of the platform's state. Types and what their data holds: `eventTypes` of the registry. */
+/** One change of the platform's state. Types and what their data holds: `eventTypes` of the registry, which docs and filters are made from. */
 export interface NewEvent {
-  /** `model.push`, `device.connect`, …: noun, then what was done. */
-  type: string;
+  type: EventType;
   /** What changed: `har@3`, the name of a device, … */
   subject: string;
   /** Who did it: a user, `device motor-1`, `platform`. */

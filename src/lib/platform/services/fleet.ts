@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, type ErrorCode } from '../../core/index.js';
 import { changeDevice, parseSelector } from '../../fleet/index.js';
 import type {
   Changeable,
@@ -79,32 +79,32 @@ export class Fleet {
     const last = devices.info(name);
     changeDevice(devices.record(name), change);
     const [answer] = await this.change([name], change, false, who, check);
-    if (answer?.error) throw new AiotError('AIOT_DEVICE_STATE', answer.error.message);
+    if (answer?.error) throw new AiotError(answer.error.code as ErrorCode, answer.error.message);
     return answer?.after === null ? last : devices.info(name);
   }
 
-  /** @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (more than a device may have) */
-  async patch(
-    name: string,
-    { tags = {}, groups }: DevicePatch,
-    who: string,
-    check?: Check,
-  ): Promise<DeviceInfo> {
-    const { devices } = this.parts;
-    const entries = Object.entries(tags);
-    const set = Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== null));
-    const remove = entries.filter(([, value]) => value === null).map(([tag]) => tag);
-    if (entries.length > 0) await this.changeOne(name, { action: 'tag', set, remove }, who, check);
-    if (groups) {
-      const old = devices.record(name).groups.filter((group) => !groups.includes(group));
-      await this.changeOne(
-        name,
-        { action: 'group', add: groups, remove: old },
-        who,
-        entries.length > 0 ? undefined : check,
-      );
-    }
-    return devices.info(name);
+  /** All of it or nothing. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID (more than a device may have) */
+  async patch(name: string, patch: DevicePatch, who: string, check?: Check): Promise<DeviceInfo> {
+    const { devices, events } = this.parts;
+    return devices.inTurn(async () => {
+      const device = devices.record(name);
+      check?.(device.revision);
+      const told: NewEvent[] = [];
+      let after: Changeable = { state: device.state, tags: device.tags, groups: device.groups };
+      for (const change of changesOf(patch, device)) {
+        const next = changeDevice(after, change);
+        if (next === null || next === after) continue;
+        const { action, ...data } = change;
+        told.push({ who, type: `device.${action}`, subject: name, data });
+        after = next;
+      }
+      if (told.length > 0) {
+        await devices.updateAll([{ device, change: changed(device, after) }], async (store) => {
+          for (const event of told) await events.record(event, store);
+        });
+      }
+      return devices.info(name);
+    });
   }
 
   private async changeSome(
@@ -149,7 +149,7 @@ export class Fleet {
       if (after === before) return { answer: { ...answer, outcome: 'same', after } };
       const { action, ...data } = change;
       const removed = after === null ? { id: device.id, type: device.type } : {};
-      const event = { who, type: `device.${action}`, subject: name, data: { ...data, ...removed } };
+      const event = { who, type: `device.${action}` as const, subject: name, data: { ...data, ...removed } };
       const update = { device, change: after && changed(device, after) };
       return { answer: { ...answer, outcome: 'changed', after }, update, event };
     } catch (error) {
@@ -158,6 +158,18 @@ export class Fleet {
       return { answer: { ...answer, outcome: 'refused', after: before, error: { code, message } } };
     }
   }
+}
+
+/** A tag of null goes; groups are those that it has then. */
+function changesOf({ tags = {}, groups }: DevicePatch, device: DeviceRecord): DeviceChange[] {
+  const changes: DeviceChange[] = [];
+  const entries = Object.entries(tags);
+  const set = Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== null));
+  const remove = entries.filter(([, value]) => value === null).map(([tag]) => tag);
+  if (entries.length > 0) changes.push({ action: 'tag', set, remove });
+  const old = device.groups.filter((group) => !groups?.includes(group));
+  if (groups) changes.push({ action: 'group', add: groups, remove: old });
+  return changes;
 }
 
 /** Only what is new: the rest is not written. */

@@ -177,7 +177,7 @@ function manifestRow(manifest: Manifest, envelope: Envelope): Schema['manifests'
   return { sequence, name, version, envelope: JSON.stringify(envelope) };
 }
 
-function eventOf(type: string, manifest: Manifest, envelope: Envelope, who: string): NewEvent {
+function eventOf(type: NewEvent['type'], manifest: Manifest, envelope: Envelope, who: string): NewEvent {
   const { name, version, sequence, artifacts } = manifest;
   const keys = envelope.signatures.map(({ keyid }) => keyid);
   return {

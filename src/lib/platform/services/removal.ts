@@ -58,7 +58,7 @@ export class Removal {
           .values(doomed)
           .onConflict((conflict) => conflict.doNothing())
           .execute();
-        const event = { who, type: 'model.remove', subject: `${name}@${version}`, data: { digest } };
+        const event = { who, type: 'model.remove' as const, subject: `${name}@${version}`, data: { digest } };
         await events.record(event, transaction);
       });
       const removed = await this.sweep();

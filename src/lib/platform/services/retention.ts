@@ -56,7 +56,7 @@ export class RetentionService {
         .values({ stream, days, bytes, labelled })
         .onConflict((conflict) => conflict.column('stream').doUpdateSet({ days, bytes, labelled }))
         .execute();
-      const event = { type: 'data.retention', subject: stream, who, data: { ...policy } };
+      const event = { type: 'data.retention' as const, subject: stream, who, data: { ...policy } };
       await this.parts.events.record(event, transaction);
     });
     return { stream, ...policy };

@@ -4,7 +4,7 @@ import { AiotError } from '../../core/index.js';
 import { deviceStep, mayConnect } from '../../fleet/index.js';
 import type { Store } from '../store/database.js';
 import type { Devices } from './devices.js';
-import type { Events } from './events.js';
+import type { Events, NewEvent } from './events.js';
 
 const derive = promisify<string, Buffer, number, { N: number; r: number; p: number }, Buffer>(scrypt);
 
@@ -44,7 +44,7 @@ export function secretsIn({ store, devices, events, now }: SecretParts): DeviceS
   const wrong = createTally(now);
   const inTurn = createTurns();
 
-  const write = (name: string, hash: string | null, type: string, who: string) =>
+  const write = (name: string, hash: string | null, type: NewEvent['type'], who: string) =>
     devices.inTurn(async () => {
       const device = devices.record(name);
       // A first secret lets it in as a first certificate does.
@@ -69,7 +69,7 @@ export function secretsIn({ store, devices, events, now }: SecretParts): DeviceS
       const { state } = devices.record(device);
       if (state === 'revoked') {
         throw new AiotError('AIOT_DEVICE_STATE', `the device ${device} is revoked: it gets no secret`, {
-          next: 'aiot device list shows the state of each device.',
+          next: 'It never comes back. Forget it, and make it anew: aiot device remove NAME',
         });
       }
       const secret = randomBytes(32).toString('base64url');

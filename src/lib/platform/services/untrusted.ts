@@ -51,7 +51,7 @@ export async function insertUpload(
     await releaseLeases([digest], transaction);
     const event = {
       who: source,
-      type: 'model.upload',
+      type: 'model.upload' as const,
       subject: `${name}@${version}`,
       data: { file, digest },
     };

@@ -111,7 +111,7 @@ function started({ id, model, sequence, selector, devices }: RolloutState, who: 
 }
 
 function moved({ id, state }: RolloutState, changed: RolloutDevice[], who: string): NewEvent[] {
-  const moves = changed.map((device) => {
+  const moves = changed.map((device): NewEvent => {
     const { name, state: to, step, error } = device;
     return { who, type: 'rollout.move', subject: id, data: { device: name, state: to, step, error } };
   });

@@ -11,4 +11,4 @@ export {
 } from './api.js';
 export { type EventsQuery, eventCalls, type FollowOptions } from './calls.js';
 export { type TailOptions, tailEvents } from './tail.js';
-export { type EventKind, eventTypes } from './types.js';
+export { type EventKind, type EventType, eventTypes } from './types.js';

@@ -208,3 +208,6 @@ export const eventTypes = {
   ),
   'webhook.update': kind('webhook', 'It was changed, or enabled again.', z.object({ url: z.string() })),
 } as const satisfies Record<string, EventKind>;
+
+/** Noun and what was done: `device.provision`. */
+export type EventType = keyof typeof eventTypes;

@@ -10,7 +10,7 @@ import {
   newJobSchema,
   pageOfRows,
 } from '../../../registry/index.js';
-import type { Events } from '../../services/events.js';
+import type { Events, NewEvent } from '../../services/events.js';
 import type { Store } from '../../store/database.js';
 import type { JobKind } from './kinds.js';
 import { type JobRow, jobOf, newRow } from './rows.js';
@@ -157,7 +157,7 @@ export class Jobs {
   private async change(
     { id, kind }: JobRow,
     who: string,
-    type: string,
+    type: NewEvent['type'],
     data: Record<string, unknown>,
     write: (store: Store) => Promise<unknown>,
   ): Promise<void> {

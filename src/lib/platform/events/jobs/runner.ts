@@ -97,7 +97,12 @@ export class JobRunner implements Worker {
       if (!row) return undefined;
       const set = { state: 'running', started: now(), updated: now() };
       await transaction.updateTable('jobs').set(set).where('id', '=', row.id).execute();
-      const event = { who: 'platform', type: 'job.start', subject: row.id, data: { kind: row.kind } };
+      const event = {
+        who: 'platform',
+        type: 'job.start' as const,
+        subject: row.id,
+        data: { kind: row.kind },
+      };
       await events.record(event, transaction);
       return { ...row, ...set };
     });

@@ -10,7 +10,7 @@ import {
   type WebhookSecret,
   type WebhookTest,
 } from '../../../registry/index.js';
-import type { Events } from '../../services/events.js';
+import type { Events, NewEvent } from '../../services/events.js';
 import type { Store } from '../../store/database.js';
 import { extentOf } from '../read.js';
 import { deliver } from './deliver.js';
@@ -167,7 +167,7 @@ export class Webhooks {
   private async update(
     id: string,
     set: Partial<WebhookRow>,
-    event: { who: string; type: string; data: Record<string, unknown> },
+    event: Omit<NewEvent, 'subject'>,
   ): Promise<void> {
     const { store, events, now } = this.parts;
     await store.transaction().execute(async (transaction) => {
