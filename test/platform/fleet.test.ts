@@ -191,6 +191,12 @@ describe('the fleet', () => {
     expect((await fleet.patch('a', { tags, groups: ['g', 'h'] }, 'operator')).tags).toEqual(tags);
     const patched = await fleet.patch('a', { tags: { old: null }, groups: ['h', 'i'] }, 'operator');
     expect(patched).toMatchObject({ tags: { constructor: 'x' }, groups: ['h', 'i'] });
+    // One change, with an event for each of its halves.
+    expect((await fleet.patch('a', { tags: {}, groups: ['h', 'i'] }, 'operator')).revision).toBe(3);
+    expect(await typesOf('a')).toEqual(['device.tag', 'device.group', 'device.tag', 'device.group']);
+    const half = fleet.patch('a', { tags: { ...tags, n: '1' }, groups: Object.keys(many) }, 'operator');
+    await expect(half).rejects.toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
+    expect(devices.info('a')).toMatchObject({ tags: { constructor: 'x' }, revision: 3 });
   });
 
   it('pages through a long history', async () => {

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/lib/core/index.js';
 import { problemSchema } from '../../src/lib/registry/index.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
-import { type Asked, ask, send } from '../support/raw-http.js';
+import { type Answer, type Asked, ask, send } from '../support/raw-http.js';
 
 let own: TestPlatform;
 beforeAll(async () => {
@@ -159,6 +160,23 @@ describe('an Idempotency-Key', () => {
       'true',
     ]);
     expect((await own.client.users.list()).filter(({ name }) => name === 'ida')).toHaveLength(1);
+  });
+
+  it('gets the headers that tell what was made, too', async () => {
+    const headers = {
+      'idempotency-key': randomUUID(),
+      'tus-resumable': '1.0.0',
+      'upload-length': '3',
+      'upload-metadata': `digest ${Buffer.from(digestOf('abc')).toString('base64')}`,
+    };
+    const begin = () => call('/api/v1/uploads', { method: 'POST', headers });
+    const [first, second] = [await begin(), await begin()];
+    expect([first.status, second.status, second.headers['idempotency-replayed']]).toEqual([201, 201, 'true']);
+    expect(first.headers.location).toMatch(/^\/api\/v1\/uploads\/up_/);
+    const telling = ({
+      headers: { location, 'upload-offset': offset, 'upload-expires': expires },
+    }: Answer) => [...[location, offset, expires]];
+    expect(telling(second)).toEqual(telling(first));
   });
 
   it('is refused for another request', async () => {

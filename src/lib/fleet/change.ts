@@ -37,7 +37,9 @@ export function changeDevice(device: Changeable, change: DeviceChange): Changeab
 function few<T extends object>(value: T, what: string): T {
   const count = Object.keys(value).length;
   if (count <= mostTags) return value;
-  throw new AiotError('AIOT_REQUEST_INVALID', `a device may have at most ${mostTags} ${what}, got ${count}`);
+  throw new AiotError('AIOT_REQUEST_INVALID', `a device may have at most ${mostTags} ${what}, got ${count}`, {
+    next: `Take some away: aiot device ${what === 'tags' ? 'tag' : 'group'} NAME OLD-`,
+  });
 }
 
 /** The last one of a name counts. */

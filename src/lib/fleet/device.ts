@@ -14,6 +14,15 @@ const steps: Record<DeviceState, Partial<Record<DeviceEvent, DeviceState>>> = {
   revoked: { revoke: 'revoked' },
 };
 
+/** What somebody does who wants more of a device than its state takes. */
+const ways: Record<DeviceState, string> = {
+  registered: 'Give it a certificate first: aiot device provision NAME',
+  provisioned: 'It may connect as it is: aiot device show NAME',
+  active: 'It may connect as it is: aiot device show NAME',
+  suspended: 'Let it in again first: aiot device resume NAME',
+  revoked: 'It never comes back. Forget it, and make it anew: aiot device remove NAME',
+};
+
 /** The next state, or AIOT_DEVICE_STATE for what cannot happen in this one. */
 export function deviceStep(state: DeviceState, event: DeviceEvent): DeviceState {
   const next = steps[state][event];
@@ -22,7 +31,7 @@ export function deviceStep(state: DeviceState, event: DeviceEvent): DeviceState 
   throw new AiotError(
     'AIOT_DEVICE_STATE',
     `a device that is ${state} cannot be told "${event}"; it takes ${fitting}`,
-    { next: 'aiot device list shows the state of each device.' },
+    { next: ways[state] },
   );
 }
 

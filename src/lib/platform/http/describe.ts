@@ -103,7 +103,7 @@ function statusesOf(schema: Described, { method, access }: { method: string; acc
     ...(access === 'everybody' ? [] : [401, 403]),
     ...(schema.params ? [404] : []),
     ...(reads ? [] : [404, 409, 412, 413, 415, 422]),
-    ...[414, 429, 500, 507],
+    ...[414, 429, 431, 500, 507],
   ];
 }
 
@@ -122,6 +122,7 @@ const meanings: Record<number, string> = {
   415: 'Not a type of body that is taken',
   422: 'The content is not what it is said to be',
   429: 'Asked too often; Retry-After says when to ask again',
+  431: 'The head is too large',
   500: 'The platform failed',
   507: 'The disk is full',
 };

@@ -14,6 +14,9 @@ declare module 'fastify' {
 
 const methods = new Set(['POST', 'DELETE', 'PATCH']);
 
+/** Headers of an answer that tell what was done: its repeats have them too. */
+const telling = ['etag', 'location', 'upload-expires', 'upload-offset'];
+
 /**
  * A POST, DELETE or PATCH with an Idempotency-Key is done once: its repeats get the answer of the first, also while that is
  * being worked on and after a restart. Streamed bodies have no part in it: what they store is named by its content.
@@ -36,7 +39,7 @@ export function answerRepeats(app: FastifyInstance, answers: Answers, log: Logge
       );
     }
     if (found.status === 0) return sendProblem(reply, lost(pending), 409);
-    reply.header('idempotency-replayed', 'true').status(found.status);
+    reply.headers({ ...found.headers, 'idempotency-replayed': 'true' }).status(found.status);
     if (found.body !== '') reply.type('application/json; charset=utf-8');
     return reply.send(found.body);
   });
@@ -54,7 +57,12 @@ export function answerRepeats(app: FastifyInstance, answers: Answers, log: Logge
   });
   const keep = async (pending: Pending, reply: FastifyReply, body: string) => {
     try {
-      await answers.finish(pending, reply.statusCode, body);
+      const told = telling.flatMap((name) => {
+        const value = reply.getHeader(name);
+        return value === undefined ? [] : [[name, String(value)]];
+      });
+      const headers = Object.fromEntries(told) as Record<string, string>;
+      await answers.finish(pending, { status: reply.statusCode, body, headers });
     } catch (err) {
       log.error({ err }, 'an answer could not be kept for repeats');
     }

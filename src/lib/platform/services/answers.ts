@@ -22,6 +22,8 @@ export interface Answer {
   /** 0 = it was done, and what it answered is not known. */
   status: number;
   body: string;
+  /** Headers that are part of the answer, such as `location`. */
+  headers: Record<string, string>;
 }
 
 /**
@@ -86,8 +88,11 @@ export class Answers {
   }
 
   /** A refusal is kept only where something was changed before it: else the request may be sent again. */
-  async finish({ who, key, request, secret }: Pending, status: number, body: string): Promise<void> {
-    const sealed = { status, body: seal(body, secret) };
+  async finish(
+    { who, key, request, secret }: Pending,
+    { status, body, headers }: Omit<Answer, 'request'>,
+  ): Promise<void> {
+    const sealed = { status, body: seal(JSON.stringify([body, headers]), secret) };
     if (status >= 400) {
       const update = this.store
         .updateTable('answers')
@@ -120,10 +125,17 @@ export class Answers {
       .where('key', '=', key)
       .executeTakeFirst();
     if (!row) return null;
-    if (row.created >= this.now() - kept) return { ...row, body: unseal(row.body, secret) };
+    if (row.created >= this.now() - kept) return { ...row, ...readKept(unseal(row.body, secret)) };
     await this.store.deleteFrom('answers').where('who', '=', who).where('key', '=', key).execute();
     return null;
   }
+}
+
+/** A list of body and headers; an earlier aiot kept the body alone, which is an object or nothing. */
+function readKept(text: string): Pick<Answer, 'body' | 'headers'> {
+  if (!text.startsWith('[')) return { body: text, headers: {} };
+  const [body, headers] = JSON.parse(text) as [string, Record<string, string>];
+  return { body, headers };
 }
 
 /** AES-256-GCM under a key made of the token (HKDF, RFC 5869): nonce, tag and text in base64. */
