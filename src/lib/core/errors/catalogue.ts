@@ -842,7 +842,7 @@ export const catalogue = {
     exit: 2,
     family: 'user',
     about: 'A request to the platform has a value that does not fit.',
-    next: 'Mend what it names: the platform’s /openapi.json describes each request. Where aiot itself asked so, use one version on both sides.',
+    next: 'Mend what it names: the platform’s /openapi.json describes each request. Where it was a command that asked so, use one version of aiot on both sides.',
   },
   AIOT_REQUEST_TOO_LARGE: {
     exit: 2,
