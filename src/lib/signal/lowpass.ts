@@ -1,3 +1,5 @@
+import { turn } from './turn.js';
+
 /** One second-order section, transposed direct form II, a0 = 1. */
 interface Section {
   b0: number;
@@ -8,14 +10,15 @@ interface Section {
 }
 
 /** Quality factors of a 4th-order Butterworth filter's two pole pairs: 1 / (2 cos(π/8)) and 1 / (2 cos(3π/8)). */
-const qualities = [1 / (2 * Math.cos(Math.PI / 8)), 1 / (2 * Math.cos((3 * Math.PI) / 8))];
+const qualities = [1 / (2 * turn(1, 16).cos), 1 / (2 * turn(3, 16).cos)];
 
 /**
  * Two sections of a 4th-order Butterworth low-pass by the bilinear transform, its corner (−3 dB) prewarped.
  * Source: the analogue prototype 1 / (s² + s/Q + 1) with s = (1 − z⁻¹) / (K (1 + z⁻¹)), K = tan(π·corner/rate).
  */
 export function butterworthSections(cornerHz: number, rateHz: number): Section[] {
-  const k = Math.tan((Math.PI * cornerHz) / rateHz);
+  const half = turn(cornerHz, 2 * rateHz);
+  const k = half.sin / half.cos;
   return qualities.map((q) => {
     const norm = 1 / (1 + k / q + k * k);
     const b0 = k * k * norm;

@@ -1,3 +1,4 @@
+import { turn } from '../turn.js';
 import { createFourier } from './fourier.js';
 import type { Moments } from './moments.js';
 
@@ -24,7 +25,7 @@ export function createBandPower(
 ): BandPower {
   const fourier = createFourier(n);
   const weight = new Float64Array(n).fill(1);
-  if (taper === 'hann') for (let i = 0; i < n; i++) weight[i] = 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / n);
+  if (taper === 'hann') for (let i = 0; i < n; i++) weight[i] = 0.5 - 0.5 * turn(i, n).cos;
   const work = new Float64Array(n);
   const bands = edgesHz.length - 1;
   const bandOf = new Int32Array(Math.floor(n / 2) + 1).fill(-1);

@@ -1,3 +1,4 @@
+import { turn } from '../turn.js';
 import { createStages } from './fourier-stages.js';
 
 /**
@@ -14,9 +15,9 @@ export function createChirp(n: number): (re: Float64Array, im: Float64Array) => 
   const filterIm = new Float64Array(m);
   for (let k = 0; k < n; k++) {
     // k² modulo a whole turn keeps the angle exact.
-    const angle = (Math.PI * ((k * k) % (2 * n))) / n;
-    cos[k] = Math.cos(angle);
-    sin[k] = Math.sin(angle);
+    const angle = turn((k * k) % (2 * n), 2 * n);
+    cos[k] = angle.cos;
+    sin[k] = angle.sin;
     filterRe[k] = cos[k]! / m;
     filterIm[k] = sin[k]! / m;
     if (k > 0) {

@@ -1,3 +1,5 @@
+import { turn } from '../turn.js';
+
 /** Factors of n: fours first, then primes, smallest first. */
 export function factorsOf(n: number): number[] {
   const factors: number[] = [];
@@ -14,8 +16,9 @@ export function createStages(n: number): (re: Float64Array, im: Float64Array) =>
   const cos = new Float64Array(n);
   const sin = new Float64Array(n);
   for (let i = 0; i < n; i++) {
-    cos[i] = Math.cos((2 * Math.PI * i) / n);
-    sin[i] = -Math.sin((2 * Math.PI * i) / n);
+    const angle = turn(i, n);
+    cos[i] = angle.cos;
+    sin[i] = -angle.sin;
   }
   const workRe = new Float64Array(n);
   const workIm = new Float64Array(n);
@@ -104,10 +107,8 @@ const radix4 =
     }
   };
 
-const cos72 = Math.cos((2 * Math.PI) / 5);
-const cos144 = Math.cos((4 * Math.PI) / 5);
-const sin72 = Math.sin((2 * Math.PI) / 5);
-const sin144 = Math.sin((4 * Math.PI) / 5);
+const { cos: cos72, sin: sin72 } = turn(1, 5);
+const { cos: cos144, sin: sin144 } = turn(2, 5);
 
 const radix5 =
   ({ m, stride: s, cos, sin }: Plan): Stage =>
