@@ -44,7 +44,7 @@ bool aiot_json_enter(aiot_json *json, char kind);
 /* The object's next key is read; false at its end, which is read too. */
 bool aiot_json_key(aiot_json *json);
 
-/* Whether the last key is this one. */
+/* Whether the last key, unescaped, is this one. */
 bool aiot_json_is(const aiot_json *json, const char *name);
 
 /* There is another element in the array; false at its end, which is read too. */
@@ -53,10 +53,10 @@ bool aiot_json_element(aiot_json *json);
 /* What comes next: '{' '[' '"' 't' 'f' 'n' '0' (a number), or 0 after a mistake. */
 char aiot_json_peek(aiot_json *json);
 
-/* The nearest double, ties to even, as JSON.parse has it. */
+/* The nearest double, ties to even, as JSON.parse has it: infinity beyond the greatest. */
 double aiot_json_number(aiot_json *json);
 
-/* An integer of at most 2^53 in size; anything else is a mistake. */
+/* An integer of at most 2^53 - 1 in size, however it is written (5, 5.0, 5e0); anything else is a mistake. */
 int64_t aiot_json_integer(aiot_json *json);
 
 bool aiot_json_boolean(aiot_json *json);
@@ -64,7 +64,8 @@ bool aiot_json_boolean(aiot_json *json);
 /* A null is read; false, and nothing read, when something else comes. */
 bool aiot_json_null(aiot_json *json);
 
-/* The string, unescaped and ended by a NUL, into `out`; a mistake when it (with its NUL) does not fit or holds a NUL. Its length. */
+/* The string, unescaped and ended by a NUL, into `out`; a mistake when it (with its NUL) does not fit or holds a NUL. Its
+ * length. Half a surrogate pair becomes U+FFFD, as JavaScript encodes it. */
 size_t aiot_json_string(aiot_json *json, char *out, size_t room);
 
 /* The string as it stands in the text, for those that hold no escape (base64, digests): a mistake otherwise. */

@@ -1,0 +1,16 @@
+/* The ustar archives that bundles are (docs/bundles.md). */
+#ifndef AIOT_ARCHIVE_H
+#define AIOT_ARCHIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "aiot/bundle.h"
+
+/* Reads the member at `*at`, which must have this name, and goes on behind it. False where it is not there, changed or cut off. */
+bool aiot_archive_next(const uint8_t *data, size_t bytes, size_t *at, const char *name, aiot_span *member);
+
+/* Whether the archive ends at `at`: zeros to the end of its record. */
+bool aiot_archive_ends(const uint8_t *data, size_t bytes, size_t at);
+
+#endif

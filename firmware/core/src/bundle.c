@@ -1,0 +1,334 @@
+#include "aiot/bundle.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "aiot/json.h"
+#include "archive.h"
+
+/* What bundle.json is read into, besides the bundle itself. */
+typedef struct {
+  aiot_bundle *bundle;
+  aiot_arena *arena;
+  /* The first limit of this firmware, or shortness of memory, that was met; a mistake in the text is told before it. */
+  aiot_code unable;
+  /* Whether each member that must be there was there: bits of `seen_*`. */
+  unsigned seen;
+  size_t deviations;
+  size_t inputs;
+  size_t outputs;
+  /* Of `value`: how many. */
+  size_t values;
+} reading;
+
+enum {
+  SEEN_SPEC = 1,
+  SEEN_KIND = 2,
+  SEEN_NAME = 4,
+  SEEN_SIGNAL = 8,
+  SEEN_STANDARDIZATION = 16,
+  SEEN_CLASSES = 32,
+  SEEN_ANSWER = 64,
+  SEEN_VOTE = 128,
+  SEEN_INPUT = 256,
+  SEEN_OUTPUT = 512,
+  SEEN_ALL = 1023
+};
+
+static void unable(reading *r, aiot_code code) {
+  if (r->unable == AIOT_OK) r->unable = code;
+}
+
+static void *take(reading *r, size_t bytes, size_t alignment) {
+  void *memory = aiot_arena_take(r->arena, bytes, alignment);
+  if (memory == NULL) unable(r, AIOT_MEMORY_SHORT);
+  return memory;
+}
+
+/* How many elements the array has that comes next; it is not read. */
+static size_t count_elements(const aiot_json *json) {
+  aiot_json ahead = *json;
+  size_t count = 0;
+  aiot_json_enter(&ahead, '[');
+  for (; aiot_json_element(&ahead); count++) aiot_json_skip(&ahead);
+  return ahead.failed ? 0 : count;
+}
+
+static const double *read_numbers(reading *r, aiot_json *json, size_t *count) {
+  *count = count_elements(json);
+  double *numbers = *count > SIZE_MAX / sizeof(double) ? NULL : take(r, *count * sizeof(double), _Alignof(double));
+  size_t at = 0;
+  aiot_json_enter(json, '[');
+  for (; aiot_json_element(json); at++) {
+    const double number = aiot_json_number(json);
+    if (numbers != NULL) numbers[at] = number;
+  }
+  return numbers;
+}
+
+/* Names of at most 64 bytes into `out`; how many there are. */
+static size_t read_names(reading *r, aiot_json *json, char (*out)[AIOT_NAME_BYTES], size_t room) {
+  size_t count = 0;
+  aiot_json_enter(json, '[');
+  for (; aiot_json_element(json); count++) {
+    if (count < room) {
+      aiot_json_string(json, out[count], AIOT_NAME_BYTES);
+    } else {
+      unable(r, AIOT_MODEL_UNSUPPORTED);
+      aiot_json_skip(json);
+    }
+  }
+  return count;
+}
+
+static void read_feature_names(reading *r, aiot_json *json) {
+  aiot_signal_spec *signal = &r->bundle->signal;
+  signal->set = NULL;
+  signal->features = count_elements(json);
+  const char **names = take(r, signal->features * sizeof(char *), _Alignof(char *));
+  size_t at = 0;
+  aiot_json_enter(json, '[');
+  for (; aiot_json_element(json); at++) {
+    size_t bytes = 0;
+    const char *text = aiot_json_raw(json, &bytes);
+    char *name = names == NULL ? NULL : take(r, bytes + 1, 1);
+    if (name == NULL) continue;
+    memcpy(name, text, bytes);
+    names[at] = name;
+  }
+  signal->feature = names;
+}
+
+static void read_feature_set(reading *r, aiot_json *json) {
+  static const char *const sets[] = {"raw", "motion", "har", "spectral"};
+  char name[AIOT_NAME_BYTES];
+  aiot_signal_spec *signal = &r->bundle->signal;
+  signal->set = NULL;
+  signal->features = 0;
+  signal->feature = NULL;
+  aiot_json_string(json, name, sizeof name);
+  for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
+    if (strcmp(name, sets[i]) == 0) signal->set = sets[i];
+  if (signal->set == NULL) json->failed = true;
+}
+
+static double read_positive(aiot_json *json) {
+  const double value = aiot_json_number(json);
+  if (!(value > 0)) json->failed = true;
+  return value;
+}
+
+/* A whole number from 1 on that memory could hold that many of. */
+static size_t read_count(aiot_json *json) {
+  const int64_t value = aiot_json_integer(json);
+  if (value < 1 || value > INT32_MAX) json->failed = true;
+  return json->failed ? 0 : (size_t)value;
+}
+
+static void read_signal(reading *r, aiot_json *json) {
+  aiot_signal_spec *signal = &r->bundle->signal;
+  unsigned seen = 0;
+  aiot_json_enter(json, '{');
+  while (aiot_json_key(json)) {
+    if (aiot_json_is(json, "fields")) {
+      signal->fields = read_names(r, json, signal->field, AIOT_FIELDS_MAX);
+      seen |= 1;
+    } else if (aiot_json_is(json, "rateHz")) {
+      signal->rate_hz = read_positive(json);
+      seen |= 2;
+    } else if (aiot_json_is(json, "lowpassHz")) {
+      signal->lowpass_hz = aiot_json_null(json) ? 0 : read_positive(json);
+      seen |= 4;
+    } else if (aiot_json_is(json, "resampleHz")) {
+      signal->resample_hz = read_positive(json);
+      seen |= 8;
+    } else if (aiot_json_is(json, "windowSamples")) {
+      signal->window_samples = read_count(json);
+      seen |= 16;
+    } else if (aiot_json_is(json, "strideSamples")) {
+      signal->stride_samples = read_count(json);
+      seen |= 32;
+    } else if (aiot_json_is(json, "features")) {
+      if (aiot_json_peek(json) == '[') read_feature_names(r, json);
+      else read_feature_set(r, json);
+      seen |= 64;
+    } else {
+      aiot_json_skip(json);
+    }
+  }
+  if (seen != 127 || signal->fields == 0) json->failed = true;
+}
+
+static void read_standardization(reading *r, aiot_json *json) {
+  aiot_input_spec *spec = &r->bundle->standardization;
+  aiot_json_enter(json, '{');
+  while (aiot_json_key(json)) {
+    if (aiot_json_is(json, "mean")) spec->mean = read_numbers(r, json, &spec->count);
+    else if (aiot_json_is(json, "deviation")) spec->deviation = read_numbers(r, json, &r->deviations);
+    else aiot_json_skip(json);
+  }
+  for (size_t i = 0; spec->deviation != NULL && i < r->deviations; i++)
+    if (!(spec->deviation[i] > 0)) json->failed = true;
+}
+
+static void read_answer(reading *r, aiot_json *json) {
+  static const char *const kinds[] = {"classes", "probability", "value", "reconstruction"};
+  char kind[16] = "";
+  bool threshold = false;
+  r->bundle->threshold = 0;
+  r->values = 0;
+  aiot_json_enter(json, '{');
+  while (aiot_json_key(json)) {
+    if (aiot_json_is(json, "kind")) {
+      aiot_json_string(json, kind, sizeof kind);
+    } else if (aiot_json_is(json, "threshold")) {
+      r->bundle->threshold = aiot_json_number(json);
+      threshold = true;
+    } else if (aiot_json_is(json, "names")) {
+      r->values = count_elements(json);
+      aiot_json_skip(json);
+    } else {
+      aiot_json_skip(json);
+    }
+  }
+  size_t found = 0;
+  while (found < 4 && strcmp(kind, kinds[found]) != 0) found++;
+  r->bundle->answer = (aiot_answer_kind)found;
+  const bool wanted = found == AIOT_ANSWER_PROBABILITY || found == AIOT_ANSWER_RECONSTRUCTION;
+  if (found == 4 || (wanted && !threshold) || (found == AIOT_ANSWER_VALUE && r->values == 0)) json->failed = true;
+}
+
+/* `none` or `majority:N`, N from 1 to 99. */
+static size_t read_vote(aiot_json *json) {
+  static const char majority[] = "majority:";
+  char text[16];
+  const size_t bytes = aiot_json_string(json, text, sizeof text);
+  const size_t head = sizeof majority - 1;
+  if (strcmp(text, "none") == 0) return 1;
+  const char *digits = text + head;
+  if (bytes > head && bytes <= head + 2 && memcmp(text, majority, head) == 0 && digits[0] >= '1' && digits[0] <= '9') {
+    if (bytes == head + 1) return (size_t)(digits[0] - '0');
+    if (digits[1] >= '0' && digits[1] <= '9') return (size_t)(10 * (digits[0] - '0') + digits[1] - '0');
+  }
+  json->failed = true;
+  return 1;
+}
+
+/* An end of the network: how many values it has; its scale and zero point for who wants them. */
+static size_t read_end(reading *r, aiot_json *json, double *scale, int32_t *zero_point) {
+  char type[16] = "";
+  size_t count = 0;
+  aiot_json_enter(json, '{');
+  while (aiot_json_key(json)) {
+    if (aiot_json_is(json, "type")) {
+      aiot_json_string(json, type, sizeof type);
+    } else if (aiot_json_is(json, "scale")) {
+      *scale = read_positive(json);
+    } else if (aiot_json_is(json, "zeroPoint")) {
+      const int64_t zero = aiot_json_integer(json);
+      if (zero < INT32_MIN || zero > INT32_MAX) json->failed = true;
+      else *zero_point = (int32_t)zero;
+    } else if (aiot_json_is(json, "shape")) {
+      aiot_json_enter(json, '[');
+      for (count = 1; aiot_json_element(json);) {
+        const size_t dimension = read_count(json);
+        if (dimension != 0 && count > INT32_MAX / dimension) json->failed = true;
+        if (!json->failed) count *= dimension;
+      }
+    } else {
+      aiot_json_skip(json);
+    }
+  }
+  if (strcmp(type, "int8") != 0) unable(r, AIOT_MODEL_UNSUPPORTED);
+  if (count == 0 || !(*scale > 0)) json->failed = true;
+  return count;
+}
+
+static void read_member(reading *r, aiot_json *json) {
+  aiot_bundle *b = r->bundle;
+  char text[16];
+  double scale = 0;
+  int32_t zero_point = 0;
+  if (aiot_json_is(json, "spec")) {
+    aiot_json_string(json, text, sizeof text);
+    if (strcmp(text, "aiot-bundle/2") != 0) json->failed = true;
+    r->seen |= SEEN_SPEC;
+  } else if (aiot_json_is(json, "kind")) {
+    aiot_json_string(json, text, sizeof text);
+    /* A network alone: nobody said what goes into it. */
+    if (strcmp(text, "model") != 0) unable(r, AIOT_MODEL_UNSUPPORTED);
+    r->seen |= SEEN_KIND;
+  } else if (aiot_json_is(json, "name")) {
+    aiot_json_string(json, b->name, sizeof b->name);
+    r->seen |= SEEN_NAME;
+  } else if (aiot_json_is(json, "signal")) {
+    read_signal(r, json);
+    r->seen |= SEEN_SIGNAL;
+  } else if (aiot_json_is(json, "standardization")) {
+    read_standardization(r, json);
+    r->seen |= SEEN_STANDARDIZATION;
+  } else if (aiot_json_is(json, "classes")) {
+    b->classes = read_names(r, json, b->class_name, AIOT_CLASSES_MAX);
+    r->seen |= SEEN_CLASSES;
+  } else if (aiot_json_is(json, "answer")) {
+    read_answer(r, json);
+    r->seen |= SEEN_ANSWER;
+  } else if (aiot_json_is(json, "vote")) {
+    b->vote = read_vote(json);
+    r->seen |= SEEN_VOTE;
+  } else if (aiot_json_is(json, "input")) {
+    r->inputs = read_end(r, json, &b->standardization.scale, &b->standardization.zero_point);
+    r->seen |= SEEN_INPUT;
+  } else if (aiot_json_is(json, "output")) {
+    r->outputs = read_end(r, json, &scale, &zero_point);
+    r->seen |= SEEN_OUTPUT;
+  } else {
+    aiot_json_skip(json);
+  }
+}
+
+/* Whether the parts fit each other, as src/lib/model/bundle/check.ts has it. */
+static bool fits(const reading *r) {
+  const aiot_bundle *b = r->bundle;
+  if (r->seen != SEEN_ALL || b->standardization.count != r->inputs || r->deviations != r->inputs) return false;
+  switch (b->answer) {
+    case AIOT_ANSWER_CLASSES:
+      return b->classes >= 2 && r->outputs == b->classes;
+    case AIOT_ANSWER_PROBABILITY:
+      return b->classes == 2 && r->outputs == 1;
+    case AIOT_ANSWER_VALUE:
+      return b->classes == 0 && r->outputs == r->values;
+    case AIOT_ANSWER_RECONSTRUCTION:
+      return b->classes == 2 && r->outputs == r->inputs;
+  }
+  return false;
+}
+
+aiot_code aiot_bundle_open(aiot_bundle *bundle, const uint8_t *data, size_t bytes, aiot_arena *arena) {
+  memset(bundle, 0, sizeof *bundle);
+  aiot_span info, lineage, sums, signing;
+  size_t at = 0;
+  /* One that a platform signed has manifest and signatures in front. */
+  if (aiot_archive_next(data, bytes, &at, "manifest.json", &signing) &&
+      !aiot_archive_next(data, bytes, &at, "signatures.json", &signing))
+    return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_archive_next(data, bytes, &at, "bundle.json", &info) ||
+      !aiot_archive_next(data, bytes, &at, "model.tflite", &bundle->model) ||
+      !aiot_archive_next(data, bytes, &at, "golden.json", &bundle->golden) ||
+      !aiot_archive_next(data, bytes, &at, "lineage.json", &lineage) ||
+      !aiot_archive_next(data, bytes, &at, "SHA256SUMS", &sums) || !aiot_archive_ends(data, bytes, at))
+    return AIOT_BUNDLE_MALFORMED;
+
+  reading r = {.bundle = bundle, .arena = arena};
+  const size_t before = arena->used;
+  aiot_json json;
+  aiot_json_begin(&json, info.data, info.bytes);
+  aiot_json_enter(&json, '{');
+  while (aiot_json_key(&json)) read_member(&r, &json);
+  aiot_code code = AIOT_OK;
+  if (!aiot_json_done(&json)) code = AIOT_BUNDLE_MALFORMED;
+  else if (r.unable != AIOT_OK) code = r.unable;
+  else if (!fits(&r)) code = AIOT_BUNDLE_MALFORMED;
+  if (code != AIOT_OK) arena->used = before;
+  return code;
+}

@@ -1,0 +1,11 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { jsonTables } from '../../scripts/golden/json.js';
+import { seededRandom } from '../../src/lib/core/index.js';
+import { root } from '../support/cli.js';
+
+it('the firmware’s rows of JSON are as this side reads them now (npm run golden)', () => {
+  const made = jsonTables(seededRandom(9));
+  expect(readFileSync(join(root, 'firmware', 'test', 'json.inc'), 'utf8') === made).toBe(true);
+});
