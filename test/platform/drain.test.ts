@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { type ClientRequest, request as httpsRequest } from 'node:https';
+import type { ClientRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { afterEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
 import { formOf, testGuide } from '../support/guide.js';

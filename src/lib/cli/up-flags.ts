@@ -1,6 +1,7 @@
 import { Flags, type Interfaces } from '@oclif/core';
 import { AiotError } from '../core/index.js';
 import { compatibilities, type UpOptions } from '../platform/index.js';
+import { sizeInBytes } from './data-flags.js';
 import { shared } from './flags.js';
 import { setFlag, variablesOf } from './set-flag.js';
 
@@ -64,6 +65,11 @@ export const upFlags = {
     default: 10,
     min: 1,
   }),
+  'compat-quota': sizeInBytes({
+    summary: 'Take no more of them than so much in all.',
+    env: 'AIOT_COMPAT_QUOTA',
+    defaultHelp: async () => '10GB',
+  }),
   'compat-delete-all': Flags.boolean({
     summary: 'Let anybody empty their stores with /deleteAllData, as it was.',
     env: 'AIOT_COMPAT_DELETE_ALL',
@@ -99,6 +105,7 @@ export function upOptionsOf(flags: UpFlags): UpOptions {
     serverCertificate: cert === undefined || key === undefined ? undefined : { cert, key },
     compatPorts: portsOf(flags['compat-ports']),
     compatMaxRows: flags['compat-max-rows'],
+    compatQuota: flags['compat-quota'],
     compatDeleteAll: flags['compat-delete-all'],
     project:
       dir === undefined ? undefined : { dir, boardPort: flags['board-port'], set: variablesOf(flags.set) },

@@ -44,6 +44,8 @@ export interface PlatformOptions {
   compatPorts?: readonly [number, number, number, number];
   /** Rows of telemetry in one file of the guide's ingest. */
   compatMaxRows?: number;
+  /** Bytes that the guide's clients, whom nobody knows, may store in all. */
+  compatQuota?: number | undefined;
   /** Whether its unauthenticated /deleteAllData works. */
   compatDeleteAll?: boolean;
   /** MQTT over WebSocket (wss), 0 = any free port; none when absent. */

@@ -174,6 +174,7 @@ async function open(options: PlatformOptions, closers: Closers) {
         ports,
         deleteAll: compatDeleteAll,
         maxRows: compatMaxRows,
+        quota: options.compatQuota,
         events: engines?.events,
         tls: certificates.guests,
         drainMs: options.drainMs,

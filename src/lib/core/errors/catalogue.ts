@@ -495,6 +495,13 @@ export const catalogue = {
       'A model does not reproduce its golden vectors exactly, so this runtime would predict something else than was evaluated.',
     next: 'Make the bundle again with this version of aiot; report it when it happens again.',
   },
+  AIOT_GUIDE_FULL: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'Clients of the guide’s services, whom nobody knows, have stored as much as --compat-quota lets them.',
+    next: 'aiot model remove NAME@VERSION takes uploads away, /deleteAllData with --compat-delete-all all of them; or start with a larger --compat-quota.',
+  },
   AIOT_I2C_BUSY: {
     exit: 1,
     family: 'outside',

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { AiotError } from '../../core/index.js';
 import type { BlobStore } from '../blobs/store.js';
 import { contentType, sniffedBytes } from './http/content-type.js';
+import type { Quota, Room } from './quota.js';
 
 /** Largest file taken of people whom nobody knows, bytes. */
 export const largestUpload = 256 * 1024 ** 2;
@@ -23,20 +24,24 @@ export interface Staged {
 
 /** Where uploads wait until they are whole: blobs are stored under a digest that is known at the end only. */
 export interface Staging {
-  /** @throws AIOT_REQUEST_INVALID for more than `largestUpload`, and what the disk says */
+  /** @throws AIOT_REQUEST_TOO_LARGE for more than `largestUpload`, AIOT_GUIDE_FULL, and what the disk says */
   take(name: string, source: AsyncIterable<Uint8Array>): Promise<Staged>;
 }
 
 /** What a crash has left in the folder goes. */
-export async function openStaging(folder: string): Promise<Staging> {
+export async function openStaging(folder: string, quota: Pick<Quota, 'begin'>): Promise<Staging> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true, mode: 0o700 });
   return {
     async take(name, source) {
       const path = join(folder, randomBytes(8).toString('hex'));
-      const discard = () => rm(path, { force: true });
+      const room = await quota.begin();
+      const discard = async () => {
+        room.end();
+        await rm(path, { force: true });
+      };
       try {
-        const { digest, bytes, head } = await receive(path, source);
+        const { digest, bytes, head } = await receive(path, source, room);
         const type = contentType(name, head);
         const keep = async (blobs: BlobStore) => void (await blobs.put(digest, createReadStream(path)));
         return { digest, bytes, type, keep, discard };
@@ -48,7 +53,7 @@ export async function openStaging(folder: string): Promise<Staging> {
   };
 }
 
-async function receive(path: string, source: AsyncIterable<Uint8Array>) {
+async function receive(path: string, source: AsyncIterable<Uint8Array>, room: Room) {
   const hash = createHash('sha256');
   const file = await open(path, 'wx', 0o600);
   let bytes = 0;
@@ -57,8 +62,9 @@ async function receive(path: string, source: AsyncIterable<Uint8Array>) {
     for await (const chunk of source) {
       bytes += chunk.length;
       if (bytes > largestUpload) {
-        throw new AiotError('AIOT_REQUEST_INVALID', `expected at most ${largestUpload} bytes`);
+        throw new AiotError('AIOT_REQUEST_TOO_LARGE', `expected at most ${largestUpload} bytes`);
       }
+      room.take(chunk.length);
       if (head.length < sniffedBytes) head = Buffer.concat([head, chunk]).subarray(0, sniffedBytes);
       hash.update(chunk);
       await file.writeFile(chunk);

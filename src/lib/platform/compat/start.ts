@@ -17,6 +17,7 @@ import { createReceiver } from './http/receive.js';
 import { answerFailure } from './http/serve.js';
 import { createGuideServer, type GuideServer } from './http/server.js';
 import { startDoor } from './mqtt-door.js';
+import { Quota, usualQuota } from './quota.js';
 import { GuideDevices } from './registry.js';
 import { startRelay } from './relay/relay.js';
 import { type GuideService, guideServices, handlerOf } from './services.js';
@@ -34,6 +35,8 @@ export interface GuideOptions {
   deleteAll: boolean;
   /** Rows in one file of raw training data. */
   maxRows: number;
+  /** Bytes that its clients may store in all. */
+  quota?: number | undefined;
   /** kafka://…, where the relay has one. */
   events: string | undefined;
   tls: Pick<TlsOptions, 'key' | 'cert' | 'follow'>;
@@ -86,7 +89,8 @@ async function open(options: GuideOptions, parts: GuideParts, closers: (() => un
   const { store, turns } = engine;
   const inTurn = turns.of('guide');
   const files = new GuideFiles({ store, blobs, sweep: () => removal.sweep() });
-  const staging = await openStaging(join(options.dataDir, 'guide', 'incoming'));
+  const quota = new Quota(store, options.quota ?? usualQuota);
+  const staging = await openStaging(join(options.dataDir, 'guide', 'incoming'), quota);
   const uploads = new Uploads({ files, blobs, models, staging, inTurn, now });
   const receiver = await createReceiver(uploads, (err) =>
     log.error({ err }, 'an upload could not be stored'),
@@ -98,7 +102,7 @@ async function open(options: GuideOptions, parts: GuideParts, closers: (() => un
     devices: new GuideDevices({ devices, enrolment }),
     deleteAll: options.deleteAll ? deleteAllOf({ files, models, removal }) : null,
   };
-  closers.push(await startRelay(options, parts, files));
+  closers.push(await startRelay(options, parts, files, quota));
   const shown = reachableHost(host);
   const open: GuideServer[] = [];
   closers.push(() => Promise.all(open.map((guide) => guide.close(options.drainMs))));

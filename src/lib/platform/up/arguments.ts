@@ -18,12 +18,20 @@ export function argumentsOf(folder: string | undefined, options: UpOptions): str
 }
 
 function sideDoorsOf(options: UpOptions): string[] {
-  const { wsPort, serverCertificate: own, compatPorts, compatMaxRows, compatDeleteAll } = options;
+  const {
+    wsPort,
+    serverCertificate: own,
+    compatPorts,
+    compatMaxRows,
+    compatQuota,
+    compatDeleteAll,
+  } = options;
   return [
     ...(wsPort === undefined ? [] : ['--ws-port', String(wsPort)]),
     ...(own === undefined ? [] : ['--cert', own.cert, '--key', own.key]),
     ...(compatPorts === undefined ? [] : ['--compat-ports', compatPorts.join(',')]),
     ...(compatMaxRows === undefined ? [] : ['--compat-max-rows', String(compatMaxRows)]),
+    ...(compatQuota === undefined ? [] : ['--compat-quota', String(compatQuota)]),
     ...(compatDeleteAll ? ['--compat-delete-all'] : []),
   ];
 }

@@ -24,7 +24,16 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
   const dataDir = platformFolder(options.data);
   const name = await contextNameFor(dataDir, options.context);
   const { host, httpPort, mqttPort, plainPort, newToken, compat = [], boards, readers } = options;
-  const { engines, wsPort, serverCertificate, compatPorts, compatMaxRows, compatDeleteAll, rates } = options;
+  const {
+    engines,
+    wsPort,
+    serverCertificate,
+    compatPorts,
+    compatMaxRows,
+    compatQuota,
+    compatDeleteAll,
+    rates,
+  } = options;
   const platform: Platform = await startPlatform({
     ...{ dataDir, host, httpPort, mqttPort, newToken, compat },
     ...(plainPort === undefined ? {} : { plain: { port: plainPort } }),
@@ -36,6 +45,7 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       serverCertificate,
       compatPorts,
       compatMaxRows,
+      compatQuota,
       compatDeleteAll,
       rates,
     },

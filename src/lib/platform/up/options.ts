@@ -19,6 +19,7 @@ export interface UpOptions {
   serverCertificate?: PlatformOptions['serverCertificate'];
   compatPorts?: PlatformOptions['compatPorts'];
   compatMaxRows?: number | undefined;
+  compatQuota?: number | undefined;
   compatDeleteAll?: boolean | undefined;
   /** How often may be asked, where it is not as usual. */
   rates?: PlatformOptions['rates'];

@@ -30,13 +30,14 @@ export async function createReceiver(uploads: Uploads, failed: (error: unknown) 
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   app.setErrorHandler(async (error, request, reply) => {
     const status = statusFor(error);
-    if (status >= 500) failed(error);
+    // That there is no room is no failure of the platform, and whoever asks could fill its log with it.
+    if (status >= 500 && !hasCode(error, 'AIOT_GUIDE_FULL')) failed(error);
     if (!request.raw.complete) reply.header('connection', 'close');
     reply.header('x-content-type-options', 'nosniff');
     return reply
       .status(status)
       .type(text)
-      .send(`${wordsFor(status)}\n`);
+      .send(`${hasCode(error, 'AIOT_GUIDE_FULL') ? error.message : wordsFor(status)}\n`);
   });
   for (const [path, folder] of Object.entries(uploadPaths)) {
     app.post(path, async (request, reply) => {
@@ -70,8 +71,6 @@ function bad(reply: { status(code: number): { type(type: string): { send(body: s
 
 function statusFor(error: unknown): number {
   const told = storageError(error);
-  if (hasCode(told, 'AIOT_DISK_FULL')) return 507;
-  if (hasCode(told, 'AIOT_REQUEST_INVALID')) return 413;
   if (told instanceof Error && 'statusCode' in told && typeof told.statusCode === 'number')
     return told.statusCode;
   if (told instanceof Error && told.name === 'AiotError') return statusOf(told as AiotError);

@@ -5,6 +5,7 @@ import type { Store } from '../../store/database.js';
 import type { Turn } from '../../store/turns.js';
 import type { GuideFiles } from '../files.js';
 import { rawFolder } from '../folders.js';
+import type { Quota } from '../quota.js';
 import { csvHeader, csvLine } from './row.js';
 
 export interface Reading {
@@ -17,12 +18,15 @@ interface Parts {
   store: Store;
   blobs: BlobStore;
   files: GuideFiles;
+  quota: Quota;
   inTurn: Turn;
   maxRows: number;
   /** ms since 1970 */
   now: () => number;
   /** There is a file that nobody was told of. */
   onFile: () => void;
+  /** A file could not be written; its rows are on disk, and it is tried again with the next. */
+  onFailed: (error: unknown) => void;
   /** So many messages were no rows. */
   onSkipped: (count: number) => void;
 }
@@ -43,16 +47,17 @@ export class Ingest {
   /** Files that were full when the last process ended are written. */
   static async open(parts: Parts): Promise<Ingest> {
     const ingest = new Ingest(parts);
-    await parts.inTurn(() => ingest.flush());
+    await parts.inTurn(() => ingest.flush().catch(parts.onFailed));
     return ingest;
   }
 
-  /** Resolves when its rows are on disk, with what `along` does; then full files are written. */
+  /** Resolves when its rows are on disk, with what `along` does, and full files are written where they can be. @throws AIOT_GUIDE_FULL */
   add(readings: readonly Reading[], along?: (store: Store) => Promise<unknown>): Promise<void> {
     const lines = readings.map(({ payload, at }) => csvLine(payload, at)).filter((line) => line !== null);
-    const { store, inTurn, onSkipped } = this.parts;
+    const { store, inTurn, quota, onFailed, onSkipped } = this.parts;
     if (lines.length < readings.length) onSkipped(readings.length - lines.length);
     return inTurn(async () => {
+      await quota.check();
       await store.transaction().execute(async (transaction) => {
         for (let from = 0; from < lines.length; from += rowsAtOnce) {
           const rows = lines.slice(from, from + rowsAtOnce).map((line) => ({ line }));
@@ -61,7 +66,8 @@ export class Ingest {
         await along?.(transaction);
       });
       this.waiting += lines.length;
-      if (this.waiting >= this.parts.maxRows) await this.flush();
+      // What is in the database would come again if this failed for its sake.
+      if (this.waiting >= this.parts.maxRows) await this.flush().catch(onFailed);
     });
   }
 
@@ -79,7 +85,13 @@ export class Ingest {
   }
 
   private async write(csv: Buffer, lastRow: number): Promise<void> {
-    const { blobs, files, onFile } = this.parts;
+    const { blobs, files, quota, onFile } = this.parts;
+    const room = await quota.begin();
+    try {
+      room.take(csv.length);
+    } finally {
+      room.end();
+    }
     const at = await this.freeTime();
     const digest = digestOf(csv);
     await blobs.put(digest, Readable.from([csv]));

@@ -3,6 +3,7 @@ import { openSpool, type Source } from '../../../stream/index.js';
 import { alwaysLeader, startWorkers, type Worker } from '../../workers/index.js';
 import type { GuideFiles } from '../files.js';
 import { controlTopic, dataTopic } from '../folders.js';
+import type { Quota } from '../quota.js';
 import type { GuideParts } from '../start.js';
 import { announceAll, sayerTo } from './announce.js';
 import { createBell } from './bell.js';
@@ -33,6 +34,7 @@ export async function startRelay(
   options: RelayOptions,
   parts: GuideParts,
   files: GuideFiles,
+  quota: Quota,
 ): Promise<() => Promise<void>> {
   const { engine, broker, blobs, log, now } = parts;
   const { store } = engine;
@@ -41,8 +43,9 @@ export async function startRelay(
   const bell = createBell();
   const inTurn = engine.turns.of('guide-ingest');
   const ingest = await Ingest.open({
-    ...{ store, blobs, files, inTurn, now, maxRows: options.maxRows },
+    ...{ store, blobs, files, quota, inTurn, now, maxRows: options.maxRows },
     onFile: bell.ring,
+    onFailed: (err) => log.error({ err }, 'a file of the guide’s data could not be written'),
     onSkipped: (messages) => log.warn({ messages }, 'data of the guide that is no row was passed over'),
   });
   const source = () => broker.streams.openSource(dataTopic, { overflow: 'wait' });
@@ -143,14 +146,18 @@ async function startSending(own: Common & { path: string; source: () => Promise<
 
 /** Without Kafka: by way of the database into files. */
 async function startCollecting(source: Source, ingest: Ingest, { log, now }: GuideParts) {
+  let failing = false;
   const collecting = (async () => {
     for await (const batch of source) {
       try {
         await ingest.add(batch.map(({ message }) => ({ payload: message.payload, at: now() })));
         for (const delivery of batch) delivery.ack();
+        failing = false;
       } catch (err) {
         for (const delivery of batch) delivery.nack();
-        log.error({ err }, 'data of the guide could not be stored');
+        // Once, for anybody may publish.
+        if (!failing) log.error({ err }, 'data of the guide could not be stored');
+        failing = true;
       }
     }
   })();
