@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { aiotVersion, sha256Hex, systemClock } from '../core/index.js';
-import { openDoors } from './broker/doors.js';
+import { type Doors, openDoors } from './broker/doors.js';
 import { ingest } from './broker/ingest.js';
 import { openBroker } from './broker/open.js';
 import { guidePorts, startGuide } from './compat/index.js';
@@ -8,6 +8,7 @@ import { conditionOf, listenerWarnings } from './condition.js';
 import { openingError } from './errors.js';
 import { datasetsSeen } from './events/datasets-seen.js';
 import { openEvents } from './events/start.js';
+import { DiskFigures } from './figures/disk.js';
 import { certifiedHosts, reachableHost } from './hosts.js';
 import { createApp } from './http/app.js';
 import { listenHttp } from './http/listen.js';
@@ -24,7 +25,7 @@ import { sweeper } from './services/sweeper.js';
 import { type Closers, openState } from './state.js';
 import { rolloutStoreIn } from './store/rollouts.js';
 import { openTls } from './tls.js';
-import { startWorkers } from './workers/index.js';
+import { startWorkers, WorkerStates } from './workers/index.js';
 
 /**
  * Starts the platform: locks its folder, opens what is there, and listens. The one code under `aiot up` and the demo.
@@ -59,13 +60,15 @@ async function open(options: PlatformOptions, closers: Closers) {
   const { dataDir, host = '127.0.0.1', clock = systemClock } = options;
   const log = await createLog(options.log);
   const now = () => clock.now();
+  const disk = new DiskFigures();
+  const states = new WorkerStates();
   closers.push(await lockFolder(dataDir));
   const state = await openState(
     {
       dataDir,
       now,
       log,
-      sync: options.sync,
+      ...{ sync: options.sync, disk },
       engines: options.engines,
       secret: options.secret,
       caPassphrase: options.caPassphrase,
@@ -93,7 +96,8 @@ async function open(options: PlatformOptions, closers: Closers) {
     tokens,
     sessions: state.sessions,
     secrets: state.secrets,
-    ...{ log, now, sync: options.sync, folder: join(dataDir, 'broker') },
+    ...{ log, now, sync: disk.sync('sessions', options.sync), folder: join(dataDir, 'broker') },
+    onCommit: disk.commits('sessions'),
     ingest: (topic, payload) => ingest({ telemetry, devices, rollouts, now, seen }, topic, payload),
   });
   closers.push(() => broker.close());
@@ -115,7 +119,7 @@ async function open(options: PlatformOptions, closers: Closers) {
     sweeper({ orphans: state.orphans, log }),
     ...workers,
   ];
-  closers.push(startWorkers(all, engine.leader, log));
+  closers.push(startWorkers(all, engine.leader, log, 'platform', states));
 
   const hosts = certifiedHosts(host);
   const certificates = await openTls({ authority, hosts, given: options.serverCertificate, now, log });
@@ -143,6 +147,7 @@ async function open(options: PlatformOptions, closers: Closers) {
       },
       certificates: { ca: authority.certificate, server: certificates.current() },
     });
+  let doors: Doors | undefined;
   const own = {
     dataDir,
     ...told,
@@ -154,6 +159,13 @@ async function open(options: PlatformOptions, closers: Closers) {
     rollouts,
     log,
     ca: authority.certificate,
+    ...{ disk, workers: states },
+    brokerTrouble: () =>
+      doors === undefined
+        ? 'it does not listen yet'
+        : doors.listening()
+          ? broker.trouble()
+          : 'it does not listen',
   };
   const app = await createApp(
     {
@@ -187,9 +199,10 @@ async function open(options: PlatformOptions, closers: Closers) {
 
   const shown = reachableHost(host);
   urls.http = `https://${shown}:${await listenHttp(app, host, options.httpPort)}`;
-  const doors = await openDoors(broker, { ...options, host, tls });
-  closers.push(() => doors.close());
-  Object.assign(urls, doors.urls);
+  const opened = await openDoors(broker, { ...options, host, tls });
+  doors = opened;
+  closers.push(() => opened.close());
+  Object.assign(urls, opened.urls);
   for (const { message } of listenerWarnings(urls)) log.warn(message);
   await noteRunning(dataDir, { urls, ca: authority.file });
   closers.push(() => forgetRunning(dataDir));

@@ -6,6 +6,7 @@ import { Backups } from './backup/create.js';
 import { leased, leasesIn } from './blobs/leases.js';
 import { openBlobs } from './blobs/store.js';
 import { Uploads } from './blobs/uploads.js';
+import { DiskFigures } from './figures/disk.js';
 import { openTelemetry } from './journal/open.js';
 import type { Engines } from './options.js';
 import { openPki } from './pki.js';
@@ -42,6 +43,7 @@ export interface StateOptions {
   now: () => number;
   log: Logger;
   sync?: Sync | undefined;
+  disk?: DiskFigures;
   engines?: Engines | undefined;
   /** As of PlatformOptions. */
   secret?: string | undefined;
@@ -52,7 +54,16 @@ export interface StateOptions {
 
 /** Opens all that a data folder holds: state.db, pki/, blobs/ and journal/. */
 export async function openState(options: StateOptions, closers: Closers) {
-  const { dataDir, now, log, sync, engines, secret, caPassphrase: passphrase } = options;
+  const {
+    dataDir,
+    now,
+    log,
+    sync,
+    disk = new DiskFigures(),
+    engines,
+    secret,
+    caPassphrase: passphrase,
+  } = options;
   const root = resolve(dataDir);
   const database = join(root, 'state.db');
   const lost = () => {
@@ -82,15 +93,25 @@ export async function openState(options: StateOptions, closers: Closers) {
       .onConflict((conflict) => conflict.doNothing())
       .execute();
   const leases = leasesIn(store, now);
-  const kept = await openBlobs(join(root, 'blobs'), sync, engines?.blobs);
+  const kept = await openBlobs(join(root, 'blobs'), disk.sync('blobs', sync), engines?.blobs);
   closers.push(() => kept.close());
   const blobs = leased(kept, leases);
-  const uploads = await Uploads.open({ folder: join(root, 'blobs', 'uploads'), blobs, now, sync });
+  const uploads = await Uploads.open({
+    folder: join(root, 'blobs', 'uploads'),
+    ...{ blobs, now, sync: disk.sync('uploads', sync) },
+  });
   const sweeping = setInterval(() => {
     uploads.sweep().catch((err: unknown) => log.error({ err }, 'uploads could not be looked through'));
   }, 3600 * 1000);
   closers.push(() => clearInterval(sweeping));
-  const telemetry = await openTelemetry({ folder: join(root, 'journal'), now, log, sync }, engines?.database);
+  const kind = embedded ? 'journal' : 'postgres';
+  const telemetry = await openTelemetry(
+    {
+      ...{ folder: join(root, 'journal'), now, log, onCommit: disk.commits(kind) },
+      ...(embedded ? { sync: disk.sync('journal', sync) } : {}),
+    },
+    engines?.database,
+  );
   closers.push(() => telemetry.close());
   const answers = new Answers(store, now);
   await answers.sweep();

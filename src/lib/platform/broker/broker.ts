@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
+import type { NoteCommit } from '../figures/disk.js';
 import type { Devices } from '../services/devices.js';
 import type { DeviceSecrets } from '../services/secrets.js';
 import type { Sessions } from '../services/sessions.js';
@@ -10,7 +11,7 @@ import type { Sync } from '../sync.js';
 import { Admission } from './admission.js';
 import { Connection } from './connection.js';
 import type { Core } from './core.js';
-import type { BrokerFigures } from './figures.js';
+import type { BrokerDepths, BrokerFigures } from './figures.js';
 import { identify } from './identify.js';
 import { type BoardDoor, type Identity, peerOf } from './identity.js';
 import { type BrokerLimits, brokerLimits } from './limits.js';
@@ -22,7 +23,7 @@ import { BrokerState } from './sessions/state.js';
 import { storeMessage } from './store-message.js';
 import { Subscriptions } from './subscriptions.js';
 import { startSweeps } from './sweep.js';
-import { tellFigures } from './sys.js';
+import { depthsOf, tellFigures } from './sys.js';
 import { send, settleAll } from './wills.js';
 
 export interface BrokerParts {
@@ -37,6 +38,7 @@ export interface BrokerParts {
   /** Folder of its sessions; made when missing. */
   folder: string;
   sync?: Sync | undefined;
+  onCommit?: NoteCommit | undefined;
   /** ms since 1970 */
   now: () => number;
   limits?: Partial<BrokerLimits>;
@@ -63,12 +65,16 @@ export interface Broker {
   /** Ends the connections of whoever this is true of. */
   disconnectWho(is: (identity: Identity) => boolean): void;
   figures: BrokerFigures;
+  /** What it holds just now; null where the broker is somebody else's. */
+  depths(): BrokerDepths | null;
+  /** Why messages cannot be taken just now; null = they can. Whether it is listened to is the doors' to say. */
+  trouble(): string | null;
   limits: BrokerLimits;
   close(): Promise<void>;
 }
 
 export async function startBroker(parts: BrokerParts): Promise<Broker> {
-  const { devices, log, folder, sync, now } = parts;
+  const { devices, log, folder, sync, now, onCommit } = parts;
   const limits = { ...brokerLimits, ...parts.limits };
   const retained = new Retained({ messages: limits.retainedMessages, bytes: limits.retainedBytes });
   const state = new BrokerState(new Subscriptions(), retained);
@@ -77,7 +83,9 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
     yield* state.snapshot();
     yield* router.undelivered.values();
   };
-  const sessions = await SessionLog.open({ folder, sync, snapshot }, (record) => state.apply(record));
+  const sessions = await SessionLog.open({ folder, sync, snapshot, onCommit }, (record) =>
+    state.apply(record),
+  );
   if (sessions.damaged > 0)
     log.error({ lines: sessions.damaged }, 'damaged lines in the log of sessions passed over');
   for (const session of state.sessions.values()) session.offlineSince ??= now();
@@ -148,6 +156,8 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
       new Connection(core, socket, { door, secure, peer: peerOf(below), address });
     },
     ...{ figures, limits, publish, streams, disconnectWho },
+    depths: () => depthsOf(core),
+    trouble: () => (sessions.log.failing ? 'its log of sessions cannot be written' : null),
     disconnect(device) {
       disconnectWho((identity) => identity.kind === 'device' && identity.name === device);
       if (devices.mayConnect(device)) return;

@@ -7,6 +7,7 @@ import { type ListenerOptions, startListeners } from './listeners.js';
 
 export interface Doors {
   urls: Partial<PlatformUrls>;
+  listening(): boolean;
   close(): Promise<void>;
 }
 
@@ -17,7 +18,7 @@ type DoorOptions = Pick<PlatformOptions, 'engines' | 'mqttPort' | 'plain' | 'boa
 export async function openDoors(broker: Broker, options: DoorOptions): Promise<Doors> {
   const { engines, host, mqttPort, plain, boards, wsPort, tls } = options;
   if (engines?.broker !== undefined)
-    return { urls: { mqtts: shownUrl(engines.broker) }, close: async () => {} };
+    return { urls: { mqtts: shownUrl(engines.broker) }, listening: () => true, close: async () => {} };
   const webSocket = wsPort === undefined ? undefined : { port: wsPort };
   const at = { host, port: mqttPort };
   const listeners = await startListeners(broker, { ...at, tls, plain, boards, webSocket });
@@ -26,5 +27,5 @@ export async function openDoors(broker: Broker, options: DoorOptions): Promise<D
   if (listeners.plainPort !== undefined) urls.mqtt = `mqtt://127.0.0.1:${listeners.plainPort}`;
   if (webSocket) urls.wss = `wss://${shown}:${listeners.webSocketPort}`;
   if (boards) urls.boards = `mqtt://${reachableHost(boards.host)}:${listeners.boardPort}`;
-  return { urls, close: () => listeners.close() };
+  return { urls, listening: () => listeners.listening(), close: () => listeners.close() };
 }

@@ -26,6 +26,20 @@ export interface BrokerFigures {
   connections: number;
 }
 
+/** How much the broker holds just now. */
+export interface BrokerDepths {
+  sessions: number;
+  sessionsConnected: number;
+  /** For sessions, of which bytes as of the last sweep. */
+  queuedMessages: number;
+  queuedBytes: number;
+  retainedMessages: number;
+  retainedBytes: number;
+  subscriptions: number;
+  /** Records of the log of sessions that wait for the disk. */
+  logBacklog: number;
+}
+
 export function createFigures(): BrokerFigures {
   return {
     ...{ received: 0, sent: 0, malformed: 0, refused: 0, dropped: 0, clients: 0, clientsMost: 0, expired: 0 },

@@ -30,6 +30,8 @@ export interface Listeners {
   plainPort?: number;
   boardPort?: number;
   webSocketPort?: number;
+  /** Whether all of them are listened on. */
+  listening(): boolean;
   close(): Promise<void>;
 }
 
@@ -62,7 +64,8 @@ export async function startListeners(broker: Broker, options: ListenerOptions): 
     options.tls.follow(tls);
     tls.on('tlsClientError', (_error, socket) => socket.destroy());
     const port = await open(tls, options.host, options.port, '--mqtt-port');
-    const listeners: Listeners = { port, close };
+    const listening = () => opened.every((server) => server.listening);
+    const listeners: Listeners = { port, close, listening };
     if (options.plain) {
       const plain = createPlainServer((socket) => broker.handle(socket));
       listeners.plainPort = await open(plain, '127.0.0.1', options.plain.port, '--plain-port');

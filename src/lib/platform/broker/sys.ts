@@ -1,20 +1,32 @@
 import { aiotVersion } from '../../core/index.js';
 import type { Core } from './core.js';
+import type { BrokerDepths } from './figures.js';
 
 const everyMs = 10_000;
 
-/** Figures below $SYS/broker, by the names that Mosquitto gives them (mosquitto(8), "Broker status"). */
-function figuresOf(
-  { figures, state, connections, router }: Core,
-  uptimeMs: number,
-): Record<string, string | number> {
-  const { clients } = figures;
-  let stored = 0;
-  let disconnected = 0;
+/** What waits and is kept just now. */
+export function depthsOf({ state, router, sessionLog }: Core): BrokerDepths {
+  let queuedMessages = 0;
+  let sessionsConnected = 0;
   for (const session of state.sessions.values()) {
-    stored += session.queued;
-    if (!session.link) disconnected++;
+    queuedMessages += session.queued;
+    if (session.link) sessionsConnected++;
   }
+  return {
+    ...{ sessions: state.sessions.size, sessionsConnected, queuedMessages },
+    ...{ queuedBytes: router.queuedBytes, retainedMessages: state.retained.count },
+    ...{ retainedBytes: state.retained.bytes, subscriptions: state.subscriptions.count },
+    logBacklog: sessionLog().backlog,
+  };
+}
+
+/** Figures below $SYS/broker, by the names that Mosquitto gives them (mosquitto(8), "Broker status"). */
+function figuresOf(core: Core, uptimeMs: number): Record<string, string | number> {
+  const { figures, state, connections, router } = core;
+  const { clients } = figures;
+  const depths = depthsOf(core);
+  const stored = depths.queuedMessages;
+  const disconnected = depths.sessions - depths.sessionsConnected;
   return {
     version: `aiot ${aiotVersion()}`,
     uptime: `${Math.floor(uptimeMs / 1000)} seconds`,

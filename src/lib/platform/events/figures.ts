@@ -1,7 +1,9 @@
+import type { Exposition } from '../figures/exposition.js';
 import type { Events } from '../services/events.js';
 import type { Store } from '../store/database.js';
 import { extentOf } from './read.js';
 import type { Relay } from './relay/relay.js';
+import { cursorName } from './webhooks/rows.js';
 import type { WebhookSender } from './webhooks/sender.js';
 
 export interface FigureParts {
@@ -9,53 +11,59 @@ export interface FigureParts {
   events: Events;
   relay: Relay | null;
   sender: WebhookSender;
-  /** ms since 1970 */
-  now: number;
 }
 
-type Figure = [name: string, type: 'counter' | 'gauge', help: string, value: number];
-
-/** What /metrics says of events, and of where they go. */
-export async function eventFigures({ store, events, relay, sender, now }: FigureParts): Promise<Figure[]> {
+/** What /metrics says of events, and of where they go. @param now ms since 1970 */
+export async function tellEvents(out: Exposition, parts: FigureParts, now: number): Promise<void> {
+  const { store, events, relay, sender } = parts;
   const { latest } = await extentOf(store);
-  const { delivered, failed } = sender.figures;
-  const own: Figure[] = [
-    ['aiot_events_last_id', 'gauge', 'Id of the newest event.', latest],
-    ['aiot_events_listeners', 'gauge', 'Who follows the events just now.', events.feed.listening],
-    ['aiot_webhook_delivered_total', 'counter', 'Events that webhooks took.', delivered],
-    ['aiot_webhook_failed_total', 'counter', 'Attempts that failed.', failed],
-  ];
-  if (!relay) return own;
-  const { state, events: told, telemetry } = relay.figures;
+  out.gauge('aiot_events_last_id', 'Id of the newest event.', latest);
+  out.gauge('aiot_events_listeners', 'Who follows the events just now.', events.feed.listening);
+  await tellWebhooks(out, store, latest);
+  out.counter('aiot_webhook_delivered_total', 'Events that webhooks took.', sender.figures.delivered);
+  out.counter('aiot_webhook_failed_total', 'Attempts that failed.', sender.figures.failed);
+  if (relay) await tellRelay(out, relay, latest, now);
+}
+
+async function tellWebhooks(out: Exposition, store: Store, latest: number): Promise<void> {
+  const rows = await store
+    .selectFrom('webhooks')
+    .select(['id', 'enabled', 'failures'])
+    .orderBy('id')
+    .execute();
+  const cursors = await store.selectFrom('cursors').selectAll().execute();
+  const at = new Map(cursors.map(({ name, position }) => [name, Number(position)]));
+  const enabled = rows.filter((row) => row.enabled !== 0);
+  const failing = enabled.filter(({ failures }) => failures > 0).length;
+  out.family('gauge', 'aiot_webhooks', 'Webhooks, by how they are.', [
+    [{ state: 'well' }, enabled.length - failing],
+    [{ state: 'failing' }, failing],
+    [{ state: 'disabled' }, rows.length - enabled.length],
+  ]);
+  out.family(
+    'gauge',
+    'aiot_webhook_backlog_events',
+    'Events that a webhook has not been sent or passed by.',
+    enabled.map(({ id }) => [{ webhook: id }, Math.max(0, latest - (at.get(cursorName(id)) ?? 0))]),
+  );
+}
+
+async function tellRelay(out: Exposition, relay: Relay, latest: number, now: number): Promise<void> {
+  const { state, events, telemetry } = relay.figures;
   const lag = (since: number | null) => (since === null ? 0 : Math.max(0, (now - since) / 1000));
-  return [
-    ...own,
-    ['aiot_relay_connected', 'gauge', 'Whether Kafka or NATS is there.', state === 'connected' ? 1 : 0],
-    ['aiot_relay_events_sent_total', 'counter', 'Events that were sent on.', told.sent],
-    [
-      'aiot_relay_telemetry_sent_total',
-      'counter',
-      'Messages of telemetry that were sent on.',
-      telemetry.sent,
-    ],
-    [
-      'aiot_relay_refused_total',
-      'counter',
-      'What the far side will never take.',
-      told.refused + telemetry.refused,
-    ],
-    [
-      'aiot_relay_events_lag',
-      'gauge',
-      'Events that are not known to be there.',
-      latest - (await relay.position()),
-    ],
-    ['aiot_relay_events_lag_seconds', 'gauge', 'Age of the oldest that waits.', lag(told.waitingSince)],
-    [
-      'aiot_relay_telemetry_lag_seconds',
-      'gauge',
-      'Age of the oldest that waits.',
-      lag(telemetry.waitingSince),
-    ],
-  ];
+  out.gauge('aiot_relay_connected', 'Whether Kafka or NATS is there.', state === 'connected' ? 1 : 0);
+  out.counter('aiot_relay_events_sent_total', 'Events that were sent on.', events.sent);
+  out.counter('aiot_relay_telemetry_sent_total', 'Messages of telemetry that were sent on.', telemetry.sent);
+  out.counter(
+    'aiot_relay_refused_total',
+    'What the far side will never take.',
+    events.refused + telemetry.refused,
+  );
+  out.gauge(
+    'aiot_relay_events_lag',
+    'Events that are not known to be there.',
+    latest - (await relay.position()),
+  );
+  out.gauge('aiot_relay_events_lag_seconds', 'Age of the oldest that waits.', lag(events.waitingSince));
+  out.gauge('aiot_relay_telemetry_lag_seconds', 'Age of the oldest that waits.', lag(telemetry.waitingSince));
 }

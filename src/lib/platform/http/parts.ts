@@ -9,6 +9,7 @@ import type { Jobs } from '../events/jobs/jobs.js';
 import type { Relay } from '../events/relay/relay.js';
 import type { WebhookSender } from '../events/webhooks/sender.js';
 import type { Webhooks } from '../events/webhooks/webhooks.js';
+import type { DiskFigures } from '../figures/disk.js';
 import type { Telemetry } from '../journal/telemetry.js';
 import type { Answers } from '../services/answers.js';
 import type { Births } from '../services/births.js';
@@ -35,6 +36,7 @@ import type { Trust } from '../services/trust.js';
 import type { Users } from '../services/users.js';
 import type { Store } from '../store/database.js';
 import type { Engine } from '../store/engine.js';
+import type { WorkerStates } from '../workers/index.js';
 import type { Rates } from './rates.js';
 
 export interface PlatformUrls {
@@ -72,6 +74,10 @@ export interface ApiParts {
   orphans: Orphans;
   /** Where events go too; null = nowhere. */
   relay: Relay | null;
+  disk: DiskFigures;
+  workers: WorkerStates;
+  /** Why devices cannot connect just now; null = they can. */
+  brokerTrouble: () => string | null;
   removal: Removal;
   retention: RetentionService;
   rollouts: Rollouts;

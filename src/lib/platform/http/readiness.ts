@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { access, statfs } from 'node:fs/promises';
-import { digestOf } from '../../core/index.js';
+import { digestOf, plural } from '../../core/index.js';
 import type { ApiParts } from './parts.js';
 
 /** Space below which nothing more is taken on, bytes. */
@@ -10,16 +10,31 @@ const leastFree = 16 * 1024 ** 2;
 const patience = 3000;
 
 export interface Readiness {
-  ready: boolean;
+  /** `degraded`: requests are served and devices can connect, and something behind that does not go on. */
+  status: 'ready' | 'degraded' | 'not ready';
   /** What was looked at → what is wrong with it; null = nothing. */
   checks: Record<string, string | null>;
 }
 
-/** Whether requests can be served just now: each part is tried, none is changed. */
-export async function readinessOf(
-  parts: Pick<ApiParts, 'store' | 'blobs' | 'condition' | 'dataDir'>,
-): Promise<Readiness> {
-  const looks: Record<string, () => Promise<string | null>> = {
+type Parts = Pick<
+  ApiParts,
+  'blobs' | 'brokerTrouble' | 'condition' | 'dataDir' | 'engine' | 'orphans' | 'relay' | 'store' | 'workers'
+>;
+type Looks = Record<string, () => Promise<string | null>>;
+
+/**
+ * Whether requests can be served just now: each part is tried, none is changed. Without one of `needed` nothing should be sent
+ * here; what follows behind (`following`) is told too, but another process would do no better while Kafka is away.
+ */
+export async function readinessOf(parts: Parts): Promise<Readiness> {
+  const [needed, following] = await Promise.all([lookAt(neededOf(parts)), lookAt(followingOf(parts))]);
+  const well = (checks: Readiness['checks']) => Object.values(checks).every((trouble) => trouble === null);
+  const status = !well(needed) ? 'not ready' : well(following) ? 'ready' : 'degraded';
+  return { status, checks: { ...needed, ...following } };
+}
+
+function neededOf(parts: Parts): Looks {
+  return {
     async database() {
       await parts.store.selectFrom('meta').select('key').limit(1).execute();
       return (await parts.condition()).ready ? null : 'it cannot be used';
@@ -33,10 +48,50 @@ export async function readinessOf(
       await parts.blobs.size(digestOf(''));
       return null;
     },
+    broker: async () => parts.brokerTrouble(),
   };
+}
+
+function followingOf({ engine, orphans, relay, store, workers }: Parts): Looks {
+  return {
+    async content() {
+      const { missing } = orphans;
+      return missing.length === 0
+        ? null
+        : `${plural(missing.length, 'blob')} missing (aiot status names them)`;
+    },
+    async leader() {
+      const lost = engine.leader.roles().filter(({ error }) => error !== null);
+      return lost.length === 0 ? null : lost.map(({ role, error }) => `${role}: ${error}`).join(', ');
+    },
+    async workers() {
+      const failed = [...workers.troubles()].map(([name, code]) => `${name} failed: ${code}`);
+      return failed.length === 0 ? null : failed.join(', ');
+    },
+    async webhooks() {
+      const failing = await store
+        .selectFrom('webhooks')
+        .select('id')
+        .where('enabled', '=', 1)
+        .where('failures', '>', 0)
+        .orderBy('id')
+        .execute();
+      return failing.length === 0 ? null : `no success with ${failing.map(({ id }) => id).join(', ')}`;
+    },
+    ...(relay
+      ? {
+          async relay() {
+            const { state, error, endpoint } = relay.figures;
+            return state === 'disconnected' ? `${endpoint} is away: ${error ?? 'connection lost'}` : null;
+          },
+        }
+      : {}),
+  };
+}
+
+async function lookAt(looks: Looks): Promise<Readiness['checks']> {
   const entries = Object.entries(looks).map(async ([name, look]) => [name, await outcome(look)] as const);
-  const checks = Object.fromEntries(await Promise.all(entries));
-  return { ready: Object.values(checks).every((trouble) => trouble === null), checks };
+  return Object.fromEntries(await Promise.all(entries));
 }
 
 async function outcome(look: () => Promise<string | null>): Promise<string | null> {

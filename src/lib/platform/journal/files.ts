@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import type { Logger } from 'pino';
+import type { NoteCommit } from '../figures/disk.js';
 import { serially } from '../store/turns.js';
 import type { Sync } from '../sync.js';
 import type { Entry, TakeKey } from './entry.js';
@@ -23,6 +24,7 @@ export interface FileTelemetryOptions {
   log?: Pick<Logger, 'error'> | undefined;
   sync?: Sync | undefined;
   segmentBytes?: number | undefined;
+  onCommit?: NoteCommit | undefined;
 }
 
 /** Telemetry in files of this machine: segments and their index. */
@@ -47,11 +49,19 @@ export class FileTelemetry implements Telemetry {
   }
 
   static async open(options: FileTelemetryOptions): Promise<FileTelemetry> {
-    const { folder, sync, segmentBytes, log } = options;
+    const { folder, sync, segmentBytes, log, onCommit } = options;
     const { index, end } = await openIndex(folder);
     if (index.damaged > 0)
       log?.error({ lines: index.damaged }, 'damaged lines in the journal were passed over');
-    return new FileTelemetry(options, index, new Journal({ folder, index, end, sync, segmentBytes }));
+    return new FileTelemetry(
+      options,
+      index,
+      new Journal({ folder, index, end, sync, segmentBytes, onCommit }),
+    );
+  }
+
+  get backlog() {
+    return this.journal.backlog;
   }
 
   append(entry: Entry): Promise<void> {

@@ -1,6 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { AiotError, syncFolder, systemCode } from '../../core/index.js';
 import { storageError } from '../errors.js';
+import type { NoteCommit } from '../figures/disk.js';
 import { dataSync, type Sync } from '../sync.js';
 import type { Entry, JournalRecord, Place } from './entry.js';
 import { keyText } from './index/hot.js';
@@ -18,6 +19,7 @@ export interface JournalOptions {
   sync?: Sync | undefined;
   /** A segment is closed when it has this many bytes. */
   segmentBytes?: number | undefined;
+  onCommit?: NoteCommit | undefined;
 }
 
 interface Waiting extends Line {
@@ -38,6 +40,11 @@ export class Journal {
 
   constructor(private readonly options: JournalOptions) {
     this.end = options.end;
+  }
+
+  /** Records that wait for the batch after this one. */
+  get backlog(): number {
+    return this.waiting.length;
   }
 
   /** Resolves when the record is on disk. @throws AIOT_MESSAGE_MALFORMED, AIOT_DISK_FULL, or what the disk said */
@@ -132,6 +139,7 @@ export class Journal {
   }
 
   private async commit(lines: Line[]): Promise<{ record: JournalRecord; place: Place }[]> {
+    const begun = performance.now();
     const file = await this.segment();
     const block = Buffer.concat(lines.map(({ bytes }) => bytes));
     for (let done = 0; done < block.length; ) {
@@ -139,6 +147,7 @@ export class Journal {
       done += bytesWritten;
     }
     await (this.options.sync ?? dataSync)(file);
+    this.options.onCommit?.(lines.length, (performance.now() - begun) / 1000);
     return lines.map(({ record, bytes }) => {
       const place = { ...this.end, length: bytes.length - 1 };
       this.end = { segment: this.end.segment, offset: this.end.offset + bytes.length };

@@ -8,5 +8,5 @@ import type { Telemetry } from './telemetry.js';
 export async function openTelemetry(options: FileTelemetryOptions, database?: string): Promise<Telemetry> {
   if (database === undefined) return FileTelemetry.open(options);
   const { PostgresTelemetry } = await import('./postgres/telemetry.js');
-  return PostgresTelemetry.open(database);
+  return PostgresTelemetry.open(database, options.onCommit);
 }

@@ -33,6 +33,8 @@ export interface TelemetryFigures {
 export interface Telemetry {
   /** Resolves when the entry is durable, or was before. @throws AIOT_MESSAGE_MALFORMED, AIOT_DISK_FULL */
   append(entry: Entry): Promise<void>;
+  /** Entries that wait to be written. */
+  readonly backlog: number;
   /** Streams with telemetry behind `after`, by name. */
   streams(page: { after?: string | undefined; limit: number }): Promise<StreamTotals[]>;
   stream(name: string): Promise<StreamTotals | null>;

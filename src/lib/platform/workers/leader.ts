@@ -6,10 +6,20 @@ export interface Leader {
    * @param role each is led by itself; a process has one campaign for each
    */
   campaign(work: (signal: AbortSignal) => Promise<void>, role?: string): () => Promise<void>;
+  /** The campaigns of this process. */
+  roles(): Campaign[];
 }
 
-/** Of a process that is alone. */
+export interface Campaign {
+  role: string;
+  leads: boolean;
+  /** Why it can neither lead nor see that another one does; null = it can. */
+  error: string | null;
+}
+
+/** Of a process that is alone: it leads. */
 export const alwaysLeader: Leader = {
+  roles: () => [{ role: 'platform', leads: true, error: null }],
   campaign(work) {
     const controller = new AbortController();
     const done = work(controller.signal).catch(() => {});

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { AiotError, systemCode } from '../../core/index.js';
 import type { Leader } from './leader.js';
 
 /** Work in the background that one process of a platform does. */
@@ -13,20 +14,47 @@ const [firstPauseMs, longestPauseMs] = [250, 30_000];
 /** Who worked that long without a failure begins anew at once. */
 const soundMs = 60_000;
 
+/** What is wrong with workers, for those who ask whether the platform is well. */
+export class WorkerStates {
+  private readonly failed = new Map<string, { code: string; at: number }>();
+
+  note(worker: string, error: unknown): void {
+    this.failed.set(worker, { code: codeOf(error), at: performance.now() });
+  }
+
+  /** Worker → the code of what it failed with a moment ago; who has worked for longer than it pauses at most is well. */
+  troubles(): Map<string, string> {
+    const since = performance.now() - 2 * longestPauseMs;
+    return new Map(
+      [...this.failed].filter(([, { at }]) => at > since).map(([name, { code }]) => [name, code]),
+    );
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof AiotError ? error.code : (systemCode(error) ?? 'AIOT_BUG');
+}
+
 /** Runs the workers while this process leads. Returns what ends them; that resolves when all have ended. */
 export function startWorkers(
   workers: readonly Worker[],
   leader: Leader,
   log: Logger,
   role = 'platform',
+  states?: WorkerStates,
 ): () => Promise<void> {
   return leader.campaign(async (signal) => {
     log.debug({ workers: workers.map(({ name }) => name) }, 'leads');
-    await Promise.all(workers.map((worker) => keepRunning(worker, signal, log)));
+    await Promise.all(workers.map((worker) => keepRunning(worker, signal, log, states)));
   }, role);
 }
 
-async function keepRunning({ name, run }: Worker, signal: AbortSignal, log: Logger): Promise<void> {
+async function keepRunning(
+  { name, run }: Worker,
+  signal: AbortSignal,
+  log: Logger,
+  states: WorkerStates | undefined,
+): Promise<void> {
   for (let pauseMs = firstPauseMs; !signal.aborted; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
     const started = performance.now();
     try {
@@ -34,6 +62,7 @@ async function keepRunning({ name, run }: Worker, signal: AbortSignal, log: Logg
       return;
     } catch (err) {
       if (signal.aborted) return;
+      states?.note(name, err);
       log.error({ err, worker: name }, 'a worker failed and begins anew');
       if (performance.now() - started > soundMs) pauseMs = firstPauseMs;
       await delay(pauseMs, undefined, { signal }).catch(() => {});

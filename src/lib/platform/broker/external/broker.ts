@@ -51,9 +51,17 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
   };
   try {
     const online = new Set<string>();
-    const followed = await openSource(`${base}/${presence}`, { overflow: 'wait' });
+    const away = new Set<string>();
+    /** The reason is told until it is there again. */
+    const watched = (what: string) => ({
+      onState: (state: 'connected' | 'disconnected') => {
+        if (state === 'connected') away.delete(what);
+        else away.add(what);
+      },
+    });
+    const followed = await openSource(`${base}/${presence}`, { overflow: 'wait', ...watched('presence') });
     opened.push(followed);
-    const sink = await openSink(base, {});
+    const sink = await openSink(base, watched('what it is to send'));
     const store = async ({ message, ack }: Delivery, signal: AbortSignal) => {
       const { topic } = message;
       figures.received++;
@@ -89,12 +97,13 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
     each(followed, note).catch((err: unknown) => log.error({ err }, 'the broker went away'));
     await new Promise<void>((begun) => {
       const run = async (signal: AbortSignal) => {
-        const messages = await openSource(`${base}/${everything}`, session);
+        const messages = await openSource(`${base}/${everything}`, { ...session, ...watched('messages') });
         signal.addEventListener('abort', () => void messages.close(), { once: true });
         begun();
         try {
           await each(messages, (delivery) => void store(delivery, signal));
         } finally {
+          away.delete('messages');
           await messages.close();
         }
         if (!signal.aborted) throw new Error('the broker ended the session');
@@ -111,6 +120,8 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
         figures.sent++;
       },
       ...{ streams, figures, limits: brokerLimits },
+      depths: () => null,
+      trouble: () => (away.size > 0 ? `${shownUrl(base)} is away: ${[...away].join(', ')}` : null),
       // Whether somebody may stay connected is the broker's to say: its CRL, its password file, its ACL.
       disconnect: (device) => log.warn({ device }, 'the external broker has to cut it off'),
       disconnectWho: () => {},

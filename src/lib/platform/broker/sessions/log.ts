@@ -1,6 +1,7 @@
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder } from '../../../core/index.js';
+import type { NoteCommit } from '../../figures/disk.js';
 import { dataSync, type Sync } from '../../sync.js';
 import { type LogRecord, recordSchema } from './record.js';
 
@@ -11,6 +12,7 @@ export interface LogOptions {
   snapshot: () => Iterable<LogRecord>;
   /** Smallest file that is written anew, bytes. */
   compactBytes?: number;
+  onCommit?: NoteCommit | undefined;
 }
 
 type Done = (error: unknown) => void;
@@ -65,6 +67,16 @@ export class SessionLog {
     return { log, damaged };
   }
 
+  /** Whether the last write has failed. */
+  get failing(): boolean {
+    return this.behind;
+  }
+
+  /** Records that wait to be written. */
+  get backlog(): number {
+    return this.lines.length;
+  }
+
   /** Written soon; nobody waits. */
   append(record: LogRecord): void {
     if (this.closed) return;
@@ -108,12 +120,16 @@ export class SessionLog {
       const { lines, waiting } = this;
       this.lines = [];
       this.waiting = [];
+      const begun = performance.now();
       try {
-        const { compactBytes = 4 * chunkBytes } = this.options;
+        const { compactBytes = 4 * chunkBytes, onCommit } = this.options;
         if (this.behind || this.end > Math.max(compactBytes, 4 * this.begun)) await this.compact();
         const block = Buffer.from(`${lines.join('\n')}\n`);
         await this.write(block, this.end);
-        if (waiting.length > 0) await this.sync();
+        if (waiting.length > 0) {
+          await this.sync();
+          onCommit?.(lines.length, (performance.now() - begun) / 1000);
+        }
         this.end += block.length;
         for (const done of waiting) done(null);
       } catch (error) {

@@ -1,6 +1,7 @@
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import { AiotError } from '../../../core/index.js';
 import { storageError } from '../../errors.js';
+import type { NoteCommit } from '../../figures/disk.js';
 import { addressOf } from '../../store/postgres/address.js';
 import { openPool } from '../../store/postgres/pool.js';
 import type { Entry, TakeKey } from '../entry.js';
@@ -35,15 +36,22 @@ export class PostgresTelemetry implements Telemetry {
   private flushing: Promise<void> | undefined;
   private closed = false;
 
-  private constructor(private readonly pool: PostgresPool) {
+  private constructor(
+    private readonly pool: PostgresPool,
+    private readonly onCommit: NoteCommit | undefined,
+  ) {
     this.reader = followTable((sql, values) => this.rows(sql, values));
   }
 
-  static async open(url: string): Promise<PostgresTelemetry> {
+  static async open(url: string, onCommit?: NoteCommit): Promise<PostgresTelemetry> {
     const pool = await openPool(await addressOf(url), 4);
-    const telemetry = new PostgresTelemetry(pool);
+    const telemetry = new PostgresTelemetry(pool, onCommit);
     await telemetry.with(makeTables);
     return telemetry;
+  }
+
+  get backlog() {
+    return this.waiting.length;
   }
 
   async append(entry: Entry): Promise<void> {
@@ -157,8 +165,10 @@ export class PostgresTelemetry implements Telemetry {
     await new Promise(setImmediate);
     while (this.waiting.length > 0) {
       const batch = this.waiting.splice(0, mostTogether);
+      const begun = performance.now();
       try {
         const refused = await this.with((client) => commitEntries(client, batch));
+        this.onCommit?.(batch.length, (performance.now() - begun) / 1000);
         for (const [i, { resolve, reject }] of batch.entries()) {
           const error = refused.get(i);
           if (error) reject(error);

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Leader } from '../../workers/leader.js';
+import { AiotError } from '../../../core/index.js';
+import type { Campaign, Leader } from '../../workers/leader.js';
 import type { Address } from './address.js';
 import { lockClass, lockKey } from './locks.js';
 import { openSession, type Session } from './session.js';
@@ -15,18 +16,25 @@ const graceMs = 1_000;
  * one has the lock.
  */
 export function postgresLeader(address: Address): Leader {
+  const campaigns: Campaign[] = [];
   return {
+    roles: () => campaigns,
     campaign(work, role = 'platform') {
+      const campaign: Campaign = { role, leads: false, error: null };
+      campaigns.push(campaign);
       const stop = new AbortController();
       const running = (async () => {
         while (!stop.signal.aborted) {
-          await once(address, role, work, stop.signal).catch(() => {});
+          await once(address, campaign, work, stop.signal).catch((error: unknown) => {
+            campaign.error = error instanceof AiotError ? error.code : 'AIOT_DATABASE_UNREACHABLE';
+          });
           await delay(everyMs, undefined, { signal: stop.signal }).catch(() => {});
         }
       })();
       return async () => {
         stop.abort();
         await running;
+        campaigns.splice(campaigns.indexOf(campaign), 1);
       };
     },
   };
@@ -35,7 +43,7 @@ export function postgresLeader(address: Address): Leader {
 /** From a connection to its end: tries for the lock, and works while it has it. */
 async function once(
   address: Address,
-  role: string,
+  campaign: Campaign,
   work: (signal: AbortSignal) => Promise<void>,
   stop: AbortSignal,
 ): Promise<void> {
@@ -46,15 +54,18 @@ async function once(
       `SELECT set_config('tcp_keepalives_idle', '2', false), set_config('tcp_keepalives_interval', '1', false),
               set_config('tcp_keepalives_count', '2', false)`,
     );
-    while (!over.aborted && !(await taken(session, role))) await pause(everyMs, over);
+    campaign.error = null;
+    while (!over.aborted && !(await taken(session, campaign.role))) await pause(everyMs, over);
     await pause(graceMs, over);
     if (over.aborted) return;
+    campaign.leads = true;
     const leading = new AbortController();
     const ended = work(AbortSignal.any([over, leading.signal])).catch(() => {});
     await looksAfter(session, over).catch(() => {});
     leading.abort();
     await ended;
   } finally {
+    campaign.leads = false;
     await session.close();
   }
 }

@@ -1,0 +1,97 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Agent, request } from 'undici';
+import { afterEach, describe, expect, it } from 'vitest';
+import { pushTiny } from '../support/bundle.js';
+import { freePort, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { describeReal } from '../support/real.js';
+
+let own: TestPlatform;
+let mosquitto: Mosquitto | undefined;
+afterEach(async () => {
+  await own.stop();
+  await mosquitto?.stop();
+  mosquitto = undefined;
+});
+
+async function ready(): Promise<{ code: number; status: string; checks: Record<string, string | null> }> {
+  const dispatcher = new Agent({ connect: { ca: own.ca } });
+  const { statusCode, body } = await request(`${own.platform.urls.http}/readyz`, {
+    ...{ dispatcher, headers: { authorization: `Bearer ${own.token}` } },
+  });
+  const told = (await body.json()) as { status: string; checks: Record<string, string | null> };
+  await dispatcher.destroy();
+  return { code: statusCode, ...told };
+}
+
+describe('/readyz', () => {
+  it('looks at all there is, and at the relay where there is one', async () => {
+    own = await testPlatform();
+    const checks = { database: null, disk: null, blobs: null, broker: null };
+    const following = { content: null, leader: null, workers: null, webhooks: null };
+    expect(await ready()).toEqual({ code: 200, status: 'ready', checks: { ...checks, ...following } });
+  });
+
+  it('is degraded, and goes on serving, while the far side of the relay is away', async () => {
+    const port = await freePort();
+    own = await testPlatform({ engines: { events: `nats://127.0.0.1:${port}` } });
+    await expect
+      .poll(ready, { timeout: 10_000 })
+      .toMatchObject({
+        code: 200,
+        status: 'degraded',
+        checks: { relay: expect.stringMatching(/ is away: AIOT_/) },
+      });
+    expect((await own.client.status()).ready).toBe(true);
+  });
+
+  it('is degraded when a webhook takes nothing, and names it', async () => {
+    own = await testPlatform();
+    const port = await freePort();
+    const { webhook } = await own.client.webhooks.add({
+      ...{ url: `http://127.0.0.1:${port}/x`, types: ['data.label'], allowPrivate: true },
+    });
+    await own.client.labels.post({ stream: 's', device: 'd', recording: 'r', label: 'walk' });
+    await expect
+      .poll(ready, { timeout: 10_000 })
+      .toMatchObject({
+        code: 200,
+        status: 'degraded',
+        checks: { webhooks: expect.stringContaining(webhook.id) },
+      });
+  });
+
+  it('is degraded when the blob of a version is gone', async () => {
+    own = await testPlatform();
+    await pushTiny(own.client, own.key);
+    await own.platform.stop();
+    await rm(join(own.folder, 'data', 'blobs', 'sha256'), { recursive: true });
+    await own.restart();
+    await expect
+      .poll(ready, { timeout: 10_000 })
+      .toMatchObject({
+        code: 200,
+        status: 'degraded',
+        checks: { content: expect.stringContaining('1 blob missing') },
+      });
+  });
+});
+
+describeReal('mosquitto', '/readyz with a broker of somebody else', () => {
+  it('is not ready while that is away, says so, and is ready again when it is back', async () => {
+    mosquitto = await startMosquitto();
+    own = await testPlatform({ engines: { broker: `mqtt://127.0.0.1:${mosquitto.port}` } });
+    expect(await ready()).toMatchObject({ code: 200, status: 'ready' });
+    const back = mosquitto.restart({ downMs: 1500 });
+    await expect
+      .poll(ready, { timeout: 1400, interval: 50 })
+      .toMatchObject({
+        code: 503,
+        status: 'not ready',
+        checks: { broker: expect.stringContaining(' is away: ') },
+      });
+    await back;
+    await expect.poll(ready, { timeout: 10_000 }).toMatchObject({ code: 200, checks: { broker: null } });
+  }, 30_000);
+});
