@@ -16,6 +16,8 @@ typedef struct {
   uint64_t (*uptime_ms)(void *context);
   /* Milliseconds since 1970, or -1 where nobody has set the clock. */
   int64_t (*now_ms)(void *context);
+  /* Microseconds since start, for figures; NULL = the milliseconds will do. */
+  uint64_t (*uptime_us)(void *context);
 } aiot_clock;
 
 /* NOR flash: erased to 0xFF by sector, a write only clears bits. Offsets in bytes from the part's start. False = the flash failed. */
@@ -64,12 +66,16 @@ typedef struct {
 
 enum { AIOT_HTTP_END = -1, AIOT_HTTP_BROKEN = -2, AIOT_HTTP_REFUSED = -3 };
 
-/* MQTT over mTLS. Losses of the connection are mended by the port; `connected` tells, and the core subscribes again. */
+/* MQTT over mTLS. Losses of the connection are mended by the port; `connection` tells, and the core subscribes again. */
 typedef struct {
   void *context;
-  bool (*connected)(void *context);
+  /* Number of the connection, another one after each loss; 0 = none. */
+  uint32_t (*connection)(void *context);
   bool (*subscribe)(void *context, const char *filter, int qos);
-  /* Number of the message, to be found in `acknowledged`; 0 = not taken (not connected, or its queue is full). */
+  /*
+   * Number of the message, to be found in `acknowledged`; 0 = not taken (not connected, or its queue is full). What was taken at
+   * QoS 1 is sent, over losses of the connection too, until the broker has acknowledged it.
+   */
   uint32_t (*publish)(void *context, const char *topic, const void *payload, size_t bytes, int qos, bool retain);
   /* Whether the broker has acknowledged this message (QoS 1 and 2). */
   bool (*acknowledged)(void *context, uint32_t message);

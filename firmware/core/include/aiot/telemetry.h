@@ -1,0 +1,58 @@
+/*
+ * The messages that a device publishes (docs/protocol.md#messages), as JSON or CBOR into the caller's memory. Each function gives the
+ * bytes it wrote, 0 when they did not fit: the caller says so in its log and goes on.
+ */
+#ifndef AIOT_TELEMETRY_H
+#define AIOT_TELEMETRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "aiot/pipeline.h"
+#include "aiot/write.h"
+
+/* Memory for a message, and how it is written. */
+typedef struct {
+  void *out;
+  size_t room;
+  aiot_encoding encoding;
+} aiot_message;
+
+/* A batch in columns. */
+typedef struct {
+  int64_t seq;
+  /* Of the first sample, ms since 1970; below 0 = the clock was never set, and the platform takes the time of arrival. */
+  double t;
+  double rate_hz;
+  /* NULL = none */
+  const char *recording;
+  size_t fields;
+  const char *const *field;
+  size_t samples;
+  /* Sample after sample, `fields` values each. */
+  const double *values;
+} aiot_batch;
+
+size_t aiot_telemetry_message(aiot_message message, const aiot_batch *batch);
+
+typedef struct {
+  int64_t seq;
+  int64_t t;
+  const char *model;
+  int64_t version;
+  const char *recording;
+  /* Tells which members there are. */
+  const aiot_bundle *bundle;
+  const aiot_answer *answer;
+  double latency_ms;
+} aiot_inference_news;
+
+size_t aiot_inference_message(aiot_message message, const aiot_inference_news *news);
+
+size_t aiot_presence_message(aiot_message message, bool online, int64_t t);
+
+/* `code` AIOT_OK = none. */
+size_t aiot_log_message(aiot_message message, int64_t t, const char *level, const char *text, aiot_code code);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * Writes JSON, or CBOR (RFC 8949) of the same shape, into memory that is given: one set of calls for both, so that a message is
+ * told of once. Nothing is written beyond the room; whether all fitted is asked once, at the end.
+ *
+ *   aiot_writer writer;
+ *   aiot_write_begin(&writer, out, sizeof out, AIOT_ENCODING_JSON);
+ *   aiot_write_object(&writer);
+ *   aiot_write_key(&writer, "online");
+ *   aiot_write_boolean(&writer, true);
+ *   aiot_write_object_end(&writer);
+ *   bytes = aiot_write_end(&writer);
+ */
+#ifndef AIOT_WRITE_H
+#define AIOT_WRITE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum { AIOT_ENCODING_JSON, AIOT_ENCODING_CBOR } aiot_encoding;
+
+typedef struct {
+  uint8_t *out;
+  size_t room;
+  size_t used;
+  aiot_encoding encoding;
+  /* Of JSON: a comma belongs before what comes next. */
+  bool comma;
+  bool failed;
+} aiot_writer;
+
+void aiot_write_begin(aiot_writer *writer, void *out, size_t room, aiot_encoding encoding);
+
+void aiot_write_object(aiot_writer *writer);
+void aiot_write_object_end(aiot_writer *writer);
+void aiot_write_array(aiot_writer *writer);
+void aiot_write_array_end(aiot_writer *writer);
+
+/* The key of the member whose value comes next. */
+void aiot_write_key(aiot_writer *writer, const char *key);
+
+/* Bytes that are no UTF-8 become U+FFFD. */
+void aiot_write_text(aiot_writer *writer, const char *text);
+
+void aiot_write_integer(aiot_writer *writer, int64_t value);
+
+/* The shortest decimal that reads back as this double, as JavaScript writes it; not a finite number = null. */
+void aiot_write_number(aiot_writer *writer, double value);
+
+void aiot_write_boolean(aiot_writer *writer, bool value);
+void aiot_write_null(aiot_writer *writer);
+
+/* Bytes written, 0 when they did not fit. */
+size_t aiot_write_end(const aiot_writer *writer);
+
+/* Longest text of a number, with its NUL. */
+#define AIOT_NUMBER_BYTES 32
+
+/* The shortest text that reads back as this finite double, as JavaScript's String() gives it; its length without the NUL. */
+size_t aiot_number_text(double value, char out[AIOT_NUMBER_BYTES]);
+
+#endif

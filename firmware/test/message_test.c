@@ -1,0 +1,209 @@
+/* Numbers as JavaScript writes them, messages as docs/protocol.md shows them, and the queue that they wait in. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "aiot/queue.h"
+#include "aiot/telemetry.h"
+#include "check.h"
+
+typedef struct {
+  uint64_t bits;
+  const char *text;
+} number_row;
+
+#include "write.inc"
+
+#define ROWS(table) (sizeof(table) / sizeof((table)[0]))
+
+static bool wrote(const void *out, size_t bytes, const char *expected) {
+  if (bytes == strlen(expected) && memcmp(out, expected, bytes) == 0) return true;
+  printf("expected %s\ngot      %.*s\n", expected, (int)bytes, (const char *)out);
+  return false;
+}
+
+static void test_numbers(checks *c) {
+  for (size_t i = 0; i < ROWS(number_rows); i++) {
+    double value;
+    memcpy(&value, &number_rows[i].bits, sizeof value);
+    uint8_t out[AIOT_NUMBER_BYTES];
+    aiot_writer writer;
+    aiot_write_begin(&writer, out, sizeof out, AIOT_ENCODING_JSON);
+    aiot_write_number(&writer, value);
+    size_t bytes = aiot_write_end(&writer);
+    check_at(c, number_rows[i].text, "number", i, wrote(out, bytes, number_rows[i].text));
+  }
+}
+
+static void write_all(aiot_writer *writer) {
+  aiot_write_object(writer);
+  aiot_write_key(writer, "a\n");
+  aiot_write_array(writer);
+  aiot_write_integer(writer, INT64_MIN);
+  aiot_write_integer(writer, 24);
+  aiot_write_number(writer, 1.5);
+  aiot_write_number(writer, 1.1);
+  aiot_write_number(writer, NAN);
+  aiot_write_boolean(writer, true);
+  aiot_write_array_end(writer);
+  aiot_write_key(writer, "b");
+  aiot_write_text(writer, "\xC3\xBC\x01\"\xFF");
+  aiot_write_key(writer, "c");
+  aiot_write_object(writer);
+  aiot_write_object_end(writer);
+  aiot_write_object_end(writer);
+}
+
+static const char all_json[] =
+    "{\"a\\n\":[-9223372036854775808,24,1.5,1.1,null,true],\"b\":\"\xC3\xBC\\u0001\\\"\xEF\xBF\xBD\",\"c\":{}}";
+
+/* By the tables of RFC 8949: maps and arrays of indefinite length. */
+static const uint8_t all_cbor[] = {
+    0xBF, 0x62, 'a',  '\n', 0x9F, 0x3B, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x18, 0x18, 0xFA, 0x3F, 0xC0, 0x00, 0x00,
+    0xFB, 0x3F, 0xF1, 0x99, 0x99, 0x99, 0x99, 0x99, 0x9A, 0xF6, 0xF5, 0xFF, 0x61, 'b',  0x67, 0xC3, 0xBC, 0x01, '"',  0xEF, 0xBF,
+    0xBD, 0x61, 'c',  0xBF, 0xFF, 0xFF};
+
+static void test_writer(checks *c) {
+  /* Every room from none to more than enough: what does not fit is told, and nothing is written beyond it. */
+  for (size_t room = 0; room < 128; room++) {
+    for (int kind = 0; kind < 2; kind++) {
+      uint8_t *out = malloc(room > 0 ? room : 1);
+      if (out == NULL) abort();
+      aiot_writer writer;
+      aiot_write_begin(&writer, out, room, kind == 0 ? AIOT_ENCODING_JSON : AIOT_ENCODING_CBOR);
+      write_all(&writer);
+      size_t bytes = aiot_write_end(&writer);
+      size_t whole = kind == 0 ? sizeof all_json - 1 : sizeof all_cbor;
+      const void *expected = kind == 0 ? (const void *)all_json : all_cbor;
+      bool good = room < whole ? bytes == 0 : bytes == whole && memcmp(out, expected, whole) == 0;
+      check_at(c, kind == 0 ? "json" : "cbor", "room", room, good);
+      free(out);
+    }
+  }
+}
+
+static void test_messages(checks *c) {
+  uint8_t out[512];
+  aiot_message message = {out, sizeof out, AIOT_ENCODING_JSON};
+  const char *const fields[] = {"x", "y"};
+  const double values[] = {0.98, -0.19, 0.97, -0.2};
+  aiot_batch batch = {.seq = 12, .t = 1795168216492, .rate_hz = 100, .recording = "walking1", .fields = 2};
+  batch.field = fields;
+  batch.samples = 2;
+  batch.values = values;
+  size_t bytes = aiot_telemetry_message(message, &batch);
+  check_at(c, "telemetry", "batch", 0,
+           wrote(out, bytes,
+                 "{\"seq\":12,\"t\":1795168216492,\"rate\":100,\"recording\":\"walking1\",\"x\":[0.98,0.97],"
+                 "\"y\":[-0.19,-0.2]}"));
+  batch.t = -1;
+  batch.recording = NULL;
+  batch.samples = 1;
+  bytes = aiot_telemetry_message(message, &batch);
+  check_at(c, "telemetry", "without a clock", 1,
+           wrote(out, bytes, "{\"seq\":12,\"rate\":100,\"x\":[0.98],\"y\":[-0.19]}"));
+
+  static aiot_bundle bundle = {.classes = 2, .class_name = {"idle", "walking"}};
+  aiot_answer answer = {.window = 2, .label = 1, .voted = 1, .scores = 2, .score = {0.25, 0.75}, .value = 0.75};
+  aiot_inference_news news = {.seq = 41, .t = 1795168219000, .model = "motion", .version = 3, .recording = "walking1"};
+  news.bundle = &bundle;
+  news.answer = &answer;
+  news.latency_ms = 0.42;
+  bytes = aiot_inference_message(message, &news);
+  check_at(c, "inference", "classes", 0,
+           wrote(out, bytes,
+                 "{\"seq\":41,\"t\":1795168219000,\"model\":{\"name\":\"motion\",\"version\":3},"
+                 "\"recording\":\"walking1\",\"window\":2,\"label\":\"walking\",\"voted\":\"walking\","
+                 "\"scores\":[0.25,0.75],\"value\":null,\"latencyMs\":0.42}"));
+  bundle.answer = AIOT_ANSWER_VALUE;
+  answer = (aiot_answer){.window = 3, .label = -1, .voted = -1, .scores = 1, .score = {12.5}, .value = 12.5};
+  news.recording = NULL;
+  bytes = aiot_inference_message(message, &news);
+  check_at(c, "inference", "values", 1,
+           wrote(out, bytes,
+                 "{\"seq\":41,\"t\":1795168219000,\"model\":{\"name\":\"motion\",\"version\":3},\"window\":3,"
+                 "\"label\":null,\"voted\":null,\"scores\":[12.5],\"value\":12.5,\"latencyMs\":0.42}"));
+
+  bytes = aiot_presence_message(message, true, 1795168210000);
+  check_at(c, "presence", "", 0, wrote(out, bytes, "{\"online\":true,\"t\":1795168210000}"));
+  bytes = aiot_log_message(message, -1, "warn", "not JSON", AIOT_MESSAGE_MALFORMED);
+  check_at(c, "log", "", 0,
+           wrote(out, bytes,
+                 "{\"t\":0,\"level\":\"warn\",\"message\":\"not JSON\",\"code\":\"AIOT_MESSAGE_MALFORMED\"}"));
+}
+
+/* A broker that takes `takes` more messages and acknowledges those up to `acknowledged`. */
+typedef struct {
+  uint32_t takes;
+  uint32_t taken;
+  uint32_t acknowledged;
+  char last[16];
+} fake_broker;
+
+static uint32_t fake_publish(void *context, const char *topic, const void *payload, size_t bytes, int qos, bool retain) {
+  fake_broker *broker = context;
+  (void)topic;
+  (void)qos;
+  (void)retain;
+  if (broker->takes == 0) return 0;
+  broker->takes--;
+  snprintf(broker->last, sizeof broker->last, "%.*s", (int)bytes, (const char *)payload);
+  return ++broker->taken;
+}
+
+static bool fake_acknowledged(void *context, uint32_t message) {
+  return message <= ((fake_broker *)context)->acknowledged;
+}
+
+static void test_queue(checks *c) {
+  fake_broker broker = {.takes = 100};
+  const aiot_mqtt mqtt = {.context = &broker, .publish = fake_publish, .acknowledged = fake_acknowledged};
+  uint8_t *memory = malloc(200);
+  if (memory == NULL) abort();
+  aiot_queue queue;
+  aiot_queue_init(&queue, memory, 200, 2);
+  check_at(c, "queue", "too large", 0, !aiot_queue_push(&queue, "t", memory, 200, false));
+  for (char n = '0'; n < '6'; n++) aiot_queue_push(&queue, "t", &n, 1, false);
+  check_equal(c, "all wait", 0, 6, (int64_t)queue.waiting);
+  check_at(c, "queue", "not done", 1, !aiot_queue_run(&queue, &mqtt));
+  check_equal(c, "the window", 0, 2, broker.taken);
+  broker.acknowledged = 1;
+  aiot_queue_run(&queue, &mqtt);
+  check_equal(c, "one more for one acknowledged", 0, 3, broker.taken);
+  check_at(c, "queue", "in order", 2, strcmp(broker.last, "2") == 0);
+  broker.takes = 0;
+  broker.acknowledged = 3;
+  aiot_queue_run(&queue, &mqtt);
+  check_equal(c, "not taken is not lost", 0, 3, (int64_t)queue.waiting);
+  /* Offline: the oldest make room, and are counted. */
+  for (char n = 'a'; n < 'k'; n++) aiot_queue_push(&queue, "t", &n, 1, false);
+  check_at(c, "queue", "bounded", 3, queue.used <= 200 && queue.dropped > 0);
+  check_equal(c, "dropped and kept are all", 0, 13, (int64_t)(queue.dropped + queue.waiting));
+  broker.takes = 100;
+  size_t kept = queue.waiting;
+  for (int i = 0; i < 20; i++) {
+    aiot_queue_run(&queue, &mqtt);
+    broker.acknowledged = broker.taken;
+  }
+  check_at(c, "queue", "empty in the end", 4, aiot_queue_run(&queue, &mqtt) && queue.waiting + queue.sent == 0);
+  check_equal(c, "each once", 0, (int64_t)(3 + kept), broker.taken);
+  check_at(c, "queue", "the newest last", 5, strcmp(broker.last, "j") == 0);
+  /* What the port has is sent, whether the queue still holds it or not: it is not counted as lost. */
+  broker.acknowledged = 0;
+  uint32_t before = queue.dropped;
+  aiot_queue_push(&queue, "t", "x", 1, false);
+  aiot_queue_run(&queue, &mqtt);
+  for (int i = 0; i < 8; i++) aiot_queue_push(&queue, "t", "y", 1, false);
+  check_equal(c, "of those that fell out, the one that was sent is not lost", 0, 8,
+              (int64_t)(queue.dropped - before + queue.waiting));
+  free(memory);
+}
+
+int main(void) {
+  checks c = {0};
+  test_numbers(&c);
+  test_writer(&c);
+  test_messages(&c);
+  test_queue(&c);
+  return checks_end(&c);
+}
