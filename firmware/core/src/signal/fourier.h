@@ -1,0 +1,28 @@
+/*
+ * Discrete Fourier transform of any length n, no scaling: by stages, or for lengths with a large prime factor as a convolution with
+ * a chirp (Bluestein 1970), as src/lib/signal/features/fourier.ts and chirp.ts.
+ */
+#ifndef AIOT_SIGNAL_FOURIER_H
+#define AIOT_SIGNAL_FOURIER_H
+
+#include "stages.h"
+
+typedef struct {
+  size_t n;
+  /* The n values that are transformed in place. */
+  double *re;
+  double *im;
+  /* Its work space holds at least n values each, free between transforms. */
+  aiot_stages stages;
+  /* Of the convolution; NULL without one. n, n, then stages.n values each. */
+  double *chirp_cos, *chirp_sin;
+  double *filter_re, *filter_im, *chirp_re, *chirp_im;
+} aiot_fourier;
+
+/* False: the arena is too small. */
+bool aiot_fourier_open(aiot_fourier *fourier, size_t n, aiot_arena *arena);
+
+/* Transforms re and im. */
+void aiot_fourier_run(const aiot_fourier *fourier);
+
+#endif

@@ -1,0 +1,32 @@
+/* The features that a signal part names: a whole set, or names picked out of the sets, as src/lib/signal/features/select.ts. */
+#ifndef AIOT_SIGNAL_SELECT_H
+#define AIOT_SIGNAL_SELECT_H
+
+#include "set.h"
+
+#define AIOT_SETS 4u
+
+typedef struct {
+  uint16_t set;
+  uint16_t at;
+} aiot_pick;
+
+typedef struct {
+  size_t count;
+  aiot_fourier fourier;
+  /* In the order in which names are looked up; NULL = not used. */
+  void *state[AIOT_SETS];
+  /* Where all of one set is taken: which; AIOT_SETS = names were picked. */
+  size_t whole;
+  aiot_pick *pick;
+  /* Per set, its features of the window. */
+  float *work[AIOT_SETS];
+} aiot_selection;
+
+/* AIOT_MODEL_UNSUPPORTED for a set or name that is not there or does not fit the signal; AIOT_MEMORY_SHORT. */
+aiot_code aiot_selection_open(aiot_selection *selection, const aiot_signal_spec *spec, aiot_arena *arena);
+
+/* `out`: count values. */
+void aiot_selection_compute(const aiot_selection *selection, const double *window, float *out);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * A set of features of one window, opened once for a signal: tables and work space come out of the arena. The sets and their names
+ * are those of src/lib/signal/features.
+ */
+#ifndef AIOT_SIGNAL_SET_H
+#define AIOT_SIGNAL_SET_H
+
+#include "aiot/bundle.h"
+#include "fourier.h"
+
+/* A field's name and what a set adds, with the NUL. */
+#define AIOT_FEATURE_NAME_BYTES 96u
+
+typedef struct {
+  const char *name;
+  /* Whether these fields and this window give it. */
+  bool (*fits)(const aiot_signal_spec *spec);
+  size_t (*count)(const aiot_signal_spec *spec);
+  /* Name of the feature at `index`, below the count. */
+  void (*feature)(const aiot_signal_spec *spec, size_t index, char name[AIOT_FEATURE_NAME_BYTES]);
+  /* Work space and tables; NULL: the arena is too small. `fourier` is of the window's length and shared by the sets. */
+  void *(*open)(const aiot_signal_spec *spec, const aiot_fourier *fourier, aiot_arena *arena);
+  /* `window`: field after field, window_samples values each. `out`: count values. */
+  void (*compute)(void *state, const double *window, float *out);
+} aiot_set;
+
+extern const aiot_set aiot_set_raw;
+extern const aiot_set aiot_set_spectral;
+extern const aiot_set aiot_set_motion;
+extern const aiot_set aiot_set_har;
+
+/* A name under way: what does not fit is left out. */
+typedef struct {
+  char *text;
+  size_t length;
+} aiot_naming;
+
+void aiot_name_add(aiot_naming *name, const char *text);
+void aiot_name_add_number(aiot_naming *name, size_t number);
+
+#endif
