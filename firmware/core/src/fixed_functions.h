@@ -1,0 +1,15 @@
+/* Functions in fixed point, as gemmlowp's fixedpoint.h computes them (src/lib/runtime/interpreter/fixed-functions.ts). */
+#ifndef AIOT_FIXED_FUNCTIONS_H
+#define AIOT_FIXED_FUNCTIONS_H
+
+#include <stdint.h>
+
+/* e^a as Q0.31, for a <= 0 in Q`integer_bits`.(31 - integer_bits); 4 or 5 integer bits. */
+int32_t aiot_exponential(int32_t a, int integer_bits);
+/* 1/(1 + a) of a in [0, 1], Q0.31 -> Q0.31. */
+int32_t aiot_reciprocal_of_one_plus(int32_t a);
+/* 1/(1 + e^-v) and tanh(v) of v in Q4.27, as Q0.31; v is not INT32_MIN. */
+int32_t aiot_logistic(int32_t v);
+int32_t aiot_tanh(int32_t v);
+
+#endif

@@ -1,0 +1,155 @@
+#include <string.h>
+
+#include "aiot/model.h"
+#include "network.h"
+#include "network_read.h"
+#include "quantized.h"
+
+struct aiot_model {
+  aiot_tensor input, output;
+  const aiot_step *steps;
+  int8_t *first;
+  const int8_t *last;
+};
+
+static int32_t largest(int32_t a, int32_t b) {
+  return a > b ? a : b;
+}
+
+/* When a tensor's memory is needed: from the first to the last use of all that share it. */
+static void join_lives(aiot_network *network) {
+  for (int32_t i = 0; i < network->operands; i++) {
+    const aiot_operand *operand = &network->operand[i];
+    if (operand->root == i || !operand->made) continue;
+    aiot_operand *root = &network->operand[operand->root];
+    root->last = largest(root->last, operand->last);
+  }
+}
+
+static bool placed_here(const aiot_operand *operand, int32_t index) {
+  return operand->made && operand->root == index;
+}
+
+/*
+ * Places of activations in memory: the largest first, each at the lowest gap that is free over its life (as TFLite Micro's
+ * GreedyMemoryPlanner). An offset of UINT32_MAX is not placed yet. Returns the bytes that all need.
+ */
+static uint32_t place(aiot_network *network) {
+  uint32_t all = 0;
+  for (int32_t i = 0; i < network->operands; i++) network->operand[i].offset = UINT32_MAX;
+  for (;;) {
+    aiot_operand *next = NULL;
+    for (int32_t i = 0; i < network->operands; i++) {
+      aiot_operand *operand = &network->operand[i];
+      if (!placed_here(operand, i) || operand->offset != UINT32_MAX) continue;
+      if (next == NULL || operand->count >= next->count) next = operand;
+    }
+    if (next == NULL) return all;
+    uint32_t at = 0;
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (int32_t i = 0; i < network->operands; i++) {
+        const aiot_operand *other = &network->operand[i];
+        if (!placed_here(other, i) || other->offset == UINT32_MAX) continue;
+        if (other->last < next->first || other->first > next->last) continue;
+        const uint32_t end = other->offset + (uint32_t)other->count;
+        if (other->offset >= at + (uint32_t)next->count || end <= at) continue;
+        at = end;
+        moved = true;
+      }
+    }
+    next->offset = at;
+    if (at + (uint32_t)next->count > all) all = at + (uint32_t)next->count;
+  }
+}
+
+static const int8_t *memory_of(const aiot_network *network, int32_t index, int8_t *memory) {
+  if (index < 0) return NULL;
+  const aiot_operand *operand = &network->operand[network->operand[index].root];
+  return operand->data != NULL ? (const int8_t *)operand->data : memory + operand->offset;
+}
+
+/* The memory that lies behind what the arena has given, before it is taken: steps can point to it already. */
+static void bind(aiot_network *network, int8_t *memory) {
+  for (aiot_step *step = network->steps; step != NULL; step = step->next) {
+    step->x = memory_of(network, step->from, memory);
+    step->x2 = memory_of(network, step->from2, memory);
+    step->y = memory + network->operand[network->operand[step->to].root].offset;
+  }
+}
+
+static bool describe(aiot_network *network, int32_t index, aiot_tensor *out) {
+  const aiot_operand *operand = &network->operand[index];
+  aiot_scale scale;
+  if (!operand->made || !aiot_scale_of(&network->file, operand, &scale)) return false;
+  *out = (aiot_tensor){(size_t)operand->count, scale.scale, scale.zero_point};
+  return true;
+}
+
+static aiot_code prepare(aiot_network *network, aiot_model *model) {
+  int32_t input = 0, output = 0;
+  aiot_code code = aiot_network_read(network, &input, &output);
+  if (code != AIOT_OK) return code;
+  if (network->file.broken) return AIOT_BUNDLE_MALFORMED;
+  if (!describe(network, input, &model->input) || !describe(network, output, &model->output))
+    return network->file.broken ? AIOT_BUNDLE_MALFORMED : AIOT_MODEL_UNSUPPORTED;
+  join_lives(network);
+  const uint32_t bytes = place(network);
+  aiot_arena *arena = network->arena;
+  int8_t *memory = (int8_t *)arena->base + arena->used;
+  bind(network, memory);
+  model->steps = network->steps;
+  model->first = memory + network->operand[input].offset;
+  model->last = memory_of(network, output, memory);
+  /* Not yet zeroed: it may lie where the tensors are. */
+  return bytes <= INT32_MAX ? AIOT_OK : AIOT_MEMORY_SHORT;
+}
+
+static uint32_t head_bytes(const aiot_network *network) {
+  uint32_t all = 0;
+  for (int32_t i = 0; i < network->operands; i++) {
+    const aiot_operand *operand = &network->operand[i];
+    if (placed_here(operand, i) && operand->offset + (uint32_t)operand->count > all)
+      all = operand->offset + (uint32_t)operand->count;
+  }
+  return all;
+}
+
+/*
+ * What stays (the model, its steps) comes from the front of the arena; what is needed while it is prepared (the tensors), from
+ * its back, where the activations may lie later.
+ */
+static aiot_code open_network(const uint8_t *tflite, size_t bytes, aiot_arena *arena, aiot_model **out) {
+  *out = NULL;
+  if (bytes > INT32_MAX) return AIOT_MODEL_UNSUPPORTED;
+  const size_t before = arena->used, whole = arena->bytes;
+  aiot_network network = {.file = {tflite, (uint32_t)bytes, false}, .arena = arena};
+  network.end = &network.steps;
+  aiot_model *model = aiot_arena_take(arena, sizeof *model, AIOT_ALIGNMENT);
+  aiot_code code = model == NULL ? AIOT_MEMORY_SHORT : prepare(&network, model);
+  if (network.file.broken) code = AIOT_BUNDLE_MALFORMED;
+  const size_t head = code == AIOT_OK ? head_bytes(&network) : 0;
+  arena->bytes = whole;
+  if (code == AIOT_OK && aiot_arena_take(arena, head, 1) == NULL) code = AIOT_MEMORY_SHORT;
+  if (code == AIOT_OK)
+    *out = model;
+  else
+    arena->used = before;
+  return code;
+}
+
+static const aiot_tensor *input_of(const aiot_model *model) {
+  return &model->input;
+}
+
+static const aiot_tensor *output_of(const aiot_model *model) {
+  return &model->output;
+}
+
+static void invoke(aiot_model *model, const int8_t *input, int8_t *output) {
+  memcpy(model->first, input, model->input.count);
+  for (const aiot_step *step = model->steps; step != NULL; step = step->next) step->run(step);
+  memcpy(output, model->last, model->output.count);
+}
+
+const aiot_inference aiot_interpreter = {"aiot", open_network, input_of, output_of, invoke};

@@ -1,0 +1,24 @@
+/* Operators that the interpreter knows, each prepared by one function (network.h, aiot_prepare). */
+#ifndef AIOT_KERNELS_H
+#define AIOT_KERNELS_H
+
+#include "network.h"
+
+aiot_code aiot_prepare_fully_connected(const aiot_operator *operator);
+aiot_code aiot_prepare_convolution(const aiot_operator *operator);
+aiot_code aiot_prepare_depthwise(const aiot_operator *operator);
+aiot_code aiot_prepare_pool(const aiot_operator *operator);
+aiot_code aiot_prepare_reduction(const aiot_operator *operator);
+aiot_code aiot_prepare_sum(const aiot_operator *operator);
+aiot_code aiot_prepare_product(const aiot_operator *operator);
+/* LOGISTIC, TANH, RELU, RELU6, LEAKY_RELU, QUANTIZE: one output value for each of the 256 inputs. */
+aiot_code aiot_prepare_table(const aiot_operator *operator);
+aiot_code aiot_prepare_softmax(const aiot_operator *operator);
+aiot_code aiot_prepare_reshape(const aiot_operator *operator);
+aiot_code aiot_prepare_concatenation(const aiot_operator *operator);
+aiot_code aiot_prepare_pad(const aiot_operator *operator);
+aiot_code aiot_prepare_transpose(const aiot_operator *operator);
+aiot_code aiot_prepare_split(const aiot_operator *operator);
+aiot_code aiot_prepare_strided_slice(const aiot_operator *operator);
+
+#endif

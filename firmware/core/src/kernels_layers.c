@@ -1,0 +1,219 @@
+/* FULLY_CONNECTED, CONV_2D and DEPTHWISE_CONV_2D on int8, with int8 weights and int32 biases. */
+#include "kernels.h"
+#include "quantized.h"
+#include "window_axes.h"
+
+/* What all three know: sums are turned into outputs by a ratio for each channel. */
+typedef struct {
+  const int8_t *weights;
+  const int32_t *bias;
+  const int32_t *multiplier;
+  const int8_t *shift;
+  int32_t input_zero, output_zero;
+  aiot_range range;
+  int32_t batches, channels, outputs, taken;
+  aiot_axis rows, columns;
+} layer_plan;
+
+/* Sums wrap as int32 does in the reference kernels' machines; signed ones must not (C11, 6.5). */
+static uint32_t dot(const int8_t *weights, const int8_t *x, int32_t zero, int32_t count) {
+  uint32_t sum = 0;
+  for (int32_t i = 0; i < count; i++) sum += (uint32_t)(weights[i] * (x[i] - zero));
+  return sum;
+}
+
+static int8_t finish(const layer_plan *plan, int32_t channel, uint32_t sum) {
+  const aiot_ratio ratio = {plan->multiplier[channel], plan->shift[channel]};
+  return aiot_range_clamp(plan->range, aiot_ratio_times((int32_t)sum, ratio) + plan->output_zero);
+}
+
+static void run_fully_connected(const aiot_step *step) {
+  const layer_plan *plan = step->plan;
+  const int8_t *x = step->x;
+  int8_t *y = step->y;
+  for (int32_t row = 0; row < plan->batches; row++, x += plan->taken) {
+    const int8_t *weights = plan->weights;
+    for (int32_t out = 0; out < plan->outputs; out++, weights += plan->taken)
+      *y++ = finish(plan, out, (uint32_t)plan->bias[out] + dot(weights, x, plan->input_zero, plan->taken));
+  }
+}
+
+/* The sum of one output channel over the window at (row, column) whose first cell inside the image is x[0]. */
+static uint32_t window_sum(const layer_plan *plan, const int8_t *x, const int8_t *weights, int32_t row, int32_t column) {
+  const aiot_axis *rows = &plan->rows, *columns = &plan->columns;
+  const int32_t first = aiot_axis_first(columns, column), end = aiot_axis_end(columns, column);
+  const int32_t last_row = aiot_axis_end(rows, row);
+  const bool together = columns->dilation == 1 && plan->taken == plan->channels;
+  uint32_t sum = 0;
+  for (int32_t r = aiot_axis_first(rows, row); r < last_row; r++) {
+    const int32_t line = row * rows->stride - rows->before + r * rows->dilation;
+    const int8_t *w = weights + (r * columns->filter + first) * plan->taken;
+    const int32_t cell = column * columns->stride - columns->before + first * columns->dilation;
+    const int8_t *from = x + (line * columns->input + cell) * plan->channels;
+    if (together) {
+      if (end > first) sum += dot(w, from, plan->input_zero, (end - first) * plan->taken);
+      continue;
+    }
+    for (int32_t c = first; c < end; c++, w += plan->taken, from += columns->dilation * plan->channels)
+      sum += dot(w, from, plan->input_zero, plan->taken);
+  }
+  return sum;
+}
+
+static void run_convolution(const aiot_step *step) {
+  const layer_plan *plan = step->plan;
+  const int32_t filter = plan->rows.filter * plan->columns.filter * plan->taken;
+  const int32_t per_group = plan->outputs / (plan->channels / plan->taken);
+  int8_t *y = step->y;
+  for (int32_t batch = 0; batch < plan->batches; batch++) {
+    const int8_t *x = step->x + batch * plan->rows.input * plan->columns.input * plan->channels;
+    for (int32_t row = 0; row < plan->rows.output; row++)
+      for (int32_t column = 0; column < plan->columns.output; column++)
+        for (int32_t out = 0; out < plan->outputs; out++) {
+          const int8_t *own = x + out / per_group * plan->taken;
+          const uint32_t sum = window_sum(plan, own, plan->weights + out * filter, row, column);
+          *y++ = finish(plan, out, (uint32_t)plan->bias[out] + sum);
+        }
+  }
+}
+
+static uint32_t depth_sum(const layer_plan *plan, const int8_t *x, int32_t out, int32_t row, int32_t column) {
+  const aiot_axis *rows = &plan->rows, *columns = &plan->columns;
+  const int32_t first = aiot_axis_first(columns, column), end = aiot_axis_end(columns, column);
+  const int32_t last_row = aiot_axis_end(rows, row);
+  uint32_t sum = 0;
+  for (int32_t r = aiot_axis_first(rows, row); r < last_row; r++) {
+    const int32_t line = row * rows->stride - rows->before + r * rows->dilation;
+    for (int32_t c = first; c < end; c++) {
+      const int32_t cell = column * columns->stride - columns->before + c * columns->dilation;
+      const int32_t value = x[(line * columns->input + cell) * plan->channels] - plan->input_zero;
+      sum += (uint32_t)(plan->weights[(r * columns->filter + c) * plan->outputs + out] * value);
+    }
+  }
+  return sum;
+}
+
+static void run_depthwise(const aiot_step *step) {
+  const layer_plan *plan = step->plan;
+  const int32_t multiplier = plan->outputs / plan->channels;
+  int8_t *y = step->y;
+  for (int32_t batch = 0; batch < plan->batches; batch++) {
+    const int8_t *x = step->x + batch * plan->rows.input * plan->columns.input * plan->channels;
+    for (int32_t row = 0; row < plan->rows.output; row++)
+      for (int32_t column = 0; column < plan->columns.output; column++)
+        for (int32_t out = 0; out < plan->outputs; out++) {
+          const uint32_t sum = depth_sum(plan, x + out / multiplier, out, row, column);
+          *y++ = finish(plan, out, (uint32_t)plan->bias[out] + sum);
+        }
+  }
+}
+
+typedef struct {
+  const aiot_operand *x, *weights, *bias;
+  aiot_operand *y;
+} layer_operands;
+
+static aiot_code operands_of(const aiot_operator *operator, layer_operands *out) {
+  *out = (layer_operands){aiot_operator_input(operator, 0), aiot_operator_input(operator, 1),
+                          aiot_operator_input(operator, 2), aiot_operator_output(operator, 0)};
+  if (out->x == NULL || out->y == NULL) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_operand_constant(out->weights, AIOT_INT8)) return AIOT_MODEL_UNSUPPORTED;
+  if (out->bias != NULL && !aiot_operand_constant(out->bias, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  return AIOT_OK;
+}
+
+/* Ratios and biases of all channels, copied out of the file: there they may lie at any address. */
+static aiot_code channels_of(const aiot_operator *operator, const layer_operands *operands, int32_t axis, layer_plan *plan) {
+  aiot_flatbuffer *file = &operator->network->file;
+  aiot_arena *arena = operator->network->arena;
+  const aiot_operand *weights = operands->weights;
+  const uint32_t outputs = (uint32_t)plan->outputs, scales = weights->scale.count;
+  aiot_scale input, output;
+  if (!aiot_scale_of(file, operands->x, &input) || !aiot_scale_of(file, operands->y, &output)) return AIOT_BUNDLE_MALFORMED;
+  if ((scales != 1 && scales != outputs) || (scales > 1 && weights->axis != axis)) return AIOT_BUNDLE_MALFORMED;
+  if (operands->bias != NULL && operands->bias->count != plan->outputs) return AIOT_BUNDLE_MALFORMED;
+  int32_t *bias = aiot_arena_take(arena, outputs * sizeof *bias, sizeof *bias);
+  int32_t *multiplier = aiot_arena_take(arena, outputs * sizeof *multiplier, sizeof *multiplier);
+  int8_t *shift = aiot_arena_take(arena, outputs, 1);
+  if (bias == NULL || multiplier == NULL || shift == NULL) return AIOT_MEMORY_SHORT;
+  for (uint32_t i = 0; i < weights->zero_point.count; i++)
+    if (aiot_flatbuffer_i64_at(file, weights->zero_point, i) != 0) return AIOT_BUNDLE_MALFORMED;
+  for (uint32_t i = 0; i < outputs; i++) {
+    const double scale = (double)aiot_flatbuffer_f32_at(file, weights->scale, scales == 1 ? 0 : i);
+    aiot_ratio ratio;
+    if (!aiot_ratio_of(input.scale * scale / output.scale, &ratio)) return AIOT_BUNDLE_MALFORMED;
+    bias[i] = operands->bias == NULL ? 0 : aiot_operand_i32(operands->bias, (int32_t)i);
+    multiplier[i] = ratio.multiplier;
+    shift[i] = (int8_t)ratio.shift;
+  }
+  plan->weights = (const int8_t *)weights->data;
+  plan->bias = bias;
+  plan->multiplier = multiplier;
+  plan->shift = shift;
+  plan->input_zero = input.zero_point;
+  plan->output_zero = output.zero_point;
+  return aiot_range_of(output, plan->range.low, &plan->range) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
+}
+
+static layer_plan *add_step(const aiot_operator *operator, void (*run)(const aiot_step *)) {
+  const int32_t from = aiot_operator_input_index(operator, 0), to = aiot_operator_output_index(operator, 0);
+  return aiot_network_step(operator->network, run, sizeof(layer_plan), from, -1, to);
+}
+
+aiot_code aiot_prepare_fully_connected(const aiot_operator *operator) {
+  layer_operands operands;
+  const aiot_code code = operands_of(operator, &operands);
+  if (code != AIOT_OK) return code;
+  const aiot_operand *weights = operands.weights;
+  if (weights->rank != 2 || operands.x->count % weights->size[1] != 0) return AIOT_BUNDLE_MALFORMED;
+  const int32_t rows = operands.x->count / weights->size[1];
+  if ((int64_t)rows * weights->size[0] != operands.y->count) return AIOT_BUNDLE_MALFORMED;
+  layer_plan *plan = add_step(operator, run_fully_connected);
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  *plan = (layer_plan){.batches = rows, .outputs = weights->size[0], .taken = weights->size[1]};
+  aiot_flatbuffer *file = &operator->network->file;
+  if (aiot_flatbuffer_i8(file, operator->options, 1, 0) != 0) return AIOT_MODEL_UNSUPPORTED;
+  plan->range.low = aiot_flatbuffer_i8(file, operator->options, 0, 0);
+  return channels_of(operator, &operands, 0, plan);
+}
+
+/* Strides and dilations: slots of the options differ by the depth multiplier. */
+static aiot_code prepare_window(const aiot_operator *operator, void (*run)(const aiot_step *), bool depthwise) {
+  layer_operands operands;
+  const aiot_code code = operands_of(operator, &operands);
+  if (code != AIOT_OK) return code;
+  aiot_flatbuffer *file = &operator->network->file;
+  const aiot_operand *x = operands.x, *weights = operands.weights;
+  if (x->rank != 4 || weights->rank != 4) return AIOT_BUNDLE_MALFORMED;
+  const int32_t channels = x->size[3], taken = depthwise ? 1 : weights->size[3];
+  const int32_t outputs = weights->size[depthwise ? 3 : 0];
+  if (depthwise ? weights->size[0] != 1 || outputs % channels != 0
+                : channels % taken != 0 || outputs % (channels / taken) != 0)
+    return AIOT_BUNDLE_MALFORMED;
+  layer_plan *plan = add_step(operator, run);
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  *plan = (layer_plan){.batches = x->size[0], .channels = channels, .outputs = outputs, .taken = taken};
+  const unsigned activation = depthwise ? 4 : 3;
+  aiot_axis axes[2] = {
+      {.filter = weights->size[1],
+       .stride = aiot_flatbuffer_i32(file, operator->options, 2, 0),
+       .dilation = aiot_flatbuffer_i32(file, operator->options, activation + 2, 1)},
+      {.filter = weights->size[2],
+       .stride = aiot_flatbuffer_i32(file, operator->options, 1, 0),
+       .dilation = aiot_flatbuffer_i32(file, operator->options, activation + 1, 1)},
+  };
+  const int32_t same = aiot_flatbuffer_i8(file, operator->options, 0, 0) == 0;
+  if (!aiot_axes_of(x, operands.y, same, outputs, axes)) return AIOT_BUNDLE_MALFORMED;
+  plan->rows = axes[0];
+  plan->columns = axes[1];
+  plan->range.low = aiot_flatbuffer_i8(file, operator->options, activation, 0);
+  return channels_of(operator, &operands, depthwise ? 3 : 0, plan);
+}
+
+aiot_code aiot_prepare_convolution(const aiot_operator *operator) {
+  return prepare_window(operator, run_convolution, false);
+}
+
+aiot_code aiot_prepare_depthwise(const aiot_operator *operator) {
+  return prepare_window(operator, run_depthwise, true);
+}

@@ -1,0 +1,88 @@
+/* MEAN and REDUCE_MAX on int8 over constant axes. */
+#include "kernels.h"
+#include "quantized.h"
+#include "walk.h"
+
+typedef struct {
+  /* One index for each output; one for each of the inputs that are reduced to it. */
+  aiot_extent kept, reduced;
+  aiot_places places;
+  bool mean;
+  aiot_ratio ratio;
+  int32_t offset, output_zero;
+} reduction_plan;
+
+static const aiot_range whole = {INT8_MIN, INT8_MAX};
+
+static int8_t reduce(const reduction_plan *plan, const int8_t *x) {
+  aiot_odometer odometer = {{0}};
+  /* AIOT_ELEMENTS_MAX of them fit. */
+  int32_t at = 0, unused = 0, most = INT8_MIN, sum = 0;
+  for (int32_t left = aiot_extent_count(&plan->reduced); left > 0; left--) {
+    sum += x[at];
+    if (x[at] > most) most = x[at];
+    aiot_odometer_next(&odometer, &plan->reduced, &plan->places, &at, &plan->places, &unused);
+  }
+  if (!plan->mean) return (int8_t)most;
+  return aiot_range_clamp(whole, aiot_ratio_times((int32_t)((uint32_t)sum - (uint32_t)plan->offset), plan->ratio) + plan->output_zero);
+}
+
+static void run_reduction(const aiot_step *step) {
+  const reduction_plan *plan = step->plan;
+  const int32_t count = aiot_extent_count(&plan->kept);
+  aiot_odometer odometer = {{0}};
+  int32_t at = 0, unused = 0;
+  for (int32_t i = 0; i < count; i++) {
+    step->y[i] = reduce(plan, step->x + at);
+    aiot_odometer_next(&odometer, &plan->kept, &plan->places, &at, &plan->places, &unused);
+  }
+}
+
+/* The division by the count goes into the multiplier, with as many bits as fit (TFLite's QuantizedMeanOrSum). */
+static void divide(aiot_ratio *ratio, int32_t count) {
+  int32_t bits = 0;
+  while (count >> (bits + 1) != 0) bits++;
+  if (bits > 31 + ratio->shift) bits = 31 + ratio->shift;
+  ratio->multiplier = (int32_t)(((int64_t)ratio->multiplier << bits) / count);
+  ratio->shift -= bits;
+}
+
+aiot_code aiot_prepare_reduction(const aiot_operator *operator) {
+  aiot_flatbuffer *file = &operator->network->file;
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
+  const aiot_operand *axes = aiot_operator_input(operator, 1);
+  if (x == NULL || y == NULL) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_operand_constant(axes, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  reduction_plan *plan = aiot_network_step(operator->network, run_reduction, sizeof *plan,
+                                           aiot_operator_input_index(operator, 0), -1, aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  plan->kept = plan->reduced = aiot_extent_of(x);
+  plan->places = aiot_places_in(&plan->kept);
+  bool gone[AIOT_RANK_MAX] = {false};
+  for (int32_t i = 0; i < axes->count; i++) {
+    const int32_t axis = aiot_operand_axis(x, aiot_operand_i32(axes, i));
+    if (axis < 0) return AIOT_BUNDLE_MALFORMED;
+    gone[axis] = true;
+  }
+  int32_t shape[AIOT_RANK_MAX], rank = 0, count = 1;
+  const bool keep = aiot_flatbuffer_i8(file, operator->options, 0, 0) != 0;
+  for (int32_t axis = 0; axis < x->rank; axis++) {
+    if (gone[axis]) {
+      count *= x->size[axis];
+      plan->kept.size[axis] = 1;
+    } else {
+      plan->reduced.size[axis] = 1;
+    }
+    if (keep || !gone[axis]) shape[rank++] = plan->kept.size[axis];
+  }
+  if (!aiot_operand_shaped(y, rank, shape)) return AIOT_BUNDLE_MALFORMED;
+  aiot_scale input, output;
+  if (!aiot_scale_of(file, x, &input) || !aiot_scale_of(file, y, &output)) return AIOT_BUNDLE_MALFORMED;
+  plan->mean = operator->code == AIOT_MEAN;
+  if (!plan->mean) return aiot_scale_same(file, x, y) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
+  if (!aiot_ratio_of(input.scale / output.scale, &plan->ratio)) return AIOT_BUNDLE_MALFORMED;
+  divide(&plan->ratio, count);
+  plan->offset = (int32_t)((uint32_t)input.zero_point * (uint32_t)count);
+  plan->output_zero = output.zero_point;
+  return plan->ratio.shift >= -31 ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
+}

@@ -1,0 +1,72 @@
+/* SOFTMAX over the last axis on int8: differences in Q5.26, their sum in Q12.19. */
+#include "aiot/fixed_point.h"
+#include "fixed_functions.h"
+#include "kernels.h"
+#include "quantized.h"
+
+enum { DIFFERENCE_BITS = 26, SUM_SHIFT = 12, CLASSES_MAX = 511 };
+
+typedef struct {
+  int32_t rows, classes;
+  aiot_ratio ratio;
+  /* Inputs further below the largest than that count as nothing. */
+  int32_t furthest;
+} softmax_plan;
+
+/* e^-below, Q0.31. */
+static int32_t share_of(const softmax_plan *plan, int32_t below) {
+  const int32_t scaled = (int32_t)((uint32_t)-below << plan->ratio.shift);
+  return aiot_exponential(aiot_doubling_high_multiply(scaled, plan->ratio.multiplier), 5);
+}
+
+static int leading_zeros(uint32_t value) {
+  int zeros = 0;
+  for (; value < (uint32_t)1 << 31; value <<= 1) zeros++;
+  return zeros;
+}
+
+static void run_softmax(const aiot_step *step) {
+  const softmax_plan *plan = step->plan;
+  const aiot_range whole = {INT8_MIN, INT8_MAX};
+  const int8_t *x = step->x;
+  int8_t *y = step->y;
+  for (int32_t row = 0; row < plan->rows; row++, x += plan->classes, y += plan->classes) {
+    int32_t most = INT8_MIN;
+    for (int32_t i = 0; i < plan->classes; i++)
+      if (x[i] > most) most = x[i];
+    int32_t sum = 0;
+    for (int32_t i = 0; i < plan->classes; i++)
+      if (most - x[i] <= plan->furthest) sum += aiot_rounding_shift_right(share_of(plan, most - x[i]), SUM_SHIFT);
+    const int headroom = leading_zeros((uint32_t)sum);
+    const int32_t inverse = aiot_reciprocal_of_one_plus((int32_t)(((uint32_t)sum << headroom) - ((uint32_t)1 << 31)));
+    for (int32_t i = 0; i < plan->classes; i++) {
+      y[i] = INT8_MIN;
+      if (most - x[i] > plan->furthest) continue;
+      const int32_t share = aiot_doubling_high_multiply(share_of(plan, most - x[i]), inverse);
+      y[i] = aiot_range_clamp(whole, aiot_rounding_shift_right(share, SUM_SHIFT - headroom + 31 - 8) - 128);
+    }
+  }
+}
+
+aiot_code aiot_prepare_softmax(const aiot_operator *operator) {
+  aiot_flatbuffer *file = &operator->network->file;
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
+  if (x == NULL || y == NULL || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
+  aiot_scale input;
+  if (!aiot_scale_of(file, x, &input) || !aiot_scale_is(file, y, 1.0 / 256, -128)) return AIOT_BUNDLE_MALFORMED;
+  const int32_t classes = x->rank == 0 ? 1 : x->size[x->rank - 1];
+  /* From 512 nearly equal inputs on, the sum overflows. */
+  if (classes > CLASSES_MAX) return AIOT_MODEL_UNSUPPORTED;
+  const double wide = (double)aiot_flatbuffer_f32(file, operator->options, 0, 0.0f) * input.scale * (1 << DIFFERENCE_BITS);
+  const double real = wide < 2147483647.0 ? wide : 2147483647.0;
+  softmax_plan *plan = aiot_network_step(operator->network, run_softmax, sizeof *plan,
+                                         aiot_operator_input_index(operator, 0), -1, aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  if (!(real > 1.0)) return AIOT_BUNDLE_MALFORMED;
+  /* A shift of 31 is one more than other kernels take; it is exact here, where the difference is wrapped on purpose. */
+  if (!aiot_ratio_of(real, &plan->ratio) && plan->ratio.shift != 31) return AIOT_BUNDLE_MALFORMED;
+  plan->furthest = (int32_t)(((int64_t)31 << DIFFERENCE_BITS) >> plan->ratio.shift);
+  plan->rows = x->count / classes;
+  plan->classes = classes;
+  return AIOT_OK;
+}

@@ -1,0 +1,92 @@
+/* int8 operators whose output depends on one input value: all 256 are computed once. */
+#include <math.h>
+
+#include "aiot/fixed_point.h"
+#include "fixed_functions.h"
+#include "kernels.h"
+#include "quantized.h"
+
+typedef struct {
+  int8_t value[256];
+  int32_t count;
+} table_plan;
+
+static void run_table(const aiot_step *step) {
+  const table_plan *plan = step->plan;
+  for (int32_t i = 0; i < plan->count; i++) step->y[i] = plan->value[(uint8_t)step->x[i]];
+}
+
+typedef struct {
+  int32_t code;
+  aiot_scale input, output;
+  /* QUANTIZE, RELU, LEAKY_RELU; LOGISTIC and TANH: of the input as Q4.27. */
+  aiot_ratio ratio;
+  /* LEAKY_RELU below 0. */
+  aiot_ratio slope;
+  /* LOGISTIC and TANH saturate beyond it, RELU6 is 6 there. */
+  double radius;
+  int32_t six;
+} table_function;
+
+static int32_t value_of(const table_function *function, int32_t q) {
+  const int32_t d = q - function->input.zero_point, zero = function->output.zero_point;
+  if (function->code == AIOT_RELU6) return d < 0 ? q - d : d > function->six ? q - d + function->six : q;
+  if (function->code == AIOT_LOGISTIC || function->code == AIOT_TANH) {
+    if ((double)d <= -function->radius) return INT8_MIN;
+    if ((double)d >= function->radius) return INT8_MAX;
+    const int32_t v = aiot_ratio_times(d, function->ratio);
+    if (function->code == AIOT_TANH) return aiot_rounding_shift_right(aiot_tanh(v), 24);
+    return aiot_rounding_shift_right(aiot_logistic(v), 23) - 128;
+  }
+  if (function->code == AIOT_LEAKY_RELU && d < 0) return aiot_ratio_times(d, function->slope) + zero;
+  const int32_t scaled = aiot_ratio_times(d, function->ratio);
+  return (function->code == AIOT_RELU && scaled < 0 ? 0 : scaled) + zero;
+}
+
+static aiot_code sigmoid_of(aiot_flatbuffer *file, const aiot_operand *output, table_function *function) {
+  const bool tanh = function->code == AIOT_TANH;
+  if (!aiot_scale_is(file, output, tanh ? 1.0 / 128 : 1.0 / 256, tanh ? 0 : -128)) return AIOT_BUNDLE_MALFORMED;
+  /* Beyond, the radius is 0 and even an input of zero would saturate; far below, every output is that of 0. */
+  if (!(function->input.scale < 16.0)) return AIOT_MODEL_UNSUPPORTED;
+  const double real = function->input.scale * 134217728.0;
+  int exponent = 0;
+  (void)frexp(real, &exponent);
+  function->radius = floor(ldexp(15.0 * 134217728.0, -exponent));
+  /* With 31 bits of shift the radius is 0: nothing is computed then. */
+  return exponent > 30 || aiot_ratio_of(real, &function->ratio) ? AIOT_OK : AIOT_MODEL_UNSUPPORTED;
+}
+
+static aiot_code plan_function(const aiot_operator *operator, const aiot_operand *x, const aiot_operand *y,
+                               table_function *function) {
+  aiot_flatbuffer *file = &operator->network->file;
+  if (!aiot_scale_of(file, x, &function->input) || !aiot_scale_of(file, y, &function->output)) return AIOT_BUNDLE_MALFORMED;
+  if (function->code == AIOT_LOGISTIC || function->code == AIOT_TANH) return sigmoid_of(file, y, function);
+  if (function->code == AIOT_RELU6) {
+    function->six = aiot_round((double)(float)(6.0 / function->input.scale));
+    return aiot_scale_same(file, x, y) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
+  }
+  const double input = function->input.scale, output = function->output.scale;
+  if (!aiot_ratio_of(input / output, &function->ratio)) return AIOT_BUNDLE_MALFORMED;
+  if (function->code != AIOT_LEAKY_RELU) return AIOT_OK;
+  const double alpha = (double)aiot_flatbuffer_f32(file, operator->options, 0, 0.0f);
+  if (!aiot_ratio_of(input * fabs(alpha) / output, &function->slope)) return AIOT_BUNDLE_MALFORMED;
+  if (alpha < 0.0) function->slope.multiplier = -function->slope.multiplier;
+  return AIOT_OK;
+}
+
+aiot_code aiot_prepare_table(const aiot_operator *operator) {
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
+  if (x == NULL || y == NULL || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
+  if (x->type != AIOT_INT8 || y->type != AIOT_INT8) return AIOT_MODEL_UNSUPPORTED;
+  table_function function = {.code = operator->code};
+  const aiot_code code = plan_function(operator, x, y, &function);
+  if (code != AIOT_OK) return code;
+  table_plan *plan = aiot_network_step(operator->network, run_table, sizeof *plan, aiot_operator_input_index(operator, 0), -1,
+                                       aiot_operator_output_index(operator, 0));
+  if (plan == NULL) return AIOT_MEMORY_SHORT;
+  const aiot_range whole = {INT8_MIN, INT8_MAX};
+  for (int32_t q = INT8_MIN; q <= INT8_MAX; q++)
+    plan->value[(uint8_t)q] = aiot_range_clamp(whole, value_of(&function, q));
+  plan->count = x->count;
+  return AIOT_OK;
+}

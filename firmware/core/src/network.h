@@ -1,0 +1,122 @@
+/*
+ * What the interpreter's parts share: a network of a .tflite file while it is prepared, and the steps that are left of it then.
+ * Layouts and rules are those of the TFLite schema and its quantization specification; src/lib/runtime/interpreter is the same in
+ * TypeScript, and both give the same bits.
+ */
+#ifndef AIOT_NETWORK_H
+#define AIOT_NETWORK_H
+
+#include "aiot/arena.h"
+#include "aiot/code.h"
+#include "flatbuffer.h"
+
+#define AIOT_RANK_MAX 6
+/* Elements of one tensor: products of sizes then fit int32, and a dot product of int8s stays far inside it. */
+#define AIOT_ELEMENTS_MAX (1 << 24)
+
+enum { AIOT_INT32 = 2, AIOT_INT8 = 9 };
+enum { AIOT_ALIGNMENT = sizeof(void *) > sizeof(double) ? sizeof(void *) : sizeof(double) };
+
+/* A tensor as the file has it, and its place in memory. */
+typedef struct {
+  int32_t type;
+  int32_t rank;
+  int32_t size[AIOT_RANK_MAX];
+  int32_t count;
+  /* Of a constant; NULL = made as the network runs. */
+  const uint8_t *data;
+  aiot_vector scale;
+  aiot_vector zero_point;
+  int32_t axis;
+  /* The first operators that makes it and the last that needs it; the input is made by operator -1. */
+  bool made;
+  int32_t first, last;
+  /* The tensor whose memory it shares; itself, where none. */
+  int32_t root;
+  uint32_t offset;
+} aiot_operand;
+
+/* One thing to do, with its memory bound. */
+typedef struct aiot_step aiot_step;
+struct aiot_step {
+  void (*run)(const aiot_step *step);
+  /* What `run` knows about it. */
+  const void *plan;
+  const int8_t *x, *x2;
+  int8_t *y;
+  aiot_step *next;
+  /* Indices of the tensors that x, x2 and y become; -1 = none. */
+  int16_t from, from2, to;
+};
+
+typedef struct {
+  aiot_flatbuffer file;
+  aiot_arena *arena;
+  aiot_operand *operand;
+  int32_t operands;
+  aiot_step *steps;
+  aiot_step **end;
+} aiot_network;
+
+/* The operator that is prepared. */
+typedef struct {
+  aiot_network *network;
+  int32_t code;
+  aiot_table options;
+  aiot_vector inputs, outputs;
+} aiot_operator;
+
+/* The tensor of an input or output that the operator must have: NULL = it has none there. */
+aiot_operand *aiot_operator_input(const aiot_operator *operator, uint32_t place);
+aiot_operand *aiot_operator_output(const aiot_operator *operator, uint32_t place);
+int32_t aiot_operator_input_index(const aiot_operator *operator, uint32_t place);
+int32_t aiot_operator_output_index(const aiot_operator *operator, uint32_t place);
+
+/* Element of a constant of int32s. */
+int32_t aiot_operand_i32(const aiot_operand *operand, int32_t index);
+/* Whether it is a constant of this type. */
+bool aiot_operand_constant(const aiot_operand *operand, int32_t type);
+/* Whether it has exactly this shape. */
+bool aiot_operand_shaped(const aiot_operand *operand, int32_t rank, const int32_t *size);
+/* An axis counted from the front, -1 where there is none. */
+int32_t aiot_operand_axis(const aiot_operand *operand, int32_t axis);
+
+/* Adds a step with a plan of so many bytes out of the arena, zeroed; NULL = the arena is too small. */
+void *aiot_network_step(aiot_network *network, void (*run)(const aiot_step *step), size_t plan_bytes, int32_t from,
+                        int32_t from2, int32_t to);
+
+/* Prepares one operator: kernels_*.c. AIOT_MODEL_UNSUPPORTED where there is no kernel for it. */
+typedef aiot_code (*aiot_prepare)(const aiot_operator *operator);
+aiot_prepare aiot_kernel_of(int32_t code);
+
+/* Codes of the operators (BuiltinOperator of the schema). */
+enum {
+  AIOT_ADD = 0,
+  AIOT_AVERAGE_POOL_2D = 1,
+  AIOT_CONCATENATION = 2,
+  AIOT_CONV_2D = 3,
+  AIOT_DEPTHWISE_CONV_2D = 4,
+  AIOT_FULLY_CONNECTED = 9,
+  AIOT_LOGISTIC = 14,
+  AIOT_MAX_POOL_2D = 17,
+  AIOT_MUL = 18,
+  AIOT_RELU = 19,
+  AIOT_RELU6 = 21,
+  AIOT_RESHAPE = 22,
+  AIOT_SOFTMAX = 25,
+  AIOT_TANH = 28,
+  AIOT_PAD = 34,
+  AIOT_TRANSPOSE = 39,
+  AIOT_MEAN = 40,
+  AIOT_SUB = 41,
+  AIOT_SQUEEZE = 43,
+  AIOT_STRIDED_SLICE = 45,
+  AIOT_SPLIT = 49,
+  AIOT_PADV2 = 60,
+  AIOT_EXPAND_DIMS = 70,
+  AIOT_REDUCE_MAX = 82,
+  AIOT_LEAKY_RELU = 98,
+  AIOT_QUANTIZE = 114
+};
+
+#endif

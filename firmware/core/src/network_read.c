@@ -1,0 +1,193 @@
+#include "network_read.h"
+
+#include <string.h>
+
+static uint32_t element_bytes(int32_t type) {
+  return type == AIOT_INT32 ? 4 : 1;
+}
+
+/* Shape, and the number of its elements; false beyond what is known here. */
+static bool read_shape(aiot_flatbuffer *file, aiot_vector shape, aiot_operand *operand) {
+  if (shape.count > AIOT_RANK_MAX) return false;
+  operand->rank = (int32_t)shape.count;
+  int64_t count = 1;
+  for (uint32_t i = 0; i < shape.count; i++) {
+    const int32_t size = aiot_flatbuffer_i32_at(file, shape, i);
+    if (size < 1) return false;
+    operand->size[i] = size;
+    count *= size;
+    if (count > AIOT_ELEMENTS_MAX) return false;
+  }
+  operand->count = (int32_t)count;
+  return true;
+}
+
+static aiot_code read_operand(aiot_flatbuffer *file, aiot_table tensor, aiot_vector buffers, aiot_operand *operand) {
+  /* Of a kind that no kernel here takes: it stands for itself, and whoever needs it refuses it. */
+  operand->type = aiot_flatbuffer_i8(file, tensor, 1, 0);
+  if (!read_shape(file, aiot_flatbuffer_vector(file, tensor, 0, 4), operand)) return AIOT_MODEL_UNSUPPORTED;
+  const aiot_table quantization = aiot_flatbuffer_table(file, tensor, 4);
+  operand->scale = aiot_flatbuffer_vector(file, quantization, 2, 4);
+  operand->zero_point = aiot_flatbuffer_vector(file, quantization, 3, 8);
+  operand->axis = aiot_flatbuffer_i32(file, quantization, 6, 0);
+  const int32_t at = aiot_flatbuffer_i32(file, tensor, 2, 0);
+  if (at < 0) return AIOT_BUNDLE_MALFORMED;
+  const aiot_vector data = aiot_flatbuffer_vector(file, aiot_flatbuffer_table_at(file, buffers, (uint32_t)at), 0, 1);
+  if (data.count == 0) return AIOT_OK;
+  const bool known = operand->type == AIOT_INT8 || operand->type == AIOT_INT32;
+  if (known && data.count != (uint32_t)operand->count * element_bytes(operand->type)) return AIOT_BUNDLE_MALFORMED;
+  operand->data = file->data + data.at;
+  return AIOT_OK;
+}
+
+/* The tensors, in memory taken from the arena's back. */
+static aiot_code read_operands(aiot_network *network, aiot_vector tensors, aiot_vector buffers) {
+  aiot_arena *arena = network->arena;
+  const size_t bytes = tensors.count * sizeof(aiot_operand);
+  /* A tensor is at least a table, so the count is bounded by the file; an index has to fit a step's. */
+  if (tensors.count > INT16_MAX) return AIOT_MODEL_UNSUPPORTED;
+  const size_t free = arena->bytes - arena->used;
+  if (bytes + AIOT_ALIGNMENT > free) return AIOT_MEMORY_SHORT;
+  const uintptr_t back = (uintptr_t)(arena->base + arena->bytes - bytes);
+  arena->bytes -= bytes + back % AIOT_ALIGNMENT;
+  network->operand = (aiot_operand *)(void *)(arena->base + arena->bytes);
+  network->operands = (int32_t)tensors.count;
+  memset(network->operand, 0, bytes);
+  for (uint32_t i = 0; i < tensors.count; i++) {
+    network->operand[i].root = (int32_t)i;
+    const aiot_table tensor = aiot_flatbuffer_table_at(&network->file, tensors, i);
+    const aiot_code code = read_operand(&network->file, tensor, buffers, &network->operand[i]);
+    if (code != AIOT_OK || network->file.broken) return code == AIOT_OK ? AIOT_BUNDLE_MALFORMED : code;
+  }
+  return AIOT_OK;
+}
+
+/* Whether what the operator takes is there before it, and what it makes is not; notes when each is used. */
+static bool in_order(const aiot_operator *operator, int32_t time) {
+  aiot_network *network = operator->network;
+  for (uint32_t i = 0; i < operator->inputs.count; i++) {
+    const int32_t index = aiot_operator_input_index(operator, i);
+    if (index == -1) continue;
+    if (index < 0 || index >= network->operands) return false;
+    aiot_operand *operand = &network->operand[index];
+    if (!operand->made && operand->data == NULL) return false;
+    operand->last = time;
+  }
+  for (uint32_t i = 0; i < operator->outputs.count; i++) {
+    const int32_t index = aiot_operator_output_index(operator, i);
+    if (index < 0 || index >= network->operands) return false;
+    aiot_operand *operand = &network->operand[index];
+    if (operand->made || operand->data != NULL) return false;
+    operand->made = true;
+    operand->first = operand->last = time;
+  }
+  return operator->outputs.count > 0;
+}
+
+static aiot_code read_operators(aiot_network *network, aiot_vector operators, aiot_vector codes) {
+  aiot_flatbuffer *file = &network->file;
+  for (uint32_t i = 0; i < operators.count; i++) {
+    const aiot_table table = aiot_flatbuffer_table_at(file, operators, i);
+    const int32_t kind = aiot_flatbuffer_i32(file, table, 0, 0);
+    if (kind < 0) return AIOT_BUNDLE_MALFORMED;
+    const aiot_table code = aiot_flatbuffer_table_at(file, codes, (uint32_t)kind);
+    const int32_t old = aiot_flatbuffer_i8(file, code, 0, 0), builtin = aiot_flatbuffer_i32(file, code, 3, 0);
+    const aiot_operator operator = {
+        .network = network,
+        .code = old > builtin ? old : builtin,
+        .options = aiot_flatbuffer_table(file, table, 4),
+        .inputs = aiot_flatbuffer_vector(file, table, 1, 4),
+        .outputs = aiot_flatbuffer_vector(file, table, 2, 4),
+    };
+    if (file->broken || !in_order(&operator, (int32_t)i + 1)) return AIOT_BUNDLE_MALFORMED;
+    const aiot_prepare prepare = aiot_kernel_of(operator.code);
+    const aiot_code result = prepare == NULL ? AIOT_MODEL_UNSUPPORTED : prepare(&operator);
+    if (result != AIOT_OK) return result;
+    if (file->broken) return AIOT_BUNDLE_MALFORMED;
+  }
+  return AIOT_OK;
+}
+
+/* The one tensor of the network's inputs or outputs; -1 where there are more, or none. */
+static int32_t only(aiot_network *network, aiot_table graph, unsigned slot) {
+  const aiot_vector list = aiot_flatbuffer_vector(&network->file, graph, slot, 4);
+  const int32_t index = list.count == 1 ? aiot_flatbuffer_i32_at(&network->file, list, 0) : -1;
+  return index < network->operands ? index : -1;
+}
+
+aiot_code aiot_network_read(aiot_network *network, int32_t *input, int32_t *output) {
+  aiot_flatbuffer *file = &network->file;
+  const aiot_table model = aiot_flatbuffer_root(file, "TFL3");
+  if (file->broken) return AIOT_BUNDLE_MALFORMED;
+  const aiot_vector graphs = aiot_flatbuffer_vector(file, model, 2, 4);
+  if (aiot_flatbuffer_i32(file, model, 0, 0) != 3 || graphs.count != 1) return AIOT_MODEL_UNSUPPORTED;
+  const aiot_table graph = aiot_flatbuffer_table_at(file, graphs, 0);
+  const aiot_vector tensors = aiot_flatbuffer_vector(file, graph, 0, 4);
+  const aiot_code code = read_operands(network, tensors, aiot_flatbuffer_vector(file, model, 4, 4));
+  if (code != AIOT_OK) return code;
+  *input = only(network, graph, 1);
+  *output = only(network, graph, 2);
+  if (*input < 0 || *output < 0) return AIOT_MODEL_UNSUPPORTED;
+  aiot_operand *first = &network->operand[*input];
+  if (first->data != NULL) return AIOT_BUNDLE_MALFORMED;
+  first->made = true;
+  const aiot_vector operators = aiot_flatbuffer_vector(file, graph, 3, 4);
+  const aiot_code prepared = read_operators(network, operators, aiot_flatbuffer_vector(file, model, 1, 4));
+  network->operand[*output].last = (int32_t)operators.count + 1;
+  return prepared;
+}
+
+int32_t aiot_operator_input_index(const aiot_operator *operator, uint32_t place) {
+  return aiot_flatbuffer_i32_at(&operator->network->file, operator->inputs, place);
+}
+
+int32_t aiot_operator_output_index(const aiot_operator *operator, uint32_t place) {
+  return aiot_flatbuffer_i32_at(&operator->network->file, operator->outputs, place);
+}
+
+aiot_operand *aiot_operator_input(const aiot_operator *operator, uint32_t place) {
+  if (place >= operator->inputs.count) return NULL;
+  const int32_t index = aiot_operator_input_index(operator, place);
+  return index < 0 ? NULL : &operator->network->operand[index];
+}
+
+aiot_operand *aiot_operator_output(const aiot_operator *operator, uint32_t place) {
+  if (place >= operator->outputs.count) return NULL;
+  return &operator->network->operand[aiot_operator_output_index(operator, place)];
+}
+
+int32_t aiot_operand_i32(const aiot_operand *operand, int32_t index) {
+  const uint8_t *byte = operand->data + 4 * index;
+  return (int32_t)((uint32_t)byte[0] | (uint32_t)byte[1] << 8 | (uint32_t)byte[2] << 16 | (uint32_t)byte[3] << 24);
+}
+
+bool aiot_operand_constant(const aiot_operand *operand, int32_t type) {
+  return operand != NULL && operand->data != NULL && operand->type == type;
+}
+
+bool aiot_operand_shaped(const aiot_operand *operand, int32_t rank, const int32_t *size) {
+  if (operand->rank != rank) return false;
+  for (int32_t axis = 0; axis < rank; axis++)
+    if (operand->size[axis] != size[axis]) return false;
+  return true;
+}
+
+int32_t aiot_operand_axis(const aiot_operand *operand, int32_t axis) {
+  if (axis < -operand->rank || axis >= operand->rank) return -1;
+  return axis < 0 ? axis + operand->rank : axis;
+}
+
+void *aiot_network_step(aiot_network *network, void (*run)(const aiot_step *step), size_t plan_bytes, int32_t from,
+                        int32_t from2, int32_t to) {
+  aiot_step *step = aiot_arena_take(network->arena, sizeof *step, AIOT_ALIGNMENT);
+  void *plan = step == NULL ? NULL : aiot_arena_take(network->arena, plan_bytes, AIOT_ALIGNMENT);
+  if (plan == NULL) return NULL;
+  step->run = run;
+  step->plan = plan;
+  step->from = (int16_t)from;
+  step->from2 = (int16_t)from2;
+  step->to = (int16_t)to;
+  *network->end = step;
+  network->end = &step->next;
+  return plan;
+}

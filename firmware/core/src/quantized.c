@@ -1,0 +1,63 @@
+#include "quantized.h"
+
+#include <math.h>
+
+#include "aiot/fixed_point.h"
+
+bool aiot_ratio_of(double real, aiot_ratio *out) {
+  *out = (aiot_ratio){0, 0};
+  if (real == 0.0) return true;
+  if (!(real > 0.0) || real > 1e30) return false;
+  int exponent = 0;
+  int64_t rounded = (int64_t)round(frexp(real, &exponent) * 2147483648.0);
+  if (rounded == (int64_t)1 << 31) {
+    rounded = (int64_t)1 << 30;
+    exponent++;
+  }
+  if (exponent < -31) return true;
+  *out = (aiot_ratio){(int32_t)rounded, exponent};
+  return exponent <= 30;
+}
+
+int32_t aiot_ratio_times(int32_t x, aiot_ratio ratio) {
+  return aiot_multiply_by_quantized(x, ratio.multiplier, ratio.shift);
+}
+
+bool aiot_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out) {
+  if (operand->type != AIOT_INT8 || operand->scale.count != 1 || operand->zero_point.count != 1) return false;
+  const float scale = aiot_flatbuffer_f32_at(file, operand->scale, 0);
+  const int32_t zero_point = aiot_flatbuffer_i64_at(file, operand->zero_point, 0);
+  *out = (aiot_scale){(double)scale, zero_point};
+  return isfinite(scale) && scale > 0.0f && zero_point >= INT8_MIN && zero_point <= INT8_MAX;
+}
+
+bool aiot_scale_same(aiot_flatbuffer *file, const aiot_operand *a, const aiot_operand *b) {
+  aiot_scale first, second;
+  if (!aiot_scale_of(file, a, &first) || !aiot_scale_of(file, b, &second)) return false;
+  return fabs(first.scale - second.scale) <= 1e-6 && first.zero_point == second.zero_point;
+}
+
+bool aiot_scale_is(aiot_flatbuffer *file, const aiot_operand *operand, double scale, int32_t zero_point) {
+  aiot_scale own;
+  return aiot_scale_of(file, operand, &own) && own.scale == scale && own.zero_point == zero_point;
+}
+
+int32_t aiot_round(double real) {
+  const double most = 1073741824.0;
+  const double rounded = round(real);
+  return (int32_t)(rounded > most ? most : rounded < -most ? -most : rounded);
+}
+
+bool aiot_range_of(aiot_scale output, int32_t activation, aiot_range *out) {
+  /* In single precision, as the reference kernels form it. */
+  const int32_t zero = output.zero_point;
+  const int32_t one = aiot_round((double)(float)(1.0 / output.scale));
+  const int32_t six = aiot_round((double)(float)(6.0 / output.scale));
+  aiot_range range = {INT8_MIN, INT8_MAX};
+  if (activation == 1) range.low = zero;
+  if (activation == 2) range = (aiot_range){zero - one, zero + one};
+  if (activation == 3) range = (aiot_range){zero, zero + six};
+  out->low = range.low < INT8_MIN ? INT8_MIN : range.low;
+  out->high = range.high > INT8_MAX ? INT8_MAX : range.high;
+  return activation >= 0 && activation <= 3;
+}

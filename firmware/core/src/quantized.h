@@ -1,0 +1,42 @@
+/* Scales of tensors as the integers that kernels compute with (src/lib/runtime/interpreter/quantized.ts). */
+#ifndef AIOT_QUANTIZED_H
+#define AIOT_QUANTIZED_H
+
+#include "network.h"
+
+/* A ratio r of scales: r = multiplier * 2^(shift - 31). */
+typedef struct {
+  int32_t multiplier;
+  int32_t shift;
+} aiot_ratio;
+
+typedef struct {
+  double scale;
+  int32_t zero_point;
+} aiot_scale;
+
+/* False when the ratio is too large for the kernels (shift above 30), below 0 or no number. */
+bool aiot_ratio_of(double real, aiot_ratio *out);
+int32_t aiot_ratio_times(int32_t x, aiot_ratio ratio);
+
+/* Of an int8 activation with one scale above 0; false where it is none. */
+bool aiot_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scale *out);
+/* Whether two activations mean the same by the same integers. */
+bool aiot_scale_same(aiot_flatbuffer *file, const aiot_operand *a, const aiot_operand *b);
+/* Whether an output has the scale that a kernel takes for granted. */
+bool aiot_scale_is(aiot_flatbuffer *file, const aiot_operand *operand, double scale, int32_t zero_point);
+
+/* The least and the largest value of an output with a fused activation (0 none, 1 RELU, 2 RELU_N1_TO_1, 3 RELU6). */
+typedef struct {
+  int32_t low, high;
+} aiot_range;
+bool aiot_range_of(aiot_scale output, int32_t activation, aiot_range *out);
+
+static inline int8_t aiot_range_clamp(aiot_range range, int32_t value) {
+  return (int8_t)(value < range.low ? range.low : value > range.high ? range.high : value);
+}
+
+/* real to the nearest integer, halves away from zero, inside +-2^30. */
+int32_t aiot_round(double real);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * Runs networks in the core's interpreter, for tests that compare it with other interpreters.
+ *
+ *   run_models LIST
+ *
+ * LIST has three lines for each network: its .tflite file, a file of inputs one after another, and the file to write outputs to.
+ * A line is printed for each: `ok ARENA_BYTES`, or the code that refused it.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "aiot/model.h"
+
+enum { ARENA_BYTES = 1 << 20, LINE_BYTES = 4096 };
+
+typedef struct {
+  uint8_t *data;
+  size_t bytes;
+} contents;
+
+/* Exactly as large as the file, so that the sanitizer sees a read behind it. */
+static contents read_file(const char *path) {
+  FILE *file = fopen(path, "rb");
+  if (file == NULL || fseek(file, 0, SEEK_END) != 0) {
+    perror(path);
+    exit(1);
+  }
+  const contents read = {malloc((size_t)ftell(file)), (size_t)ftell(file)};
+  rewind(file);
+  if (fread(read.data, 1, read.bytes, file) != read.bytes) exit(1);
+  fclose(file);
+  return read;
+}
+
+static bool read_line(FILE *list, char *line) {
+  if (fgets(line, LINE_BYTES, list) == NULL) return false;
+  line[strcspn(line, "\n")] = '\0';
+  return true;
+}
+
+static void run(const contents *model, const contents *input, const char *path, uint8_t *memory) {
+  aiot_arena arena;
+  aiot_arena_init(&arena, memory, ARENA_BYTES);
+  aiot_model *opened = NULL;
+  const aiot_code code = aiot_interpreter.open(model->data, model->bytes, &arena, &opened);
+  FILE *out = fopen(path, "wb");
+  if (out == NULL) exit(1);
+  if (code != AIOT_OK) {
+    printf("%s\n", aiot_code_name(code));
+  } else {
+    const size_t taken = aiot_interpreter.input(opened)->count, given = aiot_interpreter.output(opened)->count;
+    int8_t *output = malloc(given);
+    for (size_t at = 0; at + taken <= input->bytes; at += taken) {
+      aiot_interpreter.invoke(opened, (const int8_t *)input->data + at, output);
+      fwrite(output, 1, given, out);
+    }
+    free(output);
+    printf("ok %zu\n", arena.used);
+  }
+  fclose(out);
+}
+
+int main(int count, char **arguments) {
+  if (count != 2) return 2;
+  FILE *list = fopen(arguments[1], "r");
+  if (list == NULL) return 2;
+  uint8_t *memory = malloc(ARENA_BYTES);
+  static char model_path[LINE_BYTES], input_path[LINE_BYTES], output_path[LINE_BYTES];
+  while (read_line(list, model_path) && read_line(list, input_path) && read_line(list, output_path)) {
+    const contents model = read_file(model_path), input = read_file(input_path);
+    run(&model, &input, output_path, memory);
+    free(model.data);
+    free(input.data);
+  }
+  fclose(list);
+  free(memory);
+  return 0;
+}

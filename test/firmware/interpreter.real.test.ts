@@ -1,0 +1,110 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/index.js';
+import { elementCount, type Graph, type OperatorName } from '../../src/lib/formats/index.js';
+import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { architectures, quantizedOf } from '../support/architectures.js';
+import { root } from '../support/cli.js';
+import { engineKinds } from '../support/engine-kinds.js';
+import { chanceInputs, long } from '../support/every-tensor.js';
+import { runInFirmware } from '../support/native-interpreter.js';
+import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { describeReal } from '../support/real.js';
+import { runInPython } from '../support/tflite.js';
+
+const makers = { ...architectures, ...engineKinds };
+const kinds = Object.keys(makers) as (keyof typeof makers)[];
+const [files, networks, runs] = long ? [200, 20, 500] : [40, 4, 50];
+
+/** What a network takes and gives as int8. */
+const isInt8 = ({ tensors, inputs, outputs }: Graph) =>
+  [...inputs, ...outputs].every((index) => tensors[index]!.type === 'int8');
+
+function answersOf(graph: Graph, input: Int8Array): Int8Array {
+  const interpreter = createInterpreter(graph);
+  const size = elementCount(interpreter.inputTensor.shape);
+  const all: number[] = [];
+  for (let at = 0; at < input.length; at += size)
+    all.push(...interpreter.invoke(input.subarray(at, at + size)));
+  return Int8Array.from(all);
+}
+
+describeReal('cmake', 'the firmware’s interpreter, built with sanitizers', () => {
+  let build = '';
+  let program = '';
+  beforeAll(() => {
+    build = mkdtempSync(join(tmpdir(), 'aiot-firmware-'));
+    program = join(build, 'run_models');
+    for (const args of [
+      ['-S', join(root, 'firmware'), '-B', build],
+      ['--build', build, '--target', 'run_models', '--parallel', '2'],
+    ]) {
+      const { status, stdout, stderr } = spawnSync('cmake', args, { encoding: 'utf8' });
+      if (status !== 0) throw new Error(`cmake ${args.join(' ')}: ${stdout}${stderr}`);
+    }
+  }, 120_000);
+  afterAll(() => {
+    rmSync(build, { recursive: true, force: true });
+  });
+
+  const operatorJobs = () =>
+    (Object.keys(oneOpGraphs) as OperatorName[]).flatMap((op) => {
+      const random = seededRandom(23);
+      return Array.from({ length: files }, (_, at) => ({
+        name: `${op} ${at}`,
+        graph: oneOpGraphs[op]!(random),
+      }))
+        .filter(({ graph }) => isInt8(graph))
+        .map((job) => ({ ...job, input: chanceInputs(job.graph, random, runs) as Int8Array }));
+    });
+  const networkJobs = () =>
+    kinds.flatMap((kind) =>
+      Array.from({ length: networks }, (_, seed) => {
+        const graph = quantizedOf(makers[kind], 500 + seed);
+        return {
+          name: `${kind} ${seed}`,
+          graph,
+          input: chanceInputs(graph, seededRandom(seed), runs) as Int8Array,
+        };
+      }),
+    );
+
+  it.each([
+    ['each operator', operatorJobs],
+    ['whole networks of each kind', networkJobs],
+  ])(
+    'computes %s bit for bit as this side does',
+    (_, jobsOf) => {
+      const jobs = jobsOf();
+      expect(jobs.length).toBeGreaterThan(kinds.length);
+      runInFirmware(program, jobs).forEach(({ output, said }, index) => {
+        const { name, graph, input } = jobs[index]!;
+        expect(said, name).toMatch(/^ok \d+$/);
+        expect(Buffer.from(output.buffer).equals(Buffer.from(answersOf(graph, input).buffer)), name).toBe(
+          true,
+        );
+      });
+    },
+    long ? 600_000 : 60_000,
+  );
+
+  describeReal('tflm', 'against TFLite Micro', () => {
+    it(
+      'gives the same bits',
+      () => {
+        const jobs = [...networkJobs(), ...operatorJobs()].filter((_, at) => long || at % 5 === 0);
+        const ours = runInFirmware(program, jobs);
+        runInPython('tflm', jobs).forEach(({ output }, index) => {
+          expect(
+            Buffer.from(ours[index]!.output.buffer).equals(Buffer.from(output.buffer)),
+            jobs[index]!.name,
+          ).toBe(true);
+        });
+      },
+      long ? 600_000 : 60_000,
+    );
+  });
+});

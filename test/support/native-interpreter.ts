@@ -1,0 +1,33 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
+
+/**
+ * Runs int8 networks in the firmware's own interpreter (firmware/test/run_models.c, built by CMake at `program`). `input` of each
+ * holds any number of runs one after another, and so does the output; `said` is `ok ARENA_BYTES` or the code that refused it.
+ */
+export function runInFirmware(
+  program: string,
+  jobs: { graph: Graph | Uint8Array; input: Int8Array }[],
+): { output: Int8Array; said: string }[] {
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-native-'));
+  try {
+    const list = jobs.map(({ graph, input }, index) => {
+      const paths = ['model', 'input', 'output'].map((kind) => join(folder, `${index}.${kind}`));
+      writeFileSync(paths[0]!, graph instanceof Uint8Array ? graph : writeTflite(graph));
+      writeFileSync(paths[1]!, new Uint8Array(input.buffer, input.byteOffset, input.byteLength));
+      return paths as [string, string, string];
+    });
+    const listFile = join(folder, 'jobs.list');
+    writeFileSync(listFile, list.map((paths) => `${paths.join('\n')}\n`).join(''));
+    const said = execFileSync(program, [listFile], { encoding: 'utf8' }).trim().split('\n');
+    return list.map(([, , output], index) => ({
+      output: new Int8Array(readFileSync(output)),
+      said: said[index] ?? '',
+    }));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
