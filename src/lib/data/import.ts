@@ -1,18 +1,24 @@
-import { stat } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { AiotError, namePattern, type Project, readBytes, sha256Hex } from '../core/index.js';
 import { writeCsv } from '../formats/index.js';
+import { exportDataset, type RegistryClient } from '../registry/index.js';
 import { type Listing, readListing } from './disk/listing.js';
 import { csvFilesIn, type Expected, idOfFile, readListed, readLoose } from './disk/read.js';
 import { addRecordings, changeData, listingOf } from './disk/write.js';
+import { isExported, readExported } from './exported.js';
 import { dataFolderOf, expectedOf, looseFolder } from './open.js';
 import { recordingLine, recordingLineSchema } from './summary.js';
 import type { Recording } from './types.js';
 
 export interface ImportOptions {
   project: Project;
-  /** A CSV file, a folder of them, or a data folder with its dataset.json. */
-  from: string;
+  /** A CSV file, a folder of them, a data folder with its dataset.json, or what `data export` wrote as CSV. */
+  from?: string | undefined;
+  /** Instead: what a platform has of this stream. */
+  stream?: { name: string; client: Pick<RegistryClient, 'datasets'> } | undefined;
   /** What all of them show; absent = what dataset.json or the file names say. */
   label?: string;
   /** Which device made them. */
@@ -37,11 +43,11 @@ export type ImportResult = z.output<typeof importResultSchema>;
 
 /**
  * Copies recordings into a project's data folder; everything is read and checked before anything is written.
- * @throws AIOT_FILE_NOT_FOUND, AIOT_DATA_EMPTY, AIOT_DATA_RATE, AIOT_LABEL_UNKNOWN, AIOT_RECORDING_EXISTS (another recording
+ * @throws AIOT_USAGE (neither a file nor a stream, or both), AIOT_FILE_NOT_FOUND, AIOT_DATA_EMPTY, AIOT_DATA_RATE, AIOT_LABEL_UNKNOWN, AIOT_RECORDING_EXISTS (another recording
  *   of that name), AIOT_CSV_*, AIOT_USAGE (a file name that is no recording's name)
  */
 export async function importRecordings(options: ImportOptions): Promise<ImportResult> {
-  const { project, from, dryRun = false, signal } = options;
+  const { project, dryRun = false, signal } = options;
   const expected = expectedOf(project.config);
   if (options.rateHz !== undefined && options.rateHz !== expected.rateHz) {
     throw new AiotError(
@@ -56,8 +62,7 @@ export async function importRecordings(options: ImportOptions): Promise<ImportRe
       `--device: expected a name of at most 64 letters, digits, dots, dashes and underscores, got "${options.device}"`,
     );
   }
-  const found = await readFrom(from, expected, signal);
-  if (found.length === 0) throw new AiotError('AIOT_DATA_EMPTY', `no CSV files in ${from}`);
+  const found = await findRecordings(options, expected);
   const folder = dataFolderOf(project);
   const sorted = (listing: Listing) => sortOut(found, listing, folder, options, expected);
   let { fresh, skipped } = sorted(await listingOf(folder, expected));
@@ -114,6 +119,40 @@ interface Found {
   sha256: string | null;
 }
 
+async function findRecordings(options: ImportOptions, expected: Expected): Promise<Found[]> {
+  const { from, stream, signal } = options;
+  if ((from === undefined) === (stream === undefined)) {
+    throw new AiotError('AIOT_USAGE', 'expected a file or folder, or --stream', {
+      next: 'aiot data import FOLDER, or aiot data import --stream STREAM',
+    });
+  }
+  const found =
+    stream === undefined
+      ? await readFrom(from as string, expected, signal)
+      : await fetchFrom(stream, expected, signal);
+  if (found.length > 0) return found;
+  throw new AiotError('AIOT_DATA_EMPTY', `no CSV files in ${from}`);
+}
+
+async function fetchFrom(
+  { name: stream, client }: NonNullable<ImportOptions['stream']>,
+  expected: Expected,
+  signal?: AbortSignal,
+): Promise<Found[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'aiot-import-'));
+  try {
+    const out = join(folder, 'export.csv');
+    await exportDataset(client, { stream, query: { format: 'csv' }, out, ...(signal ? { signal } : {}) });
+    return exportedIn(await readBytes(out), `the stream ${stream}`, expected);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function exportedIn(bytes: Uint8Array, file: string, expected: Expected): Found[] {
+  return readExported(bytes, file, expected).map((recording) => ({ recording, sha256: null }));
+}
+
 async function readFrom(from: string, expected: Expected, signal?: AbortSignal): Promise<Found[]> {
   const found = await stat(from).catch(() => null);
   if (!found) throw new AiotError('AIOT_FILE_NOT_FOUND', `no such file or folder: ${from}`);
@@ -126,6 +165,16 @@ async function readFrom(from: string, expected: Expected, signal?: AbortSignal):
   const out: Found[] = [];
   for (const file of files) {
     signal?.throwIfAborted();
+    // A pipe or /dev/zero may never end, and would be read twice.
+    const kind = await stat(file).catch(() => null);
+    if (kind && !kind.isFile()) {
+      throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${file}: expected a CSV file`);
+    }
+    const bytes = await readBytes(file);
+    if (isExported(bytes)) {
+      out.push(...exportedIn(bytes, file, expected));
+      continue;
+    }
     if (!namePattern.test(idOfFile(file))) {
       throw new AiotError(
         'AIOT_USAGE',
@@ -133,12 +182,7 @@ async function readFrom(from: string, expected: Expected, signal?: AbortSignal):
         { next: 'Rename the file.' },
       );
     }
-    // A pipe or /dev/zero may never end, and would be read twice.
-    const kind = await stat(file).catch(() => null);
-    if (kind && !kind.isFile()) {
-      throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${file}: expected a CSV file`);
-    }
-    out.push({ recording: await readLoose(file, expected), sha256: sha256Hex(await readBytes(file)) });
+    out.push({ recording: await readLoose(file, expected), sha256: sha256Hex(bytes) });
   }
   return out;
 }

@@ -7,6 +7,7 @@ export {
   csvColumns,
   parseCsv,
   parseLabelledCsv,
+  parseMixedCsv,
 } from './csv/parse.js';
 export { type CsvRecord, csvRecords } from './csv/records.js';
 export { parseTable, type Table, type TableShape } from './csv/table.js';

@@ -51,6 +51,30 @@ export function parseLabelledCsv(
   onBad?: (bad: BadCell) => void,
   names?: readonly string[],
 ): LabelledTable {
+  return parseTexts(bytes, file, { textColumns, onBad, names });
+}
+
+/** As `parseLabelledCsv`; cells of text may be empty, too: what is not known. */
+export function parseMixedCsv(
+  bytes: Uint8Array,
+  file: string,
+  textColumns: (name: string) => boolean,
+): LabelledTable {
+  return parseTexts(bytes, file, { textColumns, emptyWords: true });
+}
+
+interface TextOptions {
+  textColumns: readonly string[] | ((name: string) => boolean);
+  onBad?: ((bad: BadCell) => void) | undefined;
+  names?: readonly string[] | undefined;
+  emptyWords?: boolean;
+}
+
+function parseTexts(
+  bytes: Uint8Array,
+  file: string,
+  { textColumns, onBad, names, emptyWords }: TextOptions,
+): LabelledTable {
   const header = readHeader(bytes, file);
   const headless = names !== undefined && header.columns.join() !== names.join();
   const columns = headless ? [...names] : header.columns;
@@ -60,7 +84,7 @@ export function parseLabelledCsv(
     typeof textColumns === 'function' ? textColumns(name) : textColumns.includes(name),
   );
   const words = isText.map((is) => (is ? ([] as string[]) : null));
-  const data = readRows(bytes, bodyStart, columns, file, { words, onBad });
+  const data = readRows(bytes, bodyStart, columns, file, { words, onBad, emptyWords });
   const texts = Object.fromEntries(columns.flatMap((name, c) => (words[c] ? [[name, words[c]]] : [])));
   const rows = words[0]?.length ?? data[0]!.length;
   if (rows === 0)

@@ -18,7 +18,9 @@ export interface RowsOptions {
   /** For each column the list that takes its cells as text, or null for numbers. */
   words: (string[] | null)[];
   /** Takes cells that are no finite number, which count as NaN; absent = they are refused. */
-  onBad?: (bad: BadCell) => void;
+  onBad?: ((bad: BadCell) => void) | undefined;
+  /** Whether a cell of text may be empty. */
+  emptyWords?: boolean | undefined;
 }
 
 /**
@@ -31,7 +33,7 @@ export function readRows(
   from: number,
   columns: string[],
   file: string,
-  { words, onBad }: RowsOptions,
+  { words, onBad, emptyWords = false }: RowsOptions,
 ): Float64Array[] {
   const width = columns.length;
   const end = bytes.length;
@@ -48,7 +50,7 @@ export function readRows(
       const stop = last && to > at && bytes[to - 1] === carriageReturn ? to - 1 : to;
       const texts = words[cell];
       if (cell >= width) throw badCell(bytes, at, stop, undefined, file);
-      if (texts && stop > at) pushWord(texts, utf8(bytes, at, stop));
+      if (texts && (emptyWords || stop > at)) pushWord(texts, utf8(bytes, at, stop));
       else {
         const value = read(at, stop);
         if (texts || !Number.isFinite(value)) {

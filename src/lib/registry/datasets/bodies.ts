@@ -103,6 +103,8 @@ export const labelsRequestSchema = z.strictObject({
 export type LabelsRequest = z.output<typeof labelsRequestSchema>;
 export const labelsReplySchema = z.object({ labels: z.int() });
 
+/** Columns of an export before the stream's fields. */
+export const exportColumns = ['device', 'recording', 'seq', 't', 'label'] as const;
 export const exportFormats = ['csv', 'ndjson', 'parquet'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 

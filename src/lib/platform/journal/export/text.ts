@@ -1,7 +1,5 @@
+import { exportColumns } from '../../../registry/index.js';
 import type { Samples } from './rows.js';
-
-/** Columns of an export before the stream's fields. */
-export const headColumns = ['device', 'recording', 'seq', 't', 'label'] as const;
 
 /** RFC 4180 with LF; `t` in ms since 1970; numbers read back exactly; empty = there is none. */
 export async function* csvExport(
@@ -9,7 +7,7 @@ export async function* csvExport(
   batches: AsyncIterable<Samples>,
 ): AsyncGenerator<Buffer> {
   const out = new Pieces();
-  yield* out.push(`${[...headColumns, ...fields].join(',')}\n`);
+  yield* out.push(`${[...exportColumns, ...fields].join(',')}\n`);
   for await (const { device, recording, seq, t, label, columns } of batches) {
     const head = `${device},${recording},${seq ?? ''},`;
     const values = fields.map((field) => columns.get(field));

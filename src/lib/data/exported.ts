@@ -1,0 +1,121 @@
+import { AiotError, namePattern } from '../core/index.js';
+import { parseMixedCsv } from '../formats/index.js';
+import { exportColumns } from '../registry/index.js';
+import type { Expected } from './disk/read.js';
+import { createTake } from './stream/take.js';
+import type { Recording } from './types.js';
+
+const head = `${exportColumns.join(',')},`;
+
+/** Whether these are bytes of what `data export` writes as CSV: nobody names the fields of a recording so. */
+export function isExported(bytes: Uint8Array): boolean {
+  return Buffer.from(bytes.subarray(0, head.length)).toString('latin1') === head;
+}
+
+/** A row, as far as it says whose it is. */
+interface Origin {
+  device: string;
+  recording: string;
+  label: string;
+}
+
+/** Rows of one recording that bear one label and follow each other. */
+interface Run extends Origin {
+  first: number;
+  /** Behind the last. */
+  end: number;
+}
+
+/**
+ * The recordings of a stream's export, as `data record` would have written them: one for each of a device, with its label. Where
+ * a recording has several labels, each part is one of its own, `NAME-1`, `NAME-2`, …; where two devices chose the same name, the
+ * device's goes before it. Fields that the project does not have are left out.
+ * @throws AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_CSV_MALFORMED, AIOT_DATA_RATE, AIOT_USAGE (a name that is too long)
+ */
+export function readExported(bytes: Uint8Array, file: string, expected: Expected): Recording[] {
+  const { fields, rateHz } = expected;
+  const numbers = new Set([...fields, 't']);
+  const table = parseMixedCsv(bytes, file, (name) => !numbers.has(name));
+  const absent = fields.filter((field) => !table.columns.includes(field));
+  if (absent.length > 0) {
+    const got = table.header.slice(exportColumns.length).join(', ');
+    throw new AiotError(
+      'AIOT_CSV_COLUMNS',
+      `${file}:1:1: expected the fields ${fields.join(', ')}, got ${got}`,
+    );
+  }
+  const column = (name: string) => table.data[table.columns.indexOf(name)] as Float64Array;
+  const [times, values] = [column('t'), fields.map(column)];
+  const text = (name: string) => table.texts[name] as string[];
+  const numbersOf = text('seq');
+  const runs = runsOf(
+    { device: text('device'), recording: text('recording'), label: text('label') },
+    table.rows,
+  );
+  return named(runs, file).map(({ id, run }) => {
+    const take = createTake(run.device, fields);
+    for (let from = run.first; from < run.end; ) {
+      const to = endOfMessage(numbersOf, from, run.end);
+      take.add(
+        {
+          ...{ device: run.device, byDevice: true, t: times[from] as number },
+          seq: numbersOf[from] === '' ? null : Number(numbersOf[from]),
+          columns: values.map((each) => [...each.subarray(from, to)]),
+        },
+        Number.POSITIVE_INFINITY,
+      );
+      from = to;
+    }
+    const other = take.otherRate(rateHz);
+    if (other !== null) {
+      throw new AiotError(
+        'AIOT_DATA_RATE',
+        `${file}: ${run.device}/${run.recording}: expected ${rateHz} samples a second (signal.rate), got about ${other.toFixed(1)}`,
+      );
+    }
+    return take.finish(id, run.label === '' ? null : run.label, rateHz);
+  });
+}
+
+function runsOf(of: Record<keyof Origin, string[]>, rows: number): Run[] {
+  const runs: Run[] = [];
+  for (let row = 0; row < rows; row++) {
+    const [device, recording, label] = [of.device[row]!, of.recording[row]!, of.label[row]!];
+    const last = runs.at(-1);
+    if (last?.device === device && last.recording === recording && last.label === label) last.end = row + 1;
+    else runs.push({ device, recording, label, first: row, end: row + 1 });
+  }
+  return runs;
+}
+
+/** Samples of one message bear its number; where messages have none, each sample stands for itself. */
+function endOfMessage(numbers: readonly string[], from: number, end: number): number {
+  let to = from + 1;
+  while (to < end && numbers[from] !== '' && numbers[to] === numbers[from]) to++;
+  return to;
+}
+
+function named(runs: readonly Run[], file: string): { id: string; run: Run }[] {
+  const devices = new Map<string, Set<string>>();
+  const parts = new Map<string, number>();
+  const keyOf = ({ device, recording }: Run) => `${device}/${recording}`;
+  for (const run of runs) {
+    devices.set(run.recording, (devices.get(run.recording) ?? new Set()).add(run.device));
+    parts.set(keyOf(run), (parts.get(keyOf(run)) ?? 0) + 1);
+  }
+  const told = new Map<string, number>();
+  return runs.map((run) => {
+    const { device, recording } = run;
+    const key = keyOf(run);
+    const number = (told.get(key) ?? 0) + 1;
+    told.set(key, number);
+    const whole = devices.get(recording)?.size === 1 ? recording : `${device}.${recording}`;
+    const id = parts.get(key) === 1 ? whole : `${whole}-${number}`;
+    if (namePattern.test(id)) return { id, run };
+    throw new AiotError(
+      'AIOT_USAGE',
+      `${file}: expected a recording's name of at most 64 characters, got "${id}"`,
+      { next: 'Export it alone: aiot data export STREAM --recording NAME --out FILE' },
+    );
+  });
+}

@@ -1,0 +1,123 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { MqttClient } from 'mqtt';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { addContext } from '../../src/lib/core/index.js';
+import { initProject } from '../../src/lib/project/index.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { runCli } from '../support/cli.js';
+import { connectDevice } from '../support/mqtt.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+let own: TestPlatform;
+let folder: string;
+let dir: string;
+const devices: MqttClient[] = [];
+
+/** The signal of a message: numbers that a double does not print short. */
+const sampleOf = (recording: string, seq: number) =>
+  Array.from({ length: 50 }, (_, i) => Math.sin(recording.length + seq + i / 50));
+
+async function publish(device: MqttClient, name: string, recording: string, seqs: readonly number[]) {
+  for (const seq of seqs) {
+    const x = sampleOf(recording, seq);
+    const message = { seq, t: 1_000_000 + seq * 500, rate: 100, recording, x, y: x, z: x, more: x };
+    await device.publishAsync(`aiot/v1/${name}/telemetry/motion`, JSON.stringify(message), { qos: 1 });
+  }
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-exported-'));
+  process.env.AIOT_CONFIG_DIR = join(folder, 'config');
+  own = await testPlatform();
+  const { platform, token, client } = own;
+  await addContext('own', { url: platform.urls.http, ca: platform.ca, token }, { use: true });
+  for (const name of ['m1', 'm2']) {
+    const out = join(own.folder, name);
+    await provisionDevice({ client, name, type: 'virtual', out });
+    devices.push(await connectDevice(platform.urls.mqtts, out));
+  }
+  await publish(devices[0]!, 'm1', 'walk', [0, 1, 2, 4]);
+  await publish(devices[0]!, 'm1', 'mixed', [0, 1, 2, 3]);
+  await publish(devices[1]!, 'm2', 'walk', [0, 1]);
+  const label = (device: string, recording: string, said: string, part = {}) =>
+    client.labels.post({ stream: 'motion', device, recording, label: said, ...part });
+  await label('m1', 'walk', 'walking');
+  await label('m1', 'mixed', 'lying');
+  await label('m1', 'mixed', 'sitting', { from: 1_000_700, to: 1_001_200 });
+});
+afterAll(async () => {
+  for (const device of devices) await device.endAsync(true);
+  await own.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+beforeEach(async () => {
+  dir = await mkdtemp(join(folder, 'project-'));
+  await initProject({ dir, template: 'har-imu', name: 'wrist' });
+  await rm(join(dir, 'data'), { recursive: true, force: true });
+});
+
+const run = (...argv: string[]) => runCli([...argv, '--project', dir, '--json']);
+const listed = async () => {
+  const { recordings } = JSON.parse(await readFile(join(dir, 'data', 'dataset.json'), 'utf8'));
+  return recordings as { id: string }[];
+};
+const whole = [
+  { id: 'm1.walk', device: 'm1', label: 'walking', samples: 200, missing: 1, startedAt: 1_000_000 },
+  { id: 'm2.walk', device: 'm2', label: null, samples: 100, missing: 0 },
+  { id: 'mixed-1', device: 'm1', label: 'lying', samples: 70 },
+  { id: 'mixed-2', device: 'm1', label: 'sitting', samples: 51, startedAt: 1_000_700 },
+  { id: 'mixed-3', device: 'm1', label: 'lying', samples: 79 },
+];
+const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1);
+
+describe('what data export writes', () => {
+  it('is imported with devices, labels and what was missing, to the bit, and once', async () => {
+    const out = join(dir, 'motion of all.csv');
+    expect(await runCli(['data', 'export', 'motion', '--out', out])).toMatchObject({ code: 0 });
+    const first = await run('data', 'import', out);
+    expect(first, first.stdout).toMatchObject({ code: 0, json: { skipped: [] } });
+    expect((await listed()).sort(byId)).toMatchObject(whole);
+    const rows = (await readFile(join(dir, 'data', 'recordings', 'm1.walk.csv'), 'utf8')).trim().split('\n');
+    const wanted = [0, 1, 2, 4].flatMap((seq) => sampleOf('walk', seq)).map((x) => `${x},${x},${x}`);
+    expect(rows).toEqual(['x,y,z', ...wanted]);
+    const again = await run('data', 'import', out);
+    expect(again.json).toMatchObject({ imported: [] });
+    expect((again.json as { skipped: string[] }).skipped).toHaveLength(whole.length);
+  });
+
+  it('comes from the platform by itself', async () => {
+    const result = await run('data', 'import', '--stream', 'motion');
+    expect(result, result.stdout).toMatchObject({ code: 0 });
+    expect((await listed()).sort(byId)).toMatchObject(whole);
+    expect((await run('data', 'import', '--stream', 'motion', '--dry-run')).json).toMatchObject({
+      imported: [],
+    });
+  });
+
+  it('is refused with a reason where it does not fit', async () => {
+    const head = 'device,recording,seq,t,label';
+    const rows = (stepMs: number) =>
+      Array.from({ length: 400 }, (_, i) => `m1,r,${i},${i * stepMs},walking,0,0,${i}`).join('\n');
+    for (const [text, code] of [
+      [`${head},x,y\nm1,r,0,0,walking,0,0\n`, 'AIOT_CSV_COLUMNS'],
+      [`${head},x,y,z\nm1,r,0,0,walking,0,0,\n`, 'AIOT_CSV_MALFORMED'],
+      [`${head},x,y,z\nm1,r,0,0,flying,0,0,1\n`, 'AIOT_LABEL_UNKNOWN'],
+      [
+        `${head},x,y,z\nm1,${'r'.repeat(64)},0,0,walking,0,0,1\nm2,${'r'.repeat(64)},0,0,walking,0,0,1\n`,
+        'AIOT_USAGE',
+      ],
+      [`${head},x,y,z\n`, 'AIOT_CSV_EMPTY'],
+      [`${head},x,y,z\n${rows(20)}\n`, 'AIOT_DATA_RATE'],
+    ] as const) {
+      const file = join(dir, 'bad.csv');
+      await writeFile(file, text);
+      expect((await run('data', 'import', file)).json).toMatchObject({ error: { code } });
+    }
+    expect((await run('data', 'import')).json).toMatchObject({ error: { code: 'AIOT_USAGE' } });
+    expect((await run('data', 'import', '--stream', 'nothing')).json).toMatchObject({
+      error: { code: 'AIOT_NOT_FOUND' },
+    });
+  });
+});
