@@ -124,6 +124,12 @@ static void test_strings(checks *c) {
       const bool fits = room > r->utf8_bytes;
       check_at(c, "string fits", "row", i, aiot_json_done(&json) == fits && length == (fits ? r->utf8_bytes : 0));
       if (room > 0) check_at(c, "string", "row", i, memcmp(out, fits ? r->utf8 : "", fits ? length + 1 : 1) == 0);
+      aiot_json_begin(&json, text, r->bytes);
+      const size_t cut = aiot_json_text(&json, out, room);
+      check_at(c, "string that is cut", "row", i,
+               aiot_json_done(&json) && (room == 0 || (cut < room && out[cut] == 0 && memcmp(out, r->utf8, cut) == 0)));
+      const bool within = cut < r->utf8_bytes && ((uint8_t)r->utf8[cut] & 0xc0) == 0x80;
+      check_at(c, "cut behind a character", "row", i, !within && (!fits || cut == r->utf8_bytes));
       free(out);
     }
     free(text);

@@ -178,17 +178,29 @@ bool aiot_json_null(aiot_json *json) {
   return begin_value(json) == 'n' && read_word(json, "null");
 }
 
-size_t aiot_json_string(aiot_json *json, char *out, size_t room) {
-  if (room > 0) out[0] = 0;
-  size_t bytes = 0, written = 0;
+/* Reads a string into `out`, cut where it does not fit or holds a NUL; whether it is whole. */
+static bool unescape_next(aiot_json *json, char *out, size_t room, size_t *written) {
+  size_t bytes = 0;
   bool escaped = false;
-  if (begin_value(json) == 0) return 0;
+  *written = 0;
+  if (room > 0) out[0] = 0;
+  if (begin_value(json) == 0) return false;
   const char *text = read_string(json, &bytes, &escaped);
-  if (json->failed) return 0;
-  if (aiot_json_unescape(text, bytes, out, room, &written)) return written;
+  return !json->failed && aiot_json_unescape(text, bytes, out, room, written);
+}
+
+size_t aiot_json_string(aiot_json *json, char *out, size_t room) {
+  size_t written;
+  if (unescape_next(json, out, room, &written)) return written;
   json->failed = true;
   if (room > 0) out[0] = 0;
   return 0;
+}
+
+size_t aiot_json_text(aiot_json *json, char *out, size_t room) {
+  size_t written;
+  unescape_next(json, out, room, &written);
+  return written;
 }
 
 const char *aiot_json_raw(aiot_json *json, size_t *bytes) {

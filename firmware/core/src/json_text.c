@@ -97,17 +97,18 @@ static size_t decode_one(const char *text, size_t bytes, char out[4], size_t *us
 
 bool aiot_json_unescape(const char *text, size_t bytes, char *out, size_t room, size_t *written) {
   size_t to = 0;
-  for (size_t at = 0, used = 0; at < bytes; at += used) {
+  bool whole = room > 0;
+  for (size_t at = 0, used = 0; whole && at < bytes; at += used) {
     char c[4];
     const size_t count = decode_one(text + at, bytes - at, c, &used);
-    if (c[0] == 0 || count >= room - to || to >= room) return false;
+    whole = c[0] != 0 && count < room - to;
+    if (!whole) break;
     memcpy(out + to, c, count);
     to += count;
   }
-  if (to >= room) return false;
-  out[to] = 0;
+  if (room > 0) out[to] = 0;
   *written = to;
-  return true;
+  return whole;
 }
 
 bool aiot_json_text_is(const char *text, size_t bytes, const char *name) {

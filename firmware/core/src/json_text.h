@@ -11,7 +11,7 @@
  */
 bool aiot_json_string_end(const char *text, size_t bytes, size_t *used, bool *escaped);
 
-/* Unescapes a well-formed string, ended by a NUL. False where it does not fit or holds a NUL. */
+/* Unescapes a well-formed string, ended by a NUL. False where it does not fit or holds a NUL: then it is cut there. */
 bool aiot_json_unescape(const char *text, size_t bytes, char *out, size_t room, size_t *written);
 
 /* Whether a well-formed string, unescaped, is this one. */

@@ -68,6 +68,9 @@ bool aiot_json_null(aiot_json *json);
  * length. Half a surrogate pair becomes U+FFFD, as JavaScript encodes it. */
 size_t aiot_json_string(aiot_json *json, char *out, size_t room);
 
+/* The same, but one that does not fit is cut, behind a whole character: for texts that people read. */
+size_t aiot_json_text(aiot_json *json, char *out, size_t room);
+
 /* The string as it stands in the text, for those that hold no escape (base64, digests): a mistake otherwise. */
 const char *aiot_json_raw(aiot_json *json, size_t *bytes);
 

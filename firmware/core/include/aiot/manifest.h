@@ -35,7 +35,7 @@ typedef struct {
   char message[AIOT_MESSAGE_BYTES];
 } aiot_error;
 
-/* Fills `error`; the message is cut to its room. */
+/* Fills `error`; the message is cut to its room. Conversions: %s %d %u, with l or ll. */
 void aiot_error_set(aiot_error *error, aiot_code code, const char *format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 3, 4)))

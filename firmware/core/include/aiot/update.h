@@ -22,7 +22,7 @@
 
 struct aiot_update;
 
-/* The way to the platform, which the updates of all kinds share: one at a time. */
+/* The way to the platform, which the updates of all kinds share: one at a time. Its `close` is also called where nothing is open. */
 typedef struct {
   const aiot_http *http;
   /* Room for a manifest's envelope: AIOT_ENVELOPE_BYTES take any, less is refused as AIOT_MEMORY_SHORT where one is longer. */
@@ -114,9 +114,7 @@ typedef struct aiot_update {
 
   /* The one update that is under way. */
   bool has_job;
-  /* False when it was found in the flash after a restart. */
-  bool has_desired;
-  bool has_manifest;
+  /* Of one that was found in the flash after a restart, neither is known. */
   aiot_desired desired;
   aiot_manifest manifest;
   char job_rollout[AIOT_ROLLOUT_BYTES];
@@ -137,7 +135,7 @@ typedef struct aiot_update {
   uint32_t sector;
   uint32_t written;
   uint32_t waiting;
-  uint8_t hash[AIOT_SHA256_STATE_BYTES];
+  uint64_t hash[AIOT_SHA256_STATE_BYTES / 8];
 } aiot_update;
 
 /*

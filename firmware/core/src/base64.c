@@ -1,0 +1,40 @@
+#include "base64.h"
+
+static int value_of(char c) {
+  if (c >= 'A' && c <= 'Z') return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (c >= '0' && c <= '9') return c - '0' + 52;
+  return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+static size_t padding(const char *text, size_t bytes) {
+  if (bytes < 4 || text[bytes - 1] != '=') return 0;
+  return text[bytes - 2] == '=' ? 2 : 1;
+}
+
+bool aiot_base64_formed(const char *text, size_t bytes) {
+  if (bytes % 4 != 0) return false;
+  const size_t digits = bytes - padding(text, bytes);
+  for (size_t i = 0; i < digits; i++)
+    if (value_of(text[i]) < 0) return false;
+  return true;
+}
+
+size_t aiot_base64_bytes(const char *text, size_t bytes) { return bytes / 4 * 3 - padding(text, bytes); }
+
+bool aiot_base64_decode(const char *text, size_t bytes, uint8_t *out) {
+  if (!aiot_base64_formed(text, bytes)) return false;
+  const size_t digits = bytes - padding(text, bytes);
+  uint32_t bits = 0;
+  unsigned held = 0;
+  /* What is written never overtakes what is read: three bytes of four. */
+  for (size_t i = 0; i < digits; i++) {
+    bits = bits << 6 | (uint32_t)value_of(text[i]);
+    held += 6;
+    if (held < 8) continue;
+    held -= 8;
+    *out++ = (uint8_t)(bits >> held);
+    bits &= ((uint32_t)1 << held) - 1;
+  }
+  return bits == 0;
+}

@@ -1,0 +1,10 @@
+#ifndef AIOT_CRC32_H
+#define AIOT_CRC32_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* CRC-32 as zlib has it (IEEE 802.3, reflected), going on from `before`; 0 to begin. */
+uint32_t aiot_crc32(uint32_t before, const void *data, size_t bytes);
+
+#endif

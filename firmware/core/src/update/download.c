@@ -1,0 +1,199 @@
+/* From a manifest that may be taken to a slot that is verified and staged. */
+#include <string.h>
+
+#include "machine.h"
+#include "names.h"
+
+enum { SILENCE_MS = 20000 };
+
+static uint64_t now(const aiot_update *u) { return u->setup.clock->uptime_ms(u->setup.clock->context); }
+
+static uint32_t sector_bytes(const aiot_update *u) { return u->setup.store->slot[u->slot].flash->sector_bytes; }
+
+/* As many sectors as the artifact takes. */
+static uint32_t sectors(const aiot_update *u) {
+  const uint32_t size = sector_bytes(u);
+  return ((uint32_t)u->manifest.bytes + size - 1) / size;
+}
+
+void aiot_begin_download(aiot_update *u) {
+  aiot_record *r = &u->setup.store->record;
+  const bool resume = r->download.slot == u->slot && memcmp(r->download.digest, u->manifest.digest, AIOT_SHA256_BYTES) == 0;
+  /* What the slot held is forgotten before the first of its sectors is erased. */
+  r->slot[u->slot].present = false;
+  if (!resume) r->download.slot = AIOT_NO_SLOT;
+  u->has_download = true;
+  u->download_bytes = 0;
+  u->download_total = u->manifest.bytes;
+  if (!aiot_persist(u)) return;
+  aiot_report(u);
+  u->written = u->waiting = 0;
+  u->failures = 0;
+  u->not_before_ms = 0;
+  u->sector = resume ? sectors(u) : 0;
+  u->activity = resume ? AIOT_DOES_FIND_END : AIOT_DOES_ERASE;
+}
+
+static aiot_pace erase_next(aiot_update *u) {
+  aiot_store *store = u->setup.store;
+  if (u->sector < sectors(u)) return aiot_store_erase(store, u->slot, u->sector++) ? MORE : aiot_die(u);
+  if (!aiot_store_sync(store, u->slot)) return aiot_die(u);
+  store->record.download.slot = u->slot;
+  memcpy(store->record.download.digest, u->manifest.digest, AIOT_SHA256_BYTES);
+  if (!aiot_persist(u)) return LATER;
+  u->activity = AIOT_DOES_ASK_BLOB;
+  return MORE;
+}
+
+/* From the end back to the last sector that something was written into: it may hold a torn write, and is erased. */
+static aiot_pace find_end(aiot_update *u) {
+  bool erased = true;
+  if (u->sector > 0 && !aiot_store_erased(u->setup.store, u->slot, u->sector - 1, &erased)) return aiot_die(u);
+  if (u->sector > 0 && erased) {
+    u->sector--;
+    return MORE;
+  }
+  if (u->sector > 0 && !aiot_store_erase(u->setup.store, u->slot, u->sector - 1)) return aiot_die(u);
+  u->written = u->sector == 0 ? 0 : (u->sector - 1) * sector_bytes(u);
+  u->activity = AIOT_DOES_ASK_BLOB;
+  return MORE;
+}
+
+static aiot_pace not_downloaded(aiot_update *u, const char *what) {
+  aiot_error_set(&u->error, AIOT_UPDATE_DOWNLOAD, "%s: expected %u bytes, got %u", what, (unsigned)u->manifest.bytes,
+                 (unsigned)(u->written + u->waiting));
+  return aiot_refuse(u);
+}
+
+static aiot_pace retry(aiot_update *u, const char *what) {
+  return aiot_try_again(u, AIOT_DOES_ASK_BLOB) ? LATER : not_downloaded(u, what);
+}
+
+static aiot_pace ask(aiot_update *u) {
+  static const char path[] = "/api/v1/blobs/sha256:";
+  char whole[sizeof path + 2 * AIOT_SHA256_BYTES];
+  const aiot_http *http = u->setup.line->http;
+  if (now(u) < u->not_before_ms) return LATER;
+  memcpy(whole, path, sizeof path);
+  aiot_write_hex(u->manifest.digest, whole + sizeof path - 1);
+  if (!http->open(http->context, whole, u->written + u->waiting)) return retry(u, "the platform was not reached");
+  u->since_ms = now(u);
+  u->activity = AIOT_DOES_READ_BLOB;
+  return MORE;
+}
+
+/* Writes what waits. Whole sectors but for the last one: boards whose flash is encrypted write no less than 16 bytes. */
+static bool flush(aiot_update *u) {
+  aiot_store *store = u->setup.store;
+  if (!aiot_store_write(store, u->slot, u->written, store->scratch, u->waiting)) return false;
+  u->written += u->waiting;
+  u->waiting = 0;
+  return true;
+}
+
+/* All bytes are there. */
+static aiot_pace downloaded(aiot_update *u) {
+  aiot_store *store = u->setup.store;
+  aiot_abort(u);
+  if (!flush(u) || !aiot_store_sync(store, u->slot)) return aiot_die(u);
+  u->phase = AIOT_PHASE_VERIFYING;
+  u->download_bytes = u->download_total;
+  aiot_report(u);
+  store->crypto->sha256_begin(store->crypto->context, u->hash);
+  u->sector = 0;
+  u->activity = AIOT_DOES_HASH;
+  return MORE;
+}
+
+static void tell_progress(aiot_update *u) {
+  const int64_t bytes = (int64_t)u->written + u->waiting;
+  const int64_t before = 4 * u->download_bytes / u->download_total;
+  u->download_bytes = bytes;
+  if (4 * bytes / u->download_total > before) aiot_report(u);
+}
+
+static aiot_pace too_many(aiot_update *u) {
+  aiot_error_set(&u->error, AIOT_UPDATE_SIZE, "expected %u bytes, got more", (unsigned)u->manifest.bytes);
+  return aiot_refuse(u);
+}
+
+static aiot_pace read_more(aiot_update *u) {
+  aiot_store *store = u->setup.store;
+  const aiot_http *http = u->setup.line->http;
+  const uint32_t total = (uint32_t)u->manifest.bytes;
+  const uint32_t missing = total - u->written - u->waiting;
+  const uint32_t room = sector_bytes(u) - u->waiting;
+  uint8_t beyond;
+  /* When all is there one byte more is asked for, to see that it ends. */
+  const int32_t got = missing == 0 ? http->read(http->context, &beyond, 1)
+                                   : http->read(http->context, store->scratch + u->waiting, missing < room ? missing : room);
+  const bool silent = got == 0 && now(u) - u->since_ms >= SILENCE_MS;
+  if (missing == 0 && (got == AIOT_HTTP_END || got == AIOT_HTTP_BROKEN || silent)) return downloaded(u);
+  if (got == AIOT_HTTP_REFUSED) return not_downloaded(u, "the platform refused it");
+  if (got == AIOT_HTTP_END || got == AIOT_HTTP_BROKEN || silent) return retry(u, "the connection broke");
+  if (got <= 0) return LATER;
+  if (missing == 0) return too_many(u);
+  u->waiting += (uint32_t)got;
+  u->since_ms = now(u);
+  u->failures = 0;
+  if (u->waiting == sector_bytes(u) && !flush(u)) return aiot_die(u);
+  tell_progress(u);
+  return MORE;
+}
+
+/* The slot's digest was read back: only now is it written down that the slot holds this version. */
+static aiot_pace verified(aiot_update *u) {
+  aiot_store *store = u->setup.store;
+  const aiot_manifest *m = &u->manifest;
+  aiot_record *r = &store->record;
+  uint8_t digest[AIOT_SHA256_BYTES];
+  store->crypto->sha256_end(store->crypto->context, u->hash, digest);
+  if (memcmp(digest, m->digest, sizeof digest) != 0) {
+    char expected[2 * AIOT_SHA256_BYTES + 1], got[2 * AIOT_SHA256_BYTES + 1];
+    aiot_write_hex(m->digest, expected);
+    aiot_write_hex(digest, got);
+    aiot_error_set(&u->error, AIOT_DIGEST_MISMATCH, "expected sha256:%s, got sha256:%s", expected, got);
+    return aiot_refuse(u);
+  }
+  aiot_content *content = &r->slot[u->slot];
+  *content = (aiot_content){.present = true, .version = m->version, .sequence = m->sequence, .bytes = (uint32_t)m->bytes};
+  memcpy(content->name, m->name, sizeof content->name);
+  memcpy(content->digest, m->digest, sizeof content->digest);
+  r->download.slot = AIOT_NO_SLOT;
+  r->trial.slot = u->slot;
+  memcpy(r->trial.rollout, u->job_rollout, sizeof r->trial.rollout);
+  r->trial.floor = m->floor;
+  r->trial.tries = 0;
+  u->phase = AIOT_PHASE_STAGED;
+  if (!aiot_persist(u)) return LATER;
+  aiot_report(u);
+  u->activity = AIOT_DOES_BEGIN_TRIAL;
+  return MORE;
+}
+
+static aiot_pace hash_next(aiot_update *u) {
+  aiot_store *store = u->setup.store;
+  const uint32_t at = u->sector * sector_bytes(u);
+  const uint32_t total = (uint32_t)u->manifest.bytes;
+  if (at >= total) return verified(u);
+  const uint32_t count = total - at < sector_bytes(u) ? total - at : sector_bytes(u);
+  if (!aiot_store_read(store, u->slot, at, store->scratch, count)) return aiot_die(u);
+  store->crypto->sha256_update(store->crypto->context, u->hash, store->scratch, count);
+  u->sector++;
+  return MORE;
+}
+
+aiot_pace aiot_download_step(aiot_update *u) {
+  switch (u->activity) {
+    case AIOT_DOES_ERASE:
+      return erase_next(u);
+    case AIOT_DOES_FIND_END:
+      return find_end(u);
+    case AIOT_DOES_ASK_BLOB:
+      return ask(u);
+    case AIOT_DOES_READ_BLOB:
+      return read_more(u);
+    default:
+      return hash_next(u);
+  }
+}

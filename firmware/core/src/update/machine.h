@@ -1,0 +1,47 @@
+/* The parts of the update's state machine, which are one program in several files. */
+#ifndef AIOT_MACHINE_H
+#define AIOT_MACHINE_H
+
+#include "aiot/update.h"
+
+/* What a piece of work says of the next one. */
+typedef enum { MORE, LATER } aiot_pace;
+
+/* The other of the two slots; the first one when none is in use. */
+int8_t aiot_other_slot(int slot);
+
+void aiot_report(aiot_update *u);
+
+/* Writes the record down; false and dead where the flash failed. */
+bool aiot_persist(aiot_update *u);
+
+/* The flash failed: nothing more is done. Always LATER. */
+aiot_pace aiot_die(aiot_update *u);
+
+/*
+ * Ends the job without its version, `u->error` saying why: ROLLED_BACK once it was staged, otherwise IDLE. What ran before runs on. A wish that waited
+ * is begun. Always LATER.
+ */
+aiot_pace aiot_refuse(aiot_update *u);
+
+/* The trial went well: the slot becomes the active one, and sequence and floor rise. */
+aiot_pace aiot_commit(aiot_update *u);
+
+/* From the wish to a manifest that may be taken. */
+void aiot_begin_manifest(aiot_update *u);
+aiot_pace aiot_manifest_step(aiot_update *u);
+
+/* From the manifest to a slot that is verified and STAGED. */
+void aiot_begin_download(aiot_update *u);
+aiot_pace aiot_download_step(aiot_update *u);
+
+/* From STAGED to the end. */
+aiot_pace aiot_trial_step(aiot_update *u);
+
+/* Ends what is under way with the platform. */
+void aiot_abort(aiot_update *u);
+
+/* An attempt brought nothing: waits for the next one, or says that it was the last (then `u->error` tells). */
+bool aiot_try_again(aiot_update *u, aiot_activity next);
+
+#endif

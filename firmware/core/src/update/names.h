@@ -1,0 +1,38 @@
+/* Names, digests and numbers as protocol v1 writes them. */
+#ifndef AIOT_NAMES_H
+#define AIOT_NAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "aiot/json.h"
+#include "aiot/ports.h"
+
+/* 64 hex digits in lower case -> 32 bytes. */
+bool aiot_read_hex(const char *text, uint8_t out[AIOT_SHA256_BYTES]);
+
+/* 32 bytes -> 64 hex digits and a NUL. */
+void aiot_write_hex(const uint8_t digest[AIOT_SHA256_BYTES], char out[2 * AIOT_SHA256_BYTES + 1]);
+
+/* Readers of a member's value; a value of another form fails the whole text. */
+
+/* "sha256:" and 64 hex digits. */
+void aiot_read_digest(aiot_json *json, uint8_t out[AIOT_SHA256_BYTES]);
+
+/* 64 hex digits. */
+void aiot_read_sum(aiot_json *json);
+
+/* 1 to 64 of A-Z a-z 0-9 . _ -, beginning and ending with a letter or digit. */
+void aiot_read_name(aiot_json *json, char *out, size_t room);
+
+/* An integer of at least `least`. */
+int64_t aiot_read_integer(aiot_json *json, int64_t least);
+
+/* A string whose text does not matter. */
+void aiot_skip_string(aiot_json *json);
+
+/* An object whose members do not matter. */
+void aiot_skip_object(aiot_json *json);
+
+#endif

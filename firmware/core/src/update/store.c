@@ -1,0 +1,164 @@
+#include "aiot/store.h"
+
+#include <string.h>
+
+#include "../crc32.h"
+
+/* "AREC", little-endian. */
+enum { MAGIC = 0x43455241, HEADER_BYTES = 16 };
+
+static uint32_t read_u32(const uint8_t *at) {
+  return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static void write_u32(uint8_t *at, uint32_t value) {
+  for (int i = 0; i < 4; i++) at[i] = (uint8_t)(value >> (8 * i));
+}
+
+static uint32_t sector_bytes(const aiot_store *store) { return store->records.flash->sector_bytes; }
+
+/* Over counter, length and JSON. */
+static uint32_t sum_of(const uint8_t *sector, uint32_t length) {
+  return aiot_crc32(aiot_crc32(0, sector + 4, 8), sector + HEADER_BYTES, length);
+}
+
+/* Reads a sector's record; `counter` and true where there is a valid one. `worked` false = the flash failed. */
+static bool read_sector(aiot_store *store, int sector, aiot_record *record, uint32_t *counter, bool *worked) {
+  const aiot_flash *flash = store->records.flash;
+  uint8_t *at = store->scratch;
+  const uint32_t size = sector_bytes(store);
+  if (!flash->read(flash->context, store->records.offset + (uint32_t)sector * size, at, size)) {
+    *worked = false;
+    return false;
+  }
+  const uint32_t length = read_u32(at + 8);
+  if (read_u32(at) != MAGIC || length > size - HEADER_BYTES || read_u32(at + 12) != sum_of(at, length)) return false;
+  *counter = read_u32(at + 4);
+  return aiot_record_read(record, at + HEADER_BYTES, length);
+}
+
+static bool part_is_whole(const aiot_part *part) {
+  const aiot_flash *flash = part->flash;
+  const uint32_t sector = flash->sector_bytes;
+  return sector >= 2 * HEADER_BYTES && sector <= AIOT_SECTOR_BYTES && part->offset % sector == 0 && part->bytes % sector == 0 &&
+         part->bytes > 0 && part->offset <= flash->bytes && part->bytes <= flash->bytes - part->offset;
+}
+
+bool aiot_store_open(aiot_store *store, const aiot_part *records, const aiot_part slot[2], const aiot_crypto *crypto,
+                     uint8_t *scratch) {
+  if (!part_is_whole(records) || !part_is_whole(&slot[0]) || !part_is_whole(&slot[1])) return false;
+  if (records->bytes < 2 * records->flash->sector_bytes) return false;
+  memset(store, 0, sizeof *store);
+  store->records = *records;
+  store->slot[0] = slot[0];
+  store->slot[1] = slot[1];
+  store->crypto = crypto;
+  store->scratch = scratch;
+  store->sector = -1;
+
+  bool worked = true;
+  uint32_t counter = 0;
+  if (read_sector(store, 1, &store->record, &counter, &worked)) {
+    store->sector = 1;
+    store->counter = counter;
+  }
+  /* The first one's counter is looked at before its record takes the place of the other's. */
+  uint32_t first = 0;
+  aiot_record other;
+  if (worked && read_sector(store, 0, &other, &first, &worked) && (store->sector < 0 || first > store->counter)) {
+    store->record = other;
+    store->sector = 0;
+    store->counter = first;
+  }
+  if (store->sector < 0) aiot_record_blank(&store->record);
+  return worked;
+}
+
+bool aiot_store_open_flash(aiot_store *store, const aiot_flash *flash, const aiot_crypto *crypto, uint8_t *scratch) {
+  const uint32_t sector = flash->sector_bytes;
+  const uint32_t sectors = sector == 0 ? 0 : flash->bytes / sector;
+  if (sectors < 4) return false;
+  const uint32_t slot_bytes = (sectors - 2) / 2 * sector;
+  const aiot_part records = {flash, 0, 2 * sector};
+  const aiot_part slot[2] = {{flash, 2 * sector, slot_bytes}, {flash, 2 * sector + slot_bytes, slot_bytes}};
+  return aiot_store_open(store, &records, slot, crypto, scratch);
+}
+
+uint32_t aiot_store_slot_bytes(const aiot_store *store) {
+  return store->slot[0].bytes < store->slot[1].bytes ? store->slot[0].bytes : store->slot[1].bytes;
+}
+
+bool aiot_store_persist(aiot_store *store) {
+  const aiot_flash *flash = store->records.flash;
+  const uint32_t size = sector_bytes(store);
+  const int8_t sector = store->sector == 0 ? 1 : 0;
+  const uint32_t offset = store->records.offset + (uint32_t)sector * size;
+  uint8_t *at = store->scratch;
+  const size_t length = aiot_record_write(&store->record, (char *)at + HEADER_BYTES, size - HEADER_BYTES);
+  if (length == 0) return false;
+  write_u32(at, MAGIC);
+  write_u32(at + 4, store->counter + 1);
+  write_u32(at + 8, (uint32_t)length);
+  write_u32(at + 12, sum_of(at, (uint32_t)length));
+  if (!flash->erase(flash->context, offset) || !flash->write(flash->context, offset, at, HEADER_BYTES + length) ||
+      !flash->sync(flash->context))
+    return false;
+  store->sector = sector;
+  store->counter++;
+  return true;
+}
+
+static bool inside(const aiot_part *part, uint32_t offset, size_t bytes) {
+  return offset <= part->bytes && bytes <= part->bytes - offset;
+}
+
+bool aiot_store_erase(aiot_store *store, int slot, uint32_t sector) {
+  const aiot_part *part = &store->slot[slot];
+  const uint32_t size = part->flash->sector_bytes;
+  if (sector >= part->bytes / size) return false;
+  return part->flash->erase(part->flash->context, part->offset + sector * size);
+}
+
+bool aiot_store_write(aiot_store *store, int slot, uint32_t offset, const void *data, size_t bytes) {
+  const aiot_part *part = &store->slot[slot];
+  return inside(part, offset, bytes) && part->flash->write(part->flash->context, part->offset + offset, data, bytes);
+}
+
+bool aiot_store_read(aiot_store *store, int slot, uint32_t offset, void *out, size_t bytes) {
+  const aiot_part *part = &store->slot[slot];
+  return inside(part, offset, bytes) && part->flash->read(part->flash->context, part->offset + offset, out, bytes);
+}
+
+bool aiot_store_sync(aiot_store *store, int slot) {
+  const aiot_flash *flash = store->slot[slot].flash;
+  return flash->sync(flash->context);
+}
+
+bool aiot_store_erased(aiot_store *store, int slot, uint32_t sector, bool *erased) {
+  const uint32_t size = store->slot[slot].flash->sector_bytes;
+  if (!aiot_store_read(store, slot, sector * size, store->scratch, size)) return false;
+  uint32_t i = 0;
+  while (i < size && store->scratch[i] == 0xff) i++;
+  *erased = i == size;
+  return true;
+}
+
+bool aiot_store_digest(aiot_store *store, int slot, uint32_t bytes, uint8_t digest[AIOT_SHA256_BYTES]) {
+  const aiot_crypto *crypto = store->crypto;
+  uint64_t state[AIOT_SHA256_STATE_BYTES / 8];
+  crypto->sha256_begin(crypto->context, state);
+  for (uint32_t at = 0; at < bytes;) {
+    const uint32_t count = bytes - at < AIOT_SECTOR_BYTES ? bytes - at : AIOT_SECTOR_BYTES;
+    if (!aiot_store_read(store, slot, at, store->scratch, count)) return false;
+    crypto->sha256_update(crypto->context, state, store->scratch, count);
+    at += count;
+  }
+  crypto->sha256_end(crypto->context, state, digest);
+  return true;
+}
+
+const uint8_t *aiot_store_map(const aiot_store *store, int slot, size_t bytes) {
+  const aiot_part *part = &store->slot[slot];
+  if (part->flash->map == NULL || !inside(part, 0, bytes)) return NULL;
+  return part->flash->map(part->flash->context, part->offset, bytes);
+}

@@ -1,0 +1,79 @@
+/* From a staged slot to its end: committed, or rolled back. */
+#include "machine.h"
+
+enum {
+  /* A trial that restarts ended this often is given up: the version may be what brings the device down. */
+  TRIALS = 3,
+  HEARTBEAT_MS = 60000
+};
+
+static uint64_t now(const aiot_update *u) { return u->setup.clock->uptime_ms(u->setup.clock->context); }
+
+/* Counted before it runs, so that a device which dies of its trial knows when it boots again. */
+static aiot_pace begin(aiot_update *u) {
+  const aiot_trial *trial = u->setup.trial;
+  aiot_record *r = &u->setup.store->record;
+  /* Firmware that was restarted into: counted by the one that did it, and tried now. */
+  const bool entered = trial->running != NULL && trial->running(trial->context) == u->slot && r->trial.tries > 0;
+  if (!entered) {
+    if (r->trial.tries >= TRIALS) {
+      aiot_error_set(&u->error, AIOT_UPDATE_TRIAL, "expected the trial to end, got %u restarts during it",
+                     (unsigned)r->trial.tries);
+      return aiot_refuse(u);
+    }
+    r->trial.tries++;
+  }
+  u->phase = AIOT_PHASE_TRIAL;
+  u->has_golden = false;
+  if (!entered && !aiot_persist(u)) return LATER;
+  aiot_report(u);
+  trial->begin(trial->context, u->slot, &r->slot[u->slot]);
+  u->activity = AIOT_DOES_TRIAL;
+  return MORE;
+}
+
+/* Golden vectors are a model's; at least one, and all of them. */
+static bool golden_is_good(aiot_update *u, uint32_t vectors, uint32_t passed) {
+  u->has_golden = true;
+  u->golden_vectors = vectors;
+  u->golden_passed = passed;
+  if (vectors > 0 && vectors == passed) return true;
+  aiot_error_set(&u->error, AIOT_GOLDEN_MISMATCH, "expected all golden vectors to match, got %u of %u", (unsigned)passed,
+                 (unsigned)vectors);
+  return false;
+}
+
+static aiot_pace go_on(aiot_update *u) {
+  const aiot_trial *trial = u->setup.trial;
+  uint32_t vectors = 0, passed = 0;
+  const aiot_trial_state state = trial->step(trial->context, &vectors, &passed, &u->error);
+  if (state == AIOT_TRIAL_RUNS) return LATER;
+  if (state == AIOT_TRIAL_FAILED) {
+    if (u->error.code[0] == 0) aiot_error_set(&u->error, AIOT_UPDATE_TRIAL, "it failed its trial");
+    return aiot_refuse(u);
+  }
+  if (u->setup.kind == AIOT_KIND_MODEL && !golden_is_good(u, vectors, passed)) return aiot_refuse(u);
+  aiot_report(u);
+  u->since_ms = now(u);
+  u->activity = AIOT_DOES_HEARTBEAT;
+  u->setup.heartbeat(u->setup.context, u);
+  return LATER;
+}
+
+static aiot_pace wait_for_heartbeat(aiot_update *u) {
+  if (u->setup.acknowledged(u->setup.context)) return aiot_commit(u);
+  if (now(u) - u->since_ms < HEARTBEAT_MS) return LATER;
+  aiot_error_set(&u->error, AIOT_UPDATE_HEARTBEAT, "expected the broker to acknowledge within %d s", HEARTBEAT_MS / 1000);
+  return aiot_refuse(u);
+}
+
+aiot_pace aiot_trial_step(aiot_update *u) {
+  switch (u->activity) {
+    case AIOT_DOES_BEGIN_TRIAL:
+      return begin(u);
+    case AIOT_DOES_TRIAL:
+      return go_on(u);
+    default:
+      return wait_for_heartbeat(u);
+  }
+}

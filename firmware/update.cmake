@@ -1,0 +1,14 @@
+# Manifests, flash and updates.
+target_sources(aiot_core PRIVATE
+  core/src/base64.c core/src/crc32.c
+  core/src/update/download.c core/src/update/envelope.c core/src/update/error.c core/src/update/fetch.c core/src/update/judge.c
+  core/src/update/manifest.c core/src/update/names.c core/src/update/record.c core/src/update/record_write.c
+  core/src/update/store.c core/src/update/trial.c core/src/update/trust.c core/src/update/update.c)
+
+# What needs cryptography on this machine is built where OpenSSL is.
+find_package(OpenSSL 3)
+if(OPENSSL_FOUND)
+  add_library(aiot_crypto_openssl STATIC hal/host/crypto_openssl.c)
+  target_include_directories(aiot_crypto_openssl PUBLIC hal/host)
+  target_link_libraries(aiot_crypto_openssl PUBLIC aiot_core OpenSSL::Crypto)
+endif()
