@@ -2,15 +2,14 @@
 
 #include <math.h>
 
+int8_t aiot_quantize_feature(const aiot_input_spec *spec, size_t index, double feature) {
+  const double standardized = (feature - spec->mean[index]) / spec->deviation[index];
+  const double q = round(standardized / spec->scale) + (double)spec->zero_point;
+  if (isnan(q)) return (int8_t)spec->zero_point;
+  /* Clamped before the cast: a double beyond the integer's range has no defined value (C11, 6.3.1.4). */
+  return q < -128.0 ? INT8_MIN : q > 127.0 ? INT8_MAX : (int8_t)q;
+}
+
 void aiot_quantize_input(const aiot_input_spec *spec, const double *features, int8_t *out) {
-  for (size_t i = 0; i < spec->count; i++) {
-    const double standardized = (features[i] - spec->mean[i]) / spec->deviation[i];
-    const double q = round(standardized / spec->scale) + (double)spec->zero_point;
-    /* Clamped before the cast: a double beyond the integer's range has no defined value (C11, 6.3.1.4). */
-    if (isnan(q)) {
-      out[i] = (int8_t)spec->zero_point;
-    } else {
-      out[i] = q < -128.0 ? INT8_MIN : q > 127.0 ? INT8_MAX : (int8_t)q;
-    }
-  }
+  for (size_t i = 0; i < spec->count; i++) out[i] = aiot_quantize_feature(spec, i, features[i]);
 }

@@ -16,9 +16,12 @@ typedef struct {
 } aiot_input_spec;
 
 /*
- * q = clamp(round((feature - mean) / deviation / scale) + zero_point), halves away from zero. `features` and `out` have
- * spec->count elements. A feature that is not a number gives the zero point: undefined behaviour would be worse.
+ * q = clamp(round((feature - mean) / deviation / scale) + zero_point) of the feature at `index`, halves away from zero. One that is
+ * not a number gives the zero point: undefined behaviour would be worse.
  */
+int8_t aiot_quantize_feature(const aiot_input_spec *spec, size_t index, double feature);
+
+/* The same of all: `features` and `out` have spec->count elements. */
 void aiot_quantize_input(const aiot_input_spec *spec, const double *features, int8_t *out);
 
 #endif

@@ -1,0 +1,165 @@
+/* golden.json as src/lib/model/bundle/golden.ts checks it; read member by member, in whatever order they stand. */
+#include <math.h>
+#include <string.h>
+
+#include "aiot/json.h"
+#include "runner.h"
+
+/* One vector: its members as they stand in the text. */
+typedef struct {
+  aiot_span samples;
+  aiot_span features;
+  aiot_span input;
+  aiot_span output;
+  aiot_span answer;
+} vector;
+
+typedef struct {
+  aiot_runner runner;
+  /* Where a vector has no samples: the features that it gives. */
+  float *given;
+} checker;
+
+/* What came of a vector; malformed stands above all else. */
+typedef enum { SAME, DIFFERENT, MALFORMED } outcome;
+
+/* Part of a number's size by which an answer's value may differ: src/lib/model/bundle/golden.ts. */
+static const double tolerance = 1e-4;
+
+static aiot_json reader_of(aiot_span span) {
+  aiot_json json;
+  aiot_json_begin(&json, span.data, span.bytes);
+  return json;
+}
+
+static aiot_span next_value(aiot_json *json) {
+  size_t bytes = 0;
+  const char *text = aiot_json_value(json, &bytes);
+  return (aiot_span){(const uint8_t *)text, bytes};
+}
+
+/* False: the text is no vector. */
+static bool read_vector(aiot_json *json, vector *out) {
+  *out = (vector){{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
+  aiot_json_enter(json, '{');
+  while (aiot_json_key(json)) {
+    if (aiot_json_is(json, "samples")) out->samples = next_value(json);
+    else if (aiot_json_is(json, "features")) out->features = next_value(json);
+    else if (aiot_json_is(json, "input")) out->input = next_value(json);
+    else if (aiot_json_is(json, "output")) out->output = next_value(json);
+    else if (aiot_json_is(json, "answer")) out->answer = next_value(json);
+    else aiot_json_skip(json);
+  }
+  return !json->failed && out->samples.data && out->features.data && out->input.data && out->output.data && out->answer.data;
+}
+
+/* Numbers of an array that has exactly so many; `out` may be NULL. */
+static bool read_numbers(aiot_span span, size_t count, float *out) {
+  aiot_json json = reader_of(span);
+  size_t at = 0;
+  aiot_json_enter(&json, '[');
+  for (; aiot_json_element(&json); at++) {
+    const double value = aiot_json_number(&json);
+    if (out && at < count) out[at] = (float)value;
+  }
+  return aiot_json_done(&json) && at == count;
+}
+
+static outcome compare(aiot_span span, const int8_t *got, size_t count) {
+  aiot_json json = reader_of(span);
+  outcome result = SAME;
+  size_t at = 0;
+  aiot_json_enter(&json, '[');
+  for (; aiot_json_element(&json); at++) {
+    const double expected = aiot_json_number(&json);
+    if (at < count && expected != (double)got[at]) result = DIFFERENT;
+  }
+  return aiot_json_done(&json) && at == count ? result : MALFORMED;
+}
+
+/* Runs the samples from a reset pipeline: they must fill one window with the last of them, or `features` is NULL. */
+static outcome run_samples(const checker *c, aiot_span span, const float **features, size_t *samples) {
+  const size_t fields = c->runner.bundle->signal.fields;
+  aiot_features_reset(c->runner.features);
+  aiot_json json = reader_of(span);
+  bool early = false;
+  *features = NULL;
+  *samples = 0;
+  aiot_json_enter(&json, '[');
+  for (; aiot_json_element(&json); (*samples)++) {
+    double sample[AIOT_FIELDS_MAX];
+    size_t at = 0;
+    aiot_json_enter(&json, '[');
+    for (; aiot_json_element(&json); at++) {
+      const double value = aiot_json_number(&json);
+      if (at < fields) sample[at] = value;
+    }
+    if (json.failed || at != fields) return MALFORMED;
+    early = early || *features;
+    *features = aiot_features_push(c->runner.features, sample);
+  }
+  if (early) *features = NULL;
+  return aiot_json_done(&json) ? SAME : MALFORMED;
+}
+
+static outcome compare_answer(const checker *c, aiot_span span, const aiot_answer *got) {
+  aiot_json json = reader_of(span);
+  char label[AIOT_NAME_BYTES] = "";
+  bool labelled = false;
+  double value = 0;
+  aiot_json_enter(&json, '{');
+  while (aiot_json_key(&json)) {
+    if (aiot_json_is(&json, "label")) {
+      labelled = !aiot_json_null(&json);
+      if (labelled) aiot_json_string(&json, label, sizeof(label));
+    } else if (aiot_json_is(&json, "value")) {
+      if (!aiot_json_null(&json)) value = aiot_json_number(&json);
+    } else {
+      aiot_json_skip(&json);
+    }
+  }
+  if (!aiot_json_done(&json)) return MALFORMED;
+  if (labelled != (got->label >= 0)) return DIFFERENT;
+  if (labelled && strcmp(label, c->runner.bundle->class_name[got->label]) != 0) return DIFFERENT;
+  return fabs(got->value - value) <= tolerance * fmax(1, fabs(value)) ? SAME : DIFFERENT;
+}
+
+static outcome check(const checker *c, const vector *v) {
+  const aiot_runner *r = &c->runner;
+  const float *features;
+  size_t samples;
+  outcome worst = run_samples(c, v->samples, &features, &samples);
+  if (worst == MALFORMED || !read_numbers(v->features, r->inputs, samples == 0 ? c->given : NULL)) return MALFORMED;
+  if (samples == 0) features = c->given;
+  if (!features) return DIFFERENT;
+  aiot_answer answer;
+  aiot_runner_answer(r, features, &answer);
+  const outcome parts[] = {compare(v->input, r->input, r->inputs), compare(v->output, r->output, r->outputs),
+                           compare_answer(c, v->answer, &answer)};
+  for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+    if (parts[i] > worst) worst = parts[i];
+  }
+  return worst;
+}
+
+aiot_code aiot_golden_check(const aiot_bundle *bundle, const aiot_inference *inference, aiot_arena arena, size_t *vectors, size_t *passed) {
+  *vectors = 0;
+  *passed = 0;
+  checker c;
+  const aiot_code code = aiot_runner_open(&c.runner, bundle, inference, &arena);
+  if (code != AIOT_OK) return code;
+  c.given = aiot_arena_take(&arena, c.runner.inputs * sizeof(float), _Alignof(float));
+  if (!c.given) return AIOT_MEMORY_SHORT;
+  aiot_json json = reader_of(bundle->golden);
+  aiot_json_enter(&json, '[');
+  while (aiot_json_element(&json)) {
+    vector v;
+    if (!read_vector(&json, &v)) return AIOT_BUNDLE_MALFORMED;
+    const outcome result = check(&c, &v);
+    if (result == MALFORMED) return AIOT_BUNDLE_MALFORMED;
+    (*vectors)++;
+    if (result == SAME) (*passed)++;
+  }
+  if (!aiot_json_done(&json)) return AIOT_BUNDLE_MALFORMED;
+  return *vectors > 0 && *passed == *vectors ? AIOT_OK : AIOT_GOLDEN_MISMATCH;
+}
