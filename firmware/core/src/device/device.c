@@ -1,0 +1,193 @@
+#include "aiot/device.h"
+
+#include <string.h>
+
+#include "parts.h"
+
+int64_t aiot_device_now(const aiot_device *device) {
+  const aiot_clock *clock = device->setup.clock;
+  return clock->now_ms(clock->context);
+}
+
+uint64_t aiot_device_uptime(const aiot_device *device) {
+  const aiot_clock *clock = device->setup.clock;
+  return clock->uptime_ms(clock->context);
+}
+
+aiot_message aiot_device_message(const aiot_device *device, aiot_encoding encoding) {
+  aiot_message message = device->message;
+  message.encoding = encoding;
+  return message;
+}
+
+void aiot_device_topic(const aiot_device *device, const char *channel, char out[AIOT_TOPIC_BYTES]) {
+  static const char root[] = "aiot/v1/";
+  size_t at = 0;
+  const char *const parts[] = {root, device->setup.name, "/", channel};
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    for (const char *c = parts[i]; *c != '\0' && at < AIOT_TOPIC_BYTES - 1; c++) out[at++] = *c;
+  }
+  out[at] = '\0';
+}
+
+void aiot_device_send(aiot_device *device, const char *topic, const void *payload, size_t bytes) {
+  if (bytes == 0 || !aiot_queue_push(&device->queue, topic, payload, bytes, false)) device->queue.dropped++;
+}
+
+static aiot_code take_memory(aiot_device *device) {
+  const aiot_device_setup *setup = &device->setup;
+  aiot_arena *arena = &device->arena;
+  aiot_arena_init(arena, setup->memory, setup->bytes);
+  void *queue = aiot_arena_take(arena, setup->queue_bytes, 8);
+  device->message.room = setup->message_bytes;
+  device->message.out = aiot_arena_take(arena, setup->message_bytes, 8);
+  device->line.http = setup->http;
+  device->line.bytes = setup->envelope_bytes;
+  device->line.memory = aiot_arena_take(arena, setup->envelope_bytes, 8);
+  device->batch = aiot_arena_take(arena, setup->batch_values * sizeof(double), 8);
+  if (queue == NULL || device->message.out == NULL || device->line.memory == NULL || device->batch == NULL) {
+    return AIOT_MEMORY_SHORT;
+  }
+  aiot_queue_init(&device->queue, queue, setup->queue_bytes, AIOT_WINDOW);
+  return AIOT_OK;
+}
+
+static aiot_code boot_kind(aiot_device *device, aiot_kind kind, const aiot_trial *trial) {
+  const aiot_device_setup *setup = &device->setup;
+  const aiot_update_setup update = {
+      .kind = kind,
+      .traits = {.type = setup->type, .interface = 2, .modes = AIOT_MODE_INT8},
+      .store = &device->store[kind],
+      .clock = setup->clock,
+      .crypto = setup->crypto,
+      .trust = setup->trust,
+      .line = &device->line,
+      .trial = trial,
+      .context = device,
+      .report = aiot_device_report,
+      .heartbeat = aiot_device_heartbeat,
+      .acknowledged = aiot_device_acknowledged,
+  };
+  return aiot_update_boot(&device->update[kind], &update) ? AIOT_OK : AIOT_FLASH_FAILED;
+}
+
+aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup) {
+  memset(device, 0, sizeof *device);
+  device->setup = *setup;
+  device->model_trial = aiot_device_model_trial(device);
+  aiot_code code = take_memory(device);
+  for (int kind = 0; kind < AIOT_KINDS && code == AIOT_OK; kind++) {
+    if (setup->flash[kind] == NULL) continue;
+    uint8_t *scratch = aiot_arena_take(&device->arena, AIOT_SECTOR_BYTES, 8);
+    if (scratch == NULL) code = AIOT_MEMORY_SHORT;
+    else if (!aiot_store_open_flash(&device->store[kind], setup->flash[kind], setup->crypto, scratch)) code = AIOT_FLASH_FAILED;
+  }
+  device->arena_mark = device->arena.used;
+  const aiot_trial *const trials[AIOT_KINDS] = {&device->model_trial, setup->firmware, setup->config};
+  /* The model last, for it is what a device that was never updated otherwise speaks of. */
+  for (int kind = AIOT_KINDS - 1; kind >= 0 && code == AIOT_OK; kind--) {
+    if (setup->flash[kind] != NULL) code = boot_kind(device, (aiot_kind)kind, trials[kind]);
+  }
+  for (int kind = 0; kind < AIOT_KINDS; kind++) {
+    if (setup->flash[kind] != NULL && device->update[kind].has_job) device->speaks = (aiot_kind)kind;
+  }
+  if (code == AIOT_OK) aiot_device_tell(device, "booted");
+  return code;
+}
+
+static void subscribe(aiot_device *device) {
+  const aiot_mqtt *mqtt = device->setup.mqtt;
+  char topic[AIOT_TOPIC_BYTES];
+  aiot_device_topic(device, "desired", topic);
+  bool done = mqtt->subscribe(mqtt->context, topic, 1);
+  aiot_device_topic(device, "command", topic);
+  device->subscribed = done && mqtt->subscribe(mqtt->context, topic, 1);
+  device->presence_due = true;
+  device->report_due = true;
+}
+
+/* Follows the connection: after each one the device subscribes, then tells who it is. */
+static void follow_connection(aiot_device *device) {
+  const aiot_mqtt *mqtt = device->setup.mqtt;
+  uint32_t connection = mqtt->connection(mqtt->context);
+  if (connection != device->connection) {
+    if (device->connection != 0) aiot_device_tell(device, "offline");
+    if (connection != 0) aiot_device_tell(device, "online");
+    device->connection = connection;
+    device->subscribed = false;
+  }
+  if (connection != 0 && !device->subscribed) subscribe(device);
+  if (connection != 0) aiot_device_announce(device);
+}
+
+static bool run_updates(aiot_device *device) {
+  bool more = false;
+  for (int kind = 0; kind < AIOT_KINDS; kind++) {
+    if (device->setup.flash[kind] == NULL) continue;
+    aiot_update *update = &device->update[kind];
+    more = aiot_update_step(update) || more;
+    if (update->dead && !device->stopped) {
+      device->stopped = true;
+      aiot_device_tell(device, "died");
+    }
+  }
+  return more;
+}
+
+bool aiot_device_step(aiot_device *device, uint32_t wait_ms) {
+  if (device->stopped) return false;
+  follow_connection(device);
+  bool more = run_updates(device);
+  aiot_queue_run(&device->queue, device->setup.mqtt);
+  if (device->queue.dropped != device->told_dropped) {
+    device->told_dropped = device->queue.dropped;
+    aiot_device_log(device, "warn", "messages were dropped: more came than could be sent", AIOT_OK);
+  }
+  const aiot_mqtt *mqtt = device->setup.mqtt;
+  const char *topic;
+  const uint8_t *payload;
+  size_t bytes;
+  if (!device->stopped && mqtt->receive(mqtt->context, more ? 0 : wait_ms, &topic, &payload, &bytes)) {
+    aiot_device_receive(device, topic, payload, bytes);
+  }
+  bool replied = device->queue.waiting + device->queue.sent == 0;
+  if (device->reboot_at_ms != 0 && (replied || aiot_device_uptime(device) >= device->reboot_at_ms)) {
+    device->stopped = true;
+    device->setup.reboot(device->setup.context);
+  }
+  return !device->stopped;
+}
+
+bool aiot_device_idle(const aiot_device *device) {
+  bool idle = device->queue.waiting + device->queue.sent == 0;
+  for (int kind = 0; kind < AIOT_KINDS; kind++) {
+    if (device->setup.flash[kind] != NULL) idle = idle && aiot_update_settled(&device->update[kind]);
+  }
+  return idle;
+}
+
+void aiot_device_close(aiot_device *device, uint32_t wait_ms) {
+  const aiot_mqtt *mqtt = device->setup.mqtt;
+  const uint64_t until = aiot_device_uptime(device) + wait_ms;
+  const char *topic;
+  const uint8_t *payload;
+  size_t bytes;
+  uint32_t goodbye = 0;
+  bool said = false;
+  while (mqtt->connection(mqtt->context) != 0 && aiot_device_uptime(device) < until) {
+    bool sent = aiot_queue_run(&device->queue, mqtt);
+    if (sent && goodbye == 0) {
+      char presence[AIOT_TOPIC_BYTES];
+      aiot_device_topic(device, "presence", presence);
+      aiot_message message = aiot_device_message(device, device->setup.encoding);
+      bytes = aiot_presence_message(message, false, aiot_device_now(device));
+      goodbye = mqtt->publish(mqtt->context, presence, message.out, bytes, 1, true);
+    }
+    said = goodbye != 0 && mqtt->acknowledged(mqtt->context, goodbye);
+    if (said) break;
+    mqtt->receive(mqtt->context, 10, &topic, &payload, &bytes);
+  }
+  device->stopped = true;
+  if (device->connection != 0) aiot_device_tell(device, "offline");
+  device->connection = 0;
+}

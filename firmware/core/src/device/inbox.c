@@ -1,0 +1,152 @@
+/* What comes in over the line. A payload that makes no sense is logged, never fatal. */
+#include <string.h>
+
+#include "aiot/json.h"
+#include "parts.h"
+
+/* The longest time that a reply may take before the restart that it speaks of, ms. */
+#define REPLY_MS 2000
+
+typedef struct {
+  char id[AIOT_ID_BYTES];
+  char name[AIOT_ID_BYTES];
+  bool expires;
+  int64_t expires_at;
+} command;
+
+static bool read_command(command *out, const uint8_t *payload, size_t bytes) {
+  memset(out, 0, sizeof *out);
+  aiot_json json;
+  aiot_json_begin(&json, payload, bytes);
+  aiot_json_enter(&json, '{');
+  while (aiot_json_key(&json)) {
+    if (aiot_json_is(&json, "id")) {
+      aiot_json_string(&json, out->id, sizeof out->id);
+    } else if (aiot_json_is(&json, "command")) {
+      aiot_json_string(&json, out->name, sizeof out->name);
+    } else if (aiot_json_is(&json, "expires")) {
+      out->expires = true;
+      out->expires_at = aiot_json_integer(&json);
+    } else {
+      aiot_json_skip(&json);
+    }
+  }
+  return aiot_json_done(&json) && out->id[0] != '\0' && out->name[0] != '\0';
+}
+
+static bool known(aiot_device *device, const char *id) {
+  for (size_t i = 0; i < AIOT_COMMANDS_KEPT; i++) {
+    if (strcmp(device->answered[i], id) == 0) return true;
+  }
+  memcpy(device->answered[device->answers++ % AIOT_COMMANDS_KEPT], id, AIOT_ID_BYTES);
+  return false;
+}
+
+static size_t write_reply(const aiot_device *device, aiot_message message, const command *asked, bool *ok) {
+  const int64_t now = aiot_device_now(device);
+  /* The result of `status` is made where the reply will stand, so it comes first. */
+  aiot_writer writer;
+  aiot_write_begin(&writer, message.out, message.room, message.encoding);
+  aiot_write_object(&writer);
+  aiot_write_key(&writer, "id");
+  aiot_write_text(&writer, asked->id);
+  aiot_write_key(&writer, "t");
+  aiot_write_integer(&writer, now < 0 ? 0 : now);
+  const bool ping = strcmp(asked->name, "ping") == 0;
+  const bool status = strcmp(asked->name, "status") == 0;
+  const bool reboot = strcmp(asked->name, "reboot") == 0;
+  *ok = ping || status || reboot;
+  aiot_write_key(&writer, "ok");
+  aiot_write_boolean(&writer, *ok);
+  aiot_write_key(&writer, *ok ? "result" : "error");
+  if (status) {
+    /* A whole object of its own, written at the place of a value. */
+    aiot_message rest = {writer.out + writer.used, writer.room - writer.used, writer.encoding};
+    const size_t bytes = aiot_device_reported(device, rest, true);
+    writer.failed = writer.failed || bytes == 0;
+    writer.used += bytes;
+    writer.comma = true;
+  } else {
+    aiot_write_object(&writer);
+    if (ping) {
+      aiot_write_key(&writer, "t");
+      aiot_write_integer(&writer, now < 0 ? 0 : now);
+    } else if (!reboot) {
+      aiot_write_key(&writer, "code");
+      aiot_write_text(&writer, aiot_code_name(AIOT_COMMAND_UNKNOWN));
+      char text[48 + AIOT_ID_BYTES] = "expected one of ping, status, reboot, got ";
+      memcpy(text + strlen(text), asked->name, strlen(asked->name) + 1);
+      aiot_write_key(&writer, "message");
+      aiot_write_text(&writer, text);
+    }
+    aiot_write_object_end(&writer);
+  }
+  aiot_write_object_end(&writer);
+  return aiot_write_end(&writer);
+}
+
+static void tell_command(aiot_device *device, const command *asked, bool ok) {
+  const int64_t now = aiot_device_now(device);
+  if (device->setup.event == NULL) return;
+  aiot_message message = aiot_device_message(device, AIOT_ENCODING_JSON);
+  aiot_writer writer;
+  aiot_write_begin(&writer, message.out, message.room, message.encoding);
+  aiot_write_object(&writer);
+  aiot_write_key(&writer, "t");
+  aiot_write_integer(&writer, now < 0 ? 0 : now);
+  aiot_write_key(&writer, "command");
+  aiot_write_text(&writer, asked->name);
+  aiot_write_key(&writer, "ok");
+  aiot_write_boolean(&writer, ok);
+  aiot_write_object_end(&writer);
+  const size_t bytes = aiot_write_end(&writer);
+  if (bytes > 0) device->setup.event(device->setup.context, "command", NULL, message.out, bytes);
+}
+
+static void run_command(aiot_device *device, const uint8_t *payload, size_t bytes) {
+  command asked;
+  if (!read_command(&asked, payload, bytes)) {
+    aiot_device_log(device, "warn", "command: the payload is not a command", AIOT_MESSAGE_MALFORMED);
+    return;
+  }
+  const int64_t now = aiot_device_now(device);
+  if ((asked.expires && now >= 0 && asked.expires_at <= now) || known(device, asked.id)) return;
+  char topic[AIOT_TOPIC_BYTES];
+  aiot_device_topic(device, "reply", topic);
+  aiot_message message = aiot_device_message(device, device->setup.encoding);
+  bool ok;
+  const size_t written = write_reply(device, message, &asked, &ok);
+  aiot_device_send(device, topic, message.out, written);
+  tell_command(device, &asked, ok);
+  if (strcmp(asked.name, "reboot") == 0) device->reboot_at_ms = aiot_device_uptime(device) + REPLY_MS;
+}
+
+/* One wish at a time: it is for one kind, and ends what another one still does. NULL = taken back. */
+static void wish(aiot_device *device, const aiot_desired *desired) {
+  for (int kind = 0; kind < AIOT_KINDS; kind++) {
+    if (device->setup.flash[kind] == NULL) continue;
+    const bool meant = desired != NULL && desired->kind == (aiot_kind)kind;
+    aiot_update_desire(&device->update[kind], meant ? desired : NULL);
+  }
+  if (desired != NULL && device->setup.flash[desired->kind] == NULL) {
+    aiot_device_log(device, "warn", "desired: of a kind that this device does not update", AIOT_UPDATE_INTERFACE);
+  }
+}
+
+void aiot_device_receive(aiot_device *device, const char *topic, const uint8_t *payload, size_t bytes) {
+  char own[AIOT_TOPIC_BYTES];
+  aiot_device_topic(device, "command", own);
+  if (strcmp(topic, own) == 0) {
+    run_command(device, payload, bytes);
+    return;
+  }
+  aiot_device_topic(device, "desired", own);
+  if (strcmp(topic, own) != 0) return;
+  if (bytes == 0) {
+    wish(device, NULL);
+    return;
+  }
+  aiot_desired desired;
+  if (aiot_desired_read(&desired, payload, bytes) == AIOT_OK) wish(device, &desired);
+  else aiot_device_log(device, "warn", "desired: the payload has not its form", AIOT_MESSAGE_MALFORMED);
+}

@@ -1,0 +1,57 @@
+/* The model in use, and how another one is tried: its golden vectors, where it lies. */
+#include "parts.h"
+
+static void begin_trial(void *context, int slot, const aiot_content *content) {
+  aiot_device *device = context;
+  device->trial_slot = slot;
+  device->trial_bytes = content->bytes;
+}
+
+static aiot_trial_state run_trial(void *context, uint32_t *vectors, uint32_t *passed, aiot_error *error) {
+  aiot_device *device = context;
+  const uint8_t *data = aiot_store_map(&device->store[AIOT_KIND_MODEL], device->trial_slot, device->trial_bytes);
+  /* What the active model leaves of the memory: it goes on answering meanwhile. */
+  aiot_arena arena;
+  aiot_arena_init(&arena, device->arena.base + device->arena.used, device->arena.bytes - device->arena.used);
+  static const aiot_code unreadable = AIOT_FLASH_FAILED;
+  aiot_bundle bundle;
+  aiot_code code = data == NULL ? unreadable : aiot_bundle_open(&bundle, data, device->trial_bytes, &arena);
+  size_t ran = 0;
+  size_t good = 0;
+  if (code == AIOT_OK) code = aiot_golden_check(&bundle, device->setup.inference, arena, &ran, &good);
+  *vectors = (uint32_t)ran;
+  *passed = (uint32_t)good;
+  /* Wrong answers are counted, and the update says so by their numbers. */
+  if (code == AIOT_OK || code == AIOT_GOLDEN_MISMATCH) return AIOT_TRIAL_PASSED;
+  aiot_error_set(error, code, "the bundle cannot be run here");
+  return AIOT_TRIAL_FAILED;
+}
+
+static void abandon_trial(void *context, int slot, int active) {
+  (void)context;
+  (void)slot;
+  (void)active;
+}
+
+static void activate(void *context, int slot, const aiot_content *content) {
+  aiot_device *device = context;
+  device->predictor = NULL;
+  device->content = *content;
+  device->arena.used = device->arena_mark;
+  const uint8_t *data = aiot_store_map(&device->store[AIOT_KIND_MODEL], slot, content->bytes);
+  aiot_code code = AIOT_FLASH_FAILED;
+  if (data != NULL) code = aiot_bundle_open(&device->bundle, data, content->bytes, &device->arena);
+  if (code == AIOT_OK) {
+    code = aiot_predictor_open(&device->bundle, device->setup.inference, &device->arena, &device->predictor);
+  }
+  if (code != AIOT_OK) {
+    device->predictor = NULL;
+    device->arena.used = device->arena_mark;
+    aiot_device_log(device, "error", "the active model cannot be used", code);
+  }
+  aiot_device_match(device);
+}
+
+aiot_trial aiot_device_model_trial(aiot_device *device) {
+  return (aiot_trial){.context = device, .begin = begin_trial, .step = run_trial, .abandon = abandon_trial, .activate = activate};
+}

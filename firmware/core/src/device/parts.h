@@ -1,0 +1,40 @@
+/* What the device's files share. */
+#ifndef AIOT_DEVICE_PARTS_H
+#define AIOT_DEVICE_PARTS_H
+
+#include "aiot/device.h"
+
+int64_t aiot_device_now(const aiot_device *device);
+uint64_t aiot_device_uptime(const aiot_device *device);
+
+/* Room for a message of this kind; it is used up at the next call of anything here. */
+aiot_message aiot_device_message(const aiot_device *device, aiot_encoding encoding);
+
+/* Into the queue; where it does not fit at all it is counted as dropped. */
+void aiot_device_send(aiot_device *device, const char *topic, const void *payload, size_t bytes);
+
+/* Tells of an event whose members are written by `members` into an object that begins with `t`. */
+void aiot_device_tell(aiot_device *device, const char *event);
+
+/* The message `reported`, as it is now. */
+size_t aiot_device_reported(const aiot_device *device, aiot_message message, bool status);
+
+/* A member `key`: what a slot holds, or null. */
+void aiot_device_write_content(aiot_writer *writer, const char *key, const aiot_content *content);
+
+/* For the updates: what they report with, and how a model is tried. */
+void aiot_device_report(void *context, const aiot_update *update);
+void aiot_device_heartbeat(void *context, const aiot_update *update);
+bool aiot_device_acknowledged(void *context);
+aiot_trial aiot_device_model_trial(aiot_device *device);
+
+/* Publishes presence and `reported` where they are due. */
+void aiot_device_announce(aiot_device *device);
+
+/* One message that came. */
+void aiot_device_receive(aiot_device *device, const char *topic, const uint8_t *payload, size_t bytes);
+
+/* The model in use is another one now: looks whether the take fits it. */
+void aiot_device_match(aiot_device *device);
+
+#endif

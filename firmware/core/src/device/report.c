@@ -1,0 +1,195 @@
+/* What the device tells of itself. */
+#include <string.h>
+
+#include "parts.h"
+
+static void write_digest(aiot_writer *writer, const uint8_t digest[AIOT_SHA256_BYTES]) {
+  static const char hex[] = "0123456789abcdef";
+  char text[8 + 2 * AIOT_SHA256_BYTES] = "sha256:";
+  for (size_t i = 0; i < AIOT_SHA256_BYTES; i++) {
+    text[7 + 2 * i] = hex[digest[i] >> 4];
+    text[8 + 2 * i] = hex[digest[i] & 15];
+  }
+  text[7 + 2 * AIOT_SHA256_BYTES] = '\0';
+  aiot_write_key(writer, "digest");
+  aiot_write_text(writer, text);
+}
+
+static void integer_member(aiot_writer *writer, const char *key, int64_t value) {
+  aiot_write_key(writer, key);
+  aiot_write_integer(writer, value);
+}
+
+static void text_member(aiot_writer *writer, const char *key, const char *text) {
+  aiot_write_key(writer, key);
+  aiot_write_text(writer, text);
+}
+
+void aiot_device_write_content(aiot_writer *writer, const char *key, const aiot_content *content) {
+  aiot_write_key(writer, key);
+  if (content == NULL || !content->present) {
+    aiot_write_null(writer);
+    return;
+  }
+  aiot_write_object(writer);
+  text_member(writer, "name", content->name);
+  integer_member(writer, "version", content->version);
+  integer_member(writer, "sequence", content->sequence);
+  write_digest(writer, content->digest);
+  aiot_write_object_end(writer);
+}
+
+static const aiot_content *active(const aiot_device *device, aiot_kind kind) {
+  if (device->setup.flash[kind] == NULL) return NULL;
+  const aiot_record *record = &device->store[kind].record;
+  return record->active == AIOT_NO_SLOT ? NULL : &record->slot[record->active];
+}
+
+static void write_firmware(aiot_writer *writer, const aiot_device *device) {
+  const aiot_device_setup *setup = &device->setup;
+  aiot_write_key(writer, "firmware");
+  aiot_write_object(writer);
+  text_member(writer, "name", setup->firmware_name);
+  text_member(writer, "version", setup->firmware_version);
+  if (setup->flash[AIOT_KIND_FIRMWARE] != NULL) {
+    aiot_device_write_content(writer, "release", active(device, AIOT_KIND_FIRMWARE));
+  }
+  aiot_write_object_end(writer);
+}
+
+static void write_progress(aiot_writer *writer, const aiot_update *update) {
+  aiot_write_key(writer, "download");
+  if (update->has_download) {
+    aiot_write_object(writer);
+    integer_member(writer, "bytes", update->download_bytes);
+    integer_member(writer, "total", update->download_total);
+    aiot_write_object_end(writer);
+  } else {
+    aiot_write_null(writer);
+  }
+  aiot_write_key(writer, "golden");
+  if (update->has_golden) {
+    aiot_write_object(writer);
+    integer_member(writer, "vectors", update->golden_vectors);
+    integer_member(writer, "passed", update->golden_passed);
+    aiot_write_object_end(writer);
+  } else {
+    aiot_write_null(writer);
+  }
+  aiot_write_key(writer, "error");
+  if (update->error.code[0] != '\0') {
+    aiot_write_object(writer);
+    text_member(writer, "code", update->error.code);
+    text_member(writer, "message", update->error.message);
+    aiot_write_object_end(writer);
+  } else {
+    aiot_write_null(writer);
+  }
+}
+
+size_t aiot_device_reported(const aiot_device *device, aiot_message message, bool status) {
+  const aiot_update *update = &device->update[device->speaks];
+  const int64_t now = aiot_device_now(device);
+  aiot_writer writer;
+  aiot_write_begin(&writer, message.out, message.room, message.encoding);
+  aiot_write_object(&writer);
+  if (status) text_member(&writer, "id", device->setup.id);
+  integer_member(&writer, "t", now < 0 ? 0 : now);
+  text_member(&writer, "type", device->setup.type);
+  write_firmware(&writer, device);
+  text_member(&writer, "kind", aiot_kind_name(device->speaks));
+  text_member(&writer, "state", aiot_phase_name(update->phase));
+  aiot_write_key(&writer, "rollout");
+  if (update->has_rollout) aiot_write_text(&writer, update->rollout);
+  else aiot_write_null(&writer);
+  aiot_device_write_content(&writer, "model", active(device, AIOT_KIND_MODEL));
+  if (device->setup.flash[AIOT_KIND_CONFIG] != NULL) {
+    aiot_device_write_content(&writer, "config", active(device, AIOT_KIND_CONFIG));
+  }
+  integer_member(&writer, "floor", update->setup.store == NULL ? 0 : update->setup.store->record.floor);
+  write_progress(&writer, update);
+  aiot_write_object_end(&writer);
+  return aiot_write_end(&writer);
+}
+
+static void event(const aiot_device *device, const char *name, const char *member, size_t bytes) {
+  const aiot_device_setup *setup = &device->setup;
+  if (setup->event != NULL && bytes > 0) setup->event(setup->context, name, member, device->message.out, bytes);
+}
+
+void aiot_device_tell(aiot_device *device, const char *name) {
+  aiot_message message = aiot_device_message(device, AIOT_ENCODING_JSON);
+  const int64_t now = aiot_device_now(device);
+  aiot_writer writer;
+  aiot_write_begin(&writer, message.out, message.room, message.encoding);
+  aiot_write_object(&writer);
+  integer_member(&writer, "t", now < 0 ? 0 : now);
+  if (strcmp(name, "booted") == 0) aiot_device_write_content(&writer, "model", active(device, AIOT_KIND_MODEL));
+  if (strcmp(name, "died") == 0) text_member(&writer, "message", "the flash failed");
+  aiot_write_object_end(&writer);
+  event(device, name, NULL, aiot_write_end(&writer));
+}
+
+/* 0 = the port did not take it. */
+static uint32_t publish_reported(aiot_device *device) {
+  const aiot_mqtt *mqtt = device->setup.mqtt;
+  char topic[AIOT_TOPIC_BYTES];
+  aiot_device_topic(device, "reported", topic);
+  aiot_message message = aiot_device_message(device, device->setup.encoding);
+  const size_t bytes = aiot_device_reported(device, message, false);
+  return bytes == 0 ? 0 : mqtt->publish(mqtt->context, topic, message.out, bytes, 1, true);
+}
+
+void aiot_device_announce(aiot_device *device) {
+  const aiot_mqtt *mqtt = device->setup.mqtt;
+  if (device->presence_due) {
+    char topic[AIOT_TOPIC_BYTES];
+    aiot_device_topic(device, "presence", topic);
+    aiot_message message = aiot_device_message(device, device->setup.encoding);
+    const size_t bytes = aiot_presence_message(message, true, aiot_device_now(device));
+    device->presence_due = mqtt->publish(mqtt->context, topic, message.out, bytes, 1, true) == 0;
+  }
+  if (device->report_due) device->report_due = publish_reported(device) == 0;
+  if (device->heartbeat_due) {
+    device->heartbeat = publish_reported(device);
+    device->heartbeat_due = device->heartbeat == 0;
+  }
+}
+
+static aiot_kind kind_of(const aiot_update *update) { return update->setup.kind; }
+
+void aiot_device_report(void *context, const aiot_update *update) {
+  aiot_device *device = context;
+  device->speaks = kind_of(update);
+  aiot_message message = aiot_device_message(device, AIOT_ENCODING_JSON);
+  event(device, "reported", "reported", aiot_device_reported(device, message, false));
+  device->report_due = device->connection == 0 || publish_reported(device) == 0;
+}
+
+void aiot_device_heartbeat(void *context, const aiot_update *update) {
+  aiot_device *device = context;
+  device->speaks = kind_of(update);
+  device->heartbeat = 0;
+  device->heartbeat_due = true;
+  if (device->connection != 0) aiot_device_announce(device);
+}
+
+bool aiot_device_acknowledged(void *context) {
+  const aiot_device *device = context;
+  const aiot_mqtt *mqtt = device->setup.mqtt;
+  return device->heartbeat != 0 && mqtt->acknowledged(mqtt->context, device->heartbeat);
+}
+
+void aiot_device_log(aiot_device *device, const char *level, const char *text, aiot_code code) {
+  char topic[AIOT_TOPIC_BYTES];
+  aiot_device_topic(device, "log", topic);
+  aiot_message message = aiot_device_message(device, AIOT_ENCODING_JSON);
+  size_t bytes = aiot_log_message(message, aiot_device_now(device), level, text, code);
+  event(device, "log", NULL, bytes);
+  if (device->setup.encoding != AIOT_ENCODING_JSON) {
+    message.encoding = device->setup.encoding;
+    bytes = aiot_log_message(message, aiot_device_now(device), level, text, code);
+  }
+  /* Of a device that nobody hears only what is worth a place among its samples: its log is for now. */
+  if (device->connection != 0) aiot_device_send(device, topic, message.out, bytes);
+}

@@ -1,0 +1,33 @@
+# The device of protocol v1, and as a program of this machine: the native virtual device.
+target_sources(aiot_core PRIVATE
+  core/src/device/device.c core/src/device/inbox.c core/src/device/model.c core/src/device/report.c core/src/device/take.c)
+
+set(AIOT_FIRMWARE_VERSION "0.0.0" CACHE STRING "What the native device says that it runs")
+find_package(OpenSSL 3)
+find_package(PkgConfig)
+if(PKG_CONFIG_FOUND)
+  pkg_check_modules(MOSQUITTO IMPORTED_TARGET libmosquitto)
+endif()
+
+# One native device; what comes after the name are definitions of its own.
+function(aiot_native_device name)
+  add_executable(${name}
+    hal/host/main.c hal/host/launcher.c hal/host/program.c hal/host/self_test.c hal/host/feed.c hal/host/identity.c
+    hal/host/flash_file.c hal/host/mqtt_mosquitto.c hal/host/http_openssl.c hal/host/http_answer.c)
+  target_compile_definitions(${name} PRIVATE ${ARGN})
+  target_link_libraries(${name} PRIVATE aiot_crypto_openssl aiot_hal_host OpenSSL::SSL PkgConfig::MOSQUITTO)
+  # Its file is what an update carries.
+  target_link_options(${name} PRIVATE $<$<NOT:$<BOOL:${AIOT_SANITIZE}>>:-s>)
+endfunction()
+
+if(OPENSSL_FOUND AND MOSQUITTO_FOUND)
+  aiot_native_device(aiot-device AIOT_FIRMWARE_VERSION="${AIOT_FIRMWARE_VERSION}")
+  # For tests of updates: another version, and versions that must not be kept.
+  aiot_native_device(aiot-device-next AIOT_FIRMWARE_VERSION="${AIOT_FIRMWARE_VERSION}-next")
+  aiot_native_device(aiot-device-exits AIOT_FIRMWARE_VERSION="${AIOT_FIRMWARE_VERSION}-exits" AIOT_FAULT_EXIT)
+  aiot_native_device(aiot-device-unfit AIOT_FIRMWARE_VERSION="${AIOT_FIRMWARE_VERSION}-unfit" AIOT_FAULT_SELF_TEST)
+  aiot_native_device(aiot-device-deaf AIOT_FIRMWARE_VERSION="${AIOT_FIRMWARE_VERSION}-deaf" AIOT_FAULT_DEAF)
+  set_target_properties(aiot-device-next aiot-device-exits aiot-device-unfit aiot-device-deaf PROPERTIES EXCLUDE_FROM_ALL ON)
+else()
+  message(STATUS "aiot-device is not built: it takes OpenSSL 3 and libmosquitto (libssl-dev, libmosquitto-dev, pkg-config)")
+endif()

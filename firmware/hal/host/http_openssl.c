@@ -1,0 +1,166 @@
+#define _GNU_SOURCE
+#include "http_openssl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Longest wait of one call, ms. */
+#define WAIT_MS 50
+
+static void hang_up(void *context) {
+  aiot_http_openssl *http = context;
+  SSL_free(http->ssl);
+  http->ssl = NULL;
+  if (http->socket >= 0) close(http->socket);
+  http->socket = -1;
+  http->state = AIOT_HTTP_IDLE;
+}
+
+/* A socket on its way to the platform, or -1. */
+static int dial(const char *host, int port) {
+  char service[8];
+  snprintf(service, sizeof service, "%d", port);
+  struct addrinfo *found = NULL;
+  const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+  if (getaddrinfo(host, service, &hints, &found) != 0) return -1;
+  int descriptor = -1;
+  for (const struct addrinfo *at = found; at != NULL && descriptor < 0; at = at->ai_next) {
+    descriptor = socket(at->ai_family, at->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, at->ai_protocol);
+    if (descriptor < 0) continue;
+    if (connect(descriptor, at->ai_addr, at->ai_addrlen) != 0 && errno != EINPROGRESS) {
+      close(descriptor);
+      descriptor = -1;
+    }
+  }
+  freeaddrinfo(found);
+  return descriptor;
+}
+
+/* The certificate has to be of this very host, by its name or its address. */
+static bool expect_host(SSL *ssl, const char *host) {
+  X509_VERIFY_PARAM *checks = SSL_get0_param(ssl);
+  if (X509_VERIFY_PARAM_set1_ip_asc(checks, host) == 1) return true;
+  return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+}
+
+static bool ask(void *context, const char *path, uint64_t from) {
+  aiot_http_openssl *http = context;
+  hang_up(http);
+  /* `//elsewhere/x` and a line's end would be no path of the platform. */
+  if (path[0] != '/' || path[1] == '/' || strpbrk(path, "\r\n ") != NULL) return false;
+  char range[64] = "";
+  if (from > 0) snprintf(range, sizeof range, "range: bytes=%llu-\r\n", (unsigned long long)from);
+  const char *bracket = strchr(http->host, ':') == NULL ? "" : "[";
+  const int bytes = snprintf(http->request, sizeof http->request,
+                             "GET %s HTTP/1.1\r\nhost: %s%s%s:%d\r\naccept: */*\r\nconnection: close\r\n%s\r\n", path, bracket,
+                             http->host, bracket[0] == '\0' ? "" : "]", http->port_number, range);
+  if (bytes < 0 || (size_t)bytes >= sizeof http->request) return false;
+  http->socket = dial(http->host, http->port_number);
+  http->ssl = http->socket < 0 ? NULL : SSL_new(http->context);
+  if (http->ssl == NULL || !expect_host(http->ssl, http->host) || SSL_set_fd(http->ssl, http->socket) != 1) {
+    hang_up(http);
+    return false;
+  }
+  SSL_set_connect_state(http->ssl);
+  http->sent = 0;
+  http->from = from;
+  aiot_http_answer_begin(&http->answer, from);
+  http->state = AIOT_HTTP_CONNECTING;
+  return true;
+}
+
+/* True when the socket is ready within the wait; the caller looks again. */
+static void wait_for(const aiot_http_openssl *http, short events) {
+  struct pollfd line = {.fd = http->socket, .events = events};
+  poll(&line, 1, WAIT_MS);
+}
+
+static bool connected(const aiot_http_openssl *http, bool *broken) {
+  struct pollfd line = {.fd = http->socket, .events = POLLOUT};
+  if (poll(&line, 1, WAIT_MS) <= 0) return false;
+  int problem = 0;
+  socklen_t size = sizeof problem;
+  *broken = getsockopt(http->socket, SOL_SOCKET, SO_ERROR, &problem, &size) != 0 || problem != 0;
+  return !*broken;
+}
+
+/* Waits for what TLS wants. False = the connection is over. */
+static bool wants(const aiot_http_openssl *http, int result) {
+  const int reason = SSL_get_error(http->ssl, result);
+  if (reason != SSL_ERROR_WANT_READ && reason != SSL_ERROR_WANT_WRITE) return false;
+  wait_for(http, reason == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT);
+  return true;
+}
+
+static int32_t read_body(aiot_http_openssl *http, void *out, size_t bytes) {
+  uint8_t data[4096];
+  size_t room = bytes < sizeof data ? bytes : sizeof data;
+  const int got = SSL_read(http->ssl, data, (int)room);
+  if (got > 0) {
+    const int32_t given = aiot_http_answer_take(&http->answer, data, (size_t)got, out);
+    if (given != 0 || !http->answer.ended) return given;
+    return AIOT_HTTP_END;
+  }
+  if (wants(http, got)) return 0;
+  return aiot_http_answer_whole(&http->answer) ? AIOT_HTTP_END : AIOT_HTTP_BROKEN;
+}
+
+static int32_t proceed(void *context, void *out, size_t bytes) {
+  aiot_http_openssl *http = context;
+  bool broken = false;
+  int result;
+  switch (http->state) {
+    case AIOT_HTTP_CONNECTING:
+      if (connected(http, &broken)) http->state = AIOT_HTTP_SHAKING;
+      return broken ? AIOT_HTTP_BROKEN : 0;
+    case AIOT_HTTP_SHAKING:
+      result = SSL_do_handshake(http->ssl);
+      if (result == 1) http->state = AIOT_HTTP_SENDING;
+      else if (!wants(http, result)) return AIOT_HTTP_BROKEN;
+      return 0;
+    case AIOT_HTTP_SENDING:
+      result = SSL_write(http->ssl, http->request + http->sent, (int)(strlen(http->request) - http->sent));
+      if (result > 0) http->sent += (size_t)result;
+      else if (!wants(http, result)) return AIOT_HTTP_BROKEN;
+      if (http->sent == strlen(http->request)) http->state = AIOT_HTTP_READING;
+      return 0;
+    case AIOT_HTTP_READING:
+      if (http->answer.ended) return AIOT_HTTP_END;
+      return read_body(http, out, bytes);
+    default:
+      return AIOT_HTTP_BROKEN;
+  }
+}
+
+bool aiot_http_openssl_open(aiot_http_openssl *http, const aiot_identity *identity) {
+  memset(http, 0, sizeof *http);
+  http->socket = -1;
+  http->port = (aiot_http){http, ask, proceed, hang_up};
+  if (!aiot_identity_address(identity->http, "https://", 443, http->host, sizeof http->host, &http->port_number)) return false;
+  char ca[600];
+  char certificate[600];
+  char key[600];
+  aiot_identity_path(identity, "ca.crt", ca, sizeof ca);
+  aiot_identity_path(identity, "device.crt", certificate, sizeof certificate);
+  aiot_identity_path(identity, "device.key", key, sizeof key);
+  http->context = SSL_CTX_new(TLS_client_method());
+  if (http->context == NULL) return false;
+  SSL_CTX_set_verify(http->context, SSL_VERIFY_PEER, NULL);
+  return SSL_CTX_set_min_proto_version(http->context, TLS1_2_VERSION) == 1 &&
+         SSL_CTX_load_verify_locations(http->context, ca, NULL) == 1 &&
+         SSL_CTX_use_certificate_chain_file(http->context, certificate) == 1 &&
+         SSL_CTX_use_PrivateKey_file(http->context, key, SSL_FILETYPE_PEM) == 1;
+}
+
+void aiot_http_openssl_close(aiot_http_openssl *http) {
+  hang_up(http);
+  SSL_CTX_free(http->context);
+  http->context = NULL;
+}

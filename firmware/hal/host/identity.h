@@ -1,0 +1,28 @@
+#ifndef AIOT_IDENTITY_H
+#define AIOT_IDENTITY_H
+
+#include "aiot/manifest.h"
+
+/* The folder of `aiot device provision`: who the device is, where its platform is, and whom it trusts. */
+typedef struct {
+  char folder[512];
+  char name[AIOT_ID_BYTES];
+  char id[AIOT_ID_BYTES];
+  char type[AIOT_ID_BYTES];
+  /* "https://host:port" and "mqtts://host:port". */
+  char http[256];
+  char mqtts[256];
+  bool has_trust;
+  aiot_trust trust;
+} aiot_identity;
+
+/* False with a sentence in `problem`. */
+bool aiot_identity_read(aiot_identity *identity, const char *folder, const aiot_crypto *crypto, char *problem, size_t room);
+
+/* "folder/name" */
+void aiot_identity_path(const aiot_identity *identity, const char *name, char *out, size_t room);
+
+/* Host and port of a URL, without its scheme. False where it has none. */
+bool aiot_identity_address(const char *url, const char *scheme, int standard_port, char *host, size_t room, int *port);
+
+#endif

@@ -1,0 +1,153 @@
+/* A computer's boot loader for the device program: the counterpart of an ESP32's, which tries another slot once and then goes back. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "aiot/hal.h"
+#include "aiot/store.h"
+#include "crypto_openssl.h"
+#include "flash_file.h"
+#include "program.h"
+
+/* A trial that has not ended by then hangs: the watchdog's time, above the minute that the heartbeat has. */
+#define WATCHDOG_MS 90000u
+/* A program that ran this long did not fall over at its start. */
+#define STEADY_MS 10000u
+/* Falls in a row, of programs that are not on trial, after which the launcher gives up. */
+#define FALLS_MAX 5
+
+extern char **environ;
+
+static volatile sig_atomic_t ending;
+
+static void on_signal(int number) {
+  (void)number;
+  ending = 1;
+}
+
+typedef struct {
+  aiot_flash_file file;
+  aiot_store store;
+  uint8_t scratch[AIOT_SECTOR_BYTES];
+} programs;
+
+static bool open_programs(programs *all, const char *folder) {
+  char path[600];
+  snprintf(path, sizeof path, "%s/firmware.bin", folder);
+  return aiot_flash_file_open(&all->file, path, AIOT_HOST_FLASH_BYTES, false) &&
+         aiot_store_open_flash(&all->store, &all->file.flash, &aiot_crypto_openssl, all->scratch);
+}
+
+/* A file in memory with the slot's program, or -1 where the slot does not hold what its record says. */
+static int program_in(programs *all, int slot) {
+  if (slot < 0) return -1;
+  const aiot_content *content = &all->store.record.slot[slot];
+  uint8_t digest[AIOT_SHA256_BYTES];
+  if (!content->present || !aiot_store_digest(&all->store, slot, content->bytes, digest)) return -1;
+  if (memcmp(digest, content->digest, sizeof digest) != 0) return -1;
+  const uint8_t *data = aiot_store_map(&all->store, slot, content->bytes);
+  const int file = memfd_create("aiot-device", MFD_CLOEXEC);
+  if (file < 0 || data == NULL) return -1;
+  for (size_t at = 0; at < content->bytes;) {
+    const ssize_t written = write(file, data + at, content->bytes - at);
+    if (written <= 0) {
+      close(file);
+      return -1;
+    }
+    at += (size_t)written;
+  }
+  return file;
+}
+
+/* Starts the program of a slot, the one that came with the launcher where there is none. `slot` becomes the one that was started. */
+static pid_t start(const char *folder, int wanted, int *slot, char *const *arguments) {
+  static programs all;
+  const bool opened = open_programs(&all, folder);
+  *slot = wanted >= 0 ? wanted : opened ? all.store.record.active : -1;
+  const int file = opened ? program_in(&all, *slot) : -1;
+  if (file < 0) *slot = -1;
+  aiot_flash_file_close(&all.file);
+  char name[8];
+  snprintf(name, sizeof name, "%d", *slot);
+  setenv("AIOT_DEVICE_SLOT", name, 1);
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  if (child != 0) {
+    if (file >= 0) close(file);
+    return child;
+  }
+  /* Whoever kills the launcher has pulled the plug. */
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(AIOT_EXIT_FAILED);
+  if (file >= 0) fexecve(file, arguments, environ);
+  else execv("/proc/self/exe", arguments);
+  _exit(126);
+}
+
+static bool on_trial(const char *folder) {
+  static programs all;
+  const bool trial = open_programs(&all, folder) && all.store.record.trial.slot >= 0;
+  aiot_flash_file_close(&all.file);
+  return trial;
+}
+
+static void rest(long ms) {
+  const struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
+  nanosleep(&time, NULL);
+}
+
+/* Waits for the program; ends it when the launcher is ended, or when its trial hangs. */
+static int wait_for(pid_t child, const char *folder, bool trial) {
+  const uint64_t began = aiot_hal_uptime_ms();
+  bool told = false;
+  bool watching = trial;
+  for (;;) {
+    int status = 0;
+    const pid_t ended = waitpid(child, &status, WNOHANG);
+    if (ended == child) return status;
+    if (ending && !told) {
+      kill(child, SIGTERM);
+      told = true;
+    }
+    if (watching && aiot_hal_uptime_ms() - began > WATCHDOG_MS) {
+      watching = false;
+      if (on_trial(folder)) kill(child, SIGKILL);
+    }
+    rest(10);
+  }
+}
+
+int aiot_launcher_run(const aiot_program_options *options, char *const *arguments) {
+  const struct sigaction action = {.sa_handler = on_signal};
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGINT, &action, NULL);
+  int wanted = -1;
+  int falls = 0;
+  for (;;) {
+    int slot;
+    const bool trial = wanted >= 0;
+    const uint64_t began = aiot_hal_uptime_ms();
+    const pid_t child = start(options->folder, wanted, &slot, arguments);
+    if (child < 0) return AIOT_EXIT_FAILED;
+    const int status = wait_for(child, options->folder, trial);
+    const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    wanted = -1;
+    if (ending) return code < 0 || code >= AIOT_EXIT_BOOT_SLOT ? AIOT_EXIT_OK : code;
+    if (code == AIOT_EXIT_BOOT_SLOT || code == AIOT_EXIT_BOOT_SLOT + 1) wanted = code - AIOT_EXIT_BOOT_SLOT;
+    /* However a program on trial ends, the one before it is next: it knows what to say of it. */
+    if (wanted >= 0 || code == AIOT_EXIT_RESTART || trial) continue;
+    if (code >= 0 && code <= AIOT_EXIT_BUSY && slot < 0) return code;
+    if (code == AIOT_EXIT_OK) return code;
+    falls = aiot_hal_uptime_ms() - began > STEADY_MS ? 1 : falls + 1;
+    if (falls > FALLS_MAX) return AIOT_EXIT_FAILED;
+    rest(100L << falls);
+  }
+}

@@ -1,0 +1,168 @@
+#define _GNU_SOURCE
+#include "mqtt_mosquitto.h"
+
+#include <mosquitto.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "aiot/hal.h"
+
+#define KEEP_ALIVE_S 30
+
+static void on_connect(struct mosquitto *client, void *context, int code) {
+  (void)client;
+  aiot_mqtt_mosquitto *mqtt = context;
+  if (code == 0) {
+    mqtt->connection = ++mqtt->connections;
+    mqtt->failures = 0;
+    return;
+  }
+  snprintf(mqtt->problem, sizeof mqtt->problem, "the broker refused: %s", mosquitto_connack_string(code));
+}
+
+static void on_disconnect(struct mosquitto *client, void *context, int code) {
+  (void)client;
+  aiot_mqtt_mosquitto *mqtt = context;
+  mqtt->connection = 0;
+  if (code != 0) snprintf(mqtt->problem, sizeof mqtt->problem, "%s", mosquitto_strerror(code));
+}
+
+static void on_publish(struct mosquitto *client, void *context, int message) {
+  (void)client;
+  aiot_mqtt_mosquitto *mqtt = context;
+  mqtt->acknowledged[message / 8] |= (uint8_t)(1u << (message % 8));
+}
+
+static void on_message(struct mosquitto *client, void *context, const struct mosquitto_message *message) {
+  (void)client;
+  aiot_mqtt_mosquitto *mqtt = context;
+  /* The platform's messages are few; beyond the inbox the oldest gives way, for `desired` is what was said last. */
+  if (mqtt->count == AIOT_INBOX) {
+    free(mqtt->inbox[mqtt->first].topic);
+    free(mqtt->inbox[mqtt->first].payload);
+    mqtt->first = (mqtt->first + 1) % AIOT_INBOX;
+    mqtt->count--;
+  }
+  const size_t bytes = (size_t)message->payloadlen;
+  char *topic = strdup(message->topic);
+  uint8_t *payload = malloc(bytes + 1);
+  if (topic == NULL || payload == NULL) abort();
+  if (bytes > 0) memcpy(payload, message->payload, bytes);
+  const size_t at = (mqtt->first + mqtt->count++) % AIOT_INBOX;
+  mqtt->inbox[at].topic = topic;
+  mqtt->inbox[at].payload = payload;
+  mqtt->inbox[at].bytes = bytes;
+}
+
+static uint32_t connection(void *context) { return ((aiot_mqtt_mosquitto *)context)->connection; }
+
+static bool subscribe(void *context, const char *filter, int qos) {
+  return mosquitto_subscribe(((aiot_mqtt_mosquitto *)context)->client, NULL, filter, qos) == MOSQ_ERR_SUCCESS;
+}
+
+static uint32_t publish(void *context, const char *topic, const void *payload, size_t bytes, int qos, bool retain) {
+  aiot_mqtt_mosquitto *mqtt = context;
+  int message = 0;
+  if (mqtt->connection == 0) return 0;
+  if (mosquitto_publish(mqtt->client, &message, topic, (int)bytes, payload, qos, retain) != MOSQ_ERR_SUCCESS) return 0;
+  mqtt->acknowledged[message / 8] &= (uint8_t) ~(1u << (message % 8));
+  return (uint32_t)message;
+}
+
+static bool acknowledged(void *context, uint32_t message) {
+  const aiot_mqtt_mosquitto *mqtt = context;
+  return (mqtt->acknowledged[message / 8] >> (message % 8) & 1) != 0;
+}
+
+/* Waits for the line, or for what else may wake the loop. */
+static void wait_for(const aiot_mqtt_mosquitto *mqtt, uint32_t wait_ms) {
+  struct pollfd fds[2] = {{.fd = mosquitto_socket(mqtt->client), .events = POLLIN}, {.fd = mqtt->wake, .events = POLLIN}};
+  if (mosquitto_want_write(mqtt->client)) fds[0].events |= POLLOUT;
+  poll(fds, 2, (int)wait_ms);
+}
+
+static void line_lost(aiot_mqtt_mosquitto *mqtt) {
+  mqtt->connection = 0;
+  const uint32_t doubled = mqtt->failures < 5 ? mqtt->failures++ : 5;
+  mqtt->next_ms = aiot_hal_uptime_ms() + (200u << doubled);
+}
+
+static void run(aiot_mqtt_mosquitto *mqtt, uint32_t wait_ms) {
+  if (!mqtt->begun || mosquitto_socket(mqtt->client) < 0) {
+    if (aiot_hal_uptime_ms() < mqtt->next_ms) {
+      wait_for(mqtt, wait_ms);
+      return;
+    }
+    const int code = mqtt->begun ? mosquitto_reconnect_async(mqtt->client)
+                                 : mosquitto_connect_async(mqtt->client, mqtt->host, mqtt->port_number, KEEP_ALIVE_S);
+    mqtt->begun = mqtt->begun || code == MOSQ_ERR_SUCCESS;
+    if (code != MOSQ_ERR_SUCCESS) {
+      snprintf(mqtt->problem, sizeof mqtt->problem, "%s", mosquitto_strerror(code));
+      line_lost(mqtt);
+      return;
+    }
+  }
+  if (mosquitto_want_write(mqtt->client)) mosquitto_loop_write(mqtt->client, 1);
+  wait_for(mqtt, wait_ms);
+  if (mosquitto_loop(mqtt->client, 0, 1) != MOSQ_ERR_SUCCESS && mosquitto_socket(mqtt->client) < 0) line_lost(mqtt);
+}
+
+static bool receive(void *context, uint32_t wait_ms, const char **topic, const uint8_t **payload, size_t *bytes) {
+  aiot_mqtt_mosquitto *mqtt = context;
+  /* What was given last is done with: it lies just before the first. */
+  const size_t before = (mqtt->first + AIOT_INBOX - 1) % AIOT_INBOX;
+  if (mqtt->count < AIOT_INBOX) {
+    free(mqtt->inbox[before].topic);
+    free(mqtt->inbox[before].payload);
+    mqtt->inbox[before].topic = NULL;
+    mqtt->inbox[before].payload = NULL;
+  }
+  if (mqtt->count == 0) run(mqtt, wait_ms);
+  else run(mqtt, 0);
+  if (mqtt->count == 0) return false;
+  *topic = mqtt->inbox[mqtt->first].topic;
+  *payload = mqtt->inbox[mqtt->first].payload;
+  *bytes = mqtt->inbox[mqtt->first].bytes;
+  mqtt->first = (mqtt->first + 1) % AIOT_INBOX;
+  mqtt->count--;
+  return true;
+}
+
+bool aiot_mqtt_mosquitto_open(aiot_mqtt_mosquitto *mqtt, const aiot_identity *identity, const char *will_topic, const void *will,
+                              size_t will_bytes) {
+  memset(mqtt, 0, sizeof *mqtt);
+  mqtt->wake = -1;
+  mqtt->port = (aiot_mqtt){mqtt, connection, subscribe, publish, acknowledged, receive};
+  if (!aiot_identity_address(identity->mqtts, "mqtts://", 8883, mqtt->host, sizeof mqtt->host, &mqtt->port_number)) return false;
+  mosquitto_lib_init();
+  mqtt->client = mosquitto_new(identity->name, true, mqtt);
+  if (mqtt->client == NULL) return false;
+  mosquitto_connect_callback_set(mqtt->client, on_connect);
+  mosquitto_disconnect_callback_set(mqtt->client, on_disconnect);
+  mosquitto_publish_callback_set(mqtt->client, on_publish);
+  mosquitto_message_callback_set(mqtt->client, on_message);
+  mosquitto_max_inflight_messages_set(mqtt->client, 16);
+  char ca[600];
+  char certificate[600];
+  char key[600];
+  aiot_identity_path(identity, "ca.crt", ca, sizeof ca);
+  aiot_identity_path(identity, "device.crt", certificate, sizeof certificate);
+  aiot_identity_path(identity, "device.key", key, sizeof key);
+  return mosquitto_tls_set(mqtt->client, ca, NULL, certificate, key, NULL) == MOSQ_ERR_SUCCESS &&
+         mosquitto_tls_opts_set(mqtt->client, 1, "tlsv1.2", NULL) == MOSQ_ERR_SUCCESS &&
+         mosquitto_will_set(mqtt->client, will_topic, (int)will_bytes, will, 1, true) == MOSQ_ERR_SUCCESS;
+}
+
+void aiot_mqtt_mosquitto_close(aiot_mqtt_mosquitto *mqtt) {
+  if (mqtt->client != NULL) {
+    if (mqtt->connection != 0 && mosquitto_disconnect(mqtt->client) == MOSQ_ERR_SUCCESS) mosquitto_loop(mqtt->client, 50, 1);
+    mosquitto_destroy(mqtt->client);
+  }
+  for (size_t i = 0; i < AIOT_INBOX; i++) {
+    free(mqtt->inbox[i].topic);
+    free(mqtt->inbox[i].payload);
+  }
+  mosquitto_lib_cleanup();
+}

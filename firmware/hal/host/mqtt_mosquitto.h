@@ -1,0 +1,43 @@
+#ifndef AIOT_MQTT_MOSQUITTO_H
+#define AIOT_MQTT_MOSQUITTO_H
+
+#include "aiot/ports.h"
+#include "identity.h"
+
+struct mosquitto;
+
+#define AIOT_INBOX 32
+
+/* MQTT 3.1.1 over mTLS by libmosquitto, in the caller's loop: no thread. */
+typedef struct {
+  aiot_mqtt port;
+  struct mosquitto *client;
+  uint32_t connection;
+  uint32_t connections;
+  bool begun;
+  char host[256];
+  int port_number;
+  /* When the next attempt may begin, ms of uptime, and how many have failed in a row. */
+  uint64_t next_ms;
+  uint32_t failures;
+  /* Waiting ends when this can be read, too; -1 = none. */
+  int wake;
+  /* A bit a message id: acknowledged since it was given last. */
+  uint8_t acknowledged[65536 / 8];
+  struct {
+    char *topic;
+    uint8_t *payload;
+    size_t bytes;
+  } inbox[AIOT_INBOX];
+  size_t first;
+  size_t count;
+  /* Why the broker said no, or the line broke last. */
+  char problem[160];
+} aiot_mqtt_mosquitto;
+
+/* `will`: of the presence topic. False where the certificates cannot be read. Nothing is connected yet. */
+bool aiot_mqtt_mosquitto_open(aiot_mqtt_mosquitto *mqtt, const aiot_identity *identity, const char *will_topic, const void *will,
+                              size_t will_bytes);
+void aiot_mqtt_mosquitto_close(aiot_mqtt_mosquitto *mqtt);
+
+#endif

@@ -1,0 +1,230 @@
+/* The native virtual device: the core with a Linux program's ports. */
+#define _GNU_SOURCE
+#include "program.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "aiot/device.h"
+#include "aiot/hal.h"
+#include "crypto_openssl.h"
+#include "feed.h"
+#include "flash_file.h"
+#include "http_openssl.h"
+#include "mqtt_mosquitto.h"
+#include "self_test.h"
+
+#ifndef AIOT_FIRMWARE_VERSION
+#define AIOT_FIRMWARE_VERSION "0.0.0"
+#endif
+
+#define MEMORY_BYTES (8u * 1024u * 1024u)
+
+typedef struct {
+  aiot_identity identity;
+  aiot_flash_file models;
+  aiot_flash_file programs;
+  aiot_mqtt_mosquitto mqtt;
+  aiot_http_openssl http;
+  aiot_device device;
+  aiot_feed feed;
+  int slot;
+  /* What the launcher is to do next; 0 = nothing. */
+  int exit_code;
+} program;
+
+static volatile sig_atomic_t told_to_end;
+
+static void on_signal(int number) {
+  (void)number;
+  told_to_end = 1;
+}
+
+static uint64_t uptime(void *context) {
+  (void)context;
+  return aiot_hal_uptime_ms();
+}
+
+static uint64_t uptime_us(void *context) {
+  (void)context;
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+static int64_t now(void *context) {
+  (void)context;
+  struct timespec time;
+  clock_gettime(CLOCK_REALTIME, &time);
+  return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static const aiot_clock host_clock = {NULL, uptime, now, uptime_us};
+
+/* One line of deviceEventSchema (src/lib/device/events.ts). */
+static void print_event(void *context, const char *event, const char *member, const char *json, size_t bytes) {
+  const program *self = context;
+  printf("{\"event\":\"%s\",\"device\":\"%s\",", event, self->identity.name);
+  if (member != NULL) printf("\"t\":%lld,\"%s\":%.*s}\n", (long long)now(NULL), member, (int)bytes, json);
+  else printf("%.*s\n", (int)bytes - 1, json + 1);
+  fflush(stdout);
+}
+
+static void reboot(void *context) { ((program *)context)->exit_code = AIOT_EXIT_RESTART; }
+
+static int running(void *context) { return ((program *)context)->slot; }
+
+static void begin_trial(void *context, int slot, const aiot_content *content) {
+  program *self = context;
+  (void)content;
+  if (slot != self->slot) self->exit_code = AIOT_EXIT_BOOT_SLOT + slot;
+}
+
+static aiot_trial_state try_program(void *context, uint32_t *vectors, uint32_t *passed, aiot_error *error) {
+  program *self = context;
+  *vectors = 0;
+  *passed = 0;
+  if (self->exit_code != 0) return AIOT_TRIAL_RUNS;
+  return aiot_self_test(&self->device.store[AIOT_KIND_FIRMWARE], self->slot, error) ? AIOT_TRIAL_PASSED : AIOT_TRIAL_FAILED;
+}
+
+static void abandon_trial(void *context, int slot, int active) {
+  program *self = context;
+  (void)active;
+  if (slot == self->slot) self->exit_code = AIOT_EXIT_RESTART;
+}
+
+static void activate(void *context, int slot, const aiot_content *content) {
+  program *self = context;
+  (void)content;
+  if (slot != self->slot) self->exit_code = AIOT_EXIT_RESTART;
+}
+
+static int fail(int code, const char *what) {
+  fprintf(stderr, "aiot-device: %s\n", what);
+  return code;
+}
+
+static int complain(const char *what) { return fail(AIOT_EXIT_USAGE, what); }
+
+static int open_flash(program *self) {
+  char path[600];
+  aiot_identity_path(&self->identity, "flash.bin", path, sizeof path);
+  if (!aiot_flash_file_open(&self->models, path, AIOT_HOST_FLASH_BYTES, true)) {
+    if (errno == EWOULDBLOCK) return fail(AIOT_EXIT_BUSY, "another process runs this device");
+    return complain("flash.bin cannot be opened, or is of another size");
+  }
+  aiot_identity_path(&self->identity, "firmware.bin", path, sizeof path);
+  if (!aiot_flash_file_open(&self->programs, path, AIOT_HOST_FLASH_BYTES, false)) {
+    return complain("firmware.bin cannot be opened, or is of another size");
+  }
+  return AIOT_EXIT_OK;
+}
+
+static int open_line(program *self) {
+  char topic[AIOT_TOPIC_BYTES];
+  char will[96];
+  snprintf(topic, sizeof topic, "aiot/v1/%s/presence", self->identity.name);
+  const aiot_message message = {will, sizeof will, AIOT_ENCODING_JSON};
+  const size_t bytes = aiot_presence_message(message, false, now(NULL));
+  if (!aiot_mqtt_mosquitto_open(&self->mqtt, &self->identity, topic, will, bytes) ||
+      !aiot_http_openssl_open(&self->http, &self->identity)) {
+    return complain("the device's key and certificates cannot be used");
+  }
+#ifdef AIOT_FAULT_DEAF
+  self->mqtt.next_ms = UINT64_MAX;
+#endif
+  return AIOT_EXIT_OK;
+}
+
+static int open_device(program *self, const aiot_program_options *options) {
+  static const aiot_trial no_trial;
+  static aiot_trial firmware;
+  firmware = no_trial;
+  firmware.context = self;
+  firmware.running = running;
+  firmware.begin = begin_trial;
+  firmware.step = try_program;
+  firmware.abandon = abandon_trial;
+  firmware.activate = activate;
+  const aiot_device_setup setup = {
+      .name = self->identity.name,
+      .id = self->identity.id,
+      .type = self->identity.type,
+      .firmware_name = "aiot-device",
+      .firmware_version = AIOT_FIRMWARE_VERSION,
+      .encoding = options->cbor ? AIOT_ENCODING_CBOR : AIOT_ENCODING_JSON,
+      .clock = &host_clock,
+      .mqtt = &self->mqtt.port,
+      .http = &self->http.port,
+      .crypto = &aiot_crypto_openssl,
+      .trust = self->identity.has_trust ? &self->identity.trust : NULL,
+      .flash = {[AIOT_KIND_MODEL] = &self->models.flash, [AIOT_KIND_FIRMWARE] = &self->programs.flash},
+      .inference = &aiot_interpreter,
+      .firmware = &firmware,
+      .memory = malloc(MEMORY_BYTES),
+      .bytes = MEMORY_BYTES,
+      .queue_bytes = 512 * 1024,
+      .message_bytes = 128 * 1024,
+      .envelope_bytes = AIOT_ENVELOPE_BYTES,
+      .batch_values = 4096,
+      .context = self,
+      .event = print_event,
+      .reboot = reboot,
+  };
+  if (setup.memory == NULL || aiot_device_open(&self->device, &setup) != AIOT_OK) return complain("the flash cannot be read");
+  return AIOT_EXIT_OK;
+}
+
+static void serve(program *self, const aiot_program_options *options) {
+  for (;;) {
+    const bool busy = aiot_feed_run(&self->feed, &self->device);
+    const bool hungry = aiot_feed_hungry(&self->feed, &self->device);
+    self->mqtt.wake = hungry ? self->feed.descriptor : -1;
+    if (!aiot_device_step(&self->device, busy ? 0 : 20)) return;
+    if (self->exit_code != 0 || told_to_end) return;
+    if (self->feed.ended && self->feed.at == self->feed.bytes && !self->feed.draining && !options->stay) return;
+  }
+}
+
+static void tell_stopped(program *self) {
+  char text[40];
+  const int bytes = snprintf(text, sizeof text, "{\"t\":%lld}", (long long)now(NULL));
+  print_event(self, "stopped", NULL, text, (size_t)bytes);
+}
+
+int aiot_program_run(const aiot_program_options *options) {
+  static program self;
+  self.slot = options->slot;
+  self.models.file = -1;
+  self.programs.file = -1;
+  const struct sigaction action = {.sa_handler = on_signal};
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGINT, &action, NULL);
+  signal(SIGPIPE, SIG_IGN);
+  char problem[700];
+  if (!aiot_identity_read(&self.identity, options->folder, &aiot_crypto_openssl, problem, sizeof problem)) return complain(problem);
+  int code = open_flash(&self);
+  if (code == AIOT_EXIT_OK) code = open_line(&self);
+  if (code == AIOT_EXIT_OK) code = open_device(&self, options);
+  if (code == AIOT_EXIT_OK && !aiot_feed_open(&self.feed, STDIN_FILENO)) code = complain("the input cannot be read");
+  if (code == AIOT_EXIT_OK) {
+    serve(&self, options);
+    aiot_device_close(&self.device, 2000);
+    if (self.exit_code == 0) tell_stopped(&self);
+    code = self.exit_code;
+    if (code == 0 && self.device.update[AIOT_KIND_MODEL].dead) code = AIOT_EXIT_FAILED;
+  }
+  aiot_http_openssl_close(&self.http);
+  if (self.mqtt.client != NULL) aiot_mqtt_mosquitto_close(&self.mqtt);
+  aiot_flash_file_close(&self.models);
+  aiot_flash_file_close(&self.programs);
+  free(self.feed.text);
+  free(self.device.setup.memory);
+  return code;
+}
