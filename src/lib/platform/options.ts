@@ -1,4 +1,5 @@
 import type { Clock } from '../core/index.js';
+import type { BrokerLimits } from './broker/limits.js';
 import type { BoardListener } from './broker/listeners.js';
 import type { PlatformUrls } from './http/parts.js';
 import type { Rates } from './http/rates.js';
@@ -58,6 +59,8 @@ export interface PlatformOptions {
   newToken?: boolean;
   /** Requests a minute that one token or address may send, other than usual. */
   rates?: Partial<Rates>;
+  /** What the broker bounds, other than usual. */
+  brokerLimits?: Partial<BrokerLimits>;
   /** How long requests that are on their way may take to end when it stops, ms. */
   drainMs?: number;
   clock?: Clock;

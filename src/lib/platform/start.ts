@@ -96,6 +96,8 @@ async function open(options: PlatformOptions, closers: Closers) {
     tokens,
     sessions: state.sessions,
     secrets: state.secrets,
+    failures: state.failures,
+    ...(options.brokerLimits ? { limits: options.brokerLimits } : {}),
     ...{ log, now, sync: disk.sync('sessions', options.sync), folder: join(dataDir, 'broker') },
     onCommit: disk.commits('sessions'),
     ingest: (topic, payload) => ingest({ telemetry, devices, rollouts, now, seen }, topic, payload),

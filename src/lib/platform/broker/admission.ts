@@ -7,6 +7,26 @@ interface Visitor {
   at: number;
 }
 
+/**
+ * Whose connections count together: an IPv4 address, also as IPv6 maps it (RFC 4291, 2.5.5.2), and of IPv6 the first 64 bits,
+ * for the rest of it everybody may choose.
+ */
+export function visitorOf(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (mapped !== undefined) return mapped;
+  if (!address.includes(':')) return address;
+  const [plain = ''] = address.split('%');
+  const [before = '', after] = plain.split('::');
+  const head = before === '' ? [] : before.split(':');
+  const tail = after ? after.split(':') : [];
+  const zeros = after === undefined ? 0 : 8 - head.length - tail.length;
+  const groups = [...head, ...Array<string>(Math.max(0, zeros)).fill('0'), ...tail];
+  return `${groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/64`;
+}
+
 /** Counts connections by address: at a time, and new ones a second. */
 export class Admission {
   private readonly visitors = new Map<string, Visitor>();

@@ -1,14 +1,16 @@
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import type { NoteCommit } from '../figures/disk.js';
 import type { Devices } from '../services/devices.js';
+import type { Failures } from '../services/failures.js';
 import type { DeviceSecrets } from '../services/secrets.js';
 import type { Sessions } from '../services/sessions.js';
 import type { Tokens } from '../services/tokens.js';
 import type { Offered } from '../streams/held.js';
 import { createLocalStreams, type LocalStreams } from '../streams/streams.js';
 import type { Sync } from '../sync.js';
-import { Admission } from './admission.js';
+import { Admission, visitorOf } from './admission.js';
 import { Connection } from './connection.js';
 import type { Core } from './core.js';
 import type { BrokerDepths, BrokerFigures } from './figures.js';
@@ -30,6 +32,8 @@ export interface BrokerParts {
   devices: Devices;
   tokens: Tokens;
   secrets?: DeviceSecrets;
+  /** Who shows wrong credentials too often, over HTTP too. */
+  failures?: Failures;
   /** Ends what is open with a token when that is revoked. */
   sessions: Sessions;
   /** Stores a message; the publisher gets its PUBACK when this resolves. */
@@ -51,10 +55,17 @@ export interface Arrival {
   /** The socket below, that has the certificate, for what comes by WebSocket. */
   below?: Duplex;
   address?: string;
+  /** Called when it is known who it is. */
+  known?: () => void;
 }
 
-/** The broker of MQTT 3.1.1 and 3.1, without its listeners: `handle` takes their sockets. */
+/** The broker of MQTT 3.1.1 and 3.1, without its listeners: `enter` and `handle` take their sockets. */
 export interface Broker {
+  /**
+   * Counts a socket as it comes, before any TLS: a handshake that does not go on is somebody's too. False: its address has too
+   * many, and it was closed.
+   */
+  enter(socket: Socket): boolean;
   /** @param door what boards may, for a socket of the listener for boards: whoever comes by it is let in */
   handle: (socket: Duplex, door?: BoardDoor, arrival?: Arrival) => void;
   publish(packet: { topic: string; payload: Buffer; retain?: boolean; qos?: 0 | 1 | 2 }): Promise<void>;
@@ -72,6 +83,9 @@ export interface Broker {
   limits: BrokerLimits;
   close(): Promise<void>;
 }
+
+/** Of a connection that nothing is heard of, before it is asked whether it is there, ms. */
+const tcpKeepAliveMs = 60_000;
 
 export async function startBroker(parts: BrokerParts): Promise<Broker> {
   const { devices, log, folder, sync, now, onCommit } = parts;
@@ -112,12 +126,12 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
       track('connected', connection);
       // Revoked while it was connecting: `disconnect` did not see it yet.
       const { identity } = connection;
-      if (identity?.kind === 'device' && !devices.mayConnect(identity.name)) connection.fail(null);
+      if (identity?.kind === 'device' && !devices.mayConnect(identity.name)) connection.cutOff();
       // It ends with its token.
       if (identity?.kind === 'user')
         withToken.set(
           connection,
-          parts.sessions.begin(identity.token, () => connection.fail(null)),
+          parts.sessions.begin(identity.token, () => connection.cutOff()),
         );
     },
     disconnected(connection) {
@@ -144,23 +158,33 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
     }
   };
   return {
-    handle(socket, door, { below = socket, address = addressOf(below) } = {}) {
-      const secure = 'encrypted' in below && below.encrypted === true;
+    enter(socket) {
+      const visitor = visitorOf(addressOf(socket));
       figures.connections++;
-      if (!admission.enter(address)) {
+      if (!admission.enter(visitor)) {
         figures.refused++;
         socket.on('error', () => {}).destroy();
-        return;
+        return false;
       }
-      socket.on('close', () => admission.leave(address));
-      new Connection(core, socket, { door, secure, peer: peerOf(below), address });
+      socket.on('close', () => admission.leave(visitor));
+      // Who has no keep-alive and is gone without a word is noticed all the same.
+      socket.setKeepAlive(true, tcpKeepAliveMs);
+      return true;
+    },
+    handle(socket, door, { below = socket, address = addressOf(below), known } = {}) {
+      if (socket.destroyed) return;
+      const secure = 'encrypted' in below && below.encrypted === true;
+      new Connection(core, socket, { door, secure, peer: peerOf(below), address, known });
     },
     ...{ figures, limits, publish, streams, disconnectWho },
     depths: () => depthsOf(core),
     trouble: () => (sessions.log.failing ? 'its log of sessions cannot be written' : null),
     disconnect(device) {
-      disconnectWho((identity) => identity.kind === 'device' && identity.name === device);
-      if (devices.mayConnect(device)) return;
+      const isIt = (identity: Identity) => identity.kind === 'device' && identity.name === device;
+      if (devices.mayConnect(device)) return disconnectWho(isIt);
+      for (const connection of [...core.connections]) {
+        if (connection.identity && isIt(connection.identity)) connection.cutOff();
+      }
       for (const session of [...state.sessions.values()]) {
         if (!session.key.startsWith(`device:${device}:`)) continue;
         state.end(session);

@@ -33,7 +33,8 @@ export async function admit(
 ): Promise<Admitted | number> {
   const { level, clean, clientId, will } = connect;
   if (level === 0) return returnCode.version;
-  if (clientId === '' && !clean) return returnCode.identifier;
+  // MQTT 3.1 has no empty ids; its bound of 23 characters nobody keeps to.
+  if (clientId === '' && (!clean || level === 3)) return returnCode.identifier;
   if (clientId.length > core.limits.clientIdLength) return returnCode.identifier;
   const identity = await core.identify(connection, connect);
   if (typeof identity === 'string') return returnCode[identity];
@@ -75,11 +76,14 @@ async function settle(
   }
   const kept = clean ? undefined : old;
   const session = kept ?? new Session(key, !clean);
-  if (!kept && identity.kind === 'device' && !clean) makeRoom(core, `${owner}:`);
+  if (!kept && !clean) makeRoom(core, identity, `${owner}:`);
   state.sessions.set(key, session);
-  // What it may was decided when it subscribed, and can be less now.
+  // What it may was decided when it subscribed, and can be less now: with a token of narrower scopes, say.
   for (const filter of [...session.subscriptions.keys()]) {
     if (!maySubscribe(identity, filter)) state.unsubscribe(session, filter);
+  }
+  for (const { number } of session.refit((topic) => maySubscribe(identity, topic))) {
+    if (number > 0) records.push({ k: 'done', s: key, n: number });
   }
   if (session.persistent) records.push({ k: 'session', s: key, off: null });
   if (will) {
@@ -98,12 +102,16 @@ async function settle(
   return { identity, session, sessionPresent: kept !== undefined };
 }
 
-/** One more session of a device: the one that nobody has come back to for longest makes room. */
-function makeRoom({ state, limits, sessionLog }: Core, prefix: string): void {
+/** One more session of an owner: the one that nobody has come back to for longest makes room. */
+function makeRoom({ state, limits, sessionLog }: Core, { kind }: Identity, prefix: string): void {
+  const { sessionsPerDevice, sessionsPerUser, sessionsOfBoards } = limits;
+  const most = { device: sessionsPerDevice, user: sessionsPerUser, board: sessionsOfBoards }[kind];
+  // Most owners have few, and there may be many owners.
+  if (state.sessions.size < most) return;
   const own = [...state.sessions.values()].filter(
     ({ key, persistent }) => persistent && key.startsWith(prefix),
   );
-  if (own.length < limits.sessionsPerDevice) return;
+  if (own.length < most) return;
   const oldest = own
     .filter(({ offlineSince }) => offlineSince !== null)
     .sort((a, b) => a.offlineSince! - b.offlineSince!)[0];

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { mayPublish } from './acl.js';
 import { admit } from './connecting.js';
 import type { Core } from './core.js';
-import type { BoardDoor, Identity } from './identity.js';
+import type { Entrance, Identity } from './identity.js';
 import { Inbox } from './inbox.js';
 import { whenCaughtUp } from './pace.js';
 import type { Session } from './sessions/session.js';
@@ -11,17 +11,15 @@ import { subscribe, unsubscribe } from './subscribing.js';
 import { endWill, settlePresence } from './wills.js';
 import { Frames } from './wire/frames.js';
 import { ProtocolError, packet, returnCode } from './wire/packets.js';
-import { readAck, readConnect, readPublish, readSubscribe, readUnsubscribe } from './wire/read.js';
+import {
+  checkFlags,
+  readAck,
+  readConnect,
+  readPublish,
+  readSubscribe,
+  readUnsubscribe,
+} from './wire/read.js';
 import { ack, connack, pingResponse } from './wire/write.js';
-
-/** Where a connection came in. */
-export interface Entrance {
-  door?: BoardDoor | undefined;
-  /** Over TLS, and the client's certificate, if it has shown one that is good, by its fingerprint. */
-  secure: boolean;
-  peer: { fingerprint: string } | 'refused' | null;
-  address: string;
-}
 
 /** One client's connection, from its socket's first byte to its last. */
 export class Connection {
@@ -35,11 +33,15 @@ export class Connection {
   /** ms that only rise: when it came, and when something was last heard of it. */
   heard: number;
   keepAliveMs = 0;
-  /** Whether it went with DISCONNECT: then its will is not needed. */
-  private polite = false;
+  /** Whether it went with DISCONNECT, or has lost its rights: then its will is not told. */
+  private willDropped = false;
+  /** By MQTT 3.1.1, whose reserved bits have one value each; 3.1 has DUP among them. */
+  private strict = true;
   /** It is not read: too much of it is on its way, or a subscriber is behind. */
   private paused = false;
   private waits = false;
+  /** What it has asked for and is not done yet. */
+  private busy = 0;
   /** Of the outlet: what it had taken, and since when that is so. */
   private taken = 0;
   private stalledAt = 0;
@@ -54,7 +56,7 @@ export class Connection {
     this.outlet = new Outlet(socket, core.figures, core.limits.socketBytes);
     core.connections.add(this);
     socket.on('data', (chunk: Buffer) => this.read(chunk));
-    socket.on('error', ignore);
+    socket.on('error', () => {});
     socket.on('close', () => void this.leave());
   }
 
@@ -69,6 +71,12 @@ export class Connection {
     this.outlet.flush();
     this.socket.destroy();
     void this.leave();
+  }
+
+  /** Ends it because it may not be here any more: what it wanted said in its absence is not said either. */
+  cutOff(): void {
+    this.willDropped = true;
+    this.fail(null);
   }
 
   /** Another connection with its session: it ends, and its will has been told when this resolves. */
@@ -112,6 +120,7 @@ export class Connection {
   private handle(head: number, bytes: Buffer, from: number, to: number): void {
     const { core, outlet } = this;
     const session = this.session!;
+    checkFlags(head, this.strict);
     switch (head >> 4) {
       case packet.publish:
         this.publish(head, bytes, from, to);
@@ -142,7 +151,7 @@ export class Connection {
         outlet.send(pingResponse);
         break;
       case packet.disconnect:
-        this.polite = true;
+        this.willDropped = true;
         this.finish();
         break;
       default:
@@ -153,6 +162,7 @@ export class Connection {
   private async connect(bytes: Buffer, from: number, to: number): Promise<void> {
     try {
       const connect = readConnect(bytes, from, to);
+      this.strict = connect.level !== 3;
       const admitted = await admit(this.core, this, connect);
       if (this.closed) return;
       if (typeof admitted === 'number') {
@@ -162,6 +172,7 @@ export class Connection {
       this.keepAliveMs = connect.keepAliveSeconds * 1500;
       this.heard = this.core.elapsed();
       this.phase = 'ready';
+      this.entrance.known?.();
       this.outlet.send(connack(returnCode.accepted, admitted.sessionPresent));
       this.core.connected(this);
       if (this.closed) return;
@@ -248,8 +259,22 @@ export class Connection {
     });
   }
 
+  /** It is read no further until this has resolved. */
+  busyWhile(work: Promise<unknown>): void {
+    this.busy++;
+    this.hold();
+    const done = () => {
+      this.busy--;
+      this.roomInInbox();
+    };
+    work.then(done, (error: unknown) => {
+      done();
+      this.fail(error);
+    });
+  }
+
   roomInInbox(): void {
-    if (this.paused && !this.waits && !this.inbox?.full) this.resume();
+    if (this.paused && !this.waits && this.busy === 0 && !this.inbox?.full) this.resume();
   }
 
   private hold(): void {
@@ -289,8 +314,7 @@ export class Connection {
 
   /** Ends it when what waits is written. */
   private finish(): void {
-    this.outlet.flush();
-    this.socket.end(() => this.socket.destroy());
+    this.outlet.end(this.core.limits.stalledMs);
     void this.leave();
   }
 
@@ -316,9 +340,7 @@ export class Connection {
     else core.sessionLog().append({ k: 'session', s: session.key, off: session.offlineSince });
     for (const [id, stored] of session.incoming) if (!stored) session.incoming.delete(id);
     if (this.phase === 'ready') core.disconnected(this);
-    await endWill(core, session.key, this.polite || this.phase !== 'ready' ? 'dropped' : 'told');
+    await endWill(core, session.key, this.willDropped || this.phase !== 'ready' ? 'dropped' : 'told');
     if (this.identity?.kind === 'device') await settlePresence(core, this.identity.name);
   }
 }
-
-function ignore(): void {}

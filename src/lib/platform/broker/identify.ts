@@ -1,16 +1,17 @@
 import type { Logger } from 'pino';
 import type { Devices } from '../services/devices.js';
+import type { Failures } from '../services/failures.js';
 import type { DeviceSecrets } from '../services/secrets.js';
 import type { Tokens } from '../services/tokens.js';
-import type { Entrance } from './connection.js';
 import type { BrokerFigures } from './figures.js';
-import type { Identity } from './identity.js';
+import type { Entrance, Identity } from './identity.js';
 import type { ConnectPacket } from './wire/packets.js';
 
 export interface IdentifyParts {
   devices: Devices;
   tokens: Tokens;
   secrets?: DeviceSecrets | undefined;
+  failures?: Failures | undefined;
   figures: BrokerFigures;
   log: Logger;
 }
@@ -20,13 +21,15 @@ export interface IdentifyParts {
  * anybody at the listener for boards.
  */
 export async function identify(
-  { devices, tokens, secrets, figures, log }: IdentifyParts,
+  { devices, tokens, secrets, failures, figures, log }: IdentifyParts,
   { door, peer, secure, address }: Entrance,
   { username, password, clientId }: ConnectPacket,
 ): Promise<Identity | 'credentials' | 'notAuthorized'> {
   const refuse = <T>(what: string, code: T) => {
     figures.refused++;
-    log.warn({ client: clientId, user: username, address }, what);
+    // Who tries on and on fills no log.
+    const often = (failures?.wait(address) ?? 0) > 0;
+    log[often ? 'debug' : 'warn']({ client: clientId, user: username, address }, what);
     return code;
   };
   if (peer === 'refused') return refuse('a certificate was refused', 'notAuthorized' as const);
@@ -43,6 +46,7 @@ export async function identify(
     // A secret that went over a plain wire is none any more: it is not even looked at.
     if (secure && username && (await secrets?.isRight(username, secret, address)))
       return { kind: 'device', name: username };
+    failures?.note(address);
   }
   return refuse('a token or secret was refused', 'credentials' as const);
 }

@@ -27,6 +27,17 @@ export interface BoardDoor {
   subscribe: readonly string[];
 }
 
+/** Where a connection came in. */
+export interface Entrance {
+  door?: BoardDoor | undefined;
+  /** Over TLS, and the client's certificate, if it has shown one that is good, by its fingerprint. */
+  secure: boolean;
+  peer: { fingerprint: string } | 'refused' | null;
+  address: string;
+  /** Called when it is known who it is. */
+  known?: (() => void) | undefined;
+}
+
 /**
  * What the TLS handshake says: the fingerprint (SHA-256 of the DER, hex) of a certificate by our CA, `refused` for one
  * that is not by our CA or has ended, null for none.

@@ -2,7 +2,7 @@ import { isProtocolTopic } from '../../device/index.js';
 import type { Connection } from './connection.js';
 import type { Core } from './core.js';
 import type { Accepted, Inbound } from './router.js';
-import type { BrokerMessage } from './wire/packets.js';
+import { type BrokerMessage, weightOf } from './wire/packets.js';
 
 interface Slot {
   accepted: Accepted | null;
@@ -38,7 +38,7 @@ export class Inbox {
 
   take(message: BrokerMessage, inbound: Inbound | null, acknowledge: (() => void) | null): void {
     if (message.retain && streamed.test(message.topic)) message.retain = false;
-    const slot: Slot = { accepted: null, bytes: message.payload.length, acknowledge };
+    const slot: Slot = { accepted: null, bytes: weightOf(message), acknowledge };
     this.slots.add(slot);
     this.bytes += slot.bytes;
     const stored = (error?: unknown) => {

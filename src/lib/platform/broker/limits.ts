@@ -5,6 +5,8 @@ export interface BrokerLimits {
   strangerBytes: number;
   clientIdLength: number;
   subscriptions: number;
+  /** Longest filter, characters. */
+  filterLength: number;
   /** QoS 2 messages of a client that are not released. */
   incoming: number;
   /** What waits for one session: the oldest is dropped. */
@@ -12,8 +14,10 @@ export interface BrokerLimits {
   queueBytes: number;
   /** What waits for all that are offline together, bytes. */
   queuesBytes: number;
-  /** Persistent sessions of one device. */
+  /** Persistent sessions of one device, of one user, and of all boards together. */
   sessionsPerDevice: number;
+  sessionsPerUser: number;
+  sessionsOfBoards: number;
   /** A session that nobody came back to is forgotten, ms. */
   sessionExpiryMs: number;
   retainedMessages: number;
@@ -39,11 +43,14 @@ export const brokerLimits: BrokerLimits = {
   strangerBytes: 16 * 1024,
   clientIdLength: 256,
   subscriptions: 1000,
+  filterLength: 4096,
   incoming: 1000,
   queueMessages: 10_000,
   queueBytes: 16 * mega,
   queuesBytes: 256 * mega,
   sessionsPerDevice: 10,
+  sessionsPerUser: 1000,
+  sessionsOfBoards: 10_000,
   sessionExpiryMs: 30 * 86_400_000,
   retainedMessages: 100_000,
   retainedBytes: 64 * mega,

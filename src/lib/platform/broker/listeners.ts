@@ -43,7 +43,9 @@ export async function startListeners(broker: Broker, options: ListenerOptions): 
     for (const server of opened) await closeServer(server, sockets);
   };
   const open = (server: Server, host: string, port: number, flag: string) => {
-    server.on('connection', (socket) => {
+    // Before the server's own listener, which would begin with TLS.
+    server.prependListener('connection', (socket) => {
+      if (!broker.enter(socket)) return;
       sockets.add(socket);
       socket.on('close', () => sockets.delete(socket));
     });
@@ -55,6 +57,7 @@ export async function startListeners(broker: Broker, options: ListenerOptions): 
     const tls = createTlsServer(
       {
         ...{ ...options.tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
+        handshakeTimeout: broker.limits.connectMs,
         // Devices stay connected for long. The tickets with which a session is resumed hold the client's certificate, and cost
         // each connection 11 kB of buffers that stay.
         secureOptions: constants.SSL_OP_NO_TICKET,

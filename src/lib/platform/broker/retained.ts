@@ -1,6 +1,6 @@
 import { parseTopic } from '../../device/index.js';
 import { topicMatcher } from './filter.js';
-import type { BrokerMessage } from './wire/packets.js';
+import { type BrokerMessage, weightOf } from './wire/packets.js';
 
 /** The last retained message of each topic. */
 export class Retained {
@@ -18,33 +18,39 @@ export class Retained {
   }
 
   /** Whether there is room for it; what the platform itself retains always has. */
-  mayKeep({ topic, payload }: BrokerMessage): boolean {
+  mayKeep(message: BrokerMessage): boolean {
+    const { topic, payload } = message;
     const before = this.byTopic.get(topic);
     if (payload.length === 0 || isOfDatabase(topic) || topic.startsWith('$')) return true;
-    const bytes = this.bytes + payload.length - (before?.payload.length ?? 0);
+    const bytes = this.bytes + weightOf(message) - (before ? weightOf(before) : 0);
     return bytes <= this.limits.bytes && (before !== undefined || this.byTopic.size < this.limits.messages);
   }
 
   /** An empty payload takes it back (MQTT 3.1.1, 3.3.1.3). */
   set(message: BrokerMessage): void {
     const { topic, payload } = message;
-    this.bytes -= this.byTopic.get(topic)?.payload.length ?? 0;
+    const before = this.byTopic.get(topic);
+    if (before) this.bytes -= weightOf(before);
     if (payload.length === 0) {
       this.byTopic.delete(topic);
       return;
     }
-    this.bytes += payload.length;
+    this.bytes += weightOf(message);
     this.byTopic.set(topic, { ...message, retain: true });
   }
 
   *matching(filter: string): Generator<BrokerMessage> {
+    for (const message of this.looked(filter)) if (message) yield message;
+  }
+
+  /** Those that fit, and null for each that was looked at and does not. */
+  *looked(filter: string): Generator<BrokerMessage | null> {
     if (!/[+#]/.test(filter)) {
-      const one = this.byTopic.get(filter);
-      if (one) yield one;
+      yield this.byTopic.get(filter) ?? null;
       return;
     }
     const fits = topicMatcher(filter);
-    for (const [topic, message] of this.byTopic) if (fits(topic)) yield message;
+    for (const [topic, message] of this.byTopic) yield fits(topic) ? message : null;
   }
 
   /** Those that the log has to keep: desired and reported are in the database, and $SYS is made anew. */

@@ -69,6 +69,15 @@ export class Outlet implements Link {
     this.send(ack(packet.pubrel, id));
   }
 
+  /** Closes the socket when what waits is written, or after `patienceMs`: who takes nothing would be kept for ever. */
+  end(patienceMs: number): void {
+    const { socket } = this;
+    this.flush();
+    const patience = setTimeout(() => socket.destroy(), patienceMs);
+    socket.once('close', () => clearTimeout(patience));
+    socket.end(() => socket.destroy());
+  }
+
   /** Writes what waits. */
   flush(): void {
     const { parts, bytes } = this;

@@ -28,7 +28,7 @@ export function startSweeps(core: Core, admission: Admission): () => void {
       figures.expired++;
       core.log.info({ session: session.key }, 'a session that nobody came back to was forgotten');
     }
-  }, expiryMs);
+  }, Math.min(expiryMs, limits.sessionExpiryMs));
   return () => {
     clearInterval(sweep);
     clearInterval(expiry);

@@ -11,6 +11,7 @@ const door: BoardDoor = { publish: [dataTopic], subscribe: [controlTopic] };
 export async function startDoor(broker: Broker, { host, port }: { host: string; port: number }) {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
+    if (!broker.enter(socket)) return;
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
     broker.handle(socket, door);

@@ -114,6 +114,10 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
     const streams = remoteStreams(base, opened);
     log.info({ broker: shownUrl(base) }, 'devices connect to an external broker');
     return {
+      enter(socket) {
+        socket.destroy();
+        return false;
+      },
       handle: (socket) => socket.destroy(),
       async publish({ topic, payload, retain = false, qos = 1 }) {
         await sink.write([{ topic, payload, retain, qos }]);

@@ -1,4 +1,4 @@
-import type { BrokerMessage, Qos } from '../wire/packets.js';
+import { type BrokerMessage, type Qos, weightOf } from '../wire/packets.js';
 
 /** Where a session's packets go while its client is connected. */
 export interface Link {
@@ -69,7 +69,7 @@ export class Session {
 
   add(entry: Outgoing): void {
     this.outgoing.set(entry.id, entry);
-    this.bytes += entry.message.payload.length;
+    this.bytes += weightOf(entry.message);
     if (entry.state === 'released') this.inFlight++;
     else this.unsent.push(entry);
   }
@@ -91,6 +91,15 @@ export class Session {
       return entry;
     }
     return null;
+  }
+
+  /** Takes out what is not on its way and that `isFit` is not true of; for a session that nobody is connected to. */
+  *refit(isFit: (topic: string) => boolean): Generator<Outgoing> {
+    for (const entry of [...this.outgoing.values()]) {
+      if (entry.state === 'released' || isFit(entry.message.topic)) continue;
+      this.take(entry);
+      yield entry;
+    }
   }
 
   /** Sends what fits into the window. */
@@ -154,9 +163,7 @@ export class Session {
     const entry = this.outgoing.get(id);
     if (entry?.qos !== 2 || entry.state !== 'sent') return null;
     this.progress++;
-    this.bytes -= entry.message.payload.length;
-    entry.state = 'released';
-    entry.message = { ...entry.message, payload: Buffer.alloc(0) };
+    this.release(entry);
     return entry;
   }
 
@@ -174,15 +181,20 @@ export class Session {
   markReceived(number: number): void {
     for (const entry of this.outgoing.values()) {
       if (entry.number !== number) continue;
-      this.bytes -= entry.message.payload.length;
-      entry.state = 'released';
-      entry.message = { ...entry.message, payload: Buffer.alloc(0) };
+      this.release(entry);
       return;
     }
   }
 
+  /** The client has it: its id alone is kept. */
+  private release(entry: Outgoing): void {
+    this.bytes -= weightOf(entry.message);
+    entry.state = 'released';
+    entry.message = { ...entry.message, topic: '', payload: Buffer.alloc(0) };
+  }
+
   private take(entry: Outgoing): void {
     this.outgoing.delete(entry.id);
-    this.bytes -= entry.message.payload.length;
+    this.bytes -= weightOf(entry.message);
   }
 }

@@ -38,6 +38,11 @@ export interface BrokerMessage {
   wire?: Buffer;
 }
 
+/** What a message that is kept counts for, bytes: a topic may be as long as many a payload. */
+export function weightOf({ topic, payload }: BrokerMessage): number {
+  return topic.length + payload.length;
+}
+
 export interface ConnectPacket {
   /** 3 = MQTT 3.1, 4 = 3.1.1; others are refused. */
   level: number;

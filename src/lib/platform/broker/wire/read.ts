@@ -4,6 +4,7 @@ import {
   type ConnectPacket,
   ProtocolError,
   type PublishPacket,
+  packet,
   type Qos,
   type SubscribePacket,
 } from './packets.js';
@@ -133,6 +134,17 @@ export function readUnsubscribe(head: number, bytes: Buffer, from: number, to: n
 function requested(head: number, bytes: Buffer, from: number, to: number): Reader {
   if ((head & 0x07) !== 2) throw new ProtocolError('the flags of a header are wrong');
   return new Reader(bytes, from, to);
+}
+
+/**
+ * The lower four bits of the first byte (MQTT 3.1.1, 2.2.2): 0010 for PUBREL, 0 for all but PUBLISH and the two that `requested`
+ * looks at. @param strict false for MQTT 3.1, where DUP may be set
+ */
+export function checkFlags(head: number, strict: boolean): void {
+  const type = head >> 4;
+  if (type === packet.publish || type === packet.subscribe || type === packet.unsubscribe) return;
+  const flags = head & (strict ? 0x0f : 0x07);
+  if (flags !== (type === packet.pubrel ? 2 : 0)) throw new ProtocolError('the flags of a header are wrong');
 }
 
 /** The packet id of PUBACK, PUBREC, PUBREL and PUBCOMP. */
