@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Plugin } from '@oclif/core';
 import { build } from 'esbuild';
+import { direct } from './direct.js';
 import { stampOf } from './stamp.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -42,6 +43,7 @@ await build({
   bundle: true,
   splitting: true,
   external: packages,
+  plugins: [direct],
   format: 'esm',
   platform: 'node',
   target: 'node20',
