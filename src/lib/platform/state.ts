@@ -132,7 +132,7 @@ export async function openState(options: StateOptions, closers: Closers) {
     store,
     authority,
     blobs,
-    backups: new Backups({
+    backups: await Backups.open({
       dataDir: root,
       database: embedded ? database : null,
       store,

@@ -10,7 +10,7 @@ import type { Load, Victim } from './harness.js';
 const gone = new Set(['AIOT_PLATFORM_UNREACHABLE']);
 
 /** Acts one after the other until one fails, with a connection of its own. */
-async function untilGone(
+export async function untilGone(
   { http, ca, token }: Victim,
   signal: AbortSignal,
   act: (client: RegistryClient) => Promise<void>,

@@ -4,8 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { generateKeyPair, publicKeyOf, readText } from '../../../src/lib/core/index.js';
 import { trustRootOf } from '../../../src/lib/formats/index.js';
+import type { PlatformOptions } from '../../../src/lib/platform/index.js';
 import { createClient, type RegistryClient } from '../../../src/lib/registry/index.js';
 import { root } from '../../support/cli.js';
 import { freePort } from '../../support/free-port.js';
@@ -15,6 +17,8 @@ export interface Victim {
   folder: string;
   http: string;
   mqtts: string;
+  /** The guide's services, with its compatibility. */
+  guide: GuideUrls | undefined;
   /** PEM of the CA. */
   ca: string;
   token: string;
@@ -30,19 +34,23 @@ export interface Victim {
   stop(): Promise<void>;
 }
 
+type GuideUrls = Record<'mqtt' | 'devices' | 'models' | 'datasets', string>;
+
 interface Ready {
-  urls: { http: string; mqtts: string };
+  urls: { http: string; mqtts: string; guide?: GuideUrls };
   ca: string;
   token?: string;
 }
 
-export async function startVictim(): Promise<Victim> {
+export async function startVictim(more: Partial<PlatformOptions> = {}): Promise<Victim> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-victim-'));
-  const ports = [await freePort(), await freePort()].map(String);
+  const [httpPort, mqttPort] = [await freePort(), await freePort()];
+  const compatPorts = [await freePort(), await freePort(), await freePort(), await freePort()];
+  const options = { dataDir: join(folder, 'data'), httpPort, mqttPort, compatPorts, ...more };
   let child: ChildProcess | undefined;
   let log = '';
   const run = async (): Promise<Ready> => {
-    const args = [join(root, 'test/platform/kills/child.mjs'), join(folder, 'data'), ...ports];
+    const args = [join(root, 'test/platform/kills/child.mjs'), JSON.stringify(options)];
     const started = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     child = started;
     started.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -63,7 +71,7 @@ export async function startVictim(): Promise<Victim> {
     const connect = () => createClient({ url: urls.http, ca, token });
     const key = generateKeyPair().privatePem;
     const victim: Victim = {
-      ...{ folder, http: urls.http, mqtts: urls.mqtts, ca, token, key },
+      ...{ folder, http: urls.http, mqtts: urls.mqtts, guide: urls.guide, ca, token, key },
       client: connect(),
       kill,
       async start() {
@@ -92,8 +100,8 @@ export interface Load {
   name: string;
   /** Once, before the first kill. */
   prepare?(victim: Victim): Promise<void>;
-  /** Runs until `signal` is aborted or the platform is gone; never throws for that. */
-  run(victim: Victim, signal: AbortSignal): Promise<void>;
+  /** Runs until `signal` is aborted or the platform is gone; never throws for that. Absent: it only looks. */
+  run?(victim: Victim, signal: AbortSignal): Promise<void>;
   /** After a restart. Throws what was acknowledged and is gone. */
   verify(victim: Victim): Promise<void>;
   /** How much was acknowledged so far. */
@@ -105,17 +113,26 @@ export interface Round {
   waitMs: number;
 }
 
-/** Kills the platform once in each round, at its moment, under all loads; everything is looked at after each restart. */
+/** A round is that long at most, where something was acknowledged to no load yet, ms: other work may keep the machine busy. */
+const longestRound = 20_000;
+
+/**
+ * Kills the platform once in each round, at its moment, under all loads; everything is looked at after each restart. The last
+ * kill waits until something was acknowledged to each of them.
+ */
 export async function killUnder(
   victim: Victim,
   loads: readonly Load[],
-  rounds: Iterable<Round>,
+  rounds: readonly Round[],
 ): Promise<void> {
   for (const load of loads) await load.prepare?.(victim);
-  for (const { waitMs } of rounds) {
+  const idle = () => loads.some(({ run, acknowledged }) => run && acknowledged() === 0);
+  for (const [index, { waitMs }] of rounds.entries()) {
     const stop = new AbortController();
-    const running = loads.map((load) => load.run(victim, stop.signal));
-    await new Promise((resolve) => setTimeout(resolve, waitMs));
+    const running = loads.map((load) => load.run?.(victim, stop.signal));
+    await delay(waitMs);
+    const last = Date.now() + (index < rounds.length - 1 ? 0 : longestRound);
+    while (idle() && Date.now() < last) await delay(50);
     await victim.kill();
     stop.abort();
     await Promise.all(running);

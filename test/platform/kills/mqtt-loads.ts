@@ -5,7 +5,7 @@ import { connect, connectDevice } from '../../support/mqtt.js';
 import type { Load, Victim } from './harness.js';
 
 /** Publishes one after the other until it cannot; `acknowledged` is called for each that was. */
-async function publishUntilGone(
+export async function publishUntilGone(
   client: MqttClient,
   signal: AbortSignal,
   next: () => { topic: string; payload: string; retain?: boolean; qos?: 1 | 2; acknowledged: () => void },

@@ -46,7 +46,13 @@ const folderName = '.backup';
 export class Backups {
   private readonly inTurn = serially();
 
-  constructor(private readonly parts: BackupParts) {}
+  private constructor(private readonly parts: BackupParts) {}
+
+  /** What a killed process had set aside goes: the folder is this process's alone. */
+  static async open(parts: BackupParts): Promise<Backups> {
+    await rm(join(parts.dataDir, folderName), { recursive: true, force: true });
+    return new Backups(parts);
+  }
 
   /**
    * A tar of all that was acknowledged before this was called. What it is made of is set aside first: tables of one moment,
@@ -75,7 +81,6 @@ export class Backups {
     const { dataDir, turns } = this.parts;
     const began = this.parts.now();
     const base = join(dataDir, folderName);
-    await removeOld(base);
     const folder = join(base, randomBytes(6).toString('hex'));
     await mkdir(join(folder, 'open'), { recursive: true, mode: 0o700 });
     try {
@@ -213,14 +218,4 @@ async function listed(folder: string, part: string): Promise<Staged[]> {
       return { name: `${part}/${name}`, path, bytes: (await stat(path)).size };
     }),
   );
-}
-
-/** What a killed process has left. A backup that takes longer than a day has lost its leases too. */
-async function removeOld(base: string): Promise<void> {
-  for (const name of (await readdir(base).catch(() => [])) as string[]) {
-    const found = await stat(join(base, name)).catch(() => null);
-    if (found && found.mtimeMs < Date.now() - 24 * 3600 * 1000) {
-      await rm(join(base, name), { recursive: true, force: true });
-    }
-  }
 }

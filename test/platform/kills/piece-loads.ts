@@ -1,0 +1,189 @@
+import { randomBytes } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { digestOf } from '../../../src/lib/core/index.js';
+import { restoreBackup, saveBackup } from '../../../src/lib/platform/index.js';
+import { references } from '../../../src/lib/platform/services/references.js';
+import { openStore } from '../../../src/lib/platform/store/database.js';
+import { ask } from '../../support/guide.js';
+import { untilGone } from './api-loads.js';
+import type { Load, Victim } from './harness.js';
+
+interface Piecewise {
+  content: Buffer;
+  path: string;
+  /** Bytes that were acknowledged. */
+  told: number;
+}
+
+const tus = (token: string) => ({ authorization: `Bearer ${token}`, 'tus-resumable': '1.0.0' });
+
+/** Where an upload stands. @throws when it is not there */
+async function offsetOf({ http, ca, token }: Victim, path: string): Promise<number> {
+  const { status, headers } = await ask(http, path, { method: 'HEAD', headers: tus(token), ca });
+  if (status !== 200) throw new Error(`the upload ${path} was acknowledged and is ${status}`);
+  return Number(headers['upload-offset']);
+}
+
+async function beginPiecewise({ http, ca, token }: Victim): Promise<Piecewise> {
+  const content = randomBytes(200_000 + Math.floor(Math.random() * 800_000));
+  const metadata = `digest ${Buffer.from(digestOf(content)).toString('base64')}`;
+  const headers = { ...tus(token), 'upload-length': String(content.length), 'upload-metadata': metadata };
+  const { status, headers: told } = await ask(http, '/api/v1/uploads', { method: 'POST', headers, ca });
+  if (status !== 201) throw new Error(`POST /uploads: ${status}`);
+  return { content, path: String(told.location), told: 0 };
+}
+
+/** Uploads in pieces (tus) that go on over the kills: no byte that was acknowledged is sent twice, and each becomes its blob. */
+export function pieceLoad(atOnce: number): Load {
+  const open = new Set<Piecewise>();
+  const whole = new Set<string>();
+  let count = 0;
+  const one = async (victim: Victim, upload: Piecewise, signal: AbortSignal) => {
+    const { http, ca, token } = victim;
+    const { content, path } = upload;
+    for (let at = await offsetOf(victim, path); at < content.length && !signal.aborted; at = upload.told) {
+      const body = content.subarray(at, at + 1 + Math.floor(Math.random() * 150_000));
+      const type = { 'content-type': 'application/offset+octet-stream', 'upload-offset': String(at) };
+      const answer = await ask(http, path, {
+        method: 'PATCH',
+        headers: { ...tus(token), ...type },
+        body,
+        ca,
+      });
+      if (answer.status !== 204) throw new Error(`PATCH ${path} at ${at}: ${answer.status} ${answer.text}`);
+      upload.told = Number(answer.headers['upload-offset']);
+      count++;
+    }
+    if (upload.told < content.length) return;
+    open.delete(upload);
+    whole.add(digestOf(content));
+  };
+  return {
+    name: 'uploads in pieces',
+    async run(victim, signal) {
+      const lane = async (own: Piecewise | undefined) => {
+        for (let next = own; !signal.aborted; next = undefined) {
+          const upload = next ?? (await beginPiecewise(victim));
+          open.add(upload);
+          await one(victim, upload, signal);
+        }
+      };
+      const left = [...open];
+      const lanes = Array.from({ length: atOnce }, (_, i) =>
+        lane(left[i]).catch((error: unknown) => {
+          if (!isBroken(error)) throw error;
+        }),
+      );
+      await Promise.all(lanes);
+    },
+    async verify(victim) {
+      for (const upload of open) {
+        const offset = await offsetOf(victim, upload.path);
+        if (offset < upload.told)
+          throw new Error(`${upload.path}: ${upload.told} bytes were acknowledged, ${offset} are there`);
+      }
+      for (const digest of whole) await (await victim.client.blobs.get(digest)).bytes();
+      whole.clear();
+    },
+    acknowledged: () => count,
+  };
+}
+
+/** The connection ended, or there is nobody to connect to. */
+export function isBroken(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'].includes(code ?? '');
+}
+
+/** No blob without a record that has need of it or of who put it, and no record without its blob. */
+export function recordLoad(): Load {
+  let looked = 0;
+  return {
+    name: 'records',
+    async verify({ folder }) {
+      const data = join(folder, 'data');
+      const store = await openStore(join(data, 'state.db'));
+      try {
+        const wanted = await references(store);
+        const leases = await store.selectFrom('blobLeases').select('digest').execute();
+        const there = new Set<string>();
+        for (const file of await readdir(join(data, 'blobs', 'sha256'), {
+          recursive: true,
+          withFileTypes: true,
+        }))
+          if (file.isFile()) there.add(`sha256:${file.name}`);
+        const known = new Set([...wanted, ...leases].map(({ digest }) => digest));
+        const lost = wanted.filter(({ digest }) => !there.has(digest));
+        if (lost.length > 0) throw new Error(`no blob for ${lost.map(({ by }) => by).join(', ')}`);
+        const stray = [...there].filter((digest) => !known.has(digest));
+        if (stray.length > 0) throw new Error(`no record of ${stray.join(', ')}`);
+        looked += wanted.length;
+      } finally {
+        await store.destroy();
+      }
+    },
+    acknowledged: () => looked,
+  };
+}
+
+/** Jobs: each that was acknowledged is there and comes to its end, however often the process dies in between. */
+export function jobLoad(): Load {
+  const owed = new Set<string>();
+  let count = 0;
+  return {
+    name: 'jobs',
+    run: (victim, signal) =>
+      untilGone(victim, signal, async (client) => {
+        for (const kind of ['blob.sweep', 'events.prune']) {
+          const { id } = await client.jobs.create({ kind, request: {} });
+          owed.add(id);
+          count++;
+        }
+        await delay(50);
+      }),
+    async verify({ client }) {
+      for (const last = Date.now() + 20_000; ; await delay(100)) {
+        const states = new Map((await client.jobs.list()).map(({ id, state }) => [id, state]));
+        const open = [...owed].filter((id) => states.get(id) !== 'done');
+        if (open.length === 0) break;
+        if (Date.now() > last) throw new Error(`the job ${open[0]} is ${states.get(open[0] ?? '')}`);
+      }
+      owed.clear();
+    },
+    acknowledged: () => count,
+  };
+}
+
+/** Backups under load: one that was given whole has all that was acknowledged before it began; of one that broke off nothing stays. */
+export function backupLoad(): Load {
+  const made: { file: string; digest: string }[] = [];
+  const passphrase = 'a dozen words of it';
+  let begun = 0;
+  let count = 0;
+  return {
+    name: 'backups',
+    run: (victim, signal) =>
+      untilGone(victim, signal, async (client) => {
+        const content = randomBytes(10_000);
+        const digest = digestOf(content);
+        await client.blobs.put(digest, content);
+        const file = join(victim.folder, `backup-${++begun}.tar`);
+        await saveBackup({ client, file, passphrase });
+        made.push({ file, digest });
+        count++;
+      }),
+    async verify({ folder }) {
+      for (const { file, digest } of made.splice(0)) {
+        await restoreBackup({ file, passphrase, data: null });
+        const name = `blobs/sha256/${digest.slice('sha256:'.length)}`;
+        if (!(await readFile(file)).includes(name)) throw new Error(`${file} is without ${name}`);
+      }
+      const left = [...(await readdir(join(folder, 'data', '.backup')).catch(() => []))];
+      const parts = (await readdir(folder)).filter((name) => name.endsWith('.part'));
+      if (left.length + parts.length > 0) throw new Error(`left behind: ${[...left, ...parts].join(', ')}`);
+    },
+    acknowledged: () => count,
+  };
+}
