@@ -1,0 +1,199 @@
+/*
+ * The power is cut at every single write and every erase of a whole update, torn in several ways each, for each kind: the device boots, runs the
+ * version before or the new one and never a mix, and comes to the same end as without a cut.
+ */
+#include <string.h>
+
+#include "check.h"
+#include "sim_device.h"
+
+enum { SLOT_SECTORS = 6, BLOB_BYTES = 4 * 4096 + 1234, LONG_MS = 300000 };
+
+typedef struct {
+  const char *name;
+  /* Versions that were committed before. */
+  size_t before;
+  /* First byte of the new one, and whether it stays. */
+  uint8_t does;
+  bool stays;
+  /* Whether pairs of cuts are tried too. */
+  bool twice;
+} scenario;
+
+static const scenario scenarios[] = {
+    {"the first version", 0, SIM_GOOD, true, false},
+    {"a second version, into the other slot", 1, SIM_GOOD, true, true},
+    {"a third version, over the first", 2, SIM_GOOD, true, false},
+    {"a version that fails its trial", 1, SIM_BAD, false, true},
+    {"a version that fails its trial, over an older one", 2, SIM_BAD, false, false},
+};
+
+typedef struct {
+  checks checks;
+  uint32_t cuts;
+  uint32_t torn;
+  uint32_t twice;
+} totals;
+
+typedef struct {
+  sim_device device;
+  sim_flash base;
+  /* Versions 1, 2, … as they were released, the new one last. */
+  release known[3];
+  size_t count;
+  uint8_t blob[3][BLOB_BYTES];
+  char envelope[SIM_ENVELOPE_BYTES];
+  signing_key key;
+  aiot_trust trust;
+  const scenario *scenario;
+  int old_index;
+  int new_index;
+} bench;
+
+/* 0xFF for a whole sector and more, as the padding of images has it: it looks erased. */
+static void fill_blob(uint8_t *blob, uint8_t does, uint32_t seed) {
+  for (size_t i = 0; i < BLOB_BYTES; i++) {
+    seed = seed * 1664525u + 1013904223u;
+    blob[i] = (uint8_t)(seed >> 24);
+  }
+  memset(blob + 2 * 4096 - 100, 0xff, 4096 + 300);
+  blob[0] = does;
+}
+
+static void offer(bench *b, size_t index) {
+  sim_device_offer(&b->device, &b->known[index], &b->key, b->envelope, sizeof b->envelope);
+}
+
+static void desire(bench *b, size_t index) {
+  char rollout[32];
+  snprintf(rollout, sizeof rollout, "rollout-%zu", index);
+  sim_device_desire(&b->device, &b->known[index], rollout);
+}
+
+static void bench_open(bench *b, aiot_kind kind, const scenario *s, checks *c) {
+  memset(b, 0, sizeof *b);
+  b->scenario = s;
+  b->key = signing_key_new();
+  b->trust = trust_of(&b->key, 1, 1);
+  b->count = s->before + 1;
+  b->old_index = (int)s->before - 1;
+  b->new_index = (int)s->before;
+  sim_device_open(&b->device, kind, SLOT_SECTORS, &b->trust);
+  for (size_t i = 0; i < b->count; i++) {
+    fill_blob(b->blob[i], i < s->before ? SIM_GOOD : s->does, (uint32_t)i + 1);
+    b->known[i] = (release){.kind = kind,
+                            .name = "thing",
+                            .version = (int64_t)i + 1,
+                            .sequence = (int64_t)i + 5,
+                            .floor = (int64_t)i + 1,
+                            .issued = 1000 * (int64_t)i + 1000,
+                            .type = SIM_TYPE,
+                            .blob = b->blob[i],
+                            .bytes = BLOB_BYTES};
+  }
+  check_at(c, "the device boots", s->name, 0, sim_device_boot(&b->device));
+  for (size_t i = 0; i < s->before; i++) {
+    offer(b, i);
+    desire(b, i);
+    sim_device_run(&b->device, LONG_MS);
+  }
+  check_at(c, "the versions before are there", s->name, 0, sim_device_runs(&b->device, b->known, b->count) == b->old_index);
+  if (!sim_flash_open(&b->base, b->device.flash.port.bytes, AIOT_SECTOR_BYTES)) check_at(c, "memory", "", 0, false);
+  sim_flash_copy(&b->base, &b->device.flash);
+  offer(b, s->before);
+}
+
+static void bench_close(bench *b) {
+  sim_flash_close(&b->base);
+  sim_device_close(&b->device);
+  signing_key_free(&b->key);
+}
+
+/* The update from the state before; the power goes where `cut_at` and `torn` say. */
+static void update(bench *b, uint32_t cut_at, sim_torn torn) {
+  sim_flash_copy(&b->device.flash, &b->base);
+  sim_device_boot(&b->device);
+  b->device.flash.cut_at = cut_at;
+  b->device.flash.torn = torn;
+  desire(b, b->count - 1);
+  sim_device_run(&b->device, LONG_MS);
+}
+
+static bool runs_old_or_new(bench *b) {
+  const int runs = sim_device_runs(&b->device, b->known, b->count);
+  return runs == b->old_index || (b->scenario->stays && runs == b->new_index) ||
+         (b->device.setup.kind == AIOT_KIND_FIRMWARE && b->device.update.phase == AIOT_PHASE_TRIAL && runs == b->new_index);
+}
+
+/* Power on again: old or new, and then the end that it would have had. */
+static bool recovers(bench *b) {
+  sim_device *d = &b->device;
+  if (!sim_device_boot(d) || !runs_old_or_new(b)) return false;
+  desire(b, b->count - 1);
+  sim_device_run(d, LONG_MS);
+  if (!aiot_update_settled(&d->update) || d->update.dead || d->flash.overwrites > 0) return false;
+  const aiot_record *r = &d->store.record;
+  const release *kept = b->scenario->stays ? &b->known[b->new_index] : b->old_index < 0 ? NULL : &b->known[b->old_index];
+  const aiot_phase end = b->scenario->stays ? AIOT_PHASE_COMMITTED : AIOT_PHASE_ROLLED_BACK;
+  const int runs = b->scenario->stays ? b->new_index : b->old_index;
+  if (d->update.phase != end || sim_device_runs(d, b->known, b->count) != runs) return false;
+  if (kept != NULL && (r->sequence != kept->sequence || r->floor != kept->floor)) return false;
+  if (r->newest_signed != b->known[b->new_index].issued) return false;
+  return sim_device_boot(d) && sim_device_runs(d, b->known, b->count) == runs;
+}
+
+static void cut_everywhere(bench *b, totals *t, uint32_t operations) {
+  for (uint32_t at = 1; at <= operations; at++) {
+    for (sim_torn torn = SIM_TORN_BEFORE; torn < SIM_TORN_WAYS; torn++) {
+      update(b, at, torn);
+      check_at(&t->checks, "the power went", b->scenario->name, at, b->device.flash.off);
+      check_at(&t->checks, "boots, runs old or new, and comes to its end after a cut", b->scenario->name, at * 10 + torn,
+               recovers(b));
+      t->torn++;
+    }
+    t->cuts++;
+  }
+}
+
+/* A second cut, at every operation of what mends the first one. */
+static void cut_twice(bench *b, totals *t, uint32_t operations) {
+  sim_device *d = &b->device;
+  for (uint32_t at = 1; at <= operations; at++) {
+    bool cut = true;
+    for (uint32_t again = 1; cut; again++) {
+      update(b, at, again % 2 == 0 ? SIM_TORN_BITS : SIM_TORN_HALF);
+      bool good = sim_device_boot(d) && runs_old_or_new(b);
+      d->flash.cut_at = again;
+      d->flash.torn = at % 2 == 0 ? SIM_TORN_HALF : SIM_TORN_BITS;
+      desire(b, b->count - 1);
+      sim_device_run(d, LONG_MS);
+      cut = d->flash.off;
+      good = good && recovers(b);
+      check_at(&t->checks, "comes to its end after two cuts", b->scenario->name, at * 1000 + again, good);
+      t->twice++;
+    }
+  }
+}
+
+static void run_scenario(aiot_kind kind, const scenario *s, totals *t) {
+  static bench b;
+  bench_open(&b, kind, s, &t->checks);
+  update(&b, 0, SIM_TORN_BEFORE);
+  const uint32_t writes = b.device.flash.writes, erases = b.device.flash.erases;
+  check_at(&t->checks, "ends without a cut", s->name, 0, aiot_update_settled(&b.device.update) && recovers(&b));
+  const uint32_t before = t->cuts;
+  cut_everywhere(&b, t, writes + erases);
+  const uint32_t cuts = t->cuts - before;
+  check_equal(&t->checks, "cuts = writes + erases", 0, writes + erases, cuts);
+  if (s->twice) cut_twice(&b, t, writes + erases);
+  printf("%s, %s: %u cuts tried = %u writes + %u erases\n", aiot_kind_name(kind), s->name, cuts, writes, erases);
+  bench_close(&b);
+}
+
+int main(void) {
+  totals t = {0};
+  for (aiot_kind kind = AIOT_KIND_MODEL; kind <= AIOT_KIND_CONFIG; kind++)
+    for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) run_scenario(kind, &scenarios[i], &t);
+  printf("%u operations cut, %u cuts with all ways of tearing, %u pairs of cuts\n", t.cuts, t.torn, t.twice);
+  return checks_end(&t.checks);
+}

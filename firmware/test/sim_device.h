@@ -1,0 +1,105 @@
+/*
+ * A device around an update, for tests: simulated flash, clock, platform and broker, and for each kind a trial that does what the version's first
+ * byte says.
+ */
+#ifndef AIOT_SIM_DEVICE_H
+#define AIOT_SIM_DEVICE_H
+
+#include "aiot/update.h"
+#include "release.h"
+#include "sim_flash.h"
+
+/* First byte of a version: what it does when it is tried. */
+enum {
+  SIM_GOOD = 'G',
+  /* A golden vector differs, the self-test fails, the configuration is none. */
+  SIM_BAD = 'B',
+  /* No golden vector. */
+  SIM_EMPTY = 'E',
+  /* The power goes in its trial. */
+  SIM_CRASH = 'C',
+  /* The broker is not reached with it. */
+  SIM_DEAF = 'D'
+};
+
+#define SIM_TRACE 128
+#define SIM_ENVELOPE_BYTES 8192
+#define SIM_TYPE "virtual"
+
+typedef struct {
+  /* What the platform holds. */
+  const void *manifest;
+  size_t manifest_bytes;
+  const uint8_t *blob;
+  size_t blob_bytes;
+  /* Bytes of one read; the connection breaks after so many of them (0 = never) in each of the first `breaks` requests for the blob. */
+  size_t chunk;
+  size_t break_after;
+  size_t breaks;
+  /* As many requests fail, and reads say nothing. */
+  size_t unreachable;
+  size_t refused;
+  bool silent;
+  /* Bytes at random behind the blob, for ever. */
+  bool endless;
+  /* Ends after so many bytes of the blob; 0 = all. */
+  size_t truncate;
+
+  /* The request that is open: 0 = none, 'm', 'b'. */
+  char open;
+  uint64_t at;
+  size_t reads;
+  /* Of all time. */
+  size_t requests;
+  uint64_t served;
+  uint64_t last_from;
+} sim_platform;
+
+typedef struct {
+  sim_flash flash;
+  sim_platform platform;
+  aiot_store store;
+  aiot_update update;
+  aiot_line line;
+  aiot_update_setup setup;
+  aiot_trial trial;
+  aiot_clock clock;
+  aiot_http http;
+  uint64_t uptime_ms;
+  /* -1 = never set. */
+  int64_t now_ms;
+  /* Whether the broker acknowledges; and in how many ms it comes back where it does not (0 = never). */
+  bool broker;
+  uint64_t broker_back_ms;
+  bool heartbeat_sent;
+  /* Slot that is in use, and the one that firmware runs from. */
+  int active;
+  int running;
+  /* Firmware asked for a restart into this slot; AIOT_NO_SLOT - 1 = none. */
+  int restart_into;
+  int activations;
+  int abandoned;
+  /* Phases as they were reported, one letter each: I D V S T C R. */
+  char trace[SIM_TRACE];
+  uint8_t scratch[AIOT_SECTOR_BYTES];
+  char envelope[SIM_ENVELOPE_BYTES];
+} sim_device;
+
+/* A device with an erased flash. */
+void sim_device_open(sim_device *device, aiot_kind kind, uint32_t slot_sectors, const aiot_trust *trust);
+void sim_device_close(sim_device *device);
+
+/* Power on: firmware boots as a bootloader would have it, the store is opened, the update goes on. False = the flash failed. */
+bool sim_device_boot(sim_device *device);
+
+/* What the platform holds from now on, and that the device should run it; `rollout` names the wish. */
+void sim_device_offer(sim_device *device, const release *r, const signing_key *key, char *envelope, size_t room);
+void sim_device_desire(sim_device *device, const release *r, const char *rollout);
+
+/* Steps until the update has settled, the flash failed, or so many ms have gone by; follows restarts of firmware. */
+void sim_device_run(sim_device *device, uint64_t ms);
+
+/* Version that is in use, its first byte checked to be there whole: index in `known`, or -1 for none, -2 for a mix. */
+int sim_device_runs(sim_device *device, const release *known, size_t count);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * NOR flash as a chip has it: erased to 0xFF by sector, a write only clears bits, and the power may go at any byte of a write or an erase. Every
+ * operation is counted, so that a test can cut at each of them.
+ */
+#ifndef AIOT_SIM_FLASH_H
+#define AIOT_SIM_FLASH_H
+
+#include "aiot/ports.h"
+
+/* How far the operation at which the power goes still comes. */
+typedef enum {
+  SIM_TORN_BEFORE,
+  SIM_TORN_FIRST_BYTE,
+  SIM_TORN_HALF,
+  SIM_TORN_LAST_BYTE_MISSING,
+  /* Half way, the byte that was being written having only some of its bits; of an erase, all over the sector. */
+  SIM_TORN_BITS,
+  SIM_TORN_AFTER,
+  SIM_TORN_WAYS
+} sim_torn;
+
+typedef struct {
+  aiot_flash port;
+  uint8_t *memory;
+  /* Since power-on. */
+  uint32_t writes;
+  uint32_t erases;
+  /* The power goes at this operation, counted from 1; 0 = never. */
+  uint32_t cut_at;
+  sim_torn torn;
+  bool off;
+  /* Writes that wanted a bit set which was cleared: what they wrote is not what they meant. */
+  uint32_t overwrites;
+  uint32_t random;
+} sim_flash;
+
+/* Erased, with room for two sectors of records and two slots. @returns false without memory */
+bool sim_flash_open(sim_flash *flash, uint32_t bytes, uint32_t sector_bytes);
+void sim_flash_close(sim_flash *flash);
+
+/* The contents of another of the same size; power and counts as after power-on. */
+void sim_flash_copy(sim_flash *flash, const sim_flash *from);
+
+/* Counts begin at 0, and nothing is cut. */
+void sim_flash_power_on(sim_flash *flash);
+
+#endif
