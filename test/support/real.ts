@@ -8,6 +8,8 @@ import { root } from './cli.js';
 const parts = {
   /** Node and its native packages for 64-bit Arm (scripts/aarch64.sh), and an emulator of its programs. */
   aarch64: () => existsSync(join(aarch64Folder, '.stamp')) && onPath('qemu-aarch64-static'),
+  /** A C compiler. */
+  cc: () => onPath('cc'),
   chromium: () => onPath('chromium'),
   cmake: () => onPath('cmake') && onPath('cc'),
   curl: () => onPath('curl'),
@@ -31,6 +33,11 @@ const parts = {
     0,
   /** Renders PDF and SVG. */
   mutool: () => onPath('mutool'),
+  /** What the native virtual device is built with. */
+  native: () =>
+    onPath('cmake') &&
+    onPath('cc') &&
+    spawnSync('pkg-config', ['--exists', 'libmosquitto', 'openssl']).status === 0,
   nats: () => onPath('nats-server'),
   openssl: () => onPath('openssl'),
   /** Photographs with and without faces (scripts/pictures.sh). */

@@ -5,6 +5,7 @@
 export { type DeviceEvent, deviceEventSchema } from './events.js';
 export type { DeviceIdentity } from './identity/identity.js';
 export { describeKitEvent, type KitEvent, kitEventSchema, simulateKit } from './kit/simulate.js';
+export { createNativeDevice, type NativeDevice, type SimulatedDevice } from './native/device.js';
 export { type Onboarded, onboardDevice, onboardedSchema } from './onboard/onboard.js';
 export { provision } from './onboard/provision.js';
 export { renewDevice } from './onboard/renew.js';

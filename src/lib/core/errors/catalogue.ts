@@ -692,6 +692,12 @@ export const catalogue = {
     about: 'The board said what --fail was told to look for.',
     next: 'Read the line; aiot monitor --elf FILE names the places in the source of a crash.',
   },
+  AIOT_NATIVE_BUILD: {
+    exit: 1,
+    family: 'outside',
+    about: 'The native virtual device could not be built from the firmware’s sources on this machine.',
+    next: 'What the compiler said first is in the message; cmake -S firmware -B build shows all of it.',
+  },
   AIOT_NOT_ALLOWED: {
     exit: 5,
     family: 'user',

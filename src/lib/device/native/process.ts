@@ -1,0 +1,96 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { AiotError, systemCode } from '../../core/index.js';
+import { type DeviceEvent, deviceEventSchema } from '../events.js';
+
+/** How long a device may take to say goodbye before it is killed, ms. */
+const goodbyeMs = 5000;
+
+/** A native device that runs: a process of its own, which ends when this one does. */
+export interface NativeProcess {
+  readonly pid: number;
+  /** A line of its input (firmware/hal/host/feed.h): resolves when the device has room for more. @throws AIOT_PROGRAM_FAILED once it has ended */
+  write(line: object): Promise<void>;
+  /** Ends it, kindly at first. */
+  stop(): Promise<void>;
+  /** As a power cut. */
+  kill(): Promise<void>;
+  /** Settles when it has ended: null, or why it ended by itself. */
+  readonly ended: Promise<AiotError | null>;
+}
+
+export interface NativeProcessOptions {
+  program: string;
+  /** Folder of the identity; the flash is kept there, too. */
+  folder: string;
+  arguments?: string[];
+  onEvent: (event: DeviceEvent) => void;
+}
+
+/** Starts the program. It boots and connects by itself, and tells of it by events. */
+export function startNative(options: NativeProcessOptions): NativeProcess {
+  const { program, folder, onEvent } = options;
+  const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
+    program,
+    [folder, ...(options.arguments ?? [])],
+    { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, AIOT_DEVICE_SLOT: undefined } },
+  );
+  let said = '';
+  let asked = false;
+  child.stderr.on('data', (chunk: Buffer) => {
+    said = (said + chunk.toString('utf8')).slice(-2000);
+  });
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const event = eventOf(line);
+    if (event) onEvent(event);
+  });
+  // Who writes hears of it by `ended`.
+  child.stdin.on('error', () => {});
+  const ended = new Promise<AiotError | null>((resolve) => {
+    child.on('error', (error) => resolve(failed(`${program}: ${systemCode(error) ?? error.message}`, error)));
+    child.on('close', (code, signal) => {
+      if (asked || code === 0) return resolve(null);
+      const last = said.trim().split('\n').at(-1);
+      resolve(failed(last || `${program} ended with ${signal ?? `code ${code}`}`));
+    });
+  });
+  return {
+    pid: child.pid ?? 0,
+    ended,
+    async write(line) {
+      if (child.stdin.write(`${JSON.stringify(line)}\n`)) return;
+      await Promise.race([
+        new Promise((resolve) => child.stdin.once('drain', resolve)),
+        ended.then((error) => {
+          throw error ?? failed('the device has ended');
+        }),
+      ]);
+    },
+    async stop() {
+      asked = true;
+      child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), goodbyeMs);
+      await ended;
+      clearTimeout(timer);
+    },
+    async kill() {
+      asked = true;
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+/** A line that is none of ours may be a library's: it is left out. */
+function eventOf(line: string): DeviceEvent | null {
+  try {
+    return deviceEventSchema.parse(JSON.parse(line));
+  } catch {
+    return null;
+  }
+}
+
+function failed(message: string, cause?: unknown): AiotError {
+  return new AiotError('AIOT_PROGRAM_FAILED', message, { cause });
+}

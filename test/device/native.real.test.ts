@@ -1,0 +1,180 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { digestOf, seededRandom, systemClock } from '../../src/lib/core/index.js';
+import type { Recording } from '../../src/lib/data/index.js';
+import {
+  createFlash,
+  createNativeDevice,
+  createVirtualDevice,
+  type DeviceEvent,
+  flashBytesFor,
+  type NativeDevice,
+  replySchema,
+} from '../../src/lib/device/index.js';
+import { nativeProgram } from '../../src/lib/device/native/build.js';
+import { signManifest, type UnsignedManifest } from '../../src/lib/formats/index.js';
+import { createPredictor, manifestOf, unpackBundle } from '../../src/lib/model/index.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { deliveriesOf, openSink, openSource } from '../../src/lib/stream/index.js';
+import { motionBundle, motionSamples } from '../support/motion-bundle.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { describeReal } from '../support/real.js';
+
+describeReal('native', 'the native virtual device at a platform', () => {
+  let own: TestPlatform;
+  let program: string;
+  const running: NativeDevice[] = [];
+
+  beforeAll(async () => {
+    program = await nativeProgram();
+    own = await testPlatform();
+  }, 300_000);
+  afterEach(async () => {
+    for (const device of running.splice(0)) await device.stop();
+  });
+  afterAll(() => own.stop());
+
+  async function start(name: string) {
+    const identityDir = join(own.folder, name);
+    await mkdir(identityDir, { recursive: true });
+    await provisionDevice({ client: own.client, name, type: 'virtual', out: identityDir });
+    const events: DeviceEvent[] = [];
+    const onEvent = (event: DeviceEvent) => events.push(event);
+    const device = await createNativeDevice({ identityDir, program, onEvent });
+    running.push(device);
+    await device.connect();
+    return { device, events, identityDir };
+  }
+
+  async function push(bundle: Uint8Array, changes: Partial<UnsignedManifest> = {}) {
+    const { client, key } = own;
+    await client.blobs.put(digestOf(bundle), bundle);
+    const { version, sequence } = await client.models.next('motion');
+    const signed = { name: 'motion', version, sequence, issued: Date.now(), expires: null };
+    const manifest = { ...manifestOf(bundle, { ...signed, deviceTypes: ['virtual'] }), ...changes };
+    await client.models.push('motion', signManifest(manifest, key));
+    return { version, sequence };
+  }
+
+  async function rollOut(bundle: Uint8Array, device: string) {
+    const { version, sequence } = await push(bundle);
+    const model = { name: 'motion', version };
+    const { id } = await own.client.rollouts.start({ model, sequence, selector: `name=${device}`, deadlineMs: 60_000 });
+    let ended: Awaited<ReturnType<typeof own.client.rollouts.get>> | undefined;
+    for await (const rollout of own.client.rollouts.watch(id)) ended = rollout;
+    return ended?.devices[0];
+  }
+
+  it('takes a model over the air and answers with it, window for window as the device in TypeScript', async () => {
+    const { device, events } = await start('native-1');
+    expect(await rollOut(motionBundle(1), device.name)).toMatchObject({ state: 'committed', error: null });
+    const recording = walk(1000);
+    const sent = await device.replay(recording, { stream: 'motion', speed: 'max', predict: true });
+    expect(sent).toMatchObject({ samples: 1000, inferences: 39 });
+    const predictor = createPredictor(unpackBundle(motionBundle(1)));
+    const expected = motionSamples(1000, 3).flatMap((sample) => predictor.push(Float64Array.from(sample)) ?? []);
+    const got = events.flatMap((event) => (event.event === 'inference' ? [event.inference] : []));
+    expect(got.map(({ window, label, voted, scores }) => ({ window, label, voted, scores }))).toEqual(
+      expected.map(({ window, label, voted, scores }) => ({ window, label, voted, scores: [...scores] })),
+    );
+    expect((await own.client.models.live('motion', 1)).devices).toEqual({ 'native-1': 39 });
+  });
+
+  it('sends samples that are stored as they were read, number for number', async () => {
+    const { device } = await start('native-2');
+    const recording = walk(450);
+    const sent = await device.replay(recording, { stream: 'walks', speed: 'max' });
+    expect(sent).toMatchObject({ samples: 450, messages: 5, inferences: 0 });
+    // The same take again is a repeat of what is there.
+    await device.replay(recording, { stream: 'walks', speed: 'max' });
+    const { recordings } = await own.client.datasets.get('walks');
+    expect(recordings).toMatchObject([{ samples: 450, missing: 0, duplicates: 5 }]);
+    const csv = await own.client.datasets.csv('walks', 'native-2', 'walking1');
+    const rows = csv.trimEnd().split('\n').slice(1);
+    expect(rows.map((row) => row.split(',').map(Number))).toEqual(
+      Array.from({ length: 450 }, (_, i) => recording.columns.map((column) => column[i])),
+    );
+  });
+
+  it('rolls a model back whose golden vectors are wrong, and answers with the one before', async () => {
+    const { device, events } = await start('native-3');
+    expect(await rollOut(motionBundle(1), device.name)).toMatchObject({ state: 'committed' });
+    const refused = await rollOut(motionBundle(2, 'wrong'), device.name);
+    expect(refused).toMatchObject({ state: 'rolledBack', error: { code: 'AIOT_GOLDEN_MISMATCH' } });
+    expect(device.reported).toMatchObject({ state: 'ROLLED_BACK', model: { name: 'motion' } });
+    const before = events.length;
+    await device.replay(walk(100), { stream: 'motion', speed: 'max', predict: true });
+    expect(events.slice(before).filter(({ event }) => event === 'inference')).toHaveLength(3);
+  });
+
+  it('ends an update that it is killed in again and again, and always boots', async () => {
+    const { device, events } = await start('native-4');
+    const { version, sequence } = await push(motionBundle(4));
+    const model = { name: 'motion', version };
+    const selector = 'name=native-4';
+    const { id } = await own.client.rollouts.start({ model, sequence, selector, deadlineMs: 60_000 });
+    const random = seededRandom(11);
+    let kills = 0;
+    for (; kills < 8; kills++) {
+      await systemClock.sleep(random() * 60);
+      await device.kill();
+      await device.connect();
+    }
+    for await (const rollout of own.client.rollouts.watch(id)) expect(rollout.id).toBe(id);
+    const [ended] = (await own.client.rollouts.get(id)).devices;
+    // Three restarts in its trial end it as well: either way the device runs, and says what.
+    expect(ended?.state === 'committed' || ended?.error?.code === 'AIOT_UPDATE_TRIAL').toBe(true);
+    expect(events.filter(({ event }) => event === 'booted')).toHaveLength(kills + 1);
+  }, 60_000);
+
+  it('answers commands, restarts when it is told to, and leaves its flash to the device in TypeScript', async () => {
+    const { device, events, identityDir } = await start('native-5');
+    expect(await rollOut(motionBundle(1), device.name)).toMatchObject({ state: 'committed' });
+    const options = { ca: own.ca, username: 'operator', password: own.token };
+    const broker = own.platform.urls.mqtts;
+    const replies = await openSource(`${broker}/aiot/v1/native-5/reply`, options);
+    const sink = await openSink(`${broker}/`, options);
+    const iterator = deliveriesOf(replies);
+    const send = (message: object) =>
+      sink.write([{ topic: 'aiot/v1/native-5/command', payload: Buffer.from(JSON.stringify(message)) }]);
+    const ask = async (message: object) => {
+      await send(message);
+      const { value } = await iterator.next();
+      value?.ack();
+      return replySchema.parse(JSON.parse(String(value?.message.payload)));
+    };
+    expect(await ask({ id: '1', command: 'ping' })).toMatchObject({ id: '1', ok: true });
+    expect(await ask({ id: '2', command: 'status' })).toMatchObject({
+      ok: true,
+      result: { type: 'virtual', state: 'COMMITTED', model: { name: 'motion' } },
+    });
+    const unknown = { ok: false, error: { code: 'AIOT_COMMAND_UNKNOWN' } };
+    expect(await ask({ id: '3', command: 'dance' })).toMatchObject(unknown);
+    // One that has expired, one asked twice and one without an id are not answered: the next reply is to the one after them.
+    const silent = [{ id: '4', command: 'ping', expires: 1 }, { id: '1', command: 'ping' }, { command: 'ping' }];
+    for (const message of silent) await send(message);
+    expect(await ask({ id: '5', command: 'reboot' })).toMatchObject({ id: '5', ok: true });
+    await expect.poll(() => events.filter(({ event }) => event === 'online').length).toBe(2);
+    expect(events.filter(({ event }) => event === 'log')).toMatchObject([{ code: 'AIOT_MESSAGE_MALFORMED' }]);
+    await sink.close();
+    await replies.close();
+    const native = device.reported?.model;
+    await device.stop();
+    const file = join(identityDir, 'flash.bin');
+    const flash = createFlash({ bytes: flashBytesFor(1024 ** 2), file });
+    const twin = await createVirtualDevice({ identityDir, flash });
+    expect(twin.reported.model).toEqual(native);
+    await twin.stop();
+    flash.close();
+  });
+});
+
+function walk(samples: number): Recording {
+  const rows = motionSamples(samples, 3);
+  return {
+    ...{ id: 'walking1', label: 'walking', device: null, rateHz: 100, startedAt: 1_700_000_000_000 },
+    fields: ['x', 'y', 'z'],
+    columns: [0, 1, 2].map((f) => Float64Array.from(rows, (row) => row[f] as number)),
+  };
+}
