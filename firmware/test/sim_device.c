@@ -8,7 +8,11 @@
 
 enum { NO_RESTART = AIOT_NO_SLOT - 1 };
 
-static uint64_t uptime_ms(void *context) { return ((sim_device *)context)->uptime_ms; }
+static uint64_t uptime_ms(void *context) {
+  sim_device *d = context;
+  return d->uptime_ms += d->tick_ms;
+}
+
 static int64_t now_ms(void *context) { return ((sim_device *)context)->now_ms; }
 
 /* The platform. */
@@ -21,6 +25,7 @@ static bool http_open(void *context, const char *path, uint64_t from) {
     return false;
   }
   p->open = strncmp(path, "/api/v1/blobs/sha256:", 21) == 0 ? 'b' : 'm';
+  if (p->open == 'b') p->blob_requests++;
   p->at = from;
   p->reads = 0;
   p->last_from = from;
@@ -45,7 +50,7 @@ static int32_t http_read(void *context, void *out, size_t bytes) {
   size_t total = blob ? p->blob_bytes : p->manifest_bytes;
   if (blob && p->truncate > 0 && p->truncate < total) total = p->truncate;
   size_t count = bytes < p->chunk ? bytes : p->chunk;
-  if (p->at >= total && p->endless) {
+  if (p->at >= total && p->endless == p->open) {
     memset(out, 'x', count);
   } else {
     if (p->at >= total) return AIOT_HTTP_END;

@@ -40,8 +40,8 @@ typedef struct {
   size_t unreachable;
   size_t refused;
   bool silent;
-  /* Bytes at random behind the blob, for ever. */
-  bool endless;
+  /* Bytes for ever behind the end: 'm' of the manifest, 'b' of the blob. */
+  char endless;
   /* Ends after so many bytes of the blob; 0 = all. */
   size_t truncate;
 
@@ -51,6 +51,7 @@ typedef struct {
   size_t reads;
   /* Of all time. */
   size_t requests;
+  size_t blob_requests;
   uint64_t served;
   uint64_t last_from;
 } sim_platform;
@@ -66,6 +67,8 @@ typedef struct {
   aiot_clock clock;
   aiot_http http;
   uint64_t uptime_ms;
+  /* What each look at the clock takes. */
+  uint64_t tick_ms;
   /* -1 = never set. */
   int64_t now_ms;
   /* Whether the broker acknowledges; and in how many ms it comes back where it does not (0 = never). */

@@ -27,7 +27,6 @@ void aiot_begin_download(aiot_update *u) {
   u->download_total = u->manifest.bytes;
   if (!aiot_persist(u)) return;
   aiot_report(u);
-  u->written = u->waiting = 0;
   u->failures = 0;
   u->not_before_ms = 0;
   u->sector = resume ? sectors(u) : 0;

@@ -34,6 +34,7 @@ bool aiot_try_again(aiot_update *u, aiot_activity next) {
 void aiot_begin_manifest(aiot_update *u) {
   u->failures = 0;
   u->not_before_ms = 0;
+  u->written = u->waiting = 0;
   u->activity = AIOT_DOES_WAIT_FOR_LINE;
 }
 
