@@ -226,4 +226,11 @@ describe('retention', () => {
     expect(audit.map(({ action }) => action)).toContain('data.remove');
     expect((await own.client.datasets.show('motion', 'm1', 'r1')).label).toBe('walking');
   });
+
+  it('takes the labels along: a recording that begins anew under the name has none', async () => {
+    await publish({ seq: 0, t: 20_000, recording: 'r3', x: 1 });
+    const anew = await own.client.datasets.show('motion', 'm1', 'r3');
+    expect(anew).toMatchObject({ label: null, parts: [], history: [] });
+    expect((await own.client.datasets.show('motion', 'm1', 'r1')).history.length).toBeGreaterThan(0);
+  });
 });

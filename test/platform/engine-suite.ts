@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RolloutState, startRollout } from '../../src/lib/fleet/index.js';
+import { ModelCards } from '../../src/lib/platform/services/cards.js';
 import { Devices, type NewDevice } from '../../src/lib/platform/services/devices.js';
 import { eventsIn } from '../../src/lib/platform/services/events.js';
+import { Firmware } from '../../src/lib/platform/services/firmware.js';
 import { Sessions } from '../../src/lib/platform/services/sessions.js';
 import { Tokens } from '../../src/lib/platform/services/tokens.js';
 import type { Engine } from '../../src/lib/platform/store/engine.js';
@@ -18,6 +20,12 @@ export const newDevice = (name: string, more: Partial<NewDevice> = {}): NewDevic
 export async function devicesOf(engine: Engine): Promise<Devices> {
   const { store, turns, changes } = engine;
   return Devices.open(store, now, eventsIn(store, now), turns, changes);
+}
+
+function endedRollout(id: string): RolloutState {
+  const model = { name: 'm', version: 1 };
+  const plan = { id, model, sequence: 1, selector: 'all', devices: [], created: now(), deadline: now() + 1 };
+  return { ...startRollout(plan).state, state: 'done', ended: now(), revision: 1 };
 }
 
 /**
@@ -37,6 +45,90 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
       engine = await open();
       return engine;
     };
+
+    it('pages models, their versions, firmware and rollouts, each entry once, and reads no more than a page', async () => {
+      const { store } = engine;
+      const of = { sequence: 0, digest: `sha256:${'0'.repeat(64)}`, bytes: 1, pushed: now() };
+      const info = JSON.stringify({ kind: 'upload' });
+      const names = Array.from(
+        { length: 25 },
+        (_, i) => `${i % 2 === 0 ? 'Z' : 'a'}-${String(i).padStart(2, '0')}`,
+      );
+      const versions = names.flatMap((name, i) =>
+        Array.from({ length: i === 3 ? 12 : 2 }, (_, v) => ({ ...of, name, version: v + 1, info })),
+      );
+      await store.insertInto('models').values(versions).execute();
+      await store
+        .updateTable('models')
+        .set({ stage: 'production' })
+        .where('name', '=', 'a-03')
+        .where('version', '=', 7)
+        .execute();
+      await store.updateTable('models').set({ removed: now() }).where('name', '=', 'a-01').execute();
+      await store
+        .updateTable('models')
+        .set({ removed: now() })
+        .where('name', '=', 'a-03')
+        .where('version', '=', 12)
+        .execute();
+      await store
+        .insertInto('firmware')
+        .values(versions.map((row, i) => ({ ...row, sequence: i + 1, envelope: '{}' })))
+        .execute();
+      const rollouts = rolloutStoreIn(store, eventsIn(store, now));
+      const models = new ModelCards(store);
+      const firmware = new Firmware({ ...engine, now } as unknown as ConstructorParameters<
+        typeof Firmware
+      >[0]);
+      const all = async <T>(read: (after?: string) => Promise<{ entries: T[]; next: string | null }>) => {
+        const found: T[] = [];
+        for (let after: string | undefined; ; ) {
+          const { entries, next } = await read(after);
+          expect(entries.length).toBeLessThanOrEqual(7);
+          found.push(...entries);
+          if (next === null) return found;
+          after = next;
+        }
+      };
+      const limit = 7;
+      const sorted = [...names].sort();
+      const listed = await all(async (after) => {
+        const { models: entries, next } = await models.list({ limit, after });
+        return { entries, next };
+      });
+      expect(listed.map(({ name }) => name)).toEqual(sorted.filter((name) => name !== 'a-01'));
+      expect(await models.count()).toBe(24);
+      expect(listed.find(({ name }) => name === 'a-03')).toMatchObject({
+        ...{ versions: 11, production: 7, latest: { version: 11 } },
+      });
+      const ofOne = await all(async (after) => {
+        const { versions: entries, next } = await models.versions('a-03', { limit, after });
+        return { entries, next };
+      });
+      expect(ofOne.map(({ version }) => version)).toEqual([11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
+      await expect(models.versions('a-01', { limit })).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+      const images = await all(async (after) => {
+        const { firmware: entries, next } = await firmware.list({ limit, after });
+        return { entries, next };
+      });
+      expect(images.map(({ name }) => name)).toEqual(sorted);
+      expect(images.find(({ name }) => name === 'a-03')).toMatchObject({
+        versions: 12,
+        latest: { version: 12 },
+      });
+      expect(
+        (await firmware.versions('a-03', { limit, after: '3' })).versions.map(({ version }) => version),
+      ).toEqual([2, 1]);
+      expect(await firmware.next('a-03')).toEqual({ version: 13, sequence: versions.length + 1 });
+      const ids = Array.from({ length: 15 }, (_, i) => `ro_${String(i).padStart(2, '0')}`);
+      for (const id of ids) await rollouts.save(endedRollout(id), [], 'operator x');
+      const [first, second] = [
+        await rollouts.list({ limit: 10 }),
+        await rollouts.list({ limit: 10, after: 'ro_05' }),
+      ];
+      expect(first.map(({ id }) => id)).toEqual(ids.toReversed().slice(0, 10));
+      expect(second.map(({ id }) => id)).toEqual(['ro_04', 'ro_03', 'ro_02', 'ro_01', 'ro_00']);
+    });
 
     it('keeps devices with their certificates, tags and what they reported', async () => {
       const devices = await devicesOf(engine);

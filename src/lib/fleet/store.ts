@@ -9,8 +9,8 @@ export interface RolloutStore {
   save(rollout: RolloutState, changed: RolloutDevice[], who: string): Promise<void>;
   get(id: string): Promise<RolloutState | null>;
   count(): Promise<number>;
-  /** Newest first. */
-  list(): Promise<RolloutState[]>;
+  /** Newest first, at most so many of those that are older than `after` (its id). */
+  list(page: { after?: string | undefined; limit: number }): Promise<RolloutState[]>;
   /** `known`: what was read before; of these only what has changed since is read, and what has not is given as it was. */
   running(known: ReadonlyMap<string, RolloutState>): Promise<RolloutState[]>;
 }

@@ -45,18 +45,7 @@ export * from './firmware-api.js';
 export * from './fleet-api.js';
 export * from './guide/index.js';
 export * from './jobs/index.js';
-export {
-  byName,
-  everyPage,
-  falling,
-  numberOf,
-  type PageQuery,
-  pageOf,
-  pageOfRows,
-  pageQuerySchema,
-  pageSchema,
-  rising,
-} from './page.js';
+export { everyPage, numberOf, type PageQuery, pageOfRows, pageQuerySchema, pageSchema } from './page.js';
 export { type Problem, problemOf, problemSchema, problemType } from './problem.js';
 export { parseModelReference, parseVersion, promoteModel, resolveModel } from './reference.js';
 export { type RelayStatus, relayStatusSchema } from './relay-api.js';

@@ -18,22 +18,7 @@ export function pageSchema<Noun extends string, Entry extends ZodType>(noun: Nou
   return z.object({ ...shape, next: z.string().nullable().default(null) });
 }
 
-/**
- * One page of a whole list that is sorted by a key that no two entries share and that never changes: what is added or
- * removed meanwhile moves no other entry to another page. `behind`: whether a key comes after another; by default text
- * in the order of its code units.
- */
-export function pageOf<T>(
-  sorted: readonly T[],
-  { limit, after }: PageQuery,
-  keyOf: (entry: T) => string,
-  behind: (key: string, after: string) => boolean = (key, after) => key > after,
-): { entries: T[]; next: string | null } {
-  const rest = after === undefined ? sorted : sorted.filter((entry) => behind(keyOf(entry), after));
-  return pageOfRows(rest.slice(0, limit + 1), limit, keyOf);
-}
-
-/** The same where a database was asked for `limit + 1` rows behind `after`: the one too many says that there are more. */
+/** One page, where a database was asked for `limit + 1` rows behind `after`: the one too many says that there are more. */
 export function pageOfRows<T>(
   rows: readonly T[],
   limit: number,
@@ -43,15 +28,6 @@ export function pageOfRows<T>(
   const last = entries.at(-1);
   return { entries, next: rows.length > limit && last !== undefined ? keyOf(last) : null };
 }
-
-/** In the order of their code units, as `pageOf` wants it: databases have orders of their own. */
-export function byName<T extends { name: string }>(entries: readonly T[]): T[] {
-  return [...entries].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-}
-
-/** Order of `pageOf` for lists by number: rising, or falling (newest first). */
-export const rising = (key: string, after: string) => numberOf(key) > numberOf(after);
-export const falling = (key: string, after: string) => numberOf(key) < numberOf(after);
 
 /** A cursor that is a number. @throws AIOT_REQUEST_INVALID */
 export function numberOf(key: string): number {

@@ -1,6 +1,14 @@
 import { AiotError } from '../../core/index.js';
 import type { BundleInfo, NetworkInfo } from '../../model/index.js';
-import type { ModelSummary, ModelVersion, Origin, Stage } from '../../registry/index.js';
+import {
+  type ModelSummary,
+  type ModelVersion,
+  numberOf,
+  type Origin,
+  type PageQuery,
+  pageOfRows,
+  type Stage,
+} from '../../registry/index.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
 
@@ -18,22 +26,69 @@ type Info = BundleInfo | NetworkInfo | typeof uploadInfo;
 export class ModelCards {
   constructor(protected readonly store: Store) {}
 
-  async list(): Promise<ModelSummary[]> {
-    const rows = await this.present().orderBy('name').orderBy('version').execute();
-    const byName = groupByName(rows);
-    return [...byName].map(([name, versions]) => ({
-      name,
-      versions: versions.length,
-      latest: cardOf(versions.at(-1) as ModelRow),
-      production: versions.find(({ stage }) => stage === 'production')?.version ?? null,
-    }));
+  /** By name. */
+  async list({ limit, after }: PageQuery): Promise<{ models: ModelSummary[]; next: string | null }> {
+    const groups = await this.present()
+      .select(['name', ({ fn }) => fn.countAll<number>().as('versions')])
+      .$if(after !== undefined, (query) => query.where('name', '>', after ?? ''))
+      .groupBy('name')
+      .orderBy('name')
+      .limit(limit + 1)
+      .execute();
+    const { entries, next } = pageOfRows(groups, limit, ({ name }) => name);
+    if (entries.length === 0) return { models: [], next };
+    const names = entries.map(({ name }) => name);
+    const latest = await this.present()
+      .selectAll()
+      .where('name', 'in', names)
+      .where('version', '=', (is) =>
+        is
+          .selectFrom('models as other')
+          .select(({ fn }) => fn.max('other.version').as('version'))
+          .whereRef('other.name', '=', 'models.name')
+          .where('other.removed', 'is', null),
+      )
+      .execute();
+    const production = await this.present()
+      .select(['name', 'version'])
+      .where('name', 'in', names)
+      .where('stage', '=', 'production')
+      .orderBy('version', 'desc')
+      .execute();
+    const cards = new Map(latest.map((row) => [row.name, cardOf(row)]));
+    const inUse = new Map(production.map(({ name, version }) => [name, version]));
+    const models = entries.flatMap(({ name, versions }) => {
+      const card = cards.get(name);
+      // Removed between the two looks.
+      if (!card) return [];
+      return [{ name, versions: Number(versions), latest: card, production: inUse.get(name) ?? null }];
+    });
+    return { models, next };
+  }
+
+  async count(): Promise<number> {
+    const { count } = await this.present()
+      .select(({ fn }) => fn.count<number>('name').distinct().as('count'))
+      .executeTakeFirstOrThrow();
+    return Number(count);
   }
 
   /** Newest first. @throws AIOT_NOT_FOUND */
-  async versions(name: string): Promise<ModelVersion[]> {
-    const rows = await this.present().where('name', '=', name).orderBy('version', 'desc').execute();
-    if (rows.length > 0) return rows.map(cardOf);
-    throw new AiotError('AIOT_NOT_FOUND', `no model is named ${name}`, { next: 'aiot model list' });
+  async versions(
+    name: string,
+    { limit, after }: PageQuery,
+  ): Promise<{ versions: ModelVersion[]; next: string | null }> {
+    const rows = await this.present()
+      .selectAll()
+      .where('name', '=', name)
+      .$if(after !== undefined, (query) => query.where('version', '<', numberOf(after ?? '')))
+      .orderBy('version', 'desc')
+      .limit(limit + 1)
+      .execute();
+    if (rows.length === 0 && after === undefined)
+      throw new AiotError('AIOT_NOT_FOUND', `no model is named ${name}`, { next: 'aiot model list' });
+    const { entries, next } = pageOfRows(rows, limit, ({ version }) => String(version));
+    return { versions: entries.map(cardOf), next };
   }
 
   /** @throws AIOT_NOT_FOUND */
@@ -47,6 +102,7 @@ export class ModelCards {
 
   protected async row(name: string, version: number): Promise<ModelRow> {
     const row = await this.present()
+      .selectAll()
       .where('name', '=', name)
       .where('version', '=', version)
       .executeTakeFirst();
@@ -55,7 +111,7 @@ export class ModelCards {
   }
 
   private present() {
-    return this.store.selectFrom('models').selectAll().where('removed', 'is', null);
+    return this.store.selectFrom('models').where('removed', 'is', null);
   }
 }
 
@@ -88,10 +144,4 @@ function knownOf(info: Info) {
   }
   const { answer, classes, arenaBytes, metrics, gates, lineage } = info;
   return { answer: { ...answer }, classes, arenaBytes, metrics, gates, lineage: { ...lineage } };
-}
-
-function groupByName(rows: ModelRow[]): Map<string, ModelRow[]> {
-  const groups = new Map<string, ModelRow[]>();
-  for (const row of rows) groups.set(row.name, [...(groups.get(row.name) ?? []), row]);
-  return groups;
 }

@@ -1,6 +1,12 @@
 import { AiotError } from '../../core/index.js';
 import { type Envelope, type Manifest, readEspImage, verifyManifest } from '../../formats/index.js';
-import type { FirmwareSummary, FirmwareVersion } from '../../registry/index.js';
+import {
+  type FirmwareSummary,
+  type FirmwareVersion,
+  numberOf,
+  type PageQuery,
+  pageOfRows,
+} from '../../registry/index.js';
 import { releaseLeases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Store } from '../store/database.js';
@@ -31,15 +37,15 @@ export class Firmware {
 
   /** What the next manifest must carry. Sequences rise over all firmware of the platform. */
   async next(name: string): Promise<{ version: number; sequence: number }> {
-    const rows = await this.parts.store
-      .selectFrom('firmware')
-      .select(['name', 'version', 'sequence'])
-      .execute();
-    const greatest = (numbers: number[]) => numbers.reduce((most, number) => Math.max(most, number), 0);
-    return {
-      version: greatest(rows.filter((row) => row.name === name).map(({ version }) => version)) + 1,
-      sequence: greatest(rows.map(({ sequence }) => sequence)) + 1,
-    };
+    const all = this.parts.store.selectFrom('firmware');
+    const { version } = await all
+      .select(({ fn }) => fn.max('version').as('version'))
+      .where('name', '=', name)
+      .executeTakeFirstOrThrow();
+    const { sequence } = await all
+      .select(({ fn }) => fn.max('sequence').as('sequence'))
+      .executeTakeFirstOrThrow();
+    return { version: (version ?? 0) + 1, sequence: (sequence ?? 0) + 1 };
   }
 
   /**
@@ -77,26 +83,44 @@ export class Firmware {
     });
   }
 
-  async list(): Promise<FirmwareSummary[]> {
-    const rows = await this.parts.store
+  /** By name. */
+  async list({ limit, after }: PageQuery): Promise<{ firmware: FirmwareSummary[]; next: string | null }> {
+    const { store } = this.parts;
+    const groups = await store
       .selectFrom('firmware')
-      .selectAll()
+      .select(['name', ({ fn }) => fn.countAll<number>().as('versions')])
+      .$if(after !== undefined, (query) => query.where('name', '>', after ?? ''))
+      .groupBy('name')
       .orderBy('name')
-      .orderBy('version')
+      .limit(limit + 1)
       .execute();
-    const names = [...new Set(rows.map(({ name }) => name))];
-    return names.map((name) => {
-      const versions = rows.filter((row) => row.name === name).map(cardOf);
-      return { name, versions: versions.length, latest: versions.at(-1) as FirmwareVersion };
-    });
+    const { entries, next } = pageOfRows(groups, limit, ({ name }) => name);
+    const firmware: FirmwareSummary[] = [];
+    for (const { name, versions } of entries) {
+      const newest = store.selectFrom('firmware').selectAll().where('name', '=', name);
+      const row = await newest.orderBy('version', 'desc').limit(1).executeTakeFirstOrThrow();
+      firmware.push({ name, versions: Number(versions), latest: cardOf(row) });
+    }
+    return { firmware, next };
   }
 
   /** Newest first. @throws AIOT_NOT_FOUND */
-  async versions(name: string): Promise<FirmwareVersion[]> {
-    const query = this.parts.store.selectFrom('firmware').selectAll().where('name', '=', name);
-    const rows = await query.orderBy('version', 'desc').execute();
-    if (rows.length > 0) return rows.map(cardOf);
-    throw new AiotError('AIOT_NOT_FOUND', `no firmware is named ${name}`, { next: 'aiot firmware list' });
+  async versions(
+    name: string,
+    { limit, after }: PageQuery,
+  ): Promise<{ versions: FirmwareVersion[]; next: string | null }> {
+    const rows = await this.parts.store
+      .selectFrom('firmware')
+      .selectAll()
+      .where('name', '=', name)
+      .$if(after !== undefined, (query) => query.where('version', '<', numberOf(after ?? '')))
+      .orderBy('version', 'desc')
+      .limit(limit + 1)
+      .execute();
+    if (rows.length === 0 && after === undefined)
+      throw new AiotError('AIOT_NOT_FOUND', `no firmware is named ${name}`, { next: 'aiot firmware list' });
+    const { entries, next } = pageOfRows(rows, limit, ({ version }) => String(version));
+    return { versions: entries.map(cardOf), next };
   }
 
   /** @throws AIOT_NOT_FOUND */

@@ -10,7 +10,14 @@ export interface RecordingLabels {
   parts: LabelSpan[];
 }
 
-/** What operators said was recorded; the last word counts, and every word is kept. */
+/** A recording. */
+export interface Labelled {
+  stream: string;
+  device: string;
+  recording: string;
+}
+
+/** What operators said was recorded; the last word counts, and every word is kept as long as the recording. */
 export interface Labels {
   /** All or none. */
   give(stream: string, labels: readonly NewLabel[], who: string): Promise<void>;
@@ -21,6 +28,8 @@ export interface Labels {
   /** `device/recording` → what is said of it, of those of the stream that anything is said of. */
   ofDevices(stream: string, devices: readonly string[]): Promise<Map<string, RecordingLabels>>;
   history(stream: string, device: string, recording: string): Promise<RecordingShown['history']>;
+  /** Forgets all that was said of a recording that is removed: one that begins anew under its name is another. */
+  forget(of: Labelled, transaction: Store): Promise<void>;
 }
 
 /** Rows that one statement writes. */
@@ -71,6 +80,15 @@ export function labelsIn(store: Store, now: () => number, events: Events): Label
       }
       return found;
     },
+    async forget({ stream, device, recording }, transaction) {
+      for (const table of ['labels', 'labelEvents'] as const)
+        await transaction
+          .deleteFrom(table)
+          .where('stream', '=', stream)
+          .where('device', '=', device)
+          .where('recording', '=', recording)
+          .execute();
+    },
     async history(stream, device, recording) {
       const rows = await store
         .selectFrom('labelEvents')
@@ -85,12 +103,7 @@ export function labelsIn(store: Store, now: () => number, events: Events): Label
   };
 }
 
-async function setWhole(
-  store: Store,
-  of: { stream: string; device: string; recording: string },
-  label: string | null,
-  given: number,
-): Promise<void> {
+async function setWhole(store: Store, of: Labelled, label: string | null, given: number): Promise<void> {
   if (label === null) {
     await store
       .deleteFrom('labels')

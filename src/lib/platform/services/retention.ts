@@ -177,7 +177,7 @@ export class RetentionService {
     who: string,
     explicit: boolean,
   ): Promise<RemovedRecordings> {
-    const { telemetry, store, events } = this.parts;
+    const { telemetry, store, events, labels } = this.parts;
     const gone = plans.flatMap((plan) => plan.gone);
     const told = {
       recordings: gone.map(({ stream, device, recording, samples, bytes }) => {
@@ -195,6 +195,7 @@ export class RetentionService {
         for (const { stream, device, recording, samples, bytes } of some) {
           const subject = `${stream}/${device}/${recording}`;
           await events.record({ type: 'data.remove', subject, who, data: { samples, bytes } }, transaction);
+          await labels.forget({ stream, device, recording }, transaction);
         }
       });
       await telemetry.remove(some);

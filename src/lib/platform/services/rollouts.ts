@@ -11,7 +11,13 @@ import {
   rolloutStep,
   startRollout,
 } from '../../fleet/index.js';
-import { type Rollout, requireTrusted, rolloutRequestSchema } from '../../registry/index.js';
+import {
+  type PageQuery,
+  pageOfRows,
+  type Rollout,
+  requireTrusted,
+  rolloutRequestSchema,
+} from '../../registry/index.js';
 import type { Changes } from '../store/changes.js';
 import { serially, type Turn, type Turns } from '../store/turns.js';
 import { every, type Worker } from '../workers/index.js';
@@ -145,8 +151,11 @@ export class Rollouts {
     return this.parts.store.count();
   }
 
-  async list(): Promise<Rollout[]> {
-    return (await this.parts.store.list()).map(rolloutOf);
+  /** Newest first. */
+  async list({ limit, after }: PageQuery): Promise<{ rollouts: Rollout[]; next: string | null }> {
+    const states = await this.parts.store.list({ after, limit: limit + 1 });
+    const { entries, next } = pageOfRows(states, limit, ({ id }) => id);
+    return { rollouts: entries.map(rolloutOf), next };
   }
 
   /** @throws AIOT_NOT_FOUND */

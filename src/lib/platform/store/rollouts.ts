@@ -36,15 +36,16 @@ export function rolloutStoreIn(store: Store, events: Events): RolloutStore {
         .executeTakeFirstOrThrow();
       return count;
     },
-    async list() {
-      return withDevices(
-        await store
-          .selectFrom('rollouts')
-          .selectAll()
-          .orderBy('created', 'desc')
-          .orderBy('id', 'desc')
-          .execute(),
-      );
+    async list({ after, limit }) {
+      // Ids rise with time.
+      const rows = await store
+        .selectFrom('rollouts')
+        .selectAll()
+        .$if(after !== undefined, (query) => query.where('id', '<', after ?? ''))
+        .orderBy('id', 'desc')
+        .limit(limit)
+        .execute();
+      return withDevices(rows);
     },
     async running(known) {
       const running = store.selectFrom('rollouts').selectAll().where('state', '=', 'running');

@@ -1,12 +1,9 @@
 import { z } from 'zod';
 import { envelopeSchema } from '../../../formats/index.js';
 import {
-  byName,
-  falling,
   firmwareListSchemas,
   firmwareVersionSchema,
   nextVersionSchema,
-  pageOf,
   pageQuerySchema,
   pushRequestSchema,
 } from '../../../registry/index.js';
@@ -27,10 +24,7 @@ export const firmwareRoutes: Routes =
           response: { 200: firmwareListSchemas.firmware },
         },
       },
-      async ({ query }) => {
-        const { entries, next } = pageOf(byName(await firmware.list()), query, ({ name }) => name);
-        return { firmware: entries, next };
-      },
+      ({ query }) => firmware.list(query),
     );
 
     app.get(
@@ -43,11 +37,7 @@ export const firmwareRoutes: Routes =
           response: { 200: firmwareListSchemas.versions },
         },
       },
-      async ({ params, query }) => {
-        const all = await firmware.versions(params.name);
-        const { entries, next } = pageOf(all, query, ({ version }) => String(version), falling);
-        return { versions: entries, next };
-      },
+      ({ params, query }) => firmware.versions(params.name, query),
     );
 
     app.get(

@@ -1,14 +1,11 @@
 import { z } from 'zod';
 import { envelopeSchema } from '../../../formats/index.js';
 import {
-  byName,
-  falling,
   listSchemas,
   liveSchema,
   manifestRequestSchema,
   modelVersionSchema,
   nextVersionSchema,
-  pageOf,
   pageQuerySchema,
   pushRequestSchema,
   removedModelSchema,
@@ -33,10 +30,7 @@ export const modelRoutes: Routes = (parts) => async (app) => {
         response: { 200: listSchemas.models },
       },
     },
-    async ({ query }) => {
-      const { entries, next } = pageOf(byName(await models.list()), query, ({ name }) => name);
-      return { models: entries, next };
-    },
+    ({ query }) => models.list(query),
   );
 
   app.get(
@@ -49,11 +43,7 @@ export const modelRoutes: Routes = (parts) => async (app) => {
         response: { 200: listSchemas.versions },
       },
     },
-    async ({ params, query }) => {
-      const all = await models.versions(params.name);
-      const { entries, next } = pageOf(all, query, ({ version }) => String(version), falling);
-      return { versions: entries, next };
-    },
+    ({ params, query }) => models.versions(params.name, query),
   );
 
   app.get(

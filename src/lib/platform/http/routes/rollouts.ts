@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import {
   listSchemas,
-  pageOf,
   pageQuerySchema,
   type Rollout,
   rolloutRequestSchema,
@@ -25,12 +24,7 @@ export const rolloutRoutes: Routes =
           response: { 200: listSchemas.rollouts },
         },
       },
-      async ({ query }) => {
-        // Ids rise with time.
-        const older = (id: string, after: string) => id < after;
-        const { entries, next } = pageOf(await rollouts.list(), query, ({ id }) => id, older);
-        return { rollouts: entries, next };
-      },
+      ({ query }) => rollouts.list(query),
     );
 
     app.get(

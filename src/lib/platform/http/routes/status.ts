@@ -18,7 +18,7 @@ export const statusRoutes: Routes = (parts) => async (app) => {
         counts: {
           devices: all.length,
           online: all.filter((name) => devices.online(name)).length,
-          models: (await models.list()).length,
+          models: await models.count(),
           datasets: await datasets.count(),
           rollouts: await rollouts.count(),
         },
