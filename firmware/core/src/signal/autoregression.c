@@ -39,7 +39,7 @@ void aiot_yule_walker(const double *centred, size_t n, double out[AIOT_AR_ORDER]
     r[lag] = sum / (double)(n - lag);
   }
   for (size_t row = 0; row < order; row++) {
-    for (size_t column = 0; column < order; column++) matrix[row][column] = r[row > column ? row - column : column - row];
+    for (size_t column = row; column < order; column++) matrix[row][column] = matrix[column][row] = r[column - row];
     matrix[row][order] = r[row + 1];
   }
   solve(matrix, out);

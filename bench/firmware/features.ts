@@ -1,0 +1,172 @@
+// What a window of features costs the firmware's C: instructions on the C3's instruction set, and time here beside the TypeScript side's.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createPipeline, type SignalSpec } from '../../src/lib/signal/index.js';
+import { root } from '../models/measure.js';
+
+export interface FeatureCost {
+  set: string;
+  fields: number;
+  window: number;
+  features: number;
+  /** Of memory that features and window take, on RV32. */
+  bytes: number;
+  /** Retired on RV32IMC for one window, its samples' filtering and resampling included; null without its tools. */
+  instructions: number | null;
+  /** Of the least disturbed round, for one window, in C and in TypeScript. */
+  hostUs: number;
+  typescriptUs: number;
+}
+
+/** Instructions of a window, and how often the TypeScript side's time C may take here. The first bound only what is computed. */
+const limits: Record<string, { instructions: number; ratio: number }> = {
+  raw: { instructions: 400_000, ratio: 3 },
+  'raw, low-pass, resampled': { instructions: 3_200_000, ratio: 2 },
+  spectral: { instructions: 17_000_000, ratio: 1 },
+  motion: { instructions: 16_000_000, ratio: 1 },
+  har: { instructions: 44_000_000, ratio: 1 },
+  'har, length 3 * 167': { instructions: 68_000_000, ratio: 1 },
+};
+
+const core = join(root, 'firmware', 'core');
+const flags = ['-std=c11', '-ffp-contract=off', '-Wall', '-Wextra', '-Werror', '-I', join(core, 'include')];
+const region = { flash: 0x80000000, flash_size: 0x400000, ram: 0x80400000, ram_size: 0x400000 };
+
+/** Builds `feature_cost.c` for both and runs it; @param rounds of which the fastest counts, here */
+export function featureCosts(rounds: number): FeatureCost[] {
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-features-'));
+  try {
+    const here = onHost(folder, rounds);
+    const there = onRv32(folder);
+    return here.map(({ set, fields, window, features, bytes, nanoseconds }, i) => ({
+      set,
+      fields,
+      window,
+      features,
+      bytes: there?.[i]?.bytes ?? bytes,
+      instructions: there?.[i]?.instructions ?? null,
+      hostUs: nanoseconds / 1000,
+      typescriptUs: typescriptUs(set, fields, window, rounds),
+    }));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** One line a set. @param say whether the limits are kept, and the sentence @param allowance times the limit of time */
+export function reportFeatureCosts(
+  say: (kept: boolean, line: string) => void,
+  rounds: number,
+  allowance: number,
+): void {
+  for (const cost of featureCosts(rounds)) {
+    const { set, fields, window, features, bytes, instructions, hostUs, typescriptUs: ts } = cost;
+    const limit = limits[set]!;
+    const ratio = hostUs / ts;
+    const kept = ratio < limit.ratio * allowance && (instructions ?? 0) < limit.instructions;
+    const count =
+      instructions === null
+        ? 'not counted on RV32'
+        : `${millions(instructions)} instructions on RV32 (limit ${millions(limit.instructions)})`;
+    say(
+      kept,
+      `${set}: ${features} features of ${window} × ${fields}: ${count}, ${(bytes / 1024).toFixed(1)} KiB; here ${hostUs.toFixed(1)} µs, in TypeScript ${ts.toFixed(1)} µs: × ${ratio.toFixed(2)} (limit × ${limit.ratio})`,
+    );
+  }
+}
+
+const millions = (count: number) => `${(count / 1e6).toFixed(2)} M`;
+
+type Row = Pick<FeatureCost, 'set' | 'fields' | 'window' | 'features' | 'bytes'> & {
+  nanoseconds: number;
+  instructions: number;
+};
+
+function rowsOf(text: string): Row[] {
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+function sources(): string[] {
+  const signal = join(core, 'src', 'signal');
+  const own = readdirSync(signal).filter((name) => name.endsWith('.c'));
+  return [
+    ...own.map((name) => join(signal, name)),
+    join(core, 'src', 'arena.c'),
+    join(root, 'bench', 'firmware', 'feature_cost.c'),
+  ];
+}
+
+function onHost(folder: string, rounds: number): Row[] {
+  const program = join(folder, 'host');
+  execFileSync('cc', [...flags, '-O2', `-DAIOT_ROUNDS=${rounds}`, ...sources(), '-lm', '-o', program]);
+  return rowsOf(execFileSync(program, { encoding: 'utf8' }));
+}
+
+/** The tools are Debian's gcc-riscv64-unknown-elf, picolibc-riscv64-unknown-elf and qemu-system-misc. */
+function onRv32(folder: string): Row[] | null {
+  const tools = ['riscv64-unknown-elf-gcc', 'qemu-system-riscv32'];
+  if (tools.some((tool) => spawnSync(tool, ['--version']).status !== 0)) return null;
+  const program = join(folder, 'rv32.elf');
+  const linked = Object.entries(region).map(([name, at]) => `-Wl,--defsym=__${name}=${at}`);
+  const chip = [
+    '-march=rv32imc',
+    '-mabi=ilp32',
+    '--specs=picolibc.specs',
+    '--oslib=semihost',
+    '--crt0=semihost',
+  ];
+  execFileSync('riscv64-unknown-elf-gcc', [
+    ...flags,
+    '-Os',
+    ...chip,
+    ...linked,
+    ...sources(),
+    '-lm',
+    '-o',
+    program,
+  ]);
+  const machine = ['-machine', 'virt', '-cpu', 'rv32', '-bios', 'none', '-nographic', '-icount', 'shift=0'];
+  const semihosting = ['-semihosting-config', 'enable=on,target=native', '-kernel', program];
+  const options = { encoding: 'utf8', input: '', timeout: 120_000 } as const;
+  const { status, stdout, stderr } = spawnSync('qemu-system-riscv32', [...machine, ...semihosting], options);
+  if (status !== 0) throw new Error(`the emulator ended with ${status}: ${stderr}`);
+  // What a program says by semihosting comes where the emulator's own words come.
+  return rowsOf(`${stdout}${stderr}`);
+}
+
+/** The same windows of the same samples; the first rounds only warm the compiler up. */
+function typescriptUs(set: string, fields: number, window: number, rounds: number): number {
+  const filtered = set === 'motion' || set.includes('low-pass');
+  const rateHz = set === 'spectral' ? 200 : 100;
+  const spec: SignalSpec = {
+    fields: ['x', 'y', 'z', 'w'].slice(0, fields),
+    rateHz,
+    lowpassHz: filtered ? 12 : null,
+    resampleHz: filtered ? 50 : rateHz,
+    windowSamples: window,
+    strideSamples: window,
+    features: set.split(',')[0] as 'raw',
+  };
+  const pipeline = createPipeline(spec);
+  const sample = new Float64Array(fields);
+  let best = Number.POSITIVE_INFINITY;
+  let seed = 1;
+  for (let round = 0; round < rounds + 50; round++) {
+    pipeline.reset();
+    const start = process.hrtime.bigint();
+    for (let full = false; !full; ) {
+      for (let f = 0; f < fields; f++) {
+        seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+        sample[f] = (seed >>> 20) / 2048 - 1;
+      }
+      full = pipeline.push(sample) !== null;
+    }
+    best = Math.min(best, Number(process.hrtime.bigint() - start) / 1000);
+  }
+  return best;
+}
