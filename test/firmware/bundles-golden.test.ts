@@ -1,0 +1,20 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { checkGolden } from '../../src/lib/model/bundle/golden.js';
+import { root } from '../support/cli.js';
+import { answerTables, firmwareBundles } from '../support/firmware-bundles.js';
+
+const folder = join(root, 'firmware', 'test');
+
+it('the firmware’s bundles and answers are what this side makes now (npm run golden)', () => {
+  const made = firmwareBundles();
+  expect(readdirSync(join(folder, 'fixtures', 'bundles')).sort()).toEqual(
+    made.map(({ name }) => `${name}.aiot`).sort(),
+  );
+  for (const { name, bundle, bytes } of made) {
+    expect(readFileSync(join(folder, 'fixtures', 'bundles', `${name}.aiot`)).equals(bytes), name).toBe(true);
+    expect(checkGolden(bundle).failures).toEqual([]);
+  }
+  expect(readFileSync(join(folder, 'answers.inc'), 'utf8') === answerTables(made)).toBe(true);
+});

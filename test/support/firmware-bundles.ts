@@ -1,0 +1,310 @@
+import { readFileSync } from 'node:fs';
+import { digestOf, seededRandom } from '../../src/lib/core/index.js';
+import { type Graph, type Operator, type Tensor, writeTflite } from '../../src/lib/formats/index.js';
+import { goldenVector, type Take } from '../../src/lib/model/bundle/golden.js';
+import { unknownProvenance } from '../../src/lib/model/bundle/provenance-schema.js';
+import {
+  type Bundle,
+  type BundleInfo,
+  createPredictor,
+  packBundle,
+  unpackBundle,
+} from '../../src/lib/model/index.js';
+import { createPipeline, featureNames, type SignalSpec } from '../../src/lib/signal/index.js';
+
+type Kind = BundleInfo['answer']['kind'];
+type Samples = number[][];
+
+interface Recipe {
+  name: string;
+  signal: SignalSpec;
+  answer: BundleInfo['answer'];
+  classes: string[];
+  vote: string;
+  /** What the features are standardized by, what golden vectors are taken from, and what is predicted. */
+  stream: Samples;
+  /** First samples of the golden vectors. */
+  golden: number[];
+  /** Golden vectors without their samples, as tables of features give them. */
+  bare?: boolean;
+}
+
+/** A small bundle of each kind of answer, with untrained weights, and a stream to answer over. */
+export function firmwareBundles(): { name: string; bundle: Bundle; bytes: Uint8Array; stream: Samples }[] {
+  return recipes().map((recipe, i) => {
+    const bundle = bundleOf(recipe, i + 1);
+    return { name: recipe.name, bundle, bytes: packBundle(bundle), stream: recipe.stream };
+  });
+}
+
+function recipes(): Recipe[] {
+  const walk = [
+    ...recorded('walking1', 1000, 300),
+    ...recorded('lying2', 400, 200),
+    ...recorded('upstairs12', 300, 400),
+  ];
+  const motor = motorSamples(600);
+  const fields = ['x', 'y', 'z'];
+  const axes = { fields, rateHz: 100, lowpassHz: null, resampleHz: 100 };
+  const machine = { fields: ['current', 'vibration'], rateHz: 200, lowpassHz: null, resampleHz: 200 };
+  const har = featureNames({ ...axes, windowSamples: 448, strideSamples: 448, features: 'har' });
+  return [
+    {
+      name: 'motion',
+      signal: {
+        ...axes,
+        lowpassHz: 12,
+        resampleHz: 50,
+        windowSamples: 50,
+        strideSamples: 20,
+        features: 'motion',
+      },
+      answer: { kind: 'classes' },
+      classes: ['resting', 'walking', 'stairs'],
+      vote: 'majority:4',
+      stream: walk,
+      golden: [0, 320, 640],
+    },
+    {
+      name: 'har',
+      signal: { ...axes, windowSamples: 448, strideSamples: 150, features: har.slice(20, 80) },
+      answer: { kind: 'classes' },
+      classes: ['up', 'down', 'level', 'none'],
+      vote: 'none',
+      stream: walk,
+      golden: [0, 450],
+    },
+    {
+      name: 'motor',
+      signal: { ...machine, windowSamples: 100, strideSamples: 25, features: 'spectral' },
+      answer: { kind: 'probability', threshold: 0.5 },
+      classes: ['normal', 'anomaly'],
+      vote: 'majority:3',
+      stream: motor,
+      golden: [0, 117, 400],
+    },
+    {
+      name: 'normal',
+      signal: { ...machine, windowSamples: 8, strideSamples: 50, features: 'raw' },
+      answer: { kind: 'reconstruction', threshold: 4 },
+      classes: ['normal', 'strange'],
+      vote: 'majority:3',
+      stream: motor,
+      golden: [0, 3, 80],
+    },
+    {
+      name: 'load',
+      signal: {
+        ...machine,
+        windowSamples: 50,
+        strideSamples: 50,
+        features: ['current_rms', 'vibration_p2p'],
+      },
+      answer: { kind: 'value', names: ['load', 'wear'] },
+      classes: [],
+      vote: 'none',
+      stream: motor,
+      golden: [0, 100, 200, 300],
+      bare: true,
+    },
+  ];
+}
+
+function bundleOf({ stream, bare, ...recipe }: Recipe, seed: number): Bundle {
+  const { signal, answer, classes } = recipe;
+  const standardization = standardizationOf(signal, stream);
+  const inputs = standardization.mean.length;
+  const outputs = { classes: classes.length, probability: 1, value: 2, reconstruction: inputs };
+  const graph = network(seed, inputs, outputs[answer.kind], answer.kind);
+  const metrics = { windows: 1 };
+  const model = writeTflite(graph);
+  const info: BundleInfo = {
+    spec: 'aiot-bundle/2',
+    kind: 'model',
+    name: recipe.name,
+    signal,
+    standardization,
+    classes,
+    labels: Object.fromEntries(classes.map((name) => [name, [name]])),
+    answer,
+    quantization: { mode: 'int8' },
+    vote: recipe.vote,
+    arenaBytes: 4096,
+    input: end(graph, graph.inputs[0]),
+    output: end(graph, graph.outputs[0]),
+    metrics: { float: metrics, int8: metrics, voted: null },
+    gates: [],
+    evaluation: digestOf('evaluation'),
+    lineage: {
+      dataset: { name: recipe.name, digest: digestOf('data'), recordings: 1, samples: stream.length },
+      split: { by: 'recording', seed: 1, train: [], validation: [], test: [] },
+      configDigest: digestOf('config'),
+      aiot: '0.0.0',
+      created: 0,
+    },
+  };
+  const golden = recipe.golden.map((from) => goldenVector(graph, info, take(signal, stream, from, bare)));
+  const lineage = unknownProvenance(digestOf(model), 'int8');
+  return unpackBundle(packBundle({ info, model, golden, lineage }));
+}
+
+/** As many samples as fill one window, or without them the features of that window. */
+function take(signal: SignalSpec, stream: Samples, from: number, bare = false): Take {
+  const pipeline = createPipeline(signal);
+  for (let count = 1; ; count++) {
+    const features = pipeline.push(stream[from + count - 1]!);
+    if (!features) continue;
+    const recording = `from ${from}`;
+    return bare
+      ? { recording, samples: [], features: features.slice() }
+      : { recording, samples: stream.slice(from, from + count) };
+  }
+}
+
+function standardizationOf(signal: SignalSpec, stream: Samples) {
+  const pipeline = createPipeline({ ...signal, strideSamples: 10 });
+  const rows = stream.flatMap((sample) => {
+    const features = pipeline.push(sample);
+    return features ? [features.slice()] : [];
+  });
+  const mean = Array.from(rows[0]!, (_, i) => rows.reduce((sum, row) => sum + row[i]!, 0) / rows.length);
+  const deviation = mean.map((m, i) => {
+    const variance = rows.reduce((sum, row) => sum + (row[i]! - m) ** 2, 0) / rows.length;
+    return Math.sqrt(variance) || 1;
+  });
+  return { mean, deviation };
+}
+
+/** Two dense layers, and what makes answers of this kind. */
+function network(seed: number, inputs: number, outputs: number, kind: Kind): Graph {
+  const random = seededRandom(seed);
+  const tensors: Tensor[] = [];
+  const operators: Operator[] = [];
+  const add = (tensor: Omit<Tensor, 'name'>) => tensors.push({ name: `t${tensors.length}`, ...tensor }) - 1;
+  const activation = (count: number, scale: number, zeroPoint: number) =>
+    add({
+      type: 'int8',
+      shape: [1, count],
+      quantization: { scale: [Math.fround(scale)], zeroPoint: [zeroPoint], axis: 0 },
+    });
+  const dense = (x: number, n: number, count: number, y: number, act: 'relu' | 'none') => {
+    const scale = Array.from({ length: count }, () => Math.fround(0.002 + 0.01 * random()));
+    const quantization = { scale, zeroPoint: scale.map(() => 0), axis: 0 };
+    const data = Int8Array.from({ length: count * n }, () => Math.floor(random() * 255) - 127);
+    const weights = add({ type: 'int8', shape: [count, n], data, quantization });
+    const [own = 1] = tensors[x]!.quantization!.scale;
+    const bias = add({
+      type: 'int32',
+      shape: [count],
+      data: Int32Array.from({ length: count }, () => Math.floor(random() * 2000) - 1000),
+      quantization: { ...quantization, scale: scale.map((s) => Math.fround(own * s)) },
+    });
+    const options = { activation: act, keepNumDims: false } as const;
+    operators.push({ op: 'FULLY_CONNECTED', inputs: [x, weights, bias], outputs: [y], options });
+    return y;
+  };
+  const input = activation(inputs, 0.04, -3);
+  const hidden = dense(input, inputs, 8, activation(8, 0.06, -128), 'relu');
+  const last = dense(hidden, 8, outputs, activation(outputs, 0.05, 11), 'none');
+  const graph = (output: number): Graph => ({
+    name: 'main',
+    description: kind,
+    tensors,
+    operators,
+    inputs: [input],
+    outputs: [output],
+  });
+  if (kind === 'value' || kind === 'reconstruction') return graph(last);
+  const share = activation(outputs, 1 / 256, -128);
+  const ends = { inputs: [last], outputs: [share] };
+  if (kind === 'classes') operators.push({ op: 'SOFTMAX', ...ends, options: { beta: 1 } });
+  else operators.push({ op: 'LOGISTIC', ...ends, options: {} });
+  return graph(share);
+}
+
+function end(graph: Graph, index: number | undefined): BundleInfo['input'] {
+  const { quantization, shape = [] } = graph.tensors[index ?? -1] ?? {};
+  return {
+    type: 'int8',
+    scale: quantization?.scale[0] ?? 1,
+    zeroPoint: quantization?.zeroPoint[0] ?? 0,
+    shape,
+  };
+}
+
+/** A piece of the har template's recordings. */
+function recorded(name: string, from: number, count: number): Samples {
+  const file = new URL(`../../templates/har-imu/data/recordings/${name}.csv`, import.meta.url);
+  const lines = readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .slice(1 + from, 1 + from + count);
+  return lines.map((line) => line.split(',').map(Number));
+}
+
+/** A motor whose bearing begins to ring half way. */
+function motorSamples(count: number): Samples {
+  const random = seededRandom(5);
+  const digits = (x: number) => Number(x.toPrecision(6));
+  return Array.from({ length: count }, (_, i) => {
+    const wave = (hz: number) => Math.sin((2 * Math.PI * hz * i) / 200);
+    const ringing = i > count / 2 && i % 37 < 6 ? wave(80) : 0;
+    const current = 3 + 0.6 * wave(50) + 0.05 * random() + 0.2 * wave(0.4);
+    return [digits(current), digits(0.8 * wave(24.7) + ringing + 0.2 * (random() - 0.5))];
+  });
+}
+
+/** C tables: the streams, and what the bundles answer over them. */
+export function answerTables(made: ReturnType<typeof firmwareBundles>): string {
+  const streams = new Map(made.map(({ stream, bundle }) => [bundle.info.signal.fields.length, stream]));
+  const pieces = [...streams].map(
+    ([fields, stream]) =>
+      `static const double stream_${fields}[] = {\n${wrapped(stream.flat().map(double))}\n};`,
+  );
+  const rows = made.map(({ name, bundle, stream }) => {
+    const predictor = createPredictor(bundle);
+    const answers = stream.flatMap((sample) => predictor.push(sample) ?? []);
+    const { classes } = bundle.info;
+    const at = (label: string | null) => (label === null ? -1 : classes.indexOf(label));
+    const lines = answers.map(({ index, voted, value, scores }) => {
+      const bits = scores.map(bits64).join(', ');
+      return `    {${index ?? -1}, ${at(voted)}, ${bits64(value ?? 0)}, ${scores.length}, {${bits}}},`;
+    });
+    return { name, lines, samples: stream.length, fields: bundle.info.signal.fields.length };
+  });
+  const tables = rows.map(
+    ({ name, lines }) => `static const answer_row answers_${name}[] = {\n${lines.join('\n')}\n};`,
+  );
+  const list = rows.map(
+    ({ name, lines, samples, fields }) =>
+      `    {"${name}", stream_${fields}, ${samples}, ${fields}, answers_${name}, ${lines.length}},`,
+  );
+  return `/* Made by npm run golden; do not edit. */
+/* clang-format off */
+
+${pieces.join('\n\n')}
+
+${tables.join('\n\n')}
+
+static const bundle_row bundle_rows[] = {
+${list.join('\n')}
+};
+`;
+}
+
+function wrapped(literals: string[]): string {
+  const lines: string[] = [];
+  for (let i = 0; i < literals.length; i += 12) lines.push(`    ${literals.slice(i, i + 12).join(', ')},`);
+  return lines.join('\n');
+}
+
+function double(value: number): string {
+  const text = String(value);
+  return /[.e]/.test(text) ? text : `${text}.0`;
+}
+
+function bits64(value: number): string {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setFloat64(0, value);
+  return `0x${view.getBigUint64(0).toString(16)}`;
+}
