@@ -1,16 +1,19 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MqttClient } from 'mqtt';
+import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { generateKeyPair, publicKeyOf } from '../../src/lib/core/index.js';
+import { digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/index.js';
 import { trustRootOf } from '../../src/lib/formats/index.js';
 import { fetchModel } from '../../src/lib/model/index.js';
 import { type Platform, startPlatform } from '../../src/lib/platform/index.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
 import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
 import { pushTiny } from '../support/bundle.js';
+import { ask, formOf } from '../support/guide.js';
 import { type Mosquitto, startMosquitto } from '../support/mosquitto.js';
 import { connect } from '../support/mqtt.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
@@ -35,7 +38,7 @@ const servers = () => {
     const dataDir = join(folder, String(index));
     const platform = await startPlatform({
       ...{ dataDir, httpPort: 0, mqttPort: 0, engines, secret: 'shared by all' },
-      ...{ compat: [] },
+      ...{ compat: ['architects-guide' as const], compatPorts: [0, 0, 0, 0] as const },
     });
     platforms[index] = platform;
     token ||= platform.token ?? '';
@@ -94,6 +97,63 @@ const servers = () => {
     const { name, version } = await pushTiny(clients[0]!, key);
     const fetched = await fetchModel(clients[1]!, { name, version }, null);
     expect(fetched.card.version).toBe(version);
+  });
+
+  it('tell of a device that is online, whichever of them is asked', async () => {
+    const say = (online: boolean) =>
+      device.publishAsync('aiot/v1/dev/presence', JSON.stringify({ t: 1, online }), { qos: 1, retain: true });
+    for (const online of [true, false, true]) {
+      await say(online);
+      for (const client of clients)
+        await expect.poll(async () => (await client.devices.get('dev')).online, { timeout: 5000 }).toBe(online);
+    }
+  });
+
+  it('say where an upload was begun, to who goes on with it at another, and take it there', async () => {
+    const content = randomBytes(9 * 1024 ** 2);
+    const [first, other] = platforms.map((platform) => platform?.urls.http ?? '');
+    const call = async (url: string, method: 'POST' | 'HEAD' | 'PATCH', headers = {}, body?: Buffer) => {
+      const dispatcher = new Agent({ connect: { ca } });
+      const all = { authorization: `Bearer ${token}`, 'tus-resumable': '1.0.0', ...headers };
+      const answer = await request(url, { dispatcher, method, headers: all, body: body ?? null });
+      const text = await answer.body.text();
+      await dispatcher.destroy();
+      return { status: answer.statusCode, headers: answer.headers, text };
+    };
+    const begun = await call(`${first}/api/v1/uploads`, 'POST', {
+      'upload-length': String(content.length),
+      'upload-metadata': `digest ${Buffer.from(digestOf(content)).toString('base64')}`,
+    });
+    expect(begun.status, begun.text).toBe(201);
+    const path = new URL(String(begun.headers.location), first).pathname;
+    const piece = { 'content-type': 'application/offset+octet-stream', 'upload-offset': '0' };
+    const astray = await call(`${other}${path}`, 'PATCH', piece, content);
+    expect(astray.status).toBe(404);
+    expect(JSON.parse(astray.text)).toMatchObject({
+      code: 'AIOT_NOT_FOUND',
+      detail: expect.stringContaining('the process of the platform that began it'),
+    });
+    expect((await call(`${first}${path}`, 'PATCH', piece, content)).status).toBe(204);
+    // What is whole is everybody's.
+    expect((await (await clients[1]!.blobs.get(digestOf(content))).bytes()).equals(content)).toBe(true);
+  });
+
+  it('are the guide’s services too: what comes in at one is at the other, in PostgreSQL and S3', async () => {
+    const at = (index: number) => platforms[index]!.urls.guide!;
+    const form = formOf('2022-05-06-20:36:12-motor.tflite', 'TFL');
+    const put = await ask(at(0).models, '/uploadQuantizedModel', { method: 'POST', ca, ...form });
+    expect(put.status).toBe(200);
+    for (const index of [0, 1]) {
+      const listing = await ask(at(index).models, '/quantized/', { ca });
+      expect(listing.text).toContain('2022-05-06-20:36:12-motor.tflite');
+      const file = await ask(at(index).models, '/quantized/2022-05-06-20:36:12-motor.tflite', { ca });
+      expect(file.text).toBe('TFL');
+    }
+    const [version] = await clients[1]!.models.versions('motor');
+    expect(version).toMatchObject({ version: 1, trusted: false, kind: 'upload' });
+    const csv = await ask(at(1).datasets, '/upload', { method: 'POST', ca, ...formOf('raw_1.csv', 'a,b\n1,2\n') });
+    expect(csv.status).toBe(200);
+    expect((await ask(at(0).datasets, '/raw_1.csv', { ca })).text).toBe('a,b\n1,2\n');
   });
 
   it('go on as one when the other ends, also with what came meanwhile', async () => {

@@ -98,7 +98,7 @@ export async function openState(options: StateOptions, closers: Closers) {
   const blobs = leased(kept, leases);
   const uploads = await Uploads.open({
     folder: join(root, 'blobs', 'uploads'),
-    ...{ blobs, now, sync: disk.sync('uploads', sync) },
+    ...{ blobs, now, sync: disk.sync('uploads', sync), shared: changes.shared },
   });
   const sweeping = setInterval(() => {
     uploads.sweep().catch((err: unknown) => log.error({ err }, 'uploads could not be looked through'));

@@ -46,6 +46,8 @@ interface Parts {
   blobs: BlobStore;
   now: () => number;
   sync?: Sync | undefined;
+  /** Whether other processes serve the same platform: an upload may have been begun in one of them. */
+  shared?: boolean;
 }
 
 /**
@@ -290,12 +292,13 @@ export class Uploads {
 
   private async note(id: string, value?: Note): Promise<Note> {
     if (!/^up_[a-z0-9]+$/i.test(id)) throw unknown(id);
+    const { shared = false } = this.parts;
     if (value) {
       await writeJsonAtomic(this.noteOf(id), value);
       return value;
     }
     const found = await readJson(this.noteOf(id)).catch((error: unknown) => {
-      if (error instanceof AiotError && error.code === 'AIOT_FILE_NOT_FOUND') throw unknown(id);
+      if (error instanceof AiotError && error.code === 'AIOT_FILE_NOT_FOUND') throw unknown(id, shared);
       throw error;
     });
     return noteSchema.parse(found);
@@ -339,8 +342,14 @@ function isBroken(error: unknown): boolean {
   return ['ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'EPIPE'].includes(systemCode(error) ?? '');
 }
 
-function unknown(id: string): AiotError {
-  return new AiotError('AIOT_NOT_FOUND', `there is no upload ${id.slice(0, 60)}`, { next: 'Begin it anew.' });
+function unknown(id: string, shared = false): AiotError {
+  const named = `there is no upload ${id.slice(0, 60)}`;
+  if (!shared) return new AiotError('AIOT_NOT_FOUND', named, { next: 'Begin it anew.' });
+  return new AiotError(
+    'AIOT_NOT_FOUND',
+    `${named} in this process: an open upload is of the process of the platform that began it`,
+    { next: 'Go on with it at the address where it was begun, or begin it anew.' },
+  );
 }
 
 function absent(error: unknown): null {
