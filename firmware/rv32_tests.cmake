@@ -1,0 +1,29 @@
+# The same tests on the instruction set of an ESP32-C3, in an emulator, where its compiler, picolibc and emulator are found: the golden
+# values are the host's, so that what passes there is equal to the bit.
+find_program(AIOT_RV32_CC riscv64-unknown-elf-gcc)
+find_program(AIOT_RV32_EMULATOR qemu-system-riscv32)
+
+# aiot_rv32_test(NAME MAIN [DEFINITION...]): MAIN with the core's sources.
+function(aiot_rv32_test name main)
+  get_target_property(sources aiot_core SOURCES)
+  list(TRANSFORM sources PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ REGEX "^[^/]")
+  set(program ${CMAKE_CURRENT_BINARY_DIR}/${name}_rv32.elf)
+  add_custom_command(
+    OUTPUT ${program}
+    COMMAND ${AIOT_RV32_CC} -std=c11 -Os -march=rv32imc -mabi=ilp32 --specs=picolibc.specs --oslib=semihost --crt0=semihost
+      -ffp-contract=off -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes ${ARGN}
+      -Wl,--defsym=__flash=0x80000000 -Wl,--defsym=__flash_size=0x400000 -Wl,--defsym=__ram=0x80400000 -Wl,--defsym=__ram_size=0x400000
+      -ffunction-sections -Wl,--gc-sections
+      -I ${CMAKE_CURRENT_SOURCE_DIR}/core/include ${sources} ${CMAKE_CURRENT_SOURCE_DIR}/${main} -lm -o ${program}
+    DEPENDS ${sources} ${main} VERBATIM)
+  add_custom_target(${name}_rv32 ALL DEPENDS ${program})
+  add_test(NAME ${name}_rv32 COMMAND ${AIOT_RV32_EMULATOR} -machine virt -cpu rv32 -bios none -nographic
+    -semihosting-config enable=on,target=native -kernel ${program})
+  set_tests_properties(${name}_rv32 PROPERTIES TIMEOUT 120 PASS_REGULAR_EXPRESSION "[0-9] checks passed, 0 failed")
+endfunction()
+
+if(AIOT_RV32_CC AND AIOT_RV32_EMULATOR)
+  aiot_rv32_test(signal test/signal_test.c)
+  aiot_rv32_test(spectrum test/spectrum_test.c)
+  aiot_rv32_test(predictor test/predictor_test.c "-DAIOT_FIXTURES=\"${CMAKE_CURRENT_SOURCE_DIR}/test/fixtures/bundles\"")
+endif()
