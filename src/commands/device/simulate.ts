@@ -7,6 +7,7 @@ import {
   duration,
   kitFlags,
   requireDir,
+  shared,
   simulatedChip,
   timeOfDay,
 } from '../../lib/cli/index.js';
@@ -14,23 +15,26 @@ import { motorStates } from '../../lib/data/index.js';
 import {
   describeEvent,
   describeKitEvent,
+  type DeviceEvent,
   deviceEventSchema,
   type KitEvent,
   kitEventSchema,
   parseSpeed,
   simulateDevice,
   simulateKit,
+  simulateNatives,
 } from '../../lib/device/index.js';
 import { chipEventSchema, describeChipEvent, simulateChip } from '../../lib/flash/rom/index.js';
 
 export default class DeviceSimulate extends AiotCommand {
   static override summary = 'Run a virtual device, a board of the IoT kit, or a bare chip on a serial port.';
   static override description =
-    'The device is the one whose identity is in DIR (aiot device provision). Its flash is kept there too, so that it goes on where it was. Without --recording and --motor it is only there for updates and commands. With --serial it is a bare chip instead, for aiot flash, aiot monitor, esptool and espflash: docs/flash.md. With --board it is a board at a broker that knows no TLS: docs/tutorials/iot-kit.md. Ctrl-C ends it.';
+    'The device is the one whose identity is in DIR (aiot device provision). Its flash is kept there too, so that it goes on where it was. Without --recording and --motor it is only there for updates and commands. With --native it is the firmware’s own core, as a process built from its sources; without DIR, --count of them at the platform in use. With --serial it is a bare chip instead, for aiot flash, aiot monitor, esptool and espflash: docs/flash.md. With --board it is a board at a broker that knows no TLS: docs/tutorials/iot-kit.md. Ctrl-C ends it.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> devices/motor-1 --motor healthy',
     '<%= config.bin %> <%= command.id %> devices/wearable-1 --recording walking1.csv --speed max',
     '<%= config.bin %> <%= command.id %> devices/wearable-1 --recording walking1.csv --predict --loop --for 30s --json',
+    '<%= config.bin %> <%= command.id %> --native --count 3 --json',
     '<%= config.bin %> <%= command.id %> --board iot-kit --to mqtt://127.0.0.1:1883 --rate 50 --count 600',
     '<%= config.bin %> <%= command.id %> --serial --chip esp32c3 --flash board.bin',
     '<%= config.bin %> <%= command.id %> --serial --listen socket://127.0.0.1:5555 --fault "unplugged after=40"',
@@ -84,8 +88,14 @@ export default class DeviceSimulate extends AiotCommand {
       default: 7,
       env: 'AIOT_SEED',
     }),
+    native: Flags.boolean({
+      summary: 'The firmware’s core, as a process of this machine.',
+      env: 'AIOT_NATIVE',
+      exclusive: ['serial', 'board'],
+    }),
     ...kitFlags,
     ...chipFlags,
+    context: shared.context,
   };
   static override result = z.union([deviceEventSchema, chipEventSchema, kitEventSchema]);
 
@@ -107,12 +117,19 @@ export default class DeviceSimulate extends AiotCommand {
       await simulateKit({ to, count, rateHz, forMs, seed, signal: this.signal, onEvent });
       return;
     }
-    const { rate: rateHz, for: forMs, recording, motor, stream, speed, predict, loop, seed } = flags;
-    await simulateDevice({
-      ...{ recording, motor, stream, speed, predict, loop, seed, rateHz, forMs },
-      identityDir: requireDir(args.dir),
+    const { rate: rateHz, for: forMs, recording, motor, stream, speed, predict, loop, seed, native } = flags;
+    const options = {
+      ...{ recording, motor, stream, speed, predict, loop, seed, rateHz, forMs, native },
       signal: this.signal,
-      onEvent: (event) => this.item(event, () => `${dim(timeOfDay(event.t))}  ${describeEvent(event)}`),
-    });
+      onEvent: (event: DeviceEvent) =>
+        this.item(event, () => `${dim(timeOfDay(event.t))}  ${describeEvent(event)}`),
+      onBuild: () => this.stages()({ text: 'Building the native device' }),
+    };
+    if (native && (flags.count !== undefined || args.dir === undefined)) {
+      const { count = 1, context } = flags;
+      await simulateNatives({ ...options, count, context, dir: args.dir });
+      return;
+    }
+    await simulateDevice({ ...options, identityDir: requireDir(args.dir) });
   }
 }

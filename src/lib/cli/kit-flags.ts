@@ -15,7 +15,7 @@ export const kitFlags = {
   }),
   count: Flags.integer({
     char: 'n',
-    summary: 'Readings of the board before it ends.',
+    summary: 'Readings of the board before it ends; with --native, how many devices.',
     min: 1,
     env: 'AIOT_COUNT',
   }),

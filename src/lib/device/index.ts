@@ -18,6 +18,7 @@ export type { ModelRuntime } from './runtime.js';
 export { createFlash, type Flash, PowerCut } from './sim/flash.js';
 export { createDeviceStore, flashBytesFor } from './sim/store.js';
 export { describeEvent } from './simulate/describe.js';
+export { simulateNatives } from './simulate/natives.js';
 export { parseSpeed } from './simulate/sensors.js';
 export { simulateDevice } from './simulate/simulate.js';
 export type { Sensor } from './telemetry/sensor.js';

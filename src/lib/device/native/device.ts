@@ -20,6 +20,8 @@ export interface NativeDevice extends SimulatedDevice {
   /** What it reported last; null before. */
   readonly reported: Reported | null;
   readonly pid: number;
+  /** Rejects when its process has ended by itself. */
+  readonly lost: Promise<never>;
   /** As a power cut: nothing is said. `connect` boots it again. */
   kill(): Promise<void>;
 }
@@ -56,6 +58,7 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
   /** Boots so far: a take that one interrupted is sent again. */
   let boots = 0;
   let wasOnline = deferred<void>();
+  const lost = deferred<never>();
   let sent = deferred<Sent>();
   let again = deferred<null>();
 
@@ -117,6 +120,7 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
     get reported() {
       return reported;
     },
+    lost: lost.promise,
     get pid() {
       return running?.pid ?? 0;
     },
@@ -132,7 +136,10 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
       running = started;
       const ended = started.ended.then((error) => {
         online = false;
-        if (running === started) running = null;
+        if (running === started) {
+          running = null;
+          lost.reject(error ?? new AiotError('AIOT_PROGRAM_FAILED', `${name} has ended`));
+        }
         throw error ?? new AiotError('AIOT_PROGRAM_FAILED', `${name} has ended`);
       });
       ended.catch(() => {});

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { AiotError, systemClock } from '../../core/index.js';
 import type { MotorState, Recording } from '../../data/index.js';
 import type { DeviceEvent } from '../events.js';
-import { readIdentity } from '../identity/identity.js';
+import { type DeviceIdentity, readIdentity } from '../identity/identity.js';
+import type { Reported } from '../protocol/messages.js';
 import { createFlash } from '../sim/flash.js';
 import { flashBytesFor } from '../sim/store.js';
 import type { Sensor } from '../telemetry/sensor.js';
@@ -28,8 +29,12 @@ export interface SimulateOptions {
   /** End after this time online, ms. */
   forMs?: number;
   seed: number;
+  /** The firmware's core as a program of its own, instead of the device in this process. */
+  native?: boolean;
   signal?: AbortSignal;
   onEvent: (event: DeviceEvent) => void;
+  /** The native program is being built, which takes a while. */
+  onBuild?: () => void;
 }
 
 /**
@@ -47,28 +52,60 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
     : undefined;
   const unlock = await lockDevice(identityDir);
   try {
-    const file = join(identityDir, 'flash.bin');
-    const flash = createFlash({ bytes: flashBytesFor(defaultSlotBytes), file });
-    try {
-      const device = await createVirtualDevice({ identity, flash, sensor, onEvent });
-      try {
-        await device.connect({ signal });
-        const time = forMs === undefined ? [] : [AbortSignal.timeout(forMs)];
-        const ends = [...(signal ? [signal] : []), ...time];
-        await act(device, options, { recording, sensor }, AbortSignal.any(ends));
-      } finally {
-        await device.stop();
-      }
-    } finally {
-      flash.close();
-    }
+    const run = options.native ? runNative : runVirtual;
+    await run(options, identity, sensor, async (device) => {
+      await device.connect({ signal });
+      const time = forMs === undefined ? [] : [AbortSignal.timeout(forMs)];
+      const ends = [...(signal ? [signal] : []), ...time];
+      await act(device, options, { recording, sensor }, AbortSignal.any(ends));
+    });
   } finally {
     await unlock();
   }
 }
 
+type Simulated = Pick<VirtualDevice, 'name' | 'connect' | 'replay' | 'sense'> & {
+  readonly reported: Reported | null;
+};
+type Task = (device: Simulated) => Promise<void>;
+
+async function runVirtual(
+  { identityDir, onEvent }: SimulateOptions,
+  identity: DeviceIdentity,
+  sensor: Sensor | undefined,
+  task: Task,
+): Promise<void> {
+  const file = join(identityDir, 'flash.bin');
+  const flash = createFlash({ bytes: flashBytesFor(defaultSlotBytes), file });
+  try {
+    const device = await createVirtualDevice({ identity, flash, sensor, onEvent });
+    try {
+      await task(device);
+    } finally {
+      await device.stop();
+    }
+  } finally {
+    flash.close();
+  }
+}
+
+async function runNative(
+  { identityDir, onEvent, onBuild }: SimulateOptions,
+  _identity: DeviceIdentity,
+  sensor: Sensor | undefined,
+  task: Task,
+): Promise<void> {
+  const { createNativeDevice } = await import('../native/device.js');
+  const device = await createNativeDevice({ identityDir, sensor, onEvent, ...(onBuild ? { onBuild } : {}) });
+  try {
+    await Promise.race([task(device), device.lost]);
+  } finally {
+    await device.stop();
+  }
+}
+
 async function act(
-  device: VirtualDevice,
+  device: Simulated,
   options: SimulateOptions,
   { recording, sensor }: { recording: Recording | undefined; sensor: Sensor | undefined },
   end: AbortSignal,
@@ -99,7 +136,7 @@ async function act(
 }
 
 /** A device without a model waits for its first one to be rolled out. @throws AIOT_DEVICE_NO_MODEL when the time is over */
-async function firstModel(device: VirtualDevice, options: SimulateOptions, end: AbortSignal): Promise<void> {
+async function firstModel(device: Simulated, options: SimulateOptions, end: AbortSignal): Promise<void> {
   const hasModel = () => (device.reported?.model ?? null) !== null;
   if (hasModel()) return;
   const message = 'no model yet: waiting for one to be rolled out';
