@@ -162,6 +162,42 @@ describe('aiot model quantize FILE', () => {
     expect(readFileSync(`${stem}.cc`, 'utf8')).toContain('#include "out.h"');
   });
 
+  it('writes C that needs no runtime into a folder, with golden vectors of the rows', async () => {
+    const out = join(folder, 'chip');
+    const argv = [
+      'model',
+      'quantize',
+      float,
+      '--data',
+      data,
+      '--emit',
+      'c',
+      '--out',
+      out,
+      '--classes',
+      'x,y,z',
+    ];
+    const { json } = await runCli<QuantizeResult>([...argv, '--json']);
+    const names = ['model.c', 'model.h', 'golden.json'].map((name) => join(out, name));
+    expect(json).toMatchObject({ file: join(out, 'model.tflite'), emitted: names });
+    const [source, header, golden] = names.map((name) => readFileSync(name, 'utf8')) as [
+      string,
+      string,
+      string,
+    ];
+    expect(source).toContain('void model_run(const int8_t *input, int8_t *output) {');
+    expect(header).toContain('#define MODEL_INPUT_COUNT 6\n');
+    expect(header).toContain('#define MODEL_CLASS_COUNT 3\n');
+    const { vectors, input, digest } = JSON.parse(golden);
+    const graph = readTflite(readFileSync(join(out, 'model.tflite')));
+    expect(input).toMatchObject({ count: 6, scale: graph.tensors[graph.inputs[0]!]!.quantization!.scale[0] });
+    expect(header).toContain(`#define MODEL_DIGEST "${digest}"`);
+    expect(vectors.length).toBe(27);
+    const interpreter = createInterpreter(graph);
+    for (const vector of vectors)
+      expect([...interpreter.invoke(Int8Array.from(vector.input))]).toEqual(vector.output);
+  });
+
   it('fine-tunes on rows that the loss is not measured on', async () => {
     const { result } = await quantize('--data', data, '--label', 'label', '--finetune', '3');
     expect(result.steps).toMatchObject([{ did: 'fine-tuned for 3 epochs' }]);
@@ -224,6 +260,13 @@ describe('what cannot be', () => {
       'AIOT_QUANTIZE_UNFIT',
       2,
     ],
+    [
+      'C of what is not int8',
+      () => ['--data', data, '--mode', 'int16x8', '--emit', 'c'],
+      'AIOT_QUANTIZE_UNFIT',
+      2,
+    ],
+    ['C into a file', () => ['--data', data, '--emit', 'c'], 'AIOT_USAGE', 2],
     ['another kind of source', () => ['--data', data, '--emit', 'rust'], 'AIOT_USAGE', 2],
     ['another mode', () => ['--data', data, '--mode', 'int4'], 'AIOT_USAGE', 2],
     ['a limit that is no number', () => ['--data', data, '--max-loss', 'half'], 'AIOT_USAGE', 2],

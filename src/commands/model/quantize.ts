@@ -27,6 +27,7 @@ export default class ModelQuantize extends AiotCommand {
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --mode int8 --out int8.tflite --json',
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --max-loss 0.5 --evaluate test.csv --classes normal,anomaly',
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --emit tflm',
+    '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --emit c --out motor',
     '<%= config.bin %> <%= command.id %> --target edgetpu',
   ];
   static override args = {
@@ -77,7 +78,8 @@ export default class ModelQuantize extends AiotCommand {
       helpValue: 'EPOCHS',
     }),
     emit: Flags.option({ options: emits })({
-      summary: 'Write C++ source for TFLite Micro beside the file.',
+      summary:
+        'Write source too: C11 that needs no runtime, into a folder, or C++ for TFLite Micro beside the file.',
       env: 'AIOT_EMIT',
     }),
     target: Flags.option({ options: targets })({
@@ -86,7 +88,7 @@ export default class ModelQuantize extends AiotCommand {
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'The file to write.',
+      summary: 'The file to write; with --emit c, the folder.',
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),

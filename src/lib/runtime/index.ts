@@ -4,6 +4,9 @@
 
 export { arenaBytes, planArena } from './arena/arena.js';
 export { floatView } from './float-view.js';
+export { exponential } from './interpreter/fixed-functions.js';
+export { doublingHighMultiply, quantizeMultiplier } from './interpreter/fixed-point.js';
+export { type Axis, axisOf } from './interpreter/geometry.js';
 export { createInterpreter } from './interpreter/interpreter.js';
 export type { Activations, Interpreter, OnTensor, Values } from './interpreter/types.js';
 export { liteRtModule } from './litert/module.js';

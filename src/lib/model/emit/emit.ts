@@ -1,13 +1,15 @@
-import { AiotError } from '../../core/index.js';
+import { join } from 'node:path';
+import { AiotError, type quantizeModes } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
+import { emitC } from './c/emit-c.js';
 import { emitTflm } from './tflm.js';
 
 /** Kinds of source that can be written from a network. */
-export const emits = ['tflm'] as const;
+export const emits = ['c', 'tflm'] as const;
 export type Emit = (typeof emits)[number];
 
 export interface EmitOptions {
-  /** The .tflite file that it is written beside: `model.tflite` gives `model.h` and `model.cc`. */
+  /** `tflm`: the .tflite file that it is written beside: `model.tflite` gives `model.h` and `model.cc`. `c`: a folder. */
   out: string;
   graph: Graph;
   /** The file's bytes. */
@@ -16,6 +18,8 @@ export interface EmitOptions {
   name: string;
   /** Names of the classes in the order of the outputs; none where they are not known. */
   classes: readonly string[];
+  /** Rows that the network could get, for golden vectors. */
+  rows?: readonly ArrayLike<number>[] | undefined;
 }
 
 /**
@@ -24,5 +28,47 @@ export interface EmitOptions {
  */
 export function emitted(kind: Emit, options: EmitOptions): Map<string, string> {
   if (kind === 'tflm') return emitTflm(options);
+  if (kind === 'c') return emitC(options);
   throw new AiotError('AIOT_USAGE', `expected --emit ${emits.join(' or ')}, got ${kind}`);
+}
+
+/**
+ * Where the network is written, and what its source is named by: for C, `out` is the folder that holds both, the network as
+ * model.tflite.
+ * @param usual the network's file and the folder of C where no `out` is given
+ */
+export function placesOf(
+  emit: Emit | undefined,
+  out: string | undefined,
+  usual: { file: string; folder: string },
+): { file: string; source: string } {
+  if (emit !== 'c') return { file: out ?? usual.file, source: out ?? usual.file };
+  return out === undefined
+    ? { file: usual.file, source: usual.folder }
+    : { file: join(out, 'model.tflite'), source: out };
+}
+
+/**
+ * Before the long work: what cannot be written in the end.
+ * @throws AIOT_QUANTIZE_UNFIT, AIOT_USAGE
+ */
+export function requireEmittable(
+  emit: Emit | undefined,
+  {
+    mode,
+    io,
+    out,
+  }: { mode: (typeof quantizeModes)[number]; io?: string | undefined; out?: string | undefined },
+): void {
+  if (emit !== 'c') return;
+  if (mode !== 'int8' || io === 'float32')
+    throw new AiotError(
+      'AIOT_QUANTIZE_UNFIT',
+      `--emit c writes networks that are int8 throughout, got --mode ${mode}${io === undefined ? '' : ` --io ${io}`}`,
+      { next: 'Choose --mode int8 with --io int8.' },
+    );
+  if (out?.endsWith('.tflite'))
+    throw new AiotError('AIOT_USAGE', `expected a folder in --out, got ${out}`, {
+      next: 'With --emit c, --out DIR holds model.c, model.h, golden.json and model.tflite.',
+    });
 }

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { AiotError, readBytes, refuseInputs, writeTogether } from '../../core/index.js';
 import { elementCount, type Graph, importTflite, parseTable, type Table } from '../../formats/index.js';
-import { type Emit, emitted } from '../emit/emit.js';
+import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
 import { requireColumns } from '../evaluate/columns.js';
 import { rowsTaken } from '../file-metadata.js';
 import { evaluationOfTable } from './judge-rows.js';
@@ -23,7 +23,7 @@ export interface QuantizeFileOptions extends SearchOptions {
   classes?: readonly string[] | undefined;
   /** A CSV file of labelled rows that the loss is measured on; without it those of `data`. */
   evaluate?: string | undefined;
-  /** The file to write; by default FILE.MODE.tflite beside the input. */
+  /** The file to write; by default FILE.MODE.tflite beside the input. With `emit` c, the folder: by default FILE-c for the source alone. */
   out?: string | undefined;
   emit?: Emit | undefined;
 }
@@ -36,7 +36,11 @@ export interface QuantizeFileOptions extends SearchOptions {
 export async function quantizeFile(options: QuantizeFileOptions): Promise<QuantizeResult> {
   const { file, data, evaluate, mode, emit } = options;
   const stem = file.replace(/\.tflite$/, '');
-  const out = options.out ?? `${stem}.${mode}.tflite`;
+  requireEmittable(emit, options);
+  const { file: out, source } = placesOf(emit, options.out, {
+    file: `${stem}.${mode}.tflite`,
+    folder: `${stem}-c`,
+  });
   const bytes = await readBytes(file);
   await refuseInputs([out], [file, data, evaluate]);
   const { graph, notes, metadata } = named(file, () => importTflite(bytes));
@@ -48,11 +52,12 @@ export async function quantizeFile(options: QuantizeFileOptions): Promise<Quanti
     emit === undefined
       ? new Map()
       : emitted(emit, {
-          out,
+          out: source,
           graph: quantized.graph,
           contents,
           name: basename(stem),
           classes: options.classes ?? [],
+          rows: material.rows,
         });
   await refuseInputs([...sources.keys()], [file, data, evaluate]);
   options.signal?.throwIfAborted();

@@ -2,7 +2,7 @@ import { basename, join } from 'node:path';
 import { type Project, refuseInputs, writeJsonAtomic, writeTogether } from '../../core/index.js';
 import { readTrained, type Trained } from '../built.js';
 import type { DataSource } from '../dataset.js';
-import { type Emit, emitted } from '../emit/emit.js';
+import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
 import { isStandardizing, metadataOf } from '../file-metadata.js';
 import { buildFiles, type QuantizationFile } from '../files.js';
 import { standardizeAll } from '../train/standardize.js';
@@ -16,7 +16,7 @@ import { type SearchOptions, searchQuantization } from './search.js';
 
 export interface QuantizeOptions extends DataSource, Partial<SearchOptions> {
   project: Project;
-  /** Another file than build/model.MODE.tflite; the steps after this one then do not find it. */
+  /** Another file than build/model.MODE.tflite; the steps after this one then do not find it. With `emit` c, a folder. */
   out?: string | undefined;
   emit?: Emit | undefined;
 }
@@ -32,7 +32,9 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
   const trained = await readTrained(project, options);
   const { training, float } = trained;
   const build = join(project.dir, 'build', `model.${settings.mode}.tflite`);
-  const file = options.out ?? build;
+  requireEmittable(emit, { ...settings, out: options.out });
+  const folder = join(project.dir, 'build', 'c');
+  const { file, source } = placesOf(emit, options.out, { file: build, folder });
   await refuseInputs([file], [buildFiles(project).float]);
   const prepared = prepareGraph(float.graph);
   const train = trained.examples('train');
@@ -45,7 +47,7 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
   const { quantized, steps, loss } = await searchQuantization(prepared, material, settings);
   const graph = { ...quantized.graph, description: float.graph.description };
   const { contents, ...outcome } = outcomeOf({ ...quantized, graph }, { steps, loss }, metadataOf(training));
-  const about = { out: file, graph, contents, name: training.model, classes: training.classes };
+  const about = { out: source, graph, contents, name: training.model, classes: training.classes, rows };
   const sources = emit === undefined ? new Map<string, string>() : emitted(emit, about);
   options.signal?.throwIfAborted();
   await writeTogether(new Map<string, string | Uint8Array>([...sources, [file, contents]]));

@@ -1,0 +1,109 @@
+import { roundHalfAway } from '../../../core/index.js';
+import type { Activation, Graph, Operator, OperatorOptions, Tensor } from '../../../formats/index.js';
+import { quantizeMultiplier } from '../../../runtime/index.js';
+
+/** Functions that several layers call, each written when one does. */
+export type Helper = 'clamped' | 'scaled' | 'scaledDown' | 'inverse';
+
+/** One function of the source: what it computes of which tensors. */
+export interface Piece {
+  /** Index of the operator in the network. */
+  at: number;
+  op: string;
+  /** Tensors that it reads as `x` and `x2`. */
+  inputs: number[];
+  /** The tensor that it writes as `y`. */
+  output: number;
+  /** Bytes that it needs as `patch` while it runs. */
+  scratch: number;
+  /** Tables, as C definitions. */
+  constants: string[];
+  /** Statements. */
+  body: string;
+  helpers: readonly Helper[];
+  /** What a reader sees above it. */
+  about: string;
+}
+
+/** One operator of the network, with what pieces are made from. */
+export interface Site<Options = unknown> {
+  graph: Graph;
+  at: number;
+  operator: Operator;
+  options: Options;
+  input(place: number): Tensor;
+  output: Tensor;
+  /** A name of this layer's own for a table: `weights` becomes `weights3`. */
+  own(name: string): string;
+  /** The 256 outputs of an operator that follows and depends on one value alone; it is done with this one. */
+  table: Int8Array | null;
+}
+
+export function siteOf(graph: Graph, at: number, table: Int8Array | null): Site {
+  const operator = graph.operators[at]!;
+  return {
+    graph,
+    at,
+    operator,
+    options: operator.options,
+    input: (place) => graph.tensors[operator.inputs[place]!]!,
+    output: graph.tensors[operator.outputs[0]!]!,
+    own: (name) => `${name}${at}`,
+    table,
+  };
+}
+
+export type SiteOf<Name extends keyof OperatorOptions> = Site<OperatorOptions[Name]>;
+
+export function scaleOf({ quantization }: Tensor): { scale: number; zeroPoint: number } {
+  return { scale: quantization!.scale[0]!, zeroPoint: quantization!.zeroPoint[0]! };
+}
+
+/** Least and largest int8 of an output with a fused activation, in single precision as the reference kernels form it. */
+export function rangeOf(output: Tensor, activation: Activation): { low: number; high: number } {
+  const { scale, zeroPoint } = scaleOf(output);
+  const quantized = (real: number) => zeroPoint + roundHalfAway(Math.fround(real / scale));
+  const [low, high] = {
+    none: [-128, 127],
+    relu: [quantized(0), 127],
+    relu6: [quantized(0), quantized(6)],
+    relu_n1_to_1: [quantized(-1), quantized(1)],
+  }[activation] as [number, number];
+  return { low: Math.max(-128, low), high: Math.min(127, high) };
+}
+
+/** C text of x times a ratio of scales, and the helper it calls. */
+export function scaledText(x: string, ratio: number): { text: string; helper: Helper } {
+  const { multiplier, shift } = quantizeMultiplier(ratio);
+  return shift < 0
+    ? { text: `scaled_down(${x}, ${multiplier}, ${-shift - 1})`, helper: 'scaledDown' }
+    : { text: `scaled(${x}, ${multiplier}, ${shift})`, helper: 'scaled' };
+}
+
+/** An int that may be negative, where a minus could meet another. */
+export function signed(value: number): string {
+  return value < 0 ? `(${value})` : String(value);
+}
+
+/** A table of numbers, sixteen a line. */
+export function table(type: string, name: string, values: ArrayLike<number>): string {
+  const lines: string[] = [];
+  for (let at = 0; at < values.length; at += 16)
+    lines.push(
+      `    ${Array.from({ length: Math.min(16, values.length - at) }, (_, i) => literal(values[at + i]!)).join(', ')},`,
+    );
+  return `static const ${type} ${name}[${values.length}] = {\n${lines.join('\n')}\n};`;
+}
+
+/** −2147483648 is the negation of a number that fits no int32. */
+function literal(value: number): string {
+  return value === -2147483648 ? '(-2147483647 - 1)' : String(value);
+}
+
+/** Lines moved in by two spaces a level. */
+export function indent(text: string, levels = 1): string {
+  return text
+    .split('\n')
+    .map((line) => (line === '' ? line : '  '.repeat(levels) + line))
+    .join('\n');
+}

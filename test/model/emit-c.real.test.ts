@@ -1,0 +1,107 @@
+import { expect, it } from 'vitest';
+import { seededRandom } from '../../src/lib/core/index.js';
+import { elementCount, type Graph, type OperatorName, readTflite } from '../../src/lib/formats/index.js';
+import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { architectures, quantizedOf } from '../support/architectures.js';
+import { runEmittedC } from '../support/emitted-c.js';
+import { engineKinds } from '../support/engine-kinds.js';
+import { chanceInputs, long } from '../support/every-tensor.js';
+import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { describeReal } from '../support/real.js';
+import { motorFile, runInPython } from '../support/tflite.js';
+
+const makers = { ...architectures, ...engineKinds };
+const [files, networks, runs] = long ? [60, 12, 500] : [2, 1, 100];
+const bounded = { timeout: long ? 1_200_000 : 60_000 };
+
+interface Job {
+  name: string;
+  graph: Graph;
+  input: Int8Array;
+}
+
+const networkJobs = (): Job[] =>
+  Object.entries(makers).flatMap(([kind, make]) =>
+    Array.from({ length: networks }, (_, seed) => {
+      const graph = quantizedOf(make, 900 + seed);
+      return {
+        name: `${kind} ${seed}`,
+        graph,
+        input: chanceInputs(graph, seededRandom(seed), runs) as Int8Array,
+      };
+    }),
+  );
+
+const isInt8 = ({ tensors, inputs, outputs }: Graph) =>
+  [...inputs, ...outputs].every((index) => tensors[index]!.type === 'int8');
+
+const operatorJobs = (): Job[] =>
+  (Object.keys(oneOpGraphs) as OperatorName[]).flatMap((op) => {
+    const random = seededRandom(31);
+    return Array.from({ length: files }, (_, at) => ({
+      name: `${op} ${at}`,
+      graph: oneOpGraphs[op]!(random),
+    }))
+      .filter(({ graph }) => isInt8(graph))
+      .map((job) => ({ ...job, input: chanceInputs(job.graph, random, runs) as Int8Array }));
+  });
+
+function answersOf({ graph, input }: Job): Int8Array {
+  const interpreter = createInterpreter(graph);
+  const size = elementCount(interpreter.inputTensor.shape);
+  const all: number[] = [];
+  for (let at = 0; at < input.length; at += size)
+    all.push(...interpreter.invoke(input.subarray(at, at + size)));
+  return Int8Array.from(all);
+}
+
+function expectSame(jobs: Job[], ours: Int8Array[], theirs: Int8Array[]): void {
+  jobs.forEach(({ name }, index) => {
+    expect(Buffer.from(ours[index]!.buffer).equals(Buffer.from(theirs[index]!.buffer)), name).toBe(true);
+  });
+}
+
+describeReal('cc', 'C that is written of a network, in a C compiler', () => {
+  const sanitized = ['-O0', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
+
+  it('computes each operator bit for bit', bounded, () => {
+    const jobs = operatorJobs();
+    expectSame(jobs, runEmittedC(jobs, ['-O0']), jobs.map(answersOf));
+  });
+
+  let made: { jobs: Job[]; ours: Int8Array[] } | undefined;
+  const ran = () => {
+    if (made === undefined) {
+      const jobs = networkJobs();
+      made = { jobs, ours: runEmittedC(jobs, sanitized) };
+    }
+    return made;
+  };
+
+  it('computes every kind of network bit for bit, without a word of the sanitizers', bounded, () => {
+    const { jobs, ours } = ran();
+    expectSame(jobs, ours, jobs.map(answersOf));
+  });
+
+  it.each(['-O2', '-O3', '-Os'])('gives the same by %s', bounded, (level) => {
+    const jobs = ran().jobs.slice(0, long ? undefined : 2);
+    expectSame(jobs, runEmittedC(jobs, [level]), ran().ours);
+  });
+
+  describeReal('tflm', 'against TFLite Micro', () => {
+    it('gives the same bits', bounded, () => {
+      const { jobs, ours } = ran();
+      const theirs = runInPython('tflm', jobs).map(({ output }) => output);
+      expectSame(jobs, ours, theirs);
+    });
+
+    describeReal('shared', 'of files of TensorFlow’s converter', () => {
+      it.each(['int8', 'har_cnn_int8'])('gives the same bits of %s', bounded, (name) => {
+        const graph = readTflite(motorFile(`${name}.tflite`));
+        const jobs = [{ name, graph, input: chanceInputs(graph, seededRandom(3), 200) as Int8Array }];
+        const theirs = runInPython('tflm', jobs).map(({ output }) => output);
+        expectSame(jobs, runEmittedC(jobs, ['-O2']), theirs);
+      });
+    });
+  });
+});

@@ -1,0 +1,83 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
+import { emitted } from '../../src/lib/model/emit/emit.js';
+
+export interface Job {
+  graph: Graph;
+  /** Any number of runs one after another. */
+  input: Int8Array;
+}
+
+/** The flags that `--emit c` promises to compile with, and alone. */
+export const promised = ['-std=c11', '-Wall', '-Wextra', '-Werror'];
+
+/**
+ * What the C of int8 networks gives: all are compiled with the promised flags and `flags`, linked into one program, and run.
+ */
+export function runEmittedC(jobs: Job[], flags: string[] = ['-O1']): Int8Array[] {
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-emitted-'));
+  try {
+    const objects = jobs.map(({ graph, input }, index) => {
+      const out = join(folder, String(index));
+      mkdirSync(out);
+      for (const [path, text] of emittedC(graph, out)) writeFileSync(path, text);
+      writeFileSync(join(out, 'input'), new Uint8Array(input.buffer, input.byteOffset, input.byteLength));
+      const object = join(folder, `${index}.o`);
+      // Two models in one program have the names of one, unless they are told others.
+      const names = [`-Dmodel_run=run${index}`, `-Dmodel_class_names=names${index}`];
+      compile([...promised, ...flags, '-c', join(out, 'model.c'), ...names, '-o', object]);
+      return object;
+    });
+    const main = join(folder, 'main.c');
+    writeFileSync(main, mainText(jobs, folder));
+    const program = join(folder, 'main');
+    compile([...promised, ...flags, main, ...objects, '-o', program]);
+    execFileSync(program, { stdio: 'pipe' });
+    return jobs.map((_, index) => new Int8Array(readFileSync(join(folder, String(index), 'output'))));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The files of one network, by path. */
+export function emittedC(graph: Graph, out: string): Map<string, string> {
+  return emitted('c', { out, graph, contents: writeTflite(graph), name: 'test', classes: ['a', 'b "c"'] });
+}
+
+function compile(args: string[]): void {
+  const { status, stderr } = spawnSync('cc', args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`cc ${args.join(' ')}: ${stderr.slice(0, 4000)}`);
+}
+
+function mainText(jobs: Job[], folder: string): string {
+  const size = (graph: Graph, index = -1) => graph.tensors[index]!.shape.reduce((all, one) => all * one, 1);
+  const runs = jobs.map(({ graph }, index) => {
+    const [taken, given] = [size(graph, graph.inputs[0]), size(graph, graph.outputs[0])];
+    return `  run(run${index}, ${taken}, ${given}, "${join(folder, String(index))}");`;
+  });
+  return `#include <stdint.h>
+#include <stdio.h>
+${jobs.map((_, index) => `void run${index}(const int8_t *input, int8_t *output);`).join('\n')}
+static int8_t input[1 << 20], output[1 << 20];
+static void run(void (*model)(const int8_t *, int8_t *), size_t taken, size_t given, const char *folder) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/input", folder);
+  FILE *from = fopen(path, "rb");
+  snprintf(path, sizeof path, "%s/output", folder);
+  FILE *to = fopen(path, "wb");
+  while (fread(input, 1, taken, from) == taken) {
+    model(input, output);
+    fwrite(output, 1, given, to);
+  }
+  fclose(from);
+  fclose(to);
+}
+int main(void) {
+${runs.join('\n')}
+  return 0;
+}
+`;
+}
