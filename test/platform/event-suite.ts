@@ -1,0 +1,304 @@
+import { Buffer } from 'node:buffer';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { request } from 'undici';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { NewEvent } from '../../src/lib/platform/services/events.js';
+import { eventTypes, type PlatformEvent } from '../../src/lib/registry/index.js';
+import { checkSignature } from '../../src/lib/stream/index.js';
+import type { TestPlatform } from '../support/platform.js';
+
+/**
+ * What is made of events: the feed, webhooks and jobs, whichever database keeps them.
+ * @param start gives a platform of its own for each test
+ */
+export function eventSuite(start: () => Promise<TestPlatform>): void {
+  let own: TestPlatform;
+  beforeEach(async () => {
+    own = await start();
+  });
+  afterEach(() => own.stop());
+
+  const label = (i: number) =>
+    own.client.labels.post({ stream: 's', device: 'd', recording: `r${i}`, label: 'walk' });
+
+  describe('GET /events', () => {
+    it('pages oldest first, by type and subject, and says where to go on', async () => {
+      for (let i = 0; i < 5; i++) await own.client.webhooks.add({ url: `https://h${i}.example/x` });
+      const first = await own.client.events.page({ from: 0, types: ['webhook.*'], limit: 3 });
+      expect(first.events.map(({ type }) => type)).toEqual(Array(3).fill('webhook.add'));
+      expect(first.next).toBe(String(first.events[2]?.id));
+      const rest = await own.client.events.page({ from: first.last, types: ['webhook.*'], limit: 3 });
+      expect(rest.events).toHaveLength(2);
+      expect(rest.next).toBeNull();
+      const none = await own.client.events.page({ from: rest.last, types: ['rollout.*'] });
+      expect(none).toMatchObject({ events: [], next: null, last: rest.last });
+      const newest = await own.client.events.page({ newest: 1, types: ['webhook.add'] });
+      expect(newest.events.map(({ id }) => id)).toEqual([rest.events[1]?.id]);
+    });
+
+    it('says what it tells in the words of the types that are documented', async () => {
+      await own.client.webhooks.add({ url: 'https://h.example/x' });
+      const { events } = await own.client.events.page({ from: 0, limit: 1000 });
+      expect(events.length).toBeGreaterThan(1);
+      for (const { type, data } of events) {
+        expect(Object.keys(eventTypes)).toContain(type);
+        eventTypes[type as keyof typeof eventTypes].data.parse(data);
+      }
+    });
+
+    it('are in the guide, each of them', async () => {
+      const page = await readFile(new URL('../../docs/platform.md', import.meta.url), 'utf8');
+      const [, table = ''] = /\| about \| types \|([\s\S]*?)\n\n/.exec(page) ?? [];
+      const told = new Set<string>();
+      let noun = '';
+      for (const [, word = ''] of table.matchAll(/`([a-z.-]+)`/g)) {
+        if (word.endsWith('.')) noun = word;
+        else told.add(word.includes('.') ? word : noun + word);
+      }
+      expect([...told].sort()).toEqual(Object.keys(eventTypes).sort());
+      // @ts-expect-error a type that is not in the table does not compile
+      const unknown: NewEvent['type'] = 'device.explode';
+      expect(Object.keys(eventTypes)).not.toContain(unknown);
+    });
+
+    it('streams, and resumes behind Last-Event-ID without loss or doubles', async () => {
+      const ids: number[] = [];
+      const read = async (from: string | undefined, count: number) => {
+        const { dispatcher } = await dispatcherFor();
+        const answer = await request(
+          `${own.platform.urls.http}/api/v1/events?from=0&type=webhook.add&limit=${count}`,
+          {
+            dispatcher,
+            headers: {
+              authorization: `Bearer ${own.token}`,
+              ...(from === undefined ? {} : { 'last-event-id': from }),
+            },
+          },
+        );
+        expect(answer.headers['content-type']).toBe('text/event-stream; charset=utf-8');
+        const text = await answer.body.text();
+        expect(text).toMatch(/^retry: 2000\nid: \d+\n\n/);
+        for (const [, id] of text.matchAll(/^id: (\d+)\ndata: /gm)) ids.push(Number(id));
+      };
+      for (let i = 0; i < 4; i++) await own.client.webhooks.add({ url: `https://h${i}.example/x` });
+      await read(undefined, 3);
+      const live = read(String(ids[2]), 3);
+      for (let i = 4; i < 6; i++) await own.client.webhooks.add({ url: `https://h${i}.example/x` });
+      await live;
+      expect(ids).toHaveLength(6);
+      expect([...new Set(ids)].sort((a, b) => a - b)).toEqual(ids);
+    });
+
+    it('refuses a place that never was, with the newest, and words that are none', async () => {
+      await expect(own.client.events.page({ from: 1e6 })).rejects.toMatchObject({ code: 'AIOT_EVENTS_GONE' });
+      await expect(own.client.events.page({ types: ['Device'] })).rejects.toMatchObject({
+        code: 'AIOT_REQUEST_INVALID',
+      });
+    });
+
+    it('goes on over a restart of the platform, each event once', async () => {
+      const got: PlatformEvent[] = [];
+      const stop = new AbortController();
+      const states: string[] = [];
+      const port = Number(new URL(own.platform.urls.http).port);
+      const following = own.client;
+      const done = (async () => {
+        const events = following.events.follow({
+          ...{ from: 'now', types: ['webhook.add'], signal: stop.signal },
+          onState: (state) => states.push(state),
+        });
+        for await (const event of events) {
+          got.push(event);
+          if (got.length === 2) return;
+        }
+      })();
+      await delay(300);
+      await own.client.webhooks.add({ url: 'https://one.example/' });
+      await expect.poll(() => got.length).toBe(1);
+      await own.platform.stop();
+      await expect.poll(() => states).toEqual(['disconnected']);
+      own.client = { ...own.client, close: async () => {} };
+      await own.restart({ httpPort: port });
+      await own.client.webhooks.add({ url: 'https://two.example/' });
+      await done;
+      await following.close();
+      expect(got.map(({ subject }) => subject)).toHaveLength(2);
+      expect(states).toEqual(['disconnected', 'connected']);
+    }, 20_000);
+
+    async function dispatcherFor() {
+      const { Agent } = await import('undici');
+      return { dispatcher: new Agent({ connect: { ca: own.ca } }) };
+    }
+  });
+
+  describe('changes', () => {
+    it('are events of the same transaction: labels and trust', async () => {
+      await label(1);
+      const { events } = await own.client.events.page({ from: 0, limit: 1000 });
+      expect(events.map(({ type, subject }) => `${type} ${subject}`)).toEqual(
+        expect.arrayContaining(['trust.set trust', 'data.label s/d/r1']),
+      );
+    });
+  });
+
+  interface Received {
+    headers: IncomingHttpHeaders;
+    body: Buffer;
+    at: number;
+  }
+
+  /** A target of webhooks that answers as it is told. */
+  async function target() {
+    const got: Received[] = [];
+    const side = { status: 200, got, server: undefined as unknown as Server, url: '' };
+    side.server = createServer(async (incoming, answer) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of incoming) chunks.push(chunk as Buffer);
+      got.push({ headers: incoming.headers, body: Buffer.concat(chunks), at: Date.now() });
+      answer.writeHead(side.status).end('x'.repeat(100));
+    }).listen(0, '127.0.0.1');
+    await once(side.server, 'listening');
+    side.url = `http://127.0.0.1:${(side.server.address() as AddressInfo).port}/hook`;
+    return side;
+  }
+
+  describe('webhooks', () => {
+    it('are sent the events to come, in order, once each and signed, over a restart', async () => {
+      const side = await target();
+      const { webhook, secret } = await own.client.webhooks.add({
+        ...{ url: side.url, allowPrivate: true, types: ['data.label'] },
+      });
+      expect(secret).toMatch(/^whsec_/);
+      for (let i = 0; i < 3; i++) await label(i);
+      await expect.poll(() => side.got.length).toBe(3);
+      await own.restart();
+      for (let i = 3; i < 5; i++) await label(i);
+      await expect.poll(() => side.got.length, { timeout: 5000 }).toBe(5);
+      await delay(200);
+      const bodies = side.got.map(({ body }) => JSON.parse(body.toString()));
+      expect(bodies.map(({ subject }) => subject)).toEqual([0, 1, 2, 3, 4].map((i) => `s/d/r${i}`));
+      expect(bodies[0]).toMatchObject({ type: 'data.label', data: { label: 'walk' } });
+      for (const { headers, body } of side.got) {
+        const verdict = checkSignature(secret, (name) => headers[name] as string | undefined, body);
+        expect(verdict).toEqual({ ok: true });
+      }
+      expect(new Set(side.got.map(({ headers }) => headers['webhook-id'])).size).toBe(5);
+      const { position, behind, failures } = await own.client.webhooks.get(webhook.id);
+      expect({ position, failures }).toEqual({ position: bodies[4].id, failures: 0 });
+      expect(behind).toBe(0);
+      side.server.close();
+    }, 20_000);
+
+    it('wait for a target that fails, are tried at once when enabled anew, and are given up where it is gone', async () => {
+      const side = await target();
+      side.status = 503;
+      const { webhook } = await own.client.webhooks.add({
+        ...{ url: side.url, allowPrivate: true, types: ['data.label'] },
+      });
+      await label(1);
+      await expect.poll(async () => (await own.client.webhooks.get(webhook.id)).failures).toBe(1);
+      const failing = await own.client.webhooks.get(webhook.id);
+      expect(failing.error).toBe('it answered 503');
+      expect((failing.retryAt ?? 0) - Date.now()).toBeGreaterThan(2000);
+      side.status = 200;
+      await own.client.webhooks.change(webhook.id, { enabled: true });
+      await expect.poll(() => side.got.length).toBe(2);
+      expect(side.got[1]?.headers['webhook-id']).toBe(side.got[0]?.headers['webhook-id']);
+      side.status = 410;
+      await label(2);
+      await expect.poll(async () => (await own.client.webhooks.get(webhook.id)).enabled).toBe(false);
+      const { events } = await own.client.events.page({ from: 0, types: ['webhook.disable'] });
+      expect(events[0]).toMatchObject({ subject: webhook.id, who: 'platform' });
+      side.server.close();
+    }, 20_000);
+
+    it('sign with both secrets for a day after a change', async () => {
+      const side = await target();
+      const { webhook, secret } = await own.client.webhooks.add({ url: side.url, allowPrivate: true });
+      const rotated = await own.client.webhooks.rotate(webhook.id);
+      side.got.length = 0;
+      const tested = await own.client.webhooks.test(webhook.id);
+      expect(tested).toMatchObject({ delivered: true, status: 200 });
+      const [first] = side.got.filter(({ body }) => body.includes('webhook.test'));
+      for (const one of [secret, rotated.secret]) {
+        const header = (name: string) => first?.headers[name] as string | undefined;
+        expect(checkSignature(one, header, first?.body ?? Buffer.alloc(0))).toEqual({ ok: true });
+      }
+      side.server.close();
+    });
+
+    it('refuse targets inside, and what is no target', async () => {
+      for (const url of [
+        'http://example.com/',
+        'https://127.0.0.1/',
+        'https://[::1]/',
+        'https://[::ffff:10.0.0.1]/',
+        'https://169.254.169.254/latest/meta-data',
+        'https://localhost:8443/api/v1/status',
+        'https://2130706433/',
+        'https://u:p@example.com/',
+        'ftp://example.com/',
+        'no',
+      ]) {
+        await expect(own.client.webhooks.add({ url }), url).rejects.toMatchObject({
+          code: 'AIOT_WEBHOOK_TARGET',
+        });
+      }
+    });
+  });
+
+  describe('jobs', () => {
+    it('run one after the other, tell their progress, and end with a result or an error', async () => {
+      const { id } = await own.client.jobs.create({ kind: 'blob.sweep' });
+      const seen: string[] = [];
+      const done = await own.client.jobs.wait(id, {
+        onProgress: ({ state }) => seen.push(state),
+        timeoutMs: 10_000,
+      });
+      expect(done).toMatchObject({
+        state: 'done',
+        kind: 'blob.sweep',
+        result: { removed: 0, missing: [] },
+        error: null,
+      });
+      const failed = await own.client.jobs.create({ kind: 'dataset.export', request: { stream: 'nothing' } });
+      expect(await own.client.jobs.wait(failed.id, { timeoutMs: 10_000 })).toMatchObject({
+        state: 'failed',
+        error: { code: 'AIOT_NOT_FOUND' },
+      });
+      expect((await own.client.jobs.list()).map((job) => job.id)).toEqual([failed.id, id]);
+      expect((await own.client.jobs.list({ state: 'done', limit: 1 })).map((job) => job.id)).toEqual([id]);
+      const { events } = await own.client.events.page({ from: 0, subject: id });
+      expect(events.map(({ type }) => type)).toEqual(['job.create', 'job.start', 'job.end']);
+      await expect(own.client.jobs.cancel(id)).rejects.toMatchObject({ code: 'AIOT_JOB_ENDED' });
+      await expect(own.client.jobs.create({ kind: 'make.coffee' })).rejects.toMatchObject({
+        code: 'AIOT_REQUEST_INVALID',
+      });
+      await expect(own.client.jobs.get('job_none')).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    }, 20_000);
+
+    it('of others go on while they say so, and are lost when they do not', async () => {
+      const { id, state } = await own.client.jobs.create({
+        kind: 'external',
+        request: { title: 'train', leaseMs: 1000 },
+      });
+      expect(state).toBe('running');
+      expect(await own.client.jobs.progress(id, { step: 'epoch 1', done: 1, total: 3 })).toMatchObject({
+        ...{ step: 'epoch 1', done: 1, total: 3, cancelled: false },
+      });
+      expect((await own.client.jobs.cancel(id)).cancelled).toBe(true);
+      expect((await own.client.jobs.progress(id, {})).cancelled).toBe(true);
+      expect(await own.client.jobs.end(id, { state: 'cancelled' })).toMatchObject({ state: 'cancelled' });
+      const lost = await own.client.jobs.create({ kind: 'external', request: { leaseMs: 1000 } });
+      expect(await own.client.jobs.wait(lost.id, { timeoutMs: 10_000 })).toMatchObject({
+        ...{ state: 'failed', error: { code: 'AIOT_JOB_LOST' } },
+      });
+      await expect(own.client.jobs.progress(lost.id, {})).rejects.toMatchObject({ code: 'AIOT_JOB_ENDED' });
+    }, 20_000);
+  });
+}
