@@ -1,6 +1,6 @@
 # Manifests, flash and updates.
 target_sources(aiot_core PRIVATE
-  core/src/base64.c core/src/crc32.c
+  core/src/base64.c core/src/crc32.c core/src/nvs.c
   core/src/update/download.c core/src/update/envelope.c core/src/update/error.c core/src/update/fetch.c core/src/update/judge.c
   core/src/update/manifest.c core/src/update/names.c core/src/update/record.c core/src/update/record_write.c
   core/src/update/store.c core/src/update/trial.c core/src/update/trust.c core/src/update/update.c)
@@ -22,4 +22,7 @@ if(OPENSSL_FOUND)
     target_link_libraries(${name}_test PRIVATE aiot_sim)
     add_test(NAME ${name} COMMAND ${name}_test)
   endforeach()
+  # For tests of the TypeScript side, which gives it cases and knows the answers.
+  add_executable(update_tool test/update_tool.c)
+  target_link_libraries(update_tool PRIVATE aiot_sim)
 endif()
