@@ -1,4 +1,4 @@
-import { request as httpsRequest } from 'node:https';
+import { type Agent, request as httpsRequest } from 'node:https';
 import { connect } from 'node:tls';
 import type { TestPlatform } from './platform.js';
 
@@ -13,13 +13,15 @@ export interface Asked {
   headers?: Record<string, string | string[]>;
   body?: string;
   token?: string;
+  /** Connections that requests share. */
+  agent?: Agent;
 }
 
 /** A request without the client: the server's own answer. */
 export function ask(
   { platform, ca, token: own }: Pick<TestPlatform, 'platform' | 'ca' | 'token'>,
   path: string,
-  { method = 'GET', headers = {}, body, token = own }: Asked = {},
+  { method = 'GET', headers = {}, body, token = own, agent }: Asked = {},
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const authorization = token === '' ? {} : { authorization: `Bearer ${token}` };
@@ -33,6 +35,7 @@ export function ask(
         path,
         method,
         ca,
+        ...(agent ? { agent } : {}),
         headers: { ...authorization, ...type, ...headers },
       },
       (answer) => {

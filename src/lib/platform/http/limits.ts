@@ -57,7 +57,10 @@ export function limitRequests(app: FastifyInstance): void {
     const { socket } = request.raw;
     // What is streamed to disk may last, and may not pause for long.
     if (/^application\/(offset\+)?octet-stream\b/i.test(request.headers['content-type'] ?? '')) {
-      socket.setTimeout(pause, () => socket.destroy());
+      // Many such requests may come by one connection: each takes its listener away. Node sets the time anew for the next.
+      const cut = () => socket.destroy();
+      socket.setTimeout(pause, cut);
+      reply.raw.once('close', () => socket.off('timeout', cut));
       return;
     }
     const timer = setTimeout(() => request.raw.complete || socket.destroy(), bodyTimeout);

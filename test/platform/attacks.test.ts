@@ -1,0 +1,127 @@
+import { Agent } from 'node:https';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/lib/core/index.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { type Asked, ask, send } from '../support/raw-http.js';
+
+let own: TestPlatform;
+beforeAll(async () => {
+  own = await testPlatform();
+});
+afterAll(() => own.stop());
+
+const call = (path: string, asked?: Asked) => ask(own, path, asked);
+
+describe('a name that leads elsewhere', () => {
+  const names = ['..%2f..%2fpki%2fca.key', '%2e%2e%2fstate.db', '..%5c..%5cpki', '....%2f%2fetc%2fpasswd'];
+  const places: [string, string][] = [
+    ['GET', '/api/v1/blobs/NAME'],
+    ['PUT', '/api/v1/blobs/NAME'],
+    ['GET', '/api/v1/blobs/sha256:NAME'],
+    ['HEAD', '/api/v1/uploads/NAME'],
+    ['PATCH', '/api/v1/uploads/NAME'],
+    ['DELETE', '/api/v1/uploads/NAME'],
+    ['GET', '/api/v1/datasets/NAME'],
+    ['GET', '/api/v1/datasets/s/recordings/NAME/NAME'],
+    ['GET', '/api/v1/devices/NAME'],
+    ['DELETE', '/api/v1/devices/NAME'],
+    ['GET', '/api/v1/models/NAME/versions/1'],
+    ['GET', '/api/v1/firmware/NAME/versions'],
+    ['GET', '/api/v1/jobs/NAME'],
+    ['GET', '/errors/NAME'],
+  ];
+  it.each(places)('is nothing to %s %s', async (method, path) => {
+    for (const name of names) {
+      const headers = { 'tus-resumable': '1.0.0', 'content-type': 'application/octet-stream' };
+      const body = method === 'PUT' ? 'x' : undefined;
+      const answer = await call(path.replaceAll('NAME', name), {
+        method,
+        headers,
+        ...(body ? { body } : {}),
+      });
+      expect([400, 404, 405, 412, 415], `${name}: ${answer.status} ${answer.text}`).toContain(answer.status);
+      expect(answer.text).not.toMatch(/PRIVATE KEY|SQLite format|root:/);
+    }
+  });
+});
+
+describe('a request that says it comes from, or goes to, somewhere else', () => {
+  it('changes nothing of the answer: no origin is let in, and no address is made of what it says', async () => {
+    const headers = {
+      host: 'evil.example',
+      'x-forwarded-host': 'evil.example',
+      origin: 'https://evil.example',
+    };
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    const asked = (what: string) =>
+      send(
+        own,
+        `${what} HTTP/1.1\r\n${lines.join('')}Authorization: Bearer ${own.token}\r\nConnection: close\r\n\r\n`,
+      );
+    for (const path of ['/openapi.json', '/api/v1/status', '/api/v1/devices', '/errors/AIOT_NOT_FOUND']) {
+      const answer = await asked(`GET ${path}`);
+      expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+      expect(answer).not.toContain('evil.example');
+    }
+    const preflight = await asked('OPTIONS /api/v1/devices');
+    expect(preflight).toMatch(/^HTTP\/1\.1 4/);
+    expect(preflight).not.toMatch(/^access-control/im);
+  });
+
+  it('is not believed about its address: wrong tokens are counted for who asks', async () => {
+    const guessed = await testPlatform();
+    const statuses = [];
+    for (let i = 0; i < 22; i++) {
+      const headers = { 'x-forwarded-for': `10.0.0.${i}`, forwarded: `for=10.0.0.${i}` };
+      const wrong = { token: `aiot_${'y'.repeat(43)}`, headers };
+      statuses.push((await ask(guessed, '/api/v1/status', wrong)).status);
+    }
+    expect(statuses.at(-1)).toBe(429);
+    await guessed.stop();
+  });
+});
+
+it('a head of many lines is cut or refused, and nothing behind the cut counts', async () => {
+  const lines = Array.from({ length: 400 }, (_, i) => `X-${i}: 1\r\n`).join('');
+  const late = `GET /api/v1/trust HTTP/1.1\r\nHost: localhost\r\n${lines}Authorization: Bearer ${own.token}\r\nConnection: close\r\n\r\n`;
+  expect(await send(own, late)).toMatch(/^HTTP\/1\.1 (401|431) /);
+  expect((await call('/api/v1/trust')).status).toBe(200);
+});
+
+it('many uploads by one connection leave nothing behind on it', async () => {
+  const warnings: string[] = [];
+  const warned = ({ message }: Error) => warnings.push(message);
+  process.on('warning', warned);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  for (let i = 0; i < 15; i++) {
+    const content = `blob ${i}`;
+    const headers = { 'content-type': 'application/octet-stream' };
+    const asked = { method: 'PUT', headers, body: content, agent };
+    expect((await call(`/api/v1/blobs/${digestOf(content)}`, asked)).status).toBe(201);
+  }
+  agent.destroy();
+  await new Promise(setImmediate);
+  process.off('warning', warned);
+  expect(warnings).toEqual([]);
+});
+
+describe.runIf(process.env.AIOT_LONG === '1')('a client that takes its time', () => {
+  const wait = (bytes: string) => {
+    const before = performance.now();
+    return send(own, bytes, 60_000).then((text) => ({ text, ms: performance.now() - before }));
+  };
+  it('is cut off, in its head and in its body, while others are answered', { timeout: 90_000 }, async () => {
+    const head = wait('GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A: 1');
+    const authorization = `Authorization: Bearer ${own.token}`;
+    const body = wait(
+      `POST /api/v1/labels HTTP/1.1\r\nHost: localhost\r\n${authorization}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"a":`,
+    );
+    const idle = Array.from({ length: 50 }, () => wait('GET /healthz HTTP/1.1\r\nHost: localhost\r\n'));
+    expect((await call('/api/v1/trust')).status).toBe(200);
+    const [slowHead, slowBody] = await Promise.all([head, body, ...idle]);
+    expect(slowHead?.ms).toBeLessThan(30_000);
+    expect(slowHead?.text).toMatch(/^HTTP\/1\.1 408 |^$/);
+    expect(slowBody?.ms).toBeLessThan(45_000);
+    expect((await call('/api/v1/trust')).status).toBe(200);
+  });
+});

@@ -1,0 +1,152 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readText } from '../../src/lib/core/index.js';
+import { createClient } from '../../src/lib/registry/index.js';
+import { root, runCli } from '../support/cli.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-first-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** A start in a process of its own; it may be killed. */
+function start(dataDir: string) {
+  const options = JSON.stringify({ dataDir, httpPort: 0, mqttPort: 0 });
+  const child = spawn(process.execPath, [join(root, 'test/platform/kills/child.mjs'), options], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [out, err] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    err += text;
+  });
+  const ended = once(child, 'exit');
+  return {
+    /** What it said, once it is ready. */
+    async ready() {
+      while (!out.includes('\n')) {
+        if (child.exitCode !== null) throw new Error(`the platform did not start:\n${err}`);
+        await delay(20);
+      }
+      return JSON.parse(out) as { urls: { http: string }; ca: string; token?: string };
+    },
+    /** Ends it the hard way as soon as there is such a file; what it had said by then, once it was ready. */
+    async killAt(path: string) {
+      while (!existsSync(path) && out === '' && child.exitCode === null) await delay(1);
+      child.kill('SIGKILL');
+      await ended;
+      return out === '' ? null : (JSON.parse(out) as { token?: string });
+    },
+    async end() {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+describe('a first start', () => {
+  it('that was killed half-way is gone on with by the next, wherever it stood', async () => {
+    const data = join(folder, 'data');
+    let told: { token?: string } = {};
+    let cut = 0;
+    for (const step of [
+      'lock',
+      'state.db',
+      'pki/ca.key',
+      'pki/ca.crt',
+      'journal/index.db',
+      'pki/server.crt',
+    ]) {
+      const said = await start(data).killAt(join(data, step));
+      if (said === null) cut++;
+      else told = said;
+    }
+    expect(cut).toBeGreaterThanOrEqual(4);
+    const last = start(data);
+    try {
+      const { urls, ca, token } = await last.ready();
+      // There is one, unless one of those that were killed was quick enough to tell it.
+      const known = token ?? told.token ?? '';
+      const client = createClient({ url: urls.http, ca: await readText(ca), token: known });
+      await expect(client.status()).resolves.toMatchObject({ ready: true, warnings: [] });
+      await client.close();
+    } finally {
+      await last.end();
+    }
+  }, 240_000);
+
+  it('by two at once is one’s, and the other says who has it', async () => {
+    process.env.AIOT_CONFIG_DIR = join(folder, 'config');
+    const data = join(folder, 'platform');
+    const args = ['up', '--data', data, '--http-port', '0', '--mqtt-port', '0', '--detach', '--json'];
+    const run = async () => {
+      const child = spawn(process.execPath, [join(root, 'bin', 'dev.js'), ...args], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      let out = '';
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        out += text;
+      });
+      const [code] = (await once(child, 'exit')) as [number];
+      return { code, json: JSON.parse(out) as Record<string, unknown> };
+    };
+    const both = await Promise.all([run(), run()]);
+    const down = await runCli(['down', '--data', data, '--json']);
+    const [won, lost] = both.sort((a, b) => a.code - b.code);
+    expect(won).toMatchObject({
+      code: 0,
+      json: { pid: (down.json as { pid: number }).pid, context: 'local' },
+    });
+    expect(won?.json.token).toMatch(/^aiot_/);
+    expect(lost).toMatchObject({
+      code: 1,
+      json: {
+        error: {
+          code: 'AIOT_PLATFORM_RUNNING',
+          message: expect.stringContaining(`(pid ${won?.json.pid})`),
+          next: expect.stringContaining(`aiot down --data ${data}`),
+        },
+      },
+    });
+  }, 240_000);
+});
+
+describe('a platform that died', () => {
+  it('is told of as one that does not run, and its log can be read', async () => {
+    process.env.AIOT_CONFIG_DIR = join(folder, 'config');
+    const data = join(folder, 'platform');
+    const args = [
+      'up',
+      '--data',
+      data,
+      '--http-port',
+      '0',
+      '--mqtt-port',
+      '0',
+      '--plain',
+      '--plain-port',
+      '0',
+    ];
+    const { json } = await runCli([...args, '--detach', '--json']);
+    const { pid } = json as { pid: number };
+    process.kill(pid, 'SIGKILL');
+    await expect
+      .poll(() => runCli(['status', '--json']), { timeout: 10_000 })
+      .toMatchObject({ code: 1, json: { error: { code: 'AIOT_PLATFORM_UNREACHABLE' } } });
+    const log = await runCli(['logs', '--data', data, '--json']);
+    expect([log.code, log.stdout]).toEqual([0, expect.stringContaining('MQTT without TLS')]);
+    expect(await runCli(['down', '--data', data, '--json'])).toMatchObject({
+      code: 4,
+      json: { error: { code: 'AIOT_PLATFORM_NOT_RUNNING' } },
+    });
+  }, 120_000);
+});
