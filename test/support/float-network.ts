@@ -1,6 +1,6 @@
 import { gaussian } from '../../src/lib/core/index.js';
 import { type Activation, elementCount, type Operator, type Padding } from '../../src/lib/formats/index.js';
-import { GraphBuilder } from './tflite.js';
+import { GraphBuilder } from './graph-builder.js';
 
 /** What a window of a convolution or pool looks like. */
 export interface Window {
