@@ -1,6 +1,6 @@
 import { Agent } from 'node:https';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf } from '../../src/lib/core/index.js';
+import { digestOf, systemClock } from '../../src/lib/core/index.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { type Asked, ask, send } from '../support/raw-http.js';
 
@@ -103,6 +103,23 @@ it('many uploads by one connection leave nothing behind on it', async () => {
   await new Promise(setImmediate);
   process.off('warning', warned);
   expect(warnings).toEqual([]);
+});
+
+it('a token tells when it was used last, and one that ended or is narrowed is refused', async () => {
+  const make = (more: object) => own.client.tokens.create({ name: 'narrow', ...more });
+  const [narrow, brief] = [await make({ scopes: ['models:read'] }), await make({ validMs: 60_000 })];
+  const status = async (token: string, path: string) => (await call(path, { token })).status;
+  expect(await status(narrow.token, '/api/v1/models')).toBe(200);
+  expect(await status(narrow.token, '/api/v1/devices')).toBe(403);
+  expect(await status(brief.token, '/api/v1/devices')).toBe(200);
+  const used = async () => {
+    const all = await own.client.tokens.list();
+    return [narrow, brief].map(({ id }) => typeof all.find((one) => one.id === id)?.lastUsed);
+  };
+  await expect.poll(used).toEqual(['number', 'number']);
+  await own.restart({ clock: { ...systemClock, now: () => Date.now() + 61_000 } });
+  expect(await status(brief.token, '/api/v1/devices')).toBe(401);
+  expect(await status(narrow.token, '/api/v1/models')).toBe(200);
 });
 
 describe.runIf(process.env.AIOT_LONG === '1')('a client that takes its time', () => {
