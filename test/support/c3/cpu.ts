@@ -4,7 +4,6 @@ import type { EspImage } from '../../../src/lib/formats/index.js';
 const rom = { printf: 0x40000040, delay: 0x40000050 } as const;
 const ramStart = 0x3fc80000;
 const ramEnd = 0x403e0000;
-const longestRun = 1_000_000;
 
 /**
  * Loads an image as the C3's ROM does and runs it: RV32IMC without interrupts, as far as the small program beside this file
@@ -14,6 +13,7 @@ export function runOnC3(
   image: EspImage,
   bytes: Uint8Array,
   delays = 2,
+  longestRun = 1_000_000,
 ): { printed: string; written: Map<number, number> } {
   const memory = new DataView(new ArrayBuffer(ramEnd - ramStart));
   const written = new Map<number, number>();
@@ -143,11 +143,14 @@ function arithmetic(kind: number, a: number, b: number, other: boolean, register
 
 function multiply(kind: number, a: number, b: number): number {
   if (kind === 0) return Math.imul(a, b);
+  // The high word of the product: of two signed, a signed and an unsigned, two unsigned numbers.
+  if (kind === 1) return Number((BigInt(a) * BigInt(b)) >> 32n);
+  if (kind === 2) return Number(BigInt.asIntN(32, (BigInt(a) * BigInt(b >>> 0)) >> 32n));
+  if (kind === 3) return Number(BigInt.asIntN(32, (BigInt(a >>> 0) * BigInt(b >>> 0)) >> 32n));
   if (kind === 4) return b === 0 ? -1 : Math.trunc(a / b);
   if (kind === 5) return b === 0 ? -1 : Math.floor((a >>> 0) / (b >>> 0));
   if (kind === 6) return b === 0 ? a : a % b;
-  if (kind === 7) return b === 0 ? a : (a >>> 0) % (b >>> 0);
-  throw new Error(`multiplication ${kind} is not known here`);
+  return b === 0 ? a : (a >>> 0) % (b >>> 0);
 }
 
 const register = (half: number, at: number) => 8 + ((half >> at) & 7);
