@@ -11,7 +11,10 @@
 
 typedef struct aiot_features aiot_features;
 
-/* Of samples: AIOT_MODEL_UNSUPPORTED for a set or name that this firmware does not compute. */
+/*
+ * Of samples: AIOT_MODEL_UNSUPPORTED for a set or name that this firmware does not compute or these fields do not give, and for windows
+ * of more than 65536 samples; AIOT_MEMORY_SHORT.
+ */
 aiot_code aiot_features_open(const aiot_signal_spec *spec, aiot_arena *arena, aiot_features **out);
 size_t aiot_features_count(const aiot_features *features);
 /* One value a field. The features of a window when this sample completes one, NULL otherwise; they stay until the next call. */

@@ -23,9 +23,8 @@ static bool find(const aiot_signal_spec *spec, const char *name, aiot_pick *pick
   for (size_t s = 0; s < AIOT_SETS; s++) {
     if (!sets[s]->fits(spec)) continue;
     const size_t at = place_of(sets[s], spec, name);
-    /* What is beyond 16 bits cannot be picked, only taken whole. */
-    if (at == sets[s]->count(spec) || at > UINT16_MAX) continue;
-    *pick = (aiot_pick){.set = (uint16_t)s, .at = (uint16_t)at};
+    if (at == sets[s]->count(spec)) continue;
+    *pick = (aiot_pick){.set = (uint32_t)s, .at = (uint32_t)at};
     return true;
   }
   return false;

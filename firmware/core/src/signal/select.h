@@ -7,8 +7,8 @@
 #define AIOT_SETS 4u
 
 typedef struct {
-  uint16_t set;
-  uint16_t at;
+  uint32_t set;
+  uint32_t at;
 } aiot_pick;
 
 typedef struct {
