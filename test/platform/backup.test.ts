@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { backupText } from '../../src/lib/cli/index.js';
 import { digestOf } from '../../src/lib/core/index.js';
 import { restoreBackup, saveBackup, startPlatform } from '../../src/lib/platform/index.js';
 import { provisionDevice } from '../../src/lib/provision/index.js';
@@ -148,4 +149,22 @@ describe('a backup of a running platform', () => {
     expect((await readdir(folder)).filter((name) => name.startsWith('.aiot-restore'))).toEqual([]);
     await expect(readdir(data)).rejects.toMatchObject({ code: 'ENOENT' });
   }, 60_000);
+
+  it('names the blobs that are gone, when it is made and when it is looked at; those that nothing refers to are none of it', async () => {
+    const { digest } = await own.client.models.get('tiny', 1);
+    const hex = digest.slice('sha256:'.length);
+    const blob = join(own.folder, 'data', 'blobs', 'sha256', hex.slice(0, 2), hex);
+    await rename(blob, `${blob}.away`);
+    const holed = join(folder, 'holed.tar');
+    try {
+      const saved = await saveBackup({ client: own.client, file: holed, passphrase });
+      expect(saved.blobs).toMatchObject({ count: 1, missing: [digest] });
+      expect(backupText(saved)).toContain(`1 blob of versions missing when it was made: ${digest}`);
+      const looked = await restoreBackup({ file: holed, passphrase, data: null });
+      expect(looked.blobs.missing).toEqual([digest]);
+    } finally {
+      await rename(`${blob}.away`, blob);
+    }
+    expect((await restoreBackup({ file, passphrase, data: null })).blobs.missing).toEqual([]);
+  });
 });

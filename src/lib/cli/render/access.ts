@@ -20,15 +20,13 @@ export function usersTable(users: readonly User[]): string {
 export function tokensTable(tokens: readonly Token[]): string {
   const rows = tokens.map(({ id, name, owner, role, scopes, state, expires, lastUsed }) => [
     id,
-    name,
-    owner ?? '–',
+    owner === null ? name : `${owner}: ${name}`,
     role,
     scopes === null ? 'all' : scopes.join(' '),
-    state,
-    day(expires),
-    lastUsed === null ? 'never' : minute(lastUsed),
+    state === 'valid' ? day(expires) : state,
+    lastUsed === null ? 'never' : day(lastUsed),
   ]);
-  return table(['id', 'for', 'user', 'role', 'scopes', 'state', 'expires', 'last used'], rows, 'No tokens.');
+  return table(['id', 'for', 'role', 'scopes', 'until', 'last used'], rows, 'No tokens.');
 }
 
 /** What was made, for the one time that it can be read. */

@@ -1,5 +1,6 @@
 import type { PlatformEvent } from '../../registry/index.js';
 import { bold, cyan, dim } from './style.js';
+import { cut, lineWidth } from './text.js';
 import { moment } from './time.js';
 
 /** One line: when, what, of what, by whom, and its data. */
@@ -7,8 +8,14 @@ export function eventText({ id, at, type, subject, who, data }: PlatformEvent): 
   const told = Object.entries(data)
     .filter(([, value]) => value !== null && value !== undefined)
     .map(([name, value]) => `${name}=${shown(value)}`);
-  const by = dim(`by ${who}${told.length > 0 ? `  ${told.join(' ')}` : ''}`);
-  return `${dim(String(id).padStart(6))}  ${dim(moment(at))}  ${cyan(type.padEnd(17))}  ${bold(subject)}  ${by}`;
+  const number = String(id).padStart(6);
+  const when = moment(at);
+  const kind = type.padEnd(17);
+  const by = `by ${who}${told.length > 0 ? `  ${told.join(' ')}` : ''}`;
+  // What it is of is whole; of the rest so much as there is room for.
+  const room = lineWidth() - [number, when, kind, subject].join('  ').length - 2;
+  const rest = room < 4 ? '' : `  ${dim(cut(by, room))}`;
+  return `${dim(number)}  ${dim(when)}  ${cyan(kind)}  ${bold(subject)}${rest}`;
 }
 
 function shown(value: unknown): string {

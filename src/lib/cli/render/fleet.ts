@@ -7,7 +7,7 @@ import type {
   DevicesChanged,
 } from '../../registry/index.js';
 import { bold, dim, yellow } from './style.js';
-import { table } from './text.js';
+import { cut, table } from './text.js';
 import { ago, minute } from './time.js';
 
 /** @param now ms since 1970 */
@@ -25,9 +25,6 @@ export function devicesTable(devices: DeviceInfo[], now: number): string {
 }
 
 /** One long name does not make the whole table wide: the whole of it is in the JSON, and in `device show`. */
-function cut(text: string, most: number): string {
-  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
-}
 const longest = 32;
 
 /** How many rows of what was done are shown; of what would be done all are. */

@@ -5,18 +5,58 @@ function width(text: string): number {
   return stripVTControlCharacters(text).length;
 }
 
-/** Columns aligned by their widest cell; numbers (given as numbers) to the right. An empty table says so. */
+/**
+ * Characters that a line of results has room for: what COLUMNS says, or the terminal. Without either there is no end: what a
+ * program or a file gets is whole.
+ */
+export function lineWidth(): number {
+  const told = Number(process.env.COLUMNS);
+  if (told > 0) return told;
+  return (process.stdout.isTTY && process.stdout.columns) || Number.POSITIVE_INFINITY;
+}
+
+/** Its first characters and `…`; without colour where something was cut. */
+export function cut(text: string, most: number): string {
+  return width(text) <= most ? text : `${stripVTControlCharacters(text).slice(0, Math.max(0, most - 1))}…`;
+}
+
+/** No column of text is made narrower; half a date says nothing. */
+const narrowest = 6;
+const isDate = /^\d{4}-\d\d-\d\d/;
+
+/** Widths that fit into the line: of columns that may be cut the widest gives way, again and again. */
+function fitted(widths: number[], mayCut: boolean[]): number[] {
+  const fit = [...widths];
+  const room = lineWidth() - 2 * (widths.length - 1);
+  for (let over = fit.reduce((sum, each) => sum + each, 0) - room; over > 0; over--) {
+    const wide = fit.map((each, i) => (mayCut[i] && each > narrowest ? each : 0));
+    const widest = wide.indexOf(Math.max(...wide));
+    if (wide[widest] === 0) break;
+    fit[widest]!--;
+  }
+  return fit;
+}
+
+/**
+ * Columns aligned by their widest cell; numbers (given as numbers) to the right. Where the line has no room, texts are cut, but never
+ * the first column, which names what the row is about, nor times. An empty table says so.
+ */
 export function table(head: string[], rows: (string | number | null)[][], empty = 'none'): string {
   if (rows.length === 0) return dim(empty);
   const cells = rows.map((row) => row.map((cell) => (cell === null ? dim('–') : String(cell))));
-  const widths = head.map((title, i) => Math.max(width(title), ...cells.map((row) => width(row[i] ?? ''))));
+  const wanted = head.map((title, i) => Math.max(width(title), ...cells.map((row) => width(row[i] ?? ''))));
   const right = head.map((_, i) => {
     const column = rows.map((row) => row[i]).filter((cell) => cell !== null);
     return column.length > 0 && column.every((cell) => typeof cell === 'number');
   });
+  const widths = fitted(
+    wanted,
+    head.map((_, i) => i > 0 && !right[i] && !rows.some((row) => isDate.test(String(row[i])))),
+  );
   const line = (row: string[]) =>
     row
-      .map((cell, i) => {
+      .map((full, i) => {
+        const cell = cut(full, widths[i] ?? 0);
         const gap = ' '.repeat(Math.max(0, (widths[i] ?? 0) - width(cell)));
         return right[i] ? gap + cell : cell + gap;
       })

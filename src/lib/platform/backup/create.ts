@@ -77,7 +77,13 @@ export class Backups {
 
   private async setAside(
     keys: Keys,
-  ): Promise<{ folder: string; staged: Staged[]; blobs: string[]; rows: BackupManifest['rows'] }> {
+  ): Promise<{
+    folder: string;
+    staged: Staged[];
+    blobs: string[];
+    referred: ReadonlySet<string>;
+    rows: BackupManifest['rows'];
+  }> {
     const { dataDir, turns } = this.parts;
     const began = this.parts.now();
     const base = join(dataDir, folderName);
@@ -85,7 +91,9 @@ export class Backups {
     await mkdir(join(folder, 'open'), { recursive: true, mode: 0o700 });
     try {
       // No blob goes between the look at what refers to it and its lease.
-      const { rows, blobs } = await turns.of('models')(() => turns.of('firmware')(() => this.tables(folder)));
+      const { rows, blobs, referred } = await turns.of('models')(() =>
+        turns.of('firmware')(() => this.tables(folder)),
+      );
       for (const [name] of Object.entries(rows)) {
         if (sealedTables.has(name)) await seal(folder, 'tables', `${name}.ndjson`, keys);
       }
@@ -97,19 +105,24 @@ export class Backups {
       const staged = (
         await Promise.all(['tables', 'pki', 'journal'].map((part) => listed(folder, part)))
       ).flat();
-      return { folder, staged, blobs, rows };
+      return { folder, staged, blobs, referred, rows };
     } catch (error) {
       await rm(folder, { recursive: true, force: true });
       throw error;
     }
   }
 
-  private async tables(folder: string): Promise<{ rows: BackupManifest['rows']; blobs: string[] }> {
+  /** `referred`: those of the blobs that versions refer to; others were being put. */
+  private async tables(
+    folder: string,
+  ): Promise<{ rows: BackupManifest['rows']; blobs: string[]; referred: ReadonlySet<string> }> {
     const { store, database, leases } = this.parts;
     await mkdir(join(folder, 'tables'));
     const rows: BackupManifest['rows'] = {};
+    let referred: ReadonlySet<string> = new Set();
     const wanted = await snapshot(store, database, async (moment) => {
-      const found = new Set((await references(moment)).map(({ digest }) => digest));
+      referred = new Set((await references(moment)).map(({ digest }) => digest));
+      const found = new Set(referred);
       for (const { digest } of await moment.selectFrom('blobLeases').select('digest').execute())
         found.add(digest);
       for (const table of await tablesOf()) {
@@ -119,7 +132,7 @@ export class Backups {
       return [...found].sort();
     });
     await leases.take(...wanted);
-    return { rows, blobs: wanted };
+    return { rows, blobs: wanted, referred };
   }
 
   private async pki(folder: string, keys: Keys): Promise<void> {
@@ -139,10 +152,12 @@ export class Backups {
       keys,
       staged,
       blobs,
+      referred,
       rows,
     }: Awaited<ReturnType<Backups['setAside']>> & { head: BackupHead; keys: Keys },
   ): Promise<void> {
     const entries: BackupManifest['entries'] = [];
+    const missing: string[] = [];
     const mtime = new Date(head.created);
     const add = async (name: string, bytes: number, source: Readable) => {
       const hash = createHash('sha256');
@@ -174,8 +189,11 @@ export class Backups {
     }
     for (const digest of blobs) {
       const bytes = await this.parts.blobs.size(digest);
-      // What is missing is missing in the backup: `aiot status` tells of it.
-      if (bytes === null) continue;
+      if (bytes === null) {
+        // What is missing is missing in the backup, which says so as `aiot status` does.
+        if (referred.has(digest)) missing.push(digest);
+        continue;
+      }
       const name = `blobs/sha256/${digest.slice('sha256:'.length)}`;
       if (bytes > 0) await add(name, bytes, this.parts.blobs.stream(digest));
       else {
@@ -183,7 +201,7 @@ export class Backups {
         entries.push({ name, bytes, digest: digestOfText('') });
       }
     }
-    const manifest: BackupManifest = { format, entries, rows };
+    const manifest: BackupManifest = { format, entries, rows, missing };
     const last = `${JSON.stringify(manifest)}\n`;
     await text(names.manifest, last);
     await text(names.mac, `${macOf(last, keys)}\n`);

@@ -33,6 +33,8 @@ export const manifestSchema = z.object({
   entries: z.array(z.object({ name: z.string(), bytes: z.int(), digest: z.string() })),
   /** Rows of each table. */
   rows: z.record(z.string(), z.int()),
+  /** Digests of blobs that versions refer to and that were not there when it was made. */
+  missing: z.array(z.string()).default([]),
 });
 export type BackupManifest = z.output<typeof manifestSchema>;
 

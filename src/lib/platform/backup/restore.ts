@@ -22,7 +22,8 @@ export const restoredSchema = z.object({
   created: z.int(),
   devices: z.int(),
   models: z.int(),
-  blobs: z.object({ count: z.int(), bytes: z.int() }),
+  /** `missing`: digests of blobs that versions refer to and that were gone already when it was made. */
+  blobs: z.object({ count: z.int(), bytes: z.int(), missing: z.array(z.string()) }),
   journal: z.object({ segments: z.int(), bytes: z.int() }),
 });
 export type Restored = z.output<typeof restoredSchema>;
@@ -172,7 +173,7 @@ function told(file: string, data: string | null, { head, manifest }: ReadBackup)
   return {
     ...{ file, data, aiot: head.aiot, created: head.created },
     ...{ devices: manifest.rows.devices ?? 0, models: manifest.rows.models ?? 0 },
-    blobs: { count: blobs.length, bytes: bytes(blobs) },
+    blobs: { count: blobs.length, bytes: bytes(blobs), missing: manifest.missing },
     journal: { segments: journal.length, bytes: bytes(journal) },
   };
 }

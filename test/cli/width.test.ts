@@ -1,0 +1,89 @@
+import { stripVTControlCharacters } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  devicesTable,
+  eventText,
+  jobsTable,
+  storedTable,
+  streamsTable,
+  tokensTable,
+  usersTable,
+  webhooksTable,
+} from '../../src/lib/cli/index.js';
+
+const at = Date.UTC(2026, 10, 21, 8, 30);
+const long = 'press-sensor-node-12';
+const digest = `sha256:${'ab'.repeat(32)}`;
+
+const device = {
+  ...{ name: long, id: 'dev_1', type: 'esp32-c3-with-accelerometer', state: 'active', online: false },
+  ...{ lastSeen: at - 3_600_000, firmware: '1.12.3-rc.4+build', updateState: 'DOWNLOADING' },
+  model: { name: 'vibration-of-press', version: 12, sequence: 31 },
+};
+const job = {
+  ...{ id: 'job_01kaf3m0q8zj2x', kind: 'dataset.export', state: 'running', step: 'recording 120 of motion' },
+  ...{ done: 120, total: 4000, who: 'operator somebody@example.com', created: at, started: at, ended: null },
+  ...{ request: {}, result: null, error: null, cancelled: false },
+};
+const token = {
+  ...{ id: 'tok_01kaf3m0q8zj2x', name: 'pipeline of the plant', owner: 'somebody', role: 'operator' },
+  ...{ scopes: ['models:write', 'devices:read', 'rollouts:write'], state: 'valid', expires: at, lastUsed: at },
+};
+const webhook = {
+  ...{ id: 'wh_01kaf3m0q8zj2x', url: 'https://hooks.example.com/services/T000/B000/XXXXXXXX', created: at },
+  ...{ types: ['device.*', 'rollout.end'], enabled: true, failures: 3, behind: 12_345, failingSince: at },
+  ...{ error: 'the target answered 503 Service Unavailable', retryAt: at, position: 1, allowPrivate: false },
+};
+const recording = {
+  ...{ device: long, id: 'walking-in-the-corridor-12', label: 'walking', rateHz: 100, messages: 100 },
+  ...{ samples: 127_500, bytes: 1, duplicates: 12, startedAt: at, endedAt: at, missing: 12, outOfOrder: 3 },
+  ...{ late: 4, future: 1, firstAt: at, lastAt: at },
+};
+const stream = {
+  ...{ name: 'vibration', recordings: 1234, messages: 1_234_567, samples: 123_456_789, bytes: 12_345_678_901 },
+  ...{ duplicates: 0, labels: { walking: 120, 'standing-still': 130, running: 99, 'climbing-stairs': 12 } },
+};
+const user = { name: 'somebody.of.the.plant@example.com', role: 'operator', created: at, disabled: at, tokens: 12 };
+const event = {
+  ...{ id: 123_456, at, type: 'device.provision', subject: 'press-7', who: 'operator somebody' },
+  data: { fingerprint: digest, more: 'x'.repeat(200) },
+};
+
+type Any = never;
+const lists: [name: string, text: () => string, whole: string][] = [
+  ['device list', () => devicesTable([device as Any], at), long],
+  ['job list', () => jobsTable([job as Any]), job.id],
+  ['token list', () => tokensTable([token as Any]), token.id],
+  ['webhook list', () => webhooksTable([webhook as Any]), webhook.id],
+  ['data list', () => storedTable([recording as Any]), long],
+  ['data streams', () => streamsTable([stream as Any]), 'vibration'],
+  ['user list', () => usersTable([user as Any]), user.name],
+  ['events tail', () => eventText(event as Any), 'press-7'],
+];
+
+describe('a list in a terminal of 80 columns', () => {
+  let before: string | undefined;
+  beforeEach(() => {
+    before = process.env.COLUMNS;
+  });
+  afterEach(() => {
+    if (before === undefined) delete process.env.COLUMNS;
+    else process.env.COLUMNS = before;
+  });
+  const widest = (text: string) =>
+    Math.max(...stripVTControlCharacters(text).split('\n').map((line) => line.length));
+
+  it.each(lists)('%s fits, and keeps the name of each row whole', (_, text, whole) => {
+    process.env.COLUMNS = '80';
+    expect(widest(text())).toBeLessThanOrEqual(80);
+    expect(stripVTControlCharacters(text())).toContain(whole);
+  });
+
+  it.each(lists)('%s is whole where nobody says how wide a line is, as in a file', (_, text) => {
+    delete process.env.COLUMNS;
+    const whole = text();
+    expect(widest(whole)).toBeGreaterThan(80);
+    process.env.COLUMNS = '200';
+    expect(widest(text())).toBeLessThanOrEqual(200);
+  });
+});
