@@ -83,7 +83,7 @@ async function opened(url: string, { ca, identity }: RawOptions): Promise<Duplex
     const { WebSocket, createWebSocketStream } = await import('ws');
     const socket = new WebSocket(url, ['mqtt'], { ...own, ...(ca === undefined ? {} : { ca }) });
     const stream = createWebSocketStream(socket);
-    stream.on('error', () => {});
+    stream.on('error', () => {}).on('end', () => stream.destroy());
     await once(socket, 'open');
     return stream;
   }

@@ -20,6 +20,7 @@ import { forgetRunning, noteRunning } from './running.js';
 import { datasetsOf } from './services/datasets.js';
 import { DesiredStates } from './services/desired.js';
 import { Fleet } from './services/fleet.js';
+import { keepRevocationList } from './services/revocations.js';
 import { Rollouts } from './services/rollouts.js';
 import { sweeper } from './services/sweeper.js';
 import { type Closers, openState } from './state.js';
@@ -84,13 +85,20 @@ async function open(options: PlatformOptions, closers: Closers) {
     store: rolloutStoreIn(store, state.events),
     devices,
     models,
+    firmware: state.firmware,
     desired,
     ...{ turns: engine.turns, changes: engine.changes },
     now,
   });
   const seen = datasetsSeen(store, state.events);
   const platform = sha256Hex(authority.certificate).slice(0, 16);
-  const external = { url: options.engines?.broker, leader: engine.leader, platform };
+  const revoked = await keepRevocationList({
+    ...{ file: join(dataDir, 'pki', 'devices.crl'), store, devices, authority, now, log },
+    follow: options.engines?.broker !== undefined,
+  });
+  closers.push(() => revoked.close());
+  const { changed: cutOff } = revoked;
+  const external = { url: options.engines?.broker, leader: engine.leader, platform, cutOff };
   const broker = await openBroker(external, {
     devices,
     tokens,

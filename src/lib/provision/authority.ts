@@ -10,7 +10,7 @@ import {
   unless,
   writeFileAtomic,
 } from '../core/index.js';
-import { deviceCertificate, type Issuer, selfSignedCa, serverCertificate } from './certificates.js';
+import { deviceCertificate, type Issuer, revocationList, selfSignedCa, serverCertificate } from './certificates.js';
 import { isSealed, sealKey, unsealKey } from './sealed-key.js';
 
 /** A certificate as the platform remembers it. */
@@ -19,6 +19,8 @@ export interface IssuedCertificate {
   certificate: string;
   /** SHA-256 of the DER, 64 hex digits. */
   fingerprint: string;
+  /** Hex, in small letters. */
+  serial: string;
   /** ms since 1970 */
   expires: number;
 }
@@ -32,6 +34,8 @@ export interface Authority {
   server(hosts: string[]): Promise<{ key: string; certificate: string }>;
   /** @throws AIOT_CSR_INVALID */
   device(request: { csr: string; name: string; id: string }): Promise<IssuedCertificate>;
+  /** PEM of a list that revokes certificates with these serial numbers. `at`: ms since 1970, in seconds later than the one before. */
+  revocationList(serials: readonly string[], at: number): Promise<string>;
 }
 
 const renewBefore = 30 * 86_400_000;
@@ -57,8 +61,10 @@ export async function openAuthority(
     server: (hosts) => serverIdentity(folder, issuer, hosts, now()),
     async device(request) {
       const certificate = await deviceCertificate(issuer, request, now());
-      return { certificate, ...describeCertificate(certificate) };
+      const serial = new X509Certificate(certificate).serialNumber.toLowerCase();
+      return { certificate, serial, ...describeCertificate(certificate) };
     },
+    revocationList: (serials, at) => revocationList(issuer, serials, at),
   };
 }
 

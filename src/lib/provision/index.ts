@@ -2,7 +2,12 @@
  * Identities: the platform's certificate authority, devices' keys, certificates and images, claims, birth certificates, and
  * the operator's signing key. Private keys are made where they stay; only requests and certificates travel.
  */
-export { type Authority, describeCertificate, openAuthority } from './authority.js';
+export {
+  type Authority,
+  describeCertificate,
+  type IssuedCertificate,
+  openAuthority,
+} from './authority.js';
 export {
   type Check,
   checkSchema,

@@ -3,7 +3,7 @@ import type { ExternalParts } from './external/broker.js';
 
 /** The broker in this process, or the one at `url`. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED, AIOT_STREAM_URL */
 export async function openBroker(
-  external: Pick<ExternalParts, 'leader' | 'platform'> & { url: string | undefined },
+  external: Pick<ExternalParts, 'leader' | 'platform' | 'cutOff'> & { url: string | undefined },
   parts: BrokerParts,
 ): Promise<Broker> {
   const { url } = external;

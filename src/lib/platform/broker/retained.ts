@@ -6,6 +6,8 @@ import { type BrokerMessage, weightOf } from './wire/packets.js';
 export class Retained {
   private readonly byTopic = new Map<string, BrokerMessage>();
   bytes = 0;
+  /** Of those that clients had retained: the platform's own take nobody's room. */
+  private readonly theirs = { messages: 0, bytes: 0 };
 
   constructor(private readonly limits: { messages: number; bytes: number }) {}
 
@@ -21,22 +23,31 @@ export class Retained {
   mayKeep(message: BrokerMessage): boolean {
     const { topic, payload } = message;
     const before = this.byTopic.get(topic);
-    if (payload.length === 0 || isOfDatabase(topic) || topic.startsWith('$')) return true;
-    const bytes = this.bytes + weightOf(message) - (before ? weightOf(before) : 0);
-    return bytes <= this.limits.bytes && (before !== undefined || this.byTopic.size < this.limits.messages);
+    if (payload.length === 0 || !isLogged(topic)) return true;
+    const { messages, bytes } = this.theirs;
+    const after = bytes + weightOf(message) - (before ? weightOf(before) : 0);
+    return after <= this.limits.bytes && (before !== undefined || messages < this.limits.messages);
   }
 
   /** An empty payload takes it back (MQTT 3.1.1, 3.3.1.3). */
   set(message: BrokerMessage): void {
     const { topic, payload } = message;
     const before = this.byTopic.get(topic);
-    if (before) this.bytes -= weightOf(before);
+    if (before) this.tally(before, -1);
     if (payload.length === 0) {
       this.byTopic.delete(topic);
       return;
     }
-    this.bytes += weightOf(message);
+    this.tally(message, 1);
     this.byTopic.set(topic, { ...message, retain: true });
+  }
+
+  private tally(message: BrokerMessage, sign: 1 | -1): void {
+    const bytes = sign * weightOf(message);
+    this.bytes += bytes;
+    if (!isLogged(message.topic)) return;
+    this.theirs.messages += sign;
+    this.theirs.bytes += bytes;
   }
 
   *matching(filter: string): Generator<BrokerMessage> {

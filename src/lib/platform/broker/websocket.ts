@@ -53,7 +53,10 @@ export async function webSocketServer(
       if (left < 0) socket.terminate();
     };
     below.on('data', count);
-    broker.handle(createWebSocketStream(socket), undefined, { below, known: () => below.off('data', count) });
+    const stream = createWebSocketStream(socket);
+    // Its other half stays open by itself when the client is gone, and nobody would notice.
+    stream.on('end', () => stream.destroy());
+    broker.handle(stream, undefined, { below, known: () => below.off('data', count) });
   });
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   sockets.on('error', () => {});

@@ -230,6 +230,12 @@ export class Devices {
     this.memory.remember(device);
   }
 
+  /** Whether a certificate is, or is to be, that of a device that may connect. */
+  holds(fingerprint: string): boolean {
+    const device = this.memory.withCertificate(fingerprint);
+    return device !== undefined && mayConnect(device.state);
+  }
+
   mayConnect(name: string): boolean {
     const device = this.memory.find(name);
     return device !== undefined && mayConnect(device.state);

@@ -5,6 +5,7 @@ import { chipIdOf, type DeviceInfo } from '../../registry/index.js';
 import type { Store } from '../store/database.js';
 import type { DeviceRecord, Devices, NewDevice } from './devices.js';
 import type { Events } from './events.js';
+import { noteCertificate } from './revocations.js';
 
 /** A device to be registered. */
 export interface Newcomer {
@@ -63,11 +64,13 @@ export class Enrolment {
       const device = this.plan(newcomer, 'provisioned');
       const { name } = device;
       devices.requireFree(device);
-      const { certificate, fingerprint, expires } = await authority.device({ csr, name, id: device.id });
+      const signed = await authority.device({ csr, name, id: device.id });
+      const { certificate, fingerprint, expires } = signed;
       const event = { who, type: 'device.provision' as const, subject: name, data: { fingerprint } };
-      const { replaced } = await devices.insert({ ...device, fingerprint, expires }, (store) =>
-        events.record(event, store),
-      );
+      const { replaced } = await devices.insert({ ...device, fingerprint, expires }, async (store) => {
+        await noteCertificate(store, name, signed);
+        await events.record(event, store);
+      });
       return { device: devices.info(name), certificate, fresh: replaced };
     });
   }
@@ -111,6 +114,7 @@ export class Enrolment {
     const { certificate, fingerprint } = signed;
     await devices.certify(device, signed, board, async (store) => {
       await along(store, certificate);
+      await noteCertificate(store, name, signed);
       await events.record({ who, type: 'device.claim', subject: name, data: { fingerprint } }, store);
     });
     return { device: devices.info(name), certificate, fresh: false };
@@ -125,8 +129,10 @@ export class Enrolment {
       requireLatest(device, latest, 'rotated');
       const signed = await authority.device({ csr, name, id: device.id });
       const data = { fingerprint: signed.fingerprint, before: device.fingerprint, now };
-      const along = (store: Store) =>
-        events.record({ who, type: 'device.rotate', subject: name, data }, store);
+      const along = async (store: Store) => {
+        await noteCertificate(store, name, signed);
+        await events.record({ who, type: 'device.rotate', subject: name, data }, store);
+      };
       // Without one in use there is nothing to wait for.
       if (now || device.fingerprint === null) await devices.certify(device, signed, {}, along);
       else await devices.offer(device, signed, along);
@@ -169,9 +175,10 @@ export class Enrolment {
       const id = newId('dev', now());
       const signed = await authority.device({ csr, name, id });
       const data = { fingerprint: signed.fingerprint, before: device.id, id };
-      await devices.certify(device, signed, { id, ...board }, (store) =>
-        events.record({ who, type: 'device.replace', subject: name, data }, store),
-      );
+      await devices.certify(device, signed, { id, ...board }, async (store) => {
+        await noteCertificate(store, name, signed);
+        await events.record({ who, type: 'device.replace', subject: name, data }, store);
+      });
       return { device: devices.info(name), certificate: signed.certificate, fresh: false };
     });
   }

@@ -1,5 +1,7 @@
 import type { Generated } from 'kysely';
 import { platform } from './migrations/004-platform.js';
+import { certificates } from './migrations/005-certificates.js';
+import { rolloutKind } from './migrations/006-rollout-kind.js';
 
 /** The tables of the platform's state. Times are milliseconds since 1970; JSON columns say so. */
 export interface Schema {
@@ -98,6 +100,8 @@ export interface Schema {
   manifests: { sequence: number; name: string; version: number /** JSON */; envelope: string };
   rollouts: {
     id: string;
+    /** `model` or `firmware`: what `name` and `version` are of. */
+    kind: string;
     name: string;
     version: number;
     sequence: number;
@@ -193,6 +197,8 @@ export interface Schema {
     /** When somebody wanted it to end. */
     cancelled: number | null;
   };
+  /** Of devices: all that were given and have not ended. */
+  certificates: { serial: string; fingerprint: string; device: string; expires: number };
   /** Blobs that nobody refers to any more: a removal that was cut short is ended at the next start. */
   doomedBlobs: { digest: string };
   /** Blobs that somebody has put and nothing refers to yet: until then they are no orphans. */
@@ -288,4 +294,6 @@ export const migrations: string[] = [
   ) STRICT;
   `,
   platform,
+  certificates,
+  rolloutKind,
 ];

@@ -18,6 +18,8 @@ export interface ExternalParts {
   /** Says which process has that session. */
   leader: Leader;
   devices: Devices;
+  /** Told when a device may not connect any more, or not with what it has: the broker is to hear of it by a list. */
+  cutOff: () => void;
   ingest: (topic: string, payload: Buffer) => Promise<void>;
   log: Logger;
 }
@@ -127,7 +129,10 @@ export async function startExternalBroker(parts: ExternalParts): Promise<Broker>
       depths: () => null,
       trouble: () => (away.size > 0 ? `${shownUrl(base)} is away: ${[...away].join(', ')}` : null),
       // Whether somebody may stay connected is the broker's to say: its CRL, its password file, its ACL.
-      disconnect: (device) => log.warn({ device }, 'the external broker has to cut it off'),
+      disconnect(device) {
+        parts.cutOff();
+        log.warn({ device }, 'the external broker has to cut it off: it is to read pki/devices.crl anew');
+      },
       disconnectWho: () => {},
       async close() {
         await close();

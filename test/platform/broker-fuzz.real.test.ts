@@ -1,0 +1,196 @@
+import { execFile } from 'node:child_process';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { generate } from 'mqtt-packet';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connect } from '../support/mqtt.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { hello, publish, type RawMqtt, rawMqtt } from '../support/raw-mqtt.js';
+import { describeReal, python } from '../support/real.js';
+
+const long = process.env.AIOT_LONG === '1';
+/** Connections for each listener. A failure names the seed of its connection. */
+const rounds = { mqtt: long ? 20_000 : 300, mqtts: long ? 3000 : 60, wss: long ? 3000 : 60 };
+const together = 20;
+
+let own: TestPlatform;
+const faults: string[] = [];
+beforeAll(async () => {
+  own = await testPlatform({
+    ...{ plain: { port: 0 }, wsPort: 0 },
+    // What a client sends may be refused and told of, and is never an error of ours.
+    log: (line) => (JSON.parse(line).level >= 50 ? faults.push(line) : undefined),
+  });
+});
+afterAll(() => own.stop());
+
+/** Marsaglia's xorshift32: below `most`. */
+function dice(seed: number) {
+  let state = seed * 2_654_435_761 + 1;
+  return (most: number) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % most;
+  };
+}
+type Dice = ReturnType<typeof dice>;
+
+/** All kinds of packets that a client sends. */
+function conversation(roll: Dice): Buffer[] {
+  const topic = ['a', 'a/b', 'fuzz/$x', 'aiot/v1/nobody/telemetry/s'][roll(4)]!;
+  const id = 1 + roll(3);
+  const will = { topic, payload: Buffer.from('will'), qos: roll(3), retain: roll(2) === 1 };
+  const packets = [
+    publish({ topic, payload: 'x'.repeat(roll(300)), retain: roll(2) === 1 }),
+    publish({ topic, qos: 1, messageId: id }),
+    publish({ topic, qos: 2, messageId: id, dup: roll(2) === 1 }),
+    ...(['puback', 'pubrec', 'pubrel', 'pubcomp'] as const).map((cmd) => ({ cmd, messageId: id })),
+    { cmd: 'subscribe', messageId: id, subscriptions: [{ topic: ['#', 'a/+', topic][roll(3)], qos: roll(3) }] },
+    { cmd: 'unsubscribe', messageId: id, unsubscriptions: [topic] },
+    { cmd: 'pingreq' },
+  ] as Parameters<typeof generate>[0][];
+  const said = Array.from({ length: 1 + roll(12) }, () => packets[roll(packets.length)]!);
+  const session = { clean: roll(2) === 1, clientId: `fuzz-${roll(20)}`, keepalive: roll(100) };
+  const first = hello({
+    ...{ ...session, username: 'u', password: Buffer.from(own.token) },
+    ...(roll(3) === 0 ? { will } : {}),
+    ...(roll(5) === 0 ? { protocolId: 'MQIsdp', protocolVersion: 3 } : {}),
+  });
+  return [first, ...said, ...(roll(2) === 1 ? [{ cmd: 'disconnect' as const }] : [])].map((packet) => generate(packet));
+}
+
+/** Damages a conversation as a bad line, a bad program and somebody with bad intentions would. */
+function mutated(packets: Buffer[], roll: Dice): Buffer {
+  const said: Buffer[] = packets.map((bytes) => Buffer.from(bytes));
+  for (let count = roll(4); count > 0; count--) {
+    const at = roll(3) === 0 ? 0 : roll(said.length);
+    const bytes = said[at]!;
+    const place = roll(bytes.length);
+    const kinds: (() => void)[] = [
+      () => (bytes[place]! ^= 1 << roll(8)),
+      () => (bytes[place] = [0, 0xff, 0x7f, 0x80][roll(4)]!),
+      // A length that is not that of the packet.
+      () => (bytes[1] = roll(256)),
+      () => (said[at] = bytes.subarray(0, place)),
+      () => (said[at] = Buffer.concat([bytes.subarray(0, place), noise(roll), bytes.subarray(place)])),
+      () => said.splice(at, 1),
+      () => said.splice(roll(said.length), 0, bytes),
+      () => said.splice(at, 0, Buffer.from([roll(256), 0xff, 0xff, 0xff, roll(256)])),
+    ];
+    kinds[roll(kinds.length)]!();
+    if (said.length === 0) said.push(noise(roll));
+  }
+  return Buffer.concat(said);
+}
+
+function noise(roll: Dice): Buffer {
+  return Buffer.from(Array.from({ length: 1 + roll(200) }, () => roll(256)));
+}
+
+async function attack(url: string, seed: number): Promise<void> {
+  const roll = dice(seed);
+  const raw: RawMqtt = await rawMqtt(url, { ca: own.ca });
+  // What comes is not looked at, and need not be whole.
+  raw.socket.removeAllListeners('data');
+  raw.socket.resume();
+  const bytes = roll(6) === 0 ? noise(roll) : mutated(conversation(roll), roll);
+  // In pieces, sometimes: packets do not come as they were written.
+  for (let at = 0; at < bytes.length; ) {
+    const length = roll(3) === 0 ? 1 + roll(20) : bytes.length;
+    raw.say(bytes.subarray(at, at + length));
+    at += length;
+    if (roll(4) === 0) await new Promise(setImmediate);
+  }
+  await Promise.race([raw.closed, new Promise((resolve) => setTimeout(resolve, 5 + roll(20)))]);
+  raw.socket.destroy();
+  await raw.closed;
+}
+
+function heapUsed(): number {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+describe('packets that are none', () => {
+  it.each(['mqtt', 'mqtts', 'wss'] as const)(
+    'over %s stop nothing, are no error of ours, and leave no memory behind',
+    async (door) => {
+      const url = own.platform.urls[door] ?? '';
+      const some = async (from: number, to: number) => {
+        for (let at = from; at < to; at += together) {
+          const seeds = Array.from({ length: Math.min(together, to - at) }, (_, i) => at + i);
+          await Promise.all(seeds.map((seed) => attack(url, seed)));
+          const context = `seeds ${at} to ${at + together}`;
+          expect(faults, context).toEqual([]);
+        }
+      };
+      await some(0, 40);
+      const before = heapUsed();
+      await some(40, 40 + rounds[door]);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      // Twenty sessions may have something waiting; a leak would be of each connection.
+      expect(heapUsed() - before).toBeLessThan(24 * 1024 ** 2);
+      const witness = await connect(url, { ca: own.ca, username: 'u', password: own.token });
+      const heard = new Promise((resolve) => witness.once('message', (topic) => resolve(topic)));
+      await witness.subscribeAsync('still/here', { qos: 2 });
+      await witness.publishAsync('still/here', 'x', { qos: 2 });
+      expect(await heard).toBe('still/here');
+      await witness.endAsync(true);
+    },
+    long ? 3_600_000 : 60_000,
+  );
+
+  it('leave what is on disk as it can be read', async () => {
+    await own.restart();
+    expect(faults).toEqual([]);
+  });
+});
+
+async function run(program: string, args: string[]) {
+  return new Promise<{ code: number; out: string }>((resolve) => {
+    const child = execFile(program, args, { timeout: 15_000 }, (error, stdout, stderr) => {
+      resolve({ code: error ? Number(error.code ?? 1) : 0, out: stdout + stderr });
+    });
+    child.stdin?.end();
+  });
+}
+
+describeReal('mosquitto', "after that, mosquitto's clients", () => {
+  it('are served', async () => {
+    const { port } = new URL(own.platform.urls.mqtts);
+    const as = ['-h', '127.0.0.1', '-p', port, '--cafile', own.platform.ca, '-u', 'u', '-P', own.token];
+    const told = await run('mosquitto_pub', [...as, '-q', '2', '-r', '-t', 'after/1', '-m', 'fine']);
+    expect(told).toEqual({ code: 0, out: '' });
+    const heard = await run('mosquitto_sub', [...as, '-q', '2', '-t', 'after/#', '-C', '1', '-W', '5', '-v']);
+    expect(heard).toEqual({ code: 0, out: 'after/1 fine\n' });
+  });
+});
+
+const paho = `
+import sys, threading
+import paho.mqtt.client as mqtt
+port, ca, token = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+done = threading.Event()
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id='paho', clean_session=False)
+client.username_pw_set('u', token)
+client.tls_set(ca)
+client.on_connect = lambda c, *_: c.subscribe('paho/#', 2)
+client.on_subscribe = lambda c, *_: c.publish('paho/1', 'fine', 2)
+def on_message(c, _, message):
+    print(message.topic, message.payload.decode(), message.qos)
+    c.disconnect()
+client.on_message = on_message
+client.connect('127.0.0.1', port, 10)
+client.loop_forever(timeout=5)
+`;
+
+describeReal('platform', "after that, Eclipse's client", () => {
+  it('is served', async () => {
+    const { port } = new URL(own.platform.urls.mqtts);
+    const heard = await run(python('platform'), ['-c', paho, port, own.platform.ca, own.token]);
+    expect(heard).toEqual({ code: 0, out: 'paho/1 fine 2\n' });
+  });
+});

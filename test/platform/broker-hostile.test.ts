@@ -1,0 +1,437 @@
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { connect as connectTcp } from 'node:net';
+import { join } from 'node:path';
+import tls from 'node:tls';
+import type { IClientOptions } from 'mqtt';
+import { afterEach, describe, expect, it } from 'vitest';
+import { generateKeyPair } from '../../src/lib/core/index.js';
+import { visitorOf } from '../../src/lib/platform/broker/admission.js';
+import { deviceCertificate, selfSignedCa } from '../../src/lib/provision/certificates.js';
+import { certificateRequest, provisionDevice } from '../../src/lib/provision/index.js';
+import { connect, connectDevice } from '../support/mqtt.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { hello, type RawMqtt, rawMqtt } from '../support/raw-mqtt.js';
+
+let own: TestPlatform;
+afterEach(() => own.stop());
+
+const start = async (options: Parameters<typeof testPlatform>[0] = {}) => {
+  own = await testPlatform({ plain: { port: 0 }, ...options });
+};
+const plain = () => own.platform.urls.mqtt ?? '';
+const operator = (more: IClientOptions = {}) =>
+  connect(plain(), { username: 'u', password: own.token, ...more });
+async function letIn(more: object = {}): Promise<RawMqtt> {
+  const raw = await rawMqtt(plain());
+  raw.say(hello({ username: 'u', password: Buffer.from(own.token), ...more }));
+  expect(await raw.hear('connack')).toMatchObject({ returnCode: 0 });
+  return raw;
+}
+const subscribeTo = async (raw: RawMqtt, topic: string, qos: 0 | 1 | 2 = 0) => {
+  raw.say({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic, qos }] });
+  await raw.hear('suback');
+};
+const device = async (name: string) => {
+  const out = join(own.folder, name);
+  await provisionDevice({ client: own.client, name, type: 'virtual', out });
+  return out;
+};
+/** ms until it is closed. */
+const closes = async (socket: { once(event: 'close', then: () => void): unknown }) => {
+  const begun = performance.now();
+  await once(socket as never, 'close');
+  return performance.now() - begun;
+};
+
+describe('certificates over MQTT', () => {
+  it('that are not by the CA, not of now, or not of a device, are refused', async () => {
+    await start();
+    await device('dev');
+    const pki = (file: string) => readFile(join(own.folder, 'data', 'pki', file), 'utf8');
+    const ours = { certificate: await pki('ca.crt'), key: await pki('ca.key') };
+    const caName = /CN=([^,\n]+)/.exec(
+      new (await import('node:crypto')).X509Certificate(ours.certificate).subject,
+    )?.[1];
+    const key = generateKeyPair().privatePem;
+    const csr = await certificateRequest(key, 'dev');
+    const named = { csr, name: 'dev', id: own.client ? (await own.client.devices.get('dev')).id : '' };
+    const [now, year] = [Date.now(), 366 * 86_400_000];
+    const foreign = generateKeyPair().privatePem;
+    const namesake = { key: foreign, certificate: await selfSignedCa(foreign, caName ?? '', now) };
+    const forged: Record<string, { cert: string; key: string }> = {
+      'signed by itself': { key, cert: await selfSignedCa(key, 'dev', now) },
+      'of another CA by the same name': { key, cert: await deviceCertificate(namesake, named, now) },
+      ended: { key, cert: await deviceCertificate(ours, named, now - 3 * year) },
+      'not begun': { key, cert: await deviceCertificate(ours, named, now + year) },
+      'of our CA, and of no device': { key, cert: await deviceCertificate(ours, named, now) },
+      'of a name that is none': { key, cert: await deviceCertificate(ours, { ...named, name: '*' }, now) },
+      "the server's": { key: await pki('server.key'), cert: await pki('server.crt') },
+      "the CA's": { key: ours.key, cert: ours.certificate },
+    };
+    for (const [what, identity] of Object.entries(forged)) {
+      const tried = connect(own.platform.urls.mqtts, {
+        ca: own.ca,
+        ...identity,
+        username: 'u',
+        password: own.token,
+      });
+      await expect(tried, what).rejects.toThrow(/Not authorized/);
+    }
+    // With another's key no handshake comes to its end.
+    const stolen = await readFile(join(own.folder, 'dev', 'device.crt'), 'utf8');
+    await expect(connect(own.platform.urls.mqtts, { ca: own.ca, cert: stolen, key })).rejects.toThrow();
+    expect((await own.client.devices.get('dev')).state).toBe('provisioned');
+  });
+});
+
+describe('a will', () => {
+  it.each([
+    ['of another device', 'aiot/v1/other/presence'],
+    ['that would be a command to itself', 'aiot/v1/dev/command'],
+    ['outside the protocol', 'sensors/1'],
+    ['below $SYS', '$SYS/broker/version'],
+  ])('%s is refused', async (_, topic) => {
+    await start();
+    const will = { topic, payload: Buffer.from('{}'), qos: 1 as const, retain: false };
+    const out = await device('dev');
+    await expect(connectDevice(own.platform.urls.mqtts, out, { will })).rejects.toThrow(/Not authorized/);
+  });
+
+  it('is told when nothing is heard for one and a half times the keep-alive, and not before', async () => {
+    await start();
+    const watcher = await letIn({ clientId: 'watcher' });
+    await subscribeTo(watcher, 'gone/#');
+    const will = { topic: 'gone/raw', payload: Buffer.from('x'), qos: 0, retain: false };
+    const raw = await letIn({ keepalive: 1, will });
+    expect(await closes(raw.socket)).toBeGreaterThan(1400);
+    expect(await watcher.hear('publish')).toMatchObject({ topic: 'gone/raw' });
+  });
+
+  it('of who lost the right to say it is not told', async () => {
+    await start();
+    const out = await device('dev');
+    const watcher = await letIn({ clientId: 'watcher' });
+    await subscribeTo(watcher, '#');
+    const { id, token = '' } = (await own.client.tokens.create({ name: 'thief', role: 'operator' })) as {
+      id: string;
+      token?: string;
+    };
+    const last = {
+      topic: 'aiot/v1/dev/command',
+      payload: Buffer.from('{"last":1}'),
+      qos: 1 as const,
+      retain: false,
+    };
+    const thief = await connect(plain(), { username: 'u', password: token, will: last });
+    const stolen = await connectDevice(own.platform.urls.mqtts, out, {
+      will: { ...last, topic: 'aiot/v1/dev/telemetry/s' },
+    });
+    await stolen.publishAsync('aiot/v1/dev/presence', '{"online":true,"t":1}', { qos: 1, retain: true });
+    await Promise.all([
+      ...[thief, stolen].map((each) => new Promise<void>((resolve) => each.once('close', () => resolve()))),
+      own.client.tokens.revoke(id),
+      own.client.devices.act('dev', 'revoke'),
+    ]);
+    // That it is not there is known all the same.
+    const heard = [await watcher.hear('publish'), await watcher.hear('publish')];
+    expect(heard.map((each) => `${each?.topic} ${each?.payload}`)).toEqual([
+      'aiot/v1/dev/presence {"online":true,"t":1}',
+      expect.stringMatching(/^aiot\/v1\/dev\/presence .*"online":false/),
+    ]);
+    watcher.say({ cmd: 'pingreq' });
+    await watcher.hear('pingresp');
+    expect(watcher.packets.filter(({ cmd }) => cmd === 'publish').length).toBe(2);
+    watcher.socket.destroy();
+  });
+});
+
+describe('a wrong token over MQTT', () => {
+  it('counts as one over HTTP does; who has a right one comes in by either', async () => {
+    const lines: { level: number; msg: string }[] = [];
+    await start({ rates: { failures: 3 }, log: (line) => lines.push(JSON.parse(line)) });
+    const guess = (n: number) => connect(plain(), { username: 'u', password: `aiot_${'x'.repeat(42)}${n}` });
+    const ask = async (token: string) => {
+      const { createClient } = await import('../../src/lib/registry/index.js');
+      const client = createClient({ url: own.platform.urls.http, ca: own.ca, token });
+      return client
+        .status()
+        .then(
+          () => 'let in',
+          ({ code }: { code: string }) => code,
+        )
+        .finally(() => client.close());
+    };
+    expect(await ask('wrong')).toBe('AIOT_TOKEN_INVALID');
+    for (let n = 0; n < 6; n++) await expect(guess(n)).rejects.toThrow(/Bad username/);
+    expect(await ask('wrong')).toBe('AIOT_RATE_LIMITED');
+    expect(await ask(own.token)).toBe('let in');
+    await (await operator()).endAsync(true);
+    // Beyond that they fill no log.
+    expect(lines.filter(({ msg }) => msg === 'a token or secret was refused').length).toBeLessThan(4);
+  });
+});
+
+describe('a session', () => {
+  it('gives a token of narrower scopes nothing that is outside of them, though it waits there', async () => {
+    await start();
+    await own.client.users.add({ name: 'alice', role: 'viewer' });
+    const tokenOf = async (scopes?: string[]) => {
+      const made = await own.client.tokens.create({
+        name: 't',
+        owner: 'alice',
+        ...(scopes ? { scopes } : {}),
+      });
+      return (made as { token?: string }).token ?? '';
+    };
+    const wide = await connect(plain(), {
+      clientId: 'pc',
+      clean: false,
+      username: 'u',
+      password: await tokenOf(),
+    });
+    await wide.subscribeAsync(['lab/1', 'hall/1'], { qos: 1 });
+    await wide.endAsync();
+    const writer = await operator();
+    for (const topic of ['hall/1', 'lab/1', 'hall/1']) await writer.publishAsync(topic, 'x', { qos: 1 });
+    const narrow = await letIn({
+      clientId: 'pc',
+      clean: false,
+      password: Buffer.from(await tokenOf(['stream:lab/#'])),
+    });
+    for (const topic of ['hall/1', 'lab/1']) await writer.publishAsync(topic, 'y', { qos: 1 });
+    const heard = [await narrow.hear('publish'), await narrow.hear('publish')];
+    expect(heard.map((each) => `${each?.topic} ${each?.payload}`)).toEqual(['lab/1 x', 'lab/1 y']);
+    narrow.socket.destroy();
+    await writer.endAsync(true);
+  });
+
+  it('is forgotten when nobody comes back to it, and the longest lonely one makes room for one too many', async () => {
+    const boards = { host: '127.0.0.1', port: 0, publish: ['in/#'], subscribe: ['out/#'] };
+    await start({ boards, brokerLimits: { sessionExpiryMs: 1500, sessionsOfBoards: 2 } });
+    const board = async (clientId: string) => {
+      const raw = await rawMqtt(own.platform.urls.boards ?? '');
+      raw.say(hello({ clientId, clean: false }));
+      const { sessionPresent } = (await raw.hear('connack'))!;
+      raw.say({ cmd: 'disconnect' });
+      await raw.closed;
+      return sessionPresent;
+    };
+    expect([await board('a'), await board('a'), await board('b')]).toEqual([false, true, false]);
+    // Of three, two are kept: that of a was left for longest.
+    expect([await board('c'), await board('b'), await board('c')]).toEqual([false, true, true]);
+    expect(await board('a')).toBe(false);
+    await new Promise((resolve) => setTimeout(resolve, 3200));
+    expect([await board('b'), await board('c')]).toEqual([false, false]);
+  });
+
+  it('keeps as much as it may, by the length of topics too', async () => {
+    await start({ brokerLimits: { queueMessages: 5, queueBytes: 8000 } });
+    const reader = await letIn({ clientId: 'reader', clean: false });
+    await subscribeTo(reader, 'q/#', 1);
+    reader.socket.destroy();
+    const writer = await operator();
+    for (let n = 0; n < 9; n++) await writer.publishAsync('q/1', `${n}`, { qos: 1 });
+    const again = await letIn({ clientId: 'reader', clean: false });
+    for (let n = 4; n < 9; n++) expect(String((await again.hear('publish'))?.payload)).toBe(`${n}`);
+    again.socket.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    for (let n = 0; n < 4; n++) await writer.publishAsync(`q/${'x'.repeat(3000)}`, `${n}`, { qos: 1 });
+    const last = await letIn({ clientId: 'reader', clean: false });
+    const payloads = [await last.hear('publish'), await last.hear('publish')].map((each) =>
+      String(each?.payload),
+    );
+    expect(payloads).toEqual(['2', '3']);
+    last.socket.destroy();
+    await writer.endAsync(true);
+  });
+});
+
+describe('what is retained', () => {
+  it('is bounded in number and bytes, topics counted; beyond it is delivered and not kept', async () => {
+    await start({ brokerLimits: { retainedMessages: 3, retainedBytes: 5000 } });
+    const writer = await operator();
+    const watcher = await letIn({ clientId: 'watcher' });
+    await subscribeTo(watcher, 'r/#');
+    const keep = (topic: string, payload: string) =>
+      writer.publishAsync(topic, payload, { qos: 1, retain: true });
+    for (const name of ['r/1', 'r/2', `r/${'x'.repeat(6000)}`, 'r/3', 'r/4']) await keep(name, 'x');
+    await keep('r/1', 'changed');
+    await keep('r/2', '');
+    await keep('r/5', 'x');
+    for (let n = 0; n < 8; n++) await watcher.hear('publish');
+    const later = await letIn({ clientId: 'later' });
+    await subscribeTo(later, 'r/#');
+    later.say({ cmd: 'pingreq' });
+    await later.hear('pingresp');
+    const kept = later.packets.flatMap((each) =>
+      each.cmd === 'publish' ? [`${each.topic} ${each.payload}`] : [],
+    );
+    expect(kept.sort()).toEqual(['r/1 changed', 'r/3 x', 'r/5 x']);
+    for (const each of [watcher, later]) each.socket.destroy();
+    await writer.endAsync(true);
+  });
+});
+
+describe('who is slow', () => {
+  it('with CONNECT or the TLS handshake is cut after a while, on each listener', async () => {
+    await start({ wsPort: 0, brokerLimits: { connectMs: 700 } });
+    const { mqtt = '', mqtts, wss = '' } = own.platform.urls;
+    const tcp = (url: string) => connectTcp(Number(new URL(url).port), '127.0.0.1');
+    const shaken = (url: string) => tls.connect({ port: Number(new URL(url).port), host: '127.0.0.1', ca: own.ca });
+    const half = tcp(mqtt);
+    half.write(Buffer.from([0x10, 30, 0, 4, 77]));
+    const { socket: upgraded } = await rawMqtt(wss, { ca: own.ca });
+    const waits = { tcp: tcp(mqtt), tls: tcp(mqtts), wss: tcp(wss), half, upgraded };
+    const silent = { ...waits, handshaken: shaken(mqtts), 'handshaken wss': shaken(wss) };
+    const late = new Set(Object.keys(silent));
+    for (const [name, socket] of Object.entries(silent)) {
+      socket.on('error', () => {}).on('close', () => late.delete(name));
+      socket.resume();
+    }
+    await expect.poll(() => [...late], { timeout: 8000 }).toEqual([]);
+  });
+
+  it('with reading loses QoS 0 beyond what its socket may hold, then its connection; others go on', async () => {
+    await start({ brokerLimits: { socketBytes: 256 * 1024, stalledMs: 1000 } });
+    const slow = await letIn({ clientId: 'slow' });
+    await subscribeTo(slow, 'big');
+    slow.socket.pause();
+    const swift = await operator();
+    let count = 0;
+    swift.on('message', () => count++);
+    await swift.subscribeAsync('big', { qos: 0 });
+    const writer = await operator();
+    const payload = Buffer.alloc(64 * 1024);
+    const begun = performance.now();
+    for (let n = 0; n < 400; n++) await writer.publishAsync('big', payload, { qos: 1 });
+    await expect.poll(() => count, { timeout: 20_000 }).toBe(400);
+    expect(performance.now() - begun).toBeLessThan(20_000);
+    // It is cut though its client did not close; what is left of it is seen when it reads on.
+    const closed = closes(slow.socket);
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    slow.socket.resume();
+    await closed;
+    expect(slow.packets.filter(({ cmd }) => cmd === 'publish').length).toBeLessThan(300);
+    for (const each of [swift, writer]) await each.endAsync(true);
+  });
+
+  it('and says goodbye without reading what it asked for is not kept', async () => {
+    await start({ brokerLimits: { stalledMs: 700 } });
+    const slow = await letIn({ clientId: 'slow' });
+    await subscribeTo(slow, 'big', 1);
+    slow.socket.pause();
+    const writer = await operator();
+    const payload = Buffer.alloc(512 * 1024);
+    for (let n = 0; n < 16; n++) await writer.publishAsync('big', payload, { qos: 1 });
+    slow.say({ cmd: 'disconnect' });
+    // The server's side is gone: what is said now is answered by a reset.
+    await expect
+      .poll(
+        () => {
+          slow.socket.write(Buffer.from([0xc0, 0]));
+          return slow.socket.destroyed;
+        },
+        { timeout: 5000, interval: 100 },
+      )
+      .toBe(true);
+    await writer.endAsync(true);
+  });
+});
+
+describe('connections of one address', () => {
+  it('are counted before their handshake, and closed at once beyond the limit', async () => {
+    await start({ brokerLimits: { connectionsPerAddress: 4 } });
+    const port = Number(new URL(own.platform.urls.mqtts).port);
+    let open = 6;
+    // They say nothing, so that no handshake begins.
+    const held = Array.from({ length: open }, () => connectTcp(port, '127.0.0.1'));
+    for (const socket of held)
+      socket
+        .on('error', () => {})
+        .on('close', () => open--)
+        .resume();
+    await expect.poll(() => open, { timeout: 5000 }).toBe(4);
+    const outcome = () =>
+      operator().then(
+        (client) => client.endAsync(true).then(() => true),
+        () => false,
+      );
+    expect(await outcome()).toBe(false);
+    for (const socket of held) socket.destroy();
+    await expect.poll(outcome, { timeout: 10_000 }).toBe(true);
+  });
+
+  it('are let in again at the rate that there is', async () => {
+    await start({ brokerLimits: { burstPerAddress: 2, ratePerAddress: 1 } });
+    const outcome = () =>
+      operator().then(
+        (client) => client.endAsync(true).then(() => true),
+        () => false,
+      );
+    expect([await outcome(), await outcome(), await outcome()]).toEqual([true, true, false]);
+    await expect.poll(outcome, { timeout: 4000, interval: 1100 }).toBe(true);
+  });
+
+  it.each([
+    ['203.0.113.7', '203.0.113.7'],
+    ['::ffff:203.0.113.7', '203.0.113.7'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:db8:1:2:ffff::1', '2001:db8:1:2::/64'],
+    ['2001:0db8::1', '2001:db8:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['unknown', 'unknown'],
+  ])('%s counts as %s', async (address, visitor) => {
+    await start();
+    expect(visitorOf(address)).toBe(visitor);
+  });
+});
+
+describe('MQTT over WebSocket', () => {
+  it('goes on when somebody who named no subprotocol sends what is no frame', async () => {
+    await start({ wsPort: 0 });
+    const url = own.platform.urls.wss ?? '';
+    for (const protocol of ['', 'Sec-WebSocket-Protocol: mqtt\r\n']) {
+      const socket = tls.connect({ port: Number(new URL(url).port), host: '127.0.0.1', ca: own.ca });
+      socket.on('error', () => {});
+      await once(socket, 'secureConnect');
+      socket.write(
+        `GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n${protocol}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
+      );
+      await once(socket, 'data');
+      socket.resume().write(Buffer.from([0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5]));
+      await once(socket, 'close');
+    }
+    await (await connect(url, { ca: own.ca, username: 'u', password: own.token })).endAsync(true);
+  });
+
+  it('notices who goes without a word, and tells the will', async () => {
+    await start({ wsPort: 0 });
+    const watcher = await letIn({ clientId: 'watcher' });
+    await subscribeTo(watcher, 'gone/#');
+    const raw = await rawMqtt(own.platform.urls.wss ?? '', { ca: own.ca });
+    const will = { topic: 'gone/ws', payload: Buffer.from('x'), qos: 0, retain: false };
+    raw.say(hello({ username: 'u', password: Buffer.from(own.token), will }));
+    await raw.hear('connack');
+    raw.socket.destroy();
+    expect(await watcher.hear('publish')).toMatchObject({ topic: 'gone/ws' });
+    watcher.socket.destroy();
+  });
+
+  it('takes no long frame of who is not known, and 1 MiB of who is', async () => {
+    await start({ wsPort: 0 });
+    const url = own.platform.urls.wss ?? '';
+    const stranger = await rawMqtt(url, { ca: own.ca });
+    const begun = performance.now();
+    // In one frame, that never becomes whole: 10 s would be what a CONNECT may take.
+    const long = Buffer.alloc(1024 ** 2);
+    long.set([0x10, 0xff, 0x7f]);
+    stranger.say(long);
+    await stranger.closed;
+    expect(performance.now() - begun).toBeLessThan(5000);
+    const known = await connect(url, { ca: own.ca, username: 'u', password: own.token });
+    await known.publishAsync('big', Buffer.alloc(1024 ** 2), { qos: 1 });
+    await known.endAsync(true);
+  });
+});
