@@ -33,7 +33,7 @@ bool aiot_rule_answer(aiot_rule *rule, double value, uint64_t now_ms) {
 }
 
 bool aiot_rule_tick(aiot_rule *rule, uint64_t now_ms) {
-  if (rule->reason == AIOT_RULE_LOSS || now_ms - rule->answered_ms <= rule->spec.loss_ms) return false;
+  if (now_ms - rule->answered_ms <= rule->spec.loss_ms) return false;
   return change(rule, rule->spec.safe_on, AIOT_RULE_LOSS, now_ms);
 }
 
