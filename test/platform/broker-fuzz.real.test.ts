@@ -46,7 +46,11 @@ function conversation(roll: Dice): Buffer[] {
     publish({ topic, qos: 1, messageId: id }),
     publish({ topic, qos: 2, messageId: id, dup: roll(2) === 1 }),
     ...(['puback', 'pubrec', 'pubrel', 'pubcomp'] as const).map((cmd) => ({ cmd, messageId: id })),
-    { cmd: 'subscribe', messageId: id, subscriptions: [{ topic: ['#', 'a/+', topic][roll(3)], qos: roll(3) }] },
+    {
+      cmd: 'subscribe',
+      messageId: id,
+      subscriptions: [{ topic: ['#', 'a/+', topic][roll(3)], qos: roll(3) }],
+    },
     { cmd: 'unsubscribe', messageId: id, unsubscriptions: [topic] },
     { cmd: 'pingreq' },
   ] as Parameters<typeof generate>[0][];
@@ -57,7 +61,9 @@ function conversation(roll: Dice): Buffer[] {
     ...(roll(3) === 0 ? { will } : {}),
     ...(roll(5) === 0 ? { protocolId: 'MQIsdp', protocolVersion: 3 } : {}),
   });
-  return [first, ...said, ...(roll(2) === 1 ? [{ cmd: 'disconnect' as const }] : [])].map((packet) => generate(packet));
+  return [first, ...said, ...(roll(2) === 1 ? [{ cmd: 'disconnect' as const }] : [])].map((packet) =>
+    generate(packet),
+  );
 }
 
 /** Damages a conversation as a bad line, a bad program and somebody with bad intentions would. */

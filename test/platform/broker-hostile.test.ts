@@ -278,7 +278,8 @@ describe('who is slow', () => {
     await start({ wsPort: 0, brokerLimits: { connectMs: 700 } });
     const { mqtt = '', mqtts, wss = '' } = own.platform.urls;
     const tcp = (url: string) => connectTcp(Number(new URL(url).port), '127.0.0.1');
-    const shaken = (url: string) => tls.connect({ port: Number(new URL(url).port), host: '127.0.0.1', ca: own.ca });
+    const shaken = (url: string) =>
+      tls.connect({ port: Number(new URL(url).port), host: '127.0.0.1', ca: own.ca });
     const half = tcp(mqtt);
     half.write(Buffer.from([0x10, 30, 0, 4, 77]));
     const { socket: upgraded } = await rawMqtt(wss, { ca: own.ca });

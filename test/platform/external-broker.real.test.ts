@@ -1,10 +1,14 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { provisionDevice } from '../../src/lib/provision/index.js';
-import { type Mosquitto, startMosquitto } from '../support/mosquitto.js';
-import { connect } from '../support/mqtt.js';
+import { root } from '../support/cli.js';
+import { freePort, listening, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
+import { connect, connectDevice } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal } from '../support/real.js';
+import { brokerSuite } from './broker-suite.js';
 
 let own: TestPlatform | undefined;
 let mosquitto: Mosquitto | undefined;
@@ -12,6 +16,7 @@ afterEach(async () => {
   await own?.stop();
   await mosquitto?.stop();
   own = undefined;
+  mosquitto = undefined;
 });
 
 describeReal('mosquitto', 'a platform on an external broker', () => {
@@ -45,26 +50,90 @@ describeReal('mosquitto', 'a platform on an external broker', () => {
     await expect.poll(async () => (await platform.client.devices.get('dev')).online).toBe(false);
     device.end(true);
   });
+});
 
-  it('acknowledges nothing to it that could not be stored, and stores it later', async () => {
-    let failing = false;
-    const { platform, url } = await start({
-      async sync(file) {
-        if (failing) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
-        await file.datasync();
-      },
+describeReal('mosquitto', 'a platform with Mosquitto', () => {
+  brokerSuite({
+    async start(options) {
+      mosquitto = await startMosquitto({ settings: ['persistence true', 'autosave_interval 1'] });
+      return testPlatform({ engines: { broker: `mqtt://127.0.0.1:${mosquitto.port}` }, ...options });
+    },
+    device: (_own, _name, options) => connect(`mqtt://127.0.0.1:${mosquitto?.port}`, options ?? {}),
+    async stop() {
+      await mosquitto?.stop();
+      mosquitto = undefined;
+    },
+  });
+});
+
+describeReal('mosquitto', 'Mosquitto as docs/mosquitto sets it up', () => {
+  const told = (text: string, replaced: Record<string, string>) =>
+    Object.entries(replaced).reduce((before, [from, to]) => {
+      expect(before).toContain(from);
+      return before.replaceAll(from, to);
+    }, text);
+
+  it('lets a device do what it may, and one that was revoked in no more once it has read the list anew', async () => {
+    // The platform makes what Mosquitto needs at its first start, whichever broker it has then.
+    own = await testPlatform();
+    const platform = own;
+    for (const name of ['dev', 'other', 'gone'])
+      await provisionDevice({ client: own.client, name, type: 'virtual', out: join(own.folder, name) });
+    const folder = join(own.folder, 'mosquitto');
+    const pki = (file: string) => join(platform.folder, 'data', 'pki', file);
+    await mkdir(folder);
+    for (const file of ['ca.crt', 'server.crt', 'server.key', 'devices.crl']) {
+      await copyFile(pki(file), join(folder, file));
+      await chmod(join(folder, file), 0o644);
+    }
+    const made = spawnSync('mosquitto_passwd', ['-b', '-c', join(folder, 'passwd'), 'platform', 'secret']);
+    expect(made.status, String(made.stderr)).toBe(0);
+    // Started by root it becomes a user of its own.
+    for (const each of [own.folder, folder]) await chmod(each, 0o777);
+    await chmod(join(folder, 'passwd'), 0o644);
+    const [devices, inner] = [await freePort(), await freePort()];
+    const docs = join(root, 'docs', 'mosquitto');
+    const config = told(await readFile(join(docs, 'aiot.conf'), 'utf8'), {
+      '/var/lib/mosquitto/': `${folder}/`,
+      '/etc/mosquitto/conf.d': docs,
+      '/etc/mosquitto/aiot/': `${folder}/`,
+      'listener 8883': `listener ${devices} 127.0.0.1`,
+      'listener 1884': `listener ${inner}`,
     });
-    const device = await connect(url, {});
-    failing = true;
-    await device.publishAsync('aiot/v1/dev/telemetry/s', sample(1), { qos: 1 });
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    expect(await platform.client.datasets.list()).toEqual([]);
-    failing = false;
-    await expect
-      .poll(async () => (await platform.client.datasets.list()).map(({ samples }) => samples), {
-        timeout: 5000,
-      })
-      .toEqual([1]);
-    await device.endAsync(true);
+    await writeFile(join(folder, 'aiot.conf'), config);
+    const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };
+    const broker = spawn('mosquitto', ['-c', join(folder, 'aiot.conf')], { stdio: 'ignore', env });
+    try {
+      await listening(inner);
+      await own.restart({ engines: { broker: `mqtt://platform:secret@127.0.0.1:${inner}` } });
+      await expect(connect(`mqtt://127.0.0.1:${inner}`, {})).rejects.toThrow(/Not authorized/);
+      const url = `mqtts://127.0.0.1:${devices}`;
+      await expect(connect(url, { ca: own.ca, username: 'platform', password: 'secret' })).rejects.toThrow();
+      const by = (name: string) => connectDevice(url, join(platform.folder, name));
+      const [dev, other, gone] = [await by('dev'), await by('other'), await by('gone')];
+      await other.publishAsync('aiot/v1/dev/telemetry/s', '{"seq":1,"recording":"r","x":9}', { qos: 1 });
+      // What is not allowed is acknowledged there, and dropped.
+      expect(await own.client.datasets.list()).toEqual([]);
+      const before = await readFile(pki('devices.crl'), 'utf8');
+      await own.client.devices.act('gone', 'revoke');
+      await expect.poll(() => readFile(pki('devices.crl'), 'utf8'), { timeout: 10_000 }).not.toBe(before);
+      await copyFile(pki('devices.crl'), join(folder, 'devices.crl'));
+      broker.kill('SIGHUP');
+      await expect
+        .poll(
+          () =>
+            by('gone').then(
+              () => 'let in',
+              () => 'refused',
+            ),
+          { timeout: 10_000 },
+        )
+        .toBe('refused');
+      for (const each of [dev, other, gone]) each.end(true);
+      // Others come in as before.
+      await (await by('dev')).endAsync(true);
+    } finally {
+      broker.kill('SIGKILL');
+    }
   });
 });

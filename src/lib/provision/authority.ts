@@ -10,7 +10,13 @@ import {
   unless,
   writeFileAtomic,
 } from '../core/index.js';
-import { deviceCertificate, type Issuer, revocationList, selfSignedCa, serverCertificate } from './certificates.js';
+import {
+  deviceCertificate,
+  type Issuer,
+  revocationList,
+  selfSignedCa,
+  serverCertificate,
+} from './certificates.js';
 import { isSealed, sealKey, unsealKey } from './sealed-key.js';
 
 /** A certificate as the platform remembers it. */

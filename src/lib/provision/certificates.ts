@@ -129,7 +129,10 @@ export async function revocationList(
     signingAlgorithm: ecdsa,
   });
   // The library names it CRL, which OpenSSL does not know (RFC 7468, 7).
-  const lines = Buffer.from(list.rawData).toString('base64').match(/.{1,64}/g) ?? [];
+  const lines =
+    Buffer.from(list.rawData)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
   return ['-----BEGIN X509 CRL-----', ...lines, '-----END X509 CRL-----', ''].join('\n');
 }
 

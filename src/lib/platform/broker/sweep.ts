@@ -14,21 +14,24 @@ export function startSweeps(core: Core, admission: Admission): () => void {
     for (const session of state.sessions.values()) bytes += session.bytes;
     router.queuedBytes = bytes;
   }, everyMs);
-  const expiry = setInterval(() => {
-    admission.sweep();
-    const now = core.now();
-    for (const session of [...state.sessions.values()]) {
-      const { offlineSince } = session;
-      if (offlineSince === null) continue;
-      // A clock that was set back makes nobody older.
-      if (offlineSince > now) session.offlineSince = now;
-      if (now - offlineSince <= limits.sessionExpiryMs) continue;
-      state.end(session);
-      core.sessionLog().append({ k: 'end', s: session.key });
-      figures.expired++;
-      core.log.info({ session: session.key }, 'a session that nobody came back to was forgotten');
-    }
-  }, Math.min(expiryMs, limits.sessionExpiryMs));
+  const expiry = setInterval(
+    () => {
+      admission.sweep();
+      const now = core.now();
+      for (const session of [...state.sessions.values()]) {
+        const { offlineSince } = session;
+        if (offlineSince === null) continue;
+        // A clock that was set back makes nobody older.
+        if (offlineSince > now) session.offlineSince = now;
+        if (now - offlineSince <= limits.sessionExpiryMs) continue;
+        state.end(session);
+        core.sessionLog().append({ k: 'end', s: session.key });
+        figures.expired++;
+        core.log.info({ session: session.key }, 'a session that nobody came back to was forgotten');
+      }
+    },
+    Math.min(expiryMs, limits.sessionExpiryMs),
+  );
   return () => {
     clearInterval(sweep);
     clearInterval(expiry);

@@ -59,7 +59,9 @@ export async function keepRevocationList(parts: Parts) {
   };
   const look = () => {
     running ??= write()
-      .catch((err: unknown) => log.error({ err, file }, 'the list of revoked certificates could not be written'))
+      .catch((err: unknown) =>
+        log.error({ err, file }, 'the list of revoked certificates could not be written'),
+      )
       .finally(() => {
         running = undefined;
       });
@@ -70,10 +72,11 @@ export async function keepRevocationList(parts: Parts) {
   return {
     /** A device was cut off. */
     changed(): void {
-      if (follow) timer ??= setTimeout(() => {
-        timer = undefined;
-        void look();
-      }, leastMs);
+      if (follow)
+        timer ??= setTimeout(() => {
+          timer = undefined;
+          void look();
+        }, leastMs);
     },
     async close(): Promise<void> {
       clearInterval(looking);
