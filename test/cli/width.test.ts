@@ -27,7 +27,12 @@ const job = {
 };
 const token = {
   ...{ id: 'tok_01kaf3m0q8zj2x', name: 'pipeline of the plant', owner: 'somebody', role: 'operator' },
-  ...{ scopes: ['models:write', 'devices:read', 'rollouts:write'], state: 'valid', expires: at, lastUsed: at },
+  ...{
+    scopes: ['models:write', 'devices:read', 'rollouts:write'],
+    state: 'valid',
+    expires: at,
+    lastUsed: at,
+  },
 };
 const webhook = {
   ...{ id: 'wh_01kaf3m0q8zj2x', url: 'https://hooks.example.com/services/T000/B000/XXXXXXXX', created: at },
@@ -40,10 +45,22 @@ const recording = {
   ...{ late: 4, future: 1, firstAt: at, lastAt: at },
 };
 const stream = {
-  ...{ name: 'vibration', recordings: 1234, messages: 1_234_567, samples: 123_456_789, bytes: 12_345_678_901 },
+  ...{
+    name: 'vibration',
+    recordings: 1234,
+    messages: 1_234_567,
+    samples: 123_456_789,
+    bytes: 12_345_678_901,
+  },
   ...{ duplicates: 0, labels: { walking: 120, 'standing-still': 130, running: 99, 'climbing-stairs': 12 } },
 };
-const user = { name: 'somebody.of.the.plant@example.com', role: 'operator', created: at, disabled: at, tokens: 12 };
+const user = {
+  name: 'somebody.of.the.plant@example.com',
+  role: 'operator',
+  created: at,
+  disabled: at,
+  tokens: 12,
+};
 const event = {
   ...{ id: 123_456, at, type: 'device.provision', subject: 'press-7', who: 'operator somebody' },
   data: { fingerprint: digest, more: 'x'.repeat(200) },
@@ -71,7 +88,11 @@ describe('a list in a terminal of 80 columns', () => {
     else process.env.COLUMNS = before;
   });
   const widest = (text: string) =>
-    Math.max(...stripVTControlCharacters(text).split('\n').map((line) => line.length));
+    Math.max(
+      ...stripVTControlCharacters(text)
+        .split('\n')
+        .map((line) => line.length),
+    );
 
   it.each(lists)('%s fits, and keeps the name of each row whole', (_, text, whole) => {
     process.env.COLUMNS = '80';

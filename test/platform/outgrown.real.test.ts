@@ -105,7 +105,9 @@ const servers = () => {
     for (const online of [true, false, true]) {
       await say(online);
       for (const client of clients)
-        await expect.poll(async () => (await client.devices.get('dev')).online, { timeout: 5000 }).toBe(online);
+        await expect
+          .poll(async () => (await client.devices.get('dev')).online, { timeout: 5000 })
+          .toBe(online);
     }
   });
 
@@ -151,7 +153,11 @@ const servers = () => {
     }
     const [version] = await clients[1]!.models.versions('motor');
     expect(version).toMatchObject({ version: 1, trusted: false, kind: 'upload' });
-    const csv = await ask(at(1).datasets, '/upload', { method: 'POST', ca, ...formOf('raw_1.csv', 'a,b\n1,2\n') });
+    const csv = await ask(at(1).datasets, '/upload', {
+      method: 'POST',
+      ca,
+      ...formOf('raw_1.csv', 'a,b\n1,2\n'),
+    });
     expect(csv.status).toBe(200);
     expect((await ask(at(0).datasets, '/raw_1.csv', { ca })).text).toBe('a,b\n1,2\n');
   });

@@ -75,9 +75,7 @@ export class Backups {
     return { pack: Readable.from(pack, { objectMode: false }), head };
   }
 
-  private async setAside(
-    keys: Keys,
-  ): Promise<{
+  private async setAside(keys: Keys): Promise<{
     folder: string;
     staged: Staged[];
     blobs: string[];
