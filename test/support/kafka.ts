@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Kafka, logLevel } from 'kafkajs';
+import { type Admin, Kafka, logLevel } from 'kafkajs';
 import { root } from './cli.js';
 import { freePort } from './free-port.js';
 
@@ -114,7 +114,12 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
     createTopic: (topic, partitions = 1, config = {}) =>
       withAdmin(address, async (admin) => {
         const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
-        await admin.createTopics({ topics: [{ topic, numPartitions: partitions, configEntries }] });
+        // Not waitForLeaders: kafkajs fails where the broker has not heard of the topic that its controller has just made.
+        await admin.createTopics({
+          waitForLeaders: false,
+          topics: [{ topic, numPartitions: partitions, configEntries }],
+        });
+        await untilLed(admin, topic, partitions);
       }),
     kill: () => end('SIGKILL'),
     start,
@@ -123,6 +128,16 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaBroke
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+async function untilLed(admin: Admin, topic: string, partitions: number): Promise<void> {
+  for (const started = Date.now(); ; await delay(50)) {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] }).catch(() => ({ topics: [] }));
+    const led = topics[0]?.partitions.filter(({ leader }) => leader >= 0).length ?? 0;
+    if (led >= partitions) return;
+    if (Date.now() - started > 20_000)
+      throw new Error(`${topic}: ${led} of ${partitions} partitions have a leader`);
+  }
 }
 
 /** Three nodes, each broker and controller: one may be away. */
