@@ -125,10 +125,25 @@ static bool runs_old_or_new(bench *b) {
          (b->device.setup.kind == AIOT_KIND_FIRMWARE && b->device.update.phase == AIOT_PHASE_TRIAL && runs == b->new_index);
 }
 
+/* What the record says of slots is true at every moment: their bytes have their digest. */
+static bool record_is_true(sim_device *d) {
+  static aiot_store store;
+  static uint8_t scratch[AIOT_SECTOR_BYTES];
+  sim_flash_power_on(&d->flash);
+  if (!aiot_store_open_flash(&store, &d->flash.port, d->setup.crypto, scratch)) return false;
+  for (int slot = 0; slot < 2; slot++) {
+    uint8_t digest[AIOT_SHA256_BYTES];
+    const aiot_content *content = &store.record.slot[slot];
+    if (!content->present) continue;
+    if (!aiot_store_digest(&store, slot, content->bytes, digest) || memcmp(digest, content->digest, sizeof digest) != 0) return false;
+  }
+  return true;
+}
+
 /* Power on again: old or new, and then the end that it would have had. */
 static bool recovers(bench *b) {
   sim_device *d = &b->device;
-  if (!sim_device_boot(d) || !runs_old_or_new(b)) return false;
+  if (!record_is_true(d) || !sim_device_boot(d) || !runs_old_or_new(b)) return false;
   desire(b, b->count - 1);
   sim_device_run(d, LONG_MS);
   if (!aiot_update_settled(&d->update) || d->update.dead || d->flash.overwrites > 0) return false;
@@ -162,7 +177,7 @@ static void cut_twice(bench *b, totals *t, uint32_t operations) {
     bool cut = true;
     for (uint32_t again = 1; cut; again++) {
       update(b, at, again % 2 == 0 ? SIM_TORN_BITS : SIM_TORN_HALF);
-      bool good = sim_device_boot(d) && runs_old_or_new(b);
+      bool good = record_is_true(d) && sim_device_boot(d) && runs_old_or_new(b);
       d->flash.cut_at = again;
       d->flash.torn = at % 2 == 0 ? SIM_TORN_HALF : SIM_TORN_BITS;
       desire(b, b->count - 1);

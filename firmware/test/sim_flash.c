@@ -48,7 +48,7 @@ static bool flash_write(void *context, uint32_t offset, const void *data, size_t
   const size_t done = cut ? done_of(f, bytes) : bytes;
   for (size_t i = 0; i < done; i++) {
     uint8_t *at = f->memory + offset + i;
-    if ((*at & from[i]) != from[i]) f->overwrites++;
+    if (*at != 0xff && from[i] != 0xff) f->overwrites++;
     *at &= from[i];
   }
   if (cut && f->torn == SIM_TORN_BITS && done < bytes) f->memory[offset + done] &= (uint8_t)(from[done] | random_byte(f));

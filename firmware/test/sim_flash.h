@@ -29,7 +29,7 @@ typedef struct {
   uint32_t cut_at;
   sim_torn torn;
   bool off;
-  /* Writes that wanted a bit set which was cleared: what they wrote is not what they meant. */
+  /* Bytes that were written a second time without an erase: bits that were cleared stay so, and some chips allow it not at all. */
   uint32_t overwrites;
   uint32_t random;
 } sim_flash;

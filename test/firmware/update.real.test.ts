@@ -138,7 +138,10 @@ function cases(): Case[] {
     ['not yet expired', { now: 1_799_999_999_999 }],
     ['a clock set back', { now: 5 }],
     ['a network alone', { envelope: signed({ ...payload, model: { ...payload.model, kind: 'network' } }) }],
-    ['a float network', { envelope: signed({ ...payload, model: { ...payload.model, quantization: float } }) }],
+    [
+      'a float network',
+      { envelope: signed({ ...payload, model: { ...payload.model, quantization: float } }) },
+    ],
     ['a newer interface', { envelope: signed({ ...payload, interface: 2 }) }],
     ['an unknown key', { envelope: JSON.stringify(signPayload(payload, other)) }],
     ['one of two signatures', { trust: both }],

@@ -1,0 +1,254 @@
+/* Updates whose way is rough: networks that break, brokers that go, devices that die in a trial, wishes that change, slots that lose bits. */
+#include <string.h>
+
+#include "update_bench.h"
+
+/* The connection breaks behind every chunk in turn, and goes on where it broke. */
+static void test_network(checks *c, aiot_kind kind) {
+  for (size_t after = 0; after <= BLOB_BYTES / 1460 + 1; after++) {
+    bench *b = bench_open(c, kind);
+    b->device.platform.breaks = 1;
+    b->device.platform.break_after = after;
+    b->device.platform.served = 0;
+    wish(b, "broken once");
+    ends(b, "the network broke once", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+    check_equal(c, "no byte came twice", after, (int64_t)(BLOB_BYTES + b->device.platform.manifest_bytes),
+                (int64_t)b->device.platform.served);
+    bench_close(b);
+  }
+  bench *b = bench_open(c, kind);
+  /* Each attempt brings one chunk: none is counted as failed. */
+  b->device.platform.breaks = 1000;
+  b->device.platform.break_after = 1;
+  wish(b, "broken behind each chunk");
+  ends(b, "the network broke behind each chunk", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  bench_close(b);
+
+  b = bench_open(c, kind);
+  b->device.platform.breaks = 1000;
+  b->device.platform.break_after = 3;
+  memset(b->device.trace, 0, sizeof b->device.trace);
+  sim_device_desire(&b->device, &b->v2, "given up");
+  const uint64_t start = b->device.uptime_ms;
+  for (int i = 0; i < 40 && b->device.update.written + b->device.update.waiting < 3 * 1460; i++) aiot_update_step(&b->device.update);
+  b->device.platform.break_after = 0;
+  sim_device_run(&b->device, LONG_MS);
+  ends(b, "six attempts that bring nothing", "DI", AIOT_PHASE_IDLE, AIOT_UPDATE_DOWNLOAD, 1);
+  const uint64_t waited = b->device.uptime_ms - start;
+  check_at(c, "after waits of 0.2 to 5 s", "ms", (size_t)waited, waited >= 6200 && waited < 7000);
+  check_at(c, "what came is kept", "", 0, b->device.store.record.download.slot == 1);
+  b->device.platform.breaks = 0;
+  b->device.platform.served = 0;
+  wish(b, "taken up");
+  ends(b, "another attempt goes on", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  check_at(c, "without what was there", "from", (size_t)b->device.platform.last_from, b->device.platform.last_from == 0);
+  bench_close(b);
+
+  b = bench_open(c, kind);
+  b->device.platform.unreachable = 5;
+  wish(b, "not reached at first");
+  ends(b, "the platform is not reached five times", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  bench_close(b);
+
+  b = bench_open(c, kind);
+  b->device.platform.silent = true;
+  wish(b, "silent");
+  ends(b, "the platform says nothing", "DI", AIOT_PHASE_IDLE, AIOT_UPDATE_DOWNLOAD, 1);
+  bench_close(b);
+}
+
+/* The power goes in a download; what lies in the flash is not asked for again, but for the last sector. */
+static void test_resume(checks *c, aiot_kind kind) {
+  bench *b = bench_open(c, kind);
+  sim_device *d = &b->device;
+  d->tick_ms = 50;
+  sim_device_desire(d, &b->v2, "resumed");
+  while (d->update.written < 3 * 4096) aiot_update_step(&d->update);
+  check_equal(c, "one piece of work a step, where each takes long", 0, 3 * 4096, d->update.written);
+  d->tick_ms = 0;
+  sim_device_boot(d);
+  check_equal(c, "version 1 runs", 0, 1, running_version(b));
+  d->platform.served = 0;
+  wish(b, "resumed");
+  ends(b, "resumed", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  check_equal(c, "it went on", 0, 2 * 4096, (int64_t)d->platform.last_from);
+  bench_close(b);
+}
+
+static void test_trial(checks *c, aiot_kind kind) {
+  static const struct {
+    uint8_t does;
+    aiot_code code[3];
+  } rows[] = {{SIM_BAD, {AIOT_GOLDEN_MISMATCH, AIOT_UPDATE_TRIAL, AIOT_CONFIG_MALFORMED}},
+              {SIM_EMPTY, {AIOT_GOLDEN_MISMATCH, AIOT_OK, AIOT_OK}},
+              {SIM_DEAF, {AIOT_OK, AIOT_UPDATE_HEARTBEAT, AIOT_UPDATE_HEARTBEAT}}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    if (rows[i].code[kind] == AIOT_OK) continue;
+    bench *b = bench_open(c, kind);
+    b->second[0] = rows[i].does;
+    offer_release(b, &b->v2);
+    wish(b, "tried");
+    ends(b, "a version that fails its trial", to(b, 'R'), AIOT_PHASE_ROLLED_BACK, rows[i].code[kind], 1);
+    check_at(c, "what was tried is forgotten", "", 0, !b->device.store.record.slot[1].present);
+    check_at(c, "what was committed stays", "", 0, b->device.store.record.sequence == 5 && b->device.store.record.floor == 3);
+    bench_close(b);
+  }
+}
+
+/* The device dies of its trial: three times, and no more. */
+static void test_crash(checks *c, aiot_kind kind) {
+  bench *b = bench_open(c, kind);
+  sim_device *d = &b->device;
+  b->second[0] = SIM_CRASH;
+  offer_release(b, &b->v2);
+  wish(b, "crash");
+  int restarts = 0;
+  for (; d->flash.off && restarts < 10; restarts++) {
+    check_at(c, "it boots again", aiot_kind_name(kind), (size_t)restarts, sim_device_boot(d));
+    check_equal(c, "with version 1", (size_t)restarts, 1, running_version(b));
+    sim_device_run(d, LONG_MS);
+  }
+  check_equal(c, "restarts in a trial", 0, 3, restarts);
+  check_at(c, "rolled back", aiot_kind_name(kind), 0,
+           d->update.phase == AIOT_PHASE_ROLLED_BACK && strcmp(d->update.error.code, "AIOT_UPDATE_TRIAL") == 0);
+  check_equal(c, "version 1 runs", 0, 1, running_version(b));
+  const size_t requests = d->platform.requests;
+  wish(b, "crash");
+  check_equal(c, "it is not begun again", 0, (int64_t)requests, (int64_t)d->platform.requests);
+  bench_close(b);
+}
+
+/* The broker restarts while its acknowledgement is waited for. */
+static void test_broker(checks *c, aiot_kind kind) {
+  bench *b = bench_open(c, kind);
+  b->device.broker = false;
+  b->device.broker_back_ms = b->device.uptime_ms + 50000;
+  wish(b, "broker back");
+  ends(b, "the broker comes back after 50 s", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  bench_close(b);
+  b = bench_open(c, kind);
+  b->device.broker = false;
+  const uint64_t start = b->device.uptime_ms;
+  wish(b, "broker gone");
+  ends(b, "the broker stays away", to(b, 'R'), AIOT_PHASE_ROLLED_BACK, AIOT_UPDATE_HEARTBEAT, 1);
+  check_at(c, "after 60 s", "", 0, b->device.uptime_ms - start >= 60000 && b->device.uptime_ms - start < 62000);
+  bench_close(b);
+}
+
+/* Wishes that change while an update is under way. */
+static void test_wishes(checks *c, aiot_kind kind) {
+  bench *b = bench_open(c, kind);
+  sim_device *d = &b->device;
+  sim_device_desire(d, &b->v2, "taken back");
+  aiot_update_step(&d->update);
+  aiot_update_desire(&d->update, NULL);
+  check_at(c, "a withdrawn download ends", "", 0, aiot_update_settled(&d->update) && d->update.phase == AIOT_PHASE_IDLE);
+  check_at(c, "and lets go of the line", "", 0, d->line.user == NULL && d->platform.open == 0 && !d->update.has_rollout);
+
+  /* Another wish of the same version ends a download and begins anew. */
+  d->tick_ms = 50;
+  sim_device_desire(d, &b->v2, "one");
+  while (d->update.written == 0) aiot_update_step(&d->update);
+  d->tick_ms = 0;
+  sim_device_desire(d, &b->v2, "two");
+  check_at(c, "a newer wish has its turn at once", "", 0, strcmp(d->update.rollout, "two") == 0 && d->update.written == 0);
+  sim_device_run(d, LONG_MS);
+  check_at(c, "and is committed", "", 0, strcmp(d->store.record.last.rollout, "two") == 0 && running_version(b) == 2);
+
+  /* While a trial runs a wish waits; the last one counts, and one that is taken back is forgotten. */
+  b->v1.sequence = 7;
+  b->v1.version = 3;
+  d->broker = false;
+  sim_device_offer(d, &b->v1, &b->key, b->envelope, sizeof b->envelope);
+  sim_device_desire(d, &b->v1, "three");
+  sim_device_run(d, 5000);
+  check_at(c, "it is on trial", "", 0, d->update.phase == AIOT_PHASE_TRIAL);
+  sim_device_desire(d, &b->v2, "four");
+  check_at(c, "a wish waits for the trial", "", 0, d->update.has_pending && d->update.phase == AIOT_PHASE_TRIAL);
+  sim_device_desire(d, &b->v1, "three");
+  check_at(c, "the same wish is the one on trial", "", 0, !d->update.has_pending);
+  sim_device_desire(d, &b->v2, "four");
+  aiot_update_desire(&d->update, NULL);
+  check_at(c, "a wish taken back is forgotten", "", 0, !d->update.has_pending && d->update.phase == AIOT_PHASE_TRIAL);
+  b->v2.sequence = 8;
+  b->v2.version = 4;
+  sim_device_offer(d, &b->v2, &b->key, b->envelope, sizeof b->envelope);
+  sim_device_desire(d, &b->v2, "five");
+  d->broker = true;
+  sim_device_run(d, LONG_MS);
+  check_at(c, "the trial ended well, and the wish had its turn", "", 0,
+           strcmp(d->store.record.last.rollout, "five") == 0 && d->store.record.sequence == 8 && running_version(b) == 2);
+  bench_close(b);
+}
+
+/* Slots that lost bits while the power was off. */
+static void test_damaged(checks *c, aiot_kind kind) {
+  if (kind == AIOT_KIND_FIRMWARE) return;
+  bench *b = bench_open(c, kind);
+  sim_device *d = &b->device;
+  b->v2.floor = 6;
+  offer_release(b, &b->v2);
+  wish(b, "second");
+  uint8_t *active = d->flash.memory + d->store.slot[1].offset, *other = d->flash.memory + d->store.slot[0].offset;
+  active[77] ^= 1;
+  sim_device_boot(d);
+  check_at(c, "below the floor nothing runs", "", 0, d->active == AIOT_NO_SLOT && d->store.record.active == AIOT_NO_SLOT);
+  bench_close(b);
+
+  b = bench_open(c, kind);
+  d = &b->device;
+  b->v2.floor = 1;
+  sim_device_offer(d, &b->v2, &b->key, b->envelope, sizeof b->envelope);
+  wish(b, "second");
+  active = d->flash.memory + d->store.slot[1].offset;
+  other = d->flash.memory + d->store.slot[0].offset;
+  active[77] ^= 1;
+  sim_device_boot(d);
+  check_equal(c, "a damaged version gives way to the one before", 0, 1, running_version(b));
+  check_at(c, "sequence and floor do not fall", "", 0, d->store.record.sequence == 6 && d->store.record.floor == 3);
+  other[78] ^= 1;
+  sim_device_boot(d);
+  check_at(c, "both damaged: nothing runs", "", 0, d->active == AIOT_NO_SLOT);
+  bench_close(b);
+
+  b = bench_open(c, kind);
+  d = &b->device;
+  d->broker = false;
+  sim_device_desire(d, &b->v2, "on trial");
+  sim_device_run(d, 5000);
+  d->flash.memory[d->store.slot[1].offset + 5] ^= 4;
+  d->broker = true;
+  sim_device_boot(d);
+  check_at(c, "a damaged slot on trial is rolled back", "", 0,
+           d->update.phase == AIOT_PHASE_ROLLED_BACK && strcmp(d->update.error.code, "AIOT_DIGEST_MISMATCH") == 0);
+  check_equal(c, "version 1 runs", 0, 1, running_version(b));
+  bench_close(b);
+}
+
+/* A flash that fails is not written to any more, and nothing ends in a loop. */
+static void test_dead(checks *c, aiot_kind kind) {
+  bench *b = bench_open(c, kind);
+  sim_device *d = &b->device;
+  sim_device_desire(d, &b->v2, "dead");
+  d->flash.cut_at = d->flash.writes + d->flash.erases + 3;
+  sim_device_run(d, LONG_MS);
+  check_at(c, "the update is dead", "", 0, d->update.dead && aiot_update_settled(&d->update) && d->line.user == NULL);
+  aiot_update_desire(&d->update, NULL);
+  check_at(c, "and does nothing", "", 0, !aiot_update_step(&d->update));
+  bench_close(b);
+}
+
+int main(void) {
+  checks c = {0};
+  for (aiot_kind kind = AIOT_KIND_MODEL; kind <= AIOT_KIND_CONFIG; kind++) {
+    test_network(&c, kind);
+    test_resume(&c, kind);
+    test_trial(&c, kind);
+    test_crash(&c, kind);
+    test_broker(&c, kind);
+    test_wishes(&c, kind);
+    test_damaged(&c, kind);
+    test_dead(&c, kind);
+  }
+  return checks_end(&c);
+}
