@@ -24,6 +24,7 @@ export interface IngestFigure {
 }
 
 const devices = 8;
+const killed: FileTelemetry[] = [];
 
 /** Small messages (one sample of three fields) and batches of 50 samples. */
 export async function ingestFigures(folder: () => string, short = false): Promise<IngestFigure[]> {
@@ -75,7 +76,8 @@ export async function storageFigures(folder: string, short = false): Promise<Sto
       most = Math.max(most, process.memoryUsage.rss() / 1e6);
     }
   }
-  // Not closed: as SIGKILL leaves it.
+  // Not closed, as SIGKILL leaves it; and kept, as its open file would be collected as garbage, with a warning.
+  killed.push(telemetry);
   const began = performance.now();
   const again = await FileTelemetry.open({ folder, now: Date.now });
   const start = (performance.now() - began) / 1000;
@@ -84,6 +86,7 @@ export async function storageFigures(folder: string, short = false): Promise<Sto
   const key = { channel: 'telemetry', stream: 's', device: 'd77', recording: 'r' } as const;
   for await (const _ of again.read(key, { from: 20 * 60_000, to: 80 * 60_000 })) entries++;
   const hour = { seconds: (performance.now() - asked) / 1000, entries };
+  await again.close();
   const messages = count * perDevice;
   return { devices: count, messages, samples: messages * 100, memory: { before, most }, start, hour };
 }
