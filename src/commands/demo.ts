@@ -10,6 +10,7 @@ export default class Demo extends AiotCommand {
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',
     '<%= config.bin %> <%= command.id %> --data ./recordings --out ./demo',
+    '<%= config.bin %> <%= command.id %> --native',
   ];
   static override flags = {
     data: Flags.string({
@@ -22,6 +23,10 @@ export default class Demo extends AiotCommand {
       summary: 'Folder to keep everything in; a new one in the user’s data folder unless given.',
       env: 'AIOT_OUT',
       helpValue: 'DIR',
+    }),
+    native: Flags.boolean({
+      summary: 'Devices are the firmware’s core, a process each.',
+      env: 'AIOT_NATIVE',
     }),
     'http-port': Flags.integer({
       summary: 'Port of the API; 0 = any free one.',
@@ -49,6 +54,7 @@ export default class Demo extends AiotCommand {
       httpPort: flags['http-port'],
       mqttPort: flags['mqtt-port'],
       devices: 4,
+      native: flags.native,
       signal: this.signal,
     });
     try {

@@ -89,7 +89,7 @@ export default class DeviceSimulate extends AiotCommand {
       env: 'AIOT_SEED',
     }),
     native: Flags.boolean({
-      summary: 'The firmware’s core, as a process of this machine.',
+      summary: 'Devices are the firmware’s core, a process each.',
       env: 'AIOT_NATIVE',
       exclusive: ['serial', 'board'],
     }),

@@ -4,18 +4,19 @@ import { operatorKey } from '../../lib/provision/index.js';
 import { contextFor, pushedFirmwareSchema, pushFirmware, withClient } from '../../lib/registry/index.js';
 
 export default class FirmwarePush extends AiotCommand {
-  static override summary = 'Check an application image, sign it here, and put it into the registry.';
+  static override summary = 'Check an application image or a computer’s program, sign it here, and put it into the registry.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/motor.bin --name motor',
     '<%= config.bin %> <%= command.id %> build/motor.bin --types esp32,pump --json',
+    '<%= config.bin %> <%= command.id %> build/aiot-device --name aiot-device --types virtual',
   ];
   static override args = {
-    image: Args.string({ required: true, description: 'Application image (.bin).' }),
+    image: Args.string({ required: true, description: 'Application image (.bin), or a program for Linux (ELF).' }),
   };
   static override flags = {
     name: Flags.string({ summary: 'Name of the firmware [default: the image’s project].', env: 'AIOT_NAME' }),
     types: Flags.string({
-      summary: 'Types of device that it is released for, with commas [default: the image’s chip].',
+      summary: 'Types of device that it is released for, with commas [default: the image’s chip; virtual].',
       env: 'AIOT_TYPES',
       helpValue: 'TYPE,…',
     }),
@@ -38,7 +39,8 @@ export default class FirmwarePush extends AiotCommand {
     const what = `${pushed.name}@${pushed.version}`;
     this.print(`${bold(what)} is pushed to ${context.url}.\n${firmwareFacts(pushed)}`);
     const at = again(input, 'context');
-    this.print(next(`aiot flash --slot next --firmware ${what} --port PORT${at}`, `aiot firmware list${at}`));
+    const cable = pushed.chip === null ? [] : [`aiot flash --slot next --firmware ${what} --port PORT${at}`];
+    this.print(next(...cable, `aiot firmware deploy ${what} --to all${at}`));
     return pushed;
   }
 }

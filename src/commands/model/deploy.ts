@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, bold, next, shared, table } from '../../lib/cli/index.js';
+import { AiotCommand, again, next, rolloutText, shared } from '../../lib/cli/index.js';
 import { operatorKey } from '../../lib/provision/index.js';
 import {
   contextFor,
@@ -63,13 +63,7 @@ export default class ModelDeploy extends AiotCommand {
           this.note(`not online, waiting until --timeout (10m unless given): ${names.join(', ')}`),
       }),
     );
-    const rows = rollout.devices.map(({ name, state, step, error }) => [
-      name,
-      state,
-      step,
-      error?.code ?? null,
-    ]);
-    this.print(`${bold(rollout.id)}\n${table(['device', 'state', 'step', 'error'], rows)}`);
+    this.print(rolloutText(rollout));
     this.print(
       next(`aiot device list${at}`, `aiot model show ${rollout.model.name}@${rollout.model.version}${at}`),
     );

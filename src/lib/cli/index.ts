@@ -51,6 +51,7 @@ export { explanationText } from './render/explanation.js';
 export { fileEvaluationText } from './render/file-evaluation.js';
 export { imageText, mergedText } from './render/firmware.js';
 export { firmwareFacts, firmwareTable } from './render/firmware-card.js';
+export { rolloutText } from './render/rollout.js';
 export { fitText } from './render/fit.js';
 export { flashExit, flashedText, flashNext } from './render/flashed.js';
 export { deviceHistoryText, devicesTable, tagsText } from './render/fleet.js';

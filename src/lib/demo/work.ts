@@ -1,6 +1,6 @@
 import type { Project } from '../core/index.js';
 import type { Dataset, Finding, Split } from '../data/index.js';
-import type { VirtualDevice } from '../device/index.js';
+import type { SimulatedDevice } from '../device/index.js';
 import type { EvaluateResult, PushResult, QuantizeResult, TrainResult } from '../model/index.js';
 import type { Platform } from '../platform/index.js';
 import type { LiveFigures, RegistryClient, Rollout } from '../registry/index.js';
@@ -15,6 +15,8 @@ export interface DemoOptions {
   mqttPort: number;
   /** Virtual devices. */
   devices: number;
+  /** They are the firmware's core, a process each. */
+  native?: boolean;
   signal: AbortSignal;
 }
 
@@ -28,7 +30,7 @@ export interface DemoWork {
   client: RegistryClient;
   /** Private signing key, PEM. */
   operatorKey: string;
-  devices: VirtualDevice[];
+  devices: SimulatedDevice[];
   /** As read from the files that the devices replay. */
   source: Dataset;
   /** As the platform recorded it. */

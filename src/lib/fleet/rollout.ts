@@ -14,6 +14,7 @@ export interface UpdateReport {
   rollout: string | null;
   state: string;
   model: { sequence: number } | null;
+  firmware?: { release?: { sequence: number } | null | undefined } | undefined;
   error: { code: string; message: string } | null;
 }
 
@@ -38,6 +39,7 @@ export interface RolloutStep {
 
 export interface RolloutPlan {
   id: string;
+  kind: RolloutState['kind'];
   model: { name: string; version: number };
   sequence: number;
   selector: string;
@@ -121,14 +123,15 @@ function changeOf(rollout: RolloutState, device: RolloutDevice, event: RolloutEv
 }
 
 function changeByReport(rollout: RolloutState, report: UpdateReport): Change | null {
-  const { state: step, error, model } = report;
+  const { state: step, error } = report;
+  const running = rollout.kind === 'firmware' ? report.firmware?.release : report.model;
   switch (step) {
     case 'COMMITTED':
-      if (model?.sequence === rollout.sequence) return { state: 'committed', step, error: null };
+      if (running?.sequence === rollout.sequence) return { state: 'committed', step, error: null };
       return {
         ...failed(
           'AIOT_ROLLOUT_MISREPORTED',
-          `the device committed sequence ${model?.sequence ?? 'none'}, not ${rollout.sequence}`,
+          `the device committed sequence ${running?.sequence ?? 'none'}, not ${rollout.sequence}`,
         ),
         step,
       };

@@ -196,7 +196,13 @@ export const rolloutDeviceStates = [
 ] as const;
 
 /** POST /rollouts; GET /rollouts → {rollouts}; GET /rollouts/{id}; GET /rollouts/{id}/events = server-sent events of it */
+/** What a rollout carries: each kind has releases and sequences of its own. */
+const rolloutKind = z.enum(['model', 'firmware']);
+export type RolloutKind = z.output<typeof rolloutKind>;
+
 export const rolloutRequestSchema = z.strictObject({
+  kind: rolloutKind.default('model'),
+  /** The model's, or the firmware's, name and version. */
   model: z.strictObject({ name, version: z.int().min(1) }),
   /** Of the manifest to send. */
   sequence: z.int().min(1),
@@ -207,6 +213,7 @@ export const rolloutRequestSchema = z.strictObject({
 });
 export const rolloutSchema = z.object({
   id: z.string(),
+  kind: rolloutKind.default('model'),
   model: z.object({ name, version: z.int() }),
   sequence: z.int(),
   selector: z.string(),

@@ -29,7 +29,7 @@ export interface DeployOptions {
  * @throws AIOT_NOT_FOUND, AIOT_ROLLOUT_EMPTY, AIOT_SELECTOR_INVALID, AIOT_KEY_NOT_FOUND, AIOT_INTERRUPTED
  */
 export async function deployModel(options: DeployOptions): Promise<Rollout> {
-  const { client, model, selector, deadlineMs, signal, onProgress } = options;
+  const { client, model, selector, deadlineMs, signal } = options;
   const sequence = await newestSequence(options);
   signal?.throwIfAborted();
   const rollout = await client.rollouts.start({
@@ -38,6 +38,15 @@ export async function deployModel(options: DeployOptions): Promise<Rollout> {
     selector,
     ...(deadlineMs === undefined ? {} : { deadlineMs }),
   });
+  return await followRollout(rollout, options);
+}
+
+/** Waits for a rollout that has begun. @throws AIOT_INTERRUPTED */
+export async function followRollout(
+  rollout: Rollout,
+  options: Omit<DeployOptions, 'model' | 'signingKey' | 'now'>,
+): Promise<Rollout> {
+  const { signal, onProgress } = options;
   options.onStarted?.(rollout.id);
   onProgress?.(rollout);
   try {
@@ -51,7 +60,10 @@ export async function deployModel(options: DeployOptions): Promise<Rollout> {
   }
 }
 
-async function follow(started: Rollout, options: DeployOptions): Promise<Rollout> {
+async function follow(
+  started: Rollout,
+  options: Omit<DeployOptions, 'model' | 'signingKey' | 'now'>,
+): Promise<Rollout> {
   const { client, signal, onProgress, onOffline } = options;
   let rollout = started;
   if (onOffline) {

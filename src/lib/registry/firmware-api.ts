@@ -13,8 +13,8 @@ export const firmwareVersionSchema = z.object({
   digest,
   bytes: z.int(),
   pushed: time,
-  /** The chip that the image is for, as its header says. */
-  chip: z.enum(chipNames),
+  /** The chip that the image is for, as its header says; null = a program of a computer. */
+  chip: z.enum(chipNames).nullable(),
   deviceTypes: z.array(z.string()),
   /** The application description in the image; null where it has none. */
   app: z.object({ project: z.string(), version: z.string(), built: z.string(), idf: z.string() }).nullable(),

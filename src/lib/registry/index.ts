@@ -40,6 +40,8 @@ export {
   pullFirmware,
   resolveFirmware,
 } from './firmware/fetch.js';
+export { deployFirmware } from './firmware/deploy.js';
+export { readFirmware } from './firmware/image.js';
 export { pushedFirmwareSchema, pushFirmware } from './firmware/push.js';
 export * from './firmware-api.js';
 export * from './fleet-api.js';

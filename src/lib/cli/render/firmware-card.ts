@@ -15,7 +15,7 @@ export function firmwareFacts({
 }: FirmwareVersion): string {
   return facts([
     ['image', `${size(bytes)}, ${digest}`],
-    ['chip', chip],
+    ['chip', chip ?? 'none: a program of a computer'],
     ['for', deviceTypes.join(', ')],
     [
       'program',

@@ -2,7 +2,7 @@ import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadProject, publicKeyOf, readText } from '../../core/index.js';
 import { openDataset } from '../../data/index.js';
-import { createVirtualDevice } from '../../device/index.js';
+import { createNativeDevice, createVirtualDevice } from '../../device/index.js';
 import { trustRootOf } from '../../formats/index.js';
 import { startPlatform } from '../../platform/index.js';
 import { initProject } from '../../project/index.js';
@@ -49,7 +49,9 @@ export function provisionStep(work: DemoWork): DemoStep {
       for (const name of names) {
         const out = join(work.options.folder, 'devices', name);
         await provisionDevice({ client: work.client, name, type: 'virtual', out });
-        const device = await createVirtualDevice({ identityDir: out });
+        const device = work.options.native
+          ? await createNativeDevice({ identityDir: out, onBuild: () => report('building the native device') })
+          : await createVirtualDevice({ identityDir: out });
         work.devices.push(device);
         work.closers.push(() => device.stop());
         await device.connect();

@@ -1,13 +1,15 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { AiotError, aiotVersion, cacheFolder, packageRoot, systemCode, withLock } from '../../core/index.js';
 
 /** How long the compiler may take, ms. */
 const buildMs = 300_000;
+/** How long programs of other sources are kept: another version of aiot may run them, ms. */
+const keptMs = 7 * 24 * 3_600_000;
 
 /** The programs that firmware/device.cmake knows; all but the first are for tests of updates. */
 export type NativeProgram =
@@ -76,12 +78,14 @@ async function filesIn(sources: string): Promise<string[]> {
   return found.sort();
 }
 
-/** Programs of other sources are not needed again. */
+/** Programs of other sources that nobody has built lately are not needed again. */
 async function forgetOthers(folder: string): Promise<void> {
   const all = join(cacheFolder(), 'native');
   for (const name of await readdir(all)) {
     const path = join(all, name);
-    if (path !== folder && /^[0-9a-f]{16}$/.test(name)) await rm(path, { recursive: true, force: true });
+    if (path === folder || !/^[0-9a-f]{16}$/.test(name)) continue;
+    const { mtimeMs } = await stat(path);
+    if (Date.now() - mtimeMs > keptMs) await rm(path, { recursive: true, force: true });
   }
 }
 

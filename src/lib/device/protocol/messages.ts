@@ -56,7 +56,8 @@ export type Inference = z.output<typeof inferenceSchema>;
 /** Retained, platform → device: what the device should run. An empty payload withdraws it. */
 export const desiredSchema = z.looseObject({
   rollout: z.string(),
-  kind: z.literal('model'),
+  /** Each kind has slots, versions and a rollback of its own; a device refuses those that it does not update. */
+  kind: z.enum(['model', 'firmware']),
   name,
   version: z.int().min(1),
   sequence: z.int().min(1),
@@ -92,7 +93,16 @@ export const reportedSchema = z.looseObject({
   t: time,
   type: z.string(),
   /** What its firmware calls itself: `fw` of selectors. Absent where it does not say. */
-  firmware: z.object({ name: name.optional(), version: z.string().min(1).max(64) }).optional(),
+  firmware: z
+    .object({
+      name: name.optional(),
+      version: z.string().min(1).max(64),
+      /** What came over the air and runs; null = what it was made with. Absent where firmware is not updated so. */
+      release: running.nullable().optional(),
+    })
+    .optional(),
+  /** The kind of update that `state` speaks of; absent = a model. */
+  kind: z.enum(['model', 'firmware']).optional(),
   state: z.enum(updateStates),
   /** The rollout that `state` speaks of. */
   rollout: z.string().nullable(),

@@ -1,4 +1,5 @@
 /** ELF files of these chips' compilers: sections, segments, functions, and the source lines of addresses. */
+export { readProgram } from './program.js';
 export {
   type ElfFile,
   type ElfMachine,

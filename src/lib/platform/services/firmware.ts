@@ -1,11 +1,12 @@
 import { AiotError } from '../../core/index.js';
-import { type Envelope, type Manifest, readEspImage, verifyManifest } from '../../formats/index.js';
+import { type Envelope, type Manifest, verifyManifest } from '../../formats/index.js';
 import {
   type FirmwareSummary,
   type FirmwareVersion,
   numberOf,
   type PageQuery,
   pageOfRows,
+  readFirmware,
 } from '../../registry/index.js';
 import { releaseLeases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
@@ -133,6 +134,16 @@ export class Firmware {
     return JSON.parse((await this.known(name, version)).envelope) as Envelope;
   }
 
+  /** Its manifest with the signatures checked, as it is rolled out. @throws AIOT_NOT_FOUND, AIOT_REQUEST_INVALID, AIOT_SIGNATURE_INVALID */
+  async verified(name: string, version: number, sequence: number): Promise<Manifest> {
+    const manifest = await this.checked(name, await this.manifest(name, version));
+    if (manifest.sequence === sequence) return manifest;
+    throw new AiotError(
+      'AIOT_REQUEST_INVALID',
+      `the manifest of ${name}@${version} has the sequence ${manifest.sequence}, not ${sequence}`,
+    );
+  }
+
   private async checked(name: string, envelope: Envelope): Promise<Manifest> {
     const trust = await this.parts.trust.get();
     if (!trust) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
@@ -156,9 +167,8 @@ export class Firmware {
     if (size !== bytes) {
       throw new AiotError('AIOT_DIGEST_MISMATCH', `${digest} has ${size} bytes, the manifest says ${bytes}`);
     }
-    const { chip, app } = readEspImage(await this.parts.blobs.bytes(digest), artifact.name);
-    const told = app && { project: app.project, version: app.version, built: app.built, idf: app.idf };
-    return { digest, bytes, info: { chip, deviceTypes: manifest.deviceTypes, app: told } };
+    const { chip, app } = readFirmware(await this.parts.blobs.bytes(digest), artifact.name);
+    return { digest, bytes, info: { chip, deviceTypes: manifest.deviceTypes, app } };
   }
 
   private async known(name: string, version: number): Promise<Schema['firmware']> {

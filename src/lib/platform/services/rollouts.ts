@@ -11,6 +11,7 @@ import {
   rolloutStep,
   startRollout,
 } from '../../fleet/index.js';
+import type { Manifest } from '../../formats/index.js';
 import {
   type PageQuery,
   pageOfRows,
@@ -23,12 +24,14 @@ import { serially, type Turn, type Turns } from '../store/turns.js';
 import { every, type Worker } from '../workers/index.js';
 import type { DesiredStates } from './desired.js';
 import type { Devices } from './devices.js';
+import type { Firmware } from './firmware.js';
 import type { Models } from './models.js';
 
 export interface RolloutParts {
   store: RolloutStore;
   devices: Devices;
   models: Models;
+  firmware: Pick<Firmware, 'verified'>;
   desired: DesiredStates;
   turns: Turns;
   changes: Changes;
@@ -111,11 +114,9 @@ export class Rollouts {
   }
 
   private async begin(value: unknown, who: string): Promise<Rollout> {
-    const { model, sequence, selector, deadlineMs } = rolloutRequestSchema.parse(value);
+    const { kind, model, sequence, selector, deadlineMs } = rolloutRequestSchema.parse(value);
     const matches = parseSelector(selector, this.parts.now());
-    const card = await unless('AIOT_NOT_FOUND', this.parts.models.get(model.name, model.version));
-    if (card) requireTrusted(card);
-    const manifest = await this.parts.models.verified(sequence);
+    const manifest = await this.released(kind, model, sequence);
     const { name, version, deviceTypes } = manifest;
     if (manifest.model?.kind === 'network') {
       throw new AiotError(
@@ -139,12 +140,24 @@ export class Rollouts {
       throw new AiotError('AIOT_ROLLOUT_EMPTY', `no device of type ${types} matches "${selector}"`);
     }
     const created = this.parts.now();
-    const plan = { id: newId('ro', created), model, sequence, selector, devices, created };
+    const plan = { id: newId('ro', created), kind, model, sequence, selector, devices, created };
     return this.inTurn(async () => {
       await this.supersede(devices, created);
       const begun = startRollout({ ...plan, deadline: created + deadlineMs });
       return rolloutOf(await this.apply(begun, who));
     });
+  }
+
+  /** The manifest of what is to be rolled out, its signatures checked. */
+  private async released(
+    kind: Rollout['kind'],
+    model: Rollout['model'],
+    sequence: number,
+  ): Promise<Manifest> {
+    if (kind === 'firmware') return await this.parts.firmware.verified(model.name, model.version, sequence);
+    const card = await unless('AIOT_NOT_FOUND', this.parts.models.get(model.name, model.version));
+    if (card) requireTrusted(card);
+    return await this.parts.models.verified(sequence);
   }
 
   count(): Promise<number> {
@@ -243,9 +256,12 @@ export class Rollouts {
   private async offer(state: RolloutState, effects: RolloutEffect[]): Promise<RolloutState> {
     const devices = effects.flatMap((effect) => (effect.type === 'offer' ? [effect.device] : []));
     if (devices.length === 0) return state;
-    const { id, model, sequence } = state;
-    const manifest = `/api/v1/manifests/${sequence}`;
-    await this.parts.desired.set(devices, { rollout: id, kind: 'model', ...model, sequence, manifest });
+    const { id, kind, model, sequence } = state;
+    const manifest =
+      kind === 'model'
+        ? `/api/v1/manifests/${sequence}`
+        : `/api/v1/firmware/${encodeURIComponent(model.name)}/versions/${model.version}/manifest`;
+    await this.parts.desired.set(devices, { rollout: id, kind, ...model, sequence, manifest });
     const at = this.parts.now();
     const offered = devices.reduce(
       (before, device) => rolloutStep(before, { type: 'offered', device, at }).state,

@@ -102,13 +102,15 @@ function merged(before: RolloutState | undefined, changed: RolloutDevice[]): Rol
 }
 
 /** One event of the model, whose history it is, and one of the rollout. */
-function started({ id, model, sequence, selector, devices }: RolloutState, who: string): NewEvent[] {
+function started({ id, kind, model, sequence, selector, devices }: RolloutState, who: string): NewEvent[] {
   const subject = `${model.name}@${model.version}`;
   const count = { selector, devices: devices.length };
-  return [
-    { who, type: 'model.deploy', subject, data: { rollout: id, ...count } },
-    { who, type: 'rollout.start', subject: id, data: { model, sequence, ...count } },
-  ];
+  const start: NewEvent = {
+    ...{ who, type: 'rollout.start', subject: id },
+    data: { ...(kind === 'model' ? {} : { kind }), model, sequence, ...count },
+  };
+  if (kind !== 'model') return [start];
+  return [{ who, type: 'model.deploy', subject, data: { rollout: id, ...count } }, start];
 }
 
 function moved({ id, state }: RolloutState, changed: RolloutDevice[], who: string): NewEvent[] {
@@ -147,6 +149,12 @@ function rowOf({ devices: _, model, ...rollout }: RolloutState): Schema['rollout
 }
 
 function stateOf(row: Schema['rollouts'], devices: RolloutDevice[]): RolloutState {
-  const { name, version, state, ...rest } = row;
-  return { ...rest, model: { name, version }, state: state as RolloutState['state'], devices };
+  const { name, version, kind, state, ...rest } = row;
+  return {
+    ...rest,
+    kind: kind as RolloutState['kind'],
+    model: { name, version },
+    state: state as RolloutState['state'],
+    devices,
+  };
 }

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { AiotError, digestOf, hasCode, namePattern, readBytes } from '../../core/index.js';
-import { type EspImage, readEspImage, signManifest } from '../../formats/index.js';
+import { signManifest } from '../../formats/index.js';
 import type { RegistryClient } from '../client.js';
 import { firmwareVersionSchema } from '../firmware-api.js';
+import { type FirmwareImage, readFirmware } from './image.js';
 
 export const pushedFirmwareSchema = firmwareVersionSchema.extend({
   /** What was pushed. */
@@ -15,7 +16,7 @@ export interface PushFirmwareOptions {
     firmware: Pick<RegistryClient['firmware'], 'next' | 'push'>;
     blobs: Pick<RegistryClient['blobs'], 'put'>;
   };
-  /** An application image (.bin). */
+  /** An application image (.bin), or a program of a computer (ELF). */
   path: string;
   /** Instead of the project's name in the image. */
   name?: string | undefined;
@@ -37,9 +38,9 @@ const attempts = 3;
 export async function pushFirmware(options: PushFirmwareOptions): Promise<PushedFirmware> {
   const { client, path, privatePem, validMs } = options;
   const content = await readBytes(path);
-  const image = readEspImage(content, path);
+  const image = readFirmware(content, path);
   const name = nameOf(options, image);
-  const deviceTypes = options.deviceTypes ?? [image.chip];
+  const deviceTypes = options.deviceTypes ?? [image.chip ?? 'virtual'];
   checkTypes(deviceTypes);
   const artifact = { name: 'app.bin', digest: digestOf(content), bytes: content.length };
   await client.blobs.put(artifact.digest, content);
@@ -69,8 +70,8 @@ export async function pushFirmware(options: PushFirmwareOptions): Promise<Pushed
   }
 }
 
-function nameOf({ name, path }: PushFirmwareOptions, image: EspImage): string {
-  if (name === undefined && image.kind === 'bootloader' && image.app === null) {
+function nameOf({ name, path }: PushFirmwareOptions, image: FirmwareImage): string {
+  if (name === undefined && image.bootloader && image.app === null) {
     throw new AiotError(
       'AIOT_USAGE',
       `${path} is a bootloader or runs from RAM alone: it does not say what it is`,

@@ -1,0 +1,57 @@
+import { Args, Flags } from '@oclif/core';
+import { AiotCommand, again, next, rolloutText, shared } from '../../lib/cli/index.js';
+import {
+  deployExit,
+  deployFirmware,
+  deployNews,
+  resolveFirmware,
+  rolloutSchema,
+  withClient,
+} from '../../lib/registry/index.js';
+
+export default class FirmwareDeploy extends AiotCommand {
+  static override summary = 'Roll firmware out to devices over the air, in one wave, and wait for it.';
+  static override description =
+    'Each device checks the signatures, tries the new firmware once, and goes back by itself where that does not come online. It takes none that is not newer than what it has. Exits with 3 when some devices did not take it, with 1 when none did.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> motor@3 --to all',
+    "<%= config.bin %> <%= command.id %> motor --to 'type=virtual and name=native-1' --timeout 5m",
+  ];
+  static override args = {
+    firmware: Args.string({ required: true, description: 'NAME@VERSION, NAME@latest, or NAME.' }),
+  };
+  static override flags = {
+    to: Flags.string({
+      summary: 'Devices: all, or terms such as type=virtual and name=motor-1.',
+      required: true,
+      env: 'AIOT_TO',
+      helpValue: 'SELECTOR',
+    }),
+    timeout: shared.timeout,
+    context: shared.context,
+  };
+  static override result = rolloutSchema;
+
+  async run() {
+    const input = await this.input(FirmwareDeploy);
+    const { args, flags } = input;
+    const rollout = await withClient(flags.context, async (client) =>
+      deployFirmware({
+        client,
+        firmware: await resolveFirmware(client, args.firmware),
+        selector: flags.to,
+        ...(flags.timeout === undefined ? {} : { deadlineMs: flags.timeout }),
+        signal: this.signal,
+        onStarted: (id) => this.note(`rollout ${id} is under way`),
+        onProgress: deployNews((line) => this.note(line)),
+        onOffline: (names) =>
+          this.note(`not online, waiting until --timeout (10m unless given): ${names.join(', ')}`),
+      }),
+    );
+    this.print(rolloutText(rollout));
+    this.print(next(`aiot device list${again(input, 'context')}`));
+    const code = deployExit(rollout);
+    if (code !== 0) this.exitsWith(code);
+    return rollout;
+  }
+}

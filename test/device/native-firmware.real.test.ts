@@ -1,0 +1,120 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { addContext, seededRandom, systemClock } from '../../src/lib/core/index.js';
+import { createNativeDevice, type DeviceEvent, type NativeDevice } from '../../src/lib/device/index.js';
+import { type NativeProgram, nativeProgram } from '../../src/lib/device/native/build.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { runCli } from '../support/cli.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { describeReal } from '../support/real.js';
+
+describeReal('native', 'firmware over the air, to a program that replaces itself', () => {
+  let own: TestPlatform;
+  let device: NativeDevice;
+  const events: DeviceEvent[] = [];
+
+  beforeAll(async () => {
+    const program = await nativeProgram();
+    own = await testPlatform();
+    vi.stubEnv('AIOT_CONFIG_DIR', join(own.folder, 'config'));
+    const { urls, ca } = own.platform;
+    await addContext('own', { url: urls.http, ca, token: own.token }, { use: true });
+    await mkdir(join(own.folder, 'config', 'keys'), { recursive: true });
+    await writeFile(join(own.folder, 'config', 'keys', 'own.pem'), own.key, { mode: 0o600 });
+    const identityDir = join(own.folder, 'native-1');
+    await provisionDevice({ client: own.client, name: 'native-1', type: 'virtual', out: identityDir });
+    device = await createNativeDevice({ identityDir, program, onEvent: (event) => events.push(event) });
+    await device.connect();
+  }, 600_000);
+  afterAll(async () => {
+    await device?.stop();
+    vi.unstubAllEnvs();
+    await own.stop();
+  });
+
+  /** Pushes that program as the next version, and rolls it out; the device's part of the rollout. */
+  async function update(program: NativeProgram) {
+    const file = await nativeProgram(program);
+    const pushed = await runCli(['firmware', 'push', file, '--name', 'aiot-device', '--types', 'virtual', '--json']);
+    expect(pushed).toMatchObject({ code: 0, json: { name: 'aiot-device', chip: null, deviceTypes: ['virtual'] } });
+    const { version } = pushed.json as { version: number };
+    const deployed = await runCli([
+      ...['firmware', 'deploy', `aiot-device@${version}`, '--to', 'name=native-1', '--json'],
+    ]);
+    const { devices } = deployed.json as { devices: { state: string; error: { code: string } | null }[] };
+    return { version, code: deployed.code, ...devices[0] };
+  }
+  const running = () => device.reported?.firmware;
+
+  it('tries the new program, keeps it, and is that program from then on', async () => {
+    expect(running()).toMatchObject({ name: 'aiot-device', release: null });
+    expect(await update('aiot-device-next')).toMatchObject({ version: 1, code: 0, state: 'committed', error: null });
+    expect(running()).toMatchObject({ version: expect.stringMatching(/-next$/), release: { version: 1 } });
+    expect(device.reported).toMatchObject({ kind: 'firmware', state: 'COMMITTED', error: null });
+    await device.stop();
+    await device.connect();
+    await expect.poll(() => device.online).toBe(true);
+    expect(running()?.version).toMatch(/-next$/);
+  }, 300_000);
+
+  it('goes back by itself from one that ends at once, after three trials', async () => {
+    const boots = events.filter(({ event }) => event === 'booted').length;
+    const rolledBack = { code: 1, state: 'rolledBack', error: { code: 'AIOT_UPDATE_TRIAL' } };
+    expect(await update('aiot-device-exits')).toMatchObject({ version: 2, ...rolledBack });
+    expect(running()).toMatchObject({ version: expect.stringMatching(/-next$/), release: { version: 1 } });
+    // The one before booted after each of the trials.
+    expect(events.filter(({ event }) => event === 'booted').length - boots).toBe(3);
+  }, 300_000);
+
+  it('goes back by itself from one whose self-test fails', async () => {
+    const rolledBack = { code: 1, state: 'rolledBack', error: { code: 'AIOT_UPDATE_TRIAL' } };
+    expect(await update('aiot-device-unfit')).toMatchObject({ version: 3, ...rolledBack });
+    await expect.poll(() => device.online).toBe(true);
+    expect(running()).toMatchObject({ version: expect.stringMatching(/-next$/), release: { version: 1 } });
+  }, 300_000);
+
+  it.runIf(process.env.AIOT_LONG === '1')('goes back by itself from one that never reaches its broker', async () => {
+    const rolledBack = { code: 1, state: 'rolledBack', error: { code: 'AIOT_UPDATE_HEARTBEAT' } };
+    expect(await update('aiot-device-deaf')).toMatchObject(rolledBack);
+    expect(running()?.version).toMatch(/-next$/);
+  }, 400_000);
+
+  it('boots one of the two, whenever it is killed in between', async () => {
+    const file = await nativeProgram('aiot-device');
+    const { json } = await runCli(['firmware', 'push', file, '--name', 'aiot-device', '--types', 'virtual', '--json']);
+    const { version, sequence } = json as { version: number; sequence: number };
+    const model = { name: 'aiot-device', version };
+    const rollout = { kind: 'firmware' as const, model, sequence, selector: 'name=native-1', deadlineMs: 120_000 };
+    const { id } = await own.client.rollouts.start(rollout);
+    const random = seededRandom(5);
+    for (let kills = 0; kills < 6; kills++) {
+      await systemClock.sleep(random() * 250);
+      await device.kill();
+      await device.connect();
+    }
+    for await (const state of own.client.rollouts.watch(id)) expect(state.id).toBe(id);
+    const [ended] = (await own.client.rollouts.get(id)).devices;
+    await expect.poll(() => device.online, { timeout: 10_000 }).toBe(true);
+    const kept = ended?.state === 'committed';
+    expect(kept || ended?.error?.code === 'AIOT_UPDATE_TRIAL').toBe(true);
+    expect(running()).toMatchObject({ release: { version: kept ? version : 1 } });
+  }, 300_000);
+
+  it('is refused by a device that takes models only, and nothing is changed', async () => {
+    const out = join(own.folder, 'plain-1');
+    await provisionDevice({ client: own.client, name: 'plain-1', type: 'virtual', out });
+    const simulated = runCli(['device', 'simulate', out, '--for', '20s', '--json']);
+    await expect.poll(async () => (await own.client.devices.get('plain-1')).online, { timeout: 10_000 }).toBe(true);
+    const versions = await own.client.firmware.list();
+    const { name, latest } = versions[0]!;
+    const model = { name, version: latest.version };
+    const rollout = { kind: 'firmware' as const, model, sequence: latest.sequence, selector: 'name=plain-1' };
+    const { id } = await own.client.rollouts.start(rollout);
+    for await (const state of own.client.rollouts.watch(id)) expect(state.id).toBe(id);
+    expect((await own.client.rollouts.get(id)).devices).toMatchObject([
+      { state: 'failed', error: { code: 'AIOT_UPDATE_INTERFACE' } },
+    ]);
+    await simulated;
+  }, 60_000);
+});
