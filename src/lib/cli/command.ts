@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { stripVTControlCharacters } from 'node:util';
 import { Command, type Interfaces } from '@oclif/core';
 import type { ZodType } from 'zod';
-import { AiotError } from '../core/index.js';
+import { AiotError, letYoungHeapGrow } from '../core/index.js';
 import { showError } from './errors.js';
 import { common } from './flags.js';
 import { createProgress, type Progress, type ProgressState } from './progress.js';
@@ -139,6 +139,7 @@ export abstract class AiotCommand extends Command {
   }
 
   protected override async _run<T>(): Promise<T> {
+    letYoungHeapGrow();
     const stop = () => this.interrupted.abort(new AiotError('AIOT_INTERRUPTED', 'stopped'));
     const closed = (error: NodeJS.ErrnoException) => {
       this.outputClosed ||= error.code === 'EPIPE';

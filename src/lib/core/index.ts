@@ -40,7 +40,7 @@ export {
   writeJsonAtomic,
 } from './files.js';
 export { cacheFolder, configFolder, dataFolder } from './folders.js';
-export { collectGarbage, keepHeapSmall } from './heap.js';
+export { collectGarbage, keepHeapSmall, keepYoungHeapSmall, letYoungHeapGrow } from './heap.js';
 export { namePattern, newId } from './ids.js';
 export { issueText } from './issues.js';
 export { canonicalJson } from './json.js';
