@@ -1,9 +1,13 @@
-# Manifests, flash and updates.
+# Bundles, manifests, flash and updates.
 target_sources(aiot_core PRIVATE
   core/src/base64.c core/src/crc32.c core/src/nvs.c
   core/src/update/download.c core/src/update/envelope.c core/src/update/error.c core/src/update/fetch.c core/src/update/judge.c
   core/src/update/manifest.c core/src/update/names.c core/src/update/record.c core/src/update/record_write.c
   core/src/update/store.c core/src/update/trial.c core/src/update/trust.c core/src/update/update.c)
+
+add_executable(bundle_test test/bundle_test.c)
+target_link_libraries(bundle_test PRIVATE aiot_core)
+add_test(NAME bundle COMMAND bundle_test ${CMAKE_CURRENT_SOURCE_DIR}/test/fixtures/bundles/motion.aiot)
 
 # What needs cryptography on this machine is built where OpenSSL is.
 find_package(OpenSSL 3)

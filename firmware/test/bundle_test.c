@@ -1,0 +1,64 @@
+/* Bundles that are changed, cut off, or meet too little memory: refused, and nothing is read beyond them. */
+#include "aiot/bundle.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+
+enum { BLOCK = 512, MEMORY = 65536 };
+
+static uint8_t memory[MEMORY];
+
+/* Opens a copy of just these bytes, so that reading beyond them is found. */
+static aiot_code open_copy(const uint8_t *data, size_t bytes, size_t room, size_t *used) {
+  uint8_t *copy = malloc(bytes > 0 ? bytes : 1);
+  if (copy == NULL) exit(2);
+  memcpy(copy, data, bytes);
+  aiot_bundle bundle;
+  aiot_arena arena;
+  aiot_arena_init(&arena, memory, room);
+  const aiot_code code = aiot_bundle_open(&bundle, copy, bytes, &arena);
+  *used = arena.used;
+  free(copy);
+  return code;
+}
+
+int main(int count, char **arguments) {
+  static uint8_t data[400000];
+  checks c = {0};
+  FILE *file = count == 2 ? fopen(arguments[1], "rb") : NULL;
+  if (file == NULL) return 2;
+  const size_t bytes = fread(data, 1, sizeof data, file);
+  fclose(file);
+  size_t used = 0, needed = 0;
+  check_equal(&c, "a good one", 0, AIOT_OK, open_copy(data, bytes, MEMORY, &needed));
+
+  for (size_t cut = 0; cut < bytes; cut += cut < 2048 ? 61 : 509)
+    check_equal(&c, "cut off", cut, AIOT_BUNDLE_MALFORMED, open_copy(data, cut, MEMORY, &used));
+  for (size_t room = 0; room < needed; room += 13) {
+    check_equal(&c, "short memory", room, AIOT_MEMORY_SHORT, open_copy(data, bytes, room, &used));
+    check_equal(&c, "and none of it is kept", room, 0, (int64_t)used);
+  }
+  /* The first member's header: a sum over it; the two bytes behind the sum's digits mean nothing. */
+  for (size_t i = 0; i < BLOCK; i++) {
+    if (i == 154 || i == 155) continue;
+    data[i] ^= (uint8_t)(1 << i % 8);
+    check_equal(&c, "a changed header", i, AIOT_BUNDLE_MALFORMED, open_copy(data, bytes, MEMORY, &used));
+    data[i] ^= (uint8_t)(1 << i % 8);
+  }
+  /* bundle.json: whatever it says then, it is read or refused. */
+  size_t refused = 0;
+  for (size_t i = BLOCK; i < BLOCK + 3000; i++) {
+    data[i] ^= (uint8_t)(1 << i % 7);
+    const aiot_code code = open_copy(data, bytes, MEMORY, &used);
+    const bool known = code == AIOT_OK || code == AIOT_BUNDLE_MALFORMED || code == AIOT_MODEL_UNSUPPORTED || code == AIOT_MEMORY_SHORT;
+    check_at(&c, "a changed bundle.json", "byte", i, known);
+    refused += code != AIOT_OK;
+    data[i] ^= (uint8_t)(1 << i % 7);
+  }
+  check_at(&c, "some of them are refused", "count", refused, refused > 300);
+  data[bytes - 1] = 1;
+  check_equal(&c, "something behind the end", 0, AIOT_BUNDLE_MALFORMED, open_copy(data, bytes, MEMORY, &used));
+  return checks_end(&c);
+}
