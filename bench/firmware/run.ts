@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { machine } from '../models/measure.js';
+import { reportFeatureCosts } from './features.js';
 import { instructionsByLayer } from './instructions.js';
 import { hasLibrary, timesOf } from './peer.js';
 import { coreSizes } from './sizes.js';
@@ -69,6 +70,7 @@ try {
       const also = `with XNNPACK ${times.delegatedNs} ns; answers at most ${times.apart} steps apart`;
       judge(ratio <= most * allowance, `${network}, cc ${level}: ${told} (${also})`);
     }
+  reportFeatureCosts(judge, 3 * rounds, allowance);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
