@@ -36,7 +36,7 @@ describeReal('cmake', 'the core on a bare ESP32-C3', () => {
     });
 
     it('is an image that the ROM takes: code in IRAM, the rest in DRAM, both sums right', async () => {
-      const { json } = await runCli<Record<string, unknown>>(['firmware', 'image', 'info', image, '--json']);
+      const { json } = await runCli(['firmware', 'image', 'info', image, '--json']);
       expect(json).toMatchObject({ chip: 'esp32c3' });
       const { segments } = readEspImage(new Uint8Array(readFileSync(image)));
       const bus = (address: number) => (address >= 0x40380000 && address < 0x40390000 ? 'iram' : 'dram');

@@ -14,11 +14,11 @@ const makers = { ...architectures, ...engineKinds };
 const [files, networks, runs] = long ? [60, 12, 500] : [2, 1, 100];
 const bounded = { timeout: long ? 1_200_000 : 60_000 };
 
-interface Job {
+type Job = {
   name: string;
   graph: Graph;
   input: Int8Array;
-}
+};
 
 const networkJobs = (): Job[] =>
   Object.entries(makers).flatMap(([kind, make]) =>
