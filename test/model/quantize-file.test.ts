@@ -177,7 +177,7 @@ describe('aiot model quantize FILE', () => {
       '--classes',
       'x,y,z',
     ];
-    const { json } = await runCli<QuantizeResult>([...argv, '--json']);
+    const { json } = await runCli([...argv, '--json']);
     const names = ['model.c', 'model.h', 'golden.json'].map((name) => join(out, name));
     expect(json).toMatchObject({ file: join(out, 'model.tflite'), emitted: names });
     const [source, header, golden] = names.map((name) => readFileSync(name, 'utf8')) as [
