@@ -26,7 +26,7 @@ describe('the package', () => {
     );
     if (existsSync(join(root, 'templates', 'har-imu')))
       expect(paths).toContain('templates/har-imu/aiot.yaml');
-    const allowed = /^(dist\/.*\.js|templates\/.*|bin\/run\.js|docs\/protocol\.md|[^/]*\.(json|md)|LICENSE)$/;
+    const allowed = /^(firmware\/.*|dist\/.*\.js|templates\/.*|bin\/run\.js|docs\/protocol\.md|[^/]*\.(json|md)|LICENSE)$/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
   });
 

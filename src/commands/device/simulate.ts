@@ -7,19 +7,18 @@ import {
   duration,
   kitFlags,
   requireDir,
+  sensorFlags,
   shared,
   simulatedChip,
   timeOfDay,
 } from '../../lib/cli/index.js';
-import { motorStates } from '../../lib/data/index.js';
 import {
+  type DeviceEvent,
   describeEvent,
   describeKitEvent,
-  type DeviceEvent,
   deviceEventSchema,
   type KitEvent,
   kitEventSchema,
-  parseSpeed,
   simulateDevice,
   simulateKit,
   simulateNatives,
@@ -43,55 +42,13 @@ export default class DeviceSimulate extends AiotCommand {
     dir: Args.string({ description: "Folder of the device's identity." }),
   };
   static override flags = {
-    recording: Flags.string({
-      summary: 'CSV file to replay.',
-      env: 'AIOT_RECORDING',
-      helpValue: 'FILE',
-      exclusive: ['motor'],
-    }),
-    motor: Flags.option({ options: motorStates })({
-      summary: 'Watch a simulated motor in this state.',
-      env: 'AIOT_MOTOR',
-    }),
-    rate: Flags.integer({
-      summary: 'Samples a second [default: 100, a motor 200]; of a board, readings [default: one in 1.5 s].',
-      min: 1,
-      max: 100_000,
-      env: 'AIOT_RATE',
-      helpValue: 'HZ',
-    }),
-    stream: Flags.string({
-      summary: "Telemetry stream [default: the template's].",
-      env: 'AIOT_STREAM',
-      helpValue: 'NAME',
-    }),
-    speed: Flags.custom<number | 'max'>({ parse: async (text) => parseSpeed(text) })({
-      summary: '1 = as it was recorded, max = as fast as the broker takes it.',
-      default: 1,
-      env: 'AIOT_SPEED',
-      helpValue: 'FACTOR',
-    }),
-    predict: Flags.boolean({
-      summary: "Send the model's answers instead of the samples.",
-      env: 'AIOT_PREDICT',
-    }),
-    loop: Flags.boolean({
-      summary: 'Begin the recording again when it ends.',
-      env: 'AIOT_LOOP',
-      // Not dependsOn: the usage line would then show --recording as if it needed --loop.
-      relationships: [{ type: 'all', flags: ['recording'] }],
-    }),
+    ...sensorFlags,
     for: duration({ summary: 'End after this time, such as 30s.', env: 'AIOT_FOR' }),
     seed: Flags.integer({
       summary: "Of the motor's or the board's chance.",
       min: 0,
       default: 7,
       env: 'AIOT_SEED',
-    }),
-    native: Flags.boolean({
-      summary: 'Devices are the firmware’s core, a process each.',
-      env: 'AIOT_NATIVE',
-      exclusive: ['serial', 'board'],
     }),
     ...kitFlags,
     ...chipFlags,

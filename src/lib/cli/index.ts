@@ -51,7 +51,6 @@ export { explanationText } from './render/explanation.js';
 export { fileEvaluationText } from './render/file-evaluation.js';
 export { imageText, mergedText } from './render/firmware.js';
 export { firmwareFacts, firmwareTable } from './render/firmware-card.js';
-export { rolloutText } from './render/rollout.js';
 export { fitText } from './render/fit.js';
 export { flashExit, flashedText, flashNext } from './render/flashed.js';
 export { deviceHistoryText, devicesTable, tagsText } from './render/fleet.js';
@@ -81,6 +80,7 @@ export { quantizationText } from './render/quantization.js';
 export { rankingText } from './render/ranking.js';
 export { recordingsTable } from './render/recordings.js';
 export { renderedText } from './render/rendered.js';
+export { rolloutText } from './render/rollout.js';
 export {
   importedRoutesText,
   installedText,
@@ -100,6 +100,7 @@ export { roleFlag, scopeFlag } from './role-flag.js';
 export { bridgeFlags, bridgeOptions, watchFlags, watchOptions } from './route-flags.js';
 export { runFlags } from './run-flags.js';
 export { readSecret } from './secret.js';
+export { sensorFlags } from './sensor-flags.js';
 export { setFlag, variablesOf } from './set-flag.js';
 export { type ExplainInput, explainSettings } from './settings/explain.js';
 export { explainedSchema } from './settings/types.js';
