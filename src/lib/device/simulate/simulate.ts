@@ -42,7 +42,7 @@ export interface SimulateOptions {
  * @throws AIOT_DEVICE_BUSY, AIOT_INTERRUPTED when a recording was cut short by the signal; bad input before the device goes online
  */
 export async function simulateDevice(options: SimulateOptions): Promise<void> {
-  const { identityDir, forMs, signal, onEvent } = options;
+  const { identityDir, forMs, signal } = options;
   const identity = await readIdentity(identityDir);
   const recording = options.recording
     ? await readRecording(options.recording, options.rateHz ?? 100)
