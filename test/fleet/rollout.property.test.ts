@@ -29,7 +29,16 @@ const event: fc.Arbitrary<RolloutEvent> = fc.oneof(
 
 function start(devices = names): RolloutState {
   const model = { name: 'har', version: 2 };
-  return startRollout({ id, model, sequence: 7, selector: 'all', devices, created: 0, deadline }).state;
+  return startRollout({
+    id,
+    kind: 'model',
+    model,
+    sequence: 7,
+    selector: 'all',
+    devices,
+    created: 0,
+    deadline,
+  }).state;
 }
 
 /** Every state on the way, and all effects. */

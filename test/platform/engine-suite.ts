@@ -24,7 +24,8 @@ export async function devicesOf(engine: Engine): Promise<Devices> {
 
 function endedRollout(id: string): RolloutState {
   const model = { name: 'm', version: 1 };
-  const plan = { id, model, sequence: 1, selector: 'all', devices: [], created: now(), deadline: now() + 1 };
+  const times = { created: now(), deadline: now() + 1 };
+  const plan = { id, kind: 'model' as const, model, sequence: 1, selector: 'all', devices: [], ...times };
   return { ...startRollout(plan).state, state: 'done', ended: now(), revision: 1 };
 }
 
@@ -172,7 +173,8 @@ export function engineSuite(name: string, { open }: { open: () => Promise<Engine
 
     it('gives rollouts their revisions: of two steps from the same state one is refused', async () => {
       const rollouts = rolloutStoreIn(engine.store, eventsIn(engine.store, now));
-      const plan = { id: 'ro_1', model: { name: 'm', version: 1 }, sequence: 1, selector: 'all' };
+      const model = { name: 'm', version: 1 };
+      const plan = { id: 'ro_1', kind: 'model' as const, model, sequence: 1, selector: 'all' };
       const times = { created: now(), deadline: now() + 1000 };
       const { state } = startRollout({ ...plan, ...times, devices: ['a', 'b', 'c'] });
       const first: RolloutState = { ...state, revision: 1 };
