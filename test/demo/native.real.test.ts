@@ -22,7 +22,9 @@ describeReal('native', 'aiot demo --native', () => {
     expect(code).toBe(0);
     const result = demoResultSchema.parse(json);
     expect(result.rollout).toMatchObject({ devices: 4, committed: 4, rolledBack: 0 });
-    const evaluation = JSON.parse(await readFile(join(folder, 'project', 'build', 'evaluation.json'), 'utf8'));
+    const evaluation = JSON.parse(
+      await readFile(join(folder, 'project', 'build', 'evaluation.json'), 'utf8'),
+    );
     expect(result.live.windows).toBe(evaluation.int8.windows);
     expect(result.live.accuracy).toBe(evaluation.int8.accuracy);
     expect(result.live.macroF1).toBeCloseTo(evaluation.int8.macroF1, 12);

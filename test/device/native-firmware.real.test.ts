@@ -36,8 +36,20 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
   /** Pushes that program as the next version, and rolls it out; the device's part of the rollout. */
   async function update(program: NativeProgram) {
     const file = await nativeProgram(program);
-    const pushed = await runCli(['firmware', 'push', file, '--name', 'aiot-device', '--types', 'virtual', '--json']);
-    expect(pushed).toMatchObject({ code: 0, json: { name: 'aiot-device', chip: null, deviceTypes: ['virtual'] } });
+    const pushed = await runCli([
+      'firmware',
+      'push',
+      file,
+      '--name',
+      'aiot-device',
+      '--types',
+      'virtual',
+      '--json',
+    ]);
+    expect(pushed).toMatchObject({
+      code: 0,
+      json: { name: 'aiot-device', chip: null, deviceTypes: ['virtual'] },
+    });
     const { version } = pushed.json as { version: number };
     const deployed = await runCli([
       ...['firmware', 'deploy', `aiot-device@${version}`, '--to', 'name=native-1', '--json'],
@@ -49,7 +61,12 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
 
   it('tries the new program, keeps it, and is that program from then on', async () => {
     expect(running()).toMatchObject({ name: 'aiot-device', release: null });
-    expect(await update('aiot-device-next')).toMatchObject({ version: 1, code: 0, state: 'committed', error: null });
+    expect(await update('aiot-device-next')).toMatchObject({
+      version: 1,
+      code: 0,
+      state: 'committed',
+      error: null,
+    });
     expect(running()).toMatchObject({ version: expect.stringMatching(/-next$/), release: { version: 1 } });
     expect(device.reported).toMatchObject({ kind: 'firmware', state: 'COMMITTED', error: null });
     await device.stop();
@@ -74,18 +91,37 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
     expect(running()).toMatchObject({ version: expect.stringMatching(/-next$/), release: { version: 1 } });
   }, 300_000);
 
-  it.runIf(process.env.AIOT_LONG === '1')('goes back by itself from one that never reaches its broker', async () => {
-    const rolledBack = { code: 1, state: 'rolledBack', error: { code: 'AIOT_UPDATE_HEARTBEAT' } };
-    expect(await update('aiot-device-deaf')).toMatchObject(rolledBack);
-    expect(running()?.version).toMatch(/-next$/);
-  }, 400_000);
+  it.runIf(process.env.AIOT_LONG === '1')(
+    'goes back by itself from one that never reaches its broker',
+    async () => {
+      const rolledBack = { code: 1, state: 'rolledBack', error: { code: 'AIOT_UPDATE_HEARTBEAT' } };
+      expect(await update('aiot-device-deaf')).toMatchObject(rolledBack);
+      expect(running()?.version).toMatch(/-next$/);
+    },
+    400_000,
+  );
 
   it('boots one of the two, whenever it is killed in between', async () => {
     const file = await nativeProgram('aiot-device');
-    const { json } = await runCli(['firmware', 'push', file, '--name', 'aiot-device', '--types', 'virtual', '--json']);
+    const { json } = await runCli([
+      'firmware',
+      'push',
+      file,
+      '--name',
+      'aiot-device',
+      '--types',
+      'virtual',
+      '--json',
+    ]);
     const { version, sequence } = json as { version: number; sequence: number };
     const model = { name: 'aiot-device', version };
-    const rollout = { kind: 'firmware' as const, model, sequence, selector: 'name=native-1', deadlineMs: 120_000 };
+    const rollout = {
+      kind: 'firmware' as const,
+      model,
+      sequence,
+      selector: 'name=native-1',
+      deadlineMs: 120_000,
+    };
     const { id } = await own.client.rollouts.start(rollout);
     const random = seededRandom(5);
     for (let kills = 0; kills < 6; kills++) {
@@ -105,7 +141,9 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
     const out = join(own.folder, 'plain-1');
     await provisionDevice({ client: own.client, name: 'plain-1', type: 'virtual', out });
     const simulated = runCli(['device', 'simulate', out, '--for', '20s', '--json']);
-    await expect.poll(async () => (await own.client.devices.get('plain-1')).online, { timeout: 10_000 }).toBe(true);
+    await expect
+      .poll(async () => (await own.client.devices.get('plain-1')).online, { timeout: 10_000 })
+      .toBe(true);
     const versions = await own.client.firmware.list();
     const { name, latest } = versions[0]!;
     const model = { name, version: latest.version };

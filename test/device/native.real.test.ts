@@ -60,7 +60,12 @@ describeReal('native', 'the native virtual device at a platform', () => {
   async function rollOut(bundle: Uint8Array, device: string) {
     const { version, sequence } = await push(bundle);
     const model = { name: 'motion', version };
-    const { id } = await own.client.rollouts.start({ model, sequence, selector: `name=${device}`, deadlineMs: 60_000 });
+    const { id } = await own.client.rollouts.start({
+      model,
+      sequence,
+      selector: `name=${device}`,
+      deadlineMs: 60_000,
+    });
     let ended: Awaited<ReturnType<typeof own.client.rollouts.get>> | undefined;
     for await (const rollout of own.client.rollouts.watch(id)) ended = rollout;
     return ended?.devices[0];
@@ -73,7 +78,9 @@ describeReal('native', 'the native virtual device at a platform', () => {
     const sent = await device.replay(recording, { stream: 'motion', speed: 'max', predict: true });
     expect(sent).toMatchObject({ samples: 1000, inferences: 39 });
     const predictor = createPredictor(unpackBundle(motionBundle(1)));
-    const expected = motionSamples(1000, 3).flatMap((sample) => predictor.push(Float64Array.from(sample)) ?? []);
+    const expected = motionSamples(1000, 3).flatMap(
+      (sample) => predictor.push(Float64Array.from(sample)) ?? [],
+    );
     const got = events.flatMap((event) => (event.event === 'inference' ? [event.inference] : []));
     expect(got.map(({ window, label, voted, scores }) => ({ window, label, voted, scores }))).toEqual(
       expected.map(({ window, label, voted, scores }) => ({ window, label, voted, scores: [...scores] })),
@@ -152,7 +159,11 @@ describeReal('native', 'the native virtual device at a platform', () => {
     const unknown = { ok: false, error: { code: 'AIOT_COMMAND_UNKNOWN' } };
     expect(await ask({ id: '3', command: 'dance' })).toMatchObject(unknown);
     // One that has expired, one asked twice and one without an id are not answered: the next reply is to the one after them.
-    const silent = [{ id: '4', command: 'ping', expires: 1 }, { id: '1', command: 'ping' }, { command: 'ping' }];
+    const silent = [
+      { id: '4', command: 'ping', expires: 1 },
+      { id: '1', command: 'ping' },
+      { command: 'ping' },
+    ];
     for (const message of silent) await send(message);
     expect(await ask({ id: '5', command: 'reboot' })).toMatchObject({ id: '5', ok: true });
     await expect.poll(() => events.filter(({ event }) => event === 'online').length).toBe(2);

@@ -41,12 +41,26 @@ describeReal('native', 'device simulate --native', () => {
   });
 
   it('runs as many devices as it is told to, each registered at the platform in use, and ends them', async () => {
-    const { stdout, code } = await runCli(['device', 'simulate', '--native', '--count', '3', '--for', '1s', '--json']);
+    const { stdout, code } = await runCli([
+      'device',
+      'simulate',
+      '--native',
+      '--count',
+      '3',
+      '--for',
+      '1s',
+      '--json',
+    ]);
     expect(code).toBe(0);
     const events = eventsOf(stdout);
     for (const name of ['native-1', 'native-2', 'native-3']) {
       const told = events.filter(({ device }) => device === name).map(({ event }) => event);
-      expect(told.filter((event) => event !== 'reported')).toEqual(['booted', 'online', 'offline', 'stopped']);
+      expect(told.filter((event) => event !== 'reported')).toEqual([
+        'booted',
+        'online',
+        'offline',
+        'stopped',
+      ]);
       expect(existsSync(join(own.folder, 'user', 'native', 'own', name, 'flash.bin'))).toBe(true);
     }
     // They are the same devices when it is called again.
@@ -94,8 +108,12 @@ describeReal('native', 'device simulate --native', () => {
     // Its input stays open: only its parent's end can end it.
     const child = spawn(program, [identity, '--stay'], { stdio: ['pipe', 'pipe', 'inherit'] });
     await new Promise((resolve) => child.stdout.once('data', resolve));
-    await expect.poll(async () => (await own.client.devices.get('motor-2')).online, { timeout: 10_000 }).toBe(true);
+    await expect
+      .poll(async () => (await own.client.devices.get('motor-2')).online, { timeout: 10_000 })
+      .toBe(true);
     child.kill('SIGKILL');
-    await expect.poll(async () => (await own.client.devices.get('motor-2')).online, { timeout: 10_000 }).toBe(false);
+    await expect
+      .poll(async () => (await own.client.devices.get('motor-2')).online, { timeout: 10_000 })
+      .toBe(false);
   }, 30_000);
 });

@@ -26,7 +26,8 @@ describe('the package', () => {
     );
     if (existsSync(join(root, 'templates', 'har-imu')))
       expect(paths).toContain('templates/har-imu/aiot.yaml');
-    const allowed = /^(firmware\/.*|dist\/.*\.js|templates\/.*|bin\/run\.js|docs\/protocol\.md|[^/]*\.(json|md)|LICENSE)$/;
+    const allowed =
+      /^(firmware\/.*|dist\/.*\.js|templates\/.*|bin\/run\.js|docs\/protocol\.md|[^/]*\.(json|md)|LICENSE)$/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
   });
 

@@ -54,7 +54,7 @@ describeReal('mosquitto', 'a platform on an external broker', () => {
 
 describeReal('mosquitto', 'a platform with Mosquitto', () => {
   brokerSuite({
-    async start(options) {
+    start: async (options) => {
       mosquitto = await startMosquitto({ settings: ['persistence true', 'autosave_interval 1'] });
       return testPlatform({ engines: { broker: `mqtt://127.0.0.1:${mosquitto.port}` }, ...options });
     },

@@ -82,7 +82,9 @@ describeReal('postgres', 'PostgreSQL', () => {
       const killed = performance.now();
       for (let i = 10; i < 20; i++) await say(i);
       const job = await client.jobs.create({ kind: 'blob.sweep' });
-      await expect.poll(() => leads(other.urls.http, ca, victim.token), { timeout: 10_000, interval: 50 }).toBe(1);
+      await expect
+        .poll(() => leads(other.urls.http, ca, victim.token), { timeout: 10_000, interval: 50 })
+        .toBe(1);
       const tookMs = performance.now() - killed;
       expect(tookMs).toBeLessThan(8000);
       await expect.poll(() => told.size, { timeout: 10_000 }).toBe(20);

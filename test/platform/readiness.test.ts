@@ -36,13 +36,11 @@ describe('/readyz', () => {
   it('is degraded, and goes on serving, while the far side of the relay is away', async () => {
     const port = await freePort();
     own = await testPlatform({ engines: { events: `nats://127.0.0.1:${port}` } });
-    await expect
-      .poll(ready, { timeout: 10_000 })
-      .toMatchObject({
-        code: 200,
-        status: 'degraded',
-        checks: { relay: expect.stringMatching(/ is away: AIOT_/) },
-      });
+    await expect.poll(ready, { timeout: 10_000 }).toMatchObject({
+      code: 200,
+      status: 'degraded',
+      checks: { relay: expect.stringMatching(/ is away: AIOT_/) },
+    });
     expect((await own.client.status()).ready).toBe(true);
   });
 
@@ -53,13 +51,11 @@ describe('/readyz', () => {
       ...{ url: `http://127.0.0.1:${port}/x`, types: ['data.label'], allowPrivate: true },
     });
     await own.client.labels.post({ stream: 's', device: 'd', recording: 'r', label: 'walk' });
-    await expect
-      .poll(ready, { timeout: 10_000 })
-      .toMatchObject({
-        code: 200,
-        status: 'degraded',
-        checks: { webhooks: expect.stringContaining(webhook.id) },
-      });
+    await expect.poll(ready, { timeout: 10_000 }).toMatchObject({
+      code: 200,
+      status: 'degraded',
+      checks: { webhooks: expect.stringContaining(webhook.id) },
+    });
   });
 
   it('is degraded when the blob of a version is gone', async () => {
@@ -68,13 +64,11 @@ describe('/readyz', () => {
     await own.platform.stop();
     await rm(join(own.folder, 'data', 'blobs', 'sha256'), { recursive: true });
     await own.restart();
-    await expect
-      .poll(ready, { timeout: 10_000 })
-      .toMatchObject({
-        code: 200,
-        status: 'degraded',
-        checks: { content: expect.stringContaining('1 blob missing') },
-      });
+    await expect.poll(ready, { timeout: 10_000 }).toMatchObject({
+      code: 200,
+      status: 'degraded',
+      checks: { content: expect.stringContaining('1 blob missing') },
+    });
   });
 });
 
@@ -84,13 +78,11 @@ describeReal('mosquitto', '/readyz with a broker of somebody else', () => {
     own = await testPlatform({ engines: { broker: `mqtt://127.0.0.1:${mosquitto.port}` } });
     expect(await ready()).toMatchObject({ code: 200, status: 'ready' });
     const back = mosquitto.restart({ downMs: 1500 });
-    await expect
-      .poll(ready, { timeout: 1400, interval: 50 })
-      .toMatchObject({
-        code: 503,
-        status: 'not ready',
-        checks: { broker: expect.stringContaining(' is away: ') },
-      });
+    await expect.poll(ready, { timeout: 1400, interval: 50 }).toMatchObject({
+      code: 503,
+      status: 'not ready',
+      checks: { broker: expect.stringContaining(' is away: ') },
+    });
     await back;
     await expect.poll(ready, { timeout: 10_000 }).toMatchObject({ code: 200, checks: { broker: null } });
   }, 30_000);

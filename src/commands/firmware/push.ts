@@ -4,14 +4,18 @@ import { operatorKey } from '../../lib/provision/index.js';
 import { contextFor, pushedFirmwareSchema, pushFirmware, withClient } from '../../lib/registry/index.js';
 
 export default class FirmwarePush extends AiotCommand {
-  static override summary = 'Check an application image or a computer’s program, sign it here, and put it into the registry.';
+  static override summary =
+    'Check an application image or a computer’s program, sign it here, and put it into the registry.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/motor.bin --name motor',
     '<%= config.bin %> <%= command.id %> build/motor.bin --types esp32,pump --json',
     '<%= config.bin %> <%= command.id %> build/aiot-device --name aiot-device --types virtual',
   ];
   static override args = {
-    image: Args.string({ required: true, description: 'Application image (.bin), or a program for Linux (ELF).' }),
+    image: Args.string({
+      required: true,
+      description: 'Application image (.bin), or a program for Linux (ELF).',
+    }),
   };
   static override flags = {
     name: Flags.string({ summary: 'Name of the firmware [default: the image’s project].', env: 'AIOT_NAME' }),

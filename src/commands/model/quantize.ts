@@ -107,15 +107,13 @@ export default class ModelQuantize extends AiotCommand {
       onStep: this.progress().update,
     });
     this.print(quantizationText(result));
-    const at = again(input, 'project', 'data');
     const file = shellWord(result.file);
-    if (args.file === undefined) this.print(next(`aiot model evaluate${at}`, `aiot model inspect ${file}`));
+    if (args.file === undefined)
+      this.print(next(`aiot model evaluate${again(input, 'project', 'data')}`, `aiot model inspect ${file}`));
     else {
       const rows = flags.evaluate ?? flags.data;
-      const same = again(input, 'label', 'classes');
-      const measure =
-        rows === undefined ? [] : [`aiot model evaluate ${file} --data ${shellWord(rows)}${same}`];
-      this.print(next(...measure, `aiot model fit ${file}`));
+      const of = rows && `${shellWord(rows)}${again(input, 'label', 'classes')}`;
+      this.print(next(...(of ? [`aiot model evaluate ${file} --data ${of}`] : []), `aiot model fit ${file}`));
     }
     return result;
   }

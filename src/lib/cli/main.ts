@@ -1,5 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
 import { Config, Errors, type Interfaces, run, settings } from '@oclif/core';
-import { keepYoungHeapSmall } from '../core/index.js';
 import { switchedOn } from './switches.js';
 
 /**
@@ -10,8 +10,8 @@ import { switchedOn } from './switches.js';
  * @param program URL of a file of this package, or oclif's options where commands are not read from dist/
  */
 export async function main(args: string[], program: Interfaces.LoadOptions): Promise<void> {
-  // While commands are loaded; the command lets it grow.
-  keepYoungHeapSmall();
+  // While commands are loaded, as core's keepYoungHeapSmall has it, which is not loaded yet; the command lets it grow.
+  setFlagsFromString('--semi-space-growth-factor=1');
   // `aiot … | head`: the reader has what it wanted. Commands stop at it too.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;

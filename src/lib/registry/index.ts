@@ -32,6 +32,7 @@ export {
   provisionReplySchema,
   provisionRequestSchema,
 } from './fields.js';
+export { deployFirmware } from './firmware/deploy.js';
 export {
   type FetchedFirmware,
   type FirmwareClient,
@@ -40,7 +41,6 @@ export {
   pullFirmware,
   resolveFirmware,
 } from './firmware/fetch.js';
-export { deployFirmware } from './firmware/deploy.js';
 export { readFirmware } from './firmware/image.js';
 export { pushedFirmwareSchema, pushFirmware } from './firmware/push.js';
 export * from './firmware-api.js';

@@ -50,7 +50,10 @@ export function provisionStep(work: DemoWork): DemoStep {
         const out = join(work.options.folder, 'devices', name);
         await provisionDevice({ client: work.client, name, type: 'virtual', out });
         const device = work.options.native
-          ? await createNativeDevice({ identityDir: out, onBuild: () => report('building the native device') })
+          ? await createNativeDevice({
+              identityDir: out,
+              onBuild: () => report('building the native device'),
+            })
           : await createVirtualDevice({ identityDir: out });
         work.devices.push(device);
         work.closers.push(() => device.stop());

@@ -145,7 +145,10 @@ export async function createNativeDevice(options: NativeDeviceOptions): Promise<
       ended.catch(() => {});
       const waiting = new AbortController();
       const late = systemClock.sleep(onlineMs, waiting.signal).then(() => {
-        throw new AiotError('AIOT_BROKER_UNREACHABLE', `${name} did not reach its broker in ${onlineMs / 1000} s`);
+        throw new AiotError(
+          'AIOT_BROKER_UNREACHABLE',
+          `${name} did not reach its broker in ${onlineMs / 1000} s`,
+        );
       });
       late.catch(() => {});
       try {

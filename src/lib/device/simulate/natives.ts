@@ -1,5 +1,5 @@
-import { rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { dataFolder, makeFolder, unless } from '../../core/index.js';
 import { provisionDevice, readIdentity } from '../../provision/index.js';

@@ -15,6 +15,7 @@ import {
 import { storageError } from '../errors.js';
 import { dataSync, type Sync } from '../sync.js';
 import { type BlobStore, hexOf, largestBlob } from './port.js';
+import { untilAborted } from './until-aborted.js';
 
 /** An upload that nobody goes on with is given up after this, ms. */
 export const uploadMs = 24 * 3600 * 1000;
@@ -310,30 +311,6 @@ export class Uploads {
 
   private noteOf(id: string): string {
     return join(this.parts.folder, `${id}.json`);
-  }
-}
-
-async function* untilAborted(
-  source: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  const iterator = source[Symbol.asyncIterator]();
-  let stop = () => {};
-  const stopped = new Promise<never>((_, reject) => {
-    stop = () => reject(new AiotError('AIOT_REQUEST_INVALID', 'somebody else goes on with this upload'));
-  });
-  stopped.catch(() => {});
-  if (signal.aborted) stop();
-  signal.addEventListener('abort', stop, { once: true });
-  try {
-    for (;;) {
-      const next = await Promise.race([iterator.next(), stopped]);
-      if (next.done) return;
-      yield next.value;
-    }
-  } finally {
-    signal.removeEventListener('abort', stop);
-    void iterator.return?.()?.catch(() => {});
   }
 }
 
