@@ -50,6 +50,29 @@ test.each([
   expect(sink.closed).toBe(true);
 });
 
+test.each([
+  ['is not there', () => Promise.reject(new AiotError('AIOT_BROKER_UNREACHABLE', 'refused'))],
+  ['never answers', () => new Promise<FakeSink>(() => {})],
+])('stopped while it waits for its first sink, which %s, it ends', async (_, sink) => {
+  const stop = new AbortController();
+  let opened = 0;
+  const end = runRoutes([routeOf('r', { from: 'mqtt://in', to: 'mqtt://out' })], {
+    signal: stop.signal,
+    open: {
+      source: async () => fakeSource(),
+      sink: () => {
+        opened++;
+        return sink();
+      },
+    },
+  });
+  await until(() => opened > 0);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  stop.abort(new Error('SIGTERM'));
+  const { routes } = await end;
+  expect(routes[0]).toMatchObject({ received: 0, pending: 0 });
+});
+
 test('a duplicate is not acknowledged before each target has the first, or has refused it', async () => {
   const [picky, slow] = [fakeSink('mqtt://picky'), fakeSink('mqtt://slow')];
   picky.before = () => {

@@ -6,6 +6,7 @@ import { openSpool } from '../spool/index.js';
 import { parseStreamUrl } from '../url.js';
 import { createSeen } from './dedupe.js';
 import { type Counts, createEngine, type Engine, type Target } from './engine.js';
+import { untilAborted } from './failures.js';
 import { createInlet, type Inlet } from './inlet.js';
 import { createOutlet, type Outlet } from './outlet.js';
 import { processorNamed } from './processors.js';
@@ -124,7 +125,7 @@ export async function openRoute(
   return {
     async ready() {
       // Sinks first: what is read has somewhere to go.
-      await Promise.all(outlets.map((outlet) => outlet.ready()));
+      await untilAborted(Promise.all(outlets.map((outlet) => outlet.ready())), stop);
       await Promise.all(inlets.map((inlet) => inlet.ready()));
     },
     async run() {
