@@ -112,8 +112,26 @@ describeReal('mosquitto', 'Mosquitto as docs/mosquitto sets it up', () => {
       const by = (name: string) => connectDevice(url, join(platform.folder, name));
       const [dev, other, gone] = [await by('dev'), await by('other'), await by('gone')];
       await other.publishAsync('aiot/v1/dev/telemetry/s', '{"seq":1,"recording":"r","x":9}', { qos: 1 });
-      // What is not allowed is acknowledged there, and dropped.
-      expect(await own.client.datasets.list()).toEqual([]);
+      await dev.publishAsync('aiot/v1/dev/telemetry/s', '{"seq":1,"recording":"r","x":1}', { qos: 1 });
+      // What is not allowed is acknowledged there and dropped, and ends the connection.
+      await expect.poll(() => other.connected).toBe(false);
+      await expect
+        .poll(async () => (await platform.client.datasets.list()).map(({ samples }) => samples))
+        .toEqual([1]);
+      const heard: string[] = [];
+      dev.on('message', (topic) => heard.push(`dev ${topic}`));
+      const again = await by('other');
+      again.on('message', (topic) => heard.push(`other ${topic}`));
+      await dev.subscribeAsync('aiot/v1/dev/command', { qos: 1 });
+      // Granted, and nothing comes of it.
+      await again.subscribeAsync('aiot/v1/dev/command', { qos: 1 });
+      const operator = await connect(`mqtt://127.0.0.1:${inner}`, {
+        username: 'platform',
+        password: 'secret',
+      });
+      await operator.publishAsync('aiot/v1/dev/command', '{"id":"c-1","command":"ping"}', { qos: 1 });
+      await operator.endAsync();
+      await expect.poll(() => heard).toEqual(['dev aiot/v1/dev/command']);
       const before = await readFile(pki('devices.crl'), 'utf8');
       await own.client.devices.act('gone', 'revoke');
       await expect.poll(() => readFile(pki('devices.crl'), 'utf8'), { timeout: 10_000 }).not.toBe(before);
@@ -129,7 +147,7 @@ describeReal('mosquitto', 'Mosquitto as docs/mosquitto sets it up', () => {
           { timeout: 10_000 },
         )
         .toBe('refused');
-      for (const each of [dev, other, gone]) each.end(true);
+      for (const each of [dev, other, again, gone]) each.end(true);
       // Others come in as before.
       await (await by('dev')).endAsync(true);
     } finally {
