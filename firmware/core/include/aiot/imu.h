@@ -1,0 +1,86 @@
+/*
+ * Accelerometers with gyroscopes on I2C, read through their hardware FIFO so that a late reader loses nothing: MPU6050 and LSM6DS3TR-C, with the
+ * rules of src/lib/sensor/i2c/chips. Nothing is allocated; a reading is a few transactions of the bus.
+ */
+#ifndef AIOT_IMU_H
+#define AIOT_IMU_H
+
+#include "aiot/bus.h"
+
+/* ax ay az (g), gx gy gz (dps). */
+#define AIOT_IMU_FIELDS 6
+
+typedef enum { AIOT_MPU6050, AIOT_LSM6DS3TRC } aiot_imu_chip;
+
+typedef struct {
+  aiot_imu_chip chip;
+  const aiot_i2c *bus;
+  /* MPU6050: 0x68, or 0x69 with AD0 high. LSM6DS3TR-C: 0x6A, or 0x6B with SA0 high. */
+  uint8_t address;
+  /* MPU6050: 1000 divided by a whole number, 4 to 1000. LSM6DS3TR-C: 12.5, 26, 52, 104, 208, 416, 833, 1666, 3332, 6664. */
+  double rate_hz;
+  /* 2, 4, 8, 16 */
+  int range_g;
+  /* 250, 500, 1000, 2000; the LSM6DS3TR-C 125, too. 0 = off: three fields. */
+  int range_dps;
+} aiot_imu_setup;
+
+typedef struct {
+  aiot_imu_setup setup;
+  size_t fields;
+  double g_per_count;
+  double dps_per_count;
+  /* A transaction broke off: how much the chip gave is not known. */
+  bool uncertain;
+  /* What was there was thrown away, and nothing has come since. */
+  bool cleared;
+  /* Samples in which those of filters that have not settled are looked for. */
+  uint32_t settling;
+} aiot_imu;
+
+typedef struct {
+  size_t count;
+  /* Samples are missing before the first one. */
+  bool broken;
+  /* The FIFO ran over since the last reading. */
+  bool overrun;
+  /* Values at an end of their range. */
+  size_t saturated;
+} aiot_imu_reading;
+
+/* Finds the chip, resets it and starts its FIFO. SETTING, ABSENT, OTHER, FAILED. */
+aiot_sensor_code aiot_imu_open(aiot_imu *imu, const aiot_imu_setup *setup);
+
+/*
+ * Takes what the FIFO holds, `room` samples at most; the rest stays there. `values`: room times `fields`. Of an MPU6050 whose FIFO is out of step, or
+ * nearly full, nothing is to be had: it is cleared, and the next sample is told to be broken off. FAILED: what `reading` counts came before.
+ */
+aiot_sensor_code aiot_imu_read(aiot_imu *imu, double *values, size_t room, aiot_imu_reading *reading);
+
+/* Puts it to sleep. */
+void aiot_imu_close(aiot_imu *imu);
+
+/* degrees Celsius of the chip's own thermometer, for registers that were read otherwise. */
+double aiot_mpu6050_celsius(int16_t raw);
+double aiot_lsm6ds3trc_celsius(int16_t raw);
+
+/* MPU6050: DLPF_CFG whose bandwidth lies below half of the rate. */
+uint8_t aiot_mpu6050_filter(double rate_hz);
+
+/* LSM6DS3TR-C: CTRL1_XL and CTRL2_G; 0 for what there is not. 104 Hz at 4 g is 0x48. */
+uint8_t aiot_lsm6ds3trc_ctrl1(double rate_hz, int range_g);
+uint8_t aiot_lsm6ds3trc_ctrl2(double rate_hz, int range_dps);
+
+typedef struct {
+  /* Unread; 0 also after an overrun. */
+  uint16_t words;
+  bool overrun;
+  bool empty;
+  /* Which word of a set comes next. */
+  uint16_t pattern;
+} aiot_lsm6ds3trc_fifo;
+
+/* FIFO_STATUS1 to 4. */
+aiot_lsm6ds3trc_fifo aiot_lsm6ds3trc_status(const uint8_t bytes[4]);
+
+#endif
