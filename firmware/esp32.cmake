@@ -1,0 +1,46 @@
+# The ESP32's sources, which only the vendor's toolchains build, are held here against our own declarations of what they use (hal/esp32/interfaces), and what
+# of them needs no board is tested.
+set(esp32_folder ${CMAKE_CURRENT_SOURCE_DIR}/hal/esp32)
+file(GLOB esp32_sources CONFIGURE_DEPENDS ${esp32_folder}/main/*.c)
+
+if(esp32_sources)
+  set(esp32_flags -std=gnu17 -fsyntax-only -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes
+    -I ${esp32_folder}/interfaces -I ${CMAKE_CURRENT_SOURCE_DIR}/core/include)
+  foreach(target ESP32 ESP32S3 ESP32C3)
+    add_test(NAME esp32_${target} COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -DCONFIG_IDF_TARGET_${target} ${esp32_sources})
+  endforeach()
+  # The guide's sensors are what is built unless told otherwise; then each of the others.
+  foreach(source 2 3 4 5 6)
+    add_test(NAME esp32_source_${source}
+      COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -DCONFIG_IDF_TARGET_ESP32 -DAIOT_SOURCE=${source} -DAIOT_SLEEP_MS=60000 ${esp32_sources})
+  endforeach()
+  # Sizes of 32 bits, where a compiler for them is.
+  if(IS_ABSOLUTE "${picolibc}")
+    add_test(NAME esp32_rv32 COMMAND ${AIOT_RV32_CC} -march=rv32imc -mabi=ilp32 --specs=picolibc.specs ${esp32_flags}
+      -DCONFIG_IDF_TARGET_ESP32C3 ${esp32_sources})
+  endif()
+  add_test(NAME esp32_interfaces COMMAND ${CMAKE_COMMAND} "-DSOURCES=${esp32_sources}" -DINTERFACES=${esp32_folder}/interfaces
+    -P ${esp32_folder}/check.cmake)
+  add_test(NAME esp32_interfaces_told COMMAND ${CMAKE_COMMAND} "-DSOURCES=${esp32_sources}" -DINTERFACES=${esp32_folder}/interfaces
+    -DWORK=${CMAKE_CURRENT_BINARY_DIR}/esp32_interfaces -DCHECK=${esp32_folder}/check.cmake -P ${esp32_folder}/check_self.cmake)
+
+  if(TARGET aiot_sim)
+    add_executable(esp32_portable_test test/esp32_portable_test.c hal/esp32/main/portable.c)
+    target_include_directories(esp32_portable_test PRIVATE ${esp32_folder}/main)
+    target_link_libraries(esp32_portable_test PRIVATE aiot_sim)
+    add_test(NAME esp32_portable COMMAND esp32_portable_test)
+  endif()
+
+  # The chip's cryptography, by the same library where this machine has it, against OpenSSL.
+  find_path(MBEDTLS_INCLUDE mbedtls/pk.h)
+  find_library(MBEDCRYPTO mbedcrypto)
+  if(MBEDTLS_INCLUDE AND MBEDCRYPTO AND TARGET aiot_crypto_openssl)
+    add_executable(esp32_crypto_test test/esp32_crypto_test.c hal/esp32/main/crypto_mbedtls.c)
+    # What the vendor has besides; its own folder comes behind, for it has mbedTLS's names too.
+    target_include_directories(esp32_crypto_test BEFORE PRIVATE ${MBEDTLS_INCLUDE})
+    target_include_directories(esp32_crypto_test PRIVATE ${esp32_folder}/main)
+    target_compile_options(esp32_crypto_test PRIVATE -idirafter ${esp32_folder}/interfaces)
+    target_link_libraries(esp32_crypto_test PRIVATE aiot_crypto_openssl ${MBEDCRYPTO})
+    add_test(NAME esp32_crypto COMMAND esp32_crypto_test)
+  endif()
+endif()

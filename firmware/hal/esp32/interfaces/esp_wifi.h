@@ -1,0 +1,43 @@
+#ifndef AIOT_DECLARED_ESP_WIFI_H
+#define AIOT_DECLARED_ESP_WIFI_H
+
+#include "esp_event.h"
+#include "esp_netif.h"
+
+extern esp_event_base_t const WIFI_EVENT;
+typedef enum { WIFI_EVENT_STA_START = 2, WIFI_EVENT_STA_DISCONNECTED = 5 } wifi_event_t;
+typedef enum { WIFI_STORAGE_FLASH, WIFI_STORAGE_RAM } wifi_storage_t;
+typedef enum { WIFI_MODE_NULL, WIFI_MODE_STA } wifi_mode_t;
+typedef enum { WIFI_IF_STA } wifi_interface_t;
+typedef enum { WIFI_AUTH_OPEN = 0, WIFI_AUTH_WPA2_PSK = 3 } wifi_auth_mode_t;
+
+typedef struct {
+  int magic;
+} wifi_init_config_t;
+#define WIFI_INIT_CONFIG_DEFAULT() {.magic = 1}
+
+typedef struct {
+  int8_t rssi;
+  wifi_auth_mode_t authmode;
+} wifi_scan_threshold_t;
+
+typedef struct {
+  uint8_t ssid[32];
+  uint8_t password[64];
+  wifi_scan_threshold_t threshold;
+} wifi_sta_config_t;
+
+typedef union {
+  wifi_sta_config_t sta;
+} wifi_config_t;
+
+esp_netif_t *esp_netif_create_default_wifi_sta(void);
+esp_err_t esp_wifi_init(const wifi_init_config_t *config);
+esp_err_t esp_wifi_set_storage(wifi_storage_t storage);
+esp_err_t esp_wifi_set_mode(wifi_mode_t mode);
+esp_err_t esp_wifi_set_config(wifi_interface_t interface, wifi_config_t *config);
+esp_err_t esp_wifi_start(void);
+esp_err_t esp_wifi_stop(void);
+esp_err_t esp_wifi_connect(void);
+
+#endif

@@ -1,0 +1,20 @@
+/* Converter 1 by DMA: all its channels in turn, without the processor. */
+#ifndef AIOT_ESP32_ADC_H
+#define AIOT_ESP32_ADC_H
+
+#include "aiot/sensors.h"
+#include "esp32.h"
+
+#define AIOT_ADC_CHANNELS_MAX 4
+
+/* False where a pin is none of converter 1's, or the driver refuses. */
+bool aiot_esp32_adc_open(const int *pins, size_t channels, uint32_t hz);
+/* `values`: windows of `samples` counts a channel, channel by channel in turn as aiot_summary_of takes them. Waits 250 ms at most. False = not full yet. */
+bool aiot_esp32_adc_window(float *values, size_t samples, bool *gap);
+void aiot_esp32_adc_close(void);
+
+/* Calibrated: V of counts, and V a count around the middle of the range. */
+double aiot_esp32_adc_volts(double counts);
+double aiot_esp32_adc_slope(void);
+
+#endif

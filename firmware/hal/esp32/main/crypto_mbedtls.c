@@ -1,0 +1,63 @@
+#include <mbedtls/pk.h>
+#include <mbedtls/sha256.h>
+#include <mbedtls/version.h>
+#include <string.h>
+
+#include "esp32.h"
+#include "esp_random.h"
+
+#if MBEDTLS_VERSION_MAJOR < 3
+#define mbedtls_sha256_starts mbedtls_sha256_starts_ret
+#define mbedtls_sha256_update mbedtls_sha256_update_ret
+#define mbedtls_sha256_finish mbedtls_sha256_finish_ret
+#endif
+
+_Static_assert(sizeof(mbedtls_sha256_context) <= AIOT_SHA256_STATE_BYTES, "a hash's state fits into the room that the core gives it");
+
+/* A hash that cannot be computed must not look like one: its state is spoilt, and no digest will fit. */
+static void spoil(int result, mbedtls_sha256_context *state) {
+  if (result != 0) memset(state, 0xa5, sizeof *state);
+}
+
+static void sha256_begin(void *context, void *state) {
+  (void)context;
+  mbedtls_sha256_init(state);
+  spoil(mbedtls_sha256_starts(state, 0), state);
+}
+
+static void sha256_update(void *context, void *state, const void *data, size_t bytes) {
+  (void)context;
+  spoil(mbedtls_sha256_update(state, data, bytes), state);
+}
+
+static void sha256_end(void *context, void *state, uint8_t digest[AIOT_SHA256_BYTES]) {
+  (void)context;
+  if (mbedtls_sha256_finish(state, digest) != 0) memset(digest, 0, AIOT_SHA256_BYTES);
+  mbedtls_sha256_free(state);
+}
+
+/* What stands before the point in the SPKI of every P-256 key: so no other curve is taken for it. */
+static bool is_p256(const uint8_t *spki, size_t bytes) {
+  static const uint8_t algorithm[] = {0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
+                                      0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+  return bytes > 2 + sizeof algorithm && spki[0] == 0x30 && spki[1] == bytes - 2 && memcmp(spki + 2, algorithm, sizeof algorithm) == 0;
+}
+
+static bool verify_p256(void *context, const uint8_t *spki, size_t spki_bytes, const uint8_t digest[AIOT_SHA256_BYTES],
+                        const uint8_t *signature, size_t signature_bytes) {
+  (void)context;
+  if (!is_p256(spki, spki_bytes)) return false;
+  mbedtls_pk_context key;
+  mbedtls_pk_init(&key);
+  const bool valid = mbedtls_pk_parse_public_key(&key, spki, spki_bytes) == 0 &&
+                     mbedtls_pk_verify(&key, MBEDTLS_MD_SHA256, digest, AIOT_SHA256_BYTES, signature, signature_bytes) == 0;
+  mbedtls_pk_free(&key);
+  return valid;
+}
+
+static void fill_random(void *context, void *out, size_t bytes) {
+  (void)context;
+  esp_fill_random(out, bytes);
+}
+
+const aiot_crypto aiot_crypto_mbedtls = {NULL, sha256_begin, sha256_update, sha256_end, verify_p256, fill_random};

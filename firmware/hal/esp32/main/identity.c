@@ -1,0 +1,117 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "esp32.h"
+#include "nvs.h"
+#include "nvs_flash.h"
+
+static bool text(nvs_handle_t nvs, const char *key, char *out, size_t room) {
+  size_t bytes = room;
+  if (nvs_get_str(nvs, key, out, &bytes) == ESP_OK) return true;
+  out[0] = '\0';
+  return false;
+}
+
+static bool digit_of(char digit, uint8_t *value) {
+  if (digit >= '0' && digit <= '9') *value = (uint8_t)(digit - '0');
+  else if (digit >= 'a' && digit <= 'f') *value = (uint8_t)(digit - 'a' + 10);
+  else return false;
+  return true;
+}
+
+static bool read_id(nvs_handle_t nvs, const char *key, uint8_t id[AIOT_SHA256_BYTES]) {
+  char digits[2 * AIOT_SHA256_BYTES + 1];
+  if (!text(nvs, key, digits, sizeof digits) || strlen(digits) != 2 * AIOT_SHA256_BYTES) return false;
+  for (size_t i = 0; i < AIOT_SHA256_BYTES; i++) {
+    uint8_t high, low;
+    if (!digit_of(digits[2 * i], &high) || !digit_of(digits[2 * i + 1], &low)) return false;
+    id[i] = (uint8_t)(high << 4 | low);
+  }
+  return true;
+}
+
+/* A key whose id is not its digest is nobody's. */
+static bool is_digest(const aiot_crypto *crypto, const uint8_t *data, size_t bytes, const uint8_t id[AIOT_SHA256_BYTES]) {
+  uint64_t state[AIOT_SHA256_STATE_BYTES / 8];
+  uint8_t digest[AIOT_SHA256_BYTES];
+  crypto->sha256_begin(crypto->context, state);
+  crypto->sha256_update(crypto->context, state, data, bytes);
+  crypto->sha256_end(crypto->context, state, digest);
+  return memcmp(digest, id, sizeof digest) == 0;
+}
+
+static bool read_trust(aiot_trust *trust, const aiot_crypto *crypto) {
+  nvs_handle_t nvs;
+  if (nvs_open("aiot_trust", NVS_READONLY, &nvs) != ESP_OK) return false;
+  uint8_t count = 0, threshold = 0;
+  memset(trust, 0, sizeof *trust);
+  const bool there = nvs_get_u8(nvs, "keys", &count) == ESP_OK && nvs_get_u8(nvs, "threshold", &threshold) == ESP_OK && threshold > 0;
+  trust->threshold = threshold;
+  for (unsigned i = 0; there && i < count && trust->keys < AIOT_KEYS_MAX; i++) {
+    char name[8];
+    uint8_t *spki = trust->key[trust->keys].spki, *id = trust->key[trust->keys].id;
+    size_t bytes = AIOT_SPKI_BYTES;
+    snprintf(name, sizeof name, "key%u", i);
+    if (nvs_get_blob(nvs, name, spki, &bytes) != ESP_OK) continue;
+    snprintf(name, sizeof name, "id%u", i);
+    if (!read_id(nvs, name, id) || !is_digest(crypto, spki, bytes, id)) continue;
+    trust->key[trust->keys++].spki_bytes = bytes;
+  }
+  nvs_close(nvs);
+  return there && trust->keys >= threshold;
+}
+
+static int64_t number(nvs_handle_t nvs, const char *key) {
+  uint64_t value = 0;
+  if (nvs_get_u64(nvs, key, &value) != ESP_OK || value > INT64_MAX) return 0;
+  return (int64_t)value;
+}
+
+static bool read_device(aiot_esp32_identity *identity) {
+  nvs_handle_t nvs;
+  if (nvs_open("aiot", NVS_READONLY, &nvs) != ESP_OK) return false;
+  const bool whole = text(nvs, "name", identity->name, sizeof identity->name) && text(nvs, "type", identity->type, sizeof identity->type) &&
+                     text(nvs, "http", identity->http, sizeof identity->http) && text(nvs, "mqtts", identity->mqtts, sizeof identity->mqtts) &&
+                     text(nvs, "ca", identity->ca, sizeof identity->ca) &&
+                     text(nvs, "certificate", identity->certificate, sizeof identity->certificate) &&
+                     text(nvs, "key", identity->key, sizeof identity->key);
+  text(nvs, "id", identity->id, sizeof identity->id);
+  nvs_close(nvs);
+  return whole;
+}
+
+bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *crypto) {
+  memset(identity, 0, sizeof *identity);
+  /* Nothing is erased where it cannot be read: the only key that the platform knows may be in it. */
+  if (nvs_flash_init() != ESP_OK || !read_device(identity)) return false;
+  identity->has_trust = read_trust(&identity->trust, crypto);
+  nvs_handle_t nvs;
+  if (nvs_open("aiot_update", NVS_READONLY, &nvs) == ESP_OK) {
+    identity->floor = number(nvs, "floor");
+    identity->sequence = number(nvs, "sequence");
+    nvs_close(nvs);
+  }
+  if (nvs_open("wifi", NVS_READONLY, &nvs) == ESP_OK) {
+    text(nvs, "ssid", identity->ssid, sizeof identity->ssid);
+    text(nvs, "password", identity->password, sizeof identity->password);
+    nvs_close(nvs);
+  }
+  return true;
+}
+
+void aiot_esp32_identity_keep(const aiot_record *record) {
+  nvs_handle_t nvs;
+  if (nvs_open("aiot_update", NVS_READWRITE, &nvs) == ESP_OK) {
+    if (record->sequence > number(nvs, "sequence")) nvs_set_u64(nvs, "sequence", (uint64_t)record->sequence);
+    if (record->floor > number(nvs, "floor")) nvs_set_u64(nvs, "floor", (uint64_t)record->floor);
+    nvs_commit(nvs);
+    nvs_close(nvs);
+  }
+  uint8_t slot = 0;
+  if (record->active == AIOT_NO_SLOT || nvs_open("aiot", NVS_READWRITE, &nvs) != ESP_OK) return;
+  if (nvs_get_u8(nvs, "model_slot", &slot) != ESP_OK || slot != (uint8_t)record->active) {
+    nvs_set_u8(nvs, "model_slot", (uint8_t)record->active);
+    nvs_commit(nvs);
+  }
+  nvs_close(nvs);
+}

@@ -1,0 +1,211 @@
+/*
+ * MQTT over mTLS by esp-mqtt. Its task calls on_event; what it tells goes through two queues, so that the core's loop alone touches the rest. What was
+ * taken at QoS 1 is kept here until the broker has it: esp-mqtt forgets messages that are half a minute old.
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "esp32.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/queue.h"
+#include "freertos/task.h"
+#include "mqtt_client.h"
+
+enum { PENDING = 24, INBOX = 8, LONGEST_MESSAGE = 4096, AGAIN_MS = 45000, STACK = 8192 };
+
+typedef struct {
+  char *topic;
+  uint8_t *payload;
+  size_t bytes;
+} message;
+
+typedef struct {
+  uint32_t number;
+  int id;
+  char *topic;
+  char *payload;
+  size_t bytes;
+  bool retain;
+  uint64_t sent_ms;
+} pending;
+
+static struct {
+  aiot_mqtt port;
+  esp_mqtt_client_handle_t client;
+  bool started;
+  atomic_uint connection;
+  unsigned connections;
+  QueueHandle_t inbox;
+  QueueHandle_t acknowledgements;
+  /* One that comes in pieces. */
+  message growing;
+  /* What was given last. */
+  message given;
+  uint32_t numbers;
+  pending waiting[PENDING];
+} self;
+
+static void forget(message *what) {
+  free(what->topic);
+  free(what->payload);
+  memset(what, 0, sizeof *what);
+}
+
+/* Pieces of one message come in their order. */
+static void on_data(const esp_mqtt_event_t *event) {
+  if (event->current_data_offset == 0) {
+    forget(&self.growing);
+    if (event->total_data_len < 0 || event->total_data_len > LONGEST_MESSAGE || event->topic_len <= 0) return;
+    self.growing.topic = malloc((size_t)event->topic_len + 1);
+    self.growing.payload = malloc((size_t)event->total_data_len + 1);
+    if (self.growing.topic == NULL || self.growing.payload == NULL) {
+      forget(&self.growing);
+      return;
+    }
+    memcpy(self.growing.topic, event->topic, (size_t)event->topic_len);
+    self.growing.topic[event->topic_len] = '\0';
+  }
+  if (self.growing.topic == NULL || (size_t)event->current_data_offset != self.growing.bytes) return;
+  if (event->data_len > 0) memcpy(self.growing.payload + self.growing.bytes, event->data, (size_t)event->data_len);
+  self.growing.bytes += (size_t)event->data_len;
+  if (self.growing.bytes < (size_t)event->total_data_len) return;
+  /* `desired` is what was said last: where there is no room, the oldest goes. */
+  message oldest;
+  if (uxQueueSpacesAvailable(self.inbox) == 0 && xQueueReceive(self.inbox, &oldest, 0) == pdTRUE) forget(&oldest);
+  if (xQueueSend(self.inbox, &self.growing, 0) == pdTRUE) memset(&self.growing, 0, sizeof self.growing);
+  else forget(&self.growing);
+}
+
+static void on_event(void *context, esp_event_base_t base, int32_t id, void *data) {
+  (void)context;
+  (void)base;
+  const esp_mqtt_event_t *event = data;
+  if (id == MQTT_EVENT_CONNECTED) atomic_store(&self.connection, ++self.connections);
+  else if (id == MQTT_EVENT_DISCONNECTED) atomic_store(&self.connection, 0);
+  else if (id == MQTT_EVENT_PUBLISHED) xQueueSend(self.acknowledgements, &event->msg_id, 0);
+  else if (id == MQTT_EVENT_DATA) on_data(event);
+}
+
+static uint32_t connection(void *context) {
+  (void)context;
+  /* The client is started once there is a network: before, each attempt would only fail and wait. */
+  if (!self.started && aiot_esp32_wifi_joined()) self.started = esp_mqtt_client_start(self.client) == ESP_OK;
+  return atomic_load(&self.connection);
+}
+
+static bool subscribe(void *context, const char *filter, int qos) {
+  (void)context;
+  return esp_mqtt_client_subscribe_single(self.client, filter, qos) >= 0;
+}
+
+static uint64_t now_ms(void) { return aiot_esp32_clock.uptime_ms(NULL); }
+
+static int enqueue(const pending *what, int qos) {
+  return esp_mqtt_client_enqueue(self.client, what->topic, what->payload, (int)what->bytes, qos, what->retain, true);
+}
+
+static void settle(pending *what) {
+  free(what->topic);
+  free(what->payload);
+  memset(what, 0, sizeof *what);
+}
+
+/* Hears the broker's answers, and sends again what had none. */
+static void follow(void) {
+  int id;
+  while (xQueueReceive(self.acknowledgements, &id, 0) == pdTRUE) {
+    for (size_t i = 0; i < PENDING; i++) {
+      if (self.waiting[i].number != 0 && self.waiting[i].id == id) settle(&self.waiting[i]);
+    }
+  }
+  if (atomic_load(&self.connection) == 0) return;
+  for (size_t i = 0; i < PENDING; i++) {
+    pending *what = &self.waiting[i];
+    if (what->number == 0 || now_ms() - what->sent_ms < AGAIN_MS) continue;
+    what->sent_ms = now_ms();
+    what->id = enqueue(what, 1);
+  }
+}
+
+static uint32_t publish(void *context, const char *topic, const void *payload, size_t bytes, int qos, bool retain) {
+  (void)context;
+  if (atomic_load(&self.connection) == 0) return 0;
+  follow();
+  if (++self.numbers == 0) self.numbers = 1;
+  if (qos == 0) {
+    const pending once = {.topic = (char *)(uintptr_t)topic, .payload = (char *)(uintptr_t)payload, .bytes = bytes, .retain = retain};
+    return enqueue(&once, 0) < 0 ? 0 : self.numbers;
+  }
+  pending *free_one = NULL;
+  for (size_t i = 0; i < PENDING && free_one == NULL; i++) {
+    if (self.waiting[i].number == 0) free_one = &self.waiting[i];
+  }
+  if (free_one == NULL) return 0;
+  /* A payload of none still wants memory: esp-mqtt would take a length of 0 for that of a text. */
+  *free_one = (pending){.topic = strdup(topic), .payload = malloc(bytes + 1), .bytes = bytes, .retain = retain, .sent_ms = now_ms()};
+  if (free_one->topic == NULL || free_one->payload == NULL) {
+    settle(free_one);
+    return 0;
+  }
+  memcpy(free_one->payload, payload, bytes);
+  free_one->payload[bytes] = '\0';
+  free_one->id = enqueue(free_one, 1);
+  if (free_one->id < 0) {
+    settle(free_one);
+    return 0;
+  }
+  free_one->number = self.numbers;
+  return self.numbers;
+}
+
+static bool acknowledged(void *context, uint32_t number) {
+  (void)context;
+  follow();
+  for (size_t i = 0; i < PENDING; i++) {
+    if (self.waiting[i].number == number) return false;
+  }
+  return true;
+}
+
+static bool receive(void *context, uint32_t wait_ms, const char **topic, const uint8_t **payload, size_t *bytes) {
+  (void)context;
+  forget(&self.given);
+  follow();
+  /* At least a tick where there was something to wait for: tasks of lower priority live of it. */
+  const TickType_t ticks = wait_ms == 0 ? 0 : pdMS_TO_TICKS(wait_ms) + 1;
+  if (xQueueReceive(self.inbox, &self.given, ticks) != pdTRUE) return false;
+  *topic = self.given.topic;
+  *payload = self.given.payload;
+  *bytes = self.given.bytes;
+  return true;
+}
+
+const aiot_mqtt *aiot_esp32_mqtt_open(const aiot_esp32_identity *identity, const char *will_topic, const void *will, size_t will_bytes) {
+  const esp_mqtt_client_config_t config = {
+      .broker.address.uri = identity->mqtts,
+      /* The platform's CA and no other; the certificate has to be of the name or address that was asked for. */
+      .broker.verification.certificate = identity->ca,
+      .credentials.client_id = identity->name,
+      .credentials.authentication.certificate = identity->certificate,
+      .credentials.authentication.key = identity->key,
+      .session.last_will.topic = will_topic,
+      .session.last_will.msg = will,
+      .session.last_will.msg_len = (int)will_bytes,
+      .session.last_will.qos = 1,
+      .session.last_will.retain = 1,
+      .session.keepalive = 30,
+      .network.reconnect_timeout_ms = 5000,
+      .network.timeout_ms = 10000,
+      .task.stack_size = STACK,
+      .buffer.size = 2048,
+  };
+  self.inbox = xQueueCreate(INBOX, sizeof(message));
+  /* More than can wait, for one that was sent again may be acknowledged twice. */
+  self.acknowledgements = xQueueCreate(2 * PENDING, sizeof(int));
+  self.client = esp_mqtt_client_init(&config);
+  if (self.inbox == NULL || self.acknowledgements == NULL || self.client == NULL) return NULL;
+  if (esp_mqtt_client_register_event(self.client, MQTT_EVENT_ANY, on_event, NULL) != ESP_OK) return NULL;
+  self.port = (aiot_mqtt){&self, connection, subscribe, publish, acknowledged, receive};
+  return &self.port;
+}

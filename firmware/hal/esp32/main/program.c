@@ -1,0 +1,216 @@
+/* The device on its board: one task runs the core, others sample, download and speak MQTT. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "esp32.h"
+#include "esp_log.h"
+#include "esp_sleep.h"
+#include "esp_system.h"
+#include "esp_task_wdt.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
+#include "settings.h"
+
+enum { STACK = 16384, STEP_MS = 20, GOODBYE_MS = 2000, WILL = 96 };
+
+static const char tag[] = "aiot";
+static const int adc_pins[] = {AIOT_ADC_PINS};
+
+typedef struct {
+  aiot_esp32_identity identity;
+  aiot_device device;
+  const aiot_esp32_source *source;
+  bool taking;
+  uint32_t told_lost;
+  int64_t kept_sequence;
+  int8_t kept_slot;
+} program;
+
+#if AIOT_INFERENCE_TFLM
+extern const aiot_inference aiot_tflm;
+#define INFERENCE (&aiot_tflm)
+#else
+#define INFERENCE (&aiot_interpreter)
+#endif
+
+static uint64_t uptime(void) { return aiot_esp32_clock.uptime_ms(NULL); }
+
+/* On the serial line, as the host's program prints it; a line of its own, so that `aiot monitor` can follow it. */
+static void on_event(void *context, const char *event, const char *member, const char *json, size_t bytes) {
+  (void)context;
+  if (member == NULL) ESP_LOGI(tag, "%s %.*s", event, (int)bytes, json);
+  else ESP_LOGI(tag, "%s %s %.*s", event, member, (int)bytes, json);
+  if (AIOT_ACTUATOR && strcmp(event, "inference") == 0) aiot_esp32_servo_answer(json, bytes, uptime());
+}
+
+static void reboot(void *context) {
+  (void)context;
+  esp_restart();
+}
+
+/* What a board that was made later than a release may not take, before it has a record of its own. */
+static bool begin_record(const aiot_flash *flash, const aiot_esp32_identity *identity) {
+  if (flash == NULL) return true;
+  uint8_t *scratch = malloc(AIOT_SECTOR_BYTES);
+  static aiot_store store;
+  bool good = scratch != NULL && aiot_store_open_flash(&store, flash, &aiot_crypto_mbedtls, scratch);
+  if (good && store.sector < 0) {
+    store.record.floor = identity->floor;
+    store.record.sequence = identity->sequence;
+    good = aiot_store_persist(&store);
+  }
+  free(scratch);
+  return good;
+}
+
+static const aiot_mqtt *open_mqtt(program *self) {
+  static char topic[AIOT_TOPIC_BYTES], will[WILL];
+  snprintf(topic, sizeof topic, "aiot/v1/%s/presence", self->identity.name);
+  const aiot_message message = {will, sizeof will, AIOT_ENCODING_JSON};
+  const size_t bytes = aiot_presence_message(message, false, aiot_esp32_clock.now_ms(NULL));
+  return aiot_esp32_mqtt_open(&self->identity, topic, will, bytes);
+}
+
+/* A name for what went wrong, NULL = nothing. */
+static const char *open_device(program *self) {
+  const aiot_flash *models = aiot_esp32_models(), *programs = aiot_esp32_programs();
+  if (models == NULL) return "the partition table has no model_0, model_1 and records";
+  if (programs == NULL) ESP_LOGW(tag, "no ota_0, ota_1 and four sectors of records: programs are updated by cable alone");
+  if (!begin_record(models, &self->identity)) return "the flash cannot be read";
+  const aiot_device_setup setup = {
+      .name = self->identity.name,
+      .id = self->identity.id,
+      .type = self->identity.type,
+      .firmware_name = AIOT_FIRMWARE_NAME,
+      .firmware_version = AIOT_FIRMWARE_VERSION,
+      .encoding = AIOT_ENCODING_CBOR,
+      .clock = &aiot_esp32_clock,
+      .mqtt = open_mqtt(self),
+      .http = aiot_esp32_http_open(&self->identity),
+      .crypto = &aiot_crypto_mbedtls,
+      .trust = self->identity.has_trust ? &self->identity.trust : NULL,
+      .flash = {[AIOT_KIND_MODEL] = models, [AIOT_KIND_FIRMWARE] = programs},
+      .inference = INFERENCE,
+      .firmware = aiot_esp32_trial(&self->device),
+      .memory = malloc(AIOT_MEMORY_BYTES),
+      .bytes = AIOT_MEMORY_BYTES,
+      .queue_bytes = AIOT_QUEUE_BYTES,
+      .message_bytes = AIOT_MESSAGE_ROOM,
+      .envelope_bytes = AIOT_ENVELOPE_ROOM,
+      .batch_values = AIOT_BATCH_VALUES,
+      .context = self,
+      .event = on_event,
+      .reboot = reboot,
+  };
+  if (setup.mqtt == NULL || setup.http == NULL) return "the device's key and certificates cannot be used";
+  if (setup.memory == NULL) return "the memory is too small";
+  const aiot_code code = aiot_device_open(&self->device, &setup);
+  return code == AIOT_OK ? NULL : aiot_code_name(code);
+}
+
+/* What the converter can do, measured before the source has it. */
+static void tell_fastest(program *self) {
+  aiot_esp32_rate rate;
+  char text[96];
+  if (AIOT_SOURCE != AIOT_SOURCE_GUIDE && AIOT_SOURCE != AIOT_SOURCE_ACS712) return;
+  if (!aiot_esp32_adc_fastest(adc_pins, &rate)) snprintf(text, sizeof text, "the converter gives nothing");
+  else snprintf(text, sizeof text, "the converter gives %.0f conversions a second at most, asked for %u", rate.hz, (unsigned)rate.asked_hz);
+  aiot_device_log(&self->device, "info", text, AIOT_OK);
+}
+
+static void begin_take(program *self) {
+  aiot_take take;
+  memset(&take, 0, sizeof take);
+  snprintf(take.stream, sizeof take.stream, "%s", AIOT_STREAM);
+  take.rate_hz = self->source->rate_hz;
+  take.fields = self->source->fields;
+  for (size_t i = 0; i < take.fields; i++) snprintf(take.field[i], sizeof take.field[i], "%s", self->source->field[i]);
+  take.telemetry = true;
+  take.predict = true;
+  take.started_at = (double)aiot_esp32_clock.now_ms(NULL);
+  const aiot_code code = aiot_device_take(&self->device, &take);
+  self->taking = code == AIOT_OK || code == AIOT_MODEL_UNSUPPORTED;
+}
+
+static void feed(program *self) {
+  double values[AIOT_FIELDS_MAX];
+  bool gap;
+  while (aiot_device_ready(&self->device) && aiot_esp32_sampler_take(values, &gap)) {
+    if (gap || !self->taking) begin_take(self);
+    if (self->taking) aiot_device_sample(&self->device, values);
+  }
+  const uint32_t lost = aiot_esp32_sampler_lost();
+  if (lost == self->told_lost) return;
+  self->told_lost = lost;
+  aiot_device_log(&self->device, "warn", "samples were lost: more came than could be taken", AIOT_OK);
+}
+
+/* What `aiot flash --model` looks at. */
+static void keep(program *self) {
+  const aiot_record *record = &self->device.store[AIOT_KIND_MODEL].record;
+  if (record->sequence == self->kept_sequence && record->active == self->kept_slot) return;
+  self->kept_sequence = record->sequence;
+  self->kept_slot = record->active;
+  aiot_esp32_identity_keep(record);
+}
+
+static bool updating(const program *self) {
+  for (int kind = 0; kind < AIOT_KINDS; kind++) {
+    if (self->device.setup.flash[kind] != NULL && !aiot_update_settled(&self->device.update[kind])) return true;
+  }
+  return false;
+}
+
+static void sleep_if_due(program *self) {
+  if (AIOT_SLEEP_MS == 0 || uptime() < AIOT_AWAKE_MS || updating(self)) return;
+  aiot_device_take_end(&self->device);
+  aiot_device_close(&self->device, GOODBYE_MS);
+  aiot_esp32_wifi_stop();
+  esp_sleep_enable_timer_wakeup((uint64_t)AIOT_SLEEP_MS * 1000);
+  esp_deep_sleep_start();
+}
+
+static void watch(void) {
+  const esp_task_wdt_config_t config = {.timeout_ms = AIOT_WATCHDOG_MS, .idle_core_mask = 0, .trigger_panic = true};
+  /* The system starts it, or leaves that to us. */
+  if (esp_task_wdt_reconfigure(&config) != ESP_OK) esp_task_wdt_init(&config);
+  esp_task_wdt_add(NULL);
+}
+
+static void run(void *context) {
+  static program self;
+  (void)context;
+  const char *problem = NULL;
+  if (!aiot_esp32_identity_read(&self.identity, &aiot_crypto_mbedtls)) problem = "this board was not provisioned: aiot device provision NAME --port PORT";
+  if (problem == NULL && !aiot_esp32_wifi_start(&self.identity)) ESP_LOGW(tag, "no Wi-Fi: none was provisioned, or the radio does not start");
+  if (problem == NULL) {
+    aiot_esp32_clock_start(AIOT_TIME_SERVER);
+    self.kept_slot = AIOT_NO_SLOT;
+    problem = open_device(&self);
+  }
+  if (problem != NULL) {
+    /* A program on trial that cannot work here must not be kept: the restart leads back. */
+    for (int i = 0; i < 60; i++) {
+      ESP_LOGE(tag, "%s", problem);
+      vTaskDelay(pdMS_TO_TICKS(1000));
+    }
+    esp_restart();
+  }
+  watch();
+  tell_fastest(&self);
+  self.source = aiot_esp32_source_chosen();
+  if (!aiot_esp32_sampler_start(self.source)) aiot_device_log(&self.device, "error", "the sensor's task does not start", AIOT_OK);
+  if (AIOT_ACTUATOR && !aiot_esp32_servo_start(AIOT_SERVO_PIN, uptime())) aiot_device_log(&self.device, "error", "the servo's timer does not start", AIOT_OK);
+  for (;;) {
+    esp_task_wdt_reset();
+    aiot_esp32_wifi_step(uptime());
+    feed(&self);
+    aiot_esp32_servo_step(uptime());
+    if (!aiot_device_step(&self.device, STEP_MS)) esp_restart();
+    keep(&self);
+    sleep_if_due(&self);
+  }
+}
+
+void aiot_esp32_start(void) { xTaskCreate(run, "aiot", STACK, NULL, 5, NULL); }

@@ -1,0 +1,70 @@
+/* The chosen source in a task of its own, so that neither a handshake nor an inference makes it late. */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "esp32.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/queue.h"
+#include "freertos/task.h"
+#include "settings.h"
+
+enum { ROOM = 32, DEPTH = 128, STACK = 6144, AGAIN_MS = 5000 };
+
+typedef struct {
+  double value[AIOT_FIELDS_MAX];
+  bool gap;
+} row;
+
+static QueueHandle_t rows;
+static atomic_uint lost;
+static const aiot_esp32_source *chosen;
+
+const aiot_esp32_source *aiot_esp32_source_chosen(void) {
+  switch (AIOT_SOURCE) {
+    case AIOT_SOURCE_MPU6050:
+    case AIOT_SOURCE_LSM6DS3TRC: return aiot_esp32_source_imu();
+    case AIOT_SOURCE_DS18B20: return aiot_esp32_source_thermometer();
+    case AIOT_SOURCE_ACS712: return aiot_esp32_source_acs712();
+    case AIOT_SOURCE_INMP441: return aiot_esp32_source_microphone();
+    default: return aiot_esp32_source_guide();
+  }
+}
+
+static void sample(void *context) {
+  (void)context;
+  static double values[ROOM * AIOT_FIELDS_MAX];
+  static row next;
+  bool gap = true;
+  for (;;) {
+    if (chosen->open() != AIOT_SENSOR_OK) {
+      vTaskDelay(pdMS_TO_TICKS(AGAIN_MS));
+      continue;
+    }
+    for (int count = 0; count >= 0;) {
+      count = chosen->read(values, ROOM, &gap);
+      for (int i = 0; i < count; i++) {
+        memcpy(next.value, values + (size_t)i * chosen->fields, chosen->fields * sizeof values[0]);
+        next.gap = gap;
+        gap = xQueueSend(rows, &next, 0) != pdTRUE;
+        if (gap) atomic_fetch_add(&lost, 1);
+      }
+    }
+    gap = true;
+  }
+}
+
+bool aiot_esp32_sampler_start(const aiot_esp32_source *source) {
+  chosen = source;
+  rows = xQueueCreate(DEPTH, sizeof(row));
+  return rows != NULL && xTaskCreate(sample, "aiot-sample", STACK, NULL, 6, NULL) == pdPASS;
+}
+
+bool aiot_esp32_sampler_take(double *values, bool *gap) {
+  static row next;
+  if (xQueueReceive(rows, &next, 0) != pdTRUE) return false;
+  memcpy(values, next.value, sizeof next.value);
+  *gap = next.gap;
+  return true;
+}
+
+uint32_t aiot_esp32_sampler_lost(void) { return atomic_load(&lost); }

@@ -1,0 +1,147 @@
+/* What a board is set to. `aiot_config.h` of the project, where there is one, says what differs from this. */
+#ifndef AIOT_ESP32_SETTINGS_H
+#define AIOT_ESP32_SETTINGS_H
+
+#if defined(__has_include)
+#if __has_include("aiot_config.h")
+#include "aiot_config.h"
+#endif
+#endif
+
+#ifndef AIOT_FIRMWARE_NAME
+#define AIOT_FIRMWARE_NAME "aiot-esp32"
+#endif
+#ifndef AIOT_FIRMWARE_VERSION
+#define AIOT_FIRMWARE_VERSION "0.0.0"
+#endif
+
+/* Which sensor: AIOT_SOURCE_GUIDE (current, temperature, vibration, sound at the converter), _MPU6050, _LSM6DS3TRC, _DS18B20, _ACS712, _INMP441. */
+#define AIOT_SOURCE_GUIDE 1
+#define AIOT_SOURCE_MPU6050 2
+#define AIOT_SOURCE_LSM6DS3TRC 3
+#define AIOT_SOURCE_DS18B20 4
+#define AIOT_SOURCE_ACS712 5
+#define AIOT_SOURCE_INMP441 6
+#ifndef AIOT_SOURCE
+#define AIOT_SOURCE AIOT_SOURCE_GUIDE
+#endif
+#ifndef AIOT_STREAM
+#define AIOT_STREAM "motor"
+#endif
+
+/* Memory of the device, all of it taken at the start: queue, messages, and the model with its windows. */
+#ifndef AIOT_MEMORY_BYTES
+#define AIOT_MEMORY_BYTES (96u * 1024u)
+#endif
+#ifndef AIOT_QUEUE_BYTES
+#define AIOT_QUEUE_BYTES (12u * 1024u)
+#endif
+#ifndef AIOT_MESSAGE_ROOM
+#define AIOT_MESSAGE_ROOM (6u * 1024u)
+#endif
+#ifndef AIOT_ENVELOPE_ROOM
+#define AIOT_ENVELOPE_ROOM (12u * 1024u)
+#endif
+#ifndef AIOT_BATCH_VALUES
+#define AIOT_BATCH_VALUES 624u
+#endif
+
+/* Pins of the guide's board: converter 1 alone, for converter 2 is the radio's. docs/hardware.md has the circuit. */
+#ifdef CONFIG_IDF_TARGET_ESP32
+#define AIOT_DEFAULT_PINS 36, 39, 34, 35
+#define AIOT_DEFAULT_SERVO 4
+#define AIOT_DEFAULT_SDA 21
+#define AIOT_DEFAULT_SCL 22
+#define AIOT_DEFAULT_I2S 26, 25, 33
+#define AIOT_DEFAULT_ADC_HZ 20000u
+#elif defined(CONFIG_IDF_TARGET_ESP32S3)
+#define AIOT_DEFAULT_PINS 1, 2, 3, 4
+#define AIOT_DEFAULT_SERVO 14
+#define AIOT_DEFAULT_SDA 8
+#define AIOT_DEFAULT_SCL 9
+#define AIOT_DEFAULT_I2S 5, 6, 7
+#define AIOT_DEFAULT_ADC_HZ 20000u
+#else
+#define AIOT_DEFAULT_PINS 0, 1, 3, 4
+#define AIOT_DEFAULT_SERVO 10
+#define AIOT_DEFAULT_SDA 5
+#define AIOT_DEFAULT_SCL 6
+#define AIOT_DEFAULT_I2S 7, 18, 19
+#define AIOT_DEFAULT_ADC_HZ 20000u
+#endif
+/* temperature, vibration, sound, current */
+#ifndef AIOT_ADC_PINS
+#define AIOT_ADC_PINS AIOT_DEFAULT_PINS
+#endif
+#ifndef AIOT_SERVO_PIN
+#define AIOT_SERVO_PIN AIOT_DEFAULT_SERVO
+#endif
+#ifndef AIOT_SDA_PIN
+#define AIOT_SDA_PIN AIOT_DEFAULT_SDA
+#endif
+#ifndef AIOT_SCL_PIN
+#define AIOT_SCL_PIN AIOT_DEFAULT_SCL
+#endif
+#ifndef AIOT_WIRE_PIN
+#define AIOT_WIRE_PIN AIOT_DEFAULT_SDA
+#endif
+/* bit clock, word select, data */
+#ifndef AIOT_I2S_PINS
+#define AIOT_I2S_PINS AIOT_DEFAULT_I2S
+#endif
+
+/* Conversions a second, of all channels together, and how long a window is: whole periods of 50 and of 60 Hz. */
+#ifndef AIOT_ADC_HZ
+#define AIOT_ADC_HZ AIOT_DEFAULT_ADC_HZ
+#endif
+#ifndef AIOT_ADC_WINDOW_MS
+#define AIOT_ADC_WINDOW_MS 100u
+#endif
+#ifndef AIOT_CT_TURNS
+#define AIOT_CT_TURNS 2000.0
+#endif
+#ifndef AIOT_CT_BURDEN_OHMS
+#define AIOT_CT_BURDEN_OHMS 16.0
+#endif
+#ifndef AIOT_ACS712_KIND
+#define AIOT_ACS712_KIND AIOT_ACS712_20A
+#endif
+#ifndef AIOT_ACS712_DIVIDER
+#define AIOT_ACS712_DIVIDER (2.0 / 3)
+#endif
+
+#ifndef AIOT_IMU_RATE_HZ
+#define AIOT_IMU_RATE_HZ (AIOT_SOURCE == AIOT_SOURCE_MPU6050 ? 100.0 : 104.0)
+#endif
+#ifndef AIOT_IMU_RANGE_G
+#define AIOT_IMU_RANGE_G 4
+#endif
+#ifndef AIOT_IMU_RANGE_DPS
+#define AIOT_IMU_RANGE_DPS 0
+#endif
+#ifndef AIOT_SOUND_HZ
+#define AIOT_SOUND_HZ 16000u
+#endif
+
+/* 1 = a servo follows the model's value by the rule of aiot/rule.h. */
+#ifndef AIOT_ACTUATOR
+#define AIOT_ACTUATOR (AIOT_SOURCE == AIOT_SOURCE_GUIDE)
+#endif
+
+/* Deep sleep: awake for the first, asleep for the second; 0 = never asleep. Never while an update is under way or on trial. */
+#ifndef AIOT_AWAKE_MS
+#define AIOT_AWAKE_MS 30000u
+#endif
+#ifndef AIOT_SLEEP_MS
+#define AIOT_SLEEP_MS 0u
+#endif
+
+#ifndef AIOT_TIME_SERVER
+#define AIOT_TIME_SERVER "pool.ntp.org"
+#endif
+/* The core's loop has to come by this often. */
+#ifndef AIOT_WATCHDOG_MS
+#define AIOT_WATCHDOG_MS 30000u
+#endif
+
+#endif

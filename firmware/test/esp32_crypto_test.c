@@ -1,0 +1,105 @@
+/* The chip's cryptography, mbedTLS, against OpenSSL's: the same digests, the same verdicts. */
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <string.h>
+
+#include "check.h"
+#include "crypto_openssl.h"
+#include "esp32.h"
+#include "esp_random.h"
+
+/* The chip's own. */
+void esp_fill_random(void *buffer, size_t bytes) { aiot_crypto_openssl.random(NULL, buffer, bytes); }
+
+static void digest_of(const aiot_crypto *crypto, const uint8_t *data, size_t bytes, size_t piece, uint8_t digest[AIOT_SHA256_BYTES]) {
+  uint64_t state[AIOT_SHA256_STATE_BYTES / 8];
+  crypto->sha256_begin(crypto->context, state);
+  for (size_t at = 0; at < bytes; at += piece) crypto->sha256_update(crypto->context, state, data + at, bytes - at < piece ? bytes - at : piece);
+  crypto->sha256_end(crypto->context, state, digest);
+}
+
+static void test_digests(checks *c) {
+  static uint8_t data[5000];
+  uint8_t expected[AIOT_SHA256_BYTES], got[AIOT_SHA256_BYTES];
+  for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * i + 3 * i);
+  for (size_t bytes = 0; bytes < sizeof data; bytes = bytes * 3 / 2 + 1) {
+    digest_of(&aiot_crypto_openssl, data, bytes, 5000, expected);
+    for (size_t piece = 1; piece < 200; piece += 63) {
+      digest_of(&aiot_crypto_mbedtls, data, bytes, piece, got);
+      check_at(c, "sha256", "the same", bytes, memcmp(expected, got, sizeof got) == 0);
+    }
+  }
+}
+
+typedef struct {
+  uint8_t spki[256];
+  size_t spki_bytes;
+  uint8_t digest[AIOT_SHA256_BYTES];
+  uint8_t signature[128];
+  size_t signature_bytes;
+} signed_digest;
+
+static bool make(signed_digest *out, const char *curve) {
+  EVP_PKEY *key = EVP_EC_gen(curve);
+  uint8_t *at = out->spki;
+  aiot_crypto_openssl.random(NULL, out->digest, sizeof out->digest);
+  out->spki_bytes = key == NULL ? 0 : (size_t)i2d_PUBKEY(key, &at);
+  out->signature_bytes = sizeof out->signature;
+  EVP_PKEY_CTX *signing = EVP_PKEY_CTX_new(key, NULL);
+  const bool made = signing != NULL && EVP_PKEY_sign_init(signing) == 1 &&
+                    EVP_PKEY_sign(signing, out->signature, &out->signature_bytes, out->digest, sizeof out->digest) == 1;
+  EVP_PKEY_CTX_free(signing);
+  EVP_PKEY_free(key);
+  return made;
+}
+
+static bool verify(const aiot_crypto *crypto, const signed_digest *what) {
+  return crypto->verify_p256(crypto->context, what->spki, what->spki_bytes, what->digest, what->signature, what->signature_bytes);
+}
+
+static void test_signatures(checks *c) {
+  signed_digest good, other;
+  for (size_t i = 0; i < 8; i++) {
+    check_at(c, "p256", "made", i, make(&good, "P-256"));
+    check_at(c, "p256", "good", i, verify(&aiot_crypto_openssl, &good) && verify(&aiot_crypto_mbedtls, &good));
+  }
+  /* No bit of it may differ. Some bits of an SPKI's and a signature's frame leave one that OpenSSL would refuse: so must this one. */
+  for (size_t bit = 0; bit < 8 * sizeof good.digest; bit += 3) {
+    other = good;
+    other.digest[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    check_at(c, "p256", "another digest", bit, !verify(&aiot_crypto_mbedtls, &other));
+  }
+  for (size_t bit = 0; bit < 8 * good.signature_bytes; bit++) {
+    other = good;
+    other.signature[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    check_at(c, "p256", "another signature", bit, !verify(&aiot_crypto_mbedtls, &other));
+  }
+  for (size_t bit = 0; bit < 8 * good.spki_bytes; bit++) {
+    other = good;
+    other.spki[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    check_at(c, "p256", "another key", bit, !verify(&aiot_crypto_mbedtls, &other));
+  }
+  for (size_t bytes = 0; bytes < good.spki_bytes; bytes++) {
+    other = good;
+    other.spki_bytes = bytes;
+    check_at(c, "p256", "a key cut short", bytes, !verify(&aiot_crypto_mbedtls, &other));
+  }
+  for (size_t bytes = 0; bytes < good.signature_bytes; bytes++) {
+    other = good;
+    other.signature_bytes = bytes;
+    check_at(c, "p256", "a signature cut short", bytes, !verify(&aiot_crypto_mbedtls, &other));
+  }
+  static const char *const curves[] = {"P-384", "secp256k1", "brainpoolP256r1"};
+  for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++) {
+    check_at(c, curves[i], "made", i, make(&other, curves[i]));
+    check_at(c, curves[i], "no key of ours", i, !verify(&aiot_crypto_mbedtls, &other));
+  }
+}
+
+int main(void) {
+  checks c = {0, 0};
+  test_digests(&c);
+  test_signatures(&c);
+  return checks_end(&c);
+}
