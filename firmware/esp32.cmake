@@ -14,14 +14,21 @@ if(esp32_sources)
     add_test(NAME esp32_source_${source}
       COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -DCONFIG_IDF_TARGET_ESP32 -DAIOT_SOURCE=${source} -DAIOT_SLEEP_MS=60000 ${esp32_sources})
   endforeach()
+  # Arduino and TensorFlow Lite Micro begin in C++.
+  find_program(AIOT_CXX c++)
+  file(GLOB esp32_cpp CONFIGURE_DEPENDS ${esp32_folder}/main/*.cpp)
+  if(AIOT_CXX)
+    add_test(NAME esp32_cpp COMMAND ${AIOT_CXX} -std=gnu++17 -fsyntax-only -DARDUINO -Wall -Wextra -Werror -Wconversion -Wshadow
+      -I ${esp32_folder}/interfaces -I ${CMAKE_CURRENT_SOURCE_DIR}/core/include ${esp32_cpp})
+  endif()
   # Sizes of 32 bits, where a compiler for them is.
   if(IS_ABSOLUTE "${picolibc}")
     add_test(NAME esp32_rv32 COMMAND ${AIOT_RV32_CC} -march=rv32imc -mabi=ilp32 --specs=picolibc.specs ${esp32_flags}
       -DCONFIG_IDF_TARGET_ESP32C3 ${esp32_sources})
   endif()
-  add_test(NAME esp32_interfaces COMMAND ${CMAKE_COMMAND} "-DSOURCES=${esp32_sources}" -DINTERFACES=${esp32_folder}/interfaces
+  add_test(NAME esp32_interfaces COMMAND ${CMAKE_COMMAND} "-DSOURCES=${esp32_sources};${esp32_cpp}" -DINTERFACES=${esp32_folder}/interfaces
     -P ${esp32_folder}/check.cmake)
-  add_test(NAME esp32_interfaces_told COMMAND ${CMAKE_COMMAND} "-DSOURCES=${esp32_sources}" -DINTERFACES=${esp32_folder}/interfaces
+  add_test(NAME esp32_interfaces_told COMMAND ${CMAKE_COMMAND} "-DSOURCES=${esp32_sources};${esp32_cpp}" -DINTERFACES=${esp32_folder}/interfaces
     -DWORK=${CMAKE_CURRENT_BINARY_DIR}/esp32_interfaces -DCHECK=${esp32_folder}/check.cmake -P ${esp32_folder}/check_self.cmake)
 
   if(TARGET aiot_sim)

@@ -1,4 +1,4 @@
-/* The parts of the ESP32's program. Written for ESP-IDF 5.1 to 5.5, and Arduino's core 3, which is made of it. */
+/* The parts of the ESP32's program. Written for ESP-IDF 5.3 to 5.5, and Arduino's core 3, which is made of it. */
 #ifndef AIOT_ESP32_H
 #define AIOT_ESP32_H
 
