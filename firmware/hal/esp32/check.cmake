@@ -13,8 +13,8 @@ set(unused "")
 foreach(header ${headers})
   file(STRINGS "${header}" lines)
   foreach(line ${lines})
-    # A prototype begins in the first column and ends its line; macros of the header may stand for it.
-    if(line MATCHES "^[a-zA-Z].*[ *]([a-zA-Z_0-9]+)\\(.*\\).*$" AND NOT line MATCHES "^typedef")
+    # A prototype stands on one line; macros of the header may stand for it.
+    if(line MATCHES "^ *[a-zA-Z].*[ *]([a-zA-Z_0-9]+)\\(.*\\).*$" AND NOT line MATCHES "^typedef")
       set(name "")
       string(REGEX MATCH "[ *]([a-zA-Z_0-9]+)\\(" ignored "${line}")
       set(name "${CMAKE_MATCH_1}")

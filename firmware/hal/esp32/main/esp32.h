@@ -53,6 +53,8 @@ const aiot_http *aiot_esp32_http_open(const aiot_esp32_identity *identity);
 
 /* How this board boots the other slot. `device` is opened later. */
 const aiot_trial *aiot_esp32_trial(aiot_device *device);
+/* A program that came by cable is kept once it has reached the platform; one on trial keeps itself, by its commit. To be called in the loop. */
+void aiot_esp32_confirm(const aiot_device *device);
 
 /* A series of samples, read by a task of its own. */
 typedef struct {

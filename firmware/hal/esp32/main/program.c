@@ -208,6 +208,7 @@ static void run(void *context) {
     feed(&self);
     aiot_esp32_servo_step(uptime());
     if (!aiot_device_step(&self.device, STEP_MS)) esp_restart();
+    aiot_esp32_confirm(&self.device);
     keep(&self);
     sleep_if_due(&self);
   }

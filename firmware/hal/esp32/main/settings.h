@@ -29,7 +29,10 @@
 #define AIOT_STREAM "motor"
 #endif
 
-/* Memory of the device, all of it taken at the start: queue, messages, and the model with its windows. */
+/*
+ * Memory of the device, all of it taken at the start: queue, messages, and the model with its windows. A second of samples at 26 bytes a value should fit into
+ * the queue: for all six fields of an IMU at 104 Hz, 20 KiB.
+ */
 #ifndef AIOT_MEMORY_BYTES
 #define AIOT_MEMORY_BYTES (96u * 1024u)
 #endif
@@ -66,7 +69,7 @@
 #define AIOT_DEFAULT_SERVO 10
 #define AIOT_DEFAULT_SDA 5
 #define AIOT_DEFAULT_SCL 6
-#define AIOT_DEFAULT_I2S 7, 18, 19
+#define AIOT_DEFAULT_I2S 7, 3, 4
 #define AIOT_DEFAULT_ADC_HZ 20000u
 #endif
 /* temperature, vibration, sound, current */
@@ -107,7 +110,7 @@
 #define AIOT_ACS712_KIND AIOT_ACS712_20A
 #endif
 #ifndef AIOT_ACS712_DIVIDER
-#define AIOT_ACS712_DIVIDER (2.0 / 3)
+#define AIOT_ACS712_DIVIDER 0.5
 #endif
 
 #ifndef AIOT_IMU_RATE_HZ

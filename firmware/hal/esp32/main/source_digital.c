@@ -62,6 +62,7 @@ const aiot_esp32_source *aiot_esp32_source_thermometer(void) {
 }
 
 static i2s_chan_handle_t microphone;
+static bool listening;
 
 static aiot_sensor_code open_microphone(void) {
   static const int pins[] = {AIOT_I2S_PINS};
@@ -73,10 +74,11 @@ static aiot_sensor_code open_microphone(void) {
       .gpio_cfg = {.mclk = I2S_GPIO_UNUSED, .bclk = (gpio_num_t)pins[0], .ws = (gpio_num_t)pins[1], .dout = I2S_GPIO_UNUSED, .din = (gpio_num_t)pins[2]},
   };
   if (microphone == NULL && i2s_new_channel(&channel, NULL, &microphone) != ESP_OK) return AIOT_SENSOR_FAILED;
-  const bool started = i2s_channel_init_std_mode(microphone, &config) == ESP_OK && i2s_channel_enable(microphone) == ESP_OK;
+  /* A channel is set up once; one that was silent is only read again. */
+  if (!listening) listening = i2s_channel_init_std_mode(microphone, &config) == ESP_OK && i2s_channel_enable(microphone) == ESP_OK;
   /* It wakes up in 2^18 clocks, a quarter of a second at 16 kHz. */
   vTaskDelay(pdMS_TO_TICKS(300));
-  return started ? AIOT_SENSOR_OK : AIOT_SENSOR_FAILED;
+  return listening ? AIOT_SENSOR_OK : AIOT_SENSOR_FAILED;
 }
 
 /* Loudness ten times a second: RMS and peak, and dB SPL. */

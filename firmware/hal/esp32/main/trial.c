@@ -27,7 +27,7 @@ static int running(void *context) {
   return partition->subtype == ESP_PARTITION_SUBTYPE_APP_OTA_1 ? 1 : AIOT_NO_SLOT;
 }
 
-/* Chooses the slot and restarts. Returns where the image is none that this chip boots: then the trial fails by its tries. */
+/* Chooses the slot and restarts. Returns where the image is none that this chip boots: then the trial has failed. */
 static void restart_into(int slot) {
   const esp_partition_t *partition = slot_partition(slot);
   if (partition != NULL && esp_ota_set_boot_partition(partition) == ESP_OK) esp_restart();
@@ -73,6 +73,13 @@ static void activate(void *context, int slot, const aiot_content *content) {
   (void)content;
   if (running(context) == slot) esp_ota_mark_app_valid_cancel_rollback();
   else restart_into(slot);
+}
+
+void aiot_esp32_confirm(const aiot_device *device) {
+  static bool confirmed;
+  const bool updated = device->setup.flash[AIOT_KIND_FIRMWARE] != NULL;
+  if (confirmed || device->connection == 0 || (updated && !aiot_update_settled(&device->update[AIOT_KIND_FIRMWARE]))) return;
+  confirmed = esp_ota_mark_app_valid_cancel_rollback() == ESP_OK;
 }
 
 const aiot_trial *aiot_esp32_trial(aiot_device *device) {
