@@ -38,6 +38,13 @@ if(esp32_sources)
     add_test(NAME esp32_portable COMMAND esp32_portable_test)
   endif()
 
+  # MQTT over a vendor's client that the test plays.
+  add_executable(esp32_mqtt_test test/esp32_mqtt_test.c hal/esp32/main/mqtt.c)
+  set_target_properties(esp32_mqtt_test PROPERTIES C_EXTENSIONS ON)
+  target_include_directories(esp32_mqtt_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces)
+  target_link_libraries(esp32_mqtt_test PRIVATE aiot_options)
+  add_test(NAME esp32_mqtt COMMAND esp32_mqtt_test)
+
   # The chip's cryptography, by the same library where this machine has it, against OpenSSL.
   find_path(MBEDTLS_INCLUDE mbedtls/pk.h)
   find_library(MBEDCRYPTO mbedcrypto)

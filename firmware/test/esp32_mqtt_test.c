@@ -1,0 +1,189 @@
+/* hal/esp32's MQTT over a vendor's client that is played here: what is taken is kept until the broker has it, whatever the client forgets. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "esp32.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/queue.h"
+#include "mqtt_client.h"
+
+struct QueueDefinition {
+  size_t length, bytes, first, count;
+  uint8_t *items;
+};
+
+QueueHandle_t xQueueCreate(UBaseType_t length, UBaseType_t bytes) {
+  QueueHandle_t queue = calloc(1, sizeof *queue);
+  if (queue == NULL) return NULL;
+  *queue = (struct QueueDefinition){.length = length, .bytes = bytes, .items = calloc(length, bytes)};
+  return queue;
+}
+
+BaseType_t xQueueSend(QueueHandle_t queue, const void *item, TickType_t ticks) {
+  (void)ticks;
+  if (queue->count == queue->length) return 0;
+  memcpy(queue->items + (queue->first + queue->count++) % queue->length * queue->bytes, item, queue->bytes);
+  return pdTRUE;
+}
+
+BaseType_t xQueueReceive(QueueHandle_t queue, void *item, TickType_t ticks) {
+  (void)ticks;
+  if (queue->count == 0) return 0;
+  memcpy(item, queue->items + queue->first * queue->bytes, queue->bytes);
+  queue->first = (queue->first + 1) % queue->length;
+  queue->count--;
+  return pdTRUE;
+}
+
+UBaseType_t uxQueueSpacesAvailable(QueueHandle_t queue) { return (UBaseType_t)(queue->length - queue->count); }
+
+/* The vendor's client, the network and the clock. */
+static struct {
+  esp_event_handler_t handler;
+  bool joined, started, full;
+  uint64_t now_ms;
+  int ids;
+  size_t enqueued;
+  char topic[64], payload[64];
+  int bytes, qos, retain;
+} sim;
+
+esp_mqtt_client_handle_t esp_mqtt_client_init(const esp_mqtt_client_config_t *config) {
+  return config->broker.verification.certificate != NULL && config->credentials.authentication.key != NULL ? (esp_mqtt_client_handle_t)(void *)&sim : NULL;
+}
+esp_err_t esp_mqtt_client_register_event(esp_mqtt_client_handle_t client, esp_mqtt_event_id_t event, esp_event_handler_t handler, void *context) {
+  (void)client, (void)event, (void)context;
+  sim.handler = handler;
+  return ESP_OK;
+}
+esp_err_t esp_mqtt_client_start(esp_mqtt_client_handle_t client) {
+  (void)client;
+  sim.started = true;
+  return ESP_OK;
+}
+int esp_mqtt_client_subscribe_single(esp_mqtt_client_handle_t client, const char *topic, int qos) {
+  (void)client, (void)qos;
+  return topic[0] == '\0' ? -1 : 1;
+}
+int esp_mqtt_client_enqueue(esp_mqtt_client_handle_t client, const char *topic, const char *data, int bytes, int qos, int retain, bool store) {
+  (void)client, (void)store;
+  if (sim.full) return -2;
+  snprintf(sim.topic, sizeof sim.topic, "%s", topic);
+  memcpy(sim.payload, data, (size_t)bytes);
+  sim.bytes = bytes, sim.qos = qos, sim.retain = retain;
+  sim.enqueued++;
+  return qos == 0 ? 0 : ++sim.ids;
+}
+bool aiot_esp32_wifi_joined(void) { return sim.joined; }
+static uint64_t now(void *context) { return (void)context, sim.now_ms; }
+const aiot_clock aiot_esp32_clock = {NULL, now, NULL, NULL};
+
+static void happen(esp_mqtt_event_id_t id, const esp_mqtt_event_t *event) {
+  esp_mqtt_event_t copy = event == NULL ? (esp_mqtt_event_t){.event_id = id} : *event;
+  sim.handler(NULL, "MQTT_EVENTS", id, &copy);
+}
+
+static void acknowledge(int id) {
+  const esp_mqtt_event_t event = {.msg_id = id};
+  happen(MQTT_EVENT_PUBLISHED, &event);
+}
+
+/* A message in pieces of so many bytes: the first alone has the topic. */
+static void arrive(const char *topic, const char *payload, size_t piece) {
+  const size_t all = strlen(payload);
+  char text[64], name[64];
+  snprintf(text, sizeof text, "%s", payload);
+  snprintf(name, sizeof name, "%s", topic);
+  size_t at = 0;
+  do {
+    const size_t part = all - at < piece ? all - at : piece;
+    const esp_mqtt_event_t event = {.data = text + at, .data_len = (int)part, .total_data_len = (int)all, .current_data_offset = (int)at,
+                                    .topic = at == 0 ? name : NULL, .topic_len = at == 0 ? (int)strlen(topic) : 0};
+    happen(MQTT_EVENT_DATA, &event);
+    at += part;
+  } while (at < all);
+}
+
+static void test_publishing(checks *c, const aiot_mqtt *mqtt) {
+  check_at(c, "mqtt", "not before the network", 0, mqtt->connection(mqtt->context) == 0 && !sim.started);
+  sim.joined = true;
+  check_at(c, "mqtt", "starts with it", 0, mqtt->connection(mqtt->context) == 0 && sim.started);
+  check_at(c, "mqtt", "takes nothing unconnected", 0, mqtt->publish(mqtt->context, "t", "x", 1, 1, false) == 0);
+  happen(MQTT_EVENT_CONNECTED, NULL);
+  check_at(c, "mqtt", "connected", 0, mqtt->connection(mqtt->context) == 1 && mqtt->subscribe(mqtt->context, "a/b", 1) && !mqtt->subscribe(mqtt->context, "", 1));
+  const uint32_t first = mqtt->publish(mqtt->context, "aiot/v1/p/telemetry/m", "hello", 5, 1, true);
+  check_at(c, "mqtt", "published", 0, first != 0 && strcmp(sim.topic, "aiot/v1/p/telemetry/m") == 0 && sim.bytes == 5 && memcmp(sim.payload, "hello", 5) == 0 && sim.qos == 1 && sim.retain == 1);
+  check_at(c, "mqtt", "not acknowledged yet", 0, !mqtt->acknowledged(mqtt->context, first));
+  /* The line is lost, the client forgets: after a while it is sent again, and only once connected. */
+  happen(MQTT_EVENT_DISCONNECTED, NULL);
+  sim.now_ms += 50000;
+  const size_t before = sim.enqueued;
+  check_at(c, "mqtt", "waits for the line", 0, !mqtt->acknowledged(mqtt->context, first) && sim.enqueued == before && mqtt->connection(mqtt->context) == 0);
+  happen(MQTT_EVENT_CONNECTED, NULL);
+  check_at(c, "mqtt", "another connection", 0, mqtt->connection(mqtt->context) == 2);
+  check_at(c, "mqtt", "sent again", 0, !mqtt->acknowledged(mqtt->context, first) && sim.enqueued == before + 1 && memcmp(sim.payload, "hello", 5) == 0);
+  acknowledge(sim.ids - 1);
+  check_at(c, "mqtt", "an answer to what was forgotten is none", 0, !mqtt->acknowledged(mqtt->context, first));
+  acknowledge(sim.ids);
+  check_at(c, "mqtt", "acknowledged", 0, mqtt->acknowledged(mqtt->context, first));
+  /* Never more than can be kept; and again when there is room. */
+  uint32_t numbers[40];
+  size_t taken = 0;
+  while (taken < 40 && (numbers[taken] = mqtt->publish(mqtt->context, "t", "x", 1, 1, false)) != 0) taken++;
+  check_at(c, "mqtt", "bounded", taken, taken >= AIOT_WINDOW && taken < 40);
+  acknowledge(sim.ids - (int)taken + 1);
+  check_at(c, "mqtt", "room again", 0, mqtt->acknowledged(mqtt->context, numbers[0]) && !mqtt->acknowledged(mqtt->context, numbers[1]) && mqtt->publish(mqtt->context, "t", "x", 1, 1, false) != 0);
+  for (int id = sim.ids - (int)taken; id <= sim.ids; id++) acknowledge(id);
+  bool all = true;
+  for (size_t i = 0; i < taken; i++) all = mqtt->acknowledged(mqtt->context, numbers[i]) && all;
+  check_at(c, "mqtt", "all acknowledged", taken, all);
+  sim.full = true;
+  check_at(c, "mqtt", "a full client", 0, mqtt->publish(mqtt->context, "t", "x", 1, 1, false) == 0 && mqtt->publish(mqtt->context, "t", "x", 1, 0, false) == 0);
+  sim.full = false;
+  check_at(c, "mqtt", "at most once is not kept", 0, mqtt->acknowledged(mqtt->context, mqtt->publish(mqtt->context, "t", "x", 1, 0, false)) && sim.qos == 0);
+}
+
+static void test_receiving(checks *c, const aiot_mqtt *mqtt) {
+  const char *topic;
+  const uint8_t *payload;
+  size_t bytes;
+  check_at(c, "mqtt", "nothing came", 0, !mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes));
+  for (size_t piece = 1; piece < 20; piece++) {
+    arrive("aiot/v1/p/desired", "{\"rollout\":\"r\"}", piece);
+    check_at(c, "mqtt", "came", piece, mqtt->receive(mqtt->context, 20, &topic, &payload, &bytes) && strcmp(topic, "aiot/v1/p/desired") == 0 && bytes == 15 && memcmp(payload, "{\"rollout\":\"r\"}", 15) == 0);
+  }
+  arrive("t", "", 5);
+  check_at(c, "mqtt", "an empty one", 0, mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes) && bytes == 0);
+  /* A piece of nobody's, and one that is too long. */
+  char text[] = "xyz";
+  const esp_mqtt_event_t lost = {.data = text, .data_len = 3, .total_data_len = 9, .current_data_offset = 3};
+  happen(MQTT_EVENT_DATA, &lost);
+  const esp_mqtt_event_t large = {.data = text, .data_len = 3, .total_data_len = 1000000, .topic = text, .topic_len = 1};
+  happen(MQTT_EVENT_DATA, &large);
+  check_at(c, "mqtt", "neither comes", 0, !mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes));
+  /* What was said last counts. */
+  char number[16];
+  for (int i = 0; i < 30; i++) {
+    snprintf(number, sizeof number, "%d", i);
+    arrive("t", number, 8);
+  }
+  int count = 0;
+  char newest[4] = "";
+  while (mqtt->receive(mqtt->context, 0, &topic, &payload, &bytes)) {
+    count++;
+    snprintf(newest, sizeof newest, "%.*s", (int)bytes, (const char *)payload);
+  }
+  check_at(c, "mqtt", "the newest stay", (size_t)count, count == 8 && strcmp(newest, "29") == 0);
+}
+
+int main(void) {
+  checks c = {0, 0};
+  static aiot_esp32_identity identity = {.name = "p", .mqtts = "mqtts://h:8883", .ca = "c", .certificate = "c", .key = "k"};
+  const aiot_mqtt *mqtt = aiot_esp32_mqtt_open(&identity, "aiot/v1/p/presence", "{}", 2);
+  if (check_at(&c, "mqtt", "opens", 0, mqtt != NULL)) {
+    test_publishing(&c, mqtt);
+    test_receiving(&c, mqtt);
+  }
+  return checks_end(&c);
+}
