@@ -45,6 +45,14 @@ if(esp32_sources)
   target_link_libraries(esp32_mqtt_test PRIVATE aiot_options)
   add_test(NAME esp32_mqtt COMMAND esp32_mqtt_test)
 
+  # The converter over a driver that the test plays, with the circuit of docs/hardware.md at it.
+  add_executable(esp32_adc_test test/esp32_adc_test.c hal/esp32/main/adc.c hal/esp32/main/source_analogue.c core/src/sensing/sensing.c
+    core/src/sensors/analogue.c)
+  target_compile_definitions(esp32_adc_test PRIVATE CONFIG_IDF_TARGET_ESP32)
+  target_include_directories(esp32_adc_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces)
+  target_link_libraries(esp32_adc_test PRIVATE aiot_options m)
+  add_test(NAME esp32_adc COMMAND esp32_adc_test)
+
   # The chip's cryptography, by the same library where this machine has it, against OpenSSL.
   find_path(MBEDTLS_INCLUDE mbedtls/pk.h)
   find_library(MBEDCRYPTO mbedcrypto)

@@ -35,9 +35,11 @@ static aiot_sensor_code open_guide(void) { return open_pins(pins, FIELDS); }
 static aiot_sensor_code open_current(void) { return open_pins(pins + 3, 1); }
 
 static int read_channels(double *values, size_t room, bool *gap, size_t channels) {
-  if (room == 0 || !aiot_esp32_adc_window(window, SAMPLES(FIELDS), gap)) return 0;
+  /* One channel has the samples of four: a window is as long either way. */
+  const size_t samples = SAMPLES(channels);
+  if (room == 0 || !aiot_esp32_adc_window(window, samples, gap)) return 0;
   for (size_t i = 0; i < channels; i++) {
-    aiot_summary counts = aiot_summary_of(window, SAMPLES(FIELDS), channels, i);
+    aiot_summary counts = aiot_summary_of(window, samples, channels, i);
     /* A mean is one place of the curve; what swings goes by its slope. */
     if (channel[i].quantity == AIOT_MEAN) counts.mean = aiot_esp32_adc_volts(counts.mean) / channel[i].volts_per_count;
     values[i] = aiot_channel_value(&channel[i], &counts);
@@ -54,7 +56,6 @@ const aiot_esp32_source *aiot_esp32_source_guide(void) {
 }
 
 const aiot_esp32_source *aiot_esp32_source_acs712(void) {
-  /* One channel has the rate of four: its windows are a quarter as long. */
-  static const aiot_esp32_source source = {FIELDS * 1000.0 / AIOT_ADC_WINDOW_MS, 1, current_field, open_current, read_current};
+  static const aiot_esp32_source source = {1000.0 / AIOT_ADC_WINDOW_MS, 1, current_field, open_current, read_current};
   return &source;
 }
