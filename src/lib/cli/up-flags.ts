@@ -74,6 +74,12 @@ export const upFlags = {
     summary: 'Let anybody empty their stores with /deleteAllData, as it was.',
     env: 'AIOT_COMPAT_DELETE_ALL',
   }),
+  'ddi-port': Flags.integer({
+    summary: 'Listen for hawkBit’s device API without TLS too on this port; 0 = any free one.',
+    env: 'AIOT_DDI_PORT',
+    min: 0,
+    max: 65_535,
+  }),
   'ddi-poll': duration({
     summary: 'How often SWUpdate, RAUC and other clients of hawkBit’s device API are to ask: 1s to 23h.',
     env: 'AIOT_DDI_POLL',
@@ -112,6 +118,7 @@ export function upOptionsOf(flags: UpFlags): UpOptions {
     compatMaxRows: flags['compat-max-rows'],
     compatQuota: flags['compat-quota'],
     compatDeleteAll: flags['compat-delete-all'],
+    ddiPort: flags['ddi-port'],
     ddiPollMs: pollOf(flags['ddi-poll']),
     project:
       dir === undefined ? undefined : { dir, boardPort: flags['board-port'], set: variablesOf(flags.set) },

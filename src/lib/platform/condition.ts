@@ -2,9 +2,8 @@ import { X509Certificate } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
 import { plural, size } from '../core/index.js';
 import { mayConnect } from '../fleet/index.js';
-import type { Condition } from '../registry/index.js';
+import type { Condition, PlatformUrls } from '../registry/index.js';
 import { prunedCursor } from './events/read.js';
-import type { PlatformUrls } from './http/parts.js';
 import type { Engines } from './options.js';
 import type { Devices } from './services/devices.js';
 import type { Reference } from './services/references.js';
@@ -122,10 +121,11 @@ function certificateWarnings(ends: Condition['certificates'], { devices, now }: 
 }
 
 /** Which listeners let in whom, where that is not by certificate or token over TLS. */
-export function listenerWarnings({ mqtt, boards, guide }: PlatformUrls): Warning[] {
+export function listenerWarnings({ mqtt, boards, ddi, guide }: PlatformUrls): Warning[] {
   const open: [string | undefined, string][] = [
     [mqtt, 'MQTT without TLS'],
     [boards, 'boards that show neither certificate nor password'],
+    [ddi, 'update clients without TLS: who listens on the wire reads their tokens'],
     [guide?.mqtt, 'anybody, as the guide’s services do (--compat architects-guide)'],
   ];
   return open.flatMap(([url, whom]): Warning[] =>

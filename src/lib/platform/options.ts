@@ -1,7 +1,7 @@
 import type { Clock } from '../core/index.js';
+import type { PlatformUrls } from '../registry/index.js';
 import type { BrokerLimits } from './broker/limits.js';
 import type { BoardListener } from './broker/listeners.js';
-import type { PlatformUrls } from './http/parts.js';
 import type { Rates } from './http/rates.js';
 import type { LocalStreams } from './streams/streams.js';
 import type { Sync } from './sync.js';
@@ -52,6 +52,8 @@ export interface PlatformOptions {
   compatQuota?: number | undefined;
   /** Whether its unauthenticated /deleteAllData works. */
   compatDeleteAll?: boolean;
+  /** The Direct Device Integration API without TLS, 0 = any free port; none when absent. */
+  ddiPort?: number | undefined;
   /** How often clients of the Direct Device Integration API are to ask, ms; five minutes when absent. */
   ddiPollMs?: number | undefined;
   /** MQTT over WebSocket (wss), 0 = any free port; none when absent. */

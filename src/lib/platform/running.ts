@@ -2,21 +2,13 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readJson, systemCode, writeJsonAtomic } from '../core/index.js';
+import { platformUrlsSchema } from '../registry/index.js';
 
 const runningSchema = z.object({
   pid: z.int(),
   /** What tells this process from a later one with the same pid, where the system says so. */
   born: z.string().nullable(),
-  urls: z.object({
-    http: z.string(),
-    mqtts: z.string(),
-    mqtt: z.string().optional(),
-    boards: z.string().optional(),
-    wss: z.string().optional(),
-    guide: z
-      .object({ mqtt: z.string(), devices: z.string(), models: z.string(), datasets: z.string() })
-      .optional(),
-  }),
+  urls: platformUrlsSchema,
   ca: z.string(),
 });
 export type RunningPlatform = z.output<typeof runningSchema>;

@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import { aiotVersion, sha256Hex, systemClock } from '../core/index.js';
+import type { PlatformUrls } from '../registry/index.js';
 import { type Doors, openDoors } from './broker/doors.js';
 import { ingest } from './broker/ingest.js';
 import { openBroker } from './broker/open.js';
 import { guidePorts, startGuide } from './compat/index.js';
 import { conditionOf, listenerWarnings } from './condition.js';
 import { Ddi } from './ddi/ddi.js';
+import { openPlainDdi, type PlainDdi } from './ddi/plain.js';
 import { openingError } from './errors.js';
 import { datasetsSeen } from './events/datasets-seen.js';
 import { openEvents } from './events/start.js';
@@ -13,7 +15,6 @@ import { DiskFigures } from './figures/disk.js';
 import { certifiedHosts, reachableHost } from './hosts.js';
 import { createApp } from './http/app.js';
 import { listenHttp } from './http/listen.js';
-import type { PlatformUrls } from './http/parts.js';
 import { lockFolder } from './lock.js';
 import { createLog } from './log.js';
 import { type Platform, type PlatformOptions, usualDdiPollMs } from './options.js';
@@ -195,6 +196,8 @@ async function open(options: PlatformOptions, closers: Closers) {
     },
     tls,
   );
+  let plainDdi: PlainDdi | undefined;
+  closers.push(() => plainDdi?.cut());
   closers.push(() => app.close());
   await app.ready();
 
@@ -220,6 +223,12 @@ async function open(options: PlatformOptions, closers: Closers) {
 
   const shown = reachableHost(host);
   urls.http = `https://${shown}:${await listenHttp(app, host, options.httpPort)}`;
+  if (options.ddiPort !== undefined) {
+    const plain = await openPlainDdi(app, host, options.ddiPort);
+    plainDdi = plain;
+    closers.push(() => plain.stop());
+    urls.ddi = `http://${shown}:${plain.port}`;
+  }
   const opened = await openDoors(broker, { ...options, host, tls });
   doors = opened;
   closers.push(() => opened.close());

@@ -15,23 +15,31 @@ export const errorBodySchema = z.object({
   error: z.object({ code: z.string(), message: z.string(), next: z.string().optional() }),
 });
 
+/** Where a platform listens. */
+export const platformUrlsSchema = z.object({
+  /** The API, over TLS. */
+  http: z.string(),
+  mqtts: z.string(),
+  /** Only with a plain listener. */
+  mqtt: z.string().optional(),
+  /** Where boards connect to; only with a project that has some. */
+  boards: z.string().optional(),
+  /** MQTT over WebSocket; only with a port for it. */
+  wss: z.string().optional(),
+  /** hawkBit's device API without TLS; only with a port for it. */
+  ddi: z.string().optional(),
+  /** The guide's services; only with its compatibility. */
+  guide: z
+    .object({ mqtt: z.string(), devices: z.string(), models: z.string(), datasets: z.string() })
+    .optional(),
+});
+export type PlatformUrls = z.output<typeof platformUrlsSchema>;
+
 /** GET /status */
 export const statusSchema = z.object({
   version: z.string(),
   started: time,
-  urls: z.object({
-    http: z.string(),
-    mqtts: z.string(),
-    mqtt: z.string().optional(),
-    /** Of the listener for boards. */
-    boards: z.string().optional(),
-    /** MQTT over WebSocket. */
-    wss: z.string().optional(),
-    /** The guide's services. */
-    guide: z
-      .object({ mqtt: z.string(), devices: z.string(), models: z.string(), datasets: z.string() })
-      .optional(),
-  }),
+  urls: platformUrlsSchema,
   ...conditionSchema.shape,
   /** Only with --events. */
   relay: relayStatusSchema.optional(),

@@ -14,12 +14,13 @@ export function platformNext(at: string, detach = false): string {
 type Fact = [string, string | number];
 
 /** Where it listens, each line one kind of client. */
-function listeners({ http, mqtts, mqtt, boards, wss, guide }: UpResult['urls']): Fact[] {
+function listeners({ http, mqtts, mqtt, boards, wss, ddi, guide }: UpResult['urls']): Fact[] {
   return [
     ['API', http],
     ['MQTT', mqtts],
     ...(mqtt === undefined ? [] : [['plain', `${mqtt}  ${dim('(no TLS)')}`] as Fact]),
     ...(wss === undefined ? [] : [['WebSocket', wss] as Fact]),
+    ...(ddi === undefined ? [] : [['update clients', `${ddi}  ${dim('(no TLS)')}`] as Fact]),
     ...(boards === undefined ? [] : [['boards', `${boards}  ${dim('(any password)')}`] as Fact]),
     ...(guide === undefined
       ? []

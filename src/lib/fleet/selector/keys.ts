@@ -9,8 +9,10 @@ export interface Key {
   /** What a value may be, for errors; absent = any text. */
   expected?: string;
   accepts?: (value: string, operator: Operator) => boolean;
-  /** What `=` and `~` look at, one match is enough; none = it has no such thing. */
-  texts(device: Selectable): readonly string[];
+  /** What `=` and `~` look at; null = it has no such thing. */
+  text?(device: Selectable): string | null;
+  /** The same where there may be several, and one match is enough. */
+  texts?(device: Selectable): readonly string[];
   /** Where it is more than the same text. */
   equal?: (text: string, value: string) => boolean;
   /** Below 0, 0 or above 0; null = not to be compared. */
@@ -26,17 +28,14 @@ const none: readonly string[] = [];
 
 const text = (of: (device: Selectable) => string | null): Key => ({
   operators: texts,
-  texts(device) {
-    const found = of(device);
-    return found === null ? none : [found];
-  },
+  text: of,
 });
 
 const moment = (of: (device: Selectable) => number | null): Key => ({
   operators: [...ordering, 'has'],
   expected: 'a time such as 2d (ago) or 2026-11-20',
   accepts: (value) => agoOf(value) !== null || dateOf(value) !== null,
-  texts: (device) => (of(device) === null ? [] : [String(of(device))]),
+  text: (device) => of(device)?.toString() ?? null,
   order(value, now) {
     const ago = agoOf(value);
     const date = dateOf(value) ?? 0;
@@ -52,7 +51,7 @@ const oneOf = (values: readonly string[], of: (device: Selectable) => string): K
   operators: ['=', '!=', 'in'],
   expected: values.join(' or '),
   accepts: (value) => values.includes(value),
-  texts: (device) => [of(device)],
+  text: of,
 });
 
 /** All that is no tag. */
@@ -62,7 +61,7 @@ export const keys: Readonly<Record<string, Key>> = {
   type: text((device) => device.type),
   state: oneOf(deviceStates, (device) => device.state),
   group: { operators: texts, texts: (device) => device.groups },
-  online: oneOf(['true', 'false'], (device) => String(device.online)),
+  online: oneOf(['true', 'false'], (device) => (device.online ? 'true' : 'false')),
   model: {
     operators: texts,
     texts: ({ model }) => (model ? [model.name, `${model.name}@${model.version}`] : none),

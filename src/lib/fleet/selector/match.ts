@@ -51,17 +51,18 @@ function termTest({ key, operator, values }: Term, now: number): Test {
     values.length === 1
       ? (text: string) => equal(text, value)
       : (text: string) => values.some((each) => equal(text, each));
-  const is: Test = (device) => rule.texts(device).some(isOne);
+  const some = someText(rule);
+  const is = some(isOne);
   switch (operator) {
     case 'has':
-      return (device) => rule.texts(device).length > 0;
+      return some(() => true);
     case '=':
     case 'in':
       return is;
     case '!=':
       return (device) => !is(device);
     case '~':
-      return (device) => rule.texts(device).some((text) => matchesGlob(text, value));
+      return some((text) => matchesGlob(text, value));
     default: {
       const order = rule.order?.(value, now);
       const holds = fits[operator];
@@ -71,4 +72,13 @@ function termTest({ key, operator, values }: Term, now: number): Test {
       };
     }
   }
+}
+
+/** Whether one of the texts of a key fits. Asked of each of many devices: a single text makes no list. */
+function someText({ text, texts }: Key): (fits: (text: string) => boolean) => Test {
+  if (texts) return (fits) => (device) => texts(device).some(fits);
+  return (fits) => (device) => {
+    const own = text?.(device) ?? null;
+    return own !== null && fits(own);
+  };
 }

@@ -1,6 +1,6 @@
+import type { PlatformUrls } from '../../registry/index.js';
 import { shownUrl } from '../../stream/index.js';
 import { reachableHost } from '../hosts.js';
-import type { PlatformUrls } from '../http/parts.js';
 import type { PlatformOptions } from '../options.js';
 import type { Broker } from './broker.js';
 import { type ListenerOptions, startListeners } from './listeners.js';

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import type { PlatformUrls } from '../../registry/index.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Broker } from '../broker/broker.js';
 import { reachableHost } from '../hosts.js';
-import type { PlatformUrls } from '../http/parts.js';
 import { listenOn } from '../listen.js';
 import type { Devices } from '../services/devices.js';
 import type { Enrolment } from '../services/enrolment.js';

@@ -1,5 +1,6 @@
 import type { Server } from 'node:https';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import { refuseOthersInPlain } from '../ddi/plain.js';
 import { ddiRoutes } from '../ddi/routes.js';
 import { Drain } from '../drain.js';
 import type { TlsOptions } from '../tls.js';
@@ -72,6 +73,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   drainAtEnd(app, parts.drainMs);
   const http = new HttpFigures();
   http.watch(app);
+  refuseOthersInPlain(app);
   guard(app, parts);
   await limitRates(app, { ...usualRates, ...parts.rates }, parts.failures);
   answerRepeats(app, parts.answers, parts.log);

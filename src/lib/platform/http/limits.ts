@@ -1,4 +1,4 @@
-import type { Server } from 'node:https';
+import type { Server } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { AiotError } from '../../core/index.js';
 

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
-import type { Condition } from '../../registry/index.js';
+import type { Condition, PlatformUrls } from '../../registry/index.js';
 import type { Backups } from '../backup/create.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Uploads } from '../blobs/uploads.js';
@@ -42,18 +42,6 @@ import type { Store } from '../store/database.js';
 import type { Engine } from '../store/engine.js';
 import type { WorkerStates } from '../workers/index.js';
 import type { Rates } from './rates.js';
-
-export interface PlatformUrls {
-  http: string;
-  mqtts: string;
-  mqtt?: string;
-  /** Of the listener for boards. */
-  boards?: string;
-  /** MQTT over WebSocket. */
-  wss?: string;
-  /** The guide's four services, by its names. */
-  guide?: { mqtt: string; devices: string; models: string; datasets: string };
-}
 
 /** What the API's routes call. */
 export interface ApiParts {

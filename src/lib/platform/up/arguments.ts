@@ -27,6 +27,7 @@ function sideDoorsOf(options: UpOptions): string[] {
     compatMaxRows,
     compatQuota,
     compatDeleteAll,
+    ddiPort,
     ddiPollMs,
   } = options;
   return [
@@ -35,6 +36,7 @@ function sideDoorsOf(options: UpOptions): string[] {
     ...(compatPorts === undefined ? [] : ['--compat-ports', compatPorts.join(',')]),
     ...(compatMaxRows === undefined ? [] : ['--compat-max-rows', String(compatMaxRows)]),
     ...(compatQuota === undefined ? [] : ['--compat-quota', String(compatQuota)]),
+    ...(ddiPort === undefined ? [] : ['--ddi-port', String(ddiPort)]),
     ...(ddiPollMs === undefined || ddiPollMs === usualDdiPollMs
       ? []
       : ['--ddi-poll', formatDuration(ddiPollMs)]),

@@ -32,6 +32,7 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
     compatMaxRows,
     compatQuota,
     compatDeleteAll,
+    ddiPort,
     ddiPollMs,
     rates,
   } = options;
@@ -48,6 +49,7 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       compatMaxRows,
       compatQuota,
       compatDeleteAll,
+      ddiPort,
       ddiPollMs,
       rates,
     },

@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { dataFolder } from '../../core/index.js';
+import { platformUrlsSchema } from '../../registry/index.js';
 import type { Compatibility, Engines, PlatformOptions } from '../options.js';
 
 /** What `aiot up` is told. */
@@ -20,6 +21,8 @@ export interface UpOptions {
   compatPorts?: PlatformOptions['compatPorts'];
   compatMaxRows?: number | undefined;
   compatQuota?: number | undefined;
+  /** Port of the Direct Device Integration API without TLS; absent = none. */
+  ddiPort?: number | undefined;
   /** How often clients of the Direct Device Integration API are to ask, ms. */
   ddiPollMs?: number | undefined;
   compatDeleteAll?: boolean | undefined;
@@ -40,21 +43,7 @@ export interface UpOptions {
 
 export const upResultSchema = z.object({
   pid: z.int(),
-  urls: z.object({
-    /** The API, over TLS. */
-    http: z.string(),
-    mqtts: z.string(),
-    /** Only with a plain listener. */
-    mqtt: z.string().optional(),
-    /** Where boards connect to; only with a project that has some. */
-    boards: z.string().optional(),
-    /** MQTT over WebSocket; only with a port for it. */
-    wss: z.string().optional(),
-    /** The guide's services; only with its compatibility. */
-    guide: z
-      .object({ mqtt: z.string(), devices: z.string(), models: z.string(), datasets: z.string() })
-      .optional(),
-  }),
+  urls: platformUrlsSchema,
   /** PEM file of the CA. */
   ca: z.string(),
   /** Operator token; only when it was made now. */
