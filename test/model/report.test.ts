@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Project } from '../../src/lib/core/index.js';
+import { html, htmlTable } from '../../src/lib/formats/index.js';
 import {
   classifierFigures,
   evaluateProject,
@@ -11,7 +12,6 @@ import {
   trainProject,
   writeReport,
 } from '../../src/lib/model/index.js';
-import { html, htmlTable } from '../../src/lib/model/report/html.js';
 import { lineChart } from '../../src/lib/model/report/line-chart.js';
 import { describeReal } from '../support/real.js';
 import { toyProject } from './support.js';

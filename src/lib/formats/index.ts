@@ -4,6 +4,9 @@
 export { firstName, type Member, readArchive, writeArchive } from './archive/archive.js';
 export { cborLimits, decodeCbor } from './cbor/decode.js';
 export { CborError } from './cbor/error.js';
+export type { ColumnUse } from './csv/column-store.js';
+export { type Column, mostWords, type NumberColumn, type TextColumn } from './csv/column-types.js';
+export { createColumnsReader } from './csv/columns.js';
 export {
   type BadCell,
   csvColumns,
@@ -18,6 +21,8 @@ export * from './delta/index.js';
 export * from './device-config/device-config.js';
 export * from './elf/index.js';
 export * from './esp-image/index.js';
+export { Html, html, htmlTable } from './html/html.js';
+export { reportStyle } from './html/style.js';
 export { readIntelHex, writeIntelHex } from './intel-hex/intel-hex.js';
 export * from './manifest/birth.js';
 export * from './manifest/envelope.js';

@@ -50,12 +50,20 @@ export function secondsOf(name: string, texts: string[]): Float64Array | null {
     if (!Number.isFinite(out[i]!)) return null;
   }
   if (!numeric) return out;
-  const unit = unitOf(name, out);
+  const unit = secondsPerUnit(name, out);
   for (let i = 0; i < out.length; i++) out[i] = out[i]! * unit;
   return out;
 }
 
-function unitOf(name: string, values: Float64Array): number {
+/** Ends at 1e8 s: below that a number is no time since 1970. */
+const epochSeconds = 1e8;
+
+export function isEpoch(seconds: number): boolean {
+  return seconds > epochSeconds;
+}
+
+/** What one of a time column's numbers is in seconds. */
+export function secondsPerUnit(name: string, values: Float64Array): number {
   if (/ms$/i.test(name)) return 1e-3;
   if (/us$/i.test(name)) return 1e-6;
   if (/_s$|^seconds$/i.test(name)) return 1;
@@ -63,7 +71,7 @@ function unitOf(name: string, values: Float64Array): number {
   if (size > 1e17) return 1e-9;
   if (size > 1e14) return 1e-6;
   if (size > 1e11) return 1e-3;
-  if (size > 1e8) return 1;
+  if (isEpoch(size)) return 1;
   return medianStep(values) >= 1 ? 1e-3 : 1;
 }
 

@@ -1,6 +1,6 @@
 import { AiotError, readBytes } from '../../core/index.js';
 import { type BadCell, csvColumns, parseLabelledCsv } from '../../formats/index.js';
-import { medianStep, rolesOf, secondsOf } from './columns.js';
+import { isEpoch, medianStep, rolesOf, secondsOf } from './columns.js';
 
 /** Samples between two stamps of time that lie further apart than they should. */
 export interface Gap {
@@ -32,9 +32,6 @@ export interface ReadOptions {
   /** Counts cells that are no numbers instead of refusing them. */
   lenient?: boolean;
 }
-
-/** Ends at 1e8 s: below that a number is no time since 1970. */
-const epochSeconds = 1e8;
 
 /** @throws AIOT_FILE_NOT_FOUND, AIOT_CSV_COLUMNS (no field, or not the label column named), AIOT_CSV_EMPTY, AIOT_CSV_MALFORMED */
 export async function readLooseFile(file: string, options: ReadOptions = {}): Promise<LooseFile> {
@@ -73,7 +70,7 @@ export async function readLooseFile(file: string, options: ReadOptions = {}): Pr
     labels: roles.label === null ? null : texts[roles.label]!,
     device: roles.device === null ? null : texts[roles.device]![0]!,
     rateHz: step > 0 ? rounded(1 / step) : null,
-    startedAt: start > epochSeconds ? start * 1000 : null,
+    startedAt: isEpoch(start) ? start * 1000 : null,
     gaps: times && step > 0 ? gapsIn(times, step) : [],
     bad,
   };

@@ -7,9 +7,10 @@ const comma = 44;
 
 /**
  * Refuses bytes that are no UTF-8: replaced by one and the same sign, two labels would become one.
+ * @param firstLine number of the line that the bytes begin with
  * @throws AIOT_CSV_MALFORMED (file:line:column of the cell)
  */
-export function requireText(bytes: Uint8Array, file: string): void {
+export function requireText(bytes: Uint8Array, file: string, firstLine = 1): void {
   const zero = bytes.subarray(0, 4096).indexOf(0);
   if (isUtf8(bytes) && zero < 0) return;
   if (zero >= 0) {
@@ -18,7 +19,7 @@ export function requireText(bytes: Uint8Array, file: string): void {
       .replace(/..(?=.)/g, '$& ');
     throw new AiotError(
       'AIOT_CSV_MALFORMED',
-      `${file}:1:1: expected a CSV file, got a binary one (it begins with the bytes ${start})`,
+      `${file}:${firstLine}:1: expected a CSV file, got a binary one (it begins with the bytes ${start})`,
       { next: 'Give a text file with commas between the cells, in UTF-8.' },
     );
   }
@@ -27,7 +28,7 @@ export function requireText(bytes: Uint8Array, file: string): void {
   const shown = showCell(Buffer.from(cell).toString('latin1'));
   throw new AiotError(
     'AIOT_CSV_MALFORMED',
-    `${file}:${line}:${col}: expected text in UTF-8, got ${shown} in another encoding (not UTF-8)`,
+    `${file}:${line + firstLine - 1}:${col}: expected text in UTF-8, got ${shown} in another encoding (not UTF-8)`,
     { next: 'Save the file as UTF-8, for example: iconv -f latin1 -t utf-8 OLD.csv > NEW.csv' },
   );
 }

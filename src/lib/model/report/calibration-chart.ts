@@ -1,5 +1,5 @@
+import { type Html, html } from '../../formats/index.js';
 import type { CalibrationBin } from '../evaluate/calibration.js';
-import { type Html, html } from './html.js';
 
 const size = 260;
 const margin = { left: 46, right: 14, top: 12, bottom: 40 };

@@ -1,6 +1,6 @@
+import { type Html, html } from '../../formats/index.js';
 import type { Explanation } from '../explain/saved.js';
 import type { ReportData } from './gather.js';
-import { type Html, html } from './html.js';
 
 const most = 20;
 const rowHeight = 20;

@@ -1,8 +1,8 @@
 import { percent, size, thousands } from '../../core/index.js';
+import { type Html, html, htmlTable } from '../../formats/index.js';
 import { calibrationChart } from './calibration-chart.js';
 import { confusionTable } from './confusion.js';
 import type { ReportData } from './gather.js';
-import { type Html, html, htmlTable } from './html.js';
 
 const score = (value: number) => value.toFixed(3);
 

@@ -1,4 +1,4 @@
-import { type Html, html } from './html.js';
+import { type Html, html } from '../../formats/index.js';
 
 export interface Series {
   name: string;

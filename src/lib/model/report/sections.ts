@@ -1,7 +1,7 @@
 import { thousands } from '../../core/index.js';
+import { type Html, html } from '../../formats/index.js';
 import { gateText } from '../evaluate/gates.js';
 import type { ReportData } from './gather.js';
-import { type Html, html } from './html.js';
 import { lineChart } from './line-chart.js';
 
 export function gates({ evaluation }: ReportData): Html | null {

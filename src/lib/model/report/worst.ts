@@ -1,6 +1,6 @@
+import { type Html, html, htmlTable } from '../../formats/index.js';
 import type { WorstWindow } from '../evaluate/result.js';
 import type { ReportData } from './gather.js';
-import { type Html, html, htmlTable } from './html.js';
 
 const width = 440;
 const height = 170;

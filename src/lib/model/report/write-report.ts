@@ -1,10 +1,9 @@
 import { refuseInputs, thousands, writeFileAtomic } from '../../core/index.js';
+import { Html, html, reportStyle } from '../../formats/index.js';
 import { explanation } from './explanation.js';
 import { calibration, confusions, perClass, tiles } from './figures.js';
 import { gatherReport, type ReportData } from './gather.js';
-import { Html, html } from './html.js';
 import { curves, findings, gates, lineage } from './sections.js';
-import { style } from './style.js';
 import type { ReportOptions } from './types.js';
 import { worst } from './worst.js';
 
@@ -35,7 +34,7 @@ export function reportPage(data: ReportData): string {
   const leaks = training.leaks.map((text) => html`<p class="bad"><b>Leaking split:</b> ${text}</p>`);
   const page = html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title}</title><style>${new Html(style)}</style></head><body><main>
+<title>${title}</title><style>${new Html(reportStyle)}</style></head><body><main>
 ${leaks}<h1>${title}</h1>
 <p class="lead">Trained on ${on}, ${made} UTC.${held}</p>
 ${tiles(data)}

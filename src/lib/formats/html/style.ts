@@ -1,5 +1,5 @@
-/** The report's style sheet: light and dark by the reader's setting, readable on paper and on a phone. */
-export const style = `
+/** The style sheet of reports: light and dark by the reader's setting, readable on paper and on a phone. */
+export const reportStyle = `
 :root{color-scheme:light dark;--ground:#fbfaf8;--card:#fff;--ink:#1c1e21;--soft:#666a70;--rule:#e3e1dc;--blue:#2b6cb0;
 --orange:#c2601c;--good:#2f7d4f;--bad:#b3372f;--warn:#9a6b00;--strong:#fff}
 @media(prefers-color-scheme:dark){:root{--ground:#15171a;--card:#1c1f23;--ink:#e6e4df;--soft:#9a9da3;--rule:#30343a;

@@ -1,0 +1,234 @@
+import { AiotError } from '../../core/index.js';
+import { type ColumnStore, type ColumnUse, createColumnStore, unquoted } from './column-store.js';
+import { type Column, infiniteWords, missingWords } from './column-types.js';
+import { checkHeader, readHeader } from './header.js';
+import { createNumberReader } from './number.js';
+import { showCell } from './place.js';
+import { requireText } from './text.js';
+
+const newline = 10;
+const carriageReturn = 13;
+const quote = 34;
+const comma = 44;
+const minus = 45;
+const point = 46;
+const zero = 48;
+
+/** Powers of ten that a double holds exactly. */
+const tens = Float64Array.from({ length: 23 }, (_, i) => Number(`1e${i}`));
+/** A whole number of so many digits is exact in a double. */
+const exactDigits = 15;
+/** Rows that tell whether a column is of numbers or of words. */
+const sampleRows = 2000;
+
+/** Rows of a CSV file as they come, kept by column: nothing is made for a row, and no cell of numbers becomes a string. */
+export interface ColumnsReader {
+  /** Whole lines, each with its line end; the header is the first of them. */
+  lines(bytes: Uint8Array): void;
+  /** @throws AIOT_CSV_EMPTY */
+  end(): { columns: Column[]; header: string[]; rows: number };
+}
+
+export interface ColumnsOptions {
+  /** What a column is by its name; null = its cells tell whether it is of numbers or of words. */
+  useOf?: (name: string, header: string[]) => ColumnUse | null;
+  /** Bytes of the whole file, so that room is made once. */
+  bytes?: number;
+}
+
+/**
+ * Reads what other readers here refuse, and counts it: missing cells, infinities, words among numbers. Quoted cells may hold
+ * commas, but no line ends. Empty lines are left out.
+ * @param file name for messages
+ * @throws AIOT_CSV_COLUMNS, AIOT_CSV_MALFORMED (a row with a cell too few or too many, a quote that is not closed, no UTF-8), from `lines`
+ */
+export function createColumnsReader(
+  file: string,
+  { useOf, bytes: expected = 0 }: ColumnsOptions = {},
+): ColumnsReader {
+  let header: string[] | null = null;
+  let stores: ColumnStore[] = [];
+  let row = 0;
+  let room = 0;
+  let line = 1;
+  let read: (from: number, to: number) => number = () => Number.NaN;
+  return {
+    lines(bytes) {
+      requireText(bytes, file, line);
+      // Its slow way makes a text of the bytes it is given: these, not the whole file.
+      read = createNumberReader(bytes).read;
+      let at = 0;
+      if (header === null) {
+        const { columns, bodyStart } = readHeader(bytes, file);
+        // The index that tables of Python are written with has no name.
+        header = columns.map((name, i) => (i === 0 && name === '' ? 'index' : unquotedName(name)));
+        checkHeader(header, file);
+        at = bodyStart;
+        line = 2;
+        const uses = usesOf(bytes, at, header, useOf);
+        stores = header.map((name, c) => createColumnStore(name, uses[c]!, (from, to) => read(from, to)));
+      }
+      if (room === 0) grow(roomFor(bytes, at, expected));
+      parse(bytes, at);
+    },
+    end() {
+      if (row === 0) throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows below the header`);
+      const columns = stores.flatMap((store) => store.column(row) ?? []);
+      return { columns, header: header!, rows: row };
+    },
+  };
+
+  function grow(rows: number): void {
+    room = rows;
+    for (const store of stores) store.grow(rows);
+  }
+
+  function parse(bytes: Uint8Array, start: number): void {
+    const end = bytes.length;
+    const width = stores.length;
+    let at = start;
+    for (; at < end; line++) {
+      const first = bytes[at]!;
+      if (first === newline || (first === carriageReturn && bytes[at + 1] === newline)) {
+        if (width > 1) {
+          at += first === newline ? 1 : 2;
+          continue;
+        }
+      }
+      if (row === room) grow(Math.ceil(room * 1.25) + 1024);
+      const lineStart = at;
+      for (let c = 0; c < width; c++) {
+        const store = stores[c]!;
+        let to = store.use === 'number' || store.use === 'time' ? number(bytes, at, store) : -1;
+        if (to < 0) {
+          to = endOfCell(bytes, at, lineStart);
+          const from = at;
+          store.cell(bytes, from, stopOf(bytes, from, to), row, () => ({ line, col: from - lineStart + 1 }));
+        }
+        if ((bytes[to] === comma) !== c < width - 1) throw wrongWidth(bytes, lineStart, c + 1);
+        at = to + 1;
+      }
+      row++;
+    }
+  }
+
+  /** The way of nearly all cells: digits and a point. Returns the offset behind the cell, or −1 when it is anything else. */
+  function number(bytes: Uint8Array, from: number, store: ColumnStore): number {
+    let i = from;
+    let c = bytes[i]!;
+    const negative = c === minus;
+    if (negative) c = bytes[++i]!;
+    let value = 0;
+    let digits = i;
+    while (c >= zero && c <= 57) {
+      value = value * 10 + (c - zero);
+      c = bytes[++i]!;
+    }
+    digits = i - digits;
+    let after = 0;
+    if (c === point) {
+      const start = ++i;
+      c = bytes[i]!;
+      while (c >= zero && c <= 57) {
+        value = value * 10 + (c - zero);
+        c = bytes[++i]!;
+      }
+      after = i - start;
+      digits += after;
+    }
+    if (digits === 0 || digits > exactDigits) return -1;
+    if (c === carriageReturn && bytes[i + 1] === newline) i++;
+    else if (c !== comma && c !== newline) return -1;
+    const exact = after === 0 ? value : value / tens[after]!;
+    store.values[row] = negative ? 0 - exact : exact;
+    store.counted = true;
+    return i;
+  }
+
+  /** Offset of the comma or line end behind a cell. */
+  function endOfCell(bytes: Uint8Array, from: number, lineStart: number): number {
+    let to = from;
+    if (bytes[to] === quote) {
+      for (to++; ; to++) {
+        if (to >= bytes.length || bytes[to] === newline) {
+          const place = `${file}:${line}:${from - lineStart + 1}`;
+          throw new AiotError('AIOT_CSV_MALFORMED', `${place}: a cell's quote is not closed on its line`);
+        }
+        if (bytes[to] !== quote) continue;
+        if (bytes[to + 1] !== quote) break;
+        to++;
+      }
+    }
+    while (bytes[to] !== comma && bytes[to] !== newline) to++;
+    return to;
+  }
+
+  function wrongWidth(bytes: Uint8Array, lineStart: number, upTo: number): AiotError {
+    let cells = upTo;
+    let at = lineStart;
+    for (cells = 1; ; cells++) {
+      at = endOfCell(bytes, at, lineStart);
+      if (bytes[at] !== comma) break;
+      at++;
+    }
+    const place = `${file}:${line}:${at - lineStart + 1}`;
+    return new AiotError('AIOT_CSV_MALFORMED', `${place}: expected ${plural(stores.length)}, got ${cells}`, {
+      next: `Mend or remove line ${line}; its first cell is ${showCell(unquoted(bytes, lineStart, endOfCell(bytes, lineStart, lineStart)).trim())}.`,
+    });
+  }
+}
+
+function plural(count: number): string {
+  return count === 1 ? '1 column' : `${count} columns`;
+}
+
+function unquotedName(name: string): string {
+  return /^".*"$/.test(name) ? name.slice(1, -1).trim() : name.trim();
+}
+
+function stopOf(bytes: Uint8Array, from: number, to: number): number {
+  return to > from && bytes[to] === newline && bytes[to - 1] === carriageReturn ? to - 1 : to;
+}
+
+/** Rows of the whole file, a little more than the first lines let expect. */
+function roomFor(bytes: Uint8Array, start: number, expected: number): number {
+  let lines = 0;
+  for (let at = bytes.indexOf(newline, start); at >= 0; at = bytes.indexOf(newline, at + 1)) lines++;
+  if (expected <= bytes.length) return Math.max(1, lines);
+  return Math.ceil((lines / Math.max(1, bytes.length - start)) * expected * 1.02) + 64;
+}
+
+/** Of what a name does not tell: more words than numbers in the first rows are a column of words. */
+function usesOf(
+  bytes: Uint8Array,
+  start: number,
+  header: string[],
+  useOf: ColumnsOptions['useOf'],
+): ColumnUse[] {
+  const end = bytes.length;
+  const balance = new Int32Array(header.length);
+  let at = start;
+  for (let seen = 0; seen < sampleRows && at < end; seen++) {
+    for (let c = 0; ; c++) {
+      let to = at;
+      let quoted = false;
+      while (
+        to < end &&
+        ((bytes[to] !== comma && bytes[to] !== newline) || (quoted && bytes[to] === comma))
+      ) {
+        if (bytes[to] === quote) quoted = !quoted;
+        to++;
+      }
+      if (c < header.length) balance[c]! += weightOf(unquoted(bytes, at, stopOf(bytes, at, to)).trim());
+      at = to + 1;
+      if (to >= end || bytes[to] === newline) break;
+    }
+  }
+  return header.map((name, c) => useOf?.(name, header) ?? (balance[c]! < 0 ? 'text' : 'number'));
+}
+
+function weightOf(cell: string): number {
+  const small = cell.toLowerCase();
+  if (missingWords.has(small)) return 0;
+  return infiniteWords.has(small) || Number.isFinite(Number(cell)) ? 1 : -1;
+}
