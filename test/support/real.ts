@@ -28,6 +28,8 @@ const parts = {
   kcat: () => onPath('kcat'),
   /** PyPI ai-edge-litert in a virtual environment of the tests. */
   litert: () => existsSync(python('litert')),
+  /** PyPI numpy, scipy, pandas, PyWavelets and statsmodels. */
+  har: () => existsSync(python('har')),
   mosquitto: () => onPath('mosquitto') && onPath('mosquitto_pub'),
   /** A file system of a size that only one process sees. */
   mounts: () =>
@@ -108,7 +110,16 @@ export function privateMounts(): string[] {
 export const qemuFolder = process.env.AIOT_ESP_QEMU ?? '';
 
 export function python(
-  environment: 'delta' | 'esptool' | 'litert' | 'platform' | 'prometheus' | 'streams' | 'tensorflow' | 'tflm',
+  environment:
+    | 'delta'
+    | 'esptool'
+    | 'har'
+    | 'litert'
+    | 'platform'
+    | 'prometheus'
+    | 'streams'
+    | 'tensorflow'
+    | 'tflm',
 ): string {
   return join(root, '.venv', environment, 'bin', 'python');
 }

@@ -53,6 +53,7 @@ export {
   streamsTable,
 } from './render/datasets.js';
 export { demoSummary } from './render/demo.js';
+export { driftText } from './render/drift.js';
 export { evaluationText } from './render/evaluation.js';
 export { eventText } from './render/events.js';
 export { explanationText } from './render/explanation.js';
@@ -108,7 +109,9 @@ export {
   routesEndText,
   testedRoutesText,
 } from './render/routes.js';
+export { schemaText } from './render/schema.js';
 export { deviceSecretText } from './render/secret.js';
+export { statisticsText } from './render/statistics.js';
 export { cheatText, checkedText, createdText, lagText, loginsText, topicsText } from './render/streams.js';
 export * from './render/style.js';
 export { facts, next, table } from './render/text.js';
@@ -120,6 +123,7 @@ export { historyTable, verifiedFacts, whyText } from './render/why.js';
 export { roleFlag, scopeFlag } from './role-flag.js';
 export { RolloutChangeCommand } from './rollout-command.js';
 export { bridgeFlags, bridgeOptions, watchFlags, watchOptions } from './route-flags.js';
+export { columnList, rowsFlags } from './rows-flags.js';
 export { runFlags } from './run-flags.js';
 export { readSecret } from './secret.js';
 export { sensorFlags } from './sensor-flags.js';

@@ -5,6 +5,9 @@ export { type CheckReport, checkReportSchema } from './check/report.js';
 export { checkSplit, leakError } from './check/split.js';
 export { copiesIn } from './copies/index.js';
 export { sampleCount } from './count.js';
+export { compareData, type DriftOptions } from './drift/drift.js';
+export { writeDriftReport } from './drift/report/write-report.js';
+export { type Drift, driftSchema } from './drift/result.js';
 export { type FeaturesResult, featuresResultSchema, makeFeatures } from './features/make.js';
 export { importRecordings, importResultSchema } from './import.js';
 export { checkProject, rangesOf, showRecording, summarizeProject } from './inspect.js';
@@ -17,8 +20,12 @@ export { datasetOf, expectedOf, openDataset } from './open.js';
 export { pullDataset } from './pull.js';
 export { type RollingOptions, rollRecording } from './rolling.js';
 export { listRecordings, saveRecordings } from './save.js';
+export { dataSchema } from './schema/schema.js';
+export { type SchemaResult, schemaResultSchema } from './schema/types.js';
 export { splitDataset } from './split/split.js';
 export { type Part, partSizes, windowParts } from './split/windows.js';
+export { type Statistics, statisticsSchema } from './statistics/result.js';
+export { dataStatistics } from './statistics/statistics.js';
 export { recordResultSchema, recordStream } from './stream/record.js';
 export {
   type RecordingLine,

@@ -161,6 +161,8 @@ const accept = z.strictObject({
     .optional(),
   /** Most multiply-adds of one inference. */
   macs: z.int().positive().optional(),
+  /** What `data drift` and pipelines stop at: any drift (`none`), or a PSI of a feature above this. */
+  drift: z.union([z.literal('none'), positive]).optional(),
 });
 
 /** Rows that are trained on when no --data is given. */

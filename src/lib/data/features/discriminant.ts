@@ -1,6 +1,8 @@
 /** A linear classifier: the class with the highest weight · x + bias. */
 export interface Discriminant {
   classOf(row: ArrayLike<number>): number;
+  /** weight · x + bias of a class; −Infinity for one that it was not shown. */
+  scoreOf(row: ArrayLike<number>, wanted: number): number;
 }
 
 /**
@@ -51,19 +53,27 @@ export function trainDiscriminant(
     for (let i = 0; i < size; i++) sum += weights[p]![i]! * means[c]![i]!;
     return -sum / 2;
   });
+  const scored = (row: ArrayLike<number>, p: number) => {
+    let sum = biases[p]!;
+    const weight = weights[p]!;
+    for (let i = 0; i < size; i++) sum += weight[i]! * row[i]!;
+    return sum;
+  };
   return {
     classOf(row) {
       let best = Number.NEGATIVE_INFINITY;
       let found = present[0] ?? 0;
       for (let p = 0; p < present.length; p++) {
-        let sum = biases[p]!;
-        const weight = weights[p]!;
-        for (let i = 0; i < size; i++) sum += weight[i]! * row[i]!;
+        const sum = scored(row, p);
         if (sum <= best) continue;
         best = sum;
         found = present[p]!;
       }
       return found;
+    },
+    scoreOf(row, wanted) {
+      const p = present.indexOf(wanted);
+      return p < 0 ? Number.NEGATIVE_INFINITY : scored(row, p);
     },
   };
 }

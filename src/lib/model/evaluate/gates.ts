@@ -48,8 +48,8 @@ export function parseLimits(texts: readonly string[]): Limit[] {
   });
 }
 
-/** The limits of model.accept; one that is not set is none. */
-export function limitsOf(accept: ProjectConfig['model']['accept']): Limit[] {
+/** The limits of model.accept on a model; one that is not set is none. That on drift is for its data. */
+export function limitsOf({ drift: _, ...accept }: ProjectConfig['model']['accept']): Limit[] {
   return (Object.keys(accept) as (keyof typeof accept)[]).flatMap((name) => {
     const limit = accept[name];
     return limit === undefined ? [] : [{ name, limit: bytesOf(limit) }];

@@ -1,0 +1,74 @@
+import { Args, Flags } from '@oclif/core';
+import {
+  AiotCommand,
+  again,
+  columnList,
+  decimal,
+  driftText,
+  next,
+  rowsFlags,
+  shared,
+  shellWord,
+} from '../../lib/cli/index.js';
+import { loadProject } from '../../lib/core/index.js';
+import { compareData, driftSchema, writeDriftReport } from '../../lib/data/index.js';
+
+export default class DataDrift extends AiotCommand {
+  static override summary =
+    'Tell whether data is still what it was: by column, all together, and since when.';
+  static override description =
+    'BASE and NOW are CSV files, folders of recordings, or projects; BASE may also be a reference made by aiot data stats --save. With one of them alone, the project’s own recordings are the base. Ends with exit code 6 when a limit is broken: --fail-on-drift, --max-psi, or model.accept.drift of the project named.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> last-month.csv today.csv',
+    '<%= config.bin %> <%= command.id %> today.csv --project motor-watch --windows 1h --report drift.html',
+    '<%= config.bin %> <%= command.id %> reference.json today.csv --max-psi 0.2 --json',
+  ];
+  static override args = {
+    base: Args.string({ required: true, description: 'What data was like.' }),
+    now: Args.string({ description: 'What it is like now.' }),
+  };
+  static override flags = {
+    project: shared.project,
+    ...rowsFlags,
+    windows: Flags.string({
+      summary: 'Look at NOW in so many windows, or in windows of a span of time.',
+      env: 'AIOT_WINDOWS',
+      helpValue: 'N|TIME',
+    }),
+    alpha: decimal({ summary: 'Chance that unchanged data is called drifted (0.01).', env: 'AIOT_ALPHA' }),
+    bins: Flags.integer({
+      min: 2,
+      max: 100,
+      summary: 'Bins of PSI and Jensen–Shannon (10).',
+      env: 'AIOT_BINS',
+    }),
+    'fail-on-drift': Flags.boolean({
+      summary: 'Exit code 6 when anything has drifted.',
+      env: 'AIOT_FAIL_ON_DRIFT',
+    }),
+    'max-psi': decimal({ summary: 'Exit code 6 when a feature’s PSI is larger.', env: 'AIOT_MAX_PSI' }),
+    report: shared.report,
+  };
+  static override result = driftSchema;
+
+  async run() {
+    const input = await this.input(DataDrift);
+    const { args, flags, given } = input;
+    const alone = args.now === undefined;
+    const drift = await compareData({
+      ...flags,
+      base: alone ? undefined : args.base,
+      now: args.now ?? args.base,
+      project: alone || given('project') ? await loadProject(flags.project) : undefined,
+      columns: columnList(flags.columns),
+      limits: { none: flags['fail-on-drift'], psi: flags['max-psi'] },
+    });
+    if (flags.report !== undefined) await writeDriftReport(flags.report, drift);
+    this.print(driftText(drift));
+    const words = [args.base, ...(alone ? [] : [args.now!])].map((word) => ` ${shellWord(word)}`).join('');
+    if (drift.drifted && drift.windows.length === 0)
+      this.print(next(`aiot data drift${words}${again(input, 'project')} --windows 12`));
+    if (!drift.ok) this.exitsWith(6);
+    return drift;
+  }
+}

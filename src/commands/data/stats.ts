@@ -1,0 +1,54 @@
+import { Args, Flags } from '@oclif/core';
+import {
+  AiotCommand,
+  columnList,
+  next,
+  rowsFlags,
+  shared,
+  shellWord,
+  statisticsText,
+} from '../../lib/cli/index.js';
+import { loadProject } from '../../lib/core/index.js';
+import { dataStatistics, statisticsSchema } from '../../lib/data/index.js';
+
+export default class DataStats extends AiotCommand {
+  static override summary = 'Describe data in figures: by field, by label, by recording.';
+  static override description =
+    'Without DATA, the project’s recordings. DATA is a CSV file, a folder of recordings, or a project. --save writes a reference of some hundred kilobytes that aiot data drift takes as its base, however many rows it stands for.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> rows.csv',
+    '<%= config.bin %> <%= command.id %> --project motor-watch --by recording',
+    '<%= config.bin %> <%= command.id %> last-month.csv --save reference.json',
+  ];
+  static override args = {
+    data: Args.string({ description: 'CSV file, folder of recordings, or project.' }),
+  };
+  static override flags = {
+    project: shared.project,
+    ...rowsFlags,
+    by: Flags.option({ options: ['label', 'recording'] as const })({
+      summary: 'Print a table for each label (default), or for each recording.',
+      env: 'AIOT_BY',
+    }),
+    save: Flags.string({
+      summary: 'Write a reference for aiot data drift here.',
+      env: 'AIOT_SAVE',
+      helpValue: 'FILE',
+    }),
+  };
+  static override result = statisticsSchema;
+
+  async run() {
+    const { args, flags, given } = await this.input(DataStats);
+    const named = args.data === undefined || given('project');
+    const found = await dataStatistics({
+      ...flags,
+      path: args.data,
+      project: named ? await loadProject(flags.project) : undefined,
+      columns: columnList(flags.columns),
+    });
+    this.print(statisticsText(found, flags.by));
+    if (found.saved !== null) this.print(next(`aiot data drift ${shellWord(found.saved)} NOW.csv`));
+    return found;
+  }
+}

@@ -1,0 +1,78 @@
+import { AiotError, type Project } from '../../core/index.js';
+import { openRows, projectRows } from '../rows/open.js';
+import type { Rows } from '../rows/types.js';
+import { compareSides } from './compare.js';
+import { type DriftLimits, driftGates, driftLimits } from './gates.js';
+import { readReference } from './reference.js';
+import type { Drift } from './result.js';
+import { type Side, sideOf } from './side.js';
+import { windowBounds } from './windows.js';
+
+/** Chance that a comparison without any change is called drifted. */
+export const defaultAlpha = 0.01;
+/** Bins of PSI and Jensen–Shannon. */
+export const defaultBins = 10;
+
+export interface DriftOptions {
+  /** A CSV file, a folder of recordings or of a project, or a reference (.json); absent = the project's own recordings. */
+  base?: string | undefined;
+  /** The same, but for a reference. */
+  now: string;
+  /** Tells units and limits. */
+  project?: Project | undefined;
+  alpha?: number | undefined;
+  bins?: number | undefined;
+  label?: string | undefined;
+  prediction?: string | undefined;
+  time?: string | undefined;
+  columns?: readonly string[] | undefined;
+  /** `12` of equal size, or `1h` each. */
+  windows?: string | undefined;
+  limits?: DriftLimits;
+}
+
+/**
+ * Holds data against a base: each column, all together, over time, and against limits (those given before the project's).
+ * @throws AIOT_USAGE, AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED, AIOT_CSV_*, AIOT_DATA_*
+ */
+export async function compareData(options: DriftOptions): Promise<Drift> {
+  const { project, alpha = defaultAlpha, bins = defaultBins, limits = {} } = options;
+  if (!(alpha > 0 && alpha < 1)) {
+    throw new AiotError('AIOT_USAGE', `--alpha: expected a chance between 0 and 1, got ${alpha}`);
+  }
+  const base = await openBase(options, bins);
+  const now = await openRows(options.now, options);
+  refuseStrangers(base, now);
+  const fields = project?.config.stream.fields ?? {};
+  const found = compareSides(base, now, {
+    alpha,
+    bins,
+    units: Object.fromEntries(Object.entries(fields).map(([name, { unit }]) => [name, unit])),
+    windows: options.windows === undefined ? null : windowBounds(options.windows, now),
+  });
+  const own = project ? driftLimits(project.config.model) : {};
+  const gates = driftGates(found, { none: limits.none || own.none, psi: limits.psi ?? own.psi });
+  return { ...found, gates, ok: gates.every(({ passed }) => passed) };
+}
+
+async function openBase({ base, project, ...options }: DriftOptions, bins: number): Promise<Side> {
+  if (base !== undefined && /\.json$/i.test(base)) return await readReference(base);
+  if (base !== undefined) return sideOf(await openRows(base, options), { bins });
+  if (project === undefined) throw new AiotError('AIOT_USAGE', 'expected a base to compare with');
+  return sideOf(await projectRows(project), { bins });
+}
+
+function refuseStrangers(base: Side, now: Rows): void {
+  const names = base.features.map(({ name }) => name);
+  const others = now.features.map(({ name }) => name);
+  const same =
+    names.some((name) => others.includes(name)) ||
+    (base.label && now.label) ||
+    (base.prediction && now.prediction);
+  if (same) return;
+  throw new AiotError(
+    'AIOT_CSV_COLUMNS',
+    `${now.name}: expected some of the columns ${names.join(', ')} of ${base.name}, got ${others.join(', ')}`,
+    { next: 'Name two files of one kind.' },
+  );
+}

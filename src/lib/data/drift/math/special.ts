@@ -1,0 +1,118 @@
+const epsilon = 2 ** -52;
+const tiny = 1e-300;
+
+/** Logarithm of the gamma function for x > 0 (Lanczos 1964, g = 7, nine terms). */
+export function logGamma(x: number): number {
+  const c = [
+    0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
+    12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
+  ];
+  if (x < 0.5) return Math.log(Math.PI / Math.sin(Math.PI * x)) - logGamma(1 - x);
+  const z = x - 1;
+  let sum = c[0]!;
+  for (let i = 1; i < 9; i++) sum += c[i]! / (z + i);
+  const t = z + 7.5;
+  return 0.5 * Math.log(2 * Math.PI) + (z + 0.5) * Math.log(t) - t + Math.log(sum);
+}
+
+/** Upper share of the gamma function, Q(a, x): by its series below a + 1, by its continued fraction above (Lentz). */
+export function gammaQ(a: number, x: number): number {
+  if (x <= 0) return 1;
+  const front = Math.exp(a * Math.log(x) - x - logGamma(a));
+  if (x < a + 1) {
+    let term = 1 / a;
+    let sum = term;
+    for (let n = 1; n < 10_000 && Math.abs(term) > Math.abs(sum) * epsilon; n++) {
+      term *= x / (a + n);
+      sum += term;
+    }
+    return Math.max(0, 1 - sum * front);
+  }
+  let b = x + 1 - a;
+  let c = 1 / tiny;
+  let d = 1 / b;
+  let h = d;
+  for (let i = 1; i < 10_000; i++) {
+    const an = -i * (i - a);
+    b += 2;
+    d = 1 / notZero(an * d + b);
+    c = notZero(b + an / c);
+    const step = d * c;
+    h *= step;
+    if (Math.abs(step - 1) < epsilon) break;
+  }
+  return front * h;
+}
+
+/** Regularized incomplete beta function I_x(a, b), by its continued fraction (Lentz). */
+export function betaI(x: number, a: number, b: number): number {
+  if (x <= 0) return 0;
+  if (x >= 1) return 1;
+  const front = Math.exp(logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log1p(-x));
+  return x < (a + 1) / (a + b + 2)
+    ? (front * betaFraction(x, a, b)) / a
+    : 1 - (front * betaFraction(1 - x, b, a)) / b;
+}
+
+function betaFraction(x: number, a: number, b: number): number {
+  let c = 1;
+  let d = 1 / notZero(1 - ((a + b) * x) / (a + 1));
+  let h = d;
+  for (let m = 1; m < 10_000; m++) {
+    const even = (m * (b - m) * x) / ((a + 2 * m - 1) * (a + 2 * m));
+    d = 1 / notZero(1 + even * d);
+    c = notZero(1 + even / c);
+    h *= d * c;
+    const odd = (-(a + m) * (a + b + m) * x) / ((a + 2 * m) * (a + 2 * m + 1));
+    d = 1 / notZero(1 + odd * d);
+    c = notZero(1 + odd / c);
+    const step = d * c;
+    h *= step;
+    if (Math.abs(step - 1) < epsilon) break;
+  }
+  return h;
+}
+
+function notZero(value: number): number {
+  return Math.abs(value) < tiny ? tiny : value;
+}
+
+/** Share of a χ² distribution above x. */
+export function chiSquareAbove(x: number, degrees: number): number {
+  return degrees <= 0 ? 1 : gammaQ(degrees / 2, x / 2);
+}
+
+/** Share of a Student distribution beyond ±t. */
+export function studentBeyond(t: number, degrees: number): number {
+  if (!Number.isFinite(t)) return 0;
+  return betaI(degrees / (degrees + t * t), degrees / 2, 0.5);
+}
+
+/** Share of the standard normal distribution above z. */
+export function normalAbove(z: number): number {
+  const half = gammaQ(0.5, (z * z) / 2) / 2;
+  return z >= 0 ? half : 1 - half;
+}
+
+/**
+ * A p-value by the normal distribution or by a limit, where the variance behind it is known with so many degrees of freedom alone: the
+ * same deviation by Student's distribution.
+ */
+export function widened(p: number, degrees: number): number {
+  if (p <= 0 || p >= 1 || degrees > 1e4) return p;
+  const z = quantileAbove((x) => 2 * normalAbove(x), p);
+  return studentBeyond(z, degrees);
+}
+
+/** Where a falling function of x ≥ 0 comes down to a share. */
+export function quantileAbove(above: (x: number) => number, share: number): number {
+  let high = 1;
+  while (above(high) > share && high < 1e12) high *= 2;
+  let low = 0;
+  for (let i = 0; i < 80; i++) {
+    const middle = (low + high) / 2;
+    if (above(middle) > share) low = middle;
+    else high = middle;
+  }
+  return high;
+}

@@ -1,0 +1,219 @@
+import { seededRandom, shuffled } from '../../core/index.js';
+import type { Column, NumberColumn, Rows, TextColumn } from '../rows/types.js';
+import { binOf, countsBetween, cutsOf, quantileOf } from './bins.js';
+import { type Pace, paceOf, paceWithoutStep } from './math/effective.js';
+import { sortNumbers } from './math/sort.js';
+
+/** What is kept of a column of numbers once its rows are gone. */
+export interface NumberProfile {
+  name: string;
+  kind: 'number';
+  rows: number;
+  /** Rows with a finite number. */
+  count: number;
+  /** Rows without a number: empty cells, and words. */
+  missing: number;
+  infinite: number;
+  mean: number;
+  /** Of the population. */
+  deviation: number;
+  /** All finite values in order, or of a saved reference its quantiles. */
+  sorted: Float64Array;
+  /** Independent values that the finite ones are worth. */
+  effective: number;
+  /** Degrees of freedom that this is known with. */
+  degrees: number;
+  /** How slowly the values move, but for one step in their level. */
+  withoutStep: Pace;
+  /** The same of the rows, where numbers are missing. */
+  effectiveRows: number;
+  /** Most neighbouring rows with one value. */
+  longestRun: number;
+  /** Row, from 0, that it begins with. */
+  longestRunAt: number;
+  /** Where its bins part. */
+  cuts: Float64Array;
+  /** Values by bin. */
+  counts: Float64Array;
+  /** Some rows, evenly spaced: the same rows of each column. */
+  sample: Float64Array;
+}
+
+export interface TextProfile {
+  name: string;
+  kind: 'text';
+  rows: number;
+  count: number;
+  missing: number;
+  /** Rows by word, in the order in which the words came. */
+  counts: Map<string, number>;
+  effective: number;
+  degrees: number;
+  /** More words than can be told apart: names of rows, not categories. */
+  endless: boolean;
+}
+
+export type Profile = NumberProfile | TextProfile;
+
+/** Rows of a sample that columns are held against each other by. */
+export const sampleRows = 2000;
+/** Categories that a column may have; more are names. */
+const mostCategories = 1000;
+
+/**
+ * Rows of one take together, the takes in an order of chance: which of them comes first says nothing, and sorted by label they would look
+ * like something that hardly ever moves. null = as they are.
+ */
+export function orderOf(take: TextColumn | null): Uint32Array | null {
+  if (take === null || take.words.length < 2) return null;
+  const { codes, words } = take;
+  const counts = new Uint32Array(words.length + 1);
+  for (const code of codes) counts[Math.max(-1, code) + 1]!++;
+  const starts = new Uint32Array(counts.length);
+  let sum = 0;
+  for (const slot of shuffled([...counts.keys()], seededRandom(1))) {
+    starts[slot] = sum;
+    sum += counts[slot]!;
+  }
+  const order = new Uint32Array(codes.length);
+  for (let i = 0; i < codes.length; i++) order[starts[Math.max(-1, codes[i]!) + 1]!++] = i;
+  return order;
+}
+
+/** The rows of the sample. */
+export function samplePlaces(rows: number, order: Uint32Array | null): Uint32Array {
+  const size = Math.min(rows, sampleRows);
+  return Uint32Array.from({ length: size }, (_, i) => {
+    const at = Math.floor(((i + 0.5) * rows) / size);
+    return order ? order[at]! : at;
+  });
+}
+
+export function profileOf(column: Column, rows: Rows, bins: number, scratch: Float64Array): Profile {
+  const order = orderOf(rows.take);
+  if (column.kind === 'text') return profileText(column, order);
+  return profileNumbers(column, order, samplePlaces(rows.rows, order), bins, scratch);
+}
+
+function profileNumbers(
+  { name, values, missing, words }: NumberColumn,
+  order: Uint32Array | null,
+  places: Uint32Array,
+  bins: number,
+  scratch: Float64Array,
+): NumberProfile {
+  const rows = values.length;
+  const finite = new Float64Array(rows);
+  let count = 0;
+  let infinite = 0;
+  let sum = 0;
+  let run = 0;
+  let longestRun = 0;
+  let longestRunAt = 0;
+  for (let i = 0; i < rows; i++) {
+    const value = values[order ? order[i]! : i]!;
+    if (value - value !== 0) {
+      if (!Number.isNaN(value)) infinite++;
+      continue;
+    }
+    run = count > 0 && value === finite[count - 1] ? run + 1 : 1;
+    if (run > longestRun) {
+      longestRun = run;
+      longestRunAt = i - run + 1;
+    }
+    finite[count++] = value;
+    sum += value;
+  }
+  const own = finite.subarray(0, count);
+  const mean = count === 0 ? 0 : sum / count;
+  let squares = 0;
+  for (let i = 0; i < count; i++) squares += (own[i]! - mean) ** 2;
+  const sorted = sortNumbers(own.slice(), scratch);
+  const gone = rows - count;
+  const cuts = cutsOf(sorted, bins);
+  const pace = slowest(own, sorted);
+  const stands = (i: number) => Number.isFinite(values[order ? order[i]! : i]!);
+  return {
+    name,
+    kind: 'number',
+    rows,
+    count,
+    missing: missing + words,
+    infinite,
+    mean,
+    deviation: count === 0 ? 0 : Math.sqrt(squares / count),
+    sorted,
+    effective: count / pace.time,
+    degrees: pace.degrees,
+    withoutStep: paceWithoutStep(count, (i) => own[i]!),
+    effectiveRows: gone === 0 ? rows : rows / paceOf(rows, (i) => (stands(i) ? 0 : 1)).time,
+    longestRun,
+    longestRunAt,
+    cuts,
+    counts: countsBetween(sorted, cuts),
+    sample: Float64Array.from(places, (place) => values[place]!),
+  };
+}
+
+/**
+ * By how slowly the values move, and how slowly their distance from the median does (the size of a vibration may wander while its mean
+ * stands). The outermost hundredths are drawn in: one outlier would make all else look independent.
+ */
+function slowest(values: Float64Array, sorted: Float64Array): Pace {
+  const count = values.length;
+  if (count < 2) return { time: 1, degrees: 1 };
+  const [low, middle, high] = [0.01, 0.5, 0.99].map((share) => quantileOf(sorted, share)) as [
+    number,
+    number,
+    number,
+  ];
+  const drawn = (i: number) => Math.min(high, Math.max(low, values[i]!));
+  const own = paceOf(count, (i) => drawn(i) - middle);
+  const size = paceOf(count, (i) => Math.abs(drawn(i) - middle));
+  return size.time > own.time ? size : own;
+}
+
+function profileText({ name, codes, words, missing }: TextColumn, order: Uint32Array | null): TextProfile {
+  const rows = codes.length;
+  const byCode = new Float64Array(words.length);
+  let endless = words.length > mostCategories;
+  for (const code of codes) {
+    if (code >= 0) byCode[code]!++;
+    else if (code === -2) endless = true;
+  }
+  const counts = new Map(endless ? [] : words.map((word, code) => [word, byCode[code]!] as const));
+  // By the slowest of the most frequent words.
+  const frequent = [...byCode.keys()].sort((a, b) => byCode[b]! - byCode[a]!).slice(0, endless ? 0 : 3);
+  const paces = frequent.map((code) => paceOf(rows, (i) => (codes[order ? order[i]! : i] === code ? 1 : 0)));
+  const slow = paces.reduce((most, pace) => (pace.time > most.time ? pace : most), {
+    time: 1,
+    degrees: Math.max(1, rows - 1),
+  });
+  const count = rows - missing;
+  const effective = count / slow.time;
+  return { name, kind: 'text', rows, count, missing, counts, effective, degrees: slow.degrees, endless };
+}
+
+/** Counts by stretch of rows and bin, and what is no finite number beside them. @param bounds first row of each stretch, and the end */
+export function countsByStretch(
+  values: Float64Array,
+  cuts: Float64Array,
+  bounds: ArrayLike<number>,
+): { counts: Float64Array[]; gone: Float64Array; sums: Float64Array } {
+  const stretches = bounds.length - 1;
+  const gone = new Float64Array(stretches);
+  const sums = new Float64Array(stretches);
+  const counts = Array.from({ length: stretches }, (_, s) => {
+    const own = new Float64Array(cuts.length + 1);
+    for (let i = bounds[s]!; i < bounds[s + 1]!; i++) {
+      const value = values[i]!;
+      if (value - value !== 0) gone[s]!++;
+      else {
+        own[binOf(value, cuts)]!++;
+        sums[s]! += value;
+      }
+    }
+    return own;
+  });
+  return { counts, gone, sums };
+}

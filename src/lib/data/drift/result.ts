@@ -1,0 +1,166 @@
+import { z } from 'zod';
+
+/** Why a column counts as drifted. */
+export const reasons = [
+  /** Its values lie otherwise: by the Kolmogorov–Smirnov statistic or by χ² over the bins. */
+  'distribution',
+  'mean',
+  /** Other shares of rows without a number. */
+  'missing',
+  'infinite',
+  /** One value over and over. */
+  'stuck',
+  /** A category that the base does not have. */
+  'category',
+  /** Numbers became words, or words numbers. */
+  'type',
+] as const;
+export type Reason = (typeof reasons)[number];
+
+const sideSchema = z.object({
+  rows: z.int(),
+  /** Rows without a number or word; infinities are counted apart. */
+  missing: z.int(),
+  infinite: z.int(),
+  min: z.number().nullable(),
+  max: z.number().nullable(),
+  mean: z.number().nullable(),
+  /** Of the population. */
+  deviation: z.number().nullable(),
+  /** Most neighbouring rows of one value. */
+  longestRun: z.int(),
+});
+
+const sinceSchema = z.object({
+  /** Row of NOW, from 1, below the header. */
+  row: z.int(),
+  /** Share of NOW's rows before it. */
+  share: z.number(),
+  /** By the time column: a moment (ISO 8601), or seconds as it counts them. */
+  time: z.string().nullable(),
+  seconds: z.number().nullable(),
+});
+export type Since = z.output<typeof sinceSchema>;
+
+export const featureDriftSchema = z.object({
+  name: z.string(),
+  kind: z.enum(['number', 'text']),
+  unit: z.string().nullable(),
+  /** Population stability index over the bins, an empty bin taken for 0.01 %. */
+  psi: z.number(),
+  /** Jensen–Shannon distance over the bins, natural logarithm: 0 to 0.833. */
+  js: z.number(),
+  /** Kolmogorov–Smirnov statistic, of all values; null for words. */
+  ks: z.number().nullable(),
+  /** Its p-value if rows were independent. */
+  ksP: z.number().nullable(),
+  /** First Wasserstein distance, in the column's unit; and in deviations of the base (null: the base does not move). */
+  wasserstein: z.number().nullable(),
+  wassersteinScaled: z.number().nullable(),
+  /** Mean, in deviations of the base, and deviation as a multiple of the base's. */
+  shift: z.number().nullable(),
+  spread: z.number().nullable(),
+  /** Chance of a change as large where nothing has changed: by effective counts, over the tests of this column, before other columns count. */
+  p: z.number(),
+  drifted: z.boolean(),
+  reasons: z.array(z.enum(reasons)),
+  /** What it looks like, such as a change of unit: a guess. */
+  hint: z.string().nullable(),
+  /** Since when; null where it has not drifted. */
+  since: sinceSchema.nullable(),
+  /** What columns without change stay below; `expectedPsi` is the mean PSI of those. */
+  limits: z
+    .object({ ks: z.number().nullable(), psi: z.number().nullable(), expectedPsi: z.number() })
+    .nullable(),
+  base: sideSchema,
+  now: sideSchema,
+  /** Independent rows that each side is worth. */
+  effective: z.object({ base: z.number(), now: z.number() }),
+  /** Shares by bin. Cuts of numbers: below the first, between, from the last on. */
+  bins: z.object({
+    cuts: z.array(z.number()).nullable(),
+    words: z.array(z.string()).nullable(),
+    base: z.array(z.number()),
+    now: z.array(z.number()),
+  }),
+  /** Shares in bars of equal width from one value to another, for pictures; null of words. */
+  histogram: z
+    .object({ from: z.number(), to: z.number(), base: z.array(z.number()), now: z.array(z.number()) })
+    .nullable(),
+  newCategories: z.array(z.string()),
+});
+export type FeatureDrift = z.output<typeof featureDriftSchema>;
+
+export const jointSchema = z.object({
+  /** Area under the ROC curve of a classifier that tells NOW's rows from the base's, on rows held out; 0.5 = it cannot. */
+  auc: z.number(),
+  interval: z.tuple([z.number(), z.number()]),
+  p: z.number(),
+  drifted: z.boolean(),
+  /** Rows of each side, and the independent ones that they are worth. */
+  rows: z.object({ base: z.int(), now: z.int() }),
+  effective: z.object({ base: z.number(), now: z.number() }),
+  /** How rows were kept together in folds. */
+  folds: z.enum(['recordings', 'time']),
+  /** Pairs whose correlation changed most. */
+  pairs: z.array(z.object({ a: z.string(), b: z.string(), base: z.number(), now: z.number() })),
+});
+export type Joint = z.output<typeof jointSchema>;
+
+export const windowSchema = z.object({
+  /** First row, from 1, and rows. */
+  row: z.int(),
+  rows: z.int(),
+  /** As `since`. */
+  time: z.string().nullable(),
+  seconds: z.number().nullable(),
+  drifted: z.boolean(),
+  features: z.array(
+    z.object({
+      name: z.string(),
+      psi: z.number(),
+      mean: z.number().nullable(),
+      missing: z.number(),
+      drifted: z.boolean(),
+    }),
+  ),
+});
+export type DriftWindow = z.output<typeof windowSchema>;
+
+const inputSchema = z.object({
+  name: z.string(),
+  from: z.enum(['csv', 'recordings', 'project', 'reference']),
+  rows: z.int(),
+});
+
+export const driftSchema = z.object({
+  base: inputSchema,
+  now: inputSchema,
+  /** Chance that a comparison without any change is called drifted. */
+  alpha: z.number(),
+  features: z.array(featureDriftSchema),
+  /** Whether anything has: a feature, the label, the prediction, or all together. */
+  drifted: z.boolean(),
+  label: featureDriftSchema.nullable(),
+  prediction: featureDriftSchema.nullable(),
+  /** All columns of numbers together; null where there is nothing to tell apart. */
+  joint: jointSchema.nullable(),
+  windows: z.array(windowSchema),
+  onlyInBase: z.array(z.string()),
+  onlyInNow: z.array(z.string()),
+  /** Columns that were not compared, and why. */
+  ignored: z.array(z.object({ name: z.string(), why: z.string() })),
+  /** Features whose figures come from a saved reference's quantiles: `ks` to 0.002, `wasserstein` to 0.2 % of the range. */
+  approximate: z.boolean(),
+  gates: z.array(
+    z.object({
+      name: z.enum(['drift', 'psi']),
+      limit: z.number(),
+      got: z.number(),
+      passed: z.boolean(),
+      message: z.string(),
+    }),
+  ),
+  ok: z.boolean(),
+});
+export type Drift = z.output<typeof driftSchema>;
