@@ -47,6 +47,16 @@ export default class ModelPush extends AiotCommand {
       env: 'AIOT_NAME',
       helpValue: 'NAME',
     }),
+    run: Flags.string({
+      summary: 'Run of a pipeline that this belongs to, for the lineage; aiot pipeline run says it itself.',
+      env: 'AIOT_RUN',
+      helpValue: 'ID',
+    }),
+    cause: Flags.string({
+      summary: 'What started that run, in a few words.',
+      env: 'AIOT_CAUSE',
+      helpValue: 'TEXT',
+    }),
     ...releaseFlags(defaultDeviceTypes),
     context: shared.context,
   };
@@ -71,7 +81,8 @@ export default class ModelPush extends AiotCommand {
     const result = await withClient(context.name, (client) => {
       const how = { client, privatePem, deviceTypes, name, validMs: flags.expires };
       if (path !== null) return pushFile({ ...how, path });
-      return pushModel({ ...how, project: project!, data: flags.data });
+      const run = flags.run === undefined ? undefined : { id: flags.run, cause: flags.cause ?? null };
+      return pushModel({ ...how, project: project!, data: flags.data, run });
     });
     const same =
       result.sameAs === null ? '' : `, the same as ${result.name}@${result.sameAs} and stored once`;

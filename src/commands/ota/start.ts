@@ -1,4 +1,5 @@
 import { Flags } from '@oclif/core';
+import { z } from 'zod';
 import {
   AiotCommand,
   again,
@@ -14,10 +15,13 @@ import { operatorKey } from '../../lib/provision/index.js';
 import {
   contextFor,
   followRollout,
+  noRolloutSchema,
+  type Rollout,
   readPlan,
   rolloutExit,
   rolloutRequest,
   rolloutSchema,
+  startedIfAny,
   withClient,
 } from '../../lib/registry/index.js';
 
@@ -40,10 +44,14 @@ export default class OtaStart extends AiotCommand {
       exclusive: [...Object.keys(whatFlags), ...Object.keys(policyFlags)],
     }),
     ...policyFlags,
+    'if-any': Flags.boolean({
+      summary: 'Where no device matches there is nothing to do: say so, and exit with 0.',
+      env: 'AIOT_IF_ANY',
+    }),
     wait: Flags.boolean({ summary: 'Wait until it has ended or was stopped.', env: 'AIOT_WAIT' }),
     context: shared.context,
   };
-  static override result = rolloutSchema;
+  static override result = z.union([rolloutSchema, noRolloutSchema]);
 
   async run() {
     const input = await this.input(OtaStart);
@@ -55,10 +63,15 @@ export default class OtaStart extends AiotCommand {
       const asked = flags.plan
         ? (await readPlan(flags.plan)).request
         : await rolloutRequest({ ...what, rollbackTo: flags['rollback-to'], policy: policyOf(flags) });
-      const started = await client.rollouts.start(asked);
-      const onProgress = (news: { rollout: typeof started }) => told(rolloutNews(news.rollout));
+      const started = await startedIfAny(client.rollouts, asked, flags['if-any']);
+      if ('skipped' in started) return started;
+      const onProgress = (news: { rollout: Rollout }) => told(rolloutNews(news.rollout));
       return flags.wait ? followRollout(started, { client, signal: this.signal, onProgress }) : started;
     });
+    if ('skipped' in rollout) {
+      this.print(rollout.skipped);
+      return rollout;
+    }
     const code = flags.wait ? rolloutExit(rollout) : 0;
     if (code !== 0) this.exitsWith(code);
     this.print(rolloutText(rollout));

@@ -52,6 +52,7 @@ export { inParallel } from './pool.js';
 export { defaultProject, loadProject, type Project, parseProject } from './project/load.js';
 export { type ProjectSetting, projectSettings } from './project/origins.js';
 export { type Overrides, overrideProject } from './project/override.js';
+export type { PipelineConfig, StepConfig, StepsConfig, TriggerConfig } from './project/pipeline-schema.js';
 export {
   featureSetNames,
   type LayerConfig,

@@ -57,7 +57,8 @@ export async function openMaterial(
   const before = training?.source.kind === 'table' ? training.source : null;
   const { table } = project.config.model;
   const own = table && resolve(project.dir, table.file);
-  const data = source.data ?? (source.dataset ? undefined : (before?.file ?? own));
+  const trained = before && resolve(project.dir, before.file);
+  const data = source.data ?? (source.dataset ? undefined : (trained ?? own));
   if (data !== undefined && (await isFile(data))) {
     const label = source.label ?? before?.label ?? table?.label ?? 'label';
     return materialOfRows(resolve(data), { ...table, label });
@@ -69,7 +70,7 @@ export async function openMaterial(
   }
   if (Object.keys(project.config.stream.fields).length === 0 && !source.dataset) {
     if (source.data === undefined && before) {
-      throw new AiotError('AIOT_FILE_NOT_FOUND', `no ${before.file} any more, which was trained on`, {
+      throw new AiotError('AIOT_FILE_NOT_FOUND', `no ${trained} any more, which was trained on`, {
         next: 'Say where it is now: --data FILE.csv',
       });
     }

@@ -42,6 +42,8 @@ export interface PushOptions extends DataSource, Common {
   project: Project;
   /** Instead of the project's name for the model. */
   name?: string | undefined;
+  /** Of a pipeline, whose step this is: it stands in the signed lineage. */
+  run?: { id: string; cause: string | null } | undefined;
 }
 
 export interface PushFileOptions extends Common {

@@ -4,7 +4,7 @@ import { type RegistryClient, stages } from '../registry/index.js';
 import { provenanceSchema } from './bundle/provenance-schema.js';
 import { type FetchClient, fetchModel } from './fetch.js';
 
-const { training, dataset, recordings, evaluation } = provenanceSchema.shape;
+const { training, dataset, recordings, evaluation, run } = provenanceSchema.shape;
 const file = z.object({ digest: z.string() }).nullable();
 
 /** The way back from a version to who recorded its data. Null is what nobody wrote down. */
@@ -21,6 +21,8 @@ export const whySchema = z.object({
     keys: z.array(z.string()),
   }),
   network: z.object({ digest: z.string(), mode: z.string() }),
+  /** The run of a pipeline that pushed it: `aiot pipeline status ID` where it ran. */
+  run: run.unwrap().nullable(),
   float: file,
   training,
   evaluation,
@@ -68,6 +70,7 @@ export async function whyModel(
     ...model,
     bundle: { digest, bytes, stage, pushed, keys: keyids },
     network,
+    run: bundle.lineage.run ?? null,
     float,
     training,
     evaluation,

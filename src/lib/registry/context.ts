@@ -33,6 +33,17 @@ export async function withClient<T>(
   }
 }
 
+/** The same where a platform is in use or named; null is handed on where there is none. @throws as `withClient` */
+export async function withClientIfAny<T>(
+  name: string | undefined,
+  call: (client: RegistryClient | null) => Promise<T>,
+): Promise<T> {
+  const { current, contexts } = await readContexts();
+  const context = contexts[name ?? current ?? ''];
+  const none = name === undefined && (current === undefined || context?.kind === 'architects-guide');
+  return none ? await call(null) : await withClient(name, call);
+}
+
 /** A client for that platform, with its CA and its token. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_FILE_NOT_FOUND (the CA) */
 export async function clientFor(name?: string): Promise<RegistryClient> {
   const { url, ca, token, kind, name: known } = await contextFor(name);

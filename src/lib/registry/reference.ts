@@ -1,4 +1,5 @@
-import { AiotError, namePattern } from '../core/index.js';
+import { z } from 'zod';
+import { AiotError, issueText, namePattern, readJson } from '../core/index.js';
 import { type ModelVersion, type Stage, stages } from './api.js';
 import type { RegistryClient } from './client.js';
 
@@ -43,7 +44,7 @@ export function parseVersion(text: string): ModelId {
 
 /**
  * The version that is meant. A name alone is enough where there is one version of it; `stage` says which otherwise, as
- * `NAME@STAGE` does. Of several versions in staging it is the newest.
+ * `NAME@STAGE` does. Of several versions in staging it is the newest. A path such as ./pushed.json is what `model push --json` told.
  * @throws AIOT_USAGE (which of several, or two that contradict), AIOT_NOT_FOUND
  */
 export async function resolveModel(
@@ -51,6 +52,7 @@ export async function resolveModel(
   text: string,
   stage?: Stage,
 ): Promise<ModelId> {
+  if (/^\.?\.?\/.*\.json$/.test(text)) return await pushedIn(text);
   const { name, which } = parseModelReference(text);
   if (stage !== undefined && which !== null && which !== stage) {
     throw new AiotError('AIOT_USAGE', `expected ${name} alone with --stage ${stage}, got ${text}`);
@@ -68,6 +70,17 @@ export async function resolveModel(
     });
   }
   return { name, version: found.version };
+}
+
+const pushed = z.object({ name: z.string().regex(namePattern), version: z.int().positive() });
+
+/** @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
+async function pushedIn(file: string): Promise<ModelId> {
+  const read = pushed.safeParse(await readJson(file));
+  if (read.success) return read.data;
+  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(read.error, 'the whole')}`, {
+    next: 'aiot model push --json prints what is expected.',
+  });
 }
 
 function told(versions: ModelVersion[]): string {

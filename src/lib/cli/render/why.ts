@@ -32,7 +32,8 @@ export function whyText(why: Why): string {
       `${inner}└─ ${table ? `${plural(dataset.samples, 'row')} of a table: who recorded them is ${unknown}` : `recordings ${unknown}`}`,
     );
   }
-  return [bold(`${why.name}@${why.version}`), ...tree].join('\n');
+  const run = why.run && `run ${why.run.id}${why.run.cause === null ? '' : `, ${why.run.cause}`}`;
+  return [bold(`${why.name}@${why.version}`), ...(run ? [run] : []), ...tree].join('\n');
 }
 
 const unknown = 'unknown';

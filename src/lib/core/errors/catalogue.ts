@@ -841,6 +841,18 @@ export const catalogue = {
     about: 'A picture could not be decoded: it is damaged, of no known format, or not as large as it says.',
     next: 'JPEG, PNG, WebP, GIF, TIFF and AVIF are read; open it in a viewer to see whether it is whole.',
   },
+  AIOT_PIPELINE_BUSY: {
+    exit: 1,
+    family: 'user',
+    about: 'The pipeline of this project is running already, in this or another process: there is one run at a time.',
+    next: 'aiot pipeline status shows it; aiot pipeline cancel ends it.',
+  },
+  AIOT_PIPELINE_STEP: {
+    exit: 1,
+    family: 'outside',
+    about: 'A step of a pipeline failed, and so did the tries after it. What the steps before it left is kept.',
+    next: 'aiot pipeline status --step NAME shows what it said; aiot pipeline resume goes on at it.',
+  },
   AIOT_PLATFORM_FAILED: {
     exit: 1,
     family: 'outside',
@@ -1106,6 +1118,12 @@ export const catalogue = {
     about:
       'A route cannot do its work with one message: an expression, the decoding or the processor failed. With onError: retry it stops there, so that nothing is lost.',
     next: 'Set onError: skip or {dead-letter: URL}, or correct the expression; aiot stream route test FILE tries it on cases.',
+  },
+  AIOT_RUN_NOT_FOUND: {
+    exit: 4,
+    family: 'user',
+    about: 'There is no such run in the history of this project’s pipeline, or it has not been run yet.',
+    next: 'aiot pipeline history lists the runs.',
   },
   AIOT_SELECTOR_INVALID: {
     exit: 2,

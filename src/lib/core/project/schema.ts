@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { namePattern } from '../ids.js';
+import { pipelineSchema } from './pipeline-schema.js';
 
 const name = z.string().regex(namePattern, 'letters, digits, dot, dash or underscore, at most 64');
 const positive = z.number().positive();
@@ -279,6 +280,7 @@ export const projectSchema = z.strictObject({
   signal: signal.default({ rate: 1, window: 1, stride: 1, features: 'raw' }),
   model: model.prefault({}),
   loop: loop.prefault({}),
+  pipeline: pipelineSchema.prefault({}),
   firmware: firmware.optional(),
 });
 

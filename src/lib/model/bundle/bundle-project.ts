@@ -13,6 +13,7 @@ import { checkGolden } from './golden.js';
 import { goldenOf } from './golden-of.js';
 import { packBundle, unpackBundle } from './pack.js';
 import { provenanceOf } from './provenance.js';
+import type { Provenance } from './provenance-schema.js';
 import { requireFigures } from './recheck.js';
 import type { Bundle, BundleInfo } from './types.js';
 
@@ -20,6 +21,8 @@ export interface BundleOptions extends DataSource {
   project: Project;
   /** Instead of the project's name for the model. */
   name?: string;
+  /** Of a pipeline, whose step this is. */
+  run?: Provenance['run'];
 }
 
 /**
@@ -47,7 +50,8 @@ export async function bundleProject(
     evaluationDigest,
   });
   requireFigures(built, info);
-  const lineage = provenanceOf(built, mode, { digest: evaluationDigest, vote: evaluation.vote });
+  const evaluated = { digest: evaluationDigest, vote: evaluation.vote };
+  const lineage = provenanceOf(built, mode, evaluated, options.run);
   const golden = goldenOf(built.int8.graph, info, built);
   const bytes = packBundle({ info, model: built.int8.bytes, golden, lineage });
   const bundle = unpackBundle(bytes);

@@ -56,6 +56,14 @@ export const provenanceSchema = z.object({
       }),
     )
     .nullable(),
+  /** The run of a pipeline that pushed it. */
+  run: z
+    .object({
+      id: z.string(),
+      /** What started it, in a few words. */
+      cause: z.string().nullable(),
+    })
+    .optional(),
   /** Its last layer was learned anew on the spot; all else above is told of the bundle that this was done with. */
   taught: z
     .object({

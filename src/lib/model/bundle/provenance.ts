@@ -7,11 +7,13 @@ import type { Provenance, RecordingPart } from './provenance-schema.js';
 /**
  * Where a built model comes from, as far as its steps wrote it down.
  * @param evaluation digest of build/evaluation.json and the vote it was counted with
+ * @param run of a pipeline, whose step this is
  */
 export function provenanceOf(
   built: Built,
   mode: NetworkMode,
   evaluation: { digest: string; vote: string },
+  run?: Provenance['run'],
 ): Provenance {
   const { training, dataset, rows, int8 } = built;
   const { lineage, network, split, backend } = training;
@@ -47,6 +49,7 @@ export function provenanceOf(
           samples: columns[0]?.length ?? 0,
           startedAt,
         })),
+    ...(run ? { run } : {}),
   };
 }
 

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { aiotVersion, canonicalJson, digestOf, type Project } from '../../core/index.js';
 import { type Split, sampleCount } from '../../data/index.js';
 import type { Lineage } from '../bundle/types.js';
@@ -6,9 +7,16 @@ import { trainingConfig } from './config-digest.js';
 import type { Division } from './parts.js';
 import type { TrainingSource } from './types.js';
 
-export function sourceOf({ rows }: Material, { parts }: Pick<Division, 'parts'>): TrainingSource {
+/** The project's own table is named as the project names it, so that the folder may be moved or copied. */
+export function sourceOf(
+  { dir, config }: Project,
+  { rows }: Material,
+  { parts }: Pick<Division, 'parts'>,
+): TrainingSource {
   if (!rows) return { kind: 'recordings' };
-  const { table, file, label } = rows;
+  const { table, label } = rows;
+  const own = config.model.table?.file;
+  const file = own !== undefined && resolve(dir, own) === rows.file ? own : rows.file;
   return { kind: 'table', file, label, columns: table.columns, parts: parts ?? '' };
 }
 

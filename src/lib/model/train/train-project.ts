@@ -106,7 +106,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     threshold: learned.threshold,
     signal: plan.signal,
     standardization: learned.standardization,
-    source: sourceOf(material, division),
+    source: sourceOf(project, material, division),
     split: division.split,
     windows,
     lineage: lineageOf(project, material, division.split),

@@ -7,6 +7,7 @@ export {
   followRollout,
   rolloutExit,
 } from './deploy.js';
+export { noRolloutSchema, startedIfAny } from './if-any.js';
 export { readPlan } from './plan-file.js';
 export { type ReleaseOptions, releaseOf, wayBack } from './release.js';
 export { type RolloutReport, rolloutReport, rolloutReportSchema } from './report.js';

@@ -1,0 +1,48 @@
+import { Flags } from '@oclif/core';
+import { AiotCommand, again, next, plural, shared } from '../../lib/cli/index.js';
+import { loadProject } from '../../lib/core/index.js';
+import { extractData, extractedSchema, extractSources } from '../../lib/data/index.js';
+import { withClientIfAny } from '../../lib/registry/index.js';
+
+export default class DataExtract extends AiotCommand {
+  static override summary =
+    'Make a dataset for training: of labelled telemetry, or of the project’s own data.';
+  static override description =
+    'auto takes the platform’s recordings of the project’s stream where a platform is in use and has some, else the project’s. Recordings without a label are left out. The first step of aiot pipeline run; the commands after it take the result by --data.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --out extracted',
+    '<%= config.bin %> <%= command.id %> --project motor-watch --from platform --out extracted --json',
+  ];
+  static override flags = {
+    project: shared.project,
+    data: shared.data,
+    from: Flags.option({ options: extractSources, default: 'auto' as const })({
+      summary: 'Where data is taken from.',
+      env: 'AIOT_FROM',
+    }),
+    out: Flags.string({
+      char: 'o',
+      required: true,
+      summary: 'Folder to make, or the CSV file of a project of rows.',
+      env: 'AIOT_OUT',
+      helpValue: 'DIR',
+    }),
+    context: shared.context,
+  };
+  static override result = extractedSchema;
+
+  async run() {
+    const input = await this.input(DataExtract);
+    const { flags } = input;
+    const project = await loadProject(flags.project);
+    const extract = (client: Parameters<typeof extractData>[0]['client']) =>
+      extractData({ ...flags, project, client, signal: this.signal });
+    const result = await (flags.from === 'project' ? extract(null) : withClientIfAny(flags.context, extract));
+    const of = result.kind === 'table' ? plural(result.rows, 'row') : plural(result.recordings, 'recording');
+    this.print(`${result.out}: ${of} of the ${result.source}`);
+    if (result.unlabelled > 0)
+      this.caution(`${plural(result.unlabelled, 'recording')} without a label left out`);
+    this.print(next(`aiot model train${again(input, 'project')} --data ${flags.out}`));
+    return result;
+  }
+}

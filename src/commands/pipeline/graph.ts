@@ -1,0 +1,26 @@
+import { Flags } from '@oclif/core';
+import { AiotCommand, again, next, shared } from '../../lib/cli/index.js';
+import { graphSchema, pipelineGraph } from '../../lib/pipeline/index.js';
+
+export default class PipelineGraph extends AiotCommand {
+  static override summary = 'Draw the steps and what they wait for, with the states of the last run.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --project motor-watch --out pipeline.svg',
+  ];
+  static override flags = {
+    project: shared.project,
+    out: Flags.string({ char: 'o', summary: 'Write it as SVG here.', env: 'AIOT_OUT', helpValue: 'FILE' }),
+  };
+  static override result = graphSchema;
+
+  async run() {
+    const input = await this.input(PipelineGraph);
+    const { flags } = input;
+    const graph = await pipelineGraph({ dir: flags.project, out: flags.out });
+    this.print(graph.text);
+    if (graph.file !== null) this.print(`\nWritten: ${graph.file}`);
+    this.print(next(`aiot pipeline run${again(input, 'project')}`));
+    return graph;
+  }
+}

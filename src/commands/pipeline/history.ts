@@ -1,0 +1,28 @@
+import { Flags } from '@oclif/core';
+import { z } from 'zod';
+import { AiotCommand, again, next, runsTable, shared } from '../../lib/cli/index.js';
+import { pipelineHistory, runRecordSchema } from '../../lib/pipeline/index.js';
+
+export default class PipelineHistory extends AiotCommand {
+  static override summary = 'List the runs of a project’s pipeline, the newest first.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --last 5 --json',
+  ];
+  static override flags = {
+    project: shared.project,
+    last: Flags.integer({ summary: 'So many.', env: 'AIOT_LAST', min: 1, default: 20, helpValue: 'N' }),
+  };
+  static override result = z.array(runRecordSchema);
+
+  async run() {
+    const input = await this.input(PipelineHistory);
+    const { flags } = input;
+    const runs = await pipelineHistory({ dir: flags.project, limit: flags.last });
+    this.print(runsTable(runs));
+    const at = again(input, 'project');
+    const [newest] = runs;
+    this.print(next(newest ? `aiot pipeline status ${newest.run}${at}` : `aiot pipeline run${at}`));
+    return runs;
+  }
+}

@@ -1,0 +1,35 @@
+import { Flags } from '@oclif/core';
+import { AiotCommand, again, next, runArg, runStatusText, shared } from '../../lib/cli/index.js';
+import { pipelineStatus, runStatusSchema } from '../../lib/pipeline/index.js';
+
+export default class PipelineStatus extends AiotCommand {
+  static override summary = 'Show a run: its steps, why it was started, and what a step said.';
+  static override hiddenAliases = ['pipeline'];
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --step train',
+    '<%= config.bin %> <%= command.id %> run_01jd --project motor-watch --json',
+  ];
+  static override args = runArg;
+  static override flags = {
+    project: shared.project,
+    step: Flags.string({
+      summary: 'This step alone, with what it said and what it left.',
+      env: 'AIOT_STEP',
+      helpValue: 'STEP',
+    }),
+  };
+  static override result = runStatusSchema;
+
+  async run() {
+    const input = await this.input(PipelineStatus);
+    const { args, flags } = input;
+    const status = await pipelineStatus({ dir: flags.project, run: args.run, step: flags.step });
+    this.print(runStatusText(status, flags.step));
+    const at = again(input, 'project');
+    const open = ['interrupted', 'cancelled', 'failed', 'stopped'].includes(status.state);
+    const after = status.state === 'running' ? 'cancel' : open ? `resume ${status.run}` : 'history';
+    this.print(next(`aiot pipeline ${after}${at}`));
+    return status;
+  }
+}

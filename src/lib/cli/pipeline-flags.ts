@@ -1,0 +1,19 @@
+import { Args, Flags } from '@oclif/core';
+import { shared } from './flags.js';
+
+/** Of commands that are about one run. */
+export const runArg = {
+  run: Args.string({ description: 'Id of the run, or its beginning; the last one when absent.' }),
+};
+
+/** Of commands that run steps. */
+export const stepsFlags = {
+  project: shared.project,
+  jobs: Flags.integer({
+    summary: 'Steps at a time [default: one for each core].',
+    env: 'AIOT_JOBS',
+    min: 1,
+    helpValue: 'N',
+  }),
+  context: shared.context,
+};

@@ -1,0 +1,93 @@
+import { size } from '../../core/index.js';
+import type { RunRecord, RunResult, RunStatus, StepRecord, StepState } from '../../pipeline/index.js';
+import { bold, dim, green, red, yellow } from './style.js';
+import { elapsed, facts, table } from './text.js';
+import { minute } from './time.js';
+
+const shown: Record<StepState, string> = {
+  waiting: 'waits',
+  running: 'runs',
+  done: 'done',
+  skipped: 'skipped',
+  failed: 'failed',
+  stopped: 'stopped by its gate',
+  'not-run': 'not run',
+  interrupted: 'interrupted',
+  cancelled: 'cancelled',
+};
+
+type Shown = Pick<StepRecord, 'name' | 'state' | 'cached' | 'seconds' | 'peakBytes' | 'reason'>;
+
+/** How a step came out, in a word or two. */
+export function stepStateText({ state, cached }: Pick<Shown, 'state' | 'cached'>): string {
+  if (state === 'done') return cached ? dim('as before') : green(shown.done);
+  if (state === 'failed' || state === 'stopped') return red(shown[state]);
+  if (state === 'running' || state === 'interrupted' || state === 'cancelled') return yellow(shown[state]);
+  return dim(shown[state]);
+}
+
+/** The steps of a run, as a table. */
+export function stepsTable(steps: readonly Shown[]): string {
+  const rows = steps.map((step) => [
+    step.name,
+    stepStateText(step),
+    step.cached || step.seconds === 0 ? null : elapsed(step.seconds * 1000),
+    step.peakBytes === null ? null : size(step.peakBytes),
+    step.reason ?? '',
+  ]);
+  return table(['step', 'state', 'took', 'memory', ''], rows);
+}
+
+/** What a run came to. */
+export function runText(result: RunResult): string {
+  const { run, steps, model, seconds, published } = result;
+  const again = steps.every(({ cached }) => cached);
+  const put = published.filter(({ changed }) => changed).map(({ path }) => path);
+  const lines: [string, string][] = [
+    ['Run', `${run}, ${elapsed(seconds * 1000)}`],
+    ...(model ? [['Model', `${model.name}@${model.version}`] as [string, string]] : []),
+    ...(again ? [['Nothing', 'has changed: nothing was run again'] as [string, string]] : []),
+    ...(put.length > 0 ? [['Put back', `${put.join(', ')}: changed by hand`] as [string, string]] : []),
+  ];
+  return `${stepsTable(steps)}\n\n${facts(lines)}`;
+}
+
+export function runStatusText(status: RunStatus, step: string | undefined): string {
+  const { run, state, cause, who, started, seconds, model, context, log } = status;
+  const lines: [string, string][] = [
+    ['state', runStateText(state)],
+    ['started', `${minute(started)} by ${who}, ${cause.text}`],
+    ['took', elapsed(seconds * 1000)],
+    ['platform', context ?? 'the project’s own'],
+    ...(model ? [['model', `${model.name}@${model.version}`] as [string, string]] : []),
+  ];
+  const head = `${bold(run)}\n${facts(lines)}\n\n${stepsTable(status.steps)}`;
+  if (step === undefined) return head;
+  const [only] = status.steps;
+  const outputs = Object.entries(only?.outputs ?? {}).map(
+    ([name, { digest, bytes }]) => [name, `${digest.slice(0, 19)}…, ${size(bytes)}`] as [string, string],
+  );
+  const left = outputs.length > 0 ? `\n\n${facts(outputs)}` : '';
+  return `${head}${left}\n\n${log?.trimEnd() || dim('It said nothing in this run.')}`;
+}
+
+export function runStateText(state: RunRecord['state']): string {
+  if (state === 'done') return green(state);
+  if (state === 'failed') return red(state);
+  if (state === 'stopped') return red('stopped by a gate');
+  return yellow(state);
+}
+
+export function runsTable(runs: readonly RunRecord[]): string {
+  const rows = runs.map((each) => [
+    each.run,
+    minute(each.started),
+    runStateText(each.state),
+    elapsed(each.seconds * 1000),
+    `${each.steps.filter(({ cached }) => !cached).length}/${each.steps.length}`,
+    each.model ? `${each.model.name}@${each.model.version}` : null,
+    each.cause.text,
+  ]);
+  const head = ['run', 'started', 'state', 'took', 'run/steps', 'model', 'why'];
+  return table(head, rows, 'It has not been run yet.');
+}

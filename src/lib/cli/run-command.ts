@@ -1,0 +1,43 @@
+import {
+  type RunPipelineOptions,
+  type RunResult,
+  refusalOfRun,
+  resultOfRun,
+  runPipeline,
+} from '../pipeline/index.js';
+import { again } from './again.js';
+import { AiotCommand } from './command.js';
+import { runText } from './render/pipeline.js';
+import { next } from './render/text.js';
+import { createRunTable } from './run-table.js';
+
+type Typed = Parameters<typeof again>[0];
+
+/** Commands that take a run through its steps. */
+export abstract class RunCommand extends AiotCommand {
+  protected async takeThrough(input: Typed, asked: RunPipelineOptions): Promise<RunResult> {
+    const screen = createRunTable({
+      json: this.jsonEnabled(),
+      quiet: this.quiet,
+      tty: process.stderr.isTTY === true,
+    });
+    const record = await runPipeline({
+      ...asked,
+      signal: this.signal,
+      onChange: screen.changed,
+      onLine: (step, line) => {
+        screen.said(step, line);
+        this.event({ step, line });
+      },
+    }).finally(() => screen.end());
+    const result = resultOfRun(record);
+    this.print(runText(result));
+    const refusal = refusalOfRun(record);
+    // For people the reason comes as an error after the table; in JSON it stands in the result.
+    if (refusal && !this.jsonEnabled()) throw refusal;
+    if (refusal) process.exitCode = refusal.exit;
+    const at = again(input, 'project');
+    this.print(next(`aiot pipeline graph${at}`, `aiot pipeline history${at}`));
+    return result;
+  }
+}

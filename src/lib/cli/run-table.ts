@@ -1,0 +1,107 @@
+import type { RunRecord, StepRecord } from '../pipeline/index.js';
+import { stepStateText } from './render/pipeline.js';
+import { cyan, dim, green, red } from './render/style.js';
+import { cut, elapsed } from './render/text.js';
+
+export interface RunTable {
+  /** At the beginning, and whenever a step has changed. */
+  changed(record: RunRecord, step?: StepRecord): void;
+  /** What a step says while it runs. */
+  said(step: string, line: string): void;
+  end(): Promise<void>;
+}
+
+/** Shows on stderr how a run goes: a live list on a terminal, a line a step elsewhere; nothing when it is quiet or JSON. */
+export function createRunTable(options: { json: boolean; quiet: boolean; tty: boolean }): RunTable {
+  if (options.quiet || options.json) return { changed: () => {}, said: () => {}, end: async () => {} };
+  return options.tty ? liveTable() : plainLines((text) => void process.stderr.write(text));
+}
+
+/** @param write takes whole lines */
+export function plainLines(write: (text: string) => void): RunTable {
+  const told = new Set<string>();
+  return {
+    changed(_record, step) {
+      if (!step || step.state === 'waiting' || (step.child === null && step.state === 'running')) return;
+      const key = `${step.name} ${step.state}`;
+      if (told.has(key)) return;
+      told.add(key);
+      if (step.state === 'running') write(`${dim('…')} ${step.name}\n`);
+      else write(`${markOf(step)} ${step.name}  ${besideOf(step)}\n`);
+    },
+    said: () => {},
+    end: async () => {},
+  };
+}
+
+function markOf({ state }: StepRecord): string {
+  if (state === 'done') return green('✓');
+  return state === 'skipped' ? dim('·') : red('✗');
+}
+
+function besideOf(step: StepRecord): string {
+  const took = step.cached || step.state === 'skipped' ? '' : ` ${dim(`(${elapsed(step.seconds * 1000)})`)}`;
+  const reason = step.reason === null ? '' : `: ${step.reason}`;
+  return `${stepStateText(step)}${reason}${took}`;
+}
+
+const frameMs = 100;
+const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+
+/**
+ * A line a step, drawn over those before. Not listr2's: its tasks all turn from the first on where they are run side by side, and which
+ * of these steps runs is told by the graph.
+ */
+export function liveTable(
+  write: (text: string) => void = (text) => void process.stderr.write(text),
+  columns = () => process.stderr.columns ?? 100,
+): RunTable {
+  let steps: readonly StepRecord[] = [];
+  const saying = new Map<string, string>();
+  let drawn = 0;
+  let turn = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const draw = () => {
+    const widest = Math.max(...steps.map(({ name }) => name.length));
+    const lines = steps.map((step) => {
+      const runs = step.state === 'running';
+      const mark = runs
+        ? cyan(frames[turn % frames.length]!)
+        : step.state === 'waiting'
+          ? dim('○')
+          : markOf(step);
+      const took = runs && step.started !== null ? elapsed(Date.now() - step.started) : '';
+      const beside = runs ? dim(`${took}  ${saying.get(step.name) ?? ''}`) : besideOf(step);
+      return cut(`${mark} ${step.name.padEnd(widest)}  ${beside}`, columns() - 1);
+    });
+    const back = drawn > 0 ? `\u001b[${drawn}A` : '';
+    write(`${back}${lines.map((line) => `\u001b[2K${line}\n`).join('')}`);
+    drawn = lines.length;
+    turn++;
+  };
+  return {
+    changed(record) {
+      steps = record.steps;
+      // What is known at once needs no picture that moves.
+      timer ??= setInterval(draw, frameMs);
+    },
+    said: (step, line) => void saying.set(step, sayingOf(line)),
+    async end() {
+      if (timer === undefined) return;
+      clearInterval(timer);
+      if (drawn > 0) draw();
+    },
+  };
+}
+
+/** Our commands speak JSON to programs: an epoch, a step, a stage. */
+function sayingOf(line: string): string {
+  if (!line.startsWith('{')) return line;
+  try {
+    const { text, stage, epoch, epochs } = JSON.parse(line) as Record<string, unknown>;
+    if (epoch !== undefined) return `epoch ${String(epoch)} of ${String(epochs)}`;
+    return String(text ?? stage ?? '');
+  } catch {
+    return line;
+  }
+}

@@ -1,0 +1,191 @@
+import { createReadStream } from 'node:fs';
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import {
+  AiotError,
+  makeFolder,
+  type Project,
+  readBytes,
+  requireFile,
+  sha256Hex,
+  unless,
+} from '../core/index.js';
+import type { RegistryClient } from '../registry/index.js';
+import { type Listing, readListing, recordingFile, writeListing } from './disk/listing.js';
+import { importRecordings } from './import.js';
+import { dataFolderOf, expectedOf, openDataset } from './open.js';
+import { saveRecordings } from './save.js';
+
+/** Where data is taken from; `auto` = the platform where it has recordings of the stream, else the project. */
+export const extractSources = ['auto', 'project', 'platform'] as const;
+
+export interface ExtractOptions {
+  project: Project;
+  from: (typeof extractSources)[number];
+  /** Folder to make, or the CSV file of a table; it must not be there, or be empty. */
+  out: string;
+  /** Instead of the project's own data: a folder of recordings, or a table. */
+  data?: string;
+  /** Of the platform; null = none is in use. */
+  client: Pick<RegistryClient, 'datasets'> | null;
+  signal?: AbortSignal;
+}
+
+export const extractedSchema = z.object({
+  out: z.string(),
+  source: z.enum(['project', 'platform']),
+  kind: z.enum(['recordings', 'table']),
+  recordings: z.int(),
+  /** Samples of recordings, or rows of a table. */
+  rows: z.int(),
+  /** Recordings without a label, which nothing can be learned from: left out. */
+  unlabelled: z.int(),
+});
+export type Extracted = z.output<typeof extractedSchema>;
+
+/**
+ * Makes a dataset for training of its own, of what a platform has recorded and labelled, or of the project's own data. A file at a time
+ * is in memory, of a table a piece of it.
+ * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_DATA_EMPTY, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_FILE_NOT_FOUND, and what `importRecordings` throws
+ */
+export async function extractData(options: ExtractOptions): Promise<Extracted> {
+  const { project, from, client } = options;
+  const out = resolve(options.out);
+  if ((await readdir(out).catch(() => [])).length > 0) {
+    throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${out} is not empty`);
+  }
+  const { table } = project.config.model;
+  const file = table && resolve(options.data ?? join(project.dir, table.file));
+  if (file !== undefined) return await fromTable(file, { ...options, out });
+  if (from !== 'project' && client !== null) {
+    const topic = project.config.stream.topic;
+    const stored = await unless('AIOT_NOT_FOUND', client.datasets.get(topic));
+    if (from === 'platform' || (stored?.recordings.length ?? 0) > 0) {
+      return await fromPlatform(client, topic, { ...options, out });
+    }
+  }
+  if (from === 'platform') {
+    throw new AiotError('AIOT_CONTEXT_NOT_FOUND', 'no platform is in use');
+  }
+  return await fromProject({ ...options, out });
+}
+
+async function fromTable(file: string, { project, out }: ExtractOptions): Promise<Extracted> {
+  const shape = project.config.model.table;
+  await requireFile(file);
+  let rows = 0;
+  let head = '';
+  let ended = true;
+  for await (const chunk of createReadStream(file)) {
+    const bytes = chunk as Buffer;
+    if (!head.includes('\n') && head.length < 65_536) head += bytes.toString('utf8');
+    for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) rows++;
+    ended = bytes.at(-1) === 10;
+  }
+  if (!ended) rows++;
+  const names = shape?.columns ?? columnsIn(head);
+  const label = shape?.label ?? 'label';
+  const needed = [...(shape?.inputs ?? []), ...(project.config.model.kind === 'autoencoder' ? [] : [label])];
+  const missing = needed.find((name) => !names.includes(name));
+  if (missing !== undefined) {
+    throw new AiotError(
+      'AIOT_CSV_COLUMNS',
+      `${file}: expected a column ${missing}, got ${names.slice(0, 12).join(', ')}`,
+    );
+  }
+  await makeFolder(dirname(out));
+  await copyFile(file, out);
+  const header = shape?.columns ? 0 : 1;
+  return {
+    ...{ out, source: 'project', kind: 'table', recordings: 0, unlabelled: 0 },
+    rows: Math.max(0, rows - header),
+  };
+}
+
+function columnsIn(head: string): string[] {
+  const [line = ''] = head.replace(/^\uFEFF/, '').split(/\r?\n/);
+  return line.split(',').map((name) => name.trim().replace(/^"(.*)"$/, '$1'));
+}
+
+async function fromProject({ project, data, out, signal }: ExtractOptions): Promise<Extracted> {
+  const folder = data === undefined ? dataFolderOf(project) : resolve(data);
+  const listing = await readListing(folder);
+  if (!listing) {
+    const { recordings } = await openDataset(project, data);
+    await saveRecordings({ folder: out, config: project.config, recordings });
+    const rows = recordings.reduce((sum, { columns }) => sum + (columns[0]?.length ?? 0), 0);
+    return told(out, 'project', recordings.length, rows, 0);
+  }
+  if (listing.recordings.length === 0) throw new AiotError('AIOT_DATA_EMPTY', `no recordings in ${folder}`);
+  await mkdir(join(out, 'recordings'), { recursive: true });
+  for (const { id, sha256 } of listing.recordings) {
+    signal?.throwIfAborted();
+    const from = recordingFile(folder, id);
+    const bytes = await readBytes(from).catch((cause: unknown) => {
+      throw new AiotError('AIOT_DATA_CHANGED', `dataset.json lists ${id}, but ${from} cannot be read`, {
+        cause,
+      });
+    });
+    if (sha256Hex(bytes) !== sha256) {
+      throw new AiotError(
+        'AIOT_DATA_CHANGED',
+        `${from} is not the file that dataset.json lists: its SHA-256 differs`,
+      );
+    }
+    await copyFile(from, recordingFile(out, id));
+  }
+  await writeListing(out, listing);
+  return told(out, 'project', listing.recordings.length, samplesOf(listing), 0);
+}
+
+async function fromPlatform(
+  client: Pick<RegistryClient, 'datasets'>,
+  name: string,
+  { project, out, signal }: ExtractOptions,
+): Promise<Extracted> {
+  await makeFolder(dirname(out));
+  // Made beside it: what is at the end is there as a whole.
+  const staging = await mkdtemp(join(dirname(out), `.${basename(out)}-`));
+  try {
+    await importRecordings({ project: { ...project, dir: staging }, stream: { name, client }, signal });
+    const folder = join(staging, 'data');
+    const listing = (await readListing(folder)) ?? {
+      spec: 'aiot-dataset/1' as const,
+      fields: expectedOf(project.config).fields,
+      recordings: [],
+    };
+    const needsLabels = Object.keys(project.config.model.labels).length > 0;
+    const kept = listing.recordings.filter(({ label }) => label !== null || !needsLabels);
+    const left = listing.recordings.filter((each) => !kept.includes(each));
+    if (kept.length === 0) {
+      throw new AiotError(
+        'AIOT_DATA_EMPTY',
+        `the platform has ${left.length} recordings of ${name}, and none with a label`,
+        { next: `aiot data label ${name} DEVICE RECORDING LABEL` },
+      );
+    }
+    for (const { id } of left) await rm(recordingFile(folder, id), { force: true });
+    await writeListing(folder, { ...listing, recordings: kept });
+    await rm(join(folder, '.lock'), { force: true });
+    await rm(out, { recursive: true, force: true });
+    await rename(folder, out);
+    return told(out, 'platform', kept.length, samplesOf({ ...listing, recordings: kept }), left.length);
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+}
+
+function samplesOf({ recordings }: Listing): number {
+  return recordings.reduce((sum, { samples }) => sum + samples, 0);
+}
+
+function told(
+  out: string,
+  source: Extracted['source'],
+  recordings: number,
+  rows: number,
+  unlabelled: number,
+): Extracted {
+  return { out, source, kind: 'recordings', recordings, rows, unlabelled };
+}

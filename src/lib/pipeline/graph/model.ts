@@ -1,0 +1,49 @@
+import type { PipelinePlan } from '../plan/types.js';
+import type { RunRecord, StepRecord } from '../run/record.js';
+
+/** A step as it is drawn: its column is the longest way to it. */
+export interface GraphNode {
+  name: string;
+  about: string;
+  /** Direct needs: those that are not needed by another of them anyway. */
+  needs: string[];
+  column: number;
+  row: number;
+  gate: string | null;
+  when: boolean;
+  /** As the last run had it; null where it was in none. */
+  last: Pick<StepRecord, 'state' | 'cached' | 'seconds' | 'reason'> | null;
+}
+
+/** The steps of a plan in columns, with what the last run made of them. */
+export function graphOf(plan: PipelinePlan, run: RunRecord | null): GraphNode[] {
+  const direct = directNeeds(plan);
+  const columns = new Map<string, number>();
+  const rows = new Map<number, number>();
+  const by = new Map(run?.steps.map((step) => [step.name, step]));
+  return plan.steps.map(({ name, about, gate, when }) => {
+    const needs = direct.get(name) ?? [];
+    const column = 1 + Math.max(-1, ...needs.map((need) => columns.get(need) ?? 0));
+    columns.set(name, column);
+    const row = rows.get(column) ?? 0;
+    rows.set(column, row + 1);
+    const last = by.get(name) ?? null;
+    return { name, about, needs, column, row, gate, when: when.length > 0, last };
+  });
+}
+
+function directNeeds({ steps }: PipelinePlan): Map<string, string[]> {
+  const all = new Map<string, Set<string>>();
+  const direct = new Map<string, string[]>();
+  for (const { name, needs } of steps) {
+    // In the order of the steps.
+    const known = [...all.keys()].filter((need) => needs.includes(need));
+    const further = new Set(known.flatMap((need) => [...(all.get(need) ?? [])]));
+    all.set(name, new Set([...known, ...further]));
+    direct.set(
+      name,
+      known.filter((need) => !further.has(need)),
+    );
+  }
+  return direct;
+}

@@ -1,0 +1,181 @@
+import { isAbsolute } from 'node:path';
+import type { Project } from '../../core/index.js';
+import { type Reads, settingsText } from './settings.js';
+import type { InputFrom, PipelineStep, StepInput, StepOutput } from './types.js';
+
+/** The steps from data to devices, in their order. */
+export const defaultStepNames = [
+  'extract',
+  'drift',
+  'train',
+  'quantize',
+  'evaluate',
+  'push',
+  'rollout',
+] as const;
+
+const minuteMs = 60_000;
+const data: Reads = {
+  only: ['name', 'stream', 'signal', 'model.labels', 'model.table', 'model.kind', 'model.output'],
+};
+const model: Reads = { only: ['name', 'stream', 'signal', 'model'] };
+const without = (...names: string[]): Reads => ({ ...model, without: names.map((name) => `model.${name}`) });
+
+/** Where data comes from, and whether there is a platform of the user's. */
+export interface Surroundings {
+  /** A context is in use: recordings are its platform's where it has some. */
+  platform: boolean;
+}
+
+/**
+ * The default pipeline of a project. Each of its steps is a command that can be typed, run in a folder that looks to it like a project:
+ * aiot.yaml, data and build/ with what the steps before have left.
+ * @param given aiot.yaml's values as they stand
+ */
+export function defaultSteps(project: Project, given: unknown, { platform }: Surroundings): PipelineStep[] {
+  const { table, quantize } = project.config.model;
+  const own = table?.file;
+  // A step finds its rows where the project has them; those outside of it get a name of their own.
+  const rows = own === undefined ? undefined : isInside(own) ? own : 'rows.csv';
+  const dataName = rows ?? 'data';
+  const at = ['--project', '.', ...(rows === undefined || rows === own ? [] : ['--data', rows]), '--json'];
+  const settings = (reads: Reads): StepInput => ({
+    name: 'aiot.yaml',
+    from: { kind: 'settings', text: settingsText(given, reads) },
+  });
+  const extracted: StepInput = { name: dataName, from: output('extract', 'data') };
+  const network = `build/model.${quantize.mode}.tflite`;
+  const trained = [
+    { name: 'build/model.float.tflite', from: output('train', 'network') },
+    { name: 'build/training.json', from: output('train', 'training') },
+  ];
+  const quantized = [
+    ...trained,
+    { name: network, from: output('quantize', 'network') },
+    { name: 'build/quantization.json', from: output('quantize', 'quantization') },
+  ];
+  const extractOut = rows === undefined ? 'extracted' : 'extracted.csv';
+  return [
+    step('extract', 'Take the data out of the platform, or of the project', {
+      command: [
+        ...['aiot', 'data', 'extract', '--project', '.', '--from', platform ? 'auto' : 'project'],
+        ...['--out', extractOut, ...(rows === undefined || rows === own ? [] : ['--data', rows]), '--json'],
+      ],
+      inputs: [
+        settings(data),
+        { name: dataName, from: { kind: 'path', path: own ?? 'data', optional: platform } },
+      ],
+      outputs: [{ name: 'data', path: extractOut }],
+      // What a platform has is not known before it is asked.
+      cache: !platform,
+      platform,
+    }),
+    step('drift', 'Compare it with what the last model was trained on', {
+      command: ['aiot', 'data', 'drift', `base${suffix(rows)}`, `now${suffix(rows)}`, '--json'],
+      inputs: [
+        {
+          name: `base${suffix(rows)}`,
+          from: { kind: 'kept', name: 'reference', missing: 'no model was pushed before it' },
+        },
+        { name: `now${suffix(rows)}`, from: output('extract', 'data') },
+      ],
+      alike: [`base${suffix(rows)}`, `now${suffix(rows)}`],
+      needs: ['extract'],
+      gate: 'drift',
+    }),
+    step('train', 'Train the float network', {
+      command: ['aiot', 'model', 'train', ...at],
+      inputs: [settings(without('accept', 'vote', 'quantize')), extracted],
+      outputs: [
+        { name: 'network', path: 'build/model.float.tflite', publish: 'build/model.float.tflite' },
+        { name: 'training', path: 'build/training.json', publish: 'build/training.json' },
+      ],
+      needs: ['extract', 'drift'],
+      gate: 'leaks between the parts of the split',
+    }),
+    step('quantize', 'Make it one of integers', {
+      command: ['aiot', 'model', 'quantize', ...at],
+      inputs: [settings(without('accept', 'vote')), extracted, ...trained],
+      outputs: [
+        { name: 'network', path: network, publish: network },
+        { name: 'quantization', path: 'build/quantization.json', publish: 'build/quantization.json' },
+      ],
+      needs: ['extract', 'train'],
+    }),
+    step('evaluate', 'Measure it on what it was never trained on', {
+      command: ['aiot', 'model', 'evaluate', ...at],
+      inputs: [settings(model), extracted, ...quantized],
+      outputs: [{ name: 'evaluation', path: 'build/evaluation.json', publish: 'build/evaluation.json' }],
+      needs: ['extract', 'train', 'quantize'],
+      gate: 'accuracy, loss by quantization, arena',
+    }),
+    step('push', 'Bundle, sign and push it', {
+      command: ['aiot', 'model', 'push', ...at],
+      inputs: [
+        settings(model),
+        extracted,
+        ...quantized,
+        { name: 'build/evaluation.json', from: output('evaluate', 'evaluation') },
+      ],
+      outputs: [{ name: 'bundle', path: 'build/model.aiot', publish: 'build/model.aiot' }],
+      needs: ['extract', 'train', 'quantize', 'evaluate'],
+      platform: true,
+      keeps: [{ name: 'reference', step: 'extract', output: 'data' }],
+      retries: 2,
+      gate: 'the limits of model.accept',
+    }),
+    step('rollout', 'Roll it out to the devices', {
+      command: [
+        ...[
+          'aiot',
+          'ota',
+          'start',
+          '--model',
+          './pushed.json',
+          '--selector',
+          project.config.pipeline.selector,
+        ],
+        ...['--if-any', '--json'],
+      ],
+      inputs: [{ name: 'pushed.json', from: output('push', 'result') }],
+      needs: ['push'],
+      platform: true,
+      retries: 2,
+    }),
+  ];
+}
+
+function output(step: string, name: string): InputFrom {
+  return { kind: 'output', step, output: name };
+}
+
+function suffix(rows: string | undefined): string {
+  return rows === undefined ? '' : '.csv';
+}
+
+function isInside(path: string): boolean {
+  return !isAbsolute(path) && !path.split(/[/\\]/).includes('..');
+}
+
+type Given = Pick<PipelineStep, 'command'> & Partial<PipelineStep> & { outputs?: StepOutput[] };
+
+/** A step with what holds of one of which no more is said. */
+export function step(name: string, about: string, given: Given): PipelineStep {
+  return {
+    name,
+    about,
+    inputs: [],
+    outputs: [],
+    needs: [],
+    when: [],
+    retries: 0,
+    waitMs: 1000,
+    timeoutMs: 60 * minuteMs,
+    gate: null,
+    cache: true,
+    platform: false,
+    alike: null,
+    keeps: [],
+    ...given,
+  };
+}

@@ -1,0 +1,134 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { makeFolder, packageRoot, systemCode } from '../../core/index.js';
+import { endGroup, identify, markVariable, peakOf } from './processes.js';
+import type { ProcessId } from './record.js';
+
+/** What a log keeps of a step that says too much, bytes. */
+const logBytes = 16 * 1024 * 1024;
+/** Longest JSON that is taken for a result, bytes. */
+const resultBytes = 8 * 1024 * 1024;
+const peakEveryMs = 100;
+
+export interface ChildOptions {
+  /** `aiot` is this program. */
+  command: readonly string[];
+  folder: string;
+  /** What it says on both ways out is added to this file. */
+  log: string;
+  env: NodeJS.ProcessEnv;
+  timeoutMs: number | null;
+  signal: AbortSignal;
+  /** How this program is started. */
+  self: readonly string[];
+  onStart(child: ProcessId): void;
+  onLine(line: string): void;
+}
+
+export interface ChildEnd {
+  exit: number | null;
+  /** What ended it: a signal, the time, or that it could not be started. */
+  ended:
+    | { by: 'itself' }
+    | { by: 'signal'; signal: string }
+    | { by: 'time' }
+    | { by: 'abort' }
+    | { by: 'start'; code: string };
+  stdout: string;
+  /** The last line on stderr. */
+  last: string;
+  peakBytes: number | null;
+}
+
+/** Program and arguments that start this program as it runs now: the build, or the sources by the development entry. */
+export function selfCommand(): string[] {
+  const sources = import.meta.url.endsWith('.ts');
+  return [process.execPath, join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js')];
+}
+
+/** Settings of ours by environment would change what a step does without a trace; these say where things are, or are secret. */
+const passed = /^AIOT_(CONFIG_DIR|DATA_DIR|CACHE_DIR|CONTEXT|PIPELINE|RUN|CAUSE)$|PASSPHRASE|SECRET|TOKEN/;
+
+/** The environment of a step. */
+export function stepEnvironment(mark: string, more: Record<string, string>): NodeJS.ProcessEnv {
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('AIOT_') || passed.test(name));
+  return { ...Object.fromEntries(own), ...more, [markVariable]: mark, NO_COLOR: '1' };
+}
+
+/** Runs a program to its end, at the head of a group of its own; whatever ends the wait ends all of the group. */
+export async function runChild(options: ChildOptions): Promise<ChildEnd> {
+  const { command, folder, env, timeoutMs, signal, self, onStart, onLine } = options;
+  const [program = '', ...args] = command[0] === 'aiot' ? [...self, ...command.slice(1)] : command;
+  await makeFolder(dirname(options.log));
+  const child = spawn(program, args, { cwd: folder, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+  const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
+  const log = boundedLog(options.log);
+  let stdout = '';
+  let last = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    if (stdout.length < resultBytes) stdout += text;
+    log.write(text);
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log.write(text);
+    const line = text.trimEnd().split('\n').at(-1)?.trim();
+    if (line) {
+      last = line.slice(0, 500);
+      onLine(last);
+    }
+  });
+  try {
+    if (child.pid === undefined) {
+      const code = await closed.then(
+        () => 'unknown error',
+        (error) => systemCode(error) ?? String(error),
+      );
+      return { exit: null, ended: { by: 'start', code }, stdout, last, peakBytes: null };
+    }
+    const own = await identify(child.pid);
+    onStart(own);
+    let peakBytes: number | null = null;
+    const look = async () => {
+      peakBytes = Math.max((await peakOf(own.pid)) ?? 0, peakBytes ?? 0) || null;
+    };
+    const looking = setInterval(() => void look(), peakEveryMs);
+    let why: 'time' | 'abort' | null = null;
+    const end = (by: 'time' | 'abort') => {
+      why ??= by;
+      void endGroup(own);
+    };
+    const timer = timeoutMs === null ? undefined : setTimeout(() => end('time'), timeoutMs);
+    const abort = () => end('abort');
+    signal.addEventListener('abort', abort);
+    if (signal.aborted) abort();
+    // What it started and left behind ends with it: `close` would wait for whoever has its ways out.
+    child.once('exit', () => void endGroup(own));
+    const [exit, ended] = await closed;
+    clearTimeout(timer);
+    clearInterval(looking);
+    signal.removeEventListener('abort', abort);
+    const by =
+      why === null ? (ended === null ? null : { by: 'signal' as const, signal: ended }) : { by: why };
+    return { exit: why === null ? exit : null, ended: by ?? { by: 'itself' }, stdout, last, peakBytes };
+  } finally {
+    await log.end();
+  }
+}
+
+/** Appends until there is too much, and says so then. */
+function boundedLog(file: string): { write(text: string): void; end(): Promise<void> } {
+  const stream = createWriteStream(file, { flags: 'a' });
+  // A full disk loses the log, not the step.
+  stream.on('error', () => {});
+  let left = logBytes;
+  return {
+    write(text) {
+      if (left <= 0) return;
+      left -= Buffer.byteLength(text);
+      stream.write(left > 0 ? text : '\n[aiot: the log is cut off here]\n');
+    },
+    end: () => new Promise((resolve) => (stream.destroyed ? resolve() : stream.end(() => resolve()))),
+  };
+}

@@ -1,0 +1,209 @@
+import type { Clock } from '../../core/index.js';
+import type { PipelineFolders } from '../folders.js';
+import type { PipelinePlan, PipelineStep } from '../plan/types.js';
+import { refusalOfWhen } from '../plan/when.js';
+import type { Blobs } from '../store/blobs.js';
+import { readEntry, writeEntry } from '../store/entries.js';
+import type { Kept } from '../store/kept.js';
+import { type Tree, treeOf } from '../store/tree.js';
+import { keyOf } from './key.js';
+import type { PlatformPort } from './platform.js';
+import { newStepRecord, type RunRecord, type StepRecord } from './record.js';
+import { placesOf, runStep, type StepEnd } from './run-step.js';
+import { schedule } from './schedule.js';
+import { findInputs, type Input } from './work.js';
+
+export interface EngineOptions {
+  plan: PipelinePlan;
+  record: RunRecord;
+  dir: string;
+  folders: PipelineFolders;
+  blobs: Blobs;
+  kept: Kept;
+  platform: PlatformPort;
+  self: readonly string[];
+  /** Steps at a time. */
+  jobs: number;
+  /** Nothing is taken from the cache. */
+  force: boolean;
+  clock: Clock;
+  signal: AbortSignal;
+  /** The record has changed: it is to be kept, and shown. */
+  onChange(step: StepRecord): void;
+  onLine(step: string, line: string): void;
+}
+
+/** States after which the steps behind one are not run. */
+const ending = new Set(['failed', 'stopped', 'not-run', 'interrupted', 'cancelled']);
+
+/** Takes a run through its steps: what it comes to stands in the record, which goes on where it was. */
+export async function runSteps(options: EngineOptions): Promise<void> {
+  const { plan, record, jobs } = options;
+  const by = new Map(record.steps.map((each) => [each.name, each]));
+  const records = plan.steps.map(({ name }) => by.get(name) ?? newStepRecord(name));
+  record.steps = records;
+  const outputs = new Map<string, Record<string, Tree>>();
+  const state = { records: new Map(records.map((each) => [each.name, each])), outputs };
+  await schedule(plan.steps, jobs, (step) => one(step, state.records.get(step.name)!, state, options));
+}
+
+interface State {
+  records: ReadonlyMap<string, StepRecord>;
+  outputs: Map<string, Record<string, Tree>>;
+}
+
+async function one(
+  step: PipelineStep,
+  record: StepRecord,
+  state: State,
+  options: EngineOptions,
+): Promise<void> {
+  const { clock, signal, onChange } = options;
+  const before = { state: record.state, key: record.key };
+  const settle = (change: Partial<StepRecord>) => {
+    Object.assign(record, { child: null }, change);
+    state.outputs.set(step.name, record.outputs);
+    onChange(record);
+  };
+  const failed = step.needs.find((need) => ending.has(state.records.get(need)?.state ?? ''));
+  if (failed !== undefined) {
+    return settle({ ...newStepRecord(step.name), state: 'not-run', reason: behind(failed, state) });
+  }
+  if (signal.aborted) return settle({ state: 'interrupted' });
+  const results = new Map([...state.records.values()].map((each) => [each.name, withState(each)]));
+  const condition = refusalOfWhen(step.when, results);
+  if (condition !== null) return settle(skippedFor(step, condition, false));
+  const started = performance.now();
+  const found = await findInputs(step, { dir: options.dir, outputs: state.outputs, kept: options.kept });
+  if ('skipped' in found) return settle(skippedFor(step, found.skipped, true));
+  if ('missing' in found) {
+    return settle({ ...newStepRecord(step.name), state: 'failed', reason: found.missing });
+  }
+  const { inputs } = found;
+  const digests = Object.fromEntries(inputs.map(({ name, digest }) => [name, digest]));
+  const alike = step.alike?.map((name) => digests[name]);
+  if (alike && alike[0] === alike[1]) {
+    const reason = 'the same data as before';
+    return settle({ ...newStepRecord(step.name), state: 'done', cached: true, inputs: digests, reason });
+  }
+  const key = await keyNow(step, inputs, options);
+  // Of a run that is gone on with: what it has done stays done, also what is not kept for other runs.
+  const mine = before.state === 'done' && before.key === key && (await hasAll(record.outputs, options.blobs));
+  if (mine) return settle({});
+  const known = await fromCache(step, key, options);
+  if (known) {
+    const seconds = secondsSince(started);
+    return settle({ ...newStepRecord(step.name), ...known, cached: true, key, inputs: digests, seconds });
+  }
+  Object.assign(record, newStepRecord(step.name), {
+    state: 'running',
+    inputs: digests,
+    started: clock.now(),
+  });
+  onChange(record);
+  const end = await execute(step, record, inputs, options);
+  const cancelled = end.state === 'interrupted' ? { reason: end.reason } : {};
+  const after = await keyNow(step, inputs, options);
+  if (step.cache && ['done', 'skipped'].includes(end.state) && (await areSame(inputs))) {
+    await remember(step, after, end, options);
+  }
+  settle({ ...end, ...cancelled, key: after, ended: clock.now(), seconds: secondsSince(started) });
+}
+
+/** The key as it is now: a platform of the project's own is known only once it was there. */
+async function keyNow(step: PipelineStep, inputs: readonly Input[], { platform }: EngineOptions) {
+  return keyOf(step, inputs, step.platform ? await platform.identity() : null);
+}
+
+async function execute(
+  step: PipelineStep,
+  record: StepRecord,
+  inputs: readonly Input[],
+  options: EngineOptions,
+): Promise<StepEnd> {
+  const { folders, blobs, self, clock, signal, platform, onChange, onLine } = options;
+  const { run, cause } = options.record;
+  let env: Record<string, string> = {};
+  try {
+    if (step.platform) env = await platform.ready(signal);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const told = { exit: null, peakBytes: null, attempts: 1, error: null, outputs: {}, result: null };
+    return { ...told, state: signal.aborted ? 'interrupted' : 'failed', reason };
+  }
+  return await runStep({
+    ...{ step, inputs, blobs, self, clock, signal },
+    ...placesOf(folders, run, step.name),
+    mark: folders.root,
+    env: { ...env, AIOT_RUN: run, AIOT_CAUSE: cause.text },
+    onStart: (child, attempts) => {
+      Object.assign(record, { child, attempts });
+      onChange(record);
+    },
+    onLine: (line) => onLine(step.name, line),
+  });
+}
+
+async function fromCache(
+  step: PipelineStep,
+  key: string,
+  { folders, blobs, force, clock, onLine }: EngineOptions,
+): Promise<Partial<StepRecord> | null> {
+  if (!step.cache || force) return null;
+  const entry = await readEntry(folders.entries, key, clock.now());
+  if (!entry) return null;
+  if (!(await hasAll(entry.outputs, blobs))) {
+    onLine(step.name, 'what it left was changed or lost in the cache: it is run again');
+    return null;
+  }
+  const { outputs, result, skipped } = entry;
+  return skipped === null
+    ? { state: 'done', outputs, result, reason: null }
+    : { state: 'skipped', outputs, result, reason: skipped };
+}
+
+async function remember(
+  { name }: PipelineStep,
+  key: string,
+  end: StepEnd,
+  { folders, record, clock }: EngineOptions,
+): Promise<void> {
+  const { outputs, result } = end;
+  const skipped = end.state === 'skipped' ? end.reason : null;
+  const entry = { spec: 'aiot-step/1' as const, step: name, run: record.run, outputs, result, skipped };
+  await writeEntry(folders.entries, key, { ...entry, ended: clock.now() });
+}
+
+async function hasAll(outputs: Readonly<Record<string, Tree>>, blobs: Blobs): Promise<boolean> {
+  for (const tree of Object.values(outputs)) if (!(await blobs.has(tree))) return false;
+  return true;
+}
+
+/** Whether the files of the project are what they were when the step began: else nobody knows which of the two it read. */
+async function areSame(inputs: readonly Input[]): Promise<boolean> {
+  for (const { digest, source } of inputs) {
+    if (source?.kind === 'path' && (await treeOf(source.path))?.digest !== digest) return false;
+  }
+  return true;
+}
+
+/** A step that has nothing to do. What is so of itself counts as known, as if it had been looked up. */
+function skippedFor({ name }: PipelineStep, reason: string, cached: boolean): StepRecord {
+  return { ...newStepRecord(name), state: 'skipped', reason, cached };
+}
+
+function behind(need: string, { records }: State): string {
+  const { state, name } = records.get(need) ?? { state: 'failed', name: need };
+  if (state === 'stopped') return `the gate of ${name} said no`;
+  return state === 'failed' ? `${name} failed` : `${name} was not done`;
+}
+
+/** What conditions are about: the result's members, and how the step came out. */
+function withState({ state, cached, result }: StepRecord): unknown {
+  const members = result !== null && typeof result === 'object' && !Array.isArray(result) ? result : {};
+  return { ...members, state, cached };
+}
+
+function secondsSince(started: number): number {
+  return Math.round(performance.now() - started) / 1000;
+}

@@ -1,0 +1,21 @@
+import { aiotVersion, canonicalJson, digestOf } from '../../core/index.js';
+import type { PipelineStep } from '../plan/types.js';
+import type { Input } from './work.js';
+
+/**
+ * What a step is cached by: what is run, on what, and by which aiot. Equal keys mean equal outputs.
+ * @param platform which platform it talks to; null for a step that talks to none
+ */
+export function keyOf(step: PipelineStep, inputs: readonly Input[], platform: string | null): string {
+  const { command, outputs } = step;
+  return digestOf(
+    canonicalJson({
+      spec: 'aiot-step-key/1',
+      aiot: aiotVersion(),
+      command,
+      inputs: Object.fromEntries(inputs.map(({ name, digest }) => [name, digest])),
+      outputs: Object.fromEntries(outputs.map(({ name, path }) => [name, path])),
+      platform,
+    }),
+  );
+}

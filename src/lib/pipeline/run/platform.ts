@@ -1,0 +1,99 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import {
+  AiotError,
+  digestOf,
+  makeFolder,
+  type PlatformContext,
+  readBytes,
+  unless,
+  whenAborted,
+} from '../../core/index.js';
+import type { PipelineFolders } from '../folders.js';
+import { stepEnvironment } from './child.js';
+import { endGroup, identify } from './processes.js';
+
+/** The platform that steps talk to. */
+export interface PlatformPort {
+  /** Which one it is: another platform has another one. */
+  identity(): Promise<string>;
+  /** Sees to it that it runs; the variables by which a step finds it. @throws AIOT_PLATFORM_FAILED */
+  ready(signal: AbortSignal): Promise<Record<string, string>>;
+  close(): Promise<void>;
+}
+
+/** The one of a context of the user's. */
+export function platformOfContext(name: string, { url, ca }: PlatformContext): PlatformPort {
+  return {
+    async identity() {
+      const pem = ca === undefined ? '' : await unless('AIOT_FILE_NOT_FOUND', readBytes(ca));
+      return `${name} ${url} ${digestOf(pem ?? '')}`;
+    },
+    ready: async () => ({ AIOT_CONTEXT: name }),
+    close: async () => {},
+  };
+}
+
+/** A platform of the project's own, which runs only while a step needs it. */
+export function ownPlatform(folders: PipelineFolders, self: readonly string[]): PlatformPort {
+  let started: Promise<() => Promise<void>> | undefined;
+  const env = { AIOT_CONFIG_DIR: folders.config };
+  return {
+    async identity() {
+      const ca = await readBytes(join(folders.platform, 'pki', 'ca.crt')).catch(() => null);
+      return ca === null ? 'none yet' : digestOf(ca);
+    },
+    async ready(signal) {
+      started ??= start(folders, self, env, signal);
+      await started;
+      return env;
+    },
+    async close() {
+      await (await started?.catch(() => undefined))?.();
+    },
+  };
+}
+
+/** `aiot up` as a child, until it says that it is ready. @returns what ends it */
+async function start(
+  folders: PipelineFolders,
+  self: readonly string[],
+  env: Record<string, string>,
+  signal: AbortSignal,
+): Promise<() => Promise<void>> {
+  await makeFolder(folders.platform, 0o700);
+  const file = join(folders.platform, 'platform.log');
+  const [program = '', ...args] = self;
+  const ports = ['--http-port', '0', '--mqtt-port', '0'];
+  const log = openSync(file, 'a', 0o600);
+  const child = spawn(program, [...args, 'up', '--data', folders.platform, ...ports, '--json'], {
+    detached: true,
+    stdio: ['ignore', 'pipe', log],
+    env: stepEnvironment(folders.root, env),
+  });
+  const closed = once(child, 'close').catch(() => {});
+  closeSync(log);
+  const failed = new AiotError('AIOT_PLATFORM_FAILED', 'the platform of the project did not start', {
+    next: `Look into ${file}.`,
+  });
+  const { stdout } = child;
+  if (child.pid === undefined || stdout === null) throw failed;
+  const own = await identify(child.pid);
+  const stop = async () => {
+    stdout.destroy();
+    await endGroup(own);
+    await closed;
+  };
+  const first = (async () => {
+    for await (const line of createInterface({ input: stdout })) return line;
+    return '';
+  })();
+  const line = await Promise.race([first, whenAborted(signal)]).catch(() => '');
+  if (line.includes('"urls"')) return stop;
+  await stop();
+  signal.throwIfAborted();
+  throw failed;
+}

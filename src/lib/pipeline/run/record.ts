@@ -1,0 +1,163 @@
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { AiotError, readJson, writeJsonAtomic } from '../../core/index.js';
+import type { PipelineFolders } from '../folders.js';
+import { treeSchema } from '../store/tree.js';
+
+export const stepStates = [
+  'waiting',
+  'running',
+  'done',
+  /** There was nothing to do: a condition, or what the step itself said. */
+  'skipped',
+  'failed',
+  /** A gate said no. */
+  'stopped',
+  /** A step before it did not come through. */
+  'not-run',
+  'interrupted',
+  'cancelled',
+] as const;
+export type StepState = (typeof stepStates)[number];
+
+export const runStates = ['running', 'done', 'failed', 'stopped', 'interrupted', 'cancelled'] as const;
+export type RunState = (typeof runStates)[number];
+
+/** Of a process: a number alone is given again to another. */
+const processSchema = z.object({
+  pid: z.int(),
+  /** When it was started, as the system counts; null where it does not tell. */
+  start: z.string().nullable(),
+});
+export type ProcessId = z.output<typeof processSchema>;
+
+export const stepRecordSchema = z.object({
+  name: z.string(),
+  state: z.enum(stepStates),
+  /** It was not run again: what it would do is known. */
+  cached: z.boolean(),
+  seconds: z.number(),
+  attempts: z.int(),
+  /** Exit code; null when it was not run or was ended. */
+  exit: z.int().nullable(),
+  /** Most memory of its process; null where that was not seen. */
+  peakBytes: z.int().nullable(),
+  /** Why it is not done, or what there was not to do. */
+  reason: z.string().nullable(),
+  error: z.object({ code: z.string(), message: z.string(), next: z.string().optional() }).nullable(),
+  /** ms since 1970 */
+  started: z.number().nullable(),
+  ended: z.number().nullable(),
+  /** What it is cached by. */
+  key: z.string().nullable(),
+  /** Digests. */
+  inputs: z.record(z.string(), z.string()),
+  outputs: z.record(z.string(), treeSchema),
+  /** The JSON that it printed. */
+  result: z.unknown(),
+  child: processSchema.nullable(),
+});
+export type StepRecord = z.output<typeof stepRecordSchema>;
+
+/** Who started a run, or what. */
+export const causeSchema = z.object({
+  kind: z.enum(['manual', 'rows', 'every', 'drift', 'cron', 'control', 'webhook']),
+  /** In a few words. */
+  text: z.string(),
+});
+export type Cause = z.output<typeof causeSchema>;
+
+export const runRecordSchema = z.object({
+  spec: z.literal('aiot-run/1'),
+  run: z.string(),
+  project: z.string(),
+  state: z.enum(runStates),
+  cause: causeSchema,
+  /** The user whose process it was. */
+  who: z.string(),
+  started: z.number(),
+  ended: z.number().nullable(),
+  seconds: z.number(),
+  aiot: z.string(),
+  /** The context; null for the project's own platform. */
+  context: z.string().nullable(),
+  model: z.object({ name: z.string(), version: z.int(), digest: z.string() }).nullable(),
+  /** Files of the project that were put back or written, relative to it. */
+  published: z.array(z.object({ path: z.string(), digest: z.string(), changed: z.boolean() })),
+  runner: processSchema.nullable(),
+  /** Of `run`, for going on with it. */
+  asked: z.object({ until: z.string().nullable(), force: z.boolean() }),
+  steps: z.array(stepRecordSchema),
+});
+export type RunRecord = z.output<typeof runRecordSchema>;
+
+export function newStepRecord(name: string): StepRecord {
+  return {
+    name,
+    state: 'waiting',
+    cached: false,
+    seconds: 0,
+    attempts: 0,
+    exit: null,
+    peakBytes: null,
+    reason: null,
+    error: null,
+    started: null,
+    ended: null,
+    key: null,
+    inputs: {},
+    outputs: {},
+    result: null,
+    child: null,
+  };
+}
+
+function runFile({ runs }: PipelineFolders, run: string): string {
+  return join(runs, `${run}.json`);
+}
+
+export async function writeRun(folders: PipelineFolders, record: RunRecord): Promise<void> {
+  await writeJsonAtomic(runFile(folders, record.run), record);
+}
+
+/** Ids, oldest first. */
+export async function runIds({ runs }: PipelineFolders): Promise<string[]> {
+  const names = await readdir(runs).catch(() => []);
+  return names.flatMap((name) => (/^run_[a-z0-9]+\.json$/.test(name) ? [name.slice(0, -5)] : [])).sort();
+}
+
+/**
+ * A run of the history by its id or the beginning of it; the last one when nothing is given.
+ * @throws AIOT_RUN_NOT_FOUND
+ */
+export async function findRun(folders: PipelineFolders, wanted?: string): Promise<RunRecord> {
+  const ids = await runIds(folders);
+  const found = wanted === undefined ? ids.slice(-1) : ids.filter((id) => id.startsWith(wanted));
+  const [id] = found;
+  if (id === undefined || found.length > 1) {
+    const what = wanted === undefined ? 'the pipeline has not been run yet' : `no run ${wanted}`;
+    const several = `${wanted} is the beginning of ${found.length} runs`;
+    throw new AiotError('AIOT_RUN_NOT_FOUND', found.length > 1 ? several : what);
+  }
+  return await readRun(folders, id);
+}
+
+/** @throws AIOT_FILE_MALFORMED */
+export async function readRun(folders: PipelineFolders, id: string): Promise<RunRecord> {
+  const file = runFile(folders, id);
+  const read = runRecordSchema.safeParse(await readJson(file));
+  if (read.success) return read.data;
+  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: it is no record of a run`, {
+    next: `Delete ${file}.`,
+  });
+}
+
+/** Removes the oldest runs, with their logs. */
+export async function pruneRuns(folders: PipelineFolders, most: number): Promise<void> {
+  const ids = await runIds(folders);
+  for (const id of ids.slice(0, Math.max(0, ids.length - most))) {
+    await rm(join(folders.logs, id), { recursive: true, force: true });
+    await rm(runFile(folders, id), { force: true });
+  }
+}

@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import { AiotError, catalogue, type ErrorCode } from '../../core/index.js';
+import { type RunRecord, runRecordSchema, stepRecordSchema } from './record.js';
+
+const { run, state, cause, who, context, model, published } = runRecordSchema.shape;
+const { name, cached, seconds, attempts, exit, peakBytes, reason, error } = stepRecordSchema.shape;
+
+/** What a run came to. */
+export const runResultSchema = z.object({
+  run,
+  state,
+  steps: z.array(
+    z.object({
+      name,
+      state: stepRecordSchema.shape.state,
+      cached,
+      seconds,
+      attempts,
+      exit,
+      peakBytes,
+      reason,
+      error,
+    }),
+  ),
+  model,
+  seconds: z.number(),
+  cause,
+  who,
+  context,
+  published,
+});
+export type RunResult = z.output<typeof runResultSchema>;
+
+export function resultOfRun(record: RunRecord): RunResult {
+  return runResultSchema.parse(record);
+}
+
+/** Why a run did not come through, with the code of what stopped it; null when it did. */
+export function refusalOfRun(record: RunRecord): AiotError | null {
+  if (record.state === 'done') return null;
+  if (record.state === 'interrupted' || record.state === 'cancelled') {
+    return new AiotError('AIOT_INTERRUPTED', `run ${record.run} was ${record.state}`, {
+      next: `aiot pipeline resume ${record.run}`,
+    });
+  }
+  const step = record.steps.find((each) => each.state === 'failed' || each.state === 'stopped');
+  const told = `${step?.name}: ${step?.reason ?? 'it failed'}`;
+  const code = step?.error?.code;
+  const known = code !== undefined && Object.hasOwn(catalogue, code) ? (code as ErrorCode) : null;
+  const gate = step?.state === 'stopped';
+  // A gate has a code that ends with 6, and a failure one that does not, whatever the step itself said.
+  const fits = known !== null && (catalogue[known].exit === 6) === gate;
+  const used = fits ? known : gate ? 'AIOT_GATE_FAILED' : 'AIOT_PIPELINE_STEP';
+  const next = step?.error?.next ?? `aiot pipeline status --step ${step?.name}`;
+  return new AiotError(used, told, { next });
+}

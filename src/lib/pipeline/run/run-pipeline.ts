@@ -1,0 +1,224 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { availableParallelism, userInfo } from 'node:os';
+import { join } from 'node:path';
+import {
+  AiotError,
+  aiotVersion,
+  bytesOf,
+  type Clock,
+  loadProject,
+  makeFolder,
+  newId,
+  type Project,
+  systemClock,
+  takeLock,
+  writeFileAtomic,
+} from '../../core/index.js';
+import { type FoundContext, findContext } from '../context.js';
+import { type PipelineFolders, pipelineFolders } from '../folders.js';
+import { upstreamOf } from '../plan/order.js';
+import { planPipeline } from '../plan/plan.js';
+import type { PipelinePlan } from '../plan/types.js';
+import { openBlobs } from '../store/blobs.js';
+import { pruneEntries } from '../store/entries.js';
+import { readKept } from '../store/kept.js';
+import { selfCommand } from './child.js';
+import { runSteps } from './engine.js';
+import { finish } from './finish.js';
+import { ownPlatform, platformOfContext } from './platform.js';
+import { endLeftovers, identify } from './processes.js';
+import {
+  type Cause,
+  findRun,
+  pruneRuns,
+  type RunRecord,
+  readRun,
+  runIds,
+  type StepRecord,
+  writeRun,
+} from './record.js';
+import { createRecorder } from './recorder.js';
+
+export interface RunPipelineOptions {
+  /** The project's folder. */
+  dir: string;
+  /** Instead of the context in use. */
+  context?: string;
+  /** Steps at a time. */
+  jobs?: number;
+  /** Takes nothing from the cache. */
+  force?: boolean;
+  /** Ends after this step. */
+  until?: string;
+  /** What started it; somebody, unless told. */
+  cause?: Cause;
+  /** A run to go on with: its id, or the beginning of it. Empty = the last one. */
+  resume?: string;
+  clock?: Clock;
+  signal?: AbortSignal;
+  /** How this program is started; as it runs now unless told. */
+  self?: readonly string[];
+  /** At the beginning, and whenever a step has changed. */
+  onChange?: (record: RunRecord, step?: StepRecord) => void;
+  onLine?: (step: string, line: string) => void;
+}
+
+/** Where a run ended well, or was going to: how `resume` and `run` begin. */
+interface Begun {
+  record: RunRecord;
+  plan: PipelinePlan;
+  context: FoundContext | null;
+}
+
+/**
+ * Runs a project's pipeline, or goes on with a run. How it came out stands in the record: only what keeps it from being begun is thrown.
+ * @throws AIOT_PROJECT_*, AIOT_PIPELINE_BUSY, AIOT_RUN_NOT_FOUND, AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE
+ */
+export async function runPipeline(options: RunPipelineOptions): Promise<RunRecord> {
+  const { clock = systemClock, signal = new AbortController().signal, self = selfCommand() } = options;
+  const project = await loadProject(options.dir);
+  const folders = pipelineFolders(project.dir);
+  const release = await takeLock(folders.lock);
+  if (!release) throw await busy(folders);
+  try {
+    await settleDead(folders, clock);
+    const { record, plan, context } = await begin(project, folders, options, clock);
+    const recorder = createRecorder((now) => writeRun(folders, now), record);
+    const platform = context ? platformOfContext(context.name, context) : ownPlatform(folders, self);
+    const blobs = openBlobs(folders.blobs);
+    const kept = await readKept(folders.kept);
+    const { pipeline } = project.config;
+    await makeFolder(folders.runs);
+    await ignored(folders);
+    record.runner = await identify(process.pid);
+    recorder.changed();
+    options.onChange?.(record);
+    try {
+      await runSteps({
+        ...{ plan, record, dir: project.dir, folders, blobs, kept, platform, self, clock, signal },
+        jobs: options.jobs ?? pipeline.jobs ?? availableParallelism(),
+        force: record.asked.force,
+        onChange: (step) => {
+          recorder.changed();
+          options.onChange?.(record, step);
+        },
+        onLine: options.onLine ?? (() => {}),
+      });
+    } finally {
+      await platform.close();
+    }
+    await finish({ plan, record, dir: project.dir, folders, blobs, kept, clock, aborted: signal.aborted });
+    await recorder.end();
+    if (record.state === 'done') await rm(join(folders.work, record.run), { recursive: true, force: true });
+    if (record.steps.some((step) => !step.cached)) await tidy(project, folders, blobs, record.run);
+    await pruneRuns(folders, pipeline.keep.runs);
+    return record;
+  } finally {
+    release();
+  }
+}
+
+async function begin(
+  project: Project,
+  folders: PipelineFolders,
+  options: RunPipelineOptions,
+  clock: Clock,
+): Promise<Begun> {
+  const before = options.resume === undefined ? null : await findRun(folders, options.resume || undefined);
+  if (before?.state === 'done') {
+    throw new AiotError('AIOT_USAGE', `run ${before.run} is done: there is nothing to go on with`, {
+      next: 'aiot pipeline run',
+    });
+  }
+  const context = await findContext(options.context ?? before?.context ?? undefined);
+  const whole = await planPipeline(project, { platform: context !== null && context.kind === 'platform' });
+  const until = before ? before.asked.until : (options.until ?? null);
+  const plan = until === null ? whole : upTo(whole, until);
+  if (before) {
+    const again = { state: 'running' as const, ended: null, context: context?.name ?? null };
+    return { record: { ...before, ...again }, plan, context };
+  }
+  const record: RunRecord = {
+    spec: 'aiot-run/1',
+    run: newId('run', clock.now()),
+    project: project.config.name,
+    state: 'running',
+    cause: options.cause ?? { kind: 'manual', text: 'started by hand' },
+    who: userInfo().username,
+    started: clock.now(),
+    ended: null,
+    seconds: 0,
+    aiot: aiotVersion(),
+    context: context?.name ?? null,
+    model: null,
+    published: [],
+    runner: null,
+    asked: { until, force: options.force ?? false },
+    steps: [],
+  };
+  return { record, plan, context };
+}
+
+/** Nothing of it belongs into a repository. */
+async function ignored({ root }: PipelineFolders): Promise<void> {
+  const file = join(root, '.gitignore');
+  if ((await stat(file).catch(() => null)) === null) await writeFileAtomic(file, '*\n');
+}
+
+/** The plan as far as a step, with what it needs. @throws AIOT_USAGE */
+function upTo(plan: PipelinePlan, name: string): PipelinePlan {
+  if (!plan.steps.some((step) => step.name === name)) {
+    const known = plan.steps.map((step) => step.name).join(', ');
+    throw new AiotError('AIOT_USAGE', `--until: expected a step (${known}), got ${name}`);
+  }
+  const wanted = upstreamOf(plan.steps, name).add(name);
+  return { ...plan, steps: plan.steps.filter((step) => wanted.has(step.name)) };
+}
+
+async function busy(folders: PipelineFolders): Promise<AiotError> {
+  const record = await findRun(folders).catch(() => null);
+  const who = record?.runner ? ` (run ${record.run}, process ${record.runner.pid})` : '';
+  return new AiotError('AIOT_PIPELINE_BUSY', `the pipeline of this project is running already${who}`);
+}
+
+/**
+ * What a runner that was killed has left: its steps are ended, and its runs are told as interrupted. The lock is ours, so no runner of
+ * this project is alive.
+ */
+export async function settleDead(folders: PipelineFolders, clock: Clock): Promise<void> {
+  for (const id of (await runIds(folders)).reverse()) {
+    const record = await readRun(folders, id).catch(() => null);
+    if (record?.state !== 'running') return;
+    await endLeftovers(folders.root, childrenOf(record));
+    await writeRun(folders, interrupted(record, 'interrupted', clock.now()));
+  }
+}
+
+export function childrenOf(record: RunRecord) {
+  return record.steps.flatMap(({ child }) => (child ? [child] : []));
+}
+
+/** The record of a run that nobody goes on with. */
+export function interrupted(record: RunRecord, state: 'interrupted' | 'cancelled', now: number): RunRecord {
+  const steps = record.steps.map((step) =>
+    step.state === 'running' || step.state === 'waiting' ? { ...step, state, child: null } : step,
+  );
+  return { ...record, state, steps, runner: null, ended: now, seconds: (now - record.started) / 1000 };
+}
+
+/** Removes from the cache what is too much, and folders of steps of earlier runs. */
+async function tidy(
+  project: Project,
+  folders: PipelineFolders,
+  blobs: ReturnType<typeof openBlobs>,
+  run: string,
+): Promise<void> {
+  for (const name of await readdir(folders.work).catch(() => [])) {
+    if (name !== run) await rm(join(folders.work, name), { recursive: true, force: true });
+  }
+  const kept = await readKept(folders.kept);
+  const files = Object.values(kept).flatMap(({ tree }) => tree.files);
+  const always = new Map(files.map(({ digest, bytes }) => [digest, bytes]));
+  const most = bytesOf(project.config.pipeline.keep.cache);
+  await blobs.keepOnly(await pruneEntries(folders.entries, most, always));
+}

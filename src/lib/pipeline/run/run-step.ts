@@ -1,0 +1,157 @@
+import { join } from 'node:path';
+import type { Clock } from '../../core/index.js';
+import type { PipelineStep } from '../plan/types.js';
+import type { Blobs } from '../store/blobs.js';
+import type { Tree } from '../store/tree.js';
+import { type ChildEnd, runChild, stepEnvironment } from './child.js';
+import type { ProcessId, StepRecord } from './record.js';
+import { collect, type Input, prepareFolder } from './work.js';
+
+export interface StepOptions {
+  step: PipelineStep;
+  inputs: readonly Input[];
+  blobs: Blobs;
+  /** Where it runs; made anew for each try. */
+  folder: string;
+  log: string;
+  /** By which it is known as this project's. */
+  mark: string;
+  /** Where the platform is, which run this is. */
+  env: Record<string, string>;
+  self: readonly string[];
+  clock: Clock;
+  signal: AbortSignal;
+  onStart(child: ProcessId, attempt: number): void;
+  onLine(line: string): void;
+}
+
+type Told = Pick<StepRecord, 'exit' | 'peakBytes' | 'attempts' | 'reason' | 'error'>;
+
+/** How a step ended. */
+export type StepEnd = Told & {
+  state: 'done' | 'skipped' | 'failed' | 'stopped' | 'interrupted';
+  outputs: Record<string, Tree>;
+  result: unknown;
+};
+
+/** Exit codes of ours after which nothing is better by trying again: how it was called, what is missing, who may, what a gate says. */
+const final = new Set([2, 4, 5, 6]);
+const longestResult = 256 * 1024;
+
+/** Runs a step, again where it failed and may be tried again. */
+export async function runStep(options: StepOptions): Promise<StepEnd> {
+  const { step, clock, signal } = options;
+  for (let attempt = 1; ; attempt++) {
+    const end = await attemptOf(options, attempt);
+    const ours = step.command[0] === 'aiot' && end.exit !== null && final.has(end.exit);
+    if (end.state !== 'failed' || attempt > step.retries || ours) return end;
+    const wait = step.waitMs * 2 ** (attempt - 1);
+    options.onLine(`failed, and is tried again in ${wait / 1000} s: ${end.reason}`);
+    await clock.sleep(wait, signal).catch(() => {});
+    if (signal.aborted) return { ...end, state: 'interrupted' };
+  }
+}
+
+async function attemptOf(options: StepOptions, attempt: number): Promise<StepEnd> {
+  const { step, inputs, blobs, folder, log, mark, env, self, signal, onStart, onLine } = options;
+  await prepareFolder(folder, inputs, blobs);
+  const end = await runChild({
+    ...{ command: step.command, folder, log, self, signal, onLine, timeoutMs: step.timeoutMs },
+    env: stepEnvironment(mark, { ...env, AIOT_PIPELINE_STEP: step.name }),
+    onStart: (child) => onStart(child, attempt),
+  });
+  const result = resultOf(end.stdout);
+  const told = { exit: end.exit, peakBytes: end.peakBytes, attempts: attempt, outputs: {}, result };
+  const refused = refusalOf(step, end, result);
+  if (refused) return { ...told, ...refused };
+  const skipped = skippedIn(result);
+  if (skipped !== null) return { ...told, state: 'skipped', reason: skipped, error: null };
+  const collected = await collect(step, folder, blobs);
+  if ('missing' in collected) {
+    const reason = `it left no ${collected.missing}`;
+    return { ...told, state: 'failed', reason, error: null };
+  }
+  const own: Record<string, Tree> =
+    result === null ? {} : { result: await blobs.takeText(`${JSON.stringify(result)}\n`) };
+  const kept = JSON.stringify(result).length > longestResult ? null : result;
+  return {
+    ...told,
+    ...{ state: 'done', reason: null, error: null, result: kept },
+    outputs: { ...collected.outputs, ...own },
+  };
+}
+
+/** Why it is not done; null when it ended well. */
+function refusalOf(
+  step: PipelineStep,
+  { exit, ended, last }: ChildEnd,
+  result: unknown,
+): Pick<StepEnd, 'state' | 'reason' | 'error'> | null {
+  const error = errorIn(result);
+  switch (ended.by) {
+    case 'abort':
+      return { state: 'interrupted', reason: null, error: null };
+    case 'time': {
+      const reason = `it took longer than ${(step.timeoutMs ?? 0) / 1000} s`;
+      return { state: 'failed', reason, error: { code: 'AIOT_TIMEOUT', message: reason } };
+    }
+    case 'start':
+      return {
+        state: 'failed',
+        reason: `${step.command[0]} cannot be started (${ended.code})`,
+        error: null,
+      };
+    case 'signal':
+      return { state: 'failed', reason: `it was ended by ${ended.signal}`, error };
+    case 'itself':
+      break;
+  }
+  if (exit === 0) return null;
+  if (exit === 6) return { state: 'stopped', reason: gateReason(result, error, last), error };
+  return { state: 'failed', reason: error?.message ?? (last || `exit code ${exit}`), error };
+}
+
+/** What a gate says: an error, the limits that are not kept (`model evaluate`), or the last line. */
+function gateReason(result: unknown, error: StepRecord['error'], last: string): string {
+  if (error) return error.message;
+  const { gates, reason } = (result ?? {}) as { gates?: unknown; reason?: unknown };
+  if (typeof reason === 'string') return reason;
+  const failed = (Array.isArray(gates) ? gates : []).filter((gate) => gate?.passed === false);
+  const told = failed.map(({ name, limit, got }) => `${name} ${rounded(got)} where the limit is ${limit}`);
+  return told.length > 0 ? told.join('; ') : last || 'its gate said no';
+}
+
+function rounded(value: unknown): string {
+  return typeof value === 'number' ? String(Number(value.toFixed(4))) : 'not measured';
+}
+
+/** stdout as JSON, or its last line; null when it is none. */
+function resultOf(stdout: string): unknown {
+  const text = stdout.trim();
+  for (const part of [text, text.slice(text.lastIndexOf('\n') + 1)]) {
+    if (!/^[[{]/.test(part)) continue;
+    try {
+      return JSON.parse(part);
+    } catch {
+      // A line that only looks like it.
+    }
+  }
+  return null;
+}
+
+function errorIn(result: unknown): StepRecord['error'] {
+  const { error } = (result ?? {}) as { error?: { code?: unknown; message?: unknown; next?: unknown } };
+  if (typeof error?.code !== 'string' || typeof error.message !== 'string') return null;
+  const { code, message, next } = error;
+  return { code, message, ...(typeof next === 'string' ? { next } : {}) };
+}
+
+function skippedIn(result: unknown): string | null {
+  const { skipped } = (result ?? {}) as { skipped?: unknown };
+  return typeof skipped === 'string' ? skipped : null;
+}
+
+/** Where a step of a run works, and where its log is. */
+export function placesOf(folders: { work: string; logs: string }, run: string, step: string) {
+  return { folder: join(folders.work, run, step), log: join(folders.logs, run, `${step}.log`) };
+}

@@ -1,0 +1,98 @@
+import { mkdir, rm, symlink } from 'node:fs/promises';
+import { dirname, isAbsolute, join } from 'node:path';
+import { digestOf, writeFileAtomic } from '../../core/index.js';
+import type { PipelinePlan, PipelineStep } from '../plan/types.js';
+import type { Blobs } from '../store/blobs.js';
+import { type Tree, treeOf } from '../store/tree.js';
+
+/** An input as it is now: its contents, and what is put into the step's folder. */
+export interface Input {
+  name: string;
+  digest: string;
+  /** What it takes to put it there. */
+  source:
+    | { kind: 'tree'; tree: Tree }
+    | { kind: 'path'; path: string }
+    | { kind: 'text'; text: string }
+    | null;
+}
+
+/** Where inputs are found. */
+export interface Sources {
+  /** The project's folder. */
+  dir: string;
+  outputs: ReadonlyMap<string, Readonly<Record<string, Tree>>>;
+  kept: Readonly<Record<string, { tree: Tree }>>;
+}
+
+export type Found = { inputs: Input[] } | { skipped: string } | { missing: string };
+
+/** The inputs of a step by their contents; or why it has nothing to do, or cannot be run. */
+export async function findInputs(step: PipelineStep, sources: Sources): Promise<Found> {
+  const inputs: Input[] = [];
+  for (const { name, from } of step.inputs) {
+    switch (from.kind) {
+      case 'settings':
+        inputs.push({ name, digest: digestOf(from.text), source: { kind: 'text', text: from.text } });
+        break;
+      case 'kept': {
+        const kept = sources.kept[from.name];
+        if (!kept) return { skipped: from.missing };
+        inputs.push({ name, digest: kept.tree.digest, source: { kind: 'tree', tree: kept.tree } });
+        break;
+      }
+      case 'output': {
+        const tree = sources.outputs.get(from.step)?.[from.output];
+        if (!tree) return { skipped: `${from.step} left no ${from.output}` };
+        inputs.push({ name, digest: tree.digest, source: { kind: 'tree', tree } });
+        break;
+      }
+      case 'path': {
+        const path = isAbsolute(from.path) ? from.path : join(sources.dir, from.path);
+        const tree = await treeOf(path);
+        if (!tree && !from.optional) return { missing: `there is no ${path}` };
+        inputs.push({ name, digest: tree?.digest ?? '', source: tree ? { kind: 'path', path } : null });
+        break;
+      }
+    }
+  }
+  return { inputs };
+}
+
+/** A new folder for a step, with its inputs in it. */
+export async function prepareFolder(folder: string, inputs: readonly Input[], blobs: Blobs): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  for (const { name, source } of inputs) {
+    if (!source) continue;
+    const to = join(folder, name);
+    await mkdir(dirname(to), { recursive: true });
+    if (source.kind === 'text') await writeFileAtomic(to, source.text);
+    else if (source.kind === 'path') await symlink(source.path, to);
+    else await blobs.place(source.tree, to);
+  }
+}
+
+/** Takes what a step left into the store; the name of an output that is not there. */
+export async function collect(
+  { outputs }: PipelineStep,
+  folder: string,
+  blobs: Blobs,
+): Promise<{ outputs: Record<string, Tree> } | { missing: string }> {
+  const found: Record<string, Tree> = {};
+  for (const { name, path } of outputs) {
+    const tree = await blobs.take(join(folder, path));
+    if (!tree) return { missing: path };
+    found[name] = tree;
+  }
+  return { outputs: found };
+}
+
+/** What each step leaves, of those whose outputs are wanted in the project. */
+export function publishedBy(plan: PipelinePlan): { step: string; output: string; path: string }[] {
+  return plan.steps.flatMap(({ name: step, outputs }) =>
+    outputs.flatMap(({ name: output, publish }) =>
+      publish === undefined ? [] : [{ step, output, path: publish }],
+    ),
+  );
+}

@@ -1,0 +1,109 @@
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { AiotError, loadProject, systemClock, takeLock, writeFileAtomic } from '../core/index.js';
+import { pipelineFolders } from './folders.js';
+import { cancelFile } from './run/finish.js';
+import { endGroup, endLeftovers, isAlive } from './run/processes.js';
+import {
+  findRun,
+  type RunRecord,
+  readRun,
+  runIds,
+  runRecordSchema,
+  stepRecordSchema,
+  writeRun,
+} from './run/record.js';
+import { childrenOf, interrupted } from './run/run-pipeline.js';
+import { placesOf } from './run/run-step.js';
+
+/** A run as it is told: `interrupted` where its runner is no more. */
+export const runStatusSchema = runRecordSchema.extend({
+  steps: z.array(stepRecordSchema),
+  /** What a step said, where it was asked for. */
+  log: z.string().optional(),
+});
+export type RunStatus = z.output<typeof runStatusSchema>;
+
+/** The state of a run; of the last one unless told. @throws AIOT_RUN_NOT_FOUND, AIOT_USAGE (no such step) */
+export async function pipelineStatus(options: {
+  dir: string;
+  run?: string;
+  /** Of this step alone, with its log. */
+  step?: string;
+}): Promise<RunStatus> {
+  const { dir } = await loadProject(options.dir);
+  const folders = pipelineFolders(dir);
+  const record = await seen(await findRun(folders, options.run));
+  if (options.step === undefined) return record;
+  const steps = record.steps.filter(({ name }) => name === options.step);
+  if (steps.length === 0) {
+    const known = record.steps.map(({ name }) => name).join(', ');
+    throw new AiotError('AIOT_USAGE', `--step: expected a step of the run (${known}), got ${options.step}`);
+  }
+  const { log } = placesOf(folders, record.run, options.step);
+  return { ...record, steps, log: await readFile(log, 'utf8').catch(() => '') };
+}
+
+/** Runs, the newest first. */
+export async function pipelineHistory(options: { dir: string; limit?: number }): Promise<RunRecord[]> {
+  const { dir } = await loadProject(options.dir);
+  const folders = pipelineFolders(dir);
+  const ids = (await runIds(folders)).reverse().slice(0, options.limit);
+  const records: RunRecord[] = [];
+  for (const id of ids) records.push(await seen(await readRun(folders, id)));
+  return records;
+}
+
+/** A runner that was killed could not say so. */
+async function seen(record: RunRecord): Promise<RunRecord> {
+  if (record.state !== 'running') return record;
+  if (record.runner && (await isAlive(record.runner))) return record;
+  return interrupted(record, 'interrupted', record.ended ?? lastSeen(record));
+}
+
+function lastSeen(record: RunRecord): number {
+  return Math.max(record.started, ...record.steps.map(({ started, ended }) => ended ?? started ?? 0));
+}
+
+/** Ends a run with all that it started. @throws AIOT_RUN_NOT_FOUND, AIOT_USAGE (it does not run) */
+export async function cancelPipeline(options: { dir: string; run?: string }): Promise<RunRecord> {
+  const { dir } = await loadProject(options.dir);
+  const folders = pipelineFolders(dir);
+  const record = await findRun(folders, options.run);
+  if (record.state !== 'running' && record.state !== 'interrupted') {
+    throw new AiotError('AIOT_USAGE', `run ${record.run} does not run: it is ${record.state}`, {
+      next: 'aiot pipeline status',
+    });
+  }
+  const { runner } = record;
+  if (runner && (await isAlive(runner))) {
+    await writeFileAtomic(cancelFile(folders, record.run), '');
+    process.kill(runner.pid, 'SIGTERM');
+    const deadline = Date.now() + 15_000;
+    while (Date.now() < deadline && (await isAlive(runner))) {
+      if ((await readRun(folders, record.run)).state !== 'running') break;
+      await systemClock.sleep(30);
+    }
+  }
+  return await settle(folders, record.run, runner);
+}
+
+/** What the runner did not come to. */
+async function settle(
+  folders: ReturnType<typeof pipelineFolders>,
+  run: string,
+  runner: RunRecord['runner'],
+): Promise<RunRecord> {
+  const release = await takeLock(folders.lock, 2000);
+  if (!release && runner) await endGroup(runner);
+  try {
+    const record = await readRun(folders, run);
+    if (record.state === 'cancelled') return record;
+    await endLeftovers(folders.root, childrenOf(record));
+    const cancelled = interrupted(record, 'cancelled', record.ended ?? systemClock.now());
+    await writeRun(folders, cancelled);
+    return cancelled;
+  } finally {
+    release?.();
+  }
+}

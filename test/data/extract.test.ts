@@ -1,0 +1,70 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { extractedSchema } from '../../src/lib/data/index.js';
+import { ok, refusal } from '../support/up.js';
+
+let dir = '';
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'aiot-extract-'));
+});
+afterAll(async () => {
+  await rm(dir, { recursive: true, force: true });
+});
+
+it('takes the rows of a project’s table as they are, and counts them', async () => {
+  const rows = 'a,b,label\n1,2,x\n3,4,y\n5,6,x';
+  await writeFile(join(dir, 'rows.csv'), rows);
+  await writeFile(join(dir, 'aiot.yaml'), 'name: t\nmodel: { table: { file: rows.csv } }\n');
+  const out = join(dir, 'extracted.csv');
+  const told = await ok(extractedSchema, ['data', 'extract', '--project', dir, '--out', out]);
+  expect(told).toMatchObject({ source: 'project', kind: 'table', rows: 3 });
+  expect(await readFile(out, 'utf8')).toBe(rows);
+  await writeFile(join(dir, 'aiot.yaml'), 'name: t\nmodel: { table: { file: rows.csv, label: state } }\n');
+  expect(await refusal(['data', 'extract', '--project', dir, '--out', `${out}2`])).toMatchObject({
+    code: 'AIOT_CSV_COLUMNS',
+    message: expect.stringContaining('expected a column state, got a, b, label'),
+  });
+});
+
+it('makes a dataset of a folder of recordings, and takes a dataset only as it was listed', async () => {
+  const yaml =
+    'name: r\nstream: { topic: t, fields: { x: { unit: g } } }\nsignal: { rate: 10, window: 2, stride: 2 }\nmodel: { labels: { up: [up], down: [down] } }\n';
+  await writeFile(join(dir, 'aiot.yaml'), yaml);
+  const loose = await mkdtemp(join(dir, 'loose-'));
+  for (const name of ['up1', 'down1']) await writeFile(join(loose, `${name}.csv`), 'x\n1\n2\n3\n');
+  const out = join(dir, 'made');
+  const told = await ok(extractedSchema, [
+    'data',
+    'extract',
+    '--project',
+    dir,
+    '--data',
+    loose,
+    '--out',
+    out,
+  ]);
+  expect(told).toMatchObject({
+    source: 'project',
+    kind: 'recordings',
+    recordings: 2,
+    rows: 6,
+    unlabelled: 0,
+  });
+  expect((await readdir(join(out, 'recordings'))).sort()).toEqual(['down1.csv', 'up1.csv']);
+
+  const further = join(dir, 'further');
+  await ok(extractedSchema, ['data', 'extract', '--project', dir, '--data', out, '--out', further]);
+  expect(await readFile(join(further, 'dataset.json'), 'utf8')).toBe(
+    await readFile(join(out, 'dataset.json'), 'utf8'),
+  );
+  expect(await refusal(['data', 'extract', '--project', dir, '--data', out, '--out', further])).toMatchObject(
+    {
+      code: 'AIOT_FOLDER_NOT_EMPTY',
+    },
+  );
+  await writeFile(join(out, 'recordings', 'up1.csv'), 'x\n1\n2\n4\n');
+  const changed = ['data', 'extract', '--project', dir, '--data', out, '--out', join(dir, 'third')];
+  expect(await refusal(changed)).toMatchObject({ code: 'AIOT_DATA_CHANGED' });
+});

@@ -1,0 +1,126 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { sha256Hex } from '../../src/lib/core/index.js';
+import {
+  cancelPipeline,
+  pipelineHistory,
+  pipelineStatus,
+  runPipeline,
+} from '../../src/lib/pipeline/index.js';
+import { root } from '../support/cli.js';
+import { mill, tidyProjects } from './project.js';
+
+tidyProjects();
+
+const long = process.env.AIOT_LONG === '1';
+/** What each step of the mill takes. */
+process.env.MILL_MS = '150';
+
+/** A runner in a process of its own, and what it says. */
+function runnerOf(dir: string): {
+  child: ChildProcess;
+  says(line: string): Promise<void>;
+  gone: Promise<unknown>;
+} {
+  const program = join(root, 'test', 'support', 'pipeline-runner.ts');
+  const child = spawn(process.execPath, ['--import', 'tsx', program, dir], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const said = new Set<string>();
+  const waiting: [string, () => void][] = [];
+  createInterface({ input: child.stdout! }).on('line', (line) => {
+    said.add(line);
+    for (const [wanted, resolve] of waiting) if (said.has(wanted)) resolve();
+  });
+  return {
+    child,
+    gone: once(child, 'exit'),
+    says: (line) =>
+      said.has(line) ? Promise.resolve() : new Promise((resolve) => waiting.push([line, resolve])),
+  };
+}
+
+/** Processes that steps of this project are, or have started. */
+function stepsOf(dir: string): string[] {
+  const mark = Buffer.from(`AIOT_PIPELINE=${join(dir, '.aiot/pipeline')}\0`);
+  return readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      return readFileSync(`/proc/${pid}/environ`).includes(mark);
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Nothing is half written: each record can be read, each content is what its name says. */
+function wholeIn(dir: string): void {
+  const store = join(dir, '.aiot/pipeline');
+  for (const folder of ['runs', 'store/steps']) {
+    for (const name of readdirSync(join(store, folder))) {
+      if (name.endsWith('.json')) JSON.parse(readFileSync(join(store, folder, name), 'utf8'));
+    }
+  }
+  for (const part of readdirSync(join(store, 'store/blobs'))) {
+    for (const name of readdirSync(join(store, 'store/blobs', part))) {
+      expect(sha256Hex(readFileSync(join(store, 'store/blobs', part, name)))).toBe(name);
+    }
+  }
+}
+
+it.skipIf(process.platform !== 'linux')(
+  'comes to the same end however often its runner is killed, and leaves no step running',
+  { timeout: long ? 600_000 : 60_000 },
+  async () => {
+    for (let round = 0; round < (long ? 60 : 3); round++) {
+      const { dir, ran } = await mill();
+      const runner = runnerOf(dir);
+      await runner.says('first running');
+      const wait = Math.random() * 600;
+      await delay(wait);
+      runner.child.kill('SIGKILL');
+      await runner.gone;
+      const seen = await pipelineStatus({ dir });
+      expect(['interrupted', 'done']).toContain(seen.state);
+      const end = seen.state === 'done' ? seen : await runPipeline({ dir, resume: '' });
+      expect(end, `killed after ${wait} ms`).toMatchObject({ state: 'done', run: seen.run });
+      expect(readFileSync(join(dir, 'out/sum.txt'), 'utf8')).toBe('10111');
+      // A step that was done is not done again.
+      const done = seen.steps.filter(({ state }) => state === 'done').map(({ name }) => name);
+      for (const name of done) expect(ran().filter((each) => each === name)).toHaveLength(1);
+      expect(stepsOf(dir)).toEqual([]);
+      wholeIn(dir);
+    }
+  },
+);
+
+it.skipIf(process.platform !== 'linux')(
+  'is ended by cancel with its steps, and goes on where it was',
+  { timeout: 60_000 },
+  async () => {
+    const { dir, ran } = await mill();
+    const runner = runnerOf(dir);
+    await runner.says('left running');
+    const cancelled = await cancelPipeline({ dir });
+    await runner.gone;
+    expect(cancelled.state).toBe('cancelled');
+    expect(cancelled.steps.map(({ name, state }) => `${name} ${state}`)).toEqual([
+      'first done',
+      'left cancelled',
+      'right cancelled',
+      'last not-run',
+    ]);
+    expect(stepsOf(dir)).toEqual([]);
+    await expect(cancelPipeline({ dir })).rejects.toMatchObject({ code: 'AIOT_USAGE' });
+    const end = await runPipeline({ dir, resume: cancelled.run.slice(0, 14) });
+    expect(end).toMatchObject({ state: 'done', run: cancelled.run });
+    expect(ran().filter((name) => name === 'first')).toHaveLength(1);
+    expect(await pipelineHistory({ dir })).toHaveLength(1);
+  },
+);

@@ -1,0 +1,130 @@
+import { expect, it } from 'vitest';
+import { loadProject } from '../../src/lib/core/index.js';
+import { planPipeline } from '../../src/lib/pipeline/index.js';
+import { projectOf, tidyProjects } from './project.js';
+
+tidyProjects();
+
+async function planOf(pipeline: string, files: Record<string, string> = {}) {
+  const dir = await projectOf({ 'aiot.yaml': `name: mill\n${pipeline}`, ...files });
+  return planPipeline(await loadProject(dir), { platform: false });
+}
+
+it('has seven steps when aiot.yaml says nothing, each a command in a folder that looks like the project', async () => {
+  const { steps } = await planOf(
+    'stream: { topic: t, fields: { x: { unit: g } } }\nmodel: { accept: { macroF1: 0.9 } }',
+  );
+  expect(steps.map(({ name }) => name)).toEqual([
+    'extract',
+    'drift',
+    'train',
+    'quantize',
+    'evaluate',
+    'push',
+    'rollout',
+  ]);
+  const train = steps.find(({ name }) => name === 'train');
+  expect(train?.command).toEqual(['aiot', 'model', 'train', '--project', '.', '--json']);
+  expect(train?.needs).toEqual(['extract', 'drift']);
+  const settings = train?.inputs.find(({ name }) => name === 'aiot.yaml')?.from;
+  // A limit of the evaluation is no matter of training.
+  expect(settings).toEqual({
+    kind: 'settings',
+    text: expect.not.stringContaining('macroF1'),
+  });
+  const evaluate = steps.find(({ name }) => name === 'evaluate')?.inputs[0]?.from;
+  expect(evaluate).toEqual({ kind: 'settings', text: expect.stringContaining('macroF1') });
+});
+
+it('changes default steps, leaves some out and takes further ones between them', async () => {
+  const { steps } = await planOf(
+    `pipeline:
+  steps:
+    drift: false
+    train: { retries: 1, timeout: 10m, params: { epochs: 3 } }
+    score: { run: [node, ./score.mjs, network], in: { network: quantize.network }, when: evaluate.int8.accuracy > 0.5 }
+    push: { needs: [score] }
+`,
+    { 'score.mjs': '' },
+  );
+  expect(steps.map(({ name }) => name)).toEqual([
+    'extract',
+    'train',
+    'quantize',
+    'evaluate',
+    'score',
+    'push',
+    'rollout',
+  ]);
+  const by = new Map(steps.map((step) => [step.name, step]));
+  expect(by.get('train')).toMatchObject({ retries: 1, timeoutMs: 600_000, needs: ['extract'] });
+  expect(by.get('train')?.command.slice(-2)).toEqual(['--epochs', '3']);
+  expect(by.get('score')?.needs).toEqual(['quantize', 'evaluate']);
+  expect(by.get('score')?.inputs.map(({ name }) => name)).toEqual(['network', 'score.mjs']);
+  expect(by.get('push')?.needs).toContain('score');
+});
+
+const wrong: [what: string, yaml: string, told: RegExp][] = [
+  [
+    'a circle',
+    'pipeline: { steps: { a: { run: [x], needs: [b] }, b: { run: [x], needs: [a] } } }',
+    /aiot\.yaml:2:\d+: pipeline\.steps\.\w\.needs: a circle: (a → b → a|b → a → b)/,
+  ],
+  [
+    'a step that is needed and not there',
+    'pipeline:\n  steps:\n    a:\n      run: [x]\n      needs: [trian]',
+    /aiot\.yaml:6:15: pipeline\.steps\.a\.needs\.0: expected a step \(.*train.*\); got trian/,
+  ],
+  [
+    'an output that is not left',
+    'pipeline:\n  steps:\n    a:\n      run: [x]\n      in: { f: train.weights }',
+    /aiot\.yaml:6:13: pipeline\.steps\.a\.in\.f: step train leaves no weights, but network, training, result/,
+  ],
+  [
+    'two steps that leave one file',
+    'pipeline: { steps: { a: { run: [x], out: { o: o }, publish: { o: build/model.aiot } } } }',
+    /pipeline\.steps\.a\.publish\.o: build\/model\.aiot is what step push leaves there already/,
+  ],
+  [
+    'an unknown field',
+    'pipeline:\n  steps:\n    train: { retry: 3 }',
+    /aiot\.yaml:4:14: pipeline\.steps\.train\.retry: not a known field/,
+  ],
+  [
+    'an unknown field of a list',
+    'pipeline:\n  steps:\n    - { name: a, run: [x], retry: 3 }',
+    /aiot\.yaml:4:\d+: pipeline\.steps\.0\.retry: not a known field/,
+  ],
+  [
+    'a step without a program',
+    'pipeline: { steps: { mine: {} } }',
+    /pipeline\.steps\.mine: expected run: \[PROGRAM, …\]/,
+  ],
+  [
+    'a program for one of ours',
+    'pipeline: { steps: { train: { run: [x] } } }',
+    /pipeline\.steps\.train\.run: the step train has its own/,
+  ],
+  [
+    'a condition that is none',
+    'pipeline: { steps: { push: { when: maybe } } }',
+    /pipeline\.steps\.push\.when: expected STEP\.FIELD/,
+  ],
+  [
+    'a path out of the folder',
+    'pipeline: { steps: { a: { run: [x], out: { o: ../o } } } }',
+    /pipeline\.steps\.a\.out\.o: expected a path in the folder/,
+  ],
+  [
+    'what a step that is left out would leave',
+    'pipeline: { steps: { train: false } }',
+    /pipeline\.steps\.quantize: quantize takes what train leaves, which is left out/,
+  ],
+];
+
+it.each(wrong)('refuses %s, with its place', async (_what, yaml, told) => {
+  await expect(planOf(yaml)).rejects.toMatchObject({
+    code: 'AIOT_PROJECT_INVALID',
+    message: expect.stringMatching(told),
+  });
+});

@@ -1,0 +1,11 @@
+import { runPipeline } from '../../src/lib/pipeline/index.js';
+
+/** Runs the pipeline of the folder given; a test kills it. */
+const stop = new AbortController();
+process.on('SIGTERM', () => stop.abort(new Error('stopped')));
+const { state } = await runPipeline({
+  dir: process.argv[2]!,
+  signal: stop.signal,
+  onChange: (_, step) => step && process.stdout.write(`${step.name} ${step.state}\n`),
+});
+process.stdout.write(`ended ${state}\n`);
