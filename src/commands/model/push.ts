@@ -47,9 +47,9 @@ export default class ModelPush extends AiotCommand {
       env: 'AIOT_NAME',
       helpValue: 'NAME',
     }),
-    run: Flags.string({
+    'pipeline-run': Flags.string({
       summary: 'Run of a pipeline that this belongs to, for the lineage; aiot pipeline run says it itself.',
-      env: 'AIOT_RUN',
+      env: 'AIOT_PIPELINE_RUN',
       helpValue: 'ID',
     }),
     cause: Flags.string({
@@ -81,7 +81,8 @@ export default class ModelPush extends AiotCommand {
     const result = await withClient(context.name, (client) => {
       const how = { client, privatePem, deviceTypes, name, validMs: flags.expires };
       if (path !== null) return pushFile({ ...how, path });
-      const run = flags.run === undefined ? undefined : { id: flags.run, cause: flags.cause ?? null };
+      const runId = flags['pipeline-run'];
+      const run = runId === undefined ? undefined : { id: runId, cause: flags.cause ?? null };
       return pushModel({ ...how, project: project!, data: flags.data, run });
     });
     const same =

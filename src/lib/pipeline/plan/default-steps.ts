@@ -71,8 +71,12 @@ export function defaultSteps(project: Project, given: unknown, { platform }: Sur
       platform,
     }),
     step('drift', 'Compare it with what the last model was trained on', {
-      command: ['aiot', 'data', 'drift', `base${suffix(rows)}`, `now${suffix(rows)}`, '--json'],
+      command: [
+        ...['aiot', 'data', 'drift', `base${suffix(rows)}`, `now${suffix(rows)}`],
+        ...['--project', '.', '--json'],
+      ],
       inputs: [
+        settings({ only: ['name', 'stream', 'model.table', 'model.accept.drift'] }),
         {
           name: `base${suffix(rows)}`,
           from: { kind: 'kept', name: 'reference', missing: 'no model was pushed before it' },
@@ -81,7 +85,7 @@ export function defaultSteps(project: Project, given: unknown, { platform }: Sur
       ],
       alike: [`base${suffix(rows)}`, `now${suffix(rows)}`],
       needs: ['extract'],
-      gate: 'drift',
+      gate: 'model.accept.drift',
     }),
     step('train', 'Train the float network', {
       command: ['aiot', 'model', 'train', ...at],

@@ -49,7 +49,7 @@ export function selfCommand(): string[] {
 }
 
 /** Settings of ours by environment would change what a step does without a trace; these say where things are, or are secret. */
-const passed = /^AIOT_(CONFIG_DIR|DATA_DIR|CACHE_DIR|CONTEXT|PIPELINE|RUN|CAUSE)$|PASSPHRASE|SECRET|TOKEN/;
+const passed = /^AIOT_(CONFIG_DIR|DATA_DIR|CACHE_DIR|CONTEXT|PIPELINE)$|PASSPHRASE|SECRET|TOKEN/;
 
 /** The environment of a step. */
 export function stepEnvironment(mark: string, more: Record<string, string>): NodeJS.ProcessEnv {

@@ -135,7 +135,7 @@ async function execute(
     ...{ step, inputs, blobs, self, clock, signal },
     ...placesOf(folders, run, step.name),
     mark: folders.root,
-    env: { ...env, AIOT_RUN: run, AIOT_CAUSE: cause.text },
+    env: { ...env, AIOT_PIPELINE_RUN: run, AIOT_CAUSE: cause.text },
     onStart: (child, attempts) => {
       Object.assign(record, { child, attempts });
       onChange(record);

@@ -117,7 +117,9 @@ function gateReason(result: unknown, error: StepRecord['error'], last: string): 
   const { gates, reason } = (result ?? {}) as { gates?: unknown; reason?: unknown };
   if (typeof reason === 'string') return reason;
   const failed = (Array.isArray(gates) ? gates : []).filter((gate) => gate?.passed === false);
-  const told = failed.map(({ name, limit, got }) => `${name} ${rounded(got)} where the limit is ${limit}`);
+  const told = failed.map(
+    ({ name, limit, got, message }) => message ?? `${name} ${rounded(got)} where the limit is ${limit}`,
+  );
   return told.length > 0 ? told.join('; ') : last || 'its gate said no';
 }
 
