@@ -47,8 +47,9 @@ export function rowsOf(name: string, { columns, takes }: Sample): Rows {
   };
 }
 
+const options = { alpha: defaultAlpha, bins: defaultBins };
+
 export function compareSamples(base: Sample, now: Sample): Omit<Drift, 'gates' | 'ok'> {
-  const options = { alpha: defaultAlpha, bins: defaultBins };
   return compareSides(sideOf(rowsOf('base', base), options), rowsOf('now', now), options);
 }
 
@@ -224,10 +225,11 @@ export function ratesOf(
 ): Rate[] {
   const found = cases.map(({ name }) => ({ name, told: 0, wrong: 0 }));
   for (let repeat = 0; repeat < repeats; repeat++) {
-    const [base, now] = pairOf(repeat);
+    const [before, now] = pairOf(repeat);
+    const base = sideOf(rowsOf('base', before), options);
     cases.forEach(({ column, change }, c) => {
       const moved = change ? change(repeat)(now) : now;
-      const drift = compareSamples(base, moved);
+      const drift = compareSides(base, rowsOf('now', moved), options);
       const own = drift.features.find(({ name }) => name === column);
       const touched = Object.keys(now.columns).filter((name) => now.columns[name] !== moved.columns[name]);
       if (own ? own.drifted : drift.drifted) found[c]!.told++;

@@ -1,6 +1,6 @@
 // How often a change is told, and how often none is called one: the tables of docs/drift.md.
 //
-//   npx tsx bench/drift/table.ts [--repeats N]
+//   npx tsx bench/drift/table.ts [--repeats N] [--of independent|motors]
 import { parseArgs } from 'node:util';
 import {
   type Case,
@@ -14,7 +14,9 @@ import {
   type Sample,
 } from './rates.js';
 
-const { values } = parseArgs({ options: { repeats: { type: 'string', default: '200' } } });
+const { values } = parseArgs({
+  options: { repeats: { type: 'string', default: '200' }, of: { type: 'string' } },
+});
 const repeats = Number(values.repeats);
 
 type Pair = (repeat: number) => [Sample, Sample];
@@ -23,41 +25,41 @@ function table(cases: Case[], columns: { title: string; pair: Pair; cases?: Case
   const rates = columns.map(({ pair, cases: own = cases }) => ratesOf(own, repeats, pair));
   const cell = (column: Rate[], name: string) => {
     const one = column.find((rate) => rate.name === name);
-    return one === undefined ? '–' : `${(one.told * 100).toFixed(1)} %`;
+    return one === undefined ? '–' : `${Math.round(one.told * 100)} %`;
   };
   console.log(`| change | ${columns.map(({ title }) => title).join(' | ')} |`);
   console.log(`| --- | ${columns.map(() => '--:').join(' | ')} |`);
   for (const { name } of cases)
     console.log(`| ${name} | ${rates.map((column) => cell(column, name)).join(' | ')} |`);
-  const wrong = rates.map(
-    (column) => `${(Math.max(...column.map((rate) => rate.wrong)) * 100).toFixed(1)} %`,
-  );
+  const wrong = rates.map((column) => `${Math.round(Math.max(...column.map((rate) => rate.wrong)) * 100)} %`);
   console.log(`| other columns called drifted, at most | ${wrong.join(' | ')} |\n`);
 }
 
 const seeds = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
 
 console.log(`${repeats} repeats each\n`);
-table(
-  independentCases,
-  [50, 200, 1000, 10_000].map((rows) => ({
-    title: `${rows} rows`,
-    pair: (repeat) => [independentRows(rows, 2 * repeat + 1), independentRows(rows, 2 * repeat + 2)],
-  })),
-);
-table(motorCases, [
-  { title: 'halves of one motor, 16 s each', pair: (repeat) => halves(repeat + 1, 16) },
-  { title: 'halves of one motor, 160 s each', pair: (repeat) => halves(repeat + 1, 160) },
-  {
-    title: '5 motors against 5 others, 16 s each',
-    pair: (repeat) => [motors(seeds(10 * repeat + 1, 5), 16), motors(seeds(10 * repeat + 6, 5), 16)],
-  },
-  {
-    title: '20 motors against 20 others, 16 s each',
-    pair: (repeat) => [motors(seeds(40 * repeat + 1, 20), 16), motors(seeds(40 * repeat + 21, 20), 16)],
-  },
-  {
-    title: 'one motor against another, 16 s',
-    pair: (repeat) => [motors([2 * repeat + 1], 16), motors([2 * repeat + 2], 16)],
-  },
-]);
+if (values.of !== 'motors')
+  table(
+    independentCases,
+    [50, 200, 1000, 10_000].map((rows) => ({
+      title: `${rows} rows`,
+      pair: (repeat) => [independentRows(rows, 2 * repeat + 1), independentRows(rows, 2 * repeat + 2)],
+    })),
+  );
+if (values.of !== 'independent')
+  table(motorCases, [
+    { title: 'halves of one motor, 16 s each', pair: (repeat) => halves(repeat + 1, 16) },
+    { title: 'halves of one motor, 160 s each', pair: (repeat) => halves(repeat + 1, 160) },
+    {
+      title: '5 motors against 5 others, 16 s each',
+      pair: (repeat) => [motors(seeds(10 * repeat + 1, 5), 16), motors(seeds(10 * repeat + 6, 5), 16)],
+    },
+    {
+      title: '20 motors against 20 others, 16 s each',
+      pair: (repeat) => [motors(seeds(40 * repeat + 1, 20), 16), motors(seeds(40 * repeat + 21, 20), 16)],
+    },
+    {
+      title: 'one motor against another, 16 s',
+      pair: (repeat) => [motors([2 * repeat + 1], 16), motors([2 * repeat + 2], 16)],
+    },
+  ]);

@@ -1,6 +1,6 @@
 import { percent, plural, thousands } from '../../core/index.js';
 import type { Drift } from '../../data/index.js';
-import { sparkline } from './sparkline.js';
+import { halved, sparkline } from './sparkline.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { facts, table } from './text.js';
 
@@ -58,8 +58,8 @@ function rowOf(one: Feature, role: string): (string | number | null)[] {
     figure(one.ks),
     figure(one.wassersteinScaled),
     chance(one.p),
-    sparkline(one.bins.base),
-    sparkline(one.bins.now),
+    sparkline(one.histogram ? halved(one.histogram.base) : one.bins.base),
+    sparkline(one.histogram ? halved(one.histogram.now) : one.bins.now),
   ];
 }
 
@@ -80,7 +80,8 @@ function driftedLines(one: Feature): string[] {
     what.push(`${percent(now.missing / now.rows)} missing, ${percent(base.missing / base.rows)} before`);
   if (one.newCategories.length > 0)
     what.push(`new: ${one.newCategories.slice(0, 5).join(', ')}${one.newCategories.length > 5 ? ' …' : ''}`);
-  if (shift !== null && spread !== null && base.mean !== null && now.mean !== null) {
+  const moved = (['distribution', 'mean', 'spread'] as const).some((reason) => reasons.includes(reason));
+  if (moved && shift !== null && spread !== null && base.mean !== null && now.mean !== null) {
     const own = unit === null ? '' : ` ${unit}`;
     what.push(
       `mean ${short(base.mean)} → ${short(now.mean)}${own} (${shift < 0 ? '−' : '+'}${short(Math.abs(shift))} deviations), spread ×${short(spread)}`,

@@ -8,3 +8,8 @@ export function sparkline(shares: readonly number[], most = 24): string {
     .map((share) => (share <= 0 ? ' ' : blocks[Math.min(7, Math.floor((share / largest) * 7.999))]))
     .join('');
 }
+
+/** Two bars as one: a line of a table is short. */
+export function halved(shares: readonly number[]): number[] {
+  return shares.flatMap((share, i) => (i % 2 === 0 ? [share + (shares[i + 1] ?? 0)] : []));
+}

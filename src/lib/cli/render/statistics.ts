@@ -1,6 +1,6 @@
 import { percent, plural } from '../../core/index.js';
 import type { Statistics } from '../../data/index.js';
-import { sparkline } from './sparkline.js';
+import { halved, sparkline } from './sparkline.js';
 import { bold, dim } from './style.js';
 import { table } from './text.js';
 
@@ -65,11 +65,6 @@ function numberRow({ name, unit, rows, count, min, max, mean, deviation, quantil
     figure(deviation),
     histogram ? sparkline(halved(histogram.shares)) : '',
   ];
-}
-
-/** Two bars as one: a line of a table is short. */
-function halved(shares: number[]): number[] {
-  return shares.flatMap((share, i) => (i % 2 === 0 ? [share + (shares[i + 1] ?? 0)] : []));
 }
 
 function wordLines({ name, categories, rows, missing }: Field): string {

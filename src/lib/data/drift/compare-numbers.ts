@@ -1,4 +1,4 @@
-import { countsBetween, sharesOf } from './bins.js';
+import { countsBetween, quantileOf, sharesOf } from './bins.js';
 import { histogramOf } from './histogram.js';
 import { distances, homogeneity, jensenShannon, stabilityIndex } from './math/distances.js';
 import { type Pace, slowerPace } from './math/effective.js';
@@ -9,7 +9,10 @@ import type { FeatureDrift, Reason } from './result.js';
 import { unitChange } from './units.js';
 
 /** A change that is smaller than all of these is none that anybody acts on, however sure it is. */
-export const notable = { ks: 0.12, shift: 0.3, psi: 0.1, missing: 0.01 } as const;
+export const notable = { ks: 0.12, shift: 0.3, psi: 0.1, spread: 1.2, missing: 0.01 } as const;
+/** Where a side is worth fewer independent rows, its own wandering is not known: only what lies far outside of it counts. */
+export const fewest = 10;
+const far = { ranges: 2, spread: 3 };
 /** A run is one of a stuck sensor when it is so long, and so many times as long as the longest of the base. */
 const stuckRun = { rows: 20, times: 10 };
 
@@ -50,13 +53,19 @@ export function compareNumbers(base: NumberProfile, now: NumberProfile, unit: st
             p: widened(kolmogorovP(ks, effective.base, effective.now), pace.degrees),
           },
           { reason: 'distribution', p: widened(chiSquareAbove(chiSquare, degrees), pace.degrees) },
-          { reason: 'mean', p: meanP(base, now, effective, pace.degrees) },
+          { reason: 'mean', p: welchP(base, now, { ...effective, degrees: pace.degrees }) },
+          { reason: 'spread', p: spreadP(base, now, { ...effective, degrees: pace.degrees }) },
         ] as const)),
   ];
   const least = Math.min(...tests.map(({ p }) => p));
   const reasons = new Set<Reason>();
   const scaled = base.deviation > 0 ? wasserstein / base.deviation : null;
-  const moved = ks >= notable.ks || (scaled ?? 0) >= notable.shift || psi - expectedPsi >= notable.psi;
+  const moved =
+    ks >= notable.ks ||
+    (scaled ?? 0) >= notable.shift ||
+    psi - expectedPsi >= notable.psi ||
+    widerBy(base, now) >= notable.spread;
+  const slow = Math.min(effective.base, effective.now) < fewest && !isFar(base, now);
   const gaps = Math.abs(missingNow - missingBase) >= notable.missing;
   for (const { reason, p } of tests) {
     if (Math.min(1, p * tests.length) < 0.05 && (reason === 'missing' ? gaps : moved)) reasons.add(reason);
@@ -87,7 +96,7 @@ export function compareNumbers(base: NumberProfile, now: NumberProfile, unit: st
     bins: { cuts: Array.from(cuts), words: null, base: baseShares, now: nowShares },
     histogram: histogramOf(base.sorted, now.sorted),
     newCategories: [],
-    large: moved || gaps,
+    large: (moved && !slow) || gaps,
     certain: stuck || gone || reasons.has('infinite'),
     limitsAt: (alpha) =>
       empty ? null : limits(alpha / tests.length, effective.base, effective.now, degrees),
@@ -123,22 +132,49 @@ function missingP(base: NumberProfile, now: NumberProfile): number {
   return error === 0 ? 1 : Math.min(1, 2 * normalAbove(Math.abs(p - q) / error));
 }
 
+/** Welch's test of the distances from each side's median (Brown and Forsythe 1974): whether the values lie wider apart. */
+function spreadP(base: NumberProfile, now: NumberProfile, counts: Counts): number {
+  const distancesOf = ({ count, mean, deviation, absolute, sorted }: NumberProfile) => {
+    const off = count === 0 ? 0 : mean - quantileOf(sorted, 0.5);
+    const variance = deviation ** 2 + off ** 2 - absolute ** 2;
+    return { count, mean: absolute, deviation: Math.sqrt(Math.max(0, variance)) };
+  };
+  return welchP(distancesOf(base), distancesOf(now), counts);
+}
+
+interface Counts {
+  base: number;
+  now: number;
+  /** Degrees of freedom that the effective counts are known with. */
+  degrees: number;
+}
+
+type Moments = Pick<NumberProfile, 'count' | 'mean' | 'deviation'>;
+
 /** Welch's test of two means, each known as well as its effective count lets it. */
-function meanP(
-  base: NumberProfile,
-  now: NumberProfile,
-  effective: { base: number; now: number },
-  known: number,
-): number {
+function welchP(base: Moments, now: Moments, counts: Counts): number {
   const difference = Math.abs(base.mean - now.mean);
   if (difference === 0 || base.count < 2 || now.count < 2) return 1;
-  const n = Math.max(effective.base, 1.5);
-  const m = Math.max(effective.now, 1.5);
+  const n = Math.max(counts.base, 1.5);
+  const m = Math.max(counts.now, 1.5);
   const a = base.deviation ** 2 / (n - 1);
   const b = now.deviation ** 2 / (m - 1);
   if (a + b === 0) return 0;
   const degrees = (a + b) ** 2 / (a ** 2 / (n - 1) + b ** 2 / (m - 1));
-  return studentBeyond(difference / Math.sqrt(a + b), Math.min(degrees, known));
+  return studentBeyond(difference / Math.sqrt(a + b), Math.min(degrees, counts.degrees));
+}
+
+/** How many times as wide the one side is as the other. */
+function widerBy(base: NumberProfile, now: NumberProfile): number {
+  if (base.absolute === 0 || now.absolute === 0) return 1;
+  return Math.max(base.absolute / now.absolute, now.absolute / base.absolute);
+}
+
+/** Means that lie twice the base's whole range apart, or values three times as far from their median. */
+function isFar(base: NumberProfile, now: NumberProfile): boolean {
+  if (base.count === 0 || now.count === 0) return false;
+  const range = base.sorted.at(-1)! - base.sorted[0]!;
+  return Math.abs(now.mean - base.mean) > far.ranges * range || widerBy(base, now) >= far.spread;
 }
 
 function isStuck(base: NumberProfile, now: NumberProfile): boolean {

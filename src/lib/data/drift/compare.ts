@@ -1,12 +1,13 @@
 import type { Rows } from '../rows/types.js';
-import { type Compared, compareNumbers } from './compare-numbers.js';
+import { type Compared, compareNumbers, fewest } from './compare-numbers.js';
 import { compareWords } from './compare-words.js';
+import { type Course, changeIn, courseOf, largeSince } from './course.js';
 import { compareTogether, notableAuc } from './joint.js';
-import { countsByStretch, type NumberProfile, type Profile } from './profile.js';
+import type { NumberProfile, Profile } from './profile.js';
 import type { Drift, FeatureDrift, Joint } from './result.js';
 import { emptied, type Side, sideOf } from './side.js';
-import { boundsOf, changePoint, momentOf, stretches } from './since.js';
-import { type WindowPart, windowsOf } from './windows.js';
+import { boundsOf, momentOf, stretches } from './since.js';
+import { windowsOf } from './windows.js';
 
 export interface CompareOptions {
   /** Chance that a comparison without any change is called drifted. */
@@ -18,93 +19,116 @@ export interface CompareOptions {
   windows?: readonly number[] | null;
 }
 
-/** Where a column of NOW lies, stretch by stretch: of what was asked for, once the rows themselves are gone. */
-interface Course {
-  /** By stretch and bin; categories in the base's order, then those it does not have. */
-  counts: Float64Array[];
-  /** Rows without a value, by stretch. */
-  gone: Float64Array;
-  windows: WindowPart | null;
-}
-
 /** Everything but gates: rows of NOW against a base. NOW's values are let go column by column. */
 export function compareSides(
   base: Side,
   nowRows: Rows,
-  { alpha, bins, units = {}, windows = null }: CompareOptions,
+  options: CompareOptions,
 ): Omit<Drift, 'gates' | 'ok'> {
-  const bases = new Map(base.features.map((profile) => [profile.name, profile]));
-  const courses = new Map<string, Course>();
+  const { alpha, windows = null } = options;
   const bounds = boundsOf(nowRows.rows, stretches);
-  const roles = new Map<string, Profile | null>([
-    [nowRows.label?.name ?? '', base.label],
-    [nowRows.prediction?.name ?? '', base.prediction],
-  ]);
-  const now = sideOf(nowRows, {
-    bins,
-    look(column, profile) {
-      const against = bases.get(column.name) ?? roles.get(column.name);
-      if (!against || against.kind !== column.kind) return;
-      courses.set(column.name, courseOf(column, profile, against, bounds, windows));
-    },
+  const { now, found, courses, unlike } = compareColumns(base, nowRows, bounds, options);
+  const joint = compareJointly(base, now);
+  const adjusted = holm([...found.map(({ one }) => one.p), ...(joint ? [joint.p] : [])]);
+  const finished = found.map(({ role, one }, i) => {
+    const course = courses.get(one.name);
+    return {
+      role,
+      ...finish(one, adjusted[i]!, { alpha, tests: adjusted.length, course, now, nowRows, bounds }),
+    };
   });
-  const pairs = base.features.flatMap((profile) => {
-    const other = now.features.find(({ name }) => name === profile.name);
-    return other ? [{ base: profile, now: other }] : [];
-  });
+  const jointDrift: Joint | null = joint && {
+    ...joint,
+    drifted: adjusted.at(-1)! < alpha && joint.auc >= notableAuc && joint.effective.base >= fewest,
+  };
+  const of = (wanted: Role) =>
+    finished.flatMap(({ role, ...feature }) => (role === wanted ? [feature satisfies FeatureDrift] : []));
+  const others = (side: Side, other: Side) =>
+    side.features.map(({ name }) => name).filter((name) => !other.features.some((one) => one.name === name));
   const ignored = [...new Set([...base.ignored, ...now.ignored])].map((name) => ({
     name,
     why: 'no value of a sensor',
   }));
-  const compared = pairs.flatMap((pair) => {
-    const one = comparePair(pair.base, pair.now, units[pair.base.name] ?? null);
-    if (one === null)
-      ignored.push({ name: pair.base.name, why: 'as many words as rows: names, not categories' });
-    return one ?? [];
-  });
-  const label = base.label && now.label && comparePair(base.label, now.label, null);
-  const prediction = base.prediction && now.prediction && comparePair(base.prediction, now.prediction, null);
-  const numbers = pairs.filter(({ base: b, now: n }) => b.kind === 'number' && n.kind === 'number');
-  const joint = compareTogether(
-    { profiles: numbers.map((pair) => pair.base as NumberProfile), takes: base.sampleTakes },
-    { profiles: numbers.map((pair) => pair.now as NumberProfile), takes: now.sampleTakes },
-  );
-  const all = [...compared, ...(label ? [label] : []), ...(prediction ? [prediction] : [])];
-  const adjusted = holm([...all.map(({ p }) => p), ...(joint ? [joint.p] : [])]);
-  const finished = all.map((one, i) =>
-    finish(
-      one,
-      adjusted[i]!,
-      alpha,
-      all.length + (joint ? 1 : 0),
-      courses.get(one.name),
-      now,
-      nowRows,
-      bounds,
-    ),
-  );
-  const features = finished.slice(0, compared.length);
-  const jointDrift: Joint | null = joint && {
-    ...joint,
-    drifted: adjusted.at(-1)! < alpha && joint.auc >= notableAuc,
-  };
-  const rest = finished.slice(compared.length);
-  const names = (side: Side) => side.features.map(({ name }) => name);
   return {
     base: { name: base.name, from: base.from, rows: base.rows },
     now: { name: now.name, from: now.from, rows: now.rows },
     alpha,
-    features,
+    features: of('feature'),
     drifted: finished.some(({ drifted }) => drifted) || jointDrift?.drifted === true,
-    label: label ? rest[0]! : null,
-    prediction: prediction ? rest.at(-1)! : null,
+    label: of('label')[0] ?? null,
+    prediction: of('prediction')[0] ?? null,
     joint: jointDrift,
-    windows: windows ? windowsOf(pairs, courses, windows, nowRows, alpha) : [],
-    onlyInBase: names(base).filter((name) => !names(now).includes(name)),
-    onlyInNow: names(now).filter((name) => !names(base).includes(name)),
-    ignored,
+    windows: windows ? windowsOf(pairsOf(base, now), courses, windows, nowRows, alpha) : [],
+    onlyInBase: others(base, now),
+    onlyInNow: others(now, base),
+    ignored: [
+      ...ignored,
+      ...unlike.map((name) => ({ name, why: 'as many words as rows: names, not categories' })),
+    ],
     approximate: base.from === 'reference',
   };
+}
+
+type Role = 'feature' | 'label' | 'prediction';
+
+interface ComparedColumns {
+  now: Side;
+  /** In the base's order, label and prediction last. */
+  found: { role: Role; one: Compared }[];
+  courses: Map<string, Course>;
+  /** Columns that are no categories. */
+  unlike: string[];
+}
+
+/** Each column of NOW against the base's, while its values are there. */
+function compareColumns(
+  base: Side,
+  nowRows: Rows,
+  bounds: number[],
+  { alpha, bins, units = {}, windows = null }: CompareOptions,
+): ComparedColumns {
+  const bases = new Map(base.features.map((profile) => [profile.name, profile]));
+  const courses = new Map<string, Course>();
+  const unlike: string[] = [];
+  const found: ComparedColumns['found'] = [];
+  const now = sideOf(nowRows, {
+    bins,
+    keepSorted: false,
+    look(column, profile) {
+      const role =
+        column === nowRows.label ? 'label' : column === nowRows.prediction ? 'prediction' : 'feature';
+      const against = role === 'feature' ? bases.get(column.name) : base[role];
+      if (!against) return;
+      const one = comparePair(against, profile, units[column.name] ?? null);
+      if (one === null) unlike.push(column.name);
+      else found.push({ role, one });
+      // A column's way over time is asked for by windows, and where it may have drifted.
+      const mayHave = one !== null && (one.certain || one.p < alpha);
+      if (against.kind === column.kind && (windows || mayHave))
+        courses.set(against.name, courseOf(column, profile, against, bounds, windows));
+    },
+  });
+  const places = new Map([...bases.keys()].map((name, i) => [name, i]));
+  const placeOf = ({ role, one }: ComparedColumns['found'][number]) =>
+    role === 'feature' ? places.get(one.name)! : places.size + (role === 'label' ? 0 : 1);
+  return { now, found: found.sort((a, b) => placeOf(a) - placeOf(b)), courses, unlike };
+}
+
+function pairsOf(base: Side, now: Side): { base: Profile; now: Profile }[] {
+  return base.features.flatMap((profile) => {
+    const other = now.features.find(({ name }) => name === profile.name);
+    return other ? [{ base: profile, now: other }] : [];
+  });
+}
+
+function compareJointly(base: Side, now: Side): Omit<Joint, 'drifted'> | null {
+  const numbers = pairsOf(base, now).filter(
+    (pair) => pair.base.kind === 'number' && pair.now.kind === 'number',
+  );
+  return compareTogether(
+    { profiles: numbers.map((pair) => pair.base as NumberProfile), takes: base.sampleTakes },
+    { profiles: numbers.map((pair) => pair.now as NumberProfile), takes: now.sampleTakes },
+  );
 }
 
 function comparePair(base: Profile, now: Profile, unit: string | null): Compared | null {
@@ -150,81 +174,35 @@ function holm(ps: number[]): number[] {
   return out;
 }
 
+interface Finish {
+  alpha: number;
+  /** How many there are in all. */
+  tests: number;
+  course: Course | undefined;
+  now: Side;
+  nowRows: Rows;
+  bounds: number[];
+}
+
 function finish(
   { large, certain, limitsAt, ...one }: Compared,
   adjusted: number,
-  alpha: number,
-  tests: number,
-  course: Course | undefined,
-  now: Side,
-  { time, rows }: Rows,
-  bounds: number[],
+  { alpha, tests, course, now, nowRows, bounds }: Finish,
 ): FeatureDrift {
-  const drifted = certain || (large && adjusted < alpha);
+  const cut = course && adjusted < alpha ? changeIn(one, course, alpha) : 0;
+  // What is small over all of NOW may be large since it began.
+  const slow = Math.min(one.effective.base, one.effective.now) < fewest;
+  const late = course !== undefined && !large && !slow && cut > 0 && largeSince(one, course, cut);
+  const drifted = certain || (adjusted < alpha && (large || late));
   const own = now.features.find(({ name }) => name === one.name);
-  let row = 0;
-  if (drifted && one.reasons.includes('stuck') && own?.kind === 'number') row = own.longestRunAt;
-  else if (drifted && course) row = bounds[changeIn(one, course, alpha)]!;
+  const isStuck = one.reasons.includes('stuck') && own?.kind === 'number';
+  const row = !drifted ? 0 : isStuck ? own.longestRunAt : bounds[cut]!;
   return {
     ...one,
     drifted,
     reasons: !drifted ? [] : one.reasons.length > 0 ? one.reasons : ['distribution'],
     hint: drifted ? one.hint : null,
-    since: drifted ? momentOf(row, rows, time, now.rateHz) : null,
+    since: drifted ? momentOf(row, nowRows.rows, nowRows.time, now.rateHz) : null,
     limits: limitsAt(alpha / tests),
   };
-}
-
-function changeIn(
-  { reasons, bins, base, effective, now }: Omit<FeatureDrift, 'drifted' | 'since' | 'limits'>,
-  course: Course,
-  alpha: number,
-): number {
-  const pace = effective.now / Math.max(1, now.rows);
-  if (reasons.length === 1 && reasons[0] === 'missing') {
-    const share = base.missing / Math.max(1, base.rows);
-    const present = course.counts.map((counts, s) =>
-      Float64Array.of(
-        counts.reduce((a, b) => a + b, 0),
-        course.gone[s]!,
-      ),
-    );
-    return changePoint(present, [1 - share, share], 1, alpha);
-  }
-  return changePoint(course.counts, bins.base, pace, alpha);
-}
-
-function courseOf(
-  column: Rows['features'][number],
-  profile: Profile,
-  base: Profile,
-  bounds: number[],
-  windows: readonly number[] | null,
-): Course {
-  if (column.kind === 'number') {
-    const { cuts } = base as NumberProfile;
-    const part = windows && countsByStretch(column.values, cuts, windows);
-    return { ...countsByStretch(column.values, cuts, bounds), windows: part };
-  }
-  // In the order in which two sets of words are compared.
-  const known =
-    base.kind === 'text' && profile.kind === 'text'
-      ? [...new Set([...base.counts.keys(), ...profile.counts.keys()])]
-      : [];
-  const places = column.words.map((word) => known.indexOf(word));
-  const of = (edges: ArrayLike<number>): WindowPart => {
-    const count = edges.length - 1;
-    const gone = new Float64Array(count);
-    const counts = Array.from({ length: count }, (_, s) => {
-      const own = new Float64Array(known.length);
-      for (let i = edges[s]!; i < edges[s + 1]!; i++) {
-        const code = column.codes[i]!;
-        if (code >= 0 && places[code]! >= 0) own[places[code]!]!++;
-        else gone[s]!++;
-      }
-      return own;
-    });
-    return { counts, gone, sums: null };
-  };
-  return { ...of(bounds), windows: windows && of(windows) };
 }

@@ -7,8 +7,8 @@ import type { Joint } from './result.js';
 /** Up to so many columns all their products are looked at; beyond, squares alone. */
 const mostWithProducts = 16;
 const mostColumns = 64;
-const folds = 10;
-const blocks = 40;
+const folds = 5;
+const blocks = 20;
 /** An area that is smaller is none that anybody acts on. */
 export const notableAuc = 0.7;
 /** A standardized value is drawn in to this many deviations. */
@@ -57,8 +57,8 @@ export function compareTogether(base: JointSide, now: JointSide): Omit<Joint, 'd
   }
   const auc = areaUnder(scores.base, scores.now);
   const { time, degrees } = slowerPace(
-    paceOf(rows.base, (i) => scores.base[i]!),
-    paceWithoutStep(rows.now, (i) => scores.now[i]!),
+    paceOf(scores.base),
+    paceWithoutStep(scores.now, new Float64Array(rows.now)),
   );
   const effective = { base: rows.base / time, now: Math.max(1, rows.now / time) };
   const names = used.map(({ base: { name } }) => name);

@@ -17,6 +17,8 @@ export interface NumberProfile {
   mean: number;
   /** Of the population. */
   deviation: number;
+  /** Mean of the distances from the median. */
+  absolute: number;
   /** All finite values in order, or of a saved reference its quantiles. */
   sorted: Float64Array;
   /** Independent values that the finite ones are worth. */
@@ -89,51 +91,40 @@ export function samplePlaces(rows: number, order: Uint32Array | null): Uint32Arr
   });
 }
 
-export function profileOf(column: Column, rows: Rows, bins: number, scratch: Float64Array): Profile {
-  const order = orderOf(rows.take);
-  if (column.kind === 'text') return profileText(column, order);
-  return profileNumbers(column, order, samplePlaces(rows.rows, order), bins, scratch);
+/** Room that all columns of a side share: nothing as long as a column is made anew. */
+export interface Workspace {
+  bins: number;
+  order: Uint32Array | null;
+  places: Uint32Array;
+  finite: Float64Array;
+  sorted: Float64Array;
+  other: Float64Array;
 }
 
-function profileNumbers(
-  { name, values, missing, words }: NumberColumn,
-  order: Uint32Array | null,
-  places: Uint32Array,
-  bins: number,
-  scratch: Float64Array,
-): NumberProfile {
+export function workspaceFor(rows: Rows, bins: number): Workspace {
+  const order = orderOf(rows.take);
+  const room = () => new Float64Array(rows.rows);
+  const places = samplePlaces(rows.rows, order);
+  return { bins, order, places, finite: room(), sorted: room(), other: room() };
+}
+
+/** What a column is like. `sorted` of numbers lies in the workspace: good until the next column. */
+export function profileOf(column: Column, space: Workspace): Profile {
+  return column.kind === 'text' ? profileText(column, space) : profileNumbers(column, space);
+}
+
+function profileNumbers({ name, values, missing, words }: NumberColumn, space: Workspace): NumberProfile {
+  const { order, places, bins, other } = space;
   const rows = values.length;
-  const finite = new Float64Array(rows);
-  let count = 0;
-  let infinite = 0;
-  let sum = 0;
-  let run = 0;
-  let longestRun = 0;
-  let longestRunAt = 0;
-  for (let i = 0; i < rows; i++) {
-    const value = values[order ? order[i]! : i]!;
-    if (value - value !== 0) {
-      if (!Number.isNaN(value)) infinite++;
-      continue;
-    }
-    run = count > 0 && value === finite[count - 1] ? run + 1 : 1;
-    if (run > longestRun) {
-      longestRun = run;
-      longestRunAt = i - run + 1;
-    }
-    finite[count++] = value;
-    sum += value;
-  }
-  const own = finite.subarray(0, count);
-  const mean = count === 0 ? 0 : sum / count;
-  let squares = 0;
-  for (let i = 0; i < count; i++) squares += (own[i]! - mean) ** 2;
-  const sorted = sortNumbers(own.slice(), scratch);
-  const gone = rows - count;
+  const { count, infinite, ...run } = gather(values, order, space.finite);
+  const finite = space.finite.subarray(0, count);
+  const { mean, deviation } = momentsOf(finite);
+  const sorted = space.sorted.subarray(0, count);
+  sorted.set(finite);
+  sortNumbers(sorted, other);
   const cuts = cutsOf(sorted, bins);
-  const pace = slowest(own, sorted);
-  const stands = (i: number) => Number.isFinite(values[order ? order[i]! : i]!);
-  return {
+  const pace = slowest(finite, sorted, other.subarray(0, count));
+  const profile: NumberProfile = {
     name,
     kind: 'number',
     rows,
@@ -141,25 +132,83 @@ function profileNumbers(
     missing: missing + words,
     infinite,
     mean,
-    deviation: count === 0 ? 0 : Math.sqrt(squares / count),
+    deviation,
+    absolute: absoluteOf(sorted),
     sorted,
     effective: count / pace.time,
     degrees: pace.degrees,
-    withoutStep: paceWithoutStep(count, (i) => own[i]!),
-    effectiveRows: gone === 0 ? rows : rows / paceOf(rows, (i) => (stands(i) ? 0 : 1)).time,
-    longestRun,
-    longestRunAt,
+    withoutStep: paceWithoutStep(finite, other.subarray(0, count)),
+    effectiveRows: rows,
+    ...run,
     cuts,
     counts: countsBetween(sorted, cuts),
     sample: Float64Array.from(places, (place) => values[place]!),
   };
+  if (count === rows) return profile;
+  for (let i = 0; i < rows; i++) other[i] = Number.isFinite(values[order ? order[i]! : i]!) ? 0 : 1;
+  return { ...profile, effectiveRows: rows / paceOf(other).time };
+}
+
+/** The finite values, in order, and the longest run of one value among them. */
+function gather(
+  values: Float64Array,
+  order: Uint32Array | null,
+  out: Float64Array,
+): { count: number; infinite: number; longestRun: number; longestRunAt: number } {
+  let count = 0;
+  let infinite = 0;
+  let run = 0;
+  let longestRun = 0;
+  let end = 0;
+  let before = Number.NaN;
+  for (let i = 0; i < values.length; i++) {
+    const value = order === null ? values[i]! : values[order[i]!]!;
+    if (value - value !== 0) {
+      if (!Number.isNaN(value)) infinite++;
+      continue;
+    }
+    out[count++] = value;
+    if (value !== before) {
+      run = 0;
+      before = value;
+    }
+    if (++run > longestRun) {
+      longestRun = run;
+      end = i;
+    }
+  }
+  const first = Math.max(0, end - longestRun + 1);
+  return { count, infinite, longestRun, longestRunAt: order === null ? first : (order[first] ?? 0) };
+}
+
+function momentsOf(values: Float64Array): { mean: number; deviation: number } {
+  const count = values.length;
+  if (count === 0) return { mean: 0, deviation: 0 };
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += values[i]!;
+  const mean = sum / count;
+  let squares = 0;
+  for (let i = 0; i < count; i++) {
+    const off = values[i]! - mean;
+    squares += off * off;
+  }
+  return { mean, deviation: Math.sqrt(squares / count) };
+}
+
+function absoluteOf(sorted: Float64Array): number {
+  const count = sorted.length;
+  if (count === 0) return 0;
+  const middle = quantileOf(sorted, 0.5);
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += Math.abs(sorted[i]! - middle);
+  return sum / count;
 }
 
 /**
  * By how slowly the values move, and how slowly their distance from the median does (the size of a vibration may wander while its mean
  * stands). The outermost hundredths are drawn in: one outlier would make all else look independent.
  */
-function slowest(values: Float64Array, sorted: Float64Array): Pace {
+function slowest(values: Float64Array, sorted: Float64Array, other: Float64Array): Pace {
   const count = values.length;
   if (count < 2) return { time: 1, degrees: 1 };
   const [low, middle, high] = [0.01, 0.5, 0.99].map((share) => quantileOf(sorted, share)) as [
@@ -167,13 +216,17 @@ function slowest(values: Float64Array, sorted: Float64Array): Pace {
     number,
     number,
   ];
-  const drawn = (i: number) => Math.min(high, Math.max(low, values[i]!));
-  const own = paceOf(count, (i) => drawn(i) - middle);
-  const size = paceOf(count, (i) => Math.abs(drawn(i) - middle));
+  for (let i = 0; i < count; i++) {
+    const value = values[i]!;
+    other[i] = (value < low ? low : value > high ? high : value) - middle;
+  }
+  const own = paceOf(other);
+  for (let i = 0; i < count; i++) other[i] = Math.abs(other[i]!);
+  const size = paceOf(other);
   return size.time > own.time ? size : own;
 }
 
-function profileText({ name, codes, words, missing }: TextColumn, order: Uint32Array | null): TextProfile {
+function profileText({ name, codes, words, missing }: TextColumn, { order, other }: Workspace): TextProfile {
   const rows = codes.length;
   const byCode = new Float64Array(words.length);
   let endless = words.length > mostCategories;
@@ -184,7 +237,10 @@ function profileText({ name, codes, words, missing }: TextColumn, order: Uint32A
   const counts = new Map(endless ? [] : words.map((word, code) => [word, byCode[code]!] as const));
   // By the slowest of the most frequent words.
   const frequent = [...byCode.keys()].sort((a, b) => byCode[b]! - byCode[a]!).slice(0, endless ? 0 : 3);
-  const paces = frequent.map((code) => paceOf(rows, (i) => (codes[order ? order[i]! : i] === code ? 1 : 0)));
+  const paces = frequent.map((code) => {
+    for (let i = 0; i < rows; i++) other[i] = codes[order ? order[i]! : i] === code ? 1 : 0;
+    return paceOf(other);
+  });
   const slow = paces.reduce((most, pace) => (pace.time > most.time ? pace : most), {
     time: 1,
     degrees: Math.max(1, rows - 1),
@@ -203,17 +259,20 @@ export function countsByStretch(
   const stretches = bounds.length - 1;
   const gone = new Float64Array(stretches);
   const sums = new Float64Array(stretches);
-  const counts = Array.from({ length: stretches }, (_, s) => {
+  const counts: Float64Array[] = [];
+  for (let s = 0; s < stretches; s++) {
     const own = new Float64Array(cuts.length + 1);
+    let sum = 0;
     for (let i = bounds[s]!; i < bounds[s + 1]!; i++) {
       const value = values[i]!;
       if (value - value !== 0) gone[s]!++;
       else {
         own[binOf(value, cuts)]!++;
-        sums[s]! += value;
+        sum += value;
       }
     }
-    return own;
-  });
+    sums[s] = sum;
+    counts.push(own);
+  }
   return { counts, gone, sums };
 }

@@ -19,6 +19,7 @@ const numberSchema = z.strictObject({
   infinite: z.int().min(0),
   mean: z.number(),
   deviation: z.number().min(0),
+  absolute: z.number().min(0),
   effective: z.number(),
   degrees: z.number(),
   effectiveRows: z.number(),

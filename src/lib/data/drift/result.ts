@@ -5,6 +5,8 @@ export const reasons = [
   /** Its values lie otherwise: by the Kolmogorov–Smirnov statistic or by χ² over the bins. */
   'distribution',
   'mean',
+  /** How far its values lie from their median. */
+  'spread',
   /** Other shares of rows without a number. */
   'missing',
   'infinite',

@@ -1,12 +1,5 @@
 import type { Column, Rows } from '../rows/types.js';
-import {
-  type NumberProfile,
-  orderOf,
-  type Profile,
-  profileOf,
-  samplePlaces,
-  type TextProfile,
-} from './profile.js';
+import { type NumberProfile, type Profile, profileOf, type TextProfile, workspaceFor } from './profile.js';
 
 /** One side of a comparison, without its rows. */
 export interface Side {
@@ -24,21 +17,27 @@ export interface Side {
 
 export interface SideOptions {
   bins: number;
-  /** Sees a column before its values are let go. */
+  /** Sees each column, with its profile and its values, before they are let go. */
   look?: (column: Column, profile: Profile) => void;
+  /** Whether profiles are left their sorted values. */
+  keepSorted?: boolean;
 }
 
-/** Profiles of all columns; each column's values are let go when it is done. */
-export function sideOf(rows: Rows, { bins, look }: SideOptions): Side {
-  const scratch = new Float64Array(rows.rows);
+/** Profiles of all columns; a column's values are let go when it is done. */
+export function sideOf(rows: Rows, { bins, look, keepSorted = true }: SideOptions): Side {
+  const space = workspaceFor(rows, bins);
   const profile = (column: Column) => {
-    const own = profileOf(column, rows, bins, scratch);
+    const own = profileOf(column, space);
     look?.(column, own);
-    if (column.kind === 'number') column.values = new Float64Array(0);
-    return own;
+    if (own.kind === 'text' || column.kind === 'text') return own;
+    const room = column.values;
+    column.values = new Float64Array(0);
+    if (!keepSorted) return { ...own, sorted: column.values };
+    // In the place of the values.
+    room.set(own.sorted);
+    return { ...own, sorted: room.subarray(0, own.count) };
   };
   const { take } = rows;
-  const places = samplePlaces(rows.rows, orderOf(take));
   return {
     name: rows.name,
     from: rows.from,
@@ -47,7 +46,7 @@ export function sideOf(rows: Rows, { bins, look }: SideOptions): Side {
     features: rows.features.map(profile),
     label: rows.label && profile(rows.label),
     prediction: rows.prediction && profile(rows.prediction),
-    sampleTakes: take && Int32Array.from(places, (place) => take.codes[place]!),
+    sampleTakes: take && Int32Array.from(space.places, (place) => take.codes[place]!),
     ignored: rows.ignored,
   };
 }
@@ -77,6 +76,7 @@ export function emptied(kind: Profile['kind'], { name, rows }: Profile): Profile
     infinite: 0,
     mean: 0,
     deviation: 0,
+    absolute: 0,
     sorted: none,
     effective: 1,
     degrees: 1,

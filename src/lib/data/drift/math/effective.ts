@@ -18,10 +18,11 @@ export interface Pace {
  * initial positive sequence, 1992). A slow wandering below much noise shows on coarse levels alone; one of these counts where it
  * is larger by more than its own doubt.
  */
-export function paceOf(length: number, valueAt: (i: number) => number): Pace {
+export function paceOf(values: Float64Array): Pace {
+  const { length } = values;
   if (length < 4) return { time: 1, degrees: Math.max(1, length - 1) };
   const stretch = Math.ceil(length / mostPoints);
-  let { means, variance } = meansOf(length, stretch, valueAt);
+  let { means, variance } = meansOf(values, stretch);
   if (variance === 0) return { time: 1, degrees: length - 1 };
   let size = stretch;
   let best: Pace | null = null;
@@ -42,19 +43,15 @@ export function paceOf(length: number, valueAt: (i: number) => number): Pace {
 }
 
 /** Centred means of stretches, and the variance of the values in them; 0 where they do not move. */
-function meansOf(
-  length: number,
-  stretch: number,
-  valueAt: (i: number) => number,
-): { means: Float64Array; variance: number } {
-  const count = Math.floor(length / stretch);
+function meansOf(values: Float64Array, stretch: number): { means: Float64Array; variance: number } {
+  const count = Math.floor(values.length / stretch);
   const means = new Float64Array(count);
   let sum = 0;
   let squares = 0;
   for (let b = 0; b < count; b++) {
     let part = 0;
     for (let i = b * stretch; i < (b + 1) * stretch; i++) {
-      const value = valueAt(i);
+      const value = values[i]!;
       part += value;
       squares += value * value;
     }
@@ -96,26 +93,27 @@ function positiveSequence(values: Float64Array, own: number): number {
 
 /**
  * The pace of a series without its one largest step in level: a step is a change and no wandering, and would look like something very
- * slow.
+ * slow. @param other room for as many values
  */
-export function paceWithoutStep(length: number, valueAt: (i: number) => number): Pace {
-  if (length < 2 * fewestPoints) return paceOf(length, valueAt);
+export function paceWithoutStep(values: Float64Array, other: Float64Array): Pace {
+  const { length } = values;
+  if (length < 2 * fewestPoints) return paceOf(values);
   const stretch = Math.ceil(length / mostPoints);
-  const { means } = meansOf(length, stretch, valueAt);
+  const { means } = meansOf(values, stretch);
   const count = means.length;
-  let best = { cut: 0, between: 0 };
+  let best = { cut: 0, between: 0, sum: 0 };
   let before = 0;
   // Means are centred: what lies before a cut and what lies behind it sum to nothing.
   for (let cut = 1; cut < count; cut++) {
     before += means[cut - 1]!;
     const between = (before * before) / cut + (before * before) / (count - cut);
-    if (between > best.between) best = { cut, between };
+    if (between > best.between) best = { cut, between, sum: before };
   }
+  if (best.cut === 0) return paceOf(values);
   const at = best.cut * stretch;
-  if (at === 0) return paceOf(length, valueAt);
-  const total = means.slice(0, best.cut).reduce((a, b) => a + b, 0);
-  const [low, high] = [total / best.cut, -total / (count - best.cut)];
-  return paceOf(length, (i) => valueAt(i) - (i < at ? low : high));
+  const [low, high] = [best.sum / best.cut, -best.sum / (count - best.cut)];
+  for (let i = 0; i < length; i++) other[i] = values[i]! - (i < at ? low : high);
+  return paceOf(other);
 }
 
 /** The slower of the base's pace and that of NOW without a step: where NOW's is larger by more than its doubt. */

@@ -41,7 +41,8 @@ function overlaid(feature: FeatureDrift): Html | null {
   const foot = y(0).toFixed(1);
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((share, i) => {
     const anchor = i === 0 ? 'start' : i === 4 ? 'end' : 'middle';
-    const value = Number((from + share * (to - from)).toPrecision(3));
+    const digits = Math.min(20, Math.max(0, 2 - Math.floor(Math.log10(to - from))));
+    const value = Number((from + share * (to - from)).toFixed(digits));
     return html`<text class="tick" text-anchor="${anchor}" x="${x(share * count).toFixed(1)}" y="${height - margin.bottom + 17}">${value}${i === 4 && unit !== null ? ` ${unit}` : ''}</text>`;
   });
   return html`<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${spoken(feature)}"><polygon class="area series-1" points="${x(0).toFixed(1)},${foot} ${steps(base)} ${x(count).toFixed(1)},${foot}"/><polyline class="line series-2" points="${x(0).toFixed(1)},${foot} ${steps(now)} ${x(count).toFixed(1)},${foot}"/><line class="axis" x1="${margin.left}" x2="${width - margin.right}" y1="${foot}" y2="${foot}"/>${ticks}</svg>`;

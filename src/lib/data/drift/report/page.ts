@@ -88,13 +88,18 @@ function sinceText({ row, time, seconds }: NonNullable<FeatureDrift['since']>): 
 }
 
 function card(one: FeatureDrift): Html {
-  const { name, unit, drifted, bins, hint, shift, spread } = one;
+  const { name, unit, drifted, reasons, bins, hint, shift, spread } = one;
+  const moves =
+    reasons.length === 0 ||
+    reasons.some(
+      (reason) => reason === 'distribution' || reason === 'mean' || reason === 'spread' || reason === 'stuck',
+    );
   const keys = html`<span class="keys"><span class="key series-1">base</span><span class="key series-2">now</span></span>`;
   const moved =
-    shift !== null && spread !== null
+    moves && shift !== null && spread !== null
       ? `Mean ${shift >= 0 ? '+' : '−'}${Math.abs(shift).toFixed(2)} deviations, spread ×${spread.toFixed(2)}. `
       : '';
-  const why = drifted ? `Drifted: ${one.reasons.join(', ')}. ` : '';
+  const why = drifted ? `Drifted: ${reasons.join(', ')}. ` : '';
   const guess = hint === null ? '' : `Looks like a change of unit: ${hint}. `;
   const share = (value: number) => percent(value);
   const names = bins.words ?? binNames(bins.cuts ?? []);

@@ -11,9 +11,10 @@ export function windowStrip({ windows, features }: Drift): Html | null {
   if (windows.length === 0) return null;
   const every = Math.ceil(windows.length / most);
   const shown = windows.filter((_, i) => i % every === 0);
+  const days = new Set(shown.map(({ time }) => time?.slice(0, 10)));
   const head = shown.map(({ time, seconds, row }, i) => {
     const at = time
-      ? time.slice(5, 16).replace('T', ' ')
+      ? time.slice(days.size > 1 ? 5 : 11, 16).replace('T', ' ')
       : seconds === null
         ? `row ${row}`
         : `${Number(seconds.toPrecision(4))} s`;
