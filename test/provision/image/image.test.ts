@@ -13,6 +13,8 @@ import {
   trustRootOf,
 } from '../../../src/lib/formats/index.js';
 import { selfSignedCa } from '../../../src/lib/provision/certificates.js';
+import { keepOld } from '../../../src/lib/provision/chip/keep.js';
+import { identityInImage } from '../../../src/lib/provision/chip/read-image.js';
 import {
   deviceImage,
   type ImageIdentity,
@@ -79,6 +81,22 @@ describe('the image of one device', () => {
     expect(new X509Certificate(String(valuesOf(nvs.data)['aiot.certificate'])).subject).toContain('motor-1');
   });
 
+  it.each([1, 2] as const)('holds the root that its keys are from, in pieces (version %d)', (version) => {
+    const envelope = (bytes: number) => ({
+      payload: Buffer.alloc(bytes, 7).toString('base64'),
+      signatures: [{ keyid: 'a', sig: 'AAAA' }],
+    });
+    const imageOf = (bytes: number) => deviceImage(identity, { ...options, version, root: envelope(bytes) });
+    const rootIn = ({ nvs }: { nvs: { data: Uint8Array } }) =>
+      identityInImage({ nvs: nvs.data, keys: null }, 'nvs.bin').root;
+    const long = imageOf(4000);
+    expect(rootIn(long)).toEqual(envelope(4000));
+    // One that is shorter leaves no piece of it behind.
+    expect(rootIn(keepOld(imageOf(1200), { nvs: long.nvs.data, keys: null }, version))).toEqual(
+      envelope(1200),
+    );
+  });
+
   it('leaves out what is not known yet', () => {
     const { nvs } = deviceImage({ ...identity, chipId: null }, { ...options, wifi: null, trust: null });
     expect(readNvs(nvs.data).namespaces).toEqual(['aiot', 'aiot_update']);
@@ -104,6 +122,7 @@ describe('the image of one device', () => {
     expect(partitions).toEqual(own.partitions);
     // Two sectors a kind: firmware/hal/esp32/main/flash.c takes programs over the air from four on.
     expect(partitions.find(({ label }) => label === 'records')?.size).toBe(4 * 0x1000);
+    expect(partitions.find(({ label }) => label === 'trust')?.size).toBe(2 * 0x1000);
   });
 
   it('is encrypted with keys of its own, and nothing of it can be read without them', () => {

@@ -734,6 +734,13 @@ export const catalogue = {
     about: 'A signed manifest does not have the form it should have.',
     next: 'Push the model again with this version of aiot.',
   },
+  AIOT_MEMORY_SHORT: {
+    exit: 5,
+    family: 'user',
+    about:
+      'A device’s firmware has too little room: for a manifest or timestamp, for the keys of a root, or for a model.',
+    next: 'Fewer keys in a root; or firmware with more room: AIOT_ENVELOPE_ROOM for what is signed, AIOT_MEMORY_BYTES for all (docs/trust.md).',
+  },
   AIOT_MESSAGE_MALFORMED: {
     exit: 1,
     family: 'outside',

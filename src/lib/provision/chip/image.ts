@@ -13,13 +13,13 @@ import type { ChipOptions } from './options.js';
 /** The NVS image and the partition table of one device. @throws AIOT_NVS_UNFIT, AIOT_PARTITIONS_MALFORMED */
 export function imageFor({ key, reply }: Enrolled, options: ChipOptions): DeviceImage {
   const { chip, wifi, nvsVersion, table, flashBytes, encrypt, old = null } = options;
-  const { device, certificate, urls, ca, trust, release } = reply;
+  const { device, certificate, urls, ca, trust, root, release } = reply;
   const { name, id, type } = device;
   const image = deviceImage(
     { name, id, type, chip, chipId: chipIdIn(device), key, certificate },
     {
       platform: { ...urls, ca },
-      ...{ wifi, trust, release, version: nvsVersion, table, flashBytes },
+      ...{ wifi, trust, root, release, version: nvsVersion, table, flashBytes },
       encrypt: encrypt && old === null,
     },
   );

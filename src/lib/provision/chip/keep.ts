@@ -25,8 +25,12 @@ const itsOwn = new Set(['aiot_update/sequence', 'aiot_update/floor', 'aiot/model
 export function keepOld(image: DeviceImage, old: OldNvs, version: 1 | 2): DeviceImage {
   const keys = old.keys === null ? null : readNvsKeys(old.keys);
   const before = readNvs(keys ? decryptNvs(old.nvs, keys) : old.nvs).entries;
-  const merged = new Map<string, NvsEntry>(before.map((entry) => [placeOf(entry), entry]));
-  for (const entry of readNvs(image.nvs.data).entries) {
+  const made = readNvs(image.nvs.data).entries;
+  // Whom to trust is told as a whole: a key or a piece of a root that was left over would be another's.
+  const told = made.some(isTrust);
+  const kept = before.filter((entry) => !told || !isTrust(entry));
+  const merged = new Map<string, NvsEntry>(kept.map((entry) => [placeOf(entry), entry]));
+  for (const entry of made) {
     const place = placeOf(entry);
     if (!itsOwn.has(place) || !merged.has(place)) merged.set(place, entry);
   }
@@ -34,6 +38,8 @@ export function keepOld(image: DeviceImage, old: OldNvs, version: 1 | 2): Device
   const plain = writeNvs([...merged.values()], { size: data.length, version });
   return { ...image, nvs: { offset, data: keys ? encryptNvs(plain, keys) : plain } };
 }
+
+const isTrust = ({ namespace }: NvsEntry) => namespace === 'aiot_trust';
 
 function placeOf({ namespace, key }: NvsEntry): string {
   return `${namespace}/${key}`;

@@ -2,6 +2,7 @@ import { AiotError } from '../../core/index.js';
 import {
   decryptNvs,
   type Envelope,
+  envelopeSchema,
   type NvsEntry,
   readNvs,
   readNvsKeys,
@@ -53,7 +54,20 @@ export function identityInImage({ nvs, keys }: OldNvs, what: string): HeldIdenti
     certificate: text('aiot/certificate'),
     ca: text('aiot/ca'),
     trust: trustIn(entries, text),
+    ...rootIn(entries),
   };
+}
+
+/** The pieces root0, root1 … of a root's envelope, put together. */
+function rootIn(entries: ReadonlyMap<string, NvsEntry>): { root?: Envelope } {
+  const pieces: Uint8Array[] = [];
+  for (;;) {
+    const entry = entries.get(`aiot_trust/root${pieces.length}`);
+    if (entry?.type !== 'blob') break;
+    pieces.push(entry.value);
+  }
+  if (pieces.length === 0) return {};
+  return { root: envelopeSchema.parse(JSON.parse(Buffer.concat(pieces).toString('utf8'))) };
 }
 
 function trustIn(entries: ReadonlyMap<string, NvsEntry>, text: (place: string) => string): TrustRoot | null {

@@ -1,4 +1,4 @@
-import type { NvsEntry, TrustRoot } from '../../formats/index.js';
+import type { Envelope, NvsEntry, TrustRoot } from '../../formats/index.js';
 import type { ImageIdentity, ImageOptions } from './types.js';
 
 /** Of the layout below. A firmware that finds a greater one than it knows asks to be updated. */
@@ -6,7 +6,7 @@ const layout = 1;
 
 /** What firmware finds in NVS; docs/nvs.md is written for who reads it there. */
 export function deviceEntries(identity: ImageIdentity, options: ImageOptions): NvsEntry[] {
-  const { platform, wifi, trust, release } = options;
+  const { platform, wifi, trust, root, release } = options;
   const aiot = 'aiot';
   return [
     number(aiot, 'layout', 'u8', layout),
@@ -22,6 +22,7 @@ export function deviceEntries(identity: ImageIdentity, options: ImageOptions): N
     text(aiot, 'certificate', identity.certificate),
     text(aiot, 'key', identity.key),
     ...(trust ? trustEntries(trust) : []),
+    ...(root ? rootEntries(root) : []),
     { namespace: 'aiot_update', key: 'sequence', type: 'u64', value: BigInt(release.sequence) },
     { namespace: 'aiot_update', key: 'floor', type: 'u64', value: BigInt(release.floor) },
     ...(wifi ? [text('wifi', 'ssid', wifi.ssid), text('wifi', 'password', wifi.password)] : []),
@@ -41,6 +42,20 @@ function trustEntries(trust: TrustRoot): NvsEntry[] {
       { namespace: 'aiot_trust', key: `key${i}`, type: 'blob', value: Buffer.from(key, 'base64') },
     ]),
   ];
+}
+
+/** A blob of NVS in its older version ends with its page: so it is cut into pieces that fit. */
+const pieceBytes = 1500;
+
+/** The root's envelope, from which firmware walks to newer ones. */
+function rootEntries(root: Envelope): NvsEntry[] {
+  const bytes = Buffer.from(JSON.stringify(root));
+  return Array.from({ length: Math.ceil(bytes.length / pieceBytes) }, (_, i) => ({
+    namespace: 'aiot_trust',
+    key: `root${i}`,
+    type: 'blob',
+    value: bytes.subarray(i * pieceBytes, (i + 1) * pieceBytes),
+  }));
 }
 
 function text(namespace: string, key: string, value: string): NvsEntry {

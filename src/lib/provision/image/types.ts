@@ -1,4 +1,4 @@
-import type { ChipName, TrustRoot } from '../../formats/index.js';
+import type { ChipName, Envelope, TrustRoot } from '../../formats/index.js';
 
 /** Who a device on a chip is, with its secrets. PEM texts. */
 export interface ImageIdentity {
@@ -22,6 +22,8 @@ export interface ImageOptions {
   /** `https://…` and `mqtts://…` as the device reaches them; PEM of the CA. */
   platform: { http: string; mqtts: string; ca: string };
   trust: TrustRoot | null;
+  /** The root that this trust is from, of platforms whose keys are apart. */
+  root?: Envelope | null | undefined;
   /** No release below `floor`, and none that is not above `sequence`, is ever taken. */
   release: { sequence: number; floor: number };
   /** Format of the NVS pages. */

@@ -88,7 +88,7 @@ export interface Rotation {
 
 /**
  * Replaces the keys of a role by new ones in the next root. A new signing key takes the place of the old one in this user's folder.
- * @throws AIOT_TRUST_CONFLICT (not apart yet), AIOT_TRUST_SIGNATURES, AIOT_FILE_NOT_FOUND, AIOT_KEY_EXISTS
+ * @throws AIOT_TRUST_CONFLICT (not apart yet), AIOT_TRUST_SIGNATURES, AIOT_FILE_NOT_FOUND, AIOT_KEY_EXISTS, AIOT_MEMORY_SHORT (too many keys)
  */
 export async function rotateTrust(trust: TrustContext, rotation: Rotation): Promise<TrustChange> {
   const { client, context, validMs, now = Date.now() } = trust;
@@ -118,6 +118,12 @@ export async function rotateTrust(trust: TrustContext, rotation: Rotation): Prom
     keys: Object.fromEntries(all.filter(([id]) => named.has(id))),
     roles,
   };
+  const count = Object.keys(root.keys).length;
+  if (count > mostKeys)
+    throw new AiotError(
+      'AIOT_MEMORY_SHORT',
+      `expected at most ${mostKeys} keys in a root, got ${count}: devices keep no more`,
+    );
   const files =
     made.offline.length > 0 && rotation.out ? await writeRootKeys(rotation.out, made.offline) : [];
   const install = made.signing && (await replaceOperatorKey(context, made.signing.pem));
@@ -130,8 +136,9 @@ export async function rotateTrust(trust: TrustContext, rotation: Rotation): Prom
   return changeOf(before, root, kept === undefined ? files : [...files, kept]);
 }
 
-/** Keys of a trust root that the firmware has room for: AIOT_KEYS_MAX of manifest.h. */
+/** Keys that the firmware has room for: of releases, and of all roles together (AIOT_KEYS_MAX of manifest.h). */
 const mostTargets = 8;
+const mostKeys = 20;
 
 /** @throws AIOT_USAGE (another role, too many), AIOT_FILE_NOT_FOUND, AIOT_FILE_MALFORMED */
 async function othersOf({ role, targetsKeys = [], threshold }: Rotation): Promise<PublicKey[]> {
