@@ -1,7 +1,7 @@
 # The device of protocol v1, and as a program of this machine: the native virtual device.
 target_sources(aiot_core PRIVATE
   core/src/device/config.c core/src/device/config_read.c
-  core/src/device/device.c core/src/device/inbox.c core/src/device/model.c core/src/device/prove.c
+  core/src/device/device.c core/src/device/inbox.c core/src/device/look.c core/src/device/model.c core/src/device/prove.c
   core/src/device/report.c core/src/device/take.c)
 
 set(AIOT_FIRMWARE_VERSION "0.0.0" CACHE STRING "What the native device says that it runs")

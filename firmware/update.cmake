@@ -1,9 +1,10 @@
 # Bundles, manifests, flash and updates.
 target_sources(aiot_core PRIVATE
   core/src/base64.c core/src/crc32.c core/src/nvs.c
-  core/src/update/delta.c core/src/update/download.c core/src/update/envelope.c core/src/update/error.c core/src/update/fetch.c core/src/update/judge.c
+  core/src/update/delta.c core/src/update/document.c core/src/update/download.c core/src/update/envelope.c core/src/update/error.c
+  core/src/update/fetch.c core/src/update/judge.c core/src/update/keeper.c core/src/update/kept.c
   core/src/update/manifest.c core/src/update/names.c core/src/update/patch.c core/src/update/record.c core/src/update/record_write.c
-  core/src/update/store.c core/src/update/trial.c core/src/update/trust.c core/src/update/update.c)
+  core/src/update/sector.c core/src/update/store.c core/src/update/timestamp.c core/src/update/trial.c core/src/update/trust.c core/src/update/update.c)
 
 add_executable(bundle_test test/bundle_test.c)
 target_link_libraries(bundle_test PRIVATE aiot_core)
@@ -22,15 +23,17 @@ if(OPENSSL_FOUND)
 endif()
 
 if(OPENSSL_FOUND)
-  add_library(aiot_sim STATIC test/sim_flash.c test/sim_device.c test/release.c test/patch.c test/update_bench.c)
+  add_library(aiot_sim STATIC test/sim_flash.c test/sim_device.c test/release.c test/roots.c test/patch.c test/trust_world.c test/update_bench.c)
   target_include_directories(aiot_sim PUBLIC test)
   target_link_libraries(aiot_sim PUBLIC aiot_crypto_openssl)
-  foreach(name cable power_cut update update_course)
+  foreach(name cable power_cut trust update update_course)
     add_executable(${name}_test test/${name}_test.c)
     target_link_libraries(${name}_test PRIVATE aiot_sim)
     add_test(NAME ${name} COMMAND ${name}_test)
   endforeach()
-  # For tests of the TypeScript side, which gives it cases and knows the answers.
+  # For tests of the TypeScript side, which gives them cases and knows the answers.
   add_executable(update_tool test/update_tool.c)
   target_link_libraries(update_tool PRIVATE aiot_sim)
+  add_executable(trust_tool test/trust_tool.c)
+  target_link_libraries(trust_tool PRIVATE aiot_crypto_openssl)
 endif()

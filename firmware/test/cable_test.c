@@ -71,7 +71,7 @@ static void test_cut(checks *c) {
       bench *b = second_runs(c);
       flash_by_cable(b, 0);
       sim_flash_power_on(&b->device.flash);
-      aiot_store_open_flash(&b->device.store, &b->device.flash.port, b->device.setup.crypto, b->device.scratch);
+      aiot_store_open_flash(&b->device.store, &b->device.releases, b->device.setup.crypto, b->device.scratch);
       b->device.flash.cut_at = at;
       b->device.flash.torn = torn;
       aiot_update_boot(&b->device.update, &b->device.setup);

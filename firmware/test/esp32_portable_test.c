@@ -96,7 +96,7 @@ static void test_downloads(checks *c) {
       {204, NULL, 0, AIOT_HTTP_REFUSED, 0},
       {302, NULL, 0, AIOT_HTTP_REFUSED, 0},
       {403, NULL, 0, AIOT_HTTP_REFUSED, 0},
-      {404, NULL, 0, AIOT_HTTP_REFUSED, 0},
+      {404, NULL, 0, AIOT_HTTP_MISSING, 0},
       {416, NULL, 9, AIOT_HTTP_REFUSED, 0},
       {429, NULL, 0, AIOT_HTTP_BROKEN, 0},
       {500, NULL, 0, AIOT_HTTP_BROKEN, 0},

@@ -39,7 +39,7 @@ static const row rows[] = {
     {"a part in other units", PART "Content-Range: lines 3-4/5\r\n\r\nlo", 3, "", AIOT_HTTP_REFUSED, false},
     {"all, where a part was asked for", OK "Content-Length: 5\r\n\r\nhello", 3, "lo", 0, true},
     {"all of less than what was asked for", OK "Content-Length: 2\r\n\r\nhe", 3, "", 0, true},
-    {"not found", "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", 0, "", AIOT_HTTP_REFUSED, false},
+    {"not found", "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", 0, "", AIOT_HTTP_MISSING, false},
     {"elsewhere", "HTTP/1.1 302 Found\r\nLocation: https://elsewhere/\r\n\r\n", 0, "", AIOT_HTTP_REFUSED, false},
     {"beyond the end", "HTTP/1.1 416 Range Not Satisfiable\r\n\r\n", 9, "", AIOT_HTTP_REFUSED, false},
     {"too many", "HTTP/1.1 429 Too Many Requests\r\n\r\n", 0, "", AIOT_HTTP_BROKEN, false},

@@ -1,11 +1,12 @@
 /*
  * The power is cut at every single write and every erase of a whole update, torn in several ways each, for each kind: the device boots, runs the
- * version before or the new one and never a mix, and comes to the same end as without a cut.
+ * version before or the new one and never a mix, goes by the root before or the next one, and comes to the same end as without a cut.
  */
 #include <string.h>
 
 #include "check.h"
 #include "patch.h"
+#include "roots.h"
 #include "sim_device.h"
 
 enum { SLOT_SECTORS = 6, BLOB_BYTES = 4 * 4096 + 1234, LONG_MS = 300000 };
@@ -21,18 +22,22 @@ typedef struct {
   bool twice;
   /* How it comes: as a whole, or by a patch, which makes what was signed or something else. */
   enum { WHOLE, RIGHT, WRONG } patch;
+  /* Two roots come before it, the second of which has another signing key, and a timestamp. */
+  bool rotates;
 } scenario;
 
 static const scenario scenarios[] = {
-    {"the first version", 0, SIM_GOOD, true, false, WHOLE},
-    {"a second version, into the other slot", 1, SIM_GOOD, true, true, WHOLE},
-    {"a third version, over the first", 2, SIM_GOOD, true, false, WHOLE},
-    {"a version that fails its trial", 1, SIM_BAD, false, true, WHOLE},
-    {"a version that fails its trial, over an older one", 2, SIM_BAD, false, false, WHOLE},
-    {"a second version, by a delta", 1, SIM_GOOD, true, true, RIGHT},
-    {"a third version, by a delta", 2, SIM_GOOD, true, false, RIGHT},
-    {"a version that fails its trial, by a delta", 1, SIM_BAD, false, false, RIGHT},
-    {"a delta that makes something else, then the whole", 1, SIM_GOOD, true, false, WRONG},
+    {"the first version", 0, SIM_GOOD, true, false, WHOLE, false},
+    {"a second version, into the other slot", 1, SIM_GOOD, true, true, WHOLE, false},
+    {"a third version, over the first", 2, SIM_GOOD, true, false, WHOLE, false},
+    {"a version that fails its trial", 1, SIM_BAD, false, true, WHOLE, false},
+    {"a version that fails its trial, over an older one", 2, SIM_BAD, false, false, WHOLE, false},
+    {"a second version, by a delta", 1, SIM_GOOD, true, true, RIGHT, false},
+    {"a third version, by a delta", 2, SIM_GOOD, true, false, RIGHT, false},
+    {"a version that fails its trial, by a delta", 1, SIM_BAD, false, false, RIGHT, false},
+    {"a delta that makes something else, then the whole", 1, SIM_GOOD, true, false, WRONG, false},
+    {"the first version, under the third root", 0, SIM_GOOD, true, false, WHOLE, true},
+    {"a second version, under the third root", 1, SIM_GOOD, true, true, WHOLE, true},
 };
 
 typedef struct {
@@ -52,6 +57,12 @@ typedef struct {
   uint8_t patch[BLOB_BYTES];
   char envelope[SIM_ENVELOPE_BYTES];
   signing_key key;
+  /* Where the keys change: the offline one, the timestamp's, and the new one that signs releases. */
+  signing_key root;
+  signing_key stamp;
+  signing_key fresh;
+  char roots[2][ROOT_TEXT_BYTES];
+  char timestamp[ROOT_TEXT_BYTES];
   aiot_trust trust;
   const scenario *scenario;
   int old_index;
@@ -69,7 +80,8 @@ static void fill_blob(uint8_t *blob, uint8_t does, uint32_t seed) {
 }
 
 static void offer(bench *b, size_t index) {
-  sim_device_offer(&b->device, &b->known[index], &b->key, b->envelope, sizeof b->envelope);
+  const signing_key *key = b->scenario->rotates && index == b->scenario->before ? &b->fresh : &b->key;
+  sim_device_offer(&b->device, &b->known[index], key, b->envelope, sizeof b->envelope);
 }
 
 static void desire(bench *b, size_t index) {
@@ -78,6 +90,24 @@ static void desire(bench *b, size_t index) {
   const release *r = &b->known[index];
   if (b->device.platform.patch == NULL) sim_device_desire(&b->device, r, rollout);
   else sim_device_desire_delta(&b->device, r, r - 1, rollout);
+}
+
+/* Root 2 takes the keys apart, root 3 has another one for releases, whose sequences begin anew. */
+static void offer_roots(bench *b) {
+  char payload[2048];
+  const release *r = &b->known[b->scenario->before];
+  const signing_key first[] = {b->key, b->root};
+  root_spec root = {.version = 2, .root = &b->root, .roots = 1, .targets = &b->key, .timestamp = &b->stamp};
+  root_text(&root, first, 2, b->roots[0]);
+  root.version = 3;
+  root.targets = &b->fresh;
+  root_text(&root, &b->root, 1, b->roots[1]);
+  release_payload(r, payload, sizeof payload);
+  const timestamp_spec timestamp = {7, r->issued, 0, 3, r->sequence, payload, aiot_kind_name(r->kind), r->name, r->sequence};
+  timestamp_text(&timestamp, &b->stamp, b->timestamp);
+  b->device.platform.roots[0] = b->roots[0];
+  b->device.platform.roots[1] = b->roots[1];
+  b->device.platform.timestamp = b->timestamp;
 }
 
 /* Some places of the version before are other ones, so that the patch is short. */
@@ -96,6 +126,9 @@ static void bench_open(bench *b, aiot_kind kind, const scenario *s, checks *c) {
   memset(b, 0, sizeof *b);
   b->scenario = s;
   b->key = signing_key_new();
+  b->root = signing_key_new();
+  b->stamp = signing_key_new();
+  b->fresh = signing_key_new();
   b->trust = trust_of(&b->key, 1, 1);
   b->count = s->before + 1;
   b->old_index = (int)s->before - 1;
@@ -114,6 +147,8 @@ static void bench_open(bench *b, aiot_kind kind, const scenario *s, checks *c) {
                             .blob = b->blob[i],
                             .bytes = BLOB_BYTES};
   }
+  if (s->rotates) b->known[s->before].sequence = b->known[s->before].floor = 1;
+  b->device.keeps = s->rotates;
   check_at(c, "the device boots", s->name, 0, sim_device_boot(&b->device));
   for (size_t i = 0; i < s->before; i++) {
     offer(b, i);
@@ -125,12 +160,16 @@ static void bench_open(bench *b, aiot_kind kind, const scenario *s, checks *c) {
   sim_flash_copy(&b->base, &b->device.flash);
   offer(b, s->before);
   if (s->patch != WHOLE) offer_patch(b);
+  if (s->rotates) offer_roots(b);
 }
 
 static void bench_close(bench *b) {
   sim_flash_close(&b->base);
   sim_device_close(&b->device);
   signing_key_free(&b->key);
+  signing_key_free(&b->root);
+  signing_key_free(&b->stamp);
+  signing_key_free(&b->fresh);
 }
 
 /* The update from the state before; the power goes where `cut_at` and `torn` say. */
@@ -154,7 +193,7 @@ static bool record_is_true(sim_device *d) {
   static aiot_store store;
   static uint8_t scratch[AIOT_SECTOR_BYTES];
   sim_flash_power_on(&d->flash);
-  if (!aiot_store_open_flash(&store, &d->flash.port, d->setup.crypto, scratch)) return false;
+  if (!aiot_store_open_flash(&store, &d->releases, d->setup.crypto, scratch)) return false;
   for (int slot = 0; slot < 2; slot++) {
     uint8_t digest[AIOT_SHA256_BYTES];
     const aiot_content *content = &store.record.slot[slot];
@@ -164,10 +203,21 @@ static bool record_is_true(sim_device *d) {
   return true;
 }
 
+/* What was durable before the power went is there, or the next that was being written. */
+static bool trusts_on(const bench *b, const aiot_keeper *before) {
+  const aiot_keeper *now = &b->device.keeper;
+  if (!b->device.keeps) return true;
+  if (now->held.version == before->held.version)
+    return now->kept.epoch == before->kept.epoch && (now->kept.stamp_version == before->kept.stamp_version || now->held.version == 3);
+  return now->held.version == before->held.version + 1 && now->kept.epoch == (now->held.version == 3 ? 3 : 0);
+}
+
 /* Power on again: old or new, and then the end that it would have had. */
 static bool recovers(bench *b) {
+  static aiot_keeper before;
   sim_device *d = &b->device;
-  if (!record_is_true(d) || !sim_device_boot(d) || !runs_old_or_new(b)) return false;
+  before = d->keeper;
+  if (!record_is_true(d) || !sim_device_boot(d) || !runs_old_or_new(b) || !trusts_on(b, &before)) return false;
   desire(b, b->count - 1);
   sim_device_run(d, LONG_MS);
   if (!aiot_update_settled(&d->update) || d->update.dead || d->flash.overwrites > 0) return false;
@@ -177,6 +227,7 @@ static bool recovers(bench *b) {
   const int runs = b->scenario->stays ? b->new_index : b->old_index;
   if (d->update.phase != end || sim_device_runs(d, b->known, b->count) != runs) return false;
   if (kept != NULL && (r->sequence != kept->sequence || r->floor != kept->floor)) return false;
+  if (d->keeps && (d->keeper.held.version != 3 || d->keeper.kept.stamp_version != 7 || r->epoch != 3)) return false;
   if (r->newest_signed != b->known[b->new_index].issued) return false;
   return sim_device_boot(d) && sim_device_runs(d, b->known, b->count) == runs;
 }

@@ -33,11 +33,13 @@ signing_key signing_key_new(void) {
 void signing_key_free(signing_key *key) { EVP_PKEY_free(key->pkey); }
 
 aiot_trust trust_of(const signing_key *keys, size_t count, size_t threshold) {
-  aiot_trust trust = {.keys = count, .threshold = threshold};
+  aiot_trust trust = {.version = 1, .expires = INT64_MAX, .keys = count};
+  trust.role[AIOT_ROLE_ROOT].keys = trust.role[AIOT_ROLE_TARGETS].keys = (1u << count) - 1;
+  trust.role[AIOT_ROLE_ROOT].threshold = trust.role[AIOT_ROLE_TARGETS].threshold = (uint32_t)threshold;
   for (size_t i = 0; i < count; i++) {
     memcpy(trust.key[i].id, keys[i].id, sizeof keys[i].id);
     memcpy(trust.key[i].spki, keys[i].spki, keys[i].spki_bytes);
-    trust.key[i].spki_bytes = keys[i].spki_bytes;
+    trust.key[i].spki_bytes = (uint8_t)keys[i].spki_bytes;
   }
   return trust;
 }

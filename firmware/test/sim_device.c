@@ -24,6 +24,21 @@ static void hex_digest(const uint8_t *data, size_t bytes, char out[65]) {
   for (int i = 0; i < 32; i++) snprintf(out + 2 * i, 3, "%02x", digest[i]);
 }
 
+/* What there is at a path but blobs. */
+static const void *document_at(const sim_platform *p, const char *path, char *kind, size_t *bytes) {
+  static const char root[] = "/api/v1/trust/root/";
+  const bool of_root = strncmp(path, root, sizeof root - 1) == 0;
+  *kind = of_root ? 'r' : strcmp(path, "/api/v1/trust/timestamp") == 0 ? 't' : 'm';
+  if (*kind == 'm') {
+    *bytes = p->manifest_bytes;
+    return p->manifest;
+  }
+  const int version = of_root ? atoi(path + sizeof root - 1) : 0;
+  const char *text = !of_root ? p->timestamp : version < 2 || version >= 2 + SIM_ROOTS ? NULL : p->roots[version - 2];
+  *bytes = text == NULL ? 0 : strlen(text);
+  return text;
+}
+
 static bool http_open(void *context, const char *path, uint64_t from) {
   sim_platform *p = &((sim_device *)context)->platform;
   p->requests++;
@@ -31,12 +46,14 @@ static bool http_open(void *context, const char *path, uint64_t from) {
     p->unreachable--;
     return false;
   }
-  p->open = strncmp(path, "/api/v1/blobs/sha256:", 21) == 0 ? 'b' : 'm';
+  p->document = document_at(p, path, &p->open, &p->document_bytes);
+  if (strncmp(path, "/api/v1/blobs/sha256:", 21) == 0) p->open = 'b';
   char patch[2 * 32 + 1] = "";
   if (p->patch != NULL) hex_digest(p->patch, p->patch_bytes, patch);
   if (p->open == 'b' && p->patch != NULL && strcmp(path + 21, patch) == 0) p->open = 'p';
   if (p->open == 'b') p->blob_requests++;
   if (p->open == 'p') p->patch_requests++;
+  if (p->open == 'r' || p->open == 't') p->trust_requests++;
   p->at = from;
   p->reads = 0;
   p->last_from = from;
@@ -51,15 +68,16 @@ static int32_t http_read(void *context, void *out, size_t bytes) {
     return AIOT_HTTP_REFUSED;
   }
   if (p->silent) return 0;
-  const bool blob = p->open != 'm';
+  const bool blob = p->open == 'b' || p->open == 'p';
+  if (!blob && p->document == NULL) return AIOT_HTTP_MISSING;
   if (blob && p->breaks > 0 && p->reads >= p->break_after) {
     p->breaks--;
     return AIOT_HTTP_BROKEN;
   }
   p->reads++;
   const bool patch = p->open == 'p';
-  const uint8_t *data = patch ? p->patch : blob ? p->blob : p->manifest;
-  size_t total = patch ? p->patch_bytes : blob ? p->blob_bytes : p->manifest_bytes;
+  const uint8_t *data = patch ? p->patch : blob ? p->blob : p->document;
+  size_t total = patch ? p->patch_bytes : blob ? p->blob_bytes : p->document_bytes;
   if (blob && p->truncate > 0 && p->truncate < total) total = p->truncate;
   size_t count = bytes < p->chunk ? bytes : p->chunk;
   if (p->at >= total && p->endless == p->open) {
@@ -141,6 +159,8 @@ static void report(void *context, const aiot_update *u) {
   sim_device *d = context;
   const size_t at = strlen(d->trace);
   const char letter = aiot_phase_name(u->phase)[0];
+  const bool ended = u->phase == AIOT_PHASE_IDLE || u->phase == AIOT_PHASE_ROLLED_BACK;
+  d->told_early = d->told_early || (!ended && u->error.code[0] != '\0');
   if (at + 1 < SIM_TRACE && (at == 0 || d->trace[at - 1] != letter)) d->trace[at] = letter;
 }
 
@@ -158,7 +178,9 @@ static bool acknowledged(void *context) {
 void sim_device_open(sim_device *d, aiot_kind kind, uint32_t slot_sectors, const aiot_trust *trust) {
   memset(d, 0, sizeof *d);
   const uint32_t bytes = (2 + 2 * slot_sectors) * AIOT_SECTOR_BYTES;
-  if (!sim_flash_open(&d->flash, bytes, AIOT_SECTOR_BYTES)) exit(2);
+  if (!sim_flash_open(&d->flash, bytes + SIM_TRUST_SECTORS * AIOT_SECTOR_BYTES, AIOT_SECTOR_BYTES)) exit(2);
+  d->releases = d->flash.port;
+  d->releases.bytes = bytes;
   d->clock = (aiot_clock){.context = d, .uptime_ms = uptime_ms, .now_ms = now_ms};
   d->http = (aiot_http){.context = d, .open = http_open, .read = http_read, .close = http_close};
   d->trial = (aiot_trial){d, kind == AIOT_KIND_FIRMWARE ? running : NULL, trial_begin, trial_step, trial_abandon, trial_activate, by_cable};
@@ -183,20 +205,33 @@ void sim_device_open(sim_device *d, aiot_kind kind, uint32_t slot_sectors, const
 
 void sim_device_close(sim_device *d) { sim_flash_close(&d->flash); }
 
+static bool open_keeper(sim_device *d) {
+  const aiot_keeper_setup setup = {
+      .first = d->setup.trust,
+      .crypto = d->setup.crypto,
+      .clock = &d->clock,
+      .line = &d->line,
+      .part = {&d->flash.port, d->releases.bytes, SIM_TRUST_SECTORS * AIOT_SECTOR_BYTES},
+  };
+  d->setup.keeper = &d->keeper;
+  return aiot_keeper_open(&d->keeper, &setup) == AIOT_OK;
+}
+
 static bool start(sim_device *d) {
   d->restart_into = NO_RESTART;
   d->active = AIOT_NO_SLOT;
   d->line.user = NULL;
   d->platform.open = 0;
   d->heartbeat_sent = false;
-  return aiot_store_open_flash(&d->store, &d->flash.port, &aiot_crypto_openssl, d->scratch) &&
+  if (d->keeps && !open_keeper(d)) return false;
+  return aiot_store_open_flash(&d->store, &d->releases, &aiot_crypto_openssl, d->scratch) &&
          aiot_update_boot(&d->update, &d->setup);
 }
 
 bool sim_device_boot(sim_device *d) {
   /* What the bootloader does after any restart that the firmware did not ask for: back to what was committed. */
   sim_flash_power_on(&d->flash);
-  if (!aiot_store_open_flash(&d->store, &d->flash.port, &aiot_crypto_openssl, d->scratch)) return false;
+  if (!aiot_store_open_flash(&d->store, &d->releases, &aiot_crypto_openssl, d->scratch)) return false;
   if (d->setup.kind != AIOT_KIND_FIRMWARE) d->running = AIOT_NO_SLOT;
   else if (!d->cable) d->running = d->store.record.active;
   return start(d);

@@ -8,6 +8,7 @@
 #include "aiot/update.h"
 #include "release.h"
 #include "sim_flash.h"
+#include "aiot/trust.h"
 
 /* First byte of a version: what it does when it is tried. */
 enum {
@@ -26,8 +27,11 @@ enum {
 
 #define SIM_PIECES 7
 #define SIM_TRACE 128
-#define SIM_ENVELOPE_BYTES 8192
+#define SIM_ENVELOPE_BYTES 16384
 #define SIM_TYPE "virtual"
+/* Sectors behind the slots, for what is kept of trust. */
+#define SIM_TRUST_SECTORS 2
+#define SIM_ROOTS 8
 
 typedef struct {
   /* What the platform holds. */
@@ -38,6 +42,9 @@ typedef struct {
   /* A patch that is offered beside it; NULL = none. */
   const uint8_t *patch;
   size_t patch_bytes;
+  /* Roots 2, 3 …, as envelopes, and the timestamp; NULL = there is none. */
+  const char *roots[SIM_ROOTS];
+  const char *timestamp;
   /* Bytes of one read; the connection breaks after so many of them (0 = never) in each of the first `breaks` requests for the blob. */
   size_t chunk;
   size_t break_after;
@@ -51,20 +58,28 @@ typedef struct {
   /* Ends after so many bytes of the blob; 0 = all. */
   size_t truncate;
 
-  /* The request that is open: 0 = none, 'm', 'b', 'p' (the patch). */
+  /* The request that is open: 0 = none, 'm', 'b', 'p' (the patch), 'r' (a root), 't' (the timestamp). */
   char open;
+  const void *document;
+  size_t document_bytes;
   uint64_t at;
   size_t reads;
   /* Of all time. */
   size_t requests;
   size_t blob_requests;
   size_t patch_requests;
+  size_t trust_requests;
   uint64_t served;
   uint64_t last_from;
 } sim_platform;
 
 typedef struct {
   sim_flash flash;
+  /* The part of it that is the store's. */
+  aiot_flash releases;
+  /* Whether it follows roots and timestamps. */
+  bool keeps;
+  aiot_keeper keeper;
   sim_platform platform;
   aiot_store store;
   aiot_update update;
@@ -96,6 +111,8 @@ typedef struct {
   int abandoned;
   /* Phases as they were reported, one letter each: I D V S T C R. */
   char trace[SIM_TRACE];
+  /* A report named an error while nothing was wrong yet. */
+  bool told_early;
   uint8_t scratch[AIOT_SECTOR_BYTES];
   char envelope[SIM_ENVELOPE_BYTES];
 } sim_device;

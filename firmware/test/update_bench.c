@@ -45,7 +45,7 @@ void ends(bench *b, const char *what, const char *trace, aiot_phase phase, aiot_
   const char *expected = code == AIOT_OK ? "" : aiot_code_name(code);
   const bool good = aiot_update_settled(u) && u->phase == phase && strcmp(u->error.code, expected) == 0 &&
                     strcmp(b->device.trace, trace) == 0 && running_version(b) == version &&
-                    b->device.store.record.last.state == phase && b->device.line.user == NULL && !u->dead;
+                    b->device.store.record.last.state == phase && b->device.line.user == NULL && !u->dead && !b->device.told_early;
   if (!check_at(b->c, "ends", what, 0, good))
     printf("  %s: %s %s (%s), trace %s, version %d\n", aiot_kind_name(u->setup.kind), aiot_phase_name(u->phase), u->error.code,
            u->error.message, b->device.trace, running_version(b));

@@ -71,8 +71,9 @@ static aiot_code judge(const char *line, size_t bytes, char *envelope_text) {
   aiot_envelope envelope;
   aiot_manifest manifest;
   const aiot_traits traits = {"virtual", 1, AIOT_MODE_INT8};
-  code = aiot_envelope_open(&envelope, envelope_text, envelope_bytes, &trust, &aiot_crypto_openssl, &error);
+  code = aiot_envelope_open(&envelope, envelope_text, envelope_bytes, "manifest", &aiot_crypto_openssl, &error);
   if (code != AIOT_OK) return code;
+  aiot_envelope_signers(&envelope, &trust, AIOT_ROLE_TARGETS);
   while (!aiot_envelope_step(&envelope, &code, &error)) continue;
   if (code == AIOT_OK) code = aiot_manifest_read(&manifest, &envelope, traits.type, &error);
   if (code == AIOT_OK) code = aiot_manifest_judge(&manifest, &desired, &standing, &traits, now, &error);

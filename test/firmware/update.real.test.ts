@@ -2,199 +2,22 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AiotError, digestOf, generateKeyPair, publicKeyOf } from '../../src/lib/core/index.js';
+import { digestOf } from '../../src/lib/core/index.js';
 import { createDeviceStore, createFlash, flashBytesFor } from '../../src/lib/device/index.js';
-import { judgeManifest } from '../../src/lib/device/update/judge.js';
 import { blankRecord, type DeviceRecord } from '../../src/lib/device/update/record.js';
-import {
-  type Envelope,
-  type NvsItem,
-  readNvs,
-  signPayload,
-  type TrustRoot,
-  trustRootOf,
-  verifyManifest,
-  writeNvs,
-} from '../../src/lib/formats/index.js';
+import { type NvsItem, readNvs, writeNvs } from '../../src/lib/formats/index.js';
+import { manifestCases, manifestVerdict } from '../support/manifest-cases.js';
 import { describeReal, sharedFolder } from '../support/real.js';
-import { operator, release, trust } from '../support/update.js';
+import { trustCases, trustVerdict } from '../support/trust-cases.js';
 import { buildUpdateTool, type UpdateTool } from '../support/update-tool.js';
 
-type Json = null | boolean | number | string | Json[] | { [member: string]: Json };
-
-interface Case {
-  what: string;
-  trust: TrustRoot;
-  envelope: string;
-  desired: ReturnType<typeof release>['desired'];
-  standing: Pick<DeviceRecord, 'floor' | 'sequence' | 'newestSigned'> & { slotBytes: number };
-  now: number | null;
-}
-
 const digest = digestOf('anything');
-const payload = {
-  ...verifyManifest(release(new Uint8Array(100), 7).envelope, trust),
-  floor: 2,
-  expires: 1_800_000_000_000 as number | null,
-  model: {
-    kind: 'model',
-    signal: { fields: ['x'] },
-    labels: { a: ['b', 'c'] },
-    answer: null,
-    quantization: { mode: 'int8', input: 'int8', output: 'int8' },
-    metrics: { int8: {} },
-    gates: [{ name: 'accuracy' }],
-    evaluation: digest,
-    dataset: { name: 'imu', digest },
-    config: null,
-    tools: { aiot: '1' },
-    created: null,
-  },
-  files: [{ name: 'model.tflite', sha256: digest.slice(7), bytes: 9 }],
-};
-const standing = { floor: 2, sequence: 6, newestSigned: 1_600_000_000_000, slotBytes: 4096 };
-const { desired } = release(new Uint8Array(100), 7);
-
-const signed = (value: unknown) => JSON.stringify(signPayload(value as { spec: string }, operator));
-
-const madeCase = (what: string, changes: Partial<Case> = {}): Case => ({
-  what,
-  trust,
-  envelope: signed(payload),
-  desired,
-  standing,
-  now: null,
-  ...changes,
-});
-
-/** Each place in a value, replaced by each of these, removed, or with another member beside it. */
-function mutations(value: Json): { what: string; value: Json }[] {
-  const others: Json[] = [null, true, 0, -1, 1, 1.5, 2 ** 53, '', 'x', 'model', [], {}, ['x'], { x: 1 }];
-  const made: { what: string; value: Json }[] = [];
-  const at = (path: string, inner: Json, rebuild: (inner: Json | undefined) => Json) => {
-    for (const other of others)
-      made.push({ what: `${path} = ${JSON.stringify(other)}`, value: rebuild(other) });
-    made.push({ what: `no ${path}`, value: rebuild(undefined) });
-    if (inner === null || typeof inner !== 'object') return;
-    if (!Array.isArray(inner)) made.push({ what: `${path}.more`, value: rebuild({ ...inner, more: 1 }) });
-    for (const [key, child] of Object.entries(inner)) {
-      at(`${path}.${key}`, child, (next) => {
-        if (Array.isArray(inner)) {
-          return rebuild(
-            inner.flatMap((each, i) => (`${i}` !== key ? [each] : next === undefined ? [] : [next])),
-          );
-        }
-        const { [key]: _, ...rest } = inner;
-        return rebuild(next === undefined ? rest : { ...inner, [key]: next });
-      });
-    }
-  };
-  at('', value, (next) => next ?? null);
-  return made;
-}
-
-/** The first check that says no, on this side. */
-function verdict({ trust, envelope, desired, standing, now }: Case): string {
-  const record = { ...blankRecord, ...standing };
-  const traits = { type: 'virtual', interface: 1, modes: ['int8' as const], slotBytes: standing.slotBytes };
-  try {
-    if (envelope.length > 64 * 1024) return 'AIOT_MANIFEST_MALFORMED';
-    let parsed: unknown;
-    try {
-      parsed = JSON.parse(envelope);
-    } catch {
-      return 'AIOT_MANIFEST_MALFORMED';
-    }
-    return judgeManifest(verifyManifest(parsed, trust), desired, record, traits, now)?.code ?? 'AIOT_OK';
-  } catch (error) {
-    if (error instanceof AiotError) return error.code;
-    throw error;
-  }
-}
-
-function cases(): Case[] {
-  const other = generateKeyPair().privatePem;
-  const both = trustOf([operator, other], 2);
-  const float = { mode: 'float32', input: 'float32', output: 'float32' };
-  const twice = (keys: string[]) => {
-    const [first, ...more] = keys.map((key) => signPayload(payload, key));
-    return JSON.stringify({
-      ...first,
-      signatures: [first!, ...more].flatMap(({ signatures }) => signatures),
-    });
-  };
-  const envelope = JSON.parse(signed(payload)) as Envelope;
-  const judged: [string, Partial<Case>][] = [
-    ['good', {}],
-    ['another name', { desired: { ...desired, name: 'other' } }],
-    ['another version', { desired: { ...desired, version: 8 } }],
-    ['another sequence', { desired: { ...desired, sequence: 8 } }],
-    ['below the floor', { standing: { ...standing, floor: 8 } }],
-    ['committed already', { standing: { ...standing, sequence: 7 } }],
-    ['too large', { standing: { ...standing, slotBytes: 99 } }],
-    ['just fits', { standing: { ...standing, slotBytes: 100 } }],
-    ['expired by the newest signed time', { standing: { ...standing, newestSigned: 1_800_000_000_000 } }],
-    ['expired by the clock', { now: 1_800_000_000_000 }],
-    ['not yet expired', { now: 1_799_999_999_999 }],
-    ['a clock set back', { now: 5 }],
-    ['a network alone', { envelope: signed({ ...payload, model: { ...payload.model, kind: 'network' } }) }],
-    [
-      'a float network',
-      { envelope: signed({ ...payload, model: { ...payload.model, quantization: float } }) },
-    ],
-    ['a newer interface', { envelope: signed({ ...payload, interface: 2 }) }],
-    ['an unknown key', { envelope: JSON.stringify(signPayload(payload, other)) }],
-    ['one of two signatures', { trust: both }],
-    ['two of two', { trust: both, envelope: twice([operator, other]) }],
-    ['the same key twice', { trust: both, envelope: twice([operator, operator]) }],
-    ['a bad signature before a good one', { envelope: twice([other, operator]) }],
-    ['a key that is not of the role', { trust: { ...both, roles: trustOf([other], 1).roles } }],
-    ['a key under the name of another', { trust: misnamed() }],
-    ['an envelope of more than 64 KiB', { envelope: `${signed(payload)}${' '.repeat(64 * 1024)}` }],
-    ['no JSON', { envelope: signed(payload).slice(0, -1) }],
-    ['a payload that is no JSON', { envelope: signedText('{"spec":"aiot-manifest/1"') }],
-    ['white space', { envelope: JSON.stringify(envelope, null, 2) }],
-    [
-      'members in another order',
-      { envelope: JSON.stringify({ signatures: envelope.signatures, payload: envelope.payload }) },
-    ],
-  ];
-  return [
-    ...judged.map(([what, changes]) => madeCase(what, changes)),
-    ...mutations(payload as unknown as Json).map(({ what, value }) =>
-      madeCase(`payload${what}`, { envelope: signed(value) }),
-    ),
-    ...mutations(envelope as unknown as Json).map(({ what, value }) =>
-      madeCase(`envelope${what}`, { envelope: JSON.stringify(value) }),
-    ),
-  ];
-}
-
-function trustOf(keys: string[], threshold: number): TrustRoot {
-  const roots = keys.map((key) => trustRootOf(publicKeyOf(key)));
-  return {
-    ...roots[0]!,
-    keys: Object.assign({}, ...roots.map(({ keys: one }) => one)),
-    roles: { release: { keyids: roots.flatMap(({ roles }) => roles.release.keyids), threshold } },
-  };
-}
-
-function misnamed(): TrustRoot {
-  const id = 'ab'.repeat(32);
-  const [key] = Object.values(trust.keys);
-  return { ...trust, keys: { [id]: key! }, roles: { release: { keyids: [id], threshold: 1 } } };
-}
-
-function signedText(text: string): string {
-  const { signatures } = signPayload({ spec: '' }, operator);
-  return JSON.stringify({ payload: Buffer.from(text).toString('base64'), signatures });
-}
 
 describeReal('native', 'the firmware’s update, built with sanitizers', () => {
   let tool: UpdateTool;
   let folder = '';
   beforeAll(async () => {
-    tool = await buildUpdateTool();
+    tool = await buildUpdateTool('update_tool', 'trust_tool');
     folder = mkdtempSync(join(tmpdir(), 'aiot-update-'));
   }, 180_000);
   afterAll(() => {
@@ -203,10 +26,10 @@ describeReal('native', 'the firmware’s update, built with sanitizers', () => {
   });
 
   it('comes to the verdict of this side for every manifest, good or not', () => {
-    const all = cases();
+    const all = manifestCases();
     const lines = all.map(({ what: _, ...each }) => JSON.stringify(each));
     const said = tool.run(['judge'], `${lines.join('\n')}\n`);
-    const expected = all.map(verdict);
+    const expected = all.map(manifestVerdict);
     const differing = all.flatMap(({ what }, i) =>
       expected[i] === said[i] ? [] : [`${what}: ${expected[i]}, and the firmware says ${said[i]}`],
     );
@@ -228,6 +51,26 @@ describeReal('native', 'the firmware’s update, built with sanitizers', () => {
     );
   }, 60_000);
 
+  it('judges roots and timestamps as this side does, and keeps the same of them', async () => {
+    const all = trustCases();
+    const lines = all.map(({ what: _, ...each }) => JSON.stringify(each));
+    const said = tool.run([], `${lines.join('\n')}\n`, 'trust_tool');
+    const expected = await Promise.all(all.map(trustVerdict));
+    const differing = all.flatMap(({ what }, i) =>
+      expected[i] === said[i] ? [] : [`${what}: ${expected[i]}, and the firmware says ${said[i]}`],
+    );
+    expect(differing).toEqual([]);
+    expect(said).toHaveLength(all.length);
+    expect(all.length).toBeGreaterThan(500);
+    expect(new Set(said.map((line) => line.split(' ')[0]))).toEqual(
+      new Set([
+        ...['AIOT_OK', 'AIOT_MANIFEST_MALFORMED', 'AIOT_UPDATE_UNPUBLISHED', 'AIOT_TRUST_SIGNATURES'],
+        ...['AIOT_TRUST_VERSION', 'AIOT_TRUST_ROOT_EXPIRED', 'AIOT_TRUST_ROOT_BEHIND'],
+        ...['AIOT_TIMESTAMP_INVALID', 'AIOT_TIMESTAMP_EXPIRED'],
+      ]),
+    );
+  }, 120_000);
+
   describe('a flash', () => {
     const content = (slot: number, bytes: Uint8Array) => ({
       name: `slot-${slot}`,
@@ -244,6 +87,7 @@ describeReal('native', 'the firmware’s update, built with sanitizers', () => {
         floor: 3,
         sequence: 5,
         newestSigned: 1_795_168_216_492,
+        epoch: 3,
         active: 0,
         slots: [content(0, bytes), content(1, bytes)],
         download: { slot: 1, digest },

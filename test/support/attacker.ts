@@ -131,9 +131,17 @@ export async function openLab() {
     own,
     origin,
     identity,
+    /** Where that identity lies. */
+    folder: out,
     /** What the mirror serves from now on, where no attempt says otherwise. */
     serve(served: Record<string, Answer>) {
       serve = served;
+    },
+    /** Tells a device over the real broker what it should run. */
+    async wish(desired: Desired) {
+      await broker.write([
+        { topic: 'aiot/v1/victim/desired', payload: Buffer.from(JSON.stringify(desired)) },
+      ]);
     },
     /** Tells the device over the real broker what it should run, serves it what the attacker likes, and waits for the end of it. */
     async attempt({
@@ -164,8 +172,7 @@ export async function openLab() {
       });
       try {
         await device.connect();
-        const payload = Buffer.from(JSON.stringify(desired));
-        await broker.write([{ topic: 'aiot/v1/victim/desired', payload }]);
+        await this.wish(desired);
         return await ended.promise;
       } finally {
         await device.stop();

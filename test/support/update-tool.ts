@@ -7,20 +7,20 @@ import { root } from './cli.js';
 
 /** firmware/test/update_tool.c, or another tool there, built with sanitizers. */
 export interface UpdateTool {
-  /** What it prints for this input, line by line. */
-  run(args: string[], input?: string): string[];
+  /** What it prints for this input, line by line; or another one that was built with it. */
+  run(args: string[], input?: string, program?: string): string[];
   remove(): void;
 }
 
 /** Rejects when it does not compile. Takes its time without holding up who else runs here. */
-export async function buildUpdateTool(target = 'update_tool'): Promise<UpdateTool> {
+export async function buildUpdateTool(target = 'update_tool', ...others: string[]): Promise<UpdateTool> {
   const build = mkdtempSync(join(tmpdir(), 'aiot-update-tool-'));
   const cmake = (...args: string[]) => promisify(execFile)('cmake', args);
   await cmake('-S', join(root, 'firmware'), '-B', build);
-  await cmake('--build', build, '--target', target, '--parallel', '2');
+  await cmake('--build', build, '--target', target, ...others, '--parallel', '2');
   return {
-    run(args, input = '') {
-      const output = execFileSync(join(build, target), args, {
+    run(args, input = '', program = target) {
+      const output = execFileSync(join(build, program), args, {
         input,
         encoding: 'utf8',
         maxBuffer: 1 << 26,

@@ -1,5 +1,7 @@
 #include "aiot/code.h"
 
+#include <string.h>
+
 static const char *const names[AIOT_CODES] = {
     [AIOT_OK] = "AIOT_OK",
     [AIOT_BUNDLE_MALFORMED] = "AIOT_BUNDLE_MALFORMED",
@@ -19,6 +21,13 @@ static const char *const names[AIOT_CODES] = {
     [AIOT_MODEL_UNSUPPORTED] = "AIOT_MODEL_UNSUPPORTED",
     [AIOT_RECORDING_UNFIT] = "AIOT_RECORDING_UNFIT",
     [AIOT_SIGNATURE_INVALID] = "AIOT_SIGNATURE_INVALID",
+    [AIOT_TIMESTAMP_EXPIRED] = "AIOT_TIMESTAMP_EXPIRED",
+    [AIOT_TIMESTAMP_INVALID] = "AIOT_TIMESTAMP_INVALID",
+    [AIOT_TIMESTAMP_ROLLBACK] = "AIOT_TIMESTAMP_ROLLBACK",
+    [AIOT_TRUST_ROOT_BEHIND] = "AIOT_TRUST_ROOT_BEHIND",
+    [AIOT_TRUST_ROOT_EXPIRED] = "AIOT_TRUST_ROOT_EXPIRED",
+    [AIOT_TRUST_SIGNATURES] = "AIOT_TRUST_SIGNATURES",
+    [AIOT_TRUST_VERSION] = "AIOT_TRUST_VERSION",
     [AIOT_UPDATE_DEVICE_TYPE] = "AIOT_UPDATE_DEVICE_TYPE",
     [AIOT_UPDATE_DOWNLOAD] = "AIOT_UPDATE_DOWNLOAD",
     [AIOT_UPDATE_EXPIRED] = "AIOT_UPDATE_EXPIRED",
@@ -29,8 +38,15 @@ static const char *const names[AIOT_CODES] = {
     [AIOT_UPDATE_SEQUENCE] = "AIOT_UPDATE_SEQUENCE",
     [AIOT_UPDATE_SIZE] = "AIOT_UPDATE_SIZE",
     [AIOT_UPDATE_TRIAL] = "AIOT_UPDATE_TRIAL",
+    [AIOT_UPDATE_UNPUBLISHED] = "AIOT_UPDATE_UNPUBLISHED",
 };
 
 const char *aiot_code_name(aiot_code code) {
   return (unsigned)code < AIOT_CODES ? names[code] : names[AIOT_COMMAND_FAILED];
+}
+
+aiot_code aiot_code_named(const char *name) {
+  for (unsigned code = 0; code < AIOT_CODES; code++)
+    if (strcmp(names[code], name) == 0) return (aiot_code)code;
+  return AIOT_OK;
 }

@@ -30,6 +30,7 @@ static int32_t read_head(aiot_http_answer *answer) {
   if (strncmp(answer->head, "HTTP/1.", 7) != 0 || strlen(answer->head) < 12) return AIOT_HTTP_BROKEN;
   answer->status = atoi(answer->head + 9);
   if (answer->status >= 500 || answer->status == 429) return AIOT_HTTP_BROKEN;
+  if (answer->status == 404) return AIOT_HTTP_MISSING;
   if (answer->status != 200 && answer->status != 206) return AIOT_HTTP_REFUSED;
   const char *range = header(answer, "content-range");
   if (answer->status == 206) {

@@ -26,7 +26,7 @@ void aiot_http_answer_begin(aiot_http_answer *answer, uint64_t from);
 
 /*
  * Takes bytes of the answer and puts those of the body that were asked for into `out`, which has as much room. How many that are,
- * AIOT_HTTP_BROKEN or AIOT_HTTP_REFUSED.
+ * AIOT_HTTP_BROKEN, AIOT_HTTP_REFUSED or AIOT_HTTP_MISSING.
  */
 int32_t aiot_http_answer_take(aiot_http_answer *answer, const uint8_t *data, size_t bytes, uint8_t *out);
 

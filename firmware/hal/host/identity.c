@@ -57,11 +57,21 @@ bool aiot_identity_read(aiot_identity *identity, const char *folder, const aiot_
     snprintf(problem, room, "%s is no description of a device", path);
     return false;
   }
+  /* A root tells more than the keys of it that sign releases. */
+  aiot_identity_path(identity, "root.json", path, sizeof path);
+  text = read_file(path, &bytes);
+  const bool apart = text != NULL;
+  const bool opened = apart && aiot_root_open(&identity->trust, text, bytes, crypto) == AIOT_OK;
+  free(text);
+  if (apart && !opened) {
+    snprintf(problem, room, "%s is no root", path);
+    return false;
+  }
   aiot_identity_path(identity, "trust.json", path, sizeof path);
   text = read_file(path, &bytes);
   /* `null` = it was given none, and takes no update. */
   const bool none = text != NULL && strncmp(text, "null", 4) == 0;
-  identity->has_trust = text != NULL && !none && aiot_trust_read(&identity->trust, text, bytes, crypto) == AIOT_OK;
+  identity->has_trust = text != NULL && !none && (opened || aiot_trust_read(&identity->trust, text, bytes, crypto) == AIOT_OK);
   const bool good = none || identity->has_trust;
   free(text);
   if (!good) snprintf(problem, room, "%s is no trust root", path);

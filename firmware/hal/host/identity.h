@@ -1,7 +1,7 @@
 #ifndef AIOT_IDENTITY_H
 #define AIOT_IDENTITY_H
 
-#include "aiot/manifest.h"
+#include "aiot/trust.h"
 
 /* The folder of `aiot device provision`: who the device is, where its platform is, and whom it trusts. */
 typedef struct {

@@ -40,6 +40,7 @@ typedef struct {
   aiot_flash_file models;
   aiot_flash_file programs;
   aiot_flash_file configs;
+  aiot_flash_file trust;
   aiot_mqtt_mosquitto mqtt;
   aiot_http_openssl http;
   aiot_signer_openssl signer;
@@ -130,6 +131,10 @@ static int open_flash(program *self) {
   if (!aiot_flash_file_open(&self->configs, path, AIOT_HOST_CONFIG_BYTES, false)) {
     return complain("config.bin cannot be opened, or is of another size");
   }
+  aiot_identity_path(&self->identity, "trust.bin", path, sizeof path);
+  if (!aiot_flash_file_open(&self->trust, path, AIOT_HOST_TRUST_BYTES, false)) {
+    return complain("trust.bin cannot be opened, or is of another size");
+  }
   return AIOT_EXIT_OK;
 }
 
@@ -183,6 +188,7 @@ static int open_device(program *self, const aiot_program_options *options) {
       .http = &self->http.port,
       .crypto = &aiot_crypto_openssl,
       .trust = self->identity.has_trust ? &self->identity.trust : NULL,
+      .trust_flash = &self->trust.flash,
       .signer = &self->signer.port,
       .flash = {[AIOT_KIND_MODEL] = &self->models.flash, [AIOT_KIND_FIRMWARE] = &self->programs.flash,
                 [AIOT_KIND_CONFIG] = &self->configs.flash},
@@ -226,6 +232,7 @@ int aiot_program_run(const aiot_program_options *options) {
   self.models.file = -1;
   self.programs.file = -1;
   self.configs.file = -1;
+  self.trust.file = -1;
   const struct sigaction action = {.sa_handler = on_signal};
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGINT, &action, NULL);
@@ -249,6 +256,7 @@ int aiot_program_run(const aiot_program_options *options) {
   aiot_flash_file_close(&self.models);
   aiot_flash_file_close(&self.programs);
   aiot_flash_file_close(&self.configs);
+  aiot_flash_file_close(&self.trust);
   aiot_lines_close(&self.feed.lines);
   free(self.device.setup.memory);
   return code;

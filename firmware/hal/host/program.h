@@ -10,6 +10,7 @@
 
 /* Two slots of configurations, a sector each. */
 #define AIOT_HOST_CONFIG_BYTES (4u * 4096u)
+#define AIOT_HOST_TRUST_BYTES (2u * 4096u)
 
 /* How a program asks the launcher to go on: with the slot 0 or 1 for this once, or with what is active. */
 enum { AIOT_EXIT_OK = 0, AIOT_EXIT_FAILED = 1, AIOT_EXIT_USAGE = 2, AIOT_EXIT_BUSY = 3, AIOT_EXIT_BOOT_SLOT = 40, AIOT_EXIT_RESTART = 42 };

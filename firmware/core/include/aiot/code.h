@@ -21,6 +21,13 @@ typedef enum {
   AIOT_MODEL_UNSUPPORTED,
   AIOT_RECORDING_UNFIT,
   AIOT_SIGNATURE_INVALID,
+  AIOT_TIMESTAMP_EXPIRED,
+  AIOT_TIMESTAMP_INVALID,
+  AIOT_TIMESTAMP_ROLLBACK,
+  AIOT_TRUST_ROOT_BEHIND,
+  AIOT_TRUST_ROOT_EXPIRED,
+  AIOT_TRUST_SIGNATURES,
+  AIOT_TRUST_VERSION,
   AIOT_UPDATE_DEVICE_TYPE,
   AIOT_UPDATE_DOWNLOAD,
   AIOT_UPDATE_EXPIRED,
@@ -31,10 +38,14 @@ typedef enum {
   AIOT_UPDATE_SEQUENCE,
   AIOT_UPDATE_SIZE,
   AIOT_UPDATE_TRIAL,
+  AIOT_UPDATE_UNPUBLISHED,
   AIOT_CODES
 } aiot_code;
 
 /* "AIOT_UPDATE_SIZE" and so on; "AIOT_OK" for AIOT_OK. */
 const char *aiot_code_name(aiot_code code);
+
+/* The code of that name; AIOT_OK where it is none of these. */
+aiot_code aiot_code_named(const char *name);
 
 #endif

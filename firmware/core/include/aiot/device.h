@@ -39,6 +39,8 @@ typedef struct {
   const aiot_crypto *crypto;
   /* NULL = trusts nobody yet. */
   const aiot_trust *trust;
+  /* Two sectors for what it learns of whom to trust; NULL = it forgets that at a restart. */
+  const aiot_flash *trust_flash;
   /* What its commits are proved with; NULL = it only says what it runs. */
   const aiot_signer *signer;
   /* By aiot_kind; NULL = not updated over the air. */
@@ -95,6 +97,11 @@ typedef struct {
   aiot_trial model_trial;
   aiot_trial config_trial;
   aiot_line line;
+  aiot_keeper keeper;
+  /* Whether it looks at the timestamp beside all updates, whether it should, and when it did. */
+  bool looks;
+  bool look_due;
+  uint64_t looked_at_ms;
   aiot_queue queue;
   aiot_message message;
   /* The kind whose state `reported` tells of: the one that was heard of last. */

@@ -19,9 +19,10 @@
 #define AIOT_MESSAGE_BYTES 304
 /* Longest envelope that is read. */
 #define AIOT_ENVELOPE_BYTES (64u * 1024u)
-#define AIOT_KEYS_MAX 8
-/* SPKI DER of a P-256 key: 91 bytes, 59 where the point is compressed. */
-#define AIOT_SPKI_BYTES 128
+/* Of all roles together: 8 of roots, 8 that sign releases, those of timestamps, and some beside them. */
+#define AIOT_KEYS_MAX 20
+/* SPKI DER of a P-256 key; 59 where the point is compressed. */
+#define AIOT_SPKI_BYTES 91
 
 typedef enum { AIOT_KIND_MODEL, AIOT_KIND_FIRMWARE, AIOT_KIND_CONFIG } aiot_kind;
 
@@ -42,19 +43,36 @@ void aiot_error_set(aiot_error *error, aiot_code code, const char *format, ...)
 #endif
     ;
 
-/* Which keys may sign releases, and how many of them must. */
+/* Who signs what: the next root, releases, timestamps. */
+typedef enum { AIOT_ROLE_ROOT, AIOT_ROLE_TARGETS, AIOT_ROLE_TIMESTAMP } aiot_role;
+#define AIOT_ROLES 3
+
+/* Whom a device goes by: a root, or the bare trust root that came before all of them, whose release keys are its root keys too. */
 typedef struct {
+  int64_t version;
+  /* ms since 1970, from which on nothing is taken under it; INT64_MAX = never. */
+  int64_t expires;
   size_t keys;
   struct {
     uint8_t id[AIOT_SHA256_BYTES];
     uint8_t spki[AIOT_SPKI_BYTES];
-    size_t spki_bytes;
+    uint8_t spki_bytes;
   } key[AIOT_KEYS_MAX];
-  size_t threshold;
+  /* Which of the keys may sign, a bit each, and how many of them must; 0 = nobody signs that. */
+  struct {
+    uint32_t keys;
+    uint32_t threshold;
+  } role[AIOT_ROLES];
 } aiot_trust;
 
-/* Reads a trust root (`aiot-trust/1`). Keys whose id is not their digest are left out. AIOT_CONFIG_MALFORMED. */
+/*
+ * Reads a trust root (`aiot-trust/1`). Keys whose id is not their digest are left out. AIOT_CONFIG_MALFORMED, AIOT_MEMORY_SHORT (more than AIOT_KEYS_MAX
+ * keys).
+ */
 aiot_code aiot_trust_read(aiot_trust *trust, const void *json, size_t bytes, const aiot_crypto *crypto);
+
+/* Reads the payload of a root (`aiot-root/1`), in the same way. AIOT_MANIFEST_MALFORMED, AIOT_MEMORY_SHORT. */
+aiot_code aiot_root_read(aiot_trust *trust, const void *json, size_t bytes, const aiot_crypto *crypto);
 
 typedef struct {
   char rollout[AIOT_ROLLOUT_BYTES];
@@ -121,6 +139,7 @@ typedef struct {
 /* An envelope whose signatures are being checked, one a call, for each takes long on a small chip. */
 typedef struct {
   const aiot_trust *trust;
+  aiot_role role;
   const aiot_crypto *crypto;
   /* In the caller's memory. */
   const uint8_t *payload;
@@ -133,14 +152,17 @@ typedef struct {
   uint32_t valid;
 } aiot_envelope;
 
-/*
- * Checks the envelope's form and decodes its payload in place: `memory` is changed, and has to stay. AIOT_MANIFEST_MALFORMED. `trust` NULL =
- * nobody is trusted.
- */
-aiot_code aiot_envelope_open(aiot_envelope *envelope, char *memory, size_t bytes, const aiot_trust *trust,
-                             const aiot_crypto *crypto, aiot_error *error);
+/* Checks the envelope's form and decodes its payload in place: `memory` is changed, and has to stay. `what` it is, for errors. AIOT_MANIFEST_MALFORMED. */
+aiot_code aiot_envelope_open(aiot_envelope *envelope, char *memory, size_t bytes, const char *what, const aiot_crypto *crypto,
+                             aiot_error *error);
 
-/* Looks at one more signature. True when it is known whether enough are valid: `code` is AIOT_OK or AIOT_SIGNATURE_INVALID. */
+/* Begins to look at the signatures, or begins anew by another's keys. `trust` NULL = nobody is trusted; it has to stay. */
+void aiot_envelope_signers(aiot_envelope *envelope, const aiot_trust *trust, aiot_role role);
+
+/*
+ * Looks at one more signature. True when it is known whether enough are valid: `code` is AIOT_OK, or that of the role (AIOT_TRUST_SIGNATURES,
+ * AIOT_SIGNATURE_INVALID, AIOT_TIMESTAMP_INVALID).
+ */
 bool aiot_envelope_step(aiot_envelope *envelope, aiot_code *code, aiot_error *error);
 
 /* Reads the payload, of whose signatures aiot_envelope_step has said AIOT_OK. `type`: the device's. AIOT_MANIFEST_MALFORMED. */

@@ -71,15 +71,15 @@ typedef struct {
   /* Asks for `path` from byte `from` on. False = not reached; the answer's status comes with the first read. */
   bool (*open)(void *context, const char *path, uint64_t from);
   /*
-   * Bytes read, 0 = none yet (ask again), AIOT_HTTP_END, AIOT_HTTP_BROKEN (the connection broke: worth another try) or
-   * AIOT_HTTP_REFUSED (an answer that another try will not change). Waits 50 ms at most.
+   * Bytes read, 0 = none yet (ask again), AIOT_HTTP_END, AIOT_HTTP_BROKEN (the connection broke: worth another try), AIOT_HTTP_REFUSED (an
+   * answer that another try will not change) or AIOT_HTTP_MISSING (the same: there is no such thing). Waits 50 ms at most.
    */
   int32_t (*read)(void *context, void *out, size_t bytes);
   /* Ends it, however far it came. */
   void (*close)(void *context);
 } aiot_http;
 
-enum { AIOT_HTTP_END = -1, AIOT_HTTP_BROKEN = -2, AIOT_HTTP_REFUSED = -3 };
+enum { AIOT_HTTP_END = -1, AIOT_HTTP_BROKEN = -2, AIOT_HTTP_REFUSED = -3, AIOT_HTTP_MISSING = -4 };
 
 /* MQTT over mTLS. Losses of the connection are mended by the port; `connection` tells, and the core subscribes again. */
 typedef struct {

@@ -44,6 +44,8 @@ typedef struct {
   int64_t floor;
   int64_t sequence;
   int64_t newest_signed;
+  /* The root under whose keys the three above were counted: they begin anew with one that replaces those keys. 0 = the first. */
+  int64_t epoch;
   /* 0, 1 or AIOT_NO_SLOT; `download` and `trial` have one where they are under way. */
   int8_t active;
   aiot_content slot[2];

@@ -19,21 +19,9 @@
 #include "aiot/manifest.h"
 #include "aiot/ports.h"
 #include "aiot/store.h"
+#include "aiot/trust.h"
 
 struct aiot_update;
-
-/* The way to the platform, which the updates of all kinds share: one at a time. Its `close` is also called where nothing is open. */
-typedef struct {
-  const aiot_http *http;
-  /*
-   * Room for a manifest's envelope: AIOT_ENVELOPE_BYTES take any, less is refused as AIOT_MEMORY_SHORT where one is longer. Behind the manifest the
-   * decoder of a delta is there, which takes 3 KiB.
-   */
-  char *memory;
-  size_t bytes;
-  /* Who uses it; NULL = free. */
-  const struct aiot_update *user;
-} aiot_line;
 
 /* RUNS: it waits for something. WORKS: there is more to do at once. */
 typedef enum { AIOT_TRIAL_RUNS, AIOT_TRIAL_WORKS, AIOT_TRIAL_PASSED, AIOT_TRIAL_FAILED } aiot_trial_state;
@@ -76,6 +64,8 @@ typedef struct {
   const aiot_crypto *crypto;
   /* NULL = the device trusts nobody yet, and takes nothing. */
   const aiot_trust *trust;
+  /* Keeps that trust up to date, for all kinds; NULL = it stays as it is. */
+  aiot_keeper *keeper;
   aiot_line *line;
   const aiot_trial *trial;
   void *context;
@@ -91,7 +81,7 @@ typedef struct {
 typedef enum {
   AIOT_DOES_NOTHING,
   AIOT_DOES_WAIT_FOR_LINE,
-  AIOT_DOES_ASK_MANIFEST,
+  AIOT_DOES_KEEP_TRUST,
   AIOT_DOES_READ_MANIFEST,
   AIOT_DOES_CHECK_SIGNATURES,
   AIOT_DOES_ERASE,
@@ -144,8 +134,8 @@ typedef struct aiot_update {
   uint64_t not_before_ms;
   /* Of the silence of the platform, or of the heartbeat. */
   uint64_t since_ms;
+  aiot_document document;
   aiot_envelope envelope;
-  size_t envelope_bytes;
   /* Sector that is next, and bytes that are in the slot; those behind them wait in the store's scratch memory. */
   uint32_t sector;
   uint32_t written;

@@ -61,6 +61,7 @@ static aiot_code boot_kind(aiot_device *device, aiot_kind kind, const aiot_trial
       .clock = setup->clock,
       .crypto = setup->crypto,
       .trust = setup->trust,
+      .keeper = setup->trust == NULL ? NULL : &device->keeper,
       .line = &device->line,
       .trial = trial,
       .context = device,
@@ -71,6 +72,20 @@ static aiot_code boot_kind(aiot_device *device, aiot_kind kind, const aiot_trial
   return aiot_update_boot(&device->update[kind], &update) ? AIOT_OK : AIOT_FLASH_FAILED;
 }
 
+static aiot_code open_keeper(aiot_device *device) {
+  const aiot_device_setup *setup = &device->setup;
+  if (setup->trust == NULL) return AIOT_OK;
+  const aiot_flash *flash = setup->trust_flash;
+  const aiot_keeper_setup keeper = {
+      .first = setup->trust,
+      .crypto = setup->crypto,
+      .clock = setup->clock,
+      .line = &device->line,
+      .part = {flash, 0, flash == NULL ? 0 : flash->bytes},
+  };
+  return aiot_keeper_open(&device->keeper, &keeper);
+}
+
 aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup) {
   memset(device, 0, sizeof *device);
   device->setup = *setup;
@@ -78,6 +93,7 @@ aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup) 
   device->model_trial = aiot_device_model_trial(device);
   device->config_trial = aiot_device_config_trial(device);
   aiot_code code = take_memory(device);
+  if (code == AIOT_OK) code = open_keeper(device);
   for (int kind = 0; kind < AIOT_KINDS && code == AIOT_OK; kind++) {
     if (setup->flash[kind] == NULL) continue;
     uint8_t *scratch = aiot_arena_take(&device->arena, AIOT_SECTOR_BYTES, 8);
@@ -120,6 +136,7 @@ static void follow_connection(aiot_device *device) {
     if (connection != 0) aiot_device_tell(device, "online");
     device->connection = connection;
     device->subscribed = false;
+    device->look_due = connection != 0;
   }
   if (connection != 0 && !device->subscribed) subscribe(device);
   const uint32_t every = device->config.report_ms;
@@ -146,6 +163,7 @@ bool aiot_device_step(aiot_device *device, uint32_t wait_ms) {
   if (device->stopped) return false;
   follow_connection(device);
   bool more = run_updates(device);
+  more = aiot_device_look(device) || more;
   aiot_queue_run(&device->queue, device->setup.mqtt);
   if (device->queue.dropped != device->told_dropped) {
     device->told_dropped = device->queue.dropped;

@@ -54,6 +54,9 @@ void aiot_device_retake(aiot_device *device);
 /* Publishes presence and `reported` where they are due. */
 void aiot_device_announce(aiot_device *device);
 
+/* Looks at the timestamp where it is time to; whether there is more to do at once. */
+bool aiot_device_look(aiot_device *device);
+
 /* One message that came. */
 void aiot_device_receive(aiot_device *device, const char *topic, const uint8_t *payload, size_t bytes);
 

@@ -132,7 +132,7 @@ static aiot_pace read_more(aiot_update *u) {
                                    : http->read(http->context, store->scratch + u->waiting, missing < room ? missing : room);
   const bool silent = got == 0 && now(u) - u->since_ms >= AIOT_SILENCE_MS;
   if (missing == 0 && (got == AIOT_HTTP_END || got == AIOT_HTTP_BROKEN || silent)) return aiot_downloaded(u);
-  if (got == AIOT_HTTP_REFUSED) return not_downloaded(u, "the platform refused it");
+  if (got == AIOT_HTTP_REFUSED || got == AIOT_HTTP_MISSING) return not_downloaded(u, "the platform refused it");
   if (got == AIOT_HTTP_END || got == AIOT_HTTP_BROKEN || silent) return aiot_ask_again(u, "the connection broke");
   if (got <= 0) return LATER;
   if (missing == 0) return too_many(u);

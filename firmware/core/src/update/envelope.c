@@ -22,21 +22,13 @@ static const char *read_base64(aiot_json *json, size_t *bytes) {
   return text;
 }
 
-/* The id of a key as it stands in the text: one with an escape in it is no digest, and so of no key. */
-static const char *read_keyid(aiot_json *json, size_t *bytes) {
-  aiot_json ahead = *json;
-  const char *text = aiot_json_raw(&ahead, bytes);
-  aiot_skip_string(json);
-  return text;
-}
-
 static signature read_signature(aiot_json *json) {
   signature found = {"", 0, "", 0};
   unsigned seen = 0;
   aiot_json_enter(json, '{');
   while (aiot_json_key(json)) {
     if (aiot_json_is(json, "keyid")) {
-      found.keyid = read_keyid(json, &found.keyid_bytes);
+      found.keyid = aiot_read_keyid(json, &found.keyid_bytes);
       seen |= 1;
     } else if (aiot_json_is(json, "sig")) {
       found.sig = read_base64(json, &found.sig_bytes);
@@ -59,14 +51,14 @@ static const char *read_signatures(aiot_json *json, size_t *bytes) {
   return aiot_json_value(json, bytes);
 }
 
-aiot_code aiot_envelope_open(aiot_envelope *envelope, char *memory, size_t bytes, const aiot_trust *trust,
-                             const aiot_crypto *crypto, aiot_error *error) {
+aiot_code aiot_envelope_open(aiot_envelope *envelope, char *memory, size_t bytes, const char *what, const aiot_crypto *crypto,
+                             aiot_error *error) {
   aiot_json json;
   const char *payload = NULL;
   size_t payload_bytes = 0;
-  *envelope = (aiot_envelope){.trust = trust, .crypto = crypto};
+  *envelope = (aiot_envelope){.crypto = crypto};
   if (bytes > AIOT_ENVELOPE_BYTES) {
-    aiot_error_set(error, AIOT_MANIFEST_MALFORMED, "expected at most %u bytes of manifest", AIOT_ENVELOPE_BYTES);
+    aiot_error_set(error, AIOT_MANIFEST_MALFORMED, "expected at most %u bytes of %s", AIOT_ENVELOPE_BYTES, what);
     return AIOT_MANIFEST_MALFORMED;
   }
   aiot_json_begin(&json, memory, bytes);
@@ -81,7 +73,7 @@ aiot_code aiot_envelope_open(aiot_envelope *envelope, char *memory, size_t bytes
   uint8_t *decoded = payload == NULL ? NULL : (uint8_t *)memory + (payload - memory);
   if (!aiot_json_done(&json) || payload == NULL || envelope->signatures == NULL ||
       !aiot_base64_decode(payload, payload_bytes, decoded)) {
-    aiot_error_set(error, AIOT_MANIFEST_MALFORMED, "the manifest's envelope has not its form");
+    aiot_error_set(error, AIOT_MANIFEST_MALFORMED, "the %s's envelope has not its form", what);
     return AIOT_MANIFEST_MALFORMED;
   }
   envelope->payload = decoded;
@@ -92,13 +84,20 @@ aiot_code aiot_envelope_open(aiot_envelope *envelope, char *memory, size_t bytes
   return AIOT_OK;
 }
 
+void aiot_envelope_signers(aiot_envelope *envelope, const aiot_trust *trust, aiot_role role) {
+  envelope->trust = trust;
+  envelope->role = role;
+  envelope->at = 0;
+  envelope->valid = 0;
+}
+
 /* The key that a signature names, or the number of keys where it is none that may sign. */
-static size_t key_of(const aiot_trust *trust, const signature *s) {
+static size_t key_of(const aiot_trust *trust, aiot_role role, const signature *s) {
   uint8_t id[AIOT_SHA256_BYTES];
   if (s->keyid_bytes != 2 * sizeof id || !aiot_read_hex(s->keyid, id)) return trust->keys;
   size_t i = 0;
   while (i < trust->keys && memcmp(trust->key[i].id, id, sizeof id) != 0) i++;
-  return i;
+  return (trust->role[role].keys >> i & 1) != 0 ? i : trust->keys;
 }
 
 static bool is_valid(const aiot_envelope *e, const signature *s, size_t key) {
@@ -109,10 +108,17 @@ static bool is_valid(const aiot_envelope *e, const signature *s, size_t key) {
                                 der, bytes);
 }
 
-static size_t count_bits(uint32_t bits) {
-  size_t count = 0;
-  for (; bits != 0; bits &= bits - 1) count++;
-  return count;
+/* Why it is not taken: too few have signed. */
+static aiot_code too_few(const aiot_envelope *e, uint32_t valid, aiot_error *error) {
+  static const aiot_code codes[AIOT_ROLES] = {AIOT_TRUST_SIGNATURES, AIOT_SIGNATURE_INVALID, AIOT_TIMESTAMP_INVALID};
+  const uint32_t threshold = e->trust->role[e->role].threshold;
+  const char *keys = e->role == AIOT_ROLE_ROOT ? "root" : "timestamp";
+  if (e->role == AIOT_ROLE_TARGETS)
+    aiot_error_set(error, codes[e->role], "expected %u valid release signature(s), got %u", (unsigned)threshold, (unsigned)valid);
+  else
+    aiot_error_set(error, codes[e->role], "expected %u valid signature(s) of the %s keys of root %lld, got %u", (unsigned)threshold, keys,
+                   (long long)e->trust->version, (unsigned)valid);
+  return codes[e->role];
 }
 
 bool aiot_envelope_step(aiot_envelope *e, aiot_code *code, aiot_error *error) {
@@ -130,16 +136,13 @@ bool aiot_envelope_step(aiot_envelope *e, aiot_code *code, aiot_error *error) {
     const signature s = read_signature(&json);
     if (index < e->at) continue;
     e->at++;
-    const size_t key = key_of(e->trust, &s);
+    const size_t key = key_of(e->trust, e->role, &s);
     /* Each key counts once, and is not asked again once it does. */
     if (key == e->trust->keys || (e->valid >> key & 1) != 0) continue;
     if (is_valid(e, &s, key)) e->valid |= (uint32_t)1 << key;
     return false;
   }
-  const size_t valid = count_bits(e->valid);
-  if (valid >= e->trust->threshold) return true;
-  aiot_error_set(error, AIOT_SIGNATURE_INVALID, "expected %u valid release signature(s), got %u", (unsigned)e->trust->threshold,
-                 (unsigned)valid);
-  *code = AIOT_SIGNATURE_INVALID;
+  const uint32_t valid = aiot_count_bits(e->valid);
+  if (valid < e->trust->role[e->role].threshold) *code = too_few(e, valid, error);
   return true;
 }

@@ -3,6 +3,7 @@
 #define AIOT_MACHINE_H
 
 #include "aiot/update.h"
+#include "document.h"
 
 /* What a piece of work says of the next one. */
 typedef enum { MORE, LATER } aiot_pace;
@@ -51,9 +52,6 @@ aiot_pace aiot_downloaded(aiot_update *u);
 aiot_pace aiot_ask_again(aiot_update *u, const char *what);
 bool aiot_flush(aiot_update *u);
 void aiot_tell_progress(aiot_update *u);
-
-/* Longest silence of the platform. */
-enum { AIOT_SILENCE_MS = 20000 };
 
 /* From STAGED to the end. */
 aiot_pace aiot_trial_step(aiot_update *u);

@@ -4,24 +4,6 @@
 #include "aiot/manifest.h"
 #include "names.h"
 
-static bool read_kind(aiot_json *json, aiot_kind *kind) {
-  char text[16];
-  aiot_json_string(json, text, sizeof text);
-  for (aiot_kind k = AIOT_KIND_MODEL; k <= AIOT_KIND_CONFIG; k++) {
-    if (strcmp(text, aiot_kind_name(k)) != 0) continue;
-    *kind = k;
-    return true;
-  }
-  json->failed = true;
-  return false;
-}
-
-static void expect_string(aiot_json *json, const char *expected) {
-  char text[24];
-  aiot_json_string(json, text, sizeof text);
-  if (strcmp(text, expected) != 0) json->failed = true;
-}
-
 /* Strings; whether one is `wanted`. */
 static bool read_strings(aiot_json *json, const char *wanted, size_t *count) {
   bool found = false;
@@ -196,13 +178,13 @@ static void read_member(aiot_json *json, aiot_manifest *m, const char *type, uns
   *seen |= 1u << member;
   switch (member) {
     case SPEC:
-      expect_string(json, "aiot-manifest/1");
+      aiot_expect_string(json, "aiot-manifest/1");
       return;
     case ROLE:
-      expect_string(json, "release");
+      aiot_expect_string(json, "release");
       return;
     case KIND:
-      read_kind(json, &m->kind);
+      aiot_read_kind(json, &m->kind);
       return;
     case NAME:
       aiot_read_name(json, m->name, sizeof m->name);
@@ -290,7 +272,7 @@ aiot_code aiot_desired_read(aiot_desired *desired, const void *text, size_t byte
       aiot_json_string(&json, desired->rollout, sizeof desired->rollout);
       seen |= 1;
     } else if (aiot_json_is(&json, "kind")) {
-      read_kind(&json, &desired->kind);
+      aiot_read_kind(&json, &desired->kind);
       seen |= 2;
     } else if (aiot_json_is(&json, "name")) {
       aiot_read_name(&json, desired->name, sizeof desired->name);

@@ -65,3 +65,33 @@ void aiot_skip_object(aiot_json *json) {
   if (aiot_json_peek(json) != '{') json->failed = true;
   aiot_json_skip(json);
 }
+
+void aiot_read_kind(aiot_json *json, aiot_kind *kind) {
+  char text[16];
+  aiot_json_string(json, text, sizeof text);
+  for (aiot_kind k = AIOT_KIND_MODEL; k <= AIOT_KIND_CONFIG; k++) {
+    if (strcmp(text, aiot_kind_name(k)) != 0) continue;
+    *kind = k;
+    return;
+  }
+  json->failed = true;
+}
+
+void aiot_expect_string(aiot_json *json, const char *expected) {
+  char text[24];
+  aiot_json_string(json, text, sizeof text);
+  if (strcmp(text, expected) != 0) json->failed = true;
+}
+
+const char *aiot_read_keyid(aiot_json *json, size_t *bytes) {
+  aiot_json ahead = *json;
+  const char *text = aiot_json_raw(&ahead, bytes);
+  aiot_skip_string(json);
+  return text;
+}
+
+uint32_t aiot_count_bits(uint32_t bits) {
+  uint32_t count = 0;
+  for (; bits != 0; bits &= bits - 1) count++;
+  return count;
+}

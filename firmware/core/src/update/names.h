@@ -7,13 +7,15 @@
 #include <stdint.h>
 
 #include "aiot/json.h"
-#include "aiot/ports.h"
+#include "aiot/manifest.h"
 
 /* 64 hex digits in lower case -> 32 bytes. */
 bool aiot_read_hex(const char *text, uint8_t out[AIOT_SHA256_BYTES]);
 
 /* 32 bytes -> 64 hex digits and a NUL. */
 void aiot_write_hex(const uint8_t digest[AIOT_SHA256_BYTES], char out[2 * AIOT_SHA256_BYTES + 1]);
+
+uint32_t aiot_count_bits(uint32_t bits);
 
 /* Readers of a member's value; a value of another form fails the whole text. */
 
@@ -22,6 +24,15 @@ void aiot_read_digest(aiot_json *json, uint8_t out[AIOT_SHA256_BYTES]);
 
 /* 64 hex digits. */
 void aiot_read_sum(aiot_json *json);
+
+/* The name of a kind. */
+void aiot_read_kind(aiot_json *json, aiot_kind *kind);
+
+/* Just this text, of at most 23 characters. */
+void aiot_expect_string(aiot_json *json, const char *expected);
+
+/* The digits of an id as they stand in the text: one with an escape in it is no digest, and so of no key. */
+const char *aiot_read_keyid(aiot_json *json, size_t *bytes);
 
 /* 1 to 64 of A-Z a-z 0-9 . _ -, beginning and ending with a letter or digit. */
 void aiot_read_name(aiot_json *json, char *out, size_t room);

@@ -131,7 +131,7 @@ aiot_pace aiot_patch_step(aiot_update *u) {
   const bool silent = got == 0 && now(u) - u->since_ms >= AIOT_SILENCE_MS;
   const bool ended = got == AIOT_HTTP_END || got == AIOT_HTTP_BROKEN || silent;
   if (missing == 0 && ended) return patched(u, p);
-  if (got == AIOT_HTTP_REFUSED) return aiot_fall_back(u, AIOT_UPDATE_DOWNLOAD, "the platform refused the patch");
+  if (got == AIOT_HTTP_REFUSED || got == AIOT_HTTP_MISSING) return aiot_fall_back(u, AIOT_UPDATE_DOWNLOAD, "the platform refused the patch");
   if (ended) return aiot_ask_again(u, "the connection broke");
   if (got <= 0) return LATER;
   if (missing == 0) return aiot_fall_back(u, AIOT_DELTA_MALFORMED, "the patch is longer than was said");

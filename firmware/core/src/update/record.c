@@ -172,6 +172,8 @@ bool aiot_record_read(aiot_record *record, const void *text, size_t bytes) {
     } else if (aiot_json_is(&json, "newestSigned")) {
       record->newest_signed = aiot_json_integer(&json);
       seen |= 4;
+    } else if (aiot_json_is(&json, "epoch")) {
+      record->epoch = aiot_json_integer(&json);
     } else if (aiot_json_is(&json, "active")) {
       record->active = aiot_json_null(&json) ? AIOT_NO_SLOT : read_slot(&json);
       seen |= 8;

@@ -77,6 +77,7 @@ size_t aiot_record_write(const aiot_record *r, char *out, size_t room) {
   write_integer(&w, "floor", r->floor);
   write_integer(&w, "sequence", r->sequence);
   write_integer(&w, "newestSigned", r->newest_signed);
+  if (r->epoch != 0) write_integer(&w, "epoch", r->epoch);
   aiot_write_key(&w, "active");
   if (r->active == AIOT_NO_SLOT) aiot_write_null(&w);
   else aiot_write_integer(&w, r->active);

@@ -2,45 +2,20 @@
 
 #include <string.h>
 
-#include "../crc32.h"
-
-/* "AREC", little-endian. */
-enum { MAGIC = 0x43455241, HEADER_BYTES = 16 };
-
-static uint32_t read_u32(const uint8_t *at) {
-  return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-static void write_u32(uint8_t *at, uint32_t value) {
-  for (int i = 0; i < 4; i++) at[i] = (uint8_t)(value >> (8 * i));
-}
+#include "sector.h"
 
 static uint32_t sector_bytes(const aiot_store *store) { return store->records.flash->sector_bytes; }
 
-/* Over counter, length and JSON. */
-static uint32_t sum_of(const uint8_t *sector, uint32_t length) {
-  return aiot_crc32(aiot_crc32(0, sector + 4, 8), sector + HEADER_BYTES, length);
-}
-
 /* Reads a sector's record; `counter` and true where there is a valid one. `worked` false = the flash failed. */
 static bool read_sector(aiot_store *store, int sector, aiot_record *record, uint32_t *counter, bool *worked) {
-  const aiot_flash *flash = store->records.flash;
-  uint8_t *at = store->scratch;
-  const uint32_t size = sector_bytes(store);
-  if (!flash->read(flash->context, store->records.offset + (uint32_t)sector * size, at, size)) {
-    *worked = false;
-    return false;
-  }
-  const uint32_t length = read_u32(at + 8);
-  if (read_u32(at) != MAGIC || length > size - HEADER_BYTES || read_u32(at + 12) != sum_of(at, length)) return false;
-  *counter = read_u32(at + 4);
-  return aiot_record_read(record, at + HEADER_BYTES, length);
+  const uint32_t length = aiot_sector_read(&store->records, sector, store->scratch, sector_bytes(store), counter, worked);
+  return length > 0 && aiot_record_read(record, store->scratch + AIOT_SECTOR_HEADER, length);
 }
 
 static bool part_is_whole(const aiot_part *part) {
   const aiot_flash *flash = part->flash;
   const uint32_t sector = flash->sector_bytes;
-  return sector >= 2 * HEADER_BYTES && sector <= AIOT_SECTOR_BYTES && part->offset % sector == 0 && part->bytes % sector == 0 &&
+  return sector >= 2 * AIOT_SECTOR_HEADER && sector <= AIOT_SECTOR_BYTES && part->offset % sector == 0 && part->bytes % sector == 0 &&
          part->bytes > 0 && part->offset <= flash->bytes && part->bytes <= flash->bytes - part->offset;
 }
 
@@ -89,20 +64,10 @@ uint32_t aiot_store_slot_bytes(const aiot_store *store) {
 }
 
 bool aiot_store_persist(aiot_store *store) {
-  const aiot_flash *flash = store->records.flash;
-  const uint32_t size = sector_bytes(store);
   const int8_t sector = store->sector == 0 ? 1 : 0;
-  const uint32_t offset = store->records.offset + (uint32_t)sector * size;
   uint8_t *at = store->scratch;
-  const size_t length = aiot_record_write(&store->record, (char *)at + HEADER_BYTES, size - HEADER_BYTES);
-  if (length == 0) return false;
-  write_u32(at, MAGIC);
-  write_u32(at + 4, store->counter + 1);
-  write_u32(at + 8, (uint32_t)length);
-  write_u32(at + 12, sum_of(at, (uint32_t)length));
-  if (!flash->erase(flash->context, offset) || !flash->write(flash->context, offset, at, HEADER_BYTES + length) ||
-      !flash->sync(flash->context))
-    return false;
+  const size_t length = aiot_record_write(&store->record, (char *)at + AIOT_SECTOR_HEADER, sector_bytes(store) - AIOT_SECTOR_HEADER);
+  if (length == 0 || !aiot_sector_write(&store->records, sector, at, (uint32_t)length, store->counter + 1)) return false;
   store->sector = sector;
   store->counter++;
   return true;

@@ -11,7 +11,7 @@ static size_t read_key(aiot_json *json, const aiot_crypto *crypto, uint8_t spki[
   size_t text_bytes = 0;
   const char *text = aiot_json_raw(json, &text_bytes);
   if (!aiot_base64_formed(text, text_bytes)) json->failed = true;
-  const size_t bytes = json->failed ? 0 : aiot_base64_bytes(text, text_bytes);
+  const size_t bytes = json->failed || text_bytes == 0 ? 0 : aiot_base64_bytes(text, text_bytes);
   if (bytes == 0 || bytes > AIOT_SPKI_BYTES || !aiot_base64_decode(text, text_bytes, spki)) return 0;
   uint64_t state[AIOT_SHA256_STATE_BYTES / 8];
   crypto->sha256_begin(crypto->context, state);
@@ -20,122 +20,136 @@ static size_t read_key(aiot_json *json, const aiot_crypto *crypto, uint8_t spki[
   return bytes;
 }
 
-static bool read_algorithm(aiot_json *json) {
-  char algorithm[32];
-  aiot_json_string(json, algorithm, sizeof algorithm);
-  if (strcmp(algorithm, "ecdsa-p256-sha256") != 0) json->failed = true;
-  return true;
-}
-
-/* All keys of the root whose id is their digest; which of them may sign is said elsewhere. */
-static void read_keys(aiot_json *json, aiot_trust *trust, const aiot_crypto *crypto) {
+/* All keys whose id is their digest; which of them may sign what is said elsewhere. False = there are too many. */
+static bool read_keys(aiot_json *json, aiot_trust *trust, const aiot_crypto *crypto) {
   trust->keys = 0;
   aiot_json_enter(json, '{');
   while (aiot_json_key(json)) {
     uint8_t told[AIOT_SHA256_BYTES], id[AIOT_SHA256_BYTES], spki[AIOT_SPKI_BYTES];
     const bool named = json->key_bytes == 64 && aiot_read_hex(json->key, told);
     size_t bytes = 0;
-    bool has_key = false, has_algorithm = false;
+    unsigned seen = 0;
     aiot_json_enter(json, '{');
     while (aiot_json_key(json)) {
       if (aiot_json_is(json, "algorithm")) {
-        has_algorithm = read_algorithm(json);
+        aiot_expect_string(json, "ecdsa-p256-sha256");
+        seen |= 1;
       } else if (aiot_json_is(json, "publicKey")) {
         bytes = read_key(json, crypto, spki, id);
-        has_key = true;
+        seen |= 2;
       } else {
         json->failed = true;
       }
     }
-    if (!has_key || !has_algorithm) json->failed = true;
+    if (seen != 3) json->failed = true;
     if (json->failed || !named || bytes == 0 || memcmp(told, id, sizeof id) != 0) continue;
-    if (trust->keys == AIOT_KEYS_MAX) {
-      json->failed = true;
-      return;
-    }
+    if (trust->keys == AIOT_KEYS_MAX) return false;
     memcpy(trust->key[trust->keys].id, id, sizeof id);
     memcpy(trust->key[trust->keys].spki, spki, bytes);
-    trust->key[trust->keys++].spki_bytes = bytes;
+    trust->key[trust->keys++].spki_bytes = (uint8_t)bytes;
   }
+  return true;
 }
 
-/* Who may sign releases, a bit each of the keys; the ids are `text`, an array that was read before. */
-static uint32_t release_keys(const aiot_trust *trust, const char *text, size_t bytes) {
-  aiot_json json;
+/* Ids of keys that were read before, as bits. */
+static uint32_t read_ids(aiot_json *json, const aiot_trust *trust) {
   uint32_t found = 0;
-  aiot_json_begin(&json, text, bytes);
-  aiot_json_enter(&json, '[');
-  while (aiot_json_element(&json)) {
-    size_t id_bytes = 0;
+  size_t count = 0;
+  aiot_json_enter(json, '[');
+  for (; aiot_json_element(json); count++) {
+    size_t bytes = 0;
     uint8_t id[AIOT_SHA256_BYTES];
-    const char *id_text = aiot_json_raw(&json, &id_bytes);
-    if (id_bytes != 64 || !aiot_read_hex(id_text, id)) continue;
+    const char *text = aiot_read_keyid(json, &bytes);
+    if (bytes != 2 * sizeof id || !aiot_read_hex(text, id)) continue;
     for (size_t i = 0; i < trust->keys; i++)
       if (memcmp(trust->key[i].id, id, sizeof id) == 0) found |= (uint32_t)1 << i;
   }
+  if (count == 0) json->failed = true;
   return found;
 }
 
-/* The role `release`: threshold, and its ids as they stand in the text. */
-static void read_release(aiot_json *json, aiot_trust *trust, const char **ids, size_t *ids_bytes) {
-  bool has_threshold = false;
-  size_t count = 0;
+static void read_role(aiot_json *json, aiot_trust *trust, aiot_role role) {
+  unsigned seen = 0;
   aiot_json_enter(json, '{');
   while (aiot_json_key(json)) {
     if (aiot_json_is(json, "threshold")) {
       const int64_t threshold = aiot_read_integer(json, 1);
-      trust->threshold = threshold > AIOT_KEYS_MAX ? AIOT_KEYS_MAX + 1 : (size_t)threshold;
-      has_threshold = true;
+      trust->role[role].threshold = threshold > AIOT_KEYS_MAX ? AIOT_KEYS_MAX + 1 : (uint32_t)threshold;
+      seen |= 1;
     } else if (aiot_json_is(json, "keyids")) {
-      aiot_json ahead = *json;
-      *ids = aiot_json_value(json, ids_bytes);
-      aiot_json_enter(&ahead, '[');
-      for (count = 0; aiot_json_element(&ahead); count++) aiot_skip_string(&ahead);
-      if (ahead.failed) json->failed = true;
+      trust->role[role].keys = read_ids(json, trust);
+      seen |= 2;
     } else {
       json->failed = true;
     }
   }
-  if (!has_threshold || count == 0) json->failed = true;
+  if (seen != 3) json->failed = true;
 }
 
-aiot_code aiot_trust_read(aiot_trust *trust, const void *text, size_t bytes, const aiot_crypto *crypto) {
+/* `names`: of the roles, each of which there has to be. */
+static bool read_roles(aiot_trust *trust, const char *text, size_t bytes, const char *const *names, unsigned count) {
   aiot_json json;
-  char spec[16] = "";
-  const char *ids = "";
-  size_t ids_bytes = 0;
+  unsigned seen = 0;
+  aiot_json_begin(&json, text, bytes);
+  aiot_json_enter(&json, '{');
+  while (aiot_json_key(&json)) {
+    unsigned role = 0;
+    while (role < count && !aiot_json_is(&json, names[role])) role++;
+    if (role == count) json.failed = true;
+    else read_role(&json, trust, (aiot_role)role);
+    seen |= 1u << role;
+  }
+  return aiot_json_done(&json) && seen == (1u << count) - 1;
+}
+
+/* What a root and a bare trust root have in common; `is_root`: it has times too. AIOT_CONFIG_MALFORMED, AIOT_MEMORY_SHORT. */
+static aiot_code read_trust(aiot_trust *trust, const void *text, size_t bytes, bool is_root, const aiot_crypto *crypto) {
+  static const char *const bare[] = {"release"}, *const apart[] = {"root", "targets", "timestamp"};
+  aiot_json json;
+  const char *roles = "";
+  size_t roles_bytes = 0;
   unsigned seen = 0;
   memset(trust, 0, sizeof *trust);
+  trust->expires = INT64_MAX;
   aiot_json_begin(&json, text, bytes);
   aiot_json_enter(&json, '{');
   while (aiot_json_key(&json)) {
     if (aiot_json_is(&json, "spec")) {
-      aiot_json_string(&json, spec, sizeof spec);
-    } else if (aiot_json_is(&json, "version")) {
-      aiot_read_integer(&json, 1);
+      aiot_expect_string(&json, is_root ? "aiot-root/1" : "aiot-trust/1");
       seen |= 1;
-    } else if (aiot_json_is(&json, "keys")) {
-      read_keys(&json, trust, crypto);
+    } else if (aiot_json_is(&json, "version")) {
+      trust->version = aiot_read_integer(&json, 1);
       seen |= 2;
-    } else if (aiot_json_is(&json, "roles")) {
-      aiot_json_enter(&json, '{');
-      while (aiot_json_key(&json)) {
-        if (aiot_json_is(&json, "release")) read_release(&json, trust, &ids, &ids_bytes);
-        else json.failed = true;
-      }
+    } else if (aiot_json_is(&json, "keys")) {
+      if (!read_keys(&json, trust, crypto)) return AIOT_MEMORY_SHORT;
       seen |= 4;
+    } else if (aiot_json_is(&json, "roles")) {
+      roles = aiot_json_value(&json, &roles_bytes);
+      seen |= 8;
+    } else if (is_root && aiot_json_is(&json, "issued")) {
+      aiot_json_integer(&json);
+      seen |= 16;
+    } else if (is_root && aiot_json_is(&json, "expires")) {
+      trust->expires = aiot_json_integer(&json);
+      seen |= 32;
     } else {
       json.failed = true;
     }
   }
-  if (!aiot_json_done(&json) || seen != 7 || strcmp(spec, "aiot-trust/1") != 0 || ids_bytes == 0) {
-    memset(trust, 0, sizeof *trust);
-    return AIOT_CONFIG_MALFORMED;
-  }
-  const uint32_t release = release_keys(trust, ids, ids_bytes);
-  size_t kept = 0;
-  for (size_t i = 0; i < trust->keys; i++)
-    if ((release >> i & 1) != 0) trust->key[kept++] = trust->key[i];
-  trust->keys = kept;
-  return AIOT_OK;
+  const bool whole = aiot_json_done(&json) && seen == (is_root ? 63u : 15u) &&
+                     read_roles(trust, roles, roles_bytes, is_root ? apart : bare, is_root ? AIOT_ROLES : 1);
+  return whole ? AIOT_OK : AIOT_CONFIG_MALFORMED;
+}
+
+aiot_code aiot_trust_read(aiot_trust *trust, const void *text, size_t bytes, const aiot_crypto *crypto) {
+  const aiot_code code = read_trust(trust, text, bytes, false, crypto);
+  if (code != AIOT_OK) memset(trust, 0, sizeof *trust);
+  trust->role[AIOT_ROLE_TARGETS] = trust->role[AIOT_ROLE_ROOT];
+  return code;
+}
+
+aiot_code aiot_root_read(aiot_trust *trust, const void *text, size_t bytes, const aiot_crypto *crypto) {
+  const aiot_code code = read_trust(trust, text, bytes, true, crypto);
+  if (code != AIOT_OK) memset(trust, 0, sizeof *trust);
+  return code == AIOT_CONFIG_MALFORMED ? AIOT_MANIFEST_MALFORMED : code;
 }

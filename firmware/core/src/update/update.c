@@ -266,7 +266,7 @@ static aiot_pace do_piece(aiot_update *u) {
     case AIOT_DOES_NOTHING:
       return LATER;
     case AIOT_DOES_WAIT_FOR_LINE:
-    case AIOT_DOES_ASK_MANIFEST:
+    case AIOT_DOES_KEEP_TRUST:
     case AIOT_DOES_READ_MANIFEST:
     case AIOT_DOES_CHECK_SIGNATURES:
       return aiot_manifest_step(u);

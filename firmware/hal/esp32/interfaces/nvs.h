@@ -10,6 +10,7 @@ esp_err_t nvs_open(const char *name, nvs_open_mode_t mode, nvs_handle_t *handle)
 esp_err_t nvs_get_str(nvs_handle_t handle, const char *key, char *out, size_t *bytes);
 esp_err_t nvs_get_blob(nvs_handle_t handle, const char *key, void *out, size_t *bytes);
 esp_err_t nvs_get_u8(nvs_handle_t handle, const char *key, uint8_t *out);
+esp_err_t nvs_get_u32(nvs_handle_t handle, const char *key, uint32_t *out);
 esp_err_t nvs_get_u64(nvs_handle_t handle, const char *key, uint64_t *out);
 esp_err_t nvs_set_u8(nvs_handle_t handle, const char *key, uint8_t value);
 esp_err_t nvs_set_u64(nvs_handle_t handle, const char *key, uint64_t value);

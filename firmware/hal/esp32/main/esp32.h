@@ -45,6 +45,7 @@ const aiot_signer *aiot_esp32_signer(const char *key, const char *certificate);
 const aiot_flash *aiot_esp32_models(void);
 const aiot_flash *aiot_esp32_programs(void);
 const aiot_flash *aiot_esp32_configs(void);
+const aiot_flash *aiot_esp32_trust(void);
 
 /* Wi-Fi, joined and joined again by itself. */
 bool aiot_esp32_wifi_start(const aiot_esp32_identity *identity);

@@ -80,6 +80,12 @@ const aiot_flash *aiot_esp32_configs(void) {
   return find(&configs, OWN_TYPE, "config") && configs.flash.bytes >= 4 * SECTOR ? &configs.flash : NULL;
 }
 
+/* Two sectors. NULL on boards whose table is older. */
+const aiot_flash *aiot_esp32_trust(void) {
+  static part trust;
+  return find(&trust, OWN_TYPE, "trust") && trust.flash.bytes >= 2 * SECTOR ? &trust.flash : NULL;
+}
+
 /* Behind the models' two sectors, where the partition has four: else programs are updated by cable alone. */
 const aiot_flash *aiot_esp32_programs(void) {
   static aiot_joined joined;

@@ -1,9 +1,13 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "esp32.h"
 #include "nvs.h"
 #include "nvs_flash.h"
+
+/* Longest root: as many keys as there is room for, and their signatures. */
+enum { ROOT_BYTES = 16384 };
 
 static bool text(nvs_handle_t nvs, const char *key, char *out, size_t room) {
   size_t bytes = room;
@@ -40,13 +44,36 @@ static bool is_digest(const aiot_crypto *crypto, const uint8_t *data, size_t byt
   return memcmp(digest, id, sizeof digest) == 0;
 }
 
-static bool read_trust(aiot_trust *trust, const aiot_crypto *crypto) {
-  nvs_handle_t nvs;
-  if (nvs_open("aiot_trust", NVS_READONLY, &nvs) != ESP_OK) return false;
+/* The root that the keys are from, in pieces root0, root1 …; its bytes, 0 = the board was made before there was one. */
+static size_t read_pieces(nvs_handle_t nvs, char *out, size_t room) {
+  size_t used = 0;
+  for (unsigned i = 0; used < room; i++) {
+    char name[8];
+    size_t bytes = room - used;
+    snprintf(name, sizeof name, "root%u", i);
+    if (nvs_get_blob(nvs, name, out + used, &bytes) != ESP_OK) break;
+    used += bytes;
+  }
+  return used;
+}
+
+/* False where there is none; `good` tells whether one that is there can be read. */
+static bool read_root(nvs_handle_t nvs, aiot_trust *trust, const aiot_crypto *crypto, bool *good) {
+  char *envelope = malloc(ROOT_BYTES);
+  const size_t bytes = envelope == NULL ? 0 : read_pieces(nvs, envelope, ROOT_BYTES);
+  *good = bytes > 0 && aiot_root_open(trust, envelope, bytes, crypto) == AIOT_OK;
+  free(envelope);
+  return bytes > 0;
+}
+
+static bool read_keys(nvs_handle_t nvs, aiot_trust *trust, const aiot_crypto *crypto) {
   uint8_t count = 0, threshold = 0;
+  uint32_t version = 0;
+  const bool there = nvs_get_u32(nvs, "version", &version) == ESP_OK && nvs_get_u8(nvs, "keys", &count) == ESP_OK &&
+                     nvs_get_u8(nvs, "threshold", &threshold) == ESP_OK && threshold > 0;
   memset(trust, 0, sizeof *trust);
-  const bool there = nvs_get_u8(nvs, "keys", &count) == ESP_OK && nvs_get_u8(nvs, "threshold", &threshold) == ESP_OK && threshold > 0;
-  trust->threshold = threshold;
+  trust->version = version;
+  trust->expires = INT64_MAX;
   for (unsigned i = 0; there && i < count && trust->keys < AIOT_KEYS_MAX; i++) {
     char name[8];
     uint8_t *spki = trust->key[trust->keys].spki, *id = trust->key[trust->keys].id;
@@ -55,10 +82,21 @@ static bool read_trust(aiot_trust *trust, const aiot_crypto *crypto) {
     if (nvs_get_blob(nvs, name, spki, &bytes) != ESP_OK) continue;
     snprintf(name, sizeof name, "id%u", i);
     if (!read_id(nvs, name, id) || !is_digest(crypto, spki, bytes, id)) continue;
-    trust->key[trust->keys++].spki_bytes = bytes;
+    trust->key[trust->keys++].spki_bytes = (uint8_t)bytes;
   }
-  nvs_close(nvs);
+  /* Before roots there is one role for all. */
+  trust->role[AIOT_ROLE_ROOT].keys = trust->role[AIOT_ROLE_TARGETS].keys = ((uint32_t)1 << trust->keys) - 1;
+  trust->role[AIOT_ROLE_ROOT].threshold = trust->role[AIOT_ROLE_TARGETS].threshold = threshold;
   return there && trust->keys >= threshold;
+}
+
+static bool read_trust(aiot_trust *trust, const aiot_crypto *crypto) {
+  nvs_handle_t nvs;
+  bool good;
+  if (nvs_open("aiot_trust", NVS_READONLY, &nvs) != ESP_OK) return false;
+  if (!read_root(nvs, trust, crypto, &good)) good = read_keys(nvs, trust, crypto);
+  nvs_close(nvs);
+  return good;
 }
 
 static int64_t number(nvs_handle_t nvs, const char *key) {

@@ -126,6 +126,7 @@ int32_t aiot_download_answer(int status, const char *range, uint64_t from, uint6
     *skip = from;
     return 0;
   }
+  if (status == 404) return AIOT_HTTP_MISSING;
   uint64_t start = 0;
   /* A server may begin earlier than asked, never later. */
   if (status != 206 || !range_start(range, &start) || start > from) return AIOT_HTTP_REFUSED;

@@ -35,7 +35,7 @@ bool aiot_joined_add(aiot_joined *joined, const aiot_flash *flash, uint32_t offs
 
 /*
  * What an answer to a download from byte `from` on is: 0 = its body is to be read, leaving out `skip` bytes first; AIOT_HTTP_BROKEN (worth
- * another try) or AIOT_HTTP_REFUSED. `range`: the header content-range, NULL where there is none.
+ * another try), AIOT_HTTP_REFUSED or AIOT_HTTP_MISSING. `range`: the header content-range, NULL where there is none.
  */
 int32_t aiot_download_answer(int status, const char *range, uint64_t from, uint64_t *skip);
 

@@ -81,9 +81,11 @@ static const aiot_mqtt *open_mqtt(program *self) {
 /* A name for what went wrong, NULL = nothing. */
 static const char *open_device(program *self) {
   const aiot_flash *models = aiot_esp32_models(), *programs = aiot_esp32_programs(), *configs = aiot_esp32_configs();
+  const aiot_flash *trust = aiot_esp32_trust();
   if (models == NULL) return "the partition table has no model_0, model_1 and records";
   if (programs == NULL) ESP_LOGW(tag, "no ota_0, ota_1 and four sectors of records: programs are updated by cable alone");
   if (configs == NULL) ESP_LOGW(tag, "no partition config of four sectors: it is not configured over the air");
+  if (trust == NULL) ESP_LOGW(tag, "no partition trust of two sectors: which keys count is asked anew after each restart");
   if (!begin_record(models, &self->identity)) return "the flash cannot be read";
   const aiot_device_setup setup = {
       .name = self->identity.name,
@@ -97,6 +99,7 @@ static const char *open_device(program *self) {
       .http = aiot_esp32_http_open(&self->identity),
       .crypto = &aiot_crypto_mbedtls,
       .trust = self->identity.has_trust ? &self->identity.trust : NULL,
+      .trust_flash = trust,
       .signer = aiot_esp32_signer(self->identity.key, self->identity.certificate),
       .flash = {[AIOT_KIND_MODEL] = models, [AIOT_KIND_FIRMWARE] = programs, [AIOT_KIND_CONFIG] = configs},
       .inference = INFERENCE,
@@ -165,6 +168,7 @@ static void keep(program *self) {
 }
 
 static bool updating(const program *self) {
+  if (self->device.looks) return true;
   for (int kind = 0; kind < AIOT_KINDS; kind++) {
     if (self->device.setup.flash[kind] != NULL && !aiot_update_settled(&self->device.update[kind])) return true;
   }

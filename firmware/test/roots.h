@@ -1,0 +1,44 @@
+/* Signed roots and timestamps for tests. */
+#ifndef AIOT_TEST_ROOTS_H
+#define AIOT_TEST_ROOTS_H
+
+#include "release.h"
+
+#define ROOT_TEXT_BYTES 16384
+
+/* What a root says; 0 and NULL are the usual. */
+typedef struct {
+  int64_t version;
+  /* 0 = in the year 2242. */
+  int64_t expires;
+  const signing_key *root;
+  size_t roots;
+  /* 0 = as many as there are. */
+  size_t threshold;
+  const signing_key *targets;
+  const signing_key *timestamp;
+  /* Members in front of its others. */
+  const char *more;
+} root_spec;
+
+/* Its envelope, signed by these keys. */
+void root_text(const root_spec *root, const signing_key *signers, size_t count, char out[ROOT_TEXT_BYTES]);
+
+/* What a timestamp says; 0 and NULL are the usual. */
+typedef struct {
+  int64_t version;
+  int64_t issued;
+  int64_t expires;
+  int64_t root;
+  /* Highest sequence of all kinds. */
+  int64_t newest;
+  /* The payload of the newest manifest of its name; NULL = none is told of. */
+  const char *payload;
+  const char *kind;
+  const char *name;
+  int64_t sequence;
+} timestamp_spec;
+
+void timestamp_text(const timestamp_spec *timestamp, const signing_key *signer, char out[ROOT_TEXT_BYTES]);
+
+#endif

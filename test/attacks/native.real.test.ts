@@ -1,0 +1,141 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createNativeDevice, type DeviceEvent, type Reported } from '../../src/lib/device/index.js';
+import { nativeProgram } from '../../src/lib/device/native/build.js';
+import { deferred } from '../../src/lib/device/virtual/deferred.js';
+import type { UnsignedManifest } from '../../src/lib/formats/index.js';
+import { type Attempt, forged, json, type Lab, openLab } from '../support/attacker.js';
+import { motionBundle } from '../support/motion-bundle.js';
+import { describeReal } from '../support/real.js';
+import { rootAttacks } from '../support/root-attacks.js';
+import { newKey, rootsKit } from '../support/roots-kit.js';
+
+describeReal('native', 'attacks on roots and timestamps, and the firmware’s core', () => {
+  let lab: Lab;
+  let program: string;
+  const operator = () => lab.own.key;
+  const kit = rootsKit(operator);
+  const { one, three, thief, rootOf, signed, second, stamp, world } = kit;
+  const folders: string[] = [];
+
+  beforeAll(async () => {
+    program = await nativeProgram();
+    lab = await openLab();
+  }, 300_000);
+  afterAll(async () => {
+    for (const folder of folders) await rm(folder, { recursive: true, force: true });
+    await lab.close();
+  });
+
+  /** The victim as it was provisioned, with the attacker between it and its registry. */
+  async function blank(): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-native-victim-'));
+    folders.push(folder);
+    await cp(lab.folder, folder, { recursive: true });
+    const file = join(folder, 'device.json');
+    const device = JSON.parse(await readFile(file, 'utf8'));
+    await writeFile(file, JSON.stringify({ ...device, urls: { ...device.urls, http: lab.origin } }));
+    return folder;
+  }
+
+  async function started(identityDir: string, onEvent: (event: DeviceEvent) => void) {
+    const device = await createNativeDevice({ identityDir, program, onEvent });
+    await device.connect();
+    return device;
+  }
+
+  async function attempt(folder: string, { desired, serve = {} }: Attempt): Promise<Reported> {
+    lab.serve(serve);
+    const ended = deferred<Reported>();
+    const device = await started(folder, (event) => {
+      if (event.event !== 'reported' || event.reported.rollout !== desired.rollout) return;
+      if (event.reported.state === 'COMMITTED' || event.reported.error) ended.resolve(event.reported);
+    });
+    try {
+      await lab.wish(desired);
+      return await ended.promise;
+    } finally {
+      await device.stop();
+    }
+  }
+
+  const made = (seed: number, key: string, changes: Partial<UnsignedManifest> = {}) =>
+    forged(motionBundle(seed), key, changes);
+
+  // What a device has seen before, and its clock: those are looked at below.
+  const attacks = Object.entries(rootAttacks({ kit, lab: () => lab, operator }));
+  it.each(attacks.filter(([what]) => !/older timestamp|clock set back/.test(what)))(
+    '%s',
+    async (_, { code, make }) => {
+      const { desired, serve } = await make();
+      expect(await attempt(await blank(), { desired, ...(serve ? { serve } : {}) })).toMatchObject({
+        ...{ state: 'IDLE', model: null, error: { code } },
+      });
+    },
+  );
+
+  describe('a device of one folder', () => {
+    const fresh = newKey();
+    const third = () => signed(rootOf({ version: 3, targets: fresh }), one, three);
+    let folder: string;
+    beforeAll(async () => {
+      folder = await blank();
+    });
+
+    it('takes what root, timestamp and manifest agree on', async () => {
+      const far = 2 ** 52;
+      const first = made(1, operator(), { sequence: far, floor: far });
+      const timestamp = stamp([first.envelope], { version: 5 });
+      expect(await attempt(folder, world({ made: first, timestamp }))).toMatchObject({
+        ...{ state: 'COMMITTED', floor: far },
+      });
+    });
+
+    it('remembers over a restart which timestamp it has seen', async () => {
+      const next = made(2, operator(), { sequence: 6 });
+      const older = stamp([next.envelope], { version: 4 });
+      expect(await attempt(folder, world({ made: next, timestamp: older }))).toMatchObject({
+        error: { code: 'AIOT_TIMESTAMP_ROLLBACK' },
+      });
+      const another = made(2, operator(), { sequence: 7 });
+      const expired = stamp([another.envelope], { version: 6, issued: 5, expires: 10 });
+      expect(await attempt(folder, world({ made: another, timestamp: expired }))).toMatchObject({
+        error: { code: 'AIOT_TIMESTAMP_EXPIRED' },
+      });
+    });
+
+    it('follows a new signing key, under which counting begins anew', async () => {
+      const next = made(3, fresh, { sequence: 3 });
+      const timestamp = stamp([next.envelope], { version: 7, root: { ...stampRoot, version: 3 } });
+      const reported = await attempt(folder, world({ made: next, roots: [second(), third()], timestamp }));
+      expect(reported).toMatchObject({ state: 'COMMITTED', floor: 0, model: { sequence: 3 } });
+    });
+
+    it('takes nothing of the old one any longer, nor of a thief', async () => {
+      for (const key of [operator(), thief]) {
+        const stolen = made(4, key, { sequence: 9 });
+        // The chain is kept back: it has walked it already.
+        const timestamp = stamp([stolen.envelope], { version: 8 });
+        expect(await attempt(folder, world({ made: stolen, roots: [], timestamp }))).toMatchObject({
+          error: { code: 'AIOT_SIGNATURE_INVALID' },
+        });
+      }
+    });
+
+    it('says so when it is kept from what is newer, and runs on', async () => {
+      lab.serve({ '/api/v1/trust/timestamp': json(stamp([], { version: 9, issued: 5, expires: 10 })) });
+      const told = deferred<DeviceEvent>();
+      const device = await started(folder, (event) => {
+        if (event.event === 'log') told.resolve(event);
+      });
+      expect(await told.promise).toMatchObject({ level: 'warn', code: 'AIOT_TIMESTAMP_EXPIRED' });
+      expect(device.online).toBe(true);
+      await device.stop();
+    });
+  });
+});
+
+/** Of what a timestamp says about the newest root only its version is looked at. */
+const stampRoot = { version: 2, digest: `sha256:${'0'.repeat(64)}` };

@@ -1,0 +1,143 @@
+import { expect } from 'vitest';
+import { digestOf } from '../../src/lib/core/index.js';
+import { trustInMemory } from '../../src/lib/device/trust/memory.js';
+import type { UpdateCheck } from '../../src/lib/device/update/checks.js';
+import { type Attempt, forged, type Lab, someBytes } from './attacker.js';
+import { hour, type RootsKit } from './roots-kit.js';
+
+/** An attack on roots or timestamps, the code that it is refused with, and the check without which it succeeds. */
+export interface RootAttack {
+  code: string;
+  off: UpdateCheck;
+  make(): Attempt | Promise<Attempt>;
+}
+
+interface Battlefield {
+  kit: RootsKit;
+  lab: () => Lab;
+  operator: () => string;
+}
+
+export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string, RootAttack> {
+  const { one, two, stampKey, thief, rootOf, signed, second, stamp, world } = kit;
+  return {
+    'key compromise: one offline key of the two that are wanted': {
+      code: 'AIOT_TRUST_SIGNATURES',
+      off: 'rootSignature',
+      make() {
+        const made = forged(someBytes(66), thief);
+        const third = signed(rootOf({ version: 3, targets: thief, timestamp: thief }), one, thief);
+        return world({ made, roots: [second(), third], timestamp: stamp([made.envelope], {}, thief) });
+      },
+    },
+    'key compromise: the platform and the signing key, without an offline key': {
+      code: 'AIOT_TRUST_SIGNATURES',
+      off: 'rootSignature',
+      make() {
+        const made = forged(someBytes(66), thief);
+        const third = signed(
+          rootOf({ version: 3, root: [thief], threshold: 1, targets: thief }),
+          operator(),
+          stampKey,
+          thief,
+        );
+        return world({ made, roots: [second(), third] });
+      },
+    },
+    'key compromise: the signing key alone, for what the platform never published': {
+      code: 'AIOT_UPDATE_UNPUBLISHED',
+      off: 'published',
+      make() {
+        const made = forged(someBytes(66), operator(), { sequence: 8 });
+        return world({
+          made,
+          timestamp: stamp([forged(someBytes(1), operator(), { sequence: 7 }).envelope]),
+        });
+      },
+    },
+    'mix-and-match: another release in the place of the one that is newest': {
+      code: 'AIOT_UPDATE_UNPUBLISHED',
+      off: 'published',
+      make() {
+        const published = forged(someBytes(1), operator(), { sequence: 7 });
+        return world({
+          made: forged(someBytes(66), operator(), { sequence: 7 }),
+          timestamp: stamp([published.envelope]),
+        });
+      },
+    },
+    'rollback: a root left out of the chain, with the key that it revoked': {
+      code: 'AIOT_TRUST_VERSION',
+      off: 'rootVersion',
+      make: () =>
+        world({
+          made: forged(someBytes(66), operator()),
+          roots: [second(), signed(rootOf({ version: 4 }), one, two)],
+        }),
+    },
+    'indefinite freeze: a root that has expired': {
+      code: 'AIOT_TRUST_ROOT_EXPIRED',
+      off: 'rootExpiry',
+      make() {
+        const third = signed(rootOf({ version: 3, expires: Date.now() - hour }), one, two);
+        return world({ made: forged(someBytes(1), operator()), roots: [second(), third] });
+      },
+    },
+    'indefinite freeze: a newer root is kept back': {
+      code: 'AIOT_TRUST_ROOT_BEHIND',
+      off: 'rootNewest',
+      make() {
+        const made = forged(someBytes(1), operator());
+        const root = { version: 3, digest: digestOf('root') };
+        return world({ made, timestamp: stamp([made.envelope], { root }) });
+      },
+    },
+    'indefinite freeze: a timestamp that has expired': {
+      code: 'AIOT_TIMESTAMP_EXPIRED',
+      off: 'timestampExpiry',
+      make() {
+        const made = forged(someBytes(1), operator());
+        return world({
+          made,
+          timestamp: stamp([made.envelope], { issued: Date.now() - 2 * hour, expires: Date.now() - hour }),
+        });
+      },
+    },
+    'indefinite freeze: an expired timestamp, and the device’s clock set back': {
+      code: 'AIOT_TIMESTAMP_EXPIRED',
+      off: 'timestampExpiry',
+      async make() {
+        const trustMemory = trustInMemory();
+        const first = forged(someBytes(1), operator());
+        expect(await lab().attempt({ ...world({ made: first }), trustMemory })).toMatchObject({
+          state: 'COMMITTED',
+        });
+        const made = forged(someBytes(2), operator());
+        const past = Date.now() - 100 * hour;
+        const timestamp = stamp([made.envelope], { version: 2, issued: past, expires: past + 2 * hour });
+        const clock = { now: () => past, sleep: async () => {} };
+        return { ...world({ made, timestamp }), trustMemory, clock };
+      },
+    },
+    'malicious mirror: a timestamp of its own': {
+      code: 'AIOT_TIMESTAMP_INVALID',
+      off: 'timestampSignature',
+      make() {
+        const made = forged(someBytes(1), operator());
+        return world({ made, timestamp: stamp([made.envelope], {}, thief) });
+      },
+    },
+    'rollback: an older timestamp, signed when it was new': {
+      code: 'AIOT_TIMESTAMP_ROLLBACK',
+      off: 'timestampVersion',
+      async make() {
+        const trustMemory = trustInMemory();
+        const first = forged(someBytes(1), operator());
+        const newer = stamp([first.envelope], { version: 5 });
+        await lab().attempt({ ...world({ made: first, timestamp: newer }), trustMemory });
+        const made = forged(someBytes(2), operator());
+        return { ...world({ made, timestamp: stamp([made.envelope], { version: 4 }) }), trustMemory };
+      },
+    },
+  };
+}
