@@ -78,7 +78,7 @@ export { messageText, streamStatisticsText } from './render/message.js';
 export { nvsMadeText, nvsText } from './render/nvs.js';
 export { otadataText, partitionsText } from './render/partitions.js';
 export { pictureText } from './render/picture.js';
-export { runStateText, runStatusText, runsTable, runText } from './render/pipeline.js';
+export { runStateText, runStatusText, runsTable, runText, watchEventText } from './render/pipeline.js';
 export { platformNext, platformText, statusText } from './render/platform.js';
 export { installedPlatformText } from './render/platform-install.js';
 export { portsTable } from './render/ports.js';

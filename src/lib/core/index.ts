@@ -24,6 +24,7 @@ export {
   readContexts,
   writeContexts,
 } from './contexts.js';
+export { type Cron, parseCron } from './cron.js';
 export * from './crypto.js';
 export { formatDuration, parseDuration } from './duration.js';
 export * from './errors/index.js';

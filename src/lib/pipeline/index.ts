@@ -25,3 +25,5 @@ export {
   type RunStatus,
   runStatusSchema,
 } from './status.js';
+export { type WatchEvent, watchEventSchema } from './watch/event.js';
+export { type WatchPipelineOptions, watchPipeline } from './watch/watch-pipeline.js';

@@ -1,8 +1,8 @@
 import { size } from '../../core/index.js';
-import type { RunRecord, RunResult, RunStatus, StepRecord, StepState } from '../../pipeline/index.js';
+import type { RunRecord, RunResult, RunStatus, StepRecord, StepState, WatchEvent } from '../../pipeline/index.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';
-import { minute } from './time.js';
+import { minute, timeOfDay } from './time.js';
 
 const shown: Record<StepState, string> = {
   waiting: 'waits',
@@ -90,4 +90,24 @@ export function runsTable(runs: readonly RunRecord[]): string {
   ]);
   const head = ['run', 'started', 'state', 'took', 'run/steps', 'model', 'why'];
   return table(head, rows, 'It has not been run yet.');
+}
+
+/** One line of `pipeline watch`. */
+export function watchEventText(event: WatchEvent): string {
+  const at = dim(timeOfDay(event.at).slice(0, 8));
+  switch (event.event) {
+    case 'triggered':
+      return `${at} ${event.kind}: ${event.text}${event.coalesced ? dim('  (a run is to come anyway)') : ''}`;
+    case 'started':
+      return `${at} run: ${event.cause.text}`;
+    case 'ended': {
+      const state = event.state === 'refused' ? red('not begun') : runStateText(event.state);
+      const model = event.model ? `  ${event.model.name}@${event.model.version}` : '';
+      return `${at} ${event.run ?? 'run'} ${state}${model}${event.reason === null ? '' : `: ${event.reason}`}`;
+    }
+    case 'waits':
+      return `${at} ${yellow('waits')} until ${timeOfDay(event.untilAt).slice(0, 8)} after ${event.failures} in a row`;
+    case 'trouble':
+      return `${at} ${yellow(event.kind)}: ${event.text}`;
+  }
 }

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { parseCron } from '../cron.js';
+import { AiotError } from '../errors/index.js';
 
 /** Of steps, and of what they leave: they are names of folders, and of templates on a cluster. */
 const stepName = z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'expected lower case letters, digits and dashes');
@@ -75,6 +77,15 @@ const endpoint = z
   .string()
   .regex(/^[a-z][a-z0-9+]*:\/\/\S+$/, 'expected a URL such as mqtt://HOST:1883/TOPIC');
 
+function checkCron(pattern: string, context: z.RefinementCtx): void {
+  try {
+    parseCron(pattern);
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message.replace(/; got .*$/, '') });
+  }
+}
+
 /** What starts a run of its own while `aiot pipeline watch` looks on. */
 const triggers = z.strictObject({
   /** So many new rows or samples. */
@@ -88,8 +99,8 @@ const triggers = z.strictObject({
       every: span.default('10m'),
     })
     .optional(),
-  /** Five or six fields, in the time zone of this machine. */
-  cron: z.string().min(1).optional(),
+  /** In the time zone of this machine. */
+  cron: z.string().superRefine(checkCron).optional(),
   /** `extract-data` and `train-model` come there, `download-model` is answered; MQTT or Kafka. */
   control: endpoint.optional(),
   webhook: z

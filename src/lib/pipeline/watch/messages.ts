@@ -1,0 +1,99 @@
+import type { Source } from '../../stream/index.js';
+import { messageOf, type Trigger } from './watch.js';
+
+/** What the guide's clients ask for on the topic of control messages. */
+const asking = new Set(['extract-data', 'train-model']);
+
+interface Messages {
+  open(signal: AbortSignal): Promise<Source>;
+  clock: { now(): number; sleep(ms: number, signal?: AbortSignal): Promise<void> };
+  trouble(text: string): void;
+}
+
+/** How long after a broken connection it is tried again, ms. */
+const againMs = 5000;
+
+/**
+ * Fires at `{"command":"extract-data"|"train-model","payload":…}`, and answers a run that ended well with `download-model`, as the guide's
+ * services do; its boards take no longer messages than 256 bytes.
+ * @param answer sends a message to the same place
+ * @param nameOf what the new model is called where boards fetch it
+ */
+export function controlTrigger(
+  messages: Messages,
+  answer: (payload: Uint8Array) => Promise<void>,
+  nameOf: (model: { name: string; version: number }) => string,
+): Trigger {
+  let asked = false;
+  return {
+    kind: 'control',
+    watch: (fire, signal) =>
+      follow(messages, signal, (payload) => {
+        const { command, payload: what } = commandIn(payload);
+        if (!asking.has(command)) return;
+        asked = true;
+        fire(what === '' ? command : `${command} ${what.slice(0, 80)}`);
+      }),
+    async succeeded(model) {
+      if (!asked || model === null) return;
+      asked = false;
+      const text = JSON.stringify({ command: 'download-model', payload: nameOf(model) });
+      await answer(Buffer.from(text));
+    },
+  };
+}
+
+/** Fires at each request that is signed with the secret; who may send is checked where they arrive. */
+export function webhookTrigger(messages: Messages): Trigger {
+  return {
+    kind: 'webhook',
+    watch: (fire, signal) =>
+      follow(messages, signal, (payload) => {
+        const { command } = commandIn(payload);
+        fire(command === '' ? 'a webhook' : `a webhook: ${command.slice(0, 80)}`);
+      }),
+  };
+}
+
+async function follow(
+  { open, clock, trouble }: Messages,
+  signal: AbortSignal,
+  take: (payload: Uint8Array) => void,
+): Promise<void> {
+  // The first time what is wrong with it ends the watch; later it may be the other side's.
+  for (let first = true; !signal.aborted; first = false) {
+    try {
+      const source = await open(signal);
+      const close = () => void source.close().catch(() => {});
+      signal.addEventListener('abort', close, { once: true });
+      try {
+        for await (const batch of source) {
+          for (const { message, ack } of batch) {
+            take(message.payload);
+            ack();
+          }
+        }
+      } finally {
+        signal.removeEventListener('abort', close);
+        if (!signal.aborted) await source.close().catch(() => {});
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (first) throw error;
+      trouble(messageOf(error));
+    }
+    if (!signal.aborted) await clock.sleep(againMs, signal).catch(() => {});
+  }
+}
+
+/** Fields of a control message; empty where it is none. */
+function commandIn(payload: Uint8Array): { command: string; payload: string } {
+  const none = { command: '', payload: '' };
+  try {
+    const text = Buffer.from(payload).toString('utf8').replace(/\0+$/, '');
+    const { command, payload: what } = (JSON.parse(text) ?? {}) as Record<string, unknown>;
+    return { command: typeof command === 'string' ? command : '', payload: typeof what === 'string' ? what : '' };
+  } catch {
+    return none;
+  }
+}

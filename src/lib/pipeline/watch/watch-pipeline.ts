@@ -1,0 +1,164 @@
+import {
+  AiotError,
+  type Clock,
+  loadProject,
+  parseCron,
+  parseDuration,
+  type Project,
+  plural,
+  systemClock,
+  type TriggerConfig,
+} from '../../core/index.js';
+import { findContext, type FoundContext } from '../context.js';
+import { pipelineFolders } from '../folders.js';
+import { planPipeline } from '../plan/plan.js';
+import { refusalOfRun } from '../run/result.js';
+import { type RunPipelineOptions, runPipeline } from '../run/run-pipeline.js';
+import type { Outcome, WatchEvent } from './event.js';
+import { controlTrigger, webhookTrigger } from './messages.js';
+import { rowsOf } from './rows.js';
+import { secretsFile, webhookSecret } from './secret.js';
+import { cronTrigger, driftTrigger, everyTrigger, rowsTrigger } from './timers.js';
+import { type Trigger, watchTriggers } from './watch.js';
+
+export interface WatchPipelineOptions extends Pick<RunPipelineOptions, 'dir' | 'context' | 'jobs' | 'self'> {
+  clock?: Clock;
+  signal: AbortSignal;
+  onEvent(event: WatchEvent): void;
+  /** What is watched, in words, once. */
+  onStart(watched: string[]): void;
+}
+
+/**
+ * Runs a project's pipeline whenever what `pipeline.on` names asks for it, until the signal.
+ * @throws AIOT_PROJECT_*, AIOT_USAGE (nothing to watch), and what a trigger can never be started with
+ */
+export async function watchPipeline(options: WatchPipelineOptions): Promise<void> {
+  const { clock = systemClock, signal, onEvent, onStart } = options;
+  const project = await loadProject(options.dir);
+  const context = await findContext(options.context);
+  await planPipeline(project, { platform: context?.kind === 'platform' });
+  const once = inTurn();
+  const run = (cause: RunPipelineOptions['cause'], stop: AbortSignal, more: Partial<RunPipelineOptions> = {}) =>
+    once(() => runPipeline({ ...options, ...more, cause, clock, signal: stop }));
+  const watched: string[] = [];
+  const probe = async (stop: AbortSignal) => {
+    const cause = { kind: 'drift' as const, text: 'looking for drift' };
+    const record = await run(cause, stop, { until: 'drift' });
+    return largestPsi(record.steps.find(({ name }) => name === 'drift')?.result);
+  };
+  const triggers = await triggersOf({ project, context, clock, onEvent, probe, watched });
+  if (triggers.length === 0) {
+    throw new AiotError('AIOT_USAGE', `${project.file}: pipeline.on names nothing that starts a run`, {
+      next: 'Say what does, such as on: { rows: 1000 } or on: { cron: "0 3 * * *" }; docs/pipelines.md has them all.',
+    });
+  }
+  onStart(watched);
+  await watchTriggers({
+    ...{ triggers, clock, signal, onEvent },
+    run: async (cause, stop) => {
+      try {
+        const record = await run(cause, stop);
+        const reason = refusalOfRun(record)?.message ?? null;
+        return { run: record.run, state: record.state, reason, model: record.model };
+      } catch (error) {
+        return refused(error);
+      }
+    },
+  });
+}
+
+/** A run that could not be begun: another has it, or aiot.yaml was changed to what does not fit. */
+function refused(error: unknown): Outcome {
+  if (!(error instanceof AiotError) || error.family === 'bug') throw error;
+  return { run: null, state: 'refused', reason: error.message, model: null };
+}
+
+interface Parts {
+  project: Project;
+  context: FoundContext | null;
+  clock: Clock;
+  onEvent(event: WatchEvent): void;
+  probe(signal: AbortSignal): Promise<number | null>;
+  watched: string[];
+}
+
+async function triggersOf({ project, context, clock, onEvent, probe, watched }: Parts): Promise<Trigger[]> {
+  const { on } = project.config.pipeline;
+  const { rows, every, drift, cron, control, webhook } = on;
+  const trouble = (kind: Trigger['kind']) => (text: string) =>
+    onEvent({ event: 'trouble', at: clock.now(), kind, text });
+  const triggers: Trigger[] = [];
+  const add = (words: string, trigger: Trigger) => {
+    watched.push(words);
+    triggers.push(trigger);
+  };
+  if (rows !== undefined) {
+    const count = rowsOf(project, pipelineFolders(project.dir), context);
+    add(plural(rows, 'new row'), rowsTrigger(rows, count, clock, trouble('rows')));
+  }
+  if (every !== undefined) add(`every ${every}`, everyTrigger(parseDuration(every), `every ${every}`, clock));
+  if (drift) {
+    const { above } = drift;
+    const everyMs = parseDuration(drift.every);
+    add(`drift above ${above}`, driftTrigger({ above, everyMs }, probe, clock, trouble('drift')));
+  }
+  if (cron !== undefined) add(`cron ${cron}`, cronTrigger(`cron ${cron}`, parseCron(cron), clock));
+  if (control !== undefined) add(`messages on ${withoutSecrets(control)}`, await controlOf(control, clock, trouble));
+  if (webhook) add(...(await webhookOf(webhook, project, clock, trouble)));
+  return triggers;
+}
+
+type TroubleOf = (kind: Trigger['kind']) => (text: string) => void;
+
+async function controlOf(url: string, clock: Clock, trouble: TroubleOf): Promise<Trigger> {
+  const { openSink, openSource } = await import('../../stream/index.js');
+  const { guideModelName } = await import('../../model/index.js');
+  return controlTrigger(
+    { open: (signal) => openSource(url, { signal, from: 'latest' }), clock, trouble: trouble('control') },
+    async (payload) => {
+      const sink = await openSink(url);
+      try {
+        await sink.write([{ topic: '', payload }]);
+      } finally {
+        await sink.close();
+      }
+    },
+    // As the platform's compatible registry lists it.
+    () => guideModelName(clock.now()),
+  );
+}
+
+async function webhookOf(
+  { host, port, path }: NonNullable<TriggerConfig['webhook']>,
+  project: Project,
+  clock: Clock,
+  trouble: TroubleOf,
+): Promise<[string, Trigger]> {
+  const { openSource } = await import('../../stream/index.js');
+  const secret = await webhookSecret(project.dir);
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}${path}`;
+  const open = (signal: AbortSignal) => openSource(url, { signal, secret });
+  const words = `requests to ${url}, signed with the secret in ${secretsFile()}`;
+  return [words, webhookTrigger({ open, clock, trouble: trouble('webhook') })];
+}
+
+/** One at a time, in the order in which they come. */
+function inTurn() {
+  let last: Promise<unknown> = Promise.resolve();
+  return <T>(work: () => Promise<T>): Promise<T> => {
+    const next = last.then(work, work);
+    last = next.catch(() => {});
+    return next;
+  };
+}
+
+function largestPsi(result: unknown): number | null {
+  const { features } = (result ?? {}) as { features?: unknown };
+  const all = (Array.isArray(features) ? features : []).map((each) => Number(each?.psi)).filter(Number.isFinite);
+  return all.length > 0 ? Math.max(...all) : null;
+}
+
+function withoutSecrets(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, '//').replace(/[?#].*$/, '');
+}

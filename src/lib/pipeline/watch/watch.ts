@@ -1,0 +1,95 @@
+import { setMaxListeners } from 'node:events';
+import type { Clock } from '../../core/index.js';
+import type { Cause } from '../run/record.js';
+import type { Outcome, WatchEvent } from './event.js';
+
+/** What may start a run. It fires as often as it likes: what becomes of that is the watcher's business. */
+export interface Trigger {
+  kind: Cause['kind'];
+  /** Until the signal. @throws what it can never be started with */
+  watch(fire: (text: string) => void, signal: AbortSignal): Promise<void>;
+  /** A run that it may have started has ended well. */
+  succeeded?(model: { name: string; version: number } | null): Promise<void>;
+}
+
+export interface WatchOptions {
+  triggers: readonly Trigger[];
+  run(cause: Cause, signal: AbortSignal): Promise<Outcome>;
+  clock: Clock;
+  signal: AbortSignal;
+  onEvent(event: WatchEvent): void;
+  /** After the first failure in a row, and at most; ms. */
+  backoff?: { firstMs: number; mostMs: number };
+}
+
+const usualBackoff = { firstMs: 30_000, mostMs: 3_600_000 };
+
+/**
+ * Runs the pipeline whenever something asks for it, one run at a time: what asks during a run makes exactly one more after it. After a
+ * failure it is tried again, later and later; what a gate has stopped waits for the next that asks. Ends at the signal.
+ */
+export async function watchTriggers(options: WatchOptions): Promise<void> {
+  const { triggers, clock, signal, onEvent, backoff = usualBackoff } = options;
+  let pending: Cause | null = null;
+  let wake: () => void = () => {};
+  const fire = (kind: Cause['kind']) => (text: string) => {
+    if (signal.aborted) return;
+    onEvent({ event: 'triggered', at: clock.now(), kind, text, coalesced: pending !== null });
+    pending ??= { kind, text };
+    wake();
+  };
+  const ending = new AbortController();
+  setMaxListeners(0, ending.signal);
+  ending.signal.addEventListener('abort', () => wake());
+  const stop = () => ending.abort(signal.reason);
+  signal.addEventListener('abort', stop);
+  const failures: unknown[] = [];
+  const watching = triggers.map(async (trigger) => {
+    try {
+      await trigger.watch(fire(trigger.kind), ending.signal);
+    } catch (error) {
+      if (ending.signal.aborted) return;
+      failures.push(error);
+      ending.abort(error);
+    }
+  });
+  let failed = 0;
+  try {
+    while (!ending.signal.aborted) {
+      if (pending === null) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        continue;
+      }
+      const cause: Cause = pending;
+      pending = null;
+      onEvent({ event: 'started', at: clock.now(), cause });
+      const outcome = await options.run(cause, ending.signal);
+      onEvent({ event: 'ended', at: clock.now(), ...outcome });
+      if (outcome.state === 'done') {
+        failed = 0;
+        for (const { kind, succeeded } of triggers) {
+          await succeeded?.(outcome.model).catch((error: unknown) =>
+            onEvent({ event: 'trouble', at: clock.now(), kind, text: messageOf(error) }),
+          );
+        }
+      } else if (outcome.state === 'failed' || outcome.state === 'refused') {
+        failed++;
+        pending ??= cause;
+        const waitMs = Math.min(backoff.mostMs, backoff.firstMs * 2 ** (failed - 1));
+        onEvent({ event: 'waits', at: clock.now(), untilAt: clock.now() + waitMs, failures: failed });
+        await clock.sleep(waitMs, ending.signal).catch(() => {});
+      }
+    }
+  } finally {
+    ending.abort();
+    signal.removeEventListener('abort', stop);
+    await Promise.all(watching);
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
