@@ -95,6 +95,7 @@ async function one(
     const seconds = secondsSince(started);
     return settle({ ...newStepRecord(step.name), ...known, cached: true, key, inputs: digests, seconds });
   }
+  if (leadsToPlatform(step, options)) void options.platform.ready(signal).catch(() => {});
   Object.assign(record, newStepRecord(step.name), {
     state: 'running',
     inputs: digests,
@@ -108,6 +109,14 @@ async function one(
     await remember(step, after, end, options);
   }
   settle({ ...end, ...cancelled, key: after, ended: clock.now(), seconds: secondsSince(started) });
+}
+
+/**
+ * Whether a step behind it will talk to the platform: where this one has to be run, so has that one, most likely, and its platform starts
+ * meanwhile.
+ */
+function leadsToPlatform({ name, platform }: PipelineStep, { plan }: EngineOptions): boolean {
+  return !platform && plan.steps.some((each) => each.platform && each.needs.includes(name));
 }
 
 /** The key as it is now: a platform of the project's own is known only once it was there. */

@@ -40,6 +40,7 @@ export function platformOfContext(name: string, { url, ca }: PlatformContext): P
 /** A platform of the project's own, which runs only while a step needs it. */
 export function ownPlatform(folders: PipelineFolders, self: readonly string[]): PlatformPort {
   let started: Promise<() => Promise<void>> | undefined;
+  const closing = new AbortController();
   const env = { AIOT_CONFIG_DIR: folders.config };
   return {
     async identity() {
@@ -47,11 +48,13 @@ export function ownPlatform(folders: PipelineFolders, self: readonly string[]): 
       return ca === null ? 'none yet' : digestOf(ca);
     },
     async ready(signal) {
-      started ??= start(folders, self, env, signal);
+      started ??= start(folders, self, env, AbortSignal.any([signal, closing.signal]));
       await started;
       return env;
     },
     async close() {
+      // One that is still starting need not become ready.
+      closing.abort();
       await (await started?.catch(() => undefined))?.();
     },
   };
