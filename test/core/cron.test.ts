@@ -29,9 +29,15 @@ it.each([
   expect(shown(parseCron(pattern)(at(after)))).toBe(next);
 });
 
-it.each(['', '* * * *', '60 * * * *', '* * 0 * *', '5-1 * * * *', '*/0 * * * *', '* * * foo *', '1-2-3 * * * *'])(
-  'refuses "%s"',
-  (pattern) => {
-    expect(() => parseCron(pattern)).toThrow(/expected/);
-  },
-);
+it.each([
+  '',
+  '* * * *',
+  '60 * * * *',
+  '* * 0 * *',
+  '5-1 * * * *',
+  '*/0 * * * *',
+  '* * * foo *',
+  '1-2-3 * * * *',
+])('refuses "%s"', (pattern) => {
+  expect(() => parseCron(pattern)).toThrow(/expected/);
+});

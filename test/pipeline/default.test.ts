@@ -32,69 +32,79 @@ function rows(count: number, shift = 0): string {
 const states = ({ steps }: RunResult) =>
   steps.map(({ name, state, cached }) => `${name} ${state}${cached ? ' as before' : ''}`);
 
-it(
-  'takes a project from its rows to a signed version on a platform of its own, and nothing of it twice',
-  { timeout: 240_000 },
-  async () => {
-    const dir = await projectOf({ 'aiot.yaml': yaml('{ macroF1: 0.8 }'), 'rows.csv': rows(200) });
-    const first = await ok(runResultSchema, ['pipeline', 'run', '--project', dir]);
-    expect(states(first)).toEqual([
-      'extract done',
-      'drift skipped as before',
-      'train done',
-      'quantize done',
-      'evaluate done',
-      'push done',
-      'rollout skipped',
-    ]);
-    expect(first.model).toMatchObject({ name: 'pump', version: 1 });
-    expect(first.steps.map(({ reason }) => reason).filter(Boolean)).toEqual([
-      'no model was pushed before it',
-      expect.stringContaining('no device'),
-    ]);
-    const again = await ok(runResultSchema, ['pipeline', 'run', '--project', dir]);
-    expect(again.steps.every(({ cached }) => cached)).toBe(true);
-    expect(again.model).toEqual(first.model);
-    // What was built is there as if the commands had been typed in the project.
-    expect(await runCli(['model', 'evaluate', '--project', dir])).toMatchObject({ code: 0 });
+it('takes a project from its rows to a signed version on a platform of its own, and nothing of it twice', {
+  timeout: 240_000,
+}, async () => {
+  const dir = await projectOf({ 'aiot.yaml': yaml('{ macroF1: 0.8 }'), 'rows.csv': rows(200) });
+  const first = await ok(runResultSchema, ['pipeline', 'run', '--project', dir]);
+  expect(states(first)).toEqual([
+    'extract done',
+    'drift skipped as before',
+    'train done',
+    'quantize done',
+    'evaluate done',
+    'push done',
+    'rollout skipped',
+  ]);
+  expect(first.model).toMatchObject({ name: 'pump', version: 1 });
+  expect(first.steps.map(({ reason }) => reason).filter(Boolean)).toEqual([
+    'no model was pushed before it',
+    expect.stringContaining('no device'),
+  ]);
+  const again = await ok(runResultSchema, ['pipeline', 'run', '--project', dir]);
+  expect(again.steps.every(({ cached }) => cached)).toBe(true);
+  expect(again.model).toEqual(first.model);
+  // What was built is there as if the commands had been typed in the project.
+  expect(await runCli(['model', 'evaluate', '--project', dir])).toMatchObject({ code: 0 });
 
-    // A limit is no matter of training; below it nothing is pushed.
-    await writeFile(join(dir, 'aiot.yaml'), yaml('{ bytes: 1B }'));
-    const { code, json } = await runCli(['pipeline', 'run', '--project', dir, '--json']);
-    expect(code).toBe(6);
-    expect(states(json as RunResult).slice(2)).toEqual([
-      'train done as before',
-      'quantize done as before',
-      'evaluate stopped',
-      'push not-run',
-      'rollout not-run',
-    ]);
-    expect((json as RunResult).steps[4]?.reason).toMatch(/^bytes: expected at most 1 bytes, got \d+$/);
+  // A limit is no matter of training; below it nothing is pushed.
+  await writeFile(join(dir, 'aiot.yaml'), yaml('{ bytes: 1B }'));
+  const { code, json } = await runCli(['pipeline', 'run', '--project', dir, '--json']);
+  expect(code).toBe(6);
+  expect(states(json as RunResult).slice(2)).toEqual([
+    'train done as before',
+    'quantize done as before',
+    'evaluate stopped',
+    'push not-run',
+    'rollout not-run',
+  ]);
+  expect((json as RunResult).steps[4]?.reason).toMatch(/^bytes: expected at most 1 bytes, got \d+$/);
 
-    // Other data is held against what the pushed model was trained on.
-    await writeFile(join(dir, 'aiot.yaml'), yaml('{ macroF1: 0.8, drift: 0.5 }'));
-    await appendFile(join(dir, 'rows.csv'), rows(200, 40).split('\n').slice(1).join('\n'));
-    const drifted = await runCli(['pipeline', 'run', '--project', dir, '--json']);
-    expect(drifted.code).toBe(6);
-    expect(states(drifted.json as RunResult).slice(0, 3)).toEqual(['extract done', 'drift stopped', 'train not-run']);
-    expect((drifted.json as RunResult).steps[1]?.reason).toMatch(/PSI: expected at most 0.5, got .* of current/);
-    const { steps } = await pipelineStatus({ dir, step: 'drift' });
-    expect(steps[0]?.exit).toBe(6);
+  // Other data is held against what the pushed model was trained on.
+  await writeFile(join(dir, 'aiot.yaml'), yaml('{ macroF1: 0.8, drift: 0.5 }'));
+  await appendFile(join(dir, 'rows.csv'), rows(200, 40).split('\n').slice(1).join('\n'));
+  const drifted = await runCli(['pipeline', 'run', '--project', dir, '--json']);
+  expect(drifted.code).toBe(6);
+  expect(states(drifted.json as RunResult).slice(0, 3)).toEqual([
+    'extract done',
+    'drift stopped',
+    'train not-run',
+  ]);
+  expect((drifted.json as RunResult).steps[1]?.reason).toMatch(
+    /PSI: expected at most 0.5, got .* of current/,
+  );
+  const { steps } = await pipelineStatus({ dir, step: 'drift' });
+  expect(steps[0]?.exit).toBe(6);
 
-    // The version tells the run that it came from.
-    const own = join(dir, '.aiot/pipeline');
-    const before = process.env.AIOT_CONFIG_DIR;
-    process.env.AIOT_CONFIG_DIR = join(own, 'config');
-    const platform = await up({ data: join(own, 'platform'), host: '127.0.0.1', httpPort: 0, mqttPort: 0, newToken: false });
-    try {
-      const why = await ok(whySchema, ['model', 'why', 'pump@1']);
-      expect(why.run).toEqual({ id: first.run, cause: 'started by hand' });
-      expect((await runCli(['model', 'why', 'pump@1'])).stdout).toContain(`run ${first.run}, started by hand`);
-    } finally {
-      await platform.stop();
-      process.env.AIOT_CONFIG_DIR = before;
-    }
-    expect(existsSync(join(own, '.gitignore'))).toBe(true);
-    expect(await readFile(join(dir, 'build', 'training.json'), 'utf8')).toContain('"file": "rows.csv"');
-  },
-);
+  // The version tells the run that it came from.
+  const own = join(dir, '.aiot/pipeline');
+  const before = process.env.AIOT_CONFIG_DIR;
+  process.env.AIOT_CONFIG_DIR = join(own, 'config');
+  const platform = await up({
+    data: join(own, 'platform'),
+    host: '127.0.0.1',
+    httpPort: 0,
+    mqttPort: 0,
+    newToken: false,
+  });
+  try {
+    const why = await ok(whySchema, ['model', 'why', 'pump@1']);
+    expect(why.run).toEqual({ id: first.run, cause: 'started by hand' });
+    expect((await runCli(['model', 'why', 'pump@1'])).stdout).toContain(`run ${first.run}, started by hand`);
+  } finally {
+    await platform.stop();
+    process.env.AIOT_CONFIG_DIR = before;
+  }
+  expect(existsSync(join(own, '.gitignore'))).toBe(true);
+  expect(await readFile(join(dir, 'build', 'training.json'), 'utf8')).toContain('"file": "rows.csv"');
+});

@@ -8,8 +8,8 @@ import { signatureHeaders } from '../../src/lib/stream/index.js';
 import { runCli } from '../support/cli.js';
 import { fakeSource } from '../support/fake-streams.js';
 import { freePort } from '../support/free-port.js';
-import { quickClock } from '../support/update.js';
 import { refusal } from '../support/up.js';
+import { quickClock } from '../support/update.js';
 import { mill, tidyProjects } from './project.js';
 
 tidyProjects();
@@ -21,7 +21,7 @@ it('starts a run for the guide’s control messages, and answers each once with 
   const trigger = controlTrigger(
     { open: async () => source, clock: quickClock, trouble: () => {} },
     async (payload) => void answered.push(Buffer.from(payload).toString()),
-    ({ name, version }) => `${name}-${version}.tflite`,
+    async ({ name, version }) => `${name}-${version}.tflite`,
   );
   const stop = new AbortController();
   const watching = trigger.watch((text) => void fired.push(text), stop.signal);

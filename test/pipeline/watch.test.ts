@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import type { Clock } from '../../src/lib/core/index.js';
-import { cronTrigger, driftTrigger, everyTrigger, rowsTrigger } from '../../src/lib/pipeline/watch/timers.js';
 import type { Outcome, WatchEvent } from '../../src/lib/pipeline/watch/event.js';
+import { cronTrigger, driftTrigger, everyTrigger, rowsTrigger } from '../../src/lib/pipeline/watch/timers.js';
 import { type Trigger, watchTriggers } from '../../src/lib/pipeline/watch/watch.js';
 
 const hourMs = 3_600_000;
@@ -85,7 +85,9 @@ const starts = (events: WatchEvent[]) => events.filter(({ event }) => event === 
 it('runs once for each time that has gone by, for days', async () => {
   const clock = virtualClock();
   const from = clock.now();
-  const events = await watched(from + 7 * dayMs, clock, [everyTrigger(hourMs, 'every 1h', clock)], () => ({ ms: 60_000 }));
+  const events = await watched(from + 7 * dayMs, clock, [everyTrigger(hourMs, 'every 1h', clock)], () => ({
+    ms: 60_000,
+  }));
   expect(starts(events)).toHaveLength(7 * 24);
   expect(starts(events)[0]).toMatchObject({ at: from + hourMs, cause: { kind: 'every', text: 'every 1h' } });
 });
@@ -94,7 +96,9 @@ it('makes exactly one run more of all that asks during a run', async () => {
   const clock = virtualClock();
   const from = clock.now();
   // A run takes ten hours; each hour something asks.
-  const events = await watched(from + 25 * hourMs, clock, [everyTrigger(hourMs, 'every 1h', clock)], () => ({ ms: 10 * hourMs }));
+  const events = await watched(from + 25 * hourMs, clock, [everyTrigger(hourMs, 'every 1h', clock)], () => ({
+    ms: 10 * hourMs,
+  }));
   expect(starts(events).map(({ at }) => (at - from) / hourMs)).toEqual([1, 11, 21]);
   expect(events.filter((each) => each.event === 'triggered' && !each.coalesced)).toHaveLength(4);
 });
@@ -110,7 +114,10 @@ it('waits longer and longer after failures, and is quick again after a success',
       return new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
     },
   };
-  const events = await watched(from + dayMs, clock, [asked], (n) => ({ ms: 1000, outcome: n < 3 ? failed : done }));
+  const events = await watched(from + dayMs, clock, [asked], (n) => ({
+    ms: 1000,
+    outcome: n < 3 ? failed : done,
+  }));
   const waits = events.flatMap((each) => (each.event === 'waits' ? [(each.untilAt - each.at) / 1000] : []));
   expect(waits).toEqual([30, 60, 120]);
   // Asked for once, it is tried until it is done, and then not again.
@@ -120,10 +127,15 @@ it('waits longer and longer after failures, and is quick again after a success',
 it('leaves what a gate has stopped until the next that asks', async () => {
   const clock = virtualClock();
   const stopped: Outcome = { ...done, state: 'stopped', reason: 'macro-F1' };
-  const events = await watched(clock.now() + 5 * hourMs, clock, [everyTrigger(2 * hourMs, 'every 2h', clock)], () => ({
-    ms: 1000,
-    outcome: stopped,
-  }));
+  const events = await watched(
+    clock.now() + 5 * hourMs,
+    clock,
+    [everyTrigger(2 * hourMs, 'every 2h', clock)],
+    () => ({
+      ms: 1000,
+      outcome: stopped,
+    }),
+  );
   expect(starts(events)).toHaveLength(2);
   expect(events.some(({ event }) => event === 'waits')).toBe(false);
 });
@@ -133,7 +145,9 @@ it('runs at the times of a cron pattern', async () => {
   const from = clock.now();
   // As at 3 o'clock each day.
   const next = (after: number) => Math.floor((after - 3 * hourMs) / dayMs + 1) * dayMs + 3 * hourMs;
-  const events = await watched(from + 3 * dayMs, clock, [cronTrigger('cron 0 3 * * *', next, clock)], () => ({ ms: 1000 }));
+  const events = await watched(from + 3 * dayMs, clock, [cronTrigger('cron 0 3 * * *', next, clock)], () => ({
+    ms: 1000,
+  }));
   expect(starts(events).map(({ at }) => new Date(at).toISOString())).toEqual([
     '2026-11-20T03:00:00.000Z',
     '2026-11-21T03:00:00.000Z',
@@ -167,8 +181,15 @@ it('runs when the data has drifted, and tells of a probe that fails', async () =
     if (psi.length === 0) throw new Error('no data');
     return psi.shift()!;
   };
-  const trigger = driftTrigger({ above: 0.25, everyMs: hourMs }, probe, clock, (text) => void told.push(text));
+  const trigger = driftTrigger(
+    { above: 0.25, everyMs: hourMs },
+    probe,
+    clock,
+    (text) => void told.push(text),
+  );
   const events = await watched(clock.now() + 4.5 * hourMs, clock, [trigger], () => ({ ms: 1000 }));
-  expect(starts(events)).toMatchObject([{ cause: { kind: 'drift', text: 'drift: a PSI of 0.400, above 0.25' } }]);
+  expect(starts(events)).toMatchObject([
+    { cause: { kind: 'drift', text: 'drift: a PSI of 0.400, above 0.25' } },
+  ]);
   expect(told).toEqual(['no data']);
 });

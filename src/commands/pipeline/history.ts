@@ -11,7 +11,14 @@ export default class PipelineHistory extends AiotCommand {
   ];
   static override flags = {
     project: shared.project,
-    last: Flags.integer({ char: 'n', summary: 'So many.', env: 'AIOT_LAST', min: 1, default: 20, helpValue: 'N' }),
+    last: Flags.integer({
+      char: 'n',
+      summary: 'So many.',
+      env: 'AIOT_LAST',
+      min: 1,
+      default: 20,
+      helpValue: 'N',
+    }),
   };
   static override result = z.array(runRecordSchema);
 

@@ -2,7 +2,8 @@ import { AiotCommand, stepsFlags, watchEventText } from '../../lib/cli/index.js'
 import { watchEventSchema, watchPipeline } from '../../lib/pipeline/index.js';
 
 export default class PipelineWatch extends AiotCommand {
-  static override summary = 'Run the pipeline whenever pipeline.on of aiot.yaml asks for it, until it is ended.';
+  static override summary =
+    'Run the pipeline whenever pipeline.on of aiot.yaml asks for it, until it is ended.';
   static override description =
     'New rows, time, drift, cron, control messages on MQTT or Kafka, a webhook. One run at a time; what asks during a run makes one more. After failures it waits longer and longer. Under --json each event is a line.';
   static override examples = [

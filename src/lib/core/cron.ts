@@ -75,7 +75,8 @@ function valuesOf(field: Field, word: string): Set<number> {
   const values = new Set<number>();
   for (const part of word.split(',')) {
     const [, range = '', step] = /^([^/]+)(?:\/(\d+))?$/.exec(part) ?? [];
-    const [first = '', last, ...more] = range === '*' ? [String(field.from), String(field.to)] : range.split('-');
+    const [first = '', last, ...more] =
+      range === '*' ? [String(field.from), String(field.to)] : range.split('-');
     const low = numberOf(field, first);
     // `5/10` is from 5 on.
     const high = last === undefined ? (step === undefined ? low : field.to) : numberOf(field, last);

@@ -1,5 +1,12 @@
 import { size } from '../../core/index.js';
-import type { RunRecord, RunResult, RunStatus, StepRecord, StepState, WatchEvent } from '../../pipeline/index.js';
+import type {
+  RunRecord,
+  RunResult,
+  RunStatus,
+  StepRecord,
+  StepState,
+  WatchEvent,
+} from '../../pipeline/index.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';
 import { minute, timeOfDay } from './time.js';

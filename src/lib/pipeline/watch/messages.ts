@@ -22,7 +22,7 @@ const againMs = 5000;
 export function controlTrigger(
   messages: Messages,
   answer: (payload: Uint8Array) => Promise<void>,
-  nameOf: (model: { name: string; version: number }) => string,
+  nameOf: (model: { name: string; version: number }) => Promise<string>,
 ): Trigger {
   let asked = false;
   return {
@@ -37,7 +37,7 @@ export function controlTrigger(
     async succeeded(model) {
       if (!asked || model === null) return;
       asked = false;
-      const text = JSON.stringify({ command: 'download-model', payload: nameOf(model) });
+      const text = JSON.stringify({ command: 'download-model', payload: await nameOf(model) });
       await answer(Buffer.from(text));
     },
   };
@@ -92,7 +92,10 @@ function commandIn(payload: Uint8Array): { command: string; payload: string } {
   try {
     const text = Buffer.from(payload).toString('utf8').replace(/\0+$/, '');
     const { command, payload: what } = (JSON.parse(text) ?? {}) as Record<string, unknown>;
-    return { command: typeof command === 'string' ? command : '', payload: typeof what === 'string' ? what : '' };
+    return {
+      command: typeof command === 'string' ? command : '',
+      payload: typeof what === 'string' ? what : '',
+    };
   } catch {
     return none;
   }

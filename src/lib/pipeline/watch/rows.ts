@@ -27,7 +27,9 @@ export function rowsOf(project: Project, folders: PipelineFolders, context: Foun
         return Math.max(0, last.lines - (table?.columns ? 0 : 1));
       }
       if (context?.kind === 'platform') return await onPlatform(project.config.stream.topic, context.name);
-      const read = listingSchema.safeParse(await readJson(join(project.dir, 'data', 'dataset.json')).catch(() => null));
+      const read = listingSchema.safeParse(
+        await readJson(join(project.dir, 'data', 'dataset.json')).catch(() => null),
+      );
       return read.success ? read.data.recordings.reduce((sum, { samples }) => sum + samples, 0) : 0;
     },
     async done() {

@@ -38,7 +38,12 @@ export interface RowCount {
 }
 
 /** Fires when there are so many more rows than when the last run that ended well began. */
-export function rowsTrigger(most: number, rows: RowCount, clock: Clock, trouble: (text: string) => void): Trigger {
+export function rowsTrigger(
+  most: number,
+  rows: RowCount,
+  clock: Clock,
+  trouble: (text: string) => void,
+): Trigger {
   /** How many there were when it fired last: a run is asked for once for each. */
   let fired = 0;
   return {

@@ -2,14 +2,14 @@ import {
   AiotError,
   type Clock,
   loadProject,
+  type Project,
   parseCron,
   parseDuration,
-  type Project,
   plural,
   systemClock,
   type TriggerConfig,
 } from '../../core/index.js';
-import { findContext, type FoundContext } from '../context.js';
+import { type FoundContext, findContext } from '../context.js';
 import { pipelineFolders } from '../folders.js';
 import { planPipeline } from '../plan/plan.js';
 import { refusalOfRun } from '../run/result.js';
@@ -39,8 +39,11 @@ export async function watchPipeline(options: WatchPipelineOptions): Promise<void
   const context = await findContext(options.context);
   await planPipeline(project, { platform: context?.kind === 'platform' });
   const once = inTurn();
-  const run = (cause: RunPipelineOptions['cause'], stop: AbortSignal, more: Partial<RunPipelineOptions> = {}) =>
-    once(() => runPipeline({ ...options, ...more, cause, clock, signal: stop }));
+  const run = (
+    cause: RunPipelineOptions['cause'],
+    stop: AbortSignal,
+    more: Partial<RunPipelineOptions> = {},
+  ) => once(() => runPipeline({ ...options, ...more, cause, clock, signal: stop }));
   const watched: string[] = [];
   const probe = async (stop: AbortSignal) => {
     const cause = { kind: 'drift' as const, text: 'looking for drift' };
@@ -104,16 +107,21 @@ async function triggersOf({ project, context, clock, onEvent, probe, watched }: 
     add(`drift above ${above}`, driftTrigger({ above, everyMs }, probe, clock, trouble('drift')));
   }
   if (cron !== undefined) add(`cron ${cron}`, cronTrigger(`cron ${cron}`, parseCron(cron), clock));
-  if (control !== undefined) add(`messages on ${withoutSecrets(control)}`, await controlOf(control, clock, trouble));
+  if (control !== undefined)
+    add(`messages on ${withoutSecrets(control)}`, await controlOf(control, context, clock, trouble));
   if (webhook) add(...(await webhookOf(webhook, project, clock, trouble)));
   return triggers;
 }
 
 type TroubleOf = (kind: Trigger['kind']) => (text: string) => void;
 
-async function controlOf(url: string, clock: Clock, trouble: TroubleOf): Promise<Trigger> {
+async function controlOf(
+  url: string,
+  context: FoundContext | null,
+  clock: Clock,
+  trouble: TroubleOf,
+): Promise<Trigger> {
   const { openSink, openSource } = await import('../../stream/index.js');
-  const { guideModelName } = await import('../../model/index.js');
   return controlTrigger(
     { open: (signal) => openSource(url, { signal, from: 'latest' }), clock, trouble: trouble('control') },
     async (payload) => {
@@ -124,8 +132,21 @@ async function controlOf(url: string, clock: Clock, trouble: TroubleOf): Promise
         await sink.close();
       }
     },
-    // As the platform's compatible registry lists it.
-    () => guideModelName(clock.now()),
+    (model) => guideFileOf(model, context, clock),
+  );
+}
+
+/** Under which name the platform's compatible registry lists a version: by when it was pushed. */
+async function guideFileOf(
+  { name, version }: { name: string; version: number },
+  context: FoundContext | null,
+  clock: Clock,
+): Promise<string> {
+  const { guideModelName } = await import('../../model/index.js');
+  if (context?.kind !== 'platform') return guideModelName(clock.now());
+  const { withClient } = await import('../../registry/index.js');
+  return await withClient(context.name, async (client) =>
+    guideModelName((await client.models.get(name, version)).pushed),
   );
 }
 
@@ -155,7 +176,9 @@ function inTurn() {
 
 function largestPsi(result: unknown): number | null {
   const { features } = (result ?? {}) as { features?: unknown };
-  const all = (Array.isArray(features) ? features : []).map((each) => Number(each?.psi)).filter(Number.isFinite);
+  const all = (Array.isArray(features) ? features : [])
+    .map((each) => Number(each?.psi))
+    .filter(Number.isFinite);
   return all.length > 0 ? Math.max(...all) : null;
 }
 
