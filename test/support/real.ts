@@ -11,6 +11,8 @@ const parts = {
   /** A C compiler. */
   cc: () => onPath('cc'),
   chromium: () => onPath('chromium'),
+  /** Debian's cloud-init, unpacked (scripts/cloud-init.sh). */
+  'cloud-init': () => existsSync(cloudInitSchema),
   cmake: () => onPath('cmake') && onPath('cc'),
   curl: () => onPath('curl'),
   cxx: () => onPath('g++'),
@@ -26,6 +28,10 @@ const parts = {
   kafka: () => existsSync(join(root, '.venv', 'kafka', '4.1.0', '.stamp')) && onPath('java'),
   /** librdkafka's command, as a third party to Kafka. */
   kcat: () => onPath('kcat'),
+  /** `argo lint --offline` (scripts/argo-lint.sh). */
+  'argo-lint': () => existsSync(argoLintProgram),
+  /** kubeconform and the schemas of Kubernetes, Strimzi, Argo, … (scripts/k8s-tools.sh). */
+  k8s: () => existsSync(join(k8sFolder, '.stamp')),
   /** PyPI ai-edge-litert in a virtual environment of the tests. */
   litert: () => existsSync(python('litert')),
   /** PyPI numpy, scipy, pandas, PyWavelets and statsmodels. */
@@ -54,6 +60,8 @@ const parts = {
   postgres: () => onPath('psql') && existsSync('/usr/lib/postgresql'),
   /** PyPI prometheus_client, which reads what Prometheus reads. */
   prometheus: () => existsSync(python('prometheus')),
+  /** The distribution project's registry of images (scripts/registry.sh). */
+  registry: () => existsSync(registryProgram),
   redis: () => onPath('redis-server') && onPath('redis-cli'),
   /** The system's Python, for what needs a terminal of its own. */
   python3: () => onPath('python3'),
@@ -94,6 +102,18 @@ export const picturesFolder = join(root, '.venv', 'pictures');
 
 /** The folder that scripts/tfjs-node.sh installs tfjs-node into. */
 export const tfjsNode = join(root, '.venv', 'tfjs-node');
+
+/** The program that scripts/cloud-init.sh makes. */
+export const cloudInitSchema = join(root, '.venv', 'cloud-init', 'schema');
+
+/** The program that scripts/registry.sh makes. */
+export const registryProgram = join(root, '.venv', 'registry', 'bin', 'registry');
+
+/** The program that scripts/argo-lint.sh makes. */
+export const argoLintProgram = join(root, '.venv', 'argo-lint', 'bin', 'argo-lint');
+
+/** The folder that scripts/k8s-tools.sh makes. */
+export const k8sFolder = join(root, '.venv', 'k8s');
 
 /** The program that scripts/espflash.sh makes. */
 export const espflashProgram = join(root, '.venv', 'espflash', 'bin', 'espflash');

@@ -1,19 +1,29 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, next, renderedText, shared, shellWord } from '../../lib/cli/index.js';
+import {
+  AiotCommand,
+  deployFlags,
+  deployOptions,
+  next,
+  renderedText,
+  shared,
+  shellWord,
+} from '../../lib/cli/index.js';
 import { renderDeployment, renderedSchema, targetNames } from '../../lib/deploy/index.js';
 
 export default class DeployRender extends AiotCommand {
   static override summary =
-    'Write the files of an installation into a folder: a NATS server with its streams.';
+    'Write the files of an installation into a folder: a cluster, a machine with Docker, a VM.';
   static override description =
     'Nothing is run, and no file holds a secret. Rendered again, files that were edited since are refused; --yes writes over them.';
   static override examples = [
-    '<%= config.bin %> <%= command.id %> --target nats --out nats',
+    '<%= config.bin %> <%= command.id %> --target k3s --out k3s',
+    '<%= config.bin %> <%= command.id %> --target compose --project motor --values deploy.yaml --out compose',
     '<%= config.bin %> <%= command.id %> --target nats --project templates/har-imu --out nats --dry-run --json',
   ];
   static override flags = {
     target: Flags.option({ options: targetNames })({
-      summary: 'What is installed: nats = a NATS server with TLS, a token and an encrypted store.',
+      summary:
+        'For what: compose = Docker, k3s = a cluster, k3s-nodes = its machines, systemd, cloud-init = a fresh VM, argocd, nats = a server alone.',
       required: true,
       env: 'AIOT_TARGET',
     }),
@@ -25,6 +35,7 @@ export default class DeployRender extends AiotCommand {
       helpValue: 'DIR',
     }),
     project: shared.project,
+    values: deployFlags.values,
     'dry-run': shared['dry-run'],
     yes: Flags.boolean({ summary: 'Write over files that were edited.', env: 'AIOT_YES' }),
   };
@@ -35,8 +46,7 @@ export default class DeployRender extends AiotCommand {
     const rendered = await renderDeployment({
       target: flags.target,
       out: flags.out,
-      // Without a project here there is still the motion system.
-      ...(flags.project === '.' ? {} : { project: flags.project }),
+      ...deployOptions(flags),
       dryRun: flags['dry-run'],
       yes: flags.yes,
     });

@@ -7,8 +7,10 @@ export { boardRows, type RowsOptions } from './board-rows.js';
 export { burdenFlags } from './burden-flags.js';
 export { chipFlags, requireDir, simulatedChip } from './chip-flags.js';
 export { AiotCommand } from './command.js';
+export { confirm } from './confirm.js';
 export { instant, pageFlags, sizeInBytes, streamArg } from './data-flags.js';
 export { decimal } from './decimal.js';
+export { deployFlags, deployFolder, deployOptions } from './deploy-flags.js';
 export { DeviceChangeCommand } from './device-change.js';
 export { eventFrom, eventTypes } from './event-flags.js';
 export { firmwareFlags, flashOffset, revision } from './firmware-flags.js';
@@ -40,6 +42,7 @@ export {
   boardReadText,
   boardVerifiedText,
 } from './render/board.js';
+export { brokerFilesText } from './render/broker-files.js';
 export { burdenText } from './render/burden.js';
 export { answerText, datasetText, figuresText, figureText } from './render/card.js';
 export { checkText } from './render/check.js';
@@ -54,6 +57,7 @@ export {
   streamsTable,
 } from './render/datasets.js';
 export { demoSummary } from './render/demo.js';
+export { appliedText, checkedDeploymentText, deployDiffText, deployStatusText } from './render/deploy.js';
 export { driftText } from './render/drift.js';
 export { evaluationText } from './render/evaluation.js';
 export { eventText } from './render/events.js';
@@ -141,5 +145,5 @@ export { readFlags, readOptions, selectFlags, viewFlags } from './tail-flags.js'
 export { createTailView } from './tail-view.js';
 export { trainingFlags } from './training-flags.js';
 export { rootKeyFlag, rootValidFlag, trustOutFlag } from './trust-flags.js';
-export { upFlags, upOptionsOf } from './up-flags.js';
+export { namesOf, upFlags, upOptionsOf } from './up-flags.js';
 export { watchEpochs } from './watch-epochs.js';

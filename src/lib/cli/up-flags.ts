@@ -22,6 +22,12 @@ export const upFlags = {
     default: '127.0.0.1',
     env: 'AIOT_HOST',
   }),
+  public: Flags.string({
+    summary:
+      'Names and addresses that devices and people reach it by, with commas: the first is in its URLs, all are in its certificate.',
+    env: 'AIOT_PUBLIC',
+    helpValue: 'NAME,…',
+  }),
   'http-port': port('Port of the API; 0 = any free one.', 'AIOT_HTTP_PORT', 8443),
   'mqtt-port': port('Port of the broker; 0 = any free one.', 'AIOT_MQTT_PORT', 8883),
   plain: Flags.boolean({ summary: 'Listen for MQTT without TLS too, on loopback.', env: 'AIOT_PLAIN' }),
@@ -46,6 +52,11 @@ export const upFlags = {
   }),
   detach: Flags.boolean({ char: 'd', summary: 'Run on in the background.', env: 'AIOT_DETACH' }),
   'new-token': Flags.boolean({ summary: 'Make a further operator token.', env: 'AIOT_NEW_TOKEN' }),
+  'no-token': Flags.boolean({
+    summary: 'Make none, not even at the first start: for services whose output is kept in a log.',
+    env: 'AIOT_NO_TOKEN',
+    exclusive: ['new-token'],
+  }),
   database: engine('Keep state in PostgreSQL: postgres://USER@HOST/NAME.', 'AIOT_DATABASE'),
   blobs: engine('Keep blobs in S3: s3://BUCKET?endpoint=https://HOST.', 'AIOT_BLOBS'),
   events: engine('Send telemetry and events on to kafka://HOST:PORT or nats://HOST:PORT.', 'AIOT_EVENTS'),
@@ -107,11 +118,13 @@ export function upOptionsOf(flags: UpFlags): UpOptions {
   const { project: dir } = flags;
   return {
     ...{ data, host, context, compat },
+    names: namesOf(flags.public),
     httpPort: flags['http-port'],
     mqttPort: flags['mqtt-port'],
     plainPort: plain ? flags['plain-port'] : undefined,
     wsPort: flags['ws-port'],
     newToken: flags['new-token'],
+    noToken: flags['no-token'],
     engines: { database, blobs, events, broker },
     serverCertificate: cert === undefined || key === undefined ? undefined : { cert, key },
     compatPorts: portsOf(flags['compat-ports']),
@@ -123,6 +136,18 @@ export function upOptionsOf(flags: UpFlags): UpOptions {
     project:
       dir === undefined ? undefined : { dir, boardPort: flags['board-port'], set: variablesOf(flags.set) },
   };
+}
+
+/** @throws AIOT_USAGE */
+export function namesOf(text: string | undefined): string[] | undefined {
+  const names = text?.split(',').map((name) => name.trim());
+  const wrong = names?.find((name) => !/^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/.test(name));
+  if (wrong !== undefined)
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--public: expected host names and addresses with commas, got "${wrong}"`,
+    );
+  return names;
 }
 
 /** Clients know `HH:MM:SS` of one day, and one takes zero for once a second. */

@@ -63,6 +63,7 @@ export {
   quantizeModes,
 } from './project/schema.js';
 export { bytesOf } from './project/sizes.js';
+export { type PlatformUnitOptions, platformUnit } from './platform-unit.js';
 export { gaussian, type Random, seededRandom, shuffled } from './random.js';
 export { roundHalfAway } from './round.js';
 export { confined, packagesOf, unitQuoted, unitSections, unitValue, unitWord, writeUnit } from './systemd.js';

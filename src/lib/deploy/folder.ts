@@ -61,6 +61,11 @@ export async function writeFiles(dir: string, target: string, files: readonly Re
   );
 }
 
+/** Targets that were rendered into the folder. */
+export async function renderedTargets(dir: string): Promise<string[]> {
+  return Object.keys((await recordOf(dir)).targets);
+}
+
 /** One that is damaged says nothing: every file then counts as edited. */
 async function recordOf(dir: string): Promise<DeployRecord> {
   const bytes = await unless('AIOT_FILE_NOT_FOUND', readBytes(join(dir, recordFile)));

@@ -5,6 +5,8 @@ import { motionStreams } from '../loop/index.js';
 import { parseCreateFile, type TopicSpec } from '../stream/index.js';
 import { compareWith, type FileState, fileStates, writeFiles } from './folder.js';
 import { deployTargets, type TargetName } from './targets.js';
+import type { RenderedFile } from './types.js';
+import { loadValues, type Values } from './values/index.js';
 
 export const renderedSchema = z.object({
   target: z.string(),
@@ -37,31 +39,70 @@ export interface RenderOptions {
   dryRun?: boolean;
   /** Writes over what somebody has edited. */
   yes?: boolean;
+  /** File of values; absent = deploy.yaml of the project. */
+  values?: string;
 }
 
 /**
  * Renders an installation as files: nothing is run, and nothing outside of the folder is touched. What is in the folder as it was
  * rendered before is changed; what somebody has edited since is not, unless it is said so. All files are written, or none.
- * @throws AIOT_DEPLOY_EDITED, AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_STREAM_SPEC_INVALID, AIOT_FILE_NOT_WRITABLE
+ * @throws AIOT_DEPLOY_EDITED, AIOT_DEPLOY_VALUES, AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_STREAM_SPEC_INVALID, AIOT_FILE_NOT_WRITABLE
  */
 export async function renderDeployment(options: RenderOptions): Promise<Rendered> {
-  const { target: name, dryRun = false, yes = false } = options;
+  const { target, out, dryRun = false, yes = false } = options;
+  const { project, files, next } = await filesOf(options);
+  return writeRendering({ target, out, files, next, project: project?.config.name ?? null, dryRun, yes });
+}
+
+interface Writing {
+  target: string;
+  out: string;
+  files: readonly RenderedFile[];
+  next: string;
+  /** Its name. */
+  project: string | null;
+  dryRun?: boolean;
+  yes?: boolean;
+}
+
+/** Writes what was rendered: all of it, or nothing. @throws AIOT_DEPLOY_EDITED, AIOT_FILE_NOT_WRITABLE */
+export async function writeRendering(options: Writing): Promise<Rendered> {
+  const { target, files, project, next, dryRun = false, yes = false } = options;
   const dir = resolve(options.out);
-  const project = await projectOf(options.project);
-  const target = deployTargets[name];
-  const files = target.render({ project, streams: await streamsOf(project) });
-  const states = await compareWith(dir, name, files);
+  const states = await compareWith(dir, target, files);
   const edited = states.filter(({ did }) => did === 'edited').map(({ path }) => path);
   if (edited.length > 0 && !dryRun && !yes) throw refused(dir, edited);
-  if (!dryRun) await writeFiles(dir, name, files);
+  if (!dryRun) await writeFiles(dir, target, files);
   return {
-    target: name,
-    dir,
-    project: project?.config.name ?? null,
-    dryRun,
+    ...{ target, dir, project, dryRun },
     files: dryRun ? states : states.map((state) => ({ ...state, did: written(state.did) })),
-    next: target.next,
+    next,
   };
+}
+
+/** What a rendering would write, and nothing written. @throws as renderDeployment, but AIOT_DEPLOY_EDITED, AIOT_FILE_NOT_WRITABLE */
+export async function filesOf({ target: name, project: folder, values: file }: FilesOptions) {
+  const project = await projectOf(folder);
+  const target = deployTargets[name];
+  const values = await loadValues({ file, project, usual: () => target.usual(project) });
+  const input = { project, streams: await streamsOf(project), values, files: await textsOf(project, values) };
+  return { project, files: target.render(input), next: target.next };
+}
+export type FilesOptions = Pick<RenderOptions, 'target' | 'project' | 'values'>;
+
+/** Files of the project that its services read. @throws AIOT_PROJECT_NOT_FOUND, AIOT_FILE_NOT_FOUND */
+async function textsOf(project: Project | null, { services }: Values): Promise<Map<string, string>> {
+  const paths = new Set(Object.values(services).flatMap(({ files }) => files));
+  const texts = new Map<string, string>();
+  for (const path of paths) {
+    if (project === null)
+      throw new AiotError(
+        'AIOT_PROJECT_NOT_FOUND',
+        `services read ${path} of a project, and there is none here`,
+      );
+    texts.set(path, await readText(join(project.dir, path)));
+  }
+  return texts;
 }
 
 const written = (did: FileState): FileState => (did === 'edited' ? 'changed' : did);

@@ -1,5 +1,6 @@
 import type { Project } from '../core/index.js';
 import type { TopicSpec } from '../stream/index.js';
+import type { Usual, Values } from './values/index.js';
 
 /** What a target is rendered from. */
 export interface RenderInput {
@@ -7,6 +8,10 @@ export interface RenderInput {
   project: Project | null;
   /** JetStream streams of the project (its streams.yaml), or the motion system's. */
   streams: readonly TopicSpec[];
+  /** deploy.yaml, with what it leaves out. */
+  values: Values;
+  /** Text of the project's files that services read, by their paths in it. */
+  files: ReadonlyMap<string, string>;
 }
 
 /** One file of an installation. Secrets are in none: they are named where they are to be. */
@@ -24,5 +29,7 @@ export interface DeployTarget {
   about: string;
   /** What to type in the folder next. */
   next: string;
+  /** Parts that are there where deploy.yaml says nothing of them. */
+  usual: (project: Project | null) => Usual;
   render(input: RenderInput): RenderedFile[];
 }

@@ -2,16 +2,16 @@ import { hostname, networkInterfaces } from 'node:os';
 
 const everywhere = new Set(['0.0.0.0', '::']);
 
-/** Names and addresses that the server's certificate is for, given the one that it binds. */
-export function certifiedHosts(host: string): string[] {
+/** Names and addresses that the server's certificate is for, given the one that it binds and those that it is reached by besides. */
+export function certifiedHosts(host: string, names: readonly string[] = []): string[] {
   const local = ['localhost', '127.0.0.1', '::1'];
   const own = everywhere.has(host) ? [hostname(), ...addresses()] : [host];
-  return [...new Set([...local, ...own])];
+  return [...new Set([...local, ...own, ...names])];
 }
 
-/** Host to put into URLs: other machines cannot reach "everywhere", so that becomes this machine's first address. */
-export function reachableHost(host: string): string {
-  const name = everywhere.has(host) ? (addresses()[0] ?? '127.0.0.1') : host;
+/** Host to put into URLs: the first name it has; other machines cannot reach "everywhere", so that becomes this machine's first address. */
+export function reachableHost(host: string, [first]: readonly string[] = []): string {
+  const name = first ?? (everywhere.has(host) ? (addresses()[0] ?? '127.0.0.1') : host);
   return name.includes(':') ? `[${name}]` : name;
 }
 

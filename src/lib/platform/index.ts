@@ -4,6 +4,7 @@
  */
 
 export * from './backup/index.js';
+export { type BrokerFiles, brokerFilesSchema, keepBrokerFiles } from './broker/external/files.js';
 export { topicMatcher } from './broker/filter.js';
 export {
   type InstalledPlatform,

@@ -30,6 +30,8 @@ export interface PlatformOptions {
   dataDir: string;
   /** Address to bind; loopback unless told otherwise. */
   host?: string;
+  /** Names and addresses that it is reached by from outside, where others stand between: the first is in its URLs, all in its certificate. */
+  names?: readonly string[] | undefined;
   /** 0 = any free one. */
   httpPort: number;
   mqttPort: number;
@@ -64,6 +66,8 @@ export interface PlatformOptions {
   caPassphrase?: string | undefined;
   /** Issues a further operator token. */
   newToken?: boolean;
+  /** Issues none, not even at the first start: where what is printed is kept in a log. */
+  noToken?: boolean | undefined;
   /** Requests a minute that one token or address may send, other than usual. */
   rates?: Partial<Rates>;
   /** What the broker bounds, other than usual. */

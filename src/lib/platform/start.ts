@@ -137,7 +137,8 @@ async function open(options: PlatformOptions, closers: Closers) {
   ];
   closers.push(startWorkers(all, engine.leader, log, 'platform', states));
 
-  const hosts = certifiedHosts(host);
+  const { names = [] } = options;
+  const hosts = certifiedHosts(host, names);
   const certificates = await openTls({ authority, hosts, given: options.serverCertificate, now, log });
   closers.push(() => certificates.close());
   const tls = certificates.api;
@@ -221,7 +222,7 @@ async function open(options: PlatformOptions, closers: Closers) {
     urls.guide = guide.urls;
   }
 
-  const shown = reachableHost(host);
+  const shown = reachableHost(host, names);
   urls.http = `https://${shown}:${await listenHttp(app, host, options.httpPort)}`;
   if (options.ddiPort !== undefined) {
     const plain = await openPlainDdi(app, host, options.ddiPort);
@@ -238,7 +239,7 @@ async function open(options: PlatformOptions, closers: Closers) {
   closers.push(() => forgetRunning(dataDir));
   // Last of all that can fail: a token that nobody was told of could not be used, and would keep one from being made.
   const token = await engine.turns.of('first token')(async () =>
-    options.newToken || !(await tokens.any()) ? await tokens.issue() : undefined,
+    options.newToken || !(options.noToken || (await tokens.any())) ? await tokens.issue() : undefined,
   );
   log.debug({ urls }, 'ready');
   return { urls, ca: authority.file, token, streams: broker.streams };

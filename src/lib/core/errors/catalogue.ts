@@ -395,6 +395,30 @@ export const catalogue = {
     about: 'Rendering would write over a file that was edited, or was there before.',
     next: 'Keep your changes elsewhere and write over them with --yes, or render into another folder; --dry-run says what would be done.',
   },
+  AIOT_DEPLOY_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about: 'A program that applies an installation, or tells of it, has failed or is not on this machine.',
+    next: 'What it said stands with it. kubectl, docker or systemctl have to be on the PATH; aiot deploy apply --dry-run shows what would be run.',
+  },
+  AIOT_DEPLOY_NOTHING: {
+    exit: 4,
+    family: 'user',
+    about: 'The folder has nothing that aiot deploy has rendered.',
+    next: 'aiot deploy render --target TARGET --out DIR',
+  },
+  AIOT_DEPLOY_UNFIT: {
+    exit: 6,
+    family: 'user',
+    about: 'What is to be applied has a mistake that the cluster, or the machine, would find later.',
+    next: 'aiot deploy check DIR lists them all.',
+  },
+  AIOT_DEPLOY_VALUES: {
+    exit: 2,
+    family: 'user',
+    about: 'A deploy.yaml has a field that is not known, or a value that cannot be.',
+    next: 'Each line names file, line and column. docs/deploy.md lists the fields.',
+  },
   AIOT_DEVICE_BUSY: {
     exit: 1,
     family: 'user',

@@ -1,4 +1,5 @@
 import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
+import { nothing } from '../values/index.js';
 import { authConfig, serverConfig } from './config.js';
 import { consumerDefinition, streamDefinition, streamsYaml } from './definitions.js';
 import { prepareScript } from './prepare.js';
@@ -9,6 +10,7 @@ export const natsTarget: DeployTarget = {
   name: 'nats',
   about: 'A NATS server with JetStream: TLS, a token, an encrypted store, and the streams of the project.',
   next: 'sh prepare.sh',
+  usual: () => nothing,
   render(input: RenderInput): RenderedFile[] {
     const { streams } = input;
     const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`;

@@ -8,6 +8,7 @@ import {
   ownFolders,
   packageRoot,
   packagesOf,
+  platformUnit,
   syncFolder,
   whoRuns,
   writeUnit,
@@ -15,7 +16,6 @@ import {
 import { secretIn } from '../../stream/index.js';
 import { argumentsOf } from '../up/arguments.js';
 import { platformFolder, type UpOptions } from '../up/options.js';
-import { platformUnit } from './unit.js';
 
 export interface InstallPlatformOptions {
   /** What `aiot up` is told. */

@@ -11,6 +11,7 @@ export function argumentsOf(folder: string | undefined, options: UpOptions): str
     ...['--http-port', String(httpPort), '--mqtt-port', String(mqttPort)],
     ...(plainPort === undefined ? [] : ['--plain', '--plain-port', String(plainPort)]),
     ...(newToken ? ['--new-token'] : []),
+    ...(options.noToken ? ['--no-token'] : []),
     ...compat.flatMap((name) => ['--compat', name]),
     ...(context === undefined ? [] : ['--context', context]),
     ...(project === undefined ? [] : ['--project', project.dir]),
@@ -21,6 +22,7 @@ export function argumentsOf(folder: string | undefined, options: UpOptions): str
 
 function sideDoorsOf(options: UpOptions): string[] {
   const {
+    names = [],
     wsPort,
     serverCertificate: own,
     compatPorts,
@@ -32,6 +34,7 @@ function sideDoorsOf(options: UpOptions): string[] {
   } = options;
   return [
     ...(wsPort === undefined ? [] : ['--ws-port', String(wsPort)]),
+    ...(names.length === 0 ? [] : ['--public', names.join(',')]),
     ...(own === undefined ? [] : ['--cert', own.cert, '--key', own.key]),
     ...(compatPorts === undefined ? [] : ['--compat-ports', compatPorts.join(',')]),
     ...(compatMaxRows === undefined ? [] : ['--compat-max-rows', String(compatMaxRows)]),

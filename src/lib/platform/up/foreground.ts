@@ -27,6 +27,8 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
   const {
     engines,
     wsPort,
+    names,
+    noToken,
     serverCertificate,
     compatPorts,
     compatMaxRows,
@@ -44,6 +46,8 @@ async function upAlone(options: UpOptions, log?: (line: string) => void): Promis
       readers,
       engines,
       wsPort,
+      names,
+      noToken,
       serverCertificate,
       compatPorts,
       compatMaxRows,

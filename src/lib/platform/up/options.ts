@@ -9,6 +9,8 @@ export interface UpOptions {
   /** Folder of the platform; the user's data folder when absent. */
   data?: string | undefined;
   host: string;
+  /** As of PlatformOptions. */
+  names?: readonly string[] | undefined;
   httpPort: number;
   mqttPort: number;
   /** Port of the listener without TLS; absent = none. */
@@ -16,6 +18,8 @@ export interface UpOptions {
   /** Port of MQTT over WebSocket; absent = none. */
   wsPort?: number | undefined;
   newToken: boolean;
+  /** As of PlatformOptions. */
+  noToken?: boolean | undefined;
   engines?: Engines | undefined;
   serverCertificate?: PlatformOptions['serverCertificate'];
   compatPorts?: PlatformOptions['compatPorts'];

@@ -21,6 +21,10 @@ export interface LoopUnitOptions {
   memory: string;
   /** Such as `50%` of one core; undefined = no limit. */
   cpu: string | undefined;
+  /** Variables besides, none of them a secret. */
+  environment?: Readonly<Record<string, string>>;
+  /** False: it tells systemd nothing of itself, as what is no loop. */
+  tells?: boolean;
 }
 
 /** How long the loop may be silent: it says that it lives three times in so long. */
@@ -57,17 +61,22 @@ export function loopUnit(options: LoopUnitOptions): string {
   });
 }
 
-function running({ command, project, secrets }: LoopUnitOptions, service: string): string[] {
+function running(options: LoopUnitOptions, service: string): string[] {
+  const { command, project, secrets, environment = {}, tells = true } = options;
   return [
-    'Type=notify',
-    '# systemd-notify is a process of its own.',
-    'NotifyAccess=all',
+    ...(tells
+      ? ['Type=notify', '# systemd-notify is a process of its own.', 'NotifyAccess=all']
+      : ['Type=exec']),
     `ExecStart=${command.map(unitWord).join(' ')}`,
     `WorkingDirectory=${unitValue(project)}`,
     `EnvironmentFile=-${unitValue(secrets)}`,
-    '# READY comes with the first sample; a sensor may be plugged in late.',
-    'TimeoutStartSec=10min',
-    `WatchdogSec=${watchdogSeconds}`,
+    ...(tells
+      ? [
+          '# READY comes with the first sample; a sensor may be plugged in late.',
+          'TimeoutStartSec=10min',
+          `WatchdogSec=${watchdogSeconds}`,
+        ]
+      : []),
     'Restart=always',
     'RestartSec=5',
     '# SIGTERM: what was answered goes out, or to disk.',
@@ -82,6 +91,9 @@ function running({ command, project, secrets }: LoopUnitOptions, service: string
     `RuntimeDirectory=${service}`,
     'RuntimeDirectoryMode=0755',
     `Environment=AIOT_DATA_DIR=%S/${service} AIOT_CACHE_DIR=%C/${service}`,
+    ...Object.entries(environment).map(
+      ([name, value]) => `Environment=${unitQuoted(unitValue(`${name}=${value}`))}`,
+    ),
   ];
 }
 

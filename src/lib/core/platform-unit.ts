@@ -1,4 +1,4 @@
-import { confined, unitQuoted, unitSections, unitValue, unitWord } from '../../core/index.js';
+import { confined, unitQuoted, unitSections, unitValue, unitWord } from './systemd.js';
 
 export interface PlatformUnitOptions {
   /** Of the service, without `.service`. */
@@ -24,7 +24,10 @@ export interface PlatformUnitOptions {
 /** How long the platform may be silent: it says that it lives three times in so long. */
 const watchdogSeconds = 60;
 
-/** Text of the unit (systemd.service(5), systemd.exec(5), systemd.resource-control(5)), for systemd 247 and later. */
+/**
+ * Text of the platform's unit, which it installs where it runs, and which is rendered for elsewhere (systemd.service(5), systemd.exec(5),
+ * systemd.resource-control(5)); for systemd 247 and later.
+ */
 export function platformUnit(options: PlatformUnitOptions): string {
   const { service, command, user, data, config, reads, secrets, memory, lowPorts } = options;
   const writes = [data, config].filter((path) => path !== undefined);

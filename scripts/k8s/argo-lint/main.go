@@ -1,0 +1,24 @@
+// What `argo lint --offline` does, of the same package, without the server and its pages that the command is built with: argo-lint FILE|DIR…
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/argoproj/argo-workflows/v3/cmd/argo/lint"
+	"github.com/argoproj/argo-workflows/v3/pkg/apiclient"
+	"github.com/argoproj/argo-workflows/v3/pkg/apis/workflow"
+)
+
+func main() {
+	files := os.Args[1:]
+	ctx, client, err := apiclient.NewClientFromOpts(apiclient.Opts{Offline: true, OfflineFiles: files})
+	if err == nil {
+		kinds := []string{workflow.WorkflowPlural, workflow.WorkflowTemplatePlural, workflow.CronWorkflowPlural}
+		err = lint.RunLint(ctx, client, kinds, "simple", true, lint.LintOptions{Files: files, Strict: true, Printer: os.Stdout})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,37 @@
+import { Flags } from '@oclif/core';
+import { AiotCommand, appliedText, confirm, deployFolder, next, shared } from '../../lib/cli/index.js';
+import { appliedSchema, applyDeployment } from '../../lib/deploy/index.js';
+
+export default class DeployApply extends AiotCommand {
+  static override summary =
+    'Apply what was rendered, by kubectl, docker compose or systemctl; says what first, and asks.';
+  static override description =
+    'The folder is checked before: an error, or a secret that has not been made, stops it. It goes to the cluster, or the Docker context, that those programs are set to.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> k3s --dry-run',
+    '<%= config.bin %> <%= command.id %> compose --yes',
+  ];
+  static override args = { dir: deployFolder };
+  static override flags = {
+    'dry-run': shared['dry-run'],
+    yes: Flags.boolean({ summary: 'Do it without asking.', env: 'AIOT_YES' }),
+  };
+  static override result = appliedSchema;
+
+  async run() {
+    const { args, flags } = await this.input(DeployApply);
+    const applied = await applyDeployment({
+      dir: args.dir,
+      dryRun: flags['dry-run'] ?? false,
+      confirmed: async (planned) => {
+        this.note(appliedText(planned));
+        return flags.yes || confirm('Run these?', this.signal);
+      },
+      signal: this.signal,
+      onLine: (line) => this.note(line),
+    });
+    this.print(appliedText(applied));
+    if (applied.applied) this.print(next('aiot deploy status'));
+    return applied;
+  }
+}

@@ -1,0 +1,24 @@
+import { AiotCommand, checkedDeploymentText, deployFolder, next } from '../../lib/cli/index.js';
+import { checkDeployment, checkedDeploymentSchema } from '../../lib/deploy/index.js';
+
+export default class DeployCheck extends AiotCommand {
+  static override summary =
+    'Find what would go wrong before the cluster does: ports, secrets, versions, references, probes, limits.';
+  static override description =
+    'Looks at files alone, rendered or written by hand, for Kubernetes, Compose and cloud-init. Exit code 6 when there is an error; a warning is none.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> k3s',
+    '<%= config.bin %> <%= command.id %> ./manifests --json',
+  ];
+  static override args = { dir: deployFolder };
+  static override result = checkedDeploymentSchema;
+
+  async run() {
+    const { args } = await this.input(DeployCheck);
+    const checked = await checkDeployment(args.dir);
+    this.print(checkedDeploymentText(checked));
+    if (checked.ok) this.print(next('aiot deploy apply --dry-run'));
+    else this.exitsWith(6);
+    return checked;
+  }
+}

@@ -1,0 +1,31 @@
+import {
+  AiotCommand,
+  deployDiffText,
+  deployFlags,
+  deployFolder,
+  deployOptions,
+  shared,
+} from '../../lib/cli/index.js';
+import { deployDiffSchema, diffDeployment } from '../../lib/deploy/index.js';
+
+export default class DeployDiff extends AiotCommand {
+  static override summary =
+    'Show what rendering now would change in a folder: edits, and what follows from new values.';
+  static override description =
+    'Nothing is written. Exit code 6 when there is a difference. What was rendered for a project is compared with that project.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> k3s',
+    '<%= config.bin %> <%= command.id %> compose --project motor --values deploy.yaml --json',
+  ];
+  static override args = { dir: deployFolder };
+  static override flags = { project: shared.project, values: deployFlags.values };
+  static override result = deployDiffSchema;
+
+  async run() {
+    const { args, flags } = await this.input(DeployDiff);
+    const compared = await diffDeployment({ dir: args.dir, ...deployOptions(flags) });
+    this.print(deployDiffText(compared));
+    if (!compared.same) this.exitsWith(6);
+    return compared;
+  }
+}

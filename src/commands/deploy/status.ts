@@ -1,0 +1,22 @@
+import { AiotCommand, deployFolder, deployStatusText } from '../../lib/cli/index.js';
+import { deploymentStatus, deployStatusSchema } from '../../lib/deploy/index.js';
+
+export default class DeployStatus extends AiotCommand {
+  static override summary = 'Say how what was applied is: what is ready, what waits, and why.';
+  static override description =
+    'Asks kubectl, docker compose or systemctl, as they are set. Exit code 6 when something is not ready.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> k3s',
+    '<%= config.bin %> <%= command.id %> compose --json',
+  ];
+  static override args = { dir: deployFolder };
+  static override result = deployStatusSchema;
+
+  async run() {
+    const { args } = await this.input(DeployStatus);
+    const status = await deploymentStatus({ dir: args.dir, signal: this.signal });
+    this.print(deployStatusText(status));
+    if (!status.ok) this.exitsWith(6);
+    return status;
+  }
+}

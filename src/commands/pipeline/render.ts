@@ -1,0 +1,45 @@
+import { Flags } from '@oclif/core';
+import { AiotCommand, deployFlags, next, renderedText, shared, shellWord } from '../../lib/cli/index.js';
+import { renderedSchema, renderPipeline } from '../../lib/deploy/index.js';
+
+export default class PipelineRender extends AiotCommand {
+  static override summary =
+    'Write the steps for another engine: a WorkflowTemplate of Argo, with a pod for each step.';
+  static override description =
+    'The same commands with the same files as aiot pipeline run. Rendered again, files that were edited since are refused; --yes writes over them.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --target argo --out argo',
+    '<%= config.bin %> <%= command.id %> --target argo --project motor-watch --out argo --json',
+  ];
+  static override flags = {
+    target: Flags.option({ options: ['argo'] as const })({
+      summary: 'For which engine: argo = Argo Workflows 3.6 and newer.',
+      required: true,
+      env: 'AIOT_TARGET',
+    }),
+    out: Flags.string({
+      char: 'o',
+      summary: 'Folder to fill; made when missing.',
+      required: true,
+      env: 'AIOT_OUT',
+      helpValue: 'DIR',
+    }),
+    project: shared.project,
+    values: deployFlags.values,
+    'dry-run': shared['dry-run'],
+    yes: Flags.boolean({ summary: 'Write over files that were edited.', env: 'AIOT_YES' }),
+  };
+  static override result = renderedSchema;
+
+  async run() {
+    const { flags } = await this.input(PipelineRender);
+    const { project, out, values, yes } = flags;
+    const rendered = await renderPipeline({
+      ...{ project, out, yes, dryRun: flags['dry-run'] },
+      ...(values === undefined ? {} : { values }),
+    });
+    this.print(renderedText(rendered));
+    if (!rendered.dryRun) this.print(next(`cd ${shellWord(out)} && ${rendered.next}`));
+    return rendered;
+  }
+}

@@ -1,0 +1,20 @@
+import { Args, Flags } from '@oclif/core';
+
+/** Flags and the argument of `aiot deploy`. */
+export const deployFlags = {
+  values: Flags.string({
+    summary: 'File of values instead of the project’s deploy.yaml.',
+    env: 'AIOT_VALUES',
+    helpValue: 'FILE',
+  }),
+};
+
+export const deployFolder = Args.string({ description: 'Folder that was rendered.', default: '.' });
+
+/** Without a project here there is still an installation to render. */
+export function deployOptions({ project, values }: { project: string; values: string | undefined }) {
+  return {
+    ...(project === '.' ? {} : { project }),
+    ...(values === undefined ? {} : { values }),
+  };
+}

@@ -1,0 +1,66 @@
+import { plural } from '../../core/index.js';
+import type { Applied, CheckedDeployment, DeployDiff, DeployStatus } from '../../deploy/index.js';
+import { bold, dim, green, red, yellow } from './style.js';
+import { table } from './text.js';
+
+const marks = { error: () => red('✗'), warning: () => yellow('!') };
+
+/** A line each: where, what, and why. */
+export function checkedDeploymentText({ dir, files, objects, findings, ok }: CheckedDeployment): string {
+  const looked = dim(`${plural(files, 'file')}, ${plural(objects, 'object')} in ${dir}`);
+  if (findings.length === 0) return `${green('✓')} nothing to find fault with\n${looked}`;
+  const lines = findings.map(
+    ({ level, rule, file, line, object, message }) =>
+      `${marks[level]()} ${bold(`${file}:${line}`)} ${object}: ${message} ${dim(`(${rule})`)}`,
+  );
+  return `${lines.join('\n')}\n${ok ? `${green('✓')} no errors` : red('it would go wrong')}, ${looked}`;
+}
+
+/** As diff says it. */
+export function deployDiffText({ dir, targets, same, files }: DeployDiff): string {
+  if (same) return `${bold(targets.join(', '))} in ${dir} is as rendering makes it now`;
+  const told = {
+    created: 'would be made',
+    changed: 'would change',
+    edited: 'was edited',
+    left: 'is of an earlier rendering',
+    unchanged: '',
+  };
+  return files
+    .map(
+      ({ path, did, diff }) =>
+        `${bold(path)} ${yellow(told[did])}\n${diff.split('\n').map(painted).join('\n')}`,
+    )
+    .join('\n');
+}
+
+function painted(line: string): string {
+  if (line.startsWith('+')) return green(line);
+  if (line.startsWith('-')) return red(line);
+  return line.startsWith('@@') ? dim(line) : line;
+}
+
+/** What was run, or would be. */
+export function appliedText({ target, dir, applied, steps }: Applied): string {
+  const title = `${bold(target)} in ${dir}${applied ? ` ${green('is applied')}` : ': what applies it'}`;
+  return `${title}\n${table(
+    ['COMMAND', 'FOR'],
+    steps.map(({ command, about }) => [command.join(' '), about]),
+  )}`;
+}
+
+const paints = { ready: green, waiting: yellow, failing: red };
+
+/** A row a part. */
+export function deployStatusText({ target, dir, parts }: DeployStatus): string {
+  const title = `${bold(target)} of ${dir}`;
+  if (parts.length === 0) return `${title}\n${yellow('nothing of it is there')}`;
+  const rows = parts.map(({ kind, name, state, ready, wanted, reason }) => [
+    name,
+    kind,
+    paints[state](state),
+    `${ready}/${wanted}`,
+    reason ?? '',
+  ]);
+  return `${title}\n${table(['NAME', 'KIND', '', 'READY', ''], rows)}`;
+}

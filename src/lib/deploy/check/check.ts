@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import { type DeployFolder, type Finding, readDeployFolder } from './objects.js';
+import { cloudInitFindings } from './rules/cloud-init.js';
+import { composeFindings } from './rules/compose.js';
+import { podFindings } from './rules/pods.js';
+import { portFindings } from './rules/ports.js';
+import { referenceFindings } from './rules/references.js';
+import { secretFindings } from './rules/secrets.js';
+import { versionFindings } from './rules/versions.js';
+
+export const checkedDeploymentSchema = z.object({
+  /** Absolute folder. */
+  dir: z.string(),
+  /** Files and documents that were looked at. */
+  files: z.int(),
+  objects: z.int(),
+  /** No finding is an error. */
+  ok: z.boolean(),
+  findings: z.array(
+    z.object({
+      level: z.enum(['error', 'warning']),
+      rule: z.string(),
+      file: z.string(),
+      /** From 1. */
+      line: z.int(),
+      object: z.string(),
+      message: z.string(),
+    }),
+  ),
+});
+export type CheckedDeployment = z.output<typeof checkedDeploymentSchema>;
+
+const rules: readonly ((folder: DeployFolder) => Finding[])[] = [
+  portFindings,
+  secretFindings,
+  versionFindings,
+  podFindings,
+  referenceFindings,
+  composeFindings,
+  cloudInitFindings,
+];
+
+/**
+ * Looks through a folder of files for a cluster, a machine with Docker or a VM, rendered or written by hand, for what would go wrong there.
+ * @throws AIOT_DEPLOY_NOTHING, AIOT_FILE_NOT_FOUND
+ */
+export async function checkDeployment(dir: string): Promise<CheckedDeployment> {
+  const folder = await readDeployFolder(dir);
+  const findings = [...folder.broken, ...rules.flatMap((rule) => rule(folder))].sort(
+    (a, b) => a.level.localeCompare(b.level) || a.file.localeCompare(b.file) || a.line - b.line,
+  );
+  return {
+    dir: folder.dir,
+    files: folder.texts.size,
+    objects: folder.objects.length,
+    ok: findings.every(({ level }) => level !== 'error'),
+    findings,
+  };
+}

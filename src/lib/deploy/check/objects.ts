@@ -1,0 +1,176 @@
+import { readdir } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+import { type Document, isMap, LineCounter, parseAllDocuments } from 'yaml';
+import { AiotError, readText } from '../../core/index.js';
+
+/** Anything of a document. */
+export type Data = Record<string, unknown>;
+
+/** One document of one file: an object of Kubernetes, a compose.yaml, a user-data. */
+export interface DeployObject {
+  /** In the folder, with `/`. */
+  file: string;
+  /** `KIND NAME`, or what the file is. */
+  name: string;
+  kind: string;
+  apiVersion: string;
+  data: Data;
+  /** Line of the deepest place that is there, from 1. */
+  lineOf: (path: readonly PropertyKey[]) => number;
+}
+
+export interface Finding {
+  /** `error`: it will not work, or gives something away. `warning`: look at it. */
+  level: 'error' | 'warning';
+  rule: string;
+  file: string;
+  line: number;
+  /** Which object; what is wrong with it, and what to do. */
+  object: string;
+  message: string;
+}
+
+/** What is in the folder, read once. */
+export interface DeployFolder {
+  dir: string;
+  objects: DeployObject[];
+  /** Text of all files, by their paths in the folder. */
+  texts: ReadonlyMap<string, string>;
+  /** What could not be read as YAML. */
+  broken: Finding[];
+}
+
+const mostFiles = 5000;
+
+/** Reads all that a rendering may have made. @throws AIOT_DEPLOY_NOTHING, AIOT_FILE_NOT_FOUND */
+export async function readDeployFolder(folder: string): Promise<DeployFolder> {
+  const dir = resolve(folder);
+  const paths = await pathsIn(dir);
+  const texts = new Map<string, string>();
+  const objects: DeployObject[] = [];
+  const broken: Finding[] = [];
+  for (const path of paths) {
+    const text = await readText(join(dir, path));
+    texts.set(path, text);
+    // Of the project: they are files to whoever reads them.
+    if (!/(\.ya?ml|(^|\/)user-data)$/.test(path) || /(^|\/)project\//.test(path)) continue;
+    const read = objectsIn(path, text);
+    objects.push(...read.objects);
+    broken.push(...read.broken);
+  }
+  if (texts.size === 0) throw new AiotError('AIOT_DEPLOY_NOTHING', `${dir} has no files`);
+  return { dir, objects, texts, broken };
+}
+
+async function pathsIn(dir: string): Promise<string[]> {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch(
+    (error: NodeJS.ErrnoException) => {
+      throw new AiotError('AIOT_FILE_NOT_FOUND', `${dir}: there is no such folder`, { cause: error });
+    },
+  );
+  return (
+    entries
+      .filter((entry) => entry.isFile() && /(\.(ya?ml|sh|conf|acl|service)|^user-data)$/.test(entry.name))
+      .map((entry) => relative(dir, join(entry.parentPath ?? entry.path, entry.name)).replaceAll('\\', '/'))
+      // Made where it is used, and nobody's to look at.
+      .filter(
+        (path) =>
+          !/(^|\/)(node_modules|\.git|certs)\//.test(path) && !/(^|\/)secrets\/[^/]+\.(env|conf)$/.test(path),
+      )
+      .sort()
+      .slice(0, mostFiles)
+  );
+}
+
+export function objectsIn(file: string, text: string): { objects: DeployObject[]; broken: Finding[] } {
+  const lines = new LineCounter();
+  const parsed = parseAllDocuments(text, { lineCounter: lines, merge: true, uniqueKeys: true });
+  const documents: Document[] = Array.isArray(parsed) ? parsed : [];
+  const objects: DeployObject[] = [];
+  const broken: Finding[] = [];
+  for (const document of documents) {
+    const [error] = document.errors;
+    if (error) {
+      const message = error.message.split('\n')[0] ?? error.message;
+      broken.push({
+        level: 'error',
+        rule: 'yaml',
+        file,
+        line: lines.linePos(error.pos[0]).line,
+        object: file,
+        message,
+      });
+      continue;
+    }
+    const data = document.toJS() as unknown;
+    if (data === null || typeof data !== 'object' || Array.isArray(data)) continue;
+    const { kind = '', apiVersion = '', metadata } = data as Data & { kind?: string; apiVersion?: string };
+    const called = (metadata as Data | undefined)?.name;
+    objects.push({
+      file,
+      kind: String(kind),
+      apiVersion: String(apiVersion),
+      name: kind === '' ? file : `${kind} ${called ?? file}`,
+      data: data as Data,
+      lineOf: (path) => lines.linePos(offsetOf(document, path)).line,
+    });
+  }
+  return { objects, broken };
+}
+
+function offsetOf(document: Document, path: readonly PropertyKey[]): number {
+  const top = (document.contents as { range?: [number, number, number] } | null)?.range?.[0] ?? 0;
+  for (let depth = path.length; depth > 0; depth--) {
+    const parent = document.getIn(path.slice(0, depth - 1), true);
+    const key = path[depth - 1];
+    const pair = isMap(parent) ? parent.items.find((item) => String(item.key) === String(key)) : undefined;
+    const range =
+      (pair?.key as { range?: [number, number, number] } | undefined)?.range ??
+      (document.getIn(path.slice(0, depth), true) as { range?: [number, number, number] } | undefined)?.range;
+    if (range) return range[0];
+  }
+  return top;
+}
+
+/** What is at a path; undefined where there is nothing. */
+export function at(data: unknown, ...path: PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) =>
+      value !== null && typeof value === 'object' ? (value as Record<PropertyKey, unknown>)[key] : undefined,
+    data,
+  );
+}
+
+export const listAt = (data: unknown, ...path: PropertyKey[]): Data[] => {
+  const value = at(data, ...path);
+  return Array.isArray(value) ? value.filter((item) => item !== null && typeof item === 'object') : [];
+};
+
+export const textAt = (data: unknown, ...path: PropertyKey[]): string | undefined => {
+  const value = at(data, ...path);
+  return typeof value === 'string' ? value : undefined;
+};
+
+/** Each value in it with its path. */
+export function* walk(
+  data: unknown,
+  path: PropertyKey[] = [],
+): Generator<{ path: PropertyKey[]; value: unknown }> {
+  yield { path, value: data };
+  if (data === null || typeof data !== 'object') return;
+  const entries: [PropertyKey, unknown][] = Array.isArray(data)
+    ? data.map((item, index) => [index, item])
+    : Object.entries(data);
+  for (const [key, value] of entries) yield* walk(value, [...path, key]);
+}
+
+/** A finding about one place of an object. */
+export function finding(
+  object: DeployObject,
+  path: readonly PropertyKey[],
+  rule: string,
+  message: string,
+  level: Finding['level'] = 'error',
+): Finding {
+  return { level, rule, file: object.file, line: object.lineOf(path), object: object.name, message };
+}

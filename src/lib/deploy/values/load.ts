@@ -1,0 +1,175 @@
+import { join } from 'node:path';
+import { type Problem, type Project, parseYaml, readText, unless } from '../../core/index.js';
+import { resolveValues, type Usual, type Values } from './resolve.js';
+import { type Given, valuesSchema } from './schema.js';
+
+/** Beside aiot.yaml, unless --values names another. */
+export const valuesFile = 'deploy.yaml';
+
+export interface ValuesOptions {
+  /** File of values; absent = that of the project, where there is one. */
+  file?: string | undefined;
+  project: Project | null;
+  /** Parts that are there unless told: of the target, some with a project's streams. */
+  usual: () => Usual;
+}
+
+/** @throws AIOT_DEPLOY_VALUES (all that is wrong, each with file:line:column), AIOT_FILE_NOT_FOUND */
+export async function loadValues({ file, project, usual }: ValuesOptions): Promise<Values> {
+  const own = project === null ? undefined : join(project.dir, valuesFile);
+  const text =
+    file === undefined
+      ? own === undefined
+        ? undefined
+        : await unless('AIOT_FILE_NOT_FOUND', readText(own))
+      : await readText(file);
+  // A file of comments alone says nothing.
+  const empty = text === undefined || /^(\s*(#.*)?\n?)*$/.test(text);
+  const given = empty ? valuesSchema.parse({}) : parseValues(text, file ?? own ?? valuesFile);
+  return resolveValues(given, project, usual());
+}
+
+export function parseValues(text: string, file: string): Given {
+  return parseYaml(text, file, valuesSchema, { code: 'AIOT_DEPLOY_VALUES', check: problemsIn });
+}
+
+/** What one field alone cannot tell. */
+function problemsIn(given: Given): Problem[] {
+  return [...portProblems(given), ...partProblems(given), ...serviceProblems(given), ...nodeProblems(given)];
+}
+
+function portProblems({ platform, kafka, services }: Given): Problem[] {
+  const outside = kafka ? kafka.outside : false;
+  const all: { path: PropertyKey[]; port: number }[] = [
+    ...(platform && platform.compat
+      ? platform.compatPorts.map((port, index) => ({ path: ['platform', 'compatPorts', index], port }))
+      : []),
+    ...(outside ? [{ path: ['kafka', 'outside', 'bootstrap'], port: outside.bootstrap }] : []),
+    ...(outside && kafka
+      ? outside.brokers
+          .slice(0, kafka.brokers)
+          .map((port, index) => ({ path: ['kafka', 'outside', 'brokers', index], port }))
+      : []),
+    ...Object.entries(services).flatMap(([name, { ports }]) =>
+      ports.flatMap(({ nodePort }, index) =>
+        nodePort === undefined
+          ? []
+          : [{ path: ['services', name, 'ports', index, 'nodePort'], port: nodePort }],
+      ),
+    ),
+  ];
+  const twice = all.flatMap(({ path, port }, index) => {
+    const first = all.findIndex((other) => other.port === port);
+    return first === index ? [] : [{ path, message: `${port} is ${all[first]?.path.join('.')} already` }];
+  });
+  const few =
+    kafka && outside && outside.brokers.length < kafka.brokers
+      ? [
+          {
+            path: ['kafka', 'outside', 'brokers'],
+            message: `expected a port for each of ${kafka.brokers} brokers; got ${outside.brokers.length}`,
+          },
+        ]
+      : [];
+  return [...twice, ...few];
+}
+
+function partProblems({ platform, broker, objects }: Given): Problem[] {
+  if (!platform) return [];
+  const needs = (path: PropertyKey[], message: string) => [{ path, message }];
+  return [
+    ...(platform.compat && platform.replicas > 1
+      ? needs(
+          ['platform', 'replicas'],
+          'expected 1: the guide’s clients know one broker, which is in the platform',
+        )
+      : []),
+    ...(platform.compat && broker
+      ? needs(['broker'], 'expected false: the guide’s clients know one broker, which is in the platform')
+      : []),
+    ...(objects === false
+      ? needs(['objects'], 'expected S3 for the platform, here or elsewhere (endpoint)')
+      : []),
+  ];
+}
+
+/** Names that installed parts have. */
+export const partNames = ['platform', 'database', 'objects', 'broker', 'nats', 'redis'];
+
+function serviceProblems({ services, accelerators }: Given): Problem[] {
+  return Object.entries(services).flatMap(([name, { accelerator, size, files, secrets, env }]) => [
+    ...(partNames.includes(name) ? [{ path: ['services', name], message: 'the name of a part' }] : []),
+    ...(accelerator !== undefined && !Object.hasOwn(accelerators, accelerator)
+      ? [
+          {
+            path: ['services', name, 'accelerator'],
+            message: `none of accelerators: ${Object.keys(accelerators).join(', ')}`,
+          },
+        ]
+      : []),
+    ...Object.entries(env).flatMap(([key, value]) =>
+      secretProblems(['services', name, 'env', key], key, value, secrets),
+    ),
+    ...secrets.flatMap((secret, index) =>
+      Object.hasOwn(env, secret)
+        ? [{ path: ['services', name, 'secrets', index], message: `${secret} stands in env too` }]
+        : [],
+    ),
+    ...files.flatMap((file, index) =>
+      size !== undefined && file.startsWith('data/')
+        ? [{ path: ['services', name, 'files', index], message: 'below data, which is a volume here' }]
+        : [],
+    ),
+  ]);
+}
+
+/** A value that everybody could read. `$(NAME)` of one that is named under secrets is none. */
+function secretProblems(
+  path: PropertyKey[],
+  key: string,
+  value: string,
+  secrets: readonly string[],
+): Problem[] {
+  const unknown = [...value.matchAll(/\$\(([A-Z][A-Z0-9_]*)\)/g)].filter(
+    ([, name = '']) => !secrets.includes(name),
+  );
+  const open = value.replaceAll(/\$\([A-Z][A-Z0-9_]*\)/g, '');
+  const secret =
+    (/(PASSWORD|TOKEN|SECRET|ACCESS_KEY)$/.test(key) && open !== '') || /:\/\/[^/\s:@]*:[^/\s@]+@/.test(open);
+  return [
+    ...unknown.map(([text, name]) => ({ path, message: `${text}: ${name} is not under secrets` })),
+    ...(secret
+      ? [{ path, message: 'a secret in plain text: name its variable under secrets, and write $(NAME) here' }]
+      : []),
+  ];
+}
+
+function nodeProblems({ nodes, accelerators }: Given): Problem[] {
+  const names = nodes.list.map(({ name }) => name);
+  const servers = nodes.list.filter(({ role }) => role === 'server').length;
+  return [
+    ...(servers === 0 || servers === 2
+      ? [
+          {
+            path: ['nodes', 'list'],
+            message: `expected 1, 3 or 5 servers (of two, losing one loses both); got ${servers}`,
+          },
+        ]
+      : []),
+    ...names.flatMap((name, index) =>
+      names.indexOf(name) === index
+        ? []
+        : [{ path: ['nodes', 'list', index, 'name'], message: `${name} stands there twice` }],
+    ),
+    ...nodes.list.flatMap(({ accelerator }, index) =>
+      accelerator !== undefined && !Object.hasOwn(accelerators, accelerator)
+        ? [
+            {
+              path: ['nodes', 'list', index, 'accelerator'],
+              message: `none of accelerators: ${Object.keys(accelerators).join(', ')}`,
+            },
+          ]
+        : [],
+    ),
+  ];
+}

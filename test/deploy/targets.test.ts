@@ -1,0 +1,239 @@
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import {
+  checkDeployment,
+  renderDeployment,
+  type TargetName,
+  targetNames,
+} from '../../src/lib/deploy/index.js';
+import { root, runCli } from '../support/cli.js';
+import { loose, systems } from './systems.js';
+
+describe('the targets of aiot deploy render', () => {
+  let dir: string;
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'aiot-targets-'));
+  });
+  afterEach(() => rm(dir, { recursive: true, force: true }));
+  const objects = async (path: string) =>
+    parseAllDocuments(await readFile(join(dir, path), 'utf8'), { version: '1.1' }).map((document) =>
+      loose(document.toJS()),
+    );
+  const named = (list: ReturnType<typeof loose>[], kind: string, name: string) =>
+    loose(list.find((object) => object.kind === kind && object.metadata.name === name));
+
+  it.each(systems)(
+    'renders $name for each of them, the same each time, without a mistake',
+    async ({ project, values }) => {
+      for (const target of targetNames) {
+        const out = join(dir, target);
+        const options = { target, out, ...(project ? { project } : {}), ...(values ? { values } : {}) };
+        const first = await renderDeployment(options);
+        expect(first.files.length, target).toBeGreaterThan(0);
+        if (target === 'nats') continue;
+        if (target === 'compose') {
+          const again = await renderDeployment(options);
+          expect(new Set(again.files.map(({ did }) => did))).toEqual(new Set(['unchanged']));
+        }
+        const { findings } = await checkDeployment(out);
+        expect(findings, target).toEqual([]);
+      }
+    },
+  );
+
+  it('gives the guide its ports, and Kafka a port for each broker', async () => {
+    await renderDeployment({ target: 'k3s', out: dir, project: join(root, 'templates/motor-watch') });
+    const guide = named(await objects('base/platform.yaml'), 'Service', 'platform-guide');
+    expect(guide.spec.ports.map(({ nodePort }: { nodePort: number }) => nodePort)).toEqual([
+      30005, 30006, 30007, 30008,
+    ]);
+    const kafka = named(await objects('base/kafka.yaml'), 'Kafka', 'kafka');
+    const outside = kafka.spec.kafka.listeners.find(({ type }: { type: string }) => type === 'nodeport');
+    expect(outside.configuration).toMatchObject({
+      bootstrap: { nodePort: 32199 },
+      brokers: [{ broker: 0, nodePort: 32200 }],
+    });
+    // Its clients show no password, so none is asked for.
+    expect(kafka.spec.kafka.authorization).toBeUndefined();
+    expect(outside.authentication).toBeUndefined();
+  });
+
+  it('gives the kit its port 31883, and the motion system five services with certificates', async () => {
+    await renderDeployment({ target: 'k3s', out: dir, project: join(root, 'templates/iot-kit') });
+    expect(named(await objects('base/services.yaml'), 'Service', 'kit').spec.ports).toEqual([
+      { name: 'mqtt', port: 1883, targetPort: 'mqtt', nodePort: 31883 },
+    ]);
+    const out = join(dir, 'har');
+    await renderDeployment({ target: 'compose', out, project: join(root, 'templates/har-imu') });
+    const [compose] = await objects('har/compose.yaml');
+    const services = loose(compose).services as Record<string, { volumes?: string[]; profiles?: string[] }>;
+    for (const name of ['sense', 'extract', 'predict', 'output']) {
+      expect(services[name]?.volumes, name).toContain(`./certs/${name}:/certs:ro`);
+    }
+    expect(services.nats?.profiles).toBeUndefined();
+    expect(services.redis?.profiles).toBeUndefined();
+  });
+
+  it('keeps NATS and Redis of Compose for who asks, where nothing of the project needs them', async () => {
+    await renderDeployment({ target: 'compose', out: dir });
+    const [compose] = await objects('compose.yaml');
+    const { services } = loose(compose);
+    expect([services.nats.profiles, services.redis.profiles]).toEqual([['motion'], ['motion']]);
+  });
+
+  it('takes classes of storage, accelerators, brokers and addresses from deploy.yaml', async () => {
+    const values = join(dir, 'values.yaml');
+    await writeFile(
+      values,
+      `hosts: [plant.example, 192.168.1.10]
+storageClass: longhorn
+kafka: { brokers: 3 }
+monitoring: true
+services:
+  infer:
+    run: [loop, run, --listen, "0.0.0.0:9099"]
+    health: 9099
+    accelerator: coral
+`,
+    );
+    await renderDeployment({ target: 'k3s', out: dir, values });
+    const tls = named(await objects('base/tls.yaml'), 'Certificate', 'platform-tls');
+    expect(tls.spec).toMatchObject({
+      dnsNames: ['plant.example', 'platform.aiot.svc'],
+      ipAddresses: ['192.168.1.10'],
+    });
+    const database = named(await objects('base/database.yaml'), 'StatefulSet', 'database');
+    expect(database.spec.volumeClaimTemplates[0].spec.storageClassName).toBe('longhorn');
+    const kafka = await objects('base/kafka.yaml');
+    expect(named(kafka, 'KafkaNodePool', 'both').spec.replicas).toBe(3);
+    expect(named(kafka, 'Kafka', 'kafka').spec.kafka.config['min.insync.replicas']).toBe(2);
+    const infer = named(await objects('base/services.yaml'), 'Deployment', 'infer').spec.template.spec;
+    expect(infer.nodeSelector).toEqual({ accelerator: 'coral' });
+    expect(infer.tolerations).toContainEqual({
+      key: 'accelerator',
+      operator: 'Equal',
+      value: 'coral',
+      effect: 'NoSchedule',
+    });
+    expect(infer.containers[0].resources.limits).toEqual({ memory: '512Mi', 'squat.ai/edgetpu': 1 });
+    const [top] = await objects('kustomization.yaml');
+    expect(loose(top).components).toEqual(['components/monitoring']);
+    expect((await checkDeployment(dir)).findings).toEqual([]);
+  });
+
+  it.each([
+    ['unknown fields', 'platfrom: {}', 'values.yaml:1:1: platfrom: not a known field'],
+    [
+      'a deeper one',
+      'kafka:\n  brokers: 1\n  zookeeper: {}',
+      'values.yaml:3:3: kafka.zookeeper: not a known field',
+    ],
+    [
+      'images without a tag',
+      'image: registry.internal:5000/aiot',
+      'values.yaml:1:1: image: expected a tag or a digest',
+    ],
+    [
+      'a node port out of range',
+      'kafka: { outside: { bootstrap: 9092 } }',
+      'expected a node port, 30000 to 32767',
+    ],
+    [
+      'a port given twice',
+      'kafka: { outside: { bootstrap: 32200 } }',
+      '32200 is kafka.outside.bootstrap already',
+    ],
+    [
+      'two servers',
+      'nodes: { list: [{ name: a, role: server }, { name: b, role: server }] }',
+      'expected 1, 3 or 5 servers',
+    ],
+    [
+      'a secret in plain text',
+      'services: { a: { run: [up], env: { MY_TOKEN: abc } } }',
+      'services.a.env.MY_TOKEN: a secret in plain text',
+    ],
+    [
+      'a password in an address',
+      "services: { a: { run: [up], env: { KAFKA: 'kafka://u:p@k:9092' } } }",
+      'a secret in plain text',
+    ],
+    ['a name that would break out', 'name: "a\\nb"', 'name: expected small letters'],
+    [
+      'a command of two lines',
+      'services: { a: { run: ["a\\nb"] } }',
+      'expected text without control characters',
+    ],
+    [
+      'the guide with two replicas',
+      'platform: { compat: architects-guide }\nbroker: false',
+      'platform.replicas: expected 1',
+    ],
+    ['no YAML', 'a: [', 'not YAML'],
+  ])('refuses %s, with its place', async (_, text, said) => {
+    const values = join(dir, 'values.yaml');
+    await writeFile(values, text);
+    const { code, json } = await runCli([
+      'deploy',
+      'render',
+      '--target',
+      'k3s',
+      '--out',
+      join(dir, 'out'),
+      '--values',
+      values,
+      '--json',
+    ]);
+    expect([code, loose(json).error.code]).toEqual([2, 'AIOT_DEPLOY_VALUES']);
+    expect(loose(json).error.message).toContain(said);
+    await expect(readdir(join(dir, 'out'))).rejects.toThrow();
+  });
+
+  it('says that files of a project are missing, and takes a deploy.yaml of comments alone for none', async () => {
+    await cp(join(root, 'templates/iot-kit/deploy.yaml'), join(dir, 'v.yaml'));
+    const error = await renderDeployment({
+      target: 'k3s',
+      out: join(dir, 'o'),
+      values: join(dir, 'v.yaml'),
+    }).catch((caught) => caught);
+    expect(error).toMatchObject({ code: 'AIOT_PROJECT_NOT_FOUND' });
+    await writeFile(join(dir, 'empty.yaml'), '# nothing\n');
+    const { files } = await renderDeployment({
+      target: 'argocd',
+      out: join(dir, 'o'),
+      values: join(dir, 'empty.yaml'),
+    });
+    expect(files).toHaveLength(1);
+  });
+
+  it('writes no secret: what secrets.sh makes is in no rendered file, and for its owner alone', async () => {
+    const targets: TargetName[] = ['k3s', 'compose'];
+    const { execFileSync } = await import('node:child_process');
+    for (const target of targets) {
+      const out = join(dir, target);
+      await renderDeployment({ target, out, project: join(root, 'templates/har-imu') });
+      const env = { ...process.env, TELEGRAM_KEY: "k'ey$(id)", TELEGRAM_CHAT: '-100' };
+      execFileSync('sh', ['secrets.sh'], { cwd: out, env, stdio: 'pipe' });
+      const kept = await readFile(join(out, 'secrets/values.env'), 'utf8');
+      const made = kept
+        .trim()
+        .split('\n')
+        .map((line) => line.slice(line.indexOf('=') + 1))
+        .filter((value) => value.length > 20);
+      expect(made.length).toBeGreaterThan(4);
+      expect(await readFile(join(out, 'secrets/output.env'), 'utf8')).toContain("TELEGRAM_KEY=k'ey$(id)\n");
+      for (const { path } of (
+        await renderDeployment({ target, out, project: join(root, 'templates/har-imu') })
+      ).files) {
+        const text = await readFile(join(out, path), 'utf8');
+        for (const value of made) expect(text, path).not.toContain(value);
+      }
+      // Again: nothing is made anew.
+      expect(execFileSync('sh', ['secrets.sh'], { cwd: out, encoding: 'utf8' })).toBe('');
+      expect(await readFile(join(out, 'secrets/values.env'), 'utf8')).toBe(kept);
+    }
+  });
+});
