@@ -49,6 +49,7 @@ export { takeLock, withLock } from './lock.js';
 export { nearest } from './nearest.js';
 export { type Notify, notifierFor } from './notify.js';
 export { refuseInputs, writeTogether } from './outputs.js';
+export { type PlatformUnitOptions, platformUnit } from './platform-unit.js';
 export { inParallel } from './pool.js';
 export { defaultProject, loadProject, type Project, parseProject } from './project/load.js';
 export { type ProjectSetting, projectSettings } from './project/origins.js';
@@ -63,7 +64,6 @@ export {
   quantizeModes,
 } from './project/schema.js';
 export { bytesOf } from './project/sizes.js';
-export { type PlatformUnitOptions, platformUnit } from './platform-unit.js';
 export { gaussian, type Random, seededRandom, shuffled } from './random.js';
 export { roundHalfAway } from './round.js';
 export { confined, packagesOf, unitQuoted, unitSections, unitValue, unitWord, writeUnit } from './systemd.js';

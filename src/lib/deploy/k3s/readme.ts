@@ -1,5 +1,9 @@
 import type { Values } from '../values/index.js';
-import { bootstrapOf } from './kafka.js';
+import { bootstrapOf, isSecured } from './kafka.js';
+
+const revokedNote =
+  '- A device that is revoked is refused by Mosquitto at its next connection; `kubectl rollout restart statefulset/broker` cuts those that are open.\n';
+const outsideOf = ({ kafka }: Values) => (kafka ? kafka.outside : false);
 
 /** What to do with the files, in the order of doing it. */
 export function readme(values: Values): string {
@@ -48,11 +52,11 @@ ${rows(values).join('\n')}
 - \`secrets/\` is a Kustomization of its own: a repository has its kustomization.yaml and no values (\`.gitignore\`). With Argo CD or Flux make the same objects by
   SealedSecrets (\`kubectl kustomize secrets | kubeseal\`) or ExternalSecrets, under the same names.
 - \`platform\` seals the CA in the database: **without it the devices' CA is lost**. \`database\` and \`objects\` are PostgreSQL's and MinIO's.
-${kafka && !(platform && platform.compat) ? '- Kafka’s passwords are made by Strimzi, certificates by cert-manager.\n' : ''}
+${isSecured(values) ? '- Kafka’s passwords are made by Strimzi, certificates by cert-manager.\n' : ''}
 ## Good to know
 
 - Between nodes the cluster's network is as secret as its backend makes it: \`aiot deploy render --target k3s-nodes\` writes \`flannel-backend: wireguard-native\`.
-${kafka && kafka.outside ? kafkaNote(values) : ''}${broker ? '- A device that is revoked is refused by Mosquitto at its next connection; \`kubectl rollout restart statefulset/broker\` cuts those that are open.\n' : ''}- \`components/monitoring\` needs the Prometheus operator and a viewer's token: \`kubectl -n ${namespace} create secret generic metrics --from-file=token=FILE\`, then \`monitoring: true\` in deploy.yaml.
+${outsideOf(values) ? kafkaNote(values) : ''}${broker ? revokedNote : ''}- \`components/monitoring\` needs the Prometheus operator and a viewer's token: \`kubectl -n ${namespace} create secret generic metrics --from-file=token=FILE\`, then \`monitoring: true\` in deploy.yaml.
 - Rendered again, it changes what it has rendered, and refuses what you have edited. \`aiot deploy diff .\` shows both.
 - People and programs: https://${host}${platform && platform.port !== 443 ? `:${platform.port}` : ''}; by that name the cluster's CA vouches, for devices the platform's own.
 `;
@@ -64,7 +68,7 @@ const firstToken = ({ namespace, hosts, platform }: Values) => `
 The platform's log never shows it. One is made on your terminal, by a further process of the platform that you end with Ctrl-C:
 
 \`\`\`sh
-kubectl -n ${namespace} exec -it deploy/platform -- /nodejs/bin/node /app/bin/run.js up --new-token --data /tmp/first --http-port 0 --mqtt-port 0${platform && platform.compat ? ' --compat-ports 0,0,0,0' : ''}
+kubectl -n ${namespace} exec -it deploy/platform -- /nodejs/bin/node /app/bin/run.js up --new-token --data /tmp/first --http-port 0 --mqtt-port 0${(platform ? platform.compat : undefined) === undefined ? '' : ' --compat-ports 0,0,0,0'}
 kubectl -n ${namespace} get secret platform-tls -o jsonpath='{.data.ca\\.crt}' | base64 -d >cluster-ca.crt
 aiot context add ${namespace} --url https://${hosts[0]}:8443 --ca cluster-ca.crt --token-file -
 \`\`\`
@@ -110,10 +114,11 @@ function rows(values: Values): string[] {
   return told;
 }
 
-function kafkaNote({ kafka, platform }: Values): string {
-  const open = platform && platform.compat;
-  const ports =
-    kafka && kafka.outside ? [kafka.outside.bootstrap, ...kafka.outside.brokers.slice(0, kafka.brokers)] : [];
+function kafkaNote(values: Values): string {
+  const { kafka } = values;
+  const open = !isSecured(values);
+  const outside = outsideOf(values);
+  const ports = kafka && outside ? [outside.bootstrap, ...outside.brokers.slice(0, kafka.brokers)] : [];
   return `- Kafka from outside: open ports ${ports.join(' and ')} in the firewall; the first alone is not enough.${
     open
       ? ' The guide’s clients show no password, so whoever reaches these ports reads and writes all topics. Its oldest ones (sarama 1.20) speak a protocol that Kafka 4 refuses; the platform stands in for those.'

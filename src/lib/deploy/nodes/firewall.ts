@@ -73,7 +73,7 @@ export function firewallScript(values: Values, role: 'server' | 'agent'): string
   return `#!/bin/sh
 # Ports of a K3S ${role}, as root. Pods and services have networks of their own, which have to pass.
 set -eu
-${nodes[0] === '"$NODES"' ? ': "${NODES:?expected the network of the nodes, such as 192.168.1.0/24}"\n' : ''}ufw default deny incoming
+${nodes[0] === '"$NODES"' ? `: "\${NODES:?expected the network of the nodes, such as 192.168.1.0/24}"\n` : ''}ufw default deny incoming
 ufw allow from 10.42.0.0/16 comment 'pods'
 ufw allow from 10.43.0.0/16 comment 'services'
 ${lines.join('\n')}

@@ -59,7 +59,7 @@ export function secretsOf(values: Values): NamedSecret[] {
     ...(argo && (broker || kafka)
       ? [env('pipeline-names', { mqtt: { text: 'pipeline' }, kafka: { text: 'kafka-pipeline' } })]
       : []),
-    ...(argo && argo.webhook ? [env('webhook', { token: made('WEBHOOK_TOKEN') })] : []),
+    ...((argo ? argo.webhook : false) ? [env('webhook', { token: made('WEBHOOK_TOKEN') })] : []),
     ...(nats
       ? [
           {

@@ -41,7 +41,7 @@ function problemsIn(given: Given): Problem[] {
 function portProblems({ platform, kafka, services }: Given): Problem[] {
   const outside = kafka ? kafka.outside : false;
   const all: { path: PropertyKey[]; port: number }[] = [
-    ...(platform && platform.compat
+    ...((platform ? platform.compat : undefined) !== undefined && platform
       ? platform.compatPorts.map((port, index) => ({ path: ['platform', 'compatPorts', index], port }))
       : []),
     ...(outside ? [{ path: ['kafka', 'outside', 'bootstrap'], port: outside.bootstrap }] : []),
