@@ -1,21 +1,30 @@
 #!/bin/sh
-# Makes .venv/registry/bin/registry: the distribution project's own, of its Go module, for tests with a real registry of images. Needs Go
-# 1.24 or newer; a minute. Run again, it does nothing.
+# Makes .venv/registry/bin: the distribution project's OCI registry, and crane, which reads what is in one. Needs Go 1.25 or newer; one to
+# three minutes. Run again, it does nothing. Where both were built elsewhere already: REGISTRY_BUILT=FOLDER takes them.
 set -eu
 cd "$(dirname "$0")/.."
 folder=$PWD/.venv/registry
-version=3.1.2
-if [ -x "$folder/bin/registry" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "registry $version" ]; then
+registry=3.1.2
+crane=0.22.1
+stamp="registry $registry crane $crane"
+if [ -x "$folder/bin/registry" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ]; then
   echo "$folder is ready"
   exit 0
 fi
-if ! command -v go >/dev/null; then
-  echo "no Go here to build the registry $version with" >&2
-  exit 1
-fi
 rm -rf "$folder"
 mkdir -p "$folder/bin"
-GOBIN="$folder/bin" CGO_ENABLED=0 go install -p 2 -trimpath -ldflags '-s -w' "github.com/distribution/distribution/v3/cmd/registry@v$version"
+if [ -n "${REGISTRY_BUILT:-}" ]; then
+  cp "$REGISTRY_BUILT/registry" "$REGISTRY_BUILT/crane" "$folder/bin/"
+else
+  if ! command -v go >/dev/null; then
+    echo "no Go here to build the registry with" >&2
+    exit 1
+  fi
+  export GOBIN="$folder/bin" CGO_ENABLED=0
+  go install -p 2 -trimpath -ldflags '-s -w' "github.com/distribution/distribution/v3/cmd/registry@v$registry"
+  go install -p 2 -trimpath -ldflags '-s -w' "github.com/google/go-containerregistry/cmd/crane@v$crane"
+fi
 "$folder/bin/registry" --version >/dev/null
-echo "registry $version" >"$folder/.stamp"
+"$folder/bin/crane" version >/dev/null
+echo "$stamp" >"$folder/.stamp"
 echo "$folder is made"

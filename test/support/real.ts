@@ -60,8 +60,8 @@ const parts = {
   postgres: () => onPath('psql') && existsSync('/usr/lib/postgresql'),
   /** PyPI prometheus_client, which reads what Prometheus reads. */
   prometheus: () => existsSync(python('prometheus')),
-  /** The distribution project's registry of images (scripts/registry.sh). */
-  registry: () => existsSync(registryProgram),
+  /** The distribution project's registry, and crane (scripts/registry.sh). */
+  registry: () => existsSync(join(registryFolder, '.stamp')),
   redis: () => onPath('redis-server') && onPath('redis-cli'),
   /** The system's Python, for what needs a terminal of its own. */
   python3: () => onPath('python3'),
@@ -106,8 +106,7 @@ export const tfjsNode = join(root, '.venv', 'tfjs-node');
 /** The program that scripts/cloud-init.sh makes. */
 export const cloudInitSchema = join(root, '.venv', 'cloud-init', 'schema');
 
-/** The program that scripts/registry.sh makes. */
-export const registryProgram = join(root, '.venv', 'registry', 'bin', 'registry');
+export const registryProgram = join(registryFolder, 'bin', 'registry');
 
 /** The program that scripts/argo-lint.sh makes. */
 export const argoLintProgram = join(root, '.venv', 'argo-lint', 'bin', 'argo-lint');
@@ -117,6 +116,9 @@ export const k8sFolder = join(root, '.venv', 'k8s');
 
 /** The program that scripts/espflash.sh makes. */
 export const espflashProgram = join(root, '.venv', 'espflash', 'bin', 'espflash');
+
+/** The folder that scripts/registry.sh makes. */
+export const registryFolder = join(root, '.venv', 'registry');
 
 /** The program that scripts/versitygw.sh makes. */
 export const versitygwProgram = join(root, '.venv', 'versitygw', 'bin', 'versitygw');

@@ -1,20 +1,30 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, bold, facts, next, shared, shellWord } from '../../lib/cli/index.js';
-import { pullModel, pullResultSchema, readTrust } from '../../lib/model/index.js';
-import { resolveModel, withClient } from '../../lib/registry/index.js';
+import { z } from 'zod';
+import { AiotCommand, bold, facts, next, ociFlags, shared, shellWord } from '../../lib/cli/index.js';
+import { AiotError } from '../../lib/core/index.js';
+import type { TrustRoot } from '../../lib/formats/index.js';
+import {
+  ociPulledSchema,
+  pullFromOci,
+  pullModel,
+  pullResultSchema,
+  readTrust,
+} from '../../lib/model/index.js';
+import { isOciReference, parseOciReference, resolveModel, withClient } from '../../lib/registry/index.js';
 
 export default class ModelPull extends AiotCommand {
   static override summary = 'Get a version, verify every byte of it, and put its files into a folder.';
   static override description =
-    'The folder then holds the signed bundle NAME-VERSION.aiot and the files in it, the .tflite among them: all of them, or nothing.';
+    'The folder then holds the signed bundle NAME-VERSION.aiot and the files in it, the .tflite among them: all of them, or nothing. From an OCI registry the signatures that refer to the artifact are verified against --trust, or whom the platform trusts: the registry is not believed.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> har@3 --out har-3',
     '<%= config.bin %> <%= command.id %> har@production --out har --trust trust.json --json',
+    '<%= config.bin %> <%= command.id %> oci://registry.example/models/motor:3 --out motor-3 --trust trust.json',
   ];
   static override args = {
     model: Args.string({
       required: true,
-      description: 'NAME@VERSION, NAME@latest, NAME@production, or NAME.',
+      description: 'NAME@VERSION, NAME@latest, NAME@production, NAME, or oci://HOST/REPOSITORY:TAG.',
     }),
   };
   static override flags = {
@@ -25,17 +35,19 @@ export default class ModelPull extends AiotCommand {
       env: 'AIOT_OUT',
       helpValue: 'DIR',
     }),
-    trust: shared.trust,
+    ...ociFlags,
     context: shared.context,
   };
-  static override result = pullResultSchema;
+  static override result = z.union([pullResultSchema, ociPulledSchema]);
 
   async run() {
     const { args, flags } = await this.input(ModelPull);
     const trust = await readTrust(flags);
-    const result = await withClient(flags.context, async (client) =>
-      pullModel({ client, model: await resolveModel(client, args.model), out: flags.out, trust }),
-    );
+    const result = isOciReference(args.model)
+      ? await this.fromRegistry(args.model, flags.out, trust, flags)
+      : await withClient(flags.context, async (client) =>
+          pullModel({ client, model: await resolveModel(client, args.model), out: flags.out, trust }),
+        );
     const { name, version, digest, out, files, unchanged } = result;
     this.print(`${bold(`${name}@${version}`)} is in ${out}${unchanged ? ', as it was already' : ''}.`);
     this.print(
@@ -47,5 +59,17 @@ export default class ModelPull extends AiotCommand {
     const file = shellWord(`${out}/${files[0]}`);
     this.print(next(`aiot model verify ${file}`, `aiot model inspect ${shellWord(`${out}/model.tflite`)}`));
     return result;
+  }
+
+  private async fromRegistry(
+    registry: string,
+    out: string,
+    trust: TrustRoot | null,
+    flags: { context?: string; 'plain-http': boolean },
+  ) {
+    const from = parseOciReference(registry);
+    const root = trust ?? (await withClient(flags.context, ({ trust }) => trust.get()));
+    if (!root) throw new AiotError('AIOT_TRUST_MISSING', 'the platform has no trust root yet');
+    return pullFromOci({ from, out, trust: root, plainHttp: flags['plain-http'] });
   }
 }

@@ -7,37 +7,47 @@ import {
   guidePushedText,
   modelFlags,
   next,
+  ociFlags,
+  ociPushedText,
   releaseFlags,
   shared,
+  shellWord,
   size,
 } from '../../lib/cli/index.js';
 import {
   defaultDeviceTypes,
   guidePushedSchema,
   isModelFile,
+  ociPushedSchema,
   openModelProject,
   pushFile,
   pushModel,
   pushResultSchema,
   pushToGuide,
+  pushToOci,
+  readTrust,
+  signedModel,
 } from '../../lib/model/index.js';
 import { operatorKey } from '../../lib/provision/index.js';
-import { contextFor, withClient, withGuide } from '../../lib/registry/index.js';
+import { contextFor, parseOciReference, withClient, withGuide } from '../../lib/registry/index.js';
 
 export default class ModelPush extends AiotCommand {
   static override summary = 'Bundle the evaluated model, sign it, and push it as a new version.';
   static override description =
-    'Refused when the model is below a limit of model.accept, was not evaluated as it is now, or when its figures are not those of the network. The signing key stays on this machine. A .aiot FILE is pushed as it is; a .tflite FILE is stored and can be verified, but no device runs it. To an installation of the guide’s services (aiot context add --kind architects-guide) the network goes in the form that its firmware takes, unsigned.';
+    'Refused when the model is below a limit of model.accept, was not evaluated as it is now, or when its figures are not those of the network. The signing key stays on this machine. A .aiot FILE is pushed as it is; a .tflite FILE is stored and can be verified, but no device runs it. With oci://HOST/REPOSITORY:TAG a signed version of the platform, or a signed .aiot file, goes into an OCI registry with its signatures, by the login of docker, podman or oras. To an installation of the guide’s services (aiot context add --kind architects-guide) the network goes in the form that its firmware takes, unsigned.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> har --project motor-watch --json',
     '<%= config.bin %> <%= command.id %> build/model.aiot --expires 720h',
     '<%= config.bin %> <%= command.id %> network.tflite --name doorbell',
+    '<%= config.bin %> <%= command.id %> motor@3 oci://registry.example/models/motor:3',
   ];
   static override args = {
     model: Args.string({
-      description: "The model's name [default: the project's], or a .aiot or .tflite file.",
+      description:
+        "The model's name [default: the project's], or a .aiot or .tflite file; NAME@VERSION for a registry.",
     }),
+    registry: Args.string({ description: 'An OCI registry: oci://HOST/REPOSITORY:TAG.' }),
   };
   static override flags = {
     project: shared.project,
@@ -58,13 +68,15 @@ export default class ModelPush extends AiotCommand {
       helpValue: 'TEXT',
     }),
     ...releaseFlags(defaultDeviceTypes),
+    ...ociFlags,
     context: shared.context,
   };
-  static override result = z.union([pushResultSchema, guidePushedSchema]);
+  static override result = z.union([pushResultSchema, guidePushedSchema, ociPushedSchema]);
 
   async run() {
     const input = await this.input(ModelPush);
     const { args, flags } = input;
+    if (args.registry !== undefined) return this.toRegistry(args.model, args.registry, flags);
     const at = again(input, 'context');
     const path = args.model !== undefined && isModelFile(args.model) ? args.model : null;
     const name = flags.name ?? (path === null ? args.model : undefined);
@@ -98,5 +110,26 @@ export default class ModelPush extends AiotCommand {
     const run = result.kind === 'model' ? [`aiot model deploy ${pushed} --to all${at}`] : [];
     this.print(next(...run, `aiot model why ${pushed}${at}`));
     return result;
+  }
+
+  private async toRegistry(
+    what = '',
+    registry: string,
+    flags: { trust?: string; context?: string; 'plain-http': boolean },
+  ) {
+    const to = parseOciReference(registry);
+    const trust = await readTrust(flags);
+    const signed =
+      trust && isModelFile(what)
+        ? await signedModel({ what, trust, client: null })
+        : await withClient(flags.context, (client) => signedModel({ what, trust, client }));
+    const pushed = await pushToOci(signed, { to, plainHttp: flags['plain-http'] });
+    this.print(ociPushedText(pushed));
+    this.print(
+      next(
+        `aiot model pull ${shellWord(pushed.reference)} --out ${shellWord(`${pushed.name}-${pushed.version}`)}`,
+      ),
+    );
+    return pushed;
   }
 }

@@ -38,6 +38,7 @@ export {
 export { inspectModel } from './inspect/inspect.js';
 export { type Inspection, inspectionSchema } from './inspect/result.js';
 export { openModelProject } from './material.js';
+export * from './oci/index.js';
 export { pullModel, pullResultSchema } from './pull.js';
 export {
   defaultDeviceTypes,

@@ -33,8 +33,17 @@ export interface PullOptions {
 export async function pullModel({ client, model, out, trust = null }: PullOptions): Promise<PullResult> {
   const fetched = await fetchModel(client, model, trust);
   const { name, version, digest } = fetched.card;
-  const whole = { name: `${name}-${version}.aiot`, data: fetched.bytes };
-  const files = [whole, ...fetched.members];
+  return putFiles({ name, version, digest, bytes: fetched.bytes, members: fetched.members }, out);
+}
+
+/** The signed bundle and its files into a folder: all of them or none. @throws AIOT_FOLDER_NOT_EMPTY, AIOT_FILE_NOT_WRITABLE */
+export async function putFiles(
+  model: { name: string; version: number; digest: string; bytes: Uint8Array; members: readonly Member[] },
+  out: string,
+): Promise<PullResult> {
+  const { name, version, digest } = model;
+  const whole = { name: `${name}-${version}.aiot`, data: model.bytes };
+  const files = [whole, ...model.members];
   const unchanged = await isThere(out, files);
   if (!unchanged) await fillFolder(resolve(out), files);
   return { name, version, digest, out, files: files.map((file) => file.name), unchanged };

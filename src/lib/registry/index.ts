@@ -47,6 +47,7 @@ export * from './firmware-api.js';
 export * from './fleet-api.js';
 export * from './guide/index.js';
 export * from './jobs/index.js';
+export * from './oci/index.js';
 export { everyPage, numberOf, type PageQuery, pageOfRows, pageQuerySchema, pageSchema } from './page.js';
 export { type Problem, problemOf, problemSchema, problemType } from './problem.js';
 export { type ModelId, parseModelReference, parseVersion, promoteModel, resolveModel } from './reference.js';

@@ -140,7 +140,12 @@ export function sessionLoad(qos: 1 | 2): Load {
   let count = 0;
   // Listened to before it connects: what the session holds comes at once.
   const attach = (victim: Victim) =>
-    mqtt.connect(victim.mqtts, { ...operator(victim), clientId, clean: false, reconnectPeriod: 0 });
+    mqtt.connect(victim.mqtts, {
+      ...operator(victim),
+      ...{ clientId, clean: false, reconnectPeriod: 0 },
+      // The client's own store throws where a message of QoS 2 comes while it is closed.
+      incomingStore: new mqtt.Store({ clean: false }),
+    });
   return {
     name: `session, QoS ${qos}`,
     async prepare(victim) {

@@ -854,6 +854,19 @@ export const catalogue = {
       'These values do not fit into an NVS partition of this size and version, or are not ones NVS can hold.',
     next: 'Choose a larger --size, or shorten the values.',
   },
+  AIOT_OCI_REFUSED: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'An OCI registry refused, asked for credentials that nobody keeps, or has something else at that place than a model of aiot.',
+    next: 'Log in with docker login, podman login or oras login, and check repository and tag: oci://HOST/REPOSITORY:TAG',
+  },
+  AIOT_OCI_UNREACHABLE: {
+    exit: 1,
+    family: 'outside',
+    about: 'An OCI registry did not answer.',
+    next: 'Check its address. One without TLS that is not on this machine wants --plain-http.',
+  },
   AIOT_OTADATA_MALFORMED: {
     exit: 2,
     family: 'user',

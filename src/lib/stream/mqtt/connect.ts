@@ -110,7 +110,7 @@ async function connectWith(
   const address = addressOf(url);
   const { connectTimeoutMs = 10_000, signal, lane } = wait;
   signal?.throwIfAborted();
-  const { connect } = await import('mqtt');
+  const { connect, Store } = await import('mqtt');
   const client = connect(address, {
     ...given,
     username: given.username ?? url.username,
@@ -121,6 +121,8 @@ async function connectWith(
     reconnectPeriod: 500 + Math.floor(Math.random() * 1000),
     reconnectOnConnackError: true,
     manualConnect: lane !== undefined,
+    // mqtt.js throws, where nobody can catch it, when a message of QoS 2 comes after its own store was closed.
+    incomingStore: new Store({ clean: false }),
   });
   // An error without a listener would end the process; what it means shows in the connection's state.
   client.on('error', () => {});

@@ -1,0 +1,54 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { AiotError, issueText, readJson, unless } from '../../core/index.js';
+
+/** Who asks: a name with a password, or a token that another one is got for. */
+export type OciCredentials = { username: string; password: string } | { identityToken: string };
+
+const configSchema = z.looseObject({
+  auths: z
+    .record(
+      z.string(),
+      z.looseObject({
+        auth: z.string().optional(),
+        username: z.string().optional(),
+        password: z.string().optional(),
+        identitytoken: z.string().optional(),
+      }),
+    )
+    .optional(),
+  credHelpers: z.record(z.string(), z.string()).optional(),
+  credsStore: z.string().optional(),
+});
+
+/** The file that `docker login`, `oras login` and, by REGISTRY_AUTH_FILE, `podman login` write. */
+function configFile(): string {
+  const { REGISTRY_AUTH_FILE: podman, DOCKER_CONFIG: docker } = process.env;
+  return podman || join(docker || join(homedir(), '.docker'), 'config.json');
+}
+
+/** What is kept for a registry; null = nobody has logged in. @throws AIOT_FILE_MALFORMED, AIOT_OCI_REFUSED (kept by a helper program) */
+export async function credentialsFor(host: string): Promise<OciCredentials | null> {
+  const file = configFile();
+  const read = await unless('AIOT_FILE_NOT_FOUND', readJson(file));
+  if (read === undefined) return null;
+  const config = configSchema.safeParse(read);
+  if (!config.success)
+    throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(config.error, 'it')}`);
+  const { auths = {}, credHelpers = {}, credsStore } = config.data;
+  const own = [host, `https://${host}`, `http://${host}`].map((key) => auths[key]).find(Boolean);
+  if (own?.identitytoken) return { identityToken: own.identitytoken };
+  if (own?.auth) {
+    const [username = '', ...rest] = Buffer.from(own.auth, 'base64').toString('utf8').split(':');
+    return { username, password: rest.join(':') };
+  }
+  if (own?.username !== undefined) return { username: own.username, password: own.password ?? '' };
+  const helper = credHelpers[host] ?? (own ? credsStore : undefined);
+  if (helper === undefined) return null;
+  throw new AiotError(
+    'AIOT_OCI_REFUSED',
+    `${file}: the password for ${host} is kept by docker-credential-${helper}, which is not asked`,
+    { next: `Log in so that it is in a file: REGISTRY_AUTH_FILE=FILE podman login ${host}` },
+  );
+}
