@@ -3,16 +3,15 @@ import { z } from 'zod';
 import {
   AiotCommand,
   again,
-  facts,
   guidePushedText,
   modelFlags,
   next,
   ociFlags,
   ociPushedText,
+  pushedText,
   releaseFlags,
   shared,
   shellWord,
-  size,
 } from '../../lib/cli/index.js';
 import {
   defaultDeviceTypes,
@@ -97,15 +96,7 @@ export default class ModelPush extends AiotCommand {
       const run = runId === undefined ? undefined : { id: runId, cause: flags.cause ?? null };
       return pushModel({ ...how, project: project!, data: flags.data, run });
     });
-    const same =
-      result.sameAs === null ? '' : `, the same as ${result.name}@${result.sameAs} and stored once`;
-    this.print(
-      facts([
-        ['Pushed', `${result.name}@${result.version} to ${context.url}`],
-        ['Bundle', `${size(result.bytes)}, ${result.digest}${same}`],
-        ['Signed', `manifest ${result.sequence}`],
-      ]),
-    );
+    this.print(pushedText(result, context.url));
     const pushed = `${result.name}@${result.version}`;
     const run = result.kind === 'model' ? [`aiot model deploy ${pushed} --to all${at}`] : [];
     this.print(next(...run, `aiot model why ${pushed}${at}`));

@@ -25,7 +25,7 @@ export { loopFlags } from './loop-flags.js';
 export { LoopScreen } from './loop-screen.js';
 export { modelFlags } from './model-flags.js';
 export { MonitorScreen } from './monitor-screen.js';
-export { ociFlags, ociPushedText } from './oci-flags.js';
+export { ociFlags } from './oci-flags.js';
 export { policyFlags, policyOf, rolloutId, whatFlags } from './ota-flags.js';
 export { passphraseFile, readPassphrase } from './passphrase.js';
 export { runArg, stepsFlags } from './pipeline-flags.js';
@@ -94,6 +94,7 @@ export {
   provisionWarnings,
   verifiedText,
 } from './render/provisioned.js';
+export { ociPushedText, pushedText } from './render/pushed.js';
 export { quantizationText } from './render/quantization.js';
 export { rankingText } from './render/ranking.js';
 export { recordingsTable } from './render/recordings.js';

@@ -1,8 +1,5 @@
 import { Flags } from '@oclif/core';
-import { size } from '../core/index.js';
-import type { OciPushed } from '../model/index.js';
 import { shared } from './flags.js';
-import { facts } from './render/text.js';
 
 /** Flags of what goes to and comes from an OCI registry. */
 export const ociFlags = {
@@ -12,19 +9,3 @@ export const ociFlags = {
     env: 'AIOT_PLAIN_HTTP',
   }),
 };
-
-export function ociPushedText({
-  name,
-  version,
-  reference,
-  bytes,
-  digest,
-  manifest,
-  unchanged,
-}: OciPushed): string {
-  return facts([
-    ['Pushed', `${name}@${version} to ${reference}${unchanged ? ', which had its bundle' : ''}`],
-    ['Bundle', `${size(bytes)}, ${digest}`],
-    ['Artifact', manifest],
-  ]);
-}

@@ -28,8 +28,10 @@ export function hasSettled(draft: Draft, index: number): boolean {
   if (unended(wave) === 0) return true;
   if (!hasSucceeded(draft, wave)) return false;
   // Who is not there holds nobody up, and has it when it comes.
+  const { world } = draft;
+  const awaited = world.returning === true && wave.settled === null;
   for (const device of draft.devicesOf(index)) {
-    if (device.state === 'offered' && draft.world.online(device.name)) return false;
+    if (device.state === 'offered' && (awaited || world.online(device.name))) return false;
   }
   return true;
 }
@@ -60,6 +62,7 @@ export function passes(draft: Draft, index: number): boolean {
   }
   if (head.policy.soakMs === 0) return true;
   const silent = markHealthy(draft, index);
+  if (silent > 0 && draft.world.returning) return false;
   const allowed = Math.floor(shareOf(head.policy.maxFailures, wave.devices)) + wave.forgiven;
   if (wave.waived || failures(wave) + silent <= allowed) return true;
   const told = `${silent} of ${wave.devices} devices of wave ${index + 1} committed and are not there any more`;

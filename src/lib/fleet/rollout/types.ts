@@ -135,6 +135,8 @@ export interface World {
   /** ms since 1970 */
   at: number;
   online(device: string): boolean;
+  /** Whoever is not online may be on the way back: the platform itself was away until just now. Absent = it was not. */
+  returning?: boolean;
   /** Whether it can run a model as a shadow; absent = none can. */
   shadows?(device: string): boolean;
 }

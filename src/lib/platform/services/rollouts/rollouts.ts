@@ -62,6 +62,8 @@ interface Waiting {
 
 /** How often time passes for rollouts, ms. */
 const tickMs = 250;
+/** How long after a restart devices are waited for that were there before it, ms: they come back spread, after waits that grow. */
+const returnMs = 30_000;
 
 /**
  * Runs rollouts: what happens goes through the fleet's state machine; the next state, and what devices are to run from then on,
@@ -73,6 +75,8 @@ export class Rollouts {
   private readonly running = new Map<string, RolloutState>();
   private readonly listeners = new Map<string, Set<Listener>>();
   private readonly inTurn: Turn;
+  /** When this process began, ms since 1970; null = not yet. */
+  private loaded: number | null = null;
   private readonly planner: Planner;
   private readonly proofs: Proofs;
   private readonly figures: RolloutFigures;
@@ -90,6 +94,7 @@ export class Rollouts {
 
   /** Takes over what runs by now, in whichever process it was moved on. In turn, or while nobody else is there. */
   async load(): Promise<void> {
+    this.loaded ??= this.parts.now();
     const states = await this.parts.store.running(this.running);
     const ended = new Set(this.running.keys());
     for (const state of states) {
@@ -288,6 +293,7 @@ export class Rollouts {
     const world = {
       at: now(),
       online: (name: string) => devices.online(name),
+      returning: this.isReturning(before),
       shadows: (name: string) => devices.find(name)?.reported?.features?.includes('shadow') ?? false,
     };
     const step = rolloutStep(before, events, world);
@@ -302,6 +308,11 @@ export class Rollouts {
     await this.parts.desired.tell(told);
     this.announce(state, numbered.changed);
     return state;
+  }
+
+  /** Whether the rollout was under way before this process was. */
+  private isReturning({ head }: RolloutState): boolean {
+    return this.loaded !== null && head.created < this.loaded && this.parts.now() < this.loaded + returnMs;
   }
 
   private announce(state: RolloutState, changed: readonly RolloutDevice[]): void {

@@ -1,0 +1,66 @@
+import { expect, it } from 'vitest';
+import {
+  afterStep,
+  type RolloutEvent,
+  type RolloutState,
+  rolloutStep,
+  startRollout,
+  type UpdateReport,
+  wishOf,
+  type World,
+} from '../../../src/lib/fleet/index.js';
+import { type RolloutPolicyInput, rolloutPolicySchema } from '../../../src/lib/registry/index.js';
+
+/** A rollout to four devices, two and two, that is asked while some of them are there. */
+function rollout(policy: RolloutPolicyInput) {
+  const releases = [{ kind: 'model' as const, name: 'har', version: 2, sequence: 7 }];
+  let state: RolloutState = startRollout({
+    ...{ id: 'ro_1', releases, rollback: null, selector: 'all', created: 0, by: 'ann', current: [] },
+    devices: ['a', 'b', 'c', 'd'],
+    policy: rolloutPolicySchema.parse({ waves: ['50%'], ...policy }),
+  });
+  const at = (time: number, online: string, world: Partial<World>, ...events: RolloutEvent[]) => {
+    const seen = { at: time, online: (name: string) => online.includes(name), ...world };
+    state = afterStep(state, rolloutStep(state, events, seen));
+    return state.head;
+  };
+  const commits = (device: string): RolloutEvent => {
+    const model = { sequence: 7 } as NonNullable<UpdateReport['model']>;
+    const rollout = wishOf('ro_1', state.devices.get(device)!.offer);
+    const report = { rollout, error: null, golden: null, state: 'COMMITTED', model } as UpdateReport;
+    return { type: 'reported', device, report };
+  };
+  return { at, commits };
+}
+
+it('opens no wave because the platform, just started, has not seen its devices yet', () => {
+  const { at, commits } = rollout({});
+  at(0, 'abcd', {}, { type: 'tick' });
+  // Both of wave one have the offer; the platform is away, comes back, and a is the first that does too.
+  expect(at(1000, 'a', { returning: true }, commits('a')).wave).toBe(0);
+  expect(at(2000, 'ab', { returning: true }, commits('b')).wave).toBe(1);
+});
+
+it('opens it without who stays away', () => {
+  const { at, commits } = rollout({});
+  at(0, 'abcd', {}, { type: 'tick' });
+  at(1000, 'a', { returning: true }, commits('a'));
+  expect(at(40_000, 'acd', {}, { type: 'tick' }).wave).toBe(1);
+});
+
+it('takes nobody for silent who may be on the way back', () => {
+  const { at, commits } = rollout({ soakMs: 10_000, maxFailures: 0 });
+  at(0, 'abcd', {}, { type: 'tick' });
+  at(1000, 'abcd', {}, commits('a'), commits('b'));
+  const returning = { returning: true };
+  expect(at(20_000, '', returning, { type: 'tick' })).toMatchObject({ state: 'running', wave: 0 });
+  expect(at(21_000, 'ab', returning, { type: 'tick' })).toMatchObject({ state: 'running', wave: 1 });
+});
+
+it('takes them for silent once that time is over', () => {
+  const { at, commits } = rollout({ soakMs: 10_000, maxFailures: 0 });
+  at(0, 'abcd', {}, { type: 'tick' });
+  at(1000, 'abcd', {}, commits('a'), commits('b'));
+  at(20_000, '', { returning: true }, { type: 'tick' });
+  expect(at(60_000, '', {}, { type: 'tick' }).reason).toMatchObject({ code: 'AIOT_ROLLOUT_SILENT' });
+});
