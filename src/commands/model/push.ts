@@ -11,7 +11,6 @@ import {
   pushedText,
   releaseFlags,
   shared,
-  shellWord,
 } from '../../lib/cli/index.js';
 import {
   defaultDeviceTypes,
@@ -23,12 +22,10 @@ import {
   pushModel,
   pushResultSchema,
   pushToGuide,
-  pushToOci,
-  readTrust,
-  signedModel,
+  pushVersionToOci,
 } from '../../lib/model/index.js';
 import { operatorKey } from '../../lib/provision/index.js';
-import { contextFor, parseOciReference, withClient, withGuide } from '../../lib/registry/index.js';
+import { contextFor, withClient, withGuide } from '../../lib/registry/index.js';
 
 export default class ModelPush extends AiotCommand {
   static override summary = 'Bundle the evaluated model, sign it, and push it as a new version.';
@@ -75,7 +72,12 @@ export default class ModelPush extends AiotCommand {
   async run() {
     const input = await this.input(ModelPush);
     const { args, flags } = input;
-    if (args.registry !== undefined) return this.toRegistry(args.model, args.registry, flags);
+    if (args.registry !== undefined) {
+      const pushed = await pushVersionToOci({ what: args.model ?? '', to: args.registry, ...flags });
+      this.print(ociPushedText(pushed));
+      this.print(next(`aiot model pull ${pushed.reference} --out ${pushed.name}-${pushed.version}`));
+      return pushed;
+    }
     const at = again(input, 'context');
     const path = args.model !== undefined && isModelFile(args.model) ? args.model : null;
     const name = flags.name ?? (path === null ? args.model : undefined);
@@ -101,26 +103,5 @@ export default class ModelPush extends AiotCommand {
     const run = result.kind === 'model' ? [`aiot model deploy ${pushed} --to all${at}`] : [];
     this.print(next(...run, `aiot model why ${pushed}${at}`));
     return result;
-  }
-
-  private async toRegistry(
-    what = '',
-    registry: string,
-    flags: { trust?: string; context?: string; 'plain-http': boolean },
-  ) {
-    const to = parseOciReference(registry);
-    const trust = await readTrust(flags);
-    const signed =
-      trust && isModelFile(what)
-        ? await signedModel({ what, trust, client: null })
-        : await withClient(flags.context, (client) => signedModel({ what, trust, client }));
-    const pushed = await pushToOci(signed, { to, plainHttp: flags['plain-http'] });
-    this.print(ociPushedText(pushed));
-    this.print(
-      next(
-        `aiot model pull ${shellWord(pushed.reference)} --out ${shellWord(`${pushed.name}-${pushed.version}`)}`,
-      ),
-    );
-    return pushed;
   }
 }

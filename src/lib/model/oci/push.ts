@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { AiotError, digestOf, readBytes } from '../../core/index.js';
 import type { TrustRoot } from '../../formats/index.js';
-import { type RegistryClient, resolveModel } from '../../registry/index.js';
+import { type RegistryClient, resolveModel, withClient } from '../../registry/index.js';
 import {
   artifactText,
   emptyContent,
@@ -9,11 +9,13 @@ import {
   type OciReference,
   OciRepository,
   ociText,
+  parseOciReference,
 } from '../../registry/oci/index.js';
 import { requireBundle } from '../bundle/pack.js';
 import { type Verified, verifySigned } from '../bundle/signed.js';
 import { type FetchClient, fetchModel } from '../fetch.js';
 import { isModelFile } from '../push-file.js';
+import { readTrust } from '../trust.js';
 import { bundleType, envelopeType, modelArtifact, releaseArtifact } from './artifact.js';
 
 export const ociPushedSchema = z.object({
@@ -104,4 +106,23 @@ export async function pushToOci(signed: Verified, { to, plainHttp }: OciPushOpti
 function described(text: string) {
   const bytes = Buffer.from(text);
   return { mediaType: manifestType, digest: digestOf(bytes), size: bytes.length };
+}
+
+/** As it is typed: which version or file, and where to. @throws as `signedModel` and `pushToOci` */
+export async function pushVersionToOci(typed: {
+  what: string;
+  to: string;
+  /** File of a trust root. */
+  trust?: string | undefined;
+  context?: string | undefined;
+  'plain-http': boolean;
+}): Promise<OciPushed> {
+  const { what } = typed;
+  const to = parseOciReference(typed.to);
+  const trust = await readTrust(typed);
+  const signed =
+    trust && isModelFile(what)
+      ? await signedModel({ what, trust, client: null })
+      : await withClient(typed.context, (client) => signedModel({ what, trust, client }));
+  return pushToOci(signed, { to, plainHttp: typed['plain-http'] });
 }
