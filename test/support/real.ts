@@ -106,8 +106,6 @@ export const tfjsNode = join(root, '.venv', 'tfjs-node');
 /** The program that scripts/cloud-init.sh makes. */
 export const cloudInitSchema = join(root, '.venv', 'cloud-init', 'schema');
 
-export const registryProgram = join(registryFolder, 'bin', 'registry');
-
 /** The program that scripts/argo-lint.sh makes. */
 export const argoLintProgram = join(root, '.venv', 'argo-lint', 'bin', 'argo-lint');
 
@@ -119,6 +117,7 @@ export const espflashProgram = join(root, '.venv', 'espflash', 'bin', 'espflash'
 
 /** The folder that scripts/registry.sh makes. */
 export const registryFolder = join(root, '.venv', 'registry');
+export const registryProgram = join(registryFolder, 'bin', 'registry');
 
 /** The program that scripts/versitygw.sh makes. */
 export const versitygwProgram = join(root, '.venv', 'versitygw', 'bin', 'versitygw');

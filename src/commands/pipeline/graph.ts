@@ -20,7 +20,8 @@ export default class PipelineGraph extends AiotCommand {
     const graph = await pipelineGraph({ dir: flags.project, out: flags.out });
     this.print(graph.text);
     if (graph.file !== null) this.print(`\nWritten: ${graph.file}`);
-    this.print(next(`aiot pipeline run${again(input, 'project')}`));
+    const at = again(input, 'project');
+    this.print(next(`aiot pipeline run${at}`));
     return graph;
   }
 }

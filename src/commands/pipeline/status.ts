@@ -28,8 +28,9 @@ export default class PipelineStatus extends AiotCommand {
     this.print(runStatusText(status, flags.step));
     const at = again(input, 'project');
     const open = ['interrupted', 'cancelled', 'failed', 'stopped'].includes(status.state);
-    const after = status.state === 'running' ? 'cancel' : open ? `resume ${status.run}` : 'history';
-    this.print(next(`aiot pipeline ${after}${at}`));
+    if (status.state === 'running') this.print(next(`aiot pipeline cancel${at}`));
+    else if (open) this.print(next(`aiot pipeline resume ${status.run}${at}`));
+    else this.print(next(`aiot pipeline history${at}`));
     return status;
   }
 }
