@@ -7,7 +7,7 @@ const { command, needed, when } = JSON.parse(process.argv[2]);
 const result = '/work/result.json';
 
 const skipped = (reason) => {
-  console.error(`skipped: ${reason}`);
+  process.stderr.write(`skipped: ${reason}\n`);
   writeFileSync(result, JSON.stringify({ state: 'skipped', reason }));
 };
 const valueAt = (step, path) => {
@@ -50,7 +50,7 @@ else {
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => child.kill(signal));
   const code = await new Promise((resolve) => {
     child.on('error', (error) => {
-      console.error(error.message);
+      process.stderr.write(`${error.message}\n`);
       resolve(127);
     });
     child.on('close', resolve);

@@ -6,8 +6,8 @@ import {
   rolloutStep,
   startRollout,
   type UpdateReport,
-  wishOf,
   type World,
+  wishOf,
 } from '../../../src/lib/fleet/index.js';
 import { type RolloutPolicyInput, rolloutPolicySchema } from '../../../src/lib/registry/index.js';
 

@@ -888,13 +888,15 @@ export const catalogue = {
   AIOT_PIPELINE_BUSY: {
     exit: 1,
     family: 'user',
-    about: 'The pipeline of this project is running already, in this or another process: there is one run at a time.',
+    about:
+      'The pipeline of this project is running already, in this or another process: there is one run at a time.',
     next: 'aiot pipeline status shows it; aiot pipeline cancel ends it.',
   },
   AIOT_PIPELINE_STEP: {
     exit: 1,
     family: 'outside',
-    about: 'A step of a pipeline failed, and so did the tries after it. What the steps before it left is kept.',
+    about:
+      'A step of a pipeline failed, and so did the tries after it. What the steps before it left is kept.',
     next: 'aiot pipeline status --step NAME shows what it said; aiot pipeline resume goes on at it.',
   },
   AIOT_PLATFORM_FAILED: {

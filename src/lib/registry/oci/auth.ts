@@ -35,7 +35,10 @@ interface TokenRequest {
 }
 
 /** How a token is asked for: with a password by GET, for an identity token by OAuth 2's POST; without either as anybody. */
-export function tokenRequest({ realm, service, scope }: Challenge, known: OciCredentials | null): TokenRequest {
+export function tokenRequest(
+  { realm, service, scope }: Challenge,
+  known: OciCredentials | null,
+): TokenRequest {
   const url = new URL(realm);
   const asked = { ...(service ? { service } : {}), ...(scope ? { scope } : {}) };
   if (known && 'identityToken' in known) {
