@@ -1,5 +1,7 @@
-// Sums up: node scripts/ci/total.js VITEST.json STEPS_PASSED STEPS_FAILED. The last line is `N passed, N failed`.
+// Sums up: node scripts/ci/total.js VITEST.json STEPS_PASSED STEPS_FAILED. What failed is said once more, so that the end of a long log
+// tells it; the last line is `N passed, N failed`.
 import { readFileSync } from 'node:fs';
+import { relative } from 'node:path';
 
 const [file, passed = '0', failed = '0'] = process.argv.slice(2);
 
@@ -16,6 +18,17 @@ function count(path) {
     passed: by('passed'),
     failed: by('failed') + broken.length,
     skipped: by('pending', 'skipped', 'todo'),
+    failures: [
+      ...broken.map(({ name, message }) => ({ name: relative('.', name), message })),
+      ...testResults.flatMap(({ name, assertionResults }) =>
+        assertionResults
+          .filter(({ status }) => status === 'failed')
+          .map(({ fullName, failureMessages }) => ({
+            name: `${relative('.', name)} > ${fullName}`,
+            message: failureMessages.join('\n'),
+          })),
+      ),
+    ],
   };
 }
 
@@ -24,11 +37,12 @@ function counted() {
     return count(file);
   } catch (error) {
     console.error(`no test results: ${error}`);
-    return { passed: 0, failed: 1, skipped: 0 };
+    return { passed: 0, failed: 1, skipped: 0, failures: [] };
   }
 }
 
 const tests = counted();
+for (const { name, message } of tests.failures) console.log(`FAILED ${name}\n${message}\n`);
 const total = { passed: tests.passed + Number(passed), failed: tests.failed + Number(failed) };
 const skipped = tests.skipped > 0 ? `, ${tests.skipped} skipped` : '';
 console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);

@@ -25,7 +25,7 @@ interface Template {
   dag?: { tasks: { name: string; depends?: string; arguments?: { artifacts?: Artifact[] } }[] };
 }
 
-/** Runs the templates in their order as an executor would: artifacts in, the container's command, artifacts out; /work is a folder here. */
+/** Runs the templates in their order as an executor would: artifacts in, the container's command, artifacts out; /pipeline is a folder here. */
 async function runWorkflow(templates: Template[], dir: string): Promise<Map<string, number | null>> {
   const codes = new Map<string, number | null>();
   const store = (key: string) => join(dir, 'store', key);
@@ -33,14 +33,18 @@ async function runWorkflow(templates: Template[], dir: string): Promise<Map<stri
     if (task.depends?.split(' && ').some((need) => codes.get(need) !== 0)) continue;
     const template = templates.find(({ name }) => name === task.name)!;
     const work = join(dir, 'pods', task.name);
-    const here = (path: string) => path.replace(/^\/work/, work).replace(/^\/step/, join(work, '.step'));
+    const here = (path: string) => path.replace(/^\/pipeline/, work).replace(/^\/step/, join(work, '.step'));
     await mkdir(work, { recursive: true });
     for (const input of template.inputs?.artifacts ?? []) {
       await mkdir(dirname(here(input.path)), { recursive: true });
       const from = task.arguments?.artifacts?.find(({ name }) => name === input.name)?.from;
       const [, step, output] = /tasks\.([\w-]+)\.outputs\.artifacts\.([\w-]+)/.exec(from ?? '') ?? [];
       const key = step === undefined ? input.s3?.key : `${step}/${output}`;
-      if (input.raw) await writeFile(here(input.path), input.raw.data.replaceAll('/work', work));
+      if (input.raw)
+        await writeFile(
+          here(input.path),
+          input.raw.data.replaceAll('/pipeline/', `${work}/`).replaceAll("'/pipeline'", `'${work}'`),
+        );
       else if (key !== undefined && existsSync(store(key)))
         await cp(store(key), here(input.path), { recursive: true });
       else if (!input.optional) throw new Error(`${task.name}: ${input.name} is missing`);
@@ -105,7 +109,7 @@ describe('aiot pipeline render --target argo', () => {
     expect(push?.outputs?.artifacts).toContainEqual(
       expect.objectContaining({
         name: 'kept-reference',
-        path: '/work/data',
+        path: '/pipeline/data',
         s3: { key: 'pipeline/motor-watch/kept/reference' },
       }),
     );

@@ -1,11 +1,10 @@
 import { Flags } from '@oclif/core';
 import {
   AiotCommand,
-  deployFlags,
   deployOptions,
   next,
   renderedText,
-  shared,
+  renderFlags,
   shellWord,
 } from '../../lib/cli/index.js';
 import { renderDeployment, renderedSchema, targetNames } from '../../lib/deploy/index.js';
@@ -27,17 +26,7 @@ export default class DeployRender extends AiotCommand {
       required: true,
       env: 'AIOT_TARGET',
     }),
-    out: Flags.string({
-      char: 'o',
-      summary: 'Folder to fill; made when missing.',
-      required: true,
-      env: 'AIOT_OUT',
-      helpValue: 'DIR',
-    }),
-    project: shared.project,
-    values: deployFlags.values,
-    'dry-run': shared['dry-run'],
-    yes: Flags.boolean({ summary: 'Write over files that were edited.', env: 'AIOT_YES' }),
+    ...renderFlags,
   };
   static override result = renderedSchema;
 

@@ -1,5 +1,5 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, deployFlags, next, renderedText, shared, shellWord } from '../../lib/cli/index.js';
+import { AiotCommand, next, renderedText, renderFlags, shellWord } from '../../lib/cli/index.js';
 import { renderedSchema, renderPipeline } from '../../lib/deploy/index.js';
 
 export default class PipelineRender extends AiotCommand {
@@ -17,17 +17,7 @@ export default class PipelineRender extends AiotCommand {
       required: true,
       env: 'AIOT_TARGET',
     }),
-    out: Flags.string({
-      char: 'o',
-      summary: 'Folder to fill; made when missing.',
-      required: true,
-      env: 'AIOT_OUT',
-      helpValue: 'DIR',
-    }),
-    project: shared.project,
-    values: deployFlags.values,
-    'dry-run': shared['dry-run'],
-    yes: Flags.boolean({ summary: 'Write over files that were edited.', env: 'AIOT_YES' }),
+    ...renderFlags,
   };
   static override result = renderedSchema;
 

@@ -1,4 +1,5 @@
 import { Args, Flags } from '@oclif/core';
+import { shared } from './flags.js';
 
 /** Flags and the argument of `aiot deploy`. */
 export const deployFlags = {
@@ -7,6 +8,21 @@ export const deployFlags = {
     env: 'AIOT_VALUES',
     helpValue: 'FILE',
   }),
+};
+
+/** Flags of what writes files into a folder. */
+export const renderFlags = {
+  out: Flags.string({
+    char: 'o',
+    summary: 'Folder to fill; made when missing.',
+    required: true,
+    env: 'AIOT_OUT',
+    helpValue: 'DIR',
+  }),
+  project: shared.project,
+  values: deployFlags.values,
+  'dry-run': shared['dry-run'],
+  yes: Flags.boolean({ summary: 'Write over files that were edited.', env: 'AIOT_YES' }),
 };
 
 export const deployFolder = Args.string({ description: 'Folder that was rendered.', default: '.' });

@@ -10,7 +10,7 @@ export { AiotCommand } from './command.js';
 export { confirm } from './confirm.js';
 export { instant, pageFlags, sizeInBytes, streamArg } from './data-flags.js';
 export { decimal } from './decimal.js';
-export { deployFlags, deployFolder, deployOptions } from './deploy-flags.js';
+export { deployFlags, deployFolder, deployOptions, renderFlags } from './deploy-flags.js';
 export { DeviceChangeCommand } from './device-change.js';
 export { eventFrom, eventTypes } from './event-flags.js';
 export { firmwareFlags, flashOffset, revision } from './firmware-flags.js';

@@ -1,17 +1,17 @@
-// One step of a pipeline in its pod, as `aiot pipeline run` has it on one machine: its folder is /work, its result the JSON that it prints.
+// One step of a pipeline in its pod, as `aiot pipeline run` has it on one machine: its folder is /pipeline, its result the JSON that it prints.
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { finished } from 'node:stream/promises';
 
 const { command, needed, when } = JSON.parse(process.argv[2]);
-const result = '/work/result.json';
+const result = '/pipeline/result.json';
 
 const skipped = (reason) => {
   process.stderr.write(`skipped: ${reason}\n`);
   writeFileSync(result, JSON.stringify({ state: 'skipped', reason }));
 };
 const valueAt = (step, path) => {
-  const file = `/work/results/${step}.json`;
+  const file = `/pipeline/results/${step}.json`;
   if (!existsSync(file)) return undefined;
   return path.reduce((value, key) => value?.[key], JSON.parse(readFileSync(file, 'utf8')));
 };
@@ -33,7 +33,7 @@ const holds = ({ not, step, path, compare }) => {
   return good !== not;
 };
 
-const missing = needed.find(({ path }) => !existsSync(`/work/${path}`));
+const missing = needed.find(({ path }) => !existsSync(`/pipeline/${path}`));
 const term = when.find((each) => !holds(each));
 if (missing) skipped(missing.why);
 else if (term) skipped(`${term.step}.${term.path.join('.')} does not hold`);
@@ -41,7 +41,7 @@ else {
   const [program, ...words] = command;
   const own = program === 'aiot';
   const child = spawn(own ? process.execPath : program, own ? ['/app/bin/run.js', ...words] : words, {
-    cwd: '/work',
+    cwd: '/pipeline',
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const kept = createWriteStream(result);

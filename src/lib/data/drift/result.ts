@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { momentsShape } from '../statistics/result.js';
 
 /** Why a column counts as drifted. */
 export const reasons = [
@@ -24,11 +25,7 @@ const sideSchema = z.object({
   /** Rows without a number or word; infinities are counted apart. */
   missing: z.int(),
   infinite: z.int(),
-  min: z.number().nullable(),
-  max: z.number().nullable(),
-  mean: z.number().nullable(),
-  /** Of the population. */
-  deviation: z.number().nullable(),
+  ...momentsShape,
   /** Most neighbouring rows of one value. */
   longestRun: z.int(),
 });

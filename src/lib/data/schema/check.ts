@@ -135,78 +135,46 @@ function checkNumbers(
 ): Violation[] {
   const { name, values, words, first } = column;
   const found: Violation[] = [];
-  const show = (row: number) => place(row, String(values[row]!));
+  const report = (kind: Violation['kind'], is: (value: number) => boolean, say: (hits: Hits) => string) => {
+    const hits = rowsWhere(values.length, (row) => is(values[row]!));
+    const places = hits.rows.map((row) => place(row, String(values[row]!)));
+    if (hits.count > 0) found.push(violation(kind, name, against, hits.count, places, say(hits)));
+  };
   if (field.type === 'text') {
-    const hits = rowsWhere(values.length, (row) => Number.isFinite(values[row]!));
-    if (hits.count > 0)
-      found.push(
-        violation(
-          'type',
-          name,
-          against,
-          hits.count,
-          hits.rows.map(show),
-          `${name}: expected words, got numbers`,
-        ),
-      );
+    report('type', Number.isFinite, () => `${name}: expected words, got numbers`);
     return found;
   }
   if (words > 0) {
     // Of a CSV file: line 2 is row 1.
     const places = first.map(({ line, cell }) => ({ row: line - 1, recording: null, value: cell }));
-    found.push(
-      violation(
-        'type',
-        name,
-        against,
-        words,
-        places,
-        `${name}: ${plural(words, 'cell')} that ${words === 1 ? 'is' : 'are'} no number, such as "${first[0]?.cell ?? ''}"`,
-      ),
-    );
+    const message = `${name}: ${plural(words, 'cell')} that ${words === 1 ? 'is' : 'are'} no number, such as "${first[0]?.cell ?? ''}"`;
+    found.push(violation('type', name, against, words, places, message));
   }
-  if (field.type === 'int') {
-    const hits = rowsWhere(values.length, (row) => Number.isFinite(values[row]!) && values[row]! % 1 !== 0);
-    if (hits.count > 0)
-      found.push(
-        violation(
-          'type',
-          name,
-          against,
-          hits.count,
-          hits.rows.map(show),
-          `${name}: expected whole numbers, got ${values[hits.rows[0]!]}`,
-        ),
-      );
-  }
-  const infinite = rowsWhere(values.length, (row) => Math.abs(values[row]!) === Number.POSITIVE_INFINITY);
-  if (infinite.count > 0)
-    found.push(
-      violation(
-        'infinite',
-        name,
-        against,
-        infinite.count,
-        infinite.rows.map(show),
-        `${name}: ${plural(infinite.count, 'infinite value')}`,
-      ),
+  if (field.type === 'int')
+    report(
+      'type',
+      (value) => Number.isFinite(value) && value % 1 !== 0,
+      ({ rows }) => `${name}: expected whole numbers, got ${values[rows[0]!]}`,
     );
+  report(
+    'infinite',
+    (value) => Math.abs(value) === Number.POSITIVE_INFINITY,
+    ({ count }) => `${name}: ${plural(count, 'infinite value')}`,
+  );
   if (field.range) {
     const [low, high] = field.range;
-    const hits = rowsWhere(
-      values.length,
-      (row) => Number.isFinite(values[row]!) && (values[row]! < low || values[row]! > high),
-    );
     const unit = field.unit === null ? '' : ` ${field.unit}`;
-    if (hits.count > 0) {
-      const message = `${name}: expected ${short(low)} to ${short(high)}${unit}, got ${short(values[hits.rows[0]!]!)} and ${hits.count > 1 ? `${hits.count - 1} more` : 'no other'} outside`;
-      found.push(violation('range', name, against, hits.count, hits.rows.map(show), message));
-    }
+    report(
+      'range',
+      (value) => Number.isFinite(value) && (value < low || value > high),
+      ({ count, rows }) =>
+        `${name}: expected ${short(low)} to ${short(high)}${unit}, got ${short(values[rows[0]!]!)} and ${count > 1 ? `${count - 1} more` : 'no other'} outside`,
+    );
   }
   return found;
 }
 
-function missingOf(column: Column): { count: number; share: number; rows: number[] } {
+function missingOf(column: Column): Hits & { share: number } {
   const length = column.kind === 'text' ? column.codes.length : column.values.length;
   const gone = (row: number) =>
     column.kind === 'text' ? column.codes[row] === -1 : Number.isNaN(column.values[row]!);
@@ -214,7 +182,13 @@ function missingOf(column: Column): { count: number; share: number; rows: number
   return { ...hits, share: hits.count / Math.max(1, length) };
 }
 
-function rowsWhere(length: number, is: (row: number) => boolean): { count: number; rows: number[] } {
+/** How many rows, and the first of them. */
+interface Hits {
+  count: number;
+  rows: number[];
+}
+
+function rowsWhere(length: number, is: (row: number) => boolean): Hits {
   const rows: number[] = [];
   let count = 0;
   for (let row = 0; row < length; row++) {

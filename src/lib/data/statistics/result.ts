@@ -1,5 +1,14 @@
 import { z } from 'zod';
 
+/** Of a column’s finite numbers; null where it has none. */
+export const momentsShape = {
+  min: z.number().nullable(),
+  max: z.number().nullable(),
+  mean: z.number().nullable(),
+  /** Of the population. */
+  deviation: z.number().nullable(),
+};
+
 const groupSchema = z.object({
   /** The label, or the recording. */
   name: z.string(),
@@ -8,10 +17,7 @@ const groupSchema = z.object({
     z.object({
       name: z.string(),
       count: z.int(),
-      min: z.number().nullable(),
-      max: z.number().nullable(),
-      mean: z.number().nullable(),
-      deviation: z.number().nullable(),
+      ...momentsShape,
     }),
   ),
 });
@@ -26,11 +32,7 @@ export const fieldStatisticsSchema = z.object({
   count: z.int(),
   missing: z.int(),
   infinite: z.int(),
-  min: z.number().nullable(),
-  max: z.number().nullable(),
-  mean: z.number().nullable(),
-  /** Of the population. */
-  deviation: z.number().nullable(),
+  ...momentsShape,
   /** Linear between values, as numpy’s. */
   quantiles: z
     .object({

@@ -7,7 +7,7 @@ type Artifact = Record<string, unknown>;
 /** Files of the project by path, where they are small enough to stand in the template. */
 export type ProjectTexts = ReadonlyMap<string, string>;
 
-const work = '/work';
+const work = '/pipeline';
 const asIs = { none: {} };
 
 /** Each step as templates/deploy/argo/workflow-template.yaml wants it. @throws AIOT_USAGE text that Argo would take for its own */
