@@ -9,7 +9,7 @@ export { type DeviceEvent, deviceEventSchema } from './events.js';
 export { chanceOf } from './fleet/chance.js';
 export { describeFleetEvent, type FleetEvent, fleetEventSchema } from './fleet/events.js';
 export { isAway, parseClock, parseLatency, parseShare } from './fleet/network.js';
-export { RehearsedDevice, type RehearsedNetwork } from './fleet/rehearsed.js';
+export { RehearsedDevice, type RehearsedNetwork, type RehearsedTraffic } from './fleet/rehearsed.js';
 export { type FleetOptions, simulateFleet } from './fleet/simulate.js';
 export { usualTemplate } from './fleet/template.js';
 export { simulateBoardAtGuide } from './guide/at-platform.js';

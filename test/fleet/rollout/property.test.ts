@@ -405,7 +405,6 @@ describe('a rollout, whatever comes', () => {
         const saved: RolloutState = {
           head: JSON.parse(JSON.stringify(before.head)),
           devices: new Map(JSON.parse(JSON.stringify([...before.devices]))),
-          members: before.members,
         };
         const online = () => true;
         const world = { at, online, shadows };

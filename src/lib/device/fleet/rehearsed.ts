@@ -27,6 +27,15 @@ export interface RehearsedWorld {
   manifest(desired: Desired): Manifest;
   /** It has reached the platform. */
   report(device: string, kind: Kind, reported: Reported): void;
+  traffic?: RehearsedTraffic;
+}
+
+/** What goes over a device's line besides what it reports. Times are ms since 1970. */
+export interface RehearsedTraffic {
+  /** It is there again, and subscribes. */
+  connected(at: number, device: string): void;
+  /** It has asked for the manifest, or for so many bytes of what that names. */
+  fetched(at: number, device: string, what: 'manifest' | 'blob', bytes: number): void;
 }
 
 const traits = (kind: Kind): DeviceTraits => ({
@@ -77,6 +86,7 @@ export class RehearsedDevice {
     if (online === this.online) return;
     this.online = online;
     if (!online) return;
+    this.world.traffic?.connected(this.world.now(), this.name);
     for (const kind of this.parts.keys()) this.tell(kind);
     this.listen();
     for (const then of this.waiting.splice(0)) then();
@@ -132,6 +142,7 @@ export class RehearsedDevice {
     switch (effect.type) {
       case 'fetchManifest':
         if (!desired) return;
+        this.world.traffic?.fetched(now(), this.name, 'manifest', 0);
         answer(
           2 * this.delay(),
           { type: 'manifest', attempt, manifest: this.world.manifest(desired), now: now() },
@@ -140,6 +151,7 @@ export class RehearsedDevice {
         return;
       case 'fetchBundle': {
         const { bytes } = effect;
+        this.world.traffic?.fetched(now(), this.name, 'blob', bytes);
         if (!effect.resume) this.feed(kind, { type: 'erased', attempt });
         this.feed(kind, { type: 'progress', attempt, bytes });
         const ms = this.delay() + (bytes / network.bytesPerSecond) * 1000;

@@ -3,6 +3,7 @@ import {
   isAway,
   RehearsedDevice,
   type RehearsedNetwork,
+  type RehearsedTraffic,
   type Reported,
 } from '../../device/index.js';
 import { type Manifest, manifestSchema } from '../../formats/index.js';
@@ -17,6 +18,7 @@ import {
   afterStep,
   type RolloutEvent,
   type RolloutState,
+  type RolloutStep,
   rolloutStep,
   startRollout,
   type UpdateReport,
@@ -32,6 +34,15 @@ export interface RehearsalOptions {
   outageMs: number;
   /** When that begins, ms after the beginning. */
   outageAt: number;
+  observer?: RehearsalObserver;
+}
+
+/** Whoever counts what goes to and fro. Times are ms since 1970. */
+export interface RehearsalObserver extends RehearsedTraffic {
+  /** The platform has taken a step: what it writes down, and whom it tells what. */
+  stepped(at: number, before: RolloutState, step: RolloutStep): void;
+  /** A device has told it this. */
+  reported(at: number, device: string, kind: Release['kind'], reported: Reported): void;
 }
 
 /** How one rehearsal went. */
@@ -66,6 +77,7 @@ export function rehearse(plan: RolloutPlan, options: RehearsalOptions): Rehearsa
 class Run {
   private readonly agenda = new Agenda();
   private readonly devices = new Map<string, RehearsedDevice>();
+  private readonly everyone: RehearsedDevice[];
   private readonly begun: number;
   private now: number;
   private state: RolloutState;
@@ -95,12 +107,14 @@ class Run {
         manifests.set(desired.manifest, known);
         return known;
       },
-      report: (device: string, kind: Release['kind'], reported: Reported) =>
-        this.gather({ type: 'reported', device, report: ofKind(kind, reported) }),
+      report: (device: string, kind: Release['kind'], reported: Reported) => {
+        options.observer?.reported(this.now, device, kind, reported);
+        this.gather({ type: 'reported', device, report: ofKind(kind, reported) });
+      },
+      ...(options.observer ? { traffic: options.observer } : {}),
     };
-    for (const [index, name] of names.entries()) {
-      this.devices.set(name, new RehearsedDevice(name, index, world));
-    }
+    this.everyone = names.map((name, index) => new RehearsedDevice(name, index, world));
+    for (const device of this.everyone) this.devices.set(device.name, device);
   }
 
   toTheEnd(): Rehearsal {
@@ -139,22 +153,22 @@ class Run {
   private step(events: readonly RolloutEvent[]): void {
     const online = (name: string) => this.devices.get(name)?.online ?? false;
     const step = rolloutStep(this.state, events, { at: this.now, online, shadows: () => true });
+    this.options.observer?.stepped(this.now, this.state, step);
     this.state = afterStep(this.state, step);
     for (const wish of step.wishes) this.devices.get(wish.device)?.hear(desiredOf(wish));
   }
 
-  /** Who is away in this minute. */
-  private weather(count: number): void {
-    const { network } = this.options;
-    if (network.offline === 0) return;
-    if (!this.brokerAway) this.connectAll(count);
-    this.agenda.add(this.now + minuteMs, () => this.weather(count + 1));
+  /** Who is away in this minute: each begins it in a second of its own, for devices do not come and go by the clock. */
+  private weather(second: number): void {
+    if (this.options.network.offline === 0) return;
+    if (!this.brokerAway) this.connectSome(Math.floor(second / 60), second % 60, 60);
+    this.agenda.add(this.now + minuteMs / 60, () => this.weather(second + 1));
   }
 
-  private connectAll(count: number): void {
-    let index = 0;
-    for (const device of this.devices.values()) {
-      device.connect(!isAway(this.options.network, index++, count));
+  /** The device of this index, and each so many-th after it. */
+  private connectSome(minute: number, from: number, each: number): void {
+    for (let i = from; i < this.everyone.length; i += each) {
+      this.everyone[i]!.connect(!isAway(this.options.network, i, minute));
     }
   }
 
@@ -167,7 +181,7 @@ class Run {
     });
     this.agenda.add(this.now + outageAt + outageMs, () => {
       this.brokerAway = false;
-      this.connectAll(Math.floor((this.now - this.begun) / minuteMs));
+      this.connectSome(Math.floor((this.now - this.begun) / minuteMs), 0, 1);
     });
   }
 

@@ -29,7 +29,7 @@ export const rehearsalsSchema = z.object({
 });
 export type Rehearsals = z.output<typeof rehearsalsSchema>;
 
-export interface RehearseOptions extends Omit<RehearsalOptions, 'outageAt'> {
+export interface RehearseOptions extends Omit<RehearsalOptions, 'outageAt' | 'observer'> {
   runs: number;
   /** Between two of them, so that whoever waits may stop it. @throws */
   onRun?: (done: number) => Promise<void> | void;

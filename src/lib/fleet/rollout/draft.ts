@@ -1,5 +1,6 @@
 import type { Release, RolloutReason } from '../../registry/index.js';
 import { shadowWish } from './shadow.js';
+import { type Block, DeviceTable } from './table.js';
 import type {
   RolloutDevice,
   RolloutHead,
@@ -14,13 +15,17 @@ import { wishOf } from './wish.js';
 /** A rollout that is being changed: what it was made from stays as it is. */
 export class Draft {
   readonly head: RolloutHead;
+  private readonly before: DeviceTable;
   private readonly changed = new Map<string, RolloutDevice>();
+  /** Indices of the blocks that those are in: what a block tells of itself does not hold any more. */
+  private readonly touched = new Set<number>();
   private readonly wishes = new Map<string, Wish>();
 
   constructor(
-    private readonly state: RolloutState,
+    state: RolloutState,
     readonly world: World,
   ) {
+    this.before = DeviceTable.of(state.devices);
     const waves = state.head.waves.map((wave) => ({ ...wave, counts: { ...wave.counts } }));
     this.head = { ...state.head, waves };
   }
@@ -30,20 +35,23 @@ export class Draft {
   }
 
   device(name: string): RolloutDevice | undefined {
-    return this.changed.get(name) ?? this.state.devices.get(name);
+    return this.changed.get(name) ?? this.before.get(name);
   }
 
   wave(index: number): RolloutWave {
     return this.head.waves[index]!;
   }
 
-  /** Of the waves up to this one. */
-  *devicesUpTo(wave: number): Generator<RolloutDevice> {
-    for (let i = 0; i <= wave; i++) yield* this.devicesOf(i);
+  /** Of the waves up to this one, less the blocks in which nobody is looked for. */
+  *devicesUpTo(wave: number, mayHave: (block: Block) => boolean = () => true): Generator<RolloutDevice> {
+    for (let i = 0; i <= wave; i++) yield* this.devicesOf(i, mayHave);
   }
 
-  *devicesOf(wave: number): Generator<RolloutDevice> {
-    for (const name of this.state.members[wave] ?? []) yield this.device(name)!;
+  *devicesOf(wave: number, mayHave: (block: Block) => boolean = () => true): Generator<RolloutDevice> {
+    for (const [index, block] of this.before.blocks.entries()) {
+      if (block.wave !== wave || (!mayHave(block) && !this.touched.has(index))) continue;
+      for (const device of block.devices) yield this.changed.get(device.name) ?? device;
+    }
   }
 
   change(device: RolloutDevice, change: Partial<RolloutDevice>): RolloutDevice {
@@ -52,6 +60,7 @@ export class Draft {
     counts[device.state]--;
     counts[next.state]++;
     this.changed.set(device.name, next);
+    this.touched.add(this.before.blockOf(device.name)!);
     return next;
   }
 

@@ -30,7 +30,7 @@ export function hasSettled(draft: Draft, index: number): boolean {
   // Who is not there holds nobody up, and has it when it comes.
   const { world } = draft;
   const awaited = world.returning === true && wave.settled === null;
-  for (const device of draft.devicesOf(index)) {
+  for (const device of draft.devicesOf(index, ({ offered }) => offered)) {
     if (device.state === 'offered' && (awaited || world.online(device.name))) return false;
   }
   return true;

@@ -20,7 +20,7 @@ function offerTo(draft: Draft, wave: number): void {
   const { counts } = draft.wave(wave);
   if (counts.pending + counts.shadowing === 0) return;
   const asShadow = isShadowing(draft.wave(wave));
-  for (const device of draft.devicesOf(wave)) {
+  for (const device of draft.devicesOf(wave, ({ due }) => due <= draft.at)) {
     if (!isDue(draft, device, asShadow)) continue;
     if (!take(draft)) return;
     draft.offer(device, draft.head.releases[device.item]!, 'offered', asShadow);
@@ -29,7 +29,7 @@ function offerTo(draft: Draft, wave: number): void {
 
 function takeBack(draft: Draft, wave: number): void {
   if (draft.wave(wave).counts.offered === 0) return;
-  for (const device of draft.devicesOf(wave)) {
+  for (const device of draft.devicesOf(wave, ({ offered }) => offered)) {
     if (device.state !== 'offered') continue;
     draft.withdraw(device);
     draft.change(device, { state: 'pending', attempts: device.attempts - 1 });
@@ -43,14 +43,17 @@ function isDue({ at, world }: Draft, { name, state, retryAt }: RolloutDevice, as
   return !asShadow || (world.shadows?.(name) ?? false);
 }
 
-/** A minute's worth at most, so that a pause is not made up for at once. */
+/** What is left over while nobody waits is lost but for so much of it, ms: the next wave does not begin with a minute's worth at once. */
+const savedMs = 1000;
+
 function refill(draft: Draft): void {
   const { head, at } = draft;
   const { perMinute } = head.policy;
   if (perMinute === null) return;
   const before = head.budget ?? { offers: 1, at };
   const grown = (Math.max(0, at - before.at) * perMinute) / 60_000;
-  head.budget = { offers: Math.min(perMinute, before.offers + grown), at };
+  const most = 1 + (savedMs * perMinute) / 60_000;
+  head.budget = { offers: Math.min(most, before.offers + grown), at };
 }
 
 function take({ head }: Draft): boolean {

@@ -40,7 +40,7 @@ export function rollBack(draft: Draft, reason: RolloutReason | null): void {
 /** Also those that committed after it was taken back, and those whose commit did not count. */
 export function restore(draft: Draft): void {
   const { rollback } = draft.head;
-  for (const device of draft.devicesUpTo(draft.head.waves.length - 1)) {
+  for (const device of draft.devicesUpTo(draft.head.waves.length - 1, ({ runs }) => runs)) {
     const runs = device.state === 'committed' || (device.holds && isEnd(device.state));
     // Who had it before the rollout keeps it.
     if (runs && device.offer > 0) draft.offer(device, rollback!, 'restoring');

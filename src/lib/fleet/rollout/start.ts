@@ -1,4 +1,5 @@
 import type { Release, RolloutPolicy } from '../../registry/index.js';
+import { DeviceTable } from './table.js';
 import type { RolloutDevice, RolloutState } from './types.js';
 import { newWave, splitIntoWaves } from './waves.js';
 
@@ -22,10 +23,9 @@ export function startRollout(start: StartRollout): RolloutState {
   const { id, releases, rollback, selector, policy, by, created } = start;
   const members = splitIntoWaves(start.devices, policy.waves);
   const current = new Set(start.current);
-  const devices = new Map<string, RolloutDevice>();
-  members.forEach((names, wave) => {
-    for (const name of names) devices.set(name, newDevice(name, wave, current.has(name), created));
-  });
+  const devices = members.flatMap((names, wave) =>
+    names.map((name) => newDevice(name, wave, current.has(name), created)),
+  );
   return {
     head: {
       ...{ id, releases, rollback, selector, policy, by, created },
@@ -33,7 +33,7 @@ export function startRollout(start: StartRollout): RolloutState {
       state: policy.approval ? 'awaitingApproval' : 'scheduled',
       waves: members.map((names) => newWave(names.length, names.filter((name) => current.has(name)).length)),
     },
-    ...{ devices, members },
+    devices: DeviceTable.from(devices),
   };
 }
 

@@ -7,6 +7,7 @@ import { awaitsProof } from './proof.js';
 import { restore } from './recall.js';
 import { applyReport, fail } from './report.js';
 import { beginShadow, isShadowing } from './shadow.js';
+import { DeviceTable } from './table.js';
 import type { RolloutDevice, RolloutEvent, RolloutState, RolloutStep, World } from './types.js';
 import { isEnd, unended } from './waves.js';
 import { parseWish } from './wish.js';
@@ -29,9 +30,7 @@ export function rolloutStep(state: RolloutState, events: readonly RolloutEvent[]
 /** The state after a step. */
 export function afterStep(state: RolloutState, { head, changed }: RolloutStep): RolloutState {
   if (changed.length === 0) return { ...state, head };
-  const devices = new Map(state.devices);
-  for (const device of changed) devices.set(device.name, device);
-  return { ...state, head, devices };
+  return { head, devices: DeviceTable.of(state.devices).with(changed) };
 }
 
 function apply(draft: Draft, event: RolloutEvent): void {
@@ -67,8 +66,11 @@ function takeOut(draft: Draft, name: string, error: RolloutReason): void {
 }
 
 function passDeadlines(draft: Draft): void {
+  const { deadlineMs, offlineMs } = draft.head.policy;
+  const first = draft.at - Math.min(deadlineMs, offlineMs ?? deadlineMs);
   // In later waves nobody has been asked.
-  for (const device of draft.devicesUpTo(draft.head.wave)) passDeadline(draft, device);
+  const late = draft.devicesUpTo(draft.head.wave, ({ asked }) => asked <= first);
+  for (const device of late) passDeadline(draft, device);
 }
 
 function passDeadline(draft: Draft, device: RolloutDevice): void {

@@ -94,8 +94,6 @@ export interface RolloutState {
   head: RolloutHead;
   /** In the order of their waves. */
   devices: ReadonlyMap<string, RolloutDevice>;
-  /** Names by wave. */
-  members: readonly (readonly string[])[];
 }
 
 /** What a device says about its update, as far as a rollout looks at it. */

@@ -139,7 +139,8 @@ async function wishOf(store: Store, device: string): Promise<string | undefined>
 /** Where the registry of a kind is. */
 const nouns = { firmware: 'firmware', config: 'configs' };
 
-function desiredOf({ wish, release, soakMs, shadow, delta }: Wish): Desired | null {
+/** The message that tells a device of a wish; null = nothing. */
+export function desiredOf({ wish, release, soakMs, shadow, delta }: Wish): Desired | null {
   if (release === null) return null;
   const { kind, name, version, sequence } = release;
   const manifest =

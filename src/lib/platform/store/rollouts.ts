@@ -1,5 +1,11 @@
 import { AiotError } from '../../core/index.js';
-import type { RolloutDevice, RolloutHead, RolloutState, RolloutStore } from '../../fleet/index.js';
+import {
+  DeviceTable,
+  type RolloutDevice,
+  type RolloutHead,
+  type RolloutState,
+  type RolloutStore,
+} from '../../fleet/index.js';
 import type { DesiredStates } from '../services/desired.js';
 import type { Events } from '../services/events.js';
 import type { Store } from './database.js';
@@ -135,13 +141,6 @@ async function devicesOf(store: Store, rollout: string, since?: number): Promise
 }
 
 function stateOf(row: Schema['rollouts'], read: RolloutDevice[], known?: RolloutState): RolloutState {
-  const devices = new Map(known?.devices);
-  for (const device of read) devices.set(device.name, device);
-  if (known) return { ...known, head: headOf(row), devices };
-  const members: string[][] = [];
-  for (const { name, wave } of read) {
-    members[wave] ??= [];
-    members[wave].push(name);
-  }
-  return { head: headOf(row, read), devices, members };
+  if (known) return { head: headOf(row), devices: DeviceTable.of(known.devices).with(read) };
+  return { head: headOf(row, read), devices: DeviceTable.from(read) };
 }

@@ -101,13 +101,13 @@ export class Rollouts {
       ended.delete(state.head.id);
       const before = this.running.get(state.head.id);
       this.running.set(state.head.id, state);
-      if (before !== state) this.announce(state, changedSince(state, before));
+      if (before !== state) this.announce(state, () => changedSince(state, before));
     }
     for (const id of ended) {
       const before = this.running.get(id);
       this.running.delete(id);
       const state = this.listeners.has(id) ? await this.parts.store.get(id) : null;
-      if (state) this.announce(state, changedSince(state, before));
+      if (state) this.announce(state, () => changedSince(state, before));
     }
   }
 
@@ -306,7 +306,7 @@ export class Rollouts {
       this.figures.keep(state);
     } else this.running.set(state.head.id, state);
     await this.parts.desired.tell(told);
-    this.announce(state, numbered.changed);
+    this.announce(state, () => numbered.changed);
     return state;
   }
 
@@ -315,10 +315,10 @@ export class Rollouts {
     return this.loaded !== null && head.created < this.loaded && this.parts.now() < this.loaded + returnMs;
   }
 
-  private announce(state: RolloutState, changed: readonly RolloutDevice[]): void {
+  private announce(state: RolloutState, changed: () => readonly RolloutDevice[]): void {
     const listeners = this.listeners.get(state.head.id);
     if (!listeners) return;
-    const news = { rollout: rolloutOf(state.head, this.parts.now()), changed: changed.map(deviceInfo) };
+    const news = { rollout: rolloutOf(state.head, this.parts.now()), changed: changed().map(deviceInfo) };
     for (const listener of listeners) listener(news);
   }
 }

@@ -1,0 +1,72 @@
+// What a message is on the wire, by our own code for each: MQTT 3.1.1 at QoS 1, proofs of real keys, an envelope as it is signed.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { digestOf, generateKeyPair, newId } from '../../src/lib/core/index.js';
+import { encodeMessage, type Reported, topicOf, withProof } from '../../src/lib/device/index.js';
+import { signManifest } from '../../src/lib/formats/index.js';
+import { manifestOf } from '../../src/lib/model/index.js';
+import { certificateRequest, openAuthority } from '../../src/lib/provision/index.js';
+import { tinyBundle } from '../../test/support/bundle.js';
+
+/** PUBACK: a header of two bytes, and the packet's number. */
+export const ackBytes = 4;
+const connackBytes = 4;
+/** To two topics at once. */
+const subackBytes = 6;
+
+/** A PUBLISH at QoS 1, bytes. */
+export function publishBytes(topic: string, payload: number): number {
+  const rest = 2 + topic.length + 2 + payload;
+  return 1 + lengthBytes(rest) + rest;
+}
+
+/** What a device that comes sends (CONNECT with a will, SUBSCRIBE to two topics, presence) and gets, bytes. */
+export function connectBytes(device: string): { up: number; down: number } {
+  const [presence, command, desired] = (['presence', 'command', 'desired'] as const).map((channel) =>
+    topicOf(device, channel),
+  ) as [string, string, string];
+  const said = encodeMessage({ online: true, t: 1_760_000_000_000 }).length;
+  const will = encodeMessage({ online: false, t: 1_760_000_000_000 }).length;
+  const connect = 10 + 2 + device.length + 2 + presence.length + 2 + will;
+  const subscribe = 2 + 2 + command.length + 1 + 2 + desired.length + 1;
+  const own = [connect, subscribe].map((rest) => 1 + lengthBytes(rest) + rest);
+  return {
+    up: own.reduce((sum, bytes) => sum + bytes, 0) + publishBytes(presence, said),
+    down: connackBytes + subackBytes + ackBytes,
+  };
+}
+
+/** Bytes that say how long the rest of a packet is (MQTT 3.1.1, 2.2.3). */
+function lengthBytes(rest: number): number {
+  return rest < 128 ? 1 : rest < 16_384 ? 2 : 3;
+}
+
+/** Bytes that a device's signature adds to the message with which it says that it has committed. */
+export async function proofBytes(device: string): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-'));
+  try {
+    const { privatePem } = generateKeyPair();
+    const csr = await certificateRequest(privatePem, device);
+    const authority = await openAuthority(folder, Date.now);
+    const { certificate } = await authority.device({ csr, name: device, id: newId('dev', Date.now()) });
+    const running = { name: 'tiny', version: 2, sequence: 7, digest: digestOf('') };
+    const reported: Reported = {
+      ...{ t: Date.now(), type: 'esp32', state: 'COMMITTED', rollout: newId('ro', Date.now()) },
+      ...{ model: running, floor: 0, download: null, golden: { vectors: 3, passed: 3 }, error: null },
+    };
+    const signed = withProof(reported, { name: device, key: privatePem, certificate }, 0);
+    return encodeMessage(signed).length - encodeMessage(reported).length;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The signed manifest of the smallest model, bytes of its envelope. */
+export function envelopeBytes(): number {
+  const manifest = manifestOf(tinyBundle(), {
+    ...{ name: 'tiny', version: 2, sequence: 7, issued: 1_760_000_000_000, expires: null },
+    deviceTypes: ['esp32'],
+  });
+  return encodeMessage(signManifest(manifest, generateKeyPair().privatePem)).length;
+}

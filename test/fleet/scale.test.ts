@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { type ScaleOptions, simulate } from '../../bench/scale/simulate.js';
+import { connectBytes, publishBytes } from '../../bench/scale/sizes.js';
+
+const devices = 1200;
+const options: ScaleOptions = {
+  devices,
+  policy: { waves: [12, '25%'], perMinute: 1200, attempts: 2, maxFailures: '20%', offlineMs: 3_600_000 },
+  network: {
+    ...{ seed: 7, loss: 0.02, latencyMs: [20, 200], offline: 0.05, failRate: 0.01 },
+    ...{ powerCuts: 0.01, bytesPerSecond: 50_000 },
+  },
+  bytes: { blob: 100_000, manifest: 2500, proof: 1265 },
+};
+const first = simulate(options);
+
+describe('the simulated traffic of a rollout', () => {
+  it('tells each device of the open waves once, and again only after it failed or its power went', () => {
+    expect(first.rehearsal).toMatchObject({ state: 'partly', devices });
+    expect(first.rehearsal.committed + first.rehearsal.failed).toBe(devices);
+    expect(first.wrong).toBe(0);
+    expect(first.waves.map((wave) => wave.devices)).toEqual([12, 288, 900]);
+    // Who failed was asked twice; nobody was asked a third time.
+    expect(first.total.offers).toBeGreaterThanOrEqual(devices);
+    expect(first.total.offers).toBeLessThanOrEqual(devices + 0.03 * devices);
+    for (const { devices, from, until, mean } of first.waves.slice(0, 2)) {
+      const offers = mean.offers * (until - from);
+      expect(offers).toBeLessThan(1.2 * devices + 24);
+    }
+  });
+
+  it('is bound by the rate: a wave that opens after a pause makes up for a second of it, and no more', () => {
+    expect(first.peak.offers).toBeLessThanOrEqual(41);
+    expect(first.offersInMinute).toBeLessThanOrEqual(1200 + 21);
+    expect(first.peak.messagesUp).toBeLessThan(first.peak.offers * 20);
+    const slower = simulate({ ...options, policy: { ...options.policy, perMinute: 300 } });
+    expect(slower.peak.offers).toBeLessThanOrEqual(11);
+    expect(slower.seconds).toBeGreaterThan(devices / 5);
+    expect(slower.peak.messagesUp).toBeLessThan(first.peak.messagesUp / 2);
+  });
+
+  it('counts what is sent, what is acknowledged and what is written', () => {
+    const { total } = first;
+    expect(total.acks).toBe(total.messagesUp + total.messagesDown - total.connects);
+    expect(total.manifests).toBeGreaterThanOrEqual(devices);
+    expect(total.blobs).toBeGreaterThanOrEqual(devices);
+    // Of each report the device, and of most an event and the device in the rollout.
+    expect(total.rows).toBeGreaterThan(2 * total.messagesUp);
+    expect(total.bytesUp).toBeGreaterThan(200 * total.messagesUp + 1265 * 0.9 * devices);
+  });
+
+  it('is the same for the same seed, and another one for another', () => {
+    expect(simulate(options)).toEqual(first);
+    const other = simulate({ ...options, network: { ...options.network, seed: 8 } });
+    expect(other.total).not.toEqual(first.total);
+  });
+});
+
+it('knows how long packets are', () => {
+  // 0x32, the length in two bytes, a topic of 21 bytes, a number, the payload.
+  expect(publishBytes('aiot/v1/pump/reported', 200)).toBe(1 + 2 + 2 + 21 + 2 + 200);
+  expect(publishBytes('a/b', 3)).toBe(1 + 1 + 2 + 3 + 2 + 3);
+  // CONNECT, SUBSCRIBE and a presence; CONNACK, SUBACK and PUBACK.
+  expect(connectBytes('pump')).toEqual({ up: 77 + 50 + 60, down: 4 + 6 + 4 });
+});
