@@ -1,7 +1,7 @@
 import { AiotError, seededRandom, shuffled } from '../../../core/index.js';
 import type { Material } from '../../material.js';
 import { requireGroups } from '../rows/groups.js';
-import { rowKeys, unitsOf } from '../rows/split.js';
+import { rowsOf, sameNames, sameRows } from '../rows/split.js';
 import { joinCopies } from '../split.js';
 import type { Examples } from '../types.js';
 import type { FoldsAsked } from './types.js';
@@ -29,7 +29,7 @@ export function unitsIn(
   if (rows) {
     const { groups } = rows.table;
     if (each) requireGroups(material, 'Add such a column, or measure by folds: --folds 5');
-    const found = unitsOf(groups === null ? rowKeys(all.inputs, all.inputSize) : all.recordings);
+    const found = rowsOf(groups === null ? sameRows(all.inputs, all.inputSize) : sameNames(all.recordings));
     return found.map((own) => unit([...new Set(own.map((row) => all.recordings[row]!))], own, all));
   }
   const keyOf = new Map(
