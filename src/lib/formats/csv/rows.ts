@@ -1,4 +1,5 @@
 import { AiotError } from '../../core/index.js';
+import { mostWords } from './column-types.js';
 import { createNumberReader } from './number.js';
 import { positionOf, showCell } from './place.js';
 
@@ -40,6 +41,7 @@ export function readRows(
   const room = linesFrom(bytes, from);
   const data = columns.map((_, c) => new Float64Array(words[c] ? 0 : room));
   const { read } = createNumberReader(bytes);
+  const once = oneOfEach();
   let row = 0;
   let at = from;
   while (at < end) {
@@ -50,7 +52,7 @@ export function readRows(
       const stop = last && to > at && bytes[to - 1] === carriageReturn ? to - 1 : to;
       const texts = words[cell];
       if (cell >= width) throw badCell(bytes, at, stop, undefined, file);
-      if (texts && (emptyWords || stop > at)) pushWord(texts, utf8(bytes, at, stop));
+      if (texts && (emptyWords || stop > at)) texts.push(once(utf8(bytes, at, stop)));
       else {
         const value = read(at, stop);
         if (texts || !Number.isFinite(value)) {
@@ -71,10 +73,14 @@ export function readRows(
   return data.map((column, c) => (words[c] || row === room ? column : column.slice(0, row)));
 }
 
-/** Labels come in long runs: one string stands for all of a run. */
-function pushWord(texts: string[], word: string): void {
-  const before = texts.at(-1);
-  texts.push(word === before ? before : word);
+/** A million rows have few labels: one string stands for all of a kind. */
+function oneOfEach(): (word: string) => string {
+  const known = new Map<string, string>();
+  return (word) => {
+    const same = known.get(word);
+    if (same === undefined && known.size < mostWords) known.set(word, word);
+    return same ?? word;
+  };
 }
 
 /** Lines from an offset on, the last one with or without its end. */
