@@ -1,12 +1,19 @@
-/** Runs once before the suite: nothing of the user's own may be read or written by a test. */
+/** Runs once before the suite: what is tested is built, and nothing of the user's own may be read or written by a test. */
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** Settings of the tests themselves. */
 const forTests = ['AIOT_REAL', 'AIOT_LONG', 'AIOT_ESP_QEMU'];
 
 export default async function setup(): Promise<() => Promise<void>> {
+  execFileSync(process.execPath, [join(root, 'scripts/ready.js')], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
   const home = await mkdtemp(join(tmpdir(), 'aiot-home-'));
   for (const name of Object.keys(process.env)) {
     if (name.startsWith('AIOT_') && !forTests.includes(name)) delete process.env[name];
