@@ -1,24 +1,25 @@
-import { join, sep } from 'node:path';
+import { dirname, join, resolve, sep } from 'node:path';
 import { defineConfig, type Plugin } from 'vitest/config';
 
 const root = import.meta.dirname;
-const tests = join(root, 'test') + sep;
-const sources = /^(?:\.\.?\/)+src\/(.+)\.js$/;
+const sources = join(root, 'src') + sep;
 
 /** Who puts a stand-in in the place of one of our modules has the sources: a module that Node itself has loaded cannot be replaced. */
 const mocking = /\/(?:outbound\/http-odd|kafka\/reader|kafka\/sink)\.test\.ts$/;
 
 /**
- * Tests import `src/…`, and get what the compiler made of it (dist/.tsc), loaded by Node itself: a tenth of the time that it takes to
- * hand a thousand modules to each of the test files one by one. test/support/global-setup.ts sees to it that it is of now.
+ * What imports `src/…` gets what the compiler made of it (dist/.tsc), loaded by Node itself: a tenth of the time that it takes to hand a
+ * thousand modules to each of the test files one by one. test/support/global-setup.ts sees to it that it is of now.
  */
 const compiled: Plugin = {
   name: 'compiled-sources',
   enforce: 'pre',
   resolveId(id, importer) {
-    const path = sources.exec(id)?.[1];
-    if (path === undefined || !importer?.startsWith(tests) || mocking.test(importer)) return undefined;
-    return { id: join(root, 'dist/.tsc', `${path}.js`), external: true };
+    if (importer === undefined || importer.startsWith(sources) || mocking.test(importer)) return undefined;
+    const path = resolve(dirname(importer), id);
+    if (!/^[./]/.test(id) || !path.startsWith(sources)) return undefined;
+    const file = join(root, 'dist/.tsc', path.slice(sources.length).replace(/\.ts$/, '.js'));
+    return { id: file, external: true };
   },
 };
 

@@ -110,23 +110,27 @@ describe('the total of CI', () => {
     writeFileSync(file, JSON.stringify(results));
     const args = [join(root, 'scripts', 'ci', 'total.js'), file, ...steps];
     const { stdout, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });
-    return { line: stdout.trimEnd().split('\n').at(-1), status };
+    return { said: stdout, line: stdout.trimEnd().split('\n').at(-1), status };
   }
-  const tests = (...states: string[]) => states.map((status) => ({ status }));
+  const tests = (...states: string[]) =>
+    states.map((status, at) => ({ status, fullName: `test ${at}`, failureMessages: ['Error: not so'] }));
 
   it('adds tests and steps', () => {
     const results = { testResults: [{ status: 'passed', assertionResults: tests('passed', 'passed') }] };
-    expect(total(results, '5', '0')).toEqual({ line: '7 passed, 0 failed', status: 0 });
+    expect(total(results, '5', '0')).toMatchObject({ line: '7 passed, 0 failed', status: 0 });
   });
 
-  it('counts a file that did not load as a failure, and tells of skipped tests', () => {
+  it('counts a file that did not load as a failure, tells of skipped tests, and says what failed', () => {
     const results = {
       testResults: [
-        { status: 'failed', assertionResults: [] },
-        { status: 'failed', assertionResults: tests('failed', 'passed', 'skipped') },
+        { name: 'a.test.ts', message: 'no module', status: 'failed', assertionResults: [] },
+        { name: 'b.test.ts', status: 'failed', assertionResults: tests('failed', 'passed', 'skipped') },
       ],
     };
-    expect(total(results, '1', '1')).toEqual({ line: '2 passed, 3 failed, 1 skipped', status: 1 });
+    const { said, ...end } = total(results, '1', '1');
+    expect(end).toEqual({ line: '2 passed, 3 failed, 1 skipped', status: 1 });
+    expect(said).toContain('FAILED a.test.ts\nno module\n');
+    expect(said).toContain('FAILED b.test.ts > test 0\nError: not so\n');
   });
 
   it('fails when no test has run', () => {

@@ -20,10 +20,9 @@ let config: Promise<Config> | undefined;
 /** The command file for the first words of argv, and how many words name it. */
 function commandFile(argv: string[]): { file: string; words: number } {
   for (const words of [3, 2, 1]) {
-    // What the compiler made of src/commands, as in vitest.config.ts.
-    const path = join(root, 'dist', '.tsc', 'commands', ...argv.slice(0, words));
+    const path = join(root, 'src', 'commands', ...argv.slice(0, words));
     // A bare topic is its list.
-    for (const file of [`${path}.js`, join(path, 'index.js'), join(path, 'list.js')]) {
+    for (const file of [`${path}.ts`, join(path, 'index.ts'), join(path, 'list.ts')]) {
       if (argv.length >= words && existsSync(file)) return { file, words };
     }
   }

@@ -42,6 +42,7 @@ export {
 } from './files.js';
 export { cacheFolder, configFolder, dataFolder } from './folders.js';
 export { collectGarbage, keepHeapSmall, keepYoungHeapSmall, letYoungHeapGrow } from './heap.js';
+export { httpAgent } from './http-agent.js';
 export { namePattern, newId } from './ids.js';
 export { issueText } from './issues.js';
 export { canonicalJson } from './json.js';

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Agent, Dispatcher } from 'undici';
 import type { ZodType } from 'zod';
-import { AiotError, issueText } from '../core/index.js';
+import { AiotError, httpAgent, issueText } from '../core/index.js';
 import { errorOfAnswer, errorOfTransport } from './errors.js';
 
 export interface ClientOptions {
@@ -97,12 +97,10 @@ export class Transport {
   }
 
   private pool(): Promise<Agent> {
-    this.agent ??= import('undici').then(({ Agent }) => {
-      const { ca, cert, key } = this.options;
-      return new Agent({
-        connections: 8,
-        connect: { timeout: 10_000, ...(ca ? { ca } : {}), ...(cert && key ? { cert, key } : {}) },
-      });
+    const { ca, cert, key } = this.options;
+    this.agent ??= httpAgent({
+      connections: 8,
+      connect: { timeout: 10_000, ...(ca ? { ca } : {}), ...(cert && key ? { cert, key } : {}) },
     });
     return this.agent;
   }

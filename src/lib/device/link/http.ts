@@ -1,4 +1,4 @@
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, httpAgent, systemCode } from '../../core/index.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { TrustSource } from '../trust/keeper.js';
 import type { UpdateCheck } from '../update/checks.js';
@@ -21,9 +21,8 @@ export function createHttpSource(
 ): BundleSource & TrustSource & { close(): Promise<void> } {
   const origin = identity.urls.http;
   let agent: Promise<import('undici').Agent> | undefined;
-  const connect = async () => {
-    const { Agent } = await import('undici');
-    return new Agent({
+  const connect = () => {
+    return httpAgent({
       connect: {
         ...(identity.ca === undefined ? {} : { ca: identity.ca }),
         ...('key' in identity ? { cert: identity.certificate, key: identity.key } : {}),

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { Agent } from 'undici';
-import { AiotError } from '../../core/index.js';
+import { AiotError, httpAgent } from '../../core/index.js';
 
 /** What an installation of the guide is known by. */
 export interface GuideTrust {
@@ -16,12 +16,12 @@ export interface GuideTrust {
  * comes.
  */
 export async function guideAgent({ ca, fingerprint }: GuideTrust): Promise<Agent> {
-  const { Agent, buildConnector } = await import('undici');
   const common = { timeout: 10_000 };
   if (fingerprint !== undefined) {
     const wanted = fingerprint.replaceAll(':', '').toLowerCase();
+    const { buildConnector } = await import('undici');
     const connect = buildConnector({ ...common, rejectUnauthorized: false });
-    return new Agent({
+    return httpAgent({
       connect(options, done) {
         connect(options, (error, socket) => {
           if (error) return done(error, null);
@@ -33,11 +33,11 @@ export async function guideAgent({ ca, fingerprint }: GuideTrust): Promise<Agent
       },
     });
   }
-  if (ca === undefined) return new Agent({ connect: common });
+  if (ca === undefined) return httpAgent({ connect: common });
   const pinned = new X509Certificate(ca).raw;
   const checkName = (host: string, peer: PeerCertificate) =>
     pinned.equals(peer.raw) ? undefined : checkServerIdentity(host, peer);
-  return new Agent({ connect: { ...common, ca, checkServerIdentity: checkName } });
+  return httpAgent({ connect: { ...common, ca, checkServerIdentity: checkName } });
 }
 
 interface Peer {

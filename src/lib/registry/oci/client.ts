@@ -1,6 +1,6 @@
 import type { Agent, Dispatcher } from 'undici';
 import { z } from 'zod';
-import { AiotError, digestOf, isUntrusted, systemCode } from '../../core/index.js';
+import { AiotError, digestOf, httpAgent, isUntrusted, systemCode } from '../../core/index.js';
 import { challengeOf, tokenRequest } from './auth.js';
 import { credentialsFor, type OciCredentials } from './credentials.js';
 import { type Descriptor, indexSchema, indexType, manifestTypes } from './manifest.js';
@@ -150,8 +150,8 @@ export class OciRepository {
     url: URL,
     { headers, body, most = 64 * 1024 }: Call,
   ): Promise<Answer> {
-    const { request, Agent } = await import('undici');
-    this.agent ??= Promise.resolve(new Agent({ connections: 4, connect: { timeout: 10_000 } }));
+    const { request } = await import('undici');
+    this.agent ??= httpAgent({ connections: 4, connect: { timeout: 10_000 } });
     // A registry's own token is nobody else's: the storage that it points to is asked without.
     const own = url.host === this.reference.host && this.authorization !== undefined;
     try {

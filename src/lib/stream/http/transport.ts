@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
-import type { Agent, Dispatcher } from 'undici';
-import { AiotError, isUntrusted, systemCode } from '../../core/index.js';
+import type { Dispatcher } from 'undici';
+import { AiotError, httpAgent, isUntrusted, systemCode } from '../../core/index.js';
 import type { StreamOptions } from '../options.js';
 import { type Attempt, retryAfterMs } from '../outbound/retry.js';
 
@@ -41,9 +41,9 @@ export async function createTransport(
   options: StreamOptions,
   mostBytes = answerBytes,
 ): Promise<HttpTransport> {
-  const { Agent, request } = await import('undici');
+  const { request } = await import('undici');
   const { ca, cert, key, connectTimeoutMs = 10_000 } = options;
-  const agent: Agent = new Agent({
+  const agent = await httpAgent({
     connect: { timeout: connectTimeoutMs, ...(ca ? { ca } : {}), ...(cert && key ? { cert, key } : {}) },
     headersTimeout: 60_000,
     bodyTimeout: 60_000,

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
-import { AiotError, systemCode } from '../../../core/index.js';
+import type { Agent } from 'undici';
+import { AiotError, httpAgent, systemCode } from '../../../core/index.js';
 import { retryAfterMs, signatureHeaders } from '../../../stream/index.js';
 import { checkTarget, lookupFor } from './target.js';
 
@@ -41,13 +42,13 @@ export async function deliver(delivery: Delivery): Promise<Outcome> {
     ...{ status, error, delivered: error === null },
     ms: Math.round(performance.now() - started),
   });
-  const { Agent, request } = await import('undici');
-  let agent: InstanceType<typeof Agent> | undefined;
+  const { request } = await import('undici');
+  let agent: Agent | undefined;
   try {
     const target = checkTarget(url, allowPrivate);
     const lookup =
       isIP(target.hostname.replace(/^\[|\]$/g, '')) === 0 ? { lookup: lookupFor(allowPrivate) } : {};
-    agent = new Agent({
+    agent = await httpAgent({
       connect: { timeout: connectMs, ...lookup },
       pipelining: 0,
       maxHeaderSize: 16 * 1024,
