@@ -1,5 +1,5 @@
+import { mosquittoAlone } from '../mosquitto.js';
 import type { Values } from '../values/index.js';
-import { alone } from './alone.js';
 
 /** Lines for secrets.sh: a CA of the installation's own, and certificates by it for who listens over TLS and who shows one. */
 export function certificatesScript(values: Values): string {
@@ -8,7 +8,7 @@ export function certificatesScript(values: Values): string {
   const servers = [
     ...(nats ? ['nats'] : []),
     ...(redis ? ['redis'] : []),
-    ...(alone(values) ? ['broker'] : []),
+    ...(mosquittoAlone(values) ? ['broker'] : []),
   ];
   const clients = Object.entries(services).flatMap(([name, { certificate }]) => (certificate ? [name] : []));
   if (servers.length + clients.length === 0) return '';

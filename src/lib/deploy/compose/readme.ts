@@ -1,5 +1,5 @@
+import { mosquittoAlone } from '../mosquitto.js';
 import type { Values } from '../values/index.js';
-import { alone } from './alone.js';
 import { kafkaScope } from './scope.js';
 
 /** What to do with the files, in the order of doing it. */
@@ -59,7 +59,7 @@ function rows(values: Values): string[] {
           ...(platform.compat ? [`| the guide's services | ports ${platform.compatPorts.join(', ')} |`] : []),
         ]
       : []),
-    ...(alone(values) ? ['| MQTT over TLS, user `programs` | port 8883 |'] : []),
+    ...(mosquittoAlone(values) ? ['| MQTT over TLS, user `programs` | port 8883 |'] : []),
     ...(kafka
       ? [`| Kafka | ${open ? `port ${kafka.outside ? kafka.outside.bootstrap : ''}` : 'inside'} |`]
       : []),

@@ -1,7 +1,7 @@
 import { bucketUrl } from '../k3s/index.js';
+import { mosquittoAlone } from '../mosquitto.js';
 import type { Scope } from '../template/index.js';
 import type { ServiceValues, Values } from '../values/index.js';
-import { alone } from './alone.js';
 import { isComposed } from './secret-files.js';
 
 /** `10Gi` as Compose writes it. */
@@ -30,7 +30,7 @@ export function scopeOf(values: Values): Scope {
       bucket: objects ? objects.bucket : '',
       memory: objects ? size(objects.resources.limit) : '',
     },
-    broker: alone(values) && { port: platform ? platform.mqttPort : 8883 },
+    broker: mosquittoAlone(values) && { port: platform ? platform.mqttPort : 8883 },
     kafka: kafkaScope(values),
     services: Object.entries(services).map(([service, given]) => serviceScope(service, given, values)),
     volumes: volumesOf(values),
@@ -156,7 +156,7 @@ function volumesOf(values: Values) {
     ...(platform ? ['platform'] : []),
     ...(database ? ['database'] : []),
     ...(objects && objects.endpoint === undefined ? ['objects'] : []),
-    ...(alone(values) ? ['broker'] : []),
+    ...(mosquittoAlone(values) ? ['broker'] : []),
     ...(kafka ? ['kafka'] : []),
     ...(nats ? ['nats'] : []),
     ...Object.entries(services).flatMap(([name, { size: kept }]) => (kept === undefined ? [] : [name])),
@@ -172,7 +172,7 @@ function secretFiles(values: Values) {
     ...(objects && objects.endpoint === undefined
       ? { objects_user: file('objects_user'), objects_password: file('objects_password') }
       : {}),
-    ...(alone(values) ? { broker_programs: file('broker_programs') } : {}),
+    ...(mosquittoAlone(values) ? { broker_programs: file('broker_programs') } : {}),
     ...(nats ? { nats: file('nats.conf') } : {}),
     ...(redis ? { redis: file('redis.conf') } : {}),
   });

@@ -1,6 +1,6 @@
+import { mosquittoAlone } from '../mosquitto.js';
 import type { NamedSecret, SecretFile, SecretSource } from '../secrets/index.js';
 import type { ServiceValues, Values } from '../values/index.js';
-import { alone } from './alone.js';
 
 /** The same secrets as Compose takes them: a value a file for who reads files, NAME=value lines for our own processes. */
 export function secretFilesOf(values: Values, secrets: readonly NamedSecret[]): SecretFile[] {
@@ -13,7 +13,7 @@ export function secretFilesOf(values: Values, secrets: readonly NamedSecret[]): 
     if (name === 'objects' && here) {
       return [...raw('objects_user', from.user), ...raw('objects_password', from.password)];
     }
-    if (name === 'broker' && alone(values)) return raw('broker_programs', from.programs);
+    if (name === 'broker' && mosquittoAlone(values)) return raw('broker_programs', from.programs);
     const service = Object.hasOwn(services, name) ? services[name] : undefined;
     return service ? [{ file: `${name}.env`, form, values: { ...from, ...composed(service, from) } }] : [];
   });

@@ -1,8 +1,8 @@
+import { mosquittoAlone, mosquittoFiles } from '../mosquitto.js';
 import { secretsOf, secretsScript } from '../secrets/index.js';
 import { fillTemplate, templateText } from '../template/index.js';
 import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
 import { type Values, valuesSchema } from '../values/index.js';
-import { alone } from './alone.js';
 import { certificatesScript } from './certificates.js';
 import { readme } from './readme.js';
 import { scopeOf } from './scope.js';
@@ -37,12 +37,8 @@ export const composeTarget: DeployTarget = {
       ...(values.redis
         ? [{ path: 'redis/redis.conf', text: text('k3s/redis/redis.conf'), about: 'Redis' }]
         : []),
-      ...(alone(values)
-        ? ['mosquitto.conf', 'start.sh'].map((name) => ({
-            path: `broker/${name}`,
-            text: text(`alone/${name}`),
-            about: 'Mosquitto',
-          }))
+      ...(mosquittoAlone(values)
+        ? mosquittoFiles(values).map(([name, text]) => ({ path: `broker/${name}`, text, about: 'Mosquitto' }))
         : []),
       ...projectFiles(input),
     ];

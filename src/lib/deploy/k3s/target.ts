@@ -1,4 +1,5 @@
 import { stringify } from 'yaml';
+import { mosquittoFiles } from '../mosquitto.js';
 import { secretsOf, secretsScript } from '../secrets/index.js';
 import { fillTemplate, templateText } from '../template/index.js';
 import type { DeployTarget, RenderedFile, RenderInput } from '../types.js';
@@ -11,10 +12,8 @@ interface Part {
   file: string;
   about: string;
   there: (values: Values) => boolean;
-  /** Files of templates/deploy/k3s that become its ConfigMap, by the name of the part. */
-  config?: readonly string[];
-  /** The same without a platform, of templates/deploy/alone. */
-  alone?: readonly string[];
+  /** What becomes its ConfigMap. */
+  config?: (values: Values) => [name: string, text: string][];
 }
 
 const parts: readonly Part[] = [
@@ -41,12 +40,21 @@ const parts: readonly Part[] = [
     file: 'broker',
     about: 'Mosquitto, for devices',
     there: ({ broker }) => broker !== false,
-    config: ['mosquitto.conf', 'devices.acl', 'programs.acl', 'start.sh'],
-    alone: ['mosquitto.conf', 'start.sh'],
+    config: mosquittoFiles,
   },
   { file: 'kafka', about: 'Kafka: nodes, topics, users (Strimzi)', there: ({ kafka }) => kafka !== false },
-  { file: 'nats', about: 'NATS with JetStream', there: ({ nats }) => nats !== false, config: ['nats.conf'] },
-  { file: 'redis', about: 'Redis', there: ({ redis }) => redis !== false, config: ['redis.conf'] },
+  {
+    file: 'nats',
+    about: 'NATS with JetStream',
+    there: ({ nats }) => nats !== false,
+    config: () => [['nats.conf', templateText('k3s/nats/nats.conf')]],
+  },
+  {
+    file: 'redis',
+    about: 'Redis',
+    there: ({ redis }) => redis !== false,
+    config: () => [['redis.conf', templateText('k3s/redis/redis.conf')]],
+  },
   { file: 'argo', about: 'what starts the pipeline (Argo)', there: ({ argo }) => argo !== false },
   {
     file: 'services',
@@ -121,13 +129,9 @@ export const k3sTarget: DeployTarget = {
   },
 };
 
-/** What becomes a part's ConfigMap. */
-function configFiles({ file, config = [], alone }: Part, { platform }: Values): RenderedFile[] {
-  const [folder, names] = alone && platform === false ? ['alone', alone] : [`k3s/${file}`, config];
-  return names.map((name) => ({
-    path: `base/${file}/${name}`,
-    text: templateText(`${folder}/${name}`),
-    about: `of ${file}`,
+function configFiles({ file, config }: Part, values: Values): RenderedFile[] {
+  return (config?.(values) ?? []).map(([name, text]) => ({
+    ...{ path: `base/${file}/${name}`, text, about: `of ${file}` },
   }));
 }
 

@@ -28,22 +28,31 @@ export async function keepPlatformModel(
   try {
     const first = await firstModel(platform, settings, contract);
     const promised = contract ?? contractOfModel(first.model.info);
+    // What was taken back is on the disk before the platform is asked again, and before the loop ends.
+    let remembered = Promise.resolve();
     const keep = new Keep(
       { model: first.model, source: first.source },
       settings,
       (model, reason) => {
-        void platform.refusals
+        const adding = platform.refusals
           .add(model.digest, titleOf(model), reason, settings.clock.now())
           .catch((error: unknown) => settings.tell('note', `cannot remember that: ${told(error)}`));
+        remembered = Promise.all([remembered, adding]).then(() => {});
       },
       () => platform.refusals.list(),
     );
     const watch = new Watch(platform, keep, settings, promised, first.source === 'cache' && first.offline);
     return keeperOf(keep, settings, promised, {
-      check: () => watch.check(),
+      check: async () => {
+        await remembered;
+        await watch.check();
+      },
       // A version stays what it is; all else may come to mean another one.
       pause: typeof which === 'number' ? null : () => watch.pauseMs(),
-      close: () => platform.disconnect(),
+      close: async () => {
+        await remembered;
+        await platform.disconnect();
+      },
     });
   } catch (error) {
     await platform.disconnect();
