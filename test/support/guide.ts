@@ -23,25 +23,36 @@ export interface Answer {
 export function ask(
   url: string,
   path: string,
-  options: { method?: string; headers?: Record<string, string>; body?: string | Buffer; ca: string },
+  options: {
+    method?: string;
+    headers?: Record<string, string>;
+    body?: string | Buffer;
+    ca: string;
+    /** The CA is the very certificate, whatever names are in it. */
+    pinned?: boolean;
+  },
 ): Promise<Answer> {
-  const { method = 'GET', headers = {}, body, ca } = options;
+  const { method = 'GET', headers = {}, body, ca, pinned = false } = options;
   const { hostname, port } = new URL(url);
+  const trust = pinned ? { ca, checkServerIdentity: () => undefined } : { ca };
   return new Promise((resolve, reject) => {
-    const request = httpsRequest({ hostname, port, path, method, headers, ca, agent: false }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('error', reject);
-      response.on('end', () => {
-        const bytes = Buffer.concat(chunks);
-        resolve({
-          status: response.statusCode ?? 0,
-          headers: response.headers,
-          body: bytes,
-          text: bytes.toString(),
+    const request = httpsRequest(
+      { hostname, port, path, method, headers, ...trust, agent: false },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('error', reject);
+        response.on('end', () => {
+          const bytes = Buffer.concat(chunks);
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: bytes,
+            text: bytes.toString(),
+          });
         });
-      });
-    });
+      },
+    );
     request.on('error', reject);
     request.end(body);
   });

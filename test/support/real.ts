@@ -26,6 +26,10 @@ const parts = {
   ffmpeg: () => onPath('ffmpeg'),
   /** Apache Kafka's jars (scripts/kafka.sh), and a Java to run them. */
   kafka: () => existsSync(join(root, '.venv', 'kafka', '4.1.0', '.stamp')) && onPath('java'),
+  /** PyPI kafka-python, paho-mqtt and requests as the guide's steps have them, and a Python for those of them that train. */
+  guide: () => existsSync(python('guide')) && existsSync(python('tensorflow')),
+  /** Clients of the guide's kind in Go (scripts/guide-clients.sh). */
+  'guide-clients': () => existsSync(guideClients),
   /** librdkafka's command, as a third party to Kafka. */
   kcat: () => onPath('kcat'),
   /** `argo lint --offline` (scripts/argo-lint.sh). */
@@ -112,6 +116,9 @@ export const argoLintProgram = join(root, '.venv', 'argo-lint', 'bin', 'argo-lin
 /** The folder that scripts/k8s-tools.sh makes. */
 export const k8sFolder = join(root, '.venv', 'k8s');
 
+/** The program that scripts/guide-clients.sh makes. */
+export const guideClients = join(root, '.venv', 'guide-clients', 'bin', 'guide-clients');
+
 /** The program that scripts/espflash.sh makes. */
 export const espflashProgram = join(root, '.venv', 'espflash', 'bin', 'espflash');
 
@@ -134,6 +141,7 @@ export function python(
   environment:
     | 'delta'
     | 'esptool'
+    | 'guide'
     | 'har'
     | 'litert'
     | 'platform'

@@ -71,10 +71,10 @@ export const upFlags = {
     default: '30005,30006,30007,30008',
   }),
   'compat-max-rows': Flags.integer({
-    summary: 'Rows of telemetry in one file of raw training data.',
+    summary: 'Rows of telemetry in one file of raw training data; 0 leaves that to an ingest of your own.',
     env: 'AIOT_COMPAT_MAX_ROWS',
     default: 10,
-    min: 1,
+    min: 0,
   }),
   'compat-quota': sizeInBytes({
     summary: 'Take no more of them than so much in all.',

@@ -48,7 +48,7 @@ export interface PlatformOptions {
   secret?: string | undefined;
   /** Other ports of `--compat architects-guide`: MQTT, device registry, model registry, training datastore. 0 = any free one. */
   compatPorts?: readonly [number, number, number, number];
-  /** Rows of telemetry in one file of the guide's ingest. */
+  /** Rows of telemetry in one file of the guide's ingest; 0 = there is another ingest than the platform's. */
   compatMaxRows?: number;
   /** Bytes that the guide's clients, whom nobody knows, may store in all. */
   compatQuota?: number | undefined;

@@ -33,7 +33,7 @@ export interface GuideOptions {
   ports: readonly [number, number, number, number];
   /** Whether /deleteAllData works. */
   deleteAll: boolean;
-  /** Rows in one file of raw training data. */
+  /** Rows in one file of raw training data; 0 = somebody else makes them. */
   maxRows: number;
   /** Bytes that its clients may store in all. */
   quota?: number | undefined;

@@ -15,6 +15,7 @@ import { atMost } from './until.js';
 
 export interface RelayOptions {
   dataDir: string;
+  /** 0 = somebody else's ingest makes files of the data. */
   maxRows: number;
   /** kafka://…; absent = MQTT alone. */
   events: string | undefined;
@@ -24,6 +25,7 @@ export interface RelayOptions {
 const patienceMs = 5000;
 /** Most bytes of data that wait for Kafka; then publishers wait. */
 const spoolBytes = 512 * 1024 ** 2;
+const ingestName = 'guide ingest';
 
 /**
  * The guide's bridge and ingest: data from MQTT to Kafka and into files, control messages from Kafka to MQTT. Without
@@ -51,8 +53,9 @@ export async function startRelay(
   const source = () => broker.streams.openSource(dataTopic, { overflow: 'wait' });
   const publish = (payload: Buffer) => broker.publish({ topic: controlTopic, payload, qos: 0 });
   const common = { ...parts, store, ingest, files, bell };
+  const collects = options.maxRows > 0;
   const leading: Worker[] = address
-    ? kafkaWorkers({ ...common, address, publish })
+    ? kafkaWorkers({ ...common, address, publish }).filter(({ name }) => collects || name !== ingestName)
     : [{ name: 'guide control', run: (signal) => announceAll({ files, bell, log, say: publish }, signal) }];
   if (address) {
     for (const topic of [dataTopic, controlTopic]) await positionOf(store, topic, now());
@@ -60,7 +63,7 @@ export async function startRelay(
     closers.push(
       await startSending({ ...common, path: join(options.dataDir, 'guide', 'spool'), address, source }),
     );
-  } else closers.push(await startCollecting(await source(), ingest, parts));
+  } else if (collects) closers.push(await startCollecting(await source(), ingest, parts));
   closers.push(startWorkers(leading, engine.leader, log, 'guide'));
   return async () => {
     for (let closer = closers.pop(); closer; closer = closers.pop()) await closer();
@@ -83,7 +86,7 @@ function kafkaWorkers({
   const { address, store, ingest, files, bell, now, log } = own;
   return [
     {
-      name: 'guide ingest',
+      name: ingestName,
       run: (signal) =>
         follow({ address, name: dataTopic, store, log, now }, signal, (batch, stand) =>
           ingest.add(
