@@ -43,8 +43,9 @@ export default class Init extends AiotCommand {
     if (!made.runs) lines.push(['Recordings', recordings]);
     this.print(facts(lines));
     const at = `--project ${shellWord(args.dir)}`;
-    const train = args.dir === '.' ? 'aiot model train' : `aiot model train ${at}`;
-    this.print(next(made.runs ? `aiot up ${at}` : train));
+    const there = args.dir === '.' ? '' : ` ${at}`;
+    const steps = [`aiot model train${there}`, `aiot pipeline run${there}`];
+    this.print(next(...(made.runs ? [`aiot up ${at}`] : steps)));
     return made;
   }
 }

@@ -7,7 +7,7 @@ tidyProjects();
 
 async function planOf(pipeline: string, files: Record<string, string> = {}) {
   const dir = await projectOf({ 'aiot.yaml': `name: mill\n${pipeline}`, ...files });
-  return planPipeline(await loadProject(dir), { platform: false });
+  return planPipeline(await loadProject(dir), { kind: null });
 }
 
 it('has seven steps when aiot.yaml says nothing, each a command in a folder that looks like the project', async () => {

@@ -20,12 +20,14 @@ it('starts a run for the guide’s control messages, and answers each once with 
   const answered: string[] = [];
   const trigger = controlTrigger(
     { open: async () => source, clock: quickClock, trouble: () => {} },
-    async (payload) => void answered.push(Buffer.from(payload).toString()),
-    async ({ name, version }) => `${name}-${version}.tflite`,
+    {
+      answer: async (payload) => void answered.push(Buffer.from(payload).toString()),
+      nameOf: async ({ name, version }) => `${name}-${version}.tflite`,
+    },
   );
   const stop = new AbortController();
   const watching = trigger.watch((text) => void fired.push(text), stop.signal);
-  await trigger.succeeded?.({ name: 'm', version: 1 });
+  await trigger.succeeded?.({ name: 'm', version: 1, digest: '' });
   for (const text of [
     '{"command": "extract-data", "payload" : "raw.csv"}',
     '{"command":"train-model","payload":""}\0',
@@ -38,8 +40,8 @@ it('starts a run for the guide’s control messages, and answers each once with 
   }
   await expect.poll(() => source.acked.length).toBe(6);
   expect(fired).toEqual(['extract-data raw.csv', 'train-model']);
-  await trigger.succeeded?.({ name: 'm', version: 2 });
-  await trigger.succeeded?.({ name: 'm', version: 3 });
+  await trigger.succeeded?.({ name: 'm', version: 2, digest: '' });
+  await trigger.succeeded?.({ name: 'm', version: 3, digest: '' });
   expect(answered).toEqual(['{"command":"download-model","payload":"m-2.tflite"}']);
   stop.abort();
   source.end();

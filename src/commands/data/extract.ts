@@ -1,14 +1,14 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, again, next, plural, shared } from '../../lib/cli/index.js';
+import { AiotCommand, again, extractedText, leftOutTexts, next, shared } from '../../lib/cli/index.js';
 import { loadProject } from '../../lib/core/index.js';
 import { extractData, extractedSchema, extractSources } from '../../lib/data/index.js';
-import { withClientIfAny } from '../../lib/registry/index.js';
+import { type DataStores, withStores } from '../../lib/registry/index.js';
 
 export default class DataExtract extends AiotCommand {
   static override summary =
     'Make a dataset for training: of labelled telemetry, or of the project’s own data.';
   static override description =
-    'auto takes the platform’s recordings of the project’s stream where a platform is in use and has some, else the project’s. Recordings without a label are left out. The first step of aiot pipeline run; the commands after it take the result by --data.';
+    'auto takes the platform’s recordings of the project’s stream where a platform is in use and has some, else the project’s. At an installation of the guide’s services a project of rows (model.table) takes what its extract step has labelled, or for an autoencoder the raw files. Recordings without a label are left out. The first step of aiot pipeline run; the commands after it take the result by --data.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --out extracted',
     '<%= config.bin %> <%= command.id %> --project motor-watch --from platform --out extracted --json',
@@ -35,13 +35,12 @@ export default class DataExtract extends AiotCommand {
     const input = await this.input(DataExtract);
     const { flags } = input;
     const project = await loadProject(flags.project);
-    const extract = (client: Parameters<typeof extractData>[0]['client']) =>
-      extractData({ ...flags, project, client, signal: this.signal });
-    const result = await (flags.from === 'project' ? extract(null) : withClientIfAny(flags.context, extract));
-    const of = result.kind === 'table' ? plural(result.rows, 'row') : plural(result.recordings, 'recording');
-    this.print(`${result.out}: ${of} of the ${result.source}`);
-    if (result.unlabelled > 0)
-      this.caution(`${plural(result.unlabelled, 'recording')} without a label left out`);
+    const extract = (stores: DataStores) =>
+      extractData({ ...flags, ...stores, project, signal: this.signal });
+    const nowhere = { client: null, guide: null };
+    const result = await (flags.from === 'project' ? extract(nowhere) : withStores(flags.context, extract));
+    this.print(extractedText(result));
+    for (const left of leftOutTexts(result)) this.caution(left);
     this.print(next(`aiot model train${again(input, 'project')} --data ${flags.out}`));
     return result;
   }

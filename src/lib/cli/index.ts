@@ -63,6 +63,7 @@ export { driftText } from './render/drift.js';
 export { evaluationText } from './render/evaluation.js';
 export { eventText } from './render/events.js';
 export { explanationText } from './render/explanation.js';
+export { extractedText, leftOutTexts } from './render/extracted.js';
 export { fileEvaluationText } from './render/file-evaluation.js';
 export { imageText, mergedText } from './render/firmware.js';
 export { firmwareFacts, firmwareTable } from './render/firmware-card.js';

@@ -7,7 +7,7 @@ import {
 } from '../pipeline/index.js';
 import { again } from './again.js';
 import { AiotCommand } from './command.js';
-import { runText } from './render/pipeline.js';
+import { runText, waysToDevices } from './render/pipeline.js';
 import { next } from './render/text.js';
 import { createRunTable } from './run-table.js';
 
@@ -37,7 +37,7 @@ export abstract class RunCommand extends AiotCommand {
     if (refusal && !this.jsonEnabled()) throw refusal;
     if (refusal) process.exitCode = refusal.exit;
     const at = again(input, 'project');
-    this.print(next(`aiot pipeline graph${at}`, `aiot pipeline history${at}`));
+    this.print(next(...waysToDevices(result), `aiot pipeline graph${at}`, `aiot pipeline history${at}`));
     return result;
   }
 }

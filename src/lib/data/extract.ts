@@ -1,18 +1,20 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import {
   AiotError,
   makeFolder,
+  needsLabels,
   type Project,
   readBytes,
   requireFile,
   sha256Hex,
   unless,
 } from '../core/index.js';
-import type { RegistryClient } from '../registry/index.js';
+import type { GuideClient, RegistryClient } from '../registry/index.js';
 import { type Listing, readListing, recordingFile, writeListing } from './disk/listing.js';
+import { guideRows } from './guide-rows.js';
 import { importRecordings } from './import.js';
 import { dataFolderOf, expectedOf, openDataset } from './open.js';
 import { saveRecordings } from './save.js';
@@ -29,18 +31,22 @@ export interface ExtractOptions {
   data?: string;
   /** Of the platform; null = none is in use. */
   client: Pick<RegistryClient, 'datasets'> | null;
+  /** An installation of the guide; it has rows, and no recordings. */
+  guide: Pick<GuideClient, 'listing' | 'rows'> | null;
   signal?: AbortSignal;
 }
 
 export const extractedSchema = z.object({
   out: z.string(),
-  source: z.enum(['project', 'platform']),
+  source: z.enum(['project', 'platform', 'guide']),
   kind: z.enum(['recordings', 'table']),
   recordings: z.int(),
   /** Samples of recordings, or rows of a table. */
   rows: z.int(),
   /** Recordings without a label, which nothing can be learned from: left out. */
   unlabelled: z.int(),
+  /** Lines of an installation of the guide that are no rows, for anybody may upload there: left out. */
+  malformed: z.int(),
 });
 export type Extracted = z.output<typeof extractedSchema>;
 
@@ -50,14 +56,23 @@ export type Extracted = z.output<typeof extractedSchema>;
  * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_DATA_EMPTY, AIOT_DATA_CHANGED, AIOT_CSV_COLUMNS, AIOT_FILE_NOT_FOUND, and what `importRecordings` throws
  */
 export async function extractData(options: ExtractOptions): Promise<Extracted> {
-  const { project, from, client } = options;
+  const { project, from, client, guide } = options;
   const out = resolve(options.out);
   if ((await readdir(out).catch(() => [])).length > 0) {
     throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${out} is not empty`);
   }
   const { table } = project.config.model;
   const file = table && resolve(options.data ?? join(project.dir, table.file));
-  if (file !== undefined) return await fromTable(file, { ...options, out });
+  if (file !== undefined) {
+    const asked = from === 'project' ? null : guide;
+    const found = asked && (await guideRows({ ...options, guide: asked, file: out }));
+    if (found && found.rows > 0)
+      return { ...found, out, source: 'guide', kind: 'table', recordings: 0, unlabelled: 0 };
+    if (!found || (from === 'auto' && existsSync(file))) return await fromTable(file, { ...options, out });
+    throw new AiotError('AIOT_DATA_EMPTY', 'the guide’s services have no rows for this project', {
+      next: 'Its extract step labels what its ingest has written; an autoencoder takes that as it is.',
+    });
+  }
   if (from !== 'project' && client !== null) {
     const topic = project.config.stream.topic;
     const stored = await unless('AIOT_NOT_FOUND', client.datasets.get(topic));
@@ -86,7 +101,7 @@ async function fromTable(file: string, { project, out }: ExtractOptions): Promis
   if (!ended) rows++;
   const names = shape?.columns ?? columnsIn(head);
   const label = shape?.label ?? 'label';
-  const needed = [...(shape?.inputs ?? []), ...(project.config.model.kind === 'autoencoder' ? [] : [label])];
+  const needed = [...(shape?.inputs ?? []), ...(needsLabels(project.config) ? [label] : [])];
   const missing = needed.find((name) => !names.includes(name));
   if (missing !== undefined) {
     throw new AiotError(
@@ -98,7 +113,7 @@ async function fromTable(file: string, { project, out }: ExtractOptions): Promis
   await copyFile(file, out);
   const header = shape?.columns ? 0 : 1;
   return {
-    ...{ out, source: 'project', kind: 'table', recordings: 0, unlabelled: 0 },
+    ...{ out, source: 'project', kind: 'table', recordings: 0, unlabelled: 0, malformed: 0 },
     rows: Math.max(0, rows - header),
   };
 }
@@ -187,5 +202,5 @@ function told(
   rows: number,
   unlabelled: number,
 ): Extracted {
-  return { out, source, kind: 'recordings', recordings, rows, unlabelled };
+  return { out, source, kind: 'recordings', recordings, rows, unlabelled, malformed: 0 };
 }

@@ -8,7 +8,7 @@ export { sampleCount } from './count.js';
 export { compareData, type DriftOptions } from './drift/drift.js';
 export { writeDriftReport } from './drift/report/write-report.js';
 export { type Drift, driftSchema } from './drift/result.js';
-export { extractData, extractedSchema, extractSources } from './extract.js';
+export { type Extracted, extractData, extractedSchema, extractSources } from './extract.js';
 export { type FeaturesResult, featuresResultSchema, makeFeatures } from './features/make.js';
 export { importRecordings, importResultSchema } from './import.js';
 export { checkProject, rangesOf, showRecording, summarizeProject } from './inspect.js';

@@ -33,15 +33,23 @@ export async function withClient<T>(
   }
 }
 
-/** The same where a platform is in use or named; null is handed on where there is none. @throws as `withClient` */
-export async function withClientIfAny<T>(
+/** What data can be fetched from: one of the two, or neither. */
+export interface DataStores {
+  client: RegistryClient | null;
+  guide: GuideClient | null;
+}
+
+/** Calls whatever is behind a context, or the one in use, where there is one. @throws as `withClient` and `withGuide` */
+export async function withStores<T>(
   name: string | undefined,
-  call: (client: RegistryClient | null) => Promise<T>,
+  call: (stores: DataStores) => Promise<T>,
 ): Promise<T> {
-  const { current, contexts } = await readContexts();
-  const context = contexts[name ?? current ?? ''];
-  const none = name === undefined && (current === undefined || context?.kind === 'architects-guide');
-  return none ? await call(null) : await withClient(name, call);
+  if (name === undefined && (await readContexts()).current === undefined)
+    return await call({ client: null, guide: null });
+  const context = await contextFor(name);
+  return context.kind === 'architects-guide'
+    ? await withGuide(context, (guide) => call({ client: null, guide }))
+    : await withClient(context.name, (client) => call({ client, guide: null }));
 }
 
 /** A client for that platform, with its CA and its token. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_FILE_NOT_FOUND (the CA) */
@@ -72,9 +80,9 @@ export async function withGuide<T>(
 function notForGuide(name: string): AiotError {
   return new AiotError(
     'AIOT_CONTEXT_KIND',
-    `${name} is an installation of the guide’s services: it takes boards and models, and no more`,
+    `${name} is an installation of the guide’s services: it knows boards, models and rows, and no more`,
     {
-      next: 'aiot device provision --chip-id ID, aiot model push; for the rest: --context NAME, aiot context list',
+      next: 'aiot device provision --chip-id ID, aiot data extract, aiot model push; for the rest: --context NAME, aiot context list',
     },
   );
 }

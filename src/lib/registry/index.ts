@@ -12,7 +12,7 @@ export { createClient, type RegistryClient } from './client.js';
 export { type Condition, conditionSchema, warningTopics } from './condition.js';
 export { pushConfig, pushedConfigSchema, resolveConfig } from './config/push.js';
 export * from './config-api.js';
-export { clientFor, contextFor, withClient, withClientIfAny, withGuide } from './context.js';
+export { clientFor, contextFor, type DataStores, withClient, withGuide, withStores } from './context.js';
 export * from './datasets/bodies.js';
 export { parseRecordingPlace, parseRecordings, type RecordingPlace } from './datasets/place.js';
 export { changeRetention } from './datasets/retention.js';
@@ -64,6 +64,7 @@ export {
   type TrustReader,
 } from './signatures.js';
 export * from './simulated-api.js';
+export { type StoredData, storedState } from './stored.js';
 export { type Agree, type ToSign, toSign } from './to-sign.js';
 export { type PublicKey, publicKeySchema, type TrustChain, trustChainSchema } from './trust.js';
 export { requireTrusted } from './trusted.js';

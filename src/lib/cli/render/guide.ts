@@ -13,8 +13,7 @@ export function guideProvisionedText({ chipId, url, confirmed }: GuideProvisione
 }
 
 /** A model that an installation of the guide's services has now, and how its boards are told. */
-export function guidePushedText({ name, url, bytes, digest, whole }: GuidePushed): string {
-  const told = JSON.stringify({ command: 'download-model', payload: name });
+export function guidePushedText({ name, url, bytes, digest, whole, message }: GuidePushed): string {
   const lines = facts([
     ['Uploaded', `${name} to ${new URL(url).origin}`],
     ['Network', `${size(bytes)}, ${digest}`],
@@ -22,5 +21,5 @@ export function guidePushedText({ name, url, bytes, digest, whole }: GuidePushed
       ? []
       : [['', yellow('longer than the 11,148 bytes that the guide’s firmware reads')] as [string, string]]),
   ]);
-  return `${lines}\n${next(`aiot stream pub kafka://HOST:PORT/control-message '${told}'`)}`;
+  return `${lines}\n${next(`aiot stream pub kafka://HOST:PORT/control-message '${message}'`)}`;
 }

@@ -45,6 +45,10 @@ export function stepsTable(steps: readonly Shown[]): string {
   return table(['step', 'state', 'took', 'memory', ''], rows);
 }
 
+function pushedName({ name, version }: NonNullable<RunRecord['model']>): string {
+  return version === null ? name : `${name}@${version}`;
+}
+
 /** What a run came to. */
 export function runText(result: RunResult): string {
   const { run, steps, model, seconds, published } = result;
@@ -52,11 +56,18 @@ export function runText(result: RunResult): string {
   const put = published.filter(({ changed }) => changed).map(({ path }) => path);
   const lines: [string, string][] = [
     ['Run', `${run}, ${elapsed(seconds * 1000)}`],
-    ...(model ? [['Model', `${model.name}@${model.version}`] as [string, string]] : []),
+    ...(model ? [['Model', pushedName(model)] as [string, string]] : []),
     ...(again ? [['Nothing', 'has changed: nothing was run again'] as [string, string]] : []),
     ...(put.length > 0 ? [['Put back', `${put.join(', ')}: changed by hand`] as [string, string]] : []),
   ];
   return `${stepsTable(steps)}\n\n${facts(lines)}`;
+}
+
+/** What to type where a model was pushed and there was no device for it: a platform that devices reach, then devices. */
+export function waysToDevices({ steps, context, model }: RunResult): string[] {
+  const none = steps.some(({ name, state }) => name === 'rollout' && state === 'skipped');
+  if (!none || !model || model.version === null) return [];
+  return context === null ? ['aiot up --detach'] : ['aiot device simulate --count 3'];
 }
 
 export function runStatusText(status: RunStatus, step: string | undefined): string {
@@ -66,7 +77,7 @@ export function runStatusText(status: RunStatus, step: string | undefined): stri
     ['started', `${minute(started)} by ${who}, ${cause.text}`],
     ['took', elapsed(seconds * 1000)],
     ['platform', context ?? 'the project’s own'],
-    ...(model ? [['model', `${model.name}@${model.version}`] as [string, string]] : []),
+    ...(model ? [['model', pushedName(model)] as [string, string]] : []),
   ];
   const head = `${bold(run)}\n${facts(lines)}\n\n${stepsTable(status.steps)}`;
   if (step === undefined) return head;
@@ -92,7 +103,7 @@ export function runsTable(runs: readonly RunRecord[]): string {
     runStateText(each.state),
     elapsed(each.seconds * 1000),
     `${each.steps.filter(({ cached }) => !cached).length}/${each.steps.length}`,
-    each.model ? `${each.model.name}@${each.model.version}` : null,
+    each.model ? pushedName(each.model) : null,
     each.cause.text,
   ]);
   const head = ['run', 'started', 'state', 'took', 'run/steps', 'model', 'why'];
@@ -109,7 +120,7 @@ export function watchEventText(event: WatchEvent): string {
       return `${at} run: ${event.cause.text}`;
     case 'ended': {
       const state = event.state === 'refused' ? red('not begun') : runStateText(event.state);
-      const model = event.model ? `  ${event.model.name}@${event.model.version}` : '';
+      const model = event.model ? `  ${pushedName(event.model)}` : '';
       return `${at} ${event.run ?? 'run'} ${state}${model}${event.reason === null ? '' : `: ${event.reason}`}`;
     }
     case 'waits':

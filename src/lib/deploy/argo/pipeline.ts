@@ -27,7 +27,7 @@ const largestText = 64 * 1024;
  */
 export async function renderPipeline(options: RenderPipelineOptions): Promise<Rendered> {
   const project = await loadProject(options.project);
-  const plan = await planPipeline(project, { platform: true });
+  const plan = await planPipeline(project, { kind: 'platform' });
   const values = await loadValues({ file: options.values, project, usual: () => nothing });
   const texts = await textsOf(plan, project.dir);
   const name = values.argo ? values.argo.workflow : 'pipeline';

@@ -1,5 +1,6 @@
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { AiotError, digestOf, type Project } from '../../core/index.js';
+import { AiotError, digestOf, type Project, writeFileAtomic } from '../../core/index.js';
 import type { GuideClient } from '../../registry/index.js';
 import { bundleProject } from '../bundle/bundle-project.js';
 import { unpackAny } from '../bundle/pack.js';
@@ -20,6 +21,8 @@ export const guidePushedSchema = z.object({
   /** Of what was uploaded: float inputs and outputs, and no shorter than the firmware reads. */
   bytes: z.int(),
   digest: z.string(),
+  /** What its boards have to be told, so that they fetch it: on MQTT's or Kafka's control-message. */
+  message: z.string(),
   /** Whether the guide's firmware reads all of it: it reads so many bytes of any model. */
   whole: z.boolean(),
 });
@@ -35,7 +38,8 @@ export interface GuidePushOptions extends DataSource {
 }
 
 /**
- * Uploads a network in the form that the guide's clients take. Nothing is signed: there is nobody there who would look.
+ * Uploads a network in the form that the guide's clients take. Nothing is signed: there is nobody there who would look. Of a project,
+ * what its boards have to be told is put beside the bundle (build/download-model.json).
  * @throws as `pushModel` and `pushFile`, and what the client throws
  */
 export async function pushToGuide(options: GuidePushOptions): Promise<GuidePushed> {
@@ -44,8 +48,10 @@ export async function pushToGuide(options: GuidePushOptions): Promise<GuidePushe
   const bytes = guideNetwork(unpackAny(content));
   const name = guideModelName(at);
   const { url } = await client.upload(name, bytes);
+  const message = JSON.stringify({ command: 'download-model', payload: name });
+  if (options.path === null) await writeFileAtomic(join(dirname(file), 'download-model.json'), message);
   return {
-    ...{ kind: 'architects-guide', file, name, url },
+    ...{ kind: 'architects-guide', file, name, url, message },
     ...{ bytes: bytes.length, digest: digestOf(bytes), whole: bytes.length <= guideReads },
   };
 }

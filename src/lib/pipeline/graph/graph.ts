@@ -32,7 +32,7 @@ export type PipelineGraph = z.output<typeof graphSchema>;
 export async function pipelineGraph(options: { dir: string; out?: string }): Promise<PipelineGraph> {
   const project = await loadProject(options.dir);
   const context = await findContext();
-  const plan = await planPipeline(project, { platform: context?.kind === 'platform' });
+  const plan = await planPipeline(project, { kind: context?.kind ?? null });
   const run = await findRun(pipelineFolders(project.dir)).catch(() => null);
   const nodes = graphOf(plan, run);
   if (options.out !== undefined)

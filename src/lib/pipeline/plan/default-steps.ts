@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path';
-import type { Project } from '../../core/index.js';
+import { type ContextKind, needsLabels, type Project } from '../../core/index.js';
+import type { StoredData } from '../../registry/index.js';
 import { type Reads, settingsText } from './settings.js';
 import type { InputFrom, PipelineStep, StepInput, StepOutput } from './types.js';
 
@@ -15,16 +16,18 @@ export const defaultStepNames = [
 ] as const;
 
 const minuteMs = 60_000;
+/** Where `model push` leaves what the guide's boards are to be told. */
+const controlMessageFile = 'build/download-model.json';
 const data: Reads = {
   only: ['name', 'stream', 'signal', 'model.labels', 'model.table', 'model.kind', 'model.output'],
 };
 const model: Reads = { only: ['name', 'stream', 'signal', 'model'] };
 const without = (...names: string[]): Reads => ({ ...model, without: names.map((name) => `model.${name}`) });
 
-/** Where data comes from, and whether there is a platform of the user's. */
+/** Where data comes from, and where models go. */
 export interface Surroundings {
-  /** A context is in use: recordings are its platform's where it has some. */
-  platform: boolean;
+  /** What the context in use is; null = none is, and the project has a platform of its own. */
+  kind: ContextKind | null;
 }
 
 /**
@@ -32,7 +35,7 @@ export interface Surroundings {
  * aiot.yaml, data and build/ with what the steps before have left.
  * @param given aiot.yaml's values as they stand
  */
-export function defaultSteps(project: Project, given: unknown, { platform }: Surroundings): PipelineStep[] {
+export function defaultSteps(project: Project, given: unknown, { kind }: Surroundings): PipelineStep[] {
   const { table, quantize } = project.config.model;
   const own = table?.file;
   // A step finds its rows where the project has them; those outside of it get a name of their own.
@@ -43,8 +46,11 @@ export function defaultSteps(project: Project, given: unknown, { platform }: Sur
     name: 'aiot.yaml',
     from: { kind: 'settings', text: settingsText(given, reads) },
   });
+  const stored = storedFor(project, kind);
   const extracted: StepInput = { name: dataName, from: output('extract', 'data') };
   const network = `build/model.${quantize.mode}.tflite`;
+  const control: StepOutput[] =
+    kind === 'architects-guide' ? [{ name: 'message', path: controlMessageFile }] : [];
   const trained = [
     { name: 'build/model.float.tflite', from: output('train', 'network') },
     { name: 'build/training.json', from: output('train', 'training') },
@@ -58,17 +64,16 @@ export function defaultSteps(project: Project, given: unknown, { platform }: Sur
   return [
     step('extract', 'Take the data out of the platform, or of the project', {
       command: [
-        ...['aiot', 'data', 'extract', '--project', '.', '--from', platform ? 'auto' : 'project'],
+        ...['aiot', 'data', 'extract', '--project', '.', '--from', stored ? 'auto' : 'project'],
         ...['--out', extractOut, ...(rows === undefined || rows === own ? [] : ['--data', rows]), '--json'],
       ],
       inputs: [
         settings(data),
-        { name: dataName, from: { kind: 'path', path: own ?? 'data', optional: platform } },
+        { name: dataName, from: { kind: 'path', path: own ?? 'data', optional: stored !== null } },
       ],
       outputs: [{ name: 'data', path: extractOut }],
-      // What a platform has is not known before it is asked.
-      cache: !platform,
-      platform,
+      platform: stored !== null,
+      stored,
     }),
     step('drift', 'Compare it with what the last model was trained on', {
       command: [
@@ -121,32 +126,46 @@ export function defaultSteps(project: Project, given: unknown, { platform }: Sur
         ...quantized,
         { name: 'build/evaluation.json', from: output('evaluate', 'evaluation') },
       ],
-      outputs: [{ name: 'bundle', path: 'build/model.aiot', publish: 'build/model.aiot' }],
+      outputs: [{ name: 'bundle', path: 'build/model.aiot', publish: 'build/model.aiot' }, ...control],
       needs: ['extract', 'train', 'quantize', 'evaluate'],
       platform: true,
       keeps: [{ name: 'reference', step: 'extract', output: 'data' }],
       retries: 2,
       gate: 'the limits of model.accept',
     }),
-    step('rollout', 'Roll it out to the devices', {
-      command: [
-        ...[
-          'aiot',
-          'ota',
-          'start',
-          '--model',
-          './pushed.json',
-          '--selector',
-          project.config.pipeline.selector,
-        ],
-        ...['--if-any', '--json'],
-      ],
-      inputs: [{ name: 'pushed.json', from: output('push', 'result') }],
-      needs: ['push'],
-      platform: true,
-      retries: 2,
-    }),
+    kind === 'architects-guide' ? toldStep(project) : rolloutStep(project),
   ];
+}
+
+function rolloutStep({ config }: Project): PipelineStep {
+  const what = ['--model', './pushed.json', '--selector', config.pipeline.selector];
+  return step('rollout', 'Roll it out to the devices', {
+    command: ['aiot', 'ota', 'start', ...what, '--if-any', '--json'],
+    inputs: [{ name: 'pushed.json', from: output('push', 'result') }],
+    needs: ['push'],
+    platform: true,
+    retries: 2,
+  });
+}
+
+/** The guide's boards take what they are told of. They hear it at once or never, so that each run says it again. */
+function toldStep({ config }: Project): PipelineStep {
+  const { control } = config.pipeline.on;
+  return step('rollout', 'Tell the boards to fetch it', {
+    command: ['aiot', 'stream', 'pub', control ?? '', '--file', controlMessageFile, '--json'],
+    inputs: [{ name: controlMessageFile, from: output('push', 'message') }],
+    needs: ['push'],
+    idle: control === undefined ? 'pipeline.on.control does not say where boards are told' : null,
+    cache: false,
+    retries: 2,
+  });
+}
+
+/** What a platform may have for a project: recordings, or rows where it is one of rows. */
+function storedFor({ config }: Project, kind: ContextKind | null): StoredData | null {
+  const rows = config.model.table !== undefined;
+  const has = kind === 'platform' ? !rows : kind === 'architects-guide' && rows;
+  return has ? { stream: config.stream.topic, labelled: needsLabels(config) } : null;
 }
 
 function output(step: string, name: string): InputFrom {
@@ -178,6 +197,8 @@ export function step(name: string, about: string, given: Given): PipelineStep {
     gate: null,
     cache: true,
     platform: false,
+    stored: null,
+    idle: null,
     alike: null,
     keeps: [],
     ...given,

@@ -1,3 +1,5 @@
+import type { StoredData } from '../../registry/index.js';
+
 /** Where an input comes from. */
 export type InputFrom =
   /** What a step before has left. */
@@ -56,6 +58,10 @@ export interface PipelineStep {
   cache: boolean;
   /** Whether it talks to the platform; the platform is then part of what it is cached by. */
   platform: boolean;
+  /** Data that the platform may have for it: what it has is then part of what the step is cached by, too. */
+  stored: StoredData | null;
+  /** Why there is nothing for it to do, whatever comes; null = it is to be run. */
+  idle: string | null;
   /** Two inputs that leave nothing to do where they have the same contents. */
   alike: [string, string] | null;
   /** Outputs of steps that later runs find under a name, once this step is done. */

@@ -71,6 +71,7 @@ async function one(
   }
   if (signal.aborted) return settle({ state: 'interrupted' });
   const results = new Map([...state.records.values()].map((each) => [each.name, withState(each)]));
+  if (step.idle !== null) return settle(skippedFor(step, step.idle, true));
   const condition = refusalOfWhen(step.when, results);
   if (condition !== null) return settle(skippedFor(step, condition, false));
   const started = performance.now();
@@ -86,11 +87,12 @@ async function one(
     const reason = 'the same data as before';
     return settle({ ...newStepRecord(step.name), state: 'done', cached: true, inputs: digests, reason });
   }
-  const key = await keyNow(step, inputs, options);
+  const data = await dataNow(step, options);
+  const key = await keyNow(step, inputs, data, options);
   // Of a run that is gone on with: what it has done stays done, also what is not kept for other runs.
   const mine = before.state === 'done' && before.key === key && (await hasAll(record.outputs, options.blobs));
   if (mine) return settle({});
-  const known = await fromCache(step, key, options);
+  const known = data === unknown ? null : await fromCache(step, key, options);
   if (known) {
     const seconds = secondsSince(started);
     return settle({ ...newStepRecord(step.name), ...known, cached: true, key, inputs: digests, seconds });
@@ -104,11 +106,17 @@ async function one(
   onChange(record);
   const end = await execute(step, record, inputs, options);
   const cancelled = end.state === 'interrupted' ? { reason: end.reason } : {};
-  const after = await keyNow(step, inputs, options);
-  if (step.cache && ['done', 'skipped'].includes(end.state) && (await areSame(inputs))) {
+  const after = await keyNow(step, inputs, data, options);
+  const same = async () => (await areSame(inputs)) && (await dataNow(step, options)) === data;
+  if (step.cache && data !== unknown && isLasting(end, step, options) && (await same())) {
     await remember(step, after, end, options);
   }
   settle({ ...end, ...cancelled, key: after, ended: clock.now(), seconds: secondsSince(started) });
+}
+
+/** Whether an end is worth knowing: that a platform of the user's has no devices is over as soon as one comes. */
+function isLasting({ state }: StepEnd, { platform }: PipelineStep, { record }: EngineOptions): boolean {
+  return state === 'done' || (state === 'skipped' && !(platform && record.context !== null));
 }
 
 /**
@@ -120,8 +128,20 @@ function leadsToPlatform({ name, platform }: PipelineStep, { plan }: EngineOptio
 }
 
 /** The key as it is now: a platform of the project's own is known only once it was there. */
-async function keyNow(step: PipelineStep, inputs: readonly Input[], { platform }: EngineOptions) {
-  return keyOf(step, inputs, step.platform ? await platform.identity() : null);
+async function keyNow(
+  step: PipelineStep,
+  inputs: readonly Input[],
+  data: string | null,
+  { platform }: EngineOptions,
+) {
+  return keyOf(step, inputs, step.platform ? await platform.identity() : null, data);
+}
+
+const unknown = 'unknown';
+
+/** What the platform has for a step; null where it asks for nothing. Why the platform does not say is for the step to tell. */
+async function dataNow({ stored }: PipelineStep, { platform }: EngineOptions): Promise<string | null> {
+  return stored === null ? null : await platform.dataState(stored).catch(() => unknown);
 }
 
 async function execute(

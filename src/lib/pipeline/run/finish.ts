@@ -55,9 +55,10 @@ function stateOf(steps: readonly StepRecord[], cancelled: boolean): RunState {
 /** What was pushed, now or before. */
 function modelOf(steps: readonly StepRecord[]): RunRecord['model'] {
   const { result, state } = steps.find(({ name }) => name === 'push') ?? {};
-  const { name, version, digest } = (result ?? {}) as Record<string, unknown>;
-  if (state !== 'done' || typeof name !== 'string' || typeof version !== 'number') return null;
-  return { name, version, digest: String(digest ?? '') };
+  const { name, version, digest, kind } = (result ?? {}) as Record<string, unknown>;
+  if (state !== 'done' || typeof name !== 'string') return null;
+  if (typeof version === 'number') return { name, version, digest: String(digest ?? '') };
+  return kind === 'architects-guide' ? { name, version: null, digest: String(digest ?? '') } : null;
 }
 
 async function keep({ plan, record, folders, kept }: FinishOptions): Promise<void> {

@@ -5,8 +5,14 @@ import type { Input } from './work.js';
 /**
  * What a step is cached by: what is run, on what, and by which aiot. Equal keys mean equal outputs.
  * @param platform which platform it talks to; null for a step that talks to none
+ * @param data what that has for it; null for a step that takes nothing from there
  */
-export function keyOf(step: PipelineStep, inputs: readonly Input[], platform: string | null): string {
+export function keyOf(
+  step: PipelineStep,
+  inputs: readonly Input[],
+  platform: string | null,
+  data: string | null,
+): string {
   const { command, outputs } = step;
   return digestOf(
     canonicalJson({
@@ -16,6 +22,7 @@ export function keyOf(step: PipelineStep, inputs: readonly Input[], platform: st
       inputs: Object.fromEntries(inputs.map(({ name, digest }) => [name, digest])),
       outputs: Object.fromEntries(outputs.map(({ name, path }) => [name, path])),
       platform,
+      ...(data === null ? {} : { data }),
     }),
   );
 }

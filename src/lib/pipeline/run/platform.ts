@@ -12,6 +12,7 @@ import {
   unless,
   whenAborted,
 } from '../../core/index.js';
+import type { StoredData } from '../../registry/index.js';
 import type { PipelineFolders } from '../folders.js';
 import { stepEnvironment } from './child.js';
 import { endGroup, identify } from './processes.js';
@@ -20,17 +21,27 @@ import { endGroup, identify } from './processes.js';
 export interface PlatformPort {
   /** Which one it is: another platform has another one. */
   identity(): Promise<string>;
+  /** A digest of the data that it has. @throws AIOT_PLATFORM_UNREACHABLE and what else the platform says */
+  dataState(what: StoredData): Promise<string>;
   /** Sees to it that it runs; the variables by which a step finds it. @throws AIOT_PLATFORM_FAILED */
   ready(signal: AbortSignal): Promise<Record<string, string>>;
   close(): Promise<void>;
 }
 
 /** The one of a context of the user's. */
-export function platformOfContext(name: string, { url, ca }: PlatformContext): PlatformPort {
+export function platformOfContext(
+  name: string,
+  { url, ca, fingerprint = '' }: PlatformContext,
+): PlatformPort {
   return {
     async identity() {
       const pem = ca === undefined ? '' : await unless('AIOT_FILE_NOT_FOUND', readBytes(ca));
-      return `${name} ${url} ${digestOf(pem ?? '')}`;
+      return `${name} ${url} ${digestOf(pem ?? '')}${fingerprint}`;
+    },
+    async dataState(what) {
+      // What talks to no platform need not load its client.
+      const { storedState } = await import('../../registry/index.js');
+      return await storedState(name, what);
     },
     ready: async () => ({ AIOT_CONTEXT: name }),
     close: async () => {},
@@ -47,6 +58,8 @@ export function ownPlatform(folders: PipelineFolders, self: readonly string[]): 
       const ca = await readBytes(join(folders.platform, 'pki', 'ca.crt')).catch(() => null);
       return ca === null ? 'none yet' : digestOf(ca);
     },
+    // Nobody sends it any: it is there for versions and rollouts alone.
+    dataState: async () => '',
     async ready(signal) {
       started ??= start(folders, self, env, AbortSignal.any([signal, closing.signal]));
       await started;

@@ -82,7 +82,8 @@ export const runRecordSchema = z.object({
   aiot: z.string(),
   /** The context; null for the project's own platform. */
   context: z.string().nullable(),
-  model: z.object({ name: z.string(), version: z.int(), digest: z.string() }).nullable(),
+  /** What was pushed. At an installation of the guide's services it is a file of that name, and has no version. */
+  model: z.object({ name: z.string(), version: z.int().nullable(), digest: z.string() }).nullable(),
   /** Files of the project that were put back or written, relative to it. */
   published: z.array(z.object({ path: z.string(), digest: z.string(), changed: z.boolean() })),
   runner: processSchema.nullable(),

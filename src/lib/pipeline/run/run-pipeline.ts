@@ -131,7 +131,7 @@ async function begin(
     });
   }
   const context = await findContext(options.context ?? before?.context ?? undefined);
-  const whole = await planPipeline(project, { platform: context !== null && context.kind === 'platform' });
+  const whole = await planPipeline(project, { kind: context?.kind ?? null });
   const until = before ? before.asked.until : (options.until ?? null);
   const plan = until === null ? whole : upTo(whole, until);
   if (before) {

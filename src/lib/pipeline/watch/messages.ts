@@ -13,17 +13,20 @@ interface Messages {
 /** How long after a broken connection it is tried again, ms. */
 const againMs = 5000;
 
+/** How those who asked are told of a new model. */
+interface Answering {
+  /** Sends a message to the same place. */
+  answer(payload: Uint8Array): Promise<void>;
+  /** What a version is called where boards fetch it. */
+  nameOf(model: { name: string; version: number }): Promise<string>;
+}
+
 /**
  * Fires at `{"command":"extract-data"|"train-model","payload":…}`, and answers a run that ended well with `download-model`, as the guide's
  * services do; its boards take no longer messages than 256 bytes.
- * @param answer sends a message to the same place
- * @param nameOf what the new model is called where boards fetch it
+ * @param answering null = nobody is told: the run has done it itself, or there is no place to fetch the model from
  */
-export function controlTrigger(
-  messages: Messages,
-  answer: (payload: Uint8Array) => Promise<void>,
-  nameOf: (model: { name: string; version: number }) => Promise<string>,
-): Trigger {
+export function controlTrigger(messages: Messages, answering: Answering | null): Trigger {
   let asked = false;
   return {
     kind: 'control',
@@ -35,10 +38,11 @@ export function controlTrigger(
         fire(what === '' ? command : `${command} ${what.slice(0, 80)}`);
       }),
     async succeeded(model) {
-      if (!asked || model === null) return;
+      if (!asked || !answering || model === null || model.version === null) return;
       asked = false;
-      const text = JSON.stringify({ command: 'download-model', payload: await nameOf(model) });
-      await answer(Buffer.from(text));
+      const { name, version } = model;
+      const payload = await answering.nameOf({ name, version });
+      await answering.answer(Buffer.from(JSON.stringify({ command: 'download-model', payload })));
     },
   };
 }

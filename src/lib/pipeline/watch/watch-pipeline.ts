@@ -37,7 +37,7 @@ export async function watchPipeline(options: WatchPipelineOptions): Promise<void
   const { clock = systemClock, signal, onEvent, onStart } = options;
   const project = await loadProject(options.dir);
   const context = await findContext(options.context);
-  await planPipeline(project, { platform: context?.kind === 'platform' });
+  await planPipeline(project, { kind: context?.kind ?? null });
   const once = inTurn();
   const run = (
     cause: RunPipelineOptions['cause'],
@@ -122,9 +122,12 @@ async function controlOf(
   trouble: TroubleOf,
 ): Promise<Trigger> {
   const { openSink, openSource } = await import('../../stream/index.js');
-  return controlTrigger(
-    { open: (signal) => openSource(url, { signal, from: 'latest' }), clock, trouble: trouble('control') },
-    async (payload) => {
+  const open = (signal: AbortSignal) => openSource(url, { signal, from: 'latest' });
+  const messages = { open, clock, trouble: trouble('control') };
+  // At an installation of the guide the run itself tells the boards; a platform of the project's own is not there for boards.
+  if (context?.kind !== 'platform') return controlTrigger(messages, null);
+  return controlTrigger(messages, {
+    async answer(payload) {
       const sink = await openSink(url);
       try {
         await sink.write([{ topic: '', payload }]);
@@ -132,20 +135,18 @@ async function controlOf(
         await sink.close();
       }
     },
-    (model) => guideFileOf(model, context, clock),
-  );
+    nameOf: (model) => guideFileOf(model, context.name),
+  });
 }
 
 /** Under which name the platform's compatible registry lists a version: by when it was pushed. */
 async function guideFileOf(
   { name, version }: { name: string; version: number },
-  context: FoundContext | null,
-  clock: Clock,
+  context: string,
 ): Promise<string> {
   const { guideModelName } = await import('../../model/index.js');
-  if (context?.kind !== 'platform') return guideModelName(clock.now());
   const { withClient } = await import('../../registry/index.js');
-  return await withClient(context.name, async (client) =>
+  return await withClient(context, async (client) =>
     guideModelName((await client.models.get(name, version)).pushed),
   );
 }

@@ -9,7 +9,7 @@ export interface Trigger {
   /** Until the signal. @throws what it can never be started with */
   watch(fire: (text: string) => void, signal: AbortSignal): Promise<void>;
   /** A run that it may have started has ended well. */
-  succeeded?(model: { name: string; version: number } | null): Promise<void>;
+  succeeded?(model: Outcome['model']): Promise<void>;
 }
 
 export interface WatchOptions {

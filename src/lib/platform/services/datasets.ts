@@ -129,7 +129,7 @@ export function datasetsOf(telemetry: Telemetry, labels: Labels): Datasets {
       const [row] = await labelled(stream, [take]);
       const said = row?.said ?? nothing;
       const history = await labels.history(stream, device, recording);
-      return { ...shown(take, said), stream, fields, parts: said.parts, history };
+      return { ...shown(take, said), stream, fields, history };
     },
     async csv(stream, device, recording) {
       const { fields } = await find(stream);
@@ -157,7 +157,7 @@ async function* plainCsv(fields: readonly string[], entries: AsyncIterable<Entry
   }
 }
 
-function shown(take: Take, { label }: RecordingLabels): StoredRecording {
+function shown(take: Take, { label, parts }: RecordingLabels): StoredRecording {
   const {
     recording: id,
     device,
@@ -171,7 +171,7 @@ function shown(take: Take, { label }: RecordingLabels): StoredRecording {
     future,
   } = take;
   return {
-    ...{ id, device, label, rateHz, messages, samples, bytes, duplicates },
+    ...{ id, device, label, parts, rateHz, messages, samples, bytes, duplicates },
     startedAt: timeOf(take.startedAt),
     endedAt: timeOf(take.endedAt),
     ...{ missing: missingIn(take), outOfOrder, late, future },

@@ -22,11 +22,17 @@ export const datasetInfoSchema = z.object({
 export type DatasetInfo = z.output<typeof datasetInfoSchema>;
 export const datasetsSchema = pageSchema('datasets', datasetInfoSchema);
 
+/** A label of a part of a recording: between these times of the device's clock, both in it. */
+export const labelSpanSchema = z.object({ label: z.string(), from: z.number(), to: z.number() });
+export type LabelSpan = z.output<typeof labelSpanSchema>;
+
 export const storedRecordingSchema = z.object({
   id: name,
   device: name,
   /** Of the whole recording. */
   label: z.string().nullable(),
+  /** Labels of parts, as they are now. */
+  parts: z.array(labelSpanSchema),
   rateHz: z.number(),
   ...counts,
   /** By the device's clock, where it tells a time. */
@@ -56,16 +62,10 @@ export const recordingsQuerySchema = pageQuerySchema.extend({
   label: z.string().max(256).optional(),
 });
 
-/** A label of a part of a recording: between these times of the device's clock, both in it. */
-export const labelSpanSchema = z.object({ label: z.string(), from: z.number(), to: z.number() });
-export type LabelSpan = z.output<typeof labelSpanSchema>;
-
 /** GET /datasets/{stream}/recordings/{device}/{recording}/about */
 export const recordingShownSchema = storedRecordingSchema.extend({
   stream: name,
   fields: z.array(z.string()),
-  /** Labels of parts, as they are now. */
-  parts: z.array(labelSpanSchema),
   /** Who said what, oldest first; `label` null took one back. */
   history: z.array(
     z.object({

@@ -1,6 +1,8 @@
+import type { Dispatcher } from 'undici';
 import { AiotError, hasCode } from '../../core/index.js';
 import { errorOfTransport } from '../errors.js';
 import { type GuideTrust, guideAgent } from './connect.js';
+import { type GuideListing, listingIn } from './listing.js';
 
 /** The guide's own ports of its HTTP services: device registry, model registry, training datastore. */
 const ownPorts = [30_006, 30_007, 30_008] as const;
@@ -15,6 +17,10 @@ export interface GuideClient {
   upload(name: string, bytes: Uint8Array): Promise<{ url: string }>;
   /** A file of `/quantized/`, up to 1 MiB. @throws AIOT_PLATFORM_FAILED, AIOT_PLATFORM_UNREACHABLE */
   download(name: string): Promise<Uint8Array>;
+  /** What there is to train on: rows with a label, or those that ingest has written, which have none. */
+  listing(labelled: boolean): Promise<GuideListing>;
+  /** A file of the listing, up to 256 MiB. @throws AIOT_PLATFORM_FAILED, AIOT_PLATFORM_UNREACHABLE */
+  rows(url: string): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -56,6 +62,34 @@ export function createGuideClient({ url, ...trust }: GuideTrust & { url: string 
     }
     throw failure ?? refusal(url, what.path, 404, '');
   };
+  const got = async (url: string) => {
+    const { request } = await import('undici');
+    return request(url, { dispatcher: await agent, headersTimeout: 30_000, bodyTimeout: 30_000 });
+  };
+  /** Of the services that have the path, the first of which `read` makes something. */
+  const first = async <T>(
+    path: string,
+    read: (url: string, answer: Answer) => Promise<T | null>,
+  ): Promise<T> => {
+    let failure: AiotError | undefined;
+    for (const place of places) {
+      try {
+        const answer = await got(`${place}${path}`);
+        if (answer.statusCode === 200) {
+          const made = await read(`${place}${path}`, answer);
+          if (made !== null) return made;
+          continue;
+        }
+        await answer.body.dump();
+        failure ??= refusal(place, path, answer.statusCode, '');
+      } catch (error) {
+        const told = errorOfTransport(error, place);
+        if (hasCode(told, 'AIOT_PLATFORM_UNTRUSTED')) throw told;
+        failure ??= told;
+      }
+    }
+    throw failure ?? refusal(url, path, 404, '');
+  };
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
   const form = (id: string) => new URLSearchParams({ device_id: id }).toString();
   return {
@@ -69,37 +103,50 @@ export function createGuideClient({ url, ...trust }: GuideTrust & { url: string 
       body.set('file', new Blob([Uint8Array.from(bytes)], { type: 'application/octet-stream' }), name);
       return { url: (await ask({ path: '/uploadQuantizedModel', body })).url };
     },
-    async download(name) {
-      const { request } = await import('undici');
-      const path = `/quantized/${encodeURIComponent(name)}`;
-      let failure: AiotError | undefined;
-      for (const place of places) {
-        try {
-          const answer = await request(`${place}${path}`, {
-            dispatcher: await agent,
-            headersTimeout: 30_000,
-          });
-          if (answer.statusCode === 200) return await bounded(answer.body, place);
-          await answer.body.dump();
-          failure ??= refusal(place, path, answer.statusCode, '');
-        } catch (error) {
-          failure ??= errorOfTransport(error, place);
-        }
+    download: (name) =>
+      first(`/quantized/${encodeURIComponent(name)}`, (_url, answer) => bounded(answer, mostModelBytes)),
+    async listing(labelled) {
+      let empty: GuideListing | undefined;
+      const path = labelled ? '/normalized_training_data/' : '/';
+      // Each of its services has something at its root; only one of them has rows there.
+      const found = await first(path, async (url, answer) => {
+        const html = Buffer.from(await bounded(answer, mostListingBytes)).toString('utf8');
+        const listing = listingIn(url, html, String(answer.headers['last-modified'] ?? ''));
+        if (listing.files.length > 0) return listing;
+        empty ??= listing;
+        return null;
+      }).catch((error: unknown) => {
+        if (empty) return empty;
+        throw error;
+      });
+      return found;
+    },
+    async rows(url) {
+      try {
+        const answer = await got(url);
+        if (answer.statusCode === 200) return await bounded(answer, mostRowsBytes);
+        await answer.body.dump();
+        throw refusal(new URL(url).origin, new URL(url).pathname, answer.statusCode, '');
+      } catch (error) {
+        throw errorOfTransport(error, new URL(url).origin);
       }
-      throw failure ?? refusal(url, path, 404, '');
     },
     close: async () => (await agent).destroy(),
   };
 }
 
-const mostModelBytes = 1024 ** 2;
+const [mostModelBytes, mostListingBytes, mostRowsBytes] = [1024 ** 2, 64 * 1024 ** 2, 256 * 1024 ** 2];
 
-async function bounded(body: AsyncIterable<Uint8Array>, place: string): Promise<Uint8Array> {
+type Answer = Pick<Dispatcher.ResponseData, 'body' | 'headers'>;
+
+async function bounded({ body }: Answer, most: number): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  for await (const chunk of body) {
+  for await (const chunk of body as AsyncIterable<Uint8Array>) {
     bytes += chunk.length;
-    if (bytes > mostModelBytes) throw refusal(place, '/quantized/', 200, `more than ${mostModelBytes} bytes`);
+    if (bytes > most) {
+      throw new AiotError('AIOT_PLATFORM_FAILED', `expected an answer of at most ${most} bytes`);
+    }
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
