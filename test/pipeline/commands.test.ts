@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { waysToDevices } from '../../src/lib/cli/render/pipeline.js';
 import {
   graphSchema,
   type RunRecord,
@@ -81,6 +82,21 @@ pipeline:
   ]);
   expect(await refusal(['pipeline', 'resume', '--project', dir])).toMatchObject({ code: 'AIOT_USAGE' });
   expect(await refusal(['pipeline', 'cancel', '--project', dir])).toMatchObject({ code: 'AIOT_USAGE' });
+});
+
+it('says how to come to devices where a model was pushed and there was none', () => {
+  const rollout = { name: 'rollout', state: 'skipped' };
+  const run = { steps: [rollout], context: null, model: { name: 'm', version: 1, digest: '' } } as RunResult;
+  expect(waysToDevices(run)).toEqual(['aiot up --detach']);
+  expect(waysToDevices({ ...run, context: 'local' })).toEqual(['aiot device simulate --count 3']);
+  const file = { name: 'x-model.tflite', version: null, digest: '' };
+  expect(
+    [
+      { ...run, steps: [] },
+      { ...run, model: null },
+      { ...run, model: file },
+    ].map(waysToDevices),
+  ).toEqual([[], [], []]);
 });
 
 it('tells what is not there', async () => {

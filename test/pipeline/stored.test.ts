@@ -61,6 +61,17 @@ it('fetches recordings of the platform again where a sample, a label or a part h
   expect((await extract()).cached).toBe(true);
 }, 120_000);
 
+it('looks each time whether there is something to do at a platform of the user’s by now', async () => {
+  const run = `[echo, '{"skipped": "no device"}']`;
+  const other = await projectOf({
+    'aiot.yaml': `name: look\npipeline: { steps: [{ name: look, run: ${run}, platform: true }] }\n`,
+  });
+  for (const _ of [1, 2]) {
+    const { steps } = await runPipeline({ dir: other, context: 'own' });
+    expect(steps).toMatchObject([{ state: 'skipped', cached: false, reason: 'no device' }]);
+  }
+});
+
 it('takes nothing for known where the platform does not answer, and leaves it to the step to say so', async () => {
   await own.platform.stop();
   expect(await extract()).toMatchObject({
