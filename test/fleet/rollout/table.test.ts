@@ -22,10 +22,22 @@ describe('the devices of a rollout', () => {
       undefined,
     ]);
     expect(names.map((name) => table.get(name)!.name)).toEqual(names);
-    for (const { wave, devices } of table.blocks) {
+    for (const { devices } of table.blocks) {
       expect(devices.length).toBeLessThanOrEqual(256);
-      for (const device of devices) expect(device.wave).toBe(wave);
+      expect(new Set(devices.map(({ wave }) => wave)).size).toBe(1);
     }
+    expect([0, 1, 2].map((wave) => table.span(wave))).toEqual([
+      [0, 1],
+      [1, 4],
+      [4, 7],
+    ]);
+    // A wave that nobody is in.
+    const last = DeviceTable.from([as('d0', { wave: 2 })]);
+    expect([0, 1, 2].map((wave) => last.span(wave))).toEqual([
+      [0, 0],
+      [0, 0],
+      [0, 1],
+    ]);
   });
 
   it('stay as they are when some change, and share all that has not', () => {

@@ -48,8 +48,10 @@ export class Draft {
   }
 
   *devicesOf(wave: number, mayHave: (block: Block) => boolean = () => true): Generator<RolloutDevice> {
-    for (const [index, block] of this.before.blocks.entries()) {
-      if (block.wave !== wave || (!mayHave(block) && !this.touched.has(index))) continue;
+    const [from, until] = this.before.span(wave);
+    for (let index = from; index < until; index++) {
+      const block = this.before.blocks[index]!;
+      if (!mayHave(block) && !this.touched.has(index)) continue;
       for (const device of block.devices) yield this.changed.get(device.name) ?? device;
     }
   }

@@ -4,9 +4,8 @@ import { isEnd } from './waves.js';
 /** A million devices are 3,907 blocks: to change one copies a block and the list of them, about as much each. */
 const blockSize = 256;
 
-/** Neighbours of one wave, and what tells that there is nobody among them to look at. */
+/** Neighbours in one wave, and what tells that there is nobody among them to look at. */
 export interface Block {
-  wave: number;
   devices: readonly RolloutDevice[];
   /** Not before then is any of them offered it, ms since 1970; Infinity = nobody waits for an offer. */
   due: number;
@@ -23,9 +22,13 @@ export interface Block {
  * all blocks that nobody has changed in, so that a step costs what has changed and not what there is.
  */
 export class DeviceTable implements ReadonlyMap<string, RolloutDevice> {
-  /** @param places index of the block and place in it, as one number */
+  /**
+   * @param places index of the block and place in it, as one number
+   * @param ends index behind the last block of each wave
+   */
   private constructor(
     private readonly places: ReadonlyMap<string, number>,
+    private readonly ends: readonly number[],
     readonly blocks: readonly Block[],
   ) {}
 
@@ -47,7 +50,12 @@ export class DeviceTable implements ReadonlyMap<string, RolloutDevice> {
       places.set(device.name, (blocks.length - 1) * blockSize + last.length);
       last.push(device);
     }
-    return new DeviceTable(places, blocks.map(blockOf));
+    const ends: number[] = [];
+    for (const [index, [first]] of blocks.entries()) {
+      while (ends.length < first!.wave) ends.push(index);
+      ends[first!.wave] = index + 1;
+    }
+    return new DeviceTable(places, ends, blocks.map(blockOf));
   }
 
   /** With these in the places of those of their names; who is a stranger is left out. */
@@ -67,7 +75,12 @@ export class DeviceTable implements ReadonlyMap<string, RolloutDevice> {
     if (copies.size === 0) return this;
     const blocks = [...this.blocks];
     for (const [index, devices] of copies) blocks[index] = blockOf(devices);
-    return new DeviceTable(this.places, blocks);
+    return new DeviceTable(this.places, this.ends, blocks);
+  }
+
+  /** Indices of a wave's first block, and behind its last. */
+  span(wave: number): [from: number, until: number] {
+    return [this.ends[wave - 1] ?? 0, this.ends[wave] ?? this.blocks.length];
   }
 
   /** Index of the block that has it. */
@@ -115,7 +128,6 @@ export class DeviceTable implements ReadonlyMap<string, RolloutDevice> {
 
 function blockOf(devices: readonly RolloutDevice[]): Block {
   const block = {
-    wave: devices[0]!.wave,
     devices,
     due: Infinity,
     asked: Infinity,
