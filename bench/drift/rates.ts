@@ -91,6 +91,26 @@ export function motors(
   };
 }
 
+/** The two halves of columns that wander at 200 rows a second, each over so many seconds, and stand still in the long run; a third of noise on top. */
+export function wanderers(seed: number, seconds: number): [Sample, Sample] {
+  const random = seededRandom(seed);
+  const length = Math.round(seconds * 200);
+  const column = (over: number) => {
+    const keeps = Math.exp(-1 / (200 * over));
+    let value = gaussian(random);
+    return Float64Array.from({ length: 2 * length }, () => {
+      value = keeps * value + Math.sqrt(1 - keeps * keeps) * gaussian(random);
+      return value + 0.3 * gaussian(random);
+    });
+  };
+  const columns = [0.1, 1, 5, 15].map((over) => [`over ${over} s`, column(over)] as const);
+  const cut = (from: number, to: number): Sample => ({
+    columns: Object.fromEntries(columns.map(([name, values]) => [name, values.slice(from, to)])),
+    takes: null,
+  });
+  return [cut(0, length), cut(length, 2 * length)];
+}
+
 /** The two halves of one motor's take. */
 export function halves(seed: number, seconds: number): [Sample, Sample] {
   const { columns } = motors([seed], 2 * seconds);

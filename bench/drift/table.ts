@@ -1,6 +1,6 @@
 // How often a change is told, and how often none is called one: the tables of docs/drift.md.
 //
-//   npx tsx bench/drift/table.ts [--repeats N] [--of independent|motors]
+//   npx tsx bench/drift/table.ts [--repeats N] [--of independent|wanderers|motors]
 import { parseArgs } from 'node:util';
 import {
   type Case,
@@ -12,6 +12,7 @@ import {
   type Rate,
   ratesOf,
   type Sample,
+  wanderers,
 } from './rates.js';
 
 const { values } = parseArgs({
@@ -38,7 +39,7 @@ function table(cases: Case[], columns: { title: string; pair: Pair; cases?: Case
 const seeds = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
 
 console.log(`${repeats} repeats each\n`);
-if (values.of !== 'motors')
+if (values.of === undefined || values.of === 'independent')
   table(
     independentCases,
     [50, 200, 1000, 10_000].map((rows) => ({
@@ -46,7 +47,11 @@ if (values.of !== 'motors')
       pair: (repeat) => [independentRows(rows, 2 * repeat + 1), independentRows(rows, 2 * repeat + 2)],
     })),
   );
-if (values.of !== 'independent')
+if (values.of === undefined || values.of === 'wanderers')
+  table(independentCases.slice(0, 1), [
+    { title: 'wandering, 160 s each', pair: (repeat) => wanderers(1001 + repeat, 160) },
+  ]);
+if (values.of === undefined || values.of === 'motors')
   table(motorCases, [
     { title: 'halves of one motor, 16 s each', pair: (repeat) => halves(repeat + 1, 16) },
     { title: 'halves of one motor, 160 s each', pair: (repeat) => halves(repeat + 1, 160) },

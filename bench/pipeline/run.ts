@@ -21,6 +21,8 @@ const env = {
   AIOT_DATA_DIR: join(folder, 'data'),
   AIOT_CACHE_DIR: join(folder, 'cache'),
 };
+/** A step may keep so much of a row, bytes: its numbers, its label, its part of the split. */
+const bytesPerRow = 500;
 let broken = 0;
 
 interface Step {
@@ -49,29 +51,40 @@ try {
   }
   say(middle(cold) < 8 * allowance, `3,000 rows, 50 epochs, cold: ${middle(cold).toFixed(2)} s (limit 8)`);
   say(middle(cached) < 1 * allowance, `the same again: ${middle(cached).toFixed(2)} s (limit 1)`);
-  grow(short ? 5000 : 100_000, short ? 20_000 : 1_000_000);
+  grow(short ? [5000, 20_000] : [10_000, 100_000, 1_000_000]);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
 process.exit(broken > 0 ? 1 : 0);
 
-/** Time by row, and memory, of few and of many rows; one epoch, so that the rows weigh and not the passes over them. */
-function grow(few: number, many: number): void {
-  const [small, large] = [few, many].map((rows) => run(project(`rows${rows}`, rows, 1)));
-  const times = large!.result.seconds / small!.result.seconds;
-  const share = many / few;
+/** Time and memory by step, of ever more rows; one epoch, so that the rows weigh and not the passes over them. */
+function grow(sizes: number[]): void {
+  const runs = sizes.map((rows) => ({ rows, ...run(project(`rows${rows}`, rows, 1)) }));
+  const [first, last] = [runs[0]!, runs.at(-1)!];
+  const share = last.rows / runs.at(-2)!.rows;
+  const exponent = (before: number, after: number) => Math.log(after / before) / Math.log(share);
+  const seconds = runs.map(({ result }) => result.seconds);
+  const power = exponent(seconds.at(-2)!, seconds.at(-1)!);
   say(
-    times < share * 1.2 * allowance,
-    `${few} → ${many} rows, one epoch: ${small!.result.seconds.toFixed(1)} → ${large!.result.seconds.toFixed(1)} s, × ${times.toFixed(1)} for × ${share} rows`,
+    share ** power < share * 1.2 * allowance,
+    `${sizes.join(' → ')} rows, one epoch: ${seconds.map((one) => one.toFixed(1)).join(' → ')} s, at the end the ${power.toFixed(2)}th power of the rows`,
   );
-  for (const { name, seconds, peakBytes } of large!.result.steps) {
-    const before = small!.result.steps.find((step) => step.name === name);
-    const memory = [before?.peakBytes, peakBytes].map((bytes) => ((bytes ?? 0) / 1e6).toFixed(0));
-    console.log(
-      `  ${name}: ${before?.seconds.toFixed(1)} → ${seconds.toFixed(1)} s, ${memory.join(' → ')} MB`,
-    );
+  for (const { name, peakBytes } of last.result.steps) {
+    // One that was passed over, as the comparison with a model that is not there.
+    if (peakBytes === null) continue;
+    const all = runs.map(({ result }) => result.steps.find((step) => step.name === name)!);
+    const peaks = all.map(({ peakBytes }) => peakBytes ?? 0);
+    const each = (peaks.at(-1)! - peaks[0]!) / (last.rows - first.rows);
+    const told = [
+      `${all.map((one) => one.seconds.toFixed(1)).join(' → ')} s (the ${exponent(all.at(-2)!.seconds, all.at(-1)!.seconds).toFixed(2)}th power)`,
+      `${peaks.map((bytes) => (bytes / 1e6).toFixed(0)).join(' → ')} MB (the ${exponent(peaks.at(-2)!, peaks.at(-1)!).toFixed(2)}th)`,
+      `${Math.round(each)} bytes a row`,
+    ];
+    // Of few rows the garbage collector keeps as much as of many.
+    if (short) console.log(`  ${name}: ${told.join(', ')}`);
+    else say(each < bytesPerRow, `${name}: ${told.join(', ')} (limit ${bytesPerRow})`);
   }
-  const [from, to] = [small!, large!].map(({ runner }) => runner / 1e6);
+  const [from, to] = [first, last].map(({ runner }) => runner / 1e6);
   say(
     to! < from! + 30 * allowance,
     `the runner itself: ${from!.toFixed(0)} → ${to!.toFixed(0)} MB (limit 30 more)`,
