@@ -1,64 +1,13 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { checkDeployment } from '../../src/lib/deploy/index.js';
 import { root, runCli } from '../support/cli.js';
+import { folderStore, runWorkflow, type Template } from '../support/workflow-runner.js';
 import { loose } from './systems.js';
-
-interface Artifact {
-  name: string;
-  path: string;
-  raw?: { data: string };
-  s3?: { key: string };
-  from?: string;
-  optional?: boolean;
-}
-interface Template {
-  name: string;
-  inputs?: { artifacts?: Artifact[] };
-  outputs?: { artifacts?: Artifact[] };
-  container?: { command: string[]; args: string[] };
-  dag?: { tasks: { name: string; depends?: string; arguments?: { artifacts?: Artifact[] } }[] };
-}
-
-/** Runs the templates in their order as an executor would: artifacts in, the container's command, artifacts out; /pipeline is a folder here. */
-async function runWorkflow(templates: Template[], dir: string): Promise<Map<string, number | null>> {
-  const codes = new Map<string, number | null>();
-  const store = (key: string) => join(dir, 'store', key);
-  for (const task of templates.find(({ dag }) => dag)?.dag?.tasks ?? []) {
-    if (task.depends?.split(' && ').some((need) => codes.get(need) !== 0)) continue;
-    const template = templates.find(({ name }) => name === task.name)!;
-    const work = join(dir, 'pods', task.name);
-    const here = (path: string) => path.replace(/^\/pipeline/, work).replace(/^\/step/, join(work, '.step'));
-    await mkdir(work, { recursive: true });
-    for (const input of template.inputs?.artifacts ?? []) {
-      await mkdir(dirname(here(input.path)), { recursive: true });
-      const from = task.arguments?.artifacts?.find(({ name }) => name === input.name)?.from;
-      const [, step, output] = /tasks\.([\w-]+)\.outputs\.artifacts\.([\w-]+)/.exec(from ?? '') ?? [];
-      const key = step === undefined ? input.s3?.key : `${step}/${output}`;
-      if (input.raw)
-        await writeFile(
-          here(input.path),
-          input.raw.data.replaceAll('/pipeline/', `${work}/`).replaceAll("'/pipeline'", `'${work}'`),
-        );
-      else if (key !== undefined && existsSync(store(key)))
-        await cp(store(key), here(input.path), { recursive: true });
-      else if (!input.optional) throw new Error(`${task.name}: ${input.name} is missing`);
-    }
-    const [, ...words] = [...template.container!.command, ...template.container!.args];
-    const { status } = spawnSync(process.execPath, words.map(here), { cwd: work, encoding: 'utf8' });
-    codes.set(task.name, status);
-    for (const { name, path, s3 } of template.outputs?.artifacts ?? []) {
-      if (!existsSync(here(path))) continue;
-      await cp(here(path), store(s3?.key ?? `${task.name}/${name}`), { recursive: true });
-    }
-  }
-  return codes;
-}
 
 describe('aiot pipeline render --target argo', () => {
   let dir: string;
@@ -153,7 +102,11 @@ pipeline:
     );
     await writeFile(join(project, 'words.txt'), 'words\n');
     expect((await render(project)).code).toBe(0);
-    const codes = await runWorkflow(await templates(), dir);
+    const codes = await runWorkflow({
+      templates: await templates(),
+      dir,
+      store: folderStore(join(dir, 'store')),
+    });
     // The gate of the fourth keeps the fifth from being run.
     expect(Object.fromEntries(codes)).toEqual({ first: 0, second: 0, third: 0, fourth: 6 });
     expect(await readFile(join(dir, 'store/second/more'), 'utf8')).toBe('made\nwords\n');

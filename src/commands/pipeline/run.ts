@@ -1,26 +1,51 @@
 import { Flags } from '@oclif/core';
-import { RunCommand, stepsFlags } from '../../lib/cli/index.js';
-import { runResultSchema } from '../../lib/pipeline/index.js';
+import { argoFlags, deployFlags, RunCommand, readSecret, shared, stepsFlags } from '../../lib/cli/index.js';
+import { runOnCluster } from '../../lib/deploy/index.js';
+import { runPipeline, runResultSchema } from '../../lib/pipeline/index.js';
 
 export default class PipelineRun extends RunCommand {
   static override summary = 'Run the steps from data to devices; what has not changed is not run again.';
   static override description =
-    'Without pipeline in aiot.yaml: extract, drift, train, quantize, evaluate, push, rollout. Without a context a platform of the project’s own is started for the steps that need one. A gate that says no ends it with exit code 6, and the steps behind it are not run. Ctrl-C keeps what is done; aiot pipeline resume goes on.';
+    'Without pipeline in aiot.yaml: extract, drift, train, quantize, evaluate, push, rollout. Without a context a platform of the project’s own is started for the steps that need one. A gate that says no ends it with exit code 6, and the steps behind it are not run. Ctrl-C keeps what is done; aiot pipeline resume goes on. --engine argo has a cluster run the steps, by the WorkflowTemplate that aiot pipeline render makes, and looks on: Ctrl-C leaves it going, aiot pipeline cancel ends it.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --project motor-watch --json',
     '<%= config.bin %> <%= command.id %> --until evaluate --force',
+    '<%= config.bin %> <%= command.id %> --engine argo --argo-server https://argo.internal:2746 --argo-token-file token',
   ];
   static override flags = {
     ...stepsFlags,
     until: Flags.string({ summary: 'End after this step.', env: 'AIOT_UNTIL', helpValue: 'STEP' }),
     force: Flags.boolean({ summary: 'Run all steps, also those that are known.', env: 'AIOT_FORCE' }),
+    engine: Flags.option({ options: ['local', 'argo'] as const, default: 'local' as const })({
+      summary: 'Where the steps are run: on this machine, or as pods of a cluster with Argo Workflows.',
+      env: 'AIOT_ENGINE',
+    }),
+    'argo-server': Flags.string({
+      summary: 'Argo’s server [default: argo.server of deploy.yaml].',
+      env: 'AIOT_ARGO_SERVER',
+      helpValue: 'URL',
+    }),
+    ...argoFlags,
+    ca: shared.ca,
+    values: deployFlags.values,
+    apply: Flags.boolean({
+      summary: 'Put the WorkflowTemplate into the cluster first, where it is missing or another one.',
+      env: 'AIOT_APPLY',
+    }),
   };
   static override result = runResultSchema;
 
   async run() {
     const input = await this.input(PipelineRun);
-    const { project: dir, ...asked } = input.flags;
-    return await this.takeThrough(input, { dir, ...asked });
+    const { project: dir, engine, jobs, context, until, force, ...cluster } = input.flags;
+    if (engine === 'local') {
+      const asked = { dir, jobs, context, until, force };
+      return await this.takeThrough(input, (look) => runPipeline({ ...asked, ...look }));
+    }
+    const token = await readSecret(cluster['argo-token-file'], 'AIOT_ARGO_TOKEN');
+    const { 'argo-server': server, ca, values, apply } = cluster;
+    const asked = { dir, server, ca, token, values, apply, until };
+    return await this.takeThrough(input, (look) => runOnCluster({ ...asked, ...look }));
   }
 }

@@ -28,7 +28,7 @@ export { MonitorScreen } from './monitor-screen.js';
 export { ociFlags } from './oci-flags.js';
 export { policyFlags, policyOf, rolloutId, whatFlags } from './ota-flags.js';
 export { passphraseFile, readPassphrase } from './passphrase.js';
-export { runArg, stepsFlags } from './pipeline-flags.js';
+export { argoFlags, runArg, stepsFlags } from './pipeline-flags.js';
 export { createProgress, type Progress } from './progress.js';
 export { header, replaySpeed } from './publish-flags.js';
 export { hertz, labelFrom } from './recording-flags.js';

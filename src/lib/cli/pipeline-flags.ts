@@ -17,3 +17,12 @@ export const stepsFlags = {
   }),
   context: shared.context,
 };
+
+/** Of commands that ask Argo's server about a run. */
+export const argoFlags = {
+  'argo-token-file': Flags.string({
+    summary: 'File with the token for Argo’s server, or - for stdin; or AIOT_ARGO_TOKEN.',
+    env: 'AIOT_ARGO_TOKEN_FILE',
+    helpValue: 'FILE',
+  }),
+};

@@ -1,9 +1,9 @@
 import {
   type RunPipelineOptions,
+  type RunRecord,
   type RunResult,
   refusalOfRun,
   resultOfRun,
-  runPipeline,
 } from '../pipeline/index.js';
 import { again } from './again.js';
 import { AiotCommand } from './command.js';
@@ -12,17 +12,18 @@ import { next } from './render/text.js';
 import { createRunTable } from './run-table.js';
 
 type Typed = Parameters<typeof again>[0];
+type Look = Required<Pick<RunPipelineOptions, 'signal' | 'onChange' | 'onLine'>>;
 
 /** Commands that take a run through its steps. */
 export abstract class RunCommand extends AiotCommand {
-  protected async takeThrough(input: Typed, asked: RunPipelineOptions): Promise<RunResult> {
+  /** @param run runs it, wherever that is, and tells how it goes */
+  protected async takeThrough(input: Typed, run: (look: Look) => Promise<RunRecord>): Promise<RunResult> {
     const screen = createRunTable({
       json: this.jsonEnabled(),
       quiet: this.quiet,
       tty: process.stderr.isTTY === true,
     });
-    const record = await runPipeline({
-      ...asked,
+    const record = await run({
       signal: this.signal,
       onChange: screen.changed,
       onLine: (step, line) => {

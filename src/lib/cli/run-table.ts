@@ -14,7 +14,10 @@ export interface RunTable {
 /** Shows on stderr how a run goes: a live list on a terminal, a line a step elsewhere; nothing when it is quiet or JSON. */
 export function createRunTable(options: { json: boolean; quiet: boolean; tty: boolean }): RunTable {
   if (options.quiet || options.json) return { changed: () => {}, said: () => {}, end: async () => {} };
-  return options.tty ? liveTable() : plainLines((text) => void process.stderr.write(text));
+  const write = (text: string) => void process.stderr.write(text);
+  if (!options.tty) return plainLines(write);
+  // The result says all of it again, in the same place.
+  return liveTable({ write, keep: process.stdout.isTTY !== true });
 }
 
 /** @param write takes whole lines */
@@ -22,7 +25,7 @@ export function plainLines(write: (text: string) => void): RunTable {
   const told = new Set<string>();
   return {
     changed(_record, step) {
-      if (!step || step.state === 'waiting' || (step.child === null && step.state === 'running')) return;
+      if (!step || step.state === 'waiting' || (step.attempts === 0 && step.state === 'running')) return;
       const key = `${step.name} ${step.state}`;
       if (told.has(key)) return;
       told.add(key);
@@ -48,14 +51,18 @@ function besideOf(step: StepRecord): string {
 const frameMs = 100;
 const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 
+export interface LiveTableOptions {
+  write(text: string): void;
+  /** Leaves the last picture where it is; else its lines are given back. */
+  keep: boolean;
+  columns?: () => number;
+}
+
 /**
  * A line a step, drawn over those before. Not listr2's: its tasks all turn from the first on where they are run side by side, and which
  * of these steps runs is told by the graph.
  */
-export function liveTable(
-  write: (text: string) => void = (text) => void process.stderr.write(text),
-  columns = () => process.stderr.columns ?? 100,
-): RunTable {
+export function liveTable({ write, keep, columns = () => process.stderr.columns ?? 100 }: LiveTableOptions): RunTable {
   let steps: readonly StepRecord[] = [];
   const saying = new Map<string, string>();
   let drawn = 0;
@@ -89,7 +96,8 @@ export function liveTable(
     async end() {
       if (timer === undefined) return;
       clearInterval(timer);
-      if (drawn > 0) draw();
+      if (drawn > 0 && keep) draw();
+      else if (drawn > 0) write(`\u001b[${drawn}A\u001b[0J`);
     },
   };
 }

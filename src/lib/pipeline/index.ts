@@ -2,12 +2,14 @@
  * The steps from data to devices as one graph: what each takes and leaves, what is known already, what starts it. A step is a command
  * with files in and files out; how it works is nobody's business here.
  */
+export * from './argo/index.js';
 export { graphSchema, type PipelineGraph, pipelineGraph } from './graph/graph.js';
 export { defaultStepNames } from './plan/default-steps.js';
 export { upstreamOf } from './plan/order.js';
 export { planPipeline } from './plan/plan.js';
 export type * from './plan/types.js';
 export { termText } from './plan/when.js';
+export { type ResumePipelineOptions, resumePipeline } from './resume.js';
 export {
   type Cause,
   type RunRecord,

@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { AiotError, loadProject, systemClock, takeLock, writeFileAtomic } from '../core/index.js';
+import { cancelOnArgo } from './argo/cancel.js';
 import { pipelineFolders } from './folders.js';
+import { childrenOf, interrupted } from './run/begin.js';
 import { cancelFile } from './run/finish.js';
 import { endGroup, endLeftovers, isAlive } from './run/processes.js';
 import {
@@ -13,7 +15,6 @@ import {
   stepRecordSchema,
   writeRun,
 } from './run/record.js';
-import { childrenOf, interrupted } from './run/run-pipeline.js';
 import { placesOf } from './run/run-step.js';
 
 /** A run as it is told: `interrupted` where its runner is no more. */
@@ -66,7 +67,12 @@ function lastSeen(record: RunRecord): number {
 }
 
 /** Ends a run with all that it started. @throws AIOT_RUN_NOT_FOUND, AIOT_USAGE (it does not run) */
-export async function cancelPipeline(options: { dir: string; run?: string }): Promise<RunRecord> {
+export async function cancelPipeline(options: {
+  dir: string;
+  run?: string;
+  /** For Argo's server (secret), where the run is there. */
+  token?: string | undefined;
+}): Promise<RunRecord> {
   const { dir } = await loadProject(options.dir);
   const folders = pipelineFolders(dir);
   const record = await findRun(folders, options.run);
@@ -75,6 +81,7 @@ export async function cancelPipeline(options: { dir: string; run?: string }): Pr
       next: 'aiot pipeline status',
     });
   }
+  if (record.engine === 'argo') return await cancelOnArgo({ folders, record, token: options.token });
   const { runner } = record;
   if (runner && (await isAlive(runner))) {
     await writeFileAtomic(cancelFile(folders, record.run), '');

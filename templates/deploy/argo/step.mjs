@@ -3,17 +3,44 @@ import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { finished } from 'node:stream/promises';
 
-const { command, needed, when } = JSON.parse(process.argv[2]);
+const { command, needed, when, outputs } = JSON.parse(process.argv[2]);
 const result = '/pipeline/result.json';
+
+// What tells how it ended, for who looks on: small, for it stands in the workflow's status.
+const told = ['error', 'gates', 'reason', 'skipped', 'name', 'version', 'digest'];
+const tell = (exit, last, said) => {
+  const members =
+    said !== null && typeof said === 'object' ? told.filter((key) => said[key] !== undefined) : [];
+  const short = Object.fromEntries(members.map((key) => [key, said[key]]));
+  const text = JSON.stringify({ exit, last, result: short });
+  writeFileSync(
+    '/pipeline/.outcome.json',
+    text.length < 16384 ? text : JSON.stringify({ exit, last, result: {} }),
+  );
+};
 
 const skipped = (reason) => {
   process.stderr.write(`skipped: ${reason}\n`);
   writeFileSync(result, JSON.stringify({ state: 'skipped', reason }));
+  tell(0, '', { skipped: reason });
 };
 const valueAt = (step, path) => {
   const file = `/pipeline/results/${step}.json`;
   if (!existsSync(file)) return undefined;
-  return path.reduce((value, key) => value?.[key], JSON.parse(readFileSync(file, 'utf8')));
+  return path.reduce((value, key) => value?.[key], valueIn(file));
+};
+// stdout as JSON, or its last line.
+const valueIn = (file) => {
+  const text = readFileSync(file, 'utf8').trim();
+  for (const part of [text, text.slice(text.lastIndexOf('\n') + 1)]) {
+    if (!/^[[{]/.test(part)) continue;
+    try {
+      return JSON.parse(part);
+    } catch {
+      // A line that only looks like it.
+    }
+  }
+  return null;
 };
 const compares = {
   '=': (a, b) => a === b,
@@ -40,21 +67,40 @@ else if (term) skipped(`${term.step}.${term.path.join('.')} does not hold`);
 else {
   const [program, ...words] = command;
   const own = program === 'aiot';
+  // What the cluster itself submitted, by a sensor or a schedule, is known by the workflow.
+  const { AIOT_PIPELINE_RUN: run, AIOT_CAUSE: cause, WORKFLOW: workflow } = process.env;
+  const env = {
+    ...process.env,
+    AIOT_PIPELINE_RUN: run || workflow,
+    AIOT_CAUSE: cause || 'started in the cluster',
+  };
   const child = spawn(own ? process.execPath : program, own ? ['/app/bin/run.js', ...words] : words, {
-    cwd: '/pipeline',
-    stdio: ['ignore', 'pipe', 'inherit'],
+    ...{ cwd: '/pipeline', env },
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   const kept = createWriteStream(result);
   child.stdout.pipe(kept);
   child.stdout.pipe(process.stdout, { end: false });
+  child.stderr.pipe(process.stderr, { end: false });
+  let last = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    last = text.trimEnd().split('\n').at(-1).trim().slice(0, 500) || last;
+  });
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => child.kill(signal));
-  const code = await new Promise((resolve) => {
+  const ended = await new Promise((resolve) => {
     child.on('error', (error) => {
-      process.stderr.write(`${error.message}\n`);
+      last = `${program} cannot be started (${error.code})`;
+      process.stderr.write(`${last}\n`);
       resolve(127);
     });
     child.on('close', resolve);
   });
   await finished(kept).catch(() => {});
-  process.exitCode = code ?? 1;
+  const said = valueIn(result);
+  const left = outputs.find((path) => !existsSync(`/pipeline/${path}`));
+  const lacks = ended === 0 && !said?.skipped && left !== undefined;
+  if (lacks) last = `it left no ${left}`;
+  if (lacks) process.stderr.write(`${last}\n`);
+  tell(lacks ? 1 : ended, last, said);
+  process.exitCode = lacks ? 1 : (ended ?? 1);
 }

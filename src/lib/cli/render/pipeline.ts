@@ -71,12 +71,20 @@ export function waysToDevices({ steps, context, model }: RunResult): string[] {
 }
 
 export function runStatusText(status: RunStatus, step: string | undefined): string {
-  const { run, state, cause, who, started, seconds, model, context, log } = status;
+  const { run, state, cause, who, started, seconds, model, context, log, workflow } = status;
   const lines: [string, string][] = [
     ['state', runStateText(state)],
     ['started', `${minute(started)} by ${who}, ${cause.text}`],
     ['took', elapsed(seconds * 1000)],
-    ['platform', context ?? 'the project’s own'],
+    ...(workflow
+      ? ([
+          ['runs on', `Argo at ${workflow.server}`],
+          ['workflow', `${workflow.name} in the namespace ${workflow.namespace}`],
+        ] as [string, string][])
+      : ([['platform', context ?? 'the project’s own']] as [string, string][])),
+    ...(workflow?.seen && state === 'interrupted'
+      ? [['and now', 'the workflow goes on without this machine; resume looks on again'] as [string, string]]
+      : []),
     ...(model ? [['model', pushedName(model)] as [string, string]] : []),
   ];
   const head = `${bold(run)}\n${facts(lines)}\n\n${stepsTable(status.steps)}`;

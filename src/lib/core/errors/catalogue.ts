@@ -27,6 +27,39 @@ export const catalogue = {
     about: 'A client of the Direct Device Integration API answered a cancellation that nobody asked it for.',
     next: 'Nothing: the action goes on. aiot ota status shows the rollout.',
   },
+  AIOT_ARGO_CONFLICT: {
+    exit: 1,
+    family: 'outside',
+    about:
+      'The Argo server has another object under that name already, or somebody changed it in the same moment.',
+    next: 'Try again; kubectl -n NAMESPACE get workflows,workflowtemplates lists what there is.',
+  },
+  AIOT_ARGO_DENIED: {
+    exit: 5,
+    family: 'outside',
+    about:
+      'The Argo server does not know who asks, or does not let them: the token is missing, is over, or its service account has no role for workflows in that namespace.',
+    next: 'kubectl -n NAMESPACE create token SERVICE-ACCOUNT > token, then --argo-token-file token; docs/pipelines.md has the role.',
+  },
+  AIOT_ARGO_FAILED: {
+    exit: 1,
+    family: 'outside',
+    about: 'The Argo server refused a call, or what it answers is not of Argo.',
+    next: 'What it said stands with it; kubectl -n argo logs deployment/argo-server has more.',
+  },
+  AIOT_ARGO_TEMPLATE: {
+    exit: 6,
+    family: 'user',
+    about:
+      'The WorkflowTemplate in the cluster is missing, or is not what the project renders now: the cluster would run other steps than those of aiot.yaml.',
+    next: 'aiot pipeline run --engine argo --apply puts it there; or render it by aiot pipeline render --target argo --out argo, and have kubectl apply it.',
+  },
+  AIOT_ARGO_UNREACHABLE: {
+    exit: 1,
+    family: 'outside',
+    about: 'The Argo server did not answer. A workflow that was submitted goes on without it.',
+    next: 'Check --argo-server; kubectl -n argo port-forward svc/argo-server 2746 brings it to this machine.',
+  },
   AIOT_BACKEND_MISSING: {
     exit: 1,
     family: 'outside',

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadProject, readBytes } from '../../core/index.js';
+import { parse } from 'yaml';
+import { canonicalJson, digestOf, loadProject, readBytes } from '../../core/index.js';
 import { type PipelinePlan, planPipeline } from '../../pipeline/index.js';
 import { secure } from '../k3s/index.js';
 import { type Rendered, writeRendering } from '../render.js';
@@ -26,33 +27,24 @@ const largestText = 64 * 1024;
  * @throws AIOT_PROJECT_INVALID, AIOT_DEPLOY_VALUES, AIOT_DEPLOY_EDITED, AIOT_USAGE, AIOT_FILE_NOT_WRITABLE
  */
 export async function renderPipeline(options: RenderPipelineOptions): Promise<Rendered> {
-  const project = await loadProject(options.project);
-  const plan = await planPipeline(project, { kind: 'platform' });
-  const values = await loadValues({ file: options.values, project, usual: () => nothing });
-  const texts = await textsOf(plan, project.dir);
-  const name = values.argo ? values.argo.workflow : 'pipeline';
-  const { cron } = project.config.pipeline.on;
-  const scope = {
-    ...{ name, secure, namespace: values.namespace, image: values.image, project: values.name },
-    steps: argoSteps(plan, texts),
-    schedules: cron === undefined ? [] : [cron],
-  };
+  const { scope, template, plan, values, texts } = await pipelineTemplate(options.project, options.values);
+  const cron = scope.schedules.length > 0;
   const files: RenderedFile[] = [
-    {
-      path: 'workflow-template.yaml',
-      text: fillTemplate(templateText('argo/workflow-template.yaml'), scope),
-      about: 'the steps',
-    },
-    ...(cron === undefined
-      ? []
-      : [
+    { path: 'workflow-template.yaml', text: template, about: 'the steps' },
+    ...(cron
+      ? [
           {
             path: 'cron-workflow.yaml',
             text: fillTemplate(templateText('argo/cron-workflow.yaml'), scope),
             about: 'when they run by themselves',
           },
-        ]),
-    { path: 'README.md', text: readme(plan, values, texts, name), about: 'what to do with these files' },
+        ]
+      : []),
+    {
+      path: 'README.md',
+      text: readme(plan, values, texts, scope.name),
+      about: 'what to do with these files',
+    },
   ];
   const { out, dryRun, yes } = options;
   const next = 'kubectl apply --server-side -f .';
@@ -65,6 +57,32 @@ export async function renderPipeline(options: RenderPipelineOptions): Promise<Re
     ...(dryRun ? { dryRun } : {}),
     ...(yes ? { yes } : {}),
   });
+}
+
+/** The WorkflowTemplate of a project as text, with what it was made of. @throws as renderPipeline */
+export async function pipelineTemplate(dir: string, valuesFile: string | undefined) {
+  const project = await loadProject(dir);
+  const plan = await planPipeline(project, { kind: 'platform' });
+  const values = await loadValues({ file: valuesFile, project, usual: () => nothing });
+  const texts = await textsOf(plan, project.dir);
+  const { cron } = project.config.pipeline.on;
+  const scope = {
+    ...{ secure, namespace: values.namespace, image: values.image, project: values.name },
+    name: values.argo ? values.argo.workflow : 'pipeline',
+    steps: argoSteps(plan, texts),
+    schedules: cron === undefined ? [] : [cron],
+  };
+  const source = templateText('argo/workflow-template.yaml');
+  const { spec } = templateObject(fillTemplate(source, { ...scope, digest: '' }));
+  const digest = digestOf(canonicalJson(spec));
+  const template = fillTemplate(source, { ...scope, digest });
+  return { project, plan, values, texts, scope, digest, template };
+}
+
+/** A rendered template as an object. */
+export function templateObject(text: string): { spec: unknown } {
+  // Each step has the same program as an artifact: an alias each, beyond what the parser takes for an attack.
+  return parse(text, { maxAliasCount: -1 }) as { spec: unknown };
 }
 
 /** Files of the project that steps take, where they are small and text. */

@@ -44,7 +44,12 @@ export function argoSteps(plan: PipelinePlan, texts: ProjectTexts) {
           s3: { key: keptKey(plan, name) },
         })),
       ],
-      spec: plain(JSON.stringify({ command: step.command, needed: neededBy(step), when: step.when })),
+      spec: plain(
+        JSON.stringify({
+          ...{ command: step.command, needed: neededBy(step), when: step.when },
+          outputs: step.outputs.map(({ path }) => path),
+        }),
+      ),
     };
   });
 }

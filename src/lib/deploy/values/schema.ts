@@ -117,6 +117,12 @@ const argo = z.strictObject({
   busSize: bytes.default('1Gi'),
   /** The WorkflowTemplate that triggers start. */
   workflow: label.default('pipeline'),
+  /** URL of Argo's server, for `aiot pipeline run --engine argo`. */
+  server: z
+    .url({ protocol: /^https?$/, error: 'expected a URL such as https://argo.internal:2746' })
+    .optional(),
+  /** PEM file of its CA, beside this file or absolute. */
+  ca: word.optional(),
   /** Control messages, of MQTT and Kafka, that start it. */
   commands: z
     .array(z.string().regex(/^[\w-]+$/))

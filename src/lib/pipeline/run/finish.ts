@@ -53,7 +53,7 @@ function stateOf(steps: readonly StepRecord[], cancelled: boolean): RunState {
 }
 
 /** What was pushed, now or before. */
-function modelOf(steps: readonly StepRecord[]): RunRecord['model'] {
+export function modelOf(steps: readonly StepRecord[]): RunRecord['model'] {
   const { result, state } = steps.find(({ name }) => name === 'push') ?? {};
   const { name, version, digest, kind } = (result ?? {}) as Record<string, unknown>;
   if (state !== 'done' || typeof name !== 'string') return null;

@@ -1,7 +1,8 @@
 import { readdir, rm } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { AiotError, readJson, writeJsonAtomic } from '../../core/index.js';
+import { AiotError, aiotVersion, type Clock, newId, readJson, writeJsonAtomic } from '../../core/index.js';
 import type { PipelineFolders } from '../folders.js';
 import { treeSchema } from '../store/tree.js';
 
@@ -68,6 +69,22 @@ export const causeSchema = z.object({
 });
 export type Cause = z.output<typeof causeSchema>;
 
+/** What Argo Workflows runs of ours. */
+const workflowSchema = z.object({
+  /** URL of Argo's server. */
+  server: z.string(),
+  /** PEM file of the CA that it is trusted by; null = the system's. */
+  ca: z.string().nullable(),
+  namespace: z.string(),
+  /** The WorkflowTemplate. */
+  template: z.string(),
+  /** Of the workflow, chosen before it is submitted: the same run is never submitted twice. */
+  name: z.string(),
+  /** Whether the server has said that it is there. */
+  seen: z.boolean(),
+});
+export type WorkflowRef = z.output<typeof workflowSchema>;
+
 export const runRecordSchema = z.object({
   spec: z.literal('aiot-run/1'),
   run: z.string(),
@@ -87,11 +104,42 @@ export const runRecordSchema = z.object({
   /** Files of the project that were put back or written, relative to it. */
   published: z.array(z.object({ path: z.string(), digest: z.string(), changed: z.boolean() })),
   runner: processSchema.nullable(),
+  /** Where the steps are run: processes of this machine, or pods of a cluster. */
+  engine: z.enum(['local', 'argo']).default('local'),
+  workflow: workflowSchema.nullable().default(null),
   /** Of `run`, for going on with it. */
   asked: z.object({ until: z.string().nullable(), force: z.boolean() }),
   steps: z.array(stepRecordSchema),
 });
 export type RunRecord = z.output<typeof runRecordSchema>;
+
+/** The record of a run that begins now. */
+export function newRunRecord(
+  project: string,
+  clock: Clock,
+  more: Partial<RunRecord> & Pick<RunRecord, 'asked'>,
+): RunRecord {
+  return {
+    spec: 'aiot-run/1',
+    run: newId('run', clock.now()),
+    project,
+    state: 'running',
+    cause: { kind: 'manual', text: 'started by hand' },
+    who: userInfo().username,
+    started: clock.now(),
+    ended: null,
+    seconds: 0,
+    aiot: aiotVersion(),
+    context: null,
+    model: null,
+    published: [],
+    runner: null,
+    engine: 'local',
+    workflow: null,
+    steps: [],
+    ...more,
+  };
+}
 
 export function newStepRecord(name: string): StepRecord {
   return {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { AiotError, catalogue, type ErrorCode } from '../../core/index.js';
 import { type RunRecord, runRecordSchema, stepRecordSchema } from './record.js';
 
-const { run, state, cause, who, context, model, published } = runRecordSchema.shape;
+const { run, state, cause, who, context, model, published, engine, workflow } = runRecordSchema.shape;
 const { name, cached, seconds, attempts, exit, peakBytes, reason, error } = stepRecordSchema.shape;
 
 /** What a run came to. */
@@ -28,6 +28,8 @@ export const runResultSchema = z.object({
   who,
   context,
   published,
+  engine,
+  workflow,
 });
 export type RunResult = z.output<typeof runResultSchema>;
 
@@ -39,7 +41,10 @@ export function resultOfRun(record: RunRecord): RunResult {
 export function refusalOfRun(record: RunRecord): AiotError | null {
   if (record.state === 'done') return null;
   if (record.state === 'interrupted' || record.state === 'cancelled') {
-    return new AiotError('AIOT_INTERRUPTED', `run ${record.run} was ${record.state}`, {
+    const { workflow } = record;
+    const on =
+      workflow?.seen && record.state === 'interrupted' ? `; ${workflow.name} goes on in the cluster` : '';
+    return new AiotError('AIOT_INTERRUPTED', `run ${record.run} was ${record.state}${on}`, {
       next: `aiot pipeline resume ${record.run}`,
     });
   }

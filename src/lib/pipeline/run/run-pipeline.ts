@@ -1,19 +1,7 @@
-import { readdir, rm, stat } from 'node:fs/promises';
-import { availableParallelism, userInfo } from 'node:os';
+import { readdir, rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import {
-  AiotError,
-  aiotVersion,
-  bytesOf,
-  type Clock,
-  loadProject,
-  makeFolder,
-  newId,
-  type Project,
-  systemClock,
-  takeLock,
-  writeFileAtomic,
-} from '../../core/index.js';
+import { AiotError, bytesOf, type Clock, loadProject, type Project, systemClock } from '../../core/index.js';
 import { type FoundContext, findContext } from '../context.js';
 import { type PipelineFolders, pipelineFolders } from '../folders.js';
 import { upstreamOf } from '../plan/order.js';
@@ -22,18 +10,18 @@ import type { PipelinePlan } from '../plan/types.js';
 import { openBlobs } from '../store/blobs.js';
 import { pruneEntries } from '../store/entries.js';
 import { readKept } from '../store/kept.js';
+import { holdPipeline, prepareFolders } from './begin.js';
 import { selfCommand } from './child.js';
 import { runSteps } from './engine.js';
 import { finish } from './finish.js';
 import { ownPlatform, platformOfContext } from './platform.js';
-import { endLeftovers, identify } from './processes.js';
+import { identify } from './processes.js';
 import {
   type Cause,
   findRun,
+  newRunRecord,
   pruneRuns,
   type RunRecord,
-  readRun,
-  runIds,
   type StepRecord,
   writeRun,
 } from './record.js';
@@ -78,18 +66,15 @@ export async function runPipeline(options: RunPipelineOptions): Promise<RunRecor
   const { clock = systemClock, signal = new AbortController().signal, self = selfCommand() } = options;
   const project = await loadProject(options.dir);
   const folders = pipelineFolders(project.dir);
-  const release = await takeLock(folders.lock);
-  if (!release) throw await busy(folders);
+  const release = await holdPipeline(folders, clock);
   try {
-    await settleDead(folders, clock);
     const { record, plan, context } = await begin(project, folders, options, clock);
     const recorder = createRecorder((now) => writeRun(folders, now), record);
     const platform = context ? platformOfContext(context.name, context) : ownPlatform(folders, self);
     const blobs = openBlobs(folders.blobs);
     const kept = await readKept(folders.kept);
     const { pipeline } = project.config;
-    await makeFolder(folders.runs);
-    await ignored(folders);
+    await prepareFolders(folders);
     record.runner = await identify(process.pid);
     recorder.changed();
     options.onChange?.(record);
@@ -138,31 +123,12 @@ async function begin(
     const again = { state: 'running' as const, ended: null, context: context?.name ?? null };
     return { record: { ...before, ...again }, plan, context };
   }
-  const record: RunRecord = {
-    spec: 'aiot-run/1',
-    run: newId('run', clock.now()),
-    project: project.config.name,
-    state: 'running',
-    cause: options.cause ?? { kind: 'manual', text: 'started by hand' },
-    who: userInfo().username,
-    started: clock.now(),
-    ended: null,
-    seconds: 0,
-    aiot: aiotVersion(),
+  const record = newRunRecord(project.config.name, clock, {
     context: context?.name ?? null,
-    model: null,
-    published: [],
-    runner: null,
     asked: { until, force: options.force ?? false },
-    steps: [],
-  };
+    ...(options.cause ? { cause: options.cause } : {}),
+  });
   return { record, plan, context };
-}
-
-/** Nothing of it belongs into a repository. */
-async function ignored({ root }: PipelineFolders): Promise<void> {
-  const file = join(root, '.gitignore');
-  if ((await stat(file).catch(() => null)) === null) await writeFileAtomic(file, '*\n');
 }
 
 /** The plan as far as a step, with what it needs. @throws AIOT_USAGE */
@@ -173,37 +139,6 @@ function upTo(plan: PipelinePlan, name: string): PipelinePlan {
   }
   const wanted = upstreamOf(plan.steps, name).add(name);
   return { ...plan, steps: plan.steps.filter((step) => wanted.has(step.name)) };
-}
-
-async function busy(folders: PipelineFolders): Promise<AiotError> {
-  const record = await findRun(folders).catch(() => null);
-  const who = record?.runner ? ` (run ${record.run}, process ${record.runner.pid})` : '';
-  return new AiotError('AIOT_PIPELINE_BUSY', `the pipeline of this project is running already${who}`);
-}
-
-/**
- * What a runner that was killed has left: its steps are ended, and its runs are told as interrupted. The lock is ours, so no runner of
- * this project is alive.
- */
-export async function settleDead(folders: PipelineFolders, clock: Clock): Promise<void> {
-  for (const id of (await runIds(folders)).reverse()) {
-    const record = await readRun(folders, id).catch(() => null);
-    if (record?.state !== 'running') return;
-    await endLeftovers(folders.root, childrenOf(record));
-    await writeRun(folders, interrupted(record, 'interrupted', clock.now()));
-  }
-}
-
-export function childrenOf(record: RunRecord) {
-  return record.steps.flatMap(({ child }) => (child ? [child] : []));
-}
-
-/** The record of a run that nobody goes on with. */
-export function interrupted(record: RunRecord, state: 'interrupted' | 'cancelled', now: number): RunRecord {
-  const steps = record.steps.map((step) =>
-    step.state === 'running' || step.state === 'waiting' ? { ...step, state, child: null } : step,
-  );
-  return { ...record, state, steps, runner: null, ended: now, seconds: (now - record.started) / 1000 };
 }
 
 /** Removes from the cache what is too much, and folders of steps of earlier runs. */

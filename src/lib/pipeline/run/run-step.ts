@@ -4,6 +4,7 @@ import type { PipelineStep } from '../plan/types.js';
 import type { Blobs } from '../store/blobs.js';
 import type { Tree } from '../store/tree.js';
 import { type ChildEnd, runChild, stepEnvironment } from './child.js';
+import { errorIn, refusalOfExit, skippedIn } from './outcome.js';
 import type { ProcessId, StepRecord } from './record.js';
 import { collect, type Input, prepareFolder } from './work.js';
 
@@ -106,25 +107,7 @@ function refusalOf(
     case 'itself':
       break;
   }
-  if (exit === 0) return null;
-  if (exit === 6) return { state: 'stopped', reason: gateReason(result, error, last), error };
-  return { state: 'failed', reason: error?.message ?? (last || `exit code ${exit}`), error };
-}
-
-/** What a gate says: an error, the limits that are not kept (`model evaluate`), or the last line. */
-function gateReason(result: unknown, error: StepRecord['error'], last: string): string {
-  if (error) return error.message;
-  const { gates, reason } = (result ?? {}) as { gates?: unknown; reason?: unknown };
-  if (typeof reason === 'string') return reason;
-  const failed = (Array.isArray(gates) ? gates : []).filter((gate) => gate?.passed === false);
-  const told = failed.map(
-    ({ name, limit, got, message }) => message ?? `${name} ${rounded(got)} where the limit is ${limit}`,
-  );
-  return told.length > 0 ? told.join('; ') : last || 'its gate said no';
-}
-
-function rounded(value: unknown): string {
-  return typeof value === 'number' ? String(Number(value.toFixed(4))) : 'not measured';
+  return exit === 0 ? null : refusalOfExit(exit, result, last);
 }
 
 /** stdout as JSON, or its last line; null when it is none. */
@@ -139,18 +122,6 @@ function resultOf(stdout: string): unknown {
     }
   }
   return null;
-}
-
-function errorIn(result: unknown): StepRecord['error'] {
-  const { error } = (result ?? {}) as { error?: { code?: unknown; message?: unknown; next?: unknown } };
-  if (typeof error?.code !== 'string' || typeof error.message !== 'string') return null;
-  const { code, message, next } = error;
-  return { code, message, ...(typeof next === 'string' ? { next } : {}) };
-}
-
-function skippedIn(result: unknown): string | null {
-  const { skipped } = (result ?? {}) as { skipped?: unknown };
-  return typeof skipped === 'string' ? skipped : null;
 }
 
 /** Where a step of a run works, and where its log is. */

@@ -1,0 +1,72 @@
+import { AiotError, type Clock, systemClock, takeLock } from '../../core/index.js';
+import type { PipelineFolders } from '../folders.js';
+import { interrupted } from '../run/begin.js';
+import { isAlive } from '../run/processes.js';
+import { type RunRecord, readRun, writeRun } from '../run/record.js';
+import { ArgoClient, accessOf, orNull } from './client.js';
+import { follow } from './follow.js';
+import { settle } from './settle.js';
+import { isOver, type Workflow } from './workflow.js';
+
+/** How long the cluster may take to end the pods, ms. */
+const endMs = 20_000;
+
+export interface CancelOnArgoOptions {
+  folders: PipelineFolders;
+  record: RunRecord;
+  token?: string | undefined;
+  clock?: Clock;
+}
+
+/**
+ * Ends the workflow of a run. One that was over already stays as it is, and the record says how it came out.
+ * @throws AIOT_ARGO_*
+ */
+export async function cancelOnArgo(options: CancelOnArgoOptions): Promise<RunRecord> {
+  const { folders, record, token, clock = systemClock } = options;
+  const { name } = record.workflow!;
+  const client = new ArgoClient(accessOf(record.workflow!, token));
+  try {
+    const found = await orNull(client.workflow(name));
+    const over = found === null || isOver(found);
+    if (!over) await client.terminate(name);
+    // Whoever looks on sees it end.
+    if (record.runner) await untilSettled(folders, record, clock);
+    const release = await takeLock(folders.lock, 2000);
+    try {
+      const now = await readRun(folders, record.run);
+      if (now.state !== 'running' && now.state !== 'interrupted') return now;
+      const last = over ? found : await endOf(client, name, clock);
+      if (last === undefined) Object.assign(now, interrupted(now, 'cancelled', clock.now()));
+      else await settle({ record: now, workflow: last, client, folders, clock });
+      await writeRun(folders, now);
+      return now;
+    } finally {
+      release?.();
+    }
+  } finally {
+    await client.close();
+  }
+}
+
+async function untilSettled(
+  folders: PipelineFolders,
+  { run, runner }: RunRecord,
+  clock: Clock,
+): Promise<void> {
+  for (const deadline = Date.now() + endMs; Date.now() < deadline; await clock.sleep(50)) {
+    if (!runner || !(await isAlive(runner))) return;
+    if ((await readRun(folders, run)).state !== 'running') return;
+  }
+}
+
+/** Undefined where it is not over in time: it is told to end, and that is all that is known. */
+async function endOf(client: ArgoClient, name: string, clock: Clock): Promise<Workflow | null | undefined> {
+  const signal = AbortSignal.timeout(endMs);
+  try {
+    return await follow({ client, name, clock, signal, onChange: () => {} });
+  } catch (error) {
+    if (signal.aborted || error instanceof AiotError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,283 @@
+import type { Agent, Dispatcher } from 'undici';
+import { z } from 'zod';
+import { AiotError, issueText, isUntrusted, readText, systemCode, unless } from '../../core/index.js';
+import type { WorkflowRef } from '../run/record.js';
+import { jsonLines } from './lines.js';
+import { type Workflow, workflowSchema } from './workflow.js';
+
+/** What goes along with a workflow. */
+interface Submission {
+  labels: Record<string, string>;
+  parameters: Record<string, string>;
+}
+
+/** How an Argo server is reached. */
+export interface ArgoAccess {
+  /** https URL of the server; http on loopback alone. */
+  server: string;
+  namespace: string;
+  /** PEM file of the CA that signed its certificate, or of the certificate itself; null = the system's CAs. */
+  ca: string | null;
+  /** Of a service account (secret); absent where the server asks for none. */
+  token?: string;
+}
+
+/** The server that a run was submitted to. */
+export function accessOf({ server, namespace, ca }: WorkflowRef, token: string | undefined): ArgoAccess {
+  return { server, namespace, ca, ...(token === undefined ? {} : { token }) };
+}
+
+/** Of a WorkflowTemplate, what tells one from another. */
+const templateSchema = z.object({
+  metadata: z.object({
+    name: z.string(),
+    resourceVersion: z.string().optional(),
+    annotations: z.record(z.string(), z.string()).optional(),
+  }),
+});
+export type FoundTemplate = z.output<typeof templateSchema>;
+
+const eventSchema = z.union([
+  z.object({ result: z.object({ type: z.string(), object: workflowSchema }) }),
+  z.object({ error: z.object({ message: z.string().default(''), http_code: z.int().default(500) }) }),
+]);
+const logSchema = z.object({ result: z.object({ content: z.string(), podName: z.string() }) });
+const errorSchema = z.object({ code: z.int(), message: z.string() });
+
+/** Largest answer, and line of a stream, that is read; etcd keeps 1.5 MB of a workflow, the server adds what it offloads. */
+const largestAnswer = 32 * 1024 ** 2;
+/** Of all logs of a workflow together. */
+const largestLogs = 64 * 1024 ** 2;
+const connectMs = 10_000;
+const answerMs = 30_000;
+/** A watch that says nothing for so long is begun anew. */
+const silenceMs = 60_000;
+
+interface Call {
+  body?: unknown;
+  signal?: AbortSignal | undefined;
+  stream?: boolean;
+}
+
+/** The REST API of Argo Workflows (3.6, 3.7 and 4.x), as far as one run of a pipeline needs it. TLS is always verified. */
+export class ArgoClient {
+  private agent: Promise<Agent> | undefined;
+  private readonly origin: URL;
+
+  /** @throws AIOT_USAGE a URL that it cannot be, or that would show the token to everybody on the way */
+  constructor(private readonly access: ArgoAccess) {
+    const { server } = access;
+    const url = URL.canParse(server) ? new URL(server) : null;
+    const local = url?.protocol === 'http:' && isLoopback(url.hostname);
+    if (!url || (url.protocol !== 'https:' && !local) || url.username !== '' || url.password !== '') {
+      throw new AiotError(
+        'AIOT_USAGE',
+        'expected the URL of an Argo server: https://HOST:2746, without a password; http:// on this machine alone',
+      );
+    }
+    this.origin = url;
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  async template(name: string): Promise<FoundTemplate> {
+    return await this.json('GET', `workflow-templates/${this.at(name)}`, templateSchema);
+  }
+
+  /** Puts a template there, in place of the one that was found. */
+  async putTemplate(name: string, template: object, before: FoundTemplate | null): Promise<void> {
+    const { namespace } = this.access;
+    const { metadata } = template as { metadata: object };
+    const resourceVersion = before?.metadata.resourceVersion;
+    const sent = { ...template, metadata: { ...metadata, ...(resourceVersion ? { resourceVersion } : {}) } };
+    const body = { namespace, template: sent };
+    if (before) await this.json('PUT', `workflow-templates/${this.at(name)}`, templateSchema, { body });
+    else
+      await this.json('POST', `workflow-templates/${encodeURIComponent(namespace)}`, templateSchema, {
+        body,
+      });
+  }
+
+  /** Under a name that is given, so that it cannot be there twice. @throws AIOT_NOT_FOUND (no such template), AIOT_ARGO_CONFLICT */
+  async submit(template: string, name: string, more: Submission): Promise<Workflow> {
+    const { namespace } = this.access;
+    const pairs = (record: Record<string, string>) =>
+      Object.entries(record).map(([key, value]) => `${key}=${value}`);
+    const body = {
+      ...{ namespace, resourceKind: 'WorkflowTemplate', resourceName: template },
+      submitOptions: { name, labels: pairs(more.labels).join(','), parameters: pairs(more.parameters) },
+    };
+    const path = `workflows/${encodeURIComponent(namespace)}/submit`;
+    return await this.json('POST', path, workflowSchema, { body });
+  }
+
+  /** @throws AIOT_NOT_FOUND */
+  async workflow(name: string, signal?: AbortSignal): Promise<Workflow> {
+    return await this.json('GET', `workflows/${this.at(name)}`, workflowSchema, { signal });
+  }
+
+  /** What becomes of a workflow, until the server or the network ends the watch, which is no error. `null` = it was deleted. */
+  async *changes(name: string, signal: AbortSignal): AsyncGenerator<Workflow | null> {
+    const selector = encodeURIComponent(`metadata.name=${name}`);
+    const path = `workflow-events/${encodeURIComponent(this.access.namespace)}?listOptions.fieldSelector=${selector}`;
+    for await (const value of this.stream(path, largestAnswer, signal)) {
+      const event = this.checked(eventSchema, value, 'workflow-events');
+      if ('error' in event) throw this.refused(event.error.http_code, event.error.message, 'workflow-events');
+      yield event.result.type === 'DELETED' ? null : event.result.object;
+    }
+  }
+
+  /** What the steps' containers have said, line by line: of pods that are still there. */
+  async *log(name: string, signal: AbortSignal): AsyncGenerator<{ content: string; podName: string }> {
+    const path = `workflows/${this.at(name)}/log?logOptions.container=main&logOptions.tailLines=2000`;
+    let bytes = 0;
+    for await (const value of this.stream(path, largestAnswer, signal)) {
+      const line = logSchema.safeParse(value);
+      if (!line.success) continue;
+      bytes += line.data.result.content.length;
+      if (bytes > largestLogs) return;
+      yield line.data.result;
+    }
+  }
+
+  async terminate(name: string): Promise<Workflow> {
+    return await this.json('PUT', `workflows/${this.at(name)}/terminate`, workflowSchema, { body: {} });
+  }
+
+  /** Runs again what failed, and what was not run. */
+  async retry(name: string): Promise<Workflow> {
+    return await this.json('PUT', `workflows/${this.at(name)}/retry`, workflowSchema, { body: {} });
+  }
+
+  async close(): Promise<void> {
+    await (await this.agent)?.destroy();
+  }
+
+  private at(name: string): string {
+    return `${encodeURIComponent(this.access.namespace)}/${encodeURIComponent(name)}`;
+  }
+
+  private async json<T>(
+    method: Dispatcher.HttpMethod,
+    path: string,
+    schema: z.ZodType<T>,
+    call: Call = {},
+  ): Promise<T> {
+    const answer = await this.send(method, path, call);
+    const text = await this.text(answer.body);
+    return this.checked(schema, parsed(text), `${method} ${path}`);
+  }
+
+  private async *stream(path: string, most: number, signal: AbortSignal): AsyncGenerator<unknown> {
+    const { body } = await this.send('GET', path, { signal, stream: true });
+    try {
+      yield* jsonLines(body, most);
+    } catch (error) {
+      if (error instanceof AiotError) throw error;
+      signal.throwIfAborted();
+      throw this.unreachable(error);
+    }
+  }
+
+  private async send(method: Dispatcher.HttpMethod, path: string, { body, signal, stream }: Call) {
+    const { request } = await import('undici');
+    const { token } = this.access;
+    const dispatcher = await this.pool();
+    const answer = await request(new URL(`api/v1/${path}`, `${this.origin.origin}/`), {
+      ...{ method, dispatcher, headersTimeout: answerMs, bodyTimeout: stream ? silenceMs : answerMs },
+      headers: {
+        accept: stream ? 'text/event-stream' : 'application/json',
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(token ? { authorization: `Bearer ${token}` } : {}),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal ? { signal } : {}),
+    }).catch((error: unknown) => {
+      signal?.throwIfAborted();
+      throw this.unreachable(error);
+    });
+    if (answer.statusCode < 300) return answer;
+    const said = errorSchema.safeParse(parsed(await this.text(answer.body)));
+    const [what = ''] = path.split('?');
+    throw this.refused(answer.statusCode, said.success ? said.data.message : '', `${method} ${what}`);
+  }
+
+  private pool(): Promise<Agent> {
+    this.agent ??= (async () => {
+      const { Agent } = await import('undici');
+      const { ca } = this.access;
+      const trusted = ca === null ? {} : { ca: await readText(ca) };
+      return new Agent({ connections: 4, connect: { timeout: connectMs, ...trusted } });
+    })();
+    return this.agent;
+  }
+
+  private async text(body: AsyncIterable<Uint8Array>): Promise<string> {
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    try {
+      for await (const chunk of body) {
+        bytes += chunk.length;
+        if (bytes > largestAnswer) throw this.unfit(`an answer of more than ${largestAnswer} bytes`);
+        chunks.push(chunk);
+      }
+    } catch (error) {
+      if (error instanceof AiotError) throw error;
+      throw this.unreachable(error);
+    }
+    return Buffer.concat(chunks).toString('utf8');
+  }
+
+  private checked<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
+    const read = schema.safeParse(value);
+    if (read.success) return read.data;
+    throw this.unfit(`${what}: ${issueText(read.error, 'body')}`);
+  }
+
+  private unfit(what: string): AiotError {
+    const { origin: endpoint } = this.origin;
+    return new AiotError('AIOT_ARGO_FAILED', `${endpoint} does not answer as Argo's server does: ${what}`, {
+      endpoint,
+    });
+  }
+
+  private unreachable(cause: unknown): AiotError {
+    const { origin: endpoint } = this.origin;
+    const code = systemCode(cause) ?? 'unknown error';
+    const untrusted = isUntrusted(code);
+    return new AiotError(
+      untrusted ? 'AIOT_PLATFORM_UNTRUSTED' : 'AIOT_ARGO_UNREACHABLE',
+      `no answer from ${endpoint} (${code})`,
+      {
+        ...{ cause, endpoint, retryable: !untrusted },
+        ...(untrusted ? { next: 'Name the CA of the server, or its own certificate: --ca FILE' } : {}),
+      },
+    );
+  }
+
+  private refused(status: number, message: string, what: string): AiotError {
+    const { origin: endpoint } = this.origin;
+    const said = message === '' ? '' : `: ${message.slice(0, 1000)}`;
+    const told = `${endpoint} answered ${what} with status ${status}${said}`;
+    if (status === 401 || status === 403) return new AiotError('AIOT_ARGO_DENIED', told, { endpoint });
+    if (status === 404) return new AiotError('AIOT_NOT_FOUND', told, { endpoint });
+    if (status === 409) return new AiotError('AIOT_ARGO_CONFLICT', told, { endpoint });
+    return new AiotError('AIOT_ARGO_FAILED', told, { endpoint, retryable: status === 429 || status >= 500 });
+  }
+}
+
+/** What is there, or null. */
+export async function orNull<T>(promise: Promise<T>): Promise<T | null> {
+  return (await unless('AIOT_NOT_FOUND', promise)) ?? null;
+}
+
+function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/i.test(host);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
