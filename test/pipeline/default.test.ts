@@ -8,6 +8,7 @@ import { up } from '../../src/lib/platform/index.js';
 import { runCli } from '../support/cli.js';
 import { ok } from '../support/up.js';
 import { projectOf, tidyProjects } from './project.js';
+import { pumpRows } from './project-of-rows.js';
 
 tidyProjects();
 
@@ -19,23 +20,13 @@ model:
   accept: ${accept}
 `;
 
-/** Two classes that two columns tell apart. */
-function rows(count: number, shift = 0): string {
-  const lines = Array.from({ length: count }, (_, i) => {
-    const bad = i % 2;
-    const wave = Math.sin(i * 1.7);
-    return `${(2 + bad * 3 + wave * 0.5 + shift).toFixed(3)},${(20 + wave).toFixed(3)},${(bad * 5 + Math.cos(i) * 0.4).toFixed(3)},${bad ? 'bad' : 'good'}`;
-  });
-  return `current,temperature,vibration,label\n${lines.join('\n')}\n`;
-}
-
 const states = ({ steps }: RunResult) =>
   steps.map(({ name, state, cached }) => `${name} ${state}${cached ? ' as before' : ''}`);
 
 it('takes a project from its rows to a signed version on a platform of its own, and nothing of it twice', {
   timeout: 240_000,
 }, async () => {
-  const dir = await projectOf({ 'aiot.yaml': yaml('{ macroF1: 0.8 }'), 'rows.csv': rows(200) });
+  const dir = await projectOf({ 'aiot.yaml': yaml('{ macroF1: 0.8 }'), 'rows.csv': pumpRows(200) });
   const first = await ok(runResultSchema, ['pipeline', 'run', '--project', dir]);
   expect(states(first)).toEqual([
     'extract done',
@@ -72,7 +63,7 @@ it('takes a project from its rows to a signed version on a platform of its own, 
 
   // Other data is held against what the pushed model was trained on.
   await writeFile(join(dir, 'aiot.yaml'), yaml('{ macroF1: 0.8, drift: 0.5 }'));
-  await appendFile(join(dir, 'rows.csv'), rows(200, 40).split('\n').slice(1).join('\n'));
+  await appendFile(join(dir, 'rows.csv'), pumpRows(200, 40).split('\n').slice(1).join('\n'));
   const drifted = await runCli(['pipeline', 'run', '--project', dir, '--json']);
   expect(drifted.code).toBe(6);
   expect(states(drifted.json as RunResult).slice(0, 3)).toEqual([

@@ -1,0 +1,117 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { addContext } from '../../src/lib/core/index.js';
+import { type WatchEvent, watchPipeline } from '../../src/lib/pipeline/index.js';
+import { root } from '../support/cli.js';
+import { ask } from '../support/guide.js';
+import { kcat, kcatWrite, startKafka } from '../support/kafka.js';
+import { mosquittoPub, startMosquitto } from '../support/mosquitto.js';
+import { connect } from '../support/mqtt.js';
+import { describeReal } from '../support/real.js';
+import { type UpForTests, upForTests } from '../support/up.js';
+import { projectOf, tidyProjects } from './project.js';
+import { pumpRows, pumpYaml } from './project-of-rows.js';
+
+tidyProjects();
+
+const topic = 'control-message';
+let own: UpForTests;
+let dir: string;
+
+beforeAll(async () => {
+  own = await upForTests({ compat: ['architects-guide'] });
+  const kind = 'architects-guide' as const;
+  await addContext('guide', { kind, url: own.guide?.models ?? '', ca: own.ca }, {});
+  dir = await projectOf({ 'rows.csv': pumpRows(120) });
+}, 60_000);
+afterAll(() => own?.stop());
+
+/** Watches a topic until one run has ended, begun by what `say` sends there. */
+async function oneRun(
+  control: string,
+  context: string | undefined,
+  say: () => unknown,
+): Promise<WatchEvent[]> {
+  await writeFile(join(dir, 'aiot.yaml'), pumpYaml(`pipeline: { on: { control: '${control}' } }\n`));
+  const stop = new AbortController();
+  const events: WatchEvent[] = [];
+  let over: () => void = () => {};
+  const ended = new Promise<void>((resolve) => {
+    over = resolve;
+  });
+  const watching = watchPipeline({
+    ...{ dir, signal: stop.signal, self: [process.execPath, join(root, 'bin', 'run.js')] },
+    ...(context ? { context } : {}),
+    onStart: () => {},
+    onEvent: (event) => {
+      events.push(event);
+      if (event.event === 'ended') over();
+    },
+  });
+  // Nobody hears when a consumer stands at the end of a topic: what was asked for twice is still one run, or one more.
+  const saying = setInterval(() => events.length === 0 && say(), 500);
+  try {
+    await Promise.race([ended, watching]);
+  } finally {
+    clearInterval(saying);
+  }
+  // The answer is sent once the run has ended; a watch that is stopped sends it all the same.
+  stop.abort();
+  await watching;
+  return events;
+}
+
+describeReal('mosquitto', 'pipeline watch, told by control messages of MQTT', () => {
+  it('runs, pushes to an installation of the guide, and tells its boards what to download', async () => {
+    const broker = await startMosquitto();
+    const board = await connect(`mqtt://127.0.0.1:${broker.port}`, { clientId: 'board' });
+    try {
+      const heard: string[] = [];
+      board.on('message', (_topic, payload) => heard.push(payload.toString()));
+      await board.subscribeAsync(topic);
+      const events = await oneRun(`mqtt://127.0.0.1:${broker.port}/${topic}`, 'guide', () =>
+        mosquittoPub(broker.port, topic, '{"command": "extract-data", "payload" : "raw.csv"}'),
+      );
+      const end = events.find(({ event }) => event === 'ended');
+      expect(end).toMatchObject({ state: 'done', model: { version: null } });
+      await expect.poll(() => heard.find((text) => text.includes('download-model'))).toBeDefined();
+      const answer = heard.find((text) => text.includes('download-model')) ?? '';
+      expect(answer.length).toBeLessThan(230);
+      const { payload } = JSON.parse(answer) as { payload: string };
+      const ca = await readFile(own.ca, 'utf8');
+      const there = await ask(own.guide?.models ?? '', `/quantized/${payload}`, { ca });
+      expect(there).toMatchObject({ status: 200 });
+      expect(there.body.length).toBeGreaterThanOrEqual(11_148);
+      expect(heard.filter((text) => text.includes('download-model'))).toHaveLength(1);
+    } finally {
+      await board.endAsync(true);
+      await broker.stop();
+    }
+  }, 240_000);
+});
+
+describeReal('kafka', 'pipeline watch, told by control messages of Kafka', () => {
+  it('runs, pushes to a platform, and says under which name the guide’s clients find the version', async () => {
+    const kafka = await startKafka();
+    try {
+      await kafka.createTopic(topic);
+      kcatWrite(kafka.address, topic, '{"command":"train-model","payload":"of yesterday"}\n');
+      const events = await oneRun(`kafka://${kafka.address}/${topic}`, undefined, () =>
+        kcatWrite(kafka.address, topic, '{"command":"train-model","payload":"rows.csv"}\n'),
+      );
+      expect(events[0]).toMatchObject({ event: 'triggered', text: 'train-model rows.csv' });
+      expect(events.find(({ event }) => event === 'ended')).toMatchObject({
+        ...{ state: 'done', model: { name: 'pump', version: 1 } },
+      });
+      const said = kcat(kafka.address, topic, '%s\n').trim().split('\n');
+      const { command, payload } = JSON.parse(said.at(-1) ?? '') as Record<string, string>;
+      expect(command).toBe('download-model');
+      const ca = await readFile(own.ca, 'utf8');
+      const listed = await ask(own.guide?.models ?? '', '/quantized/', { ca });
+      expect(listed.text).toContain(payload);
+    } finally {
+      await kafka.stop();
+    }
+  }, 240_000);
+});
