@@ -43,7 +43,10 @@ function markOf({ state }: StepRecord): string {
 }
 
 function besideOf(step: StepRecord): string {
-  const took = step.cached || step.state === 'skipped' ? '' : ` ${dim(`(${elapsed(step.seconds * 1000)})`)}`;
+  const took =
+    step.cached || step.state === 'skipped' || step.seconds === 0
+      ? ''
+      : ` ${dim(`(${elapsed(step.seconds * 1000)})`)}`;
   const reason = step.reason === null ? '' : `: ${step.reason}`;
   return `${stepStateText(step)}${reason}${took}`;
 }
@@ -62,7 +65,11 @@ export interface LiveTableOptions {
  * A line a step, drawn over those before. Not listr2's: its tasks all turn from the first on where they are run side by side, and which
  * of these steps runs is told by the graph.
  */
-export function liveTable({ write, keep, columns = () => process.stderr.columns ?? 100 }: LiveTableOptions): RunTable {
+export function liveTable({
+  write,
+  keep,
+  columns = () => process.stderr.columns || 100,
+}: LiveTableOptions): RunTable {
   let steps: readonly StepRecord[] = [];
   const saying = new Map<string, string>();
   let drawn = 0;
