@@ -54,6 +54,7 @@ describe('aiot trust', () => {
     for (const file of files) expect((await stat(file)).mode & 0o777).toBe(0o600);
     const now = await status();
     expect(now).toMatchObject({ version: 2, apart: true, warnings: [], timestamp: { version: 1 } });
+    expect((await runCli(['trust', 'status'])).stdout).not.toContain('aiot trust rotate');
     expect(now.roles.map(({ role, threshold, keyids }) => [role, threshold, keyids.length])).toEqual([
       ['root', 2, 3],
       ['targets', 1, 1],
@@ -107,6 +108,7 @@ describe('aiot trust', () => {
     ]);
     expect(renewed).toMatchObject({ version: 6, added: [], removed: [] });
     expect((await status()).warnings.join()).toContain('within 30 days');
+    expect((await runCli(['trust', 'status'])).stdout).toContain('Next: aiot trust rotate --role root');
   });
 
   it('has the platform sign timestamps with another key', async () => {

@@ -17,8 +17,9 @@ export default class TrustStatus extends AiotCommand {
     const at = again(input, 'context');
     const status = await withClient(input.flags.context, (client) => trustStatus(client));
     this.print(trustStatusText(status));
-    const rotate = 'aiot trust rotate --role root --root-key FILE';
-    this.print(next(`${status.apart ? rotate : 'aiot trust init --out DIR'}${at}`));
+    const wellSigned =
+      status.warnings.length === 0 ? 'aiot model list' : 'aiot trust rotate --role root --root-key FILE';
+    this.print(next(`${status.apart ? wellSigned : 'aiot trust init --out DIR'}${at}`));
     return status;
   }
 }
