@@ -20,7 +20,8 @@ export async function guideAgent({ ca, fingerprint }: GuideTrust): Promise<Agent
   if (fingerprint !== undefined) {
     const wanted = fingerprint.replaceAll(':', '').toLowerCase();
     const { buildConnector } = await import('undici');
-    const connect = buildConnector({ ...common, rejectUnauthorized: false });
+    // A connection that takes up a session of before shows no certificate.
+    const connect = buildConnector({ ...common, rejectUnauthorized: false, maxCachedSessions: 0 });
     return httpAgent({
       connect(options, done) {
         connect(options, (error, socket) => {
