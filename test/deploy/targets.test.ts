@@ -6,6 +6,7 @@ import { parseAllDocuments } from 'yaml';
 import {
   checkDeployment,
   renderDeployment,
+  renderPipeline,
   type TargetName,
   targetNames,
 } from '../../src/lib/deploy/index.js';
@@ -59,6 +60,23 @@ describe('the targets of aiot deploy render', () => {
     // Its clients show no password, so none is asked for.
     expect(kafka.spec.kafka.authorization).toBeUndefined();
     expect(outside.authentication).toBeUndefined();
+  });
+
+  it('renders the pipeline of a project with the cluster that runs it, as it is rendered alone', async () => {
+    const project = join(root, 'templates/motor-watch');
+    await renderDeployment({ target: 'k3s', out: dir, project });
+    await renderPipeline({ project, out: join(dir, 'alone') });
+    const [there, alone] = [
+      join(dir, 'base/workflow-template.yaml'),
+      join(dir, 'alone/workflow-template.yaml'),
+    ];
+    expect(await readFile(there, 'utf8')).toBe(await readFile(alone, 'utf8'));
+    expect((await objects('base/kustomization.yaml'))[0]).toMatchObject({
+      resources: expect.arrayContaining(['argo.yaml', 'workflow-template.yaml']),
+    });
+    // What starts it asks nobody to make it by hand.
+    expect(await readFile(join(dir, 'base/argo.yaml'), 'utf8')).not.toContain('WorkflowTemplate/');
+    expect((await checkDeployment(dir)).findings).toEqual([]);
   });
 
   it('gives the kit its port 31883, and the motion system five services with certificates', async () => {

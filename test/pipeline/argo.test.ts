@@ -174,7 +174,8 @@ describe('aiot pipeline run --engine argo', () => {
       code: 'AIOT_USAGE',
       message: expect.stringContaining('http:// on this machine alone'),
     });
-    expect(await refusal(argv('--until', 'taste'))).toMatchObject({ code: 'AIOT_USAGE' });
+    for (const local of [['--until', 'taste'], ['--jobs', '2'], ['--force']])
+      expect(await refusal(argv(...local))).toMatchObject({ code: 'AIOT_USAGE' });
     await argo.stop();
     expect(await refusal(argv())).toMatchObject({ code: 'AIOT_ARGO_UNREACHABLE', exit: 1 });
     expect(existsSync(join(dir, '.aiot/pipeline/runs'))).toBe(false);

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { AiotError, loadProject, type Project, plural, readText, unless } from '../core/index.js';
 import { motionStreams } from '../loop/index.js';
 import { parseCreateFile, type TopicSpec } from '../stream/index.js';
+import { pipelineFiles } from './argo/template.js';
 import { compareWith, type FileState, fileStates, writeFiles } from './folder.js';
 import { deployTargets, type TargetName } from './targets.js';
 import type { RenderedFile } from './types.js';
@@ -85,7 +86,9 @@ export async function filesOf({ target: name, project: folder, values: file }: F
   const project = await projectOf(folder);
   const target = deployTargets[name];
   const values = await loadValues({ file, project, usual: () => target.usual(project) });
-  const input = { project, streams: await streamsOf(project), values, files: await textsOf(project, values) };
+  const pipeline = project && values.argo ? await pipelineFiles(project, values) : null;
+  const files = await textsOf(project, values);
+  const input = { project, streams: await streamsOf(project), values, pipeline, files };
   return { project, files: target.render(input), next: target.next };
 }
 export type FilesOptions = Pick<RenderOptions, 'target' | 'project' | 'values'>;

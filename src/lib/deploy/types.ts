@@ -10,8 +10,16 @@ export interface RenderInput {
   streams: readonly TopicSpec[];
   /** deploy.yaml, with what it leaves out. */
   values: Values;
+  /** The project's pipeline as objects of Argo; null without a project, or without Argo. */
+  pipeline: RenderedPipeline | null;
   /** Text of the project's files that services read, by their paths in it. */
   files: ReadonlyMap<string, string>;
+}
+
+export interface RenderedPipeline {
+  files: readonly RenderedFile[];
+  /** Files of the project that are too large to stand in a template, and where in the bucket each is put by hand. */
+  large: readonly { path: string; url: string }[];
 }
 
 /** One file of an installation. Secrets are in none: they are named where they are to be. */

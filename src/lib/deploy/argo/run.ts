@@ -1,12 +1,13 @@
 import { dirname, resolve } from 'node:path';
-import { AiotError } from '../../core/index.js';
+import { AiotError, loadProject } from '../../core/index.js';
 import { type RunOnArgoOptions, type RunRecord, runOnArgo } from '../../pipeline/index.js';
-import { pipelineTemplate, templateObject } from './pipeline.js';
+import { loadValues, nothing } from '../values/index.js';
+import { pipelineTemplate, templateObject } from './template.js';
 
 export interface RunOnClusterOptions
   extends Pick<RunOnArgoOptions, 'dir' | 'apply' | 'cause' | 'clock' | 'signal' | 'onChange'> {
-  /** A step to end after, which a workflow cannot: refused. */
-  until?: string | undefined;
+  /** What only the steps of this machine heed: refused. */
+  local?: { until: string | undefined; jobs: number | undefined; force: boolean };
   /** URL of Argo's server; absent = argo.server of deploy.yaml. */
   server?: string | undefined;
   /** PEM file of its CA; absent = argo.ca of deploy.yaml, or the system's CAs. */
@@ -22,13 +23,11 @@ export interface RunOnClusterOptions
  * @throws as runOnArgo and renderPipeline; AIOT_USAGE nobody says where Argo's server is
  */
 export async function runOnCluster(options: RunOnClusterOptions): Promise<RunRecord> {
-  const { token, values: valuesFile, until, ...more } = options;
-  if (until !== undefined) {
-    throw new AiotError('AIOT_USAGE', '--until: a workflow in a cluster has all of its steps, always', {
-      next: `aiot pipeline run --until ${until}`,
-    });
-  }
-  const { project, plan, values, scope, digest, template } = await pipelineTemplate(options.dir, valuesFile);
+  const { token, values: valuesFile, local, ...more } = options;
+  requireNoneOf(local);
+  const project = await loadProject(options.dir);
+  const values = await loadValues({ file: valuesFile, project, usual: () => nothing });
+  const { plan, scope, digest, template } = await pipelineTemplate(project, values);
   const given = values.argo ? values.argo : { server: undefined, ca: undefined };
   const server = options.server ?? given.server;
   if (server === undefined) {
@@ -49,4 +48,23 @@ export async function runOnCluster(options: RunOnClusterOptions): Promise<RunRec
       steps: plan.steps.map(({ name }) => name),
     },
   });
+}
+
+function requireNoneOf({
+  until,
+  jobs,
+  force,
+}: NonNullable<RunOnClusterOptions['local']> | Record<string, never> = {}) {
+  const [flag, why] =
+    until !== undefined
+      ? ['until', 'a workflow in a cluster has all of its steps, always']
+      : jobs !== undefined
+        ? ['jobs', 'the cluster has each step begin when those before it are done']
+        : force
+          ? ['force', 'nothing is known from an earlier run in a cluster: all steps are run']
+          : [];
+  if (flag)
+    throw new AiotError('AIOT_USAGE', `--${flag}: ${why}`, {
+      next: `Leave --${flag} out, or --engine argo.`,
+    });
 }

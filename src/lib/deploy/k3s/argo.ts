@@ -4,7 +4,7 @@ import { isSecured } from './kafka.js';
 import { limitsOf, secure } from './secure.js';
 
 /** As templates/deploy/k3s/argo.yaml wants it. */
-export function argoScope(values: Values) {
+export function argoScope(values: Values, pipeline: boolean) {
   const { argo, kafka, objects, platform } = values;
   const broker = platform && values.broker;
   if (!argo) return false;
@@ -37,7 +37,7 @@ export function argoScope(values: Values) {
           passwordSecret: { name: 'kafka-pipeline', key: 'password' },
         }
       : null,
-    byHand: `WorkflowTemplate/${argo.workflow}`,
+    byHand: pipeline ? null : `WorkflowTemplate/${argo.workflow}`,
     webhook: argo.webhook,
     pod: pod('eventsource-name', {}),
     sensorPod: pod('sensor-name', { serviceAccountName: 'pipeline-sensor' }),

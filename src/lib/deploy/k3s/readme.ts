@@ -1,3 +1,5 @@
+import { largeFilesText } from '../argo/template.js';
+import type { RenderedPipeline } from '../types.js';
 import type { Values } from '../values/index.js';
 import { bootstrapOf, isSecured } from './kafka.js';
 
@@ -6,7 +8,7 @@ const revokedNote =
 const outsideOf = ({ kafka }: Values) => (kafka ? kafka.outside : false);
 
 /** What to do with the files, in the order of doing it. */
-export function readme(values: Values): string {
+export function readme(values: Values, pipeline: RenderedPipeline | null): string {
   const { name, namespace, host, image, platform, kafka, argo, broker, services, storageClass } = values;
   const needs = [
     'cert-manager 1.18 or newer',
@@ -41,7 +43,7 @@ ${
         namespace,
       )
     : ''
-}## What is where
+}${pipeline ? pipelineSection(values, pipeline) : ''}## What is where
 
 | | |
 | --- | --- |
@@ -84,6 +86,18 @@ ${names.map((name) => `kubectl -n ${namespace} create secret generic ${name}-con
 
 \`ca\` in that contexts.json is /context/ca.crt.
 
+`;
+
+const pipelineSection = ({ namespace, argo }: Values, { large }: RenderedPipeline) => `## The pipeline
+
+It pushes models as a user of its own, whose contexts.json and signing key are one folder:
+
+\`\`\`sh
+kubectl -n ${namespace} create secret generic pipeline-context --from-file=CONFIG-FOLDER
+aiot pipeline run --engine argo --argo-server https://ARGO:2746 --argo-token-file FILE   # or a control message, or: argo submit -n ${namespace} --from workflowtemplate/${argo ? argo.workflow : ''}
+\`\`\`
+
+${largeFilesText(large)}
 `;
 
 function rows(values: Values): string[] {

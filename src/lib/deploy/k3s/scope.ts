@@ -8,8 +8,8 @@ import { brokerPort, policiesOf } from './network.js';
 import { failover, limitsOf, secure } from './secure.js';
 import { servicesScope } from './services.js';
 
-/** All that the templates of templates/deploy/k3s name. */
-export function scopeOf(values: Values): Scope {
+/** All that the templates of templates/deploy/k3s name. @param pipeline whether the project's own is among the files */
+export function scopeOf(values: Values, pipeline: boolean): Scope {
   const { name, namespace, host, image, images, pullSecret, storageClass, nats, redis } = values;
   const kafka = kafkaScope(values);
   const kept = <Part extends { storageClass?: string | undefined }>(part: Part) => ({
@@ -43,7 +43,7 @@ export function scopeOf(values: Values): Scope {
       : { alone: false, there: false },
     nats: nats && { ...kept(nats), limits: limitsOf({ cpu: '50m', memory: '64Mi', limit: '384Mi' }) },
     redis: redis && { ...kept(redis), limits: small },
-    argo: argoScope(values),
+    argo: argoScope(values, pipeline),
     policies: policiesOf(values),
     ...servicesScope(values),
   };

@@ -82,11 +82,11 @@ export const k3sTarget: DeployTarget = {
     };
   },
   render(input: RenderInput): RenderedFile[] {
-    const { values } = input;
-    const scope = scopeOf(values);
+    const { values, pipeline } = input;
+    const scope = scopeOf(values, pipeline !== null);
     const there = parts.filter((part) => part.there(values));
     return [
-      { path: 'README.md', text: readme(values), about: 'what to do with these files' },
+      { path: 'README.md', text: readme(values, pipeline), about: 'what to do with these files' },
       { path: 'secrets.sh', text: secretsScript(filesOf(values)), about: 'makes the secrets, here' },
       {
         path: '.gitignore',
@@ -106,6 +106,7 @@ export const k3sTarget: DeployTarget = {
         about,
       })),
       ...there.flatMap((part) => configFiles(part, values)),
+      ...(pipeline?.files ?? []).map((file) => ({ ...file, path: `base/${file.path}` })),
       ...projectFiles(input),
       ...(values.platform === false
         ? []
@@ -152,7 +153,7 @@ function topKustomization({ monitoring, platform }: Values): string {
   });
 }
 
-function baseKustomization({ values }: RenderInput, there: readonly Part[]): string {
+function baseKustomization({ values, pipeline }: RenderInput, there: readonly Part[]): string {
   const { name, namespace, services } = values;
   const generated = [
     ...there.flatMap((part) => {
@@ -170,7 +171,10 @@ function baseKustomization({ values }: RenderInput, there: readonly Part[]): str
     ...kustomize,
     namespace,
     labels: [{ pairs: { 'app.kubernetes.io/part-of': name, 'app.kubernetes.io/managed-by': 'aiot' } }],
-    resources: there.map(({ file }) => `${file}.yaml`),
+    resources: [
+      ...there.map(({ file }) => `${file}.yaml`),
+      ...(pipeline?.files ?? []).map(({ path }) => path),
+    ],
     ...(generated.length === 0 ? {} : { configMapGenerator: generated }),
   });
 }

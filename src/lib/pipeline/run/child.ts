@@ -48,8 +48,9 @@ export function selfCommand(): string[] {
   return [process.execPath, join(packageRoot(), 'bin', sources ? 'dev.js' : 'run.js')];
 }
 
-/** Settings of ours by environment would change what a step does without a trace; these say where things are, or are secret. */
-const passed = /^AIOT_(CONFIG_DIR|DATA_DIR|CACHE_DIR|CONTEXT|PIPELINE)$|PASSPHRASE|SECRET|TOKEN/;
+/** Settings of ours by environment would change what a step does without a trace; these say where things are, or are secret. Argo's token is for its server alone. */
+const passed =
+  /^AIOT_(?!ARGO)(?:(CONFIG_DIR|DATA_DIR|CACHE_DIR|CONTEXT|PIPELINE)$|.*(PASSPHRASE|SECRET|TOKEN))/;
 
 /** The environment of a step. */
 export function stepEnvironment(mark: string, more: Record<string, string>): NodeJS.ProcessEnv {
