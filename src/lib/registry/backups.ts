@@ -1,3 +1,4 @@
+import { bodyOf } from './errors.js';
 import type { Transport } from './transport.js';
 
 export function backupCalls(transport: Transport) {
@@ -12,7 +13,7 @@ export function backupCalls(transport: Transport) {
         bodyTimeoutMs: 300_000,
         ...(signal ? { signal } : {}),
       });
-      return answer.body;
+      return bodyOf(answer, transport.url);
     },
   };
 }

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { AiotError, digestOf } from '../core/index.js';
 import { blobSchema } from './api.js';
-import { errorOfTransport } from './errors.js';
+import { bodyOf } from './errors.js';
 import type { Transport } from './transport.js';
 import { pieceBytes, uploadInPieces } from './uploads.js';
 
@@ -38,7 +38,7 @@ export function blobCalls(transport: Transport) {
         ...(from > 0 ? { headers: { range: `bytes=${from}-` } } : {}),
         ...(options.signal ? { signal: options.signal } : {}),
       });
-      const body = told(answer.body, transport.url);
+      const body = bodyOf(answer, transport.url);
       return {
         from,
         total: from + Number(answer.headers['content-length']),
@@ -56,12 +56,4 @@ export function blobCalls(transport: Transport) {
       };
     },
   };
-}
-
-async function* told(body: AsyncIterable<Uint8Array>, endpoint: string): AsyncGenerator<Uint8Array> {
-  try {
-    yield* body;
-  } catch (error) {
-    throw errorOfTransport(error, endpoint);
-  }
 }

@@ -38,6 +38,18 @@ export function errorOfTransport(error: unknown, endpoint: string): AiotError {
   });
 }
 
+/** What comes of an answer as it comes. @throws as errorOfTransport, where it breaks off */
+export async function* bodyOf(
+  { body }: { body: AsyncIterable<Uint8Array> },
+  endpoint: string,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw errorOfTransport(error, endpoint);
+  }
+}
+
 function jsonOrUndefined(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { bodyOf } from '../errors.js';
 import { everyPage } from '../page.js';
 import type { Transport } from '../transport.js';
 import {
@@ -70,7 +71,7 @@ export function datasetCalls(transport: Transport) {
         bodyTimeoutMs: 120_000,
         ...(signal ? { signal } : {}),
       });
-      return answer.body;
+      return bodyOf(answer, transport.url);
     },
     /** @returns how many labels were given */
     label: async (stream: string, request: LabelsRequest): Promise<number> =>
