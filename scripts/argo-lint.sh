@@ -1,33 +1,47 @@
 #!/bin/sh
-# Makes .venv/argo-lint/bin/argo-lint: what `argo lint --offline` checks, built of Argo Workflows' own Go module without its server and pages
-# (scripts/k8s/argo-lint). Needs Go 1.25 or newer; some minutes the first time. Run again, it does nothing. Where it was built
-# elsewhere already: ARGO_LINT_BUILT=FILE takes that program.
+# Makes .venv/argo-lint/bin: argo-lint, what `argo lint --offline` checks, and argo-events-lint, what `argo-events lint` checks, of Argo's own Go
+# modules without what else their programs have (scripts/k8s). Needs Go 1.25 or newer; some minutes the first time. Run again, it
+# does nothing. Where they were built elsewhere already: ARGO_LINT_BUILT=FOLDER takes those programs.
 set -eu
 cd "$(dirname "$0")/.."
 folder=$PWD/.venv/argo-lint
-version=3.7.14
-wanted="argo-lint $version $(cksum <scripts/k8s/argo-lint/main.go)"
-if [ -x "$folder/bin/argo-lint" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$wanted" ]; then
+wanted="argo-lint $(cat scripts/argo-lint.sh scripts/k8s/argo-lint/* scripts/k8s/argo-events-lint/* | cksum)"
+if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$wanted" ]; then
   echo "$folder is ready"
   exit 0
 fi
 rm -rf "$folder"
 mkdir -p "$folder/bin"
+
+# unpack MODULE@VERSION: a copy in $folder/source that can be written to; Go's cache of modules cannot.
+unpack() {
+  cp -r "$(go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')" "$folder/source"
+  chmod -R u+w "$folder/source"
+  mkdir -p "$folder/source/cmd/only-lint"
+}
+# build NAME: of $folder/source, which ends with it.
+build() {
+  (cd "$folder/source" && CGO_ENABLED=0 GOFLAGS=-mod=mod go build -p 2 -trimpath -ldflags '-s -w' -o "$folder/bin/$1" ./cmd/only-lint)
+  rm -rf "$folder/source"
+}
+
 if [ -n "${ARGO_LINT_BUILT:-}" ]; then
-  cp "$ARGO_LINT_BUILT" "$folder/bin/argo-lint"
+  cp "$ARGO_LINT_BUILT/argo-lint" "$ARGO_LINT_BUILT/argo-events-lint" "$folder/bin"
 else
   if ! command -v go >/dev/null; then
     echo "no Go here to build argo-lint with" >&2
     exit 1
   fi
-  module=$(go mod download -json "github.com/argoproj/argo-workflows/v3@v$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
-  # The cache of modules is read-only.
-  cp -r "$module" "$folder/source"
-  chmod -R u+w "$folder/source"
-  mkdir "$folder/source/cmd/only-lint"
+  unpack github.com/argoproj/argo-workflows/v3@v3.7.14
   cp scripts/k8s/argo-lint/main.go "$folder/source/cmd/only-lint/"
-  (cd "$folder/source" && CGO_ENABLED=0 GOFLAGS=-mod=mod go build -p 2 -trimpath -ldflags '-s -w' -o "$folder/bin/argo-lint" ./cmd/only-lint)
-  rm -rf "$folder/source"
+  build argo-lint
+
+  unpack github.com/argoproj/argo-events@v1.9.11
+  mkdir "$folder/source/cmd/only-lint/commands"
+  cp "$folder/source/cmd/commands/lint.go" "$folder/source/cmd/only-lint/commands/"
+  cp scripts/k8s/argo-events-lint/main.go "$folder/source/cmd/only-lint/"
+  cp scripts/k8s/argo-events-lint/eventing.go "$folder/source/pkg/eventsources/"
+  build argo-events-lint
 fi
 echo "$wanted" >"$folder/.stamp"
 echo "$folder is made"

@@ -6,7 +6,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { renderDeployment, renderPipeline, type TargetName } from '../../src/lib/deploy/index.js';
 import { root } from '../support/cli.js';
-import { argoLintProgram, cloudInitSchema, describeReal, k8sFolder } from '../support/real.js';
+import {
+  argoEventsLintProgram,
+  argoLintProgram,
+  cloudInitSchema,
+  describeReal,
+  k8sFolder,
+} from '../support/real.js';
 import { systems } from './systems.js';
 
 let dir: string;
@@ -255,5 +261,43 @@ describeReal('argo-lint', 'argo lint', () => {
     }
     // A schedule of a template that is not there.
     expect(lint(cron).status).toBe(1);
+  });
+});
+
+describeReal('argo-lint', 'argo-events lint', () => {
+  beforeAll(() => rendered('k3s'));
+
+  const lint = (file: string) => {
+    const { status, stdout, stderr } = spawnSync(argoEventsLintProgram, ['--strict', file], {
+      encoding: 'utf8',
+    });
+    return { status, said: stdout + stderr };
+  };
+
+  it.each(['a platform', 'the guide'])('takes all that starts the pipeline of %s', async (name) => {
+    const file = join(folderOf(name, 'k3s'), 'base/argo.yaml');
+    const kinds = (await readFile(file, 'utf8')).match(/(?<=^kind: )(EventSource|Sensor)$/gm) ?? [];
+    expect(kinds).toContain('Sensor');
+    const { status, said } = lint(file);
+    expect(status, said).toBe(0);
+    expect(said.match(/(EventSource|Sensor)(?= is valid)/g)).toEqual(kinds);
+  });
+
+  it.each([
+    ['topic: control-message', 'topic: ""', 'topic'],
+    ['eventSourceName: control-kafka', 'eventSourceName: ""', 'EventSourceName'],
+    ['operation: submit', 'operation: sumbit', 'sumbit'],
+    // What the schemas cannot say: a webhook is rolled over, the others are ended first.
+    [
+      '  kafka:\n',
+      '  webhook: { hook: { endpoint: /run, method: POST, port: "12000" } }\n  kafka:\n',
+      'recreate',
+    ],
+  ])('finds a mistake: %j → %j', async (right, mistake, told) => {
+    const text = await readFile(join(folderOf('the guide', 'k3s'), 'base/argo.yaml'), 'utf8');
+    expect(text).toContain(right);
+    const wrong = join(dir, 'wrong-events.yaml');
+    await writeFile(wrong, text.replace(right, mistake));
+    expect(lint(wrong)).toEqual({ status: 1, said: expect.stringContaining(told) });
   });
 });

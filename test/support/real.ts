@@ -32,8 +32,8 @@ const parts = {
   'guide-clients': () => existsSync(guideClients),
   /** librdkafka's command, as a third party to Kafka. */
   kcat: () => onPath('kcat'),
-  /** `argo lint --offline` (scripts/argo-lint.sh). */
-  'argo-lint': () => existsSync(argoLintProgram),
+  /** `argo lint --offline` and `argo-events lint` (scripts/argo-lint.sh). */
+  'argo-lint': () => existsSync(argoLintProgram) && existsSync(argoEventsLintProgram),
   /** kubeconform and the schemas of Kubernetes, Strimzi, Argo, … (scripts/k8s-tools.sh). */
   k8s: () => existsSync(join(k8sFolder, '.stamp')),
   /** PyPI ai-edge-litert in a virtual environment of the tests. */
@@ -112,6 +112,7 @@ export const cloudInitSchema = join(root, '.venv', 'cloud-init', 'schema');
 
 /** The program that scripts/argo-lint.sh makes. */
 export const argoLintProgram = join(root, '.venv', 'argo-lint', 'bin', 'argo-lint');
+export const argoEventsLintProgram = join(root, '.venv', 'argo-lint', 'bin', 'argo-events-lint');
 
 /** The folder that scripts/k8s-tools.sh makes. */
 export const k8sFolder = join(root, '.venv', 'k8s');
