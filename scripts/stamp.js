@@ -11,10 +11,12 @@ export function stampOf(root) {
     'tsconfig.json',
     'tsconfig.build.json',
     'scripts/build.js',
+    'scripts/web.js',
   ]) {
     hash.update(name).update(readFileSync(join(root, name)));
   }
-  const files = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true })
+  const files = ['src', 'web']
+    .flatMap((folder) => readdirSync(join(root, folder), { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
     .sort();

@@ -21,6 +21,8 @@ describe('the package', () => {
         'README.md',
         'bin/run.js',
         'dist/lib/cli/main.js',
+        'dist/web/index.html',
+        'dist/web/assets/licences.txt',
         'oclif.manifest.json',
         'package.json',
       ]),
@@ -28,7 +30,7 @@ describe('the package', () => {
     if (existsSync(join(root, 'templates', 'har-imu')))
       expect(paths).toContain('templates/har-imu/aiot.yaml');
     const allowed =
-      /^(firmware\/.*|dist\/.*\.js|templates\/.*|bin\/run\.js|docs\/protocol\.md|[^/]*\.(json|md)|LICENSE)$/;
+      /^(firmware\/.*|dist\/.*\.js|dist\/web\/(index\.html|assets\/[\w-]+\.(js|css|svg|txt))|templates\/.*|bin\/run\.js|docs\/protocol\.md|[^/]*\.(json|md)|LICENSE)$/;
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
     // What `aiot firmware init` copies: all of it.
     const sources = await packageSources();

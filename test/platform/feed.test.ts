@@ -137,6 +137,7 @@ function fakeJournal(count: number): JournalReader & { add(): void } {
   for (let i = 0; i < count; i++) add();
   return {
     add,
+    end: async () => String(all.length - 1),
     async *from(position, signal) {
       for (let next = position === null ? 0 : Number(position) + 1; !signal.aborted; ) {
         if (next < all.length) {

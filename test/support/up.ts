@@ -17,6 +17,8 @@ export interface UpForTests {
   ca: string;
   /** The guide's services, with its compatibility. */
   guide: Awaited<ReturnType<typeof up>>['result']['urls']['guide'];
+  /** A link that logs one browser in. */
+  dashboard: string | undefined;
   stop(): Promise<void>;
 }
 
@@ -38,6 +40,7 @@ export async function upForTests(options: Partial<Parameters<typeof up>[0]> = {}
     mqtts: result.urls.mqtts,
     ca: result.ca,
     guide: result.urls.guide,
+    dashboard: result.dashboard,
     async stop() {
       await stop();
       if (before === undefined) delete process.env.AIOT_CONFIG_DIR;

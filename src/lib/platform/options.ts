@@ -89,6 +89,8 @@ export interface Platform {
   token?: string;
   /** The broker's messages, for routes in this process. */
   streams: Pick<LocalStreams, 'openSource' | 'openSink' | 'expect'>;
+  /** A link that logs one browser into the dashboard with what this token may; null for one that is not good. */
+  loginLink(token: string): Promise<string | null>;
   /** Ends all listeners and connections, and writes what waits. */
   stop(): Promise<void>;
 }

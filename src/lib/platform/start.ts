@@ -23,6 +23,8 @@ import { datasetsOf } from './services/datasets.js';
 import { Deltas } from './services/deltas.js';
 import { DesiredStates } from './services/desired.js';
 import { Fleet } from './services/fleet.js';
+import { liveHub } from './services/live-hub.js';
+import { loginUrl } from './services/logins.js';
 import { keepRevocationList } from './services/revocations.js';
 import { Rollouts } from './services/rollouts/rollouts.js';
 import { sweeper } from './services/sweeper.js';
@@ -42,12 +44,13 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     for (let closer = closers.pop(); closer; closer = closers.pop()) await closer();
   };
   try {
-    const { urls, ca, token, streams } = await open(options, closers);
+    const { urls, ca, token, streams, loginLink } = await open(options, closers);
     let stopped: Promise<void> | undefined;
     return {
       urls,
       ca,
       streams,
+      loginLink,
       ...(token === undefined ? {} : { token }),
       stop: () => {
         stopped ??= close();
@@ -164,6 +167,8 @@ async function open(options: PlatformOptions, closers: Closers) {
       },
       certificates: { ca: authority.certificate, server: certificates.current() },
     });
+  const live = liveHub(state.telemetry.reader, log);
+  closers.push(() => live.close());
   const { blobs, events, firmware } = state;
   const ddi = new Ddi({
     ...{ store, turns: engine.turns, devices, desired, rollouts, firmware, fleet, blobs, events, now },
@@ -180,7 +185,7 @@ async function open(options: PlatformOptions, closers: Closers) {
     ddi,
     fleet,
     rollouts,
-    log,
+    ...{ log, now, live },
     ca: authority.certificate,
     ...{ disk, workers: states },
     brokerTrouble: () =>
@@ -242,5 +247,9 @@ async function open(options: PlatformOptions, closers: Closers) {
     options.newToken || !(options.noToken || (await tokens.any())) ? await tokens.issue() : undefined,
   );
   log.debug({ urls }, 'ready');
-  return { urls, ca: authority.file, token, streams: broker.streams };
+  const loginLink = async (shown: string) => {
+    const user = await tokens.identify(shown);
+    return user && loginUrl(urls.http, (await state.logins.link(user)).code);
+  };
+  return { urls, ca: authority.file, token, streams: broker.streams, loginLink };
 }

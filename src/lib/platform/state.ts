@@ -21,6 +21,7 @@ import { eventsIn } from './services/events.js';
 import { Failures } from './services/failures.js';
 import { Firmware } from './services/firmware.js';
 import { labelsIn } from './services/labels.js';
+import { Logins } from './services/logins.js';
 import { Models } from './services/models.js';
 import { Orphans } from './services/orphans.js';
 import { Removal } from './services/removal.js';
@@ -123,6 +124,7 @@ export async function openState(options: StateOptions, closers: Closers) {
   const sessions = new Sessions();
   const tokens = new Tokens({ store, events, sessions, now });
   closers.push(sessions.watch(tokens, (err) => log.error({ err }, 'open sessions could not be looked at')));
+  const logins = new Logins({ store, events, tokens, now });
   const trust = trustIn(store, turns, events);
   const roots = new Roots({ store, turns, events, trust, now });
   const models = new Models(store, blobs, trust, now, events, turns);
@@ -152,7 +154,7 @@ export async function openState(options: StateOptions, closers: Closers) {
     sessions,
     answers,
     failures: new Failures(now, options.failures),
-    tokens,
+    ...{ tokens, logins },
     users: new Users({ store, events, sessions, now }),
     labels,
     retention: new RetentionService({ store, telemetry, labels, events, turns, now }),

@@ -25,6 +25,7 @@ import { jobCalls } from './jobs/calls.js';
 import { everyPage } from './page.js';
 import { rolloutCalls } from './rollouts/calls.js';
 import { secretCalls } from './secrets.js';
+import { sessionCalls } from './session.js';
 import { type ClientOptions, Transport } from './transport.js';
 import { trustCalls } from './trust.js';
 import { tokenCalls, userCalls } from './users.js';
@@ -45,6 +46,7 @@ export function createClient(options: ClientOptions) {
     trust: trustCalls(transport),
     users: userCalls(transport),
     tokens: tokenCalls(transport),
+    session: sessionCalls(transport),
     devices: deviceCalls(transport),
     secrets: secretCalls(transport),
     claims: claimCalls(transport),

@@ -54,6 +54,7 @@ export { type ModelId, parseModelReference, parseVersion, promoteModel, resolveM
 export { type RelayStatus, relayStatusSchema } from './relay-api.js';
 export * from './rollouts/index.js';
 export { type DeviceSecret, deviceSecretSchema } from './secrets.js';
+export * from './session-api.js';
 export { showModel, shownModelSchema } from './show.js';
 export {
   addSignature,

@@ -1,6 +1,6 @@
 import { plural, size } from '../../core/index.js';
 import type { UpResult } from '../../platform/index.js';
-import type { Status } from '../../registry/index.js';
+import type { LoginLink, Status } from '../../registry/index.js';
 import { shellWord } from '../again.js';
 import { bold, dim, red, yellow } from './style.js';
 import { facts } from './text.js';
@@ -66,9 +66,28 @@ function relayText(engine: string, relay: Status['relay']): string {
   return `${engine} at ${relay.endpoint}: ${red(`not there (${relay.error})`)}${left}`;
 }
 
+/** The link, and how long it is good. */
+export function dashboardText({ url, expires }: LoginLink): string {
+  const minutes = Math.round((expires - Date.now()) / 60_000);
+  return `${url}\n${dim(`opens once, within ${plural(minutes, 'minute')}`)}`;
+}
+
 /** What runs, where, and with which routes. */
-export function platformText({ pid, urls, ca, token, context, replaced, project }: UpResult): string {
+export function platformText({
+  pid,
+  urls,
+  ca,
+  token,
+  context,
+  replaced,
+  project,
+  dashboard,
+}: UpResult): string {
   const lines: [string, string | number][] = [...listeners(urls), ['CA', ca], ['pid', pid]];
+  lines.unshift(
+    ['dashboard', dashboard ?? urls.http],
+    ['', dim(dashboard ? 'logs in once; again: aiot dashboard' : 'aiot dashboard logs in')],
+  );
   if (project) lines.push(['project', `${project.name}  ${dim(shellWord(project.dir))}`]);
   for (const { name, from, to, state } of project?.routes ?? []) {
     lines.push([

@@ -16,6 +16,7 @@ export const sealedTables: ReadonlySet<string> = new Set([
   'answers',
   'claims',
   'devices',
+  'logins',
   'tokens',
   'webhooks',
 ]);

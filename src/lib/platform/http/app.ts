@@ -29,16 +29,19 @@ import { enrolmentRoutes } from './routes/enrolment.js';
 import { eventRoutes } from './routes/events.js';
 import { healthRoutes } from './routes/health.js';
 import { jobRoutes } from './routes/jobs.js';
+import { liveRoutes } from './routes/live.js';
 import { modelRoutes } from './routes/models.js';
 import { configRoutes, firmwareRoutes } from './routes/releases.js';
 import { retentionRoutes } from './routes/retention.js';
 import { rolloutRoutes } from './routes/rollouts.js';
 import { secretRoutes } from './routes/secrets.js';
+import { sessionRoutes } from './routes/session.js';
 import { statusRoutes } from './routes/status.js';
 import { tokenRoutes } from './routes/tokens.js';
 import { trustRoutes } from './routes/trust.js';
 import { uploadRoutes } from './routes/uploads.js';
 import { userRoutes } from './routes/users.js';
+import { webRoutes } from './routes/web.js';
 import { webhookRoutes } from './routes/webhooks.js';
 
 /** Open connections at once: each is some 50 KB with TLS. */
@@ -80,9 +83,11 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   tagReads(app);
   await describeApi(app, parts.version);
   await app.register(healthRoutes(http)(parts));
+  await app.register(webRoutes);
   const nouns = [
     ...[
       statusRoutes,
+      sessionRoutes,
       trustRoutes,
       deviceRoutes,
       secretRoutes,
@@ -97,6 +102,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
     ...[
       rolloutRoutes,
       dataRoutes,
+      liveRoutes,
       retentionRoutes,
       auditRoutes,
       eventRoutes,

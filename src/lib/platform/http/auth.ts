@@ -5,6 +5,7 @@ import { type Identity, peerOf, type UserIdentity } from '../broker/identity.js'
 import type { ApiParts } from './parts.js';
 import { tooOften } from './rates.js';
 import { allowsRoute } from './scopes.js';
+import { webIdentityOf } from './web-session.js';
 
 /**
  * `devices`: devices, and viewers upward. `controllers`: clients of the Direct Device Integration API, who have a guard of their
@@ -54,11 +55,11 @@ export function accessOf({ access }: { access?: Access }, method: string, url = 
 }
 
 /**
- * People and programs show a bearer token, devices their certificate; a request is turned away before its body is read.
+ * People and programs show a bearer token, the dashboard's pages a cookie, devices their certificate; a request is turned away before its body is read.
  */
 export function guard(
   app: FastifyInstance,
-  parts: Pick<ApiParts, 'tokens' | 'devices' | 'sessions' | 'failures'>,
+  parts: Pick<ApiParts, 'tokens' | 'logins' | 'ca' | 'devices' | 'sessions' | 'failures'>,
 ): void {
   app.decorateRequest('who', 'nobody');
   app.decorateRequest('user', null);
@@ -121,10 +122,13 @@ type DeviceIdentity = Extract<Identity, { kind: 'device' }>;
 
 async function identify(
   request: FastifyRequest,
-  { tokens, devices }: Pick<ApiParts, 'tokens' | 'devices'>,
+  parts: Pick<ApiParts, 'tokens' | 'logins' | 'ca' | 'devices'>,
 ): Promise<UserIdentity | DeviceIdentity | null> {
+  const { tokens, devices } = parts;
   const token = tokenOf(request);
   if (token !== '') return tokens.identify(token);
+  const web = await webIdentityOf(request, parts);
+  if (web) return web.user;
   const peer = peerOf(request.raw.socket);
   const device = peer && peer !== 'refused' ? devices.authenticated(peer.fingerprint) : null;
   return device ? { kind: 'device', name: device.name } : null;

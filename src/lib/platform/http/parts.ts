@@ -25,6 +25,8 @@ import type { Failures } from '../services/failures.js';
 import type { Firmware } from '../services/firmware.js';
 import type { Fleet } from '../services/fleet.js';
 import type { Labels } from '../services/labels.js';
+import type { LiveHub } from '../services/live-hub.js';
+import type { Logins } from '../services/logins.js';
 import type { Models } from '../services/models.js';
 import type { Orphans } from '../services/orphans.js';
 import type { Removal } from '../services/removal.js';
@@ -64,6 +66,8 @@ export interface ApiParts {
   fleet: Fleet;
   jobs: Jobs;
   labels: Labels;
+  logins: Logins;
+  live: LiveHub;
   models: Models;
   orphans: Orphans;
   /** Where events go too; null = nowhere. */
@@ -93,6 +97,8 @@ export interface ApiParts {
   /** The platform's folder. */
   dataDir: string;
   log: Logger;
+  /** ms since 1970 */
+  now: () => number;
   rates?: Partial<Rates> | undefined;
   /** As of PlatformOptions. */
   drainMs?: number | undefined;

@@ -13,6 +13,8 @@ const nouns: Record<string, ScopeNoun> = {
 
 /** What everybody with a token may read, however narrow it is: without it no client can say what it talks to. */
 const common = new Set(['status', 'trust']);
+/** What narrows with the token itself: a session may no more than the token that opens it. */
+const own = 'session';
 
 /**
  * The scopes of which one lets a narrowed token call this route. Blobs are part of models, firmware and configurations, and so are
@@ -44,6 +46,7 @@ export function allowsRoute(
   const url = routeOptions.url ?? '';
   const reads = method === 'GET' || method === 'HEAD';
   if (reads && common.has(url.replace(/^\/api\/v1\//, ''))) return true;
+  if (routeOptions.config.scope === own) return true;
   const wanted = scopesOf(method, url, routeOptions.config.scope);
   return scopes.some((scope) => wanted.some((one) => scopeCovers(scope, one)));
 }

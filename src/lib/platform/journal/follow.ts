@@ -30,6 +30,11 @@ const lookEveryMs = 100;
 /** Reads the journal's files in the order in which they were written, and goes on with what is appended. */
 export function followJournal(journal: FollowedJournal): JournalReader {
   return {
+    async end() {
+      const { segment, offset } = journal.end();
+      // No line has this checksum: where the segment is written anew, it is read from its beginning.
+      return textOf({ segment, offset, generation: journal.fileOf(segment).generation, mark: '00000000' });
+    },
     async *from(position, signal) {
       let stand = standOf(position) ?? { ...firstOf(journal), generation: -1, mark: '' };
       while (!signal.aborted) {

@@ -11,6 +11,8 @@ export interface PlacedEntry {
  * understands; they stay good when space is given back.
  */
 export interface JournalReader {
+  /** Position behind all that is there. */
+  end(): Promise<string>;
   /**
    * Entries behind a position (null = the oldest that is kept), and then those to come, in batches of what there is, at least one;
    * ends with the signal. Repeats are left out.

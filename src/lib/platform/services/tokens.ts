@@ -14,7 +14,7 @@ import type { Store } from '../store/database.js';
 import type { Events } from './events.js';
 import { checkGrant, type Grantor } from './grant.js';
 import type { Sessions } from './sessions.js';
-import { freshToken, nameOf, selectTokens, tokenPattern, tokenShown } from './token-rows.js';
+import { freshToken, nameOf, selectTokens, type TokenRow, tokenPattern, tokenShown } from './token-rows.js';
 
 /** The use of a token is noted once in so long, ms: not with each request. */
 const noteEvery = 60_000;
@@ -54,7 +54,17 @@ export class Tokens {
     const found = await selectTokens(this.parts.store).where('tokens.digest', '=', digest).executeTakeFirst();
     // The database found it by its digest; that it did is not to be learnt from how long a comparison takes.
     if (!found || !timingSafeEqual(Buffer.from(found.digest), Buffer.from(digest))) return null;
-    const { id, owner, role, scopes, state } = tokenShown(found, this.parts.now());
+    return this.good(found);
+  }
+
+  /** Who a token stands for, by its id; null when it is not good any more. */
+  async identityOf(id: string): Promise<UserIdentity | null> {
+    const found = await selectTokens(this.parts.store).where('tokens.id', '=', id).executeTakeFirst();
+    return found ? this.good(found) : null;
+  }
+
+  private good(row: TokenRow): UserIdentity | null {
+    const { id, owner, role, scopes, state } = tokenShown(row, this.parts.now());
     if (state !== 'valid') return null;
     this.note(id);
     return { kind: 'user', role, scopes, token: id, name: nameOf(owner, id) };

@@ -7,6 +7,7 @@ import { rolloutWaves } from './migrations/008-rollout-waves.js';
 import { ddi } from './migrations/009-ddi.js';
 import { deltas } from './migrations/010-deltas.js';
 import { rolloutStates } from './migrations/011-rollout-states.js';
+import { logins } from './migrations/012-logins.js';
 
 /** A version of firmware, or of a configuration. */
 export interface ReleaseRow {
@@ -44,6 +45,8 @@ export interface Schema {
     lastUsed: number | null;
     revoked: number | null;
   };
+  /** Links into the dashboard and its sessions, by the SHA-256 of their secret; `token`: the id of the one that they act for. */
+  logins: { digest: string; kind: 'link' | 'session'; token: string; created: number; expires: number };
   /** What a request with an Idempotency-Key was answered, for its repeats. */
   answers: { who: string; key: string; request: string; status: number; body: string; created: number };
   devices: {
@@ -334,4 +337,5 @@ export const migrations: string[] = [
   ddi,
   deltas,
   rolloutStates,
+  logins,
 ];

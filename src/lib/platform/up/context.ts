@@ -12,6 +12,7 @@ import { trustRootOf } from '../../formats/index.js';
 import { ensureOperatorKey } from '../../provision/index.js';
 import { createClient } from '../../registry/index.js';
 import type { Platform } from '../options.js';
+import { isManaged } from './manager.js';
 
 /**
  * Name under which this user knows (or is to know) the platform of a folder: the context that has its CA, or the wanted
@@ -48,7 +49,7 @@ export async function contextNameFor(dataDir: string, wanted?: string): Promise<
 export async function rememberPlatform(
   platform: Platform,
   name: string,
-): Promise<{ context?: string; replaced?: string }> {
+): Promise<{ context?: string; replaced?: string; dashboard?: string }> {
   const { current, contexts } = await readContexts();
   const { urls, ca, token } = platform;
   const before = (await contextOf(contexts, ca)) === name ? contexts[name] : undefined;
@@ -61,7 +62,13 @@ export async function rememberPlatform(
     { url: urls.http, mqtt: urls.mqtts, ...(urls.mqtt ? { plain: urls.mqtt } : {}), ca, token: known },
     { replace: true, use: true },
   );
-  return { context: name, ...(current === undefined || current === name ? {} : { replaced: current }) };
+  // A manager's log is read by others.
+  const dashboard = isManaged() ? null : await platform.loginLink(known);
+  return {
+    context: name,
+    ...(current === undefined || current === name ? {} : { replaced: current }),
+    ...(dashboard === null ? {} : { dashboard }),
+  };
 }
 
 /** The context with this file as its CA, or else one with the same certificate: restored elsewhere, it is the same platform. */

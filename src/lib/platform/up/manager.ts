@@ -1,5 +1,10 @@
 import { notifierFor } from '../../core/index.js';
 
+/** Whether systemd started this process, and keeps what it says. */
+export function isManaged(environment: Readonly<Record<string, string | undefined>> = process.env): boolean {
+  return notifierFor(environment) !== undefined;
+}
+
 /**
  * Tells systemd, where it started this process, that the platform is ready, and then that it lives: a turn of the event loop
  * that does not come is what its watchdog is for. A database that is away is not: starting anew brings none back.

@@ -54,6 +54,8 @@ export const upResultSchema = z.object({
   token: z.string().optional(),
   /** The context that knows this platform; absent when the user has none for it. */
   context: z.string().optional(),
+  /** A link that logs one browser into the dashboard; absent where no context knows the platform, or a manager runs it. */
+  dashboard: z.string().optional(),
   /** The context that was in use until now, when it was another. */
   replaced: z.string().optional(),
   /** The project that was started beside it. */

@@ -195,6 +195,9 @@ export const eventTypes = {
     'One of its waves was opened, has settled, or was stopped.',
     z.object({ wave: z.int(), state: z.string(), devices: z.int() }),
   ),
+  'session.begin': kind('token id', 'A browser was logged in to the dashboard with what the token may.'),
+  'session.end': kind('token id', 'A browser was logged out of the dashboard.'),
+  'session.link': kind('token id', 'A link that logs a browser in once was made.'),
   'token.create': kind('token', 'A token was made.'),
   'token.revoke': kind('token', 'A token is good no longer.'),
   'token.rotate': kind(

@@ -13,6 +13,13 @@ const [page, pauseMs] = [1000, 250];
  */
 export function followTable(query: Query): JournalReader {
   return {
+    async end() {
+      const [row] = await query<{ open: string }>(
+        'SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS "open"',
+        [],
+      );
+      return `${BigInt(row?.open ?? 1) - 1n}:${Number.MAX_SAFE_INTEGER}`;
+    },
     async *from(position, signal) {
       let after = parsed(position ?? '0:0');
       while (!signal.aborted) {

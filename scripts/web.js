@@ -1,0 +1,49 @@
+// Builds the dashboard: web/ → dist/web, one file a page and what they share, with digests in their names. Type checks are `npm run types`.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { build } from 'esbuild';
+
+/** Packages whose code is in the files, with their licences. */
+const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
+
+/** @param {string} out folder */
+export async function buildWeb(out) {
+  rmSync(out, { recursive: true, force: true });
+  const { metafile } = await build({
+    entryPoints: { main: 'web/main.tsx', icon: 'web/icon.svg' },
+    outdir: join(out, 'assets'),
+    entryNames: '[name]-[hash]',
+    chunkNames: '[name]-[hash]',
+    loader: { '.svg': 'copy' },
+    bundle: true,
+    splitting: true,
+    minify: true,
+    format: 'esm',
+    platform: 'browser',
+    target: ['es2022', 'chrome111', 'firefox113', 'safari16.4'],
+    jsx: 'automatic',
+    jsxImportSource: 'preact',
+    metafile: true,
+    logLevel: 'warning',
+  });
+  const outputs = Object.entries(metafile.outputs);
+  const fileOf = (start) => basename(outputs.find(([path]) => basename(path).startsWith(start))?.[0] ?? '');
+  const main = outputs.find(([, { entryPoint }]) => entryPoint === 'web/main.tsx');
+  if (!main) throw new Error('esbuild made no main file of web/main.tsx');
+  const [script, { cssBundle = '' }] = main;
+  const page = readFileSync('web/index.html', 'utf8')
+    .replace('{{icon}}', fileOf('icon-'))
+    .replace('<!-- styles -->', `<link rel="stylesheet" href="/assets/${basename(cssBundle)}">`)
+    .replace('<!-- script -->', `<script type="module" src="/assets/${basename(script)}"></script>`);
+  mkdirSync(out, { recursive: true });
+  writeFileSync(join(out, 'index.html'), page);
+  writeFileSync(join(out, 'assets', 'licences.txt'), licences());
+}
+
+function licences() {
+  const texts = bundled.map((name) => {
+    const { version } = JSON.parse(readFileSync(join('node_modules', name, 'package.json'), 'utf8'));
+    return `${name} ${version}\n\n${readFileSync(join('node_modules', name, 'LICENSE'), 'utf8').trim()}\n`;
+  });
+  return texts.join(`\n${'-'.repeat(78)}\n\n`);
+}

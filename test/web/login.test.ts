@@ -1,0 +1,168 @@
+import { Agent, request } from 'undici';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/lib/core/index.js';
+import { loginLinkSchema, type Session } from '../../src/lib/registry/index.js';
+import { runCli } from '../support/cli.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { ok, upForTests } from '../support/up.js';
+
+let platform: TestPlatform;
+let agent: Agent;
+let clock = Date.now();
+
+beforeAll(async () => {
+  platform = await testPlatform({ clock: { ...systemClock, now: () => clock } });
+  agent = new Agent({ connect: { ca: platform.ca } });
+});
+afterAll(async () => {
+  await agent.close();
+  await platform.stop();
+});
+
+async function call(
+  method: 'GET' | 'POST' | 'DELETE',
+  path: string,
+  headers: Record<string, string> = {},
+  body?: unknown,
+) {
+  const answer = await request(`${platform.platform.urls.http}${path}`, {
+    method,
+    dispatcher: agent,
+    headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  const text = await answer.body.text();
+  const json = () => JSON.parse(text) as Session & { devices: unknown[]; code: string };
+  return { status: answer.statusCode, headers: answer.headers, text, json };
+}
+
+async function freshCode(token = platform.token): Promise<string> {
+  return (await platform.platform.loginLink(token))?.split('/').at(-1) ?? '';
+}
+
+async function logIn(token = platform.token) {
+  const answer = await call('POST', '/api/v1/session', {}, { code: await freshCode(token) });
+  const cookie = String(answer.headers['set-cookie']).split(';')[0] ?? '';
+  return { answer, cookie, csrf: answer.json().user?.csrf ?? '' };
+}
+
+describe('the dashboard without a login', () => {
+  it('is a page that holds no data, and lets in nothing from elsewhere', async () => {
+    const page = await call('GET', '/');
+    expect(page.status).toBe(200);
+    expect(page.headers['content-type']).toBe('text/html; charset=utf-8');
+    expect(page.headers['content-security-policy']).toContain("script-src 'self'; style-src 'self'");
+    expect(page.headers['content-security-policy']).toContain("default-src 'none'");
+    expect(page.text).toContain('<div id="app"></div>');
+    const [, script] = /src="(\/assets\/[^"]+)"/.exec(page.text) ?? [];
+    const file = await call('GET', script ?? '', { 'accept-encoding': 'br' });
+    expect(file.headers['content-encoding']).toBe('br');
+    expect(file.headers['cache-control']).toContain('immutable');
+    expect((await call('GET', '/assets/..%2findex.html')).status).toBe(404);
+    expect((await call('GET', '/assets/%2e%2e%2f%2e%2e%2fpackage.json')).status).toBe(404);
+  });
+
+  it('is told that nobody is logged in, and nothing else', async () => {
+    expect((await call('GET', '/api/v1/session')).json().user).toBeNull();
+    expect((await call('GET', '/api/v1/devices')).status).toBe(401);
+    expect((await call('POST', '/api/v1/session/links', {}, {})).status).toBe(401);
+  });
+});
+
+describe('a login', () => {
+  it('is a cookie that no page can read, and no other site can use', async () => {
+    const { answer, cookie } = await logIn();
+    expect(String(answer.headers['set-cookie'])).toMatch(
+      /^__Host-aiot-[0-9a-f]{8}=[\w-]{43}; Max-Age=604\d{3}; Path=\/; Secure; HttpOnly; SameSite=Strict$/,
+    );
+    expect(answer.json().user).toMatchObject({ role: 'operator', scopes: null });
+    expect((await call('GET', '/api/v1/devices', { cookie })).json().devices).toEqual([]);
+    expect((await call('GET', '/api/v1/session', { cookie })).json().user?.role).toBe('operator');
+  });
+
+  it('opens with a link once, with two at the same time once, and not after a quarter of an hour', async () => {
+    const code = await freshCode();
+    const both = await Promise.all([1, 2].map(() => call('POST', '/api/v1/session', {}, { code })));
+    expect(both.map(({ status }) => status).sort()).toEqual([200, 401]);
+    const late = await freshCode();
+    clock += 15 * 60_000 + 1;
+    const refused = await call('POST', '/api/v1/session', {}, { code: late });
+    expect(refused.status).toBe(401);
+    expect(refused.json().code).toBe('AIOT_TOKEN_INVALID');
+  });
+
+  it('opens with a token, and with nothing that is none', async () => {
+    expect((await call('POST', '/api/v1/session', {}, { token: platform.token })).status).toBe(200);
+    expect((await call('POST', '/api/v1/session', {}, { token: `aiot_${'A'.repeat(43)}` })).status).toBe(401);
+    const { cookie } = await logIn();
+    const secret = cookie.split('=')[1] ?? '';
+    expect((await call('GET', '/api/v1/devices', { authorization: `Bearer ${secret}` })).status).toBe(401);
+    expect((await call('POST', '/api/v1/session', {}, { code: secret })).status).toBe(401);
+  });
+
+  it('changes nothing without the word that only its own pages know', async () => {
+    const { cookie, csrf } = await logIn();
+    const user = { name: 'eve', role: 'viewer' };
+    expect((await call('POST', '/api/v1/users', { cookie }, user)).status).toBe(403);
+    expect((await call('POST', '/api/v1/users', { cookie, 'x-aiot-csrf': 'guessed' }, user)).status).toBe(
+      403,
+    );
+    const other = await logIn();
+    expect((await call('POST', '/api/v1/users', { cookie, 'x-aiot-csrf': other.csrf }, user)).status).toBe(
+      403,
+    );
+    expect((await call('POST', '/api/v1/users', { cookie, 'x-aiot-csrf': csrf }, user)).status).toBe(201);
+  });
+
+  it('may what its token may, and ends with it', async () => {
+    const narrow = await platform.client.tokens.create({
+      name: 'screen',
+      role: 'viewer',
+      scopes: ['devices:read'],
+    });
+    const { cookie, csrf } = await logIn(narrow.token);
+    expect((await call('GET', '/api/v1/devices', { cookie })).status).toBe(200);
+    expect((await call('GET', '/api/v1/models', { cookie })).status).toBe(403);
+    const made = { name: 'd1', type: 'virtual' };
+    expect((await call('POST', '/api/v1/devices', { cookie, 'x-aiot-csrf': csrf }, made)).status).toBe(403);
+    await platform.client.tokens.revoke(narrow.id);
+    expect((await call('GET', '/api/v1/devices', { cookie })).status).toBe(401);
+    expect(await platform.platform.loginLink(narrow.token)).toBeNull();
+  });
+
+  it('ends when one logs out, after a week, and not with the process', async () => {
+    const first = await logIn();
+    const gone = await call('DELETE', '/api/v1/session', { cookie: first.cookie, 'x-aiot-csrf': first.csrf });
+    expect(String(gone.headers['set-cookie'])).toContain('Max-Age=0');
+    expect((await call('GET', '/api/v1/devices', { cookie: first.cookie })).status).toBe(401);
+    const { cookie } = await logIn();
+    await platform.restart();
+    expect((await call('GET', '/api/v1/devices', { cookie })).status).toBe(200);
+    clock += 7 * 24 * 3600_000;
+    expect((await call('GET', '/api/v1/devices', { cookie })).status).toBe(401);
+  });
+
+  it('is told as an event without what lets in', async () => {
+    const { events } = await platform.client.events.page({ from: 0, types: ['session.*'] });
+    expect(events.map(({ type }) => type)).toEqual(
+      expect.arrayContaining(['session.link', 'session.begin', 'session.end']),
+    );
+    expect(JSON.stringify(events)).not.toMatch(/[\w-]{43}/);
+  });
+});
+
+describe('aiot dashboard', () => {
+  it('makes a link that logs in, as the start of the platform does', async () => {
+    const up = await upForTests();
+    try {
+      const link = await ok(loginLinkSchema, ['dashboard']);
+      expect(link.url).toMatch(/^https:\/\/127\.0\.0\.1:\d+\/#\/login\/[\w-]{43}$/);
+      expect(link.expires - Date.now()).toBeGreaterThan(14 * 60_000);
+      expect(up.dashboard).toMatch(/\/#\/login\/[\w-]{43}$/);
+      const text = (await runCli(['dashboard'])).stdout;
+      expect(text).toContain('opens once, within 15 minutes');
+    } finally {
+      await up.stop();
+    }
+  });
+});

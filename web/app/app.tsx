@@ -1,0 +1,156 @@
+import { useSignal } from '@preact/signals';
+import type { ComponentType } from 'preact';
+import { useEffect } from 'preact/hooks';
+import { Login } from '../pages/login/login.js';
+import { Failure, Loading } from '../parts/page.js';
+import { ApiError } from './api.js';
+import { closeFeed, connected, openFeed } from './feed.js';
+import { type PageOf, pages } from './pages.js';
+import { goTo, route } from './route.js';
+import { logIn, logOut, user } from './session.js';
+
+/** Who is not logged in sees the login, whatever page was asked for; the link's code is used and leaves the address. */
+export function App() {
+  const { parts } = route.value;
+  const [first = '', code = ''] = parts;
+  const failed = useSignal<ApiError | undefined>(undefined);
+  const ready = useSignal(false);
+  const known = user.value;
+  const opening = first === 'login' && code !== '';
+
+  useEffect(() => {
+    if (!opening || known === undefined) return;
+    goTo('#/', { replace: true });
+    logIn({ code }).catch((error: ApiError) => {
+      failed.value = error;
+    });
+  }, [opening, known === undefined]);
+  useEffect(() => {
+    if (!known) {
+      ready.value = false;
+      closeFeed();
+      return;
+    }
+    failed.value = undefined;
+    void openFeed().then(() => {
+      ready.value = true;
+    });
+  }, [known?.csrf]);
+
+  if (known === undefined || opening) return <Loading />;
+  if (known === null) return <Login failed={failed.value} />;
+  return <Frame>{ready.value ? <Current /> : <Loading />}</Frame>;
+}
+
+function Frame({ children }: { children: preact.ComponentChildren }) {
+  const { parts } = route.value;
+  const here = parts[0] ?? '';
+  const menu = useSignal(false);
+  useEffect(() => {
+    menu.value = false;
+  }, [route.value]);
+  return (
+    <div class="frame">
+      <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
+        Skip to the page
+      </button>
+      <nav class={menu.value ? 'side open' : 'side'} aria-label="Pages">
+        <div class="side-head">
+          <a class="brand" href="#/">
+            aiot
+          </a>
+          <button
+            type="button"
+            class="menu"
+            aria-expanded={menu.value}
+            aria-label="Menu"
+            onClick={() => {
+              menu.value = !menu.value;
+            }}
+          >
+            ☰
+          </button>
+        </div>
+        <ul>
+          {pages
+            .filter(({ hidden }) => !hidden)
+            .map(({ path, title }) => (
+              <li key={path}>
+                <a href={`#/${path}`} aria-current={path === here ? 'page' : undefined}>
+                  {title}
+                </a>
+              </li>
+            ))}
+        </ul>
+        <Who />
+      </nav>
+      <main id="main" tabIndex={-1}>
+        <Broken />
+        {children}
+      </main>
+    </div>
+  );
+}
+
+function Who() {
+  const { name = '', role = '' } = user.value ?? {};
+  return (
+    <div class="who">
+      <span>
+        {name} <span class="soft">{role}</span>
+      </span>
+      <button type="button" class="quiet" onClick={() => logOut()}>
+        Log out
+      </button>
+    </div>
+  );
+}
+
+/** Told only when the break lasts: a page that comes back to the front connects in a moment. */
+function Broken() {
+  const lasting = useSignal(false);
+  useEffect(() => {
+    lasting.value = false;
+    if (connected.value) return;
+    const timer = setTimeout(() => {
+      lasting.value = true;
+    }, 1500);
+    return () => clearTimeout(timer);
+  }, [connected.value]);
+  if (connected.value || !lasting.value) return null;
+  return (
+    <p class="broken" role="status">
+      The platform does not answer. What is shown may be old; it is read again as soon as it does.
+    </p>
+  );
+}
+
+/** The page of the address, loaded when it is first wanted. */
+function Current() {
+  const { parts } = route.value;
+  const wanted = pages.find(({ path }) => path === (parts[0] ?? ''));
+  const page = useSignal<{ path: string; of: ComponentType<PageOf> } | undefined>(undefined);
+  const error = useSignal<ApiError | undefined>(undefined);
+  useEffect(() => {
+    error.value = undefined;
+    wanted?.load().then(
+      (of) => {
+        page.value = { path: wanted.path, of };
+      },
+      () => {
+        error.value = new ApiError(
+          'AIOT_PLATFORM_UNREACHABLE',
+          'This page could not be loaded.',
+          'aiot status',
+        );
+      },
+    );
+  }, [wanted]);
+  if (!wanted) {
+    return <Failure error={new ApiError('AIOT_NOT_FOUND', 'There is no such page.')} />;
+  }
+  if (error.value) return <Failure error={error.value} />;
+  if (page.value?.path !== wanted.path) return <Loading />;
+  const { of: Shown } = page.value;
+  return <Shown key={parts.join('/')} parts={parts.slice(1)} />;
+}

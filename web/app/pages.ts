@@ -1,0 +1,25 @@
+import type { ComponentType } from 'preact';
+
+export interface PageOf {
+  /** Of the address, behind the page's own: `#/devices/bench-1` → `bench-1`. */
+  parts: readonly string[];
+}
+
+export interface PageEntry {
+  /** First part of the address. */
+  path: string;
+  title: string;
+  /** Not in the menu. */
+  hidden?: boolean;
+  load: () => Promise<ComponentType<PageOf>>;
+}
+
+/** Every page, in the menu's order. Each is a file of its own that is loaded when it is first opened. */
+export const pages: readonly PageEntry[] = [
+  { path: '', title: 'Start', load: async () => (await import('../pages/start/start.js')).Start },
+  {
+    path: 'devices',
+    title: 'Devices',
+    load: async () => (await import('../pages/fleet/devices.js')).Devices,
+  },
+];

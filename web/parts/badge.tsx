@@ -1,0 +1,27 @@
+import type { ComponentChildren } from 'preact';
+
+export type Tone = 'good' | 'bad' | 'warn' | 'blue' | 'soft';
+
+/** A state in a word: the dot's colour is never all that tells it. */
+export function Badge({ tone, children }: { tone: Tone; children: ComponentChildren }) {
+  return <span class={`badge ${tone}`}>{children}</span>;
+}
+
+const tones: Record<string, Tone> = {
+  ...{
+    active: 'good',
+    online: 'good',
+    committed: 'good',
+    done: 'good',
+    succeeded: 'good',
+    production: 'good',
+  },
+  ...{ failed: 'bad', revoked: 'bad', aborted: 'bad', 'rolled-back': 'bad', error: 'bad', missed: 'bad' },
+  ...{ suspended: 'warn', paused: 'warn', staging: 'warn', waiting: 'warn', cancelled: 'warn' },
+  ...{ running: 'blue', downloading: 'blue', verifying: 'blue', trying: 'blue', provisioned: 'blue' },
+};
+
+/** A state of the platform's own vocabulary. */
+export function State({ state }: { state: string }) {
+  return <Badge tone={tones[state.toLowerCase()] ?? 'soft'}>{state}</Badge>;
+}

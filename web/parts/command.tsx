@@ -1,0 +1,24 @@
+import { useSignal } from '@preact/signals';
+
+/** The command line that does, or shows, the same; a press copies it. */
+export function Command({ line, label = 'The same on the command line' }: { line: string; label?: string }) {
+  const copied = useSignal(false);
+  const copy = async () => {
+    await navigator.clipboard.writeText(line).catch(() => {});
+    copied.value = true;
+    setTimeout(() => {
+      copied.value = false;
+    }, 1500);
+  };
+  return (
+    <button type="button" class="command" onClick={copy} title={`${label}: press to copy`}>
+      <span aria-hidden="true" class="prompt">
+        $
+      </span>
+      <code>{line}</code>
+      <span class="copied" aria-live="polite">
+        {copied.value ? 'copied' : ''}
+      </span>
+    </button>
+  );
+}

@@ -1,0 +1,134 @@
+import type { ComponentChildren } from 'preact';
+import { useEffect } from 'preact/hooks';
+import type { ApiError } from '../app/api.js';
+import { Command } from './command.js';
+
+/** Head and body of each page: what it is, the command line that says the same, what can be done. */
+export function Page({
+  title,
+  above,
+  command,
+  actions,
+  children,
+}: {
+  title: string;
+  /** The page it is part of: its name and link. */
+  above?: { title: string; to: string };
+  command: string;
+  actions?: ComponentChildren;
+  children: ComponentChildren;
+}) {
+  useEffect(() => {
+    document.title = `${title} · aiot`;
+  }, [title]);
+  return (
+    <>
+      <header class="page-head">
+        <div class="page-title">
+          {above && (
+            <a class="above" href={above.to}>
+              {above.title}
+            </a>
+          )}
+          <h1>{title}</h1>
+        </div>
+        {actions && <div class="actions">{actions}</div>}
+        <Command line={command} />
+      </header>
+      {children}
+    </>
+  );
+}
+
+/** What went wrong, and what to do about it. */
+export function Failure({ error }: { error: ApiError }) {
+  return (
+    <div class="failure" role="alert">
+      <p>
+        <strong>{error.message}</strong> <span class="soft">{error.code}</span>
+      </p>
+      {error.next &&
+        (/^aiot /.test(error.next) ? <Command line={error.next} label="What to do" /> : <p>{error.next}</p>)}
+    </div>
+  );
+}
+
+/** Nothing here yet, and the command that brings it. */
+export function Empty({
+  title,
+  children,
+  command,
+}: {
+  title: string;
+  children?: ComponentChildren;
+  command: string;
+}) {
+  return (
+    <section class="empty">
+      <h2>{title}</h2>
+      {children}
+      <Command line={command} label="The next command" />
+    </section>
+  );
+}
+
+/** What is on its way: shown after a moment only, so that nothing flickers. */
+export function Loading() {
+  return (
+    <p class="loading" role="status">
+      Loading …
+    </p>
+  );
+}
+
+/** A part of a page. */
+export function Section({
+  title,
+  children,
+  note,
+}: {
+  title: string;
+  children: ComponentChildren;
+  note?: ComponentChildren;
+}) {
+  return (
+    <section class="section">
+      <h2>
+        {title}
+        {note !== undefined && <span class="note">{note}</span>}
+      </h2>
+      {children}
+    </section>
+  );
+}
+
+/** A figure and what it counts. */
+export function Tile({ value, label, to }: { value: ComponentChildren; label: string; to?: string }) {
+  const inside = (
+    <>
+      <b>{value}</b>
+      <span>{label}</span>
+    </>
+  );
+  return to === undefined ? (
+    <div class="tile">{inside}</div>
+  ) : (
+    <a class="tile" href={to}>
+      {inside}
+    </a>
+  );
+}
+
+/** Facts as name and value. */
+export function Facts({ facts }: { facts: readonly (readonly [string, ComponentChildren])[] }) {
+  return (
+    <dl class="facts">
+      {facts.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
