@@ -9,7 +9,6 @@ import { Plugin } from '@oclif/core';
 import { build } from 'esbuild';
 import { direct } from './direct.js';
 import { stampOf } from './stamp.js';
-import { buildWeb } from './web.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
@@ -56,7 +55,6 @@ for (const part of ['commands', 'lib']) {
   renameSync(join('dist/.new', part), join('dist', part));
 }
 rmSync('dist/.new', { recursive: true });
-await buildWeb('dist/web');
 rmSync('oclif.manifest.json', { force: true });
 const plugin = new Plugin({ root, type: 'core', ignoreManifest: true, errorOnManifestCreate: true });
 await plugin.load();

@@ -5,7 +5,7 @@ import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { stampOf } from './stamp.js';
+import { isWebBuilt, stampOf } from './stamp.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
@@ -65,3 +65,4 @@ if (read(join('dist', '.stamp')) !== stampOf(root)) {
   process.stderr.write('Building …\n');
   if (!run(process.execPath, ['scripts/build.js'])) process.exit(1);
 }
+if (!isWebBuilt(root) && !run(process.execPath, ['scripts/web.js'])) process.exit(1);

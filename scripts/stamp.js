@@ -2,21 +2,22 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-/** Digest of all that the build is made from. */
+/** Digest of all that the program is built from. */
 export function stampOf(root) {
+  return digestOf(root, 'src', ['tsconfig.json', 'tsconfig.build.json', 'scripts/build.js']);
+}
+
+/** Digest of all that the dashboard is built from. */
+export function webStampOf(root) {
+  return digestOf(root, 'web', ['scripts/web.js']);
+}
+
+function digestOf(root, folder, names) {
   const hash = createHash('sha256');
-  for (const name of [
-    'package.json',
-    'package-lock.json',
-    'tsconfig.json',
-    'tsconfig.build.json',
-    'scripts/build.js',
-    'scripts/web.js',
-  ]) {
+  for (const name of ['package.json', 'package-lock.json', ...names]) {
     hash.update(name).update(readFileSync(join(root, name)));
   }
-  const files = ['src', 'web']
-    .flatMap((folder) => readdirSync(join(root, folder), { recursive: true, withFileTypes: true }))
+  const files = readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
     .sort();
@@ -26,6 +27,14 @@ export function stampOf(root) {
 
 /** Whether dist/ was built from just these sources. */
 export function isBuilt(root) {
-  const path = join(root, 'dist', '.stamp');
-  return existsSync(path) && readFileSync(path, 'utf8') === stampOf(resolve(root));
+  return isStamped(join(root, 'dist', '.stamp'), stampOf(resolve(root)));
+}
+
+/** Whether dist/web was. */
+export function isWebBuilt(root) {
+  return isStamped(join(root, 'dist', 'web', '.stamp'), webStampOf(resolve(root)));
+}
+
+function isStamped(path, stamp) {
+  return existsSync(path) && readFileSync(path, 'utf8') === stamp;
 }

@@ -1,13 +1,18 @@
 // Builds the dashboard: web/ → dist/web, one file a page and what they share, with digests in their names. Type checks are `npm run types`.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { webStampOf } from './stamp.js';
 
-/** Packages whose code is in the files, with their licences. */
-const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+process.chdir(root);
+const stamp = webStampOf(root);
+await buildWeb('dist/web');
+writeFileSync('dist/web/.stamp', stamp);
 
 /** @param {string} out folder */
-export async function buildWeb(out) {
+async function buildWeb(out) {
   rmSync(out, { recursive: true, force: true });
   const { metafile } = await build({
     entryPoints: { main: 'web/main.tsx', icon: 'web/icon.svg' },
@@ -40,7 +45,9 @@ export async function buildWeb(out) {
   writeFileSync(join(out, 'assets', 'licences.txt'), licences());
 }
 
+/** Of the packages whose code is in the files. */
 function licences() {
+  const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
   const texts = bundled.map((name) => {
     const { version } = JSON.parse(readFileSync(join('node_modules', name, 'package.json'), 'utf8'));
     return `${name} ${version}\n\n${readFileSync(join('node_modules', name, 'LICENSE'), 'utf8').trim()}\n`;
