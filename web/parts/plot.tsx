@@ -1,0 +1,212 @@
+import { useSignal } from '@preact/signals';
+import { useEffect, useId, useLayoutEffect, useRef } from 'preact/hooks';
+import uPlot from 'uplot';
+import { type Band, drawBands } from './plot-bands.js';
+import { extentOf, gesturesOn, keyView, type Movable } from './plot-gestures.js';
+
+export type { Band } from './plot-bands.js';
+export type { Extent } from './plot-gestures.js';
+
+export interface PlotProps extends Movable {
+  /** x in seconds, rising, then y of each series; null is a gap. */
+  data: uPlot.AlignedData;
+  series: readonly { label: string }[];
+  /** What it shows, for those who do not see it; figures of each series are added. */
+  label: string;
+  /** Of plot and axes, px. */
+  height?: number;
+  /** Stretches of x that are drawn behind the lines, with their names. */
+  bands?: readonly Band[];
+  /** x is s since 1970, and not since a beginning. */
+  clock?: boolean;
+}
+
+/** Lines over time: as wide as its place, in the page's colours, with a legend that hides series and says the values at the pointer. */
+export function Plot(props: PlotProps) {
+  const { data, series, label, height = 260, bands, clock = false, view } = props;
+  const place = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const newest = useRef(props);
+  newest.current = props;
+  const pointed = useSignal<number | null>(null);
+  const hidden = useSignal<ReadonlySet<string>>(new Set());
+  const summary = useId();
+  const names = series.map((one) => one.label).join('\n');
+
+  useLayoutEffect(() => {
+    const box = place.current;
+    if (!box) return;
+    const own = new uPlot(
+      options({ series, clock, width: box.clientWidth, height }, newest, (index) => {
+        pointed.value = index;
+      }),
+      newest.current.data,
+      box,
+    );
+    plot.current = own;
+    const endGestures = gesturesOn(own, () => newest.current);
+    const resized = new ResizeObserver(() => own.setSize({ width: box.clientWidth, height }));
+    resized.observe(box);
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+    const recolour = () => own.redraw();
+    dark.addEventListener('change', recolour);
+    return () => {
+      endGestures();
+      resized.disconnect();
+      dark.removeEventListener('change', recolour);
+      own.destroy();
+      plot.current = null;
+    };
+  }, [names, height, clock]);
+  useLayoutEffect(() => {
+    const own = plot.current;
+    if (!own) return;
+    own.batch(() => {
+      own.setData(data, false);
+      const [min, max] = view ?? extentOf(data);
+      own.setScale('x', { min, max });
+    });
+  }, [data, view?.[0], view?.[1], names, height, clock]);
+  useEffect(() => plot.current?.redraw(false), [bands]);
+  useEffect(() => {
+    for (const [i, one] of series.entries())
+      plot.current?.setSeries(i + 1, { show: !hidden.value.has(one.label) });
+  }, [hidden.value, names]);
+
+  const toggle = (name: string) => {
+    const next = new Set(hidden.value);
+    if (!next.delete(name)) next.add(name);
+    hidden.value = next;
+  };
+  const press = (event: KeyboardEvent) => {
+    const { onView } = newest.current;
+    const next = onView && keyView(event.key, newest.current.view ?? extentOf(data));
+    if (next === undefined) return;
+    event.preventDefault();
+    onView?.(next);
+  };
+  return (
+    <figure class="plot">
+      <div
+        ref={place}
+        class="plot-place"
+        style={{ height: `${height}px` }}
+        // Keys move and zoom it: a screen reader is to pass them on.
+        role="application"
+        aria-roledescription="plot"
+        aria-label={label}
+        aria-describedby={summary}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: keys move and zoom it
+        tabIndex={0}
+        onKeyDown={press}
+      />
+      <figcaption>
+        <p id={summary} class="unseen">
+          {summaryOf(props)}
+        </p>
+        <ul class="legend">
+          {series.map((one, i) => (
+            <li key={one.label}>
+              <button
+                type="button"
+                class="quiet"
+                aria-pressed={!hidden.value.has(one.label)}
+                onClick={() => toggle(one.label)}
+              >
+                <i class={`line series-${i % colours}`} aria-hidden="true" />
+                {one.label}
+              </button>
+              <output>{pointed.value === null ? '' : written(data[i + 1]?.[pointed.value])}</output>
+            </li>
+          ))}
+        </ul>
+      </figcaption>
+    </figure>
+  );
+}
+
+/** As many as there are of --series-0 and on in plot.css. */
+const colours = 8;
+
+function options(
+  {
+    series,
+    clock,
+    width,
+    height,
+  }: { series: PlotProps['series']; clock: boolean; width: number; height: number },
+  newest: { current: PlotProps },
+  point: (index: number | null) => void,
+): uPlot.Options {
+  const axis = {
+    stroke: () => colour('--soft'),
+    grid: { stroke: () => colour('--rule'), width: 1 },
+    ticks: { stroke: () => colour('--rule'), width: 1 },
+    font: '12px system-ui, sans-serif',
+  };
+  return {
+    width,
+    height,
+    legend: { show: false },
+    scales: { x: { time: clock } },
+    axes: [
+      { ...axis, values: clock ? clockTicks : (_, splits) => splits.map(seconds) },
+      { ...axis, size: 56 },
+    ],
+    // Dragging is ours: uPlot knows the mouse alone.
+    cursor: { drag: { x: false, y: false, setScale: false }, y: false, points: { size: 6 } },
+    series: [
+      {},
+      ...series.map(({ label }, i) => ({
+        label,
+        stroke: () => colour(`--series-${i % colours}`),
+        width: 1.25,
+        points: { size: 4 },
+      })),
+    ],
+    hooks: {
+      drawClear: [(own) => drawBands(own, newest.current.bands ?? [], colour)],
+      setCursor: [(own) => point(own.cursor.idx ?? null)],
+    },
+  };
+}
+
+/** 24 hours of the day, and the date where it changes. */
+const clockTicks: uPlot.Axis.Values = [
+  [86_400, '{D} {MMM}', null, null, null, null, null, null, 1],
+  [60, '{HH}:{mm}', '\n{D} {MMM}', null, '\n{D} {MMM}', null, null, null, 1],
+  [1, '{HH}:{mm}:{ss}', '\n{D} {MMM}', null, '\n{D} {MMM}', null, null, null, 1],
+  [0.001, '{ss}.{fff}', '\n{HH}:{mm}', null, '\n{HH}:{mm}', null, '\n{HH}:{mm}', null, 1],
+];
+
+function colour(variable: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
+}
+
+/** `90` s → `1:30`, `0.25` → `0.25 s`. */
+function seconds(value: number): string {
+  if (Math.abs(value) < 60) return `${Number(value.toFixed(3))} s`;
+  const whole = Math.abs(value);
+  const rest = Number((whole % 60).toFixed(3));
+  return `${value < 0 ? '-' : ''}${Math.floor(whole / 60)}:${rest < 10 ? '0' : ''}${rest}`;
+}
+
+function written(value: number | null | undefined): string {
+  return value === null || value === undefined ? '' : Number(value.toPrecision(4)).toString();
+}
+
+function summaryOf({ data, series, bands = [] }: PlotProps): string {
+  const [from, to] = extentOf(data);
+  const lines = series.map(({ label }, i) => {
+    let low = Number.POSITIVE_INFINITY;
+    let high = Number.NEGATIVE_INFINITY;
+    for (const value of data[i + 1] ?? []) {
+      if (value === null || value === undefined) continue;
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+    return low > high ? `${label} has no value` : `${label} from ${written(low)} to ${written(high)}`;
+  });
+  const named = bands.length === 0 ? '' : ` Marked: ${bands.map(({ label }) => label).join(', ')}.`;
+  return `${written(to - from)} seconds. ${lines.join('; ')}.${named}`;
+}
