@@ -1,11 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { chromium } from 'playwright-core';
 import { expect, it } from 'vitest';
-import { changes, compareSamples, independentRows } from '../../bench/drift/rates.js';
 import { gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { countsBetween, cutsOf, sharesOf } from '../../src/lib/data/drift/bins.js';
 import {
@@ -16,7 +10,6 @@ import {
 } from '../../src/lib/data/drift/math/distances.js';
 import { kolmogorovAbove, kolmogorovSmirnovP } from '../../src/lib/data/drift/math/kolmogorov.js';
 import { chiSquareAbove, normalAbove, studentBeyond } from '../../src/lib/data/drift/math/special.js';
-import { driftPage } from '../../src/lib/data/drift/report/page.js';
 import { describeReal, python } from '../support/real.js';
 
 const program = `
@@ -135,39 +128,4 @@ describeReal('har', 'the figures of drift beside SciPy', () => {
       near(kolmogorovAbove(x), kolmogorov, `kolmogorov ${x}`);
     }
   });
-});
-
-describeReal('chromium', 'the report of drift in a browser', () => {
-  it('asks for nothing, and fits screens from 360 to 1200 pixels in light and dark', async () => {
-    const dir = await mkdtemp(join(tmpdir(), 'aiot-drift-page-'));
-    const browser = await chromium.launch({
-      executablePath: '/usr/bin/chromium',
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'],
-    });
-    try {
-      const file = join(dir, 'drift.html');
-      const found = compareSamples(
-        independentRows(500, 1),
-        changes.mean('a', 1)(changes.swapped('b', 'd')(independentRows(500, 2))),
-      );
-      await writeFile(file, driftPage({ ...found, gates: [], ok: true }));
-      for (const [width, colorScheme] of [
-        [360, 'light'],
-        [1200, 'dark'],
-      ] as const) {
-        const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme });
-        const requests: string[] = [];
-        page.on('request', (request) => requests.push(request.url()));
-        await page.goto(pathToFileURL(file).href);
-        expect(requests).toEqual([pathToFileURL(file).href]);
-        expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(
-          0,
-        );
-        expect(await page.getByRole('img', { name: /Distribution of a: drifted/ }).count()).toBe(1);
-      }
-    } finally {
-      await browser.close();
-      await rm(dir, { recursive: true, force: true });
-    }
-  }, 30_000);
 });

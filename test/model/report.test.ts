@@ -1,10 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { chromium } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Project } from '../../src/lib/core/index.js';
-import { html, htmlTable } from '../../src/lib/formats/index.js';
 import {
   classifierFigures,
   evaluateProject,
@@ -12,8 +9,6 @@ import {
   trainProject,
   writeReport,
 } from '../../src/lib/model/index.js';
-import { lineChart } from '../../src/lib/model/report/line-chart.js';
-import { describeReal } from '../support/real.js';
 import { toyProject } from './support.js';
 
 let project: Project;
@@ -80,63 +75,5 @@ describe('the report', () => {
   it('refers to nothing outside itself', async () => {
     const text = await readFile(file, 'utf8');
     expect(text).not.toMatch(/(?:src|href)=|url\(|@import|https?:/);
-  });
-});
-
-describe('markup', () => {
-  it('is escaped unless it is markup', () => {
-    expect(html`<p title="${'"'}">${'<b>'}${html`<i>${1}</i>`}${null}${['a', html`<br>`]}</p>`.text).toBe(
-      '<p title="&quot;">&lt;b&gt;<i>1</i>a<br></p>',
-    );
-  });
-
-  it('aligns columns of numbers to the right', () => {
-    const { text } = htmlTable(
-      ['name', 'n'],
-      [
-        ['a', '1.5 %'],
-        ['b', '–'],
-      ],
-    );
-    expect(text).toContain('<th class="number">n</th>');
-    expect(text).toContain('<th>name</th>');
-  });
-
-  it('draws one epoch, and a flat line, without dividing by zero', () => {
-    for (const values of [[0.5], [0, 0, 0]]) {
-      const { text } = lineChart({ title: 'Loss', series: [{ name: 'a', values }], format: String });
-      expect(text).not.toMatch(/NaN|Infinity/);
-    }
-  });
-});
-
-describeReal('chromium', 'the report in a browser', () => {
-  it('asks for nothing, and fits screens from 360 to 1200 pixels in light and dark', async () => {
-    const browser = await chromium.launch({
-      executablePath: '/usr/bin/chromium',
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'],
-    });
-    try {
-      for (const [width, colorScheme] of [
-        [360, 'light'],
-        [1200, 'dark'],
-      ] as const) {
-        const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme });
-        const requests: string[] = [];
-        const errors: string[] = [];
-        page.on('request', (request) => requests.push(request.url()));
-        page.on('console', (message) => errors.push(message.text()));
-        page.on('pageerror', (error) => errors.push(String(error)));
-        await page.goto(pathToFileURL(file).href);
-        expect(requests).toEqual([pathToFileURL(file).href]);
-        expect(errors).toEqual([]);
-        const wide = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
-        expect(wide).toBeLessThanOrEqual(0);
-        const ground = await page.evaluate('getComputedStyle(document.body).backgroundColor');
-        expect(ground).toBe(colorScheme === 'dark' ? 'rgb(21, 23, 26)' : 'rgb(251, 250, 248)');
-      }
-    } finally {
-      await browser.close();
-    }
   });
 });

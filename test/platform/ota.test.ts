@@ -94,6 +94,13 @@ describe('a rollout in waves', () => {
     }
     const shown = await runCli(['ota', 'report', good]);
     expect(shown.stdout).toContain('10 golden');
+    const paged = await runCli(['ota', 'report', good, '--report', at('rollout.html')]);
+    expect(paged.code, paged.stderr).toBe(0);
+    const page = await readFile(at('rollout.html'), 'utf8');
+    expect(page).toContain('tiny@1 on 10');
+    for (const name of names) expect(page).toContain(`>${name}</td>`);
+    const refused = await runCli(['ota', 'report', good, '--report', own.folder]);
+    expect(refused.stderr).toContain('AIOT_FILE_NOT_WRITABLE');
     expect((await runCli(['ota', 'status', good])).stdout).toMatch(/runs now +tiny@1 on 10/);
   });
 

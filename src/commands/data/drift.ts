@@ -6,6 +6,8 @@ import {
   decimal,
   driftText,
   next,
+  reportFile,
+  reportFlags,
   rowsFlags,
   shared,
   shellWord,
@@ -47,7 +49,7 @@ export default class DataDrift extends AiotCommand {
       env: 'AIOT_FAIL_ON_DRIFT',
     }),
     'max-psi': decimal({ summary: 'Exit code 6 when a feature’s PSI is larger.', env: 'AIOT_MAX_PSI' }),
-    report: shared.report,
+    ...reportFlags,
   };
   static override result = driftSchema;
 
@@ -55,6 +57,7 @@ export default class DataDrift extends AiotCommand {
     const input = await this.input(DataDrift);
     const { args, flags, given } = input;
     const alone = args.now === undefined;
+    const report = await reportFile(flags, 'drift');
     const drift = await compareData({
       ...flags,
       base: alone ? undefined : args.base,
@@ -63,8 +66,9 @@ export default class DataDrift extends AiotCommand {
       columns: columnList(flags.columns),
       limits: { none: flags['fail-on-drift'], psi: flags['max-psi'] },
     });
-    if (flags.report !== undefined) await writeDriftReport(flags.report, drift);
+    if (report !== undefined) await writeDriftReport(report, drift);
     this.print(driftText(drift));
+    await this.showReport(report, flags);
     const words = [args.base, ...(alone ? [] : [args.now!])].map((word) => ` ${shellWord(word)}`).join('');
     if (drift.drifted && drift.windows.length === 0)
       this.print(next(`aiot data drift${words}${again(input, 'project')} --windows 12`));

@@ -8,6 +8,8 @@ import {
   flashFlags,
   flashNext,
   loaderOptions,
+  reportFile,
+  reportFlags,
   shared,
   writeFlags,
 } from '../../lib/cli/index.js';
@@ -21,7 +23,7 @@ export default class Flash extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %> app.bin@0x10000 table.bin@0x8000 --port /dev/ttyUSB0',
     '<%= config.bin %> <%= command.id %> --project ./firmware --device ./motor-1 --verify',
-    '<%= config.bin %> <%= command.id %> merged.bin@0x0 --all --jobs 8 --record boards.csv',
+    '<%= config.bin %> <%= command.id %> merged.bin@0x0 --all --jobs 8 --record boards.csv --report boards.html',
     '<%= config.bin %> <%= command.id %> app.bin@0x10000 --diff-with old.bin --port socket://127.0.0.1:5555',
     '<%= config.bin %> <%= command.id %> --slot next --firmware motor@3 --watch --healthy "connected"',
   ];
@@ -50,6 +52,7 @@ export default class Flash extends AiotCommand {
       env: 'AIOT_TIMEOUT',
       default: 10_000,
     }),
+    ...reportFlags,
     context: shared.context,
     'dry-run': shared['dry-run'],
   };
@@ -57,6 +60,7 @@ export default class Flash extends AiotCommand {
 
   async run() {
     const { flags, words, given } = await this.input(Flash);
+    const report = await reportFile(flags, 'production');
     const rows = boardRows(this.progress(), {
       tty: process.stderr.isTTY === true && !this.jsonEnabled(),
       quiet: this.quiet || this.jsonEnabled(),
@@ -64,7 +68,7 @@ export default class Flash extends AiotCommand {
     });
     const result = await runFlash(
       {
-        ...flags,
+        ...{ ...flags, report },
         images: words,
         project: given('project') ? flags.project : null,
         ports: flags.port ?? [],
@@ -78,6 +82,7 @@ export default class Flash extends AiotCommand {
       (text) => (this.jsonEnabled() ? this.event({ ask: text }) : this.note(`→ ${text}`)),
     );
     this.print(flashedText(result));
+    await this.showReport(report, flags);
     const { code, error } = flashExit(result, unhealthy);
     if (error && !this.jsonEnabled()) throw error;
     if (code !== 0) this.exitsWith(code);

@@ -7,6 +7,8 @@ import {
   fileEvaluationText,
   modelFlags,
   next,
+  reportFile,
+  reportFlags,
   shared,
   shellWord,
 } from '../../lib/cli/index.js';
@@ -20,7 +22,7 @@ export default class ModelEvaluate extends AiotCommand {
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --report report.html --gate macroF1=0.95 --gate auc=0.9',
     '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --label label --runtime device --json',
-    '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --classes normal,anomaly --outputs outputs.csv',
+    '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --classes normal,anomaly --outputs outputs.csv --open',
   ];
   static override args = {
     file: Args.string({ description: 'A .tflite or .aiot file; without it the project’s own network.' }),
@@ -57,19 +59,20 @@ export default class ModelEvaluate extends AiotCommand {
       env: 'AIOT_INTEGERS',
       dependsOn: ['outputs'],
     }),
-    report: Flags.string({
-      summary: 'Write an HTML report of the project here; of FILE, --json tells the same figures.',
-      env: 'AIOT_REPORT',
-      helpValue: 'FILE',
-    }),
+    ...reportFlags,
   };
   static override result = evaluationSchema;
 
   async run() {
     const input = await this.input(ModelEvaluate);
     const { args, flags } = input;
-    const result = await evaluateModel({ ...flags, file: args.file, gates: flags.gate, signal: this.signal });
+    const report = await reportFile(flags, 'evaluation');
+    const result = await evaluateModel({
+      ...flags,
+      ...{ file: args.file, gates: flags.gate, report, signal: this.signal },
+    });
     this.print('file' in result ? fileEvaluationText(result) : evaluationText(result));
+    await this.showReport(report, flags);
     const refusal = gateError(result.gates);
     // For people the refusal comes as an error after the figures; in JSON it stands in the result.
     if (refusal && !this.jsonEnabled()) throw refusal;

@@ -2,10 +2,12 @@ import { Args, Flags } from '@oclif/core';
 import {
   AiotCommand,
   again,
-  decimal,
+  lossFlags,
   modelFlags,
   next,
   quantizationText,
+  reportFile,
+  reportFlags,
   shared,
   shellWord,
 } from '../../lib/cli/index.js';
@@ -29,6 +31,7 @@ export default class ModelQuantize extends AiotCommand {
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --emit tflm',
     '<%= config.bin %> <%= command.id %> float.tflite --data rows.csv --emit c --out motor',
     '<%= config.bin %> <%= command.id %> --target edgetpu',
+    '<%= config.bin %> <%= command.id %> --report quantization.html --open',
   ];
   static override args = {
     file: Args.string({ description: 'A float .tflite file; without it the project’s own network.' }),
@@ -48,34 +51,13 @@ export default class ModelQuantize extends AiotCommand {
       summary: 'How ranges are chosen (auto: for each tensor, by the output).',
       env: 'AIOT_CALIBRATION',
     }),
-    'bias-correction': Flags.boolean({
-      summary: 'Take the mean error of rounded weights out of the biases.',
-      env: 'AIOT_BIAS_CORRECTION',
-      allowNo: true,
-    }),
-    equalize: Flags.boolean({
-      summary: 'Balance channels between layers first.',
-      env: 'AIOT_EQUALIZE',
-      allowNo: true,
-    }),
+    ...lossFlags,
     label: modelFlags.label,
     classes: modelFlags.classes,
     evaluate: Flags.string({
       summary: 'CSV file of labelled rows to measure the loss on, instead of those of --data.',
       env: 'AIOT_EVALUATE',
       helpValue: 'FILE',
-    }),
-    'max-loss': decimal({
-      summary: 'Points of accuracy that may be lost, such as 0.5; tries more until it is kept.',
-      env: 'AIOT_MAX_LOSS',
-      helpValue: 'POINTS',
-    }),
-    finetune: Flags.integer({
-      summary: 'Epochs of training with the rounding in it.',
-      env: 'AIOT_FINETUNE',
-      min: 1,
-      max: 1000,
-      helpValue: 'EPOCHS',
     }),
     emit: Flags.option({ options: emits })({
       summary:
@@ -92,14 +74,17 @@ export default class ModelQuantize extends AiotCommand {
       env: 'AIOT_OUT',
       helpValue: 'FILE',
     }),
+    ...reportFlags,
   };
   static override result = quantizeResultSchema;
 
   async run() {
     const input = await this.input(ModelQuantize);
     const { args, flags } = input;
+    const report = await reportFile(flags, 'quantization');
     const result = await quantizeModel({
       ...flags,
+      report,
       file: args.file,
       biasCorrection: flags['bias-correction'],
       maxLoss: flags['max-loss'],
@@ -107,6 +92,7 @@ export default class ModelQuantize extends AiotCommand {
       onStep: this.progress().update,
     });
     this.print(quantizationText(result));
+    await this.showReport(report, flags);
     const file = shellWord(result.file);
     if (args.file === undefined)
       this.print(next(`aiot model evaluate${again(input, 'project', 'data')}`, `aiot model inspect ${file}`));

@@ -2,6 +2,7 @@ import {
   AiotCommand,
   again,
   next,
+  reportFile,
   searchText,
   trainingFlags,
   trainingText,
@@ -33,14 +34,15 @@ export default class ModelTrain extends AiotCommand {
       event({ event: 'step', text });
       update(text);
     };
-    const { 'leave-one-out': leaveOneOut } = flags;
+    const report = await reportFile(flags, 'training');
     const result = await trainModel({
       ...flags,
-      leaveOneOut,
+      ...{ leaveOneOut: flags['leave-one-out'], report },
       onEpoch: watchEpochs({ event, update }),
       onStep,
       signal: this.signal,
     });
+    await this.showReport(report, flags);
     const at = again(input, 'project', 'data');
     if ('candidates' in result) {
       this.print(searchText(result));

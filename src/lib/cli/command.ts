@@ -7,6 +7,7 @@ import { showError } from './errors.js';
 import { common } from './flags.js';
 import { createProgress, type Progress, type ProgressState } from './progress.js';
 import { useColor } from './render/style.js';
+import { openFile, type ReportAsked } from './report.js';
 import { switchedOn } from './switches.js';
 
 /** Signals that come this soon after the first are that one again, ms. */
@@ -131,6 +132,14 @@ export abstract class AiotCommand extends Command {
       process.stdout.on('drain', done);
       this.signal.addEventListener('abort', done);
     });
+  }
+
+  /** Tells where a report is, and shows it where --open asks for it and there is a desktop. */
+  protected async showReport(file: string | undefined, { open }: ReportAsked): Promise<void> {
+    if (file === undefined || !open) return;
+    const shown = await openFile(file);
+    if (this.jsonEnabled()) this.event({ report: file, opened: shown });
+    else this.note(`report: ${file}${shown ? '' : ' (no desktop here to show it on)'}`);
   }
 
   /** Exit code for a result that is there but is not good: 1 failed, 3 partly failed, 6 a check or gate said no. */

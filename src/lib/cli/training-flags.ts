@@ -1,6 +1,7 @@
 import { Flags } from '@oclif/core';
 import { shared } from './flags.js';
 import { modelFlags } from './model-flags.js';
+import { reportFlags } from './report.js';
 
 /** What `model train` can be told beside aiot.yaml. */
 export const trainingFlags = {
@@ -58,9 +59,9 @@ export const trainingFlags = {
     min: 1,
     max: 1000,
     helpValue: 'N',
-    exclusive: ['folds', 'leave-one-out', 'resume'],
+    exclusive: ['folds', 'leave-one-out', 'resume', 'report', 'open'],
   }),
   resume: Flags.boolean({ summary: 'Go on with a training that was stopped.', env: 'AIOT_RESUME' }),
   force: Flags.boolean({ summary: 'Train although the split leaks; the result says so.', env: 'AIOT_FORCE' }),
-  report: shared.report,
+  ...reportFlags,
 };

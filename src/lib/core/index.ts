@@ -28,7 +28,7 @@ export { type Cron, parseCron } from './cron.js';
 export * from './crypto.js';
 export { formatDuration, parseDuration } from './duration.js';
 export * from './errors/index.js';
-export { decimalOf, percent, plural, size, thousands } from './figures.js';
+export { decimalOf, elapsed, percent, plural, size, thousands } from './figures.js';
 export {
   makeFolder,
   readBytes,

@@ -45,6 +45,35 @@ afterAll(async () => {
 });
 
 describe('aiot flash', () => {
+  it('makes a page of the record, also of boards that failed', async () => {
+    const { port } = await board();
+    const [csv, page] = [file('tray.csv'), file('tray.html')];
+    const argv = [
+      'flash',
+      `${file('app.bin')}@0x10000`,
+      '--record',
+      csv,
+      '--report',
+      page,
+      '--chip',
+      'esp32',
+    ];
+    const done = await runCli([...argv, '--port', port, '--json']);
+    expect(done.code, done.stderr).toBe(0);
+    const first = await readFile(page, 'utf8');
+    expect(first).toContain('<h1>1 of 1 board well</h1>');
+    expect(first).toContain(`<code>${md5(app)}</code>`);
+    const wrong = await board({ chip: 'esp32s3' });
+    expect((await runCli([...argv, '--port', wrong.port])).code).not.toBe(0);
+    const second = await readFile(page, 'utf8');
+    expect(second).toContain('2 lines of');
+    expect(second).toContain('✗ failed');
+    const dry = await runCli([...argv, '--port', port, '--dry-run']);
+    expect(dry.stderr).toContain('AIOT_USAGE');
+    const onto = await runCli(['flash', `${file('app.bin')}@0x10000`, '--port', port, '--report', folder]);
+    expect(onto.stderr).toContain('AIOT_FILE_NOT_WRITABLE');
+  });
+
   it('writes, verifies and says so in one line of JSON', async () => {
     const { chip, port } = await board();
     const argv = ['flash', `${file('app.bin')}@0x10000`, `${file('table.bin')}@0x8000`, '--port', port];

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readMetadata, writeMetadata } from '../../../src/lib/formats/index.js';
@@ -78,11 +78,33 @@ describe('the metadata of a network', () => {
     await writeFile(fresh, rowsCsv({ rows: 300, seed: 8 }));
     const out = join(dir, 'out.tflite');
     const float = join(dir, 'build/model.float.tflite');
-    await runCli(['model', 'quantize', float, '--data', file, '--out', out, '--json', '-q']);
+    const [lost, page] = [join(dir, 'lost.html'), join(dir, 'page.html')];
+    await runCli([
+      'model',
+      'quantize',
+      float,
+      '--data',
+      file,
+      '--out',
+      out,
+      '--report',
+      lost,
+      '--json',
+      '-q',
+    ]);
+    expect(await readFile(lost, 'utf8')).toContain('<h2>What each tensor lost</h2>');
     await runCli(['model', 'quantize', '-p', dir, '--data', file, '--json', '-q']);
     for (const network of [float, out, join(dir, 'build/model.int8.tflite')]) {
-      const { json } = await runCli(['model', 'evaluate', network, '--data', fresh, '--json', '-q']);
-      expect((json as { accuracy: number }).accuracy).toBeGreaterThan(0.95);
+      const { json } = await runCli([
+        ...['model', 'evaluate', network, '--data', fresh],
+        '--report',
+        page,
+        '--json',
+        '-q',
+      ]);
+      const { accuracy } = json as { accuracy: number };
+      expect(accuracy).toBeGreaterThan(0.95);
+      expect(await readFile(page, 'utf8')).toContain(`<b>${(accuracy * 100).toFixed(1)} %</b><span>accuracy`);
     }
   });
 });

@@ -1,6 +1,8 @@
 import { stripVTControlCharacters } from 'node:util';
 import { bold, cyan, dim } from './style.js';
 
+export { elapsed } from '../../core/index.js';
+
 function width(text: string): number {
   return stripVTControlCharacters(text).length;
 }
@@ -83,12 +85,4 @@ export function next(...commands: string[]): string {
 export function bar(share: number, cells: number): string {
   const full = Math.round(Math.min(1, Math.max(0, share)) * cells);
   return '█'.repeat(full) + '░'.repeat(cells - full);
-}
-
-/** 1 234 567 ms → `20 min 35 s`; 87 → `87 ms`. */
-export function elapsed(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
-  const seconds = Math.round(ms / 1000);
-  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }

@@ -93,7 +93,7 @@ function notRecord(file: string, why: string): AiotError {
   });
 }
 
-function rowOf(
+export function rowOf(
   { port, attempts, seconds, mac, chip, device, board, error }: BoardOutcome,
   now: number,
 ): RecordRow {

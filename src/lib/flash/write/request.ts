@@ -34,6 +34,8 @@ export interface FlashRequest {
   dryRun: boolean;
   /** File of the production record. */
   record: string | undefined;
+  /** HTML file to write, of the record or of this run. */
+  report?: string | undefined;
   /** Platform that NAME@VERSION is fetched from. */
   context: string | undefined;
 }

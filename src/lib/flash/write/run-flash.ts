@@ -1,12 +1,13 @@
-import { AiotError, systemClock } from '../../core/index.js';
+import { AiotError, refuseInputs, systemClock, writeFileAtomic } from '../../core/index.js';
 import { boardPorts, choosePort } from '../ports/index.js';
 import { type FlashBoardOptions, flashBoard } from './flash-board.js';
 import { flashBoards, flashPort } from './flash-boards.js';
 import { planOffline } from './offline.js';
 import { prepareJob } from './prepare.js';
-import { openRecord } from './record.js';
+import { productionPage } from './production/page.js';
+import { openRecord, rowOf } from './record.js';
 import type { FlashRequest } from './request.js';
-import type { Boards, Flashed, Planned } from './result.js';
+import type { BoardOutcome, Boards, Flashed, Planned } from './result.js';
 import type { BoardRow } from './row.js';
 import { prepareUpdate } from './update.js';
 
@@ -21,11 +22,42 @@ export async function runFlash(
   row: (row: BoardRow) => void = () => {},
   ask: (text: string) => void = () => {},
 ): Promise<Flashed | Boards | Planned> {
+  if (request.report !== undefined && request.dryRun)
+    throw new AiotError('AIOT_USAGE', '--report tells of boards, and --dry-run writes none');
   const record = request.record === undefined ? null : await openRecord(request.record, systemClock.now);
+  await refuseInputs([request.report], [request.record]);
   const flash = await prepare(request, record?.rows() ?? []);
   if (typeof flash !== 'function') return flash;
+  const outcomes: { outcome: BoardOutcome; at: number }[] = [];
+  try {
+    return await flashAll(request, flash, { row, ask }, async (outcome) => {
+      outcomes.push({ outcome, at: systemClock.now() });
+      await record?.add(outcome);
+    });
+  } finally {
+    // Also of boards that failed: those are what the page is read for.
+    if (request.report !== undefined) {
+      const rows = record?.rows() ?? outcomes.map(({ outcome, at }) => rowOf(outcome, at));
+      const production = {
+        rows,
+        outcomes: outcomes.map(({ outcome }) => outcome),
+        record: request.record ?? null,
+      };
+      await writeFileAtomic(request.report, productionPage(production));
+    }
+  }
+}
+
+type Flash = (how: FlashBoardOptions) => Promise<Flashed>;
+
+async function flashAll(
+  request: FlashRequest,
+  flash: Flash,
+  told: { row: (row: BoardRow) => void; ask: (text: string) => void },
+  finished: (outcome: BoardOutcome) => Promise<void>,
+): Promise<Flashed | Boards> {
   const { loader } = request;
-  const common = { loader, flash, row, ask, ...(record && { finished: record.add }) };
+  const common = { loader, flash, ...told, finished };
   const ports = await portsOf(request);
   const [only, ...more] = ports;
   if (only !== undefined && more.length === 0 && !request.all) {
@@ -35,8 +67,6 @@ export async function runFlash(
   }
   return await flashBoards({ ...common, ports, jobs: request.jobs, retries: request.retries ?? 2 });
 }
-
-type Flash = (how: FlashBoardOptions) => Promise<Flashed>;
 
 async function prepare(
   request: FlashRequest,

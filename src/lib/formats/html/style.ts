@@ -16,7 +16,7 @@ p{margin:0 0 10px;max-width:68ch}.lead{color:var(--soft)}
 .tile{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:13px 14px}
 .tile b{display:block;font-size:22px;line-height:1.25;font-weight:600;letter-spacing:-.01em}
 .tile span{display:block;color:var(--soft);font-size:13px}
-.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:18px 28px}
+.pair{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:18px 28px}
 figure{margin:0;min-width:0}
 figcaption{font-weight:600;margin-bottom:8px;display:flex;flex-wrap:wrap;gap:2px 14px;align-items:baseline}
 .note,.keys{font-weight:400;color:var(--soft);font-size:13px}.keys{display:flex;flex-wrap:wrap;gap:2px 14px}
@@ -30,13 +30,37 @@ line.mark{stroke:var(--soft);stroke-dasharray:3 4}
 .line.series-3{stroke:var(--good)}.line.series-4{stroke:var(--bad)}.line.series-5{stroke:var(--warn)}.line.series-6{stroke:var(--soft)}
 .key.series-3::before{border-color:var(--good)}.key.series-4::before{border-color:var(--bad)}
 .key.series-5::before{border-color:var(--warn)}.key.series-6::before{border-color:var(--soft)}
-.bar{fill:var(--blue)}.bar.negative{fill:var(--orange)}.whisker{stroke:var(--ink);stroke-width:1}
+.line.good{stroke:var(--good)}.line.bad{stroke:var(--bad)}.line.warn{stroke:var(--warn)}.line.soft{stroke:var(--soft)}
+.key.good::before{border-color:var(--good)}.key.bad::before{border-color:var(--bad)}
+.key.warn::before{border-color:var(--warn)}.key.soft::before{border-color:var(--soft)}.keys .key{color:var(--soft)}
+.area.series-1{fill:var(--blue);fill-opacity:.28;stroke:none}.axis{stroke:var(--soft);stroke-width:1}
+.bar{fill:var(--blue)}.bar.negative{fill:var(--orange)}.bar.base{fill:var(--blue);fill-opacity:.45}.bar.now{fill:var(--orange)}
 .name{fill:var(--ink);font-size:12px}.heat{fill:var(--blue)}
+.bars th,.bars td{border:0;padding:4px 10px 4px 0;vertical-align:middle}
+.bars th{color:var(--ink);font-weight:400;overflow-wrap:anywhere;max-width:190px}
+figure+.scroll{margin-top:18px}.pair>.scroll{margin-top:0}
+.bars .number{width:1%;white-space:nowrap;padding-right:0;color:var(--soft);font-size:13px}
+.track{width:55%}.fill{display:block;height:12px;width:var(--share);min-width:1px;border-radius:2px;background:var(--blue)}
+.stack .fill{display:inline-block;vertical-align:middle;border-radius:0}.stack{white-space:nowrap;font-size:0}
+.fill.series-2{background:var(--orange)}.fill.good{background:var(--good)}.fill.bad{background:var(--bad)}
+.fill.warn{background:var(--warn)}.fill.soft{background:var(--rule)}
+.fill.series-3{background:var(--good)}.fill.series-4{background:var(--bad)}.fill.series-5{background:var(--warn)}.fill.series-6{background:var(--soft)}
+.room{display:block;position:relative}
+.whisker{position:absolute;top:5px;border-top:1.5px solid var(--ink);left:var(--from);width:calc(var(--to) - var(--from))}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:26px 28px}
+.why{margin:8px 0 0;font-size:14px}
+details{margin-top:8px;font-size:13px}summary{cursor:pointer;color:var(--soft)}
+.strip td,.strip th{text-align:center;padding:5px 8px;white-space:nowrap}
+.strip th[scope=row]{text-align:left;padding-left:0}
+.strip td.cell{background:color-mix(in srgb,var(--orange) var(--share),var(--card));border-radius:4px}
+.strip table{border-collapse:separate;border-spacing:2px;width:auto}
+.strip td,.strip th{border:0}.strip td.over{font-weight:650;outline:1.5px solid var(--bad);outline-offset:-1.5px}
+.strip td.strong{color:var(--strong)}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14px}
 th{font-weight:600;text-align:left;color:var(--soft);font-size:13px}
 th,td{padding:7px 12px 7px 0;border-bottom:1px solid var(--rule);vertical-align:top}
-.number{text-align:right}
+.number{text-align:right}.short{white-space:nowrap}
 .confusion table{width:auto;border-spacing:3px;border-collapse:separate;margin-left:-3px}
 .confusion th,.confusion td{border:0;padding:6px 10px;text-align:center;vertical-align:middle}
 .confusion th[scope=row]{text-align:left;padding-left:0}
@@ -57,5 +81,5 @@ footer{margin-top:48px;color:var(--soft);font-size:13px}
 @media(max-width:520px){main{padding:28px 16px 48px}h1{font-size:23px}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:10px}
 td.hit,td.miss{min-width:52px}.confusion th,.confusion td{padding:6px}}
 @media print{:root{--ground:#fff}main{max-width:none;padding:0}body{font-size:12px}h2{break-after:avoid}
-figure,.tile,tr{break-inside:avoid}td.hit,td.miss{print-color-adjust:exact}}
+figure,.tile,tr{break-inside:avoid}td.hit,td.miss,.fill,.strip td.cell{print-color-adjust:exact}}
 `;

@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
-import { AiotError, decimalOf, refuseInputs } from '../../core/index.js';
+import { AiotError, decimalOf, refuseInputs, writeFileAtomic } from '../../core/index.js';
 import { openModelProject } from '../material.js';
+import { fileEvaluationPage } from '../report/file-page.js';
 import { writeReport } from '../report/write-report.js';
 import { evaluateFile } from './evaluate-file.js';
 import { evaluateProject } from './evaluate-project.js';
@@ -57,12 +58,11 @@ async function ofFile(
       `--data ${data} is a folder: a file is measured on the rows of a CSV file`,
       `aiot data features makes one, or measure the project: aiot model evaluate --data ${data}`,
     );
-  if (report !== undefined) throw usage('--report tells of a project, not of a file', 'Leave --report out.');
   const from = threshold === undefined ? undefined : decimalOf(threshold);
   if (from !== undefined && !Number.isFinite(from))
     throw usage(`--threshold: expected a number, got "${threshold}"`);
-  await refuseInputs([rest.outputs], [file, data]);
-  return await evaluateFile({
+  await refuseInputs([rest.outputs, report], [file, data]);
+  const result = await evaluateFile({
     ...rest,
     file,
     data,
@@ -71,6 +71,8 @@ async function ofFile(
     classes: classes?.split(','),
     limits,
   });
+  if (report !== undefined) await writeFileAtomic(report, fileEvaluationPage(result));
+  return result;
 }
 
 async function ofProject(

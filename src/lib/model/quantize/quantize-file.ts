@@ -47,6 +47,7 @@ export async function quantizeFile(options: QuantizeFileOptions): Promise<Quanti
   const prepared = named(file, () => prepareGraph(graph));
   const { told, standardized, ...material } = await materialOf(prepared, metadata, options);
   const { quantized, steps, loss } = await searchQuantization(prepared, material, options);
+  options.onFound?.(quantized, material.rows);
   const { contents, ...outcome } = outcomeOf(quantized, { steps, loss }, metadata);
   const sources =
     emit === undefined

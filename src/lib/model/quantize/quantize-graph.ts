@@ -28,7 +28,7 @@ export function quantizeGraph(
   rows: readonly Float32Array[],
   settings: QuantizeSettings = { mode: 'int8' },
 ): Quantized {
-  const { twins: _, ...quantized } = quantizePrepared(prepareGraph(graph), rows, settings);
+  const { twins: _, against: __, ...quantized } = quantizePrepared(prepareGraph(graph), rows, settings);
   return quantized;
 }
 
@@ -40,16 +40,21 @@ export interface Further {
   measured?: boolean;
 }
 
-/**
- * The same for a graph that `prepareGraph` gave: fallbacks begin here again.
- * @returns also which tensor stands for each of the float network
- */
+/** A quantized network and what to compare it with. */
+export interface Compared extends Quantized {
+  /** Which tensor stands for each of the float network. */
+  twins: ReadonlyMap<number, number>;
+  /** The float network that its inner tensors are to be compared with. */
+  against: Graph;
+}
+
+/** The same for a graph that `prepareGraph` gave: fallbacks begin here again. */
 export function quantizePrepared(
   prepared: Graph,
   rows: readonly Float32Array[],
   settings: QuantizeSettings,
   further: Further = {},
-): Quantized & { twins: ReadonlyMap<number, number> } {
+): Compared {
   const integers = settings.mode === 'int8' || settings.mode === 'int16x8';
   if (!integers && settings.io === 'int8')
     throw unfit(`--io int8 goes with the modes int8 and int16x8, not ${settings.mode}`);
@@ -67,7 +72,7 @@ export function quantizePrepared(
   }
   const io = graph.tensors[graph.inputs[0]!]!.type as Kind;
   const report = reportOf(prepared, graph, twins, methods, noise);
-  return { graph, twins, report: { mode: settings.mode, io, ...report, notes } };
+  return { graph, twins, against: base ?? reference, report: { mode: settings.mode, io, ...report, notes } };
 }
 
 interface Form {

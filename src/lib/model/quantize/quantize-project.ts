@@ -45,6 +45,7 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
   const evaluation = settings.maxLoss === null ? null : validationOf(trained);
   const material = { rows, evaluation, lesson: { rows, evaluation } };
   const { quantized, steps, loss } = await searchQuantization(prepared, material, settings);
+  options.onFound?.(quantized, rows);
   const graph = { ...quantized.graph, description: float.graph.description };
   const { contents, ...outcome } = outcomeOf({ ...quantized, graph }, { steps, loss }, metadataOf(training));
   const about = { out: source, graph, contents, name: training.model, classes: training.classes, rows };

@@ -2,10 +2,10 @@ import { AiotError } from '../../core/index.js';
 import type { Graph } from '../../formats/index.js';
 import { unfit } from './calibrate.js';
 import { type Evaluation, hits, lossOf } from './evaluation.js';
-import { quantizePrepared } from './quantize-graph.js';
+import { type Compared, quantizePrepared } from './quantize-graph.js';
 import type { FallbackStep, Loss } from './result.js';
 import { worstParts } from './sensitivity.js';
-import type { Calibration, Kind, Quantized, QuantizeSettings } from './types.js';
+import type { Calibration, Kind, QuantizeSettings } from './types.js';
 
 export interface SearchOptions extends QuantizeSettings {
   /** Points of accuracy that may be lost; null = take what comes. */
@@ -14,11 +14,13 @@ export interface SearchOptions extends QuantizeSettings {
   finetune: number;
   /** Called with what is being tried. */
   onStep?: ((text: string) => void) | undefined;
+  /** Called with what was found, and the representative rows: for whoever looks closer. */
+  onFound?: ((found: Compared, rows: readonly Float32Array[]) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
 export interface Found {
-  quantized: Quantized;
+  quantized: Compared;
   steps: FallbackStep[];
   loss: Loss | null;
 }
@@ -41,7 +43,7 @@ export interface Material {
 interface Tried {
   did: string;
   settings: QuantizeSettings;
-  quantized: Quantized;
+  quantized: Compared;
   loss: Loss;
 }
 

@@ -1,4 +1,4 @@
-import { type Html, html } from '../../formats/index.js';
+import { barChart, type Html, html } from '../../formats/index.js';
 import type { Explanation } from '../explain/saved.js';
 import type { ReportData } from './gather.js';
 
@@ -15,14 +15,14 @@ export function explanation({ explanation: found }: ReportData): Html | null {
 
 function importance({ importance: all }: Explanation, metric: string, note: string): Html {
   const shown = all.slice(0, most);
-  const largest = Math.max(...shown.map(({ loss, deviation }) => Math.abs(loss) + deviation), 1e-9);
-  const x = (loss: number) => 170 + (Math.max(0, loss) / largest) * 210;
-  const rows = shown.map(({ feature, loss, deviation }, i) => {
-    const y = i * rowHeight;
-    return html`<text class="name" text-anchor="end" x="160" y="${y + 14}">${feature.slice(0, 24)}</text><rect class="bar" x="170" y="${y + 4}" width="${Math.max(1, x(loss) - 170).toFixed(1)}" height="12"/><line class="whisker" x1="${x(loss - deviation).toFixed(1)}" x2="${x(loss + deviation).toFixed(1)}" y1="${y + 10}" y2="${y + 10}"/><text class="tick" x="${(x(loss + deviation) + 6).toFixed(1)}" y="${y + 14}">${loss.toPrecision(2)}</text>`;
-  });
   const rest = all.length > most ? `; the first ${most} of ${all.length}` : '';
-  return html`<figure><figcaption>Loss of ${metric} when a feature is shuffled<span class="note">${note}${rest}</span></figcaption><svg viewBox="0 0 440 ${shown.length * rowHeight + 6}" role="img" aria-label="Importance of features">${rows}</svg></figure>`;
+  return barChart({
+    title: `Loss of ${metric} when a feature is shuffled`,
+    note: `${note}${rest}`,
+    bars: shown.map(({ feature: name, loss, deviation }) => ({
+      ...{ name, value: loss, deviation, text: loss.toPrecision(2) },
+    })),
+  });
 }
 
 /** A row a field (or one for features) of each class, a cell a part: the darker, the more the class loses without it. */

@@ -1,7 +1,7 @@
 import { percent, size, thousands } from '../../core/index.js';
-import { type Html, html, htmlTable } from '../../formats/index.js';
+import { confusionTable, type Html, html, htmlTable, tileRow } from '../../formats/index.js';
+import type { EvaluationFile } from '../evaluate/types.js';
 import { calibrationChart } from './calibration-chart.js';
-import { confusionTable } from './confusion.js';
 import type { ReportData } from './gather.js';
 
 const score = (value: number) => value.toFixed(3);
@@ -23,7 +23,7 @@ export function tiles({ evaluation, live, bytes, training }: ReportData): Html {
   );
   if (evaluation && evaluation.arenaBytes !== null)
     list.push(['memory on a chip (arena)', size(evaluation.arenaBytes)]);
-  return html`<div class="tiles">${list.map(([name, value]) => html`<div class="tile"><b>${value}</b><span>${name}</span></div>`)}</div>`;
+  return tileRow(list);
 }
 
 function evaluationTiles(evaluation: NonNullable<ReportData['evaluation']>): [string, string][] {
@@ -67,15 +67,16 @@ export function perClass({ evaluation }: ReportData): Html | null {
   const { perClass: classes, precision, mae } = evaluation;
   if (mae !== null) return valueTable(evaluation);
   if (classes.length === 0) return null;
-  const rows = classes.map(({ class: name, support, precision: p, recall, f1 }) => [
-    name,
-    thousands(support),
-    score(p),
-    score(recall),
-    score(f1),
-  ]);
-  return html`<h2>By class, ${precision}</h2>${htmlTable(['Class', 'Windows', 'Precision', 'Recall', 'F1'], rows)}
+  return html`<h2>By class, ${precision}</h2>${classTable(classes, 'Windows')}
 <p class="lead" style="margin-top:12px">${certainty(evaluation)}</p>`;
+}
+
+/** @param unit what was counted: windows or rows */
+export function classTable(classes: EvaluationFile['perClass'], unit: string): Html {
+  const rows = classes.map(({ class: name, support, precision, recall, f1 }) => [
+    ...[name, thousands(support), score(precision), score(recall), score(f1)],
+  ]);
+  return htmlTable(['Class', unit, 'Precision', 'Recall', 'F1'], rows);
 }
 
 function valueTable({
@@ -104,12 +105,12 @@ function valueTable({
 }
 
 /** How sure the figures are, in sentences. */
-function certainty({
+export function certainty({
   accuracy,
   interval,
   intervals,
   agreement,
-}: NonNullable<ReportData['evaluation']>): string {
+}: Pick<EvaluationFile, 'accuracy' | 'interval' | 'intervals' | 'agreement'>): string {
   const between = ([low, high]: [number, number]) => `${percent(low)} to ${percent(high)}`;
   const parts: string[] = [];
   if (accuracy !== null && interval)
@@ -126,7 +127,14 @@ function certainty({
 }
 
 export function calibration({ evaluation }: ReportData): Html | null {
-  if (!evaluation || evaluation.calibrationError === null) return null;
-  const filled = evaluation.calibration.filter(({ rows }) => rows > 0);
-  return html`<h2>Calibration</h2><div class="pair">${calibrationChart(evaluation.calibration)}<p>How often the network is right when it is so sure of its answer. On the dashed line it is right as often as it says. Expected calibration error ${score(evaluation.calibrationError)}, over ${filled.length} of ${evaluation.calibration.length} bins with answers in them.</p></div>`;
+  return evaluation && calibrationSection(evaluation);
+}
+
+export function calibrationSection({
+  calibration: bins,
+  calibrationError,
+}: Pick<EvaluationFile, 'calibration' | 'calibrationError'>): Html | null {
+  if (calibrationError === null) return null;
+  const filled = bins.filter(({ rows }) => rows > 0);
+  return html`<h2>Calibration</h2><div class="pair">${calibrationChart(bins)}<p>How often the network is right when it is so sure of its answer. On the dashed line it is right as often as it says. Expected calibration error ${score(calibrationError)}, over ${filled.length} of ${bins.length} bins with answers in them.</p></div>`;
 }

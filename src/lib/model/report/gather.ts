@@ -16,7 +16,7 @@ export interface ReportData extends Omit<ReportOptions, 'file' | 'project'> {
 }
 
 /** @throws AIOT_MODEL_NOT_BUILT when nothing has been trained */
-export async function gatherReport({ project, live, findings }: ReportOptions): Promise<ReportData> {
+export async function gatherReport({ project, file: _, ...told }: ReportOptions): Promise<ReportData> {
   const training = await readTraining(project);
   const files = buildFiles(project);
   const quantization = await unless('AIOT_MODEL_NOT_BUILT', readQuantization(project));
@@ -31,7 +31,6 @@ export async function gatherReport({ project, live, findings }: ReportOptions): 
       float: (await stat(files.float)).size,
       int8: fresh ? (await stat(join(files.folder, fresh.file))).size : null,
     },
-    live,
-    findings,
+    ...told,
   };
 }

@@ -1,5 +1,6 @@
-import type { Project } from '../../core/index.js';
+import type { Project, ProjectConfig } from '../../core/index.js';
 import type { Finding } from '../../data/index.js';
+import type { FoldsFile } from '../train/folds/types.js';
 
 /** What devices answered live; `LiveFigures` of the registry fits. */
 export interface ReportLive {
@@ -17,4 +18,8 @@ export interface ReportOptions {
   project: Project;
   live?: ReportLive;
   findings?: Finding[];
+  /** What has just been trained with; nobody keeps it later. */
+  settings?: ProjectConfig['model']['train'];
+  /** What was measured before this training. */
+  folds?: FoldsFile | null;
 }

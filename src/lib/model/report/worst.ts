@@ -1,4 +1,4 @@
-import { type Html, html, htmlTable } from '../../formats/index.js';
+import { type Html, html, htmlTable, legend, type Paint } from '../../formats/index.js';
 import type { WorstWindow } from '../evaluate/result.js';
 import type { ReportData } from './gather.js';
 
@@ -51,9 +51,7 @@ function windowFigure(
     (at, i) =>
       html`<text class="tick" text-anchor="${i === 0 ? 'start' : 'end'}" x="${i === 0 ? margin.left : width - margin.right}" y="${height - 8}">${at.toFixed(2)} s</text>`,
   );
-  const keys = fields
-    .slice(0, colours)
-    .map((field, f) => html`<span class="key series-${f + 1}">${field}</span>`);
+  const keys = legend(fields.slice(0, colours).map((name, f) => ({ name, paint: (f + 1) as Paint })));
   const how = isValue ? `off by ${score.toPrecision(3)}` : `score of the truth ${score.toPrecision(2)}`;
-  return html`<figure><figcaption>${recording}: ${truth}, taken for ${predicted}<span class="note">${how}</span><span class="keys">${keys}</span></figcaption><svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Samples of the window">${grid}${ends}${lines}</svg></figure>`;
+  return html`<figure><figcaption>${recording}: ${truth}, taken for ${predicted}<span class="note">${how}</span>${keys}</figcaption><svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Samples of the window">${grid}${ends}${lines}</svg></figure>`;
 }

@@ -1,7 +1,8 @@
 import { refuseInputs, thousands, writeFileAtomic } from '../../core/index.js';
-import { Html, html, reportStyle } from '../../formats/index.js';
+import { html, reportPage } from '../../formats/index.js';
 import { explanation } from './explanation.js';
 import { calibration, confusions, perClass, tiles } from './figures.js';
+import { foldSection } from './folds.js';
 import { gatherReport, type ReportData } from './gather.js';
 import { curves, findings, gates, lineage } from './sections.js';
 import type { ReportOptions } from './types.js';
@@ -9,16 +10,16 @@ import { worst } from './worst.js';
 
 /**
  * Writes what is known of a project's model as one HTML file that loads nothing from elsewhere: figures, gates, training
- * curves, confusion, classes, calibration, the worst windows, what it looks at, findings, lineage. What has not been measured yet is left out.
+ * curves, folds, confusion, classes, calibration, the worst windows, what it looks at, findings, lineage. What has not been measured yet is left out.
  * @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_IS_INPUT, AIOT_FILE_NOT_WRITABLE
  */
 export async function writeReport(options: ReportOptions): Promise<void> {
   await refuseInputs([options.file], [options.project.file]);
-  await writeFileAtomic(options.file, reportPage(await gatherReport(options)));
+  await writeFileAtomic(options.file, projectPage(await gatherReport(options)));
 }
 
-export function reportPage(data: ReportData): string {
-  const { training, evaluation } = data;
+function projectPage(data: ReportData): string {
+  const { training, evaluation, folds } = data;
   const title = [training.model, ...(training.classes.length > 0 ? [training.classes.join(', ')] : [])].join(
     ': ',
   );
@@ -30,25 +31,24 @@ export function reportPage(data: ReportData): string {
   const held = evaluation
     ? ` Figures are of ${what} that it was never trained on.`
     : ` It has not been evaluated on held-out ${table ? 'rows' : 'recordings'} yet.`;
-  // The first thing to know: what follows flatters.
-  const leaks = training.leaks.map((text) => html`<p class="bad"><b>Leaking split:</b> ${text}</p>`);
-  const page = html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title}</title><style>${new Html(reportStyle)}</style></head><body><main>
-${leaks}<h1>${title}</h1>
-<p class="lead">Trained on ${on}, ${made} UTC.${held}</p>
-${tiles(data)}
-${gates(data)}
-${curves(data)}
-${confusions(data)}
-${perClass(data)}
-${calibration(data)}
-${worst(data)}
-${explanation(data)}
-${findings(data)}
-${lineage(data)}
-<footer>Made by aiot ${training.lineage.aiot}.</footer>
-</main></body></html>
-`;
-  return page.text;
+  return reportPage({
+    title,
+    lead: `Trained on ${on}, ${made} UTC.${held}`,
+    // The first thing to know: what follows flatters.
+    first: training.leaks.map((text) => html`<p class="bad"><b>Leaking split:</b> ${text}</p>`),
+    sections: [
+      tiles(data),
+      gates(evaluation?.gates ?? []),
+      curves(data),
+      foldSection(folds),
+      confusions(data),
+      perClass(data),
+      calibration(data),
+      worst(data),
+      explanation(data),
+      findings(data),
+      lineage(data),
+    ],
+    aiot: training.lineage.aiot,
+  });
 }

@@ -58,7 +58,8 @@ export async function trainModel(request: TrainRequest): Promise<TrainResult | S
   if (search !== undefined) return await searchProject({ ...common, count: search });
   const measured = folds !== undefined ? { folds } : leaveOneOut && { leaveOneOut };
   const result = await trainProject({ ...common, resume, folds: measured, onEpoch });
-  if (report !== undefined) await writeReport({ file: report, project });
+  const settings = project.config.model.train;
+  if (report !== undefined) await writeReport({ file: report, project, settings, folds: result.folds });
   return result;
 }
 

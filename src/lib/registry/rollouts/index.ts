@@ -8,6 +8,7 @@ export {
   rolloutExit,
 } from './deploy.js';
 export { noRolloutSchema, startedIfAny } from './if-any.js';
+export { writeRolloutPage } from './page/write-page.js';
 export { readPlan } from './plan-file.js';
 export { type ReleaseOptions, releaseOf, wayBack } from './release.js';
 export { type RolloutReport, rolloutReport, rolloutReportSchema } from './report.js';

@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import type { RegistryClient } from '../client.js';
 import { everyEvent } from '../events/tail.js';
-import { rolloutDeviceSchema, rolloutSchema, savedBy, savedSchema } from './schema.js';
+import { rolloutDeviceSchema, rolloutSchema, rolloutStatusSchema, savedBy, savedSchema } from './schema.js';
 
 /** Who did what to a rollout and when, and what became of each device: what is kept of it. */
 export const rolloutReportSchema = z.object({
   rollout: rolloutSchema,
+  /** What its devices say that they run now. */
+  runs: rolloutStatusSchema.shape.runs,
   devices: z.array(rolloutDeviceSchema),
   /** What people did, and what the rollout did by itself, oldest first. */
   history: z.array(
@@ -21,7 +23,7 @@ export type RolloutReport = z.output<typeof rolloutReportSchema>;
 
 /** @throws AIOT_NOT_FOUND */
 export async function rolloutReport(client: RegistryClient, id: string): Promise<RolloutReport> {
-  const rollout = await client.rollouts.get(id);
+  const { runs, saved: _, ...rollout } = await client.rollouts.get(id);
   const devices = await client.rollouts.devices(id);
   const history: RolloutReport['history'] = [];
   // Each move of each device is among the devices' own times.
@@ -31,6 +33,7 @@ export async function rolloutReport(client: RegistryClient, id: string): Promise
   }
   return {
     rollout,
+    runs,
     devices,
     history,
     failures: failuresOf(devices),

@@ -1,9 +1,7 @@
-import { type Html, html } from '../../../formats/index.js';
+import { type Html, histogram, html } from '../../../formats/index.js';
 import type { FeatureDrift } from '../result.js';
 
 const width = 440;
-const height = 190;
-const margin = { left: 14, right: 14, top: 10, bottom: 26 };
 /** Categories that are drawn; the table below has all. */
 const mostWords = 12;
 
@@ -23,29 +21,9 @@ export function spoken({ name, base, now, psi, drifted, unit }: FeatureDrift): s
 }
 
 function overlaid(feature: FeatureDrift): Html | null {
-  const { histogram, unit } = feature;
-  if (!histogram) return null;
-  const { from, to, base, now } = histogram;
-  // What stands still has one bar as high as the picture: the other side is drawn by its own height then.
-  const top = Math.max(...base, ...now, 1e-12);
-  const count = base.length;
-  const x = (i: number) => margin.left + (i / count) * (width - margin.left - margin.right);
-  const y = (share: number) => height - margin.bottom - (share / top) * (height - margin.top - margin.bottom);
-  const steps = (shares: number[]) =>
-    shares
-      .map(
-        (share, i) =>
-          `${x(i).toFixed(1)},${y(share).toFixed(1)} ${x(i + 1).toFixed(1)},${y(share).toFixed(1)}`,
-      )
-      .join(' ');
-  const foot = y(0).toFixed(1);
-  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share, i) => {
-    const anchor = i === 0 ? 'start' : i === 4 ? 'end' : 'middle';
-    const digits = Math.min(20, Math.max(0, 2 - Math.floor(Math.log10(to - from))));
-    const value = Number((from + share * (to - from)).toFixed(digits));
-    return html`<text class="tick" text-anchor="${anchor}" x="${x(share * count).toFixed(1)}" y="${height - margin.bottom + 17}">${value}${i === 4 && unit !== null ? ` ${unit}` : ''}</text>`;
-  });
-  return html`<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${spoken(feature)}"><polygon class="area series-1" points="${x(0).toFixed(1)},${foot} ${steps(base)} ${x(count).toFixed(1)},${foot}"/><polyline class="line series-2" points="${x(0).toFixed(1)},${foot} ${steps(now)} ${x(count).toFixed(1)},${foot}"/><line class="axis" x1="${margin.left}" x2="${width - margin.right}" y1="${foot}" y2="${foot}"/>${ticks}</svg>`;
+  if (!feature.histogram) return null;
+  const { from, to, base, now } = feature.histogram;
+  return histogram({ from, to, area: base, line: now, unit: feature.unit, spoken: spoken(feature) });
 }
 
 function bars(feature: FeatureDrift): Html | null {

@@ -1,8 +1,16 @@
 import { aiotVersion, percent, thousands } from '../../../core/index.js';
-import { Html, html, htmlTable, reportStyle } from '../../../formats/index.js';
+import {
+  checkList,
+  factList,
+  type Html,
+  html,
+  htmlTable,
+  legend,
+  reportPage,
+  tileRow,
+} from '../../../formats/index.js';
 import type { Drift, FeatureDrift } from '../result.js';
 import { distributionChart } from './charts.js';
-import { driftStyle } from './style.js';
 import { windowStrip } from './windows.js';
 
 /** A comparison as one HTML page that loads nothing: verdict, limits, figures, distributions over each other, windows. */
@@ -10,23 +18,22 @@ export function driftPage(drift: Drift): string {
   const { base, now, features, label, prediction } = drift;
   const all = [...features, ...(label ? [label] : []), ...(prediction ? [prediction] : [])];
   const sorted = [...all].sort((a, b) => Number(b.drifted) - Number(a.drifted));
-  const title = `Drift: ${now.name} against ${base.name}`;
-  return html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title}</title><style>${new Html(reportStyle + driftStyle)}</style></head><body><main>
-<h1>${verdict(drift, all)}</h1>
-<p class="lead">${now.name}, ${thousands(now.rows)} rows, against ${base.name}, ${thousands(base.rows)} rows${drift.approximate ? ', known by a saved reference' : ''}. Of comparisons without any change, ${percent(drift.alpha)} would be called drifted.</p>
-${tiles(drift, all)}
-${gates(drift)}
-<h2>Figures</h2>${figures(drift, all)}
-<p class="lead" style="margin-top:12px">PSI and Jensen–Shannon over the base’s bins; KS: the largest gap of the two distributions; distance: Wasserstein, in deviations of the base; p: the chance of a change as large where nothing has changed.</p>
-${windowStrip(drift)}
-<h2>Distributions</h2><div class="cards">${sorted.map(card)}</div>
-${together(drift)}
-${notes(drift)}
-<footer>Made by aiot ${aiotVersion()}.</footer>
-</main></body></html>
-`.text;
+  return reportPage({
+    title: `Drift: ${now.name} against ${base.name}`,
+    heading: verdict(drift, all),
+    lead: `${now.name}, ${thousands(now.rows)} rows, against ${base.name}, ${thousands(base.rows)} rows${drift.approximate ? ', known by a saved reference' : ''}. Of comparisons without any change, ${percent(drift.alpha)} would be called drifted.`,
+    sections: [
+      tiles(drift, all),
+      gates(drift),
+      html`<h2>Figures</h2>${figures(drift, all)}
+<p class="lead" style="margin-top:12px">PSI and Jensen–Shannon over the base’s bins; KS: the largest gap of the two distributions; distance: Wasserstein, in deviations of the base; p: the chance of a change as large where nothing has changed.</p>`,
+      windowStrip(drift),
+      html`<h2>Distributions</h2><div class="cards">${sorted.map(card)}</div>`,
+      together(drift),
+      notes(drift),
+    ],
+    aiot: aiotVersion(),
+  });
 }
 
 function verdict({ drifted }: Drift, all: FeatureDrift[]): string {
@@ -38,25 +45,19 @@ function verdict({ drifted }: Drift, all: FeatureDrift[]): string {
 
 function tiles({ joint, now }: Drift, all: FeatureDrift[]): Html {
   const list: [string, string][] = [
-    [`${all.filter(({ drifted }) => drifted).length} of ${all.length}`, 'columns drifted'],
-    [Math.max(0, ...all.map(({ psi }) => psi)).toFixed(3), 'largest PSI'],
+    ['columns drifted', `${all.filter(({ drifted }) => drifted).length} of ${all.length}`],
+    ['largest PSI', Math.max(0, ...all.map(({ psi }) => psi)).toFixed(3)],
     ...(joint
-      ? ([[joint.auc.toFixed(3), 'AUC of a classifier of the two sides']] as [string, string][])
+      ? ([['AUC of a classifier of the two sides', joint.auc.toFixed(3)]] as [string, string][])
       : []),
-    [thousands(now.rows), 'rows now'],
+    ['rows now', thousands(now.rows)],
   ];
-  return html`<div class="tiles">${list.map(([value, name]) => html`<div class="tile"><b>${value}</b><span>${name}</span></div>`)}</div>`;
+  return tileRow(list);
 }
 
 function gates({ gates: list }: Drift): Html | null {
   if (list.length === 0) return null;
-  const items = list.map(({ passed, message }) => {
-    const badge = passed
-      ? html`<span class="badge good">✓ passed</span>`
-      : html`<span class="badge bad">✗ failed</span>`;
-    return html`<li>${badge}<span>${message}</span></li>`;
-  });
-  return html`<h2>Limits</h2><ul class="plain">${items}</ul>`;
+  return html`<h2>Limits</h2>${checkList(list.map(({ passed, message }) => ({ passed, text: message })))}`;
 }
 
 function figures({ label, prediction }: Drift, all: FeatureDrift[]): Html {
@@ -94,7 +95,10 @@ function card(one: FeatureDrift): Html {
     reasons.some(
       (reason) => reason === 'distribution' || reason === 'mean' || reason === 'spread' || reason === 'stuck',
     );
-  const keys = html`<span class="keys"><span class="key series-1">base</span><span class="key series-2">now</span></span>`;
+  const keys = legend([
+    { name: 'base', paint: 1 },
+    { name: 'now', paint: 2 },
+  ]);
   const moved =
     moves && shift !== null && spread !== null
       ? `Mean ${shift >= 0 ? '+' : '−'}${Math.abs(shift).toFixed(2)} deviations, spread ×${spread.toFixed(2)}. `
@@ -135,5 +139,5 @@ function notes({ onlyInBase, onlyInNow, ignored }: Drift): Html | null {
     ...ignored.map(({ name, why }): [string, string] => [name, `not compared: ${why}`]),
   ];
   if (list.length === 0) return null;
-  return html`<h2>Not compared</h2><dl>${list.map(([name, text]) => html`<dt>${name}</dt><dd>${text}</dd>`)}</dl>`;
+  return html`<h2>Not compared</h2>${factList(list)}`;
 }

@@ -1,4 +1,4 @@
-import { type Html, html } from '../../formats/index.js';
+import { type Html, html } from './html.js';
 
 /** One confusion matrix: rows = truth, columns = prediction; shaded by the share of the row. */
 export function confusionTable(title: string, note: string, classes: string[], counts: number[][]): Html {

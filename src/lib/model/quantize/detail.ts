@@ -1,0 +1,163 @@
+import { elementCount, type Graph, type Tensor } from '../../formats/index.js';
+import { affordable, decibels } from './noise.js';
+import type { Compared } from './quantize-graph.js';
+import { createRunner } from './run.js';
+
+/** Multiply-adds that looking closer may take: as for the noise. */
+const budget = 5e7;
+const mostRows = 200;
+const binCount = 48;
+
+/** Where the values of one activation are, in the float network and in the quantized one. */
+export interface Spread {
+  tensor: string;
+  /** Ends of the bins: what the float network's values take. */
+  from: number;
+  to: number;
+  /** Shares by bin. */
+  float: number[];
+  quantized: number[];
+  /** What its integers can hold; null where it is not quantized. */
+  range: [low: number, high: number] | null;
+  /** Share of the float network's values more than a step beyond that. */
+  clipped: number;
+  /** Largest distance of a value from the float network's. */
+  error: number;
+}
+
+/** What rounding did to the weights of one layer. */
+export interface WeightLoss {
+  tensor: string;
+  shape: readonly number[];
+  /** Smallest and largest scale of its channels. */
+  scales: [number, number];
+  channels: number;
+  sqnrDb: number;
+}
+
+/** A quantized network beside the float one, value by value. */
+export interface QuantizeDetail {
+  rows: number;
+  spreads: Spread[];
+  weights: WeightLoss[];
+  /** Share of the rows on which both answer with the same class; null where the network has one output. */
+  agreement: number | null;
+  /** Of the outputs. */
+  meanError: number;
+}
+
+/** Runs both networks over some of the rows and looks at every activation, and at the weights. */
+export function detailOf(compared: Compared, rows: readonly Float32Array[]): QuantizeDetail {
+  const { graph, twins, against } = compared;
+  const some = affordable(against, rows, budget, 16, mostRows);
+  const [float, other] = [createRunner(against), createRunner(graph)];
+  const found = [...twins].flatMap(([index, place]) => {
+    const tensor = against.tensors[index]!;
+    const [a, b] = [float.tensors[index], other.tensors[place]];
+    if (a === undefined || b === undefined || tensor.data) return [];
+    return [{ index, a, b, ...ends(), ...realOf(graph.tensors[place]!), spread: empty(tensor.name) }];
+  });
+  for (const row of some) {
+    float.run(row);
+    for (const one of found)
+      for (const value of one.a) {
+        one.low = Math.min(one.low, Number(value));
+        one.high = Math.max(one.high, Number(value));
+      }
+  }
+  for (const { spread, low, high, type, scale, zero } of found) {
+    [spread.from, spread.to] = [low, high];
+    const limits = type === 'int8' ? [-128, 127] : type === 'int16' ? [-32768, 32767] : null;
+    spread.range = limits && [(limits[0]! - zero) * scale, (limits[1]! - zero) * scale];
+  }
+  const output = found.find(({ index }) => index === against.outputs[0]);
+  let [same, error] = [0, 0];
+  for (const row of some) {
+    float.run(row);
+    other.run(row);
+    for (const one of found) count(one);
+    if (output === undefined) continue;
+    const real = Array.from(output.b, (q) => (Number(q) - output.zero) * output.scale);
+    same += Number(largest(output.a) === largest(real));
+    error += real.reduce((sum, value, i) => sum + Math.abs(value - Number(output.a[i])), 0) / real.length;
+  }
+  const classes = elementCount(against.tensors[against.outputs[0]!]!.shape);
+  return {
+    rows: some.length,
+    spreads: found.map(({ spread, a }) => shares(spread, a.length * some.length)),
+    weights: weightsOf(against, graph),
+    agreement: classes > 1 && some.length > 0 ? same / some.length : null,
+    meanError: some.length === 0 ? 0 : error / some.length,
+  };
+}
+
+const ends = () => ({ low: Number.POSITIVE_INFINITY, high: Number.NEGATIVE_INFINITY });
+
+const empty = (tensor: string): Spread => ({
+  ...{ tensor, from: 0, to: 0, range: null, clipped: 0, error: 0 },
+  float: new Array<number>(binCount).fill(0),
+  quantized: new Array<number>(binCount).fill(0),
+});
+
+function realOf({ type, quantization }: Tensor) {
+  return { type, scale: quantization?.scale[0] ?? 1, zero: quantization?.zeroPoint[0] ?? 0 };
+}
+
+interface Counted {
+  a: ArrayLike<number | bigint>;
+  b: ArrayLike<number | bigint>;
+  scale: number;
+  zero: number;
+  spread: Spread;
+}
+
+function count({ a, b, scale, zero, spread }: Counted): void {
+  const { from, to, range } = spread;
+  const bin = (value: number) =>
+    Math.max(0, Math.min(binCount - 1, Math.floor(((value - from) / (to - from || 1)) * binCount)));
+  for (let i = 0; i < a.length; i++) {
+    const value = Number(a[i]);
+    const real = (Number(b[i]) - zero) * scale;
+    spread.float[bin(value)]!++;
+    spread.quantized[bin(real)]!++;
+    // Within a step of the last integer it is as near as anything that is rounded (a SOFTMAX's 1 always is).
+    if (range && (value < range[0] - scale || value > range[1] + scale)) spread.clipped++;
+    spread.error = Math.max(spread.error, Math.abs(value - real));
+  }
+}
+
+function shares(spread: Spread, values: number): Spread {
+  const of = (counts: number[]) => counts.map((one) => one / Math.max(1, values));
+  return {
+    ...spread,
+    float: of(spread.float),
+    quantized: of(spread.quantized),
+    clipped: spread.clipped / Math.max(1, values),
+  };
+}
+
+function largest(values: ArrayLike<number | bigint>): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  return best;
+}
+
+/** Integer tensors of the quantized network that have the name of a float constant. */
+function weightsOf(float: Graph, quantized: Graph): WeightLoss[] {
+  const constants = new Map(
+    float.tensors.flatMap(({ name, data }) => (data instanceof Float32Array ? [[name, data] as const] : [])),
+  );
+  return quantized.tensors.flatMap(({ name, shape, data, quantization }) => {
+    const own = constants.get(name);
+    if (!(data instanceof Int8Array) || !quantization || own?.length !== data.length) return [];
+    const { scale, axis = 0 } = quantization;
+    const block = shape.slice(axis + 1).reduce((product, length) => product * length, 1);
+    let [signal, noise] = [0, 0];
+    own.forEach((value, i) => {
+      signal += value * value;
+      noise += (value - data[i]! * scale[Math.floor(i / block) % scale.length]!) ** 2;
+    });
+    const scales: [number, number] = [Math.min(...scale), Math.max(...scale)];
+    return [{ tensor: name, shape, scales, channels: scale.length, sqnrDb: decibels(signal, noise) }];
+  });
+}

@@ -1,0 +1,42 @@
+import type { RolloutReport } from '../report.js';
+
+/** Points that are drawn at most: more would not be told apart. */
+const most = 300;
+const lost = new Set(['failed', 'rolledBack', 'missed']);
+
+/** How many devices had come how far, at moments of the rollout (ms since its creation). */
+export interface Course {
+  at: number[];
+  offered: number[];
+  committed: number[];
+  /** Failed, went back by themselves, or were not there in time. */
+  lost: number[];
+}
+
+export function courseOf({ rollout, devices }: RolloutReport): Course {
+  const since = (time: number | undefined) =>
+    time === undefined ? [] : [Math.max(0, time - rollout.created)];
+  const sorted = (times: number[]) => times.sort((a, b) => a - b);
+  const moments = {
+    offered: sorted(devices.flatMap(({ times }) => since(times.offered))),
+    committed: sorted(devices.flatMap(({ times }) => since(times.committed))),
+    // A device's last word is the moment of its end.
+    lost: sorted(devices.flatMap(({ state, updated }) => (lost.has(state) ? since(updated) : []))),
+  };
+  const all = [...new Set([0, ...Object.values(moments).flat()])].sort((a, b) => a - b);
+  const every = Math.ceil(all.length / most);
+  const at = all.filter((_, i) => i % every === 0 || i === all.length - 1);
+  const counts = (times: number[]) => {
+    let passed = 0;
+    return at.map((moment) => {
+      while (passed < times.length && times[passed]! <= moment) passed++;
+      return passed;
+    });
+  };
+  return {
+    at,
+    offered: counts(moments.offered),
+    committed: counts(moments.committed),
+    lost: counts(moments.lost),
+  };
+}
