@@ -1,5 +1,5 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, demoSummary, runSteps } from '../lib/cli/index.js';
+import { AiotCommand, demoSummary, drawsOver, runSteps } from '../lib/cli/index.js';
 import { createDemo, demoFolder, demoResultSchema } from '../lib/demo/index.js';
 
 export default class Demo extends AiotCommand {
@@ -61,7 +61,7 @@ export default class Demo extends AiotCommand {
       await runSteps('aiot demo: from a sensor stream to predictions on devices', demo.steps, {
         json: this.jsonEnabled(),
         quiet: flags.quiet,
-        tty: process.stderr.isTTY === true,
+        tty: drawsOver(process.stderr),
         signal: this.signal,
       });
       const result = demo.result();

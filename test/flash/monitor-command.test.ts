@@ -125,10 +125,10 @@ describe('a plot', () => {
     const plot = new LivePlot({ columns: 20, rows: 10, write: (text) => (screen += text) });
     plot.add({ a: 1 });
     plot.add({ a: 2 });
-    await vi.waitFor(() => expect(screen).toContain('a  2  1 … 2\n'), 10_000);
+    await vi.waitFor(() => expect(screen).toContain('a  2  1 … 2\x1b[K\n'), 10_000);
     const drawn = screen;
     plot.line('hello');
-    expect(screen.slice(drawn.length)).toBe(`\x1b[${drawn.trimEnd().split('\n').length}A\x1b[Jhello\n`);
+    expect(screen.slice(drawn.length)).toBe(`\x1b[${drawn.split('\n').length - 1}A\r\x1b[Jhello\n`);
     plot.end();
     expect(screen.split('a  2  1 … 2')).toHaveLength(3);
   });

@@ -2,6 +2,7 @@ import { Args, Flags } from '@oclif/core';
 import {
   AiotCommand,
   boardRows,
+  drawsOver,
   duration,
   flashExit,
   flashedText,
@@ -62,7 +63,7 @@ export default class Flash extends AiotCommand {
     const { flags, words, given } = await this.input(Flash);
     const report = await reportFile(flags, 'production');
     const rows = boardRows(this.progress(), {
-      tty: process.stderr.isTTY === true && !this.jsonEnabled(),
+      tty: drawsOver(process.stderr) && !this.jsonEnabled(),
       quiet: this.quiet || this.jsonEnabled(),
       event: (row) => this.event(row),
     });

@@ -57,7 +57,7 @@ export default class OtaStart extends AiotCommand {
     const input = await this.input(OtaStart);
     const { flags } = input;
     const { name } = await contextFor(flags.context);
-    const told = this.stages();
+    const [told, newsOf] = [this.stages(), rolloutNews()];
     const rollout = await withClient(name, async (client) => {
       const what = { ...flags, client, now: Date.now(), signingKey: () => operatorKey(name) };
       const asked = flags.plan
@@ -65,7 +65,7 @@ export default class OtaStart extends AiotCommand {
         : await rolloutRequest({ ...what, rollbackTo: flags['rollback-to'], policy: policyOf(flags) });
       const started = await startedIfAny(client.rollouts, asked, flags['if-any']);
       if ('skipped' in started) return started;
-      const onProgress = (news: { rollout: Rollout }) => told(rolloutNews(news.rollout));
+      const onProgress = (news: { rollout: Rollout }) => told(newsOf(news.rollout));
       return flags.wait ? followRollout(started, { client, signal: this.signal, onProgress }) : started;
     });
     if ('skipped' in rollout) {

@@ -24,11 +24,11 @@ export default class OtaWatch extends AiotCommand {
   async run() {
     const input = await this.input(OtaWatch);
     const { args, flags } = input;
-    const told = this.stages();
+    const [told, newsOf] = [this.stages(), rolloutNews()];
     const rollout = await withClient(flags.context, async (client) =>
       followRollout(await client.rollouts.get(args.id), {
         ...{ client, signal: this.signal },
-        onProgress: (news) => told(rolloutNews(news.rollout)),
+        onProgress: (news) => told(newsOf(news.rollout)),
       }),
     );
     const code = rolloutExit(rollout);

@@ -6,6 +6,7 @@ import { AiotError, letYoungHeapGrow } from '../core/index.js';
 import { showError } from './errors.js';
 import { common } from './flags.js';
 import { createProgress, type Progress, type ProgressState } from './progress.js';
+import { drawsOver } from './redraw.js';
 import { useColor } from './render/style.js';
 import { openFile, type ReportAsked } from './report.js';
 import { switchedOn } from './switches.js';
@@ -48,7 +49,7 @@ export abstract class AiotCommand extends Command {
   protected async input<T extends typeof Command>(command: T): Promise<Input<T>> {
     const { flags, args, argv, raw } = await this.parse(command as unknown as typeof AiotCommand & T);
     const { NO_COLOR, FORCE_COLOR } = process.env;
-    const wanted = process.stdout.isTTY === true || (FORCE_COLOR !== undefined && FORCE_COLOR !== '0');
+    const wanted = drawsOver(process.stdout) || (FORCE_COLOR !== undefined && FORCE_COLOR !== '0');
     useColor(wanted && !NO_COLOR && !flags['no-color'] && !this.jsonEnabled());
     return {
       flags: flags as Parsed<T>,
@@ -90,7 +91,7 @@ export abstract class AiotCommand extends Command {
    * before 600 ms; plain lines elsewhere; nothing under --quiet. Ends by itself with the command.
    */
   protected progress(): Progress {
-    this.running ??= createProgress({ tty: process.stderr.isTTY === true, quiet: this.quiet });
+    this.running ??= createProgress({ tty: drawsOver(process.stderr), quiet: this.quiet });
     return this.running;
   }
 
@@ -106,7 +107,7 @@ export abstract class AiotCommand extends Command {
    */
   protected stages(): (stage: ProgressState) => void {
     if (!this.jsonEnabled()) return this.progress().update;
-    return ({ text, ...counted }) => this.event({ stage: text, ...counted });
+    return ({ text, picture: _, ...counted }) => this.event({ stage: text, ...counted });
   }
 
   /** One item of an endless output: a JSON line on stdout under --json, the given text otherwise. */

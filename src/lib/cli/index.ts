@@ -105,7 +105,6 @@ export {
   deployedText,
   deployNotes,
   planText,
-  rolloutNews,
   rolloutReportText,
   rolloutStatusText,
   rolloutsTable,
@@ -129,8 +128,10 @@ export { searchText, trainingText } from './render/training.js';
 export { signatureText, trustChangeText, trustStatusText } from './render/trust.js';
 export { webhooksTable, webhookTestText, webhookText } from './render/webhooks.js';
 export { historyTable, verifiedFacts, whyText } from './render/why.js';
+export { drawsOver } from './redraw.js';
 export { reportFile, reportFlags } from './report.js';
 export { roleFlag, scopeFlag } from './role-flag.js';
+export { rolloutNews } from './rollout-news.js';
 export { RolloutChangeCommand } from './rollout-command.js';
 export { bridgeFlags, bridgeOptions, watchFlags, watchOptions } from './route-flags.js';
 export { columnList, rowsFlags } from './rows-flags.js';

@@ -1,10 +1,28 @@
+import { drawsOver, Redraw } from './redraw.js';
 import { plotText, type Series } from './render/plot.js';
+import { cut } from './render/text.js';
 
+/** Asked anew for each picture: a terminal changes its size. */
 export interface Screen {
   /** Null: no terminal, so nothing is drawn over. */
   columns: number | null;
   rows: number;
   write(text: string): void;
+}
+
+export function screenOf(
+  stream: Pick<NodeJS.WriteStream, 'isTTY' | 'columns' | 'rows'>,
+  write: Screen['write'],
+): Screen {
+  return {
+    get columns() {
+      return drawsOver(stream) ? stream.columns || 80 : null;
+    },
+    get rows() {
+      return stream.rows || 24;
+    },
+    write,
+  };
 }
 
 /** How often a terminal is drawn anew at most, ms. */
@@ -17,10 +35,20 @@ const most = 8;
 /** Numbers that keep coming, as a plot that stays at the end of a terminal; lines go above it. */
 export class LivePlot {
   private readonly series = new Map<string, number[]>();
-  private drawn = 0;
+  private readonly picture: Redraw;
+  private head = '';
   private timer: NodeJS.Timeout | null = null;
 
-  constructor(private readonly screen: Screen) {}
+  constructor(private readonly screen: Screen) {
+    this.picture = new Redraw(() => screen.columns ?? 80);
+  }
+
+  /** A line over the plot, on a terminal alone. */
+  heading(text: string): void {
+    this.head = text;
+    if (this.screen.columns !== null && this.series.size > 0)
+      this.timer ??= setTimeout(() => this.draw(), frameMs);
+  }
 
   add(values: Record<string, number>): void {
     const count = Math.max(0, ...[...this.series.values()].map(({ length }) => length));
@@ -36,8 +64,7 @@ export class LivePlot {
 
   /** A line above the plot. */
   line(text: string): void {
-    this.clear();
-    this.screen.write(`${text}\n`);
+    this.screen.write(`${this.picture.away()}${text}\n`);
     if (this.screen.columns !== null && this.series.size > 0)
       this.timer ??= setTimeout(() => this.draw(), frameMs);
   }
@@ -51,21 +78,18 @@ export class LivePlot {
     if (this.timer) clearTimeout(this.timer);
     this.timer = null;
     if (this.series.size === 0) return;
-    this.clear();
     const { columns, rows } = this.screen;
+    const headed = columns !== null && this.head !== '';
     const height = Math.max(
       1,
-      Math.min(6, Math.floor(((columns === null ? 24 : rows) - 2) / this.series.size) - 1),
+      Math.min(6, Math.floor(((columns === null ? 24 : rows) - (headed ? 3 : 2)) / this.series.size) - 1),
     );
     const shown: Series[] = [...this.series].map(([name, values]) => ({ name, values }));
-    const text = plotText(shown, Math.min(100, (columns ?? 80) - 1), height);
-    this.screen.write(`${text}\n`);
-    this.drawn = columns === null ? 0 : text.split('\n').length;
-  }
-
-  /** Takes the plot off the terminal: up to its first line, and away with all below. */
-  private clear(): void {
-    if (this.drawn > 0) this.screen.write(`\x1b[${this.drawn}A\x1b[J`);
-    this.drawn = 0;
+    const text = plotText(shown, Math.max(1, Math.min(100, (columns ?? 80) - 1)), height);
+    if (columns === null) this.screen.write(`${text}\n`);
+    else
+      this.screen.write(
+        this.picture.over([...(headed ? [cut(this.head, columns - 1)] : []), ...text.split('\n')]),
+      );
   }
 }

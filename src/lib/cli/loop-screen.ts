@@ -1,5 +1,6 @@
 import type { ReadStream } from 'node:tty';
 import type { Answer, LoopBegun, LoopOptions } from '../loop/index.js';
+import { drawsOver, Redraw } from './redraw.js';
 import { answerLine, loopFrame, spreadMs, spreadParts } from './render/loop.js';
 import { dim } from './render/style.js';
 
@@ -31,7 +32,7 @@ export class LoopScreen {
   private passed = 0;
   private answer: Answer | null = null;
   private since: number | null = null;
-  private drawn = 0;
+  private readonly picture = new Redraw(() => this.options.stdout?.columns ?? 80);
   private timer: NodeJS.Timeout | undefined;
   private releaseKeys = () => {};
 
@@ -63,7 +64,7 @@ export class LoopScreen {
     this.timer = undefined;
     this.draw();
     this.options.stdout?.write(`${showCursor}\n`);
-    this.drawn = 0;
+    this.picture.leave();
   }
 
   private open(begun: LoopBegun): void {
@@ -71,7 +72,7 @@ export class LoopScreen {
     this.begun = begun;
     if (begun.teacher) this.takeKeys(begun.teacher);
     const { endpoint } = begun.monitor.status().sensor;
-    if (!stdout?.isTTY) {
+    if (!stdout || !drawsOver(stdout)) {
       note(dim(`${endpoint}: running; Ctrl-C ends it`));
       return;
     }
@@ -126,7 +127,7 @@ export class LoopScreen {
     if (!answer.changed) return;
     this.since = answer.t;
     const { stdout } = this.options;
-    if (stdout && !stdout.isTTY) stdout.write(`${answerLine(answer)}\n`);
+    if (stdout && !drawsOver(stdout)) stdout.write(`${answerLine(answer)}\n`);
   }
 
   /** A line above the view. */
@@ -146,14 +147,10 @@ export class LoopScreen {
       spread: latencies(spreadParts, ...spreadMs),
     };
     const lines = loopFrame(view, stdout.columns, stdout.rows);
-    // Each line is written over what stood there, in one go: nothing is blank in between.
-    const up = this.drawn > 0 ? `\x1b[${this.drawn}A\r` : '';
-    stdout.write(`${up}${lines.map((line) => `${line}\x1b[K\n`).join('')}\x1b[J`);
-    this.drawn = lines.length;
+    stdout.write(this.picture.over(lines));
   }
 
   private erase(): void {
-    if (this.drawn > 0) this.options.stdout?.write(`\x1b[${this.drawn}A\r\x1b[J`);
-    this.drawn = 0;
+    this.options.stdout?.write(this.picture.away());
   }
 }

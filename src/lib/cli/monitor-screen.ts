@@ -1,7 +1,7 @@
 import type { ReadStream } from 'node:tty';
 import type { MonitorControl, MonitorEvent, MonitorOptions } from '../flash/monitor/index.js';
 import { keysHelp } from './keys.js';
-import { LivePlot } from './live-plot.js';
+import { LivePlot, screenOf } from './live-plot.js';
 import { monitorText } from './render/monitor.js';
 import { type Typed, typedKeys } from './typed.js';
 
@@ -26,9 +26,7 @@ export class MonitorScreen {
 
   constructor(private readonly options: MonitorScreenOptions) {
     const { stdin, stdout, eol, plot } = options;
-    const { columns, rows } = stdout;
-    const size = { columns: stdout.isTTY ? columns : null, rows: rows ?? 24 };
-    this.plot = plot ? new LivePlot({ ...size, write: (text) => stdout.write(text) }) : null;
+    this.plot = plot ? new LivePlot(screenOf(stdout, (text) => stdout.write(text))) : null;
     if (!stdin?.isTTY) return;
     this.typed = typedKeys(stdin, eol, (action) => {
       if (action === 'quit') this.control?.quit();

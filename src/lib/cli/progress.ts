@@ -1,5 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import { thousands } from '../core/index.js';
+import { Redraw } from './redraw.js';
 import { dim } from './render/style.js';
 import { bar } from './render/text.js';
 
@@ -8,6 +9,8 @@ export interface ProgressState {
   text: string;
   done?: number;
   total?: number;
+  /** Lines to draw instead on a terminal of so many columns and rows. */
+  picture?: (columns: number, rows: number) => string[];
 }
 
 export interface Progress {
@@ -43,19 +46,34 @@ export function createProgress(options: ProgressOptions): Progress {
 
 function live(write: (text: string) => void, now: () => number): Progress {
   let state: ProgressState | undefined;
-  let shown = false;
+  const room = () => process.stderr.columns || 100;
+  const picture = new Redraw(room);
+  let shown = '';
   let timer: NodeJS.Timeout | undefined;
   const started = now();
   const draw = () => {
     if (!state || now() - started < delayMs) return;
+    if (state.picture) {
+      const lines = state.picture(room(), process.stderr.rows || 24);
+      write(`${eraseShown()}${picture.over(lines)}`);
+      return;
+    }
     const frame = frames[Math.floor(now() / frameMs) % frames.length] ?? '';
     const line = `${frame} ${barOf(state)}${state.text}${countOf(state)}`;
-    write(`${eraseLine}${line.slice(0, (process.stderr.columns ?? 100) - 1)}`);
-    shown = true;
+    const text = line.slice(0, room() - 1);
+    write(`${picture.away()}${eraseShown()}${text}`);
+    shown = text;
+  };
+  // A line that a narrower terminal has wrapped stands on several rows.
+  const eraseShown = () => {
+    const above = Math.ceil(shown.length / room()) - 1;
+    const erased = shown === '' ? '' : `${'\u001b[2K\u001b[1A'.repeat(Math.max(0, above))}${eraseLine}`;
+    shown = '';
+    return erased;
   };
   const clear = () => {
-    if (shown) write(eraseLine);
-    shown = false;
+    const erased = `${picture.away()}${eraseShown()}`;
+    if (erased !== '') write(erased);
   };
   return {
     update: (next) => {

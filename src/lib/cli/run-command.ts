@@ -7,6 +7,7 @@ import {
 } from '../pipeline/index.js';
 import { again } from './again.js';
 import { AiotCommand } from './command.js';
+import { drawsOver } from './redraw.js';
 import { runText, waysToDevices } from './render/pipeline.js';
 import { next } from './render/text.js';
 import { createRunTable } from './run-table.js';
@@ -21,7 +22,7 @@ export abstract class RunCommand extends AiotCommand {
     const screen = createRunTable({
       json: this.jsonEnabled(),
       quiet: this.quiet,
-      tty: process.stderr.isTTY === true,
+      tty: drawsOver(process.stderr),
     });
     const record = await run({
       signal: this.signal,

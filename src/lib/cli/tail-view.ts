@@ -9,8 +9,11 @@ import {
   type TailEnd,
   type TailProgress,
 } from '../stream/index.js';
-import { LivePlot } from './live-plot.js';
+import { LivePlot, screenOf } from './live-plot.js';
+import { drawsOver } from './redraw.js';
 import { messageText, streamStatisticsText } from './render/message.js';
+import { sparkline } from './render/sparkline.js';
+import { cyan, dim } from './render/style.js';
 import { thumbnail } from './render/thumbnail.js';
 import { timeOfDay } from './render/time.js';
 
@@ -67,26 +70,40 @@ export async function createTailView(options: TailViewOptions): Promise<TailView
   };
 }
 
-function rateView({ json, write }: TailViewOptions): TailView {
+/** Rates of the last seconds that are drawn. */
+const paceRoom = 24;
+
+/** How many messages came each second, as a number and as a line of bars of the last ones. */
+function createPace() {
+  const recent: number[] = [];
+  let before = { seen: 0, at: performance.now() };
+  return (seen: number) => {
+    const at = performance.now();
+    const rate = (seen - before.seen) / ((at - before.at) / 1000);
+    before = { seen, at };
+    recent.push(rate);
+    if (recent.length > paceRoom) recent.shift();
+    return { rate, course: cyan(sparkline(recent)) };
+  };
+}
+
+function rateView({ json, write, stdout }: TailViewOptions): TailView {
+  const pace = createPace();
   let bytes = 0;
-  let before = { seen: 0, dropped: 0, bytes: 0, at: performance.now() };
+  let before = { bytes: 0, at: performance.now() };
   return {
     show(batch) {
       for (const { message } of batch) bytes += message.payload.length;
     },
     progress({ seen, dropped }) {
       const at = performance.now();
-      const seconds = (at - before.at) / 1000;
-      const line = {
-        time: Date.now(),
-        messages: seen,
-        rate: (seen - before.seen) / seconds,
-        byteRate: (bytes - before.bytes) / seconds,
-        dropped,
-      };
-      before = { seen, dropped, bytes, at };
+      const { rate, course } = pace(seen);
+      const byteRate = (bytes - before.bytes) / ((at - before.at) / 1000);
+      before = { bytes, at };
+      const line = { time: Date.now(), messages: seen, rate, byteRate, dropped };
       const lost = dropped > 0 ? `  ${dropped} dropped` : '';
-      const text = `${timeOfDay(line.time)}  ${Math.round(line.rate)} messages/s  ${size(Math.round(line.byteRate))}/s  ${seen} in all${lost}`;
+      const drawn = drawsOver(stdout) ? `  ${course}` : '';
+      const text = `${timeOfDay(line.time)}  ${Math.round(rate)} messages/s  ${size(Math.round(byteRate))}/s  ${seen} in all${lost}${drawn}`;
       void write(`${json ? JSON.stringify(line) : text}\n`);
     },
     end: () => undefined,
@@ -110,8 +127,8 @@ async function plotView(
   fields: readonly string[],
 ): Promise<TailView> {
   if (json) throw new AiotError('AIOT_USAGE', '--plot is for people; with --json use --fields or --stats');
-  const { columns, rows = 24, isTTY } = stdout;
-  const plot = new LivePlot({ columns: isTTY ? columns : null, rows, write: (text) => void write(text) });
+  const plot = new LivePlot(screenOf(stdout, (text) => void write(text)));
+  const pace = createPace();
   const read = fieldReader(fields);
   const decode = await decoderFor('auto');
   return {
@@ -122,6 +139,11 @@ async function plotView(
         const numbers = found.filter((pair): pair is [string, number] => typeof pair[1] === 'number');
         if (numbers.length > 0) plot.add(Object.fromEntries(numbers));
       }
+    },
+    progress({ seen, dropped }) {
+      const lost = dropped > 0 ? `, ${dropped} dropped` : '';
+      const { rate, course } = pace(seen);
+      plot.heading(`${dim(`${Math.round(rate)} messages/s, ${seen} in all${lost}`)}  ${course}`);
     },
     end: () => plot.end(),
   };

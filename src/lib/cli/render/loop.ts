@@ -1,9 +1,8 @@
-import { stripVTControlCharacters } from 'node:util';
 import { plural } from '../../core/index.js';
 import type { Answer, LoopResult, LoopStatus, StageResult } from '../../loop/index.js';
 import { plotText, type Series } from './plot.js';
 import { bold, cyan, dim, green, red, yellow } from './style.js';
-import { bar, elapsed, facts, table } from './text.js';
+import { bar, clipped, elapsed, facts, table } from './text.js';
 import { timeOfDay } from './time.js';
 
 /** All that a live view shows. */
@@ -197,20 +196,4 @@ function duration(ms: number): string {
   const days = Math.floor(seconds / 86_400);
   const time = `${Math.floor(seconds / 3600) % 24}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
   return days > 0 ? `${days} d ${time}` : time;
-}
-
-/** A colour's switch, or a character. */
-const escapeCharacter = '\u001b';
-const pieces = new RegExp(`${escapeCharacter}\\[[0-9;]*m|.`, 'gsu');
-
-/** Cuts a line with colours in it at the edge of the terminal; a wrapped one would move all others. */
-function clipped(line: string, columns: number): string {
-  if (stripVTControlCharacters(line).length <= columns) return line;
-  let seen = 0;
-  let out = '';
-  for (const [part] of line.matchAll(pieces)) {
-    if (part.length > 1 && part.startsWith(escapeCharacter)) out += part;
-    else if (seen++ < columns - 1) out += part;
-  }
-  return `${out}…`;
 }

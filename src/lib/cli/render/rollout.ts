@@ -289,10 +289,3 @@ function stateOf({ state }: Rollout): string {
   if (state === 'running') return yellow(state);
   return state === 'awaitingApproval' || state === 'scheduled' ? state : red(state);
 }
-
-/** One line of how far it is. */
-export function rolloutNews(rollout: Rollout): { text: string; done: number; total: number } {
-  const open = rollout.waves.findLastIndex(({ state }) => state !== 'waiting') + 1;
-  const text = `${rollout.state}, wave ${open} of ${rollout.waves.length}`;
-  return { text, done: sum(rollout, 'committed'), total: sum(rollout, 'devices') };
-}

@@ -86,3 +86,19 @@ export function bar(share: number, cells: number): string {
   const full = Math.round(Math.min(1, Math.max(0, share)) * cells);
   return '█'.repeat(full) + '░'.repeat(cells - full);
 }
+
+/** A colour's switch, or a character. */
+const escapeCharacter = '\u001b';
+const pieces = new RegExp(`${escapeCharacter}\\[[0-9;]*m|.`, 'gsu');
+
+/** Cuts a line with colours in it at the edge of the terminal; a wrapped one would move all others. */
+export function clipped(line: string, columns: number): string {
+  if (stripVTControlCharacters(line).length <= columns) return line;
+  let seen = 0;
+  let out = '';
+  for (const [part] of line.matchAll(pieces)) {
+    if (part.length > 1 && part.startsWith(escapeCharacter)) out += part;
+    else if (seen++ < columns - 1) out += part;
+  }
+  return `${out}…`;
+}
