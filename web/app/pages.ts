@@ -22,4 +22,10 @@ export const pages: readonly PageEntry[] = [
     title: 'Devices',
     load: async () => (await import('../pages/fleet/devices.js')).Devices,
   },
+  {
+    path: 'rollouts',
+    title: 'Rollouts',
+    load: async () => (await import('../pages/rollouts/rollouts.js')).Rollouts,
+  },
+  { path: 'events', title: 'Events', load: async () => (await import('../pages/events/events.js')).Events },
 ];

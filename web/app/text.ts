@@ -34,3 +34,22 @@ export function plural(count: number, noun: string): string {
 export function shellWord(text: string): string {
   return /^[A-Za-z0-9_./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
+
+/** A length of time: `420 ms`, `3.2 s`, `12 min`, `5 h`, `2 days`. */
+export function lasting(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 120_000) return `${Math.round(ms / 1000)} s`;
+  if (ms < 7_200_000) return `${Math.round(ms / 60_000)} min`;
+  if (ms < 172_800_000) return `${Math.round(ms / 3_600_000)} h`;
+  return `${Math.round(ms / 86_400_000)} days`;
+}
+
+/** A moment in a list: the time alone of today, else with the day. */
+export function shortMoment(time: number, now = Date.now()): string {
+  const at = new Date(time);
+  const clock = at.toLocaleTimeString();
+  if (at.toDateString() === new Date(now).toDateString()) return clock;
+  const day = at.toLocaleDateString(undefined, { day: 'numeric', month: 'short' });
+  return `${day} ${clock}`;
+}

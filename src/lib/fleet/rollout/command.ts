@@ -1,25 +1,15 @@
 import { AiotError } from '../../core/index.js';
-import type { RolloutCommand, RolloutPhase } from '../../registry/index.js';
+import { commandStates, type RolloutCommand } from '../../registry/index.js';
 import type { Draft } from './draft.js';
 import { recall, rollBack } from './recall.js';
 import { beginShadow, isShadowing } from './shadow.js';
 import { failures } from './waves.js';
 
-/** In which states each may be given. */
-const allowed: Record<RolloutCommand, readonly RolloutPhase[]> = {
-  approve: ['awaitingApproval'],
-  pause: ['running', 'scheduled'],
-  resume: ['paused'],
-  abort: ['awaitingApproval', 'scheduled', 'running', 'paused', 'rollingBack'],
-  rollback: ['running', 'paused', 'done', 'partly', 'aborted'],
-  retry: ['running', 'paused', 'partly', 'failed'],
-};
-
 /** @throws AIOT_ROLLOUT_STATE, AIOT_ROLLOUT_APPROVER, AIOT_ROLLOUT_NO_WAY_BACK */
 export function applyCommand(draft: Draft, command: RolloutCommand, who: string): void {
   const { head } = draft;
-  if (!allowed[command].includes(head.state)) {
-    const states = allowed[command].join(', ');
+  if (!commandStates[command].includes(head.state)) {
+    const states = commandStates[command].join(', ');
     const message = `${command}: expected a rollout that is ${states}; ${head.id} is ${head.state}`;
     throw new AiotError('AIOT_ROLLOUT_STATE', message);
   }

@@ -1,4 +1,5 @@
 export { type Amount, amountSchema, shareOf } from './amount.js';
+export { commandStates } from './command-states.js';
 export {
   type Deployed,
   deploy,

@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createClient, type Rollout } from '../../src/lib/registry/index.js';
+import { pushTiny } from '../support/bundle.js';
+import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
+import { type FakeFleet, fakeFleet } from '../support/fake-fleet.js';
+import { describeReal } from '../support/real.js';
+import { oneWave } from '../support/rollout.js';
+
+const names = ['bench-1', 'bench-2', 'bench-3', 'bench-4'];
+
+describeReal('chromium', 'rollouts and events in a browser', () => {
+  let own: Dashboard;
+  let fleet: FakeFleet;
+  let rollout: Rollout;
+  beforeAll(async () => {
+    own = await dashboard();
+    const { client, key, folder, platform, ca } = own.platform;
+    const { version, sequence } = await pushTiny(client, key);
+    const place = { client, mqtts: platform.urls.mqtts, folder };
+    fleet = await fakeFleet(place, names, (device) => (device === 'bench-4' ? 'refuses' : 'commits'));
+    await client.users.add({ name: 'alice', role: 'operator' });
+    const { token } = await client.tokens.create({ name: 'laptop', owner: 'alice' });
+    const alice = createClient({ url: platform.urls.http, ca, token });
+    const request = oneWave({ name: 'tiny', version, sequence });
+    const policy = { ...request.policy, waves: [1, '100%'], approval: true };
+    rollout = await alice.rollouts.start({ ...request, policy });
+    await alice.close();
+  });
+  afterAll(async () => {
+    await fleet?.stop();
+    await own?.stop();
+  });
+
+  it('shows a rollout as it goes, from its approval to who did not take it', async () => {
+    const { page, troubles } = await own.open('#/rollouts');
+    page.setDefaultTimeout(15_000);
+    await page.getByText('awaiting approval').waitFor();
+    await expectAccessible(page);
+    await page.getByRole('link', { name: 'tiny@1' }).click();
+    await page.getByRole('button', { name: 'Approve', exact: true }).click();
+    const dialog = page.getByRole('dialog', { name: `Approve ${rollout.id}?` });
+    await dialog.getByText(`aiot ota approve ${rollout.id}`).waitFor();
+    await expectAccessible(page);
+    await dialog.getByRole('button', { name: 'Approve', exact: true }).click();
+    await dialog.waitFor({ state: 'detached' });
+    await page.getByText('AIOT_SIGNATURE_INVALID').waitFor();
+    await page.getByRole('img', { name: '3 committed, 1 failed of 4' }).waitFor();
+    expect(await page.locator('.names a').getAttribute('href')).toBe('#/devices/bench-4');
+    await page.getByLabel('State').selectOption('committed');
+    await page
+      .getByRole('table', { name: 'Devices of the rollout' })
+      .getByText('bench-4')
+      .waitFor({ state: 'detached' });
+    expect(new URL(page.url()).hash).toContain('state=committed');
+    await expectAccessible(page);
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+
+  it('says what the platform says to what cannot be done, and offers a viewer nothing', async () => {
+    const { page } = await own.open(`#/rollouts/${rollout.id}`, { dark: true });
+    page.setDefaultTimeout(15_000);
+    await page.getByRole('button', { name: 'Retry', exact: true }).click();
+    await page.route('**/retry', (route) =>
+      route.fulfill({
+        status: 409,
+        contentType: 'application/problem+json',
+        body: JSON.stringify({ code: 'AIOT_ROLLOUT_STATE', detail: 'not now', next: 'aiot ota status' }),
+      }),
+    );
+    await page.getByRole('dialog').getByRole('button', { name: 'Retry', exact: true }).click();
+    await page.getByRole('alert').getByText('AIOT_ROLLOUT_STATE').waitFor();
+    await expectAccessible(page);
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await page.context().close();
+    const { token } = await own.platform.client.tokens.create({ name: 'wall', role: 'viewer' });
+    const viewer = await own.open(`#/rollouts/${rollout.id}`, { token, width: 390 });
+    await viewer.page.getByText('AIOT_SIGNATURE_INVALID').waitFor();
+    expect(await viewer.page.getByRole('button', { name: 'Retry' }).count()).toBe(0);
+    expect(await viewer.page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+    expect(viewer.troubles).toEqual([]);
+    await viewer.context.close();
+  });
+
+  it('shows events newest first, those that come on top, and only those that are asked for', async () => {
+    const { page, troubles } = await own.open('#/events');
+    page.setDefaultTimeout(15_000);
+    const table = page.getByRole('table', { name: 'Events' });
+    await table.getByRole('button', { name: 'rollout.end' }).first().waitFor();
+    await page.getByLabel('Type').fill('device.suspend');
+    await page.getByLabel('About').fill('bench-1');
+    await page.getByRole('button', { name: 'Show' }).click();
+    await page.getByRole('heading', { name: 'No event fits' }).waitFor();
+    await page.getByText('aiot events tail --follow --type device.suspend --subject bench-1').waitFor();
+    await own.platform.client.devices.act('bench-2', 'suspend');
+    await own.platform.client.devices.act('bench-1', 'suspend');
+    await table.getByRole('button', { name: 'device.suspend' }).click();
+    await page
+      .getByRole('dialog', { name: 'device.suspend' })
+      .getByRole('link', { name: 'bench-1' })
+      .waitFor();
+    await expectAccessible(page);
+    await page.keyboard.press('Escape');
+    expect(await table.getByRole('row').count()).toBe(2);
+    await table.getByRole('link', { name: 'bench-1' }).waitFor();
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await page.setViewportSize({ width: 390, height: 800 });
+    await expectAccessible(page);
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+});

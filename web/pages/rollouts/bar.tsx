@@ -1,0 +1,30 @@
+import type { RolloutDeviceState } from '../../../src/lib/registry/index.js';
+import { inShare, shares } from './states.js';
+
+/** Devices by what became of them, as one bar; the numbers beside it say the same. */
+export function Bar({ counts, devices }: { counts: Record<RolloutDeviceState, number>; devices: number }) {
+  const parts = shares.map((share) => ({ ...share, count: inShare(share, counts) }));
+  const said = parts.filter(({ count }) => count > 0).map(({ title, count }) => `${count} ${title}`);
+  return (
+    <span class="bar" role="img" aria-label={`${said.join(', ')} of ${devices}`} title={said.join(', ')}>
+      {parts
+        .filter(({ count }) => count > 0)
+        .map(({ title, tone, count }) => (
+          <i key={title} class={tone} style={{ flexGrow: count }} />
+        ))}
+    </span>
+  );
+}
+
+/** What the colours of the bars mean. */
+export function Legend() {
+  return (
+    <ul class="legend" aria-label="Colours of the bars">
+      {shares.map(({ title, tone }) => (
+        <li key={title}>
+          <i class={tone} /> {title}
+        </li>
+      ))}
+    </ul>
+  );
+}

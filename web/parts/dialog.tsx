@@ -1,0 +1,78 @@
+import { useSignal } from '@preact/signals';
+import type { ComponentChildren } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+import type { ApiError } from '../app/api.js';
+import { Failure } from './page.js';
+
+/** A window over the page; Escape closes it, and the focus goes back to where it was. */
+export function Dialog({
+  title,
+  onClose,
+  children,
+}: {
+  title: string;
+  onClose: () => void;
+  children: ComponentChildren;
+}) {
+  const own = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const before = document.activeElement;
+    own.current?.showModal();
+    return () => {
+      if (before instanceof HTMLElement) before.focus();
+    };
+  }, []);
+  return (
+    <dialog ref={own} class="dialog" aria-labelledby="dialog-title" onClose={onClose}>
+      <h2 id="dialog-title">{title}</h2>
+      {children}
+    </dialog>
+  );
+}
+
+/** Asks before something is done, and tells where the platform refuses it. */
+export function Confirm({
+  title,
+  action,
+  danger = false,
+  run,
+  onClose,
+  children,
+}: {
+  title: string;
+  /** What the button says. */
+  action: string;
+  danger?: boolean;
+  /** @throws ApiError */
+  run: () => Promise<unknown>;
+  onClose: () => void;
+  children: ComponentChildren;
+}) {
+  const error = useSignal<ApiError | undefined>(undefined);
+  const busy = useSignal(false);
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    busy.value = true;
+    error.value = undefined;
+    await run().then(onClose, (reason: ApiError) => {
+      error.value = reason;
+    });
+    busy.value = false;
+  };
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <form onSubmit={submit}>
+        {children}
+        {error.value && <Failure error={error.value} />}
+        <div class="choices">
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" class={danger ? 'danger' : 'primary'} disabled={busy.value}>
+            {action}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
