@@ -7,9 +7,9 @@ export function stampOf(root) {
   return digestOf(root, 'src', ['tsconfig.json', 'tsconfig.build.json', 'scripts/build.js']);
 }
 
-/** Digest of all that the dashboard is built from. */
+/** Digest of all that the dashboard is built from: of the program it has this one file, and types. */
 export function webStampOf(root) {
-  return digestOf(root, 'web', ['scripts/web.js']);
+  return digestOf(root, 'web', ['scripts/web.js', 'src/lib/registry/rollouts/command-states.ts']);
 }
 
 function digestOf(root, folder, names) {
