@@ -8,9 +8,10 @@ ARG RUN=gcr.io/distroless/nodejs22-debian12:nonroot
 FROM --platform=$BUILDPLATFORM ${BUILD} AS pack
 WORKDIR /src
 COPY package.json package-lock.json ./
-RUN npm ci --ignore-scripts --no-audit --no-fund
+# With the mark of a finished installation: npm pack compiles, and would install again.
+RUN npm ci --ignore-scripts --no-audit --no-fund && cp package-lock.json node_modules/.aiot-lock
 COPY . .
-RUN npm run build && npm pack --pack-destination /tmp && mv /tmp/aiot-*.tgz /tmp/aiot.tgz
+RUN npm pack --pack-destination /tmp && mv /tmp/aiot-*.tgz /tmp/aiot.tgz
 
 # Installed for each of them: some packages have native parts.
 FROM ${BUILD} AS install

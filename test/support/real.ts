@@ -30,6 +30,8 @@ const parts = {
   guide: () => existsSync(python('guide')) && existsSync(python('tensorflow')),
   /** Clients of the guide's kind in Go (scripts/guide-clients.sh). */
   'guide-clients': () => existsSync(guideClients),
+  /** BuildKit's parser and linter (scripts/dockerfile.sh). */
+  dockerfile: () => existsSync(dockerfileCheck),
   /** librdkafka's command, as a third party to Kafka. */
   kcat: () => onPath('kcat'),
   /** `argo lint --offline` and `argo-events lint` (scripts/argo-lint.sh). */
@@ -113,6 +115,9 @@ export const cloudInitSchema = join(root, '.venv', 'cloud-init', 'schema');
 /** The program that scripts/argo-lint.sh makes. */
 export const argoLintProgram = join(root, '.venv', 'argo-lint', 'bin', 'argo-lint');
 export const argoEventsLintProgram = join(root, '.venv', 'argo-lint', 'bin', 'argo-events-lint');
+
+/** The program that scripts/dockerfile.sh makes. */
+export const dockerfileCheck = join(root, '.venv', 'dockerfile', 'bin', 'dockerfile-check');
 
 /** The folder that scripts/k8s-tools.sh makes. */
 export const k8sFolder = join(root, '.venv', 'k8s');
