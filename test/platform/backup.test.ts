@@ -1,8 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -12,7 +10,7 @@ import { restoreBackup, saveBackup, startPlatform } from '../../src/lib/platform
 import { provisionDevice } from '../../src/lib/provision/index.js';
 import { createClient } from '../../src/lib/registry/index.js';
 import { pushTiny } from '../support/bundle.js';
-import { makeCertificates } from '../support/certificates.js';
+import { withCutPlatform } from '../support/cut-platform.js';
 import { fakeDevice } from '../support/fake-device.js';
 import { sendFew } from '../support/few-messages.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -96,27 +94,13 @@ describe('a backup of a running platform', () => {
   });
 
   it('is refused and leaves nothing where the platform goes away in the middle of it', async () => {
-    const certificates = await makeCertificates();
-    const [key, cert] = [await certificates.read('server.key'), await certificates.read('server.crt')];
-    const server = createServer({ key, cert }, (_request, answer) => {
-      answer.write(Buffer.alloc(100_000));
-      setTimeout(() => answer.destroy(), 50);
-    });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as { port: number };
-    const client = createClient({ url: `https://127.0.0.1:${port}`, ca: await certificates.read('ca.crt') });
-    const folder = await mkdtemp(join(tmpdir(), 'aiot-backup-cut-'));
-    try {
+    await withCutPlatform(async (client) => {
+      const folder = await mkdtemp(join(tmpdir(), 'aiot-backup-cut-'));
       const saving = saveBackup({ client, file: join(folder, 'cut.tar'), passphrase: 'a dozen words of it' });
       await expect(saving).rejects.toMatchObject({ code: 'AIOT_PLATFORM_UNREACHABLE', retryable: true });
       expect(await readdir(folder)).toEqual([]);
-    } finally {
-      await client.close();
-      server.close();
-      await certificates.remove();
       await rm(folder, { recursive: true });
-    }
+    });
   });
 
   it('is not opened with another passphrase, and not made with a short one', async () => {

@@ -14,6 +14,7 @@ import {
   resolveModel,
 } from '../../src/lib/registry/index.js';
 import { eventData } from '../../src/lib/registry/sse.js';
+import { withCutPlatform } from '../support/cut-platform.js';
 import { testPlatform } from '../support/platform.js';
 
 describe('the client', () => {
@@ -36,6 +37,15 @@ describe('the client', () => {
       exit: 1,
     });
     await client.close();
+  });
+
+  it('says so, too, where a recording breaks off', async () => {
+    await withCutPlatform(async (client) => {
+      await expect(client.datasets.csv('imu', 'motor-1', 'walking1')).rejects.toMatchObject({
+        code: 'AIOT_PLATFORM_UNREACHABLE',
+        retryable: true,
+      });
+    });
   });
 
   it('trusts only the CA it was given, and says so otherwise', async () => {

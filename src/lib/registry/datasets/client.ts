@@ -1,3 +1,4 @@
+import { text } from 'node:stream/consumers';
 import type { z } from 'zod';
 import { bodyOf } from '../errors.js';
 import { everyPage } from '../page.js';
@@ -59,8 +60,10 @@ export function datasetCalls(transport: Transport) {
     show: (stream: string, device: string, recording: string): Promise<RecordingShown> =>
       transport.json('GET', `${recordingPath(stream, device, recording)}/about`, recordingShownSchema),
     /** One recording as CSV with a header of the fields. */
-    csv: async (stream: string, device: string, recording: string): Promise<string> =>
-      (await transport.call('GET', recordingPath(stream, device, recording))).body.text(),
+    csv: async (stream: string, device: string, recording: string): Promise<string> => {
+      const answer = await transport.call('GET', recordingPath(stream, device, recording));
+      return await text(bodyOf(answer, transport.url));
+    },
     /** Every sample a row; the bytes as they come. */
     export: async (
       stream: string,

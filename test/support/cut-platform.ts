@@ -1,0 +1,25 @@
+import { once } from 'node:events';
+import { createServer } from 'node:https';
+import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
+import { makeCertificates } from './certificates.js';
+
+/** Gives `use` a client of a platform that goes away in the middle of each answer. */
+export async function withCutPlatform(use: (client: RegistryClient) => Promise<void>): Promise<void> {
+  const certificates = await makeCertificates();
+  const [key, cert] = [await certificates.read('server.key'), await certificates.read('server.crt')];
+  const server = createServer({ key, cert }, (_request, answer) => {
+    answer.write(Buffer.alloc(100_000));
+    setTimeout(() => answer.destroy(), 50);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const client = createClient({ url: `https://127.0.0.1:${port}`, ca: await certificates.read('ca.crt') });
+  try {
+    await use(client);
+  } finally {
+    await client.close();
+    server.close();
+    await certificates.remove();
+  }
+}
