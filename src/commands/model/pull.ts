@@ -1,6 +1,15 @@
-import { Args, Flags } from '@oclif/core';
+import { Args } from '@oclif/core';
 import { z } from 'zod';
-import { AiotCommand, bold, facts, next, ociFlags, shared, shellWord } from '../../lib/cli/index.js';
+import {
+  AiotCommand,
+  bold,
+  facts,
+  folderToFill,
+  next,
+  ociFlags,
+  shared,
+  shellWord,
+} from '../../lib/cli/index.js';
 import { AiotError } from '../../lib/core/index.js';
 import type { TrustRoot } from '../../lib/formats/index.js';
 import {
@@ -28,13 +37,7 @@ export default class ModelPull extends AiotCommand {
     }),
   };
   static override flags = {
-    out: Flags.string({
-      char: 'o',
-      summary: 'Folder to fill; made when missing.',
-      required: true,
-      env: 'AIOT_OUT',
-      helpValue: 'DIR',
-    }),
+    out: folderToFill,
     ...ociFlags,
     context: shared.context,
   };

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { shared } from './flags.js';
+import { folderToFill, shared } from './flags.js';
 
 /** Flags and the argument of `aiot deploy`. */
 export const deployFlags = {
@@ -12,13 +12,7 @@ export const deployFlags = {
 
 /** Flags of what writes files into a folder. */
 export const renderFlags = {
-  out: Flags.string({
-    char: 'o',
-    summary: 'Folder to fill; made when missing.',
-    required: true,
-    env: 'AIOT_OUT',
-    helpValue: 'DIR',
-  }),
+  out: folderToFill,
   project: shared.project,
   values: deployFlags.values,
   'dry-run': shared['dry-run'],

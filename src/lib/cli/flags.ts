@@ -75,6 +75,15 @@ export const shared = {
   key: Flags.string({ summary: 'PEM file of its private key.', env: 'AIOT_KEY', helpValue: 'FILE' }),
 };
 
+/** `--out` of what writes several files. */
+export const folderToFill = Flags.string({
+  char: 'o',
+  summary: 'Folder to fill; made when missing.',
+  required: true,
+  env: 'AIOT_OUT',
+  helpValue: 'DIR',
+});
+
 /** Flags that every command has. */
 export const common = {
   json: Flags.boolean({

@@ -14,7 +14,7 @@ export { deployFlags, deployFolder, deployOptions, renderFlags } from './deploy-
 export { DeviceChangeCommand } from './device-change.js';
 export { eventFrom, eventTypes } from './event-flags.js';
 export { firmwareFlags, flashOffset, revision } from './firmware-flags.js';
-export { duration, shared } from './flags.js';
+export { duration, folderToFill, shared } from './flags.js';
 export { flashFlags, loaderOptions, writeFlags } from './flash-flags.js';
 export { fleetFlags, groupingOf, oneDevice, selector, taggingOf, yes } from './fleet-flags.js';
 export { fleetSimulationFlags } from './fleet-simulation-flags.js';
