@@ -174,7 +174,7 @@ describe('aiot pipeline run --engine argo', () => {
       code: 'AIOT_USAGE',
       message: expect.stringContaining('http:// on this machine alone'),
     });
-    for (const local of [['--until', 'taste'], ['--jobs', '2'], ['--force']])
+    for (const local of [['--until', 'taste'], ['--jobs', '2'], ['--force'], ['--context', 'plant']])
       expect(await refusal(argv(...local))).toMatchObject({ code: 'AIOT_USAGE' });
     await argo.stop();
     expect(await refusal(argv())).toMatchObject({ code: 'AIOT_ARGO_UNREACHABLE', exit: 1 });

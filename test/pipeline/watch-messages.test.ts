@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { appendFile, stat } from 'node:fs/promises';
+import { appendFile, mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
+import { writeContexts } from '../../src/lib/core/index.js';
 import { pipelineHistory, type WatchEvent, watchPipeline } from '../../src/lib/pipeline/index.js';
 import { controlTrigger } from '../../src/lib/pipeline/watch/messages.js';
 import { signatureHeaders } from '../../src/lib/stream/index.js';
@@ -113,4 +115,22 @@ it('refuses a watch of nothing, and a pattern that is none', async () => {
     code: 'AIOT_PROJECT_INVALID',
     message: expect.stringMatching(/pipeline\.on\.cron: expected minutes from 0 to 59; got "61 /),
   });
+});
+
+it('refuses to count rows where the data is somebody else’s, instead of counting other ones', async () => {
+  const config = await mkdtemp(join(tmpdir(), 'aiot-watch-context-'));
+  const url = 'https://127.0.0.1:9';
+  vi.stubEnv('AIOT_CONFIG_DIR', config);
+  try {
+    await writeContexts({ contexts: { plant: { kind: 'architects-guide', url } } });
+    const { dir } = await mill('  on: { rows: 2 }\nmodel: { table: { file: rows.csv } }\n');
+    const argv = ['pipeline', 'watch', '--project', dir, '--context', 'plant'];
+    expect(await refusal(argv)).toMatchObject({
+      code: 'AIOT_USAGE',
+      message: expect.stringContaining('pipeline.on.rows: plant does not count its rows'),
+    });
+  } finally {
+    vi.unstubAllEnvs();
+    await rm(config, { recursive: true });
+  }
 });

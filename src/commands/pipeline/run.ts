@@ -45,7 +45,7 @@ export default class PipelineRun extends RunCommand {
     }
     const token = await readSecret(cluster['argo-token-file'], 'AIOT_ARGO_TOKEN');
     const { 'argo-server': server, ca, values, apply } = cluster;
-    const asked = { dir, server, ca, token, values, apply, local: { until, jobs, force } };
+    const asked = { dir, server, ca, token, values, apply, local: { until, jobs, force, context } };
     return await this.takeThrough(input, (look) => runOnCluster({ ...asked, ...look }));
   }
 }

@@ -7,7 +7,12 @@ import { pipelineTemplate, templateObject } from './template.js';
 export interface RunOnClusterOptions
   extends Pick<RunOnArgoOptions, 'dir' | 'apply' | 'cause' | 'clock' | 'signal' | 'onChange'> {
   /** What only the steps of this machine heed: refused. */
-  local?: { until: string | undefined; jobs: number | undefined; force: boolean };
+  local?: {
+    until: string | undefined;
+    jobs: number | undefined;
+    force: boolean;
+    context: string | undefined;
+  };
   /** URL of Argo's server; absent = argo.server of deploy.yaml. */
   server?: string | undefined;
   /** PEM file of its CA; absent = argo.ca of deploy.yaml, or the system's CAs. */
@@ -54,6 +59,7 @@ function requireNoneOf({
   until,
   jobs,
   force,
+  context,
 }: NonNullable<RunOnClusterOptions['local']> | Record<string, never> = {}) {
   const [flag, why] =
     until !== undefined
@@ -62,7 +68,9 @@ function requireNoneOf({
         ? ['jobs', 'the cluster has each step begin when those before it are done']
         : force
           ? ['force', 'nothing is known from an earlier run in a cluster: all steps are run']
-          : [];
+          : context !== undefined
+            ? ['context', 'steps in a cluster have the context that its Secret pipeline-context holds']
+            : [];
   if (flag)
     throw new AiotError('AIOT_USAGE', `--${flag}: ${why}`, {
       next: `Leave --${flag} out, or --engine argo.`,

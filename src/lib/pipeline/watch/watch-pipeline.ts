@@ -97,6 +97,15 @@ async function triggersOf({ project, context, clock, onEvent, probe, watched }: 
     triggers.push(trigger);
   };
   if (rows !== undefined) {
+    if (context?.kind === 'architects-guide') {
+      throw new AiotError(
+        'AIOT_USAGE',
+        `${project.file}: pipeline.on.rows: ${context.name} does not count its rows`,
+        {
+          next: 'Start runs there by time or by its own messages: on: { every: 6h }, or on: { control: kafka://HOST:PORT/control-message }.',
+        },
+      );
+    }
     const count = rowsOf(project, pipelineFolders(project.dir), context);
     add(plural(rows, 'new row'), rowsTrigger(rows, count, clock, trouble('rows')));
   }
