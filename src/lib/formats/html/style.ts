@@ -38,7 +38,7 @@ line.mark{stroke:var(--soft);stroke-dasharray:3 4}
 .name{fill:var(--ink);font-size:12px}.heat{fill:var(--blue)}
 .bars th,.bars td{border:0;padding:4px 10px 4px 0;vertical-align:middle}
 .bars th{color:var(--ink);font-weight:400;overflow-wrap:anywhere;max-width:190px}
-figure+.scroll{margin-top:18px}.pair>.scroll{margin-top:0}
+figure+.scroll,.scroll+dl{margin-top:18px}.pair>.scroll{margin-top:0}
 .bars .number{width:1%;white-space:nowrap;padding-right:0;color:var(--soft);font-size:13px}
 .track{width:55%}.fill{display:block;height:12px;width:var(--share);min-width:1px;border-radius:2px;background:var(--blue)}
 .stack .fill{display:inline-block;vertical-align:middle;border-radius:0}.stack{white-space:nowrap;font-size:0}

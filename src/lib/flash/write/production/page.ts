@@ -38,7 +38,7 @@ export function productionPage(production: Production): string {
   return reportPage({
     title: 'Production of boards',
     heading: `${counted.well} of ${plural(counted.boards, 'board')} well`,
-    lead: `${plural(rows.length, 'line')} of ${where}${first ? `; from ${utc(first)} to ${utc(rows.at(-1)!.time)}` : ''}.`,
+    lead: `${plural(rows.length, 'line')} of ${where}${first ? `; from ${moment(first)} to ${moment(rows.at(-1)!.time)} UTC` : ''}.`,
     sections: [
       tiles(counted, rows),
       course(counted, rows),
@@ -129,14 +129,15 @@ function durations(rows: readonly RecordRow[]): Html | null {
 function boards(rows: readonly RecordRow[]): Html {
   const shown = rows.toReversed().slice(0, most);
   const lines = shown.map((row) => [
-    ...[utc(row.time), row.mac || '–', row.device || '–', row.chip || '–', row.port],
+    ...[moment(row.time), row.mac || '–', row.device || '–'],
     row.result === 'ok' ? html`<span class="good">✓ well</span>` : html`<span class="bad">✗ failed</span>`,
-    ...[String(row.attempts), row.seconds.toFixed(1), row.versions || '–'],
-    row.error || (row.certificate ? html`<code>${row.certificate.slice(0, 16)}…</code>` : ''),
+    ...[row.error, String(row.attempts), row.seconds.toFixed(1), row.chip || '–', row.port],
+    row.versions || '–',
+    row.certificate ? html`<code>${row.certificate.slice(0, 16)}…</code>` : '–',
   ]);
   const head = [
-    ...['When', 'MAC', 'Device', 'Chip', 'Port', '', 'Attempts', 'Seconds', 'Programs'],
-    'Certificate, or what went wrong',
+    ...['When (UTC)', 'MAC', 'Device', '', 'What went wrong', 'Attempts', 'Seconds'],
+    ...['Chip', 'Port', 'Programs', 'Certificate'],
   ];
   const rest =
     rows.length > most
@@ -177,6 +178,6 @@ function secondsOf(rows: readonly RecordRow[]): number[] {
   return rows.flatMap(({ result, seconds }) => (result === 'ok' ? [seconds] : [])).sort((a, b) => a - b);
 }
 
-function utc(time: string): string {
-  return `${time.slice(0, 19).replace('T', ' ')} UTC`;
+function moment(time: string): string {
+  return time.slice(0, 19).replace('T', ' ');
 }
