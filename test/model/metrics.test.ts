@@ -103,9 +103,27 @@ describe('figures of a classifier', () => {
 describe('calibration', () => {
   it('is 0 where confidence is the share of right answers, and their distance elsewhere', () => {
     const confidence = [0.5, 0.5, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9];
-    expect(calibrationOf(confidence, (row) => row !== 0 && row !== 2).error).toBeCloseTo(0, 12);
-    expect(calibrationOf([1, 1, 1, 1], (row) => row < 2).error).toBeCloseTo(0.5, 12);
-    expect(calibrationOf([], () => true).error).toBeNull();
+    expect(
+      calibrationOf(
+        confidence.length,
+        (row) => confidence[row]!,
+        (row) => row !== 0 && row !== 2,
+      ).error,
+    ).toBeCloseTo(0, 12);
+    expect(
+      calibrationOf(
+        4,
+        () => 1,
+        (row) => row < 2,
+      ).error,
+    ).toBeCloseTo(0.5, 12);
+    expect(
+      calibrationOf(
+        0,
+        () => 1,
+        () => true,
+      ).error,
+    ).toBeNull();
   });
 
   it('takes logits by their softmax, and shares as they are', () => {

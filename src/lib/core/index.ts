@@ -66,7 +66,7 @@ export {
   quantizeModes,
 } from './project/schema.js';
 export { bytesOf } from './project/sizes.js';
-export { gaussian, type Random, seededRandom, shuffled } from './random.js';
+export { gaussian, type Random, seededRandom, shuffled, shuffledNumbers } from './random.js';
 export { roundHalfAway } from './round.js';
 export { confined, packagesOf, unitQuoted, unitSections, unitValue, unitWord, writeUnit } from './systemd.js';
 export { isUntrusted } from './tls.js';

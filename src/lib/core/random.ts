@@ -19,6 +19,19 @@ export function gaussian(random: Random): number {
   return Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * random());
 }
 
+/** The numbers below `count` as `shuffled` orders them, four bytes each. */
+export function shuffledNumbers(count: number, random: Random): Uint32Array {
+  const out = new Uint32Array(count);
+  for (let i = 0; i < count; i++) out[i] = i;
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    const last = out[i]!;
+    out[i] = out[j]!;
+    out[j] = last;
+  }
+  return out;
+}
+
 /** Fisher–Yates; returns a new array. */
 export function shuffled<T>(items: readonly T[], random: Random): T[] {
   const out = [...items];

@@ -33,5 +33,13 @@ export {
   recordingDetailSchema,
   summarySchema,
 } from './summary.js';
-export { openTable, type Table, type TableShape } from './table.js';
+export {
+  mostKinds,
+  openTable,
+  openTableFile,
+  type Table,
+  type TableFile,
+  type TableRows,
+  type TableShape,
+} from './table.js';
 export type * from './types.js';

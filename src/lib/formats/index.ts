@@ -15,7 +15,7 @@ export {
   parseMixedCsv,
 } from './csv/parse.js';
 export { type CsvRecord, csvRecords } from './csv/records.js';
-export { parseTable, type Table, type TableShape } from './csv/table.js';
+export { createTableReader, parseTable, type Table, type TableRows, type TableShape } from './csv/table.js';
 export { writeCsv, writeTable } from './csv/write.js';
 export * from './delta/index.js';
 export * from './device-config/device-config.js';

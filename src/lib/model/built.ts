@@ -6,7 +6,7 @@ import type { DataSource } from './dataset.js';
 import { buildFiles, readNetwork, readQuantization, readTraining } from './files.js';
 import { requireSameData, stale } from './fresh.js';
 import { openMaterial, type Rows } from './material.js';
-import { divisionOf, examplesOfPart } from './train/parts.js';
+import { divisionOf, examplesOfPart, type PartPieces, piecesOfPart } from './train/parts.js';
 import type { Examples, TrainingFile } from './train/types.js';
 
 /** A float network with what it was trained on. */
@@ -19,6 +19,8 @@ export interface Trained {
   rows: Rows | null;
   /** Exactly the examples that training had in this part, computed anew on each call; inputs before standardization. */
   examples(part: Part): Examples;
+  /** The same for whoever looks at one after another: a table may be longer than memory. */
+  part(part: Part): PartPieces;
 }
 
 /** A float network and the quantized one that was made from it, with what they were trained on. */
@@ -38,7 +40,14 @@ export async function readTrained(project: Project, source: DataSource): Promise
   requireSameData(project, training, material, digestOf(float.bytes));
   const division = divisionOf(training);
   const { dataset, rows } = material;
-  return { training, float, dataset, rows, examples: (part) => examplesOfPart(material, division, part) };
+  return {
+    training,
+    float,
+    dataset,
+    rows,
+    examples: (part) => examplesOfPart(material, division, part),
+    part: (part) => piecesOfPart(material, division, part),
+  };
 }
 
 /**

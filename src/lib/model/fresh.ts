@@ -55,8 +55,8 @@ function wanted(
   const { kind } = network.output;
   const given = project.config.model.labels;
   if (!rows) return { labels: classesFor(kind, given).labels, signal: signalSpecOf(project.config) };
-  const { columns, labels } = rows.table;
-  const found = labels === null || kind === 'value' ? {} : labelsOfRows(labels, given).labels;
+  const { columns, kinds, rows: count } = rows.table;
+  const found = kinds === null || kind === 'value' ? {} : labelsOfRows(kinds, count, given).labels;
   return { labels: classesFor(kind, found).labels, signal: signalOfRows(project, columns).signal };
 }
 

@@ -1,14 +1,14 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { AiotError, defaultProject, hasCode, loadProject, type Project } from '../core/index.js';
-import { type Dataset, openTable, type Table, type TableShape } from '../data/index.js';
+import { type Dataset, openTableFile, type TableFile, type TableShape } from '../data/index.js';
 import { type DataSource, datasetOfSource } from './dataset.js';
 import { readTraining } from './files.js';
 import type { TrainingFile } from './train/types.js';
 
 /** Rows of a file, each of them one example. */
 export interface Rows {
-  table: Table;
+  table: TableFile;
   /** Absolute path. */
   file: string;
   /** Name of the column with labels or values. */
@@ -87,7 +87,7 @@ export async function openMaterial(
 
 async function materialOfRows(file: string, shape: TableShape & { label: string }): Promise<Material> {
   const { label } = shape;
-  const table = await openTable(file, shape);
+  const table = await openTableFile(file, shape);
   const name = file.replace(/^.*[/\\]/, '').replace(/\.[^.]*$/, '');
   const { columns, digest } = table;
   return {

@@ -54,6 +54,29 @@ describe('training on the rows of a table', () => {
     expect(await readFile(file, 'utf8')).toBe(rowsCsv());
   });
 
+  it.each(['', 'device'])(
+    'has the same rows in a part whether it is read in pieces or as a whole (%s)',
+    async (group) => {
+      // More than one piece of the file.
+      const lines = Array.from({ length: 40_000 }, (_, row) => {
+        const label = row % 2;
+        return `${((row * 7919) % 10_007) / 100 + 50 * label},${row % 13},${label}${group && `,d${row % 50}`}`;
+      });
+      const csv = ['x,y,label', ...lines].join('\n').replace('label\n', `label${group && `,${group}`}\n`);
+      const { project, file } = await trained(csv, undefined, { epochs: 1, batch: 256 });
+      const { examples, part } = await readTrained(project, { data: file });
+      for (const name of ['train', 'validation', 'test'] as const) {
+        const [all, { count, pieces }] = [examples(name), part(name)];
+        const own = [...pieces()];
+        expect(own.length).toBeGreaterThan(1);
+        expect(count).toBe(all.classes.length);
+        expect(own.flatMap(({ recordings }) => recordings)).toEqual(all.recordings);
+        expect(own.flatMap(({ inputs }) => [...inputs])).toEqual([...all.inputs]);
+        expect(own.flatMap(({ classes }) => [...classes])).toEqual([...all.classes]);
+      }
+    },
+  );
+
   it('finds exactly the same rows again, each once, in the parts', async () => {
     const { project, file, training } = await trained(rowsCsv({ rows: 120 }));
     const { examples } = await readTrained(project, { data: file });

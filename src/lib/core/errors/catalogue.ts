@@ -342,7 +342,8 @@ export const catalogue = {
   AIOT_DATA_CHANGED: {
     exit: 2,
     family: 'user',
-    about: 'The CSV files of a data folder are not those that its dataset.json lists.',
+    about:
+      'The CSV files of a data folder are not those that its dataset.json lists, or a table has changed while it was read.',
     next: 'Restore the file, or remove dataset.json and import the recordings again.',
   },
   AIOT_DATA_COLUMNS: {

@@ -1,6 +1,7 @@
 import { AiotError } from '../../core/index.js';
 import { byteOrderMark, checkHeader, readHeader } from './header.js';
 import { type BadCell, readRows } from './rows.js';
+import { requireText } from './text.js';
 
 export type { BadCell } from './rows.js';
 
@@ -70,32 +71,64 @@ interface TextOptions {
   emptyWords?: boolean;
 }
 
-function parseTexts(
-  bytes: Uint8Array,
+function parseTexts(bytes: Uint8Array, file: string, options: TextOptions): LabelledTable {
+  const reader = createTextsReader(file, options);
+  const table = reader.read(bytes);
+  reader.end();
+  return table;
+}
+
+/** A CSV file piece by piece: nothing of a piece is kept but the header. */
+export interface TextsReader {
+  /** Whole lines, the first of them the header; the last one of the file may have no end. */
+  read(bytes: Uint8Array): LabelledTable;
+  /** @throws AIOT_CSV_EMPTY where no row came */
+  end(): void;
+}
+
+/** As `parseLabelledCsv`, a piece of the file at a time. @throws as `parseLabelledCsv`, from `read` and `end` */
+export function createTextsReader(
   file: string,
   { textColumns, onBad, names, emptyWords }: TextOptions,
-): LabelledTable {
-  const header = readHeader(bytes, file);
-  const headless = names !== undefined && header.columns.join() !== names.join();
-  const columns = headless ? [...names] : header.columns;
-  const bodyStart = headless ? byteOrderMark(bytes) : header.bodyStart;
-  checkHeader(columns, file);
-  const isText = columns.map((name) =>
-    typeof textColumns === 'function' ? textColumns(name) : textColumns.includes(name),
-  );
-  const words = isText.map((is) => (is ? ([] as string[]) : null));
-  const data = readRows(bytes, bodyStart, columns, file, { words, onBad, emptyWords });
-  const texts = Object.fromEntries(columns.flatMap((name, c) => (words[c] ? [[name, words[c]]] : [])));
-  const rows = words[0]?.length ?? data[0]!.length;
-  if (rows === 0)
-    throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows${headless ? '' : ' below the header'}`);
+): TextsReader {
+  const isOfText = (name: string) =>
+    typeof textColumns === 'function' ? textColumns(name) : textColumns.includes(name);
+  let header: { columns: string[]; isText: boolean[]; headless: boolean } | null = null;
+  let line = 1;
+  let seen = 0;
   return {
-    columns: columns.filter((_, c) => !isText[c]),
-    data: data.filter((_, c) => !isText[c]),
-    texts,
-    rows,
-    header: columns,
-    firstLine: headless ? 1 : 2,
+    read(bytes) {
+      let from = 0;
+      if (header === null) {
+        const found = readHeader(bytes, file);
+        const headless = names !== undefined && found.columns.join() !== names.join();
+        const columns = headless ? [...names] : found.columns;
+        from = headless ? byteOrderMark(bytes) : found.bodyStart;
+        checkHeader(columns, file);
+        header = { columns, isText: columns.map(isOfText), headless };
+      } else requireText(bytes, file, line);
+      const { columns, isText, headless } = header;
+      const firstLine = line === 1 && !headless ? 2 : line;
+      const words = isText.map((is) => (is ? ([] as string[]) : null));
+      // The place of a cell is counted from where the bytes begin.
+      const data = readRows(bytes, from, columns, file, { words, onBad, emptyWords, firstLine: line });
+      const texts = Object.fromEntries(columns.flatMap((name, c) => (words[c] ? [[name, words[c]]] : [])));
+      const rows = words[0]?.length ?? data[0]!.length;
+      line = firstLine + rows;
+      seen += rows;
+      return {
+        columns: columns.filter((_, c) => !isText[c]),
+        data: data.filter((_, c) => !isText[c]),
+        texts,
+        rows,
+        header: columns,
+        firstLine,
+      };
+    },
+    end() {
+      if (seen > 0) return;
+      throw new AiotError('AIOT_CSV_EMPTY', `${file}: no rows${header?.headless ? '' : ' below the header'}`);
+    },
   };
 }
 

@@ -1,7 +1,7 @@
 import { AiotError } from '../../core/index.js';
-import { mostWords } from './column-types.js';
 import { createNumberReader } from './number.js';
 import { positionOf, showCell } from './place.js';
+import { createWordList, type WordList } from './word-list.js';
 
 const newline = 10;
 const carriageReturn = 13;
@@ -22,6 +22,8 @@ export interface RowsOptions {
   onBad?: ((bad: BadCell) => void) | undefined;
   /** Whether a cell of text may be empty. */
   emptyWords?: boolean | undefined;
+  /** Number of the line that the bytes begin with, 1 unless told: for messages. */
+  firstLine?: number | undefined;
 }
 
 /**
@@ -34,14 +36,16 @@ export function readRows(
   from: number,
   columns: string[],
   file: string,
-  { words, onBad, emptyWords = false }: RowsOptions,
+  { words, onBad, emptyWords = false, firstLine = 1 }: RowsOptions,
 ): Float64Array[] {
   const width = columns.length;
   const end = bytes.length;
   const room = linesFrom(bytes, from);
   const data = columns.map((_, c) => new Float64Array(words[c] ? 0 : room));
   const { read } = createNumberReader(bytes);
-  const once = oneOfEach();
+  // A million rows have few labels: one string stands for all of a kind.
+  const lists = words.map((texts) => texts && createWordList());
+  const where = { file, firstLine };
   let row = 0;
   let at = from;
   while (at < end) {
@@ -51,20 +55,20 @@ export function readRows(
       const last = to >= end || bytes[to] === newline;
       const stop = last && to > at && bytes[to - 1] === carriageReturn ? to - 1 : to;
       const texts = words[cell];
-      if (cell >= width) throw badCell(bytes, at, stop, undefined, file);
-      if (texts && (emptyWords || stop > at)) texts.push(once(utf8(bytes, at, stop)));
+      if (cell >= width) throw badCell(bytes, at, stop, undefined, where);
+      if (texts && (emptyWords || stop > at)) texts.push(wordOf(lists[cell]!, bytes, at, stop));
       else {
         const value = read(at, stop);
         if (texts || !Number.isFinite(value)) {
           const cutShort = last && cell !== width - 1;
-          if (!onBad || texts || cutShort) throw badCell(bytes, at, stop, columns[cell], file);
-          onBad({ ...place(bytes, at), column: columns[cell]!, cell: utf8(bytes, at, stop) });
+          if (!onBad || texts || cutShort) throw badCell(bytes, at, stop, columns[cell], where);
+          onBad({ ...place(bytes, at, firstLine), column: columns[cell]!, cell: utf8(bytes, at, stop) });
           data[cell]![row] = Number.NaN;
         } else data[cell]![row] = value;
       }
       at = to + 1;
       if (!last) continue;
-      if (cell !== width - 1) throw badRow(bytes, to, width, cell + 1, file);
+      if (cell !== width - 1) throw badRow(bytes, to, width, cell + 1, where);
       break;
     }
     row++;
@@ -73,14 +77,9 @@ export function readRows(
   return data.map((column, c) => (words[c] || row === room ? column : column.slice(0, row)));
 }
 
-/** A million rows have few labels: one string stands for all of a kind. */
-function oneOfEach(): (word: string) => string {
-  const known = new Map<string, string>();
-  return (word) => {
-    const same = known.get(word);
-    if (same === undefined && known.size < mostWords) known.set(word, word);
-    return same ?? word;
-  };
+function wordOf({ words, codeOf }: WordList, bytes: Uint8Array, from: number, to: number): string {
+  const code = codeOf(bytes, from, to);
+  return code >= 0 ? words[code]! : utf8(bytes, from, to);
 }
 
 /** Lines from an offset on, the last one with or without its end. */
@@ -100,8 +99,14 @@ function utf8(bytes: Uint8Array, from: number, to: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString('utf8');
 }
 
-function place(bytes: Uint8Array, at: number): { line: number; col: number } {
-  return positionOf(Buffer.from(bytes.buffer, bytes.byteOffset, at).toString('latin1'), at);
+interface Where {
+  file: string;
+  firstLine: number;
+}
+
+function place(bytes: Uint8Array, at: number, firstLine: number): { line: number; col: number } {
+  const { line, col } = positionOf(Buffer.from(bytes.buffer, bytes.byteOffset, at).toString('latin1'), at);
+  return { line: line + firstLine - 1, col };
 }
 
 function badCell(
@@ -109,16 +114,22 @@ function badCell(
   from: number,
   to: number,
   column: string | undefined,
-  file: string,
+  { file, firstLine }: Where,
 ): AiotError {
-  const { line, col } = place(bytes, from);
+  const { line, col } = place(bytes, from, firstLine);
   const expected = column === undefined ? 'no further column' : `a finite number for ${showCell(column)}`;
   const got = to === from ? 'nothing' : showCell(utf8(bytes, from, to));
   return new AiotError('AIOT_CSV_MALFORMED', `${file}:${line}:${col}: expected ${expected}, got ${got}`);
 }
 
-function badRow(bytes: Uint8Array, at: number, width: number, cells: number, file: string): AiotError {
-  const { line, col } = place(bytes, at);
+function badRow(
+  bytes: Uint8Array,
+  at: number,
+  width: number,
+  cells: number,
+  { file, firstLine }: Where,
+): AiotError {
+  const { line, col } = place(bytes, at, firstLine);
   return new AiotError(
     'AIOT_CSV_MALFORMED',
     `${file}:${line}:${col}: expected ${width} columns, got ${cells}`,

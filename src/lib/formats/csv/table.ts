@@ -1,5 +1,5 @@
 import { AiotError, digestOf } from '../../core/index.js';
-import { type LabelledTable, parseLabelledCsv } from './parse.js';
+import { createTextsReader, type LabelledTable } from './parse.js';
 import { showCell } from './place.js';
 
 /** Rows that are inputs of a network as they stand: a CSV file with one column per input and, if wanted, a label. */
@@ -33,35 +33,62 @@ export interface TableShape {
   columns?: readonly string[];
 }
 
+/** Rows of a table that lie one behind the other in its file. */
+export type TableRows = Omit<Table, 'digest'>;
+
+/** A table piece by piece. */
+export interface TableReader {
+  /** Whole lines, the first of them the header; the last one of the file may have no end. */
+  read(bytes: Uint8Array): TableRows;
+  /** @throws AIOT_CSV_EMPTY where no row came */
+  end(): void;
+}
+
 /**
  * A CSV file as rows of inputs.
  * @param file name for messages
  * @throws AIOT_CSV_COLUMNS, AIOT_CSV_EMPTY, AIOT_CSV_MALFORMED
  */
 export function parseTable(bytes: Uint8Array, file: string, shape: TableShape = {}): Table {
+  const reader = createTableReader(file, shape);
+  const rows = reader.read(bytes);
+  reader.end();
+  return { ...rows, digest: digestOf(bytes) };
+}
+
+/** As `parseTable`, a piece of the file at a time. @throws as `parseTable`, from `read` and `end` */
+export function createTableReader(file: string, shape: TableShape = {}): TableReader {
   const { label = 'label', inputs: wanted } = shape;
-  const isText = (name: string) =>
+  const textColumns = (name: string) =>
     name === label || groupColumns.includes(name) || (wanted !== undefined && !wanted.includes(name));
-  const parsed = parseLabelledCsv(bytes, file, isText, undefined, shape.columns);
-  const { texts } = parsed;
-  const { columns, data } = wanted ? chosen(parsed, wanted, file) : parsed;
-  const labels = texts[label] ?? null;
-  const groupColumn = groupColumns.find((name) => name !== label && texts[name]);
-  const groups = groupColumn === undefined ? null : texts[groupColumn]!;
-  const rows = data[0]?.length ?? 0;
-  if (columns.length === 0) {
-    const got = Object.keys(texts).join(', ');
-    throw new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected a column of inputs, got ${got} alone`);
-  }
-  const inputs = new Float32Array(rows * columns.length);
-  data.forEach((column, c) => {
-    for (let row = 0; row < rows; row++) {
-      const value = Math.fround(column[row]!);
-      if (!Number.isFinite(value)) throw beyondFloat32(bytes, file, parsed, row, columns[c]!);
-      inputs[row * columns.length + c] = value;
-    }
-  });
-  return { columns, inputs, rows, labels, groups, digest: digestOf(bytes) };
+  const reader = createTextsReader(file, { textColumns, names: shape.columns });
+  let started = false;
+  return {
+    read(bytes) {
+      const parsed = reader.read(bytes);
+      const { texts, rows } = parsed;
+      const begins = started ? parsed.firstLine : 1;
+      started = true;
+      const { columns, data } = wanted && rows > 0 ? chosen(parsed, wanted, file) : parsed;
+      const labels = texts[label] ?? null;
+      const groupColumn = groupColumns.find((name) => name !== label && texts[name]);
+      const groups = groupColumn === undefined ? null : texts[groupColumn]!;
+      if (columns.length === 0 && rows > 0) {
+        const got = Object.keys(texts).join(', ');
+        throw new AiotError('AIOT_CSV_COLUMNS', `${file}:1:1: expected a column of inputs, got ${got} alone`);
+      }
+      const inputs = new Float32Array(rows * columns.length);
+      data.forEach((column, c) => {
+        for (let row = 0; row < rows; row++) {
+          const value = Math.fround(column[row]!);
+          if (!Number.isFinite(value)) throw beyondFloat32(bytes, file, parsed, row, columns[c]!, begins);
+          inputs[row * columns.length + c] = value;
+        }
+      });
+      return { columns, inputs, rows, labels, groups };
+    },
+    end: () => reader.end(),
+  };
 }
 
 /** The wanted columns in the order in which they are wanted. */
@@ -79,17 +106,18 @@ function chosen(
   return { columns: [...wanted], data: wanted.map((name) => data[columns.indexOf(name)]!) };
 }
 
-/** A number that a network cannot get, with its place. @param row from 0, below the header */
+/** A number that a network cannot get, with its place. @param row from 0 @param begins line that the bytes begin with */
 function beyondFloat32(
   bytes: Uint8Array,
   file: string,
   { header, firstLine }: LabelledTable,
   row: number,
   column: string,
+  begins: number,
 ): AiotError {
   const line = row + firstLine;
   let start = 0;
-  for (let at = 1; at < line; at++) start = bytes.indexOf(10, start) + 1;
+  for (let at = begins; at < line; at++) start = bytes.indexOf(10, start) + 1;
   const end = bytes.indexOf(10, start);
   const text = Buffer.from(bytes.subarray(start, end < 0 ? bytes.length : end)).toString('latin1');
   const cells = text.split(',');

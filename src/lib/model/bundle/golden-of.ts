@@ -1,8 +1,7 @@
 import type { Graph } from '../../formats/index.js';
 import type { Built } from '../built.js';
 import { unfit } from '../train/examples.js';
-import type { Examples } from '../train/types.js';
-import { chooseGolden, chooseGoldenRows, vectorsPerClass } from './choose-golden.js';
+import { chooseGolden, chooseGoldenRows, rowsTried, vectorsPerClass } from './choose-golden.js';
 import { goldenVector, type Take } from './golden.js';
 import type { BundleInfo, GoldenVector } from './types.js';
 
@@ -41,23 +40,27 @@ function takesOfRecordings(info: BundleInfo, { training, dataset }: Built): Take
 
 /** A row is a sample where the signal is made of the table's columns; otherwise it is the features of a window. */
 function takesOfRows(info: BundleInfo, built: Built): Take[] {
-  const rows = [...heldOutRows(built.examples('test')), ...heldOutRows(built.examples('validation'))];
   const { windowSamples, features, fields } = info.signal;
-  const sampled = windowSamples === 1 && features === 'raw' && fields.length === rows[0]?.inputs.length;
-  if (info.classes.length === 0) return chooseGoldenRows(rows, info, sampled, 2 * vectorsPerClass);
-  return info.classes.flatMap((_, c) =>
-    chooseGoldenRows(
-      rows.filter((row) => row.class === c),
-      info,
-      sampled,
-    ),
-  );
+  const byClass = info.classes.length > 0;
+  const groups = heldOutRows(built, byClass ? info.classes.length : 1, byClass);
+  const width = groups.find((rows) => rows.length > 0)?.[0]?.inputs.length;
+  const sampled = windowSamples === 1 && features === 'raw' && fields.length === width;
+  const wanted = byClass ? vectorsPerClass : 2 * vectorsPerClass;
+  return groups.flatMap((rows) => chooseGoldenRows(rows, info, sampled, wanted));
 }
 
-function heldOutRows({ inputs, inputSize, classes, recordings }: Examples) {
-  return recordings.map((name, row) => ({
-    name,
-    class: classes[row]!,
-    inputs: inputs.slice(row * inputSize, (row + 1) * inputSize),
-  }));
+/** The first rows of each class (or of all together), as many as are looked at: of what was evaluated on, then of what chose the epoch. */
+function heldOutRows(built: Built, groups: number, byClass: boolean) {
+  const found = Array.from({ length: groups }, (): { name: string; inputs: Float32Array }[] => []);
+  for (const part of ['test', 'validation'] as const) {
+    for (const { inputs, inputSize, classes, recordings } of built.part(part).pieces()) {
+      classes.forEach((c, row) => {
+        const own = found[byClass ? c : 0]!;
+        if (own.length === rowsTried) return;
+        own.push({ name: recordings[row]!, inputs: inputs.slice(row * inputSize, (row + 1) * inputSize) });
+      });
+      if (found.every((rows) => rows.length === rowsTried)) return found;
+    }
+  }
+  return found;
 }

@@ -1,11 +1,11 @@
 import type { Graph } from '../../formats/index.js';
 import { createInterpreter } from '../../runtime/index.js';
 import type { Built } from '../built.js';
-import { confusionOf, macroF1Of } from '../evaluate/metrics.js';
+import { macroF1Of } from '../evaluate/metrics.js';
 import { stale } from '../fresh.js';
 import { arenaOf } from '../inspect/arena-of.js';
 import { multiplyAdds } from '../inspect/costs.js';
-import type { Examples } from '../train/types.js';
+import type { PartPieces } from '../train/parts.js';
 import { answerOf } from './answers.js';
 import { encodeInput, valuesOf } from './ends.js';
 import type { BundleInfo, Figures } from './types.js';
@@ -25,8 +25,8 @@ export function requireFigures(built: Built, info: BundleInfo): void {
   for (const figures of [float, int8, voted]) if (figures) requireSum(figures);
   const arena = arenaOf(built.int8.graph);
   if (arena !== info.arenaBytes) throw wrong(`arena: expected ${arena} bytes, got ${info.arenaBytes}`);
-  const test = built.examples('test');
-  const windows = test.recordings.length;
+  const test = built.part('test');
+  const windows = test.count;
   if (windows !== int8.windows) throw wrong(`expected ${windows} windows, got ${int8.windows}`);
   const counted = countAgain(test, built.int8.graph, info);
   if (int8.confusion) requireConfusion(counted, int8.confusion);
@@ -43,26 +43,26 @@ interface Counted {
   meanError: number | null;
 }
 
-function countAgain(test: Examples, graph: Graph, info: BundleInfo): Counted {
-  const { inputs, inputSize, classes, values, recordings } = test;
+function countAgain({ count, pieces }: PartPieces, graph: Graph, info: BundleInfo): Counted {
   const each = graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0);
-  const step = Math.max(1, Math.ceil((each * recordings.length) / budget));
+  const step = Math.max(1, Math.ceil((each * count) / budget));
   const interpreter = createInterpreter(graph);
-  const input = valuesOf(info.input, inputSize);
-  const truth: number[] = [];
-  const answered: number[] = [];
-  let error = 0;
-  for (let row = 0; row < recordings.length; row += step) {
-    const features = inputs.subarray(row * inputSize, (row + 1) * inputSize);
-    const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
-    const { index, value } = answerOf(info, output, features);
-    truth.push(classes[row]!);
-    answered.push(index ?? 0);
-    if (values && value !== null) error += Math.abs(value - values[row]!);
+  const names = info.classes.length;
+  const confusion = Array.from({ length: names }, () => new Array<number>(names).fill(0));
+  let [rows, error, before] = [0, 0, 0];
+  for (const { inputs, inputSize, classes, values } of pieces()) {
+    const input = valuesOf(info.input, inputSize);
+    for (let row = rows * step - before; row < classes.length; row += step, rows++) {
+      const features = inputs.subarray(row * inputSize, (row + 1) * inputSize);
+      const output = interpreter.invoke(encodeInput(features, info.standardization, info.input, input));
+      const { index, value } = answerOf(info, output, features);
+      if (names > 0) confusion[classes[row]!]![index ?? 0]! += 1;
+      if (values && value !== null) error += Math.abs(value - values[row]!);
+    }
+    before += classes.length;
   }
-  const rows = truth.length;
-  if (info.classes.length === 0) return { rows, confusion: null, meanError: rows === 0 ? 0 : error / rows };
-  return { rows, confusion: confusionOf(truth, answered, info.classes.length), meanError: null };
+  if (names === 0) return { rows, confusion: null, meanError: rows === 0 ? 0 : error / rows };
+  return { rows, confusion, meanError: null };
 }
 
 function requireConfusion({ confusion, rows }: Counted, told: number[][]): void {

@@ -1,23 +1,31 @@
+/** One score a row, wherever it lies. */
+interface Scores {
+  rows: number;
+  of(row: number): number;
+}
+
 /**
  * The area under the ROC curve as a function of row weights: the chance that a positive row scores above a negative one,
  * ties counting half (Mann and Whitney, 1947; Hanley and McNeil, 1982). Rows are sorted once, so that resampling costs
  * one walk a draw. Null where one side has no weight.
  */
 export function weightedAuc(
-  scores: ArrayLike<number>,
+  scores: Scores,
   positive: (row: number) => boolean,
 ): (weights?: ArrayLike<number>) => number | null {
-  const order = Uint32Array.from({ length: scores.length }, (_, row) => row);
-  order.sort((a, b) => scores[a]! - scores[b]!);
-  const sides = Uint8Array.from(order, (row) => (positive(row) ? 1 : 0));
+  const { rows, of } = scores;
+  const order = new Uint32Array(rows);
+  for (let row = 0; row < rows; row++) order[row] = row;
+  order.sort((a, b) => of(a) - of(b));
   return (weights) => {
     let [below, above, wins] = [0, 0, 0];
     for (let i = 0; i < order.length; ) {
       let [tiedNegative, tiedPositive] = [0, 0];
-      const score = scores[order[i]!]!;
-      for (; i < order.length && scores[order[i]!]! === score; i++) {
-        const weight = weights ? weights[order[i]!]! : 1;
-        if (sides[i]) tiedPositive += weight;
+      const score = of(order[i]!);
+      for (; i < order.length && of(order[i]!) === score; i++) {
+        const row = order[i]!;
+        const weight = weights ? weights[row]! : 1;
+        if (positive(row)) tiedPositive += weight;
         else tiedNegative += weight;
       }
       wins += tiedPositive * (below + tiedNegative / 2);
@@ -30,7 +38,7 @@ export function weightedAuc(
 
 /** Area under the ROC curve of one score; null unless there are rows of both sides. */
 export function aucOf(scores: ArrayLike<number>, positive: (row: number) => boolean): number | null {
-  return weightedAuc(scores, positive)();
+  return weightedAuc({ rows: scores.length, of: (row) => scores[row]! }, positive)();
 }
 
 /**
@@ -45,7 +53,7 @@ export function macroAuc(
   classes: number,
 ): (weights?: ArrayLike<number>) => number | null {
   const each = Array.from({ length: classes }, (_, c) => {
-    const own = Float64Array.from({ length: truth.length }, (__, row) => scores[row * classes + c]!);
+    const own = { rows: truth.length, of: (row: number) => scores[row * classes + c]! };
     return weightedAuc(own, (row) => truth[row] === c);
   });
   return (weights) => {

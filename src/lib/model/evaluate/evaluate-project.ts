@@ -8,7 +8,6 @@ import { multiplyAdds } from '../inspect/costs.js';
 import { precisionOf } from '../inspect/precision.js';
 import { refusalOfMicro } from '../inspect/refusal.js';
 import { unfit } from '../train/examples.js';
-import type { Examples } from '../train/types.js';
 import { gateFigures } from './accepted.js';
 import { networkFigures } from './figures-of-network.js';
 import { gateError, gatesFrom, type Limit, limitsOf } from './gates.js';
@@ -16,7 +15,7 @@ import { judge, type Verdict } from './judge.js';
 import { metricsOf } from './metrics.js';
 import type { Runtime } from './predict.js';
 import type { EvaluateResult } from './result.js';
-import { runBuilt } from './run-built.js';
+import { type BuiltOutputs, runBuilt, type Said } from './run-built.js';
 import type { NetworkFigures } from './schemas.js';
 import type { EvaluationFile } from './types.js';
 import { warningsOf } from './warnings.js';
@@ -41,14 +40,13 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   const { vote, accept } = project.config.model;
   const built = await readBuilt(project, options);
   const { training, int8, dataset } = built;
-  const test = built.examples('test');
-  if (test.classes.length === 0)
-    throw unfit('the test part is empty: its recordings are shorter than one window');
+  const test = built.part('test');
+  if (test.count === 0) throw unfit('the test part is empty: its recordings are shorter than one window');
   const runs = refusalOfMicro(int8.graph) === null;
   const runtime = options.runtime ?? (runs ? 'device' : 'litert');
   const outputs = await runBuilt(built, test, runs || runtime === 'device', signal);
-  const verdictOf = (of: Float32Array, resample: boolean) =>
-    judge({ ...rowsOf(built, test), outputs: of, width: outputs.width, inputs: outputs.inputs, resample });
+  const verdictOf = (of: Said, resample: boolean) =>
+    judge({ ...rowsOf(built, outputs), outputs: of, resample });
   const onDevice = outputs.device ?? outputs.litert;
   const first = verdictOf(runtime === 'device' ? onDevice : outputs.litert, true);
   const [float, device, litert] = [outputs.float, onDevice, outputs.litert].map((of) => verdictOf(of, false));
@@ -73,14 +71,14 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     ...measured,
     litert: networkFigures(litert!),
     voted:
-      predicted && isVoted(test)
-        ? votedFigures(test, device!.predicted ?? predicted, vote, figures.classes.length)
+      predicted && isVoted(outputs)
+        ? votedFigures(outputs, device!.predicted ?? predicted, vote, figures.classes.length)
         : null,
     agreement: agreementOf(device!.predicted, litert!.predicted),
-    worst: worstWindows(worst, test, built),
+    worst: worstWindows(worst, outputs.groups, built),
     gates,
     passed: gates.every(({ passed }) => passed),
-    warnings: sentences(built, test, figures),
+    warnings: sentences(built, outputs, figures),
     error: gateError(gates)?.toJSON() ?? null,
   };
   const file: EvaluationFile = { spec: 'aiot-evaluation/2', vote, ...result };
@@ -89,34 +87,45 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
 }
 
 /** What is true of the rows, in the terms of `judge`. */
-function rowsOf({ training }: Built, { classes, values, recordings }: Examples) {
+function rowsOf({ training }: Built, { classes, values, groups, width }: BuiltOutputs) {
   return {
     kind: training.network.output.kind,
     truth: classes,
     values: values ?? undefined,
     classes: training.classes,
     threshold: training.threshold,
-    groups: recordings,
+    groups,
+    width,
+    // The errors of reconstructions are known, and nothing else asks for inputs.
+    inputs: null,
   };
 }
 
-function votedFigures(test: Examples, predicted: Int32Array, vote: string, classes: number): NetworkFigures {
-  return metricsOf(test.classes, voteAll(predicted, test.recordings, vote), classes);
+function votedFigures(
+  { classes: truth, groups }: BuiltOutputs,
+  predicted: Int32Array,
+  vote: string,
+  classes: number,
+): NetworkFigures {
+  return metricsOf(truth, voteAll(predicted, groups ?? [], vote), classes);
 }
 
 /** Rows that stand for themselves, each its own recording, are not voted on. */
-function isVoted({ recordings }: Examples): boolean {
-  return new Set(recordings).size < recordings.length;
+function isVoted({ groups }: BuiltOutputs): boolean {
+  return groups !== null && new Set(groups).size < groups.length;
 }
 
 function agreementOf(a: Int32Array | null, b: Int32Array | null): number | null {
-  return a && b ? a.filter((c, i) => c === b[i]).length / a.length : null;
+  if (!a || !b) return null;
+  let same = 0;
+  for (let row = 0; row < a.length; row++) if (a[row] === b[row]) same++;
+  return same / a.length;
 }
 
 /** Leaks first: they make every figure a fiction. */
 function sentences(
   { training, int8 }: Built,
-  test: Examples,
+  test: BuiltOutputs,
   { classes, confusion }: Pick<Verdict, 'classes' | 'confusion'>,
 ): string[] {
   const unit = training.source.kind === 'table' ? 'rows' : 'windows';
@@ -131,9 +140,14 @@ function sentences(
   ];
 }
 
-function groupsPerClass({ classes, recordings }: Examples): Map<number, number> {
+function groupsPerClass({ classes, groups }: BuiltOutputs): Map<number, number> {
+  if (groups === null) {
+    const counts = new Map<number, number>();
+    for (const c of classes) counts.set(c, (counts.get(c) ?? 0) + 1);
+    return counts;
+  }
   const seen = new Map<number, Set<string>>();
-  recordings.forEach((id, i) => {
+  groups.forEach((id, i) => {
     const c = classes[i]!;
     seen.set(c, (seen.get(c) ?? new Set()).add(id));
   });

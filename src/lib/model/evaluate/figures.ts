@@ -1,5 +1,5 @@
 import { macroAuc } from './auc.js';
-import { type CalibrationBin, calibrationOf, sharesOf } from './calibration.js';
+import { type CalibrationBin, calibrationOf, shareOf } from './calibration.js';
 import { bootstrapInterval } from './intervals.js';
 import { type ClassFigures, classFigures, confusionOf, macroF1Of, wilsonInterval } from './metrics.js';
 
@@ -32,8 +32,8 @@ export interface Judged {
   /** [rows × classes], row-major: the larger, the more likely. Shares or logits. */
   scores: ArrayLike<number>;
   classes: readonly string[];
-  /** What the rows were drawn in, such as recordings; absent = each by itself. */
-  groups?: readonly string[];
+  /** What the rows were drawn in, such as recordings; null = each by itself, within its class; absent = each by itself. */
+  groups?: readonly string[] | null;
   /** False where nobody asks how certain the figures are: drawing again is what takes time. */
   resample?: boolean;
   seed?: number;
@@ -49,11 +49,15 @@ export function figuresOf(judged: Judged): Figures {
   const hits = confusion.reduce((sum, row, c) => sum + row[c]!, 0);
   const accuracy = n === 0 ? 0 : hits / n;
   const auc = macroAuc(truth, scores, count);
-  const shares = sharesOf(scores, count);
-  const confidence = Float64Array.from({ length: n }, (_, row) => shares[row * count + predicted[row]!]!);
-  const calibration = calibrationOf(confidence, right);
+  const share = shareOf(scores, count);
+  const calibration = calibrationOf(n, (row) => share(row, predicted[row]!), right);
   const interval = (statistic: (weights: Float64Array) => number | null) =>
-    resample ? bootstrapInterval(n, groups, statistic, { seed, strata: groups && truth }) : null;
+    resample
+      ? bootstrapInterval(n, groups ?? undefined, statistic, {
+          seed,
+          strata: groups === undefined ? undefined : truth,
+        })
+      : null;
   return {
     n,
     accuracy,

@@ -19,19 +19,19 @@ export function bootstrapInterval(
   { seed = 7, strata }: { seed?: number; strata?: ArrayLike<number> } = {},
 ): [number, number] | null {
   const numbers = groupNumbers(rows, groups);
-  const count = numbers.count;
+  const { count, of } = numbers;
   if (count < 2) return null;
   const strataMembers = membersOf(numbers, strata);
   const random = seededRandom(seed);
   const draws = Math.round(Math.min(1000, Math.max(100, mostWork / rows)));
   const times = new Float64Array(count);
-  const weights = new Float64Array(rows);
+  const weights = of ? new Float64Array(rows) : times;
   const found: number[] = [];
   for (let draw = 0; draw < draws; draw++) {
     times.fill(0);
     for (const members of strataMembers)
       for (let i = 0; i < members.length; i++) times[members[Math.floor(random() * members.length)]!]! += 1;
-    for (let row = 0; row < rows; row++) weights[row] = times[numbers.of[row]!]!;
+    if (of) for (let row = 0; row < rows; row++) weights[row] = times[of[row]!]!;
     const value = statistic(weights);
     if (value !== null && Number.isFinite(value)) found.push(value);
   }
@@ -40,30 +40,47 @@ export function bootstrapInterval(
   return [quantile(found, 0.025), quantile(found, 0.975)];
 }
 
-/** Groups of each stratum; all of them in one without strata. */
-function membersOf({ count, of }: ReturnType<typeof groupNumbers>, strata?: ArrayLike<number>): number[][] {
-  if (strata === undefined) return [Array.from({ length: count }, (_, group) => group)];
-  const seen = new Set<number>();
-  const members = new Map<number, number[]>();
-  of.forEach((group, row) => {
-    if (seen.has(group)) return;
-    seen.add(group);
-    const own = members.get(strata[row]!);
-    if (own) own.push(group);
-    else members.set(strata[row]!, [group]);
-  });
-  return [...members.values()];
+/** What rows belong to, by number; `of` null = each row to itself. */
+interface Grouped {
+  count: number;
+  of: Uint32Array | null;
 }
 
-function groupNumbers(rows: number, groups: readonly string[] | undefined) {
-  if (groups === undefined) return { count: rows, of: Uint32Array.from({ length: rows }, (_, i) => i) };
+/** Groups of each stratum, strata as their first rows come; all of them in one without strata. */
+function membersOf({ count, of }: Grouped, strata?: ArrayLike<number>): Uint32Array[] {
+  // The first row of a group says its stratum.
+  const stratum = new Int32Array(count).fill(-1);
+  const numbers = new Map<number, number>();
+  for (let row = 0; row < (of?.length ?? count); row++) {
+    const group = of ? of[row]! : row;
+    if (stratum[group]! >= 0) continue;
+    const own = strata === undefined ? 0 : strata[row]!;
+    const number = numbers.get(own) ?? numbers.size;
+    if (number === numbers.size) numbers.set(own, number);
+    stratum[group] = number;
+  }
+  const sizes = new Uint32Array(numbers.size);
+  for (const number of stratum) sizes[number]! += 1;
+  const members = Array.from(sizes, (size) => new Uint32Array(size));
+  const filled = new Uint32Array(numbers.size);
+  // In the order of their first rows, which is that of their numbers.
+  for (let group = 0; group < count; group++) {
+    const number = stratum[group]!;
+    members[number]![filled[number]!++] = group;
+  }
+  return members;
+}
+
+function groupNumbers(rows: number, groups: readonly string[] | undefined): Grouped {
+  if (groups === undefined) return { count: rows, of: null };
   const known = new Map<string, number>();
   for (const group of groups) if (!known.has(group)) known.set(group, known.size);
+  if (known.size === rows) return { count: rows, of: null };
   return { count: known.size, of: Uint32Array.from(groups, (group) => known.get(group)!) };
 }
 
 /** Of sorted values, between neighbours linearly (Hyndman and Fan's type 7). */
-export function quantile(sorted: readonly number[], share: number): number {
+export function quantile(sorted: ArrayLike<number>, share: number): number {
   const at = share * (sorted.length - 1);
   const low = Math.floor(at);
   const high = Math.min(low + 1, sorted.length - 1);

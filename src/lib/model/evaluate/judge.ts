@@ -9,10 +9,10 @@ import { valueFigures } from './values.js';
 export interface Answers {
   kind: OutputKind;
   /** [rows × width], row-major. */
-  outputs: Float32Array;
+  outputs: Float32Array | Float64Array;
   width: number;
-  /** [rows × inputs]: what a reconstruction is compared with. */
-  inputs: Float32Array;
+  /** [rows × inputs]: what a reconstruction is compared with; null = `outputs` are its errors, one a row. */
+  inputs: Float32Array | null;
   /** Index of the class of each row; not looked at where values are asked for. */
   truth: Int32Array;
   /** [rows × width]: the true values, where values are asked for. */
@@ -21,7 +21,8 @@ export interface Answers {
   classes: readonly string[];
   /** From which probability (0.5), and above which reconstruction error, a row is of the second class; null = not known. */
   threshold: number | null;
-  groups?: readonly string[];
+  /** What the rows were drawn in; null = each by itself, within its class; absent = each by itself. */
+  groups?: readonly string[] | null;
   /** False where nobody asks how certain the figures are. */
   resample?: boolean;
 }
@@ -68,7 +69,7 @@ function judgeClasses({ kind, outputs, width, truth, threshold, ...rest }: Answe
   const from = threshold ?? 0.5;
   return named(
     truth,
-    Int32Array.from(outputs, (p) => Number(p >= from)),
+    classesOf(outputs, (p) => p >= from),
     twoSided(outputs),
     from,
     rest,
@@ -77,12 +78,15 @@ function judgeClasses({ kind, outputs, width, truth, threshold, ...rest }: Answe
 
 /** Each row's mean squared error is its score: the larger, the more of the second class, the anomaly. */
 function judgeReconstruction({ outputs, inputs, width, truth, threshold, ...rest }: Answers): Verdict {
-  const errors = reconstructionErrors(inputs, outputs, width);
+  const errors =
+    inputs === null
+      ? Float64Array.from(outputs)
+      : reconstructionErrors(inputs, outputs as Float32Array, width);
   if (threshold === null) {
     const auc = aucOf(errors, (row) => truth[row] === 1);
     return { ...nothing, n: truth.length, auc, classes: [...rest.classes] };
   }
-  const predicted = Int32Array.from(errors, (error) => Number(error > threshold));
+  const predicted = classesOf(errors, (error) => error > threshold);
   // An error is no probability: only its order and its side of the threshold say something.
   const scores = twoSided(errors.map((error) => error / (error + threshold || 1)));
   return { ...named(truth, predicted, scores, threshold, rest), calibrationError: null, calibration: [] };
@@ -102,20 +106,19 @@ function named(
 
 function judgeValues({ outputs, width, values = [], groups, resample = true }: Answers): Verdict {
   const rows = outputs.length / width;
-  const errors = Array.from(outputs, (value, i) => ({ i, error: value - values[i]! }));
-  errors.sort((a, b) => Math.abs(b.error) - Math.abs(a.error));
+  const errorOf = (i: number) => outputs[i]! - values[i]!;
   const mae = (weights: Float64Array) =>
     valueFigures(values, outputs, width === 1 ? weights : repeated(weights, width)).mae;
   return {
     ...nothing,
     ...valueFigures(values, outputs),
     n: rows,
-    interval: resample ? bootstrapInterval(rows, groups, mae) : null,
-    worst: errors.slice(0, mostWorst).map(({ i, error }) => ({
+    interval: resample ? bootstrapInterval(rows, groups ?? undefined, mae) : null,
+    worst: largest(outputs.length, (i) => Math.abs(errorOf(i))).map((i) => ({
       row: Math.floor(i / width) + 1,
       truth: String(Number(values[i]!.toPrecision(6))),
       predicted: String(Number(outputs[i]!.toPrecision(6))),
-      score: error,
+      score: errorOf(i),
     })),
   };
 }
@@ -180,14 +183,32 @@ function worstRows(
   classes: readonly string[],
 ): Worst[] {
   const scoreOf = (row: number) => scores[row * classes.length + truth[row]!]!;
-  return Array.from(truth, (_, row) => row)
-    .filter((row) => truth[row] !== predicted[row])
-    .sort((a, b) => scoreOf(a) - scoreOf(b) || a - b)
-    .slice(0, mostWorst)
-    .map((row) => ({
-      row: row + 1,
-      truth: classes[truth[row]!]!,
-      predicted: classes[predicted[row]!]!,
-      score: scoreOf(row),
-    }));
+  const wrong = (row: number) => (truth[row] === predicted[row] ? null : -scoreOf(row));
+  return largest(truth.length, wrong).map((row) => ({
+    row: row + 1,
+    truth: classes[truth[row]!]!,
+    predicted: classes[predicted[row]!]!,
+    score: scoreOf(row),
+  }));
+}
+
+/** Places of the largest sizes, the largest first, of equal ones the first; null is none. */
+function largest(count: number, sizeOf: (place: number) => number | null): number[] {
+  const found: { place: number; size: number }[] = [];
+  for (let place = 0; place < count; place++) {
+    const size = sizeOf(place);
+    if (size === null || (found.length === mostWorst && size <= found[mostWorst - 1]!.size)) continue;
+    let at = found.length;
+    while (at > 0 && found[at - 1]!.size < size) at--;
+    found.splice(at, 0, { place, size });
+    found.length = Math.min(found.length, mostWorst);
+  }
+  return found.map(({ place }) => place);
+}
+
+/** 1 for those that are of the second class. */
+function classesOf(scores: ArrayLike<number>, isSecond: (score: number) => boolean): Int32Array {
+  const classes = new Int32Array(scores.length);
+  for (let row = 0; row < classes.length; row++) classes[row] = Number(isSecond(scores[row]!));
+  return classes;
 }

@@ -54,6 +54,7 @@ export async function openNetwork(bytes: Uint8Array, runtime: Runtime): Promise<
 /**
  * Outputs of all rows, [rows × outputs], row-major, as real values.
  * @param inputs [rows × network.inputs]: what the network takes, row-major
+ * @param before rows that lie before these, for messages
  * @throws AIOT_TFLITE_INPUT (an input that is not finite), AIOT_MODEL_UNFIT (an output that is not), and what `signal` was
  *   aborted with
  */
@@ -61,6 +62,7 @@ export function predictRows(
   network: RunningNetwork,
   inputs: Float32Array,
   signal?: AbortSignal,
+  before = 0,
 ): Float32Array {
   const rows = inputs.length / network.inputs;
   const out = new Float32Array(rows * network.outputs);
@@ -68,7 +70,7 @@ export function predictRows(
     if (row % 64 === 0) signal?.throwIfAborted();
     const answer = network.run(rowOf(inputs, network.inputs, row));
     const wrong = answer.findIndex((value) => !Number.isFinite(value));
-    if (wrong >= 0) throw noNumber(network, `row ${row + 1}: output ${wrong}`, answer[wrong]!);
+    if (wrong >= 0) throw noNumber(network, `row ${before + row + 1}: output ${wrong}`, answer[wrong]!);
     out.set(answer, row * network.outputs);
   }
   return out;

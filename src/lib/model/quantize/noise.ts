@@ -90,15 +90,20 @@ export function affordable(
   least: number,
   most: number,
 ): Float32Array[] {
-  const adds = graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0);
-  const each = Math.max(1, adds + activations(graph));
-  return spread(rows, Math.min(most, Math.max(least, Math.floor(budget / each))));
+  return spread(rows.length, affordableCount(graph, budget, least, most)).map((place) => rows[place]!);
 }
 
-/** At most `count` of the items, evenly picked. */
-export function spread<T>(items: readonly T[], count: number): T[] {
-  if (items.length <= count) return [...items];
-  return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]!);
+/** How many rows that are. */
+export function affordableCount(graph: Graph, budget: number, least: number, most: number): number {
+  const adds = graph.operators.reduce((sum, operator) => sum + multiplyAdds(graph, operator), 0);
+  const each = Math.max(1, adds + activations(graph));
+  return Math.min(most, Math.max(least, Math.floor(budget / each)));
+}
+
+/** Places of at most `count` of so many items, evenly picked. */
+export function spread(items: number, count: number): number[] {
+  if (items <= count) return Array.from({ length: items }, (_, i) => i);
+  return Array.from({ length: count }, (_, i) => Math.floor((i * items) / count));
 }
 
 /** Values that one run makes. */

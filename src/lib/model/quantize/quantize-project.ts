@@ -11,7 +11,7 @@ import { type Answer, evaluationOf, noAnswer } from './judge-rows.js';
 import { outcomeOf } from './outcome.js';
 import { prepareGraph } from './prepare.js';
 import type { QuantizeResult } from './result.js';
-import { affordableRows, rowsOf } from './rows.js';
+import { affordableOf, rowsOf } from './rows.js';
 import { type SearchOptions, searchQuantization } from './search.js';
 
 export interface QuantizeOptions extends DataSource, Partial<SearchOptions> {
@@ -37,11 +37,7 @@ export async function quantizeProject(options: QuantizeOptions): Promise<Quantiz
   const { file, source } = placesOf(emit, options.out, { file: build, folder });
   await refuseInputs([file], [buildFiles(project).float]);
   const prepared = prepareGraph(float.graph);
-  const train = trained.examples('train');
-  const { rows, note } = affordableRows(
-    prepared,
-    rowsOf(standardizeAll(train, training.standardization), train.inputSize),
-  );
+  const { rows, note } = affordableOf(prepared, trained.part('train'), training.standardization);
   const evaluation = settings.maxLoss === null ? null : validationOf(trained);
   const material = { rows, evaluation, lesson: { rows, evaluation } };
   const { quantized, steps, loss } = await searchQuantization(prepared, material, settings);

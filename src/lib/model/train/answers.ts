@@ -52,11 +52,7 @@ export function errorQuantile(
   network: NetworkSpec,
   share: number,
 ): number {
-  const errors = [...answersOf(outputs, inputs, network, null).values];
-  return quantile(
-    errors.sort((a, b) => a - b),
-    share,
-  );
+  return quantile(answersOf(outputs, inputs, network, null).values.sort(), share);
 }
 
 function largest(row: Float32Array): number {

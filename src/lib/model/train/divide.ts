@@ -1,9 +1,8 @@
 import { AiotError, type Project } from '../../core/index.js';
 import { checkSplit, leakError, type Split } from '../../data/index.js';
 import type { Material } from '../material.js';
-import type { Division } from './parts.js';
+import { type Division, truthOf } from './parts.js';
 import type { Plan } from './plan.js';
-import { examplesOfRows } from './rows/examples.js';
 import { requireGroups } from './rows/groups.js';
 import { splitRows } from './rows/split.js';
 import { splitRecordings } from './split.js';
@@ -22,10 +21,8 @@ export function divide({ config }: Project, material: Material, plan: Plan, aske
   if (asked === 'recording' || asked === 'device') {
     requireGroups(material, 'Add such a column, or divide by chance: leave out --split');
   }
-  const all = examplesOfRows(rows, classes, kind === 'value');
   const { split, train } = config.model;
-  const wanted = { names: classes.names, output: kind, wanted: split, seed: train.seed };
-  return { ...base, ...splitRows(rows.table, { ...wanted, classes: all.classes }) };
+  return { ...base, ...splitRows(rows, truthOf(base), { output: kind, wanted: split, seed: train.seed }) };
 }
 
 /**

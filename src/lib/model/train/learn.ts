@@ -13,7 +13,7 @@ import { hasClasses, type Part } from './fit/part.js';
 import type { Plan } from './plan.js';
 import { scaledOutput } from './scaled-output.js';
 import { standardizationFor, standardizeInPlace } from './standardize.js';
-import type { EpochFigures, Examples } from './types.js';
+import type { EpochFigures, Lesson } from './types.js';
 
 /** How to train; the fields of model.train in aiot.yaml. */
 export type TrainConfig = ProjectConfig['model']['train'];
@@ -51,7 +51,7 @@ export interface Learned {
    * What the network answers to examples, whose inputs it standardizes in place: the class named, or the value. Of a
    * reconstruction the class follows from the threshold.
    */
-  answers(examples: Examples): Answers;
+  answers(examples: Lesson): Answers;
   dispose(): void;
 }
 
@@ -60,7 +60,7 @@ export interface Learned {
  * @throws AIOT_TRAINING_DATA_UNFIT, AIOT_TRAINING_DIVERGED, AIOT_MODEL_UNFIT
  */
 export async function learn(
-  examples: { train: Examples; validation: Examples },
+  examples: { train: Lesson; validation: Lesson },
   { plan, train, backend, description, ...rest }: LearnOptions,
 ): Promise<Learned> {
   const { network, windows } = plan;
@@ -120,15 +120,15 @@ export async function learn(
 }
 
 /** A network that is to know what is normal learns from nothing else. */
-export function normalOnly<T extends Record<string, Examples>>(examples: T, { output }: NetworkSpec): T {
+export function normalOnly<T extends Record<string, Lesson>>(examples: T, { output }: NetworkSpec): T {
   if (output.kind !== 'reconstruction') return examples;
   const entries = Object.entries(examples).map(([name, own]) => [name, withoutAnomalies(own)]);
   return Object.fromEntries(entries) as T;
 }
 
-function withoutAnomalies(examples: Examples): Examples {
+function withoutAnomalies(examples: Lesson): Lesson {
   if (!examples.classes.some((c) => c !== 0)) return examples;
-  const { inputs, inputSize, classes, recordings } = examples;
+  const { inputs, inputSize, classes } = examples;
   const rows = [...classes.keys()].filter((row) => classes[row] === 0);
   rows.forEach((row, i) => {
     inputs.copyWithin(i * inputSize, row * inputSize, (row + 1) * inputSize);
@@ -138,11 +138,10 @@ function withoutAnomalies(examples: Examples): Examples {
     inputSize,
     classes: new Int32Array(rows.length),
     values: null,
-    recordings: rows.map((row) => recordings[row]!),
   };
 }
 
-export function requireExamples(parts: Record<'train' | 'validation', Examples>, plan: Plan): void {
+export function requireExamples(parts: Record<'train' | 'validation', Lesson>, plan: Plan): void {
   const { network, classes, signal } = plan;
   const needed = hasClasses(network.output.kind) ? classes.names : [];
   for (const [part, { classes: found }] of Object.entries(parts)) {
@@ -173,7 +172,7 @@ function targetScale(values: Float32Array | null): Scale | null {
   return { mean, deviation: deviation > 0 ? deviation : 1 };
 }
 
-function partOf(examples: Examples, standardization: Standardization, target: Scale | null): Part {
+function partOf(examples: Lesson, standardization: Standardization, target: Scale | null): Part {
   const { inputSize, classes, values } = examples;
   const inputs = standardizeInPlace(examples, standardization);
   const scaled = target && values ? values.map((value) => (value - target.mean) / target.deviation) : null;

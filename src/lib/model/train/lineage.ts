@@ -26,7 +26,7 @@ export function lineageOf(project: Project, { dataset, rows }: Material, split: 
     dataset: {
       name: dataset.name,
       digest: dataset.digest,
-      recordings: rows ? new Set(rows.table.groups ?? []).size : dataset.recordings.length,
+      recordings: rows ? (rows.table.groups ?? 0) : dataset.recordings.length,
       samples: rows ? rows.table.rows : sampleCount(dataset.recordings),
     },
     split,

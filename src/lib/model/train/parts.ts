@@ -4,9 +4,9 @@ import type { Material } from '../material.js';
 import type { NetworkSpec } from '../network/types.js';
 import { classIndex } from './classes.js';
 import { checkNumbers, pick, unfit, windowsOf } from './examples.js';
-import { examplesOfRows, pickRows } from './rows/examples.js';
+import { countOf, examplesOfRows, lessonsOfRows, piecesOfRows } from './rows/examples.js';
 import { partLetters } from './rows/split.js';
-import type { Classes, Examples, TrainingFile } from './types.js';
+import type { Classes, Examples, Lesson, TrainingFile } from './types.js';
 
 /** What says which examples are in which part. */
 export interface Division {
@@ -29,17 +29,63 @@ export function divisionOf({ network, classes, labels, signal, split, source }: 
  * @throws AIOT_TRAINING_DATA_UNFIT
  */
 export function examplesOfPart(material: Material, division: Division, part: Part): Examples {
-  const { network, classes, split, parts } = division;
+  const { network, split } = division;
   const { kind } = network.output;
-  if (material.rows) {
-    const all = examplesOfRows(material.rows, classes, kind === 'value');
-    return pickRows(all, parts ?? '', partLetters[part]);
-  }
+  if (material.rows) return examplesOfRows(material.rows, truthOf(division), partOf(division, part));
   const all = examplesOfRecordings(material, division, split[part]);
   if (split.by !== 'window') return all;
   const places = placesByWindow(all.recordings, split, part);
   const normal = kind === 'reconstruction' && part !== 'test';
   return pick(all, normal ? places.filter((row) => all.classes[row] === 0) : places);
+}
+
+/**
+ * What is trained on, and what chooses the epoch.
+ * @param stride of model.train: see `withStride`
+ * @throws AIOT_TRAINING_DATA_UNFIT
+ */
+export function lessonsOf(
+  material: Material,
+  division: Division,
+  stride: number | undefined,
+): Record<'train' | 'validation', Lesson> {
+  if (material.rows) {
+    const { train, validation } = partLetters;
+    const letters = [train, validation] as const;
+    const lessons = lessonsOfRows(material.rows, truthOf(division), division.parts ?? '', letters);
+    return { train: lessons[train]!, validation: lessons[validation]! };
+  }
+  return {
+    train: examplesOfPart(material, withStride(material, division, stride), 'train'),
+    validation: examplesOfPart(material, division, 'validation'),
+  };
+}
+
+/** A part whose examples are looked at one after another. */
+export interface PartPieces {
+  /** Examples of all pieces together. */
+  count: number;
+  /** Of a table some thousand at a time, read anew on each walk; of recordings all at once. @throws AIOT_TRAINING_DATA_UNFIT */
+  pieces(): Iterable<Examples>;
+}
+
+/** The same, in pieces. @throws AIOT_TRAINING_DATA_UNFIT */
+export function piecesOfPart(material: Material, division: Division, part: Part): PartPieces {
+  const { rows } = material;
+  if (!rows) {
+    const all = examplesOfPart(material, division, part);
+    return { count: all.classes.length, pieces: () => [all] };
+  }
+  const own = partOf(division, part);
+  return { count: countOf(own), pieces: () => piecesOfRows(rows, truthOf(division), own) };
+}
+
+export function truthOf({ network, classes }: Pick<Division, 'network' | 'classes'>) {
+  return { classes, values: network.output.kind === 'value' };
+}
+
+function partOf({ parts }: Division, part: Part) {
+  return { parts: parts ?? '', letter: partLetters[part] };
 }
 
 /**
@@ -61,11 +107,11 @@ export function examplesOfRecordings(
   const index = classIndex(classes);
   const wanted = new Set(ids);
   for (const recording of dataset.recordings) if (wanted.has(recording.id)) checkNumbers(recording);
-  const truthOf = (recording: Recording) => ({
+  const wantedOf = (recording: Recording) => ({
     class: kind === 'value' ? 0 : (index.get(recording.label ?? '') ?? (kind === 'reconstruction' ? 0 : -1)),
     value: kind === 'value' ? numberOf(recording) : 0,
   });
-  const all = windowsOf(dataset, wanted, signal, truthOf);
+  const all = windowsOf(dataset, wanted, signal, wantedOf);
   return kind === 'value' ? all : { ...all, values: null };
 }
 

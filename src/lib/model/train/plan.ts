@@ -91,7 +91,7 @@ function labelsForRows(
   model: ProjectConfig['model'],
   notes: string[],
 ): Record<string, string[]> {
-  if (table.labels === null) {
+  if (table.kinds === null) {
     if (output === 'reconstruction') {
       notes.push('no labels: every row counts as normal');
       return {};
@@ -102,7 +102,7 @@ function labelsForRows(
     );
   }
   if (output === 'value') return {};
-  const { labels, note } = labelsOfRows(table.labels, model.labels);
+  const { labels, note } = labelsOfRows(table.kinds, table.rows, model.labels);
   if (note) notes.push(note);
   return labels;
 }

@@ -1,6 +1,6 @@
 import { type Standardization, standardize } from '../../signal/index.js';
 import type { Plan } from './plan.js';
-import type { Examples } from './types.js';
+import type { Lesson } from './types.js';
 
 /** Below this share of a feature's magnitude its spread is rounding noise of single precision. */
 const relativeFloor = 1e-6;
@@ -10,7 +10,7 @@ const relativeFloor = 1e-6;
  * samples of a field share theirs, repeated per input: one input's own statistics would depend on where a window starts.
  * A feature that never varies gets deviation 1, so that it stays 0 instead of becoming noise.
  */
-export function fitStandardization({ inputs, inputSize }: Examples, fields?: number): Standardization {
+export function fitStandardization({ inputs, inputSize }: Lesson, fields?: number): Standardization {
   const groups = fields ?? inputSize;
   const mean = new Float64Array(groups);
   const variance = new Float64Array(groups);
@@ -30,7 +30,7 @@ export function fitStandardization({ inputs, inputSize }: Examples, fields?: num
 }
 
 /** All windows as the network's float input, row-major. */
-export function standardizeAll({ inputs, inputSize }: Examples, by: Standardization): Float32Array {
+export function standardizeAll({ inputs, inputSize }: Lesson, by: Standardization): Float32Array {
   const out = new Float32Array(inputs.length);
   for (let start = 0; start < out.length; start += inputSize) {
     const end = start + inputSize;
@@ -40,7 +40,7 @@ export function standardizeAll({ inputs, inputSize }: Examples, by: Standardizat
 }
 
 /** As `standardizeAll`, in the examples' own memory: for whoever does not need them as they were. */
-export function standardizeInPlace({ inputs, inputSize }: Examples, by: Standardization): Float32Array {
+export function standardizeInPlace({ inputs, inputSize }: Lesson, by: Standardization): Float32Array {
   for (let start = 0; start < inputs.length; start += inputSize) {
     const row = inputs.subarray(start, start + inputSize);
     standardize(row, by, row);
@@ -52,7 +52,7 @@ export function standardizeInPlace({ inputs, inputSize }: Examples, by: Standard
  * The standardization for a training part. Rows of a table that are standardized already, as a network's inputs, are taken as
  * they stand: every column's mean is within 0.25 of 0 and its deviation between 0.5 and 2.
  */
-export function standardizationFor(train: Examples, { windows, rows, signal }: Plan): Standardization {
+export function standardizationFor(train: Lesson, { windows, rows, signal }: Plan): Standardization {
   const fitted = fitStandardization(train, windows ? signal.fields.length : undefined);
   if (!rows) return fitted;
   const ready =

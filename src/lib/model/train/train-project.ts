@@ -21,7 +21,7 @@ import { foldsOf } from './folds/folds.js';
 import type { FoldsAsked } from './folds/types.js';
 import type { learn } from './learn.js';
 import { lineageOf, sourceOf } from './lineage.js';
-import { type Division, examplesOfPart, withStride } from './parts.js';
+import { type Division, lessonsOf } from './parts.js';
 import { planTraining } from './plan.js';
 import { resultOf, type TrainResult } from './result.js';
 import { trainerOf } from './trainer.js';
@@ -67,10 +67,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
   const checkpoint = buildFiles(project).checkpoint;
   const from = options.resume ? await resumed(checkpoint, run) : undefined;
   signal?.throwIfAborted();
-  const examples = {
-    train: examplesOfPart(material, withStride(material, division, train.stride), 'train'),
-    validation: examplesOfPart(material, division, 'validation'),
-  };
+  const examples = lessonsOf(material, division, train.stride);
   await requireWritable(buildFiles(project).float);
   const folds = options.folds
     ? await foldsOf(options.folds, { ...options, backend, material, plan, division })

@@ -3,8 +3,8 @@ import type { SignalSpec, Standardization } from '../../signal/index.js';
 import type { Lineage } from '../bundle/types.js';
 import type { NetworkSpec } from '../network/types.js';
 
-/** Examples ready for a network: inputs before standardization, each with what it should be answered with. */
-export interface Examples {
+/** What a network learns from: inputs before standardization, each with what it should be answered with. */
+export interface Lesson {
   /** [count × inputs], row-major. */
   inputs: Float32Array;
   /** Numbers in one example's input. */
@@ -16,6 +16,10 @@ export interface Examples {
   classes: Int32Array;
   /** The true value of each example where the network answers with values, null otherwise. */
   values: Float32Array | null;
+}
+
+/** Examples ready for a network, with where they come from. */
+export interface Examples extends Lesson {
   /**
    * What each example belongs to, and what figures are to be counted by: the recording's id; of a table the row's group, or
    * `row N` (from 1, as the file has them) where it has none.

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { AiotError, seededRandom, shuffled } from '../../../core/index.js';
+import { AiotError, seededRandom, shuffledNumbers } from '../../../core/index.js';
 import type { Graph } from '../../../formats/index.js';
 import { buildTrainable } from '../../network/build.js';
 import { type NetworkSpec, outputSize } from '../../network/types.js';
@@ -71,16 +71,18 @@ export async function fitNetwork(options: FitOptions): Promise<Fitted> {
     let last = from?.last;
     if (last) engine.load(last);
     const weighted = options.classWeights === 'balanced' && hasClasses(spec.output.kind);
-    const weightsOf = (part: Part) => (weighted ? rowWeights(train, part, spec) : null);
-    const weights = { train: weightsOf(train), validation: weightsOf(validation) };
+    const { output } = spec;
+    const weights = weighted
+      ? balancedWeights(train.classes, output.kind === 'classes' ? output.count : 2)
+      : null;
     let written = performance.now();
     while (history.length < epochs && history.length - (best?.epoch ?? history.length) < patience) {
       if (signal?.aborted) break;
       const epoch = history.length + 1;
-      const trained = await trainEpoch(engine, options, weights.train, epoch);
+      const trained = await trainEpoch(engine, options, weights, epoch);
       if (trained === null) break;
       const outputs = engine.forward(validation.inputs, validation.classes.length);
-      const { loss: valLoss, accuracy: valAccuracy } = assess(outputs, spec, validation, weights.validation);
+      const { loss: valLoss, accuracy: valAccuracy } = assess(outputs, spec, validation, weights);
       requireFinite(trained.loss, valLoss, epoch, epochs);
       const figures = { epoch, epochs, ...trained, valLoss, valAccuracy };
       history.push(figures);
@@ -133,10 +135,7 @@ async function trainEpoch(
   const count = train.classes.length;
   // A stream of chance of its own for each epoch, so that a training that was stopped goes on as if it had not been.
   const random = seededRandom(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(epoch, 0x85ebca6b));
-  const order = shuffled(
-    Array.from({ length: count }, (_, i) => i),
-    random,
-  );
+  const order = shuffledNumbers(count, random);
   const width = outputSize(spec);
   const most = Math.min(batch, count);
   const inputs = new Float32Array(most * train.inputSize);
@@ -147,10 +146,10 @@ async function trainEpoch(
   let right = 0;
   let turn = performance.now();
   for (let start = 0; start < count; start += batch) {
-    const rows = order.slice(start, start + batch);
+    const rows = order.subarray(start, start + batch);
     fillBatch(train, spec, rows, { inputs, targets });
     augment?.(inputs, rows.length, random);
-    if (factors) for (let i = 0; i < rows.length; i++) factors[i] = weights[rows[i]!]!;
+    if (factors) for (let i = 0; i < rows.length; i++) factors[i] = weights[train.classes[rows[i]!]!]!;
     const step = engine.step(
       inputs.subarray(0, rows.length * train.inputSize),
       targets.subarray(0, rows.length * width),
@@ -173,18 +172,6 @@ async function trainEpoch(
   await nextTurn();
   if (signal?.aborted) return null;
   return { loss: loss / count, accuracy: classes ? right / count : null };
-}
-
-/** Weights of the training part's classes, row by row of a part. */
-function rowWeights(train: Part, part: Part, { output }: NetworkSpec): Float32Array {
-  const count = output.kind === 'classes' ? output.count : 2;
-  const own = balancedWeights(train.classes, count);
-  if (part === train) return own;
-  const byClass = new Float32Array(count);
-  train.classes.forEach((c, row) => {
-    byClass[c] = own[row]!;
-  });
-  return Float32Array.from(part.classes, (c) => byClass[c]!);
 }
 
 function requireFinite(loss: number, valLoss: number, epoch: number, epochs: number): void {

@@ -11,7 +11,7 @@ export interface Assessment {
 /**
  * What an engine's outputs (logits, values, a reconstruction) cost, as the engine itself counts it: −log softmax of the true
  * class, the sigmoid's cross-entropy, or the mean squared error over the outputs.
- * @param weights one a row of the part; null = 1
+ * @param weights one a class; null = 1
  */
 export function assess(
   outputs: Float32Array,
@@ -25,7 +25,7 @@ export function assess(
   let right = 0;
   for (let row = 0; row < rows; row++) {
     const own = outputs.subarray(row * width, (row + 1) * width);
-    loss += (weights?.[row] ?? 1) * rowLoss(own, spec, part, row);
+    loss += (weights?.[part.classes[row]!] ?? 1) * rowLoss(own, spec, part, row);
     if (isRight(own, spec, part.classes[row]!)) right++;
   }
   return { loss: loss / rows, accuracy: hasClasses(spec.output.kind) ? right / rows : null };

@@ -43,10 +43,9 @@ export function fillBatch(
   }
 }
 
-/** total / (classes · count): every class weighs the same in the loss, however many examples it has. */
+/** Of each class total / (classes · count): every class weighs the same in the loss, however many examples it has. */
 export function balancedWeights(classes: Int32Array, count: number): Float32Array {
   const seen = new Float64Array(count);
   for (const c of classes) seen[c]! += 1;
-  const weights = Float32Array.from(seen, (n) => (n === 0 ? 0 : classes.length / (count * n)));
-  return Float32Array.from(classes, (c) => weights[c]!);
+  return Float32Array.from(seen, (n) => (n === 0 ? 0 : classes.length / (count * n)));
 }

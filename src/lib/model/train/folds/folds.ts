@@ -5,7 +5,7 @@ import type { Material } from '../../material.js';
 import type { Answers } from '../answers.js';
 import { pick } from '../examples.js';
 import type { Division } from '../parts.js';
-import { examplesOfRecordings, withStride } from '../parts.js';
+import { examplesOfRecordings, truthOf, withStride } from '../parts.js';
 import type { Plan } from '../plan.js';
 import { examplesOfRows } from '../rows/examples.js';
 import type { TrainOptions } from '../train-project.js';
@@ -49,7 +49,9 @@ export async function foldsOf(asked: FoldsAsked, options: FoldsOptions): Promise
     });
     const figures = foldFigures(pick(all, tested), said, plan.classes.names.length);
     const groups =
-      material.rows && !material.rows.table.groups ? [] : [...new Set(own.flatMap((unit) => unit.groups))];
+      material.rows && material.rows.table.groups === null
+        ? []
+        : [...new Set(own.flatMap((unit) => unit.groups))];
     found.push({ groups, examples: tested.length, bestEpoch, ...figures });
   }
   const file = reportOf(all, answers, found, options, by);
@@ -59,8 +61,7 @@ export async function foldsOf(asked: FoldsAsked, options: FoldsOptions): Promise
 
 /** All examples that have a part in the split: those without a label have none. */
 export function everything(material: Material, division: Division): Examples {
-  if (material.rows)
-    return examplesOfRows(material.rows, division.classes, division.network.output.kind === 'value');
+  if (material.rows) return examplesOfRows(material.rows, truthOf(division));
   const { train, validation, test } = division.split;
   return examplesOfRecordings(material, division, [...train, ...validation, ...test]);
 }
@@ -134,7 +135,7 @@ function reportOf(
   return {
     spec: 'aiot-folds/1',
     model: modelName(project),
-    by: material.rows ? (material.rows.table.groups ? 'group' : 'row') : by,
+    by: material.rows ? (material.rows.table.groups === null ? 'row' : 'group') : by,
     folds,
     mean: { accuracy: over('accuracy'), macroF1: over('macroF1'), rmse: over('rmse') },
     pooled: pooledFigures(all, answers, names.length),

@@ -1,7 +1,7 @@
 import { AiotError, seededRandom, shuffled } from '../../../core/index.js';
 import type { Material } from '../../material.js';
 import { requireGroups } from '../rows/groups.js';
-import { rowsOf, sameNames, sameRows } from '../rows/split.js';
+import { rowsOf, sameNames, sameRows } from '../rows/units.js';
 import { joinCopies } from '../split.js';
 import type { Examples } from '../types.js';
 import type { FoldsAsked } from './types.js';

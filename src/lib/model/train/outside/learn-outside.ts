@@ -12,7 +12,7 @@ import type { Part } from '../fit/part.js';
 import type { Learned, LearnOptions } from '../learn.js';
 import { normalOnly, requireExamples } from '../learn.js';
 import { standardizationFor, standardizeInPlace } from '../standardize.js';
-import type { Examples } from '../types.js';
+import type { Lesson } from '../types.js';
 import { runCommand } from './run-command.js';
 import { networkFrom } from './take-network.js';
 import { writeTask } from './write-task.js';
@@ -23,7 +23,7 @@ import { writeTask } from './write-task.js';
  * @throws AIOT_TRAINING_COMMAND, AIOT_TFLITE_*, AIOT_MODEL_UNFIT, and what `signal` was aborted with
  */
 export async function learnOutside(
-  examples: { train: Examples; validation: Examples },
+  examples: { train: Lesson; validation: Lesson },
   options: LearnOptions,
 ): Promise<Learned> {
   const { plan, train: config, folder, signal } = options;
@@ -120,7 +120,7 @@ export async function measured(
   };
 }
 
-export function partOf(examples: Examples, standardization: Standardization): Part {
+export function partOf(examples: Lesson, standardization: Standardization): Part {
   const { inputSize, classes, values } = examples;
   return { inputs: standardizeInPlace(examples, standardization), inputSize, classes, values };
 }

@@ -1,41 +1,136 @@
 import type { Rows } from '../../material.js';
 import { classIndex } from '../classes.js';
-import { pick, unfit } from '../examples.js';
-import type { Classes, Examples } from '../types.js';
+import { unfit } from '../examples.js';
+import type { Classes, Examples, Lesson } from '../types.js';
 import { valuesOfRows } from './classes.js';
 
+/** What rows are to a network. */
+export interface RowTruth {
+  classes: Classes;
+  /** Whether the labels are values. */
+  values: boolean;
+}
+
+/** The rows that bear this letter. */
+export interface RowPart {
+  /** One letter a row. */
+  parts: string;
+  letter: string;
+}
+
+/** Rows that lie near each other in the file. */
+interface Piece extends Lesson {
+  /** Of each its place in the file, from 0. */
+  places: Uint32Array;
+  groups: string[] | null;
+}
+
 /**
- * All rows of a table as examples.
- * @param values whether the labels are values
- * @throws AIOT_TRAINING_DATA_UNFIT, naming the row and its label
+ * Rows of a table in the file's order, as the file is read: some thousand at a time.
+ * @param part absent = all of them
+ * @throws AIOT_TRAINING_DATA_UNFIT, naming the row and its label; what `TableFile.pieces` throws
  */
-export function examplesOfRows({ table, file, label }: Rows, classes: Classes, values: boolean): Examples {
-  const { inputs, columns, rows, labels, groups } = table;
-  const index = classIndex(classes);
-  const truth = new Int32Array(rows);
-  if (!values && labels !== null && index.size > 0) {
-    for (let row = 0; row < rows; row++) {
-      const c = index.get(labels[row]!);
-      if (c === undefined) {
-        throw unfit(
-          `${file}: row ${row + 1}: expected a label of ${classes.names.join(', ')}, got "${labels[row]}"`,
-        );
+export function* walkRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable<Piece> {
+  const { table, file } = rows;
+  const index = classIndex(truth.classes);
+  let before = 0;
+  for (const { inputs, columns, rows: count, labels, groups } of table.pieces()) {
+    const classes = new Int32Array(count);
+    if (!truth.values && labels !== null && index.size > 0) {
+      for (let row = 0; row < count; row++) {
+        const c = index.get(labels[row]!);
+        if (c === undefined) {
+          throw unfit(
+            `${file}: row ${before + row + 1}: expected a label of ${truth.classes.names.join(', ')}, got "${labels[row]}"`,
+          );
+        }
+        classes[row] = c;
       }
-      truth[row] = c;
+    }
+    const values = truth.values ? valuesOfRows(labels ?? [], rows, before) : null;
+    const places = new Uint32Array(count);
+    const inputSize = columns.length;
+    let taken = 0;
+    // A piece is nobody else's: what is chosen moves to its front.
+    for (let row = 0; row < count; row++) {
+      if (part && part.parts[before + row] !== part.letter) continue;
+      inputs.copyWithin(taken * inputSize, row * inputSize, (row + 1) * inputSize);
+      classes[taken] = classes[row]!;
+      if (values) values[taken] = values[row]!;
+      if (groups) groups[taken] = groups[row]!;
+      places[taken++] = before + row;
+    }
+    yield {
+      inputs: inputs.subarray(0, taken * inputSize),
+      inputSize,
+      classes: classes.subarray(0, taken),
+      values: values?.subarray(0, taken) ?? null,
+      places: places.subarray(0, taken),
+      groups: groups?.slice(0, taken) ?? null,
+    };
+    before += count;
+  }
+}
+
+/** The same with the names of what they belong to. */
+export function* piecesOfRows(rows: Rows, truth: RowTruth, part?: RowPart): Iterable<Examples> {
+  for (const { places, groups, ...lesson } of walkRows(rows, truth, part)) {
+    yield { ...lesson, recordings: groups ?? Array.from(places, (place) => `row ${place + 1}`) };
+  }
+}
+
+/** The same as a whole. */
+export function examplesOfRows(rows: Rows, truth: RowTruth, part?: RowPart): Examples {
+  const room = roomFor(rows, truth, part ? countOf(part) : rows.table.rows);
+  const recordings: string[] = [];
+  let at = 0;
+  for (const { inputs, classes, values, recordings: names } of piecesOfRows(rows, truth, part)) {
+    room.inputs.set(inputs, at * room.inputSize);
+    room.classes.set(classes, at);
+    if (values) room.values?.set(values, at);
+    for (const name of names) recordings.push(name);
+    at += classes.length;
+  }
+  return { ...room, recordings };
+}
+
+/** Several parts in one walk, each under its letter, without names, of which there are as many as rows. */
+export function lessonsOfRows<L extends string>(
+  rows: Rows,
+  truth: RowTruth,
+  parts: string,
+  letters: readonly L[],
+): Record<L, Lesson> {
+  const all = letters.map((letter) => roomFor(rows, truth, countOf({ parts, letter })));
+  const filled = new Uint32Array(letters.length);
+  for (const { inputs, inputSize, classes, values, places } of walkRows(rows, truth)) {
+    for (let row = 0; row < places.length; row++) {
+      const which = letters.indexOf(parts[places[row]!] as L);
+      if (which < 0) continue;
+      const own = all[which]!;
+      const at = filled[which]!++;
+      for (let i = 0; i < inputSize; i++) own.inputs[at * inputSize + i] = inputs[row * inputSize + i]!;
+      own.classes[at] = classes[row]!;
+      if (own.values && values) own.values[at] = values[row]!;
     }
   }
+  return Object.fromEntries(letters.map((letter, i) => [letter, all[i]!])) as Record<L, Lesson>;
+}
+
+/** Made once: a table may be most of what there is of memory. */
+function roomFor({ table }: Rows, { values }: RowTruth, count: number): Lesson {
+  const inputSize = table.columns.length;
   return {
-    inputs,
-    inputSize: columns.length,
-    classes: truth,
-    values: values ? valuesOfRows(labels ?? [], file, label) : null,
-    recordings: groups ?? Array.from({ length: rows }, (_, row) => `row ${row + 1}`),
+    inputs: new Float32Array(count * inputSize),
+    inputSize,
+    classes: new Int32Array(count),
+    values: values ? new Float32Array(count) : null,
   };
 }
 
-/** The examples of the rows that bear this letter. */
-export function pickRows(examples: Examples, parts: string, letter: string): Examples {
-  const rows: number[] = [];
-  for (let row = 0; row < parts.length; row++) if (parts[row] === letter) rows.push(row);
-  return pick(examples, rows);
+/** How many rows bear the letter. */
+export function countOf({ parts, letter }: RowPart): number {
+  let count = 0;
+  for (let at = parts.indexOf(letter); at >= 0; at = parts.indexOf(letter, at + 1)) count++;
+  return count;
 }

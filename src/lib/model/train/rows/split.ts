@@ -1,6 +1,9 @@
-import { AiotError, plural, seededRandom, shuffled } from '../../../core/index.js';
-import { type Part, partSizes, type Split, type Table } from '../../../data/index.js';
+import { AiotError, plural, seededRandom, shuffledNumbers } from '../../../core/index.js';
+import { type Part, partSizes, type Split } from '../../../data/index.js';
+import type { Rows } from '../../material.js';
 import type { NetworkOutput } from '../../network/types.js';
+import { type RowTruth, walkRows } from './examples.js';
+import { namesTogether, rowsTogether, type Units } from './units.js';
 
 /** One letter a row in training.json. */
 export const partLetters: Record<Part | 'none', string> = {
@@ -20,53 +23,37 @@ export interface RowSplit {
  * Divides the rows of a table into about 60 % for training, 15 % for choosing and 25 % for the figures, class by class. Rows
  * of one group stay together, and so do equal rows. By time, the last rows of the file are for the figures. A network that
  * is to know what is normal gets normal rows alone: all others are for the figures.
- * @param classes of each row; all 0 where there are none
- * @throws AIOT_DATA_TOO_FEW
+ * @throws AIOT_DATA_TOO_FEW, AIOT_TRAINING_DATA_UNFIT
  */
 export function splitRows(
-  table: Table,
-  {
-    classes,
-    names,
-    output,
-    wanted,
-    seed,
-  }: {
-    classes: ArrayLike<number>;
-    names: string[];
-    output: NetworkOutput['kind'];
-    wanted: Split['by'];
-    seed: number;
-  },
+  rows: Rows,
+  truth: RowTruth,
+  { output, wanted, seed }: { output: NetworkOutput['kind']; wanted: Split['by']; seed: number },
 ): RowSplit {
-  const grouped = table.groups !== null && wanted !== 'window' && wanted !== 'time';
-  const units = grouped ? sameNames(table.groups!) : sameRows(table.inputs, table.columns.length);
-  const numbers = Array.from({ length: units.count }, (_, unit) => unit);
-  const order = wanted === 'time' ? numbers : shuffled(numbers, seededRandom(seed));
-  const given = new Uint8Array(units.count);
-  const give = (unit: number, part: Part) => {
-    given[unit] = partLetters[part].charCodeAt(0);
-  };
-  const strata = new Map<number, number[]>();
+  const grouped = rows.table.groups !== null && wanted !== 'window' && wanted !== 'time';
+  const { units, classes, names } = readUnits(rows, truth, grouped);
+  const { count } = units;
   const commonest = commonestOf(units, classes);
-  for (const unit of order) {
+  const strata = new Map<number, Stratum>();
+  for (let unit = 0; unit < count; unit++) {
     const c = commonest[unit]!;
     const own = strata.get(c);
-    if (output === 'reconstruction' && c > 0) give(unit, 'test');
-    else if (own) own.push(unit);
-    else strata.set(c, [unit]);
+    if (own) own.units++;
+    else strata.set(c, { units: 1, given: 0, test: output === 'reconstruction' && c > 0 });
   }
   for (const [c, own] of [...strata].sort(([a], [b]) => a - b)) {
-    if (own.length < 3) throw tooFew(names[c], own.length, grouped);
-    const { validation, test } = partSizes(own.length);
-    own.forEach((unit, i) => {
-      const fromEnd = own.length - 1 - i;
-      give(unit, fromEnd < test ? 'test' : fromEnd < test + validation ? 'validation' : 'train');
-    });
+    if (!own.test && own.units < 3) throw tooFew(truth.classes.names[c], own.units, grouped);
   }
-  const parts = Buffer.from(Uint8Array.from(units.of, (unit) => given[unit]!)).toString('latin1');
+  const order = wanted === 'time' ? null : shuffledNumbers(count, seededRandom(seed));
+  const given = new Uint8Array(count);
+  for (let i = 0; i < count; i++) {
+    const unit = order ? order[i]! : i;
+    given[unit] = partLetters[nextPart(strata.get(commonest[unit]!)!)].charCodeAt(0);
+  }
+  const letters = Buffer.alloc(units.of.length);
+  for (let row = 0; row < letters.length; row++) letters[row] = given[units.of[row]!]!;
   const ids = (part: Part) =>
-    grouped ? [...new Set(table.groups!.filter((_, row) => parts[row] === partLetters[part]))].sort() : [];
+    names.filter((_, unit) => given[unit] === partLetters[part].charCodeAt(0)).sort();
   return {
     split: {
       by: grouped ? 'group' : wanted === 'time' ? 'time' : 'row',
@@ -75,68 +62,41 @@ export function splitRows(
       validation: ids('validation'),
       test: ids('test'),
     },
-    parts,
+    parts: letters.toString('latin1'),
   };
 }
 
-/** Rows that stay together are a unit. Units have the order of their first rows. */
-export interface Units {
-  /** Of each row its unit. */
-  of: Int32Array;
-  count: number;
+/** The units of one class. */
+interface Stratum {
+  units: number;
+  /** How many of them have their part. */
+  given: number;
+  /** Whether all of them are for the figures. */
+  test: boolean;
 }
 
-/** Rows whose names are equal. */
-export function sameNames(names: readonly string[]): Units {
-  const units = new Map<string, number>();
-  const of = Int32Array.from(names, (name) => {
-    const unit = units.get(name) ?? units.size;
-    if (unit === units.size) units.set(name, unit);
-    return unit;
-  });
-  return { of, count: units.size };
+/** The part of a class's next unit: first those that are trained on, then those that choose, then those for the figures. */
+function nextPart(stratum: Stratum): Part {
+  if (stratum.test) return 'test';
+  const { validation, test } = partSizes(stratum.units);
+  const fromEnd = stratum.units - 1 - stratum.given++;
+  return fromEnd < test ? 'test' : fromEnd < test + validation ? 'validation' : 'train';
 }
 
-/** Rows whose numbers are equal, bit by bit: a table of a million rows has no room for a key of each. @param width numbers in a row */
-export function sameRows({ buffer, byteOffset, length }: Float32Array, width: number): Units {
-  const words = new Uint32Array(buffer, byteOffset, length);
-  const of = new Int32Array(length / width);
-  // The first row of each unit, where its hash or the next free place is; twice as many places as rows, a power of two.
-  const places = new Int32Array(2 ** Math.ceil(Math.log2(2 * of.length + 2))).fill(-1);
-  const mask = places.length - 1;
-  const equal = (a: number, b: number) => {
-    for (let i = 0; i < width; i++) if (words[a * width + i] !== words[b * width + i]) return false;
-    return true;
-  };
-  let count = 0;
-  for (let row = 0; row < of.length; row++) {
-    let at = hashOf(words, row * width, width) & mask;
-    while (places[at]! >= 0 && !equal(places[at]!, row)) at = (at + 1) & mask;
-    const first = places[at]!;
-    if (first < 0) places[at] = row;
-    of[row] = first < 0 ? count++ : of[first]!;
+/** What stays together, and of which class each row is. @returns also the names of the groups, in the order of the units */
+function readUnits(rows: Rows, truth: RowTruth, grouped: boolean) {
+  const { rows: count, columns } = rows.table;
+  const classes = new Int32Array(count);
+  const named = grouped ? namesTogether(count) : null;
+  const equal = grouped ? null : rowsTogether(count, columns.length);
+  let at = 0;
+  for (const piece of walkRows(rows, truth)) {
+    classes.set(piece.classes, at);
+    at += piece.classes.length;
+    named?.add(piece.groups ?? []);
+    equal?.add(piece.inputs);
   }
-  return { of, count };
-}
-
-/** FNV-1a by words, its upper half mixed in: what lies in a float's upper bits must reach the lower ones. */
-function hashOf(words: Uint32Array, from: number, width: number): number {
-  let hash = 0x811c9dc5;
-  for (let i = from; i < from + width; i++) {
-    hash = Math.imul(hash ^ words[i]!, 0x01000193);
-    hash ^= hash >>> 15;
-  }
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  return (hash ^ (hash >>> 13)) >>> 0;
-}
-
-/** The rows of each unit. */
-export function rowsOf({ of, count }: Units): number[][] {
-  const rows = Array.from({ length: count }, (): number[] => []);
-  of.forEach((unit, row) => {
-    rows[unit]!.push(row);
-  });
-  return rows;
+  return { classes, units: (named ?? equal!).units(), names: named?.names() ?? [] };
 }
 
 /** The class that most rows of each unit have, of as many the smallest. */
