@@ -5,11 +5,13 @@ import {
   type ExportFormat,
   type PageQuery,
   pageOfRows,
+  type RecordingPoints,
   type RecordingShown,
   type StoredRecording,
 } from '../../registry/index.js';
 import type { Entry } from '../journal/entry.js';
 import { parquetExport } from '../journal/export/parquet.js';
+import { pointsOf } from '../journal/export/points.js';
 import { type Samples, samplesOf } from '../journal/export/rows.js';
 import { csvExport, ndjsonExport } from '../journal/export/text.js';
 import { fieldsOf, missingIn, type Take } from '../journal/takes.js';
@@ -35,6 +37,13 @@ export interface Datasets {
   ): Promise<DatasetListing>;
   /** @throws AIOT_NOT_FOUND */
   show(stream: string, device: string, recording: string): Promise<RecordingShown>;
+  /** One recording as a plot needs it. @throws AIOT_NOT_FOUND */
+  points(
+    stream: string,
+    device: string,
+    recording: string,
+    query: { points: number; from?: number | undefined; to?: number | undefined },
+  ): Promise<RecordingPoints>;
   /** One recording: its fields, one sample a line, in the recording's order. @throws AIOT_NOT_FOUND */
   csv(stream: string, device: string, recording: string): Promise<AsyncGenerator<string>>;
   /** Samples of a stream, as bytes of a file. @throws AIOT_NOT_FOUND */
@@ -130,6 +139,12 @@ export function datasetsOf(telemetry: Telemetry, labels: Labels): Datasets {
       const said = row?.said ?? nothing;
       const history = await labels.history(stream, device, recording);
       return { ...shown(take, said), stream, fields, history };
+    },
+    async points(stream, device, recording, { points: most, from, to }) {
+      const { rateHz } = await findTake(stream, device, recording);
+      const { fields } = await find(stream);
+      const batches = samples(stream, { device, recording, from, to });
+      return { fields, ...(await pointsOf(fields, batches, { most, rateHz })) };
     },
     async csv(stream, device, recording) {
       const { fields } = await find(stream);

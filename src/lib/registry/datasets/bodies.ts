@@ -79,6 +79,28 @@ export const recordingShownSchema = storedRecordingSchema.extend({
 });
 export type RecordingShown = z.output<typeof recordingShownSchema>;
 
+/** GET /datasets/{stream}/recordings/{device}/{recording}/points?points&from&to */
+export const pointsQuerySchema = z.object({
+  /** Rows at most, but for those of pauses. */
+  points: z.coerce.number().int().min(10).max(20_000).default(2000),
+  /** ms since 1970, both in it. */
+  from: z.coerce.number().optional(),
+  to: z.coerce.number().optional(),
+});
+/** Samples as a plot needs them. */
+export const recordingPointsSchema = z.object({
+  fields: z.array(z.string()),
+  /** Samples that the rows stand for. */
+  samples: z.int(),
+  /** Rows are the least and the greatest values of stretches of time; false = they are the samples. */
+  reduced: z.boolean(),
+  /** ms since 1970, rising. */
+  t: z.array(z.number()),
+  /** Values of each field, in the order of `fields`; null = none, as in the row of a pause. */
+  columns: z.array(z.array(z.number().nullable())),
+});
+export type RecordingPoints = z.output<typeof recordingPointsSchema>;
+
 const labelShape = {
   device: name,
   recording: name,

@@ -13,10 +13,12 @@ import {
   type LabelsRequest,
   labelRequestSchema,
   labelsReplySchema,
+  type RecordingPoints,
   type RecordingShown,
   type RemovedRecordings,
   type Retention,
   type RetentionRequest,
+  recordingPointsSchema,
   recordingShownSchema,
   removedRecordingsSchema,
   retentionSchema,
@@ -59,6 +61,18 @@ export function datasetCalls(transport: Transport) {
     ): Promise<DatasetListing> => transport.json('GET', `${path(stream)}${queryOf(query)}`, datasetSchema),
     show: (stream: string, device: string, recording: string): Promise<RecordingShown> =>
       transport.json('GET', `${recordingPath(stream, device, recording)}/about`, recordingShownSchema),
+    /** What a plot of one recording needs. */
+    points: (
+      stream: string,
+      device: string,
+      recording: string,
+      query: { points?: number; from?: number; to?: number } = {},
+    ): Promise<RecordingPoints> =>
+      transport.json(
+        'GET',
+        `${recordingPath(stream, device, recording)}/points${queryOf(query)}`,
+        recordingPointsSchema,
+      ),
     /** One recording as CSV with a header of the fields. */
     csv: async (stream: string, device: string, recording: string): Promise<string> => {
       const answer = await transport.call('GET', recordingPath(stream, device, recording));

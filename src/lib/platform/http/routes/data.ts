@@ -9,6 +9,8 @@ import {
   labelsReplySchema,
   labelsRequestSchema,
   pageQuerySchema,
+  pointsQuerySchema,
+  recordingPointsSchema,
   recordingShownSchema,
   recordingsQuerySchema,
   removalQuerySchema,
@@ -83,6 +85,19 @@ export const dataRoutes: Routes =
         },
       },
       ({ params }) => datasets.show(params.stream, params.device, params.recording),
+    );
+
+    app.get(
+      '/datasets/:stream/recordings/:device/:recording/points',
+      {
+        schema: {
+          summary: 'One recording as a plot needs it: so many rows at most',
+          params: recording,
+          querystring: pointsQuerySchema,
+          response: { 200: recordingPointsSchema },
+        },
+      },
+      ({ params, query }) => datasets.points(params.stream, params.device, params.recording, query),
     );
 
     app.delete(
