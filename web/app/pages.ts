@@ -23,6 +23,16 @@ export const pages: readonly PageEntry[] = [
     load: async () => (await import('../pages/fleet/devices.js')).Devices,
   },
   {
+    path: 'models',
+    title: 'Models',
+    load: async () => (await import('../pages/models/models.js')).Models,
+  },
+  {
+    path: 'datasets',
+    title: 'Datasets',
+    load: async () => (await import('../pages/data/datasets.js')).Datasets,
+  },
+  {
     path: 'rollouts',
     title: 'Rollouts',
     load: async () => (await import('../pages/rollouts/rollouts.js')).Rollouts,

@@ -1,0 +1,153 @@
+import { join } from 'node:path';
+import type { MqttClient } from 'mqtt';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Bundle, packBundle, unpackBundle } from '../../src/lib/model/index.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { pushTiny, tinyBundle } from '../support/bundle.js';
+import { type Dashboard, type DashboardPage, dashboard, expectAccessible } from '../support/dashboard.js';
+import { connectDevice } from '../support/mqtt.js';
+import { describeReal } from '../support/real.js';
+
+/** Samples of the recording `long`. */
+const [messages, batch, rate] = [60, 500, 100];
+const began = Date.parse('2026-11-01T10:00:00Z');
+
+describeReal('chromium', 'models and datasets in a browser', () => {
+  let own: Dashboard;
+  let device: MqttClient;
+  beforeAll(async () => {
+    own = await dashboard();
+    const { client, key } = own.platform;
+    await pushTiny(client, key, { name: 'har', bundle: evaluated(0.91, true) });
+    await pushTiny(client, key, { name: 'har', bundle: evaluated(0.84, false) });
+    const out = join(own.platform.folder, 'wrist-1');
+    await provisionDevice({ client, name: 'wrist-1', type: 'virtual', out });
+    device = await connectDevice(own.platform.platform.urls.mqtts, out);
+    for (let seq = 0; seq < messages; seq++) await publish('long', seq);
+    await publish('short', 0);
+  });
+  afterAll(async () => {
+    await device.endAsync(true);
+    await own.stop();
+  });
+
+  const publish = (recording: string, seq: number) => {
+    const of = (wave: (t: number) => number) =>
+      Array.from({ length: batch }, (_, i) => wave((seq * batch + i) / rate));
+    const x = of((t) => Math.sin(t / 4) + 0.2 * Math.sin(t * 9));
+    const y = of((t) => (Math.floor(t / 60) % 2 === 0 ? 0.3 * Math.cos(t) : 1.6 * Math.cos(t * 3)));
+    const t = began + (seq * batch * 1000) / rate;
+    const payload = JSON.stringify({ seq, t, rate, recording, x, y });
+    return device.publishAsync('aiot/v1/wrist-1/telemetry/motion', payload, { qos: 1 });
+  };
+
+  it('shows versions, compares two, and promotes one past a gate with a reason', async () => {
+    const { page, troubles } = await own.open('#/models');
+    await page.getByRole('link', { name: 'har' }).click();
+    await page.getByRole('button', { name: 'Compare' }).click();
+    await page.getByRole('row', { name: /^macro F1/ }).waitFor();
+    expect(await page.getByRole('row', { name: /^macro F1/ }).innerText()).toMatch(/−\d+\.\d points/);
+    await page.getByRole('link', { name: '@2', exact: true }).click();
+    await page.getByRole('heading', { name: 'har@2', level: 1 }).waitFor();
+    await expectFits(page);
+    expect(await page.getByRole('row', { name: /^accuracy/ }).innerText()).toContain('80.1 % to 87.2 %');
+    await page.getByRole('button', { name: 'Promote to staging' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Promote', exact: true }).click();
+    await page.getByText('AIOT_GATE_FAILED').waitFor();
+    await expectAccessible(page);
+    await page.getByLabel('Go on all the same').fill('tried on the bench');
+    await page.getByRole('dialog').getByRole('button', { name: 'Promote', exact: true }).click();
+    await page.getByRole('button', { name: 'Back to dev' }).waitFor();
+    expect((await own.platform.client.models.get('har', 2)).stage).toBe('staging');
+    // The browser itself says that the gate answered no.
+    expect(troubles.filter((line) => !line.includes('422') && !line.includes('409'))).toEqual([]);
+    await page.context().close();
+  });
+
+  it('labels a span that is dragged over, takes it back, and zooms', async () => {
+    const { page, troubles } = await own.open('#/datasets');
+    await page.getByRole('link', { name: 'motion' }).click();
+    await page.getByRole('link', { name: 'long' }).click();
+    await page.getByText('least and greatest of 30,000 samples').waitFor();
+    const drag = async (from: number, to: number) => {
+      const box = await page.locator('.u-over').boundingBox();
+      if (!box) throw new Error('no plot');
+      await page.mouse.move(box.x + box.width * from, box.y + 50);
+      await page.mouse.down();
+      await page.mouse.move(box.x + box.width * to, box.y + 60, { steps: 4 });
+      await page.mouse.up();
+    };
+    await page.getByLabel('Drag labels').check();
+    await drag(0.2, 0.4);
+    await page.getByLabel('Label', { exact: true }).fill('shaking');
+    await page.getByRole('button', { name: 'Give label' }).click();
+    await page.getByText('Labelled shaking').waitFor();
+    const [part] = (await own.platform.client.datasets.show('motion', 'wrist-1', 'long')).parts;
+    expect(part?.label).toBe('shaking');
+    expect(Math.abs((part?.from ?? 0) - began - 60_000)).toBeLessThan(1000);
+    expect(Math.abs((part?.to ?? 0) - began - 120_000)).toBeLessThan(1000);
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByText('No label yet.').waitFor();
+    await page.getByLabel('Drag zooms').check();
+    await drag(0.5, 0.52);
+    await page.getByText(/^\d{3} samples$/).waitFor();
+    await page.getByRole('application').press('0');
+    await page.getByText('least and greatest of 30,000 samples').waitFor();
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+
+  it('is readable by all, on a phone too', async () => {
+    const hashes = ['#/models', '#/models/har', '#/models/har/1', '#/models/har/compare?a=1&b=2'];
+    const data = ['#/datasets', '#/datasets/motion', '#/datasets/motion/wrist-1/long'];
+    for (const [dark, width] of [
+      [true, 1280],
+      [false, 390],
+    ] as const) {
+      const opened = await own.open('#/', { dark, width });
+      for (const hash of [...hashes, ...data]) await look(opened, hash);
+      expect(opened.troubles).toEqual([]);
+      await opened.context.close();
+    }
+  });
+
+  const look = async ({ page }: DashboardPage, hash: string) => {
+    await page.goto(new URL(`/${hash}`, own.platform.platform.urls.http).href);
+    await page.getByRole('table').or(page.getByRole('application')).first().waitFor();
+    await expectAccessible(page);
+    await expectFits(page);
+  };
+});
+
+async function expectFits(page: DashboardPage['page']): Promise<void> {
+  expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+}
+
+/** A bundle whose evaluation said so. */
+function evaluated(macroF1: number, passed: boolean): Uint8Array {
+  const bundle: Bundle = unpackBundle(tinyBundle('har', passed ? 1 : 2));
+  const confusion = passed
+    ? [
+        [412, 21],
+        [48, 319],
+      ]
+    : [
+        [377, 56],
+        [75, 292],
+      ];
+  const figures = { windows: 800, accuracy: macroF1, macroF1, confusion, auc: 0.95 };
+  const interval = [0.801, 0.872] as const;
+  const intervals = { accuracy: interval, macroF1: interval, auc: null };
+  return packBundle({
+    ...bundle,
+    info: {
+      ...bundle.info,
+      metrics: {
+        float: { ...figures, accuracy: macroF1 + 0.01 },
+        int8: { ...figures, interval, intervals },
+        voted: figures,
+      },
+      gates: [{ name: 'macroF1', limit: 0.9, got: macroF1, passed }],
+    },
+  });
+}

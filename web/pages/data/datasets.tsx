@@ -1,0 +1,163 @@
+import type { DatasetInfo, DatasetListing, StoredRecording } from '../../../src/lib/registry/index.js';
+import type { PageOf } from '../../app/pages.js';
+import { useResource } from '../../app/resource.js';
+import { linkTo } from '../../app/route.js';
+import { ago, plural, shellWord, size } from '../../app/text.js';
+import { Badge } from '../../parts/badge.js';
+import { Empty, Failure, Loading, Page } from '../../parts/page.js';
+import { type Column, Table } from '../../parts/table.js';
+import { Recording } from './recording.js';
+import { duration } from './times.js';
+
+/** What devices have sent: streams, the recordings of one, one recording. */
+export function Datasets({ parts }: PageOf) {
+  const [stream, device, recording] = parts;
+  if (stream === undefined) return <Streams />;
+  if (device === undefined || recording === undefined) return <Stream stream={stream} />;
+  return <Recording stream={stream} device={device} recording={recording} />;
+}
+
+const streamColumns: Column<DatasetInfo>[] = [
+  { title: 'stream', cell: ({ name }) => name, sort: ({ name }) => name, width: '1.6fr' },
+  {
+    title: 'recordings',
+    cell: ({ recordings }) => recordings.toLocaleString('en'),
+    sort: ({ recordings }) => recordings,
+    number: true,
+  },
+  {
+    title: 'samples',
+    cell: ({ samples }) => samples.toLocaleString('en'),
+    sort: ({ samples }) => samples,
+    number: true,
+  },
+  {
+    title: 'on disk',
+    cell: ({ bytes }) => size(bytes),
+    sort: ({ bytes }) => bytes,
+    number: true,
+    wide: true,
+  },
+  {
+    title: 'labels',
+    cell: ({ labels }) =>
+      Object.entries(labels)
+        .map(([label, count]) => `${label} ${count}`)
+        .join(', ') || <span class="soft">none</span>,
+    width: '3fr',
+    wide: true,
+  },
+];
+
+function Streams() {
+  const { value, error } = useResource<DatasetInfo[]>('/datasets', {
+    all: 'datasets',
+    events: ['data.*', 'dataset.*'],
+  });
+  return (
+    <Page title="Datasets" command="aiot data streams">
+      {error && <Failure error={error} />}
+      {!value && !error && <Loading />}
+      {value?.length === 0 && (
+        <Empty title="Nothing was recorded yet" command="aiot device simulate bench-1 --for 20s">
+          <p class="soft">Each stream of telemetry that a device sends is a dataset.</p>
+        </Empty>
+      )}
+      {value && value.length > 0 && (
+        <Table
+          rows={value}
+          columns={streamColumns}
+          keyOf={({ name }) => name}
+          to={({ name }) => linkTo(['datasets', name])}
+          label="Streams"
+        />
+      )}
+    </Page>
+  );
+}
+
+const recordingColumns: Column<StoredRecording>[] = [
+  { title: 'recording', cell: ({ id }) => id, sort: ({ id }) => id, width: '1.7fr' },
+  { title: 'device', cell: ({ device }) => device, sort: ({ device }) => device, width: '1.2fr' },
+  {
+    title: 'label',
+    cell: ({ label, parts }) => (
+      <>
+        {label ?? <span class="soft">none</span>}
+        {parts.length > 0 && <span class="soft"> + {plural(parts.length, 'part')}</span>}
+      </>
+    ),
+    sort: ({ label }) => label,
+    width: '1.3fr',
+  },
+  {
+    title: 'duration',
+    cell: ({ startedAt, endedAt }) => duration(lengthOf(startedAt, endedAt)),
+    sort: ({ startedAt, endedAt }) => lengthOf(startedAt, endedAt),
+    number: true,
+    wide: true,
+  },
+  {
+    title: 'samples',
+    cell: ({ samples }) => samples.toLocaleString('en'),
+    sort: ({ samples }) => samples,
+    number: true,
+  },
+  {
+    title: 'rate',
+    cell: ({ rateHz }) => (rateHz > 0 ? `${Number(rateHz.toPrecision(4))} Hz` : ''),
+    sort: ({ rateHz }) => rateHz,
+    number: true,
+    wide: true,
+  },
+  {
+    title: 'gaps',
+    cell: ({ missing }) =>
+      missing === 0 ? <span class="soft">none</span> : <Badge tone="warn">{missing} missing</Badge>,
+    sort: ({ missing }) => missing,
+    wide: true,
+  },
+  {
+    title: 'came',
+    cell: ({ lastAt }) => (lastAt === null ? '' : ago(lastAt)),
+    sort: ({ lastAt }) => lastAt,
+    wide: true,
+  },
+];
+
+function lengthOf(from: number | null, to: number | null): number | null {
+  return from === null || to === null ? null : to - from;
+}
+
+function Stream({ stream }: { stream: string }) {
+  const path = `/datasets/${encodeURIComponent(stream)}`;
+  const events = ['data.*', 'dataset.*'];
+  const head = useResource<DatasetListing>(`${path}?limit=1`, { events });
+  const { value, error } = useResource<StoredRecording[]>(path, { all: 'recordings', events });
+  return (
+    <Page
+      title={stream}
+      above={{ title: 'Datasets', to: linkTo(['datasets']) }}
+      command={`aiot data list ${shellWord(stream)}`}
+    >
+      {error && <Failure error={error} />}
+      {!value && !error && <Loading />}
+      {value && (
+        <>
+          <p class="count">
+            {plural(value.length, 'recording')},{' '}
+            {value.filter(({ label, parts }) => label !== null || parts.length > 0).length} labelled
+            {head.value && <> · fields {head.value.fields.join(', ')}</>}
+          </p>
+          <Table
+            rows={value}
+            columns={recordingColumns}
+            keyOf={({ device, id }) => `${device}/${id}`}
+            to={({ device, id }) => linkTo(['datasets', stream, device, id])}
+            label="Recordings"
+          />
+        </>
+      )}
+    </Page>
+  );
+}

@@ -1,0 +1,84 @@
+import type { ModelVersion } from '../../../src/lib/registry/index.js';
+
+type Metrics = NonNullable<ModelVersion['metrics']>;
+export type Figures = Metrics['int8'];
+
+/** A figure that a kind of answer can have. */
+interface Figure {
+  key: string;
+  title: string;
+  /** Shares are told in percent. */
+  share?: boolean;
+  /** Smaller is better. */
+  less?: boolean;
+}
+
+export const figures: readonly Figure[] = [
+  { key: 'accuracy', title: 'accuracy', share: true },
+  { key: 'macroF1', title: 'macro F1', share: true },
+  { key: 'auc', title: 'AUC' },
+  { key: 'calibrationError', title: 'calibration error', less: true },
+  { key: 'mae', title: 'mean absolute error', less: true },
+  { key: 'rmse', title: 'RMSE', less: true },
+  { key: 'r2', title: 'R²' },
+];
+
+/** undefined = that kind of answer has no such figure, or nobody measured it. */
+export function figureOf(of: Figures | null | undefined, key: string): number | undefined {
+  const value = of?.[key];
+  return typeof value === 'number' ? value : undefined;
+}
+
+/** The 95 % interval of a figure of the quantized network, where the evaluation took it. */
+export function intervalOf(of: Figures | null | undefined, key: string): [number, number] | undefined {
+  const all = of?.intervals as Record<string, unknown> | undefined;
+  const plain = key === 'accuracy' || (key === 'mae' && figureOf(of, 'accuracy') === undefined);
+  const found = all?.[key] ?? (plain ? of?.interval : undefined);
+  return Array.isArray(found) && found.length === 2 ? (found as [number, number]) : undefined;
+}
+
+/** `97.3 %`, or four digits of what is no share. */
+export function written(value: number | undefined | null, share = false): string {
+  if (value === undefined || value === null) return '–';
+  return share ? `${(value * 100).toFixed(1)} %` : String(Number(value.toPrecision(4)));
+}
+
+/** The figure that a list shows: the first of those that it has. */
+export function headline({ metrics }: ModelVersion): { title: string; text: string; value: number } | null {
+  const int8 = metrics?.int8;
+  const order = ['macroF1', 'auc', 'mae', 'rmse'];
+  for (const key of order) {
+    const value = figureOf(int8, key);
+    const figure = figures.find((one) => one.key === key);
+    if (value !== undefined && figure)
+      return { title: figure.title, text: written(value, figure.share), value };
+  }
+  return null;
+}
+
+export interface ClassFigures {
+  name: string;
+  support: number;
+  precision: number | null;
+  recall: number | null;
+  f1: number | null;
+}
+
+/** Figures of each class, of a confusion matrix (rows = truth); null = there is nothing to count. */
+export function perClass(
+  classes: readonly string[],
+  confusion: readonly (readonly number[])[],
+): ClassFigures[] {
+  return classes.map((name, c) => {
+    const support = (confusion[c] ?? []).reduce((sum, n) => sum + n, 0);
+    const named = confusion.reduce((sum, row) => sum + (row[c] ?? 0), 0);
+    const right = confusion[c]?.[c] ?? 0;
+    return {
+      name,
+      support,
+      precision: named === 0 ? null : right / named,
+      recall: support === 0 ? null : right / support,
+      f1: support + named === 0 ? null : (2 * right) / (support + named),
+    };
+  });
+}

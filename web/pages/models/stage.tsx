@@ -1,0 +1,119 @@
+import { useSignal } from '@preact/signals';
+import type { ModelVersion, Stage, StageRequest } from '../../../src/lib/registry/index.js';
+import { type ApiError, send } from '../../app/api.js';
+import { shellWord } from '../../app/text.js';
+import { Command } from '../../parts/command.js';
+import { Dialog } from '../../parts/dialog.js';
+import { Failure } from '../../parts/page.js';
+
+const order: readonly Stage[] = ['dev', 'staging', 'production'];
+
+/** Promotes a version, or takes it back. Where a gate refuses, its reason is shown and one for going on is asked for. */
+export function Stages({ card, moved }: { card: ModelVersion; moved: () => void }) {
+  const to = useSignal<Stage | null>(null);
+  const at = order.indexOf(card.stage);
+  const [up, down] = [order[at + 1], order[at - 1]];
+  return (
+    <>
+      {up && card.trusted && (
+        <button
+          type="button"
+          class="primary"
+          onClick={() => {
+            to.value = up;
+          }}
+        >
+          Promote to {up}
+        </button>
+      )}
+      {down && card.trusted && (
+        <button
+          type="button"
+          onClick={() => {
+            to.value = down;
+          }}
+        >
+          Back to {down}
+        </button>
+      )}
+      {to.value && (
+        <Ask
+          card={card}
+          to={to.value}
+          up={order.indexOf(to.value) > at}
+          close={() => {
+            to.value = null;
+          }}
+          moved={moved}
+        />
+      )}
+    </>
+  );
+}
+
+function Ask({
+  card,
+  to,
+  up,
+  close,
+  moved,
+}: {
+  card: ModelVersion;
+  to: Stage;
+  up: boolean;
+  close: () => void;
+  moved: () => void;
+}) {
+  const failed = useSignal<ApiError | undefined>(undefined);
+  const reason = useSignal('');
+  const busy = useSignal(false);
+  const subject = `${card.name}@${card.version}`;
+  const refused = failed.value?.code === 'AIOT_GATE_FAILED';
+  const said = reason.value.trim();
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    busy.value = true;
+    const body: StageRequest = { to, ...(said === '' ? {} : { reason: said }) };
+    try {
+      await send('POST', `/models/${encodeURIComponent(card.name)}/versions/${card.version}/stage`, body);
+      moved();
+      close();
+    } catch (error) {
+      failed.value = error as ApiError;
+    } finally {
+      busy.value = false;
+    }
+  };
+  return (
+    <Dialog title={up ? `Promote ${subject} to ${to}?` : `Take ${subject} back to ${to}?`} onClose={close}>
+      {to === 'production' && <p class="soft">The version that is in production now goes back to staging.</p>}
+      <form onSubmit={submit}>
+        {failed.value && <Failure error={failed.value} />}
+        {refused && (
+          <label class="stacked">
+            Go on all the same, because (it is written down)
+            <input
+              required
+              maxLength={500}
+              value={reason.value}
+              onInput={({ currentTarget }) => {
+                reason.value = currentTarget.value;
+              }}
+            />
+          </label>
+        )}
+        <Command
+          line={`aiot model promote ${shellWord(subject)} --to ${to}${said === '' ? '' : ` --reason ${shellWord(said)}`}`}
+        />
+        <div class="choices">
+          <button type="button" onClick={close}>
+            Cancel
+          </button>
+          <button type="submit" class="primary" disabled={busy.value}>
+            {up ? 'Promote' : 'Take back'}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
