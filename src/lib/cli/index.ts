@@ -70,7 +70,7 @@ export { firmwareFacts, firmwareTable } from './render/firmware-card.js';
 export { firmwareBuildNext, firmwareBuildText, firmwareTestText } from './render/firmware-work.js';
 export { fitText } from './render/fit.js';
 export { flashExit, flashedText, flashNext } from './render/flashed.js';
-export { deviceHistoryText, devicesTable, tagsText } from './render/fleet.js';
+export { deviceHistoryText, deviceMessagesText, deviceReplyText, devicesTable, tagsText } from './render/fleet.js';
 export { guideProvisionedText, guidePushedText } from './render/guide.js';
 export { inspectedNext, inspectedText } from './render/inspected.js';
 export { inspectionText } from './render/inspection.js';

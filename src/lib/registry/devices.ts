@@ -21,6 +21,14 @@ import {
 } from './fleet-api.js';
 import { everyPage } from './page.js';
 import { type SimulatedReply, type SimulatedRequest, simulatedReplySchema } from './simulated-api.js';
+import {
+  type DeviceCommand,
+  type DeviceMessage,
+  type DeviceMessagesQuery,
+  type DeviceReply,
+  deviceMessagesSchema,
+  deviceReplySchema,
+} from './talk-api.js';
 import type { Transport } from './transport.js';
 
 const part = encodeURIComponent;
@@ -60,6 +68,17 @@ export function deviceCalls(transport: Transport) {
     /** Newest first, at most so many. */
     history: async (name: string, limit: number): Promise<DeviceHistoryEntry[]> =>
       (await transport.json('GET', `${path(name)}/history?limit=${limit}`, deviceHistorySchema)).entries,
+    /** What it said last on a channel, oldest first. `since`: ms since 1970. */
+    messages: async (
+      name: string,
+      { channel, since, limit }: Pick<DeviceMessagesQuery, 'channel' | 'since' | 'limit'>,
+    ): Promise<DeviceMessage[]> => {
+      const query = `channel=${channel}&limit=${limit}${since === undefined ? '' : `&since=${since}`}`;
+      return (await transport.json('GET', `${path(name)}/messages?${query}`, deviceMessagesSchema)).messages;
+    },
+    /** @throws AIOT_DEVICE_OFFLINE, AIOT_COMMAND_FAILED for a refusal, or where no answer comes */
+    command: (name: string, command: DeviceCommand): Promise<DeviceReply> =>
+      transport.json('POST', `${path(name)}/commands`, deviceReplySchema, { command }),
     /** @throws AIOT_DEVICE_STATE for one that is neither registered nor revoked */
     remove: (name: string): Promise<DeviceInfo> => transport.json('DELETE', path(name), deviceSchema),
     get: (name: string): Promise<DeviceInfo> => transport.json('GET', path(name), deviceSchema),

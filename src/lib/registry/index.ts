@@ -66,6 +66,7 @@ export {
 } from './signatures.js';
 export * from './simulated-api.js';
 export { type StoredData, storedState } from './stored.js';
+export * from './talk-api.js';
 export { type Agree, type ToSign, toSign } from './to-sign.js';
 export { type PublicKey, publicKeySchema, type TrustChain, trustChainSchema } from './trust.js';
 export { requireTrusted } from './trusted.js';

@@ -4,6 +4,8 @@ import type {
   ChangedDevice,
   DeviceHistoryEntry,
   DeviceInfo,
+  DeviceMessage,
+  DeviceReply,
   DevicesChanged,
 } from '../../registry/index.js';
 import { bold, dim, yellow } from './style.js';
@@ -106,6 +108,23 @@ export function deviceHistoryText(entries: DeviceHistoryEntry[]): string {
     cut(dataText(data), 60),
   ]);
   return table(['when (UTC)', 'what', 'who', 'with'], rows);
+}
+
+/** What a device answered, and how soon. */
+export function deviceReplyText({ device, command, result, ms }: DeviceReply): string {
+  const told = dataText((result ?? {}) as Record<string, unknown>);
+  return `${bold(device)} answered ${command} within ${Math.round(ms)} ms${told === '' ? '' : `\n${told}`}`;
+}
+
+/** Messages of one channel, oldest first. */
+export function deviceMessagesText(channel: string, messages: readonly DeviceMessage[]): string {
+  const rows = messages.map(({ at, stream, payload }) => {
+    const { seq: _seq, t: _t, level, message, ...rest } = payload;
+    const said = typeof message === 'string' ? message : dataText(rest);
+    return [minute(at), stream ?? (typeof level === 'string' ? level : ''), cut(said, 100)];
+  });
+  const head = ['when (UTC)', channel === 'telemetry' ? 'stream' : '', 'what'];
+  return table(head, rows, `Nothing on the channel ${channel} in this time.`);
 }
 
 function dataText(data: Record<string, unknown>): string {

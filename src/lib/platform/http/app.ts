@@ -29,7 +29,6 @@ import { enrolmentRoutes } from './routes/enrolment.js';
 import { eventRoutes } from './routes/events.js';
 import { healthRoutes } from './routes/health.js';
 import { jobRoutes } from './routes/jobs.js';
-import { liveRoutes } from './routes/live.js';
 import { modelRoutes } from './routes/models.js';
 import { configRoutes, firmwareRoutes } from './routes/releases.js';
 import { retentionRoutes } from './routes/retention.js';
@@ -37,6 +36,7 @@ import { rolloutRoutes } from './routes/rollouts.js';
 import { secretRoutes } from './routes/secrets.js';
 import { sessionRoutes } from './routes/session.js';
 import { statusRoutes } from './routes/status.js';
+import { talkRoutes } from './routes/talk.js';
 import { tokenRoutes } from './routes/tokens.js';
 import { trustRoutes } from './routes/trust.js';
 import { uploadRoutes } from './routes/uploads.js';
@@ -102,7 +102,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
     ...[
       rolloutRoutes,
       dataRoutes,
-      liveRoutes,
+      talkRoutes,
       retentionRoutes,
       auditRoutes,
       eventRoutes,

@@ -76,8 +76,8 @@ export class FileTelemetry implements Telemetry {
     return this.index.stream(name);
   }
 
-  async takes({ stream, device, after, limit }: TakeQuery) {
-    const of = { channel: 'telemetry', stream, ...(device === undefined ? {} : { device }) };
+  async takes({ channel = 'telemetry', stream, device, after, limit }: TakeQuery) {
+    const of = { channel, stream, ...(device === undefined ? {} : { device }) };
     return this.index.takes(of, fromCursor(after), limit);
   }
 

@@ -8,6 +8,8 @@ export type { StreamTotals } from './index/streams.js';
 
 /** Recordings of one stream, by device and name, behind `after` (the key of the last one of the page before). */
 export interface TakeQuery {
+  /** Telemetry when absent; others have the stream ''. */
+  channel?: Entry['channel'] | undefined;
   stream: string;
   device?: string | undefined;
   after?: string | undefined;

@@ -7,6 +7,8 @@ type Listener = (entry: Entry) => void;
 export interface LiveHub {
   /** Calls with each message of the device that becomes durable from now on; what is returned ends it. */
   listen(device: string, listener: Listener): () => void;
+  /** Resolves when what becomes durable from now on is heard. */
+  ready(): Promise<void>;
   close(): void;
 }
 
@@ -14,9 +16,11 @@ export interface LiveHub {
 export function liveHub(reader: JournalReader, log: Logger): LiveHub {
   const listeners = new Map<string, Set<Listener>>();
   let reading: AbortController | undefined;
+  let begun: Promise<string> | undefined;
 
   async function read(signal: AbortSignal): Promise<void> {
-    for await (const batch of reader.from(await reader.end(), signal)) {
+    begun = reader.end();
+    for await (const batch of reader.from(await begun, signal)) {
       for (const { entry } of batch)
         for (const listener of listeners.get(entry.device) ?? []) listener(entry);
     }
@@ -50,6 +54,9 @@ export function liveHub(reader: JournalReader, log: Logger): LiveHub {
         reading?.abort();
         reading = undefined;
       };
+    },
+    async ready() {
+      await begun;
     },
     close() {
       listeners.clear();

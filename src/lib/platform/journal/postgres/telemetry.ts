@@ -80,11 +80,11 @@ export class PostgresTelemetry implements Telemetry {
     return totals && totals.recordings > 0 ? totals : null;
   }
 
-  async takes({ stream, device, after, limit }: TakeQuery): Promise<Take[]> {
+  async takes({ channel = 'telemetry', stream, device, after, limit }: TakeQuery): Promise<Take[]> {
     const rows = await this.rows<TakeRow>(
-      `SELECT * FROM "telemetryTakes" WHERE "channel" = 'telemetry' AND "stream" = $1 AND ($2::text IS NULL OR "device" = $2)
-       AND ("device", "recording") > ($3, $4) AND "counts" <> '{}' ORDER BY "device", "recording" LIMIT $5`,
-      [stream, device ?? null, ...fromCursor(after), limit],
+      `SELECT * FROM "telemetryTakes" WHERE "channel" = $1 AND "stream" = $2 AND ($3::text IS NULL OR "device" = $3)
+       AND ("device", "recording") > ($4, $5) AND "counts" <> '{}' ORDER BY "device", "recording" LIMIT $6`,
+      [channel, stream, device ?? null, ...fromCursor(after), limit],
     );
     return rows.map(takeOfRow);
   }

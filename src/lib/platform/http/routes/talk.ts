@@ -1,16 +1,54 @@
 import type { ServerResponse } from 'node:http';
 import { z } from 'zod';
+import {
+  deviceCommandSchema,
+  deviceMessagesQuerySchema,
+  deviceMessagesSchema,
+  deviceReplySchema,
+} from '../../../registry/index.js';
 import type { Entry } from '../../journal/entry.js';
+import { commandDevice } from '../../services/device-commands.js';
+import { deviceMessages } from '../../services/device-messages.js';
 import type { LiveHub } from '../../services/live-hub.js';
 import type { Routes } from '../parts.js';
 
 const params = z.object({ name: z.string() });
 const heartbeatMs = 15_000;
 
-/** What a device says, as it says it. */
-export const liveRoutes: Routes =
-  ({ devices, live }) =>
+/** What a device says, as it says it and before, and what it is told to do now. */
+export const talkRoutes: Routes =
+  ({ broker, devices, live, now, telemetry }) =>
   async (app) => {
+    app.get(
+      '/devices/:name/messages',
+      {
+        schema: {
+          summary: 'The newest messages of one channel of a device, oldest first',
+          params,
+          querystring: deviceMessagesQuerySchema,
+          response: { 200: deviceMessagesSchema },
+        },
+      },
+      async ({ params: { name }, query }) => {
+        devices.record(name);
+        return deviceMessages(telemetry, name, query, now());
+      },
+    );
+
+    app.post(
+      '/devices/:name/commands',
+      {
+        schema: {
+          summary: 'Send a command to a device, and wait for its answer',
+          params,
+          body: deviceCommandSchema,
+          response: { 200: deviceReplySchema },
+        },
+      },
+      async ({ params: { name }, body: { command } }) =>
+        commandDevice({ broker, devices, live, now }, name, command),
+    );
+
     app.get(
       '/devices/:name/live',
       {
