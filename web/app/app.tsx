@@ -96,9 +96,9 @@ function Who() {
   const { name = '', role = '' } = user.value ?? {};
   return (
     <div class="who">
-      <span>
+      <div>
         {name} <span class="soft">{role}</span>
-      </span>
+      </div>
       <button type="button" class="quiet" onClick={() => logOut()}>
         Log out
       </button>

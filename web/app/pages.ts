@@ -20,7 +20,7 @@ export const pages: readonly PageEntry[] = [
   {
     path: 'devices',
     title: 'Devices',
-    load: async () => (await import('../pages/fleet/devices.js')).Devices,
+    load: async () => (await import('../pages/fleet/fleet.js')).Fleet,
   },
   {
     path: 'models',

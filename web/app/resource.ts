@@ -28,11 +28,11 @@ const settleMs = 400;
 
 /**
  * What the platform has at a path, read again when an event of these types comes and when the platform is back. null = nothing.
- * `all`: a list, read to its end, whose entries the answer names so.
+ * `all`: a list, read to its end, whose entries the answer names so. `subject`: only events about it.
  */
 export function useResource<T>(
   path: string | null,
-  { events = [], all }: { events?: readonly string[]; all?: string } = {},
+  { events = [], all, subject }: { events?: readonly string[]; all?: string; subject?: string } = {},
 ): Resource<T> {
   const value = useSignal<T | undefined>(undefined);
   const error = useSignal<ApiError | undefined>(undefined);
@@ -64,7 +64,8 @@ export function useResource<T>(
   useEffect(() => {
     if (types === '') return;
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const end = onEvents(types.split(','), () => {
+    const end = onEvents(types.split(','), (event) => {
+      if (subject !== undefined && event.subject !== subject) return;
       timer ??= setTimeout(() => {
         timer = undefined;
         asked.value++;
@@ -74,6 +75,6 @@ export function useResource<T>(
       end();
       clearTimeout(timer);
     };
-  }, [types]);
+  }, [types, subject]);
   return { value: value.value, error: error.value, reload: () => asked.value++ };
 }

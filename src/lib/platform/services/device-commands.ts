@@ -46,10 +46,14 @@ export async function commandDevice(
     await broker.publish({ topic: topicOf(device, 'command'), payload });
     const answer = replySchema.safeParse(await answered);
     if (!answer.success) {
-      throw new AiotError('AIOT_COMMAND_FAILED', `${device} did not answer ${command} within ${patienceMs / 1000} s`);
+      throw new AiotError(
+        'AIOT_COMMAND_FAILED',
+        `${device} did not answer ${command} within ${patienceMs / 1000} s`,
+      );
     }
     const { ok, error, result } = answer.data;
-    if (!ok) throw new AiotError('AIOT_COMMAND_FAILED', `${device}: ${error?.code ?? ''} ${error?.message ?? ''}`);
+    if (!ok)
+      throw new AiotError('AIOT_COMMAND_FAILED', `${device}: ${error?.code ?? ''} ${error?.message ?? ''}`);
     return { device, command, result, ms: now() - began };
   } finally {
     clearTimeout(timer);

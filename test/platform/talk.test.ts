@@ -1,0 +1,73 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { deviceMessagesSchema, deviceReplySchema } from '../../src/lib/registry/index.js';
+import { runCli } from '../support/cli.js';
+import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
+import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
+
+let own: UpForTests;
+let device: FakeDevice;
+
+beforeAll(async () => {
+  own = await upForTests();
+  await runCli(['device', 'provision', 'd1', '--type', 'virtual', '--out', join(own.folder, 'd1')]);
+  device = await fakeDevice(own.mqtts, join(own.folder, 'd1'), 'd1');
+});
+afterAll(async () => {
+  await device.client.endAsync(true);
+  await own.stop();
+});
+
+const say = (channel: string, message: object) =>
+  device.client.publishAsync(`aiot/v1/d1/${channel}`, JSON.stringify(message), { qos: 1 });
+
+describe('what a device said last', () => {
+  it('is told of each channel, oldest first, of all streams and recordings, and no more than was asked for', async () => {
+    for (let seq = 0; seq < 3; seq++) {
+      await say('telemetry/imu', { seq, t: Date.now(), x: [seq], recording: `r${seq % 2}` });
+      await say('log', { t: Date.now(), level: 'info', message: `line ${seq}` });
+    }
+    await say('telemetry/power', { seq: 0, t: Date.now(), watts: 3 });
+    const logs = await ok(deviceMessagesSchema.shape.messages, ['device', 'messages', 'd1', '--limit', '2']);
+    expect(logs.map(({ payload }) => payload.message)).toEqual(['line 1', 'line 2']);
+    const telemetry = await ok(deviceMessagesSchema.shape.messages, [
+      ...['device', 'messages', 'd1', '--channel', 'telemetry'],
+    ]);
+    expect(telemetry.map(({ stream, payload }) => [stream, payload.seq])).toEqual([
+      ...[0, 1, 2].map((seq) => ['imu', seq]),
+      ['power', 0],
+    ]);
+    expect((await runCli(['device', 'messages', 'd1'])).stdout).toContain('line 2');
+    expect(
+      await ok(deviceMessagesSchema.shape.messages, ['device', 'messages', 'd1', '--channel', 'inference']),
+    ).toEqual([]);
+    expect(await refusal(['device', 'messages', 'nobody'])).toMatchObject({ code: 'AIOT_NOT_FOUND' });
+  });
+});
+
+describe('a command', () => {
+  it('is answered by a device that is online, refused by it, or by the platform for one that is not', async () => {
+    await device.client.subscribeAsync('aiot/v1/d1/command', { qos: 1 });
+    device.client.on('message', (topic, payload) => {
+      if (!topic.endsWith('/command')) return;
+      const { id, command, expires } = JSON.parse(payload.toString());
+      expect(expires).toBeGreaterThan(Date.now());
+      const error = { code: 'AIOT_DEVICE_BUSY', message: 'not now' };
+      void say('reply', { id: 'of another', t: 1, ok: true });
+      void say(
+        'reply',
+        command === 'ping' ? { id, t: 1, ok: true, result: { t: 7 } } : { id, t: 1, ok: false, error },
+      );
+    });
+    const reply = await ok(deviceReplySchema, ['device', 'command', 'd1', 'ping']);
+    expect(reply).toMatchObject({ device: 'd1', command: 'ping', result: { t: 7 } });
+    expect((await runCli(['device', 'command', 'd1', 'ping'])).stdout).toContain('answered ping within');
+    expect(await refusal(['device', 'command', 'd1', 'reboot'])).toEqual({
+      ...{ code: 'AIOT_COMMAND_FAILED', exit: 1 },
+      message: 'd1: AIOT_DEVICE_BUSY not now',
+    });
+    await runCli(['device', 'provision', 'd2', '--type', 'virtual', '--out', join(own.folder, 'd2')]);
+    expect(await refusal(['device', 'command', 'd2', 'ping'])).toMatchObject({ code: 'AIOT_DEVICE_OFFLINE' });
+    expect(await refusal(['device', 'command', 'd1', 'dance'])).toMatchObject({ code: 'AIOT_USAGE' });
+  });
+});

@@ -1,0 +1,118 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
+import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
+import { describeReal } from '../support/real.js';
+
+const series = 10;
+const rate = 100;
+
+describeReal('chromium', 'the pages of devices', () => {
+  let own: Dashboard;
+  let device: FakeDevice;
+  let sending: NodeJS.Timeout;
+  beforeAll(async () => {
+    own = await dashboard();
+    const { client, folder, platform } = own.platform;
+    await provisionDevice({ client, name: 'bench-1', type: 'virtual', out: join(folder, 'bench-1') });
+    device = await fakeDevice(platform.urls.mqtts, join(folder, 'bench-1'), 'bench-1');
+    const say = (channel: string, message: object) =>
+      // The last ones are on their way when it ends.
+      device.client
+        .publishAsync(`aiot/v1/bench-1/${channel}`, JSON.stringify(message), { qos: 1 })
+        .catch(() => {});
+    await device.report('COMMITTED', { rollout: 'r1', golden: { vectors: 3, passed: 3 } });
+    await say('log', {
+      t: Date.now(),
+      level: 'warn',
+      message: 'the sensor <b>was</b> silent',
+      code: 'AIOT_SENSOR_SILENT',
+    });
+    let seq = 0;
+    const batch = rate / 10;
+    sending = setInterval(() => {
+      const t = Date.now() - 100;
+      const columns = Object.fromEntries(
+        Array.from({ length: series }, (_, c) => [
+          `f${c}`,
+          Array.from({ length: batch }, (_, i) => c + Math.sin((seq * batch + i) / (8 + c)) / 2),
+        ]),
+      );
+      void say('telemetry/imu', { seq, t, rate, ...columns });
+      const label = seq % 40 < 20 ? 'walking' : 'sitting';
+      const answer = { label, voted: label, scores: [0.9, 0.1], latencyMs: 1.2 };
+      void say('inference', { seq, t, model: { name: 'motion', version: 1 }, window: seq, ...answer });
+      seq++;
+    }, 100);
+  });
+  afterAll(async () => {
+    clearInterval(sending);
+    await device.client.endAsync(true);
+    await own.stop();
+  });
+
+  it('lead from the fleet to a device that is plotted as it sends, at the screen’s own pace', async () => {
+    const { page, context, troubles } = await own.open('#/devices');
+    await page.getByRole('link', { name: 'bench-1' }).click();
+    await page.getByRole('heading', { name: 'imu' }).waitFor();
+    await page.getByRole('heading', { name: 'Inferences' }).waitFor();
+    await page.waitForTimeout(1500);
+    const frames = (await page.evaluate(`new Promise((done) => {
+      let count = 0;
+      const begin = performance.now();
+      const next = () => { count++; performance.now() - begin < 2000 ? requestAnimationFrame(next) : done(count / 2); };
+      requestAnimationFrame(next);
+    })`)) as number;
+    // Software drawing on a busy machine: a third of what a screen shows. docs/benchmarks.md has the figure.
+    expect(frames).toBeGreaterThan(20);
+
+    await page.screenshot({
+      path: join(process.env.SHOTS ?? own.platform.folder, 'device.png'),
+      fullPage: true,
+    });
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
+  it('tell what is desired and reported, the log, the history, and what may be done', async () => {
+    const { page, context, troubles } = await own.open('#/devices/bench-1?tab=log');
+    await page.getByText('the sensor <b>was</b> silent').waitFor();
+    await page.getByRole('link', { name: 'Desired and reported' }).click();
+    await page.getByRole('cell', { name: 'COMMITTED' }).waitFor();
+    await expectAccessible(page);
+    await page.getByRole('link', { name: 'History' }).click();
+    await page.getByText('provision', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Suspend', exact: true }).click();
+    await page.getByRole('dialog', { name: 'Suspend bench-1?' }).waitFor();
+    await expectAccessible(page);
+    await page.getByRole('dialog').getByRole('button', { name: 'Suspend', exact: true }).click();
+    await page.getByRole('button', { name: 'Resume', exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Resume', exact: true }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Resume', exact: true }).click();
+    await page.getByRole('button', { name: 'Suspend', exact: true }).waitFor();
+    expect(troubles).toEqual([]);
+    await context.close();
+  });
+
+  it('fit on a phone, in the dark, and show a viewer nothing that it may not', async () => {
+    const viewer = await own.platform.client.tokens.create({ name: 'screen', role: 'viewer' });
+    for (const hash of ['#/', '#/devices', '#/devices/bench-1']) {
+      const { page, context, troubles } = await own.open(hash, {
+        width: 390,
+        dark: true,
+        token: viewer.token,
+      });
+      await page.getByRole('heading', { level: 1 }).waitFor();
+      await page.waitForTimeout(300);
+      expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
+      await expectAccessible(page);
+      expect(await page.getByRole('button', { name: 'Suspend', exact: true }).count()).toBe(0);
+      await page.screenshot({
+        path: join(process.env.SHOTS ?? own.platform.folder, `phone-${hash.length}.png`),
+      });
+      expect(troubles).toEqual([]);
+      await context.close();
+    }
+  });
+});

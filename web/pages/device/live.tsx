@@ -1,0 +1,110 @@
+import { useSignal } from '@preact/signals';
+import { useEffect, useMemo } from 'preact/hooks';
+import type { DeviceInfo, DeviceMessage } from '../../../src/lib/registry/index.js';
+import { get } from '../../app/api.js';
+import { shellWord } from '../../app/text.js';
+import { Empty, Section } from '../../parts/page.js';
+import { Plot } from '../../parts/plot.js';
+import { Inferences } from './inferences.js';
+import { listen } from './listen.js';
+import { Samples } from './samples.js';
+
+/** Width of the plots, s. */
+const shownSeconds = 10;
+/** Inferences that are kept in the page. */
+const mostInferences = 1800;
+
+/** What it sends just now: its telemetry as plots that move, and its model's answers. */
+export function Live({ device: { name, online } }: { device: DeviceInfo }) {
+  const streams = useMemo(() => new Map<string, Samples>(), [name]);
+  const names = useSignal<readonly string[]>([]);
+  const inferences = useSignal<readonly DeviceMessage[]>([]);
+  const asked = useSignal(false);
+
+  useEffect(() => {
+    const add = (message: DeviceMessage, now?: number) => {
+      const stream = message.stream ?? '';
+      const samples = streams.get(stream) ?? new Samples(2 * shownSeconds);
+      if (!streams.has(stream)) {
+        streams.set(stream, samples);
+        names.value = [...streams.keys()].sort();
+      }
+      samples.add(message, now);
+    };
+    const waiting: DeviceMessage[] = [];
+    const keep = (messages: readonly DeviceMessage[]) => {
+      inferences.value = [...inferences.value, ...messages].slice(-mostInferences);
+    };
+    const end = listen(name, ['telemetry', 'inference'], (channel, message) => {
+      if (channel === 'inference') keep([message]);
+      else if (asked.value) add(message, Date.now() / 1000);
+      else waiting.push(message);
+    });
+    void recent(name, 'telemetry', 2 * shownSeconds * 1000)
+      .then((messages) => {
+        for (const message of messages) add(message);
+      })
+      .catch(() => {})
+      .then(() => {
+        asked.value = true;
+        for (const message of waiting) add(message, Date.now() / 1000);
+      });
+    void recent(name, 'inference', 600_000).then(keep, () => {});
+    return end;
+  }, [name]);
+
+  if (asked.value && names.value.length === 0 && inferences.value.length === 0) {
+    return (
+      <Empty
+        title={online ? 'It sends nothing just now' : 'It is not connected'}
+        command={`aiot device simulate ${shellWord(name)} --for 60s`}
+      >
+        <p>What it sends is plotted here as it comes. A virtual device is run by this command:</p>
+      </Empty>
+    );
+  }
+  return (
+    <>
+      {names.value.map((stream) => (
+        <Section
+          key={stream}
+          title={stream === '' ? 'Telemetry' : stream}
+          note={`the last ${shownSeconds} s`}
+        >
+          <LivePlot samples={streams.get(stream) as Samples} label={`${stream} of ${name}, live`} />
+        </Section>
+      ))}
+      {inferences.value.length > 0 && <Inferences messages={inferences.value} />}
+    </>
+  );
+}
+
+async function recent(name: string, channel: string, ms: number): Promise<DeviceMessage[]> {
+  const since = Date.now() - ms;
+  const path = `/devices/${encodeURIComponent(name)}/messages?channel=${channel}&limit=2000&since=${since}`;
+  return (await get<{ messages: DeviceMessage[] }>(path)).messages;
+}
+
+/** Drawn anew with each frame of the screen. */
+function LivePlot({ samples, label }: { samples: Samples; label: string }) {
+  const edge = useSignal(samples.edge(Date.now() / 1000));
+  useEffect(() => {
+    let frame = 0;
+    const draw = () => {
+      edge.value = samples.edge(Date.now() / 1000);
+      frame = requestAnimationFrame(draw);
+    };
+    draw();
+    return () => cancelAnimationFrame(frame);
+  }, [samples]);
+  const series = [...samples.columns.keys()].map((name) => ({ label: name }));
+  return (
+    <Plot
+      clock
+      label={label}
+      series={series}
+      data={[samples.times, ...samples.columns.values()]}
+      view={[edge.value - shownSeconds, edge.value]}
+    />
+  );
+}

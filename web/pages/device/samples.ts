@@ -1,0 +1,74 @@
+import type { DeviceMessage } from '../../../src/lib/registry/index.js';
+
+/** Members of a telemetry message that are no fields: see protocol v1. */
+const members = new Set(['seq', 't', 'rate', 'recording']);
+/** A pause longer than that is drawn as one, s. */
+const pauseSeconds = 2;
+/** Batches by whose delay the right edge is chosen. */
+const delaysKept = 30;
+
+/** The newest samples of one stream, for a plot that moves. Times are s since 1970, by the device's clock. */
+export class Samples {
+  readonly times: number[] = [];
+  readonly columns = new Map<string, (number | null)[]>();
+  private readonly delays: number[] = [];
+
+  constructor(private readonly keptSeconds: number) {}
+
+  /** @param now when it came, s since 1970 by this browser's clock; absent for what came before one looked */
+  add({ at, payload }: DeviceMessage, now?: number): void {
+    const fields = fieldsOf(payload);
+    const count = Math.max(0, ...fields.map(([, column]) => column.length));
+    const begin = Number(payload.t ?? at) / 1000;
+    const step = typeof payload.rate === 'number' ? 1 / payload.rate : 0;
+    const last = this.times.at(-1);
+    if (now !== undefined && last !== undefined) {
+      // How old the newest sample had become when this one came: so far behind, there is always something to draw.
+      this.delays.push(now - last);
+      if (this.delays.length > delaysKept) this.delays.shift();
+    }
+    if (last !== undefined && begin - last > pauseSeconds) this.push(last + 1e-3, new Map());
+    for (let i = 0; i < count; i++) {
+      const time = begin + i * step;
+      if (time <= (this.times.at(-1) ?? Number.NEGATIVE_INFINITY)) continue;
+      this.push(time, new Map(fields.map(([name, column]) => [name, column[i] ?? null])));
+    }
+    this.forget();
+  }
+
+  /** Where the plot ends now, s since 1970 by the device's clock. */
+  edge(now: number): number {
+    const last = this.times.at(-1) ?? now;
+    return this.delays.length === 0
+      ? last
+      : Math.max(last - this.keptSeconds, now - Math.max(...this.delays));
+  }
+
+  private push(time: number, values: Map<string, number | null>): void {
+    for (const name of values.keys()) {
+      if (!this.columns.has(name)) this.columns.set(name, new Array(this.times.length).fill(null));
+    }
+    this.times.push(time);
+    for (const [name, column] of this.columns) column.push(values.get(name) ?? null);
+  }
+
+  /** In large steps: taking one off the front for each that comes would move all of them each time. */
+  private forget(): void {
+    const from = (this.times.at(-1) ?? 0) - this.keptSeconds;
+    const first = this.times.findIndex((time) => time >= from);
+    if (first < 500 || first < this.times.length / 2) return;
+    this.times.splice(0, first);
+    for (const column of this.columns.values()) column.splice(0, first);
+  }
+}
+
+function fieldsOf(payload: Record<string, unknown>): [name: string, column: number[]][] {
+  const fields: [string, number[]][] = [];
+  for (const [name, value] of Object.entries(payload)) {
+    if (members.has(name)) continue;
+    if (typeof value === 'number') fields.push([name, [value]]);
+    else if (Array.isArray(value) && value.every((one) => typeof one === 'number'))
+      fields.push([name, value]);
+  }
+  return fields;
+}
