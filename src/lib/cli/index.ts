@@ -32,6 +32,7 @@ export { argoFlags, runArg, stepsFlags } from './pipeline-flags.js';
 export { createProgress, type Progress } from './progress.js';
 export { header, replaySpeed } from './publish-flags.js';
 export { hertz, labelFrom } from './recording-flags.js';
+export { drawsOver } from './redraw.js';
 export { rehearsalFlags, rehearsalOf } from './rehearsal-flags.js';
 export { releaseFlags } from './release-flags.js';
 export { madeTokenText, tokensTable, usersTable } from './render/access.js';
@@ -70,7 +71,13 @@ export { firmwareFacts, firmwareTable } from './render/firmware-card.js';
 export { firmwareBuildNext, firmwareBuildText, firmwareTestText } from './render/firmware-work.js';
 export { fitText } from './render/fit.js';
 export { flashExit, flashedText, flashNext } from './render/flashed.js';
-export { deviceHistoryText, deviceMessagesText, deviceReplyText, devicesTable, tagsText } from './render/fleet.js';
+export {
+  deviceHistoryText,
+  deviceMessagesText,
+  deviceReplyText,
+  devicesTable,
+  tagsText,
+} from './render/fleet.js';
 export { guideProvisionedText, guidePushedText } from './render/guide.js';
 export { inspectedNext, inspectedText } from './render/inspected.js';
 export { inspectionText } from './render/inspection.js';
@@ -128,11 +135,10 @@ export { searchText, trainingText } from './render/training.js';
 export { signatureText, trustChangeText, trustStatusText } from './render/trust.js';
 export { webhooksTable, webhookTestText, webhookText } from './render/webhooks.js';
 export { historyTable, verifiedFacts, whyText } from './render/why.js';
-export { drawsOver } from './redraw.js';
 export { reportFile, reportFlags } from './report.js';
 export { roleFlag, scopeFlag } from './role-flag.js';
-export { rolloutNews } from './rollout-news.js';
 export { RolloutChangeCommand } from './rollout-command.js';
+export { rolloutNews } from './rollout-news.js';
 export { bridgeFlags, bridgeOptions, watchFlags, watchOptions } from './route-flags.js';
 export { columnList, rowsFlags } from './rows-flags.js';
 export { RunCommand } from './run-command.js';
