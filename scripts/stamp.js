@@ -7,9 +7,12 @@ export function stampOf(root) {
   return digestOf(root, 'src', ['tsconfig.json', 'tsconfig.build.json', 'scripts/build.js']);
 }
 
-/** Digest of all that the dashboard is built from: of the program it has this one file, and types. */
+/** Digest of all that the dashboard is built from: of the program it has these files, and types. */
 export function webStampOf(root) {
-  return digestOf(root, 'web', ['scripts/web.js', 'src/lib/registry/rollouts/command-states.ts']);
+  const shared = ['registry/rollouts/command-states.ts', 'pipeline/graph/model.ts'].map(
+    (file) => `src/lib/${file}`,
+  );
+  return digestOf(root, 'web', ['scripts/web.js', ...shared]);
 }
 
 function digestOf(root, folder, names) {

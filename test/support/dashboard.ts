@@ -1,6 +1,10 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { expect } from 'vitest';
+import { root } from './cli.js';
 import { type TestPlatform, testPlatform } from './platform.js';
 
 /** axe as one script: a page is given it through the debugger, which its content security policy does not bind. */
@@ -80,6 +84,41 @@ interface AxeResult {
 
 let source: Promise<string> | undefined;
 function axeSource(): Promise<string> {
-  source ??= import('node:fs/promises').then(({ readFile }) => readFile(axeScript, 'utf8'));
+  source ??= readFile(axeScript, 'utf8');
   return source;
+}
+
+/** Share of the small picture's points that may be another gray, and how much another. Words and times differ; what is where does not. */
+const [mostOther, another] = [0.03, 40];
+const width = 200;
+
+/**
+ * Holds how a page looks against a small gray picture of how it looked: what fell out of its place is seen, another font's edges are not. A
+ * picture that is missing is written, and so is each with UPDATE_SCREENS=1: look at them before they are committed.
+ */
+export async function expectLooks(page: Page, name: string): Promise<void> {
+  const { default: sharp } = await import('sharp');
+  const shot = await page.screenshot({ animations: 'disabled', caret: 'hide' });
+  const small = sharp(shot).grayscale().resize({ width, kernel: 'cubic' }).blur(1);
+  const { data, info } = await small.clone().raw().toBuffer({ resolveWithObject: true });
+  const file = join(root, 'test', 'web', 'screens', `${name}.png`);
+  if (!existsSync(file) || process.env.UPDATE_SCREENS) {
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, await small.png({ compressionLevel: 9, palette: true, colours: 32 }).toBuffer());
+    if (!process.env.CI) return;
+  }
+  const before = await sharp(file).grayscale().raw().toBuffer({ resolveWithObject: true });
+  expect({ name, width: before.info.width, height: before.info.height }).toEqual({
+    ...{ name, width: info.width, height: info.height },
+  });
+  const channels = before.info.channels;
+  let other = 0;
+  for (let i = 0; i < data.length / info.channels; i++) {
+    const difference = (data[i * info.channels] ?? 0) - (before.data[i * channels] ?? 0);
+    if (Math.abs(difference) > another) other++;
+  }
+  const share = other / (info.width * info.height);
+  expect(share, `${name} looks otherwise in ${(100 * share).toFixed(1)} % of its points`).toBeLessThanOrEqual(
+    mostOther,
+  );
 }

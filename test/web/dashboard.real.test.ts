@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
+import { type Dashboard, dashboard, expectAccessible, expectLooks } from '../support/dashboard.js';
 import { describeReal } from '../support/real.js';
 
 describeReal('chromium', 'the dashboard in a browser', () => {
@@ -21,5 +21,47 @@ describeReal('chromium', 'the dashboard in a browser', () => {
     await page.getByRole('heading', { name: 'First steps' }).waitFor();
     expect(troubles).toEqual([]);
     await page.context().close();
+  });
+
+  it('says that the platform is away, and shows what is new when it is back, still logged in', async () => {
+    const { platform } = own;
+    const port = Number(new URL(platform.platform.urls.http).port);
+    const { page, troubles } = await own.open('#/devices');
+    await page.getByRole('heading', { name: 'No device yet' }).waitFor();
+    await platform.platform.stop();
+    await page.getByText('The platform does not answer.').waitFor();
+    await platform.start({ httpPort: port });
+    await platform.client.devices.simulate({
+      type: 'virtual',
+      devices: [{ name: 'came-meanwhile', digest: '0'.repeat(64) }],
+    });
+    await page.getByRole('link', { name: 'came-meanwhile' }).waitFor();
+    await page.getByText('The platform does not answer.').waitFor({ state: 'detached' });
+    // The browser's own words for the connections that it lost.
+    expect(troubles.filter((text) => !/net::ERR_/.test(text))).toEqual([]);
+    await page.context().close();
+  });
+
+  it('looks as it looked', async () => {
+    const names = Array.from({ length: 30 }, (_, i) => ({
+      name: `line-${i}`,
+      digest: String(i).padStart(64, '0'),
+    }));
+    await own.platform.client.devices.simulate({ type: 'virtual', devices: names });
+    for (const [hash, heading] of [
+      ['#/', 'First steps'],
+      ['#/devices', 'Devices'],
+    ] as const) {
+      for (const [width, dark] of [
+        [1280, false],
+        [390, true],
+      ] as const) {
+        const { page, context } = await own.open(hash, { width, dark });
+        await page.getByRole('heading', { name: heading }).waitFor();
+        if (hash === '#/devices') await page.getByRole('link', { name: 'line-0', exact: true }).waitFor();
+        await expectLooks(page, `${heading.toLowerCase().replace(' ', '-')}-${width}`);
+        await context.close();
+      }
+    }
   });
 });

@@ -97,7 +97,7 @@ describeReal('chromium', 'the pages of devices', () => {
 
   it('fit on a phone, in the dark, and show a viewer nothing that it may not', async () => {
     const viewer = await own.platform.client.tokens.create({ name: 'screen', role: 'viewer' });
-    for (const hash of ['#/', '#/devices', '#/devices/bench-1']) {
+    for (const hash of ['#/', '#/devices', '#/devices?view=map', '#/devices/bench-1']) {
       const { page, context, troubles } = await own.open(hash, {
         width: 390,
         dark: true,

@@ -37,5 +37,10 @@ export const pages: readonly PageEntry[] = [
     title: 'Rollouts',
     load: async () => (await import('../pages/rollouts/rollouts.js')).Rollouts,
   },
+  {
+    path: 'pipelines',
+    title: 'Pipelines',
+    load: async () => (await import('../pages/pipelines/pipelines.js')).Pipelines,
+  },
   { path: 'events', title: 'Events', load: async () => (await import('../pages/events/events.js')).Events },
 ];

@@ -24,6 +24,7 @@ import { labelsIn } from './services/labels.js';
 import { Logins } from './services/logins.js';
 import { Models } from './services/models.js';
 import { Orphans } from './services/orphans.js';
+import { PipelineRuns } from './services/pipeline-runs.js';
 import { Removal } from './services/removal.js';
 import { RetentionService } from './services/retention.js';
 import { Roots } from './services/roots.js';
@@ -154,7 +155,7 @@ export async function openState(options: StateOptions, closers: Closers) {
     sessions,
     answers,
     failures: new Failures(now, options.failures),
-    ...{ tokens, logins },
+    ...{ tokens, logins, pipelineRuns: new PipelineRuns({ store, events, now }) },
     users: new Users({ store, events, sessions, now }),
     labels,
     retention: new RetentionService({ store, telemetry, labels, events, turns, now }),

@@ -20,6 +20,7 @@ export const scopeNouns = {
   configs: ['read', 'push', 'write'],
   rollouts: ['read', 'write'],
   jobs: ['read', 'write'],
+  pipelines: ['read', 'write'],
   data: ['read', 'write'],
   events: ['read'],
   webhooks: ['read', 'write'],

@@ -24,6 +24,7 @@ import { firmwareCalls } from './firmware.js';
 import { jobCalls } from './jobs/calls.js';
 import { everyPage } from './page.js';
 import { rolloutCalls } from './rollouts/calls.js';
+import { runCalls } from './runs.js';
 import { secretCalls } from './secrets.js';
 import { sessionCalls } from './session.js';
 import { type ClientOptions, Transport } from './transport.js';
@@ -73,6 +74,8 @@ export function createClient(options: ClientOptions) {
     },
     events: eventCalls(transport),
     jobs: jobCalls(transport),
+    /** Of pipelines. */
+    runs: runCalls(transport),
     webhooks: webhookCalls(transport),
     labels: labelCalls(transport),
     retention: retentionCalls(transport),

@@ -53,6 +53,7 @@ export { type Problem, problemOf, problemSchema, problemType } from './problem.j
 export { type ModelId, parseModelReference, parseVersion, promoteModel, resolveModel } from './reference.js';
 export { type RelayStatus, relayStatusSchema } from './relay-api.js';
 export * from './rollouts/index.js';
+export * from './runs-api.js';
 export { type DeviceSecret, deviceSecretSchema } from './secrets.js';
 export * from './session-api.js';
 export { showModel, shownModelSchema } from './show.js';

@@ -5,14 +5,10 @@ import { Badge } from '../../parts/badge.js';
 import { Failure, Loading } from '../../parts/page.js';
 import { textOf } from './values.js';
 
-/** Members that are the same thing on both sides. */
-const pairs: readonly [label: string, desired: string, reported: string][] = [
-  ['what', 'kind', 'kind'],
-  ['rollout', 'rollout', 'rollout'],
-  ['name', 'name', 'model.name'],
-  ['version', 'version', 'model.version'],
-  ['sequence', 'sequence', 'model.sequence'],
-];
+/** Where a report tells of what is desired, by its kind. */
+const places: Record<string, string> = { model: 'model', firmware: 'firmware.release', config: 'config' };
+const members = ['name', 'version', 'sequence'] as const;
+
 const onlyReported: readonly [label: string, path: string][] = [
   ['update', 'state'],
   ['firmware', 'firmware.version'],
@@ -29,6 +25,12 @@ export function Twin({ name }: { name: string }) {
   if (error) return <Failure error={error} />;
   if (!value) return <Loading />;
   const { desired, reported } = value;
+  const kind = textOf(desired?.kind ?? 'model');
+  const pairs = [
+    ['what', desired?.kind, desired === null ? undefined : (reported?.kind ?? 'model')],
+    ['rollout', desired?.rollout, reported?.rollout],
+    ...members.map((member) => [member, desired?.[member], memberOf(reported, `${places[kind]}.${member}`)]),
+  ] as const;
   return (
     <>
       <table class="twin">
@@ -42,13 +44,12 @@ export function Twin({ name }: { name: string }) {
           </tr>
         </thead>
         <tbody>
-          {pairs.map(([label, one, other]) => {
-            const [wish, is] = [memberOf(desired, one), memberOf(reported, other)];
+          {pairs.map(([label, wish, is]) => {
             const differs =
               desired !== null && reported !== null && wish !== undefined && is !== undefined && wish !== is;
             return (
-              <tr key={label} class={differs ? 'differs' : undefined}>
-                <th scope="row">{label}</th>
+              <tr key={String(label)} class={differs ? 'differs' : undefined}>
+                <th scope="row">{String(label)}</th>
                 <td>{shown(wish)}</td>
                 <td>
                   {shown(is)} {differs && <Badge tone="warn">differs</Badge>}

@@ -13,6 +13,8 @@ export function pageOf({ type, subject }: Pick<PlatformEvent, 'type' | 'subject'
       return linkTo(['rollouts', subject]);
     case 'model':
       return linkTo(version === undefined ? ['models', name] : ['models', name, version]);
+    case 'pipeline':
+      return linkTo(['pipelines', subject]);
     case 'dataset':
     case 'data':
       return linkTo(['datasets', first]);

@@ -1,12 +1,13 @@
 import { useSignal } from '@preact/signals';
 import type { DeviceInfo } from '../../../src/lib/registry/index.js';
 import type { PageOf } from '../../app/pages.js';
-import { useResource } from '../../app/resource.js';
 import { goTo, linkTo, route } from '../../app/route.js';
 import { ago, plural, shellWord } from '../../app/text.js';
 import { Badge, State } from '../../parts/badge.js';
 import { Empty, Failure, Loading, Page } from '../../parts/page.js';
 import { type Column, Table } from '../../parts/table.js';
+import { useFleet } from './fleet-list.js';
+import { FleetMap } from './map.js';
 
 const columns: Column<DeviceInfo>[] = [
   { title: 'name', cell: ({ name }) => name, sort: ({ name }) => name, width: '2fr' },
@@ -32,21 +33,19 @@ const columns: Column<DeviceInfo>[] = [
   { title: 'firmware', cell: ({ firmware }) => firmware ?? '', sort: ({ firmware }) => firmware, wide: true },
 ];
 
-/** The fleet, or the part of it that a selector matches. */
+/** The fleet, or the part of it that a selector matches: as a table, or as a map of cells. */
 export function Devices(_: PageOf) {
-  const selector = route.value.query.get('selector') ?? '';
-  const query = selector === '' ? '' : `?selector=${encodeURIComponent(selector)}`;
-  const { value, error } = useResource<DeviceInfo[]>(`/devices${query}`, {
-    all: 'devices',
-    events: ['device.*'],
-  });
+  const { query } = route.value;
+  const selector = query.get('selector') ?? '';
+  const asMap = query.get('view') === 'map';
+  const { devices, whole, error } = useFleet(selector);
   const line = `aiot device list${selector === '' ? '' : ` --selector ${shellWord(selector)}`}`;
   return (
     <Page title="Devices" command={line}>
-      <Filter selector={selector} />
+      <Filter key={selector} selector={selector} view={asMap ? 'map' : ''} />
       {error && <Failure error={error} />}
-      {!value && !error && <Loading />}
-      {value && value.length === 0 && (
+      {!devices && !error && <Loading />}
+      {devices && whole && devices.length === 0 && (
         <Empty
           title={selector === '' ? 'No device yet' : 'No device fits'}
           command={
@@ -56,29 +55,47 @@ export function Devices(_: PageOf) {
           }
         />
       )}
-      {value && value.length > 0 && (
+      {devices && devices.length > 0 && (
         <>
           <p class="count">
-            {plural(value.length, 'device')}, {value.filter(({ online }) => online).length} online
+            {plural(devices.length, 'device')}
+            {whole
+              ? `, ${devices.filter(({ online }) => online).length.toLocaleString('en')} online`
+              : ' so far …'}
+            <span class="switch">
+              <a href={linkTo(['devices'], { selector })} aria-current={asMap ? undefined : 'true'}>
+                Table
+              </a>
+              <a
+                href={linkTo(['devices'], { selector, view: 'map' })}
+                aria-current={asMap ? 'true' : undefined}
+              >
+                Map
+              </a>
+            </span>
           </p>
-          <Table
-            rows={value}
-            columns={columns}
-            keyOf={({ name }) => name}
-            to={({ name }) => linkTo(['devices', name])}
-            label="Devices"
-          />
+          {asMap ? (
+            <FleetMap devices={devices} />
+          ) : (
+            <Table
+              rows={devices}
+              columns={columns}
+              keyOf={({ name }) => name}
+              to={({ name }) => linkTo(['devices', name])}
+              label="Devices"
+            />
+          )}
         </>
       )}
     </Page>
   );
 }
 
-function Filter({ selector }: { selector: string }) {
+function Filter({ selector, view }: { selector: string; view: string }) {
   const text = useSignal(selector);
   const apply = (event: Event) => {
     event.preventDefault();
-    goTo(linkTo(['devices'], { selector: text.value.trim() }));
+    goTo(linkTo(['devices'], { selector: text.value.trim(), view }));
   };
   return (
     <search>

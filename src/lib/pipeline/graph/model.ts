@@ -1,8 +1,14 @@
-import type { PipelinePlan } from '../plan/types.js';
-import type { RunRecord, StepRecord } from '../run/record.js';
+import type { PipelineStep } from '../plan/types.js';
+import type { StepRecord, StepState } from '../run/record.js';
+
+/** What is drawn of a step; of `when` only whether there is any. */
+export type DrawnStep = Pick<PipelineStep, 'name' | 'about' | 'needs' | 'gate'> & {
+  when: readonly unknown[];
+};
+type Last<State> = Pick<StepRecord, 'name' | 'cached' | 'seconds' | 'reason'> & { state: State };
 
 /** A step as it is drawn: its column is the longest way to it. */
-export interface GraphNode {
+export interface GraphNode<State = StepState> {
   name: string;
   about: string;
   /** Direct needs: those that are not needed by another of them anyway. */
@@ -12,11 +18,14 @@ export interface GraphNode {
   gate: string | null;
   when: boolean;
   /** As the last run had it; null where it was in none. */
-  last: Pick<StepRecord, 'state' | 'cached' | 'seconds' | 'reason'> | null;
+  last: Omit<Last<State>, 'name'> | null;
 }
 
 /** The steps of a plan in columns, with what the last run made of them. */
-export function graphOf(plan: PipelinePlan, run: RunRecord | null): GraphNode[] {
+export function graphOf<State extends string>(
+  plan: { steps: readonly DrawnStep[] },
+  run: { steps: readonly Last<State>[] } | null,
+): GraphNode<State>[] {
   const direct = directNeeds(plan);
   const columns = new Map<string, number>();
   const rows = new Map<number, number>();
@@ -32,7 +41,7 @@ export function graphOf(plan: PipelinePlan, run: RunRecord | null): GraphNode[] 
   });
 }
 
-function directNeeds({ steps }: PipelinePlan): Map<string, string[]> {
+function directNeeds({ steps }: { steps: readonly DrawnStep[] }): Map<string, string[]> {
   const all = new Map<string, Set<string>>();
   const direct = new Map<string, string[]>();
   for (const { name, needs } of steps) {

@@ -26,6 +26,7 @@ import {
   writeRun,
 } from './record.js';
 import { createRecorder } from './recorder.js';
+import { createTeller } from './tell.js';
 
 export interface RunPipelineOptions {
   /** The project's folder. */
@@ -65,35 +66,42 @@ interface Begun {
 export async function runPipeline(options: RunPipelineOptions): Promise<RunRecord> {
   const { clock = systemClock, signal = new AbortController().signal, self = selfCommand() } = options;
   const project = await loadProject(options.dir);
+  const { pipeline } = project.config;
   const folders = pipelineFolders(project.dir);
   const release = await holdPipeline(folders, clock);
   try {
     const { record, plan, context } = await begin(project, folders, options, clock);
     const recorder = createRecorder((now) => writeRun(folders, now), record);
-    const platform = context ? platformOfContext(context.name, context) : ownPlatform(folders, self);
+    const teller = createTeller(context, record, { plan, folders });
     const blobs = openBlobs(folders.blobs);
-    const kept = await readKept(folders.kept);
-    const { pipeline } = project.config;
-    await prepareFolders(folders);
-    record.runner = await identify(process.pid);
-    recorder.changed();
-    options.onChange?.(record);
     try {
-      await runSteps({
-        ...{ plan, record, dir: project.dir, folders, blobs, kept, platform, self, clock, signal },
-        jobs: options.jobs ?? pipeline.jobs ?? availableParallelism(),
-        force: record.asked.force,
-        onChange: (step) => {
-          recorder.changed();
-          options.onChange?.(record, step);
-        },
-        onLine: options.onLine ?? (() => {}),
-      });
+      const platform = context ? platformOfContext(context.name, context) : ownPlatform(folders, self);
+      const kept = await readKept(folders.kept);
+      await prepareFolders(folders);
+      record.runner = await identify(process.pid);
+      recorder.changed();
+      teller.changed();
+      options.onChange?.(record);
+      try {
+        await runSteps({
+          ...{ plan, record, dir: project.dir, folders, blobs, kept, platform, self, clock, signal },
+          jobs: options.jobs ?? pipeline.jobs ?? availableParallelism(),
+          force: record.asked.force,
+          onChange: (step) => {
+            recorder.changed();
+            teller.changed();
+            options.onChange?.(record, step);
+          },
+          onLine: options.onLine ?? (() => {}),
+        });
+      } finally {
+        await platform.close();
+      }
+      await finish({ plan, record, dir: project.dir, folders, blobs, kept, clock, aborted: signal.aborted });
+      await recorder.end();
     } finally {
-      await platform.close();
+      await teller.end();
     }
-    await finish({ plan, record, dir: project.dir, folders, blobs, kept, clock, aborted: signal.aborted });
-    await recorder.end();
     if (record.state === 'done') await rm(join(folders.work, record.run), { recursive: true, force: true });
     if (record.steps.some((step) => !step.cached)) await tidy(project, folders, blobs, record.run);
     await pruneRuns(folders, pipeline.keep.runs);

@@ -30,6 +30,7 @@ import { eventRoutes } from './routes/events.js';
 import { healthRoutes } from './routes/health.js';
 import { jobRoutes } from './routes/jobs.js';
 import { modelRoutes } from './routes/models.js';
+import { pipelineRoutes } from './routes/pipelines.js';
 import { configRoutes, firmwareRoutes } from './routes/releases.js';
 import { retentionRoutes } from './routes/retention.js';
 import { rolloutRoutes } from './routes/rollouts.js';
@@ -103,6 +104,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       rolloutRoutes,
       dataRoutes,
       talkRoutes,
+      pipelineRoutes,
       retentionRoutes,
       auditRoutes,
       eventRoutes,

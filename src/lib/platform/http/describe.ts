@@ -14,6 +14,7 @@ const tags: [string, string][] = [
   ['blobs', 'Content by its digest'],
   ['rollouts', 'Bringing a version to devices'],
   ['jobs', 'Work that takes longer than a request'],
+  ['pipelines', 'Runs of pipelines, as their runners tell them'],
   ['data', 'Recordings and labels'],
   ['events', 'Every change, in order, and who is told of it'],
   ['users', 'Who may do what'],
@@ -29,6 +30,7 @@ const tagged: Record<string, string> = {
     audit: 'events',
     webhooks: 'events',
     tokens: 'users',
+    session: 'users',
   },
 };
 
@@ -112,7 +114,7 @@ function statusesOf(schema: Described, { method, access, mayBeMissing }: Describ
   const reads = method === 'GET' || method === 'HEAD';
   return [
     ...(reads && !schema.params && !schema.querystring ? [] : [400]),
-    ...(access === 'everybody' ? [] : [401, 403]),
+    ...(access === 'everybody' && reads ? [] : [401, 403]),
     ...(schema.params || mayBeMissing ? [404] : []),
     ...(reads ? [] : [404, 409, 412, 413, 415, 422]),
     ...[414, 429, 431, 500, 507],

@@ -29,6 +29,7 @@ import type { LiveHub } from '../services/live-hub.js';
 import type { Logins } from '../services/logins.js';
 import type { Models } from '../services/models.js';
 import type { Orphans } from '../services/orphans.js';
+import type { PipelineRuns } from '../services/pipeline-runs.js';
 import type { Removal } from '../services/removal.js';
 import type { RetentionService } from '../services/retention.js';
 import type { Rollouts } from '../services/rollouts/rollouts.js';
@@ -67,6 +68,7 @@ export interface ApiParts {
   jobs: Jobs;
   labels: Labels;
   logins: Logins;
+  pipelineRuns: PipelineRuns;
   live: LiveHub;
   models: Models;
   orphans: Orphans;

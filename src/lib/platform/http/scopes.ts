@@ -5,7 +5,7 @@ import { type ScopeNoun, scopeCovers } from '../../registry/index.js';
 const nouns: Record<string, ScopeNoun> = {
   ...{ devices: 'devices', claims: 'devices', activation: 'devices', groups: 'devices' },
   ...{ models: 'models', manifests: 'models', firmware: 'firmware', configs: 'configs' },
-  ...{ rollouts: 'rollouts', jobs: 'jobs' },
+  ...{ rollouts: 'rollouts', jobs: 'jobs', pipelines: 'pipelines' },
   ...{ datasets: 'data', labels: 'data', retention: 'data' },
   ...{ events: 'events', audit: 'events', webhooks: 'webhooks' },
   ...{ users: 'users', tokens: 'users' },

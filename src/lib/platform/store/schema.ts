@@ -8,6 +8,7 @@ import { ddi } from './migrations/009-ddi.js';
 import { deltas } from './migrations/010-deltas.js';
 import { rolloutStates } from './migrations/011-rollout-states.js';
 import { logins } from './migrations/012-logins.js';
+import { pipelineRuns } from './migrations/013-pipeline-runs.js';
 
 /** A version of firmware, or of a configuration. */
 export interface ReleaseRow {
@@ -47,6 +48,8 @@ export interface Schema {
   };
   /** Links into the dashboard and its sessions, by the SHA-256 of their secret; `token`: the id of the one that they act for. */
   logins: { digest: string; kind: 'link' | 'session'; token: string; created: number; expires: number };
+  /** Runs of pipelines, as their runners tell them. JSON: what lists show, and all of it. */
+  pipelineRuns: { project: string; run: string; state: string; told: number; summary: string; data: string };
   /** What a request with an Idempotency-Key was answered, for its repeats. */
   answers: { who: string; key: string; request: string; status: number; body: string; created: number };
   devices: {
@@ -338,4 +341,5 @@ export const migrations: string[] = [
   deltas,
   rolloutStates,
   logins,
+  pipelineRuns,
 ];

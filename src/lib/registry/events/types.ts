@@ -153,6 +153,17 @@ export const eventTypes = {
     'A model that nobody signed came in by a door for other clients.',
     z.object({ file: z.string(), digest: z.string() }),
   ),
+  'pipeline.end': kind(
+    'project',
+    'A run of its pipeline is over.',
+    z.object({ run: z.string(), state: z.string() }),
+  ),
+  'pipeline.start': kind('project', 'A run of its pipeline was begun.', z.object({ run: z.string() })),
+  'pipeline.step': kind(
+    'project',
+    'A step of a run came to another state.',
+    z.object({ run: z.string(), step: z.string(), state: z.string() }),
+  ),
   'platform.start': kind(
     'platform',
     'A process of the platform has started: nothing is connected to it.',

@@ -1,0 +1,138 @@
+import { useSignal } from '@preact/signals';
+import { useEffect, useRef } from 'preact/hooks';
+import type { DeviceInfo } from '../../../src/lib/registry/index.js';
+import { goTo, linkTo } from '../../app/route.js';
+
+/** What the cells are coloured by. */
+const views = {
+  presence: ({ online, lastSeen }: DeviceInfo) =>
+    online ? 'online' : lastSeen === null ? 'never seen' : 'offline',
+  state: ({ state }: DeviceInfo) => state,
+  model: ({ model }: DeviceInfo) => (model ? `${model.name}@${model.version}` : 'no model'),
+  firmware: ({ firmware }: DeviceInfo) => firmware ?? 'not told',
+  update: ({ updateState }: DeviceInfo) => updateState ?? 'not told',
+} as const;
+type View = keyof typeof views;
+
+/** Colours of what has one of its own; the rest take those of series, in the order of how many there are. */
+const known: Record<string, string> = {
+  ...{ online: '--good', offline: '--warn', 'never seen': '--soft' },
+  ...{ active: '--good', suspended: '--warn', revoked: '--bad', registered: '--soft', provisioned: '--blue' },
+  ...{
+    COMMITTED: '--good',
+    ROLLED_BACK: '--bad',
+    IDLE: '--soft',
+    'no model': '--soft',
+    'not told': '--soft',
+  },
+};
+const seriesColours = 8;
+
+/** A cell for each device, by name, in the colour of what it has: a fleet of thousands at one look. */
+export function FleetMap({ devices }: { devices: readonly DeviceInfo[] }) {
+  const view = useSignal<View>('presence');
+  const pointed = useSignal<DeviceInfo | null>(null);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const cell = devices.length > 4000 ? 8 : devices.length > 800 ? 12 : 20;
+  const of = views[view.value];
+  const groups = groupsOf(devices, of);
+
+  useEffect(() => {
+    const own = canvas.current;
+    if (!own) return;
+    const draw = () => {
+      const columns = columnsOf(own, cell);
+      const rows = Math.ceil(devices.length / columns);
+      const dots = devicePixelRatio;
+      own.style.height = `${rows * cell}px`;
+      own.width = Math.round(own.clientWidth * dots);
+      own.height = Math.round(rows * cell * dots);
+      const pen = own.getContext('2d');
+      if (!pen) return;
+      pen.scale(dots, dots);
+      const style = getComputedStyle(own);
+      const colours = new Map(groups.map(({ value, colour }) => [value, style.getPropertyValue(colour)]));
+      for (const [i, device] of devices.entries()) {
+        pen.fillStyle = colours.get(of(device)) ?? '';
+        pen.fillRect((i % columns) * cell, Math.floor(i / columns) * cell, cell - 2, cell - 2);
+      }
+    };
+    draw();
+    const resized = new ResizeObserver(draw);
+    resized.observe(own.parentElement as HTMLElement);
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+    dark.addEventListener('change', draw);
+    return () => {
+      resized.disconnect();
+      dark.removeEventListener('change', draw);
+    };
+  }, [devices, view.value, cell]);
+
+  const at = ({ offsetX, offsetY }: MouseEvent): DeviceInfo | null => {
+    const own = canvas.current;
+    if (!own) return null;
+    const column = Math.floor(offsetX / cell);
+    const columns = columnsOf(own, cell);
+    return column >= columns ? null : (devices[Math.floor(offsetY / cell) * columns + column] ?? null);
+  };
+  const summary = groups.map(({ value, count }) => `${count} ${value}`).join(', ');
+  return (
+    <div class="map">
+      <p class="map-head">
+        <label for="map-view">Coloured by</label>{' '}
+        <select
+          id="map-view"
+          value={view.value}
+          onChange={({ currentTarget }) => {
+            view.value = currentTarget.value as View;
+          }}
+        >
+          {Object.keys(views).map((name) => (
+            <option key={name}>{name}</option>
+          ))}
+        </select>
+      </p>
+      <ul class="map-keys">
+        {groups.map(({ value, colour, count }) => (
+          <li key={value}>
+            <i aria-hidden="true" style={{ background: `var(${colour})` }} />
+            {value} <span class="soft">{count.toLocaleString('en')}</span>
+          </li>
+        ))}
+      </ul>
+      <canvas
+        ref={canvas}
+        role="img"
+        aria-label={`${devices.length} devices by ${view.value}: ${summary}. The table has each of them.`}
+        onMouseMove={(event) => {
+          pointed.value = at(event);
+        }}
+        onMouseLeave={() => {
+          pointed.value = null;
+        }}
+        onClick={(event) => {
+          const device = at(event);
+          if (device) goTo(linkTo(['devices', device.name]));
+        }}
+      />
+      <p class="map-pointed soft">{pointed.value ? `${pointed.value.name}: ${of(pointed.value)}` : ' '}</p>
+    </div>
+  );
+}
+
+function columnsOf(canvas: HTMLCanvasElement, cell: number): number {
+  return Math.max(1, Math.floor(canvas.clientWidth / cell));
+}
+
+function groupsOf(devices: readonly DeviceInfo[], of: (device: DeviceInfo) => string) {
+  const counts = new Map<string, number>();
+  for (const device of devices) counts.set(of(device), (counts.get(of(device)) ?? 0) + 1);
+  let free = 0;
+  return [...counts]
+    .sort((a, b) => b[1] - a[1])
+    .map(([value, count]) => ({
+      value,
+      count,
+      colour: known[value] ?? `--series-${free++ % seriesColours}`,
+    }));
+}
