@@ -118,7 +118,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
       })();
       await delay(300);
       await own.client.webhooks.add({ url: 'https://one.example/' });
-      await expect.poll(() => got.length).toBe(1);
+      await expect.poll(() => got.length, soon).toBe(1);
       await own.platform.stop();
       await expect.poll(() => states).toEqual(['disconnected']);
       own.client = { ...own.client, close: async () => {} };
@@ -167,6 +167,9 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
     return side;
   }
 
+  /** Each replica is told of what another wrote, or looks itself: on a busy machine that takes a moment. */
+  const soon = { timeout: 5000 };
+
   describe('webhooks', () => {
     it('are sent the events to come, in order, once each and signed, over a restart', async () => {
       const side = await target();
@@ -175,10 +178,10 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
       });
       expect(secret).toMatch(/^whsec_/);
       for (let i = 0; i < 3; i++) await label(i);
-      await expect.poll(() => side.got.length).toBe(3);
+      await expect.poll(() => side.got.length, soon).toBe(3);
       await own.restart();
       for (let i = 3; i < 5; i++) await label(i);
-      await expect.poll(() => side.got.length, { timeout: 5000 }).toBe(5);
+      await expect.poll(() => side.got.length, soon).toBe(5);
       await delay(200);
       const bodies = side.got.map(({ body }) => JSON.parse(body.toString()));
       expect(bodies.map(({ subject }) => subject)).toEqual([0, 1, 2, 3, 4].map((i) => `s/d/r${i}`));
@@ -201,17 +204,17 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
         ...{ url: side.url, allowPrivate: true, types: ['data.label'] },
       });
       await label(1);
-      await expect.poll(async () => (await own.client.webhooks.get(webhook.id)).failures).toBe(1);
+      await expect.poll(async () => (await own.client.webhooks.get(webhook.id)).failures, soon).toBe(1);
       const failing = await own.client.webhooks.get(webhook.id);
       expect(failing.error).toBe('it answered 503');
       expect((failing.retryAt ?? 0) - Date.now()).toBeGreaterThan(2000);
       side.status = 200;
       await own.client.webhooks.change(webhook.id, { enabled: true });
-      await expect.poll(() => side.got.length).toBe(2);
+      await expect.poll(() => side.got.length, soon).toBe(2);
       expect(side.got[1]?.headers['webhook-id']).toBe(side.got[0]?.headers['webhook-id']);
       side.status = 410;
       await label(2);
-      await expect.poll(async () => (await own.client.webhooks.get(webhook.id)).enabled).toBe(false);
+      await expect.poll(async () => (await own.client.webhooks.get(webhook.id)).enabled, soon).toBe(false);
       const { events } = await own.client.events.page({ from: 0, types: ['webhook.disable'] });
       expect(events[0]).toMatchObject({ subject: webhook.id, who: 'platform' });
       side.server.close();

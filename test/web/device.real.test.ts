@@ -64,7 +64,7 @@ describeReal('chromium', 'the pages of devices', () => {
       const next = () => { count++; performance.now() - begin < 2000 ? requestAnimationFrame(next) : done(count / 2); };
       requestAnimationFrame(next);
     })`)) as number;
-    // Software drawing on a busy machine: a third of what a screen shows. docs/benchmarks.md has the figure.
+    // Software drawing on a busy machine: a third of what a screen shows. docs/dashboard.md has the figure.
     expect(frames).toBeGreaterThan(20);
 
     await page.screenshot({

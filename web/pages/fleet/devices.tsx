@@ -10,8 +10,13 @@ import { useFleet } from './fleet-list.js';
 import { FleetMap } from './map.js';
 
 const columns: Column<DeviceInfo>[] = [
-  { title: 'name', cell: ({ name }) => name, sort: ({ name }) => name, width: '2fr' },
-  { title: 'state', cell: ({ state }) => <State state={state} />, sort: ({ state }) => state },
+  { title: 'name', cell: ({ name }) => name, sort: ({ name }) => name, width: '1.4fr' },
+  {
+    title: 'state',
+    cell: ({ state }) => <State state={state} />,
+    sort: ({ state }) => state,
+    width: '1.3fr',
+  },
   {
     title: 'presence',
     cell: ({ online, lastSeen }) =>
