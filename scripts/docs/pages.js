@@ -80,7 +80,7 @@ function flagRow([name, flag]) {
   const fallback = typeof standard === 'function' || standard === undefined ? '' : `\`${standard}\``;
   const options = flag.options ? ` One of ${flag.options.join(', ')}.` : '';
   const required = flag.required ? ' Required.' : '';
-  return `| \`${short}${shown}${value}\` | ${flag.env ?? ''} | ${fallback} | ${cell(flag.summary)}${options}${required} |`;
+  return `| \`${cell(`${short}${shown}${value}`)}\` | ${flag.env ?? ''} | ${fallback} | ${cell(flag.summary)}${options}${required} |`;
 }
 
 function globalFlags(command) {

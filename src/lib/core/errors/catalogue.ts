@@ -407,7 +407,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'A delta update was made for another release than the one that the device runs. It downloads the whole release instead.',
-    next: 'Nothing has to be done. aiot device get NAME tells what the device runs.',
+    next: 'Nothing has to be done. aiot device show NAME tells what the device runs.',
   },
   AIOT_DELTA_MALFORMED: {
     exit: 1,
