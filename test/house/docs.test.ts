@@ -9,6 +9,7 @@ import { catalogue, type ErrorCode, projectSchema } from '../../src/lib/core/ind
 import { protocolSchemas } from '../../src/lib/device/index.js';
 import { cheatMarkdown } from '../../src/lib/stream/index.js';
 import { root } from '../support/cli.js';
+import { deadAnchors } from '../support/documents/anchors.js';
 
 const text = (file: string) => (existsSync(join(root, file)) ? readFileSync(join(root, file), 'utf8') : '');
 const { dependencies } = JSON.parse(text('package.json')) as { dependencies: Record<string, string> };
@@ -116,7 +117,7 @@ describe('the links', () => {
     const dead = links
       .filter((to) => !/^(https?|mailto):/.test(to))
       .filter((to) => !existsSync(join(root, page, '..', to)));
-    expect(dead).toEqual([]);
+    expect([...dead, ...deadAnchors(page)]).toEqual([]);
   });
 });
 
