@@ -6,3 +6,4 @@ export { Html, html, htmlTable } from './html.js';
 export { lineChart, type Series } from './line-chart.js';
 export { type ReportPage, reportPage } from './page.js';
 export { checkList, factList, legend, type Paint, tileRow } from './parts.js';
+export { reportStyle } from './style.js';

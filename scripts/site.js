@@ -1,0 +1,23 @@
+// Makes the documents a site of plain files, which any web server or file:// shows: node scripts/site.js [FOLDER], site/ unless told.
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { register } from 'tsx/esm/api';
+import { makeSite } from './docs/site.js';
+
+register();
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const { reportStyle } = await import('../src/lib/formats/html/index.ts');
+const out = resolve(process.argv[2] ?? join(root, 'site'));
+const { files, dead } = makeSite(root, reportStyle);
+if (dead.length > 0) {
+  console.error(`These links lead nowhere:\n${dead.join('\n')}`);
+  process.exit(1);
+}
+// The folder that is always its own; one that was named is only added to.
+if (process.argv[2] === undefined) rmSync(out, { recursive: true, force: true });
+for (const [path, content] of files) {
+  mkdirSync(join(out, dirname(path)), { recursive: true });
+  writeFileSync(join(out, path), content);
+}
+console.error(`${files.size} files in ${out}. Begin with index.html.`);
