@@ -1,5 +1,5 @@
-// Writes the documents that are made from the code: docs/cli, docs/schemas (those of the protocol too), docs/errors.md, the graph in ARCHITECTURE.md,
-// the cheat sheets in docs/streams.md.
+// Writes the documents that are made from the code: docs/cli, docs/schemas (those of the protocol too), docs/errors.md, the schema of
+// aiot.yaml for editors, the graph in ARCHITECTURE.md, the cheat sheets in docs/streams.md.
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,13 +10,14 @@ import { generateDocs } from './docs/generate.js';
 
 register();
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const { catalogue } = await import('../src/lib/core/index.ts');
+const { catalogue, projectJsonSchema } = await import('../src/lib/core/index.ts');
 const { protocolSchemas: protocol } = await import('../src/lib/device/index.ts');
 const { cheatMarkdown } = await import('../src/lib/stream/index.ts');
 const commands = await loadCommands(root);
 const toJsonSchema = (schema, options) => z.toJSONSchema(schema, options);
 const cheatSheets = cheatMarkdown();
-const pages = generateDocs({ root, commands, catalogue, toJsonSchema, protocol, cheatSheets });
+const project = projectJsonSchema();
+const pages = generateDocs({ root, commands, catalogue, toJsonSchema, project, protocol, cheatSheets });
 
 for (const folder of ['docs/cli', 'docs/schemas', 'docs/schemas/protocol']) {
   mkdirSync(join(root, folder), { recursive: true });

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { drawRooms } from '../rooms.js';
 import { commandPages, errorPage } from './pages.js';
+import { projectSchemaText } from './project-schema.js';
 
 /**
  * All documents that are made from the code.
@@ -10,11 +11,12 @@ import { commandPages, errorPage } from './pages.js';
  * @param {import('./commands.js').CommandFile[]} input.commands
  * @param {any} input.catalogue
  * @param {(schema: any, options?: { io: 'input' }) => object} input.toJsonSchema
+ * @param {object} input.project JSON schema of aiot.yaml, draft 7
  * @param {Record<string, any>} input.protocol schemas of docs/protocol.md, by the word of its examples
  * @param {string} input.cheatSheets Markdown
  * @returns {Map<string, string>} path relative to the root → text
  */
-export function generateDocs({ root, commands, catalogue, toJsonSchema, protocol, cheatSheets }) {
+export function generateDocs({ root, commands, catalogue, toJsonSchema, project, protocol, cheatSheets }) {
   const { oclif } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const pages = commandPages(commands, oclif.topics);
   for (const { id, command } of commands) {
@@ -27,6 +29,8 @@ export function generateDocs({ root, commands, catalogue, toJsonSchema, protocol
     const schema = { ...toJsonSchema(message, { io: 'input' }), title: `aiot protocol v1: ${name}` };
     pages.set(`docs/schemas/protocol/${name}.json`, `${JSON.stringify(schema, null, 2)}\n`);
   }
+  const page = readFileSync(join(root, 'docs/project.md'), 'utf8');
+  pages.set('templates/aiot.schema.json', projectSchemaText({ schema: project, page }));
   pages.set('docs/errors.md', errorPage(catalogue));
   pages.set('ARCHITECTURE.md', withPart(root, 'ARCHITECTURE.md', 'rooms', drawRooms(root)));
   pages.set('docs/streams.md', withPart(root, 'docs/streams.md', 'cheat sheets', cheatSheets));

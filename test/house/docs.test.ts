@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { loadCommands } from '../../scripts/docs/commands.js';
 import { generateDocs } from '../../scripts/docs/generate.js';
 import { importsOf, resolvedIn, sourcesIn } from '../../scripts/imports.js';
-import { catalogue, type ErrorCode, projectSchema } from '../../src/lib/core/index.js';
+import { catalogue, type ErrorCode, projectJsonSchema, projectSchema } from '../../src/lib/core/index.js';
 import { protocolSchemas } from '../../src/lib/device/index.js';
 import { cheatMarkdown } from '../../src/lib/stream/index.js';
 import { root } from '../support/cli.js';
@@ -22,6 +22,7 @@ describe('the generated documents', () => {
       commands,
       catalogue,
       toJsonSchema: (schema, options) => z.toJSONSchema(schema, options),
+      project: projectJsonSchema(),
       protocol: protocolSchemas,
       cheatSheets: cheatMarkdown(),
     });

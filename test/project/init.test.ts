@@ -64,7 +64,7 @@ describe('aiot init', () => {
     const dir = join(folder, 'kit');
     const { stdout, code } = await runCli(['init', dir, '--template', 'iot-kit', '--no-color']);
     expect(code).toBe(0);
-    expect(stdout).toContain('README.md, aiot.yaml, deploy.yaml, routes.yaml');
+    expect(stdout).toContain('README.md, aiot.schema.json, aiot.yaml, deploy.yaml, routes.yaml');
     expect(stdout).toContain(`aiot up --project ${dir}`);
     expect(stdout).not.toContain('Recordings');
   });
@@ -98,6 +98,7 @@ describe('aiot init', () => {
       'README.md',
       'aiot.feats.yaml',
       'aiot.four-classes.yaml',
+      'aiot.schema.json',
       'aiot.yaml',
       'data',
       'deploy.yaml',

@@ -52,6 +52,7 @@ export { type Notify, notifierFor } from './notify.js';
 export { refuseInputs, writeTogether } from './outputs.js';
 export { type PlatformUnitOptions, platformUnit } from './platform-unit.js';
 export { inParallel } from './pool.js';
+export { projectJsonSchema } from './project/json-schema.js';
 export { needsLabels } from './project/labels.js';
 export { defaultProject, loadProject, type Project, parseProject } from './project/load.js';
 export { type ProjectSetting, projectSettings } from './project/origins.js';

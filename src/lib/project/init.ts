@@ -23,6 +23,9 @@ export const initResultSchema = z.object({
 });
 export type InitResult = z.output<typeof initResultSchema>;
 
+/** What editors check aiot.yaml by; it goes along, so that they need no network for it. */
+const schemaFile = 'aiot.schema.json';
+
 /**
  * Makes a project from a template, whole or not at all: it is put together beside DIR and moved there at the end.
  * @param options.name of the project; absent = DIR's own name
@@ -50,7 +53,10 @@ export async function initProject(options: {
     await mkdir(dirname(dir), { recursive: true });
     await cp(template.dir, staging, { recursive: true });
     const file = join(staging, 'aiot.yaml');
-    const text = (await readFile(file, 'utf8')).replace(/^name: .*$/m, `name: ${name}`);
+    const text = (await readFile(file, 'utf8'))
+      .replace(/^name: .*$/m, `name: ${name}`)
+      .replace(`$schema=../${schemaFile}`, `$schema=${schemaFile}`);
+    await cp(join(dirname(template.dir), schemaFile), join(staging, schemaFile));
     await writeFileAtomic(file, text);
     const config = parseProject(text, file);
     await generators[template.name]?.(staging, config);

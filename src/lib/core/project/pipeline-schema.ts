@@ -41,15 +41,15 @@ const step = z.strictObject({
   /** Whether it talks to the platform. */
   platform: z.boolean().optional(),
 });
-const stepsByName = z.record(stepName, z.union([step, z.literal(false)]));
-const stepsInOrder = z.array(z.union([stepName, step.extend({ name: stepName })])).min(1);
+export const stepsByName = z.record(stepName, z.union([step, z.literal(false)]));
+export const stepsInOrder = z.array(z.union([stepName, step.extend({ name: stepName })])).min(1);
 export type StepConfig = z.output<typeof step>;
 
 /** By name, or in order. */
 export type StepsConfig = z.output<typeof stepsByName> | z.output<typeof stepsInOrder>;
 
 /** Changes of the default steps and further ones, by name; or a list, which is all there is. A problem keeps its place. */
-const steps = z.unknown().transform((value, context) => {
+export const stepsField = z.unknown().transform((value, context) => {
   const listed = Array.isArray(value);
   const read = listed ? stepsInOrder.safeParse(value) : stepsByName.safeParse(named(value));
   // As it was given, so that what was read can be read again.
@@ -115,7 +115,7 @@ export type TriggerConfig = z.output<typeof triggers>;
 
 /** The steps from data to devices, and what starts them: `aiot pipeline`. */
 export const pipelineSchema = z.strictObject({
-  steps: steps.optional(),
+  steps: stepsField.optional(),
   on: triggers.prefault({}),
   /** Steps at a time; absent = one for each core. */
   jobs: z.int().min(1).max(256).optional(),
