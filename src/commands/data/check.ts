@@ -3,7 +3,9 @@ import {
   AiotCommand,
   again,
   checkText,
+  findingCases,
   hertz,
+  junitReport,
   labelFrom,
   next,
   shared,
@@ -31,6 +33,7 @@ export default class DataCheck extends AiotCommand {
     rate: hertz({ summary: 'Samples a second in recordings of no project.', env: 'AIOT_RATE' }),
     'label-from': labelFrom(),
     window: Flags.integer({ min: 1, summary: 'Samples in one window.', env: 'AIOT_WINDOW' }),
+    junit: shared.junit,
     all: Flags.boolean({ summary: 'Name all files of each finding.', env: 'AIOT_ALL' }),
   };
   static override result = checkReportSchema;
@@ -39,10 +42,12 @@ export default class DataCheck extends AiotCommand {
     const input = await this.input(DataCheck);
     const { flags, args, given } = input;
     const { path } = args;
+    const junit = await junitReport(flags.junit, 'data check');
     const report =
       path === undefined || given('project')
         ? await checkProject(await loadProject(flags.project), flags.data ?? path)
         : await checkPath({ path, rateHz: flags.rate, labelFrom: flags['label-from'], window: flags.window });
+    await junit(findingCases(report.findings));
     this.print(checkText(report, { all: flags.all }));
     const at = again(input, 'project', 'data');
     if (report.of === 'project')

@@ -1,4 +1,12 @@
-import { AiotCommand, checkedDeploymentText, deployFolder, next } from '../../lib/cli/index.js';
+import {
+  AiotCommand,
+  checkedDeploymentText,
+  deployCases,
+  deployFolder,
+  junitReport,
+  next,
+  shared,
+} from '../../lib/cli/index.js';
 import { checkDeployment, checkedDeploymentSchema } from '../../lib/deploy/index.js';
 
 export default class DeployCheck extends AiotCommand {
@@ -11,11 +19,14 @@ export default class DeployCheck extends AiotCommand {
     '<%= config.bin %> <%= command.id %> ./manifests --json',
   ];
   static override args = { dir: deployFolder };
+  static override flags = { junit: shared.junit };
   static override result = checkedDeploymentSchema;
 
   async run() {
-    const { args } = await this.input(DeployCheck);
+    const { args, flags } = await this.input(DeployCheck);
+    const junit = await junitReport(flags.junit, 'deploy check');
     const checked = await checkDeployment(args.dir);
+    await junit(deployCases(checked));
     this.print(checkedDeploymentText(checked));
     if (checked.ok) this.print(next('aiot deploy apply --dry-run'));
     else this.exitsWith(6);

@@ -1,5 +1,14 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, again, conformityText, duration, next, shared } from '../../lib/cli/index.js';
+import {
+  AiotCommand,
+  again,
+  conformityCases,
+  conformityText,
+  duration,
+  junitReport,
+  next,
+  shared,
+} from '../../lib/cli/index.js';
 import { conformDevice, conformitySchema } from '../../lib/device/index.js';
 
 export default class DeviceConform extends AiotCommand {
@@ -33,6 +42,7 @@ export default class DeviceConform extends AiotCommand {
       env: 'AIOT_TIMEOUT',
       default: 30_000,
     }),
+    junit: shared.junit,
     context: shared.context,
   };
   static override result = conformitySchema;
@@ -40,11 +50,13 @@ export default class DeviceConform extends AiotCommand {
   async run() {
     const input = await this.input(DeviceConform);
     const { device, context, for: forMs, timeout: patienceMs, model } = input.flags;
+    const junit = await junitReport(input.flags.junit, 'device conform');
     const stages = this.stages();
     const result = await conformDevice({
       ...{ device, context, model, forMs, patienceMs, signal: this.signal },
       onCheck: ({ id, done, total }) => stages({ text: id, done, total }),
     });
+    await junit(conformityCases(result));
     this.print(conformityText(result));
     if (!result.conforms) this.exitsWith(6);
     this.print(next(`aiot device show ${device}${again(input, 'context')}`));

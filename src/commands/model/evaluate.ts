@@ -5,6 +5,8 @@ import {
   again,
   evaluationText,
   fileEvaluationText,
+  gateCases,
+  junitReport,
   modelFlags,
   next,
   reportFile,
@@ -21,6 +23,7 @@ export default class ModelEvaluate extends AiotCommand {
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --report report.html --gate macroF1=0.95 --gate auc=0.9',
+    '<%= config.bin %> <%= command.id %> --junit gates.xml',
     '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --label label --runtime device --json',
     '<%= config.bin %> <%= command.id %> model.tflite --data rows.csv --classes normal,anomaly --outputs outputs.csv --open',
   ];
@@ -59,6 +62,7 @@ export default class ModelEvaluate extends AiotCommand {
       env: 'AIOT_INTEGERS',
       dependsOn: ['outputs'],
     }),
+    junit: shared.junit,
     ...reportFlags,
   };
   static override result = evaluationSchema;
@@ -67,11 +71,13 @@ export default class ModelEvaluate extends AiotCommand {
     const input = await this.input(ModelEvaluate);
     const { args, flags } = input;
     const report = await reportFile(flags, 'evaluation');
+    const junit = await junitReport(flags.junit, 'model evaluate');
     const result = await evaluateModel({
       ...flags,
       ...{ file: args.file, gates: flags.gate, report, signal: this.signal },
     });
     this.print('file' in result ? fileEvaluationText(result) : evaluationText(result));
+    await junit(gateCases(result.gates));
     await this.showReport(report, flags);
     const refusal = gateError(result.gates);
     // For people the refusal comes as an error after the figures; in JSON it stands in the result.

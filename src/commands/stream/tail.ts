@@ -7,6 +7,7 @@ import {
   createTailView,
   dim,
   duration,
+  junitOf,
   plural,
   readFlags,
   readOptions,
@@ -26,6 +27,7 @@ export default class StreamTail extends AiotCommand {
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1:1883/sensors/#'",
     "<%= config.bin %> <%= command.id %> mqtt://127.0.0.1/plant --where 'temperature > 80' --fields deviceID,temperature",
     "<%= config.bin %> <%= command.id %> mqtt://127.0.0.1/plant --expect 'temperature > 80' --within 5s",
+    "<%= config.bin %> <%= command.id %> mqtt://127.0.0.1/plant --never 'temperature > 120' --for 1m --junit plant.xml",
     '<%= config.bin %> <%= command.id %> kafka://127.0.0.1/readings --from beginning --count 3 --json',
     "<%= config.bin %> <%= command.id %> 'mqtt://127.0.0.1/#' 'nats://127.0.0.1/plant.>' --rate",
   ];
@@ -40,6 +42,7 @@ export default class StreamTail extends AiotCommand {
     count: Flags.integer({ char: 'n', min: 1, summary: 'End after so many.', env: 'AIOT_COUNT' }),
     for: duration({ summary: 'End after this time, such as 30s.', env: 'AIOT_FOR' }),
     timeout: shared.timeout,
+    junit: shared.junit,
     ...viewFlags,
     ...selectFlags,
     ...readFlags,
@@ -61,20 +64,19 @@ export default class StreamTail extends AiotCommand {
     });
     const selected = { where, map, fields, decode, schema, messageType: flags['message-type'] };
     const limits = { count, forMs, timeoutMs, withinMs, expect, never };
-    const end = await tail(
-      {
-        ...(await brokerOptions(flags)),
-        ...readOptions(flags),
-        ...selected,
-        ...limits,
-        urls: words,
-        signal: this.signal,
-        onOpen: (endpoint) => this.note(dim(`following ${endpoint}`)),
-        onProgress: view.progress,
-        onState: (state) => state === 'disconnected' && this.note('connection lost, trying again'),
-      },
-      (batch) => view.show(batch),
-      view.lines,
+    const options = {
+      ...(await brokerOptions(flags)),
+      ...readOptions(flags),
+      ...selected,
+      ...limits,
+      urls: words,
+      signal: this.signal,
+      onOpen: (endpoint: string) => this.note(dim(`following ${endpoint}`)),
+      onProgress: view.progress,
+      onState: (state: string) => state === 'disconnected' && this.note('connection lost, trying again'),
+    };
+    const end = await junitOf({ file: flags.junit, command: 'stream tail', name: expect ?? never }, () =>
+      tail(options, (batch) => view.show(batch), view.lines),
     );
     const result = await view.end(end);
     const dropped = end.dropped > 0 ? `, ${thousands(end.dropped)} dropped` : '';

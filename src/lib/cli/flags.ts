@@ -59,6 +59,11 @@ export const shared = {
     env: 'AIOT_REPORT',
     helpValue: 'FILE',
   }),
+  junit: Flags.string({
+    summary: 'Write what was checked here, as JUnit XML for CI.',
+    env: 'AIOT_JUNIT',
+    helpValue: 'FILE',
+  }),
   'dry-run': Flags.boolean({ summary: 'Say what would be done, and do nothing.', env: 'AIOT_DRY_RUN' }),
   timeout: duration({ summary: 'Give up after this time, such as 30s or 5m.', env: 'AIOT_TIMEOUT' }),
   ca: Flags.string({

@@ -7,6 +7,12 @@ export { boardRows, type RowsOptions } from './board-rows.js';
 export { burdenFlags } from './burden-flags.js';
 export { chipFlags, requireDir, simulatedChip } from './chip-flags.js';
 export { AiotCommand } from './command.js';
+export {
+  type CompletionShell,
+  completionScript,
+  completionShells,
+  completionTable,
+} from './completion/index.js';
 export { confirm } from './confirm.js';
 export { instant, pageFlags, sizeInBytes, streamArg } from './data-flags.js';
 export { decimal } from './decimal.js';
@@ -20,6 +26,8 @@ export { fleetFlags, groupingOf, oneDevice, selector, taggingOf, yes } from './f
 export { fleetSimulationFlags } from './fleet-simulation-flags.js';
 export { imageAsked, imageFlags, ownPort } from './image-flags.js';
 export { jobRequest } from './job-flags.js';
+export { junitOf, junitReport } from './junit.js';
+export { conformityCases, deployCases, findingCases, gateCases } from './junit-cases.js';
 export { kitFlags } from './kit-flags.js';
 export { loopFlags } from './loop-flags.js';
 export { LoopScreen } from './loop-screen.js';

@@ -14,4 +14,5 @@ export * from './rehearse/index.js';
 export * from './rollout/index.js';
 export { parseSelector } from './selector/match.js';
 export type { Selectable } from './selector/types.js';
+export { compareVersions } from './selector/version.js';
 export type { RolloutStore } from './store.js';

@@ -23,6 +23,7 @@ export * from './elf/index.js';
 export * from './esp-image/index.js';
 export * from './html/index.js';
 export { readIntelHex, writeIntelHex } from './intel-hex/intel-hex.js';
+export { type JunitCase, junitXml } from './junit/write.js';
 export * from './manifest/birth.js';
 export * from './manifest/envelope.js';
 export * from './manifest/manifest.js';

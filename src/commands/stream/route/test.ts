@@ -1,8 +1,10 @@
 import { Args } from '@oclif/core';
 import {
   AiotCommand,
+  junitReport,
   next,
   setFlag,
+  shared,
   shellWord,
   testedRoutesText,
   variablesOf,
@@ -12,14 +14,19 @@ import { testedRoutesSchema, testRoutes } from '../../../lib/stream/index.js';
 export default class StreamRouteTest extends AiotCommand {
   static override summary = "Try a file's routes on the cases in it; opens nothing.";
   static override description = 'Exit code 6 when a case fails.';
-  static override examples = ['<%= config.bin %> <%= command.id %> routes.yaml'];
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> routes.yaml',
+    '<%= config.bin %> <%= command.id %> routes.yaml --junit routes.xml',
+  ];
   static override args = { file: Args.string({ required: true, description: 'YAML.' }) };
-  static override flags = { set: setFlag };
+  static override flags = { set: setFlag, junit: shared.junit };
   static override result = testedRoutesSchema;
 
   async run() {
     const { args, flags } = await this.input(StreamRouteTest);
+    const junit = await junitReport(flags.junit, 'stream route test');
     const tested = await testRoutes(args.file, { set: variablesOf(flags.set) });
+    await junit(tested.cases.map(({ route, name, why }) => ({ className: route, name, failure: why })));
     this.print(testedRoutesText(tested));
     if (tested.failed > 0) this.exitsWith(6);
     else this.print(next(`aiot stream route run ${shellWord(args.file)}`));

@@ -4,7 +4,22 @@ const journey: [title: string, topics: string[]][] = [
   ['Devices', ['device', 'flash', 'monitor', 'firmware', 'serial', 'ota']],
   ['Models', ['data', 'model', 'pipeline']],
   ['Streams', ['stream', 'cheat', 'vision', 'loop']],
-  ['Operate', ['deploy', 'backup', 'user', 'token', 'trust', 'events', 'config', 'context', 'explain']],
+  [
+    'Operate',
+    [
+      'deploy',
+      'backup',
+      'user',
+      'token',
+      'trust',
+      'events',
+      'config',
+      'context',
+      'explain',
+      'completion',
+      'update',
+    ],
+  ],
 ];
 
 interface Listed {

@@ -1,0 +1,31 @@
+import { Args } from '@oclif/core';
+import { z } from 'zod';
+import {
+  AiotCommand,
+  type CompletionShell,
+  completionScript,
+  completionShells,
+  completionTable,
+} from '../lib/cli/index.js';
+
+export default class Completion extends AiotCommand {
+  static override summary = 'Print the script that completes commands and flags in your shell.';
+  static override description =
+    'Commands, flags, their values where they are known, files, and the names of your contexts. The script starts no aiot, so that Tab answers at once. To keep it: eval "$(aiot completion bash)" in ~/.bashrc, eval "$(aiot completion zsh)" in ~/.zshrc after compinit; aiot completion fish > ~/.config/fish/completions/aiot.fish.';
+  static override examples = [
+    'eval "$(<%= config.bin %> <%= command.id %> bash)"',
+    '<%= config.bin %> <%= command.id %> fish > ~/.config/fish/completions/aiot.fish',
+  ];
+  static override args = {
+    shell: Args.string({ required: true, options: completionShells, description: 'The shell.' }),
+  };
+  static override result = z.object({ shell: z.enum(completionShells), script: z.string() });
+
+  async run() {
+    const { args } = await this.input(Completion);
+    const shell = args.shell as CompletionShell;
+    const script = completionScript(shell, completionTable(this.config.commands, this.config.topics));
+    this.print(script);
+    return { shell, script };
+  }
+}

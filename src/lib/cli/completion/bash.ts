@@ -1,0 +1,74 @@
+import { shPattern, shQuoted } from './quote.js';
+import type { Candidate, CompletionTable, Wanted } from './table.js';
+
+/** A script for bash 4.4 and later; it needs no bash-completion, and starts nothing. */
+export function bashCompletion({ below, flags, args, values }: CompletionTable): string {
+  return `# bash completion for aiot: eval "$(aiot completion bash)", or this as /usr/share/bash-completion/completions/aiot
+${cases('_aiot_below', below, words)}
+${cases('_aiot_flags', flags, words)}
+${cases('_aiot_args', args, wanted)}
+${cases('_aiot_value', values, wanted)}
+${main}`;
+}
+
+/** A function that says what belongs to its argument: words in REPLY, or a kind in KIND. */
+function cases<Value>(name: string, table: Map<string, Value>, line: (value: Value) => string): string {
+  const lines = [...table].map(([key, value]) => `  ${shPattern(key)}) ${line(value)} ;;\n`);
+  return `${name}() {\n  REPLY='' KIND=words\n  case $1 in\n${lines.join('')}  *) return 1 ;;\n  esac\n}\n`;
+}
+
+const words = (candidates: Candidate[]) => `REPLY=${shQuoted(candidates.map(([word]) => word).join(' '))}`;
+
+function wanted(value: Wanted): string {
+  return value.kind === 'words' ? `REPLY=${shQuoted(value.words.join(' '))}` : `KIND=${value.kind}`;
+}
+
+const main = `_aiot_contexts() {
+  REPLY=$(sed -n 's/^    "\\(.*\\)": {$/\\1/p' "\${AIOT_CONFIG_DIR:-\${XDG_CONFIG_HOME:-$HOME/.config}/aiot}/contexts.json" 2>/dev/null)
+}
+
+_aiot() {
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} at='' word i REPLY KIND IFS=$' \\t\\n'
+  # --kind=mlp comes as three words.
+  if [[ $cur == '=' ]]; then
+    cur=''
+  elif [[ $prev == '=' && $COMP_CWORD -gt 2 ]]; then
+    prev=\${COMP_WORDS[COMP_CWORD-2]}
+  fi
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=\${COMP_WORDS[i]}
+    [[ $word == -* ]] && continue
+    _aiot_below "$at"
+    if [[ " $REPLY " == *" $word "* ]]; then
+      at=\${at:+$at }$word
+    elif [[ -n $at ]]; then
+      break
+    fi
+  done
+  if [[ $prev == -* ]] && _aiot_value "$at $prev"; then
+    :
+  elif [[ $cur == -* ]]; then
+    _aiot_flags "$at"
+  elif _aiot_below "$at" && [[ -n $(compgen -W "$REPLY" -- "$cur") ]]; then
+    :
+  elif ! _aiot_args "$at"; then
+    # Nothing can be told of what stands here: which flags there are.
+    [[ -n $cur ]] || _aiot_flags "$at"
+  fi
+  [[ $KIND == contexts ]] && _aiot_contexts
+  COMPREPLY=()
+  case $KIND in
+  files)
+    compopt -o filenames 2>/dev/null
+    while read -r word; do COMPREPLY+=("$word"); done < <(compgen -f -- "$cur")
+    ;;
+  folders)
+    compopt -o filenames 2>/dev/null
+    while read -r word; do COMPREPLY+=("$word"); done < <(compgen -d -- "$cur")
+    ;;
+  *) while read -r word; do COMPREPLY+=("$word"); done < <(compgen -W "$REPLY" -- "$cur") ;;
+  esac
+}
+
+complete -F _aiot aiot
+`;

@@ -1,0 +1,89 @@
+import { fishQuoted, oneLine } from './quote.js';
+import type { Candidate, CompletionTable, Wanted } from './table.js';
+
+/** A script for fish 3 and later. */
+export function fishCompletion({ below, flags, args, values }: CompletionTable): string {
+  return `# fish completion for aiot: aiot completion fish | source, or this as ~/.config/fish/completions/aiot.fish
+${cases('__aiot_below', below, described)}
+${cases('__aiot_flags', flags, described)}
+${cases('__aiot_args', args, wanted)}
+${cases('__aiot_value', values, wanted)}
+${main}`;
+}
+
+/** A function that prints what belongs to its argument: lines of candidates. */
+function cases<Value>(name: string, table: Map<string, Value>, line: (value: Value) => string): string {
+  const lines = [...table].map(([key, value]) => `    case ${pattern(key)}\n      ${line(value)}\n`);
+  return `function ${name}\n  switch "$argv[1]"\n${lines.join('')}    case '*'\n      return 1\n  end\nend\n`;
+}
+
+/** In quotes \`*\` is a pattern here, too; no key has one but for this. */
+const pattern = (key: string) => fishQuoted(key);
+
+function described(candidates: Candidate[]): string {
+  const parts = candidates.flatMap(([word, about]) => [word, oneLine(about)]);
+  return `printf '%s\\t%s\\n' ${parts.map(fishQuoted).join(' ')}`;
+}
+
+function wanted(value: Wanted): string {
+  if (value.kind === 'words') return `printf '%s\\n' ${value.words.map(fishQuoted).join(' ')}`;
+  return { files: '__aiot_files', folders: '__aiot_folders', contexts: '__aiot_contexts', other: 'true' }[
+    value.kind
+  ];
+}
+
+const main = `function __aiot_files
+  __fish_complete_path "$__aiot_cur"
+end
+
+function __aiot_folders
+  __fish_complete_directories "$__aiot_cur" ''
+end
+
+function __aiot_contexts
+  set -l folder $AIOT_CONFIG_DIR
+  if test -z "$folder"
+    set folder ~/.config/aiot
+    test -n "$XDG_CONFIG_HOME"; and set folder $XDG_CONFIG_HOME/aiot
+  end
+  sed -n 's/^    "\\(.*\\)": {$/\\1/p' $folder/contexts.json 2>/dev/null
+end
+
+function __aiot_complete
+  set -l given (commandline -opc)
+  set -g __aiot_cur (commandline -ct)
+  set -l prev $given[-1]
+  set -l before ''
+  set -l at ''
+  for word in $given[2..-1]
+    string match -q -- '-*' $word; and continue
+    if contains -- $word (__aiot_below "$at" | string replace -r '\\t.*' '')
+      set at (string trim -- "$at $word")
+    else if test -n "$at"
+      break
+    end
+  end
+  if string match -q -- '--*=*' $__aiot_cur
+    set prev (string split -m 1 -- = $__aiot_cur)[1]
+    set before $prev=
+    set __aiot_cur (string split -m 1 -- = $__aiot_cur)[2]
+  end
+  if string match -q -- '-*' $prev
+    set -l found (__aiot_value "$at $prev")
+    if test $status -eq 0
+      test (count $found) -gt 0; and printf "$before%s\\n" $found
+      return
+    end
+  end
+  if string match -q -- '-*' $__aiot_cur
+    __aiot_flags "$at"
+  else if __aiot_below "$at"
+    __aiot_args "$at"
+  else if not __aiot_args "$at"; and test -z "$__aiot_cur"
+    # Nothing can be told of what stands here: which flags there are.
+    __aiot_flags "$at"
+  end
+end
+
+complete -c aiot -f -a '(__aiot_complete)'
+`;

@@ -1,0 +1,72 @@
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { aiotVersion } from '../../src/lib/core/index.js';
+import { runCli } from '../support/cli.js';
+
+let folder = '';
+const path = process.env.PATH;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-update-'));
+});
+afterEach(async () => {
+  process.env.PATH = path;
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** An npm that answers so, and notes what it was asked. */
+async function npm(script: string): Promise<void> {
+  const program = join(folder, 'npm');
+  await writeFile(program, `#!/bin/sh\necho "$@" >>"$(dirname "$0")/asked"\n${script}\n`);
+  await chmod(program, 0o755);
+  process.env.PATH = [folder, path].join(delimiter);
+}
+
+const asked = () => readFile(join(folder, 'asked'), 'utf8').catch(() => '');
+
+describe('aiot update', () => {
+  it('asks nobody unless told to', async () => {
+    await npm('echo \'"99.0.0"\'');
+    const { code, json } = await runCli(['update', '--json']);
+    expect({ code, json }).toMatchObject({
+      code: 0,
+      json: { version: aiotVersion(), checked: false, latest: null, newer: null },
+    });
+    expect(await asked()).toBe('');
+  });
+
+  it.each([
+    ['99.0.0', true],
+    [aiotVersion(), false],
+    ['0.0.1', false],
+  ])('knows %s of the registry as newer: %s', async (latest, newer) => {
+    await npm(`echo '"${latest}"'`);
+    expect(await runCli(['update', '--check', '--json'])).toMatchObject({
+      code: 0,
+      json: { checked: true, latest, newer, install: 'npm install --global aiot@latest' },
+    });
+    expect(await asked()).toBe('view aiot@latest version --json\n');
+  });
+
+  it.each([
+    [
+      'echo \'{"error":{"code":"E404","summary":"Not Found"}}\'; exit 1',
+      'AIOT_PROGRAM_FAILED',
+      'E404: Not Found',
+    ],
+    ['echo "npm ERR! network" >&2; exit 1', 'AIOT_PROGRAM_FAILED', 'npm ERR! network'],
+    ['echo nonsense', 'AIOT_PROGRAM_FAILED', 'no version in its answer'],
+    ['exec sleep 20', 'AIOT_TIMEOUT', 'within 0.3 s', '300ms'],
+  ])('says what went wrong when npm does %s', async (script, code, message, timeout = '30s') => {
+    await npm(script);
+    const { json } = await runCli(['update', '--check', '--timeout', timeout, '--json']);
+    expect(json).toMatchObject({ error: { code, message: expect.stringContaining(message) } });
+  });
+
+  it('says that there is no npm', async () => {
+    process.env.PATH = dirname(folder);
+    const { json } = await runCli(['update', '--check', '--json']);
+    expect(json).toMatchObject({ error: { code: 'AIOT_PROGRAM_NOT_FOUND' } });
+  });
+});
