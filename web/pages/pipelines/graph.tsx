@@ -4,8 +4,8 @@ import { lasting } from '../../app/text.js';
 import { Scroll } from '../../parts/scroll.js';
 import { toneOf } from './states.js';
 
-const box = { width: 150, height: 50 };
-const gap = { x: 40, y: 18 };
+const box = { width: 120, height: 50 };
+const gap = { x: 22, y: 18 };
 
 type Node = GraphNode<string>;
 
@@ -68,7 +68,7 @@ interface Point {
 function arrow(from: Point, to: Point): string {
   const [x1, y1] = [from.x + box.width, from.y + box.height / 2];
   const [x2, y2] = [to.x, to.y + box.height / 2];
-  const bend = Math.max(16, (x2 - x1) / 2);
+  const bend = Math.max(11, (x2 - x1) / 2);
   return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
 }
 
@@ -83,7 +83,7 @@ function Box({ node, at, chosen, to }: { node: Node; at: Point; chosen: boolean;
         <title>{last?.reason ?? about}</title>
       </rect>
       <text class="name" x={at.x + 12} y={at.y + 21}>
-        {name.slice(0, 18)}
+        {name.slice(0, 14)}
       </text>
       <text class="words" x={at.x + 12} y={at.y + 39}>
         {words}
