@@ -91,15 +91,7 @@ describe('--junit', () => {
 
   it('is refused before the work where it cannot be written', async () => {
     const { json } = await runCli([
-      ...[
-        'stream',
-        'tail',
-        `file:${join(folder, 'plant.ndjson')}`,
-        '--expect',
-        'a',
-        '--junit',
-        folder,
-      ],
+      ...['stream', 'tail', `file:${join(folder, 'plant.ndjson')}`, '--expect', 'a', '--junit', folder],
       '--json',
     ]);
     expect(json).toMatchObject({ error: { code: expect.stringMatching(/^AIOT_FILE/) } });
