@@ -1,4 +1,5 @@
-import { AiotCommand, dashboardText, shared } from '../lib/cli/index.js';
+import { Flags } from '@oclif/core';
+import { AiotCommand, dashboardText, openSecretUrl, shared } from '../lib/cli/index.js';
 import { loginLinkSchema, withClient } from '../lib/registry/index.js';
 
 export default class Dashboard extends AiotCommand {
@@ -6,16 +7,20 @@ export default class Dashboard extends AiotCommand {
   static override description =
     'The link logs one browser in, once and within a quarter of an hour, with what the context’s token may. The session lasts a week at most, and ends with the token.';
   static override examples = [
-    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --open',
     '<%= config.bin %> <%= command.id %> --context lab --json',
   ];
-  static override flags = { context: shared.context };
+  static override flags = {
+    open: Flags.boolean({ summary: 'Open it in the browser.', env: 'AIOT_OPEN' }),
+    context: shared.context,
+  };
   static override result = loginLinkSchema;
 
   async run() {
     const { flags } = await this.input(Dashboard);
     const link = await withClient(flags.context, (client) => client.session.link());
     this.print(dashboardText(link));
+    if (flags.open && !(await openSecretUrl(link.url))) this.note('There is no browser to open it in here.');
     return link;
   }
 }

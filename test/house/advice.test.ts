@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type CommandFile, exampleText, loadCommands } from '../../scripts/docs/commands.js';
@@ -44,6 +44,17 @@ describe('what people are told to type exists', () => {
         );
       });
     expect(lines.length).toBeGreaterThan(10);
+    expect(spoken(lines)).toEqual([]);
+  });
+
+  it('on the pages of the dashboard', () => {
+    const lines = readdirSync(join(root, 'web'), { recursive: true })
+      .map(String)
+      .filter((file) => /\.tsx?$/.test(file))
+      .map((file) => readFileSync(join(root, 'web', file), 'utf8'))
+      .flatMap((text) => [...text.matchAll(/["'`](aiot [a-z][^"'`]*)/g)].map(([, line]) => line ?? ''))
+      .map((line) => line.replace(/(\s?)\$\{[^}]*\}?/g, (_, gap) => (gap ? ' X' : '')));
+    expect(lines.length).toBeGreaterThan(20);
     expect(spoken(lines)).toEqual([]);
   });
 });

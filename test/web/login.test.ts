@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/lib/core/index.js';
@@ -161,6 +164,34 @@ describe('aiot dashboard', () => {
       expect(up.dashboard).toMatch(/\/#\/login\/[\w-]{43}$/);
       const text = (await runCli(['dashboard'])).stdout;
       expect(text).toContain('opens once, within 15 minutes');
+      // Without a display there is no browser; with one, what it is started with does not let in.
+      const [display, wayland, path] = [process.env.DISPLAY, process.env.WAYLAND_DISPLAY, process.env.PATH];
+      try {
+        delete process.env.DISPLAY;
+        delete process.env.WAYLAND_DISPLAY;
+        expect((await runCli(['dashboard', '--open'])).stderr).toContain('There is no browser');
+        const told = join(up.folder, 'told');
+        const opener = join(up.folder, 'bin', 'xdg-open');
+        await mkdir(dirname(opener));
+        await writeFile(opener, `#!/bin/sh\necho "$1" > ${told}.new && mv ${told}.new ${told}\n`, {
+          mode: 0o755,
+        });
+        process.env.DISPLAY = ':7';
+        process.env.PATH = `${dirname(opener)}:${path}`;
+        const opened = await runCli(['dashboard', '--open', '--json']);
+        await expect.poll(() => existsSync(told), { timeout: 5000 }).toBe(true);
+        const page = (await readFile(told, 'utf8')).trim();
+        expect(page).not.toContain('login');
+        expect((await stat(page)).mode & 0o777).toBe(0o600);
+        expect(await readFile(page, 'utf8')).toContain(`url=${(opened.json as { url: string }).url}`);
+        await rm(dirname(page), { recursive: true });
+      } finally {
+        const before = { DISPLAY: display, WAYLAND_DISPLAY: wayland, PATH: path };
+        for (const [name, value] of Object.entries(before)) {
+          if (value === undefined) delete process.env[name];
+          else process.env[name] = value;
+        }
+      }
     } finally {
       await up.stop();
     }

@@ -143,7 +143,7 @@ export { searchText, trainingText } from './render/training.js';
 export { signatureText, trustChangeText, trustStatusText } from './render/trust.js';
 export { webhooksTable, webhookTestText, webhookText } from './render/webhooks.js';
 export { historyTable, verifiedFacts, whyText } from './render/why.js';
-export { reportFile, reportFlags } from './report.js';
+export { openSecretUrl, reportFile, reportFlags } from './report.js';
 export { roleFlag, scopeFlag } from './role-flag.js';
 export { RolloutChangeCommand } from './rollout-command.js';
 export { rolloutNews } from './rollout-news.js';

@@ -3,7 +3,8 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Flags } from '@oclif/core';
-import { requireWritable } from '../core/index.js';
+import { requireWritable, writeFileAtomic } from '../core/index.js';
+import { html } from '../formats/index.js';
 import { shared } from './flags.js';
 
 /** Flags of commands whose result is also a page to look at. */
@@ -57,4 +58,15 @@ export async function openFile(
   });
   child.unref();
   return begun;
+}
+
+/**
+ * Shows a page whose address lets one in: by a file that leads there, for what a program is started with every user of the machine can
+ * read. False where there is no browser to show it in.
+ */
+export async function openSecretUrl(url: string): Promise<boolean> {
+  const file = join(await mkdtemp(join(tmpdir(), 'aiot-link-')), 'dashboard.html');
+  const page = html`<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=${url}">`;
+  await writeFileAtomic(file, page.text, 0o600);
+  return await openFile(file);
 }

@@ -59,7 +59,10 @@ function Streams() {
       {error && <Failure error={error} />}
       {!value && !error && <Loading />}
       {value?.length === 0 && (
-        <Empty title="Nothing was recorded yet" command="aiot device simulate bench-1 --for 20s">
+        <Empty
+          title="Nothing was recorded yet"
+          command="aiot device simulate bench-1 --motor healthy --for 20s"
+        >
           <p class="soft">Each stream of telemetry that a device sends is a dataset.</p>
         </Empty>
       )}

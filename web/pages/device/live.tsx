@@ -57,7 +57,7 @@ export function Live({ device: { name, online } }: { device: DeviceInfo }) {
     return (
       <Empty
         title={online ? 'It sends nothing just now' : 'It is not connected'}
-        command={`aiot device simulate ${shellWord(name)} --for 60s`}
+        command={`aiot device simulate ${shellWord(name)} --motor healthy --for 60s`}
       >
         <p>What it sends is plotted here as it comes. A virtual device is run by this command:</p>
       </Empty>

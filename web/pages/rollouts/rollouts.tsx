@@ -53,7 +53,7 @@ function AllRollouts() {
       {error && <Failure error={error} />}
       {!value && !error && <Loading />}
       {value && value.rollouts.length === 0 && (
-        <Empty title="No rollout yet" command="aiot model deploy motor-watch@1 --selector all">
+        <Empty title="No rollout yet" command="aiot model deploy motor-watch@1 --to all">
           <p>A version goes to devices in waves, which stop by themselves when a device refuses it.</p>
         </Empty>
       )}

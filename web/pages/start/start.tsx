@@ -18,7 +18,7 @@ const steps: { done: (counts: Status['counts']) => boolean; title: string; comma
     {
       done: ({ datasets }) => datasets > 0,
       title: 'Let it send',
-      command: 'aiot device simulate bench-1 --for 20s',
+      command: 'aiot device simulate bench-1 --motor healthy --for 20s',
       why: 'Its telemetry is a data set here.',
     },
     {
@@ -30,7 +30,7 @@ const steps: { done: (counts: Status['counts']) => boolean; title: string; comma
     {
       done: ({ rollouts }) => rollouts > 0,
       title: 'Bring it to devices',
-      command: 'aiot model deploy motor-watch@1 --selector all',
+      command: 'aiot model deploy motor-watch@1 --to all',
       why: 'In waves that stop by themselves when a device refuses it.',
     },
   ];
