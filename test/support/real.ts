@@ -47,6 +47,8 @@ const parts = {
   mounts: () =>
     spawnSync('unshare', [...privateMounts(), 'sh', '-c', 'mount -t tmpfs -o size=1m tmpfs /mnt']).status ===
     0,
+  /** Looks at manual pages with an eye of its own, beside man's. */
+  mandoc: () => onPath('mandoc') && onPath('man'),
   /** Renders PDF and SVG. */
   mutool: () => onPath('mutool'),
   /** What the native virtual device is built with. */

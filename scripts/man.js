@@ -1,0 +1,34 @@
+// Writes the manual pages, from the manifest that the build made: aiot(1) is the front page; every topic and every command has its own, as
+// `man aiot-device-list`. Called while packing, when package.json names each of them, too: npm links those that are named there, and looks into
+// no folder. `--remove` takes the names away again.
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { manualPages } from './man/pages.js';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const path = (name) => join(root, name);
+const read = (name) => JSON.parse(readFileSync(path(name), 'utf8'));
+const { man: _, ...packageJson } = read('package.json');
+
+/** Whole or not at all: others read package.json while this runs. */
+function writePackage(object) {
+  writeFileSync(path('package.json.new'), `${JSON.stringify(object, null, 2)}\n`);
+  renameSync(path('package.json.new'), path('package.json'));
+}
+
+function writePages() {
+  // A package that is built again is the same, where its maker says of which time it is.
+  const seconds = Number(process.env.SOURCE_DATE_EPOCH ?? Math.floor(Date.now() / 1000));
+  const date = new Date(seconds * 1000).toISOString().slice(0, 10);
+  const pages = manualPages({ manifest: read('oclif.manifest.json'), packageJson, date });
+  const folder = 'dist/man';
+  rmSync(path(folder), { recursive: true, force: true });
+  mkdirSync(path(folder), { recursive: true });
+  for (const [name, text] of pages) writeFileSync(path(join(folder, name)), text);
+  writePackage({ ...packageJson, man: [...pages.keys()].map((name) => `${folder}/${name}`) });
+  console.error(`${pages.size} manual pages written.`);
+}
+
+if (process.argv.includes('--remove')) writePackage(packageJson);
+else writePages();
