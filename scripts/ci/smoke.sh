@@ -1,40 +1,59 @@
 #!/usr/bin/env bash
-# Installs a packed tarball in an empty folder, as a user would, and runs it with the Node on the PATH:
+# Installs a packed tarball in an empty prefix, as a user would, and runs it with the Node on the PATH:
 #   scripts/ci/smoke.sh TARBALL
+# No install script is run, and there is nothing to build with: the PATH has Node, npm and a shell alone.
 set -euo pipefail
 tarball=$(realpath "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 unset "${!AIOT_@}"
 cache=$(npm config get cache)
-cd "$work"
-# Nothing of the user's own is touched; npm's cache alone is shared, to be quick.
+mkdir "$work"/{home,path,prefix,here}
+for program in node npm sh env; do ln -s "$(readlink -f "$(command -v "$program")")" "$work/path/$program"; done
+cd "$work/here"
+fail() {
+  echo "$1"
+  exit 1
+}
+
+# Nothing of the user's own is touched; npm's cache alone is shared, to be quick, and how it reaches its registry.
 export HOME="$work/home" XDG_CONFIG_HOME="$work/home/c" XDG_DATA_HOME="$work/home/d" XDG_CACHE_HOME="$work/home/x"
-export npm_config_cache="$cache"
-mkdir "$HOME" program
-cd program
-echo "smoke: $(node --version), npm $(npm --version)"
-npm init --yes >"$work/log"
-npm install --no-audit --no-fund "$tarball" >>"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+export npm_config_cache="$cache" npm_config_update_notifier=false
+bare() { PATH="$work/prefix/bin:$work/path" "$@"; }
+echo "smoke: $(bare node --version), npm $(bare npm --version)"
+bare npm install --global --prefix "$work/prefix" --ignore-scripts --no-audit --no-fund "$tarball" >"$work/log" 2>&1 ||
+  { cat "$work/log"; exit 1; }
 
-aiot() { node node_modules/aiot/bin/run.js "$@"; }
-
-version=$(npx aiot --version)
-[[ $version == aiot/* ]] || { echo "unexpected version: $version"; exit 1; }
-aiot explain AIOT_USAGE --json | node -e 'JSON.parse(require("fs").readFileSync(0, "utf8")).exit === 2 || process.exit(1)'
-aiot --help >/dev/null
-aiot doctor
-aiot init watch --template motor-watch
-aiot context list
-if aiot demo --help >/dev/null 2>&1; then
-  aiot demo --json >"$work/demo.json" || { cat "$work/demo.json"; exit 1; }
-  # One line, and no other thing on stdout.
-  [[ $(wc -l <"$work/demo.json") == 1 ]] || { echo 'the demo printed more than its result'; exit 1; }
-  node -e '
-    const r = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
-    console.log(`demo: ${r.rollout.committed} of ${r.rollout.devices} committed, live macro-F1 ${r.live.macroF1}, ${r.seconds} s`);
-    if (r.rollout.committed !== r.rollout.devices) process.exit(1);' "$work/demo.json"
+version=$(bare aiot --version)
+[[ $version == aiot/* ]] || fail "unexpected version: $version"
+bare aiot explain AIOT_USAGE --json | node -e 'JSON.parse(require("fs").readFileSync(0, "utf8")).exit === 2 || process.exit(1)'
+bare aiot doctor
+bare aiot init watch --template motor-watch
+bare aiot context list
+if command -v man >/dev/null; then
+  for page in aiot aiot-model-train; do
+    PATH="$work/prefix/bin:$PATH" MANPATH='' man --where "$page" | grep -q "^$work/prefix/" || fail "man finds no $page"
+  done
 fi
-left=$(find "$work/program" -mindepth 1 -maxdepth 1 ! -name node_modules ! -name 'package*.json' ! -name watch)
-[[ -z $left ]] || { echo "left behind: $left"; exit 1; }
+
+# What is not about serial ports goes on without their native part; what is says why it cannot.
+rm -r "$work"/prefix/lib/node_modules/aiot/node_modules/@serialport/bindings-cpp/prebuilds
+bare node --input-type=module -e '
+  const { readdirSync } = await import("node:fs");
+  const commands = process.argv[1] + "/dist/commands/";
+  for (const name of readdirSync(commands, { recursive: true })) if (name.endsWith(".js")) await import(commands + name);
+' "$work/prefix/lib/node_modules/aiot"
+bare aiot device ports --json >"$work/ports"
+code=0
+bare aiot monitor --port /dev/ptmx >"$work/said" 2>&1 || code=$?
+if [[ $code != 1 ]] || ! grep -q AIOT_NATIVE_PART "$work/said"; then fail "a port without its native part: $code, $(cat "$work/said")"; fi
+bare aiot demo --json >"$work/demo.json" || { cat "$work/demo.json"; exit 1; }
+# One line, and no other thing on stdout.
+[[ $(wc -l <"$work/demo.json") == 1 ]] || fail 'the demo printed more than its result'
+node -e '
+  const r = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
+  console.log(`demo: ${r.rollout.committed} of ${r.rollout.devices} committed, live macro-F1 ${r.live.macroF1}, ${r.seconds} s`);
+  if (r.rollout.committed !== r.rollout.devices) process.exit(1);' "$work/demo.json"
+left=$(find "$work/here" -mindepth 1 -maxdepth 1 ! -name watch)
+[[ -z $left ]] || fail "left behind: $left"
 echo 'smoke: all well'

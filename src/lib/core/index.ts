@@ -47,6 +47,7 @@ export { namePattern, newId } from './ids.js';
 export { issueText } from './issues.js';
 export { canonicalJson } from './json.js';
 export { takeLock, withLock } from './lock.js';
+export { nativePart } from './native.js';
 export { nearest } from './nearest.js';
 export { type Notify, notifierFor } from './notify.js';
 export { refuseInputs, writeTogether } from './outputs.js';

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AiotError, systemCode } from './errors/index.js';
 import { makeFolder } from './files.js';
+import { nativePart } from './native.js';
 
 /**
  * Takes a lock for this process and returns what gives it back, or null when another one still has it after `waitMs`. It
@@ -10,7 +11,7 @@ import { makeFolder } from './files.js';
  * ends: no stale locks, and none that two take over from a third. It lies beside keys and is the owner's alone (0600). @throws AIOT_FILE_NOT_WRITABLE
  */
 export async function takeLock(path: string, waitMs = 0): Promise<(() => void) | null> {
-  const { default: Database } = await import('libsql');
+  const { default: Database } = await nativePart('libsql', () => import('libsql'));
   await makeFolder(dirname(path), 0o700);
   for (const deadline = Date.now() + waitMs; ; await delay(25)) {
     let lock: InstanceType<typeof Database> | undefined;

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../core/index.js';
+import { nativePart, writeFileAtomic } from '../core/index.js';
 
 interface Person {
   /** Middle of the face, and half its width; pixels of 640×480. */
@@ -28,7 +28,7 @@ export async function drawFaces(folder: string): Promise<void> {
 
 /** A room with these people in it, as JPEG. */
 export async function drawPicture(people: readonly Person[]): Promise<Buffer> {
-  const { default: sharp } = await import('sharp');
+  const { default: sharp } = await nativePart('sharp', () => import('sharp'));
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="640" height="480"><defs>
     <radialGradient id="skin" cx="45%" cy="40%" r="65%"><stop offset="0" stop-color="#efc6a6"/><stop offset=".65" stop-color="#d9a886"/><stop offset="1" stop-color="#a87455"/></radialGradient>
     <linearGradient id="neck" x1="0" y1="0" x2="0" y2="1"><stop offset="0" stop-color="#8f5f45"/><stop offset="1" stop-color="#c4916f"/></linearGradient>

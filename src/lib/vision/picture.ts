@@ -1,4 +1,4 @@
-import { AiotError } from '../core/index.js';
+import { AiotError, nativePart } from '../core/index.js';
 
 /** A decoded picture: rows from the top, red, green and blue of a pixel side by side, 0…255. */
 export interface Picture {
@@ -20,7 +20,7 @@ const mostPixels = 100_000_000;
  * @throws AIOT_PICTURE_MALFORMED
  */
 export async function decodePicture(bytes: Uint8Array, name = 'the picture'): Promise<Picture> {
-  const { default: sharp } = await import('sharp');
+  const { default: sharp } = await nativePart('sharp', () => import('sharp'));
   // A service that looks at one frame after the other gains nothing by libvips' own threads and cache.
   sharp.concurrency(1);
   sharp.cache(false);

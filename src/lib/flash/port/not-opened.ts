@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, open, readFile, stat } from 'node:fs/promises';
 import { isatty } from 'node:tty';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, nativePart, systemCode } from '../../core/index.js';
 import { holdersOf } from './holders.js';
 
 /**
@@ -58,7 +58,7 @@ async function codeOfOpening(path: string): Promise<string | null> {
 }
 
 async function isListed(path: string): Promise<boolean> {
-  const { SerialPort } = await import('serialport');
+  const { SerialPort } = await nativePart('serialport', () => import('serialport'));
   const ports = await SerialPort.list().catch(() => []);
   return ports.some((port) => port.path.toLowerCase() === path.toLowerCase());
 }

@@ -1,5 +1,6 @@
 import { realpath } from 'node:fs/promises';
 import type { SerialPort } from 'serialport';
+import { nativePart } from '../../core/index.js';
 import { LineListeners } from './listeners.js';
 import { lineLost } from './lost.js';
 import { requireSerialPort, whyNotOpened } from './not-opened.js';
@@ -32,7 +33,7 @@ export async function openSerialLine(
 }
 
 async function opened(path: string, baud: number): Promise<SerialPort> {
-  const { SerialPort } = await import('serialport');
+  const { SerialPort } = await nativePart('serialport', () => import('serialport'));
   const open = (baudRate: number) =>
     new Promise<SerialPort>((resolve, reject) => {
       const port = new SerialPort({ path, baudRate, autoOpen: false, lock: true });

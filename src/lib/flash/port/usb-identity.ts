@@ -1,5 +1,6 @@
 import { realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { nativePart } from '../../core/index.js';
 import { usbOf } from '../ports/linux.js';
 import type { UsbIdentity } from './types.js';
 
@@ -21,7 +22,7 @@ async function fromSysfs(name: string): Promise<UsbIdentity | null> {
 }
 
 async function fromList(path: string): Promise<UsbIdentity | null> {
-  const { SerialPort } = await import('serialport');
+  const { SerialPort } = await nativePart('serialport', () => import('serialport'));
   const ports = await SerialPort.list().catch(() => []);
   // macOS lists /dev/tty.*; people open /dev/cu.*, which does not wait for a carrier.
   const plain = (name: string) => name.replace('/dev/cu.', '/dev/tty.').toLowerCase();

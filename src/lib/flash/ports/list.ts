@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { access, readFile, stat } from 'node:fs/promises';
-import { systemCode } from '../../core/index.js';
+import { nativePart, systemCode } from '../../core/index.js';
 import { type Holder, holdersOf } from '../port/holders.js';
 import { adapterOf } from './adapters.js';
 import { linuxPorts } from './linux.js';
@@ -39,7 +39,7 @@ async function describePort(port: ListedPort, system: PortSystem): Promise<PortI
 const thisSystem: PortSystem = {
   list: async () => {
     if (process.platform === 'linux') return linuxPorts();
-    const { SerialPort } = await import('serialport');
+    const { SerialPort } = await nativePart('serialport', () => import('serialport'));
     return listedPorts(await SerialPort.list());
   },
   access: accessTo,

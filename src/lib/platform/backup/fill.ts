@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { AiotError, hasCode } from '../../core/index.js';
+import { AiotError, hasCode, nativePart } from '../../core/index.js';
 import type { Store } from '../store/database.js';
 import { openEngine } from '../store/engine.js';
 import { migrations } from '../store/schema.js';
@@ -18,7 +18,7 @@ export async function fillSqlite(path: string, folder: string, schema: number, k
       `the backup is of a newer aiot: its schema is ${schema}, this one knows ${migrations.length}`,
     );
   }
-  const { default: Database } = await import('libsql');
+  const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const database = new Database(path);
   try {
     // Nobody reads it before it is whole, and then it is synced.

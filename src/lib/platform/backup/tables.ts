@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
+import { nativePart } from '../../core/index.js';
 import type { Store } from '../store/database.js';
 import { migrations, type Schema } from '../store/schema.js';
 
@@ -26,7 +27,7 @@ export const pageRows = 500;
 
 /** All tables of the schema in the order in which they may be filled, whichever engine has them. */
 export async function tablesOf(schema = migrations.length): Promise<Table[]> {
-  const { default: Database } = await import('libsql');
+  const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const database = new Database(':memory:');
   try {
     for (const sql of migrations.slice(0, schema)) database.exec(sql);

@@ -1,5 +1,5 @@
 import type { CompiledQuery, Dialect, Kysely } from 'kysely';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, nativePart, systemCode } from '../../core/index.js';
 import { migrations, type Schema } from './schema.js';
 import { sqliteError } from './sqlite-errors.js';
 
@@ -14,7 +14,7 @@ const busyMs = 1000;
  * @throws AIOT_FILE_MALFORMED when the file is no database, or one of a newer aiot; AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 export async function openStore(path: string): Promise<Store> {
-  const { default: Database } = await import('libsql');
+  const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const { Kysely } = await import('kysely');
   let database: Database | undefined;
   try {

@@ -1,3 +1,4 @@
+import { nativePart } from '../../core/index.js';
 import type { Store } from './database.js';
 
 /**
@@ -14,7 +15,7 @@ export async function snapshot<T>(
     return transaction.execute(read);
   }
   // A connection of its own: in WAL a reader's transaction sees what was committed when it first read (wal.html, 2.2).
-  const { default: Database } = await import('libsql');
+  const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const { Kysely, SqliteDialect } = await import('kysely');
   const database = new Database(file);
   database.exec('PRAGMA query_only = ON');

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import type { SerialPort } from 'serialport';
-import { AiotError } from '../../core/index.js';
+import { AiotError, nativePart } from '../../core/index.js';
 import type { SerialSettings } from './settings.js';
 
 /**
@@ -11,7 +11,7 @@ import type { SerialSettings } from './settings.js';
 export async function openPort(settings: SerialSettings): Promise<SerialPort> {
   const { path, baudRate, rtscts, parity, dataBits, stopBits } = settings;
   await requirePort(path);
-  const { SerialPort } = await import('serialport');
+  const { SerialPort } = await nativePart('serialport', () => import('serialport'));
   return new Promise((resolve, reject) => {
     // Hanging up when closed would pull DTR, which resets many boards.
     const line = { baudRate, rtscts, parity, dataBits, stopBits, hupcl: false };

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemCode } from '../../../core/index.js';
+import { nativePart, systemCode } from '../../../core/index.js';
 
 export type IndexDatabase = InstanceType<typeof import('libsql')>;
 type Statement = ReturnType<IndexDatabase['prepare']>;
@@ -35,7 +35,7 @@ const tables = `
  * journal, so its commits are not synced one by one: after a power cut it may be older than the journal, never newer.
  */
 export async function openIndexDatabase(folder: string): Promise<IndexDatabase> {
-  const { default: Database } = await import('libsql');
+  const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const path = join(folder, 'index.db');
   try {
     return prepared(new Database(path));

@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
-import { AiotError } from '../../../core/index.js';
+import { AiotError, nativePart } from '../../../core/index.js';
 
 /** By their number in a batch's attributes (KIP-98, bits 0 to 2). */
 export const compressions = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
@@ -29,7 +29,7 @@ const loaders: Record<Exclude<Compression, 'none'>, () => Promise<Codec>> = {
     };
   },
   lz4: async () => {
-    const { compressFrame, decompressFrame } = await import('lz4-napi');
+    const { compressFrame, decompressFrame } = await nativePart('lz4-napi', () => import('lz4-napi'));
     return { compress: (bytes) => compressFrame(bytes), decompress: (bytes) => decompressFrame(bytes) };
   },
   zstd: async () => {
