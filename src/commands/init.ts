@@ -1,14 +1,28 @@
-import { Args, Flags } from '@oclif/core';
-import { AiotCommand, facts, next, plural, shellWord } from '../lib/cli/index.js';
-import { initProject, initResultSchema } from '../lib/project/index.js';
+import { Args, Flags, type Interfaces } from '@oclif/core';
+import {
+  AiotCommand,
+  askForProject,
+  type Beginning,
+  createAsker,
+  hertz,
+  initText,
+  labelFrom,
+  next,
+  shellWord,
+  surveyText,
+} from '../lib/cli/index.js';
+import { type ChipName, chipNames } from '../lib/model/index.js';
+import { initOwnProject, initProject, initResultSchema, surveyData } from '../lib/project/index.js';
 
 export default class Init extends AiotCommand {
   static override summary = 'Make a project from a template: recordings to learn from, or a system to start.';
   static override description =
-    'har-imu: resting, walking or on stairs, from real accelerometer recordings. motor-watch: normal or an anomaly, from a simulated motor. iot-kit: boards, routes and consumers over MQTT and Kafka. face-camera: faces from a camera, over two brokers into an object store.';
+    'On a terminal, and where neither --template nor --from says it, a few questions are asked. har-imu: resting, walking or on stairs, from real accelerometer recordings. motor-watch: normal or an anomaly, from a simulated motor. iot-kit: boards, routes and consumers over MQTT and Kafka. face-camera: faces from a camera, over two brokers into an object store. --from makes a project of data of your own, which is copied into it: a folder of CSV recordings, or a CSV file of rows; without labels it learns what is normal.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> my-watch --template har-imu',
     '<%= config.bin %> <%= command.id %> pump --template motor-watch --name pump-hall-2',
+    '<%= config.bin %> <%= command.id %> fan --from recordings --rate 200 --chip esp32s3',
+    '<%= config.bin %> <%= command.id %> line --from rows.csv --label-from column:quality',
     '<%= config.bin %> <%= command.id %> kit --template iot-kit',
   ];
   static override args = {
@@ -17,10 +31,24 @@ export default class Init extends AiotCommand {
   static override flags = {
     template: Flags.string({
       char: 't',
-      summary: 'Template to copy: har-imu, motor-watch, iot-kit or face-camera.',
-      default: 'har-imu',
+      summary: 'Template to copy: har-imu (the default), motor-watch, iot-kit or face-camera.',
       env: 'AIOT_TEMPLATE',
       helpValue: 'NAME',
+      exclusive: ['from'],
+    }),
+    from: Flags.string({
+      summary: 'Data of your own: a folder of CSV recordings, or a CSV file of rows.',
+      env: 'AIOT_FROM',
+      helpValue: 'PATH',
+    }),
+    'label-from': labelFrom({ dependsOn: ['from'] }),
+    rate: hertz({ summary: 'Samples a second in your recordings.', env: 'AIOT_RATE', dependsOn: ['from'] }),
+    chip: Flags.string({
+      summary: 'The chip that the network is for, such as esp32s3; its memory is the limit then.',
+      env: 'AIOT_CHIP',
+      helpValue: 'NAME',
+      options: chipNames,
+      dependsOn: ['from'],
     }),
     name: Flags.string({
       summary: 'Name of the project; the folder’s own name when absent.',
@@ -32,20 +60,40 @@ export default class Init extends AiotCommand {
 
   async run() {
     const { args, flags } = await this.input(Init);
-    const made = await initProject({ dir: args.dir, template: flags.template, name: flags.name });
-    const labels = Object.entries(made.labels).map(([label, count]) => `${label} ${count}`);
-    const lines: [string, string][] = [
-      ['Project', `${made.name} (${made.template})`],
-      ['Folder', made.dir],
-      ['Files', made.files.join(', ')],
-    ];
-    const recordings = `${made.recordings}, ${plural(made.samples, 'sample')}: ${labels.join(', ')}`;
-    if (!made.runs) lines.push(['Recordings', recordings]);
-    this.print(facts(lines));
-    const at = `--project ${shellWord(args.dir)}`;
-    const there = args.dir === '.' ? '' : ` ${at}`;
-    const steps = [`aiot model train${there}`, `aiot pipeline run${there}`];
-    this.print(next(...(made.runs ? [`aiot up ${at}`] : steps)));
+    const { dir } = args;
+    const beginning = await this.beginning(dir, flags);
+    const made =
+      'survey' in beginning
+        ? await initOwnProject({ dir, ...beginning })
+        : await initProject({ dir, ...beginning });
+    this.print(initText(made));
+    const at = `--project ${shellWord(dir)}`;
+    const there = dir === '.' ? '' : ` ${at}`;
+    if (made.runs) this.print(next(`aiot up ${at}`));
+    else if (made.recordings === 0) this.print(next(`aiot model train${there}`));
+    else if (made.template === 'own') this.print(next(`aiot data check${there}`, `aiot model train${there}`));
+    else this.print(next(`aiot model train${there}`, `aiot pipeline run${there}`));
     return made;
+  }
+
+  /** What flags say, or else who sits at the terminal. */
+  private async beginning(
+    dir: string,
+    flags: Interfaces.InferredFlags<typeof Init.flags>,
+  ): Promise<Beginning> {
+    const { name, template, from, rate } = flags;
+    if (from !== undefined) {
+      const survey = await surveyData({ path: from, labelFrom: flags['label-from'], rateHz: rate });
+      this.print(`${surveyText(survey)}\n`);
+      return { name, survey, chip: flags.chip as ChipName | undefined };
+    }
+    const asks = template === undefined && process.stdin.isTTY && process.stderr.isTTY && !this.jsonEnabled();
+    if (!asks) return { name, template: template ?? 'har-imu' };
+    const asker = createAsker(this.signal);
+    try {
+      return await askForProject(asker, { dir, name }, (text) => process.stderr.write(`${text}\n`));
+    } finally {
+      asker.close();
+    }
   }
 }

@@ -123,9 +123,13 @@ describeReal('python3', 'a monitor at a terminal', () => {
     const port = `socket://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
     const terminal = join(root, 'test', 'support', 'python', 'terminal.py');
     const command = [process.execPath, join(root, 'bin', 'dev.js'), 'monitor', '--port', port];
-    const { stdout } = await promisify(execFile)('python3', [terminal, 'ready', ...command], {
-      timeout: 60_000,
-    });
+    const { stdout } = await promisify(execFile)(
+      'python3',
+      [terminal, JSON.stringify([['ready', '\u0003']]), ...command],
+      {
+        timeout: 60_000,
+      },
+    );
     const { code, signal, screen } = JSON.parse(stdout);
     expect([code, signal]).toEqual([130, null]);
     expect(screen).toContain('\u001b[32mI (1) app: hello\u001b[39m');

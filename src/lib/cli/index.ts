@@ -2,6 +2,7 @@
 export { percent, plural, size, thousands } from '../core/index.js';
 export { again, shellWord } from './again.js';
 export { agreement, signYes } from './agreement.js';
+export { createAsker } from './ask.js';
 export { boardLoader } from './board-loader.js';
 export { boardRows, type RowsOptions } from './board-rows.js';
 export { burdenFlags } from './burden-flags.js';
@@ -25,6 +26,7 @@ export { flashFlags, loaderOptions, writeFlags } from './flash-flags.js';
 export { fleetFlags, groupingOf, oneDevice, selector, taggingOf, yes } from './fleet-flags.js';
 export { fleetSimulationFlags } from './fleet-simulation-flags.js';
 export { imageAsked, imageFlags, ownPort } from './image-flags.js';
+export { askForProject, type Beginning } from './init-questions.js';
 export { jobRequest } from './job-flags.js';
 export { junitOf, junitReport } from './junit.js';
 export { conformityCases, deployCases, findingCases, gateCases } from './junit-cases.js';
@@ -87,6 +89,7 @@ export {
   tagsText,
 } from './render/fleet.js';
 export { guideProvisionedText, guidePushedText } from './render/guide.js';
+export { initText, surveyText } from './render/init.js';
 export { inspectedNext, inspectedText } from './render/inspected.js';
 export { inspectionText } from './render/inspection.js';
 export { jobNews, jobsTable, jobText } from './render/jobs.js';

@@ -12,7 +12,7 @@ export { type Extracted, extractData, extractedSchema, extractSources } from './
 export { type FeaturesResult, featuresResultSchema, makeFeatures } from './features/make.js';
 export { importRecordings, importResultSchema } from './import.js';
 export { checkProject, rangesOf, showRecording, summarizeProject } from './inspect.js';
-export type { LabelFrom } from './loose/open.js';
+export { assumedHz, type LabelFrom, type Loose, openLoose } from './loose/open.js';
 export { type MotorState, motorFields, motorStates } from './motor/physics.js';
 export { motorDecimals, motorRecordings } from './motor/recordings.js';
 export { motorSamples } from './motor/samples.js';

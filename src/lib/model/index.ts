@@ -26,6 +26,7 @@ export { explainRequest } from './explain/explain-request.js';
 export { type Explanation, explanationSchema } from './explain/result.js';
 export { fetchModel } from './fetch.js';
 export { buildFiles, modelName } from './files.js';
+export { type ChipName, chipNames, chips } from './fit/chips.js';
 export { fitModel, refusalOf } from './fit/fit-model.js';
 export { type ChipFit, type Fit, fitSchema } from './fit/result.js';
 export { guideModelName, guideNetwork, guideSavedModel } from './guide/network.js';

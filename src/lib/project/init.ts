@@ -2,13 +2,25 @@ import { randomBytes } from 'node:crypto';
 import { cp, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
-import { AiotError, namePattern, parseProject, systemCode, writeFileAtomic } from '../core/index.js';
-import { listRecordings } from '../data/index.js';
+import {
+  AiotError,
+  namePattern,
+  type ProjectConfig,
+  packageRoot,
+  parseProject,
+  systemCode,
+  writeFileAtomic,
+} from '../core/index.js';
+import { listRecordings, saveRecordings } from '../data/index.js';
+import type { ChipName } from '../model/index.js';
 import { generators } from './generate.js';
+import { composeProject, rowsFile } from './own/compose.js';
+import type { Survey } from './own/survey.js';
 import { findTemplates } from './templates.js';
 
 export const initResultSchema = z.object({
   name: z.string(),
+  /** `own`: of data of one's own. */
   template: z.string(),
   /** Absolute folder. */
   dir: z.string(),
@@ -27,16 +39,15 @@ export type InitResult = z.output<typeof initResultSchema>;
 const schemaFile = 'aiot.schema.json';
 
 /**
- * Makes a project from a template, whole or not at all: it is put together beside DIR and moved there at the end.
+ * Makes a project from a template, whole or not at all.
  * @param options.name of the project; absent = DIR's own name
  * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_TEMPLATE_NOT_FOUND, AIOT_USAGE (a name that does not fit), AIOT_FILE_NOT_WRITABLE
  */
 export async function initProject(options: {
   dir: string;
   template: string;
-  name?: string;
+  name?: string | undefined;
 }): Promise<InitResult> {
-  const dir = resolve(options.dir);
   const templates = await findTemplates();
   const template = templates.find(({ name }) => name === options.template);
   if (!template) {
@@ -46,27 +57,84 @@ export async function initProject(options: {
       `expected a template (${known}), got "${options.template}"`,
     );
   }
+  return await assemble(
+    options,
+    template.name,
+    async (staging, name) => {
+      await cp(template.dir, staging, { recursive: true });
+      const text = await readFile(join(staging, 'aiot.yaml'), 'utf8');
+      return text
+        .replace(/^name: .*$/m, `name: ${name}`)
+        .replace(`$schema=../${schemaFile}`, `$schema=${schemaFile}`);
+    },
+    generators[template.name],
+  );
+}
+
+/**
+ * Makes a project of data of one's own, which is copied into it: `data/recordings`, or `data/rows.csv`.
+ * @param options.survey what `surveyData` saw in it
+ * @throws AIOT_FOLDER_NOT_EMPTY, AIOT_PROJECT_INVALID (a column or label that no project can have), AIOT_USAGE (a name that does not fit),
+ *   AIOT_FILE_NOT_WRITABLE
+ */
+export async function initOwnProject(options: {
+  dir: string;
+  survey: Survey;
+  name?: string | undefined;
+  chip?: ChipName | undefined;
+}): Promise<InitResult> {
+  const { survey, chip } = options;
+  return await assemble(
+    options,
+    'own',
+    async (staging, name) => {
+      await mkdir(join(staging, 'data'), { recursive: true });
+      await writeFileAtomic(join(staging, '.gitignore'), 'build/\n');
+      return composeProject(name, survey, chip);
+    },
+    async (staging, config) => {
+      if (survey.kind === 'rows') await cp(survey.path, join(staging, rowsFile));
+      else await saveRecordings({ folder: join(staging, 'data'), config, recordings: ownRecordings(survey) });
+    },
+  );
+}
+
+/** Folders become part of a name: `walking/1` is walking-1. */
+function ownRecordings({ loose, fields }: Survey) {
+  return loose!.dataset.recordings.map((recording) => ({ ...recording, fields, id: nameFrom(recording.id) }));
+}
+
+/**
+ * Puts a project together beside DIR and moves it there at the end.
+ * @param begin fills the folder and gives the text of its aiot.yaml
+ * @param finish makes the rest, once that text is known to be good
+ */
+async function assemble(
+  options: { dir: string; name?: string | undefined },
+  template: string,
+  begin: (staging: string, name: string) => Promise<string>,
+  finish?: (staging: string, config: ProjectConfig) => Promise<void>,
+): Promise<InitResult> {
+  const dir = resolve(options.dir);
   const exists = await refuseOccupied(dir);
   const name = projectName(options.name ?? basename(dir), options.name === undefined);
   const staging = join(dirname(dir), `.${basename(dir)}.${randomBytes(4).toString('hex')}.tmp`);
   try {
     await mkdir(dirname(dir), { recursive: true });
-    await cp(template.dir, staging, { recursive: true });
+    await mkdir(staging);
     const file = join(staging, 'aiot.yaml');
-    const text = (await readFile(file, 'utf8'))
-      .replace(/^name: .*$/m, `name: ${name}`)
-      .replace(`$schema=../${schemaFile}`, `$schema=${schemaFile}`);
-    await cp(join(dirname(template.dir), schemaFile), join(staging, schemaFile));
+    const text = await begin(staging, name);
+    await cp(join(packageRoot(), 'templates', schemaFile), join(staging, schemaFile));
     await writeFileAtomic(file, text);
-    const config = parseProject(text, file);
-    await generators[template.name]?.(staging, config);
+    const config = parseProject(text, join(dir, 'aiot.yaml'));
+    await finish?.(staging, config);
     const runs = config.up !== undefined;
-    // What is started has no recordings yet.
-    const entries = runs ? [] : await listRecordings({ dir: staging, file, config });
+    // What is started has no recordings yet, and rows are no recordings.
+    const entries = runs || config.model.table ? [] : await listRecordings({ dir: staging, file, config });
     const files = (await filesIn(staging)).filter((path) => !/^data[/\\]recordings[/\\]/.test(path));
     if (exists) await moveInto(staging, dir);
     else await rename(staging, dir);
-    return { name, template: template.name, dir, files, ...counted(entries), runs };
+    return { name, template, dir, files, ...counted(entries), runs };
   } catch (error) {
     if (error instanceof AiotError) throw error;
     throw new AiotError(
@@ -106,18 +174,21 @@ async function refuseOccupied(dir: string): Promise<boolean> {
 
 /** A folder may be called anything; a name given on purpose is taken as it is or refused. */
 function projectName(name: string, lenient: boolean): string {
-  const mended = lenient
-    ? name
-        .replace(/[^A-Za-z0-9._-]+/g, '-')
-        .replace(/^[^A-Za-z0-9]+|[^A-Za-z0-9]+$/g, '')
-        .slice(0, 64)
-    : name;
+  const mended = lenient ? nameFrom(name) : name;
   if (namePattern.test(mended)) return mended;
   throw new AiotError(
     'AIOT_USAGE',
     `expected a name of letters, digits, dot, dash or underscore, at most 64; got "${name}"`,
     { next: 'Give one with --name' },
   );
+}
+
+/** What is left of a text as a name. */
+function nameFrom(text: string): string {
+  return text
+    .replace(/[^A-Za-z0-9._-]+/g, '-')
+    .replace(/^[^A-Za-z0-9]+|[^A-Za-z0-9]+$/g, '')
+    .slice(0, 64);
 }
 
 async function filesIn(folder: string): Promise<string[]> {

@@ -1,4 +1,6 @@
-"""Runs a command on a terminal of its own and presses Ctrl-C there. argv: a text to wait for on its screen, the command.
+"""Runs a command on a terminal of its own and types there.
+
+argv: a JSON list of [text to wait for on the screen, what to type then], the command. Each text is looked for behind the one before.
 
 Prints JSON: `code` (null when a signal ended it), `signal` (null when it ended by itself) and `screen`, all it wrote.
 """
@@ -11,13 +13,13 @@ import sys
 import termios
 
 
-def main(awaited, command):
+def main(dialogue, command):
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvp(command[0], command)
     # A terminal of no size would have no room for any text.
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    screen, pressed = b"", False
+    screen, looked = b"", 0
     while True:
         try:
             written = os.read(terminal, 65536)
@@ -26,13 +28,14 @@ def main(awaited, command):
         if not written:
             break
         screen += written
-        if not pressed and awaited.encode() in screen:
-            os.write(terminal, b"\x03")
-            pressed = True
+        while dialogue and (found := screen.find(dialogue[0][0].encode(), looked)) >= 0:
+            awaited, typed = dialogue.pop(0)
+            looked = found + len(awaited.encode())
+            os.write(terminal, typed.encode())
     _, status = os.waitpid(pid, 0)
     ended = os.WIFSIGNALED(status)
     code, signal = (None, os.WTERMSIG(status)) if ended else (os.WEXITSTATUS(status), None)
     print(json.dumps({"code": code, "signal": signal, "screen": screen.decode(errors="replace")}))
 
 
-main(sys.argv[1], sys.argv[2:])
+main(json.loads(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,67 @@
+import { createInterface } from 'node:readline/promises';
+import { AiotError } from '../core/index.js';
+
+/** What an answer was taken for, or why it is none. */
+export type Judged<T> = { value: T } | { problem: string };
+
+export interface Question<T> {
+  text: string;
+  /** What Enter alone means; absent = an answer is needed. */
+  otherwise?: string;
+  judge: (answer: string) => Judged<T> | Promise<Judged<T>>;
+}
+
+/** Asks one thing after another on a terminal. */
+export interface Asker {
+  /**
+   * Asks again, with the reason, until the answer is one.
+   * @throws AIOT_INTERRUPTED at Ctrl-C, AIOT_USAGE when the terminal is closed before
+   */
+  ask<T>(question: Question<T>): Promise<T>;
+  close(): void;
+}
+
+interface Terminal {
+  input: NodeJS.ReadableStream;
+  output: NodeJS.WritableStream;
+}
+
+/** Questions go to stderr: stdout is the result's. */
+export function createAsker(
+  signal: AbortSignal,
+  { input, output }: Terminal = { input: process.stdin, output: process.stderr },
+): Asker {
+  const lines = createInterface({ input, output });
+  const closed = new AbortController();
+  lines.once('close', () => closed.abort());
+  // readline takes Ctrl-C as its own on a terminal.
+  lines.once('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  return {
+    async ask({ text, otherwise, judge }) {
+      for (;;) {
+        const shown = otherwise ? `${text} [${otherwise}] ` : `${text} `;
+        const given = await lines
+          .question(shown, { signal: AbortSignal.any([signal, closed.signal]) })
+          .catch((error: unknown) => {
+            if (signal.aborted || !closed.signal.aborted) throw error;
+            throw new AiotError('AIOT_USAGE', `${text} There was no answer.`, {
+              next: 'Say it with flags instead: aiot init --help names them.',
+            });
+          });
+        const judged = await judge(given.trim() || (otherwise ?? ''));
+        if ('value' in judged) return judged.value;
+        output.write(`  ${judged.problem}\n`);
+      }
+    },
+    close: () => lines.close(),
+  };
+}
+
+/** A judge for one word of several, by its number or the word itself. */
+export function oneOf<T extends string>(words: readonly T[]): (answer: string) => Judged<T> {
+  return (answer) => {
+    const value = words.find((word, i) => word === answer || String(i + 1) === answer);
+    if (value !== undefined) return { value };
+    return { problem: `Expected 1 to ${words.length}, or one of ${words.join(', ')}.` };
+  };
+}

@@ -1,0 +1,124 @@
+import { Document, isNode, isScalar, YAMLMap, YAMLSeq } from 'yaml';
+import { type ChipName, chips } from '../../model/index.js';
+import type { Survey } from './survey.js';
+
+/** Where rows lie in a project, from its folder. */
+export const rowsFile = 'data/rows.csv';
+
+/** Seconds of a window, where it fits into the recordings. */
+const windowSeconds = 2;
+
+/** More classes than anybody would write down: then those that the rows have are meant. */
+const mostClasses = 20;
+
+/** The axes of one accelerometer by their names: x, y, z, acc_x, ax, … */
+const axis = /^(a|acc(el)?(eration)?)?[ _.-]?[xyz]$/i;
+
+const header = (about: string) => ` yaml-language-server: $schema=aiot.schema.json
+ ${about}
+ Every step (training, evaluation, the bundle, the devices) is derived from this file; docs/project.md of aiot explains each field.`;
+
+/**
+ * The aiot.yaml of a project for data of one's own, with what was seen in it and remarks on what could not be.
+ * @param chip that it is to run on; absent = a Pi or a server, where memory is no limit
+ */
+export function composeProject(name: string, survey: Survey, chip?: ChipName): string {
+  const { kind, count, fields } = survey;
+  const rows = kind === 'rows';
+  const doc = new Document({ name, ...(rows ? {} : streamOf(survey)), model: modelOf(survey, chip) });
+  doc.commentBefore = header(
+    rows
+      ? `${count} rows of ${fields.length} inputs each: the network answers a row at a time.`
+      : `${count} recordings of ${fields.length} fields. Their units, and ranges of plausible values, are for you to say.`,
+  );
+  remark(doc, ['stream', 'topic'], 'devices send to aiot/v1/DEVICE/telemetry/samples');
+  remark(
+    doc,
+    ['signal', 'rate'],
+    survey.rateFrom === 'assumed' ? 'Hz, assumed: nothing in the files tells it' : 'Hz',
+  );
+  remark(doc, ['signal', 'window'], 'samples');
+  remark(doc, ['signal', 'stride'], 'samples from one answer to the next');
+  remark(
+    doc,
+    ['model', 'accept', 'arena'],
+    chip && `fits into the ${chips[chip].title}; add macroF1 when you know what is good enough`,
+  );
+  for (const path of [
+    ['stream', 'fields'],
+    ['model', 'labels'],
+  ]) {
+    const node = doc.getIn(path);
+    if (node instanceof YAMLMap) for (const { value } of node.items) inline(value);
+  }
+  for (const path of [
+    ['model', 'train'],
+    ['model', 'table', 'inputs'],
+  ])
+    inline(doc.getIn(path));
+  for (const part of ['stream', 'signal', 'model']) {
+    const pair = (doc.contents as unknown as YAMLMap).items.find(
+      ({ key }) => isScalar(key) && key.value === part,
+    );
+    if (isNode(pair?.key)) pair.key.spaceBefore = true;
+  }
+  return doc.toString({ lineWidth: 0 });
+}
+
+function remark(doc: Document, path: string[], text: string | undefined): void {
+  const node = doc.getIn(path, true);
+  if (text !== undefined && isNode(node)) node.comment = ` ${text}`;
+}
+
+function inline(node: unknown): void {
+  if (node instanceof YAMLMap || node instanceof YAMLSeq) node.flow = true;
+}
+
+function streamOf({ fields, rateHz, loose }: Survey) {
+  const lengths = loose!.dataset.recordings.map(({ columns }) => columns[0]!.length);
+  const window = windowOf(rateHz!, Math.min(...lengths));
+  const motion = fields.length === 3 && fields.every((field) => axis.test(field));
+  return {
+    stream: {
+      topic: 'samples',
+      fields: Object.fromEntries(fields.map((field) => [field, { unit: '' }])),
+    },
+    signal: {
+      rate: rateHz!,
+      window,
+      stride: Math.ceil(window / 2),
+      features: motion ? 'motion' : window >= 16 ? 'spectral' : 'raw',
+    },
+  };
+}
+
+/** Samples: four windows at least have to fit into the shortest recording. */
+function windowOf(rateHz: number, shortest: number): number {
+  return Math.max(1, Math.min(Math.round(windowSeconds * rateHz), Math.floor(shortest / 4), 4096));
+}
+
+function modelOf(survey: Survey, chip: ChipName | undefined) {
+  const { labelColumn, fields, measured, labels, kind } = survey;
+  const names = Object.keys(labels).sort();
+  const rows = kind === 'rows';
+  const classes = !measured && names.length > 1;
+  return {
+    ...(rows && {
+      table: { file: rowsFile, ...(labelColumn !== null && { label: labelColumn }), inputs: fields },
+    }),
+    kind: classes || measured ? 'mlp' : 'autoencoder',
+    ...(measured && { output: 'value' }),
+    ...(classes &&
+      names.length <= mostClasses && { labels: Object.fromEntries(names.map((label) => [label, [label]])) }),
+    ...(!rows && { split: 'recording' }),
+    train: { epochs: 50, batch: 32, seed: 7 },
+    quantize: 'int8',
+    ...(chip && { accept: { arena: arenaOf(chip) } }),
+  };
+}
+
+/** Half of what is free on the chip, as a power of two. */
+function arenaOf(chip: ChipName): string {
+  const { ram, reservedRam } = chips[chip];
+  return `${2 ** Math.floor(Math.log2((ram - reservedRam) / 1024 / 2))}KiB`;
+}

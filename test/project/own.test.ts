@@ -1,0 +1,146 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadProject } from '../../src/lib/core/index.js';
+import { openDataset } from '../../src/lib/data/index.js';
+import { initResultSchema } from '../../src/lib/project/index.js';
+import { runCli } from '../support/cli.js';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-own-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const sine = (samples: number, hz: number, head: string, stamp = false) =>
+  `${head}\n${Array.from({ length: samples }, (_, i) => `${stamp ? `${i * 20},` : ''}${Math.sin(i * hz).toFixed(4)},${Math.cos(i * hz).toFixed(4)}\n`).join('')}`;
+
+/** Six takes of two labels in folders, 50 Hz by their time column, fields with names that no project can have. */
+async function takes(name: string): Promise<string> {
+  const at = join(folder, name);
+  for (const [label, hz] of [
+    ['slow turn', 0.1],
+    ['fast', 0.7],
+  ] as const) {
+    await mkdir(join(at, label), { recursive: true });
+    for (const take of [1, 2, 3])
+      await writeFile(
+        join(at, label, `${take}.csv`),
+        sine(900, hz + take / 100, 'time_ms,accel (g),gyro z', true),
+      );
+  }
+  return at;
+}
+
+const rows = (cells: (i: number) => unknown[], head: string, count = 120) =>
+  `${head}\n${Array.from({ length: count }, (_, i) => `${cells(i).join(',')}\n`).join('')}`;
+
+describe('aiot init --from', () => {
+  it('makes a project of recordings that trains at once, with what the files tell', async () => {
+    const dir = join(folder, 'turns');
+    const { code, json } = await runCli([
+      ...['init', dir, '--from', await takes('takes'), '--chip', 'esp32c3', '--json'],
+    ]);
+    expect(code).toBe(0);
+    expect(initResultSchema.parse(json)).toMatchObject({
+      template: 'own',
+      recordings: 6,
+      samples: 5400,
+      labels: { fast: 3, 'slow turn': 3 },
+    });
+    const project = await loadProject(dir);
+    expect(project.config.signal).toMatchObject({ rate: 50, window: 100, stride: 50, features: 'spectral' });
+    expect(Object.keys(project.config.stream.fields)).toEqual(['accel_g', 'gyro_z']);
+    const { recordings } = await openDataset(project);
+    expect(recordings.map(({ id }) => id)).toEqual([
+      'fast-1',
+      'fast-2',
+      'fast-3',
+      'slow-turn-1',
+      'slow-turn-2',
+      'slow-turn-3',
+    ]);
+    const trained = await runCli(['model', 'train', '--project', dir, '--epochs', '10', '--json']);
+    expect(trained.code).toBe(0);
+    expect(existsSync(join(dir, 'build', 'model.float.tflite'))).toBe(true);
+  });
+
+  it.each([
+    [
+      'classes',
+      (i: number) => [i, i % 2 ? 3 : 1, Math.cos(i), i % 3, i % 2 ? 'bad' : 'good'],
+      { kind: 'mlp', output: 'classes', labels: { bad: ['bad'], good: ['good'] } },
+    ],
+    [
+      'values',
+      (i: number) => [i, i % 7, Math.cos(i), 'ann', i / 8],
+      { kind: 'mlp', output: 'value', labels: {} },
+    ],
+    [
+      'numbers as classes',
+      (i: number) => [i, i % 7, Math.cos(i), 'ann', i % 2],
+      { kind: 'mlp', labels: { 0: ['0'], 1: ['1'] } },
+    ],
+  ] as const)('makes a project of rows with %s', async (name, cells, model) => {
+    const file = join(folder, `${name}.csv`);
+    await writeFile(file, rows(cells, 'time,temp,vib (mm/s),operator,quality'));
+    const dir = join(folder, `of ${name}`);
+    const made = await runCli([
+      'init',
+      dir,
+      '--from',
+      file,
+      '--label-from',
+      'column:quality',
+      '--name',
+      'line',
+    ]);
+    expect(made.code).toBe(0);
+    expect(made.stdout).toContain('120 rows');
+    const { config } = await loadProject(dir);
+    expect(config.model).toMatchObject({ ...model, table: { file: 'data/rows.csv', label: 'quality' } });
+    expect(config.model.table?.inputs?.slice(0, 2)).toEqual(['temp', 'vib (mm/s)']);
+    expect(await readFile(join(dir, 'data', 'rows.csv'))).toEqual(await readFile(file));
+    const trained = await runCli(['model', 'train', '--project', dir, '--epochs', '3', '--json']);
+    expect(trained.json).toMatchObject({ inputs: config.model.table?.inputs });
+  });
+
+  it('learns what is normal where nothing is labelled', async () => {
+    const file = join(folder, 'bare.csv');
+    await writeFile(
+      file,
+      rows((i) => [i % 7, Math.cos(i)], 'temp,vib'),
+    );
+    const dir = join(folder, 'bare');
+    const made = await runCli(['init', dir, '--from', file, '--no-color']);
+    expect(made.stdout).toContain('none: it learns what is normal');
+    expect((await loadProject(dir)).config.model).toMatchObject({ kind: 'autoencoder', labels: {} });
+    expect((await runCli(['model', 'train', '--project', dir, '--epochs', '3', '--json'])).code).toBe(0);
+  });
+
+  it.each([
+    ['nothing there', ['--from', 'missing'], 'AIOT_FILE_NOT_FOUND'],
+    [
+      'a column that is not there',
+      ['--from', 'words.csv', '--label-from', 'column:nope'],
+      'AIOT_CSV_COLUMNS',
+    ],
+    ['no column of numbers', ['--from', 'words.csv'], 'AIOT_CSV_COLUMNS'],
+    ['labels by the names of rows', ['--from', 'words.csv', '--label-from', 'name'], 'AIOT_USAGE'],
+    ['a rate of rows', ['--from', 'words.csv', '--rate', '50'], 'AIOT_USAGE'],
+    ['a template as well', ['--from', 'words.csv', '--template', 'har-imu'], 'AIOT_USAGE'],
+    ['a chip without data', ['--chip', 'esp32'], 'AIOT_USAGE'],
+  ])('refuses %s, and writes nothing', async (_, argv, code) => {
+    const at = join(folder, 'refused');
+    await mkdir(at, { recursive: true });
+    await writeFile(join(at, 'words.csv'), 'operator,place\nann,here\nbo,there\n');
+    const dir = join(at, 'new');
+    const from = argv.map((word, i) => (argv[i - 1] === '--from' ? join(at, word) : word));
+    const { json, code: exit } = await runCli(['init', dir, ...from, '--json']);
+    expect(json).toMatchObject({ error: { code } });
+    expect(exit).toBe(code === 'AIOT_FILE_NOT_FOUND' ? 4 : 2);
+    expect(existsSync(dir)).toBe(false);
+  });
+});
