@@ -13,10 +13,10 @@ import { stampOf } from './stamp.js';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
 
-/** Every command, every room, and what bin/run.js and oclif load by path. */
+/** What programs import, every command, every room, and what bin/run.js and oclif load by path. */
 function entries() {
   const sources = readdirSync('src', { recursive: true }).map(String);
-  const wanted = /^(commands\/.*|lib\/[^/]+\/index|lib\/cli\/main|lib\/cli\/help\/index)\.ts$/;
+  const wanted = /^(index|commands\/.*|lib\/[^/]+\/index|lib\/cli\/main|lib\/cli\/help\/index)\.ts$/;
   return sources
     .filter((path) => wanted.test(path))
     .map((path) => join('dist/.tsc', path.replace(/ts$/, 'js')));
@@ -50,7 +50,7 @@ await build({
   keepNames: true,
   logLevel: 'warning',
 });
-for (const part of ['commands', 'lib']) {
+for (const part of ['commands', 'lib', 'index.js']) {
   rmSync(join('dist', part), { recursive: true, force: true });
   renameSync(join('dist/.new', part), join('dist', part));
 }

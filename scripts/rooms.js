@@ -10,6 +10,7 @@ import { importsOf, sourcesIn } from './imports.js';
 export const rooms = [
   'commands',
   'cli',
+  'library',
   'demo',
   'doctor',
   'project',

@@ -1,8 +1,7 @@
 import { Flags } from '@oclif/core';
 import { AiotCommand, again, extractedText, leftOutTexts, next, shared } from '../../lib/cli/index.js';
-import { loadProject } from '../../lib/core/index.js';
-import { extractData, extractedSchema, extractSources } from '../../lib/data/index.js';
-import { type DataStores, withStores } from '../../lib/registry/index.js';
+import { extractedSchema, extractSources } from '../../lib/data/index.js';
+import { extract } from '../../lib/library/index.js';
 
 export default class DataExtract extends AiotCommand {
   static override summary =
@@ -34,11 +33,7 @@ export default class DataExtract extends AiotCommand {
   async run() {
     const input = await this.input(DataExtract);
     const { flags } = input;
-    const project = await loadProject(flags.project);
-    const extract = (stores: DataStores) =>
-      extractData({ ...flags, ...stores, project, signal: this.signal });
-    const nowhere = { client: null, guide: null };
-    const result = await (flags.from === 'project' ? extract(nowhere) : withStores(flags.context, extract));
+    const result = await extract({ ...flags, signal: this.signal });
     this.print(extractedText(result));
     for (const left of leftOutTexts(result)) this.caution(left);
     this.print(next(`aiot model train${again(input, 'project')} --data ${flags.out}`));

@@ -14,7 +14,8 @@ import {
   shared,
   writeFlags,
 } from '../../lib/cli/index.js';
-import { flashResultSchema, runFlash, unhealthy } from '../../lib/flash/write/index.js';
+import { flashResultSchema, unhealthy } from '../../lib/flash/write/index.js';
+import { flash } from '../../lib/library/index.js';
 
 export default class Flash extends AiotCommand {
   static override summary =
@@ -67,21 +68,23 @@ export default class Flash extends AiotCommand {
       quiet: this.quiet || this.jsonEnabled(),
       event: (row) => this.event(row),
     });
-    const result = await runFlash(
-      {
-        ...{ ...flags, report },
-        images: words,
-        project: given('project') ? flags.project : null,
-        ports: flags.port ?? [],
-        loader: loaderOptions(flags, this.signal),
-        header: { mode: flags['flash-mode'], size: flags['flash-size'], frequency: flags['flash-freq'] },
-        watch: flags.watch ? { timeoutMs: flags.timeout, pattern: flags.healthy ?? null } : null,
-        diffWith: flags['diff-with'] ?? [],
-        dryRun: flags['dry-run'],
+    const result = await flash({
+      ...{ ...flags, report },
+      images: words,
+      project: given('project') ? flags.project : null,
+      ports: flags.port ?? [],
+      loader: loaderOptions(flags, this.signal),
+      header: { mode: flags['flash-mode'], size: flags['flash-size'], frequency: flags['flash-freq'] },
+      watch: flags.watch ? { timeoutMs: flags.timeout, pattern: flags.healthy ?? null } : null,
+      diffWith: flags['diff-with'] ?? [],
+      dryRun: flags['dry-run'],
+      signal: this.signal,
+      onProgress: (progress) => {
+        if (progress.task === 'flash') rows(progress.board);
+        else if (this.jsonEnabled()) this.event({ ask: progress.step });
+        else this.note(`→ ${progress.step}`);
       },
-      rows,
-      (text) => (this.jsonEnabled() ? this.event({ ask: text }) : this.note(`→ ${text}`)),
-    );
+    });
     this.print(flashedText(result));
     await this.showReport(report, flags);
     const { code, error } = flashExit(result, unhealthy);

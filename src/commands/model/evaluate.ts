@@ -14,7 +14,8 @@ import {
   shared,
   shellWord,
 } from '../../lib/cli/index.js';
-import { evaluateModel, evaluationSchema, gateError, outputKinds } from '../../lib/model/index.js';
+import { evaluate } from '../../lib/library/index.js';
+import { evaluationSchema, gateError, outputKinds } from '../../lib/model/index.js';
 
 export default class ModelEvaluate extends AiotCommand {
   static override summary = 'Measure a model on what it was never trained on.';
@@ -72,7 +73,7 @@ export default class ModelEvaluate extends AiotCommand {
     const { args, flags } = input;
     const report = await reportFile(flags, 'evaluation');
     const junit = await junitReport(flags.junit, 'model evaluate');
-    const result = await evaluateModel({
+    const result = await evaluate({
       ...flags,
       ...{ file: args.file, gates: flags.gate, report, signal: this.signal },
     });

@@ -1,6 +1,7 @@
 import { Args } from '@oclif/core';
 import { AiotCommand, bold, inspectionText, next, shellWord } from '../../lib/cli/index.js';
-import { inspectionSchema, inspectModel } from '../../lib/model/index.js';
+import { inspect } from '../../lib/library/index.js';
+import { inspectionSchema } from '../../lib/model/index.js';
 
 export default class ModelInspect extends AiotCommand {
   static override summary = 'Show what a .tflite or .aiot file holds and what running it costs.';
@@ -15,7 +16,7 @@ export default class ModelInspect extends AiotCommand {
 
   async run() {
     const { args } = await this.input(ModelInspect);
-    const result = await inspectModel(args.file);
+    const result = await inspect(args.file);
     this.print(`${bold(result.file)}\n${inspectionText(result)}`);
     if (result.bundle === null) this.print(next(`aiot model fit ${shellWord(args.file)}`));
     else this.print(next('aiot model push', 'aiot model list'));

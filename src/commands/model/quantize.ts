@@ -12,13 +12,8 @@ import {
   shellWord,
 } from '../../lib/cli/index.js';
 import { quantizeModes } from '../../lib/core/index.js';
-import {
-  calibrations,
-  emits,
-  quantizeModel,
-  quantizeResultSchema,
-  targets,
-} from '../../lib/model/quantize/index.js';
+import { quantize } from '../../lib/library/index.js';
+import { calibrations, emits, quantizeResultSchema, targets } from '../../lib/model/quantize/index.js';
 
 export default class ModelQuantize extends AiotCommand {
   static override summary = 'Quantize a float network: int8, int16x8, dynamic range or float16.';
@@ -82,14 +77,15 @@ export default class ModelQuantize extends AiotCommand {
     const input = await this.input(ModelQuantize);
     const { args, flags } = input;
     const report = await reportFile(flags, 'quantization');
-    const result = await quantizeModel({
+    const { update } = this.progress();
+    const result = await quantize({
       ...flags,
       report,
       file: args.file,
       biasCorrection: flags['bias-correction'],
       maxLoss: flags['max-loss'],
       signal: this.signal,
-      onStep: this.progress().update,
+      onProgress: ({ step }) => update(step),
     });
     this.print(quantizationText(result));
     await this.showReport(report, flags);

@@ -8,7 +8,8 @@ import {
   trainingText,
   watchEpochs,
 } from '../../lib/cli/index.js';
-import { trainedSchema, trainModel } from '../../lib/model/index.js';
+import { train } from '../../lib/library/index.js';
+import { trainedSchema } from '../../lib/model/index.js';
 
 export default class ModelTrain extends AiotCommand {
   static override summary = 'Train a network on recordings, or on the rows of a table.';
@@ -30,16 +31,16 @@ export default class ModelTrain extends AiotCommand {
     const { flags } = input;
     const event = (value: object) => this.event(value);
     const update = this.jsonEnabled() ? () => {} : this.progress().update;
-    const onStep = (text: string) => {
-      event({ event: 'step', text });
-      update(text);
-    };
+    const onEpoch = watchEpochs({ event, update });
     const report = await reportFile(flags, 'training');
-    const result = await trainModel({
+    const result = await train({
       ...flags,
       ...{ leaveOneOut: flags['leave-one-out'], report },
-      onEpoch: watchEpochs({ event, update }),
-      onStep,
+      onProgress: ({ epoch, step }) => {
+        if (epoch) return onEpoch(epoch);
+        event({ event: 'step', text: step });
+        update(step);
+      },
       signal: this.signal,
     });
     await this.showReport(report, flags);

@@ -11,19 +11,8 @@ import {
   shared,
   whatFlags,
 } from '../../lib/cli/index.js';
-import { operatorKey } from '../../lib/provision/index.js';
-import {
-  contextFor,
-  followRollout,
-  noRolloutSchema,
-  type Rollout,
-  readPlan,
-  rolloutExit,
-  rolloutRequest,
-  rolloutSchema,
-  startedIfAny,
-  withClient,
-} from '../../lib/registry/index.js';
+import { startRollout } from '../../lib/library/index.js';
+import { noRolloutSchema, rolloutExit, rolloutSchema } from '../../lib/registry/index.js';
 
 export default class OtaStart extends AiotCommand {
   static override summary =
@@ -56,17 +45,14 @@ export default class OtaStart extends AiotCommand {
   async run() {
     const input = await this.input(OtaStart);
     const { flags } = input;
-    const { name } = await contextFor(flags.context);
     const [told, newsOf] = [this.stages(), rolloutNews()];
-    const rollout = await withClient(name, async (client) => {
-      const what = { ...flags, client, now: Date.now(), signingKey: () => operatorKey(name) };
-      const asked = flags.plan
-        ? (await readPlan(flags.plan)).request
-        : await rolloutRequest({ ...what, rollbackTo: flags['rollback-to'], policy: policyOf(flags) });
-      const started = await startedIfAny(client.rollouts, asked, flags['if-any']);
-      if ('skipped' in started) return started;
-      const onProgress = (news: { rollout: Rollout }) => told(newsOf(news.rollout));
-      return flags.wait ? followRollout(started, { client, signal: this.signal, onProgress }) : started;
+    const rollout = await startRollout({
+      ...flags,
+      rollbackTo: flags['rollback-to'],
+      policy: flags.plan === undefined ? policyOf(flags) : undefined,
+      ifAny: flags['if-any'],
+      onProgress: (progress) => told(newsOf(progress.rollout)),
+      signal: this.signal,
     });
     if ('skipped' in rollout) {
       this.print(rollout.skipped);

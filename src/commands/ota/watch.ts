@@ -7,7 +7,8 @@ import {
   rolloutText,
   shared,
 } from '../../lib/cli/index.js';
-import { followRollout, rolloutExit, rolloutSchema, withClient } from '../../lib/registry/index.js';
+import { watchRollout } from '../../lib/library/index.js';
+import { rolloutExit, rolloutSchema } from '../../lib/registry/index.js';
 
 export default class OtaWatch extends AiotCommand {
   static override summary = 'Follow a rollout until it has ended or was stopped.';
@@ -25,12 +26,10 @@ export default class OtaWatch extends AiotCommand {
     const input = await this.input(OtaWatch);
     const { args, flags } = input;
     const [told, newsOf] = [this.stages(), rolloutNews()];
-    const rollout = await withClient(flags.context, async (client) =>
-      followRollout(await client.rollouts.get(args.id), {
-        ...{ client, signal: this.signal },
-        onProgress: (news) => told(newsOf(news.rollout)),
-      }),
-    );
+    const rollout = await watchRollout(args.id, {
+      ...{ context: flags.context, signal: this.signal },
+      onProgress: (progress) => told(newsOf(progress.rollout)),
+    });
     const code = rolloutExit(rollout);
     if (code !== 0) this.exitsWith(code);
     this.print(rolloutText(rollout));

@@ -1,0 +1,20 @@
+// Writes dist/index.d.ts: the types of what programs import, in one file, from the sources. Made while packing, as nothing
+// in the clone reads it: tsconfig.json leads `aiot` to the sources there.
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { rollup } from 'rollup';
+import { dts } from 'rollup-plugin-dts';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+process.chdir(root);
+const bundle = await rollup({
+  input: 'src/index.ts',
+  plugins: [dts({ tsconfig: join(root, 'tsconfig.build.json') })],
+  // Only our own sources are joined; the types of packages stay where the packages are.
+  external: (id) => !id.startsWith('.') && !id.startsWith('/'),
+  onwarn: ({ message }) => {
+    throw new Error(message);
+  },
+});
+await bundle.write({ file: 'dist/index.d.ts', format: 'es' });
+await bundle.close();
