@@ -4,9 +4,10 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createPipeline, type SignalSpec } from '../../src/lib/signal/index.js';
-import { root } from '../models/measure.js';
+import type { Figure } from '../harness/figure.js';
+import { root } from '../harness/process.js';
 
-export interface FeatureCost {
+interface FeatureCost {
   set: string;
   fields: number;
   window: number;
@@ -35,7 +36,7 @@ const flags = ['-std=c11', '-ffp-contract=off', '-Wall', '-Wextra', '-Werror', '
 const region = { flash: 0x80000000, flash_size: 0x400000, ram: 0x80400000, ram_size: 0x400000 };
 
 /** Builds `feature_cost.c` for both and runs it; @param rounds of which the fastest counts, here */
-export function featureCosts(rounds: number): FeatureCost[] {
+function featureCosts(rounds: number): FeatureCost[] {
   const folder = mkdtempSync(join(tmpdir(), 'aiot-features-'));
   try {
     const here = onHost(folder, rounds);
@@ -55,29 +56,31 @@ export function featureCosts(rounds: number): FeatureCost[] {
   }
 }
 
-/** One line a set. @param say whether the limits are kept, and the sentence @param allowance times the limit of time */
-export function reportFeatureCosts(
-  say: (kept: boolean, line: string) => void,
-  rounds: number,
-  allowance: number,
-): void {
-  for (const cost of featureCosts(rounds)) {
-    const { set, fields, window, features, bytes, instructions, hostUs, typescriptUs: ts } = cost;
+/** Two figures a set: instructions, which are the same in every run, and time here beside the TypeScript side's. */
+export function featureFigures(rounds: number): Figure[] {
+  return featureCosts(rounds).flatMap(({ set, fields, window, features, bytes, instructions, ...times }) => {
     const limit = limits[set]!;
-    const ratio = hostUs / ts;
-    const kept = ratio < limit.ratio * allowance && (instructions ?? 0) < limit.instructions;
-    const count =
+    const what = `${set}: ${features} features of ${window} × ${fields}`;
+    const counted: Figure[] =
       instructions === null
-        ? 'not counted on RV32'
-        : `${millions(instructions)} instructions on RV32 (limit ${millions(limit.instructions)})`;
-    say(
-      kept,
-      `${set}: ${features} features of ${window} × ${fields}: ${count}, ${(bytes / 1024).toFixed(1)} KiB; here ${hostUs.toFixed(1)} µs, in TypeScript ${ts.toFixed(1)} µs: × ${ratio.toFixed(2)} (limit × ${limit.ratio})`,
-    );
-  }
+        ? []
+        : [
+            {
+              ...{ name: `${what}, on RV32`, unit: 'instructions', ours: instructions },
+              ...{ goal: limit.instructions, slack: 1, note: `${(bytes / 1024).toFixed(1)} KiB` },
+            },
+          ];
+    const peer = { name: 'the TypeScript side', rounds: [times.typescriptUs] };
+    const here: Figure = {
+      name: `${what}, in C here`,
+      unit: 'µs',
+      ours: times.hostUs,
+      peer,
+      goal: limit.ratio,
+    };
+    return [...counted, { ...here, slack: 1.5 }];
+  });
 }
-
-const millions = (count: number) => `${(count / 1e6).toFixed(2)} M`;
 
 type Row = Pick<FeatureCost, 'set' | 'fields' | 'window' | 'features' | 'bytes'> & {
   nanoseconds: number;

@@ -1,12 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
 
 /** TensorFlow Lite's C library (scripts/tflite-c.sh). */
-export const library = '.venv/tflite-c';
-export const hasLibrary = () => existsSync(join(library, '.stamp'));
+const library = '.venv/tflite-c';
 
 export interface Times {
   emittedNs: number;
@@ -40,12 +39,12 @@ function perTensor(graph: Graph): Graph {
   return graph;
 }
 
-/** Both sides on one network, by the compiler's `level`. */
+/** Both sides on one network, by the compiler's `level`: three processes, in each the least of so many rounds. */
 export function timesOf(
   network: Graph,
   folder: string,
   { level, runs, rounds }: { level: string; runs: number; rounds: number },
-): Times {
+): Times[] {
   mkdirSync(folder, { recursive: true });
   const graph = perTensor(network);
   const contents = writeTflite(graph);
@@ -61,7 +60,9 @@ export function timesOf(
     ...[`-Wl,-rpath,${libraries}`, '-o', program],
   ]);
   const args = [file, String(runs), String(rounds)];
-  const said = execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  const [emittedNs, libraryNs, delegatedNs, apart] = [...said.matchAll(/\d+/g)].map(Number);
-  return { emittedNs: emittedNs!, libraryNs: libraryNs!, delegatedNs: delegatedNs!, apart: apart! };
+  return Array.from({ length: 3 }, () => {
+    const said = execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    const [emittedNs, libraryNs, delegatedNs, apart] = [...said.matchAll(/\d+/g)].map(Number);
+    return { emittedNs: emittedNs!, libraryNs: libraryNs!, delegatedNs: delegatedNs!, apart: apart! };
+  });
 }

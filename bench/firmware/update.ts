@@ -19,8 +19,8 @@ export interface UpdateTimes {
   downloadSeconds: number;
 }
 
-/** The median of so many updates, each of another program of 1 MiB: what the machine's own program is, and bytes behind it. */
-export async function updateTimes(rounds: number): Promise<UpdateTimes> {
+/** So many updates, each of another program of 1 MiB: what the machine's own program is, and bytes behind it. */
+export async function updateTimes(rounds: number): Promise<UpdateTimes[]> {
   const program = await nativeProgram();
   const own = await testPlatform();
   const identityDir = join(own.folder, 'bench-1');
@@ -38,10 +38,7 @@ export async function updateTimes(rounds: number): Promise<UpdateTimes> {
       states.length = 0;
       all.push(await oneUpdate(own, await padded(program, join(own.folder, 'program'), round), states));
     }
-    return {
-      seconds: median(all.map(({ seconds }) => seconds)),
-      downloadSeconds: median(all.map(({ downloadSeconds }) => downloadSeconds)),
-    };
+    return all;
   } finally {
     await device.stop();
     await own.stop();
@@ -73,8 +70,4 @@ async function oneUpdate(
     throw new Error(`the update ended ${device?.state}: ${device?.error?.code}`);
   const at = (wanted: string) => states.find(({ state }) => state === wanted)?.at ?? Number.NaN;
   return { seconds, downloadSeconds: (at('VERIFYING') - at('DOWNLOADING')) / 1000 };
-}
-
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }

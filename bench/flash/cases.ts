@@ -1,80 +1,99 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { flashBoard, flashBoards } from '../../src/lib/flash/write/index.js';
-import { aiot, type CommandLine, median, timed } from '../models/measure.js';
-import { openTray, root } from './tray.js';
+import type { Bench } from '../harness/area.js';
+import { type Figure, growth, median } from '../harness/figure.js';
+import { versionOf } from '../harness/parts.js';
+import { aiot, type CommandLine, root, timed } from '../harness/process.js';
+import { programImage } from './image.js';
+import { openTray } from './tray.js';
 
-export const esptool = join(root, '.venv', 'esptool', 'bin', 'esptool');
+const esptool = join(root, '.venv', 'esptool', 'bin', 'esptool');
 const chip = 'esp32';
 const offset = 0x10000;
 const baud = 921_600;
 
-export interface Outcome {
-  what: string;
-  ours: number;
-  /** The peer's seconds; null where the figure is no ratio to a peer. */
-  theirs: number | null;
-  value: number;
-  limit: number;
-  unit: '×' | 's';
+/** A blank chip at a UART of 921600: from start of the program to its exit, verified. */
+export async function blank(image: string, rounds: number): Promise<Figure[]> {
+  const { ours, theirs } = await inTurn('uart', image, rounds, { blank: true, skip: false });
+  return [{ ...figureOf(`write ${sizeOf(image)} to a blank chip at ${baud}`, ours), peer: peer(theirs) }];
 }
 
-/** Each case measures an image file in so many rounds. */
-export const cases: Record<string, (image: string, rounds: number) => Promise<Outcome[]>> = {
-  /** A blank chip at a UART of 921600: from start of the program to its exit, verified. */
-  write: async (image, rounds) => {
-    const { ours, theirs, ratio } = await inTurn('uart', image, rounds, { blank: true, skip: false });
-    const what = 'write 1 MiB to a blank chip at 921600, connect to verified';
-    return [{ what, ours, theirs, value: ratio, limit: 1, unit: '×' }];
-  },
-  /** The same with a line and a flash that take no time: what the tools themselves cost. */
-  software: async (image, rounds) => {
-    const { ours, theirs, ratio } = await inTurn('instant', image, rounds, { blank: true, skip: false });
-    const what = 'the same where line and flash take no time';
-    return [{ what, ours, theirs, value: ratio, limit: 1, unit: '×' }];
-  },
-  unchanged: async (image, rounds) => {
-    const { ours, theirs, connect } = await inTurn('uart', image, rounds, { blank: false, skip: true });
-    const what = 'the image is there already, beside the connect';
-    return [{ what, ours, theirs, value: ours - connect, limit: 2, unit: 's' }];
-  },
-  eight: async (image, rounds) => {
-    const tray = await openTray(chip, 8, 'uart');
-    try {
-      const ones: number[] = [];
-      const eights: number[] = [];
-      for (let round = 0; round < rounds; round++) {
-        ones.push(...(await parallel(image, tray.ports.slice(0, 1))));
-        await tray.next(image, offset, true);
-        eights.push(...(await parallel(image, tray.ports)));
-        const held = await tray.next(image, offset, true);
-        if (!held.every(Boolean)) throw new Error(`boards hold the image: ${held}`);
-      }
-      const [one, eight] = [median(ones), median(eights)];
-      const what = 'eight boards at a time, a board beside one alone';
-      return [{ what, ours: eight, theirs: null, value: eight / one, limit: 1.1, unit: '×' }];
-    } finally {
-      await tray.close();
+/** The same with a line and a flash that take no time: what the tools themselves cost. */
+export async function software(image: string, rounds: number): Promise<Figure[]> {
+  const { ours, theirs } = await inTurn('instant', image, rounds, { blank: true, skip: false });
+  return [{ ...figureOf('the same where line and flash take no time', ours), peer: peer(theirs) }];
+}
+
+/** The image is there already: what is left beside the connect, and beside esptool's --skip-flashed. */
+export async function unchanged(image: string, rounds: number): Promise<Figure[]> {
+  const { ours, theirs, connect } = await inTurn('uart', image, rounds, { blank: false, skip: true });
+  return [
+    { ...figureOf('the image is there already', ours), peer: peer(theirs), goal: 1.1 },
+    {
+      ...figureOf('the same, less what `aiot flash info` takes', ours),
+      ...{ ours: ours.map((one, i) => one - connect[i]!), goal: 2 },
+    },
+  ];
+}
+
+/** What one of eight boards at a time takes, as a multiple of one alone. */
+export async function eight(image: string, rounds: number): Promise<Figure[]> {
+  const tray = await openTray(chip, 8, 'uart');
+  try {
+    const times: number[] = [];
+    for (let round = 0; round < rounds; round++) {
+      const one = median(await parallel(image, tray.ports.slice(0, 1)));
+      await tray.next(image, offset, true);
+      times.push(median(await parallel(image, tray.ports)) / one);
+      const held = await tray.next(image, offset, true);
+      if (!held.every(Boolean)) throw new Error(`boards hold the image: ${held}`);
     }
-  },
-};
+    return [{ name: 'eight boards at a time, a board beside one alone', unit: '×', ours: times, goal: 1.1 }];
+  } finally {
+    await tray.close();
+  }
+}
+
+/** What the tool itself takes of a processor and the bytes: line and flash take no time. */
+export async function growing(bench: Bench): Promise<Figure[]> {
+  const folder = bench.folder();
+  const tray = await openTray(chip, 1, 'instant');
+  try {
+    const points = [];
+    for (const size of bench.quick ? [1 << 16, 10 << 16] : [1 << 15, 10 << 15, 100 << 15]) {
+      const image = join(folder, `${size}.bin`);
+      writeFileSync(image, programImage(size));
+      points.push({ size, cost: timed(oursOf(tray.ports[0]!, image)).seconds });
+      const held = await tray.next(image, offset, true);
+      if (!held[0]) throw new Error('other bytes in flash');
+    }
+    return [growth('flash, bytes', 1.1, points)];
+  } finally {
+    await tray.close();
+  }
+}
+
+function figureOf(name: string, ours: readonly number[]): Figure {
+  return { name, unit: 's', ours, goal: 1, slack: 1.5 };
+}
+
+const peer = (rounds: readonly number[]) => ({
+  name: 'esptool',
+  version: versionOf(esptool, 'version'),
+  rounds,
+});
+
+const sizeOf = (image: string) => `${readFileSync(image).length >> 10} KiB`;
 
 /** Seconds per board, all at the same time. */
 async function parallel(image: string, ports: string[]): Promise<number[]> {
-  const data = readFileSync(image);
   const job = {
-    pieces: [{ place: offset, data, name: 'app.bin' }],
-    old: [],
-    header: {},
-    erase: false,
-    verify: true,
-    force: false,
-    device: null,
+    pieces: [{ place: offset, data: readFileSync(image), name: 'app.bin' }],
+    ...{ old: [], header: {}, erase: false, verify: true, force: false, device: null },
   };
   const { boards } = await flashBoards({
-    ports,
-    jobs: ports.length,
-    retries: 0,
+    ...{ ports, jobs: ports.length, retries: 0 },
     loader: { chip, baud, stub: true, before: 'no-reset', after: 'no-reset' },
     flash: (how) => flashBoard(() => job, how),
   });
@@ -89,7 +108,7 @@ interface Way {
   skip: boolean;
 }
 
-/** Ours and esptool on the same board in turn; one round before that is not counted. */
+/** Ours and esptool on the same board in turn; where there are several rounds, one before that is not counted. */
 async function inTurn(timing: 'instant' | 'uart', image: string, rounds: number, { blank, skip }: Way) {
   const tray = await openTray(chip, 1, timing);
   try {
@@ -100,20 +119,19 @@ async function inTurn(timing: 'instant' | 'uart', image: string, rounds: number,
       if (!held[0]) throw new Error(`${command.join(' ')} left other bytes in flash`);
       return seconds;
     };
-    const pairs: { ours: number; theirs: number; connect: number }[] = [];
-    for (let round = 0; round <= rounds; round++) {
+    const seconds = { ours: [] as number[], theirs: [] as number[], connect: [] as number[] };
+    const first = rounds > 1 ? 0 : 1;
+    for (let round = first; round <= rounds; round++) {
       const ours = await once(oursOf(port, image));
       const theirs = await once(theirsOf(port, image, skip));
       const connect = skip ? timed(connectOf(port)).seconds : 0;
       if (skip) await tray.next(image, offset, false);
-      if (round > 0) pairs.push({ ours, theirs, connect });
+      if (round === 0) continue;
+      seconds.ours.push(ours);
+      seconds.theirs.push(theirs);
+      seconds.connect.push(connect);
     }
-    return {
-      ours: median(pairs.map((pair) => pair.ours)),
-      theirs: median(pairs.map((pair) => pair.theirs)),
-      connect: median(pairs.map((pair) => pair.connect)),
-      ratio: median(pairs.map((pair) => pair.ours / pair.theirs)),
-    };
+    return seconds;
   } finally {
     await tray.close();
   }

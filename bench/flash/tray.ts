@@ -1,11 +1,9 @@
 // The simulated boards' process, as the bench speaks to it.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-
-export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+import { root } from '../harness/process.js';
 
 export interface Tray {
   /** Ptys, a board each. */

@@ -6,21 +6,19 @@ import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
 import { digestOf } from '../../src/lib/core/index.js';
 import { createClient } from '../../src/lib/registry/index.js';
+import { memoryOf } from '../harness/process.js';
 import { startNginx } from '../platform/nginx.js';
-import { cpuSeconds, median, memoryOf, startPlatformProcess } from '../platform/process.js';
+import { startPlatformProcess } from '../platform/process.js';
 
 export interface BlobFigures {
   clients: number;
   bytes: number;
-  /** Seconds until all had all of it, medians of the rounds. */
-  ours: number;
-  theirs: number;
-  /** ours / theirs in downloads a second, median of the pairs. */
-  ratio: number;
+  /** Seconds until all had all of it, of each round. */
+  ours: number[];
+  theirs: number[];
   /** Resident memory of the platform with all connected, and at its most while they download, MB. */
   before: number;
   most: number;
-  cpu: { ours: number; theirs: number };
 }
 
 export async function blobFigures(options: {
@@ -45,7 +43,6 @@ export async function blobFigures(options: {
   };
   const pids = { ours: platform.child.pid!, theirs: nginx.worker() };
   const seconds = { ours: [] as number[], theirs: [] as number[] };
-  const cpu = { ours: [] as number[], theirs: [] as number[] };
   let before = 0;
   let most = 0;
   try {
@@ -53,7 +50,7 @@ export async function blobFigures(options: {
       for (const side of ['ours', 'theirs'] as const) {
         const sockets = await Promise.all(Array.from({ length: clients }, () => open(sides[side].url, ca)));
         const pid = pids[side];
-        const [beginning, used] = [memoryOf(pid), cpuSeconds(pid)];
+        const beginning = memoryOf(pid);
         let peak = beginning;
         const watch = setInterval(() => {
           peak = Math.max(peak, memoryOf(pid));
@@ -62,7 +59,6 @@ export async function blobFigures(options: {
         await Promise.all(sockets.map((socket) => download(socket, sides[side], bytes)));
         seconds[side].push((performance.now() - begun) / 1000);
         clearInterval(watch);
-        cpu[side].push(cpuSeconds(pid) - used);
         if (side === 'ours' && peak - beginning >= most - before) [before, most] = [beginning, peak];
         for (const socket of sockets) socket.destroy();
       }
@@ -73,10 +69,7 @@ export async function blobFigures(options: {
   }
   return {
     ...{ clients, bytes, before, most },
-    ours: median(seconds.ours),
-    theirs: median(seconds.theirs),
-    ratio: median(seconds.ours.map((own, i) => seconds.theirs[i]! / own)),
-    cpu: { ours: median(cpu.ours), theirs: median(cpu.theirs) },
+    ...seconds,
   };
 }
 

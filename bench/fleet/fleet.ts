@@ -1,12 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import type { FleetEvent } from '../../src/lib/device/index.js';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
+import { root } from '../harness/process.js';
 
 export interface FleetProcess {
   child: ChildProcess;
@@ -53,10 +50,4 @@ export async function startFleetProcess(folder: string, args: readonly string[])
       return last as Extract<FleetEvent, { event: 'stopped' }>;
     },
   };
-}
-
-/** Most resident memory of processes so far, MB (proc_pid_status(5), VmHWM). */
-export function mostMemory(child: ChildProcess): number {
-  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
-  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
 }

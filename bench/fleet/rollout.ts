@@ -5,8 +5,9 @@ import { release } from '../../src/lib/model/index.js';
 import { operatorKey } from '../../src/lib/provision/index.js';
 import { contextFor, createClient, type Rollout, rolloutHasEnded } from '../../src/lib/registry/index.js';
 import { tinyBundle } from '../../test/support/bundle.js';
-import { cpuSeconds, startPlatformProcess } from '../platform/process.js';
-import { mostMemory, startFleetProcess } from './fleet.js';
+import { cpuSeconds, mostMemoryOf } from '../harness/process.js';
+import { startPlatformProcess } from '../platform/process.js';
+import { startFleetProcess } from './fleet.js';
 
 export interface RolloutFigures {
   devices: number;
@@ -87,7 +88,7 @@ export async function rolloutFigures(options: {
       }
       const seconds = (performance.now() - begun) / 1000;
       const cpu = pids.map((pid, i) => cpuSeconds(pid) - cpuBefore[i]!);
-      const memory = { platform: mostMemory(platform.child), fleet: mostMemory(fleet.child) };
+      const memory = { platform: mostMemoryOf(pids[0]), fleet: mostMemoryOf(pids[1]) };
       // What is still under way in a rollout that stopped ends too.
       while (
         last.state === 'paused' &&

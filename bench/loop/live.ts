@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { aiot, root } from '../models/measure.js';
+import { aiot, cpuSeconds, mostMemoryOf, root } from '../harness/process.js';
 
 /** What a whole process of `aiot loop run` cost, and how soon it answered. */
 export interface Live {
@@ -12,17 +12,21 @@ export interface Live {
   windows: number;
   /** Of one core, between the start's end and the end's start. */
   cpu: number;
-  /** 10⁶ bytes, the highest. */
+  /** MB, the highest. */
   memory: number;
 }
 
-/** Linux counts the time of processes in hundredths of a second. */
-const ticks = 100;
-/** For the start: what is compiled and loaded then is not a loop's daily work. */
-const startMs = 3000;
-
-/** Runs the loop on the simulated sensor, at 100 Hz of real time. @param share of a core that it may have; 1 = as much as it wants */
-export async function runLive(project: string, seconds: number, share: number): Promise<Live> {
+/**
+ * Runs the loop on the simulated sensor, at 100 Hz of real time.
+ * @param share of a core that it may have; 1 = as much as it wants
+ * @param startSeconds that do not count: what is compiled and loaded then is not a loop's daily work
+ */
+export async function runLive(
+  project: string,
+  seconds: number,
+  share: number,
+  startSeconds = 3 / share,
+): Promise<Live> {
   const args = [
     'loop',
     'run',
@@ -44,12 +48,12 @@ export async function runLive(project: string, seconds: number, share: number): 
   });
   try {
     group?.take(child.pid!);
-    await delay(startMs / share);
+    await delay(startSeconds * 1000);
     const before = cpuSeconds(child.pid!);
     const from = performance.now();
     await delay(seconds * 500);
     const cpu = (cpuSeconds(child.pid!) - before) / ((performance.now() - from) / 1000);
-    const memory = memoryOf(child.pid!);
+    const memory = mostMemoryOf(child.pid!);
     const code = await ended;
     if (code !== 0) throw new Error(`aiot loop run: exit ${code}`);
     const { latencyMs, lost, windows } = JSON.parse(out) as {
@@ -63,19 +67,6 @@ export async function runLive(project: string, seconds: number, share: number): 
     await ended;
     group?.remove();
   }
-}
-
-/** User and system time, s (proc(5), stat: fields 14 and 15; its second may hold spaces). */
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / ticks;
-}
-
-function memoryOf(pid: number): number {
-  const [, kB] = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  return (Number(kB) * 1024) / 1e6;
 }
 
 const periodUs = 100_000;

@@ -1,6 +1,6 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { aiot, root, timed } from '../models/measure.js';
+import { aiot, root, timed } from '../harness/process.js';
 
 /** What goes into the network: the raw window, or features of it. */
 export type Inputs = 'raw' | 'motion';

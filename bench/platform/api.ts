@@ -1,14 +1,9 @@
 // The API with 100,000 devices stored: how long a device is read, a page listed and a selector matched, over TLS connections that are
 // kept; and what the devices take in memory. No peer has the same API: the figures stand alone, with their limit.
-//
-//   node --import tsx bench/platform/api.ts [--short]
-import { mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { Agent, request } from 'undici';
-import { tidyAtEnd } from '../streams/tidy.js';
+import { memoryOf } from '../harness/process.js';
 import { startPlatformProcess } from './process.js';
 import { nameOf, seed } from './seed.js';
 
@@ -23,7 +18,7 @@ export interface ApiFigure {
 export interface ApiFigures {
   devices: number;
   figures: ApiFigure[];
-  /** Resident memory of the platform after its start, bytes: with no device, and with all. */
+  /** Resident memory of the platform after its start, MB: with no device, and with all. */
   memory: { empty: number; full: number };
 }
 
@@ -37,11 +32,11 @@ export async function apiFigures(options: {
 }): Promise<ApiFigures> {
   const { folder, devices, requests } = options;
   const first = await startPlatformProcess(folder);
-  const empty = residentBytes(first.child.pid!);
+  const empty = memoryOf(first.child.pid!);
   await first.stop();
   await seed(join(folder, 'platform', 'state.db'), devices);
   const platform = await startPlatformProcess(folder);
-  const full = residentBytes(platform.child.pid!);
+  const full = memoryOf(platform.child.pid!);
   const agent = new Agent({ connections: 8, connect: { ca: readFileSync(platform.ca, 'utf8') } });
   const headers = { authorization: `Bearer ${first.token}` };
   const ask = async (path: string) => {
@@ -97,34 +92,4 @@ export async function timed(
   times.sort((a, b) => a - b);
   const at = (share: number) => times[Math.min(times.length - 1, Math.floor(share * times.length))] ?? 0;
   return { requests: times.length, p50: at(0.5), p99: at(0.99) };
-}
-
-/** proc(5), VmRSS. */
-function residentBytes(pid: number): number {
-  const [, kib = '0'] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  return Number(kib) * 1024;
-}
-
-export function apiText({ devices, figures, memory }: ApiFigures): string {
-  const mb = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;
-  const lines = figures.map(
-    ({ what, requests, p50, p99 }) =>
-      `${what.padEnd(34)} p50 ${p50.toFixed(2).padStart(7)} ms  p99 ${p99.toFixed(2).padStart(7)} ms  (${requests})`,
-  );
-  const each = Math.round((memory.full - memory.empty) / devices);
-  return [
-    `${devices} devices stored`,
-    ...lines,
-    `memory after the start: ${mb(memory.empty)} without, ${mb(memory.full)} with them: ${each} bytes each`,
-  ].join('\n');
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { values } = parseArgs({ options: { short: { type: 'boolean', default: false } } });
-  const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-api-'));
-  tidyAtEnd(folder);
-  const size = values.short ? { devices: 100_000, requests: 1000 } : { devices: 100_000, requests: 10_000 };
-  const result = await apiFigures({ folder, ...size });
-  console.log(apiText(result));
-  if ((result.figures[0]?.p99 ?? 0) > longestRead * (values.short ? 2 : 1)) process.exitCode = 1;
 }

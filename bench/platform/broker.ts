@@ -1,59 +1,73 @@
-// The broker's throughput against Mosquitto's: one fast publisher, one mosquitto_sub, the same messages, in turn. With QoS 1 the
-// publisher waits for its acknowledgements. Plain topics, no persistent session: neither side writes to the disk.
-import { spawn } from 'node:child_process';
+// The broker's throughput beside Mosquitto's and mochi-mqtt's: one fast publisher, one mosquitto_sub, the same messages, in turn. With QoS 1 the
+// publisher waits for its acknowledgements. Plain topics, no persistent session: no side writes to the disk.
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from '../../test/support/free-port.js';
 import { startMosquitto } from '../../test/support/mosquitto.js';
+import type { Bench } from '../harness/area.js';
+import { type Figure, growth } from '../harness/figure.js';
+import { versionOf } from '../harness/parts.js';
+import { root } from '../harness/process.js';
 import { guideMessages } from '../streams/guide.js';
 import { prepareBlast } from '../streams/mqtt-blast.js';
-import { median, startPlatformProcess } from './process.js';
-
-export interface BrokerFigure {
-  what: string;
-  /** Messages a second from the first to the last at the subscriber, medians of the rounds. */
-  ours: number;
-  theirs: number;
-  /** ours / theirs, median of the pairs. */
-  ratio: number;
-}
+import { startPlatformProcess } from './process.js';
 
 interface Target {
   port: number;
   password: string;
 }
 
-/** QoS 0 and 1, each in so many rounds of so many messages. */
-export async function brokerFigures(
-  folder: string,
-  { messages, rounds }: { messages: number; rounds: number },
-): Promise<BrokerFigure[]> {
-  const platform = await startPlatformProcess(folder);
-  // It limits nothing here: by default it drops what a subscriber does not take at once.
+/** QoS 0 and 1. */
+export async function broker(bench: Bench): Promise<Figure[]> {
+  const [messages, rounds] = bench.quick ? [20_000, 2] : [100_000, 7];
+  const mochi = await startMochi(bench.folder());
+  const platform = await startPlatformProcess(bench.folder());
   const mosquitto = await startMosquitto();
-  const ours: Target = { port: Number(new URL(platform.urls.mqtt ?? '').port), password: platform.token };
-  const theirs: Target = { port: mosquitto.port, password: 'x' };
+  const port = Number(new URL(platform.urls.mqtt ?? '').port);
+  const targets = {
+    ours: { port, password: platform.token },
+    mosquitto: { port: mosquitto.port, password: 'x' },
+    mochi: { port: mochi.port, password: 'x' },
+  };
   try {
-    const figures: BrokerFigure[] = [];
+    const figures: Figure[] = [];
     for (const qos of [0, 1] as const) {
-      const pairs: [number, number][] = [];
-      for (let round = 0; round < rounds; round++) {
-        pairs.push([await rate(ours, qos, messages), await rate(theirs, qos, messages)]);
-      }
-      figures.push({
-        what: `QoS ${qos}`,
-        ours: median(pairs.map(([own]) => own)),
-        theirs: median(pairs.map(([, other]) => other)),
-        ratio: median(pairs.map(([own, other]) => own / other)),
-      });
+      const rates = { ours: [] as number[], mosquitto: [] as number[], mochi: [] as number[] };
+      for (let round = 0; round < rounds; round++)
+        for (const [name, target] of Object.entries(targets))
+          rates[name as keyof typeof rates].push(messages / (await secondsOf(target, qos, messages)));
+      const own = { unit: '/s', better: 'higher', ours: rates.ours, goal: 0.8 } as const;
+      const name = `one publisher to one subscriber, QoS ${qos}`;
+      const version = versionOf('mosquitto', '-h');
+      figures.push(
+        {
+          ...own,
+          name: `${name}, beside Mosquitto`,
+          peer: { name: 'Mosquitto', version, rounds: rates.mosquitto },
+        },
+        {
+          ...own,
+          name: `${name}, beside mochi-mqtt`,
+          peer: { name: 'mochi-mqtt', version: mochi.version, rounds: rates.mochi },
+        },
+      );
     }
-    return figures;
+    const points = [];
+    for (const size of bench.quick ? [2000, 20_000] : [2000, 20_000, 200_000])
+      points.push({ size, cost: await secondsOf(targets.ours, 1, size) });
+    return [...figures, growth('broker, messages', 1.1, points)];
   } finally {
+    mochi.stop();
     await mosquitto.stop();
     await platform.stop();
   }
 }
 
-async function rate({ port, password }: Target, qos: 0 | 1, messages: number): Promise<number> {
+/** From the first published to the last at the subscriber. */
+async function secondsOf({ port, password }: Target, qos: 0 | 1, messages: number): Promise<number> {
   const login = { username: 'bench', password };
   const args = ['-h', '127.0.0.1', '-p', String(port), '-u', login.username, '-P', password];
   const subscriber = spawn('mosquitto_sub', [
@@ -65,6 +79,24 @@ async function rate({ port, password }: Target, qos: 0 | 1, messages: number): P
   // It does not say when it has subscribed.
   await delay(500);
   const begun = performance.now();
-  await Promise.all([blast(), done]);
-  return messages / ((performance.now() - begun) / 1000);
+  const [, [code]] = await Promise.all([blast(), done]);
+  if (code !== 0) throw new Error(`mosquitto_sub ended with ${code}: not all of ${messages} messages came`);
+  return (performance.now() - begun) / 1000;
+}
+
+/** Built here with Go. */
+async function startMochi(folder: string) {
+  const sources = join(root, 'bench', 'platform', 'go-broker');
+  const program = join(folder, 'mochi');
+  const built = spawnSync('go', ['build', '-o', program, '.'], {
+    cwd: sources,
+    env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' },
+    encoding: 'utf8',
+  });
+  if (built.status !== 0) throw new Error(`go build: ${built.stderr ?? built.error}`);
+  const port = await freePort();
+  const child = spawn(program, [String(port)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(child.stdout, 'data');
+  const version = /server\/v2 v(\S+)/.exec(readFileSync(join(sources, 'go.mod'), 'utf8'))?.[1];
+  return { port, version, stop: () => void child.kill('SIGKILL') };
 }

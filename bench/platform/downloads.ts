@@ -6,23 +6,19 @@ import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { digestOf } from '../../src/lib/core/index.js';
 import { createClient } from '../../src/lib/registry/index.js';
+import { cpuSeconds } from '../harness/process.js';
 import { startNginx } from './nginx.js';
-import { cpuSeconds, median, startPlatformProcess } from './process.js';
+import { startPlatformProcess } from './process.js';
 
 export interface DownloadFigure {
-  what: string;
-  /** Downloads a second, medians of the rounds. */
-  ours: number;
-  theirs: number;
-  /** CPU seconds of the server for one round. */
-  ourCpu: number;
-  theirCpu: number;
-  /** ours / theirs, median of the pairs. */
-  ratio: number;
+  /** Downloads a second, of each round. */
+  rates: Record<'ours' | 'theirs', number[]>;
+  /** CPU seconds of the server for each round. */
+  cpu: Record<'ours' | 'theirs', number[]>;
 }
 
 const bytes = 1024 ** 2;
-const atOnce = 8;
+export const atOnce = 8;
 
 export async function downloadFigure(options: {
   folder: string;
@@ -59,14 +55,7 @@ export async function downloadFigure(options: {
     await nginx.stop();
     await platform.stop();
   }
-  return {
-    what: `a blob of 1 MiB, ${atOnce} at a time`,
-    ours: median(rates.ours),
-    theirs: median(rates.theirs),
-    ourCpu: median(cpu.ours),
-    theirCpu: median(cpu.theirs),
-    ratio: median(rates.ours.map((rate, i) => rate / (rates.theirs[i] ?? rate))),
-  };
+  return { rates, cpu };
 }
 
 /** Returns the seconds that it took. @throws when an answer is not the whole blob */

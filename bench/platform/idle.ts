@@ -8,7 +8,8 @@ import { connect as connectTls, createSecureContext, type SecureContext } from '
 import { generateKeyPair } from '../../src/lib/core/index.js';
 import { certificateRequest } from '../../src/lib/provision/index.js';
 import { createClient } from '../../src/lib/registry/index.js';
-import { memoryOf, type PlatformProcess, startPlatformProcess } from './process.js';
+import { memoryOf } from '../harness/process.js';
+import { type PlatformProcess, startPlatformProcess } from './process.js';
 
 export interface IdleFigure {
   what: string;

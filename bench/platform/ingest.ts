@@ -10,41 +10,33 @@ import { FileTelemetry } from '../../src/lib/platform/journal/files.js';
 import { certificateRequest } from '../../src/lib/provision/index.js';
 import { createClient } from '../../src/lib/registry/index.js';
 import { encodePublish } from '../../src/lib/stream/index.js';
-import { cpuSeconds, type PlatformProcess, startPlatformProcess } from './process.js';
+import { type PlatformProcess, startPlatformProcess } from './process.js';
 
-export interface IngestFigure {
-  what: string;
-  messages: number;
-  /** Durable messages a second. */
-  rate: number;
-  /** CPU seconds of the process that stores them. */
-  cpu: number;
-  /** At least so many a second. */
-  least: number;
+/** What stores messages durably: so many of a device's messages, each acknowledged after its sync. */
+export interface Ingest {
+  /** Messages a second; the recording is another one in each round. */
+  rate(messages: number, payloadOf: PayloadOf, recording: string): Promise<number>;
+  stop(): Promise<void>;
 }
 
-const devices = 8;
+export type PayloadOf = (seq: number, recording: string) => string;
+
+export const devices = 8;
+/** Messages that one device has on their way at most. */
+export const onTheWay = 2000;
 const killed: FileTelemetry[] = [];
 
-/** Small messages (one sample of three fields) and batches of 50 samples. */
-export async function ingestFigures(folder: () => string, short = false): Promise<IngestFigure[]> {
-  const messages = short ? 40_000 : 400_000;
-  const alone = await appendAlone(folder(), messages);
-  const platform = await startPlatformProcess(folder());
-  try {
-    const open = await publishers(platform);
-    await throughBroker(platform, open, 'warm', Math.min(messages, 40_000), small);
-    const one = await throughBroker(platform, open, 'small', messages, small);
-    const batches = await throughBroker(platform, open, 'batches', Math.round(messages / 5), batch);
-    for (const { end } of open) end();
-    return [
-      { what: 'journal alone, one sample a message', ...alone, least: 20_000 },
-      { what: 'MQTT QoS 1, one sample a message', ...one, least: 20_000 },
-      { what: 'MQTT QoS 1, 50 samples a message', ...batches, least: 4_000 },
-    ];
-  } finally {
-    await platform.stop();
-  }
+/** Through the broker of a platform, by MQTT at QoS 1 over mutual TLS. */
+export async function startIngest(folder: string): Promise<Ingest> {
+  const platform = await startPlatformProcess(folder);
+  const open = await publishers(platform);
+  return {
+    rate: (messages, payloadOf, recording) => throughBroker(open, recording, messages, payloadOf),
+    async stop() {
+      for (const { end } of open) end();
+      await platform.stop();
+    },
+  };
 }
 
 export interface StorageFigures {
@@ -91,9 +83,9 @@ export async function storageFigures(folder: string, short = false): Promise<Sto
   return { devices: count, messages, samples: messages * 100, memory: { before, most }, start, hour };
 }
 
-async function appendAlone(folder: string, messages: number) {
+/** Messages a second that the journal alone stores. */
+export async function appendAlone(folder: string, messages: number): Promise<number> {
   const telemetry = await FileTelemetry.open({ folder, now: Date.now });
-  const used = cpuSeconds(process.pid);
   const began = performance.now();
   const sender = async (device: number) => {
     for (let seq = 0; seq < messages / devices; seq += 250) {
@@ -106,14 +98,15 @@ async function appendAlone(folder: string, messages: number) {
   await Promise.all(Array.from({ length: devices }, (_, device) => sender(device)));
   const seconds = (performance.now() - began) / 1000;
   await telemetry.close();
-  return { messages, rate: messages / seconds, cpu: cpuSeconds(process.pid) - used };
+  return messages / seconds;
 }
 
 function entryOf(device: string, payload: Entry['payload']): Entry {
   return { at: Date.now(), device, channel: 'telemetry', stream: 's', payload };
 }
 
-function small(seq: number, recording: string): string {
+/** One sample of three fields. */
+export function small(seq: number, recording: string): string {
   return JSON.stringify({
     seq,
     t: 1_795_000_000_000 + seq * 10,
@@ -128,7 +121,8 @@ const columns = [0, 1, 2].map((axis) =>
   Array.from({ length: 50 }, (_, i) => Math.round(Math.sin(axis + i) * 1e4) / 1e4),
 );
 
-function batch(seq: number, recording: string): string {
+/** 50 samples of three fields. */
+export function batch(seq: number, recording: string): string {
   const [x, y, z] = columns;
   return JSON.stringify({ seq, t: 1_795_000_000_000 + seq * 500, rate: 100, recording, x, y, z });
 }
@@ -139,9 +133,6 @@ interface Publisher {
   send(packets: readonly Uint8Array[]): Promise<void>;
   end(): void;
 }
-
-/** Messages that one device has on their way at most. */
-const window = 2000;
 
 async function publishers(platform: PlatformProcess): Promise<Publisher[]> {
   const { readFile } = await import('node:fs/promises');
@@ -182,7 +173,7 @@ async function publishers(platform: PlatformProcess): Promise<Publisher[]> {
           const some = packets.slice(from, from + 100);
           sent += some.length;
           if (!socket.write(Buffer.concat(some))) await once(socket, 'drain');
-          await until(sent - window);
+          await until(sent - onTheWay);
         }
         await until(sent);
       },
@@ -194,12 +185,11 @@ async function publishers(platform: PlatformProcess): Promise<Publisher[]> {
 }
 
 async function throughBroker(
-  platform: PlatformProcess,
   open: readonly Publisher[],
   recording: string,
   messages: number,
-  payloadOf: (seq: number, recording: string) => string,
-) {
+  payloadOf: PayloadOf,
+): Promise<number> {
   const each = Math.ceil(messages / open.length);
   // All packets are made before the clock starts.
   const packets = open.map(({ device }) => {
@@ -211,13 +201,7 @@ async function throughBroker(
       ),
     );
   });
-  const used = cpuSeconds(platform.child.pid ?? 0);
   const began = performance.now();
   await Promise.all(open.map((publisher, i) => publisher.send(packets[i] ?? [])));
-  const seconds = (performance.now() - began) / 1000;
-  return {
-    messages: each * open.length,
-    rate: (each * open.length) / seconds,
-    cpu: cpuSeconds(platform.child.pid ?? 0) - used,
-  };
+  return (each * open.length) / ((performance.now() - began) / 1000);
 }

@@ -6,7 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type TLSSocket } from 'node:tls';
 import { digestOf } from '../../src/lib/core/index.js';
 import { createClient } from '../../src/lib/registry/index.js';
-import { memoryOf, startPlatformProcess } from './process.js';
+import { memoryOf } from '../harness/process.js';
+import { startPlatformProcess } from './process.js';
 
 export interface SlowFigure {
   what: string;

@@ -1,30 +1,20 @@
 // `stream bridge` from MQTT to Kafka against the guide's bridge (go-bridge/, built here with Go): the same messages from the same
 // Mosquitto into the same Kafka, in turn, from the publisher's first message until the last one is in the log.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { startKafka } from '../../test/support/kafka.js';
 import { startMosquitto } from '../../test/support/mosquitto.js';
+import { cpuSeconds, mostMemoryOf, root } from '../harness/process.js';
 import { guideMessages } from './guide.js';
 import { contentOf, endOf, forgetLog } from './kafka-log.js';
-import type { Figure } from './mqtt.js';
+import type { Compared } from './mqtt.js';
 import { prepareBlast } from './mqtt-blast.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-
-export interface BridgeFigure extends Figure {
-  /** Of 100 %, that did not arrive. */
-  ourLost: number;
-  theirLost: number;
-  /** Arrived more than once. */
-  ourTwice: number;
-  /** Largest resident size, MB. */
-  ourMemory: number;
-}
+/** Most memory that a bridge may take, MB. */
+const mostMemory = 150;
 
 interface Run {
   seconds: number;
@@ -38,8 +28,8 @@ interface Run {
 export async function bridgeFigures(options: {
   messages: number;
   rounds: number;
-  short?: boolean;
-}): Promise<BridgeFigure[]> {
+  quick?: boolean;
+}): Promise<Compared[]> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-bench-bridge-'));
   const program = join(folder, 'go-bridge');
   const go = spawnSync('go', ['build', '-o', program, '.'], {
@@ -51,8 +41,8 @@ export async function bridgeFigures(options: {
   // Kafka 4 does not understand the guide's old client.
   const kafka = await startKafka({ version: '3.9.1' });
   try {
-    const figures: BridgeFigure[] = [];
-    for (const qos of options.short ? ([1] as const) : ([0, 1] as const))
+    const figures: Compared[] = [];
+    for (const qos of options.quick ? ([1] as const) : ([0, 1] as const))
       figures.push(await compare(program, kafka, qos, options));
     return figures;
   } finally {
@@ -67,7 +57,7 @@ async function compare(
   kafka: Awaited<ReturnType<typeof startKafka>>,
   qos: 0 | 1,
   { messages, rounds }: { messages: number; rounds: number },
-): Promise<BridgeFigure> {
+): Promise<Compared> {
   const payloads = guideMessages(messages);
   const ours: Run[] = [];
   const theirs: Run[] = [];
@@ -99,22 +89,18 @@ async function compare(
       }
     }
   }
-  const median = (list: Run[], figure: (run: Run) => number) =>
-    list.map(figure).sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? 0;
   const largest = (list: Run[], figure: (run: Run) => number) => Math.max(...list.map(figure));
-  const rate = (list: Run[]) => median(list, ({ seconds, lost }) => (messages - lost) / seconds);
+  const rates = (list: Run[]) => list.map(({ seconds, lost }) => (messages - lost) / seconds);
+  const [lost, memory] = [largest(ours, (one) => one.lost), largest(ours, (one) => one.memory)];
+  const twice = largest(ours, (one) => one.twice);
+  const faults = [
+    ...(qos === 1 && lost > 0 ? ['lost messages at QoS 1'] : []),
+    ...(memory > mostMemory ? [`more than ${mostMemory} MB`] : []),
+  ];
   return {
-    what: `bridge, QoS ${qos}`,
-    ours: rate(ours),
-    theirs: rate(theirs),
-    ourCpu: median(ours, ({ cpu }) => cpu),
-    theirCpu: median(theirs, ({ cpu }) => cpu),
-    ratio: rate(ours) / rate(theirs),
-    least: 4,
-    ourLost: largest(ours, ({ lost }) => lost),
-    theirLost: largest(theirs, ({ lost }) => lost),
-    ourTwice: largest(ours, ({ twice }) => twice),
-    ourMemory: largest(ours, ({ memory }) => memory),
+    ...{ what: `bridge, QoS ${qos}`, least: 4, ours: rates(ours), theirs: rates(theirs) },
+    note: `lost ${lost} (Go: ${largest(theirs, (one) => one.lost)}), twice ${twice}, ${memory.toFixed(0)} MB`,
+    ...(faults.length > 0 ? { fails: faults.join(', ') } : {}),
   };
 }
 
@@ -140,7 +126,7 @@ async function run(
     end = now;
   }
   const seconds = (changed - started) / 1000;
-  const { cpu, memory } = costOf(bridge);
+  const [cpu, memory] = [cpuSeconds(bridge.pid!), mostMemoryOf(bridge.pid!)];
   const counts = new Map<string, number>();
   for (const text of await contentOf(address, topic)) counts.set(text, (counts.get(text) ?? 0) + 1);
   const lost = payloads.filter((payload) => !counts.has(payload.toString())).length;
@@ -157,27 +143,4 @@ async function subscribed(bridge: ChildProcess, port: number, topic: string, add
     if ((await endOf(address, topic)) > 0) break;
   }
   await delay(500);
-}
-
-/** CPU seconds and largest resident size so far (proc_pid_stat(5), proc_pid_status(5)). */
-function costOf({ pid }: ChildProcess): { cpu: number; memory: number } {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [, peak = '0'] = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  return { cpu: (Number(fields[11]) + Number(fields[12])) / 100, memory: Number(peak) / 1024 };
-}
-
-export function bridgeText(figure: BridgeFigure): string {
-  const { ourLost, theirLost, ourTwice, ourMemory } = figure;
-  return `lost ${ourLost} (Go: ${theirLost}), twice ${ourTwice}, ${ourMemory.toFixed(0)} MB`;
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const messages = Number(process.argv[2] ?? 100_000);
-  for (const figure of await bridgeFigures({ messages, rounds: Number(process.argv[3] ?? 3) })) {
-    const { what, ours, theirs, ourCpu, theirCpu, ratio, least } = figure;
-    console.log(
-      `${ratio >= least ? 'kept  ' : 'MISSED'} ${what}: aiot ${Math.round(ours)}/s (${ourCpu.toFixed(2)} CPU s), Go ${Math.round(theirs)}/s (${theirCpu.toFixed(2)}); ×${ratio.toFixed(2)}, at least ×${least}; ${bridgeText(figure)}`,
-    );
-  }
 }

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { median } from '../harness/figure.js';
 
 export interface Consumed {
   /** From the first byte to the last, s. */
@@ -69,4 +70,10 @@ export async function cpuOf(pid: number | undefined): Promise<number> {
   // utime and stime are fields 14 and 15; the name in field 2 may have blanks (proc_pid_stat(5)).
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / ticks;
+}
+
+/** Processor seconds of whole processes, medians. */
+export function cpuNote(ours: readonly { cpu: number }[], theirs: readonly { cpu: number }[]): string {
+  const middle = (all: readonly { cpu: number }[]) => median(all.map(({ cpu }) => cpu)).toFixed(2);
+  return `${middle(ours)} processor s, the peer ${middle(theirs)}`;
 }

@@ -2,43 +2,27 @@
 // the guide's bridge in Go, each with a broker, the same publisher and the same Kafka (3.9.1: the Go bridge cannot write to 4).
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { kafkaPeer, startKafka } from '../../test/support/kafka.js';
+import { median } from '../harness/figure.js';
+import { cpuSeconds, mostMemoryOf, root } from '../harness/process.js';
 import { guideMessages } from './guide.js';
+import type { Compared } from './mqtt.js';
 import { prepareBlast } from './mqtt-blast.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const topic = 'shaded-pole-motor-sensor_data';
 
-export interface InsideFigure {
-  what: string;
-  /** Messages a second from the first published to the last in Kafka; median of the rounds. */
-  ours: number;
-  theirs: number;
-  /** CPU seconds of a round: the platform; the Go bridge and its broker. */
-  ourCpu: number;
-  theirCpu: number;
-  ratio: number;
-  /** The ratio asked for. */
-  least: number;
-  /** Messages published and not in Kafka, all rounds. */
-  ourLost: number;
-  theirLost: number;
-  /** Largest resident set of the whole platform, MB. */
-  memory: number;
-}
-
-/** At QoS 0 and 1, in the short form at 1 alone. */
+/** At QoS 0 and 1, in a quick run at 1 alone. */
 export async function insideFigures(options: {
   messages: number;
   rounds: number;
-  short?: boolean;
-}): Promise<InsideFigure[]> {
+  quick?: boolean;
+}): Promise<Compared[]> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-inside-'));
   const kafka = await startKafka({ version: '3.9.1' });
   try {
@@ -50,8 +34,8 @@ export async function insideFigures(options: {
     });
     if (built.status !== 0) throw new Error(`go build: ${built.stderr}`);
     await kafka.createTopic(topic);
-    const figures: InsideFigure[] = [];
-    for (const qos of options.short ? ([1] as const) : ([0, 1] as const))
+    const figures: Compared[] = [];
+    for (const qos of options.quick ? ([1] as const) : ([0, 1] as const))
       figures.push(await compare(qos, { ...options, folder, bridge, kafka: kafka.address }));
     return figures;
   } finally {
@@ -68,7 +52,7 @@ interface Setting {
   kafka: string;
 }
 
-async function compare(qos: 0 | 1, setting: Setting): Promise<InsideFigure> {
+async function compare(qos: 0 | 1, setting: Setting): Promise<Compared> {
   const ours: number[] = [];
   const theirs: number[] = [];
   const lost = { ours: 0, theirs: 0 };
@@ -81,7 +65,7 @@ async function compare(qos: 0 | 1, setting: Setting): Promise<InsideFigure> {
       cpu.ours.push(run.cpu);
       ours.push(run.rate);
       lost.ours += run.lost;
-      memory = Math.max(memory, await peakOf(platform.child));
+      memory = Math.max(memory, mostMemoryOf(platform.child.pid!));
     } finally {
       await end(platform.child);
     }
@@ -95,12 +79,11 @@ async function compare(qos: 0 | 1, setting: Setting): Promise<InsideFigure> {
       for (const child of guide.children) await end(child);
     }
   }
-  const [our, their] = [median(ours), median(theirs)];
+  const used = (side: 'ours' | 'theirs') => `${median(cpu[side]).toFixed(2)} processor s`;
   return {
-    what: `MQTT → Kafka inside the platform, QoS ${qos}`,
-    ...{ ours: our, theirs: their, ratio: our / their, least: 6 },
-    ...{ ourCpu: median(cpu.ours), theirCpu: median(cpu.theirs) },
-    ...{ ourLost: lost.ours, theirLost: lost.theirs, memory },
+    ...{ what: `MQTT → Kafka inside the platform, QoS ${qos}`, ours, theirs, least: 6 },
+    note: `${used('ours')}, Go and a broker ${used('theirs')}; ${Math.round(memory)} MB; lost ${lost.ours}, Go ${lost.theirs}`,
+    ...(lost.ours > 0 ? { fails: 'lost messages' } : {}),
   };
 }
 
@@ -162,14 +145,14 @@ async function measure(
   { messages, kafka }: Setting,
   children: readonly ChildProcess[],
 ): Promise<{ rate: number; lost: number; cpu: number }> {
-  const used = async () => (await Promise.all(children.map(cpuOf))).reduce((sum, one) => sum + one, 0);
+  const used = () => children.reduce((sum, { pid }) => sum + cpuSeconds(pid!), 0);
   const admin = kafkaPeer(kafka).admin();
   await admin.connect();
   const stored = async () => Number((await admin.fetchTopicOffsets(topic))[0]?.high ?? 0);
   try {
     const before = await stored();
     const blast = await prepareBlast({ port, topic, payloads: guideMessages(messages), qos });
-    const cpu = await used();
+    const cpu = used();
     const started = performance.now();
     let [last, changed] = [0, started];
     const published = blast();
@@ -183,7 +166,7 @@ async function measure(
     return {
       rate: (last * 1000) / (changed - started),
       lost: Math.max(0, messages - last),
-      cpu: (await used()) - cpu,
+      cpu: used() - cpu,
     };
   } finally {
     await admin.disconnect();
@@ -195,31 +178,9 @@ async function firstLine(child: ChildProcess): Promise<string> {
   throw new Error(`${child.spawnargs.join(' ')} ended without a word`);
 }
 
-/** Largest resident set so far, MB (proc(5), status: VmHWM). */
-async function peakOf({ pid }: ChildProcess): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1000;
-}
-
-/** CPU seconds so far (proc(5), stat: utime and stime, in hundredths). */
-async function cpuOf({ pid }: ChildProcess): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, 'exit');
   child.kill();
   await exited;
-}
-
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-}
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [messages = 20_000, rounds = 1] = process.argv.slice(2).map(Number);
-  console.table(await insideFigures({ messages, rounds }));
 }

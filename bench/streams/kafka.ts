@@ -1,17 +1,16 @@
 // `tail --format raw` of a Kafka topic against kcat: the same messages from the same broker, in turn, from the first byte to the last.
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { openSink } from '../../src/lib/stream/index.js';
 import { startKafka } from '../../test/support/kafka.js';
-import { type Consumed, startConsumer } from './consumer.js';
+import { root } from '../harness/process.js';
+import { type Consumed, cpuNote, startConsumer } from './consumer.js';
 import { guideMessages } from './guide.js';
-import type { Figure } from './mqtt.js';
+import type { Compared } from './mqtt.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const topic = 'bench';
 
 /** `tail` plain and with an expression, each against kcat, which evaluates nothing. */
-export async function kafkaFigures(options: { messages: number; rounds: number }): Promise<Figure[]> {
+export async function kafkaFigures(options: { messages: number; rounds: number }): Promise<Compared[]> {
   const broker = await startKafka();
   try {
     await broker.createTopic(topic);
@@ -39,7 +38,7 @@ async function compare(
   least: number,
   expected: number,
   { messages, rounds }: { messages: number; rounds: number },
-): Promise<Figure> {
+): Promise<Compared> {
   const count = String(messages);
   const own = [
     ...[join(root, 'bin', 'run.js'), 'stream', 'tail', `kafka://${address}/${topic}`, '--from', 'beginning'],
@@ -58,28 +57,6 @@ async function compare(
     theirs.push(pair[0]);
     ours.push(pair[1]);
   }
-  return {
-    what,
-    ours: messages / median(ours.map(({ seconds }) => seconds)),
-    theirs: messages / median(theirs.map(({ seconds }) => seconds)),
-    ourCpu: median(ours.map(({ cpu }) => cpu)),
-    theirCpu: median(theirs.map(({ cpu }) => cpu)),
-    ratio: median(ours.map(({ seconds }, round) => (theirs[round]?.seconds ?? 0) / seconds)),
-    least,
-  };
-}
-
-function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const messages = Number(process.argv[2] ?? 100_000);
-  for (const figure of await kafkaFigures({ messages, rounds: Number(process.argv[3] ?? 3) })) {
-    const { what, ours, theirs, ourCpu, theirCpu, ratio, least } = figure;
-    console.log(
-      `${ratio >= least ? 'kept  ' : 'MISSED'} ${what}: aiot ${Math.round(ours)}/s (${ourCpu.toFixed(2)} CPU s), kcat ${Math.round(theirs)}/s (${theirCpu.toFixed(2)}); ×${ratio.toFixed(2)}, at least ×${least}`,
-    );
-  }
+  const rates = (list: Consumed[]) => list.map(({ seconds }) => messages / seconds);
+  return { what, least, ours: rates(ours), theirs: rates(theirs), note: cpuNote(ours, theirs) };
 }

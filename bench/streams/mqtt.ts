@@ -6,24 +6,22 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { type Consumed, startConsumer } from './consumer.js';
+import { fileURLToPath } from 'node:url';
+import { root } from '../harness/process.js';
+import { type Consumed, cpuNote, startConsumer } from './consumer.js';
 import { guideMessages } from './guide.js';
 import { prepareBlast } from './mqtt-blast.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
-
-export interface Figure {
+/** What was compared, of each round. */
+export interface Compared {
   what: string;
   /** Messages a second. */
-  ours: number;
-  theirs: number;
-  /** CPU seconds of the whole process. */
-  ourCpu: number;
-  theirCpu: number;
-  /** Median of the pairs. */
-  ratio: number;
+  ours: number[];
+  theirs: number[];
   least: number;
+  /** What else was seen, and why it is not good whatever the rate. */
+  note?: string;
+  fails?: string;
 }
 
 interface Broker {
@@ -33,18 +31,18 @@ interface Broker {
   stop(): Promise<void>;
 }
 
-/** Each case of `tail` against mosquitto_sub: both brokers (Mosquitto alone in the short form), QoS 0 and 1, and with an expression. */
+/** Each case of `tail` against mosquitto_sub: both brokers (Mosquitto alone in a quick run), QoS 0 and 1, and with an expression. */
 export async function mqttFigures(options: {
   messages: number;
   rounds: number;
-  short?: boolean;
-}): Promise<Figure[]> {
-  const figures: Figure[] = [];
+  quick?: boolean;
+}): Promise<Compared[]> {
+  const figures: Compared[] = [];
   for (const [name, start] of [
     ['mosquitto', startMosquitto],
     ['aedes', startAedes],
   ] as const) {
-    if (options.short && start === startAedes) continue;
+    if (options.quick && start === startAedes) continue;
     for (const qos of [0, 1] as const) {
       const broker = await start();
       try {
@@ -61,6 +59,17 @@ export async function mqttFigures(options: {
   return figures;
 }
 
+/** Messages a second of `tail` at QoS 1 from Mosquitto, once. */
+export async function tailRate(messages: number): Promise<number> {
+  const broker = await startMosquitto();
+  try {
+    const { ours } = await compare(`tail, ${messages}`, broker, 1, [], 0.8, { messages, rounds: 1 });
+    return ours[0]!;
+  } finally {
+    await broker.stop();
+  }
+}
+
 async function compare(
   what: string,
   broker: Broker,
@@ -68,7 +77,7 @@ async function compare(
   flags: string[],
   least: number,
   { messages, rounds }: { messages: number; rounds: number },
-): Promise<Figure> {
+): Promise<Compared> {
   const payloads = guideMessages(messages);
   const expected = payloads.reduce((sum, { length }) => sum + length + 1, 0);
   const ours: Consumed[] = [];
@@ -112,13 +121,8 @@ async function compare(
       list.push(await consumer.done);
     }
   }
-  const rate = (list: Consumed[]) => messages / Math.min(...list.map(({ seconds }) => seconds));
-  const cpu = (list: Consumed[]) => Math.min(...list.map((one) => one.cpu));
-  const ratios = ours.map(({ seconds }, index) => theirs[index]!.seconds / seconds).sort((a, b) => a - b);
-  return {
-    ...{ what, least, ours: rate(ours), theirs: rate(theirs), ourCpu: cpu(ours), theirCpu: cpu(theirs) },
-    ratio: ratios[Math.floor(ratios.length / 2)]!,
-  };
+  const rates = (list: Consumed[]) => list.map(({ seconds }) => messages / seconds);
+  return { what, least, ours: rates(ours), theirs: rates(theirs), note: cpuNote(ours, theirs) };
 }
 
 async function startMosquitto(): Promise<Broker> {
@@ -166,17 +170,4 @@ async function freePort(): Promise<number> {
   server.close();
   await once(server, 'close');
   return port;
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  for (const figure of await mqttFigures({
-    messages: Number(process.argv[2] ?? 100_000),
-    rounds: Number(process.argv[3] ?? 3),
-  })) {
-    const { what, ours, theirs, ratio, ourCpu, theirCpu } = figure;
-    const thousands = (rate: number) => `${(rate / 1000).toFixed(1)} k/s`;
-    console.log(
-      `${what}: ${thousands(ours)} (${ourCpu} CPU s), mosquitto_sub ${thousands(theirs)} (${theirCpu}); ×${ratio.toFixed(2)}`,
-    );
-  }
 }

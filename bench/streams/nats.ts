@@ -6,17 +6,16 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { connect } from 'nats';
-import { type Consumed, startConsumer } from './consumer.js';
+import { root } from '../harness/process.js';
+import { type Consumed, cpuNote, startConsumer } from './consumer.js';
 import { guideMessages } from './guide.js';
-import type { Figure } from './mqtt.js';
+import type { Compared } from './mqtt.js';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const stream = 'BENCH';
 
 /** `tail` plain and with an expression, each against the client's loop, which evaluates nothing. */
-export async function natsFigures(options: { messages: number; rounds: number }): Promise<Figure[]> {
+export async function natsFigures(options: { messages: number; rounds: number }): Promise<Compared[]> {
   const server = await startServer();
   try {
     const expected = await fill(server.port, options.messages);
@@ -35,7 +34,7 @@ async function compare(
   least: number,
   expected: number,
   { messages, rounds }: { messages: number; rounds: number },
-): Promise<Figure> {
+): Promise<Compared> {
   const ours: Consumed[] = [];
   const theirs: Consumed[] = [];
   const url = `nats://127.0.0.1:${port}/bench.>`;
@@ -49,16 +48,8 @@ async function compare(
     theirs.push(await startConsumer(process.execPath, reader, expected).done);
     ours.push(await startConsumer(process.execPath, own, expected).done);
   }
-  const ratios = ours.map(({ seconds }, round) => (theirs[round]?.seconds ?? 0) / seconds);
-  return {
-    what,
-    ours: messages / median(ours.map(({ seconds }) => seconds)),
-    theirs: messages / median(theirs.map(({ seconds }) => seconds)),
-    ourCpu: median(ours.map(({ cpu }) => cpu)),
-    theirCpu: median(theirs.map(({ cpu }) => cpu)),
-    ratio: median(ratios),
-    least,
-  };
+  const rates = (list: Consumed[]) => list.map(({ seconds }) => messages / seconds);
+  return { what, least, ours: rates(ours), theirs: rates(theirs), note: cpuNote(ours, theirs) };
 }
 
 /** @returns the bytes that a reader prints, line ends counted */
@@ -110,18 +101,4 @@ async function freePort(): Promise<number> {
   const address = server.address();
   server.close();
   return typeof address === 'object' && address ? address.port : 0;
-}
-
-function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const figures = await natsFigures({ messages: 100_000, rounds: 3 });
-  for (const { what, ours, theirs, ourCpu, theirCpu, ratio, least } of figures) {
-    console.log(
-      `${ratio >= least ? 'kept  ' : 'MISSED'} ${what}: aiot ${Math.round(ours)}/s (${ourCpu.toFixed(2)} CPU s), nats ${Math.round(theirs)}/s (${theirCpu.toFixed(2)}); ×${ratio.toFixed(2)}, at least ×${least}`,
-    );
-  }
 }

@@ -5,20 +5,12 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Kafka, logLevel } from 'kafkajs';
 import { openSource } from '../../src/lib/stream/index.js';
 import { startKafka } from '../../test/support/kafka.js';
-import { cpuOf } from './consumer.js';
+import { root } from '../harness/process.js';
+import { cpuNote, cpuOf } from './consumer.js';
 import { guideMessages } from './guide.js';
-import type { Figure } from './mqtt.js';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
-
-/** What a route is to reach, messages a second. */
-const leastRate = 20_000;
-/** What it is to keep of the rate of a route without expressions. */
-const leastOfPlain = 0.6;
 
 const expressions = {
   where: 'temperature > 0',
@@ -26,19 +18,14 @@ const expressions = {
   key: 'deviceID',
 };
 
-/**
- * `ours` with where, map and key, `theirs` the same route without them; the ratio is of `ours` to the rate asked for. In the short
- * form it is of `ours` to `theirs`: how many messages a second there are is the machine's affair, what the expressions cost is ours.
- */
+/** Messages a second of each round, with where, map and key and without them. */
 export async function routeFigures({
   messages,
   rounds,
-  short = false,
 }: {
   messages: number;
   rounds: number;
-  short?: boolean;
-}): Promise<Figure[]> {
+}): Promise<{ mapped: number[]; plain: number[]; note: string }> {
   const kafka = await startKafka();
   const client = new Kafka({ brokers: [kafka.address], logLevel: logLevel.NOTHING });
   try {
@@ -58,18 +45,8 @@ export async function routeFigures({
         runs[kind].push(await runOnce(kafka.address, topic, messages, kind === 'mapped' ? expressions : {}));
       }
     }
-    const rate = (kind: keyof typeof runs) => messages / median(runs[kind].map(({ seconds }) => seconds));
-    return [
-      {
-        what: 'route with where, map and key (JSONata), Kafka to Kafka',
-        ours: rate('mapped'),
-        theirs: rate('plain'),
-        ourCpu: median(runs.mapped.map(({ cpu }) => cpu)),
-        theirCpu: median(runs.plain.map(({ cpu }) => cpu)),
-        ratio: rate('mapped') / (short ? rate('plain') : leastRate),
-        least: short ? leastOfPlain : 1,
-      },
-    ];
+    const rates = (kind: keyof typeof runs) => runs[kind].map(({ seconds }) => messages / seconds);
+    return { mapped: rates('mapped'), plain: rates('plain'), note: cpuNote(runs.mapped, runs.plain) };
   } finally {
     await kafka.stop();
   }
@@ -144,8 +121,4 @@ async function arrived(
     await source.close();
   }
   return { seconds: ((times.at(-1) ?? 0) - (times[0] ?? 0)) / 1000, count: times.length };
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }

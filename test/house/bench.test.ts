@@ -9,7 +9,7 @@ import { root } from '../support/cli.js';
 
 const program = (folder: string) => `
 import { spawn } from 'node:child_process';
-import { tidyAtEnd } from ${JSON.stringify(pathToFileURL(join(root, 'bench', 'streams', 'tidy.ts')).href)};
+import { tidyAtEnd } from ${JSON.stringify(pathToFileURL(join(root, 'bench', 'harness', 'tidy.ts')).href)};
 tidyAtEnd(${JSON.stringify(folder)});
 const shell = spawn('sh', ['-c', 'sleep 60 & echo $!; wait'], { stdio: ['ignore', 'pipe', 'inherit'] });
 shell.stdout.on('data', (text) => process.stdout.write(\`\${shell.pid} \${text}\`));

@@ -1,10 +1,10 @@
 // What both sides are given: tables of rows and projects, the same on every machine.
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { root } from './measure.js';
+import { root } from '../harness/process.js';
 
-/** Evenly distributed numbers in [0, 1), the same everywhere (mulberry32). @param {number} seed */
-function numbers(seed) {
+/** Evenly distributed numbers in [0, 1), the same everywhere (mulberry32). */
+function numbers(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -20,20 +20,15 @@ const healthy = [
   [30, 3],
   [500, 80],
   [60, 8],
-];
+] as const;
 
-/**
- * Rows of the guide's motor: three in ten are an anomaly, moved by 1.5 deviations and half as wide again.
- * @param {string} file
- * @param {number} rows
- * @param {boolean} standardized
- */
-export function writeMotorRows(file, rows, standardized) {
+/** Rows of the guide's motor: three in ten are an anomaly, moved by 1.5 deviations and half as wide again. */
+export function writeMotorRows(file: string, rows: number, standardized: boolean): void {
   const random = numbers(11);
   const gaussian = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
   const lines = Array.from({ length: rows }, () => {
     const ill = random() < 0.3;
-    const values = healthy.map(([mean = 0, deviation = 1]) => {
+    const values = healthy.map(([mean, deviation]) => {
       const z = gaussian() * (ill ? 1.5 : 1) + (ill ? 1.5 : 0);
       return (standardized ? z : mean + deviation * z).toPrecision(7);
     });
@@ -42,13 +37,8 @@ export function writeMotorRows(file, rows, standardized) {
   writeFileSync(file, `current,temperature,vibration,sound,label\n${lines.join('\n')}\n`);
 }
 
-/**
- * A project folder with this aiot.yaml, and with recordings where some are given.
- * @param {string} folder
- * @param {string} yaml
- * @param {string} [recordings]
- */
-export function writeProject(folder, yaml, recordings) {
+/** A project folder with this aiot.yaml, and with recordings where some are given. */
+export function writeProject(folder: string, yaml: string, recordings?: string): string {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'aiot.yaml'), yaml);
   if (recordings) cpSync(recordings, join(folder, 'data', 'recordings'), { recursive: true });
@@ -60,13 +50,6 @@ export const sampleRecordings = join(root, 'templates', 'har-imu', 'data', 'reco
 const allRecordings = join(root, '..', 'shared', 'data', 'har', 'recordings');
 export const mostRecordings = () => (existsSync(allRecordings) ? allRecordings : sampleRecordings);
 
-/** A recording's columns. @param {string} file @returns {Float64Array[]} */
-export function columnsOf(file) {
-  const rows = readFileSync(file, 'utf8').trim().split('\n').slice(1);
-  const values = rows.map((row) => row.split(',').map(Number));
-  return [0, 1, 2].map((axis) => Float64Array.from(values, (row) => row[axis] ?? 0));
-}
-
 export const motorYaml = `name: motor-rows
 model:
   kind: mlp
@@ -75,8 +58,8 @@ model:
   split: window
 `;
 
-/** @param {string} model the model section's own lines */
-export const motionYaml = (model, features = 'raw', lowpass = '') => `name: motion
+/** @param model the model section's own lines */
+export const motionYaml = (model: string, features = 'raw', lowpass = '') => `name: motion
 stream:
   topic: motion
   fields:

@@ -1,0 +1,41 @@
+// What an area of the bench is: cases that yield figures. One is run in a process of its own (one.ts).
+import type { Figure } from './figure.js';
+import type { Part } from './parts.js';
+
+export interface Bench {
+  /** Less of everything: a guard against regressions, below seven minutes for all areas together. */
+  quick: boolean;
+  /** A new folder of this run. */
+  folder(): string;
+}
+
+export interface Case {
+  /** Whom it is compared with, for `--list`. */
+  peer?: string;
+  needs?: readonly Part[];
+  run(bench: Bench): Figure[] | Promise<Figure[]>;
+}
+
+export interface Area {
+  about: string;
+  cases: Record<string, Case>;
+}
+
+/** Each area with the minutes that it may take, quick and in full; what takes longer is ended. */
+export const areas = {
+  start: { minutes: [1, 5], load: () => import('../start/area.js') },
+  models: { minutes: [2, 30], load: () => import('../models/area.js') },
+  firmware: { minutes: [2, 15], load: () => import('../firmware/area.js') },
+  flash: { minutes: [2, 20], load: () => import('../flash/area.js') },
+  platform: { minutes: [3, 40], load: () => import('../platform/area.js') },
+  streams: { minutes: [3, 40], load: () => import('../streams/area.js') },
+  fleet: { minutes: [2, 30], load: () => import('../fleet/area.js') },
+  pipeline: { minutes: [2, 20], load: () => import('../pipeline/area.js') },
+  loop: { minutes: [2, 40], load: () => import('../loop/area.js') },
+  dashboard: { minutes: [2, 10], load: () => import('../dashboard/area.js') },
+  drift: { minutes: [2, 20], load: () => import('../drift/area.js') },
+  scale: { minutes: [2, 60], load: () => import('../scale/area.js') },
+  install: { minutes: [1, 15], load: () => import('../install/area.js') },
+} satisfies Record<string, { minutes: [number, number]; load(): Promise<{ area: Area }> }>;
+
+export type AreaName = keyof typeof areas;

@@ -1,0 +1,27 @@
+import type { Area, Bench } from './area.js';
+import { judge, type Result, unmeasured } from './figure.js';
+
+/**
+ * The cases of an area, one after the other. One whose peer is missing or that throws is a result too, which is not good: the others go on.
+ * @param only of its cases; all where not given
+ */
+export async function runCases(
+  { name, area, only }: { name: string; area: Area; only?: readonly string[] },
+  bench: Bench,
+  onResult: (result: Result) => void,
+): Promise<void> {
+  for (const [own, { needs = [], peer, run }] of Object.entries(area.cases)) {
+    if (only && !only.includes(own)) continue;
+    const missing = needs.filter((part) => !part.isThere());
+    if (missing.length > 0) {
+      const said = missing.map(({ name, install }) => `no ${name} here; ${install} installs it`);
+      onResult(unmeasured(name, own, said.join('; '), peer));
+      continue;
+    }
+    try {
+      for (const figure of await run(bench)) onResult(judge(name, figure, bench.quick));
+    } catch (error) {
+      onResult(unmeasured(name, own, error instanceof Error ? error.message : String(error), peer));
+    }
+  }
+}

@@ -1,0 +1,119 @@
+// What a case of a bench says, and how it is judged: ours and the peer's rounds, measured in turn, against a goal.
+
+/** One figure of a case, its rounds as they were measured. */
+export interface Figure {
+  name: string;
+  /** Of `ours` and the peer's: `s`, `ms`, `/s`, `MB`, `bytes` …; `power` is the exponent of a growth. */
+  unit: string;
+  /** Which way is good; lower unless said. */
+  better?: 'lower' | 'higher';
+  ours: number | readonly number[];
+  /** The rounds of the tool that one would use otherwise, each next to one of ours. */
+  peer?: { name: string; version?: string; rounds: readonly number[] };
+  /** For ours / the peer's; without a peer for ours. */
+  goal: number;
+  /** How far a quick run may miss the goal, as a factor: 1 for what is the same on every machine. */
+  slack?: number;
+  /** What else was seen. */
+  note?: string;
+  /** Why it is not good whatever the figure: something was lost, or is not the same. */
+  fails?: string;
+}
+
+/** A figure as it is told: `npm run bench -- --json` prints a list of these. */
+export interface Result {
+  area: string;
+  name: string;
+  unit: string;
+  better: 'lower' | 'higher';
+  /** Medians of the rounds; null where nothing could be measured. */
+  ours: number | null;
+  peer: number | null;
+  peerName: string | null;
+  peerVersion: string | null;
+  /** ours / peer: the median of the rounds' own. */
+  ratio: number | null;
+  /** Least and most of the rounds' ratios, or of ours where there is no peer. */
+  spread: [least: number, most: number] | null;
+  rounds: number;
+  goal: number | null;
+  /** What this run was held to: the goal, and in a quick run the goal with its slack. */
+  limit: number | null;
+  ok: boolean;
+  note?: string;
+  /** Why there is no figure, or why a figure does not count. */
+  error?: string;
+}
+
+/** What a quick run bears unless a figure says otherwise: other things on the machine, fewer rounds, less work. */
+const quickSlack = 2;
+
+export function judge(area: string, figure: Figure, quick: boolean): Result {
+  const { name, unit, better = 'lower', peer, goal, slack = quickSlack, note, fails } = figure;
+  const ours = typeof figure.ours === 'number' ? [figure.ours] : figure.ours;
+  const ratios = peer && ours.map((one, round) => one / (peer.rounds[round] ?? Number.NaN));
+  const compared = ratios ?? ours;
+  const value = median(compared);
+  const factor = quick ? slack : 1;
+  const limit = better === 'lower' ? goal * factor : goal / factor;
+  const within = better === 'lower' ? value <= limit : value >= limit;
+  return {
+    ...{ area, name, unit, better },
+    ours: median(ours),
+    peer: peer ? median(peer.rounds) : null,
+    peerName: peer?.name ?? null,
+    peerVersion: peer?.version ?? null,
+    ratio: ratios ? value : null,
+    spread: [Math.min(...compared), Math.max(...compared)],
+    ...{ rounds: compared.length, goal, limit, ok: within && fails === undefined },
+    ...(note === undefined ? {} : { note }),
+    ...(fails === undefined ? {} : { error: fails }),
+  };
+}
+
+/** A case that gave no figure: a peer is missing, it threw, or it took too long. */
+export function unmeasured(
+  area: string,
+  name: string,
+  error: string,
+  peerName: string | null = null,
+): Result {
+  return {
+    ...{ area, name, unit: '', better: 'lower', ours: null, peer: null, peerName, peerVersion: null },
+    ...{ ratio: null, spread: null, rounds: 0, goal: null, limit: null, ok: false, error },
+  };
+}
+
+/**
+ * How cost grows with the work: the slope of log cost over log size, by least squares. 1 is linear.
+ * @param points at least two sizes
+ */
+export function exponent(points: readonly { size: number; cost: number }[]): number {
+  const logs = points.map(({ size, cost }) => [Math.log(size), Math.log(cost)] as const);
+  const mean = (at: 0 | 1) => logs.reduce((sum, one) => sum + one[at], 0) / logs.length;
+  const [x, y] = [mean(0), mean(1)];
+  const over = logs.reduce((sum, one) => sum + (one[0] - x) * (one[1] - y), 0);
+  return over / logs.reduce((sum, one) => sum + (one[0] - x) ** 2, 0);
+}
+
+/** The work at once, ten and (in a full run) a hundred times its size, as one figure. @param goal of the exponent */
+export function growth(
+  what: string,
+  goal: number,
+  points: readonly { size: number; cost: number }[],
+  unit = 's',
+): Figure {
+  const told = points.map(({ size, cost }) => `${size.toLocaleString('en')}: ${cost.toPrecision(3)} ${unit}`);
+  return {
+    ...{ name: `growth, ${what}`, unit: 'power', ours: exponent(points), goal },
+    ...{ slack: 1.25, note: told.join(', ') },
+  };
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? Number.NaN)
+    : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2;
+}

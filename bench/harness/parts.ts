@@ -1,0 +1,75 @@
+// What a bench needs beside the program: peers and tools, each with the way to install it.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from './process.js';
+
+export interface Part {
+  name: string;
+  /** A sentence: how to install it. */
+  install: string;
+  isThere(): boolean;
+}
+
+/** Debian puts daemons where a user's PATH does not look. */
+export const systemPath = `${process.env.PATH}:/usr/sbin`;
+
+const program = (name: string, debian: string): Part => ({
+  name,
+  install: `apt-get install ${debian}`,
+  isThere: () =>
+    spawnSync('sh', ['-c', `command -v ${name}`], { env: { ...process.env, PATH: systemPath } }).status === 0,
+});
+
+/** A file in .venv that one of our scripts puts there. */
+const made = (name: string, path: string, script: string): Part => ({
+  name,
+  install: `scripts/${script}.sh`,
+  isThere: () => existsSync(join(root, '.venv', path)),
+});
+
+const python = (name: string, environment: string) => made(name, `${environment}/bin/python`, 'python-envs');
+
+export const parts = {
+  mosquitto: program('mosquitto', 'mosquitto'),
+  mosquittoSub: program('mosquitto_sub', 'mosquitto-clients'),
+  nginx: program('nginx', 'nginx'),
+  redis: program('redis-server', 'redis-server'),
+  kcat: program('kcat', 'kcat'),
+  nats: program('nats-server', 'nats-server'),
+  go: program('go', 'golang-go'),
+  ffmpeg: program('ffmpeg', 'ffmpeg'),
+  chromium: program('chromium', 'chromium'),
+  rv32: program('riscv64-unknown-elf-gcc', 'gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf'),
+  qemuRv32: program('qemu-system-riscv32', 'qemu-system-misc'),
+  java: program('java', 'default-jre-headless'),
+  kafka: made('Kafka', 'kafka/3.9.1/lib', 'kafka'),
+  pictures: made('pictures', 'pictures/.stamp', 'pictures'),
+  tfliteC: made('TensorFlow Lite in C', 'tflite-c/.stamp', 'tflite-c'),
+  esptool: made('esptool', 'esptool/bin/esptool', 'python-envs'),
+  tensorflow: python('TensorFlow', 'tensorflow'),
+  har: python('pandas and SciPy', 'har'),
+  litert: python('ai-edge-litert', 'litert'),
+  tflm: python('tflite-micro', 'tflm'),
+} satisfies Record<string, Part>;
+
+/** The first thing that looks like a version in what a command says. */
+export function versionOf(command: string, ...args: string[]): string | undefined {
+  const { stdout, stderr } = spawnSync(command, args, {
+    encoding: 'utf8',
+    env: { ...process.env, PATH: systemPath },
+  });
+  return /\d+\.\d+(\.\d+)?/.exec(`${stdout}${stderr}`)?.[0];
+}
+
+/** Of packages of one of our Python environments, `name version, name version`. */
+export function pythonVersions(environment: string, ...names: string[]): string | undefined {
+  const ask =
+    'import sys\nfrom importlib.metadata import version\nprint(", ".join(f"{n} {version(n)}" for n in sys.argv[1:]))';
+  const { status, stdout } = spawnSync(
+    join(root, '.venv', environment, 'bin', 'python'),
+    ['-c', ask, ...names],
+    { encoding: 'utf8' },
+  );
+  return status === 0 ? stdout.trim() : undefined;
+}

@@ -1,0 +1,106 @@
+// Programs as whole processes: timed from start to exit, and what they took of the machine.
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { cpus, loadavg, totalmem } from 'node:os';
+import { join } from 'node:path';
+
+export const root = join(import.meta.dirname, '..', '..');
+
+/** A program with its arguments. */
+export type CommandLine = [program: string, ...args: string[]];
+
+/** The command line of aiot, as it is installed. */
+export const aiot = (...args: string[]): CommandLine => [
+  process.execPath,
+  join(root, 'bin', 'run.js'),
+  ...args,
+  '--json',
+];
+
+/** Runs a program to its end; its stdout, and seconds from its start to its exit. @throws when it does not exit with 0 */
+export function timed([program, ...args]: CommandLine, env: NodeJS.ProcessEnv = {}) {
+  const start = performance.now();
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    cwd: root,
+    encoding: 'utf8',
+    env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '3', ...env },
+    maxBuffer: 1 << 28,
+  });
+  const seconds = (performance.now() - start) / 1000;
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? stderr.slice(-2000)}`);
+  return { seconds, stdout };
+}
+
+/** Two programs in turn, seconds of each round; of several, one before is not counted (it warms the disk's cache). */
+export function inTurn(ours: CommandLine, theirs: CommandLine, rounds: number) {
+  const seconds = { ours: [] as number[], theirs: [] as number[] };
+  for (let round = rounds > 1 ? 0 : 1; round <= rounds; round++) {
+    const pair = [timed(ours).seconds, timed(theirs).seconds] as const;
+    if (round === 0) continue;
+    seconds.ours.push(pair[0]);
+    seconds.theirs.push(pair[1]);
+  }
+  return seconds;
+}
+
+export interface Used {
+  seconds: number;
+  /** Processor seconds, user and system, of it and what it waited for. */
+  cpu: number;
+  peakMb: number;
+  stdout: string;
+}
+
+/** A program to its end, and what it took by what the kernel counted. @throws when it does not exit with 0 */
+export function used(command: CommandLine, env: NodeJS.ProcessEnv = {}): Used {
+  const reader =
+    'import resource,subprocess,sys\nr=subprocess.run(sys.argv[1:])\nu=resource.getrusage(resource.RUSAGE_CHILDREN)\nprint(u.ru_maxrss,u.ru_utime+u.ru_stime,file=sys.stderr)\nsys.exit(r.returncode)';
+  const start = performance.now();
+  const { status, stdout, stderr } = spawnSync('python3', ['-c', reader, ...command], {
+    cwd: root,
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+    maxBuffer: 1 << 28,
+  });
+  const seconds = (performance.now() - start) / 1000;
+  if (status !== 0) throw new Error(`${command.join(' ')}: ${stderr.slice(-2000)}`);
+  const [kilobytes = 0, cpu = 0] = stderr.trim().split('\n').at(-1)!.split(' ').map(Number);
+  return { seconds, cpu, stdout, peakMb: kilobytes / 1024 };
+}
+
+/** What a running process has used so far, user and system, s (proc_pid_stat(5); 100 ticks a second on Linux). */
+export function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** Resident memory of a running process now, and at most so far, MB (proc_pid_status(5)). */
+export const memoryOf = (pid: number) => statusOf(pid, 'VmRSS');
+export const mostMemoryOf = (pid: number) => statusOf(pid, 'VmHWM');
+
+function statusOf(pid: number, field: string): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) / 1024;
+}
+
+export interface Machine {
+  cores: number;
+  processor: string;
+  memoryGiB: number;
+  node: string;
+  date: string;
+  /** Mean of runnable processes over the last minute, before the bench. */
+  load: number;
+}
+
+export function machine(): Machine {
+  return {
+    cores: cpus().length,
+    processor: cpus()[0]?.model.trim() ?? 'unknown',
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    node: process.versions.node,
+    date: new Date().toISOString().slice(0, 10),
+    load: Math.round((loadavg()[0] ?? 0) * 10) / 10,
+  };
+}

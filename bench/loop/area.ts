@@ -1,0 +1,114 @@
+// The loop: how soon it answers and what it costs, alone and on a quarter of a core; a week of a simulated sensor; a fast one. Its features
+// beside the original's extractor are in `models`. The template har-imu at 100 Hz, with an answer every 0.2 s.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import type { Area, Bench } from '../harness/area.js';
+import { type Figure, growth } from '../harness/figure.js';
+import { root } from '../harness/process.js';
+import { canLimit, runLive } from './live.js';
+import { makeProject } from './project.js';
+
+export const area: Area = {
+  about: 'answers beside a sensor: latency, cost, nothing lost',
+  cases: { live: { run: live }, quarter: { run: quarter }, week: { run: week }, fast: { run: fast } },
+};
+
+const unitless = { unit: 'samples', goal: 0 } as const;
+
+/** From a window's last sample to its answer in the hands of the outputs, and what the process costs. */
+async function live(bench: Bench): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const inputs of bench.quick ? (['motion'] as const) : (['motion', 'raw'] as const)) {
+    const project = makeProject(ownCache(bench), inputs);
+    const { p50, p99, lost, windows, cpu, memory } = await runLive(project, bench.quick ? 8 : 40, 1);
+    const what = `${inputs} inputs, two cores`;
+    figures.push(
+      {
+        name: `${what}, latency p99`,
+        unit: 'ms',
+        ours: p99,
+        goal: 10,
+        note: `p50 ${p50.toFixed(2)} ms, ${windows} answers`,
+      },
+      { name: `${what}, processor`, unit: '% of a core', ours: cpu * 100, goal: 3 },
+      { name: `${what}, memory`, unit: 'MB', ours: memory, goal: 150, slack: 1 },
+      { ...unitless, name: `${what}, lost`, ours: lost },
+    );
+  }
+  return figures;
+}
+
+async function quarter(bench: Bench): Promise<Figure[]> {
+  if (!canLimit()) throw new Error('this process may make no control group; root may');
+  const project = makeProject(ownCache(bench), 'motion');
+  const { p50, p99, lost } = await (bench.quick ? runLive(project, 16, 0.25, 6) : runLive(project, 60, 0.25));
+  const what = 'motion inputs, a quarter of a core';
+  return [
+    { name: `${what}, latency p99`, unit: 'ms', ours: p99, goal: 40, note: `p50 ${p50.toFixed(2)} ms` },
+    { ...unitless, name: `${what}, lost`, ours: lost },
+  ];
+}
+
+/** A week, or some hours, of the template's sensor through the registers of its chip. */
+async function week(bench: Bench): Promise<Figure[]> {
+  const project = makeProject(ownCache(bench), 'motion');
+  const hours = bench.quick ? 3 : 7 * 24;
+  const { samples, lost, seconds, memory } = soak(project, hours);
+  // What is allocated and compiled in the beginning is no growth.
+  const [early = 0, late = 0] = [memory[2], memory.at(-1)];
+  const what = `${hours} h of the sensor`;
+  const points = (bench.quick ? [0.3] : [1, 10]).map((size) => ({ size, cost: soak(project, size).seconds }));
+  return [
+    {
+      ...unitless,
+      name: `${what}, lost`,
+      ours: lost,
+      note: `${samples.toLocaleString('en')} samples in ${seconds.toFixed(0)} s`,
+    },
+    { name: `${what}, memory at the end`, unit: 'MB', ours: late, goal: 150, slack: 1 },
+    {
+      name: `${what}, more memory than after three tenths`,
+      unit: 'MB',
+      ours: Math.max(0, late - early),
+      goal: 10,
+    },
+    growth('loop, hours of the sensor', 1.1, [...points, { size: hours, cost: seconds }]),
+  ];
+}
+
+/** 1.6 kHz from the FIFO, through its registers. */
+async function fast(bench: Bench): Promise<Figure[]> {
+  const hours = bench.quick ? 0.05 : 1;
+  const sensor = 'i2c://sim/lsm6ds3tr-c?rate=1666&gyro=off&selftest=off&map=x:ax,y:ay,z:az';
+  const { samples, lost, gaps, seconds } = soak(makeProject(ownCache(bench), 'motion'), hours, sensor);
+  const few = samples <= hours * 3600 * 1600 ? { fails: `only ${samples} samples` } : {};
+  const note = `${samples.toLocaleString('en')} samples in ${seconds.toFixed(0)} s`;
+  return [{ ...unitless, name: `1.6 kHz for ${hours * 60} min, lost`, ours: lost + gaps, note, ...few }];
+}
+
+/** The model that a project trains is kept in a cache: this bench's own. */
+function ownCache(bench: Bench): string {
+  const folder = bench.folder();
+  process.env.XDG_CACHE_HOME ??= join(folder, 'cache');
+  return folder;
+}
+
+interface Soaked {
+  samples: number;
+  lost: number;
+  gaps: number;
+  windows: number;
+  seconds: number;
+  /** 10⁶ bytes, after each tenth. */
+  memory: number[];
+}
+
+function soak(dir: string, hours: number, sensor?: string): Soaked {
+  const args = [join(root, 'bench', 'loop', 'soak.mjs'), dir, String(hours)];
+  const { stdout, stderr, status } = spawnSync(process.execPath, sensor ? [...args, sensor] : args, {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as Soaked;
+}

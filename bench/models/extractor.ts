@@ -1,0 +1,86 @@
+// The original's 115 features of windows to the text that goes to its predictor: ours, and its own libraries on the same windows.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createPipeline, featureNames, type SignalSpec } from '../../src/lib/signal/index.js';
+import type { Bench } from '../harness/area.js';
+import { type Figure, growth } from '../harness/figure.js';
+import { pythonVersions } from '../harness/parts.js';
+import { root, timed } from '../harness/process.js';
+import { sampleRecordings } from './data.js';
+
+export function features(bench: Bench): Figure[] {
+  const folder = bench.folder();
+  const text = readFileSync(join(sampleRecordings, 'walking1.csv'), 'utf8');
+  const rows = text
+    .trim()
+    .split('\n')
+    .slice(1)
+    .map((line) => line.split(',').map(Number));
+  const compared = [500, 501].map((samples) => compare(folder, rows, samples));
+  // From here on it is compiled.
+  const points = (bench.quick ? [100, 1000] : [100, 1000, 10_000]).map((size) => {
+    const { user, system } = process.cpuUsage();
+    ours(rows, 500, size);
+    const now = process.cpuUsage();
+    return { size, cost: (now.user - user + now.system - system) / 1e6 };
+  });
+  return [...compared, growth('features, windows', 1.1, points, 'processor s')];
+}
+
+function compare(folder: string, rows: readonly number[][], samples: number): Figure {
+  const windows = Math.floor(rows.length / samples);
+  const file = join(folder, `${samples}.bin`);
+  writeFileSync(file, Float64Array.from(rows.slice(0, windows * samples).flat()));
+  const { stdout } = timed([
+    join(root, '.venv', 'har', 'bin', 'python'),
+    join(root, 'bench', 'models', 'peers', 'extractor.py'),
+    ...[file, `${windows}`, `${samples}`],
+  ]);
+  const peer = JSON.parse(stdout) as { ms: number[]; names: string[]; features: number[] };
+  // Often enough before, so that both are warm.
+  for (let round = 0; round < 5; round++) ours(rows, samples, windows);
+  const { ms, first } = ours(rows, samples, windows);
+  const worst = featureNames(specOf(samples)).reduce((most, name, i) => {
+    const theirs = peer.features[peer.names.indexOf(name)]!;
+    return Math.max(most, Math.abs(first[i]! - theirs) / Math.max(1e-6, Math.abs(theirs)));
+  }, 0);
+  return {
+    ...{ name: `115 features of ${samples} × 3 to the text sent`, unit: 'ms', ours: ms, goal: 1 / 8 },
+    peer: {
+      name: 'the original in Python',
+      version: pythonVersions('har', 'numpy', 'scipy', 'PyWavelets', 'statsmodels'),
+      rounds: peer.ms,
+    },
+    note: `they agree to ${worst.toExponential(0)}`,
+    ...(worst < 1e-4 ? {} : { fails: 'they do not agree to 1e-4' }),
+  };
+}
+
+function specOf(samples: number): SignalSpec {
+  return {
+    ...{ fields: ['x', 'y', 'z'], rateHz: 100, lowpassHz: null, resampleHz: 100 },
+    ...{ windowSamples: samples, strideSamples: samples, features: 'har' },
+  };
+}
+
+/** ms of each window, and the first window's features; the recording is begun anew where it ends. */
+function ours(rows: readonly number[][], samples: number, windows: number) {
+  const spec = specOf(samples);
+  const names = featureNames(spec);
+  const pipeline = createPipeline(spec);
+  const ms: number[] = [];
+  let first: Float32Array | undefined;
+  const whole = Math.floor(rows.length / samples);
+  for (let w = 0; w < windows; w++) {
+    const started = performance.now();
+    for (let i = 0; i < samples; i++) {
+      const features = pipeline.push(rows[(w % whole) * samples + i]!);
+      if (!features) continue;
+      first ??= features.slice();
+      const text = JSON.stringify({ columns: names, index: [0], data: [[...features]] });
+      Buffer.from(Buffer.from(text).toString('base64'));
+    }
+    ms.push(performance.now() - started);
+  }
+  return { ms, first: first! };
+}

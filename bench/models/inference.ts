@@ -1,0 +1,68 @@
+// An inference on this machine: the bit-exact device interpreter beside TFLite Micro's, and LiteRT in WebAssembly, which judges accuracy
+// here, beside Google's own build for Python. All of one thread, the same int8 files.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeTflite } from '../../src/lib/formats/index.js';
+import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
+import { networks } from '../firmware/networks.js';
+import type { Bench } from '../harness/area.js';
+import type { Figure } from '../harness/figure.js';
+import { pythonVersions } from '../harness/parts.js';
+import { root, timed } from '../harness/process.js';
+
+/** At most this of the peer's time; the runs of a round are the firmware's bench's own. */
+const goals = { interpreter: 2, litert: 6 };
+
+export async function inference(bench: Bench): Promise<Figure[]> {
+  const rounds = bench.quick ? 5 : 15;
+  const folder = bench.folder();
+  const figures: Figure[] = [];
+  for (const [name, { make, runs }] of Object.entries(networks)) {
+    const bytes = writeTflite(make());
+    const interpreter = createInterpreter(make());
+    const input = Int8Array.from(
+      { length: interpreter.inputTensor.shape.reduce((a, b) => a * b, 1) },
+      (_, i) => (i * 37) % 200,
+    );
+    const [model, given] = [join(folder, `${name}.tflite`), join(folder, `${name}.input`)];
+    writeFileSync(model, bytes);
+    writeFileSync(given, input);
+    const python = (environment: 'litert' | 'tflm'): number[] =>
+      JSON.parse(
+        timed([
+          join(root, '.venv', environment, 'bin', 'python'),
+          join(root, 'bench', 'models', 'peers', 'inference.py'),
+          ...[environment, model, given, `${runs}`, `${rounds}`],
+        ]).stdout,
+      );
+    figures.push({
+      ...{ name: `device interpreter, ${name}`, unit: 'µs', goal: goals.interpreter },
+      ours: means(() => interpreter.invoke(input), runs, rounds),
+      peer: { name: 'tflite-micro', version: pythonVersions('tflm', 'tflite-micro'), rounds: python('tflm') },
+    });
+    const litert = await openLiteRt(bytes);
+    const real = Float32Array.from({ length: litert.inputs }, (_, i) => Math.sin(i));
+    figures.push({
+      ...{ name: `LiteRT in WebAssembly, ${name}`, unit: 'µs', goal: goals.litert },
+      ours: means(() => litert.predict(real), runs, rounds),
+      peer: {
+        name: 'ai-edge-litert',
+        version: pythonVersions('litert', 'ai-edge-litert'),
+        rounds: python('litert'),
+      },
+    });
+    litert.close();
+  }
+  return figures;
+}
+
+/** µs of one run, the mean of each round; rounds before are not counted until V8 has compiled what runs. */
+function means(run: () => unknown, runs: number, rounds: number): number[] {
+  const until = performance.now() + 500;
+  while (performance.now() < until) run();
+  return Array.from({ length: rounds }, () => {
+    const started = performance.now();
+    for (let i = 0; i < runs; i++) run();
+    return ((performance.now() - started) / runs) * 1000;
+  });
+}

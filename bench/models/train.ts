@@ -1,0 +1,143 @@
+// Training and quantizing as whole processes, beside scripts that somebody would write who knows Keras: no more work than asked for.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Bench } from '../harness/area.js';
+import { type Figure, growth } from '../harness/figure.js';
+import { pythonVersions } from '../harness/parts.js';
+import { aiot, type CommandLine, inTurn, root, timed, used } from '../harness/process.js';
+import {
+  mostRecordings,
+  motionYaml,
+  motorYaml,
+  sampleRecordings,
+  writeMotorRows,
+  writeProject,
+} from './data.js';
+
+const python = join(root, '.venv', 'tensorflow', 'bin', 'python');
+const script = (name: string, ...args: string[]): CommandLine => [
+  python,
+  join(root, 'bench', 'models', 'peers', name),
+  ...args,
+];
+const keras = (rounds: readonly number[]) => ({
+  name: 'TensorFlow',
+  version: pythonVersions('tensorflow', 'tensorflow-cpu', 'keras'),
+  rounds,
+});
+const roundsOf = ({ quick }: Bench) => (quick ? 1 : 7);
+
+/** Full int8 of 4-60-30-10-1, ranges from the same rows. The peer reads a SavedModel, we the float .tflite made from it. */
+export function quantize(bench: Bench): Figure[] {
+  const folder = bench.folder();
+  const [rows, saved, float, out] = ['rows.csv', 'saved', 'float.tflite', 'int8.tflite'].map((name) =>
+    join(folder, name),
+  ) as [string, string, string, string];
+  writeMotorRows(rows, 500, true);
+  timed(script('float_model.py', rows, saved, float));
+  const quantizing = (data: string) =>
+    aiot('model', 'quantize', float, '--data', data, '--mode', 'int8', '--out', out);
+  const { ours, theirs } = inTurn(
+    quantizing(rows),
+    script('convert.py', saved, rows, join(folder, 'peer.tflite')),
+    roundsOf(bench),
+  );
+  const points = sizes(bench, 1000).map((size) => {
+    const data = join(folder, `${size}.csv`);
+    writeMotorRows(data, size, true);
+    return { size, cost: used(quantizing(data)).cpu };
+  });
+  return [
+    { name: 'quantize to int8, 500 rows', unit: 's', ours, peer: keras(theirs), goal: 1 / 8 },
+    growth('quantize, rows', 1.1, points, 'processor s'),
+  ];
+}
+
+/** 5,000 rows, of which aiot trains on 60 %: 3,000. The peer gets as many, and as many to choose the epoch by. */
+export function trainRows(bench: Bench): Figure[] {
+  const folder = bench.folder();
+  const rows = join(folder, 'rows.csv');
+  writeMotorRows(rows, 5000, false);
+  const project = writeProject(join(folder, 'project'), motorYaml);
+  const epochs = bench.quick ? 10 : 50;
+  const training = (data: string, passes: number) =>
+    aiot(
+      'model',
+      'train',
+      '--project',
+      project,
+      '--data',
+      data,
+      '--epochs',
+      `${passes}`,
+      '--batch',
+      '32',
+      '--seed',
+      '7',
+    );
+  const first = JSON.parse(timed(training(rows, epochs)).stdout);
+  const { train, validation } = first.windows;
+  if (first.epochs !== epochs || Math.abs(train - 3000) > 5)
+    throw new Error(`${first.epochs} epochs of ${train} rows`);
+  const peer = script(
+    'train_mlp.py',
+    rows,
+    `${train}`,
+    `${validation}`,
+    `${epochs}`,
+    join(folder, 'peer.keras'),
+  );
+  const { ours, theirs } = inTurn(training(rows, epochs), peer, roundsOf(bench));
+  const points = sizes(bench, 5000).map((size) => {
+    const data = join(folder, `${size}.csv`);
+    writeMotorRows(data, size, false);
+    return { size, cost: used(training(data, 1)).cpu };
+  });
+  return [
+    {
+      ...{ name: `train 4-60-30-10-1, 3,000 rows, ${epochs} epochs`, unit: 's', ours, peer: keras(theirs) },
+      goal: 1 / 2,
+    },
+    growth('train, rows', 1.1, points, 'processor s'),
+  ];
+}
+
+/** The peer gets the recordings that aiot trains on and those it chooses the epoch by, so both take the same steps. */
+export function trainWindows(bench: Bench): Figure[] {
+  const folder = bench.folder();
+  const epochs = bench.quick ? 10 : 40;
+  const model = `  kind: cnn1d\n  layers: [16, 32]\n  train: { epochs: ${epochs}, batch: 32, seed: 7 }`;
+  const project = writeProject(join(folder, 'project'), motionYaml(model), sampleRecordings);
+  const training = aiot('model', 'train', '--project', project);
+  const { epochs: done, windows } = JSON.parse(timed(training).stdout);
+  if (done !== epochs) throw new Error(`${done} epochs`);
+  const { split } = JSON.parse(readFileSync(join(project, 'build', 'training.json'), 'utf8'));
+  const labelled = (ids: string[]) =>
+    ids.map((id) => {
+      const label = /^walking/.test(id) ? 1 : /stairs/.test(id) ? 2 : 0;
+      return [join(sampleRecordings, `${id.replace(/\.csv$/, '')}.csv`), label];
+    });
+  const plan = join(folder, 'plan.json');
+  const recordings = { train: labelled(split.train), validation: labelled(split.validation) };
+  writeFileSync(plan, JSON.stringify({ window: 128, stride: 64, epochs, ...recordings }));
+  const peer = script('train_cnn1d.py', plan, join(folder, 'peer.keras'));
+  const { ours, theirs } = inTurn(training, peer, roundsOf(bench));
+  const name = `train a 1-D CNN, ${epochs} epochs on ${windows.train} motion windows`;
+  return [{ name, unit: 's', ours, peer: keras(theirs), goal: 1 }];
+}
+
+/** The largest resident size of training on all recordings as they are. */
+export function memory(bench: Bench): Figure[] {
+  const model = '  kind: mlp\n  layers: [32, 16]\n  train: { epochs: 50, batch: 32, seed: 7 }';
+  const recordings = mostRecordings();
+  const yaml = motionYaml(model, 'motion', 'lowpass: 12, ');
+  const project = writeProject(join(bench.folder(), 'project'), yaml, recordings);
+  const which = recordings === sampleRecordings ? '35 cuts' : 'all 53';
+  const { peakMb } = used(aiot('model', 'train', '--project', project));
+  const name = `peak memory of training on the motion recordings (${which})`;
+  return [{ name, unit: 'MB', ours: peakMb, goal: 700, slack: 1 }];
+}
+
+function sizes({ quick }: Bench, one: number): number[] {
+  return quick ? [one, 10 * one] : [one, 10 * one, 100 * one];
+}

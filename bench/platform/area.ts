@@ -1,0 +1,145 @@
+// The platform: the built program's `aiot up` as a process of its own in a folder of its own, on SQLite and folders; peers beside it with the
+// same clients, in turn.
+import type { Area, Bench } from '../harness/area.js';
+import { type Figure, growth } from '../harness/figure.js';
+import { parts, versionOf } from '../harness/parts.js';
+import { apiFigures, longestRead } from './api.js';
+import { broker } from './broker.js';
+import { atOnce, downloadFigure } from './downloads.js';
+import { idleFigures } from './idle.js';
+import { appendAlone, batch, small, startIngest, storageFigures } from './ingest.js';
+import { startRedisIngest } from './redis.js';
+import { slowFigures } from './slow.js';
+
+export const area: Area = {
+  about: 'broker, durable messages, downloads, idle clients, API',
+  cases: {
+    broker: {
+      peer: 'Mosquitto, mochi-mqtt',
+      needs: [parts.mosquitto, parts.mosquittoSub, parts.go],
+      run: broker,
+    },
+    ingest: { peer: 'Redis streams', needs: [parts.redis], run: ingest },
+    storage: { run: storage },
+    downloads: { peer: 'nginx', needs: [parts.nginx], run: downloads },
+    slow: { run: slow },
+    idle: { run: idle },
+    api: { run: api },
+  },
+};
+
+/** Messages that are on the disk, each acknowledged after its sync. */
+async function ingest(bench: Bench): Promise<Figure[]> {
+  const [messages, rounds] = bench.quick ? [40_000, 2] : [400_000, 3];
+  const ours = await startIngest(bench.folder());
+  const redis = await startRedisIngest();
+  const rates = { small: [[], []], batch: [[], []] } as Record<'small' | 'batch', [number[], number[]]>;
+  const points = [];
+  try {
+    await ours.rate(Math.min(messages, 40_000), small, 'warm');
+    for (let round = 0; round < rounds; round++)
+      for (const [side, store] of [ours, redis].entries()) {
+        rates.small[side]!.push(await store.rate(messages, small, `small${round}`));
+        rates.batch[side]!.push(await store.rate(messages / 5, batch, `batch${round}`));
+      }
+    for (const size of bench.quick ? [4000, 40_000] : [4000, 40_000, 400_000])
+      points.push({ size, cost: size / (await ours.rate(size, small, `grow${size}`)) });
+  } finally {
+    await redis.stop();
+    await ours.stop();
+  }
+  const version = versionOf('redis-server', '--version');
+  const own = { unit: '/s', better: 'higher' } as const;
+  const figure = (what: string, [ours, theirs]: [number[], number[]], least: number): Figure[] => [
+    { ...own, name: what, ours, peer: { name: 'Redis streams', version, rounds: theirs }, goal: 0.3 },
+    { ...own, name: `${what}, by itself`, ours, goal: least },
+  ];
+  const alone = [];
+  for (let round = 0; round < rounds; round++) alone.push(await appendAlone(bench.folder(), messages));
+  return [
+    ...figure('durable messages of one sample, MQTT QoS 1', rates.small, 20_000),
+    ...figure('durable messages of 50 samples, MQTT QoS 1', rates.batch, 4_000),
+    { ...own, name: 'the journal alone, one sample', ours: alone, goal: 20_000 },
+    growth('ingest, messages', 1.1, points),
+  ];
+}
+
+async function storage(bench: Bench): Promise<Figure[]> {
+  const { devices, samples, memory, start, hour } = await storageFigures(bench.folder(), bench.quick);
+  if (hour.entries === 0) throw new Error("nothing in a device's hour");
+  const what = `${(samples / 1e6).toFixed(0)} million samples of ${devices.toLocaleString('en')} devices`;
+  const note = `${Math.round(memory.most)} MB at most while it stored`;
+  return [
+    { name: `a start after SIGKILL on ${what}`, unit: 's', ours: start, goal: 5, slack: 1, note },
+    { name: "one device's hour of it", unit: 's', ours: hour.seconds, goal: 1, slack: 1 },
+  ];
+}
+
+async function downloads(bench: Bench): Promise<Figure[]> {
+  const size = bench.quick ? { downloads: 200, rounds: 3 } : { downloads: 1000, rounds: 7 };
+  const { rates, cpu } = await downloadFigure({ folder: bench.folder(), ...size });
+  const nginx = { name: 'nginx', version: versionOf('nginx', '-v') };
+  const ms = (seconds: readonly number[]) => seconds.map((one) => (one * 1000) / size.downloads);
+  const what = `a blob of 1 MiB over TLS, ${atOnce} at a time`;
+  return [
+    {
+      ...{ name: what, unit: '/s', better: 'higher', ours: rates.ours, goal: 0.5 },
+      peer: { ...nginx, rounds: rates.theirs },
+    },
+    {
+      ...{ name: `${what}, processor time of each`, unit: 'ms', ours: ms(cpu.ours), goal: 2.5 },
+      peer: { ...nginx, rounds: ms(cpu.theirs) },
+    },
+  ];
+}
+
+/** Clients that ask and then do not read. */
+async function slow(bench: Bench): Promise<Figure[]> {
+  const figures = await slowFigures(() => bench.folder(), bench.quick ? 200 : 1000);
+  return figures.map(({ what, clients, before, memory }) => ({
+    ...{ name: `${what}, of each of ${clients} clients that do not read`, unit: 'kB', goal: 300, slack: 1 },
+    ours: ((memory - before) * 1024) / clients,
+  }));
+}
+
+async function idle(bench: Bench): Promise<Figure[]> {
+  const figures = await idleFigures(() => bench.folder(), bench.quick);
+  return figures.map(({ what, clients, memory, each, limit }) => ({
+    ...{
+      name: `${clients.toLocaleString('en')} idle clients, ${what}`,
+      unit: 'MB',
+      ours: memory,
+      goal: limit,
+      slack: 1,
+    },
+    note: `${each.toFixed(1)} kB each`,
+  }));
+}
+
+async function api(bench: Bench): Promise<Figure[]> {
+  const requests = bench.quick ? 500 : 10_000;
+  const sizes = bench.quick ? [1000, 10_000] : [1000, 10_000, 100_000];
+  const all = [];
+  for (const devices of sizes) all.push(await apiFigures({ folder: bench.folder(), devices, requests }));
+  const most = all.at(-1)!;
+  const searches = all.map(({ devices, figures }) => {
+    const search = figures.find(({ what }) => what === 'a selector that nothing matches');
+    return { size: devices, cost: search?.p50 ?? Number.NaN };
+  });
+  return [
+    ...most.figures.slice(0, 1).map(({ what, p99, p50 }) => ({
+      ...{
+        name: `${what}, of ${most.devices.toLocaleString('en')}, p99`,
+        unit: 'ms',
+        ours: p99,
+        goal: longestRead,
+      },
+      note: `p50 ${p50.toFixed(1)} ms`,
+    })),
+    {
+      ...{ name: 'memory of a device that is stored', unit: 'kB', goal: 5 },
+      ours: Math.max(0, ((most.memory.full - most.memory.empty) * 1024) / most.devices),
+    },
+    growth('a search that finds nothing, devices stored', 1.1, searches, 'ms'),
+  ];
+}

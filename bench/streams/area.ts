@@ -1,0 +1,91 @@
+// Streams beside the tools that people use, on brokers that are started here. Whole processes, in turn, from the first message to the
+// last; messages of the guide, of about 150 bytes. The peers evaluate nothing, also where we do.
+import type { Area, Bench } from '../harness/area.js';
+import { type Figure, growth } from '../harness/figure.js';
+import { type Part, parts, versionOf } from '../harness/parts.js';
+import { bridgeFigures } from './bridge.js';
+import { facesShares, mostOfCore } from './faces.js';
+import { insideFigures } from './inside.js';
+import { kafkaFigures } from './kafka.js';
+import { type Compared, mqttFigures, tailRate } from './mqtt.js';
+import { natsFigures } from './nats.js';
+import { routeFigures } from './route.js';
+
+const kafka = [parts.kafka, parts.java];
+
+export const area: Area = {
+  about: 'tail, routes and bridges',
+  cases: {
+    mqtt: beside('mosquitto_sub', [parts.mosquitto, parts.mosquittoSub], mqttFigures, () =>
+      versionOf('mosquitto_sub', '--help'),
+    ),
+    kafka: beside(
+      'kcat',
+      [...kafka, parts.kcat],
+      // Fewer are read in the time that our code takes to be compiled.
+      (options) => kafkaFigures({ ...options, messages: 100_000, rounds: Math.max(2, options.rounds) }),
+      () => versionOf('kcat', '-V'),
+    ),
+    nats: beside("nats's own client", [parts.nats], natsFigures, () => versionOf('nats-server', '-v')),
+    route: { needs: kafka, run: route },
+    bridge: beside("the guide's bridge in Go", [...kafka, parts.mosquitto, parts.go], bridgeFigures),
+    inside: beside("the guide's bridge in Go", [...kafka, parts.go], insideFigures),
+    faces: { needs: [parts.mosquitto, parts.ffmpeg, parts.pictures], run: faces },
+    growth: { needs: [parts.mosquitto, parts.mosquittoSub], run: growing },
+  },
+};
+
+interface Size {
+  messages: number;
+  rounds: number;
+  quick: boolean;
+}
+
+const sizeOf = ({ quick }: Bench): Size =>
+  quick ? { messages: 20_000, rounds: 1, quick } : { messages: 100_000, rounds: 5, quick };
+
+function beside(
+  name: string,
+  needs: readonly Part[],
+  compare: (size: Size) => Promise<Compared[]>,
+  version: () => string | undefined = () => undefined,
+) {
+  const run = async (bench: Bench): Promise<Figure[]> => {
+    const all = await compare(sizeOf(bench));
+    return all.map(({ what, ours, theirs, least, note, fails }) => ({
+      ...{ name: what, unit: '/s', better: 'higher', ours, goal: least, note, fails },
+      peer: { name, version: version(), rounds: theirs },
+    }));
+  };
+  return { peer: name, needs, run };
+}
+
+/** With where, map and key in JSONata; and what that costs beside the same route without them. */
+async function route(bench: Bench): Promise<Figure[]> {
+  const { mapped, plain, note } = await routeFigures(sizeOf(bench));
+  const own = { unit: '/s', better: 'higher', ours: mapped } as const;
+  return [
+    { ...own, name: 'route with where, map and key, Kafka to Kafka', goal: 20_000, slack: 4 },
+    {
+      ...{ ...own, name: 'the same beside itself without them', goal: 0.4, note },
+      peer: { name: 'aiot without expressions', rounds: plain },
+    },
+  ];
+}
+
+/** A camera of 10 pictures a second of 640 × 480. */
+async function faces({ quick }: Bench): Promise<Figure[]> {
+  const all = await facesShares({ quick, rounds: quick ? 1 : 5 });
+  return all.map(({ to, shares }) => ({
+    ...{ name: `faces, 10 pictures a second to ${to}`, unit: '% of a core', goal: mostOfCore * 100 },
+    ours: shares.map((share) => share * 100),
+  }));
+}
+
+/** `stream tail` of ever more messages from Mosquitto at QoS 1. */
+async function growing({ quick }: Bench): Promise<Figure[]> {
+  const points = [];
+  for (const size of quick ? [4000, 40_000] : [4000, 40_000, 400_000])
+    points.push({ size, cost: size / (await tailRate(size)) });
+  return [growth('tail, messages', 1.1, points)];
+}
