@@ -14,6 +14,8 @@ const parts = {
   /** Debian's cloud-init, unpacked (scripts/cloud-init.sh). */
   'cloud-init': () => existsSync(cloudInitSchema),
   cmake: () => onPath('cmake') && onPath('cc'),
+  /** PyPI junitparser and check-jsonschema. */
+  ci: () => existsSync(python('ci')),
   curl: () => onPath('curl'),
   cxx: () => onPath('g++'),
   /** crates.io's espflash (scripts/espflash.sh), and a mount namespace to show it a pty in. */
@@ -23,6 +25,7 @@ const parts = {
   delta: () => existsSync(python('delta')),
   /** PyPI esptool and esp-idf-nvs-partition-gen. */
   esptool: () => existsSync(python('esptool')),
+  fish: () => onPath('fish'),
   ffmpeg: () => onPath('ffmpeg'),
   /** Apache Kafka's jars (scripts/kafka.sh), and a Java to run them. */
   kafka: () => existsSync(join(root, '.venv', 'kafka', '4.1.0', '.stamp')) && onPath('java'),
@@ -96,6 +99,7 @@ const parts = {
   tflm: () => existsSync(python('tflm')),
   /** An S3 server that checks signatures (scripts/versitygw.sh). */
   versitygw: () => existsSync(versitygwProgram),
+  zsh: () => onPath('zsh') && onPath('python3'),
 } as const;
 export type RealPart = keyof typeof parts;
 
@@ -147,6 +151,7 @@ export const qemuFolder = process.env.AIOT_ESP_QEMU ?? '';
 
 export function python(
   environment:
+    | 'ci'
     | 'delta'
     | 'esptool'
     | 'guide'
