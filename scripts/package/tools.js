@@ -1,0 +1,30 @@
+import { spawnSync } from 'node:child_process';
+import { dirname } from 'node:path';
+
+/** A program, with what it prints on stderr. @throws where it fails */
+export function must(program, args, options = {}) {
+  const { status, error } = spawnSync(program, args, { stdio: ['ignore', 2, 2], ...options });
+  if (status !== 0)
+    throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? `exit code ${status}`}`);
+}
+
+/** Seconds since 1970 that every file of a package has, by default the commit's: the same sources give the same bytes. */
+export function epoch() {
+  if (process.env.SOURCE_DATE_EPOCH) return process.env.SOURCE_DATE_EPOCH;
+  const options = { cwd: import.meta.dirname, encoding: 'utf8' };
+  const { stdout } = spawnSync('git', ['log', '-1', '--format=%ct'], options);
+  return stdout?.trim() || String(Math.floor(Date.now() / 1000));
+}
+
+/** A folder as NAME/… of a .tar.xz, with no owners and no times. */
+export function tar(folder, name, file, fast) {
+  must(
+    'tar',
+    [
+      ...['--create', '--file', file, '--use-compress-program', `xz -T2 -${fast ? 0 : 6}`],
+      ...['--sort=name', '--format=gnu', `--mtime=@${epoch()}`, '--owner=0', '--group=0', '--numeric-owner'],
+      ...['--mode=u+rwX,go+rX,go-w', '--transform', `s,^\\./\\?,${name}/,S`, '--directory', folder, '.'],
+    ],
+    { cwd: dirname(file), env: { ...process.env, LC_ALL: 'C' } },
+  );
+}
