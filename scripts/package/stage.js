@@ -87,14 +87,15 @@ function startedByNode(path) {
   chmodSync(path, 0o644);
 }
 
-/** What no run needs: maps and types of sources, and native parts of other systems. */
+/** What no run needs: maps and types of sources, and native parts of other systems, which npm leaves out only where a package tells its C library. */
 function prune(folder, arch) {
+  const drop = (path) => rmSync(path, { recursive: true, force: true });
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath ?? entry.path, entry.name);
-    if (entry.isFile() && /\.(map|d\.[cm]?ts)$/.test(entry.name)) rmSync(path);
+    if (entry.isFile() && /\.(map|d\.[cm]?ts|musl\.node)$/.test(entry.name)) drop(path);
+    if (entry.isDirectory() && /^linux-\w+-musl$/.test(entry.name)) drop(path);
     if (entry.isDirectory() && entry.name === 'prebuilds') {
-      for (const name of readdirSync(path))
-        if (name !== `linux-${arch}`) rmSync(join(path, name), { recursive: true });
+      for (const name of readdirSync(path)) if (name !== `linux-${arch}`) drop(join(path, name));
     }
   }
 }
