@@ -1,8 +1,10 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { extractedSchema } from '../../src/lib/data/index.js';
+import { AiotError, loadProject } from '../../src/lib/core/index.js';
+import { extractData, extractedSchema } from '../../src/lib/data/index.js';
+import type { DatasetListing, RegistryClient } from '../../src/lib/registry/index.js';
 import { ok, refusal } from '../support/up.js';
 
 let dir = '';
@@ -67,4 +69,41 @@ it('makes a dataset of a folder of recordings, and takes a dataset only as it wa
   await writeFile(join(out, 'recordings', 'up1.csv'), 'x\n1\n2\n4\n');
   const changed = ['data', 'extract', '--project', dir, '--data', out, '--out', join(dir, 'third')];
   expect(await refusal(changed)).toMatchObject({ code: 'AIOT_DATA_CHANGED' });
+});
+
+it('takes the project’s own data where the platform has recordings that nobody has labelled', async () => {
+  const at = await mkdtemp(join(dir, 'both-'));
+  const yaml =
+    'name: r\nstream: { topic: t, fields: { x: { unit: g } } }\nsignal: { rate: 10, window: 2, stride: 2 }\nmodel: { labels: { up: [up], down: [down] } }\n';
+  await writeFile(join(at, 'aiot.yaml'), yaml);
+  const stored = (label: string | null) =>
+    ({
+      name: 't',
+      fields: ['x'],
+      recordings: [{ id: 'r1', device: 'd1', label, parts: [] }],
+      next: null,
+    }) as unknown as DatasetListing;
+  const asked: string[] = [];
+  const client = (label: string | null) =>
+    ({
+      datasets: {
+        get: async () => stored(label),
+        export: async () => {
+          asked.push('export');
+          throw new AiotError('AIOT_DATA_EMPTY', 'the platform was asked');
+        },
+      },
+    }) as unknown as RegistryClient;
+  const project = await loadProject(at);
+  const extract = (label: string | null, out: string) =>
+    extractData({ project, from: 'auto', out: join(at, out), client: client(label), guide: null });
+  // Nothing of its own, either: then the platform's want a label.
+  await expect(extract(null, 'none')).rejects.toThrow('the platform was asked');
+  await mkdir(join(at, 'data', 'recordings'), { recursive: true });
+  for (const name of ['up1', 'down1'])
+    await writeFile(join(at, 'data', 'recordings', `${name}.csv`), 'x\n1\n2\n3\n');
+  asked.length = 0;
+  expect(await extract(null, 'own')).toMatchObject({ source: 'project', recordings: 2 });
+  expect(asked).toEqual([]);
+  await expect(extract('up', 'theirs')).rejects.toThrow('the platform was asked');
 });

@@ -4,9 +4,9 @@ const units: [Intl.RelativeTimeFormatUnit, number][] = [
   ['minute', 60_000],
   ['second', 1000],
 ];
-const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
+const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'narrow' });
 
-/** `3 minutes ago`. */
+/** `3min ago`: short enough for a column. */
 export function ago(time: number, now = Date.now()): string {
   const since = time - now;
   const [unit, ms] = units.find(([, length]) => Math.abs(since) >= length) ?? ['second', 1000];

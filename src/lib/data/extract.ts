@@ -12,14 +12,14 @@ import {
   sha256Hex,
   unless,
 } from '../core/index.js';
-import type { GuideClient, RegistryClient } from '../registry/index.js';
+import type { GuideClient, RegistryClient, StoredRecording } from '../registry/index.js';
 import { type Listing, readListing, recordingFile, writeListing } from './disk/listing.js';
 import { guideRows } from './guide-rows.js';
 import { importRecordings } from './import.js';
 import { dataFolderOf, expectedOf, openDataset } from './open.js';
 import { saveRecordings } from './save.js';
 
-/** Where data is taken from; `auto` = the platform where it has recordings of the stream, else the project. */
+/** Where data is taken from; `auto` = the platform where it has recordings of the stream that can be learned from, else the project. */
 export const extractSources = ['auto', 'project', 'platform'] as const;
 
 export interface ExtractOptions {
@@ -75,10 +75,14 @@ export async function extractData(options: ExtractOptions): Promise<Extracted> {
   }
   if (from !== 'project' && client !== null) {
     const topic = project.config.stream.topic;
-    const stored = await unless('AIOT_NOT_FOUND', client.datasets.get(topic));
-    if (from === 'platform' || (stored?.recordings.length ?? 0) > 0) {
+    const stored = (await unless('AIOT_NOT_FOUND', client.datasets.get(topic)))?.recordings ?? [];
+    const usable = stored.filter((recording) => !learnsLabels(project) || isLabelled(recording));
+    if (from === 'platform' || usable.length > 0)
       return await fromPlatform(client, topic, { ...options, out });
-    }
+    // Where neither has anything to learn from, what the platform has wants a label.
+    const own = stored.length > 0 && (await unless('AIOT_DATA_EMPTY', fromProject({ ...options, out })));
+    if (own) return own;
+    if (stored.length > 0) return await fromPlatform(client, topic, { ...options, out });
   }
   if (from === 'platform') {
     throw new AiotError('AIOT_CONTEXT_NOT_FOUND', 'no platform is in use');
@@ -170,8 +174,7 @@ async function fromPlatform(
       fields: expectedOf(project.config).fields,
       recordings: [],
     };
-    const needsLabels = Object.keys(project.config.model.labels).length > 0;
-    const kept = listing.recordings.filter(({ label }) => label !== null || !needsLabels);
+    const kept = listing.recordings.filter(({ label }) => label !== null || !learnsLabels(project));
     const left = listing.recordings.filter((each) => !kept.includes(each));
     if (kept.length === 0) {
       throw new AiotError(
@@ -189,6 +192,14 @@ async function fromPlatform(
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
+}
+
+function learnsLabels({ config }: Project): boolean {
+  return Object.keys(config.model.labels).length > 0;
+}
+
+function isLabelled({ label, parts }: StoredRecording): boolean {
+  return label !== null || parts.length > 0;
 }
 
 function samplesOf({ recordings }: Listing): number {

@@ -165,11 +165,17 @@ function OtherGates({ card: { gates }, shown }: { card: ModelVersion; shown: rea
       {others.map(({ name, got, limit, passed }) => (
         <li key={name}>
           <Badge tone={passed ? 'good' : 'bad'}>{passed ? 'kept' : 'not kept'}</Badge> {name}{' '}
-          {got === null ? 'not measured' : written(got)} <span class="soft">(limit {written(limit)})</span>
+          {got === null ? 'not measured' : inUnit(name, got)}{' '}
+          <span class="soft">(limit {inUnit(name, limit)})</span>
         </li>
       ))}
     </ul>
   );
+}
+
+/** Memory and files are told as such. */
+function inUnit(gate: string, value: number): string {
+  return gate === 'arena' || gate === 'bytes' ? size(value) : written(value);
 }
 
 /** In words, and for a share as a bar from 0 to 1. */
