@@ -76,21 +76,25 @@ describe('an acknowledgement', () => {
     await Promise.all([device.endAsync(true), again.endAsync(true)]);
   });
 
-  it('of a blob does not come when the disk is full: 507, and nothing kept', async () => {
-    let failing = false;
-    const sync: Sync = async (file) => {
-      if (failing) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
-      await file.datasync();
-    };
-    own = await testPlatform({ sync });
-    failing = true;
-    const bytes = Buffer.from('a blob');
-    await expect(own.client.blobs.put(digestOf(bytes), bytes)).rejects.toMatchObject({
-      code: 'AIOT_DISK_FULL',
-    });
-    expect(await readdir(join(own.folder, 'data', 'blobs', 'incoming'))).toEqual([]);
-    await expect(own.client.blobs.get(digestOf(bytes))).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
-  });
+  it.each([
+    ['the disk is full', 'ENOSPC', 'AIOT_DISK_FULL'],
+    ['the disk fails', 'EIO', 'AIOT_FILE_NOT_WRITABLE'],
+  ])(
+    'of a blob does not come when %s: the error says so, and nothing is kept',
+    async (_what, failure, code) => {
+      let failing = false;
+      const sync: Sync = async (file) => {
+        if (failing) throw Object.assign(new Error(failure), { code: failure });
+        await file.datasync();
+      };
+      own = await testPlatform({ sync });
+      failing = true;
+      const bytes = Buffer.from('a blob');
+      await expect(own.client.blobs.put(digestOf(bytes), bytes)).rejects.toMatchObject({ code });
+      expect(await readdir(join(own.folder, 'data', 'blobs', 'incoming'))).toEqual([]);
+      await expect(own.client.blobs.get(digestOf(bytes))).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
+    },
+  );
 });
 
 describe('the journal', () => {

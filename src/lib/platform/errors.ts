@@ -58,7 +58,7 @@ export function storageError(error: unknown): unknown {
       retryable: false,
     });
   }
-  if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM') {
+  if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM' || code === 'EIO') {
     return new AiotError('AIOT_FILE_NOT_WRITABLE', `the platform's folder cannot be written to (${code})`, {
       cause: error,
     });
