@@ -65,6 +65,14 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   await makeFolder(dirname(options.log));
   const child = spawn(program, args, { cwd: folder, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
+  // Before its ways out are looked at: without a free handle Node makes none.
+  if (child.pid === undefined) {
+    const code = await closed.then(
+      () => 'unknown error',
+      (error) => systemCode(error) ?? String(error),
+    );
+    return { exit: null, ended: { by: 'start', code }, stdout: '', last: '', peakBytes: null };
+  }
   const log = boundedLog(options.log);
   let stdout = '';
   let last = '';
@@ -81,13 +89,6 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     }
   });
   try {
-    if (child.pid === undefined) {
-      const code = await closed.then(
-        () => 'unknown error',
-        (error) => systemCode(error) ?? String(error),
-      );
-      return { exit: null, ended: { by: 'start', code }, stdout, last, peakBytes: null };
-    }
     const own = await identify(child.pid);
     onStart(own);
     let peakBytes: number | null = null;
