@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { sha256Hex } from '../../src/lib/core/index.js';
 import {
   cancelPipeline,
   pipelineHistory,
@@ -13,6 +12,7 @@ import {
   runPipeline,
 } from '../../src/lib/pipeline/index.js';
 import { root } from '../support/cli.js';
+import { halvesInStore, stepsOf } from '../support/pipeline-store.js';
 import { mill, tidyProjects } from './project.js';
 
 tidyProjects();
@@ -46,34 +46,6 @@ function runnerOf(dir: string): {
   };
 }
 
-/** Processes that steps of this project are, or have started. */
-function stepsOf(dir: string): string[] {
-  const mark = Buffer.from(`AIOT_PIPELINE=${join(dir, '.aiot/pipeline')}\0`);
-  return readdirSync('/proc').filter((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
-    try {
-      return readFileSync(`/proc/${pid}/environ`).includes(mark);
-    } catch {
-      return false;
-    }
-  });
-}
-
-/** Nothing is half written: each record can be read, each content is what its name says. */
-function wholeIn(dir: string): void {
-  const store = join(dir, '.aiot/pipeline');
-  for (const folder of ['runs', 'store/steps']) {
-    for (const name of readdirSync(join(store, folder))) {
-      if (name.endsWith('.json')) JSON.parse(readFileSync(join(store, folder, name), 'utf8'));
-    }
-  }
-  for (const part of readdirSync(join(store, 'store/blobs'))) {
-    for (const name of readdirSync(join(store, 'store/blobs', part))) {
-      expect(sha256Hex(readFileSync(join(store, 'store/blobs', part, name)))).toBe(name);
-    }
-  }
-}
-
 it.skipIf(process.platform !== 'linux')(
   'comes to the same end however often its runner is killed, and leaves no step running',
   { timeout: long ? 600_000 : 60_000 },
@@ -95,7 +67,7 @@ it.skipIf(process.platform !== 'linux')(
       const done = seen.steps.filter(({ state }) => state === 'done').map(({ name }) => name);
       for (const name of done) expect(ran().filter((each) => each === name)).toHaveLength(1);
       expect(stepsOf(dir)).toEqual([]);
-      wholeIn(dir);
+      expect(halvesInStore(dir)).toEqual([]);
     }
   },
 );

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
+import { millFiles } from '../support/mill.js';
 
 const folders: string[] = [];
 let before: string | undefined;
@@ -29,41 +30,23 @@ async function newFolder(): Promise<string> {
 /** A folder with these files. */
 export async function projectOf(files: Record<string, string>): Promise<string> {
   const dir = await newFolder();
+  await writeFiles(dir, files);
+  return dir;
+}
+
+async function writeFiles(dir: string, files: Record<string, string>): Promise<void> {
   for (const [path, text] of Object.entries(files)) {
     await mkdir(dirname(join(dir, path)), { recursive: true });
     await writeFile(join(dir, path), text);
   }
-  return dir;
 }
 
-/** Adds to a number in a file; says in a file beside the project that it was run. */
-const add = `import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
-const [of, to, by, ran] = process.argv.slice(2);
-appendFileSync(ran, process.env.AIOT_PIPELINE_STEP + '\\n');
-const sum = Number(readFileSync(of, 'utf8')) + Number(by);
-await new Promise((done) => setTimeout(done, Number(process.env.MILL_MS ?? 0)));
-writeFileSync(to, String(sum));
-console.log(JSON.stringify({ sum }));
-`;
-
-/** A project of four steps in the shape of a diamond: 1 → 11 → (111, 1011) → their sum's file. */
+/** The project of `millFiles`, and what its steps noted. */
 export async function mill(more = ''): Promise<{ dir: string; ran(): string[] }> {
-  const dir = await projectOf({ 'seed.txt': '1', 'add.mjs': add });
-  const ran = join(dir, '..', `${dir.split('/').at(-1)}.ran`);
+  const dir = await newFolder();
+  const ran = `${dir}.ran`;
   folders.push(ran);
-  const step = (of: string, by: number) =>
-    `run: [node, ./add.mjs, of, to, '${by}', '${ran}'], in: { of: ${of} }, out: { sum: to }`;
-  await writeFile(
-    join(dir, 'aiot.yaml'),
-    `name: mill
-pipeline:
-  steps:
-    - { name: first, ${step('seed.txt', 10)} }
-    - { name: left, ${step('first.sum', 100)} }
-    - { name: right, ${step('first.sum', 1000)} }
-    - { name: last, ${step('left.sum', 10000)}, needs: [right], publish: { sum: out/sum.txt } }
-${more}`,
-  );
+  await writeFiles(dir, millFiles(ran, more));
   return {
     dir,
     ran: () => (existsSync(ran) ? readFileSync(ran, 'utf8').trim().split('\n') : []),

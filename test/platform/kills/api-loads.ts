@@ -5,13 +5,13 @@ import { type AiotError, digestOf } from '../../../src/lib/core/index.js';
 import { fetchModel, packBundle, release, unpackBundle } from '../../../src/lib/model/index.js';
 import { createClient, type RegistryClient } from '../../../src/lib/registry/index.js';
 import { tinyBundle } from '../../support/bundle.js';
-import type { Load, Victim } from './harness.js';
+import type { Load, Operated } from './harness.js';
 
 const gone = new Set(['AIOT_PLATFORM_UNREACHABLE']);
 
 /** Acts one after the other until one fails, with a connection of its own. */
 export async function untilGone(
-  { http, ca, token }: Victim,
+  { http, ca, token }: Operated,
   signal: AbortSignal,
   act: (client: RegistryClient) => Promise<void>,
 ): Promise<void> {

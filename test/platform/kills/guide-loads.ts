@@ -4,11 +4,11 @@ import { digestOf } from '../../../src/lib/core/index.js';
 import { openStore } from '../../../src/lib/platform/store/database.js';
 import { ask, formOf } from '../../support/guide.js';
 import { connect } from '../../support/mqtt.js';
-import type { Load, Victim } from './harness.js';
+import type { Load, Operated } from './harness.js';
 import { publishUntilGone } from './mqtt-loads.js';
 import { isBroken } from './piece-loads.js';
 
-function guideOf({ guide }: Victim) {
+function guideOf({ guide }: Operated) {
   if (!guide) throw new Error('this platform has no services of the guide');
   return guide;
 }
@@ -133,7 +133,7 @@ export function guideDataLoad(told: (value: number) => void = () => {}): Load {
 }
 
 /** The currents of all rows, in files and in those that wait for a file. */
-async function readingsOf(victim: Victim): Promise<number[]> {
+async function readingsOf(victim: Operated): Promise<number[]> {
   const { datasets } = guideOf(victim);
   const { text } = await ask(datasets, '/', { ca: victim.ca });
   const names = [...text.matchAll(/href="([^"]*raw_sensor[^"]*)"/g)].map(([, name]) => name ?? '');

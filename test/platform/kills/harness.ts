@@ -12,8 +12,8 @@ import { createClient, type RegistryClient } from '../../../src/lib/registry/ind
 import { root } from '../../support/cli.js';
 import { freePort } from '../../support/free-port.js';
 
-/** A platform that is killed and started again, at the same addresses, with the operator's ways in. */
-export interface Victim {
+/** A platform as its operator has it: what a load works on. */
+export interface Operated {
   folder: string;
   http: string;
   mqtts: string;
@@ -26,6 +26,10 @@ export interface Victim {
   key: string;
   /** Of the process that runs now. */
   client: RegistryClient;
+}
+
+/** A platform that is killed and started again, at the same addresses. */
+export interface Victim extends Operated {
   /** SIGKILL, and waits until it is gone. */
   kill(): Promise<void>;
   start(): Promise<void>;
@@ -99,11 +103,11 @@ export async function startVictim(more: Partial<PlatformOptions> = {}): Promise<
 export interface Load {
   name: string;
   /** Once, before the first kill. */
-  prepare?(victim: Victim): Promise<void>;
+  prepare?(victim: Operated): Promise<void>;
   /** Runs until `signal` is aborted or the platform is gone; never throws for that. Absent: it only looks. */
-  run?(victim: Victim, signal: AbortSignal): Promise<void>;
+  run?(victim: Operated, signal: AbortSignal): Promise<void>;
   /** After a restart. Throws what was acknowledged and is gone. */
-  verify(victim: Victim): Promise<void>;
+  verify(victim: Operated): Promise<void>;
   /** How much was acknowledged so far. */
   acknowledged(): number;
   close?(): Promise<void>;

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import mqtt, { type MqttClient } from 'mqtt';
 import { provisionDevice } from '../../../src/lib/provision/index.js';
 import { connect, connectDevice } from '../../support/mqtt.js';
-import type { Load, Victim } from './harness.js';
+import type { Load, Operated } from './harness.js';
 
 /** Publishes one after the other until it cannot; `acknowledged` is called for each that was. */
 export async function publishUntilGone(
@@ -89,7 +89,7 @@ function columnOf(csv: string, name: string): number[] {
   return rows.map((row) => Number(row.split(',')[column]));
 }
 
-const operator = ({ ca, token }: Victim) => ({ ca, username: 'operator', password: token });
+const operator = ({ ca, token }: Operated) => ({ ca, username: 'operator', password: token });
 
 /** Retained messages that rise: what is retained after a start is the last acknowledged one, or a later one. */
 export function retainedLoad(): Load {
@@ -139,7 +139,7 @@ export function sessionLoad(qos: 1 | 2): Load {
   let sent = 0;
   let count = 0;
   // Listened to before it connects: what the session holds comes at once.
-  const attach = (victim: Victim) =>
+  const attach = (victim: Operated) =>
     mqtt.connect(victim.mqtts, {
       ...operator(victim),
       ...{ clientId, clean: false, reconnectPeriod: 0 },

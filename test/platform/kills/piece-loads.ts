@@ -8,7 +8,7 @@ import { references } from '../../../src/lib/platform/services/references.js';
 import { openStore } from '../../../src/lib/platform/store/database.js';
 import { ask } from '../../support/guide.js';
 import { untilGone } from './api-loads.js';
-import type { Load, Victim } from './harness.js';
+import type { Load, Operated } from './harness.js';
 
 interface Piecewise {
   content: Buffer;
@@ -20,13 +20,13 @@ interface Piecewise {
 const tus = (token: string) => ({ authorization: `Bearer ${token}`, 'tus-resumable': '1.0.0' });
 
 /** Where an upload stands. @throws when it is not there */
-async function offsetOf({ http, ca, token }: Victim, path: string): Promise<number> {
+async function offsetOf({ http, ca, token }: Operated, path: string): Promise<number> {
   const { status, headers } = await ask(http, path, { method: 'HEAD', headers: tus(token), ca });
   if (status !== 200) throw new Error(`the upload ${path} was acknowledged and is ${status}`);
   return Number(headers['upload-offset']);
 }
 
-async function beginPiecewise({ http, ca, token }: Victim): Promise<Piecewise> {
+async function beginPiecewise({ http, ca, token }: Operated): Promise<Piecewise> {
   const content = randomBytes(200_000 + Math.floor(Math.random() * 800_000));
   const metadata = `digest ${Buffer.from(digestOf(content)).toString('base64')}`;
   const headers = { ...tus(token), 'upload-length': String(content.length), 'upload-metadata': metadata };
@@ -40,7 +40,7 @@ export function pieceLoad(atOnce: number): Load {
   const open = new Set<Piecewise>();
   const whole = new Set<string>();
   let count = 0;
-  const one = async (victim: Victim, upload: Piecewise, signal: AbortSignal) => {
+  const one = async (victim: Operated, upload: Piecewise, signal: AbortSignal) => {
     const { http, ca, token } = victim;
     const { content, path } = upload;
     for (let at = await offsetOf(victim, path); at < content.length && !signal.aborted; at = upload.told) {
@@ -93,7 +93,7 @@ export function pieceLoad(atOnce: number): Load {
 }
 
 /** Uploads that were begun as the platform was killed, and whose address nobody was told: so many may be open, and no more. */
-async function giveUp({ folder, http, ca, token }: Victim, known: ReadonlySet<Piecewise>): Promise<void> {
+async function giveUp({ folder, http, ca, token }: Operated, known: ReadonlySet<Piecewise>): Promise<void> {
   const files = await readdir(join(folder, 'data', 'blobs', 'uploads'));
   const paths = files
     .filter((file) => file.endsWith('.json'))

@@ -1,0 +1,57 @@
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Program } from '../process.js';
+import type { Target } from '../types.js';
+
+/** A file system of a size, in memory, at `folder`; seen by this process and those it starts. */
+export interface Disk extends Target {
+  folder: string;
+  remove(): void;
+}
+
+const mebibyte = 1 << 20;
+
+/** Mounts it. `program` is the one that lives on it: it is made read-only while that is away, for open files forbid it. */
+export function mountDisk(folder: string, megabytes: number, program: () => Program): Disk {
+  mkdirSync(folder, { recursive: true });
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', folder]);
+  const ballast = join(folder, '.ballast');
+  const remount = (how: string) => execFileSync('mount', ['-o', `remount,${how}`, folder]);
+  return {
+    folder,
+    async 'disk-full'(forMs) {
+      fill(ballast);
+      await delay(forMs);
+      rmSync(ballast);
+    },
+    async 'read-only'(forMs) {
+      const body = async () => {
+        await program().kill();
+        remount('ro');
+      };
+      await program().held(body());
+      await delay(forMs);
+      remount('rw');
+    },
+    remove: () => execFileSync('umount', ['-l', folder]),
+  };
+}
+
+/** Writes until there is no byte of room. */
+function fill(file: string): void {
+  const handle = openSync(file, 'w');
+  try {
+    for (let size = mebibyte; size >= 1; size >>= 1) {
+      const block = Buffer.alloc(size);
+      try {
+        for (;;) if (writeSync(handle, block) < size) break;
+      } catch {
+        // Full for blocks of this size.
+      }
+    }
+  } finally {
+    closeSync(handle);
+  }
+}

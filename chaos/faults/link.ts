@@ -1,0 +1,100 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Target } from '../types.js';
+
+type Mode = 'pass' | 'delay' | 'cut' | 'truncate' | 'blackhole';
+/** One way, ms. */
+const delayMs = 120;
+
+/** A TCP link to a port of the loopback, which can be made bad. */
+export interface Link extends Target {
+  port: number;
+  close(): Promise<void>;
+}
+
+/** Opens a link whose far end is `to`, a port of the loopback. */
+export async function openLink(to: number): Promise<Link> {
+  let mode: Mode = 'pass';
+  const pairs = new Set<readonly [Socket, Socket]>();
+  const drop = (how: (socket: Socket) => void) => {
+    for (const pair of pairs) for (const socket of pair) how(socket);
+  };
+  const server = createServer({ allowHalfOpen: true }, (near) => {
+    if (mode === 'cut') {
+      near.resetAndDestroy();
+      return;
+    }
+    const far = connect({ port: to, host: '127.0.0.1', allowHalfOpen: true });
+    const pair = [near, far] as const;
+    pairs.add(pair);
+    carry(near, far, () => mode);
+    carry(far, near, () => mode);
+    const end = () => {
+      pairs.delete(pair);
+      near.destroy();
+      far.destroy();
+    };
+    for (const socket of pair) {
+      socket.on('error', end).on('close', end);
+      if (mode === 'blackhole') socket.pause();
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const during = async (next: Mode, forMs: number) => {
+    mode = next;
+    await delay(forMs);
+    mode = 'pass';
+  };
+  return {
+    port: (server.address() as AddressInfo).port,
+    delay: (forMs) => during('delay', forMs),
+    async cut(forMs) {
+      drop((socket) => socket.destroy());
+      await during('cut', forMs);
+    },
+    async reset() {
+      drop((socket) => socket.resetAndDestroy());
+    },
+    truncate: (forMs) => during('truncate', forMs),
+    async blackhole(forMs) {
+      drop((socket) => socket.pause());
+      await during('blackhole', forMs);
+      drop((socket) => socket.resume());
+    },
+    async close() {
+      server.close();
+      drop((socket) => socket.destroy());
+      await once(server, 'close');
+    },
+  };
+}
+
+/** One direction. A truncated one ends in the middle of what it was given. */
+function carry(from: Socket, to: Socket, mode: () => Mode): void {
+  let late: Promise<void> | undefined;
+  from.on('data', (bytes) => {
+    if (mode() === 'truncate') {
+      to.end(bytes.subarray(0, bytes.length >> 1));
+      from.destroy();
+      return;
+    }
+    const write = () => {
+      if (to.destroyed || to.write(bytes)) return;
+      from.pause();
+      to.once('drain', () => from.resume());
+    };
+    if (mode() !== 'delay' && !late) return write();
+    // In its order, also behind what is still late when the delay has ended.
+    const mine = Promise.all([late, delay(mode() === 'delay' ? delayMs : 0)]).then(write);
+    late = mine;
+    void mine.then(() => {
+      if (late === mine) late = undefined;
+    });
+  });
+  from.on('end', () => {
+    if (late) void late.then(() => to.end());
+    else to.end();
+  });
+}

@@ -1,0 +1,54 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Program } from '../process.js';
+import type { Target } from '../types.js';
+
+/** Signals: SIGKILL while it works, starts or stops, and SIGSTOP with SIGCONT. */
+export function signals(program: Program): Target {
+  return {
+    kill: () => program.kill(),
+    async 'kill-starting'(forMs) {
+      const { starts } = program;
+      await program.kill();
+      await program.startedAfter(starts);
+      await delay(forMs / 2);
+      await program.kill();
+    },
+    async 'kill-stopping'(forMs) {
+      program.signal('SIGTERM');
+      await delay(forMs / 10);
+      await program.kill();
+    },
+    async pause(forMs) {
+      program.signal('SIGSTOP');
+      await delay(forMs);
+      program.signal('SIGCONT');
+    },
+  };
+}
+
+/** No file or socket more than it has open now, until the limit is as it was. */
+export function handles(program: Program): Target {
+  return {
+    async handles(forMs) {
+      const { pid } = program;
+      if (pid === undefined) return;
+      const limit = (soft: string) => execFileSync('prlimit', ['--pid', String(pid), `--nofile=${soft}:`]);
+      try {
+        const before = limitOf(pid);
+        limit(String(readdirSync(`/proc/${pid}/fd`).length));
+        await delay(forMs);
+        limit(before);
+      } catch (error) {
+        // It has ended meanwhile.
+        if (program.pid === pid) throw error;
+      }
+    },
+  };
+}
+
+function limitOf(pid: number): string {
+  const args = ['--pid', String(pid), '--nofile', '--output=SOFT', '--noheadings', '--raw'];
+  return execFileSync('prlimit', args, { encoding: 'utf8' }).trim();
+}

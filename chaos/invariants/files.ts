@@ -1,0 +1,37 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import Database from 'libsql';
+import { sha256Hex } from '../../src/lib/core/index.js';
+import type { Report } from '../types.js';
+
+/** Names under which something is written before it is whole. */
+const unfinished = /\.(?:tmp|torn)$|\.\d+\.part$/;
+
+/** Reports files that a process left half-written in a folder where nothing runs any more, and blobs that are not what they are called. */
+export function halves(folder: string, report: Report): void {
+  for (const file of filesIn(folder)) {
+    const name = relative(folder, file);
+    if (unfinished.test(name)) report('no half state', `${name} was left`);
+    const [, digest] = /blobs\/sha256\/(?:.*\/)?([0-9a-f]{64})$/.exec(name) ?? [];
+    if (digest !== undefined && sha256Hex(readFileSync(file)) !== digest)
+      report('no half state', `${name} is not what its name says`);
+  }
+}
+
+/** Reports databases of SQLite that do not hold together. */
+export function damagedDatabases(folder: string, report: Report): void {
+  for (const file of filesIn(folder).filter((name) => name.endsWith('.db') && statSync(name).size > 0)) {
+    const database = new Database(file);
+    const rows = database.prepare('PRAGMA integrity_check').all() as { integrity_check: string }[];
+    database.close();
+    const [first] = rows;
+    if (first?.integrity_check !== 'ok')
+      report('no half state', `${relative(folder, file)}: ${JSON.stringify(rows).slice(0, 300)}`);
+  }
+}
+
+export function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}

@@ -1,0 +1,24 @@
+import type { Report } from '../types.js';
+
+/** What any token looks like, whoever has it. */
+const token = /aiot_[A-Za-z0-9_-]{43}/;
+/** What only a bug prints: its code, a stack, an error that nobody caught. */
+const bug = /AIOT_BUG|^\s+at .*\(?(?:file|node):|[Uu]nhandled|Uncaught/m;
+
+/** Reports secrets, and bugs, in what processes have printed. */
+export function badlyPrinted(text: string, secrets: readonly string[], report: Report): void {
+  for (const secret of secrets.filter((each) => each.length >= 8)) {
+    if (text.includes(secret))
+      report('no secret is printed', `${secret.slice(0, 4)}… is in: ${around(text, secret)}`);
+  }
+  const [found] = token.exec(text) ?? [];
+  if (found !== undefined) report('no secret is printed', `a token is in: ${around(text, found)}`);
+  const [bad] = bug.exec(text) ?? [];
+  if (bad !== undefined)
+    report('no bug is met', text.slice(Math.max(0, text.indexOf(bad) - 300)).slice(0, 900));
+}
+
+function around(text: string, secret: string): string {
+  const at = text.indexOf(secret);
+  return text.slice(Math.max(0, at - 200), at + secret.length + 40).replaceAll(secret, '***');
+}

@@ -1,0 +1,161 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { Report } from './types.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+/** What docs/cli says that aiot ends with. */
+const documented = new Set([0, 1, 2, 3, 4, 5, 6, 124, 130]);
+/** Between an end and the next start, as a service manager has it. */
+const restartMs = 150;
+/** In which SIGTERM has to end a process; a platform gives requests 6 s. */
+const stopMs = 15_000;
+
+export interface ProgramOptions {
+  name: string;
+  args: readonly string[];
+  env: NodeJS.ProcessEnv;
+  cwd?: string;
+  /** What it ends with on SIGTERM. */
+  stopped: readonly number[];
+  /** Started again whenever it ends, as a service manager does, or until it has ended with 0. */
+  again: 'always' | 'until done';
+  report: Report;
+}
+
+/** The built `aiot` as a process at the head of a group of its own, looked after as a service manager does. */
+export class Program {
+  private child: ChildProcess | undefined;
+  private wanted = false;
+  private looking: Promise<void> = Promise.resolve();
+  private stdout = '';
+  private readonly outputs: string[] = [];
+  private readonly killed = new Set<ChildProcess>();
+  private hold: Promise<void> = Promise.resolve();
+  /** How often it was started. */
+  starts = 0;
+  /** It has come to its end by itself, with 0. */
+  done = false;
+
+  constructor(private readonly options: ProgramOptions) {}
+
+  get pid(): number | undefined {
+    return this.runs(this.child) ? this.child?.pid : undefined;
+  }
+
+  start(): void {
+    this.wanted = true;
+    this.done = false;
+    this.looking = this.look();
+  }
+
+  /** The first line on stdout of the process that runs now, as soon as it is there. */
+  async said(timeoutMs: number): Promise<string> {
+    for (const until = Date.now() + timeoutMs; Date.now() < until; await delay(20)) {
+      const end = this.stdout.indexOf('\n');
+      if (end >= 0) return this.stdout.slice(0, end);
+    }
+    throw new Error(`${this.options.name} said nothing for ${timeoutMs} ms:\n${this.printed().slice(-2000)}`);
+  }
+
+  /** All that it printed; of the first start's stdout nothing, where a new platform shows its token. */
+  printed(): string {
+    return this.outputs.join('');
+  }
+
+  /** SIGKILL; resolves when the process is gone. */
+  async kill(): Promise<void> {
+    const child = this.child;
+    if (!child || !this.runs(child)) return;
+    this.killed.add(child);
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    if (this.child && this.runs(this.child)) this.child.kill(signal);
+  }
+
+  /** No start until what is given has ended. */
+  held(body: Promise<void>): Promise<void> {
+    this.hold = body.catch(() => {});
+    return body;
+  }
+
+  /** Waits for the next process after `starts`. */
+  async startedAfter(starts: number): Promise<void> {
+    for (let waited = 0; this.starts <= starts && waited < 5000; waited += 5) await delay(5);
+  }
+
+  /** How the process ended on `signal`, and nothing of its kind is started again. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    this.wanted = false;
+    const child = this.child;
+    if (child && this.runs(child)) {
+      const gone = once(child, 'exit') as Promise<[number | null, string | null]>;
+      child.kill(signal);
+      const timer = setTimeout(() => {
+        this.killed.add(child);
+        this.options.report('stops', `${this.options.name} did not end within ${stopMs} ms of ${signal}`);
+        child.kill('SIGKILL');
+      }, stopMs);
+      const [code] = await gone;
+      clearTimeout(timer);
+      if (!this.killed.has(child) && !this.options.stopped.includes(code ?? -1))
+        this.options.report(
+          'exit codes',
+          `${this.options.name} ended with ${code} on ${signal}: ${this.tail()}`,
+        );
+    }
+    await this.looking;
+  }
+
+  private runs(child: ChildProcess | undefined): boolean {
+    return child?.pid !== undefined && child.exitCode === null && child.signalCode === null;
+  }
+
+  private tail(): string {
+    return this.printed().slice(-600).trim();
+  }
+
+  private async look(): Promise<void> {
+    do {
+      const child = this.spawn();
+      const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+      if (!this.killed.has(child)) this.judge(code, signal);
+      await this.hold;
+      this.done = this.options.again === 'until done' && code === 0;
+      if (this.wanted && !this.done) await delay(restartMs);
+    } while (this.wanted && !this.done);
+  }
+
+  private judge(code: number | null, signal: NodeJS.Signals | null): void {
+    if (signal !== null && signal !== 'SIGTERM')
+      this.options.report('exit codes', `${this.options.name} died of ${signal}: ${this.tail()}`);
+    else if (code !== null && !documented.has(code))
+      this.options.report('exit codes', `${this.options.name} ended with ${code}: ${this.tail()}`);
+  }
+
+  private spawn(): ChildProcess {
+    const { args, env, cwd } = this.options;
+    const first = this.starts === 0;
+    const child = spawn(process.execPath, [join(root, 'bin', 'run.js'), ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+      env,
+      ...(cwd === undefined ? {} : { cwd }),
+    });
+    this.child = child;
+    this.stdout = '';
+    this.starts++;
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      if (this.child === child) this.stdout += text;
+      if (!first) this.outputs.push(text);
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => void this.outputs.push(text));
+    return child;
+  }
+}

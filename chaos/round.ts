@@ -1,0 +1,83 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { seededRandom } from '../src/lib/core/index.js';
+import { badlyPrinted } from './invariants/printed.js';
+import { orphans } from './invariants/processes.js';
+import { faultsOf } from './plan.js';
+import type { Servers } from './servers.js';
+import type { Fault, Part, Report, Scenario, Violation, World } from './types.js';
+
+/** Of the load before the first fault and behind the last one, ms. */
+const calmMs = 400;
+
+export interface RoundOptions {
+  round: number;
+  seed: number;
+  scenario: Scenario;
+  /** Of the run. */
+  folder: string;
+  shim: string | undefined;
+  servers: Servers;
+  parts: ReadonlySet<Part>;
+  /** Has the world break a promise before it is looked at. */
+  sabotage?: boolean;
+}
+
+export interface RoundResult {
+  faults: Fault[];
+  acknowledged: number;
+  violations: Violation[];
+}
+
+/** Starts a world, loads it, does the faults to it, lets it recover, looks at everything, and ends it. */
+export async function runRound(options: RoundOptions): Promise<RoundResult> {
+  const { round, seed, scenario, servers, parts, shim, sabotage = false } = options;
+  const violations: Violation[] = [];
+  const report: Report = (invariant, detail) =>
+    void violations.push({ round, seed, scenario: scenario.name, invariant, detail });
+  const has = (part: Part) => parts.has(part);
+  const faults = faultsOf(scenario, seed, has);
+  const folder = join(options.folder, `round-${round}`);
+  await mkdir(folder, { recursive: true });
+  const mark = `${process.pid}-${round}-${seed}`;
+  let world: World | undefined;
+  try {
+    const random = seededRandom(seed ^ 0x5eed);
+    world = await scenario.start({ folder, mark, random, servers, has, shim, report });
+    await underLoad(world, faults, report);
+    if (sabotage) await world.sabotage?.();
+    await world.check();
+  } catch (error) {
+    report('the round ends', (error as Error).stack ?? String(error));
+  }
+  const secrets = world?.secrets() ?? [];
+  await world?.stop().catch((error: Error) => report('stops', error.stack ?? error.message));
+  if (world) badlyPrinted(world.printed(), secrets, report);
+  orphans(mark, report);
+  if (world && world.acknowledged() === 0) report('the load works', 'nothing was acknowledged');
+  await rm(folder, { recursive: true, force: true }).catch(() => {});
+  return { faults, acknowledged: world?.acknowledged() ?? 0, violations };
+}
+
+async function underLoad(world: World, faults: readonly Fault[], report: Report): Promise<void> {
+  const stop = new AbortController();
+  const loading = world.load(stop.signal);
+  await delay(calmMs);
+  // Faults of one target come one after the other, those of others meanwhile.
+  const turns = new Map<string, Promise<void>>();
+  await Promise.all(
+    faults.map(async ({ target, kind, atMs, forMs }) => {
+      await delay(atMs);
+      const turn = (turns.get(target) ?? Promise.resolve()).then(() =>
+        world.targets[target]?.[kind]?.(forMs),
+      );
+      turns.set(target, turn);
+      await turn;
+    }),
+  );
+  await world.recover().catch((error: Error) => report('everything comes back', error.message));
+  await delay(calmMs);
+  stop.abort();
+  await loading;
+}

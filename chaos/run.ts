@@ -1,0 +1,90 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { tidyAtEnd } from '../bench/harness/tidy.js';
+import { apart } from './apart.js';
+import { buildShim } from './faults/shim.js';
+import { scenarioOf, seedOf } from './plan.js';
+import { runRound } from './round.js';
+import { scenarios } from './scenarios/index.js';
+import { partsHere, Servers } from './servers.js';
+import type { Fault, Violation } from './types.js';
+
+const usage = `npm run chaos -- [--rounds N] [--seed N] [--only SCENARIO,…] [--round-seed N] [--sabotage] [--list]
+
+  --rounds N        so many [default: 20]
+  --seed N          what every round's own seed is made of [default: 1]
+  --only A,B        these scenarios alone
+  --round-seed N    one round of --only's scenario with this seed, as a violation names it
+  --sabotage        break a promise in each round: what is reported then shows that this harness sees it
+  --list            the scenarios, and what may be done in them
+
+Progress on stderr; the last line on stdout is {rounds, violations}. Exit code 1: something did not hold.`;
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '20' },
+    seed: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    'round-seed': { type: 'string' },
+    sabotage: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+});
+
+/** One line on stderr. */
+const say = (line: string) => void process.stderr.write(`${line}\n`);
+
+if (values.help) say(usage);
+else if (values.list) for (const { name, about } of scenarios) say(`${name.padEnd(12)}${about}`);
+else process.exitCode = (await apart()) ?? (await run());
+
+async function run(): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-chaos-'));
+  tidyAtEnd(folder);
+  const parts = await partsHere();
+  const named = values.only?.split(',');
+  const unknown = named?.filter((name) => !scenarios.some((one) => one.name === name)) ?? [];
+  if (unknown.length > 0) {
+    say(
+      `no such scenario: ${unknown.join(', ')}. There are: ${scenarios.map(({ name }) => name).join(', ')}`,
+    );
+    return 2;
+  }
+  const able = scenarios.filter(({ name, needs }) => {
+    const missing = needs.filter((part) => !parts.has(part));
+    if (missing.length > 0) say(`skipped, no ${missing.join(', ')} here: ${name}`);
+    return missing.length === 0 && (named?.includes(name) ?? true);
+  });
+  for (const part of ['mounts', 'cc', 'prlimit'] as const)
+    if (!parts.has(part)) say(`skipped, no ${part} here: the faults that need it`);
+  const shim = parts.has('cc') ? buildShim(folder) : undefined;
+  const servers = new Servers();
+  const violations: Violation[] = [];
+  const once = values['round-seed'];
+  const rounds = once === undefined ? Number(values.rounds) : 1;
+  const seed = Number(values.seed);
+  for (let round = 1; round <= rounds; round++) {
+    const scenario = scenarioOf(able, seed, round);
+    const roundSeed = once === undefined ? seedOf(seed, round) : Number(once);
+    const began = performance.now();
+    const { sabotage } = values;
+    const options = { round, seed: roundSeed, scenario, folder, shim, servers, parts, sabotage };
+    const result = await runRound(options);
+    const seconds = ((performance.now() - began) / 1000).toFixed(1);
+    const bad = result.violations.length === 0 ? 'all holds' : `${result.violations.length} VIOLATIONS`;
+    say(`${round}/${rounds} ${scenario.name} ${roundSeed}: ${result.faults.map(shown).join(', ')}`);
+    say(`   ${result.acknowledged} acknowledged, ${seconds} s: ${bad}`);
+    for (const { invariant, detail } of result.violations) say(`   ${invariant}: ${detail}`);
+    violations.push(...result.violations);
+  }
+  await servers.stop();
+  process.stdout.write(`${JSON.stringify({ rounds, violations })}\n`);
+  return violations.length === 0 ? 0 : 1;
+}
+
+function shown({ kind, target, atMs, forMs }: Fault): string {
+  return `${kind} ${target} (${atMs} ms, ${forMs} ms)`;
+}

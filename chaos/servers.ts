@@ -1,0 +1,61 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { type KafkaBroker, kafkaJars, startKafka } from '../test/support/kafka.js';
+import { type Mosquitto, startMosquitto } from '../test/support/mosquitto.js';
+import { type NatsServer, startNats } from '../test/support/nats.js';
+import { type Postgres, postgresPrograms, startPostgres } from '../test/support/postgres.js';
+import type { Part } from './types.js';
+
+/** Servers of third parties, each started when it is first asked for, and up for the whole run. */
+export class Servers {
+  private readonly started = new Map<string, Promise<{ stop(): Promise<void> }>>();
+
+  mosquitto(): Promise<Mosquitto> {
+    const settings = ['persistence true', 'autosave_on_changes true', 'autosave_interval 1'];
+    return this.once('mosquitto', () =>
+      startMosquitto({ settings: [...settings, 'max_inflight_messages 1000'] }),
+    );
+  }
+
+  nats(): Promise<NatsServer> {
+    return this.once('nats', () => startNats());
+  }
+
+  kafka(): Promise<KafkaBroker> {
+    return this.once('kafka', () => startKafka());
+  }
+
+  postgres(): Promise<Postgres> {
+    return this.once('postgres', () => startPostgres());
+  }
+
+  async stop(): Promise<void> {
+    for (const server of this.started.values()) await (await server).stop();
+  }
+
+  private once<T extends { stop(): Promise<void> }>(name: string, start: () => Promise<T>): Promise<T> {
+    const there = this.started.get(name) ?? start();
+    this.started.set(name, there);
+    return there as Promise<T>;
+  }
+}
+
+/** What of the parts this machine has. */
+export async function partsHere(): Promise<Set<Part>> {
+  const here = new Set<Part>();
+  const add = (part: Part, is: boolean) => is && here.add(part);
+  add('mosquitto', onPath('mosquitto'));
+  add('nats', onPath('nats-server'));
+  add('kafka', existsSync(join(kafkaJars('4.1.0'), '..', '.stamp')) && onPath('java') && onPath('kcat'));
+  add('postgres', (await postgresPrograms()) !== '' && onPath('psql'));
+  add('cc', onPath('cc'));
+  add('prlimit', onPath('prlimit'));
+  // Only in a mount namespace of our own (run.ts): a mount that is left is nobody else's affair then.
+  add('mounts', process.env.AIOT_CHAOS_APART === '1');
+  return here;
+}
+
+function onPath(program: string): boolean {
+  return spawnSync('sh', ['-c', `command -v ${program} || test -x /usr/sbin/${program}`]).status === 0;
+}
