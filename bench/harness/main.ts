@@ -1,5 +1,5 @@
 // npm run bench [-- --quick] [--json] [--only AREA,AREA/CASE] [--list]
-import { mkdtempSync } from 'node:fs';
+import { chmodSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -48,8 +48,11 @@ async function list(): Promise<void> {
 
 async function run(): Promise<void> {
   const { quick, json } = values;
-  // Removes nothing but its own folder; it is here for what it ends: all that was started, however this ends.
-  tidyAtEnd(mkdtempSync(join(tmpdir(), 'aiot-bench-')));
+  // However this ends: nothing that was started goes on, and no folder is left.
+  const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-'));
+  tidyAtEnd(folder);
+  // As the areas' own: another user's program has to find them.
+  chmodSync(folder, 0o711);
   const facts = machine();
   const started = performance.now();
   const results: Result[] = [];
@@ -57,7 +60,7 @@ async function run(): Promise<void> {
     const began = performance.now();
     process.stderr.write(`── ${one.name}\n`);
     results.push(
-      ...(await runArea({ ...one, quick }, (result) => process.stderr.write(`${line(result)}\n`))),
+      ...(await runArea({ ...one, quick, folder }, (result) => process.stderr.write(`${line(result)}\n`))),
     );
     process.stderr.write(`── ${one.name}: ${((performance.now() - began) / 1000).toFixed(0)} s\n`);
   }

@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type AreaName, areas } from './area.js';
 import { type Result, unmeasured } from './figure.js';
@@ -12,6 +11,8 @@ export interface AreaRun {
   /** Of its cases; all where not given. */
   only?: readonly string[];
   quick: boolean;
+  /** Its own is made in this one. */
+  folder: string;
 }
 
 /**
@@ -19,10 +20,10 @@ export interface AreaRun {
  * and all that it started, when it takes too long.
  */
 export async function runArea(
-  { name, only, quick }: AreaRun,
+  { name, only, quick, folder: within }: AreaRun,
   onResult: (result: Result) => void,
 ): Promise<Result[]> {
-  const folder = mkdtempSync(join(tmpdir(), 'aiot-bench-'));
+  const folder = mkdtempSync(join(within, `${name}-`));
   const results: Result[] = [];
   const add = (result: Result) => {
     results.push(result);

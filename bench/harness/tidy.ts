@@ -37,5 +37,6 @@ export function tidyAtEnd(folder: string): void {
     ['SIGTERM', 143],
     ['SIGHUP', 129],
   ] as const)
-    process.once(signal, () => process.exit(code));
+    // Not once: a second signal would end it while it tidies.
+    process.on(signal, () => process.exit(code));
 }

@@ -6,7 +6,7 @@ import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { root } from '../harness/process.js';
 import { canLimit, runLive } from './live.js';
-import { makeProject } from './project.js';
+import { type Inputs, makeProject } from './project.js';
 
 export const area: Area = {
   about: 'answers beside a sensor: latency, cost, nothing lost',
@@ -19,7 +19,7 @@ const unitless = { unit: 'samples', goal: 0 } as const;
 async function live(bench: Bench): Promise<Figure[]> {
   const figures: Figure[] = [];
   for (const inputs of bench.quick ? (['motion'] as const) : (['motion', 'raw'] as const)) {
-    const project = makeProject(ownCache(bench), inputs);
+    const project = projectOf(bench, inputs);
     const { p50, p99, lost, windows, cpu, memory } = await runLive(project, bench.quick ? 8 : 40, 1);
     const what = `${inputs} inputs, two cores`;
     figures.push(
@@ -40,7 +40,7 @@ async function live(bench: Bench): Promise<Figure[]> {
 
 async function quarter(bench: Bench): Promise<Figure[]> {
   if (!canLimit()) throw new Error('this process may make no control group; root may');
-  const project = makeProject(ownCache(bench), 'motion');
+  const project = projectOf(bench, 'motion');
   const { p50, p99, lost } = await (bench.quick ? runLive(project, 16, 0.25, 6) : runLive(project, 60, 0.25));
   const what = 'motion inputs, a quarter of a core';
   return [
@@ -51,7 +51,7 @@ async function quarter(bench: Bench): Promise<Figure[]> {
 
 /** A week, or some hours, of the template's sensor through the registers of its chip. */
 async function week(bench: Bench): Promise<Figure[]> {
-  const project = makeProject(ownCache(bench), 'motion');
+  const project = projectOf(bench, 'motion');
   const hours = bench.quick ? 3 : 7 * 24;
   const { samples, lost, seconds, memory } = soak(project, hours);
   // What is allocated and compiled in the beginning is no growth.
@@ -80,17 +80,20 @@ async function week(bench: Bench): Promise<Figure[]> {
 async function fast(bench: Bench): Promise<Figure[]> {
   const hours = bench.quick ? 0.05 : 1;
   const sensor = 'i2c://sim/lsm6ds3tr-c?rate=1666&gyro=off&selftest=off&map=x:ax,y:ay,z:az';
-  const { samples, lost, gaps, seconds } = soak(makeProject(ownCache(bench), 'motion'), hours, sensor);
+  const { samples, lost, gaps, seconds } = soak(projectOf(bench, 'motion'), hours, sensor);
   const few = samples <= hours * 3600 * 1600 ? { fails: `only ${samples} samples` } : {};
   const note = `${samples.toLocaleString('en')} samples in ${seconds.toFixed(0)} s`;
   return [{ ...unitless, name: `1.6 kHz for ${hours * 60} min, lost`, ours: lost + gaps, note, ...few }];
 }
 
-/** The model that a project trains is kept in a cache: this bench's own. */
-function ownCache(bench: Bench): string {
-  const folder = bench.folder();
-  process.env.XDG_CACHE_HOME ??= join(folder, 'cache');
-  return folder;
+const projects = new Map<Inputs, string>();
+
+/** One for all cases: to make it takes seconds. The model that it trains is kept in a cache, this bench's own. */
+function projectOf(bench: Bench, inputs: Inputs): string {
+  process.env.XDG_CACHE_HOME ??= bench.folder();
+  const project = projects.get(inputs) ?? makeProject(bench.folder(), inputs);
+  projects.set(inputs, project);
+  return project;
 }
 
 interface Soaked {

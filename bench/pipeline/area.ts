@@ -44,7 +44,7 @@ function small(bench: Bench): Figure[] {
 /** Time and memory by step, of ever more rows; one epoch, so that the rows weigh and not the passes over them. */
 function grow(bench: Bench): Figure[] {
   const folder = bench.folder();
-  const sizes = bench.quick ? [10_000, 100_000] : [10_000, 100_000, 1_000_000];
+  const sizes = bench.quick ? [5000, 50_000] : [10_000, 100_000, 1_000_000];
   const runs = sizes.map((rows) => ({ rows, ...run(folder, project(folder, `rows${rows}`, rows, 1)) }));
   const [first, last] = [runs[0]!, runs.at(-1)!];
   const bytesOf = (of: typeof first, step: string) =>

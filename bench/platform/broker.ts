@@ -22,7 +22,7 @@ interface Target {
 
 /** QoS 0 and 1. */
 export async function broker(bench: Bench): Promise<Figure[]> {
-  const [messages, rounds] = bench.quick ? [20_000, 2] : [100_000, 7];
+  const [messages, rounds] = bench.quick ? [10_000, 2] : [100_000, 7];
   const mochi = await startMochi(bench.folder());
   const platform = await startPlatformProcess(bench.folder());
   const mosquitto = await startMosquitto();
@@ -56,7 +56,7 @@ export async function broker(bench: Bench): Promise<Figure[]> {
       );
     }
     const points = [];
-    for (const size of bench.quick ? [2000, 20_000] : [2000, 20_000, 200_000])
+    for (const size of bench.quick ? [1000, 10_000] : [2000, 20_000, 200_000])
       points.push({ size, cost: await secondsOf(targets.ours, 1, size) });
     return [...figures, growth('broker, messages', 1.1, points)];
   } finally {

@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import type { Area, Bench } from '../../bench/harness/area.js';
 import { runCases } from '../../bench/harness/cases.js';
 import { exponent, type Figure, judge, type Result } from '../../bench/harness/figure.js';
@@ -93,9 +94,13 @@ it('says by name what is missing, and goes on after a case that throws', async (
 });
 
 describe('npm run bench', () => {
+  const temporary = mkdtempSync(join(tmpdir(), 'aiot-bench-test-'));
+  afterAll(() => rmSync(temporary, { recursive: true, force: true }));
+
   const start = (...args: string[]) =>
     spawn(process.execPath, [join(root, 'bench', 'run.js'), ...args], {
       cwd: root,
+      env: { ...process.env, TMPDIR: temporary },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
 
@@ -134,6 +139,7 @@ describe('npm run bench', () => {
     child.kill('SIGTERM');
     await once(child, 'exit');
     await expect.poll(() => started.filter(isRunning), { timeout: 10_000 }).toEqual([]);
+    expect(readdirSync(temporary)).toEqual([]);
   });
 });
 
