@@ -32,11 +32,11 @@ export function tidyAtEnd(folder: string): void {
     endDescendants();
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   });
+  // Not once: a second signal would end it while it tidies.
   for (const [signal, code] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],
     ['SIGHUP', 129],
   ] as const)
-    // Not once: a second signal would end it while it tidies.
     process.on(signal, () => process.exit(code));
 }
