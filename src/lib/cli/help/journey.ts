@@ -18,6 +18,7 @@ const journey: [title: string, topics: string[]][] = [
       'explain',
       'completion',
       'update',
+      'mcp',
     ],
   ],
 ];

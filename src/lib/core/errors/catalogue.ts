@@ -27,6 +27,13 @@ export const catalogue = {
     about: 'A client of the Direct Device Integration API answered a cancellation that nobody asked it for.',
     next: 'Nothing: the action goes on. aiot ota status shows the rollout.',
   },
+  AIOT_APPROVAL_NEEDED: {
+    exit: 5,
+    family: 'user',
+    about:
+      'An agent called a command that changes something, without an approval that is good for just this call.',
+    next: 'The user types aiot mcp approve ID, which prints a token for one call.',
+  },
   AIOT_ARGO_CONFLICT: {
     exit: 1,
     family: 'outside',

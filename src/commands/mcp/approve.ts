@@ -1,0 +1,31 @@
+import { Args } from '@oclif/core';
+import { z } from 'zod';
+import { AiotCommand, bold, confirm } from '../../lib/cli/index.js';
+import { approve, askedFor, lineOf } from '../../lib/cli/mcp/index.js';
+import { AiotError } from '../../lib/core/index.js';
+
+export default class McpApprove extends AiotCommand {
+  static override summary = 'Approve one call of an agent, and print the token for it.';
+  static override description =
+    'Shows exactly what would run, and where, and asks on the terminal; there is no flag that answers. The token is good once, for just these arguments, for five minutes.';
+  static override examples = ['<%= config.bin %> <%= command.id %> 3f9a1c07'];
+  static override args = {
+    id: Args.string({ required: true, description: 'Call, as the tool’s answer names it.' }),
+  };
+  static override result = z.object({ token: z.string(), until: z.iso.datetime() });
+
+  async run() {
+    const { args } = await this.input(McpApprove);
+    const asked = await askedFor(args.id);
+    if (!process.stdin.isTTY)
+      throw new AiotError('AIOT_USAGE', 'an approval is given on a terminal alone', {
+        next: `In a terminal: aiot mcp approve ${asked.id}`,
+      });
+    process.stderr.write(`An agent wants to run, in ${asked.folder}:\n\n  ${bold(lineOf(asked))}\n\n`);
+    if (!(await confirm('Let it, once?', this.signal)))
+      throw new AiotError('AIOT_INTERRUPTED', 'not approved');
+    const { token, until } = await approve(asked);
+    this.print(token);
+    return { token, until: new Date(until).toISOString() };
+  }
+}

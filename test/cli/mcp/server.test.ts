@@ -1,0 +1,191 @@
+/** `aiot mcp`, judged by the client of the protocol's own SDK, and by hand where that is too well behaved. */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadCommands } from '../../../scripts/docs/commands.js';
+import { approve, askedFor, classified, classOf, lineOf } from '../../../src/lib/cli/mcp/index.js';
+import { configFolder } from '../../../src/lib/core/index.js';
+import { root, runCli } from '../../support/cli.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'aiot-mcp-'));
+const serverLine = [join(root, 'bin/run.js'), 'mcp'];
+const env = { ...process.env } as Record<string, string>;
+let client: Client;
+
+beforeAll(async () => {
+  client = new Client({ name: 'test', version: '1.0.0' });
+  const transport = {
+    command: process.execPath,
+    args: serverLine,
+    cwd: folder,
+    env,
+    stderr: 'ignore' as const,
+  };
+  await client.connect(new StdioClientTransport(transport));
+}, 30_000);
+afterAll(async () => {
+  await client.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** What a call answered; its structured content was held to the tool's schema by the client. */
+async function call(name: string, given: Record<string, unknown> = {}) {
+  const { content, structuredContent, isError } = await client.callTool({ name, arguments: given });
+  const [{ text }] = content as [{ text: string }];
+  return {
+    text,
+    structured: structuredContent as { exit: number; result: { code?: string } } | undefined,
+    isError,
+  };
+}
+
+/** The id of the call that a refusal asks to be approved. */
+const idIn = (text: string) => /aiot mcp approve ([0-9a-f]{8})/.exec(text)?.[1] ?? '';
+
+describe('the tools', () => {
+  it('are the commands, each judged: read, write or never', async () => {
+    const commands = (await loadCommands(root)).map(({ id }) => id).sort();
+    expect([...classified].sort()).toEqual(commands);
+    const { tools } = await client.listTools();
+    const allowed = commands.filter((id) => classOf(id) !== 'never');
+    expect(tools.map(({ name }) => name).sort()).toEqual(allowed.map((id) => id.replaceAll(' ', '_')).sort());
+    for (const { name, annotations, inputSchema } of tools) {
+      const read = classOf(name.replaceAll('_', ' ')) === 'read';
+      expect(annotations?.readOnlyHint).toBe(read);
+      const names = Object.keys(inputSchema.properties ?? {});
+      expect(names.includes('approval_token')).toBe(!read);
+      if (read)
+        expect(names).not.toEqual(expect.arrayContaining([expect.stringMatching(/^(out|report|save)$/)]));
+    }
+  }, 30_000);
+
+  it('answer with what --json prints', async () => {
+    const { structured, text } = await call('explain', { code: 'AIOT_USAGE' });
+    expect(structured).toMatchObject({ exit: 0, result: { code: 'AIOT_USAGE', exit: 2 } });
+    expect(JSON.parse(text)).toEqual(structured?.result);
+    expect((await call('context_list')).structured).toEqual({ exit: 0, result: [] });
+  }, 30_000);
+
+  it('answer two calls at once, and errors with their codes', async () => {
+    const [one, other] = await Promise.all([
+      call('explain', { code: 'AIOT_CSV_COLUMNS' }),
+      call('model_inspect', { file: 'nothing.tflite' }),
+    ]);
+    expect(one.structured?.result.code).toBe('AIOT_CSV_COLUMNS');
+    expect(other).toMatchObject({ isError: true, text: expect.stringContaining('AIOT_FILE_NOT_FOUND') });
+  }, 30_000);
+
+  it('take no value for a flag, no flag for a value, and nothing that they have not', async () => {
+    const { text } = await call('model_inspect', { file: '--help' });
+    expect(text).toContain('AIOT_FILE_NOT_FOUND');
+    expect((await call('data_stats', { data: '--save=x', by: '--save=y' })).isError).toBe(true);
+    for (const given of [{ save: 'x' }, { json: false }, { path: 1, nothing: '' }])
+      expect((await call('data_schema', given)).text).toContain('AIOT_USAGE');
+    expect(readdirSync(folder)).toEqual([]);
+    await expect(call('token_create')).rejects.toThrow('no tool token_create');
+  }, 30_000);
+});
+
+describe('a call that changes something', () => {
+  const asked = { dir: 'made', template: 'motor-watch' };
+
+  it('is refused, approved, made, and neither made again nor with other arguments', async () => {
+    const refused = await call('init', asked);
+    expect(refused).toMatchObject({ isError: true, text: expect.stringContaining('AIOT_APPROVAL_NEEDED') });
+    const id = idIn(refused.text);
+    const waiting = await askedFor(id);
+    expect(lineOf(waiting)).toBe('aiot init --json --quiet --template=motor-watch -- made');
+    const { token } = await approve(waiting);
+    const done = await call('init', { ...asked, approval_token: token });
+    expect(done.structured?.exit).toBe(0);
+    expect(existsSync(join(folder, 'made/aiot.yaml'))).toBe(true);
+    expect((await call('init', { ...asked, approval_token: token })).text).toContain('AIOT_APPROVAL_NEEDED');
+    const other = await approve(await askedFor(idIn((await call('init', asked)).text)));
+    const changed = await call('init', { ...asked, dir: 'elsewhere', approval_token: other.token });
+    expect(changed.text).toContain('AIOT_APPROVAL_NEEDED');
+    // Shown with something else, it is used up.
+    expect((await call('init', { ...asked, approval_token: other.token })).isError).toBe(true);
+    expect(existsSync(join(folder, 'elsewhere'))).toBe(false);
+  }, 60_000);
+
+  it('is refused when its approval is too old, or was made up', async () => {
+    const waiting = await askedFor(idIn((await call('init', { dir: 'late' })).text));
+    const { token } = await approve(waiting, Date.now() - 301_000);
+    for (const approval of [token, `${waiting.id}.x`, '../../x', ''])
+      expect((await call('init', { dir: 'late', approval_token: approval })).text).toContain(
+        'AIOT_APPROVAL_NEEDED',
+      );
+    expect(existsSync(join(folder, 'late'))).toBe(false);
+    await expect(askedFor(waiting.id, Date.now() + 3_700_000)).rejects.toThrow('waits for an approval');
+  }, 30_000);
+
+  it('is approved on a terminal alone, where nothing of it can hide', async () => {
+    const id = idIn((await call('init', { dir: 'a\u001b[2Kb\u202e' })).text);
+    expect(await runCli(['mcp', 'approve', id])).toMatchObject({ code: 2, stdout: '' });
+    expect(await runCli(['mcp', 'approve', 'ffffffff'])).toMatchObject({ code: 4 });
+    expect(lineOf(await askedFor(id))).toContain('a\\u{1b}[2Kb\\u{202e}');
+    expect(readdirSync(join(configFolder(), 'mcp')).length).toBeGreaterThan(0);
+  }, 30_000);
+});
+
+describe('the wire', () => {
+  /** A server that is spoken to by hand. */
+  function raw() {
+    const child: ChildProcessWithoutNullStreams = spawn(process.execPath, serverLine, { cwd: folder, env });
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    return {
+      child,
+      say: (value: unknown) =>
+        child.stdin.write(`${typeof value === 'string' ? value : JSON.stringify(value)}\n`),
+      hear: async () => JSON.parse((await lines.next()).value ?? 'null'),
+      ended: once(child, 'exit'),
+    };
+  }
+  const request = (id: number, method: string, params: object = {}) => ({
+    jsonrpc: '2.0',
+    id,
+    method,
+    params,
+  });
+
+  it('settles on a version, survives garbage, and ends with stdin', async () => {
+    const { child, say, hear, ended } = raw();
+    say(request(1, 'initialize', { protocolVersion: '2025-03-26', capabilities: {} }));
+    expect(await hear()).toMatchObject({ id: 1, result: { protocolVersion: '2025-03-26' } });
+    say(request(2, 'initialize', { protocolVersion: '1999-01-01' }));
+    expect(await hear()).toMatchObject({ id: 2, result: { protocolVersion: '2025-11-25' } });
+    say('{"jsonrpc": ');
+    expect(await hear()).toMatchObject({ id: null, error: { code: -32700 } });
+    for (const wrong of ['[1]', '7', 'null', '{"id":3}']) {
+      say(wrong);
+      expect((await hear()).error.code).toBe(-32600);
+    }
+    say(request(4, 'resources/list'));
+    expect(await hear()).toMatchObject({ id: 4, error: { code: -32601 } });
+    say(request(5, 'ping'));
+    expect(await hear()).toEqual({ jsonrpc: '2.0', id: 5, result: {} });
+    child.stdin.end();
+    expect(await ended).toEqual([0, null]);
+  }, 30_000);
+
+  it('cancels a call with its process, and ends those under way with itself', async () => {
+    const { child, say, hear, ended } = raw();
+    // A named pipe that nobody writes to: the command waits at it for good.
+    const pipe = join(folder, 'pipe.csv');
+    await once(spawn('mkfifo', [pipe]), 'exit');
+    const stats = { name: 'data_stats', arguments: { data: pipe } };
+    say(request(1, 'tools/call', stats));
+    say(request(2, 'tools/call', stats));
+    say({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1 } });
+    say(request(3, 'ping'));
+    expect(await hear()).toMatchObject({ id: 3 });
+    child.stdin.end();
+    expect(await ended).toEqual([0, null]);
+  }, 30_000);
+});
