@@ -1,7 +1,6 @@
 import { Args } from '@oclif/core';
 import { z } from 'zod';
-import { AiotCommand, bold, confirm } from '../../lib/cli/index.js';
-import { approve, askedFor, lineOf } from '../../lib/cli/mcp/index.js';
+import { AiotCommand, approve, askedFor, bold, confirm, lineOf } from '../../lib/cli/index.js';
 import { AiotError } from '../../lib/core/index.js';
 
 export default class McpApprove extends AiotCommand {

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { AiotCommand, duration } from '../../lib/cli/index.js';
-import { serveMcp } from '../../lib/cli/mcp/index.js';
+import { AiotCommand, duration, serveMcp } from '../../lib/cli/index.js';
 
 export default class Mcp extends AiotCommand {
   static override summary =

@@ -33,6 +33,8 @@ export { conformityCases, deployCases, findingCases, gateCases } from './junit-c
 export { kitFlags } from './kit-flags.js';
 export { loopFlags } from './loop-flags.js';
 export { LoopScreen } from './loop-screen.js';
+export { approve, askedFor, lineOf } from './mcp/approvals.js';
+export { serveMcp } from './mcp/serve.js';
 export { lossFlags, modelFlags } from './model-flags.js';
 export { MonitorScreen } from './monitor-screen.js';
 export { ociFlags } from './oci-flags.js';

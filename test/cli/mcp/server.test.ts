@@ -9,7 +9,8 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCommands } from '../../../scripts/docs/commands.js';
-import { approve, askedFor, classified, classOf, lineOf } from '../../../src/lib/cli/mcp/index.js';
+import { approve, askedFor, lineOf } from '../../../src/lib/cli/mcp/approvals.js';
+import { classified, classOf } from '../../../src/lib/cli/mcp/classes.js';
 import { configFolder } from '../../../src/lib/core/index.js';
 import { root, runCli } from '../../support/cli.js';
 

@@ -869,7 +869,7 @@ export const catalogue = {
     family: 'outside',
     about:
       'What was asked for takes a package with native code (serialport for serial ports, sharp for pictures, libsql for the platform’s state), and that one does not load on this system: it was left out of the installation, or was not built for this processor, C library or Node.',
-    next: 'Install aiot again without --omit=optional, on a Linux with glibc (x64 or arm64), macOS or Windows; a port of another machine is a URL: --port rfc2217://HOST:PORT',
+    next: 'Install it again without --omit=optional, on a Linux with glibc (x64 or arm64), macOS or Windows; a port of another machine is a URL: --port rfc2217://HOST:PORT',
   },
   AIOT_NATIVE_PROGRAM: {
     exit: 2,
