@@ -1,22 +1,24 @@
 import { Args } from '@oclif/core';
 import { z } from 'zod';
-import { AiotCommand, cheatText } from '../lib/cli/index.js';
-import { cheatSheets } from '../lib/stream/index.js';
+import { AiotCommand, allCheatSheets, cheatText } from '../lib/cli/index.js';
 
 const pair = (first: string, second: string) => z.object({ [first]: z.string(), [second]: z.string() });
 
 export default class Cheat extends AiotCommand {
-  static override summary = 'Show the commands for a broker, to copy.';
+  static override summary = 'Show the commands for a broker or a task, to copy.';
+  static override description =
+    'Brokers: kafka, mqtt, nats, serial, http, s3. Tools and tasks, each line below what it replaces: esptool, tflite, fleet, pipeline, platform.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> kafka',
+    '<%= config.bin %> <%= command.id %> esptool',
     '<%= config.bin %> <%= command.id %>',
   ];
   static override args = {
-    broker: Args.string({ description: 'Which one; absent = all.', options: Object.keys(cheatSheets) }),
+    topic: Args.string({ description: 'Which one; absent = all.', options: Object.keys(allCheatSheets) }),
   };
   static override result = z.array(
     z.object({
-      broker: z.string(),
+      topic: z.string(),
       about: z.string(),
       lines: z.array(pair('what', 'command')),
       settings: z.array(pair('setting', 'meaning')),
@@ -25,10 +27,10 @@ export default class Cheat extends AiotCommand {
 
   async run() {
     const { args } = await this.input(Cheat);
-    const wanted = Object.entries(cheatSheets).filter(([name]) => [undefined, name].includes(args.broker));
+    const wanted = Object.entries(allCheatSheets).filter(([name]) => [undefined, name].includes(args.topic));
     this.print(wanted.map(([, sheet]) => cheatText(sheet)).join('\n\n'));
-    return wanted.map(([broker, { about, lines, settings }]) => ({
-      broker,
+    return wanted.map(([topic, { about, lines, settings }]) => ({
+      topic,
       about,
       lines: lines.map(([what, command]) => ({ what, command })),
       settings: settings.map(([setting, meaning]: readonly [string, string]) => ({ setting, meaning })),

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type CommandFile, exampleText, loadCommands } from '../../scripts/docs/commands.js';
 import { sourcesIn } from '../../scripts/imports.js';
+import { allCheatSheets } from '../../src/lib/cli/index.js';
 import { catalogue } from '../../src/lib/core/index.js';
 import { root } from '../support/cli.js';
 import { wrongLines } from '../support/documents/pages.js';
@@ -20,6 +21,11 @@ describe('what people are told to type exists', () => {
       [...next.matchAll(/(?<!of )\baiot [a-z][^.;,:()]*/g)].map(([line]) => line.trim()),
     );
     expect(spoken(lines)).toEqual([]);
+  });
+
+  it('in the cheat sheets', () => {
+    const lines = Object.values(allCheatSheets).flatMap(({ lines }) => lines.map(([, command]) => command));
+    expect(lines.flatMap((line) => wrongLines(line, 'typed'))).toEqual([]);
   });
 
   it('in the examples of the commands', () => {

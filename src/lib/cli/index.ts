@@ -6,6 +6,7 @@ export { createAsker } from './ask.js';
 export { boardLoader } from './board-loader.js';
 export { boardRows, type RowsOptions } from './board-rows.js';
 export { burdenFlags } from './burden-flags.js';
+export { allCheatSheets } from './cheat-sheets.js';
 export { chipFlags, requireDir, simulatedChip } from './chip-flags.js';
 export { AiotCommand } from './command.js';
 export {
@@ -19,6 +20,8 @@ export { instant, pageFlags, sizeInBytes, streamArg } from './data-flags.js';
 export { decimal } from './decimal.js';
 export { deployFlags, deployFolder, deployOptions, renderFlags } from './deploy-flags.js';
 export { DeviceChangeCommand } from './device-change.js';
+export { documentList, documentNamed, findInDocuments } from './documents/pages.js';
+export { documentText } from './documents/render.js';
 export { eventFrom, eventTypes } from './event-flags.js';
 export { firmwareFlags, flashOffset, revision } from './firmware-flags.js';
 export { duration, folderToFill, shared } from './flags.js';

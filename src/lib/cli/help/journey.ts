@@ -1,6 +1,6 @@
 /** The front page's groups, in the order in which a newcomer meets them; topics and commands that exist are listed. */
 const journey: [title: string, topics: string[]][] = [
-  ['Start', ['demo', 'init', 'up', 'dashboard', 'down', 'status', 'doctor']],
+  ['Start', ['demo', 'init', 'up', 'dashboard', 'down', 'status', 'doctor', 'docs']],
   ['Devices', ['device', 'flash', 'monitor', 'firmware', 'serial', 'ota']],
   ['Models', ['data', 'model', 'pipeline']],
   ['Streams', ['stream', 'cheat', 'vision', 'loop']],

@@ -7,7 +7,7 @@ export type ToolClass = 'read' | 'write' | 'never';
 
 const read = `
 cheat, config explain, context list, data check, data drift, data features, data list, data schema, data show, data stats, data streams,
-deploy check, device config list, device config show, device history, device list, device messages, device ports, device show, doctor,
+deploy check, device config list, device config show, device history, device list, device messages, device ports, device show, docs, doctor,
 explain, firmware burden, firmware image info, firmware inspect, firmware list, firmware nvs read, firmware otadata read,
 firmware partitions read, firmware show, job list, job show, job wait, loop status, model compare, model evaluate, model explain, model fit,
 model inspect, model list, model show, model verify, model why, ota list, ota plan, ota rehearse, ota report, ota status, ota watch,

@@ -1,0 +1,66 @@
+import { Args, Flags } from '@oclif/core';
+import { z } from 'zod';
+import {
+  AiotCommand,
+  documentList,
+  documentNamed,
+  documentText,
+  findInDocuments,
+  next,
+  table,
+} from '../lib/cli/index.js';
+import { AiotError } from '../lib/core/index.js';
+
+const pageSchema = z.object({ page: z.string(), title: z.string(), about: z.string() });
+const sectionSchema = z.object({ page: z.string(), heading: z.string(), line: z.int(), text: z.string() });
+
+export default class Docs extends AiotCommand {
+  static override summary = 'Read the documents, which come with the program.';
+  static override description =
+    'Without PAGE, the pages there are. PAGE#WORDS is the section whose heading has these words; --find looks for words in all pages.';
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> quick-start',
+    '<%= config.bin %> <%= command.id %> project#rows',
+    "<%= config.bin %> <%= command.id %> --find 'mutual tls' --json",
+  ];
+  static override args = {
+    page: Args.string({ description: 'Page, such as quick-start or tutorials/motor.' }),
+  };
+  static override flags = {
+    find: Flags.string({ summary: 'Sections that have these words.', env: 'AIOT_FIND', helpValue: 'WORDS' }),
+  };
+  static override result = z.union([z.array(pageSchema), z.array(sectionSchema), sectionSchema]);
+
+  async run() {
+    const { args, flags } = await this.input(Docs);
+    if (flags.find !== undefined) {
+      if (args.page !== undefined)
+        throw new AiotError('AIOT_USAGE', `expected a page or --find, got both: ${args.page}`);
+      const found = findInDocuments(flags.find);
+      this.print(
+        table(
+          ['page', 'section', 'line'],
+          found.map(({ page, heading, line }) => [page, heading, line]),
+          'nothing',
+        ),
+      );
+      if (found[0]) this.print(next(`aiot docs ${found[0].page}`));
+      return found;
+    }
+    if (args.page !== undefined) {
+      const section = documentNamed(args.page);
+      this.print(documentText(section.text));
+      return section;
+    }
+    const pages = documentList().map(({ text: _, ...page }) => page);
+    this.print(
+      table(
+        ['page', 'title'],
+        pages.map(({ page, title }) => [page, documentText(title)]),
+      ),
+    );
+    this.print(next('aiot docs quick-start'));
+    return pages;
+  }
+}

@@ -1,0 +1,96 @@
+import { stripVTControlCharacters } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { documentList, documentText, findInDocuments } from '../../src/lib/cli/index.js';
+import { runCli } from '../support/cli.js';
+
+interface Section {
+  page: string;
+  heading: string;
+  line: number;
+  text: string;
+}
+
+describe('aiot docs', () => {
+  it('names every page with what it is about', async () => {
+    const { json, stdout, code } = await runCli(['docs']);
+    expect([code, json]).toEqual([0, undefined]);
+    const pages = documentList();
+    expect(pages.length).toBeGreaterThan(30);
+    for (const { page, title, about } of pages) {
+      expect(stdout).toContain(page);
+      expect(title, page).not.toMatch(/^$|\.md$/);
+      expect(about, page).not.toBe('');
+    }
+  });
+
+  it('shows a page, and with #words the section that has them in its heading', async () => {
+    const { stdout } = await runCli(['docs', 'quick-start', '--no-color']);
+    expect(stdout.startsWith('Quick start\n')).toBe(true);
+    expect(stdout).toContain('  aiot demo\n');
+    expect(stdout).not.toMatch(/```|<!--|\]\(/);
+    const section = (await runCli(['docs', 'project#rows', '--json'])).json as Section;
+    expect(section).toMatchObject({ page: 'project', heading: 'Rows of a table' });
+    expect(section.text.split('\n').filter((line) => line.startsWith('## '))).toEqual(['## Rows of a table']);
+    expect((await runCli(['docs', 'motor.md', '--json'])).json).toMatchObject({ page: 'tutorials/motor' });
+  });
+
+  it('finds words in all pages, headings first', async () => {
+    const found = (await runCli(['docs', '--find', 'mutual tls', '--json'])).json as Section[];
+    expect(found.length).toBeGreaterThan(1);
+    for (const { heading, text } of found)
+      expect(`${heading} ${text}`.toLowerCase()).toMatch(/(?=.*mutual).*tls/s);
+    const [first] = findInDocuments('rows of a table');
+    expect(first).toMatchObject({ page: 'project', heading: 'Rows of a table' });
+    expect((await runCli(['docs', '--find', 'xyzzy plugh', '--json'])).json).toEqual([]);
+  });
+
+  it.each([
+    ['a page that is not there', ['quick-strat'], 'AIOT_NOT_FOUND', 'aiot docs quick-start'],
+    ['a section that is not there', ['faq#xyzzy'], 'AIOT_NOT_FOUND', 'It has: '],
+    ['a page and words', ['faq', '--find', 'x'], 'AIOT_USAGE', ''],
+    ['a way out of its folder', ['../package'], 'AIOT_NOT_FOUND', 'aiot docs'],
+  ])('refuses %s', async (_, argv, code, next) => {
+    const { json } = await runCli(['docs', ...argv, '--json']);
+    expect(json).toMatchObject({ error: { code, next: expect.stringContaining(next) } });
+  });
+});
+
+describe('Markdown on a terminal', () => {
+  it('fits into its width, all pages of it but code', () => {
+    for (const { page, text } of documentList()) {
+      const code = new Set(text.split('\n').map((line) => line.trim()));
+      const long = documentText(text, 80)
+        .split('\n')
+        .map(stripVTControlCharacters)
+        // A word that is longer than the line stays whole.
+        .filter((line) => line.length > 80 && !code.has(line.trim()) && / \S/.test(line.trim()));
+      expect(
+        long.filter((line) =>
+          line
+            .trim()
+            .split(' ')
+            .every((word) => word.length < 60),
+        ),
+        page,
+      ).toEqual([]);
+    }
+  });
+
+  it.each([
+    ['# A `b` **c**', 'A b c'],
+    ['a [b](c.md) ![d](e.png) *f*', 'a b d f'],
+    ['- one\n  more\n- two', '- one more\n- two'],
+    ['1. one\n2. two', '1. one\n2. two'],
+    ['```sh\n# no heading\n```', '  # no heading'],
+    ['| a | b |\n| --- | --- |\n| 1 | `x\\|y` |', 'a  b\n1  x|y'],
+    ['one two three four', 'one two\nthree four'],
+    [
+      '| name | text |\n| --- | --- |\n| n | one two three four |',
+      'n\n    one\n    two\n    three\n    four',
+    ],
+    ['> said\n> so', '> said so'],
+    ['<!-- run -->\na', 'a'],
+  ])('%j', (markdown, text) => {
+    expect(documentText(markdown, 10)).toBe(text);
+  });
+});
