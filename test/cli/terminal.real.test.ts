@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify, stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { askFor, redeem } from '../../src/lib/cli/mcp/approvals.js';
 import { loadProject } from '../../src/lib/core/index.js';
 import { root } from '../support/cli.js';
 import { describeReal } from '../support/real.js';
@@ -21,38 +22,52 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+/** Runs the program on a terminal, where each text that is awaited is answered with what stands beside it. */
+async function onTerminal(argv: string[], dialogue: string[][]) {
+  const terminal = join(root, 'test', 'support', 'python', 'terminal.py');
+  const command = [process.execPath, join(root, 'bin', 'dev.js'), ...argv];
+  const { stdout } = await run('python3', [terminal, JSON.stringify(dialogue), ...command], {
+    env: { ...process.env, TERM: 'xterm', CI: '' },
+    timeout: 50_000,
+  });
+  const ended = JSON.parse(stdout) as { code: number; signal: number; screen: string };
+  return { ...ended, text: stripVTControlCharacters(ended.screen) };
+}
+
 describeReal('python3', 'Ctrl-C on a terminal', () => {
   it('ends the demo with 130, its step marked, the error told and the cursor shown again', async () => {
-    const { stdout } = await run(
-      'python3',
-      [
-        ...[join(root, 'test', 'support', 'python', 'terminal.py'), JSON.stringify([['is online', ctrlC]])],
-        ...[process.execPath, join(root, 'bin', 'dev.js'), 'demo', '--out', join(folder, 'demo')],
-      ],
-      { env: { ...process.env, TERM: 'xterm', CI: '' }, timeout: 50_000 },
+    const { code, signal, screen, text } = await onTerminal(
+      ['demo', '--out', join(folder, 'demo')],
+      [['is online', ctrlC]],
     );
-    const { code, signal, screen } = JSON.parse(stdout) as { code: number; signal: number; screen: string };
     expect([code, signal], screen).toEqual([130, null]);
     expect(screen.endsWith(showCursor)).toBe(true);
-    const text = stripVTControlCharacters(screen);
     expect(text).toMatch(/[✖✗] (Provision|Replay)/);
     expect(text).toContain('AIOT_INTERRUPTED: stopped');
   });
 });
 
+describeReal('python3', 'aiot mcp approve on a terminal', () => {
+  it.each([
+    ['y', 0, true],
+    ['n', 130, false],
+  ])('shows what would run, and gives a token for it alone at %s', async (answer, exit, given) => {
+    const argv = ['device', 'revoke', '--json', '--', 'pump-7\u202e'];
+    const { id } = await askFor(argv, folder);
+    const { code, text } = await onTerminal(['mcp', 'approve', id], [['once? [y/N]', `${answer}\r`]]);
+    expect(code, text).toBe(exit);
+    expect(text).toContain(`in ${folder}:`);
+    expect(text).toContain('aiot device revoke --json -- "pump-7\\u{202e}"');
+    const token = new RegExp(`${id}\\.[\\w-]{24}`).exec(text)?.[0];
+    expect(token !== undefined).toBe(given);
+    if (token === undefined) return;
+    expect(await redeem(token, { argv, folder })).toBe(true);
+    expect(await redeem(token, { argv, folder })).toBe(false);
+  });
+});
+
 describeReal('python3', 'aiot init on a terminal', () => {
-  const begun = async (name: string, dialogue: string[][]) => {
-    const { stdout } = await run(
-      'python3',
-      [
-        ...[join(root, 'test', 'support', 'python', 'terminal.py'), JSON.stringify(dialogue)],
-        ...[process.execPath, join(root, 'bin', 'dev.js'), 'init', join(folder, name)],
-      ],
-      { env: { ...process.env, TERM: 'xterm', CI: '' }, timeout: 50_000 },
-    );
-    const { code, screen } = JSON.parse(stdout) as { code: number; screen: string };
-    return { code, text: stripVTControlCharacters(screen) };
-  };
+  const begun = (name: string, dialogue: string[][]) => onTerminal(['init', join(folder, name)], dialogue);
 
   it('asks what a project of one’s own data needs, and again where an answer is none', async () => {
     const recordings = join(folder, 'recordings');
