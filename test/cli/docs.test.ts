@@ -28,6 +28,10 @@ describe('aiot docs', () => {
     expect(stdout.startsWith('Quick start\n')).toBe(true);
     expect(stdout).toContain('  aiot demo\n');
     expect(stdout).not.toMatch(/```|<!--|\]\(/);
+    expect(stdout).toMatch(/Where things are\s\(faq#where-does-aiot-keep-things\)/);
+    expect((await runCli(['docs', 'motion on a pi', '--json'])).json).toMatchObject({
+      page: 'tutorials/motion-on-a-pi',
+    });
     const section = (await runCli(['docs', 'project#rows', '--json'])).json as Section;
     expect(section).toMatchObject({ page: 'project', heading: 'Rows of a table' });
     expect(section.text.split('\n').filter((line) => line.startsWith('## '))).toEqual(['## Rows of a table']);
@@ -78,7 +82,11 @@ describe('Markdown on a terminal', () => {
 
   it.each([
     ['# A `b` **c**', 'A b c'],
-    ['a [b](c.md) ![d](e.png) *f*', 'a b d f'],
+    ['a [b](c.md) *f*', 'a b (c) f'],
+    ['[c](c.md)', 'c'],
+    ['[d](#e)', 'd (#e)'],
+    ['[x](https://a.b)', 'x\n(https://a.b)'],
+    ['![d](e.png)', ''],
     ['- one\n  more\n- two', '- one more\n- two'],
     ['1. one\n2. two', '1. one\n2. two'],
     ['```sh\n# no heading\n```', '  # no heading'],

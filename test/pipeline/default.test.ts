@@ -39,7 +39,7 @@ it('takes a project from its rows to a signed version on a platform of its own, 
   ]);
   expect(first.model).toMatchObject({ name: 'pump', version: 1 });
   expect(first.steps.map(({ reason }) => reason).filter(Boolean)).toEqual([
-    'no model was pushed before it',
+    'no pipeline of this project has pushed a model before',
     expect.stringContaining('no device'),
   ]);
   const again = await ok(runResultSchema, ['pipeline', 'run', '--project', dir]);

@@ -103,6 +103,8 @@ describe('aiot init --from', () => {
     expect(config.model).toMatchObject({ ...model, table: { file: 'data/rows.csv', label: 'quality' } });
     expect(config.model.table?.inputs?.slice(0, 2)).toEqual(['temp', 'vib (mm/s)']);
     expect(await readFile(join(dir, 'data', 'rows.csv'))).toEqual(await readFile(file));
+    const checked = await runCli(['data', 'check', '--project', dir, '--json']);
+    expect(checked.json).toMatchObject({ of: 'table', findings: expect.any(Array) });
     const trained = await runCli(['model', 'train', '--project', dir, '--epochs', '3', '--json']);
     expect(trained.json).toMatchObject({ inputs: config.model.table?.inputs });
   });

@@ -50,10 +50,10 @@ export default class DataCheck extends AiotCommand {
     await junit(findingCases(report.findings));
     this.print(checkText(report, { all: flags.all }));
     const at = again(input, 'project', 'data');
-    if (report.of === 'project')
+    if (report.of === 'project' || (report.of === 'table' && path === undefined && report.ok))
       this.print(next(report.ok ? `aiot model train${at}` : `aiot data list${at}`));
-    if (report.of === 'table' && report.ok && !report.split)
-      this.print(next(`aiot model train --data ${shellWord(path!)}`));
+    else if (report.of === 'table' && path !== undefined && report.ok && !report.split)
+      this.print(next(`aiot model train --data ${shellWord(path)}`));
     if (!report.ok) this.exitsWith(6);
     return report;
   }

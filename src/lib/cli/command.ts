@@ -137,10 +137,10 @@ export abstract class AiotCommand extends Command {
 
   /** Tells where a report is, and shows it where --open asks for it and there is a desktop. */
   protected async showReport(file: string | undefined, { open }: ReportAsked): Promise<void> {
-    if (file === undefined || !open) return;
-    const shown = await openFile(file);
-    if (this.jsonEnabled()) this.event({ report: file, opened: shown });
-    else this.note(`report: ${file}${shown ? '' : ' (no desktop here to show it on)'}`);
+    if (file === undefined) return;
+    const shown = open && (await openFile(file));
+    if (this.jsonEnabled()) this.event({ report: file, opened: shown ?? false });
+    else this.note(`report: ${file}${open && !shown ? ' (no desktop here to show it on)' : ''}`);
   }
 
   /** Exit code for a result that is there but is not good: 1 failed, 3 partly failed, 6 a check or gate said no. */

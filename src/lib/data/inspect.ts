@@ -1,8 +1,10 @@
+import { join } from 'node:path';
 import { AiotError, nearest, type Project, type ProjectConfig } from '../core/index.js';
 import { signalSpecOf } from '../signal/index.js';
 import { checkDataset } from './check/check.js';
 import type { CheckReport } from './check/report.js';
 import { splitCounts } from './check/split-counts.js';
+import { checkTables } from './check/table.js';
 import type { Ranges } from './check/values.js';
 import { openDataset } from './open.js';
 import { splitDataset } from './split/split.js';
@@ -16,9 +18,14 @@ export function rangesOf({ stream }: ProjectConfig): Ranges {
   return ranges;
 }
 
-/** Opens, splits and checks a project's recordings. That they cannot be split is a finding too. */
+/** Opens, splits and checks a project's recordings, or its table. That they cannot be split is a finding too. */
 export async function checkProject(project: Project, folder?: string): Promise<CheckReport> {
   const { config } = project;
+  const { table } = config.model;
+  if (table && folder === undefined) {
+    const { file, ...shape } = table;
+    return await checkTables([{ file: join(project.dir, file), part: null }], shape);
+  }
   const dataset = await openDataset(project, folder);
   const unfit: Finding[] = [];
   let split: Split | undefined;

@@ -52,7 +52,9 @@ export function documentNamed(name: string, pages = documentList()): DocumentSec
   const [wanted = '', place] = name.replace(/\.md(?=#|$)/, '').split('#', 2);
   const names = pages.map(({ page }) => page);
   const found =
-    pages.find(({ page }) => page === wanted) ?? pages.find(({ page }) => page.endsWith(`/${wanted}`));
+    pages.find(({ page }) => page === wanted) ??
+    pages.find(({ page }) => page.endsWith(`/${wanted}`)) ??
+    pages.find(({ title }) => title.toLowerCase() === wanted.toLowerCase());
   if (!found) {
     const near = nearest(wanted, names);
     throw new AiotError('AIOT_NOT_FOUND', `there is no page ${wanted}`, {

@@ -66,9 +66,12 @@ function tableText(lines: string[], columns: number): string[] {
     );
     return aligned.map((line, i) => (i === 0 ? dim(line) : line)).filter((line) => line.trim() !== '');
   }
-  const [, ...body] = rows;
+  const [head = [], ...body] = rows;
   return body.flatMap(([name = '', ...rest]) => {
-    const about = wrapped(rest.filter((cell) => cell !== '').join(dim(' · ')), columns - 4);
+    const cells = rest.map((cell, c) =>
+      cell === '' || !head[c + 1] || rest.length === 1 ? cell : `${dim(`${head[c + 1]}:`)} ${cell}`,
+    );
+    const about = wrapped(cells.filter((cell) => cell !== '').join(dim(' · ')), columns - 4);
     return [...(name === '' ? [] : wrapped(name, columns).map(bold)), ...about.map((line) => `    ${line}`)];
   });
 }
@@ -79,11 +82,19 @@ function cellsOf(line: string): string[] {
   return inner.split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll('\\|', '|'));
 }
 
-const link = /!?\[((?:[^\]`]|`[^`]*`)*)\]\([^)]*\)/g;
+const link = /!?\[((?:[^\]`]|`[^`]*`)*)\]\(([^)]*)\)/g;
 
 function inline(text: string): string {
-  const parts = text.replace(link, '$1').split(/`([^`]+)`/);
+  const parts = text.replace(link, linkText).split(/`([^`]+)`/);
   return parts.map((part, i) => (i % 2 === 1 ? cyan(part) : emphasized(part))).join('');
+}
+
+/** The words of a link, and where it leads as `aiot docs` takes it, where the words are not the page's own. */
+function linkText(_: string, words: string, to: string): string {
+  if (/^https?:/.test(to)) return words === to ? words : `${words} (${to})`;
+  const [, page, place = ''] = /^(?:\.\.\/)?((?:[\w-]+\/)?[\w-]+)?(?:\.md)?(#[\w-]+)?$/.exec(to) ?? [];
+  const name = `${page ?? ''}${place}`;
+  return name === '' || words.toLowerCase().replaceAll(' ', '-') === name ? words : `${words} (${name})`;
 }
 
 function emphasized(text: string): string {

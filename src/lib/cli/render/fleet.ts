@@ -135,7 +135,7 @@ function dataText(data: Record<string, unknown>): string {
 }
 
 function valueText(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return String(value).slice(0, 24);
+  if (typeof value !== 'object' || value === null) return cut(String(value), 40);
   if (Array.isArray(value)) return value.map(valueText).join(' ');
   const { name, version } = value as { name?: unknown; version?: unknown };
   if (typeof name === 'string' && version !== undefined) return `${name}@${version}`;

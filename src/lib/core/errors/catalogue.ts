@@ -1012,7 +1012,7 @@ export const catalogue = {
     exit: 4,
     family: 'user',
     about: 'There is no aiot.yaml in the folder.',
-    next: 'aiot init DIR --template har-imu',
+    next: 'Name the folder that has one with --project DIR, or make one: aiot init DIR --template har-imu',
   },
   AIOT_PROOF_INVALID: {
     exit: 5,

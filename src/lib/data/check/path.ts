@@ -35,14 +35,14 @@ export async function checkPath({ path, ...options }: PathCheckOptions): Promise
   const label = options.labelFrom?.startsWith('column:')
     ? options.labelFrom.slice('column:'.length)
     : 'label';
-  if (kind.isFile()) return checkTables([{ file: path, part: null }], label);
+  if (kind.isFile()) return checkTables([{ file: path, part: null }], { label });
   if (!kind.isDirectory()) {
     throw new AiotError('AIOT_FILE_NOT_READABLE', `cannot read ${path}: expected a CSV file or a folder`);
   }
   const names = await readdir(path);
   if (names.includes('aiot.yaml')) return checkProject(await loadProject(path));
   const tables = partTables(path, names);
-  if (tables) return checkTables(tables, label);
+  if (tables) return checkTables(tables, { label });
   if (await readListing(path)) {
     throw new AiotError(
       'AIOT_USAGE',

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { AiotError, digestOf, plural, requireFile } from '../../core/index.js';
 import type { Part } from '../split/windows.js';
-import { openTable } from '../table.js';
+import { openTable, type TableShape } from '../table.js';
 import type { Finding } from '../types.js';
 import { sortFindings } from './check.js';
 import type { CheckReport } from './report.js';
@@ -18,12 +18,13 @@ import { imbalance } from './whole.js';
  */
 export async function checkTables(
   files: { file: string; part: Part | null }[],
-  label: string,
+  shape: TableShape,
 ): Promise<CheckReport> {
+  const label = shape.label ?? 'label';
   const tables: Opened[] = [];
   for (const { file, part } of files) {
     await requireFile(file);
-    const opened = { name: basename(file), part, table: await openTable(file, { label }) };
+    const opened = { name: basename(file), part, table: await openTable(file, shape) };
     refuseOtherColumns(tables[0] ?? opened, opened);
     tables.push(opened);
   }

@@ -84,7 +84,11 @@ export function defaultSteps(project: Project, given: unknown, { kind }: Surroun
         settings({ only: ['name', 'stream', 'model.table', 'model.accept.drift'] }),
         {
           name: `base${suffix(rows)}`,
-          from: { kind: 'kept', name: 'reference', missing: 'no model was pushed before it' },
+          from: {
+            kind: 'kept',
+            name: 'reference',
+            missing: 'no pipeline of this project has pushed a model before',
+          },
         },
         { name: `now${suffix(rows)}`, from: output('extract', 'data') },
       ],

@@ -7,6 +7,7 @@ import { readEntry, writeEntry } from '../store/entries.js';
 import type { Kept } from '../store/kept.js';
 import { type Tree, treeOf } from '../store/tree.js';
 import { keyOf } from './key.js';
+import { begunIn } from './outcome.js';
 import type { PlatformPort } from './platform.js';
 import { newStepRecord, type RunRecord, type StepRecord } from './record.js';
 import { placesOf, runStep, type StepEnd } from './run-step.js';
@@ -187,7 +188,7 @@ async function fromCache(
   }
   const { outputs, result, skipped } = entry;
   return skipped === null
-    ? { state: 'done', outputs, result, reason: null }
+    ? { state: 'done', outputs, result, reason: begunIn(result) }
     : { state: 'skipped', outputs, result, reason: skipped };
 }
 

@@ -37,6 +37,13 @@ export function errorIn(result: unknown): StepError {
   return { code, message, ...(typeof next === 'string' ? { next } : {}) };
 }
 
+/** What a step that is done has only begun: a rollout goes on without the run. Null where nothing goes on. */
+export function begunIn(result: unknown): string | null {
+  const { id, state } = (result ?? {}) as { id?: unknown; state?: unknown };
+  if (typeof id !== 'string' || !id.startsWith('ro_') || state === 'done') return null;
+  return `begun, and goes on by itself: aiot ota watch ${id}`;
+}
+
 /** Why a step had nothing to do; null where it had. */
 export function skippedIn(result: unknown): string | null {
   const { skipped } = (result ?? {}) as { skipped?: unknown };

@@ -4,7 +4,7 @@ import type { PipelineStep } from '../plan/types.js';
 import type { Blobs } from '../store/blobs.js';
 import type { Tree } from '../store/tree.js';
 import { type ChildEnd, runChild, stepEnvironment } from './child.js';
-import { errorIn, refusalOfExit, skippedIn } from './outcome.js';
+import { begunIn, errorIn, refusalOfExit, skippedIn } from './outcome.js';
 import type { ProcessId, StepRecord } from './record.js';
 import { collect, type Input, prepareFolder } from './work.js';
 
@@ -77,7 +77,7 @@ async function attemptOf(options: StepOptions, attempt: number): Promise<StepEnd
   const kept = JSON.stringify(result).length > longestResult ? null : result;
   return {
     ...told,
-    ...{ state: 'done', reason: null, error: null, result: kept },
+    ...{ state: 'done', reason: begunIn(result), error: null, result: kept },
     outputs: { ...collected.outputs, ...own },
   };
 }

@@ -39,11 +39,7 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
   );
   remark(doc, ['signal', 'window'], 'samples');
   remark(doc, ['signal', 'stride'], 'samples from one answer to the next');
-  remark(
-    doc,
-    ['model', 'accept', 'arena'],
-    chip && `fits into the ${chips[chip].title}; add macroF1 when you know what is good enough`,
-  );
+  remark(doc, ['model', 'accept', 'arena'], chip && `fits into the ${chips[chip].title}`);
   for (const path of [
     ['stream', 'fields'],
     ['model', 'labels'],
@@ -62,8 +58,13 @@ export function composeProject(name: string, survey: Survey, chip?: ChipName): s
     );
     if (isNode(pair?.key)) pair.key.spaceBefore = true;
   }
+  doc.comment = gates;
   return doc.toString({ lineWidth: 0 });
 }
+
+/** Where nobody has said what is good enough, everything is published. */
+const gates =
+  ' model.accept, such as { macroF1: 0.9 }, is what a model has to reach: aiot model push publishes none below it.';
 
 function remark(doc: Document, path: string[], text: string | undefined): void {
   const node = doc.getIn(path, true);
