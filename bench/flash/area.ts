@@ -15,17 +15,18 @@ export const area: Area = {
   cases: {
     write: { ...esptool, run: withImage(blank) },
     software: { ...esptool, run: withImage(software) },
-    unchanged: { ...esptool, run: withImage(unchanged) },
+    // Short, and a line that is found at the second attempt makes half of it: the median of three at least.
+    unchanged: { ...esptool, run: withImage(unchanged, 3) },
     eight: { run: withImage(eight) },
     growth: { run: growing },
   },
 };
 
 /** An image of 1 MiB; a quarter of it in a quick run. */
-function withImage(run: (image: string, rounds: number) => Promise<Figure[]>) {
+function withImage(run: (image: string, rounds: number) => Promise<Figure[]>, least = 1) {
   return (bench: Bench) => {
     const image = join(bench.folder(), 'app.bin');
     writeFileSync(image, programImage(bench.quick ? 1 << 18 : 1 << 20));
-    return run(image, bench.quick ? 1 : 5);
+    return run(image, bench.quick ? least : 5);
   };
 }

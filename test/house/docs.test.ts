@@ -74,7 +74,8 @@ describe('the dependencies', () => {
     const unused = Object.keys(dependencies).filter(
       (name) => !peers.includes(name) && !used.some((to) => to === name || to.startsWith(`${name}/`)),
     );
-    expect(unused).toEqual([]);
+    // Fastify's own, here for its version alone.
+    expect(unused).toEqual(['light-my-request']);
   });
 
   it('are all that src loads', () => {
