@@ -29,10 +29,11 @@ export function faultyLink(fault: Fault): (options: LinkOptions) => Promise<Devi
       will,
     });
     const send = async (out: Outgoing) => {
-      for (const { channel, stream, message, qos, retain } of fault.says?.(out) ?? [out]) {
-        const topic = topicOf(name, channel, stream);
-        await client.publishAsync(topic, encodeMessage(message), { qos, retain });
-      }
+      // At once: what it says twice goes out before what it says next.
+      const said = (fault.says?.(out) ?? [out]).map(({ channel, stream, message, qos, retain }) =>
+        client.publishAsync(topicOf(name, channel, stream), encodeMessage(message), { qos, retain }),
+      );
+      await Promise.all(said);
     };
     const presence = (online: boolean) =>
       send({ channel: 'presence', message: { online, t: now() }, qos: 1, retain: true });
