@@ -57,7 +57,7 @@ describe('aiot model', () => {
     const train = await runCli(['model', 'train', ...at, '--report', report]);
     expect(train.stdout).toMatch(/^Model +toy, [\d.]+ KiB float, answers with calm, slow, fast\n/);
     expect(train.stdout).toContain(`Next: aiot model quantize --project ${project.dir}`);
-    expect(train.stderr).toMatch(/^· epoch 1 .*\n(· epoch .*\n)+$/);
+    expect(train.stderr).toMatch(/^· epoch 1 .*\n(· epoch .*\n)+report: .*\n$/);
     const { stdout } = await runCli(['model', 'quantize', ...at]);
     expect(stdout).toContain(`Next: aiot model evaluate --project ${project.dir}`);
     const file = join(project.dir, 'build', 'model.int8.tflite');
@@ -67,7 +67,7 @@ describe('aiot model', () => {
     expect(evaluate.stdout).toContain('Gate macroF1');
     expect(evaluate.stdout).toContain(`aiot model push --project ${project.dir}`);
     expect(evaluate.stdout).toContain(`aiot model inspect ${file}`);
-    expect(evaluate.stderr).toBe('');
+    expect(evaluate.stderr).toBe(`report: ${report}\n`);
     expect(await readFile(report, 'utf8')).toContain('<h2>Gates</h2>');
     const inspect = await runCli(['model', 'inspect', join(project.dir, 'build/model.int8.tflite')]);
     expect(inspect.stdout).toContain('FULLY_CONNECTED');
