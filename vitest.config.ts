@@ -1,5 +1,6 @@
 import { dirname, join, resolve, sep } from 'node:path';
 import { defineConfig, type Plugin } from 'vitest/config';
+import { LongestFirst } from './test/support/longest-first.js';
 
 const root = import.meta.dirname;
 const sources = join(root, 'src') + sep;
@@ -31,9 +32,11 @@ export default defineConfig({
     testTimeout: 90_000,
     hookTimeout: 120_000,
     server: { deps: { external: [/\/dist\/\.tsc\//] } },
-    // Two workers: the suite starts brokers and trains networks, and the smallest machine has two cores.
-    poolOptions: { forks: { maxForks: 2 } },
+    // Three workers for the two cores of the smallest machine: with two, a third to a half of the cores' time goes by while tests wait
+    // for brokers, chips and clocks.
+    poolOptions: { forks: { maxForks: 3 } },
     pool: 'forks',
+    sequence: { sequencer: LongestFirst },
     // Tests that say so wait for chips that do not answer; they compute next to nothing.
     maxConcurrency: 24,
   },

@@ -16,6 +16,17 @@ if (rest.length === 0 && (first === '--version' || first === '-v')) {
     const { status } = spawnSync(process.execPath, [ready], { stdio: ['ignore', 2, 2] });
     if (status !== 0) process.exit(1);
   }
-  const { main } = await import(program.href);
-  await main(process.argv.slice(2), import.meta.url);
+  try {
+    const { main } = await import(program.href);
+    await main(process.argv.slice(2), import.meta.url);
+  } catch (error) {
+    // A process that may open no more files cannot load what shows errors either: it is shown here, in the same form.
+    if (error?.code !== 'EMFILE' && error?.code !== 'ENFILE') throw error;
+    const [code, next] = ['AIOT_FILE_NOT_READABLE', 'Raise the limit of open files (ulimit -n), and repeat.'];
+    const { message } = error;
+    const line = JSON.stringify({ error: { code, message, next, exit: 1 } });
+    if (process.argv.includes('--json')) process.stdout.write(`${line}\n`);
+    else process.stderr.write(`✗ ${code}: ${message}\n  Try: ${next}\n`);
+    process.exitCode = 1;
+  }
 }

@@ -10,6 +10,7 @@ export const partOf: Partial<Record<FaultKind, Part>> = {
   'clock-ahead': 'cc',
   'clock-back': 'cc',
   handles: 'prlimit',
+  memory: 'prlimit',
 };
 
 /** The number that a round is made of: of the run's seed and the round's, 32 bits. */

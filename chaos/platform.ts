@@ -8,7 +8,7 @@ import type { Operated } from '../test/platform/kills/harness.js';
 import { freePort } from '../test/support/free-port.js';
 import { type Disk, mountDisk } from './faults/disk.js';
 import { type Link, openLink } from './faults/link.js';
-import { handles, signals } from './faults/process.js';
+import { handles, memory, signals } from './faults/process.js';
 import { shimOf } from './faults/shim.js';
 import { Program } from './process.js';
 import type { Round, Target } from './types.js';
@@ -60,7 +60,7 @@ export async function startChaosPlatform(round: Round, args: readonly string[] =
     report,
   });
   program.start();
-  const { ca: caFile, token } = JSON.parse(await program.said(backMs)) as { ca: string; token: string };
+  const { ca: caFile, token } = await started(program);
   const ca = readFileSync(caFile, 'utf8');
   const [http, mqtts] = links.map(({ port }) => port);
   const key = await operatorKey('local', join(folder, 'config'));
@@ -70,7 +70,7 @@ export async function startChaosPlatform(round: Round, args: readonly string[] =
     ...{ folder: place, data, env, program, ca, token, key, client },
     ...{ http: url, mqtts: `mqtts://127.0.0.1:${mqtts}`, guide: undefined },
     targets: {
-      platform: { ...signals(program), ...handles(program), ...shim },
+      platform: { ...signals(program), ...handles(program), ...memory(program), ...shim },
       disk: { ...disk },
       network: both(links),
     },
@@ -118,4 +118,14 @@ export function both(links: readonly Link[]): Target {
     truncate: each('truncate'),
     blackhole: each('blackhole'),
   };
+}
+
+/** What it says when it is up. A database that recovers from the round before may end the first that ask for it. */
+async function started(program: Program): Promise<{ ca: string; token: string }> {
+  for (const until = Date.now() + backMs; Date.now() < until; await delay(50)) {
+    const said = JSON.parse(await program.said(backMs)) as { ca?: string; token: string };
+    if (said.ca !== undefined) return { ...said, ca: said.ca };
+  }
+  await program.stop();
+  throw new Error(`the platform did not start within ${backMs} ms: ${program.printed().slice(-1500)}`);
 }

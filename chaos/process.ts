@@ -36,10 +36,18 @@ export class Program {
   private hold: Promise<void> = Promise.resolve();
   /** How often it was started. */
   starts = 0;
+  /** When its processes ended, ms since 1970. */
+  readonly ends: number[] = [];
+  /** It may die of whatever a program dies of without memory. */
+  starved = false;
   /** It has come to its end by itself, with 0. */
   done = false;
 
   constructor(private readonly options: ProgramOptions) {}
+
+  get name(): string {
+    return this.options.name;
+  }
 
   get pid(): number | undefined {
     return this.runs(this.child) ? this.child?.pid : undefined;
@@ -99,7 +107,8 @@ export class Program {
       child.kill(signal);
       const timer = setTimeout(() => {
         this.killed.add(child);
-        this.options.report('stops', `${this.options.name} did not end within ${stopMs} ms of ${signal}`);
+        const late = `${this.options.name} did not end within ${stopMs} ms of ${signal}`;
+        this.options.report('stops', `${late}: ${this.tail()}`);
         child.kill('SIGKILL');
       }, stopMs);
       const [code] = await gone;
@@ -125,6 +134,7 @@ export class Program {
     do {
       const child = this.spawn();
       const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+      this.ends.push(Date.now());
       if (!this.killed.has(child)) this.judge(code, signal);
       await this.hold;
       this.done = this.options.again === 'until done' && code === 0;
@@ -133,6 +143,8 @@ export class Program {
   }
 
   private judge(code: number | null, signal: NodeJS.Signals | null): void {
+    // V8 ends the program where it gets no memory.
+    if (this.starved && (signal !== null || (code ?? 0) > 128)) return;
     if (signal !== null && signal !== 'SIGTERM')
       this.options.report('exit codes', `${this.options.name} died of ${signal}: ${this.tail()}`);
     else if (code !== null && !documented.has(code))

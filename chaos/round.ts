@@ -63,6 +63,8 @@ export async function runRound(options: RoundOptions): Promise<RoundResult> {
 async function underLoad(world: World, faults: readonly Fault[], report: Report): Promise<void> {
   const stop = new AbortController();
   const loading = world.load(stop.signal);
+  // Looked at when it has ended.
+  loading.catch(() => {});
   await delay(calmMs);
   // Faults of one target come one after the other, those of others meanwhile.
   const turns = new Map<string, Promise<void>>();

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { tidyAtEnd } from '../bench/harness/tidy.js';
+import { parseDuration } from '../src/lib/core/index.js';
 import { apart } from './apart.js';
 import { buildShim } from './faults/shim.js';
 import { scenarioOf, seedOf } from './plan.js';
@@ -11,9 +12,10 @@ import { scenarios } from './scenarios/index.js';
 import { partsHere, Servers } from './servers.js';
 import type { Fault, Violation } from './types.js';
 
-const usage = `npm run chaos -- [--rounds N] [--seed N] [--only SCENARIO,…] [--round-seed N] [--sabotage] [--list]
+const usage = `npm run chaos -- [--rounds N | --for TIME] [--seed N] [--only SCENARIO,…] [--round-seed N] [--sabotage] [--list]
 
   --rounds N        so many [default: 20]
+  --for TIME        as many as end within this time, and the one that is under way then, such as 30m
   --seed N          what every round's own seed is made of [default: 1]
   --only A,B        these scenarios alone
   --round-seed N    one round of --only's scenario with this seed, as a violation names it
@@ -25,6 +27,7 @@ Progress on stderr; the last line on stdout is {rounds, violations}. Exit code 1
 const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '20' },
+    for: { type: 'string' },
     seed: { type: 'string', default: '1' },
     only: { type: 'string' },
     'round-seed': { type: 'string' },
@@ -64,9 +67,13 @@ async function run(): Promise<number> {
   const servers = new Servers();
   const violations: Violation[] = [];
   const once = values['round-seed'];
-  const rounds = once === undefined ? Number(values.rounds) : 1;
+  const until = values.for === undefined ? undefined : Date.now() + parseDuration(values.for);
+  const most =
+    once !== undefined ? 1 : until === undefined ? Number(values.rounds) : Number.POSITIVE_INFINITY;
+  let rounds = 0;
   const seed = Number(values.seed);
-  for (let round = 1; round <= rounds; round++) {
+  while (rounds < most && (until === undefined || Date.now() < until)) {
+    const round = ++rounds;
     const scenario = scenarioOf(able, seed, round);
     const roundSeed = once === undefined ? seedOf(seed, round) : Number(once);
     const began = performance.now();
@@ -75,7 +82,9 @@ async function run(): Promise<number> {
     const result = await runRound(options);
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     const bad = result.violations.length === 0 ? 'all holds' : `${result.violations.length} VIOLATIONS`;
-    say(`${round}/${rounds} ${scenario.name} ${roundSeed}: ${result.faults.map(shown).join(', ')}`);
+    say(
+      `${round}/${until === undefined ? most : values.for} ${scenario.name} ${roundSeed}: ${result.faults.map(shown).join(', ')}`,
+    );
     say(`   ${result.acknowledged} acknowledged, ${seconds} s: ${bad}`);
     for (const { invariant, detail } of result.violations) say(`   ${invariant}: ${detail}`);
     violations.push(...result.violations);

@@ -19,6 +19,7 @@ export const faultKinds = [
   'clock-ahead',
   'clock-back',
   'handles',
+  'memory',
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 

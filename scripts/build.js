@@ -58,5 +58,8 @@ rmSync('dist/.new', { recursive: true });
 rmSync('oclif.manifest.json', { force: true });
 const plugin = new Plugin({ root, type: 'core', ignoreManifest: true, errorOnManifestCreate: true });
 await plugin.load();
-writeFileSync('oclif.manifest.json', `${JSON.stringify(plugin.manifest)}\n`);
+const { manifest } = plugin;
+// What oclif makes of the results' schemas, nothing reads; it was three quarters of what each start parsed.
+for (const command of Object.values(manifest.commands)) delete command.result;
+writeFileSync('oclif.manifest.json', `${JSON.stringify(manifest)}\n`);
 writeFileSync('dist/.stamp', stamp);

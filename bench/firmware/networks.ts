@@ -17,14 +17,17 @@ export const networks = {
   /** A small CNN over time. */
   waves: { make: fixture('waves'), runs: 500 },
   /** Activities out of 500 samples of three axes, 0.8 million products. */
-  har: { make: () => quantizedOf(har, 1), runs: 20 },
+  har: { make: () => overTime(500), runs: 20 },
   /** Keywords out of 49 spectra of 10 bands: depthwise separable, 2.7 million products; the size is MLPerf Tiny's. */
   keywords: { make: () => quantizedOf(keywords, 1), runs: 5 },
 } satisfies Record<string, { make: () => Graph; runs: number }>;
 
-function har(random: () => number): Graph {
+/** That of activities, for windows of so many samples. */
+export const overTime = (samples: number): Graph => quantizedOf((random) => har(random, samples), 1);
+
+function har(random: () => number, samples: number): Graph {
   const n = new FloatNetwork(random);
-  let x = n.float([1, 1, 500, 3]);
+  let x = n.float([1, 1, samples, 3]);
   x = n.convolution(x, 16, { filter: [1, 9], stride: [1, 2], padding: 'valid' }, 'relu');
   x = n.pool(x, 'MAX_POOL_2D', { filter: [1, 2], stride: [1, 2], padding: 'valid' });
   x = n.convolution(x, 32, { filter: [1, 7], padding: 'valid' }, 'relu');

@@ -23,7 +23,7 @@ export const area: Area = {
 };
 
 /** An image of 1 MiB; a quarter of it in a quick run. */
-function withImage(run: (image: string, rounds: number) => Promise<Figure[]>, least = 1) {
+function withImage(run: (image: string, rounds: number) => Promise<Figure[]>, least = 2) {
   return (bench: Bench) => {
     const image = join(bench.folder(), 'app.bin');
     writeFileSync(image, programImage(bench.quick ? 1 << 18 : 1 << 20));

@@ -1,12 +1,16 @@
 // The original's 115 features of windows to the text that goes to its predictor: ours, and its own libraries on the same windows.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { encodeFrame } from '../../src/lib/loop/har/frame.js';
 import { createPipeline, featureNames, type SignalSpec } from '../../src/lib/signal/index.js';
 import type { Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { pythonVersions } from '../harness/parts.js';
 import { root, timed } from '../harness/process.js';
 import { sampleRecordings } from './data.js';
+
+/** ms of a window in the original's own extractor, as it was measured once; the peer here is a leaner one with its libraries. */
+const original = 34.8;
 
 export function features(bench: Bench): Figure[] {
   const folder = bench.folder();
@@ -16,7 +20,7 @@ export function features(bench: Bench): Figure[] {
     .split('\n')
     .slice(1)
     .map((line) => line.split(',').map(Number));
-  const compared = [500, 501].map((samples) => compare(folder, rows, samples));
+  const compared = [500, 501].flatMap((samples) => compare(folder, rows, samples));
   // From here on it is compiled.
   const points = (bench.quick ? [100, 1000] : [100, 1000, 10_000]).map((size) => {
     const { user, system } = process.cpuUsage();
@@ -27,33 +31,34 @@ export function features(bench: Bench): Figure[] {
   return [...compared, growth('features, windows', 1.1, points, 'processor s')];
 }
 
-function compare(folder: string, rows: readonly number[][], samples: number): Figure {
+function compare(folder: string, rows: readonly number[][], samples: number): Figure[] {
   const windows = Math.floor(rows.length / samples);
   const file = join(folder, `${samples}.bin`);
   writeFileSync(file, Float64Array.from(rows.slice(0, windows * samples).flat()));
-  const { stdout } = timed([
-    join(root, '.venv', 'har', 'bin', 'python'),
-    join(root, 'bench', 'models', 'peers', 'extractor.py'),
-    ...[file, `${windows}`, `${samples}`],
-  ]);
+  const python = join(root, '.venv', 'har', 'bin', 'python');
+  const script = join(root, 'bench', 'models', 'peers', 'extractor.py');
+  // It tells processor time, of one thread: on a busy machine its windows are interrupted, and ours are too short for that.
+  const { stdout } = timed([python, script, file, `${windows}`, `${samples}`], { OPENBLAS_NUM_THREADS: '1' });
   const peer = JSON.parse(stdout) as { ms: number[]; names: string[]; features: number[] };
-  // Often enough before, so that both are warm.
-  for (let round = 0; round < 5; round++) ours(rows, samples, windows);
+  // A service runs for months: V8 compiles what it repeats, which takes some thousand windows. Python has nothing to wait for.
+  const until = performance.now() + 2000;
+  while (performance.now() < until) ours(rows, samples, windows);
   const { ms, first } = ours(rows, samples, windows);
   const worst = featureNames(specOf(samples)).reduce((most, name, i) => {
     const theirs = peer.features[peer.names.indexOf(name)]!;
     return Math.max(most, Math.abs(first[i]! - theirs) / Math.max(1e-6, Math.abs(theirs)));
   }, 0);
-  return {
-    ...{ name: `115 features of ${samples} × 3 to the text sent`, unit: 'ms', ours: ms, goal: 1 / 8 },
-    peer: {
-      name: 'the original in Python',
-      version: pythonVersions('har', 'numpy', 'scipy', 'PyWavelets', 'statsmodels'),
-      rounds: peer.ms,
-    },
-    note: `they agree to ${worst.toExponential(0)}`,
-    ...(worst < 1e-4 ? {} : { fails: 'they do not agree to 1e-4' }),
+  const own = { name: `115 features of ${samples} × 3 to the text sent`, unit: 'ms', ours: ms };
+  const peerOf = {
+    name: 'the original in Python',
+    version: pythonVersions('har', 'numpy', 'scipy', 'PyWavelets', 'statsmodels'),
+    rounds: peer.ms,
   };
+  const fault = worst < 1e-4 ? {} : { fails: 'they do not agree to 1e-4' };
+  return [
+    { ...own, goal: 1 / 20, peer: peerOf, note: `they agree to ${worst.toExponential(0)}`, ...fault },
+    { ...own, name: `${own.name}, by itself`, goal: original / 50 },
+  ];
 }
 
 function specOf(samples: number): SignalSpec {
@@ -77,8 +82,7 @@ function ours(rows: readonly number[][], samples: number, windows: number) {
       const features = pipeline.push(rows[(w % whole) * samples + i]!);
       if (!features) continue;
       first ??= features.slice();
-      const text = JSON.stringify({ columns: names, index: [0], data: [[...features]] });
-      Buffer.from(Buffer.from(text).toString('base64'));
+      encodeFrame(names, features);
     }
     ms.push(performance.now() - started);
   }

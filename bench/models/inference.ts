@@ -4,9 +4,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeTflite } from '../../src/lib/formats/index.js';
 import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
-import { networks } from '../firmware/networks.js';
+import { networks, overTime } from '../firmware/networks.js';
 import type { Bench } from '../harness/area.js';
-import type { Figure } from '../harness/figure.js';
+import { type Figure, growth, median } from '../harness/figure.js';
 import { pythonVersions } from '../harness/parts.js';
 import { root, timed } from '../harness/process.js';
 
@@ -53,7 +53,12 @@ export async function inference(bench: Bench): Promise<Figure[]> {
     });
     litert.close();
   }
-  return figures;
+  const points = [128, 1280, 12_800].slice(0, bench.quick ? 2 : 3).map((samples) => {
+    const interpreter = createInterpreter(overTime(samples));
+    const input = new Int8Array(3 * samples).fill(7);
+    return { size: samples, cost: median(means(() => interpreter.invoke(input), 25_600 / samples, rounds)) };
+  });
+  return [...figures, growth('device interpreter, samples of a window', 1.1, points, 'µs')];
 }
 
 /** µs of one run, the mean of each round; rounds before are not counted until V8 has compiled what runs. */

@@ -25,7 +25,7 @@ const keras = (rounds: readonly number[]) => ({
   version: pythonVersions('tensorflow', 'tensorflow-cpu', 'keras'),
   rounds,
 });
-const roundsOf = ({ quick }: Bench) => (quick ? 1 : 7);
+const roundsOf = ({ quick }: Bench) => (quick ? 2 : 7);
 
 /** Full int8 of 4-60-30-10-1, ranges from the same rows. The peer reads a SavedModel, we the float .tflite made from it. */
 export function quantize(bench: Bench): Figure[] {

@@ -5,7 +5,7 @@ import { type Figure, growth } from '../harness/figure.js';
 import { parts, versionOf } from '../harness/parts.js';
 import { apiFigures, longestRead } from './api.js';
 import { broker } from './broker.js';
-import { atOnce, downloadFigure } from './downloads.js';
+import { atOnce, downloadFigure, downloadGrowth } from './downloads.js';
 import { idleFigures } from './idle.js';
 import { appendAlone, batch, small, startIngest, storageFigures } from './ingest.js';
 import { startRedisIngest } from './redis.js';
@@ -81,6 +81,8 @@ async function downloads(bench: Bench): Promise<Figure[]> {
   const nginx = { name: 'nginx', version: versionOf('nginx', '-v') };
   const ms = (seconds: readonly number[]) => seconds.map((one) => (one * 1000) / size.downloads);
   const what = `a blob of 1 MiB over TLS, ${atOnce} at a time`;
+  const sizes = [1 << 16, 10 << 16, 100 << 16].slice(0, bench.quick ? 2 : 3);
+  const points = await downloadGrowth(bench.folder(), sizes, bench.quick ? 40 : 200);
   return [
     {
       ...{ name: what, unit: '/s', better: 'higher', ours: rates.ours, goal: 0.5 },
@@ -90,6 +92,7 @@ async function downloads(bench: Bench): Promise<Figure[]> {
       ...{ name: `${what}, processor time of each`, unit: 'ms', ours: ms(cpu.ours), goal: 2.5 },
       peer: { ...nginx, rounds: ms(cpu.theirs) },
     },
+    growth('a download, bytes', 1.1, points),
   ];
 }
 

@@ -58,11 +58,36 @@ export async function downloadFigure(options: {
   return { rates, cpu };
 }
 
+/** Seconds of a download, the mean of some, of ever larger blobs. */
+export async function downloadGrowth(folder: string, sizes: readonly number[], downloads: number) {
+  const platform = await startPlatformProcess(folder);
+  const ca = readFileSync(platform.ca, 'utf8');
+  const client = createClient({ url: platform.urls.http, ca, token: platform.token });
+  const agent = new Agent({ connections: atOnce, connect: { ca } });
+  const points = [];
+  try {
+    for (const size of sizes) {
+      const content = randomBytes(size);
+      await client.blobs.put(digestOf(content), content);
+      const url = `${platform.urls.http}/api/v1/blobs/${digestOf(content)}`;
+      const from = { url, headers: { authorization: `Bearer ${platform.token}` } };
+      await download(agent, from, atOnce, size);
+      points.push({ size, cost: (await download(agent, from, downloads, size)) / downloads });
+    }
+    return points;
+  } finally {
+    await agent.destroy();
+    await client.close();
+    await platform.stop();
+  }
+}
+
 /** Returns the seconds that it took. @throws when an answer is not the whole blob */
 async function download(
   agent: Agent,
   from: { url: string; headers: Record<string, string> },
   count: number,
+  size = bytes,
 ): Promise<number> {
   let left = count;
   const start = performance.now();
@@ -71,7 +96,7 @@ async function download(
       const answer = await request(from.url, { dispatcher: agent, headers: from.headers });
       let got = 0;
       for await (const chunk of answer.body) got += (chunk as Buffer).length;
-      if (answer.statusCode !== 200 || got !== bytes)
+      if (answer.statusCode !== 200 || got !== size)
         throw new Error(`${from.url}: ${answer.statusCode}, ${got} bytes`);
     }
   };

@@ -3,7 +3,7 @@
 import type { Area, Bench } from '../harness/area.js';
 import { type Figure, growth } from '../harness/figure.js';
 import { type Part, parts, versionOf } from '../harness/parts.js';
-import { bridgeFigures } from './bridge.js';
+import { bridgeFigures, bridgeSeconds } from './bridge.js';
 import { facesShares, mostOfCore } from './faces.js';
 import { insideFigures } from './inside.js';
 import { kafkaFigures } from './kafka.js';
@@ -23,7 +23,7 @@ export const area: Area = {
       'kcat',
       [...kafka, parts.kcat],
       // Fewer are read in the time that our code takes to be compiled.
-      (options) => kafkaFigures({ ...options, messages: 100_000, rounds: Math.max(2, options.rounds) }),
+      (options) => kafkaFigures({ ...options, messages: 100_000, rounds: Math.max(3, options.rounds) }),
       () => versionOf('kcat', '-V'),
     ),
     nats: beside("nats's own client", [parts.nats], natsFigures, () => versionOf('nats-server', '-v')),
@@ -31,7 +31,7 @@ export const area: Area = {
     bridge: beside("the guide's bridge in Go", [...kafka, parts.mosquitto, parts.go], bridgeFigures),
     inside: beside("the guide's bridge in Go", [...kafka, parts.go], insideFigures),
     faces: { needs: [parts.mosquitto, parts.ffmpeg, parts.pictures], run: faces },
-    growth: { needs: [parts.mosquitto, parts.mosquittoSub], run: growing },
+    growth: { needs: [...kafka, parts.mosquitto, parts.mosquittoSub], run: growing },
   },
 };
 
@@ -42,7 +42,7 @@ interface Size {
 }
 
 const sizeOf = ({ quick }: Bench): Size =>
-  quick ? { messages: 20_000, rounds: 1, quick } : { messages: 100_000, rounds: 5, quick };
+  quick ? { messages: 20_000, rounds: 2, quick } : { messages: 100_000, rounds: 5, quick };
 
 function beside(
   name: string,
@@ -75,17 +75,33 @@ async function route(bench: Bench): Promise<Figure[]> {
 
 /** A camera of 10 pictures a second of 640 × 480. */
 async function faces({ quick }: Bench): Promise<Figure[]> {
-  const all = await facesShares({ quick, rounds: quick ? 1 : 5 });
+  const all = await facesShares({ quick, rounds: quick ? 2 : 5 });
   return all.map(({ to, shares }) => ({
     ...{ name: `faces, 10 pictures a second to ${to}`, unit: '% of a core', goal: mostOfCore * 100 },
     ours: shares.map((share) => share * 100),
   }));
 }
 
-/** `stream tail` of ever more messages from Mosquitto at QoS 1. */
+/**
+ * Ever more messages: `stream tail` from Mosquitto at QoS 1, a bridge at QoS 1, and a route with expressions: of that the processor time, for what it
+ * writes of a few messages comes in one moment.
+ */
 async function growing({ quick }: Bench): Promise<Figure[]> {
-  const points = [];
-  for (const size of quick ? [2000, 20_000] : [4000, 40_000, 400_000])
-    points.push({ size, cost: size / (await tailRate(size)) });
-  return [growth('tail, messages', 1.1, points)];
+  const costs: [what: string, unit: string, costOf: (size: number) => Promise<number>][] = [
+    ['tail', 's', async (size) => size / (await tailRate(size))],
+    [
+      'route with where, map and key',
+      'processor s',
+      async (size) => (await routeFigures({ messages: size, rounds: 1 })).cpu[0]!,
+    ],
+    ['bridge', 's', bridgeSeconds],
+  ];
+  const figures = [];
+  for (const [what, unit, costOf] of costs) {
+    const points = [];
+    for (const size of quick ? [2000, 20_000] : [4000, 40_000, 400_000])
+      points.push({ size, cost: await costOf(size) });
+    figures.push(growth(`${what}, messages`, 1.1, points, unit));
+  }
+  return figures;
 }

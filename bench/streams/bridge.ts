@@ -52,9 +52,26 @@ export async function bridgeFigures(options: {
   }
 }
 
+/** Seconds of our bridge for so many messages at QoS 1, from the first published to the last in the log. */
+export async function bridgeSeconds(messages: number): Promise<number> {
+  const kafka = await startKafka();
+  try {
+    const { seconds, lost } = await runOwn(kafka, {
+      topic: 'grow',
+      payloads: guideMessages(messages),
+      qos: 1,
+    });
+    if (lost > 0) throw new Error(`lost ${lost} messages at QoS 1`);
+    return seconds;
+  } finally {
+    await forgetLog();
+    await kafka.stop();
+  }
+}
+
 async function compare(
   program: string,
-  kafka: Awaited<ReturnType<typeof startKafka>>,
+  kafka: Kafka,
   qos: 0 | 1,
   { messages, rounds }: { messages: number; rounds: number },
 ): Promise<Compared> {
@@ -62,32 +79,11 @@ async function compare(
   const ours: Run[] = [];
   const theirs: Run[] = [];
   for (let round = 0; round < rounds; round++) {
-    for (const [name, list] of [
-      ['go', theirs],
-      ['aiot', ours],
-    ] as const) {
-      const mosquitto = await startMosquitto();
-      const topic = `${name}-${qos}-${round}`;
-      await kafka.createTopic(topic);
-      const from = `mqtt://127.0.0.1:${mosquitto.port}/${topic}?qos=${qos}&clientId=b1&clean=false`;
-      const own = [
-        join(root, 'bin', 'run.js'),
-        'stream',
-        'bridge',
-        from,
-        `kafka://${kafka.address}/${topic}`,
-      ];
-      const bridge =
-        name === 'go'
-          ? spawn(program, [`127.0.0.1:${mosquitto.port}`, kafka.address, topic, String(qos)])
-          : spawn(process.execPath, own);
-      try {
-        list.push(await run(bridge, { port: mosquitto.port, topic, payloads, qos }, kafka.address));
-      } finally {
-        bridge.kill('SIGKILL');
-        await mosquitto.stop();
-      }
-    }
+    const what = { payloads, qos };
+    const go = ({ port, topic }: Place) =>
+      spawn(program, [`127.0.0.1:${port}`, kafka.address, topic, String(qos)]);
+    theirs.push(await runOne(kafka, { ...what, topic: `go-${qos}-${round}` }, go));
+    ours.push(await runOwn(kafka, { ...what, topic: `aiot-${qos}-${round}` }));
   }
   const largest = (list: Run[], figure: (run: Run) => number) => Math.max(...list.map(figure));
   const rates = (list: Run[]) => list.map(({ seconds, lost }) => (messages - lost) / seconds);
@@ -102,6 +98,34 @@ async function compare(
     note: `lost ${lost} (Go: ${largest(theirs, (one) => one.lost)}), twice ${twice}, ${memory.toFixed(0)} MB`,
     ...(faults.length > 0 ? { fails: faults.join(', ') } : {}),
   };
+}
+
+type Kafka = Awaited<ReturnType<typeof startKafka>>;
+type What = Omit<Parameters<typeof prepareBlast>[0], 'port'>;
+interface Place {
+  port: number;
+  topic: string;
+}
+
+function runOwn(kafka: Kafka, what: What): Promise<Run> {
+  return runOne(kafka, what, ({ port, topic }) => {
+    const from = `mqtt://127.0.0.1:${port}/${topic}?qos=${what.qos}&clientId=b1&clean=false`;
+    const to = `kafka://${kafka.address}/${topic}`;
+    return spawn(process.execPath, [join(root, 'bin', 'run.js'), 'stream', 'bridge', from, to]);
+  });
+}
+
+/** A bridge from a broker and into a topic of its own. */
+async function runOne(kafka: Kafka, what: What, start: (place: Place) => ChildProcess): Promise<Run> {
+  const mosquitto = await startMosquitto();
+  await kafka.createTopic(what.topic);
+  const bridge = start({ port: mosquitto.port, topic: what.topic });
+  try {
+    return await run(bridge, { ...what, port: mosquitto.port }, kafka.address);
+  } finally {
+    bridge.kill('SIGKILL');
+    await mosquitto.stop();
+  }
 }
 
 async function run(

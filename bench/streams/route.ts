@@ -18,14 +18,14 @@ const expressions = {
   key: 'deviceID',
 };
 
-/** Messages a second of each round, with where, map and key and without them. */
+/** Messages a second of each round, with where, map and key and without them; `cpu` of those with, s of the whole process. */
 export async function routeFigures({
   messages,
   rounds,
 }: {
   messages: number;
   rounds: number;
-}): Promise<{ mapped: number[]; plain: number[]; note: string }> {
+}): Promise<{ mapped: number[]; plain: number[]; cpu: number[]; note: string }> {
   const kafka = await startKafka();
   const client = new Kafka({ brokers: [kafka.address], logLevel: logLevel.NOTHING });
   try {
@@ -46,7 +46,8 @@ export async function routeFigures({
       }
     }
     const rates = (kind: keyof typeof runs) => runs[kind].map(({ seconds }) => messages / seconds);
-    return { mapped: rates('mapped'), plain: rates('plain'), note: cpuNote(runs.mapped, runs.plain) };
+    const cpu = runs.mapped.map(({ cpu }) => cpu);
+    return { mapped: rates('mapped'), plain: rates('plain'), cpu, note: cpuNote(runs.mapped, runs.plain) };
   } finally {
     await kafka.stop();
   }

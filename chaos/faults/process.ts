@@ -1,8 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Program } from '../process.js';
 import type { Target } from '../types.js';
+
+/** What a program without memory still gets, bytes. */
+const spareBytes = 1 << 20;
 
 /** Signals: SIGKILL while it works, starts or stops, and SIGSTOP with SIGCONT. */
 export function signals(program: Program): Target {
@@ -34,7 +37,7 @@ export function handles(program: Program): Target {
     async handles(forMs) {
       const { pid } = program;
       if (pid === undefined) return;
-      const limit = (soft: string) => execFileSync('prlimit', ['--pid', String(pid), `--nofile=${soft}:`]);
+      const limit = (soft: string) => prlimit(pid, `--nofile=${soft}:`);
       try {
         const before = limitOf(pid);
         limit(String(readdirSync(`/proc/${pid}/fd`).length));
@@ -46,6 +49,35 @@ export function handles(program: Program): Target {
       }
     },
   };
+}
+
+/** No address more than it has, a little apart, until the limit is as it was: what asks for memory is refused, or the program ends. */
+export function memory(program: Program): Target {
+  return {
+    async memory(forMs) {
+      const { pid } = program;
+      if (pid === undefined) return;
+      const limit = (soft: string) => prlimit(pid, `--as=${soft}:`);
+      program.starved = true;
+      try {
+        const pages = Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[0]);
+        limit(String(pages * 4096 + spareBytes));
+        await delay(forMs);
+        limit('unlimited');
+      } catch (error) {
+        // It has ended meanwhile.
+        if (program.pid === pid) throw error;
+      }
+      // What it dies of may take a moment.
+      await delay(200);
+      program.starved = false;
+    },
+  };
+}
+
+/** What it says of a process that has ended meanwhile is in the error. */
+function prlimit(pid: number, limit: string): void {
+  execFileSync('prlimit', ['--pid', String(pid), limit], { stdio: 'pipe' });
 }
 
 function limitOf(pid: number): string {

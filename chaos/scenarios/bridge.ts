@@ -5,7 +5,7 @@ import { type KafkaBroker, kcat } from '../../test/support/kafka.js';
 import { type NatsServer, natsClient } from '../../test/support/nats.js';
 import { type Disk, mountDisk } from '../faults/disk.js';
 import { openLink } from '../faults/link.js';
-import { handles, signals } from '../faults/process.js';
+import { handles, memory, signals } from '../faults/process.js';
 import { serverFaults } from '../faults/server.js';
 import { shimOf } from '../faults/shim.js';
 import { halves } from '../invariants/files.js';
@@ -21,16 +21,17 @@ const ofBridge = [
   'kill-stopping',
   'pause',
   'handles',
+  'memory',
   'clock-ahead',
   'clock-back',
 ] as const;
 const link = ['delay', 'cut', 'reset', 'truncate', 'blackhole'] as const;
 
-/** Where a bridge writes to: its address, what can be done to it, and the numbers that are in it. */
-interface FarSide {
+/** A broker that is written to: its address, what can be done to it, and what is in it. */
+export interface FarSide {
   url: string;
   targets: Record<string, Target>;
-  numbers(): Promise<number[]>;
+  bodies(): Promise<string[]>;
   close(): Promise<void>;
 }
 
@@ -91,12 +92,13 @@ async function world(round: Round, farOf: (round: Round, topic: string) => Promi
     if (Date.now() > until) throw new Error(`the bridge does not begin: ${bridge.printed()}`);
   const owed = new Set<number>();
   const missing = async () => {
-    const there = new Set(await far.numbers().catch(() => []));
+    const bodies = await far.bodies().catch(() => []);
+    const there = new Set(bodies.map((body) => (JSON.parse(body) as { n: number }).n));
     return [...owed].filter((number) => !there.has(number));
   };
   return {
     targets: {
-      bridge: { ...signals(bridge), ...handles(bridge), ...shim },
+      bridge: { ...signals(bridge), ...handles(bridge), ...memory(bridge), ...shim },
       'link to the source': { ...source },
       source: { restart: () => broker.restart({ signal: 'SIGTERM' }) },
       disk: { ...disk },
@@ -151,7 +153,7 @@ async function publish(port: number, topic: string, owed: Set<number>, signal: A
   await client.endAsync();
 }
 
-async function toNats(round: Round, topic: string): Promise<FarSide> {
+export async function toNats(round: Round, topic: string): Promise<FarSide> {
   const server: NatsServer = await round.servers.nats();
   const sink = await openLink(server.port);
   const peer = await natsClient(server);
@@ -164,20 +166,20 @@ async function toNats(round: Round, topic: string): Promise<FarSide> {
       sink: serverFaults({ end: () => server.kill(), start: () => server.start() }),
       'link to the sink': { ...sink },
     },
-    async numbers() {
+    async bodies() {
       const client = await natsClient(server);
       const stream = await client.jetstream().streams.get(topic);
       const { last_seq: last } = (await stream.info()).state;
-      const numbers: number[] = [];
+      const bodies: string[] = [];
       if (last > 0) {
         const consumer = await stream.getConsumer();
         for await (const message of await consumer.consume({ max_messages: 2000 })) {
-          numbers.push((message.json() as { n: number }).n);
+          bodies.push(message.string());
           if (message.seq === last) break;
         }
       }
       await client.close();
-      return numbers;
+      return bodies;
     },
     close: () => sink.close(),
   };
@@ -189,8 +191,10 @@ async function toKafka(round: Round, topic: string): Promise<FarSide> {
   return {
     url: `kafka://${server.address}/${topic}`,
     targets: { sink: serverFaults({ end: () => server.kill(), start: () => server.start() }) },
-    numbers: async () =>
-      [...kcat(server.address, topic, '%s\n').matchAll(/"n":(\d+)/g)].map(([, n]) => Number(n)),
+    bodies: async () =>
+      kcat(server.address, topic, '%s\n')
+        .split('\n')
+        .filter((line) => line !== ''),
     close: async () => {},
   };
 }

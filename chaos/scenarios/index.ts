@@ -1,8 +1,14 @@
 import type { Scenario } from '../types.js';
 import { bridgeToKafka, bridgeToNats } from './bridge.js';
+import { device } from './device.js';
+import { loop } from './loop.js';
 import { pipeline } from './pipeline.js';
 import { platform } from './platform.js';
 import { postgres } from './postgres.js';
+import { rollout } from './rollout.js';
 
 /** All there are. */
-export const scenarios: readonly Scenario[] = [platform, bridgeToNats, bridgeToKafka, pipeline, postgres];
+export const scenarios: readonly Scenario[] = [
+  ...[platform, postgres, rollout, device],
+  ...[bridgeToNats, bridgeToKafka, loop, pipeline],
+];

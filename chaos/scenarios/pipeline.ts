@@ -5,7 +5,7 @@ import { pipelineStatus } from '../../src/lib/pipeline/index.js';
 import { millFiles } from '../../test/support/mill.js';
 import { halvesInStore, stepsOf } from '../../test/support/pipeline-store.js';
 import { type Disk, mountDisk } from '../faults/disk.js';
-import { handles, signals } from '../faults/process.js';
+import { handles, memory, signals } from '../faults/process.js';
 import { shimOf } from '../faults/shim.js';
 import { halves } from '../invariants/files.js';
 import { Program } from '../process.js';
@@ -22,7 +22,7 @@ export const pipeline: Scenario = {
   needs: [],
   faults: {
     runner: [
-      ...(['kill', 'kill-starting', 'kill-stopping', 'pause', 'handles'] as const),
+      ...(['kill', 'kill-starting', 'kill-stopping', 'pause', 'handles', 'memory'] as const),
       ...(['sync-error', 'clock-ahead', 'clock-back'] as const),
     ],
     disk: ['disk-full', 'read-only'],
@@ -66,7 +66,10 @@ async function pipelineWorld(round: Round): Promise<World> {
     runs++;
   };
   return {
-    targets: { runner: { ...signals(runner), ...handles(runner), ...shim }, disk: { ...disk } },
+    targets: {
+      runner: { ...signals(runner), ...handles(runner), ...memory(runner), ...shim },
+      disk: { ...disk },
+    },
     async load(signal) {
       runner.start();
       while (!signal.aborted) {

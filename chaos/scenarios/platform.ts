@@ -14,7 +14,7 @@ export const platform: Scenario = {
   needs: [],
   faults: {
     platform: [
-      ...(['kill', 'kill-starting', 'kill-stopping', 'pause', 'handles'] as const),
+      ...(['kill', 'kill-starting', 'kill-stopping', 'pause', 'handles', 'memory'] as const),
       ...(['sync-error', 'clock-ahead', 'clock-back'] as const),
     ],
     network: ['delay', 'cut', 'reset', 'truncate', 'blackhole'],

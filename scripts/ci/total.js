@@ -1,5 +1,5 @@
 // Sums up: node scripts/ci/total.js VITEST.json STEPS_PASSED STEPS_FAILED. What failed is said once more, so that the end of a long log
-// tells it; the last line is `N passed, N failed`.
+// tells it: few failures with more of their messages, many with their names. The last line is `N passed, N failed`.
 import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 
@@ -42,7 +42,14 @@ function counted() {
 }
 
 const tests = counted();
-for (const { name, message } of tests.failures) console.log(`FAILED ${name}\n${message}\n`);
+const shown = tests.failures.slice(0, 60);
+const lines = Math.max(1, Math.min(12, Math.floor(120 / shown.length)));
+for (const { name, message } of shown) {
+  const start = message.split('\n').slice(0, lines);
+  console.log([`FAILED ${name}`, ...start.map((line) => `  ${line}`.trimEnd())].join('\n'));
+}
+if (tests.failures.length > shown.length)
+  console.log(`FAILED ${tests.failures.length - shown.length} more tests`);
 const total = { passed: tests.passed + Number(passed), failed: tests.failed + Number(failed) };
 const skipped = tests.skipped > 0 ? `, ${tests.skipped} skipped` : '';
 console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);

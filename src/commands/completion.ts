@@ -6,7 +6,10 @@ import {
   completionScript,
   completionShells,
   completionTable,
+  documentList,
 } from '../lib/cli/index.js';
+import { catalogue } from '../lib/core/index.js';
+import { findTemplates } from '../lib/project/index.js';
 
 export default class Completion extends AiotCommand {
   static override summary = 'Print the script that completes commands and flags in your shell.';
@@ -24,7 +27,13 @@ export default class Completion extends AiotCommand {
   async run() {
     const { args } = await this.input(Completion);
     const shell = args.shell as CompletionShell;
-    const script = completionScript(shell, completionTable(this.config.commands, this.config.topics));
+    const named = {
+      docs: documentList().map(({ page }) => page),
+      explain: Object.keys(catalogue),
+      'init --template': (await findTemplates()).map(({ name }) => name),
+    };
+    const table = completionTable(this.config.commands, this.config.topics, named);
+    const script = completionScript(shell, table);
     this.print(script);
     return { shell, script };
   }

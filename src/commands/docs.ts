@@ -7,6 +7,7 @@ import {
   documentText,
   findInDocuments,
   next,
+  placeOf,
   table,
 } from '../lib/cli/index.js';
 import { AiotError } from '../lib/core/index.js';
@@ -45,7 +46,7 @@ export default class Docs extends AiotCommand {
           'nothing',
         ),
       );
-      if (found[0]) this.print(next(`aiot docs ${found[0].page}`));
+      if (found[0]) this.print(next(`aiot docs ${placeOf(found[0])}`));
       return found;
     }
     if (args.page !== undefined) {

@@ -4,6 +4,7 @@ import {
   askForProject,
   type Beginning,
   createAsker,
+  forTerminal,
   hertz,
   initText,
   labelFrom,
@@ -15,7 +16,8 @@ import { type ChipName, chipNames } from '../lib/model/index.js';
 import { initOwnProject, initProject, initResultSchema, surveyData } from '../lib/project/index.js';
 
 export default class Init extends AiotCommand {
-  static override summary = 'Make a project from a template: recordings to learn from, or a system to start.';
+  static override summary =
+    'Make a project: of a template (recordings to learn from, or a system to start), or of data of your own.';
   static override description =
     'On a terminal, and where neither --template nor --from says it, a few questions are asked. har-imu: resting, walking or on stairs, from real accelerometer recordings. motor-watch: normal or an anomaly, from a simulated motor. iot-kit: boards, routes and consumers over MQTT and Kafka. face-camera: faces from a camera, over two brokers into an object store. --from makes a project of data of your own, which is copied into it: a folder of CSV recordings, or a CSV file of rows; without labels it learns what is normal.';
   static override examples = [
@@ -91,7 +93,9 @@ export default class Init extends AiotCommand {
     if (!asks) return { name, template: template ?? 'har-imu' };
     const asker = createAsker(this.signal);
     try {
-      return await askForProject(asker, { dir, name }, (text) => process.stderr.write(`${text}\n`));
+      return await askForProject(asker, { dir, name }, (text) =>
+        process.stderr.write(forTerminal(`${text}\n`)),
+      );
     } finally {
       asker.close();
     }

@@ -8,6 +8,7 @@ import { badlyPrinted } from '../../chaos/invariants/printed.js';
 import { orphans } from '../../chaos/invariants/processes.js';
 import { faultsOf, scenarioOf, seedOf } from '../../chaos/plan.js';
 import { scenarios } from '../../chaos/scenarios/index.js';
+import { courseOf } from '../../chaos/soak/judge.js';
 import { root } from '../support/cli.js';
 import { runProgram } from '../support/programs.js';
 
@@ -32,11 +33,47 @@ describe('npm run chaos', () => {
     });
   });
 
+  it.each([
+    ['rollout', 'rollouts end', /is paused/],
+    ['device', 'every device works', /^started again it boots \d+, not \d+$/],
+  ])('sees in %s what is made to go wrong there', { timeout: 90_000 }, async (name, invariant, detail) => {
+    const { code, stdout, stderr } = await chaos('--rounds', '1', '--only', name, '--sabotage');
+    expect(code, stderr).toBe(1);
+    const found = { scenario: name, invariant, detail: expect.stringMatching(detail) };
+    expect(JSON.parse(stdout).violations, stderr).toContainEqual(expect.objectContaining(found));
+  });
+
   it('lists its scenarios, and refuses one that it does not have', async () => {
     const [list, unknown] = await Promise.all([chaos('--list'), chaos('--only', 'nothing')]);
     for (const { name, about } of scenarios) expect(list.stderr).toMatch(`${name.padEnd(12)}${about}`);
     expect(unknown.code).toBe(2);
     expect(unknown.stderr).toContain('no such scenario: nothing');
+  });
+});
+
+describe('npm run soak', () => {
+  it('tells of a process that leaks memory and handles', { timeout: 60_000 }, async () => {
+    const args = ['--import', 'tsx', join(root, 'chaos', 'soak', 'run.ts'), '--leak', '--for', '6s'];
+    const { code, stdout, stderr } = await runProgram(process.execPath, args, { cwd: root });
+    const { violations } = JSON.parse(stdout);
+    expect(code, stderr).toBe(1);
+    expect(violations).toEqual([
+      { invariant: 'is flat', detail: expect.stringMatching(/^leak memory went from \d+.* to \d+/) },
+      { invariant: 'is flat', detail: expect.stringMatching(/^leak handles went from \d+.* to \d+/) },
+    ]);
+  });
+
+  it('sees a slow leak through what goes up and down, and no leak where a program has only warmed up', () => {
+    const tolerance = { share: 0.1, atLeast: 16 };
+    const course = (valueAt: (share: number) => number) =>
+      courseOf(
+        Array.from({ length: 60 }, (_, i) => ({ atMs: i * 1000, value: valueAt(i / 59) + (i % 5) })),
+        tolerance,
+      );
+    expect(course((share) => 100 + 10 * share)).toMatchObject({ flat: true });
+    expect(course((share) => Math.min(100, 400 * share))).toMatchObject({ flat: true });
+    expect(course((share) => 100 + 60 * share)).toMatchObject({ flat: false });
+    expect(() => courseOf([{ atMs: 0, value: 1 }], tolerance)).toThrow('too few samples');
   });
 });
 
@@ -87,6 +124,12 @@ describe('the invariants', () => {
     expect(see(`aiot_${'x'.repeat(43)}`)).toHaveLength(1);
     expect(see('TypeError: x\n    at run (file:///app/dist/lib/a.js:1:2)')).toHaveLength(1);
     expect(see('AIOT_BUG: it broke')).toHaveLength(1);
+    // Of Node's own stack only where it could not open the program.
+    const nodesOwn = (file: string, from: string) =>
+      `node:fs:448\n  ^\n\nError: EMFILE: too many open files, open '/app/${file}'\n    at async open (${from})\n    at async readFile (node:internal/fs/promises:1249:14)\n {\n`;
+    expect(see(nodesOwn('bin/run.js', 'node:internal/fs/promises:637:25'))).toEqual([]);
+    expect(see(nodesOwn('dist/a.js', 'node:internal/fs/promises:637:25'))).toHaveLength(1);
+    expect(see(nodesOwn('bin/run.js', 'file:///app/dist/a.js:1:1'))).toHaveLength(1);
   });
 
   it('see a process that goes on, and end it', async () => {

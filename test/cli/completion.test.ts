@@ -54,6 +54,16 @@ describe('aiot completion', () => {
     [['aiot', '--json', 'device', 'li'], ['list']],
     [['aiot', 'device', 'list', '--sel'], ['--selector']],
     [['aiot', 'device', '--sel'], ['--selector']],
+    [['aiot', 'docs', 'quick'], ['quick-start']],
+    [
+      ['aiot', 'docs', 'tutorials/mot'],
+      ['tutorials/motion-on-a-pi', 'tutorials/motor'],
+    ],
+    [['aiot', 'explain', 'AIOT_DEVICE_EX'], ['AIOT_DEVICE_EXISTS']],
+    [
+      ['aiot', 'init', 'here', '--template', ''],
+      ['face-camera', 'har-imu', 'iot-kit', 'motor-watch'],
+    ],
     [
       ['aiot', 'model', 'train', '--kind', ''],
       ['mlp', 'cnn1d', 'ds-cnn', 'autoencoder'],

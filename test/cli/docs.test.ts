@@ -1,6 +1,12 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { documentList, documentText, findInDocuments } from '../../src/lib/cli/index.js';
+import {
+  documentList,
+  documentNamed,
+  documentText,
+  findInDocuments,
+  placeOf,
+} from '../../src/lib/cli/index.js';
 import { runCli } from '../support/cli.js';
 
 interface Section {
@@ -45,6 +51,12 @@ describe('aiot docs', () => {
       expect(`${heading} ${text}`.toLowerCase()).toMatch(/(?=.*mutual).*tls/s);
     const [first] = findInDocuments('rows of a table');
     expect(first).toMatchObject({ page: 'project', heading: 'Rows of a table' });
+    expect(findInDocuments('leave one out')[0]?.text).toMatch(/leave[ -]one[ -]out/i);
+    for (const words of ['mutual tls', 'telegram', 'update', 'label']) {
+      const best = findInDocuments(words)[0]!;
+      expect(['errors', 'benchmarks', 'dependencies']).not.toContain(best.page);
+      expect(documentNamed(placeOf(best)).heading, 'leads there').toBe(best.heading);
+    }
     expect((await runCli(['docs', '--find', 'xyzzy plugh', '--json'])).json).toEqual([]);
   });
 

@@ -41,3 +41,7 @@ it.each([
 ])('refuses "%s"', (pattern) => {
   expect(() => parseCron(pattern)).toThrow(/expected/);
 });
+
+it.each(['valueOf', 'constructor', '__proto__'])('is told what %s is not', (pattern) => {
+  expect(() => parseCron(pattern)).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
+});

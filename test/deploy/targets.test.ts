@@ -227,6 +227,21 @@ services:
     expect(files).toHaveLength(1);
   });
 
+  it('takes a rule of signs in a comment for no work', { timeout: 5000 }, async () => {
+    await writeFile(
+      join(dir, 'ruled.yaml'),
+      `${'#'.repeat(200)}\n# mine\n\n${' '.repeat(200)}\nnothing: 1\n`,
+    );
+    const values = join(dir, 'ruled.yaml');
+    const error = await renderDeployment({ target: 'argocd', out: join(dir, 'o'), values }).catch(
+      (caught) => caught,
+    );
+    expect(error).toMatchObject({
+      code: 'AIOT_DEPLOY_VALUES',
+      message: expect.stringContaining('ruled.yaml:5:'),
+    });
+  });
+
   it('writes no secret: what secrets.sh makes is in no rendered file, and for its owner alone', async () => {
     const targets: TargetName[] = ['k3s', 'compose'];
     const { execFileSync } = await import('node:child_process');

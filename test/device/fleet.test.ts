@@ -263,6 +263,48 @@ describe('a fleet of simulated devices', () => {
     expect(json).toMatchObject({ error: { code: 'AIOT_DEVICE_EXISTS' } });
     expect((await client.devices.get('real-1')).tags).toEqual({});
   });
+
+  it('leaves the devices of a fleet that runs alone, and takes them when it has ended', async () => {
+    const first = new AbortController();
+    let running = Promise.resolve();
+    await new Promise<void>((resolve, reject) => {
+      running = simulateFleet({
+        ...{
+          count: 3,
+          type: 'twice',
+          template: 'twice-#',
+          clock: 1,
+          mutual: 0,
+          download: 'once',
+          cleanUp: false,
+        },
+        network: { seed: 1, loss: 0, latencyMs: [0, 0], offline: 0, failRate: 0 },
+        signal: first.signal,
+        onEvent: ({ event }) => event === 'connected' && resolve(),
+      });
+      running.catch(reject);
+    });
+    const again = [
+      'device',
+      'simulate',
+      '--count',
+      '3',
+      '--type',
+      'twice',
+      '--template',
+      'twice-#',
+      '--for',
+      '1s',
+    ];
+    const { code, json } = await runCli([...again, '--json']);
+    expect({ code, json }).toMatchObject({ code: 1, json: { error: { code: 'AIOT_DEVICE_ONLINE' } } });
+    expect((await client.devices.list('online=true and name~twice-*')).length).toBe(3);
+
+    first.abort();
+    await running;
+    const { code: then, stderr } = await runCli([...again, '--json']);
+    expect(then, stderr).toBe(0);
+  });
 });
 
 it('reads shares, latencies and clocks, and says what it expected', () => {

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, it } from 'vitest';
+import { areas } from '../../bench/harness/area.js';
 import { root } from '../support/cli.js';
 
 const program = (folder: string) => `
@@ -30,6 +31,22 @@ it('leaves nothing behind of a benchmark that is interrupted', { timeout: 30_000
   expect(await exited).toEqual([143, null]);
   await expect.poll(() => started.filter(isRunning), { timeout: 5000 }).toEqual([]);
   expect(existsSync(folder)).toBe(false);
+});
+
+it('makes each figure that the table of promises names, and each of its cases is named on the page', async () => {
+  const page = readFileSync(join(root, 'docs', 'benchmarks.md'), 'utf8');
+  const table = page.slice(page.indexOf('## Every promise'), page.indexOf('*Told* is'));
+  const named = [...table.matchAll(/\| ([^|]+) \|$/gm)].flatMap(
+    ([, last = '']) => last.match(/[a-z]+\/[a-z-]+/g) ?? [],
+  );
+  const cases = new Set<string>();
+  for (const [name, { load }] of Object.entries(areas))
+    for (const own of Object.keys((await load()).area.cases)) cases.add(`${name}/${own}`);
+  expect(named.length).toBeGreaterThan(40);
+  expect(named.filter((one) => !cases.has(one))).toEqual([]);
+  // Growth has a table of its own.
+  const missing = [...cases].filter((one) => !named.includes(one) && !one.endsWith('/growth'));
+  expect(missing).toEqual([]);
 });
 
 function isRunning(pid: number): boolean {

@@ -129,13 +129,62 @@ describe('the total of CI', () => {
     };
     const { said, ...end } = total(results, '1', '1');
     expect(end).toEqual({ line: '2 passed, 3 failed, 1 skipped', status: 1 });
-    expect(said).toContain('FAILED a.test.ts\nno module\n');
-    expect(said).toContain('FAILED b.test.ts > test 0\nError: not so\n');
+    expect(said).toContain('FAILED a.test.ts\n  no module\n');
+    expect(said).toContain('FAILED b.test.ts > test 0\n  Error: not so\n');
+  });
+
+  it('of many failures says the names and the start of each message', () => {
+    const failure = { status: 'failed', fullName: 'one', failureMessages: ['Error: 1\n2\n3'] };
+    const of = (count: number) => ({
+      testResults: [{ name: 'a.test.ts', status: 'failed', assertionResults: Array(count).fill(failure) }],
+    });
+    const { said, line } = total(of(70), '0', '0');
+    expect(line).toBe('0 passed, 70 failed');
+    const shown = Array.from({ length: 60 }, () => ['FAILED a.test.ts > one', '  Error: 1', '  2']).flat();
+    expect(said.trimEnd().split('\n')).toEqual([...shown, 'FAILED 10 more tests', line]);
+    expect(total(of(1), '0', '0').said).toContain('  Error: 1\n  2\n  3\n');
   });
 
   it('fails when no test has run', () => {
     expect(total({ testResults: [] }, '9', '0').status).toBe(1);
     expect(total('nonsense', '9', '0').status).toBe(1);
+  });
+});
+
+describe('a step of CI', () => {
+  /** What a run of these steps prints, by bash with .ci/run's own settings. */
+  function run(steps: string) {
+    const script = `set -euo pipefail; work=${folder}; source scripts/ci/step.sh\n${steps}\nfailed_steps`;
+    const { stdout, stderr } = spawnSync('bash', ['-c', script], {
+      ...{ cwd: root, encoding: 'utf8', timeout: 20_000 },
+    });
+    return (stdout + stderr)
+      .replaceAll(/\d+ s$/gm, 'N s')
+      .trimEnd()
+      .split('\n');
+  }
+
+  it('that failed says its last lines again at the end, those on stderr, too', () => {
+    const said = run(`talk() { seq 20; echo 'no such thing' >&2; return 3; }
+      step one true
+      step 'the talk' talk
+      step three echo fine
+      echo "$passed $failed"`);
+    expect(said.slice(0, 4)).toEqual(['── one', '── one: passed, N s', '── the talk', '1']);
+    const last = Array.from({ length: 11 }, (_, at) => `  ${at + 10}`);
+    expect(said.slice(22)).toEqual([
+      ...['20', 'no such thing', '── the talk: FAILED, N s', '── three', 'fine', '── three: passed, N s'],
+      ...['2 1', 'FAILED the talk', ...last, '  no such thing'],
+    ]);
+  });
+
+  it('keeps what the step sets, and does not wait for what it leaves running', () => {
+    const said = run(`set_it() { tarball=here; sleep 15 & left=$!; }
+      began=$SECONDS
+      step set set_it
+      kill "$left"
+      echo "$tarball $((SECONDS - began < 12))"`);
+    expect(said).toEqual(['── set', '── set: passed, N s', 'here 1']);
   });
 });
 

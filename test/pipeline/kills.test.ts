@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { newId } from '../../src/lib/core/index.js';
 import {
   cancelPipeline,
   pipelineHistory,
@@ -71,6 +72,19 @@ it.skipIf(process.platform !== 'linux')(
     }
   },
 );
+
+it('removes what a runner that was killed was writing', async () => {
+  const { dir } = await mill();
+  await runPipeline({ dir });
+  const left = ['.aiot/pipeline', '.aiot/pipeline/runs'].map((at) => join(dir, at, '.0123456789ab.tmp'));
+  left.push(join(dir, 'out', `.${newId('part')}.tmp`));
+  const others = join(dir, 'out', '.notes.tmp');
+  for (const file of [...left, others]) writeFileSync(file, '{');
+  writeFileSync(join(dir, 'seed.txt'), '2');
+  await runPipeline({ dir });
+  expect(left.filter((file) => existsSync(file))).toEqual([]);
+  expect(existsSync(others)).toBe(true);
+});
 
 it.skipIf(process.platform !== 'linux')(
   'is ended by cancel with its steps, and goes on where it was',

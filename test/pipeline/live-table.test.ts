@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { expect, it, vi } from 'vitest';
 import { liveTable } from '../../src/lib/cli/run-table.js';
+import { newId } from '../../src/lib/core/index.js';
 import { newRunRecord, newStepRecord, type StepState } from '../../src/lib/pipeline/run/record.js';
 
 const step = (name: string, state: StepState, more: object = {}) => ({
@@ -19,6 +20,7 @@ async function drawn(keep: boolean) {
       'p',
       { now: () => 0, sleep: async () => {} },
       {
+        run: newId('run', 0),
         asked: { until: null, force: false },
         steps: [
           step('extract', 'done', { seconds: 1.25 }),

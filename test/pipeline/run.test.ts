@@ -75,6 +75,17 @@ it('notices a content of the cache that was changed or lost, and an output that 
   expect(ran()).toHaveLength(5);
 });
 
+it('is the last one also where the clock was put back since', async () => {
+  const dir = await projectOf({
+    'aiot.yaml': 'name: late\npipeline:\n  steps: [{ name: a, run: ["true"] }]\n',
+  });
+  const at = (hours: number) => ({ ...quickClock, now: () => Date.now() + hours * 3_600_000 });
+  const ran: string[] = [];
+  for (const hours of [1, 0, -1]) ran.push((await runPipeline({ dir, clock: at(hours) })).run);
+  expect((await pipelineStatus({ dir })).run).toBe(ran[2]);
+  expect((await pipelineHistory({ dir })).map(({ run }) => run)).toEqual(ran.reverse());
+});
+
 it('stops at a gate, runs nothing behind it, and goes on beside it', async () => {
   const dir = await projectOf({
     'aiot.yaml': `name: gate

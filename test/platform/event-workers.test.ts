@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { Jobs } from '../../src/lib/platform/events/jobs/jobs.js';
 import { jobKind } from '../../src/lib/platform/events/jobs/kinds.js';
@@ -103,6 +103,23 @@ describe('the runner of jobs', () => {
       `job.start ${again.id}`,
       `job.end ${again.id}`,
     ]);
+  });
+
+  it('writes the end of one when the database takes it again, and goes on looking', async () => {
+    const away = new Error('the database does not answer');
+    const end = vi.spyOn(Jobs.prototype, 'end').mockRejectedValueOnce(away);
+    const look = vi.spyOn(JobRunner.prototype as unknown as { giveUpLost(): Promise<void> }, 'giveUpLost');
+    look.mockRejectedValueOnce(away);
+    try {
+      await during(async (jobs) => {
+        const { id } = await jobs.create({ kind: 'a.again' }, 'x');
+        await expect.poll(async () => (await jobs.get(id)).state, { timeout: 5000 }).toBe('done');
+        await expect.poll(() => look.mock.calls.length, { timeout: 5000 }).toBeGreaterThan(1);
+      });
+      expect(end).toHaveBeenCalledTimes(2);
+    } finally {
+      vi.restoreAllMocks();
+    }
   });
 
   it('ends one that somebody cancels, and leaves one to the next process when this one stops', async () => {

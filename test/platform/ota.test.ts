@@ -44,6 +44,7 @@ afterAll(async () => {
 });
 
 const start = (...more: string[]) => ['ota', 'start', '--selector', 'name~pump-*', ...more];
+const rolloutOf = (text: string) => /ro_\w+/.exec(text)![0];
 const sum = (waves: Record<string, unknown>[], what: string) =>
   waves.reduce((total, wave) => total + (wave[what] as number), 0);
 
@@ -262,6 +263,26 @@ describe('what is refused', () => {
     expect(await refusal(['ota', 'start', '--plan', at('no.json')])).toMatchObject({
       code: 'AIOT_ROLLOUT_PLAN',
     });
+  });
+
+  it('nobody who is away: it says whom it waits for', async () => {
+    const devices = [{ name: 'away-1', digest: '0'.repeat(64) }];
+    await client.devices.simulate({ type: 'virtual', devices });
+    const argv = [
+      'ota',
+      'start',
+      '--model',
+      'tiny@1',
+      '--selector',
+      'name=away-1',
+      '--deadline',
+      '2s',
+      '--wait',
+    ];
+    const run = await runCli(argv);
+    expect(run.code, run.stderr).toBe(1);
+    expect(run.stderr).toMatch(/not online, waited for until its deadline .*: away-1\n/);
+    expect((await runCli(['ota', 'watch', rolloutOf(run.stdout)])).stderr).not.toContain('not online');
   });
 
   it('devices of a rollout of higher priority', async () => {

@@ -7,7 +7,13 @@ import { batchHeader, RecordReader } from '../../src/lib/stream/kafka/wire/recor
 import { parseStreamUrl } from '../../src/lib/stream/url.js';
 
 /** The error code that a broker answers for one partition; anything but a number = none. Throwing is a lost connection. */
-type Says = (part: { node: number; partition: number; payloads: string[] }) => Promise<unknown>;
+type Says = (part: {
+  node: number;
+  partition: number;
+  payloads: string[];
+  /** Of the batch, ms since 1970. */
+  time: number;
+}) => Promise<unknown>;
 
 /** Brokers in memory that take batches as Kafka does: each producer's sequences on their own, what they have already once. */
 export interface FakeKafka {
@@ -47,7 +53,8 @@ export function fakeKafka(leaders: readonly number[], query = ''): FakeKafka {
       reader.next();
       return `${reader.value}`;
     });
-    const refused = await fake.before({ node, partition, payloads });
+    const part = { node, partition, payloads, time: Number(batch.readBigInt64BE(27)) };
+    const refused = await fake.before(part);
     if (typeof refused === 'number') return refused;
     const [place, sequence] = [`${partition} ${header.producerId}`, batch.readInt32BE(53)];
     const next = header.producerId < 0n ? undefined : sequences.get(place);
@@ -57,7 +64,7 @@ export function fakeKafka(leaders: readonly number[], query = ''): FakeKafka {
       sequences.set(place, sequence + payloads.length);
       logs.set(partition, [...(logs.get(partition) ?? []), ...payloads]);
     }
-    await fake.after({ node, partition, payloads });
+    await fake.after(part);
     return isThere ? 46 : 0;
   }
 

@@ -1,6 +1,6 @@
 import type { Random } from '../../src/lib/core/index.js';
 import type { Activation, Graph } from '../../src/lib/formats/index.js';
-import { GraphBuilder } from './tflite.js';
+import { GraphBuilder } from './graph-builder.js';
 
 /** An int8 MLP: `sizes` neurons, ReLU between, softmax at the end. */
 export function mlp(random: Random, sizes: number[]): Graph {

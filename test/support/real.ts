@@ -63,6 +63,8 @@ const parts = {
   openssl: () => onPath('openssl'),
   /** Photographs with and without faces (scripts/pictures.sh). */
   pictures: () => existsSync(join(picturesFolder, '.stamp')),
+  /** util-linux's, for limits of a process. */
+  prlimit: () => onPath('prlimit'),
   /** An emulator that runs the chips' real mask ROMs: AIOT_ESP_QEMU names its folder. */
   qemu: () => qemuFolder !== '' && existsSync(join(qemuFolder, 'pc-bios')),
   /** A server, and psql. */

@@ -42,6 +42,23 @@ describeReal('chromium', 'the dashboard in a browser', () => {
     await page.context().close();
   });
 
+  it('stays on the page that was asked for last, whichever comes last', async () => {
+    const { page, troubles } = await own.open('#/events');
+    await page.getByRole('heading', { name: 'Events' }).waitFor();
+    await page.route(/\/assets\/rollouts-/, async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      await route.continue();
+    });
+    const came = page.waitForResponse(/\/assets\/rollouts-/);
+    await page.getByRole('link', { name: 'Rollouts' }).click();
+    await page.getByRole('link', { name: 'Events' }).click();
+    await came;
+    await page.waitForTimeout(300);
+    expect(await page.getByRole('heading', { name: 'Events' }).isVisible()).toBe(true);
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+
   it('looks as it looked', async () => {
     const names = Array.from({ length: 30 }, (_, i) => ({
       name: `line-${i}`,

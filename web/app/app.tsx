@@ -133,11 +133,14 @@ function Current() {
   const error = useSignal<ApiError | undefined>(undefined);
   useEffect(() => {
     error.value = undefined;
+    // Who goes on before a page has come does not want it any more, whenever it comes.
+    let left = false;
     wanted?.load().then(
       (of) => {
-        page.value = { path: wanted.path, of };
+        if (!left) page.value = { path: wanted.path, of };
       },
       () => {
+        if (left) return;
         error.value = new ApiError(
           'AIOT_PLATFORM_UNREACHABLE',
           'This page could not be loaded.',
@@ -145,6 +148,9 @@ function Current() {
         );
       },
     );
+    return () => {
+      left = true;
+    };
   }, [wanted]);
   if (!wanted) {
     return <Failure error={new ApiError('AIOT_NOT_FOUND', 'There is no such page.')} />;

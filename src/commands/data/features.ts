@@ -61,7 +61,7 @@ export default class DataFeatures extends AiotCommand {
       resampleHz: flags.resample,
       labelFrom: flags['label-from'],
     });
-    if (text !== null) this.print(text);
+    if (text !== null) this.document(text);
     if (result.ranking) this.print(rankingText(result));
     if (flags.out === undefined) return result;
     this.print(

@@ -21,7 +21,7 @@ export default class DevicePorts extends AiotCommand {
     if (denied) this.print(next('aiot explain AIOT_SERIAL_DENIED'));
     else if (only)
       this.print(next(`aiot flash info --port ${only.path}`, `aiot monitor --port ${only.path}`));
-    else this.print(next('aiot explain AIOT_SERIAL_NOT_FOUND'));
+    else this.print(next('aiot explain AIOT_SERIAL_NOT_FOUND', 'aiot docs flash'));
     return ports;
   }
 }

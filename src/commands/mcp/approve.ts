@@ -1,6 +1,15 @@
 import { Args } from '@oclif/core';
 import { z } from 'zod';
-import { AiotCommand, approve, askedFor, bold, confirm, lineOf } from '../../lib/cli/index.js';
+import {
+  AiotCommand,
+  approve,
+  askedFor,
+  bold,
+  confirm,
+  forTerminal,
+  lineOf,
+  oneLine,
+} from '../../lib/cli/index.js';
 import { AiotError } from '../../lib/core/index.js';
 
 export default class McpApprove extends AiotCommand {
@@ -20,7 +29,8 @@ export default class McpApprove extends AiotCommand {
       throw new AiotError('AIOT_USAGE', 'an approval is given on a terminal alone', {
         next: `In a terminal: aiot mcp approve ${asked.id}`,
       });
-    process.stderr.write(`An agent wants to run, in ${asked.folder}:\n\n  ${bold(lineOf(asked))}\n\n`);
+    const what = `An agent wants to run, in ${oneLine(asked.folder)}:\n\n  ${bold(lineOf(asked))}\n\n`;
+    process.stderr.write(forTerminal(what));
     if (!(await confirm('Let it, once?', this.signal)))
       throw new AiotError('AIOT_INTERRUPTED', 'not approved');
     const { token, until } = await approve(asked);

@@ -30,11 +30,7 @@ export default class ModelList extends AiotCommand {
     this.print(table(head, rows, 'No models yet.'));
     const first = models.find(({ latest }) => latest.kind === 'model');
     this.print(
-      next(
-        first
-          ? `aiot model deploy ${first.name}@${first.latest.version} --to all${at}`
-          : `aiot model push${at}`,
-      ),
+      next(first ? `aiot model show ${first.name}@${first.latest.version}${at}` : `aiot model push${at}`),
     );
     return models;
   }

@@ -32,7 +32,8 @@ export default class OtaRehearse extends AiotCommand {
       },
     });
     this.print(rehearsalsText(plan, rehearsals));
-    this.print(next(`aiot ota start --plan ${args.plan} --wait`));
+    const start = `aiot ota start --plan ${args.plan} --wait`;
+    this.print(rehearsals.trouble > 0 ? next('aiot docs ota#waves-and-limits', start) : next(start));
     return rehearsals;
   }
 }

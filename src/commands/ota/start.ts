@@ -4,6 +4,7 @@ import {
   AiotCommand,
   again,
   next,
+  offlineNote,
   policyFlags,
   policyOf,
   rolloutNews,
@@ -52,6 +53,7 @@ export default class OtaStart extends AiotCommand {
       policy: flags.plan === undefined ? policyOf(flags) : undefined,
       ifAny: flags['if-any'],
       onProgress: (progress) => told(newsOf(progress.rollout)),
+      onOffline: (names) => this.note(offlineNote(names)),
       signal: this.signal,
     });
     if ('skipped' in rollout) {

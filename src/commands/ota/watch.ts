@@ -2,6 +2,7 @@ import {
   AiotCommand,
   again,
   next,
+  offlineNote,
   rolloutId,
   rolloutNews,
   rolloutText,
@@ -29,6 +30,7 @@ export default class OtaWatch extends AiotCommand {
     const rollout = await watchRollout(args.id, {
       ...{ context: flags.context, signal: this.signal },
       onProgress: (progress) => told(newsOf(progress.rollout)),
+      onOffline: (names) => this.note(offlineNote(names)),
     });
     const code = rolloutExit(rollout);
     if (code !== 0) this.exitsWith(code);

@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { AiotError } from '../core/index.js';
+import { forTerminal } from './render/style.js';
 
 /** What an answer was taken for, or why it is none. */
 export type Judged<T> = { value: T } | { problem: string };
@@ -39,18 +40,18 @@ export function createAsker(
   return {
     async ask({ text, otherwise, judge }) {
       for (;;) {
-        const shown = otherwise ? `${text} [${otherwise}] ` : `${text} `;
+        const shown = forTerminal(otherwise ? `${text} [${otherwise}] ` : `${text} `);
         const given = await lines
           .question(shown, { signal: AbortSignal.any([signal, closed.signal]) })
           .catch((error: unknown) => {
             if (signal.aborted || !closed.signal.aborted) throw error;
-            throw new AiotError('AIOT_USAGE', `${text} There was no answer.`, {
+            throw new AiotError('AIOT_USAGE', `there was no answer to: ${text}`, {
               next: 'Say it with flags instead: aiot init --help names them.',
             });
           });
         const judged = await judge(given.trim() || (otherwise ?? ''));
         if ('value' in judged) return judged.value;
-        output.write(`  ${judged.problem}\n`);
+        output.write(forTerminal(`  ${judged.problem}\n`));
       }
     },
     close: () => lines.close(),

@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { size } from '../core/index.js';
 import type { BoardRow } from '../flash/index.js';
 import type { Progress } from './progress.js';
-import { cyan, dim, green, red } from './render/style.js';
+import { cyan, dim, forTerminal, green, oneLine, red } from './render/style.js';
 import { bar } from './render/text.js';
 
 export interface RowsOptions {
@@ -37,7 +37,9 @@ export function boardRows(progress: Progress, options: RowsOptions): (row: Board
   const draw = () => {
     const { columns, lines } = measure();
     const shown = visible([...rows.values()], Math.max(1, lines - 1));
-    const text = shown.map((row) => `${eraseLine}${cut(rowText(row), columns - 1)}\n`).join('');
+    const text = shown
+      .map((row) => `${eraseLine}${forTerminal(cut(oneLine(rowText(row)), columns - 1))}\n`)
+      .join('');
     write(`${up(drawn)}${text}`);
     drawn = shown.length;
     last = now();
@@ -50,7 +52,8 @@ export function boardRows(progress: Progress, options: RowsOptions): (row: Board
     if (quiet) return;
     if (rows.size === 1) return showOne(progress, row);
     if (tty && (changed || now() - last >= frameMs)) draw();
-    else if (!tty && changed && row.stage !== 'waiting') write(`${dim('·')} ${plain(rowText(row, false))}\n`);
+    else if (!tty && changed && row.stage !== 'waiting')
+      write(forTerminal(`${dim('·')} ${plain(oneLine(rowText(row, false)))}\n`));
   };
 }
 

@@ -2,12 +2,12 @@ import { setMaxListeners } from 'node:events';
 import { stripVTControlCharacters } from 'node:util';
 import { Command, type Interfaces } from '@oclif/core';
 import type { ZodType } from 'zod';
-import { AiotError, letYoungHeapGrow } from '../core/index.js';
+import { AiotError, jsonLine, letYoungHeapGrow } from '../core/index.js';
 import { showError } from './errors.js';
 import { common } from './flags.js';
 import { createProgress, type Progress, type ProgressState } from './progress.js';
 import { drawsOver } from './redraw.js';
-import { useColor } from './render/style.js';
+import { forTerminal, useColor } from './render/style.js';
 import { openFile, type ReportAsked } from './report.js';
 import { switchedOn } from './switches.js';
 
@@ -68,22 +68,30 @@ export abstract class AiotCommand extends Command {
     return switchedOn('quiet', this.argv);
   }
 
-  /** The result for people, on stdout; nothing under --json. */
+  /** The result for people, on stdout; nothing under --json. What others have put into it does nothing to a terminal. */
   protected print(text: string): void {
     this.running?.end();
-    if (!this.jsonEnabled()) process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+    if (!this.jsonEnabled()) process.stdout.write(forTerminal(text.endsWith('\n') ? text : `${text}\n`));
+  }
+
+  /** A file that goes to stdout, and may go on into another: character by character, but not to a terminal. */
+  protected document(text: string): void {
+    this.running?.end();
+    const whole = text.endsWith('\n') ? text : `${text}\n`;
+    if (!this.jsonEnabled()) process.stdout.write(process.stdout.isTTY ? forTerminal(whole) : whole);
   }
 
   /** A line of progress, on stderr; nothing under --quiet. */
   protected note(text: string): void {
     if (this.quiet) return;
     this.running?.clear();
-    process.stderr.write(`${process.stderr.isTTY ? text : plain(text)}\n`);
+    const shown = forTerminal(text);
+    process.stderr.write(`${process.stderr.isTTY ? shown : plain(shown)}\n`);
   }
 
   /** One step of long work as a JSON line on stderr, under --json and where it is not quiet: for programs that watch. */
   protected event(value: object): void {
-    if (this.jsonEnabled() && !this.quiet) process.stderr.write(`${JSON.stringify(value)}\n`);
+    if (this.jsonEnabled() && !this.quiet) process.stderr.write(`${jsonLine(value)}\n`);
   }
 
   /**
@@ -113,7 +121,7 @@ export abstract class AiotCommand extends Command {
   /** One item of an endless output: a JSON line on stdout under --json, the given text otherwise. */
   protected item(value: unknown, text: () => string): void {
     this.running?.clear();
-    process.stdout.write(`${this.jsonEnabled() ? JSON.stringify(value) : text()}\n`);
+    process.stdout.write(`${this.jsonEnabled() ? jsonLine(value) : forTerminal(text())}\n`);
   }
 
   /**
@@ -180,7 +188,7 @@ export abstract class AiotCommand extends Command {
 
   /** One line. Streams that have printed their items as lines return undefined and get no further one. */
   override logJson(value: unknown): void {
-    if (value !== undefined) process.stdout.write(`${JSON.stringify(value)}\n`);
+    if (value !== undefined) process.stdout.write(`${jsonLine(value)}\n`);
   }
 
   override async catch(error: unknown): Promise<void> {

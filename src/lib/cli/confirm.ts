@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { AiotError } from '../core/index.js';
+import { forTerminal } from './render/style.js';
 
 /**
  * Asks on the terminal whether to go on; only `y` and `yes` are one. @throws AIOT_USAGE without a terminal: nothing asks
@@ -20,7 +21,7 @@ export async function confirm(
   }
   const lines = createInterface({ input, output });
   try {
-    const answer = await lines.question(`${question} [y/N] `, { signal });
+    const answer = await lines.question(forTerminal(`${question} [y/N] `), { signal });
     return /^y(es)?$/i.test(answer.trim());
   } finally {
     lines.close();

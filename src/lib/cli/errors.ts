@@ -1,10 +1,10 @@
 import { Errors } from '@oclif/core';
-import { AiotError } from '../core/index.js';
+import { AiotError, jsonLine, machineFailure } from '../core/index.js';
 import { forProject } from './again.js';
-import { bold, dim, red } from './render/style.js';
+import { bold, dim, forTerminal, red } from './render/style.js';
 import { flagSentence, usageError } from './usage.js';
 
-/** oclif's own errors are usage errors; anything else unknown is a bug of ours. */
+/** oclif's own errors are usage errors, and a machine may fail; anything else unknown is a bug of ours. */
 export function asAiotError(error: unknown): AiotError {
   if (error instanceof AiotError) {
     const message = flagSentence(error.message);
@@ -14,7 +14,7 @@ export function asAiotError(error: unknown): AiotError {
   if (error instanceof Error && error.name === 'AbortError' && error.cause instanceof AiotError)
     return error.cause;
   const message = error instanceof Error ? error.message : String(error);
-  return new AiotError('AIOT_BUG', message, { cause: error });
+  return machineFailure(error) ?? new AiotError('AIOT_BUG', message, { cause: error });
 }
 
 export interface ErrorStyle {
@@ -33,14 +33,16 @@ export function showError(error: unknown, style: ErrorStyle): void {
   const known = asAiotError(error);
   const next = forProject(known.next, style.argv ?? []);
   const shown = next === known.next ? known : new AiotError(known.code, known.message, { ...known, next });
-  if (style.json) process.stdout.write(`${JSON.stringify({ error: shown.toJSON() })}\n`);
+  if (style.json) process.stdout.write(`${jsonLine({ error: shown.toJSON() })}\n`);
   else process.stderr.write(renderError(shown));
-  if (style.debug || shown.family === 'bug') process.stderr.write(`${dim(stackOf(error))}\n`);
+  if (style.debug || shown.family === 'bug') process.stderr.write(forTerminal(`${dim(stackOf(error))}\n`));
   process.exitCode = shown.exit;
 }
 
+/** Lines after the first are set in: what an error quotes cannot look like another error, or like a result. */
 export function renderError(error: AiotError): string {
-  return `${red('✗')} ${bold(`${error.code}:`)} ${error.message}\n  ${dim('Try:')} ${error.next}\n`;
+  const [message, advice] = [error.message, error.next].map((text) => text.replaceAll('\n', '\n  '));
+  return forTerminal(`${red('✗')} ${bold(`${error.code}:`)} ${message}\n  ${dim('Try:')} ${advice}\n`);
 }
 
 function stackOf(error: unknown): string {

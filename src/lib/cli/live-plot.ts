@@ -1,5 +1,6 @@
 import { drawsOver, Redraw } from './redraw.js';
 import { plotText, type Series } from './render/plot.js';
+import { forTerminal } from './render/style.js';
 import { cut } from './render/text.js';
 
 /** Asked anew for each picture: a terminal changes its size. */
@@ -64,7 +65,7 @@ export class LivePlot {
 
   /** A line above the plot. */
   line(text: string): void {
-    this.screen.write(`${this.picture.away()}${text}\n`);
+    this.screen.write(`${this.picture.away()}${forTerminal(text)}\n`);
     if (this.screen.columns !== null && this.series.size > 0)
       this.timer ??= setTimeout(() => this.draw(), frameMs);
   }
@@ -86,7 +87,7 @@ export class LivePlot {
     );
     const shown: Series[] = [...this.series].map(([name, values]) => ({ name, values }));
     const text = plotText(shown, Math.max(1, Math.min(100, (columns ?? 80) - 1)), height);
-    if (columns === null) this.screen.write(`${text}\n`);
+    if (columns === null) this.screen.write(`${forTerminal(text)}\n`);
     else
       this.screen.write(
         this.picture.over([...(headed ? [cut(this.head, columns - 1)] : []), ...text.split('\n')]),

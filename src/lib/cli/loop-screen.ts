@@ -2,7 +2,7 @@ import type { ReadStream } from 'node:tty';
 import type { Answer, LoopBegun, LoopOptions } from '../loop/index.js';
 import { drawsOver, Redraw } from './redraw.js';
 import { answerLine, loopFrame, spreadMs, spreadParts } from './render/loop.js';
-import { dim } from './render/style.js';
+import { dim, forTerminal } from './render/style.js';
 
 export interface LoopScreenOptions {
   /** Null: nothing is shown but notes. */
@@ -127,7 +127,7 @@ export class LoopScreen {
     if (!answer.changed) return;
     this.since = answer.t;
     const { stdout } = this.options;
-    if (stdout && !drawsOver(stdout)) stdout.write(`${answerLine(answer)}\n`);
+    if (stdout && !drawsOver(stdout)) stdout.write(forTerminal(`${answerLine(answer)}\n`));
   }
 
   /** A line above the view. */

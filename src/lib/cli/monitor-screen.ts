@@ -3,6 +3,7 @@ import type { MonitorControl, MonitorEvent, MonitorOptions } from '../flash/moni
 import { keysHelp } from './keys.js';
 import { LivePlot, screenOf } from './live-plot.js';
 import { monitorText } from './render/monitor.js';
+import { forTerminal } from './render/style.js';
 import { type Typed, typedKeys } from './typed.js';
 
 export interface MonitorScreenOptions {
@@ -63,6 +64,6 @@ export class MonitorScreen {
     if (!shown || (raw && shown.kind === 'line')) return;
     if (shown.kind === 'note') note(shown.text);
     else if (this.plot) this.plot.line(shown.text);
-    else stdout.write(`${shown.text}\n`);
+    else stdout.write(forTerminal(`${shown.text}\n`));
   }
 }

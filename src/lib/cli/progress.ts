@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { thousands } from '../core/index.js';
 import { Redraw } from './redraw.js';
-import { dim } from './render/style.js';
+import { dim, forTerminal, oneLine } from './render/style.js';
 import { bar } from './render/text.js';
 
 /** How far a piece of long work is. Without `total` nobody knows how much there is. */
@@ -59,7 +59,7 @@ function live(write: (text: string) => void, now: () => number): Progress {
       return;
     }
     const frame = frames[Math.floor(now() / frameMs) % frames.length] ?? '';
-    const line = `${frame} ${barOf(state)}${state.text}${countOf(state)}`;
+    const line = `${frame} ${barOf(state)}${stripVTControlCharacters(oneLine(state.text))}${countOf(state)}`;
     const text = line.slice(0, room() - 1);
     write(`${picture.away()}${eraseShown()}${text}`);
     shown = text;
@@ -111,7 +111,7 @@ function lines(write: (text: string) => void): Progress {
       const key = tenth || text;
       if (key === last) return;
       last = key;
-      write(`${dim('·')} ${stripVTControlCharacters(text)}${tenth}\n`);
+      write(forTerminal(`${dim('·')} ${stripVTControlCharacters(oneLine(text))}${tenth}\n`));
     },
     clear: () => {},
     end: () => {},

@@ -1,4 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
+import { forTerminal } from './render/style.js';
 
 /** Whether a stream can be drawn over: a terminal, and not one that knows no cursor (TERM=dumb). */
 export function drawsOver(stream: { isTTY?: boolean }): boolean {
@@ -16,7 +17,7 @@ export class Redraw {
   over(lines: readonly string[]): string {
     const up = this.up();
     this.lines = lines;
-    return `${up}${lines.map((line) => `${line}\x1b[K\n`).join('')}\x1b[J`;
+    return `${up}${lines.map((line) => `${forTerminal(line)}\x1b[K\n`).join('')}\x1b[J`;
   }
 
   /** What takes them off the terminal. */

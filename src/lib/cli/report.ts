@@ -1,9 +1,8 @@
-import { spawn } from 'node:child_process';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Flags } from '@oclif/core';
-import { requireWritable, writeFileAtomic } from '../core/index.js';
+import { requireWritable, startProgram, writeFileAtomic } from '../core/index.js';
 import { html } from '../formats/index.js';
 import { shared } from './flags.js';
 
@@ -51,7 +50,7 @@ export async function openFile(
 ): Promise<boolean> {
   const [program, ...words] = openerOf(platform, env) ?? [];
   if (program === undefined) return false;
-  const child = spawn(program, [...words, resolve(file)], { detached: true, stdio: 'ignore', env });
+  const child = startProgram(program, [...words, resolve(file)], { detached: true, stdio: 'ignore', env });
   const begun = await new Promise<boolean>((done) => {
     child.once('error', () => done(false));
     child.once('spawn', () => done(true));

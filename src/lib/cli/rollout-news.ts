@@ -38,6 +38,15 @@ export function rolloutNews(now: () => number = Date.now): (rollout: Rollout) =>
   };
 }
 
+/** Names that are told at most. */
+const named = 5;
+
+/** Who is waited for because it is not there. */
+export function offlineNote(names: readonly string[]): string {
+  const more = names.length > named ? `, and ${names.length - named} more` : '';
+  return `not online, waited for until its deadline (10m unless given): ${names.slice(0, named).join(', ')}${more}`;
+}
+
 /** Full: committed; half: under way; crossed: lost. Each has a sign of its own, for who sees no colours. */
 function waveLine(wave: Rollout['waves'][number], number: number): string {
   const lost = wave.failed + wave.rolledBack + wave.missed;

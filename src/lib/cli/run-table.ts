@@ -1,6 +1,6 @@
 import type { RunRecord, StepRecord } from '../pipeline/index.js';
 import { stepStateText } from './render/pipeline.js';
-import { cyan, dim, green, red } from './render/style.js';
+import { cyan, dim, forTerminal, green, oneLine, red } from './render/style.js';
 import { cut, elapsed } from './render/text.js';
 
 export interface RunTable {
@@ -22,6 +22,7 @@ export function createRunTable(options: { json: boolean; quiet: boolean; tty: bo
 
 /** @param write takes whole lines */
 export function plainLines(write: (text: string) => void): RunTable {
+  const tell = (text: string) => write(forTerminal(text));
   const told = new Set<string>();
   return {
     changed(_record, step) {
@@ -29,8 +30,8 @@ export function plainLines(write: (text: string) => void): RunTable {
       const key = `${step.name} ${step.state}`;
       if (told.has(key)) return;
       told.add(key);
-      if (step.state === 'running') write(`${dim('…')} ${step.name}\n`);
-      else write(`${markOf(step)} ${step.name}  ${besideOf(step)}\n`);
+      if (step.state === 'running') tell(`${dim('…')} ${step.name}\n`);
+      else tell(`${markOf(step)} ${step.name}  ${besideOf(step)}\n`);
     },
     said: () => {},
     end: async () => {},
@@ -86,10 +87,10 @@ export function liveTable({
           : markOf(step);
       const took = runs && step.started !== null ? elapsed(Date.now() - step.started) : '';
       const beside = runs ? dim(`${took}  ${saying.get(step.name) ?? ''}`) : besideOf(step);
-      return cut(`${mark} ${step.name.padEnd(widest)}  ${beside}`, columns() - 1);
+      return cut(oneLine(`${mark} ${step.name.padEnd(widest)}  ${beside}`), columns() - 1);
     });
     const back = drawn > 0 ? `\u001b[${drawn}A` : '';
-    write(`${back}${lines.map((line) => `\u001b[2K${line}\n`).join('')}`);
+    write(`${back}${lines.map((line) => `\u001b[2K${forTerminal(line)}\n`).join('')}`);
     drawn = lines.length;
     turn++;
   };

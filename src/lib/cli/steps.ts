@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { ListrDefaultRendererLogLevels } from 'listr2';
-import { bold, cyan, dim, green, red } from './render/style.js';
+import { bold, cyan, dim, forTerminal, green, oneLine, red } from './render/style.js';
 import { elapsed } from './render/text.js';
 
 /** One thing to do out of a list of things to do in turn. */
@@ -55,8 +55,9 @@ async function runPlain(
   title: string,
   steps: readonly Step[],
   signal: AbortSignal,
-  write: (text: string) => void,
+  put: (text: string) => void,
 ): Promise<void> {
+  const write = (text: string) => put(forTerminal(text));
   write(`${bold(title)}\n`);
   for (const [i, step] of steps.entries()) {
     const name = `${dim(`${i + 1}/${steps.length}`)} ${step.title}`;
@@ -79,20 +80,21 @@ async function runLive(title: string, steps: readonly Step[], signal: AbortSigna
   // The list is progress, so it is drawn on stderr; listr2 draws on what it takes for stdout.
   const processOutput = new ProcessOutput(process.stderr, process.stderr);
   const logger = new ListrLogger<ListrDefaultRendererLogLevels>({ useIcons: true, processOutput });
-  process.stderr.write(`${bold(title)}\n`);
+  process.stderr.write(forTerminal(`${bold(title)}\n`));
   const list = new Listr(
     steps.map((step) => ({
-      title: step.title,
+      title: forTerminal(step.title),
       task: async (_context, task) => {
         const started = performance.now();
         const figures = await runOne(
           step,
           (text) => {
-            task.output = dim(text);
+            task.output = forTerminal(dim(oneLine(text)));
           },
           signal,
         );
-        task.title = `${step.title}${beside(figures)} ${dim(`(${elapsed(performance.now() - started)})`)}`;
+        const took = dim(`(${elapsed(performance.now() - started)})`);
+        task.title = forTerminal(`${step.title}${beside(figures)} ${took}`);
       },
     })),
     {
@@ -109,5 +111,5 @@ async function runLive(title: string, steps: readonly Step[], signal: AbortSigna
 }
 
 function beside(figures: string): string {
-  return figures ? `  ${cyan(stripVTControlCharacters(figures))}` : '';
+  return figures ? `  ${cyan(stripVTControlCharacters(oneLine(figures)))}` : '';
 }

@@ -1,4 +1,4 @@
-import { AiotError, size } from '../core/index.js';
+import { AiotError, jsonLine, size } from '../core/index.js';
 import {
   createStatistics,
   decoderFor,
@@ -13,7 +13,7 @@ import { LivePlot, screenOf } from './live-plot.js';
 import { drawsOver } from './redraw.js';
 import { messageText, streamStatisticsText } from './render/message.js';
 import { sparkline } from './render/sparkline.js';
-import { cyan, dim } from './render/style.js';
+import { cyan, dim, forTerminal } from './render/style.js';
 import { thumbnail } from './render/thumbnail.js';
 import { timeOfDay } from './render/time.js';
 
@@ -54,11 +54,13 @@ export async function createTailView(options: TailViewOptions): Promise<TailView
     ? async (batch: readonly Shown[]) =>
         (
           await Promise.all(
-            batch.map(async (shown) => `${prettyLine(shown)}${await thumbnail(shown.message.payload)}`),
+            batch.map(
+              async (shown) => `${prettyLine(shown)}${forTerminal(await thumbnail(shown.message.payload))}`,
+            ),
           )
         ).join('')
     : (batch: readonly Shown[]) => batch.map(prettyLine).join('');
-  const prettyLine = (shown: Shown) => `${messageText(shown, options.several)}\n`;
+  const prettyLine = (shown: Shown) => forTerminal(`${messageText(shown, options.several)}\n`);
   const print = await printerFor({ ...options, pretty });
   return {
     show(batch) {
@@ -104,7 +106,7 @@ function rateView({ json, write, stdout }: TailViewOptions): TailView {
       const lost = dropped > 0 ? `  ${dropped} dropped` : '';
       const drawn = drawsOver(stdout) ? `  ${course}` : '';
       const text = `${timeOfDay(line.time)}  ${Math.round(rate)} messages/s  ${size(Math.round(byteRate))}/s  ${seen} in all${lost}${drawn}`;
-      void write(`${json ? JSON.stringify(line) : text}\n`);
+      void write(`${json ? jsonLine(line) : forTerminal(text)}\n`);
     },
     end: () => undefined,
   };
@@ -116,7 +118,7 @@ async function statsView({ json, write }: TailViewOptions): Promise<TailView> {
     show: (batch) => statistics.add(batch),
     async end({ dropped }) {
       const result = statistics.result(dropped);
-      if (!json) await write(`${streamStatisticsText(result)}\n`);
+      if (!json) await write(forTerminal(`${streamStatisticsText(result)}\n`));
       return result;
     },
   };

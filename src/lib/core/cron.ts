@@ -34,7 +34,8 @@ export type Cron = (after: number) => number | null;
  * @throws AIOT_USAGE
  */
 export function parseCron(pattern: string): Cron {
-  const words = (shorthands[pattern.trim()] ?? pattern).trim().split(/\s+/);
+  const short = pattern.trim();
+  const words = (Object.hasOwn(shorthands, short) ? shorthands[short]! : short).split(/\s+/);
   if (words.length !== fields.length) {
     throw new AiotError('AIOT_USAGE', `expected five fields such as "0 3 * * *"; got "${pattern}"`);
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, readFile, readlink, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, readlink, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { AiotError, systemCode } from './errors/index.js';
 import { targetOf } from './target.js';
@@ -8,12 +8,12 @@ import { targetOf } from './target.js';
 /**
  * Writes the whole file or nothing: temp file in the same folder, fsync, rename, fsync of the folder.
  * Makes missing folders; what a link leads to is written, and nothing but a file is replaced.
- * @throws AIOT_FILE_NOT_WRITABLE, AIOT_USAGE (an empty name)
+ * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL, AIOT_USAGE (an empty name)
  */
 export async function writeFileAtomic(path: string, data: Uint8Array | string, mode = 0o644): Promise<void> {
   const target = await targetOf(path);
   const folder = dirname(target);
-  const temporary = join(folder, `.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = temporaryIn(folder);
   try {
     await makeMissing(resolve(folder));
     const file = await open(temporary, 'wx', mode);
@@ -27,25 +27,57 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string, m
     await syncFolder(folder);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
-    throw new AiotError(
-      'AIOT_FILE_NOT_WRITABLE',
-      `cannot write ${path} (${systemCode(error) ?? 'unknown error'})`,
-      {
-        cause: error,
-        endpoint: path,
-      },
-    );
+    throw unwritable(path, error);
   }
+}
+
+const temporaryIn = (folder: string) => join(folder, `.${randomBytes(6).toString('hex')}.tmp`);
+
+/** What `writeFileAtomic` has left in a folder where its process was killed. For who knows that nobody writes there now. */
+export async function removeLeftovers(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => []))
+    if (/^\.[0-9a-f]{12}\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
+}
+
+/** Somebody may make room. */
+const isFull = (code: string | undefined) => code === 'ENOSPC' || code === 'EDQUOT';
+
+/** What a file system said when a path was written, as the error to throw. @param doing what was tried, before the path */
+export function unwritable(path: string, error: unknown, doing = 'write'): AiotError {
+  if (error instanceof AiotError) return error;
+  const code = systemCode(error);
+  const full = isFull(code);
+  const details = { cause: error, endpoint: path, retryable: full };
+  const message = `cannot ${doing} ${path} (${code ?? 'unknown error'})`;
+  return new AiotError(full ? 'AIOT_DISK_FULL' : 'AIOT_FILE_NOT_WRITABLE', message, details);
+}
+
+/**
+ * For who would else call an error a bug: a disk that fails, and a process that may open no more files, are the machine's, wherever
+ * in the code they are met. undefined for any other error.
+ */
+export function machineFailure(error: unknown): AiotError | undefined {
+  const code = systemCode(error);
+  const message = error instanceof Error ? error.message : '';
+  if (isFull(code)) return new AiotError('AIOT_DISK_FULL', message, { cause: error, retryable: true });
+  if (code === 'EIO' || code === 'EROFS')
+    return new AiotError('AIOT_FILE_NOT_WRITABLE', message, { cause: error });
+  if (code === 'EMFILE' || code === 'ENFILE')
+    return new AiotError('AIOT_FILE_NOT_READABLE', message, {
+      cause: error,
+      next: 'Raise the limit of open files (ulimit -n, LimitNOFILE= of a unit), and repeat.',
+    });
+  return undefined;
 }
 
 /**
  * Refuses early what `writeFileAtomic` would refuse after long work; leaves nothing behind.
- * @throws AIOT_FILE_NOT_WRITABLE
+ * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 export async function requireWritable(path: string): Promise<void> {
   const target = await targetOf(path);
   const folder = dirname(target);
-  const trial = join(folder, `.${randomBytes(6).toString('hex')}.tmp`);
+  const trial = temporaryIn(folder);
   const isNew = await stat(folder).then(
     () => false,
     () => true,
@@ -63,17 +95,13 @@ export async function requireWritable(path: string): Promise<void> {
 
 /**
  * Makes a folder and those above it where they are missing; returns the topmost that had to be made.
- * @throws AIOT_FILE_NOT_WRITABLE
+ * @throws AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
 export async function makeFolder(path: string, mode?: number): Promise<string | undefined> {
   try {
     return await makeMissing(resolve(path), mode);
   } catch (error) {
-    const reason = systemCode(error) ?? 'unknown error';
-    throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot make the folder ${path} (${reason})`, {
-      cause: error,
-      endpoint: path,
-    });
+    throw unwritable(path, error, 'make the folder');
   }
 }
 

@@ -24,6 +24,18 @@ export function keepHeapSmall(): void {
   keepYoungHeapSmall();
 }
 
+let resident = 0;
+
+/** Memory of this process, bytes; what it was last where it cannot be read now: the system is asked by a file, and may have none left. */
+export function residentBytes(): number {
+  try {
+    resident = process.memoryUsage.rss();
+  } catch {
+    // EMFILE: no reason to end.
+  }
+  return resident;
+}
+
 /**
  * Gives back now what a beginning needed (a bundle's files, a dataset). Not before much is under way at once: the heap that V8 then
  * allows itself is larger, a bridge's by 15 MB.

@@ -16,3 +16,9 @@ export function newId(prefix: string, now: number = Date.now()): string {
   for (const byte of randomBytes(16)) random += alphabet[byte % 32];
   return `${prefix}_${time}${random}`;
 }
+
+/** The time, ms since 1970, in an id of `newId`. */
+export function timeOfId(id: string): number {
+  const time = id.slice(-26, -16);
+  return [...time].reduce((sum, letter) => sum * 32 + alphabet.indexOf(letter), 0);
+}

@@ -26,24 +26,34 @@ export {
 } from './contexts.js';
 export { type Cron, parseCron } from './cron.js';
 export * from './crypto.js';
+export { dictionary } from './dictionary.js';
 export { formatDuration, parseDuration } from './duration.js';
 export * from './errors/index.js';
 export { decimalOf, elapsed, percent, plural, size, thousands } from './figures.js';
 export {
+  machineFailure,
   makeFolder,
   readBytes,
   readJson,
   readText,
+  removeLeftovers,
   requireFile,
   requireWritable,
   syncFolder,
+  unwritable,
   writeFileAtomic,
   writeJsonAtomic,
 } from './files.js';
 export { cacheFolder, configFolder, dataFolder } from './folders.js';
-export { collectGarbage, keepHeapSmall, keepYoungHeapSmall, letYoungHeapGrow } from './heap.js';
+export {
+  collectGarbage,
+  keepHeapSmall,
+  keepYoungHeapSmall,
+  letYoungHeapGrow,
+  residentBytes,
+} from './heap.js';
 export { httpAgent } from './http-agent.js';
-export { namePattern, newId } from './ids.js';
+export { namePattern, newId, timeOfId } from './ids.js';
 export { issueText } from './issues.js';
 export { canonicalJson } from './json.js';
 export { takeLock, withLock } from './lock.js';
@@ -53,6 +63,8 @@ export { type Notify, notifierFor } from './notify.js';
 export { refuseInputs, writeTogether } from './outputs.js';
 export { type PlatformUnitOptions, platformUnit } from './platform-unit.js';
 export { inParallel } from './pool.js';
+export { preload } from './preload.js';
+export { jsonLine, printable, printableJson, printableLines, printablePayload } from './printable.js';
 export { projectJsonSchema } from './project/json-schema.js';
 export { needsLabels } from './project/labels.js';
 export { defaultProject, loadProject, type Project, parseProject } from './project/load.js';
@@ -70,7 +82,9 @@ export {
 export { bytesOf } from './project/sizes.js';
 export { gaussian, type Random, seededRandom, shuffled, shuffledNumbers } from './random.js';
 export { roundHalfAway } from './round.js';
+export { startProgram } from './start-program.js';
 export { confined, packagesOf, unitQuoted, unitSections, unitValue, unitWord, writeUnit } from './systemd.js';
 export { isUntrusted } from './tls.js';
 export { aiotVersion, packageRoot } from './version.js';
 export { type Problem, parseYaml } from './yaml.js';
+export { deepestYaml, tooDeepYaml } from './yaml-depth.js';

@@ -13,7 +13,7 @@ import { nativePart } from './native.js';
 export async function takeLock(path: string, waitMs = 0): Promise<(() => void) | null> {
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
   await makeFolder(dirname(path), 0o700);
-  for (const deadline = Date.now() + waitMs; ; await delay(25)) {
+  for (const deadline = performance.now() + waitMs; ; await delay(25)) {
     let lock: InstanceType<typeof Database> | undefined;
     try {
       lock = new Database(path, { timeout: 0 });
@@ -31,7 +31,7 @@ export async function takeLock(path: string, waitMs = 0): Promise<(() => void) |
           endpoint: path,
         });
       }
-      if (Date.now() >= deadline) return null;
+      if (performance.now() >= deadline) return null;
     }
   }
 }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { startProgram } from './start-program.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -21,7 +21,7 @@ export function notifierFor(
     watchdogMs: watched && microseconds > 0 ? microseconds / 1000 : undefined,
     notify: (...lines) =>
       new Promise((resolve) => {
-        const child = spawn(program, lines, {
+        const child = startProgram(program, lines, {
           stdio: 'ignore',
           env: { PATH: env.PATH, NOTIFY_SOCKET: socket },
           timeout: 10_000,

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { AiotError } from './errors/index.js';
 
 let known: string | undefined;
+let home: string | undefined;
 
 /** Version of this program, from its package.json; read once. */
 export function aiotVersion(): string {
@@ -11,8 +12,14 @@ export function aiotVersion(): string {
   return known;
 }
 
-/** The package's own folder: the nearest one above with aiot's package.json, from src, from dist and when installed. */
-export function packageRoot(from: string = fileURLToPath(import.meta.url)): string {
+/** The package's own folder: the nearest one above with aiot's package.json, from src, from dist and when installed; looked for once. */
+export function packageRoot(from?: string): string {
+  if (from !== undefined) return above(from);
+  home ??= above(fileURLToPath(import.meta.url));
+  return home;
+}
+
+function above(from: string): string {
   for (let folder = dirname(from); ; folder = dirname(folder)) {
     const file = join(folder, 'package.json');
     if (existsSync(file) && JSON.parse(readFileSync(file, 'utf8')).name === 'aiot') return folder;

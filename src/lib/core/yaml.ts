@@ -12,6 +12,7 @@ import {
 import type { z } from 'zod';
 import { AiotError, type ErrorCode } from './errors/index.js';
 import { show } from './project/show.js';
+import { deepestYaml, tooDeepYaml } from './yaml-depth.js';
 
 /** Something wrong in a file: where, and what was expected and found. */
 export interface Problem {
@@ -40,7 +41,10 @@ export function parseYaml<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const { code } = options;
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const deep = tooDeepYaml(text);
+  if (deep !== null) throw new AiotError(code, `${file}:${deep}:1: nested deeper than ${deepestYaml} levels`);
+  // Its warnings quote the file, which may hold secrets, on stderr, past --json and --quiet: what matters is refused below.
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, logLevel: 'error' });
   const at = (offset: number, reason: string) => {
     const { line, col } = lines.linePos(offset);
     return `${file}:${line}:${col}: ${reason}`;
@@ -77,6 +81,8 @@ function plain(document: Document, refuse: (offset: number, reason: string) => A
     Pair(_, { key }) {
       if (isScalar(key) && key.value === '__proto__')
         throw refuse(key.range?.[0] ?? 0, '__proto__: not a name that can be used');
+      if (isMap(key) || isSeq(key))
+        throw refuse(key.range?.[0] ?? 0, 'expected a name before the colon, got a list or a map');
     },
     Alias(_, alias, path) {
       const offset = alias.range?.[0] ?? 0;

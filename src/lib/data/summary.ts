@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { dictionary } from '../core/index.js';
 import type { SignalSpec } from '../signal/index.js';
 import { windowCount } from '../signal/index.js';
 import { repeatShare } from './check/repeats.js';
@@ -38,7 +39,7 @@ export function recordingLine({ id, label, device, rateHz, startedAt, columns }:
 export function datasetSummary(dataset: Dataset): DatasetSummary {
   const { name, fields, rateHz, digest } = dataset;
   const recordings = dataset.recordings.map(recordingLine);
-  const labels: DatasetSummary['labels'] = {};
+  const labels: DatasetSummary['labels'] = dictionary();
   for (const { label, samples, seconds } of recordings) {
     labels[label ?? ''] ??= { recordings: 0, samples: 0, seconds: 0 };
     const sum = labels[label ?? '']!;

@@ -26,6 +26,9 @@ function isTimeless({ windowSamples, lowpassHz, resampleHz, rateHz }: SignalSpec
   return windowSamples === 1 && lowpassHz === null && resampleHz === rateHz;
 }
 
+/** What a device loads with its first update. */
+export const laterParts = [() => import('../model/index.js'), () => import('undici')];
+
 /** The model room's interpreter: bit-exact, as on a chip. */
 export const interpreterRuntime: ModelRuntime = {
   async load(bytes) {

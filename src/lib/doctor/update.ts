@@ -1,6 +1,5 @@
-import { spawn } from 'node:child_process';
 import { z } from 'zod';
-import { AiotError, aiotVersion, systemCode } from '../core/index.js';
+import { AiotError, aiotVersion, startProgram, systemCode } from '../core/index.js';
 import { compareVersions } from '../fleet/index.js';
 
 export const updateSchema = z.object({
@@ -38,9 +37,11 @@ export async function lookForUpdate({ check, timeoutMs, signal }: UpdateOptions)
 function latestVersion(timeoutMs: number, signal: AbortSignal | undefined): Promise<string> {
   const limit = AbortSignal.timeout(timeoutMs);
   return new Promise((resolve, reject) => {
-    const child = spawn('npm', ['view', 'aiot@latest', 'version', '--json'], {
+    const child = startProgram('npm', ['view', 'aiot@latest', 'version', '--json'], {
       stdio: ['ignore', 'pipe', 'pipe'],
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      // Without a network npm would try three times, for a minute and more.
+      env: { ...process.env, npm_config_fetch_retries: '0' },
       // npm.cmd there.
       shell: process.platform === 'win32',
     });

@@ -86,8 +86,8 @@ export async function cancelPipeline(options: {
   if (runner && (await isAlive(runner))) {
     await writeFileAtomic(cancelFile(folders, record.run), '');
     process.kill(runner.pid, 'SIGTERM');
-    const deadline = Date.now() + 15_000;
-    while (Date.now() < deadline && (await isAlive(runner))) {
+    const deadline = performance.now() + 15_000;
+    while (performance.now() < deadline && (await isAlive(runner))) {
       if ((await readRun(folders, record.run)).state !== 'running') break;
       await systemClock.sleep(30);
     }

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
-import { plural, size } from '../core/index.js';
+import { plural, residentBytes, size } from '../core/index.js';
 import { mayConnect } from '../fleet/index.js';
 import type { Condition, PlatformUrls } from '../registry/index.js';
 import { prunedCursor } from './events/read.js';
@@ -61,7 +61,7 @@ export async function conditionOf(parts: ConditionParts): Promise<Condition> {
       broker: engines?.broker === undefined ? 'embedded' : 'external',
     },
     disk,
-    memoryBytes: process.memoryUsage.rss(),
+    memoryBytes: residentBytes(),
     certificates: ends,
     lag,
   };

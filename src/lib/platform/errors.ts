@@ -13,6 +13,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   AIOT_DATABASE_UNREACHABLE: 503,
   AIOT_DEVICE_CHANGED: 409,
   AIOT_DEVICE_EXISTS: 409,
+  AIOT_DEVICE_ONLINE: 409,
   AIOT_DEVICE_STATE: 409,
   AIOT_DIGEST_MISMATCH: 422,
   AIOT_DISK_FULL: 507,
@@ -49,6 +50,9 @@ export function statusOf(error: AiotError): number {
   return statuses[error.code] ?? 400;
 }
 
+/** What a folder says that takes nothing; and a process that may open no further file. */
+const unwritable = new Set(['EROFS', 'EACCES', 'EPERM', 'EIO', 'EMFILE', 'ENFILE']);
+
 /** A failure of the disk or the database as the error that a caller can act on; other errors unchanged. */
 export function storageError(error: unknown): unknown {
   const code = systemCode(error);
@@ -58,7 +62,7 @@ export function storageError(error: unknown): unknown {
       retryable: false,
     });
   }
-  if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM' || code === 'EIO') {
+  if (code !== undefined && unwritable.has(code)) {
     return new AiotError('AIOT_FILE_NOT_WRITABLE', `the platform's folder cannot be written to (${code})`, {
       cause: error,
     });

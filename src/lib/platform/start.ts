@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { aiotVersion, sha256Hex, systemClock } from '../core/index.js';
+import { aiotVersion, preload, sha256Hex, systemClock } from '../core/index.js';
 import type { PlatformUrls } from '../registry/index.js';
 import { type Doors, openDoors } from './broker/doors.js';
 import { ingest } from './broker/ingest.js';
@@ -247,6 +247,7 @@ async function open(options: PlatformOptions, closers: Closers) {
     options.newToken || !(options.noToken || (await tokens.any())) ? await tokens.issue() : undefined,
   );
   log.debug({ urls }, 'ready');
+  preload(() => import('../model/index.js'));
   const loginLink = async (shown: string) => {
     const user = await tokens.identify(shown);
     return user && loginUrl(urls.http, (await state.logins.link(user)).code);

@@ -4,6 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import {
   AiotError,
+  dictionary,
   namePattern,
   type ProjectConfig,
   packageRoot,
@@ -151,7 +152,7 @@ async function assemble(
 }
 
 function counted(entries: { label: string | null; samples: number }[]) {
-  const labels: Record<string, number> = {};
+  const labels = dictionary<number>();
   for (const { label } of entries) if (label !== null) labels[label] = (labels[label] ?? 0) + 1;
   return {
     recordings: entries.length,

@@ -97,7 +97,7 @@ export function deviceCalls(transport: Transport) {
         ...(mac === undefined ? {} : { mac }),
         ...(latest === undefined ? {} : { latest }),
       }),
-    /** Makes simulated devices, or gives those that are there new secrets. @throws AIOT_DEVICE_EXISTS */
+    /** Makes simulated devices, or gives those that are there new secrets. @throws AIOT_DEVICE_EXISTS, AIOT_DEVICE_ONLINE */
     simulate: (request: SimulatedRequest): Promise<SimulatedReply> =>
       transport.json('PUT', '/devices/simulated', simulatedReplySchema, request),
     /** By the device itself: it is in the field. */

@@ -1,12 +1,18 @@
+import { AiotError } from '../core/index.js';
+
 /** One server-sent event. `id` is where its stream stands behind it; an event without data says only that. */
 export interface SentEvent {
   id: string | null;
   data: string | null;
 }
 
+/** Characters of one event: more than any body of the API may have. */
+const longestEvent = 4 * 1024 * 1024;
+
 /**
  * Server-sent events (HTML standard, 9.2.6 "Interpreting an event stream"; names and retry times are not used here, comments are
  * heartbeats).
+ * @throws AIOT_PLATFORM_FAILED for an event that is too long, or that never ends
  */
 export async function* sentEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<SentEvent> {
   const decoder = new TextDecoder();
@@ -14,6 +20,7 @@ export async function* sentEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
   let data: string[] = [];
   let id: string | null = null;
   let news = false;
+  let length = 0;
   for await (const chunk of body) {
     rest += decoder.decode(chunk, { stream: true });
     const lines = rest.split(/\r\n|\n|\r(?!$)/);
@@ -23,7 +30,9 @@ export async function* sentEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
         if (news) yield { id, data: data.length > 0 ? data.join('\n') : null };
         data = [];
         news = false;
+        length = 0;
       } else if (line.startsWith('data:')) {
+        length += line.length;
         data.push(line.slice(line[5] === ' ' ? 6 : 5));
         news = true;
       } else if (line.startsWith('id:')) {
@@ -31,6 +40,8 @@ export async function* sentEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
         news = true;
       }
     }
+    if (rest.length + length > longestEvent)
+      throw new AiotError('AIOT_PLATFORM_FAILED', `an event is longer than ${longestEvent} characters`);
   }
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AiotError, issueText } from '../core/index.js';
+import { AiotError, dictionary, issueText } from '../core/index.js';
 
 /** A sensor's URL: `scheme://PLACE?name=value&…`. */
 export interface SensorUrl {
@@ -19,7 +19,7 @@ export function parseSensorUrl(url: string): SensorUrl {
   if (!scheme) throw refused(`expected a URL such as iio://lsm6dsox_accel, got ${url}`);
   const mark = rest.indexOf('?');
   const place = decoded(mark < 0 ? rest : rest.slice(0, mark));
-  const query: Record<string, string> = {};
+  const query = dictionary<string>();
   const pairs = mark < 0 ? [] : rest.slice(mark + 1).split('&');
   for (const pair of pairs.filter((part) => part !== '')) {
     const equals = pair.indexOf('=');

@@ -50,7 +50,6 @@ export { findProgram } from './outbound/program.js';
 export { retryAfterMs } from './outbound/retry.js';
 export { payloadFrom } from './payload.js';
 export * from './print/index.js';
-export { printable, printablePayload } from './printable.js';
 export * from './publish/index.js';
 export { createQueue, type Queue } from './queue.js';
 export { type RecordOptions, record, recordedSchema } from './record/record.js';

@@ -1,4 +1,4 @@
-import { AiotError } from '../core/index.js';
+import { AiotError, dictionary } from '../core/index.js';
 
 /** What adapters need of a stream's URL. */
 export interface StreamUrl {
@@ -62,7 +62,7 @@ export function parseStreamUrl(url: string): StreamUrl {
 }
 
 function queryOf(text: string, decode: (text: string) => string): Record<string, string> {
-  const query: Record<string, string> = {};
+  const query = dictionary<string>();
   for (const pair of text.split('&').filter((part) => part !== '')) {
     const equals = pair.indexOf('=');
     const name = decode(equals < 0 ? pair : pair.slice(0, equals));

@@ -171,6 +171,14 @@ describe('a CSV file as a source', () => {
     });
   });
 
+  it.each(['', '?fields=a,__proto__'])('refuses a column that an object would not keep %s', async (query) => {
+    const path = fresh();
+    await writeFile(path, 'a,__proto__\n1,2\n');
+    await expect(read(`file:${path}${query}`)).rejects.toMatchObject({
+      message: expect.stringContaining('__proto__ is not a name that can be used'),
+    });
+  });
+
   it('is read from standard input too', async () => {
     const input = Readable.from(['a,b\n1', ',2\n']);
     expect(await read('stdin:?format=csv', { input })).toEqual(['{"a":1,"b":2}']);

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { murmur2 } from '../../../src/lib/stream/kafka/partitioner.js';
 import { KafkaProducer } from '../../../src/lib/stream/kafka/producer.js';
 import { type FakeKafka, fakeKafka } from '../../support/fake-kafka.js';
@@ -93,4 +93,47 @@ it('a topic that is refused fails its own write alone', async () => {
   await taken;
   await producer.close();
   expect(Object.fromEntries(kafka.logs)).toEqual({ 1: ['yes'] });
+});
+
+describe('a clock that is set', () => {
+  const day = 86_400_000;
+  afterEach(() => vi.restoreAllMocks());
+  const setAhead = (ms: number) => {
+    const now = Date.now.bind(Date);
+    vi.spyOn(Date, 'now').mockImplementation(() => now() + ms);
+  };
+
+  // 32 = its time is out of range.
+  it('forward: what the broker refuses for its time is told, and goes out with the right one', async () => {
+    const kafka = fakeKafka([1]);
+    const stamped: number[] = [];
+    kafka.before = async ({ time }) => {
+      stamped.push(time);
+      return Math.abs(time - realNow()) > 3_600_000 ? 32 : undefined;
+    };
+    const realNow = Date.now.bind(Date);
+    setAhead(day);
+    const producer = producerTo(kafka);
+    const write = producer.write(messages(0, 'a', 'b'));
+    await delay(100);
+    vi.restoreAllMocks();
+    await write;
+    await producer.write(messages(0, 'c'));
+    await producer.close();
+    expect(kafka.logs.get(0)).toEqual(['a', 'b', 'c']);
+    expect(stamped[0]! - realNow()).toBeGreaterThan(day / 2);
+  });
+
+  it('forward and back: a write is given up at its time all the same', async () => {
+    const kafka = fakeKafka([1], 'timeout=500ms');
+    kafka.before = async () => {
+      throw new Error('connection lost');
+    };
+    setAhead(day);
+    const producer = producerTo(kafka);
+    const write = producer.write(messages(0, 'a'));
+    vi.restoreAllMocks();
+    await expect(write).rejects.toMatchObject({ code: 'AIOT_BROKER_UNREACHABLE' });
+    await producer.close();
+  });
 });

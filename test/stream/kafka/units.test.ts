@@ -7,7 +7,12 @@ import { Progress } from '../../../src/lib/stream/kafka/progress.js';
 import { kafkaSettings, topicsOf } from '../../../src/lib/stream/kafka/settings.js';
 import { ByteReader, ByteWriter } from '../../../src/lib/stream/kafka/wire/bytes.js';
 import { crc32c } from '../../../src/lib/stream/kafka/wire/crc32c.js';
-import { batchHeader, RecordReader, writeBatch } from '../../../src/lib/stream/kafka/wire/record-batch.js';
+import {
+  batchHeader,
+  payloadsOf,
+  RecordReader,
+  writeBatch,
+} from '../../../src/lib/stream/kafka/wire/record-batch.js';
 import { parseStreamUrl } from '../../../src/lib/stream/url.js';
 
 describe('Kafka’s numbers', () => {
@@ -78,6 +83,18 @@ describe('a record batch', () => {
       }),
     );
   });
+});
+
+it('makes no room for records that a batch claims and does not have', async () => {
+  const bytes = await writeBatch(
+    [{ topic: 't', payload: Buffer.from('x') }],
+    { id: 7n, epoch: 1, sequence: 0 },
+    'none',
+    1_800_000_000_000,
+  );
+  const header = { ...batchHeader(bytes, 0)!, records: 500_000_000 };
+  // Four gigabytes, as it was.
+  expect(() => payloadsOf(bytes.subarray(61), header, 0)).toThrow('fewer records than it says');
 });
 
 describe('what may be committed', () => {

@@ -43,6 +43,21 @@ it('what the broker still says after the goodbye is heard to its end, and not an
   expect(heard.at(-1)).toBe('disconnect');
 }, 10_000);
 
+it('a broker that does not hang up after the goodbye is left', async () => {
+  let left = false;
+  const { url } = await broker(1, ({ cmd }, say, socket) => {
+    if (cmd !== 'disconnect') return;
+    // Who has left answers what still comes with a reset.
+    const telling = setInterval(() => say({ cmd: 'pingresp' }), 100);
+    socket.once('close', () => {
+      clearInterval(telling);
+      left = true;
+    });
+  });
+  await ackAll(url);
+  await expect.poll(() => left, { timeout: 8000 }).toBe(true);
+}, 15_000);
+
 /** Lets everybody in, and has so many messages. */
 async function broker(
   qos: 1 | 2,

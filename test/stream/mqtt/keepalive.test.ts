@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { layLane, type Wire } from '../../../src/lib/stream/mqtt/lane.js';
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -18,14 +18,14 @@ const publish = Buffer.from([0x30, 4, 0, 1, 0x74, 0x78]);
 async function heldConnection(keepalive: number) {
   const socket = new PassThrough();
   const pings: number[] = [];
-  const began = Date.now();
+  const began = performance.now();
   let wire: Wire | undefined;
   const client = {
     keepalive,
     options: {},
     streamBuilder: () => socket,
     connect: () => {},
-    sendPing: () => pings.push((Date.now() - began) / 1000),
+    sendPing: () => pings.push((performance.now() - began) / 1000),
     reschedulePing: () => {},
   };
   layLane(client as unknown as MqttClient, 4, {

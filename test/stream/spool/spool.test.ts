@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, rmdir, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { OutgoingMessage } from '../../../src/lib/stream/index.js';
@@ -72,6 +73,19 @@ test('a record comes back as it was, whatever is in it', () => {
     }),
   );
 });
+
+test.each(['{"t":1}', 'null', '{"t":"a","h":1}', '{"t":', '{"t":"a","q":7}'])(
+  'takes what has a right checksum and is no record of ours for damaged: %s',
+  (meta) => {
+    const body = Buffer.concat([Buffer.alloc(4), Buffer.from(meta)]);
+    body.writeUInt32LE(meta.length, 0);
+    const head = Buffer.alloc(8);
+    head.writeUInt32LE(body.length, 0);
+    head.writeUInt32LE(crc32(body), 4);
+    const record = Buffer.concat([head, body]);
+    expect(decodeRecord(record, 0)).toEqual({ kind: 'damaged', bytes: record.length });
+  },
+);
 
 test('gives messages back in their order, over many files and after being opened anew', async () => {
   const first = await start(600_000);

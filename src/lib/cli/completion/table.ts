@@ -24,27 +24,32 @@ const files = new Set(
 );
 const takesFile = /^(FILE|PATH|PORT$)/;
 
-/** @param commands all of them, as oclif knows them: nothing is loaded for it */
+/**
+ * @param commands all of them, as oclif knows them: nothing is loaded for it
+ * @param named words that come with the program: of a command's argument by its id, of a flag as `init --template`
+ */
 export function completionTable(
   commands: readonly Command.Loadable[],
   topics: readonly Interfaces.Topic[],
+  named: Readonly<Record<string, readonly string[]>> = {},
 ): CompletionTable {
   const table: CompletionTable = { below: new Map(), flags: new Map(), args: new Map(), values: new Map() };
   const about = new Map(
     topics.map(({ name, description }) => [name.replaceAll(':', ' '), description ?? '']),
   );
   const values: [string, string, Wanted][] = [];
+  const ofNamed = (key: string): Wanted | undefined => named[key] && { kind: 'words', words: named[key] };
   for (const command of commands) {
     const id = command.id.replaceAll(':', ' ');
     if (command.hiddenAliases.includes(command.id) || command.hidden) continue;
     about.set(id, command.summary ?? '');
     for (const name of [id, ...command.hiddenAliases]) {
       table.flags.set(name, flagsOf(command));
-      const wanted = wantedArgument(command);
+      const wanted = ofNamed(id) ?? wantedArgument(command);
       if (wanted.kind !== 'other') table.args.set(name, wanted);
       for (const flag of Object.values(command.flags)) {
         if (flag.type === 'boolean' || flag.hidden) continue;
-        const found = wantedValue(flag);
+        const found = ofNamed(`${id} --${flag.name}`) ?? wantedValue(flag);
         for (const word of wordsOf(flag)) values.push([name, word, found]);
       }
     }

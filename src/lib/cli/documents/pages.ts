@@ -70,13 +70,61 @@ export function documentNamed(name: string, pages = documentList()): DocumentSec
   });
 }
 
-/** Sections that have all of the words, those that have them in their heading first. */
+/**
+ * Sections that have all of the words: first those with the words in the heading, then by how often they have them as whole words,
+ * for its length.
+ */
 export function findInDocuments(words: string, pages = documentList()): DocumentSection[] {
   const wanted = wordsOf(words);
   const own = pages.flatMap((page) => ownSections(page));
-  const hits = own.filter(({ heading, text }) => hasWords(`${heading}\n${text}`, wanted));
-  const inHeading = (hit: DocumentSection) => hasWords(hit.heading, wanted);
-  return [...hits.filter(inHeading), ...hits.filter((hit) => !inHeading(hit))];
+  return own
+    .filter(({ heading, text }) => hasWords(`${heading}\n${text}`, wanted))
+    .map((hit) => ({ hit, weight: weightOf(hit, wanted) }))
+    .sort((a, b) => b.weight - a.weight)
+    .map(({ hit }) => hit);
+}
+
+/** Pages that are looked up rather than read: they have every word there is. */
+const listings: ReadonlySet<string> = new Set(['benchmarks', 'dependencies', 'errors', 'reliability']);
+
+/** So many lines count as one mention less. */
+const linesPerMention = 20;
+
+function weightOf({ page, heading, text }: DocumentSection, words: readonly string[]): number {
+  const whole = (where: string) =>
+    words.reduce(
+      (sum, word) =>
+        sum +
+        where
+          .toLowerCase()
+          .split(/[^\p{L}\p{N}]+/u)
+          .filter((own) => own === word).length,
+      0,
+    );
+  const inHeading = hasWords(heading, words) ? 20 : 5 * whole(heading);
+  const inPage = hasWords(page, words) ? 10 : 0;
+  const together = `${heading}\n${text}`
+    .toLowerCase()
+    .split(/[\s-]+/)
+    .join(' ')
+    .includes(words.join(' '))
+    ? 15
+    : 0;
+  const looked = listings.has(page) ? 10 : 0;
+  return (
+    inHeading +
+    inPage +
+    together +
+    Math.min(10, whole(text)) -
+    looked -
+    text.split('\n').length / linesPerMention
+  );
+}
+
+/** How `documentNamed` takes a section: one word for a shell. */
+export function placeOf({ page, heading }: DocumentSection): string {
+  const words = heading.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+  return `${page}#${words.join('-')}`;
 }
 
 const wordsOf = (text: string) =>

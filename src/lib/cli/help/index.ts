@@ -1,11 +1,39 @@
-import { type Command, Help, type Interfaces } from '@oclif/core';
+import { type Command, CommandHelp, Help, type Interfaces } from '@oclif/core';
 import { groups } from './journey.js';
+
+/** Usage lines say what has to be there; flags that need not be are listed below anyhow, with what they go with. */
+class AiotCommandHelp extends CommandHelp {
+  protected override defaultUsage(): string {
+    const { id, args, flags } = this.command;
+    const words = Object.values(args ?? {}).filter(({ hidden }) => !hidden);
+    const needed = Object.values(flags ?? {}).filter(({ required, hidden }) => required && !hidden);
+    return [
+      id,
+      ...words.map(({ name, required, multiple }) => {
+        const word = `${name.toUpperCase()}${multiple ? '...' : ''}`;
+        return required ? word : `[${word}]`;
+      }),
+      ...needed.map((flag) => `--${flag.name}${flag.type === 'option' ? ` ${placeholderOf(flag)}` : ''}`),
+      '[FLAGS]',
+    ].join(' ');
+  }
+}
+
+function placeholderOf({
+  helpValue,
+  options,
+}: Command.Flag.Any & { helpValue?: unknown; options?: unknown }): string {
+  if (typeof helpValue === 'string') return helpValue;
+  return Array.isArray(options) ? options.join('|') : '<value>';
+}
 
 /**
  * oclif's help with a front page of our own: it tells the journey from a first try to a running fleet, not the alphabet.
  * Imports oclif alone, which is loaded by then: help must stay quick.
  */
 export default class AiotHelp extends Help {
+  protected override CommandHelpClass = AiotCommandHelp;
+
   protected override async showRootHelp(): Promise<void> {
     const { bin, pjson } = this.config;
     const sections = groups(this.sortedCommands, this.config.topics).map(({ title, entries }) =>

@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { startProgram, systemCode } from '../../core/index.js';
 import { withheld } from './classes.js';
 import type { Callable } from './tools.js';
 
@@ -29,7 +29,7 @@ export async function runCommand(
   const env = { ...process.env };
   // A variable must not give what the arguments may not.
   if (kind === 'read') for (const name of withheld) delete env[command.flags[name]?.env ?? ''];
-  const child = spawn(process.execPath, [join(root, 'bin/run.js'), ...argv], {
+  const child = startProgram(process.execPath, [join(root, 'bin/run.js'), ...argv], {
     ...{ cwd: folder, env, detached: true, stdio: ['ignore', 'pipe', 'ignore'] },
   });
   const kill = (name: NodeJS.Signals) => {
@@ -61,10 +61,14 @@ export async function runCommand(
       stop();
     }
   });
-  const [code] = (await once(child, 'close')) as [number | null];
+  const code = await once(child, 'close').then(
+    ([exit]) => exit as number | null,
+    (error: unknown) => ({ failed: `it could not be started (${systemCode(error) ?? String(error)})` }),
+  );
   clearTimeout(timer);
   for (const timer of hard) clearTimeout(timer);
   signal.removeEventListener('abort', stop);
+  if (typeof code === 'object' && code !== null) return code;
   if (over === 'time')
     return { failed: `not done within ${timeoutMs / 1000} s, and ended (aiot mcp --timeout)` };
   if (over === 'size')

@@ -1,4 +1,5 @@
 import type { Token, User } from '../../registry/index.js';
+import { oneLine } from './style.js';
 import { table } from './text.js';
 import { day, minute } from './time.js';
 
@@ -32,5 +33,5 @@ export function tokensTable(tokens: readonly Token[]): string {
 /** What was made, for the one time that it can be read. */
 export function madeTokenText({ token, role, scopes, expires }: Token & { token: string }): string {
   const may = scopes === null ? `all that a ${role} may` : `${role}, narrowed to ${scopes.join(', ')}`;
-  return `${token}\n\nIt is shown this once: keep it now. Rights: ${may}. Good until ${minute(expires)} UTC.`;
+  return `${oneLine(token)}\n\nIt is shown this once: keep it now. Rights: ${oneLine(may)}. Good until ${minute(expires)} UTC.`;
 }

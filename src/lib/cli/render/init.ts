@@ -21,7 +21,11 @@ export function surveyText(survey: Survey): string {
   return facts(lines);
 
   function labelsText(): string {
-    if (labelFrom === 'none') return 'none: it learns what is normal';
+    if (labelFrom === 'none') {
+      const [column] = ignored;
+      const hint = column === undefined ? '' : `, or from a column: --label-from column:${column}`;
+      return `none: it learns what is normal${hint}`;
+    }
     const where = labelColumn === null ? `by ${labelFrom}` : `in the column ${labelColumn}`;
     if (measured) return `${where}: numbers that are measured`;
     const all = Object.entries(labels).map(([label, times]) => `${label} ${times}`);

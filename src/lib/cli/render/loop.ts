@@ -163,7 +163,10 @@ function wholeText(result: LoopResult): string {
         ]
       : []),
     ['samples', `${count(samples)}${rate}${jitter}; ${count(lost)} lost, ${count(gaps)} gaps`],
-    ['windows', `${count(windows)}; ${plural(predictions, 'prediction')}, ${plural(changes, 'change')}`],
+    [
+      'windows',
+      `${windows === 0 && samples > 0 ? '0: it ended before the first one was full' : count(windows)}; ${plural(predictions, 'prediction')}, ${plural(changes, 'change')}`,
+    ],
     ['latency', p],
     ['memory', `${figure(result.rssMb)} MB`],
     ...(recorded

@@ -1,6 +1,6 @@
-import { plural, size } from '../../core/index.js';
+import { plural, printable, printablePayload, size } from '../../core/index.js';
 import type { Shown, StreamStatistics } from '../../stream/index.js';
-import { printable, printablePayload, shownBytes } from '../../stream/index.js';
+import { shownBytes } from '../../stream/index.js';
 import { cyan, dim } from './style.js';
 import { table } from './text.js';
 import { timeOfDay } from './time.js';

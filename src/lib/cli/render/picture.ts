@@ -1,5 +1,5 @@
 import type { GrayPicture } from '../../vision/index.js';
-import { colored } from './style.js';
+import { colored, styleSwitch } from './style.js';
 
 /** First of the 24 grays of a terminal with 256 colours. */
 const firstGray = 232;
@@ -23,8 +23,9 @@ export function pictureText(picture: GrayPicture, columns: number): string | und
   const lines = Array.from({ length: high / 2 }, (_, line) =>
     Array.from(
       { length: wide },
-      (_, column) => `\x1b[38;5;${gray(column, line * 2)}m\x1b[48;5;${gray(column, line * 2 + 1)}m▀`,
+      (_, column) =>
+        `${styleSwitch(`38;5;${gray(column, line * 2)}`)}${styleSwitch(`48;5;${gray(column, line * 2 + 1)}`)}▀`,
     ).join(''),
   );
-  return lines.map((line) => `${line}\x1b[0m`).join('\n');
+  return lines.map((line) => `${line}${styleSwitch('0')}`).join('\n');
 }

@@ -2,7 +2,7 @@ import { plural, size } from '../../core/index.js';
 import type { UpResult } from '../../platform/index.js';
 import type { LoginLink, Status } from '../../registry/index.js';
 import { shellWord } from '../again.js';
-import { bold, dim, red, yellow } from './style.js';
+import { bold, dim, oneLine, red, yellow } from './style.js';
 import { facts } from './text.js';
 import { ago, day, minute } from './time.js';
 
@@ -54,7 +54,9 @@ export function statusText(status: Status): string {
     ['certificate', `of the server until ${day(status.certificates.server)}`],
     ...(behind.length > 0 ? [['behind', behind.join(', ')] as Fact] : []),
   ];
-  const told = warnings.map(({ about, message }) => `\n${yellow(`! ${about}:`)} ${message}`).join('');
+  const told = warnings
+    .map(({ about, message }) => `\n${yellow(`! ${about}:`)} ${oneLine(message)}`)
+    .join('');
   const head = ready ? bold('The platform is ready.') : red('The platform is not ready.');
   return `${head}\n${facts(lines)}${told}`;
 }

@@ -1,6 +1,6 @@
 import { size } from '../../core/index.js';
 import type { QuantizeResult } from '../../model/index.js';
-import { dim } from './style.js';
+import { yellow } from './style.js';
 import { facts, table } from './text.js';
 
 /** What became of a network: size, noise, each activation, what was tried, and what it costs. */
@@ -40,7 +40,12 @@ export function quantizationText(result: QuantizeResult): string {
     ]);
   }
   told.push(...lossFacts(result), ['File', [result.file, ...emitted].join(', ')], ...edgeTpuFacts(result));
-  const parts = [lines, stepsTable(result), facts(told), notes.map((note) => dim(`• ${note}`)).join('\n')];
+  const parts = [
+    lines,
+    stepsTable(result),
+    facts(told),
+    notes.map((note) => `${yellow('!')} ${note}`).join('\n'),
+  ];
   return parts.filter((part) => part !== '').join('\n\n');
 }
 

@@ -9,6 +9,7 @@ import type {
   RolloutStatus,
   ShadowPolicy,
 } from '../../registry/index.js';
+import { offlineNote } from '../rollout-news.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';
 import { minute } from './time.js';
@@ -26,7 +27,7 @@ export function deployNotes(tell: (line: string) => void): Omit<FollowRolloutOpt
   const told = new Map<string, string>();
   return {
     onStarted: ({ id }) => tell(`rollout ${id} is under way`),
-    onOffline: (names) => tell(`not online, waiting until --timeout (10m unless given): ${names.join(', ')}`),
+    onOffline: (names) => tell(offlineNote(names)),
     onProgress: ({ changed }) => {
       for (const { name, state, step, error } of changed) {
         const line = `${name}: ${state}${step ? `, ${step}` : ''}${error ? ` (${error.code}: ${error.message})` : ''}`;

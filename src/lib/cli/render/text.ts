@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import { bold, cyan, dim } from './style.js';
+import { bold, cyan, dim, oneLine } from './style.js';
 
 export { elapsed } from '../../core/index.js';
 
@@ -45,7 +45,7 @@ function fitted(widths: number[], mayCut: boolean[]): number[] {
  */
 export function table(head: string[], rows: (string | number | null)[][], empty = 'none'): string {
   if (rows.length === 0) return dim(empty);
-  const cells = rows.map((row) => row.map((cell) => (cell === null ? dim('–') : String(cell))));
+  const cells = rows.map((row) => row.map((cell) => (cell === null ? dim('–') : oneLine(String(cell)))));
   const wanted = head.map((title, i) => Math.max(width(title), ...cells.map((row) => width(row[i] ?? ''))));
   const right = head.map((_, i) => {
     const column = rows.map((row) => row[i]).filter((cell) => cell !== null);
@@ -67,15 +67,18 @@ export function table(head: string[], rows: (string | number | null)[][], empty 
   return [bold(line(head)), ...cells.map(line)].join('\n');
 }
 
-/** `name  value` lines, names aligned. */
+/** `name  value` lines, names aligned; a value's further lines stand below its first, so that none looks like a name. */
 export function facts(pairs: [string, string | number][]): string {
   const longest = Math.max(...pairs.map(([key]) => key.length));
-  return pairs.map(([key, value]) => `${dim(key.padEnd(longest))}  ${value}`).join('\n');
+  const below = `\n${' '.repeat(longest + 2)}`;
+  return pairs
+    .map(([key, value]) => `${dim(key.padEnd(longest))}  ${String(value).replaceAll('\n', below)}`)
+    .join('\n');
 }
 
 /** The closing lines of every result: what to type next, on one line where that is short. */
 export function next(...commands: string[]): string {
-  const shown = commands.map((command) => cyan(command));
+  const shown = commands.map((command) => cyan(oneLine(command)));
   const short = commands.join('  ·  ').length <= 80;
   const rest = short ? shown.join(dim('  ·  ')) : shown.join('\n      ');
   return `\n${dim('Next:')} ${rest}`;

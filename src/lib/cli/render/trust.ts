@@ -1,7 +1,6 @@
-import { size } from '../../core/index.js';
+import { printable, size } from '../../core/index.js';
 import type { TrustChange, TrustStatus } from '../../provision/index.js';
 import type { SignatureResult, ToSign } from '../../registry/index.js';
-import { printable } from '../../stream/index.js';
 import { yellow } from './style.js';
 import { facts, table } from './text.js';
 import { day, minute } from './time.js';

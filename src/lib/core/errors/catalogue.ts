@@ -490,6 +490,12 @@ export const catalogue = {
     about: 'The device has no connection to the platform, so it hears nothing.',
     next: 'Start it, or wait until aiot device list shows it online.',
   },
+  AIOT_DEVICE_ONLINE: {
+    exit: 1,
+    family: 'user',
+    about: 'Another simulated fleet runs devices of these names, which would lose their credentials.',
+    next: 'Give this one names of its own, such as --template "press-####", or end the other one.',
+  },
   AIOT_DEVICE_STATE: {
     exit: 1,
     family: 'user',
@@ -512,7 +518,7 @@ export const catalogue = {
   AIOT_DISK_FULL: {
     exit: 1,
     family: 'outside',
-    about: 'The disk of the platform is full.',
+    about: 'The disk is full: of the platform, or where a command writes.',
     next: 'Free some space there and repeat; nothing was half-written.',
   },
   AIOT_EDGETPU_FAILED: {

@@ -15,7 +15,7 @@ export interface ProjectSetting {
 export async function projectSettings(project: Project): Promise<ProjectSetting[]> {
   const lines = new LineCounter();
   const text = await readText(project.file);
-  const document = parseDocument(text, { lineCounter: lines });
+  const document = parseDocument(text, { lineCounter: lines, logLevel: 'error' });
   return leaves(project.config, []).map(({ path, value }) => {
     const node = document.getIn(path, true);
     const offset = isNode(node) ? node.range?.[0] : undefined;

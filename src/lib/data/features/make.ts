@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AiotError, type Project, refuseInputs, writeFileAtomic } from '../../core/index.js';
+import { AiotError, dictionary, type Project, refuseInputs, writeFileAtomic } from '../../core/index.js';
 import type { SignalSpec } from '../../signal/index.js';
 import { type LabelFrom, openLoose } from '../loose/open.js';
 import { openDataset } from '../open.js';
@@ -111,7 +111,7 @@ function resultOf(
   },
 ): FeaturesResult {
   const { spec, dataset, table, complete, labelFrom, ranking } = made;
-  const labels: Record<string, number> = {};
+  const labels = dictionary<number>();
   if (labelFrom !== 'none') {
     for (const label of table.labels)
       labels[label ?? 'unlabelled'] = (labels[label ?? 'unlabelled'] ?? 0) + 1;

@@ -50,7 +50,7 @@ export async function pipelineFiles(project: Project, values: Values) {
 /** A rendered template as an object. */
 export function templateObject(text: string): { spec: unknown } {
   // Each step has the same program as an artifact: an alias each, beyond what the parser takes for an attack.
-  return parse(text, { maxAliasCount: -1 }) as { spec: unknown };
+  return parse(text, { maxAliasCount: -1, logLevel: 'error' }) as { spec: unknown };
 }
 
 /** Files of the project that steps take, where they are small and text. */

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { type Document, isMap, LineCounter, parseAllDocuments } from 'yaml';
-import { AiotError, readText } from '../../core/index.js';
+import { AiotError, deepestYaml, readText, tooDeepYaml } from '../../core/index.js';
 
 /** Anything of a document. */
 export type Data = Record<string, unknown>;
@@ -83,8 +83,18 @@ async function pathsIn(dir: string): Promise<string[]> {
 }
 
 export function objectsIn(file: string, text: string): { objects: DeployObject[]; broken: Finding[] } {
+  const line = tooDeepYaml(text);
+  if (line !== null) {
+    const message = `nested deeper than ${deepestYaml} levels`;
+    return { objects: [], broken: [{ level: 'error', rule: 'yaml', file, line, object: file, message }] };
+  }
   const lines = new LineCounter();
-  const parsed = parseAllDocuments(text, { lineCounter: lines, merge: true, uniqueKeys: true });
+  const parsed = parseAllDocuments(text, {
+    lineCounter: lines,
+    merge: true,
+    uniqueKeys: true,
+    logLevel: 'error',
+  });
   const documents: Document[] = Array.isArray(parsed) ? parsed : [];
   const objects: DeployObject[] = [];
   const broken: Finding[] = [];

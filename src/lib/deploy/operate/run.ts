@@ -1,5 +1,4 @@
-import { spawn } from 'node:child_process';
-import { AiotError } from '../../core/index.js';
+import { AiotError, startProgram } from '../../core/index.js';
 
 /** A program of this machine, with its words; never a shell. */
 export interface Step {
@@ -23,7 +22,7 @@ export async function runStep(
   const [program = '', ...words] = command;
   const shown = command.join(' ');
   return new Promise((resolve, reject) => {
-    const child = spawn(program, words, {
+    const child = startProgram(program, words, {
       cwd,
       env,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -28,7 +28,7 @@ const named = /<[\w.-]+>/;
  * @throws Error a name that there is not: a fault of the template
  */
 export function fillTemplate(text: string, scope: Scope): string {
-  const documents = parseAllDocuments(text, { version: '1.1', merge: false });
+  const documents = parseAllDocuments(text, { version: '1.1', merge: false, logLevel: 'error' });
   if (!Array.isArray(documents)) return '';
   const filled = documents.flatMap((document) => {
     const [error] = document.errors;

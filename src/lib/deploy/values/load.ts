@@ -24,7 +24,7 @@ export async function loadValues({ file, project, usual }: ValuesOptions): Promi
         : await unless('AIOT_FILE_NOT_FOUND', readText(own))
       : await readText(file);
   // A file of comments alone says nothing.
-  const empty = text === undefined || /^(\s*(#.*)?\n?)*$/.test(text);
+  const empty = text === undefined || text.split('\n').every((line) => /^\s*(#|$)/.test(line));
   const given = empty ? valuesSchema.parse({}) : parseValues(text, file ?? own ?? valuesFile);
   return resolveValues(given, project, usual());
 }

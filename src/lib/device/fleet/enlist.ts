@@ -1,7 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createSecureContext, type SecureContext } from 'node:tls';
-import { generateKeyPair, inParallel, sha256Hex } from '../../core/index.js';
+import { generateKeyPair, hasCode, inParallel, sha256Hex } from '../../core/index.js';
 import { certificateRequest } from '../../provision/index.js';
 import { mostSimulated, type RegistryClient } from '../../registry/index.js';
 import type { Signer } from '../protocol/proof.js';
@@ -10,6 +11,10 @@ import type { Door } from './line.js';
 /** Certificates that are asked for at a time, and addresses of the loopback that the connections are spread over. */
 const asked = 8;
 const addresses = 5;
+
+/** A fleet that was ended a moment ago is online until the platform has heard of its last connection; ms. */
+const leavingMs = 5000;
+const askAgainMs = 500;
 
 export interface EnlistOptions {
   client: RegistryClient;
@@ -34,7 +39,7 @@ export interface Enlisted {
 /**
  * Registers the devices that are not there yet, and gives all of them new credentials that nobody keeps: a secret each, or a
  * certificate. Where the platform has a plain listener, which is on the loopback alone, those with a secret come by it.
- * @throws AIOT_DEVICE_EXISTS
+ * @throws AIOT_DEVICE_EXISTS, AIOT_DEVICE_ONLINE where another simulation runs them
  */
 export async function enlist(options: EnlistOptions): Promise<Enlisted> {
   const { client, names, type, tags, mutual, urls, ca, signal } = options;
@@ -46,7 +51,7 @@ export async function enlist(options: EnlistOptions): Promise<Enlisted> {
     const devices = names
       .slice(i, i + mostSimulated)
       .map((name) => ({ name, digest: sha256Hex(secretOf(name)) }));
-    made += (await client.devices.simulate({ type, tags, devices })).made;
+    made += (await onceGone(() => client.devices.simulate({ type, tags, devices }), signal)).made;
   }
   const trusted = ca === undefined ? {} : { ca };
   const contexts = new Map<string, SecureContext>();
@@ -74,6 +79,17 @@ export async function enlist(options: EnlistOptions): Promise<Enlisted> {
   });
   const plain = urls.mqtt === undefined ? 0 : names.length - contexts.size;
   return { doors, made, mutual: contexts.size, plain };
+}
+
+async function onceGone<T>(ask: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  for (const until = performance.now() + leavingMs; ; ) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!hasCode(error, 'AIOT_DEVICE_ONLINE') || performance.now() > until) throw error;
+    }
+    await delay(askAgainMs, undefined, { signal });
+  }
 }
 
 /** Each address of the loopback has ports of its own; Linux alone has more than one. */

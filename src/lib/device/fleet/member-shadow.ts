@@ -1,3 +1,4 @@
+import { dictionary } from '../../core/index.js';
 import type { Desired, Reported, ShadowFigures } from '../protocol/messages.js';
 
 interface MemberShadowPorts {
@@ -57,7 +58,7 @@ export class MemberShadow {
 
 function sum(before: ShadowFigures, more: ShadowFigures): ShadowFigures {
   const side = (which: 'active' | 'candidate') => {
-    const labels = { ...before[which].labels };
+    const labels = Object.assign(dictionary<number>(), before[which].labels);
     for (const [label, count] of Object.entries(more[which].labels))
       labels[label] = (labels[label] ?? 0) + count;
     return { ...more[which], labels };

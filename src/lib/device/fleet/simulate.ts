@@ -1,6 +1,16 @@
-import { AiotError, inParallel, issueText, readJson, readText, systemClock } from '../../core/index.js';
+import {
+  AiotError,
+  inParallel,
+  issueText,
+  preload,
+  readJson,
+  readText,
+  residentBytes,
+  systemClock,
+} from '../../core/index.js';
 import { contextFor, mostSimulated, type RegistryClient, withClient } from '../../registry/index.js';
 import { createHttpSource } from '../link/http.js';
+import { laterParts } from '../runtime.js';
 import { blankMachines, type Kind } from './blank.js';
 import { enlist } from './enlist.js';
 import type { FleetEvent } from './events.js';
@@ -70,6 +80,7 @@ async function run(
     seconds: since(started),
   });
 
+  preload(...laterParts);
   const http = createHttpSource({ urls, ca, token: context.token });
   const source = fleetSource(http, await client.trust.get(), options.download);
   const messages = { sent: 0, heard: 0 };
@@ -143,7 +154,7 @@ function teller(
       messages: { ...messages },
       messagesPerSecond: Math.round(messagesPerSecond),
       downloads: source.downloads,
-      memoryMb: Math.round(process.memoryUsage.rss() / 1024 ** 2),
+      memoryMb: Math.round(residentBytes() / 1024 ** 2),
     };
   };
   return {

@@ -39,7 +39,10 @@ export function createHttpSource(
       throw new AiotError('AIOT_UPDATE_DOWNLOAD', `expected a path on ${origin}, got ${path}`);
     }
     const { request } = await import('undici');
-    agent ??= connect();
+    agent ??= connect().catch((error: unknown) => {
+      agent = undefined;
+      throw error;
+    });
     const token = 'token' in identity ? identity.token : undefined;
     const shown = token === undefined ? headers : { ...headers, authorization: `Bearer ${token}` };
     const reply = await request(url, { dispatcher: await agent, headers: shown, signal });

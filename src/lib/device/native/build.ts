@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { access, constants, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
@@ -10,6 +9,7 @@ import {
   cacheFolder,
   packageRoot,
   requireFile,
+  startProgram,
   systemCode,
   withLock,
 } from '../../core/index.js';
@@ -123,7 +123,11 @@ async function forgetOthers(folder: string): Promise<void> {
 
 function cmake(args: string[], signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn('cmake', args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: buildMs, signal });
+    const child = startProgram('cmake', args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: buildMs,
+      signal,
+    });
     let said = '';
     const take = (chunk: Buffer) => {
       said = (said + chunk.toString('utf8')).slice(-4000);
@@ -145,13 +149,10 @@ function cmake(args: string[], signal?: AbortSignal): Promise<void> {
 const packages = 'cmake gcc libssl-dev libmosquitto-dev pkg-config';
 
 function missing(what: string, cause?: unknown): AiotError {
-  const reason = cause === undefined ? '' : ` (${systemCode(cause) ?? 'unknown error'})`;
-  return new AiotError(
-    'AIOT_PROGRAM_NOT_FOUND',
-    `the native device takes ${what}, which is not here${reason}`,
-    {
-      cause,
-      next: `On Debian: apt-get install ${packages}. Or leave --native out.`,
-    },
-  );
+  const code = cause === undefined ? 'ENOENT' : (systemCode(cause) ?? 'unknown error');
+  const how = code === 'ENOENT' ? 'is not here' : `cannot be run (${code})`;
+  return new AiotError('AIOT_PROGRAM_NOT_FOUND', `the native device takes ${what}, which ${how}`, {
+    cause,
+    next: `On Debian: apt-get install ${packages}. Or leave --native out.`,
+  });
 }

@@ -1,8 +1,8 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { ChildProcessByStdio } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import type { z } from 'zod';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, startProgram, systemCode } from '../../core/index.js';
 
 /** How long a device may take to say goodbye before it is killed, ms. */
 const goodbyeMs = 5000;
@@ -35,7 +35,7 @@ export interface NativeProcessOptions<E> {
 /** Starts the program. It boots and connects by itself, and tells of it by events. */
 export function startNative<E>(options: NativeProcessOptions<E>): NativeProcess {
   const { program, folder, schema, onEvent } = options;
-  const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
+  const child: ChildProcessByStdio<Writable, Readable, Readable> = startProgram(
     program,
     [folder, ...(options.arguments ?? [])],
     { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, AIOT_DEVICE_SLOT: undefined } },

@@ -1,5 +1,5 @@
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, unwritable } from '../../core/index.js';
 
 /** Where a simulated flash keeps its bytes. Erased sectors take no memory. */
 export interface Medium {
@@ -40,11 +40,20 @@ export function fileMedium(path: string, bytes: number, sectorBytes: number): Me
       return invert(data);
     },
     write: (sector, data) => {
-      writeSync(fd, invert(Buffer.from(data)), 0, sectorBytes, sector * sectorBytes);
+      kept(path, () => writeSync(fd, invert(Buffer.from(data)), 0, sectorBytes, sector * sectorBytes));
     },
-    sync: () => fdatasyncSync(fd),
+    sync: () => kept(path, () => fdatasyncSync(fd)),
     close: () => closeSync(fd),
   };
+}
+
+/** A flash that cannot keep what is written to it has to say so: the device that is told nothing would report what is not there. */
+function kept(path: string, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    throw unwritable(path, error);
+  }
 }
 
 function open(path: string, bytes: number): number {
@@ -60,11 +69,6 @@ function open(path: string, bytes: number): number {
     ftruncateSync(both, bytes);
     return both;
   } catch (error) {
-    if (error instanceof AiotError) throw error;
-    throw new AiotError(
-      'AIOT_FILE_NOT_WRITABLE',
-      `cannot open ${path} (${systemCode(error) ?? 'unknown error'})`,
-      { cause: error, endpoint: path },
-    );
+    throw unwritable(path, error, 'open');
   }
 }

@@ -57,7 +57,11 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
   try {
     const run = options.native ? runNative : runVirtual;
     await run(options, identity, sensor, async (device) => {
-      await device.connect({ signal });
+      // Without a recording to send whole it runs until it is told to end, on the way to the platform, too.
+      const endless = !recording || options.loop;
+      await device.connect({ signal }).catch((error: unknown) => {
+        if (!endless || !signal?.aborted) throw error;
+      });
       const time = forMs === undefined ? [] : [AbortSignal.timeout(forMs)];
       const ends = [...(signal ? [signal] : []), ...time];
       await act(device, options, { recording, sensor }, AbortSignal.any(ends));
@@ -88,7 +92,7 @@ async function runVirtual(
         trustMemory: trustInFile(join(identityDir, 'trust-state.json')),
       });
       try {
-        await task(device);
+        await Promise.race([task(device), device.lost]);
       } finally {
         await device.stop();
       }

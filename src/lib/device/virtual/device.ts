@@ -1,17 +1,18 @@
-import { AiotError, systemClock } from '../../core/index.js';
+import { AiotError, preload, systemClock } from '../../core/index.js';
 import { type DeviceConfig, defaultDeviceConfig } from '../../formats/index.js';
 import type { DeviceEvent } from '../events.js';
 import { readIdentity } from '../identity/identity.js';
 import { createHttpSource } from '../link/http.js';
 import { openLink } from '../link/mqtt.js';
 import type { Inference } from '../protocol/messages.js';
-import { interpreterRuntime } from '../runtime.js';
+import { interpreterRuntime, laterParts } from '../runtime.js';
 import { createFlash } from '../sim/flash.js';
 import { createDeviceStore, flashBytesFor } from '../sim/store.js';
 import { feed } from '../telemetry/feed.js';
 import { checkSensor, recordingSensor, type Sensor } from '../telemetry/sensor.js';
 import { createTrustKeeper } from '../trust/keeper.js';
 import { trustInMemory } from '../trust/memory.js';
+import { deferred } from './deferred.js';
 import { boot, codeOf, type Hardware, ownFirmware } from './firmware.js';
 import { createInbox } from './inbox.js';
 import { createRadio } from './radio.js';
@@ -31,6 +32,7 @@ const lookTimeoutMs = 60_000;
 export async function createVirtualDevice(options: VirtualDeviceOptions): Promise<VirtualDevice> {
   const identity = options.identity ?? (await readIdentity(options.identityDir ?? '.'));
   const { name } = identity;
+  preload(...laterParts);
   const clock = options.clock ?? systemClock;
   const now = () => clock.now();
   const flash = options.flash ?? createFlash({ bytes: flashBytesFor(defaultSlotBytes) });
@@ -39,6 +41,9 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
   const radio = createRadio();
   const configFlash = options.configFlash ?? createFlash({ bytes: configFlashBytes });
   let dead: { error: unknown } | null = null;
+  const lost = deferred<never>();
+  // Whoever does not wait for it hears of it from the next call.
+  lost.promise.catch(() => {});
   let reports: NodeJS.Timeout | undefined;
   let looks: NodeJS.Timeout | undefined;
   let keepAliveS = defaultDeviceConfig.mqtt.keepAliveS;
@@ -66,6 +71,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
       hardware.emit({ event: 'died', message: error instanceof Error ? error.message : String(error) });
       radio.link?.cut();
       radio.fail(error);
+      lost.reject(error);
     },
   };
   const { root, timestamp } = options.source ?? http;
@@ -159,6 +165,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
     get reported() {
       return firmware.reported;
     },
+    lost: lost.promise,
     async connect({ signal } = {}) {
       if (dead) throw dead.error;
       if (radio.link) return;

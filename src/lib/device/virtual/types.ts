@@ -67,6 +67,8 @@ export interface VirtualDevice {
   readonly online: boolean;
   /** What it reports of itself: the active model, and where an update stands. */
   readonly reported: Reported;
+  /** Rejects when the device has died: what it runs can no longer be kept, or an update broke off. */
+  readonly lost: Promise<never>;
   /** Goes online. Later losses of the connection are mended by themselves. @throws AIOT_BROKER_UNREACHABLE, AIOT_BROKER_REFUSED */
   connect(options?: { signal?: AbortSignal }): Promise<void>;
   /** Resolves when every message is acknowledged. @throws AIOT_RECORDING_UNFIT, AIOT_DEVICE_NO_MODEL */

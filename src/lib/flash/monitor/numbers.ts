@@ -1,3 +1,4 @@
+import { dictionary } from '../../core/index.js';
 import { logHead } from './level.js';
 
 const number = String.raw`[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?`;
@@ -20,7 +21,7 @@ export function numbersOf(line: string): Record<string, number> | null {
 
 /** Takes one after the other off the front; all of it has to go. */
 function all(text: string, form: RegExp): Record<string, number> | null {
-  const values: Record<string, number> = {};
+  const values = dictionary<number>();
   let count = 0;
   for (let rest = text; rest !== ''; count++) {
     const found = form.exec(rest);
@@ -39,7 +40,7 @@ function ofJson(text: string): Record<string, number> | null {
   } catch {
     return null;
   }
-  const values: Record<string, number> = {};
+  const values = dictionary<number>();
   collect(value, '', values);
   return Object.keys(values).length > 0 ? values : null;
 }

@@ -1,4 +1,4 @@
-import { AiotError, type Clock, inParallel, systemClock } from '../../core/index.js';
+import { AiotError, type Clock, inParallel, machineFailure, systemClock } from '../../core/index.js';
 import type { LoaderOptions } from '../loader/types.js';
 import { type FlashBoardOptions, secondsSince } from './flash-board.js';
 import { unhealthy } from './judge.js';
@@ -90,7 +90,8 @@ async function attemptAgain(
 /** A defect on one board must not leave the others half written. */
 function asAiotError(cause: unknown): AiotError {
   if (cause instanceof AiotError) return cause;
-  return new AiotError('AIOT_BUG', cause instanceof Error ? cause.message : String(cause), { cause });
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return machineFailure(cause) ?? new AiotError('AIOT_BUG', message, { cause });
 }
 
 async function attemptOnce(port: string, options: OnePort, tracker: RowTracker): Promise<Flashed> {

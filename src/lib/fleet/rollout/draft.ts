@@ -99,6 +99,11 @@ export class Draft {
     this.head.state = state;
     this.head.reason = reason;
     this.head.ended = this.at;
+    if (state !== 'aborted' && state !== 'rolledBack') return;
+    for (const wave of this.head.waves) {
+      if (wave.state === 'open' || wave.state === 'soaking' || wave.state === 'shadowing')
+        wave.state = 'stopped';
+    }
   }
 
   step(): RolloutStep {

@@ -69,6 +69,8 @@ interface TextOptions {
   onBad?: ((bad: BadCell) => void) | undefined;
   names?: readonly string[] | undefined;
   emptyWords?: boolean;
+  /** The next step for text in a column of numbers. */
+  next?: string;
 }
 
 function parseTexts(bytes: Uint8Array, file: string, options: TextOptions): LabelledTable {
@@ -89,7 +91,7 @@ export interface TextsReader {
 /** As `parseLabelledCsv`, a piece of the file at a time. @throws as `parseLabelledCsv`, from `read` and `end` */
 export function createTextsReader(
   file: string,
-  { textColumns, onBad, names, emptyWords }: TextOptions,
+  { textColumns, onBad, names, emptyWords, next }: TextOptions,
 ): TextsReader {
   const isOfText = (name: string) =>
     typeof textColumns === 'function' ? textColumns(name) : textColumns.includes(name);
@@ -111,7 +113,7 @@ export function createTextsReader(
       const firstLine = line === 1 && !headless ? 2 : line;
       const words = isText.map((is) => (is ? ([] as string[]) : null));
       // The place of a cell is counted from where the bytes begin.
-      const data = readRows(bytes, from, columns, file, { words, onBad, emptyWords, firstLine: line });
+      const data = readRows(bytes, from, columns, file, { words, onBad, emptyWords, firstLine: line, next });
       const texts = Object.fromEntries(columns.flatMap((name, c) => (words[c] ? [[name, words[c]]] : [])));
       const rows = words[0]?.length ?? data[0]!.length;
       line = firstLine + rows;

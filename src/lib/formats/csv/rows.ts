@@ -22,6 +22,8 @@ export interface RowsOptions {
   onBad?: ((bad: BadCell) => void) | undefined;
   /** Whether a cell of text may be empty. */
   emptyWords?: boolean | undefined;
+  /** What a refused cell is told with: the next step, where text in a column is the likely cause. */
+  next?: string | undefined;
   /** Number of the line that the bytes begin with, 1 unless told: for messages. */
   firstLine?: number | undefined;
 }
@@ -36,7 +38,7 @@ export function readRows(
   from: number,
   columns: string[],
   file: string,
-  { words, onBad, emptyWords = false, firstLine = 1 }: RowsOptions,
+  { words, onBad, emptyWords = false, firstLine = 1, next }: RowsOptions,
 ): Float64Array[] {
   const width = columns.length;
   const end = bytes.length;
@@ -45,7 +47,7 @@ export function readRows(
   const { read } = createNumberReader(bytes);
   // A million rows have few labels: one string stands for all of a kind.
   const lists = words.map((texts) => texts && createWordList());
-  const where = { file, firstLine };
+  const where = { file, firstLine, next };
   let row = 0;
   let at = from;
   while (at < end) {
@@ -102,6 +104,7 @@ function utf8(bytes: Uint8Array, from: number, to: number): string {
 interface Where {
   file: string;
   firstLine: number;
+  next: string | undefined;
 }
 
 function place(bytes: Uint8Array, at: number, firstLine: number): { line: number; col: number } {
@@ -114,12 +117,13 @@ function badCell(
   from: number,
   to: number,
   column: string | undefined,
-  { file, firstLine }: Where,
+  { file, firstLine, next }: Where,
 ): AiotError {
   const { line, col } = place(bytes, from, firstLine);
   const expected = column === undefined ? 'no further column' : `a finite number for ${showCell(column)}`;
   const got = to === from ? 'nothing' : showCell(utf8(bytes, from, to));
-  return new AiotError('AIOT_CSV_MALFORMED', `${file}:${line}:${col}: expected ${expected}, got ${got}`);
+  const message = `${file}:${line}:${col}: expected ${expected}, got ${got}`;
+  return new AiotError('AIOT_CSV_MALFORMED', message, column === undefined ? {} : { next });
 }
 
 function badRow(

@@ -61,7 +61,8 @@ export function createTableReader(file: string, shape: TableShape = {}): TableRe
   const { label = 'label', inputs: wanted } = shape;
   const textColumns = (name: string) =>
     name === label || groupColumns.includes(name) || (wanted !== undefined && !wanted.includes(name));
-  const reader = createTextsReader(file, { textColumns, names: shape.columns });
+  const next = `Labels stand in ${showCell(label)}: where it is another column, name it with --label.`;
+  const reader = createTextsReader(file, { textColumns, names: shape.columns, next });
   let started = false;
   return {
     read(bytes) {

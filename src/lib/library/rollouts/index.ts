@@ -13,8 +13,14 @@ import {
 } from '../../registry/index.js';
 import type { RolloutProgress, Watched } from '../progress.js';
 
+/** What whoever waits for a rollout is told. */
+interface WatchedRollout extends Watched<RolloutProgress> {
+  /** Devices that have not begun and are not online: it waits for them until its deadline. Told once. */
+  onOffline?: ((names: string[]) => void) | undefined;
+}
+
 /** What a rollout puts on devices, and how. */
-export interface RolloutOptions extends Watched<RolloutProgress> {
+export interface RolloutOptions extends WatchedRollout {
   /** NAME@VERSION, NAME@latest, NAME@production or NAME, of each kind; one at least, or `plan`. */
   model?: string | undefined;
   firmware?: string | undefined;
@@ -63,16 +69,16 @@ export async function startRollout(options: RolloutOptions): Promise<RolloutStar
  */
 export async function watchRollout(
   id: string,
-  { context, ...watched }: Watched<RolloutProgress> & { context?: string | undefined } = {},
+  { context, ...watched }: WatchedRollout & { context?: string | undefined } = {},
 ): Promise<Rollout> {
   return await withClient(context, async (client) =>
     followRollout(await client.rollouts.get(id), { client, ...followed(watched) }),
   );
 }
 
-function followed({ onProgress, signal }: Watched<RolloutProgress>) {
+function followed({ onProgress, onOffline, signal }: WatchedRollout) {
   const told = ({ rollout }: { rollout: Rollout }) => onProgress?.(progressOf(rollout));
-  return { onProgress: told, ...(signal ? { signal } : {}) };
+  return { onProgress: told, ...(onOffline ? { onOffline } : {}), ...(signal ? { signal } : {}) };
 }
 
 function progressOf(rollout: Rollout): RolloutProgress {

@@ -19,5 +19,5 @@ export function pythonFloat(value: number): string {
 /** The inverse, of one line of ASCII; NaN for what is no finite number. */
 export function floatOf(payload: Uint8Array): number {
   const text = Buffer.from(payload).toString('latin1').trim();
-  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
+  return /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
 }

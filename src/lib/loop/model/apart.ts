@@ -1,8 +1,16 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { AiotError, type ErrorCode, type ErrorDetails, type Project, packageRoot } from '../../core/index.js';
+import {
+  AiotError,
+  type ErrorCode,
+  type ErrorDetails,
+  type Project,
+  packageRoot,
+  startProgram,
+  systemCode,
+} from '../../core/index.js';
 import type { Settings } from './options.js';
 import { type Trained, trainedHere } from './simulate.js';
 
@@ -26,7 +34,7 @@ export async function trainedApart(project: Project, settings: Settings): Promis
   const stop = () => child.kill('SIGKILL');
   settings.signal?.addEventListener('abort', stop);
   try {
-    child.send({ project, cache: resolve(settings.cache) } satisfies Job);
+    if (child.pid !== undefined) child.send({ project, cache: resolve(settings.cache) } satisfies Job);
     return await outcomeOf(child, settings);
   } finally {
     settings.signal?.removeEventListener('abort', stop);
@@ -42,7 +50,7 @@ function start(): ChildProcess {
     : join(packageRoot(), 'dist', 'lib', 'loop', 'index.js');
   const code = 'const { serveTraining } = await import(process.argv[1]); serveTraining();';
   const runner = sources ? ['--import', 'tsx'] : [];
-  return spawn(
+  return startProgram(
     process.execPath,
     [...runner, '--input-type=module', '--eval', code, pathToFileURL(entry).href],
     {
@@ -61,8 +69,10 @@ async function outcomeOf(child: ChildProcess, { signal, onStep }: Settings): Pro
     if ('step' in message) onStep?.(message.step);
     else told = message;
   });
-  // Its failing to start rejects.
-  const [status, killedBy] = await once(child, 'close');
+  const [status, killedBy] = await once(child, 'close').catch((cause: unknown) => {
+    const why = systemCode(cause) ?? String(cause);
+    throw new AiotError('AIOT_TRAINING_ENDED', `training could not be started (${why})`, { cause });
+  });
   signal?.throwIfAborted();
   if (told && 'trained' in told) return told.trained;
   if (told && 'error' in told) throw new AiotError(told.error.code, told.error.message, told.error.details);

@@ -1,4 +1,4 @@
-import type { Clock } from '../../core/index.js';
+import { type Clock, residentBytes } from '../../core/index.js';
 import type { ModelKeeper } from '../model-types.js';
 import type { LoopMonitor } from '../monitor.js';
 import type { LoopStatus } from '../status.js';
@@ -70,5 +70,5 @@ function sensorState(
 
 /** Memory of this process, 10⁶ bytes. */
 export function rssMb(): number {
-  return Math.round(process.memoryUsage.rss() / 1e5) / 10;
+  return Math.round(residentBytes() / 1e5) / 10;
 }

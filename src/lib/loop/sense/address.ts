@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AiotError, issueText } from '../../core/index.js';
+import { AiotError, dictionary, issueText } from '../../core/index.js';
 import type { FieldSettings } from './fields/map.js';
 
 const pairs = (what: string) =>
@@ -7,7 +7,7 @@ const pairs = (what: string) =>
     .string()
     .min(1)
     .transform((text, context) => {
-      const out: Record<string, string> = {};
+      const out = dictionary<string>();
       for (const part of text.split(',')) {
         const [, name, value] = /^([^:]+):(.+)$/.exec(part) ?? [];
         if (name === undefined || value === undefined) {

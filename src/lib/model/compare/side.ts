@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { dictionary } from '../../core/index.js';
 import { type Graph, importTflite } from '../../formats/index.js';
 import { buildFiles, readQuantization } from '../files.js';
 import { arenaOf } from '../inspect/arena-of.js';
@@ -32,7 +33,7 @@ async function networkOf(dir: string): Promise<string> {
 
 /** What its file says of it. */
 export function sideOf({ model, graph }: Opened): Omit<Side, 'figures'> {
-  const operators: Record<string, number> = {};
+  const operators = dictionary<number>();
   for (const { op } of graph.operators) operators[op] = (operators[op] ?? 0) + 1;
   const tensors = graph.tensors.map(({ shape, data }) => ({ shape, constant: data !== undefined }));
   return {

@@ -54,7 +54,7 @@ async function untilSettled(
   { run, runner }: RunRecord,
   clock: Clock,
 ): Promise<void> {
-  for (const deadline = Date.now() + endMs; Date.now() < deadline; await clock.sleep(50)) {
+  for (const deadline = performance.now() + endMs; performance.now() < deadline; await clock.sleep(50)) {
     if (!runner || !(await isAlive(runner))) return;
     if ((await readRun(folders, run)).state !== 'running') return;
   }

@@ -1,7 +1,14 @@
 import { AiotError, loadProject, systemClock } from '../../core/index.js';
 import { pipelineFolders } from '../folders.js';
 import { holdPipeline } from '../run/begin.js';
-import { type Cause, newRunRecord, newStepRecord, type RunRecord, readRun } from '../run/record.js';
+import {
+  type Cause,
+  newRunRecord,
+  newStepRecord,
+  nextRunId,
+  type RunRecord,
+  readRun,
+} from '../run/record.js';
 import { type ArgoAccess, ArgoClient, accessOf, type FoundTemplate, orNull } from './client.js';
 import { lookOn, type Watching } from './look-on.js';
 
@@ -44,6 +51,7 @@ export async function runOnArgo(options: RunOnArgoOptions): Promise<RunRecord> {
     const release = await holdPipeline(folders, clock);
     try {
       const record = newRunRecord(project.config.name, clock, {
+        run: await nextRunId(folders, clock),
         engine: 'argo',
         asked: { until: null, force: true },
         steps: template.steps.map(newStepRecord),

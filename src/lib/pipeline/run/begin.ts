@@ -1,6 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AiotError, type Clock, makeFolder, takeLock, writeFileAtomic } from '../../core/index.js';
+import {
+  AiotError,
+  type Clock,
+  makeFolder,
+  removeLeftovers,
+  takeLock,
+  writeFileAtomic,
+} from '../../core/index.js';
 import type { PipelineFolders } from '../folders.js';
 import { endLeftovers } from './processes.js';
 import { findRun, type RunRecord, readRun, runIds, writeRun } from './record.js';
@@ -44,6 +51,7 @@ async function busy(folders: PipelineFolders): Promise<AiotError> {
  * this project is alive.
  */
 async function settleDead(folders: PipelineFolders, clock: Clock): Promise<void> {
+  for (const folder of [folders.root, folders.runs]) await removeLeftovers(folder);
   for (const id of (await runIds(folders)).reverse()) {
     const record = await readRun(folders, id).catch(() => null);
     if (record?.state !== 'running') return;

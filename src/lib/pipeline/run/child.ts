@@ -1,8 +1,7 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { makeFolder, packageRoot, systemCode } from '../../core/index.js';
+import { makeFolder, packageRoot, startProgram, systemCode } from '../../core/index.js';
 import { endGroup, identify, markVariable, peakOf } from './processes.js';
 import type { ProcessId } from './record.js';
 
@@ -63,7 +62,12 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   const { command, folder, env, timeoutMs, signal, self, onStart, onLine } = options;
   const [program = '', ...args] = command[0] === 'aiot' ? [...self, ...command.slice(1)] : command;
   await makeFolder(dirname(options.log));
-  const child = spawn(program, args, { cwd: folder, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = startProgram(program, args, {
+    cwd: folder,
+    env,
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   // Before its ways out are looked at: without a free handle Node makes none.
   if (child.pid === undefined) {

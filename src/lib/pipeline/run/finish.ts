@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Clock, newId, syncFolder } from '../../core/index.js';
 import type { PipelineFolders } from '../folders.js';
@@ -95,10 +95,15 @@ async function publish({ plan, record, dir, blobs }: FinishOptions): Promise<Run
 
 /** Whole or not at all; a folder that was there before is out of the way for a moment. */
 async function replace(to: string, tree: Tree, blobs: Blobs): Promise<void> {
-  await mkdir(dirname(to), { recursive: true });
-  const part = join(dirname(to), `.${newId('part')}.tmp`);
+  const folder = dirname(to);
+  await mkdir(folder, { recursive: true });
+  // Of a runner that was killed here.
+  for (const name of await readdir(folder))
+    if (/^\.part_[0-9a-z]{26}\.tmp$/.test(name))
+      await rm(join(folder, name), { recursive: true, force: true });
+  const part = join(folder, `.${newId('part')}.tmp`);
   await blobs.place(tree, part, true);
   if (tree.folder) await rm(to, { recursive: true, force: true });
   await rename(part, to);
-  await syncFolder(dirname(to));
+  await syncFolder(folder);
 }

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +8,7 @@ import {
   makeFolder,
   type PlatformContext,
   readBytes,
+  startProgram,
   unless,
   whenAborted,
 } from '../../core/index.js';
@@ -85,7 +85,7 @@ async function start(
   const [program = '', ...args] = self;
   const ports = ['--http-port', '0', '--mqtt-port', '0'];
   const log = openSync(file, 'a', 0o600);
-  const child = spawn(program, [...args, 'up', '--data', folders.platform, ...ports, '--json'], {
+  const child = startProgram(program, [...args, 'up', '--data', folders.platform, ...ports, '--json'], {
     detached: true,
     stdio: ['ignore', 'pipe', log],
     env: stepEnvironment(folders.root, env),

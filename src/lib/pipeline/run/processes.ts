@@ -42,7 +42,11 @@ function isThere(pid: number): boolean {
 export async function endGroup(child: ProcessId): Promise<void> {
   if (!(await isAlive(child))) return signalGroup(child.pid, 'SIGKILL');
   signalGroup(child.pid, 'SIGTERM');
-  for (const deadline = Date.now() + graceMs; Date.now() < deadline; await systemClock.sleep(20)) {
+  for (
+    const deadline = performance.now() + graceMs;
+    performance.now() < deadline;
+    await systemClock.sleep(20)
+  ) {
     if (!(await isAlive(child))) break;
   }
   signalGroup(child.pid, 'SIGKILL');

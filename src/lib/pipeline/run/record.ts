@@ -2,7 +2,15 @@ import { readdir, rm } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { AiotError, aiotVersion, type Clock, newId, readJson, writeJsonAtomic } from '../../core/index.js';
+import {
+  AiotError,
+  aiotVersion,
+  type Clock,
+  newId,
+  readJson,
+  timeOfId,
+  writeJsonAtomic,
+} from '../../core/index.js';
 import type { PipelineFolders } from '../folders.js';
 import { treeSchema } from '../store/tree.js';
 
@@ -117,11 +125,10 @@ export type RunRecord = z.output<typeof runRecordSchema>;
 export function newRunRecord(
   project: string,
   clock: Clock,
-  more: Partial<RunRecord> & Pick<RunRecord, 'asked'>,
+  more: Partial<RunRecord> & Pick<RunRecord, 'asked' | 'run'>,
 ): RunRecord {
   return {
     spec: 'aiot-run/1',
-    run: newId('run', clock.now()),
     project,
     state: 'running',
     cause: { kind: 'manual', text: 'started by hand' },
@@ -174,6 +181,13 @@ export async function writeRun(folders: PipelineFolders, record: RunRecord): Pro
 export async function runIds({ runs }: PipelineFolders): Promise<string[]> {
   const names = await readdir(runs).catch(() => []);
   return names.flatMap((name) => (/^run_[a-z0-9]+\.json$/.test(name) ? [name.slice(0, -5)] : [])).sort();
+}
+
+/** Of a run that begins now. Behind those there are, also where the clock was put back since the last one: ids are the history's order. */
+export async function nextRunId(folders: PipelineFolders, clock: Clock): Promise<string> {
+  const id = newId('run', clock.now());
+  const last = (await runIds(folders)).at(-1);
+  return last === undefined || id > last ? id : newId('run', timeOfId(last) + 1);
 }
 
 /**

@@ -20,6 +20,7 @@ import {
   type Cause,
   findRun,
   newRunRecord,
+  nextRunId,
   pruneRuns,
   type RunRecord,
   type StepRecord,
@@ -132,6 +133,7 @@ async function begin(
     return { record: { ...before, ...again }, plan, context };
   }
   const record = newRunRecord(project.config.name, clock, {
+    run: await nextRunId(folders, clock),
     context: context?.name ?? null,
     asked: { until, force: options.force ?? false },
     ...(options.cause ? { cause: options.cause } : {}),

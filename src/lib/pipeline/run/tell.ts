@@ -39,9 +39,9 @@ export function createTeller(
       dirty = false;
       const told = await toldRun(structuredClone(record), about, folders);
       const text = JSON.stringify(told);
-      if (text === last.text && Date.now() - last.at < silentMs) continue;
+      if (text === last.text && performance.now() - last.at < silentMs) continue;
       await (await client).runs.tell(record.project, record.run, told);
-      last = { text, at: Date.now() };
+      last = { text, at: performance.now() };
     }
   }
   const changed = () => {

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { canonicalJson, digestOf, inParallel } from '../../core/index.js';
+import { canonicalJson, digestOf, inParallel, unwritable } from '../../core/index.js';
 
 /** A file or folder by its contents. */
 export const treeSchema = z.object({
@@ -72,7 +72,10 @@ export async function digestOfFile(
       hash.update(buffer.subarray(0, bytesRead));
       bytes += bytesRead;
     }
-    if (sync) await handle.sync();
+    if (sync)
+      await handle.sync().catch((error: unknown) => {
+        throw unwritable(file, error);
+      });
     return { digest: `sha256:${hash.digest('hex')}`, bytes, mode };
   } finally {
     await handle.close();

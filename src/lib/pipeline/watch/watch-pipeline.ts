@@ -6,6 +6,7 @@ import {
   parseCron,
   parseDuration,
   plural,
+  preload,
   systemClock,
   type TriggerConfig,
 } from '../../core/index.js';
@@ -87,6 +88,11 @@ interface Parts {
 }
 
 async function triggersOf({ project, context, clock, onEvent, probe, watched }: Parts): Promise<Trigger[]> {
+  preload(
+    () => import('../../stream/index.js'),
+    () => import('../../registry/index.js'),
+    () => import('../../model/index.js'),
+  );
   const { on } = project.config.pipeline;
   const { rows, every, drift, cron, control, webhook } = on;
   const trouble = (kind: Trigger['kind']) => (text: string) =>

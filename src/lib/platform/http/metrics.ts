@@ -1,3 +1,4 @@
+import { residentBytes } from '../../core/index.js';
 import { rolloutStates } from '../../registry/index.js';
 import { tellBroker } from '../broker/tell.js';
 import { tellEvents } from '../events/figures.js';
@@ -14,7 +15,7 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
   const out = new Exposition();
   out.gauge('aiot_build_info', 'What runs.', 1, { version, node: process.version });
   out.gauge('process_start_time_seconds', 'When it was started, since 1970.', started / 1000);
-  out.gauge('process_resident_memory_bytes', 'Resident memory.', process.memoryUsage.rss());
+  out.gauge('process_resident_memory_bytes', 'Resident memory.', residentBytes());
   out.family(
     'gauge',
     'aiot_leader',

@@ -17,7 +17,10 @@ interface Parts {
 export class Simulated {
   constructor(private readonly parts: Parts) {}
 
-  /** Those that are there already get a new secret. @throws AIOT_DEVICE_EXISTS for a name of other hardware, or of another type */
+  /**
+   * Those that are there already get a new secret. @throws AIOT_DEVICE_EXISTS for a name of other hardware, or of another type,
+   * AIOT_DEVICE_ONLINE where another simulation runs one of them
+   */
   enlist({ type, devices: asked, tags = {} }: SimulatedRequest, who: string): Promise<SimulatedReply> {
     const { devices, events, now } = this.parts;
     return devices.inTurn(async () => {
@@ -46,7 +49,10 @@ export class Simulated {
   private isThere(name: string, type: string): boolean {
     const there = this.parts.devices.find(name);
     if (!there) return false;
-    if (there.tags[simulatedTag] === 'yes' && there.type === type && mayConnect(there.state)) return true;
+    if (there.tags[simulatedTag] === 'yes' && there.type === type && mayConnect(there.state)) {
+      if (!this.parts.devices.online(name)) return true;
+      throw new AiotError('AIOT_DEVICE_ONLINE', `another simulation runs ${name}: it is online`);
+    }
     const what = there.tags[simulatedTag] === 'yes' ? 'simulated, but' : 'no simulated device: it';
     throw new AiotError(
       'AIOT_DEVICE_EXISTS',

@@ -1,8 +1,16 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { AiotError, catalogue, type ErrorCode, makeFolder, packageRoot } from '../../core/index.js';
+import {
+  AiotError,
+  catalogue,
+  type ErrorCode,
+  makeFolder,
+  packageRoot,
+  startProgram,
+  systemCode,
+} from '../../core/index.js';
 import { errorBodySchema } from '../../registry/index.js';
 import { argumentsOf } from './arguments.js';
 import { platformFolder, type UpOptions, type UpResult, upResultSchema } from './options.js';
@@ -18,7 +26,7 @@ export async function upDetached(options: UpOptions, signal?: AbortSignal): Prom
   const log = await open(path, 'a', 0o600).catch((cause: unknown) => {
     throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot write ${path}`, { cause });
   });
-  const child = spawn(process.execPath, [entry(), ...argumentsOf(folder, options)], {
+  const child = startProgram(process.execPath, [entry(), ...argumentsOf(folder, options)], {
     detached: true,
     stdio: ['ignore', 'pipe', log.fd],
     // Variables may be credentials: what is in the environment no other user can read, unlike arguments.
@@ -63,7 +71,13 @@ function enginesOf({ engines }: UpOptions): Record<string, string | undefined> {
 
 /** What the child says first; empty when it ends without a word. */
 async function firstLine(child: ChildProcess): Promise<string> {
-  const started = new Promise<never>((_, reject) => child.once('error', reject));
+  const started = new Promise<never>((_, reject) =>
+    child.once('error', (cause) => {
+      const why = systemCode(cause) ?? cause.message;
+      reject(new AiotError('AIOT_PLATFORM_FAILED', `the platform could not be started (${why})`, { cause }));
+    }),
+  );
+  if (child.pid === undefined) return await started;
   const line = (async () => {
     for await (const text of createInterface({ input: child.stdout as NodeJS.ReadableStream })) return text;
     return '';

@@ -1,4 +1,5 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,7 +7,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import { AiotError, startProgram, systemCode } from '../../core/index.js';
 import { olderLog } from './log-file.js';
 import { platformFolder } from './options.js';
 
@@ -94,10 +95,19 @@ async function* journalLines(since: number, follow: boolean, signal: AbortSignal
     from,
     ...(follow ? ['--follow', '--lines=0'] : []),
   ];
-  const child = spawn('journalctl', words, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = startProgram('journalctl', words, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const failed = once(child, 'spawn').then(
+    () => undefined,
+    (cause: unknown) => {
+      const why = systemCode(cause) ?? String(cause);
+      return new AiotError('AIOT_PROGRAM_FAILED', `journalctl could not be started (${why})`, { cause });
+    },
+  );
   const stop = () => child.kill();
   signal.addEventListener('abort', stop, { once: true });
   try {
+    const error = await failed;
+    if (error) throw error;
     yield* linesOf(child.stdout);
   } finally {
     signal.removeEventListener('abort', stop);

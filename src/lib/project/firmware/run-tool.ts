@@ -1,5 +1,4 @@
-import { spawn } from 'node:child_process';
-import { AiotError, systemCode, writeFileAtomic } from '../../core/index.js';
+import { AiotError, startProgram, systemCode, writeFileAtomic } from '../../core/index.js';
 
 export interface Ran {
   code: number;
@@ -29,7 +28,7 @@ export function runTool(
 ): Promise<Ran> {
   const { cwd, signal, timeoutMs = 900_000 } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { cwd, signal, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = startProgram(program, args, { cwd, signal, stdio: ['ignore', 'pipe', 'pipe'] });
     let said = '';
     let late = false;
     const timer = setTimeout(() => {

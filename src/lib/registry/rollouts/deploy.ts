@@ -62,11 +62,10 @@ export async function followRollout(rollout: Rollout, options: FollowRolloutOpti
 async function follow(started: Rollout, options: FollowRolloutOptions): Promise<Rollout> {
   const { client, signal, onProgress, onOffline } = options;
   if (onOffline) {
-    const online = new Set(
-      (await client.devices.list()).flatMap(({ name, online }) => (online ? [name] : [])),
-    );
-    const devices = await client.rollouts.devices(started.id);
-    const missing = devices.map(({ name }) => name).filter((name) => !online.has(name));
+    const away = new Set((await client.devices.list('online=false')).map(({ name }) => name));
+    const devices = away.size > 0 ? await client.rollouts.devices(started.id) : [];
+    const waited = devices.filter(({ state }) => state === 'pending' || state === 'offered');
+    const missing = waited.map(({ name }) => name).filter((name) => away.has(name));
     if (missing.length > 0) onOffline(missing);
   }
   let last = started;

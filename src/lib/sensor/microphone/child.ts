@@ -1,7 +1,7 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import type { ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, startProgram, systemCode } from '../../core/index.js';
 
 /** A program that gives bytes until it ends. */
 export interface Recorder {
@@ -24,7 +24,7 @@ export function startRecorder(
   { stallMs, onOverrun }: { stallMs: number; onOverrun: () => void },
 ): Recorder {
   // Its messages in English, for overruns are to be counted.
-  const child = spawn(program, args, {
+  const child = startProgram(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, LC_ALL: 'C' },
   });

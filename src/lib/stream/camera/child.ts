@@ -1,6 +1,5 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { AiotError, systemCode } from '../../core/index.js';
+import { AiotError, startProgram, systemCode } from '../../core/index.js';
 import type { FrameCutter } from './frames.js';
 import type { CameraInput } from './input.js';
 
@@ -50,7 +49,7 @@ async function runProgram(
   cutter: FrameCutter,
   { signal, stallMs, frames }: { signal: AbortSignal; stallMs: number; frames: () => number },
 ): Promise<ChildEnd> {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = startProgram(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   let stalled = false;
   child.stdout.on('data', (chunk: Buffer) => cutter.push(chunk));

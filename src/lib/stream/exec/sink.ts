@@ -1,6 +1,5 @@
-import { spawn } from 'node:child_process';
 import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import { AiotError, startProgram, systemCode } from '../../core/index.js';
 import { queryDuration } from '../file/settings.js';
 import type { OutgoingMessage, Sink } from '../message.js';
 import type { StreamOptions } from '../options.js';
@@ -54,9 +53,14 @@ async function run(
   signal: AbortSignal,
 ): Promise<void> {
   const label = labelOf(message.payload);
-  const child = start(name, program, args, {
-    AIOT_TOPIC: message.topic.replaceAll('\0', ''),
-    ...(label === undefined || label.includes('\0') ? {} : { AIOT_LABEL: label }),
+  // A group of its own, so that what it starts ends with it.
+  const child = startProgram(program, args, {
+    detached: true,
+    stdio: ['pipe', 'ignore', 'pipe'],
+    env: environmentFor({
+      AIOT_TOPIC: message.topic.replaceAll('\0', ''),
+      ...(label === undefined || label.includes('\0') ? {} : { AIOT_LABEL: label }),
+    }),
   });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -93,27 +97,15 @@ async function run(
     const text = said.trim() === '' ? '' : `: ${said.trim().split('\n').at(-1)}`;
     throw failed(name, `${why}${text}`, code === temporary);
   } catch (error) {
-    // Too many processes, or no memory for one more.
-    throw error instanceof AiotError ? error : failed(name, (error as Error).message, true);
+    if (error instanceof AiotError) throw error;
+    // Too many processes or files, or no memory for one more; arguments and environment may be too long for the system for ever.
+    const why = systemCode(error) ?? (error as Error).message;
+    throw failed(name, `could not be started (${why})`, why !== 'E2BIG');
   } finally {
     clearTimeout(timer);
     clearTimeout(last);
     signal.removeEventListener('abort', abort);
     child.stderr.destroy();
-  }
-}
-
-function start(name: string, program: string, args: readonly string[], more: Record<string, string>) {
-  try {
-    // A group of its own, so that what it starts ends with it.
-    return spawn(program, args, {
-      detached: true,
-      stdio: ['pipe', 'ignore', 'pipe'],
-      env: environmentFor(more),
-    });
-  } catch (error) {
-    // Arguments and environment may be too long for the system.
-    throw failed(name, (error as Error).message, false);
   }
 }
 

@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { AiotError, makeFolder, syncFolder, systemCode } from '../../core/index.js';
+import { AiotError, makeFolder, syncFolder, unwritable } from '../../core/index.js';
 import type { Encoder } from './encode.js';
 import { cutTornLine, firstRecord } from './resume.js';
 
@@ -69,15 +69,4 @@ export async function openAppend(path: string, encoder: Encoder): Promise<Append
     },
     close: () => file.close(),
   };
-}
-
-export function unwritable(path: string, error: unknown): AiotError {
-  if (error instanceof AiotError) return error;
-  const code = systemCode(error) ?? 'unknown error';
-  return new AiotError(
-    code === 'ENOSPC' || code === 'EDQUOT' ? 'AIOT_DISK_FULL' : 'AIOT_FILE_NOT_WRITABLE',
-    `cannot write ${path} (${code})`,
-    // Somebody may make room.
-    { cause: error, endpoint: path, retryable: code === 'ENOSPC' || code === 'EDQUOT' },
-  );
 }

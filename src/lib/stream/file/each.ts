@@ -1,11 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
-import { systemCode, writeFileAtomic } from '../../core/index.js';
+import { systemCode, unwritable, writeFileAtomic } from '../../core/index.js';
 import type { Sink } from '../message.js';
 import { readQuery } from '../query.js';
 import { nameTemplate } from '../template.js';
 import type { StreamUrl } from '../url.js';
-import { unwritable } from './append.js';
 import { filePathOf } from './path.js';
 
 /**
@@ -25,12 +24,7 @@ export async function openEachSink(url: StreamUrl): Promise<Sink> {
       const written = last
         .catch(() => {})
         .then(async () => {
-          for (const { message, name } of named) {
-            await writeFileAtomic(name, message.payload).catch((error: unknown) => {
-              const cause = error instanceof Error ? error.cause : error;
-              throw systemCode(cause) === 'ENOSPC' ? unwritable(name, cause) : error;
-            });
-          }
+          for (const { message, name } of named) await writeFileAtomic(name, message.payload);
         });
       last = written;
       return written;

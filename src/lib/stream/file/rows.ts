@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { AiotError, plural } from '../../core/index.js';
+import { AiotError, dictionary, plural } from '../../core/index.js';
 import { csvRecords } from '../../formats/index.js';
 import { decodeAuto } from '../decode/text.js';
 import type { OutgoingMessage } from '../message.js';
@@ -33,7 +33,7 @@ export function payloadRow(
   const bytes = message.payload;
   const value = decodeAuto(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   if (value !== null && typeof value === 'object' && !Array.isArray(value) && !Buffer.isBuffer(value)) {
-    const row: Row = {};
+    const row: Row = dictionary();
     flatten(value as Record<string, unknown>, '', row);
     return row;
   }

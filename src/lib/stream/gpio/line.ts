@@ -1,7 +1,7 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { AiotError } from '../../core/index.js';
+import { AiotError, startProgram, systemCode } from '../../core/index.js';
 import { environmentFor, findProgram } from '../outbound/program.js';
 
 export interface GpioLineOptions {
@@ -47,14 +47,20 @@ export async function openGpioLine(options: GpioLineOptions): Promise<GpioLine> 
   async function start(active: boolean): Promise<void> {
     const words = [gpioset, ...argumentsOf(version, options, active)];
     const [program = '', ...args] = guard ? [guard, '--pdeathsig', 'TERM', ...words] : words;
-    const started = spawn(program, args, { stdio: ['pipe', 'ignore', 'pipe'], env: environmentFor({}) });
+    const started = startProgram(program, args, {
+      stdio: ['pipe', 'ignore', 'pipe'],
+      env: environmentFor({}),
+    });
     let said = '';
     started.stderr.setEncoding('utf8').on('data', (text: string) => {
       said = (said + text).slice(-500);
     });
     started.stdin.on('error', () => {});
     const ended = new Promise<void>((resolve) => {
-      started.once('error', () => resolve());
+      started.once('error', (error) => {
+        said ||= `gpioset could not be started (${systemCode(error) ?? error.message})`;
+        resolve();
+      });
       started.once('close', () => resolve());
     });
     child = started;

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { dictionary } from '../../core/index.js';
 import type { Header, OutgoingMessage } from '../message.js';
 import { mqttHeaders } from '../message.js';
 
@@ -9,7 +10,7 @@ const token = /^[!#$%&'*+.^_`|~\dA-Za-z-]+$/;
 
 /** A message's headers that HTTP can carry. */
 export function outgoingHeaders(headers: readonly Header[] = []): Record<string, string> {
-  const out: Record<string, string> = {};
+  const out = dictionary<string>();
   for (const [name, value] of headers) {
     const text = typeof value === 'string' ? value : Buffer.from(value).toString('latin1');
     if (!token.test(name) || notCarried.test(name) || name.toLowerCase() === mqttHeaders.contentType)

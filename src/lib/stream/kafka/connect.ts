@@ -2,6 +2,7 @@ import { isIP, connect as netConnect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as tlsConnect } from 'node:tls';
 import type { KafkaConfig, logCreator } from 'kafkajs';
+import type { RequestQueue } from 'kafkajs/src/network/requestQueue/index.js';
 import { whenAborted } from '../../core/index.js';
 import type { KafkaCluster } from './cluster.js';
 import { isRetriableAnswer, kafkaError } from './errors.js';
@@ -95,12 +96,12 @@ export async function patiently<T>(
   endpoint: string,
   work: () => Promise<T>,
 ): Promise<T> {
-  for (const started = Date.now(); ; await delay(200)) {
+  for (const started = performance.now(); ; await delay(200)) {
     try {
       return await work();
     } catch (error) {
       settings.signal?.throwIfAborted();
-      const soon = isRetriableAnswer(error) && Date.now() - started < settings.connectTimeoutMs;
+      const soon = isRetriableAnswer(error) && performance.now() - started < settings.connectTimeoutMs;
       if (!soon) throw kafkaError(error, endpoint);
     }
   }
@@ -108,7 +109,7 @@ export async function patiently<T>(
 
 /**
  * kafkajs, mended: it asks for a timer that ends before it begins after every answer, which Node 24 tells people about
- * (kafkajs issue 1751).
+ * (kafkajs issue 1751); and it tells by the time of day how long a request has been under way.
  */
 async function importKafka() {
   const kafka = (await import('kafkajs')).default;
@@ -118,9 +119,27 @@ async function importKafka() {
     prototype.scheduleCheckPendingRequests = function () {
       if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this);
     };
+    prototype.scheduleRequestTimeoutCheck = checkTimeouts;
     mended.add(prototype);
   }
   return kafka;
 }
 
 const mended = new WeakSet<object>();
+
+/** As its own, by a clock that nobody sets: where the time of day is put back, it waits until it is that late again. */
+function checkTimeouts(this: RequestQueue): void {
+  if (!this.enforceRequestTimeout) return;
+  this.destroy();
+  const seen = new WeakMap<object, number>();
+  const look = () => {
+    const now = performance.now();
+    for (const request of this.inflight.values()) {
+      const since = seen.get(request) ?? now;
+      seen.set(request, since);
+      if (now - since > request.requestTimeout) request.timeoutRequest();
+    }
+    if (!this.isConnected()) this.destroy();
+  };
+  this.requestTimeoutIntervalId = setInterval(look, Math.min(this.requestTimeout, 100));
+}

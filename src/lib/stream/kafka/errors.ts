@@ -11,6 +11,7 @@ export const kafkaCodes = {
   topicAuthorizationFailed: 29,
   groupAuthorizationFailed: 30,
   clusterAuthorizationFailed: 31,
+  invalidTimestamp: 32,
   topicExists: 36,
   outOfOrderSequence: 45,
   duplicateSequence: 46,

@@ -9,15 +9,22 @@ declare module 'kafkajs/src/cluster/index.js' {
 }
 
 declare module 'kafkajs/src/network/requestQueue/index.js' {
-  const RequestQueue: {
-    prototype: {
-      throttledUntil: number;
-      pending: unknown[];
-      throttleCheckTimeoutId: unknown;
-      scheduleCheckPendingRequests(): void;
-    };
-  };
-  export default RequestQueue;
+  export interface RequestQueue {
+    throttledUntil: number;
+    pending: unknown[];
+    throttleCheckTimeoutId: unknown;
+    scheduleCheckPendingRequests(): void;
+    /** ms */
+    requestTimeout: number;
+    enforceRequestTimeout: boolean;
+    inflight: Map<number, { requestTimeout: number; timeoutRequest(): void }>;
+    requestTimeoutIntervalId: unknown;
+    scheduleRequestTimeoutCheck(): void;
+    isConnected(): boolean;
+    destroy(): void;
+  }
+  const RequestQueueClass: { prototype: RequestQueue };
+  export default RequestQueueClass;
 }
 
 declare module 'kafkajs-snappy' {

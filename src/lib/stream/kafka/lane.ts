@@ -4,7 +4,7 @@ import type { OutgoingMessage } from '../message.js';
 /** A write that its caller waits for. It is done when all of its messages are; the first failure fails it. */
 export interface Waiting {
   left: number;
-  /** ms of the clock, after which it is given up. */
+  /** ms of `performance.now()`, after which it is given up: the time of day may be put forward and back. */
   deadline: number;
   resolve(): void;
   reject(error: unknown): void;

@@ -41,7 +41,7 @@ export class KafkaProducer {
     const done = new Promise<void>((resolve, reject) => {
       const write: Waiting = {
         left: messages.length,
-        deadline: Date.now() + this.settings.timeoutMs,
+        deadline: performance.now() + this.settings.timeoutMs,
         resolve,
         reject,
       };
@@ -92,7 +92,7 @@ export class KafkaProducer {
         return length;
       } catch (error) {
         const known = kafkaError(error, this.endpoint);
-        if (!known.retryable || this.closed || Date.now() > deadline) throw known;
+        if (!known.retryable || this.closed || performance.now() > deadline) throw known;
         await mend(this.cluster, [error], this.abort.signal);
       }
     }
@@ -160,7 +160,7 @@ export class KafkaProducer {
     }
     if (this.connected) this.settings.onState?.('disconnected');
     this.connected = false;
-    const now = Date.now();
+    const now = performance.now();
     // Given up while it may have arrived: its sequence numbers must not be used for anything else. What else is under way keeps its
     // own: by them the broker knows whether it has it.
     const lost = [...this.lanes.values()].map((lane) => lane.expire(now, () => known));
@@ -241,6 +241,14 @@ export class KafkaProducer {
         this.id = undefined;
         delete batch.bytes;
         return error;
+      // It was not taken. By the time of the next attempt the clock may be right again.
+      case kafkaCodes.invalidTimestamp:
+        delete batch.bytes;
+        return new AiotError(
+          'AIOT_BROKER_UNREACHABLE',
+          `${endpoint}: ${lane.topic} refuses messages of this time (${new Date().toISOString()})`,
+          { endpoint, retryable: true, next: 'Set the clock of this machine.' },
+        );
       case kafkaCodes.unknownTopic:
         this.counts.delete(lane.topic);
         return error;

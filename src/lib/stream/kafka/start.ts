@@ -88,13 +88,13 @@ export async function loadTopics(
   endpoint: string,
   create: boolean,
 ): Promise<void> {
-  for (const started = Date.now(); ; await delay(100)) {
+  for (const started = performance.now(); ; await delay(100)) {
     try {
       await cluster.addMultipleTargetTopics([...topics]);
       return;
     } catch (error) {
       if (!/^(UNKNOWN_TOPIC_OR_PARTITION|LEADER_NOT_AVAILABLE)$/.test(typeOf(error))) throw error;
-      if (create && Date.now() - started < makingMs) continue;
+      if (create && performance.now() - started < makingMs) continue;
       throw topicNotFound(topics.join(' or '), endpoint);
     }
   }

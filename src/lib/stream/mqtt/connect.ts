@@ -161,4 +161,6 @@ export async function disconnectBroker(client: MqttClient): Promise<void> {
   const timer = new Promise<void>((resolve) => setTimeout(resolve, 2000).unref());
   await Promise.race([polite, timer]);
   client.end(true);
+  // mqtt.js does nothing for one that is ending already: where the far side does not hang up, its socket would keep this process for ever.
+  client.stream?.destroy();
 }

@@ -82,7 +82,7 @@ class LaneStream extends Duplex implements Wire {
   /** Something came that can be the first of a broker. */
   private greeted = false;
   private pinging: NodeJS.Timeout | undefined;
-  private pinged = Date.now();
+  private pinged = performance.now();
   private acks = Buffer.allocUnsafe(4096);
   private ackBytes = 0;
 
@@ -194,12 +194,12 @@ class LaneStream extends Duplex implements Wire {
     const everyMs = (this.client.keepalive * 1000) / pingsPerKeepalive;
     if (everyMs === 0) return;
     const ping = () => {
-      this.pinged = Date.now();
+      this.pinged = performance.now();
       this.client.sendPing();
       this.client.reschedulePing(true);
     };
     // A reader that is slow is held again and again, never for as long as that.
-    if (Date.now() - this.pinged >= everyMs) ping();
+    if (performance.now() - this.pinged >= everyMs) ping();
     this.pinging = setInterval(ping, everyMs);
   }
 

@@ -1,4 +1,4 @@
-import { printable } from '../printable.js';
+import { printable } from '../../core/index.js';
 import type { Printer } from './types.js';
 import { bytesOf } from './value.js';
 

@@ -1,7 +1,6 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, printableJson, printableLines } from '../../core/index.js';
 import { decoderFor } from '../decode/decoder.js';
 import type { DecoderName } from '../decode/types.js';
-import { printableLines } from '../printable.js';
 import { csvPrinter } from './csv.js';
 import { printHex } from './hex.js';
 import { printJson } from './json.js';
@@ -46,7 +45,7 @@ export async function printerFor(options: PrinterOptions): Promise<Printer> {
     case 'pretty':
       return pretty;
     case 'json':
-      return safe(printJson);
+      return terminal ? (batch) => printableJson(printJson(batch)) : printJson;
     case 'raw':
       return terminal ? printSafe : printRaw;
     case 'csv':

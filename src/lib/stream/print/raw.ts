@@ -1,4 +1,4 @@
-import { printablePayload } from '../printable.js';
+import { printablePayload } from '../../core/index.js';
 import type { Printer } from './types.js';
 import { bytesOf } from './value.js';
 

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
+import { printablePayload } from '../../core/index.js';
 import type { Message } from '../message.js';
-import { printablePayload } from '../printable.js';
 import { reasonOf } from './failures.js';
 import { loadRoutes } from './load.js';
 import { processorNamed } from './processors.js';

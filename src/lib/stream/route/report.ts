@@ -1,5 +1,4 @@
-import { plural, thousands } from '../../core/index.js';
-import { printable } from '../printable.js';
+import { plural, printable, thousands } from '../../core/index.js';
 import type { RouteState } from './types.js';
 
 /**

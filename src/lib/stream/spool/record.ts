@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { z } from 'zod';
 import type { Header, OutgoingMessage } from '../message.js';
 
 /**
@@ -8,17 +9,18 @@ import type { Header, OutgoingMessage } from '../message.js';
 const headBytes = 8;
 
 /** What is beside the payload; short names, for there are many of them. */
-interface Meta {
-  t: string;
-  m?: number;
+const metaSchema = z.object({
+  t: z.string(),
+  m: z.number().optional(),
   /** base64 */
-  k?: string;
+  k: z.string().optional(),
   /** A value that is bytes is an array with its base64. */
-  h?: [string, string | [string]][];
-  q?: 0 | 1 | 2;
-  r?: boolean;
-  x?: true;
-}
+  h: z.array(z.tuple([z.string(), z.union([z.string(), z.tuple([z.string()])])])).optional(),
+  q: z.union([z.literal(0), z.literal(1), z.literal(2)]).optional(),
+  r: z.boolean().optional(),
+  x: z.literal(true).optional(),
+});
+type Meta = z.output<typeof metaSchema>;
 
 export function encodeRecord(message: OutgoingMessage): Buffer {
   const { topic, payload, time, key, headers, qos, retain, tombstone } = message;
@@ -46,7 +48,7 @@ export type ReadRecord =
   | { kind: 'record'; message: OutgoingMessage; bytes: number }
   /** The bytes end within it; `needed` = its whole length, or that of its head. */
   | { kind: 'short'; needed: number }
-  /** It does not agree with its checksum; `bytes` = what its head says it has. */
+  /** It does not agree with its checksum, or is no record of ours; `bytes` = what its head says it has. */
   | { kind: 'damaged'; bytes: number };
 
 /** The record that begins at `offset`. */
@@ -58,8 +60,19 @@ export function decodeRecord(bytes: Buffer, offset: number): ReadRecord {
   const body = bytes.subarray(offset + headBytes, offset + whole);
   if (length < 4 || crc32(body) !== bytes.readUInt32LE(offset + 4)) return { kind: 'damaged', bytes: whole };
   const textEnd = 4 + body.readUInt32LE(0);
-  const meta = JSON.parse(body.toString('utf8', 4, textEnd)) as Meta;
+  const meta = metaOf(body.toString('utf8', 4, textEnd));
+  if (meta === null) return { kind: 'damaged', bytes: whole };
   return { kind: 'record', message: messageOf(meta, Buffer.from(body.subarray(textEnd))), bytes: whole };
+}
+
+/** null where it is none: a checksum is easily made right by who writes something else. */
+function metaOf(text: string): Meta | null {
+  try {
+    const read = metaSchema.safeParse(JSON.parse(text));
+    return read.success ? read.data : null;
+  } catch {
+    return null;
+  }
 }
 
 function messageOf({ t, m, k, h, q, r, x }: Meta, payload: Buffer): OutgoingMessage {

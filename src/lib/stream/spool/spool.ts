@@ -5,10 +5,10 @@ import {
   syncFolder,
   systemCode,
   takeLock,
+  unwritable,
   whenAborted,
   writeJsonAtomic,
 } from '../../core/index.js';
-import { unwritable } from '../file/append.js';
 import type { OutgoingMessage } from '../message.js';
 import { readRecords } from './reader.js';
 import { encodeRecord } from './record.js';
@@ -117,7 +117,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
 
   /** What was sent may be sent once more; that is no reason not to send, which is what makes room on a full disk. */
   async function writeCursor(): Promise<void> {
-    cursorWritten = Date.now();
+    cursorWritten = performance.now();
     try {
       await writeJsonAtomic(cursorFile(path), cursor);
       trouble = undefined;
@@ -220,7 +220,7 @@ export async function openSpool({ path, limit, full }: SpoolOptions): Promise<Sp
     messages -= chunk.messages.length;
     cursor = { segment: chunk.segment, offset: chunk.offset, read: cursor.read + chunk.messages.length };
     if (cursor.offset >= segment.bytes) await removeFirst();
-    else if (Date.now() - cursorWritten >= cursorMs) await writeCursor();
+    else if (performance.now() - cursorWritten >= cursorMs) await writeCursor();
   }
 
   return {

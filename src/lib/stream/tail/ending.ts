@@ -1,5 +1,4 @@
-import { AiotError, formatDuration, plural } from '../../core/index.js';
-import { printablePayload } from '../printable.js';
+import { AiotError, formatDuration, plural, printablePayload } from '../../core/index.js';
 import type { Shown, TailEnd, TailOptions } from './types.js';
 import type { Watch } from './watch.js';
 

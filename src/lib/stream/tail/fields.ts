@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, dictionary } from '../../core/index.js';
 import type { Decoder } from '../decode/types.js';
 import { variables } from '../expression/variables.js';
 import type { Message } from '../message.js';
@@ -14,7 +14,7 @@ export function fieldReader(
 ): (message: Message, decode: Decoder) => Record<string, unknown> {
   const readers = paths.map((path): [string, Read] => [path, reader(path)]);
   return (message, decode) => {
-    const found: Record<string, unknown> = {};
+    const found = dictionary<unknown>();
     for (const [path, read] of readers) {
       const value = read(message, decode);
       if (value !== undefined) found[path] = value;

@@ -1,9 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AiotError } from '../../../core/index.js';
+import { AiotError, startProgram } from '../../../core/index.js';
 import type { SimulatedChip } from '../chip.js';
 import type { ServedChip } from './types.js';
 
@@ -55,7 +55,7 @@ class Pty {
   /** Makes the pty; while one is there, nothing. */
   async start(): Promise<void> {
     if (this.child) return;
-    const child = spawn('socat', [`PTY,raw,echo=0,link=${this.link}`, 'STDIO'], {
+    const child = startProgram('socat', [`PTY,raw,echo=0,link=${this.link}`, 'STDIO'], {
       stdio: ['pipe', 'pipe', 'ignore'],
     });
     this.child = child;

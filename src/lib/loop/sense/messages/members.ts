@@ -18,7 +18,7 @@ function jsonOf(value: unknown): string | undefined {
   }
 }
 
-const decimal = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
+const decimal = /^[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?$/i;
 
 /** A finite number, or a text that is one; NaN for anything else. */
 export function numberIn(value: unknown): number {

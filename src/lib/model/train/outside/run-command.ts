@@ -1,6 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { AiotError, systemCode } from '../../../core/index.js';
+import { AiotError, startProgram, systemCode } from '../../../core/index.js';
 
 /** How long a program may take to end after it was asked to, ms. */
 const graceMs = 5000;
@@ -19,7 +19,7 @@ export async function runCommand(
   { folder, onLine, signal }: { folder: string; onLine?: (line: string) => void; signal?: AbortSignal },
 ): Promise<void> {
   // A group of its own: what it starts in turn can be ended with it.
-  const child = spawn(program, args, {
+  const child = startProgram(program, args, {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: process.platform !== 'win32',

@@ -24,9 +24,14 @@ export class JobRunner implements Worker {
 
   async run(signal: AbortSignal): Promise<void> {
     await this.takeUp();
-    const { store, events } = this.parts;
+    const { store, events, log } = this.parts;
     const { latest } = await extentOf(store);
-    const watch = every(lookEveryMs, signal, () => this.giveUpLost());
+    // Ends with what is around it, or it would be waited for where that has failed.
+    const ending = new AbortController();
+    const watch = every(lookEveryMs, AbortSignal.any([signal, ending.signal]), () =>
+      // Nobody waits for it yet: a database that does not answer now is asked again.
+      this.giveUpLost().catch((err) => log.error({ err }, 'lost jobs could not be looked for')),
+    );
     // One look at a time: two would begin one more than there may be.
     const inTurn = serially();
     const begin = (): Promise<void> => inTurn(beginSome);
@@ -36,8 +41,7 @@ export class JobRunner implements Worker {
         if (!row) return;
         const done = this.do(row, signal).finally(() => {
           this.running.delete(row.id);
-          if (!signal.aborted)
-            begin().catch((err) => this.parts.log.error({ err }, 'a job could not be begun'));
+          if (!signal.aborted) begin().catch((err) => log.error({ err }, 'a job could not be begun'));
         });
         this.running.set(row.id, done);
       }
@@ -48,6 +52,7 @@ export class JobRunner implements Worker {
         if (page.events.length > 0) await begin();
       }
     } finally {
+      ending.abort();
       await Promise.all([watch, ...this.running.values()]);
     }
   }
@@ -121,7 +126,16 @@ export class JobRunner implements Worker {
     const end = async (state: Job['state'], result: unknown, error: Job['error']) => {
       over.abort();
       await saving;
-      await jobs.end(row, { state, result, error }, 'platform');
+      for (;;) {
+        try {
+          return await jobs.end(row, { state, result, error }, 'platform');
+        } catch (err) {
+          // Who leads next takes it up. Till then it has ended only when that is written.
+          if (signal.aborted) return;
+          log.error({ err, job: row.id }, 'the end of a job could not be written, and is again');
+          await delay(lookEveryMs, undefined, { signal }).catch(() => {});
+        }
+      }
     };
     try {
       const kind = kinds.find(({ name }) => name === row.kind);

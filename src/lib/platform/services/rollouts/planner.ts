@@ -41,6 +41,11 @@ export interface Prepared {
   deltas: (DeltaPair & { release: Release; devices: number; of: number })[];
 }
 
+function noWayBack(releases: readonly Release[]): string {
+  const isFirst = releases.every(({ version }) => String(version) === '1');
+  return `there is no way back: ${isFirst ? 'it is the first version' : 'give --rollback-to'}`;
+}
+
 /** Who gets a rollout, and in which order. */
 export class Planner {
   constructor(private readonly parts: Parts) {}
@@ -57,7 +62,7 @@ export class Planner {
       ...(left > 1 && request.policy.waves.length === 1
         ? ['all get it at once: give --waves for a few first']
         : []),
-      ...(request.rollback === null ? ['there is no way back: give --rollback-to'] : []),
+      ...(request.rollback === null ? [noWayBack(request.releases)] : []),
     ];
     return {
       spec: 'aiot-rollout-plan/1',

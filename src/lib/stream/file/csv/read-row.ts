@@ -24,6 +24,7 @@ export function createRowReader(
   names: readonly string[] | undefined,
   header = names === undefined,
 ): (record: TextRecord) => Record<string, unknown> | string | undefined {
+  if (names) requireKept(names, where);
   let columns = names;
   let heading = header;
   return ({ text, line }) => {
@@ -50,8 +51,17 @@ export function createRowReader(
   };
 }
 
+/** An object does not keep a value of this name: the column would be lost without a word. @throws AIOT_CSV_COLUMNS */
+function requireKept(names: readonly string[], place: string): void {
+  if (!names.includes('__proto__')) return;
+  throw new AiotError('AIOT_CSV_COLUMNS', `${place}: __proto__ is not a name that can be used`, {
+    next: 'Name the columns otherwise: ?fields=a,b,c',
+  });
+}
+
 /** @throws AIOT_CSV_COLUMNS */
 function uniqueNames(names: string[], place: string): string[] {
+  requireKept(names, place);
   const wrong = names.findIndex(
     (name, n) => typeof cellValue(name) !== 'string' || names.indexOf(name) !== n,
   );

@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { AiotError, nativePart } from '../../../core/index.js';
+import { largestBytes, refuseBomb } from './unpacked.js';
 
 /** By their number in a batch's attributes (KIP-98, bits 0 to 2). */
 export const compressions = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const;
@@ -10,9 +11,6 @@ export interface Codec {
   compress(bytes: Uint8Array): Promise<Buffer>;
   decompress(bytes: Uint8Array): Promise<Buffer>;
 }
-
-/** Largest batch that is unpacked, bytes: a few kilobytes can claim to be gigabytes. */
-const largestBytes = 512 * 1024 * 1024;
 
 const loaders: Record<Exclude<Compression, 'none'>, () => Promise<Codec>> = {
   gzip: async () => ({
@@ -25,12 +23,21 @@ const loaders: Record<Exclude<Compression, 'none'>, () => Promise<Codec>> = {
     return {
       compress: async (bytes) => asBuffer(await codec.compress({ buffer: asBuffer(bytes) })),
       // It reads xerial's framing, which Java writes, as well as the plain format.
-      decompress: async (bytes) => asBuffer(await codec.decompress(asBuffer(bytes))),
+      decompress: async (bytes) => {
+        refuseBomb('snappy', asBuffer(bytes));
+        return asBuffer(await codec.decompress(asBuffer(bytes)));
+      },
     };
   },
   lz4: async () => {
     const { compressFrame, decompressFrame } = await nativePart('lz4-napi', () => import('lz4-napi'));
-    return { compress: (bytes) => compressFrame(bytes), decompress: (bytes) => decompressFrame(bytes) };
+    return {
+      compress: (bytes) => compressFrame(bytes),
+      decompress: async (bytes) => {
+        refuseBomb('lz4', asBuffer(bytes));
+        return decompressFrame(bytes);
+      },
+    };
   },
   zstd: async () => {
     const { Zstd } = await import('@hpcc-js/wasm-zstd');
@@ -38,6 +45,7 @@ const loaders: Record<Exclude<Compression, 'none'>, () => Promise<Codec>> = {
     return {
       compress: async (bytes) => asBuffer(zstd.compress(bytes, 3)),
       decompress: async (bytes) => {
+        refuseBomb('zstd', asBuffer(bytes));
         // A frame that does not say how large it is makes the library's one-shot call return nothing: chunks then.
         zstd.reset();
         return asBuffer(zstd.decompress(bytes));

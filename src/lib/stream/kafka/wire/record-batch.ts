@@ -119,6 +119,8 @@ export class RecordReader {
  */
 export function payloadsOf(records: Buffer, header: BatchHeader, from: number): Payloads {
   const reader = new ByteReader(records);
+  // A record has a byte at least: no room is made for more of them than there are bytes.
+  if (header.records > records.length) throw new RangeError('a batch has fewer records than it says');
   const spans = new Int32Array(header.records * 2);
   let found = 0;
   for (let left = header.records; left > 0; left--) {

@@ -43,7 +43,7 @@ export function createBatches(endpoint: string, onFailed: (batch: Batch) => void
     for (const batch of [...batches]) fail(batch, error);
   };
   const lookForStall = () => {
-    if (Date.now() - progress < stallMs) return;
+    if (performance.now() - progress < stallMs) return;
     const message = `${endpoint}: no acknowledgement within ${stallMs / 1000} s`;
     failAll(new AiotError('AIOT_BROKER_UNREACHABLE', message, { endpoint, retryable: true }));
   };
@@ -51,7 +51,7 @@ export function createBatches(endpoint: string, onFailed: (batch: Batch) => void
   return {
     open(messages) {
       if (batches.size === 0) {
-        progress = Date.now();
+        progress = performance.now();
         watch = setInterval(lookForStall, 1000);
       }
       const { promise: done, resolve, reject } = withResolvers();
@@ -60,7 +60,7 @@ export function createBatches(endpoint: string, onFailed: (batch: Batch) => void
       return { batch, done };
     },
     arrived({ batch }) {
-      progress = Date.now();
+      progress = performance.now();
       if (batch && --batch.left === 0 && over(batch)) batch.resolve();
     },
     fail,

@@ -30,7 +30,7 @@ export function createHangUps(): HangUps {
       letIn = false;
     },
     opened() {
-      openedAt = Date.now();
+      openedAt = performance.now();
       anyAcknowledged = false;
       letIn = true;
     },
@@ -39,7 +39,7 @@ export function createHangUps(): HangUps {
       count = 0;
     },
     closed() {
-      if (anyAcknowledged || Date.now() - openedAt > shortMs) return false;
+      if (anyAcknowledged || performance.now() - openedAt > shortMs) return false;
       if (++count < untilRefused) return false;
       count = 0;
       return true;

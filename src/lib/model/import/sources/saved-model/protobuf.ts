@@ -32,7 +32,9 @@ export class Message {
         at += length;
       }
       const field = tag >> 3;
-      this.fields.set(field, [...(this.fields.get(field) ?? []), value]);
+      const values = this.fields.get(field);
+      if (values) values.push(value);
+      else this.fields.set(field, [value]);
     }
   }
 

@@ -1,0 +1,86 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { AiotError } from '../src/lib/core/index.js';
+import type { RolloutStatus } from '../src/lib/registry/index.js';
+import type { Operated } from '../test/platform/kills/harness.js';
+import { pushTiny } from '../test/support/bundle.js';
+import type { Report } from './types.js';
+
+/** In which a rollout to devices that are there ends, ms, once nothing is wrong any more. */
+const endMs = 60_000;
+/** What says that a request may have been carried out, or not: it is looked up then. */
+const unsure = new Set([
+  'AIOT_PLATFORM_UNREACHABLE',
+  'AIOT_DATABASE_UNREACHABLE',
+  'AIOT_DISK_FULL',
+  'AIOT_FILE_NOT_WRITABLE',
+  'AIOT_TIMED_OUT',
+]);
+
+/** A rollout that the platform has acknowledged. */
+export interface Started {
+  id: string;
+  version: number;
+  selector: string;
+}
+
+/** Asks until there is an answer; another error than of the way there is a violation. */
+export async function insist<T>(
+  what: string,
+  ask: () => Promise<T>,
+  report: Report,
+  forMs = endMs,
+): Promise<T> {
+  for (const until = Date.now() + forMs; ; await delay(100)) {
+    try {
+      return await ask();
+    } catch (error) {
+      const { code, message } = error as AiotError;
+      if (!unsure.has(code)) report('answers', `${what}: ${code ?? 'no code'}: ${message}`);
+      if (Date.now() > until || !unsure.has(code)) throw error;
+    }
+  }
+}
+
+/** Pushes another model and rolls it out. Only once: what is asked for again would be a second rollout. */
+export async function rollOut(
+  platform: Operated,
+  selector: string,
+  waves: (number | string)[],
+  seed: number,
+  report: Report,
+): Promise<Started> {
+  const { client, key } = platform;
+  const { version, sequence } = await insist('push', () => pushTiny(client, key, { seed }), report);
+  const releases = [{ kind: 'model' as const, name: 'tiny', version, sequence }];
+  const policy = { waves, maxFailures: 0, deadlineMs: 45_000 } as const;
+  const id = await insist(
+    'start a rollout',
+    async () => {
+      // The answer to the first may be what was lost.
+      const [there] = (await client.rollouts.list()).filter(
+        (one) => one.selector === selector && one.releases[0]?.version === version,
+      );
+      return there?.id ?? (await client.rollouts.start({ releases, selector, policy })).id;
+    },
+    report,
+  );
+  return { id, version, selector };
+}
+
+/** Waits until it has ended, or has been paused. */
+export async function settled({ client }: Operated, { id }: Started, report: Report): Promise<RolloutStatus> {
+  const look = () => insist('look at a rollout', () => client.rollouts.get(id), report);
+  let now = await look();
+  for (const until = Date.now() + endMs; now.state === 'running' && Date.now() < until; now = await look())
+    await delay(100);
+  return now;
+}
+
+/** Ends a rollout that has been paused. */
+export async function giveUp({ client }: Operated, { id }: Started, report: Report): Promise<void> {
+  const abort = async () => {
+    // The answer to the first may be what was lost.
+    if ((await client.rollouts.get(id)).state === 'paused') await client.rollouts.command(id, 'abort');
+  };
+  await insist('end a rollout', abort, report);
+}

@@ -1,0 +1,131 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { handles, memory, signals } from '../faults/process.js';
+import { damagedDatabases, halves } from '../invariants/files.js';
+import { type ChaosPlatform, startChaosPlatform } from '../platform.js';
+import { Program } from '../process.js';
+import { giveUp, rollOut, type Started, settled } from '../releases.js';
+import type { Round, Scenario, World } from '../types.js';
+
+const devices = 6;
+/** Of the devices that fail whatever they are given: so many may try it. */
+const firstWave = 2;
+
+/** A fleet that takes every release, and one of which every device fails. */
+export const rollout: Scenario = {
+  name: 'rollout',
+  about: 'rollouts to one simulated fleet that takes them, and to one that fails them',
+  needs: [],
+  faults: {
+    platform: ['kill', 'kill-starting', 'kill-stopping', 'pause', 'handles', 'memory'],
+    network: ['delay', 'cut', 'reset', 'truncate', 'blackhole'],
+    fleet: ['kill', 'kill-starting', 'kill-stopping', 'pause', 'handles'],
+    disk: ['disk-full', 'read-only'],
+  },
+  start: rolloutWorld,
+};
+
+async function rolloutWorld(round: Round): Promise<World> {
+  const { report, mark } = round;
+  const own = await startChaosPlatform(round);
+  const fleetOf = (site: string, ...more: string[]) =>
+    new Program({
+      name: `the fleet ${site}`,
+      args: [
+        ...['device', 'simulate', '--count', String(devices), '--template', `${site}-##,site=${site}`],
+        ...['--json', ...more],
+      ],
+      env: { ...own.env, AIOT_CHAOS: mark },
+      stopped: [0],
+      again: 'always',
+      report,
+    });
+  const fleets: [Program, ...Program[]] = [fleetOf('good'), fleetOf('bad', '--fail-rate', '100%')];
+  for (const fleet of fleets) fleet.start();
+  await connected(own, 2 * devices);
+  const ended: Started[] = [];
+  const halted: Started[] = [];
+  let seed = 0;
+  const good = async () => {
+    const one = await rollOut(own, 'site=good', [1, '50%'], ++seed, report);
+    const { state, reason, waves } = await settled(own, one, report);
+    if (state !== 'done') {
+      const failed = (await told(own, one)).filter(({ error }) => error !== null);
+      const said = JSON.stringify({ reason, failed, waves });
+      report('rollouts end', `that of version ${one.version} is ${state}: ${said.slice(0, 1200)}`);
+    }
+    ended.push(one);
+  };
+  const bad = async () => {
+    const one = await rollOut(own, 'site=bad', [firstWave, '50%'], ++seed, report);
+    halted.push(one);
+    await isHalted(own, one, report);
+    await giveUp(own, one, report);
+  };
+  return {
+    targets: {
+      platform: own.targets.platform,
+      network: own.targets.network,
+      disk: own.targets.disk,
+      fleet: { ...signals(fleets[0]), ...handles(fleets[0]), ...memory(fleets[0]) },
+    },
+    async load(signal) {
+      await bad();
+      do await good();
+      while (!signal.aborted);
+    },
+    recover: own.recover,
+    async check() {
+      await connected(own, 2 * devices);
+      // With nothing wrong any more, every device takes the next release.
+      await good();
+      const last = ended.at(-1)?.version;
+      for (const { name, model, updateState } of await own.client.devices.list()) {
+        const version = name.startsWith('good') ? last : undefined;
+        if (model?.version !== version)
+          report('every device works', `${name} runs ${model?.version} (${updateState}), not ${version}`);
+      }
+    },
+    async stop() {
+      for (const fleet of fleets) await fleet.stop();
+      await own.program.stop();
+      halves(own.data, report);
+      damagedDatabases(own.data, report);
+      await own.close();
+    },
+    acknowledged: () => ended.length + halted.length,
+    printed: () => [own.program, ...fleets].map((program) => program.printed()).join(''),
+    secrets: own.secrets,
+    // The fleet that takes everything fails what it is given from now on.
+    async sabotage() {
+      await fleets[0].stop();
+      const failing = fleetOf('good', '--fail-rate', '100%');
+      failing.start();
+      fleets.push(failing);
+    },
+  };
+}
+
+/** A rollout of which the first wave fails has stopped, and nobody of the others was told of it. */
+async function isHalted(own: ChaosPlatform, one: Started, report: Round['report']): Promise<void> {
+  const { state, waves } = await settled(own, one, report);
+  if (state !== 'paused')
+    report('rollouts stop', `that of version ${one.version} is ${state}: ${JSON.stringify(waves)}`);
+  const tried = (await told(own, one)).filter(({ offers }) => offers > 0);
+  if (tried.length > firstWave)
+    report('rollouts stop', `${tried.length} devices were offered what failed in a wave of ${firstWave}`);
+}
+
+function told({ client }: ChaosPlatform, { id }: Started) {
+  return client.rollouts.devices(id);
+}
+
+/** Waits until so many are connected. */
+export async function connected({ client }: ChaosPlatform, count: number): Promise<void> {
+  let online = 0;
+  for (const until = Date.now() + 60_000; Date.now() < until; await delay(100)) {
+    const devices = await client.devices.list().catch(() => []);
+    online = devices.filter((device) => device.online).length;
+    if (online >= count) return;
+  }
+  throw new Error(`${online} of ${count} devices are connected after 60 s`);
+}

@@ -1,0 +1,37 @@
+/** What was looked at, at a time since the beginning. */
+export interface Sample {
+  atMs: number;
+  value: number;
+}
+
+/** What may grow over the second half and is no leak: a share of what it was at the half, or so much, whichever is more. */
+export interface Tolerance {
+  share: number;
+  atLeast: number;
+}
+
+export interface Course {
+  /** By the straight line through the second half. */
+  half: number;
+  end: number;
+  flat: boolean;
+}
+
+/** How a figure goes over the second half of its samples: the first one is a program's warming up. */
+export function courseOf(samples: readonly Sample[], { share, atLeast }: Tolerance): Course {
+  const late = samples.slice(samples.length >> 1);
+  const [first, last] = [late[0], late.at(-1)];
+  if (!first || !last || late.length < 3) throw new Error('too few samples to tell a course');
+  const mean = (of: (sample: Sample) => number) => late.reduce((sum, one) => sum + of(one), 0) / late.length;
+  const [t, v] = [mean(({ atMs }) => atMs), mean(({ value }) => value)];
+  const spread = late.reduce((sum, { atMs }) => sum + (atMs - t) ** 2, 0);
+  const slope = late.reduce((sum, { atMs, value }) => sum + (atMs - t) * (value - v), 0) / spread;
+  const at = (ms: number) => v + slope * (ms - t);
+  const [half, end] = [at(first.atMs), at(last.atMs)];
+  return { half, end, flat: end - half <= Math.max(share * half, atLeast) };
+}
+
+/** @param sorted ascending, not empty @param share 0 to 1 */
+export function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+}

@@ -1,0 +1,95 @@
+import { collectGarbage } from '../src/lib/core/heap.js';
+import { seededRandom } from '../src/lib/core/random.js';
+import { tried } from './judge.js';
+import { minimized } from './minimize.js';
+import { Mutator } from './mutate.js';
+import type { Finding, Order, Target, TargetRun } from './types.js';
+
+declare const __fuzz: Uint8Array;
+
+/** How often a place was passed, as one of eight: once, twice, three times, up to 7, 15, 31, 127, more. */
+const bucket = Uint8Array.from({ length: 256 }, (_, n) =>
+  n < 4 ? [0, 1, 2, 4][n]! : n < 8 ? 8 : n < 16 ? 16 : n < 32 ? 32 : n < 128 ? 64 : 128,
+);
+
+/**
+ * Damages examples of a target, keeps what went where none had gone before, and damages that: until its time is over, or it has tried so
+ * many. What is being tried stands in `running`, so that who waits outside can tell what it hangs in: since when, length, bytes.
+ */
+export async function fuzzed(
+  target: Target,
+  { seed, seconds, inputs: most, known }: Extract<Order, { do: 'fuzz' }>,
+  running: SharedArrayBuffer,
+  tell: (finding: Finding) => void,
+): Promise<TargetRun> {
+  const began = performance.now();
+  const [state, shown] = [new Float64Array(running, 0, 2), Buffer.from(running, 16)];
+  const longest = target.longest ?? 65_536;
+  const random = seededRandom(seed);
+  const mutator = new Mutator(random, target.words ?? [], longest);
+  const seen = new Uint8Array(__fuzz.length);
+  const found = new Set(known);
+  const kept: Buffer[] = [];
+  let inputs = 0;
+
+  const take = async (input: Buffer) => {
+    input.copy(shown);
+    state[1] = input.length;
+    __fuzz.fill(0);
+    state[0] = Date.now();
+    const { fault } = await tried(target, input);
+    state[0] = 0;
+    inputs++;
+    if (isNew(seen)) kept.push(input);
+    if (fault === null || found.has(fault.key)) return;
+    // What a busy machine makes slow is not slow again; and what an input takes shows when nothing else is given back meanwhile.
+    const shows = async (less: Buffer) => {
+      // Twice: buffers are given back behind the first.
+      if (fault.kind === 'memory') for (let n = 0; n < 2; n++) collectGarbage();
+      return (await tried(target, less)).fault?.key === fault.key;
+    };
+    if (!(await shows(input))) return;
+    found.add(fault.key);
+    const least = await minimized(input, shows);
+    tell({ ...((await tried(target, least)).fault ?? fault), target: target.name, input: least });
+  };
+
+  for (const one of await target.seeds()) await take(Buffer.from(one as Uint8Array).subarray(0, longest));
+  if (kept.length === 0) kept.push(Buffer.alloc(0));
+  const end = performance.now() + seconds * 1000;
+  while (inputs < most && performance.now() < end) {
+    // The newest half as often as all.
+    const pick = () =>
+      kept[
+        mutator.below(2) === 0
+          ? kept.length - 1 - mutator.below(Math.ceil(kept.length / 4))
+          : mutator.below(kept.length)
+      ]!;
+    const damaged = mutator.mutated(pick(), pick());
+    await take(target.mend && mutator.below(2) === 0 ? target.mend(damaged) : damaged);
+  }
+  const reached = seen.reduce((sum, bits) => sum + (bits === 0 ? 0 : 1), 0);
+  return {
+    target: target.name,
+    inputs,
+    kept: kept.length,
+    reached,
+    seconds: (performance.now() - began) / 1000,
+  };
+}
+
+/** Whether a place was passed that was not before, or more often by a bucket. */
+function isNew(seen: Uint8Array): boolean {
+  const words = new Uint32Array(__fuzz.buffer, 0, __fuzz.length >> 2);
+  let fresh = false;
+  for (let word = 0; word < words.length; word++) {
+    if (words[word] === 0) continue;
+    for (let at = word * 4; at < word * 4 + 4; at++) {
+      const bit = bucket[__fuzz[at]!]!;
+      if ((seen[at]! & bit) === bit) continue;
+      seen[at]! |= bit;
+      fresh = true;
+    }
+  }
+  return fresh;
+}

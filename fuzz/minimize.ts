@@ -1,0 +1,24 @@
+/** How long it may take, ms. */
+const patienceMs = 1500;
+
+/** The least of an input with which the same goes wrong: pieces are left out, halves first, as long as it does; then bytes are made `0`. */
+export async function minimized(input: Buffer, still: (less: Buffer) => Promise<boolean>): Promise<Buffer> {
+  const end = performance.now() + patienceMs;
+  let least = input;
+  for (let size = Math.ceil(least.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
+    for (let at = 0; at < least.length; ) {
+      if (performance.now() > end) return least;
+      const less = Buffer.concat([least.subarray(0, at), least.subarray(at + size)]);
+      if (await still(less)) least = less;
+      else at += size;
+    }
+    if (size === 1) break;
+  }
+  for (let at = 0; at < least.length && performance.now() < end; at++) {
+    if (least[at] === 0x30) continue;
+    const plainer = Buffer.from(least);
+    plainer[at] = 0x30;
+    if (await still(plainer)) least = plainer;
+  }
+  return least;
+}

@@ -1,0 +1,73 @@
+import { generateKeyPair, publicKeyOf, seededRandom } from '../../src/lib/core/index.js';
+import {
+  checkGraph,
+  importTflite,
+  outlineTflite,
+  readMetadata,
+  readTflite,
+  signPayload,
+  trustRootOf,
+  verifyBirth,
+  verifyManifest,
+  writeSavedModel,
+  writeTflite,
+} from '../../src/lib/formats/index.js';
+import { unpackAny } from '../../src/lib/model/bundle/pack.js';
+import { readGraphDef } from '../../src/lib/model/import/sources/saved-model/graph-def.js';
+import { tinyBundle } from '../../test/support/bundle.js';
+import { cnn, mlp } from '../../test/support/networks.js';
+import { asJson, filesIn } from '../seeds.js';
+import type { Target } from '../types.js';
+
+const networks = () => [mlp(seededRandom(1), [4, 3, 2]), cnn(seededRandom(2))];
+const key = generateKeyPair().privatePem;
+const trust = trustRootOf(publicKeyOf(key));
+
+/** Networks, and what is signed. */
+export const models: readonly Target[] = [
+  {
+    name: 'formats/tflite',
+    seeds: () => [
+      ...networks().map((graph) => writeTflite(graph)),
+      ...filesIn('../shared/data/motor-mlp', '.tflite'),
+    ],
+    run: (input) => checkGraph(readTflite(input)),
+    words: ['TFL3'],
+  },
+  {
+    name: 'formats/tflite-import',
+    seeds: () => [
+      ...networks().map((graph) => writeTflite(graph)),
+      ...filesIn('../shared/data/motor-mlp', '.tflite'),
+    ],
+    run: (input) => importTflite(input).notes,
+    words: ['TFL3'],
+  },
+  {
+    name: 'formats/tflite-outline',
+    seeds: () => networks().map((graph) => writeTflite(graph)),
+    run: (input) => outlineTflite(input),
+  },
+  {
+    name: 'formats/tflite-metadata',
+    seeds: () => networks().map((graph) => writeTflite(graph)),
+    run: (input) => readMetadata(input),
+  },
+  {
+    name: 'model/saved-model',
+    seeds: () => [writeSavedModel(networks()[0]!)],
+    run: (input) => readGraphDef(input),
+  },
+  { name: 'model/bundle', seeds: () => [tinyBundle()], run: (input) => unpackAny(input) },
+  {
+    name: 'formats/manifest',
+    seeds: () => [JSON.stringify(signPayload({ spec: 'aiot-manifest/1' }, key))],
+    run: asJson((value) => verifyManifest(value, trust)),
+    words: ['"__proto__"', 'keyid', 'toString'],
+  },
+  {
+    name: 'formats/birth',
+    seeds: () => [JSON.stringify(signPayload({ spec: 'aiot-birth/1' }, key))],
+    run: asJson((value) => verifyBirth(value, trust)),
+  },
+];

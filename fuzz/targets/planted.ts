@@ -1,0 +1,44 @@
+import type { Target } from '../types.js';
+
+/** Readers with a fault each, run only when they are named: that they are found shows that faults are. */
+export const planted: readonly Target[] = [
+  {
+    name: 'planted/error',
+    seeds: () => ['header', 'here'],
+    run: (input) => {
+      if (input.length > 12) throw new TypeError('no reader says this');
+    },
+  },
+  {
+    name: 'planted/hang',
+    seeds: () => ['a'],
+    run: (input) => {
+      while (input.length > 3) input[0] = 0;
+    },
+  },
+  {
+    name: 'planted/slow',
+    seeds: () => ['a'],
+    timeMs: 50,
+    run: (input) => {
+      const end = performance.now() + (input.length > 3 ? 80 : 0);
+      while (performance.now() < end) input[0] = 0;
+    },
+  },
+  {
+    name: 'planted/memory',
+    seeds: () => ['abcd'],
+    run: (input) => (input.length > 5 ? Buffer.alloc(100 * 1024 * 1024, input) : null),
+  },
+  {
+    name: 'planted/prototype',
+    seeds: () => ['{"__proto__":{"x":1}}'],
+    run: (input) => {
+      const [key, value] = Object.entries(JSON.parse(`${input}`) as object)[0] ?? ['x', 1];
+      const out: Record<string, unknown> = {};
+      out[key] = value;
+      return out;
+    },
+    throws: ['SyntaxError', 'TypeError'],
+  },
+];

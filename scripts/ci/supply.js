@@ -1,0 +1,133 @@
+// What is installed with aiot, looked at as a whole: each package's licence is one that may be passed on, the bill of materials
+// (CycloneDX, by npm) names each of them, and none has an advisory of a high or critical one. A registry without an audit endpoint
+// leaves the last open, which is printed as such.
+// Run: node scripts/ci/supply.js [--sbom FILE]   exits 1 when something is wrong.
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/** Licences that ask for no more than their text and their names. */
+const allowed = new Set([
+  ...[
+    'MIT',
+    'ISC',
+    'BSD-2-Clause',
+    'BSD-3-Clause',
+    'Apache-2.0',
+    '0BSD',
+    'BlueOak-1.0.0',
+    'Unlicense',
+    'CC0-1.0',
+    'Zlib',
+  ],
+]);
+/** Others, for packages that were looked at: libvips is linked dynamically and can be replaced; jsfive is NIST's, in the public domain. */
+const exceptions = [
+  { name: /^@img\/sharp-/, licence: 'LGPL-3.0-or-later' },
+  { name: /^jsfive$/, licence: 'SEE LICENSE IN LICENSE.txt' },
+];
+
+/**
+ * The packages of a lock that are installed with aiot, optional ones of other systems too.
+ * @param {{packages: Record<string, {version?: string, license?: string, dev?: boolean, devOptional?: boolean}>}} lock
+ * @returns {{name: string, version: string, licence: string}[]}
+ */
+export function installed(lock) {
+  return Object.entries(lock.packages)
+    .filter(([path, entry]) => path !== '' && !entry.dev)
+    .map(([path, { version = '', license = '' }]) => ({
+      name: path.slice(path.lastIndexOf('node_modules/') + 13),
+      version,
+      licence: license,
+    }));
+}
+
+/** Whether an SPDX expression of AND and OR is allowed: with OR one side has to be. */
+export function isAllowed(name, licence) {
+  if (exceptions.some((one) => one.name.test(name) && one.licence === licence)) return true;
+  const fits = (word) =>
+    allowed.has(word) || exceptions.some((one) => one.name.test(name) && one.licence === word);
+  const plain = licence.replace(/[()]/g, '');
+  return plain.split(' OR ').some((side) => side.split(' AND ').every((word) => fits(word.trim())));
+}
+
+/**
+ * What `npm audit --json` came to.
+ * @returns {{ok: boolean, said: string}}
+ */
+export function verdictOf(answer) {
+  const { statusCode, metadata, message } = answer;
+  if (statusCode === 404 || statusCode === 405 || statusCode === 501)
+    return { ok: true, said: `NOT audited: the registry has no audit endpoint (${statusCode})` };
+  if (!metadata?.vulnerabilities)
+    return { ok: false, said: `NOT audited: ${message ?? 'npm audit gave no answer'}` };
+  const { high, critical, total } = metadata.vulnerabilities;
+  return {
+    ok: high + critical === 0,
+    said: `audited: ${total} advisories, ${high} high, ${critical} critical`,
+  };
+}
+
+/**
+ * The bill of materials of what is installed with aiot. npm's own `--omit dev` leaves out what development needs, too, zod among them: so
+ * all is asked for, and what npm marks as development's is taken out.
+ */
+export function withoutDevelopment(bom) {
+  const marks = ({ properties = [] }) =>
+    properties.some(({ name }) => name === 'cdx:npm:package:development');
+  const gone = new Set((bom.components ?? []).filter(marks).map((one) => one['bom-ref']));
+  return {
+    ...bom,
+    components: (bom.components ?? []).filter((one) => !marks(one)),
+    dependencies: (bom.dependencies ?? [])
+      .filter(({ ref }) => !gone.has(ref))
+      .map(({ ref, dependsOn = [] }) => ({ ref, dependsOn: dependsOn.filter((one) => !gone.has(one)) })),
+  };
+}
+
+/** What is installed and not in the bill of materials. */
+export function missingIn(bom, packages) {
+  const named = new Set(
+    (bom.components ?? []).map(({ group, name, version }) => `${group ? `${group}/` : ''}${name}@${version}`),
+  );
+  return packages.filter(({ name, version }) => !named.has(`${name}@${version}`));
+}
+
+function npm(...args) {
+  const { stdout } = spawnSync('npm', args, {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 64 << 20,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  try {
+    return JSON.parse(stdout);
+  } catch {
+    return {};
+  }
+}
+
+function main() {
+  const packages = installed(JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')));
+  const refused = packages.filter(({ name, licence }) => !isAllowed(name, licence));
+  const counts = new Map();
+  for (const { licence } of packages) counts.set(licence, (counts.get(licence) ?? 0) + 1);
+  const listed = [...counts].sort((a, b) => b[1] - a[1]).map(([licence, count]) => `${licence} ${count}`);
+  console.log(`licences of ${packages.length} packages: ${listed.join(', ')}`);
+  for (const { name, version, licence } of refused)
+    console.log(`not allowed: ${name}@${version}: ${licence || 'no licence'}`);
+  const bom = withoutDevelopment(npm('sbom', '--sbom-format', 'cyclonedx', '--package-lock-only'));
+  const missing = missingIn(bom, packages);
+  console.log(`bill of materials: ${bom.components.length} components, CycloneDX ${bom.specVersion ?? '?'}`);
+  for (const { name, version } of missing) console.log(`not in it: ${name}@${version}`);
+  const at = process.argv.indexOf('--sbom');
+  if (at > 0) writeFileSync(process.argv[at + 1], `${JSON.stringify(bom, null, 2)}\n`);
+  const audit = verdictOf(npm('audit', '--omit=dev', '--json'));
+  console.log(audit.said);
+  process.exitCode = refused.length + missing.length === 0 && audit.ok ? 0 : 1;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) main();

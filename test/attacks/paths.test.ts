@@ -1,0 +1,134 @@
+import { request } from 'node:https';
+import { resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { namePattern } from '../../src/lib/core/index.js';
+import { listingSchema } from '../../src/lib/data/disk/listing.js';
+import { parseValues } from '../../src/lib/deploy/values/load.js';
+import { readArchive, readZip, writeArchive, writeZip } from '../../src/lib/formats/index.js';
+import { isKnown } from '../../src/lib/platform/backup/format.js';
+import { parseModelReference } from '../../src/lib/registry/reference.js';
+import { nameTemplate } from '../../src/lib/stream/template.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+/** Names that want to be elsewhere than where they are put. */
+const climbing = [
+  ...['..', '.', '../x', '../../etc/passwd', 'a/../../x', '/etc/passwd', 'a/..', './/../x', '.../../x'],
+  ...['..\\x', 'C:\\x', '\\\\host\\x', 'a\0b', '..\0', '\u0000', '%2e%2e/x', '..%2fx', '~/x', '-rf', '.ssh'],
+  ...['a\n../x', '\u202e../x', '．．/x', '..\u2215x'],
+];
+
+/** What it refuses with; undefined where it takes it. */
+function codeOf(read: () => unknown): string | undefined {
+  try {
+    read();
+    return undefined;
+  } catch (error) {
+    return (error as { code?: string }).code ?? String(error);
+  }
+}
+
+const entry = { label: null, device: null, rateHz: 1, startedAt: null, samples: 1, sha256: 'a'.repeat(64) };
+const listing = (id: string) => ({ spec: 'aiot-dataset/1', fields: ['x'], recordings: [{ id, ...entry }] });
+
+/** Doors where a name becomes a part of a path: each says whether it let this one in. */
+const doors: [door: string, lets: (name: string) => boolean][] = [
+  ['names of devices, models, contexts, recordings', (name) => namePattern.test(name)],
+  ['a recording in dataset.json', (name) => listingSchema.safeParse(listing(name)).success],
+  ['a model’s version', (name) => codeOf(() => parseModelReference(`${name}@1`)) === undefined],
+  [
+    'an installation’s name in deploy.yaml',
+    (name) => codeOf(() => parseValues(`name: ${JSON.stringify(name)}\n`, 'it')) === undefined,
+  ],
+  ['a table of a backup', (name) => isKnown(`tables/${name}`) || isKnown(`tables/${name}.ndjson`)],
+  ['a key of a backup', (name) => isKnown(`pki/${name}`) || isKnown(`pki/${name}.sealed`)],
+  ['a blob of a backup', (name) => isKnown(`blobs/sha256/${name}`) || isKnown(`blobs/${name}`)],
+  ['an entry of a backup', (name) => isKnown(name) || isKnown(`journal/${name}`)],
+  [
+    'a member of a bundle',
+    (name) => {
+      try {
+        const archive = writeArchive([{ name, data: Buffer.from('x') }]);
+        return readArchive(archive, ['manifest.json']).some((member) => member.name === name);
+      } catch {
+        return false;
+      }
+    },
+  ],
+  [
+    'a member of a ZIP archive that nobody asked for',
+    (name) => readZip(writeZip([{ name, data: Buffer.from('x') }], 0), ['weights']).has(name),
+  ],
+];
+
+describe('a name that climbs', () => {
+  it.each(doors)('is let in by none: %s', (_, lets) => {
+    expect(climbing.filter(lets)).toEqual([]);
+  });
+
+  it('is harmless in what a message names a file', () => {
+    const folder = '/srv/out';
+    for (const text of climbing) {
+      for (const template of ['{topic}', '{key}', 'a/{topic}/{key}', '{topic}.json']) {
+        const message = { topic: text, key: Buffer.from(text), payload: Buffer.alloc(0) };
+        const name = nameTemplate(template, 'it').render(message, 0);
+        expect(name).not.toMatch(/[\0\n\\]/);
+        expect(resolve(folder, `./${name}`).startsWith(`${folder}/`), JSON.stringify([text, name])).toBe(
+          true,
+        );
+      }
+    }
+  });
+});
+
+describe('the platform', () => {
+  let own: TestPlatform;
+  beforeAll(async () => {
+    own = await testPlatform();
+  });
+  afterAll(() => own.stop());
+
+  /** As it stands: nothing on the way here puts the path in order. */
+  const ask = (path: string) =>
+    new Promise<[number, string]>((done, failed) => {
+      const { hostname, port } = new URL(own.platform.urls.http);
+      const headers = { authorization: `Bearer ${own.token}` };
+      request({ hostname, port, path, ca: own.ca, headers }, (answer) => {
+        let text = '';
+        answer.on('data', (part: Buffer) => {
+          text += part.toString('latin1');
+        });
+        answer.on('end', () => done([answer.statusCode ?? 0, text]));
+      })
+        .on('error', failed)
+        .end();
+    });
+
+  const steps = [
+    '..',
+    '%2e%2e',
+    '%2E%2E',
+    '.%2e',
+    '..%2f..',
+    '..%5c..',
+    '%2e%2e%2f%2e%2e',
+    '%252e%252e',
+    '..;',
+  ];
+  it.each([
+    '/',
+    '/assets/',
+    '/api/v1/',
+    '/api/v1/blobs/',
+    '/api/v1/devices/',
+    '/api/v1/models/a/versions/',
+    '/errors/',
+  ])('gives no file below %s to who climbs', async (below) => {
+    for (const step of steps)
+      for (const file of ['state.db', 'pki/ca.key', 'package.json', 'etc/passwd', 'etc%2fpasswd%00']) {
+        const path = `${below}${step}/${step}/${step}/${file}`;
+        const [status, text] = await ask(path);
+        expect([400, 401, 403, 404, 405], path).toContain(status);
+        expect(text, path).not.toMatch(/SQLite format|PRIVATE KEY|"name": "aiot"|root:x:/);
+      }
+  });
+});

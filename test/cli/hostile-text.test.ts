@@ -1,0 +1,167 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Agent, request } from 'undici';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { renderError } from '../../src/lib/cli/errors.js';
+import {
+  bold,
+  dim,
+  facts,
+  forTerminal,
+  logText,
+  next,
+  oneLine,
+  red,
+  table,
+  useColor,
+} from '../../src/lib/cli/index.js';
+import { AiotError, jsonLine, printable, writeContexts } from '../../src/lib/core/index.js';
+import { runCli } from '../support/cli.js';
+import { type Description, hostile, hostilePlatform, obeyed } from '../support/hostile-platform.js';
+import { testPlatform } from '../support/platform.js';
+
+afterEach(() => useColor(false));
+
+describe('what others wrote', () => {
+  it('is shown character by character, and does nothing', () => {
+    expect(forTerminal(`a\u001b]0;pwned\u0007b\u009b31m\u202e\r`)).toBe(
+      'a\\x1b]0;pwned\\x07b\\x9b31m\\u{202e}\\x0d',
+    );
+    expect(forTerminal('one\r\ntwo\tthree\n')).toBe('one\ntwo\tthree\n');
+    expect(printable('\u2028\u061c')).toBe('\\u{2028}\\u{61c}');
+  });
+
+  it('cannot take our colours, and cannot switch them off', () => {
+    useColor(true);
+    expect(forTerminal(red('a\u001b[39mb'))).toBe('\u001b[31ma\\x1b[39mb\u001b[39m');
+    expect(forTerminal('\u001b[8mhidden')).toBe('\\x1b[8mhidden');
+    expect(forTerminal(bold(`a ${dim('b')} c`))).toBe('\u001b[1ma \u001b[2mb\u001b[22m\u001b[1m c\u001b[22m');
+    expect(forTerminal(red('a\nb'))).toBe('\u001b[31ma\u001b[39m\n\u001b[31mb\u001b[39m');
+    expect(red('')).toBe('');
+  });
+
+  it('makes no further row of a table, no further line of advice, and no further name of a fact', () => {
+    useColor(true);
+    const shown = forTerminal(table(['name', 'why'], [[red('a\nb'), `lost\nlab-2  fine`]]));
+    expect(shown.split('\n')).toHaveLength(2);
+    expect(forTerminal(next('aiot device show a\nrm -rf b'))).toContain('show a\\nrm -rf b');
+    useColor(false);
+    expect(facts([['why', 'lost\nstate  fine']])).toBe('why  lost\n     state  fine');
+    expect(oneLine('a\nb')).toBe('a\\nb');
+  });
+
+  it('makes no further error, and no further line of a log', () => {
+    const error = new AiotError('AIOT_PLATFORM_FAILED', 'gone\n✗ AIOT_FAKE: not ours', { next: 'a\nb' });
+    expect(renderError(error)).toBe('✗ AIOT_PLATFORM_FAILED: gone\n  ✗ AIOT_FAKE: not ours\n  Try: a\n  b\n');
+    const line = logText({ time: null, level: 'info', message: 'a\nb', detail: { c: 'd\ne' } });
+    expect(line).toBe('info a\\nb {"c":"d\\ne"}');
+  });
+
+  it('is the same value in JSON, and nothing that a terminal obeys', () => {
+    const value = { [hostile]: [hostile, '\u0080\u009f\u2029'] };
+    expect(jsonLine(value)).not.toMatch(obeyed);
+    expect(jsonLine(value)).not.toContain('\n');
+    expect(JSON.parse(jsonLine(value))).toEqual(value);
+  });
+});
+
+/** What shows or changes things of a platform, and prints what it answers. */
+const commands = [
+  'status',
+  'device list',
+  'device show lab-1',
+  'device history lab-1',
+  'device messages lab-1',
+  'device activate lab-1',
+  'device suspend lab-1 --yes',
+  'device config list',
+  'device config show lab-1@1',
+  'model list',
+  'model show lab-1@1',
+  'firmware list',
+  'firmware show lab-1@1',
+  'ota list',
+  'ota status lab-1',
+  'ota report lab-1',
+  'ota pause lab-1',
+  'ota abort lab-1 --yes',
+  'data streams',
+  'data show lab-1',
+  'data retention',
+  'job list',
+  'job show lab-1',
+  'job cancel lab-1',
+  'webhook list',
+  'webhook show lab-1',
+  'webhook enable lab-1',
+  'user list',
+  'user enable lab-1',
+  'token list',
+  'token create lab-1',
+  'trust status',
+  'pipeline history --project lab-1',
+  'context list',
+];
+
+describe('a platform full of such texts', () => {
+  let folder: string;
+  let before: string | undefined;
+  let lab: Awaited<ReturnType<typeof hostilePlatform>>;
+
+  beforeAll(async () => {
+    const real = await testPlatform();
+    const dispatcher = new Agent({ connect: { ca: real.ca } });
+    const answer = await request(`${real.platform.urls.http}/openapi.json`, { dispatcher });
+    lab = await hostilePlatform((await answer.body.json()) as Description);
+    await dispatcher.close();
+    await real.stop();
+    folder = await mkdtemp(join(tmpdir(), 'aiot-hostile-'));
+    before = process.env.AIOT_CONFIG_DIR;
+    process.env.AIOT_CONFIG_DIR = folder;
+    const context = { url: lab.url, ca: lab.ca, token: 'aiot_x' };
+    await writeContexts({ current: 'lab', contexts: { lab: context } });
+  });
+  afterAll(async () => {
+    process.env.AIOT_CONFIG_DIR = before;
+    await lab.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  /** Runs them all, and tells of each character that a terminal would obey. */
+  async function run(more: string[], judge: (text: string, command: string) => void) {
+    for (const command of commands) {
+      const { stdout, stderr } = await runCli([...command.split(' '), ...more]);
+      const found = obeyed.exec(stdout + stderr);
+      expect(
+        found && `${command}: ${JSON.stringify(found[0])} in ${JSON.stringify(stdout + stderr)}`,
+      ).toBeNull();
+      judge(stdout + stderr, command);
+    }
+  }
+
+  it('does nothing to the terminal of who lists and shows what it has', { timeout: 60_000 }, async () => {
+    let shown = 0;
+    const forged: string[] = [];
+    await run([], (text, command) => {
+      if (text.includes('pwned')) shown++;
+      if (/^✗ AIOT_FAKE/m.test(text)) forged.push(command);
+    });
+    expect(forged).toEqual([]);
+    // Were these texts not asked for and shown, nothing would be proved.
+    expect([...lab.asked.unknown]).toEqual([]);
+    expect(shown).toBeGreaterThan(15);
+  });
+
+  it('nor under --json, where each line is the value itself', { timeout: 60_000 }, async () => {
+    await run(['--json'], (text, command) => {
+      for (const line of text.trim().split('\n')) expect(() => JSON.parse(line), command).not.toThrow();
+    });
+  });
+
+  it('nor by the reasons it gives for a refusal', { timeout: 60_000 }, async () => {
+    lab.refuse(true);
+    await run([], (text) => expect(text).not.toMatch(/^✗ AIOT_FAKE/m));
+    lab.refuse(false);
+  });
+});

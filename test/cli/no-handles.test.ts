@@ -1,0 +1,55 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { root } from '../support/cli.js';
+import { runProgram } from '../support/programs.js';
+import { describeReal } from '../support/real.js';
+
+/** Loaded before the program: leaves so many files that may be opened. */
+const exhaust = `
+const { execFileSync } = require('node:child_process');
+const { closeSync, openSync } = require('node:fs');
+execFileSync('prlimit', ['--pid', String(process.pid), '--nofile=40:']);
+const all = [];
+try { for (;;) all.push(openSync('/dev/null')); } catch {}
+for (let i = 0; i < Number(process.env.LEFT); i++) closeSync(all.pop());
+`;
+
+let folder = '';
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'aiot-handles-'));
+  writeFileSync(join(folder, 'exhaust.cjs'), exhaust);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describeReal('prlimit', 'a start without a free file handle', () => {
+  const start = (left: number, ...words: string[]) =>
+    runProgram(
+      process.execPath,
+      ['--require', join(folder, 'exhaust.cjs'), join(root, 'bin/run.js'), ...words],
+      { env: { LEFT: String(left) } },
+    );
+
+  // With one, the program's first file does not load; with a few more, not what it would show errors with.
+  it.each([1, 2, 4, 8])('says so and what to do, with %d handles left for loading', async (left) => {
+    const { code, stdout, stderr } = await start(left, 'explain', 'AIOT_USAGE');
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(
+      /^✗ AIOT_FILE_NOT_READABLE: EMFILE: too many open files, open '[^']+'\n {2}Try: Raise the limit of open files .+\n$/,
+    );
+  });
+
+  it('says so as one line of JSON', async () => {
+    const { code, stdout, stderr } = await start(2, 'explain', 'AIOT_USAGE', '--json');
+    expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
+    expect(JSON.parse(stdout)).toEqual({
+      error: {
+        code: 'AIOT_FILE_NOT_READABLE',
+        message: expect.stringContaining('EMFILE: too many open files'),
+        next: expect.stringContaining('Raise the limit'),
+        exit: 1,
+      },
+    });
+  });
+});

@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { asAiotError } from '../../src/lib/cli/errors.js';
+import { unwritable } from '../../src/lib/core/index.js';
+import { digestOfFile } from '../../src/lib/pipeline/store/tree.js';
+
+const failed = (code: string) => Object.assign(new Error(`${code}: told by the system, fsync`), { code });
+
+describe('what the machine says', () => {
+  it.each([
+    ['EIO', 'AIOT_FILE_NOT_WRITABLE'],
+    ['EROFS', 'AIOT_FILE_NOT_WRITABLE'],
+    ['ENOSPC', 'AIOT_DISK_FULL'],
+    ['EDQUOT', 'AIOT_DISK_FULL'],
+    ['EMFILE', 'AIOT_FILE_NOT_READABLE'],
+    ['ENFILE', 'AIOT_FILE_NOT_READABLE'],
+  ])('%s is no bug of ours: %s', (system, code) => {
+    expect(asAiotError(failed(system))).toMatchObject({ code, message: expect.stringContaining(system) });
+  });
+
+  it('is a bug where it is nothing of that', () => {
+    expect(asAiotError(failed('EINVAL')).code).toBe('AIOT_BUG');
+    expect(asAiotError(new Error('x')).code).toBe('AIOT_BUG');
+  });
+
+  it('names the path that was written', () => {
+    expect(unwritable('a/b', failed('ENOSPC'))).toMatchObject({
+      ...{ code: 'AIOT_DISK_FULL', message: 'cannot write a/b (ENOSPC)', retryable: true },
+    });
+    expect(unwritable('a/b', failed('EIO'))).toMatchObject({
+      code: 'AIOT_FILE_NOT_WRITABLE',
+      retryable: false,
+    });
+  });
+
+  // What no file system keeps cannot be synced.
+  it('is told of an output that cannot be synced', async () => {
+    await expect(digestOfFile('/dev/null', true)).rejects.toMatchObject({
+      code: 'AIOT_FILE_NOT_WRITABLE',
+      message: 'cannot write /dev/null (EINVAL)',
+    });
+  });
+});

@@ -1,0 +1,15 @@
+import { afterEach, expect, it, vi } from 'vitest';
+import { z } from 'zod';
+import { parseYaml } from '../../src/lib/core/index.js';
+
+afterEach(() => vi.restoreAllMocks());
+
+it.each(['? [a, secret]\n: 1\n', '? {a: secret}\n: 1\n', '{[a, secret]: 1}\n', 'x:\n  ? [secret]\n  : 1\n'])(
+  'refuses a list or a map as a name, and quotes nothing of it: %j',
+  (text) => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const read = () => parseYaml(text, 'it.yaml', z.unknown(), { code: 'AIOT_PROJECT_INVALID' });
+    expect(read).toThrow(/^it\.yaml:\d+:\d+: expected a name before the colon, got a list or a map$/);
+    expect(warned).not.toHaveBeenCalled();
+  },
+);

@@ -1,0 +1,54 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createFlash, createVirtualDevice, flashBytesFor, PowerCut } from '../../src/lib/device/index.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { pushTiny } from '../support/bundle.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+
+let own: TestPlatform;
+let dir: string;
+beforeAll(async () => {
+  own = await testPlatform();
+  dir = join(own.folder, 'bench-1');
+  await mkdir(dir, { recursive: true });
+  await provisionDevice({ client: own.client, name: 'bench-1', type: 'virtual', out: dir });
+});
+afterAll(() => own.stop());
+
+describe('a virtual device whose flash fails', () => {
+  it('is lost, and says so to who waits for nothing else of it', async () => {
+    const flash = createFlash({ bytes: flashBytesFor(64 * 1024) });
+    const device = await createVirtualDevice({ identityDir: dir, flash });
+    try {
+      await device.connect();
+      const { name, version, sequence } = await pushTiny(own.client, own.key);
+      flash.cutAfter(5000);
+      await own.client.rollouts.start({
+        releases: [{ kind: 'model', name, version, sequence }],
+        ...{ selector: 'name=bench-1', policy: {}, rollback: null },
+      });
+      await expect(device.lost).rejects.toBeInstanceOf(PowerCut);
+      expect(device.online).toBe(false);
+    } finally {
+      await device.stop();
+    }
+  });
+
+  it('has a reason where its file cannot be written', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-flash-'));
+    try {
+      const flash = createFlash({ bytes: 8192, file: join(folder, 'flash.bin') });
+      flash.close();
+      expect(() => flash.sync()).toThrow(
+        expect.objectContaining({
+          code: 'AIOT_FILE_NOT_WRITABLE',
+          message: expect.stringMatching(/^cannot write .*flash\.bin \(EBADF\)$/),
+        }),
+      );
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});

@@ -1,0 +1,116 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startProgram } from '../../src/lib/core/index.js';
+import { root } from '../support/cli.js';
+import { runProgram } from '../support/programs.js';
+
+let folder = '';
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'aiot-handles-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** What starts a program, as a call within a process that has no handle left; `of` is the module. */
+const cases = {
+  'sensor/microphone/child': `of.startRecorder('true', [], { stallMs: 5000, onOverrun() {} }).next()`,
+  'model/train/outside/run-command': `of.runCommand(['true'], { folder: '/' })`,
+  'doctor/update': `of.lookForUpdate({ check: true, timeoutMs: 5000 })`,
+  'deploy/operate/run': `of.runStep({ command: ['true'], about: '' }, { cwd: '/' })`,
+  'project/firmware/run-tool': `of.runTool('true', [], '')`,
+  'loop/model/apart': `of.trainedApart({}, { cache: '/tmp' })`,
+  'device/native/process': `of.startNative({ program: 'true', folder: '/', schema: {}, onEvent() {} }).end()`,
+  'stream/camera/child': `of.runCamera({ programs: ['ffmpeg'], args: [] }, { push() {} },
+    { signal: new AbortController().signal, stallMs: 5000, frames: () => 0 })`,
+  'cli/mcp/call': `of.runCommand([], { kind: 'write' },
+    { root: '.', folder: '/', timeoutMs: 5000, signal: new AbortController().signal }).then((told) => { throw told; })`,
+  'core/notify': `of.notifierFor({ NOTIFY_SOCKET: '/nowhere' }).notify('READY=1')`,
+};
+/** What each of them says. */
+const said = {
+  'sensor/microphone/child': 'AIOT_SENSOR_TOOL: true does not start (EMFILE)',
+  'model/train/outside/run-command':
+    'AIOT_TRAINING_COMMAND: the training program true could not be started (EMFILE)',
+  'doctor/update': 'AIOT_PROGRAM_NOT_FOUND: npm cannot be run (EMFILE)',
+  'deploy/operate/run': 'AIOT_DEPLOY_FAILED: true: spawn true EMFILE',
+  'project/firmware/run-tool': 'AIOT_PROGRAM_NOT_FOUND: true cannot be run (EMFILE)',
+  'loop/model/apart': 'AIOT_TRAINING_ENDED: training could not be started (EMFILE)',
+  'device/native/process': 'AIOT_PROGRAM_FAILED: true: EMFILE',
+  'stream/camera/child': 'AIOT_CAMERA_FFMPEG: ffmpeg does not start (EMFILE)',
+  'cli/mcp/call': 'it could not be started (EMFILE)',
+  'core/notify': 'nothing',
+};
+
+const program = (of: Record<string, string>) => `
+import { openSync } from 'node:fs';
+import { aiotVersion } from ${JSON.stringify(pathToFileURL(join(root, 'src/lib/core/index.ts')).href)};
+${Object.keys(of)
+  .map((path, i) => {
+    const url = pathToFileURL(join(root, `src/lib/${path}.ts`)).href;
+    return `import * as module${i} from ${JSON.stringify(url)};`;
+  })
+  .join('\n')}
+const said = {};
+// Known to any process that has been at work.
+aiotVersion();
+try { for (;;) openSync('/dev/null', 'r'); } catch {}
+process.on('uncaughtException', (error) => { said.uncaught = String(error.stack); });
+${Object.entries(of)
+  .map(
+    ([path, call], i) => `await (async (of) => ${call})(module${i}).then(
+  () => { said['${path}'] = 'nothing'; },
+  (error) => { said['${path}'] = error.failed ?? error.code + ': ' + error.message; },
+);`,
+  )
+  .join('\n')}
+process.stdout.write(JSON.stringify(said));
+`;
+
+describe('without a file handle left', () => {
+  it('each that starts a program says so, with a code of its own', { timeout: 60_000 }, async () => {
+    const node = `"${process.execPath}" --import tsx --input-type=module --eval "$PROGRAM"`;
+    const result = await runProgram('sh', ['-c', `ulimit -n 256; exec ${node}`], {
+      cwd: root,
+      env: { PROGRAM: program(cases) },
+    });
+    expect(JSON.parse(result.stdout || '{}'), result.stderr).toEqual(said);
+  });
+
+  it('programs are started in one way alone', async () => {
+    const lib = join(root, 'src');
+    const files = (await readdir(lib, { recursive: true })).filter((name) => name.endsWith('.ts'));
+    const own: string[] = [];
+    for (const file of files)
+      if (
+        /import \{[^}]*\bspawn\b[^}]*\} from 'node:child_process'/.test(
+          await readFile(join(lib, file), 'utf8'),
+        )
+      )
+        own.push(file);
+    expect(own).toEqual(['lib/core/start-program.ts']);
+  });
+});
+
+describe('a program that the system refuses', () => {
+  const endOf = async (...args: Parameters<typeof startProgram>) => {
+    const child = startProgram(...args);
+    const events: string[] = [];
+    const closed = new Promise((done) => child.once('close', done));
+    child.stdin?.on('error', (error) => events.push(String(error))).end('for nobody');
+    child.on('error', (error: NodeJS.ErrnoException) => events.push(`error ${error.code}`));
+    for await (const part of child.stdout ?? []) events.push(String(part));
+    await closed;
+    return { events, pid: child.pid };
+  };
+
+  it('tells by an event where Node throws, and its ways out have ended', async () => {
+    const tooLong = 'x'.repeat(4_000_000);
+    expect(await endOf('true', [tooLong], { stdio: ['pipe', 'pipe', 'ignore'] })).toEqual({
+      events: ['error E2BIG'],
+      pid: undefined,
+    });
+    expect(() => startProgram('tr\0ue', [], {})).toThrow(/null bytes/);
+  });
+});

@@ -1,0 +1,71 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { installed, isAllowed, missingIn, verdictOf, withoutDevelopment } from '../../scripts/ci/supply.js';
+import { root } from '../support/cli.js';
+
+const packages = installed(JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')));
+
+describe('what is installed with aiot', () => {
+  it('has licences that may be passed on, each of them', () => {
+    expect(packages.length).toBeGreaterThan(100);
+    expect(packages.filter(({ name, licence }) => !isAllowed(name, licence))).toEqual([]);
+  });
+
+  it.each([
+    ['x', 'GPL-3.0-only', false],
+    ['x', '', false],
+    ['x', 'LGPL-3.0-or-later', false],
+    ['@img/sharp-libvips-linux-x64', 'LGPL-3.0-or-later', true],
+    ['x', '(MIT OR GPL-2.0-only)', true],
+    ['x', 'MIT AND GPL-2.0-only', false],
+    ['x', 'SEE LICENSE IN LICENSE.txt', false],
+  ])('%s under "%s" may be passed on: %s', (name, licence, expected) => {
+    expect(isAllowed(name, licence)).toBe(expected);
+  });
+
+  it('is missing in a bill of materials that does not name it', () => {
+    const named = packages.map(({ name, version }) => ({ name, version }));
+    expect(missingIn({ components: named }, packages)).toEqual([]);
+    expect(missingIn({ components: named.slice(1) }, packages)).toContainEqual(packages[0]);
+  });
+
+  it('is in a bill of materials without what only development needs', () => {
+    const development = [{ name: 'cdx:npm:package:development', value: 'true' }];
+    const bom = withoutDevelopment({
+      bomFormat: 'CycloneDX',
+      components: [
+        { 'bom-ref': 'a@1', name: 'a', version: '1', properties: [] },
+        { 'bom-ref': 'b@1', name: 'b', version: '1', properties: development },
+      ],
+      dependencies: [{ ref: 'a@1', dependsOn: ['b@1'] }, { ref: 'b@1' }],
+    });
+    expect(bom).toEqual({
+      bomFormat: 'CycloneDX',
+      components: [{ 'bom-ref': 'a@1', name: 'a', version: '1', properties: [] }],
+      dependencies: [{ ref: 'a@1', dependsOn: [] }],
+    });
+  });
+
+  it.each([
+    [
+      { statusCode: 405, message: '405 Method Not Allowed' },
+      true,
+      'NOT audited: the registry has no audit endpoint (405)',
+    ],
+    [{ message: 'request to https://… failed' }, false, 'NOT audited: request to https://… failed'],
+    [{}, false, 'NOT audited: npm audit gave no answer'],
+    [
+      { metadata: { vulnerabilities: { high: 0, critical: 0, total: 3 } } },
+      true,
+      'audited: 3 advisories, 0 high, 0 critical',
+    ],
+    [
+      { metadata: { vulnerabilities: { high: 1, critical: 0, total: 1 } } },
+      false,
+      'audited: 1 advisories, 1 high, 0 critical',
+    ],
+  ])('is audited, or said not to be: %j', (answer, ok, said) => {
+    expect(verdictOf(answer)).toEqual({ ok, said });
+  });
+});

@@ -1,0 +1,89 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { codecOf } from '../../../src/lib/stream/kafka/wire/codecs.js';
+
+const packed = ['snappy', 'lz4', 'zstd'] as const;
+const gibibyte = 1024 * 1024 * 1024;
+
+/** As small as each format lets it be. */
+const bombs: Record<string, [format: (typeof packed)[number], bytes: Buffer]> = {
+  'snappy that claims 4 GB': ['snappy', Buffer.from('ffffffff0f00', 'hex')],
+  'snappy of Java with 300 blocks that claim 2 MB each': [
+    'snappy',
+    Buffer.concat([
+      Buffer.from('82534e41505059000000000100000001', 'hex'),
+      ...Array.from({ length: 300 }, () => Buffer.from('000000048080800100'.slice(0, 16), 'hex')),
+    ]),
+  ],
+  'lz4 that claims 64 GB': ['lz4', lz4(0x68, 0x40, [0, 0, 0, 0, 16, 0, 0, 0], [])],
+  'lz4 with 140 blocks of up to 4 MiB': ['lz4', lz4(0x60, 0x70, [], Array(140).fill(17_000))],
+  'zstd that claims 1 TB': ['zstd', zstd(0xe0, Buffer.from('0000000000010000', 'hex'), [])],
+  'zstd with 5000 blocks of one byte 128 KiB times': [
+    'zstd',
+    zstd(0x00, Buffer.from([0x58]), Array(5000).fill(128 * 1024)),
+  ],
+};
+
+function lz4(flags: number, size: number, claimed: number[], blocks: number[]): Buffer {
+  const head = Buffer.from([4, 0x22, 0x4d, 0x18, flags, size, ...claimed, 0]);
+  const parts = blocks.map((length) => {
+    const block = Buffer.alloc(4 + length);
+    block.writeUInt32LE(length);
+    return block;
+  });
+  return Buffer.concat([head, ...parts, Buffer.alloc(4)]);
+}
+
+function zstd(descriptor: number, head: Buffer, repeated: number[]): Buffer {
+  const blocks = repeated.map((size, n) => {
+    const block = Buffer.alloc(4, 0x61);
+    block.writeUIntLE((size << 3) | (1 << 1) | (n === repeated.length - 1 ? 1 : 0), 0, 3);
+    return block;
+  });
+  const end = repeated.length === 0 ? [Buffer.from([1, 0, 0])] : [];
+  return Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, descriptor]), head, ...blocks, ...end]);
+}
+
+describe('a batch that would be unpacked to more than memory', () => {
+  it.each(Object.entries(bombs))(
+    'is refused before there is room made for it: %s',
+    async (_, [format, bytes]) => {
+      const codec = await codecOf(format);
+      const before = process.memoryUsage().rss;
+      await expect(codec.decompress(bytes)).rejects.toMatchObject({
+        code: 'AIOT_STREAM_DECODE',
+        message: expect.stringMatching(new RegExp(`would be unpacked by ${format} to as much as [0-9]{9,}`)),
+      });
+      expect(process.memoryUsage().rss - before).toBeLessThan(gibibyte / 16);
+    },
+  );
+
+  it.each(packed)('is told from one cut off: %s', async (format) => {
+    const codec = await codecOf(format);
+    const whole = await codec.compress(Buffer.from('abc'.repeat(50_000)));
+    await expect(codec.decompress(whole.subarray(0, 4))).rejects.toThrow();
+  });
+});
+
+describe('a batch that is none of those', () => {
+  it.each(packed)(
+    'is unpacked as it was, by %s',
+    async (format) => {
+      const codec = await codecOf(format);
+      const bytes = fc.oneof(
+        fc.uint8Array({ maxLength: 3000 }),
+        fc
+          .tuple(fc.uint8Array({ minLength: 1, maxLength: 20 }), fc.integer({ min: 1, max: 60_000 }))
+          .map(([piece, times]) => new Uint8Array(Buffer.alloc(piece.length * times, piece))),
+      );
+      await fc.assert(
+        fc.asyncProperty(bytes, async (given) => {
+          fc.pre(given.length > 0);
+          expect(Buffer.compare(await codec.decompress(await codec.compress(given)), given)).toBe(0);
+        }),
+        { numRuns: 60 },
+      );
+    },
+    60_000,
+  );
+});

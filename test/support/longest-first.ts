@@ -1,0 +1,33 @@
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/**
+ * The files that take longest (more than about ten seconds), the longest first. What begins late is what a run waits for at its
+ * end, with a core idle; and these wait for brokers and chips more than they compute, so that the others run beside them.
+ */
+export const longest = [
+  'stream/route/faults.real.test.ts',
+  'stream/kafka/faults.real.test.ts',
+  'flash/loader/faults.test.ts',
+  'loop/aarch64.real.test.ts',
+  'device/native-firmware.real.test.ts',
+  'project/firmware.real.test.ts',
+  'deploy/validators.real.test.ts',
+  'demo/demo.test.ts',
+  'har/study.test.ts',
+  'chaos/chaos.test.ts',
+  'docs/blocks.test.ts',
+  'stream/mqtt/mosquitto.real.test.ts',
+  'house/commands.test.ts',
+  'stream/kafka/kafka.real.test.ts',
+];
+
+/** Begins with the longest files; the others are in vitest's own order. */
+export class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification) => {
+      const at = longest.findIndex((name) => moduleId.endsWith(`/test/${name}`));
+      return at === -1 ? longest.length : at;
+    };
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
+  }
+}
