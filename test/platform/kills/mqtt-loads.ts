@@ -1,15 +1,17 @@
 import { join } from 'node:path';
 import mqtt, { type MqttClient } from 'mqtt';
+import { brokerLimits } from '../../../src/lib/platform/broker/limits.js';
 import { provisionDevice } from '../../../src/lib/provision/index.js';
 import { connect, connectDevice } from '../../support/mqtt.js';
 import type { Load, Operated } from './harness.js';
 
-/** Publishes one after the other until it cannot; `acknowledged` is called for each that was. */
+/** Publishes one after the other until it cannot or there are no `more`; `acknowledged` is called for each that was. */
 export async function publishUntilGone(
   client: MqttClient,
   signal: AbortSignal,
   next: () => { topic: string; payload: string; retain?: boolean; qos?: 1 | 2; acknowledged: () => void },
   atOnce: number,
+  more: () => boolean = () => true,
 ): Promise<void> {
   let gone = false;
   client.on('close', () => {
@@ -18,7 +20,7 @@ export async function publishUntilGone(
   client.on('error', () => {});
   const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
   const one = async () => {
-    while (!gone && !signal.aborted) {
+    while (!gone && !signal.aborted && more()) {
       const { topic, payload, retain = false, qos = 1, acknowledged } = next();
       const done = client.publishAsync(topic, payload, { qos, retain }).then(
         () => 'stored' as const,
@@ -135,9 +137,13 @@ export function retainedLoad(): Load {
 export function sessionLoad(qos: 1 | 2): Load {
   const clientId = `keeper-${qos}`;
   const topic = `kills/session/${qos}`;
+  const atOnce = 5;
   const owed = new Set<number>();
   let sent = 0;
+  let taken = 0;
   let count = 0;
+  // A session that is away keeps so many, and drops the oldest then: that is no loss.
+  const more = () => sent - taken < brokerLimits.queueMessages - atOnce;
   // Listened to before it connects: what the session holds comes at once.
   const attach = (victim: Operated) =>
     mqtt.connect(victim.mqtts, {
@@ -166,10 +172,11 @@ export function sessionLoad(qos: 1 | 2): Load {
           },
         };
       };
-      await publishUntilGone(client, signal, next, 5);
+      await publishUntilGone(client, signal, next, atOnce, more);
     },
     async verify(victim) {
       const owing = owed.size;
+      taken = sent;
       await take(attach(victim), owed);
       if (owed.size > 0)
         throw new Error(`session at QoS ${qos}: ${owed.size} of ${owing} acknowledged never came`);
