@@ -16,6 +16,13 @@ if (rest.length === 0 && (first === '--version' || first === '-v')) {
     const { status } = spawnSync(process.execPath, [ready], { stdio: ['ignore', 2, 2] });
     if (status !== 0) process.exit(1);
   }
+  const { homedir } = await import('node:os');
+  try {
+    homedir();
+  } catch {
+    // A user whom the system does not know, as in a container: the home that Docker gives such a one.
+    process.env.HOME = '/';
+  }
   try {
     const { main } = await import(program.href);
     await main(process.argv.slice(2), import.meta.url);

@@ -101,6 +101,8 @@ const parts = {
   tflm: () => existsSync(python('tflm')),
   /** An S3 server that checks signatures (scripts/versitygw.sh). */
   versitygw: () => existsSync(versitygwProgram),
+  /** A process whose user has a number and no name. */
+  users: () => spawnSync('unshare', ['--user', '--map-user=54321', 'true']).status === 0,
   zsh: () => onPath('zsh') && onPath('python3'),
 } as const;
 export type RealPart = keyof typeof parts;

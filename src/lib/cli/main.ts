@@ -13,8 +13,13 @@ export async function main(args: string[], program: Interfaces.LoadOptions): Pro
   // While commands are loaded, as core's keepYoungHeapSmall has it, which is not loaded yet; the command lets it grow.
   setFlagsFromString('--semi-space-growth-factor=1');
   // `aiot … | head`: the reader has what it wanted. Commands stop at it too.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
+  process.stdout.prependListener('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') return;
+    // At once: oclif would throw it as it is, and what follows has nowhere to go.
+    const code =
+      error.code === 'ENOSPC' || error.code === 'EDQUOT' ? 'AIOT_DISK_FULL' : 'AIOT_FILE_NOT_WRITABLE';
+    process.stderr.write(`✗ ${code}: standard output cannot be written: ${error.message}\n`);
+    process.exit(1);
   });
   // Progress and logs that cannot be written (a detached platform's log on a full disk) are lost; what was asked for goes on.
   process.stderr.on('error', () => {});

@@ -11,7 +11,7 @@ import { AiotError } from './errors/index.js';
 export async function whoRuns(
   asked: string | undefined,
 ): Promise<{ user: string | undefined; home: string | undefined }> {
-  const caller = process.env.SUDO_USER ?? userInfo().username;
+  const caller = process.env.SUDO_USER ?? userName();
   const user = asked ?? (caller === 'root' ? 'dynamic' : caller);
   if (user === 'dynamic') return { user: undefined, home: await homeOf(caller) };
   const home = await homeOf(user);
@@ -22,9 +22,18 @@ export async function whoRuns(
 }
 
 async function homeOf(user: string): Promise<string | undefined> {
-  if (user === userInfo().username) return process.env.HOME ?? homedir();
+  if (user === userName()) return process.env.HOME ?? homedir();
   const lines = (await readFile('/etc/passwd', 'utf8').catch(() => '')).split('\n');
   return lines.map((line) => line.split(':')).find(([name]) => name === user)?.[5];
+}
+
+/** Of who runs this: a number where the system knows no name for it, as in a container that is run as some user. */
+export function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.());
+  }
 }
 
 /** Of `sudo`, what names folders is not passed on, but where it is said on purpose. */

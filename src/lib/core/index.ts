@@ -3,7 +3,7 @@
  * Imports from no other room.
  */
 export { whenAborted } from './abort.js';
-export { missingGroups, ownFolders, whoRuns } from './account.js';
+export { missingGroups, ownFolders, userName, whoRuns } from './account.js';
 export { type Clock, systemClock } from './clock.js';
 export {
   type AddOptions,

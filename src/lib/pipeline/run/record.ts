@@ -1,5 +1,4 @@
 import { readdir, rm } from 'node:fs/promises';
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import {
@@ -9,6 +8,7 @@ import {
   newId,
   readJson,
   timeOfId,
+  userName,
   writeJsonAtomic,
 } from '../../core/index.js';
 import type { PipelineFolders } from '../folders.js';
@@ -132,7 +132,7 @@ export function newRunRecord(
     project,
     state: 'running',
     cause: { kind: 'manual', text: 'started by hand' },
-    who: userInfo().username,
+    who: userName(),
     started: clock.now(),
     ended: null,
     seconds: 0,

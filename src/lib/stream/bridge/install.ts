@@ -1,7 +1,14 @@
-import { homedir, userInfo } from 'node:os';
+import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { AiotError, configFolder, dataFolder, packageRoot, writeFileAtomic } from '../../core/index.js';
+import {
+  AiotError,
+  configFolder,
+  dataFolder,
+  packageRoot,
+  userName,
+  writeFileAtomic,
+} from '../../core/index.js';
 import { type FoundSecret, secretIn } from '../secrets.js';
 import { parseStreamUrl } from '../url.js';
 import { unitText } from './unit.js';
@@ -52,7 +59,7 @@ export async function installService(options: InstallOptions): Promise<Installed
     scope,
     environment: { AIOT_CONFIG_DIR: resolve(configFolder()), AIOT_DATA_DIR: resolve(dataFolder()) },
     secrets,
-    user: userInfo().username,
+    user: userName(),
     folder: process.cwd(),
   });
   if (!dryRun) await writeFileAtomic(file, unit);

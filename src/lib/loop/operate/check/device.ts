@@ -1,7 +1,6 @@
 import { constants } from 'node:fs';
 import { access, readFile, stat } from 'node:fs/promises';
-import { userInfo } from 'node:os';
-import { systemCode } from '../../../core/index.js';
+import { systemCode, userName } from '../../../core/index.js';
 import { type CheckLine, failed, ok } from './line.js';
 
 /** Whether this user may read and write a device; undefined where it is not there, which others tell better. */
@@ -14,7 +13,7 @@ export async function checkDevice(node: string, groups = '/etc/group'): Promise<
   }
   const { gid } = await stat(node);
   const group = await groupNamed(gid, groups);
-  const { username } = userInfo();
+  const username = userName();
   return failed(
     'permission',
     `${username} may not use ${node}, which is for the group ${group ?? gid}`,
