@@ -12,10 +12,12 @@ describeReal('mounts', 'a platform on a disk', () => {
   let disk: SmallDisk;
   let client: RegistryClient;
   let mqtts: string;
+  let known: string;
   beforeAll(async () => {
     disk = await smallDisk(48);
     const { urls, token = '' } = await disk.up();
     mqtts = urls?.mqtts ?? '';
+    known = token;
     const ca = await disk.sh('cat "$DISK/data/pki/ca.crt"');
     client = createClient({ url: urls?.http ?? '', ca: `${ca}\n`, token });
     await provisionDevice({ client, name: 'dev', type: 'virtual', out: join(disk.folder, 'dev') });
@@ -54,6 +56,27 @@ describeReal('mounts', 'a platform on a disk', () => {
     await client.devices.act('dev', before.state === 'suspended' ? 'resume' : 'suspend');
     expect((await client.devices.get('dev')).state).not.toBe(before.state);
     await device.endAsync(true);
+  }, 60_000);
+
+  it('that is full is left well, refuses a start by a code, and has lost nothing', async () => {
+    if ((await client.devices.get('dev')).state === 'suspended') await client.devices.act('dev', 'resume');
+    const device = await connectDevice(mqtts, join(disk.folder, 'dev'));
+    await device.publishAsync('aiot/v1/dev/telemetry/s', message(2), { qos: 1 });
+    await device.endAsync(true);
+    await disk.sh('cat /dev/zero >"$DISK/fill" 2>/dev/null');
+    expect(await disk.sh('kill $PID; wait $PID; echo $?')).toMatch(/(^|\n)0$/);
+    const { error } = await disk.up();
+    expect(error).toMatchObject({ code: 'AIOT_DISK_FULL' });
+    expect(await disk.sh('wait $PID; echo $?')).toBe('1');
+    await disk.sh('rm "$DISK/fill"');
+    const { urls } = await disk.up();
+    const again = createClient({
+      url: urls?.http ?? '',
+      ca: await disk.sh('cat "$DISK/data/pki/ca.crt"'),
+      token: known,
+    });
+    expect(await again.datasets.csv('s', 'dev', 'r')).toBe('x\n1\n2\n');
+    await again.close();
   }, 60_000);
 
   it('that cannot be written to is not started on, and says so', async () => {

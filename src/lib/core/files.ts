@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, statfsSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, readlink, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { AiotError, systemCode } from './errors/index.js';
@@ -40,13 +40,25 @@ export async function removeLeftovers(folder: string): Promise<void> {
 }
 
 /** Somebody may make room. */
-const isFull = (code: string | undefined) => code === 'ENOSPC' || code === 'EDQUOT';
+const isFull = (code: string | undefined) =>
+  code === 'ENOSPC' || code === 'EDQUOT' || code?.startsWith('SQLITE_FULL') === true;
+
+/** Where SQLite cannot make its shared memory in a folder it does not say why. */
+export function isForWantOfRoom(error: unknown, folder: string): boolean {
+  const code = systemCode(error);
+  if (isFull(code) || !code?.startsWith('SQLITE_IOERR')) return isFull(code);
+  try {
+    return statfsSync(folder).bavail === 0;
+  } catch {
+    return false;
+  }
+}
 
 /** What a file system said when a path was written, as the error to throw. @param doing what was tried, before the path */
 export function unwritable(path: string, error: unknown, doing = 'write'): AiotError {
   if (error instanceof AiotError) return error;
   const code = systemCode(error);
-  const full = isFull(code);
+  const full = isForWantOfRoom(error, dirname(path));
   const details = { cause: error, endpoint: path, retryable: full };
   const message = `cannot ${doing} ${path} (${code ?? 'unknown error'})`;
   return new AiotError(full ? 'AIOT_DISK_FULL' : 'AIOT_FILE_NOT_WRITABLE', message, details);

@@ -31,6 +31,7 @@ export { formatDuration, parseDuration } from './duration.js';
 export * from './errors/index.js';
 export { decimalOf, elapsed, percent, plural, size, thousands } from './figures.js';
 export {
+  isForWantOfRoom,
   machineFailure,
   makeFolder,
   readBytes,

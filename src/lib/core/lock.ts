@@ -2,7 +2,7 @@ import { chmod } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AiotError, systemCode } from './errors/index.js';
-import { makeFolder } from './files.js';
+import { makeFolder, unwritable } from './files.js';
 import { nativePart } from './native.js';
 
 /**
@@ -26,10 +26,7 @@ export async function takeLock(path: string, waitMs = 0): Promise<(() => void) |
       lock?.close();
       if (!systemCode(error)?.startsWith('SQLITE_BUSY')) {
         // A folder of somebody else, a full disk, or a folder where the file should be.
-        throw new AiotError('AIOT_FILE_NOT_WRITABLE', `cannot take the lock ${path}`, {
-          cause: error,
-          endpoint: path,
-        });
+        throw unwritable(path, error, 'take the lock');
       }
       if (performance.now() >= deadline) return null;
     }

@@ -1,4 +1,4 @@
-import { AiotError, type ErrorCode, systemCode } from '../core/index.js';
+import { AiotError, type ErrorCode, isForWantOfRoom, systemCode } from '../core/index.js';
 
 const statuses: Partial<Record<ErrorCode, number>> = {
   AIOT_ACTION_ENDED: 410,
@@ -57,10 +57,7 @@ const unwritable = new Set(['EROFS', 'EACCES', 'EPERM', 'EIO', 'EMFILE', 'ENFILE
 export function storageError(error: unknown): unknown {
   const code = systemCode(error);
   if (code === 'ENOSPC' || code === 'EDQUOT' || code?.startsWith('SQLITE_FULL')) {
-    return new AiotError('AIOT_DISK_FULL', 'there is no space left for it', {
-      cause: error,
-      retryable: false,
-    });
+    return fullDisk(error);
   }
   if (code !== undefined && unwritable.has(code)) {
     return new AiotError('AIOT_FILE_NOT_WRITABLE', `the platform's folder cannot be written to (${code})`, {
@@ -70,11 +67,19 @@ export function storageError(error: unknown): unknown {
   return error;
 }
 
+function fullDisk(error: unknown): AiotError {
+  return new AiotError('AIOT_DISK_FULL', 'there is no space left for it', {
+    cause: error,
+    retryable: false,
+  });
+}
+
 /** The same while the platform is opening its folder, where a damaged database is the folder's fault. */
 export function openingError(error: unknown, folder: string): unknown {
   const told = storageError(error);
   const code = systemCode(told);
   if (told instanceof AiotError || !code?.startsWith('SQLITE_')) return told;
+  if (isForWantOfRoom(error, folder)) return fullDisk(error);
   const damaged = code.startsWith('SQLITE_CORRUPT') || code.startsWith('SQLITE_NOTADB');
   return new AiotError(
     damaged ? 'AIOT_FILE_MALFORMED' : 'AIOT_FILE_NOT_WRITABLE',

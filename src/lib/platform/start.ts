@@ -41,7 +41,16 @@ import { startWorkers, WorkerStates } from './workers/index.js';
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   const closers: Closers = [];
   const close = async () => {
-    for (let closer = closers.pop(); closer; closer = closers.pop()) await closer();
+    // What cannot be closed, on a full disk say, keeps nothing else open: a process that goes on with half of it would be neither.
+    const failed: unknown[] = [];
+    for (let closer = closers.pop(); closer; closer = closers.pop()) {
+      try {
+        await closer();
+      } catch (error) {
+        failed.push(error);
+      }
+    }
+    if (failed.length > 0) throw openingError(failed[0], options.dataDir);
   };
   try {
     const { urls, ca, token, streams, loginLink } = await open(options, closers);
@@ -58,7 +67,8 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       },
     };
   } catch (error) {
-    await close();
+    // Why it could not be opened is why it cannot be closed well, too.
+    await close().catch(() => {});
     throw openingError(error, options.dataDir);
   }
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import {
   AiotError,
   inParallel,
@@ -82,7 +83,10 @@ async function run(
 
   preload(...laterParts);
   const http = createHttpSource({ urls, ca, token: context.token });
-  const source = fleetSource(http, await client.trust.get(), options.download);
+  const over = new AbortController();
+  // Each request that is under way listens to it.
+  setMaxListeners(0, over.signal);
+  const source = fleetSource(http, await client.trust.get(), options.download, over.signal);
   const messages = { sent: 0, heard: 0 };
   let online = 0;
   const shared: Shared = {
@@ -123,6 +127,7 @@ async function run(
     if (network.offline > 0) timers.push(roaming(members, network, clock));
     await ended(signal, options.forMs);
   } finally {
+    over.abort();
     for (const timer of timers) clearInterval(timer);
     const last = tell.summary();
     for (const member of members) member.stop();

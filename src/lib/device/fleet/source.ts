@@ -1,9 +1,10 @@
-import { AiotError, digestOf } from '../../core/index.js';
+import { AiotError, digestOf, systemClock } from '../../core/index.js';
 import { type Manifest, type TrustRoot, verifyManifest } from '../../formats/index.js';
 import { readFirmware } from '../../registry/index.js';
 import { type Reported, reportedSchema, type ShadowFigures } from '../protocol/messages.js';
 import { interpreterRuntime } from '../runtime.js';
 import { Shadow } from '../telemetry/shadow.js';
+import { retrying } from '../update/download.js';
 import type { BundleSource } from '../update/ports.js';
 import type { SlotContent } from '../update/record.js';
 import { tryConfig } from '../virtual/config.js';
@@ -33,9 +34,16 @@ export interface FleetSource {
   readonly downloads: number;
 }
 
-/** What all devices of a fleet share. `trust`: as of provisioning. */
-export function fleetSource(http: BundleSource, trust: TrustRoot | null, how: Download): FleetSource {
-  const never = new AbortController().signal;
+/**
+ * What all devices of a fleet share. `trust`: as of provisioning. A platform that is away is asked again, as by any device,
+ * until `signal` is aborted; in the platform's time, which goes no faster than ours.
+ */
+export function fleetSource(
+  http: BundleSource,
+  trust: TrustRoot | null,
+  how: Download,
+  signal: AbortSignal,
+): FleetSource {
   const manifests = new Map<string, Promise<Manifest>>();
   const bundles = new Map<string, Promise<Buffer>>();
   const verdicts = new Map<string, Promise<{ vectors: number; passed: number }>>();
@@ -45,16 +53,17 @@ export function fleetSource(http: BundleSource, trust: TrustRoot | null, how: Do
   const bounded = gate(atOnce);
   let downloads = 0;
 
+  const asked = <T>(call: () => Promise<T>) => retrying(systemClock, signal, () => bounded(call));
   const fetch = (digest: string) =>
-    bounded(async () => {
-      downloads++;
+    asked(async () => {
       const chunks: Uint8Array[] = [];
-      for await (const chunk of http.blob(digest, 0, never)) chunks.push(chunk);
+      for await (const chunk of http.blob(digest, 0, signal)) chunks.push(chunk);
+      downloads++;
       return Buffer.concat(chunks);
     });
   const verified = async (path: string) => {
     if (!trust) throw new AiotError('AIOT_SIGNATURE_INVALID', 'the fleet has no trust root');
-    return verifyManifest(await bounded(() => http.manifest(path, never)), trust);
+    return verifyManifest(await asked(() => http.manifest(path, signal)), trust);
   };
   const bundle = (digest: string) => kept(bundles, digest, () => fetch(digest));
   return {
@@ -62,7 +71,7 @@ export function fleetSource(http: BundleSource, trust: TrustRoot | null, how: Do
       return downloads;
     },
     async manifest(path) {
-      if (how === 'all' && manifests.has(path)) await bounded(() => http.manifest(path, never));
+      if (how === 'all' && manifests.has(path)) await asked(() => http.manifest(path, signal));
       return kept(manifests, path, () => verified(path));
     },
     async blob(digest) {

@@ -76,8 +76,9 @@ export class Journal {
     try {
       this.options.index.flush(this.end);
     } catch (error) {
-      // Who has opened the folder since has read all of the journal: nothing is left to be written for it.
-      if (!hasCode(error, 'AIOT_PLATFORM_RUNNING')) throw error;
+      // Who has opened the folder since has read all of the journal; and the next start does where the disk takes nothing now.
+      if (!hasCode(error, 'AIOT_PLATFORM_RUNNING') && !(storageError(error) instanceof AiotError))
+        throw error;
     }
   }
 

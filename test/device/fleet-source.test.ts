@@ -1,0 +1,44 @@
+import { expect, it } from 'vitest';
+import { AiotError, digestOf } from '../../src/lib/core/index.js';
+import { fleetSource } from '../../src/lib/device/fleet/source.js';
+import type { BundleSource } from '../../src/lib/device/update/ports.js';
+
+const bytes = Buffer.from('a blob');
+
+/** A platform that is away for so many requests. */
+function away(requests: number, retryable = true): BundleSource & { asked: number } {
+  return {
+    asked: 0,
+    async manifest() {
+      throw new Error('not asked for');
+    },
+    async *blob() {
+      if (++this.asked <= requests) {
+        yield bytes.subarray(0, 2);
+        throw new AiotError('AIOT_UPDATE_DOWNLOAD', 'ECONNRESET', { retryable });
+      }
+      yield bytes;
+    },
+  };
+}
+
+it('asks a platform again that was away, and takes nothing twice', async () => {
+  const http = away(2);
+  const source = fleetSource(http, null, 'once', new AbortController().signal);
+  expect(await source.blob(digestOf(bytes))).toEqual({ digest: digestOf(bytes), bytes: bytes.length });
+  expect(http.asked).toBe(3);
+  expect(source.downloads).toBe(1);
+});
+
+it('bears a refusal at once, and asks no more when the fleet ends', async () => {
+  const refuses = away(1, false);
+  const source = fleetSource(refuses, null, 'once', new AbortController().signal);
+  await expect(source.blob(digestOf(bytes))).rejects.toMatchObject({ code: 'AIOT_UPDATE_DOWNLOAD' });
+  expect(refuses.asked).toBe(1);
+  const over = new AbortController();
+  const gone = away(Number.POSITIVE_INFINITY);
+  const asked = fleetSource(gone, null, 'once', over.signal).blob(digestOf(bytes));
+  over.abort();
+  await expect(asked).rejects.toThrow();
+  expect(gone.asked).toBe(1);
+});
