@@ -37,3 +37,11 @@ export function asJson<T>(read: (value: unknown) => T): (input: Buffer) => T | u
 
 /** Texts of JSON of these values. */
 export const texts = (...values: unknown[]): string[] => values.map((value) => JSON.stringify(value));
+
+/** The examples of a message in docs/protocol.md, which tests hold to our schemas and writers. */
+export function specified(word: string): string[] {
+  const text = readFileSync(join(root, 'docs/protocol.md'), 'utf8');
+  return [...text.matchAll(/^```json (\w+)\n(.*?)^```$/gms)].flatMap(([, of, example]) =>
+    of === word ? [example!] : [],
+  );
+}

@@ -424,6 +424,24 @@ describe('a pattern', () => {
     expect(parsePattern('/dev/tty')).toEqual(/\/dev\/tty/);
   });
 
+  it('looks at a line for half a second at most, and the monitor ends with that', async () => {
+    for (const more of [{ until: parsePattern('(a+)+$') }, { filter: parsePattern('(a+)+$') }]) {
+      const line = new FakeLine();
+      const { done, came } = watch([line], more);
+      await came('connected');
+      const began = performance.now();
+      // Many lines in one piece: the first that takes too long is the last that is looked at.
+      line.say(`${'a'.repeat(40)}b\n`.repeat(200));
+      await expect(done).rejects.toMatchObject({
+        code: 'AIOT_USAGE',
+        message: expect.stringContaining('/(a+)+$/ took more than 500 ms for 41 characters'),
+      });
+      expect(performance.now() - began).toBeLessThan(10_000);
+    }
+    const found = parsePattern('/r(e+)dy/i').exec('is REEdy');
+    expect([found?.[0], found?.[1], found?.index]).toEqual(['REEdy', 'EE', 3]);
+  });
+
   it('is refused where it is none', () => {
     expect(() => parsePattern('a(')).toThrow(expect.objectContaining({ code: 'AIOT_USAGE' }));
   });

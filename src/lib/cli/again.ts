@@ -1,3 +1,7 @@
+import { shellWord } from '../core/index.js';
+
+export { shellWord };
+
 interface Typed {
   flags: object;
   given: (flag: string) => boolean;
@@ -25,11 +29,4 @@ export function forProject(proposed: string, argv: readonly string[]): string {
   const own = argv[at]!.includes('=') ? argv[at]!.replace(/^[^=]*=/, '') : argv[at + 1];
   if (own === undefined) return proposed;
   return proposed.replace(projectStep, (step) => `${step} --project ${shellWord(own)}`);
-}
-
-/** A word as a shell takes it: quoted when it holds more than what a plain path does. */
-export function shellWord(text: string): string {
-  if (/^[\w@%+=:,./\\-]+$/.test(text)) return text;
-  // Double quotes do in every shell; within them a POSIX shell still reads these.
-  return /["$`\\!]/.test(text) ? `'${text.replaceAll("'", "'\\''")}'` : `"${text}"`;
 }

@@ -76,7 +76,7 @@ export function confined({
     ...given,
     'PrivateTmp=yes',
     'DevicePolicy=closed',
-    ...devices.map((device) => `DeviceAllow=${device} rw`),
+    ...devices.map((device) => `DeviceAllow=${unitQuoted(unitValue(device))} rw`),
     ...(devices.length === 0 ? ['PrivateDevices=yes'] : []),
     'ProtectClock=yes',
     'ProtectControlGroups=yes',

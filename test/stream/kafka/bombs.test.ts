@@ -1,8 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { decodeFetched, payloadsFetched } from '../../../src/lib/stream/kafka/decode.js';
 import { codecOf } from '../../../src/lib/stream/kafka/wire/codecs.js';
+import { batchHeaderBytes, writeBatch } from '../../../src/lib/stream/kafka/wire/record-batch.js';
 
 const packed = ['snappy', 'lz4', 'zstd'] as const;
+const fetched = { topic: 'a', partition: 0, errorCode: 0, end: 1, aborted: [] };
 const gibibyte = 1024 * 1024 * 1024;
 
 /** As small as each format lets it be. */
@@ -86,4 +89,25 @@ describe('a batch that is none of those', () => {
     },
     60_000,
   );
+});
+
+describe('a batch that is damaged', () => {
+  it.each(['gzip', 'snappy', 'lz4', 'zstd'] as const)('packed by %s is told as that', async (packing) => {
+    const out = { topic: 'a', payload: Buffer.from('b'.repeat(200)) };
+    const batch = Buffer.from(await writeBatch([out], { id: 7n, epoch: 1, sequence: 0 }, packing, 1));
+    batch.fill(0xff, batchHeaderBytes);
+    const read = decodeFetched({ ...fetched, records: batch }, 0, 'here');
+    await expect(read.next()).rejects.toMatchObject({ code: 'AIOT_STREAM_DECODE' });
+  });
+
+  it('as it lies there, too', async () => {
+    const out = { topic: 'a', payload: Buffer.from('b'.repeat(200)) };
+    const batch = Buffer.from(await writeBatch([out], { id: 7n, epoch: 1, sequence: 0 }, 'none', 1));
+    batch.fill(0x7f, batchHeaderBytes);
+    for (const read of [
+      decodeFetched({ ...fetched, records: batch }, 0, 'here'),
+      payloadsFetched({ ...fetched, records: batch }, 0),
+    ])
+      await expect(read.next()).rejects.toMatchObject({ code: 'AIOT_STREAM_DECODE' });
+  });
 });

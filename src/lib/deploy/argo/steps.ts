@@ -36,7 +36,7 @@ export function argoSteps(plan: PipelinePlan, texts: ProjectTexts) {
       inputs,
       outputs: [
         ...step.outputs.map(({ name, path }) => ({
-          ...{ name: nameOf(name), path: `${work}/${path}`, optional: true, archive: asIs },
+          ...{ name: nameOf(name), path: plain(`${work}/${path}`), optional: true, archive: asIs },
         })),
         { name: 'result', path: `${work}/result.json`, optional: true, archive: asIs },
         ...kept.map(({ name, path }) => ({
@@ -60,14 +60,14 @@ const given = (name: string, step: string, output: string): Artifact => ({
 });
 
 function inputOf({ name, from }: StepInput, plan: PipelinePlan, texts: ProjectTexts): Artifact {
-  const at = { name: nameOf(name), path: `${work}/${name}` };
+  const at = { name: nameOf(name), path: plain(`${work}/${name}`) };
   if (from.kind === 'settings') return { ...at, raw: { data: plain(from.text) } };
   if (from.kind === 'output') return { ...at, optional: true };
   if (from.kind === 'kept')
     return { ...at, optional: true, archive: asIs, s3: { key: keptKey(plan, from.name) } };
   const text = texts.get(from.path);
   if (text !== undefined) return { ...at, raw: { data: plain(text) } };
-  return { ...at, optional: true, archive: asIs, s3: { key: projectKey(plan, from.path) } };
+  return { ...at, optional: true, archive: asIs, s3: { key: plain(projectKey(plan, from.path)) } };
 }
 
 /** Where files of the project that are too large to stand in the template are put by hand. */

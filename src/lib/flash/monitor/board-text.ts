@@ -18,6 +18,8 @@ export interface BoardTextOptions {
   emit: (event: MonitorEvent) => void;
   /** Each line, and a line that has not ended yet, whether it is shown or not. */
   onText: (text: string) => void;
+  /** What a pattern threw that takes too long. */
+  onError: (error: unknown) => void;
 }
 
 /** What a board says, from bytes to events: lines with their levels, numbers, crashes. */
@@ -33,10 +35,21 @@ export class BoardText {
   feed(bytes: Uint8Array): void {
     if (this.timer) clearTimeout(this.timer);
     this.timer = null;
-    for (const line of this.reader.read(bytes)) this.line(line, false);
-    if (this.reader.partial === '') return;
-    this.timer = setTimeout(() => this.flush(), partialMs);
-    this.options.onText(plainText(this.reader.partial));
+    this.guarded(() => {
+      for (const line of this.reader.read(bytes)) this.line(line, false);
+      if (this.reader.partial === '') return;
+      this.timer = setTimeout(() => this.flush(), partialMs);
+      this.options.onText(plainText(this.reader.partial));
+    });
+  }
+
+  /** Bytes and timers come from where nobody waits for an error; what follows in the same bytes is not looked at any more. */
+  private guarded(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.options.onError(error);
+    }
   }
 
   /** Tells what is left of a line that has not ended. */
@@ -44,7 +57,7 @@ export class BoardText {
     if (this.timer) clearTimeout(this.timer);
     this.timer = null;
     const rest = this.reader.take();
-    if (rest !== '') this.line(rest, true);
+    if (rest !== '') this.guarded(() => this.line(rest, true));
   }
 
   end(): void {

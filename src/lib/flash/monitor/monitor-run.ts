@@ -42,6 +42,7 @@ export class MonitorRun {
       now: () => Date.now(),
       emit: (event) => this.emit(event),
       onText: (text) => this.judge(text),
+      onError: (error) => this.finish({ why: 'error', error }),
     });
   }
 

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { AiotError, readBytes } from '../../core/index.js';
 import { fetchFirmware, resolveModel, withClient } from '../../registry/index.js';
+import { parsePattern } from '../monitor/pattern.js';
 import type { FlashBoardOptions } from './flash-board.js';
 import { flashModel } from './flash-model.js';
 import { flashSlot, type SlotJob } from './flash-slot.js';
@@ -60,18 +61,9 @@ async function isFile(text: string): Promise<boolean> {
 function watchOf({ watch, loader }: FlashRequest) {
   if (!watch) return undefined;
   const { timeoutMs } = watch;
-  const pattern = watch.pattern === null ? null : patternOf(watch.pattern);
+  const pattern = watch.pattern === null ? null : parsePattern(watch.pattern);
   return (ask: FlashBoardOptions['ask']) => (port: string) =>
     watchBoard(port, { timeoutMs, pattern, signal: loader.signal, ask });
-}
-
-/** @throws AIOT_USAGE */
-function patternOf(text: string): RegExp {
-  try {
-    return new RegExp(text);
-  } catch (cause) {
-    throw new AiotError('AIOT_USAGE', `--healthy: ${text} is no regular expression`, { cause });
-  }
 }
 
 /** An update touches a slot and what chooses it: nothing else of the flash. */

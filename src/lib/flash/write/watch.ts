@@ -24,8 +24,12 @@ export async function watchLine(line: SerialLine, options: WatchOptions): Promis
     const told = new Promise<Verdict>((resolve, reject) => {
       leave = line.listen({
         data: (bytes) => {
-          const verdict = watch.feed(decoder.decode(bytes, { stream: true }));
-          if (verdict) resolve(verdict);
+          try {
+            const verdict = watch.feed(decoder.decode(bytes, { stream: true }));
+            if (verdict) resolve(verdict);
+          } catch (error) {
+            reject(error);
+          }
         },
         closed: (error) => {
           if (error) reject(error);

@@ -1,3 +1,5 @@
+import { xmlText } from '../../core/index.js';
+
 /** Something that was checked. */
 export interface JunitCase {
   /** What it belongs to: a route, a section, a file. */
@@ -21,8 +23,8 @@ export function junitXml(name: string, cases: readonly JunitCase[], seconds: num
   const counts = `tests="${cases.length}" failures="${failures}" errors="0" skipped="${skipped}" time="${time}"`;
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
-    `<testsuites name="${escaped(name)}" ${counts}>`,
-    `  <testsuite name="${escaped(name)}" ${counts}>`,
+    `<testsuites name="${xmlText(name)}" ${counts}>`,
+    `  <testsuite name="${xmlText(name)}" ${counts}>`,
     ...cases.map(caseXml),
     '  </testsuite>',
     '</testsuites>',
@@ -31,27 +33,10 @@ export function junitXml(name: string, cases: readonly JunitCase[], seconds: num
 }
 
 function caseXml({ className, name, failure, skipped }: JunitCase): string {
-  const open = `    <testcase classname="${escaped(className)}" name="${escaped(name)}" time="0"`;
+  const open = `    <testcase classname="${xmlText(className)}" name="${xmlText(name)}" time="0"`;
   if (failure !== undefined) {
     const [first = ''] = failure.split('\n');
-    return `${open}><failure type="failure" message="${escaped(first)}">${escaped(failure)}</failure></testcase>`;
+    return `${open}><failure type="failure" message="${xmlText(first)}">${xmlText(failure)}</failure></testcase>`;
   }
-  return skipped === undefined ? `${open}/>` : `${open}><skipped message="${escaped(skipped)}"/></testcase>`;
-}
-
-const entities: Record<string, string> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  '\n': '&#10;',
-  '\r': '&#13;',
-  '\t': '&#9;',
-};
-
-/** XML 1.0, section 2.2: most control characters and lone surrogates cannot be in a document at all. */
-function escaped(text: string): string {
-  return text
-    .replaceAll(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu, '\uFFFD')
-    .replaceAll(/[&<>"\n\r\t]/g, (letter) => entities[letter] ?? letter);
+  return skipped === undefined ? `${open}/>` : `${open}><skipped message="${xmlText(skipped)}"/></testcase>`;
 }

@@ -1,3 +1,4 @@
+import { labelValue } from '../../core/index.js';
 import type { LoopStatus } from '../status.js';
 import { healthOf } from './health.js';
 
@@ -16,7 +17,7 @@ export function loopMetrics(status: LoopStatus): string {
     lines.push(`# HELP ${full} ${help}`, `# TYPE ${full} ${type}`);
     for (const [labels, value] of known) {
       const all = Object.entries({ loop: status.name, ...labels });
-      lines.push(`${full}{${all.map(([of, is]) => `${of}="${escaped(is)}"`).join(',')}} ${Number(value)}`);
+      lines.push(`${full}{${all.map(([of, is]) => `${of}="${labelValue(is)}"`).join(',')}} ${Number(value)}`);
     }
   };
   const gauge = (name: string, help: string, value: Value, labels: Labels = {}) =>
@@ -97,7 +98,3 @@ export function loopMetrics(status: LoopStatus): string {
 }
 
 const seconds = (ms: number | null | undefined): number | null => (ms == null ? null : ms / 1000);
-
-/** Text format: a backslash, a quote and a newline are written with a backslash. */
-const escaped = (text: string) =>
-  text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');

@@ -1,3 +1,4 @@
+import { xmlText } from '../../core/index.js';
 import type { GraphNode } from './model.js';
 
 const box = { width: 172, height: 58 };
@@ -44,7 +45,7 @@ export function graphSvg(title: string, nodes: readonly GraphNode[]): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif">
 <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto"><path d="M0 0L8 4L0 8z" fill="#6b7682"/></marker></defs>
 <rect width="${width}" height="${height}" fill="#ffffff"/>
-<text x="${edge}" y="${edge + 16}" font-size="16" font-weight="600" fill="#20262c">${escaped(title)}</text>
+<text x="${edge}" y="${edge + 16}" font-size="16" font-weight="600" fill="#20262c">${xmlText(title)}</text>
 ${[...arrows, ...boxes].join('\n')}
 </svg>
 `;
@@ -69,17 +70,17 @@ function boxOf(node: GraphNode, { x, y }: Point): string {
   const dashed = node.when ? ' stroke-dasharray="5 4"' : '';
   const tell = last?.reason ?? node.about;
   const gate = node.gate === null ? '' : gateMark(x, y, node.gate);
-  return `<g><title>${escaped(tell)}</title>
+  return `<g><title>${xmlText(tell)}</title>
 <rect x="${x}" y="${y}" width="${box.width}" height="${box.height}" rx="8" fill="${fill}" stroke="${line}" stroke-width="1.5"${dashed}/>
-<text x="${x + 14}" y="${y + 25}" font-size="14" font-weight="600" fill="#20262c">${escaped(short(node.name, 19))}</text>
-<text x="${x + 14}" y="${y + 44}" font-size="12" fill="${line}">${escaped(short(stateText(node), 24))}</text>${gate}</g>`;
+<text x="${x + 14}" y="${y + 25}" font-size="14" font-weight="600" fill="#20262c">${xmlText(short(node.name, 19))}</text>
+<text x="${x + 14}" y="${y + 44}" font-size="12" fill="${line}">${xmlText(short(stateText(node), 24))}</text>${gate}</g>`;
 }
 
 /** A diamond at the corner: this step may say no. */
 function gateMark(x: number, y: number, gate: string): string {
   const [cx, cy] = [x + box.width - 16, y + 17];
   const path = `M${cx} ${cy - 7}L${cx + 7} ${cy}L${cx} ${cy + 7}L${cx - 7} ${cy}z`;
-  return `<path d="${path}" fill="#ffffff" stroke="#c77700" stroke-width="1.5"><title>gate: ${escaped(gate)}</title></path>`;
+  return `<path d="${path}" fill="#ffffff" stroke="#c77700" stroke-width="1.5"><title>gate: ${xmlText(gate)}</title></path>`;
 }
 
 function stateOf({ last }: GraphNode): string {
@@ -96,12 +97,4 @@ export function stateText({ last }: Pick<GraphNode, 'last'>): string {
 
 function short(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
-}
-
-function escaped(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;');
 }

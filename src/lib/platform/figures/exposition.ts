@@ -1,3 +1,4 @@
+import { labelValue } from '../../core/index.js';
 import type { Histogram } from './histogram.js';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -47,11 +48,6 @@ function headOf(name: string, type: string, help: string): string[] {
 }
 
 function labelled(labels: Labels = {}): string {
-  const all = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
+  const all = Object.entries(labels).map(([name, value]) => `${name}="${labelValue(value)}"`);
   return all.length === 0 ? '' : `{${all.join(',')}}`;
-}
-
-/** A backslash, a quote and a newline are written with a backslash. */
-function escaped(text: string): string {
-  return text.replace(/[\\"\n]/g, (char) => (char === '\n' ? '\\n' : `\\${char}`));
 }

@@ -9,6 +9,7 @@ import {
   packageRoot,
   packagesOf,
   platformUnit,
+  shellWord,
   syncFolder,
   whoRuns,
   writeUnit,
@@ -104,10 +105,10 @@ export async function installPlatform(options: InstallPlatformOptions): Promise<
       secrets,
     },
     start: [
-      ...(unitDir === undefined ? [] : [`sudo install -m 644 ${file} ${systemFolder}/`]),
+      ...(unitDir === undefined ? [] : [`sudo install -m 644 ${shellWord(file)} ${systemFolder}/`]),
       'sudo systemctl daemon-reload',
       `sudo systemctl enable --now ${service}`,
-      config === undefined ? `sudo AIOT_CONFIG_DIR=${shown.config} aiot status` : 'aiot status',
+      config === undefined ? `sudo AIOT_CONFIG_DIR=${shellWord(shown.config)} aiot status` : 'aiot status',
     ],
   };
 }

@@ -1,3 +1,4 @@
+import { AiotError } from '../../core/index.js';
 import type { Delivery, Message, Payloads } from '../message.js';
 import type { FetchedPartition } from './wire/fetch.js';
 import {
@@ -28,9 +29,32 @@ const chunk = 1000;
 
 /**
  * The messages of a fetched partition from `offset` on, decoded as they are read. Batches come whole, so there may be older ones
- * before them.
+ * before them. @throws AIOT_STREAM_DECODE
  */
-export async function* decodeFetched(
+export function decodeFetched(
+  fetched: FetchedPartition,
+  offset: number,
+  source: string,
+): AsyncGenerator<Delivery[]> {
+  return coded(decoded(fetched, offset, source));
+}
+
+/** The same messages' payloads alone: an empty one where there is no value. @throws AIOT_STREAM_DECODE */
+export function payloadsFetched(fetched: FetchedPartition, offset: number): AsyncGenerator<Payloads> {
+  return coded(payloads(fetched, offset));
+}
+
+/** Readers of bytes throw a RangeError where a batch is damaged. */
+async function* coded<Read>(read: AsyncGenerator<Read>): AsyncGenerator<Read> {
+  try {
+    yield* read;
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new AiotError('AIOT_STREAM_DECODE', `a batch of records is damaged: ${cause.message}`, { cause });
+  }
+}
+
+async function* decoded(
   fetched: FetchedPartition,
   offset: number,
   source: string,
@@ -53,11 +77,10 @@ export async function* decodeFetched(
   if (deliveries.length > 0) yield deliveries;
 }
 
-/** The same messages' payloads alone: an empty one where there is no value. */
-export async function* payloadsFetched(fetched: FetchedPartition, offset: number): AsyncGenerator<Payloads> {
+async function* payloads(fetched: FetchedPartition, offset: number): AsyncGenerator<Payloads> {
   for (const { header, at } of readable(fetched, offset)) {
-    const payloads = payloadsOf(await recordsOf(fetched.records, at, header), header, offset);
-    if (payloads.count > 0) yield payloads;
+    const found = payloadsOf(await recordsOf(fetched.records, at, header), header, offset);
+    if (found.count > 0) yield found;
   }
 }
 

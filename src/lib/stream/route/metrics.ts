@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import { AiotError, systemCode, writeJsonAtomic } from '../../core/index.js';
+import { AiotError, labelValue, systemCode, writeJsonAtomic } from '../../core/index.js';
 import type { RouteState } from './types.js';
 
 /** Where states are shown to other programs. */
@@ -96,7 +96,7 @@ export function metricsText(states: readonly RouteState[]): string {
   const metric = (name: string, type: string, help: string, values: [Record<string, string>, number][]) => {
     lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
     for (const [labels, value] of values) {
-      const text = Object.entries(labels).map(([label, of]) => `${label}=${JSON.stringify(of)}`);
+      const text = Object.entries(labels).map(([label, of]) => `${label}="${labelValue(of)}"`);
       lines.push(`${name}{${text.join(',')}} ${value}`);
     }
   };

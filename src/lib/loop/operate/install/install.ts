@@ -13,6 +13,7 @@ import {
   packagesOf,
   readContexts,
   requireFile,
+  shellWord,
   whoRuns,
   writeUnit,
 } from '../../../core/index.js';
@@ -126,7 +127,7 @@ export async function installLoop(options: InstallLoopOptions): Promise<Installe
     unit,
     secrets,
     start: [
-      ...(options.unitDir === undefined ? [] : [`sudo install -m 644 ${file} ${systemFolder}/`]),
+      ...(options.unitDir === undefined ? [] : [`sudo install -m 644 ${shellWord(file)} ${systemFolder}/`]),
       'sudo systemctl daemon-reload',
       `sudo systemctl enable --now ${service}`,
       `aiot loop status ${name}`,

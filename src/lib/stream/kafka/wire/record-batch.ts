@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { AiotError } from '../../../core/index.js';
 import type { Header, OutgoingMessage, Payloads } from '../../message.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import { type Compression, codecOf, compressions } from './codecs.js';
@@ -67,11 +68,18 @@ export function batchHeader(buf: Buffer, at: number): BatchHeader | undefined {
 
 export const batchAttributes = { compression: 0x07, logAppendTime: 0x08, transactional: 0x10, control: 0x20 };
 
-/** The records of a batch, unpacked. @throws what unpacking throws */
+/** The records of a batch, unpacked. @throws AIOT_STREAM_DECODE */
 export async function recordsOf(buf: Buffer, at: number, header: BatchHeader): Promise<Buffer> {
   const records = buf.subarray(at + batchHeaderBytes, at + header.bytes);
   const compression = header.attributes & batchAttributes.compression;
-  return compression === 0 ? records : (await codecOf(compression)).decompress(records);
+  if (compression === 0) return records;
+  const codec = await codecOf(compression);
+  try {
+    return await codec.decompress(records);
+  } catch (cause) {
+    if (cause instanceof AiotError) throw cause;
+    throw new AiotError('AIOT_STREAM_DECODE', 'a batch of records cannot be unpacked', { cause });
+  }
 }
 
 /** Reads one record after the other. Keys and values are parts of the buffer, not copies. */

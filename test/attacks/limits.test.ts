@@ -1,0 +1,115 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { mostBytes, runCommand } from '../../src/lib/cli/mcp/call.js';
+import { createHttpSource } from '../../src/lib/device/link/http.js';
+import { readHeader } from '../../src/lib/formats/csv/header.js';
+import { readZip, writeArchive, writeZip } from '../../src/lib/formats/index.js';
+import { names } from '../../src/lib/platform/backup/format.js';
+import { readBackup } from '../../src/lib/platform/backup/read.js';
+
+const MiB = 1024 ** 2;
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'aiot-limits-'));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+it('a ZIP archive is refused that claims more than 512 MiB in all, before it is unpacked', () => {
+  const members = ['a', 'b', 'c'].map((name) => ({ name, data: Buffer.alloc(8) }));
+  const claim = (...sizes: number[]) => {
+    const zip = Buffer.from(writeZip(members, 0));
+    let at = 0;
+    for (const size of sizes) {
+      at = zip.indexOf('PK\u0001\u0002', at + 1, 'latin1');
+      zip.writeUInt32LE(size, at + 24);
+    }
+    return () => readZip(zip, ['a', 'b', 'c']);
+  };
+  expect(claim(8, 8, 8)).not.toThrow();
+  const code = 'AIOT_FILE_MALFORMED';
+  expect(claim(8, 512 * MiB, 8)).toThrow(
+    expect.objectContaining({ code, message: expect.stringContaining('b claims') }),
+  );
+  expect(claim(8, 8, 512 * MiB - 15)).toThrow(
+    expect.objectContaining({ code, message: expect.stringContaining('c claims') }),
+  );
+});
+
+it('a CSV has 65,536 columns at most', () => {
+  const of = (count: number) => () =>
+    readHeader(Buffer.from(`${'a,'.repeat(count - 1)}a\n`), 'it').columns.length;
+  expect(of(65_536)()).toBe(65_536);
+  expect(of(65_537)).toThrow(expect.objectContaining({ code: 'AIOT_CSV_COLUMNS' }));
+});
+
+it('a backup’s text of more than 256 MiB is refused by its length, before it is read', async () => {
+  const file = join(dir, 'it.backup');
+  const told = async (bytes: number) => {
+    const tar = Buffer.from(writeArchive([{ name: names.head, data: Buffer.from('{}') }]));
+    tar.write(`${bytes.toString(8).padStart(11, '0')}\0`, 124);
+    // The sum is made with spaces in its own place (POSIX.1-2017, ustar).
+    tar.fill(' ', 148, 156);
+    const sum = tar.subarray(0, 512).reduce((all, byte) => all + byte, 0);
+    tar.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+    writeFileSync(file, tar);
+    return await readBackup(file, 'x', null).catch((error: Error) => error.message);
+  };
+  expect(await told(256 * MiB + 1)).toContain(`${names.head} is too large`);
+  expect(await told(256 * MiB)).not.toContain('too large');
+});
+
+it('a manifest’s envelope has 64 KiB at most', async () => {
+  let bytes = 0;
+  const server = createServer((_, answer) => {
+    answer.setHeader('content-type', 'application/json');
+    answer.end(`"${'a'.repeat(bytes - 2)}"`);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  const source = createHttpSource({
+    urls: { http: `http://127.0.0.1:${port}` },
+    ca: undefined,
+    token: undefined,
+  });
+  try {
+    const get = () => source.manifest('/x', AbortSignal.timeout(10_000));
+    bytes = 65_536;
+    expect(String(await get())).toHaveLength(bytes - 2);
+    bytes = 65_537;
+    await expect(get()).rejects.toMatchObject({ code: expect.stringMatching(/^AIOT_/) });
+  } finally {
+    await source.close();
+    server.close();
+  }
+});
+
+describe('a call of an agent', () => {
+  const call = (program: string, timeoutMs: number) => {
+    mkdirSync(join(dir, 'bin'));
+    writeFileSync(join(dir, 'bin/run.js'), program);
+    const callable = { kind: 'change', command: { flags: {} } } as never;
+    return runCommand([], callable, {
+      root: dir,
+      folder: dir,
+      timeoutMs,
+      signal: new AbortController().signal,
+    });
+  };
+  const text = (bytes: number) => `process.stdout.write(JSON.stringify('a'.repeat(${bytes - 2})))`;
+
+  it('gets 256 KiB', async () => {
+    expect(await call(text(mostBytes), 20_000)).toMatchObject({ exit: 0 });
+  });
+
+  it('gets no more, and what goes on for ever is ended', async () => {
+    const told = await call("setInterval(() => process.stdout.write('a'.repeat(9000)), 1)", 20_000);
+    expect(told).toEqual({ failed: expect.stringContaining(`longer than ${mostBytes} bytes`) });
+  });
+  it('is ended when its time is over', async () => {
+    const told = await call('setInterval(() => {}, 1000)', 300);
+    expect(told).toEqual({ failed: expect.stringContaining('not done within 0.3 s') });
+  });
+});

@@ -1,0 +1,315 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { parseProject, platformUnit, seededRandom, shellWord } from '../../src/lib/core/index.js';
+import { secretsScript } from '../../src/lib/deploy/secrets/index.js';
+import { fillTemplate } from '../../src/lib/deploy/template/index.js';
+import { csvRecords } from '../../src/lib/formats/csv/records.js';
+import { writeTable } from '../../src/lib/formats/csv/write.js';
+import { factList, html, htmlTable, junitXml, reportPage, writeTflite } from '../../src/lib/formats/index.js';
+import { parseNvsCsv, writeNvsCsv } from '../../src/lib/formats/nvs/csv.js';
+import { devicesFor } from '../../src/lib/loop/operate/install/devices.js';
+import { loopUnit } from '../../src/lib/loop/operate/install/unit.js';
+import { loopMetrics } from '../../src/lib/loop/operate/metrics.js';
+import { emitted } from '../../src/lib/model/emit/emit.js';
+import { graphSvg } from '../../src/lib/pipeline/graph/svg.js';
+import { listingOf } from '../../src/lib/platform/compat/http/listing.js';
+import { Exposition } from '../../src/lib/platform/figures/exposition.js';
+import { installPlatform } from '../../src/lib/platform/install/install.js';
+import { csvExport } from '../../src/lib/platform/journal/export/text.js';
+import { tablesHeader } from '../../src/lib/project/firmware/tables-header.js';
+import { csvLine } from '../../src/lib/stream/file/csv/encode.js';
+import { metricsText } from '../../src/lib/stream/route/metrics.js';
+import { runCli } from '../support/cli.js';
+import { hostileLines as lines, hostileTexts as texts } from '../support/hostile-texts.js';
+import { loopStatus } from '../support/loop-status.js';
+import { mlp } from '../support/networks.js';
+import { describeReal } from '../support/real.js';
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'aiot-templates-'));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+/** Its tags with the names of their attributes, but class: what a harmless text leaves has to be what every text leaves. */
+function tagsOf(document: string): string[] {
+  const tags = document.match(/<[!/?]?[a-zA-Z](?:"[^"]*"|'[^']*'|[^'">])*>/g) ?? [];
+  return tags.map((tag) => tag.replace(/ class="[^"]*"/, '').replaceAll(/"[^"]*"|'[^']*'/g, ''));
+}
+
+const state = (name: string) => ({
+  ...{ name, received: 1, filtered: 0, duplicates: 0, skipped: 0, deadLettered: 0, retries: 0, pending: 0 },
+  from: [],
+  to: [{ endpoint: name, state: 'connected' as const, written: 1 }],
+});
+const step = (text: string) => ({
+  ...{ name: text, about: text, needs: [], column: 0, row: 0, gate: text, when: false },
+  last: { state: 'failed' as const, cached: false, seconds: 1, reason: text },
+});
+
+const documents: [door: string, write: (text: string) => string][] = [
+  [
+    'a report',
+    (text) =>
+      reportPage({
+        ...{
+          title: text,
+          heading: text,
+          lead: text,
+          first: [html`<p title="${text}">${text}</p>`],
+          aiot: text,
+        },
+        sections: [factList([[text, text]]), htmlTable([text], [[text]])],
+      }),
+  ],
+  ['a folder of the guide', (text) => listingOf([{ name: text, folder: false }])],
+  [
+    'a report as JUnit has it',
+    (text) =>
+      junitXml(
+        text,
+        [
+          { className: text, name: text, failure: text },
+          { className: text, name: text, skipped: text },
+        ],
+        1,
+      ),
+  ],
+  ['a pipeline as a picture', (text) => graphSvg(text, [step(text)])],
+];
+
+describe('markup', () => {
+  it.each(documents)('has no tag and no character more than for any name: %s', (_, write) => {
+    const usual = tagsOf(write('x'));
+    for (const text of lines) {
+      const made = write(text);
+      expect(tagsOf(made), text).toEqual(usual);
+      if (!/^<(pre|!doctype)/.test(made)) expect(made, text).toMatch(/^[\t\n\r\u0020-\ud7ff\ue000-\ufffd]*$/);
+      expect(made.match(/&(?!(lt|gt|amp|quot|#\d+);)/g), text).toBeNull();
+    }
+  });
+});
+
+describe('Prometheus’ text', () => {
+  const line = /^(# (HELP|TYPE) .*|[a-z0-9_:]+(\{([a-z_]+="(\\[\\"n]|[^"\\\n])*",?)*\})? -?[\d.e+]+)?$/;
+  const doors: [door: string, write: (text: string) => string][] = [
+    ['routes', (text) => metricsText([state(text)] as never)],
+    ['a loop', (text) => loopMetrics(loopStatus({ name: text }))],
+    [
+      'the platform',
+      (text) => {
+        const all = new Exposition();
+        all.gauge('x', 'x', 1, { label: text });
+        return all.text();
+      },
+    ],
+  ];
+  it.each(doors)('has lines of its grammar alone: %s', (_, write) => {
+    for (const text of lines) {
+      const made = write(text);
+      expect(
+        made.split('\n').filter((each) => !line.test(each)),
+        text,
+      ).toEqual([]);
+      const said = /(?:route|loop|label)="((?:\\.|[^"\\])*)"/s.exec(made)?.[1];
+      expect(said?.replaceAll(/\\(.)/g, (__, sign: string) => (sign === 'n' ? '\n' : sign))).toBe(text);
+    }
+  });
+});
+
+describe('YAML', () => {
+  it('has each text as the value that it was', () => {
+    for (const text of lines) {
+      const made = fillTemplate('a: <x>\nb: [say <x>]\nc: { "<x>": 1 }\n', { x: text });
+      expect(parse(made), text).toEqual({ a: text, b: [`say ${text}`], c: { [text]: 1 } });
+    }
+  });
+
+  it('has nothing that Argo would fill in: paths and commands with {{ are refused', async () => {
+    const of = (more: object) => ({ ...{ run: ['node', '-e', '0'] }, ...more });
+    const steps = [
+      { in: { '{{workflow.name}}': 'aiot.yaml' } },
+      { in: { x: '{{inputs.parameters.x}}.csv' } },
+      { out: { x: '{{workflow.name}}' } },
+      { run: ['echo', '{{=1+1}}'] },
+    ];
+    // With such a text in it, it stands beside the template, under a key of its path.
+    writeFileSync(join(dir, '{{inputs.parameters.x}}.csv'), '{{x}}');
+    for (const more of steps) {
+      const config = { name: 'own', pipeline: { steps: [{ name: 'one', ...of(more) }] } };
+      writeFileSync(join(dir, 'aiot.yaml'), stringify(config));
+      const argv = ['pipeline', 'render', '--target', 'argo', '--project', dir, '--out', join(dir, 'out')];
+      const { code, stderr } = await runCli(argv);
+      expect([code, stderr], JSON.stringify(more)).toEqual([2, expect.stringContaining('expected no {{')]);
+    }
+  });
+});
+
+describe('a shell', () => {
+  /** What a POSIX shell makes of these words; it stands in an empty folder, and leaves it so. */
+  function wordsOf(line: string): string[] {
+    const empty = join(dir, 'empty');
+    mkdirSync(empty, { recursive: true });
+    const said = execFileSync('sh', ['-c', `set -- ${line}\nprintf '%s\\0' "$@"`], {
+      cwd: empty,
+      encoding: 'utf8',
+    });
+    expect(readdirSync(empty), line).toEqual([]);
+    return said.split('\0').slice(0, -1);
+  }
+
+  it('takes each text as one word', () => {
+    // A backslash stays for shells of Windows, which have it in paths.
+    for (const text of lines.filter((each) => !/^[\w\\/.]+$/.test(each)))
+      expect(wordsOf(`a ${shellWord(text)} b`), text).toEqual(['a', text, 'b']);
+  });
+
+  it('is given the lines that install a service with the folder as one word', async () => {
+    for (const text of texts) {
+      const up = { host: '127.0.0.1', httpPort: 1, mqttPort: 2 } as never;
+      const unitDir = join(dir, text.replaceAll('/', '_'));
+      const { start } = await installPlatform({ up, memory: '1G', unitDir, dryRun: true });
+      expect(wordsOf(start[0]!), text).toContain(join(unitDir, 'aiot-platform.service'));
+    }
+  });
+
+  it('makes secrets with what deploy.yaml says as it says it', () => {
+    for (const [index, text] of texts.entries()) {
+      const own = join(dir, `${index}`);
+      mkdirSync(own);
+      writeFileSync(
+        join(own, 'secrets.sh'),
+        secretsScript([{ file: 'a.env', form: 'env', values: { A: { text } } }]),
+      );
+      execFileSync('sh', [join(own, 'secrets.sh')], { cwd: own, stdio: 'pipe' });
+      expect(execFileSync('cat', ['secrets/a.env'], { cwd: own, encoding: 'utf8' })).toBe(`A=${text}\n`);
+      expect(readdirSync(own).sort()).toEqual(['secrets', 'secrets.sh']);
+    }
+  });
+});
+
+describe('a unit of systemd', () => {
+  const keys = (unit: string) => unit.split('\n').map((line) => line.replace(/=.*/s, ''));
+  const loop = (text: string) =>
+    loopUnit({
+      ...{
+        name: 'own',
+        command: ['/usr/bin/node', text],
+        project: `/srv/${text}`,
+        user: undefined,
+        memory: '1G',
+      },
+      devices: devicesFor([`i2c://${encodeURIComponent(`/dev/${text}`)}/mpu6050`]),
+      ...{
+        reads: [`/home/${text}`],
+        config: { folder: `/home/${text}`, files: ['a'] },
+        secrets: `/etc/${text}`,
+      },
+      ...{ cpu: undefined, environment: { A: text } },
+    });
+  const platform = (text: string) =>
+    platformUnit({
+      ...{ service: 'aiot-platform', command: ['/usr/bin/node', text], user: 'aiot', data: `/srv/${text}` },
+      ...{
+        config: `/home/${text}`,
+        reads: [`/home/${text}`],
+        secrets: '/etc/x',
+        memory: '1G',
+        lowPorts: false,
+      },
+    });
+  it.each([
+    ['a loop', loop],
+    ['the platform', platform],
+  ])('has no line more, and no specifier of others: %s', (_, write) => {
+    const usual = keys(write('x'));
+    for (const text of lines) {
+      const unit = write(text);
+      expect(keys(unit), text).toEqual(usual);
+      if (/%[a-z(]/.test(text)) expect(unit).not.toMatch(/(?<!%)(%%)*%[nh(]/);
+    }
+  });
+});
+
+describe('CSV', () => {
+  const cells = (text: string) => csvRecords(text, 'it').map((record) => record.cells);
+  it('has each text in one cell, as it was: a formula too, for data is not changed', async () => {
+    for (const text of lines) {
+      // Our own reader takes a line end of Windows for a line end.
+      const read = text.replaceAll('\r\n', '\n');
+      expect(cells(`h,i\n${csvLine([text, 1])}`)[1], text).toEqual([read, '1']);
+      const samples = {
+        device: 'd',
+        recording: 'r',
+        seq: 1,
+        t: [1],
+        label: [text],
+        columns: new Map([['x', [2]]]),
+      };
+      let made = '';
+      for await (const part of csvExport(['x'], [samples] as never)) made += part;
+      expect(cells(made)[1], text).toEqual(['d', 'r', '1', '1', read, '2']);
+      expect(cells(writeTable(['x'], [[1]], { label: [text] }))[1], text).toHaveLength(2);
+    }
+  });
+
+  it('of a board’s values reads back as it was', async () => {
+    for (const value of lines.filter((text) => !text.includes('\r'))) {
+      const entries = [{ namespace: 'n', key: 'k', type: 'string' as const, value }];
+      const made = writeNvsCsv({ namespaces: ['n'], entries } as never);
+      const read = await parseNvsCsv(made, () => Promise.reject(new Error('no file was named')));
+      expect(read, value).toMatchObject([{ type: 'namespace' }, { key: 'k', value }]);
+    }
+  });
+});
+
+describeReal('cc', 'C', () => {
+  it('has labels and units as they were, and nothing of them as code', () => {
+    const labels = Object.fromEntries(texts.map((text) => [text, [text]]));
+    const config = parseProject(
+      stringify({
+        name: 'own',
+        stream: { topic: 's', fields: { x: { unit: texts.join(' ') } } },
+        signal: { rate: 10, window: 4, stride: 4 },
+        model: { labels },
+      }),
+      'it',
+    );
+    writeFileSync(join(dir, 'tables.h'), tablesHeader(config));
+    const graph = mlp(seededRandom(1), [2, texts.length]);
+    graph.tensors[graph.inputs[0]!]!.name = lines.join(' ');
+    for (const name of lines) {
+      const contents = writeTflite(graph);
+      for (const [path, text] of emitted('c', { out: dir, graph, contents, name, classes: texts }))
+        writeFileSync(path, text);
+      const tflm = emitted('tflm', { out: join(dir, 'm.tflite'), graph, contents, name, classes: texts });
+      // What is left without comments and strings is the same whatever it is called.
+      const bare = [...tflm.values()].map((text) => text.replaceAll(/\/\/.*|"(\\.|[^"\\])*"/g, ''));
+      expect(bare.join('').match(/touch|error|OR 1|alert/g), name).toBeNull();
+      expect([...tflm.values()].join('').match(/\\$/gm), name).toBeNull();
+      execFileSync('cc', ['-std=c11', '-trigraphs', '-Werror', '-fsyntax-only', join(dir, 'model.c')], {
+        stdio: 'pipe',
+      });
+    }
+    const main = `#include <stdio.h>
+#include "tables.h"
+#include "model.h"
+int main(void) {
+  puts(aiot_field_units[0]);
+  for (int i = 0; i < AIOT_LABELS; i++) puts(aiot_label_names[i]);
+  for (int i = 0; i < MODEL_CLASS_COUNT; i++) puts(model_class_names[i]);
+}
+`;
+    writeFileSync(join(dir, 'main.c'), main);
+    const flags = ['-std=c11', '-trigraphs', '-w', '-I', dir];
+    execFileSync('cc', [...flags, join(dir, 'main.c'), join(dir, 'model.c'), '-o', join(dir, 'main')], {
+      stdio: 'pipe',
+    });
+    const said = execFileSync(join(dir, 'main'), { cwd: dir, encoding: 'utf8' });
+    expect(said).toBe([texts.join(' '), ...texts, ...texts, ''].join('\n'));
+  }, 60_000);
+});

@@ -1,0 +1,57 @@
+/** Texts that mean something in a language that they are put into: each is to come out as it went in. */
+export const hostileTexts = [
+  ...[
+    '</script><img src=x onerror="alert(1)">',
+    '"\'><svg/onload=alert(1)>',
+    '<!-- ]]> -->',
+    '&lt;b&gt; &amp;',
+  ],
+  ...[
+    '"; touch X; "',
+    '$(touch X)',
+    '`touch X`',
+    "'; touch X; '",
+    'a && touch X',
+    '$HOME $USER %n %h',
+    '!!',
+    '~',
+  ],
+  ...[
+    '*/ #error no',
+    '/* // \\',
+    '??/" ??/',
+    '\\" \\',
+    '%s%n',
+    '%(x)s',
+    '{{7*7}}',
+    '{{workflow.name}}',
+    '<name>',
+  ],
+  ...[
+    "' OR 1=1 --",
+    '"} 1 # x',
+    '=1+1',
+    '+1',
+    '-1',
+    '@x',
+    '#x',
+    'a,b',
+    '- a: b',
+    '*x',
+    '&x',
+    '!x',
+    'yes',
+    '0x1',
+    'null',
+  ],
+];
+/** The same with what ends a line, or is no character of a document. */
+export const hostileLines = [
+  ...hostileTexts,
+  'a\nb',
+  'a\r\nExecStartPre=+/bin/touch X',
+  'a\n#error no',
+  'a\tb',
+  'a\u0001b\u001b[31m',
+  '\\"\n',
+];
