@@ -1,6 +1,7 @@
 import { dirname, join, resolve, sep } from 'node:path';
-import { defineConfig, type Plugin } from 'vitest/config';
+import { configDefaults, defineConfig, type Plugin } from 'vitest/config';
 import { LongestFirst } from './test/support/longest-first.js';
+import { together } from './test/support/together.js';
 
 const root = import.meta.dirname;
 const sources = join(root, 'src') + sep;
@@ -24,20 +25,49 @@ const compiled: Plugin = {
   },
 };
 
+/** What holds for each of the files, in whichever project it is. */
+const common = {
+  testTimeout: 90_000,
+  hookTimeout: 120_000,
+  server: { deps: { external: [/\/dist\/\.tsc\//] } },
+  // Tests that say so wait for chips that do not answer; they compute next to nothing.
+  maxConcurrency: 24,
+};
+
 export default defineConfig({
-  plugins: [compiled],
   test: {
-    include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
-    testTimeout: 90_000,
-    hookTimeout: 120_000,
-    server: { deps: { external: [/\/dist\/\.tsc\//] } },
-    // Three workers for the two cores of the smallest machine: with two, a third to a half of the cores' time goes by while tests wait
-    // for brokers, chips and clocks.
-    poolOptions: { forks: { maxForks: 3 } },
-    pool: 'forks',
     sequence: { sequencer: LongestFirst },
-    // Tests that say so wait for chips that do not answer; they compute next to nothing.
-    maxConcurrency: 24,
+    poolOptions: {
+      // Three for the two cores of the smallest machine: with two, a third to a half of the cores' time goes by while tests wait for
+      // brokers, chips and clocks.
+      forks: { maxForks: 3 },
+      threads: { maxThreads: 2, isolate: false },
+    },
+    projects: [
+      // First those that compute, one after the other in two threads that load everything once. Then each of the others in a process of its own.
+      {
+        plugins: [compiled],
+        test: {
+          ...common,
+          name: 'together',
+          include: together,
+          pool: 'threads',
+          poolOptions: { threads: { isolate: false } },
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        plugins: [compiled],
+        test: {
+          ...common,
+          name: 'alone',
+          include: ['test/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, ...together],
+          pool: 'forks',
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

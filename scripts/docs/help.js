@@ -12,9 +12,10 @@ pjson.oclif.commands = './src/commands';
 const loaded = new Plugin({ root, pjson, type: 'core', isRoot: true, ignoreManifest: true });
 await loaded.load();
 
-/** Help changes what it is given (ids, names of flags): a copy for each page, of what is loaded once. */
-function copyOfPlugin() {
-  return Object.assign(Object.create(Plugin.prototype), loaded, { commands: copyOf(loaded.commands) });
+/** Help changes what it is given (ids; names of flags of the page's own command): copies for each page, of what is loaded once. */
+function copyOfPlugin(id) {
+  const commands = loaded.commands.map((command) => (command.id === id ? copyOf(command) : { ...command }));
+  return Object.assign(Object.create(Plugin.prototype), loaded, { commands });
 }
 
 function copyOf(value) {
@@ -24,7 +25,7 @@ function copyOf(value) {
 }
 
 async function helpFor(words) {
-  const plugin = copyOfPlugin();
+  const plugin = copyOfPlugin(words.join(':'));
   const config = await Config.load({ root, pjson, plugins: new Map([[plugin.name, plugin]]) });
   const { default: Help } = await import('../../src/lib/cli/help/index.ts');
   const help = new Help(config, { maxWidth: 100, stripAnsi: true });

@@ -1,0 +1,58 @@
+/**
+ * Which test files share a process: those that leave nothing behind in it. A process costs a file a second, in which vitest and our
+ * modules are loaded; those that only compute, or take down what they started, are run one after the other in a thread that loads them once.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+
+const tests = dirname(import.meta.dirname);
+
+/** What there is once in a process: a file that has to do with it has a process to itself. */
+const once: readonly RegExp[] = [
+  // Fake modules, timers, spies.
+  /\bvi\b/,
+  // All but what never changes, or nobody changes.
+  /\bprocess(?:\[|\.(?!(?:platform|arch|execPath|versions?|cwd|p?pid|nextTick|getuid|getgid|env\.AIOT_LONG)\b(?! = )))|=\sprocess\b(?!\.)/,
+  /\b(?:globalThis|global)\./,
+  /\bprototype\.\w+ = /,
+  /\bDate\.now = /,
+  /\bsetFlagsFromString\b/,
+  /\bnode:(?:process|child_process|worker_threads|cluster)\b/,
+  // Time that is measured is measured with nothing of others to be thrown away in it.
+  /\bperformance\.now\b/,
+];
+
+/** Takes the process's streams and exit code, and puts them back before it returns. */
+const putsBack = join(tests, 'support/cli.ts');
+
+/** What a test of this text has to do with its process; undefined: nothing. */
+export function touchedBy(text: string): string | undefined {
+  const code = text.replace(/^ *(?:\/\/|\/?\*).*$/gm, '');
+  for (const what of once) {
+    const [found] = what.exec(code) ?? [];
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** Why a test has a process to itself, by what is in it and in what it imports of `test/`; undefined when it shares one. */
+export function aloneFor(file: string, seen = new Set<string>()): string | undefined {
+  if (seen.has(file) || file === putsBack || !existsSync(file)) return undefined;
+  seen.add(file);
+  const text = readFileSync(file, 'utf8');
+  const touched = touchedBy(text);
+  if (touched !== undefined) return touched;
+  for (const [, name = ''] of text.matchAll(/(?:\bfrom|\bimport\(?) ?'(\.[^']+)'/g)) {
+    const path = resolve(dirname(file), name).replace(/\.js$/, '.ts');
+    const why = path.startsWith(tests) ? aloneFor(path, seen) : undefined;
+    if (why !== undefined) return why;
+  }
+  return undefined;
+}
+
+/** The files that share, as paths from the root of the repository. Those with real parts never do. */
+export const together = readdirSync(tests, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.test.ts') && !name.endsWith('.real.test.ts'))
+  .filter((name) => aloneFor(join(tests, name)) === undefined)
+  .map((name) => `test/${name.replaceAll('\\', '/')}`)
+  .sort();
