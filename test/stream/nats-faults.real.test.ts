@@ -86,6 +86,26 @@ describeReal('nats', 'a real nats-server that is killed again and again', () => 
     expect(firsts).toEqual([...Array(total).keys()]);
   }, 60_000);
 
+  it('a sink comes back where the clock was ahead at its last connection, and is put back', async () => {
+    const sink = await openSink(`${server.url}/copy.clock`);
+    const write = () => sink.write([{ topic: '', payload: Buffer.from('1') }]);
+    const [right, ahead] = [Date.now, () => right() + 3_600_000];
+    try {
+      Date.now = ahead;
+      await server.kill();
+      await server.start();
+      await write();
+    } finally {
+      Date.now = right;
+    }
+    await server.kill();
+    await server.start();
+    const began = performance.now();
+    await write();
+    expect(performance.now() - began).toBeLessThan(10_000);
+    await sink.close();
+  }, 60_000);
+
   it('an ordered source gives each message once, in order', async () => {
     const source = await openSource(`${server.url}/log.>?stream=log`, { from: 'beginning' });
     const sequences: number[] = [];

@@ -159,8 +159,8 @@ export abstract class AiotCommand extends Command {
   protected override async _run<T>(): Promise<T> {
     letYoungHeapGrow();
     const stop = () => this.interrupted.abort(new AiotError('AIOT_INTERRUPTED', 'stopped'));
-    const closed = (error: NodeJS.ErrnoException) => {
-      this.outputClosed ||= error.code === 'EPIPE';
+    const closed = () => {
+      this.outputClosed = true;
       stop();
     };
     // Not `once`: the cursor's guard below listr2 (signal-exit) ends the process at a signal that nobody else listens to.

@@ -12,15 +12,7 @@ import { switchedOn } from './switches.js';
 export async function main(args: string[], program: Interfaces.LoadOptions): Promise<void> {
   // While commands are loaded, as core's keepYoungHeapSmall has it, which is not loaded yet; the command lets it grow.
   setFlagsFromString('--semi-space-growth-factor=1');
-  // `aiot … | head`: the reader has what it wanted. Commands stop at it too.
-  process.stdout.prependListener('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') return;
-    // At once: oclif would throw it as it is, and what follows has nowhere to go.
-    const code =
-      error.code === 'ENOSPC' || error.code === 'EDQUOT' ? 'AIOT_DISK_FULL' : 'AIOT_FILE_NOT_WRITABLE';
-    process.stderr.write(`✗ ${code}: standard output cannot be written: ${error.message}\n`);
-    process.exit(1);
-  });
+  listenToOutput();
   // Progress and logs that cannot be written (a detached platform's log on a full disk) are lost; what was asked for goes on.
   process.stderr.on('error', () => {});
   const argv = args[0] === 'help' ? [...args.slice(1), '--help'] : args;
@@ -35,6 +27,23 @@ export async function main(args: string[], program: Interfaces.LoadOptions): Pro
     if (error instanceof Errors.ExitError) process.exitCode = error.oclif.exit ?? 0;
     else await fail(error, argv, config);
   }
+}
+
+/** Where stdout takes nothing more, commands stop; oclif would throw it as it is. */
+function listenToOutput(): void {
+  let failed = false;
+  process.stdout.removeAllListeners('error');
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // `aiot … | head`: the reader has what it wanted.
+    if (error.code === 'EPIPE' || failed) return;
+    failed = true;
+    const code =
+      error.code === 'ENOSPC' || error.code === 'EDQUOT' ? 'AIOT_DISK_FULL' : 'AIOT_FILE_NOT_WRITABLE';
+    process.stderr.write(`✗ ${code}: standard output cannot be written: ${error.message}\n`);
+    process.once('exit', () => {
+      process.exitCode = 1;
+    });
+  });
 }
 
 /** Whether only a topic is named, such as `stream`: oclif prints its help, which is no JSON. */

@@ -151,7 +151,7 @@ describe('aiot flash', () => {
       'a pattern that is none',
       ['--firmware', 'app.bin', '--watch', '--healthy', '('],
       2,
-      'is no regular expression',
+      'expected a regular expression',
     ],
     ['a project without a build', ['--project', '.'], 4, 'nothing is built in'],
     ['a folder that is no identity', ['--device', '.'], 4, 'is no folder of a device'],

@@ -37,14 +37,17 @@ export async function connectNats(
   const certificate = options.cert !== undefined;
   if (!settings.tlsFirst) await greet(servers, { endpoint, certificate, timeoutMs: timeout });
   const nats = await import('nats');
+  let connected: NatsConnection | undefined;
   const nc = await nats
     .connect({
       servers,
       name: 'aiot',
       timeout,
       maxReconnectAttempts: -1,
-      reconnectTimeWait: 500,
-      reconnectJitter: 500,
+      reconnectDelayHandler() {
+        forgetTomorrow(connected);
+        return 500 + Math.random() * 500;
+      },
       pingInterval: 20_000,
       ...tls,
       ...identityOf(url, options, nats),
@@ -52,7 +55,15 @@ export async function connectNats(
     .catch((error: unknown) => {
       throw natsError(error, endpoint);
     });
+  connected = nc;
   return watched(nc, nats, options, endpoint);
+}
+
+/** nats.js waits from the time of day of the last attempt: where the clock was put back since, for as long as it was ahead. */
+function forgetTomorrow(nc: NatsConnection | undefined): void {
+  const { protocol } = (nc ?? {}) as { protocol?: { servers?: { servers?: { lastConnect: number }[] } } };
+  for (const server of protocol?.servers?.servers ?? [])
+    if (server.lastConnect > Date.now()) server.lastConnect = 0;
 }
 
 /** @throws AIOT_STREAM_URL */
