@@ -25,9 +25,11 @@ export interface Soaked {
   programs: { readonly name: string; readonly pid: number | undefined; readonly starts: number }[];
   /** Loads it until `signal` is aborted. */
   load(signal: AbortSignal): Promise<void>;
-  /** Of PUBACKs, ms, since it was last asked. */
-  latencies(): number[];
+  /** ms, of what happened since it was last asked: from a message to its PUBACK, to NATS behind the bridge, to the loop's answer there. */
+  latencies(): Record<string, number[]>;
   acknowledged(): number;
+  /** Below this everything is written. */
+  folder: string;
   stop(): Promise<void>;
 }
 
@@ -60,7 +62,19 @@ export async function startAll(
     subjects: ['bridged', 'answers'],
     max_msgs: 10_000,
   });
-  await peer.close();
+  const latencies = { PUBACK: [] as number[], bridge: [] as number[], loop: [] as number[] };
+  // What was sent and what is answered carry the time of day at which they were.
+  const timed = (
+    subject: string,
+    to: number[],
+    at: (message: Record<string, number>) => number | undefined,
+  ) =>
+    void (async () => {
+      for await (const message of peer.subscribe(subject))
+        to.push(Date.now() - (at(message.json()) ?? Number.NaN));
+    })();
+  timed('bridged', latencies.bridge, ({ at }) => at);
+  timed('answers', latencies.loop, ({ t }) => t);
   const program = (name: string, args: string[]) => {
     const started = new Program({
       ...{ name, args, report, stopped: [0, 130], again: 'always' as const },
@@ -93,7 +107,6 @@ model: { labels: { resting: [sit, stand], walking: [walking] } }
     program('pipeline', ['pipeline', 'watch', '--project', mill, '--json']),
   ];
   await online(own.client, amount.devices);
-  const latencies: number[] = [];
   let acknowledged = 0;
   return {
     programs: [own.program, ...programs],
@@ -111,7 +124,7 @@ model: { labels: { resting: [sit, stand], walking: [walking] } }
           client.publish(`aiot/v1/soak-${i}/telemetry/soak`, message, { qos: 1 }, (error) => {
             if (error) return;
             acknowledged++;
-            latencies.push(performance.now() - began);
+            latencies.PUBACK.push(performance.now() - began);
           });
         });
         await client.endAsync(true);
@@ -120,7 +133,7 @@ model: { labels: { resting: [sit, stand], walking: [walking] } }
         ...Array.from({ length: publishers }, (_, i) => device(i)),
         every(
           5000 / amount.messages,
-          (n) => void aside.publish('readings', JSON.stringify({ n }), { qos: 1 }),
+          (n) => void aside.publish('readings', JSON.stringify({ n, at: Date.now() }), { qos: 1 }),
         ),
         every(20, (n) => void aside.publish('motion', JSON.stringify({ x: n % 7, y: n % 5 }))),
         every(amount.forMs / amount.runs, (n) => {
@@ -130,9 +143,12 @@ model: { labels: { resting: [sit, stand], walking: [walking] } }
       ]);
       await aside.endAsync();
     },
-    latencies: () => latencies.splice(0),
+    latencies: () =>
+      Object.fromEntries(Object.entries(latencies).map(([name, values]) => [name, values.splice(0)])),
     acknowledged: () => acknowledged,
+    folder,
     async stop() {
+      await peer.close();
       for (const one of programs) await one.stop();
       await own.program.stop();
       await own.close();
@@ -162,6 +178,12 @@ function projectIn(folder: string, files: Record<string, string | Uint8Array>): 
     writeFileSync(join(folder, path), content);
   }
   return folder;
+}
+
+/** How many files there are below a folder. */
+export function filesBelow(folder: string): number {
+  return readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+    .length;
 }
 
 /** Memory (MiB) and handles of a process; undefined where it has ended. */
