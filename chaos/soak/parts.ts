@@ -180,10 +180,11 @@ function projectIn(folder: string, files: Record<string, string | Uint8Array>): 
   return folder;
 }
 
-/** How many files there are below a folder. */
+/** How many files there are below a folder, without the store of pipelines, which grows to limits that a week does not reach. */
 export function filesBelow(folder: string): number {
-  return readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
-    .length;
+  return readdirSync(folder, { recursive: true, withFileTypes: true }).filter(
+    (entry) => entry.isFile() && !entry.parentPath.includes('/.aiot/pipeline/store/'),
+  ).length;
 }
 
 /** Memory (MiB) and handles of a process; undefined where it has ended. */

@@ -100,4 +100,17 @@ describe('the publisher of a NATS sink', () => {
     await failed;
     expect(server.take()).toEqual([]);
   });
+
+  it('closes in two seconds though a server is away, and leaves no timer that would keep a program running', async () => {
+    const server = fakeNats();
+    const publisher = createPublisher(server.client, 'nats://h');
+    const failed = expect(publisher.publish(messages('a'))).rejects.toMatchObject({
+      code: 'AIOT_BROKER_UNREACHABLE',
+    });
+    const closing = publisher.close();
+    await vi.advanceTimersByTimeAsync(2000);
+    await closing;
+    await failed;
+    expect(vi.getTimerCount()).toBe(0);
+  });
 });

@@ -42,14 +42,20 @@ function entryFile(folder: string, key: string): string {
   return join(folder, `${key.replace(/^sha256:/, '')}.json`);
 }
 
+/** So many steps are known, whatever room they take: each is read at the end of each run. */
+const mostSteps = 5000;
+/** What the smallest file takes of a disk. */
+const blockBytes = 4096;
+
 /**
- * Removes what was longest of no use until the contents take no more than `most` bytes, and returns the digests that are still in use.
- * @param always digests that stay in any case
+ * Removes what was longest of no use until no more than 5,000 steps are known and their contents take no more than `most` bytes, and returns the digests that are still in use.
+ * @param always digests that stay in any case, with their bytes
  */
 export async function pruneEntries(
   folder: string,
   most: number,
   always: ReadonlyMap<string, number>,
+  steps = mostSteps,
 ): Promise<Set<string>> {
   const found: { file: string; used: number; blobs: Map<string, number> }[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
@@ -64,18 +70,19 @@ export async function pruneEntries(
     found.push({ file, used: (await stat(file)).mtimeMs, blobs });
   }
   const kept = new Map(always);
+  let sum = 0;
+  for (const bytes of kept.values()) sum += Math.max(bytes, blockBytes);
   let full = false;
-  for (const { file, blobs } of found.sort((a, b) => b.used - a.used)) {
-    const grown = new Map([...kept, ...blobs]);
-    full ||= sumOf(grown) > most;
-    if (full) await rm(file, { force: true });
-    else for (const [digest, bytes] of blobs) kept.set(digest, bytes);
+  for (const [n, { file, blobs }] of found.sort((a, b) => b.used - a.used).entries()) {
+    let more = blockBytes;
+    for (const [digest, bytes] of blobs) if (!kept.has(digest)) more += Math.max(bytes, blockBytes);
+    full ||= sum + more > most || n >= steps;
+    if (full) {
+      await rm(file, { force: true });
+      continue;
+    }
+    sum += more;
+    for (const [digest, bytes] of blobs) kept.set(digest, bytes);
   }
   return new Set(kept.keys());
-}
-
-function sumOf(blobs: ReadonlyMap<string, number>): number {
-  let sum = 0;
-  for (const bytes of blobs.values()) sum += bytes;
-  return sum;
 }

@@ -2,6 +2,7 @@ import type { Msg, MsgHdrs } from 'nats';
 import { AiotError, plural } from '../../core/index.js';
 import type { NatsClient } from './connect.js';
 import { natsError } from './errors.js';
+import { within } from './within.js';
 
 /** Longest wait for what was published to be acknowledged, ms, with losses of the connection in it. */
 const writeTimeoutMs = 30_000;
@@ -31,6 +32,7 @@ interface Waiting extends Published {
 export interface Publisher {
   /** Resolves when all of them are safe. Several may be under way: they are sent in the order of the calls. */
   publish(messages: readonly Published[]): Promise<void>;
+  /** Within 2 s; what is not acknowledged by then is refused. */
   close(): Promise<void>;
 }
 
@@ -153,7 +155,14 @@ export function createPublisher(client: NatsClient, endpoint: string): Publisher
       await published.finally(() => underWay.delete(published));
     },
     async close() {
-      await Promise.allSettled(underWay);
+      // Whoever closes while something is under way does not wait for it: a server that is away may be so for good.
+      await within(2000, Promise.allSettled(underWay));
+      failAll(
+        new AiotError('AIOT_BROKER_UNREACHABLE', `${endpoint}: closed before it was acknowledged`, {
+          endpoint,
+          retryable: true,
+        }),
+      );
       clearTimeout(again);
     },
   };
