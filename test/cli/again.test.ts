@@ -27,6 +27,7 @@ describe('what the next lines repeat of the command line', () => {
     ['a;b', '"a;b"'],
     ['$HOME', "'$HOME'"],
     ['wow!', "'wow!'"],
+    ['a\\b', "'a\\b'"],
     ["it's $5", "'it'\\''s $5'"],
   ])('quotes %s as a shell needs it', (text, word) => {
     expect(shellWord(text)).toBe(word);

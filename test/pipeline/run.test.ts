@@ -86,6 +86,21 @@ it('is the last one also where the clock was put back since', async () => {
   expect((await pipelineHistory({ dir })).map(({ run }) => run)).toEqual(ran.reverse());
 });
 
+it('keeps no result of more than 256 KiB', async () => {
+  const dir = await projectOf({
+    'say.mjs': 'console.log(JSON.stringify({ a: "a".repeat(process.argv[2] - 8) }));',
+    'aiot.yaml': `name: long
+pipeline:
+  steps:
+    - { name: fits, run: [node, ./say.mjs, '262144'] }
+    - { name: not, run: [node, ./say.mjs, '262145'] }
+`,
+  });
+  const record = await runPipeline({ dir, clock: quickClock });
+  expect(states(record)).toEqual(['fits done', 'not done']);
+  expect(record.steps.map(({ result }) => JSON.stringify(result).length)).toEqual([262_144, 'null'.length]);
+});
+
 it('stops at a gate, runs nothing behind it, and goes on beside it', async () => {
   const dir = await projectOf({
     'aiot.yaml': `name: gate

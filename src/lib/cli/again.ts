@@ -1,7 +1,5 @@
 import { shellWord } from '../core/index.js';
 
-export { shellWord };
-
 interface Typed {
   flags: object;
   given: (flag: string) => boolean;

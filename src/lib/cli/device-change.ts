@@ -1,4 +1,4 @@
-import { plural } from '../core/index.js';
+import { plural, shellWord } from '../core/index.js';
 import {
   changeDevices,
   changeExit,
@@ -6,7 +6,7 @@ import {
   type DevicesChanged,
   withClient,
 } from '../registry/index.js';
-import { again, shellWord } from './again.js';
+import { again } from './again.js';
 import { AiotCommand } from './command.js';
 import { confirm } from './confirm.js';
 import { targetOf } from './fleet-flags.js';

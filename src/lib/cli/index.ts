@@ -1,6 +1,6 @@
 /** What commands are made of: the base class, the shared flags, and rendering. Knows no rule of any domain. */
-export { percent, plural, size, thousands } from '../core/index.js';
-export { again, shellWord } from './again.js';
+export { percent, plural, shellWord, size, thousands } from '../core/index.js';
+export { again } from './again.js';
 export { agreement, signYes } from './agreement.js';
 export { createAsker } from './ask.js';
 export { boardLoader } from './board-loader.js';

@@ -2,8 +2,15 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { AiotError, configFolder, makeFolder, readJson, unless, writeJsonAtomic } from '../../core/index.js';
-import { shellWord } from '../again.js';
+import {
+  AiotError,
+  configFolder,
+  makeFolder,
+  readJson,
+  shellWord,
+  unless,
+  writeJsonAtomic,
+} from '../../core/index.js';
 
 /** How long a call waits to be approved, and an approval to be used, ms. */
 const [askedMs, approvedMs] = [3_600_000, 300_000];

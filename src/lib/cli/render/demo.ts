@@ -1,6 +1,5 @@
-import { percent, size, thousands } from '../../core/index.js';
+import { percent, shellWord, size, thousands } from '../../core/index.js';
 import type { DemoResult } from '../../demo/index.js';
-import { shellWord } from '../again.js';
 import { bold, dim, yellow } from './style.js';
 import { elapsed, facts, next, table } from './text.js';
 

@@ -1,7 +1,6 @@
 import { relative } from 'node:path';
-import { plural, thousands } from '../../core/index.js';
+import { plural, shellWord, thousands } from '../../core/index.js';
 import type { FirmwareBuild, FirmwareTest } from '../../project/firmware/index.js';
-import { shellWord } from '../again.js';
 import { inspectedText } from './inspected.js';
 import { bold, dim, green, red } from './style.js';
 import { facts, table } from './text.js';

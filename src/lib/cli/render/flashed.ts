@@ -1,6 +1,5 @@
-import { type AiotError, size } from '../../core/index.js';
+import { type AiotError, shellWord, size } from '../../core/index.js';
 import type { Boards, Flashed, Planned } from '../../flash/index.js';
-import { shellWord } from '../again.js';
 import { bold, green, red, yellow } from './style.js';
 import { elapsed, next, table } from './text.js';
 

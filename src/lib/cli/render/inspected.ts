@@ -1,6 +1,5 @@
-import { size, thousands } from '../../core/index.js';
+import { shellWord, size, thousands } from '../../core/index.js';
 import type { Inspected } from '../../flash/images/index.js';
-import { shellWord } from '../again.js';
 import { imageText } from './firmware.js';
 import { partitionsText } from './partitions.js';
 import { yellow } from './style.js';

@@ -1,7 +1,6 @@
-import { plural, size } from '../../core/index.js';
+import { plural, shellWord, size } from '../../core/index.js';
 import type { UpResult } from '../../platform/index.js';
 import type { LoginLink, Status } from '../../registry/index.js';
-import { shellWord } from '../again.js';
 import { bold, dim, oneLine, red, yellow } from './style.js';
 import { facts } from './text.js';
 import { ago, day, minute } from './time.js';

@@ -1,6 +1,6 @@
+import { shellWord } from '../../core/index.js';
 import type { Onboarded } from '../../device/index.js';
 import type { FleetResult, ProvisionedDevice, VerifiedDevice } from '../../provision/index.js';
-import { shellWord } from '../again.js';
 import { bold, green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';
 import { day, minute } from './time.js';

@@ -13,8 +13,7 @@ export const longestTarget = 8192;
 const deepest = 32;
 
 /** How long a body that is parsed may take to come, ms; one that is streamed may pause so long. */
-const bodyTimeout = 30_000;
-const pause = 60_000;
+const usualTimes = { bodyMs: 30_000, pauseMs: 60_000 };
 
 /** Headers that decide something: said twice, two programs could read two things. */
 const once = new Set([
@@ -40,7 +39,7 @@ export function limitServer(server: Server, connections: number): void {
 }
 
 /** Refuses what no honest client sends, before the body is read. */
-export function limitRequests(app: FastifyInstance): void {
+export function limitRequests(app: FastifyInstance, { bodyMs, pauseMs } = usualTimes): void {
   app.removeContentTypeParser('text/plain');
   const parse = app.getDefaultJsonParser('error', 'error');
   app.removeContentTypeParser('application/json');
@@ -59,11 +58,11 @@ export function limitRequests(app: FastifyInstance): void {
     if (/^application\/(offset\+)?octet-stream\b/i.test(request.headers['content-type'] ?? '')) {
       // Many such requests may come by one connection: each takes its listener away. Node sets the time anew for the next.
       const cut = () => socket.destroy();
-      socket.setTimeout(pause, cut);
+      socket.setTimeout(pauseMs, cut);
       reply.raw.once('close', () => socket.off('timeout', cut));
       return;
     }
-    const timer = setTimeout(() => request.raw.complete || socket.destroy(), bodyTimeout);
+    const timer = setTimeout(() => request.raw.complete || socket.destroy(), bodyMs);
     reply.raw.once('close', () => clearTimeout(timer));
   });
 }

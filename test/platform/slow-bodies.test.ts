@@ -1,0 +1,57 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import fastify, { type FastifyInstance } from 'fastify';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { limitRequests } from '../../src/lib/platform/http/limits.js';
+
+let app: FastifyInstance;
+beforeEach(async () => {
+  app = fastify();
+  limitRequests(app, { bodyMs: 400, pauseMs: 400 });
+  app.addContentTypeParser('application/octet-stream', (_request, body, done) => {
+    let bytes = 0;
+    body.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
+    body.on('end', () => done(null, { bytes }));
+  });
+  app.post('/', async ({ body }) => body);
+  await app.listen({ port: 0, host: '127.0.0.1' });
+});
+afterEach(() => app.close());
+
+/** Sends the pieces with a pause before each; what was answered before the server ended the connection, or '' */
+async function send(type: string, pieces: readonly string[], pauseMs: number): Promise<string> {
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
+  let answer = '';
+  socket.on('data', (chunk) => {
+    answer += chunk;
+  });
+  socket.on('error', () => {});
+  const closed = once(socket, 'close');
+  const length = pieces.join('').length;
+  socket.write(
+    `POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-type: ${type}\r\ncontent-length: ${length}\r\n\r\n`,
+  );
+  for (const piece of pieces) {
+    await delay(pauseMs);
+    if (socket.destroyed) break;
+    socket.write(piece);
+  }
+  await closed;
+  return answer;
+}
+
+const json = 'application/json';
+const bytes = 'application/octet-stream';
+
+it('a body of JSON is to come within its time, however often a piece of it comes', async () => {
+  expect(await send(json, ['{"a"', ':1}'], 50)).toContain('{"a":1}');
+  expect(await send(json, [...'{"a":12345}'], 100)).toBe('');
+});
+
+it('one that is streamed may last, and not pause', async () => {
+  expect(await send(bytes, [...'12345678'], 100)).toContain('{"bytes":8}');
+  expect(await send(bytes, ['1', '2'], 700)).toBe('');
+});
