@@ -80,7 +80,9 @@ async function loopWorld(round: Round): Promise<World> {
     const sizeAt = (time: number) => sizes.findLast(({ at }) => at <= time)?.bytes ?? 0;
     // While the disk takes nothing answers are in memory, and end with the process.
     const from = diskFailed && own.ends.length > 0 ? sizeAt(own.ends.at(-1) ?? 0) : 0;
-    const young = own.ends.map((end) => [sizeAt(end - youngMs), sizeAt(end + 100)] as const);
+    // What it wrote last is in the first look after its end; the one before may be old where this process had no turn.
+    const sizeAfter = (time: number) => sizes.find(({ at }) => at >= time)?.bytes ?? size();
+    const young = own.ends.map((end) => [sizeAt(end - youngMs), sizeAfter(end)] as const);
     let offset = 0;
     return readFileSync(file, 'utf8')
       .split('\n')
