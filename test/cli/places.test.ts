@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { root } from '../support/cli.js';
 import { millFiles } from '../support/mill.js';
-import { describeReal } from '../support/real.js';
+import { asNobody, describeReal } from '../support/real.js';
 
 const program = join(root, 'bin/run.js');
 
@@ -34,13 +34,13 @@ describeReal('users', 'a user whom the system does not know', () => {
       mkdirSync(dirname(join(folder, path)), { recursive: true });
       writeFileSync(join(folder, path), text);
     }
+    expect(spawnSync('chown', ['-R', '54321', folder]).status).toBe(0);
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  const asNobody = (home: Record<string, string>, ...words: string[]) => {
+  const runAsNobody = (home: Record<string, string>, ...words: string[]) => {
     const { HOME: _, ...env } = process.env;
-    const args = ['--user', '--map-user=54321', process.execPath, program, ...words];
-    return spawnSync('unshare', args, {
+    return spawnSync('setpriv', [...asNobody, process.execPath, program, ...words], {
       env: { ...env, ...home },
       cwd: folder,
       encoding: 'utf8',
@@ -49,12 +49,12 @@ describeReal('users', 'a user whom the system does not know', () => {
   };
 
   it('runs commands, also without a home', () => {
-    const { status, stderr } = asNobody({}, 'explain', 'AIOT_USAGE');
+    const { status, stderr } = runAsNobody({}, 'explain', 'AIOT_USAGE');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   });
 
   it('is a number in the record of a pipeline', () => {
-    const ran = asNobody({ HOME: folder }, 'pipeline', 'run', '--json');
+    const ran = runAsNobody({ HOME: folder }, 'pipeline', 'run', '--json');
     expect(ran.stderr).not.toMatch(/AIOT_BUG/);
     expect(ran.status).toBe(0);
     expect(JSON.parse(ran.stdout)).toMatchObject({ who: '54321' });

@@ -102,10 +102,20 @@ const parts = {
   /** An S3 server that checks signatures (scripts/versitygw.sh). */
   versitygw: () => existsSync(versitygwProgram),
   /** A process whose user has a number and no name. */
-  users: () => spawnSync('unshare', ['--user', '--map-user=54321', 'true']).status === 0,
+  users: () => spawnSync('setpriv', [...asNobody, 'true']).status === 0,
   zsh: () => onPath('zsh') && onPath('python3'),
 } as const;
 export type RealPart = keyof typeof parts;
+
+/**
+ * Words for setpriv: user 54321, whom the system does not know. It may still
+ * read the checkout, whoever that belongs to.
+ */
+export const asNobody = [
+  '--reuid=54321',
+  '--inh-caps=+dac_override',
+  '--ambient-caps=+dac_override',
+] as const;
 
 /** Folder beside the checkout with recordings and third-party samples; may be absent. */
 export const sharedFolder = join(root, '..', 'shared');

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AiotError } from './errors/index.js';
@@ -21,8 +21,15 @@ export function packageRoot(from?: string): string {
 
 function above(from: string): string {
   for (let folder = dirname(from); ; folder = dirname(folder)) {
-    const file = join(folder, 'package.json');
-    if (existsSync(file) && JSON.parse(readFileSync(file, 'utf8')).name === 'aiot') return folder;
+    if (nameOfPackage(folder) === 'aiot') return folder;
     if (dirname(folder) === folder) throw new AiotError('AIOT_BUG', `no package aiot above ${from}`);
+  }
+}
+
+function nameOfPackage(folder: string): unknown {
+  try {
+    return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).name;
+  } catch {
+    return undefined;
   }
 }
