@@ -102,20 +102,19 @@ const parts = {
   /** An S3 server that checks signatures (scripts/versitygw.sh). */
   versitygw: () => existsSync(versitygwProgram),
   /** A process whose user has a number and no name. */
-  users: () => spawnSync('setpriv', [...asNobody, 'true']).status === 0,
+  users: () => spawnSync('unshare', [...asNobody('/dev/null'), 'true']).status === 0,
   zsh: () => onPath('zsh') && onPath('python3'),
 } as const;
 export type RealPart = keyof typeof parts;
 
 /**
- * Words for setpriv: user 54321, whom the system does not know. It may still
- * read the checkout, whoever that belongs to.
+ * A shell line that runs its arguments where no user has a name: in mounts of
+ * their own. The number stays, for another could not read every checkout.
  */
-export const asNobody = [
-  '--reuid=54321',
-  '--inh-caps=+dac_override',
-  '--ambient-caps=+dac_override',
-] as const;
+const nameless = 'mount --bind /dev/null /etc/passwd && mount --bind "$0" /etc/nsswitch.conf && exec "$@"';
+
+/** Words for unshare, before a command that is to run for a user without a name; `nsswitch` is a file with `passwd: files`. */
+export const asNobody = (nsswitch: string): string[] => ['--mount', 'sh', '-c', nameless, nsswitch];
 
 /** Folder beside the checkout with recordings and third-party samples; may be absent. */
 export const sharedFolder = join(root, '..', 'shared');
