@@ -42,7 +42,7 @@ it('counts what a test imports of others, and what those import', async () => {
     const file = join(folder, 'a.test.ts');
     const imports = (path: string) =>
       writeFile(file, `import { x } from '${relative(folder, join(root, 'test', path))}';`);
-    await imports('support/up.js');
+    await imports('support/guide-boards.js');
     expect(aloneFor(file)).toBeTypeOf('string');
     await imports('support/cli.js');
     expect(aloneFor(file)).toBeUndefined();

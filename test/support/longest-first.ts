@@ -1,24 +1,37 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
- * The files that take longest (more than about ten seconds), the longest first. What begins late is what a run waits for at its
+ * The files that take longest (more than about twenty seconds), the longest first. What begins late is what a run waits for at its
  * end, with a core idle; and these wait for brokers and chips more than they compute, so that the others run beside them.
  */
 export const longest = [
-  'stream/route/faults.real.test.ts',
-  'stream/kafka/faults.real.test.ts',
+  'platform/openapi.real.test.ts',
+  'flash/judges.real.test.ts',
   'flash/loader/faults.test.ts',
-  'loop/aarch64.real.test.ts',
-  'device/native-firmware.real.test.ts',
-  'project/firmware.real.test.ts',
-  'deploy/validators.real.test.ts',
-  'demo/demo.test.ts',
-  'har/study.test.ts',
+  'stream/kafka/faults.real.test.ts',
+  'flash/pretended.real.test.ts',
   'chaos/chaos.test.ts',
+  'fuzz/fuzz.test.ts',
+  'stream/route/faults.real.test.ts',
+  'flash/loader/connect.real.test.ts',
+  'device/native-firmware.real.test.ts',
+  'demo/demo.test.ts',
+  'loop/aarch64.real.test.ts',
+  'device/conform.test.ts',
+  'project/firmware.real.test.ts',
+  'platform/ddi-swupdate.real.test.ts',
+  'runtime/architectures.real.test.ts',
   'docs/blocks.test.ts',
+  'deploy/validators.real.test.ts',
+  'house/patterns.test.ts',
+  'platform/guide-kafka.real.test.ts',
   'stream/mqtt/mosquitto.real.test.ts',
-  'house/commands.test.ts',
-  'stream/kafka/kafka.real.test.ts',
+  'platform/kills/doors.test.ts',
+  'har/study.test.ts',
+  'platform/kills/relayed.real.test.ts',
+  'project/kit.real.test.ts',
+  'pipeline/cluster.real.test.ts',
+  'pipeline/default.test.ts',
 ];
 
 /** Begins with the longest files; the others are in vitest's own order. */

@@ -22,8 +22,8 @@ const once: readonly RegExp[] = [
   /\bperformance\.now\b/,
 ];
 
-/** Takes the process's streams and exit code, and puts them back before it returns. */
-const putsBack = join(tests, 'support/cli.ts');
+/** Put back what they take: the process's streams and exit code before they return, a folder's name in its environment when they are stopped. */
+const putBack = ['cli.ts', 'up.ts'].map((name) => join(tests, 'support', name));
 
 /** What a test of this text has to do with its process; undefined: nothing. */
 export function touchedBy(text: string): string | undefined {
@@ -37,7 +37,7 @@ export function touchedBy(text: string): string | undefined {
 
 /** Why a test has a process to itself, by what is in it and in what it imports of `test/`; undefined when it shares one. */
 export function aloneFor(file: string, seen = new Set<string>()): string | undefined {
-  if (seen.has(file) || file === putsBack || !existsSync(file)) return undefined;
+  if (seen.has(file) || putBack.includes(file) || !existsSync(file)) return undefined;
   seen.add(file);
   const text = readFileSync(file, 'utf8');
   const touched = touchedBy(text);
