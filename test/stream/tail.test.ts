@@ -1,3 +1,4 @@
+import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -249,5 +250,19 @@ describe('stream record and replay', () => {
     const result = await runCli(['stream', ...args.map((arg) => arg.replace('FOLDER', folder)), '--json']);
     expect(result.json).toMatchObject({ error: { code } });
     expect(result.code).toBe(exit);
+    await expect.poll(openFiles).toEqual([]);
   });
+
+  /** Of this test, where the system tells. */
+  function openFiles(): string[] {
+    const handles = existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd') : [];
+    const open = handles.flatMap((fd) => {
+      try {
+        return [readlinkSync(join('/proc/self/fd', fd))];
+      } catch {
+        return [];
+      }
+    });
+    return open.filter((path) => path.startsWith(folder));
+  }
 });

@@ -21,6 +21,8 @@ export function createLinesSink(parts: {
   encoder: Encoder;
   /** Opens the file, or the next one. */
   open: () => Promise<AppendFile>;
+  /** Is open already: closed at the end also where nothing was written. */
+  file?: AppendFile;
   /** Absent = one file, that grows. */
   pieces?: Pieces;
 }): Sink {
@@ -30,7 +32,7 @@ export function createLinesSink(parts: {
     messages: pieces?.rotation?.messages ?? Number.POSITIVE_INFINITY,
     ms: pieces?.rotation?.ms,
   };
-  let file: AppendFile | undefined;
+  let file = parts.file;
   let count = 0;
   let timer: NodeJS.Timeout | undefined;
   let waiting: Job[] = [];

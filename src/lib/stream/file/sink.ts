@@ -28,7 +28,7 @@ export async function openFileSink(url: StreamUrl): Promise<Sink> {
   const encoder = encoderOf(settings);
   if (!finish && !rotation) {
     const file = await openAppend(path, encoder);
-    return createLinesSink({ endpoint: path, encoder, open: async () => file });
+    return createLinesSink({ endpoint: path, encoder, file, open: async () => file });
   }
   if (!rotation && (await stat(path).catch(() => null))) {
     throw new AiotError('AIOT_FILE_NOT_WRITABLE', `${path} is there already, and cannot be written on`, {
