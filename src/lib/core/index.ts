@@ -86,7 +86,17 @@ export { gaussian, type Random, seededRandom, shuffled, shuffledNumbers } from '
 export { roundHalfAway } from './round.js';
 export { shellWord } from './shell.js';
 export { startProgram } from './start-program.js';
-export { confined, packagesOf, unitQuoted, unitSections, unitValue, unitWord, writeUnit } from './systemd.js';
+export {
+  confined,
+  packagesOf,
+  unitFile,
+  unitFolder,
+  unitQuoted,
+  unitSections,
+  unitValue,
+  unitWord,
+  writeUnit,
+} from './systemd.js';
 export { isUntrusted } from './tls.js';
 export { aiotVersion, packageRoot } from './version.js';
 export { xmlText } from './xml.js';

@@ -1,4 +1,4 @@
-import { confined, unitQuoted, unitSections, unitValue, unitWord } from './systemd.js';
+import { confined, unitFile, unitQuoted, unitSections, unitValue, unitWord } from './systemd.js';
 
 export interface PlatformUnitOptions {
   /** Of the service, without `.service`. */
@@ -47,7 +47,7 @@ export function platformUnit(options: PlatformUnitOptions): string {
       '# systemd-notify is a process of its own.',
       'NotifyAccess=all',
       `ExecStart=${command.map(unitWord).join(' ')}`,
-      `EnvironmentFile=-${unitValue(secrets)}`,
+      `EnvironmentFile=-${unitFile(secrets)}`,
       '# A long journal is read, a database brought up to date.',
       'TimeoutStartSec=10min',
       `WatchdogSec=${watchdogSeconds}`,

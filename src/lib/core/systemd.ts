@@ -12,6 +12,12 @@ export function unitWord(text: string): string {
 /** A value that is taken as a whole (systemd.unit(5), "Specifiers"): `%` doubled, and one line. */
 export const unitValue = (text: string) => text.replaceAll('%', '%%').replaceAll(/[\r\n]/g, ' ');
 
+/** A folder that is taken as a whole. One that ends in `\` would go on in the next line, and a space would be lost: `/` ends it. */
+export const unitFolder = (path: string) => unitValue(path).replace(/[\\\s]$/, '$&/');
+
+/** A file of variables (`EnvironmentFile=`), which is a pattern of glob(7): what means something there, a `\` at the end too, is escaped. */
+export const unitFile = (path: string) => unitValue(path).replaceAll(/[\\*?[\]]/g, '\\$&');
+
 /** In quotes where it needs them; specifiers stay what they are. */
 export function unitQuoted(text: string): string {
   if (/^[\w@%+=:,./$-]+$/.test(text)) return text;

@@ -230,6 +230,8 @@ const cloudInit = z.strictObject({
   /** npm tarball of aiot, which the machine fetches. */
   package: z
     .url({ protocol: /^https$/, error: 'expected an https address of aiot-VERSION.tgz' })
+    // It stands in the README, too, and a URL parser forgives line ends.
+    .regex(/^[^\s`\p{C}]+$/u, 'expected an address without spaces, line ends and backquotes')
     .default('https://files.internal/aiot.tgz'),
   /** Its digest: what comes is checked. */
   sha256: z

@@ -29,15 +29,19 @@ export function wanted(
     all.push(
       is.or(
         types.map((type) =>
-          type.endsWith('*') ? is('type', 'like', `${type.slice(0, -1)}%`) : is('type', '=', type),
+          type.endsWith('*') ? begins(is, 'type', type.slice(0, -1)) : is('type', '=', type),
         ),
       ),
     );
   }
   if (subject !== undefined) {
-    // No LIKE: a name may hold an underscore, which is its wildcard.
-    const start = is.fn<string>('substr', ['subject', is.val(1), is.val(subject.length + 1)]);
-    all.push(is.or([is('subject', '=', subject), is(start, '=', `${subject}@`)]));
+    all.push(is.or([is('subject', '=', subject), begins(is, 'subject', `${subject}@`)]));
   }
   return is.and(all);
+}
+
+/** No LIKE: a name may hold an underscore, which is its wildcard, and SQLite’s takes small letters for capitals. Lengths are of code points there. */
+function begins(is: ExpressionBuilder<Schema, 'events'>, column: 'type' | 'subject', start: string) {
+  const head = is.fn<string>('substr', [column, is.val(1), is.val([...start].length)]);
+  return is(head, '=', start);
 }

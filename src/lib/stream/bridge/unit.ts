@@ -1,4 +1,4 @@
-import { unitQuoted, unitSections, unitValue, unitWord } from '../../core/index.js';
+import { unitFile, unitFolder, unitQuoted, unitSections, unitValue, unitWord } from '../../core/index.js';
 
 /** A service of systemd that runs a command of aiot for as long as the machine does. */
 export interface UnitOptions {
@@ -41,9 +41,9 @@ export function unitText({
     Service: [
       'Type=exec',
       `ExecStart=${command.map(unitWord).join(' ')}`,
-      `WorkingDirectory=${unitValue(folder)}`,
+      `WorkingDirectory=${unitFolder(folder)}`,
       ...variables,
-      ...(secrets === undefined ? [] : [`EnvironmentFile=-${unitValue(secrets)}`]),
+      ...(secrets === undefined ? [] : [`EnvironmentFile=-${unitFile(secrets)}`]),
       ...(scope === 'system' && user !== undefined ? [`User=${user}`] : []),
       'Restart=on-failure',
       'RestartSec=5',

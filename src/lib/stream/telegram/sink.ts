@@ -122,18 +122,23 @@ function requestOf(message: OutgoingMessage, common: Record<string, string>): Bo
     return photo(message, common, type);
   const { buffer, byteOffset, length } = message.payload;
   const text = Buffer.from(buffer, byteOffset, length).toString('utf8').replace(/\0+$/, '');
+  // Ours is no markup: MarkdownV2 would refuse its brackets.
+  const said = text.trim() === '' ? { ...unmarked(common), text: '(empty)' } : { ...common, text };
   return {
     method: 'sendMessage',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ ...common, text: cut(text.trim() === '' ? '(empty)' : text, textLimit) }),
+    body: JSON.stringify({ ...said, text: cut(said.text, textLimit) }),
   };
 }
 
 /** multipart/form-data (RFC 7578), made here: the picture's bytes as they are. */
 function photo(message: OutgoingMessage, common: Record<string, string>, type: string): BotRequest {
   const boundary = `aiot-${crypto.randomUUID()}`;
-  const { parse_mode: _, ...plain } = common;
-  const fields = { ...plain, ...(message.topic === '' ? {} : { caption: cut(message.topic, captionLimit) }) };
+  // A topic is no markup.
+  const fields = {
+    ...unmarked(common),
+    ...(message.topic === '' ? {} : { caption: cut(message.topic, captionLimit) }),
+  };
   const parts = Object.entries(fields).map(
     ([name, value]) => `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`,
   );
@@ -147,6 +152,10 @@ function photo(message: OutgoingMessage, common: Record<string, string>, type: s
       Buffer.from(`\r\n--${boundary}--\r\n`),
     ]),
   };
+}
+
+function unmarked({ parse_mode: _, ...plain }: Record<string, string>): Record<string, string> {
+  return plain;
 }
 
 function cut(text: string, limit: number): string {

@@ -1,4 +1,12 @@
-import { confined, unitQuoted, unitSections, unitValue, unitWord } from '../../../core/index.js';
+import {
+  confined,
+  unitFile,
+  unitFolder,
+  unitQuoted,
+  unitSections,
+  unitValue,
+  unitWord,
+} from '../../../core/index.js';
 import type { Devices } from './devices.js';
 
 export interface LoopUnitOptions {
@@ -68,8 +76,8 @@ function running(options: LoopUnitOptions, service: string): string[] {
       ? ['Type=notify', '# systemd-notify is a process of its own.', 'NotifyAccess=all']
       : ['Type=exec']),
     `ExecStart=${command.map(unitWord).join(' ')}`,
-    `WorkingDirectory=${unitValue(project)}`,
-    `EnvironmentFile=-${unitValue(secrets)}`,
+    `WorkingDirectory=${unitFolder(project)}`,
+    `EnvironmentFile=-${unitFile(secrets)}`,
     ...(tells
       ? [
           '# READY comes with the first sample; a sensor may be plugged in late.',

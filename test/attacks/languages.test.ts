@@ -1,0 +1,254 @@
+/** Doors to other languages beside those of templates.test.ts: Telegram, SQL, cloud-init, CI systems, Dockerfile, Markdown, systemd's own reader. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { platformUnit } from '../../src/lib/core/index.js';
+import { renderDeployment } from '../../src/lib/deploy/index.js';
+import { devicesFor } from '../../src/lib/loop/operate/install/devices.js';
+import { loopUnit } from '../../src/lib/loop/operate/install/unit.js';
+import { eventsAfter } from '../../src/lib/platform/events/read.js';
+import { openStore } from '../../src/lib/platform/store/database.js';
+import { unitText } from '../../src/lib/stream/bridge/unit.js';
+import { openSink } from '../../src/lib/stream/index.js';
+import { startHttp } from '../stream/outbound/servers.js';
+import { root } from '../support/cli.js';
+import { hostileLines as lines } from '../support/hostile-texts.js';
+import { cloudInitSchema, describeReal } from '../support/real.js';
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'aiot-languages-'));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+describe('Telegram', () => {
+  const token = '123456:AA-bb_cc';
+  /** What the Bot API is told of these messages. */
+  async function told(query: string, messages: { topic: string; payload: Buffer }[]) {
+    const server = await startHttp((_, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"ok":true,"result":{}}');
+    });
+    try {
+      const sink = await openSink(`telegram:///-1?base=${server.url}${query}`, { token });
+      await sink.write(messages);
+      await sink.close();
+      return server.heard.map(({ headers, body }) => ({ type: headers['content-type'] ?? '', body }));
+    } finally {
+      await server.stop();
+    }
+  }
+  const png = Buffer.from('89504e470d0a1a0a00ff', 'hex');
+
+  it('is given each text as it is, and no markup unless the address says so', async () => {
+    const heard = await told(
+      '',
+      lines.map((text) => ({ topic: 'x', payload: Buffer.from(text) })),
+    );
+    expect(heard.map(({ body }) => JSON.parse(body.toString()))).toEqual(
+      lines.map((text) => ({ chat_id: '-1', text })),
+    );
+  });
+
+  it.each(['html', 'markdown'])('never takes a topic, or words of ours, for %s', async (format) => {
+    const messages = lines.map((topic) => ({ topic, payload: png }));
+    const heard = await told(`&format=${format}`, [...messages, { topic: 'x', payload: Buffer.from(' ') }]);
+    expect(JSON.parse(heard.pop()!.body.toString())).toEqual({ chat_id: '-1', text: '(empty)' });
+    for (const [index, { type, body }] of heard.entries()) {
+      const form = await new Response(new Uint8Array(body), { headers: { 'content-type': type } }).formData();
+      expect([...form.keys()]).toEqual(['chat_id', 'caption', 'photo']);
+      // A form's lines end as the wire's do.
+      const caption = String(form.get('caption')).replaceAll('\r\n', '\n');
+      expect(caption).toBe(lines[index]!.replaceAll('\r\n', '\n'));
+    }
+  });
+});
+
+describe('SQL', () => {
+  it('has each text as a value, and none of them as a pattern', async () => {
+    const store = await openStore(join(dir, 'state.db'));
+    try {
+      const all = [
+        ...lines,
+        '𝕏',
+        '𝕏@1',
+        'Type',
+        'type',
+        "x'; DROP TABLE events; --",
+        '%',
+        '_',
+        'a%',
+        '\\',
+        'x" OR ""="',
+      ];
+      const row = (text: string) => ({ at: 1, type: text, subject: text, who: text, data: '{}' });
+      for (const text of all) await store.insertInto('events').values(row(text)).execute();
+      const found = async (filter: object) =>
+        (await eventsAfter(store, { after: 0, limit: 1000, ...filter })).map(({ subject }) => subject);
+      for (const text of all) {
+        const versions = all.filter((each) => each === text || each.startsWith(`${text}@`));
+        expect(await found({ subject: text })).toEqual(versions);
+        if (!text.endsWith('*')) expect(await found({ types: [text] })).toEqual([text]);
+        const begun = all.filter((each) => each.startsWith(text));
+        expect(await found({ types: [`${text}*`] }), text).toEqual(begun);
+      }
+      expect(await found({})).toEqual(all);
+    } finally {
+      await store.destroy();
+    }
+  });
+});
+
+const keys = ['ssh-ed25519 AAAA', 'ssh-ed25519 AAAA'];
+/** Renders for cloud-init; null = refused. */
+async function cloudInit(name: string, given: object): Promise<Record<string, string> | null> {
+  const out = join(dir, name);
+  const values = join(dir, `${name}.yaml`);
+  writeFileSync(values, stringify({ hosts: ['plant.example'], cloudInit: given }));
+  try {
+    await renderDeployment({ target: 'cloud-init', out, values });
+  } catch (error) {
+    expect((error as { code?: string }).code, JSON.stringify(given)).toMatch(/^AIOT_/);
+    return null;
+  }
+  return Object.fromEntries(readdirSync(out).map((file) => [file, readFileSync(join(out, file), 'utf8')]));
+}
+
+describeReal('cloud-init', 'cloud-init and Markdown', () => {
+  it('have addresses, mail and comments of keys as values, or they are refused', async () => {
+    const usual = await cloudInit('usual', { keys, acme: { email: 'a@b.example' } });
+    const shape = (text: string) =>
+      text.split(/[\n\u2028]/).map((line) => line.replaceAll(/[^`]/g, '').length);
+    let taken = 0;
+    for (const [index, text] of [...lines, '\n```\n# x', '`x`', 'a\u2028b'].entries()) {
+      const doors = [
+        { keys: [`ssh-ed25519 AAAA ${text}`, 'ssh-ed25519 AAAA'], acme: { email: 'a@b.example' } },
+        { keys, acme: { email: 'a@b.example' }, package: `https://x.example/${text}` },
+        { keys, acme: { email: `${text}@b.example` } },
+        { keys, acme: { email: 'a@b.example' }, user: text },
+      ];
+      for (const [door, given] of doors.entries()) {
+        const made = await cloudInit(`made-${index}-${door}`, given);
+        if (made === null) continue;
+        taken++;
+        expect(shape(made['README.md']!), text).toEqual(shape(usual!['README.md']!));
+        const data = parse(made['user-data.yaml']!);
+        const was = parse(usual!['user-data.yaml']!);
+        expect(Object.keys(data)).toEqual(Object.keys(was));
+        expect(data.runcmd.map((words: string[]) => words.length)).toEqual(
+          was.runcmd.map((words: string[]) => words.length),
+        );
+        if (door === 0) expect(data.users[0].ssh_authorized_keys).toEqual(given.keys);
+      }
+    }
+    expect(taken).toBeGreaterThan(lines.length);
+  });
+
+  it('take a file with all of them', async () => {
+    const all = lines.filter((text) => !/\p{Cc}/u.test(text)).map((text) => `ssh-ed25519 AAAA ${text}`);
+    expect(await cloudInit('all', { keys: all })).not.toBeNull();
+    const { status, stderr } = spawnSync(cloudInitSchema, [join(dir, 'all', 'user-data.yaml')], {
+      encoding: 'utf8',
+    });
+    expect([status, stderr]).toEqual([0, expect.anything()]);
+  }, 30_000);
+});
+
+describe('a CI system', () => {
+  interface Step {
+    run?: string;
+    env?: Record<string, string>;
+  }
+  const file = (path: string) => parse(readFileSync(join(root, 'templates/ci', path), 'utf8'));
+  const scripts: [name: string, run: string, env: string[]][] = [
+    ...readdirSync(join(root, 'templates/ci/github'), { recursive: true, encoding: 'utf8' })
+      .filter((path) => /action\.yml$/.test(path))
+      .flatMap((path) =>
+        (file(join('github', path)).runs.steps as Step[]).map((step) => [path, step] as const),
+      )
+      .map(([path, { run = '', env = {} }]): [string, string, string[]] => [path, run, Object.keys(env)]),
+    ...readdirSync(join(root, 'templates/ci/gitlab'), { recursive: true, encoding: 'utf8' })
+      .filter((path) => /\.ya?ml$/.test(path))
+      .flatMap((path) => file(join('gitlab', path)).aiot.before_script as string[])
+      .map((run): [string, string, string[]] => ['gitlab', run, ['PACKAGE']]),
+  ];
+
+  it('fills nothing into a line of a shell', () => {
+    expect(scripts.length).toBeGreaterThan(4);
+    for (const [name, run] of scripts) expect(run, name).not.toMatch(/\$\{\{|\$\[\[|\beval\b|\$\(/);
+  });
+
+  it.each(scripts)('gives programs each input as one word: %s: %s', (_, run, names) => {
+    const bin = join(dir, 'bin');
+    mkdirSync(bin);
+    for (const program of ['npm', 'aiot', 'mkdir'])
+      writeFileSync(join(bin, program), '#!/bin/sh\nprintf "%s\\0" "$@"\n', { mode: 0o755 });
+    const words = (text: string) => {
+      const env = { PATH: `${bin}:/usr/bin:/bin`, ...Object.fromEntries(names.map((name) => [name, text])) };
+      const empty = mkdtempSync(join(dir, 'empty-'));
+      const said = execFileSync('sh', ['-c', run], { cwd: empty, encoding: 'utf8', env });
+      expect(readdirSync(empty), text).toEqual([]);
+      return said.split('\0').map((word) => word.replaceAll(text, 'INPUT'));
+    };
+    const usual = words('quite-usual');
+    for (const text of lines) expect(words(text), text).toEqual(usual);
+  });
+});
+
+describe('the Dockerfile', () => {
+  it('has what a builder is given as the name of an image alone', () => {
+    const text = readFileSync(join(root, 'Dockerfile'), 'utf8').replaceAll('\\\n', ' ');
+    const names = [...text.matchAll(/^ARG (\w+)/gm)].map(([, name]) => name);
+    expect(names).toEqual(['BUILD', 'RUN']);
+    const filled = text.split('\n').filter((line) => !line.startsWith('#') && line.includes('$'));
+    expect(
+      filled.filter((line) => !/^FROM (--platform=\$BUILDPLATFORM )?\$\{(BUILD|RUN)\}( AS \w+)?$/.test(line)),
+    ).toEqual([]);
+  });
+});
+
+describeReal('systemd', 'systemd’s own reader', () => {
+  const loop = (path: string) =>
+    loopUnit({
+      ...{ name: 'own', command: ['/bin/true', path], project: path, user: undefined, memory: '1G' },
+      ...{ devices: devicesFor([]), reads: [path], config: { folder: path, files: ['a'] }, secrets: path },
+      ...{ cpu: undefined, environment: { A: path } },
+    });
+  const platform = (path: string) =>
+    platformUnit({
+      ...{ service: 'x', command: ['/bin/true', path], user: 'aiot', data: path, config: path },
+      ...{ reads: [path], secrets: path, memory: '1G', lowPorts: false },
+    });
+  const bridge = (path: string) =>
+    unitText({
+      ...{ description: 'x', command: ['/bin/true', path], scope: 'system' as const, folder: path },
+      ...{ environment: { A: path }, secrets: path },
+    });
+  it.each([
+    ['a loop', loop],
+    ['the platform', platform],
+    ['a bridge', bridge],
+  ])(
+    'sees each line of a unit though a path ends in a backslash: %s',
+    (_, write) => {
+      const unit = join(dir, 'x.service');
+      for (const path of ['/srv/a\\', '/srv/a\\\\', '/srv/a b \\', '/srv/a ']) {
+        // Behind each line one that it tells of, unless it went into the line before.
+        const written = write(path)
+          .split('\n')
+          .filter((line) => !line.startsWith('['));
+        const marked = written.flatMap((line, index) => [line, `Marker${index}=1`]);
+        writeFileSync(unit, ['[Service]', ...marked, ''].join('\n'));
+        const { stderr } = spawnSync('systemd-analyze', ['verify', unit], { encoding: 'utf8' });
+        const seen = new Set([...stderr.matchAll(/'(Marker\d+)'/g)].map(([, name]) => name));
+        expect(
+          written.filter((__, index) => !seen.has(`Marker${index}`)),
+          path,
+        ).toEqual([]);
+      }
+    },
+    30_000,
+  );
+});
