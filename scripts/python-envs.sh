@@ -3,7 +3,7 @@
 # .venv/tflm (TFLite Micro), .venv/tensorflow (TensorFlow with Keras and its own converter; 1.4 GB), .venv/esptool
 # (Espressif's esptool and NVS generator) and .venv/streams (other people's Parquet, Avro, CBOR, MessagePack and Protobuf, the
 # signatures of Standard Webhooks, moto's S3, and the NATS client and tables of the motion system's original), .venv/prometheus
-# (its client), .venv/har (what its extractor computes with), .venv/delta (detools, the format of our patches), .venv/ci (junitparser, check-jsonschema) and .venv/guide (what the
+# (its client), .venv/har (what its extractor computes with), .venv/delta (detools, the format of our patches), .venv/ci (junitparser, check-jsonschema), .venv/sbom (CycloneDX's own schemas and their judge) and .venv/guide (what the
 # guide's steps speak with). Apart, because the wheels of the first three want different numpy versions; numpy itself only carries arrays, so pip chooses it for the Python at hand. Run
 # again, it does nothing.
 set -eu
@@ -47,3 +47,5 @@ environment delta --no-binary=detools detools==0.53.0
 environment guide --no-binary=paho-mqtt kafka-python==2.0.2 paho-mqtt==1.6.1 requests==2.34.2
 # Readers of what CI systems read: JUnit's XML, and the schemas of GitHub's and GitLab's files.
 environment ci junitparser==5.0.3 check-jsonschema==0.39.0
+# Who holds a bill of materials to CycloneDX's schema.
+environment sbom 'cyclonedx-python-lib[json-validation]==11.12.0'

@@ -63,4 +63,6 @@ lintian --allow-root --no-cfg --fail-on error,warning --suppress-tags-from-file 
   fail 'lintian found mistakes'
 dpkg --root="$root" "${forced[@]}" --log="$work/dpkg.log" --remove aiot >"$work/dpkg" 2>&1 || { cat "$work/dpkg"; exit 1; }
 [[ ! -e $root/usr/lib/aiot ]] || fail "dpkg --remove left $(find "$root/usr/lib/aiot" | head -3)"
+echo "packages: $(basename "$(echo "$folder"/aiot-*.cdx.json)")"
+.venv/sbom/bin/python scripts/ci/sbom.py "$(echo "$folder"/aiot-*.cdx.json)" || fail 'the bill of materials is not what CycloneDX wants'
 echo 'packages: all well'

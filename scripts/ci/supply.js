@@ -110,6 +110,11 @@ function npm(...args) {
   }
 }
 
+/** Of this checkout's lock, as CycloneDX has it. */
+export function billOfMaterials() {
+  return withoutDevelopment(npm('sbom', '--sbom-format', 'cyclonedx', '--package-lock-only'));
+}
+
 function main() {
   const packages = installed(JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')));
   const refused = packages.filter(({ name, licence }) => !isAllowed(name, licence));
@@ -119,7 +124,7 @@ function main() {
   console.log(`licences of ${packages.length} packages: ${listed.join(', ')}`);
   for (const { name, version, licence } of refused)
     console.log(`not allowed: ${name}@${version}: ${licence || 'no licence'}`);
-  const bom = withoutDevelopment(npm('sbom', '--sbom-format', 'cyclonedx', '--package-lock-only'));
+  const bom = billOfMaterials();
   const missing = missingIn(bom, packages);
   console.log(`bill of materials: ${bom.components.length} components, CycloneDX ${bom.specVersion ?? '?'}`);
   for (const { name, version } of missing) console.log(`not in it: ${name}@${version}`);

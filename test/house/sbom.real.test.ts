@@ -1,0 +1,56 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { billOfMaterials } from '../../scripts/ci/supply.js';
+import { root } from '../support/cli.js';
+import { describeReal, python } from '../support/real.js';
+
+describeReal('sbom', 'the bill of materials, by CycloneDX’s library', () => {
+  let dir: string;
+  let bom: ReturnType<typeof billOfMaterials>;
+  beforeAll(() => {
+    dir = mkdtempSync(join(tmpdir(), 'aiot-sbom-'));
+    bom = billOfMaterials();
+  }, 60_000);
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+  function judged(value: unknown) {
+    const file = join(dir, 'bom.json');
+    writeFileSync(file, JSON.stringify(value));
+    const { status, stdout, stderr } = spawnSync(python('sbom'), [join(root, 'scripts/ci/sbom.py'), file], {
+      encoding: 'utf8',
+    });
+    return { status, said: stdout + stderr };
+  }
+
+  it('is what its schema wants', () => {
+    expect(bom.components?.length).toBeGreaterThan(100);
+    expect(judged(bom)).toEqual({ status: 0, said: expect.stringMatching(/^CycloneDX 1\.\d: valid/) });
+  }, 60_000);
+
+  it.each<[what: string, change: (bom: object, components: object[]) => object]>([
+    ['of an unknown kind', (all) => ({ ...all, bomFormat: 'Other' })],
+    ['of a version that there is not', (all) => ({ ...all, specVersion: '9.9' })],
+    [
+      'with a component without a name',
+      (all, [, ...rest]) => ({ ...all, components: [{ type: 'library' }, ...rest] }),
+    ],
+    ['with a component twice', (all, list) => ({ ...all, components: [...list, list[0]] })],
+    ['with a field that there is not', (all) => ({ ...all, made: 'up' })],
+    [
+      'with a licence that is none',
+      (all, [first, ...rest]) => ({
+        ...all,
+        components: [{ ...first, licenses: [{ license: { id: 'No-Such' } }] }, ...rest],
+      }),
+    ],
+  ])(
+    'is refused: %s',
+    (_, change) => {
+      expect(judged(change(bom, bom.components ?? [])).status).toBe(1);
+    },
+    60_000,
+  );
+});
