@@ -2,16 +2,18 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCommands } from '../../../scripts/docs/commands.js';
 import { approve, askedFor, lineOf } from '../../../src/lib/cli/mcp/approvals.js';
 import { classified, classOf } from '../../../src/lib/cli/mcp/classes.js';
-import { configFolder } from '../../../src/lib/core/index.js';
+import { configFolder, writeContexts } from '../../../src/lib/core/index.js';
 import { root, runCli } from '../../support/cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-mcp-'));
@@ -137,8 +139,11 @@ describe('a call that changes something', () => {
 
 describe('the wire', () => {
   /** A server that is spoken to by hand. */
-  function raw() {
-    const child: ChildProcessWithoutNullStreams = spawn(process.execPath, serverLine, { cwd: folder, env });
+  function raw(more: Record<string, string> = {}) {
+    const child: ChildProcessWithoutNullStreams = spawn(process.execPath, serverLine, {
+      cwd: folder,
+      env: { ...env, ...more },
+    });
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     return {
       child,
@@ -175,18 +180,35 @@ describe('the wire', () => {
     expect(await ended).toEqual([0, null]);
   }, 30_000);
 
-  it('cancels a call with its process, and ends those under way with itself', async () => {
-    const { child, say, hear, ended } = raw();
-    // A named pipe that nobody writes to: the command waits at it for good.
-    const pipe = join(folder, 'pipe.csv');
-    await once(spawn('mkfifo', [pipe]), 'exit');
-    const stats = { name: 'data_stats', arguments: { data: pipe } };
-    say(request(1, 'tools/call', stats));
-    say(request(2, 'tools/call', stats));
-    say({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1 } });
-    say(request(3, 'ping'));
-    expect(await hear()).toMatchObject({ id: 3 });
+  it('makes four calls at a time, ends one that is cancelled, and those under way with itself', async () => {
+    // A platform that takes connections and says nothing: whoever asks it waits.
+    const open = new Set<Socket>();
+    const silent = createServer((socket) => {
+      open.add(socket);
+      socket
+        .resume()
+        .on('error', () => {})
+        .on('close', () => open.delete(socket));
+    }).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const url = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const own = join(folder, 'silent');
+    await writeContexts({ current: 'silent', contexts: { silent: { url, token: 'x' } } }, own);
+    const { child, say, hear, ended } = raw({ AIOT_CONFIG_DIR: own });
+    for (const id of [1, 2, 3, 4]) say(request(id, 'tools/call', { name: 'device_list', arguments: {} }));
+    say(request(5, 'tools/call', { name: 'explain', arguments: { code: 'AIOT_USAGE' } }));
+    await expect.poll(() => open.size, { timeout: 20_000 }).toBe(4);
+    say(request(6, 'ping'));
+    expect(await hear()).toMatchObject({ id: 6 });
+    const fifth = hear();
+    // Several times as long as a command takes that need not wait.
+    expect(await Promise.race([fifth, delay(3_000, 'nothing')])).toBe('nothing');
+    say({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 2 } });
+    expect(await fifth).toMatchObject({ id: 5, result: { structuredContent: { exit: 0 } } });
+    await expect.poll(() => open.size, { timeout: 10_000 }).toBe(3);
     child.stdin.end();
     expect(await ended).toEqual([0, null]);
-  }, 30_000);
+    await expect.poll(() => open.size, { timeout: 10_000 }).toBe(0);
+    await new Promise((resolve) => silent.close(resolve));
+  }, 60_000);
 });

@@ -1,4 +1,5 @@
 import { AiotError, readText } from '../../core/index.js';
+import { requireItems } from './avro-items.js';
 import { plain } from './plain.js';
 import { undecoded } from './text.js';
 import type { DecoderOptions } from './types.js';
@@ -31,15 +32,17 @@ export async function avroDecoder({ schema }: DecoderOptions): Promise<(bytes: B
     compare: (one: bigint, other: bigint) => Number(one > other) - Number(one < other),
   });
   const type = typeOf(() => avro.Type.forSchema(JSON.parse(text), { registry: { long } }), schema);
+  const read = (bytes: Buffer) => {
+    requireItems(type, bytes);
+    return plain(type.fromBuffer(bytes));
+  };
   return (bytes) => {
     try {
-      if (bytes.subarray(0, 2).equals(singleObject))
-        return plain(type.fromBuffer(bytes.subarray(singleObjectHeader)));
-      return plain(type.fromBuffer(bytes));
+      return read(bytes.subarray(0, 2).equals(singleObject) ? bytes.subarray(singleObjectHeader) : bytes);
     } catch (error) {
       if (bytes[0] === 0 && bytes.length > confluentHeader) {
         try {
-          return plain(type.fromBuffer(bytes.subarray(confluentHeader)));
+          return read(bytes.subarray(confluentHeader));
         } catch {
           // What went wrong with the whole payload is told.
         }

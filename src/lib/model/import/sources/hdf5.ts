@@ -35,15 +35,21 @@ export function isGroup(node: Group | Dataset | undefined): node is Group {
   );
 }
 
-/** All datasets below a group, with the names that lead to them. */
-export function* datasetsIn(
-  group: Group,
-  path: string[] = [],
-): Generator<{ path: string[]; dataset: Dataset }> {
-  for (const name of keysOf(group)) {
-    const node = nodeOf(group, name);
-    if (isGroup(node)) yield* datasetsIn(node, [...path, name]);
-    else yield { path: [...path, name], dataset: node };
+/** Groups and datasets of one file that are looked at: a group may be in itself, by any number of names. */
+const mostNodes = 3000;
+
+/** All datasets below a group, with the names that lead to them. @throws AIOT_FILE_MALFORMED */
+export function* datasetsIn(top: Group): Generator<{ path: string[]; dataset: Dataset }> {
+  const groups: { path: string[]; group: Group }[] = [{ path: [], group: top }];
+  let nodes = 0;
+  for (const { path, group } of groups) {
+    for (const name of keysOf(group)) {
+      nodes++;
+      if (nodes > mostNodes) throw malformed(`there are more than ${mostNodes} groups and arrays in it`);
+      const node = nodeOf(group, name);
+      if (isGroup(node)) groups.push({ path: [...path, name], group: node });
+      else yield { path: [...path, name], dataset: node };
+    }
   }
 }
 
@@ -65,7 +71,10 @@ export function textAttribute(group: Group, name: string): string | undefined {
   return typeof text === 'string' ? text : undefined;
 }
 
+/** What the library does, without what it says: it writes names that are in the file to the console as they are. */
 function guarded<T>(what: string, work: () => T): T {
+  const { warn } = console;
+  console.warn = () => {};
   try {
     return work();
   } catch (cause) {
@@ -73,5 +82,7 @@ function guarded<T>(what: string, work: () => T): T {
     // Some of what the library throws has no message.
     const why = cause instanceof Error && cause.message ? cause.message : 'it is damaged or cut off';
     throw malformed(`${what}: ${why}`, cause);
+  } finally {
+    console.warn = warn;
   }
 }

@@ -1,0 +1,124 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { kerasToGraph } from '../../src/lib/model/import/keras/to-graph.js';
+import { readKerasH5 } from '../../src/lib/model/import/sources/keras-h5.js';
+import { readKerasZip } from '../../src/lib/model/import/sources/keras-zip.js';
+import { readTfjs } from '../../src/lib/model/import/sources/tfjs.js';
+import { avroDecoder } from '../../src/lib/stream/decode/avro.js';
+import { protobufDecoder } from '../../src/lib/stream/decode/protobuf.js';
+import { decodePicture } from '../../src/lib/vision/picture.js';
+import { filesIn } from '../seeds.js';
+import type { Seed, Target } from '../types.js';
+
+let folder: string | undefined;
+
+/** A file with this in it, for readers that take a path; gone with the worker. */
+function fileOf(name: string, content: Uint8Array | string): string {
+  if (folder === undefined) {
+    const made = mkdtempSync(join(tmpdir(), 'aiot-fuzz-files-'));
+    process.on('exit', () => rmSync(made, { recursive: true, force: true }));
+    folder = made;
+  }
+  const file = join(folder, name);
+  writeFileSync(file, content);
+  return file;
+}
+
+const layer = (name: string, units: number) => ({
+  class_name: 'Dense',
+  config: { name, units, activation: 'relu', use_bias: true },
+});
+const input = { class_name: 'InputLayer', config: { name: 'in', batch_input_shape: [null, 4] } };
+const weight = (name: string, ...shape: number[]) => ({ name, shape, dtype: 'float32' });
+const tfjs = {
+  format: 'layers-model',
+  modelTopology: { class_name: 'Sequential', config: { layers: [input, layer('one', 3)] } },
+  weightsManifest: [{ paths: ['weights.bin'], weights: [weight('one/kernel', 4, 3), weight('one/bias', 3)] }],
+};
+
+const record = {
+  ...{ type: 'record', name: 'Reading' },
+  fields: [
+    { name: 'device', type: 'string' },
+    { name: 'values', type: { type: 'array', items: 'double' } },
+    { name: 'more', type: { type: 'map', values: ['null', 'long', 'bytes'] } },
+    { name: 'next', type: ['null', 'Reading'] },
+  ],
+};
+const proto = `syntax = "proto3";
+message Reading {
+  string device = 1;
+  repeated double values = 2;
+  map<string, int64> more = 3;
+  Reading next = 4;
+  bytes raw = 5;
+}
+`;
+
+type Decode = (bytes: Buffer) => unknown;
+let avro: Promise<Decode> | undefined;
+let protobuf: Promise<Decode> | undefined;
+
+/** Models and pictures of other programs, and payloads that a schema describes. */
+export const files: readonly Target[] = [
+  {
+    name: 'model/keras-h5',
+    seeds: () => filesIn('test/golden/models', '.h5'),
+    run: async (bytes) => kerasToGraph(await readKerasH5(bytes)),
+    words: ['model_config', 'model_weights', 'keras_version', 'TREE', 'SNOD', 'HEAP', 'OHDR', 'OCHK'],
+  },
+  {
+    name: 'model/keras-zip',
+    seeds: () => filesIn('test/golden/models', '.keras'),
+    run: async (bytes) => kerasToGraph(await readKerasZip(bytes)),
+    words: ['"class_name": "', '"config": {', 'vars', 'layers', 'PK\x03\x04'],
+  },
+  {
+    name: 'model/tfjs',
+    seeds: (): Seed[] => [
+      JSON.stringify(tfjs),
+      JSON.stringify({ ...tfjs, modelTopology: { model_config: tfjs.modelTopology } }),
+    ],
+    run: async (bytes) => {
+      const file = fileOf('model.json', bytes);
+      fileOf('weights.bin', Buffer.alloc(60, 1));
+      return kerasToGraph(await readTfjs(file));
+    },
+    words: ['"uint8"', '"float16"', '"quantization":{"dtype":"uint8","scale":2},', '"Conv1D"', '"LSTM"'],
+  },
+  {
+    name: 'stream/avro',
+    seeds: () =>
+      ['02610202000000000000f03f0000000200000062', '04616200000000', 'c3010000000000000000020000000000'].map(
+        (hex) => Buffer.from(hex, 'hex'),
+      ),
+    run: async (bytes) => {
+      avro ??= avroDecoder({ schema: fileOf('reading.avsc', JSON.stringify(record)) });
+      return (await avro)(bytes);
+    },
+  },
+  {
+    name: 'stream/protobuf',
+    seeds: () =>
+      ['0a01611208000000000000f03f', '1a050a0161100222030a01622a0100'].map((hex) => Buffer.from(hex, 'hex')),
+    run: async (bytes) => {
+      protobuf ??= protobufDecoder({ schema: fileOf('reading.proto', proto) });
+      return (await protobuf)(bytes);
+    },
+  },
+  {
+    name: 'vision/picture',
+    seeds: async () => {
+      const { default: sharp } = await import('sharp');
+      const raw = { width: 9, height: 7, channels: 3 } as const;
+      const pixels = sharp(Buffer.alloc(9 * 7 * 3, 90), { raw });
+      return [
+        await pixels.clone().jpeg().toBuffer(),
+        await pixels.clone().png().toBuffer(),
+        await pixels.webp().toBuffer(),
+      ];
+    },
+    run: (bytes) => decodePicture(bytes),
+  },
+];

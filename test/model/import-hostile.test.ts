@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { readKerasH5 } from '../../src/lib/model/import/sources/keras-h5.js';
+import { root } from '../support/cli.js';
+
+const said: unknown[] = [];
+const { warn } = console;
+beforeEach(() => {
+  said.length = 0;
+  console.warn = (...words: unknown[]) => void said.push(words);
+});
+afterEach(() => {
+  console.warn = warn;
+});
+
+it('reads an HDF5 file with groups in themselves to an end, and prints none of its names', async () => {
+  const bytes = readFileSync(join(root, 'test/golden/models/loop.h5'));
+  await expect(readKerasH5(bytes)).rejects.toMatchObject({
+    code: 'AIOT_FILE_MALFORMED',
+    message: 'there are more than 3000 groups and arrays in it',
+  });
+  expect(said).toEqual([]);
+});
