@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { datasetsIn } from '../../src/lib/model/import/sources/hdf5.js';
 import { readKerasH5 } from '../../src/lib/model/import/sources/keras-h5.js';
 import { root } from '../support/cli.js';
 
@@ -18,7 +19,17 @@ it('reads an HDF5 file with groups in themselves to an end, and prints none of i
   const bytes = readFileSync(join(root, 'test/golden/models/loop.h5'));
   await expect(readKerasH5(bytes)).rejects.toMatchObject({
     code: 'AIOT_FILE_MALFORMED',
-    message: 'there are more than 3000 groups and arrays in it',
+    message: 'its groups lie more than 16 deep in one another',
   });
   expect(said).toEqual([]);
+});
+
+it('looks at no more of an HDF5 file than a network has', () => {
+  const group = (arrays: number) => ({
+    keys: Array.from({ length: arrays }, (_, n) => `${n}`),
+    get: () => ({ shape: [], value: [] }),
+  });
+  const found = (arrays: number) => [...datasetsIn(group(arrays) as never)].length;
+  expect(found(3000)).toBe(3000);
+  expect(() => found(3001)).toThrow('there are more than 3000 groups and arrays in it');
 });

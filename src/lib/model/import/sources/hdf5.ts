@@ -35,21 +35,23 @@ export function isGroup(node: Group | Dataset | undefined): node is Group {
   );
 }
 
-/** Groups and datasets of one file that are looked at: a group may be in itself, by any number of names. */
+/** A group may be in itself, by any number of names: how deep groups lie in one another, and how many of a file are looked at. */
+const deepest = 16;
 const mostNodes = 3000;
 
 /** All datasets below a group, with the names that lead to them. @throws AIOT_FILE_MALFORMED */
-export function* datasetsIn(top: Group): Generator<{ path: string[]; dataset: Dataset }> {
-  const groups: { path: string[]; group: Group }[] = [{ path: [], group: top }];
-  let nodes = 0;
-  for (const { path, group } of groups) {
-    for (const name of keysOf(group)) {
-      nodes++;
-      if (nodes > mostNodes) throw malformed(`there are more than ${mostNodes} groups and arrays in it`);
-      const node = nodeOf(group, name);
-      if (isGroup(node)) groups.push({ path: [...path, name], group: node });
-      else yield { path: [...path, name], dataset: node };
-    }
+export function* datasetsIn(
+  group: Group,
+  path: string[] = [],
+  seen = { nodes: 0 },
+): Generator<{ path: string[]; dataset: Dataset }> {
+  if (path.length > deepest) throw malformed(`its groups lie more than ${deepest} deep in one another`);
+  for (const name of keysOf(group)) {
+    seen.nodes++;
+    if (seen.nodes > mostNodes) throw malformed(`there are more than ${mostNodes} groups and arrays in it`);
+    const node = nodeOf(group, name);
+    if (isGroup(node)) yield* datasetsIn(node, [...path, name], seen);
+    else yield { path: [...path, name], dataset: node };
   }
 }
 
