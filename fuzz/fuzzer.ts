@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Fault, Finding, Order, Report, TargetRun } from './types.js';
 
@@ -8,6 +11,8 @@ const largest = 4 * 1024 * 1024;
 /** A worker that tries inputs, and is begun anew when one of them hangs it or fills its memory. */
 export class Fuzzer {
   private worker: Worker | null = null;
+  /** What targets write is in it: a worker that is ended removes nothing by itself. */
+  private folder: string | null = null;
   private readonly running = new SharedArrayBuffer(16 + largest);
 
   constructor(private readonly built: { worker: string; places: number }) {}
@@ -63,6 +68,17 @@ export class Fuzzer {
   async close(): Promise<void> {
     await this.worker?.terminate();
     this.worker = null;
+    if (this.folder !== null) rmSync(this.folder, { recursive: true, force: true });
+    this.folder = null;
+  }
+
+  private begun(): Worker {
+    this.folder ??= mkdtempSync(join(tmpdir(), 'aiot-fuzz-'));
+    return new Worker(this.built.worker, {
+      workerData: { places: this.built.places, running: this.running },
+      env: { ...process.env, TMPDIR: this.folder },
+      resourceLimits: { maxOldGenerationSizeMb: 1024 },
+    });
   }
 
   private ask(
@@ -70,10 +86,7 @@ export class Fuzzer {
     last: Report['told'],
     found: (finding: Finding) => void = () => {},
   ): Promise<Report | Lost> {
-    this.worker ??= new Worker(this.built.worker, {
-      workerData: { places: this.built.places, running: this.running },
-      resourceLimits: { maxOldGenerationSizeMb: 1024 },
-    });
+    this.worker ??= this.begun();
     const worker = this.worker;
     const state = new Float64Array(this.running, 0, 2);
     state[0] = 0;

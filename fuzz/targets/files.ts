@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { kerasToGraph } from '../../src/lib/model/import/keras/to-graph.js';
@@ -13,13 +13,9 @@ import type { Seed, Target } from '../types.js';
 
 let folder: string | undefined;
 
-/** A file with this in it, for readers that take a path; gone with the worker. */
+/** A file with this in it, for readers that take a path. */
 function fileOf(name: string, content: Uint8Array | string): string {
-  if (folder === undefined) {
-    const made = mkdtempSync(join(tmpdir(), 'aiot-fuzz-files-'));
-    process.on('exit', () => rmSync(made, { recursive: true, force: true }));
-    folder = made;
-  }
+  folder ??= mkdtempSync(join(tmpdir(), 'files-'));
   const file = join(folder, name);
   writeFileSync(file, content);
   return file;

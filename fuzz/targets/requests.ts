@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import { Agent, request } from 'node:https';
 import type { TestPlatform } from '../../test/support/platform.js';
 import type { Target } from '../types.js';
@@ -11,7 +10,6 @@ interface Schema {
   default?: unknown;
   anyOf?: Schema[];
   properties?: Record<string, Schema>;
-  required?: string[];
   items?: Schema;
   minimum?: number;
 }
@@ -27,14 +25,12 @@ const bearer = /^authorization: *operator$/im;
 let own: Promise<TestPlatform> | undefined;
 const agent = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false });
 
-/** One for all inputs, in this process; gone with the worker. */
+/** One for all inputs, in this process. */
 async function platform(): Promise<TestPlatform> {
   own ??= (async () => {
     const { testPlatform } = await import('../../test/support/platform.js');
     const enough = 1_000_000_000;
-    const made = await testPlatform({ rates: { known: enough, anonymous: enough, failures: enough } });
-    process.on('exit', () => rmSync(made.folder, { recursive: true, force: true }));
-    return made;
+    return await testPlatform({ rates: { known: enough, anonymous: enough, failures: enough } });
   })();
   return await own;
 }
@@ -62,7 +58,7 @@ function example(schema: Schema = {}, name = ''): unknown {
   }
 }
 
-/** A request to each route that there is, as a text: `METHOD TARGET`, headers, an empty line, the body. */
+/** A request to each route that is asked, as a text: `METHOD TARGET`, headers, an empty line, the body. */
 async function requests(): Promise<string[]> {
   const { status, body } = await asked('GET', '/openapi.json', {}, Buffer.alloc(0));
   if (status !== 200) throw new Error(`openapi.json: ${status}`);

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runInNewContext } from 'node:vm';
@@ -39,6 +39,7 @@ describe('npm run fuzz', () => {
     const again = await fuzz('--only', 'planted/prototype', '--replay', file);
     expect(again.told).toMatchObject({ target: 'planted/prototype', fault: { kind: 'prototype' } });
     expect(again.code).toBe(1);
+    rmSync(out, { recursive: true });
   });
 
   it('finds nothing in readers that hold, tries the same for the same seed, and reaches what examples do not', {
@@ -54,6 +55,30 @@ describe('npm run fuzz', () => {
     for (const { inputs, kept } of facts(first)) {
       expect(inputs).toBe(600);
       expect(kept).toBeGreaterThan(8);
+    }
+  });
+
+  it('leaves nothing behind of what its targets write', { timeout: 120_000 }, async () => {
+    const before = process.env.TMPDIR;
+    const folder = mkdtempSync(join(tmpdir(), 'aiot-fuzz-test-'));
+    process.env.TMPDIR = folder;
+    try {
+      const targets = 'model/tfjs,platform/http,planted/hang';
+      const { told, stderr } = await fuzz(
+        '--only',
+        targets,
+        '--inputs',
+        '20',
+        '--out',
+        join(folder, 'found'),
+      );
+      const found = (told.findings as { target: string }[]).map(({ target }) => target);
+      expect(found, stderr).toEqual(['planted/hang']);
+      expect(readdirSync(folder).filter((name) => name.startsWith('aiot-'))).toEqual([]);
+    } finally {
+      if (before === undefined) delete process.env.TMPDIR;
+      else process.env.TMPDIR = before;
+      rmSync(folder, { recursive: true });
     }
   });
 
