@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -36,18 +36,24 @@ describe('a virtual device whose flash fails', () => {
     }
   });
 
-  it('has a reason where its file cannot be written', async () => {
+  it('has a reason where its file cannot be written, and never another file', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-flash-'));
+    const next: FileHandle[] = [];
     try {
       const flash = createFlash({ bytes: 8192, file: join(folder, 'flash.bin') });
       flash.close();
+      // One of these has the number that the flash had.
+      for (let n = 0; n < 20; n++) next.push(await open(join(folder, `other-${n}`), 'w'));
       expect(() => flash.sync()).toThrow(
         expect.objectContaining({
           code: 'AIOT_FILE_NOT_WRITABLE',
           message: expect.stringMatching(/^cannot write .*flash\.bin \(EBADF\)$/),
         }),
       );
+      expect(() => flash.close()).not.toThrow();
+      for (const file of next) expect((await file.stat()).size).toBe(0);
     } finally {
+      for (const file of next) await file.close();
       await rm(folder, { recursive: true });
     }
   });

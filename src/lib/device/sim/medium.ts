@@ -28,7 +28,12 @@ export function memoryMedium(sectorBytes: number): Medium {
  * @throws AIOT_FILE_NOT_WRITABLE, AIOT_FILE_MALFORMED (a file of another size)
  */
 export function fileMedium(path: string, bytes: number, sectorBytes: number): Medium {
-  const fd = open(path, bytes);
+  let opened: number | undefined = open(path, bytes);
+  // The number of a file that is closed may be another one's by then.
+  const fd = () => {
+    if (opened !== undefined) return opened;
+    throw Object.assign(new Error('EBADF: the flash is closed'), { code: 'EBADF' });
+  };
   const invert = (data: Buffer) => {
     for (let i = 0; i < data.length; i++) data[i] = 0xff - (data[i] as number);
     return data;
@@ -36,14 +41,18 @@ export function fileMedium(path: string, bytes: number, sectorBytes: number): Me
   return {
     read: (sector) => {
       const data = Buffer.alloc(sectorBytes);
-      readSync(fd, data, 0, sectorBytes, sector * sectorBytes);
+      readSync(fd(), data, 0, sectorBytes, sector * sectorBytes);
       return invert(data);
     },
     write: (sector, data) => {
-      kept(path, () => writeSync(fd, invert(Buffer.from(data)), 0, sectorBytes, sector * sectorBytes));
+      kept(path, () => writeSync(fd(), invert(Buffer.from(data)), 0, sectorBytes, sector * sectorBytes));
     },
-    sync: () => kept(path, () => fdatasyncSync(fd)),
-    close: () => closeSync(fd),
+    sync: () => kept(path, () => fdatasyncSync(fd())),
+    close: () => {
+      const last = opened;
+      opened = undefined;
+      if (last !== undefined) closeSync(last);
+    },
   };
 }
 
