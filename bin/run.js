@@ -16,12 +16,18 @@ if (rest.length === 0 && (first === '--version' || first === '-v')) {
     const { status } = spawnSync(process.execPath, [ready], { stdio: ['ignore', 2, 2] });
     if (status !== 0) process.exit(1);
   }
-  const { homedir } = await import('node:os');
+  const { homedir, userInfo } = await import('node:os');
   try {
     homedir();
   } catch {
     // A user whom the system does not know, as in a container: the home that Docker gives such a one.
     process.env.HOME = '/';
+  }
+  try {
+    // oclif asks for it where SHELL is not set, as in a service or a build.
+    if (process.env.SHELL === undefined) userInfo();
+  } catch {
+    process.env.SHELL = '/bin/sh';
   }
   try {
     const { main } = await import(program.href);

@@ -39,7 +39,7 @@ describeReal('users', 'a user whom the system does not know', () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   const runAsNobody = (home: Record<string, string>, ...words: string[]) => {
-    const { HOME: _, ...env } = process.env;
+    const { HOME: _, SHELL: __, ...env } = process.env;
     const args = [...asNobody(join(folder, 'nsswitch.conf')), process.execPath, program, ...words];
     return spawnSync('unshare', args, {
       env: { ...env, ...home },
@@ -49,7 +49,7 @@ describeReal('users', 'a user whom the system does not know', () => {
     });
   };
 
-  it('runs commands, also without a home', () => {
+  it('runs commands, also without a home and a shell', () => {
     const { status, stderr } = runAsNobody({}, 'explain', 'AIOT_USAGE');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   });

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
@@ -189,5 +189,26 @@ describe('a migration', () => {
     ],
   ])('is put into the words of PostgreSQL: %s', (sqlite, postgres) => {
     expect(toPostgres(sqlite)).toBe(postgres);
+  });
+});
+
+describe('a store that is closed', () => {
+  it('is one file, which holds all that was written', async () => {
+    const path = join(folder, 'state.db');
+    const store = await openStore(path);
+    await store.insertInto('meta').values({ key: 'created', value: '7' }).execute();
+    expect((await readdir(folder)).sort()).toEqual(['state.db', 'state.db-shm', 'state.db-wal']);
+    await store.destroy();
+    expect(await readdir(folder)).toEqual(['state.db']);
+  });
+
+  it('keeps its log where another program reads it, and nothing of it is lost', async () => {
+    const path = join(folder, 'state.db');
+    const [store, other] = [await openStore(path), await openStore(path)];
+    await store.insertInto('meta').values({ key: 'created', value: '7' }).execute();
+    await store.destroy();
+    const read = await other.selectFrom('meta').select('value').where('key', '=', 'created').execute();
+    expect(read).toEqual([{ value: '7' }]);
+    await other.destroy();
   });
 });

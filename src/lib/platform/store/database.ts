@@ -46,6 +46,11 @@ async function dialectOf(database: Database, path: string): Promise<Dialect> {
     driver.rollbackTransaction = async (connection) => {
       if (database.inTransaction) await rollback(connection);
     };
+    const destroy = driver.destroy.bind(driver);
+    driver.destroy = async () => {
+      closeLog(database);
+      await destroy();
+    };
     const acquire = driver.acquireConnection.bind(driver);
     driver.acquireConnection = async () => {
       const connection = await acquire();
@@ -66,6 +71,18 @@ async function dialectOf(database: Database, path: string): Promise<Dialect> {
 }
 
 type Database = InstanceType<typeof import('libsql')>;
+
+/**
+ * Moves what is in the log (`-wal`) into the file, and removes it: what a stopped platform leaves is one file, which may be
+ * copied. Closing alone does it whenever the last of the statements is collected, beneath who copies the folder.
+ */
+function closeLog(database: Database): void {
+  try {
+    database.exec('PRAGMA journal_mode=DELETE;');
+  } catch {
+    // Another program reads it, or the disk is full: the log stays, and is read at the next start.
+  }
+}
 
 function migrate(database: Database, path: string): void {
   const { user_version: done } = database.prepare('PRAGMA user_version').get() as { user_version: number };
