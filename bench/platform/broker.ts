@@ -38,7 +38,7 @@ export async function broker(bench: Bench): Promise<Figure[]> {
       const rates = { ours: [] as number[], mosquitto: [] as number[], mochi: [] as number[] };
       for (let round = 0; round < rounds; round++)
         for (const [name, target] of Object.entries(targets))
-          rates[name as keyof typeof rates].push(messages / (await secondsOf(target, qos, messages)));
+          rates[name as keyof typeof rates].push(messages / (await secondsOf(name, target, qos, messages)));
       const own = { unit: '/s', better: 'higher', ours: rates.ours, goal: 0.8 } as const;
       const name = `one publisher to one subscriber, QoS ${qos}`;
       const version = versionOf('mosquitto', '-h');
@@ -57,7 +57,7 @@ export async function broker(bench: Bench): Promise<Figure[]> {
     }
     const points = [];
     for (const size of bench.quick ? [1000, 10_000] : [2000, 20_000, 200_000])
-      points.push({ size, cost: await secondsOf(targets.ours, 1, size) });
+      points.push({ size, cost: await secondsOf('ours', targets.ours, 1, size) });
     return [...figures, growth('broker, messages', 1.1, points)];
   } finally {
     mochi.stop();
@@ -67,7 +67,12 @@ export async function broker(bench: Bench): Promise<Figure[]> {
 }
 
 /** From the first published to the last at the subscriber. */
-async function secondsOf({ port, password }: Target, qos: 0 | 1, messages: number): Promise<number> {
+async function secondsOf(
+  name: string,
+  { port, password }: Target,
+  qos: 0 | 1,
+  messages: number,
+): Promise<number> {
   const login = { username: 'bench', password };
   const args = ['-h', '127.0.0.1', '-p', String(port), '-u', login.username, '-P', password];
   const subscriber = spawn('mosquitto_sub', [
@@ -80,7 +85,10 @@ async function secondsOf({ port, password }: Target, qos: 0 | 1, messages: numbe
   await delay(500);
   const begun = performance.now();
   const [, [code]] = await Promise.all([blast(), done]);
-  if (code !== 0) throw new Error(`mosquitto_sub ended with ${code}: not all of ${messages} messages came`);
+  if (code !== 0)
+    throw new Error(
+      `${name}: mosquitto_sub ended with ${code}, not all of ${messages} messages at QoS ${qos} came`,
+    );
   return (performance.now() - begun) / 1000;
 }
 

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect as connectSocket } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { filterCovers, isFilter, topicMatcher } from '../../src/lib/platform/broker/filter.js';
@@ -101,6 +103,35 @@ describe('a source in the broker’s process', () => {
     await published;
     await Promise.all([first, second, other].map((source) => source!.close()));
     await publisher.endAsync(true);
+  });
+
+  it('gets all of who publishes more than may be on its way and leaves at once, whose will is not told', async () => {
+    const source = await own.platform.streams.openSource('iotkit/#', { overflow: 'wait' });
+    const next = reading(source);
+    const text = (value: string) => Buffer.concat([Buffer.from([0, value.length]), Buffer.from(value)]);
+    const packet = (head: number, ...parts: Buffer[]) => {
+      const body = Buffer.concat(parts);
+      return Buffer.concat([Buffer.from([head, body.length]), body]);
+    };
+    const socket = connectSocket({ host: '127.0.0.1', port: boardPort() });
+    // MQTT 3.1.1, a clean session, a name and a password, a will at QoS 0 (section 3.1.2.3).
+    const flags = Buffer.from([4, 0xc6, 0, 0]);
+    const fields = ['hasty', 'iotkit/will', 'gone', 'any', 'any'].map(text);
+    socket.write(packet(0x10, text('MQTT'), flags, ...fields));
+    await once(socket, 'data');
+    const messages = Array.from({ length: 3000 }, (_, i) => `${i}`);
+    const published = messages.map((message) => packet(0x30, text('iotkit/a'), Buffer.from(message)));
+    socket.end(Buffer.concat([...published, packet(0xe0)]));
+    await once(socket, 'close');
+    const taken: string[] = [];
+    while (taken.length < messages.length) {
+      const delivery = await next();
+      taken.push(textOf(delivery));
+      delivery.ack();
+    }
+    expect(taken).toEqual(messages);
+    expect(await state(next())).toBe('waits');
+    await source.close();
   });
 
   it('begins with what is retained, and gives up what it holds when it is closed', async () => {

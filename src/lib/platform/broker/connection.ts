@@ -42,6 +42,8 @@ export class Connection {
   private strict = true;
   /** It is not read: too much of it is on its way, or a subscriber is behind. */
   private paused = false;
+  /** It has closed: what came before that is read whatever is on its way, and no more than a chunk of it is left. */
+  private over = false;
   private waits = false;
   /** What it has asked for and is not done yet. */
   private busy = 0;
@@ -60,7 +62,10 @@ export class Connection {
     core.connections.add(this);
     socket.on('data', (chunk: Buffer) => this.read(chunk));
     socket.on('error', nothing);
-    socket.on('close', () => void this.leave());
+    socket.on('close', () => {
+      this.readRest();
+      void this.leave();
+    });
   }
 
   get name(): string {
@@ -117,8 +122,14 @@ export class Connection {
     this.handle(head, bytes, from, to);
     if (this.closed || this.phase !== 'ready') return false;
     if (this.inbox?.full) this.hold();
-    return !this.paused;
+    return this.over || !this.paused;
   };
+
+  /** Who publishes and leaves at once has said it all: messages that nobody sends again, and that it wants no will. */
+  private readRest(): void {
+    this.over = true;
+    if (this.paused) this.read(null);
+  }
 
   private handle(head: number, bytes: Buffer, from: number, to: number): void {
     const { core, outlet } = this;

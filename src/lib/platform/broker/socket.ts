@@ -72,6 +72,7 @@ export class Outlet implements Link {
   /** Closes the socket when what waits is written, or after `patienceMs`: who takes nothing would be kept for ever. */
   end(patienceMs: number): void {
     const { socket } = this;
+    if (socket.destroyed) return;
     this.flush();
     const patience = setTimeout(() => socket.destroy(), patienceMs);
     socket.once('close', () => clearTimeout(patience));
