@@ -42,8 +42,6 @@ export class Connection {
   private strict = true;
   /** It is not read: too much of it is on its way, or a subscriber is behind. */
   private paused = false;
-  /** It has closed: what came before that is read whatever is on its way, and no more than a chunk of it is left. */
-  private over = false;
   private waits = false;
   /** What it has asked for and is not done yet. */
   private busy = 0;
@@ -63,7 +61,8 @@ export class Connection {
     socket.on('data', (chunk: Buffer) => this.read(chunk));
     socket.on('error', nothing);
     socket.on('close', () => {
-      this.readRest();
+      // Who publishes and leaves at once has said it all: messages that nobody sends again, and that it wants no will.
+      if (this.paused) this.read(null);
       void this.leave();
     });
   }
@@ -122,14 +121,9 @@ export class Connection {
     this.handle(head, bytes, from, to);
     if (this.closed || this.phase !== 'ready') return false;
     if (this.inbox?.full) this.hold();
-    return this.over || !this.paused;
+    // When it has closed, no more than a chunk is left: it is read whatever is on its way.
+    return !this.paused || this.socket.closed;
   };
-
-  /** Who publishes and leaves at once has said it all: messages that nobody sends again, and that it wants no will. */
-  private readRest(): void {
-    this.over = true;
-    if (this.paused) this.read(null);
-  }
 
   private handle(head: number, bytes: Buffer, from: number, to: number): void {
     const { core, outlet } = this;
@@ -215,14 +209,8 @@ export class Connection {
     core.figures.received++;
     core.figures.payloadIn += payload.length;
     this.inbox ??= new Inbox(core, this);
-    if (qos === 0) {
-      this.inbox.take(message, null, null);
-      return;
-    }
-    if (qos === 1) {
-      this.inbox.take(message, null, () => outlet.send(ack(packet.puback, id)));
-      return;
-    }
+    if (qos === 0) return this.inbox.take(message, null, null);
+    if (qos === 1) return this.inbox.take(message, null, () => outlet.send(ack(packet.puback, id)));
     const { incoming } = session;
     // A repeat; the first one's PUBREC is on its way, or was lost.
     if (incoming.has(id)) {
