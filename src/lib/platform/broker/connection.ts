@@ -209,8 +209,10 @@ export class Connection {
     core.figures.received++;
     core.figures.payloadIn += payload.length;
     this.inbox ??= new Inbox(core, this);
-    if (qos === 0) return this.inbox.take(message, null, null);
-    if (qos === 1) return this.inbox.take(message, null, () => outlet.send(ack(packet.puback, id)));
+    if (qos < 2) {
+      this.inbox.take(message, null, qos === 0 ? null : () => outlet.send(ack(packet.puback, id)));
+      return;
+    }
     const { incoming } = session;
     // A repeat; the first one's PUBREC is on its way, or was lost.
     if (incoming.has(id)) {
