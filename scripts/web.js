@@ -39,10 +39,27 @@ async function buildWeb(out) {
   const page = readFileSync('web/index.html', 'utf8')
     .replace('{{icon}}', fileOf('icon-'))
     .replace('<!-- styles -->', `<link rel="stylesheet" href="/assets/${basename(cssBundle)}">`)
-    .replace('<!-- script -->', `<script type="module" src="/assets/${basename(script)}"></script>`);
+    .replace('<!-- script -->', `<script type="module" src="/assets/${basename(script)}"></script>`)
+    .replace('<!-- preloads -->', preloads(metafile.outputs, script));
   mkdirSync(out, { recursive: true });
   writeFileSync(join(out, 'index.html'), page);
   writeFileSync(join(out, 'assets', 'licences.txt'), licences());
+}
+
+/** What a script imports is asked for with it, not once it has come and been read. */
+function preloads(outputs, script) {
+  const found = new Set();
+  const add = (path) => {
+    for (const { path: other, kind } of outputs[path].imports) {
+      if (kind !== 'import-statement' || found.has(other)) continue;
+      found.add(other);
+      add(other);
+    }
+  };
+  add(script);
+  return [...found]
+    .map((path) => `<link rel="modulepreload" href="/assets/${basename(path)}">`)
+    .join('\n    ');
 }
 
 /** Of the packages whose code is in the files. */

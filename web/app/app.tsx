@@ -5,7 +5,7 @@ import { Login } from '../pages/login/login.js';
 import { Failure, Loading } from '../parts/page.js';
 import { ApiError } from './api.js';
 import { closeFeed, connected, openFeed } from './feed.js';
-import { type PageOf, pages } from './pages.js';
+import { type PageOf, pageOf, pages } from './pages.js';
 import { goTo, route } from './route.js';
 import { logIn, logOut, user } from './session.js';
 
@@ -128,7 +128,7 @@ function Broken() {
 /** The page of the address, loaded when it is first wanted. */
 function Current() {
   const { parts } = route.value;
-  const wanted = pages.find(({ path }) => path === (parts[0] ?? ''));
+  const wanted = pageOf(parts);
   const page = useSignal<{ path: string; of: ComponentType<PageOf> } | undefined>(undefined);
   const error = useSignal<ApiError | undefined>(undefined);
   useEffect(() => {

@@ -44,3 +44,7 @@ export const pages: readonly PageEntry[] = [
   },
   { path: 'events', title: 'Events', load: async () => (await import('../pages/events/events.js')).Events },
 ];
+
+export function pageOf([path = '']: readonly string[]): PageEntry | undefined {
+  return pages.find((page) => page.path === path);
+}

@@ -15,8 +15,9 @@ import (
 func main() {
 	options := &mqtt.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	server := mqtt.New(options)
-	// It limits nothing here: by default it drops what a subscriber does not take at once.
+	// It limits as little as it can: by default it drops what a subscriber does not take at once.
 	server.Options.Capabilities.MaximumClientWritesPending = 1 << 20
+	server.Options.Capabilities.MaximumInflight = 65535
 	if err := server.AddHook(new(auth.AllowHook), nil); err != nil {
 		panic(err)
 	}

@@ -45,7 +45,7 @@ export interface Message {
 /** A message that its source keeps until it is told what became of it. One of the two is to be called, once. */
 export interface Delivery {
   readonly message: Message;
-  /** It is safe elsewhere: the source may forget it. */
+  /** It is safe elsewhere: the source may forget it, and a camera fills its payload anew. */
   ack(): void;
   /** It is not: the source may send it again. */
   nack(): void;

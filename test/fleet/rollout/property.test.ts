@@ -361,9 +361,9 @@ describe('a rollout, whatever comes', () => {
           if (!wave.shadow?.passed || before.head.waves[index]!.shadow?.passed) return;
           if (event.type === 'resume') return;
           const { figures, from } = wave.shadow;
-          const nobody =
-            wave.counts.withdrawn + wave.counts.failed + wave.counts.missed + wave.counts.rolledBack;
-          if (nobody === wave.devices) return;
+          // Nobody is left to measure: all have ended, or go back with the rollout that this ended.
+          const { withdrawn, failed, missed, rolledBack, restoring, restored } = wave.counts;
+          if (withdrawn + failed + missed + rolledBack + restoring + restored === wave.devices) return;
           passed++;
           expect(at - from).toBeGreaterThanOrEqual(1000);
           expect(figures!.windows).toBeGreaterThanOrEqual(10);
@@ -388,6 +388,32 @@ describe('a rollout, whatever comes', () => {
         }
       }
     }, 150);
+  });
+
+  it('counts a failure once, however often and late it is told', () => {
+    const run = new Run(begin({ waves: ['100%'], attempts: 2, backoffMs: 100, deadlineMs: 2000 }));
+    const says = { do: 'report' as const, device: 'd0', sequence: 7, stale: false };
+    const refuse = (state: string) => run.act({ ...says, state, error: true });
+    const device = () => run.state.devices.get('d0')!;
+    run.act({ ...says, state: 'VERIFYING', error: false });
+    refuse('IDLE');
+    const once = device();
+    expect(once).toMatchObject({ state: 'pending', attempts: 1, retryAt: 100 });
+    run.at = 50;
+    for (const state of ['IDLE', 'ROLLED_BACK', 'IDLE']) refuse(state);
+    expect(device()).toEqual(once);
+    run.act({ do: 'wait', ms: 50 });
+    expect(device()).toMatchObject({ state: 'offered', attempts: 2 });
+    // Taken back while it was at it, in the last of its attempts, for the rollout stops of another one.
+    run.act({ ...says, state: 'VERIFYING', error: false });
+    run.act({ ...says, device: 'd1', state: 'IDLE', error: true });
+    run.act({ do: 'wait', ms: 100 });
+    run.act({ ...says, device: 'd1', state: 'IDLE', error: true });
+    expect(run.state.head.state).toBe('paused');
+    for (const _ of [1, 2]) {
+      refuse('IDLE');
+      expect(device()).toMatchObject({ state: 'pending', attempts: 2 });
+    }
   });
 
   it('comes to an end when its devices do what they are told, whatever was before', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type FrameCutter, fixedFrames, jpegFrames } from '../../../src/lib/stream/camera/frames.js';
+import { createFramePool, type FrameCutter, fixedFrames, jpegFrames } from '../../../src/lib/stream/camera/frames.js';
 
 /** Feeds bytes in chunks of the lengths given, the last one again and again. */
 function feed(cutter: FrameCutter, bytes: Buffer, lengths: number[]): void {
@@ -28,6 +28,20 @@ describe('frames of one length', () => {
         expect(Buffer.concat(got)).toEqual(all.subarray(0, got.length * frameLength));
       }),
     );
+  });
+
+  it('stay what they are until they are given back, and are filled anew then', () => {
+    const pool = createFramePool(2);
+    const got: Buffer[] = [];
+    const cutter = fixedFrames(4, (frame) => got.push(frame), pool);
+    cutter.push(Buffer.from('aaaabbbb'));
+    pool.giveBack(got[0]!);
+    cutter.push(Buffer.from('ccccddddeeee'));
+    expect(got.map(String)).toEqual(['dddd', 'bbbb', 'cccc', 'dddd', 'eeee']);
+    expect(got[3]!.buffer === got[0]!.buffer && got[3]!.byteOffset === got[0]!.byteOffset).toBe(true);
+    expect(createFramePool(0).take(3)).toHaveLength(3);
+    pool.giveBack(Buffer.alloc(9));
+    expect(pool.take(4)).toHaveLength(4);
   });
 });
 

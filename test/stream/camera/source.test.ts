@@ -137,6 +137,25 @@ describe('the newest frame', () => {
     expect(newest.dropped).toBe(1);
   });
 
+  it('frees what was acknowledged or not read, once, and never what was refused', async () => {
+    const freed: number[] = [];
+    const newest = createNewest(4, ({ time }) => freed.push(time));
+    const reader = newest[Symbol.asyncIterator]();
+    const next = async (frame: number) => {
+      newest.put(message(frame));
+      return (await reader.next()).value[0];
+    };
+    const [first, second] = [await next(1), await next(2)];
+    newest.put(message(3));
+    newest.put(message(4));
+    expect(freed).toEqual([3]);
+    second.nack();
+    second.ack();
+    first.ack();
+    first.ack();
+    expect(freed).toEqual([3, 1]);
+  });
+
   it('gives the last one, then the end or the error', async () => {
     const newest = createNewest(1);
     newest.put(message(1));

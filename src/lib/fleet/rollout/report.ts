@@ -122,6 +122,11 @@ function ended(
   state: 'rolledBack' | 'failed',
   error: RolloutReason | null,
 ): void {
+  // That attempt has ended already: heard again, or after its deadline, it is no other failure and puts off no retry.
+  if (device.state === 'pending') {
+    if (state === 'rolledBack' && device.holds) draft.change(device, { holds: false });
+    return;
+  }
   // What was taken back and then given up by the device is no failure of the release.
   if (device.state === 'recalled') {
     draft.change(device, { state: recalledTo(draft), step, error });

@@ -11,8 +11,11 @@ export interface Newest extends AsyncIterable<readonly Delivery[]> {
   end(error?: unknown): void;
 }
 
-/** @param limit most deliveries that are neither acked nor nacked */
-export function createNewest(limit: number): Newest {
+/**
+ * @param limit most deliveries that are neither acked nor nacked
+ * @param onFree called with each message that is acked, or dropped unread: its payload is nobody's any more
+ */
+export function createNewest(limit: number, onFree: (message: Message) => void = () => {}): Newest {
   let newest: Message | undefined;
   let out = 0;
   let dropped = 0;
@@ -24,7 +27,10 @@ export function createNewest(limit: number): Newest {
     },
     put(message) {
       if (over) return;
-      if (newest) dropped++;
+      if (newest) {
+        dropped++;
+        onFree(newest);
+      }
       newest = message;
       wake();
     },
@@ -39,13 +45,14 @@ export function createNewest(limit: number): Newest {
           newest = undefined;
           out++;
           let settled = false;
-          const settle = () => {
+          const settle = (isFree: boolean) => {
             if (settled) return;
             settled = true;
             out--;
+            if (isFree) onFree(message);
             wake();
           };
-          yield [{ message, ack: settle, nack: settle }];
+          yield [{ message, ack: () => settle(true), nack: () => settle(false) }];
         } else if (over && !newest) {
           if (over.error !== undefined) throw over.error;
           return;

@@ -4,7 +4,7 @@ import type { Source } from '../message.js';
 import type { StreamOptions } from '../options.js';
 import type { StreamUrl } from '../url.js';
 import { type ChildEnd, runCamera } from './child.js';
-import { fixedFrames, jpegFrames } from './frames.js';
+import { createFramePool, type FramePool, fixedFrames, jpegFrames } from './frames.js';
 import { type CameraInput, cameraInput, withoutCredentials } from './input.js';
 import { libcameraPrograms } from './libcamera.js';
 import { frameMessage } from './message.js';
@@ -23,7 +23,10 @@ const [firstWait, longestWait] = [500, 15_000];
  */
 export async function openCameraSource(url: StreamUrl, options: StreamOptions): Promise<Source> {
   const input = cameraInput(url);
-  const newest = createNewest(mostOut);
+  const pool = createFramePool(mostOut + 1);
+  // A JPEG is as long as it is, and others than these are made of what came.
+  const pooled = input.format === 'rgb' && input.programs !== libcameraPrograms;
+  const newest = createNewest(mostOut, ({ payload }) => pooled && pool.giveBack(payload));
   const closing = new AbortController();
   const seen = { frames: 0 };
   const first = createGate();
@@ -32,7 +35,7 @@ export async function openCameraSource(url: StreamUrl, options: StreamOptions): 
     newest.put(frameMessage(input, frame, seen.frames));
     first.open();
   };
-  const watching = watch(input, onFrame, { seen, closing: closing.signal, options }).then(
+  const watching = watch(input, onFrame, { seen, closing: closing.signal, options, pool }).then(
     () => newest.end(),
     (error: unknown) => {
       newest.end(error);
@@ -81,7 +84,12 @@ function createGate() {
 async function watch(
   input: CameraInput,
   onFrame: (frame: Buffer) => void,
-  { seen, closing, options }: { seen: { frames: number }; closing: AbortSignal; options: StreamOptions },
+  {
+    seen,
+    closing,
+    options,
+    pool,
+  }: { seen: { frames: number }; closing: AbortSignal; options: StreamOptions; pool: FramePool },
 ): Promise<void> {
   const stallMs = Math.max(15_000, 20_000 / input.fps);
   let wait = firstWait;
@@ -93,7 +101,7 @@ async function watch(
     onFrame(frame);
   };
   while (!closing.aborted) {
-    const cutter = cutterFor(input, noticing);
+    const cutter = cutterFor(input, noticing, pool);
     const end = await runCamera(input, cutter, { signal: closing, stallMs, frames: () => seen.frames });
     if (closing.aborted) return;
     if (!input.live && end.code === 0) return;
@@ -105,12 +113,20 @@ async function watch(
   }
 }
 
-function cutterFor({ format, width, height, programs }: CameraInput, onFrame: (frame: Buffer) => void) {
+function cutterFor(
+  { format, width, height, programs }: CameraInput,
+  onFrame: (frame: Buffer) => void,
+  pool: FramePool,
+) {
   if (format === 'jpeg') return jpegFrames(onFrame);
   if (programs === libcameraPrograms) {
-    return fixedFrames(width * height * 1.5, (planes) => onFrame(rgbOfYuv420(planes, width, height)));
+    const convert = (planes: Buffer) => {
+      onFrame(rgbOfYuv420(planes, width, height));
+      pool.giveBack(planes);
+    };
+    return fixedFrames(width * height * 1.5, convert, pool);
   }
-  return fixedFrames(width * height * 3, onFrame);
+  return fixedFrames(width * height * 3, onFrame, pool);
 }
 
 function reasonOf({ code, said, stalled }: ChildEnd): string {
