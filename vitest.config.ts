@@ -39,9 +39,9 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     sequence: { sequencer: LongestFirst },
     poolOptions: {
-      // Three for the two cores of the smallest machine: with two, a third to a half of the cores' time goes by while tests wait for
+      // Four for the two cores of the smallest machine: with two, a third to a half of the cores' time goes by while tests wait for
       // brokers, chips and clocks.
-      forks: { maxForks: 3 },
+      forks: { maxForks: 4 },
       threads: { maxThreads: 2, isolate: false },
     },
     projects: [

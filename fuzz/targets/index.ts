@@ -1,6 +1,7 @@
 import type { Target } from '../types.js';
 import { boards } from './boards.js';
 import { files } from './files.js';
+import { kept } from './kept.js';
 import { models } from './models.js';
 import { planted } from './planted.js';
 import { http } from './requests.js';
@@ -17,5 +18,6 @@ export const targets: readonly Target[] = [
   ...wires,
   ...http,
   ...words,
+  ...kept,
   ...planted,
 ];

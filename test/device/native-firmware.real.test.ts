@@ -203,7 +203,7 @@ describeReal('native', 'firmware over the air, to a program that replaces itself
   it('is refused by a device that takes models only, and nothing is changed', async () => {
     const out = join(own.folder, 'plain-1');
     await provisionDevice({ client: own.client, name: 'plain-1', type: 'virtual', out });
-    const simulated = runCli(['device', 'simulate', out, '--for', '20s', '--json']);
+    const simulated = runCli(['device', 'simulate', out, '--for', '8s', '--json']);
     await expect
       .poll(async () => (await own.client.devices.get('plain-1')).online, { timeout: 10_000 })
       .toBe(true);

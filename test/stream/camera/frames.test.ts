@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createFramePool, type FrameCutter, fixedFrames, jpegFrames } from '../../../src/lib/stream/camera/frames.js';
+import {
+  createFramePool,
+  type FrameCutter,
+  fixedFrames,
+  jpegFrames,
+} from '../../../src/lib/stream/camera/frames.js';
 
 /** Feeds bytes in chunks of the lengths given, the last one again and again. */
 function feed(cutter: FrameCutter, bytes: Buffer, lengths: number[]): void {

@@ -7,6 +7,13 @@ import { AiotError } from '../../core/index.js';
  */
 export const format = 'aiot-backup/1';
 
+/** What scrypt takes with these parameters, bytes (RFC 7914, section 5: V, B and what it works in). */
+export function memoryOf({ N, r, p }: { N: number; r: number; p: number }): number {
+  return 128 * r * (N + p + 2);
+}
+/** Of scrypt, bytes: a backup that somebody else made does not take all that a machine has. */
+const mostMemory = 2 ** 30;
+
 export const headSchema = z.object({
   format: z.literal(format),
   /** Version of aiot that made it. */
@@ -16,15 +23,20 @@ export const headSchema = z.object({
   /** ms since 1970 */
   created: z.int(),
   /** RFC 7914: what makes the two keys of the passphrase. */
-  scrypt: z.object({
-    salt: z.string(),
-    N: z
-      .int()
-      .min(2)
-      .max(2 ** 20),
-    r: z.int().min(1).max(32),
-    p: z.int().min(1).max(16),
-  }),
+  scrypt: z
+    .object({
+      salt: z.string(),
+      N: z
+        .int()
+        .min(2)
+        .max(2 ** 20),
+      r: z.int().min(1).max(32),
+      p: z.int().min(1).max(16),
+    })
+    .refine(({ N }) => Number.isInteger(Math.log2(N)), { message: 'expected a power of two as N' })
+    .refine(({ N, r, p }) => memoryOf({ N, r, p }) <= mostMemory, {
+      message: 'expected parameters of scrypt that take at most 1 GiB',
+    }),
 });
 export type BackupHead = z.output<typeof headSchema>;
 

@@ -10,7 +10,7 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { AiotError } from '../../core/index.js';
-import { type BackupHead, malformed } from './format.js';
+import { type BackupHead, malformed, memoryOf } from './format.js';
 
 const nonceBytes = 12;
 const tagBytes = 16;
@@ -42,7 +42,7 @@ export function newScrypt(): BackupHead['scrypt'] {
 
 export async function keysOf(passphrase: string, { salt, N, r, p }: BackupHead['scrypt']): Promise<Keys> {
   const key = await new Promise<Buffer>((resolve, reject) => {
-    const options = { N, r, p, maxmem: 256 * N * r };
+    const options = { N, r, p, maxmem: 2 * memoryOf({ N, r, p }) };
     scrypt(passphrase.normalize('NFC'), Buffer.from(salt, 'base64'), 64, options, (error, made) =>
       error ? reject(error) : resolve(made),
     );

@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { headSchema } from '../../src/lib/platform/backup/format.js';
+import { keysOf } from '../../src/lib/platform/backup/seal.js';
+
+const head = (scrypt: object) =>
+  headSchema.safeParse({
+    ...{ format: 'aiot-backup/1', aiot: '1.0.0', schema: 1, created: 1 },
+    scrypt: { salt: 'c2FsdA==', N: 2 ** 17, r: 8, p: 1, ...scrypt },
+  });
+
+describe('what makes the keys of a backup', () => {
+  it.each([
+    ['no power of two', { N: 3 }, 'scrypt: expected a power of two as N'],
+    [
+      'more memory than a gibibyte',
+      { N: 2 ** 20, r: 32 },
+      'scrypt: expected parameters of scrypt that take at most 1 GiB',
+    ],
+    ['more of it than there may be', { N: 2 ** 21 }, 'scrypt.N: Too big: expected number to be <=1048576'],
+  ])('is refused: %s', (_, scrypt, message) => {
+    const { error } = head(scrypt);
+    expect(error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)).toContain(message);
+  });
+
+  it.each([[{ N: 2, r: 1, p: 1 }], [{ N: 2, r: 1, p: 16 }], [{ N: 2 ** 10, r: 32, p: 2 }]])(
+    'may be as weak as %o',
+    async (scrypt) => {
+      const read = head(scrypt);
+      expect(read.success).toBe(true);
+      const { seal, mac } = await keysOf('a passphrase', read.data!.scrypt);
+      expect([seal.length, mac.length]).toEqual([32, 32]);
+    },
+  );
+});
