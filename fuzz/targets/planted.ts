@@ -12,7 +12,6 @@ export const planted: readonly Target[] = [
   {
     name: 'planted/hang',
     seeds: () => ['a'],
-    timeMs: 300,
     run: (input) => {
       while (input.length > 3) input[0] = 0;
     },

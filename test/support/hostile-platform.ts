@@ -98,6 +98,13 @@ export async function hostilePlatform(description: Description) {
       return;
     }
     asked.known.add(`${method} ${path}`);
+    if (path.endsWith('/events')) {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const event = { at: 1, type: hostile, subject: hostile, who: hostile, data: { [hostile]: hostile } };
+      // Nobody is told of a later one.
+      response.write(`id: 1\ndata: ${JSON.stringify({ id: 1, ...event })}\n\n`);
+      return;
+    }
     const value = hostileValue(schema, description) as Record<string, unknown>;
     // One page: another would follow it for ever.
     if ('next' in value && Object.values(value).some(Array.isArray)) value.next = null;

@@ -1,5 +1,5 @@
 import type { PlatformEvent } from '../../registry/index.js';
-import { bold, cyan, dim } from './style.js';
+import { bold, cyan, dim, oneLine } from './style.js';
 import { cut, lineWidth } from './text.js';
 import { moment } from './time.js';
 
@@ -10,12 +10,13 @@ export function eventText({ id, at, type, subject, who, data }: PlatformEvent): 
     .map(([name, value]) => `${name}=${shown(value)}`);
   const number = String(id).padStart(6);
   const when = moment(at);
-  const kind = type.padEnd(17);
-  const by = `by ${who}${told.length > 0 ? `  ${told.join(' ')}` : ''}`;
+  const kind = oneLine(type).padEnd(17);
+  const of = oneLine(subject);
+  const by = oneLine(`by ${who}${told.length > 0 ? `  ${told.join(' ')}` : ''}`);
   // What it is of is whole; of the rest so much as there is room for.
-  const room = lineWidth() - [number, when, kind, subject].join('  ').length - 2;
+  const room = lineWidth() - [number, when, kind, of].join('  ').length - 2;
   const rest = room < 4 ? '' : `  ${dim(cut(by, room))}`;
-  return `${dim(number)}  ${dim(when)}  ${cyan(kind)}  ${bold(subject)}${rest}`;
+  return `${dim(number)}  ${dim(when)}  ${cyan(kind)}  ${bold(of)}${rest}`;
 }
 
 function shown(value: unknown): string {
