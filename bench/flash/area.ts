@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Area, Bench } from '../harness/area.js';
 import type { Figure } from '../harness/figure.js';
 import { parts } from '../harness/parts.js';
-import { blank, eight, growing, software, unchanged } from './cases.js';
+import { besideEspflash, blank, eight, growing, software, unchanged } from './cases.js';
 import { programImage } from './image.js';
 
 const esptool = { peer: 'esptool', needs: [parts.esptool] };
@@ -14,6 +14,7 @@ export const area: Area = {
   about: 'writing and verifying flash',
   cases: {
     write: { ...esptool, run: withImage(blank) },
+    espflash: { peer: 'espflash', needs: [parts.espflash], run: withImage(besideEspflash) },
     software: { ...esptool, run: withImage(software) },
     // Short, and a line that is found at the second attempt makes half of it: the median of three at least.
     unchanged: { ...esptool, run: withImage(unchanged, 3) },

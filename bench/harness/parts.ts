@@ -2,6 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { espflashProgram } from '../../test/support/espflash-program.js';
+import { privateMounts } from '../../test/support/private-mounts.js';
 import { root } from './process.js';
 
 export interface Part {
@@ -46,6 +48,12 @@ export const parts = {
   kafka: made('Kafka', 'kafka/3.9.1/lib', 'kafka'),
   pictures: made('pictures', 'pictures/.stamp', 'pictures'),
   tfliteC: made('TensorFlow Lite in C', 'tflite-c/.stamp', 'tflite-c'),
+  espflash: {
+    ...made('espflash', 'espflash/bin/espflash', 'espflash'),
+    // It is shown the pty in a view of its own.
+    isThere: () =>
+      existsSync(espflashProgram) && spawnSync('unshare', [...privateMounts(), 'true']).status === 0,
+  },
   esptool: made('esptool', 'esptool/bin/esptool', 'python-envs'),
   tensorflow: python('TensorFlow', 'tensorflow'),
   har: python('pandas and SciPy', 'har'),

@@ -1,40 +1,19 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, realpath, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { espflashCommand } from './espflash-program.js';
 import { chipNamed, type FlashTool, hex, type Target } from './flash-tools.js';
 import { type ProgramResult, runProgram, told } from './programs.js';
-import { espflashProgram, privateMounts } from './real.js';
 
-/**
- * espflash opens only what the system lists as a serial port: a name in /sys/class/tty whose device is of a known bus. So
- * it gets a view of its own, in which the pty stands at a device file that every system has, and the list names that.
- */
-const listed = 'full';
-const showPty = `
-mount --bind "$1" /dev/${listed}
-mount -t tmpfs none /sys/class/tty
-mkdir -p /sys/class/tty/${listed}/device/pnp
-ln -s pnp /sys/class/tty/${listed}/device/subsystem
-shift
-exec "$@"`;
-
-/** crates.io's espflash, unchanged, with its `--port` on a pty. `args` start with the command's name. */
+/** Runs crates.io's espflash, unchanged, with its `--port` on a pty. `args` start with the command's name. */
 export async function espflash(
   pty: string,
-  [command = '', ...args]: readonly string[],
+  words: readonly string[],
   timeoutMs = 60_000,
 ): Promise<ProgramResult> {
-  const home = tmpdir();
-  const program = [espflashProgram, command, '--skip-update-check', '--non-interactive'];
-  return runProgram(
-    'unshare',
-    [
-      ...[...privateMounts(), 'sh', '-euc', showPty, 'sh', await realpath(pty)],
-      ...[...program, '--port', `/dev/${listed}`, ...args],
-    ],
-    { env: { HOME: home, XDG_CONFIG_HOME: join(home, 'none'), NO_COLOR: '1' }, cwd: home, timeoutMs },
-  );
+  const [program, ...args] = await espflashCommand(pty, words);
+  return runProgram(program, args, { cwd: tmpdir(), timeoutMs });
 }
 
 /** ENOTTY is fatal to its resets, so it gets no-reset; its stub stays, as nothing can reset it. */

@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe } from 'vitest';
 import { root } from './cli.js';
+import { espflashProgram } from './espflash-program.js';
+import { privateMounts } from './private-mounts.js';
 
 /** Programs of third parties that tests talk to. `.ci/run` installs them; elsewhere a missing one is a printed skip. */
 const parts = {
@@ -146,20 +148,12 @@ export const k8sFolder = join(root, '.venv', 'k8s');
 /** The program that scripts/guide-clients.sh makes. */
 export const guideClients = join(root, '.venv', 'guide-clients', 'bin', 'guide-clients');
 
-/** The program that scripts/espflash.sh makes. */
-export const espflashProgram = join(root, '.venv', 'espflash', 'bin', 'espflash');
-
 /** The folder that scripts/registry.sh makes. */
 export const registryFolder = join(root, '.venv', 'registry');
 export const registryProgram = join(registryFolder, 'bin', 'registry');
 
 /** The program that scripts/versitygw.sh makes. */
 export const versitygwProgram = join(root, '.venv', 'versitygw', 'bin', 'versitygw');
-
-/** Options of `unshare` for mounts that only its program sees: as root plainly, else as root of a namespace of its own. */
-export function privateMounts(): string[] {
-  return process.getuid?.() === 0 && spawnSync('unshare', ['-m', 'true']).status === 0 ? ['-m'] : ['-rm'];
-}
 
 /** Folder with qemu-system-xtensa and qemu-system-riscv32 that know `-machine esp32` and `esp32c3`, or ''. */
 export const qemuFolder = process.env.AIOT_ESP_QEMU ?? '';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { root } from './cli.js';
-import { privateMounts } from './real.js';
+import { privateMounts } from './private-mounts.js';
 
 /** A shell that alone sees a file system of its own, in memory. */
 export interface SmallDisk {
