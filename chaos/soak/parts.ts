@@ -84,10 +84,9 @@ export async function startAll(
     return started;
   };
   const [source, sink] = [`mqtt://127.0.0.1:${broker.port}`, `nats://127.0.0.1:${nats.port}`];
-  const mill = projectIn(
-    join(folder, 'mill'),
-    millFiles(join(folder, 'ran'), `  on: { control: ${source}/control }\n`),
-  );
+  // A history that reaches its limit soon: until then each run's record is a few files more.
+  const watched = `  on: { control: ${source}/control }\n  keep: { runs: 5 }\n`;
+  const mill = projectIn(join(folder, 'mill'), millFiles(join(folder, 'ran'), watched));
   const axis = '{ unit: g, range: [-8, 8] }';
   const tiny = projectIn(join(folder, 'tiny'), {
     'aiot.yaml': `name: tiny
