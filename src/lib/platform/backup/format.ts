@@ -11,6 +11,7 @@ export const format = 'aiot-backup/1';
 export function memoryOf({ N, r, p }: { N: number; r: number; p: number }): number {
   return 128 * r * (N + p + 2);
 }
+
 /** Of scrypt, bytes: a backup that somebody else made does not take all that a machine has. */
 const mostMemory = 2 ** 30;
 

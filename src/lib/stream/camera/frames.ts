@@ -12,8 +12,8 @@ export interface FramePool {
 }
 
 /**
- * Ten pictures of 640 × 480 are 9 MB a second, and a collector that sees so much come and go marks the whole heap twice a second: a quarter of what
- * looking for faces takes.
+ * Ten pictures of 640 × 480 are 9 MB a second, and a collector that sees so much come and go marks the whole heap more than once a second: a fifth of
+ * what looking for faces takes.
  * @param most frames that are kept
  */
 export function createFramePool(most: number): FramePool {
