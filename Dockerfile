@@ -8,8 +8,7 @@ ARG RUN=gcr.io/distroless/nodejs22-debian12:nonroot
 FROM --platform=$BUILDPLATFORM ${BUILD} AS pack
 WORKDIR /src
 COPY package.json package-lock.json ./
-# With the mark of a finished installation: npm pack compiles, and would install again.
-RUN npm ci --ignore-scripts --no-audit --no-fund && cp package-lock.json node_modules/.aiot-lock
+RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY . .
 RUN npm pack --pack-destination /tmp && mv /tmp/aiot-*.tgz /tmp/aiot.tgz
 

@@ -10,7 +10,7 @@ const sources = join(root, 'src') + sep;
 const mocking = /\/(?:outbound\/http-odd|kafka\/reader|kafka\/sink)\.test\.ts$/;
 
 /**
- * What imports `src/…` gets what the compiler made of it (dist/.tsc), loaded by Node itself: a tenth of the time that it takes to hand a
+ * What imports `src/…` gets what the build made of it (dist/.modules), loaded by Node itself: a tenth of the time that it takes to hand a
  * thousand modules to each of the test files one by one. test/support/global-setup.ts sees to it that it is of now.
  */
 const compiled: Plugin = {
@@ -20,7 +20,7 @@ const compiled: Plugin = {
     if (importer === undefined || importer.startsWith(sources) || mocking.test(importer)) return undefined;
     const path = resolve(dirname(importer), id);
     if (!/^[./]/.test(id) || !path.startsWith(sources)) return undefined;
-    const file = join(root, 'dist/.tsc', path.slice(sources.length).replace(/\.ts$/, '.js'));
+    const file = join(root, 'dist/.modules', path.slice(sources.length).replace(/\.ts$/, '.js'));
     return { id: file, external: true };
   },
 };
@@ -29,7 +29,7 @@ const compiled: Plugin = {
 const common = {
   testTimeout: 90_000,
   hookTimeout: 120_000,
-  server: { deps: { external: [/\/dist\/\.tsc\//] } },
+  server: { deps: { external: [/\/dist\/\.modules\//] } },
   // Tests that say so wait for chips that do not answer; they compute next to nothing.
   maxConcurrency: 24,
 };

@@ -4,12 +4,12 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 
-const named = /^(import|export) \{([^}]*)\} from '(\.[^']+)';/gm;
-const all = /^export \* from '(\.[^']+)';/gm;
+const named = /^(import|export) \{([^}]*)\} from ["'](\.[^"']+)["'];/gm;
+const all = /^export \* from ["'](\.[^"']+)["'];/gm;
 const declared = /^export (?:async )?(?:const|let|function\*?|class) (\w+)/gm;
 const listed = /^export \{([^}]*)\};/gm;
 /** Zod as it is imported gives all of itself, the words of 40 languages with it; as a namespace, what is used. */
-const zod = /^import \{ z \} from 'zod';/m;
+const zod = /^import \{ z \} from ["']zod["'];/m;
 
 /** @typedef {{ own: Set<string>, given: Map<string, [file: string, name: string]>, whole: string[] }} Exports */
 
@@ -28,11 +28,21 @@ function exportsOf(file) {
   const at = (/** @type {string} */ from) => join(dirname(file), from);
   /** @type {Exports} */
   const found = { own: new Set(), given: new Map(), whole: [] };
-  for (const [, kind, list = '', from = ''] of text.matchAll(named))
-    if (kind === 'export') for (const { name, as } of namesIn(list)) found.given.set(as, [at(from), name]);
+  /** What the file imports: esbuild writes `export { a } from './a.js'` as an import and an export. @type {typeof found.given} */
+  const imported = new Map();
+  for (const [, kind, list = '', from = ''] of text.matchAll(named)) {
+    const names = kind === 'export' ? found.given : imported;
+    for (const { name, as } of namesIn(list)) names.set(as, [at(from), name]);
+  }
   for (const [, from = ''] of text.matchAll(all)) found.whole.push(at(from));
   for (const [, name = ''] of text.matchAll(declared)) found.own.add(name);
-  for (const [, list = ''] of text.matchAll(listed)) for (const { as } of namesIn(list)) found.own.add(as);
+  for (const [, list = ''] of text.matchAll(listed)) {
+    for (const { name, as } of namesIn(list)) {
+      const origin = imported.get(name);
+      if (origin) found.given.set(as, origin);
+      else found.own.add(as);
+    }
+  }
   known.set(file, found);
   return found;
 }
@@ -91,6 +101,8 @@ export function directly(path) {
 export const direct = {
   name: 'direct',
   setup(build) {
-    build.onLoad({ filter: /[\\/]dist[\\/]\.tsc[\\/].*\.js$/ }, ({ path }) => ({ contents: directly(path) }));
+    build.onLoad({ filter: /[\\/]dist[\\/]\.modules[\\/].*\.js$/ }, ({ path }) => ({
+      contents: directly(path),
+    }));
   },
 };

@@ -1,10 +1,11 @@
 // Makes a fresh clone ready: installs the locked dependencies and builds, each only when it is needed.
 // Prints to stderr alone, so that `npm run demo -- --json` keeps stdout for its result.
 import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { installed } from './installed.js';
 import { isWebBuilt, stampOf } from './stamp.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -49,17 +50,20 @@ function install() {
   return done;
 }
 
-const lock = read('package-lock.json');
-const installed = join('node_modules', '.aiot-lock');
-// A linked folder is another checkout's: installing into it would empty that one's.
-const linked = lstatSync('node_modules', { throwIfNoEntry: false })?.isSymbolicLink();
-if (!linked && read(installed) !== lock) {
+const { fits, foreign } = installed(root);
+if (!fits && foreign) {
+  process.stderr.write(
+    'node_modules is a link to another folder, whose packages differ from package-lock.json. Remove the link\n' +
+      '(rm node_modules), then run npm ci here. Nothing was changed.\n',
+  );
+  process.exit(1);
+}
+if (!fits) {
   process.stderr.write('Installing dependencies (once, about a minute) …\n');
   if (!install()) {
-    process.stderr.write('The dependencies could not be installed: npm says why above.\n');
+    process.stderr.write('The dependencies could not be installed: see the output of npm above.\n');
     process.exit(1);
   }
-  writeFileSync(installed, lock);
 }
 if (read(join('dist', '.stamp')) !== stampOf(root)) {
   process.stderr.write('Building …\n');

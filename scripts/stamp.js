@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 
 /** Digest of all that the program is built from. */
 export function stampOf(root) {
-  return digestOf(root, 'src', ['tsconfig.json', 'tsconfig.build.json', 'scripts/build.js']);
+  return digestOf(root, 'src', ['tsconfig.json', 'scripts/build.js', 'scripts/direct.js']);
 }
 
 /** Digest of all that the dashboard is built from: of the program it has these files, and types. */

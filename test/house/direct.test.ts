@@ -58,7 +58,7 @@ it('loads for a bridge what a bridge needs, and neither the platform nor all of 
   expect(existsSync(command)).toBe(true);
   const files = [...needs(command)];
   const rooms = files.flatMap((file) =>
-    [...readFileSync(file, 'utf8').matchAll(/^\/\/ dist\/\.tsc\/lib\/(\w+)\//gm)].map(([, room]) => room),
+    [...readFileSync(file, 'utf8').matchAll(/^\/\/ dist\/\.modules\/lib\/(\w+)\//gm)].map(([, room]) => room),
   );
   expect(rooms).toContain('stream');
   expect(rooms).not.toContain('platform');

@@ -1,9 +1,19 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { packagesLoadedBy } from '../../scripts/imports.js';
+import { installed } from '../../scripts/installed.js';
 import { terminalSvg } from '../../scripts/picture/svg.js';
 import { brokenRules, drawRooms } from '../../scripts/rooms.js';
 import { root } from '../support/cli.js';
@@ -88,6 +98,57 @@ describe('bin/run.js of a clone that was never built', () => {
     expect(first.status).toBe(status);
     expect(first.stdout).toBe(status === 0 ? `doctor ${cwd}\n` : '');
     if (status === 0) expect(run()).toMatchObject({ stderr: '', stdout: `doctor ${cwd}\n` });
+  });
+});
+
+describe('what is installed', () => {
+  const lock = (packages: Record<string, object>) => JSON.stringify({ lockfileVersion: 3, packages });
+  const wanted = {
+    '': { name: 'p' },
+    'node_modules/a': { version: '1.0.0', integrity: 'sha512-a' },
+    'node_modules/other-system': { version: '1.0.0', optional: true },
+  };
+  const withLocks = (found?: Record<string, object>) =>
+    repository({
+      'package-lock.json': lock(wanted),
+      ...(found ? { 'node_modules/.package-lock.json': lock(found) } : {}),
+    });
+  const a = { version: '1.0.0', integrity: 'sha512-a' };
+
+  it.each<[string, Record<string, object> | undefined, boolean]>([
+    ['nothing', undefined, false],
+    ['what npm ci installed, without the packages of other systems', { 'node_modules/a': a }, true],
+    ['another package besides', { 'node_modules/a': a, 'node_modules/b': a }, true],
+    ['another version', { 'node_modules/a': { ...a, version: '0.9.0' } }, false],
+    ['other contents of the same version', { 'node_modules/a': { ...a, integrity: 'sha512-b' } }, false],
+    ['without one of the packages', { 'node_modules/other-system': { version: '1.0.0' } }, false],
+  ])('%s', (_what, found, fits) => {
+    expect(installed(withLocks(found))).toEqual({ fits, foreign: false });
+  });
+
+  it('installs nothing through a link to the packages of another checkout', () => {
+    const made = withLocks();
+    repository({
+      'owner/node_modules/.package-lock.json': lock({ 'node_modules/a': { ...a, version: '0.9.0' } }),
+    });
+    const owner = join(made, 'owner');
+    symlinkSync(join(owner, 'node_modules'), join(made, 'node_modules'));
+    expect(installed(made)).toEqual({ fits: false, foreign: true });
+    for (const name of ['ready.js', 'installed.js', 'stamp.js']) {
+      mkdirSync(join(made, 'scripts'), { recursive: true });
+      copyFileSync(join(root, 'scripts', name), join(made, 'scripts', name));
+    }
+    writeFileSync(join(made, 'package.json'), '{"type":"module"}');
+    const { status, stderr } = spawnSync(process.execPath, [join(made, 'scripts/ready.js')], {
+      encoding: 'utf8',
+      env: { PATH: '' },
+    });
+    expect(stderr).toBe(
+      'node_modules is a link to another folder, whose packages differ from package-lock.json. Remove the link\n' +
+        '(rm node_modules), then run npm ci here. Nothing was changed.\n',
+    );
+    expect(status).toBe(1);
+    expect(readdirSync(join(owner, 'node_modules'))).toEqual(['.package-lock.json']);
   });
 });
 

@@ -1,0 +1,45 @@
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * @typedef {object} Locked an entry of `packages` in package-lock.json
+ * @property {string} [version]
+ * @property {string} [integrity]
+ * @property {string} [resolved]
+ * @property {boolean} [optional] may be absent: another platform's, or its install failed
+ * @property {boolean} [devOptional]
+ * @property {boolean} [peer]
+ */
+
+/**
+ * Compares what npm installed (it writes node_modules/.package-lock.json itself) with what package-lock.json asks for. Packages beyond
+ * those, such as an optional peer added by hand, do no harm.
+ * @param {string} root folder of the checkout
+ * @returns {{ fits: boolean, foreign: boolean }} `foreign`: node_modules is a link to another folder, which may be another checkout's and
+ *   must not be changed from here: `npm ci` through a link empties the folder that it leads to.
+ */
+export function installed(root) {
+  const folder = join(root, 'node_modules');
+  const foreign = existsSync(folder) && realpathSync(folder) !== join(realpathSync(root), 'node_modules');
+  const wanted = packagesIn(join(root, 'package-lock.json'));
+  const found = packagesIn(join(folder, '.package-lock.json'));
+  const fits = Object.entries(wanted).every(([path, { version, integrity, optional, devOptional }]) => {
+    if (path === '') return true;
+    const there = found[path];
+    if (!there) return optional === true || devOptional === true;
+    return there.version === version && there.integrity === integrity;
+  });
+  return { fits: fits && Object.keys(found).length > 0, foreign };
+}
+
+/**
+ * @param {string} file a lock file of npm
+ * @returns {Record<string, Locked>} empty where there is none, or it cannot be read
+ */
+function packagesIn(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')).packages ?? {};
+  } catch {
+    return {};
+  }
+}
