@@ -7,7 +7,6 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 export const longest = [
   'platform/openapi.real.test.ts',
   'flash/judges.real.test.ts',
-  'flash/loader/faults.test.ts',
   'stream/kafka/faults.real.test.ts',
   'flash/pretended.real.test.ts',
   'chaos/chaos.test.ts',

@@ -6,11 +6,12 @@ import {
   type SimulatedChipOptions,
   simulatedLine,
 } from '../../../src/lib/flash/index.js';
+import { SimulatedTime } from '../../support/simulated-time.js';
 
-const loaders: Loader[] = [];
+const opened: { loader: Loader; stopTime(): void }[] = [];
 /** Ends what `board` opened. */
 export async function endLoaders(): Promise<void> {
-  for (const loader of loaders.splice(0)) await loader.end();
+  for (const { loader, stopTime } of opened.splice(0)) await loader.end().finally(stopTime);
 }
 
 export const defaults: LoaderOptions = {
@@ -21,12 +22,30 @@ export const defaults: LoaderOptions = {
   after: 'hard-reset',
 };
 
-/** A simulated chip, and a loader connected to it in this process. */
+/** A simulated chip, and the time that passes for it and for whoever works on it with this clock. */
+export interface TimedChip {
+  chip: SimulatedChip;
+  time: SimulatedTime;
+}
+
+export function timedChip(options: SimulatedChipOptions): TimedChip {
+  const time: SimulatedTime = new SimulatedTime(() => chip.working);
+  const chip: SimulatedChip = new SimulatedChip({ ...options, clock: time });
+  return { chip, time };
+}
+
+/** A simulated chip, and a loader connected to it in this process. Its time passes until `endLoaders`. */
 export async function board(options: SimulatedChipOptions, asked: Partial<LoaderOptions> = {}) {
-  const chip = new SimulatedChip(options);
-  const loader = await openLoader(simulatedLine(chip), { ...defaults, ...asked });
-  loaders.push(loader);
-  return { chip, loader };
+  const { chip, time } = timedChip(options);
+  const stopTime = time.start();
+  try {
+    const loader = await openLoader(simulatedLine(chip), { ...defaults, ...asked, clock: time });
+    opened.push({ loader, stopTime });
+    return { chip, loader };
+  } catch (error) {
+    stopTime();
+    throw error;
+  }
 }
 
 /** Bytes that do not compress, the same in every run. */

@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest';
-import { openLoader, SimulatedChip, simulatedLine } from '../../../src/lib/flash/index.js';
-import { defaults, noise } from './board.js';
+import { openLoader, simulatedLine } from '../../../src/lib/flash/index.js';
+import { defaults, noise, timedChip } from './board.js';
 
 it.each([0x83, 0x23, 0x43])(
   'a block to a ROM whose request number becomes 0x%s on its way is sent again: the chip is not locked',
   async (damaged) => {
-    const chip = new SimulatedChip({ chip: 'esp32c3' });
+    const { chip, time } = timedChip({ chip: 'esp32c3' });
     const line = simulatedLine(chip);
     let blocks = 0;
     const disturbed = new Proxy(line, {
@@ -22,10 +22,12 @@ it.each([0x83, 0x23, 0x43])(
         return typeof value === 'function' ? value.bind(target) : value;
       },
     });
-    const loader = await openLoader(disturbed, { ...defaults, stub: false });
     const data = noise(10_000);
-    await loader.write([{ name: 'app', offset: 0x10000, data }], { skipEqual: false });
-    await loader.end();
+    await time.during(async () => {
+      const loader = await openLoader(disturbed, { ...defaults, stub: false, clock: time });
+      await loader.write([{ name: 'app', offset: 0x10000, data }], { skipEqual: false });
+      await loader.end();
+    });
     expect(blocks).toBeGreaterThan(10);
     expect(chip.flash.bytes.subarray(0x10000, 0x10000 + data.length)).toEqual(data);
   },

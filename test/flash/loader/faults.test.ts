@@ -3,36 +3,39 @@ import {
   type Fault,
   type LoaderOptions,
   openLoader,
-  SimulatedChip,
   type SimulatedChipOptions,
   simulatedLine,
 } from '../../../src/lib/flash/index.js';
-import { defaults, noise, text } from './board.js';
+import { defaults, noise, type TimedChip, text, timedChip } from './board.js';
 
 const app = { name: 'app.bin', offset: 0x10000, data: Uint8Array.from([...noise(30_000), ...text(30_000)]) };
 
 /** Writes and reads back on a line of its own; the line must be closed whatever happens. */
-async function work(chip: SimulatedChip, options: Partial<LoaderOptions> = {}): Promise<void> {
+async function work({ chip, time }: TimedChip, options: Partial<LoaderOptions> = {}): Promise<void> {
   const line = simulatedLine(chip);
-  try {
-    const loader = await openLoader(line, { ...defaults, ...options });
+  await time.during(async () => {
     try {
-      await loader.write([app], { skipEqual: false });
-      expect(await loader.read(app.offset, app.data.length)).toEqual(app.data);
+      const loader = await openLoader(line, { ...defaults, ...options, clock: time });
+      try {
+        await loader.write([app], { skipEqual: false });
+        expect(Buffer.compare(await loader.read(app.offset, app.data.length), app.data)).toBe(0);
+      } finally {
+        await loader.end();
+      }
     } finally {
-      await loader.end();
+      await expect(line.write(Uint8Array.of(0))).rejects.toMatchObject({ code: 'AIOT_SERIAL_LOST' });
     }
-  } finally {
-    await expect(line.write(Uint8Array.of(0))).rejects.toMatchObject({ code: 'AIOT_SERIAL_LOST' });
-  }
-  expect(chip.flash.bytes.subarray(app.offset, app.offset + app.data.length)).toEqual(app.data);
+  });
+  expect(Buffer.compare(chip.flash.bytes.subarray(app.offset, app.offset + app.data.length), app.data)).toBe(
+    0,
+  );
 }
 
 async function fails(
-  chip: SimulatedChip,
+  board: TimedChip,
   options: Partial<LoaderOptions> = {},
 ): Promise<Error & { code: string }> {
-  return await work(chip, options).then(
+  return await work(board, options).then(
     () => {
       throw new Error('it should have failed');
     },
@@ -163,11 +166,11 @@ describe('a fault', () => {
   it.concurrent.each(failures)(
     '$name: $code, the port let go, and a repeat succeeds',
     async ({ fault, code, says, stub = true, baud = 921_600 }) => {
-      const chip = new SimulatedChip({ chip: 'esp32c3', faults: [fault] });
-      const error = await fails(chip, { stub, baud });
+      const board = timedChip({ chip: 'esp32c3', faults: [fault] });
+      const error = await fails(board, { stub, baud });
       expect(error).toMatchObject({ code, message: expect.stringMatching(says ?? /./) });
-      chip.faults.clear();
-      await work(chip, { stub });
+      board.chip.faults.clear();
+      await work(board, { stub });
     },
   );
 });
@@ -202,7 +205,7 @@ const passing: { name: string; fault: Fault; stub?: boolean }[] = [
 
 describe('a disturbance', () => {
   it.concurrent.each(passing)('$name does no harm', async ({ fault, stub = true }) => {
-    await work(new SimulatedChip({ chip: 'esp32c3', faults: [fault] }), { stub });
+    await work(timedChip({ chip: 'esp32c3', faults: [fault] }), { stub });
   });
 
   it.concurrent.each<[string, Fault['kind'], 'in' | 'out', number, boolean]>([
@@ -213,7 +216,7 @@ describe('a disturbance', () => {
     ['doubled bytes to the chip', 'doubled-bytes', 'in', 3e-5, true],
     ['lost bytes to the chip, without stub', 'lost-bytes', 'in', 3e-5, false],
   ])('%s: what is written is right in the end', async (_, kind, direction, rate, stub) => {
-    await work(new SimulatedChip({ chip: 'esp32', faults: [{ kind, rate, direction } as Fault] }), { stub });
+    await work(timedChip({ chip: 'esp32', faults: [{ kind, rate, direction } as Fault] }), { stub });
   });
 
   it.concurrent.each<[Fault['kind'], 'in' | 'out']>([
@@ -221,13 +224,13 @@ describe('a disturbance', () => {
     ['lost-bytes', 'in'],
     ['lost-bytes', 'out'],
   ])('too much %s (%s) has its own codes and lets the port go', async (kind, direction) => {
-    const chip = new SimulatedChip({ chip: 'esp32', faults: [{ kind, rate: 0.05, direction } as Fault] });
-    const { code } = await fails(chip);
+    const board = timedChip({ chip: 'esp32', faults: [{ kind, rate: 0.05, direction } as Fault] });
+    const { code } = await fails(board);
     expect(code).toMatch(
       /^AIOT_(CHIP_(GARBLED|DEAF|STOPPED|CRASHED|UNKNOWN|BOOT_MODE)|FLASH_CORRUPTED|FLASH_READ|FLASH_VERIFY)$/,
     );
-    chip.faults.clear();
-    await work(chip);
+    board.chip.faults.clear();
+    await work(board);
   });
 });
 
@@ -236,17 +239,18 @@ describe('a cable pulled at any packet', () => {
     const small = { ...app, data: app.data.subarray(30_000, 46_000) };
     let pulled = 0;
     for (let after = 0; ; after += stub ? 3 : 2) {
-      const chip = new SimulatedChip({ chip: 'esp32c3', faults: [{ kind: 'unplugged', after }] });
+      const { chip, time } = timedChip({ chip: 'esp32c3', faults: [{ kind: 'unplugged', after }] });
       const run = async () => {
         const loader = await openLoader(simulatedLine(chip), {
           ...defaults,
           stub,
           before: 'no-reset',
           after: 'no-reset',
+          clock: time,
         });
         await loader.write([small], { skipEqual: false }).finally(() => loader.end());
       };
-      const error = await run().then(
+      const error = await time.during(run).then(
         () => null,
         (reason) => reason,
       );
@@ -255,7 +259,7 @@ describe('a cable pulled at any packet', () => {
       pulled++;
       chip.faults.clear();
       chip.reset();
-      await run();
+      await time.during(run);
     }
     expect(pulled).toBeGreaterThan(8);
   });
@@ -273,28 +277,34 @@ const locked: [string, Partial<SimulatedChipOptions>, object][] = [
 
 describe('a locked chip', () => {
   it.concurrent.each(locked)('%s is known as such', async (_, options, security) => {
-    const chip = new SimulatedChip({ chip: 'esp32', ...options });
-    const loader = await openLoader(simulatedLine(chip), defaults);
-    expect(loader.chip.security).toMatchObject(security);
-    if (options.chip === 'esp32c3') expect(loader.stub).toBe(false);
-    await loader.end();
+    const { chip, time } = timedChip({ chip: 'esp32', ...options });
+    await time.during(async () => {
+      const loader = await openLoader(simulatedLine(chip), { ...defaults, clock: time });
+      expect(loader.chip.security).toMatchObject(security);
+      if (options.chip === 'esp32c3') expect(loader.stub).toBe(false);
+      await loader.end();
+    });
   });
 
   it.concurrent('whose download mode is off says so', async () => {
-    const chip = new SimulatedChip({ chip: 'esp32', security: { downloadDisabled: true } });
-    expect(await fails(chip)).toMatchObject({ code: 'AIOT_CHIP_LOCKED' });
+    const board = timedChip({ chip: 'esp32', security: { downloadDisabled: true } });
+    expect(await fails(board)).toMatchObject({ code: 'AIOT_CHIP_LOCKED' });
   });
 
   it.concurrent.each(['esp32', 'esp32c3', 'esp32s3'] as const)(
     'in secure download mode is written and not read (%s)',
     async (name) => {
-      const chip = new SimulatedChip({ chip: name, security: { secureDownload: true } });
-      const loader = await openLoader(simulatedLine(chip), defaults);
-      expect(loader.chip).toMatchObject({ chip: name, security: { secureDownload: true }, mac: '' });
-      await loader.write([app]);
-      await expect(loader.read(0, 64)).rejects.toMatchObject({ code: 'AIOT_CHIP_LOCKED' });
-      await loader.end();
-      expect(chip.flash.bytes.subarray(app.offset, app.offset + app.data.length)).toEqual(app.data);
+      const { chip, time } = timedChip({ chip: name, security: { secureDownload: true } });
+      await time.during(async () => {
+        const loader = await openLoader(simulatedLine(chip), { ...defaults, clock: time });
+        expect(loader.chip).toMatchObject({ chip: name, security: { secureDownload: true }, mac: '' });
+        await loader.write([app]);
+        await expect(loader.read(0, 64)).rejects.toMatchObject({ code: 'AIOT_CHIP_LOCKED' });
+        await loader.end();
+      });
+      expect(
+        Buffer.compare(chip.flash.bytes.subarray(app.offset, app.offset + app.data.length), app.data),
+      ).toBe(0);
     },
   );
 });

@@ -3,11 +3,12 @@ import {
   type LoaderOptions,
   openLoader,
   type SerialLine,
-  SimulatedChip,
+  type SimulatedChip,
   type SimulatedChipOptions,
   simulatedLine,
 } from '../../../src/lib/flash/index.js';
-import { defaults, noise } from './board.js';
+import type { SimulatedTime } from '../../support/simulated-time.js';
+import { defaults, noise, timedChip } from './board.js';
 
 interface Late {
   /** Each answer takes as long, one after the other. */
@@ -19,6 +20,7 @@ interface Late {
 /** A line without DTR and RTS whose answers come late, in their order: an emulator on a busy machine. */
 function lateLine(
   chip: SimulatedChip,
+  time: SimulatedTime,
   { everyMs, stalls }: Late,
 ): { line: SerialLine; requests: () => number } {
   const line = simulatedLine(chip);
@@ -30,7 +32,7 @@ function lateLine(
       if (key === 'hasControlLines') return false;
       if (key === 'write') {
         return (bytes: Uint8Array) => {
-          free = Math.max(free, performance.now()) + (stalls[requests++] ?? 0);
+          free = Math.max(free, time.now()) + (stalls[requests++] ?? 0);
           return target.write(bytes);
         };
       }
@@ -39,12 +41,12 @@ function lateLine(
           target.listen({
             ...listener,
             data: (bytes) => {
-              free = Math.max(free, performance.now()) + everyMs;
+              free = Math.max(free, time.now()) + everyMs;
               const at = free;
               const copy = bytes.slice();
               queue = queue.then(async () => {
-                const ms = at - performance.now();
-                if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+                const ms = at - time.now();
+                if (ms > 0) await time.sleep(ms);
                 listener.data(copy);
               });
             },
@@ -62,10 +64,11 @@ const app = { name: 'app', offset: 0x10000, data: noise(2500) };
 
 /** Connects and writes; everything the loader then believes must be so, or it must have failed with a code. */
 async function work(chip: SimulatedChipOptions, options: Partial<LoaderOptions>, late: Late) {
-  const board = new SimulatedChip({ ...chip, mac, flashBytes: 1 << 20 });
-  const { line, requests } = lateLine(board, late);
+  const { chip: board, time } = timedChip({ ...chip, mac, flashBytes: 1 << 20 });
+  const { line, requests } = lateLine(board, time, late);
+  const stopTime = time.start();
   try {
-    const loader = await openLoader(line, { ...defaults, ...options });
+    const loader = await openLoader(line, { ...defaults, ...options, clock: time });
     expect(loader.chip).toMatchObject({
       chip: chip.chip,
       mac,
@@ -84,6 +87,7 @@ async function work(chip: SimulatedChipOptions, options: Partial<LoaderOptions>,
     return { requests: requests(), failed: error as Error };
   } finally {
     board.powerOff();
+    stopTime();
   }
 }
 

@@ -182,9 +182,9 @@ export class Exchange {
     { op, expect }: Question,
     heard = { greetings: 0, earlier: Number.POSITIVE_INFINITY },
   ): Promise<Answer | null | undefined> {
-    const deadline = performance.now() + limitMs;
+    const deadline = this.wire.now() + limitMs;
     for (;;) {
-      const left = deadline - performance.now();
+      const left = deadline - this.wire.now();
       if (left <= 0) return undefined;
       const packet = await this.wire.read(left).catch((error) => {
         if (error instanceof NoAnswer) return null;

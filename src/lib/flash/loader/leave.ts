@@ -15,7 +15,7 @@ export async function leave(session: Session): Promise<void> {
   const { line } = wire;
   switch (options.after) {
     case 'hard-reset':
-      if (await resetBoard(line, 'hard-reset')) return;
+      if (await resetBoard(line, 'hard-reset', wire.clock)) return;
       break;
     case 'watchdog-reset':
       if (await watchdogReset(session)) return;

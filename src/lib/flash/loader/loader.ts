@@ -76,7 +76,7 @@ export class ChipLoader implements Loader {
     const beat = (seconds: number) =>
       report(session, { stage: 'erase', region: null, done: 0, total: length, note: `${seconds} s` });
     await doing(session, `erasing ${hex(length)} bytes at ${hex(offset)}`, () =>
-      withBeats(beat, () => eraseRegion(session, offset, length)),
+      withBeats(session.wire.clock, beat, () => eraseRegion(session, offset, length)),
     );
     report(session, { stage: 'erase', region: null, done: length, total: length });
   }
@@ -101,7 +101,7 @@ export class ChipLoader implements Loader {
     erased(0);
     const beat = (seconds: number) => erased(at, `${seconds} s`);
     await doing(session, 'erasing the whole flash', () =>
-      withBeats(beat, () => eraseAll(session, (done) => erased(done))),
+      withBeats(session.wire.clock, beat, () => eraseAll(session, (done) => erased(done))),
     );
     erased(total);
   }

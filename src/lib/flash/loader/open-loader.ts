@@ -21,7 +21,7 @@ import { Wire } from './wire.js';
  * @throws AIOT_CHIP_*, AIOT_SERIAL_LOST, the signal's reason
  */
 export async function openLoader(line: SerialLine, options: LoaderOptions): Promise<Loader> {
-  const wire = new Wire(line, options.signal);
+  const wire = new Wire(line, options.signal, options.clock);
   try {
     return new ChipLoader(await beginAtSpeed(wire, options));
   } catch (error) {

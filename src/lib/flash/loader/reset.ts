@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '../../core/index.js';
 import type { ControlLines, SerialLine } from '../port/types.js';
 
 /** A step of a reset: lines to set (as asserted), or milliseconds to wait. */
@@ -65,11 +66,14 @@ export async function runSteps(
  *
  * @returns false when the line has no DTR and RTS, so that nothing happened. @throws AIOT_SERIAL_LOST
  */
-export async function resetBoard(line: SerialLine, mode: BoardReset = 'hard-reset'): Promise<boolean> {
+export async function resetBoard(
+  line: SerialLine,
+  mode: BoardReset = 'hard-reset',
+  clock: Clock = systemClock,
+): Promise<boolean> {
   if (!line.hasControlLines) return false;
   const [download = []] = downloadResets(line, mode === 'usb-reset');
   const program = isUsbOtg(line) ? usbOtgHardReset : hardReset;
-  const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-  await runSteps(line, mode === 'hard-reset' ? program : download, pause);
+  await runSteps(line, mode === 'hard-reset' ? program : download, (ms) => clock.sleep(ms));
   return true;
 }

@@ -36,10 +36,10 @@ export async function sync(wire: Wire, timeoutMs: number): Promise<'rom' | 'stub
   const earlier = await sendSync(wire);
   const values: number[] = [];
   try {
-    const deadline = performance.now() + timeoutMs + wire.timeOf(256);
+    const deadline = wire.now() + timeoutMs + wire.timeOf(256);
     while (values.length < earlier + answersOfOne) {
       // Once it speaks, the other answers follow at once; a lost one must not fail the greeting.
-      const left = values.length > 0 ? 100 : deadline - performance.now();
+      const left = values.length > 0 ? 100 : deadline - wire.now();
       if (left <= 0) break;
       const packet = await wire.read(left);
       wire.echoed ||= packet.length === request.length && packet[0] === 0 && packet[1] === op.sync;

@@ -1,3 +1,4 @@
+import type { Clock } from '../../core/index.js';
 import type { ChipName } from '../../formats/index.js';
 
 /** What the chip at the other end of a line is, read from its ROM, eFuses and flash. */
@@ -91,5 +92,7 @@ export interface LoaderOptions {
   before: BeforeMode;
   after: AfterMode;
   progress?: (progress: LoaderProgress) => void;
+  /** Time of the pauses and time limits (default: the machine's). */
+  clock?: Clock;
   signal?: AbortSignal;
 }

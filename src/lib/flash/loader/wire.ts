@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, type Clock, systemClock } from '../../core/index.js';
 import type { SerialLine } from '../port/types.js';
 import { op } from './commands.js';
 import { SlipReader, slipFrame } from './slip.js';
@@ -61,6 +61,7 @@ export class Wire {
   constructor(
     readonly line: SerialLine,
     private readonly signal?: AbortSignal,
+    readonly clock: Clock = systemClock,
   ) {
     const aborted = () => this.end(signal?.reason);
     this.leave = line.listen({
@@ -75,6 +76,11 @@ export class Wire {
     signal?.addEventListener('abort', aborted, { once: true });
   }
 
+  /** Milliseconds of the wire's clock, which only measure how long something takes. */
+  now(): number {
+    return this.clock.monotonic?.() ?? this.clock.now();
+  }
+
   /** Milliseconds that so many bytes need on the wire, 10 bits each. */
   timeOf(bytes: number): number {
     return (bytes * 10_000) / this.line.baud;
@@ -84,18 +90,19 @@ export class Wire {
     this.throwIfEnded();
     const frame = slipFrame(packet);
     const limitMs = this.timeOf(frame.length) + writeGraceMs;
-    let timer: NodeJS.Timeout | undefined;
-    const stuck = new Promise<never>((_, reject) => {
-      const error = new AiotError('AIOT_SERIAL_LOST', `${this.line.address}: the port takes no more bytes`, {
+    const written = new AbortController();
+    const stuck = this.clock.sleep(limitMs, written.signal).then(() => {
+      throw new AiotError('AIOT_SERIAL_LOST', `${this.line.address}: the port takes no more bytes`, {
         endpoint: this.line.address,
         retryable: true,
       });
-      timer = setTimeout(() => reject(error), limitMs);
     });
+    // Ended by the abort below when the block was taken in time.
+    stuck.catch(() => {});
     try {
       await Promise.race([this.line.write(frame), stuck]);
     } finally {
-      clearTimeout(timer);
+      written.abort();
     }
   }
 
@@ -119,8 +126,8 @@ export class Wire {
 
   /** Lets pass what is still on its way, until nothing comes for `quietMs`. */
   async drain(quietMs: number, maxMs = 10 * quietMs): Promise<void> {
-    const deadline = performance.now() + maxMs;
-    for (let before = -1; before !== this.received && performance.now() < deadline; ) {
+    const deadline = this.now() + maxMs;
+    for (let before = -1; before !== this.received && this.now() < deadline; ) {
       before = this.received;
       await this.until(() => false, quietMs);
       this.throwIfEnded();
@@ -158,16 +165,18 @@ export class Wire {
 
   private until(ready: () => boolean, timeoutMs: number): Promise<void> {
     return new Promise((resolve) => {
+      const stop = new AbortController();
       const done = () => {
-        clearTimeout(timer);
+        if (stop.signal.aborted) return;
+        stop.abort();
         this.waiting = null;
         resolve();
       };
-      const timer = setTimeout(done, timeoutMs);
       this.waiting = () => {
         if (ready() || this.ended) done();
       };
       this.waiting();
+      if (!stop.signal.aborted) this.clock.sleep(timeoutMs, stop.signal).then(done, () => {});
     });
   }
 

@@ -142,6 +142,11 @@ export class SimulatedChip {
     await this.wire.drained();
   }
 
+  /** A request is being worked on, and nothing of that waits for the clock: time that is simulated may not pass meanwhile. */
+  get working(): boolean {
+    return this.pumping !== null && this.wire.waiting === 0;
+  }
+
   reset(cause: ResetCause = 'power'): void {
     this.hold();
     this.boot(cause);

@@ -20,6 +20,8 @@ export class Wire {
   private sendFree = 0;
   private readonly queue: { bytes: Uint8Array; at: number }[] = [];
   private sending: Promise<void> | null = null;
+  /** So many wait for the clock now. */
+  waiting = 0;
 
   constructor(
     private readonly timing: ChipTiming,
@@ -60,7 +62,10 @@ export class Wire {
   async until(time: number): Promise<void> {
     if (this.timing === 'instant') return;
     const ms = time - this.clock.now();
-    if (ms > 0.2) await this.clock.sleep(ms);
+    if (ms <= 0.2) return;
+    this.waiting++;
+    await this.clock.sleep(ms);
+    this.waiting--;
   }
 
   async pass(ms: number): Promise<void> {

@@ -1,0 +1,76 @@
+import type { Clock } from '../../src/lib/core/index.js';
+
+/** So many turns of the event loop does work in this process take at most between two waits. */
+const turnsOfWork = 4;
+
+/**
+ * A clock for work within this process: `during` lets its time leap to whatever is waited for next, as soon as nothing
+ * else is left to do; `start` does so until further notice. Otherwise it stands still.
+ */
+export class SimulatedTime implements Clock {
+  private time = 0;
+  /** Turns of the event loop since anything last began or ceased to wait. */
+  private idle = 0;
+  private readonly sleepers: { at: number; wake(): void }[] = [];
+
+  /** @param working says that work is going on that the event loop alone does not show, as inflating in a thread */
+  constructor(private readonly working: () => boolean = () => false) {}
+
+  now(): number {
+    return this.time;
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    this.idle = 0;
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const sleeper = {
+        at: this.time + Math.max(0, ms),
+        wake: () => {
+          signal?.removeEventListener('abort', stop);
+          resolve();
+        },
+      };
+      const stop = () => {
+        this.idle = 0;
+        this.sleepers.splice(this.sleepers.indexOf(sleeper), 1);
+        reject(signal?.reason);
+      };
+      signal?.addEventListener('abort', stop, { once: true });
+      this.sleepers.push(sleeper);
+    });
+  }
+
+  /** Lets time pass until the returned function is called. */
+  start(): () => void {
+    const ended = new AbortController();
+    void this.pass(ended.signal);
+    return () => ended.abort();
+  }
+
+  /** Does `work`; time passes as it waits for it. */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    const stop = this.start();
+    return await work().finally(stop);
+  }
+
+  private async pass(ended: AbortSignal): Promise<void> {
+    while (!ended.aborted) {
+      await new Promise((resolve) => setImmediate(resolve));
+      this.idle = this.working() ? 0 : this.idle + 1;
+      if (this.idle >= turnsOfWork && this.sleepers.length > 0) this.wakeFirst();
+    }
+  }
+
+  /** Of those that end at the same time the one that began first. */
+  private wakeFirst(): void {
+    const at = Math.min(...this.sleepers.map((sleeper) => sleeper.at));
+    const [first] = this.sleepers.splice(
+      this.sleepers.findIndex((sleeper) => sleeper.at === at),
+      1,
+    );
+    this.idle = 0;
+    this.time = at;
+    first?.wake();
+  }
+}
