@@ -163,13 +163,13 @@ describe('aiot model evaluate FILE', () => {
     const labels = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? '1,0,0,0' : '0,1,0,1'));
     const csv = `x,y,z,label,recording\n${labels.map((row, i) => `${row},r${i % 4}`).join('\n')}\n`;
     const { value } = await evaluate(threeClasses, csv);
-    expect(value).toMatchObject({ n: 40, accuracy: 1, intervals: { accuracy: [1, 1] } });
+    expect(value).toMatchObject({ n: 40, accuracy: 1, intervals: { macroF1: null } });
   });
 
   it('prints figures for people', async () => {
     const { argv } = await evaluate(threeClasses, rowsOf(['0', '1', '1']));
     const { stdout } = await runCli(argv);
-    expect(stdout).toMatch(/Accuracy +66\.67 %, 95 % interval/);
+    expect(stdout).toMatch(/Accuracy +66\.7 % of 3 rows \(95 %: 20\.8–93\.9\)/);
     expect(stdout).toMatch(/class +rows +precision/);
     expect(stdout).toContain('Next: aiot model fit');
   });

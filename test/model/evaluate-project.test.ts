@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Project, seededRandom } from '../../src/lib/core/index.js';
+import { foldsText, type Project, seededRandom } from '../../src/lib/core/index.js';
 import { type EvaluateResult, evaluateResultSchema } from '../../src/lib/model/index.js';
 import { runCli } from '../support/cli.js';
 import { temporaryFolder, toyProject } from './support.js';
@@ -46,7 +46,11 @@ describe('aiot model evaluate of a project', () => {
     expect(value.macroF1).toBe(value.int8.macroF1);
     expect(value.auc).toBe(value.int8.auc);
     expect(value.calibration.reduce((sum, { rows }) => sum + rows, 0)).toBe(value.n);
-    expect(value.intervals.macroF1![0]).toBeLessThanOrEqual(value.macroF1!);
+    expect(value.groups).toBe(3);
+    expect(value.interval![0]).toBeLessThan(value.accuracy!);
+    // Each class has one test recording: drawing recordings within their classes changes nothing, so it says nothing.
+    expect(value.intervals.macroF1).toBeNull();
+    expect(value.folds).toBeNull();
     const wrong = value.confusion.reduce((sum, row, c) => sum + row.reduce((a, b) => a + b, 0) - row[c]!, 0);
     expect(value.worst).toHaveLength(Math.min(6, wrong));
     for (const { recording, window, startS, samples } of value.worst) {
@@ -108,8 +112,33 @@ describe('aiot model evaluate of a project', () => {
     expect(code).toBe(0);
     // Rows that stand for themselves are no recordings, have no windows, and nothing is voted on.
     expect(value.voted).toBeNull();
-    expect(stdout).not.toMatch(/voted|By recording|window|–/);
+    expect(stdout).not.toMatch(/voted|recording|window| –/);
     expect(await readFile(report, 'utf8')).toContain('Calibration');
+  });
+
+  it('shows the figures by folds beside its own, as long as they are of this data and these settings', async () => {
+    const { dir } = await toyProject();
+    const train = async (...flags: string[]) =>
+      expect((await runCli(['model', 'train', '--project', dir, ...flags])).code).toBe(0);
+    await train('--folds', '5');
+    expect((await runCli(['model', 'quantize', '--project', dir])).code).toBe(0);
+    const report = join(dir, 'report.html');
+    const { stdout } = await runCli(['model', 'evaluate', '--project', dir, '--report', report]);
+    const { folds } = await build(dir);
+    expect(folds).toMatchObject({ folds: 5, windows: 165, groups: 15, rmse: null });
+    expect(folds!.voted!.macroF1).toBeGreaterThan(0.5);
+    const sentence = foldsText(folds!, 'window');
+    expect(sentence).toMatch(
+      /^[\d.]+ % of 165 windows in 15 recordings \(95 %: .*after the vote; 5 folds, float$/,
+    );
+    expect(stdout).toContain(sentence);
+    const page = await readFile(report, 'utf8');
+    expect(page).toContain(`By folds: ${sentence}`);
+    expect(page).toContain('Folds, each left out once');
+    await train('--epochs', '13');
+    await runCli(['model', 'quantize', '--project', dir]);
+    const other = await runCli(['model', 'evaluate', '--project', dir, '--json']);
+    expect(other.json).toMatchObject({ folds: null, n: expect.any(Number) });
   });
 
   it('measures a value by its errors', async () => {

@@ -2,13 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createVote, voteAll } from '../../src/lib/model/bundle/vote.js';
 import { gateError, gatesFrom, limitsOf } from '../../src/lib/model/evaluate/gates.js';
-import {
-  argMaxRows,
-  classFigures,
-  macroF1Of,
-  metricsOf,
-  wilsonInterval,
-} from '../../src/lib/model/evaluate/metrics.js';
+import { argMaxRows, classFigures, macroF1Of, metricsOf } from '../../src/lib/model/evaluate/metrics.js';
 import { warningsOf } from '../../src/lib/model/evaluate/warnings.js';
 
 describe('figures', () => {
@@ -39,17 +33,6 @@ describe('figures', () => {
 
   it('take the first of equal outputs', () => {
     expect([...argMaxRows([1, 3, 3, 5, 5, 5], 3)]).toEqual([1, 0]);
-  });
-
-  // Wilson's interval for 9 of 10, as in Brown, Cai and DasGupta (2001): 0.596 to 0.982.
-  it.each([
-    [0.9, 10, 0.5958, 0.9821],
-    [1, 20, 0.8389, 1],
-    [0, 0, 0, 1],
-  ])('share %f of %i lies between %f and %f', (share, cases, low, high) => {
-    const [a, b] = wilsonInterval(share, cases);
-    expect(a).toBeCloseTo(low, 3);
-    expect(b).toBeCloseTo(high, 3);
   });
 });
 

@@ -51,6 +51,7 @@ describeReal('chromium', 'models and datasets in a browser', () => {
     await page.getByRole('heading', { name: 'har@2', level: 1 }).waitFor();
     await expectFits(page);
     expect(await page.getByRole('row', { name: /^accuracy/ }).innerText()).toContain('80.1 % to 87.2 %');
+    await page.getByText('Not measured by folds').waitFor();
     await page.getByRole('button', { name: 'Promote to staging' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Promote', exact: true }).click();
     await page.getByText('AIOT_GATE_FAILED').waitFor();
@@ -61,6 +62,17 @@ describeReal('chromium', 'models and datasets in a browser', () => {
     expect((await own.platform.client.models.get('har', 2)).stage).toBe('staging');
     // The browser itself says that the gate answered no.
     expect(troubles.filter((line) => !line.includes('422') && !line.includes('409'))).toEqual([]);
+    await page.context().close();
+  });
+
+  it('says how certain an accuracy is in the words of the command line, and the figure by folds beside it', async () => {
+    const { page } = await own.open('#/models/har/1');
+    await page.getByText('91 % of 800 windows in 20 recordings (95 %: 80.1–87.2)').waitFor();
+    await page
+      .getByText(
+        '96.8 % of 2,024 windows in 53 recordings (95 %: 94–98), macro-F1 0.967, 0.981 after the vote',
+      )
+      .waitFor();
     await page.context().close();
   });
 
@@ -137,15 +149,20 @@ function evaluated(macroF1: number, passed: boolean): Uint8Array {
       ];
   const figures = { windows: 800, accuracy: macroF1, macroF1, confusion, auc: 0.95 };
   const interval = [0.801, 0.872] as const;
-  const intervals = { accuracy: interval, macroF1: interval, auc: null };
+  const intervals = { macroF1: interval, auc: null };
+  const folds = {
+    ...{ folds: 5, windows: 2024, groups: 53, accuracy: 0.968, interval: [0.94, 0.98] as [number, number] },
+    ...{ macroF1: 0.967, rmse: null, voted: { accuracy: 0.982, macroF1: 0.981 } },
+  };
   return packBundle({
     ...bundle,
     info: {
       ...bundle.info,
       metrics: {
         float: { ...figures, accuracy: macroF1 + 0.01 },
-        int8: { ...figures, interval, intervals },
+        int8: { ...figures, groups: 20, interval, intervals },
         voted: figures,
+        ...(passed && { folds }),
       },
       gates: [{ name: 'macroF1', limit: 0.9, got: macroF1, passed }],
     },

@@ -29,7 +29,17 @@ export * from './crypto.js';
 export { dictionary } from './dictionary.js';
 export { formatDuration, parseDuration } from './duration.js';
 export * from './errors/index.js';
-export { decimalOf, elapsed, percent, plural, size, thousands } from './figures.js';
+export {
+  decimalOf,
+  elapsed,
+  foldsText,
+  type MeasuredShare,
+  percent,
+  plural,
+  shareText,
+  size,
+  thousands,
+} from './figures.js';
 export {
   isForWantOfRoom,
   machineFailure,

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import type { ZodType, z } from 'zod';
-import { AiotError, hasCode, issueText, type Project, readBytes, readJson } from '../core/index.js';
+import { AiotError, hasCode, issueText, type Project, readBytes, readJson, unless } from '../core/index.js';
 import { type Graph, readTflite } from '../formats/index.js';
 import type { EvaluationFile } from './evaluate/types.js';
 import { evaluationFileSchema, quantizationFileSchema, trainingFileSchema } from './files-schema.js';
+import { type FoldsFile, foldsFileSchema } from './train/folds/types.js';
 import type { TrainingFile } from './train/types.js';
 
 export type QuantizationFile = z.output<typeof quantizationFileSchema>;
@@ -57,6 +58,20 @@ export function readQuantization(project: Project): Promise<QuantizationFile> {
 /** @throws AIOT_MODEL_NOT_BUILT, AIOT_FILE_MALFORMED */
 export function readEvaluation(project: Project): Promise<EvaluationFile> {
   return readChecked(buildFiles(project).evaluation, evaluationFileSchema, 'evaluate');
+}
+
+/** What was measured by folds of this data with these settings; null where nothing was, or of others. @throws AIOT_FILE_MALFORMED */
+export async function readFolds(
+  project: Project,
+  { lineage }: Pick<TrainingFile, 'lineage'>,
+): Promise<FoldsFile | null> {
+  const folds = await unless(
+    'AIOT_MODEL_NOT_BUILT',
+    readChecked(buildFiles(project).folds, foldsFileSchema, 'train --folds 5'),
+  );
+  const isOfThese =
+    folds?.datasetDigest === lineage.dataset.digest && folds.configDigest === lineage.configDigest;
+  return isOfThese ? folds : null;
 }
 
 async function readChecked<T>(file: string, schema: ZodType<T>, step: string): Promise<T> {

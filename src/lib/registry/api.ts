@@ -123,6 +123,22 @@ export const figuresSchema = z.looseObject({
   confusion: z.array(z.array(z.int())).optional(),
 });
 
+/** Figures over all recordings, each tested on once by a float network that was not trained on it. */
+export const foldsFiguresSchema = z.object({
+  folds: z.int(),
+  windows: z.int(),
+  /** Recordings, or groups of a table's rows; null where each row stands for itself. */
+  groups: z.int().nullable(),
+  accuracy: z.number().nullable(),
+  /** 95 %, of the accuracy. */
+  interval: z.tuple([z.number(), z.number()]).nullable(),
+  macroF1: z.number().nullable(),
+  rmse: z.number().nullable(),
+  /** After the vote within each recording. */
+  voted: z.object({ accuracy: z.number(), macroF1: z.number() }).nullable(),
+});
+export type FoldsFigures = z.output<typeof foldsFiguresSchema>;
+
 /** One limit of model.accept, and whether the quantized network keeps it. */
 export const gateSchema = z.object({
   name: z.string(),
@@ -168,7 +184,13 @@ export const modelVersionSchema = z.object({
   arenaBytes: z.int().nullable(),
   /** `int8` is the quantized network, whatever its mode; null = never evaluated. */
   metrics: z
-    .object({ float: figuresSchema, int8: figuresSchema, voted: figuresSchema.nullable() })
+    .object({
+      float: figuresSchema,
+      int8: figuresSchema,
+      voted: figuresSchema.nullable(),
+      /** Absent where folds were not measured before the model was bundled. */
+      folds: foldsFiguresSchema.optional(),
+    })
     .nullable(),
   /** The limits that it was let through when it was pushed. */
   gates: z.array(gateSchema),

@@ -28,6 +28,13 @@ describe('measuring by folds', () => {
     expect(found.confusion!.flat().reduce((a, b) => a + b, 0)).toBe(165);
     expect(accuracy!.value).toBeCloseTo(found.mean.accuracy!.mean, 9);
     expect(accuracy!.interval![0]).toBeLessThanOrEqual(accuracy!.value);
+    expect(found.together).toMatchObject({
+      ...{ folds: 5, windows: 165, groups: 15, accuracy: accuracy!.value, interval: accuracy!.interval },
+      ...{ macroF1: found.pooled.macroF1!.value, rmse: null },
+    });
+    expect(found).toMatchObject({ vote: 'majority:3', configDigest: expect.stringMatching(/^sha256:/) });
+    // The vote mends single windows inside a recording.
+    expect(found.together.voted!.accuracy).toBeGreaterThanOrEqual(accuracy!.value);
     expect(JSON.parse(await readFile(buildFiles(project).folds, 'utf8'))).toEqual(found);
   });
 

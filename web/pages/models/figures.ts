@@ -1,3 +1,4 @@
+import { shareText } from '../../../src/lib/core/figures.js';
 import type { ModelVersion } from '../../../src/lib/registry/index.js';
 
 type Metrics = NonNullable<ModelVersion['metrics']>;
@@ -32,9 +33,18 @@ export function figureOf(of: Figures | null | undefined, key: string): number | 
 /** The 95 % interval of a figure of the quantized network, where the evaluation took it. */
 export function intervalOf(of: Figures | null | undefined, key: string): [number, number] | undefined {
   const all = of?.intervals as Record<string, unknown> | undefined;
-  const plain = key === 'accuracy' || (key === 'mae' && figureOf(of, 'accuracy') === undefined);
-  const found = all?.[key] ?? (plain ? of?.interval : undefined);
+  const isMain = key === 'accuracy' || (key === 'mae' && figureOf(of, 'accuracy') === undefined);
+  const found = isMain ? of?.interval : all?.[key];
   return Array.isArray(found) && found.length === 2 ? (found as [number, number]) : undefined;
+}
+
+/** The accuracy in the words of `aiot model evaluate`; null where no class is named. */
+export function accuracyText(of: Figures): string | null {
+  const share = figureOf(of, 'accuracy');
+  if (share === undefined) return null;
+  const groups = typeof of.groups === 'number' ? of.groups : null;
+  const interval = intervalOf(of, 'accuracy') ?? null;
+  return shareText({ share, cases: of.windows, unit: 'window', groups, interval });
 }
 
 /** `97.3 %`, or four digits of what is no share. */

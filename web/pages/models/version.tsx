@@ -1,3 +1,4 @@
+import { foldsText } from '../../../src/lib/core/figures.js';
 import type { LiveFigures, ModelVersion, Rollout } from '../../../src/lib/registry/index.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
@@ -8,7 +9,7 @@ import { Command } from '../../parts/command.js';
 import { Facts, Failure, Loading, Page, Section, Tile } from '../../parts/page.js';
 import { Scroll } from '../../parts/scroll.js';
 import { Confusion, PerClass } from './confusion.js';
-import { figureOf, figures, intervalOf, written } from './figures.js';
+import { accuracyText, figureOf, figures, intervalOf, written } from './figures.js';
 import { Lineage } from './lineage.js';
 import { Stages } from './stage.js';
 
@@ -78,7 +79,8 @@ function Evaluation({ card }: { card: ModelVersion }) {
       </Section>
     );
   }
-  const { float, int8, voted } = metrics;
+  const { float, int8, voted, folds } = metrics;
+  const accuracy = accuracyText(int8);
   const rows = figures.filter(({ key }) =>
     [float, int8, voted].some((of) => figureOf(of, key) !== undefined),
   );
@@ -122,7 +124,7 @@ function Evaluation({ card }: { card: ModelVersion }) {
                       {interval ? (
                         <Interval interval={interval} share={share === true} />
                       ) : (
-                        <span class="soft">not taken</span>
+                        <span class="soft">not estimated</span>
                       )}
                     </td>
                     <td class="number">{written(figureOf(float, key), share)}</td>
@@ -140,6 +142,23 @@ function Evaluation({ card }: { card: ModelVersion }) {
             </tbody>
           </table>
         </Scroll>
+        {accuracy && (
+          <p>
+            Accuracy: <strong>{accuracy}</strong>. Recordings, not windows, decide how wide the interval is:
+            the windows of one recording are alike.
+          </p>
+        )}
+        <p>
+          {folds ? (
+            <>
+              By folds over all recordings: <strong>{foldsText(folds, 'window')}</strong>.
+            </>
+          ) : (
+            <span class="soft">
+              Not measured by folds before it was bundled; <code>aiot model train --folds 5</code> does.
+            </span>
+          )}
+        </p>
         <OtherGates card={card} shown={rows.map(({ key }) => key)} />
       </Section>
       {int8.confusion && int8.confusion.length > 0 && (

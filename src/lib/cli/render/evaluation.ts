@@ -1,4 +1,4 @@
-import { percent, size, thousands } from '../../core/index.js';
+import { foldsText, percent, plural, shareText, size } from '../../core/index.js';
 import type { EvaluateResult } from '../../model/index.js';
 import { classTable } from './class-table.js';
 import { gateFacts } from './gates.js';
@@ -8,7 +8,7 @@ import { facts, table } from './text.js';
 /** Figures, classes, confusion, worst windows and gates of a project's evaluation. */
 export function evaluationText(result: EvaluateResult): string {
   const parts = [`${bold(result.model)}\n${scoreTable(result)}`];
-  if (result.perClass.length > 0) parts.push(classTable(result, 'examples'));
+  if (result.perClass.length > 0) parts.push(classTable(result, `${result.unit}s`));
   parts.push(facts([...certainty(result), ...gateFacts(result.gates)]));
   if (result.worst.length > 0) parts.push(worstTable(result));
   if (result.warnings.length > 0)
@@ -16,7 +16,7 @@ export function evaluationText(result: EvaluateResult): string {
   return parts.join('\n\n');
 }
 
-function scoreTable({ n, float, int8, litert, voted, precision, output }: EvaluateResult): string {
+function scoreTable({ n, unit, float, int8, litert, voted, precision, output }: EvaluateResult): string {
   const isValue = output === 'value';
   const columns = isValue
     ? (['mae', 'rmse', 'r2'] as const)
@@ -47,29 +47,31 @@ function scoreTable({ n, float, int8, litert, voted, precision, output }: Evalua
     row(`${precision} (LiteRT)`, litert),
     ...(voted ? [row(`${precision}, voted`, voted)] : []),
   ];
-  return table([`${thousands(n)} held-out examples`, ...told.map((column) => titles[column])], rows);
+  return table([plural(n, `held-out ${unit}`), ...told.map((column) => titles[column])], rows);
 }
 
 function certainty(result: EvaluateResult): [string, string][] {
-  const { interval, intervals, output, agreement, arenaBytes, bytes } = result;
+  const { n, unit, groups, accuracy, interval, intervals, folds, agreement, arenaBytes, bytes } = result;
   const lines: [string, string][] = [];
   const between = (of: [number, number], show: (value: number) => string) =>
     `${show(of[0])} to ${show(of[1])}`;
-  if (interval && output === 'value')
+  if (accuracy !== null)
+    lines.push(['Accuracy', shareText({ share: accuracy, cases: n, unit, groups, interval })]);
+  else if (interval)
     lines.push([
       '95 % interval',
       `${between(interval, (value) => value.toPrecision(4))} (mean absolute error)`,
     ]);
-  else if (interval)
-    lines.push(['95 % interval', `${between(interval, (value) => percent(value))} (accuracy, by example)`]);
   const { macroF1 } = intervals;
-  // Where nothing is voted on, rows belong to no recording.
-  if (macroF1 && result.voted)
-    lines.push(['By recording', `macro-F1 ${between(macroF1, (value) => value.toFixed(3))} (drawn again)`]);
+  if (macroF1) lines.push(['Macro-F1', `95 %: ${between(macroF1, (value) => value.toFixed(3))}`]);
+  lines.push([
+    'By folds',
+    folds ? foldsText(folds, unit) : 'not measured for these settings; aiot model train --folds 5',
+  ]);
   if (agreement !== null)
     lines.push([
       'Agreement',
-      `${percent(agreement)} of examples: device interpreter and LiteRT name the same class`,
+      `${percent(agreement)} of ${unit}s: device interpreter and LiteRT name the same class`,
     ]);
   lines.push(['Size', size(bytes)]);
   if (arenaBytes !== null) lines.push(['Arena', size(arenaBytes)]);

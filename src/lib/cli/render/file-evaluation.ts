@@ -1,4 +1,4 @@
-import { percent, size, thousands } from '../../core/index.js';
+import { shareText, size, thousands } from '../../core/index.js';
 import type { FileEvaluation } from '../../model/index.js';
 import { classTable } from './class-table.js';
 import { gateFacts } from './gates.js';
@@ -34,13 +34,13 @@ const kinds = {
 } as const;
 
 function figureLines(result: FileEvaluation): [string, string][] {
-  const { accuracy, macroF1, auc, interval, intervals, calibrationError, mae, rmse, r2 } = result;
+  const { n, groups, accuracy, macroF1, auc, interval, intervals, calibrationError, mae, rmse, r2 } = result;
   const between = (of: [number, number] | null, show: (value: number) => string) =>
     of === null ? '' : `, 95 % interval ${show(of[0])} to ${show(of[1])}`;
-  const share = (value: number) => percent(value);
   const score = (value: number) => value.toFixed(4);
   const lines: [string, string][] = [];
-  if (accuracy !== null) lines.push(['Accuracy', percent(accuracy, 2) + between(interval, share)]);
+  if (accuracy !== null)
+    lines.push(['Accuracy', shareText({ share: accuracy, cases: n, unit: 'row', groups, interval })]);
   if (macroF1 !== null) lines.push(['Macro-F1', score(macroF1) + between(intervals.macroF1, score)]);
   if (auc !== null) lines.push(['AUC', score(auc) + between(intervals.auc, score)]);
   if (calibrationError !== null)

@@ -1,5 +1,5 @@
 import { relative } from 'node:path';
-import { percent, plural, size } from '../../core/index.js';
+import { foldsText, percent, plural, shareText, size } from '../../core/index.js';
 import type { EpochFigures, FoldsFile, SearchFile, TrainResult } from '../../model/index.js';
 import { green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';
@@ -19,7 +19,7 @@ export function epochText(
 /** What was trained, on what, and how well; leaks first. */
 export function trainingText(result: TrainResult): string {
   const { metrics, windows, split, backend } = result;
-  const examples = split === 'row' || split === 'group' ? 'Rows' : 'Windows';
+  const examples = unitOf(split) === 'row' ? 'Rows' : 'Windows';
   const leaks = result.leaks.map((text) => `${red('✗')} Leaking split, figures flatter: ${text}\n`).join('');
   const pairs: [string, string][] = [
     ['Model', `${result.model}, ${size(result.bytes)} float, answers with ${answerText(result)}`],
@@ -32,7 +32,7 @@ export function trainingText(result: TrainResult): string {
     ...figurePairs(result),
     ['File', relative('.', result.file) || result.file],
   ];
-  const folds = result.folds ? `\n\n${foldsText(result.folds)}` : '';
+  const folds = result.folds ? `\n\n${foldsTable(result.folds, unitOf(split))}` : '';
   const notes = result.notes.map((note) => `\n${yellow('!')} ${note}`).join('');
   return `${leaks}${facts(pairs)}${notes}${folds}`;
 }
@@ -50,10 +50,17 @@ function inputPairs({ inputs }: TrainResult): [string, string][] {
   return [['Inputs', inputs.length > 8 ? `${inputs.length}: ${shown}, …` : shown]];
 }
 
-function figurePairs({ metrics, threshold, output }: TrainResult): [string, string][] {
-  const { accuracy, valAccuracy, loss, valLoss, valRmse } = metrics;
+function figurePairs({ metrics, threshold, output, windows, split }: TrainResult): [string, string][] {
+  const { accuracy, valAccuracy, valInterval, valGroups, loss, valLoss, valRmse } = metrics;
   if (accuracy !== null && valAccuracy !== null) {
-    return [['Accuracy', `${percent(accuracy)} training, ${percent(valAccuracy)} validation`]];
+    const validation = {
+      ...{ share: valAccuracy, cases: windows.validation, unit: unitOf(split) },
+      ...{ groups: valGroups, interval: valInterval },
+    };
+    return [
+      ['Training', percent(accuracy)],
+      ['Validation', shareText(validation)],
+    ];
   }
   const pairs: [string, string][] = [
     ['Loss', `${loss.toPrecision(3)} training, ${valLoss.toPrecision(3)} validation`],
@@ -64,7 +71,14 @@ function figurePairs({ metrics, threshold, output }: TrainResult): [string, stri
   return pairs;
 }
 
-function foldsText({ folds, mean, pooled, by, method }: FoldsFile): string {
+function unitOf(split: string): 'window' | 'row' {
+  return split === 'row' || split === 'group' ? 'row' : 'window';
+}
+
+function foldsTable(
+  { folds, mean, pooled, by, method, together }: FoldsFile,
+  unit: 'window' | 'row',
+): string {
   const shown = folds.length <= 12 ? folds : [];
   const figures = (['accuracy', 'macroF1', 'rmse'] as const).filter((name) => pooled[name] !== null);
   // Rows without groups have no names to tell.
@@ -86,7 +100,7 @@ function foldsText({ folds, mean, pooled, by, method }: FoldsFile): string {
       [`${name}, pooled`, `${score(all.value)}${range(all.interval)}`],
     ];
   });
-  return `${each}${plural(folds.length, 'fold')} by ${by}, float\n${facts(lines)}\n${facts([['Intervals', method]])}`;
+  return `${each}${facts([['All folds', foldsText(together, unit)], ...lines, ['Intervals', method]])}`;
 }
 
 /** Candidates of a search: the Pareto front of score against arena and latency, and what is proposed. */

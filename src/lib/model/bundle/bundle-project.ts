@@ -72,7 +72,7 @@ interface Named {
 }
 
 function infoOf({ training, int8 }: Built, evaluation: EvaluationFile, named: Named): BundleInfo {
-  const { float, int8: quantized, voted, vote, interval, intervals } = evaluation;
+  const { float, int8: quantized, voted, vote, interval, intervals, groups, folds } = evaluation;
   // Counted anew from the figures, which are checked: what the file says of its gates is not looked at.
   const gates = gatesFrom(evaluation.gates, gateFigures(evaluation));
   return {
@@ -86,7 +86,7 @@ function infoOf({ training, int8 }: Built, evaluation: EvaluationFile, named: Na
     arenaBytes: runnable(evaluation),
     input: endOf(int8.graph, 'inputs'),
     output: endOf(int8.graph, 'outputs'),
-    metrics: { float, int8: { ...quantized, interval, intervals }, voted },
+    metrics: { float, int8: { ...quantized, groups, interval, intervals }, voted, ...(folds && { folds }) },
     gates,
     evaluation: named.evaluationDigest,
     lineage: training.lineage,

@@ -49,6 +49,7 @@ export function modelPartOf({ info, lineage }: Bundle | NetworkBundle): ModelPar
       float: brief(metrics.float),
       int8: brief(metrics.int8),
       voted: metrics.voted && brief(metrics.voted),
+      ...(metrics.folds && { folds: { ...metrics.folds } }),
     },
     gates: gates.map((gate) => ({ ...gate })),
     evaluation,

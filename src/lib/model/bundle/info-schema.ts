@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { digestPattern, featureSetNames } from '../../core/index.js';
 import { networkModes } from '../../formats/index.js';
-import { figuresSchema, gateSchema } from '../../registry/index.js';
+import { figuresSchema, foldsFiguresSchema, gateSchema } from '../../registry/index.js';
 import type { BundleInfo, GoldenVector, NetworkInfo } from './types.js';
 
 const numbers = z.array(z.number());
@@ -43,7 +43,12 @@ export const bundleInfoSchema = z.object({
   arenaBytes: z.int(),
   input: end,
   output: end,
-  metrics: z.object({ float: figuresSchema, int8: figuresSchema, voted: figuresSchema.nullable() }),
+  metrics: z.object({
+    float: figuresSchema,
+    int8: figuresSchema,
+    voted: figuresSchema.nullable(),
+    folds: foldsFiguresSchema.optional(),
+  }),
   gates: z.array(gateSchema),
   evaluation: z.string().regex(digestPattern),
   lineage: z.object({

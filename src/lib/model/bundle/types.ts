@@ -1,4 +1,5 @@
 import type { NetworkMode } from '../../formats/index.js';
+import type { FoldsFigures } from '../../registry/index.js';
 import type { SignalSpec, Standardization } from '../../signal/index.js';
 import type { Provenance } from './provenance-schema.js';
 
@@ -97,7 +98,7 @@ export interface BundleInfo {
   input: End;
   output: End;
   /** `int8` is the quantized network, whatever its mode; `voted` is null where nothing is voted on. */
-  metrics: { float: Figures; int8: Figures; voted: Figures | null };
+  metrics: { float: Figures; int8: Figures; voted: Figures | null; folds?: FoldsFigures | undefined };
   /** The limits of aiot.yaml that it was let through. */
   gates: GateFigures[];
   /** Digest of the evaluation that the figures are from. */

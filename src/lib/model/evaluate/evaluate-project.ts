@@ -2,7 +2,7 @@ import { type Project, writeJsonAtomic } from '../../core/index.js';
 import { type Built, readBuilt } from '../built.js';
 import { voteAll } from '../bundle/vote.js';
 import type { DataSource } from '../dataset.js';
-import { buildFiles } from '../files.js';
+import { buildFiles, readFolds } from '../files.js';
 import { arenaOf } from '../inspect/arena-of.js';
 import { multiplyAdds } from '../inspect/costs.js';
 import { precisionOf } from '../inspect/precision.js';
@@ -42,6 +42,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
   const { training, int8, dataset } = built;
   const test = built.part('test');
   if (test.count === 0) throw unfit('the test part is empty: its recordings are shorter than one window');
+  const folds = await readFolds(project, training);
   const runs = refusalOfMicro(int8.graph) === null;
   const runtime = options.runtime ?? (runs ? 'device' : 'litert');
   const outputs = await runBuilt(built, test, runs || runtime === 'device', signal);
@@ -65,6 +66,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
     digest: int8.digest,
     datasetDigest: dataset.digest,
     precision: precisionOf(int8.graph),
+    unit: training.source.kind === 'table' ? 'row' : 'window',
     output: training.network.output.kind,
     runtime,
     ...figures,
@@ -74,6 +76,7 @@ export async function evaluateProject(options: EvaluateOptions): Promise<Evaluat
       predicted && isVoted(outputs)
         ? votedFigures(outputs, device!.predicted ?? predicted, vote, figures.classes.length)
         : null,
+    folds: folds && { ...folds.together, voted: folds.vote === vote ? folds.together.voted : null },
     agreement: agreementOf(device!.predicted, litert!.predicted),
     worst: worstWindows(worst, outputs.groups, built),
     gates,

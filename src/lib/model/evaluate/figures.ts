@@ -1,7 +1,8 @@
 import { macroAuc } from './auc.js';
 import { type CalibrationBin, calibrationOf, shareOf } from './calibration.js';
 import { bootstrapInterval } from './intervals.js';
-import { type ClassFigures, classFigures, confusionOf, macroF1Of, wilsonInterval } from './metrics.js';
+import { type ClassFigures, classFigures, confusionOf, macroF1Of } from './metrics.js';
+import { proportionOf } from './proportion.js';
 
 export type Interval = [low: number, high: number];
 
@@ -12,10 +13,12 @@ export interface Figures {
   macroF1: number;
   /** Each class against the rest, averaged; null where only one class has rows. */
   auc: number | null;
-  /** 95 %: of the accuracy, as if rows were independent (Wilson). */
+  /** Groups that the rows belong to, such as recordings; null where each row stands for itself. */
+  groups: number | null;
+  /** 95 %, of the accuracy; see `proportionOf`. */
   interval: Interval;
-  /** 95 %, by drawing whole groups again, within their classes; null with fewer than two groups. */
-  intervals: { accuracy: Interval | null; macroF1: Interval | null; auc: Interval | null };
+  /** 95 %, by drawing whole groups again, within their classes; null with fewer than two groups, or without any error. */
+  intervals: { macroF1: Interval | null; auc: Interval | null };
   /** Expected calibration error of the class named, 0..1. */
   calibrationError: number | null;
   calibration: CalibrationBin[];
@@ -46,8 +49,7 @@ export function figuresOf(judged: Judged): Figures {
   const count = classes.length;
   const confusion = confusionOf(truth, predicted, count);
   const right = (row: number) => truth[row] === predicted[row];
-  const hits = confusion.reduce((sum, row, c) => sum + row[c]!, 0);
-  const accuracy = n === 0 ? 0 : hits / n;
+  const accuracy = proportionOf(n, right, groups);
   const auc = macroAuc(truth, scores, count);
   const share = shareOf(scores, count);
   const calibration = calibrationOf(n, (row) => share(row, predicted[row]!), right);
@@ -60,12 +62,12 @@ export function figuresOf(judged: Judged): Figures {
       : null;
   return {
     n,
-    accuracy,
+    groups: accuracy.groups,
+    accuracy: accuracy.share,
     macroF1: macroF1Of(confusion),
     auc: auc(),
-    interval: wilsonInterval(accuracy, n),
+    interval: accuracy.interval,
     intervals: {
-      accuracy: interval((weights) => weightedAccuracy(weights, right)),
       macroF1: interval((weights) => macroF1Of(confusionOf(truth, predicted, count, weights))),
       auc: interval(auc),
     },
@@ -74,13 +76,4 @@ export function figuresOf(judged: Judged): Figures {
     perClass: classFigures(confusion, [...classes]),
     confusion,
   };
-}
-
-function weightedAccuracy(weights: Float64Array, right: (row: number) => boolean): number | null {
-  let [all, hits] = [0, 0];
-  for (let row = 0; row < weights.length; row++) {
-    all += weights[row]!;
-    if (right(row)) hits += weights[row]!;
-  }
-  return all === 0 ? null : hits / all;
 }

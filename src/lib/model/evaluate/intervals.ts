@@ -10,7 +10,8 @@ const mostWork = 5e7;
  * @param strata class of each row: groups are then drawn within the class of their first row, so that none is missing from a
  *   draw (a class with one group varies by nothing, and says nothing of how certain it is)
  * @param statistic of rows that count as often as their weight says; null draws are left out
- * @returns null where there is nothing to draw from (fewer than two groups)
+ * @returns null where there is nothing to draw from (fewer than two groups), and where every draw gives the same: without any
+ *   error among the rows, drawing them again cannot say how likely one is
  */
 export function bootstrapInterval(
   rows: number,
@@ -37,6 +38,7 @@ export function bootstrapInterval(
   }
   if (found.length < draws / 2) return null;
   found.sort((a, b) => a - b);
+  if (found[0] === found.at(-1)) return null;
   return [quantile(found, 0.025), quantile(found, 0.975)];
 }
 

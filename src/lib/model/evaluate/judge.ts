@@ -84,7 +84,7 @@ function judgeReconstruction({ outputs, inputs, width, truth, threshold, ...rest
       : reconstructionErrors(inputs, outputs as Float32Array, width);
   if (threshold === null) {
     const auc = aucOf(errors, (row) => truth[row] === 1);
-    return { ...nothing, n: truth.length, auc, classes: [...rest.classes] };
+    return { ...nothing, n: truth.length, groups: groupCount(rest.groups), auc, classes: [...rest.classes] };
   }
   const predicted = classesOf(errors, (error) => error > threshold);
   // An error is no probability: only its order and its side of the threshold say something.
@@ -113,6 +113,7 @@ function judgeValues({ outputs, width, values = [], groups, resample = true }: A
     ...nothing,
     ...valueFigures(values, outputs),
     n: rows,
+    groups: groupCount(groups),
     interval: resample ? bootstrapInterval(rows, groups ?? undefined, mae) : null,
     worst: largest(outputs.length, (i) => Math.abs(errorOf(i))).map((i) => ({
       row: Math.floor(i / width) + 1,
@@ -121,6 +122,13 @@ function judgeValues({ outputs, width, values = [], groups, resample = true }: A
       score: errorOf(i),
     })),
   };
+}
+
+/** null where each row stands for itself. */
+function groupCount(groups: readonly string[] | null | undefined): number | null {
+  if (!groups) return null;
+  const count = new Set(groups).size;
+  return count === groups.length ? null : count;
 }
 
 /** Mean squared difference of each row's outputs from its inputs. */
@@ -143,11 +151,12 @@ export function unjudged(rows: number): Verdict {
 
 const nothing: Verdict = {
   n: 0,
+  groups: null,
   accuracy: null,
   macroF1: null,
   auc: null,
   interval: null,
-  intervals: { accuracy: null, macroF1: null, auc: null },
+  intervals: { macroF1: null, auc: null },
   calibrationError: null,
   calibration: [],
   perClass: [],

@@ -4,6 +4,7 @@ export { aucOf, macroAuc } from './auc.js';
 export { calibrationOf, sharesOf } from './calibration.js';
 export { bootstrapInterval, quantile } from './intervals.js';
 export { type PairedDifference, pairedDifference } from './paired.js';
+export { type Proportion, proportionOf } from './proportion.js';
 export { type ValueFigures, valueFigures } from './values.js';
 
 export interface ClassFigures {
@@ -71,17 +72,4 @@ export function metricsOf(truth: ArrayLike<number>, predicted: ArrayLike<number>
     macroF1: macroF1Of(confusion),
     confusion,
   };
-}
-
-/**
- * 95 % interval of a share (Wilson, "Probable inference", JASA 22, 1927): right also near 0 and 1 and for few cases.
- * Windows of one recording are alike, so the truth is wider: it tells the least uncertainty there is.
- */
-export function wilsonInterval(share: number, cases: number): [number, number] {
-  if (cases === 0) return [0, 1];
-  const z = 1.959964;
-  const centre = (share + (z * z) / (2 * cases)) / (1 + (z * z) / cases);
-  const half =
-    (z * Math.sqrt((share * (1 - share)) / cases + (z * z) / (4 * cases * cases))) / (1 + (z * z) / cases);
-  return [Math.max(0, centre - half), Math.min(1, centre + half)];
 }

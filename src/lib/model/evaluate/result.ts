@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { foldsFiguresSchema } from '../../registry/index.js';
 import {
   gateSchema,
   networkFiguresSchema,
@@ -35,6 +36,8 @@ export const evaluateResultSchema = z.object({
   digest: z.string(),
   datasetDigest: z.string(),
   precision: z.string(),
+  /** What is counted: windows of recordings, or rows of a table. */
+  unit: z.enum(['window', 'row']),
   output: outputKindSchema,
   /** The figures below are the quantized network's on this runtime. */
   runtime: z.enum(['litert', 'device']),
@@ -45,6 +48,8 @@ export const evaluateResultSchema = z.object({
   litert: networkFiguresSchema,
   /** The quantized network's after the vote; null where nothing is voted on. */
   voted: networkFiguresSchema.nullable(),
+  /** By folds over all recordings, float; null where `model train --folds` has not measured this data with these settings. */
+  folds: foldsFiguresSchema.nullable(),
   /** Share of windows in which both runtimes name the same class; null where none is named. */
   agreement: z.number().nullable(),
   worst: z.array(worstWindowSchema),

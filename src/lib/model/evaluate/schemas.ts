@@ -5,7 +5,6 @@ import { gateNames } from './gates.js';
 export const intervalSchema = z.tuple([z.number(), z.number()]);
 
 export const intervalsSchema = z.object({
-  accuracy: intervalSchema.nullable(),
   macroF1: intervalSchema.nullable(),
   auc: intervalSchema.nullable(),
 });
@@ -45,13 +44,15 @@ const figure = z.number().nullable();
 /** What a table and a project's held-out part are both told of: what its kind of output does not have is null. */
 export const verdictShape = {
   n: z.int(),
+  /** Recordings (or groups of a table's rows) that the examples are from; null where each stands for itself. */
+  groups: z.int().nullable(),
   accuracy: figure,
   macroF1: figure,
   /** One class against the rest, averaged; of one probability its own. */
   auc: figure,
-  /** 95 %: of the accuracy as if rows were independent (Wilson), or of a value's mean absolute error. */
+  /** 95 %: of the accuracy, with recordings as what was sampled; or of a value's mean absolute error. */
   interval: intervalSchema.nullable(),
-  /** 95 %, by drawing whole groups of rows (recordings) again. */
+  /** 95 %, by drawing whole groups of rows (recordings) again; null where no draw differs, such as without any error. */
   intervals: intervalsSchema,
   calibrationError: figure,
   calibration: z.array(calibrationSchema),

@@ -1,4 +1,4 @@
-import { percent, size, thousands } from '../../core/index.js';
+import { foldsText, percent, shareText, size, thousands } from '../../core/index.js';
 import { confusionTable, type Html, html, htmlTable, tileRow } from '../../formats/index.js';
 import type { EvaluationFile } from '../evaluate/types.js';
 import { calibrationChart } from './calibration-chart.js';
@@ -48,6 +48,7 @@ export function confusions({ evaluation, live, training }: ReportData): Html | n
   const unit = source.kind === 'table' ? 'rows' : 'windows';
   const { float, int8, voted, vote, precision } = evaluation;
   const tables: Html[] = [];
+  const sure = html`<p class="lead">${certainty(evaluation)}</p>`;
   const add = (title: string, where: string, counts: number[][] | undefined) => {
     if (counts === undefined) return;
     const count = counts.flat().reduce((a, b) => a + b, 0);
@@ -59,7 +60,7 @@ export function confusions({ evaluation, live, training }: ReportData): Html | n
   if (live) add('Live on devices', '', live.confusion);
   if (tables.length === 0) return null;
   const on = source.kind === 'table' ? 'rows' : 'recordings';
-  return html`<h2>Confusion, on ${on} never trained on</h2><div class="pair">${tables}</div>`;
+  return html`<h2>Confusion, on ${on} never trained on</h2>${sure}<div class="pair">${tables}</div>`;
 }
 
 export function perClass({ evaluation }: ReportData): Html | null {
@@ -68,7 +69,7 @@ export function perClass({ evaluation }: ReportData): Html | null {
   if (mae !== null) return valueTable(evaluation);
   if (classes.length === 0) return null;
   return html`<h2>By class, ${precision}</h2>${classTable(classes, 'Windows')}
-<p class="lead" style="margin-top:12px">${certainty(evaluation)}</p>`;
+`;
 }
 
 /** @param unit what was counted: windows or rows */
@@ -104,25 +105,22 @@ function valueTable({
 <p class="lead" style="margin-top:12px">${range}</p>`;
 }
 
-/** How sure the figures are, in sentences. */
-export function certainty({
-  accuracy,
-  interval,
-  intervals,
-  agreement,
-}: Pick<EvaluationFile, 'accuracy' | 'interval' | 'intervals' | 'agreement'>): string {
-  const between = ([low, high]: [number, number]) => `${percent(low)} to ${percent(high)}`;
+type Certain = Pick<
+  EvaluationFile,
+  'n' | 'unit' | 'groups' | 'accuracy' | 'interval' | 'intervals' | 'agreement' | 'folds'
+>;
+
+/** How certain the figures are, in sentences. */
+export function certainty(of: Certain): string {
+  const { n, unit, groups, accuracy, interval, intervals, agreement, folds } = of;
   const parts: string[] = [];
-  if (accuracy !== null && interval)
-    parts.push(
-      `Accuracy ${percent(accuracy)}, 95 % interval ${between(interval)} (Wilson, as if windows were independent).`,
-    );
-  if (intervals.accuracy && intervals.macroF1)
-    parts.push(
-      `Drawing whole recordings again: accuracy ${between(intervals.accuracy)}, macro-F1 ${score(intervals.macroF1[0])} to ${score(intervals.macroF1[1])}.`,
-    );
+  if (accuracy !== null)
+    parts.push(`Accuracy: ${shareText({ share: accuracy, cases: n, unit, groups, interval })}.`);
+  if (intervals.macroF1)
+    parts.push(`Macro-F1, 95 %: ${score(intervals.macroF1[0])} to ${score(intervals.macroF1[1])}.`);
+  if (folds) parts.push(`By folds: ${foldsText(folds, unit)}.`);
   if (agreement !== null)
-    parts.push(`The device interpreter and LiteRT name the same class in ${percent(agreement)} of windows.`);
+    parts.push(`The device interpreter and LiteRT name the same class in ${percent(agreement)} of ${unit}s.`);
   return parts.join(' ');
 }
 

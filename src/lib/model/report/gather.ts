@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { unless } from '../../core/index.js';
 import type { EvaluationFile } from '../evaluate/types.js';
 import { type Explanation, readExplanation } from '../explain/saved.js';
-import { buildFiles, readEvaluation, readQuantization, readTraining } from '../files.js';
+import { buildFiles, readEvaluation, readFolds, readQuantization, readTraining } from '../files.js';
 import type { TrainingFile } from '../train/types.js';
 import type { ReportOptions } from './types.js';
 
@@ -23,6 +23,7 @@ export async function gatherReport({ project, file: _, ...told }: ReportOptions)
   const fresh = quantization?.floatDigest === training.digest ? quantization : null;
   const evaluation = fresh ? await unless('AIOT_MODEL_NOT_BUILT', readEvaluation(project)) : undefined;
   const explanation = await readExplanation(project);
+  const folds = told.folds ?? (await readFolds(project, training));
   return {
     training,
     evaluation: evaluation && evaluation.digest === fresh?.digest ? evaluation : null,
@@ -32,5 +33,6 @@ export async function gatherReport({ project, file: _, ...told }: ReportOptions)
       int8: fresh ? (await stat(join(files.folder, fresh.file))).size : null,
     },
     ...told,
+    folds,
   };
 }

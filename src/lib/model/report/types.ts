@@ -20,6 +20,6 @@ export interface ReportOptions {
   findings?: Finding[];
   /** What has just been trained with; nobody keeps it later. */
   settings?: ProjectConfig['model']['train'];
-  /** What was measured before this training. */
+  /** Measured before this training; otherwise those of build/folds.json, where they are of this data and these settings. */
   folds?: FoldsFile | null;
 }

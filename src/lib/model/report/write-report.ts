@@ -40,7 +40,7 @@ function projectPage(data: ReportData): string {
       tiles(data),
       gates(evaluation?.gates ?? []),
       curves(data),
-      foldSection(folds),
+      foldSection(folds, table ? 'row' : 'window'),
       confusions(data),
       perClass(data),
       calibration(data),

@@ -30,8 +30,13 @@ export function lineageOf(project: Project, { dataset, rows }: Material, split: 
       samples: rows ? rows.table.rows : sampleCount(dataset.recordings),
     },
     split,
-    configDigest: digestOf(canonicalJson(trainingConfig(project.config))),
+    configDigest: configDigestOf(project),
     aiot: aiotVersion(),
     created: Date.now(),
   };
+}
+
+/** Digest of the settings that decide what a model becomes. */
+export function configDigestOf({ config }: Project): string {
+  return digestOf(canonicalJson(trainingConfig(config)));
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Proportion } from '../evaluate/proportion.js';
 import { type FoldsFile, foldsFileSchema } from './folds/types.js';
 import type { TrainingFile } from './types.js';
 
@@ -17,6 +18,9 @@ export const trainResultSchema = z.object({
     accuracy: z.number().nullable(),
     valLoss: z.number(),
     valAccuracy: z.number().nullable(),
+    /** 95 %, of the validation accuracy; and the recordings (or groups of rows) behind it, null where each row stands for itself. */
+    valInterval: z.tuple([z.number(), z.number()]).nullable(),
+    valGroups: z.int().nullable(),
     /** Root of the mean squared error on the validation part, in the unit of the values. */
     valRmse: z.number().nullable(),
   }),
@@ -41,12 +45,16 @@ export const trainResultSchema = z.object({
 });
 export type TrainResult = z.output<typeof trainResultSchema>;
 
-/** @param valRmse null where no values are answered */
+/**
+ * @param valRmse null where no values are answered
+ * @param validation how certain the validation accuracy is; null where no class is named
+ */
 export function resultOf(
   file: string,
   training: TrainingFile,
   bytes: number,
   valRmse: number | null,
+  validation: Proportion | null,
   folds: FoldsFile | null,
 ): TrainResult {
   const { bestEpoch, history } = training;
@@ -56,7 +64,11 @@ export function resultOf(
     output: training.network.output.kind,
     classes: training.classes,
     inputs: training.source.kind === 'table' ? training.source.columns : null,
-    metrics: { bestEpoch, loss, accuracy, valLoss, valAccuracy, valRmse },
+    metrics: {
+      ...{ bestEpoch, loss, accuracy, valLoss, valAccuracy, valRmse },
+      valInterval: validation?.interval ?? null,
+      valGroups: validation?.groups ?? null,
+    },
     epochs: history.length,
     seconds: training.seconds,
     backend: training.backend,

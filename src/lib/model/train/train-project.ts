@@ -10,6 +10,7 @@ import {
 } from '../../core/index.js';
 import { writeTflite } from '../../formats/index.js';
 import type { DataSource } from '../dataset.js';
+import { proportionOf } from '../evaluate/proportion.js';
 import { metadataOf } from '../file-metadata.js';
 import { buildFiles, modelName } from '../files.js';
 import { type Material, openMaterial } from '../material.js';
@@ -19,9 +20,9 @@ import type { Backend } from './engine/types.js';
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './fit/checkpoint.js';
 import { foldsOf } from './folds/folds.js';
 import type { FoldsAsked } from './folds/types.js';
-import type { learn } from './learn.js';
+import type { Learned, learn } from './learn.js';
 import { lineageOf, sourceOf } from './lineage.js';
-import { type Division, lessonsOf } from './parts.js';
+import { type Division, lessonsOf, piecesOfPart } from './parts.js';
 import { planTraining } from './plan.js';
 import { resultOf, type TrainResult } from './result.js';
 import { trainerOf } from './trainer.js';
@@ -85,6 +86,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     onStep: options.onStep,
     signal,
   });
+  const validation = learned.interrupted ? null : validationOf(material, division, learned);
   learned.dispose();
   const { standardization } = learned;
   const told = {
@@ -119,7 +121,20 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
   await writeFileAtomic(buildFiles(project).float, bytes);
   await writeJsonAtomic(buildFiles(project).training, training);
   if (learned.interrupted) throw stopped(training);
-  return resultOf(buildFiles(project).float, training, bytes.length, learned.valRmse, folds);
+  return resultOf(buildFiles(project).float, training, bytes.length, learned.valRmse, validation, folds);
+}
+
+/** The accuracy on the part that chose the epoch, as `proportionOf` has it. */
+function validationOf(material: Material, division: Division, { history, bestEpoch, answers }: Learned) {
+  if ((history[bestEpoch - 1]?.valAccuracy ?? null) === null) return null;
+  const right: boolean[] = [];
+  const groups: string[] = [];
+  for (const piece of piecesOfPart(material, division, 'validation').pieces()) {
+    const { classes } = answers(piece);
+    for (const [row, truth] of piece.classes.entries()) right.push(classes[row] === truth);
+    groups.push(...piece.recordings);
+  }
+  return proportionOf(right.length, (row) => right[row]!, groups);
 }
 
 /** All that decides how a training goes on; how many epochs it has may change. */

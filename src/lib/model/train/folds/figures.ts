@@ -1,4 +1,10 @@
-import { bootstrapInterval, confusionOf, macroF1Of, metricsOf } from '../../evaluate/metrics.js';
+import {
+  bootstrapInterval,
+  confusionOf,
+  macroF1Of,
+  metricsOf,
+  proportionOf,
+} from '../../evaluate/metrics.js';
 import { valueFigures } from '../../evaluate/values.js';
 import type { Answers } from '../answers.js';
 import type { Examples } from '../types.js';
@@ -26,7 +32,7 @@ interface Pooled {
   interval: [number, number] | null;
 }
 
-/** The same over all tested examples together, with intervals that come of drawing their groups again. */
+/** The same over all tested examples together. The accuracy's interval is `proportionOf`'s; the others come from drawing groups again. */
 export function pooledFigures(
   truth: Pick<Examples, 'classes' | 'values' | 'recordings'>,
   answers: Answers,
@@ -38,11 +44,17 @@ export function pooledFigures(
     value === null ? null : { value, interval: bootstrapInterval(groups.length, groups, statistic) };
   const confusion = (weights: Float64Array) => confusionOf(truth.classes, answers.classes, classes, weights);
   return {
-    accuracy: of(accuracy, (weights) => {
-      const counts = confusion(weights);
-      const all = counts.flat().reduce((a, b) => a + b, 0);
-      return all === 0 ? null : counts.reduce((sum, row, c) => sum + row[c]!, 0) / all;
-    }),
+    accuracy:
+      accuracy === null
+        ? null
+        : {
+            value: accuracy,
+            interval: proportionOf(
+              groups.length,
+              (row) => truth.classes[row] === answers.classes[row],
+              groups,
+            ).interval,
+          },
     macroF1: of(macroF1, (weights) => macroF1Of(confusion(weights))),
     rmse: of(rmse, (weights) => valueFigures(truth.values!, answers.values, weights).rmse),
   };

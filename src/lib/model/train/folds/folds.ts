@@ -1,9 +1,11 @@
 import { writeJsonAtomic } from '../../../core/index.js';
-import { confusionOf } from '../../evaluate/metrics.js';
+import { voteAll } from '../../bundle/vote.js';
+import { confusionOf, metricsOf } from '../../evaluate/metrics.js';
 import { buildFiles, modelName } from '../../files.js';
 import type { Material } from '../../material.js';
 import type { Answers } from '../answers.js';
 import { pick } from '../examples.js';
+import { configDigestOf } from '../lineage.js';
 import type { Division } from '../parts.js';
 import { examplesOfRecordings, truthOf, withStride } from '../parts.js';
 import type { Plan } from '../plan.js';
@@ -127,6 +129,10 @@ function reportOf(
   by: string,
 ): FoldsFile {
   const { names } = plan.classes;
+  const { vote } = project.config.model;
+  const isVoted = vote !== 'none' && by !== 'window' && !material.rows && !all.values;
+  const groups = new Set(all.recordings).size;
+  const pooled = pooledFigures(all, answers, names.length);
   const over = (key: 'accuracy' | 'macroF1' | 'rmse') =>
     tInterval(
       folds.flatMap((fold) => fold[key] ?? []),
@@ -138,10 +144,40 @@ function reportOf(
     by: material.rows ? (material.rows.table.groups === null ? 'row' : 'group') : by,
     folds,
     mean: { accuracy: over('accuracy'), macroF1: over('macroF1'), rmse: over('rmse') },
-    pooled: pooledFigures(all, answers, names.length),
-    method: `mean: Student's t over ${folds.length} folds; pooled: bootstrap over what examples belong to (1000 draws at most), 95 %`,
+    pooled,
+    together: {
+      folds: folds.length,
+      windows: all.recordings.length,
+      groups: groups === all.recordings.length ? null : groups,
+      accuracy: pooled.accuracy?.value ?? null,
+      interval: pooled.accuracy?.interval ?? null,
+      macroF1: pooled.macroF1?.value ?? null,
+      rmse: pooled.rmse?.value ?? null,
+      voted: isVoted ? votedFigures(all, answers, vote, names.length) : null,
+    },
+    vote,
+    method: methodOf(folds.length, all.values !== null),
     classes: names,
     confusion: all.values ? null : confusionOf(all.classes, answers.classes, names.length),
     datasetDigest: material.dataset.digest,
+    configDigest: configDigestOf(project),
   };
+}
+
+function methodOf(folds: number, isValue: boolean): string {
+  const drawn = `bootstrap over ${isValue ? '' : 'recordings or groups of rows '}(at most 1000 draws)`;
+  const pooled = isValue
+    ? drawn
+    : `accuracy by Wilson's interval with a design effect, macro-F1 by a ${drawn}`;
+  return `95 %; mean: Student's t over ${folds} folds; pooled: ${pooled}`;
+}
+
+function votedFigures(
+  { classes: truth, recordings }: Examples,
+  { classes }: Answers,
+  vote: string,
+  count: number,
+) {
+  const { accuracy, macroF1 } = metricsOf(truth, voteAll(classes, recordings, vote), count);
+  return { accuracy, macroF1 };
 }
