@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -6,8 +5,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type DemoResult, demoResultSchema } from '../../src/lib/demo/index.js';
 import { root, runCli } from '../support/cli.js';
+import { interruptedDemo } from './interrupted.js';
 
 let folder: string;
+let whole: DemoResult;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'aiot-demo-'));
 });
@@ -23,7 +24,8 @@ describe('aiot demo', () => {
     const { json, stdout, code } = await runCli(['demo', '--json', '--out', out]);
     expect(code).toBe(0);
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);
-    const result: DemoResult = demoResultSchema.parse(json);
+    const result = demoResultSchema.parse(json);
+    whole = result;
     expect(result.rollout).toMatchObject({ devices: 4, committed: 4, rolledBack: 0 });
     // What the issue's first users were promised: figures on recordings never trained on.
     expect(result.model.macroF1.int8).toBeGreaterThanOrEqual(0.95);
@@ -36,11 +38,9 @@ describe('aiot demo', () => {
   it('predicts on the devices exactly as the evaluation did: no skew', async () => {
     const out = join(folder, 'whole');
     const evaluation = JSON.parse(await readFile(join(out, 'project', 'build', 'evaluation.json'), 'utf8'));
-    const { json } = await runCli(['demo', '--json', '--out', join(folder, 'again')]);
-    const again = demoResultSchema.parse(json);
-    expect(again.live.windows).toBe(evaluation.int8.windows);
-    expect(again.live.accuracy).toBe(evaluation.int8.accuracy);
-    expect(again.live.macroF1).toBeCloseTo(evaluation.int8.macroF1, 12);
+    expect(whole.live.windows).toBe(evaluation.int8.windows);
+    expect(whole.live.accuracy).toBe(evaluation.int8.accuracy);
+    expect(whole.live.macroF1).toBeCloseTo(evaluation.int8.macroF1, 12);
   });
 
   it('keeps the signing key in the operator’s folder: neither platform nor devices have a private one of it', async () => {
@@ -104,21 +104,8 @@ describe('aiot demo', () => {
     expect(result.code).toBe(code);
   });
 
-  it.each(['2/', '5/', '9/'])('ends all it started on Ctrl-C in step %s', async (step) => {
-    const out = await mkdtemp(join(folder, 'stop-'));
-    const child = spawn(process.execPath, [join(root, 'bin', 'run.js'), 'demo', '--json', '--out', out]);
-    let told = '';
-    let stdout = '';
-    let stopped = false;
-    child.stdout.on('data', (chunk: Buffer) => {
-      stdout += chunk.toString('utf8');
-    });
-    child.stderr.on('data', (chunk: Buffer) => {
-      told += chunk.toString('utf8');
-      if (stopped || !told.includes(`… ${step}`)) return;
-      stopped = child.kill('SIGINT');
-    });
-    const code = await new Promise((resolve) => child.once('close', resolve));
+  it('ends all it started on Ctrl-C', async () => {
+    const { code, told, stdout, out } = await interruptedDemo(folder, '2/');
     expect(code, told).toBe(130);
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'AIOT_INTERRUPTED' } });
     // A platform notes there that it runs, and takes the note away when it has stopped as it should.

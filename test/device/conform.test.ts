@@ -321,9 +321,9 @@ describe('a device with one fault', () => {
 
   beforeAll(async () => {
     const ids = Object.keys(faults);
-    for (const id of ids) await start(nameOf(id), faults[id]?.());
+    await Promise.all(ids.map((id) => start(nameOf(id), faults[id]?.())));
     await rollOut(2, ...ids.map(nameOf));
-    const looking = ids.map((id) => async () => {
+    const looking = ids.map(async (id) => {
       const { urls } = own.platform;
       const device = nameOf(id);
       const model = id.startsWith('update-') ? { name: 'motion', version: 4 } : null;
@@ -333,10 +333,7 @@ describe('a device with one fault', () => {
         { device, model, forMs: 0, patienceMs: 3000 },
       );
     });
-    const workers = Array.from({ length: 12 }, async () => {
-      for (let next = looking.shift(); next; next = looking.shift()) await next();
-    });
-    await Promise.all(workers);
+    await Promise.all(looking);
   }, 120_000);
 
   it.each(Object.keys(faults))('fails %s and nothing else', (id) => {

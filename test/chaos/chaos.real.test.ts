@@ -1,0 +1,43 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { seedOf } from '../../chaos/plan.js';
+import { root } from '../support/cli.js';
+import { runProgram } from '../support/programs.js';
+
+const chaos = (...args: string[]) =>
+  runProgram(process.execPath, ['--import', 'tsx', join(root, 'chaos', 'run.ts'), ...args], { cwd: root });
+
+describe('npm run chaos', () => {
+  it('tells of a promise that is broken, with what does that round again', { timeout: 60_000 }, async () => {
+    const { code, stdout, stderr } = await chaos('--rounds', '1', '--only', 'pipeline', '--sabotage');
+    const { rounds, violations } = JSON.parse(stdout);
+    expect({ code, rounds }, stderr).toEqual({ code: 1, rounds: 1 });
+    expect(violations, stderr).toContainEqual({
+      ...{ round: 1, seed: seedOf(1, 1), scenario: 'pipeline', invariant: 'nothing acknowledged is lost' },
+      detail: expect.stringContaining('0 is published'),
+    });
+  });
+
+  it.each([
+    ['rollout', 'rollouts end', /is paused/],
+    ['device', 'every device works', /^started again it boots \d+, not \d+$/],
+  ])('sees in %s what is made to go wrong there', { timeout: 90_000 }, async (name, invariant, detail) => {
+    const { code, stdout, stderr } = await chaos('--rounds', '1', '--only', name, '--sabotage');
+    expect(code, stderr).toBe(1);
+    const found = { scenario: name, invariant, detail: expect.stringMatching(detail) };
+    expect(JSON.parse(stdout).violations, stderr).toContainEqual(expect.objectContaining(found));
+  });
+});
+
+describe('npm run soak', () => {
+  it('tells of a process that leaks memory and handles', { timeout: 60_000 }, async () => {
+    const args = ['--import', 'tsx', join(root, 'chaos', 'soak', 'run.ts'), '--leak', '--for', '6s'];
+    const { code, stdout, stderr } = await runProgram(process.execPath, args, { cwd: root });
+    const { violations } = JSON.parse(stdout);
+    expect(code, stderr).toBe(1);
+    expect(violations).toEqual([
+      { invariant: 'is flat', detail: expect.stringMatching(/^leak memory went from \d+.* to \d+/) },
+      { invariant: 'is flat', detail: expect.stringMatching(/^leak handles went from \d+.* to \d+/) },
+    ]);
+  });
+});

@@ -1,0 +1,23 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { root } from '../support/cli.js';
+
+/** Runs the demo in a process of its own, and interrupts it when it begins this step (`2/`). */
+export async function interruptedDemo(folder: string, step: string) {
+  const out = await mkdtemp(join(folder, 'stop-'));
+  const child = spawn(process.execPath, [join(root, 'bin', 'run.js'), 'demo', '--json', '--out', out]);
+  let told = '';
+  let stdout = '';
+  let stopped = false;
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString('utf8');
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    told += chunk.toString('utf8');
+    if (stopped || !told.includes(`… ${step}`)) return;
+    stopped = child.kill('SIGINT');
+  });
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  return { code, told, stdout, out };
+}

@@ -1,0 +1,88 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { root } from '../support/cli.js';
+import { runProgram } from '../support/programs.js';
+
+const fuzz = async (...args: string[]) => {
+  const ran = await runProgram(process.execPath, ['--import', 'tsx', join(root, 'fuzz/run.ts'), ...args], {
+    cwd: root,
+  });
+  return { ...ran, told: ran.stdout === '' ? null : JSON.parse(ran.stdout) };
+};
+
+describe('npm run fuzz', () => {
+  it('finds an error without a code, a hang, memory without measure, and a changed prototype; and what it kept shows each again', {
+    timeout: 180_000,
+  }, async () => {
+    const out = mkdtempSync(join(tmpdir(), 'aiot-fuzz-test-'));
+    const { code, told, stderr } = await fuzz('--only', 'planted/', '--seconds', '10', '--out', out);
+    expect(code, stderr).toBe(1);
+    const found = told.findings as { target: string; kind: string; input: string }[];
+    expect(found.map(({ target, kind }) => `${target} ${kind}`)).toEqual([
+      'planted/error error',
+      'planted/hang hang',
+      'planted/slow hang',
+      'planted/memory memory',
+      'planted/prototype prototype',
+    ]);
+    // The least that shows it: 13 bytes, where its example has six.
+    expect(Buffer.from(found[0]!.input, 'base64').toString()).toBe('0'.repeat(13));
+    const file = join(out, 'planted-prototype-5');
+    expect(readFileSync(file).toString('base64')).toBe(found[4]!.input);
+    const again = await fuzz('--only', 'planted/prototype', '--replay', file);
+    expect(again.told).toMatchObject({ target: 'planted/prototype', fault: { kind: 'prototype' } });
+    expect(again.code).toBe(1);
+    rmSync(out, { recursive: true });
+  });
+
+  it('finds nothing in readers that hold, tries the same for the same seed, and reaches what examples do not', {
+    timeout: 120_000,
+  }, async () => {
+    const run = () => fuzz('--only', 'formats/cbor,formats/archive', '--inputs', '600', '--seconds', '40');
+    const [first, second] = [await run(), await run()];
+    expect(first.told.findings, first.stderr).toEqual([]);
+    expect(first.code).toBe(0);
+    const facts = ({ told }: typeof first) =>
+      told.targets.map(({ seconds: _, ...run }: { seconds: number }) => run);
+    expect(facts(first)).toEqual(facts(second));
+    for (const { inputs, kept } of facts(first)) {
+      expect(inputs).toBe(600);
+      expect(kept).toBeGreaterThan(8);
+    }
+  });
+
+  it('leaves nothing behind of what its targets write', { timeout: 120_000 }, async () => {
+    const before = process.env.TMPDIR;
+    const folder = mkdtempSync(join(tmpdir(), 'aiot-fuzz-test-'));
+    process.env.TMPDIR = folder;
+    try {
+      const targets = 'model/tfjs,platform/http,planted/hang';
+      const { told, stderr } = await fuzz(
+        '--only',
+        targets,
+        '--inputs',
+        '20',
+        '--out',
+        join(folder, 'found'),
+      );
+      const found = (told.findings as { target: string }[]).map(({ target }) => target);
+      expect(found, stderr).toEqual(['planted/hang']);
+      expect(readdirSync(folder).filter((name) => name.startsWith('aiot-'))).toEqual([]);
+    } finally {
+      if (before === undefined) delete process.env.TMPDIR;
+      else process.env.TMPDIR = before;
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('lists its targets, and refuses one that it does not have', { timeout: 60_000 }, async () => {
+    const list = await fuzz('--list');
+    expect(list.stderr).toContain('formats/esp-image\n');
+    expect(list.stderr).not.toContain('planted');
+    const unknown = await fuzz('--only', 'nothing');
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toContain('no such target: nothing');
+  });
+});
