@@ -1,7 +1,6 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   changes,
@@ -19,6 +18,7 @@ import { paceOf } from '../../src/lib/data/drift/math/effective.js';
 import { sortNumbers } from '../../src/lib/data/drift/math/sort.js';
 import { initProject } from '../../src/lib/project/index.js';
 import { runCli } from '../support/cli.js';
+import { fc, runs } from '../support/property.js';
 
 let dir: string;
 beforeAll(async () => {
@@ -367,7 +367,7 @@ describe('what drift is measured with', () => {
           expect(sortNumbers(values.slice(), scratch)).toEqual(values.slice().sort());
         },
       ),
-      { numRuns: 20 },
+      { numRuns: runs(20) },
     );
   });
 

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseProject } from '../../src/lib/core/index.js';
 import { checkSplit, copiesIn, leakError, splitDataset, windowParts } from '../../src/lib/data/index.js';
+import { fc, runs } from '../support/property.js';
 import { dataset, recording, several, yaml } from './support.js';
 
 const { model } = parseProject(yaml, 'aiot.yaml');
@@ -25,7 +25,7 @@ describe('the split', () => {
         }
         expect(splitDataset(data, withSplit('recording', seed))).toEqual(split);
       }),
-      { numRuns: 50 },
+      { numRuns: runs(50) },
     );
   });
 

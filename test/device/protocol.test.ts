@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Ajv2020 as Ajv, type ValidateFunction } from 'ajv/dist/2020.js';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ZodType } from 'zod';
 import { catalogue } from '../../src/lib/core/index.js';
@@ -16,6 +15,7 @@ import {
   updateStates,
 } from '../../src/lib/device/index.js';
 import { root } from '../support/cli.js';
+import { fc } from '../support/property.js';
 
 const schemas: Record<string, ZodType> = protocolSchemas;
 const page = await readFile(join(root, 'docs', 'protocol.md'), 'utf8');

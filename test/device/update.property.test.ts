@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Desired } from '../../src/lib/device/index.js';
 import { bootUpdate } from '../../src/lib/device/update/boot.js';
@@ -7,6 +6,7 @@ import { updateStep } from '../../src/lib/device/update/step.js';
 import type { UpdateEffect, UpdateEvent, UpdateMachine } from '../../src/lib/device/update/types.js';
 import { ownFirmware } from '../../src/lib/device/virtual/firmware.js';
 import type { Manifest } from '../../src/lib/formats/index.js';
+import { fc, runs } from '../support/property.js';
 
 const traits = { type: 'virtual', slotBytes: 1000, ...ownFirmware };
 const digest = (n: number) => `sha256:${n.toString(16).padStart(64, '0')}`;
@@ -253,7 +253,7 @@ describe('the update state machine', () => {
         }
         if (hadActive) committed++;
       }),
-      { numRuns: 1500, seed: 7 },
+      { numRuns: runs(1500, 1500), seed: 7 },
     );
     // The property says nothing about runs in which no update ever went through.
     expect(committed).toBeGreaterThan(200);
@@ -281,7 +281,7 @@ describe('the update state machine', () => {
         expect(world.state.job).toBeNull();
         expect(['IDLE', 'COMMITTED', 'ROLLED_BACK']).toContain(world.state.phase);
       }),
-      { numRuns: 300, seed: 7 },
+      { numRuns: runs(300), seed: 7 },
     );
   });
 });

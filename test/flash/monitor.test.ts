@@ -1,7 +1,6 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { AiotError } from '../../src/lib/core/index.js';
 import {
@@ -15,6 +14,7 @@ import { logHead } from '../../src/lib/flash/monitor/level.js';
 import { LineReader, plainText } from '../../src/lib/flash/monitor/lines.js';
 import { numbersOf } from '../../src/lib/flash/monitor/numbers.js';
 import { CrashWatch } from '../../src/lib/flash/monitor/panic.js';
+import { fc } from '../support/property.js';
 import { FakeLine } from './fake-line.js';
 
 const ends: (() => unknown)[] = [];

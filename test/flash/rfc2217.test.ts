@@ -1,6 +1,5 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { controlChanges } from '../../src/lib/flash/rfc2217/control-lines.js';
 import {
@@ -10,6 +9,7 @@ import {
   serveLine,
 } from '../../src/lib/flash/rfc2217/index.js';
 import { escapeData, type TelnetEvent, TelnetReader } from '../../src/lib/flash/rfc2217/telnet.js';
+import { fc } from '../support/property.js';
 import { FakeLine } from './fake-line.js';
 
 const ends: (() => unknown)[] = [];

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseSelector, type Selectable } from '../../src/lib/fleet/index.js';
 import { matchesGlob } from '../../src/lib/fleet/selector/glob.js';
@@ -8,6 +7,7 @@ import { parseExpression } from '../../src/lib/fleet/selector/parse.js';
 import { printSelector } from '../../src/lib/fleet/selector/print.js';
 import type { Expression, Operator } from '../../src/lib/fleet/selector/types.js';
 import { compareVersions } from '../../src/lib/fleet/selector/version.js';
+import { fc, runs } from '../support/property.js';
 
 const day = 86_400_000;
 const now = Date.parse('2026-11-20T12:00:00Z');
@@ -207,7 +207,7 @@ describe('any selector', () => {
         expect(printSelector(again)).toBe(text);
         expect(testOf(again, now)(each)).toBe(testOf(tree, now)(each));
       }),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
   });
 
@@ -216,7 +216,7 @@ describe('any selector', () => {
       fc.property(expression, device, (tree, each) => {
         expect(testOf(tree, now)(each)).toBe(plainly(tree, each));
       }),
-      { numRuns: 800 },
+      { numRuns: runs(800) },
     );
   });
 
@@ -258,7 +258,7 @@ describe('any selector', () => {
           }
         },
       ),
-      { numRuns: 800 },
+      { numRuns: runs(800) },
     );
   });
 });
@@ -333,6 +333,6 @@ it('a glob matches what the same regular expression does', () => {
       const regex = new RegExp(`^${pattern.replaceAll('*', '.*').replaceAll('?', '.')}$`);
       expect(matchesGlob(text, pattern)).toBe(regex.test(text));
     }),
-    { numRuns: 1000 },
+    { numRuns: runs(1000) },
   );
 });

@@ -1,7 +1,7 @@
 import { encode } from 'cborg';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CborError, decodeCbor } from '../../src/lib/formats/index.js';
+import { fc, runs } from '../support/property.js';
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
 
@@ -147,7 +147,7 @@ describe('CBOR', () => {
           expect(error).toBeInstanceOf(CborError);
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 });

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Column, createColumnsReader } from '../../src/lib/formats/index.js';
+import { fc, runs } from '../support/property.js';
 
 function read(text: string, pieces = [text.length]): { columns: Column[]; header: string[]; rows: number } {
   const reader = createColumnsReader('rows.csv', { bytes: text.length });
@@ -102,7 +102,7 @@ describe('columns of a CSV file', () => {
           ).toEqual([rows.map(([a]) => a + 0), rows.map(([, b]) => b)]);
         },
       ),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 });

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseCsv, parseLabelledCsv, parseTable, writeCsv } from '../../src/lib/formats/index.js';
+import { fc, runs } from '../support/property.js';
 
 const parse = (text: string, wanted?: string[]) => parseCsv(Buffer.from(text), 'a.csv', wanted);
 const rows = ({ columns, data }: ReturnType<typeof parse>) => [columns, ...data.map((column) => [...column])];
@@ -200,7 +200,7 @@ describe('numbers in CSV', () => {
           expect(got[i], cell).toBe(Number(cell));
         });
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 

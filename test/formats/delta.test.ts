@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createDelta, DeltaDecoder } from '../../src/lib/formats/index.js';
+import { fc, runs } from '../support/property.js';
 
 /** Applies it in pieces of the given size, as they come over a line. */
 function apply(base: Uint8Array, patch: Uint8Array, bytes: number, piece = 64): Uint8Array {
@@ -37,7 +37,7 @@ describe('a delta', () => {
         const patch = createDelta(base, next);
         expect(Buffer.from(apply(base, patch, next.length, piece)).equals(next)).toBe(true);
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 
@@ -99,7 +99,7 @@ describe('a delta', () => {
           expect(error).toMatchObject({ code: 'AIOT_DELTA_MALFORMED' });
         }
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 });

@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AiotError } from '../../src/lib/core/index.js';
 import { readElf, symbolize } from '../../src/lib/formats/elf/index.js';
+import { fc, runs } from '../support/property.js';
 import { describeReal } from '../support/real.js';
 
 const sources = {
@@ -272,7 +272,7 @@ describeReal('riscv', 'damaged debug information', () => {
           refused++;
         }
       }),
-      { numRuns: process.env.AIOT_LONG ? 5000 : 300 },
+      { numRuns: runs(5000, 300) },
     );
     expect(refused).toBeGreaterThan(10);
   });

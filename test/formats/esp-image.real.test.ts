@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import {
   type ChipName,
@@ -11,9 +10,9 @@ import {
   patchEspImage,
   readEspImage,
 } from '../../src/lib/formats/index.js';
-
 import { elfOf, type MadeSection } from '../support/elf-file.js';
 import { esptoolImages } from '../support/esptool-images.js';
+import { fc, runs } from '../support/property.js';
 import { describeReal } from '../support/real.js';
 
 /** Where a linker script puts things, for each chip: flash code, flash data, RAM for code and for data. */
@@ -163,26 +162,24 @@ describeReal('esptool', 'images made from ELF files', () => {
       reversed: fc.boolean(),
       ramOnlyHeader: fc.boolean(),
     });
-    const cases = fc
-      .sample(layout, { numRuns: process.env.AIOT_LONG ? 600 : 60, seed: 5 })
-      .map((given): Made => {
-        const { code, constants, iram, dram } = places[given.chip];
-        const parts: MadeSection[] = [
-          { name: '.iram0.text', address: iram + given.shift, data: bytes(given.iram, 1) },
-          { name: '.dram0.data', address: dram, data: bytes(given.dram, 2) },
-          {
-            name: given.bootloader ? '.dram0.bootdesc' : '.dram0.more',
-            address: dram + ((given.dram + 3) & ~3) + given.gap,
-            data: bytes(96, 3),
-            align: 32,
-          },
-          { name: '.flash.rodata', address: constants + given.shift, data: bytes(given.constants, 4) },
-          { name: '.flash.text', address: code + given.shift * 2, data: bytes(given.code, 5) },
-          { name: '.debug_info', address: 0, data: bytes(99, 6) },
-        ];
-        const elf = elfOf(given.chip, iram, given.reversed ? parts.toReversed() : parts);
-        return { chip: given.chip, elf, options: given.ramOnlyHeader ? { ramOnlyHeader: true } : {} };
-      });
+    const cases = fc.sample(layout, { numRuns: runs(600, 60), seed: 5 }).map((given): Made => {
+      const { code, constants, iram, dram } = places[given.chip];
+      const parts: MadeSection[] = [
+        { name: '.iram0.text', address: iram + given.shift, data: bytes(given.iram, 1) },
+        { name: '.dram0.data', address: dram, data: bytes(given.dram, 2) },
+        {
+          name: given.bootloader ? '.dram0.bootdesc' : '.dram0.more',
+          address: dram + ((given.dram + 3) & ~3) + given.gap,
+          data: bytes(96, 3),
+          align: 32,
+        },
+        { name: '.flash.rodata', address: constants + given.shift, data: bytes(given.constants, 4) },
+        { name: '.flash.text', address: code + given.shift * 2, data: bytes(given.code, 5) },
+        { name: '.debug_info', address: 0, data: bytes(99, 6) },
+      ];
+      const elf = elfOf(given.chip, iram, given.reversed ? parts.toReversed() : parts);
+      return { chip: given.chip, elf, options: given.ramOnlyHeader ? { ramOnlyHeader: true } : {} };
+    });
     expect(compare(cases)).toBeGreaterThan(40);
   });
 

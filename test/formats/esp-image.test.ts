@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AiotError } from '../../src/lib/core/index.js';
 import {
@@ -21,6 +20,7 @@ import {
 } from '../../src/lib/formats/index.js';
 import { root } from '../support/cli.js';
 import { elfOf } from '../support/elf-file.js';
+import { fc, runs } from '../support/property.js';
 
 const golden = (name: string) => new Uint8Array(readFileSync(join(root, 'test/golden/images', name)));
 const image = golden('c3-boot.bin');
@@ -132,7 +132,7 @@ describe('an ESP image', () => {
         });
         expect(Buffer.compare(patchEspImage(patched, before as never), image)).toBe(0);
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 
@@ -178,7 +178,7 @@ describe('an ELF file', () => {
           expect(error).toBeInstanceOf(AiotError);
         }
       }),
-      { numRuns: 400 },
+      { numRuns: runs(400) },
     );
   });
 
@@ -252,7 +252,7 @@ describe('Intel HEX', () => {
         const regions = regionsOf(given);
         expect(plain(readIntelHex(Buffer.from(writeIntelHex(regions))))).toEqual(plain(joinRegions(regions)));
       }),
-      { numRuns: 40 },
+      { numRuns: runs(40) },
     );
   });
 
@@ -323,7 +323,7 @@ describe('UF2', () => {
           expect(plain(read.regions)).toEqual(plain(joinRegions(regions)));
         },
       ),
-      { numRuns: 40 },
+      { numRuns: runs(40) },
     );
   });
 

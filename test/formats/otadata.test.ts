@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { blankOtadata, firstOtadata, nextOtadata, readOtadata } from '../../src/lib/formats/index.js';
 import { root } from '../support/cli.js';
+import { fc } from '../support/property.js';
 
 /** Of a third party: see test/golden/flash/README.md. */
 const sample = (name: string) => readFileSync(join(root, 'test', 'golden', 'flash', 'ota', `${name}.bin`));

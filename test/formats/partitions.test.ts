@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   checkPartitions,
@@ -12,6 +11,7 @@ import {
   writePartitionTable,
 } from '../../src/lib/formats/index.js';
 import { root } from '../support/cli.js';
+import { fc, runs } from '../support/property.js';
 
 /** Made with ESP-IDF's gen_esp32part.py; see test/golden/flash/README.md. */
 const golden = join(root, 'test', 'golden', 'flash', 'partitions');
@@ -235,7 +235,7 @@ describe('partition tables', () => {
             );
         },
       ),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 });

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { generateKeyPair, keyIdOf, publicKeyOf } from '../../src/lib/core/index.js';
 import {
@@ -13,6 +12,7 @@ import {
   trustRootOf,
   unpublished,
 } from '../../src/lib/formats/index.js';
+import { fc, runs } from '../support/property.js';
 
 /** Keys are slow to make: all cases draw from these. */
 const pool = Array.from({ length: 7 }, () => generateKeyPair().privatePem);
@@ -59,7 +59,7 @@ describe('the root after another', () => {
         if (code === null) expect(take()).toEqual(root);
         else expect(take).toThrow(expect.objectContaining({ code }));
       }),
-      { numRuns: 40, seed: 7 },
+      { numRuns: runs(40), seed: 7 },
     );
   });
 

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AiotError, seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, readTflite, writeTflite } from '../../src/lib/formats/index.js';
@@ -6,6 +5,7 @@ import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { openBatchFile } from '../support/open-batch.js';
+import { fc, runs } from '../support/property.js';
 import { describeReal } from '../support/real.js';
 import { GraphBuilder, motorFile } from '../support/tflite.js';
 
@@ -170,7 +170,7 @@ describe('a damaged or foreign file', () => {
       });
       expect(refusal(() => createInterpreter(readTflite(bytes)))).toMatch(/^AIOT_TFLITE_|^nothing/);
     });
-    fc.assert(property, { numRuns: 4000, seed: 42 });
+    fc.assert(property, { numRuns: runs(4000), seed: 42 });
   });
 });
 

@@ -1,5 +1,4 @@
 import { rm } from 'node:fs/promises';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createHistogram } from '../../src/lib/loop/run/histogram.js';
 import { loopResultSchema, runLoop } from '../../src/lib/loop/run/index.js';
@@ -15,6 +14,7 @@ import {
   motionFolder,
 } from '../support/loop.js';
 import { motionBundle } from '../support/motion-bundle.js';
+import { fc } from '../support/property.js';
 
 /** What the bundle's own definition says of the samples from `start` on, window by window: [last sample, label]. */
 function expected(seed: number, samples: number[][], start = 0): [number, string | null][] {

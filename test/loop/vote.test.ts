@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createVote } from '../../src/lib/loop/vote/index.js';
+import { fc } from '../support/property.js';
 
 const classes = ['rest', 'walk', 'stairs'];
 /** Labels as one-hot ballots 1 s apart; `walk:0.6` gives it that share, and the rest to `rest`. */

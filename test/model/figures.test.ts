@@ -1,9 +1,9 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createVote, voteAll } from '../../src/lib/model/bundle/vote.js';
 import { gateError, gatesFrom, limitsOf } from '../../src/lib/model/evaluate/gates.js';
 import { argMaxRows, classFigures, macroF1Of, metricsOf } from '../../src/lib/model/evaluate/metrics.js';
 import { warningsOf } from '../../src/lib/model/evaluate/warnings.js';
+import { fc } from '../support/property.js';
 
 describe('figures', () => {
   // Reference: scikit-learn's example of a macro F1 (truth 0 1 2 0 1 2, prediction 0 2 1 0 0 1): 0.2667.

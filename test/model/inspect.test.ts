@@ -1,6 +1,5 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AiotError, seededRandom } from '../../src/lib/core/index.js';
 import { outlineTflite, writeTflite } from '../../src/lib/formats/index.js';
@@ -11,6 +10,7 @@ import { inspectNetwork } from '../../src/lib/model/inspect/network.js';
 import { planArena } from '../../src/lib/runtime/index.js';
 import { runCli } from '../support/cli.js';
 import { cnn, mlp } from '../support/networks.js';
+import { fc, runs } from '../support/property.js';
 import { describeReal } from '../support/real.js';
 import { motorFolder } from '../support/tflite.js';
 import { linearFile } from './linear.js';
@@ -133,7 +133,7 @@ describe('aiot model inspect', () => {
           expect((error as AiotError).message).toMatch(/byte \d+/);
         }
       }),
-      { numRuns: process.env.AIOT_LONG ? 50_000 : 1500 },
+      { numRuns: runs(50_000, 1500) },
     );
   });
 });

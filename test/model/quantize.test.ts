@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { gaussian, seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, type Operator, readTflite, writeTflite } from '../../src/lib/formats/index.js';
@@ -9,6 +8,7 @@ import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
 import { quantizeLayer } from '../../src/lib/model/quantize/weights.js';
 import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
 import { FloatNetwork } from '../support/float-network.js';
+import { fc } from '../support/property.js';
 import { describeReal, sharedFolder } from '../support/real.js';
 
 /** 6 values through two dense layers, or 20 samples of 2 fields through two convolutions, to three classes. */

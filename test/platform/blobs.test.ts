@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { readdir, readlink } from 'node:fs/promises';
 import { request } from 'node:https';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
 import { parseRange } from '../../src/lib/platform/blobs/range.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { fc } from '../support/property.js';
 
 let own: TestPlatform;
 const bytes = randomBytes(300_000);

@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type DeviceState, mayConnect } from '../../src/lib/fleet/index.js';
 import { deviceHistory } from '../../src/lib/platform/services/device-history.js';
@@ -10,6 +9,7 @@ import { eventsIn } from '../../src/lib/platform/services/events.js';
 import { Fleet } from '../../src/lib/platform/services/fleet.js';
 import { openStore, type Store } from '../../src/lib/platform/store/database.js';
 import type { DeviceAction, DeviceChange } from '../../src/lib/registry/index.js';
+import { fc, runs } from '../support/property.js';
 
 const now = () => 1_795_000_000_000;
 let folder: string;
@@ -291,6 +291,6 @@ describe('a device, whatever is done with it in whatever order', () => {
       }
       if (expected.length > 0) expect(await typesOf(name)).toEqual(expected);
     };
-    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 14 }), walk), { numRuns: 60 });
+    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 14 }), walk), { numRuns: runs(60) });
   });
 });

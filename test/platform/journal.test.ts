@@ -1,13 +1,13 @@
 import { appendFile, copyFile, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Entry, TakeKey } from '../../src/lib/platform/journal/entry.js';
 import { FileTelemetry } from '../../src/lib/platform/journal/files.js';
 import { decodeSpots, encodeSpots } from '../../src/lib/platform/journal/index/chunk.js';
 import { lineOf, parseLine } from '../../src/lib/platform/journal/line.js';
 import { countEntry, emptyTake, missingIn } from '../../src/lib/platform/journal/takes.js';
+import { fc } from '../support/property.js';
 
 const folders: string[] = [];
 let folder: string;

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { pointsOf } from '../../src/lib/platform/journal/export/points.js';
 import type { Samples } from '../../src/lib/platform/journal/export/rows.js';
+import { fc, runs } from '../support/property.js';
 
 const about = { device: 'd', recording: 'r', seq: null };
 async function* batchesOf(t: readonly number[], columns: Record<string, readonly number[]>, size = 100) {
@@ -63,7 +63,7 @@ describe('the points of a plot', () => {
         expect(found.t[0]).toBe(Math.min(...t));
         expect(found.t.at(-1)).toBe(Math.max(...t));
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 });

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { connect as connectSocket } from 'node:net';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { filterCovers, isFilter, topicMatcher } from '../../src/lib/platform/broker/filter.js';
 import type { Delivery, Source } from '../../src/lib/stream/index.js';
 import { connectBoard } from '../support/board.js';
 import { connect } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { fc, runs } from '../support/property.js';
 
 let own: TestPlatform;
 beforeAll(async () => {
@@ -294,7 +294,7 @@ describe('a filter', () => {
         if (!filterCovers(allowed, wanted) || !topicMatcher(wanted)(at)) return;
         expect(topicMatcher(allowed)(at)).toBe(true);
       }),
-      { numRuns: 3000 },
+      { numRuns: runs(3000) },
     );
     expect(filterCovers('iotkit/actors/#', 'iotkit/actors/servo2')).toBe(true);
     expect(filterCovers('iotkit/actors/#', 'iotkit/actors/#')).toBe(true);

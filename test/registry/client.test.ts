@@ -2,7 +2,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openAuthority } from '../../src/lib/provision/index.js';
 import { errorOfAnswer } from '../../src/lib/registry/errors.js';
@@ -16,6 +15,7 @@ import {
 import { eventData } from '../../src/lib/registry/sse.js';
 import { withCutPlatform } from '../support/cut-platform.js';
 import { testPlatform } from '../support/platform.js';
+import { fc } from '../support/property.js';
 
 describe('the client', () => {
   const folders: string[] = [];

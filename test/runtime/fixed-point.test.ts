@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   exponential,
@@ -14,6 +13,7 @@ import {
   quantizeMultiplier,
   roundingShiftRight,
 } from '../../src/lib/runtime/interpreter/fixed-point.js';
+import { fc, runs } from '../support/property.js';
 
 const int32 = () =>
   fc.oneof(
@@ -28,7 +28,7 @@ describe('integer primitives', () => {
         const exact = (BigInt(a) * BigInt(b) + (1n << 30n)) >> 31n;
         expect(doublingHighMultiply(a, b)).toBe(Number(exact > 2147483647n ? 2147483647n : exact));
       }),
-      { numRuns: 20_000 },
+      { numRuns: runs(20_000) },
     );
   });
 
@@ -44,7 +44,7 @@ describe('integer primitives', () => {
         const exact = (BigInt(x) * reduced + (1n << BigInt(14 - shift))) >> BigInt(15 - shift);
         expect(multiply64(x, m, shift)).toBe(Number(BigInt.asIntN(32, exact)));
       }),
-      { numRuns: 20_000 },
+      { numRuns: runs(20_000) },
     );
   });
 
@@ -56,7 +56,7 @@ describe('integer primitives', () => {
         const nearest = real < 0 ? -Math.round(-real) : Math.round(real);
         expect(roundingShiftRight(x, exponent) + 0).toBe(nearest + 0);
       }),
-      { numRuns: 20_000 },
+      { numRuns: runs(20_000) },
     );
   });
 

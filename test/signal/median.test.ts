@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { median } from '../../src/lib/signal/features/har/median.js';
+import { fc, runs } from '../support/property.js';
 
 it('selects the median that sorting gives', () => {
   fc.assert(
@@ -10,6 +10,6 @@ it('selects the median that sorting gives', () => {
       const expected = sorted.length % 2 === 1 ? sorted[k]! : (sorted[k - 1]! + sorted[k]!) / 2;
       expect(median(Float64Array.from(values))).toBe(expected);
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
 });

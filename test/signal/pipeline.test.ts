@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   createPipeline,
@@ -8,6 +7,7 @@ import {
   windowCount,
   windowFeatures,
 } from '../../src/lib/signal/index.js';
+import { fc, runs } from '../support/property.js';
 
 const base: SignalSpec = {
   fields: ['x', 'y', 'z'],
@@ -65,7 +65,7 @@ describe('the pipeline', () => {
           for (const features of whole) expect(features.every(Number.isFinite)).toBe(true);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 

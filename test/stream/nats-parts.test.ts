@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { headers as makeHeaders } from 'nats';
 import { describe, expect, it } from 'vitest';
 import type { Header } from '../../src/lib/stream/index.js';
@@ -7,6 +6,7 @@ import { natsSettings } from '../../src/lib/stream/nats/settings.js';
 import { deliveryInfo } from '../../src/lib/stream/nats/stream-message.js';
 import { checkFilter, checkSubject, matches } from '../../src/lib/stream/nats/subject.js';
 import { parseStreamUrl } from '../../src/lib/stream/url.js';
+import { fc } from '../support/property.js';
 
 describe('subjects', () => {
   it.each(['a', 'a.b', '*', 'a.*.c', 'a.>', '>', 'iotkit/sensor'])('%s can be read', (subject) => {

@@ -2,7 +2,6 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   deliveriesOf,
@@ -12,6 +11,7 @@ import {
   type Source,
   toLine,
 } from '../../src/lib/stream/index.js';
+import { fc } from '../support/property.js';
 
 let folder: string;
 beforeAll(async () => {

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compileExpression } from '../../src/lib/stream/expression/index.js';
 import { batchHeader, payloadsOf, writeBatch } from '../../src/lib/stream/kafka/wire/record-batch.js';
@@ -6,6 +5,7 @@ import type { Message } from '../../src/lib/stream/message.js';
 import { printRaw } from '../../src/lib/stream/print/raw.js';
 import { linesOf } from '../../src/lib/stream/tail/payloads.js';
 import { createSelector } from '../../src/lib/stream/tail/select.js';
+import { fc, runs } from '../support/property.js';
 
 const texts = fc.oneof(
   fc
@@ -75,7 +75,7 @@ describe('payloads alone', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 

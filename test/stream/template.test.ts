@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { nameTemplate } from '../../src/lib/stream/template.js';
+import { fc } from '../support/property.js';
 
 const message = {
   topic: 'plant/7',

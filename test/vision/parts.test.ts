@@ -1,5 +1,4 @@
 import { inflateSync } from 'node:zlib';
-import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { decodeBoxes, type Face, mergeBoxes, overlap } from '../../src/lib/vision/boxes.js';
@@ -16,6 +15,7 @@ import {
 } from '../../src/lib/vision/index.js';
 import { letterbox } from '../../src/lib/vision/letterbox.js';
 import { anchorCentres, faceModels } from '../../src/lib/vision/models.js';
+import { fc, runs } from '../support/property.js';
 
 const flat = (width: number, height: number, color: [number, number, number]): Picture => ({
   width,
@@ -206,7 +206,7 @@ describe('a gray PNG', () => {
         expect([info.width, info.height, info.channels]).toEqual([width, height, 1]);
         expect([...back]).toEqual([...data]);
       }),
-      { numRuns: 25 },
+      { numRuns: runs(25) },
     );
   });
 

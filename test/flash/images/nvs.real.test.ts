@@ -3,7 +3,6 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import {
   decryptNvs,
@@ -14,6 +13,7 @@ import {
   writeNvs,
   writeNvsKeys,
 } from '../../../src/lib/formats/index.js';
+import { fc, runs } from '../../support/property.js';
 import { describeReal, python } from '../../support/real.js';
 
 const run = promisify(execFile);
@@ -72,7 +72,7 @@ describeReal('esptool', 'NVS and ESP-IDF’s own generator', () => {
           expect(readNvs(bytes('p.bin')).problems).toEqual([]);
         },
       ),
-      { numRuns: process.env.AIOT_LONG ? 200 : 6, endOnFailure: true },
+      { numRuns: runs(200, 6), endOnFailure: true },
     );
   }, 300_000);
 

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SlipReader, slipFrame } from '../../../src/lib/flash/loader/slip.js';
+import { fc } from '../../support/property.js';
 
 function read(chunks: Iterable<Uint8Array>): { frames: number[][]; stray: number[] } {
   const frames: number[][] = [];

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { changedSectors, joinSectors } from '../../../src/lib/flash/plan/sectors.js';
+import { fc, runs } from '../../support/property.js';
 
 const region = (name: string, offset: number, bytes: number, fill = 1) => ({
   name,
@@ -58,7 +58,7 @@ describe('changed sectors', () => {
         // A run begins where a sector does, or the region.
         for (const run of runs) expect(run.offset === offset || run.offset % 4096 === 0).toBe(true);
       }),
-      { numRuns: 50 },
+      { numRuns: runs(50) },
     );
   });
 });

@@ -1,9 +1,9 @@
 import { deflateSync } from 'node:zlib';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ZlibReader } from '../../../src/lib/flash/rom/inflate.js';
 import { NorFlash } from '../../../src/lib/flash/rom/nor.js';
 import { encodeSlip, SlipReceiver } from '../../../src/lib/flash/rom/slip.js';
+import { fc, runs } from '../../support/property.js';
 
 const bytes = (minLength: number, maxLength = 300) => fc.uint8Array({ minLength, maxLength });
 
@@ -41,7 +41,7 @@ describe('the parts of the simulated chip', () => {
         expect((await damaged.push(stream)).problem).toBe('adler');
         damaged.close();
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 

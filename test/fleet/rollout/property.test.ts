@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AiotError } from '../../../src/lib/core/index.js';
 import {
@@ -22,6 +21,7 @@ import {
   type ShadowFigures,
   shareOf,
 } from '../../../src/lib/registry/index.js';
+import { fc, runs } from '../../support/property.js';
 
 const names = Array.from({ length: 12 }, (_, i) => `d${i}`);
 const release: Release = { kind: 'model', name: 'har', version: 2, sequence: 7 };
@@ -205,10 +205,10 @@ function oblige(run: Run): void {
   }
 }
 
-const always = (check: (run: Run) => void, runs = 300) =>
+const always = (check: (run: Run) => void, full = 300, sample?: number) =>
   fc.assert(
     fc.property(policy, acts, (given, list) => check(ran(given, list))),
-    { numRuns: runs },
+    { numRuns: runs(full, sample) },
   );
 
 describe('a rollout, whatever comes', () => {
@@ -343,35 +343,39 @@ describe('a rollout, whatever comes', () => {
 
   it('lets nobody commit in a wave whose shadow has not passed, and asks nobody to', () => {
     let passed = 0;
-    always((run) => {
-      oblige(run);
-      for (const { before, state, step, event, at } of run.moments) {
-        if (state.head.policy.shadow === null) continue;
-        for (const { device, release: told, shadow } of step.wishes) {
-          if (told === null || told === rollback) continue;
-          const wave = state.head.waves[state.devices.get(device)!.wave]!;
-          expect(shadow === undefined).toBe(wave.shadow?.passed);
-          if (shadow) expect(shadows(device)).toBe(true);
+    always(
+      (run) => {
+        oblige(run);
+        for (const { before, state, step, event, at } of run.moments) {
+          if (state.head.policy.shadow === null) continue;
+          for (const { device, release: told, shadow } of step.wishes) {
+            if (told === null || told === rollback) continue;
+            const wave = state.head.waves[state.devices.get(device)!.wave]!;
+            expect(shadow === undefined).toBe(wave.shadow?.passed);
+            if (shadow) expect(shadows(device)).toBe(true);
+          }
+          for (const device of state.devices.values()) {
+            if (device.state !== 'committed') continue;
+            expect(state.head.waves[device.wave]!.shadow?.passed).toBe(true);
+          }
+          state.head.waves.forEach((wave, index) => {
+            if (!wave.shadow?.passed || before.head.waves[index]!.shadow?.passed) return;
+            if (event.type === 'resume') return;
+            const { figures, from } = wave.shadow;
+            // Nobody is left to measure: all have ended, or go back with the rollout that this ended.
+            const { withdrawn, failed, missed, rolledBack, restoring, restored } = wave.counts;
+            if (withdrawn + failed + missed + rolledBack + restoring + restored === wave.devices) return;
+            passed++;
+            expect(at - from).toBeGreaterThanOrEqual(1000);
+            expect(figures!.windows).toBeGreaterThanOrEqual(10);
+            expect(figures!.disagreements).toBeLessThanOrEqual(figures!.windows / 10);
+            expect(figures!.candidate.p95Ms).toBeLessThanOrEqual(1.5 * figures!.active.p95Ms);
+          });
         }
-        for (const device of state.devices.values()) {
-          if (device.state !== 'committed') continue;
-          expect(state.head.waves[device.wave]!.shadow?.passed).toBe(true);
-        }
-        state.head.waves.forEach((wave, index) => {
-          if (!wave.shadow?.passed || before.head.waves[index]!.shadow?.passed) return;
-          if (event.type === 'resume') return;
-          const { figures, from } = wave.shadow;
-          // Nobody is left to measure: all have ended, or go back with the rollout that this ended.
-          const { withdrawn, failed, missed, rolledBack, restoring, restored } = wave.counts;
-          if (withdrawn + failed + missed + rolledBack + restoring + restored === wave.devices) return;
-          passed++;
-          expect(at - from).toBeGreaterThanOrEqual(1000);
-          expect(figures!.windows).toBeGreaterThanOrEqual(10);
-          expect(figures!.disagreements).toBeLessThanOrEqual(figures!.windows / 10);
-          expect(figures!.candidate.p95Ms).toBeLessThanOrEqual(1.5 * figures!.active.p95Ms);
-        });
-      }
-    });
+      },
+      300,
+      300,
+    );
     expect(passed).toBeGreaterThan(20);
   });
 

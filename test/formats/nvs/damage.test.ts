@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readNvs, writeNvs } from '../../../src/lib/formats/index.js';
 import { root } from '../../support/cli.js';
+import { fc, runs } from '../../support/property.js';
 
 const image = writeNvs(
   [
@@ -114,7 +114,7 @@ describe('a damaged NVS image', () => {
           if (problems.length > 0) expect(() => readNvs(copy)).toThrow(refused);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 

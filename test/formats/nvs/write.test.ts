@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   decryptNvs,
@@ -11,6 +10,7 @@ import {
   writeNvsCsv,
   writeNvsKeys,
 } from '../../../src/lib/formats/index.js';
+import { fc, runs } from '../../support/property.js';
 
 const noFiles = async (path: string): Promise<Uint8Array> => {
   throw new Error(`reads ${path}`);
@@ -67,7 +67,7 @@ describe('writing NVS', () => {
         );
         if (!carriage) expect(new Set(values)).toEqual(new Set(items));
       }),
-      { numRuns: process.env.AIOT_LONG ? 500 : 60 },
+      { numRuns: runs(500, 60) },
     );
   });
 

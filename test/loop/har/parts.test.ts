@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseCsv } from '../../../src/lib/formats/index.js';
 import { floatOf, pythonFloat } from '../../../src/lib/loop/har/float.js';
@@ -10,6 +9,7 @@ import { type AxisMessage, createRows } from '../../../src/lib/loop/har/rows.js'
 import { motionServer } from '../../../src/lib/loop/har/server.js';
 import { cleaned, type LabelState, noLabels, voteLabel } from '../../../src/lib/loop/har/vote.js';
 import { createWindows } from '../../../src/lib/loop/har/windows.js';
+import { fc } from '../../support/property.js';
 import { describeReal, sharedFolder } from '../../support/real.js';
 
 describe('rows of x, y and z', () => {

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { rowsOf, sameNames, sameRows } from '../../../src/lib/model/train/rows/units.js';
+import { fc } from '../../support/property.js';
 
 /** Units by the bytes of each row, as text. */
 function byText(inputs: Float32Array, width: number) {

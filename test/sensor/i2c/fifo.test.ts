@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openI2c, type SampleBatch, type Signal, simulatedBus } from '../../../src/lib/sensor/index.js';
+import { fc, runs } from '../../support/property.js';
 import { countOf, lostOf, testClock, timesOf, url } from './support.js';
 
 /** Every value of a sample says which sample it is, and which axis. */
@@ -74,7 +74,7 @@ describe('The FIFO under whatever happens', () => {
           expect(Math.abs(countOf(batches) + lostOf(batches) - due)).toBeLessThan(3 + 1.5 * events.length);
         },
       ),
-      { numRuns: process.env.AIOT_LONG ? 2000 : 60 },
+      { numRuns: runs(2000, 60) },
     );
   });
 });

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as adxl from '../../../src/lib/sensor/i2c/chips/adxl345/codec.js';
 import {
@@ -23,6 +22,7 @@ import {
 } from '../../../src/lib/sensor/i2c/chips/lsm6dsox/words.js';
 import { ByteRing } from '../../../src/lib/sensor/i2c/chips/mpu6050/byte-ring.js';
 import * as mpu from '../../../src/lib/sensor/i2c/chips/mpu6050/codec.js';
+import { fc, runs } from '../../support/property.js';
 
 /** The example of Bosch's data sheet for temperature and pressure, with constants of humidity. */
 const calibration: Calibration = {
@@ -218,7 +218,7 @@ describe('tagged words of the LSM6DSOX', () => {
         );
         if (missing > 0 && inside && samples.some(([slot]) => slot! > 0)) expect(broken).toBeGreaterThan(0);
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 

@@ -1,9 +1,9 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { chooseAbove } from '../../../src/lib/sensor/iio/choose.js';
 import { type ElementType, elementReader, parseElementType } from '../../../src/lib/sensor/iio/element.js';
 import { scanLayout } from '../../../src/lib/sensor/iio/layout.js';
 import { parseMountMatrix } from '../../../src/lib/sensor/iio/mount.js';
+import { fc, runs } from '../../support/property.js';
 
 describe('the type of a scan element', () => {
   it('is read as the kernel writes it', () => {
@@ -66,7 +66,7 @@ describe('the type of a scan element', () => {
           expect(elementReader(type)(view, 3)).toBe(Number(value));
         },
       ),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { ScanChannel } from '../../../src/lib/sensor/iio/channels.js';
 import { parseElementType } from '../../../src/lib/sensor/iio/element.js';
 import { createScanDecoder } from '../../../src/lib/sensor/iio/scans.js';
+import { fc } from '../../support/property.js';
 import { describeReal } from '../../support/real.js';
 
 /** A scan as C would lay it out: Python's ctypes aligns members and pads structures by the rules of the platform's compiler. */

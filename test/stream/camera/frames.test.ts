@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -7,6 +6,7 @@ import {
   fixedFrames,
   jpegFrames,
 } from '../../../src/lib/stream/camera/frames.js';
+import { fc } from '../../support/property.js';
 
 /** Feeds bytes in chunks of the lengths given, the last one again and again. */
 function feed(cutter: FrameCutter, bytes: Buffer, lengths: number[]): void {

@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compileExpression } from '../../../src/lib/stream/expression/compile.js';
 import { evaluateByLibrary, parse } from '../../../src/lib/stream/expression/library.js';
 import type { Message } from '../../../src/lib/stream/index.js';
+import { fc, runs } from '../../support/property.js';
 
 const scalar = fc.oneof(
   fc.integer({ min: -20, max: 20 }),
@@ -126,7 +126,7 @@ describe('simple expressions', () => {
         expect(got, text).toBe(wanted);
       }),
       // A failure that takes long to make small is told as it is then; the limit of time is for that, and for slow machines.
-      process.env.AIOT_LONG ? { numRuns: 30_000 } : { numRuns: 600, interruptAfterTimeLimit: 30_000 },
+      { numRuns: runs(30_000, 600) },
     );
     expect(simple).toBeGreaterThan(all / 3);
   }, 600_000);

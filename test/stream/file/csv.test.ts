@@ -2,9 +2,9 @@ import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deliveriesOf, openSink, openSource, type StreamOptions } from '../../../src/lib/stream/index.js';
+import { fc, runs } from '../../support/property.js';
 
 let folder: string;
 let number = 0;
@@ -213,7 +213,7 @@ it('gives back what was written, whatever text is in the cells', async () => {
         expect(back.length).toBe(rows.length);
       },
     ),
-    { numRuns: 40 },
+    { numRuns: runs(40) },
   );
 });
 

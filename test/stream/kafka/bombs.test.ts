@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeFetched, payloadsFetched } from '../../../src/lib/stream/kafka/decode.js';
 import { codecOf } from '../../../src/lib/stream/kafka/wire/codecs.js';
 import { batchHeaderBytes, writeBatch } from '../../../src/lib/stream/kafka/wire/record-batch.js';
+import { fc, runs } from '../../support/property.js';
 
 const packed = ['snappy', 'lz4', 'zstd'] as const;
 const fetched = { topic: 'a', partition: 0, errorCode: 0, end: 1, aborted: [] };
@@ -84,7 +84,7 @@ describe('a batch that is none of those', () => {
           fc.pre(given.length > 0);
           expect(Buffer.compare(await codec.decompress(await codec.compress(given)), given)).toBe(0);
         }),
-        { numRuns: 60 },
+        { numRuns: runs(60) },
       );
     },
     60_000,

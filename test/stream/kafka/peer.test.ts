@@ -1,9 +1,9 @@
 import { createRequire } from 'node:module';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeFetched } from '../../../src/lib/stream/kafka/decode.js';
 import { crc32c } from '../../../src/lib/stream/kafka/wire/crc32c.js';
 import { writeBatch } from '../../../src/lib/stream/kafka/wire/record-batch.js';
+import { fc, runs } from '../../support/property.js';
 
 // kafkajs's own encoder and decoder of record batches: another reading of KIP-98 than ours.
 const require = createRequire(import.meta.url);
@@ -85,7 +85,7 @@ describe('a record batch, beside kafkajs', () => {
           ]),
         );
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 
@@ -136,7 +136,7 @@ describe('a record batch, beside kafkajs', () => {
           ]),
         );
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 });

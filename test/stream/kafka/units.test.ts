@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Delivery } from '../../../src/lib/stream/index.js';
 import { createHandover } from '../../../src/lib/stream/kafka/handover.js';
@@ -14,6 +13,7 @@ import {
   writeBatch,
 } from '../../../src/lib/stream/kafka/wire/record-batch.js';
 import { parseStreamUrl } from '../../../src/lib/stream/url.js';
+import { fc } from '../../support/property.js';
 
 describe('Kafka’s numbers', () => {
   it('come back as they were written, up to 2^53', () => {

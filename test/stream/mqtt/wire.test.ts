@@ -1,5 +1,4 @@
 import { createRequire } from 'node:module';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Header, mqttHeaders } from '../../../src/lib/stream/message.js';
 import { Frames } from '../../../src/lib/stream/mqtt/wire/frames.js';
@@ -9,6 +8,7 @@ import {
   encodePublish,
   type MqttVersion,
 } from '../../../src/lib/stream/mqtt/wire/publish.js';
+import { fc } from '../../support/property.js';
 
 // The codec that mqtt.js uses, written by others: what we send it must read, and the other way round.
 const peer = createRequire(createRequire(import.meta.url).resolve('mqtt'))('mqtt-packet');

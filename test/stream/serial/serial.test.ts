@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openSource } from '../../../src/lib/stream/index.js';
 import { LineSplitter } from '../../../src/lib/stream/serial/lines.js';
 import { runCli } from '../../support/cli.js';
+import { fc } from '../../support/property.js';
 
 describe('lines of a serial port', () => {
   it('are the same however they are cut', () => {

@@ -4,13 +4,13 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, rmdir, truncate, writeFile }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { OutgoingMessage } from '../../../src/lib/stream/index.js';
 import { openSpool, type Spool, spoolState } from '../../../src/lib/stream/spool/index.js';
 import { decodeRecord, encodeRecord } from '../../../src/lib/stream/spool/record.js';
 import { root } from '../../support/cli.js';
 import { text } from '../../support/fake-streams.js';
+import { fc } from '../../support/property.js';
 
 let folder: string;
 let open: Spool[] = [];
