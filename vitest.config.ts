@@ -25,6 +25,9 @@ const compiled: Plugin = {
   },
 };
 
+/** Tests of real third-party parts: `npm run test:real`. All other files are `npm test`, which needs Node and nothing else. */
+const realParts = 'test/**/*.real.test.ts';
+
 /** What holds for each of the files, in whichever project it is. */
 const common = {
   testTimeout: 90_000,
@@ -45,7 +48,7 @@ export default defineConfig({
       threads: { maxThreads: 2, isolate: false },
     },
     projects: [
-      // First those that compute, one after the other in two threads that load everything once. Then each of the others in a process of its own.
+      // The first ring: first the files that compute, one after the other in two threads that load everything once.
       {
         plugins: [compiled],
         test: {
@@ -57,15 +60,27 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
         },
       },
+      // Then each of the others in a process of its own.
       {
         plugins: [compiled],
         test: {
           ...common,
           name: 'alone',
           include: ['test/**/*.test.ts'],
-          exclude: [...configDefaults.exclude, ...together],
+          exclude: [...configDefaults.exclude, realParts, ...together],
           pool: 'forks',
           sequence: { groupOrder: 1 },
+        },
+      },
+      // The second ring.
+      {
+        plugins: [compiled],
+        test: {
+          ...common,
+          name: 'real',
+          include: [realParts],
+          pool: 'forks',
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -1,9 +1,9 @@
-// Sums up: node scripts/ci/total.js VITEST.json STEPS_PASSED STEPS_FAILED. What failed is said once more, so that the end of a long log
+// Sums up: node scripts/ci/total.js STEPS_PASSED STEPS_FAILED VITEST.json…. What failed is said once more, so that the end of a long log
 // tells it: few failures with more of their messages, many with their names. The last line is `N passed, N failed`.
 import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 
-const [file, passed = '0', failed = '0'] = process.argv.slice(2);
+const [passed = '0', failed = '0', ...files] = process.argv.slice(2);
 
 /** A file that did not load has no tests to fail: it counts as one failure itself. */
 function count(path) {
@@ -32,7 +32,7 @@ function count(path) {
   };
 }
 
-function counted() {
+function counted(file) {
   try {
     return count(file);
   } catch (error) {
@@ -41,16 +41,18 @@ function counted() {
   }
 }
 
-const tests = counted();
-const shown = tests.failures.slice(0, 60);
+const rings = files.map(counted);
+const sum = (name) => rings.reduce((total, ring) => total + ring[name], 0);
+const tests = { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') };
+const failures = rings.flatMap((ring) => ring.failures);
+const shown = failures.slice(0, 60);
 const lines = Math.max(1, Math.min(12, Math.floor(120 / shown.length)));
 for (const { name, message } of shown) {
   const start = message.split('\n').slice(0, lines);
   console.log([`FAILED ${name}`, ...start.map((line) => `  ${line}`.trimEnd())].join('\n'));
 }
-if (tests.failures.length > shown.length)
-  console.log(`FAILED ${tests.failures.length - shown.length} more tests`);
+if (failures.length > shown.length) console.log(`FAILED ${failures.length - shown.length} more tests`);
 const total = { passed: tests.passed + Number(passed), failed: tests.failed + Number(failed) };
 const skipped = tests.skipped > 0 ? `, ${tests.skipped} skipped` : '';
 console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
-process.exitCode = total.failed > 0 || tests.passed === 0 ? 1 : 0;
+process.exitCode = total.failed > 0 || !rings.length || rings.some((ring) => ring.passed === 0) ? 1 : 0;

@@ -166,10 +166,14 @@ describe('what a file loads', () => {
 });
 
 describe('the total of CI', () => {
-  function total(results: unknown, ...steps: string[]) {
-    const file = join(folder, 'vitest.json');
-    writeFileSync(file, JSON.stringify(results));
-    const args = [join(root, 'scripts', 'ci', 'total.js'), file, ...steps];
+  /** What is printed of these steps' counts, and of a ring of tests with these results or of several. */
+  function total(results: unknown, steps: [string, string], ...more: unknown[]) {
+    const files = [results, ...more].map((ring, at) => {
+      const file = join(folder, `ring-${at}.json`);
+      writeFileSync(file, JSON.stringify(ring));
+      return file;
+    });
+    const args = [join(root, 'scripts', 'ci', 'total.js'), ...steps, ...files];
     const { stdout, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     return { said: stdout, line: stdout.trimEnd().split('\n').at(-1), status };
   }
@@ -178,7 +182,7 @@ describe('the total of CI', () => {
 
   it('adds tests and steps', () => {
     const results = { testResults: [{ status: 'passed', assertionResults: tests('passed', 'passed') }] };
-    expect(total(results, '5', '0')).toMatchObject({ line: '7 passed, 0 failed', status: 0 });
+    expect(total(results, ['5', '0'])).toMatchObject({ line: '7 passed, 0 failed', status: 0 });
   });
 
   it('counts a file that did not load as a failure, tells of skipped tests, and says what failed', () => {
@@ -188,7 +192,7 @@ describe('the total of CI', () => {
         { name: 'b.test.ts', status: 'failed', assertionResults: tests('failed', 'passed', 'skipped') },
       ],
     };
-    const { said, ...end } = total(results, '1', '1');
+    const { said, ...end } = total(results, ['1', '1']);
     expect(end).toEqual({ line: '2 passed, 3 failed, 1 skipped', status: 1 });
     expect(said).toContain('FAILED a.test.ts\n  no module\n');
     expect(said).toContain('FAILED b.test.ts > test 0\n  Error: not so\n');
@@ -199,16 +203,30 @@ describe('the total of CI', () => {
     const of = (count: number) => ({
       testResults: [{ name: 'a.test.ts', status: 'failed', assertionResults: Array(count).fill(failure) }],
     });
-    const { said, line } = total(of(70), '0', '0');
+    const { said, line } = total(of(70), ['0', '0']);
     expect(line).toBe('0 passed, 70 failed');
     const shown = Array.from({ length: 60 }, () => ['FAILED a.test.ts > one', '  Error: 1', '  2']).flat();
     expect(said.trimEnd().split('\n')).toEqual([...shown, 'FAILED 10 more tests', line]);
-    expect(total(of(1), '0', '0').said).toContain('  Error: 1\n  2\n  3\n');
+    expect(total(of(1), ['0', '0']).said).toContain('  Error: 1\n  2\n  3\n');
   });
 
   it('fails when no test has run', () => {
-    expect(total({ testResults: [] }, '9', '0').status).toBe(1);
-    expect(total('nonsense', '9', '0').status).toBe(1);
+    expect(total({ testResults: [] }, ['9', '0']).status).toBe(1);
+    expect(total('nonsense', ['9', '0']).status).toBe(1);
+  });
+
+  it('adds the rings of tests, and fails when one of them has run no test', () => {
+    const ring = (...states: string[]) => ({
+      testResults: [{ status: 'passed', assertionResults: tests(...states) }],
+    });
+    expect(total(ring('passed'), ['1', '0'], ring('passed', 'skipped'))).toMatchObject({
+      line: '3 passed, 0 failed, 1 skipped',
+      status: 0,
+    });
+    expect(total(ring('passed'), ['1', '0'], ring())).toMatchObject({
+      line: '2 passed, 0 failed',
+      status: 1,
+    });
   });
 });
 

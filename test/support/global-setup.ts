@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** Settings of the tests themselves. */
-const forTests = ['AIOT_REAL', 'AIOT_LONG', 'AIOT_ESP_QEMU'];
+const forTests = ['AIOT_LONG', 'AIOT_ESP_QEMU'];
 
 export default async function setup(): Promise<() => Promise<void>> {
   execFileSync(process.execPath, [join(root, 'scripts/ready.js')], {

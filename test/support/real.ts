@@ -6,7 +6,7 @@ import { root } from './cli.js';
 import { espflashProgram } from './espflash-program.js';
 import { privateMounts } from './private-mounts.js';
 
-/** Programs of third parties that tests talk to. `.ci/run` installs them; elsewhere a missing one is a printed skip. */
+/** Programs of third parties that tests talk to. `.ci/run` installs them; without CI=true a missing one is a printed skip. */
 const parts = {
   /** Node and its native packages for 64-bit Arm (scripts/aarch64.sh), and an emulator of its programs. */
   aarch64: () => existsSync(join(aarch64Folder, '.stamp')) && onPath('qemu-aarch64-static'),
@@ -181,16 +181,15 @@ function onPath(program: string): boolean {
 }
 
 /**
- * `describe` when the part is there. A missing part is skipped and printed as skipped; with AIOT_REAL=required, as in
- * CI, it fails the run.
+ * `describe` when the part is there. A missing part is skipped and printed as skipped; with CI=true it fails
+ * the run.
  */
 export function describeReal(part: RealPart, name: string, body: () => void): void {
   if (parts[part]()) {
     describe(name, body);
     return;
   }
-  if (process.env.AIOT_REAL === 'required' && !mayBeMissing(part))
-    throw new Error(`real part missing: ${part}`);
+  if (process.env.CI === 'true' && !mayBeMissing(part)) throw new Error(`real part missing: ${part}`);
   process.stderr.write(`skipped, no ${part} here: ${name}\n`);
   describe.skip(`${name} (no ${part} here)`, body);
 }
