@@ -1,6 +1,7 @@
 import { dirname, join, resolve, sep } from 'node:path';
 import { configDefaults, defineConfig, type Plugin } from 'vitest/config';
 import { LongestFirst } from './test/support/longest-first.js';
+import RealTestsReporter from './test/support/real-tests-reporter.js';
 import { together } from './test/support/together.js';
 
 const root = import.meta.dirname;
@@ -40,6 +41,7 @@ const common = {
 export default defineConfig({
   test: {
     globalSetup: ['test/support/global-setup.ts'],
+    reporters: ['default', new RealTestsReporter()],
     sequence: { sequencer: LongestFirst },
     poolOptions: {
       // Four for the two cores of the smallest machine: with two, a third to a half of the cores' time goes by while tests wait for

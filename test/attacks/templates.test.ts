@@ -4,30 +4,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { parseProject, platformUnit, seededRandom, shellWord } from '../../src/lib/core/index.js';
+import { platformUnit, shellWord } from '../../src/lib/core/index.js';
 import { secretsScript } from '../../src/lib/deploy/secrets/index.js';
 import { fillTemplate } from '../../src/lib/deploy/template/index.js';
 import { csvRecords } from '../../src/lib/formats/csv/records.js';
 import { writeTable } from '../../src/lib/formats/csv/write.js';
-import { factList, html, htmlTable, junitXml, reportPage, writeTflite } from '../../src/lib/formats/index.js';
+import { factList, html, htmlTable, junitXml, reportPage } from '../../src/lib/formats/index.js';
 import { parseNvsCsv, writeNvsCsv } from '../../src/lib/formats/nvs/csv.js';
 import { devicesFor } from '../../src/lib/loop/operate/install/devices.js';
 import { loopUnit } from '../../src/lib/loop/operate/install/unit.js';
 import { loopMetrics } from '../../src/lib/loop/operate/metrics.js';
-import { emitted } from '../../src/lib/model/emit/emit.js';
 import { graphSvg } from '../../src/lib/pipeline/graph/svg.js';
 import { listingOf } from '../../src/lib/platform/compat/http/listing.js';
 import { Exposition } from '../../src/lib/platform/figures/exposition.js';
 import { installPlatform } from '../../src/lib/platform/install/install.js';
 import { csvExport } from '../../src/lib/platform/journal/export/text.js';
-import { tablesHeader } from '../../src/lib/project/firmware/tables-header.js';
 import { csvLine } from '../../src/lib/stream/file/csv/encode.js';
 import { metricsText } from '../../src/lib/stream/route/metrics.js';
 import { runCli } from '../support/cli.js';
 import { hostileLines as lines, hostileTexts as texts } from '../support/hostile-texts.js';
 import { loopStatus } from '../support/loop-status.js';
-import { mlp } from '../support/networks.js';
-import { describeReal } from '../support/real.js';
 
 let dir: string;
 beforeEach(() => {
@@ -265,51 +261,4 @@ describe('CSV', () => {
       expect(read, value).toMatchObject([{ type: 'namespace' }, { key: 'k', value }]);
     }
   });
-});
-
-describeReal('cc', 'C', () => {
-  it('has labels and units as they were, and nothing of them as code', () => {
-    const labels = Object.fromEntries(texts.map((text) => [text, [text]]));
-    const config = parseProject(
-      stringify({
-        name: 'own',
-        stream: { topic: 's', fields: { x: { unit: texts.join(' ') } } },
-        signal: { rate: 10, window: 4, stride: 4 },
-        model: { labels },
-      }),
-      'it',
-    );
-    writeFileSync(join(dir, 'tables.h'), tablesHeader(config));
-    const graph = mlp(seededRandom(1), [2, texts.length]);
-    graph.tensors[graph.inputs[0]!]!.name = lines.join(' ');
-    for (const name of lines) {
-      const contents = writeTflite(graph);
-      for (const [path, text] of emitted('c', { out: dir, graph, contents, name, classes: texts }))
-        writeFileSync(path, text);
-      const tflm = emitted('tflm', { out: join(dir, 'm.tflite'), graph, contents, name, classes: texts });
-      // What is left without comments and strings is the same whatever it is called.
-      const bare = [...tflm.values()].map((text) => text.replaceAll(/\/\/.*|"(\\.|[^"\\])*"/g, ''));
-      expect(bare.join('').match(/touch|error|OR 1|alert/g), name).toBeNull();
-      expect([...tflm.values()].join('').match(/\\$/gm), name).toBeNull();
-      execFileSync('cc', ['-std=c11', '-trigraphs', '-Werror', '-fsyntax-only', join(dir, 'model.c')], {
-        stdio: 'pipe',
-      });
-    }
-    const main = `#include <stdio.h>
-#include "tables.h"
-#include "model.h"
-int main(void) {
-  puts(aiot_field_units[0]);
-  for (int i = 0; i < AIOT_LABELS; i++) puts(aiot_label_names[i]);
-  for (int i = 0; i < MODEL_CLASS_COUNT; i++) puts(model_class_names[i]);
-}
-`;
-    writeFileSync(join(dir, 'main.c'), main);
-    const flags = ['-std=c11', '-trigraphs', '-w', '-I', dir];
-    execFileSync('cc', [...flags, join(dir, 'main.c'), join(dir, 'model.c'), '-o', join(dir, 'main')], {
-      stdio: 'pipe',
-    });
-    const said = execFileSync(join(dir, 'main'), { cwd: dir, encoding: 'utf8' });
-    expect(said).toBe([texts.join(' '), ...texts, ...texts, ''].join('\n'));
-  }, 60_000);
 });

@@ -7,7 +7,7 @@ import { createDeviceStore, createFlash, flashBytesFor } from '../../src/lib/dev
 import { blankRecord, type DeviceRecord } from '../../src/lib/device/update/record.js';
 import { type NvsItem, readNvs, writeNvs } from '../../src/lib/formats/index.js';
 import { manifestCases, manifestVerdict } from '../support/manifest-cases.js';
-import { describeReal, sharedFolder } from '../support/real.js';
+import { describeReal, flashSamplesFolder } from '../support/real.js';
 import { trustCases, trustVerdict } from '../support/trust-cases.js';
 import { buildUpdateTool, type UpdateTool } from '../support/update-tool.js';
 
@@ -228,11 +228,11 @@ describeReal('native', 'the firmware’s update, built with sanitizers', () => {
       expect(wrong).toBeGreaterThan(10);
     });
 
-    describeReal('shared', 'of the vendor’s generator', () => {
+    describeReal('flash-samples', 'of the vendor’s generator', () => {
       it.each(['a_basic.bin', 'a_basic.v1.bin', 'b_ns.bin', 'c_blobs.bin', 'd_many.bin'])(
         'are read: %s',
         (name) => {
-          const image = readFileSync(join(sharedFolder, 'flash-samples', 'nvs', name));
+          const image = readFileSync(join(flashSamplesFolder, 'nvs', name));
           expect(compare(image)).toBeGreaterThan(0);
         },
       );

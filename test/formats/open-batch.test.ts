@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { importTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { importTflite } from '../../src/lib/formats/index.js';
 import { sliceAxes } from '../../src/lib/formats/tflite/strided-slice.js';
+import { motorFile } from '../support/motor-files.js';
 import { openBatchFile } from '../support/open-batch.js';
-import { describeReal } from '../support/real.js';
-import { motorFile, runInPython } from '../support/tflite.js';
 
 describe('a file with an open batch', () => {
   it('is read with the batch fixed, its shape arithmetic folded, and says so', () => {
@@ -14,22 +13,11 @@ describe('a file with an open batch', () => {
     expect(graph.tensors).toHaveLength(4);
   });
 
-  describeReal('shared', 'of TensorFlow’s converter', () => {
+  describe('of TensorFlow’s converter', () => {
     it('names the input and what became of it', () => {
       expect(importTflite(motorFile('f32.tflite')).notes).toEqual([
         'input serving_default_input_layer:0 has the open shape [-1,4]: its batch is fixed to 1',
       ]);
-    });
-  });
-
-  describeReal('litert', 'in LiteRT', () => {
-    it('gives the same bytes as it was and as it is written again', () => {
-      const file = openBatchFile();
-      const input = Float32Array.from({ length: 24 }, (_, i) => Math.sin(i));
-      const jobs = [file, writeTflite(importTflite(file).graph)].map((graph) => ({ graph, input }));
-      const [before, after] = runInPython('litert', jobs);
-      expect(after!.output).toEqual(before!.output);
-      expect(before!.output).toHaveLength(96);
     });
   });
 });

@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { AiotError, seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, readTflite, writeTflite } from '../../src/lib/formats/index.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { GraphBuilder } from '../support/graph-builder.js';
+import { motorFile } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { openBatchFile } from '../support/open-batch.js';
 import { fc, runs } from '../support/property.js';
-import { describeReal } from '../support/real.js';
-import { GraphBuilder, motorFile } from '../support/tflite.js';
 
 const bytesOf = (graph: Graph) => Buffer.from(writeTflite(graph));
 
@@ -304,7 +304,7 @@ describe('operators whose inputs have one scale', () => {
   });
 });
 
-describeReal('shared', 'files of TensorFlow’s converter', () => {
+describe('files of TensorFlow’s converter', () => {
   const cases: [string, Record<string, number>][] = [
     ['f32', { FULLY_CONNECTED: 4, LOGISTIC: 1 }],
     ['dyn', { FULLY_CONNECTED: 4, LOGISTIC: 1 }],

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type Answer, openOutputs, outputSettings } from '../../src/lib/loop/index.js';
-import { freePort } from '../support/mosquitto.js';
+import { freePort } from '../support/free-port.js';
 
 let folder: string;
 let events: string[];

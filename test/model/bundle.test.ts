@@ -1,6 +1,4 @@
-import { spawnSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Project } from '../../src/lib/core/index.js';
 import { openDataset } from '../../src/lib/data/index.js';
@@ -16,8 +14,7 @@ import {
   trainProject,
   unpackBundle,
 } from '../../src/lib/model/index.js';
-import { describeReal } from '../support/real.js';
-import { temporaryFolder, toyProject } from './support.js';
+import { toyProject } from './support.js';
 
 let project: Project;
 let bytes: Uint8Array;
@@ -143,25 +140,6 @@ describe('a bundle', () => {
     const copy = structuredClone(bundle);
     edit(copy);
     expect(() => unpackBundle(packBundle(copy))).toThrow(message);
-  });
-});
-
-describeReal('tar', 'a bundle and the real tar', () => {
-  it('lists and unpacks, and sha256sum agrees with its sums', async () => {
-    const folder = await temporaryFolder();
-    await writeFile(join(folder, 'model.aiot'), bytes);
-    const tar = (args: string[]) => spawnSync('tar', args, { cwd: folder, encoding: 'utf8' });
-    const list = tar(['-tvf', 'model.aiot']);
-    expect(list.stderr).toBe('');
-    expect(
-      list.stdout
-        .trim()
-        .split('\n')
-        .map((line) => line.split(/\s+/).at(-1)),
-    ).toEqual(['bundle.json', 'model.tflite', 'golden.json', 'lineage.json', 'SHA256SUMS']);
-    expect(tar(['-xf', 'model.aiot']).status).toBe(0);
-    const sums = spawnSync('sha256sum', ['-c', 'SHA256SUMS'], { cwd: folder, encoding: 'utf8' });
-    expect(sums.status).toBe(0);
   });
 });
 

@@ -10,8 +10,7 @@ import {
   trainProject,
 } from '../../src/lib/model/index.js';
 import { runCli } from '../support/cli.js';
-import { describeReal } from '../support/real.js';
-import { motorFile, motorFolder, motorRows } from '../support/tflite.js';
+import { motorFile, motorFolder, motorRows } from '../support/motor-files.js';
 import { linearFile } from './linear.js';
 import { temporaryFolder, toyProject } from './support.js';
 
@@ -126,7 +125,7 @@ describe('aiot model compare, explain and evaluate of a project', () => {
   });
 });
 
-describeReal('shared', 'aiot model compare of files of TensorFlow’s converter', () => {
+describe('aiot model compare of files of TensorFlow’s converter', () => {
   it('finds float and int8 equal but for a few rows', async () => {
     const lines = motorFile('test.csv').toString().trim().split('\n');
     const inputs = motorRows('f32.litert.pred.csv');

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { beforeEach, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, type Graph, type OperatorName, readTflite } from '../../src/lib/formats/index.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
@@ -7,9 +7,10 @@ import { architectures, quantizedOf } from '../support/architectures.js';
 import { runEmittedC } from '../support/emitted-c.js';
 import { engineKinds } from '../support/engine-kinds.js';
 import { chanceInputs, long } from '../support/every-tensor.js';
+import { motorFile } from '../support/motor-files.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { describeReal } from '../support/real.js';
-import { motorFile, runInPython } from '../support/tflite.js';
+import { runInPython } from '../support/tflite.js';
 
 const makers = { ...architectures, ...engineKinds };
 const [files, networks, runs] = long ? [60, 12, 500] : [2, 1, 100];
@@ -117,7 +118,7 @@ describeReal('cc', 'C that is written of a network, in a C compiler', () => {
       expectSame(jobs, ours, theirs);
     });
 
-    describeReal('shared', 'of files of TensorFlow’s converter', () => {
+    describe('of files of TensorFlow’s converter', () => {
       it.each(['int8', 'har_cnn_int8'])('gives the same bits of %s', bounded, (name) => {
         const graph = readTflite(motorFile(`${name}.tflite`));
         const jobs = [{ name, graph, input: chanceInputs(graph, seededRandom(3), 200) as Int8Array }];

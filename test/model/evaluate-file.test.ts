@@ -5,9 +5,8 @@ import { seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
 import { type FileEvaluation, fileEvaluationSchema } from '../../src/lib/model/index.js';
 import { runCli } from '../support/cli.js';
+import { motorFile, motorFolder, motorRows } from '../support/motor-files.js';
 import { mlp } from '../support/networks.js';
-import { describeReal } from '../support/real.js';
-import { motorFile, motorFolder, motorRows } from '../support/tflite.js';
 import { linearFile } from './linear.js';
 import { temporaryFolder } from './support.js';
 
@@ -295,7 +294,7 @@ function dynamicNetwork(): Uint8Array {
   return writeTflite(graph);
 }
 
-describeReal('shared', 'aiot model evaluate on files of TensorFlow’s converter', () => {
+describe('aiot model evaluate on files of TensorFlow’s converter', () => {
   // Accuracy and AUC as measured with ai-edge-litert (facts: ml.md), outputs as its own predictions.
   it.each([
     ['f32', 'litert', 0.909, 0.95203, 'f32.litert.pred.csv', 1e-6],

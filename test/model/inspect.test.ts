@@ -9,10 +9,9 @@ import { type Inspection, inspectionSchema } from '../../src/lib/model/index.js'
 import { inspectNetwork } from '../../src/lib/model/inspect/network.js';
 import { planArena } from '../../src/lib/runtime/index.js';
 import { runCli } from '../support/cli.js';
+import { motorFolder } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
 import { fc, runs } from '../support/property.js';
-import { describeReal } from '../support/real.js';
-import { motorFolder } from '../support/tflite.js';
 import { linearFile } from './linear.js';
 import { temporaryFolder } from './support.js';
 
@@ -138,7 +137,7 @@ describe('aiot model inspect', () => {
   });
 });
 
-describeReal('shared', 'aiot model inspect of files of TensorFlow’s converter', () => {
+describe('aiot model inspect of files of TensorFlow’s converter', () => {
   // Versions and sizes: facts (ml.md), dump.txt beside the files.
   it.each([
     ['f32', 12_260, 'float32', ['FULLY_CONNECTED 1', 'LOGISTIC 1'], 2350],

@@ -8,9 +8,9 @@ import { layerCycles } from '../../src/lib/model/fit/cycles.js';
 import { type Fit, fitSchema } from '../../src/lib/model/index.js';
 import { arenaBytes } from '../../src/lib/runtime/index.js';
 import { runCli } from '../support/cli.js';
+import { GraphBuilder } from '../support/graph-builder.js';
+import { motorFolder } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
-import { describeReal } from '../support/real.js';
-import { GraphBuilder, motorFolder } from '../support/tflite.js';
 import { temporaryFolder } from './support.js';
 
 async function fitted(graph: Graph, ...flags: string[]) {
@@ -206,7 +206,7 @@ describe('aiot model fit', () => {
   });
 });
 
-describeReal('shared', 'aiot model fit of what TFLite Micro refuses', () => {
+describe('aiot model fit of what TFLite Micro refuses', () => {
   it.each([
     ['dyn', /TFLite Micro refuses it: operator 1 \(FULLY_CONNECTED\) has int8 weights/],
     ['f16', /TFLite Micro refuses it: operator 0 \(DEQUANTIZE\) widens float16 weights/],

@@ -1,9 +1,10 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
 import { lossOf } from '../../src/lib/model/quantize/evaluation.js';
 import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
+import { motorFile } from '../support/motor-files.js';
 import { describeReal } from '../support/real.js';
-import { motorFile, runInPython } from '../support/tflite.js';
+import { runInPython } from '../support/tflite.js';
 
 /** Rows of a table of the motor network, standardized as it wants them, and their labels. */
 function table(name: string): { rows: Float32Array[]; labels: number[] } {
@@ -18,7 +19,7 @@ function table(name: string): { rows: Float32Array[]; labels: number[] } {
 
 const theirs = { float32: 'f32', float16: 'f16', dynamic: 'dyn', int8: 'int8', int16x8: 'i16x8' } as const;
 
-describeReal('shared', 'the files of TensorFlow’s converter, from the same network and rows', () => {
+describe('the files of TensorFlow’s converter, from the same network and rows', () => {
   describeReal('litert', 'in LiteRT', () => {
     it.each(Object.entries(theirs) as [keyof typeof theirs, string][])(
       '%s: ours is not larger by more than 2 %%, nor less accurate beyond the interval',

@@ -8,8 +8,8 @@ import { quantizeGraph } from '../../src/lib/model/quantize/quantize-graph.js';
 import { quantizeLayer } from '../../src/lib/model/quantize/weights.js';
 import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
 import { FloatNetwork } from '../support/float-network.js';
+import { motorFolder } from '../support/motor-files.js';
 import { fc } from '../support/property.js';
-import { describeReal, sharedFolder } from '../support/real.js';
 
 /** 6 values through two dense layers, or 20 samples of 2 fields through two convolutions, to three classes. */
 function randomNetwork(kind: 'mlp' | 'cnn1d', seed: number): Graph {
@@ -151,8 +151,8 @@ describe('quantization to int8', () => {
   });
 });
 
-describeReal('shared', "quantization against TensorFlow's converter", () => {
-  const folder = join(sharedFolder, 'data', 'motor-mlp');
+describe("quantization against TensorFlow's converter", () => {
+  const folder = motorFolder;
   const layers = (graph: Graph, place: number) =>
     graph.operators
       .filter(({ op }) => op === 'FULLY_CONNECTED')

@@ -5,8 +5,7 @@ import { simplifyGraph } from '../../src/lib/model/lower/simplify.js';
 import { createInterpreter, openLiteRt } from '../../src/lib/runtime/index.js';
 import { architectures } from '../support/architectures.js';
 import { FloatNetwork } from '../support/float-network.js';
-import { describeReal } from '../support/real.js';
-import { motorFile } from '../support/tflite.js';
+import { motorFile } from '../support/motor-files.js';
 
 function samples(graph: Graph, count: number): Float32Array[] {
   const random = seededRandom(9);
@@ -146,7 +145,7 @@ describe('a simplified network', () => {
     expect(simple.tensors[simple.outputs[0]!]!.shape).toEqual([1, 1, 12, 6]);
   });
 
-  describeReal('shared', 'of TensorFlow’s converter', () => {
+  describe('of TensorFlow’s converter', () => {
     it('has only the convolutions, pools and layers of Keras’ 1-D CNN', async () => {
       const graph = readTflite(motorFile('har_cnn_f32.tflite'));
       const simple = simplifyGraph(graph);

@@ -1,52 +1,20 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import type { MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { addContext } from '../../src/lib/core/index.js';
-import { provisionDevice } from '../../src/lib/provision/index.js';
-import { root, runCli } from '../support/cli.js';
-import { connectDevice } from '../support/mqtt.js';
-import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { runCli } from '../support/cli.js';
+import { motionDataset } from '../support/motion-dataset.js';
+import type { TestPlatform } from '../support/platform.js';
 
-const run = promisify(execFile);
 let own: TestPlatform;
-let device: MqttClient;
 let folder: string;
+let publish: (payload: object) => Promise<unknown>;
+let undo: () => Promise<void>;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'aiot-datasets-'));
-  process.env.AIOT_CONFIG_DIR = join(folder, 'config');
-  own = await testPlatform();
-  const { platform, token } = own;
-  await addContext('own', { url: platform.urls.http, ca: platform.ca, token }, { use: true });
-  const out = join(own.folder, 'm1');
-  await provisionDevice({ client: own.client, name: 'm1', type: 'virtual', out });
-  device = await connectDevice(platform.urls.mqtts, out);
-  for (const [recording, from] of Object.entries({ r1: 0, r2: 10_000, r3: 20_000 })) {
-    for (let seq = 0; seq < 5; seq++) {
-      const t = from + seq * 20;
-      await publish({
-        seq,
-        t,
-        rate: 100,
-        recording,
-        x: [seq, seq + 0.5],
-        ...(recording === 'r2' ? { y: [1, 2] } : {}),
-      });
-    }
-  }
+  ({ own, folder, publish, undo } = await motionDataset());
 });
-afterAll(async () => {
-  await device.endAsync(true);
-  await own.stop();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => undo());
 
-const publish = (payload: object) =>
-  device.publishAsync('aiot/v1/m1/telemetry/motion', JSON.stringify(payload), { qos: 1 });
 const textOf = async (query: object) => {
   let text = '';
   for await (const chunk of await own.client.datasets.export('motion', query))
@@ -118,15 +86,6 @@ describe('lists', () => {
 });
 
 describe('exports', () => {
-  const python = `
-import json, sys, pyarrow.parquet as pq
-f = pq.ParquetFile(sys.argv[1])
-t = f.read()
-print(json.dumps({"types": {c.name: str(c.type) for c in t.schema}, "rows": t.num_rows,
-  "first": {k: (v.isoformat() if hasattr(v, "isoformat") else v) for k, v in t.slice(0, 1).to_pylist()[0].items()},
-  "sum": sum(v for v in t.column("x").to_pylist() if v is not None), "y": t.column("y").null_count,
-  "labels": sorted(x or "" for x in set(t.column("label").to_pylist()))}))`;
-
   it('are rows of CSV and NDJSON that read back, of a time and a device', async () => {
     const lines = (await textOf({ format: 'ndjson' })).trimEnd().split('\n');
     expect(lines).toHaveLength(30);
@@ -139,40 +98,6 @@ print(json.dumps({"types": {c.name: str(c.type) for c in t.schema}, "rows": t.nu
     );
     expect(await textOf({ device: 'nobody' })).toBe('device,recording,seq,t,label,x,y\n');
     expect(await textOf({ recording: 'r3', from: 20_090 })).toContain('"sit, down"');
-  });
-
-  it('are Parquet that pyarrow reads', async () => {
-    const out = join(folder, 'motion.parquet');
-    const args = ['data', 'export', 'motion', '--format', 'parquet', '--out', out, '--json'];
-    expect(await runCli(args)).toMatchObject({ code: 0, json: { format: 'parquet', file: out } });
-    const { stdout } = await run(join(root, '.venv/streams/bin/python'), ['-c', python, out]);
-    expect(JSON.parse(stdout)).toEqual({
-      types: {
-        ...{
-          device: 'string',
-          recording: 'string',
-          seq: 'int64',
-          t: 'timestamp[us, tz=UTC]',
-          label: 'string',
-        },
-        ...{ x: 'double', y: 'double' },
-      },
-      rows: 30,
-      first: {
-        ...{
-          device: 'm1',
-          recording: 'r1',
-          seq: 0,
-          t: '1970-01-01T00:00:00+00:00',
-          label: 'walking',
-          x: 0,
-          y: null,
-        },
-      },
-      sum: 67.5,
-      y: 20,
-      labels: ['jumping', 'sit, down', 'walking'],
-    });
   });
 
   it('leave no file where they fail, and the one before as it was', async () => {

@@ -23,9 +23,9 @@ import { ask, type TestGuide, testGuide } from '../support/guide.js';
 import { harBundle } from '../support/har-bundle.js';
 import { motionSamples } from '../support/motion-bundle.js';
 import { motorBundle, motorReadings } from '../support/motor-bundle.js';
+import { motorFolder } from '../support/motor-files.js';
 import { runProgram, told } from '../support/programs.js';
 import { describeReal, python } from '../support/real.js';
-import { motorFolder } from '../support/tflite.js';
 
 const image = engineKinds['kind ds-cnn over images'](seededRandom(5));
 /**

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openGuideNetwork } from '../../src/lib/device/guide/network.js';
 import { simulateGuideBoard } from '../../src/lib/device/guide/simulate.js';
 import { decode, encodeInput } from '../../src/lib/model/bundle/ends.js';
@@ -15,7 +15,7 @@ import { runInPython } from '../support/tflite.js';
 /** A board sends each of its readings; all of them through the broker take half a minute. */
 const boardReadings = process.env.AIOT_LONG === '1' ? 2000 : 150;
 
-describeReal('shared', 'what stands under /quantized/ of a model that standardizes, given readings', () => {
+describe('what stands under /quantized/ of a model that standardizes, given readings', () => {
   const forms = ['f32', 'int8'] as const;
   type Form = (typeof forms)[number];
   const { rows, labels } = motorReadings('test.csv');

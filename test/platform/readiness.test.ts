@@ -3,16 +3,12 @@ import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { afterEach, describe, expect, it } from 'vitest';
 import { pushTiny } from '../support/bundle.js';
-import { freePort, type Mosquitto, startMosquitto } from '../support/mosquitto.js';
+import { freePort } from '../support/free-port.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
-import { describeReal } from '../support/real.js';
 
 let own: TestPlatform;
-let mosquitto: Mosquitto | undefined;
 afterEach(async () => {
   await own.stop();
-  await mosquitto?.stop();
-  mosquitto = undefined;
 });
 
 async function ready(): Promise<{ code: number; status: string; checks: Record<string, string | null> }> {
@@ -70,20 +66,4 @@ describe('/readyz', () => {
       checks: { content: expect.stringContaining('1 blob missing') },
     });
   });
-});
-
-describeReal('mosquitto', '/readyz with a broker of somebody else', () => {
-  it('is not ready while that is away, says so, and is ready again when it is back', async () => {
-    mosquitto = await startMosquitto();
-    own = await testPlatform({ engines: { broker: `mqtt://127.0.0.1:${mosquitto.port}` } });
-    expect(await ready()).toMatchObject({ code: 200, status: 'ready' });
-    const back = mosquitto.restart({ downMs: 1500 });
-    await expect.poll(ready, { timeout: 1400, interval: 50 }).toMatchObject({
-      code: 503,
-      status: 'not ready',
-      checks: { broker: expect.stringContaining(' is away: ') },
-    });
-    await back;
-    await expect.poll(ready, { timeout: 10_000 }).toMatchObject({ code: 200, checks: { broker: null } });
-  }, 30_000);
 });

@@ -1,12 +1,13 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, type OperatorName, readTflite } from '../../src/lib/formats/index.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { chanceInputs, long, tensorsInTflm, tensorsOnDevice } from '../support/every-tensor.js';
+import { GraphBuilder } from '../support/graph-builder.js';
+import { motorFile } from '../support/motor-files.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { inOneProcess } from '../support/one-process.js';
 import { describeReal } from '../support/real.js';
-import { GraphBuilder, motorFile } from '../support/tflite.js';
 
 const [files, runs] = long ? [100, 2000] : [30, 20];
 const without: string[] = ['REDUCE_MAX'];
@@ -95,7 +96,7 @@ describeReal('tflm', 'int16 activations against TFLite Micro', () => {
   );
 });
 
-describeReal('shared', 'an int16x8 file of TensorFlow’s converter', () => {
+describe('an int16x8 file of TensorFlow’s converter', () => {
   describeReal('tflm', 'against TFLite Micro', () => {
     it('is the same bit for bit in every tensor', () => {
       expectEqual([readTflite(motorFile('i16x8.tflite'))]);

@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, readTflite } from '../../src/lib/formats/index.js';
 import { arenaBytes, createInterpreter, floatView, planArena } from '../../src/lib/runtime/index.js';
+import { GraphBuilder } from '../support/graph-builder.js';
+import { motorFile, motorRows } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
-import { describeReal } from '../support/real.js';
-import { GraphBuilder, motorFile, motorRows } from '../support/tflite.js';
 
-describeReal('shared', 'networks of TensorFlow’s converter', () => {
+describe('networks of TensorFlow’s converter', () => {
   it.each([
     ['f32', 1e-6],
     // float16 weights against LiteRT's answers of the float32 network.

@@ -1,13 +1,14 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, type OperatorName, readTflite } from '../../src/lib/formats/index.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { chanceInputs } from '../support/every-tensor.js';
+import { motorFile } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { inOneProcess } from '../support/one-process.js';
 import { describeReal } from '../support/real.js';
-import { motorFile, runInPython } from '../support/tflite.js';
+import { runInPython } from '../support/tflite.js';
 
 interface Signatures {
   signatures: Record<string, { inputs: string[]; outputs: string[] }>;
@@ -84,7 +85,7 @@ describeReal('litert', 'files written here in Google’s native LiteRT', () => {
   });
 });
 
-describeReal('shared', 'third-party files written again', () => {
+describe('third-party files written again', () => {
   describeReal('litert', 'in native LiteRT', () => {
     it.each(['f32', 'dyn', 'f16', 'int8', 'i16x8', 'har_cnn_f32', 'har_cnn_int8'])(
       '%s gives the same bytes as before',

@@ -3,12 +3,11 @@ import { seededRandom } from '../../src/lib/core/index.js';
 import { readTflite, writeTflite } from '../../src/lib/formats/index.js';
 import { createInterpreter, floatView, openLiteRt } from '../../src/lib/runtime/index.js';
 import { architectures } from '../support/architectures.js';
+import { motorFile, motorRows } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
-import { describeReal } from '../support/real.js';
-import { motorFile, motorRows } from '../support/tflite.js';
 
-describeReal('shared', 'LiteRT on files of TensorFlow’s converter', () => {
+describe('LiteRT on files of TensorFlow’s converter', () => {
   it.each([
     ['f32', 'f32.litert.pred.csv', 1e-6],
     ['int8', 'int8.litert.pred.csv', 0],

@@ -1,13 +1,14 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type Random, seededRandom } from '../../src/lib/core/index.js';
 import { elementCount, type Graph, type OperatorName, readTflite } from '../../src/lib/formats/index.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { long } from '../support/every-tensor.js';
+import { motorFile } from '../support/motor-files.js';
 import { cnn, mlp } from '../support/networks.js';
 import { oneOpGraphs } from '../support/one-op-graphs.js';
 import { inOneProcess } from '../support/one-process.js';
 import { describeReal } from '../support/real.js';
-import { motorFile, runInPython } from '../support/tflite.js';
+import { runInPython } from '../support/tflite.js';
 
 /** `runs` inputs one after another: chance bytes, or all 256 for a tensor of that size. */
 function chanceInput(graph: Graph, random: Random, runs: number): Int8Array {
@@ -71,7 +72,7 @@ describeReal('tflm', 'the device interpreter against TFLite Micro', () => {
   });
 });
 
-describeReal('shared', 'files of TensorFlow’s converter in the device interpreter', () => {
+describe('files of TensorFlow’s converter in the device interpreter', () => {
   describeReal('tflm', 'against TFLite Micro', () => {
     it.each(['int8', 'har_cnn_int8'])('computes %s bit for bit', (name) => {
       const file = motorFile(`${name}.tflite`);

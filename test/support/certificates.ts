@@ -1,7 +1,9 @@
-import { execFileSync } from 'node:child_process';
+import 'reflect-metadata';
+import { randomBytes, webcrypto } from 'node:crypto';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import * as x509 from '@peculiar/x509';
 
 export interface Certificates {
   /** The path of a file, such as `ca.crt` or `client.key`. */
@@ -10,36 +12,72 @@ export interface Certificates {
   remove(): Promise<void>;
 }
 
+const keyAlgorithm = { name: 'ECDSA', namedCurve: 'P-256' };
+const signingAlgorithm = { name: 'ECDSA', hash: 'SHA-256' };
+
 /**
- * Made by openssl, valid for a day: `ca` with `server` (for 127.0.0.1) and `client`, and `other`, a CA that nobody knows, with
- * `stranger`, a client of that one. Each has NAME.crt and NAME.key. @param names of all of them (subjectAltName)
+ * Made by a library and not by our own code, valid for a day: `ca` with `server` (for 127.0.0.1) and `client`, and `other`, a CA that
+ * nobody knows, with `stranger`, a client of that one. Each has NAME.crt and NAME.key. @param names of all of them (subjectAltName), as
+ * `IP:127.0.0.1,DNS:localhost`
  */
 export async function makeCertificates(names = 'IP:127.0.0.1'): Promise<Certificates> {
   const folder = await mkdtemp(join(tmpdir(), 'aiot-certificates-'));
   // A broker that was started by root reads them as a user of its own.
   await chmod(folder, 0o755);
   const path = (name: string) => join(folder, name);
-  const openssl = (...flags: string[]) => execFileSync('openssl', flags, { stdio: 'pipe' });
-  const made = (name: string) => [
-    ...['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', `/CN=${name}`],
-    ...['-keyout', path(`${name}.key`)],
-  ];
-  const authority = (name: string) =>
-    openssl('req', '-x509', ...made(name), '-out', path(`${name}.crt`), '-days', '1');
-  await writeFile(path('extensions'), `subjectAltName=${names}\n`);
-  const signed = (name: string, by: string) => {
-    openssl('req', '-new', ...made(name), '-out', path(`${name}.csr`));
-    openssl(
-      ...['x509', '-req', '-in', path(`${name}.csr`), '-out', path(`${name}.crt`), '-days', '1'],
-      ...['-CA', path(`${by}.crt`), '-CAkey', path(`${by}.key`), '-CAcreateserial'],
-      ...['-extfile', path('extensions')],
-    );
-  };
-  authority('ca');
-  authority('other');
-  signed('server', 'ca');
-  signed('client', 'ca');
-  signed('stranger', 'other');
+  const validity = { notBefore: new Date(), notAfter: new Date(Date.now() + 24 * 3600 * 1000) };
+  const alternatives = names.split(',').map((entry): x509.JsonGeneralName => {
+    const [kind = '', value = ''] = entry.split(/:(.*)/);
+    return { type: kind.toLowerCase() as 'ip' | 'dns', value };
+  });
+
+  async function save(name: string, certificate: x509.X509Certificate, keys: webcrypto.CryptoKeyPair) {
+    const key = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
+    await writeFile(path(`${name}.crt`), `${certificate.toString('pem')}\n`);
+    await writeFile(path(`${name}.key`), `${x509.PemConverter.encode(key, 'PRIVATE KEY')}\n`, {
+      mode: 0o600,
+    });
+  }
+  const newKeys = () => webcrypto.subtle.generateKey(keyAlgorithm, true, ['sign', 'verify']);
+
+  async function authority(name: string) {
+    const keys = await newKeys();
+    const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+      ...validity,
+      name: `CN=${name}`,
+      keys,
+      signingAlgorithm,
+      extensions: [
+        new x509.BasicConstraintsExtension(true, undefined, true),
+        await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      ],
+    });
+    await save(name, certificate, keys);
+    return { keys, certificate };
+  }
+
+  async function signed(name: string, by: Awaited<ReturnType<typeof authority>>) {
+    const keys = await newKeys();
+    const certificate = await x509.X509CertificateGenerator.create({
+      ...validity,
+      serialNumber: `01${randomBytes(8).toString('hex')}`,
+      subject: `CN=${name}`,
+      issuer: by.certificate.subject,
+      publicKey: keys.publicKey,
+      signingKey: by.keys.privateKey,
+      signingAlgorithm,
+      extensions: [
+        new x509.SubjectAlternativeNameExtension(alternatives),
+        await x509.AuthorityKeyIdentifierExtension.create(by.certificate),
+      ],
+    });
+    await save(name, certificate, keys);
+  }
+
+  const [ca, other] = [await authority('ca'), await authority('other')];
+  await signed('server', ca);
+  await signed('client', ca);
+  await signed('stranger', other);
   await chmod(path('server.key'), 0o644);
   return {
     path,

@@ -5,7 +5,7 @@ import { goldenVector } from '../../src/lib/model/bundle/golden.js';
 import { unknownProvenance } from '../../src/lib/model/bundle/provenance-schema.js';
 import { type Bundle, packBundle, unpackBundle } from '../../src/lib/model/index.js';
 import { tableBundle } from './any-bundle.js';
-import { motorFile } from './tflite.js';
+import { motorFile } from './motor-files.js';
 
 /** Rows of a table of the motor network in the units of its sensors, and their labels. */
 export function motorReadings(name: 'train.csv' | 'test.csv'): { rows: number[][]; labels: number[] } {

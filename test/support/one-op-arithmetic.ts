@@ -1,6 +1,6 @@
 import type { Activation, Graph } from '../../src/lib/formats/index.js';
+import { GraphBuilder } from './graph-builder.js';
 import type { MakeGraph } from './one-op-graphs.js';
-import { GraphBuilder } from './tflite.js';
 
 /** Operators on two activations, and reductions. */
 export const arithmeticGraphs = {

@@ -1,8 +1,8 @@
 import type { Random } from '../../src/lib/core/index.js';
 import type { Activation, Graph, OperatorName, Padding } from '../../src/lib/formats/index.js';
+import { GraphBuilder } from './graph-builder.js';
 import { arithmeticGraphs } from './one-op-arithmetic.js';
 import { movingGraphs } from './one-op-moving.js';
-import { GraphBuilder } from './tflite.js';
 
 /** Makes a network of one operator on int8 (the default) or int16. */
 export type MakeGraph = (random: Random, type?: 'int8' | 'int16') => Graph;

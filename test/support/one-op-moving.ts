@@ -1,5 +1,5 @@
+import { GraphBuilder } from './graph-builder.js';
 import type { MakeGraph } from './one-op-graphs.js';
-import { GraphBuilder } from './tflite.js';
 
 /** Operators that move elements: same scale and zero point on both sides. */
 export const movingGraphs = {

@@ -2,7 +2,7 @@ import { seededRandom } from '../../src/lib/core/index.js';
 import { type Operator, writeTflite } from '../../src/lib/formats/index.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
 import { shapeRows } from '../../src/lib/formats/tflite/shape-operators.js';
-import { GraphBuilder } from './tflite.js';
+import { GraphBuilder } from './graph-builder.js';
 
 /**
  * A file as the converter writes it for an open batch: x [1, 4, 6] → SHAPE → STRIDED_SLICE → PACK → the shape of a

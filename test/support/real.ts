@@ -1,12 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe } from 'vitest';
+import { describe, it } from 'vitest';
 import { root } from './cli.js';
 import { espflashProgram } from './espflash-program.js';
 import { privateMounts } from './private-mounts.js';
 
-/** Programs of third parties that tests talk to. `.ci/run` installs them; without CI=true a missing one is a printed skip. */
+/** Programs of third parties that the second ring talks to. A missing one is a named skip, and an error where CI is `true`. */
 const parts = {
   /** Node and its native packages for 64-bit Arm (scripts/aarch64.sh), and an emulator of its programs. */
   aarch64: () => existsSync(join(aarch64Folder, '.stamp')) && onPath('qemu-aarch64-static'),
@@ -30,6 +30,8 @@ const parts = {
   /** PyPI esptool and esp-idf-nvs-partition-gen. */
   esptool: () => existsSync(python('esptool')),
   fish: () => onPath('fish'),
+  /** Traces of real mask ROMs, and images of the vendor's NVS generator. */
+  'flash-samples': () => existsSync(flashSamplesFolder),
   ffmpeg: () => onPath('ffmpeg'),
   /** Apache Kafka's jars (scripts/kafka.sh), and a Java to run them. */
   kafka: () => existsSync(join(root, '.venv', 'kafka', '4.1.0', '.stamp')) && onPath('java'),
@@ -92,8 +94,8 @@ const parts = {
   strace: () => spawnSync('strace', ['-qq', '-o', '/dev/null', 'true']).status === 0,
   /** Gives a simulated chip a pty. */
   socat: () => onPath('socat'),
-  /** The recordings and golden files that are not in this repository. */
-  shared: () => existsSync(sharedFolder),
+  /** All recordings of the motion system with their features: 33 MB, too large for this repository. */
+  recordings: () => existsSync(recordingsFolder),
   /** Debian's, which reads hawkBit's API; images for it are signed with openssl. */
   swupdate: () => onPath('swupdate') && onPath('swupdate-ipc') && onPath('openssl'),
   tar: () => onPath('tar'),
@@ -120,8 +122,9 @@ const nameless = 'mount --bind /dev/null /etc/passwd && mount --bind "$0" /etc/n
 /** Words for unshare, before a command that is to run for a user without a name; `nsswitch` is a file with `passwd: files`. */
 export const asNobody = (nsswitch: string): string[] => ['--mount', 'sh', '-c', nameless, nsswitch];
 
-/** Folder beside the checkout with recordings and third-party samples; may be absent. */
-export const sharedFolder = join(root, '..', 'shared');
+/** Beside the checkout; may be absent. */
+export const recordingsFolder = join(root, '..', 'shared', 'data', 'har');
+export const flashSamplesFolder = join(root, '..', 'shared', 'flash-samples');
 
 /** The folder that scripts/aarch64.sh makes. */
 export const aarch64Folder = join(root, '.venv', 'aarch64');
@@ -180,10 +183,7 @@ function onPath(program: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${program} || test -x /usr/sbin/${program}`]).status === 0;
 }
 
-/**
- * `describe` when the part is there. A missing part is skipped and printed as skipped; with CI=true it fails
- * the run.
- */
+/** `describe` when the part is there. A missing part is skipped and printed as skipped; with CI=true it fails the run. */
 export function describeReal(part: RealPart, name: string, body: () => void): void {
   if (parts[part]()) {
     describe(name, body);
@@ -191,13 +191,17 @@ export function describeReal(part: RealPart, name: string, body: () => void): vo
   }
   if (process.env.CI === 'true' && !mayBeMissing(part)) throw new Error(`real part missing: ${part}`);
   process.stderr.write(`skipped, no ${part} here: ${name}\n`);
-  describe.skip(`${name} (no ${part} here)`, body);
+  // The body is not run: what it prepares comes from the part itself.
+  describe.skip(name, () => {
+    it(`needs ${part}`, () => {});
+  });
 }
 
 /** Even in CI: data and an emulator beside the checkout, and tfjs-node where Node is too new for it. */
 function mayBeMissing(part: RealPart): boolean {
   return (
-    part === 'shared' ||
+    part === 'recordings' ||
+    part === 'flash-samples' ||
     part === 'qemu' ||
     (part === 'tfjs-node' && Number.parseInt(process.versions.node, 10) >= 23)
   );

@@ -4,24 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
 import { root } from './cli.js';
-import { python, sharedFolder } from './real.js';
-
-export { GraphBuilder } from './graph-builder.js';
-
-/** The third-party networks: files that TensorFlow's converter made, and what LiteRT answered. */
-export const motorFolder = join(sharedFolder, 'data', 'motor-mlp');
-export const motorFile = (name: string) => readFileSync(join(motorFolder, name));
-
-/** The motor network's test rows, standardized, and LiteRT's probability for each. */
-export function motorRows(predictions: string): { x: Float32Array; y: number }[] {
-  const { mean, std } = JSON.parse(motorFile('weights.json').toString()) as { mean: number[]; std: number[] };
-  const answers = motorFile(predictions).toString().trim().split('\n').map(Number);
-  const lines = motorFile('test.csv').toString().trim().split('\n').slice(1);
-  return lines.map((line, row) => {
-    const values = line.split(',').slice(0, 4).map(Number);
-    return { x: Float32Array.from(values.map((value, i) => (value - mean[i]!) / std[i]!)), y: answers[row]! };
-  });
-}
+import { python } from './real.js';
 
 interface Ran<Report> {
   output: Int8Array;

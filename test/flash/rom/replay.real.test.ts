@@ -1,11 +1,11 @@
 import { basename, join } from 'node:path';
 import { expect, it } from 'vitest';
-import { describeReal, sharedFolder } from '../../support/real.js';
+import { describeReal, flashSamplesFolder } from '../../support/real.js';
 import { replay } from './replay.js';
 import { chipFor, readTrace, realTraces } from './traces.js';
 
-describeReal('shared', 'every recorded trace of a real ROM', () => {
-  const folder = join(sharedFolder, 'flash-samples', 'traces');
+describeReal('flash-samples', 'every recorded trace of a real ROM', () => {
+  const folder = join(flashSamplesFolder, 'traces');
 
   it('is answered alike by the simulated chip', async () => {
     const paths = realTraces(folder);

@@ -17,7 +17,6 @@ import {
 import { parseStartFaults, startFaultNames } from '../../../src/lib/flash/rom/burnt.js';
 import { encodeSlip } from '../../../src/lib/flash/rom/slip.js';
 import { runCli } from '../../support/cli.js';
-import { describeReal } from '../../support/real.js';
 import { defaults } from '../loader/board.js';
 import { syncRequest } from './talk.js';
 
@@ -71,29 +70,6 @@ describe('a served chip', () => {
     undo.push(served.close, async () => chip.powerOff());
     const port = Number(served.address.split(':').at(-1));
     await expect(serveChip(chip, { port })).rejects.toMatchObject({ code: 'AIOT_PORT_IN_USE' });
-  });
-});
-
-describeReal('socat', 'a chip behind a pty', () => {
-  it('answers each program that opens it, and is gone after close', async () => {
-    const link = join(await folder(), 'port');
-    const chip = new SimulatedChip({ chip: 'esp32' });
-    const served = await serveChip(chip, { pty: true, link });
-    undo.push(async () => chip.powerOff());
-    expect(await syncedAt(served.address)).toBe(112);
-    expect(await syncedAt(link)).toBe(112);
-    await served.close();
-    await expect(openLine(link, { baud: 115_200 })).rejects.toMatchObject({ code: 'AIOT_SERIAL_NOT_FOUND' });
-  });
-
-  it('loses the pty when the cable is pulled, and has one again when it is in', async () => {
-    const link = join(await folder(), 'port');
-    const chip = new SimulatedChip({ chip: 'esp32', faults: [{ kind: 'unplugged' }] });
-    const served = await serveChip(chip, { pty: true, link });
-    undo.push(served.close, async () => chip.powerOff());
-    expect(await syncedAt(link)).toBe(0);
-    chip.plug();
-    await expect.poll(() => syncedAt(link).catch(() => 0), { timeout: 5000 }).toBe(112);
   });
 });
 

@@ -1,8 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseCsv } from '../../../src/lib/formats/index.js';
 import { floatOf, pythonFloat } from '../../../src/lib/loop/har/float.js';
 import { decodeFrame, encodeFrame } from '../../../src/lib/loop/har/frame.js';
 import { type AxisMessage, createRows } from '../../../src/lib/loop/har/rows.js';
@@ -10,7 +6,6 @@ import { motionServer } from '../../../src/lib/loop/har/server.js';
 import { cleaned, type LabelState, noLabels, voteLabel } from '../../../src/lib/loop/har/vote.js';
 import { createWindows } from '../../../src/lib/loop/har/windows.js';
 import { fc } from '../../support/property.js';
-import { describeReal, sharedFolder } from '../../support/real.js';
 
 describe('rows of x, y and z', () => {
   /** The stream's sequences as a publisher of samples and others make them; `lost` never got there. */
@@ -122,44 +117,6 @@ describe('a float on x, y and z', () => {
       1, -0.5, 1, 0.5, 0.002,
     ]);
   });
-
-  describeReal('python3', 'to Python', () => {
-    it('has the digits of its own repr', () => {
-      const values = [
-        ...[
-          0,
-          -0,
-          1,
-          -1,
-          0.1,
-          1 / 3,
-          1e-4,
-          9.9e-5,
-          1e-5,
-          1e15,
-          123456789012345680,
-          1e16,
-          1e17,
-          1e22,
-          1.5e300,
-          5e-324,
-        ],
-        ...fc.sample(fc.double({ noNaN: true, noDefaultInfinity: true }), { numRuns: 500, seed: 7 }),
-      ];
-      const script =
-        'import struct,sys\nfor line in sys.stdin: print(repr(struct.unpack(">d", bytes.fromhex(line.strip()))[0]))';
-      const hex = values.map((value) => {
-        const bytes = Buffer.alloc(8);
-        bytes.writeDoubleBE(value);
-        return bytes.toString('hex');
-      });
-      const said = execFileSync('python3', ['-c', script], {
-        input: `${hex.join('\n')}\n`,
-        encoding: 'utf8',
-      });
-      expect(values.map(pythonFloat)).toEqual(said.trim().split('\n'));
-    });
-  });
 });
 
 describe('a table on feats', () => {
@@ -188,35 +145,6 @@ describe('a table on feats', () => {
       of({ columns: [], data: [[]] }),
     ];
     expect(bad.map(decodeFrame)).toEqual(bad.map(() => undefined));
-  });
-
-  describeReal('shared', 'of the original recordings', () => {
-    const har = join(sharedFolder, 'data', 'har');
-    it('has its figures, to 1e-9, for the first window of each: of 501 samples as the original trained', () => {
-      let worst = { difference: 0, where: '' };
-      const files = readdirSync(join(har, 'recordings'));
-      for (const file of files) {
-        const { data } = parseCsv(readFileSync(join(har, 'recordings', file)), file, ['x', 'y', 'z']);
-        const windows = createWindows(501);
-        let row: Float64Array | null = null;
-        for (let i = 100; row === null && i < data[0]!.length; i++) {
-          row = windows.push([data[0]![i]!, data[1]![i]!, data[2]![i]!], 10 * i);
-        }
-        const table = decodeFrame(encodeFrame(windows.names, row!))!;
-        const [head = '', first = ''] = readFileSync(join(har, 'features', file), 'utf8').split('\n');
-        const cells = first.split(',');
-        head
-          .split(',')
-          .slice(0, 115)
-          .forEach((name, i) => {
-            const expected = Number(cells[i]);
-            const difference = Math.abs(table.get(name)! - expected) / Math.max(1e-6, Math.abs(expected));
-            if (!(difference <= worst.difference)) worst = { difference, where: `${file} ${name}` };
-          });
-      }
-      expect(files.length).toBe(53);
-      expect(worst.difference, worst.where).toBeLessThan(1e-9);
-    });
   });
 });
 

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Answer, openSensing, type Sensing, type SensingContract } from '../../../src/lib/loop/index.js';
-import { freePort } from '../../support/mosquitto.js';
+import { freePort } from '../../support/free-port.js';
 
 const contract: SensingContract = {
   fields: [

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -30,6 +30,18 @@ async function until(is: () => Promise<boolean>): Promise<void> {
     if (tries > 250) throw new Error(`not within 5 s: ${await log()}`);
     await delay(20);
   }
+}
+
+/** The id of a child of this process, by a word of its command line. Linux alone has these files, and gpioset. */
+async function childRunning(word: string): Promise<number> {
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const [status, command] = await Promise.all(
+      ['status', 'cmdline'].map((file) => readFile(join('/proc', name, file), 'utf8').catch(() => '')),
+    );
+    if (status?.includes(`\nPPid:\t${process.pid}\n`) && command?.includes(word)) return Number(name);
+  }
+  throw new Error(`no child of ${process.pid} runs ${word}`);
 }
 
 describe('A program that is given messages', () => {
@@ -151,11 +163,7 @@ describe.each([1, 2] as const)('A line of a GPIO chip, by gpioset of libgpiod %d
     const sink = await openSink('gpio://gpiochip0/4?on=walking&active=low');
     await sink.write([text('walking')]);
     expect((await log()).trim().split('\n').at(-1)).toBe('gpiochip0 4=1 low');
-    const { execFileSync } = await import('node:child_process');
-    const children = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], {
-      encoding: 'utf8',
-    });
-    const pid = Number(/^\s*(\d+) .*gpioset/m.exec(children)?.[1]);
+    const pid = await childRunning('gpioset');
     process.kill(pid, 'SIGKILL');
     await until(
       async () =>

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { parseCsv } from '../../src/lib/formats/index.js';
 import { featureRows, type SignalSpec } from '../../src/lib/signal/index.js';
-import { describeReal, sharedFolder } from '../support/real.js';
+import { describeReal, recordingsFolder } from '../support/real.js';
 
 const spec: SignalSpec = {
   fields: ['x', 'y', 'z'],
@@ -27,8 +27,8 @@ function goldenOf(file: string): { names: string[]; rows: number[][] } {
   return { names: head.split(',').slice(0, 115), rows };
 }
 
-describeReal('shared', 'the 115 features of the original', () => {
-  const har = join(sharedFolder, 'data', 'har');
+describeReal('recordings', 'the 115 features of the original', () => {
+  const har = recordingsFolder;
   const files = () => readdirSync(join(har, 'recordings')).sort();
 
   it('come out as the original computed them, to 1e-9: every window of every recording, short ones too', () => {
