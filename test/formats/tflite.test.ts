@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { AiotError, seededRandom } from '../../src/lib/core/index.js';
 import { type Graph, readTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { CheckedBuffer } from '../../src/lib/formats/tflite/read-table.js';
+import { slots } from '../../src/lib/formats/tflite/schema.js';
 import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { GraphBuilder } from '../support/graph-builder.js';
 import { motorFile } from '../support/motor-files.js';
@@ -33,6 +35,32 @@ describe('a .tflite file written and read', () => {
       expect(back.operators[0]!.options).toEqual(graph.operators[0]!.options);
       expect(readTflite(writeTflite(back))).toEqual(back);
     }
+  });
+
+  it('reads a bias that has the axis of its weights, as TensorFlow 1 writes it', () => {
+    const b = new GraphBuilder(seededRandom(3));
+    // With an input scale of 1 the bias has the scales of its weights, so that it can share their quantization.
+    const x = b.activation([1, 8, 8, 4], 1);
+    const w = b.weights([1, 3, 3, 4], 3);
+    const bias = b.bias(x, w, 4);
+    const y = b.activation([1, 8, 8, 4]);
+    const steps = { padding: 'same', strideH: 1, strideW: 1, dilationH: 1, dilationW: 1 } as const;
+    const options = { ...steps, depthMultiplier: 1, activation: 'relu6' } as const;
+    const file = bytesOf(
+      b.graph(x, b.op({ op: 'DEPTHWISE_CONV_2D', inputs: [x, w, bias], outputs: [y], options })),
+    );
+    const expected = readTflite(file);
+    const [main] = new CheckedBuffer(file).root('model').tables(slots.model.subgraphs, 'subgraph');
+    const tensors = main!.tables(slots.subgraph.tensors, 'tensor');
+    const [from, to] = [w, bias].map((index) => {
+      const { at } = tensors[index]!;
+      return at + file.readUInt16LE(at - file.readInt32LE(at) + 4 + 2 * slots.tensor.quantization);
+    }) as [number, number];
+    file.writeUInt32LE(from + file.readUInt32LE(from) - to, to);
+    expect(tensors[bias]!.table(slots.tensor.quantization, 'bias')!.int32(slots.quantization.axis, 0)).toBe(
+      3,
+    );
+    expect(readTflite(file)).toEqual(expected);
   });
 
   it('gives equal bytes for equal graphs, whatever was written before', () => {
@@ -137,6 +165,19 @@ describe('a damaged or foreign file', () => {
     expect(refusal(() => readTflite(file))).toBe(
       'AIOT_TFLITE_UNSUPPORTED: operator 0: ELU is not supported: use RELU or LEAKY_RELU',
     );
+  });
+
+  it.each([
+    [129, 'CALL_ONCE is not supported'],
+    [32, 'CUSTOM is not supported: convert without custom and Flex operators'],
+    [142, 'VAR_HANDLE (a variable, as LSTM and GRU keep) is not supported: use convolutions over time'],
+    [209, 'STABLEHLO_CASE is not supported'],
+    [210, 'BUILTIN_210 is not supported'],
+  ])('names operator code %s of the schema', (code, expected) => {
+    const file = bytesOf(oneOpGraphs.LOGISTIC!(seededRandom(1)));
+    const wide = file.indexOf(Buffer.from([14, 0, 0, 0, 2, 0, 0, 0]));
+    file.writeInt32LE(code, wide);
+    expect(refusal(() => readTflite(file))).toContain(`AIOT_TFLITE_UNSUPPORTED: operator 0: ${expected}`);
   });
 
   it('never does anything but that, wherever it is cut or changed', () => {

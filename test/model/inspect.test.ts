@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { AiotError, seededRandom } from '../../src/lib/core/index.js';
 import { outlineTflite, writeTflite } from '../../src/lib/formats/index.js';
-import { builtinName } from '../../src/lib/formats/tflite/operator-names.js';
+import { builtinName, tensorTypeName } from '../../src/lib/formats/tflite/operator-names.js';
 import { operatorRows } from '../../src/lib/formats/tflite/operators.js';
 import { type Inspection, inspectionSchema } from '../../src/lib/model/index.js';
 import { inspectNetwork } from '../../src/lib/model/inspect/network.js';
@@ -102,6 +102,24 @@ describe('aiot model inspect', () => {
   it('has every operator that is known here under its name in the schema', () => {
     for (const [op, { code }] of Object.entries(operatorRows)) expect(builtinName(code)).toBe(op);
     expect(builtinName(250)).toBe('BUILTIN_250');
+  });
+
+  it('knows every operator and tensor type of the schema by name', () => {
+    expect([0, 16, 129, 161, 162, 202, 203, 205, 209].map(builtinName)).toEqual([
+      'ADD',
+      'LSTM',
+      'CALL_ONCE',
+      'RIGHT_SHIFT',
+      'STABLEHLO_LOGISTIC',
+      'STABLEHLO_TRANSPOSE',
+      'DILATE',
+      'REDUCE_WINDOW',
+      'STABLEHLO_CASE',
+    ]);
+    const all = Array.from({ length: 210 }, (_, code) => builtinName(code));
+    expect(new Set(all).size).toBe(210);
+    expect(all.filter((name) => !/^[A-Z][A-Z0-9_]+$/.test(name) || name.startsWith('BUILTIN_'))).toEqual([]);
+    expect([17, 19, 22].map((code) => tensorTypeName(code).name)).toEqual(['int4', 'int2', 'float8_e5m2']);
   });
 
   it.each([

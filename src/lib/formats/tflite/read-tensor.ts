@@ -1,5 +1,6 @@
 import { malformed, unsupported } from './errors.js';
 import type { Quantization, Tensor, TensorData } from './graph.js';
+import { tensorTypeName } from './operator-names.js';
 import type { Table } from './read-table.js';
 import { slots } from './schema.js';
 import { elementBytes, elementCount, tensorTypeOf, typedData } from './tensor-types.js';
@@ -36,8 +37,9 @@ export function bufferReader(tables: readonly Table[]): Buffers {
 export function readTensor(table: Table, index: number, buffers: Buffers): Tensor {
   const name = table.text(slots.tensor.name);
   const where = `byte ${table.at}, tensor ${index} (${name})`;
-  const type = tensorTypeOf(table.int8(slots.tensor.type, 0));
-  if (type === undefined) throw unsupported(where, `tensor type ${table.int8(slots.tensor.type, 0)}`);
+  const typeCode = table.int8(slots.tensor.type, 0);
+  const type = tensorTypeOf(typeCode);
+  if (type === undefined) throw unsupported(where, `tensor type ${tensorTypeName(typeCode).name}`);
   if (table.uint8(slots.tensor.isVariable, 0) !== 0) throw unsupported(where, 'a variable tensor');
   if (table.has(slots.tensor.sparsity)) throw unsupported(where, 'a sparse tensor');
   if (table.has(slots.tensor.variants)) throw unsupported(where, 'a variant tensor');
@@ -57,7 +59,8 @@ function readQuantization(table: Table, shape: number[], where: string): Quantiz
   const scale = table.float32s(slots.quantization.scale);
   const zeroPoint = table.int64s(slots.quantization.zeroPoint).map(Number);
   if (scale.length === 0 && zeroPoint.length === 0) return undefined;
-  const axis = table.int32(slots.quantization.axis, 0);
+  // A vector has one axis: TensorFlow 1 gives a bias the axis of its weights, which is 3 in a depthwise layer.
+  const axis = shape.length === 1 ? 0 : table.int32(slots.quantization.axis, 0);
   if (scale.length !== zeroPoint.length)
     throw malformed(where, `${scale.length} scales but ${zeroPoint.length} zero points`);
   if (scale.length > 1 && shape[axis] !== scale.length)
