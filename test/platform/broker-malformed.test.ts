@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connect } from '../support/mqtt.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
@@ -60,6 +61,12 @@ describe('before CONNECT, the connection ends at', () => {
     raw.say(bytes);
     expect(await raw.closed).toBe(true);
     expect(raw.packets).toEqual([]);
+  });
+
+  it('another protocol at once, not when the time for a CONNECT is over', async () => {
+    const raw = await rawMqtt(url());
+    raw.say(Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'));
+    expect(await Promise.race([raw.closed, delay(5000, 'still open', { ref: false })])).toBe(true);
   });
 
   it.each([

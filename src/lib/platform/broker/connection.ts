@@ -31,7 +31,7 @@ export class Connection {
   session: Session | null = null;
   closed = false;
   private phase: 'fresh' | 'connecting' | 'ready' = 'fresh';
-  private readonly frames = new Frames();
+  private readonly frames = new Frames(packet.connect << 4);
   private inbox: Inbox | null = null;
   /** ms that only rise: when it came, and when something was last heard of it. */
   heard: number;

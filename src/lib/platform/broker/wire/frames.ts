@@ -6,9 +6,12 @@ export class Frames {
   private have = 0;
   private need = 0;
 
+  /** @param first the first byte that may come: of something else, such as HTTP's "GET ", the end of a packet is not waited for */
+  constructor(private first?: number) {}
+
   /**
    * Hands over each whole packet as its first byte and `bytes[from .. to)` behind its header. `take` says whether to go on;
-   * what is left then waits for the next call. @throws ProtocolError for a length above `largest`, or that is none
+   * what is left then waits for the next call. @throws ProtocolError for a length above `largest`, or that is none, or another `first` byte
    */
   push(
     chunk: Buffer | null,
@@ -16,6 +19,10 @@ export class Frames {
     take: (head: number, bytes: Buffer, from: number, to: number) => boolean,
   ): void {
     if (chunk !== null) {
+      if (this.first !== undefined && chunk.length > 0) {
+        if (chunk[0] !== this.first) throw new ProtocolError('the first packet is no CONNECT');
+        this.first = undefined;
+      }
       this.have += chunk.length;
       if (this.parts === null) this.parts = [chunk];
       else this.parts.push(chunk);
