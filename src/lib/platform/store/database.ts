@@ -93,7 +93,8 @@ function migrate(database: Database, path: string): void {
       { next: 'Use the newer aiot with this data folder.' },
     );
   }
-  for (let i = done; i < migrations.length; i++) {
-    database.exec(`BEGIN IMMEDIATE; ${migrations[i]}; PRAGMA user_version = ${i + 1}; COMMIT;`);
-  }
+  if (done === migrations.length) return;
+  const steps = migrations.slice(done).join(';\n');
+  // All in one commit: each would wait for the disk, and a start that is interrupted leaves the schema of before.
+  database.exec(`BEGIN IMMEDIATE; ${steps}; PRAGMA user_version = ${migrations.length}; COMMIT;`);
 }
