@@ -25,7 +25,7 @@ export const longest = [
   'house/patterns.test.ts',
   'platform/guide-kafka.real.test.ts',
   'stream/mqtt/mosquitto.real.test.ts',
-  'platform/kills/doors.test.ts',
+  'platform/kills/doors.real.test.ts',
   'har/study.test.ts',
   'platform/kills/relayed.real.test.ts',
   'project/kit.real.test.ts',
