@@ -1,6 +1,7 @@
 import { dirname, join, resolve, sep } from 'node:path';
 import { configDefaults, defineConfig, type Plugin } from 'vitest/config';
 import { LongestFirst } from './test/support/longest-first.js';
+import { memoryFolder } from './test/support/memory-folder.js';
 import RealTestsReporter from './test/support/real-tests-reporter.js';
 import { together } from './test/support/together.js';
 
@@ -38,6 +39,9 @@ const common = {
   maxConcurrency: 24,
 };
 
+/** Of the first ring alone: parts of third parties need not work in memory. */
+const env: Record<string, string> = memoryFolder === undefined ? {} : { TMPDIR: memoryFolder };
+
 export default defineConfig({
   test: {
     globalSetup: ['test/support/global-setup.ts'],
@@ -55,6 +59,7 @@ export default defineConfig({
         plugins: [compiled],
         test: {
           ...common,
+          env,
           name: 'together',
           include: together,
           pool: 'threads',
@@ -67,6 +72,7 @@ export default defineConfig({
         plugins: [compiled],
         test: {
           ...common,
+          env,
           name: 'alone',
           include: ['test/**/*.test.ts'],
           exclude: [...configDefaults.exclude, realParts, ...together],

@@ -1,9 +1,10 @@
 /** Runs once before the suite: what is tested is built, and nothing of the user's own may be read or written by a test. */
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { memoryFolder } from './memory-folder.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -14,6 +15,7 @@ export default async function setup(): Promise<() => Promise<void>> {
   execFileSync(process.execPath, [join(root, 'scripts/ready.js')], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
+  if (memoryFolder !== undefined) await mkdir(memoryFolder, { recursive: true });
   const home = await mkdtemp(join(tmpdir(), 'aiot-home-'));
   for (const name of Object.keys(process.env)) {
     if (name.startsWith('AIOT_') && !forTests.includes(name)) delete process.env[name];
@@ -23,5 +25,6 @@ export default async function setup(): Promise<() => Promise<void>> {
   process.env.AIOT_CACHE_DIR = join(home, 'cache');
   return async () => {
     await rm(home, { recursive: true, force: true });
+    if (memoryFolder !== undefined) await rm(memoryFolder, { recursive: true, force: true });
   };
 }
