@@ -30,6 +30,10 @@ bare aiot explain AIOT_USAGE --json | node -e 'JSON.parse(require("fs").readFile
 bare aiot doctor
 bare aiot init watch --template motor-watch
 bare aiot context list
+# TensorFlow.js is optional and not installed: the error names what to install.
+code=0
+(cd watch && bare aiot model train --backend cpu --json) >"$work/said" 2>/dev/null || code=$?
+if [[ $code != 1 ]] || ! grep -q 'npm install @tensorflow/tfjs-core' "$work/said"; then fail "training without TensorFlow.js: $code, $(cat "$work/said")"; fi
 if command -v man >/dev/null; then
   for page in aiot aiot-model-train; do
     PATH="$work/prefix/bin:$PATH" MANPATH='' man --where "$page" | grep -q "^$work/prefix/" || fail "man finds no $page"

@@ -12,7 +12,10 @@ import { root } from '../support/cli.js';
 import { deadAnchors } from '../support/documents/anchors.js';
 
 const text = (file: string) => (existsSync(join(root, file)) ? readFileSync(join(root, file), 'utf8') : '');
-const { dependencies } = JSON.parse(text('package.json')) as { dependencies: Record<string, string> };
+const { dependencies, peerDependencies } = JSON.parse(text('package.json')) as Record<
+  'dependencies' | 'peerDependencies',
+  Record<string, string>
+>;
 
 describe('the generated documents', () => {
   it('are as `npm run docs` makes them', async () => {
@@ -70,7 +73,7 @@ describe('the dependencies', () => {
       ...resolvedIn(root, file),
     ]);
     // Needed by another package, not by us; and Fastify's own, for its version.
-    const peers = ['@tensorflow/tfjs-backend-cpu', 'light-my-request'];
+    const peers = ['light-my-request'];
     const unused = Object.keys(dependencies).filter(
       (name) => !peers.includes(name) && !used.some((to) => to === name || to.startsWith(`${name}/`)),
     );
@@ -87,7 +90,26 @@ describe('the dependencies', () => {
           .join('/'),
       ),
     );
-    expect([...names].filter((name) => !name.startsWith('node:') && !(name in dependencies))).toEqual([]);
+    const known = { ...dependencies, ...peerDependencies };
+    expect([...names].filter((name) => !name.startsWith('node:') && !(name in known))).toEqual([]);
+  });
+
+  it('name optional peers in docs/dependencies.md', () => {
+    expect(Object.keys(peerDependencies).filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+  });
+
+  it('are locked with the C library that each build of libsql is for, so that one is installed and not two', () => {
+    const { packages } = JSON.parse(text('package-lock.json')) as {
+      packages: Record<string, { libc?: string[] }>;
+    };
+    const builds = Object.entries(packages).filter(([path]) => path.includes('@libsql/linux-'));
+    expect(builds.length).toBeGreaterThan(3);
+    expect(
+      builds
+        .filter(([path, { libc }]) => libc?.[0] !== (path.includes('musl') ? 'musl' : 'glibc'))
+        .map(([path]) => path),
+      'npm drops `libc` where it resolves these anew: write it into package-lock.json again',
+    ).toEqual([]);
   });
 });
 

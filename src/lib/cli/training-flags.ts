@@ -38,7 +38,7 @@ export const trainingFlags = {
     env: 'AIOT_SPLIT',
   }),
   backend: Flags.option({ options: ['auto', 'node', 'wasm', 'cpu'] as const })({
-    summary: 'What computes: auto is the built-in engine, the others are TensorFlow’s.',
+    summary: 'Training engine: auto is built in; the others need TensorFlow.js installed beside aiot.',
     env: 'AIOT_BACKEND',
   }),
   folds: Flags.integer({

@@ -71,7 +71,7 @@ export const catalogue = {
     exit: 1,
     family: 'outside',
     about:
-      'Training was asked to run on TensorFlow for Node (--backend node), or a loop on a Coral Edge TPU (--delegate coral), and what that takes is not installed here or does not load: these are optional packages with native code.',
+      'Training was to run on TensorFlow.js (--backend cpu, wasm or node), or a loop on a Coral Edge TPU (--delegate coral), and the optional packages that this needs are not installed here or do not load.',
     next: 'npm install @tensorflow/tfjs-node (Node 20 or 22), or leave --backend out: the built-in engine needs nothing.',
   },
   AIOT_BACKUP_MALFORMED: {

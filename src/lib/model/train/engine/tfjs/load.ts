@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { KernelBackend } from '@tensorflow/tfjs-core';
 import { AiotError } from '../../../../core/index.js';
 import type { Backend } from '../types.js';
@@ -20,36 +20,81 @@ export interface TensorFlow {
 
 const loading = new Map<string, Promise<TensorFlow>>();
 
+/** Where optional packages are looked for: beside aiot, on NODE_PATH, and in the current folder's project. */
+const usualPlaces = () => [import.meta.url, pathToFileURL(join(process.cwd(), 'package.json')).href];
+
+/** What each backend of TensorFlow.js needs. They are optional peers: 98 MB that the built-in engine does without. */
+const packagesOf = {
+  cpu: ['@tensorflow/tfjs-core', '@tensorflow/tfjs-layers', '@tensorflow/tfjs-backend-cpu'],
+  wasm: [
+    '@tensorflow/tfjs-core',
+    '@tensorflow/tfjs-layers',
+    '@tensorflow/tfjs-backend-cpu',
+    '@tensorflow/tfjs-backend-wasm',
+  ],
+} as const;
+
 /**
  * TensorFlow.js on one of its backends, loaded once a process, on first use. Nothing is downloaded.
- * @throws AIOT_BACKEND_MISSING for `node` where tfjs-node is not installed, or does not load
+ * @param places files whose neighbouring packages are looked at, as URLs
+ * @throws AIOT_BACKEND_MISSING where the backend's packages are not installed, or do not load
  */
-export function loadTfjs(backend: Exclude<Backend, 'auto'>): Promise<TensorFlow> {
-  const known = loading.get(backend) ?? (backend === 'node' ? loadNode() : load(backend));
+export function loadTfjs(
+  backend: Exclude<Backend, 'auto'>,
+  places: readonly string[] = usualPlaces(),
+): Promise<TensorFlow> {
+  const known = loading.get(backend) ?? (backend === 'node' ? loadNode(places) : load(backend, places));
   loading.set(backend, known);
-  // A failure is told each time anew: what was missing may have been installed.
+  // A failure is reported each time anew: what was missing may have been installed.
   known.catch(() => loading.delete(backend));
   return known;
 }
 
-async function load(backend: 'wasm' | 'cpu'): Promise<TensorFlow> {
-  const tf = await import('@tensorflow/tfjs-core');
+async function load(backend: 'wasm' | 'cpu', places: readonly string[]): Promise<TensorFlow> {
+  const files = packagesOf[backend].map((name) => resolvePeer(name, places));
+  const missing = packagesOf[backend].filter((_, i) => files[i] === undefined);
+  if (missing.length > 0) {
+    throw new AiotError(
+      'AIOT_BACKEND_MISSING',
+      `--backend ${backend} needs TensorFlow.js, and ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} not installed`,
+      {
+        next: `npm install ${packagesOf[backend].map((name) => `${name}@4`).join(' ')} (with --global if aiot is installed globally), or leave --backend out: the built-in engine needs nothing.`,
+      },
+    );
+  }
+  const [core, layers, cpu, wasm] = files.map((file) => pathToFileURL(file as string).href);
+  const tf = await importModule<Core>(core as string);
   // The build of tfjs-core for Node holds no gradients; that of tfjs-layers registers them for all.
-  await import('@tensorflow/tfjs-layers');
-  await import('@tensorflow/tfjs-backend-cpu');
+  await import(layers as string);
+  await import(cpu as string);
   quiet(tf);
-  if (backend === 'wasm') await loadWasm(tf);
+  if (wasm) await loadWasm(tf, wasm);
   await tf.setBackend(backend);
   await tf.ready();
   return { tf, name: `tfjs-${backend}`, use: () => use(tf, backend) };
 }
 
-async function loadWasm(tf: Core): Promise<void> {
+/** The file that a package is loaded from; undefined when none of the places has it. */
+function resolvePeer(name: string, places: readonly string[]): string | undefined {
+  for (const place of places) {
+    try {
+      return createRequire(place).resolve(name);
+    } catch {}
+  }
+  return undefined;
+}
+
+/** What a CommonJS or an ES module exports. */
+async function importModule<Module>(url: string): Promise<Module> {
+  const loaded = (await import(url)) as { default?: Module } & Module;
+  return loaded.default ?? loaded;
+}
+
+async function loadWasm(tf: Core, url: string): Promise<void> {
   const events = ['uncaughtException', 'unhandledRejection'] as const;
   const before = new Map(events.map((event) => [event, process.rawListeners(event)]));
-  const wasm = await import('@tensorflow/tfjs-backend-wasm');
-  const main = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
-  wasm.setWasmPaths(`${join(dirname(main), '.')}/`);
+  const wasm = await importModule<typeof import('@tensorflow/tfjs-backend-wasm')>(url);
+  wasm.setWasmPaths(`${dirname(fileURLToPath(url))}/`);
   // Worker threads would cost start-up time and bring nothing at these sizes.
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
   registerFilterGradient(tf, 'wasm');
@@ -66,23 +111,17 @@ async function loadWasm(tf: Core): Promise<void> {
 
 const nodePackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
 
-/** tfjs-node, or its GPU sister, from beside aiot, from NODE_PATH, or from the folder one is in. */
-async function loadNode(): Promise<TensorFlow> {
+/** tfjs-node, or its GPU sister, from the first place that has one. */
+async function loadNode(places: readonly string[]): Promise<TensorFlow> {
   // TensorFlow's library prints what it found of the processor, past our own streams; errors it may print.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-  const places = [import.meta.url, pathToFileURL(join(process.cwd(), 'package.json')).href];
   const failures: string[] = [];
   for (const name of nodePackages) {
     for (const place of places) {
-      let file: string;
+      const file = resolvePeer(name, [place]);
+      if (file === undefined) continue;
       try {
-        file = createRequire(place).resolve(name);
-      } catch {
-        continue;
-      }
-      try {
-        const loaded = (await import(pathToFileURL(file).href)) as { default?: Core } & Core;
-        const tf = loaded.default ?? loaded;
+        const tf = await importModule<Core>(pathToFileURL(file).href);
         quiet(tf);
         use(tf, 'tensorflow');
         return { tf, name: name.replace('@tensorflow/', ''), use: () => use(tf, 'tensorflow') };
