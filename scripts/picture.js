@@ -1,11 +1,10 @@
 // Draws a terminal picture of what a command really prints: node scripts/picture.js OUT.svg [ARGUMENTS of aiot…]
 // The README's: npm run picture. Runs dist/, so build first.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { stripVTControlCharacters } from 'node:util';
 import { terminalSvg } from './picture/svg.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -17,8 +16,13 @@ const home = mkdtempSync(join(tmpdir(), 'aiot-picture-'));
 function record() {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, HOME: home, FORCE_COLOR: '1', NO_COLOR: '', COLUMNS: '100' };
-    for (const name of Object.keys(env)) if (/^(XDG_|AIOT_)/.test(name)) delete env[name];
-    const child = spawn(process.execPath, [join(root, 'bin', 'run.js'), ...args], { env, cwd: home });
+    for (const name of Object.keys(env)) if (/^(XDG_|AIOT_|INIT_CWD)/.test(name)) delete env[name];
+    // As after an installation: the next commands are then `aiot …`, not a path of this machine.
+    const installed = join(home, 'bin');
+    mkdirSync(installed);
+    symlinkSync(join(root, 'bin', 'run.js'), join(installed, 'aiot'));
+    env.PATH = `${installed}:${env.PATH}`;
+    const child = spawn(process.execPath, [join(installed, 'aiot'), ...args], { env, cwd: home });
     let text = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (chunk) => {
@@ -32,12 +36,7 @@ function record() {
 
 try {
   const text = await record();
-  const lines = text
-    .replaceAll(home, '~')
-    .trimEnd()
-    .split('\n')
-    // On a terminal the line of a running step becomes the line of the finished one.
-    .filter((line) => !stripVTControlCharacters(line).startsWith('  …'));
+  const lines = text.replaceAll(home, '~').trimEnd().split('\n');
   writeFileSync(join(root, out), terminalSvg(`aiot ${args.join(' ')}`, lines));
 } finally {
   rmSync(home, { recursive: true, force: true });

@@ -1,11 +1,11 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, demoSummary, drawsOver, runSteps } from '../lib/cli/index.js';
+import { AiotCommand, demoSummary, drawsOver, invocation, programName, runSteps } from '../lib/cli/index.js';
 import { createDemo, demoFolder, demoResultSchema } from '../lib/demo/index.js';
 
 export default class Demo extends AiotCommand {
-  static override summary = 'Take a model through its whole life on this machine, on real motion data.';
+  static override summary = 'Train, deploy and run a model on this machine, on real data.';
   static override description =
-    'Sensor stream, dataset, training, int8, signed bundle, registry, update over the air, predictions on four virtual devices. Needs nothing else and ends all it starts.';
+    'Streams recorded motion data to a platform of its own, checks the data, trains a model, quantizes it to int8, signs it, rolls it out to four virtual devices and scores their predictions. Needs no hardware and no other service, and stops everything that it started.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --json',
@@ -14,18 +14,18 @@ export default class Demo extends AiotCommand {
   ];
   static override flags = {
     data: Flags.string({
-      summary: 'Folder of other recordings of the same layout: walking1.csv with a header x,y,z.',
+      summary: 'Folder of your own recordings in the same layout: walking1.csv with a header x,y,z.',
       env: 'AIOT_DATA',
       helpValue: 'DIR',
     }),
     out: Flags.string({
       char: 'o',
-      summary: 'Folder to keep everything in; a new one in the user’s data folder unless given.',
+      summary: 'Folder for all files; by default a new one in your data folder.',
       env: 'AIOT_OUT',
       helpValue: 'DIR',
     }),
     native: Flags.boolean({
-      summary: 'Devices are the firmware’s core, a process each.',
+      summary: 'Run the firmware’s core as the devices, each in its own process.',
       env: 'AIOT_NATIVE',
     }),
     'http-port': Flags.integer({
@@ -65,7 +65,7 @@ export default class Demo extends AiotCommand {
         signal: this.signal,
       });
       const result = demo.result();
-      this.print(demoSummary(result));
+      this.print(demoSummary(result, await programName(invocation())));
       return result;
     } finally {
       await demo.close();

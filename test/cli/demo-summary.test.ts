@@ -27,6 +27,16 @@ const result: DemoResult = {
     bytes: { float: 2048, int8: 1024 },
     accuracy: { float: 0.98, int8: 0.97 },
     macroF1: { float: 0.98, int8: 0.97, voted: 0.99 },
+    interval: { low: 0.9, high: 0.99 },
+    heldOut: { windows: 100, recordings: 10 },
+    folds: {
+      ...{ macroF1: 0.96, voted: 0.98, accuracy: 0.965, interval: { low: 0.92, high: 0.985 } },
+      ...{ folds: 5, windows: 400, recordings: 35 },
+    },
+    originals: {
+      ...{ macroF1: 0.95, voted: 0.97, accuracy: 0.951, interval: { low: 0.9, high: 0.98 } },
+      ...{ folds: 5, windows: 2024, recordings: 53, datasetDigest: 'sha256:2', configDigest: 'sha256:3' },
+    },
     arenaBytes: 4096,
   },
   rollout: { devices: 4, committed: 4, rolledBack: 0, seconds: 2 },
@@ -36,12 +46,27 @@ const result: DemoResult = {
 
 describe('the demo’s closing table', () => {
   it('says below each finding what to think of it, and leaves out mere remarks', () => {
-    const text = demoSummary(result);
+    const text = demoSummary(result, 'aiot');
     expect(text).toContain('! Repeats tell the label.\n  The pipeline ends it.\n');
     expect(text).not.toContain('Rows repeat.');
   });
 
-  it('quotes folders where a shell needs it', () => {
-    expect(demoSummary(result)).toContain('aiot up --data "/tmp/my demo/platform" --new-token');
+  it('says how certain the figures are, and which of them are stored', () => {
+    const text = demoSummary(result, 'aiot');
+    expect(text).toContain('97 % of 100 windows in 10 recordings (95 %: 90–99)');
+    expect(text).toContain(
+      '96.5 % of 400 windows in 35 recordings (95 %: 92–98.5), macro-F1 0.960, 0.980 after the vote; 5 folds, float',
+    );
+    expect(text).toMatch(/95\.1 % of 2,024 windows in 53 recordings.*\n +stored, not computed here/);
+    const own = { ...result, model: { ...result.model, folds: null, originals: null } };
+    expect(demoSummary(own, 'aiot')).not.toMatch(/stored|folds/);
+  });
+
+  it('names the dashboard, and starts the platform again on the same ports', () => {
+    const text = demoSummary(result, 'bin/run.js');
+    expect(text).toContain('https://127.0.0.1:1/ (after the first command below');
+    expect(text).toContain(
+      'bin/run.js up --data "/tmp/my demo/platform" --http-port 1 --mqtt-port 2 --new-token',
+    );
   });
 });

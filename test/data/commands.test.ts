@@ -53,7 +53,7 @@ describe('aiot data', () => {
     expect(stdout).toContain(
       'Repeated rows alone give the label away: lying, sitting, walking have them (46.',
     );
-    expect(stdout).toContain('takes the repeats away');
+    expect(stdout).toContain('removes the repeats');
   });
 
   it('ends a check with exit code 6 when the figures would be a fiction', async () => {

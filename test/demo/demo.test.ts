@@ -31,6 +31,18 @@ describe('aiot demo', () => {
     expect(result.model.macroF1.int8).toBeGreaterThanOrEqual(0.95);
     expect(result.model.macroF1.voted).toBeGreaterThanOrEqual(0.97);
     expect(Math.abs(result.model.macroF1.float - result.model.macroF1.int8)).toBeLessThanOrEqual(0.01);
+    // The interval, the folds and the stored figures are beside a figure that nobody would believe alone.
+    const { interval, heldOut, folds, originals } = result.model;
+    expect(interval.high).toBeGreaterThanOrEqual(result.model.accuracy.int8);
+    expect(interval.low).toBeLessThan(0.9);
+    expect(heldOut).toEqual({ windows: result.live.windows, recordings: 9 });
+    expect(folds).toMatchObject({ folds: 5, recordings: 35 });
+    expect(folds!.macroF1).toBeGreaterThan(0.97);
+    expect(folds!.voted).toBeGreaterThanOrEqual(folds!.macroF1);
+    expect(originals).toMatchObject({ recordings: 53, windows: 2024 });
+    const evaluation = JSON.parse(await readFile(join(out, 'project', 'build', 'evaluation.json'), 'utf8'));
+    expect([interval.low, interval.high]).toEqual(evaluation.interval);
+    expect(folds!.macroF1).toBe(evaluation.folds.macroF1);
     expect(result.dataset.findings.map(({ kind }) => kind)).toContain('shortcut');
     expect(await readFile(result.report, 'utf8')).toContain('<svg');
   });
@@ -105,7 +117,7 @@ describe('aiot demo', () => {
   });
 
   it('ends all it started on Ctrl-C', async () => {
-    const { code, told, stdout, out } = await interruptedDemo(folder, '2/');
+    const { code, told, stdout, out } = await interruptedDemo(folder, 2);
     expect(code, told).toBe(130);
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'AIOT_INTERRUPTED' } });
     // A platform notes there that it runs, and takes the note away when it has stopped as it should.

@@ -3,8 +3,8 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { root } from '../support/cli.js';
 
-/** Runs the demo in a process of its own, and interrupts it when it begins this step (`2/`). */
-export async function interruptedDemo(folder: string, step: string) {
+/** Runs the demo in a process of its own, and interrupts it in this step, counted from 1: when the one before has ended. */
+export async function interruptedDemo(folder: string, step: number) {
   const out = await mkdtemp(join(folder, 'stop-'));
   const child = spawn(process.execPath, [join(root, 'bin', 'run.js'), 'demo', '--json', '--out', out]);
   let told = '';
@@ -15,7 +15,7 @@ export async function interruptedDemo(folder: string, step: string) {
   });
   child.stderr.on('data', (chunk: Buffer) => {
     told += chunk.toString('utf8');
-    if (stopped || !told.includes(`… ${step}`)) return;
+    if (stopped || !told.includes(`✓ ${step - 1}/`)) return;
     stopped = child.kill('SIGINT');
   });
   const code = await new Promise((resolve) => child.once('close', resolve));

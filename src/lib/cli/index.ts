@@ -44,6 +44,7 @@ export { ociFlags } from './oci-flags.js';
 export { policyFlags, policyOf, rolloutId, whatFlags } from './ota-flags.js';
 export { passphraseFile, readPassphrase } from './passphrase.js';
 export { argoFlags, runArg, stepsFlags } from './pipeline-flags.js';
+export { invocation, programName } from './program-name.js';
 export { createProgress, type Progress } from './progress.js';
 export { header, replaySpeed } from './publish-flags.js';
 export { hertz, labelFrom } from './recording-flags.js';

@@ -26,7 +26,7 @@ export interface StepOptions {
 }
 
 /**
- * Runs the steps in turn and shows them on stderr: a live list on a terminal, a line for each start and end elsewhere.
+ * Runs the steps in turn and shows them on stderr: a live list on a terminal, elsewhere one line for each step when it has ended.
  * Stops at the first that fails and shows which it was. @throws what the step throws; the signal's reason between steps
  */
 export async function runSteps(title: string, steps: readonly Step[], options: StepOptions): Promise<void> {
@@ -62,7 +62,6 @@ async function runPlain(
   for (const [i, step] of steps.entries()) {
     const name = `${dim(`${i + 1}/${steps.length}`)} ${step.title}`;
     const started = performance.now();
-    write(`  ${dim('…')} ${name}\n`);
     try {
       const figures = await runOne(step, () => {}, signal);
       write(

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { AiotError, dataFolder, makeFolder } from '../core/index.js';
 import { sampleCount } from '../data/index.js';
 import { classifierFigures, writeReport } from '../model/index.js';
-import type { DemoResult } from './result.js';
+import type { FoldsFigures } from '../registry/index.js';
+import type { DemoFolds, DemoResult } from './result.js';
 import { countIn, liveStep, rolloutStep } from './steps/fleet.js';
 import { pushStep, quantizeStep, trainStep } from './steps/model.js';
 import { platformStep, provisionStep } from './steps/prepare.js';
@@ -64,7 +65,7 @@ function reportStep(work: DemoWork): DemoStep {
 }
 
 function resultOf(work: DemoWork): DemoResult {
-  const { pushed, rollout, live, dataset } = work;
+  const { pushed, rollout, live, dataset, originals } = work;
   const figures = classifierFigures(work.evaluated);
   return {
     folder: work.options.folder,
@@ -96,6 +97,13 @@ function resultOf(work: DemoWork): DemoResult {
         int8: figures.int8.macroF1,
         voted: figures.voted.macroF1,
       },
+      interval: limitsOf(work.evaluated.interval),
+      heldOut: { windows: work.evaluated.n, recordings: work.evaluated.groups },
+      folds: work.trained.folds && foldsOf(work.trained.folds.together),
+      originals: originals && {
+        ...foldsOf(originals.together),
+        ...{ datasetDigest: originals.datasetDigest, configDigest: originals.configDigest },
+      },
       arenaBytes: figures.arenaBytes,
     },
     rollout: {
@@ -111,6 +119,19 @@ function resultOf(work: DemoWork): DemoResult {
       latencyMs: live.latencyMs,
     },
     seconds: Math.round((performance.now() - work.started) / 100) / 10,
+  };
+}
+
+function limitsOf(interval: readonly [number, number] | null) {
+  const [low, high] = interval ?? [0, 1];
+  return { low, high };
+}
+
+function foldsOf({ folds, windows, groups, accuracy, interval, macroF1, voted }: FoldsFigures): DemoFolds {
+  const f1 = macroF1 ?? 0;
+  return {
+    ...{ macroF1: f1, voted: voted?.macroF1 ?? f1, accuracy: accuracy ?? 0, interval: limitsOf(interval) },
+    ...{ folds, windows, recordings: groups ?? windows },
   };
 }
 

@@ -2,6 +2,22 @@ import { z } from 'zod';
 
 const share = z.number().min(0).max(1);
 
+const interval = z.object({ low: share, high: share });
+
+/** Figures of float networks, each tested on recordings that it was not trained on. */
+const foldsSchema = z.object({
+  macroF1: share,
+  /** Macro-F1 after the vote. */
+  voted: share,
+  accuracy: share,
+  /** 95 %, of the accuracy. */
+  interval,
+  folds: z.int(),
+  windows: z.int(),
+  recordings: z.int(),
+});
+export type DemoFolds = z.output<typeof foldsSchema>;
+
 /** What `aiot demo --json` prints. */
 export const demoResultSchema = z.object({
   /** Where everything was kept. */
@@ -26,6 +42,17 @@ export const demoResultSchema = z.object({
     /** On recordings never trained on. */
     accuracy: z.object({ float: share, int8: share }),
     macroF1: z.object({ float: share, int8: share, voted: share }),
+    /** 95 %, of the int8 network's accuracy on the held-out windows, with recordings as what was sampled. */
+    interval,
+    /** Held-out windows, and the recordings that they are from. */
+    heldOut: z.object({ windows: z.int(), recordings: z.int().nullable() }),
+    /** By folds over all recordings of the demo, each tested on once; null where they are too few. */
+    folds: foldsSchema.nullable(),
+    /**
+     * Stored, not computed: the same recipe by folds over the original recordings, which the demo's are cut from. null with other
+     * recordings or another recipe.
+     */
+    originals: foldsSchema.extend({ datasetDigest: z.string(), configDigest: z.string() }).nullable(),
     arenaBytes: z.int(),
   }),
   rollout: z.object({ devices: z.int(), committed: z.int(), rolledBack: z.int(), seconds: z.number() }),

@@ -4,6 +4,7 @@ import type { SimulatedDevice } from '../device/index.js';
 import type { EvaluateResult, PushResult, QuantizeResult, TrainResult } from '../model/index.js';
 import type { Platform } from '../platform/index.js';
 import type { Deployed, LiveFigures, RegistryClient } from '../registry/index.js';
+import type { Originals } from './originals.js';
 
 export interface DemoOptions {
   /** Folder of this run: it must not exist yet, or be empty. */
@@ -37,6 +38,8 @@ export interface DemoWork {
   dataset: Dataset;
   split: Split;
   findings: Finding[];
+  /** Stored figures of the recordings that the template's are cut from; null with other recordings. */
+  originals: Originals | null;
   trained: TrainResult;
   quantized: QuantizeResult;
   evaluated: EvaluateResult;

@@ -58,6 +58,7 @@ export { signModel, signResultSchema } from './sign.js';
 export { classOfLabel, type LabelledWindow, type Lesson, labelledWindows } from './teach/lesson.js';
 export { type RetrainOptions, retrainLastLayer, type Taught } from './teach/retrain.js';
 export { trainingConfig } from './train/config-digest.js';
+export { configDigestOf } from './train/lineage.js';
 export { loadTfjs } from './train/engine/tfjs/load.js';
 export type { FoldsFile } from './train/folds/types.js';
 export { type TrainResult, trainResultSchema } from './train/result.js';

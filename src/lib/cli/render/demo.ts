@@ -1,44 +1,91 @@
-import { percent, shellWord, size, thousands } from '../../core/index.js';
-import type { DemoResult } from '../../demo/index.js';
+import { foldsText, percent, plural, shareText, shellWord, size, thousands } from '../../core/index.js';
+import type { DemoFolds, DemoResult } from '../../demo/index.js';
 import { bold, dim, yellow } from './style.js';
 import { elapsed, facts, next, table } from './text.js';
 
-/** The demo's closing table, what the data check found, where everything is, and what to type next. */
-export function demoSummary(result: DemoResult): string {
-  const { dataset, model, rollout, live } = result;
+/**
+ * The demo's closing table, the findings of its data check, the places of its files, and the next commands.
+ * @param program the words that start this program in the user's shell
+ */
+export function demoSummary(result: DemoResult, program: string): string {
+  const { dataset, model, rollout, live, platform } = result;
   const scores = table(
     ['held-out recordings', 'accuracy', 'macro-F1', 'size'],
     [
       ['float32', percent(model.accuracy.float), model.macroF1.float.toFixed(3), size(model.bytes.float)],
       ['int8', percent(model.accuracy.int8), model.macroF1.int8.toFixed(3), size(model.bytes.int8)],
       ['int8 after the vote', null, model.macroF1.voted.toFixed(3), null],
-      [`live, ${rollout.devices} devices`, percent(live.accuracy), live.macroF1.toFixed(3), null],
+      [`live, ${plural(rollout.devices, 'device')}`, percent(live.accuracy), live.macroF1.toFixed(3), null],
     ],
   );
   const found = dataset.findings
     .filter(({ severity }) => severity !== 'info')
     .map(({ message, advice }) => `${yellow('!')} ${message}\n  ${dim(advice)}`);
   const figures = facts([
-    ['dataset', `${dataset.recordings} recordings, ${thousands(dataset.samples)} samples`],
+    ['dataset', `${plural(dataset.recordings, 'recording')}, ${thousands(dataset.samples)} samples`],
     ['model', `${model.name}@${model.version}, arena ${size(model.arenaBytes)}`],
     ['rollout', `${rollout.committed} of ${rollout.devices} committed in ${rollout.seconds.toFixed(1)} s`],
-    ['latency', `p50 ${live.latencyMs.p50.toFixed(2)} ms, p99 ${live.latencyMs.p99.toFixed(2)} ms a window`],
-    ['kept in', result.folder],
+    [
+      'latency',
+      `p50 ${live.latencyMs.p50.toFixed(2)} ms, p99 ${live.latencyMs.p99.toFixed(2)} ms for each window`,
+    ],
+    ['files', result.folder],
     ['report', result.report],
+    ['dashboard', `${platform.http}/ (after the first command below, which prints a link that logs you in)`],
   ]);
-  const done = `${bold('Done')} in ${elapsed(result.seconds * 1000)}${dim(': every device runs the model, and their answers passed its gate.')}`;
+  const done = `${bold('Done')} in ${elapsed(result.seconds * 1000)}${dim(`: all ${plural(rollout.devices, 'device')} run the model, and their predictions passed its accuracy gate. Everything that the demo started has been stopped.`)}`;
+  const ports = `--http-port ${portOf(platform.http)} --mqtt-port ${portOf(platform.mqtts)}`;
   return [
     '',
     scores,
     '',
+    bold('How certain that is'),
+    facts(certainty(model)),
+    '',
     figures,
-    ...(found.length > 0 ? ['', bold('What the data check found'), ...found] : []),
+    ...(found.length > 0 ? ['', bold('Findings of the data check'), ...found] : []),
     '',
     done,
     next(
-      `aiot model inspect ${shellWord(`${result.folder}/project/build/model.aiot`)}`,
-      `aiot up --data ${shellWord(`${result.folder}/platform`)} --new-token`,
-      'aiot init my-project --template motor-watch',
+      `${program} up --data ${shellWord(platform.dir)} ${ports} --new-token --detach`,
+      `${program} dashboard`,
+      `${program} init my-project --template motor-watch`,
     ),
   ].join('\n');
+}
+
+function certainty({
+  accuracy,
+  interval,
+  heldOut,
+  folds,
+  originals,
+}: DemoResult['model']): [string, string][] {
+  const own = {
+    ...({
+      share: accuracy.int8,
+      cases: heldOut.windows,
+      unit: 'window',
+      groups: heldOut.recordings,
+    } as const),
+    interval: [interval.low, interval.high] as const,
+  };
+  const lines: [string, string][] = [['held out', shareText(own)]];
+  if (folds) lines.push(['by folds', foldedText(folds)]);
+  if (originals) {
+    const digests = `data ${originals.datasetDigest.slice(0, 19)}…, recipe ${originals.configDigest.slice(0, 19)}…`;
+    const stored = `stored, not computed here: the uncut recordings, which are harder\n(${digests})`;
+    lines.push(['originals', `${foldedText(originals)}\n${stored}`]);
+  }
+  return lines;
+}
+
+function foldedText({ folds, windows, recordings, accuracy, interval, macroF1, voted }: DemoFolds): string {
+  const range = [interval.low, interval.high] as const;
+  const of = { folds, windows, groups: recordings, accuracy, interval: range, macroF1, rmse: null };
+  return foldsText({ ...of, voted: { macroF1: voted } }, 'window');
+}
+
+function portOf(url: string): string {
+  return new URL(url).port;
 }

@@ -106,7 +106,7 @@ export function removalAdvice(known: { repeats: number }[], spec: SignalSpec): s
   const { lowpassHz, rateHz, resampleHz } = spec;
   const pipeline = `${lowpassHz === null ? 'no low-pass' : `low-pass at ${lowpassHz} Hz`}, ${resampleHz} Hz`;
   if (removesRepeats(known, spec)) {
-    return `The pipeline (${pipeline}) takes the repeats away; what else differs between the two recorders may stay.`;
+    return `The pipeline (${pipeline}) removes the repeats; other differences between the two recorders may remain.`;
   }
   const sensorHz = rateHz * (1 - meanRepeats(known));
   const now =

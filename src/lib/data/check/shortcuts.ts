@@ -57,7 +57,7 @@ function properties(known: Metadata[], labels: string[], spec: SignalSpec): Prop
       told: toldByNumber(repeats, labels, 0.05),
       seen: 'in windows',
       sentence: ({ high, low, accuracy }) =>
-        `Repeated rows alone give the label away: ${listIds(high)} have them (${percent(meanOf(repeats, high))} of the rows), ${listIds(low)} do not (${percent(meanOf(repeats, low))}); ${Math.round(accuracy * labels.length)} of ${labels.length} recordings are told by it. The two were recorded in different ways.`,
+        `Repeated rows alone give the label away: ${listIds(high)} have them (${percent(meanOf(repeats, high))} of the rows), ${listIds(low)} do not (${percent(meanOf(repeats, low))}). They identify ${Math.round(accuracy * labels.length)} of ${labels.length} recordings, because the two groups were recorded in different ways.`,
       advice: removalAdvice(known, spec),
       removed: removesRepeats(known, spec),
     },
@@ -127,7 +127,7 @@ function findingOf(
     around: by === 'device' ? 'error' : 'warning',
     outside: project ? 'info' : 'warning',
   } as const;
-  const figures = `(a probe on it alone ${percent(accuracy)}, with the labels dealt out anew ${percent(chance)}${signal === null ? '' : `; on mean, deviation and step of the signal ${percent(signal)}`})`;
+  const figures = `(Accuracy of a probe: ${percent(accuracy)} from this alone, ${percent(chance)} with shuffled labels${signal === null ? '' : `, ${percent(signal)} from the signal’s mean, deviation and step`}.)`;
   return {
     kind: 'shortcut',
     severity: severities[seen],

@@ -1,4 +1,4 @@
-import { AiotError, thousands } from '../../core/index.js';
+import { AiotError, plural, thousands } from '../../core/index.js';
 import { type Deployed, deploy, type RolloutDeviceState } from '../../registry/index.js';
 import { score } from '../text.js';
 import type { DemoStep, DemoWork } from '../work.js';
@@ -6,7 +6,7 @@ import { replayAll } from './record.js';
 
 export function rolloutStep(work: DemoWork): DemoStep {
   return {
-    title: 'Roll out over the air: download, verify, golden vectors, commit',
+    title: 'Roll out over the air: each device downloads, verifies, tests and commits',
     run: async (report, signal) => {
       const { client, pushed } = work;
       const { name, version, sequence } = pushed;
@@ -21,7 +21,7 @@ export function rolloutStep(work: DemoWork): DemoStep {
       });
       const committed = countIn(work.rollout, 'committed');
       if (committed < work.devices.length) throw notCommitted(work.rollout);
-      return `${committed} of ${work.devices.length} committed in ${work.rollout.seconds.toFixed(1)} s`;
+      return `${committed} of ${plural(work.devices.length, 'device')} committed in ${work.rollout.seconds.toFixed(1)} s`;
     },
   };
 }
@@ -39,7 +39,7 @@ export function countIn({ devices }: Deployed, state: RolloutDeviceState): numbe
 
 export function liveStep(work: DemoWork): DemoStep {
   return {
-    title: 'Predict live on the devices, held-out recordings',
+    title: 'Predict on the devices, live, from held-out recordings',
     run: async (report) => {
       const heldOut = new Set(work.split.test);
       const recordings = work.dataset.recordings.filter(({ id }) => heldOut.has(id));
@@ -56,7 +56,7 @@ export function liveStep(work: DemoWork): DemoStep {
           `live macro-F1: expected at least ${gate}, got ${score(macroF1)} over ${windows} windows`,
         );
       }
-      return `${windows} windows, accuracy ${score(accuracy)}, macro-F1 ${score(macroF1)}, p99 ${latencyMs.p99.toFixed(2)} ms`;
+      return `${windows} windows, accuracy ${score(accuracy)}, macro-F1 ${score(macroF1)}, latency p99 ${latencyMs.p99.toFixed(2)} ms`;
     },
   };
 }

@@ -8,12 +8,13 @@ import { startPlatform } from '../../platform/index.js';
 import { initProject } from '../../project/index.js';
 import { ensureOperatorKey, provisionDevice } from '../../provision/index.js';
 import { createClient } from '../../registry/index.js';
+import { readOriginals } from '../originals.js';
 import type { DemoStep, DemoWork } from '../work.js';
 
 /** The template's project, its recordings set aside: the project's own data is to come over the wire. */
 export function platformStep(work: DemoWork): DemoStep {
   return {
-    title: 'Start a platform: broker, API, database, blobs, CA',
+    title: 'Start a platform: API, MQTT broker, database, file store and CA',
     run: async (_report) => {
       const { folder, recordings, httpPort, mqttPort } = work.options;
       const dir = join(folder, 'project');
@@ -22,6 +23,7 @@ export function platformStep(work: DemoWork): DemoStep {
       const replayed = join(folder, 'recordings');
       await rename(join(dir, 'data'), replayed);
       await mkdir(join(dir, 'data'));
+      work.originals = recordings === undefined ? await readOriginals(work.project, replayed) : null;
       // Read before anything is started: wrong recordings are refused while there is nothing to clean up.
       work.source = await openDataset(work.project, recordings ?? replayed);
       work.platform = await startPlatform({
@@ -44,7 +46,7 @@ export function platformStep(work: DemoWork): DemoStep {
 export function provisionStep(work: DemoWork): DemoStep {
   const { native = false } = work.options;
   return {
-    title: `Provision ${native ? 'native' : 'virtual'} devices, each with its own key and certificate`,
+    title: `Provision ${work.options.devices} ${native ? 'native' : 'virtual'} devices, each with its own key and certificate`,
     run: async (report) => {
       const names = Array.from({ length: work.options.devices }, (_, i) => `wearable-${i + 1}`);
       for (const name of names) {
@@ -61,7 +63,7 @@ export function provisionStep(work: DemoWork): DemoStep {
         await device.connect();
         report(`${name} is online`);
       }
-      return `${names.length} online over mTLS${native ? ', a process each' : ''}`;
+      return `${names.length} online over mTLS${native ? ', each in its own process' : ''}`;
     },
   };
 }

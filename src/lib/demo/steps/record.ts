@@ -1,7 +1,8 @@
 import { join } from 'node:path';
-import { thousands } from '../../core/index.js';
+import { plural, thousands } from '../../core/index.js';
 import {
   checkDataset,
+  type Finding,
   openDataset,
   pullDataset,
   type Recording,
@@ -56,7 +57,7 @@ function shares<T>(items: readonly T[], count: number): T[][] {
 
 export function recordStep(work: DemoWork): DemoStep {
   return {
-    title: 'Replay real recordings on the devices; the platform records them',
+    title: 'Stream recordings of real motion from the devices to the platform',
     run: async (report) => {
       const { recordings } = work.source;
       await replayAll(work, recordings, { predict: false, rename: (id) => id }, (samples) => {
@@ -71,9 +72,25 @@ export function recordStep(work: DemoWork): DemoStep {
   };
 }
 
+const findingTopics: Record<Finding['kind'], string> = {
+  leak: 'leaks',
+  repeats: 'repeated rows',
+  rate: 'sample rates',
+  shortcut: 'shortcuts to the label',
+  imbalance: 'class imbalance',
+  stuck: 'stuck fields',
+  swapped: 'swapped axes',
+  saturation: 'saturation',
+  gap: 'gaps',
+  range: 'values out of range',
+  short: 'short recordings',
+  'not-a-number': 'missing numbers',
+  label: 'labels',
+};
+
 export function checkStep(work: DemoWork): DemoStep {
   return {
-    title: 'Check the data: gaps, repeats, artefacts, copies between the splits',
+    title: 'Check the data for gaps, repeated rows, artefacts and leaks',
     run: async () => {
       const { config } = work.project;
       work.split = splitDataset(work.dataset, config.model);
@@ -81,10 +98,10 @@ export function checkStep(work: DemoWork): DemoStep {
         ranges: rangesOf(config),
         labels: config.model.labels,
       });
-      const counts = new Map<string, number>();
+      const counts = new Map<Finding['kind'], number>();
       for (const { kind } of work.findings) counts.set(kind, (counts.get(kind) ?? 0) + 1);
-      const found = [...counts].map(([kind, count]) => `${count} ${kind}`).join(', ');
-      return found || 'nothing found';
+      const topics = [...counts].map(([kind, count]) => `${findingTopics[kind]} (${count})`).join(', ');
+      return topics ? `${plural(work.findings.length, 'finding')}: ${topics}` : 'no findings';
     },
   };
 }
