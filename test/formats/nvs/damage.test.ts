@@ -39,7 +39,7 @@ describe('a damaged NVS image', () => {
       expect(() => readNvs(flipped(bit)), `bit ${bit}`).toThrow(refused);
     }
     expect(looked).toBeGreaterThan(6000);
-  });
+  }, 600_000);
 
   it('is refused for every bit of the map of entries that does not delete a number as a driver would', () => {
     const accepted: number[] = [];
