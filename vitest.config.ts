@@ -62,6 +62,7 @@ export default defineConfig({
           env,
           name: 'together',
           include: together,
+          setupFiles: ['test/support/put-back.ts'],
           pool: 'threads',
           poolOptions: { threads: { isolate: false } },
           sequence: { groupOrder: 0 },

@@ -61,14 +61,18 @@ function entry(from, specifier, kind) {
  * All packages that are loaded as soon as a file is, with the way from the file to each.
  * @param {string} root
  * @param {string} file
+ * @param {Map<string, Import[]>} read what each file imports: share it between calls, so that each file is read once
  * @returns {Map<string, string[]>} package specifier → files on the way
  */
-export function packagesLoadedBy(root, file) {
+export function packagesLoadedBy(root, file, read = new Map()) {
   const packages = new Map();
   const seen = new Set([file]);
   const queue = [[file]];
   for (let way = queue.shift(); way; way = queue.shift()) {
-    for (const { to, own, kind } of importsOf(root, way.at(-1) ?? file)) {
+    const from = way.at(-1) ?? file;
+    const imports = read.get(from) ?? importsOf(root, from);
+    read.set(from, imports);
+    for (const { to, own, kind } of imports) {
       if (kind !== 'static') continue;
       if (!own && !packages.has(to)) packages.set(to, way);
       if (own && !seen.has(to)) {

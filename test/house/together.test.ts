@@ -8,11 +8,8 @@ import { aloneFor, together, touchedBy } from '../support/together.js';
 // In parts: this file itself has nothing of it.
 const cases = [
   ['fake modules', `v${'i'}.mock('../x.js');`],
-  ['fake timers', `v${'i'}.useFakeTimers();`],
-  ['the environment', `${'proc'}ess.env.AIOT_CONFIG_DIR = folder;`],
+  ['modules that are loaded again', `v${'i'}.resetModules();`],
   ['the whole environment', `${'proc'}ess.env = {};`],
-  ['a setting of the tests that is changed', `${'proc'}ess.env.AIOT_LONG = '1';`],
-  ['a variable by its name', `${'proc'}ess.env[name] = '1';`],
   ['the folder', `${'proc'}ess.chdir(folder);`],
   ['signals', `${'proc'}ess.on('SIGINT', end);`],
   ['the process, imported', `import ${'proc'}ess from 'node:${'proc'}ess';`],
@@ -31,6 +28,8 @@ it.each([
   ['computes', 'expect(f(1)).toBe(2);'],
   ['asks where it is', `if (${'proc'}ess.platform === 'linux') f(${'proc'}ess.execPath);`],
   ['asks how long it may take', `const long = ${'proc'}ess.env.AIOT_LONG === '1';`],
+  ['changes the environment', `${'proc'}ess.env.AIOT_CONFIG_DIR = folder;\n${'proc'}ess.env[name] = '1';`],
+  ['has timers of its own', `v${'i'}.useFakeTimers();`],
   ['speaks of it', `// ${'proc'}ess.env is another's\n/** ${'proc'}ess.exit */`],
 ])('a test that %s shares one', (_, text) => {
   expect(touchedBy(text)).toBeUndefined();
@@ -42,7 +41,7 @@ it('counts what a test imports of others, and what those import', async () => {
     const file = join(folder, 'a.test.ts');
     const imports = (path: string) =>
       writeFile(file, `import { x } from '${relative(folder, join(root, 'test', path))}';`);
-    await imports('support/guide-boards.js');
+    await imports('support/programs.js');
     expect(aloneFor(file)).toBeTypeOf('string');
     await imports('support/cli.js');
     expect(aloneFor(file)).toBeUndefined();

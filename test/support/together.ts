@@ -7,12 +7,15 @@ import { dirname, join, resolve } from 'node:path';
 
 const tests = dirname(import.meta.dirname);
 
-/** What there is once in a process: a file that has to do with it has a process to itself. */
+/**
+ * What there is once in a process: a file that has to do with it has a process to itself. The environment, spies and fake timers are
+ * not among it: `put-back.ts` undoes them after each file.
+ */
 const once: readonly RegExp[] = [
-  // Fake modules, timers, spies.
-  /\bvi\b/,
-  // All but what never changes, or nobody changes.
-  /\bprocess(?:\[|\.(?!(?:platform|arch|execPath|versions?|cwd|p?pid|nextTick|getuid|getgid|env\.AIOT_LONG)\b(?! = )))|=\sprocess\b(?!\.)/,
+  // Modules that are replaced, or loaded again.
+  /\bvi\.(?:mock|doMock|unmock|doUnmock|hoisted|resetModules)\b/,
+  // All but what never changes, or nobody changes, or is put back.
+  /\bprocess(?:\[|\.(?!(?:platform|arch|execPath|versions?|cwd|p?pid|argv|nextTick|getuid|getgid|env)\b(?! = )))|=\sprocess\b(?!\.)/,
   /\b(?:globalThis|global)\./,
   /\bprototype\.\w+ = /,
   /\bDate\.now = /,
