@@ -82,6 +82,13 @@ describe('a rehearsal', () => {
     expect(borne.ends).toMatchObject([{ state: 'partly' }]);
   });
 
+  it('is not stopped by devices that are only away for a moment when the soak ends', async () => {
+    const policy = { waves: ['1%'], maxFailures: '1%', soakMs: 2000 };
+    const some = await run(planOf(policy), { offline: 0.02 }, { runs: 10 });
+    expect(some).toMatchObject({ stopped: 0, ends: [{ state: 'done', runs: 10 }] });
+    expect(some.failed.max).toBe(0);
+  });
+
   it('comes through power cuts and an outage of the broker', async () => {
     const plan = planOf({ deadlineMs: 3_600_000, offlineMs: 3_600_000 });
     const calm = await run(plan);

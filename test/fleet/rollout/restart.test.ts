@@ -57,10 +57,19 @@ it('takes nobody for silent who may be on the way back', () => {
   expect(at(21_000, 'ab', returning, { type: 'tick' })).toMatchObject({ state: 'running', wave: 1 });
 });
 
-it('takes them for silent once that time is over', () => {
+it('takes them for silent once that time is over, and two minutes after the soak', () => {
   const { at, commits } = rollout({ soakMs: 10_000, maxFailures: 0 });
   at(0, 'abcd', {}, { type: 'tick' });
   at(1000, 'abcd', {}, commits('a'), commits('b'));
   at(20_000, '', { returning: true }, { type: 'tick' });
-  expect(at(60_000, '', {}, { type: 'tick' }).reason).toMatchObject({ code: 'AIOT_ROLLOUT_SILENT' });
+  expect(at(130_999, '', {}, { type: 'tick' })).toMatchObject({ state: 'running', wave: 0 });
+  expect(at(131_000, '', {}, { type: 'tick' }).reason).toMatchObject({ code: 'AIOT_ROLLOUT_SILENT' });
+});
+
+it('goes on as soon as each device was there once after the soak, though not all at the same moment', () => {
+  const { at, commits } = rollout({ soakMs: 10_000, maxFailures: 0 });
+  at(0, 'abcd', {}, { type: 'tick' });
+  at(1000, 'abcd', {}, commits('a'), commits('b'));
+  expect(at(11_000, 'a', {}, { type: 'tick' })).toMatchObject({ state: 'running', wave: 0 });
+  expect(at(40_000, 'b', {}, { type: 'tick' })).toMatchObject({ state: 'running', wave: 1 });
 });

@@ -5,6 +5,9 @@ import { judgeShadow, passShadow } from './shadow.js';
 import type { RolloutWave } from './types.js';
 import { failures, underWay, unended } from './waves.js';
 
+/** How long a device may be away after the soak before it counts as silent: longer than a reconnection takes. */
+const awayMs = 120_000;
+
 /** Stops the rollout where an open wave has more failures than it may. */
 export function checkFailures(draft: Draft): void {
   const { head } = draft;
@@ -65,20 +68,21 @@ export function passes(draft: Draft, index: number): boolean {
   if (silent > 0 && draft.world.returning) return false;
   const allowed = Math.floor(shareOf(head.policy.maxFailures, wave.devices)) + wave.forgiven;
   if (wave.waived || failures(wave) + silent <= allowed) return true;
+  // Connections come and go: a device is silent only when it stays away.
+  if (draft.at < (wave.settled ?? draft.at) + head.policy.soakMs + awayMs) return false;
   const told = `${silent} of ${wave.devices} devices of wave ${index + 1} committed and are not there any more`;
   stop(draft, index, 'AIOT_ROLLOUT_SILENT', told);
   return false;
 }
 
-/** Returns how many have committed and are not there. */
+/** Notes the committed devices that are connected. Returns how many have not been since the soak ended. */
 function markHealthy(draft: Draft, index: number): number {
   let silent = 0;
   for (const device of draft.devicesOf(index)) {
-    if (device.state !== 'committed') continue;
-    if (!draft.world.online(device.name)) silent++;
-    else if (device.times.healthy === undefined) {
+    if (device.state !== 'committed' || device.times.healthy !== undefined) continue;
+    if (draft.world.online(device.name))
       draft.change(device, { times: { ...device.times, healthy: draft.at } });
-    }
+    else silent++;
   }
   return silent;
 }
