@@ -26,6 +26,7 @@ describe('every refusal is a problem (RFC 9457)', () => {
       405,
       'AIOT_REQUEST_INVALID',
     ],
+    ['the method QUERY', '/api/v1/status', { method: 'QUERY' }, 405, 'AIOT_REQUEST_INVALID'],
     ['no token', '/api/v1/status', { token: '' }, 401, 'AIOT_TOKEN_INVALID'],
     [
       'a body that is too large',
@@ -95,6 +96,56 @@ describe('every refusal is a problem (RFC 9457)', () => {
     expect(problem.type).toBe(`/errors/${code}`);
     if (status === 405) expect(answer.headers.allow).toBe('GET, HEAD');
     if (status === 401) expect(answer.headers['www-authenticate']).toMatch(/^Bearer/);
+  });
+
+  it.each([
+    ['/api/v1/devices/simulated', 'GET', 'PUT'],
+    ['/api/v1/devices/actions', 'PUT', 'POST'],
+    ['/api/v1/rollouts/plan', 'PUT', 'POST'],
+    ['/api/v1/devices/press-1', 'PUT', 'DELETE, GET, HEAD, PATCH'],
+  ])('%s lists its own methods in Allow, not those of a sibling', async (path, method, allow) => {
+    const { status, headers } = await call(path, { method: method === 'GET' ? 'POST' : method });
+    expect([status, headers.allow]).toEqual([405, allow]);
+  });
+
+  it('names a device that a simulation lists twice', async () => {
+    const device = { name: 'press-1', digest: '0'.repeat(64) };
+    const body = JSON.stringify({ type: 'esp32', devices: [device, { ...device, digest: '1'.repeat(64) }] });
+    const answer = await call('/api/v1/devices/simulated', { method: 'PUT', body });
+    expect(answer.status).toBe(400);
+    expect(JSON.parse(answer.text)).toMatchObject({
+      code: 'AIOT_REQUEST_INVALID',
+      detail: expect.stringContaining('devices.1.name: press-1 is listed twice'),
+    });
+  });
+
+  it('takes flags in a query as true or false, as the API is described', async () => {
+    const path = '/api/v1/datasets/vibration/recordings?device=press-1&dryRun=';
+    const of = async (flag: string) => (await call(`${path}${flag}`, { method: 'DELETE' })).status;
+    expect([await of('true'), await of('false'), await of('yes'), await of('TRUE'), await of('')]).toEqual([
+      404, 404, 400, 400, 400,
+    ]);
+    const { paths } = JSON.parse((await call('/openapi.json')).text);
+    const parameters = paths['/api/v1/datasets/{stream}/recordings'].delete.parameters as {
+      name: string;
+      schema: object;
+    }[];
+    for (const name of ['labelled', 'dryRun'])
+      expect(parameters.find((parameter) => parameter.name === name)?.schema).toEqual({ type: 'boolean' });
+  });
+
+  it('describes event streams, and that old events are gone', async () => {
+    const { paths } = JSON.parse((await call('/openapi.json')).text);
+    const events = paths['/api/v1/events'].get.responses;
+    expect(Object.keys(events['200'].content)).toEqual(['application/json', 'text/event-stream']);
+    expect(events['200'].content['application/json'].schema.properties).toHaveProperty('events');
+    expect(events['410'].content).toHaveProperty('application/problem+json');
+    for (const path of ['/rollouts/{id}/events', '/jobs/{id}/events', '/devices/{name}/live'])
+      expect(Object.keys(paths[`/api/v1${path}`].get.responses['200'].content)).toEqual([
+        'text/event-stream',
+      ]);
+    const gone = await call('/api/v1/events?after=999999', { headers: { accept: 'application/json' } });
+    expect(gone.status).toBe(410);
   });
 
   it('tells what a type of problem is where its address points', async () => {
@@ -243,6 +294,24 @@ describe('too many requests', () => {
     expect(statuses.slice(-1)).toEqual([429]);
     expect((await ask(guessed, '/api/v1/status')).status).toBe(200);
     await guessed.stop();
+  });
+});
+
+describe('requests without credentials', () => {
+  it('are bounded as those to open paths are, together with them, and are no wrong tokens', async () => {
+    const open = await testPlatform({ rates: { anonymous: 30, failures: 5 } });
+    const status = async (path: string, token = '') => (await ask(open, path, { token })).status;
+    const guarded = [];
+    for (let i = 0; i < 25; i++) guarded.push(await status('/api/v1/status'));
+    expect(guarded).toEqual(Array(25).fill(401));
+    const rest = [];
+    for (let i = 0; i < 6; i++) rest.push(await status('/openapi.json'));
+    expect(rest).toEqual([200, 200, 200, 200, 200, 429]);
+    const refused = await ask(open, '/api/v1/status', { token: '' });
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+    expect(await status('/api/v1/status', open.token)).toBe(200);
+    await open.stop();
   });
 });
 

@@ -10,6 +10,10 @@ export const pageQuerySchema = z.object({
   limit: z.coerce.number().int().min(1).max(most).default(usual),
   after: z.string().min(1).max(512).optional(),
 });
+/** A flag in a query: `true` or `false`, nothing else. */
+export const queryFlagSchema = z
+  .stringbool({ truthy: ['true'], falsy: ['false'], case: 'sensitive' })
+  .meta({ type: 'boolean' });
 export type PageQuery = z.output<typeof pageQuerySchema>;
 
 /** Body of a list: `{NOUN: [...], next}`; `next` is what to ask `after`, null at the end. */

@@ -15,7 +15,15 @@ export const simulatedRequestSchema = z.strictObject({
   devices: z
     .array(z.strictObject({ name, digest: z.string().regex(/^[0-9a-f]{64}$/) }))
     .min(1)
-    .max(mostSimulated),
+    .max(mostSimulated)
+    .superRefine((devices, context) => {
+      const seen = new Set<string>();
+      devices.forEach(({ name }, index) => {
+        if (seen.has(name))
+          context.addIssue({ code: 'custom', path: [index, 'name'], message: `${name} is listed twice` });
+        seen.add(name);
+      });
+    }),
 });
 export type SimulatedRequest = z.input<typeof simulatedRequestSchema>;
 export const simulatedReplySchema = z.object({ made: z.int(), kept: z.int() });

@@ -78,8 +78,8 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   const http = new HttpFigures();
   http.watch(app);
   refuseOthersInPlain(app);
-  guard(app, parts);
-  await limitRates(app, { ...usualRates, ...parts.rates }, parts.failures);
+  const countStranger = await limitRates(app, { ...usualRates, ...parts.rates }, parts.failures);
+  guard(app, parts, countStranger);
   answerRepeats(app, parts.answers, parts.log);
   tagReads(app);
   await describeApi(app, parts.version);

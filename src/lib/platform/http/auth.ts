@@ -3,9 +3,9 @@ import { AiotError } from '../../core/index.js';
 import { atLeast, type Role } from '../../registry/index.js';
 import { type Identity, peerOf, type UserIdentity } from '../broker/identity.js';
 import type { ApiParts } from './parts.js';
-import { tooOften } from './rates.js';
+import { type CountStranger, tooOften } from './rates.js';
 import { allowsRoute } from './scopes.js';
-import { webIdentityOf } from './web-session.js';
+import { webIdentityOf, webSecretOf } from './web-session.js';
 
 /**
  * `devices`: devices, and viewers upward. `controllers`: clients of the Direct Device Integration API, who have a guard of their
@@ -21,6 +21,8 @@ declare module 'fastify' {
     scope?: string | readonly string[];
     /** Its answer has no end of its own: nobody waits for it when the platform stops. */
     endless?: boolean;
+    /** Its answer may have been deleted for its age (410). */
+    mayBeGone?: boolean;
     /** What it answers with may not be there yet, though no part of the path names it. */
     mayBeMissing?: boolean;
   }
@@ -31,6 +33,8 @@ declare module 'fastify' {
     user: UserIdentity | null;
     /** The device that asks; null = somebody with a token, or nobody. */
     device: string | null;
+    /** A token, a login or a certificate came along, whether it is valid or not. */
+    showsCredentials: boolean;
   }
 }
 
@@ -60,16 +64,26 @@ export function accessOf({ access }: { access?: Access }, method: string, url = 
 export function guard(
   app: FastifyInstance,
   parts: Pick<ApiParts, 'tokens' | 'logins' | 'ca' | 'devices' | 'sessions' | 'failures'>,
+  countStranger: CountStranger,
 ): void {
   app.decorateRequest('who', 'nobody');
   app.decorateRequest('user', null);
   app.decorateRequest('device', null);
+  app.decorateRequest('showsCredentials', false);
   app.addHook('onRequest', async (request, reply) => {
     const { config } = request.routeOptions;
     const access = accessOf(config, request.method, request.routeOptions.url);
     if (access === 'everybody' || access === 'controllers' || request.is404) return;
+    request.showsCredentials =
+      request.headers.authorization !== undefined ||
+      webSecretOf(request, parts) !== '' ||
+      peerOf(request.raw.socket) !== null;
     const who = await identify(request, parts);
     if (who === null) {
+      if (!request.showsCredentials) {
+        await countStranger(request, reply);
+        throw new AiotError('AIOT_TOKEN_INVALID', 'expected a token, or the certificate of a device');
+      }
       const seconds = parts.failures.http.wait(request.ip);
       if (seconds > 0) {
         reply.header('retry-after', seconds);

@@ -59,8 +59,9 @@ export async function describeApi(app: FastifyInstance, version: string): Promis
       if (schema.hide) return { schema, url };
       const method = [route.route.method].flat()[0] ?? 'GET';
       const access = accessOf(route.route.config ?? {}, method, url);
-      const { mayBeMissing = false } = route.route.config ?? {};
-      return { url, schema: described(schema as Described, { method, url, access, mayBeMissing }) };
+      const { mayBeMissing = false, mayBeGone = false, endless = false } = route.route.config ?? {};
+      const about = { method, url, access, mayBeMissing, mayBeGone, endless };
+      return { url, schema: described(schema as Described, about) };
     },
   });
 }
@@ -78,6 +79,8 @@ interface DescribedRoute {
   url: string;
   access: Access;
   mayBeMissing: boolean;
+  mayBeGone: boolean;
+  endless: boolean;
 }
 
 function described(schema: Described, route: DescribedRoute): Described {
@@ -95,7 +98,21 @@ function described(schema: Described, route: DescribedRoute): Described {
     tags: schema.tags ?? [tag],
     description: [schema.description, ...needs].filter(Boolean).join(' '),
     security: securityOf(access),
-    response: { ...(schema.response ?? { '2xx': bytes }), ...problems },
+    response: { ...(route.endless ? streamed(schema) : (schema.response ?? { '2xx': bytes })), ...problems },
+  };
+}
+
+/** Server-sent events, beside the JSON that some routes answer with where it is asked for. */
+function streamed({ response }: Described): Record<string, unknown> {
+  const page = response?.['200'];
+  return {
+    200: {
+      description: 'Server-sent events',
+      content: {
+        ...(page === undefined ? {} : { 'application/json': { schema: page } }),
+        'text/event-stream': { schema: { type: 'string' } },
+      },
+    },
   };
 }
 
@@ -110,18 +127,22 @@ function securityOf(access: Access): Record<string, string[]>[] {
 }
 
 /** Refusals that a route can answer with. */
-function statusesOf(schema: Described, { method, access, mayBeMissing }: DescribedRoute): number[] {
+function statusesOf(
+  schema: Described,
+  { method, access, mayBeMissing, mayBeGone }: DescribedRoute,
+): number[] {
   const reads = method === 'GET' || method === 'HEAD';
   return [
     ...(reads && !schema.params && !schema.querystring ? [] : [400]),
     ...(access === 'everybody' && reads ? [] : [401, 403]),
     ...(schema.params || mayBeMissing ? [404] : []),
+    ...(mayBeGone ? [410] : []),
     ...(reads ? [] : [404, 409, 412, 413, 415, 422]),
     ...[414, 429, 431, 500, 507],
   ];
 }
 
-/** Where there is no schema, what comes is not JSON: a file, or events. */
+/** An answer without a schema is a file. */
 const bytes = { description: 'What was asked for', content: { '*/*': { schema: {} } } };
 
 const meanings: Record<number, string> = {
@@ -130,6 +151,7 @@ const meanings: Record<number, string> = {
   403: 'Not allowed, or not signed by who may',
   404: 'There is no such thing',
   409: 'It does not go with what is there',
+  410: 'It was deleted for its age',
   412: 'It was changed meanwhile',
   413: 'The body is too large',
   414: 'The target is too long',

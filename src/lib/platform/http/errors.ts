@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { AiotError, type ErrorCode, systemCode } from '../../core/index.js';
 import { problemOf, problemType } from '../../registry/index.js';
@@ -28,7 +28,13 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
     if (status === 401) reply.header('www-authenticate', 'Bearer realm="aiot"');
     return sendProblem(reply, told, status);
   });
-  app.setNotFoundHandler(async (request, reply) => {
+  // Fastify would look at the body first, and refuse QUERY without one.
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.is404) return answerMissing(request, reply);
+  });
+  app.setNotFoundHandler((request, reply) => answerMissing(request, reply));
+
+  function answerMissing(request: FastifyRequest, reply: FastifyReply): FastifyReply {
     const path = (request.url.split('?')[0] ?? '').slice(0, 200);
     const allowed = methodsOf(path);
     if (!request.raw.complete) reply.header('connection', 'close');
@@ -42,7 +48,7 @@ export function answerErrors(app: FastifyInstance, log: Logger): void {
     const message = `${path} takes ${allowed.join(', ')}, not ${request.method}`;
     reply.header('allow', allowed.join(', '));
     return sendProblem(reply, new AiotError('AIOT_REQUEST_INVALID', message, { next: described }), 405);
-  });
+  }
 }
 
 const described = '/openapi.json describes all there is.';

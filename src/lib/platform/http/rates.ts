@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AiotError } from '../../core/index.js';
 import type { Failures } from '../services/failures.js';
 import { accessOf } from './auth.js';
@@ -15,8 +15,18 @@ export interface Rates {
 
 export const usualRates: Rates = { known: 60_000, anonymous: 1200, failures: 20 };
 
-/** Bounds how often one token, device or address may ask; to be registered after the guard. Loopback probes are not counted. */
-export async function limitRates(app: FastifyInstance, rates: Rates, failures: Failures): Promise<void> {
+/** Counts a request of an address without credentials. @throws AIOT_RATE_LIMITED */
+export type CountStranger = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+
+/**
+ * Bounds how often one token, device or address may ask. Loopback probes are not counted. Returns how the guard counts the requests
+ * that it refuses for want of credentials, which never reach the count of all others.
+ */
+export async function limitRates(
+  app: FastifyInstance,
+  rates: Rates,
+  failures: Failures,
+): Promise<CountStranger> {
   const { default: rateLimit } = await import('@fastify/rate-limit');
   app.addHook('onRequest', async (request, reply) => {
     // What everybody may try is where secrets could be guessed.
@@ -29,10 +39,10 @@ export async function limitRates(app: FastifyInstance, rates: Rates, failures: F
   });
   app.addHook(
     'onResponse',
-    async ({ user, device, ip, method, routeOptions: { config, url } }, { statusCode }) => {
+    async ({ user, device, ip, method, showsCredentials, routeOptions: { config, url } }, { statusCode }) => {
       if (user !== null || device !== null || (statusCode !== 401 && statusCode !== 403)) return;
       if (accessOf(config, method, url) === 'everybody') failures.claims.note(ip);
-      else failures.http.note(ip);
+      else if (showsCredentials) failures.http.note(ip);
     },
   );
   await app.register(rateLimit, {
@@ -45,6 +55,13 @@ export async function limitRates(app: FastifyInstance, rates: Rates, failures: F
     errorResponseBuilder: (_request, { ttl }) => tooOften(Math.ceil(ttl / 1000)),
     enableDraftSpec: true,
   });
+  const count = app.createRateLimit();
+  return async (request, reply) => {
+    const counted = await count(request);
+    if (counted.isAllowed || !counted.isExceeded) return;
+    reply.header('retry-after', counted.ttlInSeconds);
+    throw tooOften(counted.ttlInSeconds);
+  };
 }
 
 function keyOf({ user, device, ip }: FastifyRequest): string {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { name, time } from '../fields.js';
-import { pageQuerySchema, pageSchema } from '../page.js';
+import { pageQuerySchema, pageSchema, queryFlagSchema } from '../page.js';
 
 /** Counts of one stream, and of one of its recordings. */
 const counts = {
@@ -148,8 +148,8 @@ export const removalQuerySchema = z.object({
   /** All of the device's, when absent. */
   recording: name.optional(),
   /** Labelled ones, too: somebody took the trouble to say what they are. */
-  labelled: z.stringbool().default(false),
-  dryRun: z.stringbool().default(false),
+  labelled: queryFlagSchema.default(false),
+  dryRun: queryFlagSchema.default(false),
 });
 export const removedRecordingsSchema = z.object({
   recordings: z.array(

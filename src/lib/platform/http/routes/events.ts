@@ -13,7 +13,7 @@ export const eventRoutes: Routes =
     app.get(
       '/events',
       {
-        config: { endless: true },
+        config: { endless: true, mayBeGone: true },
         schema: {
           summary: 'What changed, in order: server-sent events, or a page with Accept: application/json',
           querystring: eventQuerySchema,

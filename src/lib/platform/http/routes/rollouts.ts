@@ -105,6 +105,7 @@ export const rolloutRoutes: Routes =
     app.get(
       '/rollouts/:id/events',
       {
+        config: { endless: true },
         schema: {
           summary: 'The rollout at each change, with the devices that changed (server-sent events)',
           params,
