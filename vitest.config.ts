@@ -34,6 +34,8 @@ const realParts = 'test/**/*.real.test.ts';
 const common = {
   testTimeout: 90_000,
   hookTimeout: 120_000,
+  // A busy machine may take more than the second that is the default.
+  expect: { poll: { timeout: 10_000 } },
   server: { deps: { external: [/\/dist\/\.modules\//] } },
   // Tests that say so wait for chips that do not answer; they compute next to nothing.
   maxConcurrency: 24,

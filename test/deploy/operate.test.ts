@@ -8,7 +8,8 @@ import { loose } from './systems.js';
 
 /**
  * kubectl, docker and systemctl that write down how they were called, and answer what a test has put there: nothing of these tests
- * ever reaches the real ones.
+ * ever reaches the real ones. And an openssl that writes the files it is asked for, for `secrets.sh`; the real one runs that in
+ * targets.real.test.ts.
  */
 async function standIns(dir: string): Promise<string> {
   const bin = join(dir, 'bin');
@@ -23,6 +24,12 @@ async function standIns(dir: string): Promise<string> {
     await writeFile(join(bin, name), `${lines.join('\n')}\n`);
     await chmod(join(bin, name), 0o755);
   }
+  const openssl = [
+    '#!/bin/sh',
+    '[ "$1" != rand ] || exec echo 5e2c3e75',
+    'while [ $# -gt 0 ]; do [ "$1" != -out ] || echo made >"$2"; shift; done',
+  ];
+  await writeFile(join(bin, 'openssl'), `${openssl.join('\n')}\n`, { mode: 0o755 });
   return bin;
 }
 
@@ -44,7 +51,10 @@ describe('aiot deploy apply, status and diff', () => {
   const render = (target: string, ...more: string[]) =>
     runCli(['deploy', 'render', '--target', target, '--out', out, '--json', ...more]);
   const makeSecrets = () =>
-    execFileSync('sh', ['secrets.sh'], { cwd: out, stdio: 'pipe', env: { ...process.env, PATH: path } });
+    execFileSync('sh', ['secrets.sh'], {
+      ...{ cwd: out, stdio: 'pipe' },
+      env: { ...process.env, PATH: [join(dir, 'bin'), path].join(delimiter) },
+    });
   const calls = async () =>
     (await readFile(join(dir, 'calls'), 'utf8').catch(() => ''))
       .trim()

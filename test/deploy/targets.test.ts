@@ -7,7 +7,6 @@ import {
   checkDeployment,
   renderDeployment,
   renderPipeline,
-  type TargetName,
   targetNames,
 } from '../../src/lib/deploy/index.js';
 import { root, runCli } from '../support/cli.js';
@@ -240,33 +239,5 @@ services:
       code: 'AIOT_DEPLOY_VALUES',
       message: expect.stringContaining('ruled.yaml:5:'),
     });
-  });
-
-  it('writes no secret: what secrets.sh makes is in no rendered file, and for its owner alone', async () => {
-    const targets: TargetName[] = ['k3s', 'compose'];
-    const { execFileSync } = await import('node:child_process');
-    for (const target of targets) {
-      const out = join(dir, target);
-      await renderDeployment({ target, out, project: join(root, 'templates/har-imu') });
-      const env = { ...process.env, TELEGRAM_KEY: "k'ey$(id)", TELEGRAM_CHAT: '-100' };
-      execFileSync('sh', ['secrets.sh'], { cwd: out, env, stdio: 'pipe' });
-      const kept = await readFile(join(out, 'secrets/values.env'), 'utf8');
-      const made = kept
-        .trim()
-        .split('\n')
-        .map((line) => line.slice(line.indexOf('=') + 1))
-        .filter((value) => value.length > 20);
-      expect(made.length).toBeGreaterThan(4);
-      expect(await readFile(join(out, 'secrets/output.env'), 'utf8')).toContain("TELEGRAM_KEY=k'ey$(id)\n");
-      for (const { path } of (
-        await renderDeployment({ target, out, project: join(root, 'templates/har-imu') })
-      ).files) {
-        const text = await readFile(join(out, path), 'utf8');
-        for (const value of made) expect(text, path).not.toContain(value);
-      }
-      // Again: nothing is made anew.
-      expect(execFileSync('sh', ['secrets.sh'], { cwd: out, encoding: 'utf8' })).toBe('');
-      expect(await readFile(join(out, 'secrets/values.env'), 'utf8')).toBe(kept);
-    }
   });
 });
