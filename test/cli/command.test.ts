@@ -50,12 +50,12 @@ describe('a command', () => {
     [
       'a value that is not among those that there are',
       ['device', 'simulate', 'x', '--motor', 'wild'],
-      '--motor: expected one of healthy, bearing, blocked, imbalance; got "wild"',
+      '--motor: expected one of healthy, bearing, blocked, imbalance, worn; got "wild"',
     ],
     [
       'a flag without its value',
       ['device', 'simulate', 'x', '--motor'],
-      '--motor: expected one of healthy, bearing, blocked, imbalance',
+      '--motor: expected one of healthy, bearing, blocked, imbalance, worn',
     ],
     [
       'a whole number that is none',

@@ -65,8 +65,16 @@ describe('the simulated motor', () => {
     }
   });
 
+  it('rings less with early wear than with a pit, and more than without a fault', () => {
+    const ringing = (state: (typeof motorStates)[number]) =>
+      [1, 2, 3, 4, 5, 6].map((seed) => band(take(state, seed).columns[2]!, 50, 95).power);
+    const [healthy, worn, bearing] = [ringing('healthy'), ringing('worn'), ringing('bearing')];
+    expect(Math.max(...worn)).toBeLessThan(Math.min(...bearing));
+    expect(mean(Float64Array.from(worn))).toBeGreaterThan(1.2 * mean(Float64Array.from(healthy)));
+  });
+
   it('is a live sensor too: the same samples, one at a time', () => {
-    const random = seededRandom(1 * motorStates.length + motorStates.indexOf('healthy'));
+    const random = seededRandom(4 + motorStates.indexOf('healthy'));
     const live = motorSamples({ state: 'healthy', rateHz, random });
     const { columns } = take('healthy', 1, 1);
     for (let i = 0; i < rateHz; i++) expect(live.next().value).toEqual(columns.map((column) => column[i]));

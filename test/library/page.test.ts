@@ -79,7 +79,7 @@ describe('an example of docs/library.md', () => {
   it('extracts a dataset', async () => {
     expect(await typed('Extract')).toMatchObject({
       code: 0,
-      output: expect.stringMatching(/^40 recordings, \d+ samples in .*extracted\n$/),
+      output: expect.stringMatching(/^50 recordings, \d+ samples in .*extracted\n$/),
     });
   }, 60_000);
 

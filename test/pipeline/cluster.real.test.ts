@@ -21,7 +21,7 @@ import { ok, type UpForTests, upForTests } from '../support/up.js';
 import type { ArtifactStore } from '../support/workflow-runner.js';
 
 const stream = 'shaded-pole-motor-sensor_data';
-const states = ['healthy', 'bearing', 'blocked', 'imbalance'] as const;
+const states = ['healthy', 'bearing', 'blocked', 'imbalance', 'worn'] as const;
 const rate = 200;
 /** As containers have it: the build. */
 const program = join(root, 'bin', 'run.js');
@@ -172,8 +172,8 @@ describeReal('kafka', 'the pipeline of templates/motor-watch', () => {
         const extracted = JSON.parse((await artifact(workflow, 'extract/result')).toString('utf8'));
         expect(extracted).toMatchObject({
           source: 'platform',
-          recordings: 12,
-          rows: 12 * 8 * rate,
+          recordings: 15,
+          rows: 15 * 8 * rate,
           unlabelled: 0,
         });
         const versions = await client.models.versions('motor-watch');
@@ -189,7 +189,7 @@ describeReal('kafka', 'the pipeline of templates/motor-watch', () => {
           .poll(() => types().filter((type) => type === 'model.push').length, { timeout: 15_000 })
           .toBe(2);
         const telemetry = () => kcat(kafka.address, 'aiot.telemetry', '%k\n').split('\n').filter(Boolean);
-        await expect.poll(() => telemetry().length, { timeout: 15_000 }).toBe(12 * 8);
+        await expect.poll(() => telemetry().length, { timeout: 15_000 }).toBe(15 * 8);
       }, 240_000);
     });
   });

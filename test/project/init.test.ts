@@ -48,7 +48,7 @@ describe('templates', () => {
 describe('aiot init', () => {
   it.each([
     ['har-imu', { downstairs: 10, lying: 5, sitting: 5, upstairs: 10, walking: 5 }],
-    ['motor-watch', { bearing: 10, blocked: 10, healthy: 10, imbalance: 10 }],
+    ['motor-watch', { bearing: 10, blocked: 10, healthy: 10, imbalance: 10, worn: 10 }],
   ])('makes a project of %s whose recordings can be split and checked at once', async (template, labels) => {
     const dir = join(folder, template);
     const { json, code, stdout } = await runCli(['init', dir, '--template', template, '--json']);

@@ -118,10 +118,10 @@ describe('a made-up motion sensor', () => {
 it('is a motor for the project of one, another each minute', async () => {
   const { project, contract } = await contractOf('motor-watch');
   const sensing = await openSensing({ contract, simulate: { project, speed: 'max' } });
-  const { values } = await first(sensing, 200 * 60 * 8);
+  const { values } = await first(sensing, 200 * 60 * 10);
   expect(sensing.rateHz).toBe(200);
-  // Four states come twice each: of a blocked rotor the current says so.
-  const minutes = Array.from({ length: 8 }, (_, m) => values[(m * 12_000 + 6000) * 4]!);
+  // Five states come twice each: of a blocked rotor the current says so.
+  const minutes = Array.from({ length: 10 }, (_, m) => values[(m * 12_000 + 6000) * 4]!);
   expect(minutes.filter((current) => current > 1.4).length).toBe(2);
 });
 

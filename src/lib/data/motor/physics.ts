@@ -1,5 +1,5 @@
-/** What can be wrong with the motor; `healthy` = nothing. */
-export const motorStates = ['healthy', 'bearing', 'blocked', 'imbalance'] as const;
+/** States of the motor. `worn` is early wear of the bearing: a pit so small that a model takes some worn motors for healthy ones. */
+export const motorStates = ['healthy', 'bearing', 'blocked', 'imbalance', 'worn'] as const;
 export type MotorState = (typeof motorStates)[number];
 
 /** What the sensors on the motor say, in this order: A (RMS), degC, mm/s, dB. */

@@ -13,17 +13,18 @@ export interface MotorOptions {
 /** One motor and the place it stands in: no two are built and mounted alike. */
 function drawUnit(state: MotorState, random: Random) {
   const between = (low: number, high: number) => low + (high - low) * random();
-  const faulty = (of: MotorState, bad: [number, number], good: [number, number]) =>
-    between(...(state === of ? bad : good));
+  type Range = [low: number, high: number];
+  const faulty = (of: MotorState, bad: Range, good: Range, worn = good) =>
+    between(...(state === of ? bad : state === 'worn' ? worn : good));
   return {
     load: between(0.2, 0.9),
     /** mm/s at 1×, the speed of a healthy motor. */
     imbalance: faulty('imbalance', [2.6, 5], [0.3, 0.8]),
     /** mm/s of a ball's hit. */
-    pit: faulty('bearing', [1.5, 4], [0, 0.05]),
+    pit: faulty('bearing', [1.5, 4], [0, 0.05], [0.3, 0.9]),
     /** A more, and mm/s more noise: a worn bearing rubs. */
-    friction: faulty('bearing', [0.02, 0.06], [0, 0.01]),
-    roughness: faulty('bearing', [0.25, 0.45], [0.15, 0.3]),
+    friction: faulty('bearing', [0.02, 0.06], [0, 0.01], [0, 0.02]),
+    roughness: faulty('bearing', [0.25, 0.45], [0.15, 0.3], [0.15, 0.35]),
     /** dB that the place adds. */
     place: between(44, 50),
     /** Seconds since the rotor was blocked. */
@@ -40,6 +41,7 @@ function drawUnit(state: MotorState, random: Random) {
  * - bearing: each ball that passes a pit of the outer race makes the housing ring: power at the outer race frequency and at
  *   the ringing's, where a healthy motor has hardly any, and friction (a little current). At some hundred samples a second
  *   the hits run into each other: kurtosis, which shows single impacts, asks for a sensor of some kHz.
+ * - worn: the same with hits of a fifth the size and less: early wear, which is easily missed.
  * - blocked: slip 1, so locked-rotor current and no turning (no 1×), and heat by I²R with the winding's time constant
  *   towards about 80 degC above ambient.
  *

@@ -14,7 +14,7 @@ export function simulateMotor(options: {
   const samples = Math.round(options.seconds * rateHz);
   const columns = motorFields.map(() => new Float64Array(samples));
   // A state of its own stream of chance: healthy 1 and blocked 1 are not the same motor.
-  const random = seededRandom(seed * motorStates.length + motorStates.indexOf(state));
+  const random = seededRandom(motorSeed(state, seed));
   const source = motorSamples({ state, rateHz, random });
   for (let i = 0; i < samples; i++) {
     const { value } = source.next();
@@ -29,4 +29,9 @@ export function simulateMotor(options: {
     fields: [...motorFields],
     columns,
   };
+}
+
+/** A seed that no other state has. Takes of the first four states keep theirs: models in the field were made from them. */
+function motorSeed(state: MotorState, seed: number): number {
+  return state === 'worn' ? 1_000_000 + seed : seed * 4 + motorStates.indexOf(state);
 }
