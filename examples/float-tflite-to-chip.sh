@@ -3,7 +3,7 @@
 #
 #   examples/float-tflite-to-chip.sh [FOLDER]
 #
-# AIOT names the program (unset: this clone's), PYTHON a Python with TensorFlow (unset: the one that scripts/python-envs.sh made).
+# AIOT names the program (unset: this clone's), PYTHON a Python with TensorFlow (unset: the one that `npm run parts -- tensorflow` made).
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 page=$here/docs/tutorials/float-tflite-to-chip.md

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Graph, writeTflite } from '../../src/lib/formats/index.js';
 import { emitted } from '../../src/lib/model/emit/emit.js';
 
-/** TensorFlow Lite's C library (scripts/tflite-c.sh). */
+/** TensorFlow Lite's C library (scripts/parts/tflite-c.sh). */
 const library = '.venv/tflite-c';
 
 export interface Times {

@@ -23,14 +23,14 @@ const program = (name: string, debian: string): Part => ({
     spawnSync('sh', ['-c', `command -v ${name}`], { env: { ...process.env, PATH: systemPath } }).status === 0,
 });
 
-/** A file in .venv that one of our scripts puts there. */
-const made = (name: string, path: string, script: string): Part => ({
+/** A file in .venv that `npm run parts` puts there. */
+const made = (name: string, path: string, part: string): Part => ({
   name,
-  install: `scripts/${script}.sh`,
+  install: `npm run parts -- ${part}`,
   isThere: () => existsSync(join(root, '.venv', path)),
 });
 
-const python = (name: string, environment: string) => made(name, `${environment}/bin/python`, 'python-envs');
+const python = (name: string, environment: string) => made(name, `${environment}/bin/python`, environment);
 
 export const parts = {
   mosquitto: program('mosquitto', 'mosquitto'),
@@ -54,7 +54,7 @@ export const parts = {
     isThere: () =>
       existsSync(espflashProgram) && spawnSync('unshare', [...privateMounts(), 'true']).status === 0,
   },
-  esptool: made('esptool', 'esptool/bin/esptool', 'python-envs'),
+  esptool: made('esptool', 'esptool/bin/esptool', 'esptool'),
   tensorflow: python('TensorFlow', 'tensorflow'),
   har: python('pandas and SciPy', 'har'),
   litert: python('ai-edge-litert', 'litert'),

@@ -55,4 +55,4 @@ if (failures.length > shown.length) console.log(`FAILED ${failures.length - show
 const total = { passed: tests.passed + Number(passed), failed: tests.failed + Number(failed) };
 const skipped = tests.skipped > 0 ? `, ${tests.skipped} skipped` : '';
 console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
-process.exitCode = total.failed > 0 || !rings.length || rings.some((ring) => ring.passed === 0) ? 1 : 0;
+process.exitCode = total.failed > 0 || total.passed === 0 || rings.some((ring) => ring.passed === 0) ? 1 : 0;

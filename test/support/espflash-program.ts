@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { privateMounts } from './private-mounts.js';
 
-/** The program that scripts/espflash.sh makes. */
+/** The program that scripts/parts/espflash.sh makes. */
 export const espflashProgram = join(import.meta.dirname, '..', '..', '.venv', 'espflash', 'bin', 'espflash');
 
 /**

@@ -34,7 +34,7 @@ export interface KafkaOptions {
   format?: string[];
 }
 
-/** Where scripts/kafka.sh puts the jars of a version. */
+/** Where scripts/parts/kafka.sh puts the jars of a version. */
 export function kafkaJars(version: KafkaVersion): string {
   return join(root, '.venv', 'kafka', version, 'lib');
 }

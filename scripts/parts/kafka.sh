@@ -3,7 +3,7 @@
 # or newer and Maven. 4.1.0 is today's Kafka, 3.9.1 the last that old clients (the guide's) can still write to. Run again, it does
 # nothing.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 for version in 4.1.0 3.9.1; do
   folder=.venv/kafka/$version
   if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "kafka $version" ]; then

@@ -2,7 +2,7 @@
 # Makes .venv/versitygw/bin/versitygw: an S3 server that checks signatures, for the tests of s3:. Needs Go 1.24 or newer; two
 # minutes. Run again, it does nothing. Where it was built elsewhere already: VERSITYGW_BUILT=FILE takes that program.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/versitygw
 version=1.8.0
 if [ -x "$folder/bin/versitygw" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "versitygw $version" ]; then

@@ -2,7 +2,7 @@
 # Makes .venv/cloud-init: Debian's cloud-init as a checker of user data, unpacked and not installed, so that it changes nothing of this
 # machine. Needs apt-get, dpkg and Python. Run again, it does nothing.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/cloud-init
 if [ -e "$folder/.stamp" ]; then
   echo "$folder is ready"

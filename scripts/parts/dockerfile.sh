@@ -2,7 +2,7 @@
 # Makes .venv/dockerfile/bin/dockerfile-check of BuildKit's Go modules (scripts/dockerfile): what `docker build --check` says, without Docker. Needs
 # Go 1.25 or newer; a minute. Run again, it does nothing. Where it was built elsewhere already: DOCKERFILE_CHECK_BUILT=FILE takes that program.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/dockerfile
 stamp="dockerfile-check $(cat scripts/dockerfile/go.mod scripts/dockerfile/main.go | cksum)"
 if [ -x "$folder/bin/dockerfile-check" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ]; then

@@ -2,7 +2,7 @@
 # Makes .venv/guide-clients/bin/guide-clients: programs with the Go client libraries that the architects' guide has, in the versions of
 # its time (test/support/guide-clients). Needs Go 1.19 or newer; half a minute. Run again, it does nothing.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/guide-clients
 stamp="$(cat test/support/guide-clients/* | cksum) $(go version 2>/dev/null || true)"
 if [ -x "$folder/bin/guide-clients" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$stamp" ]; then

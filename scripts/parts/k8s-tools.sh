@@ -3,9 +3,9 @@
 # Compose), for the tests of test/deploy. From package registries alone: Go modules, Maven Central, PyPI; no schema of others is in
 # this repository. Needs Go 1.25 or newer, Maven and Python; a minute, and nothing when run again.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/k8s
-wanted="k8s-tools 1: $(cat scripts/k8s-tools.sh scripts/k8s/schemas.py | cksum)"
+wanted="k8s-tools 1: $(cat scripts/parts/k8s-tools.sh scripts/k8s/schemas.py | cksum)"
 if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$wanted" ]; then
   echo "$folder is ready"
   exit 0

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Makes .venv/tfjs-node: npm's @tensorflow/tfjs-node, built from its sources against the shared libraries of the TensorFlow in
-# .venv/tensorflow (scripts/python-envs.sh makes that). Its own install script would download the same libraries from elsewhere.
+# .venv/tensorflow (npm run parts -- tensorflow makes that). Its own install script would download the same libraries from elsewhere.
 # Needs a C++ compiler, make, Python and Node's headers; works on Node 20 and 22 (tfjs-node 4.22 calls what Node 23 removed).
 # Run again, it does nothing. TFJS_NODE_SECONDS bounds the whole (default 600).
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 if [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 23 ]; then
   echo "skipped: tfjs-node 4.22 does not load on Node $(node --version)"
   exit 0

@@ -3,9 +3,9 @@
 # modules without what else their programs have (scripts/k8s). Needs Go 1.25 or newer; some minutes the first time. Run again, it
 # does nothing. Where they were built elsewhere already: ARGO_LINT_BUILT=FOLDER takes those programs.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 folder=$PWD/.venv/argo-lint
-wanted="argo-lint $(cat scripts/argo-lint.sh scripts/k8s/argo-lint/* scripts/k8s/argo-events-lint/* | cksum)"
+wanted="argo-lint $(cat scripts/parts/argo-lint.sh scripts/k8s/argo-lint/* scripts/k8s/argo-events-lint/* | cksum)"
 if [ "$(cat "$folder/.stamp" 2>/dev/null)" = "$wanted" ]; then
   echo "$folder is ready"
   exit 0

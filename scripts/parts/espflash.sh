@@ -3,7 +3,7 @@
 # Rust's cargo (1.88 or newer) and a C compiler. Built for a quick build, not for a quick program: it waits for a serial line.
 # Run again, it does nothing. Where it was built elsewhere already: ESPFLASH_BUILT=FILE takes that program when it is this version.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 folder=.venv/espflash
 version=4.4.0
 if [ -x "$folder/bin/espflash" ] && [ "$(cat "$folder/.stamp" 2>/dev/null)" = "espflash $version" ]; then

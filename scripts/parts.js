@@ -1,0 +1,169 @@
+// Installs the real parts that the second ring of tests talks to, on Debian:
+//   npm run parts                    all of them
+//   npm run parts -- kafka flash     parts by name, or all that a folder of test/ needs
+//   npm run parts -- --list          what each is for, how large it is, and whether it is there
+// What is there already is left alone, so a second run does nothing. Without root, apt's packages are named and the rest is installed.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { chosen, environmentStamp, partOf as find, root, usersOfParts } from './parts/table.js';
+
+process.chdir(root);
+const words = process.argv.slice(2);
+if (words.includes('--help') || words.includes('-h')) {
+  process.stdout.write(
+    'npm run parts [-- NAME…] [-- --list]\nNAME is a part, or a folder of test/. Without one: all parts.\n',
+  );
+} else {
+  try {
+    const names = chosen(words.filter((word) => word !== '--list'));
+    if (words.includes('--list')) list(names);
+    else process.exitCode = (await install(names)) ? 0 : 1;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+    process.exitCode = 2;
+  }
+}
+
+/** @param {string[]} names */
+function list(names) {
+  const users = usersOfParts();
+  const width = Math.max(...names.map((name) => name.length));
+  for (const name of names) {
+    const part = partOf(name);
+    const size = part.mb === 0 ? '' : `${part.mb} MB`;
+    const state = part.ready() ? 'ready' : (part.elsewhere ?? 'missing');
+    process.stdout.write(
+      `${name.padEnd(width)}  ${size.padStart(7)}  ${part.for} [${[...(users.get(name) ?? [])].sort().join(', ')}]: ${state}\n`,
+    );
+  }
+}
+
+/**
+ * @param {string[]} names
+ * @returns whether all of them are ready now, but those that come from elsewhere
+ */
+async function install(names) {
+  const wanted = withNeeds(names).filter((name) => !partOf(name).ready());
+  if (wanted.length === 0) {
+    process.stdout.write(`${names.length} parts are ready.\n`);
+    return true;
+  }
+  const packages = [...new Set(wanted.flatMap((name) => partOf(name).apt ?? []))].filter(
+    (name) => !isInstalled(name),
+  );
+  if (packages.length > 0) apt(packages);
+  const failed = [];
+  for (const name of wanted) {
+    const part = partOf(name);
+    const started = Date.now();
+    const log = part.python
+      ? await environment(name, part.python)
+      : part.script
+        ? await run(['sh', `scripts/parts/${part.script}`])
+        : '';
+    const seconds = Math.round((Date.now() - started) / 1000);
+    if (part.ready()) process.stdout.write(`${name}: ready${seconds > 0 ? `, ${seconds} s` : ''}\n`);
+    else if (part.elsewhere) process.stdout.write(`${name}: not here. ${part.elsewhere}\n`);
+    else {
+      process.stdout.write(`${name}: could not be installed\n${log.split('\n').slice(-12).join('\n')}\n`);
+      if (!part.optional) failed.push(name);
+    }
+  }
+  if (failed.length > 0)
+    process.stdout.write(
+      `Not installed: ${failed.join(', ')}. Run npm run parts -- ${failed.join(' ')} again.\n`,
+    );
+  return failed.length === 0;
+}
+
+/** @param {string} name */
+function partOf(name) {
+  const part = find(name);
+  if (!part) throw new Error(`no part is called ${name}`);
+  return part;
+}
+
+/** With the parts that their making needs, those first. @param {string[]} names */
+function withNeeds(names) {
+  /** @type {Set<string>} */
+  const ordered = new Set();
+  /** @param {string} name */
+  const add = (name) => {
+    for (const other of partOf(name).after ?? []) add(other);
+    ordered.add(name);
+  };
+  for (const name of names) add(name);
+  return [...ordered];
+}
+
+/** @param {string} name of a Debian package */
+function isInstalled(name) {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a field in dpkg-query's own format
+  const { stdout } = spawnSync('dpkg-query', ['-W', '-f', '${Status}', name], { encoding: 'utf8' });
+  return stdout?.includes('ok installed') ?? false;
+}
+
+/** @param {string[]} packages */
+function apt(packages) {
+  const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
+  const command = ['apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...packages];
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const [program = '', ...before] = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive'];
+  process.stdout.write(`apt-get install ${packages.join(' ')}\n`);
+  // A mirror that is being updated, or a connection that breaks, is asked again.
+  for (let attempt = 1; attempt <= 3; attempt++) {
+    spawnSync(program, [...before, 'apt-get', 'update', '-qq'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const { status, stderr } = spawnSync(program, [...before, ...command], {
+      env,
+      encoding: 'utf8',
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    if (status === 0) return;
+    if (attempt === 3)
+      process.stdout.write(`${stderr ?? ''}\napt-get did not install them. As root: ${command.join(' ')}\n`);
+  }
+}
+
+/**
+ * A virtual environment in .venv/NAME with just these packages; its stamp is written when all went well.
+ * @param {string} name
+ * @param {string[]} requirements
+ */
+async function environment(name, requirements) {
+  const folder = join('.venv', name);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync('.venv', { recursive: true });
+  const made = await run([process.env.PYTHON ?? 'python3', '-m', 'venv', folder]);
+  if (!existsSync(join(folder, 'bin', 'pip'))) return made;
+  const pip = [
+    join(folder, 'bin', 'python'),
+    '-m',
+    'pip',
+    'install',
+    '--quiet',
+    '--disable-pip-version-check',
+    '--only-binary',
+    ':all:',
+  ];
+  const log = await run([...pip, ...requirements]);
+  if (!log.startsWith('\0')) writeFileSync(join(folder, '.stamp'), `${environmentStamp(name)}\n`);
+  return log;
+}
+
+/**
+ * @param {string[]} command
+ * @returns {Promise<string>} what it printed; a NUL before it when it failed
+ */
+function run([program = '', ...args]) {
+  return new Promise((resolve) => {
+    let log = '';
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk) => {
+        log += chunk;
+      });
+    child.on('error', (error) => resolve(`\0${error.message}`));
+    child.on('close', (code) => resolve(code === 0 ? log : `\0${log}`));
+  });
+}

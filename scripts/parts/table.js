@@ -1,0 +1,471 @@
+// The real parts that the second ring of tests talks to: one table for `npm run parts`, for the tests that skip what is missing
+// (test/support/real.ts), and for CI. What is not Debian's is made in .venv/NAME.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const made = join(root, '.venv');
+
+/**
+ * @typedef {object} Part
+ * @property {string} for what the tests use it for
+ * @property {number} mb disk space in MiB on x64 Debian 12, of a folder in .venv or of the named Debian packages without their dependencies; 0 = under half of one
+ * @property {string[]} [apt] Debian packages
+ * @property {string[]} [python] requirements of a virtual environment in .venv/NAME, with options of pip before those they are for
+ * @property {string} [script] what makes it, in scripts/parts; it does nothing when all is there
+ * @property {string[]} [after] parts that its making needs
+ * @property {() => boolean} ready whether it can be used
+ * @property {string} [elsewhere] why nothing installs it
+ * @property {boolean} [optional] its tests may be skipped in CI, too
+ */
+
+/** @param {...string} programs */
+const onPath = (...programs) =>
+  programs.every((program) =>
+    `${process.env.PATH ?? ''}:/usr/sbin`
+      .split(':')
+      .some((folder) => folder !== '' && existsSync(join(folder, program))),
+  );
+/** @param {string} path below .venv */
+const isMade = (path) => existsSync(join(made, path));
+/** @param {string} command @param {string[]} args */
+const works = (command, args) => spawnSync(command, args).status === 0;
+
+/** Options of `unshare` for mounts that only its program sees: as root plainly, else as root of a namespace of its own. */
+const privateMounts = () => (process.getuid?.() === 0 && works('unshare', ['-m', 'true']) ? ['-m'] : ['-rm']);
+
+/**
+ * @param {string} name
+ * @param {string[]} requirements
+ * @returns {{ apt: string[], python: string[], ready: () => boolean }}
+ */
+const environment = (name, requirements) => ({
+  apt: ['python3-venv'],
+  python: requirements,
+  ready: () => stampOf(name) === environmentStamp(name),
+});
+
+/** @satisfies {Record<string, Part>} */
+export const parts = {
+  aarch64: {
+    for: 'running a loop as on a Raspberry Pi: Node and our packages for 64-bit Arm, under an emulator',
+    mb: 433,
+    apt: ['qemu-user-static', 'libc6-arm64-cross', 'libstdc++6-arm64-cross', 'libgcc-s1-arm64-cross'],
+    script: 'aarch64.sh',
+    ready: () => isMade('aarch64/.stamp') && onPath('qemu-aarch64-static'),
+  },
+  'argo-lint': {
+    for: 'the checks of `argo lint` and `argo-events lint`',
+    mb: 121,
+    apt: ['golang-go'],
+    script: 'argo-lint.sh',
+    ready: () => isMade('argo-lint/bin/argo-lint') && isMade('argo-lint/bin/argo-events-lint'),
+  },
+  cc: {
+    for: 'compiling emitted C',
+    mb: 12,
+    apt: ['gcc', 'libc6-dev'],
+    ready: () => onPath('cc'),
+  },
+  chromium: {
+    for: 'the dashboard and reports in a browser',
+    mb: 283,
+    apt: ['chromium'],
+    ready: () => onPath('chromium'),
+  },
+  ci: {
+    for: "reading what CI systems read: JUnit's XML, GitHub's and GitLab's schemas",
+    mb: 44,
+    ...environment('ci', ['junitparser==5.0.3', 'check-jsonschema==0.39.0']),
+  },
+  'cloud-init': {
+    for: "Debian's cloud-init, unpacked, which checks user data",
+    mb: 44,
+    apt: ['python3-venv'],
+    script: 'cloud-init.sh',
+    ready: () => isMade('cloud-init/schema'),
+  },
+  cmake: {
+    for: 'building the firmware for this machine, with mbedTLS to compare',
+    mb: 45,
+    apt: ['cmake', 'make', 'gcc', 'libc6-dev', 'libmbedtls-dev'],
+    ready: () => onPath('cmake', 'cc', 'make') && existsSync('/usr/include/mbedtls/pk.h'),
+  },
+  curl: { for: 'an HTTP client', mb: 0, apt: ['curl'], ready: () => onPath('curl') },
+  cxx: { for: 'compiling emitted C++', mb: 0, apt: ['g++'], ready: () => onPath('g++') },
+  delta: {
+    for: 'detools, the format of our patches',
+    mb: 61,
+    after: ['cc'],
+    ...environment('delta', ['--no-binary=detools', 'detools==0.53.0']),
+    apt: ['python3-venv', 'python3-dev', 'gcc', 'libc6-dev'],
+  },
+  dockerfile: {
+    for: "BuildKit's parser and linter of Dockerfiles",
+    mb: 19,
+    apt: ['golang-go'],
+    script: 'dockerfile.sh',
+    ready: () => isMade('dockerfile/bin/dockerfile-check'),
+  },
+  espflash: {
+    for: 'another flashing tool, shown a simulated chip in a mount of its own (needs Rust 1.88 or newer to build)',
+    mb: 21,
+    script: 'espflash.sh',
+    ready: () => isMade('espflash/bin/espflash') && works('unshare', [...privateMounts(), 'true']),
+  },
+  esptool: {
+    for: "Espressif's esptool and NVS generator",
+    mb: 70,
+    ...environment('esptool', [
+      '--no-binary=esptool,reedsolo,intelhex',
+      'esptool==5.6.0',
+      'esp-idf-nvs-partition-gen==0.3.0',
+    ]),
+  },
+  ffmpeg: {
+    for: 'cameras and video',
+    mb: 2,
+    apt: ['ffmpeg'],
+    ready: () => onPath('ffmpeg'),
+  },
+  fish: { for: 'completion', mb: 5, apt: ['fish'], ready: () => onPath('fish') },
+  'flash-samples': {
+    for: "traces of real mask ROMs, and images of the vendor's NVS generator",
+    mb: 0,
+    elsewhere: 'recordings beside the checkout (../shared/flash-samples)',
+    optional: true,
+    ready: () => existsSync(join(root, '..', 'shared', 'flash-samples')),
+  },
+  guide: {
+    for: "the libraries of the guide's steps in Python, in the versions of its time, and TensorFlow for those that train",
+    mb: 33,
+    after: ['tensorflow'],
+    ...environment('guide', [
+      '--no-binary=paho-mqtt',
+      'kafka-python==2.0.2',
+      'paho-mqtt==1.6.1',
+      'requests==2.34.2',
+    ]),
+  },
+  'guide-clients': {
+    for: "clients with the guide's Go libraries",
+    mb: 9,
+    apt: ['golang-go'],
+    script: 'guide-clients.sh',
+    ready: () => isMade('guide-clients/bin/guide-clients'),
+  },
+  har: {
+    for: "what the motion system's extractor computes with: NumPy, SciPy, pandas, PyWavelets, statsmodels",
+    mb: 414,
+    ...environment('har', [
+      'numpy==2.4.6',
+      'scipy==1.17.1',
+      'pandas==3.1.1',
+      'PyWavelets==1.9.0',
+      'statsmodels==0.15.0',
+    ]),
+  },
+  k8s: {
+    for: 'kubeconform and the schemas of Kubernetes, Strimzi and Argo',
+    mb: 275,
+    apt: ['golang-go', 'python3-venv'],
+    script: 'k8s-tools.sh',
+    ready: () => isMade('k8s/.stamp'),
+  },
+  kafka: {
+    for: 'Apache Kafka 4.1.0 and 3.9.1, from their jars',
+    mb: 88,
+    apt: ['default-jre-headless', 'maven'],
+    script: 'kafka.sh',
+    ready: () => isMade('kafka/4.1.0/.stamp') && isMade('kafka/3.9.1/.stamp') && onPath('java'),
+  },
+  kcat: { for: "librdkafka's command", mb: 0, apt: ['kcat'], ready: () => onPath('kcat') },
+  litert: {
+    for: "Google's LiteRT",
+    mb: 163,
+    ...environment('litert', ['ai-edge-litert==2.3.0']),
+  },
+  mandoc: {
+    for: 'checking manual pages',
+    mb: 4,
+    apt: ['mandoc', 'man-db'],
+    ready: () => onPath('mandoc', 'man'),
+  },
+  mosquitto: {
+    for: 'the Mosquitto broker and its clients',
+    mb: 1,
+    apt: ['mosquitto', 'mosquitto-clients'],
+    ready: () => onPath('mosquitto', 'mosquitto_pub'),
+  },
+  mounts: {
+    for: 'a file system of a size that only one process sees',
+    mb: 0,
+    elsewhere: 'needs root, or a kernel that gives users mount namespaces',
+    ready: () => works('unshare', [...privateMounts(), 'sh', '-c', 'mount -t tmpfs -o size=1m tmpfs /mnt']),
+  },
+  mutool: {
+    for: 'rendering PDF and SVG',
+    mb: 84,
+    apt: ['mupdf-tools'],
+    ready: () => onPath('mutool'),
+  },
+  native: {
+    for: 'building the native virtual device',
+    mb: 54,
+    apt: ['cmake', 'make', 'gcc', 'libc6-dev', 'pkg-config', 'libssl-dev', 'libmosquitto-dev'],
+    ready: () => onPath('cmake', 'cc') && works('pkg-config', ['--exists', 'libmosquitto', 'openssl']),
+  },
+  nats: {
+    for: 'the NATS server',
+    mb: 11,
+    apt: ['nats-server'],
+    ready: () => onPath('nats-server'),
+  },
+  nginx: {
+    for: 'a peer of the benchmarks',
+    mb: 1,
+    apt: ['nginx'],
+    ready: () => onPath('nginx'),
+  },
+  openssl: {
+    for: 'certificates and signatures by another hand',
+    mb: 2,
+    apt: ['openssl'],
+    ready: () => onPath('openssl'),
+  },
+  packaging: {
+    for: 'judging the Debian package: lintian',
+    mb: 7,
+    apt: ['lintian'],
+    ready: () => onPath('lintian'),
+  },
+  pictures: {
+    for: 'photographs with and without faces',
+    mb: 7,
+    script: 'pictures.sh',
+    ready: () => isMade('pictures/.stamp'),
+  },
+  platform: {
+    for: 'a fuzzer of OpenAPI, the Eclipse MQTT client, resumable uploads',
+    mb: 108,
+    ...environment('platform', ['schemathesis==4.32.5', 'paho-mqtt==2.1.0', 'tuspy==1.1.0']),
+  },
+  postgres: {
+    for: 'PostgreSQL',
+    mb: 0,
+    apt: ['postgresql'],
+    ready: () => onPath('psql') && existsSync('/usr/lib/postgresql'),
+  },
+  prlimit: {
+    for: 'limits of a process',
+    mb: 5,
+    apt: ['util-linux'],
+    ready: () => onPath('prlimit'),
+  },
+  prometheus: {
+    for: 'reading what Prometheus reads',
+    mb: 26,
+    ...environment('prometheus', ['prometheus_client==0.26.0']),
+  },
+  python3: {
+    for: 'terminals of their own for the program',
+    mb: 0,
+    apt: ['python3'],
+    ready: () => onPath('python3'),
+  },
+  qemu: {
+    for: "an emulator that runs the chips' real mask ROMs",
+    mb: 0,
+    elsewhere: 'AIOT_ESP_QEMU names its folder',
+    optional: true,
+    ready: () => existsSync(join(process.env.AIOT_ESP_QEMU || '/nowhere', 'pc-bios')),
+  },
+  recordings: {
+    for: 'all 53 recordings of the motion system with their features (33 MB)',
+    mb: 0,
+    elsewhere: 'data beside the checkout (../shared/data/har)',
+    optional: true,
+    ready: () => existsSync(join(root, '..', 'shared', 'data', 'har')),
+  },
+  redis: {
+    for: 'Redis',
+    mb: 6,
+    apt: ['redis-server', 'redis-tools'],
+    ready: () => onPath('redis-server', 'redis-cli'),
+  },
+  registry: {
+    for: "the distribution project's registry, and crane",
+    mb: 65,
+    apt: ['golang-go'],
+    script: 'registry.sh',
+    ready: () => isMade('registry/.stamp'),
+  },
+  riscv: {
+    for: "the compiler and emulator of the ESP32-C3's instruction set",
+    mb: 1369,
+    apt: ['gcc-riscv64-unknown-elf', 'picolibc-riscv64-unknown-elf', 'qemu-system-misc'],
+    ready: () => onPath('riscv64-unknown-elf-gcc', 'riscv64-unknown-elf-addr2line', 'qemu-system-riscv32'),
+  },
+  sbom: {
+    for: "CycloneDX's schemas, which judge the bill of materials",
+    mb: 44,
+    ...environment('sbom', ['cyclonedx-python-lib[json-validation]==11.12.0']),
+  },
+  socat: {
+    for: 'a terminal line for a simulated chip',
+    mb: 1,
+    apt: ['socat'],
+    ready: () => onPath('socat'),
+  },
+  strace: {
+    for: 'the calls of a process to the kernel',
+    mb: 3,
+    apt: ['strace'],
+    ready: () => works('strace', ['-qq', '-o', '/dev/null', 'true']),
+  },
+  streams: {
+    for: "other people's Parquet, Avro, CBOR, MessagePack, Protobuf, webhooks, S3 (moto), and NATS client",
+    mb: 485,
+    ...environment('streams', [
+      'pyarrow==26.0.1',
+      'fastavro==1.13.1',
+      'cbor2==6.2.1',
+      'msgpack==1.2.4',
+      'protobuf==7.36.2',
+      'standardwebhooks==1.1.0',
+      'moto==5.2.5',
+      'flask==3.1.3',
+      'flask-cors==6.0.5',
+      'pandas==3.1.1',
+      '--no-binary=nats-py',
+      'nats-py==2.3.1',
+    ]),
+  },
+  swupdate: {
+    for: "SWUpdate, which speaks hawkBit's API",
+    mb: 3,
+    apt: ['swupdate', 'openssl'],
+    ready: () => onPath('swupdate', 'swupdate-ipc', 'openssl'),
+  },
+  systemd: {
+    for: 'reading units',
+    mb: 9,
+    apt: ['systemd'],
+    ready: () => onPath('systemd-analyze', 'systemd-notify'),
+  },
+  tar: { for: 'reading bundles', mb: 3, apt: ['tar'], ready: () => onPath('tar') },
+  tensorflow: {
+    for: 'TensorFlow with Keras and its converter',
+    mb: 1336,
+    ...environment('tensorflow', ['tensorflow-cpu==2.18.1', 'keras==3.15.1']),
+  },
+  'tfjs-node': {
+    for: "TensorFlow's kernels for Node, built beside the Python package",
+    mb: 303,
+    apt: ['g++', 'make'],
+    after: ['tensorflow'],
+    script: 'tfjs-node.sh',
+    optional: Number.parseInt(process.versions.node, 10) >= 23,
+    ready: () => isMade('tfjs-node/.stamp'),
+  },
+  tflm: {
+    for: 'TensorFlow Lite Micro',
+    mb: 105,
+    ...environment('tflm', ['tflite-micro==0.dev20261023182759']),
+  },
+  'tflite-c': {
+    for: "TensorFlow Lite's C library, a peer of the benchmarks",
+    mb: 4,
+    script: 'tflite-c.sh',
+    ready: () => isMade('tflite-c/.stamp'),
+  },
+  users: {
+    for: 'a process whose user has a number and no name',
+    mb: 0,
+    elsewhere: 'needs root, or a kernel that gives users mount namespaces',
+    ready: () =>
+      works('unshare', [
+        '--mount',
+        'sh',
+        '-c',
+        'mount --bind /dev/null /etc/passwd && mount --bind /dev/null /etc/nsswitch.conf',
+      ]),
+  },
+  versitygw: {
+    for: 'an S3 server that checks signatures',
+    mb: 59,
+    apt: ['golang-go'],
+    script: 'versitygw.sh',
+    ready: () => isMade('versitygw/bin/versitygw'),
+  },
+  zsh: {
+    for: 'completion',
+    mb: 2,
+    apt: ['zsh'],
+    after: ['python3'],
+    ready: () => onPath('zsh', 'python3'),
+  },
+};
+
+/** @param {string} name @returns {Part | undefined} */
+export const partOf = (name) => /** @type {Record<string, Part>} */ (parts)[name];
+
+/** What is in an environment, and for which Python. @param {string} name @returns {string} */
+export function environmentStamp(name) {
+  return `${pythonVersion()} ${(partOf(name)?.python ?? []).join(' ')}`;
+}
+
+/** @param {string} name @returns {string | undefined} */
+function stampOf(name) {
+  const file = join(made, name, '.stamp');
+  return existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined;
+}
+
+/** @type {string | undefined} */
+let version;
+/** `Python 3.11.2`; empty without Python. @returns {string} */
+function pythonVersion() {
+  version ??=
+    spawnSync(process.env.PYTHON ?? 'python3', ['--version'], { encoding: 'utf8' }).stdout?.trim() ?? '';
+  return version;
+}
+
+/**
+ * The folders of test/ whose tests ask for each part, by `describeReal('NAME'`.
+ * @returns {Map<string, Set<string>>} by the name of the part
+ */
+export function usersOfParts() {
+  /** @type {Map<string, Set<string>>} */
+  const users = new Map();
+  const tests = join(root, 'test');
+  const files = readdirSync(tests, { recursive: true }).map(String);
+  for (const file of files.filter((name) => name.endsWith('.real.test.ts'))) {
+    const [folder = ''] = file.split(sep);
+    for (const [, part = ''] of readFileSync(join(tests, file), 'utf8').matchAll(
+      /describeReal\(\s*'([\w-]+)'/g,
+    ))
+      users.set(part, (users.get(part) ?? new Set()).add(folder));
+  }
+  return users;
+}
+
+/**
+ * The names of the parts that these words mean: parts, or folders of test/; all without a word.
+ * @param {string[]} words
+ * @throws Error for another word
+ */
+export function chosen(words) {
+  const names = Object.keys(parts);
+  const users = usersOfParts();
+  const folders = new Set([...users.values()].flatMap((found) => [...found]));
+  const wrong = words.filter((word) => !partOf(word) && !folders.has(word));
+  if (wrong.length > 0) {
+    throw new Error(
+      `no part and no folder of test/ is called ${wrong.join(', ')}. Parts: ${names.join(', ')}. Folders: ${[...folders].sort().join(', ')}.`,
+    );
+  }
+  if (words.length === 0) return names;
+  return names.filter((name) => words.includes(name) || words.some((word) => users.get(name)?.has(word)));
+}

@@ -1,0 +1,45 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { chosen, type Part, parts, usersOfParts } from '../../scripts/parts/table.js';
+import { root } from '../support/cli.js';
+
+const all: [name: string, part: Part][] = Object.entries(parts);
+
+describe('the table of real parts', () => {
+  it('knows which folders of test/ need a part from their tests, and installs no part that nothing needs', () => {
+    const users = usersOfParts();
+    expect([...(users.get('redis') ?? [])].sort()).toEqual(['loop', 'stream']);
+    expect([...users.keys()].filter((name) => !(name in parts))).toEqual([]);
+    // Peers of the benchmarks, and what judges the Debian package.
+    const others = ['nginx', 'packaging', 'tflite-c'];
+    expect(all.map(([name]) => name).filter((name) => !users.has(name) && !others.includes(name))).toEqual(
+      [],
+    );
+  });
+
+  it('says of each part how it is installed, or why nothing installs it', () => {
+    const silent = all.filter(([, part]) => !part.apt && !part.python && !part.script && !part.elsewhere);
+    expect(silent.map(([name]) => name)).toEqual([]);
+    const scripts = all.flatMap(([, { script }]) => script ?? []);
+    const there = readdirSync(join(root, 'scripts', 'parts')).filter((name) => name.endsWith('.sh'));
+    expect(scripts.sort()).toEqual(there.sort());
+  });
+
+  it('has parts by name and by folder, in its own order, and refuses other words', () => {
+    expect(chosen(['redis', 'kafka'])).toEqual(['kafka', 'redis']);
+    expect(chosen(['web'])).toEqual(['chromium']);
+    expect(chosen([])).toEqual(all.map(([name]) => name));
+    expect(() => chosen(['kafak'])).toThrow('no part and no folder of test/ is called kafak');
+  });
+
+  it('is listed by npm run parts -- --list; another word ends with 2', () => {
+    const run = (...args: string[]) =>
+      spawnSync(process.execPath, [join(root, 'scripts/parts.js'), ...args], { encoding: 'utf8' });
+    const { stdout, status } = run('--list', 'redis');
+    expect(stdout).toMatch(/^redis +\d+ MB {2}Redis \[loop, stream\]: (ready|missing)\n$/);
+    expect(status).toBe(0);
+    expect(run('nothing').status).toBe(2);
+  });
+});
