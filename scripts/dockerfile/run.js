@@ -1,6 +1,6 @@
 // Runs the steps of the Dockerfile without a container engine: node scripts/dockerfile/run.js [--tarball FILE]. Each stage is a root of its own with
 // this machine's /usr in the place of its base image; the last one has Node and libraries alone, as distroless has, and is run as its USER.
-// With --tarball the first stage is taken as done: FILE is what it leaves. Needs root, or sudo, and scripts/dockerfile.sh.
+// With --tarball the first stage is taken as done: FILE is what it leaves. Needs root, or sudo, and scripts/parts/dockerfile.sh.
 import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
