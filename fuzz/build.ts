@@ -4,11 +4,11 @@ import { build } from 'esbuild';
 import { counted } from './counted.js';
 
 const root = dirname(import.meta.dirname);
-const from = join(root, 'dist', '.tsc');
+const from = join(root, 'dist', '.modules');
 const to = join(root, 'dist', '.fuzz');
 
 /**
- * What the compiler made of `src`, with counters, in `dist/.fuzz`, and the worker with all targets beside it. Only when something
+ * The modules of the build, with counters, in `dist/.fuzz`, and the worker with all targets beside it. Only when something
  * has changed.
  * @returns where the worker is, and how many places are counted
  */
