@@ -4,13 +4,14 @@ import { z } from 'zod';
 import { digestOf } from '../../src/lib/core/index.js';
 import { createVirtualDevice, type Sensor, type VirtualDevice } from '../../src/lib/device/index.js';
 import { signManifest } from '../../src/lib/formats/index.js';
-import { manifestOf } from '../../src/lib/model/index.js';
+import { manifestOf, packBundle, unpackBundle } from '../../src/lib/model/index.js';
 import { operatorKey, provisionDevice } from '../../src/lib/provision/index.js';
 import {
   clientFor,
   contextFor,
   type RegistryClient,
   rolloutDeviceSchema,
+  rolloutPlanSchema,
   rolloutSchema,
   rolloutStatusSchema,
 } from '../../src/lib/registry/index.js';
@@ -20,6 +21,7 @@ import { motionBundle, motionSamples } from '../support/motion-bundle.js';
 import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
 
 let own: UpForTests;
+let key: string;
 let client: RegistryClient;
 /** One whose sensor feeds its model, one without a sensor; and a device that knows of no shadows. */
 let watch: VirtualDevice;
@@ -37,18 +39,18 @@ const sensor: Sensor = {
   },
 };
 
-async function push(bundle: Uint8Array, key: string) {
+async function push(bundle: Uint8Array, key: string, name = 'motion') {
   await client.blobs.put(digestOf(bundle), bundle);
-  const { version, sequence } = await client.models.next('motion');
-  const about = { name: 'motion', version, sequence, issued: Date.now(), expires: null };
+  const { version, sequence } = await client.models.next(name);
+  const about = { name, version, sequence, issued: Date.now(), expires: null };
   const manifest = manifestOf(bundle, { ...about, deviceTypes: ['virtual'] });
-  return client.models.push('motion', signManifest(manifest, key));
+  return client.models.push(name, signManifest(manifest, key));
 }
 
 beforeAll(async () => {
   own = await upForTests();
   client = await clientFor();
-  const key = await operatorKey((await contextFor()).name);
+  key = await operatorKey((await contextFor()).name);
   for (const name of ['watch', 'still', 'old', 'liar']) {
     await provisionDevice({ client, name, type: 'virtual', out: join(own.folder, name) });
   }
@@ -84,6 +86,18 @@ const start = (model: string, selector: string, ...more: string[]) => [
 const status = rolloutStatusSchema.extend({ devices: z.array(rolloutDeviceSchema) });
 
 describe('a rollout with a shadow', () => {
+  it('is refused where the shadow is shorter than one window of the model', async () => {
+    const bundle = unpackBundle(motionBundle(1));
+    // The same 50 samples, at a twentieth of the rate: a window of 10 s.
+    const signal = { ...bundle.info.signal, rateHz: 5, resampleHz: 5 };
+    await push(packBundle({ ...bundle, info: { ...bundle.info, name: 'slow', signal } }), key, 'slow');
+    const argv = ['ota', 'plan', '--model', 'slow@1', '--selector', 'name=watch', '--shadow'];
+    const short = await refusal([...argv, '3s']);
+    expect(short).toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
+    expect(short.message).toContain('a shadow of 3 s is shorter than one window of slow@1 (10 s)');
+    await ok(rolloutPlanSchema, [...argv, '10s']);
+  });
+
   it('measures the candidate beside the model in use, and then lets all commit', async () => {
     const first = old.desired.length;
     const argv = start('motion@2', 'name in (watch,old)', '--shadow-windows', '40', '--max-heap', '64kB');

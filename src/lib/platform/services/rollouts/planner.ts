@@ -79,6 +79,7 @@ export class Planner {
   async prepare(value: unknown): Promise<Prepared> {
     const request = rolloutRequestSchema.parse(value);
     requireShadowable(request);
+    await this.requireWholeWindow(request);
     const matches = parseSelector(request.selector, this.parts.now());
     const manifests: Manifest[] = [];
     for (const release of request.releases) manifests.push(await this.released(release));
@@ -113,6 +114,23 @@ export class Planner {
       const message = `${told}: in ${head.id}, whose priority is ${head.policy.priority}`;
       throw new AiotError('AIOT_ROLLOUT_OVERLAP', message);
     }
+  }
+
+  /** A shadow that is shorter than one window of the model measures nothing. @throws AIOT_REQUEST_INVALID */
+  private async requireWholeWindow({ releases, policy }: Request): Promise<void> {
+    const [release] = releases;
+    if (policy.shadow === null || release === undefined) return;
+    const { name, version } = release;
+    const info = await unless('AIOT_NOT_FOUND', this.parts.models.info(name, version));
+    if (info?.kind !== 'model') return;
+    const windowMs = Math.ceil((info.signal.windowSamples / info.signal.resampleHz) * 1000);
+    if (policy.shadow.ms >= windowMs) return;
+    const [got, window] = [policy.shadow.ms / 1000, windowMs / 1000];
+    throw new AiotError(
+      'AIOT_REQUEST_INVALID',
+      `a shadow of ${got} s is shorter than one window of ${name}@${version} (${window} s): it would measure nothing`,
+      { next: `Give it time for many windows, such as --shadow ${Math.ceil((20 * windowMs) / 1000)}s` },
+    );
   }
 
   /** The manifest of what is to be rolled out, its signatures checked. */
