@@ -50,6 +50,18 @@ describe('flashing many boards', () => {
     expect(stages).toEqual(['waiting', 'waiting', 'write', 'done']);
   });
 
+  it('refuses a second board with the same MAC, and writes nothing to it', async () => {
+    const boards = { a: new FakeBoard({ mac: mac(1) }), b: new FakeBoard({ mac: mac(1) }) };
+    const result = await run(boards, { jobs: 1 });
+    expect(result).toMatchObject({ ok: 1, failed: 1 });
+    expect(result.boards.map(({ attempts, error }) => [attempts, error?.code])).toEqual([
+      [1, undefined],
+      [1, 'AIOT_FLASH_REFUSED'],
+    ]);
+    expect(result.boards[1]?.error?.message).toBe(`the board at b has the MAC of the one at a: ${mac(1)}`);
+    expect(boards.b.bytes(0x10000, 16)).toEqual(Buffer.alloc(16, 0xff));
+  });
+
   it('counts a board that is not well as failed, and keeps what was heard of one that fails', async () => {
     const board = new FakeBoard({ mac: mac(6) });
     const switched = {

@@ -21,7 +21,10 @@ export interface FlashBoardsOptions {
   clock?: Clock;
 }
 
-type OnePort = Omit<FlashBoardsOptions, 'ports' | 'jobs'>;
+interface OnePort extends Omit<FlashBoardsOptions, 'ports' | 'jobs'> {
+  /** Ports of this run by the MAC of their board. */
+  portOf?: Map<string, string>;
+}
 
 /** Between two attempts: an adapter that was pulled, or reset itself, needs a moment. */
 const pauseMs = 500;
@@ -32,7 +35,10 @@ const pauseMs = 500;
 export async function flashBoards(options: FlashBoardsOptions): Promise<Boards> {
   const started = performance.now();
   for (const port of options.ports) options.row?.(waitingRow(port));
-  const done = await inParallel(options.ports, options.jobs, (port) => flashPort(port, options));
+  const portOf = new Map<string, string>();
+  const done = await inParallel(options.ports, options.jobs, (port) =>
+    flashPort(port, { ...options, portOf }),
+  );
   const boards = done.map(({ outcome }) => outcome);
   const ok = boards.filter(({ error }) => error === null).length;
   return { boards, ok, failed: boards.length - ok, seconds: secondsSince(started) };
@@ -98,10 +104,27 @@ async function attemptOnce(port: string, options: OnePort, tracker: RowTracker):
   return await options.flash({
     port,
     loader: { ...options.loader, progress: (progress) => tracker.progress(progress) },
-    connected: ({ mac, chip }) => tracker.change({ mac, chip }),
+    connected: ({ mac, chip }) => {
+      tracker.change({ mac, chip });
+      requireOwnMac(port, mac, options.portOf);
+    },
     named: (device) => tracker.change({ device }),
     ask: options.ask,
   });
+}
+
+/** Boards are told apart by their MAC: two with the same would get the same identity. @throws AIOT_FLASH_REFUSED */
+function requireOwnMac(port: string, mac: string, portOf: Map<string, string> | undefined): void {
+  const other = portOf?.get(mac) ?? port;
+  if (other !== port)
+    throw new AiotError(
+      'AIOT_FLASH_REFUSED',
+      `the board at ${port} has the MAC of the one at ${other}: ${mac}`,
+      {
+        next: 'If it is one board at two ports, name one of them. If two boards have this MAC, use one of them only: a fleet cannot tell them apart.',
+      },
+    );
+  portOf?.set(mac, port);
 }
 
 /** Cable, noise, a chip that hung: another attempt may go well. A refusal will be one again. */
