@@ -75,7 +75,14 @@ export default class Monitor extends AiotCommand {
     const { stdout } = process;
     const keys = process.stdin.isTTY && stdout.isTTY && !this.jsonEnabled();
     const screen = new MonitorScreen({
-      ...{ timestamps, plot: plot && !this.jsonEnabled(), raw, stdout, eol: lineEnds[flags.eol] },
+      ...{
+        timestamps,
+        hasElf: flags.elf !== undefined,
+        plot: plot && !this.jsonEnabled(),
+        raw,
+        stdout,
+        eol: lineEnds[flags.eol],
+      },
       stdin: stdin || keys ? process.stdin : null,
       note: (text) => this.note(text),
     });

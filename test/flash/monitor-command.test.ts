@@ -1,10 +1,14 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KeyReader } from '../../src/lib/cli/keys.js';
 import { LivePlot } from '../../src/lib/cli/live-plot.js';
 import { plotText } from '../../src/lib/cli/render/plot.js';
 import { monitorEventSchema } from '../../src/lib/flash/monitor/index.js';
 import { runCli } from '../support/cli.js';
+import { elfOf } from '../support/elf-file.js';
 
 const ends: (() => unknown)[] = [];
 afterEach(async () => {
@@ -66,6 +70,28 @@ describe('aiot monitor', () => {
   it('has its own exit code where nobody serves the port, and it is not to wait', async () => {
     const result = await runCli(['monitor', '--port', 'socket://127.0.0.1:9', '--once', '--json']);
     expect(result).toMatchObject({ code: 4, json: { error: { code: 'AIOT_SERIAL_NOT_FOUND' } } });
+  });
+
+  it('suggests --elf after a crash, and no flag that was given: a stripped file has no names', async () => {
+    const crash =
+      "Guru Meditation Error: Core  0 panic'ed (Store access fault). Exception was unhandled.\nMEPC    : 0x42000010  RA      : 0x42000020\nRebooting...\n";
+    const shown = async (...more: string[]) => {
+      const argv = ['--port', await board(crash), '--until', 'Rebooting', '--timeout', '10s', ...more];
+      const { stdout, code } = await runCli(['monitor', ...argv]);
+      expect(code).toBe(0);
+      return stdout;
+    };
+    const file = join(await mkdtemp(join(tmpdir(), 'aiot-elf-')), 'stripped.elf');
+    ends.push(() => void rm(dirname(file), { recursive: true }));
+    const code = { name: '.flash.text', address: 0x42000000, data: new Uint8Array(256) };
+    const elf = Buffer.from(elfOf('esp32c3', 0x42000000, [code]));
+    // The flags of its first section: allocated, and executable too.
+    elf.writeUInt32LE(6, elf.readUInt32LE(32) + 40 + 8);
+    await writeFile(file, elf);
+    expect(await shown()).toContain('--elf FILE names the places in the source');
+    const stripped = await shown('--elf', file);
+    expect(stripped).toContain('it is stripped, or of another program');
+    expect(stripped).not.toContain('--elf');
   });
 
   it('sends lines, and gets their answers', async () => {

@@ -8,6 +8,8 @@ import { type Typed, typedKeys } from './typed.js';
 
 export interface MonitorScreenOptions {
   timestamps: boolean;
+  /** An ELF file was given, to name the places of a crash. */
+  hasElf: boolean;
   plot: boolean;
   /** Bytes as they come instead of lines. */
   raw: boolean;
@@ -58,9 +60,9 @@ export class MonitorScreen {
   }
 
   private show(event: MonitorEvent): void {
-    const { timestamps, raw, stdout, note } = this.options;
+    const { timestamps, hasElf, raw, stdout, note } = this.options;
     if (event.event === 'values') this.plot?.add(event.values);
-    const shown = monitorText(event, timestamps);
+    const shown = monitorText(event, timestamps, hasElf);
     if (!shown || (raw && shown.kind === 'line')) return;
     if (shown.kind === 'note') note(shown.text);
     else if (this.plot) this.plot.line(shown.text);

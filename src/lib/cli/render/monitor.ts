@@ -14,13 +14,14 @@ const ofLevel: Record<Level, (text: string) => string> = {
 export function monitorText(
   event: MonitorEvent,
   timestamps: boolean,
+  hasElf: boolean,
 ): { kind: 'line' | 'note'; text: string } | null {
   const at = timestamps ? `${dim(timeOfDay(event.t))}  ` : '';
   switch (event.event) {
     case 'line':
       return { kind: 'line', text: at + (event.level ? ofLevel[event.level](event.text) : event.text) };
     case 'crash':
-      return crash(event);
+      return crash(event, hasElf);
     case 'values':
     case 'ended':
       return null;
@@ -37,16 +38,19 @@ export function monitorText(
 
 const note = (text: string) => ({ kind: 'note' as const, text: dim(`· ${text}`) });
 
-function crash(event: Extract<MonitorEvent, { event: 'crash' }>) {
+function crash(event: Extract<MonitorEvent, { event: 'crash' }>, hasElf: boolean) {
   const lines = event.frames.map((frame) => `    ${cyan(frame.address)}  ${place(frame)}`);
   if (event.elfMatches === false)
     lines.push(
       `    ${yellow('the ELF file is of another program than the board runs: these places are wrong')}`,
     );
   if (event.frames.length > 0 && event.frames.every((frame) => frame.function === null))
-    lines.push(dim('    --elf FILE names the places in the source'));
+    lines.push(dim(`    ${hasElf ? unnamed : '--elf FILE names the places in the source'}`));
   return lines.length > 0 ? { kind: 'line' as const, text: lines.join('\n') } : null;
 }
+
+const unnamed =
+  'the ELF file has no names for these places: it is stripped, or of another program; give the one that the linker wrote';
 
 /** `app_main  main.c:42  (PC)` */
 function place({ function: name, file, line, from }: CrashFrame): string {
