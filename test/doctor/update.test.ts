@@ -52,8 +52,13 @@ describe('aiot update', () => {
   it.each([
     [
       'echo \'{"error":{"code":"E404","summary":"Not Found"}}\'; exit 1',
+      'AIOT_NOT_FOUND',
+      'the npm registry in use has no package named aiot',
+    ],
+    [
+      'echo \'{"error":{"code":"E500","summary":"Internal error"}}\'; exit 1',
       'AIOT_PROGRAM_FAILED',
-      'E404: Not Found',
+      'E500: Internal error',
     ],
     ['echo "npm ERR! network" >&2; exit 1', 'AIOT_PROGRAM_FAILED', 'npm ERR! network'],
     ['echo nonsense', 'AIOT_PROGRAM_FAILED', 'no version in its answer'],

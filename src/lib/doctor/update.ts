@@ -24,7 +24,7 @@ export interface UpdateOptions {
 
 /**
  * Whether the registry that npm is set up for has a newer version. npm asks it: it knows proxies, certificates and accounts.
- * @throws AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED with npm's own reason, AIOT_TIMEOUT, AIOT_INTERRUPTED
+ * @throws AIOT_NOT_FOUND (the registry has no such package), AIOT_PROGRAM_NOT_FOUND, AIOT_PROGRAM_FAILED with npm's own reason, AIOT_TIMEOUT, AIOT_INTERRUPTED
  */
 export async function lookForUpdate({ check, timeoutMs, signal }: UpdateOptions): Promise<Update> {
   const version = aiotVersion();
@@ -67,7 +67,7 @@ function latestVersion(timeoutMs: number, signal: AbortSignal | undefined): Prom
     child.on('close', (code) => {
       const found = code === 0 ? versionIn(said.stdout) : undefined;
       if (found !== undefined) return resolve(found);
-      reject(new AiotError('AIOT_PROGRAM_FAILED', `npm view aiot: ${reasonIn(said)}`));
+      reject(failureOf(said));
     });
   });
 }
@@ -77,12 +77,18 @@ function versionIn(stdout: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-/** With --json npm says on stdout what went wrong, too. */
-function reasonIn({ stdout, stderr }: { stdout: string; stderr: string }): string {
+/** With --json npm prints its error on stdout, too. */
+function failureOf({ stdout, stderr }: { stdout: string; stderr: string }): AiotError {
   const { error } = (json(stdout) ?? {}) as { error?: { code?: string; summary?: string } };
+  if (error?.code === 'E404') {
+    return new AiotError('AIOT_NOT_FOUND', 'the npm registry in use has no package named aiot', {
+      next: 'npm config get registry names the registry. Until aiot is published there, update the clone, archive or package that you installed from.',
+    });
+  }
   const [line = ''] = stderr.split('\n').filter((each) => each.trim() !== '');
   const told = [error?.code, error?.summary?.split('\n')[0]].filter(Boolean).join(': ');
-  return told || line || 'no version in its answer';
+  const reason = told || line || 'no version in its answer';
+  return new AiotError('AIOT_PROGRAM_FAILED', `npm view aiot: ${reason}`);
 }
 
 function json(text: string): unknown {
