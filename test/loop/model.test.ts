@@ -47,6 +47,12 @@ describe('the model of a file', () => {
     ['wrong golden vectors', { bytes: motionBundle(1, 'wrong') }, 'AIOT_GOLDEN_MISMATCH', /golden vector/],
     ['other fields', { stream: 'a, b, c' }, 'AIOT_MODEL_UNFIT', /fields: expected a, b, c .* x, y, z/],
     ['another rate', { rate: 50 }, 'AIOT_MODEL_UNFIT', /rate: expected 50 Hz .* 100 Hz/],
+    [
+      'a network alone',
+      { bytes: Buffer.from('\x1c\0\0\0TFL3 and more') },
+      'AIOT_MODEL_UNFIT',
+      /is a network alone: a loop needs a bundle \(\.aiot\)/,
+    ],
     ['no bundle', { bytes: Buffer.from('hello') }, 'AIOT_BUNDLE_MALFORMED', /./],
   ] as const)('is refused with %s', async (_, given, code, message) => {
     const file = join(folder, 'motion.aiot');

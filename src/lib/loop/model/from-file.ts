@@ -36,6 +36,7 @@ async function openBundleFile(
   settings: Settings,
 ): Promise<{ bundle: Bundle; identity: Identity }> {
   const bytes = await readBytes(path);
+  if (bytes.subarray(4, 8).toString('latin1') === 'TFL3') throw networkAlone(path);
   if (!isSigned(bytes)) return { bundle: unpackBundle(bytes), identity: identityOf(bytes) };
   const trust = settings.trust ?? (await trustInUse(settings));
   if (!trust) {
@@ -47,6 +48,16 @@ async function openBundleFile(
     bundle: unpackBundle(content),
     identity: { version: manifest.version, digest: digestOf(content) },
   };
+}
+
+function networkAlone(path: string): AiotError {
+  return new AiotError(
+    'AIOT_MODEL_UNFIT',
+    `${path} is a network alone: a loop needs a bundle (.aiot), which has the window, the features and the classes too`,
+    {
+      next: 'In a project, aiot model push makes a bundle of the evaluated network (build/model.aiot); aiot model pull NAME@VERSION gets one from the platform.',
+    },
+  );
 }
 
 function identityOf(bytes: Uint8Array): Identity {
