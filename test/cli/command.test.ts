@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { catalogue } from '../../src/lib/core/errors/index.js';
 import { AiotError, formatDuration, parseDuration } from '../../src/lib/core/index.js';
 import { root, runCli } from '../support/cli.js';
 
@@ -25,6 +26,14 @@ describe('a command', () => {
     expect(JSON.parse(stdout)).toMatchObject({ code: 'AIOT_BUG', exit: 1, family: 'bug' });
   });
 
+  it('lists all codes without one', async () => {
+    const { json, code } = await runCli(['explain', '--json']);
+    const codes = (json as { code: string; about: string }[]).map((entry) => entry.code);
+    expect(code).toBe(0);
+    expect(codes).toEqual(Object.keys(catalogue));
+    expect((await runCli(['explain'])).stdout).toMatch(/AIOT_BUG +\S/);
+  });
+
   it('takes flags from their environment twins', async () => {
     process.env.AIOT_JSON = '1';
     const { json } = await runCli(['explain', 'AIOT_BUG']);
@@ -33,7 +42,11 @@ describe('a command', () => {
 
   it.each([
     ['an unknown code', ['explain', 'AIOT_NOTHING'], 'no error has the code AIOT_NOTHING'],
-    ['a missing argument', ['explain'], 'expected CODE: Code, as an error shows it'],
+    [
+      'a missing argument',
+      ['model', 'verify'],
+      'expected MODEL: A .aiot file, a folder of a pulled one, or NAME@VERSION',
+    ],
     ['an unknown flag', ['explain', 'AIOT_BUG', '--nope'], 'no such flag: --nope'],
     [
       'a flag’s value that does not fit, without the parser’s own lines',
@@ -111,7 +124,7 @@ describe('the program', () => {
 
   it('takes `help COMMAND` and `-h` for `--help`', () => {
     const asked = aiot(['explain', '--help']);
-    expect(asked.stdout).toContain('$ aiot explain CODE');
+    expect(asked.stdout).toContain('$ aiot explain [CODE]');
     expect(aiot(['help', 'explain']).stdout).toBe(asked.stdout);
     expect(aiot(['explain', '-h']).stdout).toBe(asked.stdout);
   });

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ZodType } from 'zod';
 import { digestOf, writeContexts } from '../../src/lib/core/index.js';
 import {
+  comparisonSchema,
   pullResultSchema,
   pushResultSchema,
   unpackAny,
@@ -98,6 +99,22 @@ describe('aiot model push FILE', () => {
     expect(await ok(pushResultSchema, ['model', 'push', file])).toMatchObject({ name: 'model.int8' });
     for (const model of ['pump-watch@1', 'model.int8@1'])
       await ok(removedModelSchema, ['model', 'remove', model]);
+  });
+
+  it('warns that a network alone was not evaluated', async () => {
+    const { stderr, code } = await runCli(['model', 'push', network, '--name', 'warned']);
+    expect([code, stderr]).toEqual([0, expect.stringContaining('no evaluation was checked')]);
+    expect((await runCli(['model', 'push', bundle, '--name', 'warned'])).stderr).toBe('');
+    for (const model of ['warned@1', 'warned@2']) await ok(removedModelSchema, ['model', 'remove', model]);
+  });
+
+  it('compares two versions', async () => {
+    const compared = await ok(comparisonSchema, ['model', 'compare', 'tiny@1', 'tiny@latest']);
+    expect(compared).toMatchObject({ a: { file: 'tiny@1' }, b: { file: 'tiny@latest' } });
+    expect(compared.a.digest).not.toBe('');
+    await refused(['model', 'compare', 'tiny@1', 'tiny@99'], 'AIOT_NOT_FOUND', 4);
+    const { stdout } = await runCli(['model', 'compare', 'tiny@1', 'tiny@2']);
+    expect(stdout).toContain('aiot model why tiny@2');
   });
 
   it('stores a network alone, which can be verified and is not deployed', async () => {

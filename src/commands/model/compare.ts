@@ -1,17 +1,36 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, comparisonText, modelFlags, next, shellWord } from '../../lib/cli/index.js';
-import { compareModels, comparisonSchema, outputKinds } from '../../lib/model/index.js';
+import {
+  AiotCommand,
+  again,
+  comparisonText,
+  modelFlags,
+  next,
+  shared,
+  shellWord,
+} from '../../lib/cli/index.js';
+import {
+  compareModels,
+  comparisonSchema,
+  fetchModel,
+  isModelPath,
+  outputKinds,
+} from '../../lib/model/index.js';
+import { resolveModel, withClient } from '../../lib/registry/index.js';
 
 export default class ModelCompare extends AiotCommand {
   static override summary = 'Put two models beside each other, and show where they disagree.';
   static override description =
-    'Files (.tflite, .aiot), or folders of projects whose quantized network is meant. Sizes, operators, arena; and on the rows of --data, or the test part of the project, figures, a table of what each says where they differ, and whether the difference is more than chance (McNemar).';
+    'Files (.tflite, .aiot), folders of projects whose quantized network is meant, or versions in the registry (har@3, har@production). Sizes, operators, arena; and on the rows of --data, or the test part of the project, figures, a table of what each says where they differ, and whether the difference is more than chance (McNemar).';
   static override examples = [
     '<%= config.bin %> <%= command.id %> build/model.float.tflite build/model.int8.tflite --data rows.csv',
     '<%= config.bin %> <%= command.id %> old-project new-project --json',
+    '<%= config.bin %> <%= command.id %> har@production har@latest --data rows.csv',
   ];
   static override args = {
-    a: Args.string({ required: true, description: 'A .tflite or .aiot file, or the folder of a project.' }),
+    a: Args.string({
+      required: true,
+      description: 'A .tflite or .aiot file, the folder of a project, or NAME@VERSION.',
+    }),
     b: Args.string({ required: true, description: 'Another one.' }),
   };
   static override flags = {
@@ -27,16 +46,29 @@ export default class ModelCompare extends AiotCommand {
       env: 'AIOT_CLASSES',
       helpValue: 'A,B,…',
     }),
+    context: shared.context,
   };
   static override result = comparisonSchema;
 
   async run() {
-    const { args, flags } = await this.input(ModelCompare);
+    const input = await this.input(ModelCompare);
+    const { args, flags } = input;
     const classes = flags.classes?.split(',');
-    const result = await compareModels({ ...args, ...flags, classes, signal: this.signal });
+    const getVersion = (reference: string) =>
+      withClient(flags.context, async (client) => {
+        const model = await resolveModel(client, reference);
+        return (await fetchModel(client, model, null)).bytes;
+      });
+    const result = await compareModels({ ...args, ...flags, classes, getVersion, signal: this.signal });
     this.print(comparisonText(result));
     const b = shellWord(result.b.file);
-    this.print(next(`aiot model fit ${b}`, `aiot model push ${b}`));
+    const isVersion = result.b.file.includes('@') && !(await isModelPath(result.b.file));
+    const at = again(input, 'context');
+    this.print(
+      isVersion
+        ? next(`aiot model why ${b}${at}`, `aiot model promote ${b}${at}`)
+        : next(`aiot model fit ${b}`, `aiot model push ${b}${at}`),
+    );
     return result;
   }
 }

@@ -98,6 +98,10 @@ export default class ModelPush extends AiotCommand {
       const run = runId === undefined ? undefined : { id: runId, cause: flags.cause ?? null };
       return pushModel({ ...how, project: project!, data: flags.data, run });
     });
+    if (result.kind === 'network')
+      this.caution(
+        `${result.file} is a network alone: no evaluation was checked, and devices refuse it. aiot model push in a project pushes an evaluated model.`,
+      );
     this.print(pushedText(result, context.url));
     const pushed = `${result.name}@${result.version}`;
     const run = result.kind === 'model' ? [`aiot model deploy ${pushed} --to all${at}`] : [];

@@ -41,6 +41,11 @@ export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** All codes, in order. */
+export function listCodes(): { code: ErrorCode; about: string }[] {
+  return (Object.keys(catalogue) as ErrorCode[]).map((code) => ({ code, about: catalogue[code].about }));
+}
+
 /** The catalogue's entry for a code, however it is written. @throws AIOT_USAGE with the nearest codes */
 export function explainCode(code: string): CatalogueEntry & { code: ErrorCode } {
   const wanted = code.toUpperCase().replace(/:$/, '').replaceAll('-', '_');

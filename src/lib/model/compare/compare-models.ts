@@ -7,14 +7,15 @@ import { pairedDifference } from '../evaluate/paired.js';
 import { openNetwork, predictRows, type RunningNetwork, type Runtime } from '../evaluate/predict.js';
 import type { Comparison } from './result.js';
 import { rowsOfProject, rowsOfTable, type SharedRows } from './rows.js';
-import { type Opened, openSide, sideOf } from './side.js';
+import { type GetVersion, type Opened, openSide, sideOf } from './side.js';
 
 export interface CompareOptions {
-  /** Files (.tflite, .aiot), or folders of projects whose builds they are. */
+  /** Files (.tflite, .aiot), folders of projects whose builds they are, or versions (`har@3`), where `getVersion` is given. */
   a: string;
   b: string;
   /** A CSV file; absent = the test part of the project that one of them is, or nothing. */
   data?: string;
+  getVersion?: GetVersion;
   label?: string;
   output?: OutputKind;
   classes?: readonly string[];
@@ -31,7 +32,10 @@ const mostExamples = 20;
  */
 export async function compareModels(options: CompareOptions): Promise<Comparison> {
   const { runtime = 'litert' } = options;
-  const sides: [Opened, Opened] = [await openSide(options.a), await openSide(options.b)];
+  const sides: [Opened, Opened] = [
+    await openSide(options.a, options.getVersion),
+    await openSide(options.b, options.getVersion),
+  ];
   const [a, b] = sides.map(sideOf);
   const nothing = { ...emptyHanded, runtime, a: { ...a!, figures: null }, b: { ...b!, figures: null } };
   const project = sides.find((side) => side.project !== null)?.project ?? null;

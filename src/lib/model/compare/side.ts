@@ -5,9 +5,10 @@ import { type Graph, importTflite } from '../../formats/index.js';
 import { buildFiles, readQuantization } from '../files.js';
 import { arenaOf } from '../inspect/arena-of.js';
 import { multiplyAdds, parameterCount } from '../inspect/costs.js';
-import { type ModelFile, readModelFile } from '../inspect/model-file.js';
+import { type ModelFile, modelFileOf, readModelFile } from '../inspect/model-file.js';
 import { precisionOf } from '../inspect/precision.js';
 import { openModelProject } from '../material.js';
+import { isModelPath } from '../verify.js';
 import type { Side } from './result.js';
 
 /** One of two models, opened. */
@@ -19,8 +20,18 @@ export interface Opened {
   project: string | null;
 }
 
-/** A .tflite or .aiot file, or the quantized network in a project's build. @throws AIOT_FILE_NOT_FOUND, AIOT_MODEL_NOT_BUILT, … */
-export async function openSide(path: string): Promise<Opened> {
+/** Gets the bundle of a version such as `har@3`. */
+export type GetVersion = (reference: string) => Promise<Uint8Array>;
+
+/**
+ * A .tflite or .aiot file, the quantized network in a project's build, or a version of the platform.
+ * @throws AIOT_FILE_NOT_FOUND, AIOT_MODEL_NOT_BUILT, and what `getVersion` throws
+ */
+export async function openSide(path: string, getVersion?: GetVersion): Promise<Opened> {
+  if (getVersion && path.includes('@') && !(await isModelPath(path))) {
+    const model = modelFileOf(path, await getVersion(path));
+    return { model, ...importTflite(model.network), project: null };
+  }
   const isFolder = (await stat(path).catch(() => null))?.isDirectory() ?? false;
   const model = await readModelFile(isFolder ? await networkOf(path) : path);
   return { model, ...importTflite(model.network), project: isFolder ? path : null };

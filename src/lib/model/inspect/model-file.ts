@@ -20,9 +20,13 @@ export interface ModelFile {
  * @throws AIOT_FILE_NOT_FOUND, AIOT_FILE_NOT_READABLE, AIOT_BUNDLE_MALFORMED
  */
 export async function readModelFile(file: string): Promise<ModelFile> {
-  const bytes = await readBytes(file);
+  return modelFileOf(file, await readBytes(file));
+}
+
+/** The same of bytes that were read already. @throws AIOT_BUNDLE_MALFORMED */
+export function modelFileOf(file: string, bytes: Uint8Array): ModelFile {
   const common = { file, bytes: bytes.length, digest: digestOf(bytes) };
-  if (bytes.subarray(4, 8).toString('latin1') === 'TFL3' || file.endsWith('.tflite'))
+  if (Buffer.from(bytes.subarray(4, 8)).toString('latin1') === 'TFL3' || file.endsWith('.tflite'))
     return { ...common, kind: 'tflite', network: bytes, bundle: null };
   requireBundle(bytes, file);
   const bundle = unpackAny(bytes, file);
