@@ -51,12 +51,12 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     poolOptions: {
       // Four for the two cores of the smallest machine: with two, a third to a half of the cores' time goes by while tests wait for
-      // brokers, chips and clocks.
+      // brokers, chips and clocks. `npm test` has two, beside its two threads.
       forks: { maxForks: 4 },
       threads: { maxThreads: 2, isolate: false },
     },
     projects: [
-      // The first ring: first the files that compute, one after the other in two threads that load everything once.
+      // The first ring: most of its files run one after the other in two threads that load everything once.
       {
         plugins: [compiled],
         test: {
@@ -70,7 +70,7 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
         },
       },
-      // Then each of the others in a process of its own.
+      // Beside them each of the others has a process of its own. Many of these wait: the threads use the cores meanwhile.
       {
         plugins: [compiled],
         test: {
@@ -80,7 +80,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: [...configDefaults.exclude, realParts, ...together],
           pool: 'forks',
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 0 },
         },
       },
       // The second ring.
@@ -91,7 +91,7 @@ export default defineConfig({
           name: 'real',
           include: [realParts],
           pool: 'forks',
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 1 },
         },
       },
     ],

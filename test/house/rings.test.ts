@@ -9,9 +9,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { TestModule } from 'vitest/node';
 import { root } from '../support/cli.js';
-import { realTests } from '../support/real-tests-reporter.js';
+import { closingLine, countsFile, realTestFiles, recordCounts } from '../support/real-tests-reporter.js';
 
 const tests = join(root, 'test');
 
@@ -71,17 +72,44 @@ describe('the first ring', () => {
 
 describe('the closing line of npm test', () => {
   let folder = '';
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'aiot-rings-'));
+  });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('counts the tests that the second ring declares', () => {
-    folder = mkdtempSync(join(tmpdir(), 'aiot-rings-'));
-    mkdirSync(join(folder, 'room'));
-    writeFileSync(
-      join(folder, 'room/a.real.test.ts'),
-      "it('one', () => {});\n  it.each([1, 2])('two', () => {});\n  it.runIf(true)(\n'three', () => {});\n",
+  const module = (name: string, ...tests: string[]) =>
+    ({
+      moduleId: join(root, 'test', name),
+      children: { allTests: () => tests.map((each) => ({ name: each })) },
+    }) as unknown as TestModule;
+
+  it('has a count for each file of the second ring', () => {
+    const counts = JSON.parse(readFileSync(countsFile, 'utf8')) as Record<string, number>;
+    // A new file gets its count by running it: npm run test:real -- test/…
+    expect(Object.keys(counts)).toEqual(realTestFiles());
+    expect(Math.min(...Object.values(counts))).toBeGreaterThan(0);
+  });
+
+  it('names the tests that the second ring had when it ran, and the command that runs them', () => {
+    const file = join(folder, 'counts.json');
+    const files = ['a.real.test.ts', 'room/b.real.test.ts'];
+    recordCounts([module(files[0]!, 'one', 'two'), module(files[1]!, 'three')], file, files);
+    expect(closingLine(file, files).replaceAll(/\s+/g, ' ').trim()).toBe(
+      'Not run: 3 tests in 2 files that need real parts (brokers, databases, compilers, a browser, Python). ' +
+        'To run them: npm run parts && npm run test:real',
     );
-    writeFileSync(join(folder, 'b.real.test.ts'), "describe('x', () => {\n  it('four', () => {});\n});\n");
-    writeFileSync(join(folder, 'c.test.ts'), "it('not this one', () => {});\n");
-    expect(realTests(folder)).toEqual({ tests: 4, files: 2 });
+    // A test more in one; in the other a part is missing; neither is forgotten by a run of one file.
+    recordCounts([module(files[0]!, 'one', 'two', 'four')], file, files);
+    recordCounts([module(files[1]!, 'needs kafka')], file, files);
+    expect(closingLine(file, files)).toContain('Not run: 4 tests in 2 files');
+    recordCounts([], file, files.slice(0, 1));
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ 'a.real.test.ts': 3 });
+  });
+
+  it('finds the files of the second ring, and no others', () => {
+    mkdirSync(join(folder, 'room'));
+    for (const name of ['room/a.real.test.ts', 'b.real.test.ts', 'c.test.ts'])
+      writeFileSync(join(folder, name), '');
+    expect(realTestFiles(folder)).toEqual(['b.real.test.ts', 'room/a.real.test.ts']);
   });
 });

@@ -1,30 +1,67 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Reporter, TestModule } from 'vitest/node';
 
 const tests = dirname(import.meta.dirname);
+const ofSecondRing = '.real.test.ts';
 
-/** How many tests the second ring declares, in how many files. A table of cases counts once: its length often comes from the part itself. */
-export function realTests(folder = tests): { tests: number; files: number } {
-  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) =>
-    name.endsWith('.real.test.ts'),
+/** How many tests each file of the second ring had when it last ran with all its parts. Kept by the reporter. */
+export const countsFile = join(tests, 'real-tests.json');
+
+/** The files of the second ring, relative to the folder of tests, sorted. */
+export const realTestFiles = (folder = tests): string[] =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith(ofSecondRing))
+    .map((name) => name.replaceAll('\\', '/'))
+    .sort();
+
+const countsIn = (file: string): Record<string, number> =>
+  existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+
+/** What a run without the second ring leaves out, and how to run it. */
+export function closingLine(file = countsFile, files = realTestFiles()): string {
+  const counts = countsIn(file);
+  const sum = files.reduce((total, name) => total + (counts[name] ?? 0), 0);
+  return (
+    `\n Not run: ${sum.toLocaleString('en')} tests in ${files.length} files that need real parts (brokers, databases, compilers, a browser, Python).\n` +
+    ' To run them: npm run parts && npm run test:real\n\n'
   );
-  const declared = files.map(
-    (name) => [...readFileSync(join(folder, name), 'utf8').matchAll(/^ *it(?:\.\w+)*[(<]/gm)].length,
-  );
-  return { tests: declared.reduce((sum, count) => sum + count, 0), files: files.length };
 }
 
-/** The last line of `npm test`: what it did not run, and how to run that. Silent when the run had files of the second ring. */
+/**
+ * Writes down how many tests these files have. A file whose part is missing, or which could not be loaded, keeps its count: its tests
+ * cannot be listed then.
+ */
+export function recordCounts(
+  modules: readonly TestModule[],
+  file = countsFile,
+  files = realTestFiles(),
+): void {
+  const before = countsIn(file);
+  const now = new Map(Object.entries(before).filter(([name]) => files.includes(name)));
+  for (const module of modules) {
+    const all = [...module.children.allTests()];
+    const complete = all.length > 0 && !all.some(({ name }) => name.startsWith(missingPart));
+    const name = files.find((each) => module.moduleId.endsWith(`/test/${each}`));
+    if (complete && name !== undefined) now.set(name, all.length);
+  }
+  const sorted = Object.fromEntries([...now].sort(([a], [b]) => (a < b ? -1 : 1)));
+  const text = `${JSON.stringify(sorted, null, 2)}\n`;
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
+}
+
+/** Begins the name of the one test that takes the place of those that need a part which is not there (`real.ts`). */
+export const missingPart = 'needs ';
+
+/** After a run of the first ring: the closing line. After one of the second: its tests are counted. */
 export default class RealTestsReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
-    if (modules.some(({ moduleId }) => moduleId.endsWith('.real.test.ts'))) return;
-    const { tests, files } = realTests();
-    const count = tests.toLocaleString('en');
+    const real = modules.filter(({ moduleId }) => moduleId.endsWith(ofSecondRing));
+    if (real.length > 0) {
+      recordCounts(real);
+      return;
+    }
     // At the exit, so that it comes after the totals.
-    const line =
-      `\n Not run: ${count} tests in ${files} files that need real parts (brokers, databases, compilers, a browser, Python).\n` +
-      ' To run them: npm run parts && npm run test:real\n\n';
-    process.once('exit', () => process.stdout.write(line));
+    process.once('exit', () => process.stdout.write(closingLine()));
   }
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { describe, it } from 'vitest';
 import { type Part, parts } from '../../scripts/parts/table.js';
 import { root } from './cli.js';
+import { missingPart } from './real-tests-reporter.js';
 
 export type RealPart = keyof typeof parts;
 
@@ -82,6 +83,6 @@ export function describeReal(part: RealPart, name: string, body: () => void): vo
   process.stderr.write(`skipped, no ${part} here (npm run parts -- ${part}): ${name}\n`);
   // The body is not run: what it prepares comes from the part itself.
   describe.skip(name, () => {
-    it(`needs ${part}`, () => {});
+    it(`${missingPart}${part}`, () => {});
   });
 }
