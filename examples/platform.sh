@@ -20,7 +20,7 @@ running="$folder/first"
 "$aiot" up --data "$running" --http-port 0 --mqtt-port 0 --detach
 
 "$aiot" user add alice --role viewer
-"$aiot" token create laptop --user alice --expires 30d --json >token.json
+"$aiot" token create laptop --user alice --role viewer --expires 30d --json >token.json
 "$aiot" token list
 
 "$aiot" device provision bench-1 --type virtual --out bench-1

@@ -42,7 +42,7 @@ describeReal('python3', 'Ctrl-C on a terminal', () => {
     );
     expect([code, signal], screen).toEqual([130, null]);
     expect(screen.endsWith(showCursor)).toBe(true);
-    expect(text).toMatch(/[✖✗] (Provision|Replay)/);
+    expect(text).toMatch(/[✖✗] (?:\d+\/10 )?(Provision|Stream)/);
     expect(text).toContain('AIOT_INTERRUPTED: stopped');
   });
 });

@@ -63,7 +63,7 @@ describeReal('socat', 'aiot serial serve with a port', () => {
     const got: number[] = [];
     line.listen({ data: (bytes) => got.push(...bytes), closed: () => undefined });
     await line.write(Uint8Array.of(1, 0xff, 0x0d));
-    await vi.waitFor(() => expect(got).toEqual([1, 0xff, 0x0d]));
+    await vi.waitFor(() => expect(got).toEqual([1, 0xff, 0x0d]), { timeout: 10_000 });
     await line.close();
   }
 

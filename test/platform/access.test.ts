@@ -37,7 +37,7 @@ describe('aiot user', () => {
       role: 'ci',
       disabled: null,
     });
-    const { token: secret } = await token('laptop', '--user', 'alice');
+    const { token: secret } = await token('laptop', '--user', 'alice', '--role', 'ci');
     const client = withToken(secret);
     await client.status();
     expect(await ok(z.array(userSchema), ['user', 'list'])).toMatchObject([{ name: 'alice', tokens: 1 }]);
@@ -57,10 +57,11 @@ describe('aiot user', () => {
     [['user', 'add', '../x', '--role', 'viewer'], 'AIOT_REQUEST_INVALID', 2],
     [['user', 'disable', 'nobody-here'], 'AIOT_NOT_FOUND', 4],
     [['user', 'remove', 'a b'], 'AIOT_NOT_FOUND', 4],
-    [['token', 'create', 'x', '--user', 'nobody-here'], 'AIOT_NOT_FOUND', 4],
-    [['token', 'create', 'x', '--scope', 'models:eat'], 'AIOT_USAGE', 2],
-    [['token', 'create', 'x', '--scope', 'stream:a/#/b'], 'AIOT_USAGE', 2],
-    [['token', 'create', 'x', '--expires', '5s'], 'AIOT_REQUEST_INVALID', 2],
+    [['token', 'create', 'x', '--role', 'ci', '--user', 'nobody-here'], 'AIOT_NOT_FOUND', 4],
+    [['token', 'create', 'x', '--role', 'ci', '--scope', 'models:eat'], 'AIOT_USAGE', 2],
+    [['token', 'create', 'x', '--role', 'ci', '--scope', 'stream:a/#/b'], 'AIOT_USAGE', 2],
+    [['token', 'create', 'x', '--role', 'ci', '--expires', '5s'], 'AIOT_REQUEST_INVALID', 2],
+    [['token', 'create', 'x'], 'AIOT_USAGE', 2],
     [['token', 'revoke', 'tok_none'], 'AIOT_NOT_FOUND', 4],
     [['token', 'rotate', 'tok_none'], 'AIOT_NOT_FOUND', 4],
   ])('refuses %j', async (argv, code, exit) => {
@@ -79,8 +80,13 @@ describe('aiot token', () => {
     expect(stdout).not.toContain(made.token);
   });
 
+  it('is valid for 90 days unless told otherwise', async () => {
+    const { created, expires } = await token('usual', '--role', 'viewer');
+    expect(expires - created).toBe(90 * 24 * 3600_000);
+  });
+
   it('revokes at once', async () => {
-    const made = await token('short-lived');
+    const made = await token('short-lived', '--role', 'operator');
     const client = withToken(made.token);
     await client.status();
     expect(await ok(tokenSchema, ['token', 'revoke', made.id])).toMatchObject({ state: 'revoked' });

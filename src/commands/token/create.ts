@@ -12,27 +12,28 @@ import {
 import { madeTokenSchema, withClient } from '../../lib/registry/index.js';
 
 export default class TokenCreate extends AiotCommand {
-  static override summary = 'Make a token, and show it this once.';
+  static override summary = 'Create a token; it is shown only once.';
   static override description =
-    'It may no more than the token that asks for it, and no more than its user. Scopes narrow it: NOUN:ACTION with devices, rollouts, jobs, data, webhooks, users or platform and read or write; models or firmware and read, push or write; events:read; ddi:gateway for the GatewayToken of update clients; and stream:FILTER for topics of MQTT.';
+    'A token never has more rights than the token that creates it, or than its user. Scopes narrow it: NOUN:ACTION with devices, rollouts, jobs, data, webhooks, users or platform and read or write; models or firmware and read, push or write; events:read; ddi:gateway for the GatewayToken of update clients; and stream:FILTER for topics of MQTT.';
   static override examples = [
-    '<%= config.bin %> <%= command.id %> laptop --user alice --expires 30d',
+    '<%= config.bin %> <%= command.id %> laptop --role operator --user alice --expires 30d',
     '<%= config.bin %> <%= command.id %> builds --role ci --scope models:push --expires 90d --json',
-    '<%= config.bin %> <%= command.id %> yocto --scope ddi:gateway',
+    '<%= config.bin %> <%= command.id %> yocto --role ci --scope ddi:gateway',
     '<%= config.bin %> <%= command.id %> wallboard --role viewer --scope "stream:lab/#"',
   ];
   static override args = { name: Args.string({ required: true, description: 'What it is for.' }) };
   static override flags = {
     user: Flags.string({
-      summary: 'Whose it is to be [default: whoever asks].',
+      summary: 'User that the token belongs to [default: yours].',
       env: 'AIOT_USER',
       helpValue: 'NAME',
     }),
-    role: roleFlag({ required: false }),
+    role: roleFlag({ required: true }),
     scope: scopeFlag({ multiple: true }),
     expires: duration({
-      summary: 'How long it is good, such as 30d [default: a year].',
+      summary: 'How long it is valid.',
       env: 'AIOT_EXPIRES',
+      default: 90 * 24 * 3600_000,
     }),
     context: shared.context,
   };
@@ -44,9 +45,9 @@ export default class TokenCreate extends AiotCommand {
     const request = {
       name: input.args.name,
       ...(user === undefined ? {} : { owner: user }),
-      ...(role === undefined ? {} : { role }),
+      role,
       ...(scope === undefined ? {} : { scopes: scope }),
-      ...(expires === undefined ? {} : { validMs: expires }),
+      validMs: expires,
     };
     const made = await withClient(context, (client) => client.tokens.create(request));
     this.print(madeTokenText(made));

@@ -18,7 +18,7 @@ export default class TokenList extends AiotCommand {
     const input = await this.input(TokenList);
     const tokens = await withClient(input.flags.context, (client) => client.tokens.list());
     this.print(tokensTable(tokens));
-    this.print(next(`aiot token create NAME --expires 30d${again(input, 'context')}`));
+    this.print(next(`aiot token create NAME --role viewer --expires 30d${again(input, 'context')}`));
     return tokens;
   }
 }

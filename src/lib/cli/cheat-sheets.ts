@@ -109,7 +109,7 @@ const tools = {
       ['start it in the background; look at it; end it', 'aiot up --detach'],
       ['in the browser', 'aiot dashboard --open'],
       ['what is wrong', 'aiot status'],
-      ['let somebody in', 'aiot token create laptop --user alice --expires 30d'],
+      ['let somebody in', 'aiot token create laptop --role viewer --user alice --expires 30d'],
       ['a token for CI', 'aiot token create builds --role ci --scope models:push --expires 90d'],
       ['keep a copy', 'aiot backup create platform.tar'],
       ['as a service of this machine', 'aiot platform install'],

@@ -108,7 +108,7 @@ It fetches \`${cloudInit.package}\`${sha256 === undefined ? ' (**without a diges
 ${keys.length === 0 ? '\n**Nobody can log in yet**: name public keys under cloudInit.keys.\n' : ''}
 \`\`\`sh
 ssh ${cloudInit.user}@${host} cloud-init status --wait
-ssh ${cloudInit.user}@${host} sudo AIOT_CONFIG_DIR=/var/lib/aiot-platform/config aiot token create laptop >token
+ssh ${cloudInit.user}@${host} sudo AIOT_CONFIG_DIR=/var/lib/aiot-platform/config aiot token create laptop --role operator >token
 ssh ${cloudInit.user}@${host} sudo cat /var/lib/aiot-platform/platform/pki/ca.crt >ca.crt
 aiot context add ${name} --url https://${host}:${platform ? platform.port : 8443} ${acme ? '' : '--ca ca.crt '}--token-file token
 \`\`\`

@@ -78,7 +78,7 @@ aiot context add ${namespace} --url https://${hosts[0]}:8443 --ca cluster-ca.crt
 
 const contextSection = (names: string[], namespace: string) => `## Contexts
 
-These talk to a platform by a context of yours, with a token of their own (\`aiot token create NAME --user …\`):
+These talk to a platform by a context of yours, with a token of their own (\`aiot token create NAME --role ROLE --user …\`):
 
 \`\`\`sh
 ${names.map((name) => `kubectl -n ${namespace} create secret generic ${name}-context --from-file=contexts.json --from-file=ca.crt`).join('\n')}

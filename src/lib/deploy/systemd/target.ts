@@ -62,7 +62,7 @@ ${[
     ({ name: each, values: keys }) => `- \`/etc/aiot/loop-${each}.env\`: ${Object.keys(keys).join(', ')}.`,
   ),
 ].join('\n')}
-${platform ? '\nThe operator’s first token is in the service’s own context: `sudo AIOT_CONFIG_DIR=/var/lib/aiot-platform/config aiot token create NAME`.\n' : ''}${
+${platform ? '\nThe operator’s first token is in the service’s own context: `sudo AIOT_CONFIG_DIR=/var/lib/aiot-platform/config aiot token create NAME --role operator`.\n' : ''}${
   Object.keys(services).length > 0 ? `\nThe project lies in \`${systemd.project}\`.\n` : ''
 }`;
 }
