@@ -41,6 +41,9 @@ const common = {
   maxConcurrency: 24,
 };
 
+/** Threads keep what each file leaves in memory: new ones for each batch of the files hold the whole below 3 GB. */
+const batches = 4;
+
 /** Of the first ring alone: parts of third parties need not work in memory. */
 const env: Record<string, string> = memoryFolder === undefined ? {} : { TMPDIR: memoryFolder };
 
@@ -57,19 +60,19 @@ export default defineConfig({
     },
     projects: [
       // The first ring: most of its files run one after the other in two threads that load everything once.
-      {
+      ...Array.from({ length: batches }, (_, batch) => ({
         plugins: [compiled],
         test: {
           ...common,
           env,
-          name: 'together',
-          include: together,
+          name: `together-${batch + 1}`,
+          include: together.filter((_file, at) => at % batches === batch),
           setupFiles: ['test/support/put-back.ts'],
-          pool: 'threads',
+          pool: 'threads' as const,
           poolOptions: { threads: { isolate: false } },
-          sequence: { groupOrder: 0 },
+          sequence: { groupOrder: batch },
         },
-      },
+      })),
       // Beside them each of the others has a process of its own. Many of these wait: the threads use the cores meanwhile.
       {
         plugins: [compiled],
@@ -91,7 +94,7 @@ export default defineConfig({
           name: 'real',
           include: [realParts],
           pool: 'forks',
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: batches },
         },
       },
     ],

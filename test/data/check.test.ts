@@ -97,7 +97,7 @@ describe('checking a dataset', () => {
       kind: 'shortcut',
       severity: 'error',
       message: expect.stringContaining(
-        'walking have them (50.1 % of the rows), sitting do not (0.0 %); 8 of 8 recordings',
+        'walking have them (50.1 % of the rows), sitting do not (0.0 %). They identify 8 of 8 recordings',
       ),
       advice: expect.stringContaining('set signal.lowpass to 6 Hz or less'),
     });

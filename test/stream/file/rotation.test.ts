@@ -8,6 +8,7 @@ import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { linesEncoder } from '../../../src/lib/stream/file/encode.js';
 import { createLinesSink } from '../../../src/lib/stream/file/lines-sink.js';
+import { pieceNames } from '../../../src/lib/stream/file/pieces.js';
 import { deliveriesOf, openSink, openSource } from '../../../src/lib/stream/index.js';
 import { root } from '../../support/cli.js';
 
@@ -40,7 +41,13 @@ describe('files that end and begin anew', () => {
     expect((await texts()).join('|')).toBe('n\n0\n1\n2\n|n\n3\n4\n5\n');
     await sink.close();
     expect((await texts()).join('|')).toBe('n\n0\n1\n2\n|n\n3\n4\n5\n|n\n6\n');
-    for (const name of await finished()) expect(name).toMatch(/^log-\d{8}T\d{9}Z(-\d+)?\.csv$/);
+    for (const name of await finished()) expect(name).toMatch(/^log-\d{8}T\d{9}Z(_\d+)?\.csv$/);
+  });
+
+  it('are in order by name where they end within one millisecond', () => {
+    const names = pieceNames(join(folder, 'log.csv'));
+    const made = [1, 2, 3].map((copy) => names.finished(0, copy));
+    expect([...made].sort()).toEqual(made);
   });
 
   it('are no larger than said by more than one write', async () => {

@@ -25,7 +25,8 @@ export function pieceNames(path: string): PieceNames {
     lock: join(folder, `.${name}.lock`),
     finished(since, copy) {
       const stamp = new Date(since).toISOString().replace(/[-:.]/g, '');
-      return join(folder, `${stem}-${stamp}${copy > 1 ? `-${copy}` : ''}${end}`);
+      // An underscore sorts behind the dot of the first one's ending: a listing by name is in order.
+      return join(folder, `${stem}-${stamp}${copy > 1 ? `_${copy}` : ''}${end}`);
     },
     waiting: (finished) => join(folder, `.${basename(finished)}.rows`),
     ofWaiting(found) {
