@@ -2,7 +2,9 @@ import { once } from 'node:events';
 import {
   AiotCommand,
   again,
+  boundedLog,
   dim,
+  endUnread,
   next,
   platformNext,
   platformText,
@@ -41,7 +43,7 @@ export default class Up extends AiotCommand {
       this.print(`${platformText(result)}\n${next(...after)}`);
       return result;
     }
-    const log = (line: string) => this.note(line.trimEnd());
+    const log = boundedLog(process.stderr, (line) => this.note(line.trimEnd()));
     const { result, stop } = project
       ? await upProject({ ...options, ...project, project: project.dir }, log)
       : await up(options, log);
@@ -49,6 +51,7 @@ export default class Up extends AiotCommand {
     this.item(result, () => `${platformText(result)}\n\n${dim('Ctrl-C ends it.')}${after}`);
     if (!this.signal.aborted) await once(this.signal, 'abort');
     await stop();
+    endUnread();
     return undefined;
   }
 }

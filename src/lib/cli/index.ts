@@ -5,6 +5,7 @@ export { agreement, signYes } from './agreement.js';
 export { createAsker } from './ask.js';
 export { boardLoader } from './board-loader.js';
 export { boardRows, type RowsOptions } from './board-rows.js';
+export { boundedLog, endUnread } from './bounded-log.js';
 export { burdenFlags } from './burden-flags.js';
 export { allCheatSheets } from './cheat-sheets.js';
 export { chipFlags, requireDir, simulatedChip } from './chip-flags.js';
