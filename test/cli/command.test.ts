@@ -122,6 +122,12 @@ describe('the program', () => {
     expect(status).toBe(2);
   });
 
+  it('lists the values of a flag in help, also where it has a placeholder', () => {
+    const text = aiot(['flash', '--help']).stdout.replaceAll(/\s+/g, ' ');
+    for (const values of ['hard-reset, soft-reset', 'default-reset, usb-reset', 'auto, esp32, esp32s2'])
+      expect(text).toContain(`Values: ${values}`);
+  });
+
   it('takes `help COMMAND` and `-h` for `--help`', () => {
     const asked = aiot(['explain', '--help']);
     expect(asked.stdout).toContain('$ aiot explain [CODE]');

@@ -43,7 +43,9 @@ describe('aiot user', () => {
     expect(await ok(z.array(userSchema), ['user', 'list'])).toMatchObject([{ name: 'alice', tokens: 1 }]);
     await ok(userSchema, ['user', 'disable', 'alice']);
     await expect(client.status()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
-    await ok(userSchema, ['user', 'enable', 'alice']);
+    const enabled = await runCli(['user', 'enable', 'alice']);
+    expect(enabled.code).toBe(0);
+    expect(enabled.stdout).toMatch(/alice is enabled\. Valid again: \d+ tokens? from before/);
     await client.status();
     const { json } = await runCli(['user', 'remove', 'alice', '--json']);
     expect(json).toEqual({ name: 'alice', tokensRevoked: 1 });

@@ -103,6 +103,18 @@ describe('a backup of a running platform', () => {
     });
   });
 
+  it('is refused over HTTP with a short passphrase, by the name of the field', async () => {
+    const body = JSON.stringify({ passphrase: 'short' });
+    const answer = await ask(own, '/api/v1/backups', { method: 'POST', body });
+    expect(answer.status).toBe(400);
+    const problem = JSON.parse(answer.text);
+    expect(problem).toMatchObject({
+      code: 'AIOT_REQUEST_INVALID',
+      detail: 'body: passphrase: expected at least 12 characters',
+    });
+    expect(problem.next).not.toContain('aiot backup');
+  });
+
   it('is not opened with another passphrase, and not made with a short one', async () => {
     const data = join(folder, 'never');
     await expect(restoreBackup({ file, passphrase: 'four words of mine', data })).rejects.toMatchObject({

@@ -4,7 +4,8 @@ import { userSchema, withClient } from '../../lib/registry/index.js';
 
 export default class UserDisable extends AiotCommand {
   static override summary = 'Let a user in no more, until it is enabled again.';
-  static override description = 'None of its tokens is good from now on; what is open with them ends.';
+  static override description =
+    'None of its tokens is valid from now on; open connections end. The tokens are valid again once the user is enabled: revoke them (aiot token revoke) to end them for good.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> alice',
     '<%= config.bin %> <%= command.id %> alice --json',

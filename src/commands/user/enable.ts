@@ -5,7 +5,7 @@ import { userSchema, withClient } from '../../lib/registry/index.js';
 export default class UserEnable extends AiotCommand {
   static override summary = 'Let a disabled user in again.';
   static override description =
-    'Its tokens are good again, but for those that were revoked or expired meanwhile.';
+    'The tokens it had before are valid again, except those that were revoked or have expired. Revoke them first if one may have leaked: aiot token revoke.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> alice',
     '<%= config.bin %> <%= command.id %> alice --json',
@@ -18,8 +18,17 @@ export default class UserEnable extends AiotCommand {
     const input = await this.input(UserEnable);
     const { args, flags } = input;
     const user = await withClient(flags.context, (client) => client.users.act(args.name, 'enable'));
-    this.print(`${user.name} is enabled, with ${plural(user.tokens, 'token')}.`);
-    this.print(next(`aiot token list${again(input, 'context')}`));
+    const at = again(input, 'context');
+    this.print(
+      user.tokens === 0
+        ? `${user.name} is enabled and has no valid token.`
+        : `${user.name} is enabled. Valid again: ${plural(user.tokens, 'token')} from before.`,
+    );
+    this.print(
+      user.tokens === 0
+        ? next(`aiot token create ${user.name}${at}`)
+        : next(`aiot token list${at}`, `aiot token revoke ID${at}`),
+    );
     return user;
   }
 }

@@ -3,6 +3,10 @@ import { groups } from './journey.js';
 
 /** Usage lines say what has to be there; flags that need not be are listed below anyhow, with what they go with. */
 class AiotCommandHelp extends CommandHelp {
+  protected override flags(flags: Command.Flag.Any[]): [string, string | undefined][] | undefined {
+    return super.flags(flags.map(withValues));
+  }
+
   protected override defaultUsage(): string {
     const { id, args, flags } = this.command;
     const words = Object.values(args ?? {}).filter(({ hidden }) => !hidden);
@@ -17,6 +21,12 @@ class AiotCommandHelp extends CommandHelp {
       '[FLAGS]',
     ].join(' ');
   }
+}
+
+/** Oclif shows the values of a flag only where it has no placeholder of its own. */
+function withValues(flag: Command.Flag.Any): Command.Flag.Any {
+  if (flag.type !== 'option' || flag.helpValue === undefined || !flag.options?.length) return flag;
+  return { ...flag, summary: `${flag.summary ?? ''} Values: ${flag.options.join(', ')}.` };
 }
 
 function placeholderOf({

@@ -1,7 +1,10 @@
 import { z } from 'zod';
+import { shortest } from '../../backup/seal.js';
 import type { Routes } from '../parts.js';
 
-export const backupRequestSchema = z.strictObject({ passphrase: z.string().min(1).max(1000) });
+export const backupRequestSchema = z.strictObject({
+  passphrase: z.string().min(shortest, `expected at least ${shortest} characters`).max(1000),
+});
 
 export const backupRoutes: Routes =
   ({ backups, events }) =>
