@@ -71,7 +71,7 @@ process.stdout.write(JSON.stringify(said));
 describe('without a file handle left', () => {
   it('each that starts a program says so, with a code of its own', { timeout: 60_000 }, async () => {
     const node = `"${process.execPath}" --import tsx --input-type=module --eval "$PROGRAM"`;
-    const result = await runProgram('sh', ['-c', `ulimit -n 256; exec ${node}`], {
+    const result = await runProgram('sh', ['-c', `ulimit -n 1024; exec ${node}`], {
       cwd: root,
       env: { PROGRAM: program(cases) },
     });

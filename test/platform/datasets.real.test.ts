@@ -26,7 +26,10 @@ print(json.dumps({"types": {c.name: str(c.type) for c in t.schema}, "rows": t.nu
 
   it('reads an export as Parquet with its types, times and labels', async () => {
     const file = join(folder, 'labels.csv');
-    await writeFile(file, 'device,recording,label\nm1,r1,walking\nm1,r2,walking\n{"device":"m1","recording":"r3","label":"sit, down"}\n');
+    await writeFile(
+      file,
+      'device,recording,label\nm1,r1,walking\nm1,r2,walking\n{"device":"m1","recording":"r3","label":"sit, down"}\n',
+    );
     expect((await runCli(['data', 'label', 'motion', '--file', file])).code).toBe(0);
     const part = ['jumping', '--from', '40', '--to', '60'];
     expect((await runCli(['data', 'label', 'motion/m1/r1', ...part])).code).toBe(0);
