@@ -92,7 +92,9 @@ describe('a command', () => {
 
   it('names the flag nearest to one that does not exist', async () => {
     const { stderr } = await runCli(['data', 'list', '--projct', 'x']);
-    expect(stderr).toBe('✗ AIOT_USAGE: no such flag: --projct\n  Try: --project, if that was meant.\n');
+    expect(stderr).toBe(
+      '✗ AIOT_USAGE: no such flag: --projct; did you mean --project?\n  Try: Add --help to the command to see what it takes.\n',
+    );
   });
 
   it('tells of an error in two lines on stderr otherwise', async () => {
@@ -114,6 +116,16 @@ describe('the program', () => {
       '{"error":{"code":"AIOT_USAGE","message":"no such command: explian","next":"aiot explain","exit":2}}\n',
     );
     expect(machine.stderr).toBe('');
+  });
+
+  it('knows a command by its last word, and the value that was meant', () => {
+    expect(aiot(['trian']).stderr).toBe('✗ AIOT_USAGE: no such command: trian\n  Try: aiot model train\n');
+    expect(aiot(['model', 'trian']).stderr).toBe(
+      '✗ AIOT_USAGE: no such command: model trian\n  Try: aiot model train\n',
+    );
+    expect(aiot(['flash', 'app.bin', '--before', 'usb-rest']).stderr).toMatch(
+      /^✗ AIOT_USAGE: --before: expected one of .*; got "usb-rest"; did you mean usb-reset\?\n/,
+    );
   });
 
   it('tells of arguments that a command without any does not take', () => {

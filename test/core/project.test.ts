@@ -70,10 +70,10 @@ describe('aiot.yaml', () => {
     [
       'kind: mlp',
       'kind: lstm',
-      'aiot.yaml:12:3: model.kind: Invalid option: expected one of "mlp"|"cnn1d"|"ds-cnn"|"autoencoder"|"layers"; got "lstm"',
+      'aiot.yaml:12:3: model.kind: expected one of mlp, cnn1d, ds-cnn, autoencoder, layers; got "lstm"',
     ],
-    ['rate: 100', 'rate: fast', 'aiot.yaml:7:3: signal.rate: expected number; got "fast"'],
-    ['window: 250', 'windw: 250', 'aiot.yaml:9:3: signal.windw: not a known field'],
+    ['rate: 100', 'rate: fast', 'aiot.yaml:7:3: signal.rate: expected a number; got "fast"'],
+    ['window: 250', 'windw: 250', 'aiot.yaml:9:3: signal.windw: unknown field; did you mean window?'],
     [
       'lowpass: 12',
       'lowpass: 60',
@@ -86,12 +86,12 @@ describe('aiot.yaml', () => {
     ],
     ['range: [-8, 8]', 'range: [8, -8]', 'expected [low, high] with low < high; got [8,-8]'],
     ['name: watch', 'name: watch\nname: again', 'aiot.yaml:2:1: not YAML: Map keys must be unique'],
-    ['rate: 100', 'rate: .nan', 'aiot.yaml:7:3: signal.rate: expected number; got NaN'],
+    ['rate: 100', 'rate: .nan', 'aiot.yaml:7:3: signal.rate: expected a number; got NaN'],
     ['window: 250', 'window: 1e12', 'aiot.yaml:9:3: signal.window: '],
     [
       'stride: 125',
       'stride: 125\n  features: 5',
-      '"raw"|"motion"|"har"|"spectral", or expected array; got 5',
+      'expected one of raw, motion, har, spectral, or a list; got 5',
     ],
     ['walk: [walking]', '"": [walking]', 'model.labels.: as a name: expected 1 to 64 characters'],
     ['walk: [walking]', '"a\\nb": [walking]', 'none of them a control character'],

@@ -142,11 +142,11 @@ services:
   });
 
   it.each([
-    ['unknown fields', 'platfrom: {}', 'values.yaml:1:1: platfrom: not a known field'],
+    ['unknown fields', 'platfrom: {}', 'values.yaml:1:1: platfrom: unknown field; did you mean platform?'],
     [
       'a deeper one',
       'kafka:\n  brokers: 1\n  zookeeper: {}',
-      'values.yaml:3:3: kafka.zookeeper: not a known field',
+      'values.yaml:3:3: kafka.zookeeper: unknown field',
     ],
     [
       'images without a tag',

@@ -27,7 +27,7 @@ it('runs, shows, lists and draws', async () => {
   ]);
   const again = await runCli(['pipeline', 'run', '--project', dir]);
   expect(again.stdout).toContain('nothing was run again');
-  expect(again.stderr).toContain('✓ last  as before');
+  expect(again.stderr).toContain('✓ last  cached');
 
   const status = await runCli(['pipeline', 'status', run.run, '--project', dir, '--step', 'left']);
   expect(status.stdout).toMatch(/left\s+done/);
@@ -39,10 +39,10 @@ it('runs, shows, lists and draws', async () => {
   const graph = await ok(graphSchema, ['pipeline', 'graph', '--project', dir, '--out', file]);
   expect(graph.text).toBe(
     [
-      'first       as before',
-      '└─ left     as before',
-      '└─ right    as before  after first',
-      '   └─ last  as before  after left, right',
+      'first       cached',
+      '└─ left     cached',
+      '└─ right    cached  after first',
+      '   └─ last  cached  after left, right',
     ].join('\n'),
   );
   expect(readFileSync(file, 'utf8')).toMatch(/^<svg [\s\S]*<\/svg>\n$/);

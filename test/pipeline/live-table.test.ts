@@ -45,9 +45,9 @@ it('draws a line a step, and what those that run say', async () => {
   const { once } = await drawn(true);
   expect(once).toEqual([
     '✓ extract  done (1.3 s)',
-    '✓ drift    as before: the same data as before',
+    '✓ drift    cached: the same data as before',
     '⠋ train    100 ms  epoch 3 of 40',
-    '○ push     waits',
+    '○ push     waiting',
     '',
   ]);
 });

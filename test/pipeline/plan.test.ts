@@ -88,12 +88,12 @@ const wrong: [what: string, yaml: string, told: RegExp][] = [
   [
     'an unknown field',
     'pipeline:\n  steps:\n    train: { retry: 3 }',
-    /aiot\.yaml:4:14: pipeline\.steps\.train\.retry: not a known field/,
+    /aiot\.yaml:4:14: pipeline\.steps\.train\.retry: unknown field/,
   ],
   [
     'an unknown field of a list',
     'pipeline:\n  steps:\n    - { name: a, run: [x], retry: 3 }',
-    /aiot\.yaml:4:\d+: pipeline\.steps\.0\.retry: not a known field/,
+    /aiot\.yaml:4:\d+: pipeline\.steps\.0\.retry: unknown field/,
   ],
   [
     'a step without a program',

@@ -74,7 +74,7 @@ describeReal('chromium', 'the pages of pipelines', () => {
     await page.getByText('epoch 3 of 20').waitFor();
     await expectAccessible(page);
     await page.getByRole('row', { name: /vibration drifted 0\.310/ }).waitFor();
-    await page.getByRole('link', { name: 'extract known' }).click();
+    await page.getByRole('link', { name: 'extract cached' }).click();
     await page.getByRole('cell', { name: '120 kB' }).waitFor();
     const error = {
       code: 'AIOT_GATE_NOT_PASSED',

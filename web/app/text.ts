@@ -1,3 +1,5 @@
+export { size } from '../../src/lib/core/figures.js';
+
 const units: [Intl.RelativeTimeFormatUnit, number][] = [
   ['day', 86_400_000],
   ['hour', 3_600_000],
@@ -16,13 +18,6 @@ export function ago(time: number, now = Date.now()): string {
 /** A moment as people write it here, to the second. */
 export function moment(time: number): string {
   return new Date(time).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-}
-
-/** Bytes: `1.5 MB`. */
-export function size(bytes: number): string {
-  const step = bytes < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
-  const value = bytes / 1000 ** step;
-  return `${step === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${['B', 'kB', 'MB', 'GB', 'TB'][step]}`;
 }
 
 /** `1 device`, `3 devices`. */

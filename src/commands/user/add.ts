@@ -20,7 +20,11 @@ export default class UserAdd extends AiotCommand {
     const { role, context } = input.flags;
     const user = await withClient(context, (client) => client.users.add({ name, role }));
     this.print(`${user.name} is a user with the role ${user.role}.`);
-    this.print(next(`aiot token create laptop --user ${user.name} --role ${user.role} --expires 30d${again(input, 'context')}`));
+    this.print(
+      next(
+        `aiot token create laptop --user ${user.name} --role ${user.role} --expires 30d${again(input, 'context')}`,
+      ),
+    );
     return user;
   }
 }

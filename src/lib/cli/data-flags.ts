@@ -35,15 +35,18 @@ export const instant = Flags.custom<number>({
   },
 });
 
-const units: Record<string, number> = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
+const units: Record<string, number> = {
+  ...{ B: 1, kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 },
+  ...{ KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, TiB: 1024 ** 4 },
+};
 
-/** A size as a flag: 500MB, 20GB. */
+/** A size as a flag: 500MB, 20GiB. */
 export const sizeInBytes = Flags.custom<number>({
   helpValue: 'SIZE',
   parse: async (text, _context, { name }) => {
-    const [, digits = '', unit = 'B'] = /^(\d+(?:\.\d+)?) ?(B|kB|MB|GB|TB)?$/.exec(text) ?? [];
+    const [, digits = '', unit = 'B'] = /^(\d+(?:\.\d+)?) ?(B|kB|[MGT]B|[KMGT]iB)?$/.exec(text) ?? [];
     const bytes = Math.round(Number(digits || 'x') * (units[unit] ?? 1));
     if (bytes > 0 && Number.isSafeInteger(bytes)) return bytes;
-    throw new AiotError('AIOT_USAGE', `--${name}: expected a size such as 500MB or 20GB, got "${text}"`);
+    throw new AiotError('AIOT_USAGE', `--${name}: expected a size such as 500MB or 20GiB, got "${text}"`);
   },
 });

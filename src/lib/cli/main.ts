@@ -92,5 +92,14 @@ async function advice(words: string[], ids: string[]): Promise<string> {
   const topic = nearest(words[0] ?? '', topics, 2);
   if (topic) return `aiot ${topic} --help`;
   const alone = nearest(words[0] ?? '', ids, 2);
-  return alone ? `aiot ${alone}` : 'aiot --help lists the commands.';
+  if (alone) return `aiot ${alone}`;
+  // The last word of a command is what people remember: train, push, flash.
+  const verbs = ids.filter((id) => id.includes(' ')).map((id) => [id.split(' ').at(-1) ?? id, id] as const);
+  const verb = nearest(
+    words[0] ?? '',
+    verbs.map(([last]) => last),
+    2,
+  );
+  const meant = verbs.flatMap(([last, id]) => (last === verb ? [`aiot ${id}`] : []));
+  return meant.length > 0 && meant.length <= 4 ? meant.join(', ') : 'aiot --help lists the commands.';
 }

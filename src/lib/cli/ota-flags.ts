@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotError } from '../core/index.js';
+import { AiotError, issueText } from '../core/index.js';
 import { amountSchema, type days, type RolloutPolicyInput, rolloutPolicySchema } from '../registry/index.js';
 import { sizeInBytes } from './data-flags.js';
 import { duration } from './flags.js';
@@ -199,8 +199,7 @@ export function policyOf(flags: PolicyFlags): RolloutPolicyInput {
   const policy = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const parsed = rolloutPolicySchema.safeParse(policy);
   if (parsed.success) return policy;
-  const [issue] = parsed.error.issues;
-  throw new AiotError('AIOT_USAGE', `the rollout's ${issue?.path.join('.')}: ${issue?.message}`);
+  throw new AiotError('AIOT_USAGE', `the rollout's ${issueText(parsed.error, 'policy', policy)}`);
 }
 
 function shadowOf(flags: PolicyFlags, ms: number) {

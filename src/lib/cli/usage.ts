@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import { AiotError, nearest } from '../core/index.js';
+import { AiotError, didYouMean, nearest } from '../core/index.js';
 
 /** What oclif's parser errors carry beside their message; its classes are not exported. */
 interface ParserError extends Error {
@@ -23,13 +23,11 @@ export function usageError(error: ParserError): AiotError {
   }
   if (said.startsWith('Nonexistent flag') && error.flags) {
     const known = Object.keys(error.parse?.input?.flags ?? {});
-    const meant = error.flags.map((flag) => nearest(flag.replace(/^-+/, ''), known));
-    return new AiotError('AIOT_USAGE', `no such flag: ${error.flags.join(', ')}`, {
-      cause: error,
-      next: meant.every((flag) => flag !== undefined)
-        ? `${meant.map((flag) => `--${flag}`).join(', ')}, if that was meant.`
-        : undefined,
+    const reasons = error.flags.map((flag) => {
+      const near = nearest(flag.replace(/^-+/, ''), known);
+      return `no such flag: ${flag}${near === undefined ? '' : `; did you mean --${near}?`}`;
     });
+    return new AiotError('AIOT_USAGE', reasons.join(' '), { cause: error });
   }
   return new AiotError('AIOT_USAGE', sentences(said), { cause: error });
 }
@@ -75,5 +73,11 @@ export function flagSentence(message: string): string {
 
 function inOurWords(message: string): string {
   const found = phrases.find(([theirs]) => theirs.test(message));
-  return found ? message.replace(found[0], found[1]) : message;
+  return found ? withSuggestion(message.replace(found[0], found[1])) : message;
+}
+
+/** Ends a sentence about a value that is none of a few with the one that was meant. */
+function withSuggestion(sentence: string): string {
+  const [, values = '', got = ''] = /expected one of (.+); got "([^"]*)"$/.exec(sentence) ?? [];
+  return sentence + didYouMean(got, values.split(', '));
 }

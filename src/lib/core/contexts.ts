@@ -45,7 +45,7 @@ export async function readContexts(folder = configFolder()): Promise<Contexts> {
   const value = (await unless('AIOT_FILE_NOT_FOUND', readJson(path))) ?? { contexts: {} };
   const result = fileSchema.safeParse(value);
   if (result.success) return result.data;
-  throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${issueText(result.error, 'the whole')}`, {
+  throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${issueText(result.error, 'the file')}`, {
     next: `Mend or delete ${path}; aiot context add makes it again.`,
   });
 }

@@ -58,10 +58,10 @@ export function foldsText(of: FoldsFigures, unit: MeasuredShare['unit']): string
   return `${parts.join(', ')}; ${plural(folds, 'fold')}, float`;
 }
 
-/** 1536 → `1.5 KiB` */
+/** 1536 → `1.5 KiB`: how sizes of files and memory are shown everywhere, in the terminal, the dashboard and reports. */
 export function size(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;
-  const units = ['KiB', 'MiB', 'GiB'];
+  const units = ['KiB', 'MiB', 'GiB', 'TiB'];
   let value = bytes / 1024;
   let unit = 0;
   while (value >= 1024 && unit < units.length - 1) {

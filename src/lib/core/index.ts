@@ -65,12 +65,12 @@ export {
 } from './heap.js';
 export { httpAgent } from './http-agent.js';
 export { namePattern, newId, timeOfId } from './ids.js';
-export { issueText } from './issues.js';
+export { issueText, type Problem, problemsOf } from './issues.js';
 export { canonicalJson } from './json.js';
 export { labelValue } from './label-value.js';
 export { takeLock, withLock } from './lock.js';
 export { nativePart } from './native.js';
-export { nearest } from './nearest.js';
+export { didYouMean, nearest } from './nearest.js';
 export { type Notify, notifierFor } from './notify.js';
 export { refuseInputs, writeTogether } from './outputs.js';
 export { type PlatformUnitOptions, platformUnit } from './platform-unit.js';
@@ -110,5 +110,5 @@ export {
 export { isUntrusted } from './tls.js';
 export { aiotVersion, packageRoot } from './version.js';
 export { xmlText } from './xml.js';
-export { type Problem, parseYaml } from './yaml.js';
+export { parseYaml } from './yaml.js';
 export { deepestYaml, tooDeepYaml } from './yaml-depth.js';

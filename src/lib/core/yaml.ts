@@ -11,14 +11,8 @@ import {
 } from 'yaml';
 import type { z } from 'zod';
 import { AiotError, type ErrorCode } from './errors/index.js';
-import { show } from './project/show.js';
+import { type Problem, problemsOf } from './issues.js';
 import { deepestYaml, tooDeepYaml } from './yaml-depth.js';
-
-/** Something wrong in a file: where, and what was expected and found. */
-export interface Problem {
-  path: PropertyKey[];
-  message: string;
-}
 
 interface YamlOptions<Value> {
   /** Of the error that is thrown. */
@@ -58,7 +52,7 @@ export function parseYaml<Schema extends z.ZodType>(
     ? early
     : result.success
       ? (options.check?.(result.data, value) ?? [])
-      : result.error.issues.flatMap((issue) => describe(issue, value));
+      : problemsOf(result.error, { value, schema });
   if (result?.success && problems.length === 0) return result.data;
   const told = problems.map(({ path, message }) =>
     at(offsetOf(document, path), `${path.join('.') || 'the file'}: ${message}`),
@@ -98,34 +92,6 @@ function plain(document: Document, refuse: (offset: number, reason: string) => A
     if (aliasAt === undefined) throw error;
     throw refuse(aliasAt, 'its aliases (*) stand for more values than a file can have');
   }
-}
-
-function describe(issue: z.core.$ZodIssue, root: unknown): Problem[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'not a known field' }));
-  }
-  if (issue.code === 'invalid_union') {
-    const expected = issue.errors.flatMap((options) => options.map(expectation)).join(', or ');
-    return [{ path: issue.path, message: `${expected}; got ${show(valueAt(root, issue.path))}` }];
-  }
-  if (issue.code === 'invalid_key') {
-    return [{ path: issue.path, message: `as a name: ${issue.issues.map(expectation).join(', ')}` }];
-  }
-  const got = show(valueAt(root, issue.path));
-  return [{ path: issue.path, message: `${expectation(issue)}; got ${got}` }];
-}
-
-/** Zod's sentence without what it got, which is told in our own words. */
-function expectation({ message }: { message: string }): string {
-  return message.replace(/, received .*$/, '').replace(/^Invalid input: /, '');
-}
-
-function valueAt(root: unknown, path: PropertyKey[]): unknown {
-  return path.reduce<unknown>(
-    (value, key) =>
-      value !== null && typeof value === 'object' ? (value as Record<PropertyKey, unknown>)[key] : undefined,
-    root,
-  );
 }
 
 /** Where the deepest existing part of the path stands; a key is better than its value. */

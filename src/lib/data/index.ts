@@ -34,6 +34,7 @@ export {
   summarySchema,
 } from './summary.js';
 export {
+  missingLabels,
   mostKinds,
   openTable,
   openTableFile,

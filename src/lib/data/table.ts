@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { AiotError, readBytes, requireFile, systemCode } from '../core/index.js';
+import { AiotError, nearest, readBytes, requireFile, systemCode } from '../core/index.js';
 import {
   createTableReader,
   parseTable,
@@ -22,6 +22,22 @@ export const mostKinds = 10_000;
  */
 export async function openTable(file: string, shape: TableShape = {}): Promise<Table> {
   return parseTable(await readBytes(file), file, shape);
+}
+
+/**
+ * The refusal of a table without its column of labels, with the column that was meant.
+ * @param columns those that the table has
+ */
+export function missingLabels(file: string, label: string, columns: readonly string[]): AiotError {
+  const near = nearest(label, columns);
+  const some = columns.slice(0, 8).join(', ') + (columns.length > 8 ? ', …' : '');
+  return new AiotError(
+    'AIOT_DATA_COLUMNS',
+    `${file}: no column "${label}" with labels; its columns are ${some}`,
+    {
+      next: near === undefined ? 'Name the column of labels: --label NAME' : `Did you mean --label ${near}?`,
+    },
+  );
 }
 
 /** The same of a file of any length: its rows are read anew on each walk, and none of them stay. */

@@ -77,7 +77,7 @@ export async function readFolds(
 async function readChecked<T>(file: string, schema: ZodType<T>, step: string): Promise<T> {
   const read = schema.safeParse(await made(readJson(file), file, step));
   if (read.success) return read.data;
-  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(read.error, 'the whole')}`, {
+  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(read.error, 'the file')}`, {
     next: `aiot model ${step}`,
   });
 }

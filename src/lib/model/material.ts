@@ -1,7 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { AiotError, defaultProject, hasCode, loadProject, type Project } from '../core/index.js';
-import { type Dataset, openTableFile, type TableFile, type TableShape } from '../data/index.js';
+import {
+  type Dataset,
+  missingLabels,
+  openTableFile,
+  type TableFile,
+  type TableShape,
+} from '../data/index.js';
 import { type DataSource, datasetOfSource } from './dataset.js';
 import { readTraining } from './files.js';
 import type { TrainingFile } from './train/types.js';
@@ -46,8 +52,7 @@ export async function openModelProject(dir: string, data?: string): Promise<Proj
 /**
  * Opens what a step works on: `data` when it is given (a file is a table, a folder holds recordings), otherwise what
  * `training` was made of, otherwise the project's own recordings.
- * @param label name of a table's column with labels or values
- * @throws AIOT_PROJECT_INVALID (recordings, and no stream that says what they are), and what opening throws
+ * @throws AIOT_DATA_COLUMNS (`source.label` names no column), AIOT_USAGE (it is given beside recordings), AIOT_PROJECT_INVALID (recordings, and no stream that says what they are), and what opening throws
  */
 export async function openMaterial(
   project: Project,
@@ -61,7 +66,20 @@ export async function openMaterial(
   const data = source.data ?? (source.dataset ? undefined : (trained ?? own));
   if (data !== undefined && (await isFile(data))) {
     const label = source.label ?? before?.label ?? table?.label ?? 'label';
-    return materialOfRows(resolve(data), { ...table, label });
+    const material = await materialOfRows(resolve(data), { ...table, label });
+    // After a training, another column is an outdated model first of all: `requireSameData` says so.
+    if (before === null && source.label !== undefined && material.rows.table.kinds === null)
+      throw missingLabels(data, source.label, material.rows.table.columns);
+    return material;
+  }
+  if (source.label !== undefined) {
+    throw new AiotError(
+      'AIOT_USAGE',
+      '--label names a column of a table, and there are only recordings here',
+      {
+        next: 'Leave --label out: each recording has its label. For a table, add --data FILE.csv.',
+      },
+    );
   }
   if (own !== undefined && data === own) {
     throw new AiotError('AIOT_FILE_NOT_FOUND', `no ${own} yet, which model.table in ${project.file} names`, {
@@ -85,7 +103,10 @@ export async function openMaterial(
   return { dataset: await datasetOfSource(project, source), rows: null };
 }
 
-async function materialOfRows(file: string, shape: TableShape & { label: string }): Promise<Material> {
+async function materialOfRows(
+  file: string,
+  shape: TableShape & { label: string },
+): Promise<Material & { rows: Rows }> {
   const { label } = shape;
   const table = await openTableFile(file, shape);
   const name = file.replace(/^.*[/\\]/, '').replace(/\.[^.]*$/, '');

@@ -16,7 +16,7 @@ export async function readTrust({ trust, key }: TrustFiles): Promise<TrustRoot |
   if (trust !== undefined) {
     const read = trustRootSchema.safeParse(await readJson(trust));
     if (read.success) return read.data;
-    throw malformed(`${trust}: ${issueText(read.error, 'the whole')}`);
+    throw malformed(`${trust}: ${issueText(read.error, 'the file')}`);
   }
   if (key === undefined) return null;
   const pem = await readText(key);

@@ -4,6 +4,7 @@
  */
 export * from './argo/index.js';
 export { graphSchema, type PipelineGraph, pipelineGraph } from './graph/graph.js';
+export { stepLabel } from './graph/model.js';
 export { defaultStepNames } from './plan/default-steps.js';
 export { upstreamOf } from './plan/order.js';
 export { planPipeline } from './plan/plan.js';

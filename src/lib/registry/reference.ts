@@ -78,7 +78,7 @@ const pushed = z.object({ name: z.string().regex(namePattern), version: z.int().
 async function pushedIn(file: string): Promise<ModelId> {
   const read = pushed.safeParse(await readJson(file));
   if (read.success) return read.data;
-  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(read.error, 'the whole')}`, {
+  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(read.error, 'the file')}`, {
     next: 'aiot model push --json prints what is expected.',
   });
 }

@@ -85,7 +85,7 @@ export class Transport {
     if (parsed.success) return parsed.data;
     throw new AiotError(
       'AIOT_PLATFORM_FAILED',
-      `${method} ${path}: the answer does not fit: ${issueText(parsed.error, 'body')}`,
+      `${method} ${path}: unexpected answer: ${issueText(parsed.error, 'body', value)}`,
       { endpoint: this.url, next: 'Use the same version of aiot here and on the platform.' },
     );
   }

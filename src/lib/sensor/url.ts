@@ -42,7 +42,7 @@ export function readSettings<Shape extends z.ZodRawShape>(
   const result = z.strictObject(shape).safeParse(query);
   if (result.success) return result.data as z.output<z.ZodObject<Shape>>;
   throw refused(
-    `${url.endpoint}: ${issueText(result.error, 'what follows the ?')}`,
+    `${url.endpoint}: ${issueText(result.error, 'the query', query)}`,
     `After the ? may stand: ${Object.keys(shape).join(', ')}`,
   );
 }

@@ -26,7 +26,7 @@ export function readQuery<Shape extends z.ZodRawShape>(
   const names = Object.keys(shape).join(', ');
   throw new AiotError(
     'AIOT_STREAM_URL',
-    `${url.endpoint}: ${issueText(result.error, `what follows the ${mark}`)}`,
+    `${url.endpoint}: ${issueText(result.error, `the part after ${mark}`, url.query)}`,
     { next: names === '' ? `Nothing may follow the ${mark} here.` : `After the ${mark} may stand: ${names}` },
   );
 }

@@ -1,4 +1,4 @@
-import { type GraphNode, graphOf } from '../../../src/lib/pipeline/graph/model.js';
+import { type GraphNode, graphOf, stepLabel } from '../../../src/lib/pipeline/graph/model.js';
 import type { ToldStep } from '../../../src/lib/registry/index.js';
 import { lasting } from '../../app/text.js';
 import { Scroll } from '../../parts/scroll.js';
@@ -76,7 +76,8 @@ function Box({ node, at, chosen, to }: { node: Node; at: Point; chosen: boolean;
   const { name, about, last, gate, when } = node;
   const state = last?.state ?? 'waiting';
   const tone = last?.cached ? 'soft' : toneOf(state);
-  const words = last?.cached ? 'known' : state === 'done' ? lasting((last?.seconds ?? 0) * 1000) : state;
+  const label = stepLabel({ state, cached: last?.cached ?? false });
+  const words = label === 'done' ? lasting((last?.seconds ?? 0) * 1000) : label;
   return (
     <a href={to} class={`step ${tone}`} aria-current={chosen ? 'true' : undefined}>
       <rect x={at.x} y={at.y} width={box.width} height={box.height} rx="7" class={when ? 'when' : undefined}>

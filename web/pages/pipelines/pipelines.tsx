@@ -81,7 +81,7 @@ function Runs({ project }: { project: string }) {
     >
       {error && <Failure error={error} />}
       {!value && !error && <Loading />}
-      {value && value.runs.length === 0 && <Empty title="No run is known" command="aiot pipeline run" />}
+      {value && value.runs.length === 0 && <Empty title="No pipeline runs yet" command="aiot pipeline run" />}
       {value && value.runs.length > 0 && (
         <>
           <Table
@@ -104,7 +104,7 @@ function Runs({ project }: { project: string }) {
 function stepsText(steps: RunSummary['steps']): string {
   const over = steps.filter(({ state }) => state === 'done' || state === 'skipped').length;
   const cached = steps.filter((step) => step.cached).length;
-  return `${over} of ${steps.length}${cached > 0 ? `, ${cached} known` : ''}`;
+  return `${over} of ${steps.length}${cached > 0 ? `, ${cached} cached` : ''}`;
 }
 
 function modelText(model: RunSummary['model']): string {

@@ -1,3 +1,4 @@
+import { stepLabel } from '../../../src/lib/pipeline/graph/model.js';
 import type { ToldStep } from '../../../src/lib/registry/index.js';
 import { lasting, size } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
@@ -27,8 +28,8 @@ export function Step({ step }: { step: ToldStep }) {
     [
       'state',
       <span key="state">
-        <Badge tone={toneOf(state)}>{state}</Badge>
-        {cached && <span class="soft"> not run again: what it would do is known</span>}
+        <Badge tone={toneOf(state)}>{stepLabel(step)}</Badge>
+        {cached && <span class="soft"> not run again: its inputs have not changed</span>}
       </span>,
     ],
     ...(reason === null ? [] : [['reason', reason] as const]),

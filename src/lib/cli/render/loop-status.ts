@@ -1,4 +1,4 @@
-import { thousands } from '../../core/index.js';
+import { size, thousands } from '../../core/index.js';
 import type { ListedLoop, ListedLoops } from '../../loop/operate/index.js';
 import { dim, green, red, yellow } from './style.js';
 import { facts, table } from './text.js';
@@ -67,7 +67,7 @@ function cardOf({ name, state, reasons, service, writtenAt, status }: ListedLoop
     ['answers', `${thousands(status.predictions)} of ${thousands(status.windows)} windows`],
     ['last answer', last ? `${last.voted ?? last.label ?? '–'} at ${moment(last.t)}` : '–'],
     ['latency', latencyMs ? `p50 ${latencyMs.p50.toFixed(2)} ms, p99 ${latencyMs.p99.toFixed(2)} ms` : '–'],
-    ['memory', `${status.rssMb.toFixed(0)} MB`],
+    ['memory', size(status.rssMb * 1e6)],
     ...outputs.map(({ endpoint, connected, sent, waiting, dropped, lastError }): [string, string] => [
       'output',
       `${endpoint} ${connected ? green('connected') : red('away')}, ${thousands(sent)} sent, ${thousands(waiting)} waiting, ${thousands(dropped)} dropped${lastError ? ` (${lastError})` : ''}`,

@@ -1,4 +1,4 @@
-import { plural } from '../../core/index.js';
+import { plural, size } from '../../core/index.js';
 import type { Answer, LoopResult, LoopStatus, StageResult } from '../../loop/index.js';
 import { plotText, type Series } from './plot.js';
 import { bold, cyan, dim, green, red, yellow } from './style.js';
@@ -82,7 +82,7 @@ function measured({ sensor, windows, predictions, rssMb }: LoopStatus): string {
   const jitter = jitterP99Ms === null ? '' : dim(`  jitter p99 ${figure(jitterP99Ms)} ms`);
   const missing = lost + gaps === 0 ? dim('  0 lost') : yellow(`  ${count(lost)} lost, ${count(gaps)} gaps`);
   const there = connected || samples === 0 ? '' : red('  no samples');
-  return `${dim('samples')}  ${rate}${jitter}${missing}${there}${dim(`  ${count(samples)} samples, ${count(windows)} windows, ${count(predictions)} predictions, ${figure(rssMb)} MB`)}`;
+  return `${dim('samples')}  ${rate}${jitter}${missing}${there}${dim(`  ${count(samples)} samples, ${count(windows)} windows, ${count(predictions)} predictions, ${size(rssMb * 1e6)}`)}`;
 }
 
 const levels = ' ▁▂▃▄▅▆▇█';
@@ -168,7 +168,7 @@ function wholeText(result: LoopResult): string {
       `${windows === 0 && samples > 0 ? '0: it ended before the first one was full' : count(windows)}; ${plural(predictions, 'prediction')}, ${plural(changes, 'change')}`,
     ],
     ['latency', p],
-    ['memory', `${figure(result.rssMb)} MB`],
+    ['memory', size(result.rssMb * 1e6)],
     ...(recorded
       ? [['recorded', `${count(recorded.samples)} samples in ${recorded.folder}`] as [string, string]]
       : []),

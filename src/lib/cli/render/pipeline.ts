@@ -1,36 +1,25 @@
 import { size } from '../../core/index.js';
-import type {
-  RunRecord,
-  RunResult,
-  RunStatus,
-  StepRecord,
-  StepState,
-  WatchEvent,
+import {
+  type RunRecord,
+  type RunResult,
+  type RunStatus,
+  type StepRecord,
+  stepLabel,
+  type WatchEvent,
 } from '../../pipeline/index.js';
 import { bold, dim, green, red, yellow } from './style.js';
 import { elapsed, facts, table } from './text.js';
 import { minute, timeOfDay } from './time.js';
 
-const shown: Record<StepState, string> = {
-  waiting: 'waits',
-  running: 'runs',
-  done: 'done',
-  skipped: 'skipped',
-  failed: 'failed',
-  stopped: 'stopped by its gate',
-  'not-run': 'not run',
-  interrupted: 'interrupted',
-  cancelled: 'cancelled',
-};
-
 type Shown = Pick<StepRecord, 'name' | 'state' | 'cached' | 'seconds' | 'peakBytes' | 'reason'>;
 
 /** How a step came out, in a word or two. */
 export function stepStateText({ state, cached }: Pick<Shown, 'state' | 'cached'>): string {
-  if (state === 'done') return cached ? dim('as before') : green(shown.done);
-  if (state === 'failed' || state === 'stopped') return red(shown[state]);
-  if (state === 'running' || state === 'interrupted' || state === 'cancelled') return yellow(shown[state]);
-  return dim(shown[state]);
+  const label = stepLabel({ state, cached });
+  if (state === 'done') return cached ? dim(label) : green(label);
+  if (state === 'failed' || state === 'stopped') return red(label);
+  if (state === 'running' || state === 'interrupted' || state === 'cancelled') return yellow(label);
+  return dim(label);
 }
 
 /** The steps of a run, as a table. */

@@ -1,4 +1,4 @@
-import type { Problem } from '../yaml.js';
+import type { Problem } from '../issues.js';
 import type { ProjectConfig } from './schema.js';
 import { show } from './show.js';
 

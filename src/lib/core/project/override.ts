@@ -1,4 +1,5 @@
 import { AiotError } from '../errors/index.js';
+import { problemsOf } from '../issues.js';
 import { crossChecks } from './cross-checks.js';
 import type { Project } from './load.js';
 import { type ProjectConfig, projectSchema } from './schema.js';
@@ -28,7 +29,9 @@ export function overrideProject(
     model: { ...config.model, ...given(model), layers, train: { ...config.model.train, ...given(train) } },
   };
   const parsed = projectSchema.safeParse(changed);
-  const [problem] = parsed.success ? crossChecks(parsed.data, {}) : parsed.error.issues;
+  const [problem] = parsed.success
+    ? crossChecks(parsed.data, {})
+    : problemsOf(parsed.error, { value: changed });
   if (problem || !parsed.success) {
     throw new AiotError('AIOT_USAGE', `${problem?.path.join('.')}: ${problem?.message}`, {
       next: 'docs/project.md describes what fits together.',

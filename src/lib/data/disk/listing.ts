@@ -41,7 +41,7 @@ export async function readListing(folder: string): Promise<Listing | null> {
   if (value === undefined) return null;
   const listing = listingSchema.safeParse(value);
   if (listing.success) return listing.data;
-  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(listing.error, 'the file')}`);
+  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(listing.error, 'the file', value)}`);
 }
 
 export async function writeListing(folder: string, listing: Listing): Promise<void> {

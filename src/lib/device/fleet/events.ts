@@ -18,7 +18,7 @@ const summary = {
   messagesPerSecond: z.number(),
   /** Blobs that came over the wire. */
   downloads: count,
-  /** Of this process, MB. */
+  /** Of this process, MiB. */
   memoryMb: count,
 };
 
@@ -73,6 +73,6 @@ function summaryText(summary: Summary): string {
   const besides = (what: string, counts: Record<string, number>) =>
     counts.none === devices ? '' : `; ${what} ${counted(counts)}`;
   const more = `${besides('firmware', firmware)}${besides('configuration', configs)}`;
-  const flow = `${Math.round(messagesPerSecond)} messages/s, ${memoryMb} MB`;
+  const flow = `${Math.round(messagesPerSecond)} messages/s, ${memoryMb} MiB`;
   return `${online} of ${devices} online; ${counted(states)}; runs ${counted(models)}${more}; ${flow}`;
 }

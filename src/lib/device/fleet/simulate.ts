@@ -223,7 +223,7 @@ async function remove(client: RegistryClient, names: readonly string[]): Promise
 async function readFaults(file: string): Promise<Faults> {
   const parsed = faultsSchema.safeParse(await readJson(file));
   if (parsed.success) return parsed.data.devices;
-  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(parsed.error, 'the whole')}`);
+  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(parsed.error, 'the file')}`);
 }
 
 function refusal(cause: Error, endpoint: string): AiotError {

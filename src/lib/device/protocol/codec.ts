@@ -19,7 +19,7 @@ export function decodeMessage<Schema extends ZodType>(
   const value = isCborMap(payload) ? readCbor(topic, payload) : readJson(topic, payload);
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw new AiotError('AIOT_MESSAGE_MALFORMED', `${topic}: ${issueText(result.error, 'payload')}`);
+  throw new AiotError('AIOT_MESSAGE_MALFORMED', `${topic}: ${issueText(result.error, 'payload', value)}`);
 }
 
 /** Major type 5 (RFC 8949, section 3.1). */

@@ -101,7 +101,7 @@ function parsed(payload: Buffer): Proof {
   }
   const result = proofSchema.safeParse(value);
   if (result.success) return result.data;
-  throw refused('AIOT_PROOF_INVALID', issueText(result.error, 'payload'));
+  throw refused('AIOT_PROOF_INVALID', issueText(result.error, 'payload', value));
 }
 
 function told(value: unknown): string {

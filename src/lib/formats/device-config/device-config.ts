@@ -72,7 +72,7 @@ export function readDeviceConfig(bytes: Uint8Array, what: string): DeviceConfig 
   }
   const config = deviceConfigSchema.safeParse(value);
   if (config.success) return config.data;
-  throw malformed(issueText(config.error, 'configuration'));
+  throw malformed(issueText(config.error, 'configuration', value));
 }
 
 /** How many samples of a sensor become one; null = the sensor's rate is no multiple of the one that is set. */

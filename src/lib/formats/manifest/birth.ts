@@ -72,5 +72,5 @@ export function verifyBirth(value: unknown, trust: TrustRoot): { birth: Birth; k
   }
   const birth = birthSchema.safeParse(parsed);
   if (birth.success) return { birth: birth.data, keyids };
-  throw malformedPayload(birth.error, 'birth certificate');
+  throw malformedPayload(birth.error, 'birth certificate', parsed);
 }

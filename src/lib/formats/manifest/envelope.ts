@@ -53,7 +53,7 @@ export function checkedPayload(
   what: string,
 ): { payload: Buffer; keyids: string[] } {
   const envelope = envelopeSchema.safeParse(value);
-  if (!envelope.success) throw malformedPayload(envelope.error, what);
+  if (!envelope.success) throw malformedPayload(envelope.error, what, value);
   const payload = Buffer.from(envelope.data.payload, 'base64');
   const { keyids, threshold } = trust.roles.release;
   const valid = validSigners(envelope.data, trust.keys, keyids);
@@ -84,6 +84,6 @@ export function validSigners(
   return [...new Set(valid.map(({ keyid }) => keyid))];
 }
 
-export function malformedPayload(error: z.ZodError, what: string): AiotError {
-  return new AiotError('AIOT_MANIFEST_MALFORMED', `${what}: ${issueText(error, 'envelope')}`);
+export function malformedPayload(error: z.ZodError, what: string, value: unknown): AiotError {
+  return new AiotError('AIOT_MANIFEST_MALFORMED', `${what}: ${issueText(error, 'the payload', value)}`);
 }

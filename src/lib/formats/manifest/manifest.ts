@@ -64,5 +64,5 @@ function parsePayload(payload: Buffer): Manifest {
   }
   const manifest = manifestSchema.safeParse(value);
   if (manifest.success) return manifest.data;
-  throw malformedPayload(manifest.error, 'manifest');
+  throw malformedPayload(manifest.error, 'manifest', value);
 }

@@ -99,7 +99,7 @@ export function roleReplaced(before: KeyRole | null, after: KeyRole | null): boo
 export function envelopeOf(value: unknown, what: string): Envelope {
   const envelope = envelopeSchema.safeParse(value);
   if (envelope.success) return envelope.data;
-  throw malformedPayload(envelope.error, what);
+  throw malformedPayload(envelope.error, what, value);
 }
 
 export function parsed<T>(envelope: Envelope, schema: z.ZodType<T>, what: string): T {
@@ -111,7 +111,7 @@ export function parsed<T>(envelope: Envelope, schema: z.ZodType<T>, what: string
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw malformedPayload(result.error, what);
+  throw malformedPayload(result.error, what, value);
 }
 
 function requireSigned(

@@ -120,7 +120,7 @@ export function parseAddress(sensor: string): SensorAddress {
   }
   const result = z.strictObject(shape).safeParse(settings);
   if (!result.success) {
-    throw new AiotError('AIOT_SENSOR_URL', `${scheme}: ${issueText(result.error, 'what follows the ?')}`);
+    throw new AiotError('AIOT_SENSOR_URL', `${scheme}: ${issueText(result.error, 'the settings', settings)}`);
   }
   const { data } = result;
   const stray = replayOnly.find((key) => data[key] !== undefined && scheme !== 'file');

@@ -15,7 +15,7 @@ export function readMark(payload: string): Mark {
   const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text;
   throw new AiotError(
     'AIOT_USAGE',
-    `expected a label, or JSON such as {"label": "walking", "seconds": 10}, got "${shown}" (${issueText(read.error, 'the whole')})`,
+    `expected a label, or JSON such as {"label": "walking", "seconds": 10}, got "${shown}" (${issueText(read.error, 'the message')})`,
   );
 }
 

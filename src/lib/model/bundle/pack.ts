@@ -118,7 +118,7 @@ function parseMember<T>(files: Map<string, Uint8Array>, name: string, schema: z.
   }
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw malformed(`${name}: ${issueText(result.error, 'the whole')}`);
+  throw malformed(`${name}: ${issueText(result.error, 'the file', value)}`);
 }
 
 /** JSON with sorted keys: equal values, equal bytes. */

@@ -106,7 +106,8 @@ function signaturesIn(data: Uint8Array, what: string): Pick<Envelope, 'signature
     throw tampered(`${what}: ${signaturesName} is not JSON`, error);
   }
   const read = envelopeSchema.shape.signatures.safeParse(value);
-  if (!read.success) throw tampered(`${what}: ${signaturesName}: ${issueText(read.error, 'the whole')}`);
+  if (!read.success)
+    throw tampered(`${what}: ${signaturesName}: ${issueText(read.error, 'the file', value)}`);
   // Base64 and JSON can say one thing in many ways; of these bytes there is one.
   const plain = read.data.map(({ keyid, sig }) => ({
     keyid,

@@ -1,4 +1,4 @@
-import { openTable } from '../../data/index.js';
+import { missingLabels, openTable } from '../../data/index.js';
 import { readBuilt } from '../built.js';
 import { mapLabels, valuesOfLabels } from '../evaluate/labels.js';
 import { type OutputKind, outputKindOf } from '../evaluate/output-kind.js';
@@ -37,6 +37,7 @@ export async function rowsOfTable(
 ): Promise<SharedRows> {
   const { data, label } = options;
   const table = await openTable(data, { label });
+  if (label !== undefined && table.labels === null) throw missingLabels(data, label, table.columns);
   const [a] = sides;
   const info = sides.map(({ model }) => model.bundle?.info).find((one) => one !== undefined);
   const kind = options.output ?? info?.answer.kind ?? outputKindOf(a.graph, table.labels);

@@ -1,5 +1,5 @@
 import { AiotError } from '../../core/index.js';
-import { openTable } from '../../data/index.js';
+import { missingLabels, openTable } from '../../data/index.js';
 import { type Graph, importTflite } from '../../formats/index.js';
 import type { RowsTaken } from '../file-metadata.js';
 import { arenaOf } from '../inspect/arena-of.js';
@@ -135,9 +135,10 @@ function requireWidth(kind: OutputKind, { inputs, outputs }: { inputs: number; o
 
 function refuseNoLabels({ data, label, outputs }: EvaluateFileOptions, columns: readonly string[]): void {
   if (outputs !== undefined && label === undefined) return;
+  if (label !== undefined) throw missingLabels(data, label, columns);
   throw new AiotError(
     'AIOT_DATA_COLUMNS',
-    `${data}: expected a column "${label ?? 'label'}" with the label of each row, got ${columns.slice(0, 8).join(', ')}`,
+    `${data}: expected a column "label" with the label of each row, got ${columns.slice(0, 8).join(', ')}`,
     { next: 'Name it with --label NAME; without labels, --outputs FILE.csv writes the outputs alone.' },
   );
 }

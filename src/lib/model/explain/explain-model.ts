@@ -1,5 +1,4 @@
-import { AiotError } from '../../core/index.js';
-import { openTable } from '../../data/index.js';
+import { missingLabels, openTable } from '../../data/index.js';
 import { importTflite } from '../../formats/index.js';
 import { featureNames } from '../../signal/index.js';
 import { readBuilt } from '../built.js';
@@ -78,14 +77,7 @@ export async function explainFile(options: ExplainFileOptions): Promise<Explanat
   const model = await readModelFile(file);
   const { graph, metadata } = importTflite(model.network);
   const table = await openTable(data, { label });
-  if (table.labels === null)
-    throw new AiotError(
-      'AIOT_DATA_COLUMNS',
-      `${data}: expected a column "${label ?? 'label'}" with the label of each row`,
-      {
-        next: 'Name it with --label NAME.',
-      },
-    );
+  if (table.labels === null) throw missingLabels(data, label ?? 'label', table.columns);
   const answer = model.bundle?.info.answer;
   const kind = options.output ?? answer?.kind ?? outputKindOf(graph, table.labels);
   const network = await openNetwork(model.network, 'litert');

@@ -33,7 +33,7 @@ export async function readMeasured(file: string): Promise<MeasuredReport[]> {
     throw malformed(file, 'it is neither JSON nor CSV', error);
   }
   const read = reportsSchema.safeParse(value);
-  if (!read.success) throw malformed(file, issueText(read.error, 'the whole'));
+  if (!read.success) throw malformed(file, issueText(read.error, 'the file', value));
   if (read.data.every((report) => Object.keys(report).length === 0))
     throw malformed(file, 'expected latencyMs, arenaBytes, flashBytes or layers, got none of them');
   return read.data;

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { AiotError, readBytes, refuseInputs, writeTogether } from '../../core/index.js';
+import { missingLabels } from '../../data/index.js';
 import { elementCount, type Graph, importTflite, parseTable, type Table } from '../../formats/index.js';
 import { type Emit, emitted, placesOf, requireEmittable } from '../emit/emit.js';
 import { requireColumns } from '../evaluate/columns.js';
@@ -137,6 +138,7 @@ const none: Material['lesson'] = { rows: [], evaluation: null };
 /** A table's rows as the network takes them. */
 async function tableOf(file: string, label: string | undefined, graph: Graph, metadata: Uint8Array | null) {
   const table = parseTable(await readBytes(file), file, { label });
+  if (label !== undefined && table.labels === null) throw missingLabels(file, label, table.columns);
   const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
   requireColumns(table, file, size);
   const { inputs, standardized, warnings } = rowsTaken(table.inputs, size, metadata);

@@ -230,7 +230,7 @@ export class ArgoClient {
   private checked<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
     const read = schema.safeParse(value);
     if (read.success) return read.data;
-    throw this.unfit(`${what}: ${issueText(read.error, 'body')}`);
+    throw this.unfit(`${what}: ${issueText(read.error, 'body', value)}`);
   }
 
   private unfit(what: string): AiotError {

@@ -21,6 +21,24 @@ export interface GraphNode<State = StepState> {
   last: Omit<Last<State>, 'name'> | null;
 }
 
+const labels: Record<StepState, string> = {
+  waiting: 'waiting',
+  running: 'running',
+  done: 'done',
+  skipped: 'skipped',
+  failed: 'failed',
+  stopped: 'stopped by its gate',
+  'not-run': 'not run',
+  interrupted: 'interrupted',
+  cancelled: 'cancelled',
+};
+
+/** The one name of a step's state in the terminal, the dashboard and drawings; `cached`: done before, with the same inputs. */
+export function stepLabel({ state, cached }: { state: string; cached: boolean }): string {
+  if (state === 'done' && cached) return 'cached';
+  return labels[state as StepState] ?? state;
+}
+
 /** The steps of a plan in columns, with what the last run made of them. */
 export function graphOf<State extends string>(
   plan: { steps: readonly DrawnStep[] },

@@ -1,5 +1,5 @@
 import { xmlText } from '../../core/index.js';
-import type { GraphNode } from './model.js';
+import { type GraphNode, stepLabel } from './model.js';
 
 const box = { width: 172, height: 58 };
 const gap = { x: 52, y: 26 };
@@ -90,9 +90,8 @@ function stateOf({ last }: GraphNode): string {
 /** How the last run had it, in a few words. */
 export function stateText({ last }: Pick<GraphNode, 'last'>): string {
   if (last === null) return 'not run yet';
-  if (last.state === 'done') return last.cached ? 'as before' : `done, ${last.seconds.toFixed(1)} s`;
-  const words: Record<string, string> = { 'not-run': 'not run', stopped: 'stopped by its gate' };
-  return words[last.state] ?? last.state;
+  const label = stepLabel(last);
+  return label === 'done' ? `done, ${last.seconds.toFixed(1)} s` : label;
 }
 
 function short(text: string, most: number): string {

@@ -106,7 +106,7 @@ function parse<T>(schema: z.ZodType<T>, text: string | undefined, name: string, 
   }
   const read = schema.safeParse(value);
   if (read.success) return read.data;
-  throw malformed(`${file}: ${name}: ${issueText(read.error, 'the whole')}`);
+  throw malformed(`${file}: ${name}: ${issueText(read.error, 'the file', value)}`);
 }
 
 function requireSame(told: BackupManifest['entries'], got: BackupManifest['entries'], file: string): void {

@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { AiotError, type ErrorCode, systemCode } from '../../core/index.js';
+import { AiotError, type ErrorCode, issueText, systemCode } from '../../core/index.js';
 import { problemOf, problemType } from '../../registry/index.js';
 import { statusOf, storageError } from '../errors.js';
 import { noteRoutes } from './methods.js';
@@ -20,7 +20,7 @@ const codes: Record<number, ErrorCode> = {
 export function answerErrors(app: FastifyInstance, log: Logger): void {
   const methodsOf = noteRoutes(app);
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
-    const { told, status } = toldOf(storageError(error));
+    const { told, status } = toldOf(storageError(error), request);
     if (status >= 500)
       log.error({ err: error, method: request.method, url: request.routeOptions.url }, told.message);
     // What is left of the body will not be read, so nothing that comes after it on this connection could be either.
@@ -66,7 +66,7 @@ export function answerError(error: unknown, reply: FastifyReply): void {
   void sendProblem(reply, told, status);
 }
 
-function toldOf(error: unknown): { told: AiotError; status: number } {
+function toldOf(error: unknown, request?: FastifyRequest): { told: AiotError; status: number } {
   if (error instanceof AiotError) return { told: error, status: statusOf(error) };
   const invalid = (message: string, status = 400) => ({
     told: new AiotError(codes[status] ?? 'AIOT_REQUEST_INVALID', message, { cause: error }),
@@ -75,15 +75,34 @@ function toldOf(error: unknown): { told: AiotError; status: number } {
   if (systemCode(error) === 'ECONNRESET') return invalid('the request broke off');
   const { validation, validationContext, statusCode, message } = error as FastifyError;
   if (validation) {
-    const [issue] = validation;
-    const where = issue?.instancePath ? issue.instancePath.slice(1).replaceAll('/', '.') : validationContext;
-    return invalid(`${validationContext}: ${where}: ${issue?.message}`);
+    return invalid(validationText(validation, validationContext ?? 'body', request));
   }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return invalid(message, statusCode);
   const failed = new AiotError('AIOT_PLATFORM_FAILED', 'the platform failed; its log says more', {
     cause: error,
   });
   return { told: failed, status: 500 };
+}
+
+/** The first problem that the schema of a route found, made an issue of Zod's again, as the type provider was given it. */
+function validationText(
+  [first]: NonNullable<FastifyError['validation']>,
+  part: string,
+  request: FastifyRequest | undefined,
+): string {
+  const path =
+    first?.instancePath
+      .slice(1)
+      .split('/')
+      .filter((name) => name !== '') ?? [];
+  const issue = { ...first?.params, code: first?.keyword, message: first?.message ?? '', path };
+  const given = {
+    body: request?.body,
+    querystring: request?.query,
+    params: request?.params,
+    headers: undefined,
+  };
+  return `${part}: ${issueText({ issues: [issue as never] }, part, given[part as keyof typeof given])}`;
 }
 
 /** Answers what node refuses before there is a request: a head that is malformed, too large or too slow. */

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import type { AiotError } from '../../core/index.js';
 import type { BundleInfo, NetworkInfo } from '../../model/index.js';
 import {
   type ModelSummary,
@@ -11,6 +11,7 @@ import {
 } from '../../registry/index.js';
 import type { Store } from '../store/database.js';
 import type { Schema } from '../store/schema.js';
+import { unknownRelease } from './release.js';
 
 export type ModelRow = Omit<Schema['models'], 'stage' | 'removed' | 'origin'> & {
   stage: string;
@@ -85,8 +86,7 @@ export class ModelCards {
       .orderBy('version', 'desc')
       .limit(limit + 1)
       .execute();
-    if (rows.length === 0 && after === undefined)
-      throw new AiotError('AIOT_NOT_FOUND', `no model is named ${name}`, { next: 'aiot model list' });
+    if (rows.length === 0 && after === undefined) throw await this.unknown(name);
     const { entries, next } = pageOfRows(rows, limit, ({ version }) => String(version));
     return { versions: entries.map(cardOf), next };
   }
@@ -107,7 +107,12 @@ export class ModelCards {
       .where('version', '=', version)
       .executeTakeFirst();
     if (row) return row;
-    throw new AiotError('AIOT_NOT_FOUND', `there is no ${name}@${version}`, { next: 'aiot model list' });
+    throw await this.unknown(name, version);
+  }
+
+  private async unknown(name: string, version?: number): Promise<AiotError> {
+    const rows = await this.present().select(['name', 'version']).orderBy('version').execute();
+    return unknownRelease({ noun: 'model', list: 'aiot model list' }, rows, { name, version });
   }
 
   private present() {

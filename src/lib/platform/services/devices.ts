@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, didYouMean } from '../../core/index.js';
 import type { Reported } from '../../device/index.js';
 import { type DeviceEvent, deviceStep, mayConnect, type Selectable } from '../../fleet/index.js';
 import type { DeviceInfo } from '../../registry/index.js';
@@ -342,6 +342,12 @@ export class Devices {
   record(name: string): DeviceRecord {
     const device = this.memory.find(name);
     if (device) return device;
-    throw new AiotError('AIOT_NOT_FOUND', `no device is named ${name}`, { next: 'aiot device list' });
+    throw new AiotError('AIOT_NOT_FOUND', this.unknown(name), { next: 'aiot device list' });
+  }
+
+  /** The sentence that refuses a name, with the one that was meant. */
+  unknown(name: string): string {
+    const known = this.list().map((device) => device.name);
+    return `no device is named ${name}${didYouMean(name, known)}`;
   }
 }

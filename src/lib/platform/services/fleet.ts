@@ -139,7 +139,7 @@ export class Fleet {
   private plan(name: string, change: DeviceChange, who: string): Planned {
     const device = this.parts.devices.find(name);
     if (!device) {
-      const error = { code: 'AIOT_NOT_FOUND', message: `no device is named ${name}` };
+      const error = { code: 'AIOT_NOT_FOUND', message: this.parts.devices.unknown(name) };
       return { answer: { name, type: null, outcome: 'refused', before: null, after: null, error } };
     }
     const before: Changeable = { state: device.state, tags: device.tags, groups: device.groups };

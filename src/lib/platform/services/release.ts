@@ -1,7 +1,25 @@
-import { AiotError, canonicalJson, digestOf } from '../../core/index.js';
+import { AiotError, canonicalJson, didYouMean, digestOf } from '../../core/index.js';
 import { type Envelope, type Manifest, type TrustRoot, verifyManifest } from '../../formats/index.js';
 import type { BundleInfo, NetworkInfo } from '../../model/index.js';
 import type { BlobStore } from '../blobs/store.js';
+
+/**
+ * The refusal of a name, or of a version of a name that exists, with the one that was meant.
+ * @param all every version there is, ascending for each name
+ */
+export function unknownRelease(
+  { noun, list }: { noun: string; list: string },
+  all: readonly { name: string; version: number }[],
+  { name, version }: { name: string; version?: number | undefined },
+): AiotError {
+  const versions = all.filter((row) => row.name === name).map((row) => row.version);
+  const newest = versions.at(-1);
+  const message =
+    newest === undefined
+      ? `no ${noun} is named ${name}${didYouMean(name, [...new Set(all.map((row) => row.name))])}`
+      : `there is no ${noun} ${name}@${version}; the newest is ${name}@${newest}`;
+  return new AiotError('AIOT_NOT_FOUND', message, { next: list });
+}
 
 /**
  * The manifest of a model, its signatures checked against the trust root.

@@ -7,6 +7,7 @@ import type { Store } from '../store/database.js';
 import type { ReleaseRow } from '../store/schema.js';
 import type { Turn, Turns } from '../store/turns.js';
 import type { Events } from './events.js';
+import { unknownRelease } from './release.js';
 import type { Trust } from './trust.js';
 
 export interface ReleaseParts {
@@ -171,7 +172,7 @@ export class Releases<Info extends object> {
       .orderBy('version', 'desc')
       .limit(limit + 1)
       .execute();
-    if (rows.length === 0 && after === undefined) throw this.notFound(`no ${this.of.noun} is named ${name}`);
+    if (rows.length === 0 && after === undefined) throw await this.unknown(name);
     const { entries, next } = pageOfRows(rows, limit, ({ version }) => String(version));
     return { versions: entries.map((row) => this.cardOf(row)), next };
   }
@@ -259,7 +260,12 @@ export class Releases<Info extends object> {
   private async known(name: string, version: number): Promise<ReleaseRow> {
     const row = await this.row(name, version);
     if (row) return row;
-    throw this.notFound(`there is no ${this.of.noun} ${name}@${version}`);
+    throw await this.unknown(name, version);
+  }
+
+  private async unknown(name: string, version?: number): Promise<AiotError> {
+    const all = await this.rows().select(['name', 'version']).orderBy('version').execute();
+    return unknownRelease(this.of, all, { name, version });
   }
 
   private notFound(message: string): AiotError {

@@ -15,6 +15,7 @@ import type { Events } from './events.js';
 import { checkGrant, type Grantor } from './grant.js';
 import type { Sessions } from './sessions.js';
 import { freshToken, nameOf, selectTokens, type TokenRow, tokenPattern, tokenShown } from './token-rows.js';
+import { unknownUser } from './users.js';
 
 /** The use of a token is noted once in so long, ms: not with each request. */
 const noteEvery = 60_000;
@@ -183,7 +184,7 @@ export class Tokens {
       .where('name', '=', name)
       .executeTakeFirst();
     if (found) return found;
-    throw new AiotError('AIOT_NOT_FOUND', `no user is named ${name}`, { next: 'aiot user list' });
+    throw await unknownUser(this.parts.store, name);
   }
 
   private note(id: string): void {

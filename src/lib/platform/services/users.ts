@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, didYouMean } from '../../core/index.js';
 import {
   type NewUser,
   type PageQuery,
@@ -39,7 +39,7 @@ export class Users {
   async get(name: string): Promise<User> {
     const row = await this.select().where('users.name', '=', name).executeTakeFirst();
     if (row) return shown(row);
-    throw new AiotError('AIOT_NOT_FOUND', `no user is named ${name}`, { next: 'aiot user list' });
+    throw await unknownUser(this.parts.store, name);
   }
 
   /** @throws AIOT_USER_EXISTS */
@@ -131,4 +131,14 @@ function shown(row: {
     disabled,
     tokens: disabled === null ? Number(tokens ?? 0) : 0,
   };
+}
+
+/** The refusal of a name, with the one that was meant. */
+export async function unknownUser(store: Store, name: string): Promise<AiotError> {
+  const rows = await store.selectFrom('users').select('name').execute();
+  const hint = didYouMean(
+    name,
+    rows.map((user) => user.name),
+  );
+  return new AiotError('AIOT_NOT_FOUND', `no user is named ${name}${hint}`, { next: 'aiot user list' });
 }

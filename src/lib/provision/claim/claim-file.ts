@@ -53,7 +53,7 @@ export async function makeClaim({ client, caFile, out, ...request }: ClaimOption
 export async function readClaim(file: string): Promise<ClaimFile> {
   const parsed = claimFileSchema.safeParse(await readJson(file));
   if (parsed.success) return parsed.data;
-  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(parsed.error, 'the whole')}`, {
+  throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(parsed.error, 'the file')}`, {
     next: 'aiot device claim NAME --type TYPE --out FILE makes one.',
   });
 }

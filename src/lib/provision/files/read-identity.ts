@@ -17,7 +17,7 @@ export async function readIdentity(folder: string): Promise<HeldIdentity> {
   const parse = async <T>(name: string, schema: ZodType<T>): Promise<T> => {
     const result = schema.safeParse(await readJson(path(name)));
     if (result.success) return result.data;
-    throw new AiotError('AIOT_FILE_MALFORMED', `${path(name)}: ${issueText(result.error, 'file')}`);
+    throw new AiotError('AIOT_FILE_MALFORMED', `${path(name)}: ${issueText(result.error, 'the file')}`);
   };
   const identity = await parse('device.json', identitySchema).catch((error: unknown) => {
     if (!hasCode(error, 'AIOT_FILE_NOT_FOUND')) throw error;

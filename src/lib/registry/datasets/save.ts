@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
-import { AiotError, readText, requireWritable, syncFolder, systemCode } from '../../core/index.js';
+import { AiotError, issueText, readText, requireWritable, syncFolder, systemCode } from '../../core/index.js';
 import type { RegistryClient } from '../client.js';
 import { type ExportQuery, exportFormats, type LabelsRequest, labelsRequestSchema } from './bodies.js';
 
@@ -92,11 +92,8 @@ export async function readLabels(path: string): Promise<LabelsRequest['labels']>
     const label = line.startsWith('{') ? jsonOf(line) : cellsOf(line);
     const parsed = labelsRequestSchema.shape.labels.element.safeParse(label);
     if (!parsed.success) {
-      const [issue] = parsed.error.issues;
-      throw new AiotError(
-        'AIOT_FILE_MALFORMED',
-        `${path}: line ${i + 1}: ${issue?.path.join('.') || 'it'}: ${issue?.message}`,
-      );
+      const reason = issueText(parsed.error, 'the label', label);
+      throw new AiotError('AIOT_FILE_MALFORMED', `${path}: line ${i + 1}: ${reason}`);
     }
     labels.push(parsed.data);
   }

@@ -35,7 +35,7 @@ export async function credentialsFor(host: string): Promise<OciCredentials | nul
   if (read === undefined) return null;
   const config = configSchema.safeParse(read);
   if (!config.success)
-    throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(config.error, 'it')}`);
+    throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(config.error, 'the file')}`);
   const { auths = {}, credHelpers = {}, credsStore } = config.data;
   const own = [host, `https://${host}`, `http://${host}`].map((key) => auths[key]).find(Boolean);
   if (own?.identitytoken) return { identityToken: own.identitytoken };

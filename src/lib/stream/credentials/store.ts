@@ -41,8 +41,8 @@ export async function readCredentials(folder = configFolder()): Promise<Kept> {
   const value = (await unless('AIOT_FILE_NOT_FOUND', readJson(path))) ?? { endpoints: {} };
   const result = fileSchema.safeParse(value);
   if (result.success) return result.data.endpoints as Kept;
-  throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${issueText(result.error, 'the whole')}`, {
-    next: `Mend or delete ${path}; aiot stream login makes it again.`,
+  throw new AiotError('AIOT_FILE_MALFORMED', `${path}: ${issueText(result.error, 'the file')}`, {
+    next: `Fix or delete ${path}; aiot stream login creates it again.`,
   });
 }
 

@@ -25,5 +25,8 @@ export type FacesSettings = z.output<typeof facesSettings>;
 export function readFacesSettings(settings: Readonly<Record<string, unknown>>): FacesSettings {
   const result = facesSettings.safeParse(settings);
   if (result.success) return result.data;
-  throw new AiotError('AIOT_ROUTE_INVALID', `through: faces: ${issueText(result.error, 'the settings')}`);
+  throw new AiotError(
+    'AIOT_ROUTE_INVALID',
+    `through: faces: ${issueText(result.error, 'the settings', settings)}`,
+  );
 }

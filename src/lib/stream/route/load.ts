@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path';
-import { AiotError, parseYaml, readText } from '../../core/index.js';
+import { AiotError, issueText, parseYaml, readText } from '../../core/index.js';
 import { parseStreamUrl } from '../url.js';
 import { checkRoute } from './check.js';
 import { withPreset } from './presets.js';
@@ -34,8 +34,7 @@ export function parseRoutes(text: string, file: string, variables: Variables = {
 export function routeOf(name: string, given: Record<string, unknown>, folder = process.cwd()): Route {
   const parsed = routeSchema.safeParse(given);
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new AiotError('AIOT_ROUTE_INVALID', `${issue?.path.join('.')}: ${issue?.message}`);
+    throw new AiotError('AIOT_ROUTE_INVALID', issueText(parsed.error, 'the route', given));
   }
   const [problem] = checkRoute(parsed.data, []);
   if (problem) {

@@ -69,7 +69,7 @@ function groupsIn({ weightsManifest }: Record<string, unknown>): z.output<typeof
     weightsManifest: weightsManifest ?? [],
   });
   if (read.success) return read.data.weightsManifest;
-  throw malformed(`model.json: ${issueText(read.error, 'the whole')}`);
+  throw malformed(`model.json: ${issueText(read.error, 'the file')}`);
 }
 
 /** A shard lies beside model.json or below it: a file from elsewhere must not choose what is read of this machine. */

@@ -65,7 +65,7 @@ export async function writeCheckpoint(
 export async function readCheckpoint(file: string, run: string): Promise<Checkpoint> {
   const read = checkpointSchema.safeParse(await readJson(file));
   if (!read.success) {
-    throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(read.error, 'the whole')}`, {
+    throw new AiotError('AIOT_FILE_MALFORMED', `${file}: ${issueText(read.error, 'the file')}`, {
       next: 'aiot model train',
     });
   }

@@ -176,7 +176,7 @@ export class Jobs {
     }
     const parsed = schema.safeParse(request);
     if (parsed.success) return parsed.data;
-    throw new AiotError('AIOT_REQUEST_INVALID', issueText(parsed.error, 'body: request'));
+    throw new AiotError('AIOT_REQUEST_INVALID', issueText(parsed.error, 'body: request', request));
   }
 
   private async external(id: string): Promise<JobRow> {

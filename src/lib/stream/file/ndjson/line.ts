@@ -91,7 +91,7 @@ export function fromLine(line: string, where: string, number: number, next?: str
     throw refuse('expected one JSON object a line', error);
   }
   const parsed = inputSchema.safeParse(value);
-  if (!parsed.success) throw refuse(issueText(parsed.error, 'line'));
+  if (!parsed.success) throw refuse(issueText(parsed.error, 'line', value));
   const { topic, time, payload, encoding, key, keyEncoding = 'utf8', headers, ...rest } = parsed.data;
   const text = typeof payload === 'string' && encoding !== 'json' ? payload : JSON.stringify(payload ?? null);
   return {

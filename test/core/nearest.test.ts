@@ -1,0 +1,29 @@
+import { describe, expect, it } from 'vitest';
+import { didYouMean, nearest } from '../../src/lib/core/index.js';
+
+describe('the nearest word', () => {
+  it.each([
+    // One slip: a character too many, too few, another one, and two that changed places.
+    ['pumpp', 'pump'],
+    ['pum', 'pump'],
+    ['punp', 'pump'],
+    ['pupm', 'pump'],
+    ['trian', 'train'],
+    ['porject', 'project'],
+    ['reboot', undefined],
+    ['', undefined],
+  ])('to %s is %s', (word, expected) => {
+    expect(nearest(word, ['pump', 'train', 'project', 'fan'])).toBe(expected);
+  });
+
+  it('is the first of those that are equally near, and none beyond the edits allowed', () => {
+    expect(nearest('mator', ['motor', 'meter', 'mater'])).toBe('motor');
+    expect(nearest('vibrtaions', ['vibrations-2'], 1)).toBeUndefined();
+    expect(nearest('vibrtaions-2', ['vibrations-2'])).toBe('vibrations-2');
+  });
+
+  it('ends a sentence, or leaves it as it is', () => {
+    expect(didYouMean('pumpp', ['pump'])).toBe('; did you mean pump?');
+    expect(didYouMean('fan', ['pump'])).toBe('');
+  });
+});
