@@ -66,11 +66,11 @@ describe('aiot context', () => {
     await runCli(['context', 'add', 'lab', '--url', url]);
     await runCli(['context', 'add', 'roof', '--url', 'https://roof.example']);
     expect((await runCli(['context', 'use', 'roof', '--json'])).json).toMatchObject({ current: true });
-    expect((await runCli(['context', 'remove', 'lab', '--json'])).json).toEqual({
+    expect((await runCli(['context', 'remove', '--yes', 'lab', '--json'])).json).toEqual({
       removed: 'lab',
       current: 'roof',
     });
-    expect((await runCli(['context', 'remove', 'roof', '--json'])).json).toEqual({
+    expect((await runCli(['context', 'remove', '--yes', 'roof', '--json'])).json).toEqual({
       removed: 'roof',
       current: null,
     });

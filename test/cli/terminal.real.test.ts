@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify, stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { askFor, redeem } from '../../src/lib/cli/mcp/approvals.js';
-import { loadProject } from '../../src/lib/core/index.js';
+import { loadProject, readContexts, writeContexts } from '../../src/lib/core/index.js';
 import { root } from '../support/cli.js';
 import { describeReal } from '../support/real.js';
 
@@ -63,6 +63,25 @@ describeReal('python3', 'aiot mcp approve on a terminal', () => {
     if (token === undefined) return;
     expect(await redeem(token, { argv, folder })).toBe(true);
     expect(await redeem(token, { argv, folder })).toBe(false);
+  });
+});
+
+describeReal('python3', 'what is lost for good, on a terminal', () => {
+  it.each([
+    ['n', 130, 'AIOT_INTERRUPTED: stopped: nothing was changed', ['lab']],
+    ['', 130, 'AIOT_INTERRUPTED: stopped: nothing was changed', ['lab']],
+    ['y', 0, 'lab is forgotten', []],
+  ])('is asked about, and %s is an answer', async (answer, exit, said, left) => {
+    const before = await readContexts();
+    await writeContexts({ contexts: { lab: { url: 'https://lab.example:8443', token: 'secret' } } });
+    const { code, text } = await onTerminal(['context', 'remove', 'lab'], [['[y/N]', `${answer}\r`]]);
+    expect(code, text).toBe(exit);
+    expect(text).toContain(
+      'Forget lab, which is https://lab.example:8443, and its token, which is kept nowhere else? [y/N]',
+    );
+    expect(text).toContain(said);
+    expect(Object.keys((await readContexts()).contexts)).toEqual(left);
+    await writeContexts(before);
   });
 });
 

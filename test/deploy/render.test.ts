@@ -69,7 +69,7 @@ describe('aiot deploy render', () => {
     // Nothing else was touched either.
     expect(await readFile(join(out, 'streams.yaml'), 'utf8')).toContain('PLANT');
     expect(did((await render('--dry-run')).json)['nats.conf']).toBe('edited');
-    expect(did((await render('--yes')).json)['nats.conf']).toBe('changed');
+    expect(did((await render('--force')).json)['nats.conf']).toBe('changed');
     expect(await readFile(file, 'utf8')).not.toContain('# mine');
   });
 

@@ -73,7 +73,7 @@ describeReal('native', 'the native device, and keys that are replaced', () => {
       roots = (await readdir(out)).flatMap((name) => ['--root-key', join(out, name)]);
       await start(client, 'after');
       expect(await rollOut(client, 'after', 2, await operatorKey('local'))).toMatchObject(committed);
-      await trust('rotate', '--role', 'targets', ...roots);
+      await trust('rotate', '--yes', '--role', 'targets', ...roots);
       const key = await operatorKey('local');
       expect(await rollOut(client, 'before', 3, key)).toMatchObject(committed);
       expect(await rollOut(client, 'after', 4, key)).toMatchObject(committed);

@@ -91,6 +91,15 @@ describe('every command', () => {
     expect(found).toEqual([]);
   });
 
+  it('asks before something is lost for good: --yes answers', () => {
+    const found = offenders(({ id, command }) => {
+      const loses =
+        / (?:remove|revoke|erase)$/.test(` ${id}`) || id === 'trust rotate' || id === 'data retention';
+      return loses && !('yes' in (command.flags ?? {})) ? ['no --yes'] : [];
+    });
+    expect(found).toEqual([]);
+  });
+
   it('means the same by the same flag', () => {
     const shapes = new Map<string, Set<string>>();
     for (const { command } of commands) {

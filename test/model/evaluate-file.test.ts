@@ -194,7 +194,13 @@ describe('aiot model evaluate FILE', () => {
     ['without rows', null, [], 'AIOT_USAGE', /which rows/],
     ['columns too few', 'x,y,label\n1,2,0\n', [], 'AIOT_DATA_COLUMNS', /expected 3 columns.* got 2/],
     ['no label', 'x,y,z\n1,2,3\n', [], 'AIOT_DATA_COLUMNS', /expected a column "label"/],
-    ['another label column', good, ['--label', 'state'], 'AIOT_DATA_COLUMNS', /no column "state" with labels.* x, y, z, label/],
+    [
+      'another label column',
+      good,
+      ['--label', 'state'],
+      'AIOT_DATA_COLUMNS',
+      /no column "state" with labels.* x, y, z, label/,
+    ],
     [
       'labels beyond the classes',
       rowsOf(['0', '1', '7']),

@@ -47,7 +47,7 @@ describe('aiot user', () => {
     expect(enabled.code).toBe(0);
     expect(enabled.stdout).toMatch(/alice is enabled\. Valid again: \d+ tokens? from before/);
     await client.status();
-    const { json } = await runCli(['user', 'remove', 'alice', '--json']);
+    const { json } = await runCli(['user', 'remove', '--yes', 'alice', '--json']);
     expect(json).toEqual({ name: 'alice', tokensRevoked: 1 });
     await ok(userSchema, ['user', 'add', 'alice', '--role', 'operator']);
     await expect(client.status()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
@@ -58,13 +58,13 @@ describe('aiot user', () => {
     [['user', 'add', 'operator', '--role', 'viewer'], 'AIOT_REQUEST_INVALID', 2],
     [['user', 'add', '../x', '--role', 'viewer'], 'AIOT_REQUEST_INVALID', 2],
     [['user', 'disable', 'nobody-here'], 'AIOT_NOT_FOUND', 4],
-    [['user', 'remove', 'a b'], 'AIOT_NOT_FOUND', 4],
+    [['user', 'remove', '--yes', 'a b'], 'AIOT_NOT_FOUND', 4],
     [['token', 'create', 'x', '--role', 'ci', '--user', 'nobody-here'], 'AIOT_NOT_FOUND', 4],
     [['token', 'create', 'x', '--role', 'ci', '--scope', 'models:eat'], 'AIOT_USAGE', 2],
     [['token', 'create', 'x', '--role', 'ci', '--scope', 'stream:a/#/b'], 'AIOT_USAGE', 2],
     [['token', 'create', 'x', '--role', 'ci', '--expires', '5s'], 'AIOT_REQUEST_INVALID', 2],
     [['token', 'create', 'x'], 'AIOT_USAGE', 2],
-    [['token', 'revoke', 'tok_none'], 'AIOT_NOT_FOUND', 4],
+    [['token', 'revoke', '--yes', 'tok_none'], 'AIOT_NOT_FOUND', 4],
     [['token', 'rotate', 'tok_none'], 'AIOT_NOT_FOUND', 4],
   ])('refuses %j', async (argv, code, exit) => {
     expect(await refusal(argv)).toMatchObject({ code, exit });
@@ -91,7 +91,7 @@ describe('aiot token', () => {
     const made = await token('short-lived', '--role', 'operator');
     const client = withToken(made.token);
     await client.status();
-    expect(await ok(tokenSchema, ['token', 'revoke', made.id])).toMatchObject({ state: 'revoked' });
+    expect(await ok(tokenSchema, ['token', 'revoke', '--yes', made.id])).toMatchObject({ state: 'revoked' });
     await expect(client.status()).rejects.toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
     expect(await refusal(['token', 'rotate', made.id])).toMatchObject({ code: 'AIOT_REQUEST_INVALID' });
   });
@@ -177,7 +177,7 @@ it('a token that is revoked ends what is connected with it, over MQTT and in a s
   const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
   const { status, ended } = await openStream(`${own.url}/api/v1/events`, made.token);
   expect(status).toBe(200);
-  await ok(tokenSchema, ['token', 'revoke', made.id]);
+  await ok(tokenSchema, ['token', 'revoke', '--yes', made.id]);
   await Promise.all([closed, ended]);
   client.end(true);
 }, 15_000);

@@ -260,13 +260,15 @@ describe('devices', () => {
         ...context(),
       ]);
     const { id } = await provision('dev-2');
-    expect(await ok(devicesChangedSchema, ['device', 'revoke', 'dev-2', ...context()])).toMatchObject({
+    expect(
+      await ok(devicesChangedSchema, ['device', 'revoke', '--yes', 'dev-2', ...context()]),
+    ).toMatchObject({
       changed: 1,
       devices: [{ name: 'dev-2', after: { state: 'revoked' } }],
     });
     expect((await provision('dev-2-again')).id).not.toBe(id);
-    await refused(['device', 'revoke', 'nobody', ...context()], 'AIOT_NOT_FOUND', 4);
-    await ok(devicesChangedSchema, ['device', 'revoke', 'dev-2', ...context()]);
+    await refused(['device', 'revoke', '--yes', 'nobody', ...context()], 'AIOT_NOT_FOUND', 4);
+    await ok(devicesChangedSchema, ['device', 'revoke', '--yes', 'dev-2', ...context()]);
   });
 });
 

@@ -122,7 +122,7 @@ describe('retention', () => {
     const told = (dry.json as { removed: { recordings: { recording: string }[]; kept: number } }).removed;
     expect(told).toMatchObject({ kept: 3, dryRun: true });
     expect(told.recordings.map(({ recording }) => recording)).toEqual(['r4']);
-    const done = await runCli(['data', 'retention', '--run', '--json']);
+    const done = await runCli(['data', 'retention', '--run', '--yes', '--json']);
     const { removed } = done.json as { removed: { recordings: unknown[]; freed: number; bytes: number } };
     expect(removed.recordings).toEqual(told.recordings);
     expect(removed.freed).toBeGreaterThan(0);
@@ -139,14 +139,22 @@ describe('retention', () => {
   });
 
   it('a recording goes by hand: never one with a label, unless it is said', async () => {
-    const kept = await runCli(['data', 'remove', 'motion/m1/r3', '--json']);
+    const kept = await runCli(['data', 'remove', '--yes', 'motion/m1/r3', '--json']);
     expect(kept.json).toMatchObject({ recordings: [], kept: 1 });
-    const dry = await runCli(['data', 'remove', 'motion/m1/r3', '--labelled', '--dry-run', '--json']);
+    const dry = await runCli([
+      'data',
+      'remove',
+      '--yes',
+      'motion/m1/r3',
+      '--labelled',
+      '--dry-run',
+      '--json',
+    ]);
     expect(dry.json).toMatchObject({ recordings: [{ recording: 'r3' }], dryRun: true });
     expect((await own.client.datasets.get('motion')).recordings).toHaveLength(3);
-    await runCli(['data', 'remove', 'motion/m1/r3', '--labelled', '--json']);
+    await runCli(['data', 'remove', '--yes', 'motion/m1/r3', '--labelled', '--json']);
     expect((await own.client.datasets.get('motion')).recordings).toHaveLength(2);
-    expect((await runCli(['data', 'remove', 'motion/m1/r3'])).code).toBe(4);
+    expect((await runCli(['data', 'remove', '--yes', 'motion/m1/r3'])).code).toBe(4);
     const audit = await own.client.audit.list('motion/m1/r3');
     expect(audit.map(({ action }) => action)).toContain('data.remove');
     expect((await own.client.datasets.show('motion', 'm1', 'r1')).label).toBe('walking');

@@ -162,8 +162,8 @@ describe('a device that is suspended', () => {
   });
 
   it('has it all in its history, with who did it, and keeps it when it is removed', async () => {
-    await change('device', 'revoke', 'm-2');
-    expect((await change('device', 'remove', 'm-2')).devices).toMatchObject([
+    await change('device', 'revoke', '--yes', 'm-2');
+    expect((await change('device', 'remove', '--yes', 'm-2')).devices).toMatchObject([
       { outcome: 'changed', after: null },
     ]);
     expect(await refusal(['device', 'show', 'm-2'])).toMatchObject({ code: 'AIOT_NOT_FOUND' });

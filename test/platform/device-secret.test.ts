@@ -27,7 +27,7 @@ describe('aiot device secret', () => {
 
   it('knows no other devices, and makes none for a revoked one', async () => {
     expect((await refusal(['device', 'secret', 'nobody'])).code).toBe('AIOT_NOT_FOUND');
-    await runCli(['device', 'revoke', 'motor-1', '--yes']);
+    await runCli(['device', 'revoke', '--yes', 'motor-1', '--yes']);
     expect((await refusal(['device', 'secret', 'motor-1'])).code).toBe('AIOT_DEVICE_STATE');
   });
 });

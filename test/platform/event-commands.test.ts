@@ -84,7 +84,7 @@ describe('aiot webhook', () => {
     const failed = await runCli(['webhook', 'test', webhook.id]);
     expect(failed.code).toBe(6);
     expect(failed.stdout).toContain('ECONNREFUSED');
-    expect(await ok(removedWebhookSchema, ['webhook', 'remove', webhook.id])).toMatchObject({
+    expect(await ok(removedWebhookSchema, ['webhook', 'remove', '--yes', webhook.id])).toMatchObject({
       id: webhook.id,
     });
     expect(await refusal(['webhook', 'show', webhook.id])).toMatchObject({ code: 'AIOT_NOT_FOUND', exit: 4 });

@@ -190,7 +190,7 @@ describe('aiot device rotate and replace at a port', () => {
     const keys = () => chip.flash.bytes.slice(0x3d_0000, 0x3d_1000);
     const old = keys();
     expect(old.every((byte) => byte === 0xff)).toBe(false);
-    await ok(devicesChangedSchema, ['device', 'revoke', 'was-secret']);
+    await ok(devicesChangedSchema, ['device', 'revoke', '--yes', 'was-secret']);
     await ok(onboardedSchema, argv);
     expect(keys().every((byte) => byte === 0xff)).toBe(true);
     expect(nvsIn(chip).get('aiot/name')).toBe('was-secret');

@@ -69,7 +69,7 @@ describe('a claim', () => {
     const invalid = { code: 'AIOT_CLAIM_INVALID' };
     await expect(anybody.claims.redeem(early, csr)).rejects.toMatchObject(invalid);
     await expect(anybody.claims.redeem('claim_x', csr)).rejects.toMatchObject(invalid);
-    await ok(devicesChangedSchema, ['device', 'revoke', 'void']);
+    await ok(devicesChangedSchema, ['device', 'revoke', '--yes', 'void']);
     await expect(anybody.claims.redeem(late, csr)).rejects.toMatchObject(invalid);
     await anybody.close();
   });
@@ -206,7 +206,7 @@ describe('aiot device rotate', () => {
 
   it('and everything else ends where a device is revoked: it is told so, and so is who verifies it', async () => {
     await provision('gone');
-    await ok(devicesChangedSchema, ['device', 'revoke', 'gone']);
+    await ok(devicesChangedSchema, ['device', 'revoke', '--yes', 'gone']);
     expect(await refusal(['device', 'activate', at('gone')])).toMatchObject({
       code: 'AIOT_CERTIFICATE_REFUSED',
       exit: 5,
@@ -321,7 +321,7 @@ describe('POST /confirmActivation, as the guide’s firmware asks', () => {
     await client.close();
     expect(rivals.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     await claim('alone', '--chip-id', '4711');
-    await ok(devicesChangedSchema, ['device', 'revoke', 'alone']);
+    await ok(devicesChangedSchema, ['device', 'revoke', '--yes', 'alone']);
     expect(await confirm('device_id=4711')).toMatchObject({ body: 'FALSE' });
     await claim('alike', '--chip-id', '4711');
     expect(await confirm('device_id=4711')).toMatchObject({ body: 'TRUE' });

@@ -26,11 +26,13 @@ describe('aiot trust', () => {
     expect({ apart, version }).toEqual({ apart: false, version: 1 });
     expect(warnings.join()).toContain('One key does everything');
     expect((await runCli(['trust', 'status'])).stdout).toContain('aiot trust init');
-    expect(await refusal(['trust', 'rotate', '--role', 'targets', '--root-key', own.ca])).toMatchObject({
+    expect(
+      await refusal(['trust', 'rotate', '--yes', '--role', 'targets', '--root-key', own.ca]),
+    ).toMatchObject({
       code: 'AIOT_TRUST_CONFLICT',
     });
-    expect((await runCli(['trust', 'rotate', '--role', 'targets'])).code).toBe(2);
-    expect((await runCli(['trust', 'revoke', '--key', '12345678'])).code).toBe(2);
+    expect((await runCli(['trust', 'rotate', '--yes', '--role', 'targets'])).code).toBe(2);
+    expect((await runCli(['trust', 'revoke', '--yes', '--key', '12345678'])).code).toBe(2);
   });
 
   it('takes the keys apart, once', async () => {
@@ -67,13 +69,14 @@ describe('aiot trust', () => {
   it('replaces the signing key, with enough of the offline ones alone', async () => {
     const [one, two] = files;
     const before = await operatorKey('local');
-    expect(await refusal(['trust', 'rotate', '--role', 'targets', ...keysOf([one])])).toMatchObject({
+    expect(await refusal(['trust', 'rotate', '--yes', '--role', 'targets', ...keysOf([one])])).toMatchObject({
       code: 'AIOT_TRUST_SIGNATURES',
     });
     expect(await operatorKey('local')).toBe(before);
     const changed = await ok(trustChangeSchema, [
       'trust',
       'rotate',
+      '--yes',
       '--role',
       'targets',
       ...keysOf([one, two]),
@@ -90,21 +93,23 @@ describe('aiot trust', () => {
   it('revokes a root key while enough are left, and has another made in its place', async () => {
     const [one, two, three] = files;
     const lost = await idOf(three ?? '');
-    const revoke = ['trust', 'revoke', '--key', lost.slice(0, 8), ...keysOf([one, two])];
+    const revoke = ['trust', 'revoke', '--yes', '--key', lost.slice(0, 8), ...keysOf([one, two])];
     expect(await ok(trustChangeSchema, revoke)).toMatchObject({ version: 4, removed: [lost] });
     expect((await status()).warnings.join()).toContain('Every root key is wanted');
     expect(await refusal(revoke)).toMatchObject({ code: 'AIOT_TRUST_KEY_UNKNOWN' });
     const next = (await idOf(two ?? '')).slice(0, 8);
-    const again = ['trust', 'revoke', '--key', next, ...keysOf([one, two])];
+    const again = ['trust', 'revoke', '--yes', '--key', next, ...keysOf([one, two])];
     expect(await refusal(again)).toMatchObject({ code: 'AIOT_USAGE' });
     const more = join(own.folder, 'more');
     const { files: made } = await ok(trustChangeSchema, [...again, '--out', more]);
     expect(await readdir(more)).toHaveLength(1);
-    expect(await refusal(['trust', 'rotate', '--role', 'root', ...keysOf([one, two])])).toMatchObject({
+    expect(
+      await refusal(['trust', 'rotate', '--yes', '--role', 'root', ...keysOf([one, two])]),
+    ).toMatchObject({
       code: 'AIOT_TRUST_KEY_UNKNOWN',
     });
     const renewed = await ok(trustChangeSchema, [
-      ...['trust', 'rotate', '--role', 'root', '--expires', '10d', ...keysOf([one, made[0]])],
+      ...['trust', 'rotate', '--yes', '--role', 'root', '--expires', '10d', ...keysOf([one, made[0]])],
     ]);
     expect(renewed).toMatchObject({ version: 6, added: [], removed: [] });
     expect((await status()).warnings.join()).toContain('within 30 days');
@@ -118,6 +123,7 @@ describe('aiot trust', () => {
     const changed = await ok(trustChangeSchema, [
       'trust',
       'rotate',
+      '--yes',
       '--role',
       'timestamp',
       ...keysOf([one, other]),

@@ -51,7 +51,7 @@ describe('a release that two of three have to sign', () => {
   it('is asked for by a root that names the three', async () => {
     expect(await ok(pushResultSchema, push(files.first ?? ''))).toMatchObject({ version: 1 });
     const others = ['--targets-key', files.bob ?? '', '--targets-key', files.eve ?? ''];
-    const rotate = ['trust', 'rotate', '--role', 'targets', ...roots];
+    const rotate = ['trust', 'rotate', '--yes', '--role', 'targets', ...roots];
     expect(await refusal([...rotate, '--threshold', '2'])).toMatchObject({ code: 'AIOT_USAGE' });
     expect(
       await refusal([...rotate.slice(0, 2), '--role', 'root', ...roots, '--threshold', '2']),

@@ -98,14 +98,15 @@ describe('aiot model push FILE', () => {
     await writeFile(training, 'something else');
     expect(await ok(pushResultSchema, ['model', 'push', file])).toMatchObject({ name: 'model.int8' });
     for (const model of ['pump-watch@1', 'model.int8@1'])
-      await ok(removedModelSchema, ['model', 'remove', model]);
+      await ok(removedModelSchema, ['model', 'remove', '--yes', model]);
   });
 
   it('warns that a network alone was not evaluated', async () => {
     const { stderr, code } = await runCli(['model', 'push', network, '--name', 'warned']);
     expect([code, stderr]).toEqual([0, expect.stringContaining('no evaluation was checked')]);
     expect((await runCli(['model', 'push', bundle, '--name', 'warned'])).stderr).toBe('');
-    for (const model of ['warned@1', 'warned@2']) await ok(removedModelSchema, ['model', 'remove', model]);
+    for (const model of ['warned@1', 'warned@2'])
+      await ok(removedModelSchema, ['model', 'remove', '--yes', model]);
   });
 
   it('compares two versions', async () => {
@@ -309,10 +310,10 @@ describe('aiot model promote and remove', () => {
 
   it('removes what nobody uses; the content goes with its last version', async () => {
     const digest = digestOf(tinyBundle());
-    expect(await refused(['model', 'remove', 'tiny@1'], 'AIOT_MODEL_IN_USE', 6)).toContain(
+    expect(await refused(['model', 'remove', '--yes', 'tiny@1'], 'AIOT_MODEL_IN_USE', 6)).toContain(
       'it is in production',
     );
-    const remove = (model: string) => ok(removedModelSchema, ['model', 'remove', model]);
+    const remove = (model: string) => ok(removedModelSchema, ['model', 'remove', '--yes', model]);
     expect(await remove('tiny@3')).toEqual({ name: 'tiny', version: 3, digest, blobRemoved: false });
     expect(await remove('tiny@2')).toMatchObject({ blobRemoved: false });
     await ok(modelVersionSchema, ['model', 'promote', 'tiny@1', '--to', 'dev']);
@@ -320,8 +321,8 @@ describe('aiot model promote and remove', () => {
     expect(await remove('tiny@1')).toMatchObject({ blobRemoved: true });
     await expect(own.client.blobs.get(digest)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
     await expect(own.client.manifests.get(sequence)).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
-    await refused(['model', 'remove', 'tiny@1'], 'AIOT_NOT_FOUND', 4);
-    await refused(['model', 'remove', 'tiny'], 'AIOT_USAGE', 2);
+    await refused(['model', 'remove', '--yes', 'tiny@1'], 'AIOT_NOT_FOUND', 4);
+    await refused(['model', 'remove', '--yes', 'tiny'], 'AIOT_USAGE', 2);
     await refused(['model', 'show', 'tiny@1'], 'AIOT_NOT_FOUND', 4);
     const list = await ok(listSchemas.models.shape.models, ['model', 'list']);
     expect(list.map(({ name }) => name)).toEqual(['bare', 'other']);

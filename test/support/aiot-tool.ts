@@ -70,10 +70,10 @@ export const aiotTool: FlashTool = {
     }
   },
   async eraseRegion(target, offset, length) {
-    await done(target, ['flash', 'erase', hex(offset), hex(length)]);
+    await done(target, ['flash', 'erase', '--yes', hex(offset), hex(length)]);
   },
   async eraseAll(target) {
-    await done(target, ['flash', 'erase']);
+    await done(target, ['flash', 'erase', '--yes']);
   },
 };
 

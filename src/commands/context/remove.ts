@@ -1,16 +1,21 @@
 import { Args } from '@oclif/core';
 import { z } from 'zod';
-import { AiotCommand, next } from '../../lib/cli/index.js';
+import { AiotCommand, next, shared } from '../../lib/cli/index.js';
 import { removeContext } from '../../lib/core/index.js';
+import { contextFor } from '../../lib/registry/index.js';
 
 export default class ContextRemove extends AiotCommand {
   static override summary = 'Forget a platform and its token; the platform itself stays as it is.';
   static override examples = ['<%= config.bin %> <%= command.id %> lab'];
   static override args = { name: Args.string({ required: true, description: 'Name of the context.' }) };
+  static override flags = { yes: shared.yes };
   static override result = z.object({ removed: z.string(), current: z.string().nullable() });
 
   async run() {
-    const { args } = await this.input(ContextRemove);
+    const { args, flags } = await this.input(ContextRemove);
+    const { name, url, token } = await contextFor(args.name);
+    const what = `${name}, which is ${url}${token ? ', and its token, which is kept nowhere else' : ''}`;
+    await this.agreeToLose(`Forget ${what}?`, flags.yes);
     const current = await removeContext(args.name);
     this.print(`${args.name} is forgotten; ${current ?? 'no platform'} is in use.`);
     this.print(next(current ? 'aiot context list' : 'aiot context use NAME'));

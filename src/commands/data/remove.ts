@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { AiotCommand, again, next, removedText, shared } from '../../lib/cli/index.js';
+import { AiotCommand, again, next, removalQuestion, removedText, shared } from '../../lib/cli/index.js';
 import { parseRecordings, removedRecordingsSchema, withClient } from '../../lib/registry/index.js';
 
 export default class DataRemove extends AiotCommand {
@@ -18,6 +18,7 @@ export default class DataRemove extends AiotCommand {
   };
   static override flags = {
     labelled: Flags.boolean({ summary: 'Labelled ones, too.', env: 'AIOT_LABELLED' }),
+    yes: shared.yes,
     'dry-run': shared['dry-run'],
     context: shared.context,
   };
@@ -27,8 +28,15 @@ export default class DataRemove extends AiotCommand {
     const input = await this.input(DataRemove);
     const { args, flags } = input;
     const { stream, ...which } = parseRecordings(args.recording);
-    const query = { ...which, labelled: flags.labelled === true, dryRun: flags['dry-run'] === true };
-    const removed = await withClient(flags.context, (client) => client.datasets.remove(stream, query));
+    const query = { ...which, labelled: flags.labelled === true };
+    const dryRun = flags['dry-run'] === true;
+    const removed = await withClient(flags.context, async (client) => {
+      if (!dryRun && !flags.yes) {
+        const due = await client.datasets.remove(stream, { ...query, dryRun: true });
+        if (due.recordings.length > 0) await this.agreeToLose(removalQuestion(due), false);
+      }
+      return client.datasets.remove(stream, { ...query, dryRun });
+    });
     this.print(removedText(removed));
     this.print(next(`aiot data list ${stream}${again(input, 'context')}`));
     return removed;

@@ -4,6 +4,7 @@ import {
   AiotCommand,
   again,
   next,
+  removalQuestion,
   removedText,
   retentionTable,
   shared,
@@ -43,6 +44,7 @@ export default class DataRetention extends AiotCommand {
       exclusive: ['days', 'size', 'run', 'dry-run'],
     }),
     run: Flags.boolean({ summary: 'Remove now what is due.', env: 'AIOT_RUN' }),
+    yes: shared.yes,
     'dry-run': Flags.boolean({
       summary: 'Say what is due now, and remove nothing.',
       env: 'AIOT_DRY_RUN',
@@ -60,6 +62,12 @@ export default class DataRetention extends AiotCommand {
     const input = await this.input(DataRetention);
     const { args, flags } = input;
     const { days, size, labelled, forever, run } = flags;
+    if (run && !flags.yes) {
+      const due = await withClient(flags.context, (client) =>
+        client.retention.run({ stream: args.stream, dryRun: true }),
+      );
+      if (due.recordings.length > 0) await this.agreeToLose(removalQuestion(due), false);
+    }
     const wish = { stream: args.stream, days, bytes: size, labelled, forever, run, dryRun: flags['dry-run'] };
     const result = await withClient(flags.context, (client) => changeRetention(client, wish));
     this.print(retentionTable(result.policies));

@@ -1,5 +1,4 @@
-import { Flags } from '@oclif/core';
-import { AiotCommand, appliedText, confirm, deployFolder, next, shared } from '../../lib/cli/index.js';
+import { AiotCommand, appliedText, deployFolder, next, shared } from '../../lib/cli/index.js';
 import { appliedSchema, applyDeployment } from '../../lib/deploy/index.js';
 
 export default class DeployApply extends AiotCommand {
@@ -14,7 +13,7 @@ export default class DeployApply extends AiotCommand {
   static override args = { dir: deployFolder };
   static override flags = {
     'dry-run': shared['dry-run'],
-    yes: Flags.boolean({ summary: 'Do it without asking.', env: 'AIOT_YES' }),
+    yes: shared.yes,
   };
   static override result = appliedSchema;
 
@@ -25,7 +24,7 @@ export default class DeployApply extends AiotCommand {
       dryRun: flags['dry-run'] ?? false,
       confirmed: async (planned) => {
         this.note(appliedText(planned));
-        return flags.yes || confirm('Run these?', this.signal);
+        return this.agreed('Run these?', flags.yes);
       },
       signal: this.signal,
       onLine: (line) => this.note(line),

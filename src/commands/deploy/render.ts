@@ -13,7 +13,7 @@ export default class DeployRender extends AiotCommand {
   static override summary =
     'Write the files of an installation into a folder: a cluster, a machine with Docker, a VM.';
   static override description =
-    'Nothing is run, and no file holds a secret. Rendered again, files that were edited since are refused; --yes writes over them.';
+    'Nothing is run, and no file holds a secret. Rendered again, files that were edited since are refused; --force writes over them.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --target k3s --out k3s',
     '<%= config.bin %> <%= command.id %> --target compose --project motor --values deploy.yaml --out compose',
@@ -37,7 +37,7 @@ export default class DeployRender extends AiotCommand {
       out: flags.out,
       ...deployOptions(flags),
       dryRun: flags['dry-run'],
-      yes: flags.yes,
+      force: flags.force,
     });
     this.print(renderedText(rendered));
     if (!rendered.dryRun) this.print(next(`cd ${shellWord(flags.out)} && ${rendered.next}`));

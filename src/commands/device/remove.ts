@@ -1,4 +1,4 @@
-import { DeviceChangeCommand, fleetFlags, oneDevice, yes } from '../../lib/cli/index.js';
+import { DeviceChangeCommand, fleetFlags, oneDevice, shared } from '../../lib/cli/index.js';
 import { devicesChangedSchema } from '../../lib/registry/index.js';
 
 export default class DeviceRemove extends DeviceChangeCommand {
@@ -10,11 +10,16 @@ export default class DeviceRemove extends DeviceChangeCommand {
     "<%= config.bin %> <%= command.id %> --selector 'state=revoked and created>365d' --dry-run",
   ];
   static override args = oneDevice;
-  static override flags = { ...fleetFlags, yes };
+  static override flags = { ...fleetFlags, yes: shared.yes };
   static override result = devicesChangedSchema;
 
   async run() {
     const { args, flags, given } = await this.input(DeviceRemove);
-    return this.change({ name: args.name, flags, given }, { action: 'remove' }, () => 'aiot device list');
+    const loses = (who: string) => `Forget ${who}, with tags and groups`;
+    return this.change(
+      { name: args.name, flags, given, loses },
+      { action: 'remove' },
+      () => 'aiot device list',
+    );
   }
 }

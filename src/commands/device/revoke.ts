@@ -1,4 +1,4 @@
-import { DeviceChangeCommand, fleetFlags, oneDevice, yes } from '../../lib/cli/index.js';
+import { DeviceChangeCommand, fleetFlags, oneDevice, shared } from '../../lib/cli/index.js';
 import { devicesChangedSchema } from '../../lib/registry/index.js';
 
 export default class DeviceRevoke extends DeviceChangeCommand {
@@ -11,15 +11,19 @@ export default class DeviceRevoke extends DeviceChangeCommand {
     "<%= config.bin %> <%= command.id %> --selector 'group=hall-2' --dry-run",
   ];
   static override args = oneDevice;
-  static override flags = { ...fleetFlags, yes };
+  static override flags = { ...fleetFlags, yes: shared.yes };
   static override result = devicesChangedSchema;
 
   async run() {
     const { args, flags, given } = await this.input(DeviceRevoke);
-    return this.change({ name: args.name, flags, given }, { action: 'revoke' }, ({ selector, devices }) =>
-      selector === null && devices[0]
-        ? `aiot device provision ${devices[0].name} --type ${devices[0].type} --out DIR`
-        : 'aiot device remove --selector state=revoked --dry-run',
+    const loses = (who: string) => `Revoke ${who} for good, with the certificate`;
+    return this.change(
+      { name: args.name, flags, given, loses },
+      { action: 'revoke' },
+      ({ selector, devices }) =>
+        selector === null && devices[0]
+          ? `aiot device provision ${devices[0].name} --type ${devices[0].type} --out DIR`
+          : 'aiot device remove --selector state=revoked --dry-run',
     );
   }
 }

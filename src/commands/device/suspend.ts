@@ -1,4 +1,4 @@
-import { DeviceChangeCommand, fleetFlags, oneDevice, yes } from '../../lib/cli/index.js';
+import { DeviceChangeCommand, fleetFlags, oneDevice, shared } from '../../lib/cli/index.js';
 import { devicesChangedSchema } from '../../lib/registry/index.js';
 
 export default class DeviceSuspend extends DeviceChangeCommand {
@@ -10,7 +10,7 @@ export default class DeviceSuspend extends DeviceChangeCommand {
     "<%= config.bin %> <%= command.id %> --selector 'site=lab and lastSeen>30d' --dry-run",
   ];
   static override args = oneDevice;
-  static override flags = { ...fleetFlags, yes };
+  static override flags = { ...fleetFlags, yes: shared.yes };
   static override result = devicesChangedSchema;
 
   async run() {

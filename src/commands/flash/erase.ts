@@ -17,6 +17,7 @@ export default class FlashErase extends AiotCommand {
   };
   static override flags = {
     port: shared.port,
+    yes: shared.yes,
     force: Flags.boolean({
       summary: 'Erase what would be refused, and say what was overridden.',
       env: 'AIOT_FORCE',
@@ -33,6 +34,13 @@ export default class FlashErase extends AiotCommand {
       place: args.offset,
       length: args.length,
       force: flags.force,
+      agree: (port) =>
+        this.agreeToLose(
+          args.offset === undefined
+            ? `Erase the whole flash of the board at ${port}: its firmware, its keys and all it has stored?`
+            : `Erase ${args.offset} of the board at ${port}?`,
+          flags.yes,
+        ),
       loader: boardLoader(flags, this.signal, this.progress()),
     });
     this.print(boardErasedText(erased));

@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, bold, next, shared } from '../../lib/cli/index.js';
+import { AiotCommand, again, bold, minute, next, shared, size } from '../../lib/cli/index.js';
 import { parseVersion, removedModelSchema, withClient } from '../../lib/registry/index.js';
 
 export default class ModelRemove extends AiotCommand {
@@ -11,7 +11,7 @@ export default class ModelRemove extends AiotCommand {
     '<%= config.bin %> <%= command.id %> har@3 --json',
   ];
   static override args = { model: Args.string({ required: true, description: 'NAME@VERSION' }) };
-  static override flags = { context: shared.context };
+  static override flags = { yes: shared.yes, context: shared.context };
   static override result = removedModelSchema;
 
   async run() {
@@ -19,7 +19,12 @@ export default class ModelRemove extends AiotCommand {
     const { args, flags } = input;
     // A number, so that nothing else is removed than what was meant when somebody pushes in between.
     const { name, version } = parseVersion(args.model);
-    const removed = await withClient(flags.context, (client) => client.models.remove(name, version));
+    const removed = await withClient(flags.context, async (client) => {
+      const { bytes, pushed } = await client.models.get(name, version);
+      const what = `${name}@${version} (${size(bytes)}, pushed ${minute(pushed)})`;
+      await this.agreeToLose(`Remove ${what} for good?`, flags.yes);
+      return client.models.remove(name, version);
+    });
     const kept = removed.blobRemoved ? '' : ' Its content stays: another version has the same.';
     this.print(`${bold(`${name}@${version}`)} is removed.${kept}`);
     this.print(next(`aiot model list${again(input, 'context')}`));

@@ -8,7 +8,6 @@ import {
   next,
   releaseFlags,
   shared,
-  signYes,
   size,
 } from '../../lib/cli/index.js';
 import { defaultDeviceTypes, signModel, signResultSchema } from '../../lib/model/index.js';
@@ -30,7 +29,7 @@ export default class ModelSign extends AiotCommand {
   };
   static override flags = {
     ...releaseFlags(defaultDeviceTypes),
-    yes: signYes,
+    yes: shared.yes,
     context: shared.context,
   };
   static override result = signResultSchema;
@@ -46,7 +45,10 @@ export default class ModelSign extends AiotCommand {
     const result = await withClient(context.name, (client) =>
       signModel({
         ...{ client, model, privatePem, deviceTypes, validMs: flags.expires },
-        agree: agreement(flags.yes, (text) => this.note(text), this.signal),
+        agree: agreement(
+          (text) => this.note(text),
+          (question) => this.agreed(question, flags.yes),
+        ),
       }),
     );
     const id = `${result.name}@${result.version}`;

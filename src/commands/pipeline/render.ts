@@ -6,7 +6,7 @@ export default class PipelineRender extends AiotCommand {
   static override summary =
     'Write the steps for another engine: a WorkflowTemplate of Argo, with a pod for each step.';
   static override description =
-    'The same commands with the same files as aiot pipeline run. Rendered again, files that were edited since are refused; --yes writes over them.';
+    'The same commands with the same files as aiot pipeline run. Rendered again, files that were edited since are refused; --force writes over them.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> --target argo --out argo',
     '<%= config.bin %> <%= command.id %> --target argo --project motor-watch --out argo --json',
@@ -23,9 +23,9 @@ export default class PipelineRender extends AiotCommand {
 
   async run() {
     const { flags } = await this.input(PipelineRender);
-    const { project, out, values, yes } = flags;
+    const { project, out, values, force } = flags;
     const rendered = await renderPipeline({
-      ...{ project, out, yes, dryRun: flags['dry-run'] },
+      ...{ project, out, force, dryRun: flags['dry-run'] },
       ...(values === undefined ? {} : { values }),
     });
     this.print(renderedText(rendered));

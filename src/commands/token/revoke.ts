@@ -1,5 +1,6 @@
 import { Args } from '@oclif/core';
 import { AiotCommand, again, next, shared } from '../../lib/cli/index.js';
+import { unless } from '../../lib/core/index.js';
 import { tokenSchema, withClient } from '../../lib/registry/index.js';
 
 export default class TokenRevoke extends AiotCommand {
@@ -9,13 +10,21 @@ export default class TokenRevoke extends AiotCommand {
     '<%= config.bin %> <%= command.id %> tok_0123456789ab --json',
   ];
   static override args = { id: Args.string({ required: true, description: 'Id of the token, as listed.' }) };
-  static override flags = { context: shared.context };
+  static override flags = { yes: shared.yes, context: shared.context };
   static override result = tokenSchema;
 
   async run() {
     const input = await this.input(TokenRevoke);
     const { args, flags } = input;
-    const token = await withClient(flags.context, (client) => client.tokens.revoke(args.id));
+    const token = await withClient(flags.context, async (client) => {
+      // Who may revoke a token, his own, need not see all of them.
+      const all = await unless('AIOT_NOT_ALLOWED', client.tokens.list());
+      const found = all?.find(({ id }) => id === args.id);
+      const what = found ? `${found.id} (${found.name}, ${found.role})` : args.id;
+      if (found || !all)
+        await this.agreeToLose(`Revoke ${what} for good, and end what is open with it?`, flags.yes);
+      return client.tokens.revoke(args.id);
+    });
     this.print(
       `${token.id} (${token.name}) is revoked: it is refused from now on, and what was open with it has ended.`,
     );

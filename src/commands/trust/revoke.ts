@@ -30,6 +30,7 @@ export default class TrustRevoke extends AiotCommand {
     'root-key': rootKeyFlag,
     out: trustOutFlag,
     expires: rootValidFlag,
+    yes: shared.yes,
     context: shared.context,
   };
   static override result = trustChangeSchema;
@@ -41,6 +42,11 @@ export default class TrustRevoke extends AiotCommand {
     const { name: context } = await contextFor(wanted);
     const result = await withClient(context, async (client) => {
       const { role, keyid } = await findKey(client, key);
+      const signed = role === 'targets' ? ', and what it alone has signed is taken no longer' : '';
+      await this.agreeToLose(
+        `Revoke the ${role} key ${keyid.slice(0, 8)}? It never counts again${signed}.`,
+        input.flags.yes,
+      );
       return rotateTrust({ client, context, validMs }, { role, rootKeys, out, only: keyid });
     });
     this.print(trustChangeText(result));

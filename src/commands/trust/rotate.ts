@@ -44,6 +44,7 @@ export default class TrustRotate extends AiotCommand {
       max: 8,
     }),
     expires: rootValidFlag,
+    yes: shared.yes,
     context: shared.context,
   };
   static override result = trustChangeSchema;
@@ -53,6 +54,8 @@ export default class TrustRotate extends AiotCommand {
     const at = again(input, 'context');
     const { role, out, threshold, expires: validMs, context: wanted } = input.flags;
     const { 'root-key': rootKeys, 'targets-key': targetsKeys } = input.flags;
+    const lost = lostBy(role, out !== undefined);
+    if (lost) await this.agreeToLose(lost, input.flags.yes);
     const { name: context } = await contextFor(wanted);
     const result = await withClient(context, (client) =>
       rotateTrust({ client, context, validMs }, { role, rootKeys, out, targetsKeys, threshold }),
@@ -61,4 +64,12 @@ export default class TrustRotate extends AiotCommand {
     this.print(next(`aiot trust status${at}`));
     return result;
   }
+}
+
+/** Nothing where the same keys sign a root that is good for longer. */
+function lostBy(role: 'root' | 'targets' | 'timestamp', newRoots: boolean): string | null {
+  if (role === 'targets')
+    return 'Replace the signing keys? What the ones before have signed is taken no longer, until it is signed again.';
+  if (role === 'timestamp') return 'Replace the timestamp key? The one before counts no longer.';
+  return newRoots ? 'Replace the root keys? The ones before count no longer.' : null;
 }

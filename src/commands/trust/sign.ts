@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, agreement, next, shared, signatureText, signYes } from '../../lib/cli/index.js';
+import { AiotCommand, again, agreement, next, shared, signatureText } from '../../lib/cli/index.js';
 import { operatorKey } from '../../lib/provision/index.js';
 import { addSignature, contextFor, signatureResultSchema, withClient } from '../../lib/registry/index.js';
 
@@ -14,7 +14,7 @@ export default class TrustSign extends AiotCommand {
   static override args = {
     file: Args.string({ required: true, description: 'The manifest file that a push left.' }),
   };
-  static override flags = { yes: signYes, 'dry-run': shared['dry-run'], context: shared.context };
+  static override flags = { yes: shared.yes, 'dry-run': shared['dry-run'], context: shared.context };
   static override result = signatureResultSchema;
 
   async run() {
@@ -22,7 +22,10 @@ export default class TrustSign extends AiotCommand {
     const at = again(input, 'context');
     const { args, flags } = input;
     const { name: context } = await contextFor(flags.context);
-    const agree = agreement(flags.yes, (text) => this.note(text), this.signal);
+    const agree = agreement(
+      (text) => this.note(text),
+      (question) => this.agreed(question, flags.yes),
+    );
     const signingKey = () => operatorKey(context);
     const result = await withClient(context, (client) =>
       addSignature({ client, file: args.file, signingKey, agree, dryRun: flags['dry-run'] }),

@@ -11,13 +11,20 @@ export default class UserRemove extends AiotCommand {
     '<%= config.bin %> <%= command.id %> alice --json',
   ];
   static override args = { name: Args.string({ required: true, description: 'Name of the user.' }) };
-  static override flags = { context: shared.context };
+  static override flags = { yes: shared.yes, context: shared.context };
   static override result = removedUserSchema;
 
   async run() {
     const input = await this.input(UserRemove);
     const { args, flags } = input;
-    const removed = await withClient(flags.context, (client) => client.users.remove(args.name));
+    const removed = await withClient(flags.context, async (client) => {
+      const user = (await client.users.list()).find(({ name }) => name === args.name);
+      if (user) {
+        const what = `${user.name} (${user.role}, ${plural(user.tokens, 'token')})`;
+        await this.agreeToLose(`Remove ${what} for good, and end what is open with the tokens?`, flags.yes);
+      }
+      return client.users.remove(args.name);
+    });
     this.print(`${removed.name} is gone; ${plural(removed.tokensRevoked, 'token')} revoked.`);
     this.print(next(`aiot user list${again(input, 'context')}`));
     return removed;

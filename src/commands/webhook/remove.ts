@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core';
-import { AiotCommand, again, next, shared } from '../../lib/cli/index.js';
+import { AiotCommand, again, next, plural, shared } from '../../lib/cli/index.js';
 import { removedWebhookSchema, withClient } from '../../lib/registry/index.js';
 
 export default class WebhookRemove extends AiotCommand {
@@ -9,13 +9,18 @@ export default class WebhookRemove extends AiotCommand {
     '<%= config.bin %> <%= command.id %> wh_01k2 --json',
   ];
   static override args = { id: Args.string({ required: true, description: 'Id of the webhook.' }) };
-  static override flags = { context: shared.context };
+  static override flags = { yes: shared.yes, context: shared.context };
   static override result = removedWebhookSchema;
 
   async run() {
     const input = await this.input(WebhookRemove);
     const { args, flags } = input;
-    const removed = await withClient(flags.context, (client) => client.webhooks.remove(args.id));
+    const removed = await withClient(flags.context, async (client) => {
+      const { id, url, behind } = await client.webhooks.get(args.id);
+      const unsent = behind > 0 ? `, with ${plural(behind, 'event')} that it was not told of yet` : '';
+      await this.agreeToLose(`Remove ${id} to ${url} for good, and its secret${unsent}?`, flags.yes);
+      return client.webhooks.remove(id);
+    });
     this.print(`${removed.id} is removed: nothing goes to ${removed.url} any more.`);
     this.print(next(`aiot webhook list${again(input, 'context')}`));
     return removed;

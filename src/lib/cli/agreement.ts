@@ -1,20 +1,11 @@
-import { Flags } from '@oclif/core';
 import type { Agree } from '../registry/index.js';
-import { confirm } from './confirm.js';
 import { toSignText } from './render/trust.js';
 
-/** Of what puts this user's key under something. */
-export const signYes = Flags.boolean({
-  summary: 'Sign it without asking; needed where no terminal is.',
-  default: false,
-  env: 'AIOT_YES',
-});
-
-/** Shows what is to be signed, and asks unless `yes` has answered. */
-export function agreement(yes: boolean, note: (text: string) => void, signal: AbortSignal): Agree {
+/** Shows what this user's key is to be put under, and asks. */
+export function agreement(note: (text: string) => void, ask: (question: string) => Promise<boolean>): Agree {
   return async (what) => {
     note(toSignText(what));
     const digests = what.artifacts.map(({ digest }) => digest).join(', ');
-    return yes || confirm(`Sign ${what.kind} ${what.name}@${what.version} (${digests})?`, signal);
+    return ask(`Sign ${what.kind} ${what.name}@${what.version} (${digests})?`);
   };
 }

@@ -3,6 +3,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { Command, type Interfaces } from '@oclif/core';
 import type { ZodType } from 'zod';
 import { AiotError, jsonLine, letYoungHeapGrow } from '../core/index.js';
+import { confirm, needsYes } from './confirm.js';
 import { showError } from './errors.js';
 import { common } from './flags.js';
 import { createProgress, type Progress, type ProgressState } from './progress.js';
@@ -149,6 +150,25 @@ export abstract class AiotCommand extends Command {
     const shown = open && (await openFile(file));
     if (this.jsonEnabled()) this.event({ report: file, opened: shown ?? false });
     else this.note(`report: ${file}${open && !shown ? ' (no desktop here to show it on)' : ''}`);
+  }
+
+  /**
+   * Asks on the terminal; `--yes` has answered. @throws AIOT_USAGE where nobody can be asked: no terminal, or --json
+   */
+  protected async agreed(question: string, yes: boolean): Promise<boolean> {
+    if (yes) return true;
+    if (this.jsonEnabled()) throw needsYes(question);
+    this.running?.clear();
+    return confirm(question, this.signal);
+  }
+
+  /**
+   * What comes before something is lost for good: asks, naming what it is.
+   * @throws AIOT_USAGE where nobody can be asked, AIOT_INTERRUPTED where the answer is not yes: nothing was done
+   */
+  protected async agreeToLose(question: string, yes: boolean): Promise<void> {
+    if (!(await this.agreed(question, yes)))
+      throw new AiotError('AIOT_INTERRUPTED', 'stopped: nothing was changed');
   }
 
   /** Exit code for a result that is there but is not good: 1 failed, 3 partly failed, 6 a check or gate said no. */

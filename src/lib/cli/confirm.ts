@@ -3,8 +3,8 @@ import { AiotError } from '../core/index.js';
 import { forTerminal } from './render/style.js';
 
 /**
- * Asks on the terminal whether to go on; only `y` and `yes` are one. @throws AIOT_USAGE without a terminal: nothing asks
- * there, and the flag that answers is named; AIOT_INTERRUPTED at Ctrl-C
+ * Asks on the terminal whether to go on; only `y` and `yes` mean yes. @throws AIOT_USAGE without a terminal: nobody can be asked there, and
+ * the flag that answers is named; AIOT_INTERRUPTED at Ctrl-C
  */
 export async function confirm(
   question: string,
@@ -14,11 +14,7 @@ export async function confirm(
     output: process.stderr,
   },
 ): Promise<boolean> {
-  if (!input.isTTY) {
-    throw new AiotError('AIOT_USAGE', `expected --yes: ${question}`, {
-      next: 'Look at what it says first (--dry-run shows it alone, where there is one), then repeat it with --yes.',
-    });
-  }
+  if (!input.isTTY) throw needsYes(question);
   const lines = createInterface({ input, output });
   try {
     const answer = await lines.question(forTerminal(`${question} [y/N] `), { signal });
@@ -26,4 +22,11 @@ export async function confirm(
   } finally {
     lines.close();
   }
+}
+
+/** The refusal where a question has to be answered beforehand. */
+export function needsYes(question: string): AiotError {
+  return new AiotError('AIOT_USAGE', `expected --yes: ${question}`, {
+    next: 'Look at what it says first (--dry-run shows it alone, where there is one), then repeat it with --yes.',
+  });
 }

@@ -16,7 +16,7 @@ export const renderFlags = {
   project: shared.project,
   values: deployFlags.values,
   'dry-run': shared['dry-run'],
-  yes: Flags.boolean({ summary: 'Write over files that were edited.', env: 'AIOT_YES' }),
+  force: Flags.boolean({ summary: 'Write over files that were edited.', env: 'AIOT_FORCE' }),
 };
 
 export const deployFolder = Args.string({ description: 'Folder that was rendered.', default: '.' });

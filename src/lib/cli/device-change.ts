@@ -8,7 +8,6 @@ import {
 } from '../registry/index.js';
 import { again } from './again.js';
 import { AiotCommand } from './command.js';
-import { confirm } from './confirm.js';
 import { targetOf } from './fleet-flags.js';
 import { changedText } from './render/fleet.js';
 import { next } from './render/text.js';
@@ -23,6 +22,8 @@ interface Asked {
     yes?: boolean;
   };
   given: (flag: string) => boolean;
+  /** What is lost for good, of `motor-1` or `3 devices`: then one device that was named is asked about, too. */
+  loses?: (who: string) => string;
 }
 
 /** Base of the commands that change one device or many: they say what, this does it and shows it. */
@@ -37,12 +38,14 @@ export abstract class DeviceChangeCommand extends AiotCommand {
     const target = targetOf(asked.name, flags.selector);
     const agree = async (planned: DevicesChanged) => {
       this.note(changedText(planned));
-      return confirm(`${change.action} ${plural(planned.changed, 'device')}?`, this.signal);
+      const [only] = planned.devices;
+      const who = planned.selector === null && only ? only.name : plural(planned.changed, 'device');
+      return this.agreed(`${asked.loses?.(who) ?? `${change.action} ${who}`}?`, false);
     };
     const result = await withClient(flags.context, (client) =>
       changeDevices({
         ...{ client, target, change, dryRun: flags['dry-run'] },
-        agree: flags.yes === false ? agree : undefined,
+        agree: flags.yes === false && (asked.loses || flags.selector !== undefined) ? agree : undefined,
         onProgress: (done, total) => this.progress().update({ text: 'devices', done, total }),
       }),
     );

@@ -64,6 +64,11 @@ export const shared = {
     env: 'AIOT_JUNIT',
     helpValue: 'FILE',
   }),
+  yes: Flags.boolean({
+    summary: 'Do it without asking; needed where there is no terminal.',
+    default: false,
+    env: 'AIOT_YES',
+  }),
   'dry-run': Flags.boolean({ summary: 'Say what would be done, and do nothing.', env: 'AIOT_DRY_RUN' }),
   timeout: duration({ summary: 'Give up after this time, such as 30s or 5m.', env: 'AIOT_TIMEOUT' }),
   ca: Flags.string({

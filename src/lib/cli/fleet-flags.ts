@@ -12,13 +12,6 @@ export const selector = Flags.string({
 /** Of what changes one device or many. */
 export const fleetFlags = { selector, 'dry-run': shared['dry-run'], context: shared.context };
 
-/** Of what takes something away from many. */
-export const yes = Flags.boolean({
-  summary: 'Do it without asking; needed with --selector where no terminal is.',
-  default: false,
-  env: 'AIOT_YES',
-});
-
 export const oneDevice = {
   name: Args.string({ required: false, description: 'Name of the device, instead of --selector.' }),
 };

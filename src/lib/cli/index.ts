@@ -1,7 +1,7 @@
 /** What commands are made of: the base class, the shared flags, and rendering. Knows no rule of any domain. */
 export { percent, plural, shellWord, size, thousands } from '../core/index.js';
 export { again } from './again.js';
-export { agreement, signYes } from './agreement.js';
+export { agreement } from './agreement.js';
 export { createAsker } from './ask.js';
 export { boardLoader } from './board-loader.js';
 export { boardRows, type RowsOptions } from './board-rows.js';
@@ -27,7 +27,7 @@ export { eventFrom, eventTypes } from './event-flags.js';
 export { firmwareFlags, flashOffset, revision } from './firmware-flags.js';
 export { duration, folderToFill, shared } from './flags.js';
 export { flashFlags, loaderOptions, writeFlags } from './flash-flags.js';
-export { fleetFlags, groupingOf, oneDevice, selector, taggingOf, yes } from './fleet-flags.js';
+export { fleetFlags, groupingOf, oneDevice, selector, taggingOf } from './fleet-flags.js';
 export { fleetSimulationFlags } from './fleet-simulation-flags.js';
 export { imageAsked, imageFlags, ownPort } from './image-flags.js';
 export { askForProject, type Beginning } from './init-questions.js';
@@ -69,6 +69,7 @@ export { comparisonText } from './render/comparison.js';
 export { configFacts, configTable } from './render/config-card.js';
 export { conformityText } from './render/conformity.js';
 export {
+  removalQuestion,
   removedText,
   retentionTable,
   storedRecordingText,

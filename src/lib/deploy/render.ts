@@ -22,7 +22,7 @@ export const renderedSchema = z.object({
       about: z.string(),
       bytes: z.int(),
       /**
-       * `edited`: it is there and not as it was rendered (under --dry-run alone; otherwise it is refused, or with --yes written over).
+       * `edited`: it is there and not as it was rendered (under --dry-run alone; otherwise it is refused, or with --force written over).
        * `left`: an earlier rendering made it, this one does not.
        */
       did: z.enum(fileStates),
@@ -39,7 +39,7 @@ export interface RenderOptions {
   project?: string;
   dryRun?: boolean;
   /** Writes over what somebody has edited. */
-  yes?: boolean;
+  force?: boolean;
   /** File of values; absent = deploy.yaml of the project. */
   values?: string;
 }
@@ -50,9 +50,9 @@ export interface RenderOptions {
  * @throws AIOT_DEPLOY_EDITED, AIOT_DEPLOY_VALUES, AIOT_PROJECT_NOT_FOUND, AIOT_PROJECT_INVALID, AIOT_STREAM_SPEC_INVALID, AIOT_FILE_NOT_WRITABLE
  */
 export async function renderDeployment(options: RenderOptions): Promise<Rendered> {
-  const { target, out, dryRun = false, yes = false } = options;
+  const { target, out, dryRun = false, force = false } = options;
   const { project, files, next } = await filesOf(options);
-  return writeRendering({ target, out, files, next, project: project?.config.name ?? null, dryRun, yes });
+  return writeRendering({ target, out, files, next, project: project?.config.name ?? null, dryRun, force });
 }
 
 interface Writing {
@@ -63,16 +63,16 @@ interface Writing {
   /** Its name. */
   project: string | null;
   dryRun?: boolean;
-  yes?: boolean;
+  force?: boolean;
 }
 
 /** Writes what was rendered: all of it, or nothing. @throws AIOT_DEPLOY_EDITED, AIOT_FILE_NOT_WRITABLE */
 export async function writeRendering(options: Writing): Promise<Rendered> {
-  const { target, files, project, next, dryRun = false, yes = false } = options;
+  const { target, files, project, next, dryRun = false, force = false } = options;
   const dir = resolve(options.out);
   const states = await compareWith(dir, target, files);
   const edited = states.filter(({ did }) => did === 'edited').map(({ path }) => path);
-  if (edited.length > 0 && !dryRun && !yes) throw refused(dir, edited);
+  if (edited.length > 0 && !dryRun && !force) throw refused(dir, edited);
   if (!dryRun) await writeFiles(dir, target, files);
   return {
     ...{ target, dir, project, dryRun },

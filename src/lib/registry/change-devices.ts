@@ -24,7 +24,7 @@ export interface ChangeDevices {
   target: { name: string } | { selector: string };
   change: DeviceChange;
   dryRun: boolean;
-  /** Asked before many are changed, with what would be done; where it is not agreed to, nothing is. */
+  /** Asked before anything is changed, with what would be done; where it is not agreed to, nothing is. */
   agree?: ((planned: DevicesChanged) => Promise<boolean>) | undefined;
   /** Called where there are more than one request takes. */
   onProgress?: ((done: number, total: number) => void) | undefined;
@@ -48,8 +48,8 @@ export async function changeDevices(options: ChangeDevices): Promise<DevicesChan
     return { ...counted(devices), action: change.action, dryRun: dry, selector };
   };
   if (dryRun) return named(target, await run(true));
-  if (agree && selector !== null) {
-    const planned = await run(true);
+  if (agree) {
+    const planned = named(target, await run(true));
     if (planned.changed === 0) return { ...planned, dryRun: false };
     if (!(await agree(planned))) throw new AiotError('AIOT_INTERRUPTED', 'stopped: nothing was changed');
   }

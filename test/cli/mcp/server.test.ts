@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadCommands } from '../../../scripts/docs/commands.js';
 import { approve, askedFor, lineOf } from '../../../src/lib/cli/mcp/approvals.js';
 import { classified, classOf } from '../../../src/lib/cli/mcp/classes.js';
-import { configFolder, writeContexts } from '../../../src/lib/core/index.js';
+import { configFolder, readContexts, writeContexts } from '../../../src/lib/core/index.js';
 import { root, runCli } from '../../support/cli.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'aiot-mcp-'));
@@ -116,6 +116,20 @@ describe('a call that changes something', () => {
     expect((await call('init', { ...asked, approval_token: other.token })).isError).toBe(true);
     expect(existsSync(join(folder, 'elsewhere'))).toBe(false);
   }, 60_000);
+
+  it('is not asked about once more: the approval is the --yes', async () => {
+    const before = await readContexts();
+    await writeContexts({ contexts: { old: { url: 'https://old.example:8443' } } });
+    const { tools } = await client.listTools();
+    const schema = tools.find(({ name }) => name === 'context_remove')?.inputSchema;
+    expect(Object.keys(schema?.properties ?? {})).toEqual(['name', 'approval_token']);
+    const waiting = await askedFor(idIn((await call('context_remove', { name: 'old' })).text));
+    expect(lineOf(waiting)).toBe('aiot context remove --json --quiet --yes -- old');
+    const { token } = await approve(waiting);
+    const done = await call('context_remove', { name: 'old', approval_token: token });
+    expect(done.structured).toEqual({ exit: 0, result: { removed: 'old', current: null } });
+    await writeContexts(before);
+  }, 30_000);
 
   it('is refused when its approval is too old, or was made up', async () => {
     const waiting = await askedFor(idIn((await call('init', { dir: 'late' })).text));

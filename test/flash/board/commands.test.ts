@@ -109,11 +109,11 @@ describe('aiot flash erase', () => {
   it('erases everything, or a part', async () => {
     const { chip, port } = await withTable();
     chip.flash.bytes.fill(1, 0x10000, 0x12000);
-    const part = await runCli(['flash', 'erase', 'nvs', '--port', port, '--json']);
+    const part = await runCli(['flash', 'erase', '--yes', 'nvs', '--port', port, '--json']);
     expect(part).toMatchObject({ code: 0, json: { offset: 0x9000, bytes: 0x6000, overridden: [] } });
     expect(chip.flash.bytes.subarray(0x9000, 0xf000).every((byte) => byte === 0xff)).toBe(true);
     expect(chip.flash.bytes[0x10000]).toBe(1);
-    const all = await runCli(['flash', 'erase', '--port', port, '--json']);
+    const all = await runCli(['flash', 'erase', '--yes', '--port', port, '--json']);
     expect(all).toMatchObject({ code: 0, json: { offset: 0, bytes: 4 << 20 } });
     expect(chip.flash.bytes.every((byte) => byte === 0xff)).toBe(true);
   });
@@ -121,20 +121,30 @@ describe('aiot flash erase', () => {
   it('refuses parts of sectors, and the bootloader of a locked chip unless forced', async () => {
     const odd = await chipAt();
     expect(
-      (await runCli(['flash', 'erase', '0x9000', '100', '--port', odd.port, '--json'])).json,
+      (await runCli(['flash', 'erase', '--yes', '0x9000', '100', '--port', odd.port, '--json'])).json,
     ).toMatchObject({
       error: { code: 'AIOT_USAGE' },
     });
-    const open = await runCli(['flash', 'erase', '0x9000', '--port', '/dev/nothing', '--json']);
+    const open = await runCli(['flash', 'erase', '--yes', '0x9000', '--port', '/dev/nothing', '--json']);
     expect(open.json).toMatchObject({
       error: { code: 'AIOT_USAGE', message: 'expected how many bytes to erase at 0x9000' },
     });
     const { chip, port } = await chipAt({ security: { secureBoot: true } });
     chip.flash.bytes.fill(7, 0, 0x1000);
-    const refused = await runCli(['flash', 'erase', '--port', port, '--json']);
+    const refused = await runCli(['flash', 'erase', '--yes', '--port', port, '--json']);
     expect(refused).toMatchObject({ code: 6, json: { error: { code: 'AIOT_FLASH_REFUSED' } } });
     expect(chip.flash.bytes[0]).toBe(7);
-    const forced = await runCli(['flash', 'erase', '0x0', '0x1000', '--port', port, '--force', '--json']);
+    const forced = await runCli([
+      'flash',
+      'erase',
+      '--yes',
+      '0x0',
+      '0x1000',
+      '--port',
+      port,
+      '--force',
+      '--json',
+    ]);
     expect(forced).toMatchObject({ code: 0, json: { overridden: [expect.stringContaining('secure boot')] } });
   });
 });

@@ -39,7 +39,11 @@ export async function callables(config: Config): Promise<Map<string, Callable>> 
     const kind = classOf(id);
     if (kind === 'never') continue;
     const flags = Object.keys(command.flags).filter(
-      (name) => !(name in common) && !(kind === 'read' && withheld.has(name)) && !command.flags[name]?.hidden,
+      (name) =>
+        !(name in common) &&
+        !(kind === 'read' && withheld.has(name)) &&
+        !command.flags[name]?.hidden &&
+        name !== 'yes',
     );
     const { result } = (await command.load()) as unknown as typeof AiotCommand;
     const approval = kind === 'write' ? ' Wants an approval of the user for each call.' : '';
@@ -125,6 +129,8 @@ export function wordsOf({ id, flags, command, kind }: Callable, given: Record<st
     ...id.split(' '),
     '--json',
     '--quiet',
+    // An approval answers what the command would ask.
+    ...(kind === 'write' && 'yes' in command.flags ? ['--yes'] : []),
     ...named.sort(),
     ...(words.length > 0 ? ['--', ...words] : []),
   ];

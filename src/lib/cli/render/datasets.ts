@@ -89,6 +89,15 @@ export function removedText(removed: RemovedRecordings): string {
   return lines.join('\n');
 }
 
+/** What is asked before recordings go. */
+export function removalQuestion({ recordings, bytes }: RemovedRecordings): string {
+  const names = recordings
+    .slice(0, 5)
+    .map(({ stream, device, recording }) => `${stream}/${device}/${recording}`);
+  const more = recordings.length > names.length ? `, and ${recordings.length - names.length} more` : '';
+  return `Remove ${plural(recordings.length, 'recording')} (${names.join(', ')}${more}), ${size(bytes)}, for good?`;
+}
+
 export function retentionTable(policies: readonly Retention[]): string {
   const rows = policies.map(({ stream, days, bytes, labelled }) => [
     stream,

@@ -434,7 +434,7 @@ export const catalogue = {
     exit: 6,
     family: 'user',
     about: 'Rendering would write over a file that was edited, or was there before.',
-    next: 'Keep your changes elsewhere and write over them with --yes, or render into another folder; --dry-run says what would be done.',
+    next: 'Keep your changes elsewhere and write over them with --force, or render into another folder; --dry-run says what would be done.',
   },
   AIOT_DEPLOY_FAILED: {
     exit: 1,

@@ -26,7 +26,12 @@ export type BoardErased = z.infer<typeof boardErasedSchema>;
  * @throws AIOT_FLASH_REFUSED, AIOT_USAGE, AIOT_FLASH_WRITE, AIOT_CHIP_*, AIOT_SERIAL_*
  */
 export async function eraseBoard(
-  request: BoardRequest & Partial<PlaceWords> & { force: boolean },
+  request: BoardRequest &
+    Partial<PlaceWords> & {
+      force: boolean;
+      /** Asked before the board is touched; throws where it is not to be. */
+      agree?: (port: string) => Promise<void>;
+    },
 ): Promise<BoardErased> {
   const { place, length, force } = request;
   if (place !== undefined) checkPlace({ place, length });
@@ -36,6 +41,7 @@ export async function eraseBoard(
     });
   }
   const port = await choosePort(request.port);
+  await request.agree?.(port);
   const started = performance.now();
   return await withBoard({ ...request, port }, async (loader) => {
     const part = place === undefined ? null : await findPlace(loader, { place, length });

@@ -1,4 +1,4 @@
-import { AiotError } from '../../core/index.js';
+import { AiotError, didYouMean } from '../../core/index.js';
 import type { Reported } from '../../device/index.js';
 import { mayConnect } from '../../fleet/index.js';
 import type { DeviceRecord, NewDevice } from './device-rows.js';
@@ -128,4 +128,10 @@ function boardTaken(message: string, name: string): AiotError {
   return new AiotError('AIOT_DEVICE_EXISTS', message, {
     next: `A new certificate for it: aiot device rotate ${name} --port PORT. Under another name: aiot device revoke ${name}, then repeat.`,
   });
+}
+
+/** The sentence that refuses a name, with the one that was meant. */
+export function unknownDevice(name: string, known: readonly { name: string }[]): string {
+  const names = known.map((device) => device.name);
+  return `no device is named ${name}${didYouMean(name, names)}`;
 }

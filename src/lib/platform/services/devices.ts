@@ -1,4 +1,4 @@
-import { AiotError, didYouMean } from '../../core/index.js';
+import { AiotError } from '../../core/index.js';
 import type { Reported } from '../../device/index.js';
 import { type DeviceEvent, deviceStep, mayConnect, type Selectable } from '../../fleet/index.js';
 import type { DeviceInfo } from '../../registry/index.js';
@@ -6,7 +6,7 @@ import { inBatches } from '../store/batches.js';
 import { type Changes, type FollowDevices, noChanges } from '../store/changes.js';
 import type { Store } from '../store/database.js';
 import { localTurns, serially, type Turn, type Turns } from '../store/turns.js';
-import { DeviceMemory, type OnReported } from './device-memory.js';
+import { DeviceMemory, type OnReported, unknownDevice } from './device-memory.js';
 import { ofReports, ofSightings, type Report, type Sighting, type Told } from './device-reports.js';
 import {
   type DeviceRecord,
@@ -342,12 +342,6 @@ export class Devices {
   record(name: string): DeviceRecord {
     const device = this.memory.find(name);
     if (device) return device;
-    throw new AiotError('AIOT_NOT_FOUND', this.unknown(name), { next: 'aiot device list' });
-  }
-
-  /** The sentence that refuses a name, with the one that was meant. */
-  unknown(name: string): string {
-    const known = this.list().map((device) => device.name);
-    return `no device is named ${name}${didYouMean(name, known)}`;
+    throw new AiotError('AIOT_NOT_FOUND', unknownDevice(name, this.list()), { next: 'aiot device list' });
   }
 }

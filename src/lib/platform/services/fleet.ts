@@ -8,6 +8,7 @@ import type {
   DeviceListQuery,
   DevicePatch,
 } from '../../registry/index.js';
+import { unknownDevice } from './device-memory.js';
 import type { DeviceRecord, Devices, DeviceUpdate } from './devices.js';
 import type { Events, NewEvent } from './events.js';
 
@@ -139,7 +140,7 @@ export class Fleet {
   private plan(name: string, change: DeviceChange, who: string): Planned {
     const device = this.parts.devices.find(name);
     if (!device) {
-      const error = { code: 'AIOT_NOT_FOUND', message: this.parts.devices.unknown(name) };
+      const error = { code: 'AIOT_NOT_FOUND', message: unknownDevice(name, this.parts.devices.list()) };
       return { answer: { name, type: null, outcome: 'refused', before: null, after: null, error } };
     }
     const before: Changeable = { state: device.state, tags: device.tags, groups: device.groups };

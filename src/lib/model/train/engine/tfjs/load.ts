@@ -43,10 +43,11 @@ export function loadTfjs(
   backend: Exclude<Backend, 'auto'>,
   places: readonly string[] = usualPlaces(),
 ): Promise<TensorFlow> {
-  const known = loading.get(backend) ?? (backend === 'node' ? loadNode(places) : load(backend, places));
-  loading.set(backend, known);
+  const key = [backend, ...places].join('\n');
+  const known = loading.get(key) ?? (backend === 'node' ? loadNode(places) : load(backend, places));
+  loading.set(key, known);
   // A failure is reported each time anew: what was missing may have been installed.
-  known.catch(() => loading.delete(backend));
+  known.catch(() => loading.delete(key));
   return known;
 }
 

@@ -1,0 +1,128 @@
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { readContexts } from '../../src/lib/core/index.js';
+import { clientFor, madeTokenSchema, webhookSecretSchema, withClient } from '../../src/lib/registry/index.js';
+import { tinyBundle } from '../support/bundle.js';
+import { runCli } from '../support/cli.js';
+import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
+
+let own: UpForTests;
+let token: string;
+let webhook: string;
+const done = (...argv: string[]) => ok(z.unknown(), argv);
+
+beforeAll(async () => {
+  own = await upForTests();
+  await writeFile(join(own.folder, 'tiny.aiot'), tinyBundle());
+  await done('model', 'push', join(own.folder, 'tiny.aiot'));
+  await done('device', 'claim', 'pump');
+  await done('user', 'add', 'alice', '--role', 'viewer');
+  token = (await ok(madeTokenSchema, ['token', 'create', 'laptop', '--role', 'ci'])).id;
+  const add = ['webhook', 'add', 'https://127.0.0.1:9/', '--allow-private'];
+  webhook = (await ok(webhookSecretSchema, add)).webhook.id;
+  await done('context', 'add', 'lab', '--url', 'https://lab.example:8443');
+}, 60_000);
+afterAll(async () => {
+  await own.stop();
+});
+
+/** What a command without --yes asks, where nobody can be asked; nothing may have changed then. */
+async function question(...argv: string[]): Promise<string> {
+  const { code, message, exit } = await refusal(argv);
+  expect([code, exit], message).toEqual(['AIOT_USAGE', 2]);
+  expect((await runCli(argv)).code, 'without --json').toBe(2);
+  return message;
+}
+
+describe('what is lost for good', () => {
+  it('is named, and lost with --yes alone', async () => {
+    expect(await question('model', 'remove', 'tiny@1')).toMatch(
+      /^expected --yes: Remove tiny@1 \([\d.,]+ (?:bytes|KiB), pushed 20\d\d-\d\d-\d\d \d\d:\d\d\) for good\?$/,
+    );
+    expect(await question('device', 'revoke', 'pump')).toBe(
+      'expected --yes: Revoke pump for good, with the certificate?',
+    );
+    expect(await question('device', 'remove', 'pump')).toBe(
+      'expected --yes: Forget pump, with tags and groups?',
+    );
+    expect(await question('token', 'revoke', token)).toBe(
+      `expected --yes: Revoke ${token} (laptop, ci) for good, and end what is open with it?`,
+    );
+    expect(await question('user', 'remove', 'alice')).toBe(
+      'expected --yes: Remove alice (viewer, 0 tokens) for good, and end what is open with the tokens?',
+    );
+    expect(await question('webhook', 'remove', webhook)).toContain(
+      `Remove ${webhook} to https://127.0.0.1:9/ for good, and its secret`,
+    );
+    expect(await question('context', 'remove', 'lab')).toBe(
+      'expected --yes: Forget lab, which is https://lab.example:8443?',
+    );
+    expect(await question('context', 'remove', 'local')).toContain('its token, which is kept nowhere else?');
+
+    const there = await withClient(undefined, async (client) => ({
+      models: (await client.models.list()).map(({ name }) => name),
+      devices: (await client.devices.list()).map(({ name, state }) => [name, state]),
+      users: (await client.users.list()).map(({ name }) => name),
+      tokens: (await client.tokens.list()).flatMap(({ id, state }) => (id === token ? [state] : [])),
+      webhooks: (await client.webhooks.list()).map(({ id }) => id),
+    }));
+    expect(there).toMatchObject({
+      models: ['tiny'],
+      devices: [['pump', 'registered']],
+      users: expect.arrayContaining(['alice']),
+      tokens: ['valid'],
+      webhooks: [webhook],
+    });
+    expect(Object.keys((await readContexts()).contexts)).toEqual(['local', 'lab']);
+
+    await done('model', 'remove', 'tiny@1', '--yes');
+    await done('device', 'revoke', 'pump', '--yes');
+    await done('device', 'remove', 'pump', '--yes');
+    await done('token', 'revoke', token, '--yes');
+    await done('user', 'remove', 'alice', '--yes');
+    await done('webhook', 'remove', webhook, '--yes');
+    await done('context', 'remove', 'lab', '--yes');
+    const client = await clientFor();
+    expect([await client.models.list(), await client.devices.list(), await client.webhooks.list()]).toEqual([
+      [],
+      [],
+      [],
+    ]);
+    await client.close();
+  });
+
+  it('is not asked about where there is nothing: the refusal comes first', async () => {
+    for (const argv of [
+      ['model', 'remove', 'none@1'],
+      ['device', 'revoke', 'none'],
+      ['token', 'revoke', 'tok_none'],
+      ['user', 'remove', 'none'],
+      ['webhook', 'remove', 'wh_none'],
+      ['context', 'remove', 'none'],
+    ])
+      expect((await refusal(argv)).exit, argv.join(' ')).toBe(4);
+  });
+
+  it('is asked about before the board is touched, and before keys are read', async () => {
+    expect(await question('flash', 'erase', '--port', '/dev/none')).toBe(
+      'expected --yes: Erase the whole flash of the board at /dev/none: its firmware, its keys and all it has stored?',
+    );
+    expect(await question('flash', 'erase', 'nvs', '--port', '/dev/none')).toBe(
+      'expected --yes: Erase nvs of the board at /dev/none?',
+    );
+    const key = ['--root-key', join(own.folder, 'none.pem')];
+    expect(existsSync(key[1] ?? '')).toBe(false);
+    expect(await question('trust', 'rotate', '--role', 'targets', ...key)).toContain(
+      'Replace the signing keys?',
+    );
+    expect(await question('trust', 'rotate', '--role', 'timestamp', ...key)).toContain(
+      'Replace the timestamp key?',
+    );
+    expect(await question('trust', 'rotate', '--role', 'root', '--out', own.folder, ...key)).toContain(
+      'Replace the root keys?',
+    );
+  });
+});
