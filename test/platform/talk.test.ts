@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deviceMessagesSchema, deviceReplySchema } from '../../src/lib/registry/index.js';
 import { runCli } from '../support/cli.js';
@@ -18,8 +19,11 @@ afterAll(async () => {
   await own.stop();
 });
 
-const say = (channel: string, message: object) =>
-  device.client.publishAsync(`aiot/v1/d1/${channel}`, JSON.stringify(message), { qos: 1 });
+/** Messages are ordered by the millisecond in which they arrived, so no two are sent in the same one. */
+const say = async (channel: string, message: object) => {
+  for (const now = Date.now(); Date.now() === now; ) await setImmediate();
+  await device.client.publishAsync(`aiot/v1/d1/${channel}`, JSON.stringify(message), { qos: 1 });
+};
 
 describe('what a device said last', () => {
   it('is told of each channel, oldest first, of all streams and recordings, and no more than was asked for', async () => {
