@@ -13,7 +13,13 @@ import {
   surveyText,
 } from '../lib/cli/index.js';
 import { type ChipName, chipNames } from '../lib/model/index.js';
-import { initOwnProject, initProject, initResultSchema, surveyData } from '../lib/project/index.js';
+import {
+  initOwnProject,
+  initProject,
+  initResultSchema,
+  refuseOccupied,
+  surveyData,
+} from '../lib/project/index.js';
 
 export default class Init extends AiotCommand {
   static override summary =
@@ -63,6 +69,8 @@ export default class Init extends AiotCommand {
   async run() {
     const { args, flags } = await this.input(Init);
     const { dir } = args;
+    // Before any question: answers that were typed for nothing are an annoyance.
+    await refuseOccupied(dir);
     const beginning = await this.beginning(dir, flags);
     const made =
       'survey' in beginning

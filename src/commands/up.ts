@@ -5,6 +5,7 @@ import {
   boundedLog,
   dim,
   endUnread,
+  logText,
   next,
   platformNext,
   platformText,
@@ -12,7 +13,7 @@ import {
   upOptionsOf,
 } from '../lib/cli/index.js';
 import { keepYoungHeapSmall } from '../lib/core/index.js';
-import { type UpResult, up, upDetached, upResultSchema } from '../lib/platform/index.js';
+import { logLineOf, type UpResult, up, upDetached, upResultSchema } from '../lib/platform/index.js';
 import { upProject } from '../lib/project/index.js';
 
 export default class Up extends AiotCommand {
@@ -43,7 +44,7 @@ export default class Up extends AiotCommand {
       this.print(`${platformText(result)}\n${next(...after)}`);
       return result;
     }
-    const log = boundedLog(process.stderr, (line) => this.note(line.trimEnd()));
+    const log = boundedLog(process.stderr, (line) => this.logged(line.trimEnd(), flags.log));
     const { result, stop } = project
       ? await upProject({ ...options, ...project, project: project.dir }, log)
       : await up(options, log);
@@ -53,5 +54,11 @@ export default class Up extends AiotCommand {
     await stop();
     endUnread();
     return undefined;
+  }
+
+  /** A line of the platform's log: for people on a terminal, for programs (JSON) elsewhere and with --json. */
+  private logged(line: string, form: 'text' | 'json' | undefined): void {
+    const forPeople = (form ?? (process.stderr.isTTY && !this.jsonEnabled() ? 'text' : 'json')) === 'text';
+    this.note(forPeople ? logText(logLineOf(line)) : line);
   }
 }

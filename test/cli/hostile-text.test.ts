@@ -54,8 +54,8 @@ describe('what others wrote', () => {
   it('makes no further error, and no further line of a log', () => {
     const error = new AiotError('AIOT_PLATFORM_FAILED', 'gone\n✗ AIOT_FAKE: not ours', { next: 'a\nb' });
     expect(renderError(error)).toBe('✗ AIOT_PLATFORM_FAILED: gone\n  ✗ AIOT_FAKE: not ours\n  Try: a\n  b\n');
-    const line = logText({ time: null, level: 'info', message: 'a\nb', detail: { c: 'd\ne' } });
-    expect(line).toBe('info a\\nb {"c":"d\\ne"}');
+    const line = logText({ time: null, level: 'info', message: 'a\nb', detail: { 'c\nx': 'd\ne' } });
+    expect(line).toBe('info a\\nb c\\nx="d\\ne"');
   });
 
   it('is the same value in JSON, and nothing that a terminal obeys', () => {

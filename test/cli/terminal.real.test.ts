@@ -85,6 +85,20 @@ describeReal('python3', 'what is lost for good, on a terminal', () => {
   });
 });
 
+describeReal('python3', 'aiot up on a terminal', () => {
+  it('shows addresses and readable lines of its log, no JSON', async () => {
+    const data = join(folder, 'platform');
+    const { code, text } = await onTerminal(
+      ['up', '--data', data, '--http-port', '0', '--mqtt-port', '0'],
+      [['Ctrl-C ends it.', ctrlC]],
+    );
+    expect(code, text).toBe(0);
+    expect(text).toMatch(/^dashboard +https:\/\/127\.0\.0\.1:\d+\/#\/login\//m);
+    expect(text).toMatch(/info the list of revoked certificates was written/);
+    expect(text).not.toContain('{"');
+  });
+});
+
 describeReal('python3', 'aiot init on a terminal', () => {
   const begun = (name: string, dialogue: string[][]) => onTerminal(['init', join(folder, name)], dialogue);
 
@@ -112,6 +126,14 @@ describeReal('python3', 'aiot init on a terminal', () => {
     expect(config.signal.rate).toBe(50);
     expect(config.model.accept.arena).toBe('64KiB');
     expect(config.model.labels).toEqual({ lying: ['lying'], upstairs: ['upstairs'] });
+  });
+
+  it('asks nothing where the folder is occupied', async () => {
+    await mkdir(join(folder, 'occupied', 'something'), { recursive: true });
+    const { code, text } = await begun('occupied', []);
+    expect(code, text).toBe(2);
+    expect(text).toContain('is not empty: it has something');
+    expect(text).not.toContain('Which one?');
   });
 
   it('leaves nothing behind at Ctrl-C', async () => {

@@ -113,11 +113,11 @@ describe('the check of contexts', () => {
   async function check(contexts: Record<string, { url: string; ca?: string }>, current?: string) {
     await mkdir(config(), { recursive: true });
     await writeContexts({ ...(current ? { current } : {}), contexts }, config());
-    return checkContexts(config(), options);
+    return checkContexts({ AIOT_CONFIG_DIR: config() }, options);
   }
 
   it('is content without any', async () => {
-    expect(await checkContexts(config(), options)).toMatchObject([{ status: 'ok' }]);
+    expect(await checkContexts({ AIOT_CONFIG_DIR: config() }, options)).toMatchObject([{ status: 'ok' }]);
   });
 
   it('tells that a platform answers and how long its certificate is good', async () => {

@@ -184,6 +184,33 @@ describe('aiot up in the foreground', () => {
   });
 });
 
+describe('the log of a platform in the foreground', () => {
+  /** The first line on standard error of a first start. */
+  async function firstLine(...more: string[]): Promise<string> {
+    const own = join(folder, `log-${more.at(-1) ?? 'pipe'}`);
+    const args = ['up', '--data', own, '--http-port', '0', '--mqtt-port', '0', ...more];
+    const child = spawn(process.execPath, [join(root, 'bin', 'dev.js'), ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const ended = once(child, 'exit');
+    const lines = createInterface({ input: child.stderr });
+    const [first] = (await once(lines, 'line')) as [string];
+    await once(createInterface({ input: child.stdout }), 'line');
+    child.kill('SIGINT');
+    await ended;
+    return first;
+  }
+
+  it('is JSON for programs, and text where --log asks for it', async () => {
+    const fields = { level: 30, msg: 'the list of revoked certificates was written', certificates: 0 };
+    expect(JSON.parse(await firstLine())).toMatchObject(fields);
+    expect(JSON.parse(await firstLine('--log', 'json'))).toMatchObject(fields);
+    expect(await firstLine('--log', 'text')).toMatch(
+      /^20\S+ info the list of revoked certificates was written file="\S+" certificates=0$/,
+    );
+  });
+});
+
 describe('aiot down', () => {
   it('exits with 4 where no platform runs', () =>
     refused(['down', '--data', join(folder, 'none')], 'AIOT_PLATFORM_NOT_RUNNING', 4));

@@ -30,7 +30,7 @@ describe('aiot logs', () => {
     expect(text.code).toBe(0);
     expect(text.stdout.split('\n').slice(0, 3)).toEqual([
       expect.stringMatching(/info ready$/),
-      expect.stringMatching(/error a deadline could not be saved \{"err":"EIO"\}$/),
+      expect.stringMatching(/error a deadline could not be saved err="EIO"$/),
       'error not a line of ours',
     ]);
     const { stdout } = await runCli(['logs', '--data', data, '--json', '--last', '2']);

@@ -121,4 +121,11 @@ describe('aiot init', () => {
     expect((await readdir(folder, { recursive: true })).sort()).toEqual(before);
     expect(existsSync(join(folder, 'new'))).toBe(false);
   });
+
+  it('is refused before data of your own is read', async () => {
+    const result = await runCli(['init', join(folder, 'busy'), '--from', '/nowhere', '--json']);
+    expect(result.json).toMatchObject({
+      error: { code: 'AIOT_FOLDER_NOT_EMPTY', next: 'Name a folder that is new or empty.' },
+    });
+  });
 });

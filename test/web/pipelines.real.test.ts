@@ -75,7 +75,7 @@ describeReal('chromium', 'the pages of pipelines', () => {
     await expectAccessible(page);
     await page.getByRole('row', { name: /vibration drifted 0\.310/ }).waitFor();
     await page.getByRole('link', { name: 'extract cached' }).click();
-    await page.getByRole('cell', { name: '120 kB' }).waitFor();
+    await page.getByRole('cell', { name: '117.2 KiB' }).waitFor();
     const error = {
       code: 'AIOT_GATE_NOT_PASSED',
       message: 'accuracy 0.71 is below 0.9',

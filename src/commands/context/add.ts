@@ -2,11 +2,12 @@ import { resolve } from 'node:path';
 import { Args, Flags } from '@oclif/core';
 import { AiotCommand, bold, next, readSecret } from '../../lib/cli/index.js';
 import { addContext, checkContext, contextKinds, shownContextSchema } from '../../lib/core/index.js';
+import { tryToken } from '../../lib/registry/index.js';
 
 export default class ContextAdd extends AiotCommand {
   static override summary = 'Tell this machine about a platform.';
   static override description =
-    `The token is read from a file, from stdin (--token-file -) or from AIOT_TOKEN, and is kept in the config folder, readable by you alone. The first context is the one in use. An installation of the guide's services (--kind architects-guide) knows nobody and has no token; its certificate is verified all the same: by the system's CAs, by --ca (its CA, or the certificate itself), or by --fingerprint.`;
+    `The token is read from a file, from stdin (--token-file -) or from AIOT_TOKEN, and is kept in the config folder, readable by you alone. It is tried at the platform first; --no-check keeps it untried, for a platform that is not up yet. The first context is the one in use. An installation of the guide's services (--kind architects-guide) knows nobody and has no token; its certificate is verified all the same: by the system's CAs, by --ca (its CA, or the certificate itself), or by --fingerprint.`;
   static override examples = [
     '<%= config.bin %> <%= command.id %> lab --url https://lab.example:8443 --ca ca.pem --token-file token.txt',
     'printenv LAB_TOKEN | <%= config.bin %> <%= command.id %> lab --url https://lab.example:8443 --token-file - --use',
@@ -38,6 +39,12 @@ export default class ContextAdd extends AiotCommand {
       env: 'AIOT_TOKEN_FILE',
       helpValue: 'FILE',
     }),
+    check: Flags.boolean({
+      summary: 'Try the token at the platform before it is kept.',
+      env: 'AIOT_CHECK',
+      allowNo: true,
+      default: true,
+    }),
     use: Flags.boolean({ summary: 'Use it from now on.', env: 'AIOT_USE' }),
     replace: Flags.boolean({ summary: 'Overwrite a context of the same name.', env: 'AIOT_REPLACE' }),
   };
@@ -50,6 +57,7 @@ export default class ContextAdd extends AiotCommand {
     const told = kind === 'platform' || flags['token-file'] !== undefined;
     const token = told ? await readSecret(flags['token-file'], 'AIOT_TOKEN') : undefined;
     const context = await checkContext({ kind, url, mqtt, ca: ca && resolve(ca), fingerprint, token });
+    if (flags.check && token !== undefined) await tryToken(context);
     const added = await addContext(args.name, context, { use, replace });
     this.print(`${bold(added.name)} is ${added.url}${added.current ? ', and in use' : ''}.`);
     const first = kind === 'platform' ? 'aiot doctor' : 'aiot device provision --chip-id ID';

@@ -1,5 +1,5 @@
 import { AiotCommand, next, table } from '../../lib/cli/index.js';
-import { listContexts, shownContextSchema } from '../../lib/core/index.js';
+import { chosenContext, listContexts, shownContextSchema } from '../../lib/core/index.js';
 
 export default class ContextList extends AiotCommand {
   static override summary = 'List the platforms that this machine knows.';
@@ -18,6 +18,9 @@ export default class ContextList extends AiotCommand {
       token ? 'yes' : 'no',
     ]);
     this.print(table(['Name', 'Kind', 'URL', 'MQTT', 'Token'], rows, 'No platform is known yet.'));
+    const chosen = await chosenContext();
+    if (chosen?.from === 'environment')
+      this.print(`AIOT_URL is set: commands talk to ${chosen.url}, whichever context is in use.`);
     this.print(next(...(contexts.length === 0 ? ['aiot up'] : ['aiot context use NAME', 'aiot doctor'])));
     return contexts;
   }

@@ -14,6 +14,8 @@ export default class ContextUse extends AiotCommand {
     this.print(
       `Commands talk to ${bold(used.name)} now: ${used.url}.${next('aiot status', 'aiot device list')}`,
     );
+    if (process.env.AIOT_URL)
+      this.caution('AIOT_URL is set and goes first: unset it to talk to this platform.');
     return used;
   }
 }

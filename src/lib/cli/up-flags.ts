@@ -51,6 +51,10 @@ export const upFlags = {
     dependsOn: ['cert'],
   }),
   detach: Flags.boolean({ char: 'd', summary: 'Run on in the background.', env: 'AIOT_DETACH' }),
+  log: Flags.option({ options: ['text', 'json'] as const })({
+    summary: 'Form of the log in the foreground; text on a terminal and json in a pipe when absent.',
+    env: 'AIOT_LOG',
+  }),
   'new-token': Flags.boolean({ summary: 'Make a further operator token.', env: 'AIOT_NEW_TOKEN' }),
   'no-token': Flags.boolean({
     summary: 'Make none, not even at the first start: for services whose output is kept in a log.',

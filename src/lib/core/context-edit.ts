@@ -6,6 +6,7 @@ import {
   type Contexts,
   contextKinds,
   type PlatformContext,
+  platformUrl,
   readContexts,
   writeContexts,
 } from './contexts.js';
@@ -146,8 +147,8 @@ export async function checkContext(typed: {
   }
   return {
     ...(kind === 'platform' ? {} : { kind }),
-    url: checkUrl(url, 'https:').origin,
-    ...(mqtt === undefined ? {} : { mqtt: checkUrl(mqtt, 'mqtts:').href }),
+    url: platformUrl(url, 'https:').origin,
+    ...(mqtt === undefined ? {} : { mqtt: platformUrl(mqtt, 'mqtts:').href }),
     ...(ca === undefined ? {} : { ca }),
     ...(fingerprint === undefined ? {} : { fingerprint: checkFingerprint(fingerprint) }),
     ...(token === undefined ? {} : { token }),
@@ -179,21 +180,4 @@ function checkFingerprint(text: string): string {
     .toLowerCase();
   if (/^[0-9a-f]{64}$/.test(fingerprint)) return fingerprint;
   throw new AiotError('AIOT_USAGE', `expected a SHA-256 fingerprint of 64 hex digits, got ${text}`);
-}
-
-function checkUrl(text: string, protocol: 'https:' | 'mqtts:'): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol !== protocol || url.hostname === '') {
-    throw new AiotError('AIOT_USAGE', `expected a URL such as ${protocol}//host:port; got ${hideUser(text)}`);
-  }
-  if (url.username || url.password) {
-    throw new AiotError('AIOT_USAGE', `expected ${hideUser(text)} without a name and password in it`, {
-      next: 'Give the token with --token-file.',
-    });
-  }
-  return url;
-}
-
-function hideUser(text: string): string {
-  return text.replace(/\/\/[^/@]*@/, '//…@');
 }

@@ -16,11 +16,14 @@ export {
   useContext,
 } from './context-edit.js';
 export {
+  type ChosenContext,
   type ContextKind,
   type Contexts,
+  chosenContext,
   contextKinds,
   contextSchema,
   type PlatformContext,
+  platformFolderOfCa,
   readContexts,
   writeContexts,
 } from './contexts.js';

@@ -21,7 +21,7 @@ export async function examine(options: DoctorOptions): Promise<Diagnosis> {
     ['port http', async () => [await checkPort('port http', ports.http, '--http-port')]],
     ['port mqtts', async () => [await checkPort('port mqtts', ports.mqtts, '--mqtt-port')]],
     ['clock', () => [checkClock(options.now())]],
-    ['contexts', () => checkContexts(configFolder(env), options)],
+    ['contexts', () => checkContexts(env, options)],
   ];
   const checks: Finding[] = [];
   for (const [name, check] of groups) {

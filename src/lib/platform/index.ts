@@ -19,5 +19,5 @@ export type { Sync } from './sync.js';
 export { upDetached } from './up/detach.js';
 export { down, downResultSchema } from './up/down.js';
 export { type UpPlatform, up } from './up/foreground.js';
-export { type LogLine, logLineSchema, readLogs } from './up/logs.js';
+export { type LogLine, logLineOf, logLineSchema, readLogs } from './up/logs.js';
 export { platformFolder, type UpOptions, type UpResult, upResultSchema } from './up/options.js';

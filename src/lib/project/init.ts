@@ -161,8 +161,11 @@ function counted(entries: { label: string | null; samples: number }[]) {
   };
 }
 
-/** True when the folder is there, and empty. */
-async function refuseOccupied(dir: string): Promise<boolean> {
+/**
+ * Whether the folder for a project exists; it must be empty then.
+ * @throws AIOT_FOLDER_NOT_EMPTY
+ */
+export async function refuseOccupied(dir: string): Promise<boolean> {
   const names = await readdir(dir).catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return null;
     if (systemCode(error) === 'ENOTDIR') return ['a file of that name'];
@@ -170,7 +173,16 @@ async function refuseOccupied(dir: string): Promise<boolean> {
   });
   if (names === null) return false;
   if (names.length === 0) return true;
-  throw new AiotError('AIOT_FOLDER_NOT_EMPTY', `${dir} is not empty: it has ${names.slice(0, 3).join(', ')}`);
+  throw new AiotError(
+    'AIOT_FOLDER_NOT_EMPTY',
+    `${dir} is not empty: it has ${names.slice(0, 3).join(', ')}`,
+    {
+      next:
+        dir === '.'
+          ? 'aiot init NAME makes the project in a new folder.'
+          : 'Name a folder that is new or empty.',
+    },
+  );
 }
 
 /** A folder may be called anything; a name given on purpose is taken as it is or refused. */

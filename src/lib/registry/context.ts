@@ -1,23 +1,23 @@
-import { AiotError, type PlatformContext, readContexts, readText } from '../core/index.js';
+import {
+  AiotError,
+  type ChosenContext,
+  chosenContext,
+  type PlatformContext,
+  platformFolderOfCa,
+  readContexts,
+  readText,
+} from '../core/index.js';
 import { createClient, type RegistryClient } from './client.js';
 import { createGuideClient, type GuideClient } from './guide/client.js';
 
-export interface NamedContext extends PlatformContext {
-  name: string;
-}
-
-/** The context of this name, or the one in use. @throws AIOT_CONTEXT_NOT_FOUND */
-export async function contextFor(name?: string): Promise<NamedContext> {
-  const { current, contexts } = await readContexts();
-  const wanted = name ?? current;
-  const context = wanted !== undefined && Object.hasOwn(contexts, wanted) ? contexts[wanted] : undefined;
-  if (wanted !== undefined && context) return { name: wanted, ...context };
-  const known = Object.keys(contexts);
-  throw new AiotError(
-    'AIOT_CONTEXT_NOT_FOUND',
-    wanted === undefined ? 'no platform is in use' : `no context is named ${wanted}`,
-    { next: known.length > 0 ? `aiot context use NAME, or --context NAME: ${known.join(', ')}` : 'aiot up' },
-  );
+/** The context of this name, or the one in use. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_USAGE (AIOT_URL) */
+export async function contextFor(name?: string): Promise<ChosenContext> {
+  const chosen = await chosenContext(name);
+  if (chosen) return chosen;
+  const known = Object.keys((await readContexts()).contexts);
+  throw new AiotError('AIOT_CONTEXT_NOT_FOUND', 'no platform is in use', {
+    next: known.length > 0 ? `aiot context use NAME, or --context NAME: ${known.join(', ')}` : 'aiot up',
+  });
 }
 
 /** Calls a platform and lets go of it. @throws as `clientFor`, and what the calls throw */
@@ -44,9 +44,8 @@ export async function withStores<T>(
   name: string | undefined,
   call: (stores: DataStores) => Promise<T>,
 ): Promise<T> {
-  if (name === undefined && (await readContexts()).current === undefined)
-    return await call({ client: null, guide: null });
-  const context = await contextFor(name);
+  const context = await chosenContext(name);
+  if (!context) return await call({ client: null, guide: null });
   return context.kind === 'architects-guide'
     ? await withGuide(context, (guide) => call({ client: null, guide }))
     : await withClient(context.name, (client) => call({ client, guide: null }));
@@ -54,13 +53,51 @@ export async function withStores<T>(
 
 /** A client for that platform, with its CA and its token. @throws AIOT_CONTEXT_NOT_FOUND, AIOT_FILE_NOT_FOUND (the CA) */
 export async function clientFor(name?: string): Promise<RegistryClient> {
-  const { url, ca, token, kind, name: known } = await contextFor(name);
-  if (kind === 'architects-guide') throw notForGuide(known);
+  const context = await contextFor(name);
+  const { url, ca, token, kind } = context;
+  if (kind === 'architects-guide') throw notForGuide(context.name);
   return createClient({
     url,
     ...(ca ? { ca: await readText(ca) } : {}),
     ...(token ? { token } : {}),
+    unreachable: adviceWhenUnreachable(context),
   });
+}
+
+/**
+ * Asks a platform for its status with the context's token, before the context is kept.
+ * @throws AIOT_TOKEN_INVALID, AIOT_PLATFORM_UNREACHABLE, AIOT_PLATFORM_UNTRUSTED, AIOT_FILE_NOT_FOUND (the CA)
+ */
+export async function tryToken({ url, ca, token }: PlatformContext): Promise<void> {
+  const client = createClient({
+    url,
+    ...(ca ? { ca: await readText(ca) } : {}),
+    ...(token ? { token } : {}),
+    unreachable: 'Check --url; --no-check keeps the context without trying its token.',
+  });
+  try {
+    await client.status();
+  } catch (error) {
+    if (!(error instanceof AiotError)) throw error;
+    const next = {
+      AIOT_TOKEN_INVALID: 'Nothing was kept. Check the token: an operator makes one with aiot token create.',
+      AIOT_PLATFORM_UNTRUSTED: 'Nothing was kept. Name the CA of the platform with --ca FILE.',
+    }[error.code as string];
+    throw next === undefined ? error : new AiotError(error.code, error.message, { ...error, next });
+  } finally {
+    await client.close();
+  }
+}
+
+/** Which platform was asked, how it is started where it is one of this machine, and how another one is chosen. */
+function adviceWhenUnreachable({ name, ca, from, others }: ChosenContext): string {
+  const asked =
+    from === 'environment' ? 'AIOT_URL names this platform' : `The context ${name} names this platform`;
+  const data = platformFolderOfCa(ca);
+  const start = data === undefined ? [] : [`start it with aiot up --data ${data}`];
+  const other = others.length === 0 ? [] : [`choose another with aiot context use ${others.join(' | ')}`];
+  const ways = [...start, ...other];
+  return `${asked}: ${ways.length > 0 ? ways.join(', or ') : 'check its address and that it runs'}.`;
 }
 
 /** Calls the installation of the guide's services behind a context and lets go of it. @throws AIOT_FILE_NOT_FOUND (the CA) */

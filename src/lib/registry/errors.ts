@@ -21,8 +21,12 @@ export function errorOfAnswer(status: number, body: string, endpoint: string): A
   return new AiotError(code, `${endpoint} answered with status ${status}`, details);
 }
 
-/** What undici throws before there is an answer. `endpoint` has no credentials in it. */
-export function errorOfTransport(error: unknown, endpoint: string): AiotError {
+/**
+ * The errors of undici before there is a response.
+ * @param endpoint URL without credentials
+ * @param unreachable next step where nothing answered; default: that of the error's code
+ */
+export function errorOfTransport(error: unknown, endpoint: string, unreachable?: string): AiotError {
   if (error instanceof AiotError) return error;
   const code = systemCode(error) ?? 'unknown error';
   if (isUntrusted(code)) {
@@ -35,6 +39,7 @@ export function errorOfTransport(error: unknown, endpoint: string): AiotError {
     cause: error,
     endpoint,
     retryable: true,
+    ...(unreachable === undefined ? {} : { next: unreachable }),
   });
 }
 

@@ -12,7 +12,15 @@ export { createClient, type RegistryClient } from './client.js';
 export { type Condition, conditionSchema, warningTopics } from './condition.js';
 export { pushConfig, pushedConfigSchema, resolveConfig } from './config/push.js';
 export * from './config-api.js';
-export { clientFor, contextFor, type DataStores, withClient, withGuide, withStores } from './context.js';
+export {
+  clientFor,
+  contextFor,
+  type DataStores,
+  tryToken,
+  withClient,
+  withGuide,
+  withStores,
+} from './context.js';
 export * from './datasets/bodies.js';
 export { parseRecordingPlace, parseRecordings, type RecordingPlace } from './datasets/place.js';
 export { changeRetention } from './datasets/retention.js';

@@ -14,6 +14,8 @@ export interface ClientOptions {
   /** A device's certificate and private key, PEM. */
   cert?: string;
   key?: string;
+  /** Next step to show when the platform does not answer; default: that of the error's code. */
+  unreachable?: string;
 }
 
 export interface CallOptions {
@@ -60,7 +62,7 @@ export class Transport {
       throw errorOfAnswer(answer.statusCode, await answer.body.text(), this.url);
     } catch (error) {
       options.signal?.throwIfAborted();
-      throw errorOfTransport(error, this.url);
+      throw errorOfTransport(error, this.url, this.options.unreachable);
     }
   }
 

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import {
   cacheFolder,
+  chosenContext,
   configFolder,
   dataFolder,
   loadProject,
   projectSettings,
-  readContexts,
   unless,
 } from '../../core/index.js';
 import type { Explained, FlagVariable, Setting } from './types.js';
@@ -23,7 +23,13 @@ const folders = {
   'data folder': { own: 'AIOT_DATA_DIR', xdg: 'XDG_DATA_HOME', folder: dataFolder },
   'cache folder': { own: 'AIOT_CACHE_DIR', xdg: 'XDG_CACHE_HOME', folder: cacheFolder },
 } as const;
-const others = new Set(['AIOT_TOKEN', ...Object.values(folders).map(({ own }) => own)]);
+const others = new Set([
+  'AIOT_URL',
+  'AIOT_TOKEN',
+  'AIOT_CA',
+  'AIOT_MQTT',
+  ...Object.values(folders).map(({ own }) => own),
+]);
 
 /** Each setting in force, what it is, and where it comes from. @throws AIOT_PROJECT_INVALID, AIOT_FILE_MALFORMED */
 export async function explainSettings(input: ExplainInput): Promise<Explained> {
@@ -54,18 +60,25 @@ function pick(
 }
 
 async function contextSettings({ flags, env }: ExplainInput): Promise<Setting[]> {
-  const { current, contexts } = await readContexts(configFolder(env));
-  let chosen = pick('context', flags.context, env, null);
-  if (chosen.value === null && current !== undefined) {
-    chosen = { ...chosen, value: current, from: 'context', where: join(configFolder(env), 'contexts.json') };
-  }
-  const context =
-    chosen.value !== null && Object.hasOwn(contexts, chosen.value) ? contexts[chosen.value] : undefined;
-  const where = `context ${chosen.value}`;
-  const parts = Object.entries(context ?? {}).map(
-    ([name, value]): Setting => ({ name, value: masked(name, value), from: 'context', where }),
-  );
-  return [chosen, ...parts];
+  const chosen = pick('context', flags.context, env, null);
+  // A named context that does not exist is shown as it was given, without a platform.
+  const context = await unless('AIOT_CONTEXT_NOT_FOUND', chosenContext(flags.context, env));
+  if (!context) return [chosen];
+  const { name, from, others: _, kind: __, ...platform } = context;
+  const file = join(configFolder(env), 'contexts.json');
+  const origins = {
+    name: chosen,
+    current: { name: 'context', value: name, from: 'context' as const, where: file },
+    environment: { name: 'context', value: name, from: 'env' as const, where: 'AIOT_URL' },
+  };
+  const parts = Object.entries(platform).map(([part, value]): Setting => {
+    const variable = `AIOT_${part.toUpperCase()}`;
+    const isFromEnvironment =
+      from === 'environment' ? env[variable] !== undefined : part === 'token' && env.AIOT_TOKEN === value;
+    const where = isFromEnvironment ? variable : `context ${name}`;
+    return { name: part, value: masked(part, value), from: isFromEnvironment ? 'env' : 'context', where };
+  });
+  return [origins[from], ...parts];
 }
 
 function folderSettings(env: ExplainInput['env']): Setting[] {

@@ -1,4 +1,11 @@
-import { AiotError, type PlatformContext, readContexts, readText } from '../../core/index.js';
+import {
+  AiotError,
+  chosenContext,
+  configFolder,
+  type PlatformContext,
+  readContexts,
+  readText,
+} from '../../core/index.js';
 import { createClient } from '../../registry/index.js';
 import { type DoctorOptions, type Finding, fail, ok, warn } from '../finding.js';
 import { probe } from './probe.js';
@@ -9,15 +16,20 @@ const clockToleranceMs = 60_000;
 type Options = Pick<DoctorOptions, 'timeoutMs' | 'now' | 'signal'>;
 
 /** Every platform this user knows: whether it answers, with which certificate, at what time, and takes the token. */
-export async function checkContexts(folder: string, options: Options): Promise<Finding[]> {
-  const { current, contexts } = await readContexts(folder);
+export async function checkContexts(env: NodeJS.ProcessEnv, options: Options): Promise<Finding[]> {
+  const { contexts } = await readContexts(configFolder(env));
   const entries = Object.entries(contexts);
-  if (entries.length === 0) return [ok('contexts', 'none yet; aiot up makes the first')];
-  const findings = await Promise.all(
-    entries.map(([name, context]) => checkContext(`context ${name}`, context, name === current, options)),
-  );
+  const chosen = await chosenContext(undefined, env);
+  const findings = await Promise.all([
+    ...(chosen?.from === 'environment' ? [checkContext('AIOT_URL', chosen, true, options)] : []),
+    ...entries.map(([name, context]) =>
+      checkContext(`context ${name}`, context, name === chosen?.name, options),
+    ),
+  ]);
+  if (entries.length === 0 && findings.length === 0)
+    return [ok('contexts', 'none yet; aiot up makes the first')];
   const none = warn('contexts', 'no context is in use', 'aiot context use NAME');
-  return [...(current === undefined ? [none] : []), ...findings.flat()];
+  return [...(chosen === null ? [none] : []), ...findings.flat()];
 }
 
 async function checkContext(

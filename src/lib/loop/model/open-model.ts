@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { AiotError, readContexts } from '../../core/index.js';
+import { AiotError, chosenContext } from '../../core/index.js';
 import { buildFiles, isModelPath, modelName } from '../../model/index.js';
 import type { ModelKeeper } from '../model-types.js';
 import { type Contract, contractOfProject } from './contract.js';
@@ -34,7 +34,7 @@ async function openOfProject(settings: Settings, contract: Contract | null): Pro
   const { bundle } = buildFiles(project);
   if (await stat(bundle).catch(() => null)) return await keepFileModel(bundle, settings, contract);
   const reference = `${modelName(project)}@production`;
-  const isKnown = settings.context !== undefined || (await readContexts()).current !== undefined;
+  const isKnown = settings.context !== undefined || (await chosenContext()) !== null;
   if (isKnown) {
     try {
       return await keepPlatformModel(reference, settings, contract);

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { loadProject, writeFileAtomic } from '../../core/index.js';
-import { findContext } from '../context.js';
+import { chosenContext, loadProject, writeFileAtomic } from '../../core/index.js';
 import { pipelineFolders } from '../folders.js';
 import { planPipeline } from '../plan/plan.js';
 import { findRun, stepStates } from '../run/record.js';
@@ -31,7 +30,7 @@ export type PipelineGraph = z.output<typeof graphSchema>;
 /** The graph of a project's steps with the states of its last run. @throws AIOT_PROJECT_INVALID, AIOT_FILE_NOT_WRITABLE */
 export async function pipelineGraph(options: { dir: string; out?: string }): Promise<PipelineGraph> {
   const project = await loadProject(options.dir);
-  const context = await findContext();
+  const context = await chosenContext();
   const plan = await planPipeline(project, { kind: context?.kind ?? null });
   const run = await findRun(pipelineFolders(project.dir)).catch(() => null);
   const nodes = graphOf(plan, run);

@@ -1,8 +1,16 @@
 import { readdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { AiotError, bytesOf, type Clock, loadProject, type Project, systemClock } from '../../core/index.js';
-import { type FoundContext, findContext } from '../context.js';
+import {
+  AiotError,
+  bytesOf,
+  type ChosenContext,
+  type Clock,
+  chosenContext,
+  loadProject,
+  type Project,
+  systemClock,
+} from '../../core/index.js';
 import { type PipelineFolders, pipelineFolders } from '../folders.js';
 import { upstreamOf } from '../plan/order.js';
 import { planPipeline } from '../plan/plan.js';
@@ -57,7 +65,7 @@ export interface RunPipelineOptions {
 interface Begun {
   record: RunRecord;
   plan: PipelinePlan;
-  context: FoundContext | null;
+  context: ChosenContext | null;
 }
 
 /**
@@ -124,7 +132,7 @@ async function begin(
       next: 'aiot pipeline run',
     });
   }
-  const context = await findContext(options.context ?? before?.context ?? undefined);
+  const context = await chosenContext(options.context ?? before?.context ?? undefined);
   const whole = await planPipeline(project, { kind: context?.kind ?? null });
   const until = before ? before.asked.until : (options.until ?? null);
   const plan = until === null ? whole : upTo(whole, until);

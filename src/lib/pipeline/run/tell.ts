@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
+import type { ChosenContext } from '../../core/index.js';
 import type { RegistryClient, ToldRun, ToldStep } from '../../registry/index.js';
-import type { FoundContext } from '../context.js';
 import type { PipelineFolders } from '../folders.js';
 import type { PipelinePlan } from '../plan/types.js';
 import type { RunRecord, StepRecord } from './record.js';
@@ -20,7 +20,7 @@ const [resultBytes, allBytes] = [64_000, 500_000];
  * the platform did not hear is told with the next change, and one that knows no such runs is told no more.
  */
 export function createTeller(
-  context: FoundContext | null,
+  context: ChosenContext | null,
   record: RunRecord,
   { plan, folders }: { plan: PipelinePlan; folders: PipelineFolders },
 ) {

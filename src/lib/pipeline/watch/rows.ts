@@ -2,8 +2,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { type Project, readJson, unless, writeJsonAtomic } from '../../core/index.js';
-import type { FoundContext } from '../context.js';
+import { type ChosenContext, type Project, readJson, unless, writeJsonAtomic } from '../../core/index.js';
 import type { PipelineFolders } from '../folders.js';
 import type { RowCount } from './timers.js';
 
@@ -11,7 +10,7 @@ const stateSchema = z.object({ rows: z.int() });
 const listingSchema = z.object({ recordings: z.array(z.object({ samples: z.int() })) });
 
 /** Rows of a project's table, samples of its recordings, or what its platform has of the stream. */
-export function rowsOf(project: Project, folders: PipelineFolders, context: FoundContext | null): RowCount {
+export function rowsOf(project: Project, folders: PipelineFolders, context: ChosenContext | null): RowCount {
   const file = join(folders.root, 'watch.json');
   const { table } = project.config.model;
   const rows = table && resolve(project.dir, table.file);

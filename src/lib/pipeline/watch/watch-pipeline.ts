@@ -1,6 +1,8 @@
 import {
   AiotError,
+  type ChosenContext,
   type Clock,
+  chosenContext,
   loadProject,
   type Project,
   parseCron,
@@ -10,7 +12,6 @@ import {
   systemClock,
   type TriggerConfig,
 } from '../../core/index.js';
-import { type FoundContext, findContext } from '../context.js';
 import { pipelineFolders } from '../folders.js';
 import { planPipeline } from '../plan/plan.js';
 import { refusalOfRun } from '../run/result.js';
@@ -37,7 +38,7 @@ export interface WatchPipelineOptions extends Pick<RunPipelineOptions, 'dir' | '
 export async function watchPipeline(options: WatchPipelineOptions): Promise<void> {
   const { clock = systemClock, signal, onEvent, onStart } = options;
   const project = await loadProject(options.dir);
-  const context = await findContext(options.context);
+  const context = await chosenContext(options.context);
   await planPipeline(project, { kind: context?.kind ?? null });
   const once = inTurn();
   const run = (
@@ -80,7 +81,7 @@ function refused(error: unknown): Outcome {
 
 interface Parts {
   project: Project;
-  context: FoundContext | null;
+  context: ChosenContext | null;
   clock: Clock;
   onEvent(event: WatchEvent): void;
   probe(signal: AbortSignal): Promise<number | null>;
@@ -132,7 +133,7 @@ type TroubleOf = (kind: Trigger['kind']) => (text: string) => void;
 
 async function controlOf(
   url: string,
-  context: FoundContext | null,
+  context: ChosenContext | null,
   clock: Clock,
   trouble: TroubleOf,
 ): Promise<Trigger> {

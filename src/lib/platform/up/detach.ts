@@ -36,6 +36,7 @@ export async function upDetached(options: UpOptions, signal?: AbortSignal): Prom
       ...enginesOf(options),
       AIOT_DETACH: 'false',
       AIOT_QUIET: 'false',
+      AIOT_LOG: 'json',
       AIOT_SET: undefined,
       AIOT_LOG_FILE: path,
     },

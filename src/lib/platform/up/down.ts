@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AiotError, type Clock, systemClock } from '../../core/index.js';
+import { AiotError, type Clock, platformFolderOfCa, readContexts, systemClock } from '../../core/index.js';
 import { isAlive, runningPlatform } from '../running.js';
 import { platformFolder } from './options.js';
 
@@ -20,8 +20,12 @@ export async function down(options: DownOptions): Promise<DownResult> {
   const data = platformFolder(options.data);
   const running = await runningPlatform(data);
   if (!running) {
+    const others = await runningFolders(data);
     throw new AiotError('AIOT_PLATFORM_NOT_RUNNING', `no platform runs on ${data}`, {
-      next: options.data === undefined ? 'aiot up' : `aiot up --data ${data}`,
+      next:
+        others.length > 0
+          ? others.map((folder) => `aiot down --data ${folder}`).join(', or ')
+          : `aiot up${options.data === undefined ? '' : ` --data ${data}`}`,
     });
   }
   const { pid } = running;
@@ -36,4 +40,13 @@ export async function down(options: DownOptions): Promise<DownResult> {
     await clock.sleep(50, signal);
   }
   return { pid, data };
+}
+
+/** Data folders that the user's contexts name, other than this one, on which a platform runs. */
+async function runningFolders(except: string): Promise<string[]> {
+  const { contexts } = await readContexts();
+  const folders = Object.values(contexts).flatMap(({ ca }) => platformFolderOfCa(ca) ?? []);
+  const others = [...new Set(folders)].filter((folder) => folder !== except);
+  const running = await Promise.all(others.map((folder) => runningPlatform(folder).catch(() => null)));
+  return others.filter((_folder, at) => running[at]);
 }

@@ -48,7 +48,7 @@ export async function* readLogs(options: LogOptions): AsyncGenerator<LogLine> {
   if (!own && !isService()) throw noLog(path);
   const before = own ? fileLines(path) : journalLines(since, false, signal);
   for await (const text of before) {
-    const line = lineOf(text);
+    const line = logLineOf(text);
     if (line.time !== null && line.time < since) continue;
     if (last === undefined) yield line;
     else if (kept.push(line) > last) kept.shift();
@@ -56,7 +56,7 @@ export async function* readLogs(options: LogOptions): AsyncGenerator<LogLine> {
   yield* kept;
   if (!follow) return;
   const after = own ? grown(path, there, signal) : journalLines(Date.now(), true, signal);
-  for await (const text of after) yield lineOf(text);
+  for await (const text of after) yield logLineOf(text);
 }
 
 async function* fileLines(path: string): AsyncGenerator<string> {
@@ -128,8 +128,8 @@ function isService(): boolean {
   return found.status === 0 && found.stdout.trim() !== '' && !found.stdout.startsWith('-- No entries');
 }
 
-/** pino's levels (its documentation, "level"); what is no line of it is what Node, or a library, had to say. */
-function lineOf(text: string): LogLine {
+/** A line of the log as an object, by pino's levels (its documentation, "level"). A line that is not JSON comes from Node or a library. */
+export function logLineOf(text: string): LogLine {
   const value = jsonOf(text);
   if (!value) return { time: null, level: 'error', message: text, detail: {} };
   const { time, level, msg, ...detail } = value;

@@ -1,0 +1,144 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { contextSchema, readContexts, writeContexts } from '../../src/lib/core/index.js';
+import { madeTokenSchema, statusSchema } from '../../src/lib/registry/index.js';
+import { runCli } from '../support/cli.js';
+import { ok, refusal, type UpForTests, upForTests } from '../support/up.js';
+
+let own: UpForTests;
+let token: string;
+let viewer: string;
+let home: string | undefined;
+
+beforeAll(async () => {
+  own = await upForTests();
+  token = contextSchema.parse((await readContexts()).contexts.local).token ?? '';
+  viewer = (await ok(madeTokenSchema, ['token', 'create', 'screen', '--role', 'viewer'])).token;
+}, 60_000);
+afterAll(() => own.stop());
+
+beforeEach(() => {
+  home = process.env.AIOT_CONFIG_DIR;
+});
+afterEach(() => {
+  process.env.AIOT_CONFIG_DIR = home;
+  for (const name of ['AIOT_URL', 'AIOT_TOKEN', 'AIOT_CA', 'AIOT_MQTT', 'AIOT_CONTEXT'])
+    delete process.env[name];
+});
+
+/** A user without any context. */
+const stranger = () => {
+  process.env.AIOT_CONFIG_DIR = join(own.folder, 'stranger');
+};
+const status = () => ok(statusSchema, ['status']);
+
+describe('AIOT_URL and AIOT_TOKEN', () => {
+  it('are a context without a name, for a user who has none', async () => {
+    stranger();
+    expect(await refusal(['status'])).toMatchObject({ code: 'AIOT_CONTEXT_NOT_FOUND' });
+    Object.assign(process.env, { AIOT_URL: own.url, AIOT_TOKEN: token, AIOT_CA: own.ca });
+    expect(await status()).toMatchObject({ ready: true });
+    await ok(z.unknown(), ['device', 'claim', 'pump-1']);
+    expect((await runCli(['context', 'list'])).stdout).toContain(
+      `AIOT_URL is set: commands talk to ${own.url}`,
+    );
+    expect((await runCli(['config', 'explain'])).stdout).toMatch(/^url +https:\S+ +env +AIOT_URL$/m);
+    expect((await runCli(['doctor'])).stdout).toMatch(/AIOT_URL +https:\S+ answers and takes the token/);
+  });
+
+  it('go before the context in use, and after one that is named', async () => {
+    process.env.AIOT_URL = 'https://127.0.0.1:9';
+    expect(await refusal(['status'])).toMatchObject({
+      code: 'AIOT_PLATFORM_UNREACHABLE',
+      message: 'no answer from https://127.0.0.1:9 (ECONNREFUSED)',
+    });
+    await ok(statusSchema, ['status', '--context', 'local']);
+    process.env.AIOT_CONTEXT = 'local';
+    await status();
+  });
+
+  it('take what they do not say from the context with the same URL', async () => {
+    process.env.AIOT_URL = `${own.url}/`;
+    await status();
+    process.env.AIOT_TOKEN = viewer;
+    expect(await refusal(['device', 'claim', 'pump-2'])).toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
+  });
+
+  it('replace the token of the context in use, where there is no URL', async () => {
+    process.env.AIOT_TOKEN = viewer;
+    expect(await refusal(['device', 'claim', 'pump-2'])).toMatchObject({ code: 'AIOT_NOT_ALLOWED' });
+    process.env.AIOT_TOKEN = 'aiot_wrong';
+    expect(await refusal(['status'])).toMatchObject({ code: 'AIOT_TOKEN_INVALID' });
+  });
+
+  it('are refused where they are malformed, without showing a password', async () => {
+    process.env.AIOT_URL = 'http://lab.example';
+    expect(await refusal(['status'])).toMatchObject({
+      code: 'AIOT_USAGE',
+      message: 'AIOT_URL: expected a URL such as https://host:port; got http://lab.example',
+    });
+    process.env.AIOT_URL = 'https://me:hunter2@lab.example';
+    expect((await refusal(['status'])).message).not.toContain('hunter2');
+  });
+});
+
+describe('a platform that does not answer', () => {
+  it('is named by its context, with how to start it and which other contexts there are', async () => {
+    const contexts = await readContexts();
+    const gone = join(own.folder, 'gone');
+    const ca = join(gone, 'pki', 'ca.crt');
+    await writeContexts({
+      current: 'bench',
+      contexts: { ...contexts.contexts, bench: { url: 'https://127.0.0.1:9', token: 'aiot_x' } },
+    });
+    expect((await runCli(['status'])).stderr).toContain(
+      'The context bench names this platform: choose another with aiot context use local.',
+    );
+    await writeContexts({
+      current: 'bench',
+      contexts: { bench: { url: 'https://127.0.0.1:9', token: 'aiot_x' } },
+    });
+    expect((await runCli(['status'])).stderr).toContain('check its address and that it runs');
+    const { mkdir, copyFile } = await import('node:fs/promises');
+    await mkdir(join(gone, 'pki'), { recursive: true });
+    await copyFile(own.ca, ca);
+    await writeContexts({
+      current: 'bench',
+      contexts: { ...contexts.contexts, bench: { url: 'https://127.0.0.1:9', token: 'aiot_x', ca } },
+    });
+    expect((await runCli(['status'])).stderr).toContain(
+      `start it with aiot up --data ${gone}, or choose another with aiot context use local.`,
+    );
+    const down = await runCli(['down', '--data', gone]);
+    expect([down.code, down.stderr.replace(/\s+/g, ' ')]).toEqual([
+      4,
+      expect.stringContaining(
+        `no platform runs on ${gone} Try: aiot down --data ${join(own.folder, 'platform')}`,
+      ),
+    ]);
+    await writeContexts(contexts);
+  });
+});
+
+describe('aiot context add', () => {
+  const add = (...more: string[]) => ['context', 'add', 'lab', '--url', own.url, '--ca', own.ca, ...more];
+
+  it('tries the token before it is kept, unless it is told not to', async () => {
+    stranger();
+    process.env.AIOT_TOKEN = 'aiot_wrong';
+    expect((await runCli(add())).stderr).toContain('Nothing was kept. Check the token');
+    expect(await ok(z.unknown(), ['context', 'list'])).toEqual([]);
+    process.env.AIOT_TOKEN = token;
+    const untrusted = ['context', 'add', 'lab', '--url', own.url];
+    expect(await refusal(untrusted)).toMatchObject({ code: 'AIOT_PLATFORM_UNTRUSTED' });
+    const away = ['context', 'add', 'lab', '--url', 'https://127.0.0.1:9'];
+    expect((await runCli(away)).stderr).toContain('--no-check keeps the context without trying its token');
+    expect(await ok(z.unknown(), [...away, '--no-check'])).toMatchObject({ token: true });
+    await writeFile(join(own.folder, 'token'), token);
+    delete process.env.AIOT_TOKEN;
+    await ok(z.unknown(), add('--replace', '--use', '--token-file', join(own.folder, 'token')));
+    await status();
+  });
+});
