@@ -1,5 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
+import { Config } from '@oclif/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import AiotHelp from '../../src/lib/cli/help/index.js';
 import {
   devicesTable,
   eventText,
@@ -10,6 +12,8 @@ import {
   usersTable,
   webhooksTable,
 } from '../../src/lib/cli/index.js';
+import { facts, table, wrappedLines } from '../../src/lib/cli/render/text.js';
+import { root } from '../support/cli.js';
 
 const at = Date.UTC(2026, 10, 21, 8, 30);
 const long = 'press-sensor-node-12';
@@ -107,4 +111,57 @@ describe('a list in a terminal of 80 columns', () => {
     process.env.COLUMNS = '200';
     expect(widest(text())).toBeLessThanOrEqual(200);
   });
+
+  it.each(lists)('%s cuts no value', (_, text) => {
+    process.env.COLUMNS = '80';
+    const ends = () => text().split('…').length;
+    const narrow = ends();
+    process.env.COLUMNS = '400';
+    expect(narrow).toBe(ends());
+  });
+
+  it('ends lines of facts and sentences between words, and leaves commands whole', () => {
+    process.env.COLUMNS = '80';
+    const long = 'word '.repeat(30).trim();
+    expect(widest(facts([['why', long]]))).toBeLessThanOrEqual(80);
+    expect(widest(wrappedLines(`! ${long}`))).toBeLessThanOrEqual(80);
+    const command = `Next: aiot stream tail ${'x '.repeat(60)}`;
+    expect(wrappedLines(command)).toBe(command);
+  });
+
+  it('shows a row as a block where its words alone are wider than the line', () => {
+    process.env.COLUMNS = '40';
+    const text = table(
+      ['id', 'one', 'two', 'three'],
+      [['a'.repeat(20), 'b'.repeat(15), null, 'c'.repeat(15)]],
+    );
+    expect(text).toBe(`${'a'.repeat(20)}\n  one    ${'b'.repeat(15)}\n  three  ${'c'.repeat(15)}`);
+  });
+});
+
+describe('help in a terminal of 80 columns', () => {
+  it.each([['cheat'], ['ota status'], ['firmware merge'], ['device simulate'], ['deploy check'], ['flash']])(
+    'aiot %s --help fits but for examples, and breaks no word in the middle',
+    async (command) => {
+      const help = async (columns: number) => {
+        const text: string[] = [];
+        const config = await Config.load(root);
+        const Shown = class extends AiotHelp {
+          protected override log(...lines: string[]): void {
+            text.push(...lines);
+          }
+        };
+        await new Shown(config, { maxWidth: columns, stripAnsi: true }).showHelp([
+          ...command.split(' '),
+          '--help',
+        ]);
+        return text.join('\n');
+      };
+      const [narrow, wide] = [await help(80), await help(2000)];
+      const lines = narrow.split('\n').filter((line) => /^ /.test(line) && !line.includes('$ aiot'));
+      expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
+      const known = wide.split(/[\s|,/]+/);
+      expect(narrow.split(/[\s|,/]+/).filter((word) => !known.includes(word))).toEqual([]);
+    },
+  );
 });

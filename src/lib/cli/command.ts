@@ -9,6 +9,7 @@ import { common } from './flags.js';
 import { createProgress, type Progress, type ProgressState } from './progress.js';
 import { drawsOver } from './redraw.js';
 import { forTerminal, useColor } from './render/style.js';
+import { wrappedLines } from './render/text.js';
 import { openFile, type ReportAsked } from './report.js';
 import { switchedOn } from './switches.js';
 
@@ -72,7 +73,8 @@ export abstract class AiotCommand extends Command {
   /** The result for people, on stdout; nothing under --json. What others have put into it does nothing to a terminal. */
   protected print(text: string): void {
     this.running?.end();
-    if (!this.jsonEnabled()) process.stdout.write(forTerminal(text.endsWith('\n') ? text : `${text}\n`));
+    if (!this.jsonEnabled())
+      process.stdout.write(forTerminal(wrappedLines(text.endsWith('\n') ? text : `${text}\n`)));
   }
 
   /** A file that goes to stdout, and may go on into another: character by character, but not to a terminal. */

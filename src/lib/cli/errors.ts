@@ -2,6 +2,7 @@ import { Errors } from '@oclif/core';
 import { AiotError, jsonLine, machineFailure } from '../core/index.js';
 import { forProject } from './again.js';
 import { bold, dim, forTerminal, red } from './render/style.js';
+import { lineWidth, wrappedLines } from './render/text.js';
 import { flagSentence, usageError } from './usage.js';
 
 /** oclif's own errors are usage errors, and a machine may fail; anything else unknown is a bug of ours. */
@@ -42,7 +43,8 @@ export function showError(error: unknown, style: ErrorStyle): void {
 /** Lines after the first are set in: what an error quotes cannot look like another error, or like a result. */
 export function renderError(error: AiotError): string {
   const [message, advice] = [error.message, error.next].map((text) => text.replaceAll('\n', '\n  '));
-  return forTerminal(`${red('✗')} ${bold(`${error.code}:`)} ${message}\n  ${dim('Try:')} ${advice}\n`);
+  const shown = `${red('✗')} ${bold(`${error.code}:`)} ${message}\n  ${dim('Try:')} ${advice}\n`;
+  return forTerminal(wrappedLines(shown, lineWidth(process.stderr)));
 }
 
 function stackOf(error: unknown): string {

@@ -1,8 +1,19 @@
 import { type Command, CommandHelp, Help, type Interfaces } from '@oclif/core';
+import { width, wrapped } from '../render/wrap.js';
 import { groups } from './journey.js';
 
 /** Usage lines say what has to be there; flags that need not be are listed below anyhow, with what they go with. */
 class AiotCommandHelp extends CommandHelp {
+  override wrap(body: string, spacing = this.indentSpacing): string {
+    return wordWrap(this.render(body), this.opts.maxWidth - spacing);
+  }
+
+  override renderList(...[input, opts]: Parameters<CommandHelp['renderList']>): string {
+    return listWithin(super.renderList(input, opts), this.opts.maxWidth - 2, () =>
+      super.renderList(input, { ...opts, multiline: true, indentation: opts.indentation + 2 }),
+    );
+  }
+
   protected override flags(flags: Command.Flag.Any[]): [string, string | undefined][] | undefined {
     return super.flags(flags.map(withValues));
   }
@@ -23,10 +34,27 @@ class AiotCommandHelp extends CommandHelp {
   }
 }
 
-/** Oclif shows the values of a flag only where it has no placeholder of its own. */
+/** Values with commas between them can go on in a further line; oclif shows `a|b|c`, and breaks it anywhere. */
 function withValues(flag: Command.Flag.Any): Command.Flag.Any {
-  if (flag.type !== 'option' || flag.helpValue === undefined || !flag.options?.length) return flag;
-  return { ...flag, summary: `${flag.summary ?? ''} Values: ${flag.options.join(', ')}.` };
+  if (flag.type !== 'option' || !flag.options?.length) return flag;
+  const helpValue = flag.helpValue ?? '<option>';
+  return { ...flag, helpValue, summary: `${flag.summary ?? ''} Values: ${flag.options.join(', ')}.` };
+}
+
+/** Ends lines between words, and inside of a word only where it is longer than a line, after punctuation. */
+function wordWrap(text: string, columns: number): string {
+  return text
+    .split('\n')
+    .flatMap((line) => {
+      const [indent = ''] = /^ */.exec(line) ?? [];
+      return wrapped(line.slice(indent.length), columns - indent.length).map((each) => indent + each);
+    })
+    .join('\n');
+}
+
+/** A list as it is where it fits, else as `other` has it: oclif's block form counts two columns too few. */
+function listWithin(list: string, columns: number, other: () => string): string {
+  return list.split('\n').some((line) => width(line) > columns) ? other() : list;
 }
 
 function placeholderOf({
@@ -43,6 +71,15 @@ function placeholderOf({
  */
 export default class AiotHelp extends Help {
   protected override CommandHelpClass = AiotCommandHelp;
+
+  override wrap(body: string, spacing = this.indentSpacing): string {
+    return wordWrap(this.render(body), this.opts.maxWidth - spacing);
+  }
+
+  /** The first line of a command's help, which oclif leaves to the terminal's edge. */
+  protected override log(...texts: string[]): void {
+    super.log(...texts.map((text) => text.replace(/^\S.*$/gm, (line) => this.wrap(line, 0))));
+  }
 
   protected override async showRootHelp(): Promise<void> {
     const { bin, pjson } = this.config;
