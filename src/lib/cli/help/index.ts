@@ -45,10 +45,7 @@ function withValues(flag: Command.Flag.Any): Command.Flag.Any {
 function wordWrap(text: string, columns: number): string {
   return text
     .split('\n')
-    .flatMap((line) => {
-      const [indent = ''] = /^ */.exec(line) ?? [];
-      return wrapped(line.slice(indent.length), columns - indent.length).map((each) => indent + each);
-    })
+    .flatMap((line) => wrapped(line.trim(), columns))
     .join('\n');
 }
 

@@ -9,9 +9,9 @@ export function width(text: string): number {
 const longestWord = 24;
 
 /** The parts of a text between which a line may end: words, and of a long one (a URL, a path) its parts. */
-export function wordsOf(text: string): { word: string; spaced: boolean }[] {
+export function wordsOf(text: string, longest = longestWord): { word: string; spaced: boolean }[] {
   return text.split(' ').flatMap((word) => {
-    const parts = width(word) > longestWord ? word.split(/(?<=[/,:;|&?=])/) : [word];
+    const parts = width(word) > longest ? word.split(/(?<=[/,:;|&?=])/) : [word];
     return parts.map((part, i) => ({ word: part, spaced: i === 0 }));
   });
 }
@@ -21,7 +21,7 @@ export function wrapped(text: string, columns: number): string[] {
   if (width(text) <= columns) return [text];
   const lines: string[] = [];
   let line: string | null = null;
-  for (const { word, spaced } of wordsOf(text)) {
+  for (const { word, spaced } of wordsOf(text, columns)) {
     const longer: string = line === null ? word : `${line}${spaced ? ' ' : ''}${word}`;
     if (line !== null && width(longer) > columns) {
       lines.push(line);
