@@ -5,6 +5,7 @@ import { ago, size } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Command } from '../../parts/command.js';
 import { Facts, Failure, Loading, Page, Section, Tile } from '../../parts/page.js';
+import { Attention } from './attention.js';
 
 /** What to type next, by what the platform has: each step is done when the one behind it has begun. */
 const steps: { done: (counts: Status['counts']) => boolean; title: string; command: string; why: string }[] =
@@ -56,17 +57,7 @@ export function Start() {
         <Tile value={counts.datasets} label="data sets" to={linkTo(['datasets'])} />
         <Tile value={counts.rollouts} label="rollouts" to={linkTo(['rollouts'])} />
       </div>
-      {warnings.length > 0 && (
-        <Section title="To be looked at">
-          <ul class="plain">
-            {warnings.map(({ about, message }) => (
-              <li key={message}>
-                <Badge tone="warn">{about}</Badge> {message}
-              </li>
-            ))}
-          </ul>
-        </Section>
-      )}
+      <Attention warnings={warnings} />
       {next >= 0 && (
         <Section title="First steps">
           <ol class="steps">

@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Rollout } from '../../src/lib/registry/index.js';
+import { pushTiny } from '../support/bundle.js';
+import { type Dashboard, dashboard, expectAccessible } from '../support/dashboard.js';
+import { type Answer, type FakeFleet, fakeFleet } from '../support/fake-fleet.js';
+import { describeReal } from '../support/real.js';
+import { oneWave } from '../support/rollout.js';
+
+describeReal('chromium', 'what needs attention, on the first page', () => {
+  let own: Dashboard;
+  let fleet: FakeFleet;
+  let answer: Answer = 'commits';
+  beforeAll(async () => {
+    own = await dashboard();
+    const { client, folder, platform } = own.platform;
+    const place = { client, mqtts: platform.urls.mqtts, folder };
+    fleet = await fakeFleet(place, ['bench-1', 'bench-2', 'bench-3'], (device) =>
+      device === 'bench-3' ? answer : 'commits',
+    );
+  });
+  afterAll(async () => {
+    await fleet?.stop();
+    await own?.stop();
+  });
+
+  async function rollOut(how: Answer, maxFailures: number): Promise<Rollout> {
+    answer = how;
+    const { client, key } = own.platform;
+    const { version, sequence } = await pushTiny(client, key);
+    const request = oneWave({ name: 'tiny', version, sequence, selector: 'name ~ bench-*' });
+    return client.rollouts.start({ ...request, policy: { ...request.policy, maxFailures } });
+  }
+
+  it('is nothing while all is well, and devices that have not connected yet are no failure', async () => {
+    await own.platform.client.devices.simulate({
+      type: 'virtual',
+      devices: [{ name: 'in-the-box', digest: '0'.repeat(64) }],
+    });
+    const { page, context } = await own.open('#/');
+    await page.getByRole('heading', { name: 'The platform', exact: true }).waitFor();
+    await page.waitForTimeout(700);
+    expect(await page.getByRole('heading', { name: 'Needs attention' }).count()).toBe(0);
+    await context.close();
+  });
+
+  it('is a rollout that a gate stopped, with the device that failed and why; then what came of it; then nothing', async () => {
+    const { page, troubles } = await own.open('#/');
+    page.setDefaultTimeout(15_000);
+    const stopped = await rollOut('refuses', 0);
+    const list = page.getByRole('list', { name: 'Needs attention' });
+    const entry = list.getByRole('listitem').filter({ hasText: 'tiny@1' });
+    await entry.getByText('1 of 3 devices of wave 1 failed; more than 0 stop the rollout').waitFor();
+    await entry.getByText('not ours').waitFor();
+    expect(await entry.getByRole('link', { name: 'tiny@1' }).getAttribute('href')).toBe(
+      `#/rollouts/${stopped.id}`,
+    );
+    expect(await entry.getByRole('link', { name: 'bench-3' }).getAttribute('href')).toBe('#/devices/bench-3');
+    await expectAccessible(page);
+
+    const partly = await rollOut('rolls back', 3);
+    const later = list.getByRole('listitem').filter({ hasText: 'tiny@2' });
+    await later.getByText('2 of 3 devices run it; 1 failed').waitFor();
+    await later.getByText('1 of 3', { exact: true }).waitFor();
+    expect(await later.getByRole('link', { name: 'tiny@2' }).getAttribute('href')).toBe(
+      `#/rollouts/${partly.id}`,
+    );
+
+    await own.platform.client.rollouts.command(stopped.id, 'abort');
+    await rollOut('commits', 0);
+    await list.waitFor({ state: 'detached' });
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+
+  it('is a device that was connected and is not any more', async () => {
+    const { page, troubles } = await own.open('#/', { width: 390, dark: true });
+    page.setDefaultTimeout(15_000);
+    await fleet.devices[1]?.client.endAsync(true);
+    const entry = page.getByRole('list', { name: 'Needs attention' }).getByRole('listitem');
+    await entry.getByText('1 device is offline').waitFor();
+    expect(await entry.getByRole('link', { name: 'bench-2' }).getAttribute('href')).toBe('#/devices/bench-2');
+    await expectAccessible(page);
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390);
+    await own.platform.client.devices.act('bench-2', 'suspend');
+    await entry.waitFor({ state: 'detached' });
+    expect(troubles).toEqual([]);
+    await page.context().close();
+  });
+});

@@ -1,0 +1,168 @@
+import type { ComponentChildren } from 'preact';
+import type { DeviceInfo, Rollout, RolloutDeviceInfo, Status } from '../../../src/lib/registry/index.js';
+import { useResource } from '../../app/resource.js';
+import { linkTo } from '../../app/route.js';
+import { plural } from '../../app/text.js';
+import { Badge } from '../../parts/badge.js';
+import { Section } from '../../parts/page.js';
+import { countsOf, devicesOf, inShare, shares, toneOf, words } from '../rollouts/states.js';
+
+/** How many of the newest rollouts, and of the devices, are examined. */
+const rolloutsRead = 100;
+const devicesRead = 1000;
+/** Rollouts with problems that are listed, and names of devices in one entry. */
+const rolloutsListed = 5;
+const namesListed = 5;
+
+/** What somebody has to act on: the platform's own warnings, rollouts that did not go well, failed and offline devices. */
+export function Attention({ warnings }: { warnings: Status['warnings'] }) {
+  const list = useResource<{ rollouts: Rollout[] }>(`/rollouts?limit=${rolloutsRead}`, {
+    events: ['rollout.*'],
+  });
+  const seen = encodeURIComponent('state=active and has lastSeen');
+  const fleet = useResource<{ devices: DeviceInfo[]; next: string | null }>(
+    `/devices?limit=${devicesRead}&selector=${seen}`,
+    { events: ['device.*'] },
+  );
+  const rollouts = troubled(list.value?.rollouts ?? []);
+  const devices = fleet.value?.devices ?? [];
+  const rolledBack = devices.filter(({ updateState }) => updateState === 'ROLLED_BACK');
+  const offline = devices.filter(({ online }) => !online);
+  if (warnings.length + rollouts.length + rolledBack.length + offline.length === 0) return null;
+  const more = rollouts.length - rolloutsListed;
+  return (
+    <Section
+      title="Needs attention"
+      note={fleet.value?.next ? `of the first ${devicesRead.toLocaleString('en')} devices` : undefined}
+    >
+      <ul class="plain attention" aria-label="Needs attention">
+        {rollouts.slice(0, rolloutsListed).map((rollout) => (
+          <RolloutTrouble key={rollout.id} rollout={rollout} />
+        ))}
+        {more > 0 && (
+          <li>
+            <a href={linkTo(['rollouts'])}>{plural(more, 'more rollout')}</a>
+          </li>
+        )}
+        <DeviceTrouble devices={rolledBack} tone="bad" word="rolled back">
+          {rolledBack.length === 1
+            ? '1 device rolled back its last update'
+            : `${plural(rolledBack.length, 'device')} rolled back their last update`}
+        </DeviceTrouble>
+        <DeviceTrouble devices={offline} tone="warn" word="offline">
+          {offline.length === 1 ? '1 device is offline' : `${plural(offline.length, 'device')} are offline`}
+        </DeviceTrouble>
+        {warnings.map(({ about, message }) => (
+          <li key={message}>
+            <Badge tone="warn">{about}</Badge> {message}
+          </li>
+        ))}
+      </ul>
+    </Section>
+  );
+}
+
+/** Codes of what a person did to a rollout, which is no failure. */
+const byPeople = new Set(['AIOT_ROLLOUT_PAUSED', 'AIOT_ROLLOUT_ABORTED', 'AIOT_ROLLOUT_ROLLED_BACK']);
+
+/**
+ * Rollouts, newest first, that a gate stopped, or that not all devices took. One that has ended is left out when a newer one
+ * brought the same releases' names to the same devices.
+ */
+function troubled(rollouts: readonly Rollout[]): Rollout[] {
+  const begun = new Set<string>();
+  return rollouts.filter((rollout) => {
+    const { state, releases, selector, ended, reason } = rollout;
+    const goal = JSON.stringify([releases.map(({ kind, name }) => [kind, name]), selector]);
+    const replaced = ended !== null && begun.has(goal);
+    if (state !== 'awaitingApproval' && state !== 'scheduled') begun.add(goal);
+    if (replaced || (reason !== null && byPeople.has(reason.code))) return false;
+    return reason !== null || state === 'failed' || state === 'partly' || failuresOf(rollout) > 0;
+  });
+}
+
+function failuresOf(rollout: Rollout): number {
+  const { failed, rolledBack } = countsOf(rollout);
+  return failed + rolledBack;
+}
+
+/** One rollout: why it stopped, or how far it came, and the devices that failed with what they reported. */
+function RolloutTrouble({ rollout }: { rollout: Rollout }) {
+  const { id, releases, state, reason } = rollout;
+  const counts = countsOf(rollout);
+  const failed = useFailed(id, 'failed', counts.failed);
+  const rolledBack = useFailed(id, 'rolledBack', counts.rolledBack);
+  const devices = [...failed, ...rolledBack].slice(0, namesListed);
+  const left = failuresOf(rollout) - devices.length;
+  return (
+    <li>
+      <Badge tone={toneOf[state]}>{words(state)}</Badge>{' '}
+      <a href={linkTo(['rollouts', id])}>
+        {releases.map(({ name, version }) => `${name}@${version}`).join(' + ')}
+      </a>{' '}
+      {reason ? (
+        <span>
+          {reason.message} <span class="soft">{reason.code}</span>
+        </span>
+      ) : (
+        <span>{progressOf(rollout)}</span>
+      )}
+      {devices.map(({ name, error }) => (
+        <div key={name} class="names">
+          <a href={linkTo(['devices', name])}>{name}</a>
+          {error && <span>{error.message}</span>}
+          {error && <span class="soft">{error.code}</span>}
+        </div>
+      ))}
+      {devices.length > 0 && left > 0 && <div class="names soft">and {plural(left, 'more device')}</div>}
+    </li>
+  );
+}
+
+/** `2 of 3 devices run it; 1 failed, 1 missed` */
+function progressOf(rollout: Rollout): string {
+  const counts = countsOf(rollout);
+  const failed = failuresOf(rollout);
+  const underWay = shares.find(({ title }) => title === 'under way');
+  const parts = [
+    failed > 0 && `${failed} failed`,
+    counts.missed > 0 && `${counts.missed} missed`,
+    underWay && inShare(underWay, counts) > 0 && `${inShare(underWay, counts)} under way`,
+  ].filter(Boolean);
+  const run = `${counts.committed} of ${plural(devicesOf(rollout), 'device')} run it`;
+  return parts.length === 0 ? run : `${run}; ${parts.join(', ')}`;
+}
+
+/** Read again when their count changes. */
+function useFailed(id: string, state: 'failed' | 'rolledBack', count: number): RolloutDeviceInfo[] {
+  const path = `/rollouts/${encodeURIComponent(id)}/devices?state=${state}&limit=${namesListed}`;
+  const { value } = useResource<{ devices: RolloutDeviceInfo[] }>(count === 0 ? null : path, {
+    events: ['rollout.move'],
+  });
+  return count === 0 ? [] : (value?.devices ?? []);
+}
+
+/** Devices with the same trouble: how many, and the names of the first. */
+function DeviceTrouble(of: {
+  devices: readonly DeviceInfo[];
+  tone: 'bad' | 'warn';
+  word: string;
+  children: ComponentChildren;
+}) {
+  const { devices, tone, word, children } = of;
+  if (devices.length === 0) return null;
+  const left = devices.length - namesListed;
+  return (
+    <li>
+      <Badge tone={tone}>{word}</Badge> {children}
+      <div class="names">
+        {devices.slice(0, namesListed).map(({ name }) => (
+          <a key={name} href={linkTo(['devices', name])}>
+            {name}
+          </a>
+        ))}
+        {left > 0 && <span class="soft">and {left.toLocaleString('en')} more</span>}
+      </div>
+    </li>
+  );
+}
