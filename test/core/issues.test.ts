@@ -1,6 +1,11 @@
+import { readFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { asAiotError } from '../../src/lib/cli/errors.js';
 import { issueText, parseYaml, problemsOf } from '../../src/lib/core/index.js';
+import { root } from '../support/cli.js';
 
 function textOf(schema: z.ZodType, value: unknown): string {
   const { error } = schema.safeParse(value);
@@ -146,6 +151,27 @@ describe('a problem that a schema finds', () => {
         ...['invalid_union', 'invalid_key', 'invalid_element', 'invalid_value', 'custom'],
       ].sort(),
     );
+  });
+});
+
+it('is worded in one place: nothing else in the sources shows what Zod says', async () => {
+  const shows =
+    /prettifyError|treeifyError|formatError|flattenError|\bissues?(\[\d\]|\.at\(\d\))?\??\.message\b/;
+  const own = join('core', 'issues.ts');
+  const folder = join(root, 'src');
+  const files = (await readdir(folder, { recursive: true })).filter((file) => file.endsWith('.ts'));
+  const found = files.filter(
+    (file) => !file.endsWith(own) && shows.test(readFileSync(join(folder, file), 'utf8')),
+  );
+  expect(files.length).toBeGreaterThan(100);
+  expect(found).toEqual([]);
+});
+
+it('is worded so even where a schema throws by itself', () => {
+  const { error } = z.object({ validMs: z.int().min(60_000) }).safeParse({ validMs: 1 });
+  expect(asAiotError(error)).toMatchObject({
+    code: 'AIOT_BUG',
+    message: 'validMs: expected at least 60000',
   });
 });
 

@@ -107,7 +107,7 @@ it('tells what is not there', async () => {
   });
   expect(await refusal(['pipeline', 'run', '--project', dir, '--until', 'lst'])).toMatchObject({
     code: 'AIOT_USAGE',
-    message: '--until: expected a step (first, left, right, last), got lst',
+    message: '--until: expected a step (first, left, right, last), got lst; did you mean last?',
   });
   expect(existsSync(join(dir, '.aiot/pipeline/runs'))).toBe(false);
   await rm(join(dir, 'aiot.yaml'));

@@ -1,5 +1,6 @@
 import { Errors } from '@oclif/core';
-import { AiotError, jsonLine, machineFailure } from '../core/index.js';
+import { z } from 'zod';
+import { AiotError, issueText, jsonLine, machineFailure } from '../core/index.js';
 import { forProject } from './again.js';
 import { bold, dim, forTerminal, red } from './render/style.js';
 import { lineWidth, wrappedLines } from './render/text.js';
@@ -14,8 +15,13 @@ export function asAiotError(error: unknown): AiotError {
   if (error instanceof Errors.CLIError) return usageError(error);
   if (error instanceof Error && error.name === 'AbortError' && error.cause instanceof AiotError)
     return error.cause;
-  const message = error instanceof Error ? error.message : String(error);
-  return machineFailure(error) ?? new AiotError('AIOT_BUG', message, { cause: error });
+  return machineFailure(error) ?? new AiotError('AIOT_BUG', bugText(error), { cause: error });
+}
+
+/** A schema's own error has its issues as JSON for a message. */
+function bugText(error: unknown): string {
+  if (error instanceof z.core.$ZodError) return issueText(error, 'a value');
+  return error instanceof Error ? error.message : String(error);
 }
 
 export interface ErrorStyle {

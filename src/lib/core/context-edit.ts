@@ -15,6 +15,7 @@ import { readBytes } from './files.js';
 import { configFolder } from './folders.js';
 import { namePattern } from './ids.js';
 import { withLock } from './lock.js';
+import { didYouMean } from './nearest.js';
 
 /** A context as it may be shown: its token stays out. */
 export const shownContextSchema = z.object({
@@ -114,7 +115,7 @@ function known(contexts: Contexts['contexts'], name: string): PlatformContext {
   const context = Object.hasOwn(contexts, name) ? contexts[name] : undefined;
   if (context) return context;
   const names = Object.keys(contexts);
-  throw new AiotError('AIOT_CONTEXT_NOT_FOUND', `no context is named ${name}`, {
+  throw new AiotError('AIOT_CONTEXT_NOT_FOUND', `no context is named ${name}${didYouMean(name, names)}`, {
     next:
       names.length > 0
         ? `aiot context list: there is ${names.join(', ')}.`

@@ -5,6 +5,7 @@ import { makeFolder, readJson, writeJsonAtomic } from './files.js';
 import { configFolder } from './folders.js';
 import { namePattern } from './ids.js';
 import { issueText } from './issues.js';
+import { didYouMean } from './nearest.js';
 
 /** What there may be behind a context: this project's platform, or an installation of the guide's services. */
 export const contextKinds = ['platform', 'architects-guide'] as const;
@@ -92,9 +93,13 @@ export async function chosenContext(
   if (wanted === undefined) return null;
   const context = Object.hasOwn(contexts, wanted) ? contexts[wanted] : undefined;
   if (!context)
-    throw new AiotError('AIOT_CONTEXT_NOT_FOUND', `no context is named ${wanted}`, {
-      next: names.length > 0 ? `aiot context use NAME, or --context NAME: ${names.join(', ')}` : 'aiot up',
-    });
+    throw new AiotError(
+      'AIOT_CONTEXT_NOT_FOUND',
+      `no context is named ${wanted}${didYouMean(wanted, names)}`,
+      {
+        next: names.length > 0 ? `aiot context use NAME, or --context NAME: ${names.join(', ')}` : 'aiot up',
+      },
+    );
   const token = wanted === current && !env.AIOT_URL ? env.AIOT_TOKEN : undefined;
   return {
     ...context,

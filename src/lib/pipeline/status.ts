@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { AiotError, loadProject, systemClock, takeLock, writeFileAtomic } from '../core/index.js';
+import { AiotError, didYouMean, loadProject, systemClock, takeLock, writeFileAtomic } from '../core/index.js';
 import { cancelOnArgo } from './argo/cancel.js';
 import { pipelineFolders } from './folders.js';
 import { childrenOf, interrupted } from './run/begin.js';
@@ -38,8 +38,11 @@ export async function pipelineStatus(options: {
   if (options.step === undefined) return record;
   const steps = record.steps.filter(({ name }) => name === options.step);
   if (steps.length === 0) {
-    const known = record.steps.map(({ name }) => name).join(', ');
-    throw new AiotError('AIOT_USAGE', `--step: expected a step of the run (${known}), got ${options.step}`);
+    const known = record.steps.map(({ name }) => name);
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--step: expected a step of the run (${known.join(', ')}), got ${options.step}${didYouMean(options.step, known)}`,
+    );
   }
   const { log } = placesOf(folders, record.run, options.step);
   return { ...record, steps, log: await readFile(log, 'utf8').catch(() => '') };

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import {
   AiotError,
   dictionary,
+  didYouMean,
   namePattern,
   type ProjectConfig,
   packageRoot,
@@ -52,10 +53,10 @@ export async function initProject(options: {
   const templates = await findTemplates();
   const template = templates.find(({ name }) => name === options.template);
   if (!template) {
-    const known = templates.map(({ name }) => name).join(', ');
+    const names = templates.map(({ name }) => name);
     throw new AiotError(
       'AIOT_TEMPLATE_NOT_FOUND',
-      `expected a template (${known}), got "${options.template}"`,
+      `expected a template (${names.join(', ')}), got "${options.template}"${didYouMean(options.template, names)}`,
     );
   }
   return await assemble(

@@ -1,3 +1,4 @@
+import { AiotError, hasCode, nearest } from '../core/index.js';
 import {
   type MadeToken,
   madeTokenSchema,
@@ -34,18 +35,34 @@ export function userCalls(transport: Transport) {
 }
 
 export function tokenCalls(transport: Transport) {
+  const list = (): Promise<Token[]> =>
+    everyPage(async (query) => {
+      const { tokens: entries, next } = await transport.json('GET', `/tokens?${query}`, tokensSchema);
+      return { entries, next };
+    });
+  /** Adds the token that was meant to the refusal of an id. Only tokens are suggested that the caller may list. */
+  async function suggesting<T>(id: string, answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (!hasCode(error, 'AIOT_NOT_FOUND')) throw error;
+      const all = await list().catch((): Token[] => []);
+      const near = nearest(id, [...all.map((token) => token.id), ...all.map(({ name }) => name)]);
+      const meant = all.find((token) => near !== undefined && (token.id === near || token.name === near));
+      if (!meant) throw error;
+      const message = `${error.message}; did you mean ${meant.id} (${meant.name})?`;
+      throw new AiotError(error.code, message, { cause: error, next: error.next });
+    }
+  }
   return {
-    list: (): Promise<Token[]> =>
-      everyPage(async (query) => {
-        const { tokens: entries, next } = await transport.json('GET', `/tokens?${query}`, tokensSchema);
-        return { entries, next };
-      }),
+    list,
     /** The answer has the secret; it is told once. @throws AIOT_NOT_ALLOWED for more than the one who asks may */
     create: (request: NewToken): Promise<MadeToken> =>
       transport.json('POST', '/tokens', madeTokenSchema, request),
-    revoke: (id: string): Promise<Token> => transport.json('DELETE', `/tokens/${part(id)}`, tokenSchema),
+    revoke: (id: string): Promise<Token> =>
+      suggesting(id, transport.json('DELETE', `/tokens/${part(id)}`, tokenSchema)),
     /** Another secret; the one before ends, or stays good for `graceMs`. */
     rotate: (id: string, graceMs: number): Promise<MadeToken> =>
-      transport.json('POST', `/tokens/${part(id)}/rotate`, madeTokenSchema, { graceMs }),
+      suggesting(id, transport.json('POST', `/tokens/${part(id)}/rotate`, madeTokenSchema, { graceMs })),
   };
 }

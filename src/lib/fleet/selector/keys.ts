@@ -9,6 +9,8 @@ export interface Key {
   /** What a value may be, for errors; absent = any text. */
   expected?: string;
   accepts?: (value: string, operator: Operator) => boolean;
+  /** All values that it may have, for suggestions; absent = any. */
+  options?: readonly string[];
   /** What `=` and `~` look at; null = it has no such thing. */
   text?(device: Selectable): string | null;
   /** The same where there may be several, and one match is enough. */
@@ -51,6 +53,7 @@ const oneOf = (values: readonly string[], of: (device: Selectable) => string): K
   operators: ['=', '!=', 'in'],
   expected: values.join(' or '),
   accepts: (value) => values.includes(value),
+  options: values,
   text: of,
 });
 

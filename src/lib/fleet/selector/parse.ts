@@ -1,3 +1,4 @@
+import { didYouMean } from '../../core/index.js';
 import { type Key, keys, tagKey } from './keys.js';
 import type { Expression, Operator, Term } from './types.js';
 import { invalid, keywords, type Word, wordsOf } from './words.js';
@@ -120,7 +121,11 @@ class Reader {
       );
     }
     if (operator !== '~' && rule.accepts && !rule.accepts(text, operator)) {
-      throw invalid(column, rule.expected ?? 'another value', `"${text}"`);
+      throw invalid(
+        column,
+        rule.expected ?? 'another value',
+        `"${text}"${didYouMean(text, rule.options ?? [])}`,
+      );
     }
     this.at++;
     return rule.normal?.(text) ?? text;

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
-import { AiotError, parseDuration, type StepConfig } from '../../core/index.js';
+import { AiotError, didYouMean, parseDuration, type StepConfig } from '../../core/index.js';
 import { step } from './default-steps.js';
 import type { InputFrom, PipelineStep, StepInput } from './types.js';
 import { parseWhen } from './when.js';
@@ -103,5 +103,6 @@ function withParams(word: string, params: NonNullable<StepConfig['params']>, pla
 }
 
 function unknownStep(name: string, { outputs }: StepPlace): string {
-  return `expected a step (${[...outputs.keys()].join(', ')}); got ${name}`;
+  const known = [...outputs.keys()];
+  return `expected a step (${known.join(', ')}); got ${name}${didYouMean(name, known)}`;
 }

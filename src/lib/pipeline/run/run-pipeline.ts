@@ -7,6 +7,7 @@ import {
   type ChosenContext,
   type Clock,
   chosenContext,
+  didYouMean,
   loadProject,
   type Project,
   systemClock,
@@ -152,8 +153,11 @@ async function begin(
 /** The plan as far as a step, with what it needs. @throws AIOT_USAGE */
 function upTo(plan: PipelinePlan, name: string): PipelinePlan {
   if (!plan.steps.some((step) => step.name === name)) {
-    const known = plan.steps.map((step) => step.name).join(', ');
-    throw new AiotError('AIOT_USAGE', `--until: expected a step (${known}), got ${name}`);
+    const known = plan.steps.map((step) => step.name);
+    throw new AiotError(
+      'AIOT_USAGE',
+      `--until: expected a step (${known.join(', ')}), got ${name}${didYouMean(name, known)}`,
+    );
   }
   const wanted = upstreamOf(plan.steps, name).add(name);
   return { ...plan, steps: plan.steps.filter((step) => wanted.has(step.name)) };
