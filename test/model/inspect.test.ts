@@ -179,3 +179,18 @@ describe('aiot model inspect of files of TensorFlow’s converter', () => {
     expect(value.notes.some((note) => note.startsWith('TFLite Micro refuses it'))).toBe(refused);
   });
 });
+
+it('says how to get a version of a registry, which is no file', async () => {
+  const { json, code } = await runCli(['model', 'inspect', 'w1@3', '--json']);
+  expect(json).toEqual({
+    error: {
+      code: 'AIOT_FILE_NOT_FOUND',
+      message: 'expected a .tflite or .aiot file, got the version w1@3 of a registry',
+      next: 'aiot model pull w1@3 --out w1-3',
+      exit: 4,
+    },
+  });
+  expect(code).toBe(4);
+  const missing = await runCli(['model', 'inspect', 'gone.tflite', '--json']);
+  expect(missing.json).toMatchObject({ error: { message: expect.stringContaining('no such file') } });
+});
