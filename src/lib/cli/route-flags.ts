@@ -88,7 +88,7 @@ export const bridgeFlags = {
     helpValue: 'DIR',
   }),
   'spool-limit': Flags.string({
-    summary: 'Most that it keeps [default: 1GB].',
+    summary: 'Most that it keeps [default: 1GiB].',
     env: 'AIOT_SPOOL_LIMIT',
     helpValue: 'SIZE',
   }),

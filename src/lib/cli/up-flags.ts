@@ -83,7 +83,7 @@ export const upFlags = {
   'compat-quota': sizeInBytes({
     summary: 'Take no more of them than so much in all.',
     env: 'AIOT_COMPAT_QUOTA',
-    defaultHelp: async () => '10GB',
+    defaultHelp: async () => '10GiB',
   }),
   'compat-delete-all': Flags.boolean({
     summary: 'Let anybody empty their stores with /deleteAllData, as it was.',

@@ -3,7 +3,7 @@ import type { Store } from '../store/database.js';
 import { guide } from './folders.js';
 
 /** Bytes that people whom nobody knows may store, unless told otherwise. */
-export const usualQuota = 10e9;
+export const usualQuota = 10 * 1024 ** 3;
 /** What a file counts at least, bytes: its name, its version and its event are stored as well. */
 export const leastFile = 64 * 1024;
 

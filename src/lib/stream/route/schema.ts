@@ -59,7 +59,7 @@ const onErrorSchema = z.union([
 const spoolSchema = z.strictObject({
   /** Folder; relative to the file. */
   path: z.string().min(1),
-  limit: byteSize.prefault('1GB'),
+  limit: byteSize.prefault('1GiB'),
   /** At the limit: hold the source up, or throw the oldest away and count them. */
   full: z.enum(['wait', 'drop-oldest']).default('wait'),
 });
