@@ -98,7 +98,7 @@ describe('the API', () => {
   it('says what it is', async () => {
     expect(await own.client.status()).toMatchObject({
       urls: own.platform.urls,
-      counts: { devices: 1, online: 0, models: 0, datasets: 0, rollouts: 0 },
+      counts: { devices: 1, online: 0, models: 0, modelVersions: 0, datasets: 0, rollouts: 0 },
     });
   });
 

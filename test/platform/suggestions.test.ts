@@ -13,6 +13,19 @@ afterAll(async () => {
   await own.stop();
 });
 
+it('the status counts models by name, and their versions', async () => {
+  const bundle = join(own.folder, 'counted.aiot');
+  for (const seed of [1, 2, 3]) {
+    await writeFile(bundle, tinyBundle('counted', seed));
+    await runCli(['model', 'push', bundle, '--json']);
+  }
+  const { stdout } = await runCli(['status']);
+  expect(stdout).toMatch(/^models +1, 3 versions$/m);
+  expect((await runCli(['status', '--json'])).json).toMatchObject({
+    counts: { models: 1, modelVersions: 3 },
+  });
+});
+
 describe('a name that nothing has', () => {
   it('is answered with the one that was meant', async () => {
     await runCli(['device', 'claim', 'pump', '--json']);
@@ -27,6 +40,40 @@ describe('a name that nothing has', () => {
       [['model', 'show', 'tinny@1'], 'no model is named tinny; did you mean tiny?'],
       [['model', 'show', 'tiny@7'], 'there is no model tiny@7; the newest is tiny@1'],
       [['device', 'show', 'fan'], 'no device is named fan'],
+    ];
+    for (const [argv, message] of cases) expect(await refusal(argv)).toMatchObject({ message });
+  });
+
+  it('is answered with the token that was meant, by its id or by what it is called', async () => {
+    const { json } = await runCli(['token', 'create', 'laptop', '--role', 'viewer', '--json']);
+    const { id } = json as { id: string };
+    const meant = `; did you mean ${id} (laptop)?`;
+    const slip = `${id.slice(0, -1)}_`;
+    for (const typed of [slip, 'laptop', 'laptpo'])
+      for (const verb of [['revoke', '--yes'], ['rotate']])
+        expect(await refusal(['token', ...verb, typed])).toMatchObject({
+          code: 'AIOT_NOT_FOUND',
+          message: `no token has the id ${typed}${meant}`,
+        });
+    expect(await refusal(['token', 'rotate', 'wall'])).toMatchObject({ message: 'no token has the id wall' });
+  });
+
+  it('is answered with the context, template, state or file that was meant', async () => {
+    await runCli(['context', 'add', 'laboratory', '--url', 'https://lab.example', '--no-check', '--json']);
+    const cases: [string[], string][] = [
+      [['context', 'use', 'labroatory'], 'no context is named labroatory; did you mean laboratory?'],
+      [
+        ['device', 'list', '--context', 'laborator'],
+        'no context is named laborator; did you mean laboratory?',
+      ],
+      [
+        ['init', join(own.folder, 'new'), '--template', 'moto-watch'],
+        'expected a template (face-camera, har-imu, iot-kit, motor-watch), got "moto-watch"; did you mean motor-watch?',
+      ],
+      [
+        ['device', 'list', '--selector', 'state=actve'],
+        'the selector, column 7: expected registered or provisioned or active or suspended or revoked, got "actve"; did you mean active?',
+      ],
     ];
     for (const [argv, message] of cases) expect(await refusal(argv)).toMatchObject({ message });
   });

@@ -46,7 +46,9 @@ export const statusSchema = z.object({
   counts: z.object({
     devices: z.int(),
     online: z.int(),
+    /** By name. */
     models: z.int(),
+    modelVersions: z.int(),
     datasets: z.int(),
     rollouts: z.int(),
   }),

@@ -1,7 +1,7 @@
 import type { Status } from '../../../src/lib/registry/index.js';
 import { useResource } from '../../app/resource.js';
 import { linkTo } from '../../app/route.js';
-import { ago, size } from '../../app/text.js';
+import { ago, plural, size } from '../../app/text.js';
 import { Badge } from '../../parts/badge.js';
 import { Command } from '../../parts/command.js';
 import { Facts, Failure, Loading, Page, Section, Tile } from '../../parts/page.js';
@@ -53,7 +53,11 @@ export function Start() {
           label="devices online"
           to={linkTo(['devices'])}
         />
-        <Tile value={counts.models} label="models" to={linkTo(['models'])} />
+        <Tile
+          value={counts.models}
+          label={`models, ${plural(counts.modelVersions, 'version')}`}
+          to={linkTo(['models'])}
+        />
         <Tile value={counts.datasets} label="data sets" to={linkTo(['datasets'])} />
         <Tile value={counts.rollouts} label="rollouts" to={linkTo(['rollouts'])} />
       </div>

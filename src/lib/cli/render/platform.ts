@@ -45,7 +45,7 @@ export function statusText(status: Status): string {
     ...(events === null ? [] : [['events to', relayText(events, status.relay)] as Fact]),
     ...(broker === 'external' ? [['broker', 'external'] as Fact] : []),
     ['devices', `${counts.devices}, ${counts.online} online`],
-    ['models', counts.models],
+    ['models', `${counts.models}, ${plural(counts.modelVersions, 'version')}`],
     ['datasets', counts.datasets],
     ['rollouts', counts.rollouts],
     ...(disk ? [['disk', `${size(disk.freeBytes)} free of ${size(disk.totalBytes)}`] as Fact] : []),

@@ -67,11 +67,15 @@ export class ModelCards {
     return { models, next };
   }
 
-  async count(): Promise<number> {
-    const { count } = await this.present()
-      .select(({ fn }) => fn.count<number>('name').distinct().as('count'))
+  /** Names, and versions of all of them. */
+  async counts(): Promise<{ models: number; modelVersions: number }> {
+    const { names, versions } = await this.present()
+      .select(({ fn }) => [
+        fn.count<number>('name').distinct().as('names'),
+        fn.countAll<number>().as('versions'),
+      ])
       .executeTakeFirstOrThrow();
-    return Number(count);
+    return { models: Number(names), modelVersions: Number(versions) };
   }
 
   /** Newest first. @throws AIOT_NOT_FOUND */

@@ -17,7 +17,7 @@ export const statusRoutes: Routes = (parts) => async (app) => {
         counts: {
           devices: all.length,
           online: all.filter(({ name }) => devices.online(name)).length,
-          models: await models.count(),
+          ...(await models.counts()),
           datasets: await datasets.count(),
           rollouts: await rollouts.count(),
         },
