@@ -1,5 +1,4 @@
 import { Errors } from '@oclif/core';
-import { z } from 'zod';
 import { AiotError, issueText, jsonLine, machineFailure } from '../core/index.js';
 import { forProject } from './again.js';
 import { bold, dim, forTerminal, red } from './render/style.js';
@@ -20,7 +19,8 @@ export function asAiotError(error: unknown): AiotError {
 
 /** A schema's own error has its issues as JSON for a message. */
 function bugText(error: unknown): string {
-  if (error instanceof z.core.$ZodError) return issueText(error, 'a value');
+  if (error instanceof Error && error.name === 'ZodError' && 'issues' in error)
+    return issueText(error as Parameters<typeof issueText>[0], 'a value');
   return error instanceof Error ? error.message : String(error);
 }
 
