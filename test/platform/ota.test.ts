@@ -193,7 +193,8 @@ describe('approval', () => {
     const begun = await ok(rolloutSchema, argv);
     expect(begun).toMatchObject({ state: 'awaitingApproval', waves: [{ pending: 10 }] });
     expect(await refusal(['ota', 'approve', begun.id])).toMatchObject({ code: 'AIOT_ROLLOUT_APPROVER' });
-    const { name: _, ...first } = await contextFor();
+    const { url, ca, mqtt } = await contextFor();
+    const first = { url, ...(ca ? { ca } : {}), ...(mqtt ? { mqtt } : {}) };
     const mine = await client.tokens.create({ name: 'mine too', role: 'operator' });
     await addContext('mine', { ...first, token: mine.token });
     const asMyself = await refusal(['ota', 'approve', begun.id, '--context', 'mine']);
