@@ -14,7 +14,7 @@ const devicesRead = 1000;
 const rolloutsListed = 5;
 const namesListed = 5;
 
-/** What somebody has to act on: the platform's own warnings, rollouts that did not go well, failed and offline devices. */
+/** Everything that needs attention: the platform's own warnings, rollouts that did not go well, failed and offline devices. */
 export function Attention({ warnings }: { warnings: Status['warnings'] }) {
   const list = useResource<{ rollouts: Rollout[] }>(`/rollouts?limit=${rolloutsRead}`, {
     events: ['rollout.*'],

@@ -21,7 +21,7 @@ export function cut(text: string, most: number): string {
 
 const isDate = /^\d{4}-\d\d-\d\d/;
 
-/** What people copy stays one line: a line break in it would end the command. */
+/** Commands stay on one line, because a line break would end them when they are copied. */
 const isCommand = /^\s*(?:\$ |Next: |Try: |# )?(?:[A-Z_]+=\S+ |\S+ \| )*aiot /;
 
 /** A text's lines, ended between words where they are longer than the terminal's; further ones are set in. */
