@@ -110,6 +110,7 @@ export {
   unitWord,
   writeUnit,
 } from './systemd.js';
+export { timeLimit } from './time-limit.js';
 export { isUntrusted } from './tls.js';
 export { aiotVersion, packageRoot } from './version.js';
 export { xmlText } from './xml.js';

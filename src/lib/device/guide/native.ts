@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AiotError, systemClock, whenAborted } from '../../core/index.js';
+import { AiotError, systemClock, timeLimit, whenAborted } from '../../core/index.js';
 import { hostAndPort, parseStreamUrl } from '../../stream/index.js';
 import { nativeProgram, programAt } from '../native/build.js';
 import { type NativeProcess, startNative } from '../native/process.js';
@@ -40,8 +40,7 @@ export async function simulateNativeGuideBoard(options: NativeGuideOptions): Pro
     own === undefined
       ? await nativeProgram('aiot-device', { ...(onBuild ? { onBuild } : {}), ...(signal ? { signal } : {}) })
       : await programAt(own);
-  const over = forMs === undefined ? [] : [AbortSignal.timeout(forMs)];
-  const end = AbortSignal.any([...(signal ? [signal] : []), ...over]);
+  const end = timeLimit(forMs, signal);
   const folder = await mkdtemp(join(tmpdir(), 'aiot-board-'));
   try {
     const { ca } = options.places;

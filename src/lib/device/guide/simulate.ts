@@ -1,4 +1,4 @@
-import { AiotError, type Clock, systemClock } from '../../core/index.js';
+import { AiotError, type Clock, systemClock, timeLimit } from '../../core/index.js';
 import { connectBroker, disconnectBroker } from '../../stream/index.js';
 import type { Sensor } from '../telemetry/sensor.js';
 import type { GuideEvent, GuideNews } from './events.js';
@@ -58,8 +58,7 @@ const alertAbove = 0.5;
 export async function simulateGuideBoard(options: SimulateGuideOptions): Promise<void> {
   const { id, role, to, services, forMs, signal, clock = systemClock } = options;
   const emit = (news: GuideNews) => options.onEvent({ board: id, t: clock.now(), ...news } as GuideEvent);
-  const over = forMs === undefined ? [] : [AbortSignal.timeout(forMs)];
-  const end = AbortSignal.any([...(signal ? [signal] : []), ...over]);
+  const end = timeLimit(forMs, signal);
   let messages = 0;
   if (!(await activated(id, services, { clock, emit, end }))) return emit({ event: 'ended', messages });
 

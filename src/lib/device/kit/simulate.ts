@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Clock, systemClock } from '../../core/index.js';
+import { type Clock, systemClock, timeLimit } from '../../core/index.js';
 import { connectBroker, disconnectBroker } from '../../stream/index.js';
 import { kitMessages } from './messages.js';
 
@@ -58,8 +58,7 @@ export async function simulateKit(options: SimulateKitOptions): Promise<void> {
     signal,
   });
   const at = () => ({ t: clock.now(), board: mac });
-  const over = forMs === undefined ? [] : [AbortSignal.timeout(forMs)];
-  const end = AbortSignal.any([...(signal ? [signal] : []), ...over]);
+  const end = timeLimit(forMs, signal);
   let messages = 0;
   try {
     onEvent({ event: 'connected', ...at(), broker: to.replace(/\/\/[^/]*@/, '//') });

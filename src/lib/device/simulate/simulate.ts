@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { AiotError, systemClock } from '../../core/index.js';
+import { AiotError, systemClock, timeLimit } from '../../core/index.js';
 import type { MotorState, Recording } from '../../data/index.js';
 import type { DeviceEvent } from '../events.js';
 import { type DeviceIdentity, readIdentity } from '../identity/identity.js';
@@ -62,9 +62,7 @@ export async function simulateDevice(options: SimulateOptions): Promise<void> {
       await device.connect({ signal }).catch((error: unknown) => {
         if (!endless || !signal?.aborted) throw error;
       });
-      const time = forMs === undefined ? [] : [AbortSignal.timeout(forMs)];
-      const ends = [...(signal ? [signal] : []), ...time];
-      await act(device, options, { recording, sensor }, AbortSignal.any(ends));
+      await act(device, options, { recording, sensor }, timeLimit(forMs, signal));
     });
   } finally {
     await unlock();

@@ -1,4 +1,4 @@
-import { AiotError, type ErrorCode } from '../../core/index.js';
+import { AiotError, type ErrorCode, timeLimit } from '../../core/index.js';
 import {
   type Envelope,
   envelopeSchema,
@@ -87,10 +87,7 @@ async function answer(
       return { type: 'golden', attempt, vectors, passed };
     }
     case 'sendHeartbeat':
-      await ports.heartbeat(
-        ports.reported(),
-        AbortSignal.any([signal, AbortSignal.timeout(heartbeatTimeoutMs)]),
-      );
+      await ports.heartbeat(ports.reported(), timeLimit(heartbeatTimeoutMs, signal));
       return { type: 'heartbeat', attempt };
   }
 }

@@ -1,6 +1,6 @@
 import { request } from 'node:https';
 import type { TLSSocket } from 'node:tls';
-import { AiotError, isUntrusted, systemCode } from '../../core/index.js';
+import { AiotError, isUntrusted, systemCode, timeLimit } from '../../core/index.js';
 
 export interface Probe {
   /** End of the server's certificate, ms since 1970. */
@@ -20,7 +20,7 @@ export function probe(
   signal: AbortSignal,
 ): Promise<Probe> {
   return new Promise((resolve, reject) => {
-    const ends = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    const ends = timeLimit(timeoutMs, signal);
     const outgoing = request(new URL('/healthz', url), { ca, signal: ends, agent: false }, (answer) => {
       const peer = (answer.socket as TLSSocket).getPeerCertificate();
       const date = Date.parse(answer.headers.date ?? '');

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
-import { readBytes, requireWritable, writeFileAtomic } from '../../core/index.js';
+import { readBytes, requireWritable, timeLimit, writeFileAtomic } from '../../core/index.js';
 import type { BootMode } from './boot-text.js';
 import { parseStartFaults } from './burnt.js';
 import { SimulatedChip } from './chip.js';
@@ -83,8 +83,8 @@ export async function simulateChip(options: SimulateChipOptions): Promise<void> 
 
 /** Resolves at the abort or when the time is over, whichever comes first. */
 async function over(signal: AbortSignal, forMs?: number): Promise<void> {
-  const ended = forMs === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(forMs)]);
-  // Something has to keep the process: a pty and a timeout signal do not.
+  const ended = timeLimit(forMs, signal);
+  // Something has to keep the process: a pty and a limit of time do not.
   const alive = setInterval(() => undefined, 1 << 30);
   try {
     if (!ended.aborted) await once(ended, 'abort');

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import type { Agent } from 'undici';
-import { AiotError, httpAgent, systemCode } from '../../../core/index.js';
+import { AiotError, httpAgent, systemCode, timeLimit } from '../../../core/index.js';
 import { retryAfterMs, signatureHeaders } from '../../../stream/index.js';
 import { checkTarget, lookupFor } from './target.js';
 
@@ -56,7 +56,7 @@ export async function deliver(delivery: Delivery): Promise<Outcome> {
     const answer = await request(target, {
       ...{ method: 'POST', body, dispatcher: agent },
       headers: headersOf(delivery),
-      signal: AbortSignal.any([signal, AbortSignal.timeout(totalMs)]),
+      signal: timeLimit(totalMs, signal),
       ...{ headersTimeout: totalMs, bodyTimeout: totalMs },
     });
     let bytes = 0;

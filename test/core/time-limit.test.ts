@@ -1,0 +1,40 @@
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { timeLimit } from '../../src/lib/core/index.js';
+import { root } from '../support/cli.js';
+import { runProgram } from '../support/programs.js';
+
+describe('a limit of time', () => {
+  it('aborts after its time, with the reason of a timeout', async () => {
+    const limit = timeLimit(20);
+    await Promise.all([once(limit, 'abort'), delay(30)]);
+    expect(limit.reason).toMatchObject({ name: 'TimeoutError' });
+  });
+
+  it('aborts with the signal it was given, and with its reason, now or later', () => {
+    const controller = new AbortController();
+    const limits = [timeLimit(60_000, controller.signal), timeLimit(undefined, controller.signal)];
+    expect(limits.map(({ aborted }) => aborted)).toEqual([false, false]);
+    controller.abort('enough');
+    expect([...limits, timeLimit(60_000, controller.signal)].map(({ reason }) => reason)).toEqual([
+      'enough',
+      'enough',
+      'enough',
+    ]);
+  });
+
+  it('is kept while memory is collected', async () => {
+    const program = `
+      const { timeLimit } = await import('./dist/.modules/lib/core/time-limit.js');
+      const { once } = await import('node:events');
+      const outer = new AbortController();
+      const wait = async () => { await once(timeLimit(200, outer.signal), 'abort'); process.exit(0); };
+      setTimeout(gc, 20);
+      setTimeout(gc, 100);
+      setTimeout(() => process.exit(1), 5000);
+      await wait();`;
+    const argv = ['--expose-gc', '--input-type=module', '--eval', program];
+    expect(await runProgram(process.execPath, argv, { cwd: root })).toMatchObject({ code: 0 });
+  });
+});
