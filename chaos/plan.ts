@@ -26,17 +26,18 @@ export function scenarioOf(scenarios: readonly Scenario[], seed: number, round: 
   return found;
 }
 
-/** One to three faults of a scenario, in the order in which they begin: of the round's seed alone. */
+/** The faults of a round, in the order in which they begin: they depend on the round's seed alone. */
 export function faultsOf(scenario: Scenario, roundSeed: number, has: (part: Part) => boolean): Fault[] {
   const random = seededRandom(roundSeed);
   const draw = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)] as T;
   const possible = Object.entries(scenario.faults).flatMap(([target, kinds]) =>
     kinds.filter((kind) => !partOf[kind] || has(partOf[kind])).map((kind) => ({ target, kind })),
   );
-  const count = 1 + Math.floor(random() * 3);
+  const { count: [fewest, most] = [1, 3], withinMs = 2000 } = scenario;
+  const count = fewest + Math.floor(random() * (most - fewest + 1));
   return Array.from({ length: count }, () => ({
     ...draw(possible),
-    atMs: Math.floor(random() * 2000),
+    atMs: Math.floor(random() * withinMs),
     forMs: 100 + Math.floor(random() * 1400),
   })).sort((a, b) => a.atMs - b.atMs);
 }

@@ -60,7 +60,7 @@ export async function startChaosPlatform(round: Round, args: readonly string[] =
     report,
   });
   program.start();
-  const { ca: caFile, token } = await started(program);
+  const { ca: caFile, token, urls } = await started(program);
   const ca = readFileSync(caFile, 'utf8');
   const [http, mqtts] = links.map(({ port }) => port);
   const key = await operatorKey('local', join(folder, 'config'));
@@ -68,7 +68,7 @@ export async function startChaosPlatform(round: Round, args: readonly string[] =
   const client = createClient({ url, ca, token });
   return {
     ...{ folder: place, data, env, program, ca, token, key, client },
-    ...{ http: url, mqtts: `mqtts://127.0.0.1:${mqtts}`, guide: undefined },
+    ...{ http: url, mqtts: `mqtts://127.0.0.1:${mqtts}`, guide: urls.guide },
     targets: {
       platform: { ...signals(program), ...handles(program), ...memory(program), ...shim },
       disk: { ...disk },
@@ -120,11 +120,17 @@ export function both(links: readonly Link[]): Target {
   };
 }
 
+interface Said {
+  ca: string;
+  token: string;
+  urls: { guide?: Operated['guide'] };
+}
+
 /** What it says when it is up. A database that recovers from the round before may end the first that ask for it. */
-async function started(program: Program): Promise<{ ca: string; token: string }> {
+async function started(program: Program): Promise<Said> {
   for (const until = Date.now() + backMs; Date.now() < until; await delay(50)) {
-    const said = JSON.parse(await program.said(backMs)) as { ca?: string; token: string };
-    if (said.ca !== undefined) return { ...said, ca: said.ca };
+    const said = JSON.parse(await program.said(backMs)) as Partial<Said>;
+    if (said.ca !== undefined) return said as Said;
   }
   await program.stop();
   throw new Error(`the platform did not start within ${backMs} ms: ${program.printed().slice(-1500)}`);

@@ -68,6 +68,11 @@ export class Program {
     throw new Error(`${this.options.name} said nothing for ${timeoutMs} ms:\n${this.printed().slice(-2000)}`);
   }
 
+  /** Resolves when it has come to its end by itself, or was stopped. */
+  finished(): Promise<void> {
+    return this.looking;
+  }
+
   /** All that it printed; of the first start's stdout nothing, where a new platform shows its token. */
   printed(): string {
     return this.outputs.join('');

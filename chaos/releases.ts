@@ -67,13 +67,42 @@ export async function rollOut(
   return { id, version, selector };
 }
 
-/** Waits until it has ended, or has been paused. */
+/** Waits until it has ended, or has been paused. Reports progress that was shown and is gone: a rollout goes on, it does not begin anew. */
 export async function settled({ client }: Operated, { id }: Started, report: Report): Promise<RolloutStatus> {
-  const look = () => insist('look at a rollout', () => client.rollouts.get(id), report);
+  let shown = 0;
+  const look = async () => {
+    const status = await insist('look at a rollout', () => client.rollouts.get(id), report);
+    const committed = committedIn(status);
+    if (committed < shown)
+      report('rollouts go on', `${id} had ${shown} committed devices, and has ${committed}`);
+    shown = Math.max(shown, committed);
+    return status;
+  };
   let now = await look();
   for (const until = Date.now() + endMs; now.state === 'running' && Date.now() < until; now = await look())
     await delay(100);
   return now;
+}
+
+export function committedIn({ waves }: Pick<RolloutStatus, 'waves'>): number {
+  return waves.reduce((sum, { committed }) => sum + committed, 0);
+}
+
+/** A rollout to devices that take everything: reports one that does not end with all of them. */
+export async function rollOutToAll(
+  platform: Operated,
+  selector: string,
+  seed: number,
+  report: Report,
+): Promise<Started> {
+  const one = await rollOut(platform, selector, [1, '50%'], seed, report);
+  const { state, reason, waves } = await settled(platform, one, report);
+  if (state === 'done') return one;
+  const devices = await platform.client.rollouts.devices(one.id);
+  const failed = devices.filter(({ error }) => error !== null);
+  const said = JSON.stringify({ reason, failed, waves });
+  report('rollouts end', `that of version ${one.version} is ${state}: ${said.slice(0, 1200)}`);
+  return one;
 }
 
 /** Ends a rollout that has been paused. */

@@ -90,5 +90,9 @@ export interface Scenario {
   needs: readonly Part[];
   /** What may be drawn, by target; a kind whose part is missing here is left out. */
   faults: Readonly<Record<string, readonly FaultKind[]>>;
+  /** Fewest and most faults of a round; 1 to 3 where absent. */
+  count?: readonly [number, number];
+  /** Longest time from the start of the load to the beginning of a fault, ms; 2,000 where absent. */
+  withinMs?: number;
   start(round: Round): Promise<World>;
 }

@@ -1,5 +1,6 @@
 import type { Scenario } from '../types.js';
 import { bridgeToKafka, bridgeToNats } from './bridge.js';
+import { delivery } from './delivery.js';
 import { device } from './device.js';
 import { loop } from './loop.js';
 import { pipeline } from './pipeline.js';
@@ -9,6 +10,6 @@ import { rollout } from './rollout.js';
 
 /** All there are. */
 export const scenarios: readonly Scenario[] = [
-  ...[platform, postgres, rollout, device],
+  ...[platform, postgres, rollout, delivery, device],
   ...[bridgeToNats, bridgeToKafka, loop, pipeline],
 ];

@@ -3,7 +3,7 @@ import { handles, memory, signals } from '../faults/process.js';
 import { damagedDatabases, halves } from '../invariants/files.js';
 import { type ChaosPlatform, startChaosPlatform } from '../platform.js';
 import { Program } from '../process.js';
-import { giveUp, rollOut, type Started, settled } from '../releases.js';
+import { giveUp, rollOut, rollOutToAll, type Started, settled } from '../releases.js';
 import type { Round, Scenario, World } from '../types.js';
 
 const devices = 6;
@@ -45,16 +45,7 @@ async function rolloutWorld(round: Round): Promise<World> {
   const ended: Started[] = [];
   const halted: Started[] = [];
   let seed = 0;
-  const good = async () => {
-    const one = await rollOut(own, 'site=good', [1, '50%'], ++seed, report);
-    const { state, reason, waves } = await settled(own, one, report);
-    if (state !== 'done') {
-      const failed = (await told(own, one)).filter(({ error }) => error !== null);
-      const said = JSON.stringify({ reason, failed, waves });
-      report('rollouts end', `that of version ${one.version} is ${state}: ${said.slice(0, 1200)}`);
-    }
-    ended.push(one);
-  };
+  const good = async () => void ended.push(await rollOutToAll(own, 'site=good', ++seed, report));
   const bad = async () => {
     const one = await rollOut(own, 'site=bad', [firstWave, '50%'], ++seed, report);
     halted.push(one);

@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { digestOf } from '../../../src/lib/core/index.js';
+import { type AiotError, digestOf } from '../../../src/lib/core/index.js';
+import { errorOfProblem } from '../../../src/lib/registry/problem.js';
 import { restoreBackup, saveBackup } from '../../../src/lib/platform/index.js';
 import { references } from '../../../src/lib/platform/services/references.js';
 import { openStore } from '../../../src/lib/platform/store/database.js';
-import { ask } from '../../support/guide.js';
+import { type Answer, ask } from '../../support/guide.js';
 import { untilGone } from './api-loads.js';
 import type { Load, Operated } from './harness.js';
 
@@ -21,17 +22,27 @@ const tus = (token: string) => ({ authorization: `Bearer ${token}`, 'tus-resumab
 
 /** Where an upload stands. @throws when it is not there */
 async function offsetOf({ http, ca, token }: Operated, path: string): Promise<number> {
-  const { status, headers } = await ask(http, path, { method: 'HEAD', headers: tus(token), ca });
-  if (status !== 200) throw new Error(`the upload ${path} was acknowledged and is ${status}`);
+  const answer = await ask(http, path, { method: 'HEAD', headers: tus(token), ca });
+  const { status, headers } = answer;
+  if (status === 404) throw new Error(`the upload ${path} was acknowledged and is gone`);
+  if (status !== 200) throw refusalOf(answer, `HEAD ${path}`);
   return Number(headers['upload-offset']);
+}
+
+/** The error that an answer told, with its code: the caller knows which are expected. */
+function refusalOf({ status, text }: Answer, what: string): Error {
+  const problem = text.startsWith('{') ? JSON.parse(text) : null;
+  const told: AiotError | null = errorOfProblem(problem, { endpoint: what, retryable: false });
+  return told ?? new Error(`${what}: ${status} ${text}`);
 }
 
 async function beginPiecewise({ http, ca, token }: Operated): Promise<Piecewise> {
   const content = randomBytes(200_000 + Math.floor(Math.random() * 800_000));
   const metadata = `digest ${Buffer.from(digestOf(content)).toString('base64')}`;
   const headers = { ...tus(token), 'upload-length': String(content.length), 'upload-metadata': metadata };
-  const { status, headers: told } = await ask(http, '/api/v1/uploads', { method: 'POST', headers, ca });
-  if (status !== 201) throw new Error(`POST /uploads: ${status}`);
+  const answer = await ask(http, '/api/v1/uploads', { method: 'POST', headers, ca });
+  if (answer.status !== 201) throw refusalOf(answer, 'POST /uploads');
+  const { headers: told } = answer;
   return { content, path: String(told.location), told: 0 };
 }
 
@@ -52,7 +63,7 @@ export function pieceLoad(atOnce: number): Load {
         body,
         ca,
       });
-      if (answer.status !== 204) throw new Error(`PATCH ${path} at ${at}: ${answer.status} ${answer.text}`);
+      if (answer.status !== 204) throw refusalOf(answer, `PATCH ${path} at ${at}`);
       upload.told = Number(answer.headers['upload-offset']);
       count++;
     }

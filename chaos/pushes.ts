@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { digestOf } from '../src/lib/core/index.js';
+import { fetchModel } from '../src/lib/model/index.js';
+import { provisionDevice } from '../src/lib/provision/index.js';
+import { untilGone } from '../test/platform/kills/api-loads.js';
+import type { Load, Operated } from '../test/platform/kills/harness.js';
+import { tinyBundle } from '../test/support/bundle.js';
+import { connectDevice } from '../test/support/mqtt.js';
+import type { ChaosPlatform } from './platform.js';
+import { Program } from './process.js';
+import type { Round } from './types.js';
+
+/** In which a push that is repeated until it succeeds has to succeed, ms. */
+const pushedMs = 60_000;
+const model = 'pushed';
+
+interface Push {
+  version: number;
+  digest: string;
+}
+
+/** `aiot model push`, one bundle after the other, each repeated until it succeeds: the pusher may be killed, too. */
+export interface Pusher {
+  program: Program;
+  /** Versions that were acknowledged. */
+  pushed: readonly Push[];
+  run(signal: AbortSignal): Promise<void>;
+  /** Throws what was acknowledged and is gone, and versions that are not whole. */
+  verify(): Promise<void>;
+}
+
+export function modelPusher(round: Round, own: ChaosPlatform): Pusher {
+  const { report, folder, mark } = round;
+  const file = join(folder, 'push.aiot');
+  const program = new Program({
+    name: 'the pusher',
+    args: ['model', 'push', file, '--json'],
+    env: { ...own.env, AIOT_CHAOS: mark },
+    // 130: it was stopped in the middle of a push.
+    stopped: [0, 1, 130],
+    again: 'until done',
+    report,
+  });
+  const pushed: Push[] = [];
+  /** Digest of a bundle → how many processes have tried to push it. */
+  const tries = new Map<string, number>();
+  return {
+    program,
+    pushed,
+    async run(signal) {
+      for (let seed = 1; !signal.aborted; seed++) {
+        const bundle = tinyBundle(model, seed);
+        await writeFile(file, bundle);
+        const { starts } = program;
+        program.start();
+        await Promise.race([program.finished(), delay(pushedMs, undefined, { ref: false })]);
+        tries.set(digestOf(bundle), program.starts - starts);
+        if (!program.done) {
+          report('everything comes back', `a push did not succeed within ${pushedMs} ms`);
+          return;
+        }
+        const { version, digest } = JSON.parse(await program.said(1000)) as Push;
+        pushed.push({ version, digest });
+      }
+    },
+    async verify() {
+      const { client } = own;
+      if (pushed.length === 0) return;
+      const versions = await client.models.versions(model);
+      const there = new Map(versions.map((card) => [card.version, card.digest]));
+      for (const { version, digest } of pushed)
+        if (there.get(version) !== digest)
+          throw new Error(`${model}@${version} was acknowledged as ${digest} and is ${there.get(version)}`);
+      if (new Set(versions.map(({ sequence }) => sequence)).size < versions.length)
+        throw new Error(`two versions of ${model} have one sequence`);
+      for (const { version } of versions) await fetchModel(client, { name: model, version }, null);
+      for (const [digest, most] of tries) {
+        const copies = versions.filter((card) => card.digest === digest).length;
+        if (copies < 1 || copies > most)
+          throw new Error(`${digest} was pushed ${most} times and is ${copies} versions`);
+      }
+    },
+  };
+}
+
+/** Blobs that go up in pieces by the registry's own client, which goes on by itself where the platform was killed. */
+export function largeUploadLoad(most: number): Load {
+  const stored = new Set<string>();
+  let count = 0;
+  return {
+    name: 'large uploads',
+    run: (victim, signal) =>
+      untilGone(victim, signal, async (client) => {
+        if (stored.size >= most) return void (await delay(100));
+        const content = randomBytes(9 * 1024 ** 2);
+        const digest = digestOf(content);
+        await client.blobs.put(digest, content);
+        stored.add(digest);
+        count++;
+      }),
+    async verify({ client }) {
+      // Compares the digest.
+      for (const digest of stored) await (await client.blobs.get(digest)).bytes();
+    },
+    acknowledged: () => count,
+  };
+}
+
+/** Labels of a dataset's recordings, all of them in one push: it is there whole or not at all, and the last one counts. */
+export function datasetPushLoad(recordings: number): Load {
+  const [stream, device] = ['pushes', 'push-0'];
+  const names = Array.from({ length: recordings }, (_, i) => `r${i}`);
+  let sent = 0;
+  let last = 0;
+  return {
+    name: 'pushes of labels',
+    async prepare({ client, folder, mqtts }: Operated) {
+      const out = join(folder, device);
+      await provisionDevice({ client, name: device, type: 'virtual', out });
+      const mqtt = await connectDevice(mqtts, out);
+      for (const [seq, recording] of names.entries()) {
+        const sample = { seq, t: seq, rate: 10, recording, x: seq };
+        const topic = `aiot/v1/${device}/telemetry/${stream}`;
+        await mqtt.publishAsync(topic, JSON.stringify(sample), { qos: 1 });
+      }
+      await mqtt.endAsync();
+    },
+    run: (victim, signal) =>
+      untilGone(victim, signal, async (client) => {
+        const value = ++sent;
+        const labels = names.map((recording) => ({ device, recording, label: `p${value}` }));
+        await client.datasets.label(stream, { labels });
+        last = value;
+        await delay(20);
+      }),
+    async verify({ client }) {
+      if (last === 0) return;
+      const { recordings: there } = await client.datasets.get(stream);
+      if (there.length < names.length)
+        throw new Error(`${there.length} of ${names.length} recordings are there`);
+      const labels = new Set(there.map(({ label }) => label));
+      if (labels.size > 1) throw new Error(`a push is there by halves: ${[...labels].join(', ')}`);
+      const [label] = labels;
+      if (Number(label?.slice(1) ?? 0) < last)
+        throw new Error(`the push p${last} was acknowledged, ${label} is there`);
+    },
+    acknowledged: () => last,
+  };
+}
