@@ -225,6 +225,21 @@ describe('what does not fit', () => {
   });
 });
 
+describe('notes that a kill cut off', () => {
+  it('are removed at the next start, and are no uploads', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-uploads-'));
+    const parts = { folder: join(folder, 'uploads'), blobs: await openBlobs(folder), now: () => Date.now() };
+    const before = await Uploads.open(parts);
+    const begun = await before.create({ digest, bytes: content.length, who: 'x', metadata: '' });
+    await writeFile(join(parts.folder, '.0a590318d955.tmp'), '{"digest":');
+    expect(await before.sweep()).toBe(0);
+    const after = await Uploads.open(parts);
+    expect((await readdir(parts.folder)).sort()).toEqual([`${begun.id}.json`, `${begun.id}.part`]);
+    expect(await after.get(begun.id)).toMatchObject({ offset: 0, done: false });
+    await rm(folder, { recursive: true });
+  });
+});
+
 describe('uploads that nobody goes on with', () => {
   it('are gone after a day, and one that a kill caught between blob and note is at its end', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'aiot-uploads-'));

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
-import { AiotError } from '../core/index.js';
+import { AiotError, removeLeftovers } from '../core/index.js';
 import { Backups } from './backup/create.js';
 import { leased, leasesIn } from './blobs/leases.js';
 import { openBlobs } from './blobs/store.js';
@@ -84,6 +84,8 @@ export async function openState(options: StateOptions, closers: Closers) {
   // know nobody.
   const embedded = engines?.database === undefined;
   if (embedded && existsSync(join(root, 'pki', 'ca.crt')) && !existsSync(database)) lost();
+  // The folder is locked: nobody else writes there.
+  for (const folder of [root, join(root, 'pki')]) await removeLeftovers(folder);
   await makePrivate(root, embedded ? database : null, log);
   const engine = await openEngine(database, engines?.database);
   closers.push(() => engine.close());

@@ -7,6 +7,7 @@ import {
   AiotError,
   newId,
   readJson,
+  removeLeftovers,
   syncFolder,
   systemCode,
   unless,
@@ -66,6 +67,8 @@ export class Uploads {
 
   static async open(parts: Parts): Promise<Uploads> {
     await mkdir(parts.folder, { recursive: true });
+    // Notes that were being written when the process before this one was killed.
+    await removeLeftovers(parts.folder);
     return new Uploads(parts);
   }
 
@@ -161,7 +164,7 @@ export class Uploads {
   /** Gives up those that nobody went on with. Returns how many. */
   async sweep(): Promise<number> {
     const names = await readdir(this.parts.folder);
-    const ids = [...new Set(names.map((name) => name.replace(/\.(part|json)$/, '')))];
+    const ids = new Set(names.flatMap((name) => /^(.+)\.(?:part|json)$/.exec(name)?.[1] ?? []));
     let gone = 0;
     for (const id of ids) {
       const newest = await this.touched(id);
