@@ -80,6 +80,10 @@ static int32_t http_read(void *context, void *out, size_t bytes) {
   size_t total = patch ? p->patch_bytes : blob ? p->blob_bytes : p->document_bytes;
   if (blob && p->truncate > 0 && p->truncate < total) total = p->truncate;
   size_t count = bytes < p->chunk ? bytes : p->chunk;
+  if (p->drips != 0 && (p->drips == 'b') == blob) {
+    ((sim_device *)context)->uptime_ms += p->drip_ms;
+    count = 1;
+  }
   if (p->at >= total && p->endless == p->open) {
     memset(out, 'x', count);
   } else {

@@ -55,6 +55,9 @@ typedef struct {
   bool silent;
   /* Bytes for ever behind the end: 'm' of the manifest, 'b' of the blob. */
   char endless;
+  /* 'm' = documents, 'b' = the blob or patch: byte after byte, each after so many ms. */
+  char drips;
+  uint64_t drip_ms;
   /* Ends after so many bytes of the blob; 0 = all. */
   size_t truncate;
 

@@ -57,6 +57,42 @@ static void test_network(checks *c, aiot_kind kind) {
   bench_close(b);
 }
 
+/* A platform that is never silent and never done: what it holds back would keep an update under way for hours. */
+static void test_drip(checks *c, aiot_kind kind) {
+  static const char what[] = "mb";
+  for (size_t i = 0; i < 2; i++) {
+    bench *b = bench_open(c, kind);
+    b->device.platform.drips = what[i];
+    b->device.platform.drip_ms = 400;
+    const uint64_t start = b->device.uptime_ms;
+    wish(b, "dripped");
+    ends(b, what[i] == 'm' ? "a manifest that drips" : "a blob that drips", "DI", AIOT_PHASE_IDLE, AIOT_UPDATE_DOWNLOAD, 1);
+    const uint64_t waited = b->device.uptime_ms - start;
+    check_at(c, "given up after a minute", "ms", (size_t)waited, waited >= 60000 && waited < 70000);
+    b->device.platform.drips = 0;
+    wish(b, "taken up");
+    ends(b, "then it comes as it should", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+    bench_close(b);
+  }
+  /* A slow line is none that drips: 10,000 bytes a minute. */
+  bench *b = bench_open(c, kind);
+  b->device.platform.drips = 'b';
+  b->device.platform.drip_ms = 6;
+  wish(b, "slow");
+  ends(b, "a slow line", to(b, 'C'), AIOT_PHASE_COMMITTED, AIOT_OK, 2);
+  bench_close(b);
+
+  /* As many connections as bytes: each attempt brings one, and they are counted as failed. */
+  b = bench_open(c, kind);
+  b->device.platform.drips = 'b';
+  b->device.platform.drip_ms = 400;
+  b->device.platform.breaks = SIZE_MAX;
+  b->device.platform.break_after = 1;
+  wish(b, "one byte each");
+  ends(b, "one byte a connection", "DI", AIOT_PHASE_IDLE, AIOT_UPDATE_DOWNLOAD, 1);
+  bench_close(b);
+}
+
 /* The power goes in a download; what lies in the flash is not asked for again, but for the last sector. */
 static void test_resume(checks *c, aiot_kind kind) {
   bench *b = bench_open(c, kind);
@@ -266,6 +302,7 @@ int main(void) {
   checks c = {0};
   for (aiot_kind kind = AIOT_KIND_MODEL; kind <= AIOT_KIND_CONFIG; kind++) {
     test_network(&c, kind);
+    test_drip(&c, kind);
     test_resume(&c, kind);
     test_trial(&c, kind);
     test_crash(&c, kind);

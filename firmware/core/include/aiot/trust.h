@@ -28,8 +28,9 @@ typedef struct {
   /* Attempts in a row that brought nothing, and when the next one may begin. */
   uint32_t failures;
   uint64_t not_before_ms;
-  /* Of the platform's silence. */
+  /* Of the platform's silence, and of the request. */
   uint64_t since_ms;
+  uint64_t opened_ms;
 } aiot_document;
 
 /* What a timestamp says, and of its releases the one that was asked for. Times in ms since 1970. */

@@ -134,6 +134,10 @@ typedef struct aiot_update {
   uint64_t not_before_ms;
   /* Of the silence of the platform, or of the heartbeat. */
   uint64_t since_ms;
+  /* Of the blob's pace: since when it is measured, the bytes since then, and those of this attempt. */
+  uint64_t pace_ms;
+  uint32_t pace_bytes;
+  uint32_t attempt_bytes;
   aiot_document document;
   aiot_envelope envelope;
   /* Sector that is next, and bytes that are in the slot; those behind them wait in the store's scratch memory. */

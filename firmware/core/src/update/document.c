@@ -45,6 +45,7 @@ static aiot_document_state read_more(aiot_document *d, const aiot_line *line, ui
   }
   if (got <= 0) return AIOT_DOCUMENT_WAITS;
   if (full) return too_long(line, what, error);
+  if (now - d->opened_ms >= AIOT_PACE_MS) return fail(error, path, "it comes too slowly");
   d->bytes += (size_t)got;
   d->since_ms = now;
   return AIOT_DOCUMENT_WORKS;
@@ -68,6 +69,6 @@ aiot_document_state aiot_document_step(aiot_document *d, const aiot_line *line, 
   }
   d->open = true;
   d->bytes = 0;
-  d->since_ms = now;
+  d->since_ms = d->opened_ms = now;
   return AIOT_DOCUMENT_WORKS;
 }

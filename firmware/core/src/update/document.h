@@ -11,7 +11,12 @@ enum {
   /* Attempts in a row that bring no byte before it is given up; waits between them grow. */
   AIOT_ATTEMPTS = 6,
   /* Longest silence of the platform. */
-  AIOT_SILENCE_MS = 20000
+  AIOT_SILENCE_MS = 20000,
+  /* Within which a whole document comes, and of a blob no less than AIOT_PACE_BYTES: a platform that sends byte after byte holds no update up. */
+  AIOT_PACE_MS = 60000,
+  AIOT_PACE_BYTES = 4096,
+  /* Fewer bytes of a blob make an attempt one that brought nothing. */
+  AIOT_ATTEMPT_BYTES = 512
 };
 
 /* How long to wait after so many failures in a row. */

@@ -80,7 +80,8 @@ static aiot_pace ask(aiot_update *u) {
   aiot_write_hex(aiot_source_digest(u), whole + sizeof path - 1);
   const uint32_t from = u->by_delta ? aiot_patch_from(u) : u->written + u->waiting;
   if (!http->open(http->context, whole, from)) return aiot_ask_again(u, "the platform was not reached");
-  u->since_ms = now(u);
+  u->since_ms = u->pace_ms = now(u);
+  u->pace_bytes = u->attempt_bytes = 0;
   u->activity = AIOT_DOES_READ_BLOB;
   return MORE;
 }
@@ -115,6 +116,19 @@ void aiot_tell_progress(aiot_update *u) {
   if (4 * bytes / u->download_total > before) aiot_report(u);
 }
 
+bool aiot_keeps_pace(aiot_update *u, uint32_t bytes) {
+  const uint64_t time = now(u);
+  u->since_ms = time;
+  u->attempt_bytes += bytes;
+  if (u->attempt_bytes >= AIOT_ATTEMPT_BYTES) u->failures = 0;
+  u->pace_bytes += bytes;
+  if (time - u->pace_ms < AIOT_PACE_MS) return true;
+  const bool kept = u->pace_bytes >= AIOT_PACE_BYTES;
+  u->pace_ms = time;
+  u->pace_bytes = 0;
+  return kept;
+}
+
 static aiot_pace too_many(aiot_update *u) {
   aiot_error_set(&u->error, AIOT_UPDATE_SIZE, "expected %u bytes, got more", (unsigned)u->manifest.bytes);
   return aiot_refuse(u);
@@ -137,8 +151,7 @@ static aiot_pace read_more(aiot_update *u) {
   if (got <= 0) return LATER;
   if (missing == 0) return too_many(u);
   u->waiting += (uint32_t)got;
-  u->since_ms = now(u);
-  u->failures = 0;
+  if (!aiot_keeps_pace(u, (uint32_t)got)) return not_downloaded(u, "it comes too slowly");
   if (u->waiting == sector_bytes(u) && !aiot_flush(u)) return aiot_die(u);
   aiot_tell_progress(u);
   return MORE;

@@ -51,6 +51,8 @@ aiot_pace aiot_patch_step(aiot_update *u);
 aiot_pace aiot_downloaded(aiot_update *u);
 aiot_pace aiot_ask_again(aiot_update *u, const char *what);
 bool aiot_flush(aiot_update *u);
+/* Counts bytes that came; false where they come too slowly. */
+bool aiot_keeps_pace(aiot_update *u, uint32_t bytes);
 void aiot_tell_progress(aiot_update *u);
 
 /* From STAGED to the end. */

@@ -139,7 +139,6 @@ aiot_pace aiot_patch_step(aiot_update *u) {
   p->got += (uint32_t)got;
   p->input_at = 0;
   p->input_bytes = (uint32_t)got;
-  u->since_ms = now(u);
-  u->failures = 0;
+  if (!aiot_keeps_pace(u, (uint32_t)got)) return aiot_fall_back(u, AIOT_UPDATE_DOWNLOAD, "the patch comes too slowly");
   return MORE;
 }
