@@ -1,4 +1,4 @@
-import { AiotError, httpAgent, systemCode } from '../../core/index.js';
+import { AiotError, type Clock, httpAgent, systemClock, systemCode } from '../../core/index.js';
 import type { DeviceIdentity } from '../identity/identity.js';
 import type { TrustSource } from '../trust/keeper.js';
 import type { UpdateCheck } from '../update/checks.js';
@@ -8,6 +8,8 @@ import type { BundleSource } from '../update/ports.js';
 const manifestBytes = 64 * 1024;
 /** Longest silence of the platform, ms. */
 const silenceMs = 20_000;
+/** Longest time from the first byte of a manifest, root or timestamp to its last one, ms. */
+const documentMs = 60_000;
 
 /** A device's own; or for many devices at once the token of who simulates them. */
 type Identity =
@@ -18,6 +20,7 @@ type Identity =
 export function createHttpSource(
   identity: Identity,
   unchecked?: ReadonlySet<UpdateCheck>,
+  clock: Clock = systemClock,
 ): BundleSource & TrustSource & { close(): Promise<void> } {
   const origin = identity.urls.http;
   let agent: Promise<import('undici').Agent> | undefined;
@@ -65,7 +68,14 @@ export function createHttpSource(
       const { body } = await get(path, { accept: 'application/json' }, signal);
       const chunks: Buffer[] = [];
       let size = 0;
+      const time = () => clock.monotonic?.() ?? clock.now();
+      const began = time();
       for await (const chunk of body) {
+        if (time() - began >= documentMs)
+          throw new AiotError(
+            'AIOT_UPDATE_DOWNLOAD',
+            `${origin}${path}: expected the whole ${what} within ${documentMs / 1000} s`,
+          );
         size += chunk.length;
         if (size > manifestBytes && !unchecked?.has('length'))
           throw new AiotError(

@@ -46,7 +46,7 @@ export async function deltaToSlot(job: DeltaJob, ports: DownloadPorts, signal: A
       hash.update(chunk);
       got += chunk.length;
       for (let at = 0; at < chunk.length; at += pieceBytes) take(chunk.subarray(at, at + pieceBytes));
-      progressed();
+      progressed(chunk.length);
       job.onProgress(Math.max(made, held));
     }
     if (got < delta.bytes) {

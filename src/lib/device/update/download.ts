@@ -6,6 +6,11 @@ import type { SlotIndex } from './record.js';
 /** Attempts in a row that bring no byte before a download is given up; waits between them grow from 200 ms to 5 s. */
 const attempts = 6;
 
+/** Fewer bytes make an attempt one that brought nothing. */
+const attemptBytes = 512;
+/** A connection that brings fewer bytes within this time is given up: byte after byte, a platform could keep an update under way for hours. */
+const [paceMs, paceBytes] = [60_000, 4096];
+
 export interface DownloadPorts {
   store: DeviceStore;
   source: BundleSource;
@@ -51,7 +56,7 @@ export async function downloadToSlot(
       }
       store.writeSlot(job.slot, at, kept);
       at += kept.length;
-      progressed();
+      progressed(kept.length);
       job.onProgress(at);
     }
     if (at < job.bytes && !job.anyLength) {
@@ -63,16 +68,27 @@ export async function downloadToSlot(
   return at;
 }
 
-/** Calls again after errors that are retryable; an attempt that made progress does not count. */
+/**
+ * Calls again after errors that are retryable; an attempt that made progress does not count. @throws AIOT_UPDATE_DOWNLOAD where progress is
+ * too slow, and what `call` throws
+ */
 export async function retrying<T>(
   clock: Clock,
   signal: AbortSignal,
-  call: (progressed: () => void) => Promise<T>,
+  call: (progressed: (bytes: number) => void) => Promise<T>,
 ): Promise<T> {
+  const time = () => clock.monotonic?.() ?? clock.now();
   for (let failed = 0; ; ) {
+    let attempt = 0;
+    let [since, bytes] = [time(), 0];
     try {
-      return await call(() => {
-        failed = 0;
+      return await call((more) => {
+        attempt += more;
+        if (attempt >= attemptBytes) failed = 0;
+        bytes += more;
+        if (time() - since < paceMs) return;
+        if (bytes < paceBytes) throw tooSlow(`at least ${paceBytes} bytes a minute, got ${bytes}`);
+        [since, bytes] = [time(), 0];
       });
     } catch (error) {
       const again = error instanceof AiotError && error.retryable;
@@ -80,4 +96,9 @@ export async function retrying<T>(
     }
     await clock.sleep(Math.min(5000, 200 * 2 ** (failed - 1)), signal);
   }
+}
+
+/** Not retryable: another attempt would take as long. What came is kept. */
+function tooSlow(expected: string): AiotError {
+  return new AiotError('AIOT_UPDATE_DOWNLOAD', `expected ${expected}`);
 }

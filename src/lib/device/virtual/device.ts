@@ -37,7 +37,7 @@ export async function createVirtualDevice(options: VirtualDeviceOptions): Promis
   const now = () => clock.now();
   const flash = options.flash ?? createFlash({ bytes: flashBytesFor(defaultSlotBytes) });
   const unchecked = new Set(options.unchecked);
-  const http = createHttpSource(identity, unchecked);
+  const http = createHttpSource(identity, unchecked, clock);
   const radio = createRadio();
   const configFlash = options.configFlash ?? createFlash({ bytes: configFlashBytes });
   let dead: { error: unknown } | null = null;

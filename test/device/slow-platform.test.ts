@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+import type { Clock } from '../../src/lib/core/index.js';
+import { type BundleSource, createFlash, flashBytesFor } from '../../src/lib/device/index.js';
+import { byDelta, memorySource, release, testUpdater } from '../support/update.js';
+
+const bytes = (seed: number, length = 20_000) =>
+  Uint8Array.from({ length }, (_, i) => (i * 31 + seed * 7) & 0xff);
+const old = release(bytes(1), 1);
+// One byte is another: the patch is short.
+const changed = bytes(1);
+changed[9000] = 1;
+const next = release(changed, 2);
+const { desired: withPatch, patch } = byDelta(next, old);
+
+/** Blobs in pieces of so many bytes, each after so many ms; a connection ends after `most` of them. */
+function dripping(piece: number, ms: number, only?: string, most = Number.POSITIVE_INFINITY) {
+  let time = 0;
+  const whole = memorySource([old, next], piece, [patch]);
+  const clock: Clock = {
+    now: () => 1_800_000_000_000 + time,
+    sleep: async (wait) => {
+      time += wait;
+    },
+  };
+  let drips = false;
+  let connections = 0;
+  const source: BundleSource = {
+    manifest: whole.manifest,
+    async *blob(digest, from, signal) {
+      connections++;
+      let pieces = 0;
+      for await (const chunk of whole.blob(digest, from, signal)) {
+        if (drips && (only === undefined || only === digest)) {
+          if (pieces++ >= most) return;
+          time += ms;
+        }
+        yield chunk;
+      }
+    },
+  };
+  const drip = () => {
+    drips = true;
+    time = 0;
+    connections = 0;
+  };
+  return { clock, source, drip, passed: () => time, connections: () => connections };
+}
+
+async function running(from: ReturnType<typeof dripping>) {
+  const flash = createFlash({ bytes: flashBytesFor(32 * 1024) });
+  const device = await testUpdater(flash, from);
+  device.updater.desire(old.desired);
+  await device.updater.settled();
+  from.drip();
+  return device;
+}
+
+describe('a platform that sends byte after byte', () => {
+  it('is given up after a minute, and the old version runs on', async () => {
+    const from = dripping(1, 1000);
+    const device = await running(from);
+    device.updater.desire(next.desired);
+    await device.updater.settled();
+    expect(device.reports.at(-1)).toMatchObject({
+      ...{ state: 'IDLE', model: { version: 1 } },
+      error: {
+        code: 'AIOT_UPDATE_DOWNLOAD',
+        message: 'expected at least 4096 bytes a minute, got 60',
+      },
+    });
+    expect(from.passed()).toBe(60_000);
+  });
+
+  it('is given up where each connection brings one byte', async () => {
+    const from = dripping(1, 1000, undefined, 1);
+    const device = await running(from);
+    device.updater.desire(next.desired);
+    await device.updater.settled();
+    expect(device.reports.at(-1)).toMatchObject({
+      ...{ state: 'IDLE', model: { version: 1 } },
+      error: { code: 'AIOT_UPDATE_DOWNLOAD', message: 'expected 20000 bytes, got 6' },
+    });
+    expect(from.connections()).toBe(6);
+  });
+
+  it('is heard to its end where it is only slow', async () => {
+    const from = dripping(100, 600);
+    const device = await running(from);
+    device.updater.desire(next.desired);
+    await device.updater.settled();
+    expect(device.reports.at(-1)).toMatchObject({ state: 'COMMITTED', model: { version: 2 } });
+    expect(from.passed()).toBeGreaterThan(100_000);
+  });
+
+  it('costs a patch, and the whole is taken in its place', async () => {
+    const from = dripping(1, 1500, withPatch.delta?.digest);
+    expect(patch.length).toBeGreaterThan(41);
+    const device = await running(from);
+    device.updater.desire(withPatch);
+    await device.updater.settled();
+    expect(device.reports.at(-1)).toMatchObject({
+      ...{ state: 'COMMITTED', model: { version: 2 } },
+      delta: { error: { code: 'AIOT_UPDATE_DOWNLOAD' } },
+    });
+  });
+});
