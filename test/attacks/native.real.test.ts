@@ -1,6 +1,3 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createNativeDevice, type DeviceEvent, type Reported } from '../../src/lib/device/index.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
@@ -8,6 +5,7 @@ import { deferred } from '../../src/lib/device/virtual/deferred.js';
 import type { UnsignedManifest } from '../../src/lib/formats/index.js';
 import { type Attempt, forged, json, type Lab, openLab } from '../support/attacker.js';
 import { motionBundle } from '../support/motion-bundle.js';
+import { nativeVictims } from '../support/native-victim.js';
 import { describeReal } from '../support/real.js';
 import { rootAttacks } from '../support/root-attacks.js';
 import { newKey, rootsKit } from '../support/roots-kit.js';
@@ -18,27 +16,17 @@ describeReal('native', 'attacks on roots and timestamps, and the firmware’s co
   const operator = () => lab.own.key;
   const kit = rootsKit(operator);
   const { one, three, thief, rootOf, signed, second, stamp, world } = kit;
-  const folders: string[] = [];
 
   beforeAll(async () => {
     program = await nativeProgram();
     lab = await openLab();
   }, 300_000);
   afterAll(async () => {
-    for (const folder of folders) await rm(folder, { recursive: true, force: true });
+    await remove();
     await lab.close();
   });
 
-  /** The victim as it was provisioned, with the attacker between it and its registry. */
-  async function blank(): Promise<string> {
-    const folder = await mkdtemp(join(tmpdir(), 'aiot-native-victim-'));
-    folders.push(folder);
-    await cp(lab.folder, folder, { recursive: true });
-    const file = join(folder, 'device.json');
-    const device = JSON.parse(await readFile(file, 'utf8'));
-    await writeFile(file, JSON.stringify({ ...device, urls: { ...device.urls, http: lab.origin } }));
-    return folder;
-  }
+  const { blank, remove } = nativeVictims(() => lab);
 
   async function started(identityDir: string, onEvent: (event: DeviceEvent) => void) {
     const device = await createNativeDevice({ identityDir, program, onEvent });

@@ -1,0 +1,26 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TrustRoot } from '../../src/lib/formats/index.js';
+import type { Lab } from './attacker.js';
+
+/** Identities of a native victim, as it was provisioned, with the attacker between it and its registry. */
+export function nativeVictims(lab: () => Lab) {
+  const folders: string[] = [];
+  return {
+    /** @param trust whom it trusts instead */
+    async blank(trust?: TrustRoot): Promise<string> {
+      const folder = await mkdtemp(join(tmpdir(), 'aiot-native-victim-'));
+      folders.push(folder);
+      await cp(lab().folder, folder, { recursive: true });
+      const file = join(folder, 'device.json');
+      const device = JSON.parse(await readFile(file, 'utf8'));
+      await writeFile(file, JSON.stringify({ ...device, urls: { ...device.urls, http: lab().origin } }));
+      if (trust) await writeFile(join(folder, 'trust.json'), JSON.stringify(trust));
+      return folder;
+    },
+    async remove(): Promise<void> {
+      for (const folder of folders) await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
