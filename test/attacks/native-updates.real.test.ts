@@ -9,7 +9,7 @@ import { describeReal } from '../support/real.js';
 import { expectRefused, Heard, twoKeys, updateAttacks } from '../support/update-attacks.js';
 
 /** Attempts of the device after a broken connection, and a minute that it gives a slow one, by the real clock. */
-const attackMs = 120_000;
+const attackMs = 90_000;
 
 describeReal('native', 'attacks on updates, and the firmware’s core', () => {
   let lab: Lab;

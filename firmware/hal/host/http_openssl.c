@@ -122,7 +122,9 @@ static bool wants(const aiot_http_openssl *http, int result) {
 
 static int32_t read_body(aiot_http_openssl *http, void *out, size_t bytes) {
   uint8_t data[4096];
-  size_t room = bytes < sizeof data ? bytes : sizeof data;
+  /* Bytes that are skipped take no room: a server without ranges sends all from the start. */
+  const uint64_t most = bytes + (http->answer.head_done ? http->answer.skip : 0);
+  const size_t room = most < sizeof data ? (size_t)most : sizeof data;
   const int got = SSL_read(http->ssl, data, (int)room);
   if (got > 0) {
     const int32_t given = aiot_http_answer_take(&http->answer, data, (size_t)got, out);
