@@ -1,4 +1,8 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildShim } from '../../chaos/faults/shim.js';
 import { createNativeDevice, type DeviceEvent, type Reported } from '../../src/lib/device/index.js';
 import { nativeProgram } from '../../src/lib/device/native/build.js';
 import { deferred } from '../../src/lib/device/virtual/deferred.js';
@@ -8,14 +12,14 @@ import { motionBundle } from '../support/motion-bundle.js';
 import { nativeVictims } from '../support/native-victim.js';
 import { describeReal } from '../support/real.js';
 import { rootAttacks } from '../support/root-attacks.js';
-import { newKey, rootsKit } from '../support/roots-kit.js';
+import { hour, newKey, rootsKit } from '../support/roots-kit.js';
 
 describeReal('native', 'attacks on roots and timestamps, and the firmware’s core', () => {
   let lab: Lab;
   let program: string;
   const operator = () => lab.own.key;
   const kit = rootsKit(operator);
-  const { one, three, thief, rootOf, signed, second, stamp, world } = kit;
+  const { one, two, three, thief, rootOf, signed, second, stamp, world } = kit;
 
   beforeAll(async () => {
     program = await nativeProgram();
@@ -63,6 +67,63 @@ describeReal('native', 'attacks on roots and timestamps, and the firmware’s co
       });
     },
   );
+
+  describe('a clock set back by minutes, of a device that has seen a newer timestamp', () => {
+    const back = 4 * 60_000;
+    let shim: string;
+    let folder: string;
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'aiot-clock-back-'));
+      shim = buildShim(folder);
+    });
+    afterAll(() => rm(folder, { recursive: true, force: true }));
+
+    async function setBack(act: () => Promise<Reported>): Promise<Reported> {
+      const control = Buffer.alloc(16);
+      control.writeBigInt64LE(BigInt(-back / 1000));
+      await writeFile(join(folder, 'control'), control);
+      process.env.LD_PRELOAD = shim;
+      process.env.CHAOS_SHIM = join(folder, 'control');
+      try {
+        return await act();
+      } finally {
+        delete process.env.LD_PRELOAD;
+        delete process.env.CHAOS_SHIM;
+      }
+    }
+
+    /** By the clock that was set back both are good for two minutes. */
+    const ended = () => Date.now() - back / 2;
+    it.each([
+      [
+        'AIOT_TIMESTAMP_EXPIRED',
+        () => {
+          const release = made(2, operator(), { sequence: 2 });
+          const changes = { version: 2, issued: Date.now() - 2 * hour, expires: ended() };
+          return world({ made: release, timestamp: stamp([release.envelope], changes) });
+        },
+      ],
+      [
+        'AIOT_TRUST_ROOT_EXPIRED',
+        () => {
+          const release = made(2, operator(), { sequence: 2 });
+          const root = signed(rootOf({ version: 3, expires: ended() }), one, two);
+          const changes = { version: 2, issued: Date.now() - 2 * hour };
+          const timestamp = stamp([release.envelope], { ...changes, root: { ...stampRoot, version: 3 } });
+          return world({ made: release, roots: [second(), root], timestamp });
+        },
+      ],
+    ])('does not make what has ended good again: %s', async (code, attack) => {
+      const victim = await blank();
+      expect(await attempt(victim, world({ made: made(1, operator()) }))).toMatchObject({ state: 'COMMITTED' });
+      expect(await setBack(() => attempt(victim, attack()))).toMatchObject({
+        ...{ state: 'IDLE', model: { sequence: 1 }, error: { code } },
+      });
+      // One that has seen nothing goes by its clock alone.
+      const stranger = await blank();
+      expect(await setBack(() => attempt(stranger, attack()))).toMatchObject({ state: 'COMMITTED' });
+    });
+  });
 
   describe('a device of one folder', () => {
     const fresh = newKey();

@@ -24,6 +24,7 @@ describe.each(Object.entries(attacks))('%s', (_, { code, off, make }) => {
     expect(await lab.attempt(await make())).toMatchObject({ state: 'IDLE', model: null, error: { code } });
   });
 
+  if (off === null) return;
   it(`succeeds where ${off} is not checked`, async () => {
     const reported = await lab.attempt({ ...(await make()), unchecked: [off] });
     expect(reported).toMatchObject({ state: 'COMMITTED', error: null });

@@ -2,13 +2,14 @@ import { expect } from 'vitest';
 import { digestOf } from '../../src/lib/core/index.js';
 import { trustInMemory } from '../../src/lib/device/trust/memory.js';
 import type { UpdateCheck } from '../../src/lib/device/update/checks.js';
-import { type Attempt, forged, type Lab, someBytes } from './attacker.js';
+import { type Answer, type Attempt, forged, type Lab, someBytes } from './attacker.js';
 import { hour, type RootsKit } from './roots-kit.js';
 
 /** An attack on roots or timestamps, the code that it is refused with, and the check without which it succeeds. */
 export interface RootAttack {
   code: string;
-  off: UpdateCheck;
+  /** null = no switch turns it off. */
+  off: UpdateCheck | null;
   make(): Attempt | Promise<Attempt>;
 }
 
@@ -74,6 +75,40 @@ export function rootAttacks({ kit, lab, operator }: Battlefield): Record<string,
           made: forged(someBytes(66), operator()),
           roots: [second(), signed(rootOf({ version: 4 }), one, two)],
         }),
+    },
+    'rollback: an older root in the place of the next one': {
+      code: 'AIOT_TRUST_VERSION',
+      off: 'rootVersion',
+      make: () => world({ made: forged(someBytes(66), operator()), roots: [second(), second()] }),
+    },
+    'mix-and-match: the newest root, with a timestamp by the key that it replaced': {
+      code: 'AIOT_TIMESTAMP_INVALID',
+      off: 'timestampSignature',
+      make() {
+        const made = forged(someBytes(1), operator());
+        const third = signed(rootOf({ version: 3, timestamp: thief }), one, two);
+        const timestamp = stamp([made.envelope], { root: { version: 3, digest: digestOf('root') } });
+        return world({ made, roots: [second(), third], timestamp });
+      },
+    },
+    'indefinite freeze: no timestamp at all': {
+      code: 'AIOT_TIMESTAMP_INVALID',
+      off: null,
+      make() {
+        const { desired, serve = {} } = world({ made: forged(someBytes(1), operator()) });
+        const missing: Answer = (res) => void res.writeHead(404).end();
+        return { desired, serve: { ...serve, '/api/v1/trust/timestamp': missing } };
+      },
+    },
+    'indefinite freeze: a root that has expired, and the device’s clock set back': {
+      code: 'AIOT_TRUST_ROOT_EXPIRED',
+      off: 'rootExpiry',
+      make() {
+        const past = Date.now() - 100 * hour;
+        const third = signed(rootOf({ version: 3, expires: past + hour }), one, two);
+        const attempt = world({ made: forged(someBytes(1), operator()), roots: [second(), third] });
+        return { ...attempt, clock: { now: () => past, sleep: async () => {} } };
+      },
     },
     'indefinite freeze: a root that has expired': {
       code: 'AIOT_TRUST_ROOT_EXPIRED',
