@@ -139,14 +139,23 @@ export function datasetPushLoad(recordings: number): Load {
     async verify({ client }) {
       if (last === 0) return;
       const { recordings: there } = await client.datasets.get(stream);
-      if (there.length < names.length)
-        throw new Error(`${there.length} of ${names.length} recordings are there`);
-      const labels = new Set(there.map(({ label }) => label));
-      if (labels.size > 1) throw new Error(`a push is there by halves: ${[...labels].join(', ')}`);
-      const [label] = labels;
-      if (Number(label?.slice(1) ?? 0) < last)
-        throw new Error(`the push p${last} was acknowledged, ${label} is there`);
+      isWhole(
+        there.map(({ label }) => label),
+        { recordings, last },
+      );
     },
     acknowledged: () => last,
   };
+}
+
+/** Throws unless all recordings have the label of one push, the last that was acknowledged or a later one. */
+export function isWhole(
+  labels: readonly (string | null)[],
+  { recordings, last }: { recordings: number; last: number },
+): void {
+  if (labels.length < recordings) throw new Error(`${labels.length} of ${recordings} recordings are there`);
+  const [label, ...others] = new Set(labels);
+  if (others.length > 0) throw new Error(`a push is there by halves: ${[label, ...others].join(', ')}`);
+  if (Number(label?.slice(1) ?? 0) < last)
+    throw new Error(`the push p${last} was acknowledged, ${label} is there`);
 }

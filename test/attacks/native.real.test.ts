@@ -115,7 +115,9 @@ describeReal('native', 'attacks on roots and timestamps, and the firmware’s co
       ],
     ])('does not make what has ended good again: %s', async (code, attack) => {
       const victim = await blank();
-      expect(await attempt(victim, world({ made: made(1, operator()) }))).toMatchObject({ state: 'COMMITTED' });
+      expect(await attempt(victim, world({ made: made(1, operator()) }))).toMatchObject({
+        state: 'COMMITTED',
+      });
       expect(await setBack(() => attempt(victim, attack()))).toMatchObject({
         ...{ state: 'IDLE', model: { sequence: 1 }, error: { code } },
       });

@@ -20,6 +20,7 @@ describe('npm run chaos', () => {
 
   it.each([
     ['rollout', 'rollouts end', /is paused/],
+    ['delivery', 'nothing acknowledged is lost', /^model pushes: pushed@1 was acknowledged as sha256:/],
     ['device', 'every device works', /^started again it boots \d+, not \d+$/],
   ])('sees in %s what is made to go wrong there', { timeout: 90_000 }, async (name, invariant, detail) => {
     const { code, stdout, stderr } = await chaos('--rounds', '1', '--only', name, '--sabotage');

@@ -7,8 +7,11 @@ import { openLink } from '../../chaos/faults/link.js';
 import { badlyPrinted } from '../../chaos/invariants/printed.js';
 import { orphans } from '../../chaos/invariants/processes.js';
 import { faultsOf, scenarioOf, seedOf } from '../../chaos/plan.js';
+import { isWhole } from '../../chaos/pushes.js';
+import { settled } from '../../chaos/releases.js';
 import { scenarios } from '../../chaos/scenarios/index.js';
 import { courseOf } from '../../chaos/soak/judge.js';
+import type { Operated } from '../platform/kills/harness.js';
 import { root } from '../support/cli.js';
 import { runProgram } from '../support/programs.js';
 
@@ -73,6 +76,16 @@ describe('the plan of a run', () => {
     }
   });
 
+  it('has as many faults, as late, as a scenario asks for', () => {
+    const several = scenarios.find(({ name }) => name === 'delivery')!;
+    const rounds = Array.from({ length: 300 }, (_, round) => faultsOf(several, seedOf(1, round), here));
+    expect([...new Set(rounds.map(({ length }) => length))].toSorted()).toEqual([2, 3, 4, 5]);
+    const latest = Math.max(...rounds.flat().map(({ atMs }) => atMs));
+    expect(latest).toBeGreaterThan(5500);
+    expect(latest).toBeLessThan(6000);
+    expect(rounds.flat().every(({ kind }) => kind.startsWith('kill'))).toBe(true);
+  });
+
   it('leaves out what this machine cannot do', () => {
     const kinds = Array.from({ length: 300 }, (_, round) =>
       faultsOf(scenarios[0]!, seedOf(1, round), (part) => part !== 'mounts' && part !== 'cc'),
@@ -99,6 +112,34 @@ describe('the invariants', () => {
     expect(see(nodesOwn('bin/run.js', 'node:internal/fs/promises:637:25'))).toEqual([]);
     expect(see(nodesOwn('dist/a.js', 'node:internal/fs/promises:637:25'))).toHaveLength(1);
     expect(see(nodesOwn('bin/run.js', 'file:///app/dist/a.js:1:1'))).toHaveLength(1);
+  });
+
+  it('see a rollout that has lost devices which had it', async () => {
+    const told: string[] = [];
+    const courseOf = async (...committed: number[]) => {
+      const left = [...committed];
+      const get = async () => ({
+        state: left.length > 1 ? 'running' : 'done',
+        waves: [{ committed: left.shift() }, { committed: 0 }],
+      });
+      const platform = { client: { rollouts: { get } } } as unknown as Operated;
+      const one = { id: 'rollout_1', version: 1, selector: 'all' };
+      await settled(platform, one, (invariant, detail) => told.push(`${invariant}: ${detail}`));
+    };
+    await courseOf(0, 1, 1, 3);
+    expect(told).toEqual([]);
+    await courseOf(0, 3, 1, 3);
+    expect(told).toEqual(['rollouts go on: rollout_1 had 3 committed devices, and has 1']);
+  });
+
+  it('see a push of labels that is there by halves, and one that is gone', () => {
+    const last = { recordings: 2, last: 1 };
+    expect(() => isWhole(['p1', 'p1'], last)).not.toThrow();
+    // Nobody was told of the second push: it may be there.
+    expect(() => isWhole(['p2', 'p2'], last)).not.toThrow();
+    expect(() => isWhole(['p1', 'p2'], last)).toThrow('a push is there by halves: p1, p2');
+    expect(() => isWhole([null, null], last)).toThrow('the push p1 was acknowledged, null is there');
+    expect(() => isWhole(['p1'], last)).toThrow('1 of 2 recordings are there');
   });
 
   it('see a process that goes on, and end it', async () => {

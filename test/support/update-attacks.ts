@@ -390,10 +390,7 @@ export function twoKeys(operator: string): TrustRoot {
   return {
     ...{ spec: 'aiot-trust/1' as const, version: 1 },
     keys: Object.fromEntries(
-      keys.map((publicKey) => [
-        keyIdOf(publicKey),
-        { algorithm: 'ecdsa-p256-sha256' as const, publicKey },
-      ]),
+      keys.map((publicKey) => [keyIdOf(publicKey), { algorithm: 'ecdsa-p256-sha256' as const, publicKey }]),
     ),
     roles: { release: { keyids: keys.map(keyIdOf), threshold: 2 } },
   };
