@@ -1,6 +1,12 @@
 import { AiotError, digestOf, hasCode } from '../core/index.js';
 import type { Envelope, UnsignedManifest } from '../formats/index.js';
-import { type RegistryClient, signedRelease, type TrustReader } from '../registry/index.js';
+import {
+  pushAttempts,
+  type RegistryClient,
+  signedRelease,
+  type TrustReader,
+  waitForTurn,
+} from '../registry/index.js';
 import { filesOf, interfaceOf, modelPartOf } from './bundle/describe.js';
 import { unpackAny } from './bundle/pack.js';
 
@@ -40,9 +46,6 @@ export type ReleaseClient = TrustReader & {
 /** Devices read no larger envelope (docs/protocol.md), bytes. */
 const largestEnvelope = 64 * 1024;
 
-/** Another push may take a version between asking for it and signing it. */
-const attempts = 3;
-
 /** Uploads a bundle's content and pushes a manifest of it, signed here, as the next version. @throws AIOT_MODEL_UNFIT (too much to tell), AIOT_VERSION_CONFLICT, and what the platform says */
 export async function release(
   client: ReleaseClient,
@@ -62,11 +65,12 @@ export async function release(
       await client.models.push(name, envelope);
       return next;
     } catch (error) {
-      if (attempt === attempts) throw error;
+      if (attempt === pushAttempts) throw error;
       // The blob went with the last version that had the same content, which was removed in between.
       if (hasCode(error, 'AIOT_NOT_FOUND')) await client.blobs.put(digest, content);
       else if (!hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
     }
+    await waitForTurn(attempt);
   }
 }
 

@@ -7,11 +7,13 @@ import {
   type ModelVersion,
   manifestAsked,
   modelVersionSchema,
+  pushAttempts,
   type RegistryClient,
   signedBy,
   signedRelease,
   type TrustReader,
   toSign,
+  waitForTurn,
 } from '../registry/index.js';
 import { networkBundle } from './bundle/network-bundle.js';
 import { isSigned, requireBundle, unpackAny } from './bundle/pack.js';
@@ -40,9 +42,6 @@ export interface SignOptions {
   agree?: Agree;
 }
 
-/** Another push may take a sequence between asking for it and signing it. */
-const attempts = 3;
-
 /**
  * Vouches for a version that came in by a door without signatures: gets it, checks each byte of it, makes a bundle of a
  * .tflite file, and signs that. What came in stays as it was; the version is the bundle from then on.
@@ -60,8 +59,9 @@ export async function signModel(options: SignOptions): Promise<SignResult> {
     try {
       return { ...(await client.manifests.post(envelope)), unchanged: false };
     } catch (error) {
-      if (attempt === attempts || !hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
+      if (attempt === pushAttempts || !hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
     }
+    await waitForTurn(attempt);
   }
 }
 

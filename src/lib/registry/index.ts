@@ -68,10 +68,12 @@ export { showModel, shownModelSchema } from './show.js';
 export {
   addSignature,
   isSignedEnough,
+  pushAttempts,
   type SignatureResult,
   signatureResultSchema,
   signedRelease,
   type TrustReader,
+  waitForTurn,
 } from './signatures.js';
 export * from './simulated-api.js';
 export { type StoredData, storedState } from './stored.js';

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import {
   AiotError,
@@ -181,4 +182,12 @@ async function publish(client: SigningClient, envelope: Envelope): Promise<void>
   const calls = kind === 'firmware' ? client.firmware : client.configs;
   const there = await unless('AIOT_NOT_FOUND', calls.manifest(name, version));
   await (there ? calls.sign(name, version, envelope) : calls.push(name, envelope));
+}
+
+/** Another push may take a version or a sequence between asking for it and signing it. */
+export const pushAttempts = 20;
+
+/** Waits before the next attempt: of random length, so that pushes which began together do not meet again each time. */
+export async function waitForTurn(attempt: number, random: () => number = Math.random): Promise<void> {
+  await delay(random() * Math.min(1000, 25 * 2 ** attempt));
 }

@@ -3,7 +3,7 @@ import { AiotError, digestOf, hasCode, namePattern, readBytes } from '../../core
 import { readDeviceConfig } from '../../formats/index.js';
 import type { RegistryClient } from '../client.js';
 import { configVersionSchema } from '../config-api.js';
-import { signedRelease, type TrustReader } from '../signatures.js';
+import { pushAttempts, signedRelease, type TrustReader, waitForTurn } from '../signatures.js';
 
 export const pushedConfigSchema = configVersionSchema.extend({
   /** What was pushed. */
@@ -26,9 +26,6 @@ export interface PushConfigOptions {
   /** Devices refuse it after this time, ms from now; absent = it stays valid. */
   validMs?: number | undefined;
 }
-
-/** Another push may take a version between asking for it and signing it. */
-const attempts = 3;
 
 /**
  * Checks a configuration, uploads it, and pushes a manifest of kind `config` signed here as its next version.
@@ -57,8 +54,9 @@ export async function pushConfig(options: PushConfigOptions): Promise<PushedConf
     try {
       return { ...(await client.configs.push(name, envelope)), file: path };
     } catch (error) {
-      if (attempt === attempts || !hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
+      if (attempt === pushAttempts || !hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
     }
+    await waitForTurn(attempt);
   }
 }
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { AiotError, digestOf, hasCode, namePattern, readBytes } from '../../core/index.js';
 import type { RegistryClient } from '../client.js';
 import { firmwareVersionSchema } from '../firmware-api.js';
-import { signedRelease, type TrustReader } from '../signatures.js';
+import { pushAttempts, signedRelease, type TrustReader, waitForTurn } from '../signatures.js';
 import { bundleTypes } from './bundle.js';
 import { type FirmwareImage, readFirmware } from './image.js';
 
@@ -28,9 +28,6 @@ export interface PushFirmwareOptions {
   /** Devices refuse it after this time, ms from now; absent = it stays valid. */
   validMs?: number | undefined;
 }
-
-/** Another push may take a version between asking for it and signing it. */
-const attempts = 3;
 
 /**
  * Checks an application image, uploads it, and pushes a manifest of kind `firmware` signed here as its next version.
@@ -71,8 +68,9 @@ export async function pushFirmware(options: PushFirmwareOptions): Promise<Pushed
     try {
       return { ...(await client.firmware.push(name, envelope)), file: path };
     } catch (error) {
-      if (attempt === attempts || !hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
+      if (attempt === pushAttempts || !hasCode(error, 'AIOT_VERSION_CONFLICT')) throw error;
     }
+    await waitForTurn(attempt);
   }
 }
 
