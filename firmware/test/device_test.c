@@ -18,6 +18,7 @@ typedef struct {
   char telemetry[MESSAGES][96];
   size_t count;
   char log[256];
+  char reported[1024];
   aiot_device device;
 } bench;
 
@@ -40,6 +41,10 @@ static uint32_t publish(void *context, const char *topic, const void *payload, s
   (void)qos;
   (void)retain;
   if (b->connection == 0) return 0;
+  if (strstr(topic, "/reported") != NULL && bytes < sizeof b->reported) {
+    memcpy(b->reported, payload, bytes);
+    b->reported[bytes] = '\0';
+  }
   if (strstr(topic, "/telemetry/") != NULL && b->count < MESSAGES) {
     const size_t kept = bytes < sizeof b->telemetry[0] - 1 ? bytes : sizeof b->telemetry[0] - 1;
     memcpy(b->telemetry[b->count], payload, kept);
@@ -72,6 +77,11 @@ static void event(void *context, const char *what, const char *member, const cha
 
 static void reboot(void *context) { (void)context; }
 
+static void heap(void *context, aiot_heap *out) {
+  (void)context;
+  *out = (aiot_heap){52219, 31744, 43008};
+}
+
 static bool open_bench(bench *b, aiot_clock *clock, aiot_mqtt *mqtt, void *memory) {
   memset(b, 0, sizeof *b);
   *clock = (aiot_clock){b, uptime, now, NULL};
@@ -92,6 +102,7 @@ static bool open_bench(bench *b, aiot_clock *clock, aiot_mqtt *mqtt, void *memor
       .batch_values = 64,
       .context = b,
       .event = event,
+      .heap = heap,
       .reboot = reboot,
   };
   if (aiot_device_open(&b->device, &setup) != AIOT_OK) return false;
@@ -139,6 +150,8 @@ static void test_away(checks *c, void *memory) {
   check_equal(c, "sent", 0, messages, (int64_t)b.count);
   for (int i = 0; i < messages; i++) check_at(c, "order", "message", (size_t)i, begins_with(&b, (size_t)i, i));
   check_at(c, "idle", "after", 0, aiot_device_idle(&b.device));
+  /* With the board's heap. */
+  check_at(c, "reports", "heap", 0, strstr(b.reported, "\"heap\":{\"free\":52219,\"largest\":31744,\"least\":43008}") != NULL);
 }
 
 static void test_dropped(checks *c, void *memory) {

@@ -16,6 +16,9 @@ const onlyReported: readonly [label: string, path: string][] = [
   ['golden vectors', 'golden'],
   ['error', 'error'],
   ['nothing below sequence', 'floor'],
+  ['free heap', 'heap.free'],
+  ['largest piece of it', 'heap.largest'],
+  ['least free heap', 'heap.least'],
 ];
 
 /** What it is to run beside what it says that it runs. */

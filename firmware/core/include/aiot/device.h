@@ -24,6 +24,13 @@
 /* Messages unacknowledged at a time. */
 #define AIOT_WINDOW 16
 
+/* A board's heap, bytes: free, the largest piece of it, and the least that was ever free since the start. */
+typedef struct {
+  uint32_t free;
+  uint32_t largest;
+  uint32_t least;
+} aiot_heap;
+
 typedef struct {
   /* These texts and tables stay where they are. */
   const char *name;
@@ -66,6 +73,8 @@ typedef struct {
    * event's members, `t` among them. NULL = nobody listens.
    */
   void (*event)(void *context, const char *event, const char *member, const char *json, size_t bytes);
+  /* The heap as it is now, which is reported; NULL = there is none to run out of. */
+  void (*heap)(void *context, aiot_heap *heap);
   /* Restart from the flash; may return, then the device does nothing more. */
   void (*reboot)(void *context);
 } aiot_device_setup;

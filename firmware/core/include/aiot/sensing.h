@@ -6,6 +6,7 @@
 #define AIOT_SENSING_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Of one channel over a window. */
 typedef struct {
@@ -19,6 +20,8 @@ typedef struct {
 
 /* `values`: samples of `axes` channels in turn, as aiot_window_copy gives them; the channel at `axis`. samples >= 1. */
 aiot_summary aiot_summary_of(const float *values, size_t samples, size_t axes, size_t axis);
+/* The same of a converter's counts, which take half the memory. */
+aiot_summary aiot_summary_of_counts(const uint16_t *counts, size_t samples, size_t axes, size_t axis);
 
 typedef enum { AIOT_MEAN, AIOT_RMS, AIOT_AC_RMS, AIOT_PEAK_TO_PEAK } aiot_quantity;
 

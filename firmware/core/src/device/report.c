@@ -109,6 +109,18 @@ static void write_progress(aiot_writer *writer, const aiot_update *update) {
   }
 }
 
+static void write_heap(aiot_writer *writer, const aiot_device *device) {
+  aiot_heap heap;
+  if (device->setup.heap == NULL) return;
+  device->setup.heap(device->setup.context, &heap);
+  aiot_write_key(writer, "heap");
+  aiot_write_object(writer);
+  integer_member(writer, "free", heap.free);
+  integer_member(writer, "largest", heap.largest);
+  integer_member(writer, "least", heap.least);
+  aiot_write_object_end(writer);
+}
+
 size_t aiot_device_reported(const aiot_device *device, aiot_message message, bool status) {
   const aiot_update *update = &device->update[device->speaks];
   const int64_t now = aiot_device_now(device);
@@ -130,6 +142,7 @@ size_t aiot_device_reported(const aiot_device *device, aiot_message message, boo
   }
   integer_member(&writer, "floor", update->setup.store == NULL ? 0 : update->setup.store->record.floor);
   write_progress(&writer, update);
+  write_heap(&writer, device);
   if (!status) aiot_device_write_proof(&writer, device, active(device, device->speaks), now < 0 ? 0 : now);
   aiot_write_object_end(&writer);
   return aiot_write_end(&writer);

@@ -2,11 +2,13 @@
 
 #include <math.h>
 
-aiot_summary aiot_summary_of(const float *values, size_t samples, size_t axes, size_t axis) {
+typedef double (*read_value)(const void *values, size_t at);
+
+static aiot_summary summary_of(const void *values, read_value value, size_t samples, size_t axes, size_t axis) {
   const double count = (double)samples;
-  double sum = 0, low = (double)values[axis], high = low;
+  double sum = 0, low = value(values, axis), high = low;
   for (size_t i = 0; i < samples; i++) {
-    const double x = (double)values[i * axes + axis];
+    const double x = value(values, i * axes + axis);
     sum += x;
     low = x < low ? x : low;
     high = x > high ? x : high;
@@ -15,12 +17,19 @@ aiot_summary aiot_summary_of(const float *values, size_t samples, size_t axes, s
   const double mean = sum / count;
   double squares = 0;
   for (size_t i = 0; i < samples; i++) {
-    const double d = (double)values[i * axes + axis] - mean;
+    const double d = value(values, i * axes + axis) - mean;
     squares += d * d;
   }
   const double variance = squares / count;
   return (aiot_summary){.mean = mean, .rms = sqrt(mean * mean + variance), .ac_rms = sqrt(variance), .low = low, .high = high};
 }
+
+static double float_at(const void *values, size_t at) { return (double)((const float *)values)[at]; }
+static double count_at(const void *values, size_t at) { return (double)((const uint16_t *)values)[at]; }
+
+aiot_summary aiot_summary_of(const float *values, size_t samples, size_t axes, size_t axis) { return summary_of(values, float_at, samples, axes, axis); }
+
+aiot_summary aiot_summary_of_counts(const uint16_t *counts, size_t samples, size_t axes, size_t axis) { return summary_of(counts, count_at, samples, axes, axis); }
 
 double aiot_volts_per_count(aiot_converter converter) {
   return converter.reference_volts / (double)((1ul << converter.bits) - 1);

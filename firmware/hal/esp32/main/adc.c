@@ -9,7 +9,13 @@
 #include "esp_timer.h"
 #include "soc/soc_caps.h"
 
-enum { FRAME = 1024, STORE = 8192, WAIT_MS = 50, TRIAL_US = 200000 };
+/* Of two or four bytes a conversion: the store lasts for 50 ms at 20 kHz, for the sampler's task goes before all others of this program. */
+#ifdef CONFIG_IDF_TARGET_ESP32
+enum { STORE = 2048 };
+#else
+enum { STORE = 4096 };
+#endif
+enum { FRAME = 1024, WAIT_MS = 50, TRIAL_US = 200000 };
 
 #if defined(CONFIG_IDF_TARGET_ESP32)
 #define WORD AIOT_ADC_WORD16
@@ -125,7 +131,7 @@ static bool full(size_t samples) {
   return true;
 }
 
-bool aiot_esp32_adc_window(float *values, size_t samples, bool *gap) {
+bool aiot_esp32_adc_window(uint16_t *values, size_t samples, bool *gap) {
   const int64_t until = esp_timer_get_time() + 250000;
   const size_t step = aiot_adc_word_bytes(WORD);
   while (!full(samples)) {

@@ -9,8 +9,8 @@
 
 /* False where a pin is none of converter 1's, or the driver refuses. */
 bool aiot_esp32_adc_open(const int *pins, size_t channels, uint32_t hz);
-/* `values`: windows of `samples` counts a channel, channel by channel in turn as aiot_summary_of takes them. Waits 250 ms at most. False = not full yet. */
-bool aiot_esp32_adc_window(float *values, size_t samples, bool *gap);
+/* `values`: windows of `samples` counts a channel, channel by channel in turn as aiot_summary_of_counts takes them. Waits 250 ms at most. False = not full yet. */
+bool aiot_esp32_adc_window(uint16_t *values, size_t samples, bool *gap);
 void aiot_esp32_adc_close(void);
 
 /* Calibrated: V of counts, and V a count around the middle of the range. */

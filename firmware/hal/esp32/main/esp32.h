@@ -119,6 +119,9 @@ void aiot_esp32_servo_answer(const char *json, size_t bytes, uint64_t now_ms);
 void aiot_esp32_servo_turn(bool on);
 void aiot_esp32_servo_step(uint64_t now_ms);
 
+/* The heap as it is now. */
+void aiot_esp32_heap(void *context, aiot_heap *heap);
+
 /* The task has to come by every AIOT_WATCHDOG_MS from now on. */
 void aiot_esp32_watch(void);
 /* It cannot work like this: says so for a minute, and restarts. */

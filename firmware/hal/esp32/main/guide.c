@@ -46,7 +46,7 @@ static void turn(void *context, bool on) {
 }
 
 /* A name for what went wrong, NULL = nothing. */
-static const char *open_board(program *self) {
+static const char *open_board(program *self, void *memory) {
   static char registry[] = AIOT_GUIDE_REGISTRY, models[] = AIOT_GUIDE_MODELS;
   char *const places[] = {[REGISTRY] = registry, [MODELS] = models};
   uint8_t mac[8];
@@ -62,7 +62,7 @@ static const char *open_board(program *self) {
       .registry = &self->services[REGISTRY],
       .models = &self->services[MODELS],
       .rule = aiot_rule_default(),
-      .memory = malloc(AIOT_GUIDE_MEMORY_BYTES),
+      .memory = memory,
       .bytes = AIOT_GUIDE_MEMORY_BYTES,
       .context = self,
       .event = on_event,
@@ -104,12 +104,14 @@ static void feed(program *self) {
 void aiot_esp32_guide_run(void *context) {
   static program self;
   (void)context;
+  /* Before Wi-Fi, which leaves no piece of that size. */
+  void *memory = malloc(AIOT_GUIDE_MEMORY_BYTES);
   const char *problem = NULL;
   if (!aiot_esp32_identity_read_wifi(&self.identity)) problem = "this board knows no Wi-Fi: aiot device provision NAME --port PORT";
   if (problem == NULL && !aiot_esp32_wifi_start(&self.identity)) ESP_LOGW(tag, "the radio does not start");
   if (problem == NULL) {
     aiot_esp32_clock_start(AIOT_TIME_SERVER);
-    problem = open_board(&self);
+    problem = open_board(&self, memory);
   }
   if (problem != NULL) aiot_esp32_give_up(problem);
   aiot_esp32_watch();

@@ -13,8 +13,12 @@
 #include "freertos/queue.h"
 #include "freertos/stream_buffer.h"
 #include "freertos/task.h"
+#include "settings.h"
 
-enum { WAIT_MS = 50, BUFFER = 4096, PIECE = 1024, STACK = 8192, TIMEOUT_MS = 10000, URL = 960, FORM = 64 };
+/* The stack: 7,604 bytes were in use, and a fifth of that is to be free. */
+enum { WAIT_MS = 50, BUFFER = 1024, PIECE = 512, STACK = 9216, TIMEOUT_MS = 10000, FORM = 64 };
+/* A place and a path: of the platform, or of the guide's services, where each letter of a name may take three. */
+enum { URL = AIOT_COMPAT_GUIDE ? 960 : 160 + 256 };
 
 typedef struct {
   unsigned number;

@@ -12,7 +12,11 @@
 #include "freertos/task.h"
 #include "mqtt_client.h"
 
-enum { PENDING = 24, INBOX = 8, LONGEST_MESSAGE = 4096, AGAIN_MS = 45000, STACK = 8192 };
+/*
+ * Of unacknowledged messages there are two copies, here and in esp-mqtt's outbox: HELD bytes of them, or one that is longer. The stack: 5,684 bytes were in
+ * use in a handshake, and a fifth of that is to be free. What comes or goes and is longer than BUFFER does so in pieces.
+ */
+enum { PENDING = 24, INBOX = 8, LONGEST_MESSAGE = 4096, HELD = 1024, BUFFER = 1024, AGAIN_MS = 45000, STACK = 6912 };
 
 typedef struct {
   char *topic;
@@ -128,6 +132,15 @@ static void follow(void) {
   }
 }
 
+/* Whether another one may be held. What is not taken waits in the core's queue. */
+static bool has_room(size_t bytes) {
+  size_t held = 0;
+  for (size_t i = 0; i < PENDING; i++) {
+    if (self.waiting[i].number != 0) held += self.waiting[i].bytes;
+  }
+  return held == 0 || held + bytes <= HELD;
+}
+
 static uint32_t publish(void *context, const char *topic, const void *payload, size_t bytes, int qos, bool retain) {
   (void)context;
   if (atomic_load(&self.connection) == 0) return 0;
@@ -141,7 +154,7 @@ static uint32_t publish(void *context, const char *topic, const void *payload, s
   for (size_t i = 0; i < PENDING && free_one == NULL; i++) {
     if (self.waiting[i].number == 0) free_one = &self.waiting[i];
   }
-  if (free_one == NULL) return 0;
+  if (free_one == NULL || !has_room(bytes)) return 0;
   /* A payload of none still wants memory: esp-mqtt would take a length of 0 for that of a text. */
   *free_one = (pending){.topic = strdup(topic), .payload = malloc(bytes + 1), .bytes = bytes, .retain = retain, .sent_ms = now_ms()};
   if (free_one->topic == NULL || free_one->payload == NULL) {
@@ -197,7 +210,7 @@ static const aiot_mqtt *open_client(void) {
   config.network.reconnect_timeout_ms = 5000;
   config.network.timeout_ms = 10000;
   config.task.stack_size = STACK;
-  config.buffer.size = 2048;
+  config.buffer.size = BUFFER;
   self.inbox = xQueueCreate(INBOX, sizeof(message));
   /* More than can wait, for one that was sent again may be acknowledged twice. */
   self.acknowledgements = xQueueCreate(2 * PENDING, sizeof(int));

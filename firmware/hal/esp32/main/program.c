@@ -34,6 +34,9 @@ extern const aiot_inference aiot_tflm;
 #define INFERENCE (&aiot_interpreter)
 #endif
 
+/* All memory of the core, in one piece: taken before Wi-Fi and TLS leave no piece of that size. */
+static void *memory;
+
 static uint64_t uptime(void) { return aiot_esp32_clock.uptime_ms(NULL); }
 
 /* On the serial line, as the host's program prints it; a line of its own, so that `aiot monitor` can follow it. */
@@ -42,6 +45,13 @@ static void on_event(void *context, const char *event, const char *member, const
   if (member == NULL) ESP_LOGI(tag, "%s %.*s", event, (int)bytes, json);
   else ESP_LOGI(tag, "%s %s %.*s", event, member, (int)bytes, json);
   if (AIOT_ACTUATOR && strcmp(event, "inference") == 0) aiot_esp32_servo_answer(json, bytes, uptime());
+}
+
+/* Free heap, and how much of it is in one piece: what a handshake fails for is the second. */
+static void log_heap(const char *when) {
+  aiot_heap heap;
+  aiot_esp32_heap(NULL, &heap);
+  ESP_LOGI(tag, "heap %s: %lu bytes free, %lu in one piece", when, (unsigned long)heap.free, (unsigned long)heap.largest);
 }
 
 static void reboot(void *context) {
@@ -56,18 +66,15 @@ static void configure(void *context, const aiot_config *config) {
 }
 
 /* What a board that was made later than a release may not take, before it has a record of its own. */
-static bool begin_record(const aiot_flash *flash, const aiot_esp32_identity *identity) {
+static bool begin_record(const aiot_flash *flash, program *self) {
   if (flash == NULL) return true;
-  uint8_t *scratch = malloc(AIOT_SECTOR_BYTES);
-  static aiot_store store;
-  bool good = scratch != NULL && aiot_store_open_flash(&store, flash, &aiot_crypto_mbedtls, scratch);
-  if (good && store.sector < 0) {
-    store.record.floor = identity->floor;
-    store.record.sequence = identity->sequence;
-    good = aiot_store_persist(&store);
-  }
-  free(scratch);
-  return good;
+  /* Room of the device, which is opened afterwards. */
+  aiot_store *store = &self->device.store[AIOT_KIND_MODEL];
+  if (!aiot_store_open_flash(store, flash, &aiot_crypto_mbedtls, memory)) return false;
+  if (store->sector >= 0) return true;
+  store->record.floor = self->identity.floor;
+  store->record.sequence = self->identity.sequence;
+  return aiot_store_persist(store);
 }
 
 static const aiot_mqtt *open_mqtt(program *self) {
@@ -86,7 +93,8 @@ static const char *open_device(program *self) {
   if (programs == NULL) ESP_LOGW(tag, "no ota_0, ota_1 and four sectors of records: programs are updated by cable alone");
   if (configs == NULL) ESP_LOGW(tag, "no partition config of four sectors: it is not configured over the air");
   if (trust == NULL) ESP_LOGW(tag, "no partition trust of two sectors: which keys count is asked anew after each restart");
-  if (!begin_record(models, &self->identity)) return "the flash cannot be read";
+  if (memory == NULL) return "the memory is too small";
+  if (!begin_record(models, self)) return "the flash cannot be read";
   const aiot_device_setup setup = {
       .name = self->identity.name,
       .id = self->identity.id,
@@ -105,7 +113,7 @@ static const char *open_device(program *self) {
       .inference = INFERENCE,
       .firmware = aiot_esp32_trial(&self->device),
       .configure = configure,
-      .memory = malloc(AIOT_MEMORY_BYTES),
+      .memory = memory,
       .bytes = AIOT_MEMORY_BYTES,
       .queue_bytes = AIOT_QUEUE_BYTES,
       .message_bytes = AIOT_MESSAGE_ROOM,
@@ -113,10 +121,10 @@ static const char *open_device(program *self) {
       .batch_values = AIOT_BATCH_VALUES,
       .context = self,
       .event = on_event,
+      .heap = aiot_esp32_heap,
       .reboot = reboot,
   };
   if (setup.mqtt == NULL || setup.http == NULL) return "the device's key and certificates cannot be used";
-  if (setup.memory == NULL) return "the memory is too small";
   const aiot_code code = aiot_device_open(&self->device, &setup);
   return code == AIOT_OK ? NULL : aiot_code_name(code);
 }
@@ -197,10 +205,12 @@ static void run(void *context) {
   }
   /* A program on trial that cannot work here must not be kept: the restart leads back. */
   if (problem != NULL) aiot_esp32_give_up(problem);
+  log_heap("with the device");
   aiot_esp32_watch();
   tell_fastest(&self);
   self.source = aiot_esp32_source_chosen();
   if (!aiot_esp32_sampler_start(self.source)) aiot_device_log(&self.device, "error", "the sensor's task does not start", AIOT_OK);
+  log_heap("with the sensor");
   if (AIOT_ACTUATOR && !aiot_esp32_servo_start(AIOT_SERVO_PIN, uptime())) aiot_device_log(&self.device, "error", "the servo's timer does not start", AIOT_OK);
   for (;;) {
     esp_task_wdt_reset();
@@ -214,4 +224,8 @@ static void run(void *context) {
   }
 }
 
-void aiot_esp32_start(void) { xTaskCreate(AIOT_COMPAT_GUIDE ? aiot_esp32_guide_run : run, "aiot", STACK, NULL, 5, NULL); }
+void aiot_esp32_start(void) {
+  if (!AIOT_COMPAT_GUIDE) memory = malloc(AIOT_MEMORY_BYTES);
+  log_heap("at the start");
+  xTaskCreate(AIOT_COMPAT_GUIDE ? aiot_esp32_guide_run : run, "aiot", STACK, NULL, 5, NULL);
+}

@@ -29,24 +29,57 @@
 #define AIOT_STREAM "motor"
 #endif
 
+/* Fields that the sensor gives: rows of its queue have no more. */
+#if AIOT_SOURCE == AIOT_SOURCE_MPU6050 || AIOT_SOURCE == AIOT_SOURCE_LSM6DS3TRC
+#define AIOT_SOURCE_FIELDS (AIOT_IMU_RANGE_DPS == 0 ? 3 : 6)
+#elif AIOT_SOURCE == AIOT_SOURCE_INMP441
+#define AIOT_SOURCE_FIELDS 3
+#elif AIOT_SOURCE == AIOT_SOURCE_DS18B20 || AIOT_SOURCE == AIOT_SOURCE_ACS712
+#define AIOT_SOURCE_FIELDS 1
+#else
+#define AIOT_SOURCE_FIELDS 4
+#endif
+/* A second of samples may be some hundred values at an IMU, and some forty at the others. */
+#define AIOT_SOURCE_FAST (AIOT_SOURCE == AIOT_SOURCE_MPU6050 || AIOT_SOURCE == AIOT_SOURCE_LSM6DS3TRC)
+
 /*
- * Memory of the device, all of it taken at the start: queue, messages, and the model with its windows. A second of samples at 26 bytes a value should fit into
- * the queue: for all six fields of an IMU at 104 Hz, 20 KiB.
+ * Memory of the device, all of it taken before anything else: queue, messages, and the model with its windows. Telemetry of a second (26 bytes a value at
+ * most) should fit into the queue: for all six fields of an IMU at 104 Hz, 20 KiB. docs/firmware.md#memory has what each chip can spare, and a test
+ * that a project's own sizes are held to.
  */
+#ifdef CONFIG_IDF_TARGET_ESP32S3
+#define AIOT_CHIP_MEMORY_BYTES (80u * 1024u)
+#define AIOT_CHIP_QUEUE_BYTES (12u * 1024u)
+#define AIOT_CHIP_MESSAGE_ROOM (6u * 1024u)
+#define AIOT_CHIP_ENVELOPE_ROOM (12u * 1024u)
+#define AIOT_CHIP_BATCH_VALUES 624u
+#else
+#ifdef CONFIG_IDF_TARGET_ESP32C3
+#define AIOT_CHIP_MEMORY_KIB 56u
+#else
+#define AIOT_CHIP_MEMORY_KIB 48u
+#endif
+/* An IMU's telemetry is longer; a microphone's buffers are. */
+#define AIOT_CHIP_MEMORY_BYTES ((AIOT_CHIP_MEMORY_KIB + (AIOT_SOURCE_FAST ? 4u : 0u) - (AIOT_SOURCE == AIOT_SOURCE_INMP441 ? 6u : 0u)) * 1024u)
+#define AIOT_CHIP_QUEUE_BYTES ((AIOT_SOURCE_FAST ? 8u : 4u) * 1024u)
+#define AIOT_CHIP_MESSAGE_ROOM ((AIOT_SOURCE_FAST ? 6u : 4u) * 1024u)
+#define AIOT_CHIP_ENVELOPE_ROOM (8u * 1024u)
+#define AIOT_CHIP_BATCH_VALUES (AIOT_SOURCE_FAST ? 624u : 160u)
+#endif
 #ifndef AIOT_MEMORY_BYTES
-#define AIOT_MEMORY_BYTES (96u * 1024u)
+#define AIOT_MEMORY_BYTES AIOT_CHIP_MEMORY_BYTES
 #endif
 #ifndef AIOT_QUEUE_BYTES
-#define AIOT_QUEUE_BYTES (12u * 1024u)
+#define AIOT_QUEUE_BYTES AIOT_CHIP_QUEUE_BYTES
 #endif
 #ifndef AIOT_MESSAGE_ROOM
-#define AIOT_MESSAGE_ROOM (6u * 1024u)
+#define AIOT_MESSAGE_ROOM AIOT_CHIP_MESSAGE_ROOM
 #endif
 #ifndef AIOT_ENVELOPE_ROOM
-#define AIOT_ENVELOPE_ROOM (12u * 1024u)
+#define AIOT_ENVELOPE_ROOM AIOT_CHIP_ENVELOPE_ROOM
 #endif
 #ifndef AIOT_BATCH_VALUES
-#define AIOT_BATCH_VALUES 624u
+#define AIOT_BATCH_VALUES AIOT_CHIP_BATCH_VALUES
 #endif
 
 /* Pins of the guide's board: converter 1 alone, for converter 2 is the radio's. docs/hardware.md has the circuit. */

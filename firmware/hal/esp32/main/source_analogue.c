@@ -6,7 +6,7 @@
 #define SAMPLES(channels) ((size_t)AIOT_ADC_HZ / (channels) * AIOT_ADC_WINDOW_MS / 1000)
 
 static const int pins[FIELDS] = {AIOT_ADC_PINS};
-static float window[FIELDS * SAMPLES(FIELDS)];
+static uint16_t window[FIELDS * SAMPLES(FIELDS)];
 static const char *const guide_fields[] = {"temperature", "vibration", "sound", "current"};
 static const char *const current_field[] = {"current"};
 static aiot_channel channel[FIELDS];
@@ -39,7 +39,7 @@ static int read_channels(double *values, size_t room, bool *gap, size_t channels
   const size_t samples = SAMPLES(channels);
   if (room == 0 || !aiot_esp32_adc_window(window, samples, gap)) return 0;
   for (size_t i = 0; i < channels; i++) {
-    aiot_summary counts = aiot_summary_of(window, samples, channels, i);
+    aiot_summary counts = aiot_summary_of_counts(window, samples, channels, i);
     /* A mean is one place of the curve; what swings goes by its slope. */
     if (channel[i].quantity == AIOT_MEAN) counts.mean = aiot_esp32_adc_volts(counts.mean) / channel[i].volts_per_count;
     values[i] = aiot_channel_value(&channel[i], &counts);

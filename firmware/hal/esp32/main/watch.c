@@ -1,4 +1,5 @@
 #include "esp32.h"
+#include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "esp_system.h"
 #include "esp_task_wdt.h"
@@ -19,4 +20,11 @@ void aiot_esp32_give_up(const char *problem) {
     vTaskDelay(pdMS_TO_TICKS(1000));
   }
   esp_restart();
+}
+
+void aiot_esp32_heap(void *context, aiot_heap *heap) {
+  (void)context;
+  heap->free = (uint32_t)heap_caps_get_free_size(MALLOC_CAP_8BIT);
+  heap->largest = (uint32_t)heap_caps_get_largest_free_block(MALLOC_CAP_8BIT);
+  heap->least = (uint32_t)heap_caps_get_minimum_free_size(MALLOC_CAP_8BIT);
 }

@@ -184,6 +184,8 @@ export const reportedSchema = z.looseObject({
   golden: z.object({ vectors: z.int().min(0), passed: z.int().min(0) }).nullable(),
   /** Why it was rolled back or refused. */
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  /** Bytes of a small board's heap: free, the largest piece, and the least that was free since its start. */
+  heap: z.object({ free: z.int().min(0), largest: z.int().min(0), least: z.int().min(0) }).optional(),
   /** What it can do besides; words that a reader doesn't know are ignored. */
   features: z.array(z.string().max(64)).max(32).optional(),
   /** In the state SHADOW, of a device with an active model that its sensor feeds. */

@@ -5,7 +5,13 @@
 
 typedef struct QueueDefinition *QueueHandle_t;
 
+/* The vendor's is as long as a queue's own state. */
+typedef struct {
+  uint32_t state[20];
+} StaticQueue_t;
+
 QueueHandle_t xQueueCreate(UBaseType_t length, UBaseType_t bytes);
+QueueHandle_t xQueueCreateStatic(UBaseType_t length, UBaseType_t bytes, uint8_t *room, StaticQueue_t *queue);
 BaseType_t xQueueSend(QueueHandle_t queue, const void *item, TickType_t ticks);
 BaseType_t xQueueOverwrite(QueueHandle_t queue, const void *item);
 BaseType_t xQueueReceive(QueueHandle_t queue, void *item, TickType_t ticks);

@@ -1,0 +1,564 @@
+/*
+ * The heap of the program for ESP32s, chip by chip: hal/esp32/main runs over a vendor's system that is played here, with every allocation counted, until MQTT and a
+ * download are under way at once, each over TLS, while the samples of a broken acknowledgement pile up. What the vendor's own code takes was measured or is in
+ * its documents; each figure names its source. All of it together, and a fifth more, has to fit. Prints what docs/firmware.md has as a table.
+ */
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "esp32.h"
+#include "esp_adc/adc_cali_scheme.h"
+#include "esp_adc/adc_continuous.h"
+#include "esp_heap_caps.h"
+#include "esp_http_client.h"
+#include "esp_log.h"
+#include "esp_netif.h"
+#include "esp_ota_ops.h"
+#include "esp_random.h"
+#include "esp_sleep.h"
+#include "esp_sntp.h"
+#include "esp_system.h"
+#include "esp_task_wdt.h"
+#include "esp_timer.h"
+#include "esp_wifi.h"
+#include "driver/i2s_std.h"
+#include "driver/ledc.h"
+#include "freertos/queue.h"
+#include "freertos/stream_buffer.h"
+#include "mqtt_client.h"
+#include "nvs.h"
+#include "nvs_flash.h"
+#include "settings.h"
+/* AIOT_STATIC_DATA and AIOT_STATIC_BSS: of the program's own sections, by the compiler's `size` (hal/esp32/static_ram.cmake). */
+#include "static_ram.h"
+
+/*
+ * Measured on an ESP32-C3 with ESP-IDF 5.5.5 and the Wi-Fi driver running, November 2026: 169,557 bytes of static RAM (84,082 code in IRAM; of the rest, 52,062
+ * were this program's) left a heap of 209,176; Wi-Fi took 48,824; one MQTT connection with TLS 43,000, of which 8,192 were its task's stack.
+ */
+enum {
+  C3_HEAP = 209176,
+  C3_STATIC = 169557,
+  C3_CODE = 84082,
+  C3_PROGRAM = 52062,
+  C3_DATA = C3_STATIC - C3_CODE - C3_PROGRAM,
+  WIFI = 48824,
+  CONNECTION = 43000 - 8192,
+  /* Buffers of the default configuration in those figures: 10 of Wi-Fi, and records of 16 KiB in and 4 KiB out. */
+  WIFI_BUFFER = 1600,
+  WIFI_BUFFERS = 10,
+  RECORD_IN = 16384,
+  RECORD_OUT = 4096
+};
+
+/* Tasks of a second core: idle, and two that call from core to core. */
+enum { SECOND_CORE = (1536 + 360) + 2 * (1024 + 360) };
+
+/* By ESP-IDF's linker scripts and memory_layout.c, the RAM of a chip for data: what code in IRAM takes of it is subtracted as static RAM. */
+#if defined(CONFIG_IDF_TARGET_ESP32C3)
+#define CHIP "ESP32-C3"
+enum {
+  RAM = C3_HEAP + C3_STATIC,
+  /* Kconfig: without IRAM_OPT more than 10 KiB are saved, without RX_IRAM_OPT more than 17, and with FreeRTOS in flash up to 8, of which half is counted. */
+  SYSTEM = C3_CODE + C3_DATA - (10 + 17 + 4) * 1024
+};
+#elif defined(CONFIG_IDF_TARGET_ESP32S3)
+#define CHIP "ESP32-S3"
+enum {
+  /* 0x3fc88000 to 0x3fcf8000, less what a system takes at its start: as on an ESP32-C3, and the second core's tasks. Not measured. */
+  RAM = 458752 - 14483 - SECOND_CORE,
+  /* As an ESP32-C3's, not measured; the first 16 KiB of code lie beside that RAM. */
+  SYSTEM = C3_CODE + C3_DATA - 16384
+};
+#else
+#define CHIP "ESP32"
+enum {
+  /* 0x3ffae6e0 to 0x40000000 without the ROMs' data, less the same. Not measured. */
+  RAM = 331952 - 14483 - SECOND_CORE,
+  /* As an ESP32-C3's, not measured; code has RAM of its own. */
+  SYSTEM = C3_DATA
+};
+#endif
+
+
+enum {
+  /* Before a block, and rounded up. */
+  BLOCK = 8,
+  /* FreeRTOS: a queue's state, a stream buffer's, a task's with its thread-local part. */
+  QUEUE = 84,
+  STREAM = 48,
+  TASK = 360,
+  BLOCKS = 512
+};
+
+/* What is counted: on the heap now, and at most. */
+static struct {
+  void *block[BLOCKS];
+  size_t bytes[BLOCKS];
+  size_t live, most, refused;
+} heap;
+
+static struct {
+  char name[40];
+  size_t bytes;
+} line[24];
+static size_t lines;
+
+static void count(const char *name, size_t bytes) {
+  for (size_t i = 0; i < lines; i++) {
+    if (strcmp(line[i].name, name) != 0) continue;
+    line[i].bytes += bytes;
+    return;
+  }
+  snprintf(line[lines].name, sizeof line[0].name, "%s", name);
+  line[lines++].bytes = bytes;
+}
+
+static size_t counted(const char *name) {
+  for (size_t i = 0; i < lines; i++) {
+    if (strcmp(line[i].name, name) == 0) return line[i].bytes;
+  }
+  return 0;
+}
+
+void *__real_malloc(size_t bytes);
+void __real_free(void *block);
+void *__wrap_malloc(size_t bytes);
+void __wrap_free(void *block);
+char *__wrap_strdup(const char *text);
+
+void *__wrap_malloc(size_t bytes) {
+  void *block = __real_malloc(bytes);
+  size_t at = 0;
+  while (at < BLOCKS && heap.block[at] != NULL) at++;
+  if (block == NULL || at == BLOCKS) {
+    heap.refused++;
+    return block;
+  }
+  heap.block[at] = block;
+  heap.bytes[at] = (bytes + 3) / 4 * 4 + BLOCK;
+  heap.live += heap.bytes[at];
+  if (heap.live > heap.most) heap.most = heap.live;
+  return block;
+}
+
+void __wrap_free(void *block) {
+  for (size_t i = 0; i < BLOCKS && block != NULL; i++) {
+    if (heap.block[i] != block) continue;
+    heap.block[i] = NULL;
+    heap.live -= heap.bytes[i];
+    break;
+  }
+  __real_free(block);
+}
+
+char *__wrap_strdup(const char *text) {
+  char *copy = __wrap_malloc(strlen(text) + 1);
+  if (copy != NULL) memcpy(copy, text, strlen(text) + 1);
+  return copy;
+}
+
+/* The system: queues that work, tasks that are run by hand. */
+struct QueueDefinition {
+  size_t length, bytes, count, first;
+  uint8_t *items;
+};
+static struct QueueDefinition queues[8];
+static size_t queue_count;
+static QueueHandle_t rows;
+
+static QueueHandle_t queue_of(UBaseType_t length, UBaseType_t bytes, uint8_t *items) {
+  queues[queue_count] = (struct QueueDefinition){length, bytes, 0, 0, items};
+  return &queues[queue_count++];
+}
+
+QueueHandle_t xQueueCreate(UBaseType_t length, UBaseType_t bytes) {
+  count("queues and buffers", QUEUE + (size_t)length * bytes + BLOCK);
+  return queue_of(length, bytes, __real_malloc((size_t)length * bytes));
+}
+
+QueueHandle_t xQueueCreateStatic(UBaseType_t length, UBaseType_t bytes, uint8_t *room, StaticQueue_t *queue) {
+  (void)queue;
+  return rows = queue_of(length, bytes, room);
+}
+
+BaseType_t xQueueSend(QueueHandle_t queue, const void *item, TickType_t ticks) {
+  (void)ticks;
+  if (queue->count == queue->length) return 0;
+  memcpy(queue->items + (queue->first + queue->count++) % queue->length * queue->bytes, item, queue->bytes);
+  return pdTRUE;
+}
+
+BaseType_t xQueueOverwrite(QueueHandle_t queue, const void *item) {
+  queue->count = 0;
+  return xQueueSend(queue, item, 0);
+}
+
+BaseType_t xQueueReceive(QueueHandle_t queue, void *item, TickType_t ticks) {
+  (void)ticks;
+  if (queue->count == 0) return 0;
+  memcpy(item, queue->items + queue->first * queue->bytes, queue->bytes);
+  queue->first = (queue->first + 1) % queue->length;
+  queue->count--;
+  return pdTRUE;
+}
+
+UBaseType_t uxQueueSpacesAvailable(QueueHandle_t queue) { return (UBaseType_t)(queue->length - queue->count); }
+
+StreamBufferHandle_t xStreamBufferCreate(size_t bytes, size_t trigger) {
+  (void)trigger;
+  count("queues and buffers", STREAM + bytes + 1 + BLOCK);
+  return (StreamBufferHandle_t)(void *)&queues;
+}
+BaseType_t xStreamBufferReset(StreamBufferHandle_t buffer) { return buffer != NULL; }
+size_t xStreamBufferSend(StreamBufferHandle_t buffer, const void *data, size_t bytes, TickType_t ticks) { return buffer == NULL || data == NULL || ticks == 0 ? 0 : bytes; }
+size_t xStreamBufferReceive(StreamBufferHandle_t buffer, void *out, size_t bytes, TickType_t ticks) { return buffer == NULL || out == NULL || bytes == 0 || ticks == 1; }
+
+static struct {
+  const char *name;
+  TaskFunction_t run;
+  uint32_t stack;
+} tasks[8];
+static size_t task_count;
+
+BaseType_t xTaskCreate(TaskFunction_t run, const char *name, uint32_t stack, void *context, UBaseType_t priority, TaskHandle_t *task) {
+  (void)context, (void)priority, (void)task;
+  char text[40];
+  snprintf(text, sizeof text, "stack of %s", name);
+  count(text, stack + TASK + 2 * BLOCK);
+  tasks[task_count].name = name;
+  tasks[task_count].run = run;
+  tasks[task_count++].stack = stack;
+  return pdPASS;
+}
+
+/* Runs a task until the place that has nothing to give it. */
+static jmp_buf *leave;
+
+static void run_until_left(TaskFunction_t run) {
+  static jmp_buf places[2];
+  static size_t depth;
+  leave = &places[depth++];
+  if (setjmp(*leave) == 0) run(NULL);
+  depth--;
+  leave = depth == 0 ? NULL : &places[depth - 1];
+}
+
+static bool run_task(const char *name) {
+  for (size_t i = 0; i < task_count; i++) {
+    if (strcmp(tasks[i].name, name) != 0) continue;
+    run_until_left(tasks[i].run);
+    return true;
+  }
+  return false;
+}
+
+void vTaskDelay(TickType_t ticks) { (void)ticks; }
+
+static uint64_t now_us = 1000000;
+int64_t esp_timer_get_time(void) { return (int64_t)now_us; }
+
+void esp_log_write(esp_log_level_t level, const char *tag, const char *format, ...) { (void)level, (void)tag, (void)format; }
+void esp_restart(void) { abort(); }
+void esp_fill_random(void *out, size_t bytes) { memset(out, 7, bytes); }
+uint32_t esp_random(void) { return 7; }
+esp_err_t esp_sleep_enable_timer_wakeup(uint64_t us) { return us == 0; }
+void esp_deep_sleep_start(void) { abort(); }
+void esp_sntp_setoperatingmode(esp_sntp_operatingmode_t mode) { (void)mode; }
+void esp_sntp_setservername(u8_t index, const char *server) { (void)index, (void)server; }
+void esp_sntp_init(void) {}
+size_t heap_caps_get_free_size(uint32_t kind) { return kind; }
+size_t heap_caps_get_largest_free_block(uint32_t kind) { return kind; }
+size_t heap_caps_get_minimum_free_size(uint32_t kind) { return kind; }
+esp_err_t esp_task_wdt_init(const esp_task_wdt_config_t *config) { return config == NULL; }
+esp_err_t esp_task_wdt_reconfigure(const esp_task_wdt_config_t *config) { return config == NULL; }
+esp_err_t esp_task_wdt_add(TaskHandle_t task) { return task != NULL; }
+
+/* Flash that is erased, and takes what is written for written. */
+const esp_partition_t *esp_partition_find_first(esp_partition_type_t type, esp_partition_subtype_t subtype, const char *label) {
+  static esp_partition_t all[12];
+  static size_t used;
+  (void)subtype;
+  if (label == NULL) return NULL;
+  for (size_t i = 0; i < used; i++) {
+    if (strcmp(all[i].label, label) == 0) return &all[i];
+  }
+  esp_partition_t *part = &all[used++];
+  part->type = type;
+  snprintf(part->label, sizeof part->label, "%s", label);
+  part->size = strcmp(label, "records") == 0 || strcmp(label, "config") == 0 ? 0x4000 : strcmp(label, "trust") == 0 ? 0x2000 : 0x60000;
+  return part;
+}
+esp_err_t esp_partition_read(const esp_partition_t *partition, size_t offset, void *out, size_t bytes) {
+  memset(out, 0xff, bytes);
+  return partition == NULL || offset > partition->size;
+}
+esp_err_t esp_partition_write(const esp_partition_t *partition, size_t offset, const void *data, size_t bytes) { return partition == NULL || data == NULL || offset + bytes > partition->size; }
+esp_err_t esp_partition_erase_range(const esp_partition_t *partition, size_t offset, size_t bytes) { return partition == NULL || offset + bytes > partition->size; }
+esp_err_t esp_partition_mmap(const esp_partition_t *partition, size_t offset, size_t bytes, esp_partition_mmap_memory_t memory, const void **out, esp_partition_mmap_handle_t *handle) {
+  (void)partition, (void)offset, (void)bytes, (void)memory, (void)out, (void)handle;
+  return 1;
+}
+const esp_partition_t *esp_ota_get_running_partition(void) { return NULL; }
+esp_err_t esp_ota_get_state_partition(const esp_partition_t *partition, esp_ota_img_states_t *state) { return partition == NULL || state == NULL; }
+esp_err_t esp_ota_set_boot_partition(const esp_partition_t *partition) { return partition == NULL; }
+esp_err_t esp_ota_mark_app_valid_cancel_rollback(void) { return ESP_OK; }
+esp_err_t esp_ota_mark_app_invalid_rollback_and_reboot(void) { return ESP_OK; }
+
+/* What provisioning wrote. */
+esp_err_t nvs_flash_init(void) { return ESP_OK; }
+esp_err_t nvs_open(const char *name, nvs_open_mode_t mode, nvs_handle_t *handle) {
+  *handle = 1;
+  return mode == NVS_READWRITE || strcmp(name, "aiot_trust") == 0;
+}
+esp_err_t nvs_get_str(nvs_handle_t handle, const char *key, char *out, size_t *bytes) {
+  (void)handle;
+  snprintf(out, *bytes, "%s", strcmp(key, "mqtts") == 0 ? "mqtts://platform:8883" : strcmp(key, "http") == 0 ? "https://platform:8443" : key);
+  return ESP_OK;
+}
+esp_err_t nvs_get_blob(nvs_handle_t handle, const char *key, void *out, size_t *bytes) { return handle == 0 || key == NULL || out == NULL || *bytes > 0; }
+esp_err_t nvs_get_u8(nvs_handle_t handle, const char *key, uint8_t *out) { return handle == 0 || key == NULL || out != NULL; }
+esp_err_t nvs_get_u32(nvs_handle_t handle, const char *key, uint32_t *out) { return handle == 0 || key == NULL || out != NULL; }
+esp_err_t nvs_get_u64(nvs_handle_t handle, const char *key, uint64_t *out) { return handle == 0 || key == NULL || out != NULL; }
+esp_err_t nvs_set_u8(nvs_handle_t handle, const char *key, uint8_t value) { return handle == 0 || key == NULL || value == 0; }
+esp_err_t nvs_set_u64(nvs_handle_t handle, const char *key, uint64_t value) { return handle == 0 || key == NULL || value == 0; }
+esp_err_t nvs_commit(nvs_handle_t handle) { return handle == 0; }
+void nvs_close(nvs_handle_t handle) { (void)handle; }
+
+/* Cryptography is the vendor's, and takes its memory for as long as a call lasts. */
+static void sha_begin(void *context, void *state) { (void)context, (void)state; }
+static void sha_update(void *context, void *state, const void *data, size_t bytes) { (void)context, (void)state, (void)data, (void)bytes; }
+static void sha_end(void *context, void *state, uint8_t digest[AIOT_SHA256_BYTES]) {
+  (void)context, (void)state;
+  memset(digest, 0, AIOT_SHA256_BYTES);
+}
+static bool verify(void *context, const uint8_t *spki, size_t spki_bytes, const uint8_t digest[AIOT_SHA256_BYTES], const uint8_t *signature, size_t bytes) {
+  (void)context, (void)spki, (void)spki_bytes, (void)digest, (void)signature, (void)bytes;
+  return false;
+}
+static void fill(void *context, void *out, size_t bytes) {
+  (void)context;
+  memset(out, 7, bytes);
+}
+const aiot_crypto aiot_crypto_mbedtls = {NULL, sha_begin, sha_update, sha_end, verify, fill};
+const aiot_signer *aiot_esp32_signer(const char *key, const char *certificate) {
+  (void)key, (void)certificate;
+  return NULL;
+}
+
+/* Wi-Fi. */
+esp_event_base_t const WIFI_EVENT = "wifi", IP_EVENT = "ip";
+static esp_event_handler_t on_address;
+esp_err_t esp_netif_init(void) { return ESP_OK; }
+esp_err_t esp_event_loop_create_default(void) { return ESP_OK; }
+esp_err_t esp_event_handler_instance_register(esp_event_base_t base, int32_t id, esp_event_handler_t handler, void *context, esp_event_handler_instance_t *instance) {
+  (void)id, (void)context, (void)instance;
+  if (base == IP_EVENT) on_address = handler;
+  return ESP_OK;
+}
+esp_netif_t *esp_netif_create_default_wifi_sta(void) { return (esp_netif_t *)(void *)&queues; }
+esp_err_t esp_wifi_init(const wifi_init_config_t *config) {
+  count("Wi-Fi", WIFI - (WIFI_BUFFERS - AIOT_CONFIG_ESP_WIFI_STATIC_RX_BUFFER_NUM) * WIFI_BUFFER);
+  return config == NULL;
+}
+esp_err_t esp_wifi_set_storage(wifi_storage_t storage) { return storage != WIFI_STORAGE_RAM; }
+esp_err_t esp_wifi_set_mode(wifi_mode_t mode) { return mode != WIFI_MODE_STA; }
+esp_err_t esp_wifi_set_config(wifi_interface_t interface, wifi_config_t *config) { return interface != WIFI_IF_STA || config == NULL; }
+esp_err_t esp_wifi_start(void) { return ESP_OK; }
+esp_err_t esp_wifi_stop(void) { return ESP_OK; }
+esp_err_t esp_wifi_connect(void) { return ESP_OK; }
+
+/* One connection over TLS, as it was measured, with the records that sdkconfig.defaults gives it. */
+static size_t connection(void) {
+  return CONNECTION - (RECORD_IN - AIOT_CONFIG_MBEDTLS_SSL_IN_CONTENT_LEN) - (RECORD_OUT - AIOT_CONFIG_MBEDTLS_SSL_OUT_CONTENT_LEN);
+}
+
+/* esp-mqtt: its buffers and itself at once, its task and the connection when it is started, an outbox of whole messages. */
+static esp_event_handler_t on_mqtt;
+static size_t outbox, outbox_most;
+static int mqtt_ids;
+esp_mqtt_client_handle_t esp_mqtt_client_init(const esp_mqtt_client_config_t *config) {
+  static int client;
+  count("MQTT's buffers", 2 * (size_t)config->buffer.size + 1024);
+  count("stack of mqtt", (size_t)config->task.stack_size + TASK + 2 * BLOCK);
+  tasks[task_count].name = "mqtt";
+  tasks[task_count++].stack = (uint32_t)config->task.stack_size;
+  return (esp_mqtt_client_handle_t)(void *)&client;
+}
+esp_err_t esp_mqtt_client_register_event(esp_mqtt_client_handle_t client, esp_mqtt_event_id_t event, esp_event_handler_t handler, void *context) {
+  (void)client, (void)event, (void)context;
+  on_mqtt = handler;
+  return ESP_OK;
+}
+esp_err_t esp_mqtt_set_config(esp_mqtt_client_handle_t client, const esp_mqtt_client_config_t *config) { return client == NULL || config == NULL; }
+esp_err_t esp_mqtt_client_stop(esp_mqtt_client_handle_t client) { return client == NULL; }
+esp_err_t esp_mqtt_client_start(esp_mqtt_client_handle_t client) {
+  count("TLS of MQTT", connection());
+  return client == NULL;
+}
+int esp_mqtt_client_subscribe_single(esp_mqtt_client_handle_t client, const char *topic, int qos) { return client == NULL || topic == NULL || qos < 0 ? -1 : 1; }
+int esp_mqtt_client_enqueue(esp_mqtt_client_handle_t client, const char *topic, const char *data, int bytes, int qos, int retain, bool store) {
+  (void)client, (void)data, (void)retain, (void)store;
+  /* Itself, with the head of the packet. */
+  if (qos == 1) outbox += strlen(topic) + (size_t)bytes + 64 + 2 * BLOCK;
+  if (outbox > outbox_most) outbox_most = outbox;
+  return ++mqtt_ids;
+}
+
+/* esp_http_client: a download was found to want as much as MQTT, its buffers included. */
+static bool downloads;
+esp_http_client_handle_t esp_http_client_init(const esp_http_client_config_t *config) {
+  count("TLS of a download", connection());
+  return config == NULL ? NULL : (esp_http_client_handle_t)(void *)&downloads;
+}
+esp_err_t esp_http_client_set_header(esp_http_client_handle_t client, const char *key, const char *value) { return client == NULL || key == NULL || value == NULL; }
+esp_err_t esp_http_client_open(esp_http_client_handle_t client, int bytes) { return client == NULL || bytes != 0; }
+int esp_http_client_write(esp_http_client_handle_t client, const char *data, int bytes) { return client == NULL || data == NULL ? -1 : bytes; }
+int64_t esp_http_client_fetch_headers(esp_http_client_handle_t client) { return client == NULL ? -1 : 1000; }
+int esp_http_client_get_status_code(esp_http_client_handle_t client) { return client == NULL ? 0 : 200; }
+int esp_http_client_read(esp_http_client_handle_t client, char *buffer, int bytes) {
+  (void)client, (void)buffer, (void)bytes;
+  downloads = true;
+  longjmp(*leave, 1);
+}
+bool esp_http_client_is_complete_data_received(esp_http_client_handle_t client) { return client == NULL; }
+esp_err_t esp_http_client_cleanup(esp_http_client_handle_t client) { return client == NULL; }
+
+/* The converter: adc_continuous.c takes the store, five frames with their descriptors, and some state. */
+static size_t conversions;
+static bool sampling;
+esp_err_t adc_continuous_new_handle(const adc_continuous_handle_cfg_t *config, adc_continuous_handle_t *handle) {
+  conversions = config->max_store_buf_size + 5 * config->conv_frame_size + 512;
+  *handle = (adc_continuous_handle_t)(void *)&conversions;
+  return ESP_OK;
+}
+esp_err_t adc_continuous_config(adc_continuous_handle_t handle, const adc_continuous_config_t *config) { return handle == NULL || config == NULL; }
+esp_err_t adc_continuous_register_event_callbacks(adc_continuous_handle_t handle, const adc_continuous_evt_cbs_t *callbacks, void *context) {
+  (void)context;
+  return handle == NULL || callbacks == NULL;
+}
+esp_err_t adc_continuous_start(adc_continuous_handle_t handle) { return handle == NULL; }
+esp_err_t adc_continuous_read(adc_continuous_handle_t handle, uint8_t *out, uint32_t room, uint32_t *bytes, uint32_t timeout_ms) {
+  (void)handle, (void)timeout_ms;
+  now_us += 50000;
+  /* The sampler has opened it, and waits; before, the program looks at the highest rate. */
+  if (sampling) longjmp(*leave, 1);
+  memset(out, 0, room);
+  *bytes = room;
+  return ESP_OK;
+}
+esp_err_t adc_continuous_stop(adc_continuous_handle_t handle) { return handle == NULL; }
+esp_err_t adc_continuous_deinit(adc_continuous_handle_t handle) {
+  conversions = 0;
+  return handle == NULL;
+}
+esp_err_t adc_continuous_io_to_channel(int pin, adc_unit_t *unit, adc_channel_t *channel) {
+  *unit = ADC_UNIT_1;
+  *channel = pin % 8;
+  return ESP_OK;
+}
+esp_err_t adc_cali_raw_to_voltage(adc_cali_handle_t handle, int raw, int *millivolts) {
+  *millivolts = raw;
+  return handle == NULL;
+}
+#ifdef ADC_CALI_SCHEME_CURVE_FITTING_SUPPORTED
+esp_err_t adc_cali_create_scheme_curve_fitting(const adc_cali_curve_fitting_config_t *config, adc_cali_handle_t *handle) {
+#else
+esp_err_t adc_cali_create_scheme_line_fitting(const adc_cali_line_fitting_config_t *config, adc_cali_handle_t *handle) {
+#endif
+  (void)handle;
+  return config != NULL;
+}
+esp_err_t ledc_timer_config(const ledc_timer_config_t *config) { return config == NULL; }
+esp_err_t ledc_channel_config(const ledc_channel_config_t *config) { return config == NULL; }
+esp_err_t ledc_set_duty(ledc_mode_t mode, ledc_channel_t channel, uint32_t duty) { return (unsigned)mode + (unsigned)channel > duty; }
+esp_err_t ledc_update_duty(ledc_mode_t mode, ledc_channel_t channel) { return (unsigned)mode + (unsigned)channel > 9; }
+
+/* A sensor on a bus. I2S takes six DMA buffers of 240 frames by default, at most of two slots of 4 bytes; the other drivers some state. */
+enum { I2S = 6 * 240 * 4 * 2 };
+static aiot_sensor_code open_bus(void) { return AIOT_SENSOR_OK; }
+static int read_bus(double *values, size_t room, bool *gap) {
+  (void)values, (void)room, (void)gap;
+  conversions = AIOT_SOURCE == AIOT_SOURCE_INMP441 ? I2S : 1024;
+  longjmp(*leave, 1);
+}
+static const char *const bus_fields[] = {"ax", "ay", "az", "gx", "gy", "gz"};
+static const aiot_esp32_source bus = {AIOT_SOURCE_FAST ? 104 : 10, AIOT_SOURCE_FIELDS, bus_fields, open_bus, read_bus};
+const aiot_esp32_source *aiot_esp32_source_imu(void) { return &bus; }
+const aiot_esp32_source *aiot_esp32_source_thermometer(void) { return &bus; }
+const aiot_esp32_source *aiot_esp32_source_microphone(void) { return &bus; }
+void aiot_esp32_guide_run(void *context) { (void)context; }
+
+const aiot_http *__real_aiot_esp32_http_open(const aiot_esp32_identity *identity);
+const aiot_http *__wrap_aiot_esp32_http_open(const aiot_esp32_identity *identity);
+static const aiot_http *http;
+const aiot_http *__wrap_aiot_esp32_http_open(const aiot_esp32_identity *identity) { return http = __real_aiot_esp32_http_open(identity); }
+
+static bool asked;
+
+/* What happens, pass by pass of the program's loop. */
+esp_err_t esp_task_wdt_reset(void) {
+  static unsigned pass;
+  esp_mqtt_event_t event = {.event_id = MQTT_EVENT_CONNECTED};
+  now_us += 25000;
+  pass++;
+  if (pass == 1) {
+    sampling = true;
+    run_task("aiot-sample");
+  }
+  if (pass == 2) on_address(NULL, IP_EVENT, IP_EVENT_STA_GOT_IP, NULL);
+  if (pass == 5) on_mqtt(NULL, NULL, MQTT_EVENT_CONNECTED, &event);
+  if (pass == 6) asked = http->open(http->context, "/api/v1/manifests/5", 0) && run_task("aiot-http");
+  /* A command that waits behind another, each as long as a wish with all its members. */
+  if (pass % 20 == 0) {
+    static char topic[] = "aiot/v1/name/other", text[640];
+    event = (esp_mqtt_event_t){.event_id = MQTT_EVENT_DATA, .data = text, .data_len = sizeof text, .total_data_len = sizeof text, .topic = topic, .topic_len = sizeof topic - 1};
+    on_mqtt(NULL, NULL, MQTT_EVENT_DATA, &event);
+    on_mqtt(NULL, NULL, MQTT_EVENT_DATA, &event);
+  }
+  /* Samples at the sensor's rate; nothing of them is ever acknowledged. */
+  for (int i = AIOT_SOURCE_FAST ? 3 : pass % 4 == 0; rows != NULL && pass > 6 && i > 0; i--) {
+    double row[AIOT_FIELDS_MAX + 1] = {1.0 / 3, 2.0 / 3, 4.0 / 3, 5.0 / 3, 1.0 / 7, 2.0 / 7};
+    /* No gap. */
+    row[AIOT_SOURCE_FIELDS] = 0;
+    xQueueSend(rows, row, 0);
+  }
+  if (pass > 2400) longjmp(*leave, 1);
+  return ESP_OK;
+}
+
+int main(void) {
+  checks c = {0};
+  aiot_esp32_start();
+  check_at(&c, "runs", CHIP, 0, run_task("aiot"));
+  check_at(&c, "samples", CHIP, 0, conversions > 0);
+  check_at(&c, "connects", CHIP, 0, counted("TLS of MQTT") > 0 && outbox_most > 0);
+  check_at(&c, "downloads", CHIP, 0, asked && downloads);
+  check_equal(&c, "refused", 0, 0, (int64_t)heap.refused);
+  /* The largest block is there before anything could be in its way. */
+  check_at(&c, "large block", CHIP, AIOT_MEMORY_BYTES, heap.most > AIOT_MEMORY_BYTES);
+  const size_t messages = heap.most - AIOT_MEMORY_BYTES - BLOCK;
+  count("converter", conversions);
+  count("memory of the device", AIOT_MEMORY_BYTES + BLOCK);
+  count("messages, here and in MQTT's outbox", messages + outbox_most);
+  /* Both connections receive, and one sends: whole windows, in packets whose buffers are a ninth longer. */
+  count("packets on their way", (2 * (size_t)AIOT_CONFIG_LWIP_TCP_WND_DEFAULT + AIOT_CONFIG_LWIP_TCP_SND_BUF_DEFAULT) * 10 / 9);
+  const size_t at_start = (size_t)RAM - SYSTEM - AIOT_STATIC_DATA - AIOT_STATIC_BSS;
+  size_t needed = 0;
+  printf("%s|RAM for data and heap|%u\n", CHIP, (unsigned)RAM);
+  printf("%s|ESP-IDF's static RAM|%u\n", CHIP, (unsigned)SYSTEM);
+  printf("%s|this program's .data|%u\n", CHIP, (unsigned)AIOT_STATIC_DATA);
+  printf("%s|this program's .bss|%u\n", CHIP, (unsigned)AIOT_STATIC_BSS);
+  printf("%s|**heap at the start**|%u\n", CHIP, (unsigned)at_start);
+  for (size_t i = 0; i < lines; i++) {
+    needed += line[i].bytes;
+    printf("%s|%s|%u\n", CHIP, line[i].name, (unsigned)line[i].bytes);
+  }
+  printf("%s|**needed at most**|%u\n", CHIP, (unsigned)needed);
+  printf("%s|**to spare, of what is needed**|%u %%\n", CHIP, at_start > needed ? (unsigned)((at_start - needed) * 100 / needed) : 0);
+  check_at(&c, "a fifth to spare", CHIP, needed, needed + needed / 5 <= at_start);
+  return checks_end(&c);
+}
