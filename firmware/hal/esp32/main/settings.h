@@ -57,7 +57,7 @@
 #ifdef CONFIG_IDF_TARGET_ESP32C3
 #define AIOT_CHIP_MEMORY_KIB 56u
 #else
-#define AIOT_CHIP_MEMORY_KIB 48u
+#define AIOT_CHIP_MEMORY_KIB 47u
 #endif
 /* An IMU's telemetry is longer; a microphone's buffers are. */
 #define AIOT_CHIP_MEMORY_BYTES ((AIOT_CHIP_MEMORY_KIB + (AIOT_SOURCE_FAST ? 4u : 0u) - (AIOT_SOURCE == AIOT_SOURCE_INMP441 ? 6u : 0u)) * 1024u)

@@ -1,0 +1,41 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { root } from '../support/cli.js';
+import { describeReal } from '../support/real.js';
+
+const chips = ['ESP32', 'ESP32-S3', 'ESP32-C3'];
+
+describeReal('riscv', 'the heap of the firmware for ESP32s', () => {
+  let dir = '';
+  beforeAll(() => {
+    dir = mkdtempSync(join(tmpdir(), 'aiot-heap-'));
+    execFileSync('cmake', ['-S', join(root, 'firmware'), '-B', dir], { stdio: 'pipe' });
+  }, 120_000);
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+  it('is, chip by chip, what docs/firmware.md says', () => {
+    const rows = new Map<string, string[]>();
+    for (const chip of chips) {
+      const target = `esp32_heap_${chip.replace('-', '')}`;
+      execFileSync('cmake', ['--build', dir, '--target', `${target}_built`], { stdio: 'pipe' });
+      const told = execFileSync('ctest', ['--test-dir', dir, '-R', `^${target}$`, '-V'], {
+        encoding: 'utf8',
+      });
+      for (const [, item, value] of told.matchAll(/^\d+: ESP32[^|]*\|([^|]*)\|(.*)$/gm)) {
+        const figure = (value ?? '').trim();
+        const shown = /^\d+$/.test(figure) ? Number(figure).toLocaleString('en-US') : figure;
+        rows.set(item ?? '', [...(rows.get(item ?? '') ?? []), shown]);
+      }
+    }
+    const lines = [
+      `| bytes | ${chips.join(' | ')} |`,
+      '| --- | --: | --: | --: |',
+      ...[...rows].map(([item, values]) => `| ${item} | ${values.join(' | ')} |`),
+    ];
+    expect(rows.size).toBeGreaterThan(15);
+    expect(readFileSync(join(root, 'docs', 'firmware.md'), 'utf8')).toContain(lines.join('\n'));
+  }, 300_000);
+});
