@@ -85,6 +85,10 @@ if(esp32_sources)
   endif()
   function(aiot_heap_test name target)
     set(flags -std=gnu17 -DCONFIG_IDF_TARGET_${target} ${ARGN} -I ${esp32_folder}/interfaces -I ${CMAKE_CURRENT_SOURCE_DIR}/core/include -I ${esp32_folder}/main ${esp32_own})
+    # sdkconfig.h of the chip, where there is one.
+    if(sdkconfig_${target})
+      list(APPEND flags -I ${sdkconfig_${target}})
+    endif()
     set(work ${CMAKE_CURRENT_BINARY_DIR}/heap_${name})
     add_custom_command(OUTPUT ${work}/static_ram.h
       COMMAND ${CMAKE_COMMAND} "-DCC=${esp32_size_cc}" -DSIZE=${esp32_size} "-DFLAGS=${esp32_specs};${flags}" "-DSOURCES=${esp32_sources};${esp32_core}"
