@@ -3,21 +3,65 @@
 set(esp32_folder ${CMAKE_CURRENT_SOURCE_DIR}/hal/esp32)
 file(GLOB esp32_sources CONFIGURE_DEPENDS ${esp32_folder}/main/*.c)
 
+# aiot_sdkconfig(CHIP OUT): the folder of an `sdkconfig.h` as ESP-IDF makes it: the one place where CONFIG_* is defined, and no file sees it that does not
+# include it. It has the chip and what sdkconfig.defaults says.
+function(aiot_sdkconfig chip out)
+  string(TOLOWER ${chip} target)
+  set(text "#pragma once\n#define CONFIG_IDF_TARGET \"${target}\"\n#define CONFIG_IDF_TARGET_${chip} 1\n")
+  foreach(defaults ${esp32_folder}/sdkconfig.defaults ${esp32_folder}/sdkconfig.defaults.${target})
+    if(EXISTS ${defaults})
+      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${defaults})
+      file(STRINGS ${defaults} lines REGEX "^CONFIG_")
+      foreach(line ${lines})
+        string(REGEX MATCH "^(CONFIG_[A-Z0-9_]+)=(.*)$" ignored "${line}")
+        set(name ${CMAKE_MATCH_1})
+        set(value "${CMAKE_MATCH_2}")
+        if(value STREQUAL "y")
+          set(value 1)
+        endif()
+        if(NOT value STREQUAL "n")
+          string(APPEND text "#undef ${name}\n#define ${name} ${value}\n")
+        endif()
+      endforeach()
+    endif()
+  endforeach()
+  set(folder ${CMAKE_CURRENT_BINARY_DIR}/sdkconfig/${target})
+  file(WRITE ${folder}/sdkconfig.h.new "${text}")
+  configure_file(${folder}/sdkconfig.h.new ${folder}/sdkconfig.h COPYONLY)
+  set(${out} ${folder} PARENT_SCOPE)
+endfunction()
+
 if(esp32_sources)
   set(esp32_flags -std=gnu17 -fsyntax-only -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes
     -I ${esp32_folder}/interfaces -I ${CMAKE_CURRENT_SOURCE_DIR}/core/include)
   foreach(target ESP32 ESP32S3 ESP32C3)
-    add_test(NAME esp32_${target} COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -DCONFIG_IDF_TARGET_${target} ${esp32_sources})
+    aiot_sdkconfig(${target} sdkconfig_${target})
+    add_test(NAME esp32_${target} COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -I ${sdkconfig_${target}} ${esp32_sources})
+    # The pins of docs/hardware.md in settings.h, and the converter with them at that chip's driver.
+    add_executable(esp32_pins_${target} test/esp32_pins_test.c)
+    target_include_directories(esp32_pins_${target} PRIVATE ${esp32_folder}/main ${sdkconfig_${target}})
+    target_link_libraries(esp32_pins_${target} PRIVATE aiot_options)
+    add_test(NAME esp32_pins_${target} COMMAND esp32_pins_${target})
+  endforeach()
+  # A chip that nobody has chosen pins for is refused, and so is a build that does not say which one it is for.
+  aiot_sdkconfig(ESP32H2 sdkconfig_unknown)
+  file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/sdkconfig/none/sdkconfig.h "#pragma once\n")
+  foreach(folder ${sdkconfig_unknown} ${CMAKE_CURRENT_BINARY_DIR}/sdkconfig/none)
+    get_filename_component(name ${folder} NAME)
+    foreach(file source_analogue adc)
+      add_test(NAME esp32_chip_${name}_${file} COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -I ${folder} ${esp32_folder}/main/${file}.c)
+      set_tests_properties(esp32_chip_${name}_${file} PROPERTIES PASS_REGULAR_EXPRESSION "error: #error .unknown chip")
+    endforeach()
   endforeach()
   # The guide's sensors are what is built unless told otherwise; then each of the others.
   foreach(source 2 3 4 5 6)
     add_test(NAME esp32_source_${source}
-      COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -DCONFIG_IDF_TARGET_ESP32 -DAIOT_SOURCE=${source} -DAIOT_SLEEP_MS=60000 ${esp32_sources})
+      COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -I ${sdkconfig_ESP32} -DAIOT_SOURCE=${source} -DAIOT_SLEEP_MS=60000 ${esp32_sources})
   endforeach()
   # A board of the guide's kind, in either role.
   foreach(role READS JUDGES)
     add_test(NAME esp32_guide_${role}
-      COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -DCONFIG_IDF_TARGET_ESP32 -DAIOT_COMPAT_GUIDE=1 "-DAIOT_GUIDE_HOST=\"guide.local\""
+      COMMAND ${CMAKE_C_COMPILER} ${esp32_flags} -Wconversion -I ${sdkconfig_ESP32} -DAIOT_COMPAT_GUIDE=1 "-DAIOT_GUIDE_HOST=\"guide.local\""
         -DAIOT_GUIDE_ROLE=AIOT_GUIDE_${role} ${esp32_sources})
   endforeach()
   # Arduino and TensorFlow Lite Micro begin in C++.
@@ -30,7 +74,7 @@ if(esp32_sources)
   # Sizes of 32 bits, where a compiler for them is.
   if(IS_ABSOLUTE "${picolibc}")
     add_test(NAME esp32_rv32 COMMAND ${AIOT_RV32_CC} -march=rv32imc -mabi=ilp32 --specs=picolibc.specs ${esp32_flags}
-      -DCONFIG_IDF_TARGET_ESP32C3 ${esp32_sources})
+      -I ${sdkconfig_ESP32C3} ${esp32_sources})
   endif()
   add_test(NAME esp32_interfaces COMMAND ${CMAKE_COMMAND} "-DSOURCES=${esp32_sources};${esp32_cpp}" -DINTERFACES=${esp32_folder}/interfaces
     -P ${esp32_folder}/check.cmake)
@@ -52,12 +96,13 @@ if(esp32_sources)
   add_test(NAME esp32_mqtt COMMAND esp32_mqtt_test)
 
   # The converter over a driver that the test plays, with the circuit of docs/hardware.md at it.
-  add_executable(esp32_adc_test test/esp32_adc_test.c hal/esp32/main/adc.c hal/esp32/main/source_analogue.c core/src/sensing/sensing.c
-    core/src/sensors/analogue.c)
-  target_compile_definitions(esp32_adc_test PRIVATE CONFIG_IDF_TARGET_ESP32)
-  target_include_directories(esp32_adc_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces)
-  target_link_libraries(esp32_adc_test PRIVATE aiot_options m)
-  add_test(NAME esp32_adc COMMAND esp32_adc_test)
+  foreach(target ESP32 ESP32S3 ESP32C3)
+    add_executable(esp32_adc_${target} test/esp32_adc_test.c hal/esp32/main/adc.c hal/esp32/main/source_analogue.c core/src/sensing/sensing.c
+      core/src/sensors/analogue.c)
+    target_include_directories(esp32_adc_${target} PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces ${sdkconfig_${target}})
+    target_link_libraries(esp32_adc_${target} PRIVATE aiot_options m)
+    add_test(NAME esp32_adc_${target} COMMAND esp32_adc_${target})
+  endforeach()
 
   # The heap of each chip: static RAM by its sections, and each allocation, of a program that speaks MQTT and downloads at once. Exact where the compiler for
   # 32 bits is; elsewhere by this machine's, whose pointers are longer. A project's own aiot_config.h counts.

@@ -7,10 +7,30 @@
 #include "esp_adc/adc_cali_scheme.h"
 #include "esp_adc/adc_continuous.h"
 #include "esp_timer.h"
+#include "sdkconfig.h"
 
 static const double pi = 3.14159265358979323846;
 
-/* An ESP32 whose converter begins at 130 mV, and whose driver loses conversions above `most_hz`. */
+/* Each chip's converter: the pins of docs/hardware.md with the channels that the chip has there, one of converter 2, and how a result is written. */
+#if defined(CONFIG_IDF_TARGET_ESP32)
+enum { TEMPERATURE = 36, VIBRATION = 39, SOUND = 34, CURRENT = 35, RADIO = 4, WORD_BYTES = 2, CHANNEL_BIT = 12, HIGHEST_HZ = 2000000, LOWEST_HZ = 20000 };
+static const int channel_pins[] = {36, 37, 38, 39, 32, 33, 34, 35};
+#elif defined(CONFIG_IDF_TARGET_ESP32S3)
+enum { TEMPERATURE = 1, VIBRATION = 2, SOUND = 3, CURRENT = 4, RADIO = 14, WORD_BYTES = 4, CHANNEL_BIT = 13, HIGHEST_HZ = 83333, LOWEST_HZ = 611 };
+static const int channel_pins[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+#else
+enum { TEMPERATURE = 0, VIBRATION = 1, SOUND = 3, CURRENT = 4, RADIO = 5, WORD_BYTES = 4, CHANNEL_BIT = 13, HIGHEST_HZ = 83333, LOWEST_HZ = 611 };
+static const int channel_pins[] = {0, 1, 2, 3, 4};
+#endif
+
+static int channel_of(int pin) {
+  for (size_t i = 0; i < sizeof channel_pins / sizeof channel_pins[0]; i++) {
+    if (channel_pins[i] == pin) return (int)i;
+  }
+  return -1;
+}
+
+/* Its converter begins at 130 mV, and its driver loses conversions above `most_hz`. */
 static struct {
   uint32_t hz, most_hz;
   size_t channels;
@@ -29,9 +49,9 @@ int64_t esp_timer_get_time(void) {
 }
 
 esp_err_t adc_continuous_io_to_channel(int pin, adc_unit_t *unit, adc_channel_t *channel) {
-  *unit = pin >= 32 ? ADC_UNIT_1 : ADC_UNIT_2;
-  *channel = pin == 36 ? 0 : pin == 39 ? 3 : pin == 34 ? 6 : 7;
-  return ESP_OK;
+  *unit = pin == RADIO ? ADC_UNIT_2 : ADC_UNIT_1;
+  *channel = pin == RADIO ? 0 : channel_of(pin);
+  return *channel < 0 ? -1 : ESP_OK;
 }
 esp_err_t adc_continuous_new_handle(const adc_continuous_handle_cfg_t *config, adc_continuous_handle_t *handle) {
   *handle = (adc_continuous_handle_t)(void *)&sim;
@@ -55,9 +75,9 @@ esp_err_t adc_continuous_deinit(adc_continuous_handle_t handle) { return (void)h
 
 /* The volts at the pins: 50 degrees; 0.2 V RMS of 80 Hz; 0.4 V peak to peak of 440 Hz; 10 A of 50 Hz at 125 A per V. */
 static double volts(uint8_t channel, double t) {
-  if (channel == 0) return 1.0;
-  if (channel == 3) return 1.32 + 0.2 * sqrt(2.0) * sin(2 * pi * 80 * t);
-  if (channel == 6) return 1.65 + 0.2 * sin(2 * pi * 440 * t);
+  if (channel == channel_of(TEMPERATURE)) return 1.0;
+  if (channel == channel_of(VIBRATION)) return 1.32 + 0.2 * sqrt(2.0) * sin(2 * pi * 80 * t);
+  if (channel == channel_of(SOUND)) return 1.65 + 0.2 * sin(2 * pi * 440 * t);
   return 1.32 + 10.0 / 125 * sqrt(2.0) * sin(2 * pi * 50 * t);
 }
 
@@ -69,19 +89,22 @@ esp_err_t adc_continuous_read(adc_continuous_handle_t handle, uint8_t *out, uint
   }
   if (sim.hz > sim.most_hz || sim.overflow_now) sim.on_overflow(handle, NULL, NULL);
   sim.overflow_now = false;
-  for (; *bytes + 2 <= room; *bytes += 2) {
+  for (; *bytes + WORD_BYTES <= room; *bytes += WORD_BYTES) {
     const uint8_t channel = sim.channel[sim.conversions % sim.channels];
     const long raw = lrint((volts(channel, (double)sim.conversions / sim.hz) * 1000 - 130) / 0.79);
-    const unsigned word = (unsigned)(raw < 0 ? 0 : raw > 4095 ? 4095 : raw) | (unsigned)channel << 12;
-    out[*bytes] = (uint8_t)word;
-    out[*bytes + 1] = (uint8_t)(word >> 8);
+    const unsigned word = (unsigned)(raw < 0 ? 0 : raw > 4095 ? 4095 : raw) | (unsigned)channel << CHANNEL_BIT;
+    for (size_t i = 0; i < WORD_BYTES; i++) out[*bytes + i] = (uint8_t)(word >> 8 * i);
     sim.conversions++;
     sim.us += 1e6 / sim.hz;
   }
   return ESP_OK;
 }
 
+#if ADC_CALI_SCHEME_CURVE_FITTING_SUPPORTED
+esp_err_t adc_cali_create_scheme_curve_fitting(const adc_cali_curve_fitting_config_t *config, adc_cali_handle_t *handle) {
+#else
 esp_err_t adc_cali_create_scheme_line_fitting(const adc_cali_line_fitting_config_t *config, adc_cali_handle_t *handle) {
+#endif
   *handle = (adc_cali_handle_t)(void *)&sim;
   return config->bitwidth == ADC_BITWIDTH_12 ? ESP_OK : -1;
 }
@@ -131,8 +154,8 @@ static void test_acs712(checks *c) {
 }
 
 static void test_rates(checks *c) {
-  static const int pins[] = {35}, radio[] = {4};
-  static const uint32_t most[] = {3000000, 700000, 100000, 30000};
+  static const int pins[] = {CURRENT}, radio[] = {RADIO};
+  static const uint32_t most[] = {3000000, HIGHEST_HZ / 3, HIGHEST_HZ / 9, LOWEST_HZ * 3 / 2};
   for (size_t i = 0; i < sizeof most / sizeof most[0]; i++) {
     aiot_esp32_rate rate = {0};
     sim.most_hz = most[i];
@@ -141,7 +164,7 @@ static void test_rates(checks *c) {
     near(c, "rate, as it came", i, rate.asked_hz, rate.hz, rate.asked_hz * 0.05);
   }
   aiot_esp32_rate rate = {0};
-  sim.most_hz = 1000;
+  sim.most_hz = LOWEST_HZ / 2;
   check_at(c, "rate", "none", 0, !aiot_esp32_adc_fastest(pins, &rate));
   check_at(c, "rate", "not the radio's converter", 0, !aiot_esp32_adc_open(radio, 1, 20000) && !aiot_esp32_adc_open(pins, 0, 20000));
 }

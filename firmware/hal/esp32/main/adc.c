@@ -7,6 +7,7 @@
 #include "esp_adc/adc_cali_scheme.h"
 #include "esp_adc/adc_continuous.h"
 #include "esp_timer.h"
+#include "sdkconfig.h"
 #include "soc/soc_caps.h"
 
 /* Of two or four bytes a conversion: the store lasts for 50 ms at 20 kHz, for the sampler's task goes before all others of this program. */
@@ -23,9 +24,11 @@ enum { FRAME = 1024, WAIT_MS = 50, TRIAL_US = 200000 };
 #elif defined(CONFIG_IDF_TARGET_ESP32S3)
 #define WORD AIOT_ADC_WORD32_S3
 #define FORMAT ADC_DIGI_OUTPUT_FORMAT_TYPE2
-#else
+#elif defined(CONFIG_IDF_TARGET_ESP32C3)
 #define WORD AIOT_ADC_WORD32_C3
 #define FORMAT ADC_DIGI_OUTPUT_FORMAT_TYPE2
+#else
+#error "unknown chip: the form of its converter's results is not known here"
 #endif
 
 static struct {

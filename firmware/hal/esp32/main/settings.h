@@ -2,6 +2,9 @@
 #ifndef AIOT_ESP32_SETTINGS_H
 #define AIOT_ESP32_SETTINGS_H
 
+/* ESP-IDF defines the chip here alone: a file that includes nothing else of it would not know which one it is built for. */
+#include "sdkconfig.h"
+
 #if defined(__has_include)
 #if __has_include("aiot_config.h")
 #include "aiot_config.h"
@@ -83,7 +86,7 @@
 #endif
 
 /* Pins of the guide's board: converter 1 alone, for converter 2 is the radio's. docs/hardware.md has the circuit. */
-#ifdef CONFIG_IDF_TARGET_ESP32
+#if defined(CONFIG_IDF_TARGET_ESP32)
 #define AIOT_DEFAULT_PINS 36, 39, 34, 35
 #define AIOT_DEFAULT_SERVO 4
 #define AIOT_DEFAULT_SDA 21
@@ -97,13 +100,15 @@
 #define AIOT_DEFAULT_SCL 9
 #define AIOT_DEFAULT_I2S 5, 6, 7
 #define AIOT_DEFAULT_ADC_HZ 20000u
-#else
+#elif defined(CONFIG_IDF_TARGET_ESP32C3)
 #define AIOT_DEFAULT_PINS 0, 1, 3, 4
 #define AIOT_DEFAULT_SERVO 10
 #define AIOT_DEFAULT_SDA 5
 #define AIOT_DEFAULT_SCL 6
 #define AIOT_DEFAULT_I2S 7, 3, 4
 #define AIOT_DEFAULT_ADC_HZ 20000u
+#else
+#error "unknown chip: this firmware has pins for the ESP32, ESP32-S3 and ESP32-C3"
 #endif
 /* temperature, vibration, sound, current */
 #ifndef AIOT_ADC_PINS

@@ -2,6 +2,7 @@
 #define AIOT_DECLARED_ESP_ADC_ADC_CALI_SCHEME_H
 
 #include "esp_adc/adc_cali.h"
+#include "sdkconfig.h"
 
 #if defined(CONFIG_IDF_TARGET_ESP32)
 typedef struct {

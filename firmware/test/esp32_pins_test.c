@@ -1,0 +1,34 @@
+/*
+ * The pins that settings.h has for the chip of sdkconfig.h are those of docs/hardware.md. It includes settings.h alone, as source_analogue.c does: nothing else may tell
+ * it the chip.
+ */
+#include "settings.h"
+
+#include <string.h>
+
+#include "check.h"
+
+#define TEXT_OF(...) #__VA_ARGS__
+#define TEXT(...) TEXT_OF(__VA_ARGS__)
+
+/* temperature, vibration, sound, current; servo; I2C; 1-Wire; I2S */
+static const struct {
+  const char *chip, *adc, *servo, *i2c, *wire, *i2s;
+} chips[] = {
+    {"esp32", "36, 39, 34, 35", "4", "21, 22", "21", "26, 25, 33"},
+    {"esp32s3", "1, 2, 3, 4", "14", "8, 9", "8", "5, 6, 7"},
+    {"esp32c3", "0, 1, 3, 4", "10", "5, 6", "5", "7, 3, 4"},
+};
+
+int main(void) {
+  checks c = {0, 0};
+  for (size_t i = 0; i < sizeof chips / sizeof chips[0]; i++) {
+    if (strcmp(chips[i].chip, CONFIG_IDF_TARGET) != 0) continue;
+    check_at(&c, "pins", "converter", i, strcmp(chips[i].adc, TEXT(AIOT_ADC_PINS)) == 0);
+    check_at(&c, "pins", "servo", i, strcmp(chips[i].servo, TEXT(AIOT_SERVO_PIN)) == 0);
+    check_at(&c, "pins", "I2C", i, strcmp(chips[i].i2c, TEXT(AIOT_SDA_PIN, AIOT_SCL_PIN)) == 0);
+    check_at(&c, "pins", "1-Wire", i, strcmp(chips[i].wire, TEXT(AIOT_WIRE_PIN)) == 0);
+    check_at(&c, "pins", "I2S", i, strcmp(chips[i].i2s, TEXT(AIOT_I2S_PINS)) == 0);
+  }
+  return checks_end(&c);
+}
