@@ -1,6 +1,9 @@
+import { readFile } from 'node:fs/promises';
 import { Agent } from 'node:https';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { digestOf, systemClock } from '../../src/lib/core/index.js';
+import { digestOf, generateKeyPair, systemClock } from '../../src/lib/core/index.js';
+import { certificateRequest, openAuthority, provisionDevice } from '../../src/lib/provision/index.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { type Asked, ask, send } from '../support/raw-http.js';
 
@@ -86,6 +89,69 @@ it('a head of many lines is cut or refused, and nothing behind the cut counts', 
   const late = `GET /api/v1/trust HTTP/1.1\r\nHost: localhost\r\n${lines}Authorization: Bearer ${own.token}\r\nConnection: close\r\n\r\n`;
   expect(await send(own, late)).toMatch(/^HTTP\/1\.1 (401|431) /);
   expect((await call('/api/v1/trust')).status).toBe(200);
+});
+
+describe('a client certificate beside a good token', () => {
+  let shown: Record<'foreign' | 'revoked' | 'suspended' | 'unregistered' | 'registered', Agent>;
+  const agentOf = (cert: string, key: string) => new Agent({ cert, key, ca: own.ca });
+  const device = async (name: string) => {
+    const out = join(own.folder, name);
+    await provisionDevice({ client: own.client, name, type: 'virtual', out });
+    const pem = (file: string) => readFile(join(out, file), 'utf8');
+    return agentOf(await pem('device.crt'), await pem('device.key'));
+  };
+  const issued = async (folder: string) => {
+    const key = generateKeyPair().privatePem;
+    const csr = await certificateRequest(key, 'pump');
+    const authority = await openAuthority(folder, Date.now);
+    return agentOf((await authority.device({ csr, name: 'pump', id: 'dev_1' })).certificate, key);
+  };
+  beforeAll(async () => {
+    shown = {
+      foreign: await issued(join(own.folder, 'foreign')),
+      unregistered: await issued(join(own.folder, 'data', 'pki')),
+      registered: await device('pump'),
+      revoked: await device('revoked'),
+      suspended: await device('suspended'),
+    };
+    await own.client.devices.act('revoked', 'revoke');
+    await own.client.devices.act('suspended', 'suspend');
+  });
+  afterAll(() => {
+    for (const agent of Object.values(shown)) agent.destroy();
+  });
+
+  it.each(['foreign', 'revoked', 'suspended', 'unregistered'] as const)(
+    'is refused when it is %s',
+    async (kind) => {
+      for (const [method, path] of [
+        ['GET', '/api/v1/status'],
+        ['GET', '/api/v1/trust'],
+        ['GET', '/metrics'],
+        ['POST', '/api/v1/tokens'],
+      ] as const) {
+        const asked = { method, agent: shown[kind], ...(method === 'POST' ? { body: '{"name":"x"}' } : {}) };
+        const { status, text } = await call(path, asked);
+        expect([status, JSON.parse(text).code], path).toEqual([401, 'AIOT_TOKEN_INVALID']);
+        expect(text).toContain('client certificate');
+      }
+      const gateway = await own.client.tokens.create({ name: 'gateway', scopes: ['ddi:gateway'] });
+      const headers = { authorization: `GatewayToken ${gateway.token}` };
+      const { status } = await call('/default/controller/v1/boiler', { token: '', headers, agent: shown[kind] });
+      expect(status).toBe(401);
+    },
+  );
+
+  it('decides when it is a device’s: the request is the device’s and not the token’s', async () => {
+    const agent = shown.registered;
+    expect((await call('/api/v1/trust', { agent })).status).toBe(200);
+    expect((await call('/api/v1/status', { agent })).status).toBe(403);
+    expect((await call('/api/v1/status')).status).toBe(200);
+    const { secret } = await own.client.secrets.make('pump');
+    const asked = { token: '', agent, headers: { authorization: `TargetToken ${secret}` } };
+    expect((await call('/default/controller/v1/pump', asked)).status).toBe(200);
+    expect((await call('/default/controller/v1/suspended', asked)).status).toBe(401);
+  });
 });
 
 it('many uploads by one connection leave nothing behind on it', async () => {

@@ -1,6 +1,8 @@
 import type { TLSSocket } from 'node:tls';
 import { sha256Hex } from '../../core/index.js';
 import type { Role } from '../../registry/index.js';
+import type { DeviceRecord } from '../services/device-rows.js';
+import type { Devices } from '../services/devices.js';
 
 /** Who is at the other end of a connection. */
 export type Identity =
@@ -48,4 +50,14 @@ export function peerOf(socket: unknown): { fingerprint: string } | 'refused' | n
   const certificate = tls.getPeerX509Certificate?.();
   if (!certificate) return null;
   return tls.authorized === true ? { fingerprint: sha256Hex(certificate.raw) } : 'refused';
+}
+
+/** The device whose certificate a client shows; `refused` for one that is foreign, expired, revoked or suspended, null for none. */
+export function certifiedDevice(
+  socket: unknown,
+  devices: Pick<Devices, 'authenticated'>,
+): DeviceRecord | 'refused' | null {
+  const peer = peerOf(socket);
+  if (peer === null || peer === 'refused') return peer;
+  return devices.authenticated(peer.fingerprint) ?? 'refused';
 }

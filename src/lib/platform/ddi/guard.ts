@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { AiotError } from '../../core/index.js';
-import { peerOf } from '../broker/identity.js';
+import { certifiedDevice } from '../broker/identity.js';
 import type { ApiParts } from '../http/parts.js';
 
 /** The scope of a token that may speak for every device. */
@@ -25,13 +25,10 @@ export function guardControllers(app: FastifyInstance, parts: Parts): void {
 
 async function isLetIn(request: FastifyRequest, controller: string, parts: Parts): Promise<boolean> {
   const { ddi, devices, secrets, tokens } = parts;
-  const { authorization } = request.headers;
-  if (authorization === undefined) {
-    const peer = peerOf(request.raw.socket);
-    return (
-      peer !== null && peer !== 'refused' && devices.authenticated(peer.fingerprint)?.name === controller
-    );
-  }
+  const device = certifiedDevice(request.raw.socket, devices);
+  // A certificate decides alone, as on every other listener: no token beside it speaks for another device.
+  if (device !== null) return device !== 'refused' && device.name === controller;
+  const { authorization = '' } = request.headers;
   const [, scheme, token = ''] =
     /^(TargetToken|GatewayToken) ([\x21-\x7e]{1,128})$/.exec(authorization) ?? [];
   if (scheme === 'TargetToken') return secrets.isRight(controller, token, request.ip, true);

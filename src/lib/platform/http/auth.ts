@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AiotError } from '../../core/index.js';
 import { atLeast, type Role } from '../../registry/index.js';
-import { type Identity, peerOf, type UserIdentity } from '../broker/identity.js';
+import { certifiedDevice, type Identity, peerOf, type UserIdentity } from '../broker/identity.js';
 import type { ApiParts } from './parts.js';
 import { type CountStranger, tooOften } from './rates.js';
 import { allowsRoute } from './scopes.js';
@@ -89,7 +89,7 @@ export function guard(
         reply.header('retry-after', seconds);
         throw tooOften(seconds);
       }
-      throw new AiotError('AIOT_TOKEN_INVALID', 'expected a valid token, or the certificate of a device');
+      throw new AiotError('AIOT_TOKEN_INVALID', refusedCredentials(request));
     }
     request.who = who.kind === 'device' ? `device ${who.name}` : who.name;
     if (who.kind === 'device') request.device = who.name;
@@ -103,6 +103,12 @@ export function guard(
         parts.sessions.begin(who.token, () => cut(reply)),
       );
   });
+}
+
+function refusedCredentials({ raw }: FastifyRequest): string {
+  return peerOf(raw.socket) === null
+    ? 'expected a valid token, or the certificate of a device'
+    : 'the client certificate is not a valid one of a device here, and decides also beside a token';
 }
 
 /** Ends an answer that is on its way. One that has not begun goes out first: it may be that of the revocation itself. */
@@ -134,18 +140,18 @@ function refusalOf(
 
 type DeviceIdentity = Extract<Identity, { kind: 'device' }>;
 
+/** A client certificate decides alone: a refused one is not made good by a token or a cookie beside it. */
 async function identify(
   request: FastifyRequest,
   parts: Pick<ApiParts, 'tokens' | 'logins' | 'ca' | 'devices'>,
 ): Promise<UserIdentity | DeviceIdentity | null> {
   const { tokens, devices } = parts;
+  const device = certifiedDevice(request.raw.socket, devices);
+  if (device === 'refused') return null;
+  if (device !== null) return { kind: 'device', name: device.name };
   const token = tokenOf(request);
   if (token !== '') return tokens.identify(token);
-  const web = await webIdentityOf(request, parts);
-  if (web) return web.user;
-  const peer = peerOf(request.raw.socket);
-  const device = peer && peer !== 'refused' ? devices.authenticated(peer.fingerprint) : null;
-  return device ? { kind: 'device', name: device.name } : null;
+  return (await webIdentityOf(request, parts))?.user ?? null;
 }
 
 /** The bearer token that a request shows; empty = none. */
