@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import type { Agent } from 'undici';
 import { AiotError, httpAgent, systemCode, timeLimit } from '../../../core/index.js';
 import { retryAfterMs, signatureHeaders } from '../../../stream/index.js';
-import { checkTarget, lookupFor } from './target.js';
+import { checkTarget, lookupFor, type Resolve } from './target.js';
 
 export interface Delivery {
   url: string;
@@ -15,6 +15,7 @@ export interface Delivery {
   /** ms since 1970 */
   now: number;
   signal: AbortSignal;
+  resolve?: Resolve;
 }
 
 export interface Outcome {
@@ -36,7 +37,7 @@ const mostAnswer = 64 * 1024;
 
 /** One POST, signed. Redirects are not followed, and no proxy is asked. Never throws. */
 export async function deliver(delivery: Delivery): Promise<Outcome> {
-  const { url, allowPrivate, body, signal } = delivery;
+  const { url, allowPrivate, body, signal, resolve } = delivery;
   const started = performance.now();
   const outcome = (status: number | null, error: string | null): Outcome => ({
     ...{ status, error, delivered: error === null },
@@ -47,7 +48,7 @@ export async function deliver(delivery: Delivery): Promise<Outcome> {
   try {
     const target = checkTarget(url, allowPrivate);
     const lookup =
-      isIP(target.hostname.replace(/^\[|\]$/g, '')) === 0 ? { lookup: lookupFor(allowPrivate) } : {};
+      isIP(target.hostname.replace(/^\[|\]$/g, '')) === 0 ? { lookup: lookupFor(allowPrivate, resolve) } : {};
     agent = await httpAgent({
       connect: { timeout: connectMs, ...lookup },
       pipelining: 0,
