@@ -28,6 +28,8 @@ export async function webSocketServer(
       answer.writeHead(426, { connection: 'close', upgrade: 'websocket' }).end();
     },
   );
+  // The head's size bounds them; beyond a count, Node drops headers in silence.
+  server.maxHeadersCount = 0;
   // Compressed frames could be bombs, and telemetry gains little.
   const sockets: WebSocketServer = new WebSocketServer({
     server,

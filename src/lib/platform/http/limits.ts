@@ -9,6 +9,9 @@ export const largestBody = 1024 ** 2;
 export const largestHead = 16 * 1024;
 export const longestTarget = 8192;
 
+/** Most headers of a request. */
+const mostHeaders = 100;
+
 /** How deep objects and lists may be in one another: no body of ours goes beyond 12. */
 const deepest = 32;
 
@@ -32,7 +35,8 @@ const once = new Set([
 /** Bounds on what a connection may cost before anybody is known: node's own, and how many there may be. */
 export function limitServer(server: Server, connections: number): void {
   server.maxConnections = connections;
-  server.maxHeadersCount = 100;
+  // Node drops the headers beyond its count in silence: one more than are taken shows that there were more.
+  server.maxHeadersCount = mostHeaders + 1;
   server.headersTimeout = 15_000;
   // Node's clock for whole requests would end a large upload too; bodies have clocks of their own below.
   server.requestTimeout = 0;
@@ -72,6 +76,9 @@ function checkHead({ raw, url }: FastifyRequest): void {
     throw Object.assign(new Error(`the target is longer than ${longestTarget} characters`), {
       statusCode: 414,
     });
+  }
+  if (raw.rawHeaders.length / 2 > mostHeaders) {
+    throw Object.assign(new Error(`the request has more than ${mostHeaders} headers`), { statusCode: 431 });
   }
   if (/%00/.test(url)) throw invalid('expected a target without NUL');
   const seen = new Set<string>();

@@ -40,6 +40,8 @@ export function createGuideServer(
     },
     listener,
   );
+  // The head's size bounds them; beyond a count, Node drops headers in silence.
+  https.maxHeadersCount = 0;
   tls.follow(https);
   const drain = new Drain();
   https.on('request', (_request, response) => drain.begin(response));
