@@ -154,7 +154,11 @@ describe('a client certificate beside a good token', () => {
       }
       const gateway = await own.client.tokens.create({ name: 'gateway', scopes: ['ddi:gateway'] });
       const headers = { authorization: `GatewayToken ${gateway.token}` };
-      const { status } = await call('/default/controller/v1/boiler', { token: '', headers, agent: shown[kind] });
+      const { status } = await call('/default/controller/v1/boiler', {
+        token: '',
+        headers,
+        agent: shown[kind],
+      });
       expect(status).toBe(401);
     },
   );

@@ -121,19 +121,25 @@ describe('an address of a special purpose', () => {
     expect(isPublic(address)).toBe(false);
   });
 
-  it.each(['8.8.8.8', '::ffff:8.8.8.8', '64:ff9b::808:808', '2606:4700:4700::1111', '2a00:1450:4001:831::200e'])(
-    'is none of %s',
-    (address) => {
-      expect(isPublic(address)).toBe(true);
-    },
-  );
+  it.each([
+    '8.8.8.8',
+    '::ffff:8.8.8.8',
+    '64:ff9b::808:808',
+    '2606:4700:4700::1111',
+    '2a00:1450:4001:831::200e',
+  ])('is none of %s', (address) => {
+    expect(isPublic(address)).toBe(true);
+  });
 
-  it.each(['https://0x7f.1/', 'https://2130706433/', 'https://017700000001/', 'https://127.1/', 'https://[::1]/'])(
-    'is seen through the spelling of %s',
-    (url) => {
-      expect(refusal(url)).toBe('AIOT_WEBHOOK_TARGET');
-    },
-  );
+  it.each([
+    'https://0x7f.1/',
+    'https://2130706433/',
+    'https://017700000001/',
+    'https://127.1/',
+    'https://[::1]/',
+  ])('is seen through the spelling of %s', (url) => {
+    expect(refusal(url)).toBe('AIOT_WEBHOOK_TARGET');
+  });
 });
 
 describe('a name that resolves to an address inside', () => {
@@ -173,14 +179,20 @@ describe('a name that resolves to an address inside', () => {
     const rebinding = answers(['93.184.215.14'], ['127.0.0.1']);
     // As it was looked at when the webhook was added.
     await rebinding('hook.example', { all: true });
-    expect(await send(rebinding)).toMatchObject({ delivered: false, error: expect.stringMatching(/private/) });
+    expect(await send(rebinding)).toMatchObject({
+      delivered: false,
+      error: expect.stringMatching(/private/),
+    });
     for (const resolve of [
       answers(['93.184.215.14', '127.0.0.1']),
       answers(['::ffff:127.0.0.1']),
       answers(['::ffff:0:127.0.0.1']),
       answers(['64:ff9b::127.0.0.1']),
     ])
-      expect(await send(resolve)).toMatchObject({ delivered: false, error: expect.stringMatching(/private/) });
+      expect(await send(resolve)).toMatchObject({
+        delivered: false,
+        error: expect.stringMatching(/private/),
+      });
     expect(connections).toBe(0);
   });
 

@@ -2,6 +2,7 @@ import type { Clock } from '../core/index.js';
 import type { PlatformUrls } from '../registry/index.js';
 import type { BrokerLimits } from './broker/limits.js';
 import type { BoardListener } from './broker/listeners.js';
+import type { ConnectionLimits } from './connections.js';
 import type { Rates } from './http/rates.js';
 import type { LocalStreams } from './streams/streams.js';
 import type { Sync } from './sync.js';
@@ -72,6 +73,8 @@ export interface PlatformOptions {
   rates?: Partial<Rates>;
   /** What the broker bounds, other than usual. */
   brokerLimits?: Partial<BrokerLimits>;
+  /** What all listeners bound together, other than usual. */
+  connectionLimits?: Partial<ConnectionLimits>;
   /** How long requests that are on their way may take to end when it stops, ms. */
   drainMs?: number;
   clock?: Clock;

@@ -6,6 +6,7 @@ import { ingest } from './broker/ingest.js';
 import { openBroker } from './broker/open.js';
 import { guidePorts, startGuide } from './compat/index.js';
 import { conditionOf, listenerWarnings } from './condition.js';
+import { Connections, descriptorLimit, limitsFor } from './connections.js';
 import { Ddi } from './ddi/ddi.js';
 import { openPlainDdi, type PlainDdi } from './ddi/plain.js';
 import { openingError } from './errors.js';
@@ -14,7 +15,7 @@ import { openEvents } from './events/start.js';
 import { DiskFigures } from './figures/disk.js';
 import { certifiedHosts, reachableHost } from './hosts.js';
 import { createApp } from './http/app.js';
-import { listenHttp } from './http/listen.js';
+import { listenOn } from './listen.js';
 import { lockFolder } from './lock.js';
 import { createLog } from './log.js';
 import { type Platform, type PlatformOptions, usualDdiPollMs } from './options.js';
@@ -184,6 +185,11 @@ async function open(options: PlatformOptions, closers: Closers) {
     ...{ store, turns: engine.turns, devices, desired, rollouts, firmware, fleet, blobs, events, now },
     pollMs: options.ddiPollMs ?? usualDdiPollMs,
   });
+  const connections = new Connections(
+    { ...limitsFor(await descriptorLimit()), ...options.connectionLimits },
+    log,
+  );
+  closers.push(() => connections.close());
   let doors: Doors | undefined;
   const own = {
     dataDir,
@@ -195,7 +201,7 @@ async function open(options: PlatformOptions, closers: Closers) {
     ddi,
     fleet,
     rollouts,
-    ...{ log, now, live },
+    ...{ log, now, live, connections },
     ca: authority.certificate,
     ...{ disk, workers: states },
     brokerTrouble: () =>
@@ -227,6 +233,7 @@ async function open(options: PlatformOptions, closers: Closers) {
         deleteAll: compatDeleteAll,
         maxRows: compatMaxRows,
         quota: options.compatQuota,
+        connections,
         events: engines?.events,
         tls: certificates.guests,
         drainMs: options.drainMs,
@@ -238,14 +245,14 @@ async function open(options: PlatformOptions, closers: Closers) {
   }
 
   const shown = reachableHost(host, names);
-  urls.http = `https://${shown}:${await listenHttp(app, host, options.httpPort)}`;
+  urls.http = `https://${shown}:${await listenOn(app.server, host, options.httpPort, '--http-port')}`;
   if (options.ddiPort !== undefined) {
-    const plain = await openPlainDdi(app, host, options.ddiPort);
+    const plain = await openPlainDdi(app, connections, { host, port: options.ddiPort });
     plainDdi = plain;
     closers.push(() => plain.stop());
     urls.ddi = `http://${shown}:${plain.port}`;
   }
-  const opened = await openDoors(broker, { ...options, host, tls });
+  const opened = await openDoors(broker, { ...options, host, tls, connections });
   doors = opened;
   closers.push(() => opened.close());
   Object.assign(urls, opened.urls);

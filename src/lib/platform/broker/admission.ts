@@ -1,5 +1,11 @@
 import type { BrokerLimits } from './limits.js';
 
+/** Of one address: connections at a time, and new ones: at once, and a second. */
+export type AddressLimits = Pick<
+  BrokerLimits,
+  'connectionsPerAddress' | 'burstPerAddress' | 'ratePerAddress'
+>;
+
 interface Visitor {
   open: number;
   /** New connections that it may still make, and when that was reckoned. */
@@ -32,7 +38,7 @@ export class Admission {
   private readonly visitors = new Map<string, Visitor>();
 
   constructor(
-    private readonly limits: BrokerLimits,
+    private readonly limits: AddressLimits,
     private readonly elapsed: () => number,
   ) {}
 

@@ -12,11 +12,11 @@ export interface Doors {
 }
 
 type DoorOptions = Pick<PlatformOptions, 'engines' | 'mqttPort' | 'names' | 'plain' | 'boards' | 'wsPort'> &
-  Pick<ListenerOptions, 'host' | 'tls'>;
+  Pick<ListenerOptions, 'host' | 'tls' | 'connections'>;
 
 /** The listeners that the options ask for, and where they are; none where devices connect to an external broker. */
 export async function openDoors(broker: Broker, options: DoorOptions): Promise<Doors> {
-  const { engines, host, names = [], mqttPort, plain, boards, wsPort, tls } = options;
+  const { engines, host, names = [], mqttPort, plain, boards, wsPort, tls, connections } = options;
   if (engines?.broker !== undefined) {
     // Devices come to it by another door than the platform does, where there is a name for it.
     const mqtts =
@@ -25,7 +25,7 @@ export async function openDoors(broker: Broker, options: DoorOptions): Promise<D
   }
   const webSocket = wsPort === undefined ? undefined : { port: wsPort };
   const at = { host, port: mqttPort };
-  const listeners = await startListeners(broker, { ...at, tls, plain, boards, webSocket });
+  const listeners = await startListeners(broker, { ...at, tls, connections, plain, boards, webSocket });
   const shown = reachableHost(host, names);
   const urls: Partial<PlatformUrls> = { mqtts: `mqtts://${shown}:${listeners.port}` };
   if (listeners.plainPort !== undefined) urls.mqtt = `mqtt://127.0.0.1:${listeners.plainPort}`;

@@ -1,10 +1,10 @@
 import { constants } from 'node:crypto';
 import { createServer as createPlainServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
+import type { Connections } from '../connections.js';
 import { closeServer, listenOn } from '../listen.js';
 import type { TlsOptions } from '../tls.js';
 import type { Broker } from './broker.js';
-import { afterHello } from './hello.js';
 import type { BoardDoor } from './identity.js';
 import { webSocketServer } from './websocket.js';
 
@@ -12,6 +12,7 @@ export interface ListenerOptions {
   host: string;
   port: number;
   tls: TlsOptions;
+  connections: Connections;
   /** Without TLS, on loopback: the token would be readable on any other wire. */
   plain?: { port: number } | undefined;
   /** Without TLS and without a password, for boards that know neither. */
@@ -43,9 +44,12 @@ export async function startListeners(broker: Broker, options: ListenerOptions): 
   const close = async () => {
     for (const server of opened) await closeServer(server, sockets);
   };
-  const open = (server: Server, host: string, port: number, flag: string) => {
+  const { connections } = options;
+  const known = (socket: Socket) => ({ known: () => connections.known(socket) });
+  const open = (server: Server, host: string, port: number, flag: string, isPlain = false) => {
     // Before the server's own listener, which would begin with TLS.
     server.prependListener('connection', (socket) => {
+      if (isPlain && !connections.admit(socket)) return;
       if (!broker.enter(socket)) return;
       sockets.add(socket);
       socket.on('close', () => sockets.delete(socket));
@@ -63,29 +67,26 @@ export async function startListeners(broker: Broker, options: ListenerOptions): 
         // each connection 11 kB of buffers that stay.
         secureOptions: constants.SSL_OP_NO_TICKET,
       },
-      (socket) => broker.handle(socket),
+      (socket) => broker.handle(socket, undefined, known(socket)),
     );
     options.tls.follow(tls);
     tls.on('tlsClientError', (_error, socket) => socket.destroy());
-    const port = await open(
-      afterHello(tls, broker.limits.connectMs),
-      options.host,
-      options.port,
-      '--mqtt-port',
-    );
+    connections.guard(tls, broker.limits.connectMs);
+    const port = await open(tls, options.host, options.port, '--mqtt-port');
     const listening = () => opened.every((server) => server.listening);
     const listeners: Listeners = { port, close, listening };
     if (options.plain) {
-      const plain = createPlainServer((socket) => broker.handle(socket));
-      listeners.plainPort = await open(plain, '127.0.0.1', options.plain.port, '--plain-port');
+      const plain = createPlainServer((socket) => broker.handle(socket, undefined, known(socket)));
+      listeners.plainPort = await open(plain, '127.0.0.1', options.plain.port, '--plain-port', true);
     }
     if (options.boards) {
       const { host, port, ...door } = options.boards;
-      const boards = createPlainServer((socket) => broker.handle(socket, door));
-      listeners.boardPort = await open(boards, host, port, '--board-port');
+      const boards = createPlainServer((socket) => broker.handle(socket, door, known(socket)));
+      listeners.boardPort = await open(boards, host, port, '--board-port', true);
     }
     if (options.webSocket) {
-      const server = await webSocketServer(broker, options.tls, broker.limits);
+      const server = await webSocketServer(broker, options.tls, connections);
+      connections.guard(server, broker.limits.connectMs);
       options.tls.follow(server as TlsServer);
       listeners.webSocketPort = await open(server, options.host, options.webSocket.port, '--ws-port');
     }

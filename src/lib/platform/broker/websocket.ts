@@ -1,8 +1,8 @@
 import { createServer as createHttpsServer, type Server } from 'node:https';
-import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
 import type { WebSocketServer } from 'ws';
+import type { Connections } from '../connections.js';
 import type { Broker } from './broker.js';
-import type { BrokerLimits } from './limits.js';
 
 /** By MQTT 3.1.1, section 6, the subprotocol is `mqtt`; clients of 3.1 say `mqttv3.1`. */
 const subprotocols = ['mqtt', 'mqttv3.1'];
@@ -14,8 +14,9 @@ const chunkBytes = 128 * 1024;
 export async function webSocketServer(
   broker: Broker,
   tls: { key: string; cert: string; ca: string },
-  limits: BrokerLimits,
+  connections: Connections,
 ): Promise<Server> {
+  const { limits } = broker;
   const { createWebSocketStream, WebSocketServer } = await import('ws');
   const server = createHttpsServer(
     {
@@ -47,7 +48,7 @@ export async function webSocketServer(
     socket.on('message', (_data, isBinary) => {
       if (!isBinary) socket.terminate();
     });
-    const below: Duplex = request.socket;
+    const below: Socket = request.socket;
     // A frame is handed over when it is whole: who is not known yet must not make it long.
     let left = limits.strangerBytes + chunkBytes;
     const count = ({ length }: Buffer) => {
@@ -55,10 +56,14 @@ export async function webSocketServer(
       if (left < 0) socket.terminate();
     };
     below.on('data', count);
+    const known = () => {
+      below.off('data', count);
+      connections.known(below);
+    };
     const stream = createWebSocketStream(socket);
     // Its other half stays open by itself when the client is gone, and nobody would notice.
     stream.on('end', () => stream.destroy());
-    broker.handle(stream, undefined, { below, known: () => below.off('data', count) });
+    broker.handle(stream, undefined, { below, known });
   });
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   sockets.on('error', () => {});

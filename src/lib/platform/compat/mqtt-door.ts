@@ -1,6 +1,7 @@
 import { createServer, type Socket } from 'node:net';
 import type { Broker } from '../broker/broker.js';
 import type { BoardDoor } from '../broker/identity.js';
+import type { Connections } from '../connections.js';
 import { closeServer, listenOn } from '../listen.js';
 import { alertTopics, controlTopic, dataTopic } from './folders.js';
 
@@ -12,13 +13,17 @@ const door: BoardDoor = {
 };
 
 /** MQTT without TLS and without passwords. @throws AIOT_PORT_IN_USE */
-export async function startDoor(broker: Broker, { host, port }: { host: string; port: number }) {
+export async function startDoor(
+  broker: Broker,
+  connections: Connections,
+  { host, port }: { host: string; port: number },
+) {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
-    if (!broker.enter(socket)) return;
+    if (!connections.admit(socket) || !broker.enter(socket)) return;
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
-    broker.handle(socket, door);
+    broker.handle(socket, door, { known: () => connections.known(socket) });
   });
   const bound = await listenOn(server, host, port, '--compat-ports');
   return { port: bound, close: () => closeServer(server, sockets) };

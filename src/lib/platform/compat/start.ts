@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { PlatformUrls } from '../../registry/index.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Broker } from '../broker/broker.js';
+import type { Connections } from '../connections.js';
 import { reachableHost } from '../hosts.js';
 import { listenOn } from '../listen.js';
 import type { Devices } from '../services/devices.js';
@@ -40,6 +41,7 @@ export interface GuideOptions {
   /** kafka://…, where the relay has one. */
   events: string | undefined;
   tls: Pick<TlsOptions, 'key' | 'cert' | 'follow'>;
+  connections: Connections;
   /** As of PlatformOptions. */
   drainMs?: number | undefined;
 }
@@ -108,7 +110,7 @@ async function open(options: GuideOptions, parts: GuideParts, closers: (() => un
   closers.push(() => Promise.all(open.map((guide) => guide.close(options.drainMs))));
   const listen = async (service: GuideService, port: number) => {
     const handle = handlerOf(services, service);
-    const guide = createGuideServer(tls, (request, response) => {
+    const guide = createGuideServer(tls, options.connections, (request, response) => {
       handle(request, response).catch((err: unknown) => {
         if (response.destroyed) return;
         log.error({ err, url: request.url }, 'a request of a client of the guide failed');
@@ -122,7 +124,7 @@ async function open(options: GuideOptions, parts: GuideParts, closers: (() => un
   const [devicesUrl = '', modelsUrl = '', datasetsUrl = ''] = await oneByOne(
     guideServices.map((service, index) => () => listen(service, httpPorts[index] ?? 0)),
   );
-  const door = await startDoor(parts.broker, { host, port: mqttPort });
+  const door = await startDoor(parts.broker, options.connections, { host, port: mqttPort });
   closers.push(() => door.close());
   log.warn({ port: door.port }, 'MQTT without TLS and without passwords for clients of the guide');
   return {

@@ -6,7 +6,7 @@ import type { ApiParts } from '../http/parts.js';
 /** The scope of a token that may speak for every device. */
 const gatewayScope = 'ddi:gateway';
 
-type Parts = Pick<ApiParts, 'ddi' | 'devices' | 'secrets' | 'tokens'>;
+type Parts = Pick<ApiParts, 'connections' | 'ddi' | 'devices' | 'secrets' | 'tokens'>;
 
 /**
  * Lets a device in by its secret (TargetToken), by a token that vouches for all of them (GatewayToken), or by its certificate; whoever it
@@ -18,6 +18,7 @@ export function guardControllers(app: FastifyInstance, parts: Parts): void {
     if (tenant.toLowerCase() !== 'default' || !(await isLetIn(request, controller, parts))) {
       throw new AiotError('AIOT_TOKEN_INVALID', 'expected a token of this device, or its certificate');
     }
+    parts.connections.known(request.raw.socket);
     request.device = controller;
     request.who = `device ${controller}`;
   });

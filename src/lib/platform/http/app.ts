@@ -1,5 +1,7 @@
 import type { Server } from 'node:https';
+import type { Socket } from 'node:net';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { Connections } from '../connections.js';
 import { refuseOthersInPlain } from '../ddi/plain.js';
 import { ddiRoutes } from '../ddi/routes.js';
 import { Drain } from '../drain.js';
@@ -48,6 +50,9 @@ import { webhookRoutes } from './routes/webhooks.js';
 /** Open connections at once: each is some 50 KB with TLS. */
 const mostConnections = 20_000;
 
+/** From the first byte of TLS to the last of its handshake, ms. */
+const handshakeTimeout = 10_000;
+
 /** The HTTPS API, described by itself at /openapi.json. Not listening yet. */
 export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<FastifyInstance> {
   const { default: fastify } = await import('fastify');
@@ -56,7 +61,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
     https: {
       ...{ key: tls.key, cert: tls.cert, ca: tls.ca, SNICallback: tls.SNICallback },
       // Clients may show a certificate, and what they show is looked at by the guard.
-      ...{ requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2' },
+      ...{ requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.2', handshakeTimeout },
       ...{ maxHeaderSize: largestHead, connectionsCheckingInterval: 5000 },
     },
     loggerInstance: parts.log.child({}, { level: 'warn' }) as FastifyBaseLogger,
@@ -69,6 +74,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   }) as unknown as FastifyInstance;
   tls.follow(app.server as Server);
   limitServer(app.server as Server, mostConnections);
+  guardConnections(app.server as Server, parts.connections);
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   answerErrors(app, parts.log);
@@ -119,6 +125,14 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
   return app;
 }
 
+/** Strangers come no further than the socket until they have said hello, and no address has all places. */
+function guardConnections(server: Server, connections: Connections): void {
+  connections.guard(server);
+  server.prependListener('connection', (socket: Socket) => void connections.admitHttp(socket));
+  // One that breaks off in its handshake.
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+}
+
 /** At the end no new connection is taken, and what is on its way is answered within its time; then all are cut. */
 function drainAtEnd(app: FastifyInstance, patienceMs: number | undefined): void {
   const drain = new Drain();
@@ -128,5 +142,6 @@ function drainAtEnd(app: FastifyInstance, patienceMs: number | undefined): void 
   app.addHook('preClose', async () => {
     app.server.close();
     await drain.end(patienceMs);
+    app.server.closeAllConnections();
   });
 }

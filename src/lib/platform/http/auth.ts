@@ -63,7 +63,7 @@ export function accessOf({ access }: { access?: Access }, method: string, url = 
  */
 export function guard(
   app: FastifyInstance,
-  parts: Pick<ApiParts, 'tokens' | 'logins' | 'ca' | 'devices' | 'sessions' | 'failures'>,
+  parts: Pick<ApiParts, 'tokens' | 'logins' | 'ca' | 'devices' | 'sessions' | 'failures' | 'connections'>,
   countStranger: CountStranger,
 ): void {
   app.decorateRequest('who', 'nobody');
@@ -91,6 +91,7 @@ export function guard(
       }
       throw new AiotError('AIOT_TOKEN_INVALID', refusedCredentials(request));
     }
+    parts.connections.known(request.raw.socket);
     request.who = who.kind === 'device' ? `device ${who.name}` : who.name;
     if (who.kind === 'device') request.device = who.name;
     else request.user = who;

@@ -1,6 +1,7 @@
 import { residentBytes } from '../../core/index.js';
 import { rolloutStates } from '../../registry/index.js';
 import { tellBroker } from '../broker/tell.js';
+import type { Connections } from '../connections.js';
 import { tellEvents } from '../events/figures.js';
 import { Exposition } from '../figures/exposition.js';
 import type { Store } from '../store/database.js';
@@ -27,6 +28,7 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
   const online = all.filter(({ name }) => devices.online(name)).length;
   out.gauge('aiot_devices_online', 'Devices with an open connection.', online);
   tellBroker(out, broker);
+  tellConnections(out, parts.connections);
   disk.tell(out);
   out.family('gauge', 'aiot_commit_backlog_records', 'Records that wait for the commit after the next.', [
     [{ log: 'telemetry' }, telemetry.backlog],
@@ -37,6 +39,17 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
   await tellStates(out, store, 'jobs', 'aiot_jobs', 'Jobs that have not ended, by state.', openJobs);
   http.tell(out);
   return out.text();
+}
+
+function tellConnections(out: Exposition, connections: Connections): void {
+  const { dropped, ...byState } = connections.figures();
+  out.family(
+    'gauge',
+    'aiot_connections',
+    'Open connections of all listeners, by what is known of them.',
+    Object.entries(byState).map(([state, count]) => [{ state }, count]),
+  );
+  out.counter('aiot_connections_dropped_total', 'Connections closed for want of room.', dropped);
 }
 
 /** States that nothing is in are told too: a line that comes and goes cannot be watched. */

@@ -5,6 +5,7 @@ import type { Backups } from '../backup/create.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Uploads } from '../blobs/uploads.js';
 import type { Broker } from '../broker/broker.js';
+import type { Connections } from '../connections.js';
 import type { Ddi } from '../ddi/ddi.js';
 import type { Jobs } from '../events/jobs/jobs.js';
 import type { Relay } from '../events/relay/relay.js';
@@ -55,6 +56,7 @@ export interface ApiParts {
   blobs: BlobStore;
   broker: Broker;
   claims: Claims;
+  connections: Connections;
   configs: Configs;
   datasets: Datasets;
   desired: DesiredStates;

@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type Server, type Socket } from 'node:net';
+import type { Connections } from '../../connections.js';
 import { Drain } from '../../drain.js';
 import { closeServer } from '../../listen.js';
 import type { TlsOptions } from '../../tls.js';
@@ -24,6 +25,7 @@ export interface GuideServer {
  */
 export function createGuideServer(
   tls: Pick<TlsOptions, 'key' | 'cert' | 'follow'>,
+  connections: Connections,
   listener: RequestListener,
 ): GuideServer {
   const sockets = new Set<Socket>();
@@ -51,6 +53,9 @@ export function createGuideServer(
   // It takes its connections from the server below; the watch over slow requests begins with this event alone.
   https.emit('listening');
   const server = createServer((socket) => {
+    if (!connections.admit(socket)) return;
+    // Nobody says who they are here, and the door has a bound of its own.
+    connections.known(socket);
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
     socket.on('error', () => socket.destroy());

@@ -86,7 +86,7 @@ interface Range {
 export function isPublic(address: string): boolean {
   const family = isIP(address);
   if (family === 0) return false;
-  const value = valueOf(address);
+  const value = numberOfAddress(address);
   if (family === 4) return isPublicIpv4(value);
   if (embedding.some((range) => contains(range, value))) return isPublicIpv4(value & 0xffffffffn);
   return contains(globalUnicast, value) && !special[6].some((range) => contains(range, value));
@@ -102,11 +102,11 @@ function contains({ first, rest }: Range, value: bigint): boolean {
 
 function rangeOf(cidr: string): Range {
   const [address = '', bits] = cidr.split('/');
-  return { first: valueOf(address), rest: BigInt((isIP(address) === 4 ? 32 : 128) - Number(bits)) };
+  return { first: numberOfAddress(address), rest: BigInt((isIP(address) === 4 ? 32 : 128) - Number(bits)) };
 }
 
 /** An address as a number of 32 or 128 bits. A zone (`%eth0`) is left out. */
-function valueOf(address: string): bigint {
+function numberOfAddress(address: string): bigint {
   const [plain = ''] = address.split('%');
   if (!plain.includes(':')) return numberOf(plain.split('.'), 10, 8n);
   // A dotted tail is two groups.

@@ -24,7 +24,10 @@ export function checkTarget(url: string, allowPrivate: boolean): URL {
 }
 
 /** Looks up all addresses of a name; a port for tests. */
-export type Resolve = (host: string, options: { all: true }) => Promise<{ address: string; family: number }[]>;
+export type Resolve = (
+  host: string,
+  options: { all: true },
+) => Promise<{ address: string; family: number }[]>;
 
 /**
  * The lookup of the connection itself: the addresses judged are those connected to, so a name whose answer changes between two lookups

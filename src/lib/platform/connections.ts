@@ -1,0 +1,321 @@
+import { readFile } from 'node:fs/promises';
+import type { Server, Socket } from 'node:net';
+import type { Logger } from 'pino';
+import { type AddressLimits, Admission, visitorOf } from './broker/admission.js';
+import { Crowd } from './crowd.js';
+
+/** Bounds on the connections of all listeners of this process together. Each is documented in docs/security.md. */
+export interface ConnectionLimits {
+  /** All of them: what is left below the process's limit of descriptors is for files. */
+  open: number;
+  /** Those that have not said a whole TLS hello, and those that have and wait for their turn. */
+  strangers: number;
+  /** Those that TLS was begun with and that have not said yet who they are. */
+  unproven: number;
+  /** From being accepted to a whole hello and the turn after it, ms. */
+  helloMs: number;
+  /** How long somebody unproven keeps its place while others wait for one, ms. */
+  patienceMs: number;
+}
+
+/** Of one address over HTTPS: connections at a time, and new ones: at once, and a second. */
+export const httpAddressLimits: AddressLimits = {
+  connectionsPerAddress: 4000,
+  burstPerAddress: 4000,
+  ratePerAddress: 500,
+};
+
+/** @param descriptors files and sockets that this process may have open */
+export function limitsFor(descriptors: number): ConnectionLimits {
+  const reserve = Math.min(8192, Math.max(64, Math.ceil(descriptors / 8)));
+  const open = Math.max(16, descriptors - reserve);
+  return {
+    open,
+    strangers: Math.min(8000, Math.ceil(open / 2)),
+    unproven: Math.min(1000, Math.ceil(open / 4)),
+    helloMs: 10_000,
+    patienceMs: 5000,
+  };
+}
+
+/** How many descriptors this process may have open. Node raises its own limit to the hard one as it starts. */
+export async function descriptorLimit(): Promise<number> {
+  // Linux has it in a file; elsewhere a report has it, which takes longer.
+  const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '');
+  const listed = /^Max open files\s+(\d+|unlimited)/m.exec(limits)?.[1];
+  const soft =
+    listed ?? (process.report?.getReport() as Partial<Report> | undefined)?.userLimits?.open_files?.soft;
+  const count = Number(soft);
+  return Number.isFinite(count) && count > 0 ? Math.min(count, mostDescriptors) : mostDescriptors;
+}
+
+/** Where the system has no bound of its own. */
+const mostDescriptors = 1_048_576;
+
+interface Report {
+  userLimits: { open_files?: { soft: number | string } };
+}
+
+type Stage = 'silent' | 'waiting' | 'unproven' | 'known';
+
+interface Entry {
+  socket: Socket;
+  visitor: string;
+  key: string;
+  stage: Stage;
+  /** When it reached its stage, ms. */
+  since: number;
+  /** By when it is to have a place, ms. */
+  deadline: number;
+  /** Bytes of a hello that is not whole yet. */
+  hello: Buffer[];
+  bytes: number;
+  begin: () => void;
+}
+
+/** A record of TLS: its header, and the longest hello that is taken; with post-quantum keys and a ticket it has 4 KiB. */
+const headerBytes = 5;
+const longestHello = 8192;
+const handshakeRecord = 0x16;
+
+const sweepMs = 500;
+/** Addresses that are looked at for one that may have a place, each time. */
+const mostRefused = 16;
+const logEveryMs = 60_000;
+
+/**
+ * Every connection of the platform's listeners, from accept to close. A connection reaches TLS, which costs 50 KB and more, only with a
+ * whole hello and when there is a place; until then it costs its socket. Where there is no place, the address with most connections
+ * loses its oldest: one host with thousands of them is in nobody else's way.
+ */
+export class Connections {
+  private readonly byKey = new Map<string, Entry>();
+  /** In the order in which they came; those without a whole hello, those that wait, those that TLS was begun with. */
+  private readonly silent = new Crowd<Entry>();
+  private readonly waiting = new Crowd<Entry>();
+  private readonly unproven = new Crowd<Entry>();
+  private readonly http: Admission;
+  private readonly sweeping: NodeJS.Timeout;
+  private turning = false;
+  private dropped = 0;
+  private logged = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    readonly limits: ConnectionLimits,
+    private readonly log: Pick<Logger, 'warn'>,
+    private readonly elapsed: () => number = () => performance.now(),
+    perAddress: AddressLimits = httpAddressLimits,
+  ) {
+    this.http = new Admission(perAddress, elapsed);
+    this.sweeping = setInterval(() => this.sweep(), sweepMs);
+    this.sweeping.unref();
+  }
+
+  /** Bounds a server of TLS or HTTPS: its own listener, which begins with TLS, gets a socket when it is its turn. Call it before other listeners are added. */
+  guard(server: Server, helloMs = this.limits.helloMs): void {
+    const listeners = server.listeners('connection') as ((socket: Socket) => void)[];
+    server.removeAllListeners('connection');
+    server.on('connection', (socket: Socket) => {
+      const entry = this.enter(socket, 'silent', helloMs, () => {
+        for (const listener of listeners) listener.call(server, socket);
+      });
+      if (entry) this.listen(entry);
+    });
+  }
+
+  /** Counts a socket without TLS, before anything else is done with it. False: there was no room, and it was closed. */
+  admit(socket: Socket): boolean {
+    return this.enter(socket, 'unproven', 0, () => {}) !== null;
+  }
+
+  /** Whether this address may have one more connection over HTTP; if not, it was closed. */
+  admitHttp(socket: Socket): boolean {
+    const visitor = visitorOf(socket.remoteAddress ?? 'unknown');
+    if (!this.http.enter(visitor)) {
+      this.drop(socket);
+      return false;
+    }
+    socket.once('close', () => this.http.leave(visitor));
+    return true;
+  }
+
+  /** Somebody has said who they are over this socket, or over the TLS on it. */
+  known(socket: Pick<Socket, 'remoteAddress' | 'remotePort' | 'localPort'>): void {
+    const entry = this.byKey.get(keyOf(socket));
+    if (entry?.stage === 'unproven') this.move(entry, 'known');
+  }
+
+  /** Connections by what is known of them, and how many were closed for want of room. */
+  figures(): { silent: number; waiting: number; unproven: number; known: number; dropped: number } {
+    const { silent, waiting, unproven, byKey, dropped } = this;
+    const known = byKey.size - silent.size - waiting.size - unproven.size;
+    return { silent: silent.size, waiting: waiting.size, unproven: unproven.size, known, dropped };
+  }
+
+  close(): void {
+    clearInterval(this.sweeping);
+  }
+
+  private enter(
+    socket: Socket,
+    stage: 'silent' | 'unproven',
+    helloMs: number,
+    begin: () => void,
+  ): Entry | null {
+    if (socket.destroyed) return null;
+    const { limits } = this;
+    const key = keyOf(socket);
+    const visitor = visitorOf(socket.remoteAddress ?? 'unknown');
+    // One that went away before it was accepted has no address.
+    if (socket.remotePort === undefined || !this.makeRoom(visitor)) {
+      this.drop(socket);
+      return null;
+    }
+    const now = this.elapsed();
+    const entry: Entry = {
+      socket,
+      visitor,
+      key,
+      stage,
+      since: now,
+      deadline: now + helloMs,
+      hello: [],
+      bytes: 0,
+      begin,
+    };
+    this.byKey.set(key, entry);
+    this.crowdOf(stage)?.add(visitor, entry);
+    socket.once('close', () => this.leave(entry));
+    while (this.silent.size + this.waiting.size > limits.strangers)
+      this.evict(this.silent.size > 0 ? this.silent : this.waiting);
+    return socket.destroyed ? null : entry;
+  }
+
+  /** Whether one more connection may be open; somebody that nothing is known of goes for it. */
+  private makeRoom(visitor: string): boolean {
+    if (this.byKey.size < this.limits.open) return true;
+    for (const crowd of [this.silent, this.waiting, this.unproven]) {
+      // Somebody unproven keeps its place against a newcomer of its own address.
+      if (crowd.size === 0 || (crowd === this.unproven && crowd.busiest() === visitor)) continue;
+      this.evict(crowd);
+      return true;
+    }
+    return false;
+  }
+
+  /** Reads until the hello is whole. A client that begins with anything else speaks no TLS. */
+  private listen(entry: Entry): void {
+    const { socket } = entry;
+    const giveUp = () => void socket.destroy();
+    const read = () => {
+      const chunk = socket.read() as Buffer | null;
+      if (chunk === null) return;
+      entry.hello.push(chunk);
+      entry.bytes += chunk.length;
+      const bytes = entry.hello.length === 1 ? chunk : Buffer.concat(entry.hello);
+      entry.hello = [bytes];
+      const length = bytes.length < headerBytes ? 0 : bytes.readUInt16BE(3);
+      if (bytes[0] !== handshakeRecord || length > longestHello) return giveUp();
+      if (bytes.length < headerBytes + Math.max(1, length)) return;
+      socket.removeListener('readable', read);
+      entry.hello = [];
+      entry.begin = this.handOver(entry, bytes, giveUp);
+      this.move(entry, 'waiting');
+      this.takeTurns();
+    };
+    socket.on('error', giveUp);
+    socket.on('end', giveUp);
+    socket.on('readable', read);
+  }
+
+  private handOver({ socket, begin }: Entry, hello: Buffer, giveUp: () => void): () => void {
+    return () => {
+      socket.removeListener('error', giveUp);
+      socket.removeListener('end', giveUp);
+      socket.unshift(hello);
+      begin();
+    };
+  }
+
+  /** Begins TLS with those that wait, while there are places: an address in turn with the others, its oldest first. */
+  private takeTurns(): void {
+    // Whoever gives a place up here comes back to this.
+    if (this.turning) return;
+    this.turning = true;
+    const { waiting, unproven, limits } = this;
+    for (let refused = 0; refused < mostRefused; ) {
+      const next = waiting.next();
+      if (!next) break;
+      if (unproven.size >= limits.unproven) {
+        const busiest = unproven.busiest() ?? '';
+        // An address that has more places than this one would have gives one up.
+        if (unproven.countOf(busiest) <= unproven.countOf(next.visitor) + 1) {
+          refused++;
+          continue;
+        }
+        this.evict(unproven);
+      }
+      this.move(next, 'unproven');
+      next.begin();
+    }
+    this.turning = false;
+  }
+
+  private sweep(): void {
+    const now = this.elapsed();
+    this.http.sweep();
+    for (const crowd of [this.silent, this.waiting])
+      for (const { deadline, socket } of crowd.inOrder()) if (now >= deadline) socket.destroy();
+    this.takeTurns();
+    let wanted = this.waiting.size;
+    for (const { since, socket } of this.unproven.inOrder()) {
+      if (wanted-- === 0 || now - since < this.limits.patienceMs) break;
+      socket.destroy();
+    }
+  }
+
+  private evict(crowd: Crowd<Entry>): void {
+    const entry = crowd.oldestOfBusiest();
+    if (!entry) return;
+    this.leave(entry);
+    this.drop(entry.socket);
+  }
+
+  private drop(socket: Socket): void {
+    this.dropped++;
+    socket.on('error', () => {}).destroy();
+    const now = this.elapsed();
+    if (now - this.logged < logEveryMs) return;
+    this.logged = now;
+    this.log.warn(this.figures(), 'connections are closed for want of room');
+  }
+
+  private move(entry: Entry, stage: Stage): void {
+    this.crowdOf(entry.stage)?.delete(entry.visitor, entry);
+    const leftPlace = entry.stage === 'unproven';
+    entry.stage = stage;
+    entry.since = this.elapsed();
+    this.crowdOf(stage)?.add(entry.visitor, entry);
+    if (leftPlace) this.takeTurns();
+  }
+
+  private leave(entry: Entry): void {
+    if (this.byKey.get(entry.key) !== entry) return;
+    this.byKey.delete(entry.key);
+    this.crowdOf(entry.stage)?.delete(entry.visitor, entry);
+    if (entry.stage === 'unproven') this.takeTurns();
+  }
+
+  private crowdOf(stage: Stage): Crowd<Entry> | null {
+    return stage === 'known' ? null : this[stage];
+  }
+}
+
+/** A socket, and the TLS on it, have the same addresses. */
+function keyOf({
+  remoteAddress,
+  remotePort,
+  localPort,
+}: Pick<Socket, 'remoteAddress' | 'remotePort' | 'localPort'>): string {
+  return `${remoteAddress} ${remotePort} ${localPort}`;
+}

@@ -1,0 +1,234 @@
+import { once } from 'node:events';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { afterEach, describe, expect, it } from 'vitest';
+import { limitsFor } from '../../src/lib/platform/connections.js';
+import { Crowd } from '../../src/lib/platform/crowd.js';
+import type { PlatformOptions } from '../../src/lib/platform/index.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { connect, connectDevice } from '../support/mqtt.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { ask } from '../support/raw-http.js';
+
+let own: TestPlatform;
+let open: Socket[] = [];
+afterEach(async () => {
+  for (const socket of open) socket.destroy();
+  open = [];
+  await own.stop();
+});
+const start = async (options: Partial<PlatformOptions>) => {
+  own = await testPlatform(options);
+};
+const portOf = (listener: 'http' | 'mqtts') => Number(new URL(own.platform.urls[listener]).port);
+
+/** A connection that says nothing unless told to, from one of the addresses that all are this machine. */
+async function stranger(listener: 'http' | 'mqtts', from = '127.0.0.1'): Promise<Socket> {
+  const socket = connectTcp({ port: portOf(listener), host: '127.0.0.1', localAddress: from });
+  socket.on('error', () => {});
+  open.push(socket);
+  await once(socket, 'connect');
+  return socket;
+}
+const many = (count: number, listener: 'http' | 'mqtts', from?: string) =>
+  Promise.all(Array.from({ length: count }, () => stranger(listener, from)));
+const closed = (sockets: readonly Socket[]) => sockets.filter(({ destroyed }) => destroyed).length;
+
+/** A whole hello of TLS 1.3, as OpenSSL writes it. */
+async function hello(): Promise<Buffer> {
+  const [heard] = await new Promise<Buffer[]>((resolve) => {
+    void import('node:net').then(({ createServer }) => {
+      const server = createServer((socket) => socket.once('data', (data) => resolve([data])));
+      server.listen(0, '127.0.0.1', () => {
+        const { port } = server.address() as { port: number };
+        const client = connectTls({ port, host: '127.0.0.1' });
+        client.on('error', () => server.close());
+        setTimeout(() => client.destroy(), 200);
+      });
+    });
+  });
+  return heard!;
+}
+
+async function figures(): Promise<Record<string, number>> {
+  const { text } = await ask(own, '/metrics');
+  return Object.fromEntries(
+    [...text.matchAll(/^aiot_connections(?:\{state="(\w+)"\}|(_dropped)_total) (\d+)$/gm)].map(
+      ([, state, dropped, value]) => [state ?? dropped!.slice(1), Number(value)],
+    ),
+  );
+}
+
+describe.each(['http', 'mqtts'] as const)('a connection to %s', (listener) => {
+  it('without a whole hello is closed after its time, however it trickles', async () => {
+    await start({ connectionLimits: { helloMs: 1000 }, brokerLimits: { connectMs: 1000 } });
+    const silent = await stranger(listener);
+    const slow = await stranger(listener);
+    const bytes = await hello();
+    let sent = 0;
+    const trickle = setInterval(() => {
+      if (!slow.destroyed) slow.write(bytes.subarray(sent, ++sent));
+    }, 50);
+    const began = performance.now();
+    silent.resume();
+    slow.resume();
+    await Promise.all([once(silent, 'close'), once(slow, 'close')]);
+    clearInterval(trickle);
+    expect(performance.now() - began).toBeGreaterThan(900);
+    expect(performance.now() - began).toBeLessThan(5000);
+  });
+
+  it('that begins with another protocol is closed at once', async () => {
+    await start({});
+    const other = await stranger(listener);
+    other.resume();
+    other.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await once(other, 'close');
+    expect(await figures()).toMatchObject({ silent: 0, waiting: 0 });
+  });
+
+  it('with its hello in pieces comes through', async () => {
+    await start({});
+    const raw = await stranger(listener);
+    const client: TLSSocket = connectTls({ socket: raw, ca: own.ca, servername: 'localhost' });
+    await once(client, 'secureConnect');
+    const pieces = await stranger(listener);
+    const bytes = await hello();
+    const answered = once(pieces, 'data');
+    for (let at = 0; at < bytes.length; at += 100) {
+      pieces.write(bytes.subarray(at, at + 100));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const [answer] = (await answered) as [Buffer];
+    // A handshake record, with the server's hello.
+    expect(answer[0]).toBe(0x16);
+    client.destroy();
+  });
+
+  it('keeps its place while one address opens more silent ones than there is room for', async () => {
+    await start({ connectionLimits: { strangers: 20 } });
+    const other = await stranger(listener, '127.0.0.9');
+    const crowd = await many(60, listener);
+    await expect.poll(() => closed(crowd)).toBe(41);
+    expect(other.destroyed).toBe(false);
+    // The request that asks for these is one more of the busy address.
+    expect(await figures()).toMatchObject({ silent: 19, dropped: 42 });
+    const client = connectTls({ socket: other, ca: own.ca, servername: 'localhost' });
+    await once(client, 'secureConnect');
+    client.destroy();
+  });
+});
+
+describe('the places for clients that TLS was begun with', () => {
+  it('are shared by addresses: one with all of them gives one up for a newcomer of another', async () => {
+    await start({ connectionLimits: { unproven: 5, patienceMs: 60_000 } });
+    const bytes = await hello();
+    const stalled = await many(12, 'http', '127.0.0.7');
+    for (const socket of stalled) {
+      socket.resume();
+      socket.write(bytes);
+    }
+    // Its own others wait for a place.
+    await expect.poll(async () => (await figures()).waiting).toBeGreaterThan(0);
+    expect(closed(stalled)).toBeLessThanOrEqual(2);
+    expect((await ask(own, '/api/v1/status')).status).toBe(200);
+    const user = await connect(own.platform.urls.mqtts, { ca: own.ca, username: 'u', password: own.token });
+    await user.endAsync();
+  });
+
+  it('are given up after a while when others of the same address wait', async () => {
+    await start({ connectionLimits: { unproven: 5, patienceMs: 500 } });
+    const bytes = await hello();
+    const stalled = await many(5, 'mqtts');
+    for (const socket of stalled) {
+      socket.resume();
+      socket.write(bytes);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const began = performance.now();
+    expect((await ask(own, '/api/v1/status')).status).toBe(200);
+    expect(performance.now() - began).toBeGreaterThan(200);
+    expect(closed(stalled)).toBeGreaterThan(0);
+  });
+
+  it('are left by whoever says who they are', async () => {
+    await start({ connectionLimits: { unproven: 3 } });
+    const out = `${own.folder}/pump`;
+    await provisionDevice({ client: own.client, name: 'pump', type: 'virtual', out });
+    const users = [];
+    for (let i = 0; i < 8; i++) {
+      users.push(await connect(own.platform.urls.mqtts, { ca: own.ca, username: 'u', password: own.token }));
+      users.push(await connectDevice(own.platform.urls.mqtts, out, { clientId: `pump-${i}` }));
+    }
+    expect((await figures()).known).toBeGreaterThanOrEqual(16);
+    await Promise.all(users.map((user) => user.endAsync(true)));
+  });
+});
+
+describe('connections in all', () => {
+  it('end below the limit: strangers go first, and nobody else goes', async () => {
+    await start({ connectionLimits: { open: 12, strangers: 10 } });
+    const user = await connect(own.platform.urls.mqtts, { ca: own.ca, username: 'u', password: own.token });
+    const crowd = await many(30, 'http', '127.0.0.7');
+    await expect.poll(() => closed(crowd)).toBeGreaterThanOrEqual(20);
+    expect((await ask(own, '/api/v1/status')).status).toBe(200);
+    expect(user.connected).toBe(true);
+    await user.endAsync();
+  });
+
+  it('are refused when all are of somebody known', async () => {
+    await start({ connectionLimits: { open: 6 } });
+    const users = [];
+    const one = () => connect(own.platform.urls.mqtts, { ca: own.ca, username: 'u', password: own.token });
+    // One is the client's that made the trust root.
+    for (let i = 0; i < 5; i++) users.push(await one());
+    await expect(one()).rejects.toThrow();
+    expect(users.every(({ connected }) => connected)).toBe(true);
+    await users.pop()?.endAsync(true);
+    await expect.poll(async () => (await ask(own, '/api/v1/status').catch(() => null))?.status).toBe(200);
+    await Promise.all(users.map((user) => user.endAsync(true)));
+  });
+});
+
+it.each([
+  [256, 192],
+  [1024, 896],
+  [20_000, 17_500],
+  [1_048_576, 1_040_384],
+])('of %i descriptors, %i are for connections', async (descriptors, connections) => {
+  await start({});
+  const { open: most, strangers, unproven } = limitsFor(descriptors);
+  expect(most).toBe(connections);
+  expect(strangers).toBeLessThanOrEqual(most / 2);
+  expect(unproven).toBeLessThanOrEqual(most / 4);
+});
+
+it('a crowd knows its busiest address and its order, whatever comes and goes', async () => {
+  await start({});
+  const crowd = new Crowd<string>();
+  const things = new Map<string, string>();
+  let state = 7;
+  const random = (below: number) => {
+    state = (state * 1103515245 + 12345) % 2 ** 31;
+    return Math.floor((state / 2 ** 31) * below);
+  };
+  for (let i = 0; i < 5000; i++) {
+    if (random(2) === 0 || things.size === 0) {
+      const address = `a${random(20)}`;
+      things.set(`t${i}`, address);
+      crowd.add(address, `t${i}`);
+    } else {
+      const [thing, address] = [...things][random(things.size)]!;
+      things.delete(thing);
+      crowd.delete(address, thing);
+    }
+    const counts = new Map<string, number>();
+    for (const address of things.values()) counts.set(address, (counts.get(address) ?? 0) + 1);
+    const most = Math.max(0, ...counts.values());
+    expect(crowd.size).toBe(things.size);
+    if (most > 0) expect(counts.get(crowd.busiest()!)).toBe(most);
+    const oldest = [...things].find(([, address]) => address === crowd.busiest())?.[0];
+    expect(crowd.oldestOfBusiest()).toBe(oldest);
+  }
+  expect([...crowd.inOrder()]).toEqual([...things.keys()]);
+});
