@@ -64,6 +64,19 @@ describe('a cancellation', () => {
     expect((await rolloutEnd(own.client, rollout.id)).devices[0]?.state).toBe('committed');
   });
 
+  it('that the client refuses, and then fails, leaves it failed and not withdrawn', async () => {
+    for (const [path, execution, finished] of [
+      ['cancelAction', 'rejected', 'success'],
+      ['cancelAction', 'closed', 'failure'],
+    ] as const) {
+      const { device, rollout, id } = await recalled();
+      await device.say(`/${path}/${id}/feedback`, execution, finished);
+      expect(await device.say(`/deploymentBase/${id}/feedback`, 'closed', 'failure', 'no room')).toBe(200);
+      const { state, error } = (await rolloutEnd(own.client, rollout.id)).devices[0]!;
+      expect([path, execution, state, error?.message]).toEqual([path, execution, 'failed', 'no room']);
+    }
+  });
+
   it('comes too late for a client that ends without a word of it', async () => {
     const { device, rollout, id } = await recalled();
     expect(await device.say(`/deploymentBase/${id}/feedback`, 'closed', 'success')).toBe(200);

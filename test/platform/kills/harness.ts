@@ -32,6 +32,8 @@ export interface Operated {
 export interface Victim extends Operated {
   /** SIGKILL, and waits until it is gone. */
   kill(): Promise<void>;
+  /** Its process, of the last start. */
+  pid(): number;
   start(): Promise<void>;
   /** What it wrote to its log since the first start. */
   log(): string;
@@ -78,6 +80,7 @@ export async function startVictim(more: Partial<PlatformOptions> = {}): Promise<
       ...{ folder, http: urls.http, mqtts: urls.mqtts, guide: urls.guide, ca, token, key },
       client: connect(),
       kill,
+      pid: () => child?.pid ?? 0,
       async start() {
         await victim.client.close();
         await run();

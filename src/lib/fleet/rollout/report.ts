@@ -17,7 +17,7 @@ export function applyReport(draft: Draft, before: RolloutDevice, report: UpdateR
   if (step === 'COMMITTED') committed(draft, device, report);
   else if (step === 'ROLLED_BACK') ended(draft, device, step, 'rolledBack', report.error);
   else if (step !== 'IDLE') proceeds(draft, device, step, report);
-  else if (report.error) ended(draft, device, step, 'failed', report.error);
+  else if (report.error) ended(draft, device, step, 'failed', report.error, report.refusedRecall);
   // It has heard of the wish, or let go of it.
   else if (device.state === 'recalled') draft.change(device, { state: recalledTo(draft), step });
   else if (device.step !== step) draft.change(device, { step });
@@ -121,6 +121,7 @@ function ended(
   step: string,
   state: 'rolledBack' | 'failed',
   error: RolloutReason | null,
+  refusedRecall = false,
 ): void {
   // That attempt has ended already: heard again, or after its deadline, it is no other failure and puts off no retry.
   if (device.state === 'pending') {
@@ -128,7 +129,7 @@ function ended(
     return;
   }
   // What was taken back and then given up by the device is no failure of the release.
-  if (device.state === 'recalled') {
+  if (device.state === 'recalled' && !refusedRecall) {
     draft.change(device, { state: recalledTo(draft), step, error });
     return;
   }

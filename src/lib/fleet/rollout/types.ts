@@ -107,6 +107,8 @@ export interface UpdateReport {
   golden?: { vectors: number; passed: number } | null | undefined;
   delta?: DeltaReport | null | undefined;
   error: RolloutReason | null;
+  /** It would not leave what was taken back, and went on with it: that it failed is a failure of the release. */
+  refusedRecall?: boolean | undefined;
   /** Its proof, looked at; absent = it sent none. */
   proof?: CheckedProof | undefined;
   shadow?: ShadowFigures | undefined;

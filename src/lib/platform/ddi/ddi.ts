@@ -268,7 +268,7 @@ export class Ddi {
       ...committed,
     };
     await devices.inTurn(() => devices.report(device.name, reported));
-    await rollouts.reported(device.name, reported);
+    await rollouts.reported(device.name, reported, action.kept);
   }
 
   private reportOf({ type, reported }: DeviceRecord): Reported {

@@ -211,14 +211,14 @@ export class Rollouts {
   }
 
   /** Resolves when all that the report changes is saved. */
-  async reported(device: string, report: Reported): Promise<void> {
+  async reported(device: string, report: Reported, refusedRecall = false): Promise<void> {
     if (report.rollout === null) return;
     const { rollout } = parseWish(report.rollout);
     // Others may have started one that is not known here yet.
     if (!this.running.has(rollout) && !this.parts.changes.shared) return;
     const { proof: signed, ...said } = report;
     const proof = signed && (await this.proofs.check(device, report, signed));
-    await this.tell(rollout, { type: 'reported', device, report: { ...said, proof } });
+    await this.tell(rollout, { type: 'reported', device, report: { ...said, proof, refusedRecall } });
   }
 
   async revoked(device: string): Promise<void> {

@@ -1,0 +1,113 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { descriptorLimit } from '../../src/lib/platform/connections.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
+import { createClient } from '../../src/lib/registry/index.js';
+import { connect, connectDevice } from '../support/mqtt.js';
+import { startVictim, type Victim } from './kills/harness.js';
+
+/**
+ * Few hosts, then many, without any credentials, against a platform in a process of its own. Reads /proc, and needs so many loopback
+ * addresses as Linux has.
+ */
+const program = fileURLToPath(new URL('../support/crowd-of-strangers.mjs', import.meta.url));
+type Crowd = ChildProcessByStdio<Writable, Readable, null>;
+
+let victim: Victim;
+const crowds: { child: Crowd; made: number }[] = [];
+beforeAll(async () => {
+  victim = await startVictim();
+  const { client, folder } = victim;
+  await provisionDevice({ client, name: 'pump', type: 'virtual', out: `${folder}/pump` });
+}, 60_000);
+afterAll(async () => {
+  for (const { child } of crowds) child.kill('SIGKILL');
+  await victim?.stop();
+}, 60_000);
+
+function comes(
+  listener: 'http' | 'mqtts',
+  kind: 'silent' | 'hello' | 'head',
+  count: number,
+  first: number,
+  hosts: number,
+) {
+  const { port } = new URL(victim[listener]);
+  const child: Crowd = spawn(process.execPath, [program, port, kind, `${count}`, `${first}`, `${hosts}`], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const crowd = { child, made: 0 };
+  child.stdout.on('data', (data) => {
+    crowd.made = Number(String(data).trim().split('\n').at(-1));
+  });
+  crowds.push(crowd);
+}
+async function go() {
+  await Promise.all(
+    crowds.splice(0).map(
+      ({ child }) =>
+        new Promise<void>((resolve) => {
+          child.once('exit', () => resolve());
+          child.kill('SIGKILL');
+        }),
+    ),
+  );
+}
+const residentMiB = async () =>
+  Number(/^VmRSS:\s+(\d+) kB/m.exec(await readFile(`/proc/${victim.pid()}/status`, 'utf8'))?.[1]) / 1024;
+
+describe.each([
+  ['four hosts, which have as many ports as that takes', 4],
+  ['as many hosts as connections', 9000],
+])('25,000 silent and 2,000 slow connections of %s', (_, hosts) => {
+  it('keep no device and no operator from working, and take less than 500 MB', async () => {
+    // No process may hold them all: three of silent ones, two of slow ones.
+    expect(await descriptorLimit()).toBeGreaterThan(10_000);
+    comes('http', 'silent', 9000, 0, hosts);
+    comes('mqtts', 'silent', 8000, hosts > 4 ? 9000 : 0, hosts);
+    comes('http', 'silent', 8000, hosts > 4 ? 17_000 : 0, hosts);
+    comes('http', 'hello', 1000, hosts > 4 ? 25_000 : 0, hosts);
+    comes('http', 'head', 1000, hosts > 4 ? 26_000 : 0, hosts);
+    const device = await connectDevice(victim.mqtts, `${victim.folder}/pump`);
+    const { client, ca } = victim;
+    let most = 0;
+    const slowest = { device: 0, operator: 0, newcomer: 0 };
+    const timed = async (who: keyof typeof slowest, what: () => Promise<unknown>) => {
+      const began = performance.now();
+      await what();
+      slowest[who] = Math.max(slowest[who], performance.now() - began);
+    };
+    const end = performance.now() + 25_000;
+    for (let seq = 0; performance.now() < end; seq++) {
+      const row = JSON.stringify({ seq, t: Date.now(), recording: `r${hosts}`, v: seq });
+      await timed('device', () => device.publishAsync('aiot/v1/pump/telemetry/flow', row, { qos: 1 }));
+      await timed('operator', () => client.devices.list());
+      await timed('newcomer', async () => {
+        const fresh = createClient({ url: victim.http, ca, token: victim.token });
+        await fresh.status();
+        await fresh.close();
+        const user = await connect(victim.mqtts, { ca, username: 'u', password: victim.token });
+        await user.endAsync();
+      });
+      most = Math.max(most, await residentMiB());
+      await delay(250);
+    }
+    const made = crowds.reduce((sum, crowd) => sum + crowd.made, 0);
+    await go();
+    await device.endAsync();
+    process.stderr.write(
+      `${hosts} hosts: ${made} connections, ${most.toFixed(0)} MiB, slowest ms ${JSON.stringify(slowest)}\n`,
+    );
+    expect(made).toBeGreaterThan(25_000);
+    expect(most).toBeLessThan(500);
+    expect(slowest.device).toBeLessThan(5000);
+    expect(slowest.operator).toBeLessThan(5000);
+    expect(slowest.newcomer).toBeLessThan(10_000);
+    // It is as before when they are gone.
+    expect(await client.status()).toMatchObject({});
+  }, 120_000);
+});
