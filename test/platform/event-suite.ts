@@ -10,6 +10,7 @@ import type { NewEvent } from '../../src/lib/platform/services/events.js';
 import { eventTypes, type PlatformEvent } from '../../src/lib/registry/index.js';
 import { checkSignature } from '../../src/lib/stream/index.js';
 import type { TestPlatform } from '../support/platform.js';
+import { recordAndLabel } from '../support/recording.js';
 
 /**
  * What is made of events: the feed, webhooks and jobs, whichever database keeps them.
@@ -22,8 +23,7 @@ export function eventSuite(start: () => Promise<TestPlatform>): void {
   });
   afterEach(() => own.stop());
 
-  const label = (i: number) =>
-    own.client.labels.post({ stream: 's', device: 'd', recording: `r${i}`, label: 'walk' });
+  const label = (i: number) => recordAndLabel(own, { stream: 's', device: 'd', recording: `r${i}` });
 
   describe('GET /events', () => {
     it('pages oldest first, by type and subject, and says where to go on', async () => {

@@ -1,12 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readText } from '../../src/lib/core/index.js';
+import { startPlatform } from '../../src/lib/platform/index.js';
 import { createClient } from '../../src/lib/registry/index.js';
 import { root, runCli } from '../support/cli.js';
 
@@ -149,4 +151,45 @@ describe('a platform that died', () => {
       json: { error: { code: 'AIOT_PLATFORM_NOT_RUNNING' } },
     });
   }, 120_000);
+});
+
+it.each(['--mqtt-port', '--http-port', '--ws-port', '--ddi-port'])(
+  'a first start with a taken %s leaves no data folder, and the next start is a first one',
+  async (flag) => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const { port } = taken.address() as AddressInfo;
+    const dataDir = join(folder, 'data');
+    const options = {
+      dataDir,
+      httpPort: flag === '--http-port' ? port : 0,
+      mqttPort: flag === '--mqtt-port' ? port : 0,
+      ...(flag === '--ws-port' ? { wsPort: port } : {}),
+      ...(flag === '--ddi-port' ? { ddiPort: port } : {}),
+    };
+    const refused = { code: 'AIOT_PORT_IN_USE', message: expect.stringContaining(`${port}`) };
+    await expect(startPlatform(options)).rejects.toMatchObject(refused);
+    expect(existsSync(dataDir)).toBe(false);
+    const first = await startPlatform({ dataDir, httpPort: 0, mqttPort: 0 });
+    expect(first.token).toMatch(/^aiot_/);
+    await first.stop();
+    // What is there is kept, whatever a later start comes to.
+    const before = await readFile(join(dataDir, 'pki', 'ca.crt'), 'utf8');
+    await expect(startPlatform(options)).rejects.toMatchObject(refused);
+    expect(await readFile(join(dataDir, 'pki', 'ca.crt'), 'utf8')).toBe(before);
+    const again = await startPlatform({ dataDir, httpPort: 0, mqttPort: 0 });
+    expect(again.token).toBeUndefined();
+    await again.stop();
+    await new Promise((resolve) => taken.close(resolve));
+  },
+);
+
+it('a start beside another takes nothing of its folder away', async () => {
+  const dataDir = join(folder, 'data');
+  const options = { dataDir, httpPort: 0, mqttPort: 0 };
+  const both = await Promise.allSettled([startPlatform(options), startPlatform(options)]);
+  const started = both.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  expect(started).toHaveLength(1);
+  expect(existsSync(join(dataDir, 'pki', 'ca.crt'))).toBe(true);
+  await started[0]!.stop();
 });

@@ -12,6 +12,7 @@ import { type Platform, startPlatform } from '../../src/lib/platform/index.js';
 import { createClient, type RegistryClient } from '../../src/lib/registry/index.js';
 import { type Postgres, startPostgres } from '../support/postgres.js';
 import { describeReal } from '../support/real.js';
+import { record } from '../support/recording.js';
 import { startVictim, type Victim } from './kills/harness.js';
 
 describeReal('postgres', 'PostgreSQL', () => {
@@ -67,8 +68,11 @@ describeReal('postgres', 'PostgreSQL', () => {
       await dispatcher.destroy();
       return Number(/^aiot_leader\{role="platform"\} (\d)$/m.exec(text)?.[1]);
     };
-    const say = (i: number) =>
-      client.labels.post({ stream: 's', device: 'd', recording: `r${i}`, label: 'walk' });
+    const say = async (i: number) => {
+      const place = { stream: 's', device: 'd', recording: `r${i}` };
+      await record({ mqtts: other.urls.mqtts, ca: victim.ca, token: victim.token }, place);
+      await client.labels.post({ ...place, label: 'walk' });
+    };
 
     it('is followed by the other within the time that the guide tells; webhooks and jobs go on, each change once', async () => {
       const ca = await readText(other.ca);

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { pushTiny } from '../support/bundle.js';
 import { freePort } from '../support/free-port.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { recordAndLabel } from '../support/recording.js';
 
 let own: TestPlatform;
 afterEach(async () => {
@@ -46,7 +47,7 @@ describe('/readyz', () => {
     const { webhook } = await own.client.webhooks.add({
       ...{ url: `http://127.0.0.1:${port}/x`, types: ['data.label'], allowPrivate: true },
     });
-    await own.client.labels.post({ stream: 's', device: 'd', recording: 'r', label: 'walk' });
+    await recordAndLabel(own, { stream: 's', device: 'd', recording: 'r' });
     await expect.poll(ready, { timeout: 10_000 }).toMatchObject({
       code: 200,
       status: 'degraded',

@@ -9,6 +9,7 @@ import { connect } from '../support/mqtt.js';
 import { type NatsServer, natsClient, startNats } from '../support/nats.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { describeReal, python } from '../support/real.js';
+import { recordAndLabel } from '../support/recording.js';
 
 /** Publishes as an operator what devices publish. */
 async function publish(own: TestPlatform, from: number, to: number): Promise<void> {
@@ -28,7 +29,7 @@ async function publish(own: TestPlatform, from: number, to: number): Promise<voi
   await client.endAsync();
 }
 const label = (own: TestPlatform, recording: string) =>
-  own.client.labels.post({ stream: 'imu', device: 'd0', recording, label: 'walk' });
+  recordAndLabel(own, { stream: 'labelled', device: 'd0', recording });
 
 interface Line {
   key: string;

@@ -6,6 +6,7 @@ import { deploy, type ModelVersion, type RolloutNews, releaseOf } from '../../sr
 import { pushTiny, tinyBundle } from '../support/bundle.js';
 import { type FakeDevice, fakeDevice } from '../support/fake-device.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { recordAndLabel } from '../support/recording.js';
 import { oneWave, rolloutEnd, rolloutNow } from '../support/rollout.js';
 
 let own: TestPlatform;
@@ -303,6 +304,7 @@ describe('live figures', () => {
       );
     for (const seq of [0, 1, 1, 2]) await say(seq, 'r1', seq === 2 ? 'walking' : 'resting');
     expect(await own.client.models.live('tiny', 1)).toMatchObject({ windows: 0, unlabelled: 3 });
+    await recordAndLabel(own, { stream: 'imu', device: 'dev-a', recording: 'r1' });
     await own.client.labels.post({ stream: 'imu', device: 'dev-a', recording: 'r1', label: 'walking' });
     await own.client.labels.post({ stream: 'imu', device: 'dev-a', recording: 'r1', label: 'sit' });
     const figures = {

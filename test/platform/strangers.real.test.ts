@@ -74,6 +74,8 @@ describe.each([
     comes('http', 'head', 1000, hosts > 4 ? 26_000 : 0, hosts);
     const device = await connectDevice(victim.mqtts, `${victim.folder}/pump`);
     const { client, ca } = victim;
+    const made = () => crowds.reduce((sum, crowd) => sum + crowd.made, 0);
+    await expect.poll(made, { timeout: 60_000, interval: 500 }).toBeGreaterThan(25_000);
     let most = 0;
     const slowest = { device: 0, operator: 0, newcomer: 0 };
     const timed = async (who: keyof typeof slowest, what: () => Promise<unknown>) => {
@@ -96,18 +98,17 @@ describe.each([
       most = Math.max(most, await residentMiB());
       await delay(250);
     }
-    const made = crowds.reduce((sum, crowd) => sum + crowd.made, 0);
+    const all = made();
     await go();
     await device.endAsync();
     process.stderr.write(
-      `${hosts} hosts: ${made} connections, ${most.toFixed(0)} MiB, slowest ms ${JSON.stringify(slowest)}\n`,
+      `${hosts} hosts: ${all} connections, ${most.toFixed(0)} MiB, slowest ms ${JSON.stringify(slowest)}\n`,
     );
-    expect(made).toBeGreaterThan(25_000);
     expect(most).toBeLessThan(500);
     expect(slowest.device).toBeLessThan(5000);
     expect(slowest.operator).toBeLessThan(5000);
     expect(slowest.newcomer).toBeLessThan(10_000);
     // It is as before when they are gone.
     expect(await client.status()).toMatchObject({});
-  }, 120_000);
+  }, 180_000);
 });

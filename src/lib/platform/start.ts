@@ -1,3 +1,4 @@
+import { readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { aiotVersion, preload, sha256Hex, systemClock } from '../core/index.js';
 import type { PlatformUrls } from '../registry/index.js';
@@ -74,13 +75,34 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   }
 }
 
+/** Of a start itself: who holds the folder, and what it logs. */
+const lockFiles = ['lock', 'lock-journal'];
+const startFiles = new Set([...lockFiles, 'platform.log']);
+
+/** What a data folder holds besides. */
+async function leftIn(dataDir: string): Promise<string[]> {
+  return (await readdir(dataDir)).filter((name) => !startFiles.has(name));
+}
+
 async function open(options: PlatformOptions, closers: Closers) {
   const { dataDir, host = '127.0.0.1', clock = systemClock } = options;
   const log = await createLog(options.log);
   const now = () => clock.now();
   const disk = new DiskFigures();
   const states = new WorkerStates();
-  closers.push(await lockFolder(dataDir));
+  const release = await lockFolder(dataDir);
+  const isFirst = (await leftIn(dataDir)).length === 0;
+  let isOpen = false;
+  closers.push(async () => {
+    // Nobody was told of what a first start made before it failed: no half-made folder is left for the next.
+    if (!isOpen && isFirst)
+      for (const name of await leftIn(dataDir))
+        await rm(join(dataDir, name), { recursive: true, force: true });
+    release();
+    if (isOpen || !isFirst) return;
+    for (const name of lockFiles) await rm(join(dataDir, name), { force: true });
+    await rmdir(dataDir).catch(() => {});
+  });
   const state = await openState(
     {
       dataDir,
@@ -263,6 +285,7 @@ async function open(options: PlatformOptions, closers: Closers) {
   const token = await engine.turns.of('first token')(async () =>
     options.newToken || !(options.noToken || (await tokens.any())) ? await tokens.issue() : undefined,
   );
+  isOpen = true;
   log.debug({ urls }, 'ready');
   preload(() => import('../model/index.js'));
   const loginLink = async (shown: string) => {

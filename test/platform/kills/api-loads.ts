@@ -6,6 +6,7 @@ import { type AiotError, digestOf } from '../../../src/lib/core/index.js';
 import { fetchModel, packBundle, release, unpackBundle } from '../../../src/lib/model/index.js';
 import { createClient, type RegistryClient } from '../../../src/lib/registry/index.js';
 import { tinyBundle } from '../../support/bundle.js';
+import { record } from '../../support/recording.js';
 import type { Load, Operated } from './harness.js';
 
 const gone = new Set(['AIOT_PLATFORM_UNREACHABLE']);
@@ -106,17 +107,19 @@ export function labelLoad(): Load {
   let last = 0;
   return {
     name: 'labels',
+    prepare: (victim) => record(victim, { stream: 'killed', device: 'kill-0', recording: 'labelled' }),
     run: (victim, signal) =>
       untilGone(victim, signal, async (client) => {
         const value = ++sent;
-        const place = { stream: 'killed', device: 'kill-0', recording: 'r1' };
+        const place = { stream: 'killed', device: 'kill-0', recording: 'labelled' };
         await client.labels.post({ ...place, label: `l${value}` });
         last = value;
       }),
     async verify({ client }) {
       if (last === 0) return;
       const { recordings } = await client.datasets.get('killed');
-      const label = recordings.find(({ device, id }) => device === 'kill-0' && id === 'r1')?.label ?? 'l0';
+      const label =
+        recordings.find(({ device, id }) => device === 'kill-0' && id === 'labelled')?.label ?? 'l0';
       if (Number(label.slice(1)) < last)
         throw new Error(`the label l${last} was acknowledged, ${label} is there`);
     },

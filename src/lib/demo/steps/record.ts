@@ -28,6 +28,13 @@ export async function replayAll(
       if (!device) return;
       for (const recording of share) {
         const id = options.rename(recording.id);
+        await device.replay(recording, {
+          stream,
+          speed: 'max',
+          predict: options.predict,
+          recordingId: id,
+          signal: work.options.signal,
+        });
         if (recording.label !== null) {
           await work.client.labels.post({
             stream,
@@ -36,13 +43,6 @@ export async function replayAll(
             label: recording.label,
           });
         }
-        await device.replay(recording, {
-          stream,
-          speed: 'max',
-          predict: options.predict,
-          recordingId: id,
-          signal: work.options.signal,
-        });
         samples += sampleCount([recording]);
         done(samples);
       }

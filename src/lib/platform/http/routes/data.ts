@@ -116,6 +116,7 @@ export const dataRoutes: Routes =
     app.post(
       '/labels',
       {
+        config: { mayBeMissing: true },
         schema: {
           summary: 'Say what was recorded',
           body: labelRequestSchema,
@@ -124,6 +125,7 @@ export const dataRoutes: Routes =
       },
       async ({ body, who }) => {
         const { stream, ...label } = body;
+        await datasets.check(stream, [label]);
         await labels.give(stream, [label], who);
         return body;
       },
@@ -142,6 +144,7 @@ export const dataRoutes: Routes =
         },
       },
       async ({ params, body, who }) => {
+        await datasets.check(params.stream, body.labels);
         await labels.give(params.stream, body.labels, who);
         return { labels: body.labels.length };
       },
