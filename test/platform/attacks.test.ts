@@ -175,6 +175,17 @@ describe('a client certificate beside a good token', () => {
   });
 });
 
+it.each([
+  ['{"passphrase":"short"}', /body: passphrase: expected at least 12 characters/],
+  ['{}', /body: passphrase: expected/],
+])('a backup with %s is refused in the words of the API', async (body, message) => {
+  const { status, text } = await call('/api/v1/backups', { method: 'POST', body });
+  expect(status).toBe(400);
+  expect(JSON.parse(text).code).toBe('AIOT_REQUEST_INVALID');
+  expect(text).toMatch(message);
+  expect(text).not.toMatch(/command|--|AIOT_BACKUP|aiot /);
+});
+
 it('many uploads by one connection leave nothing behind on it', async () => {
   const warnings: string[] = [];
   const warned = ({ message }: Error) => warnings.push(message);

@@ -1,5 +1,7 @@
+import { z } from 'zod';
 import { AiotCommand, again, figureText, minute, next, shared, size, table } from '../../lib/cli/index.js';
-import { listSchemas, withClient } from '../../lib/registry/index.js';
+import { guideModelSchema, listGuideModels } from '../../lib/model/index.js';
+import { contextFor, listSchemas, withClient } from '../../lib/registry/index.js';
 
 export default class ModelList extends AiotCommand {
   static override summary = 'List the models of the platform.';
@@ -9,12 +11,25 @@ export default class ModelList extends AiotCommand {
     '<%= config.bin %> <%= command.id %> --json',
   ];
   static override flags = { context: shared.context };
-  static override result = listSchemas.models.shape.models;
+  static override result = z.union([listSchemas.models.shape.models, z.array(guideModelSchema)]);
 
   async run() {
     const input = await this.input(ModelList);
     const { flags } = input;
     const at = again(input, 'context');
+    const context = await contextFor(flags.context);
+    if (context.kind === 'architects-guide') {
+      const files = await listGuideModels(context);
+      this.print(
+        table(
+          ['name', 'url'],
+          files.map(({ name, url }) => [name, url]),
+          'No models yet.',
+        ),
+      );
+      this.print(next(files.length > 0 ? `aiot model pull latest --out model${at}` : `aiot model push${at}`));
+      return files;
+    }
     const models = await withClient(flags.context, (client) => client.models.list());
     const rows = models.map(({ name, versions, latest, production }) => [
       name,

@@ -10,16 +10,24 @@ import {
   shared,
   shellWord,
 } from '../../lib/cli/index.js';
-import { AiotError } from '../../lib/core/index.js';
+import { AiotError, type PlatformContext } from '../../lib/core/index.js';
 import type { TrustRoot } from '../../lib/formats/index.js';
 import {
+  guidePulledSchema,
   ociPulledSchema,
+  pullFromGuide,
   pullFromOci,
   pullModel,
   pullResultSchema,
   readTrust,
 } from '../../lib/model/index.js';
-import { isOciReference, parseOciReference, resolveModel, withClient } from '../../lib/registry/index.js';
+import {
+  contextFor,
+  isOciReference,
+  parseOciReference,
+  resolveModel,
+  withClient,
+} from '../../lib/registry/index.js';
 
 export default class ModelPull extends AiotCommand {
   static override summary = 'Get a version, verify every byte of it, and put its files into a folder.';
@@ -33,7 +41,8 @@ export default class ModelPull extends AiotCommand {
   static override args = {
     model: Args.string({
       required: true,
-      description: 'NAME@VERSION, NAME@latest, NAME@production, NAME, or oci://HOST/REPOSITORY:TAG.',
+      description:
+        'NAME@VERSION, NAME@latest, NAME@production, NAME, or oci://HOST/REPOSITORY:TAG; of a registry of the guide, the file or `latest`.',
     }),
   };
   static override flags = {
@@ -41,10 +50,14 @@ export default class ModelPull extends AiotCommand {
     ...ociFlags,
     context: shared.context,
   };
-  static override result = z.union([pullResultSchema, ociPulledSchema]);
+  static override result = z.union([pullResultSchema, ociPulledSchema, guidePulledSchema]);
 
   async run() {
     const { args, flags } = await this.input(ModelPull);
+    if (!isOciReference(args.model)) {
+      const context = await contextFor(flags.context);
+      if (context.kind === 'architects-guide') return this.fromGuide(context, args.model, flags.out);
+    }
     const trust = await readTrust(flags);
     const result = isOciReference(args.model)
       ? await this.fromRegistry(args.model, flags.out, trust, flags)
@@ -62,6 +75,15 @@ export default class ModelPull extends AiotCommand {
     const file = shellWord(`${out}/${files[0]}`);
     this.print(next(`aiot model verify ${file}`, `aiot model inspect ${shellWord(`${out}/model.tflite`)}`));
     return result;
+  }
+
+  private async fromGuide(context: PlatformContext, model: string, out: string) {
+    const pulled = await pullFromGuide(context, model, out);
+    this.print(`${bold(pulled.name)} is in ${out}${pulled.unchanged ? ', as it was already' : ''}.`);
+    this.print(facts([['digest', pulled.digest]]));
+    this.caution('Nothing is signed there: whoever reaches the registry may have uploaded it.');
+    this.print(next(`aiot model inspect ${shellWord(pulled.file)}`));
+    return pulled;
   }
 
   private async fromRegistry(

@@ -30,6 +30,14 @@ export { type ChipName, chipNames, chips } from './fit/chips.js';
 export { fitModel, refusalOf } from './fit/fit-model.js';
 export { type ChipFit, type Fit, fitSchema } from './fit/result.js';
 export { guideModelName, guideNetwork, guideSavedModel } from './guide/network.js';
+export {
+  type GuideModel,
+  type GuidePulled,
+  guideModelSchema,
+  guidePulledSchema,
+  listGuideModels,
+  pullFromGuide,
+} from './guide/pull.js';
 export { type GuidePushed, guidePushedSchema, pushToGuide } from './guide/push.js';
 export {
   type ImportOptions,

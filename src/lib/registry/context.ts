@@ -119,7 +119,7 @@ function notForGuide(name: string): AiotError {
     'AIOT_CONTEXT_KIND',
     `${name} is an installation of the guide’s services: it knows boards, models and rows, and no more`,
     {
-      next: 'aiot device provision --chip-id ID, aiot data extract, aiot model push; for the rest: --context NAME, aiot context list',
+      next: 'aiot device provision --chip-id ID, aiot data extract, aiot model push | list | pull; for the rest: --context NAME, aiot context list',
     },
   );
 }

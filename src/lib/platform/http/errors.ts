@@ -68,14 +68,17 @@ export function answerError(error: unknown, reply: FastifyReply): void {
 
 function toldOf(error: unknown, request?: FastifyRequest): { told: AiotError; status: number } {
   if (error instanceof AiotError) return { told: error, status: statusOf(error) };
-  const invalid = (message: string, status = 400) => ({
-    told: new AiotError(codes[status] ?? 'AIOT_REQUEST_INVALID', message, { cause: error }),
+  const invalid = (message: string, status = 400, next?: string) => ({
+    told: new AiotError(codes[status] ?? 'AIOT_REQUEST_INVALID', message, {
+      cause: error,
+      ...(next && { next }),
+    }),
     status,
   });
   if (systemCode(error) === 'ECONNRESET') return invalid('the request broke off');
   const { validation, validationContext, statusCode, message } = error as FastifyError;
   if (validation) {
-    return invalid(validationText(validation, validationContext ?? 'body', request));
+    return invalid(validationText(validation, validationContext ?? 'body', request), 400, described);
   }
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return invalid(message, statusCode);
   const failed = new AiotError('AIOT_PLATFORM_FAILED', 'the platform failed; its log says more', {

@@ -17,6 +17,8 @@ export interface GuideClient {
   upload(name: string, bytes: Uint8Array): Promise<{ url: string }>;
   /** A file of `/quantized/`, up to 1 MiB. @throws AIOT_PLATFORM_FAILED, AIOT_PLATFORM_UNREACHABLE */
   download(name: string): Promise<Uint8Array>;
+  /** The quantized models that are there, oldest first. */
+  models(): Promise<GuideListing['files']>;
   /** What there is to train on: rows with a label, or those that ingest has written, which have none. */
   listing(labelled: boolean): Promise<GuideListing>;
   /** A file of the listing, up to 256 MiB. @throws AIOT_PLATFORM_FAILED, AIOT_PLATFORM_UNREACHABLE */
@@ -105,6 +107,13 @@ export function createGuideClient({ url, ...trust }: GuideTrust & { url: string 
     },
     download: (name) =>
       first(`/quantized/${encodeURIComponent(name)}`, (_url, answer) => bounded(answer, mostModelBytes)),
+    async models() {
+      const { files } = await first('/quantized/', async (url, answer) => {
+        const html = Buffer.from(await bounded(answer, mostListingBytes)).toString('utf8');
+        return listingIn(url, html, '', 'tflite');
+      });
+      return files.sort((a, b) => (a.name < b.name ? -1 : 1));
+    },
     async listing(labelled) {
       let empty: GuideListing | undefined;
       const path = labelled ? '/normalized_training_data/' : '/';
