@@ -77,7 +77,7 @@ export default class ModelPull extends AiotCommand {
     return result;
   }
 
-  private async fromGuide(context: PlatformContext, model: string, out: string) {
+  private async fromGuide(context: PlatformContext & { name: string }, model: string, out: string) {
     const pulled = await pullFromGuide(context, model, out);
     this.print(`${bold(pulled.name)} is in ${out}${pulled.unchanged ? ', as it was already' : ''}.`);
     this.print(facts([['digest', pulled.digest]]));

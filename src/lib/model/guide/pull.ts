@@ -37,7 +37,11 @@ export function listGuideModels(context: PlatformContext): Promise<GuideModel[]>
  * Downloads a model of an installation of the guide into a folder. Nothing is signed there: its bytes are those that the server sent.
  * @param name of the file, or `latest` @throws AIOT_NOT_FOUND, AIOT_PLATFORM_FAILED, AIOT_FOLDER_NOT_EMPTY, and what the client throws
  */
-export function pullFromGuide(context: PlatformContext, name: string, out: string): Promise<GuidePulled> {
+export function pullFromGuide(
+  context: PlatformContext & { name: string },
+  name: string,
+  out: string,
+): Promise<GuidePulled> {
   return withGuide(context, async (client) => {
     const models = await modelsOf(client);
     const model = name === 'latest' ? models.at(-1) : models.find((one) => one.name === name);
