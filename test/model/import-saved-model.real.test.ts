@@ -9,9 +9,9 @@ import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { root } from '../support/cli.js';
 import { describeReal, python, tfjsNode } from '../support/real.js';
 
-const all = ['mlp', 'conv1d', 'conv2d', 'branches', 'nested', 'shared', 'normalized'];
+const all = ['mlp', 'conv1d', 'conv2d', 'grouped1d', 'grouped2d', 'branches', 'nested', 'shared', 'normalized'];
 /** The others have nothing of their own; AIOT_LONG=1 exports them too. */
-const names = process.env.AIOT_LONG === '1' ? all : ['conv1d', 'branches', 'normalized'];
+const names = process.env.AIOT_LONG === '1' ? all : ['conv1d', 'grouped2d', 'branches', 'normalized'];
 
 /** tfjs-node is built from the same TensorFlow, so that is there too. */
 describeReal('tfjs-node', 'importing a SavedModel', () => {

@@ -26,7 +26,10 @@ describeReal('tensorflow', 'importing what Keras wrote', () => {
     if (run.status !== 0) throw new Error(run.stderr);
   }, 120_000);
 
-  const names = ['mlp', 'conv1d', 'conv2d', 'steps', 'branches', 'nested', 'shared', 'normalized'];
+  const names = [
+    ...['mlp', 'conv1d', 'conv2d', 'steps', 'grouped1d', 'grouped2d'],
+    ...['branches', 'nested', 'shared', 'normalized'],
+  ];
   it.each(names.flatMap((name) => [`${name}.keras`, `${name}.h5`]))(
     '%s answers as Keras does, to 1e-5',
     async (file) => {

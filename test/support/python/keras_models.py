@@ -49,6 +49,10 @@ def normalized():
     return sequential((5,), norm, L.Rescaling(0.5, 0.1), L.Dense(4, activation="leaky_relu"), L.Dense(2))
 
 
+def grouped(shape, *layers):
+    return sequential(shape, *layers, L.Flatten(), L.Dense(3, activation="softmax"))
+
+
 models = {
     "mlp": sequential((7,), L.Dense(9, activation="relu"), L.Dropout(0.3), L.Dense(5, use_bias=False), L.LeakyReLU(negative_slope=0.1), L.Dense(3), L.Softmax()),
     "conv1d": sequential(
@@ -88,6 +92,23 @@ models = {
         L.GaussianNoise(0.1),
         L.Flatten(),
         L.Dense(3),
+    ),
+    "grouped1d": grouped(
+        (16, 6),
+        L.Conv1D(9, 3, groups=3, padding="same", activation="relu"),
+        L.BatchNormalization(),
+        L.Conv1D(6, 3, groups=3, padding="causal", dilation_rate=2, use_bias=False),
+        L.BatchNormalization(),
+        L.ReLU(),
+        L.Conv1D(4, 2, groups=2, strides=2),
+    ),
+    "grouped2d": grouped(
+        (10, 9, 4),
+        L.Conv2D(8, (3, 2), groups=2, padding="same", strides=2, activation="relu"),
+        L.BatchNormalization(),
+        L.Conv2D(8, 3, groups=8, padding="same"),
+        L.MaxPooling2D(2, padding="same"),
+        L.Conv2D(12, 2, groups=4, dilation_rate=2, padding="same", activation="tanh"),
     ),
     "branches": branches(),
     "nested": nested(),

@@ -7,7 +7,7 @@ const linear: readonly Operator['op'][] = ['FULLY_CONNECTED', 'CONV_2D', 'DEPTHW
 /**
  * Any float32 graph as one to train further: weights and biases of its linear layers are what training changes; a SOFTMAX or
  * LOGISTIC at the end goes to the loss. Constants elsewhere (a standardization, an unfolded batch norm) stay as they are.
- * @throws AIOT_MODEL_UNFIT for a graph that is not float32, has several inputs or outputs, or nothing to train
+ * @throws AIOT_MODEL_UNFIT for a graph that is not float32, has several inputs or outputs, grouped convolutions, or nothing to train
  */
 export function trainableOf(graph: Graph): Trainable {
   const ends = [...graph.inputs, ...graph.outputs].map((index) => graph.tensors[index]);
@@ -33,6 +33,10 @@ export function trainableOf(graph: Graph): Trainable {
   const parameters = new Set<number>();
   for (const { op, inputs } of trained.operators) {
     if (!linear.includes(op)) continue;
+    const [x, w] = inputs.map((index) => trained.tensors[index]?.shape[3]);
+    // Neither engine has a gradient for it.
+    if (op === 'CONV_2D' && x !== w)
+      throw unfit(`it has a grouped convolution (${x} channels, ${w} in a group)`);
     for (const index of inputs.slice(1)) {
       if (trained.tensors[index]?.data instanceof Float32Array) parameters.add(index);
     }

@@ -12,17 +12,16 @@ interface Windows {
   size: [number, number];
 }
 
-/** Conv1D and Conv2D: kernel [… window, in, out]. */
+/** Conv1D and Conv2D: kernel [… window, in ÷ groups, out]; output channel c sees the inputs of group c ÷ (out ÷ groups). */
 export const convolution: LayerMaker = (call) => {
   const { maker, settings, name } = call;
-  if (settings.number('groups', 1) !== 1) throw unsupported(settings.where, 'groups', 'use DepthwiseConv2D');
   const bias = settings.flag('use_bias', true);
   const [kernel, b] = call.weights('kernel', ...(bias ? ['bias'] : []));
   const { x, rank } = start(call);
   const windows = windowsOf(call, x, rank);
   settings.sameAs('filters', kernel!, -1, rank);
-  requireKernel(call, kernel!, windows, maker.shape(x)[3]!);
   const channels = kernel!.shape.at(-1)!;
+  requireKernel(call, kernel!, windows, groupSize(settings, maker.shape(x)[3]!, channels));
   const inside = kernel!.data.length / channels;
   const weights = transposed(kernel!.data, inside, channels);
   const shape = [channels, ...windows.filter, inside / (windows.filter[0] * windows.filter[1])];
@@ -124,7 +123,17 @@ function windowsOf({ settings, maker }: LayerCall, x: number, rank: number, size
   return { filter, stride, dilation, padding, size: sizes };
 }
 
-/** A kernel is [… window, in, out]. @throws AIOT_FILE_MALFORMED when settings and weights contradict each other */
+/** Input channels of one group. @throws AIOT_FILE_MALFORMED when the groups are not of one size */
+function groupSize(settings: LayerCall['settings'], channels: number, filters: number): number {
+  const groups = settings.number('groups', 1);
+  if (groups >= 1 && Number.isInteger(channels / groups) && Number.isInteger(filters / groups))
+    return channels / groups;
+  throw malformed(
+    `${settings.where}: groups is ${groups}, and there are ${channels} channels and ${filters} filters`,
+  );
+}
+
+/** A kernel is [… window, in, out], with the channels of one group as `in`. @throws AIOT_FILE_MALFORMED when settings and weights contradict each other */
 function requireKernel(
   { settings }: LayerCall,
   { shape }: Weight,

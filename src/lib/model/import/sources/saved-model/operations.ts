@@ -248,6 +248,9 @@ function convolution(operation: Operation): number {
   const [dilationH, dilationW] = dilation;
   const options = { padding, strideH, strideW, dilationH, dilationW, activation: 'none' as const };
   const deep = node.op !== 'Conv2D';
+  // A kernel with fewer channels than the image is a grouped convolution.
+  if (deep ? inside !== channels : channels % inside !== 0 || outside % (channels / inside) !== 0)
+    throw malformed(`${operation.where}: weights of [${shape}] over ${channels} channels`);
   const filters = deep ? inside * outside : outside;
   const weights = deep
     ? maker.floats(data as Float32Array, [1, kh, kw, filters])
