@@ -1,4 +1,4 @@
-/* The interpreter on networks of each kind (test/models.inc), and on files that are broken: every byte changed, every length. */
+/* The interpreter on networks of each kind (test/models.inc), on files that break a rule (test/rules.inc, docs/tflite-rules.md), and on files that are broken: every byte changed, every length. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +16,24 @@ typedef struct {
 } model_row;
 
 #include "models.inc"
+
+enum { RULE_CHANGES = 16 };
+
+typedef struct {
+  const char *what;
+  const uint8_t *file;
+  size_t bytes;
+  size_t changes;
+  struct {
+    uint16_t at;
+    uint8_t byte;
+  } change[RULE_CHANGES];
+  bool accepted;
+} rule_row;
+
+#include "rules.inc"
+
+enum { RULES = sizeof rule_rows / sizeof rule_rows[0], RULE_BYTES = 4096 };
 
 enum { ARENA_BYTES = 48 * 1024, MODELS = sizeof model_rows / sizeof model_rows[0] };
 
@@ -42,6 +60,24 @@ static void test_answers(checks *c) {
     }
     printf("%s: %zu bytes of arena\n", row->kind, arena.used);
   }
+}
+
+/* Taken or refused as the other side does. */
+static void test_rules(checks *c) {
+  static uint8_t copy[RULE_BYTES];
+  for (size_t at = 0; at < RULES; at++) {
+    const rule_row *row = &rule_rows[at];
+    if (!check_at(c, row->what, "it fits", 0, row->bytes <= sizeof copy)) continue;
+    memcpy(copy, row->file, row->bytes);
+    for (size_t i = 0; i < row->changes; i++) copy[row->change[i].at] = row->change[i].byte;
+    aiot_arena arena;
+    aiot_model *model;
+    const aiot_code code = open_model(copy, row->bytes, ARENA_BYTES, &arena, &model);
+    check_at(c, row->what, row->accepted ? "accepted" : "refused", 0, (code == AIOT_OK) == row->accepted);
+    /* A short arena would refuse the right ones, too. */
+    check_at(c, row->what, "not for want of memory", 0, code != AIOT_MEMORY_SHORT);
+  }
+  printf("%d files held to the rules\n", (int)RULES);
 }
 
 /* In exactly what it used it works again, in one byte less it is refused and the arena is as it was. */
@@ -114,6 +150,7 @@ static void test_broken(checks *c) {
 int main(void) {
   checks c = {0, 0};
   test_answers(&c);
+  test_rules(&c);
   test_memory(&c);
 #ifndef __riscv
   /* In an emulator it takes a minute, and has no sanitizers to watch it. */

@@ -1,5 +1,5 @@
 // Writes what the firmware's interpreter and emitted C are held to: firmware/test/models.inc (networks of each kind, inputs, exact
-// outputs) and firmware/test/fixtures/emitted (two networks as `aiot model quantize --emit c` writes them, and their vectors).
+// outputs), firmware/test/rules.inc (files with one number changed, and whether they are taken: docs/tflite-rules.md) and firmware/test/fixtures/emitted (two networks as `aiot model quantize --emit c` writes them, and their vectors).
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -40,6 +40,26 @@ enum { MODEL_RUNS = ${runs} };
 ${arrays.join('\n\n')}
 
 static const model_row model_rows[] = {
+${rows.join('\n')}
+};
+`;
+}
+
+/** The cases of the rules as C text: the bases' files, and the bytes that each case changes in one of them. */
+export function ruleTables({ files, cases }) {
+  const names = Object.keys(files);
+  const arrays = names.map((name) => `static const uint8_t rule_${name}[] = {\n${wrapped(files[name])}\n};`);
+  const rows = cases.map(({ rule, base, what, changes, accepted }) => {
+    const bytes = changes.map(({ at, byte }) => `{${at}, ${byte}}`).join(', ');
+    const list = changes.length === 0 ? '{{0, 0}}' : `{${bytes}}`;
+    return `    {"rule ${rule}, ${what}", rule_${base}, sizeof rule_${base}, ${changes.length}, ${list}, ${accepted}},`;
+  });
+  return `/* Made by npm run golden; do not edit. */
+/* clang-format off */
+
+${arrays.join('\n\n')}
+
+static const rule_row rule_rows[] = {
 ${rows.join('\n')}
 };
 `;
@@ -133,7 +153,7 @@ export function emittedNetworks({ FloatNetwork, engineKinds }) {
 
 /** All that both need, of the TypeScript sources. */
 export async function golden() {
-  const [formats, runtime, core, emit, architectures, kinds, float] = await Promise.all([
+  const [formats, runtime, core, emit, architectures, kinds, float, rules] = await Promise.all([
     import('../../src/lib/formats/index.ts'),
     import('../../src/lib/runtime/index.ts'),
     import('../../src/lib/core/index.ts'),
@@ -141,6 +161,7 @@ export async function golden() {
     import('../../test/support/architectures.ts'),
     import('../../test/support/engine-kinds.ts'),
     import('../../test/support/float-network.ts'),
+    import('../../test/support/model-rules.ts'),
   ]);
   const makers = { ...architectures.architectures, ...kinds.engineKinds };
   const networks = emittedNetworks({ ...float, ...kinds });
@@ -153,7 +174,11 @@ export async function golden() {
     makers,
     networks,
   };
-  return new Map([['models.inc', modelTables(lib)], ...emittedFiles(lib)]);
+  return new Map([
+    ['models.inc', modelTables(lib)],
+    ['rules.inc', ruleTables(rules.ruleCases())],
+    ...emittedFiles(lib),
+  ]);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -88,6 +88,15 @@ float aiot_flatbuffer_f32(aiot_flatbuffer *file, aiot_table table, unsigned slot
   return at == 0 ? otherwise : f32(file, at);
 }
 
+bool aiot_flatbuffer_has(aiot_flatbuffer *file, aiot_table table, unsigned slot) {
+  return field(file, table, slot, 1) != 0;
+}
+
+bool aiot_flatbuffer_u64_above_one(aiot_flatbuffer *file, aiot_table table, unsigned slot) {
+  const uint32_t at = field(file, table, slot, 8);
+  return at != 0 && (u32(file, at) > 1 || u32(file, at + 4) != 0);
+}
+
 aiot_table aiot_flatbuffer_table(aiot_flatbuffer *file, aiot_table table, unsigned slot) {
   const uint32_t at = field(file, table, slot, 4);
   return table_of(file, at == 0 ? 0 : follow(file, at));

@@ -38,6 +38,10 @@ int32_t aiot_flatbuffer_i32(aiot_flatbuffer *file, aiot_table table, unsigned sl
 int32_t aiot_flatbuffer_i8(aiot_flatbuffer *file, aiot_table table, unsigned slot, int32_t otherwise);
 float aiot_flatbuffer_f32(aiot_flatbuffer *file, aiot_table table, unsigned slot, float otherwise);
 aiot_table aiot_flatbuffer_table(aiot_flatbuffer *file, aiot_table table, unsigned slot);
+/* Whether a field is present. */
+bool aiot_flatbuffer_has(aiot_flatbuffer *file, aiot_table table, unsigned slot);
+/* Whether a field of 64 bits, unsigned, is above 1; an absent one is not. */
+bool aiot_flatbuffer_u64_above_one(aiot_flatbuffer *file, aiot_table table, unsigned slot);
 /* A field that is a vector of elements of this size; no elements where it is absent. */
 aiot_vector aiot_flatbuffer_vector(aiot_flatbuffer *file, aiot_table table, unsigned slot, uint32_t element_bytes);
 

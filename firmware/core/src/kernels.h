@@ -15,6 +15,8 @@ aiot_code aiot_prepare_product(const aiot_operator *operator);
 aiot_code aiot_prepare_table(const aiot_operator *operator);
 aiot_code aiot_prepare_softmax(const aiot_operator *operator);
 aiot_code aiot_prepare_reshape(const aiot_operator *operator);
+aiot_code aiot_prepare_expand_dims(const aiot_operator *operator);
+aiot_code aiot_prepare_squeeze(const aiot_operator *operator);
 aiot_code aiot_prepare_concatenation(const aiot_operator *operator);
 aiot_code aiot_prepare_pad(const aiot_operator *operator);
 aiot_code aiot_prepare_transpose(const aiot_operator *operator);

@@ -81,6 +81,7 @@ static aiot_code prepare(const aiot_operator *operator, void (*step)(const aiot_
                         aiot_operator_input_index(operator, 1), aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   plan->extent = aiot_extent_of(y);
+  if (y->rank != (a->rank > b->rank ? a->rank : b->rank)) return AIOT_BUNDLE_MALFORMED;
   if (!broadcast(a, &plan->extent, &plan->first) || !broadcast(b, &plan->extent, &plan->second) ||
       !covered(&plan->extent, &plan->first, &plan->second))
     return AIOT_BUNDLE_MALFORMED;

@@ -237,12 +237,16 @@ aiot_code aiot_prepare_fully_connected(const aiot_operator *operator) {
   const aiot_operand *weights = operands.weights;
   if (weights->rank != 2 || operands.x->count % weights->size[1] != 0) return AIOT_BUNDLE_MALFORMED;
   const int32_t rows = operands.x->count / weights->size[1];
-  if ((int64_t)rows * weights->size[0] != operands.y->count) return AIOT_BUNDLE_MALFORMED;
+  const aiot_operand *y = operands.y;
+  if ((int64_t)rows * weights->size[0] != y->count) return AIOT_BUNDLE_MALFORMED;
+  /* Other interpreters take the number of outputs from the output's own last dimension. */
+  if (y->rank < 1 || y->size[y->rank - 1] != weights->size[0]) return AIOT_BUNDLE_MALFORMED;
   layer_plan *plan = add_step(operator, run_fully_connected);
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   *plan = (layer_plan){.batches = rows, .outputs = weights->size[0], .taken = weights->size[1]};
   aiot_flatbuffer *file = &operator->network->file;
   if (aiot_flatbuffer_i8(file, operator->options, 1, 0) != 0) return AIOT_MODEL_UNSUPPORTED;
+  if (!aiot_type_known(aiot_flatbuffer_i8(file, operator->options, 4, 0))) return AIOT_MODEL_UNSUPPORTED;
   plan->range.low = aiot_flatbuffer_i8(file, operator->options, 0, 0);
   const aiot_code channels = channels_of(operator, &operands, 0, plan);
   if (channels != AIOT_OK) return channels;
@@ -264,6 +268,9 @@ static aiot_code prepare_window(const aiot_operator *operator, void (*run)(const
   if (depthwise ? weights->size[0] != 1 || outputs % channels != 0
                 : channels % taken != 0 || outputs % (channels / taken) != 0)
     return AIOT_BUNDLE_MALFORMED;
+  /* Told twice: by the shapes and by the option, which other interpreters go by. */
+  if (depthwise && (int64_t)aiot_flatbuffer_i32(file, operator->options, 3, 0) * channels != outputs) return AIOT_BUNDLE_MALFORMED;
+  if (!depthwise && !aiot_type_known(aiot_flatbuffer_i8(file, operator->options, 6, 0))) return AIOT_MODEL_UNSUPPORTED;
   layer_plan *plan = add_step(operator, run);
   if (plan == NULL) return AIOT_MEMORY_SHORT;
   *plan = (layer_plan){.batches = x->size[0], .channels = channels, .outputs = outputs, .taken = taken};
@@ -276,8 +283,7 @@ static aiot_code prepare_window(const aiot_operator *operator, void (*run)(const
        .stride = aiot_flatbuffer_i32(file, operator->options, 1, 0),
        .dilation = aiot_flatbuffer_i32(file, operator->options, activation + 1, 1)},
   };
-  const int32_t same = aiot_flatbuffer_i8(file, operator->options, 0, 0) == 0;
-  if (!aiot_axes_of(x, operands.y, same, outputs, axes)) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_axes_of(x, operands.y, aiot_flatbuffer_i8(file, operator->options, 0, 0), outputs, axes)) return AIOT_BUNDLE_MALFORMED;
   plan->rows = axes[0];
   plan->columns = axes[1];
   plan->range.low = aiot_flatbuffer_i8(file, operator->options, activation, 0);

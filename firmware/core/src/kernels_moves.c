@@ -5,6 +5,9 @@
 #include "quantized.h"
 #include "walk.h"
 
+/* Dimensions that a RESHAPE's option may list. */
+enum { LISTED_MAX = 8 };
+
 /* y[its place] = x[its place] for every index of the extent. */
 typedef struct {
   aiot_extent extent;
@@ -48,9 +51,47 @@ static bool ends_of(const aiot_operator *operator, uint32_t input, uint32_t outp
 /* The output is the input by another shape: it shares its memory. */
 aiot_code aiot_prepare_reshape(const aiot_operator *operator) {
   const aiot_operand *x, *y;
+  /* A RESHAPE's wanted shape is the output's own: only the list's length is looked at. */
+  const bool listed = operator->code == AIOT_RESHAPE;
+  if (listed && aiot_flatbuffer_vector(&operator->network->file, operator->options, 0, 4).count > LISTED_MAX) return AIOT_BUNDLE_MALFORMED;
   if (!ends_of(operator, 0, 0, &x, &y) || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
   aiot_operator_output(operator, 0)->root = x->root;
   return AIOT_OK;
+}
+
+/* The input's shape with a 1 at a constant axis. */
+aiot_code aiot_prepare_expand_dims(const aiot_operator *operator) {
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
+  const aiot_operand *where = aiot_operator_input(operator, 1);
+  if (x == NULL || y == NULL) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_operand_constant(where, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
+  if (where->count != 1 || x->rank + 1 > AIOT_RANK_MAX) return AIOT_BUNDLE_MALFORMED;
+  const int32_t given = aiot_operand_i32(where, 0), rank = x->rank + 1;
+  if (given < -rank || given >= rank) return AIOT_BUNDLE_MALFORMED;
+  const int32_t axis = given < 0 ? given + rank : given;
+  int32_t shape[AIOT_RANK_MAX];
+  for (int32_t k = 0; k < rank; k++) shape[k] = k < axis ? x->size[k] : k == axis ? 1 : x->size[k - 1];
+  return aiot_operand_shaped(y, rank, shape) ? aiot_prepare_reshape(operator) : AIOT_BUNDLE_MALFORMED;
+}
+
+/* The input's shape without the axes named, each of size 1; without all of that size where none is named. */
+aiot_code aiot_prepare_squeeze(const aiot_operator *operator) {
+  aiot_flatbuffer *file = &operator->network->file;
+  const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
+  if (x == NULL || y == NULL) return AIOT_BUNDLE_MALFORMED;
+  const aiot_vector named = aiot_flatbuffer_vector(file, operator->options, 0, 4);
+  bool gone[AIOT_RANK_MAX] = {false};
+  for (uint32_t i = 0; i < named.count; i++) {
+    const int32_t axis = aiot_operand_axis(x, aiot_flatbuffer_i32_at(file, named, i));
+    if (axis < 0 || x->size[axis] != 1) return AIOT_BUNDLE_MALFORMED;
+    gone[axis] = true;
+  }
+  int32_t shape[AIOT_RANK_MAX], rank = 0;
+  for (int32_t axis = 0; axis < x->rank; axis++) {
+    if (named.count == 0 ? x->size[axis] == 1 : gone[axis]) continue;
+    shape[rank++] = x->size[axis];
+  }
+  return aiot_operand_shaped(y, rank, shape) ? aiot_prepare_reshape(operator) : AIOT_BUNDLE_MALFORMED;
 }
 
 aiot_code aiot_prepare_concatenation(const aiot_operator *operator) {
@@ -83,6 +124,7 @@ aiot_code aiot_prepare_pad(const aiot_operator *operator) {
   if (!aiot_operand_constant(paddings, AIOT_INT32)) return AIOT_MODEL_UNSUPPORTED;
   const bool given = operator->code == AIOT_PADV2;
   if (given && (!aiot_operand_constant(value, AIOT_INT8) || value->count != 1)) return AIOT_MODEL_UNSUPPORTED;
+  if (given && !aiot_scale_same(&operator->network->file, value, y)) return AIOT_BUNDLE_MALFORMED;
   if (paddings->count != 2 * x->rank) return AIOT_BUNDLE_MALFORMED;
   aiot_scale output;
   if (!aiot_scale_of(&operator->network->file, y, &output)) return AIOT_BUNDLE_MALFORMED;

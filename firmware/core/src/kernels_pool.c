@@ -53,8 +53,7 @@ aiot_code aiot_prepare_pool(const aiot_operator *operator) {
        .filter = aiot_flatbuffer_i32(file, operator->options, 3, 0),
        .dilation = 1},
   };
-  const int32_t same = aiot_flatbuffer_i8(file, operator->options, 0, 0) == 0;
-  if (!aiot_axes_of(x, y, same, x->size[3], axes)) return AIOT_BUNDLE_MALFORMED;
+  if (!aiot_axes_of(x, y, aiot_flatbuffer_i8(file, operator->options, 0, 0), x->size[3], axes)) return AIOT_BUNDLE_MALFORMED;
   plan->rows = axes[0];
   plan->columns = axes[1];
   plan->batches = x->size[0];

@@ -51,14 +51,15 @@ static void run_softmax(const aiot_step *step) {
 aiot_code aiot_prepare_softmax(const aiot_operator *operator) {
   aiot_flatbuffer *file = &operator->network->file;
   const aiot_operand *x = aiot_operator_input(operator, 0), *y = aiot_operator_output(operator, 0);
-  if (x == NULL || y == NULL || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
+  if (x == NULL || y == NULL || x->rank < 1 || x->count != y->count) return AIOT_BUNDLE_MALFORMED;
   aiot_scale input;
   if (!aiot_scale_of(file, x, &input) || !aiot_scale_is(file, y, 1.0 / 256, -128)) return AIOT_BUNDLE_MALFORMED;
-  const int32_t classes = x->rank == 0 ? 1 : x->size[x->rank - 1];
+  const int32_t classes = x->size[x->rank - 1];
   /* From 512 nearly equal inputs on, the sum overflows. */
   if (classes > CLASSES_MAX) return AIOT_MODEL_UNSUPPORTED;
   const double wide = (double)aiot_flatbuffer_f32(file, operator->options, 0, 0.0f) * input.scale * (1 << DIFFERENCE_BITS);
-  const double real = wide < 2147483647.0 ? wide : 2147483647.0;
+  /* What is no number stays none, and is refused. */
+  const double real = wide > 2147483647.0 ? 2147483647.0 : wide;
   softmax_plan *plan = aiot_network_step(operator->network, run_softmax, sizeof *plan,
                                          aiot_operator_input_index(operator, 0), -1, aiot_operator_output_index(operator, 0));
   if (plan == NULL) return AIOT_MEMORY_SHORT;

@@ -46,8 +46,8 @@ static int32_t value_of(const table_function *function, int32_t q) {
 static aiot_code sigmoid_of(aiot_flatbuffer *file, const aiot_operand *output, table_function *function) {
   const bool tanh = function->code == AIOT_TANH;
   if (!aiot_scale_is(file, output, tanh ? 1.0 / 128 : 1.0 / 256, tanh ? 0 : -128)) return AIOT_BUNDLE_MALFORMED;
-  /* Beyond, the radius is 0 and even an input of zero would saturate; far below, every output is that of 0. */
-  if (!(function->input.scale < 16.0)) return AIOT_MODEL_UNSUPPORTED;
+  /* From 16 on the radius is 0 and even an input of zero would saturate; below, other interpreters shift by less than nothing. */
+  if (!(function->input.scale < 16.0 && function->input.scale >= 1.0 / (1 << 28))) return AIOT_MODEL_UNSUPPORTED;
   const double real = function->input.scale * 134217728.0;
   int exponent = 0;
   (void)frexp(real, &exponent);
@@ -62,6 +62,7 @@ static aiot_code plan_function(const aiot_operator *operator, const aiot_operand
   if (!aiot_scale_of(file, x, &function->input) || !aiot_scale_of(file, y, &function->output)) return AIOT_BUNDLE_MALFORMED;
   if (function->code == AIOT_LOGISTIC || function->code == AIOT_TANH) return sigmoid_of(file, y, function);
   if (function->code == AIOT_RELU6) {
+    if (!aiot_scale_holds(function->input.scale, 6.0)) return AIOT_BUNDLE_MALFORMED;
     function->six = aiot_round((double)(float)(6.0 / function->input.scale));
     return aiot_scale_same(file, x, y) ? AIOT_OK : AIOT_BUNDLE_MALFORMED;
   }

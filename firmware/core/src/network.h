@@ -14,7 +14,8 @@
 /* Elements of one tensor: products of sizes then fit int32, and a dot product of int8s stays far inside it. */
 #define AIOT_ELEMENTS_MAX (1 << 24)
 
-enum { AIOT_FLOAT32 = 0, AIOT_INT32 = 2, AIOT_INT8 = 9 };
+/* Numbers of the schema's TensorType. */
+enum { AIOT_FLOAT32 = 0, AIOT_FLOAT16 = 1, AIOT_INT32 = 2, AIOT_UINT8 = 3, AIOT_INT64 = 4, AIOT_BOOL = 6, AIOT_INT16 = 7, AIOT_INT8 = 9 };
 enum { AIOT_ALIGNMENT = sizeof(void *) > sizeof(double) ? sizeof(void *) : sizeof(double) };
 
 /* A tensor as the file has it, and its place in memory. */
@@ -89,7 +90,22 @@ void *aiot_network_step(aiot_network *network, void (*run)(const aiot_step *step
 
 /* Prepares one operator: kernels_*.c. AIOT_MODEL_UNSUPPORTED where there is no kernel for it. */
 typedef aiot_code (*aiot_prepare)(const aiot_operator *operator);
-aiot_prepare aiot_kernel_of(int32_t code);
+
+/* An operator as files may have it (docs/tflite-rules.md). */
+typedef struct {
+  int32_t code;
+  aiot_prepare prepare;
+  /* Number in the schema's union BuiltinOptions. */
+  int32_t options_type;
+  /* How many inputs it may have; those after the least number may be left out. */
+  uint32_t least, most;
+} aiot_kernel;
+
+/* NULL where there is none. */
+const aiot_kernel *aiot_kernel_of(int32_t code);
+
+/* Whether a number stands for a type of tensors that files may have. */
+bool aiot_type_known(int32_t type);
 
 /* Codes of the operators (BuiltinOperator of the schema). */
 enum {

@@ -1,9 +1,30 @@
 #include "network_read.h"
 
+#include <math.h>
 #include <string.h>
 
+/* Bytes of an element; 0 = a type that files may not have. */
 static uint32_t element_bytes(int32_t type) {
-  return type == AIOT_INT32 ? 4 : 1;
+  switch (type) {
+    case AIOT_INT64:
+      return 8;
+    case AIOT_FLOAT32:
+    case AIOT_INT32:
+      return 4;
+    case AIOT_FLOAT16:
+    case AIOT_INT16:
+      return 2;
+    case AIOT_UINT8:
+    case AIOT_BOOL:
+    case AIOT_INT8:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+bool aiot_type_known(int32_t type) {
+  return element_bytes(type) != 0;
 }
 
 /* Shape, and the number of its elements; false beyond what is known here. */
@@ -22,22 +43,54 @@ static bool read_shape(aiot_flatbuffer *file, aiot_vector shape, aiot_operand *o
   return true;
 }
 
-static aiot_code read_operand(aiot_flatbuffer *file, aiot_table tensor, aiot_vector buffers, aiot_operand *operand) {
-  /* Of a kind that no kernel here takes: it stands for itself, and whoever needs it refuses it. */
-  operand->type = aiot_flatbuffer_i8(file, tensor, 1, 0);
-  if (!read_shape(file, aiot_flatbuffer_vector(file, tensor, 0, 4), operand)) return AIOT_MODEL_UNSUPPORTED;
-  const aiot_table quantization = aiot_flatbuffer_table(file, tensor, 4);
+/* Scales and zero points, as many of one as of the other: none, one, or one for each index of an axis. */
+static aiot_code read_quantization(aiot_flatbuffer *file, aiot_table quantization, aiot_operand *operand) {
   operand->scale = aiot_flatbuffer_vector(file, quantization, 2, 4);
   operand->zero_point = aiot_flatbuffer_vector(file, quantization, 3, 8);
-  operand->axis = aiot_flatbuffer_i32(file, quantization, 6, 0);
+  /* A vector has one axis, whatever is said of it. */
+  operand->axis = operand->rank == 1 ? 0 : aiot_flatbuffer_i32(file, quantization, 6, 0);
+  if (aiot_flatbuffer_i8(file, quantization, 4, 0) != 0) return AIOT_MODEL_UNSUPPORTED;
+  const uint32_t count = operand->scale.count;
+  if (operand->zero_point.count != count) return AIOT_BUNDLE_MALFORMED;
+  const bool axis_exists = operand->axis >= 0 && operand->axis < operand->rank;
+  if (count > 1 && !(axis_exists && (uint32_t)operand->size[operand->axis] == count)) return AIOT_BUNDLE_MALFORMED;
+  for (uint32_t i = 0; i < count; i++) {
+    const float scale = aiot_flatbuffer_f32_at(file, operand->scale, i);
+    if (!(scale >= 0.0f && isfinite(scale))) return AIOT_BUNDLE_MALFORMED;
+    /* Marks the file as broken beyond 32 bits. */
+    (void)aiot_flatbuffer_i64_at(file, operand->zero_point, i);
+  }
+  return AIOT_OK;
+}
+
+static aiot_code read_operand(aiot_flatbuffer *file, aiot_table tensor, aiot_vector buffers, aiot_operand *operand) {
+  /* A type that no kernel here takes is refused by the operator that needs it. */
+  operand->type = aiot_flatbuffer_i8(file, tensor, 1, 0);
+  if (!aiot_type_known(operand->type)) return AIOT_MODEL_UNSUPPORTED;
+  /* Variable, sparse, variant. */
+  if (aiot_flatbuffer_i8(file, tensor, 5, 0) != 0 || aiot_flatbuffer_has(file, tensor, 6) || aiot_flatbuffer_has(file, tensor, 9))
+    return AIOT_MODEL_UNSUPPORTED;
+  if (!read_shape(file, aiot_flatbuffer_vector(file, tensor, 0, 4), operand)) return AIOT_MODEL_UNSUPPORTED;
+  const aiot_code code = read_quantization(file, aiot_flatbuffer_table(file, tensor, 4), operand);
+  if (code != AIOT_OK) return code;
   const int32_t at = aiot_flatbuffer_i32(file, tensor, 2, 0);
   if (at < 0) return AIOT_BUNDLE_MALFORMED;
   const aiot_vector data = aiot_flatbuffer_vector(file, aiot_flatbuffer_table_at(file, buffers, (uint32_t)at), 0, 1);
   if (data.count == 0) return AIOT_OK;
-  const bool known = operand->type == AIOT_INT8 || operand->type == AIOT_INT32;
-  if (known && data.count != (uint32_t)operand->count * element_bytes(operand->type)) return AIOT_BUNDLE_MALFORMED;
+  if (data.count != (uint32_t)operand->count * element_bytes(operand->type)) return AIOT_BUNDLE_MALFORMED;
   operand->data = file->data + data.at;
   return AIOT_OK;
+}
+
+/* All of them, also those that no tensor has: a length beyond the file is damage wherever it is. */
+static aiot_code check_buffers(aiot_flatbuffer *file, aiot_vector buffers) {
+  for (uint32_t i = 0; i < buffers.count && !file->broken; i++) {
+    const aiot_table buffer = aiot_flatbuffer_table_at(file, buffers, i);
+    (void)aiot_flatbuffer_vector(file, buffer, 0, 1);
+    /* Data outside the FlatBuffer. */
+    if (aiot_flatbuffer_u64_above_one(file, buffer, 1)) return AIOT_MODEL_UNSUPPORTED;
+  }
+  return file->broken ? AIOT_BUNDLE_MALFORMED : AIOT_OK;
 }
 
 /* The tensors, in memory taken from the arena's back. */
@@ -62,12 +115,17 @@ static aiot_code read_operands(aiot_network *network, aiot_vector tensors, aiot_
   return AIOT_OK;
 }
 
-/* Whether what the operator takes is there before it, and what it makes is not; notes when each is used. */
-static bool in_order(const aiot_operator *operator, int32_t time) {
+/*
+ * Whether what the operator takes is there before it, and what it makes is not; notes when each is used. Only inputs after the
+ * least number may be left out, and no part of a list.
+ */
+static bool in_order(const aiot_operator *operator, const aiot_kernel *kernel, int32_t time) {
   aiot_network *network = operator->network;
+  if (operator->inputs.count < kernel->least || operator->inputs.count > kernel->most) return false;
+  if (operator->code != AIOT_SPLIT && operator->outputs.count != 1) return false;
   for (uint32_t i = 0; i < operator->inputs.count; i++) {
     const int32_t index = aiot_operator_input_index(operator, i);
-    if (index == -1) continue;
+    if (index == -1 && i >= kernel->least && operator->code != AIOT_CONCATENATION) continue;
     if (index < 0 || index >= network->operands) return false;
     aiot_operand *operand = &network->operand[index];
     if (!operand->made && operand->data == NULL) return false;
@@ -94,7 +152,6 @@ static aiot_operator read_operator(aiot_network *network, aiot_vector operators,
   return (aiot_operator){
       .network = network,
       .code = old > builtin ? old : builtin,
-      .options = aiot_flatbuffer_table(file, table, 4),
       .inputs = aiot_flatbuffer_vector(file, table, 1, 4),
       .outputs = aiot_flatbuffer_vector(file, table, 2, 4),
   };
@@ -130,10 +187,17 @@ static uint32_t behind_standardization(aiot_network *network, aiot_vector operat
 static aiot_code read_operators(aiot_network *network, aiot_vector operators, aiot_vector codes, uint32_t first, uint32_t end) {
   aiot_flatbuffer *file = &network->file;
   for (uint32_t i = first; i < end; i++) {
-    const aiot_operator operator = read_operator(network, operators, codes, i);
-    if (file->broken || !in_order(&operator, (int32_t)i + 1)) return AIOT_BUNDLE_MALFORMED;
-    const aiot_prepare prepare = aiot_kernel_of(operator.code);
-    const aiot_code result = prepare == NULL ? AIOT_MODEL_UNSUPPORTED : prepare(&operator);
+    aiot_operator operator = read_operator(network, operators, codes, i);
+    const aiot_kernel *kernel = aiot_kernel_of(operator.code);
+    if (file->broken) return AIOT_BUNDLE_MALFORMED;
+    if (kernel == NULL) return AIOT_MODEL_UNSUPPORTED;
+    if (!in_order(&operator, kernel, (int32_t)i + 1)) return AIOT_BUNDLE_MALFORMED;
+    const aiot_table table = aiot_flatbuffer_table_at(file, operators, i);
+    const int32_t options_type = (uint8_t)aiot_flatbuffer_i8(file, table, 3, 0);
+    if (options_type != 0 && options_type != kernel->options_type) return AIOT_BUNDLE_MALFORMED;
+    /* Without a type there are no options: each has its default. */
+    if (options_type != 0) operator.options = aiot_flatbuffer_table(file, table, 4);
+    const aiot_code result = kernel->prepare(&operator);
     if (result != AIOT_OK) return result;
     if (file->broken) return AIOT_BUNDLE_MALFORMED;
   }
@@ -155,7 +219,9 @@ aiot_code aiot_network_read(aiot_network *network, int32_t *input, int32_t *outp
   if (aiot_flatbuffer_i32(file, model, 0, 0) != 3 || graphs.count != 1) return AIOT_MODEL_UNSUPPORTED;
   const aiot_table graph = aiot_flatbuffer_table_at(file, graphs, 0);
   const aiot_vector tensors = aiot_flatbuffer_vector(file, graph, 0, 4);
-  const aiot_code code = read_operands(network, tensors, aiot_flatbuffer_vector(file, model, 4, 4));
+  const aiot_vector buffers = aiot_flatbuffer_vector(file, model, 4, 4);
+  aiot_code code = check_buffers(file, buffers);
+  if (code == AIOT_OK) code = read_operands(network, tensors, buffers);
   if (code != AIOT_OK) return code;
   *input = only(network, graph, 1);
   *output = only(network, graph, 2);

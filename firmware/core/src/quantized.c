@@ -34,7 +34,8 @@ bool aiot_scale_of(aiot_flatbuffer *file, const aiot_operand *operand, aiot_scal
 bool aiot_scale_same(aiot_flatbuffer *file, const aiot_operand *a, const aiot_operand *b) {
   aiot_scale first, second;
   if (!aiot_scale_of(file, a, &first) || !aiot_scale_of(file, b, &second)) return false;
-  return fabs(first.scale - second.scale) <= 1e-6 && first.zero_point == second.zero_point;
+  const double larger = first.scale > second.scale ? first.scale : second.scale;
+  return fabs(first.scale - second.scale) <= 1e-6 * larger && first.zero_point == second.zero_point;
 }
 
 bool aiot_scale_is(aiot_flatbuffer *file, const aiot_operand *operand, double scale, int32_t zero_point) {
@@ -48,6 +49,10 @@ int32_t aiot_round(double real) {
   return (int32_t)(rounded > most ? most : rounded < -most ? -most : rounded);
 }
 
+bool aiot_scale_holds(double scale, double real) {
+  return (double)(float)(real / scale) < 2147483648.0;
+}
+
 bool aiot_range_of(aiot_scale output, int32_t activation, aiot_range *out) {
   /* In single precision, as the reference kernels form it. */
   const int32_t zero = output.zero_point;
@@ -59,5 +64,6 @@ bool aiot_range_of(aiot_scale output, int32_t activation, aiot_range *out) {
   if (activation == 3) range = (aiot_range){zero, zero + six};
   out->low = range.low < INT8_MIN ? INT8_MIN : range.low;
   out->high = range.high > INT8_MAX ? INT8_MAX : range.high;
-  return activation >= 0 && activation <= 3;
+  const double bound = activation == 2 ? 1.0 : activation == 3 ? 6.0 : 0.0;
+  return activation >= 0 && activation <= 3 && aiot_scale_holds(output.scale, bound);
 }

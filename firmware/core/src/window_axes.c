@@ -18,9 +18,10 @@ static bool axis_fits(aiot_axis *axis, int32_t same_padding) {
   return true;
 }
 
-bool aiot_axes_of(const aiot_operand *input, const aiot_operand *output, int32_t same_padding, int32_t channels,
+bool aiot_axes_of(const aiot_operand *input, const aiot_operand *output, int32_t padding, int32_t channels,
                   aiot_axis axes[2]) {
-  if (input->rank != 4) return false;
+  if (input->rank != 4 || padding < 0 || padding > 1) return false;
+  const int32_t same_padding = padding == 0;
   axes[0].input = input->size[1];
   axes[1].input = input->size[2];
   if (!axis_fits(&axes[0], same_padding) || !axis_fits(&axes[1], same_padding)) return false;

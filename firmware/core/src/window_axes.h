@@ -11,8 +11,11 @@ typedef struct {
   int32_t before;
 } aiot_axis;
 
-/* Rows and columns of a window over `input`; false where it does not fit, or the output has another shape than it gives. */
-bool aiot_axes_of(const aiot_operand *input, const aiot_operand *output, int32_t same_padding, int32_t channels,
+/*
+ * Rows and columns of a window over `input` with a padding of the schema (0 SAME, 1 VALID); false where it does not fit, or the
+ * output has another shape than it gives.
+ */
+bool aiot_axes_of(const aiot_operand *input, const aiot_operand *output, int32_t padding, int32_t channels,
                   aiot_axis axes[2]);
 
 /* First filter cell inside the image for output position `at`, and one past the last. */

@@ -44,10 +44,14 @@ export function checkQuantization({ tensors, operators }: Graph): void {
     const made = outputs.map((place) => tensors[place]!);
     for (const tensor of [...taken, ...made]) checkActivation(tensor, where);
     const [output] = made;
+    if (op !== 'QUANTIZE' && op !== 'DEQUANTIZE')
+      for (const { type } of [...taken, ...made])
+        if (type !== output?.type && [...taken, ...made].some(isQuantized))
+          throw malformed(where, `expected inputs and outputs of one type, got ${output?.type} and ${type}`);
     if (output === undefined || !isQuantized(output)) return;
     if (sameScale.includes(op))
       for (const tensor of [...taken, ...made])
-        if (!equal(tensor.quantization, output.quantization))
+        if (!equal(tensor.quantization, output.quantization, op === 'REDUCE_MAX' ? 0 : 1e-6))
           throw malformed(where, 'expected inputs and outputs to have the same scale and zero point');
     checkOptions(operator, output, where);
     const fixed = fixedOutputs[`${op} ${output.type}`];
@@ -89,9 +93,8 @@ function checkActivation(tensor: Tensor, where: string): void {
     throw malformed(where, `the zero point ${zeroPoint[0]} of ${tensor.name} does not fit ${tensor.type}`);
 }
 
-function equal(a: Quantization | undefined, b: Quantization | undefined): boolean {
-  return (
-    Math.abs((a?.scale[0] ?? Number.NaN) - (b?.scale[0] ?? Number.NaN)) <= 1e-6 &&
-    a?.zeroPoint[0] === b?.zeroPoint[0]
-  );
+/** Scales may differ by a share of the larger: rounding noise of whatever wrote the file. */
+function equal(a: Quantization | undefined, b: Quantization | undefined, share: number): boolean {
+  const [one, other] = [a?.scale[0] ?? Number.NaN, b?.scale[0] ?? Number.NaN];
+  return Math.abs(one - other) <= share * Math.max(one, other) && a?.zeroPoint[0] === b?.zeroPoint[0];
 }

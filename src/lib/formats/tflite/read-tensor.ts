@@ -67,7 +67,7 @@ function readQuantization(table: Table, shape: number[], where: string): Quantiz
     throw malformed(where, `${scale.length} scales for dimension ${axis} of [${shape}]`);
   const wrong = scale.find((value) => !(value >= 0 && value < Number.POSITIVE_INFINITY));
   if (wrong !== undefined) throw malformed(where, `expected a scale that is a number ≥ 0, got ${wrong}`);
-  if (zeroPoint.some((value) => !Number.isSafeInteger(value)))
-    throw malformed(where, `a zero point out of range`);
+  if (zeroPoint.some((value) => value !== (value | 0)))
+    throw malformed(where, 'expected zero points that fit 32 bits');
   return { scale, zeroPoint, axis };
 }

@@ -1,5 +1,8 @@
-import type { Padding } from '../../formats/index.js';
+import type { OperatorOptions, Padding } from '../../formats/index.js';
 import type { Node } from './node.js';
+
+/** Strides, dilations and filters beyond this are damage: products of them must fit 32 bits on a device. */
+const largestStep = 4096;
 
 /** One spatial axis of a convolution or pool. */
 export interface Axis {
@@ -38,12 +41,31 @@ export function axisOf(
 export function windowAxes(node: Node, window: Window, filter: [number, number], channels: number) {
   const [batches, height, width] = node.shape(node.input(0), 4) as [number, number, number, number];
   const { padding, strideH, strideW, dilationH = 1, dilationW = 1 } = window;
+  const steps = [...filter, strideH, strideW, dilationH, dilationW];
+  if (steps.some((step) => step > largestStep))
+    throw node.malformed(`a window of ${filter} with steps of ${steps.slice(2)} (at most ${largestStep})`);
   const rows = axisOf(height, filter[0], strideH, dilationH, padding);
   const columns = axisOf(width, filter[1], strideW, dilationW, padding);
   if (rows.output < 1 || columns.output < 1)
     throw node.malformed(`a window of ${filter} does not fit into ${height},${width}`);
   node.expectOutput(batches, rows.output, columns.output, channels);
   return { batches, rows, columns };
+}
+
+/**
+ * The filter [1, kh, kw, out] of a depthwise convolution over so many channels. Shapes and the option give the number of outputs
+ * a channel both; interpreters go by one or the other.
+ */
+export function depthwiseFilter(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>, channels: number) {
+  const [one, filterH, filterW, outputs] = node.shape(node.input(1), 4) as [number, number, number, number];
+  const multiplier = outputs / channels;
+  if (one !== 1 || !Number.isInteger(multiplier))
+    throw node.malformed(`a filter of [${one},${filterH},${filterW},${outputs}] for ${channels} channels`);
+  if (multiplier !== node.options.depthMultiplier)
+    throw node.malformed(
+      `depthMultiplier is ${node.options.depthMultiplier}, and ${channels} channels become ${outputs}`,
+    );
+  return { filterH, filterW, outputs, multiplier };
 }
 
 /** First filter cell inside the image for output position `at`. */

@@ -9,6 +9,7 @@ import {
   type Tensor,
 } from '../../formats/index.js';
 import { kernelOf, sharesMemory } from './kernels.js';
+import { expectReshaped } from './moves.js';
 import { Node, type Operand } from './node.js';
 import type { Activations, Interpreter, InterpreterOptions, Values } from './types.js';
 
@@ -27,6 +28,7 @@ export function createInterpreter(graph: Graph, options: InterpreterOptions = {}
   checkGraph(graph);
   checkQuantization(graph);
   const [inputIndex, outputIndex] = [single(graph.inputs, 'input'), single(graph.outputs, 'output')];
+  checkEnds(graph, inputIndex, outputIndex);
   const tensors: (Values | undefined)[] = graph.tensors.map(({ data }) =>
     data instanceof Int8Array ||
     data instanceof Int16Array ||
@@ -91,13 +93,31 @@ function planStep(
   const { tensor } = node.output;
   if (shared) {
     if (tensor.type !== source.type) throw node.malformed(`${source.type} becomes ${tensor.type}`);
-    node.expectOutputSize(elementCount(source.shape));
+    expectReshaped(node, operator);
     return { outputs: operator.outputs, run: () => {} };
   }
   const kernel = kernelOf(operator.op, source.type, tensor.type);
   if (kernel === undefined) throw node.unsupported(`from ${source.type} to ${tensor.type}`);
   return { outputs: operator.outputs, run: kernel(node) };
 }
+
+/** What a device could not hold, and ends that are no activations (docs/tflite-rules.md). */
+function checkEnds({ tensors }: Graph, input: number, output: number): void {
+  const wide = tensors.findIndex(({ shape }) => shape.length > largestRank);
+  if (wide >= 0)
+    throw unsupported(`tensor ${wide}: ${tensors[wide]!.shape.length} dimensions (at most ${largestRank})`);
+  if (tensors.length > largestTensorCount)
+    throw unsupported(`a network of ${tensors.length} tensors (at most ${largestTensorCount})`);
+  for (const [end, index] of [
+    ['input', input],
+    ['output', output],
+  ] as const)
+    if (tensors[index]?.data !== undefined)
+      throw new AiotError('AIOT_TFLITE_MALFORMED', `the ${end}, tensor ${index}, is a constant`);
+}
+
+const largestRank = 6;
+const largestTensorCount = 32767;
 
 const noValues = new Int32Array(0);
 

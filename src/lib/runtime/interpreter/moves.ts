@@ -1,4 +1,4 @@
-import { type OperatorOptions, sliceAxes } from '../../formats/index.js';
+import { elementCount, type Operator, type OperatorOptions, sliceAxes } from '../../formats/index.js';
 import type { Node } from './node.js';
 import { reductionPlan } from './reduction.js';
 import type { Values } from './types.js';
@@ -9,6 +9,31 @@ function gather(x: Values, y: Values, source: Int32Array): () => void {
   return () => {
     for (let i = 0; i < source.length; i++) y[i] = x[source[i]!]!;
   };
+}
+
+/**
+ * Refuses a RESHAPE, EXPAND_DIMS or SQUEEZE whose output is not what it says: as many elements; the input's shape with a 1 at a
+ * constant axis; the input's shape without the axes named, each of size 1, or without all of that size where none is named.
+ */
+export function expectReshaped(node: Node, { op, options }: Operator): void {
+  const { shape } = node.input(0).tensor;
+  node.expectOutputSize(elementCount(shape));
+  if (op === 'RESHAPE' && options.newShape.length > 8)
+    throw node.malformed(`expected at most 8 dimensions, got ${options.newShape.length}`);
+  if (op === 'EXPAND_DIMS') {
+    const axes = node.int32Constant(1);
+    const axis = node.axis(axes[0]!, [...shape, 1]);
+    if (axes.length !== 1) throw node.malformed(`expected one axis, got [${axes}]`);
+    node.expectOutput(...shape.slice(0, axis), 1, ...shape.slice(axis));
+  }
+  if (op === 'SQUEEZE') {
+    const named = options.squeezeDims.map((axis) => node.axis(axis, shape));
+    const wide = named.find((axis) => shape[axis] !== 1);
+    if (wide !== undefined) throw node.malformed(`axis ${wide} of [${shape}] is not 1`);
+    node.expectOutput(
+      ...shape.filter((size, axis) => (named.length === 0 ? size !== 1 : !named.includes(axis))),
+    );
+  }
 }
 
 /** TRANSPOSE: axis k of the output is axis permutation[k] of the input. */

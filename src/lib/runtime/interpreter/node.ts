@@ -124,6 +124,13 @@ export class Node<Options = unknown> {
     if (shape.length !== got.length || shape.some((size, axis) => size !== got[axis]))
       throw this.malformed(`expected an output of [${shape}], got [${got}]`);
   }
+  /** Refuses an output that is not `rows` of `outputs`, its last dimension: other interpreters take the number from there. */
+  expectRows(rows: number, outputs: number): void {
+    this.expectOutputSize(rows * outputs);
+    const { shape } = this.output.tensor;
+    if (shape.at(-1) !== outputs)
+      throw this.malformed(`expected an output whose last dimension is ${outputs}, got [${shape}]`);
+  }
   /** Refuses an output of another size, whatever its shape. */
   expectOutputSize(size: number): void {
     const got = elementCount(this.output.tensor.shape);

@@ -18,18 +18,23 @@ export function typeRange({ output }: Node): { low: number; high: number } {
   return output.values instanceof Int16Array ? { low: -32768, high: 32767 } : { low: -128, high: 127 };
 }
 
+/** A real number as steps of a scale, in single precision as the reference kernels form it; it must fit 32 bits. */
+export function stepsOf(node: Node, real: number, scale: number): number {
+  const steps = Math.fround(real / scale);
+  if (Math.abs(steps) < 2 ** 31) return roundHalfAway(steps);
+  throw node.malformed(`${real} is ${steps} steps of the scale ${scale} (below 2^31)`);
+}
+
 /** Range of a fused activation, as quantized values of the output. */
 export function activationRange(node: Node, activation: Activation): { low: number; high: number } {
   const { scale, zeroPoint } = scaleOf(node, node.output);
   const least = typeRange(node).low;
   const most = typeRange(node).high;
-  const quantized = (real: number) => zeroPoint + roundHalfAway(Math.fround(real / scale));
-  const [low, high] = {
-    none: [least, most],
-    relu: [quantized(0), most],
-    relu6: [quantized(0), quantized(6)],
-    relu_n1_to_1: [quantized(-1), quantized(1)],
-  }[activation] as [number, number];
+  const quantized = (real: number) => zeroPoint + stepsOf(node, real, scale);
+  let [low, high] = [least, most];
+  if (activation === 'relu') low = zeroPoint;
+  if (activation === 'relu6') [low, high] = [zeroPoint, quantized(6)];
+  if (activation === 'relu_n1_to_1') [low, high] = [quantized(-1), quantized(1)];
   return { low: Math.max(least, low), high: Math.min(most, high) };
 }
 

@@ -1,5 +1,5 @@
 import { elementCount, type OperatorOptions } from '../../../formats/index.js';
-import { endCell, firstCell, windowAxes } from '../geometry.js';
+import { depthwiseFilter, endCell, firstCell, windowAxes } from '../geometry.js';
 import type { Node } from '../node.js';
 import { fillPatch } from '../patches.js';
 import { floatRange } from './float-range.js';
@@ -11,7 +11,7 @@ export function fullyConnected(node: Node<OperatorOptions['FULLY_CONNECTED']>): 
   const [outputs, inputs] = node.shape(node.input(1), 2) as [number, number];
   const rows = elementCount(node.input(0).tensor.shape) / inputs;
   if (!Number.isInteger(rows)) throw node.malformed(`${x.length} inputs are no rows of ${inputs}`);
-  node.expectOutputSize(rows * outputs);
+  node.expectRows(rows, outputs);
   const bias = node.float32Bias(2, outputs);
   const { low, high } = floatRange(node.options.activation);
   const sums = new Float64Array(outputs);
@@ -65,10 +65,7 @@ export function convolution(node: Node<OperatorOptions['CONV_2D']>): () => void 
 export function depthwise(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>): () => void {
   const [x, weights, y] = [node.float32(0), node.float32(1), node.float32Output];
   const channels = node.shape(node.input(0), 4)[3]!;
-  const [one, filterH, filterW, outputs] = node.shape(node.input(1), 4) as [number, number, number, number];
-  const multiplier = outputs / channels;
-  if (one !== 1 || !Number.isInteger(multiplier))
-    throw node.malformed(`a filter of [${one},${filterH},${filterW},${outputs}] for ${channels} channels`);
+  const { filterH, filterW, outputs, multiplier } = depthwiseFilter(node, channels);
   const { batches, rows, columns } = windowAxes(node, node.options, [filterH, filterW], outputs);
   const bias = node.float32Bias(2, outputs);
   const { low, high } = floatRange(node.options.activation);

@@ -1,6 +1,6 @@
 import type { OperatorOptions } from '../../../formats/index.js';
 import { multiplyByQuantized } from '../fixed-point.js';
-import { endCell, firstCell, windowAxes } from '../geometry.js';
+import { depthwiseFilter, endCell, firstCell, windowAxes } from '../geometry.js';
 import type { Node } from '../node.js';
 import { activationRange, channelMultipliers, scaleOf } from '../quantized.js';
 
@@ -8,10 +8,7 @@ import { activationRange, channelMultipliers, scaleOf } from '../quantized.js';
 export function depthwise(node: Node<OperatorOptions['DEPTHWISE_CONV_2D']>): () => void {
   const [x, weights, y] = [node.int8(0), node.int8Weights(1), node.int8Output];
   const channels = node.shape(node.input(0), 4)[3]!;
-  const [one, filterH, filterW, outputs] = node.shape(node.input(1), 4) as [number, number, number, number];
-  const multiplier = outputs / channels;
-  if (one !== 1 || !Number.isInteger(multiplier))
-    throw node.malformed(`a filter of [${one},${filterH},${filterW},${outputs}] for ${channels} channels`);
+  const { filterH, filterW, outputs, multiplier } = depthwiseFilter(node, channels);
   const { batches, rows, columns } = windowAxes(node, node.options, [filterH, filterW], outputs);
   const { multipliers, shifts } = channelMultipliers(node, outputs, 3);
   const { zeroPoint } = scaleOf(node, node.output);

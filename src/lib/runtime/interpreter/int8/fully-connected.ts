@@ -11,7 +11,7 @@ export function fullyConnected(node: Node<OperatorOptions['FULLY_CONNECTED']>): 
   const [outputs, inputs] = node.shape(node.input(1), 2) as [number, number];
   const rows = elementCount(node.input(0).tensor.shape) / inputs;
   if (!Number.isInteger(rows)) throw node.malformed(`${x.length} inputs are no rows of ${inputs}`);
-  node.expectOutputSize(rows * outputs);
+  node.expectRows(rows, outputs);
   const { multipliers, shifts } = channelMultipliers(node, outputs, 0);
   const { zeroPoint } = scaleOf(node, node.output);
   const { low, high } = activationRange(node, node.options.activation);

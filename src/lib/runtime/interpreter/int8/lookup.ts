@@ -9,6 +9,8 @@ function saturating(node: Node, inner: (v: number) => number): () => void {
   const { scale, zeroPoint } = scaleOf(node, node.input(0));
   // Beyond, the radius is 0 and even an input of zero would saturate.
   if (scale >= 16) throw node.unsupported(`an input scale of ${scale} (below 16)`);
+  // Below, a shift would be negative, which TFLite Micro does not expect.
+  if (scale < 2 ** -28) throw node.unsupported(`an input scale of ${scale} (at least 2^−28)`);
   const { fraction, exponent } = frexp(scale * 2 ** 27);
   const multiplier = Math.round(fraction * 2 ** 31);
   const radius = Math.floor((15 * 2 ** 27) / 2 ** exponent);

@@ -11,7 +11,8 @@ const accumulationShift = 12;
 export function softmax(node: Node<OperatorOptions['SOFTMAX']>): () => void {
   const [x, y] = [node.int8(0), node.int8Output];
   node.expectOutputSize(x.length);
-  const classes = node.input(0).tensor.shape.at(-1) ?? 1;
+  const classes = node.input(0).tensor.shape.at(-1);
+  if (classes === undefined) throw node.malformed('expected an input of at least one dimension');
   // From 512 nearly equal inputs on the sum overflows and TFLite Micro aborts the device.
   if (classes > 511) throw node.unsupported(`a softmax over ${classes} classes (at most 511)`);
   const real = Math.min(

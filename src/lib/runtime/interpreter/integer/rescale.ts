@@ -1,8 +1,7 @@
-import { roundHalfAway } from '../../../core/index.js';
 import type { OperatorOptions } from '../../../formats/index.js';
 import { multiplyByQuantized } from '../fixed-point.js';
 import type { Node } from '../node.js';
-import { ratio, scaleOf, typeRange } from '../quantized.js';
+import { ratio, scaleOf, stepsOf, typeRange } from '../quantized.js';
 
 /** An operator whose output depends on one input element: on int8 computed for all 256 once. */
 export function perElement(node: Node, output: (q: number) => number): () => void {
@@ -42,7 +41,7 @@ export function relu(node: Node): () => void {
 /** RELU6: a clamp in the input's parameters, which the output shares. */
 export function relu6(node: Node): () => void {
   const { scale, zeroPoint } = scaleOf(node, node.input(0));
-  const six = zeroPoint + roundHalfAway(Math.fround(6 / scale));
+  const six = zeroPoint + stepsOf(node, 6, scale);
   return perElement(node, (q) => Math.min(Math.max(q, zeroPoint), six));
 }
 

@@ -1,0 +1,152 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { AiotError, type Random, seededRandom } from '../../src/lib/core/index.js';
+import { elementCount, type Graph, importTflite, writeTflite } from '../../src/lib/formats/index.js';
+import { createInterpreter } from '../../src/lib/runtime/index.js';
+import { architectures, quantizedOf } from '../support/architectures.js';
+import { root } from '../support/cli.js';
+import { engineKinds } from '../support/engine-kinds.js';
+import { long } from '../support/every-tensor.js';
+import { fieldsOf, type Mutant, mutantOf } from '../support/model-mutants.js';
+import { ruleCases } from '../support/model-rules.js';
+import { runInFirmware } from '../support/native-interpreter.js';
+import { oneOpGraphs } from '../support/one-op-graphs.js';
+import { describeReal } from '../support/real.js';
+import { runInPython } from '../support/tflite.js';
+
+interface Job extends Mutant {
+  name: string;
+  graph: Uint8Array;
+  input: Int8Array;
+}
+
+/** Random changes of networks of each operator and each kind, with inputs enough for some runs of the whole network. */
+function mutants(seed: number, each: number): Job[] {
+  const random = seededRandom(seed);
+  const kinds = Object.entries({ ...architectures, ...engineKinds });
+  const graphs = [
+    ...Object.entries(oneOpGraphs).flatMap(([op, make]) =>
+      [1, 2, 3].map((n) => ({ name: `${op} ${n}`, graph: make(random) })),
+    ),
+    ...kinds.map(([name, make]) => ({ name, graph: quantizedOf(make, 100 + seed) })),
+  ].filter(({ graph }) => isInt8(graph));
+  return graphs.flatMap(({ name, graph }) => {
+    const file = writeTflite(graph);
+    const fields = fieldsOf(file);
+    const input = inputsOf(graph, random);
+    return Array.from({ length: each }, () => {
+      const mutant = mutantOf(file, fields, random);
+      return { ...mutant, name: `${name}: ${mutant.what}`, graph: mutant.file, input };
+    });
+  });
+}
+
+const isInt8 = ({ tensors, inputs, outputs }: Graph) =>
+  [...inputs, ...outputs].every((index) => tensors[index]!.type === 'int8');
+
+function inputsOf(graph: Graph, random: Random): Int8Array {
+  const size = elementCount(graph.tensors[graph.inputs[0]!]!.shape);
+  return Int8Array.from({ length: 4 * size }, () => Math.floor(random() * 256) - 128);
+}
+
+/** What this side makes of a file: its outputs, null where it is refused, undefined where it is no network for the firmware. */
+function oursOf(file: Uint8Array, input: Int8Array): Int8Array | null | undefined {
+  try {
+    const { graph, notes } = importTflite(file);
+    // Operators that only compute shapes are taken out by the tools; devices get what is left.
+    if (notes.some((note) => note.includes('became constants'))) return undefined;
+    const interpreter = createInterpreter(graph);
+    const { inputTensor, outputTensor } = interpreter;
+    if (inputTensor.type !== 'int8' || outputTensor.type !== 'int8') return undefined;
+    const size = elementCount(inputTensor.shape);
+    const all: number[] = [];
+    for (let at = 0; at + size <= input.length; at += size)
+      all.push(...interpreter.invoke(input.subarray(at, at + size)));
+    return Int8Array.from(all);
+  } catch (error) {
+    if (error instanceof AiotError && error.code.startsWith('AIOT_TFLITE_')) return null;
+    throw error;
+  }
+}
+
+const same = (a: Int8Array, b: Int8Array) => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
+
+describeReal('cmake', 'changed networks in the firmware’s interpreter, built with sanitizers', () => {
+  let build = '';
+  beforeAll(async () => {
+    build = mkdtempSync(join(tmpdir(), 'aiot-firmware-'));
+    for (const args of [
+      ['-S', join(root, 'firmware'), '-B', build],
+      ['--build', build, '--target', 'run_models', '--parallel', '2'],
+    ])
+      await promisify(execFile)('cmake', args, { maxBuffer: 2 ** 26 });
+  }, 120_000);
+  afterAll(() => {
+    rmSync(build, { recursive: true, force: true });
+  });
+
+  it('are taken and refused as here, with the same outputs', async () => {
+    const jobs = mutants(31, long ? 400 : 100);
+    const theirs = await runInFirmware(join(build, 'run_models'), jobs);
+    const different: string[] = [];
+    const counts = { accepted: 0, refused: 0 };
+    jobs.forEach(({ name, graph, input }, index) => {
+      const { said, output } = theirs[index]!;
+      // How much memory there is is no rule.
+      if (said === 'AIOT_MEMORY_SHORT') return;
+      const ours = oursOf(graph, input);
+      if (ours === undefined) return;
+      const accepted = said.startsWith('ok');
+      if (accepted !== (ours !== null) || (ours && !same(ours, output)))
+        different.push(`${name}: ${said} there, ${ours === null ? 'refused' : 'accepted'} here`);
+      counts[accepted ? 'accepted' : 'refused']++;
+    });
+    expect(different).toEqual([]);
+    expect(counts.accepted).toBeGreaterThan(jobs.length / 20);
+    expect(counts.refused).toBeGreaterThan(jobs.length / 2);
+  }, 600_000);
+});
+
+describeReal('tflm', 'changed networks in TFLite Micro', () => {
+  /** Outputs of those that both take must be the same; a network that is refused there for want of memory is left out. */
+  const compare = (jobs: { name: string; graph: Uint8Array; input: Int8Array }[]) => {
+    const taken = jobs.flatMap((job) => {
+      const ours = oursOf(job.graph, job.input);
+      return ours ? [{ ...job, ours, guarded: true }] : [];
+    });
+    const answers = runInPython<{ refused?: string }>('tflm', taken);
+    const different: string[] = [];
+    taken.forEach(({ name, ours, graph }, index) => {
+      const { output, report } = answers[index]!;
+      if (report.refused !== undefined && largest(graph) > 100_000) return;
+      if (report.refused !== undefined) different.push(`${name}: ${report.refused}`);
+      else if (!same(ours, output)) different.push(`${name}: other outputs`);
+    });
+    return { compared: taken.length, different };
+  };
+  const largest = (file: Uint8Array) =>
+    Math.max(...importTflite(file).graph.tensors.map(({ shape }) => elementCount(shape)));
+
+  it('give the same outputs where both take them', () => {
+    const { compared, different } = compare(mutants(32, long ? 200 : 40));
+    expect(different).toEqual([]);
+    expect(compared).toBeGreaterThan(200);
+  }, 600_000);
+
+  it('are taken where the list of rules takes them', () => {
+    const random = seededRandom(1);
+    // The input of one case is its output, which TFLite Micro has no operator's result for.
+    const right = ruleCases().cases.filter(({ accepted, what }) => accepted && !what.includes('outputs 0'));
+    const jobs = right.map(({ what, file }) => ({
+      ...{ name: what, graph: file },
+      input: inputsOf(importTflite(file).graph, random),
+    }));
+    const { compared, different } = compare(jobs);
+    expect(different).toEqual([]);
+    expect(compared).toBe(jobs.length);
+  }, 60_000);
+});
