@@ -7,31 +7,57 @@ const lowpassHz = 8;
 /** Seconds of the moving mean that is taken away: levels and slow drift are alike in many recordings. */
 const meanSeconds = 1;
 
+/** Cycles of its corner after which a low-pass has forgotten where a recording began. */
+export const settlingCycles = 3;
+
 export interface Bands {
   /** Recordings × fields, at `rateHz`, each field scaled by its size in the whole dataset. */
   signals: Float64Array[][];
   rateHz: number;
 }
 
+/**
+ * The columns about their first values. Filters then leave a constant column at exactly 0, and round by what moves instead of
+ * by its level: rounding noise is the same in many recordings, and scaled to size 1 it would look like copies.
+ */
+export function withoutLevel(columns: Float64Array[]): Float64Array[] {
+  return columns.map((column) => column.map((value) => value - column[0]!));
+}
+
+/** Sizes of fields, 0 where a field moves by no more than the last digits of its values. */
+export function movingSizes(sizes: number[], recordings: Recording[]): number[] {
+  return sizes.map((size, f) => {
+    let level = 0;
+    for (const { columns } of recordings)
+      for (const value of columns[f]!) level = Math.max(level, Math.abs(value));
+    return size > level * lastDigits ? size : 0;
+  });
+}
+
+/** Of a double, with room for a few operations. */
+const lastDigits = 1e-13;
+
 /** What moves in each recording between half a hertz and eight, at a given rate. */
 export function bandsOf(dataset: Dataset, recordings: Recording[], resampleHz: number): Bands {
   const rateHz = Math.min(dataset.rateHz, resampleHz);
   const corner = Math.min(lowpassHz, 0.4 * rateHz);
+  const filtered = dataset.rateHz > 2.2 * corner && rateHz >= searchHz;
   const signals = recordings.map(({ fields, columns }) => {
     const slow = conditioned(
       {
         fields,
         rateHz: dataset.rateHz,
-        lowpassHz: dataset.rateHz > 2.2 * corner && rateHz >= searchHz ? corner : null,
+        lowpassHz: filtered ? corner : null,
         resampleHz: rateHz,
         windowSamples: 1,
         strideSamples: 1,
         features: 'raw',
       },
-      columns,
+      withoutLevel(columns),
     );
     const half = Math.max(5, Math.round((meanSeconds * rateHz) / 2));
-    return slow.map((column) => withoutMean(column, half));
+    const settled = filtered ? Math.ceil((settlingCycles / corner) * rateHz) : 0;
+    return slow.map((column) => withoutMean(column, half).fill(0, 0, settled));
   });
   return { signals, rateHz };
 }
@@ -53,8 +79,11 @@ function withoutMean(column: Float64Array, half: number): Float64Array {
  * Scales every field to the size 1 in the whole of the recordings; a field that never moves stays 0.
  * @returns what each field was divided by
  */
-export function scaleFields(signals: Float64Array[][]): number[] {
-  const sizes = (signals[0] ?? []).map((_, f) => sizeOf(signals, f));
+export function scaleFields(signals: Float64Array[][], recordings: Recording[]): number[] {
+  const sizes = movingSizes(
+    (signals[0] ?? []).map((_, f) => sizeOf(signals, f)),
+    recordings,
+  );
   for (const columns of signals) scaleBy(columns, sizes);
   return sizes;
 }

@@ -118,7 +118,7 @@ function bestLag(
   return found;
 }
 
-/** Best fit of a stretch to the other recording anywhere else, a sample or two off at most. */
+/** Best fit of a stretch to the other recording anywhere else. */
 function bestElsewhere(
   x: Float64Array[],
   from: number,
@@ -130,7 +130,7 @@ function bestElsewhere(
   // Some seconds of it are enough, and leave room to move them.
   const part = Math.min(length, 40 * apart, Math.floor(y[0]!.length / 2));
   let best = 0;
-  for (let at = 0; at + part <= y[0]!.length; at += 3) {
+  for (let at = 0; at + part <= y[0]!.length; at++) {
     if (Math.abs(at - to) >= apart) best = Math.max(best, fitOf(x, from, y, at, part));
   }
   return best;

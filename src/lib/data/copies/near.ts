@@ -1,6 +1,7 @@
 import type { Dataset } from '../types.js';
 import { createFft } from './fft.js';
 import { outlinesOf } from './outline.js';
+import { isSignificant } from './significance.js';
 
 /** Two outlines must overlap by this share of the shorter one, and by so many samples, to be compared: a few fit by chance. */
 const overlapShare = 0.6;
@@ -13,7 +14,8 @@ const worthALook = 0.75;
  * Pairs whose outlines fit each other at some offset: copies that were cut, rounded, filtered, or recorded along.
  * Normalized cross-correlation at every lag through the FFT, then at the full rate around the best lag; 1 = equal but for
  * a factor. A copy comes to 0.98 and more, and unrelated recordings of the HAR set to 0.87 at most. A copy under noise that is
- * larger than its own movement (a sensor at rest) is not found.
+ * larger than its own movement (a sensor at rest) is not found, nor one of a steady vibration, which fits any other of its
+ * frequency: see `isSignificant`.
  * @param least smallest correlation that counts
  */
 export function nearCopies(dataset: Dataset, least = 0.95): { a: string; b: string; share: number }[] {
@@ -22,6 +24,7 @@ export function nearCopies(dataset: Dataset, least = 0.95): { a: string; b: stri
   const spectra = createSpectra(coarse);
   const energies = coarse.map(runningEnergy);
   const pairs: { a: string; b: string; share: number }[] = [];
+  const comparisons = (coarse.length * (coarse.length - 1)) / 2;
   for (let i = 0; i < coarse.length; i++) {
     for (let j = i + 1; j < coarse.length; j++) {
       const shorter = Math.min(coarse[i]!.length, coarse[j]!.length);
@@ -29,16 +32,18 @@ export function nearCopies(dataset: Dataset, least = 0.95): { a: string; b: stri
       if (shorter < overlap) continue;
       const best = highest(spectra.correlate(i, j), energies[i]!, energies[j]!, overlap);
       if (best.fit < worthALook) continue;
-      const share = refined(outlines.fine(i), outlines.fine(j), best.lag, dataset.rateHz / rateHz);
-      if (share >= least) pairs.push({ a: dataset.recordings[i]!.id, b: dataset.recordings[j]!.id, share });
+      const [a, b] = [outlines.fine(i), outlines.fine(j)];
+      const { share, lag } = refined(a, b, best.lag, dataset.rateHz / rateHz);
+      if (share < least || !isSignificant(...overlapOf(a, b, lag), share, comparisons)) continue;
+      pairs.push({ a: dataset.recordings[i]!.id, b: dataset.recordings[j]!.id, share });
     }
   }
   return pairs.sort((p, q) => q.share - p.share);
 }
 
 /** Best correlation at the full rate, up to one coarse sample around a coarse lag. */
-function refined(a: Float64Array, b: Float64Array, coarseLag: number, factor: number): number {
-  let best = 0;
+function refined(a: Float64Array, b: Float64Array, coarseLag: number, factor: number) {
+  const best = { share: 0, lag: 0 };
   for (let lag = Math.floor((coarseLag - 1) * factor); lag <= Math.ceil((coarseLag + 1) * factor); lag++) {
     let ab = 0;
     let aa = 0;
@@ -48,9 +53,16 @@ function refined(a: Float64Array, b: Float64Array, coarseLag: number, factor: nu
       aa += a[i]! * a[i]!;
       bb += b[i + lag]! * b[i + lag]!;
     }
-    if (aa > 0 && bb > 0) best = Math.max(best, ab / Math.sqrt(aa * bb));
+    const share = aa > 0 && bb > 0 ? ab / Math.sqrt(aa * bb) : 0;
+    if (share > best.share) [best.share, best.lag] = [share, lag];
   }
   return best;
+}
+
+/** The parts of two outlines that lie on each other at a lag. */
+function overlapOf(a: Float64Array, b: Float64Array, lag: number): [Float64Array[], Float64Array[]] {
+  const [from, to] = [Math.max(0, -lag), Math.min(a.length, b.length - lag)];
+  return [[a.subarray(from, to)], [b.subarray(from + lag, to + lag)]];
 }
 
 /** energy[i] = Σ x² of the first i samples. */

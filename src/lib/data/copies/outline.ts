@@ -1,5 +1,6 @@
 import { conditioned } from '../../signal/index.js';
 import type { Dataset, Recording } from '../types.js';
+import { movingSizes, settlingCycles, withoutLevel } from './band.js';
 
 /** Samples a second of a coarse outline, and the highest frequency in an outline. */
 const coarseHz = 10;
@@ -21,11 +22,12 @@ export function outlinesOf(dataset: Dataset): Outlines {
   const { recordings } = dataset;
   const rateHz = Math.min(dataset.rateHz, coarseHz);
   const moves = recordings.map((recording) => movesOf(recording, rateHz));
-  const weights = dataset.fields.map((_, f) => {
-    const size = rootMeanSquare(moves.map((columns) => columns[f]!));
-    // Unequal weights: equal and opposite moves of two axes must not cancel out.
-    return size > 0 ? 0.8 ** f / size : 0;
-  });
+  const sizes = movingSizes(
+    dataset.fields.map((_, f) => rootMeanSquare(moves.map((columns) => columns[f]!))),
+    recordings,
+  );
+  // Unequal weights: equal and opposite moves of two axes must not cancel out.
+  const weights = sizes.map((size, f) => (size > 0 ? 0.8 ** f / size : 0));
   const fine = new Map<number, Float64Array>();
   return {
     coarse: moves.map((columns) => blend(columns, weights)),
@@ -42,11 +44,13 @@ function movesOf({ fields, rateHz, columns }: Recording, resampleHz: number): Fl
   const lowpassHz = rateHz > 2 * outlineLowpassHz ? outlineLowpassHz : null;
   const slow = conditioned(
     { fields, rateHz, lowpassHz, resampleHz, windowSamples: 1, strideSamples: 1, features: 'raw' },
-    columns,
+    withoutLevel(columns),
   );
+  // What a filter makes of a beginning has one shape in all recordings, and is larger than what it lets through of a fast vibration.
+  const settled = lowpassHz === null ? 0 : Math.ceil((settlingCycles / lowpassHz) * resampleHz);
   return slow.map((column) => {
     const out = new Float64Array(Math.max(0, column.length - 1));
-    for (let i = 0; i < out.length; i++) out[i] = column[i + 1]! - column[i]!;
+    for (let i = settled; i < out.length; i++) out[i] = column[i + 1]! - column[i]!;
     return out;
   });
 }

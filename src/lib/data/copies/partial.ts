@@ -26,7 +26,7 @@ export interface PartialCopy extends Match {
 export function partialCopies(dataset: Dataset, apart: (a: number, b: number) => boolean): PartialCopy[] {
   const { recordings } = dataset;
   const bands = bandsOf(dataset, recordings, searchHz);
-  const sizes = scaleFields(bands.signals);
+  const sizes = scaleFields(bands.signals, recordings);
   const sign = createSigner(dataset.fields.length, windowSamples);
   const signatures = bands.signals.map(sign);
   const index = indexSignatures(signatures);

@@ -1,4 +1,5 @@
 import type { Dataset } from '../types.js';
+import { movingSizes } from './band.js';
 
 /** Points that each recording is thinned to, whatever its length: the same ones in a copy at another rate. */
 const points = 512;
@@ -35,21 +36,24 @@ export function stretchedCopies(dataset: Dataset): { a: number; b: number; share
 
 /** Deviation of each field over all recordings, roughly: every tenth sample. */
 function fieldSizes({ fields, recordings }: Dataset): number[] {
-  return fields.map((_, f) => {
+  const sizes = fields.map((_, f) => {
+    // About the first value: sums of a level's squares leave nothing but rounding.
+    const level = recordings[0]?.columns[f]?.[0] ?? 0;
     let sum = 0;
     let squares = 0;
     let count = 0;
     for (const { columns } of recordings) {
       const column = columns[f]!;
       for (let i = 0; i < column.length; i += 10) {
-        sum += column[i]!;
-        squares += column[i]! * column[i]!;
+        sum += column[i]! - level;
+        squares += (column[i]! - level) ** 2;
         count++;
       }
     }
     const mean = sum / Math.max(1, count);
     return Math.sqrt(Math.max(0, squares / Math.max(1, count) - mean * mean));
   });
+  return movingSizes(sizes, recordings);
 }
 
 /** Differences of the means of so many stretches, all fields, of length 1 as one vector. */
