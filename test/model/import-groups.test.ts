@@ -80,7 +80,7 @@ function expected(
       pair(dilation_rate),
     ),
   );
-  return tf.add(tf.concat(parts, 3), tf.tensor1d(bias)).dataSync();
+  return Float32Array.from(tf.add(tf.concat(parts, 3), tf.tensor1d(bias)).dataSync());
 }
 
 const cases: [name: string, input: number[], settings: Settings, kernel: number[]][] = [

@@ -66,6 +66,11 @@ export const trainingFileSchema = z.object({
     }),
   ),
   bestEpoch: z.int(),
+  refitted: z.int().nullable().optional(),
+  baseline: z
+    .object({ valAccuracy: z.number().nullable(), valRmse: z.number().nullable() })
+    .nullable()
+    .optional(),
   interrupted: z.boolean(),
   seconds: z.number(),
   backend: z.string(),

@@ -151,7 +151,10 @@ describe('training on the rows of a table', () => {
     });
     const rmse = Math.sqrt(errors.reduce((sum, error) => sum + error ** 2, 0) / errors.length);
     expect(rmse).toBeLessThan(60);
-    expect(rmse / result.metrics.valRmse!).toBeCloseTo(1, 3);
+    // The network that is written has learned from these rows, too, after valRmse was measured.
+    expect(result.refitted).toBe(result.windows.train + result.windows.validation);
+    expect(rmse / result.metrics.valRmse!).toBeGreaterThan(0.1);
+    expect(rmse / result.metrics.valRmse!).toBeLessThan(1);
     expect(float.graph.operators.map(({ op }) => op)).toEqual([
       'FULLY_CONNECTED',
       'FULLY_CONNECTED',
@@ -295,9 +298,10 @@ describe('aiot model train on a table', () => {
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line) as Record<string, unknown>);
-    expect(events.map(({ event, epoch }) => [event, epoch])).toEqual(
-      [1, 2, 3, 4].map((epoch) => ['epoch', epoch]),
-    );
+    expect(events.map(({ event, epoch }) => [event, epoch])).toEqual([
+      ...[1, 2, 3, 4].map((epoch) => ['epoch', epoch]),
+      ['step', undefined],
+    ]);
     expect(events[1]).toMatchObject({
       epochs: 4,
       loss: expect.any(Number),

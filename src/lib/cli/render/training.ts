@@ -30,6 +30,7 @@ export function trainingText(result: TrainResult): string {
       `${result.epochs} in ${result.seconds.toFixed(1)} s on ${backend}; kept number ${metrics.bestEpoch}`,
     ],
     ...figurePairs(result),
+    ...baselinePairs(result),
     ['File', relative('.', result.file) || result.file],
   ];
   const folds = result.folds ? `\n\n${foldsTable(result.folds, unitOf(split))}` : '';
@@ -68,6 +69,17 @@ function figurePairs({ metrics, threshold, output, windows, split }: TrainResult
   if (valRmse !== null) pairs.push(['Error', `${valRmse.toPrecision(4)} (root mean square, validation)`]);
   if (output === 'reconstruction' && threshold !== null)
     pairs.push(['Threshold', `an error above ${threshold.toPrecision(4)} is an anomaly`]);
+  return pairs;
+}
+
+/** A linear model's figure on the same examples, and whether the network was trained on them afterwards. */
+function baselinePairs({ baseline, refitted }: TrainResult): [string, string][] {
+  const { valAccuracy = null, valRmse = null } = baseline ?? {};
+  const pairs: [string, string][] = [];
+  if (valAccuracy !== null) pairs.push(['Linear model', `${percent(valAccuracy)} on the same examples`]);
+  if (valRmse !== null) pairs.push(['Linear model', `${valRmse.toPrecision(4)} on the same examples`]);
+  if (refitted !== null)
+    pairs.push(['Trained again', `on ${refitted} rows, those of validation among them, after these figures`]);
   return pairs;
 }
 

@@ -12,6 +12,8 @@ export function tiles({ evaluation, live, bytes, training }: ReportData): Html {
   else {
     const best = training.history[training.bestEpoch - 1];
     if (best && best.valAccuracy !== null) list.push(['validation accuracy', percent(best.valAccuracy)]);
+    const linear = training.baseline?.valAccuracy ?? null;
+    if (linear !== null) list.push(['a linear model, on the same', percent(linear)]);
   }
   if (live) {
     list.push(['macro-F1, live on devices', score(live.macroF1)]);

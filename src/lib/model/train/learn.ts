@@ -31,8 +31,16 @@ export interface LearnOptions {
   onEpoch?: (figures: EpochFigures) => void;
   /** What is being done besides epochs, in a few words. */
   onStep?: (text: string) => void;
+  /**
+   * Trains once more, on the training and validation rows of a small table together, for as many epochs as did best. Its figures
+   * are those of the first training, which knew nothing of the validation rows.
+   */
+  refit?: boolean;
   signal?: AbortSignal;
 }
+
+/** Rows of a table that is small: a quarter more of them to learn from decides more than it costs. */
+const smallTable = 10_000;
 
 /** What came of a training. */
 export interface Learned {
@@ -45,6 +53,8 @@ export interface Learned {
   bestEpoch: number;
   interrupted: boolean;
   backend: string;
+  /** Examples that the network was trained on again, validation among them; null where that was not done. */
+  refitted: number | null;
   /** Root of the mean squared error on the validation part, in the unit of the values; null for other outputs. */
   valRmse: number | null;
   /**
@@ -52,6 +62,8 @@ export interface Learned {
    * reconstruction the class follows from the threshold.
    */
   answers(examples: Lesson): Answers;
+  /** The same by the network that the validation part chose, which was not trained on it. */
+  chosenAnswers(examples: Lesson): Answers;
   dispose(): void;
 }
 
@@ -61,16 +73,67 @@ export interface Learned {
  */
 export async function learn(
   examples: { train: Lesson; validation: Lesson },
-  { plan, train, backend, description, ...rest }: LearnOptions,
+  options: LearnOptions,
 ): Promise<Learned> {
-  const { network, windows } = plan;
+  const { network, rows } = options.plan;
   const { train: training, validation } = normalOnly(examples, network);
-  requireExamples({ train: training, validation }, plan);
+  requireExamples({ train: training, validation }, options.plan);
+  const count = training.classes.length + validation.classes.length;
+  const again = options.refit && rows && network.output.kind !== 'reconstruction' && count <= smallTable;
+  // Before the inputs are standardized in place.
+  const both = again ? together(training, validation) : null;
+  const first = await learnFrom(training, validation, options);
+  const { history, bestEpoch, interrupted } = first;
+  const own = { history, bestEpoch, interrupted, backend: first.backend, valRmse: first.valRmse };
+  const only = { ...first, ...own, refitted: null, chosenAnswers: first.answers };
+  if (both === null || interrupted) return only;
+  options.onStep?.(`training and validation rows together, ${bestEpoch} epochs`);
+  try {
+    const { plan, train, backend, description, folder, signal } = options;
+    const settings = { ...train, epochs: bestEpoch, patience: undefined };
+    const last = await learnFrom(both, null, { plan, backend, description, folder, signal, train: settings });
+    if (last.interrupted) {
+      last.dispose();
+      return only;
+    }
+    const dispose = () => {
+      first.dispose();
+      last.dispose();
+    };
+    return { ...last, ...own, refitted: count, chosenAnswers: first.answers, dispose };
+  } catch (error) {
+    // Ctrl-C before its first epoch: what was chosen is kept.
+    if (options.signal?.aborted) return { ...only, interrupted: true };
+    first.dispose();
+    throw error;
+  }
+}
+
+/** Rows of both, one after the other, in memory of their own. */
+function together(a: Lesson, b: Lesson): Lesson {
+  const inputs = new Float32Array(a.inputs.length + b.inputs.length);
+  inputs.set(a.inputs);
+  inputs.set(b.inputs, a.inputs.length);
+  return {
+    inputs,
+    inputSize: a.inputSize,
+    classes: Int32Array.of(...a.classes, ...b.classes),
+    values: a.values && b.values && Float32Array.of(...a.values, ...b.values),
+  };
+}
+
+/** @param validation null = the last epoch is kept */
+async function learnFrom(
+  training: Lesson,
+  validation: Lesson | null,
+  { plan, train, backend, description, ...rest }: LearnOptions,
+): Promise<Omit<Learned, 'refitted' | 'chosenAnswers'>> {
+  const { network, windows } = plan;
   const standardization = standardizationFor(training, plan);
   const target = targetScale(training.values);
   const parts = {
     train: partOf(training, standardization, target),
-    validation: partOf(validation, standardization, target),
+    validation: validation && partOf(validation, standardization, target),
   };
   const augmentation = { ...train.augment, noise: train.augment.noise ?? plan.noise };
   const { inputSize } = training;

@@ -24,6 +24,13 @@ export const trainResultSchema = z.object({
     /** Root of the mean squared error on the validation part, in the unit of the values. */
     valRmse: z.number().nullable(),
   }),
+  /** What a linear model reaches on the same validation part, from the same training part; null for a reconstruction. */
+  baseline: z.object({ valAccuracy: z.number().nullable(), valRmse: z.number().nullable() }).nullable(),
+  /**
+   * Rows of a small table that the network was trained on once more, validation among them, after the epoch was chosen; null where
+   * that was not done. The metrics are those of the training before, which knew nothing of the validation rows.
+   */
+  refitted: z.int().nullable(),
   epochs: z.int(),
   seconds: z.number(),
   /** Which engine trained. */
@@ -69,6 +76,8 @@ export function resultOf(
       valInterval: validation?.interval ?? null,
       valGroups: validation?.groups ?? null,
     },
+    baseline: training.baseline ?? null,
+    refitted: training.refitted ?? null,
     epochs: history.length,
     seconds: training.seconds,
     backend: training.backend,

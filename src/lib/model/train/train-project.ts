@@ -15,6 +15,7 @@ import { metadataOf } from '../file-metadata.js';
 import { buildFiles, modelName } from '../files.js';
 import { type Material, openMaterial } from '../material.js';
 import type { NetworkKind } from '../network/types.js';
+import { linearBaseline } from './baseline.js';
 import { divide, leaksOf } from './divide.js';
 import type { Backend } from './engine/types.js';
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './fit/checkpoint.js';
@@ -74,6 +75,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     ? await foldsOf(options.folds, { ...options, backend, material, plan, division })
     : null;
   const windows = { train: examples.train.classes.length, validation: examples.validation.classes.length };
+  const baseline = linearBaseline(examples.train, examples.validation, plan.network.output);
   const learned = await (options.trainer ?? trainerOf(train))(examples, {
     plan,
     train,
@@ -84,6 +86,7 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     onCheckpoint: (state) => writeCheckpoint(checkpoint, run, state),
     onEpoch: options.onEpoch,
     onStep: options.onStep,
+    refit: true,
     signal,
   });
   const validation = learned.interrupted ? null : validationOf(material, division, learned);
@@ -111,6 +114,8 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
     lineage: lineageOf(project, material, division.split),
     history: learned.history,
     bestEpoch: learned.bestEpoch,
+    refitted: learned.refitted,
+    baseline,
     interrupted: learned.interrupted,
     seconds: Math.round(performance.now() - started) / 1000,
     backend: learned.backend,
@@ -125,12 +130,13 @@ export async function trainProject(options: TrainOptions): Promise<TrainResult> 
 }
 
 /** The accuracy on the part that chose the epoch, as `proportionOf` has it. */
-function validationOf(material: Material, division: Division, { history, bestEpoch, answers }: Learned) {
+function validationOf(material: Material, division: Division, learned: Learned) {
+  const { history, bestEpoch, chosenAnswers } = learned;
   if ((history[bestEpoch - 1]?.valAccuracy ?? null) === null) return null;
   const right: boolean[] = [];
   const groups: string[] = [];
   for (const piece of piecesOfPart(material, division, 'validation').pieces()) {
-    const { classes } = answers(piece);
+    const { classes } = chosenAnswers(piece);
     for (const [row, truth] of piece.classes.entries()) right.push(classes[row] === truth);
     groups.push(...piece.recordings);
   }

@@ -2,6 +2,7 @@ import type { Split } from '../../data/index.js';
 import type { SignalSpec, Standardization } from '../../signal/index.js';
 import type { Lineage } from '../bundle/types.js';
 import type { NetworkSpec } from '../network/types.js';
+import type { Baseline } from './baseline.js';
 
 /** What a network learns from: inputs before standardization, each with what it should be answered with. */
 export interface Lesson {
@@ -85,6 +86,13 @@ export interface TrainingFile {
   history: EpochFigures[];
   /** From 1: the epoch whose weights were kept; 0 where an own program trained. */
   bestEpoch: number;
+  /**
+   * Rows that the network was trained on again for as many epochs, validation among them; null where it was not. `history` is of
+   * the training before that.
+   */
+  refitted?: number | null;
+  /** What a linear model reaches on the validation part; null for a reconstruction. */
+  baseline?: Baseline | null;
   /** Stopped by Ctrl-C before its last epoch. */
   interrupted: boolean;
   seconds: number;

@@ -15,8 +15,8 @@ import { balancedWeights, fillBatch, hasClasses, lossOf, type Part } from './par
 export interface FitOptions {
   spec: NetworkSpec;
   train: Part;
-  /** Decides which epoch's weights are kept; at least one example. */
-  validation: Part;
+  /** Decides which epoch's weights are kept; at least one example. null = the last epoch's, whatever comes of it. */
+  validation: Part | null;
   epochs: number;
   batch: number;
   learningRate: number;
@@ -81,13 +81,14 @@ export async function fitNetwork(options: FitOptions): Promise<Fitted> {
       const epoch = history.length + 1;
       const trained = await trainEpoch(engine, options, weights, epoch);
       if (trained === null) break;
-      const outputs = engine.forward(validation.inputs, validation.classes.length);
-      const { loss: valLoss, accuracy: valAccuracy } = assess(outputs, spec, validation, weights);
+      const { loss: valLoss, accuracy: valAccuracy } = validation
+        ? assess(engine.forward(validation.inputs, validation.classes.length), spec, validation, weights)
+        : trained;
       requireFinite(trained.loss, valLoss, epoch, epochs);
       const figures = { epoch, epochs, ...trained, valLoss, valAccuracy };
       history.push(figures);
       last = engine.save();
-      if (!best || valLoss < best.loss) best = { epoch, loss: valLoss, state: last };
+      if (!best || !validation || valLoss < best.loss) best = { epoch, loss: valLoss, state: last };
       options.onEpoch?.(figures);
       if (options.onCheckpoint && performance.now() - written > checkpointEveryMs) {
         await options.onCheckpoint({ history, last, best });

@@ -93,6 +93,7 @@ async function tryFold(
     backend,
     description: modelName(project),
     folder: project.dir,
+    refit: true,
     signal,
   });
   try {

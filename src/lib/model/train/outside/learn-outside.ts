@@ -103,6 +103,10 @@ export async function measured(
     valLoss: validation.loss,
     valAccuracy: validation.accuracy,
   };
+  const answers = (asked: Lesson) => {
+    const inputs = standardizeInPlace(asked, standardization);
+    return answersOf(forward(inputs), inputs, network, threshold);
+  };
   return {
     graph,
     standardization,
@@ -111,11 +115,10 @@ export async function measured(
     bestEpoch: 1,
     interrupted: false,
     backend,
+    refitted: null,
     valRmse: kind === 'value' ? Math.sqrt(validation.loss) : null,
-    answers: (asked) => {
-      const inputs = standardizeInPlace(asked, standardization);
-      return answersOf(forward(inputs), inputs, network, threshold);
-    },
+    answers,
+    chosenAnswers: answers,
     dispose: () => litert.close(),
   };
 }

@@ -1,0 +1,125 @@
+import { describe, expect, it } from 'vitest';
+import { gaussian, seededRandom } from '../../../src/lib/core/index.js';
+import { readTraining } from '../../../src/lib/model/files.js';
+import { openModelProject, trainModel } from '../../../src/lib/model/index.js';
+import { linearBaseline } from '../../../src/lib/model/train/baseline.js';
+import { runCli } from '../../support/cli.js';
+import { rowsFolder } from './support.js';
+
+/** Three classes of Gaussian clouds in ten columns that overlap: few rows, as small tables have. */
+function clouds(rows: number, seed: number): string {
+  const random = seededRandom(seed);
+  const centers = [0, 1, 2].map(() => Array.from({ length: 10 }, () => 0.9 * gaussian(random)));
+  const lines = Array.from({ length: rows }, (_, i) => {
+    const values = centers[i % 3]!.map((x) => (x + gaussian(random)).toFixed(4));
+    return [...values, 'abc'[i % 3]].join(',');
+  });
+  return `${Array.from({ length: 10 }, (_, i) => `x${i}`).join(',')},label\n${lines.join('\n')}\n`;
+}
+
+async function trained(csv: string, more: Partial<Parameters<typeof trainModel>[0]> = {}) {
+  const { dir, file } = await rowsFolder(csv);
+  const result = await trainModel({ project: dir, data: file, epochs: 40, batch: 16, ...more });
+  if (!('metrics' in result)) throw new Error('a search');
+  return { result, dir, file, training: await readTraining(await openModelProject(dir, file)) };
+}
+
+const lesson = (rows: number[][], classes: number[], values: number[] | null = null) => ({
+  inputs: Float32Array.from(rows.flat()),
+  inputSize: rows[0]!.length,
+  classes: Int32Array.from(classes),
+  values: values && Float32Array.from(values),
+});
+
+describe('the linear model beside a training', () => {
+  it('separates what a line separates, in any unit, and leaves the examples as they are', () => {
+    const random = seededRandom(1);
+    const rows = Array.from({ length: 80 }, () => [1000 * gaussian(random), 0.01 * gaussian(random)]);
+    const classes = rows.map(([x, y]) => (x! / 1000 + y! / 0.01 > 0 ? 1 : 0));
+    const own = lesson(rows, classes);
+    const before = own.inputs.slice();
+    const { valAccuracy, valRmse } = linearBaseline(own, own, { kind: 'probability' })!;
+    expect(valAccuracy).toBeGreaterThan(0.97);
+    expect(valRmse).toBeNull();
+    expect(own.inputs).toEqual(before);
+  });
+
+  it('is no better than chance where no line helps', () => {
+    const random = seededRandom(2);
+    const rows = Array.from({ length: 400 }, () => [gaussian(random), gaussian(random)]);
+    const classOf = ([x = 0, y = 0]: number[]) => (x * y > 0 ? 1 : 0);
+    const own = lesson(rows, rows.map(classOf));
+    const others = Array.from({ length: 400 }, () => [gaussian(random), gaussian(random)]);
+    const unseen = lesson(others, others.map(classOf));
+    const { valAccuracy } = linearBaseline(own, unseen, { kind: 'classes', count: 2 })!;
+    expect(valAccuracy).toBeLessThan(0.62);
+  });
+
+  it('gives the error of values in their unit', () => {
+    const random = seededRandom(3);
+    const rows = Array.from({ length: 300 }, () => [gaussian(random), gaussian(random)]);
+    const values = rows.map(([x, y]) => 5000 + 300 * x! - 100 * y! + 20 * gaussian(random));
+    const own = lesson(
+      rows,
+      rows.map(() => 0),
+      values,
+    );
+    const { valRmse, valAccuracy } = linearBaseline(own, own, { kind: 'value', count: 1 })!;
+    expect(valRmse).toBeGreaterThan(17);
+    expect(valRmse).toBeLessThan(23);
+    expect(valAccuracy).toBeNull();
+  });
+
+  it('is in the result, the file and what is printed', async () => {
+    const { result, training, dir, file } = await trained(clouds(150, 1));
+    expect(result.baseline!.valAccuracy).toBeGreaterThan(0.8);
+    expect(training.baseline).toEqual(result.baseline);
+    const { stdout } = await runCli(['model', 'train', '--project', dir, '--data', file, '--epochs', '5']);
+    expect(stdout).toMatch(/Linear model\s+\d+\.\d % on the same examples/);
+    expect(stdout).toMatch(/Trained again\s+on 1\d\d rows, those of validation among them/);
+  });
+});
+
+describe('training on a small table', () => {
+  it('ends with all rows but those of the figures, and tells the figures of before', async () => {
+    const { result, training } = await trained(clouds(150, 1));
+    const { train, validation } = result.windows;
+    expect(result.refitted).toBe(train + validation);
+    expect(training.refitted).toBe(result.refitted);
+    expect(result.metrics.valAccuracy).toBe(training.history[result.metrics.bestEpoch - 1]!.valAccuracy);
+    // Twice the same, to the last bit.
+    expect((await trained(clouds(150, 1))).result.digest).toBe(result.digest);
+  });
+
+  it('is right more often on rows that nothing has seen than without the validation rows', async () => {
+    const seeds = [1, 2, 3, 4, 5, 6];
+    const { learn } = await import('../../../src/lib/model/train/learn.js');
+    const accuracies = { all: 0, some: 0 };
+    const { openMaterial } = await import('../../../src/lib/model/material.js');
+    const { planTraining } = await import('../../../src/lib/model/train/plan.js');
+    const { divide } = await import('../../../src/lib/model/train/divide.js');
+    const { examplesOfPart, lessonsOf } = await import('../../../src/lib/model/train/parts.js');
+    for (const seed of seeds) {
+      const { dir, file } = await rowsFolder(clouds(120, seed));
+      const project = await openModelProject(dir, file);
+      const material = await openMaterial(project, { data: file });
+      const plan = planTraining(project, material);
+      const division = divide(project, material, plan);
+      const learned = await learn(lessonsOf(material, division, undefined), {
+        ...{ plan, train: { ...project.config.model.train, epochs: 40, batch: 16 } },
+        ...{ backend: 'auto', description: 'test', folder: dir, refit: true },
+      });
+      const right = (answers: typeof learned.answers) => {
+        const test = examplesOfPart(material, division, 'test');
+        return (
+          test.classes.filter((c, i) => answers({ ...test, inputs: test.inputs.slice() }).classes[i] === c)
+            .length / test.classes.length
+        );
+      };
+      accuracies.all += right(learned.answers) / seeds.length;
+      accuracies.some += right(learned.chosenAnswers) / seeds.length;
+      learned.dispose();
+    }
+    expect(accuracies.all).toBeGreaterThan(accuracies.some);
+  }, 60_000);
+});
