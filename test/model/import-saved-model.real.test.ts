@@ -9,7 +9,17 @@ import { createInterpreter } from '../../src/lib/runtime/index.js';
 import { root } from '../support/cli.js';
 import { describeReal, python, tfjsNode } from '../support/real.js';
 
-const all = ['mlp', 'conv1d', 'conv2d', 'grouped1d', 'grouped2d', 'branches', 'nested', 'shared', 'normalized'];
+const all = [
+  'mlp',
+  'conv1d',
+  'conv2d',
+  'grouped1d',
+  'grouped2d',
+  'branches',
+  'nested',
+  'shared',
+  'normalized',
+];
 /** The others have nothing of their own; AIOT_LONG=1 exports them too. */
 const names = process.env.AIOT_LONG === '1' ? all : ['conv1d', 'grouped2d', 'branches', 'normalized'];
 
