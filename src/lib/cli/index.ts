@@ -111,7 +111,7 @@ export { nvsMadeText, nvsText } from './render/nvs.js';
 export { otadataText, partitionsText } from './render/partitions.js';
 export { pictureText } from './render/picture.js';
 export { runStateText, runStatusText, runsTable, runText, watchEventText } from './render/pipeline.js';
-export { dashboardText, platformNext, platformText, statusText } from './render/platform.js';
+export { damageTable, dashboardText, platformNext, platformText, statusText } from './render/platform.js';
 export { installedPlatformText } from './render/platform-install.js';
 export { portsTable } from './render/ports.js';
 export {

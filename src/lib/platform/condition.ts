@@ -2,12 +2,13 @@ import { X509Certificate } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
 import { plural, residentBytes, size } from '../core/index.js';
 import { mayConnect } from '../fleet/index.js';
-import type { Condition, PlatformUrls } from '../registry/index.js';
+import { type Condition, lostText, type PlatformUrls } from '../registry/index.js';
 import { prunedCursor } from './events/read.js';
 import type { Engines } from './options.js';
 import type { Devices } from './services/devices.js';
 import type { Reference } from './services/references.js';
 import type { Engine } from './store/engine.js';
+import type { Damages } from './verify/damage.js';
 
 export interface ConditionParts {
   dataDir: string;
@@ -17,6 +18,7 @@ export interface ConditionParts {
   /** PEM */
   certificates: { ca: string; server: string };
   urls: () => PlatformUrls;
+  damages: Pick<Damages, 'open'>;
   /** Blobs that versions refer to and that are not there. */
   missing: () => readonly Reference[];
   /** ms since 1970 */
@@ -38,8 +40,10 @@ export async function conditionOf(parts: ConditionParts): Promise<Condition> {
   const disk = await diskOf(dataDir);
   const ends = { ca: endOf(certificates.ca), server: endOf(certificates.server) };
   const lag = trouble ? {} : await lagOf(engine);
+  const damage = trouble ? [] : await parts.damages.open();
   const warnings: Warning[] = [
     ...(trouble ? [{ about: 'database' as const, message: trouble.message }] : []),
+    ...damageWarnings(damage),
     ...blobWarnings(parts.missing()),
     ...diskWarnings(disk),
     ...certificateWarnings(ends, parts),
@@ -54,6 +58,7 @@ export async function conditionOf(parts: ConditionParts): Promise<Condition> {
   return {
     ready: trouble === null,
     warnings,
+    damage,
     engines: {
       database: engines?.database === undefined ? 'sqlite' : 'postgres',
       blobs: engines?.blobs === undefined ? 'folder' : 's3',
@@ -93,6 +98,18 @@ function blobWarnings(missing: readonly Reference[]): Warning[] {
   const few = missing.slice(0, 3).map(({ digest, by }) => `${digest} of ${by}`);
   const message = `${plural(missing.length, 'blob')} missing: ${few.join(', ')}${missing.length > 3 ? ', …' : ''}`;
   return [{ about: 'blobs', message }];
+}
+
+/** The first ones by name; `aiot platform acknowledge` ends them. */
+function damageWarnings(damage: Condition['damage']): Warning[] {
+  const told = damage.slice(0, 5).map(({ place, problem, lost }): Warning => {
+    const what = lost === undefined ? '' : `: ${lostText(lost)}`;
+    return { about: 'damage', message: `${place} ${problem}${what} (aiot platform acknowledge)` };
+  });
+  const more = damage.length - told.length;
+  if (more === 0) return told;
+  const message = `${plural(more, 'further finding')}: aiot platform acknowledge --dry-run`;
+  return [...told, { about: 'damage', message }];
 }
 
 function diskWarnings(disk: Condition['disk']): Warning[] {

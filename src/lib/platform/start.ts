@@ -197,6 +197,7 @@ async function open(options: PlatformOptions, closers: Closers) {
         urls: () => urls,
         now,
         missing: () => state.orphans.missing,
+        damages: state.damages,
       },
       certificates: { ca: authority.certificate, server: certificates.current() },
     });

@@ -38,6 +38,7 @@ import { Users } from './services/users.js';
 import type { Store } from './store/database.js';
 import { openEngine } from './store/engine.js';
 import type { Sync } from './sync.js';
+import { Damages } from './verify/damage.js';
 
 /** Called in reverse order at the end. */
 export type Closers = (() => unknown)[];
@@ -99,6 +100,11 @@ export async function openState(options: StateOptions, closers: Closers) {
       .values({ key: 'created', value: String(now()) })
       .onConflict((conflict) => conflict.doNothing())
       .execute();
+  const answers = new Answers(store, now);
+  await answers.sweep();
+  const events = eventsIn(store, now, engine.changes, (transaction) => answers.note(transaction));
+  closers.push(() => events.feed.close());
+  const damages = new Damages({ store, events, now, log });
   const leases = leasesIn(store, now);
   const kept = await openBlobs(join(root, 'blobs'), disk.sync('blobs', sync), engines?.blobs);
   closers.push(() => kept.close());
@@ -120,10 +126,6 @@ export async function openState(options: StateOptions, closers: Closers) {
     engines?.database,
   );
   closers.push(() => telemetry.close());
-  const answers = new Answers(store, now);
-  await answers.sweep();
-  const events = eventsIn(store, now, engine.changes, (transaction) => answers.note(transaction));
-  closers.push(() => events.feed.close());
   const sessions = new Sessions();
   const tokens = new Tokens({ store, events, sessions, now });
   closers.push(sessions.watch(tokens, (err) => log.error({ err }, 'open sessions could not be looked at')));
@@ -152,6 +154,7 @@ export async function openState(options: StateOptions, closers: Closers) {
       now,
     }),
     telemetry,
+    damages,
     trust,
     roots,
     sessions,

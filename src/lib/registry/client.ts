@@ -17,6 +17,7 @@ import {
 import { backupCalls } from './backups.js';
 import { blobCalls } from './blobs.js';
 import { configCalls } from './configs.js';
+import { damageCalls } from './damage.js';
 import { datasetCalls, labelCalls, retentionCalls } from './datasets/client.js';
 import { claimCalls, deviceCalls } from './devices.js';
 import { eventCalls } from './events/index.js';
@@ -54,6 +55,7 @@ export function createClient(options: ClientOptions) {
     firmware: firmwareCalls(transport),
     configs: configCalls(transport),
     backups: backupCalls(transport),
+    damage: damageCalls(transport),
     blobs: blobCalls(transport),
     manifests: {
       get: (sequence: number): Promise<Envelope> =>

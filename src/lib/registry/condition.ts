@@ -1,9 +1,11 @@
 import { z } from 'zod';
+import { damageSchema } from './damage.js';
 import { time } from './fields.js';
 
 /** What `aiot status` warns of. */
 export const warningTopics = [
   'database',
+  'damage',
   'blobs',
   'disk',
   'certificate',
@@ -17,6 +19,8 @@ export const conditionSchema = z.object({
   /** Whether it can do what it is asked for just now. */
   ready: z.boolean(),
   warnings: z.array(z.object({ about: z.enum(warningTopics), message: z.string() })),
+  /** Damage at rest that nobody has acknowledged, the oldest first, at most a hundred. */
+  damage: z.array(damageSchema),
   /** What keeps what; without addresses, which may have passwords in them. */
   engines: z.object({
     database: z.enum(['sqlite', 'postgres']),

@@ -21,6 +21,7 @@ export {
   withGuide,
   withStores,
 } from './context.js';
+export * from './damage.js';
 export * from './datasets/bodies.js';
 export { parseRecordingPlace, parseRecordings, type RecordingPlace } from './datasets/place.js';
 export { changeRetention } from './datasets/retention.js';

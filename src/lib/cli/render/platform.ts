@@ -1,8 +1,8 @@
 import { plural, shellWord, size } from '../../core/index.js';
 import type { UpResult } from '../../platform/index.js';
-import type { LoginLink, Status } from '../../registry/index.js';
+import { type Damage, type LoginLink, lostText, type Status } from '../../registry/index.js';
 import { bold, dim, oneLine, red, yellow } from './style.js';
-import { facts } from './text.js';
+import { facts, table } from './text.js';
 import { ago, day, minute } from './time.js';
 
 /** How to get a context for a platform that no context knows: tokens are made at its start alone. */
@@ -58,6 +58,17 @@ export function statusText(status: Status): string {
     .join('');
   const head = ready ? bold('The platform is ready.') : red('The platform is not ready.');
   return `${head}\n${facts(lines)}${told}`;
+}
+
+/** One line for each piece of damage, and what of it is lost. */
+export function damageTable(damage: readonly Damage[]): string {
+  const rows = damage.map(({ id, place, problem, lost }) => [
+    id,
+    place,
+    problem,
+    lost === undefined ? null : lostText(lost),
+  ]);
+  return table(['id', 'place', 'problem', 'lost'], rows, 'No damage that nobody has acknowledged.');
 }
 
 function relayText(engine: string, relay: Status['relay']): string {

@@ -69,8 +69,8 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
   const out = createWriteStream(path, { mode: 0o600 });
   let count = 0;
   for await (const rows of rowsOf(store, table)) {
-    // The CA, sealed for processes that share a database: it is in the backup as a file.
-    const kept = rows.filter(({ key }) => table.name !== 'meta' || key !== 'pki');
+    // The CA, sealed for processes that share a database: it is in the backup as a file. And logs are of another moment than tables.
+    const kept = rows.filter(({ key }) => table.name !== 'logFiles' && (table.name !== 'meta' || key !== 'pki'));
     count += kept.length;
     if (!out.write(kept.map((row) => `${JSON.stringify(row)}\n`).join(''))) {
       await once(out, 'drain');

@@ -25,6 +25,7 @@ import { limitRates, usualRates } from './rates.js';
 import { auditRoutes } from './routes/audit.js';
 import { backupRoutes } from './routes/backups.js';
 import { blobRoutes } from './routes/blobs.js';
+import { damageRoutes } from './routes/damage.js';
 import { dataRoutes } from './routes/data.js';
 import { deviceRoutes } from './routes/devices.js';
 import { enrolmentRoutes } from './routes/enrolment.js';
@@ -100,6 +101,7 @@ export async function createApp(parts: ApiParts, tls: TlsOptions): Promise<Fasti
       secretRoutes,
       enrolmentRoutes,
       backupRoutes,
+      damageRoutes,
       blobRoutes,
       uploadRoutes,
       modelRoutes,

@@ -12,7 +12,7 @@ const openJobs = ['queued', 'running'] as const;
 
 /** All figures of the platform, in Prometheus' text format 0.0.4. @param now ms since 1970 */
 export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number): Promise<string> {
-  const { broker, devices, disk, engine, store, telemetry, version, started } = parts;
+  const { broker, damages, devices, disk, engine, store, telemetry, version, started } = parts;
   const out = new Exposition();
   out.gauge('aiot_build_info', 'What runs.', 1, { version, node: process.version });
   out.gauge('process_start_time_seconds', 'When it was started, since 1970.', started / 1000);
@@ -34,6 +34,7 @@ export async function metricsOf(parts: ApiParts, http: HttpFigures, now: number)
     [{ log: 'telemetry' }, telemetry.backlog],
     [{ log: 'sessions' }, broker.depths()?.logBacklog ?? 0],
   ]);
+  await damages.tell(out);
   await tellEvents(out, parts, now);
   await tellStates(out, store, 'rollouts', 'aiot_rollouts', 'Rollouts, by state.', rolloutStates);
   await tellStates(out, store, 'jobs', 'aiot_jobs', 'Jobs that have not ended, by state.', openJobs);

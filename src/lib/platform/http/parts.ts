@@ -44,6 +44,7 @@ import type { Trust } from '../services/trust.js';
 import type { Users } from '../services/users.js';
 import type { Store } from '../store/database.js';
 import type { Engine } from '../store/engine.js';
+import type { Damages } from '../verify/damage.js';
 import type { WorkerStates } from '../workers/index.js';
 import type { Rates } from './rates.js';
 
@@ -58,6 +59,7 @@ export interface ApiParts {
   claims: Claims;
   connections: Connections;
   configs: Configs;
+  damages: Damages;
   datasets: Datasets;
   desired: DesiredStates;
   ddi: Ddi;

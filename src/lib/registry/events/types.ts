@@ -1,4 +1,5 @@
 import { type ZodObject, type ZodRawShape, z } from 'zod';
+import { lostSchema } from '../damage.js';
 import { releaseSchema } from '../rollouts/schema.js';
 
 /** One kind of event: what it says, what its subject is, and what its data holds. */
@@ -40,6 +41,21 @@ export const eventTypes = {
   ),
   'config.push': kind('name@version', 'A signed version of a configuration of devices was stored.', pushed),
   'config.sign': kind('name@version', 'A version of a configuration was signed anew.', pushed),
+  'damage.acknowledge': kind(
+    'part',
+    'An operator knows of damage that was found: status does not warn of it any more.',
+    z.object({ ids: z.array(z.string()) }),
+  ),
+  'damage.find': kind(
+    'part',
+    'Damage at rest was found: `rows` of telemetry are lost. The first 50 places are listed, with stream, device and time range where they are known.',
+    z.object({
+      findings: z.int(),
+      rows: z.int(),
+      places: z.array(z.object({ place: z.string(), problem: z.string(), lost: lostSchema.optional() })),
+    }),
+  ),
+  'damage.repair': kind('part', 'Damage that was found is repaired.', z.object({ ids: z.array(z.string()) })),
   'data.label': kind(
     'stream/device/recording',
     'Somebody said what was recorded, in all of it or between two times; null took that back.',
