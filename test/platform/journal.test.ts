@@ -410,16 +410,17 @@ it('chunks give back the spots that went into them', () => {
   const spot = fc.record({
     gap: fc.nat(1000),
     length: fc.nat(2 ** 21),
+    rows: fc.nat(1000),
     seq: fc.option(fc.oneof(fc.maxSafeNat(), fc.nat(50))),
     t: number,
   });
   fc.assert(
     fc.property(fc.array(spot), (all) => {
       let end = 0;
-      const spots = all.map(({ gap, length, seq, t }) => {
+      const spots = all.map(({ gap, length, rows, seq, t }) => {
         const offset = end + gap;
         end = offset + length;
-        return { offset, length, seq, t };
+        return { offset, length, rows, seq, t };
       });
       expect(decodeSpots(encodeSpots(spots))).toEqual(spots.map((each) => ({ ...each, t: each.t + 0 })));
     }),

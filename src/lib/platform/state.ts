@@ -7,6 +7,7 @@ import { leased, leasesIn } from './blobs/leases.js';
 import { openBlobs } from './blobs/store.js';
 import { Uploads } from './blobs/uploads.js';
 import { DiskFigures } from './figures/disk.js';
+import type { Tally } from './journal/lost.js';
 import { openTelemetry } from './journal/open.js';
 import type { Engines } from './options.js';
 import { openPki } from './pki.js';
@@ -39,6 +40,7 @@ import type { Store } from './store/database.js';
 import { openEngine } from './store/engine.js';
 import type { Sync } from './sync.js';
 import { Damages } from './verify/damage.js';
+import { ledgerIn } from './verify/ledger.js';
 
 /** Called in reverse order at the end. */
 export type Closers = (() => unknown)[];
@@ -121,7 +123,10 @@ export async function openState(options: StateOptions, closers: Closers) {
   const telemetry = await openTelemetry(
     {
       ...{ folder: join(root, 'journal'), now, log, onCommit: disk.commits(kind) },
-      ...(embedded ? { sync: disk.sync('journal', sync) } : {}),
+      ...(embedded
+        ? { sync: disk.sync('journal', sync), ledger: ledgerIn<Tally[]>(store, 'journal') }
+        : {}),
+      damage: (findings) => damages.note(findings),
     },
     engines?.database,
   );

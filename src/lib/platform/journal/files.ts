@@ -3,17 +3,30 @@ import type { Logger } from 'pino';
 import type { NoteCommit } from '../figures/disk.js';
 import { serially } from '../store/turns.js';
 import type { Sync } from '../sync.js';
+import type { Finding } from '../verify/finding.js';
+import type { Ledger } from '../verify/ledger.js';
 import type { Entry, TakeKey } from './entry.js';
 import { followJournal } from './follow.js';
 import type { Spot } from './index/chunk.js';
 import type { JournalIndex } from './index/index.js';
+import { isIndexDamage } from './index/rows.js';
 import { Journal } from './journal.js';
+import { SegmentLedger } from './ledger.js';
 import { Leases } from './leases.js';
+import {
+  brokenLines,
+  type DamagedRange,
+  findingsOf,
+  type LostMessage,
+  salvaged,
+  type Tally,
+  Tallies,
+} from './lost.js';
 import type { JournalReader } from './reader.js';
 import { entriesAt } from './reads.js';
 import { reclaimSegment } from './reclaim.js';
-import { openIndex } from './replay.js';
-import { listSegments, type SegmentFile, segmentPath } from './segments.js';
+import { openIndex, placeOf, type ReplayParts, rebuiltIndex, requireCounts } from './replay.js';
+import { listSegments, type Position, type SegmentFile, scanSegment, segmentPath } from './segments.js';
 import { isNamed } from './takes.js';
 import { fromCursor, type Span, type TakeQuery, type Telemetry } from './telemetry.js';
 
@@ -21,7 +34,11 @@ export interface FileTelemetryOptions {
   /** Of the segments and their index. */
   folder: string;
   now: () => number;
-  log?: Pick<Logger, 'error'> | undefined;
+  log?: Pick<Logger, 'error' | 'info' | 'warn'> | undefined;
+  /** What the state database knows of the segments; without it, what is lost as a whole is only noticed by the index. */
+  ledger?: Ledger<Tally[]> | undefined;
+  /** Is told of damage, once for what is found together. */
+  damage?: ((findings: readonly Finding[]) => Promise<void>) | undefined;
   sync?: Sync | undefined;
   segmentBytes?: number | undefined;
   onCommit?: NoteCommit | undefined;
@@ -31,33 +48,75 @@ export interface FileTelemetryOptions {
 export class FileTelemetry implements Telemetry {
   private readonly leases = new Leases();
   private readonly alone = serially();
+  private index: JournalIndex;
+  private readonly journal: Journal;
+  /** Segments whose damage is being looked into, or was. */
+  private readonly looked = new Map<number, Promise<void>>();
+  /** While the index is made anew. */
+  private renewing: Promise<void> | undefined;
+  private background: Promise<void> = Promise.resolve();
+  private closed = false;
 
   readonly reader: JournalReader;
 
   private constructor(
     private readonly options: FileTelemetryOptions,
-    private readonly index: JournalIndex,
-    private readonly journal: Journal,
+    private readonly ledger: SegmentLedger | undefined,
+    { index, end }: { index: JournalIndex; end: Position },
   ) {
+    const { folder, sync, segmentBytes, onCommit } = options;
+    this.index = index;
+    this.journal = new Journal({
+      ...{ folder, index, end, sync, segmentBytes, onCommit, ledger },
+      damaged: ({ number }) => this.look(number),
+      renew: (at, why) => this.renew(at, why),
+    });
     this.reader = followJournal({
-      folder: options.folder,
-      end: () => journal.end,
-      segments: () => index.segments(),
-      fileOf: (segment) => index.fileOf(segment),
+      folder,
+      end: () => this.journal.end,
+      segments: () => this.index.segments(),
+      fileOf: (segment) => this.index.fileOf(segment),
       lease: () => this.leases.take(),
+      damaged: (segment) => this.look(segment),
     });
   }
 
   static async open(options: FileTelemetryOptions): Promise<FileTelemetry> {
-    const { folder, sync, segmentBytes, log, onCommit } = options;
-    const { index, end } = await openIndex(folder);
-    if (index.damaged > 0)
-      log?.error({ lines: index.damaged }, 'damaged lines in the journal were passed over');
-    return new FileTelemetry(
-      options,
-      index,
-      new Journal({ folder, index, end, sync, segmentBytes, onCommit }),
-    );
+    const { folder, log } = options;
+    const ledger =
+      options.ledger &&
+      (await SegmentLedger.open(folder, options.ledger, (err) =>
+        log?.error({ err }, 'the length of the journal could not be noted'),
+      ));
+    const parts = partsOf(options, ledger);
+    const opened = await openIndex(parts);
+    const { end, files } = opened;
+    await ledger?.resume(end, files.find(({ segment }) => segment === end.segment) ?? null);
+    const telemetry = new FileTelemetry(options, ledger, opened);
+    telemetry.background = telemetry.afterwards(files, opened.checked).catch((err: unknown) => {
+      log?.error({ err }, 'the journal could not be looked through');
+    });
+    return telemetry;
+  }
+
+  /** Takes note of segments that the ledger lacks, and looks through an index that is too large for the start. */
+  private async afterwards(files: readonly SegmentFile[], checked: boolean): Promise<void> {
+    await this.ledger?.adopt(files, () => this.closed);
+    try {
+      for (let left = checked ? 0 : 1; left > 0 && !this.closed; ) {
+        const { flushes, index } = { flushes: this.index.written, index: this.index };
+        let anew = false;
+        for (const _ of index.check()) {
+          await new Promise(setImmediate);
+          anew = this.closed || index !== this.index || index.written !== flushes;
+          if (anew) break;
+        }
+        left = anew ? left : 0;
+      }
+      if (this.ledger && !this.closed) requireCounts(this.index, this.ledger, files);
+    } catch (error) {
+      await this.mended(error);
+    }
   }
 
   get backlog() {
@@ -69,43 +128,54 @@ export class FileTelemetry implements Telemetry {
   }
 
   async streams({ after = '', limit }: { after?: string | undefined; limit: number }) {
-    return this.index.streamsAfter(after, limit);
+    return this.ask((index) => index.streamsAfter(after, limit));
   }
 
   async stream(name: string) {
-    return this.index.stream(name);
+    return this.ask((index) => index.stream(name));
   }
 
   async takes({ channel = 'telemetry', stream, device, after, limit }: TakeQuery) {
     const of = { channel, stream, ...(device === undefined ? {} : { device }) };
-    return this.index.takes(of, fromCursor(after), limit);
+    return this.ask((index) => index.takes(of, fromCursor(after), limit));
   }
 
   async take(key: TakeKey) {
-    return this.index.take(key);
+    return this.ask((index) => index.take(key));
   }
 
   async live(name: string, version: number) {
-    return this.index.liveOf(`${name}@${version}`);
+    return this.ask((index) => index.liveOf(`${name}@${version}`));
   }
 
   /** In the order in which they came, that is the recording's order mostly; else sorted by what the index tells of each. */
-  async *read(key: TakeKey, { from = -Infinity, to = Infinity }: Span = {}): AsyncGenerator<Entry> {
+  async *read(
+    key: TakeKey,
+    { from = -Infinity, to = Infinity }: Span = {},
+    lost: (message: LostMessage) => void = () => {},
+  ): AsyncGenerator<Entry> {
     const end = this.leases.take();
     try {
-      const take = this.index.take(key);
+      const take = await this.take(key);
       if (!take) return;
       // A batch begins before the time and may reach into it.
       const span = { from: from - longestBatchMs, to };
-      if (take.outOfOrder > 0) yield* this.readSorted(key, span);
+      const told = ({ t, rows }: Spot) => {
+        if (t >= from - longestBatchMs && t <= to) lost({ key, t, rows });
+      };
+      if (take.outOfOrder > 0) yield* this.readSorted(key, span, told);
       else {
-        for (let some = this.next(key, 0, span); some; some = this.next(key, some.segment, span)) {
-          yield* this.entries(some.file, some.spots);
+        for (let some = await this.next(key, 0, span); some; some = await this.next(key, some.segment, span)) {
+          yield* this.entries(some.file, some.spots, told);
         }
       }
     } finally {
       end();
     }
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all([...this.looked.values(), this.background]);
   }
 
   async remove(keys: readonly TakeKey[]): Promise<void> {
@@ -126,8 +196,15 @@ export class FileTelemetry implements Telemetry {
       for (const state of index.segments()) {
         const { segment, generation, dead } = state;
         if (generation < 0 || segment >= this.journal.end.segment) continue;
+        const there = await stat(segmentPath(this.options.folder, state)).catch(() => null);
+        if (there?.size !== state.bytes) {
+          // Written anew it would have lost for good what a backup may bring back.
+          this.look(segment);
+          continue;
+        }
         if (dead > 0 && dead >= share * state.bytes) {
-          bytes += await reclaimSegment({ folder, index, leases, sync }, state, !older);
+          const { ledger } = this;
+          bytes += await reclaimSegment({ folder, index, leases, sync, ledger }, state, !older);
         } else older ||= dead > 0;
       }
       return { bytes };
@@ -143,20 +220,29 @@ export class FileTelemetry implements Telemetry {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     await this.alone(async () => {});
+    await this.background;
+    await this.settled();
     await this.journal.close();
     this.index.close();
   }
 
   /** Spots of one segment, and its file as it is now: a read keeps what it has begun with. */
-  private next(key: TakeKey, after: number, { from, to }: { from: number; to: number }) {
-    const found = this.index.spots(key, after, from, to, this.journal.end.segment);
-    return found && { ...found, file: this.index.fileOf(found.segment) };
+  private async next(key: TakeKey, after: number, { from, to }: { from: number; to: number }) {
+    return this.ask((index) => {
+      const found = index.spots(key, after, from, to, this.journal.end.segment);
+      return found && { ...found, file: index.fileOf(found.segment) };
+    });
   }
 
-  private async *readSorted(key: TakeKey, span: { from: number; to: number }): AsyncGenerator<Entry> {
+  private async *readSorted(
+    key: TakeKey,
+    span: { from: number; to: number },
+    lost: (spot: Spot) => void,
+  ): AsyncGenerator<Entry> {
     const all: { spot: Spot; file: SegmentFile }[] = [];
-    for (let some = this.next(key, 0, span); some; some = this.next(key, some.segment, span)) {
+    for (let some = await this.next(key, 0, span); some; some = await this.next(key, some.segment, span)) {
       for (const spot of some.spots) all.push({ spot, file: some.file });
     }
     const by = isNamed(key) ? 'seq' : 't';
@@ -166,18 +252,101 @@ export class FileTelemetry implements Telemetry {
       let to = i + 1;
       while (to < all.length && all[to]?.file === file) to++;
       const spots = all.slice(i, to).map(({ spot }) => spot);
-      yield* this.entries(file, spots);
+      yield* this.entries(file, spots, lost);
       i = to;
     }
   }
 
-  private entries(file: SegmentFile, spots: readonly Spot[]): AsyncGenerator<Entry> {
-    const { folder, log } = this.options;
-    return entriesAt(segmentPath(folder, file), spots, file.checked, () => {
-      this.index.addDamaged(1);
-      log?.error({ segment: file.segment }, 'a damaged line of the journal was passed over');
+  private entries(
+    file: SegmentFile,
+    spots: readonly Spot[],
+    lost: (spot: Spot) => void,
+  ): AsyncGenerator<Entry> {
+    return entriesAt(segmentPath(this.options.folder, file), spots, file.checked, (spot) => {
+      lost(spot);
+      this.look(file.segment);
     });
   }
+
+  /** Looks once through a segment that a damaged line was met in: all that it has lost is noted together. */
+  private look(segment: number): void {
+    if (this.looked.has(segment)) return;
+    const done = this.lookThrough(segment).catch((err: unknown) => {
+      this.options.log?.error({ err, segment }, 'a damaged segment of the journal could not be looked through');
+    });
+    this.looked.set(segment, done);
+  }
+
+  private async lookThrough(segment: number): Promise<void> {
+    const end = this.leases.take();
+    try {
+      const { folder, damage } = this.options;
+      const file = this.index.fileOf(segment);
+      const path = segmentPath(folder, file);
+      const size = (await stat(path).catch(() => null))?.size ?? null;
+      const broken: DamagedRange[] = [];
+      if (size !== null) await scanSegment(folder, file, 0, () => {}, false, (range) => broken.push(range));
+      const nothing = { from: size ?? 0, to: Infinity, bytes: Buffer.alloc(0) };
+      const last = segment === this.journal.end.segment;
+      const short = size === null || (last && size < this.journal.end.offset) ? [nothing] : [];
+      if (!last && size !== null && size < this.sizeOf(segment)) short.push(nothing);
+      const { tallies, unknown } = await this.ask((index) => index.lostIn(segment, [...broken, ...short]));
+      this.index.addDamaged(broken.length);
+      const all = new Tallies([...tallies, ...unknown.flatMap(salvaged)]);
+      const problem = size === null ? 'is gone' : short.length > 0 ? 'is shorter than it was' : brokenLines;
+      await damage?.(findingsOf(placeOf(file), problem, all.all()));
+    } finally {
+      end();
+    }
+  }
+
+  private sizeOf(segment: number): number {
+    return this.index.segments().find((each) => each.segment === segment)?.bytes ?? 0;
+  }
+
+  /** Asks the index; one that turns out to be damaged is made anew first. */
+  private async ask<T>(question: (index: JournalIndex) => T): Promise<T> {
+    await this.renewing;
+    try {
+      return question(this.index);
+    } catch (error) {
+      await this.mended(error);
+      return question(this.index);
+    }
+  }
+
+  /** Makes the index anew while nothing is written, where this error says that it is damaged. */
+  private async mended(error: unknown): Promise<void> {
+    if (!isIndexDamage(error)) throw error;
+    const damaged = this.index;
+    await this.journal.alone(async () => {
+      // Another one that has met it was first.
+      if (this.index === damaged) await this.renew(this.journal.end, error);
+    });
+  }
+
+  private async renew(end: Position, why: unknown): Promise<JournalIndex> {
+    const { log } = this.options;
+    const old = this.index;
+    let done = () => {};
+    this.renewing = new Promise((resolve) => (done = resolve));
+    try {
+      log?.warn({ err: why }, 'the index of the journal is damaged, and is made anew');
+      const { index } = await rebuiltIndex(partsOf(this.options, this.ledger), old, end, why);
+      this.index = index;
+      this.journal.useIndex(index);
+      log?.info('the index of the journal is made anew');
+      return index;
+    } finally {
+      done();
+      this.renewing = undefined;
+    }
+  }
+}
+
+function partsOf(options: FileTelemetryOptions, ledger: SegmentLedger | undefined): ReplayParts {
+  const { folder, log, damage = async () => {} } = options;
+  return { folder, log, ledger, report: damage };
 }
 
 /** What one message may reach over, ms: a longer batch is found by its first hour. */

@@ -15,6 +15,8 @@ export interface FollowedJournal {
   fileOf(segment: number): SegmentFile;
   /** Files stay while it is held; what is returned lets go of them. */
   lease(): () => void;
+  /** A damaged line was met in this segment: it is passed over. */
+  damaged?(segment: number): void;
 }
 
 /** Where a reader stands: behind a line, whose checksum finds it again when the segment was written anew. */
@@ -119,6 +121,7 @@ async function readOn(
       let next = { ...stand, offset: length === 0 ? limit : stand.offset + length };
       for (const { bytes, end } of lines) {
         const record = parseLine(bytes, file.checked);
+        if (!record) journal.damaged?.(stand.segment);
         if (!record || !isEntry(record)) continue;
         const behind = { ...stand, offset: stand.offset + end, mark: markOf(bytes, file.checked) };
         next = { ...next, mark: behind.mark };

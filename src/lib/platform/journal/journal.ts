@@ -7,6 +7,8 @@ import type { Entry, JournalRecord, Place } from './entry.js';
 import { keyText } from './index/hot.js';
 import type { JournalIndex } from './index/index.js';
 import { mostFields } from './index/streams.js';
+import { isIndexDamage } from './index/rows.js';
+import type { SegmentLedger, SegmentNote } from './ledger.js';
 import { isEntry, type Line, lineOf } from './line.js';
 import { type Position, segmentPath } from './segments.js';
 import { isNamed, messageKey, takeKeyOf } from './takes.js';
@@ -20,6 +22,11 @@ export interface JournalOptions {
   /** A segment is closed when it has this many bytes. */
   segmentBytes?: number | undefined;
   onCommit?: NoteCommit | undefined;
+  ledger?: SegmentLedger | undefined;
+  /** Called when a closed segment is not what was written. */
+  damaged?: (note: SegmentNote) => void;
+  /** Makes the index anew, up to the end of the journal. */
+  renew?: (end: Position, why: unknown) => Promise<JournalIndex>;
 }
 
 interface Waiting extends Line {
@@ -60,11 +67,19 @@ export class Journal {
 
   /** Begins a new segment when what is being written now is, so that the one before is complete. */
   async sealNext(): Promise<void> {
+    await this.alone(() => this.seal());
+  }
+
+  /** Runs a task while nothing is written; what comes meanwhile waits, and is not acknowledged. */
+  async alone(task: () => Promise<void>): Promise<void> {
     while (this.flushing !== undefined) await this.flushing;
-    this.flushing = this.seal().finally(() => {
-      this.flushing = this.waiting.length > 0 ? this.flush() : undefined;
-    });
-    await this.flushing;
+    const done = task();
+    this.flushing = done
+      .catch(() => {})
+      .finally(() => {
+        this.flushing = this.waiting.length > 0 ? this.flush() : undefined;
+      });
+    await done;
   }
 
   /** Writes what waits, and closes. */
@@ -73,6 +88,7 @@ export class Journal {
     await this.flushing;
     await this.file?.close();
     this.file = undefined;
+    await this.options.ledger?.close();
     try {
       this.options.index.flush(this.end);
     } catch (error) {
@@ -89,10 +105,17 @@ export class Journal {
       const batch = this.waiting;
       this.waiting = [];
       try {
-        this.makeRoom();
-        const { lines, refused } = this.sorted(batch);
+        const { lines, refused } = await this.withIndex(() => {
+          this.makeRoom();
+          return this.sorted(batch);
+        });
         const written = lines.length > 0 ? await this.commit(lines) : [];
-        this.options.index.apply(written);
+        try {
+          this.options.index.apply(written);
+        } catch (error) {
+          // They are durable: an index that is made anew has them.
+          await this.renewed(error);
+        }
         for (const [i, { resolve, reject }] of batch.entries()) {
           const error = refused.get(i);
           if (error) reject(error);
@@ -104,6 +127,27 @@ export class Journal {
       }
     }
     this.flushing = undefined;
+  }
+
+  /** With an index that is whole: one that turns out to be damaged is made anew first. */
+  private async withIndex<T>(task: () => T): Promise<T> {
+    try {
+      return task();
+    } catch (error) {
+      await this.renewed(error);
+      return task();
+    }
+  }
+
+  private async renewed(error: unknown): Promise<void> {
+    const { renew } = this.options;
+    if (!renew || !isIndexDamage(error)) throw error;
+    this.options.index = await renew(this.end, error);
+  }
+
+  /** The index was made anew. */
+  useIndex(index: JournalIndex): void {
+    this.options.index = index;
   }
 
   /** The index is written now and then; where that fails for long, nothing more is taken. */
@@ -154,6 +198,10 @@ export class Journal {
     }
     await (this.options.sync ?? dataSync)(file);
     this.options.onCommit?.(lines.length, (performance.now() - begun) / 1000);
+    this.options.ledger?.add(
+      block,
+      lines.map(({ record }) => record),
+    );
     return lines.map(({ record, bytes }) => {
       const place = { ...this.end, length: bytes.length - 1 };
       this.end = { segment: this.end.segment, offset: this.end.offset + bytes.length };
@@ -181,12 +229,14 @@ export class Journal {
     if (this.end.offset === 0) return;
     const { index } = this.options;
     const next = { segment: this.end.segment + 1, offset: 0 };
+    const closed = { segment: this.end.segment, generation: 0, checked: true };
     index.seal(this.end);
     // Before its chunks are of another segment.
     index.flush(this.end);
     await this.file?.close();
     this.file = undefined;
     this.end = next;
+    this.options.ledger?.sealed(closed, (note) => this.options.damaged?.(note));
     index.flush(next);
   }
 

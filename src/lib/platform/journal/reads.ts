@@ -1,4 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import { systemCode } from '../../core/index.js';
 import type { Entry } from './entry.js';
 import type { Spot } from './index/chunk.js';
 import { isEntry, parseLine } from './line.js';
@@ -15,16 +16,24 @@ export async function* entriesAt(
   path: string,
   spots: readonly Spot[],
   checked: boolean,
-  damaged: () => void,
+  damaged: (spot: Spot) => void,
 ): AsyncGenerator<Entry> {
-  const file = await open(path, 'r');
+  const file = await open(path, 'r').catch((error: unknown) => {
+    if (systemCode(error) !== 'ENOENT') throw error;
+    return null;
+  });
+  if (!file) {
+    for (const spot of spots) damaged(spot);
+    return;
+  }
   try {
     for (const { from, to, some } of blocksOf(spots)) {
       const bytes = await readBlock(file, from, to - from);
-      for (const { offset, length } of some) {
+      for (const spot of some) {
+        const { offset, length } = spot;
         const record = parseLine(bytes.subarray(offset - from, offset - from + length), checked);
         if (record && isEntry(record)) yield record;
-        else damaged();
+        else damaged(spot);
       }
     }
   } finally {

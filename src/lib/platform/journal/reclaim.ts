@@ -1,25 +1,31 @@
 import { open, rename } from 'node:fs/promises';
 import { syncFolder } from '../../core/index.js';
 import { dataSync, type Sync } from '../sync.js';
+import type { Spot } from './index/chunk.js';
 import type { JournalIndex } from './index/index.js';
 import type { SegmentState } from './index/segment-rows.js';
 import type { Leases } from './leases.js';
+import { noteOf, type SegmentLedger } from './ledger.js';
+import type { DamagedRange } from './lost.js';
 import { isEntry, lineOf } from './line.js';
 import { scanSegment, segmentPath } from './segments.js';
 import { takeKeyOf } from './takes.js';
+
+const newline = 10;
 
 export interface ReclaimParts {
   folder: string;
   index: JournalIndex;
   leases: Leases;
   sync?: Sync | undefined;
+  ledger?: SegmentLedger | undefined;
 }
 
 /**
  * Gives back the space of a segment's dead lines: the lines that live are written aside, synced, and named as the next
  * generation; the index changes over to it in one transaction; then the old file goes, when nobody reads it any more. A
  * segment without a living line goes as a whole. Notes of removals stay where an older segment may still have what they
- * removed: an index that is made anew reads them in order.
+ * removed: an index that is made anew reads them in order. Damaged lines of recordings that live stay as they are, for a backup to repair.
  * @returns bytes that are free then
  */
 export async function reclaimSegment(
@@ -27,8 +33,8 @@ export async function reclaimSegment(
   old: SegmentState,
   oldest: boolean,
 ): Promise<number> {
-  const { folder, index, leases, sync = dataSync } = parts;
-  const living = index.liveOffsets(old.segment);
+  const { folder, index, leases, ledger, sync = dataSync } = parts;
+  const living = index.livingSpots(old.segment).sort((a, b) => a.offset - b.offset);
   const next = { ...old, generation: old.generation + 1, checked: true, dead: 0, bytes: 0 };
   const path = segmentPath(folder, next);
   const moved = new Map<number, number>();
@@ -46,9 +52,9 @@ export async function reclaimSegment(
       old,
       0,
       (record, { offset }) => {
-        // Lines that are damaged were passed over: they are not in the next generation.
-        while (i < living.length && (living[i] ?? 0) < offset) i++;
-        const lives = living[i] === offset;
+        // Those between are of damaged lines that are cut short.
+        while (i < living.length && (living[i]?.offset ?? 0) < offset) i++;
+        const lives = living[i]?.offset === offset;
         const noted = isEntry(record) ? record.repeat && index.take(takeKeyOf(record)) !== null : !oldest;
         if (!lives && !noted) return;
         if (lives) moved.set(offset, next.bytes);
@@ -58,6 +64,15 @@ export async function reclaimSegment(
         return waiting.length > 4096 ? write() : undefined;
       },
       false,
+      (range) => {
+        for (; i < living.length && (living[i]?.offset ?? 0) < range.to; i++) {
+          const spot = living[i] as Spot;
+          if (spot.offset < range.from) continue;
+          moved.set(spot.offset, next.bytes);
+          waiting.push(asItIs(range, spot));
+          next.bytes += spot.length + 1;
+        }
+      },
     );
     if (damaged > 0) index.addDamaged(damaged);
     await write();
@@ -65,14 +80,28 @@ export async function reclaimSegment(
   } finally {
     await file.close();
   }
+  const { segment: number } = old;
   if (next.bytes === 0) {
+    await ledger?.replacing({ number, generation: -1, bytes: 0, crc: 0, digest: null, counts: [] });
     await leases.remove(`${path}.new`);
     index.moveSegment({ ...next, generation: -1 }, (offset) => offset);
   } else {
+    // Before it has its name: after a crash between the two, the old file is what is known.
+    const note = await noteOf(folder, next, `${path}.new`);
+    await ledger?.replacing({ ...note, generation: next.generation });
     await rename(`${path}.new`, path);
     await syncFolder(folder);
     index.moveSegment(next, (offset) => moved.get(offset) ?? -1);
   }
   await leases.remove(segmentPath(folder, old));
+  await ledger?.replaced({ number, generation: old.generation });
   return old.bytes - next.bytes;
+}
+
+/** A line that lives and is damaged, as it is; of one that is cut short the rest is filled up, so that it stays as long. */
+function asItIs({ from, bytes }: DamagedRange, { offset, length }: Spot): Buffer {
+  const line = Buffer.alloc(length + 1, ' ');
+  bytes.copy(line, 0, offset - from, offset - from + length);
+  line[length] = newline;
+  return line;
 }

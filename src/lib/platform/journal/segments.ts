@@ -2,6 +2,7 @@ import { mkdir, open, readdir, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JournalRecord, Place } from './entry.js';
 import { parseLine } from './line.js';
+import type { DamagedRange } from './lost.js';
 
 /** Where the next line of the journal goes, or the next one that is read. */
 export interface Position {
@@ -44,7 +45,7 @@ export async function listSegments(folder: string): Promise<SegmentFile[]> {
 /**
  * Reads a segment from an offset on and hands each record over with its place. A last line without its newline was being
  * written when the process was killed, so nobody was told that it is stored: it is cut off where `cut` says so. Lines that
- * are damaged are counted and passed over.
+ * are damaged are counted and passed over; `broken` gets each of them.
  */
 export async function scanSegment(
   folder: string,
@@ -52,21 +53,28 @@ export async function scanSegment(
   from: number,
   take: (record: JournalRecord, place: Place) => void | Promise<void>,
   cut = true,
+  broken: (range: DamagedRange) => void = () => {},
+  path = segmentPath(folder, file),
 ): Promise<{ end: number; damaged: number }> {
-  const path = segmentPath(folder, file);
   let offset = from;
   let damaged = 0;
   for await (const line of linesFrom(path, from)) {
     const record = parseLine(line, file.checked);
-    const taken = record
-      ? take(record, { segment: file.segment, offset, length: line.length })
-      : void damaged++;
-    if (taken !== undefined) await taken;
+    if (record) {
+      const taken = take(record, { segment: file.segment, offset, length: line.length });
+      if (taken !== undefined) await taken;
+    } else {
+      damaged++;
+      broken({ from: offset, to: offset + line.length, bytes: Buffer.from(line.subarray(0, mostSalvaged)) });
+    }
     offset += line.length + 1;
   }
   if (cut && (await stat(path)).size > offset) await truncate(path, offset);
   return { end: offset, damaged };
 }
+
+/** Of a damaged line, what is looked at; a segment without any newline is one line. */
+const mostSalvaged = 1 << 20;
 
 /** Whole lines only, without their newline. */
 async function* linesFrom(path: string, offset: number): AsyncGenerator<Buffer> {

@@ -1,6 +1,7 @@
 import type { LiveCounts } from '../../fleet/index.js';
 import type { Entry, TakeKey } from './entry.js';
 import type { StreamTotals } from './index/streams.js';
+import type { LostMessage } from './lost.js';
 import type { JournalReader } from './reader.js';
 import type { Take } from './takes.js';
 
@@ -43,7 +44,10 @@ export interface Telemetry {
   takes(query: TakeQuery): Promise<Take[]>;
   take(key: TakeKey): Promise<Take | null>;
   /** The recording's messages that reach into the time: by number where it has a name, else by time. */
-  read(key: TakeKey, span?: Span): AsyncGenerator<Entry>;
+  /** @param lost gets each message that is damaged: it is passed over */
+  read(key: TakeKey, span?: Span, lost?: (message: LostMessage) => void): AsyncGenerator<Entry>;
+  /** Resolves when all that reads have met is looked into and noted. */
+  settled(): Promise<void>;
   /** Counts of a model's answers. */
   live(name: string, version: number): Promise<LiveCounts>;
   /** Forgets recordings, durably; a device may begin them anew. */

@@ -6,11 +6,13 @@ export interface Spot {
   seq: number | null;
   /** ms since 1970: the time it tells, or when it came. */
   t: number;
+  /** Rows that an export has of it: what is lost with the line. */
+  rows: number;
 }
 
 /**
  * Messages of one recording in one segment, in the order in which they came, as bytes: offset (from the end of the one
- * before), length, number and time (from those before), each as a variable-length integer; seven bytes a message, mostly.
+ * before), length, rows, number and time (from those before), each as a variable-length integer; eight bytes a message, mostly.
  */
 export function encodeSpots(spots: readonly Spot[]): Buffer {
   const out: number[] = [];
@@ -20,6 +22,7 @@ export function encodeSpots(spots: readonly Spot[]): Buffer {
   for (const spot of spots) {
     putUnsigned(out, spot.offset - end);
     putUnsigned(out, spot.length);
+    putUnsigned(out, spot.rows);
     putNumber(out, spot.seq, seq);
     putNumber(out, spot.t, t);
     end = spot.offset + spot.length;
@@ -39,7 +42,8 @@ export function decodeSpots(bytes: Uint8Array | ArrayBuffer): Spot[] {
   while (reader.more) {
     const offset = end + reader.unsigned();
     const length = reader.unsigned();
-    const spot = { offset, length, seq: reader.number(seq), t: reader.number(t) ?? 0 };
+    const rows = reader.unsigned();
+    const spot = { offset, length, rows, seq: reader.number(seq), t: reader.number(t) ?? 0 };
     spots.push(spot);
     end = offset + length;
     seq = spot.seq ?? seq;

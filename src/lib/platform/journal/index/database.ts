@@ -6,23 +6,23 @@ export type IndexDatabase = InstanceType<typeof import('libsql')>;
 type Statement = ReturnType<IndexDatabase['prepare']>;
 
 /** Rises when the tables change: an index of another form is made anew from the journal. */
-const form = 1;
+const form = 2;
 
 const tables = `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value REAL NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE streams (name TEXT PRIMARY KEY, totals TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE streams (name TEXT PRIMARY KEY, totals TEXT NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE takes (
     id INTEGER PRIMARY KEY, channel TEXT NOT NULL, stream TEXT NOT NULL, device TEXT NOT NULL, recording TEXT NOT NULL,
-    counts TEXT NOT NULL, UNIQUE (channel, stream, device, recording)
+    counts TEXT NOT NULL, sum INTEGER NOT NULL, UNIQUE (channel, stream, device, recording)
   ) STRICT;
   CREATE TABLE chunks (
     take INTEGER NOT NULL, segment INTEGER NOT NULL, part INTEGER NOT NULL, minT REAL NOT NULL, maxT REAL NOT NULL,
-    minSeq REAL, maxSeq REAL, spots BLOB NOT NULL, PRIMARY KEY (take, segment, part)
+    minSeq REAL, maxSeq REAL, n INTEGER NOT NULL, sum INTEGER NOT NULL, spots BLOB NOT NULL, PRIMARY KEY (take, segment, part)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX chunksBySegment ON chunks (segment);
   CREATE TABLE segments (
     segment INTEGER PRIMARY KEY, generation INTEGER NOT NULL, checked INTEGER NOT NULL, bytes INTEGER NOT NULL,
-    dead INTEGER NOT NULL
+    dead INTEGER NOT NULL, sum INTEGER NOT NULL
   ) STRICT;
   CREATE TABLE live (
     model TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, answer TEXT NOT NULL, n INTEGER NOT NULL,
@@ -34,7 +34,10 @@ const tables = `
  * Opens index.db beside the segments; one that is damaged or of another form is begun anew. It is a function of the
  * journal, so its commits are not synced one by one: after a power cut it may be older than the journal, never newer.
  */
-export async function openIndexDatabase(folder: string): Promise<IndexDatabase> {
+export async function openIndexDatabase(
+  folder: string,
+  damaged: (error: unknown) => void = () => {},
+): Promise<IndexDatabase> {
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const path = join(folder, 'index.db');
   try {
@@ -42,6 +45,7 @@ export async function openIndexDatabase(folder: string): Promise<IndexDatabase> 
   } catch (error) {
     const code = systemCode(error) ?? '';
     if (!/^SQLITE_(CORRUPT|NOTADB|IOERR_SHORT_READ|IOERR$|ERROR)/.test(code)) throw error;
+    damaged(error);
     await removeIndex(folder);
     return prepared(new Database(path));
   }

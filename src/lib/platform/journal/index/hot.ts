@@ -1,4 +1,5 @@
 import type { Entry, Place, TakeKey } from '../entry.js';
+import { rowsOf } from '../lost.js';
 import { messageKey, type Take } from '../takes.js';
 import type { Spot } from './chunk.js';
 
@@ -37,6 +38,7 @@ export function spotOf(entry: Entry, { offset, length }: Place, named: boolean):
   return {
     offset,
     length,
+    rows: rowsOf(entry),
     seq: told && typeof seq === 'number' ? seq : null,
     t: typeof t === 'number' ? t : entry.at,
   };

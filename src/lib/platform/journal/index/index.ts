@@ -7,10 +7,21 @@ import type { Position } from '../segments.js';
 import { countEntry, emptyTake, isNamed, messageKey, type Take, takeKeyOf } from '../takes.js';
 import { decodeSpots, encodeSpots, type Spot } from './chunk.js';
 import type { IndexDatabase } from './database.js';
+import { type DamagedRange, Tallies } from '../lost.js';
 import { type Hot, keyText, rangesOf, spotKey, spotOf } from './hot.js';
 import { type LiveRow, liveCountsOf, liveRowsOf } from './live.js';
-import { type ChunkRow, countsOf, type TakeRow, takeOf } from './rows.js';
-import { SegmentRows } from './segment-rows.js';
+import {
+  type ChunkRow,
+  chunkSum,
+  countsOf,
+  IndexDamage,
+  sumOf,
+  type TakeRow,
+  takeOf,
+  takeSum,
+  wholeChunk,
+} from './rows.js';
+import { SegmentRows, tallyOf } from './segment-rows.js';
 import { emptyStream, newFieldsOf, type StreamTotals, withoutTake } from './streams.js';
 
 /** Messages that are kept in memory before they are written into index.db. */
@@ -41,6 +52,11 @@ export class JournalIndex extends SegmentRows {
   constructor(database: IndexDatabase) {
     super(database);
     this.flushes = this.meta('flushes');
+  }
+
+  /** Rises with each flush. */
+  get written(): number {
+    return this.flushes;
   }
 
   /** Up to where the journal is in index.db. */
@@ -124,6 +140,91 @@ export class JournalIndex extends SegmentRows {
     this.setMeta('segment', position.segment);
     this.setMeta('offset', position.offset);
     this.setMeta('flushes', part);
+    this.setMeta('sum', sumOf(position.segment, position.offset, part));
+  }
+
+  /**
+   * Looks at every row, a step at a time: sums, and whether counts of recordings and streams are those of what is there. Nothing else may
+   * change the index between two steps unless the check is begun anew. @throws IndexDamage
+   */
+  *check(): Generator<void> {
+    const [segment, offset, flushes] = ['segment', 'offset', 'flushes'].map((key) => this.meta(key));
+    if (this.meta('sum') !== (flushes ? sumOf(segment ?? 0, offset ?? 0, flushes) : 0))
+      throw new IndexDamage('the sum of its position is wrong');
+    this.segments();
+    const messages = new Map<number, number>();
+    for (let last: Partial<ChunkRow> = { take: -1, segment: -1, part: -1 }; ; ) {
+      const rows = this.sql.all<ChunkRow>(
+        'SELECT * FROM chunks WHERE (take, segment, part) > (?, ?, ?) ORDER BY take, segment, part LIMIT 1000',
+        ...[last.take, last.segment, last.part],
+      );
+      for (const row of rows) {
+        if (decodeSpots(wholeChunk(row).spots).length !== row.n)
+          throw new IndexDamage('a chunk has lost messages');
+        messages.set(row.take, (messages.get(row.take) ?? 0) + row.n);
+      }
+      const end = rows.at(-1);
+      if (!end || rows.length < 1000) break;
+      last = end;
+      yield;
+    }
+    const streams = new Map<string, { recordings: number; messages: number }>();
+    for (let last = 0; ; ) {
+      const rows = this.sql.all<TakeRow>('SELECT * FROM takes WHERE id > ? ORDER BY id LIMIT 1000', last);
+      for (const row of rows) {
+        const take = takeOf(row);
+        if (take.messages !== (messages.get(row.id) ?? 0))
+          throw new IndexDamage(`the recording ${row.id} has lost messages`);
+        messages.delete(row.id);
+        if (take.channel !== 'telemetry' || !isThere(take)) continue;
+        const sum = streams.get(take.stream) ?? { recordings: 0, messages: 0 };
+        streams.set(take.stream, { recordings: sum.recordings + 1, messages: sum.messages + take.messages });
+      }
+      const end = rows.at(-1);
+      if (!end || rows.length < 1000) break;
+      last = end.id;
+      yield;
+    }
+    if (messages.size > 0) throw new IndexDamage('a recording is missing');
+    for (const { name } of this.sql.all<{ name: string }>('SELECT name FROM streams')) {
+      const totals = this.storedTotals(name);
+      const sum = streams.get(name) ?? { recordings: 0, messages: 0 };
+      if (totals?.recordings !== sum.recordings || totals.messages !== sum.messages)
+        throw new IndexDamage(`the counts of the stream ${name} are wrong`);
+      streams.delete(name);
+    }
+    if (streams.size > 0) throw new IndexDamage('a stream is missing');
+  }
+
+  /** Whether SQLite itself finds its file in order. @throws IndexDamage */
+  quickCheck(): void {
+    const [row] = this.sql.all<{ quick_check: string }>('PRAGMA quick_check(1)');
+    if (row?.quick_check !== 'ok') throw new IndexDamage(row?.quick_check ?? 'quick_check says nothing');
+  }
+
+  /** As `within`, with what is not in index.db yet. */
+  lostIn(segment: number, ranges: readonly DamagedRange[]) {
+    const { tallies, unknown } = this.within(segment, ranges);
+    const all = new Tallies(tallies);
+    const met = new Set<DamagedRange>();
+    // What waits is of the open segment alone.
+    const open = this.position.segment === segment || this.segments().every((row) => row.segment !== segment);
+    for (const { take, spots } of open ? this.hot.values() : []) {
+      for (const spot of spots) {
+        const range = ranges.find(({ from, to }) => spot.offset < to && spot.offset + spot.length > from);
+        if (!range) continue;
+        met.add(range);
+        all.add(tallyOf(take, spot));
+      }
+    }
+    return { tallies: all.all(), unknown: unknown.filter((range) => !met.has(range)) };
+  }
+
+  /** Whether all messages of a recording can be found. @throws IndexDamage */
+  private requireWhole({ id, take, spots }: Hot): void {
+    const row = this.sql.get<{ n: number | null }>('SELECT sum(n) AS n FROM chunks WHERE take = ?', id);
+    if ((row?.n ?? 0) + spots.length === take.messages) return;
+    throw new IndexDamage(`the recording ${id} has lost messages`);
   }
 
   /** The recording, null when there is none. */
@@ -182,6 +283,7 @@ export class JournalIndex extends SegmentRows {
   spots(key: TakeKey, after: number, from: number, to: number, open: number): SegmentSpots | null {
     const hot = this.hotOf(key, false);
     if (!hot) return null;
+    if (after === 0) this.requireWhole(hot);
     const found = this.sql.get<{ segment: number }>(
       'SELECT segment FROM chunks WHERE take = ? AND segment > ? AND maxT >= ? AND minT <= ? ORDER BY segment LIMIT 1',
       ...[hot.id, after, from, to],
@@ -190,10 +292,10 @@ export class JournalIndex extends SegmentRows {
     if (!found && !waits) return null;
     const segment = found?.segment ?? open;
     const rows = this.sql.all<ChunkRow>(
-      'SELECT spots FROM chunks WHERE take = ? AND segment = ? AND maxT >= ? AND minT <= ? ORDER BY part',
+      'SELECT * FROM chunks WHERE take = ? AND segment = ? AND maxT >= ? AND minT <= ? ORDER BY part',
       ...[hot.id, segment, from, to],
     );
-    const spots = rows.flatMap((row) => decodeSpots(row.spots));
+    const spots = rows.flatMap((row) => decodeSpots(wholeChunk(row).spots));
     const all = segment === open ? spots.concat(hot.spots) : spots;
     return { segment, spots: all.filter(({ t }) => t >= from && t <= to) };
   }
@@ -255,17 +357,18 @@ export class JournalIndex extends SegmentRows {
 
   private inChunks(id: number, named: boolean, value: number, key: string): boolean {
     const [min, max] = named ? ['minSeq', 'maxSeq'] : ['minT', 'maxT'];
-    const rows = this.sql.all<Omit<ChunkRow, 'spots'>>(
+    const rows = this.sql.all<Pick<ChunkRow, 'segment' | 'part'>>(
       `SELECT segment, part FROM chunks WHERE take = ? AND ${min} <= ? AND ${max} >= ?`,
       ...[id, value, value],
     );
     return rows.some(({ segment, part }) => {
       const read = () => {
         const row = this.sql.get<ChunkRow>(
-          'SELECT spots FROM chunks WHERE take = ? AND segment = ? AND part = ?',
+          'SELECT * FROM chunks WHERE take = ? AND segment = ? AND part = ?',
           ...[id, segment, part],
         );
-        return decodeSpots(row?.spots ?? new ArrayBuffer(0)).map((spot) => spotKey(spot, named) ?? '');
+        const spots = row ? wholeChunk(row).spots : new ArrayBuffer(0);
+        return decodeSpots(spots).map((spot) => spotKey(spot, named) ?? '');
       };
       return this.seen.in(id, `${segment}/${part}`, read).has(key);
     });
@@ -284,17 +387,32 @@ export class JournalIndex extends SegmentRows {
     const row = this.sql.get<TakeRow>(`SELECT * FROM takes WHERE ${where}`, ...values);
     if (!row && !make) return null;
     const take = row ? takeOf(row) : emptyTake(key);
-    const id =
-      row?.id ??
-      Number(
-        this.sql.run(
-          'INSERT INTO takes (channel, stream, device, recording, counts) VALUES (?, ?, ?, ?, ?)',
-          ...[...values, countsOf(take)],
-        ).lastInsertRowid,
-      );
+    const id = row?.id ?? this.newTake(take);
     const hot = { id, take, spots: [], keys: null, dirty: false, used: this.flushes };
     this.hot.set(text, hot);
     return hot;
+  }
+
+  private newTake(take: Take): number {
+    const { channel, stream, device, recording } = take;
+    const counts = countsOf(take);
+    // The id is in the sum: it is given before the row is there.
+    const row = this.sql.get<{ id: number }>('SELECT coalesce(max(id), 0) + 1 AS id FROM takes');
+    const id = row?.id ?? 1;
+    const sum = takeSum({ id, channel, stream, device, recording, counts });
+    this.sql.run(
+      'INSERT INTO takes (id, channel, stream, device, recording, counts, sum) VALUES (?, ?, ?, ?, ?, ?, ?)',
+      ...[id, channel, stream, device, recording, counts, sum],
+    );
+    return id;
+  }
+
+  /** @throws IndexDamage */
+  private storedTotals(name: string): StreamTotals | null {
+    const row = this.sql.get<{ totals: string; sum: number }>('SELECT * FROM streams WHERE name = ?', name);
+    if (!row) return null;
+    if (sumOf(name, row.totals) !== row.sum) throw new IndexDamage(`the sum of the stream ${name} is wrong`);
+    return JSON.parse(row.totals) as StreamTotals;
   }
 
   private streamOf(name: string) {
@@ -303,20 +421,21 @@ export class JournalIndex extends SegmentRows {
       known.used = this.flushes;
       return known;
     }
-    const row = this.sql.get<{ totals: string }>('SELECT totals FROM streams WHERE name = ?', name);
-    const totals = row ? (JSON.parse(row.totals) as StreamTotals) : emptyStream(name);
+    const totals = this.storedTotals(name) ?? emptyStream(name);
     const stream = { totals, dirty: false, used: this.flushes };
     this.streams.set(name, stream);
     return stream;
   }
 
   private writeTake({ id, take, spots }: Hot, segment: number, part: number): void {
-    this.sql.run('UPDATE takes SET counts = ? WHERE id = ?', countsOf(take), id);
+    const counts = countsOf(take);
+    this.sql.run('UPDATE takes SET counts = ?, sum = ? WHERE id = ?', counts, takeSum({ ...take, id, counts }), id);
     if (spots.length === 0) return;
-    const { minT, maxT, minSeq, maxSeq } = rangesOf(spots);
+    const row = { take: id, segment, part, ...rangesOf(spots), n: spots.length, spots: encodeSpots(spots) };
+    const { minT, maxT, minSeq, maxSeq, n } = row;
     this.sql.run(
-      'INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-      ...[id, segment, part, minT, maxT, minSeq, maxSeq, encodeSpots(spots)],
+      'INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      ...[id, segment, part, minT, maxT, minSeq, maxSeq, n, chunkSum(row), row.spots],
     );
   }
 

@@ -1,9 +1,11 @@
 import { randomInt } from 'node:crypto';
 import { AiotError } from '../../../core/index.js';
+import type { TakeKey } from '../entry.js';
 import type { Position, SegmentFile } from '../segments.js';
-import { decodeSpots, encodeSpots } from './chunk.js';
+import { decodeSpots, encodeSpots, type Spot } from './chunk.js';
 import { type IndexDatabase, Statements } from './database.js';
-import type { ChunkRow } from './rows.js';
+import { type DamagedRange, type Tally, Tallies } from '../lost.js';
+import { type ChunkRow, chunkSum, IndexDamage, sumOf, type TakeRow, takeOf, wholeChunk } from './rows.js';
 import { SeenKeys } from './seen.js';
 import type { StreamTotals } from './streams.js';
 
@@ -21,7 +23,7 @@ export class SegmentRows {
   /** A number of this instance alone. */
   private readonly self = randomInt(1, 2 ** 48 - 1);
 
-  constructor(private readonly database: IndexDatabase) {
+  constructor(protected readonly database: IndexDatabase) {
     this.sql = new Statements(database);
   }
 
@@ -39,29 +41,24 @@ export class SegmentRows {
 
   /** Segments that are complete or have something dead in them. */
   segments(): SegmentState[] {
-    const rows = this.sql.all<Omit<SegmentState, 'checked'> & { checked: number }>(
-      'SELECT * FROM segments ORDER BY segment',
-    );
-    return rows.map(({ segment, generation, checked, bytes, dead }) => {
+    const rows = this.sql.all<SegmentRow>('SELECT * FROM segments ORDER BY segment');
+    return rows.map((row) => {
+      const { segment, generation, checked, bytes, dead } = wholeSegment(row);
       return { segment, generation, checked: checked === 1, bytes, dead };
     });
   }
 
   /** The file of a segment that is there. */
   fileOf(segment: number): SegmentFile {
-    const row = this.sql.get<{ generation: number; checked: number }>(
-      'SELECT generation, checked FROM segments WHERE segment = ?',
-      segment,
-    );
+    const row = this.segment(segment);
     return { segment, generation: row?.generation ?? 0, checked: row?.checked !== 0 };
   }
 
   /** The segment that ends here gets no more lines. */
   seal({ segment, offset }: Position, { generation = 0, checked = true }: Partial<SegmentState> = {}): void {
-    this.sql.run(
-      'INSERT INTO segments VALUES (?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET bytes = excluded.bytes',
-      ...[segment, generation, checked ? 1 : 0, offset],
-    );
+    const before = this.segment(segment);
+    const row = { segment, generation, checked: checked ? 1 : 0, dead: 0, ...before, bytes: offset };
+    this.writeSegment(row);
   }
 
   /**
@@ -74,20 +71,19 @@ export class SegmentRows {
     try {
       this.sql.transaction(() => {
         const rows = this.sql.all<ChunkRow>('SELECT * FROM chunks WHERE segment = ?', now.segment);
-        for (const { take, segment, part, spots } of rows) {
+        for (const row of rows) {
+          const { take, segment, part, spots } = wholeChunk(row);
           const there = decodeSpots(spots)
             .map((spot) => ({ ...spot, offset: moved(spot.offset) }))
             .filter(({ offset }) => offset >= 0);
+          const next = { ...row, n: there.length, spots: encodeSpots(there) };
           this.sql.run(
-            'UPDATE chunks SET spots = ? WHERE take = ? AND segment = ? AND part = ?',
-            ...[encodeSpots(there), take, segment, part],
+            'UPDATE chunks SET spots = ?, n = ?, sum = ? WHERE take = ? AND segment = ? AND part = ?',
+            ...[next.spots, next.n, chunkSum(next), take, segment, part],
           );
           takes.add(take);
         }
-        this.sql.run(
-          'UPDATE segments SET generation = ?, checked = 1, bytes = ?, dead = 0 WHERE segment = ?',
-          ...[now.generation, now.bytes, now.segment],
-        );
+        this.writeSegment({ ...now, checked: 1, dead: 0 });
       });
     } finally {
       this.database.exec('PRAGMA synchronous=NORMAL');
@@ -95,11 +91,32 @@ export class SegmentRows {
     for (const take of takes) this.seen.forget(take);
   }
 
-  /** Offsets of the lines of a segment that belong to recordings which are there, rising. */
-  liveOffsets(segment: number): Float64Array {
-    const rows = this.sql.all<ChunkRow>('SELECT spots FROM chunks WHERE segment = ?', segment);
-    const offsets = rows.flatMap(({ spots }) => decodeSpots(spots).map(({ offset }) => offset));
-    return Float64Array.from(offsets).sort();
+  /** Of recordings that are there: spots of a segment, in no order. */
+  livingSpots(segment: number): Spot[] {
+    const rows = this.sql.all<ChunkRow>('SELECT * FROM chunks WHERE segment = ?', segment);
+    return rows.flatMap((row) => decodeSpots(wholeChunk(row).spots));
+  }
+
+  /** Messages that index.db has in these parts of a segment, and the parts that it has nothing of. */
+  within(
+    segment: number,
+    ranges: readonly DamagedRange[],
+  ): { tallies: Tally[]; unknown: DamagedRange[] } {
+    const known = new Tallies();
+    const met = new Set<DamagedRange>();
+    const rows = this.sql.all<ChunkRow>('SELECT * FROM chunks WHERE segment = ?', segment);
+    for (const row of rows) {
+      const inIt = decodeSpots(wholeChunk(row).spots).flatMap((spot) => {
+        const range = ranges.find(({ from, to }) => spot.offset < to && spot.offset + spot.length > from);
+        if (range) met.add(range);
+        return range ? [spot] : [];
+      });
+      if (inIt.length === 0) continue;
+      const take = this.sql.get<TakeRow>('SELECT * FROM takes WHERE id = ?', row.take);
+      if (!take) throw new IndexDamage(`the recording ${row.take} is missing`);
+      for (const spot of inIt) known.add(tallyOf(takeOf(take), spot));
+    }
+    return { tallies: known.all(), unknown: ranges.filter((range) => !met.has(range)) };
   }
 
   /** Lines that were found damaged, since the index was made. */
@@ -126,18 +143,49 @@ export class SegmentRows {
   }
 
   protected erase(id: number): void {
-    const rows = this.sql.all<ChunkRow>('SELECT segment, spots FROM chunks WHERE take = ?', id);
-    for (const { segment, spots } of rows) {
+    const rows = this.sql.all<ChunkRow>('SELECT * FROM chunks WHERE take = ?', id);
+    for (const row of rows) {
+      const { segment, spots } = wholeChunk(row);
       const dead = decodeSpots(spots).reduce((sum, { length }) => sum + length + 1, 0);
-      const upsert = 'ON CONFLICT DO UPDATE SET dead = dead + excluded.dead';
-      this.sql.run(`INSERT INTO segments VALUES (?, 0, 1, 0, ?) ${upsert}`, segment, dead);
+      const before = this.segment(segment) ?? { segment, generation: 0, checked: 1, bytes: 0, dead: 0 };
+      this.writeSegment({ ...before, dead: before.dead + dead });
     }
     this.sql.run('DELETE FROM chunks WHERE take = ?', id);
     this.sql.run('DELETE FROM takes WHERE id = ?', id);
   }
 
   protected writeStream(totals: StreamTotals): void {
-    const upsert = 'ON CONFLICT DO UPDATE SET totals = excluded.totals';
-    this.sql.run(`INSERT INTO streams VALUES (?, ?) ${upsert}`, totals.name, JSON.stringify(totals));
+    const upsert = 'ON CONFLICT DO UPDATE SET totals = excluded.totals, sum = excluded.sum';
+    const text = JSON.stringify(totals);
+    const { name } = totals;
+    this.sql.run(`INSERT INTO streams VALUES (?, ?, ?) ${upsert}`, name, text, sumOf(name, text));
   }
+
+  private segment(segment: number): SegmentRow | null {
+    const row = this.sql.get<SegmentRow>('SELECT * FROM segments WHERE segment = ?', segment);
+    return row ? wholeSegment(row) : null;
+  }
+
+  private writeSegment({ segment, generation, checked, bytes, dead }: Omit<SegmentRow, 'sum'>): void {
+    this.sql.run(
+      'INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?)',
+      ...[segment, generation, checked, bytes, dead, sumOf(segment, generation, checked, bytes, dead)],
+    );
+  }
+}
+
+interface SegmentRow extends Omit<SegmentState, 'checked'> {
+  checked: number;
+  sum: number;
+}
+
+/** @throws IndexDamage */
+function wholeSegment(row: SegmentRow): SegmentRow {
+  const { segment, generation, checked, bytes, dead, sum } = row;
+  if (sumOf(segment, generation, checked, bytes, dead) === sum) return row;
+  throw new IndexDamage(`the sum of segment ${segment} is wrong`);
+}
+
+export function tallyOf({ channel, stream, device }: TakeKey, { t, rows }: Spot): Tally {
+  return { stream: channel === 'telemetry' ? stream : null, device, messages: 1, rows, from: t, to: t };
 }

@@ -148,6 +148,8 @@ export class PostgresTelemetry implements Telemetry {
     return { bytes: null };
   }
 
+  async settled(): Promise<void> {}
+
   async figures() {
     const sql = `SELECT pg_total_relation_size('"telemetryMessages"') AS bytes`;
     const [row] = await this.rows<{ bytes: number }>(sql, []);
