@@ -1,11 +1,11 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, again, instant, next, shared, size, streamArg } from '../../lib/cli/index.js';
+import { AiotCommand, again, damagedText, instant, next, shared, size, streamArg } from '../../lib/cli/index.js';
 import { exportDataset, exportedSchema, exportFormats, withClient } from '../../lib/registry/index.js';
 
 export default class DataExport extends AiotCommand {
   static override summary = 'Write telemetry of the platform into a file: CSV, NDJSON or Parquet.';
   static override description =
-    'Every sample is a row with device, recording, number of its message, time and label, then the stream’s fields. Recordings come by device and name, each in its own order. The file is there when it is whole.';
+    'Every sample is a row with device, recording, number of its message, time and label, then the stream’s fields. Recordings come by device and name, each in its own order. The file is there when it is whole. Where the platform has lost rows, or cannot read them, the file has all others and the exit code is 3.';
   static override examples = [
     '<%= config.bin %> <%= command.id %> motion --format parquet --out motion.parquet',
     '<%= config.bin %> <%= command.id %> motion --device waist-1 --label walking --from 2026-11-20 --out walking.csv',
@@ -29,6 +29,10 @@ export default class DataExport extends AiotCommand {
     recording: Flags.string({ summary: 'Of this recording only.', env: 'AIOT_RECORDING', helpValue: 'NAME' }),
     label: Flags.string({ char: 'l', summary: 'Samples with this label only.', env: 'AIOT_LABEL' }),
     from: instant({ summary: 'Samples of this time and after.', env: 'AIOT_FROM' }),
+    'allow-damaged': Flags.boolean({
+      summary: 'Exit with 0 also where stored rows are damaged or missing.',
+      env: 'AIOT_ALLOW_DAMAGED',
+    }),
     to: instant({ summary: 'Samples of this time and before.', env: 'AIOT_TO' }),
     context: shared.context,
   };
@@ -43,6 +47,11 @@ export default class DataExport extends AiotCommand {
       exportDataset(client, { stream: args.stream, query, out, signal: this.signal }),
     );
     this.print(`${exported.file}: ${size(exported.bytes)} of ${format}`);
+    const { damaged } = exported;
+    if (damaged.places.length > 0) {
+      this.print(damagedText(damaged));
+      if (!flags['allow-damaged']) this.exitsWith(3);
+    }
     this.print(next(`aiot data list ${args.stream}${again(input, 'context')}`));
     return exported;
   }

@@ -69,6 +69,7 @@ export { comparisonText } from './render/comparison.js';
 export { configFacts, configTable } from './render/config-card.js';
 export { conformityText } from './render/conformity.js';
 export {
+  damagedText,
   removalQuestion,
   removedText,
   retentionTable,

@@ -161,7 +161,7 @@ async function open(options: PlatformOptions, closers: Closers) {
     devices.watch((name) => broker.disconnect(name)),
     rollouts.watch(),
   );
-  const datasets = datasetsOf(telemetry, state.labels);
+  const datasets = datasetsOf(telemetry, state.labels, (stream) => state.damages.ofStream(stream));
   const compat = options.compat?.includes('architects-guide') ?? false;
   const relayTo = compat ? undefined : options.engines?.events;
   const { workers, ...told } = await openEvents({ ...state, dataDir, datasets, log, now, relayTo });

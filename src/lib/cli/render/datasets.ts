@@ -1,11 +1,14 @@
 import { plural, size } from '../../core/index.js';
-import type {
-  DatasetInfo,
-  RecordingShown,
-  RemovedRecordings,
-  Retention,
-  StoredRecording,
+import {
+  type DatasetInfo,
+  type Exported,
+  lostText,
+  type RecordingShown,
+  type RemovedRecordings,
+  type Retention,
+  type StoredRecording,
 } from '../../registry/index.js';
+import { oneLine, yellow } from './style.js';
 import { facts, table } from './text.js';
 import { minute, moment } from './time.js';
 
@@ -23,6 +26,13 @@ export function streamsTable(datasets: readonly DatasetInfo[]): string {
   ]);
   const head = ['stream', 'recordings', 'messages', 'samples', 'size', 'labels'];
   return table(head, rows, 'No telemetry yet.');
+}
+
+/** What an export lacks, by device and time. */
+export function damagedText({ rows, places, more }: Exported['damaged']): string {
+  const lines = places.map((lost) => `\n  ${oneLine(lostText(lost))}`).join('');
+  const rest = more > 0 ? `\n  and ${plural(more, 'further place')}` : '';
+  return `${yellow('!')} ${plural(rows, 'stored row')} cannot be read:${lines}${rest}`;
 }
 
 /** One line a recording of the platform; what went wrong only where something did. */

@@ -3,6 +3,8 @@ import {
   type DatasetInfo,
   type DatasetListing,
   type ExportFormat,
+  type ExportSummary,
+  type LostTelemetry,
   type PageQuery,
   pageOfRows,
   type RecordingPoints,
@@ -14,6 +16,7 @@ import { parquetExport } from '../journal/export/parquet.js';
 import { pointsOf } from '../journal/export/points.js';
 import { type Samples, samplesOf } from '../journal/export/rows.js';
 import { csvExport, ndjsonExport } from '../journal/export/text.js';
+import { type LostMessage, lostOf as lostTelemetry, Tallies } from '../journal/lost.js';
 import { fieldsOf, missingIn, type Take } from '../journal/takes.js';
 import { cursorOf, type StreamTotals, type Telemetry } from '../journal/telemetry.js';
 import { type Labels, labelAt, type RecordingLabels } from './labels.js';
@@ -47,17 +50,34 @@ export interface Datasets {
     query: { points: number; from?: number | undefined; to?: number | undefined },
   ): Promise<RecordingPoints>;
   /** One recording: its fields, one sample a line, in the recording's order. @throws AIOT_NOT_FOUND */
-  csv(stream: string, device: string, recording: string): Promise<AsyncGenerator<string>>;
-  /** Samples of a stream, as bytes of a file. @throws AIOT_NOT_FOUND */
-  export(stream: string, format: ExportFormat, query: SampleQuery): Promise<AsyncGenerator<Buffer>>;
+  csv(
+    stream: string,
+    device: string,
+    recording: string,
+  ): Promise<AsyncIterable<string> & Pick<DatasetExport, 'summary'>>;
+  /** Samples of a stream, as bytes of a file; when all have come, `summary` says what could not be read. @throws AIOT_NOT_FOUND */
+  export(stream: string, format: ExportFormat, query: SampleQuery): Promise<DatasetExport>;
 }
+
+export interface DatasetExport extends AsyncIterable<Buffer> {
+  summary(): ExportSummary;
+}
+
+/** Telemetry that was lost and that nobody has acknowledged, of one stream. */
+export type LostOfStream = (stream: string) => Promise<LostTelemetry[]>;
 
 const writers = { csv: csvExport, ndjson: ndjsonExport, parquet: parquetExport };
 const nothing: RecordingLabels = { label: null, parts: [] };
+/** Places that a summary names: it goes into a trailer. */
+const mostPlaces = 20;
 /** Recordings that are looked at in one go. */
 const together = 500;
 
-export function datasetsOf(telemetry: Telemetry, labels: Labels): Datasets {
+export function datasetsOf(
+  telemetry: Telemetry,
+  labels: Labels,
+  lostOf: LostOfStream = async () => [],
+): Datasets {
   const find = async (name: string): Promise<StreamTotals> => {
     const found = await telemetry.stream(name);
     if (found) return found;
@@ -101,7 +121,27 @@ export function datasetsOf(telemetry: Telemetry, labels: Labels): Datasets {
     }
     return { ...totals, labels: Object.fromEntries(counts) };
   };
-  const samples = async function* (stream: string, query: SampleQuery): AsyncGenerator<Samples> {
+  /** What is known to be lost, where a read has not met it: in an index that was made anew it is not. */
+  const summaryOf = async (
+    stream: string,
+    query: SampleQuery,
+    counted: { rows: number; met: Tallies },
+  ): Promise<ExportSummary> => {
+    await telemetry.settled();
+    const met = counted.met.all().map(lostTelemetry);
+    const known = (await lostOf(stream)).filter(
+      (lost) =>
+        reaches(lost, query) && !met.some(({ device }) => lost.device === undefined || device === lost.device),
+    );
+    const places = [...met, ...known];
+    const rows = places.reduce((sum, lost) => sum + (lost.rows ?? 0), 0);
+    return { rows: counted.rows, damaged: { rows, places: places.slice(0, mostPlaces), more: Math.max(0, places.length - mostPlaces) } };
+  };
+  const samples = async function* (
+    stream: string,
+    query: SampleQuery,
+    lost: (message: LostMessage) => void = () => {},
+  ): AsyncGenerator<Samples> {
     const { device, recording, label, from, to } = query;
     const all =
       device !== undefined && recording !== undefined
@@ -113,11 +153,28 @@ export function datasetsOf(telemetry: Telemetry, labels: Labels): Datasets {
       if (label !== undefined && said.label !== label && !said.parts.some((part) => part.label === label))
         continue;
       const filter = { from, to, label, labelAt: (t: number) => labelAt(said, t) };
-      for await (const entry of telemetry.read(take, { from, to })) {
+      for await (const entry of telemetry.read(take, { from, to }, lost)) {
         const some = samplesOf(take, entry, filter);
         if (some) yield some;
       }
     }
+  };
+  /** Bytes that come, and behind them what could not be read. */
+  const summed = <T>(
+    stream: string,
+    query: SampleQuery,
+    write: (lost: (message: LostMessage) => void) => AsyncIterable<T>,
+    counted = { rows: 0 },
+  ) => {
+    const met = new Tallies();
+    let summary: ExportSummary = { rows: 0, damaged: { rows: 0, places: [], more: 0 } };
+    const bytes = async function* () {
+      yield* write(({ key: { device }, t, rows }) =>
+        met.add({ stream, device, messages: 1, rows, from: t, to: t }),
+      );
+      summary = await summaryOf(stream, query, { rows: counted.rows, met });
+    };
+    return Object.assign(bytes(), { summary: () => summary });
   };
   return {
     check,
@@ -157,13 +214,24 @@ export function datasetsOf(telemetry: Telemetry, labels: Labels): Datasets {
     },
     async csv(stream, device, recording) {
       const { fields } = await find(stream);
-      return plainCsv(fields, telemetry.read(await findTake(stream, device, recording)));
+      const take = await findTake(stream, device, recording);
+      const query = { device, recording };
+      return summed(stream, query, (lost) => plainCsv(fields, telemetry.read(take, {}, lost)));
     },
     async export(stream, format, query) {
       const { fields } = await find(stream);
       const { device, recording } = query;
       if (device !== undefined && recording !== undefined) await findTake(stream, device, recording);
-      return writers[format](fields, samples(stream, query));
+      const counted = { rows: 0 };
+      const count = async function* (all: AsyncIterable<Samples>) {
+        for await (const some of all) {
+          counted.rows += some.t.length;
+          yield some;
+        }
+      };
+      const write = (lost: (message: LostMessage) => void) =>
+        writers[format](fields, count(samples(stream, query, lost)));
+      return summed(stream, query, write, counted);
     },
   };
 }
@@ -202,6 +270,14 @@ function shown(take: Take, { label, parts }: RecordingLabels): StoredRecording {
     firstAt: timeOf(take.firstAt),
     lastAt: timeOf(take.lastAt),
   };
+}
+
+/** Whether what was lost may have been asked for. */
+function reaches({ device, from, to }: LostTelemetry, query: SampleQuery): boolean {
+  if (device !== undefined && query.device !== undefined && device !== query.device) return false;
+  const before = to !== undefined && query.from !== undefined && Date.parse(to) < query.from;
+  const after = from !== undefined && query.to !== undefined && Date.parse(from) > query.to;
+  return !before && !after;
 }
 
 /** Devices tell any time; the API tells whole milliseconds, and none where it is no time. */

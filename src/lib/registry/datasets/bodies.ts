@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { lostSchema } from '../damage.js';
 import { name, time } from '../fields.js';
 import { pageQuerySchema, pageSchema, queryFlagSchema } from '../page.js';
 
@@ -140,6 +141,15 @@ export const exportQuerySchema = z.object({
   from: z.coerce.number().optional(),
   to: z.coerce.number().optional(),
 });
+/** Trailer of an export's answer (RFC 9110, 6.5): JSON of `ExportSummary`. Without it the export has broken off. */
+export const exportTrailer = 'aiot-export';
+export const exportSummarySchema = z.object({
+  /** That the file has; 0 where nobody counts them. */
+  rows: z.int(),
+  /** Rows that were stored and cannot be read. The first of the places; `more`: how many there are besides. */
+  damaged: z.object({ rows: z.int(), places: z.array(lostSchema), more: z.int() }),
+});
+export type ExportSummary = z.output<typeof exportSummarySchema>;
 export type ExportQuery = Partial<z.output<typeof exportQuerySchema>>;
 
 /** DELETE /datasets/{stream}/recordings?device&recording&dryRun: what was, or would be, removed. */

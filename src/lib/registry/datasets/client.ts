@@ -9,6 +9,9 @@ import {
   datasetSchema,
   datasetsSchema,
   type ExportQuery,
+  type ExportSummary,
+  exportSummarySchema,
+  exportTrailer,
   type LabelRequest,
   type LabelsRequest,
   labelRequestSchema,
@@ -32,6 +35,16 @@ function queryOf(values: Record<string, string | number | boolean | undefined>):
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(values)) if (value !== undefined) query.set(key, String(value));
   return query.size === 0 ? '' : `?${query}`;
+}
+
+/** null: a platform of an earlier version says nothing. */
+function summaryIn(trailer: string | undefined): ExportSummary | null {
+  if (trailer === undefined) return null;
+  try {
+    return exportSummarySchema.safeParse(JSON.parse(trailer)).data ?? null;
+  } catch {
+    return null;
+  }
 }
 
 export function datasetCalls(transport: Transport) {
@@ -78,17 +91,18 @@ export function datasetCalls(transport: Transport) {
       const answer = await transport.call('GET', recordingPath(stream, device, recording));
       return await text(bodyOf(answer, transport.url));
     },
-    /** Every sample a row; the bytes as they come. */
+    /** Every sample a row; the bytes as they come, and behind them what could not be read. */
     export: async (
       stream: string,
       query: ExportQuery,
       signal?: AbortSignal,
-    ): Promise<AsyncIterable<Uint8Array>> => {
+    ): Promise<AsyncIterable<Uint8Array> & { summary(): ExportSummary | null }> => {
       const answer = await transport.call('GET', `${path(stream)}/export${queryOf({ ...query })}`, {
         bodyTimeoutMs: 120_000,
         ...(signal ? { signal } : {}),
       });
-      return bodyOf(answer, transport.url);
+      const summary = () => summaryIn(answer.trailers[exportTrailer]);
+      return Object.assign(bodyOf(answer, transport.url), { summary });
     },
     /** @returns how many labels were given */
     label: async (stream: string, request: LabelsRequest): Promise<number> =>

@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { AiotError, issueText, readText, requireWritable, syncFolder, systemCode } from '../../core/index.js';
 import type { RegistryClient } from '../client.js';
-import { type ExportQuery, exportFormats, type LabelsRequest, labelsRequestSchema } from './bodies.js';
+import { type ExportQuery, exportFormats, exportSummarySchema, type LabelsRequest, labelsRequestSchema } from './bodies.js';
 
 export const exportedSchema = z.object({
   stream: z.string(),
@@ -12,6 +12,8 @@ export const exportedSchema = z.object({
   /** Absolute. */
   file: z.string(),
   bytes: z.int(),
+  /** What the platform could not read: the file lacks these rows. */
+  damaged: exportSummarySchema.shape.damaged,
 });
 export type Exported = z.output<typeof exportedSchema>;
 
@@ -38,7 +40,8 @@ export async function exportDataset(
     const bytes = await writeAll(temporary, body, out, onBytes);
     await rename(temporary, file);
     await syncFolder(dirname(file));
-    return { stream, format: query.format ?? 'csv', file, bytes };
+    const { damaged } = body.summary() ?? { damaged: { rows: 0, places: [], more: 0 } };
+    return { stream, format: query.format ?? 'csv', file, bytes, damaged };
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ExportQuery } from '../../../registry/index.js';
+import type { ExportQuery, ExportSummary } from '../../../registry/index.js';
 import type { BlobStore } from '../../blobs/port.js';
 import type { Datasets } from '../../services/datasets.js';
 import type { JobWork } from './kinds.js';
@@ -16,7 +16,7 @@ interface Parts {
 export async function exportToBlob(
   { blobs, datasets, folder }: Parts,
   { id, request, signal, progress }: JobWork<ExportQuery & { stream: string }>,
-): Promise<{ digest: string; bytes: number; format: string }> {
+): Promise<{ digest: string; bytes: number; format: string } & Pick<ExportSummary, 'damaged'>> {
   const { stream, format = 'csv', ...query } = request;
   await mkdir(folder, { recursive: true });
   const path = join(folder, `${id}.new`);
@@ -25,7 +25,8 @@ export async function exportToBlob(
   let bytes = 0;
   try {
     progress({ step: `writing ${format}` });
-    for await (const piece of await datasets.export(stream, format, query)) {
+    const exported = await datasets.export(stream, format, query);
+    for await (const piece of exported) {
       signal.throwIfAborted();
       hash.update(piece);
       await file.writeFile(piece);
@@ -37,7 +38,7 @@ export async function exportToBlob(
     const digest = `sha256:${hash.digest('hex')}`;
     await blobs.adopt(digest, path);
     progress({ step: null, total: bytes });
-    return { digest, bytes, format };
+    return { digest, bytes, format, damaged: exported.summary().damaged };
   } finally {
     await file.close().catch(() => {});
     await rm(path, { force: true });

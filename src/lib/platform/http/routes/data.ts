@@ -1,10 +1,12 @@
 import { Readable } from 'node:stream';
+import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import {
   datasetSchema,
   datasetsSchema,
   type ExportFormat,
   exportQuerySchema,
+  exportTrailer,
   labelRequestSchema,
   labelsReplySchema,
   labelsRequestSchema,
@@ -16,6 +18,7 @@ import {
   removalQuerySchema,
   removedRecordingsSchema,
 } from '../../../registry/index.js';
+import type { DatasetExport } from '../../services/datasets.js';
 import type { Routes } from '../parts.js';
 
 const stream = z.object({ stream: z.string() });
@@ -26,6 +29,11 @@ const types: Record<ExportFormat, string> = {
   ndjson: 'application/x-ndjson',
   parquet: 'application/vnd.apache.parquet',
 };
+
+/** Says behind the bytes what could not be read. */
+function summed(reply: FastifyReply, { summary }: Pick<DatasetExport, 'summary'>): FastifyReply {
+  return reply.trailer(exportTrailer, async () => JSON.stringify(summary()));
+}
 
 export const dataRoutes: Routes =
   ({ datasets, labels, retention }) =>
@@ -59,7 +67,7 @@ export const dataRoutes: Routes =
       async ({ params, query }, reply) => {
         const { format, ...filter } = query;
         const bytes = await datasets.export(params.stream, format, filter);
-        return reply
+        return summed(reply, bytes)
           .type(types[format])
           .header('content-disposition', `attachment; filename="${params.stream}.${format}"`)
           .send(Readable.from(bytes));
@@ -71,7 +79,7 @@ export const dataRoutes: Routes =
       { schema: { summary: 'One recording as CSV', params: recording } },
       async ({ params }, reply) => {
         const rows = await datasets.csv(params.stream, params.device, params.recording);
-        return reply.type('text/csv; charset=utf-8').send(Readable.from(rows));
+        return summed(reply, rows).type('text/csv; charset=utf-8').send(Readable.from(rows));
       },
     );
 
