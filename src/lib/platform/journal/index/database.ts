@@ -6,7 +6,7 @@ export type IndexDatabase = InstanceType<typeof import('libsql')>;
 type Statement = ReturnType<IndexDatabase['prepare']>;
 
 /** Rises when the tables change: an index of another form is made anew from the journal. */
-const form = 2;
+export const indexForm = 2;
 
 const tables = `
   CREATE TABLE meta (key TEXT PRIMARY KEY, value REAL NOT NULL) STRICT, WITHOUT ROWID;
@@ -55,12 +55,12 @@ function prepared(database: IndexDatabase): IndexDatabase {
   try {
     database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16384;');
     const { user_version: found } = database.prepare('PRAGMA user_version').get() as { user_version: number };
-    if (found !== form) {
+    if (found !== indexForm) {
       const names = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all() as {
         name: string;
       }[];
       const dropped = names.map(({ name }) => `DROP TABLE "${name}";`).join(' ');
-      database.exec(`BEGIN; ${dropped} ${tables} PRAGMA user_version = ${form}; COMMIT;`);
+      database.exec(`BEGIN; ${dropped} ${tables} PRAGMA user_version = ${indexForm}; COMMIT;`);
     }
     return database;
   } catch (error) {
