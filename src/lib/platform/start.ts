@@ -5,6 +5,7 @@ import type { PlatformUrls } from '../registry/index.js';
 import { type Doors, openDoors } from './broker/doors.js';
 import { ingest } from './broker/ingest.js';
 import { openBroker } from './broker/open.js';
+import type { BrokerCounts } from './broker/verify.js';
 import { guidePorts, startGuide } from './compat/index.js';
 import { conditionOf, listenerWarnings } from './condition.js';
 import { Connections, descriptorLimit, limitsFor } from './connections.js';
@@ -33,6 +34,7 @@ import { sweeper } from './services/sweeper.js';
 import { type Closers, openState } from './state.js';
 import { rolloutStoreIn } from './store/rollouts.js';
 import { openTls } from './tls.js';
+import { ledgerIn } from './verify/ledger.js';
 import { startWorkers, WorkerStates } from './workers/index.js';
 
 /**
@@ -150,6 +152,9 @@ async function open(options: PlatformOptions, closers: Closers) {
     ...(options.brokerLimits ? { limits: options.brokerLimits } : {}),
     ...{ log, now, sync: disk.sync('sessions', options.sync), folder: join(dataDir, 'broker') },
     onCommit: disk.commits('sessions'),
+    damage: (findings) => state.damages.note(findings),
+    // Processes that share a database have a log each.
+    ...(options.engines?.database === undefined ? { ledger: ledgerIn<BrokerCounts>(store, 'broker') } : {}),
     ingest: (topic, payload) => ingest({ telemetry, devices, rollouts, now, seen }, topic, payload),
   });
   closers.push(() => broker.close());

@@ -10,6 +10,8 @@ import type { Tokens } from '../services/tokens.js';
 import type { Offered } from '../streams/held.js';
 import { createLocalStreams, type LocalStreams } from '../streams/streams.js';
 import type { Sync } from '../sync.js';
+import type { Finding } from '../verify/finding.js';
+import type { Ledger } from '../verify/ledger.js';
 import { Admission, visitorOf } from './admission.js';
 import { Connection } from './connection.js';
 import type { Core } from './core.js';
@@ -26,6 +28,7 @@ import { storeMessage } from './store-message.js';
 import { Subscriptions } from './subscriptions.js';
 import { startSweeps } from './sweep.js';
 import { depthsOf, tellFigures } from './sys.js';
+import type { BrokerCounts } from './verify.js';
 import { send, settleAll } from './wills.js';
 
 export interface BrokerParts {
@@ -43,6 +46,10 @@ export interface BrokerParts {
   folder: string;
   sync?: Sync | undefined;
   onCommit?: NoteCommit | undefined;
+  /** What the state database knows of the log of sessions. */
+  ledger?: Ledger<BrokerCounts> | undefined;
+  /** Is told of damage to it. */
+  damage?: (findings: readonly Finding[]) => Promise<void>;
   /** ms since 1970 */
   now: () => number;
   limits?: Partial<BrokerLimits>;
@@ -97,8 +104,11 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
     yield* state.snapshot();
     yield* router.undelivered.values();
   };
-  const sessions = await SessionLog.open({ folder, sync, snapshot, onCommit }, (record) =>
-    state.apply(record),
+  const { ledger, damage } = parts;
+  const counts = () => state.counts();
+  const sessions = await SessionLog.open(
+    { folder, sync, snapshot, onCommit, counts, ledger, damage },
+    (record) => state.apply(record),
   );
   if (sessions.damaged > 0)
     log.error({ lines: sessions.damaged }, 'damaged lines in the log of sessions passed over');

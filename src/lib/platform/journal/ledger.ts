@@ -74,7 +74,7 @@ export class SegmentLedger {
     const found: MissingSegment[] = [];
     for (const number of new Set(this.notes.map((note) => note.number))) {
       const notes = this.notes.filter((note) => note.number === number);
-      if (notes.some(({ generation }) => generation < 0)) continue;
+      if (notes.some(({ generation, bytes }) => generation < 0 || bytes === 0)) continue;
       const sizes = await Promise.all(notes.map((note) => this.sizeOf(note)));
       // While a segment is written anew both of its files are known.
       if (notes.some(({ bytes }, i) => (sizes[i] ?? -1) >= bytes)) continue;
@@ -158,7 +158,8 @@ export class SegmentLedger {
   async note(): Promise<void> {
     clearTimeout(this.timer);
     this.timer = undefined;
-    if (this.noted === this.tail.bytes || this.tail.segment === 0) return;
+    // Its file is made with the first line.
+    if (this.noted === this.tail.bytes || this.tail.bytes === 0) return;
     const note = this.noteOfTail();
     this.noted = note.bytes;
     await this.save(note);

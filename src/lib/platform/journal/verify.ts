@@ -90,7 +90,7 @@ interface Segment {
 
 async function verifySegment({ folder, file, note }: Segment): Promise<Finding[]> {
   if (file === null) {
-    if (note === null) return [];
+    if (note === null || note.bytes === 0) return [];
     const place = placeOf({ segment: note.number, generation: note.generation, checked: true });
     return findingsOf(place, 'is gone', note.counts);
   }

@@ -1,9 +1,13 @@
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { syncFolder } from '../../../core/index.js';
 import type { NoteCommit } from '../../figures/disk.js';
 import { dataSync, type Sync } from '../../sync.js';
-import { type LogRecord, recordSchema } from './record.js';
+import type { Finding } from '../../verify/finding.js';
+import { type Ledger, noteEveryMs } from '../../verify/ledger.js';
+import { type BrokerCounts, logFindings, readLog } from '../verify.js';
+import { type LogRecord, lineOf } from './record.js';
 
 export interface LogOptions {
   folder: string;
@@ -13,6 +17,10 @@ export interface LogOptions {
   /** Smallest file that is written anew, bytes. */
   compactBytes?: number;
   onCommit?: NoteCommit | undefined;
+  /** What is there now, for the ledger; without that nothing is noted. */
+  counts?: () => BrokerCounts;
+  ledger?: Ledger<BrokerCounts> | undefined;
+  damage?: ((findings: readonly Finding[]) => Promise<void>) | undefined;
 }
 
 type Done = (error: unknown) => void;
@@ -37,6 +45,11 @@ export class SessionLog {
   /** A write has failed: what is in memory is ahead of the file, until it is written anew. */
   private behind = false;
   private closed = false;
+  /** CRC-32 of the file, and how much of it is known to be on disk. */
+  private crc = 0;
+  private synced = { end: 0, crc: 0 };
+  private noted = -1;
+  private noting: NodeJS.Timeout | undefined;
 
   private constructor(private readonly options: LogOptions) {}
 
@@ -52,19 +65,44 @@ export class SessionLog {
     log.number = newest ? Number.parseInt(newest, 10) : 1;
     const path = log.path(log.number);
     const bytes = newest ? await readFile(path) : Buffer.alloc(0);
-    let damaged = 0;
-    let at = 0;
-    for (let to = bytes.indexOf(10, at); to >= 0; to = bytes.indexOf(10, at)) {
-      const record = recordIn(bytes.toString('utf8', at, to));
-      if (record) apply(record);
-      else damaged++;
-      at = to + 1;
-    }
+    const { damaged, end: at } = readLog(bytes, apply);
     log.file = await open(path, newest ? 'r+' : 'wx+');
     if (at < bytes.length) await log.file.truncate(at);
     if (!newest) await syncFolder(folder);
     log.end = at;
+    log.crc = crc32(bytes.subarray(0, at));
+    log.synced = { end: log.end, crc: log.crc };
+    await log.compare({ number: newest ? log.number : null, bytes, damaged });
     return { log, damaged };
+  }
+
+  /** Reports what is missing since it was noted, and notes what is there. */
+  private async compare(now: Parameters<typeof logFindings>[0]): Promise<void> {
+    const { ledger, counts, damage } = this.options;
+    const notes = (await ledger?.load()) ?? [];
+    await damage?.(logFindings(now, notes.at(-1) ?? null, counts?.() ?? null));
+    await ledger?.forget(notes);
+    await this.note();
+  }
+
+  /** Notes what is on disk; one that fails is made good by the next. */
+  private async note(): Promise<void> {
+    clearTimeout(this.noting);
+    this.noting = undefined;
+    const { ledger, counts } = this.options;
+    const { number, synced } = this;
+    if (!ledger || !counts || this.noted === synced.end) return;
+    this.noted = synced.end;
+    const file = { number, generation: 0, bytes: synced.end, crc: synced.crc, digest: null };
+    await ledger.save([{ ...file, counts: counts() }]).catch(() => {
+      this.noted = -1;
+    });
+  }
+
+  private noteSoon(): void {
+    if (this.closed || this.noting || !this.options.ledger) return;
+    this.noting = setTimeout(() => void this.note(), noteEveryMs);
+    this.noting.unref();
   }
 
   /** Whether the last write has failed. */
@@ -80,7 +118,7 @@ export class SessionLog {
   /** Written soon; nobody waits. */
   append(record: LogRecord): void {
     if (this.closed) return;
-    this.lines.push(JSON.stringify(record));
+    this.lines.push(lineOf(record));
     if (this.flushing || this.timer) return;
     this.timer = setTimeout(() => {
       this.timer = undefined;
@@ -98,7 +136,7 @@ export class SessionLog {
       done(new Error('the platform ends'));
       return;
     }
-    for (const record of records) this.lines.push(JSON.stringify(record));
+    for (const record of records) this.lines.push(lineOf(record));
     this.waiting.push(done);
     this.flushing ??= this.flush();
   }
@@ -109,6 +147,8 @@ export class SessionLog {
     this.timer = undefined;
     await this.flushing;
     if (this.lines.length > 0) await this.flush();
+    if (this.synced.end < this.end && !this.behind) await this.sync().then(() => this.isSynced()).catch(() => {});
+    await this.note();
     await this.file?.close();
     this.file = undefined;
   }
@@ -131,6 +171,9 @@ export class SessionLog {
           onCommit?.(lines.length, (performance.now() - begun) / 1000);
         }
         this.end += block.length;
+        this.crc = crc32(block, this.crc);
+        if (waiting.length > 0) this.isSynced();
+        this.noteSoon();
         for (const done of waiting) done(null);
       } catch (error) {
         this.behind = true;
@@ -141,22 +184,28 @@ export class SessionLog {
     this.flushing = undefined;
   }
 
+  private isSynced(): void {
+    this.synced = { end: this.end, crc: this.crc };
+  }
+
   private async compact(): Promise<void> {
     const number = this.number + 1;
     const path = `${this.path(number)}.new`;
     const file = await open(path, 'w+');
     try {
       let end = 0;
+      let crc = 0;
       let text = '';
       const write = async () => {
         const block = Buffer.from(text);
         text = '';
         await this.write(block, end, file);
+        crc = crc32(block, crc);
         end += block.length;
       };
       // What changes meanwhile is in the lines that come behind it.
       for (const record of this.options.snapshot()) {
-        text += `${JSON.stringify(record)}\n`;
+        text += `${lineOf(record)}\n`;
         if (text.length > chunkBytes) await write();
       }
       await write();
@@ -165,7 +214,11 @@ export class SessionLog {
       await syncFolder(this.options.folder);
       const old = this.path(this.number);
       await this.file?.close();
-      Object.assign(this, { file, number, end, begun: end, behind: false });
+      const before = this.number;
+      Object.assign(this, { file, number, end, crc, begun: end, behind: false, noted: -1 });
+      this.isSynced();
+      await this.note();
+      await this.options.ledger?.forget([{ number: before, generation: 0 }]).catch(() => {});
       await rm(old, { force: true });
     } catch (error) {
       if (this.file !== file) await file.close();
@@ -186,14 +239,5 @@ export class SessionLog {
 
   private path(number: number): string {
     return join(this.options.folder, `${String(number).padStart(8, '0')}.ndjson`);
-  }
-}
-
-function recordIn(line: string): LogRecord | null {
-  try {
-    const parsed = recordSchema.safeParse(JSON.parse(line));
-    return parsed.success ? parsed.data : null;
-  } catch {
-    return null;
   }
 }

@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import type { BrokerMessage, Qos } from '../wire/packets.js';
 
@@ -45,4 +46,26 @@ export function logged({ topic, payload, qos, retain }: BrokerMessage): LoggedMe
 
 export function unlogged([topic, payload, qos, retain]: LoggedMessage): BrokerMessage {
   return { topic, payload: Buffer.from(payload, 'base64'), qos: qos as Qos, retain };
+}
+
+/** A record as a line without its newline: JSON, whose last member is the CRC-32 of what it is without it. */
+export function lineOf(record: LogRecord): string {
+  const json = JSON.stringify(record);
+  return `${json.slice(0, -1)},"c":"${sumOf(json)}"}`;
+}
+
+/** The record of a line; null when it is damaged. Lines of earlier versions have no checksum. */
+export function recordOf(line: string): LogRecord | null {
+  const [end = '', sum] = /,"c":"([0-9a-f]{8})"\}$/.exec(line) ?? [];
+  const json = sum === undefined ? line : `${line.slice(0, -end.length)}}`;
+  if (sum !== undefined && sumOf(json) !== sum) return null;
+  try {
+    return recordSchema.safeParse(JSON.parse(json)).data ?? null;
+  } catch {
+    return null;
+  }
+}
+
+function sumOf(json: string): string {
+  return crc32(json).toString(16).padStart(8, '0');
 }

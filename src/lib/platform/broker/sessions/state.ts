@@ -1,5 +1,6 @@
 import type { Retained } from '../retained.js';
 import type { Subscriptions } from '../subscriptions.js';
+import { type BrokerCounts, mostNoted } from '../verify.js';
 import type { BrokerMessage } from '../wire/packets.js';
 import { type LogRecord, logged, unlogged } from './record.js';
 import { Session } from './session.js';
@@ -89,6 +90,18 @@ export class BrokerState {
       this.sessions.get(key)?.restore({ number: n, message, qos, id, state: state ?? 'again' });
     }
     if (from) this.sessions.get(from[0])?.incoming.set(from[1], true);
+  }
+
+  /** What is kept, with the names of some of it. */
+  counts(): BrokerCounts {
+    const counts: BrokerCounts = { retained: 0, sessions: 0, names: [] };
+    for (const { topic } of this.retained.logged()) {
+      if (counts.retained++ < mostNoted) counts.names.push(`retained message ${topic}`);
+    }
+    for (const { key, persistent } of this.sessions.values()) {
+      if (persistent && counts.sessions++ < mostNoted) counts.names.push(`session ${key}`);
+    }
+    return counts;
   }
 
   *snapshot(): Generator<LogRecord> {
