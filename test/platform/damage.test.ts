@@ -108,7 +108,9 @@ describe('a journal that was deleted', () => {
     const lost = { stream: 'motion', device: 'motor-1', from: iso(0), to: iso(19), rows: 200 };
     const [damage] = (await own.client.status()).damage;
     expect(damage).toMatchObject({ place: 'journal/00000001.log', problem: 'is gone', lost });
-    expect((await runCli(['status', '--context', 'lab'])).stdout).toContain('200 rows of motion from motor-1');
+    expect((await runCli(['status', '--context', 'lab'])).stdout).toContain(
+      '200 rows of motion from motor-1',
+    );
     const looked = await runCli(['platform', 'acknowledge', '--dry-run', '--context', 'lab']);
     expect(looked.stdout).toContain(damage?.id);
     expect((await own.client.status()).damage).toHaveLength(1);
@@ -116,7 +118,9 @@ describe('a journal that was deleted', () => {
     expect(done).toMatchObject({ code: 0, json: { acknowledged: [{ id: damage?.id }] } });
     await own.restart();
     expect((await own.client.status()).damage).toEqual([]);
-    expect(await own.client.damage.list()).toMatchObject([{ id: damage?.id, acknowledged: expect.any(Number) }]);
+    expect(await own.client.damage.list()).toMatchObject([
+      { id: damage?.id, acknowledged: expect.any(Number) },
+    ]);
     expect((await findings()).map(({ type }) => type)).toEqual(['damage.find', 'damage.acknowledge']);
     await expect(own.client.damage.acknowledge(['none'])).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
   });

@@ -1,5 +1,14 @@
 import { Flags } from '@oclif/core';
-import { AiotCommand, again, damagedText, instant, next, shared, size, streamArg } from '../../lib/cli/index.js';
+import {
+  AiotCommand,
+  again,
+  damagedText,
+  instant,
+  next,
+  shared,
+  size,
+  streamArg,
+} from '../../lib/cli/index.js';
 import { exportDataset, exportedSchema, exportFormats, withClient } from '../../lib/registry/index.js';
 
 export default class DataExport extends AiotCommand {

@@ -123,9 +123,7 @@ export async function openState(options: StateOptions, closers: Closers) {
   const telemetry = await openTelemetry(
     {
       ...{ folder: join(root, 'journal'), now, log, onCommit: disk.commits(kind) },
-      ...(embedded
-        ? { sync: disk.sync('journal', sync), ledger: ledgerIn<Tally[]>(store, 'journal') }
-        : {}),
+      ...(embedded ? { sync: disk.sync('journal', sync), ledger: ledgerIn<Tally[]>(store, 'journal') } : {}),
       damage: (findings) => damages.note(findings),
     },
     engines?.database,

@@ -13,15 +13,7 @@ export const lostSchema = z.object({
 });
 export type LostTelemetry = z.output<typeof lostSchema>;
 
-export const damagedParts = [
-  'database',
-  'journal',
-  'index',
-  'broker',
-  'blob',
-  'key',
-  'reference',
-] as const;
+export const damagedParts = ['database', 'journal', 'index', 'broker', 'blob', 'key', 'reference'] as const;
 
 /** GET /damage → {damage, next}: damage at rest that is not repaired, the oldest first. */
 export const damageSchema = z.object({
@@ -42,7 +34,9 @@ export type Damage = z.output<typeof damageSchema>;
 export const damagesSchema = pageSchema('damage', damageSchema);
 
 /** POST /damage/acknowledge: all that is not acknowledged, or these. */
-export const acknowledgeRequestSchema = z.strictObject({ ids: z.array(z.string()).min(1).max(1000).optional() });
+export const acknowledgeRequestSchema = z.strictObject({
+  ids: z.array(z.string()).min(1).max(1000).optional(),
+});
 export const acknowledgedSchema = z.object({ acknowledged: z.array(damageSchema) });
 export type Acknowledged = z.output<typeof acknowledgedSchema>;
 
@@ -63,6 +57,7 @@ export function damageCalls(transport: Transport) {
 export function lostText({ stream, device, from, to, rows }: LostTelemetry): string {
   const what = rows === undefined ? 'rows' : `${rows} ${rows === 1 ? 'row' : 'rows'}`;
   const whose = `${stream === undefined ? '' : ` of ${stream}`}${device === undefined ? '' : ` from ${device}`}`;
-  const when = from === undefined ? '' : from === to || to === undefined ? ` at ${from}` : ` between ${from} and ${to}`;
+  const when =
+    from === undefined ? '' : from === to || to === undefined ? ` at ${from}` : ` between ${from} and ${to}`;
   return `${what}${whose}${when}`;
 }

@@ -25,7 +25,14 @@ export * from './damage.js';
 export * from './datasets/bodies.js';
 export { parseRecordingPlace, parseRecordings, type RecordingPlace } from './datasets/place.js';
 export { changeRetention } from './datasets/retention.js';
-export { type Exported, exportDataset, exportedSchema, giveLabels, givenLabelsSchema, readLabels } from './datasets/save.js';
+export {
+  type Exported,
+  exportDataset,
+  exportedSchema,
+  giveLabels,
+  givenLabelsSchema,
+  readLabels,
+} from './datasets/save.js';
 export * from './device-api.js';
 export type { Latest } from './devices.js';
 export * from './events/index.js';

@@ -70,7 +70,9 @@ export async function writeTable(store: Store, table: Table, path: string): Prom
   let count = 0;
   for await (const rows of rowsOf(store, table)) {
     // The CA, sealed for processes that share a database: it is in the backup as a file. And logs are of another moment than tables.
-    const kept = rows.filter(({ key }) => table.name !== 'logFiles' && (table.name !== 'meta' || key !== 'pki'));
+    const kept = rows.filter(
+      ({ key }) => table.name !== 'logFiles' && (table.name !== 'meta' || key !== 'pki'),
+    );
     count += kept.length;
     if (!out.write(kept.map((row) => `${JSON.stringify(row)}\n`).join(''))) {
       await once(out, 'drain');

@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib';
 import { plural } from '../../core/index.js';
 import type { Store } from '../store/database.js';
 import type { Finding } from '../verify/finding.js';
-import { ledgerIn, type LogFile } from '../verify/ledger.js';
+import { type LogFile, ledgerIn } from '../verify/ledger.js';
 import { type LogRecord, recordOf } from './sessions/record.js';
 
 /** What the log of sessions held when it was noted. */

@@ -11,22 +11,15 @@ import type { Spot } from './index/chunk.js';
 import type { JournalIndex } from './index/index.js';
 import { isIndexDamage } from './index/rows.js';
 import { Journal } from './journal.js';
-import { SegmentLedger } from './ledger.js';
 import { Leases } from './leases.js';
-import {
-  brokenLines,
-  type DamagedRange,
-  findingsOf,
-  type LostMessage,
-  salvaged,
-  type Tally,
-  Tallies,
-} from './lost.js';
+import { SegmentLedger } from './ledger.js';
+import { damagedRanges, findingsIn } from './look.js';
+import type { LostMessage, Tally } from './lost.js';
 import type { JournalReader } from './reader.js';
 import { entriesAt } from './reads.js';
 import { reclaimSegment } from './reclaim.js';
-import { openIndex, placeOf, type ReplayParts, rebuiltIndex, requireCounts } from './replay.js';
-import { listSegments, type Position, type SegmentFile, scanSegment, segmentPath } from './segments.js';
+import { openIndex, type ReplayParts, rebuiltIndex, requireCounts } from './replay.js';
+import { listSegments, type Position, type SegmentFile, segmentPath } from './segments.js';
 import { isNamed } from './takes.js';
 import { fromCursor, type Span, type TakeQuery, type Telemetry } from './telemetry.js';
 
@@ -165,7 +158,11 @@ export class FileTelemetry implements Telemetry {
       };
       if (take.outOfOrder > 0) yield* this.readSorted(key, span, told);
       else {
-        for (let some = await this.next(key, 0, span); some; some = await this.next(key, some.segment, span)) {
+        for (
+          let some = await this.next(key, 0, span);
+          some;
+          some = await this.next(key, some.segment, span)
+        ) {
           yield* this.entries(some.file, some.spots, told);
         }
       }
@@ -272,7 +269,10 @@ export class FileTelemetry implements Telemetry {
   private look(segment: number): void {
     if (this.looked.has(segment)) return;
     const done = this.lookThrough(segment).catch((err: unknown) => {
-      this.options.log?.error({ err, segment }, 'a damaged segment of the journal could not be looked through');
+      this.options.log?.error(
+        { err, segment },
+        'a damaged segment of the journal could not be looked through',
+      );
     });
     this.looked.set(segment, done);
   }
@@ -281,27 +281,15 @@ export class FileTelemetry implements Telemetry {
     const end = this.leases.take();
     try {
       const { folder, damage } = this.options;
-      const file = this.index.fileOf(segment);
-      const path = segmentPath(folder, file);
-      const size = (await stat(path).catch(() => null))?.size ?? null;
-      const broken: DamagedRange[] = [];
-      if (size !== null) await scanSegment(folder, file, 0, () => {}, false, (range) => broken.push(range));
-      const nothing = { from: size ?? 0, to: Infinity, bytes: Buffer.alloc(0) };
-      const last = segment === this.journal.end.segment;
-      const short = size === null || (last && size < this.journal.end.offset) ? [nothing] : [];
-      if (!last && size !== null && size < this.sizeOf(segment)) short.push(nothing);
-      const { tallies, unknown } = await this.ask((index) => index.lostIn(segment, [...broken, ...short]));
-      this.index.addDamaged(broken.length);
-      const all = new Tallies([...tallies, ...unknown.flatMap(salvaged)]);
-      const problem = size === null ? 'is gone' : short.length > 0 ? 'is shorter than it was' : brokenLines;
-      await damage?.(findingsOf(placeOf(file), problem, all.all()));
+      const state = this.index.segments().find((each) => each.segment === segment);
+      const bytes = segment === this.journal.end.segment ? this.journal.end.offset : (state?.bytes ?? 0);
+      const found = await damagedRanges(folder, this.index.fileOf(segment), bytes);
+      const known = await this.ask((index) => index.lostIn(segment, found.ranges));
+      this.index.addDamaged(found.lines);
+      await damage?.(findingsIn(found, known));
     } finally {
       end();
     }
-  }
-
-  private sizeOf(segment: number): number {
-    return this.index.segments().find((each) => each.segment === segment)?.bytes ?? 0;
   }
 
   /** Asks the index; one that turns out to be damaged is made anew first. */

@@ -5,7 +5,7 @@ import { crc32 } from 'node:zlib';
 import { serially } from '../store/turns.js';
 import { type Ledger, type LogFile, noteEveryMs } from '../verify/ledger.js';
 import type { JournalRecord } from './entry.js';
-import { type Tally, Tallies } from './lost.js';
+import { Tallies, type Tally } from './lost.js';
 import { type Position, type SegmentFile, scanSegment, segmentPath } from './segments.js';
 
 export type SegmentNote = LogFile<Tally[]>;
@@ -245,7 +245,11 @@ async function readFrom(folder: string, file: SegmentFile, from: Tail, end: numb
   let { bytes, crc } = from;
   if (end > bytes) {
     const path = segmentPath(folder, file);
-    for await (const chunk of createReadStream(path, { start: bytes, end: end - 1, highWaterMark: 1 << 20 })) {
+    for await (const chunk of createReadStream(path, {
+      start: bytes,
+      end: end - 1,
+      highWaterMark: 1 << 20,
+    })) {
       crc = crc32(chunk as Buffer, crc);
       bytes += (chunk as Buffer).length;
     }

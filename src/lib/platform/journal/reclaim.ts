@@ -6,8 +6,8 @@ import type { JournalIndex } from './index/index.js';
 import type { SegmentState } from './index/segment-rows.js';
 import type { Leases } from './leases.js';
 import { noteOf, type SegmentLedger } from './ledger.js';
-import type { DamagedRange } from './lost.js';
 import { isEntry, lineOf } from './line.js';
+import type { DamagedRange } from './lost.js';
 import { scanSegment, segmentPath } from './segments.js';
 import { takeKeyOf } from './takes.js';
 

@@ -7,16 +7,15 @@ import { openIndexDatabase, removeIndex } from './index/database.js';
 import { JournalIndex } from './index/index.js';
 import { IndexDamage, isIndexDamage } from './index/rows.js';
 import type { SegmentLedger } from './ledger.js';
+import { brokenLines, type DamagedRange, findingsOf, lessBy, salvaged, Tallies, type Tally } from './lost.js';
 import {
-  brokenLines,
-  type DamagedRange,
-  findingsOf,
-  lessBy,
-  type Tally,
-  Tallies,
-  salvaged,
-} from './lost.js';
-import { listSegments, type Position, type SegmentFile, scanSegment, segmentPath } from './segments.js';
+  listSegments,
+  type Position,
+  placeOf,
+  type SegmentFile,
+  scanSegment,
+  segmentPath,
+} from './segments.js';
 
 /** Records that are handed to the index at once. */
 const batch = 4096;
@@ -158,7 +157,9 @@ async function lostFindings(
 ): Promise<Finding[]> {
   const missing = (await ledger?.missing()) ?? [];
   const findings: Finding[] = [];
-  for (const segment of new Set([...gone, ...missing.map(({ note }) => ({ segment: note.number }))].map((each) => each.segment))) {
+  for (const segment of new Set(
+    [...gone, ...missing.map(({ note }) => ({ segment: note.number }))].map((each) => each.segment),
+  )) {
     const known = missing.find(({ note }) => note.number === segment);
     const part = gone.find((each) => each.segment === segment);
     const file = part?.file ?? {
@@ -172,7 +173,8 @@ async function lostFindings(
     let tallies: Tally[] = part ? index.within(segment, [range]).tallies : [];
     const { position } = index;
     const covers =
-      position.segment > segment || (position.segment === segment && position.offset >= (known?.note.bytes ?? 0));
+      position.segment > segment ||
+      (position.segment === segment && position.offset >= (known?.note.bytes ?? 0));
     if (known && !(part && covers)) tallies = await lessThanNoted(folder, file, there, known.note.counts);
     if (part === undefined || tallies.length > 0 || known) {
       const problem = there ? 'is shorter than it was' : 'is gone';
@@ -191,11 +193,6 @@ async function lessThanNoted(
   const left = new Tallies();
   if (there) await scanSegment(folder, file, 0, (record) => left.addRecord(record), false);
   return lessBy(before, left.all());
-}
-
-/** A segment's file as findings name it. */
-export function placeOf(file: SegmentFile): string {
-  return segmentPath('journal', file);
 }
 
 /** A removal that was cut short leaves two generations of a segment: the index knows which one counts. */
@@ -289,7 +286,8 @@ async function progressOf(
   const sizes = await Promise.all(
     files.map(async (file) => (await stat(segmentPath(folder, file)).catch(() => ({ size: 0 }))).size),
   );
-  const total = sizes.reduce((sum, size) => sum + size, 0) - (files[0]?.segment === from.segment ? from.offset : 0);
+  const total =
+    sizes.reduce((sum, size) => sum + size, 0) - (files[0]?.segment === from.segment ? from.offset : 0);
   let told = performance.now();
   return (place) => {
     const at = performance.now();

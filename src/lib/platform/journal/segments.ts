@@ -25,6 +25,11 @@ export function segmentPath(folder: string, { segment, generation, checked }: Se
   return join(folder, `${number}${generation === 0 ? '' : `.${generation}`}.log`);
 }
 
+/** A segment's file as findings name it. */
+export function placeOf(file: SegmentFile): string {
+  return segmentPath('journal', file);
+}
+
 /** The segments that are there, rising; of one with several generations all, the newest last. Makes the folder. */
 export async function listSegments(folder: string): Promise<SegmentFile[]> {
   await mkdir(folder, { recursive: true });

@@ -11,9 +11,8 @@ import { indexForm, removeIndex } from './index/database.js';
 import { JournalIndex } from './index/index.js';
 import { isIndexDamage } from './index/rows.js';
 import type { SegmentNote } from './ledger.js';
-import { brokenLines, type DamagedRange, findingsOf, lessBy, salvaged, type Tally, Tallies } from './lost.js';
-import { placeOf } from './replay.js';
-import { listSegments, type SegmentFile, scanSegment, segmentPath } from './segments.js';
+import { brokenLines, type DamagedRange, findingsOf, lessBy, salvaged, Tallies, type Tally } from './lost.js';
+import { listSegments, placeOf, type SegmentFile, scanSegment, segmentPath } from './segments.js';
 
 export interface VerifyOptions {
   /** state.db of the folder: it knows what the journal held. Without it the lines alone are checked. */
@@ -160,7 +159,15 @@ async function repairSegment({ folder, file, note }: Segment, from: string): Pro
   const path = segmentPath(folder, wanted);
   const own = file === null ? 0 : (await stat(path)).size;
   const broken: DamagedRange[] = [];
-  if (file !== null) await scanSegment(folder, file, 0, () => {}, false, (range) => broken.push(range));
+  if (file !== null)
+    await scanSegment(
+      folder,
+      file,
+      0,
+      () => {},
+      false,
+      (range) => broken.push(range),
+    );
   const expected = note?.bytes ?? 0;
   const pieces = broken.map(({ from: begin, to }) => ({ begin, end: Math.min(to, size) }));
   if (own < expected && size > own) pieces.push({ begin: own, end: Math.min(size, expected) });
@@ -173,7 +180,8 @@ async function repairSegment({ folder, file, note }: Segment, from: string): Pro
   try {
     if (file !== null) {
       let at = 0;
-      for await (const chunk of createReadStream(path)) at += (await target.write(chunk as Buffer, 0, undefined, at)).bytesWritten;
+      for await (const chunk of createReadStream(path))
+        at += (await target.write(chunk as Buffer, 0, undefined, at)).bytesWritten;
     }
     for (const { begin, end } of useful) {
       for (let at = begin; at < end; ) {

@@ -131,11 +131,15 @@ export function datasetsOf(
     const met = counted.met.all().map(lostTelemetry);
     const known = (await lostOf(stream)).filter(
       (lost) =>
-        reaches(lost, query) && !met.some(({ device }) => lost.device === undefined || device === lost.device),
+        reaches(lost, query) &&
+        !met.some(({ device }) => lost.device === undefined || device === lost.device),
     );
     const places = [...met, ...known];
     const rows = places.reduce((sum, lost) => sum + (lost.rows ?? 0), 0);
-    return { rows: counted.rows, damaged: { rows, places: places.slice(0, mostPlaces), more: Math.max(0, places.length - mostPlaces) } };
+    return {
+      rows: counted.rows,
+      damaged: { rows, places: places.slice(0, mostPlaces), more: Math.max(0, places.length - mostPlaces) },
+    };
   };
   const samples = async function* (
     stream: string,

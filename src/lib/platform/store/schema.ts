@@ -9,7 +9,7 @@ import { deltas } from './migrations/010-deltas.js';
 import { rolloutStates } from './migrations/011-rollout-states.js';
 import { logins } from './migrations/012-logins.js';
 import { pipelineRuns } from './migrations/013-pipeline-runs.js';
-import { damage } from './migrations/014-damage.js';
+import { type DamageRow, damage, type LogFileRow } from './migrations/014-damage.js';
 
 /** A version of firmware, or of a configuration. */
 export interface ReleaseRow {
@@ -257,31 +257,8 @@ export interface Schema {
     fromT: number | null;
     toT: number | null;
   };
-  /** Damage at rest that is not repaired. `lost`: JSON; `acknowledged`: since when an operator knows of it. */
-  damages: {
-    id: string;
-    part: string;
-    place: string;
-    problem: string;
-    lost: string | null;
-    repairable: number;
-    found: number;
-    acknowledged: number | null;
-    who: string | null;
-  };
-  /** Files of append-only logs as they were last known to be durable; see verify/ledger.ts. */
-  logFiles: {
-    log: string;
-    number: number;
-    generation: number;
-    bytes: number;
-    /** CRC-32 of these bytes. */
-    crc: number;
-    /** SHA-256 in hex; null while it is written to. */
-    digest: string | null;
-    /** JSON */
-    counts: string;
-  };
+  damages: DamageRow;
+  logFiles: LogFileRow;
   /** How long telemetry is kept; null = no limit. `labelled`: 1 = labelled recordings go, too. */
   retention: { stream: string; days: number | null; bytes: number | null; labelled: number };
 }

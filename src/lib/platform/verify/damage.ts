@@ -84,16 +84,27 @@ export class Damages {
     const { store, events, now } = this.parts;
     return this.inTurn(() =>
       store.transaction().execute(async (transaction) => {
-        const rows = await transaction.selectFrom('damages').selectAll().orderBy('found').orderBy('id').execute();
+        const rows = await transaction
+          .selectFrom('damages')
+          .selectAll()
+          .orderBy('found')
+          .orderBy('id')
+          .execute();
         const unknown = ids?.find((id) => !rows.some((row) => row.id === id));
         if (unknown !== undefined) {
           const next = 'aiot platform acknowledge --dry-run lists what there is.';
           throw new AiotError('AIOT_NOT_FOUND', `there is no damage ${unknown}`, { next });
         }
         const at = now();
-        const some = rows.filter(({ id, acknowledged }) => acknowledged === null && (ids?.includes(id) ?? true));
+        const some = rows.filter(
+          ({ id, acknowledged }) => acknowledged === null && (ids?.includes(id) ?? true),
+        );
         for (const { id } of some) {
-          await transaction.updateTable('damages').set({ acknowledged: at, who }).where('id', '=', id).execute();
+          await transaction
+            .updateTable('damages')
+            .set({ acknowledged: at, who })
+            .where('id', '=', id)
+            .execute();
         }
         for (const [part, those] of byPart(some)) {
           const data = { ids: those.map(({ id }) => id) };

@@ -4,7 +4,13 @@ import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { AiotError, issueText, readText, requireWritable, syncFolder, systemCode } from '../../core/index.js';
 import type { RegistryClient } from '../client.js';
-import { type ExportQuery, exportFormats, exportSummarySchema, type LabelsRequest, labelsRequestSchema } from './bodies.js';
+import {
+  type ExportQuery,
+  exportFormats,
+  exportSummarySchema,
+  type LabelsRequest,
+  labelsRequestSchema,
+} from './bodies.js';
 
 export const exportedSchema = z.object({
   stream: z.string(),

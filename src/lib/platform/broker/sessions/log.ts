@@ -82,6 +82,8 @@ export class SessionLog {
     const notes = (await ledger?.load()) ?? [];
     await damage?.(logFindings(now, notes.at(-1) ?? null, counts?.() ?? null));
     await ledger?.forget(notes);
+    // Reported once: a new file begins with all that is kept.
+    if (now.damaged > 0) await this.compact().catch(() => (this.behind = true));
     await this.note();
   }
 
@@ -147,7 +149,10 @@ export class SessionLog {
     this.timer = undefined;
     await this.flushing;
     if (this.lines.length > 0) await this.flush();
-    if (this.synced.end < this.end && !this.behind) await this.sync().then(() => this.isSynced()).catch(() => {});
+    if (this.synced.end < this.end && !this.behind)
+      await this.sync()
+        .then(() => this.isSynced())
+        .catch(() => {});
     await this.note();
     await this.file?.close();
     this.file = undefined;

@@ -3,26 +3,26 @@ import type { LiveCounts } from '../../../fleet/index.js';
 import { storageError } from '../../errors.js';
 import type { Entry, JournalRecord, Place, TakeKey } from '../entry.js';
 import { isEntry } from '../line.js';
-import type { Position } from '../segments.js';
-import { countEntry, emptyTake, isNamed, messageKey, type Take, takeKeyOf } from '../takes.js';
-import { decodeSpots, encodeSpots, type Spot } from './chunk.js';
-import type { IndexDatabase } from './database.js';
 import { type DamagedRange, Tallies } from '../lost.js';
+import type { Position } from '../segments.js';
+import { countEntry, isNamed, messageKey, type Take, takeKeyOf } from '../takes.js';
+import { checkedRows, requireSound, requireWhole } from './check.js';
+import { decodeSpots, encodeSpots, type Spot } from './chunk.js';
 import { type Hot, keyText, rangesOf, spotKey, spotOf } from './hot.js';
 import { type LiveRow, liveCountsOf, liveRowsOf } from './live.js';
+import { IndexMemory } from './memory.js';
 import {
   type ChunkRow,
   chunkSum,
   countsOf,
-  IndexDamage,
   sumOf,
   type TakeRow,
   takeOf,
   takeSum,
   wholeChunk,
 } from './rows.js';
-import { SegmentRows, tallyOf } from './segment-rows.js';
-import { emptyStream, newFieldsOf, type StreamTotals, withoutTake } from './streams.js';
+import { tallyOf } from './segment-rows.js';
+import { newFieldsOf, type StreamTotals, withoutTake } from './streams.js';
 
 /** Messages that are kept in memory before they are written into index.db. */
 const flushAfter = 65_536;
@@ -40,19 +40,11 @@ export interface SegmentSpots {
  * index.db has all but what came since the last flush; memory has that and the recordings of late, whatever the journal
  * holds. A flush is one transaction and says up to where the journal is in it.
  */
-export class JournalIndex extends SegmentRows {
-  private readonly hot = new Map<string, Hot>();
-  private readonly streams = new Map<string, { totals: StreamTotals; dirty: boolean; used: number }>();
+export class JournalIndex extends IndexMemory {
   private readonly live = new Map<string, LiveRow>();
   private pending = 0;
   /** Removals that are in the journal and could not be carried out yet. */
   private readonly owed: TakeKey[] = [];
-  private flushes: number;
-
-  constructor(database: IndexDatabase) {
-    super(database);
-    this.flushes = this.meta('flushes');
-  }
 
   /** Rises with each flush. */
   get written(): number {
@@ -143,63 +135,14 @@ export class JournalIndex extends SegmentRows {
     this.setMeta('sum', sumOf(position.segment, position.offset, part));
   }
 
-  /**
-   * Looks at every row, a step at a time: sums, and whether counts of recordings and streams are those of what is there. Nothing else may
-   * change the index between two steps unless the check is begun anew. @throws IndexDamage
-   */
-  *check(): Generator<void> {
-    const [segment, offset, flushes] = ['segment', 'offset', 'flushes'].map((key) => this.meta(key));
-    if (this.meta('sum') !== (flushes ? sumOf(segment ?? 0, offset ?? 0, flushes) : 0))
-      throw new IndexDamage('the sum of its position is wrong');
-    this.segments();
-    const messages = new Map<number, number>();
-    for (let last: Partial<ChunkRow> = { take: -1, segment: -1, part: -1 }; ; ) {
-      const rows = this.sql.all<ChunkRow>(
-        'SELECT * FROM chunks WHERE (take, segment, part) > (?, ?, ?) ORDER BY take, segment, part LIMIT 1000',
-        ...[last.take, last.segment, last.part],
-      );
-      for (const row of rows) {
-        if (decodeSpots(wholeChunk(row).spots).length !== row.n)
-          throw new IndexDamage('a chunk has lost messages');
-        messages.set(row.take, (messages.get(row.take) ?? 0) + row.n);
-      }
-      const end = rows.at(-1);
-      if (!end || rows.length < 1000) break;
-      last = end;
-      yield;
-    }
-    const streams = new Map<string, { recordings: number; messages: number }>();
-    for (let last = 0; ; ) {
-      const rows = this.sql.all<TakeRow>('SELECT * FROM takes WHERE id > ? ORDER BY id LIMIT 1000', last);
-      for (const row of rows) {
-        const take = takeOf(row);
-        if (take.messages !== (messages.get(row.id) ?? 0))
-          throw new IndexDamage(`the recording ${row.id} has lost messages`);
-        messages.delete(row.id);
-        if (take.channel !== 'telemetry' || !isThere(take)) continue;
-        const sum = streams.get(take.stream) ?? { recordings: 0, messages: 0 };
-        streams.set(take.stream, { recordings: sum.recordings + 1, messages: sum.messages + take.messages });
-      }
-      const end = rows.at(-1);
-      if (!end || rows.length < 1000) break;
-      last = end.id;
-      yield;
-    }
-    if (messages.size > 0) throw new IndexDamage('a recording is missing');
-    for (const { name } of this.sql.all<{ name: string }>('SELECT name FROM streams')) {
-      const totals = this.storedTotals(name);
-      const sum = streams.get(name) ?? { recordings: 0, messages: 0 };
-      if (totals?.recordings !== sum.recordings || totals.messages !== sum.messages)
-        throw new IndexDamage(`the counts of the stream ${name} are wrong`);
-      streams.delete(name);
-    }
-    if (streams.size > 0) throw new IndexDamage('a stream is missing');
+  /** Whether SQLite finds its file in order. @throws IndexDamage */
+  quickCheck(): void {
+    requireSound(this.sql);
   }
 
-  /** Whether SQLite itself finds its file in order. @throws IndexDamage */
-  quickCheck(): void {
-    const [row] = this.sql.all<{ quick_check: string }>('PRAGMA quick_check(1)');
-    if (row?.quick_check !== 'ok') throw new IndexDamage(row?.quick_check ?? 'quick_check says nothing');
+  /** As `checkedRows`: nothing may be flushed between two steps unless the check is begun anew. */
+  check(): Generator<void> {
+    return checkedRows(this.sql);
   }
 
   /** As `within`, with what is not in index.db yet. */
@@ -218,13 +161,6 @@ export class JournalIndex extends SegmentRows {
       }
     }
     return { tallies: all.all(), unknown: unknown.filter((range) => !met.has(range)) };
-  }
-
-  /** Whether all messages of a recording can be found. @throws IndexDamage */
-  private requireWhole({ id, take, spots }: Hot): void {
-    const row = this.sql.get<{ n: number | null }>('SELECT sum(n) AS n FROM chunks WHERE take = ?', id);
-    if ((row?.n ?? 0) + spots.length === take.messages) return;
-    throw new IndexDamage(`the recording ${id} has lost messages`);
   }
 
   /** The recording, null when there is none. */
@@ -283,7 +219,7 @@ export class JournalIndex extends SegmentRows {
   spots(key: TakeKey, after: number, from: number, to: number, open: number): SegmentSpots | null {
     const hot = this.hotOf(key, false);
     if (!hot) return null;
-    if (after === 0) this.requireWhole(hot);
+    if (after === 0) requireWhole(this.sql, hot);
     const found = this.sql.get<{ segment: number }>(
       'SELECT segment FROM chunks WHERE take = ? AND segment > ? AND maxT >= ? AND minT <= ? ORDER BY segment LIMIT 1',
       ...[hot.id, after, from, to],
@@ -374,62 +310,14 @@ export class JournalIndex extends SegmentRows {
     });
   }
 
-  private hotOf(key: TakeKey, make: boolean): Hot | null {
-    const text = keyText(key);
-    const known = this.hot.get(text);
-    if (known) {
-      known.used = this.flushes;
-      return known;
-    }
-    const { channel, stream, device, recording } = key;
-    const where = 'channel = ? AND stream = ? AND device = ? AND recording = ?';
-    const values = [channel, stream, device, recording];
-    const row = this.sql.get<TakeRow>(`SELECT * FROM takes WHERE ${where}`, ...values);
-    if (!row && !make) return null;
-    const take = row ? takeOf(row) : emptyTake(key);
-    const id = row?.id ?? this.newTake(take);
-    const hot = { id, take, spots: [], keys: null, dirty: false, used: this.flushes };
-    this.hot.set(text, hot);
-    return hot;
-  }
-
-  private newTake(take: Take): number {
-    const { channel, stream, device, recording } = take;
-    const counts = countsOf(take);
-    // The id is in the sum: it is given before the row is there.
-    const row = this.sql.get<{ id: number }>('SELECT coalesce(max(id), 0) + 1 AS id FROM takes');
-    const id = row?.id ?? 1;
-    const sum = takeSum({ id, channel, stream, device, recording, counts });
-    this.sql.run(
-      'INSERT INTO takes (id, channel, stream, device, recording, counts, sum) VALUES (?, ?, ?, ?, ?, ?, ?)',
-      ...[id, channel, stream, device, recording, counts, sum],
-    );
-    return id;
-  }
-
-  /** @throws IndexDamage */
-  private storedTotals(name: string): StreamTotals | null {
-    const row = this.sql.get<{ totals: string; sum: number }>('SELECT * FROM streams WHERE name = ?', name);
-    if (!row) return null;
-    if (sumOf(name, row.totals) !== row.sum) throw new IndexDamage(`the sum of the stream ${name} is wrong`);
-    return JSON.parse(row.totals) as StreamTotals;
-  }
-
-  private streamOf(name: string) {
-    const known = this.streams.get(name);
-    if (known) {
-      known.used = this.flushes;
-      return known;
-    }
-    const totals = this.storedTotals(name) ?? emptyStream(name);
-    const stream = { totals, dirty: false, used: this.flushes };
-    this.streams.set(name, stream);
-    return stream;
-  }
-
   private writeTake({ id, take, spots }: Hot, segment: number, part: number): void {
     const counts = countsOf(take);
-    this.sql.run('UPDATE takes SET counts = ?, sum = ? WHERE id = ?', counts, takeSum({ ...take, id, counts }), id);
+    this.sql.run(
+      'UPDATE takes SET counts = ?, sum = ? WHERE id = ?',
+      counts,
+      takeSum({ ...take, id, counts }),
+      id,
+    );
     if (spots.length === 0) return;
     const row = { take: id, segment, part, ...rangesOf(spots), n: spots.length, spots: encodeSpots(spots) };
     const { minT, maxT, minSeq, maxSeq, n } = row;

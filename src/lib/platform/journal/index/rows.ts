@@ -38,7 +38,17 @@ export function sumOf(...values: (string | number | null)[]): number {
   return crc32(values.join('/'));
 }
 
-export function chunkSum({ take, segment, part, minT, maxT, minSeq, maxSeq, n, spots }: Omit<ChunkRow, 'sum'>): number {
+export function chunkSum({
+  take,
+  segment,
+  part,
+  minT,
+  maxT,
+  minSeq,
+  maxSeq,
+  n,
+  spots,
+}: Omit<ChunkRow, 'sum'>): number {
   const bytes = spots instanceof Uint8Array ? spots : new Uint8Array(spots);
   return crc32(bytes, sumOf(take, segment, part, minT, maxT, minSeq, maxSeq, n));
 }

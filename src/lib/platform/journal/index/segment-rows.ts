@@ -1,10 +1,10 @@
 import { randomInt } from 'node:crypto';
 import { AiotError } from '../../../core/index.js';
 import type { TakeKey } from '../entry.js';
+import { type DamagedRange, Tallies, type Tally } from '../lost.js';
 import type { Position, SegmentFile } from '../segments.js';
 import { decodeSpots, encodeSpots, type Spot } from './chunk.js';
 import { type IndexDatabase, Statements } from './database.js';
-import { type DamagedRange, type Tally, Tallies } from '../lost.js';
 import { type ChunkRow, chunkSum, IndexDamage, sumOf, type TakeRow, takeOf, wholeChunk } from './rows.js';
 import { SeenKeys } from './seen.js';
 import type { StreamTotals } from './streams.js';
@@ -98,10 +98,7 @@ export class SegmentRows {
   }
 
   /** Messages that index.db has in these parts of a segment, and the parts that it has nothing of. */
-  within(
-    segment: number,
-    ranges: readonly DamagedRange[],
-  ): { tallies: Tally[]; unknown: DamagedRange[] } {
+  within(segment: number, ranges: readonly DamagedRange[]): { tallies: Tally[]; unknown: DamagedRange[] } {
     const known = new Tallies();
     const met = new Set<DamagedRange>();
     const rows = this.sql.all<ChunkRow>('SELECT * FROM chunks WHERE segment = ?', segment);
@@ -174,13 +171,13 @@ export class SegmentRows {
   }
 }
 
-interface SegmentRow extends Omit<SegmentState, 'checked'> {
+export interface SegmentRow extends Omit<SegmentState, 'checked'> {
   checked: number;
   sum: number;
 }
 
 /** @throws IndexDamage */
-function wholeSegment(row: SegmentRow): SegmentRow {
+export function wholeSegment(row: SegmentRow): SegmentRow {
   const { segment, generation, checked, bytes, dead, sum } = row;
   if (sumOf(segment, generation, checked, bytes, dead) === sum) return row;
   throw new IndexDamage(`the sum of segment ${segment} is wrong`);
