@@ -11,7 +11,7 @@ export default class ModelList extends AiotCommand {
     '<%= config.bin %> <%= command.id %> --json',
   ];
   static override flags = { context: shared.context };
-  static override result = z.union([listSchemas.models.shape.models, z.array(guideModelSchema)]);
+  static override result = z.array(z.union([listSchemas.models.shape.models.element, guideModelSchema]));
 
   async run() {
     const input = await this.input(ModelList);

@@ -66,12 +66,8 @@ export default class ModelPull extends AiotCommand {
         );
     const { name, version, digest, out, files, unchanged } = result;
     this.print(`${bold(`${name}@${version}`)} is in ${out}${unchanged ? ', as it was already' : ''}.`);
-    this.print(
-      facts([
-        ['digest', digest],
-        ['files', files.join(', ')],
-      ]),
-    );
+    const shown = { digest, files: files.join(', ') };
+    this.print(facts(Object.entries(shown)));
     const file = shellWord(`${out}/${files[0]}`);
     this.print(next(`aiot model verify ${file}`, `aiot model inspect ${shellWord(`${out}/model.tflite`)}`));
     return result;
