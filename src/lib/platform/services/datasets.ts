@@ -38,8 +38,6 @@ export interface Datasets {
     stream: string,
     query: PageQuery & { device?: string | undefined; label?: string | undefined },
   ): Promise<DatasetListing>;
-  /** That all of these are there. @throws AIOT_NOT_FOUND naming the first that is not */
-  check(stream: string, recordings: readonly { device: string; recording: string }[]): Promise<void>;
   /** @throws AIOT_NOT_FOUND */
   show(stream: string, device: string, recording: string): Promise<RecordingShown>;
   /** One recording as a plot needs it. @throws AIOT_NOT_FOUND */
@@ -91,12 +89,6 @@ export function datasetsOf(
     throw new AiotError('AIOT_NOT_FOUND', `${device} has no recording ${recording} in ${stream}`, {
       next: `aiot data list ${stream}`,
     });
-  };
-  const check: Datasets['check'] = async (stream, recordings) => {
-    for (let i = 0; i < recordings.length; i += together)
-      await Promise.all(
-        recordings.slice(i, i + together).map(({ device, recording }) => findTake(stream, device, recording)),
-      );
   };
   const labelled = async (stream: string, takes: readonly Take[]) => {
     const given = await labels.ofDevices(stream, [...new Set(takes.map(({ device }) => device))]);
@@ -181,7 +173,6 @@ export function datasetsOf(
     return Object.assign(bytes(), { summary: () => summary });
   };
   return {
-    check,
     async list({ limit, after }) {
       const found = await telemetry.streams({ after, limit: limit + 1 });
       const { entries, next } = pageOfRows(found, limit, ({ name }) => name);
