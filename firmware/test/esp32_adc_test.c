@@ -165,7 +165,13 @@ static void test_rates(checks *c) {
   }
   aiot_esp32_rate rate = {0};
   sim.most_hz = LOWEST_HZ / 2;
+  double began = sim.us;
   check_at(c, "rate", "none", 0, !aiot_esp32_adc_fastest(pins, &rate));
+  check_at(c, "rate", "none, in a second and a little", (size_t)((sim.us - began) / 1000), sim.us - began < 1300e3);
+  sim.silent = true;
+  began = sim.us;
+  check_at(c, "rate", "a silent converter", 0, !aiot_esp32_adc_fastest(pins, &rate) && sim.us - began < 300e3);
+  sim.silent = false;
   check_at(c, "rate", "not the radio's converter", 0, !aiot_esp32_adc_open(radio, 1, 20000) && !aiot_esp32_adc_open(pins, 0, 20000));
 }
 

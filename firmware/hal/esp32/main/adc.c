@@ -16,7 +16,7 @@ enum { STORE = 2048 };
 #else
 enum { STORE = 4096 };
 #endif
-enum { FRAME = 1024, WAIT_MS = 50, TRIAL_US = 200000 };
+enum { FRAME = 1024, WAIT_MS = 50, TRIAL_US = 200000, TRIALS_US = 1000000 };
 
 #if defined(CONFIG_IDF_TARGET_ESP32)
 #define WORD AIOT_ADC_WORD16
@@ -167,20 +167,27 @@ static bool try_rate(const int *pins, uint32_t hz, aiot_esp32_rate *rate) {
   refill();
   const int64_t start = esp_timer_get_time();
   int64_t now = start;
-  while (now - start < TRIAL_US) {
+  /* The first lost conversion decides: there is nothing more to learn about this rate. */
+  while (now - start < TRIAL_US && atomic_load(&self.overflows) == 0) {
     if (refill()) bytes += self.bytes;
     now = esp_timer_get_time();
+    /* A converter that says nothing is none at any rate. */
+    if (bytes == 0 && now - start >= 2 * WAIT_MS * 1000) break;
   }
   rate->asked_hz = hz;
-  rate->hz = (double)(bytes / aiot_adc_word_bytes(WORD)) * 1e6 / (double)(now - start);
+  rate->hz = now == start ? 0 : (double)(bytes / aiot_adc_word_bytes(WORD)) * 1e6 / (double)(now - start);
   rate->overflows = atomic_load(&self.overflows);
   aiot_esp32_adc_close();
   return rate->overflows == 0 && bytes > 0;
 }
 
 bool aiot_esp32_adc_fastest(const int *pins, aiot_esp32_rate *rate) {
-  for (uint32_t hz = SOC_ADC_SAMPLE_FREQ_THRES_HIGH; hz >= SOC_ADC_SAMPLE_FREQ_THRES_LOW; hz = hz / 4 * 3) {
+  /* The board's start waits for this: a second at most, and one trial more that was begun in time. */
+  const int64_t until = esp_timer_get_time() + TRIALS_US;
+  for (uint32_t hz = SOC_ADC_SAMPLE_FREQ_THRES_HIGH; hz >= SOC_ADC_SAMPLE_FREQ_THRES_LOW && esp_timer_get_time() < until; hz = hz / 4 * 3) {
+    rate->overflows = 0;
     if (try_rate(pins, hz, rate)) return true;
+    if (rate->overflows == 0) return false;
   }
   return false;
 }
