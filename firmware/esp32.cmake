@@ -88,8 +88,16 @@ if(esp32_sources)
     add_test(NAME esp32_portable COMMAND esp32_portable_test)
   endif()
 
+  # The program's start, its network and its clock over parts that the test plays.
+  add_executable(esp32_program_test test/esp32_program_test.c hal/esp32/main/program.c hal/esp32/main/wifi.c hal/esp32/main/clock.c hal/esp32/main/watch.c
+    hal/esp32/main/portable.c)
+  set_target_properties(esp32_program_test PROPERTIES C_EXTENSIONS ON)
+  target_include_directories(esp32_program_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces ${sdkconfig_ESP32C3})
+  target_link_libraries(esp32_program_test PRIVATE aiot_options)
+  add_test(NAME esp32_program COMMAND esp32_program_test)
+
   # MQTT over a vendor's client that the test plays.
-  add_executable(esp32_mqtt_test test/esp32_mqtt_test.c hal/esp32/main/mqtt.c)
+  add_executable(esp32_mqtt_test test/esp32_mqtt_test.c hal/esp32/main/mqtt.c hal/esp32/main/portable.c)
   set_target_properties(esp32_mqtt_test PROPERTIES C_EXTENSIONS ON)
   target_include_directories(esp32_mqtt_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces)
   target_link_libraries(esp32_mqtt_test PRIVATE aiot_options)

@@ -19,7 +19,7 @@
 #include "esp_ota_ops.h"
 #include "esp_random.h"
 #include "esp_sleep.h"
-#include "esp_sntp.h"
+#include "esp_netif_sntp.h"
 #include "esp_system.h"
 #include "esp_task_wdt.h"
 #include "esp_timer.h"
@@ -267,9 +267,9 @@ void esp_fill_random(void *out, size_t bytes) { memset(out, 7, bytes); }
 uint32_t esp_random(void) { return 7; }
 esp_err_t esp_sleep_enable_timer_wakeup(uint64_t us) { return us == 0; }
 void esp_deep_sleep_start(void) { abort(); }
-void esp_sntp_setoperatingmode(esp_sntp_operatingmode_t mode) { (void)mode; }
-void esp_sntp_setservername(u8_t index, const char *server) { (void)index, (void)server; }
-void esp_sntp_init(void) {}
+esp_err_t esp_netif_sntp_init(const esp_sntp_config_t *config) { return config->num_of_servers == 0; }
+esp_err_t esp_netif_sntp_start(void) { return ESP_OK; }
+esp_reset_reason_t esp_reset_reason(void) { return ESP_RST_POWERON; }
 size_t heap_caps_get_free_size(uint32_t kind) { return kind; }
 size_t heap_caps_get_largest_free_block(uint32_t kind) { return kind; }
 size_t heap_caps_get_minimum_free_size(uint32_t kind) { return kind; }
@@ -360,6 +360,7 @@ esp_err_t esp_event_handler_instance_register(esp_event_base_t base, int32_t id,
   return ESP_OK;
 }
 esp_netif_t *esp_netif_create_default_wifi_sta(void) { return (esp_netif_t *)(void *)&queues; }
+esp_err_t esp_netif_set_hostname(esp_netif_t *interface, const char *name) { return interface == NULL || name[0] == '\0'; }
 esp_err_t esp_wifi_init(const wifi_init_config_t *config) {
   count("Wi-Fi", WIFI - (WIFI_BUFFERS - AIOT_CONFIG_ESP_WIFI_STATIC_RX_BUFFER_NUM) * WIFI_BUFFER);
   return config == NULL;
@@ -370,6 +371,7 @@ esp_err_t esp_wifi_set_config(wifi_interface_t interface, wifi_config_t *config)
 esp_err_t esp_wifi_start(void) { return ESP_OK; }
 esp_err_t esp_wifi_stop(void) { return ESP_OK; }
 esp_err_t esp_wifi_connect(void) { return ESP_OK; }
+esp_err_t esp_wifi_disconnect(void) { return ESP_OK; }
 
 /* One connection over TLS, as it was measured, with the records that sdkconfig.defaults gives it. */
 static size_t connection(void) {
@@ -395,6 +397,7 @@ esp_err_t esp_mqtt_client_register_event(esp_mqtt_client_handle_t client, esp_mq
 }
 esp_err_t esp_mqtt_set_config(esp_mqtt_client_handle_t client, const esp_mqtt_client_config_t *config) { return client == NULL || config == NULL; }
 esp_err_t esp_mqtt_client_stop(esp_mqtt_client_handle_t client) { return client == NULL; }
+esp_err_t esp_mqtt_client_reconnect(esp_mqtt_client_handle_t client) { return client == NULL; }
 esp_err_t esp_mqtt_client_start(esp_mqtt_client_handle_t client) {
   count("TLS of MQTT", connection());
   return client == NULL;

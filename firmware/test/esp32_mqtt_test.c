@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "esp32.h"
+#include "esp_random.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/queue.h"
 #include "mqtt_client.h"
@@ -50,6 +51,9 @@ static struct {
   char topic[64], payload[64];
   int bytes, qos, retain, keep_alive;
   esp_mqtt_client_config_t config;
+  size_t reconnects;
+  bool busy;
+  uint32_t random;
 } sim;
 
 esp_mqtt_client_handle_t esp_mqtt_client_init(const esp_mqtt_client_config_t *config) {
@@ -74,6 +78,13 @@ esp_err_t esp_mqtt_client_stop(esp_mqtt_client_handle_t client) {
   sim.started = false;
   return ESP_OK;
 }
+esp_err_t esp_mqtt_client_reconnect(esp_mqtt_client_handle_t client) {
+  (void)client;
+  if (sim.busy) return 1;
+  sim.reconnects++;
+  return ESP_OK;
+}
+uint32_t esp_random(void) { return sim.random; }
 esp_err_t esp_mqtt_client_start(esp_mqtt_client_handle_t client) {
   (void)client;
   sim.started = true;
@@ -209,6 +220,55 @@ static void test_keep_alive(checks *c, const aiot_mqtt *mqtt) {
   check_at(c, "mqtt", "sent again on it", 0, !mqtt->acknowledged(mqtt->context, kept) && sim.enqueued > before);
 }
 
+/* Milliseconds until it tries again, looked at every 10 ms; up to two minutes. */
+static uint64_t until_tried(const aiot_mqtt *mqtt) {
+  const uint64_t start = sim.now_ms;
+  const size_t before = sim.reconnects;
+  while (sim.reconnects == before && sim.now_ms - start < 120000) {
+    mqtt->connection(mqtt->context);
+    sim.now_ms += 10;
+  }
+  return sim.now_ms - start;
+}
+
+/* A broker goes down: boards that lost it together come back apart, ever more slowly while it is down. */
+static void test_reconnecting(checks *c, const aiot_mqtt *mqtt) {
+  check_at(c, "mqtt", "the client leaves it to us", 0, sim.config.network.disable_auto_reconnect);
+  size_t tenth[10] = {0};
+  for (size_t board = 0; board < 500; board++) {
+    sim.random = (uint32_t)board * 2654435761u;
+    happen(MQTT_EVENT_CONNECTED, NULL);
+    mqtt->connection(mqtt->context);
+    sim.now_ms += 61000;
+    mqtt->connection(mqtt->context);
+    happen(MQTT_EVENT_DISCONNECTED, NULL);
+    const uint64_t wait = until_tried(mqtt);
+    if (check_at(c, "mqtt", "within ten seconds", board, wait <= 10010)) tenth[wait / 1001]++;
+  }
+  for (size_t i = 0; i < 10; i++) check_at(c, "mqtt", "spread", i, tenth[i] >= 25 && tenth[i] <= 100);
+  sim.random = 0;
+  static const uint64_t waits[] = {8000, 16000, 32000, 60000, 60000};
+  for (size_t i = 0; i < 5; i++) {
+    happen(MQTT_EVENT_DISCONNECTED, NULL);
+    const uint64_t wait = until_tried(mqtt);
+    check_at(c, "mqtt", "further apart", i, wait >= waits[i] && wait <= waits[i] + 20);
+  }
+  /* Accepted and thrown out again is no success. */
+  happen(MQTT_EVENT_CONNECTED, NULL);
+  mqtt->connection(mqtt->context);
+  happen(MQTT_EVENT_DISCONNECTED, NULL);
+  check_at(c, "mqtt", "thrown out", 0, until_tried(mqtt) >= 60000);
+  /* Neither without Wi-Fi, nor lost where the client is not ready for it. */
+  happen(MQTT_EVENT_DISCONNECTED, NULL);
+  sim.joined = false;
+  check_at(c, "mqtt", "not without a network", 0, until_tried(mqtt) >= 120000);
+  sim.joined = sim.busy = true;
+  check_at(c, "mqtt", "not while it is busy", 0, until_tried(mqtt) >= 120000);
+  sim.busy = false;
+  check_at(c, "mqtt", "then at once", 0, until_tried(mqtt) <= 20);
+  happen(MQTT_EVENT_CONNECTED, NULL);
+}
+
 /* A board of the guide's kind comes without TLS and leaves no will. */
 static void test_plain(checks *c) {
   const aiot_mqtt *mqtt = aiot_esp32_mqtt_open_plain("mqtt://guide:30005", "14333616", 15);
@@ -226,6 +286,7 @@ int main(void) {
     test_publishing(&c, mqtt);
     test_receiving(&c, mqtt);
     test_keep_alive(&c, mqtt);
+    test_reconnecting(&c, mqtt);
   }
   test_plain(&c);
   return checks_end(&c);

@@ -114,10 +114,32 @@ static void test_downloads(checks *c) {
   for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++) check_at(c, "path", "elsewhere", i, !aiot_download_path(elsewhere[i]));
 }
 
+static void test_names(checks *c) {
+  static const struct {
+    const char *name, *host;
+  } rows[] = {{"pump-7", "pump-7"}, {"Pump_7.A", "pump-7-a"}, {"--a--b--", "a-b"}, {"", "aiot"}, {"___", "aiot"}, {"a234567890123456789012345678901234567890", "a2345678901234567890123456789012"},
+              {"a23456789012345678901234567890_/x", "a23456789012345678901234567890-x"}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    char host[AIOT_HOSTNAME_BYTES];
+    aiot_hostname(rows[i].name, host);
+    check_at(c, "hostname", rows[i].name, i, strcmp(host, rows[i].host) == 0);
+  }
+  static const struct {
+    const char *url, *host;
+  } urls[] = {{"mqtts://platform.lan:8883", "platform.lan"}, {"https://10.0.0.1", "10.0.0.1"}, {"mqtts://[fd00::1]:8883", "fd00::1"}, {"https://a/b", "a"}, {"", NULL}, {"a:1", NULL}, {"mqtts://:1", NULL},
+              {"mqtts://[fd00::1", NULL}, {"mqtts://a-host-that-is-too-long", NULL}};
+  for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+    char host[16] = "";
+    const bool found = aiot_url_host(urls[i].url, host, sizeof host);
+    check_at(c, "url", urls[i].url, i, urls[i].host == NULL ? !found : found && strcmp(host, urls[i].host) == 0);
+  }
+}
+
 int main(void) {
   checks c = {0, 0};
   test_backoff(&c);
   test_joined(&c);
   test_downloads(&c);
+  test_names(&c);
   return checks_end(&c);
 }

@@ -5,8 +5,9 @@
 
 typedef struct esp_netif_obj esp_netif_t;
 extern esp_event_base_t const IP_EVENT;
-typedef enum { IP_EVENT_STA_GOT_IP } ip_event_t;
+typedef enum { IP_EVENT_STA_GOT_IP, IP_EVENT_STA_LOST_IP } ip_event_t;
 
 esp_err_t esp_netif_init(void);
+esp_err_t esp_netif_set_hostname(esp_netif_t *interface, const char *name);
 
 #endif

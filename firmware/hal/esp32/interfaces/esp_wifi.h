@@ -12,9 +12,13 @@ typedef enum { WIFI_IF_STA } wifi_interface_t;
 typedef enum { WIFI_AUTH_OPEN = 0, WIFI_AUTH_WPA2_PSK = 3 } wifi_auth_mode_t;
 
 typedef struct {
+  int nvs_enable;
   int magic;
 } wifi_init_config_t;
-#define WIFI_INIT_CONFIG_DEFAULT() {.magic = 1}
+#define WIFI_INIT_CONFIG_DEFAULT() {.nvs_enable = 1, .magic = 1}
+typedef enum { WIFI_FAST_SCAN, WIFI_ALL_CHANNEL_SCAN } wifi_scan_method_t;
+typedef enum { WIFI_CONNECT_AP_BY_SIGNAL, WIFI_CONNECT_AP_BY_SECURITY } wifi_sort_method_t;
+typedef enum { WPA3_SAE_PWE_UNSPECIFIED, WPA3_SAE_PWE_HUNT_AND_PECK, WPA3_SAE_PWE_HASH_TO_ELEMENT, WPA3_SAE_PWE_BOTH } wifi_sae_pwe_method_t;
 
 typedef struct {
   int8_t rssi;
@@ -22,9 +26,18 @@ typedef struct {
 } wifi_scan_threshold_t;
 
 typedef struct {
+  bool capable;
+  bool required;
+} wifi_pmf_config_t;
+
+typedef struct {
   uint8_t ssid[32];
   uint8_t password[64];
+  wifi_scan_method_t scan_method;
+  wifi_sort_method_t sort_method;
   wifi_scan_threshold_t threshold;
+  wifi_pmf_config_t pmf_cfg;
+  wifi_sae_pwe_method_t sae_pwe_h2e;
 } wifi_sta_config_t;
 
 typedef union {
@@ -39,5 +52,6 @@ esp_err_t esp_wifi_set_config(wifi_interface_t interface, wifi_config_t *config)
 esp_err_t esp_wifi_start(void);
 esp_err_t esp_wifi_stop(void);
 esp_err_t esp_wifi_connect(void);
+esp_err_t esp_wifi_disconnect(void);
 
 #endif

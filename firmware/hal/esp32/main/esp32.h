@@ -34,8 +34,15 @@ bool aiot_esp32_identity_read_wifi(aiot_esp32_identity *identity);
 void aiot_esp32_identity_keep(const aiot_record *record);
 
 extern const aiot_clock aiot_esp32_clock;
-/* Asks a time server, again and again. */
-void aiot_esp32_clock_start(const char *server);
+/*
+ * Who is asked for the time, in this order: the server that DHCP names, the platform's host (a URL of it), then `server`; "" = nobody. Called once the network's interface is
+ * there and before it has an address, or DHCP would not be asked. False: nobody can be asked.
+ */
+bool aiot_esp32_clock_prepare(const char *platform, const char *server);
+/* To be called in the loop: asks from the first address on, again and again. */
+void aiot_esp32_clock_step(bool online);
+/* Whether somebody has set the clock. */
+bool aiot_esp32_clock_set(void);
 
 extern const aiot_crypto aiot_crypto_mbedtls;
 /* What it proves its updates with; texts in PEM, the key stays where it is. NULL = the certificate is none. */
@@ -47,7 +54,7 @@ const aiot_flash *aiot_esp32_programs(void);
 const aiot_flash *aiot_esp32_configs(void);
 const aiot_flash *aiot_esp32_trust(void);
 
-/* Wi-Fi, joined and joined again by itself. */
+/* The network's interface, and Wi-Fi, joined and joined again by itself. False: there is none to join, or no radio. */
 bool aiot_esp32_wifi_start(const aiot_esp32_identity *identity);
 /* To be called in the loop: begins the next attempt when its time has come. */
 void aiot_esp32_wifi_step(uint64_t now_ms);

@@ -108,9 +108,9 @@ void aiot_esp32_guide_run(void *context) {
   void *memory = malloc(AIOT_GUIDE_MEMORY_BYTES);
   const char *problem = NULL;
   if (!aiot_esp32_identity_read_wifi(&self.identity)) problem = "this board knows no Wi-Fi: aiot device provision NAME --port PORT";
-  if (problem == NULL && !aiot_esp32_wifi_start(&self.identity)) ESP_LOGW(tag, "the radio does not start");
   if (problem == NULL) {
-    aiot_esp32_clock_start(AIOT_TIME_SERVER);
+    if (!aiot_esp32_wifi_start(&self.identity)) ESP_LOGW(tag, "the radio does not start");
+    else if (!aiot_esp32_clock_prepare(AIOT_GUIDE_BROKER, AIOT_TIME_SERVER)) ESP_LOGW(tag, "no time server can be asked");
     problem = open_board(&self, memory);
   }
   if (problem != NULL) aiot_esp32_give_up(problem);
@@ -121,6 +121,7 @@ void aiot_esp32_guide_run(void *context) {
   for (;;) {
     esp_task_wdt_reset();
     aiot_esp32_wifi_step(uptime());
+    aiot_esp32_clock_step(aiot_esp32_wifi_joined());
     if (AIOT_GUIDE_ROLE == AIOT_GUIDE_READS) feed(&self);
     aiot_esp32_servo_step(uptime());
     const bool active = self.board.phase == AIOT_GUIDE_ACTIVE;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "esp32.h"
+#include "esp_random.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/queue.h"
 #include "freertos/task.h"
@@ -16,7 +17,7 @@
  * Of unacknowledged messages there are two copies, here and in esp-mqtt's outbox: HELD bytes of them, or one that is longer. The stack: 5,684 bytes were in
  * use in a handshake, and a fifth of that is to be free. What comes or goes and is longer than BUFFER does so in pieces.
  */
-enum { PENDING = 24, INBOX = 8, LONGEST_MESSAGE = 4096, HELD = 1024, BUFFER = 1024, AGAIN_MS = 45000, STACK = 6912 };
+enum { PENDING = 24, INBOX = 8, LONGEST_MESSAGE = 4096, HELD = 1024, BUFFER = 1024, AGAIN_MS = 45000, STACK = 6912, LASTED_MS = 60000 };
 
 typedef struct {
   char *topic;
@@ -39,6 +40,12 @@ static struct {
   esp_mqtt_client_handle_t client;
   bool started;
   atomic_uint connection;
+  /* Attempts and connections that ended: told by the client's task, weighed by the loop. */
+  atomic_uint ends;
+  unsigned ends_seen;
+  bool waiting_to_connect;
+  uint64_t connected_ms;
+  aiot_backoff backoff;
   unsigned connections;
   QueueHandle_t inbox;
   QueueHandle_t acknowledgements;
@@ -86,24 +93,45 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
   (void)base;
   const esp_mqtt_event_t *event = data;
   if (id == MQTT_EVENT_CONNECTED) atomic_store(&self.connection, ++self.connections);
-  else if (id == MQTT_EVENT_DISCONNECTED) atomic_store(&self.connection, 0);
+  else if (id == MQTT_EVENT_DISCONNECTED) {
+    atomic_store(&self.connection, 0);
+    atomic_fetch_add(&self.ends, 1);
+  }
   else if (id == MQTT_EVENT_PUBLISHED) xQueueSend(self.acknowledgements, &event->msg_id, 0);
   else if (id == MQTT_EVENT_DATA) on_data(event);
+}
+
+static uint64_t now_ms(void) { return aiot_esp32_clock.uptime_ms(NULL); }
+
+/* The client does not reconnect by itself, for it would do so every five seconds, and with it every board that lost the same broker. */
+static void reconnect(void) {
+  const unsigned ends = atomic_load(&self.ends);
+  if (ends != self.ends_seen) {
+    self.ends_seen = ends;
+    self.waiting_to_connect = true;
+    /* One that was accepted and thrown out again is a failure like any other. */
+    if (self.connected_ms != 0 && now_ms() - self.connected_ms >= LASTED_MS) aiot_backoff_lost(&self.backoff, now_ms(), esp_random());
+    else aiot_backoff_failed(&self.backoff, now_ms(), esp_random());
+    self.connected_ms = 0;
+  }
+  if (!self.waiting_to_connect || !aiot_esp32_wifi_joined() || !aiot_backoff_due(&self.backoff, now_ms())) return;
+  self.waiting_to_connect = esp_mqtt_client_reconnect(self.client) != ESP_OK;
 }
 
 static uint32_t connection(void *context) {
   (void)context;
   /* The client is started once there is a network: before, each attempt would only fail and wait. */
   if (!self.started && aiot_esp32_wifi_joined()) self.started = esp_mqtt_client_start(self.client) == ESP_OK;
-  return atomic_load(&self.connection);
+  else if (self.started) reconnect();
+  const uint32_t current = atomic_load(&self.connection);
+  if (current != 0 && self.connected_ms == 0) self.connected_ms = now_ms();
+  return current;
 }
 
 static bool subscribe(void *context, const char *filter, int qos) {
   (void)context;
   return esp_mqtt_client_subscribe_single(self.client, filter, qos) >= 0;
 }
-
-static uint64_t now_ms(void) { return aiot_esp32_clock.uptime_ms(NULL); }
 
 static int enqueue(const pending *what, int qos) {
   return esp_mqtt_client_enqueue(self.client, what->topic, what->payload, (int)what->bytes, qos, what->retain, true);
@@ -202,12 +230,15 @@ void aiot_esp32_mqtt_keep_alive(int seconds) {
   if (self.started) esp_mqtt_client_stop(self.client);
   /* `connection` starts it again. */
   self.started = false;
+  self.waiting_to_connect = false;
+  self.ends_seen = atomic_load(&self.ends);
+  self.connected_ms = 0;
   atomic_store(&self.connection, 0);
   esp_mqtt_set_config(self.client, &config);
 }
 
 static const aiot_mqtt *open_client(void) {
-  config.network.reconnect_timeout_ms = 5000;
+  config.network.disable_auto_reconnect = true;
   config.network.timeout_ms = 10000;
   config.task.stack_size = STACK;
   config.buffer.size = BUFFER;

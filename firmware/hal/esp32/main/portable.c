@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { FIRST_MS = 1000, LONGEST_MS = 60000 };
+enum { FIRST_MS = 1000, LONGEST_MS = 60000, SCATTER_MS = 10000 };
 
 bool aiot_backoff_due(const aiot_backoff *backoff, uint64_t now_ms) { return now_ms >= backoff->next_ms; }
 
@@ -16,6 +16,45 @@ void aiot_backoff_failed(aiot_backoff *backoff, uint64_t now_ms, uint32_t random
 }
 
 void aiot_backoff_worked(aiot_backoff *backoff) { *backoff = (aiot_backoff){0, 0}; }
+
+void aiot_backoff_lost(aiot_backoff *backoff, uint64_t now_ms, uint32_t random) {
+  /* The next failure waits 8 s: about as long as this one at most. */
+  backoff->failures = 3;
+  backoff->next_ms = now_ms + random % SCATTER_MS;
+}
+
+static char host_letter(char letter) {
+  if (letter >= 'A' && letter <= 'Z') return (char)(letter - 'A' + 'a');
+  return (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9') ? letter : '-';
+}
+
+void aiot_hostname(const char *name, char out[AIOT_HOSTNAME_BYTES]) {
+  size_t bytes = 0;
+  /* A hyphen is neither first nor last, nor twice in a row. */
+  for (; *name != '\0' && bytes < AIOT_HOSTNAME_BYTES - 1; name++) {
+    const char letter = host_letter(*name);
+    if (letter != '-' || (bytes > 0 && out[bytes - 1] != '-')) out[bytes++] = letter;
+  }
+  if (bytes > 0 && out[bytes - 1] == '-') bytes--;
+  if (bytes == 0) {
+    memcpy(out, "aiot", 4);
+    bytes = 4;
+  }
+  out[bytes] = '\0';
+}
+
+bool aiot_url_host(const char *url, char *out, size_t room) {
+  const char *start = strstr(url, "://");
+  if (start == NULL) return false;
+  start += 3;
+  const bool bracketed = *start == '[';
+  if (bracketed) start++;
+  const size_t bytes = strcspn(start, bracketed ? "]" : ":/?#");
+  if (bytes == 0 || bytes >= room || (bracketed && start[bytes] != ']')) return false;
+  memcpy(out, start, bytes);
+  out[bytes] = '\0';
+  return true;
+}
 
 /* Does one piece's part of what begins at `offset`; how many bytes that were, 0 = none is there, or it failed. */
 typedef enum { READ, WRITE } direction;

@@ -16,6 +16,16 @@ bool aiot_backoff_due(const aiot_backoff *backoff, uint64_t now_ms);
 void aiot_backoff_failed(aiot_backoff *backoff, uint64_t now_ms, uint32_t random);
 void aiot_backoff_worked(aiot_backoff *backoff);
 
+/* What worked for a while was lost: a fleet that lost its platform at one moment comes back over ten seconds, not at one moment. Later failures count on from there. */
+void aiot_backoff_lost(aiot_backoff *backoff, uint64_t now_ms, uint32_t random);
+
+/* The name that a network's DHCP server hears: letters, digits and hyphens of the device's. */
+#define AIOT_HOSTNAME_BYTES 33
+void aiot_hostname(const char *name, char out[AIOT_HOSTNAME_BYTES]);
+
+/* The host of "scheme://host:port/path", without the brackets of an IPv6 address. False where there is none, or it does not fit. */
+bool aiot_url_host(const char *url, char *out, size_t room);
+
 #define AIOT_PIECES_MAX 4
 
 /* Partitions as one flash, one behind the other: records, slot A, slot B. */

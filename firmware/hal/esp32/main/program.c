@@ -134,6 +134,8 @@ static void tell_fastest(program *self) {
   aiot_esp32_rate rate;
   char text[96];
   if (AIOT_SOURCE != AIOT_SOURCE_GUIDE && AIOT_SOURCE != AIOT_SOURCE_ACS712) return;
+  /* The converter is the one it was before the board slept, and the time awake is short. */
+  if (esp_reset_reason() == ESP_RST_DEEPSLEEP) return;
   if (!aiot_esp32_adc_fastest(adc_pins, &rate)) snprintf(text, sizeof text, "the converter gives nothing");
   else snprintf(text, sizeof text, "the converter gives %.0f conversions a second at most, asked for %u", rate.hz, (unsigned)rate.asked_hz);
   aiot_device_log(&self->device, "info", text, AIOT_OK);
@@ -197,9 +199,9 @@ static void run(void *context) {
   (void)context;
   const char *problem = NULL;
   if (!aiot_esp32_identity_read(&self.identity, &aiot_crypto_mbedtls)) problem = "this board was not provisioned: aiot device provision NAME --port PORT";
-  if (problem == NULL && !aiot_esp32_wifi_start(&self.identity)) ESP_LOGW(tag, "no Wi-Fi: none was provisioned, or the radio does not start");
   if (problem == NULL) {
-    aiot_esp32_clock_start(AIOT_TIME_SERVER);
+    if (!aiot_esp32_wifi_start(&self.identity)) ESP_LOGW(tag, "no Wi-Fi: none was provisioned, or the radio does not start");
+    else if (!aiot_esp32_clock_prepare(self.identity.mqtts, AIOT_TIME_SERVER)) ESP_LOGW(tag, "no time server can be asked");
     self.kept_slot = AIOT_NO_SLOT;
     problem = open_device(&self);
   }
@@ -215,6 +217,7 @@ static void run(void *context) {
   for (;;) {
     esp_task_wdt_reset();
     aiot_esp32_wifi_step(uptime());
+    aiot_esp32_clock_step(aiot_esp32_wifi_joined());
     feed(&self);
     aiot_esp32_servo_step(uptime());
     if (!aiot_device_step(&self.device, STEP_MS)) esp_restart();

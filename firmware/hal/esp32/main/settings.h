@@ -212,6 +212,7 @@
 #define AIOT_SLEEP_MS 0u
 #endif
 
+/* Asked for the time after the server that DHCP names and the platform's host; "" = only those. */
 #ifndef AIOT_TIME_SERVER
 #define AIOT_TIME_SERVER "pool.ntp.org"
 #endif

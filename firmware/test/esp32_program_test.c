@@ -1,0 +1,372 @@
+/*
+ * hal/esp32's start, with the network and the clock it brings up, over a vendor's parts that are played here. Each part in turn is missing or fails, in a process of
+ * its own, as a chip begins with fresh memory: what does not need that part works, and the network's stack is touched only once it runs.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "esp32.h"
+#include "esp_event.h"
+#include "esp_log.h"
+#include "esp_netif.h"
+#include "esp_netif_sntp.h"
+#include "esp_random.h"
+#include "esp_sleep.h"
+#include "esp_system.h"
+#include "esp_task_wdt.h"
+#include "esp_timer.h"
+#include "esp_wifi.h"
+#include "freertos/FreeRTOS.h"
+#include "freertos/task.h"
+
+/* Most of what is played here has no use for what it is given. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+typedef enum {
+  NOTHING, IDENTITY, WIFI_CREDENTIALS, NETIF, EVENT_LOOP, INTERFACE, RADIO, HANDLER, RADIO_START, CONNECT, SNTP, MODELS, PROGRAMS, CONFIGS, TRUST, RECORDS, MQTT, HTTP,
+  DEVICE, SAMPLER, SERVO, CONVERTER, SLEPT, NO_ADDRESS, LOST_ADDRESS, LOST_FOR_GOOD, REFUSED, PARTS
+} part;
+
+/* What a run did, seen by the process that started it. */
+typedef struct {
+  bool restarted, crashed, early, late;
+  uint64_t restarted_ms;
+  int turns, trials, connects, disconnects, starts, nvs;
+  char hostname[40];
+  char server[3][64];
+  esp_sntp_config_t sntp;
+  wifi_sta_config_t config;
+  uint64_t connected_at[64];
+} outcome;
+
+static outcome *out;
+static struct {
+  part part;
+  bool stack, address, had_address, answered;
+  uint64_t now_ms, connected_ms, address_ms;
+  int seen_connects;
+  esp_event_handler_t handler;
+} sim;
+
+static const aiot_flash partition;
+static const aiot_mqtt mqtt;
+static const aiot_http http;
+const aiot_crypto aiot_crypto_mbedtls;
+const aiot_inference aiot_interpreter;
+esp_event_base_t const WIFI_EVENT = "WIFI_EVENT";
+esp_event_base_t const IP_EVENT = "IP_EVENT";
+
+enum { TURN_MS = 100, TURNS = 6000, ADDRESS_MS = 2000 };
+
+/* The vendor's stack asserts where its own task does not run. */
+static void need_stack(void) {
+  if (sim.stack) return;
+  out->crashed = true;
+  _exit(0);
+}
+
+static void happen(esp_event_base_t base, int32_t id) {
+  if (base == IP_EVENT) sim.address = id == IP_EVENT_STA_GOT_IP;
+  if (base == WIFI_EVENT) sim.address = false;
+  sim.had_address = sim.had_address || sim.address;
+  sim.handler(NULL, base, id, NULL);
+}
+
+/* A tenth of a second of the loop, and what the access point does in it. */
+static void turn(void) {
+  sim.now_ms += TURN_MS;
+  if (++out->turns == TURNS) _exit(0);
+  if (out->connects > sim.seen_connects && out->connects <= 64) out->connected_at[out->connects - 1] = sim.now_ms;
+  if (out->connects > sim.seen_connects && sim.part == REFUSED) {
+    happen(WIFI_EVENT, WIFI_EVENT_STA_DISCONNECTED);
+  }
+  if (out->connects > sim.seen_connects) sim.answered = sim.part == REFUSED || sim.part == NO_ADDRESS || sim.part == CONNECT;
+  sim.seen_connects = out->connects;
+  if (out->connects > 0 && !sim.answered && sim.now_ms - sim.connected_ms >= ADDRESS_MS) {
+    sim.answered = true;
+    sim.address_ms = sim.now_ms;
+    happen(IP_EVENT, IP_EVENT_STA_GOT_IP);
+  }
+  if ((sim.part == LOST_ADDRESS || sim.part == LOST_FOR_GOOD) && out->connects == 1 && sim.address && sim.now_ms - sim.address_ms == 5000) happen(IP_EVENT, IP_EVENT_STA_LOST_IP);
+  /* The lease comes back before the board gives the access point up. */
+  if (sim.part == LOST_ADDRESS && out->connects == 1 && !sim.address && sim.had_address && sim.now_ms - sim.address_ms == 9000) happen(IP_EVENT, IP_EVENT_STA_GOT_IP);
+}
+
+void esp_restart(void) {
+  out->restarted = true;
+  out->restarted_ms = sim.now_ms;
+  _exit(0);
+}
+
+void esp_deep_sleep_start(void) { _exit(0); }
+
+void esp_log_write(esp_log_level_t level, const char *tag, const char *format, ...) {}
+
+BaseType_t xTaskCreate(TaskFunction_t function, const char *name, uint32_t stack, void *context, UBaseType_t priority, TaskHandle_t *task) {
+  function(context);
+  return pdPASS;
+}
+
+bool aiot_esp32_identity_read(aiot_esp32_identity *identity, const aiot_crypto *crypto) {
+  memset(identity, 0, sizeof *identity);
+  snprintf(identity->name, sizeof identity->name, "Pump_7");
+  snprintf(identity->mqtts, sizeof identity->mqtts, "mqtts://platform.lan:8883");
+  if (sim.part != WIFI_CREDENTIALS) snprintf(identity->ssid, sizeof identity->ssid, "hall");
+  return sim.part != IDENTITY;
+}
+void aiot_esp32_identity_keep(const aiot_record *record) {}
+const aiot_flash *aiot_esp32_models(void) {
+  return sim.part == MODELS ? NULL : &partition;
+}
+const aiot_flash *aiot_esp32_programs(void) {
+  return sim.part == PROGRAMS ? NULL : &partition;
+}
+const aiot_flash *aiot_esp32_configs(void) {
+  return sim.part == CONFIGS ? NULL : &partition;
+}
+const aiot_flash *aiot_esp32_trust(void) {
+  return sim.part == TRUST ? NULL : &partition;
+}
+const aiot_mqtt *aiot_esp32_mqtt_open(const aiot_esp32_identity *identity, const char *will_topic, const void *will, size_t will_bytes) {
+  return sim.part == MQTT ? NULL : &mqtt;
+}
+void aiot_esp32_mqtt_keep_alive(int seconds) {}
+const aiot_http *aiot_esp32_http_open(const aiot_esp32_identity *identity) {
+  return sim.part == HTTP ? NULL : &http;
+}
+const aiot_signer *aiot_esp32_signer(const char *key, const char *certificate) {
+  return NULL;
+}
+const aiot_trial *aiot_esp32_trial(aiot_device *device) {
+  return NULL;
+}
+void aiot_esp32_confirm(const aiot_device *device) {}
+const aiot_esp32_source *aiot_esp32_source_chosen(void) {
+  static const char *const fields[] = {"x"};
+  static const aiot_esp32_source source = {10, 1, fields, NULL, NULL};
+  return &source;
+}
+bool aiot_esp32_sampler_start(const aiot_esp32_source *source) {
+  return sim.part != SAMPLER;
+}
+bool aiot_esp32_sampler_take(double *values, bool *gap) {
+  return false;
+}
+uint32_t aiot_esp32_sampler_lost(void) {
+  return 0;
+}
+bool aiot_esp32_adc_fastest(const int *pins, aiot_esp32_rate *rate) {
+  out->trials++;
+  return sim.part != CONVERTER;
+}
+bool aiot_esp32_servo_start(int pin, uint64_t now_ms) {
+  return sim.part != SERVO;
+}
+void aiot_esp32_servo_rule(const aiot_rule_spec *rule, uint64_t now_ms) {}
+void aiot_esp32_servo_answer(const char *json, size_t bytes, uint64_t now_ms) {}
+void aiot_esp32_servo_step(uint64_t now_ms) {}
+void aiot_esp32_guide_run(void *context) {}
+aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup) {
+  return sim.part == DEVICE ? AIOT_MEMORY_SHORT : AIOT_OK;
+}
+void aiot_device_close(aiot_device *device, uint32_t wait_ms) {}
+void aiot_device_log(aiot_device *device, const char *level, const char *text, aiot_code code) {}
+aiot_code aiot_device_take(aiot_device *device, const aiot_take *take) {
+  return AIOT_OK;
+}
+void aiot_device_take_end(aiot_device *device) {}
+bool aiot_device_ready(const aiot_device *device) {
+  return false;
+}
+void aiot_device_sample(aiot_device *device, const double *values) {}
+bool aiot_device_step(aiot_device *device, uint32_t wait_ms) {
+  turn();
+  return true;
+}
+bool aiot_update_settled(const aiot_update *update) {
+  return true;
+}
+bool aiot_store_open_flash(aiot_store *store, const aiot_flash *flash, const aiot_crypto *crypto, uint8_t *scratch) {
+  return sim.part != RECORDS;
+}
+bool aiot_store_persist(aiot_store *store) {
+  return true;
+}
+size_t aiot_presence_message(aiot_message message, bool online, int64_t t) {
+  return 2;
+}
+const char *aiot_code_name(aiot_code code) {
+  return "code";
+}
+esp_err_t esp_netif_init(void) {
+  if (sim.part == NETIF) return -1;
+  sim.stack = true;
+  return ESP_OK;
+}
+esp_err_t esp_event_loop_create_default(void) {
+  return sim.part == EVENT_LOOP ? -1 : ESP_OK;
+}
+esp_netif_t *esp_netif_create_default_wifi_sta(void) {
+  need_stack();
+  return sim.part == INTERFACE ? NULL : (esp_netif_t *)(void *)&sim;
+}
+esp_err_t esp_netif_set_hostname(esp_netif_t *interface, const char *name) {
+  snprintf(out->hostname, sizeof out->hostname, "%s", name);
+  return ESP_OK;
+}
+esp_err_t esp_event_handler_instance_register(esp_event_base_t base, int32_t id, esp_event_handler_t handler, void *context, esp_event_handler_instance_t *instance) {
+  sim.handler = handler;
+  return sim.part == HANDLER ? -1 : ESP_OK;
+}
+esp_err_t esp_wifi_init(const wifi_init_config_t *config) {
+  need_stack();
+  out->nvs = config->nvs_enable;
+  return sim.part == RADIO ? -1 : ESP_OK;
+}
+esp_err_t esp_wifi_set_storage(wifi_storage_t storage) {
+  return ESP_OK;
+}
+esp_err_t esp_wifi_set_mode(wifi_mode_t mode) {
+  return ESP_OK;
+}
+esp_err_t esp_wifi_set_config(wifi_interface_t interface, wifi_config_t *config) {
+  out->config = config->sta;
+  return ESP_OK;
+}
+esp_err_t esp_wifi_start(void) {
+  return sim.part == RADIO_START ? -1 : ESP_OK;
+}
+esp_err_t esp_wifi_stop(void) {
+  return ESP_OK;
+}
+esp_err_t esp_wifi_connect(void) {
+  out->connects++;
+  sim.connected_ms = sim.now_ms;
+  return sim.part == CONNECT ? -1 : ESP_OK;
+}
+esp_err_t esp_wifi_disconnect(void) {
+  out->disconnects++;
+  happen(WIFI_EVENT, WIFI_EVENT_STA_DISCONNECTED);
+  return ESP_OK;
+}
+esp_err_t esp_netif_sntp_init(const esp_sntp_config_t *config) {
+  need_stack();
+  out->sntp = *config;
+  for (size_t i = 0; i < config->num_of_servers; i++) snprintf(out->server[i], sizeof out->server[i], "%s", config->servers[i]);
+  if (sim.had_address) out->late = true;
+  return sim.part == SNTP ? -1 : ESP_OK;
+}
+esp_err_t esp_netif_sntp_start(void) {
+  need_stack();
+  if (!sim.address) out->early = true;
+  out->starts++;
+  return ESP_OK;
+}
+uint32_t esp_random(void) {
+  return 0;
+}
+int64_t esp_timer_get_time(void) {
+  return (int64_t)sim.now_ms * 1000;
+}
+esp_reset_reason_t esp_reset_reason(void) {
+  return sim.part == SLEPT ? ESP_RST_DEEPSLEEP : ESP_RST_POWERON;
+}
+esp_err_t esp_task_wdt_init(const esp_task_wdt_config_t *config) {
+  return ESP_OK;
+}
+esp_err_t esp_task_wdt_reconfigure(const esp_task_wdt_config_t *config) {
+  return ESP_OK;
+}
+esp_err_t esp_task_wdt_add(TaskHandle_t task) {
+  return ESP_OK;
+}
+esp_err_t esp_task_wdt_reset(void) {
+  return ESP_OK;
+}
+esp_err_t esp_sleep_enable_timer_wakeup(uint64_t microseconds) {
+  return ESP_OK;
+}
+void vTaskDelay(TickType_t ticks) {
+  sim.now_ms += ticks;
+}
+
+/* A run of ten minutes, or until it restarts. False: the process itself went down. */
+static bool run(part which) {
+  memset(out, 0, sizeof *out);
+  fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    sim.part = which;
+    aiot_esp32_start();
+    _exit(1);
+  }
+  int status = 1;
+  return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+/* `network`: it reaches an address. Where it cannot work at all it says so for a minute before it restarts. */
+static const struct {
+  part part;
+  bool restarts, network;
+} rows[] = {
+    {NOTHING, false, true},      {IDENTITY, true, false},  {WIFI_CREDENTIALS, false, false}, {NETIF, false, false},    {EVENT_LOOP, false, false},
+    {INTERFACE, false, false},   {RADIO, false, false},    {HANDLER, false, false},          {RADIO_START, false, false}, {CONNECT, false, false},
+    {SNTP, false, true},         {MODELS, true, false},    {PROGRAMS, false, true},          {CONFIGS, false, true},   {TRUST, false, true},
+    {RECORDS, true, false},      {MQTT, true, false},      {HTTP, true, false},              {DEVICE, true, false},    {SAMPLER, false, true},
+    {SERVO, false, true},        {CONVERTER, false, true}, {SLEPT, false, true},             {NO_ADDRESS, false, false},
+    {LOST_ADDRESS, false, true}, {LOST_FOR_GOOD, false, true}, {REFUSED, false, false},
+};
+
+static void test_parts(checks *c) {
+  check_equal(c, "parts, all of them", 0, PARTS, sizeof rows / sizeof rows[0]);
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    const part which = rows[i].part;
+    check_at(c, "start", "runs", which, run(which));
+    check_at(c, "start", "touches the stack only where it runs", which, !out->crashed);
+    check_at(c, "start", "restarts where it cannot work, and only there", which, out->restarted == rows[i].restarts && (out->restarted || out->turns == TURNS));
+    check_at(c, "start", "not before a minute", which, !out->restarted || out->restarted_ms >= 60000);
+    check_at(c, "start", "the time is asked for once there is an address", which, out->starts == (rows[i].network && which != SNTP ? 1 : 0) && !out->early);
+    check_at(c, "start", "servers are named before DHCP is asked", which, !out->late);
+    check_at(c, "start", "the converter is tried once, and not after sleep", which, out->trials == (rows[i].restarts || which == SLEPT ? 0 : 1));
+  }
+}
+
+static void test_network(checks *c) {
+  check_at(c, "network", "runs", 0, run(NOTHING));
+  check_at(c, "network", "one attempt", 0, out->connects == 1 && out->disconnects == 0);
+  check_at(c, "network", "the driver writes nothing into NVS", 0, out->nvs == 0);
+  check_at(c, "network", "a name", 0, strcmp(out->hostname, "pump-7") == 0);
+  check_at(c, "network", "the strongest access point", 0, out->config.scan_method == WIFI_ALL_CHANNEL_SCAN && out->config.sort_method == WIFI_CONNECT_AP_BY_SIGNAL);
+  check_at(c, "network", "WPA3 in both ways", 0, out->config.sae_pwe_h2e == WPA3_SAE_PWE_BOTH && out->config.pmf_cfg.capable && !out->config.pmf_cfg.required);
+  check_at(c, "time", "DHCP's server first", 0, out->sntp.server_from_dhcp && out->sntp.index_of_first_server == 1 && out->sntp.renew_servers_after_new_IP && !out->sntp.start);
+  check_at(c, "time", "then the platform's host, then the usual one", 0,
+           out->sntp.num_of_servers == 2 && strcmp(out->server[0], "platform.lan") == 0 && strcmp(out->server[1], "pool.ntp.org") == 0);
+
+  check_at(c, "no address", "runs", 0, run(NO_ADDRESS));
+  /* Thirty seconds an attempt, then a pause that doubles up to a minute. */
+  check_at(c, "no address", "is left, and tried again", (size_t)out->connects, out->disconnects >= 6 && out->disconnects <= 12 && out->connects >= out->disconnects);
+  check_equal(c, "no address, first attempt given up and tried again", 0, 31, (int64_t)(out->connected_at[1] - out->connected_at[0]) / 1000);
+  check_equal(c, "no address, counted once each", 0, 32, (int64_t)(out->connected_at[2] - out->connected_at[1]) / 1000);
+
+  check_at(c, "lost address", "runs", 0, run(LOST_ADDRESS));
+  check_at(c, "lost address", "one that comes back is enough", 0, out->connects == 1 && out->disconnects == 0);
+  check_at(c, "lost address", "runs", 1, run(LOST_FOR_GOOD));
+  check_at(c, "lost address", "one that stays away leads to another attempt", 0, out->connects == 2 && out->disconnects == 1);
+
+  check_at(c, "refused", "runs", 0, run(REFUSED));
+  check_at(c, "refused", "further and further apart", (size_t)out->connects, out->connects > 10 && out->connects < 20 && out->disconnects == 0);
+}
+
+int main(void) {
+  checks c = {0, 0};
+  out = mmap(NULL, sizeof *out, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (!check_at(&c, "test", "memory", 0, out != MAP_FAILED)) return checks_end(&c);
+  test_parts(&c);
+  test_network(&c);
+  return checks_end(&c);
+}
