@@ -34,7 +34,7 @@ typedef enum {
 
 /* What a run did, seen by the process that started it. */
 typedef struct {
-  bool restarted, crashed, early, late;
+  bool restarted, crashed, early, late, stack;
   uint64_t restarted_ms;
   int turns, trials, connects, disconnects, starts, nvs;
   char hostname[40];
@@ -205,7 +205,7 @@ const char *aiot_code_name(aiot_code code) {
 }
 esp_err_t esp_netif_init(void) {
   if (sim.part == NETIF) return -1;
-  sim.stack = true;
+  sim.stack = out->stack = true;
   return ESP_OK;
 }
 esp_err_t esp_event_loop_create_default(void) {
@@ -328,6 +328,7 @@ static void test_parts(checks *c) {
     const part which = rows[i].part;
     check_at(c, "start", "runs", which, run(which));
     check_at(c, "start", "touches the stack only where it runs", which, !out->crashed);
+    check_at(c, "start", "the stack runs, whatever there is to join", which, out->stack == (which != IDENTITY && which != NETIF));
     check_at(c, "start", "restarts where it cannot work, and only there", which, out->restarted == rows[i].restarts && (out->restarted || out->turns == TURNS));
     check_at(c, "start", "not before a minute", which, !out->restarted || out->restarted_ms >= 60000);
     check_at(c, "start", "the time is asked for once there is an address", which, out->starts == (rows[i].network && which != SNTP ? 1 : 0) && !out->early);
