@@ -8,6 +8,8 @@ export interface MadeSection {
   /** sh_type; 1 = PROGBITS. */
   type?: number;
   align?: number;
+  /** sh_flags; 2 = ALLOC. */
+  flags?: number;
 }
 
 const sectionHeader = 40;
@@ -25,12 +27,12 @@ export function elfOf(chip: ChipName, entry: number, parts: readonly MadeSection
         .map((name) => `${name}\0`)
         .join(''),
     );
-  const all = [...sections, { name: '.shstrtab', address: 0, data: strings, type: 3 }];
+  const all = [...sections, { name: '.shstrtab', address: 0, data: strings, type: 3, flags: 0 }];
   let at = 52 + parts.length * programHeader;
   const placed = all.map((section) => {
     const offset = at;
     at += section.type === 8 ? 0 : section.data.length;
-    return { align: 4, type: 1, ...section, offset };
+    return { align: 4, type: 1, flags: 2, ...section, offset };
   });
   const file = Buffer.alloc(at + all.length * sectionHeader);
   file.set([0x7f, 0x45, 0x4c, 0x46, 1, 1, 1]);
@@ -51,9 +53,9 @@ export function elfOf(chip: ChipName, entry: number, parts: readonly MadeSection
     for (const [word, value] of words.entries())
       file.writeUInt32LE(value, 52 + index * programHeader + word * 4);
   }
-  for (const [index, { type, address, offset, data, align }] of placed.entries()) {
+  for (const [index, { type, address, offset, data, align, flags }] of placed.entries()) {
     if (type !== 8) file.set(data, offset);
-    const words = [nameAt(index), type, 2, address, offset, data.length, 0, 0, align, 0];
+    const words = [nameAt(index), type, flags, address, offset, data.length, 0, 0, align, 0];
     for (const [word, value] of words.entries())
       file.writeUInt32LE(value, at + index * sectionHeader + word * 4);
   }

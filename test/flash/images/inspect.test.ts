@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { sha256Hex } from '../../../src/lib/core/index.js';
 import { firstOtadata, parsePartitionsCsv, writePartitionTable } from '../../../src/lib/formats/index.js';
 import { root, runCli } from '../../support/cli.js';
+import { elfOf } from '../../support/elf-file.js';
 
 const golden = join(root, 'test', 'golden', 'images');
 const read = (file: string) => new Uint8Array(readFileSync(file));
@@ -44,7 +45,37 @@ describe('aiot firmware inspect', () => {
       elf: { text: number; data: number; bss: number };
       use: { flash: number; ram: number };
     };
-    expect(use).toEqual({ flash: told.text + told.data, ram: told.data + told.bss });
+    // A program that the ROM loads into RAM whole.
+    expect(use).toEqual({ flash: told.text + told.data, ram: told.text + told.data + told.bss });
+  });
+
+  it('counts code in RAM for both, and placeholders of a linker script for neither', async () => {
+    const part = (name: string, address: number, bytes: number, flags: number, type = 1) => ({
+      ...{ name, address, data: new Uint8Array(bytes), flags, type },
+    });
+    const { json } = await inspect(
+      elfOf('esp32c3', 0x40380000, [
+        part('.iram0.text', 0x40380000, 80_000, 6),
+        part('.dram0.dummy', 0x3fc80000, 81_920, 3, 8),
+        part('.dram0.data', 0x3fc94000, 12_000, 3),
+        part('.dram0.bss', 0x3fc97000, 72_000, 3, 8),
+        part('.flash_rodata_dummy', 0x3c000020, 600_000, 3, 8),
+        part('.flash.rodata', 0x3c0a0020, 150_000, 3),
+        part('.flash.rodata_noload', 0x3c0c4000, 1_000, 3, 8),
+        part('.flash.text', 0x42000020, 600_000, 6),
+      ]),
+    );
+    expect(json).toMatchObject({ use: { ram: 80_000 + 12_000 + 72_000 } });
+    expect(json).toMatchObject({ use: { flash: 80_000 + 12_000 + 150_000 + 600_000 } });
+  });
+
+  it('knows otadata by itself, erased as a build leaves it and with a slot', async () => {
+    const erased = await inspect(new Uint8Array(0x2000).fill(0xff), 'ota_data_initial.bin');
+    expect(erased.json).toMatchObject({ kind: 'flash', parts: [{ what: 'otadata: erased, names no slot' }] });
+    const { json } = await inspect(firstOtadata(1, 2));
+    expect(json).toMatchObject({ parts: [{ name: 'otadata', what: 'otadata: sequence 2', problem: null }] });
+    const { code } = await inspect(new Uint8Array(0x1000).fill(0xff));
+    expect(code).toBe(2);
   });
 
   it('tells an image: chip, segments, hash, and that nobody signed it', async () => {

@@ -1,6 +1,7 @@
 import { AiotError } from '../../core/index.js';
 import {
   type ByteRegion,
+  otadataBytes,
   partitionTableBytes,
   partitionTableOffset,
   readEspImage,
@@ -65,6 +66,19 @@ function nvsIn(data: Uint8Array) {
   const { entries } = readNvs(data);
   const spaces = new Set(entries.map(({ namespace }) => namespace));
   return { what: `NVS: ${entries.length} entries in ${[...spaces].join(', ')}`, bytes: data.length };
+}
+
+/** A file that is otadata alone, such as the erased `ota_data_initial.bin` that ESP-IDF builds; null = it is none. How many slots there are it does not say. */
+export function otadataPart(data: Uint8Array): FlashPart | null {
+  if (data.length !== otadataBytes) return null;
+  const part = tried({ offset: 0, name: 'otadata' }, 'otadata', () => {
+    const { entries } = readOtadata(data);
+    if (entries.every((entry) => entry === null))
+      return { what: 'otadata: erased, names no slot', bytes: data.length };
+    const newest = Math.max(...entries.map((entry) => (entry?.usable ? entry.sequence : 0)));
+    return { what: newest === 0 ? 'otadata: names no slot' : `otadata: sequence ${newest}`, bytes: data.length };
+  });
+  return part.problem === null ? part : null;
 }
 
 function otadataIn(data: Uint8Array, slots: number) {

@@ -9,7 +9,7 @@ import {
 } from '../../formats/index.js';
 import { looksLike, looksLikeTable } from '../plan/looks.js';
 import { contentsOf, type FileFormat } from './contents.js';
-import { flashParts } from './flash-parts.js';
+import { flashParts, otadataPart } from './flash-parts.js';
 import { describe } from './info.js';
 import type { Inspected } from './inspect-schema.js';
 import { tableOf } from './partitions.js';
@@ -43,6 +43,8 @@ async function tell(bytes: Uint8Array, file: string): Promise<Told> {
   if (isFlash(bytes)) return tellFlash([{ offset: 0, data: bytes }], file);
   if (format === 'image') return tellImage({ offset: 0, data: bytes }, format, file);
   if (latin1(bytes, 257, 262) === 'ustar') return await tellBundle(bytes);
+  const otadata = otadataPart(bytes);
+  if (otadata !== null) return { kind: 'flash', parts: [otadata] };
   throw new AiotError('AIOT_IMAGE_MALFORMED', `${file}: ${strange(bytes)}`, {
     next: /TFL3/.test(latin1(bytes, 4, 8))
       ? `It is a network: aiot model inspect ${file}`
@@ -51,8 +53,8 @@ async function tell(bytes: Uint8Array, file: string): Promise<Told> {
 }
 
 function tellElf(bytes: Uint8Array, file: string): Told {
-  const elf = elfUsage(bytes, file);
-  return { kind: 'elf', elf, use: { flash: elf.text + elf.data, ram: elf.data + elf.bss } };
+  const { memory, ...elf } = elfUsage(bytes, file);
+  return { kind: 'elf', elf, use: memory };
 }
 
 function tellTable(bytes: Uint8Array, file: string): Told {

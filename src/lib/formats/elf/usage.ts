@@ -32,6 +32,8 @@ export interface ElfUsage {
   text: number;
   data: number;
   bss: number;
+  /** What the program takes of each: code that runs from RAM is in both, a placeholder in neither. */
+  memory: { flash: number; ram: number };
 }
 
 /**
@@ -60,8 +62,25 @@ export function elfUsage(bytes: Uint8Array, what: string): ElfUsage {
     sections.filter(({ part }) => part === wanted).reduce((total, section) => total + section.bytes, 0);
   return {
     ...{ bits, machine, type, entry: word(24), symbols: all.some(({ type }) => type === 2), sections },
-    ...{ text: sum('text'), data: sum('data'), bss: sum('bss') },
+    ...{ text: sum('text'), data: sum('data'), bss: sum('bss'), memory: memoryOf(all) },
   } as ElfUsage;
+}
+
+/**
+ * ESP-IDF's linker scripts reserve addresses with sections that hold nothing: room for the instructions of RAM that is seen twice (`.dram0.dummy`), and for pages of
+ * flash (`.flash_rodata_dummy`, `.flash.rodata_noload`). Code in `.iram` is loaded from flash into RAM.
+ */
+function memoryOf(all: readonly { name: string; type: number; flags: number; bytes: number }[]) {
+  const memory = { flash: 0, ram: 0 };
+  for (const { name, type, flags, bytes } of all) {
+    const empty = type === nobits;
+    if ((flags & flag.alloc) === 0 || (empty && /dummy$|_noload$/.test(name))) continue;
+    if (!empty) memory.flash += bytes;
+    // A constant table may be marked as writable, where a file of assembler or a linker script made it so; it stays in flash.
+    const inFlash = name.startsWith('.flash');
+    if (!inFlash && (partOf(flags, type) !== 'text' || /^\.(iram|rtc)/.test(name))) memory.ram += bytes;
+  }
+  return memory;
 }
 
 /** Code and what is only read; else by whether it has bytes in the file. */
