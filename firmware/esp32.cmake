@@ -81,6 +81,8 @@ if(esp32_sources)
   add_test(NAME esp32_interfaces_told COMMAND ${CMAKE_COMMAND} "-DSOURCES=${esp32_sources};${esp32_cpp}" -DINTERFACES=${esp32_folder}/interfaces
     -DWORK=${CMAKE_CURRENT_BINARY_DIR}/esp32_interfaces -DCHECK=${esp32_folder}/check.cmake -P ${esp32_folder}/check_self.cmake)
 
+  add_test(NAME esp32_build COMMAND ${CMAKE_COMMAND} -DPROJECT=${esp32_folder} -DWORK=${CMAKE_CURRENT_BINARY_DIR}/esp32_build -P ${esp32_folder}/check_build.cmake)
+
   if(TARGET aiot_sim)
     add_executable(esp32_portable_test test/esp32_portable_test.c hal/esp32/main/portable.c)
     target_include_directories(esp32_portable_test PRIVATE ${esp32_folder}/main)
@@ -90,7 +92,7 @@ if(esp32_sources)
 
   # The program's start, its network and its clock over parts that the test plays.
   add_executable(esp32_program_test test/esp32_program_test.c hal/esp32/main/program.c hal/esp32/main/wifi.c hal/esp32/main/clock.c hal/esp32/main/watch.c
-    hal/esp32/main/portable.c)
+    hal/esp32/main/dump.c hal/esp32/main/portable.c)
   set_target_properties(esp32_program_test PROPERTIES C_EXTENSIONS ON)
   target_include_directories(esp32_program_test PRIVATE core/include ${esp32_folder}/main ${esp32_folder}/interfaces ${sdkconfig_ESP32C3})
   target_link_libraries(esp32_program_test PRIVATE aiot_options)

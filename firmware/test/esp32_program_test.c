@@ -11,6 +11,7 @@
 
 #include "check.h"
 #include "esp32.h"
+#include "esp_core_dump.h"
 #include "esp_event.h"
 #include "esp_log.h"
 #include "esp_netif.h"
@@ -29,14 +30,16 @@
 
 typedef enum {
   NOTHING, IDENTITY, WIFI_CREDENTIALS, NETIF, EVENT_LOOP, INTERFACE, RADIO, HANDLER, RADIO_START, CONNECT, SNTP, MODELS, PROGRAMS, CONFIGS, TRUST, RECORDS, MQTT, HTTP,
-  DEVICE, SAMPLER, SERVO, CONVERTER, SLEPT, NO_ADDRESS, LOST_ADDRESS, LOST_FOR_GOOD, REFUSED, PARTS
+  DEVICE, SAMPLER, SERVO, CONVERTER, SLEPT, NO_ADDRESS, LOST_ADDRESS, LOST_FOR_GOOD, REFUSED, CRASHED, CRASHED_LONG_AGO,
+  CRASHED_OFFLINE, CRASH_CUT, PARTS
 } part;
 
 /* What a run did, seen by the process that started it. */
 typedef struct {
   bool restarted, crashed, early, late, stack;
   uint64_t restarted_ms;
-  int turns, trials, connects, disconnects, starts, nvs;
+  char crash[128];
+  int erased, turns, trials, connects, disconnects, starts, nvs;
   char hostname[40];
   char server[3][64];
   esp_sntp_config_t sntp;
@@ -61,7 +64,7 @@ const aiot_inference aiot_interpreter;
 esp_event_base_t const WIFI_EVENT = "WIFI_EVENT";
 esp_event_base_t const IP_EVENT = "IP_EVENT";
 
-enum { TURN_MS = 100, TURNS = 6000, ADDRESS_MS = 2000 };
+enum { TURN_MS = 100, TURNS = 6000, HOUR = 36000, ADDRESS_MS = 2000 };
 
 /* The vendor's stack asserts where its own task does not run. */
 static void need_stack(void) {
@@ -77,15 +80,18 @@ static void happen(esp_event_base_t base, int32_t id) {
   sim.handler(NULL, base, id, NULL);
 }
 
+/* Ten minutes, or a little more than an hour. */
+static int turns_of(part which) { return which == CRASHED_LONG_AGO || which == CRASHED_OFFLINE ? HOUR + 100 : TURNS; }
+
 /* A tenth of a second of the loop, and what the access point does in it. */
 static void turn(void) {
   sim.now_ms += TURN_MS;
-  if (++out->turns == TURNS) _exit(0);
+  if (++out->turns == turns_of(sim.part)) _exit(0);
   if (out->connects > sim.seen_connects && out->connects <= 64) out->connected_at[out->connects - 1] = sim.now_ms;
   if (out->connects > sim.seen_connects && sim.part == REFUSED) {
     happen(WIFI_EVENT, WIFI_EVENT_STA_DISCONNECTED);
   }
-  if (out->connects > sim.seen_connects) sim.answered = sim.part == REFUSED || sim.part == NO_ADDRESS || sim.part == CONNECT;
+  if (out->connects > sim.seen_connects) sim.answered = sim.part == REFUSED || sim.part == NO_ADDRESS || sim.part == CONNECT || sim.part == CRASHED_OFFLINE;
   sim.seen_connects = out->connects;
   if (out->connects > 0 && !sim.answered && sim.now_ms - sim.connected_ms >= ADDRESS_MS) {
     sim.answered = true;
@@ -175,7 +181,9 @@ aiot_code aiot_device_open(aiot_device *device, const aiot_device_setup *setup) 
   return sim.part == DEVICE ? AIOT_MEMORY_SHORT : AIOT_OK;
 }
 void aiot_device_close(aiot_device *device, uint32_t wait_ms) {}
-void aiot_device_log(aiot_device *device, const char *level, const char *text, aiot_code code) {}
+void aiot_device_log(aiot_device *device, const char *level, const char *text, aiot_code code) {
+  if (strstr(text, "crashed") != NULL) snprintf(out->crash, sizeof out->crash, "%s", text);
+}
 aiot_code aiot_device_take(aiot_device *device, const aiot_take *take) {
   return AIOT_OK;
 }
@@ -185,6 +193,7 @@ bool aiot_device_ready(const aiot_device *device) {
 }
 void aiot_device_sample(aiot_device *device, const double *values) {}
 bool aiot_device_step(aiot_device *device, uint32_t wait_ms) {
+  device->connection = sim.address ? 1 : 0;
   turn();
   return true;
 }
@@ -291,6 +300,19 @@ esp_err_t esp_task_wdt_reset(void) {
 esp_err_t esp_sleep_enable_timer_wakeup(uint64_t microseconds) {
   return ESP_OK;
 }
+esp_err_t esp_core_dump_image_check(void) {
+  return sim.part == CRASHED || sim.part == CRASHED_LONG_AGO || sim.part == CRASHED_OFFLINE ? ESP_OK : sim.part == CRASH_CUT ? ESP_ERR_INVALID_CRC : ESP_ERR_INVALID_SIZE;
+}
+esp_err_t esp_core_dump_image_erase(void) {
+  out->erased++;
+  return ESP_OK;
+}
+esp_err_t esp_core_dump_get_summary(esp_core_dump_summary_t *summary) {
+  memcpy(summary->exc_task, "aiot-http", 10);
+  summary->exc_pc = 0x42001234;
+  memcpy(summary->app_elf_sha256, "0123abcde", 10);
+  return ESP_OK;
+}
 void vTaskDelay(TickType_t ticks) {
   sim.now_ms += ticks;
 }
@@ -320,6 +342,7 @@ static const struct {
     {RECORDS, true, false},      {MQTT, true, false},      {HTTP, true, false},              {DEVICE, true, false},    {SAMPLER, false, true},
     {SERVO, false, true},        {CONVERTER, false, true}, {SLEPT, false, true},             {NO_ADDRESS, false, false},
     {LOST_ADDRESS, false, true}, {LOST_FOR_GOOD, false, true}, {REFUSED, false, false},
+    {CRASHED, false, true},      {CRASHED_LONG_AGO, false, true}, {CRASHED_OFFLINE, false, false}, {CRASH_CUT, false, true},
 };
 
 static void test_parts(checks *c) {
@@ -329,7 +352,7 @@ static void test_parts(checks *c) {
     check_at(c, "start", "runs", which, run(which));
     check_at(c, "start", "touches the stack only where it runs", which, !out->crashed);
     check_at(c, "start", "the stack runs, whatever there is to join", which, out->stack == (which != IDENTITY && which != NETIF));
-    check_at(c, "start", "restarts where it cannot work, and only there", which, out->restarted == rows[i].restarts && (out->restarted || out->turns == TURNS));
+    check_at(c, "start", "restarts where it cannot work, and only there", which, out->restarted == rows[i].restarts && (out->restarted || out->turns == turns_of(which)));
     check_at(c, "start", "not before a minute", which, !out->restarted || out->restarted_ms >= 60000);
     check_at(c, "start", "the time is asked for once there is an address", which, out->starts == (rows[i].network && which != SNTP ? 1 : 0) && !out->early);
     check_at(c, "start", "servers are named before DHCP is asked", which, !out->late);
@@ -363,11 +386,26 @@ static void test_network(checks *c) {
   check_at(c, "refused", "further and further apart", (size_t)out->connects, out->connects > 10 && out->connects < 20 && out->disconnects == 0);
 }
 
+/* A loop of crashes keeps its first dump: it is forgotten only by a board that worked for an hour and could report it. */
+static void test_crashes(checks *c) {
+  static const struct {
+    part part;
+    bool told;
+    int erased;
+  } dumps[] = {{NOTHING, false, 0}, {CRASHED, true, 0}, {CRASHED_LONG_AGO, true, 1}, {CRASHED_OFFLINE, true, 0}, {CRASH_CUT, false, 1}};
+  for (size_t i = 0; i < sizeof dumps / sizeof dumps[0]; i++) {
+    check_at(c, "crash", "runs", i, run(dumps[i].part));
+    check_equal(c, "crash, dumps forgotten", i, dumps[i].erased, out->erased);
+    check_at(c, "crash", out->crash, i, strcmp(out->crash, dumps[i].told ? "the program crashed in task aiot-http at 0x42001234; its ELF file begins with 0123abcde" : "") == 0);
+  }
+}
+
 int main(void) {
   checks c = {0, 0};
   out = mmap(NULL, sizeof *out, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (!check_at(&c, "test", "memory", 0, out != MAP_FAILED)) return checks_end(&c);
   test_parts(&c);
   test_network(&c);
+  test_crashes(&c);
   return checks_end(&c);
 }

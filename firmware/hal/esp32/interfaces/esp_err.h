@@ -7,5 +7,7 @@
 
 typedef int esp_err_t;
 #define ESP_OK 0
+#define ESP_ERR_INVALID_SIZE 0x104
+#define ESP_ERR_INVALID_CRC 0x109
 
 #endif

@@ -134,6 +134,11 @@ void aiot_esp32_watch(void);
 /* It cannot work like this: says so for a minute, and restarts. */
 void aiot_esp32_give_up(const char *problem);
 
+/* What the core dump of the last crash says, into `text`; false = there is none. To be called once, at the start. */
+bool aiot_esp32_dump_read(char *text, size_t room);
+/* To be called in the loop: forgets the dump once the board has worked for AIOT_CRASH_KEPT_MS and is `online`. */
+void aiot_esp32_dump_step(uint64_t now_ms, bool online);
+
 /* The task of a board of the guide's kind: settings.h. */
 void aiot_esp32_guide_run(void *context);
 

@@ -141,6 +141,14 @@ static void tell_fastest(program *self) {
   aiot_device_log(&self->device, "info", text, AIOT_OK);
 }
 
+/* In the log on the serial line, and in the one that the platform gets. */
+static void tell_crash(program *self) {
+  char text[128];
+  if (!aiot_esp32_dump_read(text, sizeof text)) return;
+  ESP_LOGE(tag, "%s", text);
+  aiot_device_log(&self->device, "error", text, AIOT_OK);
+}
+
 static void begin_take(program *self) {
   aiot_take take;
   memset(&take, 0, sizeof take);
@@ -209,6 +217,7 @@ static void run(void *context) {
   if (problem != NULL) aiot_esp32_give_up(problem);
   log_heap("with the device");
   aiot_esp32_watch();
+  tell_crash(&self);
   tell_fastest(&self);
   self.source = aiot_esp32_source_chosen();
   if (!aiot_esp32_sampler_start(self.source)) aiot_device_log(&self.device, "error", "the sensor's task does not start", AIOT_OK);
@@ -223,6 +232,7 @@ static void run(void *context) {
     if (!aiot_device_step(&self.device, STEP_MS)) esp_restart();
     aiot_esp32_confirm(&self.device);
     keep(&self);
+    aiot_esp32_dump_step(uptime(), self.device.connection != 0);
     sleep_if_due(&self);
   }
 }

@@ -216,6 +216,10 @@
 #ifndef AIOT_TIME_SERVER
 #define AIOT_TIME_SERVER "pool.ntp.org"
 #endif
+/* The core dump of a crash is kept until the board has worked for so long; until then a further crash writes none. */
+#ifndef AIOT_CRASH_KEPT_MS
+#define AIOT_CRASH_KEPT_MS (AIOT_SLEEP_MS > 0 ? AIOT_AWAKE_MS / 2 : 3600000u)
+#endif
 /* The core's loop has to come by this often. */
 #ifndef AIOT_WATCHDOG_MS
 #define AIOT_WATCHDOG_MS 30000u

@@ -1,0 +1,46 @@
+/*
+ * The core dump of a crash: reported at each start, and forgotten once the board has worked for a while. Until then no other one is written
+ * (CONFIG_ESP_COREDUMP_FLASH_NO_OVERWRITE), so that a board that crashes again and again writes one dump and no more.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "esp32.h"
+#include "esp_core_dump.h"
+#include "sdkconfig.h"
+#include "settings.h"
+
+static bool present;
+
+#if CONFIG_ESP_COREDUMP_ENABLE_TO_FLASH && CONFIG_ESP_COREDUMP_DATA_FORMAT_ELF
+bool aiot_esp32_dump_read(char *text, size_t room) {
+  const esp_err_t state = esp_core_dump_image_check();
+  /* Cut short, by the power or the watchdog: it would keep the place of one that can be read. */
+  if (state == ESP_ERR_INVALID_CRC) esp_core_dump_image_erase();
+  present = state == ESP_OK;
+  if (!present) return false;
+  esp_core_dump_summary_t *summary = malloc(sizeof *summary);
+  if (summary != NULL && esp_core_dump_get_summary(summary) == ESP_OK) {
+    snprintf(text, room, "the program crashed in task %.16s at 0x%08lx; its ELF file begins with %.9s", summary->exc_task, (unsigned long)summary->exc_pc,
+             (const char *)summary->app_elf_sha256);
+  } else {
+    snprintf(text, room, "the program crashed; its core dump has no summary");
+  }
+  free(summary);
+  return true;
+}
+
+static bool erase(void) { return esp_core_dump_image_erase() == ESP_OK; }
+#else
+bool aiot_esp32_dump_read(char *text, size_t room) {
+  (void)text;
+  (void)room;
+  return false;
+}
+
+static bool erase(void) { return true; }
+#endif
+
+void aiot_esp32_dump_step(uint64_t now_ms, bool online) {
+  if (present && online && now_ms >= AIOT_CRASH_KEPT_MS) present = !erase();
+}
