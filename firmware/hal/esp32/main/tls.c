@@ -1,17 +1,29 @@
 /*
  * Each TLS client of this program asks its server for records of 4 KiB at most (RFC 6066, max_fragment_length): sdkconfig.defaults gives records no more room
- * than that. esp-tls has no setting for it, so the linker puts this function in front of mbedTLS's (main/CMakeLists.txt). Arduino's libraries come with room
+ * than that. It also leaves the dates of certificates aside until the clock was set: in 1970 each of them is still to begin. esp-tls has no setting for either, so the linker puts this function in front of mbedTLS's (main/CMakeLists.txt). Arduino's libraries come with room
  * for 16 KiB.
  */
 #ifndef ARDUINO
 #include <mbedtls/ssl.h>
 
+#include "esp32.h"
+
 int __real_mbedtls_ssl_config_defaults(mbedtls_ssl_config *config, int endpoint, int transport, int preset);
 int __wrap_mbedtls_ssl_config_defaults(mbedtls_ssl_config *config, int endpoint, int transport, int preset);
+
+/* For each certificate of the chain, after mbedTLS has judged it: CONFIG_MBEDTLS_HAVE_TIME_DATE. */
+static int judge_dates(void *context, mbedtls_x509_crt *certificate, int depth, uint32_t *flags) {
+  (void)context;
+  (void)certificate;
+  (void)depth;
+  if (!aiot_esp32_clock_set()) *flags &= ~(uint32_t)(MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE);
+  return 0;
+}
 
 int __wrap_mbedtls_ssl_config_defaults(mbedtls_ssl_config *config, int endpoint, int transport, int preset) {
   const int result = __real_mbedtls_ssl_config_defaults(config, endpoint, transport, preset);
   if (result != 0 || endpoint != MBEDTLS_SSL_IS_CLIENT) return result;
+  mbedtls_ssl_conf_verify(config, judge_dates, NULL);
   return mbedtls_ssl_conf_max_frag_len(config, MBEDTLS_SSL_MAX_FRAG_LEN_4096);
 }
 #endif
