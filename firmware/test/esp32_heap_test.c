@@ -12,14 +12,15 @@
 #include "esp32.h"
 #include "esp_adc/adc_cali_scheme.h"
 #include "esp_adc/adc_continuous.h"
+#include "esp_core_dump.h"
 #include "esp_heap_caps.h"
 #include "esp_http_client.h"
 #include "esp_log.h"
 #include "esp_netif.h"
+#include "esp_netif_sntp.h"
 #include "esp_ota_ops.h"
 #include "esp_random.h"
 #include "esp_sleep.h"
-#include "esp_netif_sntp.h"
 #include "esp_system.h"
 #include "esp_task_wdt.h"
 #include "esp_timer.h"
@@ -269,6 +270,9 @@ esp_err_t esp_sleep_enable_timer_wakeup(uint64_t us) { return us == 0; }
 void esp_deep_sleep_start(void) { abort(); }
 esp_err_t esp_netif_sntp_init(const esp_sntp_config_t *config) { return config->num_of_servers == 0; }
 esp_err_t esp_netif_sntp_start(void) { return ESP_OK; }
+esp_err_t esp_core_dump_image_check(void) { return ESP_ERR_INVALID_SIZE; }
+esp_err_t esp_core_dump_image_erase(void) { return ESP_OK; }
+esp_err_t esp_core_dump_get_summary(esp_core_dump_summary_t *summary) { return summary == NULL; }
 esp_reset_reason_t esp_reset_reason(void) { return ESP_RST_POWERON; }
 size_t heap_caps_get_free_size(uint32_t kind) { return kind; }
 size_t heap_caps_get_largest_free_block(uint32_t kind) { return kind; }

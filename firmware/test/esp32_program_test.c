@@ -13,6 +13,7 @@
 #include "esp32.h"
 #include "esp_core_dump.h"
 #include "esp_event.h"
+#include "esp_heap_caps.h"
 #include "esp_log.h"
 #include "esp_netif.h"
 #include "esp_netif_sntp.h"
@@ -312,6 +313,15 @@ esp_err_t esp_core_dump_get_summary(esp_core_dump_summary_t *summary) {
   summary->exc_pc = 0x42001234;
   memcpy(summary->app_elf_sha256, "0123abcde", 10);
   return ESP_OK;
+}
+size_t heap_caps_get_free_size(uint32_t kind) {
+  return 100000;
+}
+size_t heap_caps_get_largest_free_block(uint32_t kind) {
+  return 50000;
+}
+size_t heap_caps_get_minimum_free_size(uint32_t kind) {
+  return 50000;
 }
 void vTaskDelay(TickType_t ticks) {
   sim.now_ms += ticks;

@@ -25,7 +25,10 @@ static void on_event(void *context, esp_event_base_t base, int32_t id, void *dat
   (void)data;
   if (base == IP_EVENT && id == IP_EVENT_STA_GOT_IP) atomic_store(&joined, true);
   /* The interface also reports a lost address long after a disconnection: by then there is none to lose. */
-  if (base == IP_EVENT && id == IP_EVENT_STA_LOST_IP && atomic_exchange(&joined, false)) atomic_fetch_add(&addressless, 1);
+  if (base == IP_EVENT && id == IP_EVENT_STA_LOST_IP && atomic_load(&joined)) {
+    atomic_store(&joined, false);
+    atomic_fetch_add(&addressless, 1);
+  }
   if (base == WIFI_EVENT && id == WIFI_EVENT_STA_DISCONNECTED) {
     atomic_store(&joined, false);
     atomic_fetch_add(&lost, 1);
