@@ -76,7 +76,10 @@ export function otadataPart(data: Uint8Array): FlashPart | null {
     if (entries.every((entry) => entry === null))
       return { what: 'otadata: erased, names no slot', bytes: data.length };
     const newest = Math.max(...entries.map((entry) => (entry?.usable ? entry.sequence : 0)));
-    return { what: newest === 0 ? 'otadata: names no slot' : `otadata: sequence ${newest}`, bytes: data.length };
+    return {
+      what: newest === 0 ? 'otadata: names no slot' : `otadata: sequence ${newest}`,
+      bytes: data.length,
+    };
   });
   return part.problem === null ? part : null;
 }
