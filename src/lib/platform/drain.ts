@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { whenClosed } from './closed.js';
 
 /** How long answers that are on their way may take to end when the platform stops, ms: twice that is less than `aiot down` waits. */
 export const usualDrainMs = 6000;
@@ -10,7 +11,7 @@ export class Drain {
 
   begin(response: ServerResponse): void {
     this.open.add(response);
-    response.once('close', () => {
+    whenClosed(response, () => {
       this.open.delete(response);
       if (this.open.size === 0) this.drained();
     });

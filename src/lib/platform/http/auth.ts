@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AiotError } from '../../core/index.js';
 import { atLeast, type Role } from '../../registry/index.js';
 import { certifiedDevice, type Identity, peerOf, type UserIdentity } from '../broker/identity.js';
+import { whenClosed } from '../closed.js';
 import type { ApiParts } from './parts.js';
 import { type CountStranger, tooOften } from './rates.js';
 import { allowsRoute } from './scopes.js';
@@ -99,8 +100,8 @@ export function guard(
     if (refusal !== null) throw new AiotError('AIOT_NOT_ALLOWED', refusal);
     // What is still open when its token ends (a download, server-sent events) ends with it.
     if (who.kind === 'user')
-      reply.raw.once(
-        'close',
+      whenClosed(
+        reply.raw,
         parts.sessions.begin(who.token, () => cut(reply)),
       );
   });

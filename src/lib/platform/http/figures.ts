@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { whenClosed } from '../closed.js';
 import type { Exposition, Labels } from '../figures/exposition.js';
 import { Histogram } from '../figures/histogram.js';
 
@@ -11,7 +12,7 @@ export class HttpFigures {
   watch(app: FastifyInstance): void {
     app.addHook('onRequest', async (_request, reply) => {
       this.open++;
-      reply.raw.once('close', () => {
+      whenClosed(reply.raw, () => {
         this.open--;
       });
     });

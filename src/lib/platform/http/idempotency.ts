@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { AiotError, sha256Hex } from '../../core/index.js';
+import { whenClosed } from '../closed.js';
 import type { Answers, Pending } from '../services/answers.js';
 import { tokenOf } from './auth.js';
 import { sendProblem } from './errors.js';
@@ -29,7 +30,7 @@ export function answerRepeats(app: FastifyInstance, answers: Answers, log: Logge
     const found = await answers.begin(pending);
     if (typeof found === 'function') {
       request.pending = { ...pending, end: found };
-      reply.raw.once('close', found);
+      whenClosed(reply.raw, found);
       return;
     }
     if (found.request !== pending.request) {

@@ -1,6 +1,7 @@
 import type { Server } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { AiotError } from '../../core/index.js';
+import { whenClosed } from '../closed.js';
 
 /** Largest JSON body, bytes; routes that take more say so. */
 export const largestBody = 1024 ** 2;
@@ -63,11 +64,11 @@ export function limitRequests(app: FastifyInstance, { bodyMs, pauseMs } = usualT
       // Many such requests may come by one connection: each takes its listener away. Node sets the time anew for the next.
       const cut = () => socket.destroy();
       socket.setTimeout(pauseMs, cut);
-      reply.raw.once('close', () => socket.off('timeout', cut));
+      whenClosed(reply.raw, () => socket.off('timeout', cut));
       return;
     }
     const timer = setTimeout(() => request.raw.complete || socket.destroy(), bodyMs);
-    reply.raw.once('close', () => clearTimeout(timer));
+    whenClosed(reply.raw, () => clearTimeout(timer));
   });
 }
 
