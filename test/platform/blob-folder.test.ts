@@ -26,7 +26,7 @@ describe('a folder of blobs', () => {
     await store.put(digest, pieces(content));
     const hex = digest.slice('sha256:'.length);
     await writeFile(join(folder, 'sha256', hex.slice(0, 2), hex), randomBytes(1000));
-    await expect(store.bytes(digest)).rejects.toMatchObject({ code: 'AIOT_DIGEST_MISMATCH' });
+    await expect(store.bytes(digest)).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
     await writeFile(join(folder, 'incoming', 'left'), 'half');
     await openBlobs(folder);
     expect(await readdir(join(folder, 'incoming'))).toEqual([]);

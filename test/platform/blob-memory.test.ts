@@ -104,7 +104,7 @@ describe('a blob whose file', () => {
     await truncate(pathIn(folder, digest), bytes / 2);
     const wanted = { first: 0, last: bytes - 1 };
     await expect(bytesOf(store.stream(digest, wanted))).rejects.toMatchObject({
-      code: 'AIOT_DIGEST_MISMATCH',
+      code: 'AIOT_BLOB_DAMAGED',
     });
     await store.close();
     await rm(folder, { recursive: true });
@@ -118,7 +118,7 @@ describe('a blob whose file', () => {
     const get = async () => (await own.client.blobs.get(digest)).bytes();
     expect((await get()).equals(content)).toBe(true);
     await writeFile(pathIn(join(own.folder, 'data', 'blobs'), digest), randomBytes(10_000));
-    await expect(get()).rejects.toMatchObject({ code: 'AIOT_DIGEST_MISMATCH' });
+    await expect(get()).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
     await rm(pathIn(join(own.folder, 'data', 'blobs'), digest));
     await expect(get()).rejects.toMatchObject({ code: 'AIOT_NOT_FOUND' });
     await own.client.blobs.put(digest, content);

@@ -5,6 +5,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   AIOT_ACTION_STATE: 405,
   AIOT_BIRTH_MISSING: 404,
   AIOT_BLOBS_UNAVAILABLE: 503,
+  AIOT_BLOB_DAMAGED: 500,
   AIOT_BUG: 500,
   // Of the tus protocol's checksum extension.
   AIOT_CHECKSUM_MISMATCH: 460,

@@ -108,6 +108,12 @@ export const catalogue = {
       'The S3 bucket that holds the blobs does not answer, refuses the platform, or does not keep what was put there.',
     next: 'Check that the server runs, the bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: aiot stream check s3://BUCKET?endpoint=URL',
   },
+  AIOT_BLOB_DAMAGED: {
+    exit: 1,
+    family: 'outside',
+    about: 'A model, a release or another blob is not what its digest says: the disk or the bucket has changed it. None of it was sent.',
+    next: 'Stop the platform and take it from a backup: aiot platform verify --repair --from BACKUP. Pushing the same content again mends it, too.',
+  },
   AIOT_BROKER_REFUSED: {
     exit: 5,
     family: 'outside',

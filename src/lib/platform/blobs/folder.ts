@@ -1,21 +1,28 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { digestOf, syncFolder, systemCode } from '../../core/index.js';
 import { storageError } from '../errors.js';
 import { dataSync, type Sync } from '../sync.js';
+import { BlobBlocks } from './blocks.js';
 import { BlobMemory } from './memory.js';
-import { type BlobStore, hexOf, noSuchBlob, otherBytes } from './port.js';
-import { BlobReading, stampOf } from './reading.js';
+import { type BlobStore, damagedBlob, hexOf, noSuchBlob } from './port.js';
+import { BlobReading, closeBlob, openBlob, stampOf } from './reading.js';
 import { openIncoming } from './receive.js';
 
 /** A file for each blob, `sha256/ab/abcd…`. */
 export async function openFolder(folder: string, sync: Sync = dataSync): Promise<BlobStore> {
   const incoming = await openIncoming(join(folder, 'incoming'));
   const memory = new BlobMemory();
+  const blocks = new BlobBlocks();
   const pathOf = (digest: string) => {
     const hex = hexOf(digest);
     return join(folder, 'sha256', hex.slice(0, 2), hex);
+  };
+
+  const fileOf = (digest: string) => ({ digest, path: pathOf(digest), memory, blocks });
+  const missing = (digest: string) => (error: unknown) => {
+    throw systemCode(error) === 'ENOENT' ? noSuchBlob(digest) : error;
   };
 
   const place = async (digest: string, from: string) => {
@@ -52,19 +59,35 @@ export async function openFolder(folder: string, sync: Sync = dataSync): Promise
       return found?.size ?? null;
     },
     stream(digest, range) {
-      return new BlobReading({ digest, path: pathOf(digest), memory }, range);
+      return new BlobReading(fileOf(digest), range);
     },
     async bytes(digest) {
       const found = await readFile(pathOf(digest)).catch(absent);
       if (!found) throw noSuchBlob(digest);
       const got = digestOf(found);
-      if (got !== digest) throw otherBytes(digest, got, folder);
+      if (got !== digest) throw damagedBlob(digest, `its ${found.length} bytes have the digest ${got}`);
       return found;
+    },
+    async ready(digest) {
+      const held = memory.hold(digest);
+      if (held) return held.release();
+      await closeBlob(await openBlob(fileOf(digest)).catch(missing(digest)));
+    },
+    async verify(digest, pace) {
+      const file = await open(pathOf(digest)).catch(missing(digest));
+      try {
+        const found = await file.stat();
+        await blocks.learn(file, { digest, stamp: stampOf(found), bytes: found.size }, pace);
+        return found.size;
+      } finally {
+        await file.close();
+      }
     },
     async remove(digest) {
       const path = pathOf(digest);
       await rm(path, { force: true });
       memory.forget(digest);
+      blocks.forget(digest);
       if (existsSync(dirname(path))) await syncFolder(dirname(path));
     },
     async *list() {

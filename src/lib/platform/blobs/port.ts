@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { AiotError, digestPattern } from '../../core/index.js';
+import type { Pace } from './blocks.js';
 
 /** Largest blob taken, bytes. */
 export const largestBlob = 1024 ** 3;
@@ -12,10 +13,17 @@ export interface BlobStore {
   adopt(digest: string, path: string): Promise<StoredBlob>;
   /** Size in bytes, or null. */
   size(digest: string): Promise<number | null>;
-  /** `first` and `last` are inclusive offsets. What cannot be read to its end, and as it was put, ends in an error. */
+  /**
+   * `first` and `last` are inclusive offsets. Bytes that are not as they were put are not given: it ends in AIOT_BLOB_DAMAGED
+   * before them. A range of an object in S3 is given as S3 has it.
+   */
   stream(digest: string, range?: BlobRange): Readable;
-  /** The whole of it, checked against its digest. @throws AIOT_NOT_FOUND, AIOT_DIGEST_MISMATCH */
+  /** The whole of it, checked against its digest. @throws AIOT_NOT_FOUND, AIOT_BLOB_DAMAGED */
   bytes(digest: string): Promise<Buffer>;
+  /** Resolves when `stream` may begin: a file that was not read yet is read whole. @throws AIOT_NOT_FOUND, AIOT_BLOB_DAMAGED */
+  ready(digest: string): Promise<void>;
+  /** Reads all of it again, whatever is remembered, and resolves with its bytes. @throws AIOT_NOT_FOUND, AIOT_BLOB_DAMAGED */
+  verify(digest: string, pace?: Pace): Promise<number>;
   /** What is not there is gone already. Who reads it now reads it to its end. */
   remove(digest: string): Promise<void>;
   /** All that are there, in no order. */
@@ -49,6 +57,6 @@ export function noSuchBlob(digest: string): AiotError {
 }
 
 /** What was read is not what was put. */
-export function otherBytes(digest: string, got: string, where: string): AiotError {
-  return new AiotError('AIOT_DIGEST_MISMATCH', `${where}: expected ${digest}, got ${got}`);
+export function damagedBlob(digest: string, how: string, cause?: unknown): AiotError {
+  return new AiotError('AIOT_BLOB_DAMAGED', `the blob ${digest} is damaged: ${how}`, { cause });
 }

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { AiotError, hasCode } from '../../core/index.js';
 import { type Bucket, openBucket } from '../../stream/index.js';
 import { storageError } from '../errors.js';
-import { type BlobRange, type BlobStore, hexOf, noSuchBlob, otherBytes } from './port.js';
+import { type BlobRange, type BlobStore, damagedBlob, hexOf, noSuchBlob } from './port.js';
 import { openIncoming } from './receive.js';
 
 /** What is larger goes in parts of this size, bytes; S3 takes at most 10,000 of at least 5 MiB. */
@@ -52,6 +52,16 @@ export async function openS3(url: string, spool: string): Promise<BlobStore> {
       const chunks: Buffer[] = [];
       for await (const chunk of read(bucket, keyOf(digest), digest)) chunks.push(chunk);
       return Buffer.concat(chunks);
+    },
+    // What is read whole is checked on its way, its last bytes held back until then.
+    ready: async (digest) => void hexOf(digest),
+    async verify(digest, pace) {
+      let bytes = 0;
+      for await (const chunk of read(bucket, keyOf(digest), digest)) {
+        bytes += chunk.length;
+        await pace?.(chunk.length);
+      }
+      return bytes;
     },
     remove: (digest) => told(() => bucket.remove(keyOf(digest))),
     async *list() {
@@ -113,7 +123,7 @@ async function isWhole(bucket: Bucket, key: string, digest: string): Promise<boo
     }
     return true;
   } catch (error) {
-    if (hasCode(error, 'AIOT_DIGEST_MISMATCH')) return false;
+    if (hasCode(error, 'AIOT_BLOB_DAMAGED')) return false;
     throw error;
   }
 }
@@ -139,10 +149,10 @@ async function* read(bucket: Bucket, key: string, digest: string, range?: BlobRa
     body.destroy();
   }
   if (got !== bytes || (range && got !== range.last - range.first + 1)) {
-    throw otherBytes(digest, `${got} of ${bytes} bytes`, bucket.where);
+    throw damagedBlob(digest, `${bucket.where} gave ${got} of ${bytes} bytes`);
   }
   const sum = range ? digest : `sha256:${hash.digest('hex')}`;
-  if (sum !== digest) throw otherBytes(digest, sum, bucket.where);
+  if (sum !== digest) throw damagedBlob(digest, `what ${bucket.where} has under its name has the digest ${sum}`);
   if (held) yield held;
 }
 

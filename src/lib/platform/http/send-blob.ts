@@ -10,7 +10,7 @@ export interface SentBlob {
   whole?: () => Promise<void>;
 }
 
-/** A blob, or a range of it (RFC 9110, 13 and 14). @throws AIOT_NOT_FOUND */
+/** A blob, or a range of it (RFC 9110, 13 and 14), once it is known to be as it was put. @throws AIOT_NOT_FOUND, AIOT_BLOB_DAMAGED */
 export async function sendBlob(
   blobs: BlobStore,
   { digest, etag, whole }: SentBlob,
@@ -19,6 +19,7 @@ export async function sendBlob(
 ): Promise<FastifyReply> {
   const size = await blobs.size(digest);
   if (size === null) throw noSuchBlob(digest);
+  if (!matches(headers['if-none-match'], etag)) await blobs.ready(digest);
   reply.headers({
     etag,
     'accept-ranges': 'bytes',

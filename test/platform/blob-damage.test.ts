@@ -1,0 +1,162 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { mkdtemp, open, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/lib/core/index.js';
+import { BlobHealth, watchedBlobs } from '../../src/lib/platform/blobs/health.js';
+import { openBlobs } from '../../src/lib/platform/blobs/store.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { bytesOf, pieces } from './blob-stores.js';
+
+const mib = 1024 ** 2;
+const fileOf = (folder: string, digest: string) => {
+  const hex = digest.slice('sha256:'.length);
+  return join(folder, 'sha256', hex.slice(0, 2), hex);
+};
+
+/** Flips one bit, and leaves the file's time as it was: as a disk does. */
+async function flip(path: string, at: number): Promise<void> {
+  const { atime, mtime } = await stat(path);
+  const file = await open(path, 'r+');
+  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, at);
+  buffer[0] = (buffer[0] as number) ^ (1 << randomInt(8));
+  await file.write(buffer, 0, 1, at);
+  await file.close();
+  await utimes(path, atime, mtime);
+}
+
+let own: TestPlatform;
+beforeAll(async () => {
+  own = await testPlatform();
+});
+afterAll(() => own.stop());
+
+/** What a client gets: all bytes that come before the end, or before the connection breaks. */
+function download(digest: string, headers: Record<string, string> = {}, method = 'GET') {
+  return new Promise<{ status: number; headers: Record<string, unknown>; body: Buffer; broken: boolean }>(
+    (resolve, reject) => {
+      const url = new URL(`/api/v1/blobs/${digest}`, own.platform.urls.http);
+      const authorization = `Bearer ${own.token}`;
+      request(url, { method, ca: own.ca, headers: { authorization, ...headers } }, (answer) => {
+        const chunks: Buffer[] = [];
+        const end = (broken: boolean) =>
+          resolve({
+            status: answer.statusCode ?? 0,
+            headers: answer.headers,
+            body: Buffer.concat(chunks),
+            broken,
+          });
+        answer.on('data', (chunk) => chunks.push(chunk));
+        answer.on('end', () => end(false));
+        answer.on('error', () => end(true));
+      })
+        .on('error', reject)
+        .end();
+    },
+  );
+}
+
+async function put(bytes: number): Promise<{ content: Buffer; digest: string; path: string }> {
+  const content = randomBytes(bytes);
+  const digest = digestOf(content);
+  await own.client.blobs.put(digest, content);
+  return { content, digest, path: fileOf(join(own.folder, 'data', 'blobs'), digest) };
+}
+
+describe('a blob that the disk has altered', () => {
+  it.each([
+    ['of a few bytes', 10],
+    ['of 100 kB', 100_000],
+    ['that is kept in memory while it is asked for', 2 * mib],
+    ['that is read from its file', 9 * mib],
+  ])('is never sent, one %s: 500 and its code, and no ETag', async (_what, bytes) => {
+    for (let round = 0; round < 5; round++) {
+      const { digest, path } = await put(bytes);
+      await flip(path, randomInt(bytes));
+      const answer = await download(digest);
+      expect(answer.status).toBe(500);
+      expect(JSON.parse(answer.body.toString())).toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
+      expect(answer.headers).not.toHaveProperty('etag');
+      expect(answer.headers['cache-control']).toBe('no-store');
+      expect((await download(digest, {}, 'HEAD')).status).toBe(500);
+      expect((await download(digest, { range: `bytes=${bytes - 5}-` })).status).toBe(500);
+    }
+  });
+
+  it('gives none of the altered bytes to a client that resumes, where it was whole a moment ago', async () => {
+    const bytes = 9 * mib;
+    const { content, digest, path } = await put(bytes);
+    expect((await download(digest)).body.equals(content)).toBe(true);
+    const at = 6 * mib + 17;
+    await flip(path, at);
+    for (const first of [0, 5 * mib, at - 3]) {
+      const { body, broken } = await download(digest, { range: `bytes=${first}-` });
+      expect(broken || body.length < bytes - first).toBe(true);
+      // Its block is held back whole.
+      if (broken) expect(body.equals(content.subarray(first, first + body.length))).toBe(true);
+      expect(first + (broken ? body.length : 0)).toBeLessThanOrEqual(at);
+    }
+    expect((await download(digest, { range: `bytes=0-${mib - 1}` })).status).toBe(500);
+  });
+
+  it.each([
+    ['emptied', 0],
+    ['cut', 5000],
+  ])('is not sent when its file was %s', async (_what, left) => {
+    const { digest, path } = await put(100_000);
+    await truncate(path, left);
+    expect((await download(digest)).status).toBe(500);
+  });
+
+  it('is sent again after the same content was pushed again', async () => {
+    const { content, digest, path } = await put(5 * mib);
+    await flip(path, 4 * mib);
+    expect((await download(digest)).status).toBe(500);
+    await own.client.blobs.put(digest, content);
+    expect((await download(digest)).body.equals(content)).toBe(true);
+  });
+
+  it('does not stop ranges of a whole one from being what they were', async () => {
+    const { content, digest } = await put(5 * mib);
+    for (const [first, last] of [
+      [0, 0],
+      [48 * 1024 - 1, 48 * 1024],
+      [5 * mib - 1, 5 * mib - 1],
+      [100_001, 4_000_003],
+    ] as const) {
+      const { status, body } = await download(digest, { range: `bytes=${first}-${last}` });
+      expect(status).toBe(206);
+      expect(body.equals(content.subarray(first, last + 1))).toBe(true);
+    }
+  });
+});
+
+describe('the health of blobs', () => {
+  it('knows which are damaged, from whoever read them, until they are whole again', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-blobs-'));
+    const told: string[] = [];
+    const health = new BlobHealth(Date.now, (digest) => told.push(digest));
+    const store = watchedBlobs(await openBlobs(folder), health);
+    const contents = [randomBytes(1000), randomBytes(2000), randomBytes(5 * mib)] as const;
+    const [a, b, c] = contents.map((content) => digestOf(content)) as [string, string, string];
+    for (const content of contents) await store.put(digestOf(content), pieces(content));
+    for (const digest of [a, b, c]) {
+      expect(await store.verify(digest)).toBeGreaterThan(0);
+      await writeFile(fileOf(folder, digest), 'other');
+    }
+    await expect(store.bytes(a)).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
+    await expect(store.verify(b)).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
+    await expect(bytesOf(store.stream(c))).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
+    await expect(store.bytes(a)).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
+    expect([health.damaged, told]).toEqual([[a, b, c], [a, b, c]]);
+    await store.put(a, pieces(contents[0]));
+    await writeFile(fileOf(folder, b), contents[1]);
+    await store.verify(b);
+    await store.remove(c);
+    expect(health.damaged).toEqual([]);
+    await store.close();
+    await rm(folder, { recursive: true });
+  });
+});
