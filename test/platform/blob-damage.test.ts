@@ -150,7 +150,10 @@ describe('the health of blobs', () => {
     await expect(store.verify(b)).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
     await expect(bytesOf(store.stream(c))).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
     await expect(store.bytes(a)).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
-    expect([health.damaged, told]).toEqual([[a, b, c], [a, b, c]]);
+    expect([health.damaged, told]).toEqual([
+      [a, b, c],
+      [a, b, c],
+    ]);
     await store.put(a, pieces(contents[0]));
     await writeFile(fileOf(folder, b), contents[1]);
     await store.verify(b);

@@ -78,6 +78,8 @@ export interface PlatformOptions {
   /** How long requests that are on their way may take to end when it stops, ms. */
   drainMs?: number;
   clock?: Clock;
+  /** A database above this size is checked in the background, bytes; 1 GiB when absent. */
+  checkAtOnce?: number | undefined;
   /** Makes files durable; a port for tests. */
   sync?: Sync;
   /** Where its log goes; nowhere when absent. */

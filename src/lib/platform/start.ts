@@ -32,6 +32,7 @@ import { keepRevocationList } from './services/revocations.js';
 import { Rollouts } from './services/rollouts/rollouts.js';
 import { sweeper } from './services/sweeper.js';
 import { type Closers, openState } from './state.js';
+import { whenSound } from './store/engine.js';
 import { rolloutStoreIn } from './store/rollouts.js';
 import { openTls } from './tls.js';
 import { ledgerIn } from './verify/ledger.js';
@@ -115,6 +116,7 @@ async function open(options: PlatformOptions, closers: Closers) {
       secret: options.secret,
       caPassphrase: options.caPassphrase,
       failures: options.rates?.failures,
+      checkAtOnce: options.checkAtOnce,
     },
     closers,
   );
@@ -150,6 +152,7 @@ async function open(options: PlatformOptions, closers: Closers) {
     secrets: state.secrets,
     failures: state.failures,
     ...(options.brokerLimits ? { limits: options.brokerLimits } : {}),
+    unavailable: () => engine.soundness.pending || engine.soundness.damage !== null,
     ...{ log, now, sync: disk.sync('sessions', options.sync), folder: join(dataDir, 'broker') },
     onCommit: disk.commits('sessions'),
     damage: (findings) => state.damages.note(findings),
@@ -170,13 +173,30 @@ async function open(options: PlatformOptions, closers: Closers) {
   const compat = options.compat?.includes('architects-guide') ?? false;
   const relayTo = compat ? undefined : options.engines?.events;
   const { workers, ...told } = await openEvents({ ...state, dataDir, datasets, log, now, relayTo });
+  await whenSound(engine, told.begin);
   const all = [
     rollouts.worker(),
     state.retention.worker(),
     sweeper({ orphans: state.orphans, log }),
     ...workers,
   ];
-  closers.push(startWorkers(all, engine.leader, log, 'platform', states));
+  let endWorkers: () => Promise<void> | undefined = () => undefined;
+  let ending = false;
+  closers.push(() => {
+    ending = true;
+    return endWorkers();
+  });
+  await whenSound(engine, async () => {
+    if (!ending) endWorkers = startWorkers(all, engine.leader, log, 'platform', states);
+  });
+  if (engine.soundness.pending) {
+    log.warn('the database is being checked; it can only be read, and devices cannot connect until then');
+    void engine.soundness.known().then((sound) => {
+      if (sound) log.warn('the database is sound');
+      else if (!ending)
+        log.error({ err: engine.soundness.damage }, 'the database is damaged; it can only be read');
+    });
+  }
 
   const { names = [] } = options;
   const hosts = certifiedHosts(host, names);
@@ -288,6 +308,7 @@ async function open(options: PlatformOptions, closers: Closers) {
   await noteRunning(dataDir, { urls, ca: authority.file });
   closers.push(() => forgetRunning(dataDir));
   // Last of all that can fail: a token that nobody was told of could not be used, and would keep one from being made.
+  if (options.newToken) await engine.soundness.known();
   const token = await engine.turns.of('first token')(async () =>
     options.newToken || !(options.noToken || (await tokens.any())) ? await tokens.issue() : undefined,
   );

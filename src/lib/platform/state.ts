@@ -37,7 +37,7 @@ import { Tokens } from './services/tokens.js';
 import { trustIn } from './services/trust.js';
 import { Users } from './services/users.js';
 import type { Store } from './store/database.js';
-import { openEngine } from './store/engine.js';
+import { openEngine, whenSound } from './store/engine.js';
 import type { Sync } from './sync.js';
 import { Damages } from './verify/damage.js';
 import { ledgerIn } from './verify/ledger.js';
@@ -58,6 +58,7 @@ export interface StateOptions {
   caPassphrase?: string | undefined;
   /** Wrong credentials a minute. */
   failures?: number | undefined;
+  checkAtOnce?: number | undefined;
 }
 
 /** Opens all that a data folder holds: state.db, pki/, blobs/ and journal/. */
@@ -90,7 +91,7 @@ export async function openState(options: StateOptions, closers: Closers) {
   // The folder is locked: nobody else writes there.
   for (const folder of [root, join(root, 'pki')]) await removeLeftovers(folder);
   await makePrivate(root, embedded ? database : null, log);
-  const engine = await openEngine(database, engines?.database);
+  const engine = await openEngine(database, engines?.database, options.checkAtOnce);
   closers.push(() => engine.close());
   const { store, turns, changes } = engine;
   const inUse = await isInUse(store);
@@ -103,7 +104,7 @@ export async function openState(options: StateOptions, closers: Closers) {
       .onConflict((conflict) => conflict.doNothing())
       .execute();
   const answers = new Answers(store, now);
-  await answers.sweep();
+  await whenSound(engine, () => answers.sweep());
   const events = eventsIn(store, now, engine.changes, (transaction) => answers.note(transaction));
   closers.push(() => events.feed.close());
   const damages = new Damages({ store, events, now, log });
@@ -137,7 +138,7 @@ export async function openState(options: StateOptions, closers: Closers) {
   const roots = new Roots({ store, turns, events, trust, now });
   const models = new Models(store, blobs, trust, now, events, turns);
   const removal = new Removal({ store, blobs, leases, models, events, now });
-  await models.inTurn(() => removal.sweep());
+  await whenSound(engine, () => models.inTurn(() => removal.sweep()));
   const devices = await Devices.open(store, now, events, turns, changes);
   const labels = labelsIn(store, now, events);
   const enrolment = new Enrolment({ devices, authority, events, now });

@@ -93,7 +93,10 @@ export class BlobReading extends Readable {
     if (bytesRead < length) throw this.cutShort(start + bytesRead);
     if (crc32(buffer) !== sums[block]) {
       this.blob.blocks.forget(this.blob.digest);
-      throw damagedBlob(this.blob.digest, `it was changed at byte ${start} or within ${length} bytes behind it`);
+      throw damagedBlob(
+        this.blob.digest,
+        `it was changed at byte ${start} or within ${length} bytes behind it`,
+      );
     }
     return buffer.subarray(this.at - start, end - start);
   }

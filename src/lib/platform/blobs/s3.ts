@@ -152,7 +152,8 @@ async function* read(bucket: Bucket, key: string, digest: string, range?: BlobRa
     throw damagedBlob(digest, `${bucket.where} gave ${got} of ${bytes} bytes`);
   }
   const sum = range ? digest : `sha256:${hash.digest('hex')}`;
-  if (sum !== digest) throw damagedBlob(digest, `what ${bucket.where} has under its name has the digest ${sum}`);
+  if (sum !== digest)
+    throw damagedBlob(digest, `what ${bucket.where} has under its name has the digest ${sum}`);
   if (held) yield held;
 }
 

@@ -53,6 +53,8 @@ export interface BrokerParts {
   /** ms since 1970 */
   now: () => number;
   limits?: Partial<BrokerLimits>;
+  /** True while nobody is let in: clients are refused as by a server that is not available. */
+  unavailable?: () => boolean;
 }
 
 export type { BrokerFigures };
@@ -128,6 +130,7 @@ export async function startBroker(parts: BrokerParts): Promise<Broker> {
     ...{ state, router, figures, limits, log, now, sessionLog: () => sessions.log },
     ...{ connections: new Set(), byKey: new Map(), turns: new Map() },
     elapsed: () => performance.now(),
+    unavailable: parts.unavailable ?? (() => false),
     identify: ({ entrance }, connect) => identify({ ...parts, figures }, entrance, connect),
     store: (who, topic, payload) => storeMessage({ ...parts, figures }, who, topic, payload),
     isOnline: (device) => !closing && devices.online(device),

@@ -33,6 +33,7 @@ export async function admit(
 ): Promise<Admitted | number> {
   const { level, clean, clientId, will } = connect;
   if (level === 0) return returnCode.version;
+  if (core.unavailable()) return returnCode.unavailable;
   // MQTT 3.1 has no empty ids; its bound of 23 characters nobody keeps to.
   if (clientId === '' && (!clean || level === 3)) return returnCode.identifier;
   if (clientId.length > core.limits.clientIdLength) return returnCode.identifier;

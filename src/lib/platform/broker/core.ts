@@ -30,6 +30,8 @@ export interface Core {
     connection: Connection,
     connect: ConnectPacket,
   ): Promise<Identity | 'credentials' | 'notAuthorized'>;
+  /** Nobody is let in just now. */
+  unavailable(): boolean;
   /** Stores what is protocol v1's; rejects when it could not. */
   store(who: string, topic: string, payload: Buffer): Promise<void>;
   /** Whether a device has a connection. */

@@ -50,8 +50,8 @@ export async function openEvents(parts: EventParts) {
   workers.push(pruner({ ...prune, log }));
   // Whoever keeps count of connections begins anew here.
   const data = { version: aiotVersion() };
-  await events.record({ who: 'platform', type: 'platform.start', subject: 'platform', data });
-  return { jobs, webhooks: new Webhooks({ store, events, now }), relay, sender, workers };
+  const begin = () => events.record({ who: 'platform', type: 'platform.start', subject: 'platform', data });
+  return { begin, jobs, webhooks: new Webhooks({ store, events, now }), relay, sender, workers };
 }
 
 /** What tells this platform's events from those of another: the time at which its state was made. */

@@ -1,5 +1,7 @@
+import { stat } from 'node:fs/promises';
 import type { CompiledQuery, Dialect, Kysely } from 'kysely';
 import { AiotError, nativePart, systemCode } from '../../core/index.js';
+import { damagedDatabase, quickCheck, quickCheckApart } from './quick-check.js';
 import { migrations, type Schema } from './schema.js';
 import { sqliteError } from './sqlite-errors.js';
 
@@ -8,20 +10,80 @@ export type Store = Kysely<Schema>;
 /** How long another program may have the file locked, ms: all else in this process waits as well. */
 const busyMs = 1000;
 
+/** Above this size a database is checked while it is read already, bytes. */
+const checkedFirst = 1024 ** 3;
+
+/** Whether the pages of a database are as SQLite wrote them. Until that is known of a large one, it can only be read. */
+export class Soundness {
+  private waiting: Promise<boolean> | null = null;
+  /** AIOT_FILE_MALFORMED once it was found to be damaged: it stays as it is from then on. */
+  damage: AiotError | null = null;
+
+  /** It is being checked. */
+  get pending(): boolean {
+    return this.waiting !== null;
+  }
+
+  /** Resolves when it is checked, with whether it is sound. */
+  async known(): Promise<boolean> {
+    return this.waiting ?? this.damage === null;
+  }
+
+  begin(checking: Promise<AiotError | null>): void {
+    this.waiting = checking.then((damage) => {
+      this.waiting = null;
+      this.damage = damage;
+      return damage === null;
+    });
+  }
+}
+
+/** As `openChecked`, of a database of any size checked first. */
+export async function openStore(path: string): Promise<Store> {
+  return (await openChecked(path, Number.POSITIVE_INFINITY)).store;
+}
+
 /**
  * Opens (or makes) the state: SQLite in WAL mode, where each commit is synced to disk before it returns. libsql speaks
- * better-sqlite3's API, so kysely's own dialect drives it; it is synchronous, and a commit blocks for one fsync.
- * @throws AIOT_FILE_MALFORMED when the file is no database, or one of a newer aiot; AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
+ * better-sqlite3's API, so kysely's own dialect drives it; it is synchronous, and a commit blocks for one fsync. What is there
+ * already is checked: at once, or in the background where it is larger than `atOnce` bytes; writes are refused until then.
+ * @throws AIOT_FILE_MALFORMED when the file is no database, damaged, or of a newer aiot; AIOT_FILE_NOT_WRITABLE, AIOT_DISK_FULL
  */
-export async function openStore(path: string): Promise<Store> {
+export async function openChecked(
+  path: string,
+  atOnce = checkedFirst,
+): Promise<{ store: Store; soundness: Soundness }> {
   const { default: Database } = await nativePart('libsql', () => import('libsql'));
   const { Kysely } = await import('kysely');
+  const bytes = await stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
+  const soundness = new Soundness();
   let database: Database | undefined;
   try {
     database = new Database(path, { timeout: busyMs });
-    database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;');
-    migrate(database, path);
-    return new Kysely<Schema>({ dialect: await dialectOf(database, path) });
+    const own = database;
+    // First of all: recovery of a log, and each page that is written, would spread what is damaged.
+    const later = bytes > atOnce && versionOf(own) === migrations.length;
+    const problems = bytes === 0 || later ? [] : quickCheck(own);
+    if (problems.length > 0) throw damagedDatabase(path, problems);
+    own.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;');
+    migrate(own, path);
+    let stop = () => {};
+    if (later) {
+      own.exec('PRAGMA query_only=ON');
+      const check = quickCheckApart(path);
+      stop = check.stop;
+      const ended = async () => {
+        const found = await check.done;
+        if (found !== null && found.length > 0) return damagedDatabase(path, found);
+        if (found !== null) own.exec('PRAGMA query_only=OFF');
+        return null;
+      };
+      soundness.begin(ended());
+    }
+    return { store: new Kysely<Schema>({ dialect: await dialectOf(own, path, soundness, stop) }), soundness };
   } catch (error) {
     database?.close();
     const told = sqliteError(error, path, true);
@@ -34,7 +96,12 @@ export async function openStore(path: string): Promise<Store> {
 }
 
 /** kysely's, with errors that a caller can act on. */
-async function dialectOf(database: Database, path: string): Promise<Dialect> {
+async function dialectOf(
+  database: Database,
+  path: string,
+  soundness: Soundness,
+  stopCheck: () => void,
+): Promise<Dialect> {
   const { SqliteDialect } = await import('kysely');
   const dialect = new SqliteDialect({ database });
   const createDriver = dialect.createDriver.bind(dialect);
@@ -48,6 +115,7 @@ async function dialectOf(database: Database, path: string): Promise<Dialect> {
     };
     const destroy = driver.destroy.bind(driver);
     driver.destroy = async () => {
+      stopCheck();
       closeLog(database);
       await destroy();
     };
@@ -59,7 +127,9 @@ async function dialectOf(database: Database, path: string): Promise<Dialect> {
           try {
             return await connection.executeQuery<Row>(query);
           } catch (error) {
-            throw sqliteError(error, path);
+            throw soundness.pending || soundness.damage
+              ? readOnlyError(error, path, soundness)
+              : sqliteError(error, path);
           }
         },
         streamQuery: (query, size) => connection.streamQuery(query, size),
@@ -68,6 +138,24 @@ async function dialectOf(database: Database, path: string): Promise<Dialect> {
     return driver;
   };
   return dialect;
+}
+
+/** A write that came while the database can only be read. */
+function readOnlyError(error: unknown, path: string, { damage }: Soundness): unknown {
+  if (!systemCode(error)?.startsWith('SQLITE_READONLY')) return sqliteError(error, path);
+  if (damage !== null) {
+    const { message, next } = damage;
+    return new AiotError('AIOT_PLATFORM_FAILED', message, { endpoint: path, cause: damage, next });
+  }
+  return new AiotError(
+    'AIOT_DATABASE_UNREACHABLE',
+    `${path} is being checked, and can only be read until then`,
+    {
+      endpoint: path,
+      retryable: true,
+      next: 'Try again: aiot status says when it is done.',
+    },
+  );
 }
 
 type Database = InstanceType<typeof import('libsql')>;
@@ -84,8 +172,12 @@ function closeLog(database: Database): void {
   }
 }
 
+function versionOf(database: Database): number {
+  return (database.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
+}
+
 function migrate(database: Database, path: string): void {
-  const { user_version: done } = database.prepare('PRAGMA user_version').get() as { user_version: number };
+  const done = versionOf(database);
   if (done > migrations.length) {
     throw new AiotError(
       'AIOT_FILE_MALFORMED',

@@ -1,4 +1,5 @@
 import { AiotError, systemCode } from '../../core/index.js';
+import { repairNext } from './quick-check.js';
 
 /**
  * An error of SQLite (sqlite.org/rescode.html) as one that a caller can act on; others unchanged. `opening`: a damaged file
@@ -24,7 +25,7 @@ export function sqliteError(error: unknown, path: string, opening = false): unkn
       `the database ${path} is damaged (${code})`,
       {
         ...details,
-        next: 'Stop the platform and put back a backup: aiot backup restore',
+        next: repairNext,
       },
     );
   }

@@ -17,7 +17,7 @@ const connections = 10;
  * Opens the state in PostgreSQL: each commit is on the server's disk before it returns, whatever its settings say.
  * @throws AIOT_DATABASE_UNREACHABLE, AIOT_DATABASE_REFUSED, AIOT_USAGE
  */
-export async function openPostgres(url: string): Promise<Engine> {
+export async function openPostgres(url: string): Promise<Omit<Engine, 'soundness'>> {
   const { Kysely, PostgresDialect, sql } = await import('kysely');
   const address = await addressOf(url);
   await migrate(address);
