@@ -1,4 +1,4 @@
-import { Args } from '@oclif/core';
+import { Args, Flags } from '@oclif/core';
 import {
   AiotCommand,
   backupText,
@@ -21,7 +21,14 @@ export default class BackupCreate extends AiotCommand {
     '<%= config.bin %> <%= command.id %> platform.tar --passphrase-file passphrase.txt --json',
   ];
   static override args = { file: Args.string({ required: true, description: 'Made by this.' }) };
-  static override flags = { 'passphrase-file': passphraseFile, context: shared.context };
+  static override flags = {
+    'passphrase-file': passphraseFile,
+    'allow-damaged': Flags.boolean({
+      summary: 'Make a backup without the blobs that are damaged on the platform; they are named.',
+      env: 'AIOT_ALLOW_DAMAGED',
+    }),
+    context: shared.context,
+  };
   static override result = restoredSchema;
 
   async run() {
@@ -30,7 +37,7 @@ export default class BackupCreate extends AiotCommand {
     const { signal } = this;
     const passphrase = await readPassphrase(flags['passphrase-file'], { twice: true, signal });
     const saved = await withClient(flags.context, (client) =>
-      saveBackup({ client, file, passphrase, signal }),
+      saveBackup({ client, file, passphrase, allowDamaged: flags['allow-damaged'], signal }),
     );
     this.print(`${bold(file)} holds the platform.`);
     this.print(backupText(saved));

@@ -68,6 +68,7 @@ export { checkText } from './render/check.js';
 export { comparisonText } from './render/comparison.js';
 export { configFacts, configTable } from './render/config-card.js';
 export { conformityText } from './render/conformity.js';
+export { damageText } from './render/damage.js';
 export {
   damagedText,
   removalQuestion,

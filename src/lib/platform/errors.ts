@@ -3,6 +3,7 @@ import { AiotError, type ErrorCode, isForWantOfRoom, systemCode } from '../core/
 const statuses: Partial<Record<ErrorCode, number>> = {
   AIOT_ACTION_ENDED: 410,
   AIOT_ACTION_STATE: 405,
+  AIOT_BACKUP_DAMAGED: 409,
   AIOT_BIRTH_MISSING: 404,
   AIOT_BLOBS_UNAVAILABLE: 503,
   AIOT_BLOB_DAMAGED: 500,

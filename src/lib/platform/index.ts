@@ -21,3 +21,4 @@ export { down, downResultSchema } from './up/down.js';
 export { type UpPlatform, up } from './up/foreground.js';
 export { type LogLine, logLineOf, logLineSchema, readLogs } from './up/logs.js';
 export { platformFolder, type UpOptions, type UpResult, upResultSchema } from './up/options.js';
+export { type Verified, type VerifyOptions, verifiedSchema, verifyPlatform } from './verify/verify.js';

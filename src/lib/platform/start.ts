@@ -178,6 +178,7 @@ async function open(options: PlatformOptions, closers: Closers) {
     rollouts.worker(),
     state.retention.worker(),
     sweeper({ orphans: state.orphans, log }),
+    state.scrub.worker(),
     ...workers,
   ];
   let endWorkers: () => Promise<void> | undefined = () => undefined;
@@ -222,6 +223,7 @@ async function open(options: PlatformOptions, closers: Closers) {
         urls: () => urls,
         now,
         missing: () => state.orphans.missing,
+        ...{ health: state.health, scrub: state.scrub },
         damages: state.damages,
       },
       certificates: { ca: authority.certificate, server: certificates.current() },

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { AiotError, removeLeftovers } from '../core/index.js';
 import { Backups } from './backup/create.js';
+import { BlobHealth, watchedBlobs } from './blobs/health.js';
 import { leased, leasesIn } from './blobs/leases.js';
 import { openBlobs } from './blobs/store.js';
 import { Uploads } from './blobs/uploads.js';
@@ -41,6 +42,7 @@ import { openEngine, whenSound } from './store/engine.js';
 import type { Sync } from './sync.js';
 import { Damages } from './verify/damage.js';
 import { ledgerIn } from './verify/ledger.js';
+import { Scrub } from './verify/scrub.js';
 
 /** Called in reverse order at the end. */
 export type Closers = (() => unknown)[];
@@ -111,7 +113,12 @@ export async function openState(options: StateOptions, closers: Closers) {
   const leases = leasesIn(store, now);
   const kept = await openBlobs(join(root, 'blobs'), disk.sync('blobs', sync), engines?.blobs);
   closers.push(() => kept.close());
-  const blobs = leased(kept, leases);
+  const health = new BlobHealth(now, (digest) => log.error({ digest }, 'a blob is damaged, and is not sent'));
+  const blobs = leased(watchedBlobs(kept, health), leases);
+  const scrub = await Scrub.open({
+    ...{ store, health, log, now, database: embedded ? database : null },
+    blobs: engines?.blobs === undefined ? blobs : null,
+  });
   const uploads = await Uploads.open({
     folder: join(root, 'blobs', 'uploads'),
     ...{ blobs, now, sync: disk.sync('uploads', sync), shared: changes.shared },
@@ -147,6 +154,7 @@ export async function openState(options: StateOptions, closers: Closers) {
     store,
     authority,
     blobs,
+    ...{ health, scrub },
     backups: await Backups.open({
       dataDir: root,
       database: embedded ? database : null,

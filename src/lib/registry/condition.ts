@@ -30,6 +30,8 @@ export const conditionSchema = z.object({
   }),
   /** Of the file system that its folder is on; null where the system does not say. */
   disk: z.object({ freeBytes: z.int(), totalBytes: z.int() }).nullable(),
+  /** The last time that all blobs and the database were read and checked, and what was damaged; null = they were not yet. */
+  scrub: z.object({ ended: time, blobs: z.int(), bytes: z.int(), damaged: z.int() }).nullable().default(null),
   /** Resident, of this process. */
   memoryBytes: z.int(),
   /** When they end. */

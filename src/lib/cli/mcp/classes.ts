@@ -29,7 +29,7 @@ firmware image create, firmware image patch, firmware init, firmware merge, firm
 firmware partitions create, firmware pull, firmware push, firmware test, flash, flash erase, flash info, flash read, flash verify, init,
 job cancel, job start, loop check, loop install, model deploy, model import, model promote, model pull, model push, model quantize,
 model remove, model sign, model train, ota abort, ota approve, ota pause, ota resume, ota retry, ota rollback, ota start, pipeline cancel,
-pipeline render, pipeline resume, pipeline run, platform acknowledge, platform install, platform pki, platform uninstall, stream bench, stream check,
+pipeline render, pipeline resume, pipeline run, platform acknowledge, platform install, platform pki, platform uninstall, platform verify, stream bench, stream check,
 stream create, stream lag, stream logout, stream ls, stream pub, stream record, stream replay, stream route import, stream route test,
 token revoke, trust revoke, trust sign, update, user disable, user enable, user remove, vision faces, webhook enable, webhook remove,
 webhook test

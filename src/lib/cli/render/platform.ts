@@ -49,6 +49,7 @@ export function statusText(status: Status): string {
     ['datasets', counts.datasets],
     ['rollouts', counts.rollouts],
     ...(disk ? [['disk', `${size(disk.freeBytes)} free of ${size(disk.totalBytes)}`] as Fact] : []),
+    ['scrubbed', scrubText(status.scrub)],
     ['memory', size(status.memoryBytes)],
     ['certificate', `of the server until ${day(status.certificates.server)}`],
     ...(behind.length > 0 ? [['behind', behind.join(', ')] as Fact] : []),
@@ -69,6 +70,13 @@ export function damageTable(damage: readonly Damage[]): string {
     lost === undefined ? null : lostText(lost),
   ]);
   return table(['id', 'place', 'problem', 'lost'], rows, 'No damage that nobody has acknowledged.');
+}
+
+function scrubText(scrub: Status['scrub']): string {
+  if (scrub === null) return dim('not yet');
+  const { ended, blobs, bytes, damaged } = scrub;
+  const found = damaged === 0 ? '' : `, ${red(`${damaged} damaged`)}`;
+  return `${minute(ended)} UTC: ${plural(blobs, 'blob')}, ${size(bytes)}${found}`;
 }
 
 function relayText(engine: string, relay: Status['relay']): string {

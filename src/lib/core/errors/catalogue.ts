@@ -74,6 +74,13 @@ export const catalogue = {
       'Training was to run on TensorFlow.js (--backend cpu, wasm or node), or a loop on a Coral Edge TPU (--delegate coral), and the optional packages that this needs are not installed here or do not load.',
     next: 'npm install @tensorflow/tfjs-node (Node 20 or 22), or leave --backend out: the built-in engine needs nothing.',
   },
+  AIOT_BACKUP_DAMAGED: {
+    exit: 6,
+    family: 'outside',
+    about:
+      'Something that the platform keeps is damaged, so that a backup of it would not be whole. No file was written.',
+    next: 'Repair the platform from an earlier backup (aiot platform verify --repair --from BACKUP), or make one without what is damaged: --allow-damaged',
+  },
   AIOT_BACKUP_MALFORMED: {
     exit: 6,
     family: 'user',
@@ -111,7 +118,8 @@ export const catalogue = {
   AIOT_BLOB_DAMAGED: {
     exit: 1,
     family: 'outside',
-    about: 'A model, a release or another blob is not what its digest says: the disk or the bucket has changed it. None of it was sent.',
+    about:
+      'A model, a release or another blob is not what its digest says: the disk or the bucket has changed it. None of it was sent.',
     next: 'Stop the platform and take it from a backup: aiot platform verify --repair --from BACKUP. Pushing the same content again mends it, too.',
   },
   AIOT_BROKER_REFUSED: {

@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Pack } from 'tar-stream';
-import { aiotVersion } from '../../core/index.js';
+import { aiotVersion, hasCode } from '../../core/index.js';
 import type { Leases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Telemetry } from '../journal/telemetry.js';
 import { references } from '../services/references.js';
 import type { Store } from '../store/database.js';
+import { damagedDatabase, quickCheckApart } from '../store/quick-check.js';
 import { migrations } from '../store/schema.js';
 import { snapshot } from '../store/snapshot.js';
 import { serially, type Turns } from '../store/turns.js';
@@ -57,7 +58,7 @@ export class Backups {
   /**
    * A tar of all that was acknowledged before this was called. What it is made of is set aside first: tables of one moment,
    * links to the journal's segments, leases on all blobs. `pack` is filled while it is read.
-   * @throws AIOT_USAGE (passphrase), AIOT_DISK_FULL
+   * @throws AIOT_USAGE (passphrase), AIOT_DISK_FULL, AIOT_FILE_MALFORMED (the database is damaged)
    */
   async create(passphrase: string): Promise<{ pack: Readable; head: BackupHead }> {
     checkPassphrase(passphrase);
@@ -66,6 +67,7 @@ export class Backups {
     const head: BackupHead = {
       ...{ format, aiot: aiotVersion(), schema: migrations.length, created: this.parts.now(), scrypt },
     };
+    await this.requireSound();
     const set = await this.inTurn(() => this.setAside(keys));
     const { pack: newPack } = await import('tar-stream');
     const pack = newPack({ highWaterMark: 256 * 1024 });
@@ -108,6 +110,24 @@ export class Backups {
       await rm(folder, { recursive: true, force: true });
       throw error;
     }
+  }
+
+  private async isDamaged(digest: string): Promise<boolean> {
+    try {
+      await this.parts.blobs.ready(digest);
+      return false;
+    } catch (error) {
+      if (hasCode(error, 'AIOT_BLOB_DAMAGED')) return true;
+      throw error;
+    }
+  }
+
+  /** @throws AIOT_FILE_MALFORMED */
+  private async requireSound(): Promise<void> {
+    const { database } = this.parts;
+    if (database === null) return;
+    const found = (await quickCheckApart(database).done) ?? [];
+    if (found.length > 0) throw damagedDatabase(database, found);
   }
 
   /** `referred`: those of the blobs that versions refer to; others were being put. */
@@ -156,6 +176,7 @@ export class Backups {
   ): Promise<void> {
     const entries: BackupManifest['entries'] = [];
     const missing: string[] = [];
+    const damaged: string[] = [];
     const mtime = new Date(head.created);
     const add = async (name: string, bytes: number, source: Readable) => {
       const hash = createHash('sha256');
@@ -192,6 +213,11 @@ export class Backups {
         if (referred.has(digest)) missing.push(digest);
         continue;
       }
+      if (await this.isDamaged(digest)) {
+        // Nor is what is damaged: a copy of it would look like a good one.
+        damaged.push(digest);
+        continue;
+      }
       const name = `blobs/sha256/${digest.slice('sha256:'.length)}`;
       if (bytes > 0) await add(name, bytes, this.parts.blobs.stream(digest));
       else {
@@ -199,7 +225,7 @@ export class Backups {
         entries.push({ name, bytes, digest: digestOfText('') });
       }
     }
-    const manifest: BackupManifest = { format, entries, rows, missing };
+    const manifest: BackupManifest = { format, entries, rows, missing, damaged };
     const last = `${JSON.stringify(manifest)}\n`;
     await text(names.manifest, last);
     await text(names.mac, `${macOf(last, keys)}\n`);

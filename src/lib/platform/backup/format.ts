@@ -48,6 +48,8 @@ export const manifestSchema = z.object({
   rows: z.record(z.string(), z.int()),
   /** Digests of blobs that versions refer to and that were not there when it was made. */
   missing: z.array(z.string()).default([]),
+  /** Digests of blobs that were damaged when it was made: they are not in it. */
+  damaged: z.array(z.string()).default([]),
 });
 export type BackupManifest = z.output<typeof manifestSchema>;
 

@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
 import type { Condition, PlatformUrls } from '../../registry/index.js';
 import type { Backups } from '../backup/create.js';
+import type { BlobHealth } from '../blobs/health.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Uploads } from '../blobs/uploads.js';
 import type { Broker } from '../broker/broker.js';
@@ -55,6 +56,7 @@ export interface ApiParts {
   backups: Backups;
   births: Births;
   blobs: BlobStore;
+  health: BlobHealth;
   broker: Broker;
   claims: Claims;
   connections: Connections;

@@ -18,7 +18,16 @@ export interface Readiness {
 
 type Parts = Pick<
   ApiParts,
-  'blobs' | 'brokerTrouble' | 'condition' | 'dataDir' | 'engine' | 'orphans' | 'relay' | 'store' | 'workers'
+  | 'blobs'
+  | 'brokerTrouble'
+  | 'condition'
+  | 'dataDir'
+  | 'engine'
+  | 'health'
+  | 'orphans'
+  | 'relay'
+  | 'store'
+  | 'workers'
 >;
 type Looks = Record<string, () => Promise<string | null>>;
 
@@ -52,13 +61,15 @@ function neededOf(parts: Parts): Looks {
   };
 }
 
-function followingOf({ engine, orphans, relay, store, workers }: Parts): Looks {
+function followingOf({ engine, health, orphans, relay, store, workers }: Parts): Looks {
   return {
     async content() {
-      const { missing } = orphans;
-      return missing.length === 0
-        ? null
-        : `${plural(missing.length, 'blob')} missing (aiot status names them)`;
+      const [missing, damaged] = [orphans.missing.length, health.damaged.length];
+      const told = [
+        ...(missing === 0 ? [] : [`${plural(missing, 'blob')} missing`]),
+        ...(damaged === 0 ? [] : [`${plural(damaged, 'blob')} damaged`]),
+      ];
+      return told.length === 0 ? null : `${told.join(', ')} (aiot status names them)`;
     },
     async leader() {
       const lost = engine.leader.roles().filter(({ error }) => error !== null);

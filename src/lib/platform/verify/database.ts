@@ -1,0 +1,181 @@
+import { chmod, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { nativePart, plural, syncFolder, systemCode } from '../../core/index.js';
+import { tablesOf } from '../backup/tables.js';
+import { migrations } from '../store/schema.js';
+import type { Finding } from './finding.js';
+
+type Database = InstanceType<typeof import('libsql')>;
+
+const mostProblems = 100;
+
+/**
+ * What SQLite finds in state.db: the form of its pages, indexes against their tables, rows that refer to rows which are not there. Reads
+ * only, and beside a running platform, too.
+ */
+export async function verifyDatabase(file: string): Promise<Finding[]> {
+  const found = (problem: string): Finding => ({
+    ...{
+      part: 'database',
+      place: basename(file),
+      problem: problem.replace(/\s+/g, ' ').trim(),
+      repairable: true,
+    },
+  });
+  return withDatabase(file, async (database) => {
+    database.exec('PRAGMA query_only=ON');
+    const rows = database.prepare(`PRAGMA integrity_check(${mostProblems})`).all();
+    const problems = (rows as { integrity_check: string }[])
+      .map(({ integrity_check: line }) => line)
+      .filter((line) => line !== 'ok');
+    if (problems.length > 0) return problems.map(found);
+    const broken = database.prepare('PRAGMA foreign_key_check').all() as { table: string; parent: string }[];
+    return broken.map(({ table, parent }) =>
+      found(`a row of ${table} refers to a row of ${parent} that is not there`),
+    );
+  }).catch((error: unknown) => {
+    if (!systemCode(error)?.startsWith('SQLITE_')) throw error;
+    return [found(error instanceof Error ? error.message : String(error))];
+  });
+}
+
+/** How a database was repaired. `from`: rows that the backup had and the damaged file not any longer, by table. */
+export interface RepairedDatabase {
+  how: 'rebuilt' | 'merged' | 'replaced';
+  from: Record<string, number>;
+  /** The damaged file, as it was. */
+  aside: string;
+}
+
+/**
+ * Makes a sound database of a damaged one, in its place, and keeps the damaged one beside it. Where all rows can be read, nothing is
+ * taken from the backup; where some cannot, tables of the backup fill in what is missing by its key; where no table can be read, or
+ * what comes of it does not go together, it is the backup's.
+ * @param backup a database of the backup's tables, of this schema; null = there is none
+ * @returns null where it takes a backup and there is none
+ */
+export async function repairDatabase(file: string, backup: string | null): Promise<RepairedDatabase | null> {
+  const made = `${file}.repaired`;
+  await removeDatabase(made);
+  let how: RepairedDatabase['how'] = 'replaced';
+  let from: Record<string, number> = {};
+  const merged = await merge(file, backup, made);
+  if (merged !== null && (await verifyDatabase(made)).length === 0) {
+    from = merged;
+    how = Object.keys(merged).length === 0 ? 'rebuilt' : 'merged';
+  } else {
+    await removeDatabase(made);
+    if (backup === null) return null;
+    await withDatabase(backup, async (database) => void database.prepare('VACUUM INTO ?').run(made));
+  }
+  const aside = `${file}.damaged-${new Date().toISOString().replace(/[-:]|\.\d+/g, '')}`;
+  await chmod(made, 0o600);
+  for (const end of ['-wal', '-shm', '']) {
+    await rename(file + end, aside + end).catch((error: unknown) => {
+      if (systemCode(error) !== 'ENOENT') throw error;
+    });
+  }
+  await rename(made, file);
+  await syncFolder(dirname(file));
+  return { how, from, aside: basename(aside) };
+}
+
+/**
+ * Fills a new database with all rows that the damaged one still has, and tables that could not be read to their end with the backup's
+ * rows besides. Indexes are made anew on the way.
+ * @returns rows from the backup by table; null = nothing can be read, or a table takes a backup that is not there or is of another schema
+ */
+async function merge(
+  file: string,
+  backup: string | null,
+  made: string,
+): Promise<Record<string, number> | null> {
+  const taken: Record<string, number> = {};
+  const version = await withDatabase(file, async (damaged) => versionOf(damaged)).catch(() => 0);
+  if (version === 0 || version > migrations.length) return null;
+  const source = version === migrations.length ? backup : null;
+  return withDatabase(made, async (target) => {
+    target.exec('PRAGMA foreign_keys=OFF; PRAGMA synchronous=FULL; BEGIN');
+    for (const sql of migrations.slice(0, version)) target.exec(sql);
+    for (const { name, columns, key } of await tablesOf(version)) {
+      const list = columns.map((column) => `"${column}"`).join(', ');
+      const insert = target.prepare(
+        `INSERT OR IGNORE INTO "${name}" (${list}) VALUES (${columns.map(() => '?').join(', ')})`,
+      );
+      const put = (row: Record<string, unknown>) =>
+        insert.run(columns.map((column) => row[column] ?? null)).changes;
+      const order = key.map((column) => `"${column}"`).join(', ');
+      if (await withDatabase(file, async (damaged) => readable(damaged, name, order, put))) continue;
+      if (source === null) return null;
+      taken[name] = await withDatabase(source, async (from) => {
+        let count = 0;
+        for (const row of from.prepare(`SELECT ${list} FROM "${name}"`).iterate()) {
+          count += put(row as Record<string, unknown>);
+        }
+        return count;
+      });
+    }
+    target.exec(`PRAGMA user_version = ${version}; COMMIT`);
+    return taken;
+  });
+}
+
+/** Hands on all rows that can be read, from both ends of the table; whether those are all there are. */
+function readable(
+  damaged: Database,
+  name: string,
+  order: string,
+  put: (row: Record<string, unknown>) => number,
+): boolean {
+  let whole = true;
+  // By the table itself first, then by its key from either end: what one path does not reach, another may.
+  for (const end of ['NOT INDEXED', `ORDER BY ${order}`, `ORDER BY ${order} DESC`, 'ORDER BY rowid DESC']) {
+    try {
+      for (const row of damaged.prepare(`SELECT * FROM "${name}" ${end}`).iterate()) {
+        put(row as Record<string, unknown>);
+      }
+      if (end === 'NOT INDEXED') break;
+    } catch {
+      whole = false;
+    }
+  }
+  return whole;
+}
+
+function versionOf(database: Database): number {
+  return (database.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
+}
+
+/** What of the repair somebody has to know. */
+export function repairText({ how, from, aside }: RepairedDatabase, made: string): string {
+  const rows = Object.entries(from).map(([table, count]) => `${table} ${plural(count, 'row')}`);
+  const kept = `; the damaged file is kept as ${aside}`;
+  if (how === 'rebuilt') return `rebuilt from its own rows, all of which were readable${kept}`;
+  if (how === 'merged')
+    return `readable rows were kept; from the backup of ${made} came ${rows.join(', ') || 'nothing'}${kept}. Look again at what was revoked or removed since then`;
+  return `replaced by that of the backup of ${made}: changes since then are lost, revocations among them${kept}`;
+}
+
+async function withDatabase<T>(file: string, task: (database: Database) => Promise<T>): Promise<T> {
+  const { default: Database } = await nativePart('libsql', () => import('libsql'));
+  const database = new Database(file, { timeout: 5000 });
+  try {
+    return await task(database);
+  } finally {
+    database.close();
+  }
+}
+
+async function removeDatabase(file: string): Promise<void> {
+  for (const end of ['', '-wal', '-shm']) await rm(file + end, { force: true });
+}
+
+/** Bytes of the file; 0 = it is not there. */
+export async function bytesOf(file: string): Promise<number> {
+  return stat(file).then(
+    ({ size }) => size,
+    () => 0,
+  );
+}
+
+export const databaseFile = (data: string) => join(data, 'state.db');

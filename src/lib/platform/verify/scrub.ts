@@ -1,0 +1,140 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { hasCode } from '../../core/index.js';
+import type { BlobHealth } from '../blobs/health.js';
+import type { BlobStore } from '../blobs/port.js';
+import type { Store } from '../store/database.js';
+import { quickCheckApart } from '../store/quick-check.js';
+import type { Worker } from '../workers/index.js';
+
+/** Bytes a second that are read at most: an eighth of what an SD card gives. */
+const rate = 8 * 1024 ** 2;
+/** From the end of one scrub to the next, and how often it is looked whether one is due, ms. */
+const periodMs = 24 * 3600 * 1000;
+const lookMs = 60_000;
+
+const reportSchema = z.object({
+  /** ms since 1970 */
+  ended: z.int(),
+  blobs: z.int(),
+  bytes: z.int(),
+  /** Digests. */
+  damaged: z.array(z.string()),
+  /** What SQLite found. */
+  database: z.array(z.string()),
+});
+export type ScrubReport = z.output<typeof reportSchema>;
+
+export interface ScrubParts {
+  store: Store;
+  /** In the folder; null = they are in S3, which looks after its own. */
+  blobs: BlobStore | null;
+  health: BlobHealth;
+  /** Of SQLite; null = the database is PostgreSQL. */
+  database: string | null;
+  log: Logger;
+  /** ms since 1970 */
+  now: () => number;
+  /** Bytes a second; usual when absent. */
+  rate?: number | undefined;
+}
+
+/**
+ * Reads all that lies still once a day, slowly, so that damage is found while a backup still has what was damaged. Its last report is
+ * kept in the database.
+ */
+export class Scrub {
+  private constructor(
+    private readonly parts: ScrubParts,
+    private report: ScrubReport | null,
+  ) {}
+
+  /** Blobs that the last scrub found damaged are known to be so from the start. */
+  static async open(parts: ScrubParts): Promise<Scrub> {
+    const row = await parts.store
+      .selectFrom('meta')
+      .select('value')
+      .where('key', '=', 'scrub')
+      .executeTakeFirst();
+    const read = reportSchema.safeParse(row === undefined ? null : JSON.parse(row.value));
+    const report = read.success ? read.data : null;
+    for (const digest of report?.damaged ?? []) parts.health.note(digest);
+    return new Scrub(parts, report);
+  }
+
+  /** The last one that came to its end; null = none has yet. */
+  get last(): ScrubReport | null {
+    return this.report;
+  }
+
+  worker(): Worker {
+    return {
+      name: 'scrub',
+      run: async (signal) => {
+        while (!signal.aborted) {
+          await delay(lookMs, undefined, { signal }).catch(() => {});
+          if (!signal.aborted && (this.report?.ended ?? 0) <= this.parts.now() - periodMs)
+            await this.run(signal);
+        }
+      },
+    };
+  }
+
+  /** One scrub; null = it was ended before its time. */
+  async run(signal: AbortSignal): Promise<ScrubReport | null> {
+    const { blobs, database, log, now, store } = this.parts;
+    const bytesASecond = this.parts.rate ?? rate;
+    const pace = (bytes: number) => {
+      signal.throwIfAborted();
+      return delay((bytes / bytesASecond) * 1000, undefined, { signal });
+    };
+    const report: ScrubReport = { ended: 0, blobs: 0, bytes: 0, damaged: [], database: [] };
+    try {
+      if (database !== null) report.database = await checkDatabase(database, signal);
+      for await (const { digest } of blobs?.list() ?? []) {
+        report.blobs++;
+        report.bytes += (await this.look(digest, report, pace)) ?? 0;
+      }
+    } catch (error) {
+      if (signal.aborted) return null;
+      throw error;
+    }
+    report.ended = now();
+    if (report.database.length > 0) log.error({ problems: report.database }, 'the database is damaged');
+    const value = JSON.stringify(report);
+    await store
+      .insertInto('meta')
+      .values({ key: 'scrub', value })
+      .onConflict((conflict) => conflict.column('key').doUpdateSet({ value }))
+      .execute();
+    this.report = report;
+    return report;
+  }
+
+  private async look(
+    digest: string,
+    report: ScrubReport,
+    pace: (bytes: number) => Promise<void>,
+  ): Promise<number | undefined> {
+    try {
+      return await this.parts.blobs?.verify(digest, pace);
+    } catch (error) {
+      // It was removed since they were listed.
+      if (hasCode(error, 'AIOT_NOT_FOUND')) return undefined;
+      if (!hasCode(error, 'AIOT_BLOB_DAMAGED')) throw error;
+      report.damaged.push(digest);
+      return undefined;
+    }
+  }
+}
+
+async function checkDatabase(file: string, signal: AbortSignal): Promise<string[]> {
+  const check = quickCheckApart(file);
+  signal.addEventListener('abort', check.stop, { once: true });
+  try {
+    return (await check.done) ?? [];
+  } finally {
+    signal.removeEventListener('abort', check.stop);
+  }
+}

@@ -1,0 +1,206 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { AiotError } from '../../core/index.js';
+import { fillSqlite } from '../backup/fill.js';
+import { sealedEnd } from '../backup/format.js';
+import { readBackup } from '../backup/read.js';
+import { unsealFile } from '../backup/seal.js';
+import { storageError } from '../errors.js';
+import { lockFolder } from '../lock.js';
+import { runningPlatform } from '../running.js';
+import { isOrphan, repairBlob, setAside, verifyBlobs, verifyReferences } from './blobs.js';
+import { bytesOf, databaseFile, repairDatabase, repairText, verifyDatabase } from './database.js';
+import type { Finding } from './finding.js';
+import { repairKey, verifyKeys } from './keys.js';
+
+const partNames = ['database', 'journal', 'index', 'broker', 'blob', 'key', 'reference'] as const;
+
+const findingSchema = z.object({
+  part: z.enum(partNames),
+  /** The file in the data folder, or the blob's digest. */
+  place: z.string(),
+  problem: z.string(),
+  lost: z
+    .object({
+      stream: z.string(),
+      device: z.string(),
+      from: z.string(),
+      to: z.string(),
+      rows: z.int(),
+    })
+    .partial()
+    .optional(),
+  repairable: z.boolean(),
+  /** How it was repaired; null = it is as it was. */
+  repaired: z.string().nullable(),
+});
+
+export const verifiedSchema = z.object({
+  /** The data folder. */
+  data: z.string(),
+  /** Whether a platform ran on it meanwhile. */
+  running: z.boolean(),
+  /** The backup that was repaired from; null = none. */
+  from: z.string().nullable(),
+  /** What was looked at: files or rows, and bytes that were read. */
+  checked: z.array(
+    z.object({ part: z.enum(partNames), count: z.int().nullable(), bytes: z.int().nullable() }),
+  ),
+  findings: z.array(findingSchema),
+  /** Findings that are as they were. */
+  unrepaired: z.int(),
+});
+export type Verified = z.output<typeof verifiedSchema>;
+
+export interface VerifyOptions {
+  /** The data folder. */
+  data: string;
+  repair: boolean;
+  /** A backup to repair from, and what opens it. */
+  backup?: { file: string; passphrase: string } | undefined;
+  /** Opens a CA key that is encrypted. */
+  caPassphrase?: string | undefined;
+  /** ms since 1970 */
+  now?: number;
+  /** Called with bytes of blobs as they are read. */
+  progress?: (bytes: number) => void;
+}
+
+/**
+ * Looks at all that a platform keeps in its folder, and repairs what can be: nothing that is whole is touched. To look is possible while
+ * the platform runs; to repair, it must be stopped.
+ * @throws AIOT_FILE_NOT_FOUND (no data folder), AIOT_PLATFORM_RUNNING (repair), AIOT_BACKUP_MALFORMED, AIOT_BACKUP_PASSPHRASE, AIOT_DISK_FULL
+ */
+export async function verifyPlatform(options: VerifyOptions): Promise<Verified> {
+  const data = resolve(options.data);
+  if (!existsSync(join(data, 'pki')) && !existsSync(databaseFile(data))) {
+    throw new AiotError('AIOT_FILE_NOT_FOUND', `${data} is no folder of a platform`, {
+      next: 'Name the folder that aiot up was given: --data DIR',
+    });
+  }
+  const running = (await runningPlatform(data)) !== null;
+  const release = options.repair ? await lockFolder(data) : () => {};
+  try {
+    return await look(data, running, options);
+  } catch (error) {
+    throw storageError(error);
+  } finally {
+    release();
+  }
+}
+
+async function look(data: string, running: boolean, options: VerifyOptions): Promise<Verified> {
+  const { repair, now = Date.now(), progress = () => {} } = options;
+  const database = databaseFile(data);
+  const embedded = existsSync(database) || !existsSync(join(data, 'journal'));
+  const backup = new BackupCopy(data, options.backup);
+  const findings: Verified['findings'] = [];
+  const add = async (found: readonly Finding[], mend: (finding: Finding) => Promise<string | null>) => {
+    for (const finding of found) findings.push({ ...finding, repaired: repair ? await mend(finding) : null });
+  };
+  const taken = (done: boolean) => (done ? `taken from the backup of ${backup.made()}` : null);
+  try {
+    const inDatabase = await verifyDatabase(database);
+    let repaired: string | null | undefined;
+    // All that is wrong with it is repaired at once.
+    await add(inDatabase, async () => {
+      if (repaired === undefined) {
+        const how = await repairDatabase(database, await backup.database());
+        repaired = how && repairText(how, backup.made());
+      }
+      return repaired;
+    });
+    await add(await verifyKeys(data, options.caPassphrase), async (finding) => {
+      const own = finding.problem.startsWith('other users');
+      const done = await repairKey(data, finding, own ? null : await backup.folder());
+      return own ? 'closed to others' : taken(done);
+    });
+    const blobs = await verifyBlobs(data, progress);
+    const sound = inDatabase.length === 0 || typeof repaired === 'string';
+    const refer = sound && embedded ? await verifyReferences(database, blobs.there, now) : [];
+    const orphans = new Set(refer.filter(isOrphan).map(({ place }) => place));
+    await add(blobs.findings, async ({ place }) => {
+      if (await repairBlob(data, place, await backup.folder())) return taken(true);
+      if (!orphans.has(place)) return null;
+      orphans.delete(place);
+      await setAside(data, place);
+      return `moved to damaged/: no record refers to it`;
+    });
+    await add(
+      refer.filter((finding) => !isOrphan(finding) || orphans.has(finding.place)),
+      async (finding) => {
+        if (!isOrphan(finding)) return taken(await repairBlob(data, finding.place, await backup.folder()));
+        await setAside(data, finding.place);
+        return 'moved to damaged/';
+      },
+    );
+    return {
+      ...{ data, running, from: options.backup?.file ?? null },
+      checked: [
+        { part: 'database', count: 1, bytes: await bytesOf(database) },
+        { part: 'blob', count: blobs.blobs, bytes: blobs.bytes },
+        { part: 'reference', count: sound ? blobs.there.size : null, bytes: null },
+        { part: 'key', count: 4, bytes: null },
+      ],
+      findings,
+      unrepaired: findings.filter((finding) => finding.repaired === null).length,
+    };
+  } finally {
+    await backup.close();
+  }
+}
+
+/** A backup, unpacked beside what it repairs when something of it is needed first. */
+class BackupCopy {
+  private unpacked: Promise<{ folder: string; made: string; schema: number; database: string }> | null = null;
+  private when = '';
+  private readonly place: string;
+
+  constructor(
+    data: string,
+    private readonly source: VerifyOptions['backup'],
+  ) {
+    this.place = join(data, `.repair-${randomBytes(6).toString('hex')}`);
+  }
+
+  /** When it was made; empty = it was not needed. */
+  made(): string {
+    return this.when;
+  }
+
+  /** Its entries as files, keys opened; null = there is none. */
+  async folder(): Promise<string | null> {
+    return (await this.unpack())?.folder ?? null;
+  }
+
+  /** Its tables as a database. */
+  async database(): Promise<string | null> {
+    return (await this.unpack())?.database ?? null;
+  }
+
+  async close(): Promise<void> {
+    if (this.unpacked) await rm(this.place, { recursive: true, force: true });
+  }
+
+  private async unpack() {
+    const { source, place } = this;
+    if (source === undefined) return null;
+    this.unpacked ??= (async () => {
+      await mkdir(place, { recursive: true, mode: 0o700 });
+      const folder = join(place, 'backup');
+      const { head, manifest, keys } = await readBackup(source.file, source.passphrase, folder);
+      for (const { name } of manifest.entries) {
+        if (name.startsWith('pki/'))
+          await unsealFile(join(folder, name), join(folder, name.slice(0, -sealedEnd.length)), name, keys);
+      }
+      const database = join(place, 'state.db');
+      await fillSqlite(database, folder, head.schema, keys);
+      this.when = new Date(head.created).toISOString();
+      return { folder, made: this.when, schema: head.schema, database };
+    })();
+    return this.unpacked;
+  }
+}

@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto';
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { statusText } from '../../src/lib/cli/index.js';
+import { digestOf } from '../../src/lib/core/index.js';
+import { restoreBackup, saveBackup } from '../../src/lib/platform/index.js';
+import { type Closers, openState } from '../../src/lib/platform/state.js';
+import { Scrub } from '../../src/lib/platform/verify/scrub.js';
+import { pushTiny } from '../support/bundle.js';
+import { type TestPlatform, testPlatform } from '../support/platform.js';
+import { ask } from '../support/raw-http.js';
+import { pieces } from './blob-stores.js';
+
+const passphrase = 'four words of it';
+const fileOf = (data: string, digest: string) =>
+  join(data, 'blobs', 'sha256', digest.slice(7, 9), digest.slice(7));
+
+describe('a scrub', () => {
+  let folder: string;
+  const closers: Closers = [];
+  let state: Awaited<ReturnType<typeof openState>>;
+  const log = pino({ enabled: false });
+  const open = async () => {
+    state = await openState({ dataDir: folder, now: Date.now, log }, closers);
+  };
+  const close = async () => {
+    for (const end of closers.splice(0).reverse()) await end();
+  };
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'aiot-scrub-'));
+    await open();
+  });
+  afterEach(async () => {
+    await close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('finds what was altered since it was read last, and is remembered over a restart', async () => {
+    const contents = [randomBytes(1000), randomBytes(5_000_000)] as const;
+    for (const content of contents) {
+      await state.blobs.put(digestOf(content), pieces(content));
+      await state.blobs.ready(digestOf(content));
+    }
+    const signal = new AbortController().signal;
+    expect(state.scrub.last).toBeNull();
+    expect(await state.scrub.run(signal)).toMatchObject({
+      blobs: 2,
+      bytes: 5_001_000,
+      damaged: [],
+      database: [],
+    });
+    const bad = digestOf(contents[1]);
+    const content = Buffer.from(contents[1]);
+    content[4_999_999] = (content[4_999_999] as number) ^ 1;
+    await writeFile(fileOf(folder, bad), content);
+    expect(await state.scrub.run(signal)).toMatchObject({ blobs: 2, damaged: [bad] });
+    expect(state.health.damaged).toEqual([bad]);
+    await close();
+    await open();
+    expect([state.scrub.last?.damaged, state.health.damaged]).toEqual([[bad], [bad]]);
+    await state.blobs.put(bad, pieces(contents[1]));
+    expect(state.health.damaged).toEqual([]);
+  });
+
+  it('reads no faster than it may, and ends at once when it is told to', async () => {
+    const content = randomBytes(3_000_000);
+    await state.blobs.put(digestOf(content), pieces(content));
+    const { blobs, health, store } = state;
+    const parts = { store, blobs, health, database: null, log, now: Date.now };
+    const began = performance.now();
+    const fast = await Scrub.open({ ...parts, rate: 10_000_000 });
+    await fast.run(new AbortController().signal);
+    expect(performance.now() - began).toBeGreaterThan(290);
+    const ending = new AbortController();
+    const slow = await Scrub.open({ ...parts, rate: 10 });
+    const running = slow.run(ending.signal);
+    setTimeout(() => ending.abort(), 30);
+    expect(await running).toBeNull();
+  });
+});
+
+describe('a platform with a damaged blob', () => {
+  let own: TestPlatform;
+  let digest: string;
+  let content: Buffer;
+  let folder: string;
+  beforeAll(async () => {
+    own = await testPlatform();
+    folder = await mkdtemp(join(tmpdir(), 'aiot-damaged-'));
+    await pushTiny(own.client, own.key);
+    digest = (await own.client.models.get('tiny', 1)).digest;
+    const path = fileOf(join(own.folder, 'data'), digest);
+    content = await readFile(path);
+    await writeFile(path, randomBytes(content.length));
+  });
+  afterAll(async () => {
+    await own.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('says so once somebody asked for it: status names it and its model, readiness is degraded', async () => {
+    await expect(own.client.blobs.get(digest)).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
+    const status = await own.client.status();
+    expect(status.warnings).toContainEqual({
+      about: 'blobs',
+      message: expect.stringContaining(`1 blob damaged: ${digest} of model tiny@1`),
+    });
+    expect(status.scrub).toBeNull();
+    expect(statusText(status)).toContain('not yet');
+    const ready = JSON.parse((await ask(own, '/readyz')).text);
+    expect(ready).toMatchObject({
+      status: 'degraded',
+      checks: { content: '1 blob damaged (aiot status names them)' },
+    });
+  });
+
+  it('gives no backup that would lack it, but to whoever allows it, and that one names it', async () => {
+    const file = join(folder, 'platform.tar');
+    await expect(saveBackup({ client: own.client, file, passphrase })).rejects.toMatchObject({
+      code: 'AIOT_BACKUP_DAMAGED',
+      message: expect.stringContaining(digest),
+    });
+    await expect(access(file)).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(access(`${file}.part`)).rejects.toMatchObject({ code: 'ENOENT' });
+    const saved = await saveBackup({ client: own.client, file, passphrase, allowDamaged: true });
+    expect(saved.blobs).toMatchObject({ count: 0, damaged: [digest] });
+    expect((await restoreBackup({ file, passphrase, data: null })).blobs.damaged).toEqual([digest]);
+  });
+
+  it('is well again when it is pushed again', async () => {
+    await own.client.blobs.put(digest, content);
+    expect((await own.client.status()).warnings.filter(({ about }) => about === 'blobs')).toEqual([]);
+    const file = join(folder, 'whole.tar');
+    const saved = await saveBackup({ client: own.client, file, passphrase });
+    expect(saved.blobs).toMatchObject({ count: 1, damaged: [] });
+  });
+});
