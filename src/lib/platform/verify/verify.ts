@@ -186,7 +186,8 @@ class BackupCopy {
   }
 
   private async unpack() {
-    const { source, place } = this;
+    const { place } = this;
+    const source = this.source;
     if (source === undefined) return null;
     this.unpacked ??= (async () => {
       await mkdir(place, { recursive: true, mode: 0o700 });
