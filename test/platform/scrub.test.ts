@@ -61,15 +61,18 @@ describe('a scrub', () => {
     await close();
     await open();
     expect([state.scrub.last?.damaged, state.health.damaged]).toEqual([[bad], [bad]]);
-    await state.blobs.put(bad, pieces(contents[1]));
+    // As a repair of the stopped platform leaves it.
+    await writeFile(fileOf(folder, bad), contents[1]);
+    await state.scrub.lookAgain();
     expect(state.health.damaged).toEqual([]);
+    await expect.poll(() => state.damages.open()).toEqual([]);
   });
 
   it('reads no faster than it may, and ends at once when it is told to', async () => {
     const content = randomBytes(3_000_000);
     await state.blobs.put(digestOf(content), pieces(content));
-    const { blobs, health, store } = state;
-    const parts = { store, blobs, health, database: null, log, now: Date.now };
+    const { blobs, damages, health, store } = state;
+    const parts = { store, blobs, damages, health, dataDir: folder, database: null, log, now: Date.now };
     const began = performance.now();
     const fast = await Scrub.open({ ...parts, rate: 10_000_000 });
     await fast.run(new AbortController().signal);
@@ -103,10 +106,11 @@ describe('a platform with a damaged blob', () => {
 
   it('says so once somebody asked for it: status names it and its model, readiness is degraded', async () => {
     await expect(own.client.blobs.get(digest)).rejects.toMatchObject({ code: 'AIOT_BLOB_DAMAGED' });
+    await expect.poll(async () => (await own.client.status()).damage).toHaveLength(1);
     const status = await own.client.status();
     expect(status.warnings).toContainEqual({
-      about: 'blobs',
-      message: expect.stringContaining(`1 blob damaged: ${digest} of model tiny@1`),
+      about: 'damage',
+      message: expect.stringContaining(`${digest} is damaged, a blob of model tiny@1`),
     });
     expect(status.scrub).toBeNull();
     expect(statusText(status)).toContain('not yet');
@@ -126,15 +130,16 @@ describe('a platform with a damaged blob', () => {
     await expect(access(file)).rejects.toMatchObject({ code: 'ENOENT' });
     await expect(access(`${file}.part`)).rejects.toMatchObject({ code: 'ENOENT' });
     const saved = await saveBackup({ client: own.client, file, passphrase, allowDamaged: true });
-    expect(saved.blobs).toMatchObject({ count: 0, damaged: [digest] });
-    expect((await restoreBackup({ file, passphrase, data: null })).blobs.damaged).toEqual([digest]);
+    expect(saved).toMatchObject({ blobs: { count: 0 }, damaged: [digest] });
+    expect((await restoreBackup({ file, passphrase, data: null })).damaged).toEqual([digest]);
   });
 
   it('is well again when it is pushed again', async () => {
     await own.client.blobs.put(digest, content);
-    expect((await own.client.status()).warnings.filter(({ about }) => about === 'blobs')).toEqual([]);
+    await expect.poll(async () => (await own.client.status()).damage).toEqual([]);
+    expect(JSON.parse((await ask(own, '/readyz')).text)).toMatchObject({ checks: { content: null } });
     const file = join(folder, 'whole.tar');
     const saved = await saveBackup({ client: own.client, file, passphrase });
-    expect(saved.blobs).toMatchObject({ count: 1, damaged: [] });
+    expect(saved).toMatchObject({ blobs: { count: 1 }, damaged: [] });
   });
 });

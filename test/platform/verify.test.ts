@@ -21,6 +21,7 @@ import { provisionDevice } from '../../src/lib/provision/index.js';
 import { createClient } from '../../src/lib/registry/index.js';
 import { pushTiny } from '../support/bundle.js';
 import { runCli } from '../support/cli.js';
+import { sendFew } from '../support/few-messages.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 
 let own: TestPlatform;
@@ -43,6 +44,9 @@ beforeAll(async () => {
   await provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out: join(folder, 'dev') });
   await pushTiny(own.client, own.key);
   digest = (await own.client.models.get('tiny', 1)).digest;
+  await sendFew(own.platform.urls.mqtts, join(folder, 'dev'));
+  // Noted as whole when it stops.
+  await own.restart();
   await saveBackup({ client: own.client, file, passphrase });
   await own.client.users.add({ name: 'later', role: 'viewer' });
   whole = join(own.folder, 'data');
@@ -183,6 +187,21 @@ describe('verify of a stopped platform', () => {
     expect(repaired).toMatchObject({ unrepaired: 0 });
     expect(repaired.findings[0]?.repaired).toContain('replaced by that of the backup');
     expect(await starts()).toEqual({ users: [], devices: ['dev'] });
+  });
+
+  it('takes a damaged segment of the journal from the backup, and removes a damaged index', async () => {
+    const [segment] = (await readdir(join(data, 'journal'))).filter((name) => /^\d{8}.*\.log$/.test(name));
+    const path = join(data, 'journal', segment ?? '');
+    const content = await readFile(path);
+    await writeFile(path, content.subarray(0, 100));
+    await writeFile(join(data, 'journal', 'index.db'), randomBytes(50_000));
+    const seen = await verifyPlatform({ data, repair: false });
+    expect(new Set(seen.findings.map(({ part }) => part))).toEqual(new Set(['journal', 'index']));
+    expect(seen.findings.find(({ part }) => part === 'journal')?.lost?.rows).toBeGreaterThan(0);
+    const repaired = await verifyPlatform({ data, repair: true, backup: backup() });
+    expect(repaired.unrepaired).toBe(0);
+    expect((await readFile(path)).equals(content)).toBe(true);
+    expect(await verifyPlatform({ data, repair: false })).toMatchObject({ findings: [] });
   });
 
   it('changes nothing with a wrong passphrase', async () => {

@@ -24,7 +24,7 @@ export default class BackupCreate extends AiotCommand {
   static override flags = {
     'passphrase-file': passphraseFile,
     'allow-damaged': Flags.boolean({
-      summary: 'Make a backup without the blobs that are damaged on the platform; they are named.',
+      summary: 'Make a backup of a damaged platform: without damaged blobs, and naming all that is damaged.',
       env: 'AIOT_ALLOW_DAMAGED',
     }),
     context: shared.context,

@@ -13,7 +13,7 @@ import { platformFolder, verifiedSchema, verifyPlatform } from '../../lib/platfo
 export default class PlatformVerify extends AiotCommand {
   static override summary = 'Look for damage in a platform’s data folder, and repair it.';
   static override description =
-    'Checks the database, each blob against its digest, keys and permissions, and that records and blobs refer to each other. To look is possible while the platform runs; --repair needs it stopped. Repair touches only what is damaged, takes it from the backup of --from where the folder does not have it, and keeps the damaged database beside the new one. Exit code 6: something is damaged and not repaired.';
+    'Checks the database, the journal and its index, the broker’s log, each blob against its digest, keys and permissions, and that records and blobs refer to each other. To look is possible while the platform runs; --repair needs it stopped. Repair touches only what is damaged, takes it from the backup of --from where the folder does not have it, and keeps the damaged database beside the new one. Exit code 6: something is damaged and not repaired.';
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
     '<%= config.bin %> <%= command.id %> --data ./platform --json',

@@ -3,11 +3,10 @@ import { statfs } from 'node:fs/promises';
 import { plural, residentBytes, size } from '../core/index.js';
 import { mayConnect } from '../fleet/index.js';
 import { type Condition, lostText, type PlatformUrls } from '../registry/index.js';
-import type { BlobHealth } from './blobs/health.js';
 import { prunedCursor } from './events/read.js';
 import type { Engines } from './options.js';
 import type { Devices } from './services/devices.js';
-import { type Reference, references } from './services/references.js';
+import type { Reference } from './services/references.js';
 import type { Engine } from './store/engine.js';
 import type { Damages } from './verify/damage.js';
 import type { Scrub } from './verify/scrub.js';
@@ -21,8 +20,6 @@ export interface ConditionParts {
   certificates: { ca: string; server: string };
   urls: () => PlatformUrls;
   damages: Pick<Damages, 'open'>;
-  /** Which blobs are damaged, and what the last scrub saw. */
-  health: BlobHealth;
   scrub: Scrub;
   /** Blobs that versions refer to and that are not there. */
   missing: () => readonly Reference[];
@@ -51,7 +48,6 @@ export async function conditionOf(parts: ConditionParts): Promise<Condition> {
     ...damageWarnings(damage),
     ...databaseWarnings(parts),
     ...blobWarnings(parts.missing()),
-    ...(await blobDamageWarnings(parts, trouble !== null)),
     ...diskWarnings(disk),
     ...certificateWarnings(ends, parts),
     ...listenerWarnings(parts.urls()),
@@ -133,25 +129,6 @@ function databaseWarnings({ engine, scrub }: ConditionParts): Warning[] {
   if (problem === undefined) return [];
   const message = `the last scrub found it damaged: ${problem.replace(/\s+/g, ' ')}. Next: aiot platform verify`;
   return [{ about: 'database', message }];
-}
-
-/** Damaged blobs with what needs them, as far as the database says. */
-async function blobDamageWarnings({ engine, health }: ConditionParts, trouble: boolean): Promise<Warning[]> {
-  const { damaged } = health;
-  if (damaged.length === 0) return [];
-  const users = trouble ? [] : await references(engine.store).catch(() => []);
-  const few = damaged.slice(0, 3).map((digest) => {
-    const by = users.filter((user) => user.digest === digest).map((user) => user.by);
-    return by.length === 0 ? digest : `${digest} of ${[...new Set(by)].join(', ')}`;
-  });
-  const more = damaged.length > 3 ? ', …' : '';
-  const next = 'Next: aiot platform verify --repair --from BACKUP';
-  return [
-    {
-      about: 'blobs',
-      message: `${plural(damaged.length, 'blob')} damaged: ${few.join(', ')}${more}. ${next}`,
-    },
-  ];
 }
 
 function diskWarnings(disk: Condition['disk']): Warning[] {

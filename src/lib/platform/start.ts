@@ -223,7 +223,7 @@ async function open(options: PlatformOptions, closers: Closers) {
         urls: () => urls,
         now,
         missing: () => state.orphans.missing,
-        ...{ health: state.health, scrub: state.scrub },
+        scrub: state.scrub,
         damages: state.damages,
       },
       certificates: { ca: authority.certificate, server: certificates.current() },

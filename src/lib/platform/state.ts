@@ -27,6 +27,7 @@ import { Logins } from './services/logins.js';
 import { Models } from './services/models.js';
 import { Orphans } from './services/orphans.js';
 import { PipelineRuns } from './services/pipeline-runs.js';
+import { references } from './services/references.js';
 import { Removal } from './services/removal.js';
 import { RetentionService } from './services/retention.js';
 import { Roots } from './services/roots.js';
@@ -41,7 +42,14 @@ import type { Store } from './store/database.js';
 import { openEngine, whenSound } from './store/engine.js';
 import type { Sync } from './sync.js';
 import { Damages } from './verify/damage.js';
+
+
 import { ledgerIn } from './verify/ledger.js';
+
+
+import type { Finding } from './verify/finding.js';
+
+
 import { Scrub } from './verify/scrub.js';
 
 /** Called in reverse order at the end. */
@@ -113,10 +121,19 @@ export async function openState(options: StateOptions, closers: Closers) {
   const leases = leasesIn(store, now);
   const kept = await openBlobs(join(root, 'blobs'), disk.sync('blobs', sync), engines?.blobs);
   closers.push(() => kept.close());
-  const health = new BlobHealth(now, (digest) => log.error({ digest }, 'a blob is damaged, and is not sent'));
+  const health = new BlobHealth(now, (digest, is) => {
+    const noting = is === 'whole' ? damages.repaired([damagedBlob(digest, [])]) : noteBlob(digest);
+    noting.catch((err: unknown) => log.error({ err, digest }, 'what is damaged could not be noted'));
+  });
+  const noteBlob = async (digest: string) => {
+    const users = (await references(store)).filter((user) => user.digest === digest).map(({ by }) => by);
+    await damages.note([damagedBlob(digest, users)]);
+  };
+  // What was repaired while the platform was stopped is found to be so by the scrub's worker.
+  for (const { part, place } of await damages.open()) if (part === 'blob') health.note(place);
   const blobs = leased(watchedBlobs(kept, health), leases);
   const scrub = await Scrub.open({
-    ...{ store, health, log, now, database: embedded ? database : null },
+    ...{ store, health, damages, log, now, dataDir: root, database: embedded ? database : null },
     blobs: engines?.blobs === undefined ? blobs : null,
   });
   const uploads = await Uploads.open({
@@ -162,6 +179,7 @@ export async function openState(options: StateOptions, closers: Closers) {
       turns,
       blobs,
       leases,
+      damages,
       telemetry,
       now,
     }),
@@ -191,6 +209,12 @@ export async function openState(options: StateOptions, closers: Closers) {
     removal,
     stages: new Stages({ store, models, events }),
   };
+}
+
+function damagedBlob(digest: string, users: readonly string[]): Finding {
+  const by = users.length === 0 ? '' : ` of ${[...new Set(users)].join(', ')}`;
+  const problem = `is damaged, a blob${by}: it is not sent. Next: aiot platform verify --repair --from BACKUP`;
+  return { part: 'blob', place: digest, problem, repairable: true };
 }
 
 async function isInUse(store: Store): Promise<boolean> {

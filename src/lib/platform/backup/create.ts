@@ -9,12 +9,14 @@ import { aiotVersion, hasCode } from '../../core/index.js';
 import type { Leases } from '../blobs/leases.js';
 import type { BlobStore } from '../blobs/store.js';
 import type { Telemetry } from '../journal/telemetry.js';
+import { verifyJournal } from '../journal/verify.js';
 import { references } from '../services/references.js';
 import type { Store } from '../store/database.js';
 import { damagedDatabase, quickCheckApart } from '../store/quick-check.js';
 import { migrations } from '../store/schema.js';
 import { snapshot } from '../store/snapshot.js';
 import { serially, type Turns } from '../store/turns.js';
+import type { Damages } from '../verify/damage.js';
 import { type BackupHead, type BackupManifest, format, names, sealedEnd } from './format.js';
 import { checkPassphrase, type Keys, keysOf, macOf, newScrypt, sealFile } from './seal.js';
 import { sealedTables, tablesOf, writeTable } from './tables.js';
@@ -28,6 +30,7 @@ export interface BackupParts {
   turns: Turns;
   blobs: BlobStore;
   leases: Leases;
+  damages: Pick<Damages, 'note' | 'open'>;
   telemetry: Telemetry;
   /** ms since 1970 */
   now: () => number;
@@ -67,13 +70,14 @@ export class Backups {
     const head: BackupHead = {
       ...{ format, aiot: aiotVersion(), schema: migrations.length, created: this.parts.now(), scrypt },
     };
+    const damaged = await this.damagedJournal();
     await this.requireSound();
     const set = await this.inTurn(() => this.setAside(keys));
     const { pack: newPack } = await import('tar-stream');
     const pack = newPack({ highWaterMark: 256 * 1024 });
     const aside = () => void rm(set.folder, { recursive: true, force: true }).catch(() => {});
     pack.once('close', aside);
-    this.fill(pack, { head, keys, ...set }).catch((error: Error) => pack.destroy(error));
+    this.fill(pack, { head, keys, damaged, ...set }).catch((error: Error) => pack.destroy(error));
     return { pack: Readable.from(pack, { objectMode: false }), head };
   }
 
@@ -120,6 +124,15 @@ export class Backups {
       if (hasCode(error, 'AIOT_BLOB_DAMAGED')) return true;
       throw error;
     }
+  }
+
+  /** What of the journal is damaged, but for what an operator has acknowledged. */
+  private async damagedJournal(): Promise<string[]> {
+    const { damages, database, dataDir, store } = this.parts;
+    if (database === null) return [];
+    await damages.note(await verifyJournal(dataDir, { store }));
+    const open = (await damages.open()).filter(({ part }) => part === 'journal');
+    return open.map(({ place, problem }) => `${place}: ${problem}`);
   }
 
   /** @throws AIOT_FILE_MALFORMED */
@@ -172,11 +185,11 @@ export class Backups {
       blobs,
       referred,
       rows,
-    }: Awaited<ReturnType<Backups['setAside']>> & { head: BackupHead; keys: Keys },
+      damaged,
+    }: Awaited<ReturnType<Backups['setAside']>> & { head: BackupHead; keys: Keys; damaged: string[] },
   ): Promise<void> {
     const entries: BackupManifest['entries'] = [];
     const missing: string[] = [];
-    const damaged: string[] = [];
     const mtime = new Date(head.created);
     const add = async (name: string, bytes: number, source: Readable) => {
       const hash = createHash('sha256');

@@ -48,7 +48,7 @@ export const manifestSchema = z.object({
   rows: z.record(z.string(), z.int()),
   /** Digests of blobs that versions refer to and that were not there when it was made. */
   missing: z.array(z.string()).default([]),
-  /** Digests of blobs that were damaged when it was made: they are not in it. */
+  /** What was damaged when it was made: digests of blobs, which are not in it, and files of the journal with what is wrong with them. */
   damaged: z.array(z.string()).default([]),
 });
 export type BackupManifest = z.output<typeof manifestSchema>;

@@ -22,13 +22,10 @@ export const restoredSchema = z.object({
   created: z.int(),
   devices: z.int(),
   models: z.int(),
-  /** Digests of blobs that were gone (`missing`) or damaged already when it was made, and are not in it. */
-  blobs: z.object({
-    count: z.int(),
-    bytes: z.int(),
-    missing: z.array(z.string()),
-    damaged: z.array(z.string()),
-  }),
+  /** `missing`: digests of blobs that versions refer to and that were gone already when it was made. */
+  blobs: z.object({ count: z.int(), bytes: z.int(), missing: z.array(z.string()) }),
+  /** What was damaged already when it was made: digests of blobs, which are not in it, and files of the journal. */
+  damaged: z.array(z.string()),
   journal: z.object({ segments: z.int(), bytes: z.int() }),
 });
 export type Restored = z.output<typeof restoredSchema>;
@@ -178,7 +175,8 @@ function told(file: string, data: string | null, { head, manifest }: ReadBackup)
   return {
     ...{ file, data, aiot: head.aiot, created: head.created },
     ...{ devices: manifest.rows.devices ?? 0, models: manifest.rows.models ?? 0 },
-    blobs: { count: blobs.length, bytes: bytes(blobs), missing: manifest.missing, damaged: manifest.damaged },
+    blobs: { count: blobs.length, bytes: bytes(blobs), missing: manifest.missing },
+    damaged: manifest.damaged,
     journal: { segments: journal.length, bytes: bytes(journal) },
   };
 }

@@ -57,12 +57,12 @@ export async function saveBackup({
 }
 
 /** @throws AIOT_BACKUP_DAMAGED */
-function requireWhole({ blobs: { damaged } }: Restored, allowDamaged: boolean): void {
+function requireWhole({ damaged }: Restored, allowDamaged: boolean): void {
   if (damaged.length === 0 || allowDamaged) return;
   const few = `${damaged.slice(0, 3).join(', ')}${damaged.length > 3 ? ', …' : ''}`;
   throw new AiotError(
     'AIOT_BACKUP_DAMAGED',
-    `${plural(damaged.length, 'blob')} of the platform damaged: ${few}`,
+    `the platform is damaged in ${plural(damaged.length, 'place')}: ${few}`,
   );
 }
 

@@ -5,10 +5,10 @@ import type { BlobStore } from './port.js';
 export class BlobHealth {
   private readonly found = new Map<string, number>();
 
-  /** @param noted called once for each that is found */
+  /** @param told called once for each that is found (`damaged`), and when it is whole again or gone */
   constructor(
     private readonly now: () => number,
-    private readonly noted: (digest: string) => void = () => {},
+    private readonly told: (digest: string, is: 'damaged' | 'whole') => void = () => {},
   ) {}
 
   /** Digests, in the order in which they were found. */
@@ -19,12 +19,12 @@ export class BlobHealth {
   note(digest: string): void {
     if (this.found.has(digest)) return;
     this.found.set(digest, this.now());
-    this.noted(digest);
+    this.told(digest, 'damaged');
   }
 
   /** It was put again, is gone, or was read whole and is right. */
   clear(digest: string): void {
-    this.found.delete(digest);
+    if (this.found.delete(digest)) this.told(digest, 'whole');
   }
 }
 

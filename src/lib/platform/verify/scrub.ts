@@ -4,9 +4,12 @@ import { z } from 'zod';
 import { hasCode } from '../../core/index.js';
 import type { BlobHealth } from '../blobs/health.js';
 import type { BlobStore } from '../blobs/port.js';
+import { verifyBrokerLog } from '../broker/verify.js';
+import { verifyJournal } from '../journal/verify.js';
 import type { Store } from '../store/database.js';
 import { quickCheckApart } from '../store/quick-check.js';
 import type { Worker } from '../workers/index.js';
+import type { Damages } from './damage.js';
 
 /** Bytes a second that are read at most: an eighth of what an SD card gives. */
 const rate = 8 * 1024 ** 2;
@@ -31,6 +34,9 @@ export interface ScrubParts {
   /** In the folder; null = they are in S3, which looks after its own. */
   blobs: BlobStore | null;
   health: BlobHealth;
+  /** The data folder, and where damage of its journal and its broker's log is noted. */
+  dataDir: string;
+  damages: Pick<Damages, 'note'>;
   /** Of SQLite; null = the database is PostgreSQL. */
   database: string | null;
   log: Logger;
@@ -72,6 +78,7 @@ export class Scrub {
     return {
       name: 'scrub',
       run: async (signal) => {
+        await this.lookAgain();
         while (!signal.aborted) {
           await delay(lookMs, undefined, { signal }).catch(() => {});
           if (!signal.aborted && (this.report?.ended ?? 0) <= this.parts.now() - periodMs)
@@ -79,6 +86,17 @@ export class Scrub {
         }
       },
     };
+  }
+
+  /** What was damaged may have been repaired while the platform was stopped. */
+  async lookAgain(): Promise<void> {
+    const { blobs, health } = this.parts;
+    for (const digest of health.damaged) {
+      await blobs?.verify(digest).catch((error: unknown) => {
+        if (hasCode(error, 'AIOT_NOT_FOUND')) health.clear(digest);
+        else if (!hasCode(error, 'AIOT_BLOB_DAMAGED')) throw error;
+      });
+    }
   }
 
   /** One scrub; null = it was ended before its time. */
@@ -92,6 +110,7 @@ export class Scrub {
     const report: ScrubReport = { ended: 0, blobs: 0, bytes: 0, damaged: [], database: [] };
     try {
       if (database !== null) report.database = await checkDatabase(database, signal);
+      if (database !== null) await this.lookAtTelemetry(signal);
       for await (const { digest } of blobs?.list() ?? []) {
         report.blobs++;
         report.bytes += (await this.look(digest, report, pace)) ?? 0;
@@ -110,6 +129,18 @@ export class Scrub {
       .execute();
     this.report = report;
     return report;
+  }
+
+  /** The journal rests for as long as each segment took; what is damaged is noted, whoever reads it next. */
+  private async lookAtTelemetry(signal: AbortSignal): Promise<void> {
+    const { dataDir, damages, store } = this.parts;
+    let began = performance.now();
+    const pause = async () => {
+      await delay(performance.now() - began, undefined, { signal });
+      began = performance.now();
+    };
+    const journal = await verifyJournal(dataDir, { store, signal, pause });
+    if (!signal.aborted) await damages.note([...journal, ...(await verifyBrokerLog(dataDir, { store }))]);
   }
 
   private async look(

@@ -3,15 +3,22 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { AiotError } from '../../core/index.js';
+import { AiotError, nativePart } from '../../core/index.js';
 import { fillSqlite } from '../backup/fill.js';
 import { sealedEnd } from '../backup/format.js';
 import { readBackup } from '../backup/read.js';
 import { unsealFile } from '../backup/seal.js';
+import { verifyBrokerLog } from '../broker/verify.js';
 import { storageError } from '../errors.js';
+import { verifyIndex, verifyJournal } from '../journal/verify.js';
 import { lockFolder } from '../lock.js';
 import { runningPlatform } from '../running.js';
+import { eventsIn } from '../services/events.js';
+import { noChanges } from '../store/changes.js';
+import { openStore, type Store } from '../store/database.js';
+import { migrations } from '../store/schema.js';
 import { isOrphan, repairBlob, setAside, verifyBlobs, verifyReferences } from './blobs.js';
+import { Damages } from './damage.js';
 import { bytesOf, databaseFile, repairDatabase, repairText, verifyDatabase } from './database.js';
 import type { Finding } from './finding.js';
 import { repairKey, verifyKeys } from './keys.js';
@@ -118,8 +125,10 @@ async function look(data: string, running: boolean, options: VerifyOptions): Pro
       const done = await repairKey(data, finding, own ? null : await backup.folder());
       return own ? 'closed to others' : taken(done);
     });
-    const blobs = await verifyBlobs(data, progress);
     const sound = inDatabase.length === 0 || typeof repaired === 'string';
+    const store = sound && embedded ? await storeOf(database, repair) : null;
+    await verifyTelemetry(data, { store, repair, backup }, findings);
+    const blobs = await verifyBlobs(data, progress);
     const refer = sound && embedded ? await verifyReferences(database, blobs.there, now) : [];
     const orphans = new Set(refer.filter(isOrphan).map(({ place }) => place));
     await add(blobs.findings, async ({ place }) => {
@@ -137,6 +146,8 @@ async function look(data: string, running: boolean, options: VerifyOptions): Pro
         return 'moved to damaged/';
       },
     );
+    if (repair && store !== null) await forget(store, now, findings);
+    await store?.destroy();
     return {
       ...{ data, running, from: options.backup?.file ?? null },
       checked: [
@@ -151,6 +162,56 @@ async function look(data: string, running: boolean, options: VerifyOptions): Pro
   } finally {
     await backup.close();
   }
+}
+
+/** The state as a store: one that only reads beside a running platform, or null where it is of another version. */
+async function storeOf(file: string, repair: boolean): Promise<Store | null> {
+  if (repair) return openStore(file);
+  const { default: Database } = await nativePart('libsql', () => import('libsql'));
+  const { Kysely, SqliteDialect } = await import('kysely');
+  const database = new Database(file, { timeout: 5000 });
+  database.exec('PRAGMA query_only=ON');
+  const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number };
+  if (version === migrations.length) return new Kysely({ dialect: new SqliteDialect({ database }) });
+  database.close();
+  return null;
+}
+
+/** Journal, index and the broker's log: looked at first, then repaired, so that what was repaired can be named. */
+async function verifyTelemetry(
+  data: string,
+  { store, repair, backup }: { store: Store | null; repair: boolean; backup: BackupCopy },
+  findings: Verified['findings'],
+): Promise<void> {
+  const state = store === null ? {} : { store };
+  const journal = await verifyJournal(data, state);
+  const index = await verifyIndex(data);
+  const broker = await verifyBrokerLog(data, state);
+  let left = [...journal, ...index];
+  if (repair && journal.length > 0) {
+    const folder = await backup.folder();
+    const from = folder === null ? {} : { from: join(folder, 'journal') };
+    left = [...(await verifyJournal(data, { ...state, repair, ...from })), ...index];
+  }
+  if (repair && index.length > 0) {
+    left = [...left.filter(({ part }) => part !== 'index'), ...(await verifyIndex(data, { repair }))];
+  }
+  const stays = new Set(left.map(({ part, place }) => `${part} ${place}`));
+  for (const finding of [...journal, ...index]) {
+    if (stays.has(`${finding.part} ${finding.place}`)) continue;
+    const made = finding.part === 'index' ? 'removed: the next start makes it anew' : null;
+    findings.push({ ...finding, repaired: made ?? `taken from the backup of ${backup.made()}` });
+  }
+  for (const finding of [...left, ...broker]) findings.push({ ...finding, repaired: null });
+}
+
+/** The platform warns no longer of what was repaired. */
+async function forget(store: Store, now: number, findings: Verified['findings']): Promise<void> {
+  const events = eventsIn(store, () => now, noChanges);
+  const damages = new Damages({ store, events, now: () => now, log: { error: () => {} } });
+  const repaired = findings.filter((finding) => finding.repaired !== null);
+  await damages.repaired(repaired as Finding[], 'platform verify');
+  events.feed.close();
 }
 
 /** A backup, unpacked beside what it repairs when something of it is needed first. */
@@ -182,7 +243,7 @@ class BackupCopy {
   }
 
   async close(): Promise<void> {
-    if (this.unpacked) await rm(this.place, { recursive: true, force: true });
+    if (this.unpacked !== null) await rm(this.place, { recursive: true, force: true });
   }
 
   private async unpack() {
