@@ -35,7 +35,7 @@ import { type Closers, openState } from './state.js';
 import { whenSound } from './store/engine.js';
 import { rolloutStoreIn } from './store/rollouts.js';
 import { openTls } from './tls.js';
-import { ledgerIn } from './verify/ledger.js';
+import { ledgerIn, ledgerWhenSound } from './verify/ledger.js';
 import { startWorkers, WorkerStates } from './workers/index.js';
 
 /**
@@ -157,7 +157,9 @@ async function open(options: PlatformOptions, closers: Closers) {
     onCommit: disk.commits('sessions'),
     damage: (findings) => state.damages.note(findings),
     // Processes that share a database have a log each.
-    ...(options.engines?.database === undefined ? { ledger: ledgerIn<BrokerCounts>(store, 'broker') } : {}),
+    ...(options.engines?.database === undefined
+      ? { ledger: ledgerWhenSound(ledgerIn<BrokerCounts>(store, 'broker'), engine.soundness) }
+      : {}),
     ingest: (topic, payload) => ingest({ telemetry, devices, rollouts, now, seen }, topic, payload),
   });
   closers.push(() => broker.close());

@@ -42,14 +42,8 @@ import type { Store } from './store/database.js';
 import { openEngine, whenSound } from './store/engine.js';
 import type { Sync } from './sync.js';
 import { Damages } from './verify/damage.js';
-
-
-import { ledgerIn } from './verify/ledger.js';
-
-
 import type { Finding } from './verify/finding.js';
-
-
+import { ledgerIn, ledgerWhenSound } from './verify/ledger.js';
 import { Scrub } from './verify/scrub.js';
 
 /** Called in reverse order at the end. */
@@ -148,7 +142,12 @@ export async function openState(options: StateOptions, closers: Closers) {
   const telemetry = await openTelemetry(
     {
       ...{ folder: join(root, 'journal'), now, log, onCommit: disk.commits(kind) },
-      ...(embedded ? { sync: disk.sync('journal', sync), ledger: ledgerIn<Tally[]>(store, 'journal') } : {}),
+      ...(embedded
+        ? {
+            sync: disk.sync('journal', sync),
+            ledger: ledgerWhenSound(ledgerIn<Tally[]>(store, 'journal'), engine.soundness),
+          }
+        : {}),
       damage: (findings) => damages.note(findings),
     },
     engines?.database,

@@ -1,4 +1,4 @@
-import type { Store } from '../store/database.js';
+import type { Soundness, Store } from '../store/database.js';
 
 /** A file of an append-only log, as it was last known to be durable. */
 export interface LogFile<Counts> {
@@ -61,5 +61,29 @@ export function ledgerIn<Counts>(store: Store, log: 'journal' | 'broker'): Ledge
           .execute();
       }
     },
+  };
+}
+
+/**
+ * The same ledger, which keeps its writes back, in their order, while the database can only be read. In one that is damaged nothing is
+ * noted any more.
+ */
+export function ledgerWhenSound<Counts>(ledger: Ledger<Counts>, soundness: Soundness): Ledger<Counts> {
+  let before: Promise<unknown> | null = null;
+  const write = async (task: () => Promise<void>): Promise<void> => {
+    if (soundness.damage !== null) return;
+    if (!soundness.pending && before === null) return task();
+    const waiting = (before ?? soundness.known()).then(() =>
+      soundness.damage === null ? task().catch(() => {}) : undefined,
+    );
+    before = waiting;
+    void waiting.then(() => {
+      if (before === waiting) before = null;
+    });
+  };
+  return {
+    load: () => ledger.load(),
+    save: (files) => write(() => ledger.save(files)),
+    forget: (files) => write(() => ledger.forget(files)),
   };
 }
