@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
@@ -9,7 +9,9 @@ import { digestOf } from '../../src/lib/core/index.js';
 import { restoreBackup, saveBackup } from '../../src/lib/platform/index.js';
 import { type Closers, openState } from '../../src/lib/platform/state.js';
 import { Scrub } from '../../src/lib/platform/verify/scrub.js';
+import { provisionDevice } from '../../src/lib/provision/index.js';
 import { pushTiny } from '../support/bundle.js';
+import { sendFew } from '../support/few-messages.js';
 import { type TestPlatform, testPlatform } from '../support/platform.js';
 import { ask } from '../support/raw-http.js';
 import { pieces } from './blob-stores.js';
@@ -142,4 +144,28 @@ describe('a platform with a damaged blob', () => {
     const saved = await saveBackup({ client: own.client, file, passphrase });
     expect(saved).toMatchObject({ blobs: { count: 1 }, damaged: [] });
   });
+});
+
+describe('a platform with a damaged journal', () => {
+  it('gives no backup, until an operator has acknowledged the loss', async () => {
+    const own = await testPlatform();
+    const folder = await mkdtemp(join(tmpdir(), 'aiot-damaged-'));
+    await provisionDevice({ client: own.client, name: 'dev', type: 'virtual', out: join(folder, 'dev') });
+    await sendFew(own.platform.urls.mqtts, join(folder, 'dev'));
+    await own.restart();
+    const journal = join(own.folder, 'data', 'journal');
+    const [segment = ''] = (await readdir(journal)).filter((name) => /^\d{8}.*\.log$/.test(name));
+    const content = await readFile(join(journal, segment));
+    content[40] = (content[40] as number) ^ 1;
+    await writeFile(join(journal, segment), content);
+    const file = join(folder, 'platform.tar');
+    await expect(saveBackup({ client: own.client, file, passphrase })).rejects.toMatchObject({
+      code: 'AIOT_BACKUP_DAMAGED',
+      message: expect.stringContaining(`journal/${segment}`),
+    });
+    await own.client.damage.acknowledge();
+    expect((await saveBackup({ client: own.client, file, passphrase })).damaged).toEqual([]);
+    await own.stop();
+    await rm(folder, { recursive: true, force: true });
+  }, 30_000);
 });
