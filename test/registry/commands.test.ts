@@ -1,10 +1,13 @@
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ZodType } from 'zod';
 import { digestOf, writeContexts } from '../../src/lib/core/index.js';
+import type { FetchClient } from '../../src/lib/model/fetch.js';
 import {
   comparisonSchema,
+  fetchModel,
   pullResultSchema,
   pushResultSchema,
   unpackAny,
@@ -60,6 +63,14 @@ async function refused(argv: string[], code: string, exit: number): Promise<stri
   const { error } = answer.json as { error: { code: string; message: string } };
   expect([error.code, answer.code], error.message).toEqual([code, exit]);
   return error.message;
+}
+
+/** The same bytes, but for one bit at the last place of `text`. */
+function altered(good: Buffer, text: string): Buffer {
+  const bad = Buffer.from(good);
+  const at = bad.lastIndexOf(text);
+  bad[at] = bad[at]! ^ 1;
+  return bad;
 }
 
 const blobs = async () => {
@@ -197,27 +208,38 @@ describe('aiot model pull', () => {
     await expect(stat(join(own.folder, 'x'))).rejects.toThrow();
   });
 
-  it('refuses what was changed where it is stored, and names the file', async () => {
+  it('refuses what the disk of the platform has altered, and writes nothing', async () => {
     const hex = digestOf(tinyBundle()).slice('sha256:'.length);
     const path = join(own.folder, 'data', 'blobs', 'sha256', hex.slice(0, 2), hex);
     const good = await readFile(path);
-    for (const [text, name] of [
-      ['"arenaBytes"', 'bundle.json'],
-      ['"recording":"c"', 'golden.json'],
-      ['wrist-1', 'lineage.json'],
-      ['  bundle.json', 'SHA256SUMS'],
-    ] as const) {
-      const bad = Buffer.from(good);
-      bad[bad.lastIndexOf(text)] = bad[bad.lastIndexOf(text)]! ^ 1;
-      await writeFile(path, bad);
-      const message = await refused(
-        ['model', 'pull', 'tiny@1', '--out', join(own.folder, 'x')],
-        'AIOT_BUNDLE_TAMPERED',
-        6,
-      );
-      expect(message).toContain(`tiny@1: ${name}`);
+    const out = join(own.folder, 'x');
+    try {
+      await writeFile(path, altered(good, 'wrist-1'));
+      await refused(['model', 'pull', 'tiny@1', '--out', out], 'AIOT_BLOB_DAMAGED', 1);
+    } finally {
+      await writeFile(path, good);
     }
-    await writeFile(path, good);
+    await expect(stat(out)).rejects.toThrow();
+  });
+
+  it.each([
+    ['"arenaBytes"', 'bundle.json'],
+    ['"recording":"c"', 'golden.json'],
+    ['wrist-1', 'lineage.json'],
+    ['  bundle.json', 'SHA256SUMS'],
+  ])('refuses %j changed by whoever serves it, and names the file', async (text, name) => {
+    const { manifests, models, trust, blobs } = own.client;
+    const get = async (digest: string) => {
+      const { body, ...rest } = await blobs.get(digest);
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of body) chunks.push(chunk);
+      return { ...rest, body: Readable.from([altered(Buffer.concat(chunks), text)]) };
+    };
+    const client = { manifests, models, trust, blobs: { get } } as unknown as FetchClient;
+    await expect(fetchModel(client, { name: 'tiny', version: 1 }, null)).rejects.toMatchObject({
+      code: 'AIOT_BUNDLE_TAMPERED',
+      message: expect.stringContaining(`tiny@1: ${name}`),
+    });
   });
 });
 
