@@ -1,9 +1,9 @@
 import { dirname, join, resolve, sep } from 'node:path';
-import { configDefaults, defineConfig, type Plugin } from 'vitest/config';
+import { defineConfig, type Plugin } from 'vitest/config';
 import { LongestFirst } from './test/support/longest-first.js';
 import { memoryFolder } from './test/support/memory-folder.js';
 import RealTestsReporter from './test/support/real-tests-reporter.js';
-import { together } from './test/support/together.js';
+import { alone, together } from './test/support/together.js';
 
 const root = import.meta.dirname;
 const sources = join(root, 'src') + sep;
@@ -43,6 +43,7 @@ const common = {
 
 /** Threads keep what each file leaves in memory: new ones for each batch of the files hold the whole below 3 GB. */
 const batches = 4;
+const batchOf = (files: string[], batch: number) => files.filter((_file, at) => at % batches === batch);
 
 /** Of the first ring alone: parts of third parties need not work in memory. */
 const env: Record<string, string> = memoryFolder === undefined ? {} : { TMPDIR: memoryFolder };
@@ -66,26 +67,25 @@ export default defineConfig({
           ...common,
           env,
           name: `together-${batch + 1}`,
-          include: together.filter((_file, at) => at % batches === batch),
+          include: batchOf(together, batch),
           setupFiles: ['test/support/put-back.ts'],
           pool: 'threads' as const,
           poolOptions: { threads: { isolate: false } },
           sequence: { groupOrder: batch },
         },
       })),
-      // Beside them each of the others has a process of its own. Many of these wait: the threads use the cores meanwhile.
-      {
+      // Beside each batch a part of the others, each file in a process of its own: many of these wait, and the threads use the cores meanwhile.
+      ...Array.from({ length: batches }, (_, batch) => ({
         plugins: [compiled],
         test: {
           ...common,
           env,
-          name: 'alone',
-          include: ['test/**/*.test.ts'],
-          exclude: [...configDefaults.exclude, realParts, ...together],
-          pool: 'forks',
-          sequence: { groupOrder: 0 },
+          name: `alone-${batch + 1}`,
+          include: batchOf(alone, batch),
+          pool: 'forks' as const,
+          sequence: { groupOrder: batch },
         },
-      },
+      })),
       // The second ring.
       {
         plugins: [compiled],

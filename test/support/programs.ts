@@ -22,7 +22,7 @@ export async function runProgram(
   args: readonly string[],
   { env = {}, cwd, timeoutMs = 60_000 }: ProgramOptions = {},
 ): Promise<ProgramResult> {
-  const start = performance.now();
+  const start = Date.now();
   const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
@@ -39,7 +39,7 @@ export async function runProgram(
   const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
   try {
     const [code] = (await once(child, 'close')) as [number | null];
-    return { code, stdout, stderr, seconds: (performance.now() - start) / 1000 };
+    return { code, stdout, stderr, seconds: (Date.now() - start) / 1000 };
   } finally {
     clearTimeout(timer);
   }

@@ -14,13 +14,13 @@ const tests = dirname(import.meta.dirname);
 const once: readonly RegExp[] = [
   // Modules that are replaced, or loaded again.
   /\bvi\.(?:mock|doMock|unmock|doUnmock|hoisted|resetModules)\b/,
-  // All but what never changes, or nobody changes, or is put back.
-  /\bprocess(?:\[|\.(?!(?:platform|arch|execPath|versions?|cwd|p?pid|argv|nextTick|getuid|getgid|env)\b(?! = )))|=\sprocess\b(?!\.)/,
+  // All but what never changes, or nobody changes, or is put back; and signals to programs, and prints.
+  /\bprocess(?:\[|\.(?!(?:(?:platform|arch|execPath|versions?|cwd|p?pid|argv|nextTick|getuid|getgid|env)\b(?! = )|kill\(|stdout\.write\()))|=\sprocess\b(?!\.)/,
   /\b(?:globalThis|global)\./,
   /\bprototype\.\w+ = /,
   /\bDate\.now = /,
   /\bsetFlagsFromString\b/,
-  /\bnode:(?:process|child_process|worker_threads|cluster)\b/,
+  /\bnode:(?:process|worker_threads|cluster)\b/,
   // Time that is measured is measured with nothing of others to be thrown away in it.
   /\bperformance\.now\b/,
 ];
@@ -53,9 +53,16 @@ export function aloneFor(file: string, seen = new Set<string>()): string | undef
   return undefined;
 }
 
-/** The files that share, as paths from the root of the repository. Those with real parts never do. */
-export const together = readdirSync(tests, { recursive: true, encoding: 'utf8' })
+const firstRing = readdirSync(tests, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.test.ts') && !name.endsWith('.real.test.ts'))
-  .filter((name) => aloneFor(join(tests, name)) === undefined)
-  .map((name) => `test/${name.replaceAll('\\', '/')}`)
-  .sort();
+  .sort()
+  .map((name) => ({
+    path: `test/${name.replaceAll('\\', '/')}`,
+    shares: aloneFor(join(tests, name)) === undefined,
+  }));
+
+/** The files that share, as paths from the root of the repository. Those with real parts never do. */
+export const together = firstRing.filter(({ shares }) => shares).map(({ path }) => path);
+
+/** The others of the first ring. */
+export const alone = firstRing.filter(({ shares }) => !shares).map(({ path }) => path);
