@@ -8,6 +8,7 @@ import { Plugin } from '@oclif/core';
 import { build } from 'esbuild';
 import { direct } from './direct.js';
 import { stampOf } from './stamp.js';
+import { vendor } from './vendor.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
@@ -60,6 +61,7 @@ for (const part of ['commands', 'lib', 'index.js']) {
   renameSync(join('dist/.new', part), join('dist', part));
 }
 rmSync('dist/.new', { recursive: true });
+vendor(root);
 rmSync('oclif.manifest.json', { force: true });
 const plugin = new Plugin({ root, type: 'core', ignoreManifest: true, errorOnManifestCreate: true });
 await plugin.load();

@@ -4,7 +4,10 @@ import { join, resolve } from 'node:path';
 
 /** Digest of all that the program is built from. */
 export function stampOf(root) {
-  return digestOf(root, 'src', ['tsconfig.json', 'scripts/build.js', 'scripts/direct.js']);
+  return digestOf(root, 'src', [
+    'tsconfig.json',
+    ...['build', 'direct', 'inside', 'vendor'].map((name) => `scripts/${name}.js`),
+  ]);
 }
 
 /** Digest of all that the dashboard is built from: of the program it has these files, and types. */
@@ -12,7 +15,7 @@ export function webStampOf(root) {
   const shared = ['registry/rollouts/command-states.ts', 'pipeline/graph/model.ts'].map(
     (file) => `src/lib/${file}`,
   );
-  return digestOf(root, 'web', ['scripts/web.js', ...shared]);
+  return digestOf(root, 'web', ['scripts/web.js', 'scripts/inside.js', ...shared]);
 }
 
 function digestOf(root, folder, names) {

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { joined } from './inside.js';
 import { webStampOf } from './stamp.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -64,8 +65,7 @@ function preloads(outputs, script) {
 
 /** Of the packages whose code is in the files. */
 function licences() {
-  const bundled = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
-  const texts = bundled.map((name) => {
+  const texts = joined.map((name) => {
     const { version } = JSON.parse(readFileSync(join('node_modules', name, 'package.json'), 'utf8'));
     return `${name} ${version}\n\n${readFileSync(join('node_modules', name, 'LICENSE'), 'utf8').trim()}\n`;
   });

@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { inside } from '../inside.js';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -31,14 +32,16 @@ const exceptions = [
 ];
 
 /**
- * The packages of a lock that are installed with aiot, optional ones of other systems too.
+ * The packages of a lock that are installed with aiot, optional ones of other systems and those inside aiot too.
  * @param {{packages: Record<string, {version?: string, license?: string, dev?: boolean, devOptional?: boolean}>}} lock
- * @returns {{name: string, version: string, licence: string}[]}
+ * @returns {{path: string, name: string, version: string, licence: string}[]}
  */
 export function installed(lock) {
+  const isInside = new Set(inside.map((name) => `node_modules/${name}`));
   return Object.entries(lock.packages)
-    .filter(([path, entry]) => path !== '' && !entry.dev)
+    .filter(([path, entry]) => path !== '' && (!entry.dev || isInside.has(path)))
     .map(([path, { version = '', license = '' }]) => ({
+      path,
       name: path.slice(path.lastIndexOf('node_modules/') + 13),
       version,
       licence: license,
@@ -55,19 +58,24 @@ export function isAllowed(name, licence) {
 }
 
 /**
- * What `npm audit --json` came to.
+ * What `npm audit --json` came to for these packages: npm's own `--omit=dev` would leave out those inside aiot.
+ * @param {{statusCode?: number, message?: string, vulnerabilities?: Record<string, {severity: string, nodes: string[]}>}} answer
+ * @param {{path: string}[]} packages
  * @returns {{ok: boolean, said: string}}
  */
-export function verdictOf(answer) {
-  const { statusCode, metadata, message } = answer;
+export function verdictOf(answer, packages) {
+  const { statusCode, vulnerabilities, message } = answer;
   if (statusCode === 404 || statusCode === 405 || statusCode === 501)
     return { ok: true, said: `NOT audited: the registry has no audit endpoint (${statusCode})` };
-  if (!metadata?.vulnerabilities)
-    return { ok: false, said: `NOT audited: ${message ?? 'npm audit gave no answer'}` };
-  const { high, critical, total } = metadata.vulnerabilities;
+  if (!vulnerabilities) return { ok: false, said: `NOT audited: ${message ?? 'npm audit gave no answer'}` };
+  const paths = new Set(packages.map(({ path }) => path));
+  const found = Object.values(vulnerabilities).filter(({ nodes }) => nodes.some((path) => paths.has(path)));
+  const [high, critical] = ['high', 'critical'].map(
+    (wanted) => found.filter(({ severity }) => severity === wanted).length,
+  );
   return {
     ok: high + critical === 0,
-    said: `audited: ${total} advisories, ${high} high, ${critical} critical`,
+    said: `audited: ${found.length} packages with advisories, ${high} high, ${critical} critical`,
   };
 }
 
@@ -76,8 +84,9 @@ export function verdictOf(answer) {
  * all is asked for, and what npm marks as development's is taken out.
  */
 export function withoutDevelopment(bom) {
-  const marks = ({ properties = [] }) =>
-    properties.some(({ name }) => name === 'cdx:npm:package:development');
+  const marks = (one) =>
+    (one.properties ?? []).some(({ name }) => name === 'cdx:npm:package:development') &&
+    !inside.includes(nameOf(one));
   const gone = new Set((bom.components ?? []).filter(marks).map((one) => one['bom-ref']));
   return {
     ...bom,
@@ -90,10 +99,12 @@ export function withoutDevelopment(bom) {
 
 /** What is installed and not in the bill of materials. */
 export function missingIn(bom, packages) {
-  const named = new Set(
-    (bom.components ?? []).map(({ group, name, version }) => `${group ? `${group}/` : ''}${name}@${version}`),
-  );
+  const named = new Set((bom.components ?? []).map((one) => `${nameOf(one)}@${one.version}`));
   return packages.filter(({ name, version }) => !named.has(`${name}@${version}`));
+}
+
+function nameOf({ group, name }) {
+  return group ? `${group}/${name}` : name;
 }
 
 function npm(...args) {
@@ -130,7 +141,7 @@ function main() {
   for (const { name, version } of missing) console.log(`not in it: ${name}@${version}`);
   const at = process.argv.indexOf('--sbom');
   if (at > 0) writeFileSync(process.argv[at + 1], `${JSON.stringify(bom, null, 2)}\n`);
-  const audit = verdictOf(npm('audit', '--omit=dev', '--json'));
+  const audit = verdictOf(npm('audit', '--json'), packages);
   console.log(audit.said);
   process.exitCode = refused.length + missing.length === 0 && audit.ok ? 0 : 1;
 }

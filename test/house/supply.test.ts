@@ -12,6 +12,14 @@ describe('what is installed with aiot', () => {
     expect(packages.filter(({ name, licence }) => !isAllowed(name, licence))).toEqual([]);
   });
 
+  it('includes what is installed for development alone and is inside aiot, and no more of that', () => {
+    const names = packages.map(({ name }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining(['preact', 'uplot', '@litertjs/core', '@mediapipe/face_detection', 'fastify']),
+    );
+    expect(names).not.toContain('vitest');
+  });
+
   it.each([
     ['x', 'GPL-3.0-only', false],
     ['x', '', false],
@@ -37,12 +45,16 @@ describe('what is installed with aiot', () => {
       components: [
         { 'bom-ref': 'a@1', name: 'a', version: '1', properties: [] },
         { 'bom-ref': 'b@1', name: 'b', version: '1', properties: development },
+        { 'bom-ref': 'c@1', group: '@litertjs', name: 'core', version: '1', properties: development },
       ],
       dependencies: [{ ref: 'a@1', dependsOn: ['b@1'] }, { ref: 'b@1' }],
     });
     expect(bom).toEqual({
       bomFormat: 'CycloneDX',
-      components: [{ 'bom-ref': 'a@1', name: 'a', version: '1', properties: [] }],
+      components: [
+        { 'bom-ref': 'a@1', name: 'a', version: '1', properties: [] },
+        { 'bom-ref': 'c@1', group: '@litertjs', name: 'core', version: '1', properties: development },
+      ],
       dependencies: [{ ref: 'a@1', dependsOn: [] }],
     });
   });
@@ -56,16 +68,21 @@ describe('what is installed with aiot', () => {
     [{ message: 'request to https://… failed' }, false, 'NOT audited: request to https://… failed'],
     [{}, false, 'NOT audited: npm audit gave no answer'],
     [
-      { metadata: { vulnerabilities: { high: 0, critical: 0, total: 3 } } },
+      {
+        vulnerabilities: {
+          yaml: { severity: 'low', nodes: ['node_modules/yaml'] },
+          vitest: { severity: 'critical', nodes: ['node_modules/vitest'] },
+        },
+      },
       true,
-      'audited: 3 advisories, 0 high, 0 critical',
+      'audited: 1 packages with advisories, 0 high, 0 critical',
     ],
     [
-      { metadata: { vulnerabilities: { high: 1, critical: 0, total: 1 } } },
+      { vulnerabilities: { uplot: { severity: 'high', nodes: ['node_modules/uplot'] } } },
       false,
-      'audited: 1 advisories, 1 high, 0 critical',
+      'audited: 1 packages with advisories, 1 high, 0 critical',
     ],
   ])('is audited, or said not to be: %j', (answer, ok, said) => {
-    expect(verdictOf(answer)).toEqual({ ok, said });
+    expect(verdictOf(answer, packages)).toEqual({ ok, said });
   });
 });

@@ -112,6 +112,7 @@ export {
 } from './systemd.js';
 export { timeLimit } from './time-limit.js';
 export { isUntrusted } from './tls.js';
+export { vendoredFile } from './vendor.js';
 export { aiotVersion, packageRoot } from './version.js';
 export { xmlText } from './xml.js';
 export { parseYaml } from './yaml.js';

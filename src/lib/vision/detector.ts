@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { AiotError, readBytes } from '../core/index.js';
+import { AiotError, vendoredFile } from '../core/index.js';
 import { openLiteRtSession } from '../runtime/index.js';
 import { decodeBoxes, type Face, mergeBoxes } from './boxes.js';
 import { type Letterbox, letterbox, type Region } from './letterbox.js';
@@ -73,13 +71,12 @@ export function requireRange(name: string, value: number | undefined, [least, mo
 }
 
 async function modelFile(model: FaceModel): Promise<Uint8Array> {
-  const manifest = createRequire(import.meta.url).resolve('@mediapipe/face_detection/package.json');
-  const bytes = await readBytes(join(dirname(manifest), model.file));
+  const bytes = await vendoredFile(model.file);
   if (createHash('sha256').update(bytes).digest('hex') === model.sha256) return bytes;
   throw new AiotError(
     'AIOT_LITERT_FAILED',
     `${model.file} of @mediapipe/face_detection is not the file that this version of aiot knows`,
-    { next: 'Install aiot again; its dependencies have been changed.' },
+    { next: 'Install aiot again; its files have been changed.' },
   );
 }
 

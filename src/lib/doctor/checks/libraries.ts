@@ -3,7 +3,8 @@ import { loadTfjs } from '../../model/index.js';
 import { liteRtModule } from '../../runtime/index.js';
 import { type Finding, fail, ok } from '../finding.js';
 
-const reinstall = 'Install the dependencies anew: npm ci in a clone, or npm install -g aiot.';
+const reinstall =
+  'Install the dependencies anew: npm ci && npm run build in a clone, or npm install -g aiot.';
 
 /** Whether the two WebAssembly libraries load: LiteRT runs what was trained; TensorFlow.js, which is optional, trains with --backend wasm or cpu. */
 export async function checkLibraries(): Promise<Finding[]> {

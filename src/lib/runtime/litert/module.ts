@@ -1,9 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import { compileFunction } from 'node:vm';
 import type { LiteRt } from '@litertjs/core';
-import { AiotError } from '../../core/index.js';
+import { AiotError, vendoredFile } from '../../core/index.js';
 
 /** The bindings of LiteRT's WebAssembly module, as the package's own types describe them. */
 export type LiteRtWasm = LiteRt['liteRtWasm'];
@@ -19,7 +17,7 @@ export interface LiteRtModule {
  * The build for every Node: relaxed SIMD (Node ≥ 21) may round differently from machine to machine, and threads would
  * keep workers alive.
  */
-const script = 'litert_wasm_compat_internal.js';
+const build = 'litert_wasm_compat_internal';
 
 let loading: Promise<LiteRtModule> | undefined;
 
@@ -27,7 +25,7 @@ let loading: Promise<LiteRtModule> | undefined;
 export function liteRtModule(): Promise<LiteRtModule> {
   loading ??= load().catch((error: unknown) => {
     loading = undefined;
-    throw new AiotError('AIOT_LITERT_FAILED', 'LiteRT could not be loaded from @litertjs/core', {
+    throw new AiotError('AIOT_LITERT_FAILED', 'LiteRT could not be loaded', {
       cause: error,
     });
   });
@@ -39,10 +37,13 @@ export function liteRtModule(): Promise<LiteRtModule> {
  * loader wants a page or a worker, `importScripts` and `self` as globals, and warns about a missing GPU.)
  */
 async function load(): Promise<LiteRtModule> {
+  const [script, wasmBinary] = await Promise.all([
+    vendoredFile(`${build}.js`),
+    vendoredFile(`${build}.wasm.gz`),
+  ]);
+  const source = Buffer.from(script).toString('utf8');
   const require = createRequire(import.meta.url);
-  const folder = join(dirname(require.resolve('@litertjs/core/package.json')), 'wasm');
-  const source = await readFile(join(folder, script), 'utf8');
-  const names = { require, __dirname: folder, __filename: join(folder, script), navigator: {}, self: {} };
+  const names = { require, __dirname: '/', __filename: `/${build}.js`, navigator: {}, self: {} };
   const factory = compileFunction(`${source}\nreturn ModuleFactory;`, Object.keys(names), {
     filename: names.__filename,
   })(...Object.values(names));
@@ -50,7 +51,7 @@ async function load(): Promise<LiteRtModule> {
   const keep = (line: unknown) => {
     messages = [...messages.slice(-19), String(line)];
   };
-  const wasm: LiteRtWasm = await factory({ print: keep, printErr: keep });
+  const wasm: LiteRtWasm = await factory({ wasmBinary, print: keep, printErr: keep });
   return {
     wasm,
     environment: wasm.LiteRtEnvironment.create(null),

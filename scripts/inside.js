@@ -1,0 +1,22 @@
+/**
+ * Packages that are installed for development alone, because a part of them is inside ours. Licences, the bill of materials and the audit
+ * (scripts/ci/supply.js) count them as installed with aiot.
+ */
+
+/** Joined into the dashboard's scripts by scripts/web.js. */
+export const joined = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
+
+/**
+ * Copied to dist/vendor by scripts/vendor.js. `@litertjs/core` has four builds of one WebAssembly file, of which src/lib/runtime/litert loads
+ * the one for every Node; `@mediapipe/face_detection` has 12 MB of program around the three networks that src/lib/vision runs.
+ */
+export const vendored = {
+  '@litertjs/core': ['wasm/litert_wasm_compat_internal.js', 'wasm/litert_wasm_compat_internal.wasm'],
+  '@mediapipe/face_detection': [
+    'face_detection_full_range.tflite',
+    'face_detection_full_range_sparse.tflite',
+    'face_detection_short_range.tflite',
+  ],
+};
+
+export const inside = [...joined, ...Object.keys(vendored)];
